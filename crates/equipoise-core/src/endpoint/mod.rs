@@ -1,0 +1,91 @@
+//! Endpoints: who can be picked.
+
+mod availability;
+mod id;
+mod spec;
+mod tier;
+
+use std::{any::Any, fmt, sync::Arc};
+
+use crate::{load::Permits, pool::Hooks};
+
+pub(crate) use self::spec::validate;
+pub use self::{availability::Availability, id::EndpointId, spec::{EndpointSpec, InvalidSpec, MAX_WEIGHT}, tier::Tier};
+
+/// The position of an endpoint in its pool: small, dense and stable for as long as the endpoint is a member.
+///
+/// Strategies index their tables by it. After an endpoint has left, a newcomer may be given its slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot(pub(crate) u32);
+
+impl Slot {
+    /// The slot as an index, below [`View::capacity`](crate::View::capacity).
+    #[inline]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// One member of a pool, with the identity that its state is tied to: it lives from the update that brought its id
+/// until the last lease is gone after the update that removed it.
+pub struct Endpoint {
+    id: EndpointId,
+    address: Arc<str>,
+    slot: Slot,
+    pub(crate) permits: Permits,
+    /// The strategy's memory of this endpoint (its `State`).
+    pub(crate) state: Arc<dyn Any + Send + Sync>,
+    /// The pool's `T`.
+    pub(crate) target: Box<dyn Any + Send + Sync>,
+    pub(crate) hooks: Arc<Hooks>,
+}
+
+impl Endpoint {
+    pub(crate) fn new(
+        spec: &EndpointSpec,
+        slot: Slot,
+        target: Box<dyn Any + Send + Sync>,
+        hooks: Arc<Hooks>,
+        state: Arc<dyn Any + Send + Sync>,
+    ) -> Self {
+        Self {
+            id: spec.id().clone(),
+            address: Arc::clone(spec.shared_address()),
+            slot,
+            permits: Permits::new(spec.max_in_flight()),
+            state,
+            target,
+            hooks,
+        }
+    }
+
+    /// The id, unique in the pool.
+    pub fn id(&self) -> &EndpointId {
+        &self.id
+    }
+
+    /// Where it is reached, as the spec said it: `host:port`, or a URL. The core attaches no meaning to it.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Its position in the pool.
+    pub fn slot(&self) -> Slot {
+        self.slot
+    }
+
+    /// The most leases it may have out at a time, if there is a limit.
+    pub fn max_in_flight(&self) -> Option<u32> {
+        self.permits.limit()
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("id", &self.id)
+            .field("address", &self.address)
+            .field("slot", &self.slot)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,80 @@
+//! Chance as a parameter.
+
+use std::cell::Cell;
+
+use crate::sync::{AtomicU64, Ordering};
+
+/// Where a pool's strategies draw their random numbers from.
+///
+/// The default needs no object of this kind: each thread has a generator of its own, seeded once from the operating
+/// system. Give a pool a [`SeededEntropy`] to make its picks repeatable.
+pub trait Entropy: Send + Sync + 'static {
+    /// 64 uniformly distributed bits.
+    fn next_u64(&self) -> u64;
+}
+
+/// A repeatable stream of random numbers that threads may share: `SplitMix64` over one atomic counter.
+///
+/// On one thread the same seed gives the same stream on every platform; with several, the stream is the same but who
+/// gets which number is up to the scheduler. Source: Steele, Lea, Flood, *Fast Splittable Pseudorandom Number
+/// Generators*, OOPSLA 2014.
+///
+/// ```
+/// use equipoise_core::{Entropy, SeededEntropy};
+///
+/// let (one, other) = (SeededEntropy::new(7), SeededEntropy::new(7));
+/// assert_eq!(one.next_u64(), other.next_u64());
+/// ```
+#[derive(Debug)]
+pub struct SeededEntropy(AtomicU64);
+
+impl SeededEntropy {
+    /// The stream that belongs to `seed`.
+    pub fn new(seed: u64) -> Self {
+        Self(AtomicU64::new(seed))
+    }
+}
+
+impl Entropy for SeededEntropy {
+    fn next_u64(&self) -> u64 {
+        mix(self.0.fetch_add(GAMMA, Ordering::Relaxed).wrapping_add(GAMMA))
+    }
+}
+
+/// The next number of this thread's own generator. Not for secrets.
+#[inline]
+pub(crate) fn thread_random() -> u64 {
+    STATE.with(|state| {
+        let next = state.get().wrapping_add(GAMMA);
+        state.set(next);
+        mix(next)
+    })
+}
+
+thread_local! {
+    #[expect(clippy::disallowed_methods, reason = "the one place that seeds the default generator")]
+    static STATE: Cell<u64> = Cell::new(rand::random());
+}
+
+/// 2⁶⁴ / φ, made odd: the step of the Weyl sequence under `SplitMix64`.
+pub(crate) const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
+
+#[inline]
+fn mix(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stream_is_splitmix64_of_its_seed() {
+        // Vectors of the reference implementation for seed 1234567.
+        let entropy = SeededEntropy::new(1_234_567);
+        let first: Vec<u64> = (0..3).map(|_| entropy.next_u64()).collect();
+        assert_eq!(first, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
+    }
+}

@@ -1,0 +1,120 @@
+use std::fmt;
+
+use crate::{
+    endpoint::{Availability, EndpointId, Slot},
+    pool::{Choice, EndpointStatus, PickError, Revision, Snapshot},
+    strategy::Notes,
+};
+
+/// Why a pick goes where it goes: see [`Pool::explain`](crate::Pool::explain). Prints as a table.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Explanation {
+    /// The pool's revision that was looked at.
+    pub revision: Revision,
+    /// Who would be picked.
+    pub picked: Result<EndpointId, PickError>,
+    /// Every member.
+    pub candidates: Vec<Candidate>,
+}
+
+/// One member, as a pick saw it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Candidate {
+    /// Who it is and what it carries.
+    pub status: EndpointStatus,
+    /// What the strategy gave it; the lowest wins. `None` if it was not compared.
+    pub score: Option<f64>,
+    /// What became of it.
+    pub fate: Fate,
+}
+
+/// What became of a candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fate {
+    /// Chosen by the strategy.
+    Picked,
+    /// Chosen because the request preferred it.
+    Preferred,
+    /// Compared, and another had the lower score.
+    Outscored,
+    /// Usable, but the strategy did not get to it.
+    NotConsidered,
+    /// Excluded from this request.
+    Excluded,
+    /// At its limit.
+    Full,
+    /// Its weight is 0.
+    NoWeight,
+    /// Draining.
+    BoundOnly,
+    /// Closed.
+    Closed,
+}
+
+impl Explanation {
+    pub(crate) fn new(snapshot: &Snapshot, choice: Result<Choice, PickError>, notes: Notes) -> Self {
+        let candidate = |slot: Slot| {
+            let status = EndpointStatus::of(snapshot, slot)?;
+            let score = notes.scores.iter().rev().find(|(noted, _)| *noted == slot).map(|&(_, score)| score);
+            let fate = match &choice {
+                Ok(choice) if choice.slot == slot && choice.preferred => Fate::Preferred,
+                Ok(choice) if choice.slot == slot => Fate::Picked,
+                _ => fate(slot, &status, score, &notes),
+            };
+            Some(Candidate { status, score, fate })
+        };
+        let candidates: Vec<Candidate> = snapshot.slots().filter_map(candidate).collect();
+        let picked = choice.map(|choice| snapshot.members().get(choice.slot).map(|member| member.spec.id().clone()));
+        let picked = picked.and_then(|id| id.ok_or(PickError::Declined));
+        Self { revision: snapshot.revision(), picked, candidates }
+    }
+}
+
+fn fate(slot: Slot, status: &EndpointStatus, score: Option<f64>, notes: &Notes) -> Fate {
+    match status.availability {
+        Availability::Closed => return Fate::Closed,
+        Availability::BoundOnly => return Fate::BoundOnly,
+        Availability::Open if status.weight == 0 => return Fate::NoWeight,
+        Availability::Open => {}
+    }
+    let noted = notes.fates.iter().find(|(noted, _)| *noted == slot).map(|&(_, fate)| fate);
+    noted.unwrap_or(if score.is_some() { Fate::Outscored } else { Fate::NotConsidered })
+}
+
+impl fmt::Display for Fate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Picked => "picked",
+            Self::Preferred => "preferred",
+            Self::Outscored => "outscored",
+            Self::NotConsidered => "not considered",
+            Self::Excluded => "excluded",
+            Self::Full => "full",
+            Self::NoWeight => "weight 0",
+            Self::BoundOnly => "draining",
+            Self::Closed => "closed",
+        })
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.picked {
+            Ok(id) => writeln!(f, "picked {id} at revision {}", self.revision.get())?,
+            Err(error) => writeln!(f, "picked nobody at revision {}: {error}", self.revision.get())?,
+        }
+        let width = self.candidates.iter().map(|candidate| candidate.status.id.as_str().len()).max().unwrap_or(0);
+        for Candidate { status, score, fate } in &self.candidates {
+            let score = score.map_or_else(|| "-".to_owned(), |score| format!("{score:.3}"));
+            writeln!(
+                f,
+                "  {:<width$}  {:<14}  score {score:>10}  in flight {:>4}  weight {:>3}  {}",
+                status.id, fate, status.in_flight, status.weight, status.tier
+            )?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,156 @@
+use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
+
+use crate::{
+    endpoint::Endpoint, load::Handle, pool::Choice, strategy::Strategy, time::Timestamp, verdict::Verdict,
+};
+
+/// The right to send one request to the endpoint that was picked for it.
+///
+/// Three moments count:
+///
+/// 1. the **first byte** of the answer ([`first_byte`](Self::first_byte)): latency is taken, from the pick until now;
+/// 2. the **verdict** ([`record`](Self::record)): at the answer's head, for gRPC at its trailers;
+/// 3. the **release**, when the lease is dropped: at the end of the body, the stream or the session.
+///
+/// A lease dropped without a verdict was cancelled: it frees its place and says nothing about the endpoint. The
+/// endpoint, its target and its counts live at least as long as the lease, also when the pool has dropped them.
+///
+/// ```
+/// use equipoise_core::{EndpointSpec, Failure, PickRequest, Pool, Verdict};
+///
+/// let pool = Pool::default();
+/// pool.add(EndpointSpec::new("a:80"), "a client")?;
+/// let mut lease = pool.pick(&PickRequest::new())?;
+/// assert_eq!(*lease.target(), "a client");
+/// lease.first_byte();
+/// // … the body breaks off:
+/// lease.record(Verdict::Failure(Failure::Transport));
+/// assert_eq!(pool.endpoints()[0].in_flight, 1);
+/// drop(lease);
+/// assert_eq!(pool.endpoints()[0].in_flight, 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use = "a lease that is dropped at once was for nothing"]
+pub struct Lease<T> {
+    handle: Arc<Handle>,
+    picked_at: Timestamp,
+    choice: Choice,
+    /// Whether the strategy is told of releases.
+    watched: bool,
+    timed: bool,
+    judged: bool,
+    target: PhantomData<fn() -> T>,
+}
+
+impl<T> Lease<T> {
+    /// Counts it at the endpoint, so that a burst of picks sees itself. The permit, if any, has been taken.
+    #[inline]
+    pub(crate) fn take(handle: Arc<Handle>, choice: Choice, picked_at: Timestamp, watched: bool) -> Self {
+        handle.enter();
+        let lease = Self { handle, picked_at, choice, watched, timed: false, judged: false, target: PhantomData };
+        if watched {
+            lease.strategy().acquired(&lease.handle.endpoint.state, &lease.handle.endpoint);
+        }
+        lease
+    }
+
+    /// The endpoint.
+    #[inline]
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.handle.endpoint
+    }
+
+    /// Whether the endpoint is the one that the request [preferred](crate::PickRequest::prefer).
+    pub fn is_preferred(&self) -> bool {
+        self.choice.preferred
+    }
+
+    /// Whether there was another endpoint to turn to when this one was picked.
+    #[inline]
+    pub fn has_alternatives(&self) -> bool {
+        self.choice.alternatives
+    }
+
+    /// The time since the pick, on the pool's clock, if the strategy needs it.
+    fn elapsed(&self) -> (Timestamp, Duration) {
+        let now = self.handle.endpoint.hooks.clock.now();
+        (now, now.since(self.picked_at))
+    }
+
+    /// The first byte of the answer has come. Counts once, and not after a failure: the latency of a failure is not
+    /// the latency of work.
+    pub fn first_byte(&mut self) {
+        if !self.timed && !std::mem::replace(&mut self.timed, true) && self.handle.endpoint.hooks.needs.latency {
+            let (now, latency) = self.elapsed();
+            self.strategy().sampled(&self.handle.endpoint.state, latency, now);
+        }
+    }
+
+    /// Says how the request ended. The first verdict counts, later ones are ignored. A [`Verdict::Success`] before any
+    /// [`first_byte`](Self::first_byte) takes the latency too.
+    pub fn record(&mut self, verdict: Verdict) {
+        if std::mem::replace(&mut self.judged, true) {
+            return;
+        }
+        let untimed = !std::mem::replace(&mut self.timed, true);
+        let needs = &self.handle.endpoint.hooks.needs;
+        let sample = needs.latency && untimed && verdict == Verdict::Success;
+        if !sample && !needs.outcomes {
+            return;
+        }
+        let (now, latency) = self.elapsed();
+        let state = &self.handle.endpoint.state;
+        if sample {
+            self.strategy().sampled(state, latency, now);
+        }
+        if needs.outcomes {
+            self.strategy().observed(state, verdict, now);
+        }
+    }
+
+    /// Records the verdict and releases.
+    pub fn finish(mut self, verdict: Verdict) {
+        self.record(verdict);
+    }
+
+    fn strategy(&self) -> &crate::strategy::AnyStrategy {
+        &self.handle.endpoint.hooks.strategy
+    }
+
+    #[cold]
+    fn release_more(&self) {
+        let endpoint = &self.handle.endpoint;
+        if self.choice.permit {
+            endpoint.permits.release();
+            endpoint.hooks.freed.wake_one_more();
+        }
+        if self.watched {
+            self.strategy().released(&endpoint.state, endpoint);
+        }
+    }
+}
+
+impl<T: 'static> Lease<T> {
+    /// The endpoint's target.
+    #[expect(clippy::missing_panics_doc, reason = "a pool of T makes every target a T")]
+    #[inline]
+    pub fn target(&self) -> &T {
+        self.handle.endpoint.target.downcast_ref().expect("a pool of T makes every target a T")
+    }
+}
+
+impl<T> Drop for Lease<T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.handle.leave();
+        if self.choice.permit || self.watched {
+            self.release_more();
+        }
+    }
+}
+
+impl<T> fmt::Debug for Lease<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease").field("endpoint", self.endpoint()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,31 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod endpoint;
+mod entropy;
+mod explain;
+mod lease;
+mod load;
+mod pool;
+mod request;
+pub mod strategy;
+mod sync;
+mod time;
+mod verdict;
+mod view;
+
+pub use crate::{
+    endpoint::{Availability, Endpoint, EndpointId, EndpointSpec, InvalidSpec, MAX_WEIGHT, Slot, Tier},
+    entropy::{Entropy, SeededEntropy},
+    explain::{Candidate, Explanation, Fate},
+    lease::Lease,
+    pool::{Changes, EndpointStatus, PickError, Pool, PoolBuilder, Revision, UpdateError},
+    request::PickRequest,
+    strategy::{
+        AnyStrategy, BuildError, Needs, P2c, PeakEwma, PickCx, Picker, Random, RoundRobin, Strategy, Tickets,
+    },
+    time::{Clock, ManualClock, SystemClock, Timestamp},
+    verdict::{Failure, Verdict},
+    view::View,
+};

@@ -1,0 +1,11 @@
+//! Load signals: what an endpoint carries while leases are out.
+
+mod handle;
+mod permits;
+mod stripe;
+
+pub(crate) use self::{
+    handle::Handle,
+    permits::Permits,
+    stripe::{default_stripes, thread_number},
+};

@@ -1,0 +1,80 @@
+use std::{marker::PhantomData, sync::Arc};
+
+use super::{Hooks, Pool, Shared, snapshot::Snapshot};
+use crate::{
+    entropy::Entropy,
+    load::default_stripes,
+    strategy::{AnyStrategy, Strategy},
+    sync::{AtomicU64, Event, Mutex, Swap},
+    time::{Clock, SystemClock},
+};
+
+/// Settings of a [`Pool`] that cannot change later.
+///
+/// ```
+/// use std::sync::Arc;
+/// use equipoise_core::{ManualClock, P2c, Pool, SeededEntropy};
+///
+/// // Repeatable: for tests and simulations.
+/// let pool: Pool<()> = Pool::<()>::builder(P2c::new())
+///     .clock(Arc::new(ManualClock::new()))
+///     .entropy(Arc::new(SeededEntropy::new(42)))
+///     .stripes(1)
+///     .build();
+/// # let _ = pool;
+/// ```
+pub struct PoolBuilder {
+    strategy: AnyStrategy,
+    clock: Option<Arc<dyn Clock>>,
+    entropy: Option<Arc<dyn Entropy>>,
+    stripes: usize,
+}
+
+impl PoolBuilder {
+    pub(super) fn new(strategy: impl Strategy) -> Self {
+        Self { strategy: AnyStrategy::new(strategy), clock: None, entropy: None, stripes: default_stripes() }
+    }
+
+    /// Where the time comes from; [`SystemClock`] by default.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Where chance comes from; by default a generator per thread, seeded by the operating system.
+    #[must_use]
+    pub fn entropy(mut self, entropy: Arc<dyn Entropy>) -> Self {
+        self.entropy = Some(entropy);
+        self
+    }
+
+    /// Into how many counters each endpoint's in-flight count is split, so that threads do not fight over one. By
+    /// default one per core, at most 4. Each costs about 128 bytes an endpoint, and a comparison of endpoints reads
+    /// them all; one is right for simulations and single-threaded programs. Zero counts as one.
+    #[must_use]
+    pub fn stripes(mut self, stripes: usize) -> Self {
+        self.stripes = stripes.max(1);
+        self
+    }
+
+    /// The pool, empty.
+    pub fn build<T: Send + Sync + 'static>(self) -> Pool<T> {
+        let hooks = Hooks {
+            needs: self.strategy.needs(),
+            strategy: self.strategy,
+            clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
+            entropy: self.entropy,
+            changed: Event::default(),
+            freed: Event::default(),
+            refresh_at: AtomicU64::new(0),
+        };
+        let shared = Shared {
+            snapshot: Swap::new(Arc::new(Snapshot::empty())),
+            writer: Mutex::new(()),
+            hooks: Arc::new(hooks),
+            stripes: self.stripes,
+        };
+        Pool { shared: Arc::new(shared), target: PhantomData }
+    }
+}

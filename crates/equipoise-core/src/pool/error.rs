@@ -1,0 +1,74 @@
+use crate::{
+    endpoint::{EndpointId, InvalidSpec, Slot},
+    strategy::BuildError,
+};
+
+/// Why nobody was picked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PickError {
+    /// The pool has no endpoints.
+    #[error("the pool has no endpoints")]
+    Empty,
+    /// No endpoint takes new work: all are closed, draining or of weight 0.
+    #[error("none of the {members} endpoints takes new work")]
+    Unavailable {
+        /// How many endpoints there are.
+        members: usize,
+    },
+    /// All endpoints that take new work, and are not excluded, are at their limit.
+    #[error("all endpoints that take new work are at their limit")]
+    Saturated,
+    /// All endpoints that take new work are excluded.
+    #[error("all endpoints that take new work are excluded from this request")]
+    Excluded,
+    /// The strategy found nobody although there were usable endpoints.
+    #[error("the strategy declined to choose among usable endpoints")]
+    Declined,
+    /// The strategy chose a slot that is empty, not eligible, or excluded.
+    #[error("the strategy chose slot {}, which cannot be picked for this request", slot.index())]
+    Misbehaved {
+        /// The slot that it chose.
+        slot: Slot,
+    },
+    /// The strategy panicked. The pool stays usable. (Void under `panic = "abort"`.)
+    #[error("the strategy panicked while it picked")]
+    Panicked,
+}
+
+impl PickError {
+    /// Whether waiting may help: an endpoint may join, open or get room.
+    pub const fn is_temporary(&self) -> bool {
+        matches!(self, Self::Empty | Self::Unavailable { .. } | Self::Saturated)
+    }
+}
+
+/// Why a change was refused. Nothing has changed then.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UpdateError {
+    /// The endpoints, as they would have been, are not valid.
+    #[error(transparent)]
+    Invalid(#[from] InvalidSpec),
+    /// No endpoint has this id.
+    #[error("the pool has no endpoint {id:?}")]
+    Unknown {
+        /// The id that was asked for.
+        id: EndpointId,
+    },
+    /// There is an endpoint with this id already.
+    #[error("the pool has an endpoint {id:?} already: use `update` to change it")]
+    Exists {
+        /// The id that was to be added.
+        id: EndpointId,
+    },
+    /// More endpoints than a slot can number.
+    #[error("{count} endpoints are more than a pool can hold: at most {}", u32::MAX)]
+    TooMany {
+        /// How many there would have been.
+        count: usize,
+    },
+    /// The strategy made no picker for them.
+    #[error(transparent)]
+    Strategy(#[from] BuildError),
+}

@@ -1,0 +1,33 @@
+use std::sync::Arc;
+
+use crate::{
+    entropy::Entropy,
+    strategy::{AnyStrategy, Needs},
+    sync::{AtomicU64, Event, Ordering},
+    time::{Clock, Timestamp, saturating_nanos},
+};
+
+/// What a pool, its endpoints and through them its leases share: whom to tell, and where time and chance come from.
+pub(crate) struct Hooks {
+    pub(crate) strategy: AnyStrategy,
+    pub(crate) needs: Needs,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Option<Arc<dyn Entropy>>,
+    /// A new snapshot was published.
+    pub(crate) changed: Event,
+    /// A lease on an endpoint with a limit ended.
+    pub(crate) freed: Event,
+    /// When the strategy is to be refreshed next, in nanoseconds.
+    pub(crate) refresh_at: AtomicU64,
+}
+
+impl Hooks {
+    /// Whether the refresh period is over; says so to one caller only.
+    pub(crate) fn refresh_is_due(&self, now: Timestamp) -> bool {
+        let Some(period) = self.needs.refresh else { return false };
+        let due = self.refresh_at.load(Ordering::Relaxed);
+        let next = now.as_nanos().saturating_add(saturating_nanos(period));
+        now.as_nanos() >= due
+            && self.refresh_at.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+}

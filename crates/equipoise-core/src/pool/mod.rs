@@ -1,0 +1,236 @@
+//! Pools: who is there, who is available, and who is next.
+
+mod builder;
+mod error;
+mod hooks;
+mod snapshot;
+mod status;
+mod update;
+
+use std::{fmt, marker::PhantomData, sync::Arc};
+
+pub(crate) use self::hooks::Hooks;
+pub use self::{
+    builder::PoolBuilder,
+    error::{PickError, UpdateError},
+    status::EndpointStatus,
+    update::Changes,
+};
+pub(crate) use self::snapshot::{Choice, Snapshot};
+use crate::{
+    explain::Explanation,
+    lease::Lease,
+    load::thread_number,
+    request::PickRequest,
+    strategy::{Notes, PeakEwma, Strategy},
+    sync::{Mutex, Swap},
+    time::Timestamp,
+};
+
+/// Counts the changes of a pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Revision(u64);
+
+impl Revision {
+    /// The number of changes so far.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+/// A set of endpoints, each with a target `T`, and the strategy that chooses among them.
+///
+/// `T` is whatever a request needs to get there: a client, a channel, `()` if the address suffices. Cloning shares the
+/// pool. Picks take no lock and never wait; changes are made one after the other and are seen by the next pick, whole:
+/// members, availability and picker are swapped as one pointer.
+///
+/// ```
+/// use equipoise_core::{EndpointSpec, PickRequest, Pool, Verdict};
+///
+/// let pool: Pool<String> = Pool::default();
+/// pool.update(["10.0.0.1:80", "10.0.0.2:80"].map(EndpointSpec::new), |spec| format!("client for {}", spec.address()))?;
+///
+/// let lease = pool.pick(&PickRequest::new())?;
+/// println!("{} through {:?}", lease.endpoint().id(), lease.target());
+/// lease.finish(Verdict::Success);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Pool<T> {
+    shared: Arc<Shared>,
+    target: PhantomData<fn() -> T>,
+}
+
+struct Shared {
+    snapshot: Swap<Snapshot>,
+    /// Held by whoever changes something.
+    writer: Mutex<()>,
+    hooks: Arc<Hooks>,
+    stripes: usize,
+}
+
+impl<T: Send + Sync + 'static> Pool<T> {
+    /// An empty pool with this strategy and the defaults of [`PoolBuilder`].
+    pub fn new(strategy: impl Strategy) -> Self {
+        Self::builder(strategy).build()
+    }
+
+    /// For a pool with a clock, entropy or number of stripes of its own.
+    pub fn builder(strategy: impl Strategy) -> PoolBuilder {
+        PoolBuilder::new(strategy)
+    }
+
+    /// Chooses an endpoint and takes a lease on it.
+    ///
+    /// One atomic load, the strategy's pick, and two counts on memory of this thread's own; no lock, no allocation.
+    ///
+    /// # Errors
+    ///
+    /// When nobody can be picked; [`PickError`] says why.
+    pub fn pick(&self, request: &PickRequest<'_>) -> Result<Lease<T>, PickError> {
+        let hooks = &*self.shared.hooks;
+        let now = if hooks.needs.clock { hooks.clock.now() } else { Timestamp::ZERO };
+        if hooks.needs.refresh.is_some() && hooks.refresh_is_due(now) {
+            self.shared.refresh(now);
+        }
+        let snapshot = self.shared.snapshot.load();
+        let stripe = thread_number() % self.shared.stripes;
+        let choice = snapshot.choose(request, hooks, now, None)?;
+        let Some(handle) = snapshot.members().handle(choice.slot, stripe) else {
+            return Err(PickError::Misbehaved { slot: choice.slot });
+        };
+        Ok(Lease::take(Arc::clone(handle), choice, now, hooks.needs.leases))
+    }
+
+    /// Which endpoint a request would get now, what every candidate scored and why the others were passed over.
+    ///
+    /// Runs the code that picks, but takes no lease and no turn. Where the strategy draws at random, another call may
+    /// draw otherwise. O(n), allocates.
+    ///
+    /// ```
+    /// use equipoise_core::{EndpointId, EndpointSpec, PickRequest, Pool, RoundRobin};
+    ///
+    /// let pool = Pool::new(RoundRobin::new());
+    /// pool.update(["a:80", "b:80"].map(EndpointSpec::new), |_| ())?;
+    /// let tried = [EndpointId::from("a:80")];
+    /// let explanation = pool.explain(&PickRequest::new().exclude(&tried));
+    /// assert_eq!(explanation.picked.as_ref().map(EndpointId::as_str), Ok("b:80"));
+    /// println!("{explanation}");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn explain(&self, request: &PickRequest<'_>) -> Explanation {
+        let hooks = &*self.shared.hooks;
+        let now = if hooks.needs.clock { hooks.clock.now() } else { Timestamp::ZERO };
+        let snapshot = self.shared.snapshot.load();
+        let mut notes = Notes::default();
+        let choice = snapshot.choose(request, hooks, now, Some(&mut notes));
+        Explanation::new(&snapshot, choice, notes)
+    }
+}
+
+impl<T> Pool<T> {
+    /// The number of the last change.
+    pub fn revision(&self) -> Revision {
+        self.shared.snapshot.load().revision()
+    }
+
+    /// Waits until the pool has changed (in membership, weights or availability) since `since`, and answers the
+    /// revision then. At once if it has already. Needs no runtime.
+    ///
+    /// ```
+    /// use equipoise_core::{EndpointSpec, Pool};
+    ///
+    /// let pool: Pool<()> = Pool::default();
+    /// let before = pool.revision();
+    /// pool.add(EndpointSpec::new("a:80"), ())?;
+    /// assert!(futures::executor::block_on(pool.changed(before)) > before);
+    /// # Ok::<(), equipoise_core::UpdateError>(())
+    /// ```
+    pub fn changed(&self, since: Revision) -> impl Future<Output = Revision> + Send + Sync + use<T> {
+        let shared = Arc::clone(&self.shared);
+        async move {
+            loop {
+                let listener = shared.hooks.changed.listen();
+                let revision = shared.snapshot.load().revision();
+                if revision > since {
+                    return revision;
+                }
+                listener.await;
+            }
+        }
+    }
+
+    /// Waits until an endpoint may have become available: the pool has changed since `since`, or an endpoint that was
+    /// at its limit has room again. Listens from the call on, so nothing is missed between a failed pick and the
+    /// first poll if the order is: `room`, pick, await.
+    pub fn room(&self, since: Revision) -> impl Future<Output = ()> + Send + Sync + use<T> {
+        let shared = Arc::clone(&self.shared);
+        let (changed, freed) = (shared.hooks.changed.listen(), shared.hooks.freed.listen());
+        async move {
+            if shared.snapshot.load().revision() > since {
+                return;
+            }
+            first_of(changed, freed).await;
+        }
+    }
+
+    /// The endpoints as they are now, in the order of their slots: for status pages and metrics. O(n), allocates.
+    pub fn endpoints(&self) -> Vec<EndpointStatus> {
+        let snapshot = self.shared.snapshot.load();
+        snapshot.slots().filter_map(|slot| EndpointStatus::of(&snapshot, slot)).collect()
+    }
+}
+
+/// Ends with whichever of the two ends first.
+async fn first_of(one: impl Future<Output = ()>, other: impl Future<Output = ()>) {
+    let (mut one, mut other) = (std::pin::pin!(one), std::pin::pin!(other));
+    std::future::poll_fn(|cx| {
+        if one.as_mut().poll(cx).is_ready() { std::task::Poll::Ready(()) } else { other.as_mut().poll(cx) }
+    })
+    .await;
+}
+
+impl Shared {
+    #[cold]
+    fn refresh(&self, now: Timestamp) {
+        if self.hooks.strategy.refreshed(now) {
+            let _writer = self.writer.lock();
+            let current = self.snapshot.load_full();
+            // Nobody asked for this change, so nobody can be told that it failed: the old pickers stay.
+            if let Ok(next) = current.rebuilt(&self.hooks.strategy) {
+                self.publish(next);
+            }
+        }
+    }
+
+    fn publish(&self, next: Snapshot) {
+        self.snapshot.store(Arc::new(next));
+        self.hooks.changed.wake_all();
+    }
+}
+
+impl<T: Send + Sync + 'static> Default for Pool<T> {
+    /// An empty pool that picks by [`PeakEwma`].
+    fn default() -> Self {
+        Self::new(PeakEwma::new())
+    }
+}
+
+impl<T> Clone for Pool<T> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), target: PhantomData }
+    }
+}
+
+impl<T> fmt::Debug for Pool<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("strategy", &self.shared.hooks.strategy)
+            .field("revision", &self.revision())
+            .field("endpoints", &self.endpoints())
+            .finish()
+    }
+}

@@ -1,0 +1,211 @@
+//! What one pick sees: members, availability and pickers of one moment, behind one pointer.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use super::{Hooks, PickError, Revision};
+use crate::{
+    endpoint::{Availability, Slot, Tier},
+    request::PickRequest,
+    strategy::{AnyStrategy, BuildError, Notes, PickCx, Picker},
+    time::Timestamp,
+    view::{Members, View},
+};
+
+pub(crate) struct Snapshot {
+    revision: Revision,
+    members: Arc<Members>,
+    /// By slot.
+    availability: Box<[Availability]>,
+    /// In order of priority; only tiers that have members.
+    tiers: Box<[TierView]>,
+    /// How many endpoints are eligible in all tiers together.
+    eligible: usize,
+}
+
+struct TierView {
+    tier: Tier,
+    view: View,
+    picker: Box<dyn Picker>,
+}
+
+/// The outcome of a pick, before a lease is taken.
+#[derive(Clone, Copy)]
+pub(crate) struct Choice {
+    pub(crate) slot: Slot,
+    /// Whether a permit was taken for it.
+    pub(crate) permit: bool,
+    /// Whether it is the endpoint that the request preferred.
+    pub(crate) preferred: bool,
+    /// Whether another endpoint is eligible.
+    pub(crate) alternatives: bool,
+}
+
+impl Snapshot {
+    pub(super) fn empty() -> Self {
+        Self {
+            revision: Revision::default(),
+            members: Arc::new(Members::empty()),
+            availability: Box::default(),
+            tiers: Box::default(),
+            eligible: 0,
+        }
+    }
+
+    /// The snapshot that follows this one, with these members and availability.
+    pub(super) fn next(
+        &self,
+        members: Arc<Members>,
+        availability: Box<[Availability]>,
+        strategy: &AnyStrategy,
+    ) -> Result<Self, BuildError> {
+        let mut tiers = Vec::new();
+        for (tier, slots) in self.tiers_of(&members) {
+            let open = |slot: &Slot| availability.get(slot.index()) == Some(&Availability::Open);
+            let weighty = |slot: &Slot| members.get(*slot).is_some_and(|member| member.spec.weight_value() > 0);
+            let eligible = slots.iter().copied().filter(|slot| open(slot) && weighty(slot)).collect();
+            let view = View { all: Arc::clone(&members), members: slots, eligible };
+            let last = self.tiers.iter().find(|last| last.tier == tier).map(|last| &*last.picker);
+            tiers.push(TierView { tier, picker: strategy.build_guarded(&view, last)?, view });
+        }
+        let eligible = tiers.iter().map(|tier| tier.view.eligible.len()).sum();
+        Ok(Self { revision: self.revision.next(), members, availability, tiers: tiers.into(), eligible })
+    }
+
+    /// This snapshot with new pickers.
+    pub(super) fn rebuilt(&self, strategy: &AnyStrategy) -> Result<Self, BuildError> {
+        self.next(Arc::clone(&self.members), self.availability.clone(), strategy)
+    }
+
+    /// The slots of each tier that has members, in order of priority.
+    fn tiers_of(&self, members: &Arc<Members>) -> Vec<(Tier, Arc<[Slot]>)> {
+        if Arc::ptr_eq(members, &self.members) {
+            return self.tiers.iter().map(|tier| (tier.tier, Arc::clone(&tier.view.members))).collect();
+        }
+        let mut tiers = std::collections::BTreeMap::<Tier, Vec<Slot>>::new();
+        for (at, member) in members.slots.iter().enumerate() {
+            if let Some(member) = member {
+                tiers.entry(member.spec.tier_value()).or_default().push(Slot(at as u32));
+            }
+        }
+        tiers.into_iter().map(|(tier, slots)| (tier, slots.into())).collect()
+    }
+
+    pub(crate) fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    #[inline]
+    pub(crate) fn members(&self) -> &Arc<Members> {
+        &self.members
+    }
+
+    #[inline]
+    pub(crate) fn availability(&self, slot: Slot) -> Availability {
+        self.availability.get(slot.index()).copied().unwrap_or(Availability::Closed)
+    }
+
+    pub(super) fn all_availability(&self) -> &[Availability] {
+        &self.availability
+    }
+
+    pub(crate) fn slots(&self) -> impl Iterator<Item = Slot> {
+        (0..self.availability.len() as u32).map(Slot)
+    }
+
+    /// Resolves a request to an endpoint and takes the endpoint's permit where it has a limit (but not when the pick
+    /// is only explained): the endpoint preferred, else the strategy's pick from the first tier that yields one.
+    #[inline]
+    pub(crate) fn choose(
+        &self,
+        request: &PickRequest<'_>,
+        hooks: &Hooks,
+        now: Timestamp,
+        mut notes: Option<&mut Notes>,
+    ) -> Result<Choice, PickError> {
+        let explained = notes.is_some();
+        if let Some(choice) = request.prefer.and_then(|_| self.preferred(request, explained)) {
+            return Ok(choice);
+        }
+        for tier in &self.tiers {
+            // A permit that was free when the picker looked may be gone a moment later; the endpoint is then full for
+            // the next try. Each failed try means that another thread has succeeded.
+            while !tier.view.eligible.is_empty() {
+                let mut cx = PickCx::new(&tier.view, request, hooks.entropy.as_deref(), now, notes.as_deref_mut());
+                let picked = catch_unwind(AssertUnwindSafe(|| tier.picker.pick(&mut cx)));
+                let Some(slot) = picked.map_err(|_| PickError::Panicked)? else { break };
+                let permit = self.admit(tier, slot, request, explained)?;
+                if let Some(permit) = permit {
+                    return Ok(Choice { slot, permit, preferred: false, alternatives: self.eligible > 1 });
+                }
+            }
+        }
+        Err(self.why_nobody(request))
+    }
+
+    /// Checks what the strategy answered, and takes the permit: `None` if there is none left.
+    #[inline]
+    fn admit(
+        &self,
+        tier: &TierView,
+        slot: Slot,
+        request: &PickRequest<'_>,
+        explained: bool,
+    ) -> Result<Option<bool>, PickError> {
+        if self.availability(slot) != Availability::Open {
+            return Err(PickError::Misbehaved { slot });
+        }
+        if !self.members.limited && request.exclude.is_empty() {
+            return Ok(Some(false));
+        }
+        let Some(member) = self.members.get(slot).filter(|member| !request.excludes(member.endpoint.id())) else {
+            return Err(PickError::Misbehaved { slot });
+        };
+        debug_assert_eq!(member.spec.tier_value(), tier.tier);
+        let limited = member.spec.max_in_flight().is_some();
+        Ok(match limited && !explained {
+            true => member.endpoint.permits.try_acquire().then_some(true),
+            false => Some(false),
+        })
+    }
+
+    #[cold]
+    fn preferred(&self, request: &PickRequest<'_>, explained: bool) -> Option<Choice> {
+        let slot = *self.members.index.get(request.prefer?)?;
+        let member = self.members.get(slot)?;
+        if self.availability(slot) == Availability::Closed || request.excludes(member.endpoint.id()) {
+            return None;
+        }
+        let limited = member.spec.max_in_flight().is_some();
+        let permit = limited && !explained;
+        if permit && !member.endpoint.permits.try_acquire() || limited && member.endpoint.permits.exhausted() && explained
+        {
+            return None;
+        }
+        Some(Choice { slot, permit, preferred: true, alternatives: self.eligible > 1 })
+    }
+
+    #[cold]
+    fn why_nobody(&self, request: &PickRequest<'_>) -> PickError {
+        if self.members.index.is_empty() {
+            return PickError::Empty;
+        }
+        if self.eligible == 0 {
+            return PickError::Unavailable { members: self.members.index.len() };
+        }
+        let eligible = self.tiers.iter().flat_map(|tier| tier.view.eligible.iter());
+        let mut left = eligible
+            .filter_map(|&slot| self.members.get(slot))
+            .filter(|member| !request.excludes(member.endpoint.id()))
+            .peekable();
+        if left.peek().is_none() {
+            PickError::Excluded
+        } else if left.all(|member| member.endpoint.permits.exhausted()) {
+            PickError::Saturated
+        } else {
+            PickError::Declined
+        }
+    }
+}

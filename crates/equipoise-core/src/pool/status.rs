@@ -1,0 +1,37 @@
+use super::snapshot::Snapshot;
+use crate::endpoint::{Availability, EndpointId, Slot, Tier};
+
+/// An endpoint as it is at a moment: see [`Pool::endpoints`](crate::Pool::endpoints).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EndpointStatus {
+    /// Its id.
+    pub id: EndpointId,
+    /// Where it is reached.
+    pub address: String,
+    /// Its priority class.
+    pub tier: Tier,
+    /// Its weight.
+    pub weight: u32,
+    /// Whom it takes.
+    pub availability: Availability,
+    /// How many leases are out.
+    pub in_flight: u32,
+    /// The most leases that may be out, if there is a limit.
+    pub max_in_flight: Option<u32>,
+}
+
+impl EndpointStatus {
+    pub(crate) fn of(snapshot: &Snapshot, slot: Slot) -> Option<Self> {
+        let member = snapshot.members().get(slot)?;
+        Some(Self {
+            id: member.endpoint.id().clone(),
+            address: member.endpoint.address().to_owned(),
+            tier: member.spec.tier_value(),
+            weight: member.spec.weight_value(),
+            availability: snapshot.availability(slot),
+            in_flight: snapshot.members().in_flight(slot),
+            max_in_flight: member.endpoint.max_in_flight(),
+        })
+    }
+}

@@ -1,0 +1,116 @@
+use crate::{
+    endpoint::Slot,
+    entropy::{Entropy, thread_random},
+    explain::Fate,
+    request::PickRequest,
+    strategy::Tickets,
+    time::Timestamp,
+    view::View,
+};
+
+/// All that a [`Picker`](crate::Picker) may look at while it picks.
+///
+/// It owns randomness and tickets, and it takes notes when a pick is [explained](crate::Pool::explain): an explanation
+/// runs the very code that picks.
+pub struct PickCx<'a> {
+    view: &'a View,
+    request: &'a PickRequest<'a>,
+    entropy: Option<&'a dyn Entropy>,
+    now: Timestamp,
+    /// Whether any endpoint might be unusable, or notes are wanted: otherwise [`usable`](Self::usable) need not look.
+    checked: bool,
+    notes: Option<&'a mut Notes>,
+}
+
+/// What an explained pick leaves behind, by slot.
+#[derive(Default)]
+pub(crate) struct Notes {
+    pub(crate) scores: Vec<(Slot, f64)>,
+    pub(crate) fates: Vec<(Slot, Fate)>,
+}
+
+impl<'a> PickCx<'a> {
+    pub(crate) fn new(
+        view: &'a View,
+        request: &'a PickRequest<'a>,
+        entropy: Option<&'a dyn Entropy>,
+        now: Timestamp,
+        notes: Option<&'a mut Notes>,
+    ) -> Self {
+        let checked = !request.exclude.is_empty() || view.all.limited || notes.is_some();
+        Self { view, request, entropy, now, checked, notes }
+    }
+
+    /// The view that the picker was built for.
+    #[inline]
+    pub fn view(&self) -> &'a View {
+        self.view
+    }
+
+    /// What decides where the request goes, for strategies that place by key.
+    pub fn key(&self) -> Option<&'a [u8]> {
+        self.request.key
+    }
+
+    /// How much work the request is, relative to the usual one.
+    pub fn cost(&self) -> f32 {
+        self.request.cost
+    }
+
+    /// The time of the pick. [`Timestamp::ZERO`] unless the strategy [needs](crate::Needs::clock) it.
+    #[inline]
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// 64 random bits.
+    #[inline]
+    pub fn random(&mut self) -> u64 {
+        match self.entropy {
+            None => thread_random(),
+            Some(entropy) => entropy.next_u64(),
+        }
+    }
+
+    /// The pick's number; take one per pick. An explanation sees the next number and leaves it.
+    #[inline]
+    pub fn ticket(&mut self, tickets: &Tickets) -> u64 {
+        if self.notes.is_some() { tickets.peek() } else { tickets.take() }
+    }
+
+    /// Whether this eligible endpoint may be picked for this request: it is not excluded and not at its limit.
+    #[inline]
+    pub fn usable(&mut self, slot: Slot) -> bool {
+        !self.checked || self.inspect(slot)
+    }
+
+    /// Whether [`usable`](Self::usable) may say no: if not, a picker can skip asking.
+    #[inline]
+    pub fn is_checked(&self) -> bool {
+        self.checked
+    }
+
+    #[cold]
+    fn inspect(&mut self, slot: Slot) -> bool {
+        let Some(endpoint) = self.view.endpoint(slot) else { return false };
+        let fate = if self.request.excludes(endpoint.id()) {
+            Fate::Excluded
+        } else if endpoint.permits.exhausted() {
+            Fate::Full
+        } else {
+            return true;
+        };
+        if let Some(notes) = &mut self.notes {
+            notes.fates.push((slot, fate));
+        }
+        false
+    }
+
+    /// Tells an explanation what the candidate scored (the lowest wins). Costs nothing otherwise.
+    #[inline]
+    pub fn score(&mut self, slot: Slot, score: f64) {
+        if let Some(notes) = &mut self.notes {
+            notes.scores.push((slot, score));
+        }
+    }
+}

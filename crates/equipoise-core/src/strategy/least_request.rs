@@ -1,0 +1,69 @@
+use super::{
+    BuildError, PickCx, Picker, Strategy,
+    sampling::{Contest, Cost, Gauge},
+};
+use crate::{
+    endpoint::{EndpointSpec, Slot},
+    time::Timestamp,
+    view::View,
+};
+
+/// The power of two choices by requests in flight: of two endpoints drawn at random, the less loaded one.
+///
+/// Choose it where requests differ in cost but endpoints do not, or where latency says little. Almost as good as
+/// looking at all endpoints, at constant cost, and it stays good when what one balancer sees is stale or partial.
+/// Weights count as described for the weighted race: idle shares and in-flight both follow them, and a stuck endpoint
+/// is avoided however heavy it is. Its weakness: a backend that fails fast looks idle; use
+/// [`PeakEwma`](super::PeakEwma) or ejection against that.
+///
+/// Build O(n), pick O(1). Sources: Mitzenmacher, *The Power of Two Choices in Randomized Load Balancing*, 2001; for
+/// the weighting, the race of exponentials (Efraimidis and Spirakis 2006).
+///
+/// ```
+/// use equipoise_core::{EndpointSpec, P2c, PickRequest, Pool};
+///
+/// let pool = Pool::new(P2c::new());
+/// pool.update(["a:80", "b:80"].map(EndpointSpec::new), |_| ())?;
+/// let first = pool.pick(&PickRequest::new())?;
+/// let second = pool.pick(&PickRequest::new())?;
+/// assert_ne!(first.endpoint().id(), second.endpoint().id()); // the first is still in flight
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct P2c;
+
+impl P2c {
+    /// The strategy; it has no settings.
+    pub const fn new() -> Self {
+        Self
+    }
+}
+
+impl Strategy for P2c {
+    type State = ();
+    type Picker = P2cPicker;
+
+    fn state(&self, _: &EndpointSpec) {}
+
+    fn build(&self, view: &View, _last: Option<&P2cPicker>) -> Result<P2cPicker, BuildError> {
+        Ok(P2cPicker(Contest::new(view)))
+    }
+}
+
+/// The picker of [`P2c`].
+pub struct P2cPicker(Contest);
+
+impl Picker for P2cPicker {
+    fn pick(&self, cx: &mut PickCx<'_>) -> Option<Slot> {
+        self.0.pick(cx, &InFlightOnly)
+    }
+}
+
+struct InFlightOnly;
+
+impl Gauge for InFlightOnly {
+    #[inline]
+    fn read(&self, _slot: Slot, _in_flight: u32, _now: Timestamp) -> Cost {
+        Cost::UNIT
+    }
+}

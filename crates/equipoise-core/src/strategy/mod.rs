@@ -1,0 +1,198 @@
+//! Strategies: how one of the eligible endpoints is chosen.
+//!
+//! A [`Strategy`] is cold: it holds settings and [builds](Strategy::build) a [`Picker`] whenever membership or
+//! availability changes. A picker is hot: [`pick`](Picker::pick) runs on every request, from many threads at once,
+//! on `&self`. What a strategy must remember of an endpoint is its [`State`](Strategy::State), which the pool keeps
+//! with the endpoint, so that it survives every update.
+//!
+//! # A strategy of your own
+//!
+//! Always the endpoint with the smallest id that is usable:
+//!
+//! ```
+//! use equipoise_core::{BuildError, EndpointSpec, PickCx, PickRequest, Picker, Pool, Slot, Strategy, View};
+//!
+//! struct Alphabetical;
+//! struct Sorted(Vec<Slot>);
+//!
+//! impl Strategy for Alphabetical {
+//!     type State = ();
+//!     type Picker = Sorted;
+//!     fn state(&self, _: &EndpointSpec) {}
+//!     fn build(&self, view: &View, _last: Option<&Sorted>) -> Result<Sorted, BuildError> {
+//!         let mut slots = view.eligible().to_vec();
+//!         slots.sort_by_key(|&slot| view.endpoint(slot).map(|endpoint| endpoint.id().clone()));
+//!         Ok(Sorted(slots))
+//!     }
+//! }
+//!
+//! impl Picker for Sorted {
+//!     fn pick(&self, cx: &mut PickCx<'_>) -> Option<Slot> {
+//!         self.0.iter().copied().find(|&slot| cx.usable(slot))
+//!     }
+//! }
+//!
+//! let pool = Pool::new(Alphabetical);
+//! pool.update(["b:80", "a:80"].map(EndpointSpec::new), |_| ())?;
+//! assert_eq!(pool.pick(&PickRequest::new())?.endpoint().id().as_str(), "a:80");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod any;
+mod cx;
+mod least_request;
+mod peak_ewma;
+mod random;
+mod round_robin;
+mod sampling;
+mod tickets;
+
+use std::{any::Any, time::Duration};
+
+pub(crate) use self::cx::Notes;
+pub use self::{
+    any::AnyStrategy,
+    cx::PickCx,
+    least_request::P2c,
+    peak_ewma::{PeakEwma, PeakEwmaState},
+    random::Random,
+    round_robin::RoundRobin,
+    tickets::Tickets,
+};
+use crate::{
+    endpoint::{Endpoint, EndpointSpec, Slot},
+    time::Timestamp,
+    verdict::Verdict,
+    view::View,
+};
+
+/// Settings and cold work of a way to choose; see the [module](self) for an example.
+///
+/// One value serves one pool, which calls `build` once per tier. The hooks (`acquired` and so on) run on the
+/// request's path and only when [`needs`](Self::needs) asks for them; a hook that panics is caught and ignored.
+pub trait Strategy: Send + Sync + 'static {
+    /// What the strategy remembers of one endpoint; `()` if nothing. Made when an endpoint joins, shared by all
+    /// pickers, kept until the endpoint has left and its last lease is gone.
+    type State: Send + Sync + 'static;
+
+    /// The hot half.
+    type Picker: Picker;
+
+    /// The memory for an endpoint that joins.
+    fn state(&self, spec: &EndpointSpec) -> Self::State;
+
+    /// Makes a picker for `view`. May be slow: requests go on with the old picker meanwhile. `last` is the picker that
+    /// this one replaces, to take positions and tables over.
+    ///
+    /// # Errors
+    ///
+    /// When no picker can be made for this membership. The change that asked for it is then refused as a whole.
+    fn build(&self, view: &View, last: Option<&Self::Picker>) -> Result<Self::Picker, BuildError>;
+
+    /// What it wants to be told. Asked once, when the pool is built.
+    fn needs(&self) -> Needs {
+        Needs::new()
+    }
+
+    /// A lease on the endpoint was given out, whoever chose it. Needs [`Needs::leases`].
+    fn acquired(&self, _state: &Self::State, _endpoint: &Endpoint) {}
+
+    /// A lease on the endpoint ended. Needs [`Needs::leases`].
+    fn released(&self, _state: &Self::State, _endpoint: &Endpoint) {}
+
+    /// A request took `latency` until its first byte. Needs [`Needs::latency`].
+    fn sampled(&self, _state: &Self::State, _latency: Duration, _now: Timestamp) {}
+
+    /// A request ended with `verdict`. Needs [`Needs::outcomes`].
+    fn observed(&self, _state: &Self::State, _verdict: Verdict, _now: Timestamp) {}
+
+    /// A [refresh period](Needs::refresh) is over; `true` asks for new pickers.
+    fn refreshed(&self, _now: Timestamp) -> bool {
+        false
+    }
+}
+
+/// Chooses one endpoint for one request. Runs on many threads at once and must not block.
+pub trait Picker: Any + Send + Sync {
+    /// The slot of a [usable](PickCx::usable) endpoint, or `None` if the picker finds none. The pool refuses a slot
+    /// that is not eligible.
+    fn pick(&self, cx: &mut PickCx<'_>) -> Option<Slot>;
+}
+
+/// What a [`Strategy`] wants to be told. The pool reads the clock and calls hooks only for what is asked for here.
+///
+/// ```
+/// use equipoise_core::Needs;
+///
+/// let needs = Needs::new().latency().outcomes();
+/// assert_eq!(needs, Needs::new().outcomes().latency());
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub struct Needs {
+    pub(crate) clock: bool,
+    pub(crate) latency: bool,
+    pub(crate) outcomes: bool,
+    pub(crate) leases: bool,
+    pub(crate) refresh: Option<Duration>,
+}
+
+impl Needs {
+    /// Nothing.
+    pub const fn new() -> Self {
+        Self { clock: false, latency: false, outcomes: false, leases: false, refresh: None }
+    }
+
+    /// The time of the pick, as [`PickCx::now`].
+    pub const fn clock(mut self) -> Self {
+        self.clock = true;
+        self
+    }
+
+    /// [`Strategy::sampled`], and the time of the pick.
+    pub const fn latency(mut self) -> Self {
+        self.latency = true;
+        self.clock()
+    }
+
+    /// [`Strategy::observed`].
+    pub const fn outcomes(mut self) -> Self {
+        self.outcomes = true;
+        self
+    }
+
+    /// [`Strategy::acquired`] and [`Strategy::released`].
+    pub const fn leases(mut self) -> Self {
+        self.leases = true;
+        self
+    }
+
+    /// [`Strategy::refreshed`], at most once per `period`: by the first pick after it has passed.
+    pub const fn refresh(mut self, period: Duration) -> Self {
+        self.refresh = Some(period);
+        self.clock()
+    }
+
+    /// What either of the two needs: for a strategy that wraps another.
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            clock: self.clock || other.clock,
+            latency: self.latency || other.latency,
+            outcomes: self.outcomes || other.outcomes,
+            leases: self.leases || other.leases,
+            refresh: [self.refresh, other.refresh].into_iter().flatten().min(),
+        }
+    }
+}
+
+/// Why a strategy could not make a picker.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The strategy says so.
+    #[error("the strategy cannot serve these endpoints: {0}")]
+    Refused(String),
+    /// The strategy panicked.
+    #[error("the strategy panicked while it built a picker")]
+    Panicked,
+}

@@ -1,0 +1,269 @@
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    BuildError, Needs, PickCx, Picker, Strategy,
+    sampling::{Contest, Cost, Gauge},
+};
+use crate::{
+    endpoint::{EndpointSpec, Slot},
+    sync::{AtomicU64, Ordering},
+    time::Timestamp,
+    verdict::Verdict,
+    view::View,
+};
+
+/// The default: the power of two choices by expected time, with failures counted as time lost.
+///
+/// An endpoint's cost is a moving average of its latency that jumps up at once and comes down slowly, times the
+/// requests in flight there; of two endpoints drawn at random, the cheaper one is taken. Choose it unless you know
+/// better: it needs no settings, notices slow and failing endpoints within a request or two, and sends them little
+/// instead of nothing.
+///
+/// - **Failures** ([`Verdict::is_failure`]) add a penalty: an eighth of [`penalty`](Self::penalty) at first, more than
+///   doubling with each further one up to the whole. A success takes three quarters of it off. The latency of a
+///   failure is never sampled, so failing fast does not look fast. `Retry-After` keeps the whole penalty up for as
+///   long as the endpoint asked (at most 300 s).
+/// - **Nobody is shunned forever**: what is remembered of an endpoint that gets no traffic [fades](Self::fade).
+/// - **A newcomer** is taken to be as fast as the one that it is compared with.
+/// - **Weights** count as with [`P2c`](super::P2c), on top of the latency.
+///
+/// Its weakness: a client that sends only a few requests a second across the pool measures too little, and the choice
+/// becomes a random one. Build O(n), pick O(1), two clock readings a request. Sources: Finagle's and linkerd's Peak
+/// EWMA (decay 10 s, penalty 5 s), with fading added.
+///
+/// ```
+/// use std::time::Duration;
+/// use equipoise_core::{EndpointSpec, PeakEwma, PickRequest, Pool, Verdict};
+///
+/// let pool = Pool::new(PeakEwma::new().decay(Duration::from_secs(5)));
+/// pool.update(["a:80", "b:80"].map(EndpointSpec::new), |_| ())?;
+/// let lease = pool.pick(&PickRequest::new())?;
+/// lease.finish(Verdict::Success);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct PeakEwma {
+    decay: Duration,
+    fade: Duration,
+    penalty: Duration,
+}
+
+/// Nobody is left alone for longer than this, whatever `Retry-After` says (linkerd's cap).
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
+
+impl PeakEwma {
+    /// Decay 10 s, fade 2.5 s, penalty 5 s.
+    pub const fn new() -> Self {
+        Self { decay: Duration::from_secs(10), fade: Duration::from_millis(2500), penalty: Duration::from_secs(5) }
+    }
+
+    /// The time after which an old latency counts for 1/e beside new ones.
+    #[must_use]
+    pub const fn decay(mut self, decay: Duration) -> Self {
+        self.decay = decay;
+        self
+    }
+
+    /// The time after which what is remembered of an endpoint counts for 1/e if nothing is in flight there and nothing
+    /// new is learned. Zero forgets at once.
+    #[must_use]
+    pub const fn fade(mut self, fade: Duration) -> Self {
+        self.fade = fade;
+        self
+    }
+
+    /// What an endpoint that keeps failing costs on top of its latency.
+    #[must_use]
+    pub const fn penalty(mut self, penalty: Duration) -> Self {
+        self.penalty = penalty;
+        self
+    }
+}
+
+impl Default for PeakEwma {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Strategy for PeakEwma {
+    type State = PeakEwmaState;
+    type Picker = PeakEwmaPicker;
+
+    fn state(&self, _: &EndpointSpec) -> PeakEwmaState {
+        PeakEwmaState::default()
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::new().latency().outcomes()
+    }
+
+    fn build(&self, view: &View, last: Option<&PeakEwmaPicker>) -> Result<PeakEwmaPicker, BuildError> {
+        let states = match last {
+            Some(last) if last.membership == view.membership_revision() => Arc::clone(&last.states),
+            _ => (0..view.capacity() as u32).map(|slot| view.state(Slot(slot))).collect(),
+        };
+        Ok(PeakEwmaPicker {
+            contest: Contest::new(view),
+            states,
+            membership: view.membership_revision(),
+            fade: self.fade.as_nanos() as f64,
+        })
+    }
+
+    fn sampled(&self, state: &PeakEwmaState, latency: Duration, now: Timestamp) {
+        state.latency.sample(latency.as_nanos() as f64, now, self.decay.as_nanos() as f64);
+    }
+
+    fn observed(&self, state: &PeakEwmaState, verdict: Verdict, now: Timestamp) {
+        let hold = match verdict {
+            Verdict::Success => return state.penalty.forgive(now, self.fade),
+            Verdict::Failure(_) | Verdict::Overloaded { retry_after: None } => Duration::ZERO,
+            Verdict::Overloaded { retry_after: Some(hold) } => hold.min(LONGEST_RETRY_AFTER),
+            Verdict::Neutral => return,
+        };
+        state.penalty.add(now, self.fade, self.penalty, hold);
+    }
+}
+
+/// What [`PeakEwma`] remembers of an endpoint.
+#[derive(Debug, Default)]
+pub struct PeakEwmaState {
+    latency: Latency,
+    penalty: Penalty,
+}
+
+/// A moving average over time that a peak overrides.
+///
+/// Two words that are not updated together: each sample claims the time since the one before it, and with that its
+/// share in the average, by advancing the stamp; then it is blended in. Concurrent samples may be blended in another
+/// order than their stamps say, but each with its own share.
+#[derive(Debug, Default)]
+struct Latency {
+    /// Nanoseconds, as the bits of an `f64`; 0 before the first sample.
+    estimate: AtomicU64,
+    /// When the last sample came.
+    stamp: AtomicU64,
+}
+
+impl Latency {
+    fn sample(&self, latency: f64, now: Timestamp, decay: f64) {
+        let latency = latency.max(1.0);
+        let elapsed = now.as_nanos().saturating_sub(self.stamp.fetch_max(now.as_nanos(), Ordering::Relaxed));
+        let mut seen = self.estimate.load(Ordering::Relaxed);
+        loop {
+            let estimate = f64::from_bits(seen);
+            let next = if seen == 0 || latency >= estimate {
+                latency
+            } else {
+                // Of the form 1 − e^(−x), so that a decay of zero means the last sample.
+                estimate + (latency - estimate) * -(-(elapsed as f64) / decay.max(1.0)).exp_m1()
+            };
+            match self.estimate.compare_exchange_weak(seen, next.to_bits(), Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(other) => seen = other,
+            }
+        }
+    }
+}
+
+/// What failures cost, in one word: seconds as an `f32` above, the moment from which it fades (units of 2²⁰ ns, about
+/// a millisecond) below. 0 if nothing is held against the endpoint.
+#[derive(Debug, Default)]
+struct Penalty(AtomicU64);
+
+impl Penalty {
+    /// Below this many seconds it is forgotten.
+    const NEGLIGIBLE: f32 = 1e-6;
+
+    fn ticks(at: Timestamp) -> u32 {
+        (at.as_nanos() >> 20) as u32
+    }
+
+    /// Seconds left at `now`.
+    fn seconds(word: u64, now: Timestamp, fade: Duration) -> f32 {
+        // The difference of wrapping counters is right while they are less than 26 days apart; an older penalty has
+        // long faded to nothing, and nothing is what both signs of a far difference give after the next failure.
+        let age = Self::ticks(now).wrapping_sub(word as u32).cast_signed();
+        let full = f32::from_bits((word >> 32) as u32);
+        if age <= 0 {
+            return full;
+        }
+        let age = age as f32 * (1u32 << 20) as f32 * 1e-9;
+        full * (-age / fade.as_secs_f32().max(f32::MIN_POSITIVE)).exp()
+    }
+
+    #[inline]
+    fn nanos(&self, now: Timestamp, fade: Duration) -> f64 {
+        match self.0.load(Ordering::Relaxed) {
+            0 => 0.0,
+            word => f64::from(Self::seconds(word, now, fade)) * 1e9,
+        }
+    }
+
+    fn change(&self, change: impl Fn(u64) -> Option<u64>) {
+        // `Err` says that nothing was to be changed.
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
+    }
+
+    fn add(&self, now: Timestamp, fade: Duration, most: Duration, hold: Duration) {
+        self.change(|word| {
+            let left = if word == 0 { 0.0 } else { Self::seconds(word, now, fade) };
+            let most = most.as_secs_f32();
+            let next = if hold.is_zero() { (2.0 * left + most / 8.0).min(most) } else { most };
+            // A hold that is under way is not cut short.
+            let from = Self::ticks(now + hold);
+            let pending = word != 0 && (word as u32).wrapping_sub(from).cast_signed() > 0;
+            let from = if pending { word as u32 } else { from };
+            Some(u64::from(next.to_bits()) << 32 | u64::from(from))
+        });
+    }
+
+    #[inline]
+    fn forgive(&self, now: Timestamp, fade: Duration) {
+        if self.0.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        self.change(|word| {
+            let held = Self::ticks(now).wrapping_sub(word as u32).cast_signed() < 0;
+            if word == 0 || held {
+                return None;
+            }
+            let left = Self::seconds(word, now, fade) / 4.0;
+            Some(if left < Self::NEGLIGIBLE {
+                0
+            } else {
+                u64::from(left.to_bits()) << 32 | u64::from(Self::ticks(now))
+            })
+        });
+    }
+}
+
+/// The picker of [`PeakEwma`].
+pub struct PeakEwmaPicker {
+    contest: Contest,
+    /// By slot; shared from one picker to the next while the membership stands.
+    states: Arc<[Option<Arc<PeakEwmaState>>]>,
+    membership: crate::pool::Revision,
+    fade: f64,
+}
+
+impl Picker for PeakEwmaPicker {
+    fn pick(&self, cx: &mut PickCx<'_>) -> Option<Slot> {
+        self.contest.pick(cx, self)
+    }
+}
+
+impl Gauge for PeakEwmaPicker {
+    #[inline]
+    fn read(&self, slot: Slot, in_flight: u32, now: Timestamp) -> Cost {
+        let Some(Some(state)) = self.states.get(slot.index()) else { return Cost::UNIT };
+        let stamp = Timestamp::from_nanos(state.latency.stamp.load(Ordering::Relaxed));
+        Cost {
+            estimate: f64::from_bits(state.latency.estimate.load(Ordering::Relaxed)),
+            // What is in flight will renew the estimate; only without it does time work for the endpoint.
+            idle: if in_flight == 0 { now.since(stamp).as_nanos() as f64 / self.fade.max(1.0) } else { 0.0 },
+            penalty: state.penalty.nanos(now, Duration::from_nanos(self.fade as u64)),
+        }
+    }
+}

@@ -1,0 +1,91 @@
+use super::{
+    BuildError, PickCx, Picker, Strategy,
+    sampling::{Lottery, REDRAWS, below},
+};
+use crate::{
+    endpoint::{EndpointSpec, Slot},
+    view::View,
+};
+
+/// Picks at random, in proportion to the weights.
+///
+/// Choose it where balancers are many and know nothing of each other, and requests are alike. Its weakness: shares
+/// are even only in the long run, and it looks at no load. Build O(n), pick O(1) (alias table); when requests exclude
+/// most endpoints, O(n).
+///
+/// ```
+/// use equipoise_core::{EndpointSpec, PickRequest, Pool, Random};
+///
+/// let pool = Pool::new(Random::new());
+/// pool.update([EndpointSpec::new("a:80"), EndpointSpec::new("b:80").weight(3)], |_| ())?;
+/// let lease = pool.pick(&PickRequest::new())?;
+/// # drop(lease);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Random;
+
+impl Random {
+    /// The strategy; it has no settings.
+    pub const fn new() -> Self {
+        Self
+    }
+}
+
+impl Strategy for Random {
+    type State = ();
+    type Picker = RandomPicker;
+
+    fn state(&self, _: &EndpointSpec) {}
+
+    fn build(&self, view: &View, _last: Option<&RandomPicker>) -> Result<RandomPicker, BuildError> {
+        let weights: Vec<u32> = view.eligible().iter().map(|&slot| view.weight(slot)).collect();
+        Ok(RandomPicker { slots: view.eligible().into(), lottery: Lottery::new(&weights) })
+    }
+}
+
+/// The picker of [`Random`].
+pub struct RandomPicker {
+    slots: Box<[Slot]>,
+    lottery: Lottery,
+}
+
+impl RandomPicker {
+    #[inline]
+    fn draw(&self, cx: &mut PickCx<'_>) -> Option<Slot> {
+        self.slots.get(self.lottery.draw(cx.random())).copied()
+    }
+
+    /// A weighted choice among the usable, for requests that exclude most endpoints: a reservoir of one.
+    #[cold]
+    fn scan(&self, cx: &mut PickCx<'_>) -> Option<Slot> {
+        let (mut chosen, mut total) = (None, 0usize);
+        for &slot in &self.slots {
+            if cx.usable(slot) {
+                let weight = cx.view().weight(slot) as usize;
+                total += weight;
+                // Kept with probability weight / total; totals beyond 32 bits lose some evenness, nothing else.
+                if below(total, cx.random() as u32) < weight {
+                    chosen = Some(slot);
+                }
+            }
+        }
+        chosen
+    }
+}
+
+impl Picker for RandomPicker {
+    fn pick(&self, cx: &mut PickCx<'_>) -> Option<Slot> {
+        let slot = self.draw(cx)?;
+        if !cx.is_checked() || cx.usable(slot) {
+            return Some(slot);
+        }
+        for _ in 1..REDRAWS {
+            let slot = self.draw(cx)?;
+            if cx.usable(slot) {
+                return Some(slot);
+            }
+        }
+        self.scan(cx)
+    }
+}

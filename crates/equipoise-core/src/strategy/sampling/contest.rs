@@ -1,0 +1,307 @@
+//! The comparison behind least-request and Peak-EWMA.
+//!
+//! Three demands at once: idle shares follow the weights, in-flight follows them under load, and nobody is forced upon
+//! a stuck endpoint.
+//!
+//! - **Equal weights**: two *distinct* endpoints are drawn, the lower `cost × (in-flight + 1)` wins (the power of two
+//!   choices: Mitzenmacher 2001).
+//! - **Unequal weights**: a *race*. Each contender scores `cost × (in-flight + E) / weight`, with `E` exponential of
+//!   mean 1; the lowest wins. Idle, the winner of a race of exponentials is distributed exactly as the weights;
+//!   loaded, in-flight per weight decides; and an endpoint that is stuck loses however heavy it is. Comparing
+//!   `(in-flight + 1) / weight` instead starves small weights, `in-flight / weight` floods them.
+//! - Contenders are all endpoints of a small pool. In a larger one they are those that hold more than an eighth of the
+//!   weight each (so at most seven), and the better of two weighted draws among the rest. Two draws with replacement
+//!   force (w/W)² of the traffic on an endpoint whatever its state: below an eighth that is next to nothing.
+
+use super::{Lottery, REDRAWS, below, exponential::exponential};
+use crate::{endpoint::Slot, strategy::PickCx, time::Timestamp, view::View};
+
+/// Pools of unequal weights up to this size race all their endpoints.
+const SMALL: usize = 10;
+/// In larger pools an endpoint of more than this share of the weight is always among the contenders.
+const HEAVY_SHARE: f64 = 1.0 / 8.0;
+/// All of a small pool, or at most seven heavy ones, and two drawn.
+const MOST_CONTENDERS: usize = SMALL + 2;
+
+/// What one request costs at an endpoint, in any unit.
+#[derive(Clone, Copy)]
+pub(crate) struct Cost {
+    /// The estimate; 0 where nothing was measured yet.
+    pub(crate) estimate: f64,
+    /// For how long the estimate has not been renewed, in units of the time after which it counts for 1/e.
+    pub(crate) idle: f64,
+    /// What recent failures add.
+    pub(crate) penalty: f64,
+}
+
+impl Cost {
+    /// All endpoints alike: only in-flight counts.
+    pub(crate) const UNIT: Self = Self { estimate: 1.0, idle: 0.0, penalty: 0.0 };
+
+    /// The cost to compare by, given the lowest estimate among the contenders.
+    ///
+    /// - An endpoint without a measurement is taken to be as good as that: neither starved nor flooded.
+    /// - A higher estimate that is not renewed fades, so that nobody is shunned forever. It fades towards half of the
+    ///   lowest: less than that would draw a flood before the first answer shows what the endpoint is like now.
+    #[inline]
+    fn settle(self, lowest: f64) -> f64 {
+        let cost = if self.estimate == 0.0 {
+            lowest
+        } else if self.estimate > lowest && self.idle > 0.0 {
+            let floor = lowest / 2.0;
+            floor + (self.estimate - floor) * (-self.idle).exp()
+        } else {
+            self.estimate
+        };
+        cost + self.penalty
+    }
+}
+
+/// Reads the cost of an endpoint.
+pub(crate) trait Gauge {
+    fn read(&self, slot: Slot, in_flight: u32, now: Timestamp) -> Cost;
+}
+
+/// The eligible endpoints of a view, laid out for comparisons. Building is O(n), picking O(1).
+pub(crate) struct Contest {
+    slots: Box<[Slot]>,
+    /// `None` for equal weights.
+    weighted: Option<Weighted>,
+}
+
+struct Weighted {
+    /// 1 / weight, by position.
+    inverse: Box<[f64]>,
+    /// The positions that take part in every race.
+    heavy: Box<[u32]>,
+    light: Option<Light>,
+}
+
+/// The positions of which two are drawn.
+struct Light {
+    positions: Box<[u32]>,
+    lottery: Lottery,
+    inverse_total: f64,
+    inverse_mean: f64,
+}
+
+#[derive(Clone, Copy)]
+struct Contender {
+    slot: Slot,
+    in_flight: f64,
+    cost: Cost,
+    inverse: f64,
+}
+
+/// Who takes part in one race.
+struct Field {
+    contenders: [Contender; MOST_CONTENDERS],
+    n: usize,
+}
+
+impl Default for Field {
+    fn default() -> Self {
+        let nobody = Contender { slot: Slot(0), in_flight: 0.0, cost: Cost::UNIT, inverse: 0.0 };
+        Self { contenders: [nobody; MOST_CONTENDERS], n: 0 }
+    }
+}
+
+impl Field {
+    fn push(&mut self, contender: Option<Contender>) {
+        if let (Some(contender), Some(place)) = (contender, self.contenders.get_mut(self.n)) {
+            *place = contender;
+            self.n += 1;
+        }
+    }
+}
+
+impl Contest {
+    pub(crate) fn new(view: &View) -> Self {
+        let slots: Box<[Slot]> = view.eligible().into();
+        let weights: Vec<u32> = slots.iter().map(|&slot| view.weight(slot)).collect();
+        let equal = weights.iter().all(|weight| Some(weight) == weights.first());
+        Self { slots, weighted: (!equal).then(|| Weighted::new(&weights)) }
+    }
+
+    /// The slot of the winner, if any endpoint is usable.
+    #[inline]
+    pub(crate) fn pick(&self, cx: &mut PickCx<'_>, gauge: &impl Gauge) -> Option<Slot> {
+        match &self.weighted {
+            None => self.duel(cx, gauge),
+            Some(weighted) => self.race(weighted, cx, gauge),
+        }
+    }
+
+    #[inline]
+    fn contender(&self, at: usize, inverse: f64, cx: &PickCx<'_>, gauge: &impl Gauge) -> Option<Contender> {
+        let slot = *self.slots.get(at)?;
+        let in_flight = cx.view().in_flight(slot);
+        Some(Contender { slot, in_flight: f64::from(in_flight), cost: gauge.read(slot, in_flight, cx.now()), inverse })
+    }
+
+    #[inline]
+    fn duel(&self, cx: &mut PickCx<'_>, gauge: &impl Gauge) -> Option<Slot> {
+        let (one, other) = if cx.is_checked() { self.two_usable(cx) } else { self.two(cx.random()) };
+        let one = self.contender(one?, 1.0, cx, gauge)?;
+        let Some(other) = other.and_then(|other| self.contender(other, 1.0, cx, gauge)) else {
+            cx.score(one.slot, one.in_flight);
+            return Some(one.slot);
+        };
+        let lowest = lowest_estimate(&[one, other]);
+        let [a, b] = [one, other].map(|c| c.cost.settle(lowest) * (c.in_flight + 1.0));
+        cx.score(one.slot, a);
+        cx.score(other.slot, b);
+        Some(if b < a { other.slot } else { one.slot })
+    }
+
+    /// Two distinct positions, each equally likely; the second is missing where there is only one.
+    #[inline]
+    fn two(&self, bits: u64) -> (Option<usize>, Option<usize>) {
+        match self.slots.len() {
+            0 => (None, None),
+            1 => (Some(0), None),
+            n => {
+                let one = below(n, bits as u32);
+                let other = below(n - 1, (bits >> 32) as u32);
+                (Some(one), Some(other + usize::from(other >= one)))
+            }
+        }
+    }
+
+    /// Two distinct usable positions: by drawing again, and where that fails by a scan from a random start.
+    #[cold]
+    fn two_usable(&self, cx: &mut PickCx<'_>) -> (Option<usize>, Option<usize>) {
+        let mut found = None;
+        for _ in 0..REDRAWS {
+            let (one, other) = self.two(cx.random());
+            for at in [one, other].into_iter().flatten() {
+                if found != Some(at) && cx.usable(self.slots[at]) {
+                    match found {
+                        None => found = Some(at),
+                        Some(_) => return (found, Some(at)),
+                    }
+                }
+            }
+        }
+        let start = below(self.slots.len(), cx.random() as u32);
+        for at in (start..self.slots.len()).chain(0..start) {
+            if found != Some(at) && cx.usable(self.slots[at]) {
+                match found {
+                    None => found = Some(at),
+                    Some(_) => return (found, Some(at)),
+                }
+            }
+        }
+        (found, None)
+    }
+
+    fn race(&self, weighted: &Weighted, cx: &mut PickCx<'_>, gauge: &impl Gauge) -> Option<Slot> {
+        let mut field = Field::default();
+        let enter = |field: &mut Field, at: usize, cx: &mut PickCx<'_>| {
+            if self.slots.get(at).is_some_and(|&slot| cx.usable(slot)) {
+                field.push(self.contender(at, weighted.inverse[at], cx, gauge));
+            }
+        };
+        if let Some(light) = &weighted.light {
+            light.draw_two(cx, |at, cx| {
+                enter(&mut field, at, cx);
+                field.n
+            });
+        }
+        let drawn = field.n;
+        for &at in &weighted.heavy {
+            enter(&mut field, at as usize, cx);
+        }
+        if field.n == 0 {
+            // All heavy ones are unusable and so was every draw.
+            let (one, other) = self.two_usable(cx);
+            for at in [one, other].into_iter().flatten() {
+                enter(&mut field, at, cx);
+            }
+        }
+        let field = &field.contenders[..field.n];
+        let lowest = lowest_estimate(field);
+        let (light, heavy) = field.split_at(drawn);
+        let mut best: Option<(Slot, f64)> = None;
+        if let (Some(group), Some((contender, cost))) = (&weighted.light, better(light, lowest, weighted, cx)) {
+            // The drawn one stands for its whole group, so it draws the group's exponential.
+            let chance = if heavy.is_empty() { 0.0 } else { exponential(cx.random() as u32) * group.inverse_total };
+            best = Some((contender.slot, cost * (contender.in_flight * contender.inverse + chance)));
+        }
+        let mut bits = 0;
+        for (i, contender) in heavy.iter().enumerate() {
+            bits = if i % 2 == 0 { cx.random() } else { bits >> 32 };
+            let cost = contender.cost.settle(lowest);
+            let score = cost * (contender.in_flight + exponential(bits as u32)) * contender.inverse;
+            cx.score(contender.slot, score);
+            if best.is_none_or(|(_, lowest)| score < lowest) {
+                best = Some((contender.slot, score));
+            }
+        }
+        best.map(|(slot, _)| slot)
+    }
+}
+
+impl Weighted {
+    fn new(weights: &[u32]) -> Self {
+        let total: f64 = weights.iter().map(|&weight| f64::from(weight)).sum();
+        let (heavy, light): (Vec<u32>, Vec<u32>) = (0..weights.len() as u32).partition(|&at| {
+            weights.len() <= SMALL || f64::from(weights[at as usize]) > HEAVY_SHARE * total
+        });
+        Self {
+            inverse: weights.iter().map(|&weight| 1.0 / f64::from(weight)).collect(),
+            heavy: heavy.into(),
+            light: (!light.is_empty()).then(|| Light::new(light, weights)),
+        }
+    }
+}
+
+impl Light {
+    fn new(positions: Vec<u32>, weights: &[u32]) -> Self {
+        let weights: Vec<u32> = positions.iter().map(|&at| weights[at as usize]).collect();
+        let total: f64 = weights.iter().map(|&weight| f64::from(weight)).sum();
+        Self {
+            lottery: Lottery::new(&weights),
+            inverse_total: 1.0 / total,
+            inverse_mean: weights.len() as f64 / total,
+            positions: positions.into(),
+        }
+    }
+
+    /// Enters weighted draws until two are in (`enter` answers how many), or draw after draw was unusable.
+    fn draw_two(&self, cx: &mut PickCx<'_>, mut enter: impl FnMut(usize, &mut PickCx<'_>) -> usize) {
+        for _ in 0..REDRAWS {
+            let at = self.positions[self.lottery.draw(cx.random())];
+            if enter(at as usize, cx) == 2 {
+                break;
+            }
+        }
+    }
+}
+
+/// The better of the drawn contenders, and its settled cost. Drawing has already honoured the weights, so a tie goes
+/// to the first.
+fn better(drawn: &[Contender], lowest: f64, weighted: &Weighted, cx: &mut PickCx<'_>) -> Option<(Contender, f64)> {
+    let mean = weighted.light.as_ref().map_or(0.0, |light| light.inverse_mean);
+    let mut best: Option<(Contender, f64, f64)> = None;
+    for &contender in drawn {
+        let cost = contender.cost.settle(lowest);
+        let score = cost * (contender.in_flight * contender.inverse + mean);
+        cx.score(contender.slot, score);
+        if best.is_none_or(|(_, _, lowest)| score < lowest) {
+            best = Some((contender, cost, score));
+        }
+    }
+    best.map(|(contender, cost, _)| (contender, cost))
+}
+
+/// The lowest estimate there is; 1 where nothing was measured.
+#[inline]
+fn lowest_estimate(field: &[Contender]) -> f64 {
+    let lowest = field
+        .iter()
+        .map(|contender| contender.cost.estimate)
+        .filter(|&estimate| estimate > 0.0)
+        .fold(f64::INFINITY, f64::min);
+    if lowest.is_finite() { lowest } else { 1.0 }
+}

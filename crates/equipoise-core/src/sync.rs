@@ -1,0 +1,89 @@
+//! The primitives that model checking replaces: everything atomic in this crate comes from here.
+//!
+//! Under `--cfg loom` atomics and locks are loom's, `arc-swap` is a lock around an `Arc`, and wake-ups do nothing
+//! (models look at state, not at wakers).
+
+#[cfg(not(loom))]
+pub(crate) use self::native::{AtomicU32, AtomicU64, Event, Mutex, Ordering, Swap};
+
+#[cfg(loom)]
+pub(crate) use self::model::{AtomicU32, AtomicU64, Event, Mutex, Ordering, Swap};
+
+#[cfg(not(loom))]
+mod native {
+    pub(crate) use arc_swap::ArcSwap as Swap;
+    use event_listener::{EventListener, IntoNotification};
+    pub(crate) use parking_lot::Mutex;
+    pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+    /// Wakes futures. Costs a fence and a load where nobody listens.
+    #[derive(Default)]
+    pub(crate) struct Event(event_listener::Event);
+
+    impl Event {
+        pub(crate) fn wake_all(&self) {
+            self.0.notify(usize::MAX);
+        }
+
+        /// Wakes one listener that nobody has woken yet; if it goes away unheard, the next.
+        pub(crate) fn wake_one_more(&self) {
+            self.0.notify(1.additional());
+        }
+
+        pub(crate) fn listen(&self) -> EventListener {
+            self.0.listen()
+        }
+    }
+}
+
+#[cfg(loom)]
+mod model {
+    use std::sync::Arc;
+
+    pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+
+    impl<T> Mutex<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(loom::sync::Mutex::new(value))
+        }
+
+        pub(crate) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
+            self.0.lock().expect("no model panics under a lock")
+        }
+    }
+
+    pub(crate) struct Swap<T>(Mutex<Arc<T>>);
+
+    impl<T> Swap<T> {
+        pub(crate) fn new(value: Arc<T>) -> Self {
+            Self(Mutex::new(value))
+        }
+
+        pub(crate) fn load(&self) -> Arc<T> {
+            self.load_full()
+        }
+
+        pub(crate) fn load_full(&self) -> Arc<T> {
+            Arc::clone(&self.0.lock())
+        }
+
+        pub(crate) fn store(&self, value: Arc<T>) {
+            *self.0.lock() = value;
+        }
+    }
+
+    #[derive(Default)]
+    pub(crate) struct Event;
+
+    impl Event {
+        pub(crate) fn wake_all(&self) {}
+
+        pub(crate) fn wake_one_more(&self) {}
+
+        pub(crate) fn listen(&self) -> std::future::Pending<()> {
+            std::future::pending()
+        }
+    }
+}
