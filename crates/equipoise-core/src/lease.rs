@@ -1,7 +1,7 @@
 use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 
 use crate::{
-    endpoint::Endpoint, load::Handle, pool::Choice, strategy::Strategy, time::Timestamp, verdict::Verdict,
+    endpoint::Endpoint, load::Handle, pool::Choice, strategy::{AnyStrategy, Needs, Strategy}, time::Timestamp, verdict::Verdict,
 };
 
 /// The right to send one request to the endpoint that was picked for it.
@@ -35,20 +35,29 @@ pub struct Lease<T> {
     handle: Arc<Handle>,
     picked_at: Timestamp,
     choice: Choice,
-    /// Whether the strategy is told of releases.
-    watched: bool,
+    /// What the strategy needs, kept here so that a lease that owes nothing need not look at its endpoint's memory.
+    tells: Tells,
     timed: bool,
     judged: bool,
     target: PhantomData<fn() -> T>,
 }
 
+/// Which of its moments a lease tells the strategy about.
+#[derive(Clone, Copy)]
+struct Tells {
+    latency: bool,
+    outcomes: bool,
+    leases: bool,
+}
+
 impl<T> Lease<T> {
     /// Counts it at the endpoint, so that a burst of picks sees itself. The permit, if any, has been taken.
     #[inline]
-    pub(crate) fn take(handle: Arc<Handle>, choice: Choice, picked_at: Timestamp, watched: bool) -> Self {
+    pub(crate) fn take(handle: Arc<Handle>, choice: Choice, picked_at: Timestamp, needs: &Needs) -> Self {
         handle.enter();
-        let lease = Self { handle, picked_at, choice, watched, timed: false, judged: false, target: PhantomData };
-        if watched {
+        let tells = Tells { latency: needs.latency, outcomes: needs.outcomes, leases: needs.leases };
+        let lease = Self { handle, picked_at, choice, tells, timed: false, judged: false, target: PhantomData };
+        if tells.leases {
             lease.strategy().acquired(&lease.handle.endpoint.state, &lease.handle.endpoint);
         }
         lease
@@ -80,7 +89,7 @@ impl<T> Lease<T> {
     /// The first byte of the answer has come. Counts once, and not after a failure: the latency of a failure is not
     /// the latency of work.
     pub fn first_byte(&mut self) {
-        if !self.timed && !std::mem::replace(&mut self.timed, true) && self.handle.endpoint.hooks.needs.latency {
+        if !std::mem::replace(&mut self.timed, true) && self.tells.latency {
             let (now, latency) = self.elapsed();
             self.strategy().sampled(&self.handle.endpoint.state, latency, now);
         }
@@ -93,9 +102,8 @@ impl<T> Lease<T> {
             return;
         }
         let untimed = !std::mem::replace(&mut self.timed, true);
-        let needs = &self.handle.endpoint.hooks.needs;
-        let sample = needs.latency && untimed && verdict == Verdict::Success;
-        if !sample && !needs.outcomes {
+        let sample = self.tells.latency && untimed && verdict == Verdict::Success;
+        if !sample && !self.tells.outcomes {
             return;
         }
         let (now, latency) = self.elapsed();
@@ -103,7 +111,7 @@ impl<T> Lease<T> {
         if sample {
             self.strategy().sampled(state, latency, now);
         }
-        if needs.outcomes {
+        if self.tells.outcomes {
             self.strategy().observed(state, verdict, now);
         }
     }
@@ -113,7 +121,7 @@ impl<T> Lease<T> {
         self.record(verdict);
     }
 
-    fn strategy(&self) -> &crate::strategy::AnyStrategy {
+    fn strategy(&self) -> &AnyStrategy {
         &self.handle.endpoint.hooks.strategy
     }
 
@@ -124,7 +132,7 @@ impl<T> Lease<T> {
             endpoint.permits.release();
             endpoint.hooks.freed.wake_one_more();
         }
-        if self.watched {
+        if self.tells.leases {
             self.strategy().released(&endpoint.state, endpoint);
         }
     }
@@ -143,7 +151,7 @@ impl<T> Drop for Lease<T> {
     #[inline]
     fn drop(&mut self) {
         self.handle.leave();
-        if self.choice.permit || self.watched {
+        if self.choice.permit || self.tells.leases {
             self.release_more();
         }
     }

@@ -13,14 +13,14 @@ use crate::{
 pub(crate) struct Handle {
     in_flight: AtomicU32,
     pub(crate) endpoint: Arc<Endpoint>,
-    /// Keeps neighbours on the heap off this one's cache line. (Alignment would put the `Arc`'s own count on another
-    /// line than the counter.)
-    _padding: [u64; 12],
+    /// Makes it, with the `Arc`'s own counts, a cache line long. (Alignment would put the counts on another line than
+    /// the counter. Neighbours on the heap are mostly of the same stripe: they are made stripe by stripe.)
+    _padding: [u64; 3],
 }
 
 impl Handle {
     pub(crate) fn new(endpoint: Arc<Endpoint>) -> Self {
-        Self { in_flight: AtomicU32::new(0), endpoint, _padding: [0; 12] }
+        Self { in_flight: AtomicU32::new(0), endpoint, _padding: [0; 3] }
     }
 
     #[inline]

@@ -102,7 +102,7 @@ impl<T: Send + Sync + 'static> Pool<T> {
         let Some(handle) = snapshot.members().handle(choice.slot, stripe) else {
             return Err(PickError::Misbehaved { slot: choice.slot });
         };
-        Ok(Lease::take(Arc::clone(handle), choice, now, hooks.needs.leases))
+        Ok(Lease::take(Arc::clone(handle), choice, now, &hooks.needs))
     }
 
     /// Which endpoint a request would get now, what every candidate scored and why the others were passed over.

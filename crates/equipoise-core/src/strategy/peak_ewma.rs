@@ -7,7 +7,7 @@ use super::{
 use crate::{
     endpoint::{EndpointSpec, Slot},
     sync::{AtomicU64, Ordering},
-    time::Timestamp,
+    time::{Timestamp, saturating_nanos},
     verdict::Verdict,
     view::View,
 };
@@ -107,12 +107,13 @@ impl Strategy for PeakEwma {
             contest: Contest::new(view),
             states,
             membership: view.membership_revision(),
-            fade: self.fade.as_nanos() as f64,
+            fade: self.fade,
+            inverse_fade: 1.0 / (saturating_nanos(self.fade).max(1) as f64),
         })
     }
 
     fn sampled(&self, state: &PeakEwmaState, latency: Duration, now: Timestamp) {
-        state.latency.sample(latency.as_nanos() as f64, now, self.decay.as_nanos() as f64);
+        state.latency.sample(saturating_nanos(latency) as f64, now, saturating_nanos(self.decay) as f64);
     }
 
     fn observed(&self, state: &PeakEwmaState, verdict: Verdict, now: Timestamp) {
@@ -135,9 +136,8 @@ pub struct PeakEwmaState {
 
 /// A moving average over time that a peak overrides.
 ///
-/// Two words that are not updated together: each sample claims the time since the one before it, and with that its
-/// share in the average, by advancing the stamp; then it is blended in. Concurrent samples may be blended in another
-/// order than their stamps say, but each with its own share.
+/// Two words that are not updated together. No sample is lost; of two that come at the same moment on two threads, both
+/// may claim the time since the one before, and count for a little more than their share.
 #[derive(Debug, Default)]
 struct Latency {
     /// Nanoseconds, as the bits of an `f64`; 0 before the first sample.
@@ -149,15 +149,16 @@ struct Latency {
 impl Latency {
     fn sample(&self, latency: f64, now: Timestamp, decay: f64) {
         let latency = latency.max(1.0);
-        let elapsed = now.as_nanos().saturating_sub(self.stamp.fetch_max(now.as_nanos(), Ordering::Relaxed));
+        let last = Timestamp::from_nanos(self.stamp.load(Ordering::Relaxed));
+        self.stamp.store(now.max(last).as_nanos(), Ordering::Relaxed);
+        let share = share(saturating_nanos(now.since(last)) as f64 / decay.max(1.0));
         let mut seen = self.estimate.load(Ordering::Relaxed);
         loop {
             let estimate = f64::from_bits(seen);
             let next = if seen == 0 || latency >= estimate {
                 latency
             } else {
-                // Of the form 1 − e^(−x), so that a decay of zero means the last sample.
-                estimate + (latency - estimate) * -(-(elapsed as f64) / decay.max(1.0)).exp_m1()
+                estimate + (latency - estimate) * share
             };
             match self.estimate.compare_exchange_weak(seen, next.to_bits(), Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return,
@@ -165,6 +166,12 @@ impl Latency {
             }
         }
     }
+}
+
+/// What a sample counts for when `x` decay times have passed since the last: 1 − e^(−x).
+fn share(x: f64) -> f64 {
+    // Samples are mostly close together; there two terms of the series are exact to 2 · 10⁻⁷ of the result.
+    if x < 1e-3 { x - x * x / 2.0 } else { -(-x).exp_m1() }
 }
 
 /// What failures cost, in one word: seconds as an `f32` above, the moment from which it fades (units of 2²⁰ ns, about
@@ -245,7 +252,9 @@ pub struct PeakEwmaPicker {
     /// By slot; shared from one picker to the next while the membership stands.
     states: Arc<[Option<Arc<PeakEwmaState>>]>,
     membership: crate::pool::Revision,
-    fade: f64,
+    fade: Duration,
+    /// Per nanosecond.
+    inverse_fade: f64,
 }
 
 impl Picker for PeakEwmaPicker {
@@ -258,12 +267,16 @@ impl Gauge for PeakEwmaPicker {
     #[inline]
     fn read(&self, slot: Slot, in_flight: u32, now: Timestamp) -> Cost {
         let Some(Some(state)) = self.states.get(slot.index()) else { return Cost::UNIT };
-        let stamp = Timestamp::from_nanos(state.latency.stamp.load(Ordering::Relaxed));
+        let stamp = state.latency.stamp.load(Ordering::Relaxed);
         Cost {
             estimate: f64::from_bits(state.latency.estimate.load(Ordering::Relaxed)),
             // What is in flight will renew the estimate; only without it does time work for the endpoint.
-            idle: if in_flight == 0 { now.since(stamp).as_nanos() as f64 / self.fade.max(1.0) } else { 0.0 },
-            penalty: state.penalty.nanos(now, Duration::from_nanos(self.fade as u64)),
+            idle: if in_flight == 0 {
+                now.as_nanos().saturating_sub(stamp) as f64 * self.inverse_fade
+            } else {
+                0.0
+            },
+            penalty: state.penalty.nanos(now, self.fade),
         }
     }
 }

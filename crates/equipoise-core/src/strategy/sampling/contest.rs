@@ -17,9 +17,11 @@ use super::{Lottery, REDRAWS, below, exponential::exponential};
 use crate::{endpoint::Slot, strategy::PickCx, time::Timestamp, view::View};
 
 /// Pools of unequal weights up to this size race all their endpoints.
-const SMALL: usize = 10;
+const SMALL: usize = 8;
 /// In larger pools an endpoint of more than this share of the weight is always among the contenders.
 const HEAVY_SHARE: f64 = 1.0 / 8.0;
+/// An estimate renewed within this part of the fading time has not faded (which saves an exponential per pick).
+const FRESH: f64 = 1e-3;
 /// All of a small pool, or at most seven heavy ones, and two drawn.
 const MOST_CONTENDERS: usize = SMALL + 2;
 
@@ -47,7 +49,7 @@ impl Cost {
     fn settle(self, lowest: f64) -> f64 {
         let cost = if self.estimate == 0.0 {
             lowest
-        } else if self.estimate > lowest && self.idle > 0.0 {
+        } else if self.estimate > lowest && self.idle > FRESH {
             let floor = lowest / 2.0;
             floor + (self.estimate - floor) * (-self.idle).exp()
         } else {
@@ -197,48 +199,60 @@ impl Contest {
 
     fn race(&self, weighted: &Weighted, cx: &mut PickCx<'_>, gauge: &impl Gauge) -> Option<Slot> {
         let mut field = Field::default();
-        let enter = |field: &mut Field, at: usize, cx: &mut PickCx<'_>| {
-            if self.slots.get(at).is_some_and(|&slot| cx.usable(slot)) {
-                field.push(self.contender(at, weighted.inverse[at], cx, gauge));
-            }
-        };
         if let Some(light) = &weighted.light {
             light.draw_two(cx, |at, cx| {
-                enter(&mut field, at, cx);
+                self.enter(&mut field, at as usize, weighted, cx, gauge);
                 field.n
             });
         }
         let drawn = field.n;
         for &at in &weighted.heavy {
-            enter(&mut field, at as usize, cx);
+            self.enter(&mut field, at as usize, weighted, cx, gauge);
         }
         if field.n == 0 {
             // All heavy ones are unusable and so was every draw.
             let (one, other) = self.two_usable(cx);
             for at in [one, other].into_iter().flatten() {
-                enter(&mut field, at, cx);
+                self.enter(&mut field, at, weighted, cx, gauge);
             }
         }
         let field = &field.contenders[..field.n];
         let lowest = lowest_estimate(field);
         let (light, heavy) = field.split_at(drawn);
-        let mut best: Option<(Slot, f64)> = None;
+        let mut best = (None, f64::INFINITY);
         if let (Some(group), Some((contender, cost))) = (&weighted.light, better(light, lowest, weighted, cx)) {
             // The drawn one stands for its whole group, so it draws the group's exponential.
             let chance = if heavy.is_empty() { 0.0 } else { exponential(cx.random() as u32) * group.inverse_total };
-            best = Some((contender.slot, cost * (contender.in_flight * contender.inverse + chance)));
+            best = (Some(contender.slot), cost * (contender.in_flight * contender.inverse + chance));
         }
-        let mut bits = 0;
-        for (i, contender) in heavy.iter().enumerate() {
-            bits = if i % 2 == 0 { cx.random() } else { bits >> 32 };
-            let cost = contender.cost.settle(lowest);
-            let score = cost * (contender.in_flight + exponential(bits as u32)) * contender.inverse;
-            cx.score(contender.slot, score);
-            if best.is_none_or(|(_, lowest)| score < lowest) {
-                best = Some((contender.slot, score));
+        for pair in heavy.chunks(2) {
+            let bits = cx.random();
+            for (contender, bits) in pair.iter().zip([bits as u32, (bits >> 32) as u32]) {
+                let cost = contender.cost.settle(lowest);
+                let score = cost * (contender.in_flight + exponential(bits)) * contender.inverse;
+                cx.score(contender.slot, score);
+                if score < best.1 || best.0.is_none() {
+                    best = (Some(contender.slot), score);
+                }
             }
         }
-        best.map(|(slot, _)| slot)
+        best.0
+    }
+
+    #[inline]
+    fn enter(
+        &self,
+        field: &mut Field,
+        at: usize,
+        weighted: &Weighted,
+        cx: &mut PickCx<'_>,
+        gauge: &impl Gauge,
+    ) {
+        if let (Some(&slot), Some(&inverse)) = (self.slots.get(at), weighted.inverse.get(at))
+            && cx.usable(slot)
+        {
+            field.push(self.contender(at, inverse, cx, gauge));
+        }
     }
 }
 
@@ -269,10 +283,10 @@ impl Light {
     }
 
     /// Enters weighted draws until two are in (`enter` answers how many), or draw after draw was unusable.
-    fn draw_two(&self, cx: &mut PickCx<'_>, mut enter: impl FnMut(usize, &mut PickCx<'_>) -> usize) {
+    fn draw_two(&self, cx: &mut PickCx<'_>, mut enter: impl FnMut(u32, &mut PickCx<'_>) -> usize) {
         for _ in 0..REDRAWS {
             let at = self.positions[self.lottery.draw(cx.random())];
-            if enter(at as usize, cx) == 2 {
+            if enter(at, cx) == 2 {
                 break;
             }
         }
