@@ -32,6 +32,16 @@ use crate::{
 /// ```
 #[must_use = "a lease that is dropped at once was for nothing"]
 pub struct Lease<T> {
+    held: Held,
+    target: PhantomData<fn() -> T>,
+}
+
+/// Stands for a target whose type was forgotten: see [`Lease::without_target`].
+#[derive(Debug)]
+pub struct AnyTarget(PhantomData<*const ()>);
+
+/// A lease but for the type of the target.
+struct Held {
     handle: Arc<Handle>,
     picked_at: Timestamp,
     choice: Choice,
@@ -39,7 +49,6 @@ pub struct Lease<T> {
     tells: Tells,
     timed: bool,
     judged: bool,
-    target: PhantomData<fn() -> T>,
 }
 
 /// Which of its moments a lease tells the strategy about.
@@ -56,48 +65,81 @@ impl<T> Lease<T> {
     pub(crate) fn take(handle: Arc<Handle>, choice: Choice, picked_at: Timestamp, needs: &Needs) -> Self {
         handle.enter();
         let tells = Tells { latency: needs.latency, outcomes: needs.outcomes, leases: needs.leases };
-        let lease = Self { handle, picked_at, choice, tells, timed: false, judged: false, target: PhantomData };
+        let held = Held { handle, picked_at, choice, tells, timed: false, judged: false };
         if tells.leases {
-            lease.strategy().acquired(&lease.handle.endpoint.state, &lease.handle.endpoint);
+            held.strategy().acquired(&held.handle.endpoint.state, &held.handle.endpoint);
         }
-        lease
+        Self { held, target: PhantomData }
     }
 
     /// The endpoint.
     #[inline]
     pub fn endpoint(&self) -> &Endpoint {
-        &self.handle.endpoint
+        &self.held.handle.endpoint
     }
 
     /// Whether the endpoint is the one that the request [preferred](crate::PickRequest::prefer).
     pub fn is_preferred(&self) -> bool {
-        self.choice.preferred
+        self.held.choice.preferred
     }
 
     /// Whether there was another endpoint to turn to when this one was picked.
     #[inline]
     pub fn has_alternatives(&self) -> bool {
-        self.choice.alternatives
+        self.held.choice.alternatives
     }
 
-    /// The time since the pick, on the pool's clock, if the strategy needs it.
+    /// The first byte of the answer has come. Counts once, and not after a verdict: the latency of a failure is not
+    /// the latency of work.
+    pub fn first_byte(&mut self) {
+        self.held.first_byte();
+    }
+
+    /// Says how the request ended. The first verdict counts, later ones are ignored. A [`Verdict::Success`] before any
+    /// [`first_byte`](Self::first_byte) takes the latency too.
+    pub fn record(&mut self, verdict: Verdict) {
+        self.held.record(verdict);
+    }
+
+    /// Records the verdict and releases.
+    pub fn finish(mut self, verdict: Verdict) {
+        self.record(verdict);
+    }
+
+    /// The same lease without access to the target: for whoever only has to hold it, such as a response body.
+    pub fn without_target(self) -> Lease<AnyTarget> {
+        Lease { held: self.held, target: PhantomData }
+    }
+}
+
+impl<T: Send + Sync + 'static> Lease<T> {
+    /// The endpoint's target.
+    #[expect(clippy::missing_panics_doc, reason = "a pool of T makes every target a T, and AnyTarget is not Send")]
+    #[inline]
+    pub fn target(&self) -> &T {
+        self.held.handle.endpoint.target.downcast_ref().expect("a pool of T makes every target a T")
+    }
+}
+
+impl Held {
+    fn strategy(&self) -> &AnyStrategy {
+        &self.handle.endpoint.hooks.strategy
+    }
+
+    /// Now, and the time since the pick, on the pool's clock.
     fn elapsed(&self) -> (Timestamp, Duration) {
         let now = self.handle.endpoint.hooks.clock.now();
         (now, now.since(self.picked_at))
     }
 
-    /// The first byte of the answer has come. Counts once, and not after a failure: the latency of a failure is not
-    /// the latency of work.
-    pub fn first_byte(&mut self) {
+    fn first_byte(&mut self) {
         if !std::mem::replace(&mut self.timed, true) && self.tells.latency {
             let (now, latency) = self.elapsed();
             self.strategy().sampled(&self.handle.endpoint.state, latency, now);
         }
     }
 
-    /// Says how the request ended. The first verdict counts, later ones are ignored. A [`Verdict::Success`] before any
-    /// [`first_byte`](Self::first_byte) takes the latency too.
-    pub fn record(&mut self, verdict: Verdict) {
+    fn record(&mut self, verdict: Verdict) {
         if std::mem::replace(&mut self.judged, true) {
             return;
         }
@@ -116,15 +158,6 @@ impl<T> Lease<T> {
         }
     }
 
-    /// Records the verdict and releases.
-    pub fn finish(mut self, verdict: Verdict) {
-        self.record(verdict);
-    }
-
-    fn strategy(&self) -> &AnyStrategy {
-        &self.handle.endpoint.hooks.strategy
-    }
-
     #[cold]
     fn release_more(&self) {
         let endpoint = &self.handle.endpoint;
@@ -138,16 +171,7 @@ impl<T> Lease<T> {
     }
 }
 
-impl<T: 'static> Lease<T> {
-    /// The endpoint's target.
-    #[expect(clippy::missing_panics_doc, reason = "a pool of T makes every target a T")]
-    #[inline]
-    pub fn target(&self) -> &T {
-        self.handle.endpoint.target.downcast_ref().expect("a pool of T makes every target a T")
-    }
-}
-
-impl<T> Drop for Lease<T> {
+impl Drop for Held {
     #[inline]
     fn drop(&mut self) {
         self.handle.leave();

@@ -19,7 +19,7 @@ pub use crate::{
     endpoint::{Availability, Endpoint, EndpointId, EndpointSpec, InvalidSpec, MAX_WEIGHT, Slot, Tier},
     entropy::{Entropy, SeededEntropy},
     explain::{Candidate, Explanation, Fate},
-    lease::Lease,
+    lease::{AnyTarget, Lease},
     pool::{Changes, EndpointStatus, PickError, Pool, PoolBuilder, Revision, UpdateError},
     request::PickRequest,
     strategy::{

@@ -19,6 +19,8 @@ pub(crate) struct Snapshot {
     members: Arc<Members>,
     /// By slot.
     availability: Box<[Availability]>,
+    /// By slot: the tier that the slot is eligible in.
+    eligible_in: Box<[Option<Tier>]>,
     /// In order of priority; only tiers that have members.
     tiers: Box<[TierView]>,
     /// How many endpoints are eligible in all tiers together.
@@ -43,12 +45,16 @@ pub(crate) struct Choice {
     pub(crate) alternatives: bool,
 }
 
+/// How often a tier's picker is asked again after the permit of its choice was gone.
+const MOST_TRIES: usize = 64;
+
 impl Snapshot {
     pub(super) fn empty() -> Self {
         Self {
             revision: Revision::default(),
             members: Arc::new(Members::empty()),
             availability: Box::default(),
+            eligible_in: Box::default(),
             tiers: Box::default(),
             eligible: 0,
         }
@@ -62,16 +68,20 @@ impl Snapshot {
         strategy: &AnyStrategy,
     ) -> Result<Self, BuildError> {
         let mut tiers = Vec::new();
+        let mut eligible_in: Box<[Option<Tier>]> = availability.iter().map(|_| None).collect();
         for (tier, slots) in self.tiers_of(&members) {
             let open = |slot: &Slot| availability.get(slot.index()) == Some(&Availability::Open);
             let weighty = |slot: &Slot| members.get(*slot).is_some_and(|member| member.spec.weight_value() > 0);
-            let eligible = slots.iter().copied().filter(|slot| open(slot) && weighty(slot)).collect();
+            let eligible: Box<[Slot]> = slots.iter().copied().filter(|slot| open(slot) && weighty(slot)).collect();
+            for slot in &eligible {
+                eligible_in[slot.index()] = Some(tier);
+            }
             let view = View { all: Arc::clone(&members), members: slots, eligible };
             let last = self.tiers.iter().find(|last| last.tier == tier).map(|last| &*last.picker);
             tiers.push(TierView { tier, picker: strategy.build_guarded(&view, last)?, view });
         }
         let eligible = tiers.iter().map(|tier| tier.view.eligible.len()).sum();
-        Ok(Self { revision: self.revision.next(), members, availability, tiers: tiers.into(), eligible })
+        Ok(Self { revision: self.revision.next(), members, availability, eligible_in, tiers: tiers.into(), eligible })
     }
 
     /// This snapshot with new pickers.
@@ -129,10 +139,11 @@ impl Snapshot {
         if let Some(choice) = request.prefer.and_then(|_| self.preferred(request, explained)) {
             return Ok(choice);
         }
-        for tier in &self.tiers {
+        for tier in self.tiers.iter().filter(|tier| !tier.view.eligible.is_empty()) {
             // A permit that was free when the picker looked may be gone a moment later; the endpoint is then full for
-            // the next try. Each failed try means that another thread has succeeded.
-            while !tier.view.eligible.is_empty() {
+            // the next try. Each failed try means that another thread has succeeded; or else that the strategy does not
+            // ask whether an endpoint is usable, which must not keep the request here forever.
+            for _ in 0..MOST_TRIES {
                 let mut cx = PickCx::new(&tier.view, request, hooks.entropy.as_deref(), now, notes.as_deref_mut());
                 let picked = catch_unwind(AssertUnwindSafe(|| tier.picker.pick(&mut cx)));
                 let Some(slot) = picked.map_err(|_| PickError::Panicked)? else { break };
@@ -154,7 +165,7 @@ impl Snapshot {
         request: &PickRequest<'_>,
         explained: bool,
     ) -> Result<Option<bool>, PickError> {
-        if self.availability(slot) != Availability::Open {
+        if self.eligible_in.get(slot.index()) != Some(&Some(tier.tier)) {
             return Err(PickError::Misbehaved { slot });
         }
         if !self.members.limited && request.exclude.is_empty() {
@@ -163,11 +174,11 @@ impl Snapshot {
         let Some(member) = self.members.get(slot).filter(|member| !request.excludes(member.endpoint.id())) else {
             return Err(PickError::Misbehaved { slot });
         };
-        debug_assert_eq!(member.spec.tier_value(), tier.tier);
         let limited = member.spec.max_in_flight().is_some();
-        Ok(match limited && !explained {
-            true => member.endpoint.permits.try_acquire().then_some(true),
-            false => Some(false),
+        Ok(match (limited, explained) {
+            (false, _) => Some(false),
+            (true, false) => member.endpoint.permits.try_acquire().then_some(true),
+            (true, true) => (!member.endpoint.permits.exhausted()).then_some(false),
         })
     }
 
@@ -184,7 +195,9 @@ impl Snapshot {
         {
             return None;
         }
-        Some(Choice { slot, permit, preferred: true, alternatives: self.eligible > 1 })
+        // It may itself be none of the eligible.
+        let others = self.eligible - usize::from(self.eligible_in[slot.index()].is_some());
+        Some(Choice { slot, permit, preferred: true, alternatives: others > 0 })
     }
 
     #[cold]

@@ -1,0 +1,21 @@
+//! The figures of a pick: choice, lease, and its end in success.
+
+mod allocations;
+mod closed;
+mod floors;
+mod one_thread;
+mod two_threads;
+
+use equipoise_benches::{Weights, timing::Effort};
+
+use crate::table::Tally;
+
+pub(crate) fn measure(effort: Effort, tally: &mut Tally) {
+    floors::measure(effort, tally);
+    for weights in Weights::ALL {
+        one_thread::measure(effort, weights, tally);
+    }
+    two_threads::measure(effort, tally);
+    closed::measure(effort, tally);
+    allocations::measure(tally);
+}

@@ -1,0 +1,47 @@
+//! The property layer of the pool: random sequences of changes and picks, held against a model that is a map by id.
+#![cfg(not(loom))]
+
+mod model;
+mod ops;
+mod watched;
+mod world;
+
+use proptest::prelude::*;
+
+use crate::{
+    ops::Op,
+    world::{STRATEGIES, World},
+};
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_pool_is_what_its_history_makes_of_it(
+        strategy in 0..STRATEGIES,
+        seed: u64,
+        history in prop::collection::vec(ops::any_op(), 1..60),
+    ) {
+        let mut world = World::new(strategy, seed);
+        for op in history {
+            world.apply(op)?;
+            world.check()?;
+        }
+        world.end()?;
+    }
+
+    #[test]
+    fn a_refused_update_changes_nothing(
+        strategy in 0..STRATEGIES,
+        seed: u64,
+        first in ops::valid_specs(),
+        second in ops::faulty_specs(),
+    ) {
+        let mut world = World::new(strategy, seed);
+        world.apply(Op::Update(first))?;
+        world.apply(Op::Pick { exclude: Vec::new(), prefer: None })?;
+        world.apply(Op::Update(second))?;
+        world.check()?;
+        world.end()?;
+    }
+}

@@ -1,0 +1,106 @@
+//! What can happen to a pool.
+
+use equipoise_core::{Availability, EndpointSpec, MAX_WEIGHT, Tier};
+use proptest::prelude::*;
+
+#[derive(Clone, Debug)]
+pub(crate) enum Op {
+    Update(Vec<Draft>),
+    Add(Draft),
+    Remove(String),
+    SetWeight(String, u32),
+    SetAvailability(String, Availability),
+    Pick { exclude: Vec<String>, prefer: Option<String> },
+    /// Drops one of the leases that are out, by position modulo their number.
+    Release(usize),
+}
+
+/// A spec in the open, where the model can look at it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Draft {
+    pub(crate) id: String,
+    pub(crate) address: String,
+    pub(crate) weight: u32,
+    pub(crate) tier: u8,
+    pub(crate) limit: Option<u32>,
+}
+
+impl Draft {
+    pub(crate) fn spec(&self) -> EndpointSpec {
+        let spec = EndpointSpec::new(&self.address).named(&self.id).weight(self.weight).tier(Tier::new(self.tier));
+        self.limit.into_iter().fold(spec, EndpointSpec::limit)
+    }
+}
+
+/// Few enough that operations meet.
+fn id() -> impl Strategy<Value = String> {
+    (0..7u8).prop_map(|n| format!("e{n}"))
+}
+
+fn weight() -> impl Strategy<Value = u32> {
+    prop_oneof![2 => Just(0), 6 => 1..4u32, 1 => Just(MAX_WEIGHT), 1 => Just(999_983)]
+}
+
+fn availability() -> impl Strategy<Value = Availability> {
+    prop_oneof![Just(Availability::Open), Just(Availability::BoundOnly), Just(Availability::Closed)]
+}
+
+fn draft() -> impl Strategy<Value = Draft> {
+    let address = prop_oneof![4 => Just("10.0.0.1:80"), 1 => Just("10.0.0.2:80")];
+    let limit = prop_oneof![3 => Just(None), 1 => (1..3u32).prop_map(Some)];
+    (id(), address, weight(), 0..2u8, limit).prop_map(|(id, address, weight, tier, limit)| Draft {
+        id,
+        address: address.to_owned(),
+        weight,
+        tier,
+        limit,
+    })
+}
+
+/// Each id at most once; still refused if nobody has weight.
+pub(crate) fn valid_specs() -> impl Strategy<Value = Vec<Draft>> {
+    prop::collection::vec(draft(), 0..8).prop_map(|mut drafts| {
+        let mut seen = std::collections::HashSet::new();
+        drafts.retain(|draft| seen.insert(draft.id.clone()));
+        drafts
+    })
+}
+
+/// With at least one fault somewhere.
+pub(crate) fn faulty_specs() -> impl Strategy<Value = Vec<Draft>> {
+    (valid_specs(), draft(), 0..6u8, any::<prop::sample::Index>()).prop_map(|(mut drafts, mut bad, fault, at)| {
+        match fault {
+            0 => bad.id = String::new(),
+            1 => bad.id = "x".repeat(256),
+            2 => bad.id = "new\nline".to_owned(),
+            3 => bad.weight = MAX_WEIGHT + 1,
+            4 => bad.limit = Some(0),
+            _ => {
+                drafts.retain(|draft| draft.id != bad.id);
+                drafts.push(bad.clone());
+            }
+        }
+        if fault < 5 {
+            drafts.retain(|draft| draft.id != bad.id);
+        }
+        drafts.insert(at.index(drafts.len() + 1), bad);
+        drafts
+    })
+}
+
+pub(crate) fn any_op() -> impl Strategy<Value = Op> {
+    let update = prop_oneof![5 => valid_specs(), 1 => faulty_specs()];
+    let bad = faulty_specs().prop_map(|mut drafts| drafts.swap_remove(0));
+    let new_weight = prop_oneof![8 => weight(), 1 => Just(MAX_WEIGHT + 1)];
+    prop_oneof![
+        4 => update.prop_map(Op::Update),
+        4 => draft().prop_map(Op::Add),
+        1 => bad.prop_map(Op::Add),
+        2 => id().prop_map(Op::Remove),
+        2 => (id(), new_weight).prop_map(|(id, weight)| Op::SetWeight(id, weight)),
+        4 => (id(), availability()).prop_map(|(id, availability)| Op::SetAvailability(id, availability)),
+        12 => (prop::collection::vec(id(), 0..5), prop::option::of(id()))
+            .prop_map(|(exclude, prefer)| Op::Pick { exclude, prefer }),
+        6 => any::<usize>().prop_map(Op::Release),
+    ]
+}

@@ -1,0 +1,89 @@
+//! A strategy around another that watches what the pool promises to strategies.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use equipoise_core::{
+    BuildError, Endpoint, EndpointSpec, Needs, PickCx, Picker, Slot, Strategy, Timestamp, Verdict, View,
+};
+use parking_lot::Mutex;
+
+/// What the hooks and builds have shown so far.
+#[derive(Default)]
+pub(crate) struct Sightings {
+    /// Slot and weight of whoever was in a view since this was last emptied.
+    pub(crate) members: Mutex<BTreeMap<String, (usize, u32)>>,
+    pub(crate) states: AtomicU32,
+    pub(crate) acquired: AtomicU32,
+    pub(crate) released: AtomicU32,
+}
+
+/// Forwards everything, and takes notes.
+pub(crate) struct Watched<S> {
+    pub(crate) inner: S,
+    pub(crate) sightings: Arc<Sightings>,
+}
+
+pub(crate) struct WatchedPicker<P> {
+    inner: P,
+    eligible: Vec<Slot>,
+}
+
+impl<S: Strategy> Strategy for Watched<S> {
+    type State = S::State;
+    type Picker = WatchedPicker<S::Picker>;
+
+    fn state(&self, spec: &EndpointSpec) -> S::State {
+        self.sightings.states.fetch_add(1, Ordering::Relaxed);
+        self.inner.state(spec)
+    }
+
+    fn build(&self, view: &View, last: Option<&Self::Picker>) -> Result<Self::Picker, BuildError> {
+        let mut members = self.sightings.members.lock();
+        for &slot in view.members() {
+            assert!(slot.index() < view.capacity());
+            let endpoint = view.endpoint(slot).expect("a member");
+            assert_eq!(endpoint.slot(), slot);
+            assert!(view.state::<S::State>(slot).is_some());
+            members.insert(endpoint.id().to_string(), (slot.index(), view.weight(slot)));
+        }
+        assert!(view.eligible().iter().all(|slot| view.members().contains(slot) && view.weight(*slot) > 0));
+        let inner = self.inner.build(view, last.map(|last| &last.inner))?;
+        Ok(WatchedPicker { inner, eligible: view.eligible().to_vec() })
+    }
+
+    fn needs(&self) -> Needs {
+        self.inner.needs().leases()
+    }
+
+    fn acquired(&self, state: &S::State, endpoint: &Endpoint) {
+        self.sightings.acquired.fetch_add(1, Ordering::Relaxed);
+        self.inner.acquired(state, endpoint);
+    }
+
+    fn released(&self, state: &S::State, endpoint: &Endpoint) {
+        self.sightings.released.fetch_add(1, Ordering::Relaxed);
+        self.inner.released(state, endpoint);
+    }
+
+    fn sampled(&self, state: &S::State, latency: Duration, now: Timestamp) {
+        self.inner.sampled(state, latency, now);
+    }
+
+    fn observed(&self, state: &S::State, verdict: Verdict, now: Timestamp) {
+        self.inner.observed(state, verdict, now);
+    }
+}
+
+impl<P: Picker> Picker for WatchedPicker<P> {
+    fn pick(&self, cx: &mut PickCx<'_>) -> Option<Slot> {
+        assert_eq!(cx.view().eligible(), self.eligible, "a picker is used with the view that it was built for");
+        self.inner.pick(cx)
+    }
+}

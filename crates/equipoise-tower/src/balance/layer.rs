@@ -1,0 +1,86 @@
+use std::{fmt, time::Duration};
+
+use equipoise_core::Pool;
+use tower_layer::Layer;
+
+use super::{Balance, Settings};
+use crate::{dispatch::Shared, http::Http};
+
+/// Puts a balancer over one client that serves all endpoints: each request is [pointed](crate::PointAt) at the endpoint
+/// that was picked for it.
+///
+/// The client is an application's own: hyper-util's, reqwest's, or a stack of layers over one.
+///
+/// ```no_run
+/// use bytes::Bytes;
+/// use equipoise_core::{EndpointSpec, Pool};
+/// use equipoise_tower::BalanceLayer;
+/// use http::Request;
+/// use http_body_util::Empty;
+/// use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+/// use tower::{Layer, Service};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let pool = Pool::default();
+/// pool.update(["127.0.0.1:8001", "127.0.0.1:8002"].map(EndpointSpec::new), |_| ())?;
+/// let client = Client::builder(TokioExecutor::new()).build_http();
+/// let mut balanced = BalanceLayer::new(pool).layer(client);
+/// let response = balanced.call(Request::get("http://orders/today").body(Empty::<Bytes>::new())?).await?;
+/// # drop(response);
+/// # Ok(())
+/// # }
+/// ```
+pub struct BalanceLayer<T = (), P = Http> {
+    pool: Pool<T>,
+    settings: Settings<P>,
+}
+
+impl<T> BalanceLayer<T> {
+    /// With the defaults of [`Balance`].
+    pub fn new(pool: Pool<T>) -> Self {
+        Self { pool, settings: Settings::new(Http::new()) }
+    }
+}
+
+impl<T, P> BalanceLayer<T, P> {
+    /// See [`Balance::protocol`].
+    #[must_use]
+    pub fn protocol<Q>(self, protocol: Q) -> BalanceLayer<T, Q> {
+        BalanceLayer { pool: self.pool, settings: self.settings.with_protocol(protocol) }
+    }
+
+    /// See [`Balance::tries`].
+    #[must_use]
+    pub fn tries(mut self, tries: usize) -> Self {
+        self.settings.tries = tries.max(1);
+        self
+    }
+
+    /// See [`Balance::wait`].
+    #[must_use]
+    pub fn wait(mut self, longest: Duration) -> Self {
+        self.settings.wait = Some(longest);
+        self
+    }
+}
+
+impl<T, P: Clone, C> Layer<C> for BalanceLayer<T, P> {
+    type Service = Balance<T, Shared<C>, P>;
+
+    fn layer(&self, client: C) -> Self::Service {
+        Balance::over(self.pool.clone(), client, self.settings.clone())
+    }
+}
+
+impl<T, P: Clone> Clone for BalanceLayer<T, P> {
+    fn clone(&self) -> Self {
+        Self { pool: self.pool.clone(), settings: self.settings.clone() }
+    }
+}
+
+impl<T, P: fmt::Debug> fmt::Debug for BalanceLayer<T, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BalanceLayer").field("pool", &self.pool).field("settings", &self.settings).finish()
+    }
+}

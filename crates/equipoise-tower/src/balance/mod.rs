@@ -1,0 +1,190 @@
+//! The balancer as a [`Service`].
+
+mod attempt;
+mod future;
+mod layer;
+mod waiting;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use equipoise_core::Pool;
+use tower_service::Service;
+
+pub use self::{future::ResponseFuture, layer::BalanceLayer};
+use crate::{
+    dispatch::{Dispatch, Shared, Targets},
+    error::{BoxError, Error},
+    http::Http,
+    plain::Plain,
+    protocol::Protocol,
+};
+
+/// A [`Service`] that sends each request to an endpoint of a pool.
+///
+/// It is `Clone + Send + Sync` without a buffer or a worker task: clones share the pool, and the pick happens in `call`,
+/// where the request is known. It is always ready; an endpoint's service that is not is awaited inside the response
+/// future, where the strategy already counts the request.
+///
+/// There are two ways in: endpoints that *are* services ([`new`](Self::new)), and one client for all of them
+/// ([`BalanceLayer`]).
+///
+/// - **The lease** lives until the response body has ended or was dropped.
+/// - **Failover**: a request that never reached an endpoint goes to another one, whatever its method, if its body was
+///   not touched; so does an idempotent one whose connection died before an answer began. Never to one that has just
+///   failed, and at most [`tries`](Self::tries) in all. See [`Reach`](crate::Reach), [`Replay`](crate::Replay).
+/// - **Nobody to pick** is an error at once, or after a [`wait`](Self::wait).
+///
+/// ```
+/// use bytes::Bytes;
+/// use equipoise_core::{EndpointSpec, Pool};
+/// use equipoise_tower::{Balance, ServedBy};
+/// use http::{Request, Response};
+/// use http_body_util::{Empty, Full};
+/// use tower::{ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let pool = Pool::default();
+/// pool.update(["a", "b"].map(EndpointSpec::new), |spec| {
+///     let body = format!("from {}", spec.id());
+///     service_fn(move |_: Request<Empty<Bytes>>| {
+///         std::future::ready(Ok::<_, std::io::Error>(Response::new(Full::new(Bytes::from(body.clone())))))
+///     })
+/// })?;
+/// let response = Balance::new(pool).oneshot(Request::new(Empty::new())).await?;
+/// println!("served by {:?}", response.extensions().get::<ServedBy>());
+/// # Ok(())
+/// # }
+/// ```
+pub struct Balance<T, D = Targets, P = Http> {
+    dispatch: D,
+    core: Arc<Core<T, P>>,
+}
+
+/// What all clones and all requests under way share.
+struct Core<T, P> {
+    pool: Pool<T>,
+    settings: Settings<P>,
+}
+
+#[derive(Clone, Debug)]
+struct Settings<P> {
+    protocol: P,
+    tries: usize,
+    wait: Option<Duration>,
+}
+
+impl<P> Settings<P> {
+    fn new(protocol: P) -> Self {
+        // HAProxy's default: three retries.
+        Self { protocol, tries: 4, wait: None }
+    }
+
+    fn with_protocol<Q>(self, protocol: Q) -> Settings<Q> {
+        Settings { protocol, tries: self.tries, wait: self.wait }
+    }
+}
+
+impl<T> Balance<T> {
+    /// Over endpoints that are services themselves, for HTTP.
+    pub fn new(pool: Pool<T>) -> Self {
+        Self::build(pool, Targets, Settings::new(Http::new()))
+    }
+}
+
+impl<T, Req, Res> Balance<T, Targets, Plain<Req, Res>> {
+    /// Over endpoints that are services themselves, for requests and responses of any type.
+    pub fn plain(pool: Pool<T>) -> Self {
+        Self::build(pool, Targets, Settings::new(Plain::new()))
+    }
+}
+
+impl<T, D, P> Balance<T, D, P> {
+    fn build(pool: Pool<T>, dispatch: D, settings: Settings<P>) -> Self {
+        Self { dispatch, core: Arc::new(Core { pool, settings }) }
+    }
+
+    fn change<Q>(self, change: impl FnOnce(Settings<P>) -> Settings<Q>) -> Balance<T, D, Q>
+    where
+        P: Clone,
+    {
+        let settings = change(self.core.settings.clone());
+        Balance::build(self.core.pool.clone(), self.dispatch, settings)
+    }
+
+    /// How requests and responses are read; [`Http`] with its defaults unless said otherwise.
+    #[must_use]
+    pub fn protocol<Q>(self, protocol: Q) -> Balance<T, D, Q>
+    where
+        P: Clone,
+    {
+        self.change(|settings| settings.with_protocol(protocol))
+    }
+
+    /// The most endpoints that one request is sent to, the first included; 4 by default. 1 means no failover; 0 counts
+    /// as 1.
+    #[must_use]
+    pub fn tries(self, tries: usize) -> Self
+    where
+        P: Clone,
+    {
+        self.change(|settings| Settings { tries: tries.max(1), ..settings })
+    }
+
+    /// How long a request may wait for an endpoint when there is none to pick: it goes on as soon as one joins, opens
+    /// or gets room. Without this, it fails at once. Needs tokio's timer.
+    #[must_use]
+    pub fn wait(self, longest: Duration) -> Self
+    where
+        P: Clone,
+    {
+        self.change(|settings| Settings { wait: Some(longest), ..settings })
+    }
+
+    /// The pool.
+    pub fn pool(&self) -> &Pool<T> {
+        &self.core.pool
+    }
+}
+
+impl<T, D, P, Req> Service<Req> for Balance<T, D, P>
+where
+    T: Send + Sync + 'static,
+    D: Dispatch<T, Req> + Clone,
+    <D::Service as Service<Req>>::Error: Into<BoxError>,
+    P: Protocol<Req, <D::Service as Service<Req>>::Response>,
+{
+    type Response = P::Response;
+    type Error = Error;
+    type Future = ResponseFuture<T, D, P, Req>;
+
+    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Error>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Req) -> Self::Future {
+        ResponseFuture::new(Arc::clone(&self.core), self.dispatch.clone(), request)
+    }
+}
+
+impl<T, D: Clone, P> Clone for Balance<T, D, P> {
+    fn clone(&self) -> Self {
+        Self { dispatch: self.dispatch.clone(), core: Arc::clone(&self.core) }
+    }
+}
+
+impl<T, D: fmt::Debug, P: fmt::Debug> fmt::Debug for Balance<T, D, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Balance")
+            .field("dispatch", &self.dispatch)
+            .field("pool", &self.core.pool)
+            .field("settings", &self.core.settings)
+            .finish()
+    }
+}
+
+impl<T, C, P> Balance<T, Shared<C>, P> {
+    fn over(pool: Pool<T>, client: C, settings: Settings<P>) -> Self {
+        Self::build(pool, Shared(client), settings)
+    }
+}

@@ -1,0 +1,65 @@
+use equipoise_core::{Endpoint, Lease};
+use tower_service::Service;
+
+use crate::{error::InvalidAddress, point::PointAt};
+
+/// Where the service for a picked endpoint comes from: [`Targets`] or [`Shared`].
+pub trait Dispatch<T, Req>: sealed::Sealed {
+    /// The service that the request is sent through.
+    type Service: Service<Req>;
+
+    /// The service for this lease.
+    fn service(&self, lease: &Lease<T>) -> Self::Service;
+
+    /// Makes the request one to this endpoint.
+    ///
+    /// # Errors
+    ///
+    /// When the endpoint's address does not suit the request.
+    fn point(&self, request: &mut Req, endpoint: &Endpoint) -> Result<(), InvalidAddress>;
+}
+
+/// The pool's targets are the services: each request goes through a clone of the picked endpoint's.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Targets;
+
+impl<T, Req> Dispatch<T, Req> for Targets
+where
+    T: Service<Req> + Clone + Send + Sync + 'static,
+{
+    type Service = T;
+
+    fn service(&self, lease: &Lease<T>) -> T {
+        lease.target().clone()
+    }
+
+    fn point(&self, _: &mut Req, _: &Endpoint) -> Result<(), InvalidAddress> {
+        Ok(())
+    }
+}
+
+/// One client serves all endpoints: each request is [pointed](PointAt) at the picked one and goes through a clone.
+#[derive(Clone, Copy, Debug)]
+pub struct Shared<C>(pub(crate) C);
+
+impl<T, C, Req> Dispatch<T, Req> for Shared<C>
+where
+    C: Service<Req> + Clone,
+    Req: PointAt,
+{
+    type Service = C;
+
+    fn service(&self, _: &Lease<T>) -> C {
+        self.0.clone()
+    }
+
+    fn point(&self, request: &mut Req, endpoint: &Endpoint) -> Result<(), InvalidAddress> {
+        request.point_at(endpoint)
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::Targets {}
+    impl<C> Sealed for super::Shared<C> {}
+}

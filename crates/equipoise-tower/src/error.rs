@@ -1,0 +1,53 @@
+use equipoise_core::{EndpointId, PickError};
+
+/// Any error: tower's convention.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a balanced request got no response.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Nobody could be picked, not even after the [wait](crate::Balance::wait) that was allowed.
+    #[error(transparent)]
+    Pick(#[from] PickError),
+    /// The endpoint's address is not what the request needs.
+    #[error("endpoint {endpoint} cannot be reached at its address")]
+    Address {
+        /// Whose address.
+        endpoint: EndpointId,
+        /// What is wrong with it.
+        source: InvalidAddress,
+    },
+    /// The last endpoint tried failed; this is its own error.
+    #[error("endpoint {endpoint} failed")]
+    Endpoint {
+        /// Who failed.
+        endpoint: EndpointId,
+        /// The inner service's error.
+        source: BoxError,
+    },
+}
+
+impl Error {
+    /// The endpoint that failed, if one was reached for.
+    pub fn endpoint(&self) -> Option<&EndpointId> {
+        match self {
+            Self::Pick(_) => None,
+            Self::Address { endpoint, .. } | Self::Endpoint { endpoint, .. } => Some(endpoint),
+        }
+    }
+}
+
+/// An endpoint's address that is not `host:port` or `scheme://host:port`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{address:?} is not an address: use host:port, or http://host:port or https://host:port without a path")]
+pub struct InvalidAddress {
+    address: String,
+}
+
+impl InvalidAddress {
+    /// For this address.
+    pub fn new(address: impl Into<String>) -> Self {
+        Self { address: address.into() }
+    }
+}

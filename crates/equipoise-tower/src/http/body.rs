@@ -1,0 +1,112 @@
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use equipoise_core::{AnyTarget, Failure, Lease, Verdict};
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+use super::Classify;
+use crate::guard::guarded;
+
+pin_project! {
+    /// A response body with the lease of its request: released at the body's end, at an error, or when it is dropped.
+    ///
+    /// An end in good order completes the verdict; an error counts as a broken connection; a body dropped half-way was
+    /// cancelled by the client and says nothing more about the endpoint.
+    pub struct LeasedBody<B>
+    where
+        B: Body,
+    {
+        #[pin]
+        inner: B,
+        rider: Rider,
+    }
+
+    impl<B: Body> PinnedDrop for LeasedBody<B> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            // Who knows that the last frame was the last need not poll for the end.
+            if this.inner.is_end_stream() && matches!(this.rider.ending, Ending::Success) {
+                this.rider.end(None);
+            }
+        }
+    }
+}
+
+/// The lease, and how it will end.
+struct Rider {
+    lease: Option<Lease<AnyTarget>>,
+    ending: Ending,
+}
+
+pub(super) enum Ending {
+    /// An end in good order is a success (unless the head has settled the verdict already).
+    Success,
+    /// The trailers decide.
+    Trailers(Arc<dyn Classify>),
+}
+
+impl<B: Body> LeasedBody<B> {
+    pub(super) fn new(inner: B, mut lease: Lease<AnyTarget>, ending: Ending) -> Self {
+        let over = inner.is_end_stream();
+        if !over || matches!(ending, Ending::Trailers(_)) {
+            lease.first_byte();
+        }
+        let mut rider = Rider { lease: Some(lease), ending };
+        if over {
+            rider.end(None);
+        }
+        Self { inner, rider }
+    }
+}
+
+impl Rider {
+    fn end(&mut self, trailers: Option<&HeaderMap>) {
+        if let Some(lease) = self.lease.take() {
+            lease.finish(match &self.ending {
+                Ending::Success => Verdict::Success,
+                Ending::Trailers(classify) => guarded(|| classify.trailers(trailers)).unwrap_or(Verdict::Neutral),
+            });
+        }
+    }
+
+    fn fail(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.finish(Verdict::Failure(Failure::Transport));
+        }
+    }
+}
+
+impl<B: Body> Body for LeasedBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let mut this = self.project();
+        let frame = ready!(this.inner.as_mut().poll_frame(cx));
+        match &frame {
+            Some(Ok(frame)) => {
+                if let Some(trailers) = frame.trailers_ref() {
+                    this.rider.end(Some(trailers));
+                } else if this.inner.is_end_stream() {
+                    this.rider.end(None);
+                }
+            }
+            Some(Err(_)) => this.rider.fail(),
+            None => this.rider.end(None),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

@@ -1,0 +1,150 @@
+use std::time::Duration;
+
+use equipoise_core::{Failure, Verdict};
+use http::{HeaderMap, HeaderValue, StatusCode, header, response::Parts};
+
+/// Judges responses: what counts against the endpoint.
+///
+/// Every closure from a response's head to a [`Verdict`] is one.
+pub trait Classify: Send + Sync + 'static {
+    /// The verdict by the head, or `None` if the trailers decide.
+    fn response(&self, head: &Parts) -> Option<Verdict>;
+
+    /// The verdict at the end of a body that [`response`](Self::response) left open: by the trailers, `None` if the
+    /// body ended without.
+    fn trailers(&self, _trailers: Option<&HeaderMap>) -> Verdict {
+        Verdict::Success
+    }
+}
+
+impl<F> Classify for F
+where
+    F: Fn(&Parts) -> Verdict + Send + Sync + 'static,
+{
+    fn response(&self, head: &Parts) -> Option<Verdict> {
+        Some(self(head))
+    }
+}
+
+/// The default: by HTTP status, and for gRPC by its status.
+///
+/// | response | verdict |
+/// | --- | --- |
+/// | 429, 503 with `Retry-After` | overloaded, for as long as it says (seconds; a date counts as not said) |
+/// | 502, 503, 504 | failure of something behind the endpoint |
+/// | 501, 505 | success: the request asked for what is not there |
+/// | other 5xx | failure of the endpoint |
+/// | any other | success |
+///
+/// A response of type `application/grpc` with status 200 is judged by `grpc-status`, in the head or in the trailers:
+///
+/// | gRPC status | verdict |
+/// | --- | --- |
+/// | 14 `UNAVAILABLE` | failure of something behind the endpoint |
+/// | 2 `UNKNOWN`, 13 `INTERNAL`, 15 `DATA_LOSS` | failure of the endpoint |
+/// | 4 `DEADLINE_EXCEEDED` | time-out |
+/// | 8 `RESOURCE_EXHAUSTED` | overloaded |
+/// | 1 `CANCELLED` | neutral |
+/// | no status at the end | broken connection |
+/// | any other | success |
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ClassifyHttp;
+
+impl Classify for ClassifyHttp {
+    fn response(&self, head: &Parts) -> Option<Verdict> {
+        let retry_after = head.headers.get(header::RETRY_AFTER);
+        Some(match head.status {
+            StatusCode::OK if is_grpc(&head.headers) => return head.headers.get(GRPC_STATUS).map(grpc),
+            StatusCode::TOO_MANY_REQUESTS => Verdict::Overloaded { retry_after: retry_after.and_then(seconds) },
+            StatusCode::SERVICE_UNAVAILABLE if retry_after.is_some() => {
+                Verdict::Overloaded { retry_after: retry_after.and_then(seconds) }
+            }
+            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+                Verdict::Failure(Failure::Gateway)
+            }
+            StatusCode::NOT_IMPLEMENTED | StatusCode::HTTP_VERSION_NOT_SUPPORTED => Verdict::Success,
+            status if status.is_server_error() => Verdict::Failure(Failure::Server),
+            _ => Verdict::Success,
+        })
+    }
+
+    fn trailers(&self, trailers: Option<&HeaderMap>) -> Verdict {
+        let status = trailers.and_then(|trailers| trailers.get(GRPC_STATUS));
+        status.map_or(Verdict::Failure(Failure::Transport), grpc)
+    }
+}
+
+const GRPC_STATUS: &str = "grpc-status";
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).map_or(&[][..], HeaderValue::as_bytes);
+    // "application/grpc", "application/grpc+proto", "application/grpc;…", but not grpc-web.
+    match content_type.strip_prefix(b"application/grpc") {
+        Some(rest) => matches!(rest.first(), None | Some(b'+' | b';')),
+        None => false,
+    }
+}
+
+fn seconds(value: &HeaderValue) -> Option<Duration> {
+    Some(Duration::from_secs(value.to_str().ok()?.trim().parse().ok()?))
+}
+
+fn grpc(status: &HeaderValue) -> Verdict {
+    match status.as_bytes() {
+        b"14" => Verdict::Failure(Failure::Gateway),
+        b"2" | b"13" | b"15" => Verdict::Failure(Failure::Server),
+        b"4" => Verdict::Failure(Failure::Timeout),
+        b"8" => Verdict::Overloaded { retry_after: None },
+        b"1" => Verdict::Neutral,
+        _ => Verdict::Success,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Response;
+
+    use super::*;
+
+    fn verdict(status: u16, headers: &[(&str, &str)]) -> Option<Verdict> {
+        let mut response = Response::builder().status(status);
+        for (name, value) in headers {
+            response = response.header(*name, *value);
+        }
+        ClassifyHttp.response(&response.body(()).expect("a valid response").into_parts().0)
+    }
+
+    #[test]
+    fn statuses_mean_what_the_table_says() {
+        for status in [200, 204, 301, 404, 418, 501, 505] {
+            assert_eq!(verdict(status, &[]), Some(Verdict::Success), "{status}");
+        }
+        for status in [502, 503, 504] {
+            assert_eq!(verdict(status, &[]), Some(Verdict::Failure(Failure::Gateway)), "{status}");
+        }
+        assert_eq!(verdict(500, &[]), Some(Verdict::Failure(Failure::Server)));
+        let minute = Some(Duration::from_secs(60));
+        for status in [429, 503] {
+            assert_eq!(verdict(status, &[("retry-after", "60")]), Some(Verdict::Overloaded { retry_after: minute }));
+        }
+        let date = verdict(503, &[("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT")]);
+        assert_eq!(date, Some(Verdict::Overloaded { retry_after: None }));
+    }
+
+    #[test]
+    fn grpc_is_judged_by_its_status_wherever_it_stands() {
+        let grpc = ("content-type", "application/grpc+proto");
+        assert_eq!(verdict(200, &[grpc]), None);
+        assert_eq!(verdict(200, &[grpc, ("grpc-status", "14")]), Some(Verdict::Failure(Failure::Gateway)));
+        assert_eq!(verdict(200, &[("content-type", "application/grpc-web")]), Some(Verdict::Success));
+        assert_eq!(verdict(503, &[grpc]), Some(Verdict::Failure(Failure::Gateway)));
+        let trailers = |status: &'static str| HeaderMap::from_iter([(
+            http::HeaderName::from_static(GRPC_STATUS),
+            HeaderValue::from_static(status),
+        )]);
+        assert_eq!(ClassifyHttp.trailers(Some(&trailers("0"))), Verdict::Success);
+        assert_eq!(ClassifyHttp.trailers(Some(&trailers("13"))), Verdict::Failure(Failure::Server));
+        assert_eq!(ClassifyHttp.trailers(Some(&HeaderMap::new())), Verdict::Failure(Failure::Transport));
+        assert_eq!(ClassifyHttp.trailers(None), Verdict::Failure(Failure::Transport));
+    }
+}

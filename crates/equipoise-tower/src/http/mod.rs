@@ -1,0 +1,171 @@
+//! HTTP: what to read off requests and responses, and the body that carries the lease.
+
+mod body;
+mod classify;
+mod head;
+mod served_by;
+
+use std::{borrow::Cow, fmt, sync::Arc};
+
+use equipoise_core::{AnyTarget, Lease, Verdict};
+use http::{HeaderName, HeaderValue, Method, Request, Response, request::Parts};
+use http_body::Body;
+
+use self::body::Ending;
+pub use self::{
+    body::LeasedBody,
+    classify::{Classify, ClassifyHttp},
+    head::RequestHead,
+    served_by::ServedBy,
+};
+use crate::{error::BoxError, guard::guarded, protocol::Protocol, replay::Replay};
+
+/// The protocol of [`http`] requests and responses, the default.
+///
+/// - The lease lasts until the response body has ended, failed or been dropped.
+/// - Responses are judged by [`ClassifyHttp`]: status, `Retry-After`, gRPC status. Set another with
+///   [`classify`](Self::classify).
+/// - GET, HEAD and OPTIONS count as idempotent; say what else does with [`idempotent`](Self::idempotent).
+/// - Every response has a [`ServedBy`] extension, and a header of that sense [if asked](Self::header).
+///
+/// ```
+/// use equipoise_core::Verdict;
+/// use equipoise_tower::Http;
+/// use http::{HeaderName, Method, StatusCode};
+///
+/// let http = Http::new()
+///     // Clients of one user go to one endpoint (with a strategy that places by key).
+///     .key(|request| Some(request.headers.get("x-user")?.as_bytes().into()))
+///     // Here, 404 means that a shard is missing.
+///     .classify(|response: &http::response::Parts| match response.status {
+///         StatusCode::NOT_FOUND => Verdict::Failure(equipoise_core::Failure::Server),
+///         _ => Verdict::Success,
+///     })
+///     .idempotent(|request| *request.method == Method::PUT)
+///     .header(HeaderName::from_static("x-served-by"));
+/// # let _ = http;
+/// ```
+#[derive(Clone)]
+pub struct Http {
+    key: Option<Arc<KeyFn>>,
+    classify: Arc<dyn Classify>,
+    idempotent: Option<Arc<IdempotentFn>>,
+    header: Option<HeaderName>,
+}
+
+type KeyFn = dyn for<'r> Fn(RequestHead<'r>) -> Option<Cow<'r, [u8]>> + Send + Sync;
+type IdempotentFn = dyn Fn(RequestHead<'_>) -> bool + Send + Sync;
+
+impl Http {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self { key: None, classify: Arc::new(ClassifyHttp), idempotent: None, header: None }
+    }
+
+    /// What strategies that place by key place a request by. A panic in it counts as no key.
+    #[must_use]
+    pub fn key(
+        mut self,
+        key: impl for<'r> Fn(RequestHead<'r>) -> Option<Cow<'r, [u8]>> + Send + Sync + 'static,
+    ) -> Self {
+        self.key = Some(Arc::new(key));
+        self
+    }
+
+    /// Which responses count against the endpoint: a [`Classify`], or a closure from the response's head to a verdict.
+    /// A panic in it counts as [`Verdict::Neutral`].
+    #[must_use]
+    pub fn classify(mut self, classify: impl Classify) -> Self {
+        self.classify = Arc::new(classify);
+        self
+    }
+
+    /// Which requests, beside GET, HEAD and OPTIONS, may be sent again although an endpoint may have acted on them.
+    #[must_use]
+    pub fn idempotent(mut self, idempotent: impl Fn(RequestHead<'_>) -> bool + Send + Sync + 'static) -> Self {
+        self.idempotent = Some(Arc::new(idempotent));
+        self
+    }
+
+    /// Names the endpoint in this response header too, in place of what the endpoint put there.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName) -> Self {
+        self.header = Some(name);
+        self
+    }
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http").field("header", &self.header).finish_non_exhaustive()
+    }
+}
+
+/// What is kept of a request while it is tried.
+pub struct KeptRequest<B: Replay> {
+    head: Parts,
+    body: B::Kept,
+}
+
+impl<B, R> Protocol<Request<B>, Response<R>> for Http
+where
+    B: Replay,
+    R: Body,
+    R::Error: Into<BoxError>,
+{
+    type Kept = KeptRequest<B>;
+    type Response = Response<LeasedBody<R>>;
+
+    fn key<'r>(&self, request: &'r Request<B>) -> Option<Cow<'r, [u8]>> {
+        let key = self.key.as_ref()?;
+        guarded(|| key(RequestHead::of(request))).flatten()
+    }
+
+    fn keep(&self, request: Request<B>) -> (Request<B>, Option<KeptRequest<B>>) {
+        let (head, body) = request.into_parts();
+        let (body, kept) = body.replay();
+        let kept = KeptRequest { head: head.clone(), body: kept };
+        (Request::from_parts(head, body), Some(kept))
+    }
+
+    fn is_idempotent(&self, kept: &KeptRequest<B>) -> bool {
+        let head = &kept.head;
+        matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS)
+            || self
+                .idempotent
+                .as_ref()
+                .is_some_and(|idempotent| guarded(|| idempotent(RequestHead::of_parts(head))).unwrap_or(false))
+    }
+
+    fn restore(&self, kept: KeptRequest<B>) -> Option<Request<B>> {
+        Some(Request::from_parts(kept.head, B::restore(kept.body)?))
+    }
+
+    fn attach(&self, response: Response<R>, mut lease: Lease<AnyTarget>) -> Response<LeasedBody<R>> {
+        let (mut head, body) = response.into_parts();
+        let verdict = guarded(|| self.classify.response(&head)).unwrap_or(Some(Verdict::Neutral));
+        let id = lease.endpoint().id();
+        if let Some(name) = &self.header
+            && let Ok(value) = HeaderValue::from_bytes(id.as_str().as_bytes())
+        {
+            head.headers.insert(name.clone(), value);
+        }
+        head.extensions.insert(ServedBy(id.clone()));
+        let ending = match verdict {
+            None => Ending::Trailers(Arc::clone(&self.classify)),
+            Some(Verdict::Success) => Ending::Success,
+            Some(verdict) => {
+                // Before the first byte: the latency of a failure is not the latency of work.
+                lease.record(verdict);
+                Ending::Success
+            }
+        };
+        Response::from_parts(head, LeasedBody::new(body, lease, ending))
+    }
+}

@@ -1,0 +1,26 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod balance;
+mod dispatch;
+mod error;
+mod guard;
+mod http;
+mod plain;
+mod point;
+mod protocol;
+mod reach;
+mod replay;
+
+pub use crate::{
+    balance::{Balance, BalanceLayer, ResponseFuture},
+    dispatch::{Dispatch, Shared, Targets},
+    error::{BoxError, Error, InvalidAddress},
+    http::{Classify, ClassifyHttp, Http, KeptRequest, LeasedBody, RequestHead, ServedBy},
+    plain::Plain,
+    point::PointAt,
+    protocol::Protocol,
+    reach::{NotSent, Reach},
+    replay::{KeptBody, Replay, Replayable, Slot},
+};

@@ -1,0 +1,115 @@
+use equipoise_core::Endpoint;
+use http::{
+    HeaderValue, Request, Uri, Version,
+    header::HOST,
+    uri::{Authority, PathAndQuery, Scheme},
+};
+
+use crate::error::InvalidAddress;
+
+/// A request that can be pointed at an endpoint: what [`BalanceLayer`](crate::BalanceLayer) does to each request before
+/// the shared client gets it.
+///
+/// Implemented for [`http::Request`]; implement it for request types of your own.
+///
+/// ```
+/// use equipoise_core::Endpoint;
+/// use equipoise_tower::{InvalidAddress, PointAt};
+///
+/// struct Query {
+///     shard: String,
+/// }
+///
+/// impl PointAt for Query {
+///     fn point_at(&mut self, endpoint: &Endpoint) -> Result<(), InvalidAddress> {
+///         self.shard = endpoint.address().to_owned();
+///         Ok(())
+///     }
+/// }
+/// ```
+pub trait PointAt {
+    /// Makes the request one to this endpoint.
+    ///
+    /// # Errors
+    ///
+    /// When the endpoint's address is not one that such a request can go to. The request may then be pointed at
+    /// another endpoint.
+    fn point_at(&mut self, endpoint: &Endpoint) -> Result<(), InvalidAddress>;
+}
+
+/// Replaces scheme and authority of the URI, and leaves path and query alone. The address is `host:port` or
+/// `scheme://host:port`; without a scheme the request's is kept, or `http` if it has none.
+///
+/// The endpoint still sees the name that was asked for: a `Host` header stays as it is, and an HTTP/1 request without
+/// one gets the old authority as `Host`.
+impl<B> PointAt for Request<B> {
+    fn point_at(&mut self, endpoint: &Endpoint) -> Result<(), InvalidAddress> {
+        let invalid = || InvalidAddress::new(endpoint.address());
+        let (scheme, authority) = match endpoint.address().split_once("://") {
+            // (`http` takes an empty scheme for one.)
+            Some(("", _)) => return Err(invalid()),
+            Some((scheme, authority)) => {
+                (Some(scheme.parse::<Scheme>().map_err(|_| invalid())?), authority.trim_end_matches('/'))
+            }
+            None => (None, endpoint.address()),
+        };
+        let authority = authority.parse::<Authority>().map_err(|_| invalid())?;
+        let mut parts = std::mem::take(self.uri_mut()).into_parts();
+        let asked_for = parts.authority.replace(authority);
+        parts.scheme = scheme.or(parts.scheme).or(Some(Scheme::HTTP));
+        parts.path_and_query.get_or_insert_with(|| PathAndQuery::from_static("/"));
+        *self.uri_mut() = Uri::from_parts(parts).map_err(|_| invalid())?;
+        if let Some(name) = asked_for
+            && self.version() < Version::HTTP_2
+            && !self.headers().contains_key(HOST)
+            && let Ok(host) = HeaderValue::from_str(name.as_str())
+        {
+            self.headers_mut().insert(HOST, host);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use equipoise_core::{EndpointSpec, PickRequest, Pool};
+
+    use super::*;
+
+    fn pointed(uri: &str, address: &str) -> Result<Request<()>, InvalidAddress> {
+        let pool = Pool::default();
+        pool.add(EndpointSpec::new(address), ()).expect("a valid endpoint");
+        let lease = pool.pick(&PickRequest::new()).expect("it is open");
+        let mut request = Request::builder().uri(uri).body(()).expect("a valid request");
+        request.point_at(lease.endpoint())?;
+        Ok(request)
+    }
+
+    #[test]
+    fn path_and_query_stay() {
+        for (uri, address, expected) in [
+            ("/a?b=c", "10.0.0.1:80", "http://10.0.0.1:80/a?b=c"),
+            ("http://orders/a", "10.0.0.1:80", "http://10.0.0.1:80/a"),
+            ("https://orders", "10.0.0.1:443", "https://10.0.0.1:443/"),
+            ("http://orders/", "https://[::1]:8443/", "https://[::1]:8443/"),
+            ("*", "10.0.0.1:80", "http://10.0.0.1:80*"),
+        ] {
+            let request = pointed(uri, address);
+            assert_eq!(request.map(|request| request.uri().to_string()).as_deref(), Ok(expected), "{uri} at {address}");
+        }
+    }
+
+    #[test]
+    fn the_endpoint_sees_the_name_that_was_asked_for() {
+        let request = pointed("http://orders:8080/a", "10.0.0.1:80").expect("a valid address");
+        assert_eq!(request.headers()[HOST], "orders:8080");
+        assert!(!pointed("/a", "10.0.0.1:80").expect("a valid address").headers().contains_key(HOST));
+    }
+
+    #[test]
+    fn an_address_with_a_path_is_refused() {
+        for address in ["10.0.0.1:80/path", "http://", "http://a b", "no such thing", "://x"] {
+            assert_eq!(pointed("/", address).map(|_| ()), Err(InvalidAddress::new(address)), "{address}");
+        }
+    }
+}

@@ -1,0 +1,29 @@
+use std::borrow::Cow;
+
+use equipoise_core::{AnyTarget, Lease};
+
+/// What a balancer has to know of the requests and responses it handles: [`Http`](crate::Http),
+/// [`Plain`](crate::Plain), or your own.
+pub trait Protocol<Req, Res> {
+    /// What is kept of a request while it is tried, to send it again.
+    type Kept;
+
+    /// The response as the caller gets it: with the lease riding on it for as long as it lasts.
+    type Response;
+
+    /// What decides where the request goes, for strategies that place by key.
+    fn key<'r>(&self, request: &'r Req) -> Option<Cow<'r, [u8]>>;
+
+    /// Prepares a request that may have to be sent again. Called only where there is another endpoint to turn to.
+    fn keep(&self, request: Req) -> (Req, Option<Self::Kept>);
+
+    /// Whether sending it twice is as good as sending it once, so that it may be sent again although an endpoint may
+    /// have acted on it.
+    fn is_idempotent(&self, kept: &Self::Kept) -> bool;
+
+    /// The request again, if its body was not touched or can be repeated.
+    fn restore(&self, kept: Self::Kept) -> Option<Req>;
+
+    /// Takes the latency, records the verdict now or later, and lets the lease ride on the response.
+    fn attach(&self, response: Res, lease: Lease<AnyTarget>) -> Self::Response;
+}

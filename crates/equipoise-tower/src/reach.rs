@@ -1,0 +1,119 @@
+use std::{error::Error, io};
+
+use equipoise_core::{Failure, Verdict};
+
+/// How far a failed request got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reach {
+    /// It never reached the endpoint: connection refused, name not found, handshake failed. Any request whose body is
+    /// untouched may go elsewhere.
+    NotSent,
+    /// The connection died before an answer began. The endpoint may have acted on the request; an idempotent one may go
+    /// elsewhere.
+    NoResponse,
+    /// Time ran out.
+    TimedOut,
+    /// Something else; it is not sent again.
+    Other,
+}
+
+impl Reach {
+    /// What such an end says of the endpoint.
+    pub(crate) fn verdict(self) -> Verdict {
+        Verdict::Failure(match self {
+            Self::NotSent => Failure::Connect,
+            Self::TimedOut => Failure::Timeout,
+            Self::NoResponse | Self::Other => Failure::Transport,
+        })
+    }
+
+    /// Reads it off an error and what caused it: errors of [`std::io`], [`NotSent`], and with the feature `hyper` those
+    /// of hyper and of hyper-util's client (on which reqwest and tonic stand).
+    pub fn of(error: &(dyn Error + 'static)) -> Self {
+        let mut reach = Self::Other;
+        let mut next = Some(error);
+        while let Some(error) = next {
+            // Further down is nearer to the cause, but "could not connect" settles it wherever it stands.
+            match Self::of_one(error) {
+                Some(Self::NotSent) => return Self::NotSent,
+                Some(found) => reach = found,
+                None => {}
+            }
+            next = error.source();
+        }
+        reach
+    }
+
+    fn of_one(error: &(dyn Error + 'static)) -> Option<Self> {
+        #[cfg(feature = "hyper")]
+        if let Some(error) = error.downcast_ref::<hyper_util::client::legacy::Error>() {
+            return error.is_connect().then_some(Self::NotSent);
+        }
+        #[cfg(feature = "hyper")]
+        if let Some(error) = error.downcast_ref::<hyper::Error>() {
+            let died = error.is_incomplete_message() || error.is_canceled() || error.is_closed();
+            return if error.is_timeout() { Some(Self::TimedOut) } else { died.then_some(Self::NoResponse) };
+        }
+        if error.is::<NotSent>() {
+            return Some(Self::NotSent);
+        }
+        match error.downcast_ref::<io::Error>()?.kind() {
+            io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::NetworkDown
+            | io::ErrorKind::AddrNotAvailable => Some(Self::NotSent),
+            io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::NotConnected
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::UnexpectedEof => Some(Self::NoResponse),
+            io::ErrorKind::TimedOut => Some(Self::TimedOut),
+            _ => None,
+        }
+    }
+}
+
+/// Marks an error as one of a request that never reached its endpoint, so that it may go elsewhere: for services of
+/// your own.
+///
+/// ```
+/// use equipoise_tower::{NotSent, Reach};
+///
+/// let error = NotSent::new("the circuit is open");
+/// assert_eq!(Reach::of(&error), Reach::NotSent);
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[error("the request was not sent")]
+pub struct NotSent {
+    source: crate::error::BoxError,
+}
+
+impl NotSent {
+    /// Because of `source`.
+    pub fn new(source: impl Into<crate::error::BoxError>) -> Self {
+        Self { source: source.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("wrapped")]
+    struct Wrapped(#[source] io::Error);
+
+    #[test]
+    fn the_cause_is_found_below_other_errors() {
+        for (kind, reach) in [
+            (io::ErrorKind::ConnectionRefused, Reach::NotSent),
+            (io::ErrorKind::ConnectionReset, Reach::NoResponse),
+            (io::ErrorKind::TimedOut, Reach::TimedOut),
+            (io::ErrorKind::InvalidData, Reach::Other),
+        ] {
+            assert_eq!(Reach::of(&Wrapped(kind.into())), reach);
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Request bodies that can be sent again.
+
+mod handoff;
+mod replayable;
+
+use bytes::Bytes;
+use http_body_util::{Empty, Full, combinators::BoxBody, combinators::UnsyncBoxBody};
+
+pub use self::{handoff::Slot, replayable::{KeptBody, Replayable}};
+
+/// A request body that failover can send again: because it can be copied, or because an attempt hands it back
+/// untouched.
+///
+/// Implemented for [`Full`], [`Empty`], strings and bytes (copied), for [`BoxBody`] and [`UnsyncBoxBody`] and, with the
+/// features of these names, for the bodies of `axum`, `tonic` and `reqwest` (handed back if no frame was taken).
+/// Wrap any other in [`Replayable`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a request body that failover can send again",
+    label = "wrap it: `request.map(equipoise_tower::Replayable::new)`"
+)]
+pub trait Replay: Sized {
+    /// What stays behind while the body is under way.
+    type Kept;
+
+    /// The body to send, and what stays behind.
+    fn replay(self) -> (Self, Self::Kept);
+
+    /// The body again; `None` if an attempt has taken frames of one that cannot be copied, or still holds it.
+    fn restore(kept: Self::Kept) -> Option<Self>;
+}
+
+macro_rules! by_copy {
+    ($([$($data:ident)?] $body:ty),*) => {$(
+        impl<$($data: Clone)?> Replay for $body {
+            type Kept = Self;
+
+            fn replay(self) -> (Self, Self) {
+                (self.clone(), self)
+            }
+
+            fn restore(kept: Self) -> Option<Self> {
+                Some(kept)
+            }
+        }
+    )*};
+}
+
+by_copy!([] (), [] &'static str, [] String, [] Vec<u8>, [] Bytes, [D] Full<D>);
+
+impl<D> Replay for Empty<D> {
+    type Kept = ();
+
+    fn replay(self) -> (Self, ()) {
+        (self, ())
+    }
+
+    fn restore((): ()) -> Option<Self> {
+        Some(Self::new())
+    }
+}
+
+/// A boxed body is put into a box that hands it back.
+macro_rules! by_handing_back {
+    ($(#[$when:meta])* [$($data:ident $error:ident)?] $body:ty, $put_into_box:path) => {
+        $(#[$when])*
+        impl<$($data: bytes::Buf + Send + Sync + 'static, $error: 'static)?> Replay for $body {
+            type Kept = Slot<Self>;
+
+            fn replay(self) -> (Self, Slot<Self>) {
+                let (lent, slot) = handoff::lend(self);
+                ($put_into_box(lent), slot)
+            }
+
+            fn restore(kept: Slot<Self>) -> Option<Self> {
+                kept.take()
+            }
+        }
+    };
+}
+
+by_handing_back!([D E] BoxBody<D, E>, BoxBody::new);
+by_handing_back!([D E] UnsyncBoxBody<D, E>, UnsyncBoxBody::new);
+by_handing_back!(#[cfg(feature = "axum")] [] axum_core::body::Body, axum_core::body::Body::new);
+by_handing_back!(#[cfg(feature = "tonic")] [] tonic::body::Body, tonic::body::Body::new);
+by_handing_back!(#[cfg(feature = "reqwest")] [] reqwest::Body, reqwest::Body::wrap);
