@@ -23,7 +23,7 @@ use crate::{guard::guarded, protocol::Protocol};
 /// let protocol = Plain::new()
 ///     .classify(|answer: &String| if answer.is_empty() { Verdict::Failure(Failure::Server) } else { Verdict::Success })
 ///     .repeat(|_: &u32| true);
-/// let answer = Balance::plain(pool).protocol(protocol).oneshot(7).await?;
+/// let answer = Balance::with_protocol(pool, protocol).oneshot(7).await?;
 /// assert!(answer == "7 from a" || answer == "7 from b");
 /// # Ok(())
 /// # }

@@ -6,5 +6,3 @@ pub use equipoise_core::*;
 #[cfg(feature = "tower")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
 pub use equipoise_tower as tower;
-
-pub mod guide;

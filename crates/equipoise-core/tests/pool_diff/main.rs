@@ -6,15 +6,20 @@ mod ops;
 mod watched;
 mod world;
 
-use proptest::prelude::*;
+use proptest::{prelude::*, test_runner::FileFailurePersistence};
 
 use crate::{
     ops::Op,
     world::{STRATEGIES, World},
 };
 
+fn config() -> ProptestConfig {
+    let regressions = FileFailurePersistence::Direct("tests/pool_diff/regressions.txt");
+    ProptestConfig { cases: 400, failure_persistence: Some(Box::new(regressions)), ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn a_pool_is_what_its_history_makes_of_it(

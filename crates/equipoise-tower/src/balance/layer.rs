@@ -44,10 +44,9 @@ impl<T> BalanceLayer<T> {
 }
 
 impl<T, P> BalanceLayer<T, P> {
-    /// See [`Balance::protocol`].
-    #[must_use]
-    pub fn protocol<Q>(self, protocol: Q) -> BalanceLayer<T, Q> {
-        BalanceLayer { pool: self.pool, settings: self.settings.with_protocol(protocol) }
+    /// For another protocol than HTTP with its defaults: see [`Balance::with_protocol`].
+    pub fn with_protocol(pool: Pool<T>, protocol: P) -> Self {
+        Self { pool, settings: Settings::new(protocol) }
     }
 
     /// See [`Balance::tries`].

@@ -15,7 +15,6 @@ use crate::{
     dispatch::{Dispatch, Shared, Targets},
     error::{BoxError, Error},
     http::Http,
-    plain::Plain,
     protocol::Protocol,
 };
 
@@ -79,10 +78,6 @@ impl<P> Settings<P> {
         // HAProxy's default: three retries.
         Self { protocol, tries: 4, wait: None }
     }
-
-    fn with_protocol<Q>(self, protocol: Q) -> Settings<Q> {
-        Settings { protocol, tries: self.tries, wait: self.wait }
-    }
 }
 
 impl<T> Balance<T> {
@@ -92,10 +87,11 @@ impl<T> Balance<T> {
     }
 }
 
-impl<T, Req, Res> Balance<T, Targets, Plain<Req, Res>> {
-    /// Over endpoints that are services themselves, for requests and responses of any type.
-    pub fn plain(pool: Pool<T>) -> Self {
-        Self::build(pool, Targets, Settings::new(Plain::new()))
+impl<T, P> Balance<T, Targets, P> {
+    /// Over endpoints that are services themselves, for another protocol than HTTP with its defaults: an
+    /// [`Http`] with settings, a [`Plain`](crate::Plain), or one of your own.
+    pub fn with_protocol(pool: Pool<T>, protocol: P) -> Self {
+        Self::build(pool, Targets, Settings::new(protocol))
     }
 }
 
@@ -104,21 +100,13 @@ impl<T, D, P> Balance<T, D, P> {
         Self { dispatch, core: Arc::new(Core { pool, settings }) }
     }
 
-    fn change<Q>(self, change: impl FnOnce(Settings<P>) -> Settings<Q>) -> Balance<T, D, Q>
+    fn change(self, change: impl FnOnce(&mut Settings<P>)) -> Self
     where
         P: Clone,
     {
-        let settings = change(self.core.settings.clone());
-        Balance::build(self.core.pool.clone(), self.dispatch, settings)
-    }
-
-    /// How requests and responses are read; [`Http`] with its defaults unless said otherwise.
-    #[must_use]
-    pub fn protocol<Q>(self, protocol: Q) -> Balance<T, D, Q>
-    where
-        P: Clone,
-    {
-        self.change(|settings| settings.with_protocol(protocol))
+        let mut settings = self.core.settings.clone();
+        change(&mut settings);
+        Self::build(self.core.pool.clone(), self.dispatch, settings)
     }
 
     /// The most endpoints that one request is sent to, the first included; 4 by default. 1 means no failover; 0 counts
@@ -128,7 +116,7 @@ impl<T, D, P> Balance<T, D, P> {
     where
         P: Clone,
     {
-        self.change(|settings| Settings { tries: tries.max(1), ..settings })
+        self.change(|settings| settings.tries = tries.max(1))
     }
 
     /// How long a request may wait for an endpoint when there is none to pick: it goes on as soon as one joins, opens
@@ -138,7 +126,7 @@ impl<T, D, P> Balance<T, D, P> {
     where
         P: Clone,
     {
-        self.change(|settings| Settings { wait: Some(longest), ..settings })
+        self.change(|settings| settings.wait = Some(longest))
     }
 
     /// The pool.

@@ -1,0 +1,124 @@
+//! What Peak-EWMA remembers fades: nobody is lost forever, and a newcomer is neither starved nor flooded.
+
+use std::time::Duration;
+
+use equipoise_core::{PeakEwma, PickRequest, Verdict};
+
+use crate::{
+    common::{at, clocked, id, pick, spec, specs},
+    shares::follow,
+    sim::{Sim, serve},
+};
+
+const SEED: u64 = 0xfade;
+
+const FAST: Duration = Duration::from_millis(10);
+
+#[test]
+fn equal_latencies_leave_idle_shares_to_the_weights() {
+    for weights in [&[1, 1, 1][..], &[198, 1, 1], &[1, 1, 2, 4], &[1, 2, 1, 2, 1, 2, 1, 2, 1, 30]] {
+        let (pool, clock) = clocked(PeakEwma::new(), weights, SEED);
+        let mut counts = vec![0; weights.len()];
+        for _ in 0..60_000 {
+            counts[serve(&pool, &clock, |_| FAST)] += 1;
+        }
+        follow(&counts, weights).unwrap();
+    }
+}
+
+#[test]
+fn an_endpoint_shunned_for_one_stall_is_tried_again_and_then_back() {
+    for weights in [&[1, 1][..], &[1, 1, 1], &[2, 1], &[1; 10]] {
+        let (pool, clock) = clocked(PeakEwma::new(), weights, SEED);
+        let bound = id(0);
+        let lease = pool.pick(&PickRequest::new().prefer(&bound)).expect("open");
+        clock.advance(Duration::from_secs(2));
+        lease.finish(Verdict::Success);
+        for _ in 0..200 {
+            serve(&pool, &clock, |_| FAST);
+        }
+        // Strictly sequential: nothing is ever in flight when a pick is made.
+        let picks = 6000;
+        let first = (0..picks).filter(|_| serve(&pool, &clock, |_| FAST) == 0).count() as f64;
+        let due = f64::from(weights[0]) / f64::from(weights.iter().sum::<u32>());
+        assert!(first / f64::from(picks) > due / 2.0, "{first} of {picks}, weights {weights:?}");
+    }
+}
+
+#[test]
+fn sequential_traffic_reaches_everybody_though_latencies_differ() {
+    for weights in [&[1, 1][..], &[1; 5], &[3, 1, 1]] {
+        let (pool, clock) = clocked(PeakEwma::new(), weights, SEED);
+        let mut last = vec![0; weights.len()];
+        for turn in 0..60_000 {
+            let time = |who| if who == 0 { FAST * 3 } else { FAST };
+            last[serve(&pool, &clock, time)] = turn;
+        }
+        assert!(last.iter().all(|&turn| turn > 50_000), "last served at {last:?}, weights {weights:?}");
+    }
+}
+
+#[test]
+fn the_shunned_are_tried_by_one_request_and_not_by_a_flood() {
+    let (pool, clock) = clocked(PeakEwma::new(), &[1; 3], SEED);
+    let bound = id(0);
+    let lease = pool.pick(&PickRequest::new().prefer(&bound)).expect("open");
+    clock.advance(Duration::from_secs(5));
+    lease.finish(Verdict::Success);
+    for _ in 0..50 {
+        serve(&pool, &clock, |_| FAST);
+    }
+    clock.advance(Duration::from_secs(60));
+    let burst: Vec<_> = (0..9).map(|_| pick(&pool)).collect();
+    let first = burst.iter().filter(|lease| at(lease) == 0).count();
+    assert!((1..=5).contains(&first), "{first} of 9");
+}
+
+#[test]
+fn a_newcomer_is_neither_starved_nor_flooded() {
+    let (pool, clock) = clocked(PeakEwma::new(), &[1; 4], SEED);
+    let all = [0.01; 5];
+    let sim = Sim { pool: &pool, clock: &clock, service: &all, gap: 0.003, failing: None, seed: SEED };
+    sim.run(2_000);
+    pool.add(spec(4), ()).expect("a new id");
+    let counts = Sim { seed: SEED + 1, ..sim }.run(400);
+    let newcomer = f64::from(counts[4]) / 400.0;
+    assert!((0.1..=0.4).contains(&newcomer), "{newcomer} of {counts:?}");
+}
+
+#[test]
+fn the_first_burst_after_a_newcomer_came_spreads() {
+    let (pool, clock) = clocked(PeakEwma::new(), &[1; 4], SEED);
+    for _ in 0..100 {
+        serve(&pool, &clock, |_| FAST);
+    }
+    pool.add(spec(4), ()).expect("a new id");
+    let burst: Vec<_> = (0..50).map(|_| pick(&pool)).collect();
+    let newcomer = burst.iter().filter(|lease| at(lease) == 4).count();
+    assert!((5..=20).contains(&newcomer), "{newcomer} of 50");
+}
+
+#[test]
+fn a_weighted_newcomer_is_neither_starved_nor_flooded() {
+    let (pool, clock) = clocked(PeakEwma::new(), &[2, 4, 4], SEED);
+    for _ in 0..200 {
+        serve(&pool, &clock, |_| FAST);
+    }
+    let mut all = specs(&[2, 4, 4, 10]);
+    all[3] = spec(3).weight(10);
+    pool.update(all, |_| ()).expect("valid specs");
+    let newcomer = (0..2000).filter(|_| serve(&pool, &clock, |_| FAST) == 3).count();
+    assert!((850..1150).contains(&newcomer), "{newcomer} of 2000");
+}
+
+#[test]
+fn memory_survives_updates() {
+    let (pool, clock) = clocked(PeakEwma::new(), &[1; 3], SEED);
+    for _ in 0..300 {
+        serve(&pool, &clock, |who| if who == 0 { FAST * 100 } else { FAST });
+    }
+    pool.update(specs(&[1; 4]), |_| ()).expect("valid specs");
+    pool.update(specs(&[1; 3]), |_| ()).expect("valid specs");
+    let slow = (0..100).filter(|_| at(&pick(&pool)) == 0).count();
+    assert_eq!(slow, 0);
+}

@@ -1,0 +1,67 @@
+//! A tiny discrete-event simulation: requests arrive by chance, each stays at its endpoint for an exponential time.
+
+use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
+
+use equipoise_core::{Entropy, Failure, Lease, ManualClock, Pool, SeededEntropy, Timestamp, Verdict};
+
+use crate::common::{at, pick};
+
+pub(crate) struct Sim<'a> {
+    pub(crate) pool: &'a Pool<()>,
+    pub(crate) clock: &'a ManualClock,
+    /// The mean service time of each endpoint, in seconds.
+    pub(crate) service: &'a [f64],
+    /// The mean time between arrivals, in seconds.
+    pub(crate) gap: f64,
+    /// Which endpoint fails whatever it gets.
+    pub(crate) failing: Option<usize>,
+    pub(crate) seed: u64,
+}
+
+impl Sim<'_> {
+    /// Who got how many of `requests`, after a quarter as many to warm up.
+    pub(crate) fn run(&self, requests: u32) -> Vec<u32> {
+        let chance = SeededEntropy::new(self.seed);
+        let exponential = |mean: f64| {
+            let unit = (chance.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
+            (-mean * (1.0 - unit).ln() * 1e9) as u64
+        };
+        let mut under_way: BTreeMap<Reverse<(u64, u32)>, Lease<()>> = BTreeMap::new();
+        let mut counts = vec![0; self.service.len()];
+        let mut now = nanos(self.clock);
+        let warm_up = requests / 4;
+        for number in 0..warm_up + requests {
+            now += exponential(self.gap);
+            while let Some(first) = under_way.last_entry().filter(|entry| entry.key().0.0 <= now) {
+                self.clock.set(Timestamp::from_nanos(first.key().0.0));
+                self.end(first.remove());
+            }
+            self.clock.set(Timestamp::from_nanos(now));
+            let lease = pick(self.pool);
+            counts[at(&lease)] += u32::from(number >= warm_up);
+            under_way.insert(Reverse((now + exponential(self.service[at(&lease)]), number)), lease);
+        }
+        counts
+    }
+
+    fn end(&self, lease: Lease<()>) {
+        let verdict = match self.failing {
+            Some(failing) if failing == at(&lease) => Verdict::Failure(Failure::Server),
+            _ => Verdict::Success,
+        };
+        lease.finish(verdict);
+    }
+}
+
+fn nanos(clock: &ManualClock) -> u64 {
+    equipoise_core::Clock::now(clock).as_nanos()
+}
+
+/// A request that takes `time` and succeeds; answers who served it.
+pub(crate) fn serve(pool: &Pool<()>, clock: &ManualClock, time: impl FnOnce(usize) -> Duration) -> usize {
+    let lease = pick(pool);
+    let who = at(&lease);
+    clock.advance(time(who));
+    lease.finish(Verdict::Success);
+    who
+}
