@@ -19,7 +19,7 @@ fn closed_loop(strategy: AnyStrategy, weights: &[u32], level: usize) -> Vec<f64>
     let mut carried = vec![0u64; weights.len()];
     let rounds = 60_000;
     for _ in 0..rounds {
-        leases.swap_remove((chance.next_u64() % level as u64) as usize);
+        drop(leases.swap_remove((chance.next_u64() % level as u64) as usize));
         leases.push(pick(&pool));
         leases.iter().for_each(|lease| carried[at(lease)] += 1);
     }

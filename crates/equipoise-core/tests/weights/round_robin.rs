@@ -44,13 +44,6 @@ fn huge_weights_without_a_common_divisor_stay_within_a_few_of_their_share() {
 }
 
 #[test]
-fn no_two_in_a_row_where_weights_allow_it() {
-    let pool = pool_of(RoundRobin::new(), &[3, 2, 1], SEED);
-    let order: Vec<usize> = (0..60).map(|_| crate::common::at(&crate::common::pick(&pool))).collect();
-    assert!(order.windows(2).all(|pair| pair[0] != pair[1]), "{order:?}");
-}
-
-#[test]
 fn weight_changes_keep_the_shares_exact_afterwards() {
     let pool = pool_of(RoundRobin::new(), &[1, 1, 1], SEED);
     idle(&pool, 3, 100);

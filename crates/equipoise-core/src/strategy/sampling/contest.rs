@@ -43,17 +43,17 @@ impl Cost {
     /// The cost to compare by, given the lowest estimate among the contenders.
     ///
     /// - An endpoint without a measurement is taken to be as good as that: neither starved nor flooded.
-    /// - A higher estimate that is not renewed fades, so that nobody is shunned forever. It fades towards half of the
-    ///   lowest: less than that would draw a flood before the first answer shows what the endpoint is like now.
+    /// - A higher cost that is not renewed fades, so that nobody is shunned forever. It fades towards half of the
+    ///   lowest: less than that would draw a flood before the first answer shows what the endpoint is like now, and no
+    ///   less than the lowest itself would let the last trace of a penalty decide for as long as there is one.
     #[inline]
     fn settle(self, lowest: f64) -> f64 {
-        let cost = if self.estimate == 0.0 {
-            lowest
-        } else if self.estimate > lowest && self.idle > FRESH {
+        let estimate = if self.estimate == 0.0 { lowest } else { self.estimate };
+        let cost = if estimate + self.penalty > lowest && self.idle > FRESH {
             let floor = lowest / 2.0;
-            floor + (self.estimate - floor) * (-self.idle).exp()
+            floor + (estimate - floor) * (-self.idle).exp()
         } else {
-            self.estimate
+            estimate
         };
         cost + self.penalty
     }
