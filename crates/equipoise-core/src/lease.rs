@@ -1,7 +1,12 @@
 use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 
 use crate::{
-    endpoint::Endpoint, load::Handle, pool::Choice, strategy::{AnyStrategy, Needs, Strategy}, time::Timestamp, verdict::Verdict,
+    endpoint::Endpoint,
+    load::Handle,
+    pool::Choice,
+    strategy::{AnyStrategy, Needs, Strategy},
+    time::Timestamp,
+    verdict::Verdict,
 };
 
 /// The right to send one request to the endpoint that was picked for it.

@@ -22,9 +22,7 @@ pub use crate::{
     lease::{AnyTarget, Lease},
     pool::{Changes, EndpointStatus, PickError, Pool, PoolBuilder, Revision, UpdateError},
     request::PickRequest,
-    strategy::{
-        AnyStrategy, BuildError, Needs, P2c, PeakEwma, PickCx, Picker, Random, RoundRobin, Strategy, Tickets,
-    },
+    strategy::{AnyStrategy, BuildError, Needs, P2c, PeakEwma, PickCx, Picker, Random, RoundRobin, Strategy, Tickets},
     time::{Clock, ManualClock, SystemClock, Timestamp},
     verdict::{Failure, Verdict},
     view::View,

@@ -22,5 +22,5 @@ pub use crate::{
     point::PointAt,
     protocol::Protocol,
     reach::{NotSent, Reach},
-    replay::{KeptBody, Replay, Replayable, Slot},
+    replay::{KeptBody, Replay, Replayable},
 };

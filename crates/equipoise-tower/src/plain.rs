@@ -31,8 +31,12 @@ use crate::{guard::guarded, protocol::Protocol};
 pub struct Plain<Req, Res> {
     key: Option<Arc<KeyFn<Req>>>,
     classify: Option<Arc<ClassifyFn<Res>>>,
-    /// How to copy a request, and whether to send the copy although the original may have been acted on.
-    repeat: Option<(fn(&Req) -> Req, Arc<IdempotentFn<Req>>)>,
+    repeat: Option<Repeat<Req>>,
+}
+
+struct Repeat<Req> {
+    copy: fn(&Req) -> Req,
+    idempotent: Arc<IdempotentFn<Req>>,
 }
 
 type KeyFn<Req> = dyn for<'r> Fn(&'r Req) -> Option<Cow<'r, [u8]>> + Send + Sync;
@@ -66,7 +70,7 @@ impl<Req, Res> Plain<Req, Res> {
     where
         Req: Clone,
     {
-        self.repeat = Some((Req::clone, Arc::new(idempotent)));
+        self.repeat = Some(Repeat { copy: Req::clone, idempotent: Arc::new(idempotent) });
         self
     }
 }
@@ -81,12 +85,12 @@ impl<Req, Res> Protocol<Req, Res> for Plain<Req, Res> {
     }
 
     fn keep(&self, request: Req) -> (Req, Option<Req>) {
-        let kept = self.repeat.as_ref().map(|(clone, _)| clone(&request));
+        let kept = self.repeat.as_ref().map(|repeat| (repeat.copy)(&request));
         (request, kept)
     }
 
     fn is_idempotent(&self, kept: &Req) -> bool {
-        self.repeat.as_ref().is_some_and(|(_, idempotent)| guarded(|| idempotent(kept)).unwrap_or(false))
+        self.repeat.as_ref().is_some_and(|repeat| guarded(|| (repeat.idempotent)(kept)).unwrap_or(false))
     }
 
     fn restore(&self, kept: Req) -> Option<Req> {
@@ -103,6 +107,12 @@ impl<Req, Res> Protocol<Req, Res> for Plain<Req, Res> {
 impl<Req, Res> Default for Plain<Req, Res> {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl<Req> Clone for Repeat<Req> {
+    fn clone(&self) -> Self {
+        Self { copy: self.copy, idempotent: Arc::clone(&self.idempotent) }
     }
 }
 

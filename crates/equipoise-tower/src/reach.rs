@@ -14,6 +14,8 @@ pub enum Reach {
     NoResponse,
     /// Time ran out.
     TimedOut,
+    /// The caller's own doing: its request body failed. Nothing is held against the endpoint.
+    Caller,
     /// Something else; it is not sent again.
     Other,
 }
@@ -25,6 +27,7 @@ impl Reach {
             Self::NotSent => Failure::Connect,
             Self::TimedOut => Failure::Timeout,
             Self::NoResponse | Self::Other => Failure::Transport,
+            Self::Caller => return Verdict::Neutral,
         })
     }
 
@@ -34,9 +37,9 @@ impl Reach {
         let mut reach = Self::Other;
         let mut next = Some(error);
         while let Some(error) = next {
-            // Further down is nearer to the cause, but "could not connect" settles it wherever it stands.
+            // Further down is nearer to the cause, but these settle it wherever they stand.
             match Self::of_one(error) {
-                Some(Self::NotSent) => return Self::NotSent,
+                Some(settled @ (Self::NotSent | Self::Caller)) => return settled,
                 Some(found) => reach = found,
                 None => {}
             }
@@ -52,8 +55,14 @@ impl Reach {
         }
         #[cfg(feature = "hyper")]
         if let Some(error) = error.downcast_ref::<hyper::Error>() {
-            let died = error.is_incomplete_message() || error.is_canceled() || error.is_closed();
-            return if error.is_timeout() { Some(Self::TimedOut) } else { died.then_some(Self::NoResponse) };
+            return match error {
+                _ if error.is_user() => Some(Self::Caller),
+                _ if error.is_timeout() => Some(Self::TimedOut),
+                _ if error.is_incomplete_message() || error.is_canceled() || error.is_closed() => {
+                    Some(Self::NoResponse)
+                }
+                _ => None,
+            };
         }
         if error.is::<NotSent>() {
             return Some(Self::NotSent);

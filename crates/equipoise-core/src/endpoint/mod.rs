@@ -10,7 +10,12 @@ use std::{any::Any, fmt, sync::Arc};
 use crate::{load::Permits, pool::Hooks};
 
 pub(crate) use self::spec::validate;
-pub use self::{availability::Availability, id::EndpointId, spec::{EndpointSpec, InvalidSpec, MAX_WEIGHT}, tier::Tier};
+pub use self::{
+    availability::Availability,
+    id::EndpointId,
+    spec::{EndpointSpec, InvalidSpec, MAX_WEIGHT},
+    tier::Tier,
+};
 
 /// The position of an endpoint in its pool: small, dense and stable for as long as the endpoint is a member.
 ///

@@ -96,7 +96,9 @@ pub enum InvalidSpec {
         id: EndpointId,
     },
     /// Two endpoints have the same id.
-    #[error("endpoint id {id:?} occurs twice: ids are unique in a pool (give endpoints that share an address ids of their own)")]
+    #[error(
+        "endpoint id {id:?} occurs twice: ids are unique in a pool (give endpoints that share an address ids of their own)"
+    )]
     DuplicateId {
         /// The id that occurs twice.
         id: EndpointId,
@@ -110,13 +112,17 @@ pub enum InvalidSpec {
         weight: u32,
     },
     /// A limit of zero.
-    #[error("endpoint {id:?} has a limit of 0, which would never admit a request: use at least 1, or drain the endpoint")]
+    #[error(
+        "endpoint {id:?} has a limit of 0, which would never admit a request: use at least 1, or drain the endpoint"
+    )]
     Limit {
         /// Whose limit.
         id: EndpointId,
     },
     /// There are endpoints, but none may be given work.
-    #[error("all {count} endpoints have weight 0, so none could take work: give at least one a weight of 1 or more, or drain or close them")]
+    #[error(
+        "all {count} endpoints have weight 0, so none could take work: give at least one a weight of 1 or more, or drain or close them"
+    )]
     NoWeight {
         /// How many endpoints there are.
         count: usize,
@@ -128,7 +134,8 @@ pub(crate) fn validate(specs: &[EndpointSpec]) -> Result<(), InvalidSpec> {
     let mut seen = HashSet::with_capacity(specs.len());
     for spec in specs {
         let id = || spec.id.clone();
-        if spec.id.as_str().is_empty() || spec.id.as_str().len() > 255 || spec.id.as_str().chars().any(char::is_control) {
+        if spec.id.as_str().is_empty() || spec.id.as_str().len() > 255 || spec.id.as_str().chars().any(char::is_control)
+        {
             return Err(InvalidSpec::Id { id: id() });
         }
         if !seen.insert(spec.id.as_str()) {

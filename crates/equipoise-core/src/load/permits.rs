@@ -35,9 +35,7 @@ impl Permits {
     /// Takes one permit, or none: `used` never passes the limit.
     pub(crate) fn try_acquire(&self) -> bool {
         let limit = self.limit.load(Ordering::Relaxed);
-        self.used
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| (used < limit).then_some(used + 1))
-            .is_ok()
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| (used < limit).then_some(used + 1)).is_ok()
     }
 
     /// Gives back a permit taken by [`try_acquire`](Self::try_acquire).

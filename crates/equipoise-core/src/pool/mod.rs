@@ -10,13 +10,13 @@ mod update;
 use std::{fmt, marker::PhantomData, sync::Arc};
 
 pub(crate) use self::hooks::Hooks;
+pub(crate) use self::snapshot::{Choice, Snapshot};
 pub use self::{
     builder::PoolBuilder,
     error::{PickError, UpdateError},
     status::EndpointStatus,
     update::Changes,
 };
-pub(crate) use self::snapshot::{Choice, Snapshot};
 use crate::{
     explain::Explanation,
     lease::Lease,

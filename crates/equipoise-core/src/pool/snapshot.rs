@@ -191,7 +191,8 @@ impl Snapshot {
         }
         let limited = member.spec.max_in_flight().is_some();
         let permit = limited && !explained;
-        if permit && !member.endpoint.permits.try_acquire() || limited && member.endpoint.permits.exhausted() && explained
+        if permit && !member.endpoint.permits.try_acquire()
+            || limited && member.endpoint.permits.exhausted() && explained
         {
             return None;
         }

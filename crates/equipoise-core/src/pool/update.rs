@@ -173,11 +173,7 @@ impl<T> Pool<T> {
     /// # Errors
     ///
     /// When nobody has this id, or the strategy refuses. Nothing has changed then.
-    pub fn set_availability(
-        &self,
-        id: impl Into<EndpointId>,
-        availability: Availability,
-    ) -> Result<bool, UpdateError> {
+    pub fn set_availability(&self, id: impl Into<EndpointId>, availability: Availability) -> Result<bool, UpdateError> {
         let id = id.into();
         let _writer = self.shared.writer.lock();
         let current = self.shared.snapshot.load_full();

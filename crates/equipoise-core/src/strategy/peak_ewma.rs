@@ -155,11 +155,7 @@ impl Latency {
         let mut seen = self.estimate.load(Ordering::Relaxed);
         loop {
             let estimate = f64::from_bits(seen);
-            let next = if seen == 0 || latency >= estimate {
-                latency
-            } else {
-                estimate + (latency - estimate) * share
-            };
+            let next = if seen == 0 || latency >= estimate { latency } else { estimate + (latency - estimate) * share };
             match self.estimate.compare_exchange_weak(seen, next.to_bits(), Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(other) => seen = other,
@@ -189,15 +185,24 @@ impl Penalty {
 
     /// Seconds left at `now`.
     fn seconds(word: u64, now: Timestamp, fade: Duration) -> f32 {
-        // The difference of wrapping counters is right while they are less than 26 days apart; an older penalty has
-        // long faded to nothing, and nothing is what both signs of a far difference give after the next failure.
+        // Wrapping counters: right while they are less than 26 days apart, and an older penalty has long faded.
         let age = Self::ticks(now).wrapping_sub(word as u32).cast_signed();
         let full = f32::from_bits((word >> 32) as u32);
-        if age <= 0 {
+        if Self::is_held(word, now) {
             return full;
+        }
+        if age < 0 {
+            // Further ahead than any hold: the clock has jumped back.
+            return 0.0;
         }
         let age = age as f32 * (1u32 << 20) as f32 * 1e-9;
         full * (-age / fade.as_secs_f32().max(f32::MIN_POSITIVE)).exp()
+    }
+
+    /// Whether it is kept up for a `Retry-After` that has not passed yet.
+    fn is_held(word: u64, now: Timestamp) -> bool {
+        let ahead = (word as u32).wrapping_sub(Self::ticks(now));
+        ahead > 0 && ahead <= Self::ticks(Timestamp::ZERO + LONGEST_RETRY_AFTER) + 1
     }
 
     #[inline]
@@ -220,8 +225,8 @@ impl Penalty {
             let next = if hold.is_zero() { (2.0 * left + most / 8.0).min(most) } else { most };
             // A hold that is under way is not cut short.
             let from = Self::ticks(now + hold);
-            let pending = word != 0 && (word as u32).wrapping_sub(from).cast_signed() > 0;
-            let from = if pending { word as u32 } else { from };
+            let later = word != 0 && Self::is_held(word, now) && (word as u32).wrapping_sub(from).cast_signed() > 0;
+            let from = if later { word as u32 } else { from };
             Some(u64::from(next.to_bits()) << 32 | u64::from(from))
         });
     }
@@ -232,8 +237,7 @@ impl Penalty {
             return;
         }
         self.change(|word| {
-            let held = Self::ticks(now).wrapping_sub(word as u32).cast_signed() < 0;
-            if word == 0 || held {
+            if word == 0 || Self::is_held(word, now) {
                 return None;
             }
             let left = Self::seconds(word, now, fade) / 4.0;
@@ -271,11 +275,7 @@ impl Gauge for PeakEwmaPicker {
         Cost {
             estimate: f64::from_bits(state.latency.estimate.load(Ordering::Relaxed)),
             // What is in flight will renew the estimate; only without it does time work for the endpoint.
-            idle: if in_flight == 0 {
-                now.as_nanos().saturating_sub(stamp) as f64 * self.inverse_fade
-            } else {
-                0.0
-            },
+            idle: if in_flight == 0 { now.as_nanos().saturating_sub(stamp) as f64 * self.inverse_fade } else { 0.0 },
             penalty: state.penalty.nanos(now, self.fade),
         }
     }

@@ -185,13 +185,10 @@ where
                 StateProj::Waiting { waiting, request } => {
                     let Some(held) = request.as_ref() else { return Poll::Pending };
                     // Made here and not in `call`: the timer belongs to the runtime that polls.
-                    let waiting =
-                        waiting.get_or_insert_with(|| Waiting::new(core.settings.wait.unwrap_or_default()));
+                    let waiting = waiting.get_or_insert_with(|| Waiting::new(core.settings.wait.unwrap_or_default()));
                     let picked = ready!(waiting.poll(cx, &core.pool, || pick(core, held, this.tried)));
                     match (picked, request.take()) {
-                        (Ok(lease), Some(request)) => {
-                            State::start(core, this.dispatch, this.tried, lease, request)
-                        }
+                        (Ok(lease), Some(request)) => State::start(core, this.dispatch, this.tried, lease, request),
                         (Err(error), _) => return Poll::Ready(Err(error.into())),
                         (Ok(_), None) => return Poll::Pending,
                     }

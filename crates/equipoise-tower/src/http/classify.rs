@@ -138,10 +138,9 @@ mod tests {
         assert_eq!(verdict(200, &[grpc, ("grpc-status", "14")]), Some(Verdict::Failure(Failure::Gateway)));
         assert_eq!(verdict(200, &[("content-type", "application/grpc-web")]), Some(Verdict::Success));
         assert_eq!(verdict(503, &[grpc]), Some(Verdict::Failure(Failure::Gateway)));
-        let trailers = |status: &'static str| HeaderMap::from_iter([(
-            http::HeaderName::from_static(GRPC_STATUS),
-            HeaderValue::from_static(status),
-        )]);
+        let trailers = |status: &'static str| {
+            HeaderMap::from_iter([(http::HeaderName::from_static(GRPC_STATUS), HeaderValue::from_static(status))])
+        };
         assert_eq!(ClassifyHttp.trailers(Some(&trailers("0"))), Verdict::Success);
         assert_eq!(ClassifyHttp.trailers(Some(&trailers("13"))), Verdict::Failure(Failure::Server));
         assert_eq!(ClassifyHttp.trailers(Some(&HeaderMap::new())), Verdict::Failure(Failure::Transport));

@@ -9,11 +9,11 @@ use parking_lot::Mutex;
 
 /// Where a lent body comes back to.
 #[derive(Debug)]
-pub struct Slot<B>(Arc<Mutex<Option<B>>>);
+pub(super) struct Slot<B>(Arc<Mutex<Option<B>>>);
 
 impl<B> Slot<B> {
     /// The body, if it has come back.
-    pub(super) fn take(self) -> Option<B> {
+    pub(super) fn take(&self) -> Option<B> {
         self.0.lock().take()
     }
 }
@@ -58,10 +58,7 @@ impl<B: Body + Unpin> Body for Lent<B> {
     type Data = B::Data;
     type Error = B::Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let this = &mut *self;
         let polled = this.body.as_mut().map_or(Poll::Ready(None), |body| Pin::new(body).poll_frame(cx));
         this.touched |= matches!(polled, Poll::Ready(Some(_)));

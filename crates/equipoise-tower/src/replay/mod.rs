@@ -6,7 +6,7 @@ mod replayable;
 use bytes::Bytes;
 use http_body_util::{Empty, Full, combinators::BoxBody, combinators::UnsyncBoxBody};
 
-pub use self::{handoff::Slot, replayable::{KeptBody, Replayable}};
+pub use self::replayable::{KeptBody, Replayable};
 
 /// A request body that failover can send again: because it can be copied, or because an attempt hands it back
 /// untouched.
@@ -64,15 +64,15 @@ macro_rules! by_handing_back {
     ($(#[$when:meta])* [$($data:ident $error:ident)?] $body:ty, $put_into_box:path) => {
         $(#[$when])*
         impl<$($data: bytes::Buf + Send + Sync + 'static, $error: 'static)?> Replay for $body {
-            type Kept = Slot<Self>;
+            type Kept = KeptBody<Self>;
 
-            fn replay(self) -> (Self, Slot<Self>) {
+            fn replay(self) -> (Self, KeptBody<Self>) {
                 let (lent, slot) = handoff::lend(self);
-                ($put_into_box(lent), slot)
+                ($put_into_box(lent), KeptBody::of(slot))
             }
 
-            fn restore(kept: Slot<Self>) -> Option<Self> {
-                kept.take()
+            fn restore(kept: KeptBody<Self>) -> Option<Self> {
+                kept.body()
             }
         }
     };

@@ -40,13 +40,24 @@ impl<B: Body + Unpin> Replayable<B> {
     }
 }
 
-/// What stays behind of a [`Replayable`].
+/// What stays behind of a body that is lent.
 #[derive(Debug)]
 pub struct KeptBody<B> {
     /// Where the attempt hands the body back; `None` for an empty one.
     slot: Option<Slot<B>>,
     /// The shell that the body came in, where another balancer further out has lent it: it goes back there in the end.
     shell: Option<Lent<B>>,
+}
+
+impl<B> KeptBody<B> {
+    pub(super) fn of(slot: Slot<B>) -> Self {
+        Self { slot: Some(slot), shell: None }
+    }
+
+    /// The body, if it has come back.
+    pub(super) fn body(&self) -> Option<B> {
+        self.slot.as_ref()?.take()
+    }
 }
 
 impl<B> Drop for KeptBody<B> {
@@ -89,10 +100,7 @@ impl<B: Body + Unpin> Body for Replayable<B> {
     type Data = B::Data;
     type Error = B::Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         match &mut self.0 {
             Inner::Empty => Poll::Ready(None),
             Inner::Whole(body) => Pin::new(body).poll_frame(cx),

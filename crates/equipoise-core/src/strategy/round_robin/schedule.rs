@@ -1,6 +1,10 @@
 //! Who is served by which ticket.
 
-use std::{cmp::Reverse, collections::BinaryHeap, collections::HashMap, sync::Arc};
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap},
+    sync::Arc,
+};
 
 use crate::{endpoint::Slot, entropy::GAMMA};
 
@@ -133,6 +137,9 @@ fn settle(weights: &[u32], credits: &[i64]) -> (Vec<u32>, Vec<u32>) {
     (lead, smooth(weights, &mut vec![0; weights.len()]))
 }
 
+/// Endpoints of one weight: credits and positions, the one to be served next on top.
+type Class = BinaryHeap<(i64, Reverse<u32>)>;
+
 /// One turn of nginx's smooth weighted round robin: in each round everybody is credited their weight, the one who is
 /// owed most (the first of equals) is served and debited the total.
 ///
@@ -140,18 +147,20 @@ fn settle(weights: &[u32], credits: &[i64]) -> (Vec<u32>, Vec<u32>) {
 /// weight, and a round looks at the heads alone.
 fn smooth(weights: &[u32], credits: &mut [i64]) -> Vec<u32> {
     let total: i64 = weights.iter().map(|&weight| i64::from(weight)).sum();
-    let mut classes: HashMap<u32, BinaryHeap<(i64, Reverse<u32>)>> = HashMap::new();
+    let mut classes: HashMap<u32, Class> = HashMap::new();
     for (at, (&weight, &credit)) in weights.iter().zip(&*credits).enumerate() {
         classes.entry(weight).or_default().push((credit, Reverse(at as u32)));
     }
-    let mut classes: Vec<(i64, BinaryHeap<(i64, Reverse<u32>)>)> =
+    let mut classes: Vec<(i64, Class)> =
         classes.into_iter().map(|(weight, class)| (i64::from(weight), class)).collect();
     let mut turn = Vec::with_capacity(total as usize);
     for round in 1..=total {
-        let owed_most = classes.iter_mut().max_by_key(|(weight, class)| {
-            class.peek().map(|&(credit, at)| (credit + weight * round, at))
-        });
-        let Some(mut head) = owed_most.and_then(|(_, class)| class.peek_mut().map(|head| (head.1, head))) else { break };
+        let owed_most = classes
+            .iter_mut()
+            .max_by_key(|(weight, class)| class.peek().map(|&(credit, at)| (credit + weight * round, at)));
+        let Some(mut head) = owed_most.and_then(|(_, class)| class.peek_mut().map(|head| (head.1, head))) else {
+            break;
+        };
         turn.push(head.0.0);
         head.1.0 -= total;
     }

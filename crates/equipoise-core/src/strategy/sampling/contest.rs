@@ -240,14 +240,7 @@ impl Contest {
     }
 
     #[inline]
-    fn enter(
-        &self,
-        field: &mut Field,
-        at: usize,
-        weighted: &Weighted,
-        cx: &mut PickCx<'_>,
-        gauge: &impl Gauge,
-    ) {
+    fn enter(&self, field: &mut Field, at: usize, weighted: &Weighted, cx: &mut PickCx<'_>, gauge: &impl Gauge) {
         if let (Some(&slot), Some(&inverse)) = (self.slots.get(at), weighted.inverse.get(at))
             && cx.usable(slot)
         {
@@ -259,9 +252,8 @@ impl Contest {
 impl Weighted {
     fn new(weights: &[u32]) -> Self {
         let total: f64 = weights.iter().map(|&weight| f64::from(weight)).sum();
-        let (heavy, light): (Vec<u32>, Vec<u32>) = (0..weights.len() as u32).partition(|&at| {
-            weights.len() <= SMALL || f64::from(weights[at as usize]) > HEAVY_SHARE * total
-        });
+        let (heavy, light): (Vec<u32>, Vec<u32>) = (0..weights.len() as u32)
+            .partition(|&at| weights.len() <= SMALL || f64::from(weights[at as usize]) > HEAVY_SHARE * total);
         Self {
             inverse: weights.iter().map(|&weight| 1.0 / f64::from(weight)).collect(),
             heavy: heavy.into(),

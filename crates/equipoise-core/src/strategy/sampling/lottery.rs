@@ -25,8 +25,7 @@ impl Lottery {
         let n = weights.len() as u64;
         // In units of total / n², so that all is whole: each column holds `total`, each position brings weight · n.
         let mut rest: Vec<u64> = weights.iter().map(|&weight| u64::from(weight) * n).collect();
-        let (mut small, mut large): (Vec<usize>, Vec<usize>) =
-            (0..weights.len()).partition(|&at| rest[at] < total);
+        let (mut small, mut large): (Vec<usize>, Vec<usize>) = (0..weights.len()).partition(|&at| rest[at] < total);
         let mut entries: Vec<Entry> =
             (0..weights.len()).map(|at| Entry { threshold: u32::MAX, alias: at as u32 }).collect();
         while let (Some(&poor), Some(&rich)) = (small.last(), large.last()) {
