@@ -3,6 +3,7 @@ use std::fmt;
 use crate::{
     endpoint::{Availability, EndpointId, Slot},
     pool::{Choice, EndpointStatus, PickError, Revision, Snapshot},
+    request::PickRequest,
     strategy::Notes,
 };
 
@@ -46,6 +47,8 @@ pub enum Fate {
     Excluded,
     /// At its limit.
     Full,
+    /// A combinator keeps it from the strategy for this request.
+    PassedOver,
     /// Its weight is 0.
     NoWeight,
     /// Draining.
@@ -55,14 +58,19 @@ pub enum Fate {
 }
 
 impl Explanation {
-    pub(crate) fn new(snapshot: &Snapshot, choice: Result<Choice, PickError>, notes: Notes) -> Self {
+    pub(crate) fn new(
+        snapshot: &Snapshot,
+        request: &PickRequest<'_>,
+        choice: Result<Choice, PickError>,
+        notes: Notes,
+    ) -> Self {
         let candidate = |slot: Slot| {
             let status = EndpointStatus::of(snapshot, slot)?;
             let score = notes.scores.iter().rev().find(|(noted, _)| *noted == slot).map(|&(_, score)| score);
             let fate = match &choice {
                 Ok(choice) if choice.slot == slot && choice.preferred => Fate::Preferred,
                 Ok(choice) if choice.slot == slot => Fate::Picked,
-                _ => fate(slot, &status, score, &notes),
+                _ => fate(slot, &status, request, score, &notes),
             };
             Some(Candidate { status, score, fate })
         };
@@ -73,7 +81,7 @@ impl Explanation {
     }
 }
 
-fn fate(slot: Slot, status: &EndpointStatus, score: Option<f64>, notes: &Notes) -> Fate {
+fn fate(slot: Slot, status: &EndpointStatus, request: &PickRequest<'_>, score: Option<f64>, notes: &Notes) -> Fate {
     match status.availability {
         Availability::Closed => return Fate::Closed,
         Availability::BoundOnly => return Fate::BoundOnly,
@@ -81,7 +89,13 @@ fn fate(slot: Slot, status: &EndpointStatus, score: Option<f64>, notes: &Notes) 
         Availability::Open => {}
     }
     let noted = notes.fates.iter().find(|(noted, _)| *noted == slot).map(|&(_, fate)| fate);
-    noted.unwrap_or(if score.is_some() { Fate::Outscored } else { Fate::NotConsidered })
+    noted.unwrap_or_else(|| match score {
+        Some(_) => Fate::Outscored,
+        // The picker did not come by, but would have been told the same.
+        None if request.excludes(&status.id) => Fate::Excluded,
+        None if status.max_in_flight.is_some_and(|most| status.in_flight >= most) => Fate::Full,
+        None => Fate::NotConsidered,
+    })
 }
 
 impl fmt::Display for Fate {
@@ -93,6 +107,7 @@ impl fmt::Display for Fate {
             Self::NotConsidered => "not considered",
             Self::Excluded => "excluded",
             Self::Full => "full",
+            Self::PassedOver => "passed over",
             Self::NoWeight => "weight 0",
             Self::BoundOnly => "draining",
             Self::Closed => "closed",

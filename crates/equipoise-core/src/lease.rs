@@ -65,16 +65,13 @@ struct Tells {
 }
 
 impl<T> Lease<T> {
-    /// Counts it at the endpoint, so that a burst of picks sees itself. The permit, if any, has been taken.
+    /// Counts it at the endpoint, so that a burst of picks sees itself. The permit, if any, has been taken, and the
+    /// strategy has been asked.
     #[inline]
     pub(crate) fn take(handle: Arc<Handle>, choice: Choice, picked_at: Timestamp, needs: &Needs) -> Self {
         handle.enter();
         let tells = Tells { latency: needs.latency, outcomes: needs.outcomes, leases: needs.leases };
-        let held = Held { handle, picked_at, choice, tells, timed: false, judged: false };
-        if tells.leases {
-            held.strategy().acquired(&held.handle.endpoint.state, &held.handle.endpoint);
-        }
-        Self { held, target: PhantomData }
+        Self { held: Held { handle, picked_at, choice, tells, timed: false, judged: false }, target: PhantomData }
     }
 
     /// The endpoint.

@@ -25,5 +25,5 @@ pub use crate::{
     strategy::{AnyStrategy, BuildError, Needs, P2c, PeakEwma, PickCx, Picker, Random, RoundRobin, Strategy, Tickets},
     time::{Clock, ManualClock, SystemClock, Timestamp},
     verdict::{Failure, Verdict},
-    view::View,
+    view::{Layered, View},
 };

@@ -64,13 +64,97 @@ impl Members {
 ///
 /// A pool builds one view and one picker per tier, so a strategy need not know about tiers. Everything in a view is
 /// immutable but the load signals ([`in_flight`](Self::in_flight)).
+#[derive(Clone)]
 pub struct View {
-    pub(crate) all: Arc<Members>,
-    pub(crate) members: Arc<[Slot]>,
-    pub(crate) eligible: Box<[Slot]>,
+    all: Arc<Members>,
+    members: Arc<[Slot]>,
+    eligible: Arc<[Slot]>,
+    /// How to find the memory of a wrapped strategy in those of its wrappers, outermost first.
+    lenses: Vec<Lens>,
+}
+
+type Lens = fn(Arc<dyn Any + Send + Sync>) -> Option<Arc<dyn Any + Send + Sync>>;
+
+/// The memory of a strategy that wraps another: its own, and the other's.
+///
+/// ```
+/// use std::sync::{Arc, atomic::{AtomicU64, Ordering}};
+/// use equipoise_core::{
+///     BuildError, EndpointSpec, Layered, Needs, PickRequest, Pool, RoundRobin, Strategy, View, Endpoint,
+/// };
+///
+/// /// Counts the leases of each endpoint, whatever the strategy inside does.
+/// struct Counted<S>(S);
+///
+/// impl<S: Strategy> Strategy for Counted<S> {
+///     type State = Layered<AtomicU64, S::State>;
+///     type Picker = S::Picker;
+///     fn state(&self, spec: &EndpointSpec) -> Self::State {
+///         Layered::new(AtomicU64::new(0), self.0.state(spec))
+///     }
+///     fn build(&self, view: &View, last: Option<&S::Picker>) -> Result<S::Picker, BuildError> {
+///         self.0.build(&view.within::<AtomicU64, S::State>(), last)
+///     }
+///     fn needs(&self) -> Needs {
+///         self.0.needs().leases()
+///     }
+///     fn acquired(&self, state: &Self::State, endpoint: &Endpoint) -> bool {
+///         let taken = self.0.acquired(&state.inner, endpoint);
+///         state.own.fetch_add(u64::from(taken), Ordering::Relaxed);
+///         taken
+///     }
+///     // … and the other hooks, forwarded in the same way.
+/// }
+///
+/// let pool = Pool::new(Counted(RoundRobin::new()));
+/// pool.update(["a:80", "b:80"].map(EndpointSpec::new), |_| ())?;
+/// assert_eq!(pool.pick(&PickRequest::new())?.endpoint().id().as_str(), "a:80");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct Layered<O, I> {
+    /// The wrapper's.
+    pub own: O,
+    /// The wrapped strategy's.
+    pub inner: Arc<I>,
+}
+
+impl<O, I> Layered<O, I> {
+    /// Puts them together.
+    pub fn new(own: O, inner: I) -> Self {
+        Self { own, inner: Arc::new(inner) }
+    }
 }
 
 impl View {
+    pub(crate) fn new(all: Arc<Members>, members: Arc<[Slot]>, eligible: Arc<[Slot]>) -> Self {
+        Self { all, members, eligible, lenses: Vec::new() }
+    }
+
+    pub(crate) fn shared_members(&self) -> &Arc<[Slot]> {
+        &self.members
+    }
+
+    pub(crate) fn is_limited(&self) -> bool {
+        self.all.limited
+    }
+
+    /// The view as a wrapped strategy is to see it, whose memory is the inner half of the wrapper's
+    /// [`Layered`]`<O, I>`.
+    pub fn within<O: Send + Sync + 'static, I: Send + Sync + 'static>(&self) -> Self {
+        let lens: Lens = |outer| Some(Arc::clone(&outer.downcast::<Layered<O, I>>().ok()?.inner) as _);
+        let mut view = self.clone();
+        view.lenses.push(lens);
+        view
+    }
+
+    /// The view with only those members for which `keep` says so, eligible or not: for strategies that let another
+    /// choose within a part.
+    pub fn narrowed(&self, keep: impl Fn(Slot) -> bool) -> Self {
+        let kept = |slots: &[Slot]| slots.iter().copied().filter(|&slot| keep(slot)).collect();
+        Self { members: kept(&self.members), eligible: kept(&self.eligible), ..self.clone() }
+    }
+
     /// All members of the tier, in the order of their slots, whether eligible or not.
     pub fn members(&self) -> &[Slot] {
         &self.members
@@ -107,7 +191,8 @@ impl View {
     /// [`Strategy::state`](crate::Strategy::state) made when the endpoint came. Look it up when building and keep it:
     /// it is one allocation per endpoint that survives every update.
     pub fn state<S: Any + Send + Sync>(&self, slot: Slot) -> Option<Arc<S>> {
-        Arc::clone(&self.all.get(slot)?.endpoint.state).downcast().ok()
+        let outermost = Arc::clone(&self.all.get(slot)?.endpoint.state);
+        self.lenses.iter().try_fold(outermost, |state, lens| lens(state))?.downcast().ok()
     }
 
     /// When the membership (ids, addresses, weights, tiers, limits) last changed. While it stands still, tables that

@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use allocation_counter::{AllocationInfo, measure};
 use common::{clocked, id};
-use equipoise_core::{
-    AnyStrategy, Failure, P2c, PeakEwma, PickRequest, Random, RoundRobin, Tier, Verdict,
-};
+use equipoise_core::{AnyStrategy, Failure, P2c, PeakEwma, PickRequest, Random, RoundRobin, Tier, Verdict};
 
 const SEED: u64 = 0xa110c;
 

@@ -52,7 +52,7 @@ impl EndpointSpec {
         self
     }
 
-    /// At most this many leases at a time, exactly; at least 1.
+    /// At most this many leases at a time, exactly; at least 1. Leases taken while there was no limit do not count.
     pub fn limit(mut self, max_in_flight: u32) -> Self {
         self.max_in_flight = Some(max_in_flight);
         self

@@ -26,8 +26,11 @@ impl Hooks {
     pub(crate) fn refresh_is_due(&self, now: Timestamp) -> bool {
         let Some(period) = self.needs.refresh else { return false };
         let due = self.refresh_at.load(Ordering::Relaxed);
-        let next = now.as_nanos().saturating_add(saturating_nanos(period));
-        now.as_nanos() >= due
+        let period = saturating_nanos(period);
+        let next = now.as_nanos().saturating_add(period);
+        // Threads do not read the clock two periods apart: it was set back.
+        let set_back = due > next.saturating_add(period);
+        (now.as_nanos() >= due || set_back)
             && self.refresh_at.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 }

@@ -127,7 +127,7 @@ impl<T: Send + Sync + 'static> Pool<T> {
         let snapshot = self.shared.snapshot.load();
         let mut notes = Notes::default();
         let choice = snapshot.choose(request, hooks, now, Some(&mut notes));
-        Explanation::new(&snapshot, choice, notes)
+        Explanation::new(&snapshot, request, choice, notes)
     }
 }
 

@@ -9,9 +9,9 @@ use super::{Hooks, PickError, Revision};
 use crate::{
     endpoint::{Availability, Slot, Tier},
     request::PickRequest,
-    strategy::{AnyStrategy, BuildError, Notes, PickCx, Picker},
+    strategy::{AnyStrategy, BuildError, Notes, PickCx, Picker, Strategy},
     time::Timestamp,
-    view::{Members, View},
+    view::{Member, Members, View},
 };
 
 pub(crate) struct Snapshot {
@@ -72,15 +72,15 @@ impl Snapshot {
         for (tier, slots) in self.tiers_of(&members) {
             let open = |slot: &Slot| availability.get(slot.index()) == Some(&Availability::Open);
             let weighty = |slot: &Slot| members.get(*slot).is_some_and(|member| member.spec.weight_value() > 0);
-            let eligible: Box<[Slot]> = slots.iter().copied().filter(|slot| open(slot) && weighty(slot)).collect();
-            for slot in &eligible {
+            let eligible: Arc<[Slot]> = slots.iter().copied().filter(|slot| open(slot) && weighty(slot)).collect();
+            for slot in &*eligible {
                 eligible_in[slot.index()] = Some(tier);
             }
-            let view = View { all: Arc::clone(&members), members: slots, eligible };
+            let view = View::new(Arc::clone(&members), slots, eligible);
             let last = self.tiers.iter().find(|last| last.tier == tier).map(|last| &*last.picker);
             tiers.push(TierView { tier, picker: strategy.build_guarded(&view, last)?, view });
         }
-        let eligible = tiers.iter().map(|tier| tier.view.eligible.len()).sum();
+        let eligible = tiers.iter().map(|tier| tier.view.eligible().len()).sum();
         Ok(Self { revision: self.revision.next(), members, availability, eligible_in, tiers: tiers.into(), eligible })
     }
 
@@ -92,7 +92,7 @@ impl Snapshot {
     /// The slots of each tier that has members, in order of priority.
     fn tiers_of(&self, members: &Arc<Members>) -> Vec<(Tier, Arc<[Slot]>)> {
         if Arc::ptr_eq(members, &self.members) {
-            return self.tiers.iter().map(|tier| (tier.tier, Arc::clone(&tier.view.members))).collect();
+            return self.tiers.iter().map(|tier| (tier.tier, Arc::clone(tier.view.shared_members()))).collect();
         }
         let mut tiers = std::collections::BTreeMap::<Tier, Vec<Slot>>::new();
         for (at, member) in members.slots.iter().enumerate() {
@@ -136,10 +136,10 @@ impl Snapshot {
         mut notes: Option<&mut Notes>,
     ) -> Result<Choice, PickError> {
         let explained = notes.is_some();
-        if let Some(choice) = request.prefer.and_then(|_| self.preferred(request, explained)) {
+        if let Some(choice) = request.prefer.and_then(|_| self.preferred(request, hooks, explained)) {
             return Ok(choice);
         }
-        for tier in self.tiers.iter().filter(|tier| !tier.view.eligible.is_empty()) {
+        for tier in self.tiers.iter().filter(|tier| !tier.view.eligible().is_empty()) {
             // A permit that was free when the picker looked may be gone a moment later; the endpoint is then full for
             // the next try. Each failed try means that another thread has succeeded; or else that the strategy does not
             // ask whether an endpoint is usable, which must not keep the request here forever.
@@ -147,8 +147,7 @@ impl Snapshot {
                 let mut cx = PickCx::new(&tier.view, request, hooks.entropy.as_deref(), now, notes.as_deref_mut());
                 let picked = catch_unwind(AssertUnwindSafe(|| tier.picker.pick(&mut cx)));
                 let Some(slot) = picked.map_err(|_| PickError::Panicked)? else { break };
-                let permit = self.admit(tier, slot, request, explained)?;
-                if let Some(permit) = permit {
+                if let Some(permit) = self.admit(tier, slot, request, hooks, explained)? {
                     return Ok(Choice { slot, permit, preferred: false, alternatives: self.eligible > 1 });
                 }
             }
@@ -156,46 +155,37 @@ impl Snapshot {
         Err(self.why_nobody(request))
     }
 
-    /// Checks what the strategy answered, and takes the permit: `None` if there is none left.
+    /// Checks what the strategy answered, and lets the request in: `None` if it has to pick again, else whether a
+    /// permit was taken.
     #[inline]
     fn admit(
         &self,
         tier: &TierView,
         slot: Slot,
         request: &PickRequest<'_>,
+        hooks: &Hooks,
         explained: bool,
     ) -> Result<Option<bool>, PickError> {
         if self.eligible_in.get(slot.index()) != Some(&Some(tier.tier)) {
             return Err(PickError::Misbehaved { slot });
         }
-        if !self.members.limited && request.exclude.is_empty() {
+        if !self.members.limited && request.exclude.is_empty() && !hooks.needs.leases {
             return Ok(Some(false));
         }
-        let Some(member) = self.members.get(slot).filter(|member| !request.excludes(member.endpoint.id())) else {
-            return Err(PickError::Misbehaved { slot });
-        };
-        let limited = member.spec.max_in_flight().is_some();
-        Ok(match (limited, explained) {
-            (false, _) => Some(false),
-            (true, false) => member.endpoint.permits.try_acquire().then_some(true),
-            (true, true) => (!member.endpoint.permits.exhausted()).then_some(false),
-        })
+        match self.members.get(slot).filter(|member| !request.excludes(member.endpoint.id())) {
+            Some(member) => Ok(enter(member, hooks, explained)),
+            None => Err(PickError::Misbehaved { slot }),
+        }
     }
 
     #[cold]
-    fn preferred(&self, request: &PickRequest<'_>, explained: bool) -> Option<Choice> {
+    fn preferred(&self, request: &PickRequest<'_>, hooks: &Hooks, explained: bool) -> Option<Choice> {
         let slot = *self.members.index.get(request.prefer?)?;
         let member = self.members.get(slot)?;
         if self.availability(slot) == Availability::Closed || request.excludes(member.endpoint.id()) {
             return None;
         }
-        let limited = member.spec.max_in_flight().is_some();
-        let permit = limited && !explained;
-        if permit && !member.endpoint.permits.try_acquire()
-            || limited && member.endpoint.permits.exhausted() && explained
-        {
-            return None;
-        }
+        let permit = enter(member, hooks, explained)?;
         // It may itself be none of the eligible.
         let others = self.eligible - usize::from(self.eligible_in[slot.index()].is_some());
         Some(Choice { slot, permit, preferred: true, alternatives: others > 0 })
@@ -209,7 +199,7 @@ impl Snapshot {
         if self.eligible == 0 {
             return PickError::Unavailable { members: self.members.index.len() };
         }
-        let eligible = self.tiers.iter().flat_map(|tier| tier.view.eligible.iter());
+        let eligible = self.tiers.iter().flat_map(|tier| tier.view.eligible().iter());
         let mut left = eligible
             .filter_map(|&slot| self.members.get(slot))
             .filter(|member| !request.excludes(member.endpoint.id()))
@@ -222,4 +212,24 @@ impl Snapshot {
             PickError::Declined
         }
     }
+}
+
+/// Takes the endpoint's permit where it has a limit, and asks the strategy where it wants to be asked; an explanation
+/// takes nothing. `None` if either says no, else whether a permit was taken.
+fn enter(member: &Member, hooks: &Hooks, explained: bool) -> Option<bool> {
+    let endpoint = &*member.endpoint;
+    let limited = member.spec.max_in_flight().is_some();
+    if explained {
+        return (!limited || !endpoint.permits.exhausted()).then_some(false);
+    }
+    if limited && !endpoint.permits.try_acquire() {
+        return None;
+    }
+    if hooks.needs.leases && !hooks.strategy.acquired(&endpoint.state, endpoint) {
+        if limited {
+            endpoint.permits.release();
+        }
+        return None;
+    }
+    Some(limited)
 }

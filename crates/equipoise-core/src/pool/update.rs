@@ -6,7 +6,6 @@ use super::{Pool, UpdateError, snapshot::Snapshot};
 use crate::{
     endpoint::{Availability, Endpoint, EndpointId, EndpointSpec, Slot, validate},
     load::Handle,
-    strategy::Strategy,
     view::{Member, Members},
 };
 
@@ -140,7 +139,7 @@ impl<T: Send + Sync + 'static> Pool<T> {
             draft.place(&current, spec, |spec, slot| {
                 let hooks = &self.shared.hooks;
                 let target = make(spec).ok_or_else(|| UpdateError::Unknown { id: spec.id().clone() })?;
-                let state = hooks.strategy.state(spec);
+                let state = hooks.strategy.state_guarded(spec)?;
                 Ok(Arc::new(Endpoint::new(spec, slot, Box::new(target), Arc::clone(hooks), state)))
             })?;
         }

@@ -39,6 +39,11 @@ impl AnyStrategy {
         }
     }
 
+    /// [`Strategy::state`], with a panic in it turned into an error.
+    pub(crate) fn state_guarded(&self, spec: &EndpointSpec) -> Result<Arc<dyn Any + Send + Sync>, BuildError> {
+        catch_unwind(AssertUnwindSafe(|| self.0.state(spec))).map_err(|_| BuildError::Panicked)
+    }
+
     /// [`Strategy::build`], with a panic in it turned into an error.
     pub(crate) fn build_guarded(&self, view: &View, last: Option<&dyn Picker>) -> Result<Box<dyn Picker>, BuildError> {
         catch_unwind(AssertUnwindSafe(|| self.0.build(view, last))).unwrap_or(Err(BuildError::Panicked))
@@ -66,8 +71,9 @@ impl Strategy for AnyStrategy {
         self.0.needs()
     }
 
-    fn acquired(&self, state: &Self::State, endpoint: &Endpoint) {
-        guarded(|| self.0.acquired(&**state, endpoint));
+    fn acquired(&self, state: &Self::State, endpoint: &Endpoint) -> bool {
+        // Not refused: a lease whose hook panicked is released like any other.
+        catch_unwind(AssertUnwindSafe(|| self.0.acquired(&**state, endpoint))).unwrap_or(true)
     }
 
     fn released(&self, state: &Self::State, endpoint: &Endpoint) {
@@ -105,7 +111,7 @@ trait Erased: Send + Sync {
     fn state(&self, spec: &EndpointSpec) -> Arc<dyn Any + Send + Sync>;
     fn build(&self, view: &View, last: Option<&dyn Picker>) -> Result<Box<dyn Picker>, BuildError>;
     fn needs(&self) -> Needs;
-    fn acquired(&self, state: &(dyn Any + Send + Sync), endpoint: &Endpoint);
+    fn acquired(&self, state: &(dyn Any + Send + Sync), endpoint: &Endpoint) -> bool;
     fn released(&self, state: &(dyn Any + Send + Sync), endpoint: &Endpoint);
     fn sampled(&self, state: &(dyn Any + Send + Sync), latency: Duration, now: Timestamp);
     fn observed(&self, state: &(dyn Any + Send + Sync), verdict: Verdict, now: Timestamp);
@@ -130,10 +136,8 @@ impl<S: Strategy> Erased for S {
         Strategy::needs(self)
     }
 
-    fn acquired(&self, state: &(dyn Any + Send + Sync), endpoint: &Endpoint) {
-        if let Some(state) = state.downcast_ref() {
-            Strategy::acquired(self, state, endpoint);
-        }
+    fn acquired(&self, state: &(dyn Any + Send + Sync), endpoint: &Endpoint) -> bool {
+        state.downcast_ref().is_none_or(|state| Strategy::acquired(self, state, endpoint))
     }
 
     fn released(&self, state: &(dyn Any + Send + Sync), endpoint: &Endpoint) {

@@ -20,6 +20,19 @@ pub struct PickCx<'a> {
     /// Whether any endpoint might be unusable, or notes are wanted: otherwise [`usable`](Self::usable) need not look.
     checked: bool,
     notes: Option<&'a mut Notes>,
+    filter: Option<&'a Filter<'a>>,
+}
+
+/// Whom a wrapping strategy lets the wrapped one pick, and whom those further out do.
+struct Filter<'a> {
+    allows: &'a dyn Fn(Slot) -> bool,
+    outer: Option<&'a Filter<'a>>,
+}
+
+impl Filter<'_> {
+    fn admits(&self, slot: Slot) -> bool {
+        (self.allows)(slot) && self.outer.is_none_or(|outer| outer.admits(slot))
+    }
 }
 
 /// What an explained pick leaves behind, by slot.
@@ -37,8 +50,8 @@ impl<'a> PickCx<'a> {
         now: Timestamp,
         notes: Option<&'a mut Notes>,
     ) -> Self {
-        let checked = !request.exclude.is_empty() || view.all.limited || notes.is_some();
-        Self { view, request, entropy, now, checked, notes }
+        let checked = !request.exclude.is_empty() || view.is_limited() || notes.is_some();
+        Self { view, request, entropy, now, checked, notes, filter: None }
     }
 
     /// The view that the picker was built for.
@@ -90,6 +103,22 @@ impl<'a> PickCx<'a> {
         self.checked
     }
 
+    /// Lets `pick` choose among those endpoints only that `allows` admits: for strategies that wrap another. Inside,
+    /// [`usable`](Self::usable) says no to all others, so a hashing strategy walks on and a sampling one draws again.
+    /// `allows` should answer the same each time it is asked during one pick.
+    pub fn filtered<R>(&mut self, allows: &dyn Fn(Slot) -> bool, pick: impl FnOnce(&mut PickCx<'_>) -> R) -> R {
+        let filter = Filter { allows, outer: self.filter };
+        pick(&mut PickCx {
+            view: self.view,
+            request: self.request,
+            entropy: self.entropy,
+            now: self.now,
+            checked: true,
+            notes: self.notes.as_deref_mut(),
+            filter: Some(&filter),
+        })
+    }
+
     #[cold]
     fn inspect(&mut self, slot: Slot) -> bool {
         let Some(endpoint) = self.view.endpoint(slot) else { return false };
@@ -97,6 +126,8 @@ impl<'a> PickCx<'a> {
             Fate::Excluded
         } else if endpoint.permits.exhausted() {
             Fate::Full
+        } else if self.filter.is_some_and(|filter| !filter.admits(slot)) {
+            Fate::PassedOver
         } else {
             return true;
         };

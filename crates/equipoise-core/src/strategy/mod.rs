@@ -94,8 +94,11 @@ pub trait Strategy: Send + Sync + 'static {
         Needs::new()
     }
 
-    /// A lease on the endpoint was given out, whoever chose it. Needs [`Needs::leases`].
-    fn acquired(&self, _state: &Self::State, _endpoint: &Endpoint) {}
+    /// A lease on the endpoint is about to be given out, whoever chose it; `false` refuses, and the pool picks again.
+    /// What it counts here it must count back in [`released`](Self::released). Needs [`Needs::leases`].
+    fn acquired(&self, _state: &Self::State, _endpoint: &Endpoint) -> bool {
+        true
+    }
 
     /// A lease on the endpoint ended. Needs [`Needs::leases`].
     fn released(&self, _state: &Self::State, _endpoint: &Endpoint) {}

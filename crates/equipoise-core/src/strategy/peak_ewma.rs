@@ -149,8 +149,9 @@ struct Latency {
 impl Latency {
     fn sample(&self, latency: f64, now: Timestamp, decay: f64) {
         let latency = latency.max(1.0);
+        // Also when `now` is earlier: a clock that was set back must not stop the decay until it has caught up.
         let last = Timestamp::from_nanos(self.stamp.load(Ordering::Relaxed));
-        self.stamp.store(now.max(last).as_nanos(), Ordering::Relaxed);
+        self.stamp.store(now.as_nanos(), Ordering::Relaxed);
         let share = share(saturating_nanos(now.since(last)) as f64 / decay.max(1.0));
         let mut seen = self.estimate.load(Ordering::Relaxed);
         loop {
@@ -275,7 +276,7 @@ impl Gauge for PeakEwmaPicker {
         Cost {
             estimate: f64::from_bits(state.latency.estimate.load(Ordering::Relaxed)),
             // What is in flight will renew the estimate; only without it does time work for the endpoint.
-            idle: if in_flight == 0 { now.as_nanos().saturating_sub(stamp) as f64 * self.inverse_fade } else { 0.0 },
+            idle: if in_flight == 0 { now.as_nanos().abs_diff(stamp) as f64 * self.inverse_fade } else { 0.0 },
             penalty: state.penalty.nanos(now, self.fade),
         }
     }

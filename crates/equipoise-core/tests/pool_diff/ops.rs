@@ -10,7 +10,10 @@ pub(crate) enum Op {
     Remove(String),
     SetWeight(String, u32),
     SetAvailability(String, Availability),
-    Pick { exclude: Vec<String>, prefer: Option<String> },
+    Pick {
+        exclude: Vec<String>,
+        prefer: Option<String>,
+    },
     /// Drops one of the leases that are out, by position modulo their number.
     Release(usize),
 }

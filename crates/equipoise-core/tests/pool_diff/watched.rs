@@ -62,9 +62,9 @@ impl<S: Strategy> Strategy for Watched<S> {
         self.inner.needs().leases()
     }
 
-    fn acquired(&self, state: &S::State, endpoint: &Endpoint) {
+    fn acquired(&self, state: &S::State, endpoint: &Endpoint) -> bool {
         self.sightings.acquired.fetch_add(1, Ordering::Relaxed);
-        self.inner.acquired(state, endpoint);
+        self.inner.acquired(state, endpoint)
     }
 
     fn released(&self, state: &S::State, endpoint: &Endpoint) {

@@ -35,7 +35,7 @@ fn an_endpoint_shunned_for_one_stall_is_tried_again_and_then_back() {
         clock.advance(Duration::from_secs(2));
         lease.finish(Verdict::Success);
         // Strictly sequential: nothing is ever in flight when a pick is made.
-        let mut serve_for = |seconds: u64| {
+        let serve_for = |seconds: u64| {
             let picks = seconds * 100;
             (0..picks).filter(|_| serve(&pool, &clock, |_| FAST) == 0).count() as f64 / picks as f64
         };

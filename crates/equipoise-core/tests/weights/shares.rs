@@ -24,7 +24,8 @@ pub(crate) fn follow(counts: &[u32], weights: &[u32]) -> Result<(), String> {
     let drawn: f64 = counts.iter().copied().map(f64::from).sum();
     let expected: Vec<f64> = weights.iter().map(|&weight| drawn * f64::from(weight) / total).collect();
     assert!(expected.iter().all(|&expected| expected > 5.0), "too few draws for a chi-square test");
-    let chi: f64 = counts.iter().zip(&expected).map(|(&n, expected)| (f64::from(n) - expected).powi(2) / expected).sum();
+    let chi: f64 =
+        counts.iter().zip(&expected).map(|(&n, expected)| (f64::from(n) - expected).powi(2) / expected).sum();
     let k = weights.len() as f64 - 1.0;
     let spread = 2.0 / (9.0 * k);
     let limit = k * (1.0 - spread + 3.72 * spread.sqrt()).powi(3);

@@ -2,11 +2,7 @@
 
 use equipoise_core::{AnyStrategy, P2c, PeakEwma};
 
-use crate::{
-    common::clocked,
-    shares::share,
-    sim::Sim,
-};
+use crate::{common::clocked, shares::share, sim::Sim};
 
 const SEED: u64 = 0x510;
 

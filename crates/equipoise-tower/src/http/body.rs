@@ -1,4 +1,5 @@
 use std::{
+    fmt,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -108,5 +109,11 @@ impl<B: Body> Body for LeasedBody<B> {
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
+    }
+}
+
+impl<B: Body + fmt::Debug> fmt::Debug for LeasedBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LeasedBody").field("inner", &self.inner).field("lease", &self.rider.lease).finish_non_exhaustive()
     }
 }

@@ -4,11 +4,12 @@
 //! a stuck endpoint.
 //!
 //! - **Equal weights**: two *distinct* endpoints are drawn, the lower `cost × (in-flight + 1)` wins (the power of two
-//!   choices: Mitzenmacher 2001).
+//!   choices: Mitzenmacher 2001). Of three, all three: a stuck one then has to beat both others.
 //! - **Unequal weights**: a *race*. Each contender scores `cost × (in-flight + E) / weight`, with `E` exponential of
 //!   mean 1; the lowest wins. Idle, the winner of a race of exponentials is distributed exactly as the weights;
 //!   loaded, in-flight per weight decides; and an endpoint that is stuck loses however heavy it is. Comparing
-//!   `(in-flight + 1) / weight` instead starves small weights, `in-flight / weight` floods them.
+//!   `(in-flight + 1) / weight` instead starves small weights, `in-flight / weight` floods them. An idle small one is
+//!   not taken to be emptier than the others when its share is a fraction of a request: see [`SLACK`].
 //! - Contenders are all endpoints of a small pool. In a larger one they are those that hold more than an eighth of the
 //!   weight each (so at most seven), and the better of two weighted draws among the rest. Two draws with replacement
 //!   force (w/W)² of the traffic on an endpoint whatever its state: below an eighth that is next to nothing.
@@ -22,6 +23,10 @@ const SMALL: usize = 8;
 const HEAVY_SHARE: f64 = 1.0 / 8.0;
 /// An estimate renewed within this part of the fading time has not faded (which saves an exponential per pick).
 const FRESH: f64 = 1e-3;
+/// Load below the level that the least loaded contender would reach with this much of a request more tells nothing:
+/// in-flight comes in whole requests, so of 198:1:1 the small ones mostly hold none however busy the pool is. Without
+/// it they get six times their share at eight in flight; with 1.0 a stuck endpoint is hardly noticed.
+const SLACK: f64 = 0.25;
 /// All of a small pool, or at most seven heavy ones, and two drawn.
 const MOST_CONTENDERS: usize = SMALL + 2;
 
@@ -143,12 +148,19 @@ impl Contest {
 
     #[inline]
     fn duel(&self, cx: &mut PickCx<'_>, gauge: &impl Gauge) -> Option<Slot> {
-        let (one, other) = if cx.is_checked() { self.two_usable(cx) } else { self.two(cx.random()) };
-        let one = self.contender(one?, 1.0, cx, gauge)?;
-        let Some(other) = other.and_then(|other| self.contender(other, 1.0, cx, gauge)) else {
+        let drawn = if cx.is_checked() { self.two_usable(cx) } else { self.two(cx.random()) };
+        let one = self.contender(drawn.0?, 1.0, cx, gauge)?;
+        let Some(other) = drawn.1.and_then(|other| self.contender(other, 1.0, cx, gauge)) else {
             cx.score(one.slot, one.in_flight);
             return Some(one.slot);
         };
+        if self.slots.len() == 3
+            && let (Some(first), Some(second)) = drawn
+            && cx.usable(self.slots[3 - first - second])
+            && let Some(third) = self.contender(3 - first - second, 1.0, cx, gauge)
+        {
+            return Some(least([one, other, third], cx));
+        }
         let lowest = lowest_estimate(&[one, other]);
         let [a, b] = [one, other].map(|c| c.cost.settle(lowest) * (c.in_flight + 1.0));
         cx.score(one.slot, a);
@@ -218,18 +230,20 @@ impl Contest {
         }
         let field = &field.contenders[..field.n];
         let lowest = lowest_estimate(field);
+        let level = field.iter().map(|c| (c.in_flight + SLACK) * c.inverse).fold(f64::INFINITY, f64::min);
+        let load = |c: &Contender| (c.in_flight * c.inverse).max(level);
         let (light, heavy) = field.split_at(drawn);
         let mut best = (None, f64::INFINITY);
         if let (Some(group), Some((contender, cost))) = (&weighted.light, better(light, lowest, weighted, cx)) {
             // The drawn one stands for its whole group, so it draws the group's exponential.
             let chance = if heavy.is_empty() { 0.0 } else { exponential(cx.random() as u32) * group.inverse_total };
-            best = (Some(contender.slot), cost * (contender.in_flight * contender.inverse + chance));
+            best = (Some(contender.slot), cost * (load(&contender) + chance));
         }
         for pair in heavy.chunks(2) {
             let bits = cx.random();
             for (contender, bits) in pair.iter().zip([bits as u32, (bits >> 32) as u32]) {
                 let cost = contender.cost.settle(lowest);
-                let score = cost * (contender.in_flight + exponential(bits)) * contender.inverse;
+                let score = cost * (load(contender) + exponential(bits) * contender.inverse);
                 cx.score(contender.slot, score);
                 if score < best.1 || best.0.is_none() {
                     best = (Some(contender.slot), score);
@@ -283,6 +297,20 @@ impl Light {
             }
         }
     }
+}
+
+/// The slot of the least loaded of three in random order, so that a tie goes to any of them.
+fn least(contenders: [Contender; 3], cx: &mut PickCx<'_>) -> Slot {
+    let lowest = lowest_estimate(&contenders);
+    let mut best = (contenders[0].slot, f64::INFINITY);
+    for contender in contenders {
+        let score = contender.cost.settle(lowest) * (contender.in_flight + 1.0);
+        cx.score(contender.slot, score);
+        if score < best.1 {
+            best = (contender.slot, score);
+        }
+    }
+    best.0
 }
 
 /// The better of the drawn contenders, and its settled cost. Drawing has already honoured the weights, so a tie goes

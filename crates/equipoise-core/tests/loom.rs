@@ -1,0 +1,186 @@
+//! The model-checking layer: what is lock-free here, in every order that the memory model allows. Run it with
+//! `RUSTFLAGS="--cfg loom" cargo test -p equipoise-core --test loom --release`.
+//!
+//! `Arc` is the standard library's and not modelled; locks, atomics and the swapped pointer are loom's. Pools are
+//! built inside the model and seeded, because loom replays: the same schedule must give the same picks.
+#![cfg(loom)]
+
+use std::sync::Arc;
+
+use equipoise_core::{
+    Availability, EndpointSpec, Lease, ManualClock, P2c, PickError, PickRequest, Pool, RoundRobin, SeededEntropy,
+    Strategy, Verdict,
+};
+use loom::thread;
+
+/// More than this many preemptions in one run add hours and have found nothing.
+const PREEMPTIONS: usize = 3;
+
+fn check(model: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(PREEMPTIONS);
+    builder.check(model);
+}
+
+fn pool(strategy: impl Strategy, specs: impl IntoIterator<Item = EndpointSpec>) -> Pool<u32> {
+    let builder = Pool::<u32>::builder(strategy).stripes(1);
+    let builder = builder.entropy(Arc::new(SeededEntropy::new(0x100))).clock(Arc::new(ManualClock::new()));
+    let pool = builder.build();
+    let mut made = 0;
+    pool.update(specs, |_| {
+        made += 1;
+        made
+    })
+    .expect("valid specs");
+    pool
+}
+
+fn two() -> [EndpointSpec; 2] {
+    ["a", "b"].map(EndpointSpec::new)
+}
+
+fn pick(pool: &Pool<u32>) -> Result<Lease<u32>, PickError> {
+    pool.pick(&PickRequest::new())
+}
+
+fn name(lease: &Lease<u32>) -> String {
+    lease.endpoint().id().to_string()
+}
+
+fn in_flight(pool: &Pool<u32>) -> Vec<u32> {
+    pool.endpoints().iter().map(|endpoint| endpoint.in_flight).collect()
+}
+
+#[test]
+fn leases_are_counted_while_two_threads_take_and_end_them() {
+    check(|| {
+        let pool = pool(RoundRobin::new(), [EndpointSpec::new("a")]);
+        let other = pool.clone();
+        let thread = thread::spawn(move || {
+            let lease = pick(&other).expect("open");
+            assert!(in_flight(&other)[0] >= 1);
+            lease.finish(Verdict::Success);
+        });
+        let lease = pick(&pool).expect("open");
+        assert!(in_flight(&pool)[0] >= 1);
+        thread.join().expect("no panic");
+        assert_eq!(in_flight(&pool), [1]);
+        drop(lease);
+        assert_eq!(in_flight(&pool), [0]);
+    });
+}
+
+#[test]
+fn a_lease_ends_right_whatever_an_update_does_meanwhile() {
+    check(|| {
+        let pool = pool(RoundRobin::new(), two());
+        let other = pool.clone();
+        let thread = thread::spawn(move || {
+            let lease = pick(&other).expect("somebody is always open");
+            assert_eq!(*lease.target(), if name(&lease) == "a" { 1 } else { 2 });
+            drop(lease);
+        });
+        pool.update([EndpointSpec::new("b").weight(2)], |_| unreachable!("nobody is new")).expect("valid");
+        thread.join().expect("no panic");
+        assert_eq!(in_flight(&pool), [0]);
+        assert_eq!(name(&pick(&pool).expect("open")), "b");
+    });
+}
+
+#[test]
+fn in_flight_survives_an_update_made_while_the_lease_ends() {
+    check(|| {
+        let pool = pool(P2c::new(), [EndpointSpec::new("a")]);
+        let (held, ends) = (pick(&pool).expect("open"), pick(&pool).expect("open"));
+        let thread = thread::spawn(move || drop(ends));
+        pool.add(EndpointSpec::new("b"), 2).expect("a new id");
+        thread.join().expect("no panic");
+        assert_eq!(in_flight(&pool), [1, 0]);
+        drop(held);
+        assert_eq!(in_flight(&pool), [0, 0]);
+    });
+}
+
+#[test]
+fn a_limit_is_never_exceeded_and_every_permit_comes_back() {
+    check(|| {
+        let pool = pool(RoundRobin::new(), [EndpointSpec::new("a").limit(1)]);
+        let other = pool.clone();
+        let serve = |pool: &Pool<u32>| match pick(pool) {
+            Ok(lease) => {
+                assert_eq!(in_flight(pool), [1]);
+                drop(lease);
+                true
+            }
+            Err(error) => {
+                assert!(matches!(error, PickError::Saturated | PickError::Declined));
+                false
+            }
+        };
+        let thread = thread::spawn(move || serve(&other));
+        let here = serve(&pool);
+        let there = thread.join().expect("no panic");
+        assert!(here || there, "both were refused");
+        let lease = pick(&pool).expect("all permits are back");
+        assert!(matches!(pick(&pool), Err(PickError::Saturated)));
+        drop(lease);
+    });
+}
+
+#[test]
+fn a_limit_lowered_while_permits_are_taken_holds_afterwards() {
+    check(|| {
+        let pool = pool(RoundRobin::new(), [EndpointSpec::new("a").limit(2)]);
+        let other = pool.clone();
+        let thread = thread::spawn(move || drop((pick(&other).ok(), pick(&other).ok())));
+        pool.update([EndpointSpec::new("a").limit(1)], |_| unreachable!("nobody is new")).expect("valid");
+        thread.join().expect("no panic");
+        let lease = pick(&pool).expect("all permits are back");
+        assert!(matches!(pick(&pool), Err(PickError::Saturated)));
+        drop(lease);
+    });
+}
+
+#[test]
+fn two_threads_get_different_endpoints_of_two() {
+    check(|| {
+        let pool = pool(RoundRobin::new(), two());
+        let other = pool.clone();
+        let thread = thread::spawn(move || pick(&other).expect("open"));
+        let here = pick(&pool).expect("open");
+        let there = thread.join().expect("no panic");
+        assert_ne!(name(&here), name(&there));
+        assert_eq!(in_flight(&pool), [1, 1]);
+    });
+}
+
+#[test]
+fn a_flip_is_seen_whole_by_whoever_picks_meanwhile() {
+    check(|| {
+        let pool = pool(RoundRobin::new(), two());
+        let other = pool.clone();
+        let thread = thread::spawn(move || {
+            let lease = pick(&other).expect("b is open all the time");
+            drop(lease);
+        });
+        assert!(pool.set_availability("a", Availability::Closed).expect("known"));
+        assert_eq!(name(&pick(&pool).expect("open")), "b", "who has closed it does not get it");
+        thread.join().expect("no panic");
+        assert_eq!(in_flight(&pool), [0, 0]);
+    });
+}
+
+#[test]
+fn two_writers_lose_no_change() {
+    check(|| {
+        let pool = pool(RoundRobin::new(), two());
+        let other = pool.clone();
+        let before = pool.revision().get();
+        let thread = thread::spawn(move || other.set_weight("a", 5).expect("known"));
+        pool.set_availability("b", Availability::BoundOnly).expect("known");
+        thread.join().expect("no panic");
+        let endpoints = pool.endpoints();
+        assert_eq!((endpoints[0].weight, endpoints[1].availability), (5, Availability::BoundOnly));
+        assert_eq!(pool.revision().get(), before + 2);
+    });
+}

@@ -1,0 +1,93 @@
+//! A clock that jumps.
+
+use std::time::Duration;
+
+use equipoise_core::{Clock, Failure, PeakEwma, PickRequest, Timestamp, Verdict};
+
+use crate::common::{at, clocked, id, in_flight, pick};
+
+const SEED: u64 = 5;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+#[test]
+fn a_jump_back_during_a_request_is_no_time_at_all() {
+    let (pool, clock) = clocked(PeakEwma::new(), &[1, 1], SEED);
+    clock.advance(HOUR);
+    let mut leases: Vec<_> = (0..10).map(|_| pick(&pool)).collect();
+    clock.set(Timestamp::ZERO);
+    for lease in &mut leases {
+        lease.first_byte();
+        lease.record(Verdict::Success);
+    }
+    drop(leases);
+    assert_eq!(in_flight(&pool), [0, 0]);
+    drop(pick(&pool));
+}
+
+#[test]
+fn nobody_is_lost_when_the_clock_jumps_back() {
+    for verdict in [Verdict::Success, Verdict::Failure(Failure::Gateway)] {
+        for weights in [[1, 1], [2, 1]] {
+            let (pool, clock) = clocked(PeakEwma::new(), &weights, SEED);
+            clock.advance(HOUR);
+            let bound = id(0);
+            for _ in 0..10 {
+                let lease = pool.pick(&PickRequest::new().prefer(&bound)).unwrap();
+                clock.advance(Duration::from_secs(3));
+                lease.finish(verdict);
+            }
+            clock.set(Timestamp::from_nanos(1));
+            let serve = || {
+                let lease = pick(&pool);
+                let who = at(&lease);
+                clock.advance(Duration::from_millis(10));
+                lease.finish(Verdict::Success);
+                who
+            };
+            let tried = (0..12_000).any(|_| serve() == 0);
+            assert!(tried, "not tried within two minutes after {verdict:?}, weights {weights:?}");
+        }
+    }
+}
+
+#[test]
+fn a_jump_to_the_end_of_time_overflows_nothing() {
+    let (pool, clock) = clocked(PeakEwma::new(), &[1, 2, 1], SEED);
+    let before = pick(&pool);
+    clock.set(Timestamp::from_nanos(u64::MAX));
+    before.finish(Verdict::Success);
+    for _ in 0..50 {
+        pick(&pool).finish(Verdict::Overloaded { retry_after: Some(Duration::MAX) });
+        pick(&pool).finish(Verdict::Success);
+    }
+    clock.set(Timestamp::ZERO);
+    for _ in 0..50 {
+        pick(&pool).finish(Verdict::Success);
+    }
+    assert_eq!(in_flight(&pool), [0, 0, 0]);
+}
+
+#[test]
+fn settings_of_zero_and_of_forever_are_usable() {
+    for span in [Duration::ZERO, Duration::MAX] {
+        let strategy = PeakEwma::new().decay(span).fade(span).penalty(span);
+        let (pool, clock) = clocked(strategy, &[1, 2, 1], SEED);
+        for turn in 0..200 {
+            let lease = pick(&pool);
+            clock.advance(Duration::from_millis(turn));
+            let fails = at(&lease) == 0;
+            lease.finish(if fails { Verdict::Failure(Failure::Timeout) } else { Verdict::Success });
+        }
+        assert_eq!(in_flight(&pool), [0, 0, 0]);
+    }
+}
+
+#[test]
+fn time_saturates() {
+    let end = Timestamp::from_nanos(u64::MAX);
+    assert_eq!(end + Duration::MAX, end);
+    assert_eq!(Timestamp::ZERO.since(end), Duration::ZERO);
+    let clock = equipoise_core::SystemClock::new();
+    assert!(clock.now() > Timestamp::ZERO);
+}

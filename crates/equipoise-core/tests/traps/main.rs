@@ -1,0 +1,33 @@
+//! The layer of traps: what others fell into, one fact a test.
+#![cfg(not(loom))]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod cancellation;
+mod clock;
+mod explain;
+mod identity;
+mod limits;
+mod misbehaviour;
+mod panics;
+mod prefer;
+mod refresh;
+mod sizes;
+mod state;
+mod threads;
+mod tiers;
+mod traits;
+mod wakes;
+mod weights;
+
+use equipoise_core::{AnyStrategy, P2c, PeakEwma, Random, RoundRobin};
+
+fn strategies() -> [AnyStrategy; 4] {
+    [
+        AnyStrategy::new(RoundRobin::new()),
+        AnyStrategy::new(Random::new()),
+        AnyStrategy::new(P2c::new()),
+        AnyStrategy::new(PeakEwma::new()),
+    ]
+}

@@ -1,0 +1,123 @@
+//! A user's strategy that answers nonsense.
+
+use std::sync::{Arc, OnceLock};
+
+use equipoise_core::{Availability, BuildError, EndpointSpec, PickCx, PickError, PickRequest, Picker, Pool, Slot};
+use equipoise_core::{Strategy, Tier, View};
+
+use crate::common::{id, in_flight, pick, spec};
+
+/// Answers the same slot whatever the context says: the first member it ever saw in the tier asked for.
+#[derive(Clone, Default)]
+struct Stubborn {
+    first: Arc<OnceLock<Slot>>,
+}
+
+impl Strategy for Stubborn {
+    type State = ();
+    type Picker = Self;
+
+    fn state(&self, _: &EndpointSpec) {}
+
+    fn build(&self, view: &View, _: Option<&Self>) -> Result<Self, BuildError> {
+        if let Some(&slot) = view.members().first() {
+            self.first.get_or_init(|| slot);
+        }
+        Ok(self.clone())
+    }
+}
+
+impl Picker for Stubborn {
+    fn pick(&self, _: &mut PickCx<'_>) -> Option<Slot> {
+        self.first.get().copied()
+    }
+}
+
+/// With `e0` as what the strategy always answers.
+fn stubborn(specs: impl IntoIterator<Item = EndpointSpec>) -> Pool<()> {
+    let pool = Pool::new(Stubborn::default());
+    pool.add(spec(0), ()).expect("valid");
+    pool.update(specs, |_| ()).expect("valid");
+    pool
+}
+
+fn misbehaves(pool: &Pool<()>, request: &PickRequest<'_>) {
+    assert!(matches!(pool.pick(request), Err(PickError::Misbehaved { .. })));
+    assert!(matches!(pool.explain(request).picked, Err(PickError::Misbehaved { .. })));
+    assert!(in_flight(pool).iter().all(|&n| n == 0));
+}
+
+#[test]
+fn a_closed_or_draining_one_is_refused() {
+    let pool = stubborn([0, 1].map(spec));
+    drop(pick(&pool));
+    for availability in [Availability::Closed, Availability::BoundOnly] {
+        pool.set_availability("e0", availability).expect("valid");
+        misbehaves(&pool, &PickRequest::new());
+    }
+}
+
+#[test]
+fn one_of_weight_zero_is_refused() {
+    misbehaves(&stubborn([spec(0).weight(0), spec(1)]), &PickRequest::new());
+    misbehaves(&stubborn([spec(0).weight(0), spec(1).limit(1)]), &PickRequest::new());
+}
+
+#[test]
+fn one_of_another_tier_is_refused() {
+    let pool = stubborn([spec(0).tier(Tier::BACKUP), spec(1)]);
+    misbehaves(&pool, &PickRequest::new());
+    let tried = [id(1)];
+    misbehaves(&pool, &PickRequest::new().exclude(&tried));
+}
+
+#[test]
+fn an_excluded_one_is_refused() {
+    let tried = [id(0)];
+    misbehaves(&stubborn([0, 1].map(spec)), &PickRequest::new().exclude(&tried));
+}
+
+#[test]
+fn one_that_has_left_is_refused() {
+    let pool = stubborn([0, 1].map(spec));
+    pool.remove("e0").expect("valid");
+    misbehaves(&pool, &PickRequest::new());
+}
+
+#[test]
+fn a_full_one_ends_in_an_error_and_not_in_a_loop() {
+    let pool = stubborn([spec(0).limit(1), spec(1)]);
+    let full = pick(&pool);
+    assert_eq!(pool.pick(&PickRequest::new()).unwrap_err(), PickError::Declined);
+    assert_eq!(pool.explain(&PickRequest::new()).picked, Err(PickError::Declined));
+    drop(full);
+    drop(pick(&pool));
+}
+
+/// Finds nobody.
+struct Shy;
+
+impl Strategy for Shy {
+    type State = ();
+    type Picker = Self;
+
+    fn state(&self, _: &EndpointSpec) {}
+
+    fn build(&self, _: &View, _: Option<&Self>) -> Result<Self, BuildError> {
+        Ok(Self)
+    }
+}
+
+impl Picker for Shy {
+    fn pick(&self, _: &mut PickCx<'_>) -> Option<Slot> {
+        None
+    }
+}
+
+#[test]
+fn one_that_finds_nobody_is_told_from_a_pool_that_has_nobody() {
+    let pool: Pool<()> = Pool::new(Shy);
+    assert_eq!(pool.pick(&PickRequest::new()).unwrap_err(), PickError::Empty);
+    pool.add(spec(0), ()).expect("valid");
+    assert_eq!(pool.pick(&PickRequest::new()).unwrap_err(), PickError::Declined);
+}

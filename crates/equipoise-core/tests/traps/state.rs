@@ -1,0 +1,88 @@
+//! What a user's strategy remembers of an endpoint survives updates, and sees every lease.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+
+use equipoise_core::{
+    Availability, BuildError, Endpoint, EndpointSpec, Needs, PickCx, PickRequest, Picker, Pool, Slot, Strategy, View,
+};
+
+use crate::common::{at, id, pick, spec, specs};
+
+/// Always the endpoint that was given the fewest leases in its life.
+struct Fairest;
+
+#[derive(Default)]
+struct Life {
+    given: AtomicU32,
+    ended: AtomicU32,
+}
+
+struct FairestPicker(Vec<(Slot, Arc<Life>)>);
+
+impl Strategy for Fairest {
+    type State = Life;
+    type Picker = FairestPicker;
+
+    fn state(&self, _: &EndpointSpec) -> Life {
+        Life::default()
+    }
+
+    fn build(&self, view: &View, _: Option<&FairestPicker>) -> Result<FairestPicker, BuildError> {
+        Ok(FairestPicker(view.eligible().iter().filter_map(|&slot| Some((slot, view.state(slot)?))).collect()))
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::new().leases()
+    }
+
+    fn acquired(&self, life: &Life, _: &Endpoint) -> bool {
+        life.given.fetch_add(1, Ordering::Relaxed);
+        true
+    }
+
+    fn released(&self, life: &Life, _: &Endpoint) {
+        life.ended.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Picker for FairestPicker {
+    fn pick(&self, cx: &mut PickCx<'_>) -> Option<Slot> {
+        let lives = self.0.iter().filter(|(slot, _)| cx.usable(*slot));
+        lives.min_by_key(|(_, life)| life.given.load(Ordering::Relaxed)).map(|&(slot, _)| slot)
+    }
+}
+
+#[test]
+fn memory_survives_updates_and_flips_and_ends_with_the_endpoint() {
+    let pool: Pool<()> = Pool::new(Fairest);
+    pool.update(specs(&[1, 1, 1]), |_| ()).unwrap();
+    let bound = id(0);
+    for _ in 0..10 {
+        drop(pool.pick(&PickRequest::new().prefer(&bound)).unwrap());
+    }
+    pool.add(spec(3), ()).unwrap();
+    pool.set_weight("e0", 5).unwrap();
+    pool.set_availability("e0", Availability::Closed).unwrap();
+    pool.set_availability("e0", Availability::Open).unwrap();
+    assert!((0..30).all(|_| at(&pick(&pool)) != 0), "the others catch up first");
+    pool.remove("e0").unwrap();
+    pool.add(spec(0), ()).unwrap();
+    assert!((0..10).all(|_| at(&pick(&pool)) == 0), "who comes back begins anew");
+}
+
+#[test]
+fn a_flip_keeps_positions_in_the_turn() {
+    let pool: Pool<()> = Pool::new(equipoise_core::RoundRobin::new());
+    pool.update(specs(&[1, 1, 1, 1]), |_| ()).unwrap();
+    let mut served = [0; 4];
+    for turn in 0..400 {
+        // A flapping neighbour must not make the turn begin at the first one again and again.
+        let flip = if turn % 2 == 0 { Availability::Closed } else { Availability::Open };
+        pool.set_availability("e3", flip).unwrap();
+        served[at(&pick(&pool))] += 1;
+    }
+    assert!(served[..3].iter().all(|&n| n >= 85), "{served:?}");
+}

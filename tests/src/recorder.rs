@@ -1,0 +1,94 @@
+use std::sync::Arc;
+
+use equipoise::{
+    BuildError, Endpoint, EndpointId, EndpointSpec, Needs, PickCx, Picker, Slot, Strategy, Timestamp, Verdict, View,
+};
+use tokio::sync::watch;
+
+/// A strategy for tests: it picks the endpoint whose id is the request's key, else the first that is usable, in the
+/// order in which they joined; and it records what the pool tells it. Clones share the records.
+#[derive(Clone, Debug, Default)]
+pub struct Recorder {
+    log: Arc<watch::Sender<Log>>,
+}
+
+/// What a [`Recorder`] was told.
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    /// The endpoints of the leases that were given out, in order.
+    pub acquired: Vec<String>,
+    /// The endpoints of the leases that have ended, in order.
+    pub released: Vec<String>,
+    /// The verdicts, in order, and whose they are.
+    pub verdicts: Vec<(String, Verdict)>,
+}
+
+impl Recorder {
+    /// Nothing recorded yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The records so far.
+    pub fn log(&self) -> Log {
+        self.log.borrow().clone()
+    }
+
+    /// The verdicts so far, and whose they are.
+    pub fn verdicts(&self) -> Vec<(String, Verdict)> {
+        self.log.borrow().verdicts.clone()
+    }
+
+    /// Waits until the records are as wanted, and answers them.
+    pub async fn until(&self, wanted: impl FnMut(&Log) -> bool) -> Log {
+        let mut log = self.log.subscribe();
+        match log.wait_for(wanted).await {
+            Ok(log) => log.clone(),
+            // The sender lives as long as `self`.
+            Err(_) => self.log(),
+        }
+    }
+}
+
+impl Strategy for Recorder {
+    type State = EndpointId;
+    type Picker = FirstOrKey;
+
+    fn state(&self, spec: &EndpointSpec) -> EndpointId {
+        spec.id().clone()
+    }
+
+    fn build(&self, view: &View, _: Option<&FirstOrKey>) -> Result<FirstOrKey, BuildError> {
+        Ok(FirstOrKey(view.eligible().into()))
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::new().outcomes().leases()
+    }
+
+    fn acquired(&self, id: &EndpointId, _: &Endpoint) -> bool {
+        self.log.send_modify(|log| log.acquired.push(id.to_string()));
+        true
+    }
+
+    fn released(&self, id: &EndpointId, _: &Endpoint) {
+        self.log.send_modify(|log| log.released.push(id.to_string()));
+    }
+
+    fn observed(&self, id: &EndpointId, verdict: Verdict, _: Timestamp) {
+        self.log.send_modify(|log| log.verdicts.push((id.to_string(), verdict)));
+    }
+}
+
+/// The picker of [`Recorder`].
+#[derive(Debug)]
+pub struct FirstOrKey(Box<[Slot]>);
+
+impl Picker for FirstOrKey {
+    fn pick(&self, cx: &mut PickCx<'_>) -> Option<Slot> {
+        let (key, view) = (cx.key(), cx.view());
+        let named = |slot: Slot| view.endpoint(slot).map(|endpoint| endpoint.id().as_str().as_bytes());
+        let keyed = self.0.iter().copied().find(|&slot| key.is_some() && named(slot) == key);
+        keyed.into_iter().chain(self.0.iter().copied()).find(|&slot| cx.usable(slot))
+    }
+}
