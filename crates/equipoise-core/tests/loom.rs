@@ -2,7 +2,8 @@
 //! `RUSTFLAGS="--cfg loom" cargo test -p equipoise-core --test loom --release`.
 //!
 //! `Arc` is the standard library's and not modelled; locks, atomics and the swapped pointer are loom's. Pools are
-//! built inside the model and seeded, because loom replays: the same schedule must give the same picks.
+//! built inside the model and seeded, because loom replays: the same schedule must give the same picks. All schedules
+//! take some 20 s; `LOOM_MAX_PREEMPTIONS=3` takes one.
 #![cfg(loom)]
 
 use std::sync::Arc;
@@ -11,16 +12,7 @@ use equipoise_core::{
     Availability, EndpointSpec, Lease, ManualClock, P2c, PickError, PickRequest, Pool, RoundRobin, SeededEntropy,
     Strategy, Verdict,
 };
-use loom::thread;
-
-/// More than this many preemptions in one run add hours and have found nothing.
-const PREEMPTIONS: usize = 3;
-
-fn check(model: impl Fn() + Send + Sync + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(PREEMPTIONS);
-    builder.check(model);
-}
+use loom::{model, thread};
 
 fn pool(strategy: impl Strategy, specs: impl IntoIterator<Item = EndpointSpec>) -> Pool<u32> {
     let builder = Pool::<u32>::builder(strategy).stripes(1);
@@ -53,7 +45,7 @@ fn in_flight(pool: &Pool<u32>) -> Vec<u32> {
 
 #[test]
 fn leases_are_counted_while_two_threads_take_and_end_them() {
-    check(|| {
+    model(|| {
         let pool = pool(RoundRobin::new(), [EndpointSpec::new("a")]);
         let other = pool.clone();
         let thread = thread::spawn(move || {
@@ -72,7 +64,7 @@ fn leases_are_counted_while_two_threads_take_and_end_them() {
 
 #[test]
 fn a_lease_ends_right_whatever_an_update_does_meanwhile() {
-    check(|| {
+    model(|| {
         let pool = pool(RoundRobin::new(), two());
         let other = pool.clone();
         let thread = thread::spawn(move || {
@@ -89,7 +81,7 @@ fn a_lease_ends_right_whatever_an_update_does_meanwhile() {
 
 #[test]
 fn in_flight_survives_an_update_made_while_the_lease_ends() {
-    check(|| {
+    model(|| {
         let pool = pool(P2c::new(), [EndpointSpec::new("a")]);
         let (held, ends) = (pick(&pool).expect("open"), pick(&pool).expect("open"));
         let thread = thread::spawn(move || drop(ends));
@@ -103,7 +95,7 @@ fn in_flight_survives_an_update_made_while_the_lease_ends() {
 
 #[test]
 fn a_limit_is_never_exceeded_and_every_permit_comes_back() {
-    check(|| {
+    model(|| {
         let pool = pool(RoundRobin::new(), [EndpointSpec::new("a").limit(1)]);
         let other = pool.clone();
         let serve = |pool: &Pool<u32>| match pick(pool) {
@@ -129,7 +121,7 @@ fn a_limit_is_never_exceeded_and_every_permit_comes_back() {
 
 #[test]
 fn a_limit_lowered_while_permits_are_taken_holds_afterwards() {
-    check(|| {
+    model(|| {
         let pool = pool(RoundRobin::new(), [EndpointSpec::new("a").limit(2)]);
         let other = pool.clone();
         let thread = thread::spawn(move || drop((pick(&other).ok(), pick(&other).ok())));
@@ -143,7 +135,7 @@ fn a_limit_lowered_while_permits_are_taken_holds_afterwards() {
 
 #[test]
 fn two_threads_get_different_endpoints_of_two() {
-    check(|| {
+    model(|| {
         let pool = pool(RoundRobin::new(), two());
         let other = pool.clone();
         let thread = thread::spawn(move || pick(&other).expect("open"));
@@ -156,7 +148,7 @@ fn two_threads_get_different_endpoints_of_two() {
 
 #[test]
 fn a_flip_is_seen_whole_by_whoever_picks_meanwhile() {
-    check(|| {
+    model(|| {
         let pool = pool(RoundRobin::new(), two());
         let other = pool.clone();
         let thread = thread::spawn(move || {
@@ -172,7 +164,7 @@ fn a_flip_is_seen_whole_by_whoever_picks_meanwhile() {
 
 #[test]
 fn two_writers_lose_no_change() {
-    check(|| {
+    model(|| {
         let pool = pool(RoundRobin::new(), two());
         let other = pool.clone();
         let before = pool.revision().get();

@@ -113,7 +113,7 @@ impl Strategy for PeakEwma {
     }
 
     fn sampled(&self, state: &PeakEwmaState, latency: Duration, now: Timestamp) {
-        state.latency.sample(saturating_nanos(latency) as f64, now, saturating_nanos(self.decay) as f64);
+        state.latency.sample(saturating_nanos(latency) as f64, now, self.decay, self.fade);
     }
 
     fn observed(&self, state: &PeakEwmaState, verdict: Verdict, now: Timestamp) {
@@ -147,12 +147,15 @@ struct Latency {
 }
 
 impl Latency {
-    fn sample(&self, latency: f64, now: Timestamp, decay: f64) {
+    fn sample(&self, latency: f64, now: Timestamp, decay: Duration, fade: Duration) {
         let latency = latency.max(1.0);
         // Also when `now` is earlier: a clock that was set back must not stop the decay until it has caught up.
         let last = Timestamp::from_nanos(self.stamp.load(Ordering::Relaxed));
         self.stamp.store(now.as_nanos(), Ordering::Relaxed);
-        let share = share(saturating_nanos(now.since(last)) as f64 / decay.max(1.0));
+        let elapsed = saturating_nanos(now.since(last)) as f64;
+        let per = |time: Duration| elapsed / saturating_nanos(time).max(1) as f64;
+        // After a gap longer than the fading time, what was left of the memory had faded, not only aged.
+        let share = share(per(decay).max(per(fade) - 1.0));
         let mut seen = self.estimate.load(Ordering::Relaxed);
         loop {
             let estimate = f64::from_bits(seen);

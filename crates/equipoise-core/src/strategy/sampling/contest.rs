@@ -25,7 +25,8 @@ const HEAVY_SHARE: f64 = 1.0 / 8.0;
 const FRESH: f64 = 1e-3;
 /// Load below the level that the least loaded contender would reach with this much of a request more tells nothing:
 /// in-flight comes in whole requests, so of 198:1:1 the small ones mostly hold none however busy the pool is. Without
-/// it they get six times their share at eight in flight; with 1.0 a stuck endpoint is hardly noticed.
+/// it they get six times their share at eight in flight. More of it sheds less: of 2:1, a first one fifty times slower
+/// draws 12.5 % without, 13.1 % with 0.25, 15.3 % with 1.0.
 const SLACK: f64 = 0.25;
 /// All of a small pool, or at most seven heavy ones, and two drawn.
 const MOST_CONTENDERS: usize = SMALL + 2;
