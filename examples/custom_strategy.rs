@@ -1,1 +1,115 @@
-fn main() {}
+//! A strategy of one's own, with memory of each endpoint that survives updates.
+//!
+//! `Demerits`: every answer costs an endpoint one point, every failure ten; the fewest points are next. That amounts to
+//! taking turns, with an endpoint that fails often left out more often.
+//!
+//! ```text
+//! cargo run --example custom_strategy
+//! ```
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use equipoise::{
+    BuildError, EndpointSpec, Failure, Needs, PickCx, PickRequest, Picker, Pool, Slot, Strategy, Timestamp, Verdict,
+    View,
+};
+
+/// The cold half: settings, and what is learned from the ends of requests.
+struct Demerits {
+    per_failure: u64,
+}
+
+/// What is remembered of one endpoint. The pool keeps it for as long as the endpoint is a member.
+#[derive(Default)]
+struct Points(AtomicU64);
+
+/// The hot half: the endpoints that may be picked, each with its memory at hand.
+struct FewestPoints(Vec<(Slot, Arc<Points>)>);
+
+impl Strategy for Demerits {
+    type State = Points;
+    type Picker = FewestPoints;
+
+    fn state(&self, _: &EndpointSpec) -> Points {
+        Points::default()
+    }
+
+    /// Runs whenever endpoints come, go, open or close.
+    fn build(&self, view: &View, _last: Option<&FewestPoints>) -> Result<FewestPoints, BuildError> {
+        let candidates: Vec<(Slot, Arc<Points>)> =
+            view.eligible().iter().filter_map(|&slot| Some((slot, view.state::<Points>(slot)?))).collect();
+        // A newcomer without points would get all requests until it has caught up; it starts with the best instead.
+        let known = candidates.iter().map(|(_, points)| points.0.load(Ordering::Relaxed)).filter(|&points| points > 0);
+        if let Some(least) = known.min() {
+            for (_, points) in &candidates {
+                points.0.fetch_max(least, Ordering::Relaxed);
+            }
+        }
+        Ok(FewestPoints(candidates))
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::new().outcomes()
+    }
+
+    /// Runs at the end of each request, because `needs` asks for outcomes.
+    fn observed(&self, points: &Points, verdict: Verdict, _: Timestamp) {
+        points.0.fetch_add(if verdict.is_failure() { self.per_failure } else { 1 }, Ordering::Relaxed);
+    }
+}
+
+impl Picker for FewestPoints {
+    fn pick(&self, cx: &mut PickCx<'_>) -> Option<Slot> {
+        let mut best = None;
+        for (slot, points) in &self.0 {
+            // Not those that this request excludes, nor those at their limit.
+            if cx.usable(*slot) {
+                // What is under way counts as done, so that a burst spreads.
+                let score = points.0.load(Ordering::Relaxed) + u64::from(cx.view().in_flight(*slot));
+                // For `explain`; costs nothing otherwise.
+                cx.score(*slot, score as f64);
+                if best.is_none_or(|(least, _)| score < least) {
+                    best = Some((score, *slot));
+                }
+            }
+        }
+        best.map(|(_, slot)| slot)
+    }
+}
+
+fn main() -> anyhow::Result<()> {
+    let pool = Pool::new(Demerits { per_failure: 10 });
+    pool.update(["a", "b", "c"].map(EndpointSpec::new), |_| ())?;
+
+    println!("30 requests, of which c fails each that it gets:");
+    send(&pool, 30)?;
+    print!("{}", pool.explain(&PickRequest::new()));
+
+    println!("\na leaves and d joins: b and c keep their points, d starts with b's:");
+    pool.update(["b", "c", "d"].map(EndpointSpec::new), |_| ())?;
+    print!("{}", pool.explain(&PickRequest::new()));
+
+    println!("\n30 more requests:");
+    send(&pool, 30)?;
+    print!("{}", pool.explain(&PickRequest::new()));
+    Ok(())
+}
+
+/// Sends requests one after the other, and prints who got how many.
+fn send(pool: &Pool<()>, requests: usize) -> anyhow::Result<()> {
+    let mut served = BTreeMap::new();
+    for _ in 0..requests {
+        let lease = pool.pick(&PickRequest::new())?;
+        let endpoint = lease.endpoint().id().clone();
+        lease.finish(if endpoint.as_str() == "c" { Verdict::Failure(Failure::Server) } else { Verdict::Success });
+        *served.entry(endpoint).or_insert(0) += 1;
+    }
+    println!("{served:?}");
+    Ok(())
+}

@@ -5,6 +5,7 @@
 //! speeds up or slows down meanwhile does so for both.
 
 mod pick;
+mod service;
 mod table;
 
 use equipoise_benches::timing::Effort;
@@ -17,5 +18,6 @@ fn main() {
     let effort = if bench { Effort::FULL } else { Effort::SMOKE };
     let mut tally = Tally::default();
     pick::measure(effort, &mut tally);
+    service::measure(effort, &mut tally);
     println!("\n{tally}");
 }

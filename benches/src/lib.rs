@@ -1,7 +1,9 @@
 //! What the benches share: pools to pick from, the floors to compare with, and a way to time threads against each
 //! other.
 
+pub mod call;
 pub mod floor;
+pub mod tasks;
 pub mod timing;
 
 mod subject;

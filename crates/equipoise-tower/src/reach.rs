@@ -2,6 +2,8 @@ use std::{error::Error, io};
 
 use equipoise_core::{Failure, Verdict};
 
+use crate::error::Error as Balanced;
+
 /// How far a failed request got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -65,6 +67,10 @@ impl Reach {
             };
         }
         if error.is::<NotSent>() {
+            return Some(Self::NotSent);
+        }
+        // A balancer further in that found nobody to send it to.
+        if let Some(Balanced::Pick(_) | Balanced::Address { .. }) = error.downcast_ref() {
             return Some(Self::NotSent);
         }
         match error.downcast_ref::<io::Error>()?.kind() {

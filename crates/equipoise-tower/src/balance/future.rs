@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 use super::{
     Core,
     attempt::{Attempt, Failed, InnerError, InnerResponse},
-    waiting::Waiting,
+    waiting::{Waiting, may_pass},
 };
 use crate::{
     dispatch::Dispatch,
@@ -63,7 +63,7 @@ where
         let mut tried = Vec::new();
         let state = match pick(&core, &request, &tried) {
             Ok(lease) => State::start(&core, &dispatch, &mut tried, lease, request),
-            Err(error) if error.is_temporary() && core.settings.wait.is_some() => {
+            Err(error) if may_pass(&error) && core.settings.wait.is_some() => {
                 State::Waiting { waiting: None, request: Some(request) }
             }
             Err(error) => State::Failed { error: Some(error.into()) },
@@ -179,7 +179,12 @@ where
                             let protocol = &core.settings.protocol;
                             return Poll::Ready(Ok(protocol.attach(response, lease.without_target())));
                         }
-                        Err(failed) => State::after(core, this.dispatch, this.tried, lease, kept.take(), failed),
+                        Err(failed) => {
+                            let kept = kept.take();
+                            // Some futures hold the request until they are dropped: its body comes back first.
+                            this.state.set(State::Failed { error: None });
+                            State::after(core, this.dispatch, this.tried, lease, kept, failed)
+                        }
                     }
                 }
                 StateProj::Waiting { waiting, request } => {

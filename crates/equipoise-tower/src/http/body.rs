@@ -114,6 +114,9 @@ impl<B: Body> Body for LeasedBody<B> {
 
 impl<B: Body + fmt::Debug> fmt::Debug for LeasedBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LeasedBody").field("inner", &self.inner).field("lease", &self.rider.lease).finish_non_exhaustive()
+        f.debug_struct("LeasedBody")
+            .field("inner", &self.inner)
+            .field("lease", &self.rider.lease)
+            .finish_non_exhaustive()
     }
 }

@@ -1,0 +1,13 @@
+//! The balancer over services that are made up: what needs no socket to be seen.
+
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
+
+mod common;
+mod failover;
+mod nested;
+mod panics;
+mod plain;
+mod readiness;
+mod requests;
+mod responses;
+mod waiting;

@@ -1,0 +1,80 @@
+//! A balancer over balancers, such as regions over their servers.
+
+use std::io;
+
+use bytes::Bytes;
+use equipoise_core::{EndpointSpec, Pool, Verdict};
+use equipoise_tower::{Balance, BoxError, Replayable, ServedBy};
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use tower::{ServiceExt, service_fn, util::BoxCloneSyncService};
+
+use crate::common::{Mock, echo, failing, in_flight, mock, not_sent, pool, post};
+
+type Wrapped = Replayable<Full<Bytes>>;
+type Server = BoxCloneSyncService<Request<Wrapped>, Response<Full<Bytes>>, BoxError>;
+
+fn alive() -> Server {
+    BoxCloneSyncService::new(service_fn(|request: Request<Wrapped>| async {
+        Ok(Response::new(Full::new(request.into_body().collect().await?.to_bytes())))
+    }))
+}
+
+fn dead() -> Server {
+    BoxCloneSyncService::new(service_fn(|_| async { Err(not_sent().into()) }))
+}
+
+fn wrapped(body: &'static str) -> Request<Wrapped> {
+    Request::post("http://orders/").body(Replayable::new(Full::from(body))).unwrap()
+}
+
+#[tokio::test]
+async fn failover_within_a_region_keeps_the_body() {
+    let (east, _) = pool(&[("e1", dead()), ("e2", dead()), ("e3", alive())]);
+    let (regions, recorder) = pool(&[("east", Balance::new(east)), ("west", Balance::new(pool(&[("w1", alive())]).0))]);
+    let response = Balance::new(regions.clone()).oneshot(wrapped("order")).await.unwrap();
+    assert_eq!(response.collect().await.unwrap().to_bytes(), "order");
+    assert_eq!(recorder.verdicts(), [("east".into(), Verdict::Success)]);
+    assert_eq!(in_flight(&regions), [0, 0]);
+}
+
+#[tokio::test]
+async fn failover_across_regions_keeps_the_body() {
+    for east in [vec![("e1", dead())], vec![("e1", dead()), ("e2", dead()), ("e3", dead())]] {
+        let (east, _) = pool(&east);
+        let (west, _) = pool(&[("w1", dead()), ("w2", alive())]);
+        let (regions, _) = pool(&[("east", Balance::new(east.clone())), ("west", Balance::new(west.clone()))]);
+        let response = Balance::new(regions.clone()).oneshot(wrapped("order")).await.unwrap();
+        assert_eq!(response.extensions().get(), Some(&ServedBy("west".into())));
+        assert_eq!(response.collect().await.unwrap().to_bytes(), "order");
+        assert!(
+            in_flight(&east).into_iter().chain(in_flight(&west)).chain(in_flight(&regions)).all(|count| count == 0)
+        );
+    }
+}
+
+#[tokio::test]
+async fn boxed_bodies_cross_regions_too() {
+    let (east, _) = pool::<Mock>(&[
+        ("e1", mock(|_| async { Err(not_sent().into()) })),
+        ("e2", failing(io::ErrorKind::ConnectionRefused)),
+    ]);
+    let (regions, _) = pool(&[("east", Balance::new(east)), ("west", Balance::new(pool(&[("w1", echo())]).0))]);
+    let response = Balance::new(regions).oneshot(post("order")).await.unwrap();
+    assert_eq!(response.collect().await.unwrap().to_bytes(), "order");
+}
+
+#[tokio::test]
+async fn a_region_without_servers_has_not_sent_anything() {
+    let empty = Pool::default();
+    let closed = Pool::default();
+    closed.add(EndpointSpec::new("c1"), alive()).unwrap();
+    closed.set_availability("c1", equipoise_core::Availability::Closed).unwrap();
+    for region in [empty, closed] {
+        let west = Balance::new(pool(&[("w1", alive())]).0);
+        let (regions, _) = pool(&[("east", Balance::new(region)), ("west", west)]);
+        let response = Balance::new(regions).oneshot(wrapped("order")).await.unwrap();
+        assert_eq!(response.extensions().get(), Some(&ServedBy("west".into())));
+        assert_eq!(response.collect().await.unwrap().to_bytes(), "order");
+    }
+}

@@ -1,0 +1,86 @@
+//! What requests are picked by, and pointed at.
+
+use equipoise_core::{Endpoint, EndpointId, EndpointSpec, Pool};
+use equipoise_tower::{Balance, BalanceLayer, Error, Http, InvalidAddress, Plain, PointAt, ServedBy};
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use tower::{Layer, ServiceExt, service_fn};
+
+use crate::common::{Frames, Mock, Once, echo, get, in_flight, mock, pool, post};
+
+#[tokio::test]
+async fn the_key_reaches_the_strategy() {
+    let (pool, _) = pool(&[("a", echo()), ("b", echo()), ("c", echo())]);
+    let http = Http::new().key(|request| Some(request.headers.get("x-user")?.as_bytes().into()));
+    let balance = Balance::with_protocol(pool, http);
+    for (user, served_by) in [(Some("b"), "b"), (Some("c"), "c"), (Some("nobody"), "a"), (None, "a")] {
+        let mut request = get();
+        if let Some(user) = user {
+            request.headers_mut().insert("x-user", user.parse().unwrap());
+        }
+        let response = balance.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.extensions().get(), Some(&ServedBy(served_by.into())), "{user:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_key_is_taken_from_the_request_as_it_came_also_for_the_second_try() {
+    let pool = pool(&[("127.0.0.1:1", ()), ("127.0.0.1:2", ()), ("127.0.0.1:3", ())]).0;
+    // By the URI's host, which pointing replaces: the first try is at 3, the second must still ask for 3 and get 1.
+    let http = Http::new().key(|request| Some(request.uri.authority()?.as_str().as_bytes().into()));
+    let client = service_fn(|request: Request<Once>| async move {
+        let at = request.uri().authority().unwrap().to_string();
+        assert_eq!(request.headers()["host"], "127.0.0.1:3");
+        if at == "127.0.0.1:3" { Err(crate::common::not_sent()) } else { Ok(Response::new(Frames::default())) }
+    });
+    let request = Request::get("http://127.0.0.1:3/").body(Full::default().boxed()).unwrap();
+    let response = BalanceLayer::with_protocol(pool, http).layer(client).oneshot(request).await.unwrap();
+    assert_eq!(response.extensions().get(), Some(&ServedBy("127.0.0.1:1".into())));
+}
+
+/// Answers with the body, after a look at where the request goes.
+fn client() -> Mock {
+    mock(|request: Request<Once>| async {
+        assert_eq!(request.uri().path(), "/today");
+        let body = request.into_body().collect().await?.to_bytes();
+        Ok(Response::new(Frames::default().data(if body == "order" { "order" } else { "?" })))
+    })
+}
+
+#[tokio::test]
+async fn addresses_that_are_none_are_passed_over_with_the_body_untouched() {
+    let (pool, recorder) = pool(&[("no such thing", ()), ("10.0.0.1:80/path", ()), ("10.0.0.1:80", ())]);
+    let response = BalanceLayer::new(pool.clone()).layer(client()).oneshot(post("order")).await.unwrap();
+    assert_eq!(response.extensions().get(), Some(&ServedBy("10.0.0.1:80".into())));
+    assert_eq!(response.collect().await.unwrap().to_bytes(), "order");
+    assert_eq!(recorder.acquired(), ["no such thing", "10.0.0.1:80/path", "10.0.0.1:80"]);
+    assert_eq!(in_flight(&pool), [0, 0, 0]);
+}
+
+#[tokio::test]
+async fn an_address_that_is_none_is_a_typed_error_when_nobody_is_left() {
+    let alone = pool(&[("no such thing", ())]).0;
+    let several = pool(&[("10.0.0.1:80/path", ()), ("no such thing", ())]).0;
+    for pool in [alone, several] {
+        let error = BalanceLayer::new(pool.clone()).layer(client()).oneshot(get()).await.unwrap_err();
+        assert_eq!(error.endpoint().map(EndpointId::as_str), Some("no such thing"));
+        assert!(matches!(error, Error::Address { source, .. } if source == InvalidAddress::new("no such thing")));
+        assert!(in_flight(&pool).iter().all(|&count| count == 0));
+    }
+}
+
+#[tokio::test]
+async fn a_request_type_of_the_users_is_pointed_as_he_says() {
+    struct Query(String);
+    impl PointAt for Query {
+        fn point_at(&mut self, endpoint: &Endpoint) -> Result<(), InvalidAddress> {
+            self.0 = format!("{} at {}", self.0, endpoint.address());
+            Ok(())
+        }
+    }
+    let pool: Pool<()> = Pool::default();
+    pool.add(EndpointSpec::new("shard-7").named("seven"), ()).unwrap();
+    let client = service_fn(|query: Query| async { Ok::<_, std::io::Error>(query.0) });
+    let balanced = BalanceLayer::with_protocol(pool, Plain::new()).layer(client);
+    assert_eq!(balanced.oneshot(Query("select".into())).await.unwrap(), "select at shard-7");
+}

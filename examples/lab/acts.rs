@@ -1,0 +1,173 @@
+//! The story in three acts, with servers of the lab's own.
+
+use std::{
+    io,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use equipoise::{EndpointSpec, Pool};
+use http::StatusCode;
+use tokio::{net::TcpListener, time::timeout};
+
+use crate::{
+    args::{Args, StrategyName},
+    backend::Backend,
+    load::{CONNECTIONS, Load, Sample, Visitor},
+    proxy,
+    report::{Checks, Report},
+};
+
+/// Requests a second.
+const RATE: u32 = 300;
+
+/// The longest that any of the lab's events may take to come. Peak-EWMA is the slow one: it lets a server that has
+/// failed wait until the memory of it has faded, which takes seconds.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How many requests server 2 must answer after its restart to count as back.
+const STEADILY: usize = 10;
+
+const PHASES: [&str; 3] = ["before", "while down", "after"];
+const BEFORE: usize = 0;
+const DOWN: usize = 1;
+const AFTER: usize = 2;
+
+/// Three servers of the lab's own, and the endpoints that stand for them.
+pub(crate) fn start_three() -> io::Result<(Vec<Backend>, Vec<EndpointSpec>)> {
+    let backends = (1..=3).map(Backend::start).collect::<io::Result<Vec<_>>>()?;
+    let spec = |backend: &Backend| EndpointSpec::new(backend.address().to_string()).named(backend.name());
+    let specs = backends.iter().map(spec).collect();
+    Ok((backends, specs))
+}
+
+pub(crate) async fn play(args: &Args, listener: TcpListener) -> anyhow::Result<Checks> {
+    let (backends, specs) = start_three()?;
+    let pool = Pool::new(args.strategy.strategy());
+    pool.update(specs, |_| ())?;
+    let proxy = listener.local_addr()?;
+    tokio::spawn(proxy::serve(listener, pool, None));
+    for backend in &backends {
+        println!("{} listens on {}", backend.name(), backend.address());
+    }
+    println!("proxy    listens on {proxy}, and balances by {}", args.strategy);
+
+    let mut checks = Checks::default();
+    nine_requests(proxy, args.strategy, &mut checks).await?;
+    let report = a_server_dies(proxy, args.strategy, args.requests, backends, &mut checks).await?;
+    println!("\nAct 3: the reckoning\n\n{report}\n{checks}");
+    Ok(checks)
+}
+
+/// Act 1.
+async fn nine_requests(proxy: SocketAddr, strategy: StrategyName, checks: &mut Checks) -> anyhow::Result<()> {
+    println!("\nAct 1: nine requests, one after the other");
+    let mut visitor = Visitor::connect(proxy).await?;
+    let mut answers = Vec::new();
+    for n in 1..=9 {
+        let answer = visitor.get("/", &[]).await?;
+        println!("  {n}  {}  {}", answer.status.as_u16(), answer.body.trim_end());
+        answers.push((answer.status, answer.body));
+    }
+    checks.demand("nine requests: nine times 200", answers.iter().all(|(status, _)| *status == StatusCode::OK));
+    if strategy == StrategyName::RoundRobin {
+        let turn = (1..=3).cycle().map(|n| format!("Server {n} responding\n"));
+        checks.demand(
+            "nine requests: served by 1 2 3 1 2 3 1 2 3",
+            answers.iter().map(|(_, body)| body).eq(&turn.take(9).collect::<Vec<_>>()),
+        );
+    }
+
+    println!("  and what a server sees of a request that has come through another proxy already:");
+    let headers = [("x-forwarded-for", "203.0.113.7"), ("connection", "keep-alive, x-hop"), ("x-hop", "drop me")];
+    let seen = visitor.get("/headers", &headers).await?.body;
+    for line in seen.lines() {
+        println!("     {line}");
+    }
+    let expected = [
+        format!("host: {proxy}"),
+        "x-forwarded-for: 203.0.113.7, 127.0.0.1".to_owned(),
+        "x-real-ip: 127.0.0.1".to_owned(),
+    ];
+    checks.demand(
+        "the server sees the client's Host and address, and no hop-by-hop header",
+        expected.iter().all(|line| seen.lines().any(|seen| seen == line)) && !seen.contains("x-hop"),
+    );
+    Ok(())
+}
+
+/// Act 2.
+async fn a_server_dies(
+    proxy: SocketAddr,
+    strategy: StrategyName,
+    requests: u32,
+    mut backends: Vec<Backend>,
+    checks: &mut Checks,
+) -> anyhow::Result<Report> {
+    println!("\nAct 2: a server dies under load ({CONNECTIONS} keep-alive connections, {RATE} requests a second)");
+    let third = requests.div_ceil(3) as usize;
+    let began = Instant::now();
+    let tell = |what: String| println!("  {:5.2} s  {what}", began.elapsed().as_secs_f64());
+    let mut report = Report::new(backends.iter().map(Backend::name).collect(), &PHASES);
+    let mut load = Load::start(proxy, RATE, u64::MAX);
+
+    tell("the load begins".to_owned());
+    let came =
+        until(&mut load, &mut report, |report| report.total(BEFORE) >= third && report.served(BEFORE, "server 2") > 0);
+    checks.demand("before it is killed, server 2 serves", came.await);
+
+    let (killed, cut) = backends.remove(1).kill().await?;
+    load.enter(DOWN);
+    tell(format!("server 2 is killed: its listener is gone, {cut} open connections are cut"));
+    let came = until(&mut load, &mut report, |report| report.total(DOWN) >= third).await;
+    checks.demand("while it is down, the load goes on", came);
+
+    load.enter(AFTER);
+    let restarted = Instant::now();
+    backends.insert(1, killed.restart()?);
+    tell(format!("server 2 is started again, on {}", backends[1].address()));
+    if strategy == StrategyName::PeakEwma {
+        tell("(peak-ewma holds its failures against it for some seconds yet)".to_owned());
+    }
+    let back = until(&mut load, &mut report, |report| report.served(AFTER, "server 2") > 0).await;
+    if back {
+        tell(format!("server 2 has served again, {:.2} s after its start", restarted.elapsed().as_secs_f64()));
+    }
+    let steadily = back
+        && until(&mut load, &mut report, |report| {
+            report.total(AFTER) >= third && report.served(AFTER, "server 2") >= STEADILY
+        })
+        .await;
+    load.stop();
+    while let Some(sample) = load.next().await {
+        report.add(phase(&sample), sample);
+    }
+    let (total, ok) = report.answered(|status| status == StatusCode::OK);
+    tell(format!("the load ends, after {total} requests"));
+
+    checks.demand(format!("every request got a 200: {ok} of {total}"), ok == total);
+    checks.demand("while it is down, server 2 serves nothing", report.served(DOWN, "server 2") == 0);
+    checks.demand(format!("after its restart, server 2 serves again (at least {STEADILY} requests)"), steadily);
+    Ok(report)
+}
+
+/// Only what was both sent and answered in between was certainly sent to a server that is down: what is under way when
+/// it is killed may have reached it yet, and what is under way when it is started may reach it already.
+fn phase(sample: &Sample) -> usize {
+    match sample.phases {
+        (DOWN, AFTER) => AFTER,
+        (sent, _) => sent,
+    }
+}
+
+/// Counts what comes in until it is so; `false` if that takes too long.
+async fn until(load: &mut Load, report: &mut Report, so: impl Fn(&Report) -> bool) -> bool {
+    let counted = async {
+        while !so(report) {
+            let Some(sample) = load.next().await else { return false };
+            report.add(phase(&sample), sample);
+        }
+        true
+    };
+    timeout(PATIENCE, counted).await.unwrap_or(false)
+}

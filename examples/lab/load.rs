@@ -1,0 +1,154 @@
+//! Clients of the proxy.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use bytes::Bytes;
+use http::{Request, StatusCode, header::HOST};
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    net::TcpStream,
+    sync::mpsc,
+    time::{MissedTickBehavior, interval_at, timeout},
+};
+
+use crate::proxy::{SERVED_BY, TRIES};
+
+/// How many keep-alive connections the load comes over.
+pub(crate) const CONNECTIONS: u32 = 6;
+
+/// No answer by then is no answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A client with one keep-alive connection to the proxy.
+pub(crate) struct Visitor {
+    proxy: SocketAddr,
+    connection: SendRequest<Empty<Bytes>>,
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) served_by: Option<String>,
+    /// How many servers were tried.
+    pub(crate) tries: usize,
+    pub(crate) body: String,
+}
+
+impl Visitor {
+    pub(crate) async fn connect(proxy: SocketAddr) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(proxy).await.context("the proxy does not take connections")?;
+        stream.set_nodelay(true)?;
+        let (connection, io) = handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(io);
+        Ok(Self { proxy, connection })
+    }
+
+    /// A GET, with these headers.
+    pub(crate) async fn get(&mut self, path: &str, headers: &[(&str, &str)]) -> anyhow::Result<Answer> {
+        let mut request = Request::get(path).header(HOST, self.proxy.to_string());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Empty::new())?;
+        let exchange = async {
+            self.connection.ready().await?;
+            let response = self.connection.send_request(request).await?;
+            let text = |name| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
+            let (status, served_by, tries) = (response.status(), text(SERVED_BY), text(TRIES));
+            let body = response.into_body().collect().await.context("the answer broke off")?.to_bytes();
+            let tries = tries.and_then(|tries| tries.parse().ok()).unwrap_or(1);
+            Ok(Answer { status, served_by, tries, body: String::from_utf8_lossy(&body).into_owned() })
+        };
+        timeout(PATIENCE, exchange).await.with_context(|| format!("no answer within {PATIENCE:?}"))?
+    }
+}
+
+/// One request of the load, and what became of it.
+pub(crate) struct Sample {
+    /// The phases in which it was sent and in which it had ended.
+    pub(crate) phases: (usize, usize),
+    pub(crate) outcome: Result<Answer, String>,
+    pub(crate) latency: Duration,
+}
+
+/// Continuous load over [`CONNECTIONS`].
+pub(crate) struct Load {
+    terms: Arc<Terms>,
+    samples: mpsc::UnboundedReceiver<Sample>,
+}
+
+struct Terms {
+    proxy: SocketAddr,
+    /// The time from one request to the next of one connection.
+    pace: Duration,
+    phase: AtomicUsize,
+    sent: AtomicU64,
+    /// How many to send in all.
+    limit: AtomicU64,
+}
+
+impl Load {
+    /// `limit` requests, `rate` a second, as far as the answers keep up with it.
+    pub(crate) fn start(proxy: SocketAddr, rate: u32, limit: u64) -> Self {
+        let pace = Duration::from_secs(1) * CONNECTIONS / rate;
+        let (phase, sent, limit) = (AtomicUsize::new(0), AtomicU64::new(0), AtomicU64::new(limit));
+        let terms = Arc::new(Terms { proxy, pace, phase, sent, limit });
+        let (samples, received) = mpsc::unbounded_channel();
+        for n in 0..CONNECTIONS {
+            tokio::spawn(visit(Arc::clone(&terms), pace * n / CONNECTIONS, samples.clone()));
+        }
+        Self { terms, samples: received }
+    }
+
+    /// From now on it is this phase, for whatever is sent or ends.
+    pub(crate) fn enter(&self, phase: usize) {
+        self.terms.phase.store(phase, Ordering::SeqCst);
+    }
+
+    /// Sends no more; what is under way is answered yet.
+    pub(crate) fn stop(&self) {
+        self.terms.limit.store(0, Ordering::SeqCst);
+    }
+
+    /// The next request that has ended; `None` after the last.
+    pub(crate) async fn next(&mut self) -> Option<Sample> {
+        self.samples.recv().await
+    }
+}
+
+/// One connection's part of the load.
+async fn visit(terms: Arc<Terms>, delay: Duration, samples: mpsc::UnboundedSender<Sample>) {
+    let mut pace = interval_at(tokio::time::Instant::now() + delay, terms.pace);
+    // Keeps the connections out of step with each other, also after a pause of the machine.
+    pace.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut visitor = None;
+    loop {
+        pace.tick().await;
+        if terms.sent.fetch_add(1, Ordering::SeqCst) >= terms.limit.load(Ordering::SeqCst) {
+            return;
+        }
+        let (sent, started) = (terms.phase.load(Ordering::SeqCst), Instant::now());
+        let outcome = async {
+            if visitor.is_none() {
+                visitor = Some(Visitor::connect(terms.proxy).await?);
+            }
+            visitor.as_mut().context("not connected")?.get("/", &[]).await
+        };
+        let outcome = outcome.await.map_err(|error| format!("{error:#}"));
+        if outcome.is_err() {
+            visitor = None;
+        }
+        let sample = Sample { phases: (sent, terms.phase.load(Ordering::SeqCst)), outcome, latency: started.elapsed() };
+        // Nobody counts any more once the lab has given up.
+        let _ = samples.send(sample);
+    }
+}

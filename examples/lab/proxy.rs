@@ -1,0 +1,145 @@
+//! The reverse proxy: a hyper server, and behind it one hyper client under a [`BalanceLayer`].
+//!
+//! It forwards plain requests of HTTP/1; tunnels (CONNECT) and upgrades (WebSocket) it does not.
+
+use std::{
+    convert::Infallible,
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use equipoise::{
+    Pool,
+    tower::{BalanceLayer, Error, Http, LeasedBody, Replayable, ServedBy},
+};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header::CONTENT_TYPE};
+use http_body_util::{Either, Full};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioIo},
+};
+use tokio::{net::TcpListener, sync::mpsc};
+use tower::{Layer, Service, ServiceExt};
+
+use crate::headers::{name_the_client, strip_hop_by_hop};
+
+/// Names the server that answered.
+pub(crate) const SERVED_BY: HeaderName = HeaderName::from_static("x-served-by");
+/// How many servers were tried for it.
+pub(crate) const TRIES: HeaderName = HeaderName::from_static("x-tries");
+
+/// A request that the proxy has answered.
+pub(crate) struct Exchange {
+    pub(crate) peer: SocketAddr,
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) status: StatusCode,
+    pub(crate) served_by: Option<String>,
+    pub(crate) tries: u32,
+    /// Until the head of the answer.
+    pub(crate) latency: Duration,
+}
+
+type Upstream = Request<Replayable<Incoming>>;
+type Body = Either<LeasedBody<Incoming>, Full<Bytes>>;
+
+/// This is all that balancing takes: a pool, a client, and the layer that puts one over the other.
+fn balanced(
+    pool: Pool<()>,
+) -> impl Service<Upstream, Response = Response<LeasedBody<Incoming>>, Error = Error, Future: Send> + Clone + Send {
+    let mut connector = HttpConnector::new();
+    connector.set_connect_timeout(Some(Duration::from_secs(2)));
+    connector.set_nodelay(true);
+    let client = Client::builder(TokioExecutor::new()).build(connector);
+    // Under the balancer, so that every try comes by here.
+    let counted = client.map_request(|request: Upstream| {
+        if let Some(Tries(tries)) = request.extensions().get() {
+            tries.fetch_add(1, Ordering::Relaxed);
+        }
+        request
+    });
+    BalanceLayer::with_protocol(pool, Http::new().header(SERVED_BY)).layer(counted)
+}
+
+/// Rides on a request; its copies, which failover sends, share it.
+#[derive(Clone, Default)]
+struct Tries(Arc<AtomicU32>);
+
+/// Serves until dropped. Each answered request is reported to `log`.
+pub(crate) async fn serve(listener: TcpListener, pool: Pool<()>, log: Option<mpsc::UnboundedSender<Exchange>>) {
+    let balanced = balanced(pool);
+    loop {
+        let Ok((stream, peer)) = listener.accept().await else { continue };
+        // Answers go out in one piece; waiting for more only delays them.
+        let _ = stream.set_nodelay(true);
+        let (balanced, log) = (balanced.clone(), log.clone());
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (balanced, log) = (balanced.clone(), log.clone());
+            async move {
+                let (started, method, path) = (Instant::now(), request.method().clone(), request.uri().to_string());
+                let tries = Tries::default();
+                let response = forward(balanced, request, peer.ip(), tries.clone()).await;
+                if let Some(log) = log {
+                    let served_by = response.extensions().get().map(|ServedBy(id)| id.to_string());
+                    let (status, tries) = (response.status(), tries.0.load(Ordering::Relaxed));
+                    // Nobody listens any more once the lab ends.
+                    let _ =
+                        log.send(Exchange { peer, method, path, status, served_by, tries, latency: started.elapsed() });
+                }
+                Ok::<_, Infallible>(response)
+            }
+        });
+        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+    }
+}
+
+async fn forward<S>(balanced: S, request: Request<Incoming>, peer: IpAddr, tries: Tries) -> Response<Body>
+where
+    S: Service<Upstream, Response = Response<LeasedBody<Incoming>>, Error = Error>,
+{
+    if request.method() == Method::CONNECT {
+        return plain(StatusCode::NOT_IMPLEMENTED, "this proxy does not tunnel");
+    }
+    // A body that a server receives cannot be copied, but one that no try has touched can be sent elsewhere.
+    let mut request = request.map(Replayable::new);
+    *request.version_mut() = Version::HTTP_11;
+    // `Host` stays as it is: the balancer changes only where the request goes.
+    strip_hop_by_hop(request.headers_mut());
+    name_the_client(request.headers_mut(), peer);
+    request.extensions_mut().insert(tries.clone());
+
+    let mut response = match balanced.oneshot(request).await {
+        Ok(response) => {
+            let mut response = response.map(Either::Left);
+            *response.version_mut() = Version::HTTP_11;
+            strip_hop_by_hop(response.headers_mut());
+            response
+        }
+        Err(error) => refusal(error),
+    };
+    response.headers_mut().insert(TRIES, tries.0.load(Ordering::Relaxed).into());
+    response
+}
+
+/// No server could be picked: 503. The last one that was tried failed: 502.
+fn refusal(error: Error) -> Response<Body> {
+    let status = match &error {
+        Error::Pick(_) => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::BAD_GATEWAY,
+    };
+    // With what caused it, and what caused that.
+    plain(status, &format!("{:#}", anyhow::Error::from(error)))
+}
+
+fn plain(status: StatusCode, reason: &str) -> Response<Body> {
+    let mut response = Response::new(Either::Right(format!("{reason}\n").into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}

@@ -1,0 +1,71 @@
+use bytes::Bytes;
+use equipoise::{
+    EndpointId,
+    tower::{BalanceLayer, Error, Http, ServedBy},
+};
+use equipoise_tests::{Backend, soon};
+use http::{HeaderName, Request, Response};
+use http_body_util::{BodyExt, Full};
+use tower::{Layer, ServiceExt};
+
+use crate::setup::{client, get, in_flight, pool};
+
+#[tokio::test]
+async fn the_backend_sees_the_path_and_the_host_that_were_asked_for() {
+    let a = Backend::start("a").unwrap();
+    let (pool, _) = pool(&[("a", a.address())]);
+    let balanced = BalanceLayer::new(pool).layer(client());
+    let asked = Request::get("http://orders:8080/today?page=2").body(Full::<Bytes>::default()).unwrap();
+    let proxied = Request::get("/today?page=2").header("host", "shop.example").body(Full::default()).unwrap();
+    for request in [asked, proxied] {
+        soon(balanced.clone().oneshot(request)).await.unwrap();
+    }
+    let seen: Vec<_> = a.seen();
+    assert!(seen.iter().all(|seen| seen.uri == "/today?page=2"), "{seen:?}");
+    assert_eq!(
+        seen.iter().map(|seen| seen.header("host")).collect::<Vec<_>>(),
+        [Some("orders:8080"), Some("shop.example")]
+    );
+}
+
+#[tokio::test]
+async fn a_scheme_in_the_address_is_part_of_the_address() {
+    let a = Backend::start("a").unwrap();
+    let (pool, _) = pool(&[("a", format!("http://{}", a.address()))]);
+    let request = Request::get("https://orders/").body(Full::<Bytes>::default()).unwrap();
+    let response = soon(BalanceLayer::new(pool).layer(client()).oneshot(request)).await.unwrap();
+    assert_eq!(soon(response.collect()).await.unwrap().to_bytes(), "a");
+}
+
+#[tokio::test]
+async fn every_response_tells_who_served_it_and_its_header_when_asked() {
+    let header = HeaderName::from_static("x-served-by");
+    let claims = |_: &equipoise_tests::Seen| {
+        let body = Full::default().map_err(|never| match never {}).boxed();
+        Response::builder().header("x-served-by", "somebody else").body(body).unwrap()
+    };
+    let a = Backend::answering(claims).unwrap();
+    for (http, named) in [(Http::new(), "somebody else"), (Http::new().header(header.clone()), "a")] {
+        let (pool, _) = pool(&[("a", a.address())]);
+        let response = soon(BalanceLayer::with_protocol(pool, http).layer(client()).oneshot(get())).await.unwrap();
+        assert_eq!(response.extensions().get(), Some(&ServedBy("a".into())));
+        assert_eq!(response.headers().get_all(&header).iter().collect::<Vec<_>>(), [named]);
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_is_none_is_passed_over_and_named_when_nobody_is_left() {
+    let b = Backend::start("b").unwrap();
+    let none = ("a", "10.0.0.1:80/path".to_owned());
+    let (some, _) = pool(&[none.clone(), ("b", b.address())]);
+    let response = soon(BalanceLayer::new(some.clone()).layer(client()).oneshot(get())).await.unwrap();
+    assert_eq!(response.extensions().get(), Some(&ServedBy("b".into())));
+    drop(response);
+    assert_eq!(in_flight(&some), [0, 0]);
+
+    let (nobody, _) = pool(&[none, ("c", "no such thing".to_owned())]);
+    let error = soon(BalanceLayer::new(nobody.clone()).layer(client()).oneshot(get())).await.unwrap_err();
+    assert!(matches!(error, Error::Address { .. }), "{error:?}");
+    assert_eq!(error.endpoint().map(EndpointId::as_str), Some("c"));
+    assert_eq!(in_flight(&nobody), [0, 0]);
+}

@@ -1,0 +1,11 @@
+//! The tower layer over real sockets, with the clients that people have.
+
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
+
+mod addressing;
+mod failover;
+mod grpc;
+mod load;
+mod reqwest;
+mod responses;
+mod setup;
