@@ -4,7 +4,7 @@ use std::{convert::Infallible, io, net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -103,8 +103,10 @@ async fn accept(number: usize, listener: TcpListener, mut killed: oneshot::Recei
     open
 }
 
-async fn respond(number: usize, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn respond(number: usize, mut request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     tokio::time::sleep(WORK).await;
+    // A server that answers before it has read everything cuts the sender off.
+    while let Some(Ok(_)) = request.body_mut().frame().await {}
     let body = match request.uri().path() {
         "/headers" => {
             let line = |(name, value): (&http::HeaderName, &http::HeaderValue)| {

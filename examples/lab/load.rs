@@ -1,7 +1,7 @@
 //! Clients of the proxy.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -32,6 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A client with one keep-alive connection to the proxy.
 pub(crate) struct Visitor {
     proxy: SocketAddr,
+    address: IpAddr,
     connection: SendRequest<Empty<Bytes>>,
 }
 
@@ -47,9 +48,15 @@ impl Visitor {
     pub(crate) async fn connect(proxy: SocketAddr) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(proxy).await.context("the proxy does not take connections")?;
         stream.set_nodelay(true)?;
+        let address = stream.local_addr()?.ip();
         let (connection, io) = handshake(TokioIo::new(stream)).await?;
         tokio::spawn(io);
-        Ok(Self { proxy, connection })
+        Ok(Self { proxy, address, connection })
+    }
+
+    /// Where it comes from, as the proxy sees it.
+    pub(crate) fn address(&self) -> IpAddr {
+        self.address
     }
 
     /// A GET, with these headers.

@@ -14,7 +14,7 @@ use crate::load::Sample;
 pub(crate) struct Report {
     columns: Vec<Column>,
     servers: Vec<String>,
-    /// Why requests got no answer or one from 500 up, and how many.
+    /// Why requests got no answer, or the first line of one from 500 up; and how many.
     complaints: BTreeMap<String, usize>,
 }
 
@@ -45,8 +45,7 @@ impl Report {
                 *column.statuses.entry(answer.status).or_default() += 1;
                 column.failovers += usize::from(answer.tries > 1);
                 column.latencies.push(sample.latency);
-                if answer.status.is_server_error() {
-                    let reason = answer.body.lines().next().unwrap_or_default().to_owned();
+                if let (true, Some(reason)) = (answer.status.is_server_error(), answer.body.lines().next()) {
                     *self.complaints.entry(format!("{}: {reason}", answer.status)).or_default() += 1;
                 }
             }
@@ -72,7 +71,7 @@ impl Report {
     }
 
     fn row(&self, f: &mut fmt::Formatter<'_>, name: &str, cell: impl Fn(&Column) -> String) -> fmt::Result {
-        let width = self.servers.iter().map(String::len).max().unwrap_or(0).max(14);
+        let width = self.servers.iter().map(String::len).max().unwrap_or(0).max(22);
         write!(f, "  {name:<width$}")?;
         for column in &self.columns {
             write!(f, "  {:>11}", cell(column))?;
@@ -100,8 +99,11 @@ impl fmt::Display for Report {
         self.row(f, "failed over", |column| column.failovers.to_string())?;
         self.row(f, "latency p50", |column| percentile(&column.latencies, 50))?;
         self.row(f, "latency p99", |column| percentile(&column.latencies, 99))?;
+        if !self.complaints.is_empty() {
+            writeln!(f)?;
+        }
         for (complaint, times) in &self.complaints {
-            writeln!(f, "\n  {times} x {complaint}")?;
+            writeln!(f, "  {times} x {complaint}")?;
         }
         Ok(())
     }

@@ -22,7 +22,7 @@ pub(crate) async fn load(args: &Args, listener: TcpListener) -> anyhow::Result<C
     let pool = Pool::new(args.strategy.strategy());
     pool.update(args.backends.iter().map(EndpointSpec::new), |_| ())?;
     tokio::spawn(proxy::serve(listener, pool, None));
-    println!("proxy on {proxy} before {}, by {}", args.backends.join(", "), args.strategy);
+    println!("proxy on {proxy} in front of {}, by {}", args.backends.join(" and "), args.strategy);
     println!(
         "{} requests, {RATE} a second. The lab stops none of your servers: kill one yourself and watch.",
         args.requests
@@ -64,19 +64,22 @@ pub(crate) async fn load(args: &Args, listener: TcpListener) -> anyhow::Result<C
 /// Keeps the proxy up until Ctrl-C, and tells of each request.
 pub(crate) async fn serve(args: &Args, listener: TcpListener) -> anyhow::Result<Checks> {
     let proxy = listener.local_addr()?;
+    // The lab's own servers live as long as what stands for them.
     let (_own, specs) = match args.backends.as_slice() {
         [] => acts::start_three()?,
         backends => (Vec::new(), backends.iter().map(EndpointSpec::new).collect()),
     };
     let servers = specs.iter().map(|spec| spec.id().to_string()).collect();
+    println!("proxy on http://{proxy}, by {}, in front of", args.strategy);
     for spec in &specs {
-        println!("before {} at {}", spec.id(), spec.address());
+        let name = if spec.id().as_str() == spec.address() { String::new() } else { format!("{} at ", spec.id()) };
+        println!("  {name}http://{}", spec.address());
     }
+    println!("Ctrl-C ends it.\n");
     let pool = Pool::new(args.strategy.strategy());
     pool.update(specs, |_| ())?;
     let (log, mut exchanges) = mpsc::unbounded_channel();
     tokio::spawn(proxy::serve(listener, pool, Some(log)));
-    println!("proxy on http://{proxy}, by {}; Ctrl-C ends it", args.strategy);
 
     let mut report = Report::new(servers, &["requests"]);
     let mut end = std::pin::pin!(tokio::signal::ctrl_c());
@@ -106,7 +109,7 @@ fn tell(exchange: &Exchange) {
 impl From<Exchange> for Sample {
     fn from(exchange: Exchange) -> Self {
         let Exchange { status, served_by, tries, latency, .. } = exchange;
-        let answer = Answer { status, served_by, tries: tries as usize, body: "see above".to_owned() };
+        let answer = Answer { status, served_by, tries: tries as usize, body: String::new() };
         Self { phases: (0, 0), outcome: Ok(answer), latency }
     }
 }
