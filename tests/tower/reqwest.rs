@@ -1,28 +1,23 @@
-//! reqwest's client is a service of its own request type; these tests put it where one of `http::Request` goes.
+//! reqwest's client under the balancer.
 
 use std::convert::Infallible;
 
 use bytes::Bytes;
 use equipoise::{
     Failure, Verdict,
-    tower::{BalanceLayer, ServedBy},
+    tower::{BalanceLayer, ReqwestService, ServedBy},
 };
 use equipoise_tests::{Backend, Reserved, soon};
-use http::{Request, Response, StatusCode};
+use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Frame;
 use reqwest::{Body, Client};
-use tower::{Layer, Service, ServiceExt, service_fn};
+use tower::{Layer, ServiceExt};
 
 use crate::setup::{closing_before_the_head, in_flight, pool};
 
-/// reqwest's client as a service of `http`'s types.
-fn client() -> impl Service<Request<Body>, Response = Response<Body>, Error = reqwest::Error, Future: Send> + Clone {
-    let client = Client::builder().no_proxy().build().unwrap();
-    service_fn(move |request: Request<Body>| {
-        let client = client.clone();
-        async move { Ok(client.execute(request.try_into()?).await?.into()) }
-    })
+fn client() -> ReqwestService {
+    ReqwestService::new(Client::builder().no_proxy().build().unwrap())
 }
 
 /// A body that can only be sent once.

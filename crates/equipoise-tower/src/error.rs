@@ -4,6 +4,8 @@ use equipoise_core::{EndpointId, PickError};
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a balanced request got no response.
+///
+/// Its own message names the endpoint; what happened there is the [`source`](std::error::Error::source).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

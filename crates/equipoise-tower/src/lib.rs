@@ -12,12 +12,16 @@ mod point;
 mod protocol;
 mod reach;
 mod replay;
+#[cfg(feature = "reqwest")]
+mod reqwest;
 
+#[cfg(feature = "reqwest")]
+pub use crate::reqwest::ReqwestService;
 pub use crate::{
     balance::{Balance, BalanceLayer, ResponseFuture},
     dispatch::{Dispatch, Shared, Targets},
     error::{BoxError, Error, InvalidAddress},
-    http::{Classify, ClassifyHttp, Http, KeptRequest, LeasedBody, RequestHead, ServedBy},
+    http::{Classify, ClassifyHttp, Http, KeptRequest, LeasedBody, RequestHead, ResponseHead, ServedBy},
     plain::Plain,
     point::PointAt,
     protocol::Protocol,

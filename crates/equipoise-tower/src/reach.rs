@@ -33,8 +33,8 @@ impl Reach {
         })
     }
 
-    /// Reads it off an error and what caused it: errors of [`std::io`], [`NotSent`], and with the feature `hyper` those
-    /// of hyper and of hyper-util's client (on which reqwest and tonic stand).
+    /// Reads it off an error and what caused it: errors of [`std::io`], [`NotSent`], and with the features of these names
+    /// those of hyper and hyper-util's client (on which reqwest and tonic stand), of h2 (`http2`) and of reqwest.
     pub fn of(error: &(dyn Error + 'static)) -> Self {
         let mut reach = Self::Other;
         let mut next = Some(error);
@@ -45,7 +45,9 @@ impl Reach {
                 Some(found) => reach = found,
                 None => {}
             }
-            next = error.source();
+            // `source` of an `io::Error` passes over the error that it was made from.
+            let made_from = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+            next = made_from.map(|error| error as &(dyn Error + 'static)).or_else(|| error.source());
         }
         reach
     }
@@ -65,6 +67,20 @@ impl Reach {
                 }
                 _ => None,
             };
+        }
+        #[cfg(feature = "http2")]
+        if let Some(error) = error.downcast_ref::<h2::Error>() {
+            // RFC 9113, 8.7: a refused stream has not been processed; of others on a connection that is given up,
+            // nothing is said.
+            return match error.reason() {
+                Some(h2::Reason::REFUSED_STREAM) => Some(Self::NotSent),
+                _ => (error.is_go_away() || error.is_io()).then_some(Self::NoResponse),
+            };
+        }
+        #[cfg(feature = "reqwest")]
+        if let Some(error) = error.downcast_ref::<reqwest::Error>() {
+            let connecting = error.is_connect().then_some(Self::NotSent);
+            return connecting.or(error.is_timeout().then_some(Self::TimedOut));
         }
         if error.is::<NotSent>() {
             return Some(Self::NotSent);
@@ -130,5 +146,11 @@ mod tests {
         ] {
             assert_eq!(Reach::of(&Wrapped(kind.into())), reach);
         }
+    }
+
+    #[test]
+    fn an_io_error_made_from_another_is_looked_into() {
+        let error = io::Error::other(NotSent::new("the circuit is open"));
+        assert_eq!(Reach::of(&Wrapped(error)), Reach::NotSent);
     }
 }

@@ -16,13 +16,13 @@ pub enum PickError {
         /// How many endpoints there are.
         members: usize,
     },
-    /// All endpoints that take new work, and are not excluded, are at their limit.
-    #[error("all endpoints that take new work are at their limit")]
+    /// The endpoints that take new work, and are not excluded, are at their limit, or the strategy lets no more in.
+    #[error("the endpoints that take new work are at their limit")]
     Saturated,
     /// All endpoints that take new work are excluded.
     #[error("all endpoints that take new work are excluded from this request")]
     Excluded,
-    /// The strategy found nobody although there were usable endpoints.
+    /// The strategy found nobody although there were usable endpoints without a limit.
     #[error("the strategy declined to choose among usable endpoints")]
     Declined,
     /// The strategy chose a slot that is empty, not eligible, or excluded.

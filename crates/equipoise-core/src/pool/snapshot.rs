@@ -152,7 +152,7 @@ impl Snapshot {
                 }
             }
         }
-        Err(self.why_nobody(request))
+        Err(self.why_nobody(request, hooks))
     }
 
     /// Checks what the strategy answered, and lets the request in: `None` if it has to pick again, else whether a
@@ -192,7 +192,7 @@ impl Snapshot {
     }
 
     #[cold]
-    fn why_nobody(&self, request: &PickRequest<'_>) -> PickError {
+    fn why_nobody(&self, request: &PickRequest<'_>, hooks: &Hooks) -> PickError {
         if self.members.index.is_empty() {
             return PickError::Empty;
         }
@@ -200,16 +200,14 @@ impl Snapshot {
             return PickError::Unavailable { members: self.members.index.len() };
         }
         let eligible = self.tiers.iter().flat_map(|tier| tier.view.eligible().iter());
-        let mut left = eligible
+        let left = eligible
             .filter_map(|&slot| self.members.get(slot))
-            .filter(|member| !request.excludes(member.endpoint.id()))
-            .peekable();
-        if left.peek().is_none() {
-            PickError::Excluded
-        } else if left.all(|member| member.endpoint.permits.exhausted()) {
-            PickError::Saturated
-        } else {
-            PickError::Declined
+            .filter(|member| !request.excludes(member.endpoint.id()));
+        // Not whether they are at their limit now: a permit may have come back since the pick in vain.
+        match left.map(|member| member.spec.max_in_flight().is_some()).reduce(|one, other| one && other) {
+            None => PickError::Excluded,
+            Some(limited) if limited || hooks.needs.leases => PickError::Saturated,
+            Some(_) => PickError::Declined,
         }
     }
 }
@@ -228,6 +226,8 @@ fn enter(member: &Member, hooks: &Hooks, explained: bool) -> Option<bool> {
     if hooks.needs.leases && !hooks.strategy.acquired(&endpoint.state, endpoint) {
         if limited {
             endpoint.permits.release();
+            // Somebody may have found it full in this moment.
+            hooks.freed.wake_one_more();
         }
         return None;
     }

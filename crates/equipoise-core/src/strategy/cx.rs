@@ -65,6 +65,12 @@ impl<'a> PickCx<'a> {
         self.request.key
     }
 
+    /// Whether the request excludes somebody: it is tried again.
+    #[inline]
+    pub fn is_again(&self) -> bool {
+        !self.request.exclude.is_empty()
+    }
+
     /// How much work the request is, relative to the usual one.
     pub fn cost(&self) -> f32 {
         self.request.cost

@@ -24,8 +24,12 @@ use crate::{
 ///   failure is never sampled, so failing fast does not look fast. `Retry-After` keeps the whole penalty up for as
 ///   long as the endpoint asked (at most 300 s).
 /// - **Nobody is shunned forever**: what is remembered of an endpoint that gets no traffic [fades](Self::fade).
+///   By default an endpoint that has failed for a while gets its next request some 10 s after the last failure; one that
+///   was merely slow, sooner.
 /// - **A newcomer** is taken to be as fast as the one that it is compared with.
 /// - **Weights** count as with [`P2c`](super::P2c), on top of the latency.
+///
+/// The score that an explanation shows is in milliseconds.
 ///
 /// Its weakness: a client that sends only a few requests a second across the pool measures too little, and the choice
 /// becomes a random one. Build O(n), pick O(1), two clock readings a request. Sources: Finagle's and linkerd's Peak
@@ -47,6 +51,9 @@ pub struct PeakEwma {
     fade: Duration,
     penalty: Duration,
 }
+
+/// Milliseconds below which a latency is not told from none; an estimate of 0 means that there is none.
+const SHORTEST: f64 = 1e-6;
 
 /// Nobody is left alone for longer than this, whatever `Retry-After` says (linkerd's cap).
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
@@ -113,7 +120,7 @@ impl Strategy for PeakEwma {
     }
 
     fn sampled(&self, state: &PeakEwmaState, latency: Duration, now: Timestamp) {
-        state.latency.sample(saturating_nanos(latency) as f64, now, self.decay, self.fade);
+        state.latency.sample(latency.as_secs_f64() * 1e3, now, self.decay, self.fade);
     }
 
     fn observed(&self, state: &PeakEwmaState, verdict: Verdict, now: Timestamp) {
@@ -140,7 +147,7 @@ pub struct PeakEwmaState {
 /// may claim the time since the one before, and count for a little more than their share.
 #[derive(Debug, Default)]
 struct Latency {
-    /// Nanoseconds, as the bits of an `f64`; 0 before the first sample.
+    /// Milliseconds, as the bits of an `f64`; 0 before the first sample.
     estimate: AtomicU64,
     /// When the last sample came.
     stamp: AtomicU64,
@@ -148,7 +155,7 @@ struct Latency {
 
 impl Latency {
     fn sample(&self, latency: f64, now: Timestamp, decay: Duration, fade: Duration) {
-        let latency = latency.max(1.0);
+        let latency = latency.max(SHORTEST);
         // Also when `now` is earlier: a clock that was set back must not stop the decay until it has caught up.
         let last = Timestamp::from_nanos(self.stamp.load(Ordering::Relaxed));
         self.stamp.store(now.as_nanos(), Ordering::Relaxed);
@@ -210,10 +217,10 @@ impl Penalty {
     }
 
     #[inline]
-    fn nanos(&self, now: Timestamp, fade: Duration) -> f64 {
+    fn millis(&self, now: Timestamp, fade: Duration) -> f64 {
         match self.0.load(Ordering::Relaxed) {
             0 => 0.0,
-            word => f64::from(Self::seconds(word, now, fade)) * 1e9,
+            word => f64::from(Self::seconds(word, now, fade)) * 1e3,
         }
     }
 
@@ -280,7 +287,7 @@ impl Gauge for PeakEwmaPicker {
             estimate: f64::from_bits(state.latency.estimate.load(Ordering::Relaxed)),
             // What is in flight will renew the estimate; only without it does time work for the endpoint.
             idle: if in_flight == 0 { now.as_nanos().abs_diff(stamp) as f64 * self.inverse_fade } else { 0.0 },
-            penalty: state.penalty.nanos(now, self.fade),
+            penalty: state.penalty.millis(now, self.fade),
         }
     }
 }

@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 use super::{
     Core,
     attempt::{Attempt, Failed, InnerError, InnerResponse},
-    waiting::{Waiting, may_pass},
+    waiting::Waiting,
 };
 use crate::{
     dispatch::Dispatch,
@@ -63,7 +63,7 @@ where
         let mut tried = Vec::new();
         let state = match pick(&core, &request, &tried) {
             Ok(lease) => State::start(&core, &dispatch, &mut tried, lease, request),
-            Err(error) if may_pass(&error) && core.settings.wait.is_some() => {
+            Err(error) if error.is_temporary() && core.settings.wait.is_some() => {
                 State::Waiting { waiting: None, request: Some(request) }
             }
             Err(error) => State::Failed { error: Some(error.into()) },

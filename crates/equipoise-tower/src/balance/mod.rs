@@ -31,7 +31,8 @@ use crate::{
 /// - **Failover**: a request that never reached an endpoint goes to another one, whatever its method, if its body was
 ///   not touched; so does an idempotent one whose connection died before an answer began. Never to one that has just
 ///   failed, and at most [`tries`](Self::tries) in all. See [`Reach`](crate::Reach), [`Replay`](crate::Replay).
-/// - **Nobody to pick** is an error at once, or after a [`wait`](Self::wait).
+/// - **Nobody to pick** is an error at once, or after a [`wait`](Self::wait). (A request that has failed somewhere does
+///   not wait for another endpoint: it fails as it did.)
 ///
 /// ```
 /// use bytes::Bytes;

@@ -13,12 +13,6 @@ pub(super) struct Waiting {
     room: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
-/// Whether it is worth waiting. A strategy that declines may choose another time; and so it looks when the last
-/// permit came back between a pick in vain and the question why it was in vain.
-pub(super) fn may_pass(error: &PickError) -> bool {
-    error.is_temporary() || *error == PickError::Declined
-}
-
 impl Waiting {
     pub(super) fn new(longest: Duration) -> Self {
         Self { deadline: Box::pin(sleep(longest)), room: None }
@@ -35,7 +29,7 @@ impl Waiting {
             // Listens before it picks, so that what happens in between wakes it.
             let room = self.room.get_or_insert_with(|| Box::pin(pool.room(pool.revision())));
             let refused = match pick() {
-                Err(error) if may_pass(&error) => error,
+                Err(error) if error.is_temporary() => error,
                 settled => return Poll::Ready(settled),
             };
             if room.as_mut().poll(cx).is_ready() {

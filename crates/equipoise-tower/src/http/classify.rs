@@ -1,14 +1,16 @@
 use std::time::Duration;
 
 use equipoise_core::{Failure, Verdict};
-use http::{HeaderMap, HeaderValue, StatusCode, header, response::Parts};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+
+use super::ResponseHead;
 
 /// Judges responses: what counts against the endpoint.
 ///
 /// Every closure from a response's head to a [`Verdict`] is one.
 pub trait Classify: Send + Sync + 'static {
     /// The verdict by the head, or `None` if the trailers decide.
-    fn response(&self, head: &Parts) -> Option<Verdict>;
+    fn response(&self, head: ResponseHead<'_>) -> Option<Verdict>;
 
     /// The verdict at the end of a body that [`response`](Self::response) left open: by the trailers, `None` if the
     /// body ended without.
@@ -19,9 +21,9 @@ pub trait Classify: Send + Sync + 'static {
 
 impl<F> Classify for F
 where
-    F: Fn(&Parts) -> Verdict + Send + Sync + 'static,
+    F: Fn(ResponseHead<'_>) -> Verdict + Send + Sync + 'static,
 {
-    fn response(&self, head: &Parts) -> Option<Verdict> {
+    fn response(&self, head: ResponseHead<'_>) -> Option<Verdict> {
         Some(self(head))
     }
 }
@@ -51,10 +53,10 @@ where
 pub struct ClassifyHttp;
 
 impl Classify for ClassifyHttp {
-    fn response(&self, head: &Parts) -> Option<Verdict> {
+    fn response(&self, head: ResponseHead<'_>) -> Option<Verdict> {
         let retry_after = head.headers.get(header::RETRY_AFTER);
         Some(match head.status {
-            StatusCode::OK if is_grpc(&head.headers) => return head.headers.get(GRPC_STATUS).map(grpc),
+            StatusCode::OK if is_grpc(head.headers) => return head.headers.get(GRPC_STATUS).map(grpc),
             StatusCode::TOO_MANY_REQUESTS => Verdict::Overloaded { retry_after: retry_after.and_then(seconds) },
             StatusCode::SERVICE_UNAVAILABLE if retry_after.is_some() => {
                 Verdict::Overloaded { retry_after: retry_after.and_then(seconds) }
@@ -111,7 +113,7 @@ mod tests {
         for (name, value) in headers {
             response = response.header(*name, *value);
         }
-        ClassifyHttp.response(&response.body(()).expect("a valid response").into_parts().0)
+        ClassifyHttp.response(ResponseHead::of(&response.body(()).expect("a valid response")))
     }
 
     #[test]

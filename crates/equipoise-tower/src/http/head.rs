@@ -1,4 +1,4 @@
-use http::{Extensions, HeaderMap, Method, Request, Uri, Version, request::Parts};
+use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode, Uri, Version, request::Parts};
 
 /// A request without its body, for closures that look at it.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +34,32 @@ impl<'r> RequestHead<'r> {
             version: parts.version,
             headers: &parts.headers,
             extensions: &parts.extensions,
+        }
+    }
+}
+
+/// A response without its body, for closures that judge it.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct ResponseHead<'r> {
+    /// The status.
+    pub status: StatusCode,
+    /// The HTTP version.
+    pub version: Version,
+    /// The headers.
+    pub headers: &'r HeaderMap,
+    /// What the inner services noted.
+    pub extensions: &'r Extensions,
+}
+
+impl<'r> ResponseHead<'r> {
+    /// The head of `response`.
+    pub fn of<B>(response: &'r Response<B>) -> Self {
+        Self {
+            status: response.status(),
+            version: response.version(),
+            headers: response.headers(),
+            extensions: response.extensions(),
         }
     }
 }

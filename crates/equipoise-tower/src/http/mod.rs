@@ -15,7 +15,7 @@ use self::body::Ending;
 pub use self::{
     body::LeasedBody,
     classify::{Classify, ClassifyHttp},
-    head::RequestHead,
+    head::{RequestHead, ResponseHead},
     served_by::ServedBy,
 };
 use crate::{error::BoxError, guard::guarded, protocol::Protocol, replay::Replay};
@@ -30,14 +30,14 @@ use crate::{error::BoxError, guard::guarded, protocol::Protocol, replay::Replay}
 ///
 /// ```
 /// use equipoise_core::Verdict;
-/// use equipoise_tower::Http;
+/// use equipoise_tower::{Http, ResponseHead};
 /// use http::{HeaderName, Method, StatusCode};
 ///
 /// let http = Http::new()
 ///     // Clients of one user go to one endpoint (with a strategy that places by key).
 ///     .key(|request| Some(request.headers.get("x-user")?.as_bytes().into()))
 ///     // Here, 404 means that a shard is missing.
-///     .classify(|response: &http::response::Parts| match response.status {
+///     .classify(|response: ResponseHead<'_>| match response.status {
 ///         StatusCode::NOT_FOUND => Verdict::Failure(equipoise_core::Failure::Server),
 ///         _ => Verdict::Success,
 ///     })
@@ -147,16 +147,15 @@ where
         Some(Request::from_parts(kept.head, B::restore(kept.body)?))
     }
 
-    fn attach(&self, response: Response<R>, mut lease: Lease<AnyTarget>) -> Response<LeasedBody<R>> {
-        let (mut head, body) = response.into_parts();
-        let verdict = guarded(|| self.classify.response(&head)).unwrap_or(Some(Verdict::Neutral));
+    fn attach(&self, mut response: Response<R>, mut lease: Lease<AnyTarget>) -> Response<LeasedBody<R>> {
+        let verdict = guarded(|| self.classify.response(ResponseHead::of(&response))).unwrap_or(Some(Verdict::Neutral));
         let id = lease.endpoint().id();
         if let Some(name) = &self.header
             && let Ok(value) = HeaderValue::from_bytes(id.as_str().as_bytes())
         {
-            head.headers.insert(name.clone(), value);
+            response.headers_mut().insert(name.clone(), value);
         }
-        head.extensions.insert(ServedBy(id.clone()));
+        response.extensions_mut().insert(ServedBy(id.clone()));
         let ending = match verdict {
             None => Ending::Trailers(Arc::clone(&self.classify)),
             Some(Verdict::Success) => Ending::Success,
@@ -166,6 +165,6 @@ where
                 Ending::Success
             }
         };
-        Response::from_parts(head, LeasedBody::new(body, lease, ending))
+        response.map(|body| LeasedBody::new(body, lease, ending))
     }
 }

@@ -8,8 +8,8 @@ use std::sync::{
 use equipoise_core::{
     BuildError, EndpointSpec, Needs, PickCx, PickError, Picker, Pool, Slot, Strategy, Timestamp, Verdict, View,
 };
-use equipoise_tower::{Balance, Classify, Error, Http, ServedBy};
-use http::{HeaderMap, Response, response::Parts};
+use equipoise_tower::{Balance, Classify, Error, Http, ResponseHead, ServedBy};
+use http::{HeaderMap, Response};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 
@@ -18,7 +18,7 @@ use crate::common::{Frames, answering, echo, failing, get, in_flight, pool, post
 #[tokio::test]
 async fn in_a_classifier_says_nothing_about_the_endpoint() {
     let (pool, recorder) = pool(&[("a", echo())]);
-    let http = Http::new().classify(|_: &Parts| -> Verdict { panic!("a user's mistake") });
+    let http = Http::new().classify(|_: ResponseHead<'_>| -> Verdict { panic!("a user's mistake") });
     let response = Balance::with_protocol(pool.clone(), http).oneshot(post("order")).await.unwrap();
     assert_eq!(response.extensions().get(), Some(&ServedBy("a".into())));
     assert_eq!(response.collect().await.unwrap().to_bytes(), "order");
@@ -30,7 +30,7 @@ async fn in_a_classifier_says_nothing_about_the_endpoint() {
 async fn in_a_classifier_of_trailers_says_nothing_about_the_endpoint() {
     struct AtTheEnd;
     impl Classify for AtTheEnd {
-        fn response(&self, _: &Parts) -> Option<Verdict> {
+        fn response(&self, _: ResponseHead<'_>) -> Option<Verdict> {
             None
         }
 

@@ -6,6 +6,7 @@ use self::schedule::Schedule;
 use super::{BuildError, PickCx, Picker, Strategy, Tickets};
 use crate::{
     endpoint::{EndpointSpec, Slot},
+    entropy::mix,
     view::View,
 };
 
@@ -53,13 +54,17 @@ impl Strategy for RoundRobin {
         let schedule = Schedule::new(&slots, &weights, last.map(|last| (&last.schedule, served)));
         // A laid-out turn starts where the last one stood; a sequence goes on by its number.
         let tickets = if schedule.is_laid_out() { Tickets::new() } else { Tickets::starting_at(served) };
-        Ok(RoundRobinPicker { tickets, schedule, slots })
+        let again = Tickets::starting_at(last.map_or(0, |last| last.again.peek()));
+        Ok(RoundRobinPicker { tickets, again, schedule, slots })
     }
 }
 
 /// The picker of [`RoundRobin`].
 pub struct RoundRobinPicker {
     tickets: Tickets,
+    /// For requests that exclude somebody. Did they take turns like the others, then with one of two endpoints dead
+    /// every turn of the living one would go to a second try, and every first try to the dead one.
+    again: Tickets,
     schedule: Schedule,
     slots: Arc<[Slot]>,
 }
@@ -69,6 +74,9 @@ const LONGEST_WALK: u64 = 32;
 
 impl Picker for RoundRobinPicker {
     fn pick(&self, cx: &mut PickCx<'_>) -> Option<Slot> {
+        if cx.is_again() {
+            return self.pick_again(cx);
+        }
         let ticket = cx.ticket(&self.tickets);
         let slot = self.schedule.at(ticket)?;
         if !cx.is_checked() || cx.usable(slot) {
@@ -80,6 +88,26 @@ impl Picker for RoundRobinPicker {
                 return Some(slot);
             }
         }
+        self.scan(ticket, cx)
+    }
+}
+
+impl RoundRobinPicker {
+    /// Somebody else, by a ticket of its own: scattered over the turn, so that the requests of a dead endpoint do not all
+    /// fall to whoever comes after it.
+    #[cold]
+    fn pick_again(&self, cx: &mut PickCx<'_>) -> Option<Slot> {
+        let ticket = cx.ticket(&self.again);
+        for probe in 0..LONGEST_WALK {
+            let slot = self.schedule.at(mix(ticket.wrapping_mul(LONGEST_WALK).wrapping_add(probe)))?;
+            if cx.usable(slot) {
+                return Some(slot);
+            }
+        }
+        self.scan(ticket, cx)
+    }
+
+    fn scan(&self, ticket: u64, cx: &mut PickCx<'_>) -> Option<Slot> {
         let start = (ticket % self.slots.len().max(1) as u64) as usize;
         self.slots[start..].iter().chain(&self.slots[..start]).copied().find(|&slot| cx.usable(slot))
     }
