@@ -1,8 +1,11 @@
+mod edf;
 mod schedule;
+mod walk;
 
 use std::sync::Arc;
 
-use self::schedule::Schedule;
+pub use self::edf::Edf;
+use self::{schedule::Schedule, walk::walk};
 use super::{BuildError, PickCx, Picker, Strategy, Tickets};
 use crate::{
     endpoint::{EndpointSpec, Slot},
@@ -64,23 +67,9 @@ pub struct RoundRobinPicker {
     slots: Arc<[Slot]>,
 }
 
-/// How far a pick walks along the turn to get past unusable endpoints, before it looks at all of them.
-const LONGEST_WALK: u64 = 32;
-
 impl Picker for RoundRobinPicker {
     fn pick(&self, cx: &mut PickCx<'_>) -> Option<Slot> {
         let ticket = cx.ticket(&self.tickets);
-        let slot = self.schedule.at(ticket)?;
-        if !cx.is_checked() || cx.usable(slot) {
-            return Some(slot);
-        }
-        for step in 1..LONGEST_WALK {
-            let slot = self.schedule.at(ticket.wrapping_add(step))?;
-            if cx.usable(slot) {
-                return Some(slot);
-            }
-        }
-        let start = (ticket % self.slots.len().max(1) as u64) as usize;
-        self.slots[start..].iter().chain(&self.slots[..start]).copied().find(|&slot| cx.usable(slot))
+        walk(ticket, |ticket| self.schedule.at(ticket), &self.slots, cx)
     }
 }
