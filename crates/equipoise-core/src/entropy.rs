@@ -59,7 +59,7 @@ thread_local! {
 /// 2⁶⁴ / φ, made odd: the step of the Weyl sequence under `SplitMix64`.
 pub(crate) const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Scatters a number: the output function of `SplitMix64`.
+/// `SplitMix64`'s finaliser: a bijection in which every bit of the result depends on every bit of `z`.
 #[inline]
 pub(crate) fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -4,17 +4,22 @@
 //! (models look at state, not at wakers).
 
 #[cfg(not(loom))]
-pub(crate) use self::native::{AtomicU32, AtomicU64, Event, Mutex, Ordering, Swap};
+pub(crate) use self::native::{AtomicU32, AtomicU64, Event, Mutex, Ordering, Swap, fence, ordered};
 
 #[cfg(loom)]
-pub(crate) use self::model::{AtomicU32, AtomicU64, Event, Mutex, Ordering, Swap};
+pub(crate) use self::model::{AtomicU32, AtomicU64, Event, Mutex, Ordering, Swap, fence, ordered};
 
 #[cfg(not(loom))]
 mod native {
     pub(crate) use arc_swap::ArcSwap as Swap;
     use event_listener::{EventListener, IntoNotification};
     pub(crate) use parking_lot::Mutex;
-    pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+    pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+
+    /// Stands between two `SeqCst` accesses whose order counts. They need no help; loom takes them for `AcqRel`, and
+    /// models the order only where it finds a fence.
+    #[inline(always)]
+    pub(crate) fn ordered() {}
 
     /// Wakes futures. Costs a fence and a load where nobody listens.
     #[derive(Default)]
@@ -40,7 +45,11 @@ mod native {
 mod model {
     use std::sync::Arc;
 
-    pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+    pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+
+    pub(crate) fn ordered() {
+        fence(Ordering::SeqCst);
+    }
 
     pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
 

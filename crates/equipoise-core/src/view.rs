@@ -3,9 +3,11 @@
 use std::{any::Any, collections::HashMap, sync::Arc};
 
 use crate::{
-    endpoint::{Endpoint, EndpointId, EndpointSpec, Slot},
+    endpoint::{Endpoint, EndpointId, EndpointSpec, Slot, Tier},
+    entropy::mix,
     load::Handle,
     pool::Revision,
+    time::Timestamp,
 };
 
 /// One member as the current membership has it.
@@ -69,11 +71,25 @@ pub struct View {
     all: Arc<Members>,
     members: Arc<[Slot]>,
     eligible: Arc<[Slot]>,
+    /// By slot, where a wrapper gave its own.
+    weights: Option<Arc<[u32]>>,
+    revision: Revision,
     /// How to find the memory of a wrapped strategy in those of its wrappers, outermost first.
     lenses: Vec<Lens>,
 }
 
-type Lens = fn(Arc<dyn Any + Send + Sync>) -> Option<Arc<dyn Any + Send + Sync>>;
+type Erased = Arc<dyn Any + Send + Sync>;
+type Lens = fn(Erased) -> Option<Erased>;
+
+/// The value as an `S`, also when an [`AnyStrategy`](crate::AnyStrategy) on the way has put it into a box more.
+fn unbox<S: Any + Send + Sync>(mut state: Erased) -> Option<Arc<S>> {
+    loop {
+        state = match state.downcast::<S>() {
+            Ok(found) => return Some(found),
+            Err(other) => Arc::clone(other.downcast_ref::<Erased>()?),
+        };
+    }
+}
 
 /// The memory of a strategy that wraps another: its own, and the other's.
 ///
@@ -128,11 +144,16 @@ impl<O, I> Layered<O, I> {
 
 impl View {
     pub(crate) fn new(all: Arc<Members>, members: Arc<[Slot]>, eligible: Arc<[Slot]>) -> Self {
-        Self { all, members, eligible, lenses: Vec::new() }
+        Self { revision: all.revision, all, members, eligible, weights: None, lenses: Vec::new() }
     }
 
     pub(crate) fn shared_members(&self) -> &Arc<[Slot]> {
         &self.members
+    }
+
+    /// The tier whose members these are; `None` if there are none.
+    pub(crate) fn tier(&self) -> Option<Tier> {
+        Some(self.all.get(*self.members.first()?)?.spec.tier_value())
     }
 
     pub(crate) fn is_limited(&self) -> bool {
@@ -142,17 +163,39 @@ impl View {
     /// The view as a wrapped strategy is to see it, whose memory is the inner half of the wrapper's
     /// [`Layered`]`<O, I>`.
     pub fn within<O: Send + Sync + 'static, I: Send + Sync + 'static>(&self) -> Self {
-        let lens: Lens = |outer| Some(Arc::clone(&outer.downcast::<Layered<O, I>>().ok()?.inner) as _);
+        let lens: Lens = |outer| Some(Arc::clone(&unbox::<Layered<O, I>>(outer)?.inner) as _);
         let mut view = self.clone();
         view.lenses.push(lens);
         view
     }
 
     /// The view with only those members for which `keep` says so, eligible or not: for strategies that let another
-    /// choose within a part.
+    /// choose within a part, who hand the part to the other's picker with [`PickCx::within`](crate::PickCx::within).
+    /// Another choice of members counts as another membership.
     pub fn narrowed(&self, keep: impl Fn(Slot) -> bool) -> Self {
-        let kept = |slots: &[Slot]| slots.iter().copied().filter(|&slot| keep(slot)).collect();
-        Self { members: kept(&self.members), eligible: kept(&self.eligible), ..self.clone() }
+        let kept = |slots: &[Slot]| slots.iter().copied().filter(|&slot| keep(slot)).collect::<Arc<[Slot]>>();
+        let members = kept(&self.members);
+        let revision = if members.len() == self.members.len() {
+            self.revision
+        } else {
+            self.revision.derived(members.iter().fold(1, |digest, slot| mix(digest ^ u64::from(slot.0))))
+        };
+        Self { eligible: kept(&self.eligible), members, revision, ..self.clone() }
+    }
+
+    /// The view with other weights for its members, at least 1 for those eligible: for strategies that let another
+    /// choose, but not by the weights as they were set. Other weights count as another membership.
+    pub fn reweighted(&self, weight: impl Fn(Slot) -> u32) -> Self {
+        let mut weights = vec![0; self.capacity()];
+        let mut digest = 2;
+        for &slot in &*self.members {
+            weights[slot.index()] = weight(slot);
+            digest = mix(digest ^ u64::from(weights[slot.index()]));
+        }
+        for slot in &*self.eligible {
+            weights[slot.index()] = weights[slot.index()].max(1);
+        }
+        Self { weights: Some(weights.into()), revision: self.revision.derived(digest), ..self.clone() }
     }
 
     /// All members of the tier, in the order of their slots, whether eligible or not.
@@ -177,7 +220,15 @@ impl View {
 
     /// The weight of the endpoint in `slot`; 0 for an empty slot.
     pub fn weight(&self, slot: Slot) -> u32 {
-        self.all.get(slot).map_or(0, |member| member.spec.weight_value())
+        match &self.weights {
+            None => self.all.get(slot).map_or(0, |member| member.spec.weight_value()),
+            Some(weights) => weights.get(slot.index()).copied().unwrap_or(0),
+        }
+    }
+
+    /// The zone of the endpoint in `slot`, if it has one.
+    pub fn zone(&self, slot: Slot) -> Option<&str> {
+        self.all.get(slot)?.spec.zone_name().map(|zone| &**zone)
     }
 
     /// How many leases the endpoint in `slot` has out; 0 for an empty slot. Counted from the pick to the release, so a
@@ -192,12 +243,20 @@ impl View {
     /// it is one allocation per endpoint that survives every update.
     pub fn state<S: Any + Send + Sync>(&self, slot: Slot) -> Option<Arc<S>> {
         let outermost = Arc::clone(&self.all.get(slot)?.endpoint.state);
-        self.lenses.iter().try_fold(outermost, |state, lens| lens(state))?.downcast().ok()
+        unbox(self.lenses.iter().try_fold(outermost, |state, lens| lens(state))?)
     }
 
-    /// When the membership (ids, addresses, weights, tiers, limits) last changed. While it stands still, tables that
-    /// depend on membership alone can be taken over from the last picker.
+    /// When the membership (ids, addresses, weights, tiers, zones, limits) last changed. While it stands still, tables
+    /// that depend on membership alone can be taken over from the last picker. Compare for equality: a view that was
+    /// [narrowed](Self::narrowed) or [reweighted](Self::reweighted) has a number of its own.
     pub fn membership_revision(&self) -> Revision {
-        self.all.revision
+        self.revision
+    }
+
+    /// The time on the pool's clock, which is read now: for what [`build`](crate::Strategy::build) has to date.
+    /// [`Timestamp::ZERO`] where there are no members.
+    pub fn now(&self) -> Timestamp {
+        let anybody = self.members.first().and_then(|&slot| self.all.get(slot));
+        anybody.map_or(Timestamp::ZERO, |member| member.endpoint.hooks.clock.now())
     }
 }

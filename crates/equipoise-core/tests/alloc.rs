@@ -7,16 +7,24 @@ use std::time::Duration;
 
 use allocation_counter::{AllocationInfo, measure};
 use common::{clocked, id};
-use equipoise_core::{AnyStrategy, Failure, P2c, PeakEwma, PickRequest, Random, RoundRobin, Tier, Verdict};
+use equipoise_core::{
+    AnyStrategy, Edf, Failure, FirstFit, LeastConnections, LeastTime, P2c, PeakEwma, PickRequest, Random, RoundRobin,
+    Tier, Verdict,
+};
 
 const SEED: u64 = 0xa110c;
 
-fn strategies() -> [AnyStrategy; 4] {
+fn strategies() -> [AnyStrategy; 9] {
     [
         AnyStrategy::new(RoundRobin::new()),
         AnyStrategy::new(Random::new()),
         AnyStrategy::new(P2c::new()),
         AnyStrategy::new(PeakEwma::new()),
+        AnyStrategy::new(Edf::seeded(SEED)),
+        AnyStrategy::new(P2c::with_choices(10).expect("from 2 to 10")),
+        AnyStrategy::new(LeastConnections::new()),
+        AnyStrategy::new(LeastTime::new()),
+        AnyStrategy::new(FirstFit::new()),
     ]
 }
 

@@ -6,11 +6,14 @@
 //! take some 20 s; `LOOM_MAX_PREEMPTIONS=3` takes one.
 #![cfg(loom)]
 
+#[path = "loom/hooked.rs"]
+mod hooked;
+
 use std::sync::Arc;
 
 use equipoise_core::{
-    Availability, EndpointSpec, Lease, ManualClock, P2c, PickError, PickRequest, Pool, RoundRobin, SeededEntropy,
-    Strategy, Verdict,
+    Availability, BoundedLoad, EndpointSpec, Lease, ManualClock, P2c, PickError, PickRequest, Pool, RoundRobin,
+    SeededEntropy, Strategy, Verdict,
 };
 use loom::{model, thread};
 
@@ -174,5 +177,41 @@ fn two_writers_lose_no_change() {
         let endpoints = pool.endpoints();
         assert_eq!((endpoints[0].weight, endpoints[1].availability), (5, Availability::BoundOnly));
         assert_eq!(pool.revision().get(), before + 2);
+    });
+}
+
+#[test]
+fn a_bound_is_kept_by_two_threads_and_nothing_is_lost_of_its_counts() {
+    model(|| {
+        let pool = pool(BoundedLoad::new(RoundRobin::new()).factor(1.0).expect("at least 1"), two());
+        let other = pool.clone();
+        let thread = thread::spawn(move || pick(&other).expect("one of the two has room"));
+        let here = pick(&pool).expect("one of the two has room");
+        let there = thread.join().expect("no panic");
+        assert_eq!(in_flight(&pool), [1, 1]);
+        let thread = thread::spawn(move || drop(there));
+        drop(here);
+        thread.join().expect("no panic");
+        let again = [pick(&pool), pick(&pool)];
+        assert!(again.iter().all(Result::is_ok));
+        assert_eq!(in_flight(&pool), [1, 1]);
+    });
+}
+
+#[test]
+fn an_endpoint_that_goes_down_takes_its_count_along_while_leases_come_and_go() {
+    // All schedules would take many minutes.
+    let mut bounded = model::Builder::new();
+    bounded.preemption_bound = Some(3);
+    bounded.check(|| {
+        let pool = pool(BoundedLoad::new(RoundRobin::new()).factor(1.0).expect("at least 1"), two());
+        let other = pool.clone();
+        let thread = thread::spawn(move || drop(pick(&other)));
+        pool.set_availability("a", Availability::Closed).expect("known");
+        pool.set_availability("a", Availability::Open).expect("known");
+        thread.join().expect("no panic");
+        let held: Vec<_> = (0..2).map(|_| pick(&pool).expect("there is room")).collect();
+        assert_eq!(in_flight(&pool), [1, 1]);
+        drop(held);
     });
 }

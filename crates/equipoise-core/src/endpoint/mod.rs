@@ -7,7 +7,7 @@ mod tier;
 
 use std::{any::Any, fmt, sync::Arc};
 
-use crate::{load::Permits, pool::Hooks};
+use crate::{load::Permits, pool::Hooks, sync::Mutex};
 
 pub(crate) use self::spec::validate;
 pub use self::{
@@ -38,6 +38,8 @@ pub struct Endpoint {
     address: Arc<str>,
     slot: Slot,
     pub(crate) permits: Permits,
+    /// Follows the spec; read off the request's path only.
+    zone: Mutex<Option<Arc<str>>>,
     /// The strategy's memory of this endpoint (its `State`).
     pub(crate) state: Arc<dyn Any + Send + Sync>,
     /// The pool's `T`.
@@ -58,6 +60,7 @@ impl Endpoint {
             address: Arc::clone(spec.shared_address()),
             slot,
             permits: Permits::new(spec.max_in_flight()),
+            zone: Mutex::new(spec.zone_name().cloned()),
             state,
             target,
             hooks,
@@ -77,6 +80,15 @@ impl Endpoint {
     /// Its position in the pool.
     pub fn slot(&self) -> Slot {
         self.slot
+    }
+
+    /// The zone that it stands in, as the last update said it.
+    pub fn zone(&self) -> Option<Arc<str>> {
+        self.zone.lock().clone()
+    }
+
+    pub(crate) fn set_zone(&self, zone: Option<&Arc<str>>) {
+        *self.zone.lock() = zone.cloned();
     }
 
     /// The most leases it may have out at a time, if there is a limit.

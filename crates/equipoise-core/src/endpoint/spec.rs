@@ -23,14 +23,16 @@ pub struct EndpointSpec {
     weight: u32,
     tier: Tier,
     max_in_flight: Option<u32>,
+    zone: Option<Arc<str>>,
 }
 
 impl EndpointSpec {
     /// An endpoint at `address` (`host:port` or a URL; the core passes it on as it is) whose id is that address, of
-    /// weight 1, in the primary tier, without a limit.
+    /// weight 1, in the primary tier, without a limit or a zone.
     pub fn new(address: impl AsRef<str>) -> Self {
         let id = EndpointId::from(address);
-        Self { address: Arc::clone(id.shared()), id, weight: 1, tier: Tier::PRIMARY, max_in_flight: None }
+        let address = Arc::clone(id.shared());
+        Self { id, address, weight: 1, tier: Tier::PRIMARY, max_in_flight: None, zone: None }
     }
 
     /// Gives it an id of its own, so that several endpoints may share an address.
@@ -58,6 +60,14 @@ impl EndpointSpec {
         self
     }
 
+    /// Where it stands, for strategies that [prefer what is near](crate::ZoneAware): an availability zone, a rack, any
+    /// name that clients know their own of. An empty name is none.
+    pub fn zone(mut self, name: impl AsRef<str>) -> Self {
+        let name = name.as_ref();
+        self.zone = (!name.is_empty()).then(|| Arc::from(name));
+        self
+    }
+
     /// The id.
     pub fn id(&self) -> &EndpointId {
         &self.id
@@ -78,6 +88,10 @@ impl EndpointSpec {
 
     pub(crate) fn tier_value(&self) -> Tier {
         self.tier
+    }
+
+    pub(crate) fn zone_name(&self) -> Option<&Arc<str>> {
+        self.zone.as_ref()
     }
 
     pub(crate) fn max_in_flight(&self) -> Option<u32> {

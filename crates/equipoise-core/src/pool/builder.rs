@@ -1,6 +1,6 @@
 use std::{marker::PhantomData, sync::Arc};
 
-use super::{Hooks, Pool, Shared, snapshot::Snapshot};
+use super::{Hooks, Pool, Shared, Spill, snapshot::Snapshot};
 use crate::{
     entropy::Entropy,
     load::default_stripes,
@@ -28,11 +28,18 @@ pub struct PoolBuilder {
     clock: Option<Arc<dyn Clock>>,
     entropy: Option<Arc<dyn Entropy>>,
     stripes: usize,
+    spill: Spill,
 }
 
 impl PoolBuilder {
     pub(super) fn new(strategy: impl Strategy) -> Self {
-        Self { strategy: AnyStrategy::new(strategy), clock: None, entropy: None, stripes: default_stripes() }
+        Self {
+            strategy: AnyStrategy::new(strategy),
+            clock: None,
+            entropy: None,
+            stripes: default_stripes(),
+            spill: Spill::default(),
+        }
     }
 
     /// Where the time comes from; [`SystemClock`] by default.
@@ -58,11 +65,19 @@ impl PoolBuilder {
         self
     }
 
+    /// How traffic is shared among tiers; by default a tier is used when no earlier one can serve.
+    #[must_use]
+    pub fn spill(mut self, spill: Spill) -> Self {
+        self.spill = spill;
+        self
+    }
+
     /// The pool, empty.
     pub fn build<T: Send + Sync + 'static>(self) -> Pool<T> {
         let hooks = Hooks {
             needs: self.strategy.needs(),
             strategy: self.strategy,
+            spill: self.spill,
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
             entropy: self.entropy,
             changed: Event::default(),

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use super::Spill;
 use crate::{
     entropy::Entropy,
     strategy::{AnyStrategy, Needs},
@@ -11,6 +12,7 @@ use crate::{
 pub(crate) struct Hooks {
     pub(crate) strategy: AnyStrategy,
     pub(crate) needs: Needs,
+    pub(crate) spill: Spill,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Option<Arc<dyn Entropy>>,
     /// A new snapshot was published.

@@ -4,6 +4,7 @@ mod builder;
 mod error;
 mod hooks;
 mod snapshot;
+mod spill;
 mod status;
 mod update;
 
@@ -14,10 +15,12 @@ pub(crate) use self::snapshot::{Choice, Snapshot};
 pub use self::{
     builder::PoolBuilder,
     error::{PickError, UpdateError},
+    spill::Spill,
     status::EndpointStatus,
     update::Changes,
 };
 use crate::{
+    entropy::mix,
     explain::Explanation,
     lease::Lease,
     load::thread_number,
@@ -39,6 +42,11 @@ impl Revision {
 
     pub(crate) const fn next(self) -> Self {
         Self(self.0 + 1)
+    }
+
+    /// The number of what was made from this revision by `how`; far from any count.
+    pub(crate) fn derived(self, how: u64) -> Self {
+        Self(mix(self.0 ^ how) | 1 << 63)
     }
 }
 
@@ -200,7 +208,7 @@ impl Shared {
             let _writer = self.writer.lock();
             let current = self.snapshot.load_full();
             // Nobody asked for this change, so nobody can be told that it failed: the old pickers stay.
-            if let Ok(next) = current.rebuilt(&self.hooks.strategy) {
+            if let Ok(next) = current.rebuilt(&self.hooks) {
                 self.publish(next);
             }
         }

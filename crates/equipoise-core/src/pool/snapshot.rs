@@ -5,11 +5,14 @@ use std::{
     sync::Arc,
 };
 
-use super::{Hooks, PickError, Revision};
+use super::{
+    Hooks, PickError, Revision,
+    spill::{Shares, TierHealth},
+};
 use crate::{
     endpoint::{Availability, Slot, Tier},
     request::PickRequest,
-    strategy::{AnyStrategy, BuildError, Notes, PickCx, Picker, Strategy},
+    strategy::{BuildError, Notes, PickCx, Picker, Strategy},
     time::Timestamp,
     view::{Member, Members, View},
 };
@@ -25,6 +28,8 @@ pub(crate) struct Snapshot {
     tiers: Box<[TierView]>,
     /// How many endpoints are eligible in all tiers together.
     eligible: usize,
+    /// Where tiers share the traffic; `None` where all of it is the first one's.
+    shares: Option<Shares>,
 }
 
 struct TierView {
@@ -57,6 +62,7 @@ impl Snapshot {
             eligible_in: Box::default(),
             tiers: Box::default(),
             eligible: 0,
+            shares: None,
         }
     }
 
@@ -65,9 +71,9 @@ impl Snapshot {
         &self,
         members: Arc<Members>,
         availability: Box<[Availability]>,
-        strategy: &AnyStrategy,
+        hooks: &Hooks,
     ) -> Result<Self, BuildError> {
-        let mut tiers = Vec::new();
+        let (mut tiers, mut health) = (Vec::new(), Vec::new());
         let mut eligible_in: Box<[Option<Tier>]> = availability.iter().map(|_| None).collect();
         for (tier, slots) in self.tiers_of(&members) {
             let open = |slot: &Slot| availability.get(slot.index()) == Some(&Availability::Open);
@@ -76,17 +82,29 @@ impl Snapshot {
             for slot in &*eligible {
                 eligible_in[slot.index()] = Some(tier);
             }
+            health.push(TierHealth {
+                eligible: eligible.len(),
+                members: slots.iter().filter(|slot| weighty(slot)).count(),
+            });
             let view = View::new(Arc::clone(&members), slots, eligible);
             let last = self.tiers.iter().find(|last| last.tier == tier).map(|last| &*last.picker);
-            tiers.push(TierView { tier, picker: strategy.build_guarded(&view, last)?, view });
+            tiers.push(TierView { tier, picker: hooks.strategy.build_guarded(&view, last)?, view });
         }
         let eligible = tiers.iter().map(|tier| tier.view.eligible().len()).sum();
-        Ok(Self { revision: self.revision.next(), members, availability, eligible_in, tiers: tiers.into(), eligible })
+        Ok(Self {
+            revision: self.revision.next(),
+            members,
+            availability,
+            eligible_in,
+            tiers: tiers.into(),
+            eligible,
+            shares: hooks.spill.shares(&health),
+        })
     }
 
     /// This snapshot with new pickers.
-    pub(super) fn rebuilt(&self, strategy: &AnyStrategy) -> Result<Self, BuildError> {
-        self.next(Arc::clone(&self.members), self.availability.clone(), strategy)
+    pub(super) fn rebuilt(&self, hooks: &Hooks) -> Result<Self, BuildError> {
+        self.next(Arc::clone(&self.members), self.availability.clone(), hooks)
     }
 
     /// The slots of each tier that has members, in order of priority.
@@ -139,20 +157,50 @@ impl Snapshot {
         if let Some(choice) = request.prefer.and_then(|_| self.preferred(request, hooks, explained)) {
             return Ok(choice);
         }
-        for tier in self.tiers.iter().filter(|tier| !tier.view.eligible().is_empty()) {
-            // A permit that was free when the picker looked may be gone a moment later; the endpoint is then full for
-            // the next try. Each failed try means that another thread has succeeded; or else that the strategy does not
-            // ask whether an endpoint is usable, which must not keep the request here forever.
-            for _ in 0..MOST_TRIES {
-                let mut cx = PickCx::new(&tier.view, request, hooks.entropy.as_deref(), now, notes.as_deref_mut());
-                let picked = catch_unwind(AssertUnwindSafe(|| tier.picker.pick(&mut cx)));
-                let Some(slot) = picked.map_err(|_| PickError::Panicked)? else { break };
-                if let Some(permit) = self.admit(tier, slot, request, hooks, explained)? {
-                    return Ok(Choice { slot, permit, preferred: false, alternatives: self.eligible > 1 });
+        if let Some(shares) = &self.shares {
+            let (before, from) = self.tiers.split_at(shares.draw(request, hooks));
+            // The tier drawn, then the others in order.
+            for tier in from.iter().take(1).chain(before).chain(from.iter().skip(1)) {
+                if let Some(choice) = self.ask(tier, request, hooks, now, notes.as_deref_mut())? {
+                    return Ok(choice);
+                }
+            }
+        } else {
+            for tier in &self.tiers {
+                if let Some(choice) = self.ask(tier, request, hooks, now, notes.as_deref_mut())? {
+                    return Ok(choice);
                 }
             }
         }
         Err(self.why_nobody(request, hooks))
+    }
+
+    /// What one tier has to offer, if anything.
+    #[inline]
+    fn ask(
+        &self,
+        tier: &TierView,
+        request: &PickRequest<'_>,
+        hooks: &Hooks,
+        now: Timestamp,
+        mut notes: Option<&mut Notes>,
+    ) -> Result<Option<Choice>, PickError> {
+        if tier.view.eligible().is_empty() {
+            return Ok(None);
+        }
+        let explained = notes.is_some();
+        // A permit that was free when the picker looked may be gone a moment later; the endpoint is then full for the
+        // next try. Each failed try means that another thread has succeeded; or else that the strategy does not ask
+        // whether an endpoint is usable, which must not keep the request here forever.
+        for _ in 0..MOST_TRIES {
+            let mut cx = PickCx::new(&tier.view, request, hooks.entropy.as_deref(), now, notes.as_deref_mut());
+            let picked = catch_unwind(AssertUnwindSafe(|| tier.picker.pick(&mut cx)));
+            let Some(slot) = picked.map_err(|_| PickError::Panicked)? else { break };
+            if let Some(permit) = self.admit(tier, slot, request, hooks, explained)? {
+                return Ok(Some(Choice { slot, permit, preferred: false, alternatives: self.eligible > 1 }));
+            }
+        }
+        Ok(None)
     }
 
     /// Checks what the strategy answered, and lets the request in: `None` if it has to pick again, else whether a

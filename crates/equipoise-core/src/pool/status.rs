@@ -11,6 +11,8 @@ pub struct EndpointStatus {
     pub address: String,
     /// Its priority class.
     pub tier: Tier,
+    /// Where it stands, if the spec said so.
+    pub zone: Option<String>,
     /// Its weight.
     pub weight: u32,
     /// Whom it takes.
@@ -28,6 +30,7 @@ impl EndpointStatus {
             id: member.endpoint.id().clone(),
             address: member.endpoint.address().to_owned(),
             tier: member.spec.tier_value(),
+            zone: member.spec.zone_name().map(ToString::to_string),
             weight: member.spec.weight_value(),
             availability: snapshot.availability(slot),
             in_flight: snapshot.members().in_flight(slot),

@@ -19,7 +19,7 @@ pub struct Changes {
     pub removed: Vec<EndpointId>,
     /// Came back under an old id with another address, as a new endpoint with nothing remembered.
     pub replaced: Vec<EndpointId>,
-    /// Stayed with another weight, tier or limit.
+    /// Stayed with another weight, tier, zone or limit.
     pub changed: Vec<EndpointId>,
 }
 
@@ -144,10 +144,11 @@ impl<T: Send + Sync + 'static> Pool<T> {
             })?;
         }
         let (members, availability, changes) = draft.finish(&current, self.shared.stripes);
-        let next = current.next(Arc::new(members), availability, &self.shared.hooks.strategy)?;
-        // Nothing can fail any more. Limits live in the endpoints, which the old snapshot shares.
+        let next = current.next(Arc::new(members), availability, &self.shared.hooks)?;
+        // Nothing can fail any more. Limits and zones live in the endpoints, which the old snapshot shares.
         for member in next.members().slots.iter().flatten() {
             member.endpoint.permits.set_limit(member.spec.max_in_flight());
+            member.endpoint.set_zone(member.spec.zone_name());
         }
         self.shared.publish(next);
         Ok(changes)
@@ -181,7 +182,7 @@ impl<T> Pool<T> {
         if std::mem::replace(&mut all[slot.index()], availability) == availability {
             return Ok(false);
         }
-        let next = current.next(Arc::clone(current.members()), all, &self.shared.hooks.strategy)?;
+        let next = current.next(Arc::clone(current.members()), all, &self.shared.hooks)?;
         self.shared.publish(next);
         Ok(true)
     }

@@ -1,3 +1,5 @@
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
 use crate::{
     endpoint::Slot,
     entropy::{Entropy, thread_random},
@@ -91,6 +93,16 @@ impl<'a> PickCx<'a> {
         }
     }
 
+    /// 64 bits for a wrapping strategy to decide by. Where the wrapped one [places by key](crate::Needs::places_by_key)
+    /// and there is a key they belong to the key and to `salt`, so that requests of one key go one way; else they are
+    /// random.
+    pub fn lot(&mut self, by_key: bool, salt: u64) -> u64 {
+        match self.request.key.filter(|_| by_key) {
+            Some(key) => xxh3_64_with_seed(key, salt),
+            None => self.random(),
+        }
+    }
+
     /// The pick's number; take one per pick. An explanation sees the next number and leaves it.
     #[inline]
     pub fn ticket(&mut self, tickets: &Tickets) -> u64 {
@@ -123,6 +135,29 @@ impl<'a> PickCx<'a> {
             notes: self.notes.as_deref_mut(),
             filter: Some(&filter),
         })
+    }
+
+    /// Lets `pick` see another view than this one: the [part](View::narrowed) of it, say, that a wrapping strategy has
+    /// built the wrapped one's picker from. It must be a view of the same pool and tier.
+    pub fn within<R>(&mut self, view: &View, pick: impl FnOnce(&mut PickCx<'_>) -> R) -> R {
+        pick(&mut PickCx {
+            view,
+            request: self.request,
+            entropy: self.entropy,
+            now: self.now,
+            checked: self.checked,
+            notes: self.notes.as_deref_mut(),
+            filter: self.filter,
+        })
+    }
+
+    /// Tells an explanation that a wrapping strategy keeps these endpoints from the wrapped one. Costs nothing
+    /// otherwise.
+    #[inline]
+    pub fn pass_over(&mut self, slots: &[Slot]) {
+        if let Some(notes) = &mut self.notes {
+            notes.fates.extend(slots.iter().map(|&slot| (slot, Fate::PassedOver)));
+        }
     }
 
     #[cold]

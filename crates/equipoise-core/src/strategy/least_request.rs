@@ -1,6 +1,6 @@
 use super::{
     BuildError, PickCx, Picker, Strategy,
-    sampling::{Contest, Cost, Gauge},
+    sampling::{Choices, Contest, Cost, Gauge, InvalidChoices},
 };
 use crate::{
     endpoint::{EndpointSpec, Slot},
@@ -16,7 +16,7 @@ use crate::{
 /// is avoided however heavy it is. Its weakness: a backend that fails fast looks idle; use
 /// [`PeakEwma`](super::PeakEwma) or ejection against that.
 ///
-/// Build O(n), pick O(1). Sources: Mitzenmacher, *The Power of Two Choices in Randomized Load Balancing*, 2001; for
+/// Build O(n), pick O(1) (O([choices](Self::with_choices))). Sources: Mitzenmacher, *The Power of Two Choices in Randomized Load Balancing*, 2001; for
 /// the weighting, the race of exponentials (Efraimidis and Spirakis 2006).
 ///
 /// ```
@@ -30,12 +30,39 @@ use crate::{
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
-pub struct P2c;
+pub struct P2c {
+    choices: Choices,
+}
 
 impl P2c {
-    /// The strategy; it has no settings.
+    /// Two choices.
     pub const fn new() -> Self {
-        Self
+        Self { choices: Choices::TWO }
+    }
+
+    /// The least loaded of `choices` endpoints, from 2 to 10. Two get most of what there is to get; more even out what
+    /// is left, cost as much each, and let many balancers agree on the same endpoint sooner.
+    ///
+    /// ```
+    /// use equipoise_core::P2c;
+    ///
+    /// assert!(P2c::with_choices(3).is_ok());
+    /// assert!(P2c::with_choices(1).is_err());
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When `choices` is not from 2 to 10.
+    pub const fn with_choices(choices: usize) -> Result<Self, InvalidChoices> {
+        match Choices::new(choices) {
+            Ok(choices) => Ok(Self { choices }),
+            Err(invalid) => Err(invalid),
+        }
+    }
+
+    /// How many endpoints are compared.
+    pub const fn choices(&self) -> usize {
+        self.choices.get()
     }
 }
 
@@ -46,7 +73,7 @@ impl Strategy for P2c {
     fn state(&self, _: &EndpointSpec) {}
 
     fn build(&self, view: &View, _last: Option<&P2cPicker>) -> Result<P2cPicker, BuildError> {
-        Ok(P2cPicker(Contest::new(view)))
+        Ok(P2cPicker(Contest::with_choices(view, self.choices.get())))
     }
 }
 

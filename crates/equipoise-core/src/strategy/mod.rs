@@ -39,8 +39,15 @@
 //! ```
 
 mod any;
+pub mod combine;
 mod cx;
+mod first_fit;
+mod hash;
+mod least_connections;
 mod least_request;
+mod least_time;
+mod live;
+mod memories;
 mod peak_ewma;
 mod random;
 mod round_robin;
@@ -52,11 +59,21 @@ use std::{any::Any, time::Duration};
 pub(crate) use self::cx::Notes;
 pub use self::{
     any::AnyStrategy,
+    combine::{Aperture, InvalidCombinator, SlowStart, Subset, ZoneAware},
     cx::PickCx,
+    first_fit::FirstFit,
+    hash::{
+        BoundedLoad, BoundedLoadPicker, BoundedLoadState, InvalidHashing, Jump, JumpPlacement, JumpTable, Keyed,
+        KeyedPicker, LoadCount, Maglev, MaglevPlacement, MaglevTable, NoTable, Placement, Rendezvous,
+        RendezvousPlacement, Ring, RingPlacement, RingTable, Roster, SourceKey, SourcePrefix, Table,
+    },
+    least_connections::{LeastConnections, LeastConnectionsState},
     least_request::P2c,
+    least_time::{LeastTime, LeastTimeState},
     peak_ewma::{PeakEwma, PeakEwmaState},
     random::Random,
-    round_robin::RoundRobin,
+    round_robin::{Edf, RoundRobin},
+    sampling::InvalidChoices,
     tickets::Tickets,
 };
 use crate::{
@@ -137,13 +154,14 @@ pub struct Needs {
     pub(crate) latency: bool,
     pub(crate) outcomes: bool,
     pub(crate) leases: bool,
+    pub(crate) key: bool,
     pub(crate) refresh: Option<Duration>,
 }
 
 impl Needs {
     /// Nothing.
     pub const fn new() -> Self {
-        Self { clock: false, latency: false, outcomes: false, leases: false, refresh: None }
+        Self { clock: false, latency: false, outcomes: false, leases: false, key: false, refresh: None }
     }
 
     /// The time of the pick, as [`PickCx::now`].
@@ -170,10 +188,22 @@ impl Needs {
         self
     }
 
+    /// The request's key: it decides where the request goes. What is drawn by lot around the strategy (a tier, a zone,
+    /// an endpoint that is starting slowly) is then drawn by the key, so that requests of one key go one way.
+    pub const fn key(mut self) -> Self {
+        self.key = true;
+        self
+    }
+
     /// [`Strategy::refreshed`], at most once per `period`: by the first pick after it has passed.
     pub const fn refresh(mut self, period: Duration) -> Self {
         self.refresh = Some(period);
         self.clock()
+    }
+
+    /// Whether the [key](Self::key) is among it.
+    pub const fn places_by_key(&self) -> bool {
+        self.key
     }
 
     /// What either of the two needs: for a strategy that wraps another.
@@ -183,6 +213,7 @@ impl Needs {
             latency: self.latency || other.latency,
             outcomes: self.outcomes || other.outcomes,
             leases: self.leases || other.leases,
+            key: self.key || other.key,
             refresh: [self.refresh, other.refresh].into_iter().flatten().min(),
         }
     }

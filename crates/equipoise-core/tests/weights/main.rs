@@ -5,7 +5,10 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod edf;
+mod exact;
 mod idle;
+mod least_time;
 mod loaded;
 mod memory;
 mod round_robin;

@@ -1,12 +1,14 @@
+mod counters;
+mod edf;
 mod schedule;
 
 use std::sync::Arc;
 
-use self::schedule::Schedule;
-use super::{BuildError, PickCx, Picker, Strategy, Tickets};
+pub use self::edf::Edf;
+use self::{counters::Counters, schedule::Schedule};
+use super::{BuildError, PickCx, Picker, Strategy};
 use crate::{
     endpoint::{EndpointSpec, Slot},
-    entropy::mix,
     view::View,
 };
 
@@ -50,65 +52,27 @@ impl Strategy for RoundRobin {
     fn build(&self, view: &View, last: Option<&RoundRobinPicker>) -> Result<RoundRobinPicker, BuildError> {
         let slots: Arc<[Slot]> = view.eligible().into();
         let weights: Vec<u32> = slots.iter().map(|&slot| view.weight(slot)).collect();
-        let served = last.map_or(0, |last| last.tickets.peek());
+        let served = last.map_or(0, |last| last.counters.first.peek());
         let schedule = Schedule::new(&slots, &weights, last.map(|last| (&last.schedule, served)));
         // A laid-out turn starts where the last one stood; a sequence goes on by its number.
-        let tickets = if schedule.is_laid_out() { Tickets::new() } else { Tickets::starting_at(served) };
-        let again = Tickets::starting_at(last.map_or(0, |last| last.again.peek()));
-        Ok(RoundRobinPicker { tickets, again, schedule, slots })
+        let first = if schedule.is_laid_out() { 0 } else { served };
+        Ok(RoundRobinPicker {
+            counters: Counters::starting_at(first, last.map(|last| &last.counters)),
+            schedule,
+            slots,
+        })
     }
 }
 
 /// The picker of [`RoundRobin`].
 pub struct RoundRobinPicker {
-    tickets: Tickets,
-    /// For requests that exclude somebody. Did they take turns like the others, then with one of two endpoints dead
-    /// every turn of the living one would go to a second try, and every first try to the dead one.
-    again: Tickets,
+    counters: Counters,
     schedule: Schedule,
     slots: Arc<[Slot]>,
 }
 
-/// How far a pick walks along the turn to get past unusable endpoints, before it looks at all of them.
-const LONGEST_WALK: u64 = 32;
-
 impl Picker for RoundRobinPicker {
     fn pick(&self, cx: &mut PickCx<'_>) -> Option<Slot> {
-        if cx.is_again() {
-            return self.pick_again(cx);
-        }
-        let ticket = cx.ticket(&self.tickets);
-        let slot = self.schedule.at(ticket)?;
-        if !cx.is_checked() || cx.usable(slot) {
-            return Some(slot);
-        }
-        for step in 1..LONGEST_WALK {
-            let slot = self.schedule.at(ticket.wrapping_add(step))?;
-            if cx.usable(slot) {
-                return Some(slot);
-            }
-        }
-        self.scan(ticket, cx)
-    }
-}
-
-impl RoundRobinPicker {
-    /// Somebody else, by a ticket of its own: scattered over the turn, so that the requests of a dead endpoint do not all
-    /// fall to whoever comes after it.
-    #[cold]
-    fn pick_again(&self, cx: &mut PickCx<'_>) -> Option<Slot> {
-        let ticket = cx.ticket(&self.again);
-        for probe in 0..LONGEST_WALK {
-            let slot = self.schedule.at(mix(ticket.wrapping_mul(LONGEST_WALK).wrapping_add(probe)))?;
-            if cx.usable(slot) {
-                return Some(slot);
-            }
-        }
-        self.scan(ticket, cx)
-    }
-
-    fn scan(&self, ticket: u64, cx: &mut PickCx<'_>) -> Option<Slot> {
-        let start = (ticket % self.slots.len().max(1) as u64) as usize;
-        self.slots[start..].iter().chain(&self.slots[..start]).copied().find(|&slot| cx.usable(slot))
+        self.counters.pick(|ticket| self.schedule.at(ticket), &self.slots, cx)
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use crate::{endpoint::Slot, entropy::GAMMA};
 
 /// The longest turn that is laid out.
-const LONGEST_TURN: u64 = 1 << 16;
+pub(super) const LONGEST_TURN: u64 = 1 << 16;
 
 /// How often a turn is repeated in search of one that ends where it began, before the position is given up.
 const MOST_TURNS: usize = 3;
@@ -43,12 +43,7 @@ impl Schedule {
         let total: u64 = weights.iter().map(|&weight| u64::from(weight)).sum();
         let equal = weights.iter().all(|&weight| weight == 1);
         if !equal && total > LONGEST_TURN {
-            let mut sum = 0;
-            let bounds = weights.iter().map(|&weight| {
-                sum += u64::from(weight);
-                sum
-            });
-            return Self::Spread { slots: Arc::clone(slots), bounds: bounds.collect() };
+            return Self::spread(slots, &weights);
         }
         let owed = last.and_then(|(last, served)| last.credits_after(served)).unwrap_or_default();
         let total = total as i64;
@@ -58,6 +53,16 @@ impl Schedule {
         let name = |order: Vec<u32>| order.into_iter().map(|at| slots[at as usize]).collect();
         let credits = slots.iter().copied().zip(credits).collect();
         Self::LaidOut(Turns { lead: name(lead), turn: name(turn), credits, weights, total })
+    }
+
+    /// The sequence over weights whose turn is too long to lay out.
+    pub(super) fn spread(slots: &Arc<[Slot]>, weights: &[u32]) -> Self {
+        let mut sum = 0;
+        let bounds = weights.iter().map(|&weight| {
+            sum += u64::from(weight);
+            sum
+        });
+        Self::Spread { slots: Arc::clone(slots), bounds: bounds.collect() }
     }
 
     pub(super) fn is_laid_out(&self) -> bool {
@@ -111,7 +116,7 @@ impl Turns {
     }
 }
 
-fn gcd(a: u32, b: u32) -> u32 {
+pub(super) fn gcd(a: u32, b: u32) -> u32 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 

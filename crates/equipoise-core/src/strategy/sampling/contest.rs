@@ -10,11 +10,13 @@
 //!   loaded, in-flight per weight decides; and an endpoint that is stuck loses however heavy it is. Comparing
 //!   `(in-flight + 1) / weight` instead starves small weights, `in-flight / weight` floods them. An idle small one is
 //!   not taken to be emptier than the others when its share is a fraction of a request: see [`SLACK`].
+//! - With **more choices** than two, so many distinct endpoints are drawn where weights are equal, and the best of so
+//!   many weighted draws enters the race where they are not.
 //! - Contenders are all endpoints of a small pool. In a larger one they are those that hold more than an eighth of the
 //!   weight each (so at most seven), and the better of two weighted draws among the rest. Two draws with replacement
 //!   force (w/W)² of the traffic on an endpoint whatever its state: below an eighth that is next to nothing.
 
-use super::{Lottery, REDRAWS, below, exponential::exponential};
+use super::{Lottery, REDRAWS, below, distinct::several, exponential::exponential};
 use crate::{endpoint::Slot, strategy::PickCx, time::Timestamp, view::View};
 
 /// Pools of unequal weights up to this size race all their endpoints.
@@ -28,8 +30,12 @@ const FRESH: f64 = 1e-3;
 /// it they get six times their share at eight in flight. More of it sheds less: of 2:1, a first one fifty times slower
 /// draws 12.5 % without, 13.1 % with 0.25, 15.3 % with 1.0.
 const SLACK: f64 = 0.25;
+/// The most endpoints that a contest may draw.
+pub(crate) const MOST_CHOICES: usize = 10;
 /// All of a small pool, or at most seven heavy ones, and two drawn.
-const MOST_CONTENDERS: usize = SMALL + 2;
+const USUAL_FIELD: usize = SMALL + 2;
+/// The same with as many drawn as may be.
+const LARGEST_FIELD: usize = SMALL + MOST_CHOICES;
 
 /// What one request costs at an endpoint, in any unit.
 #[derive(Clone, Copy)]
@@ -75,6 +81,8 @@ pub(crate) struct Contest {
     slots: Box<[Slot]>,
     /// `None` for equal weights.
     weighted: Option<Weighted>,
+    /// How many are drawn, from 2 to [`MOST_CHOICES`].
+    choices: usize,
 }
 
 struct Weighted {
@@ -102,19 +110,19 @@ struct Contender {
 }
 
 /// Who takes part in one race.
-struct Field {
-    contenders: [Contender; MOST_CONTENDERS],
+struct Field<const MOST: usize> {
+    contenders: [Contender; MOST],
     n: usize,
 }
 
-impl Default for Field {
+impl<const MOST: usize> Default for Field<MOST> {
     fn default() -> Self {
         let nobody = Contender { slot: Slot(0), in_flight: 0.0, cost: Cost::UNIT, inverse: 0.0 };
-        Self { contenders: [nobody; MOST_CONTENDERS], n: 0 }
+        Self { contenders: [nobody; MOST], n: 0 }
     }
 }
 
-impl Field {
+impl<const MOST: usize> Field<MOST> {
     fn push(&mut self, contender: Option<Contender>) {
         if let (Some(contender), Some(place)) = (contender, self.contenders.get_mut(self.n)) {
             *place = contender;
@@ -124,19 +132,27 @@ impl Field {
 }
 
 impl Contest {
+    /// With the best of two draws.
     pub(crate) fn new(view: &View) -> Self {
+        Self::with_choices(view, 2)
+    }
+
+    /// With the best of `choices` draws.
+    pub(crate) fn with_choices(view: &View, choices: usize) -> Self {
         let slots: Box<[Slot]> = view.eligible().into();
         let weights: Vec<u32> = slots.iter().map(|&slot| view.weight(slot)).collect();
         let equal = weights.iter().all(|weight| Some(weight) == weights.first());
-        Self { slots, weighted: (!equal).then(|| Weighted::new(&weights)) }
+        Self { slots, weighted: (!equal).then(|| Weighted::new(&weights)), choices: choices.clamp(2, MOST_CHOICES) }
     }
 
     /// The slot of the winner, if any endpoint is usable.
     #[inline]
     pub(crate) fn pick(&self, cx: &mut PickCx<'_>, gauge: &impl Gauge) -> Option<Slot> {
         match &self.weighted {
-            None => self.duel(cx, gauge),
-            Some(weighted) => self.race(weighted, cx, gauge),
+            None if self.choices == 2 => self.duel(cx, gauge),
+            None => self.melee(cx, gauge),
+            Some(weighted) if self.choices == 2 => self.race::<USUAL_FIELD>(weighted, cx, gauge),
+            Some(weighted) => self.race::<LARGEST_FIELD>(weighted, cx, gauge),
         }
     }
 
@@ -160,7 +176,7 @@ impl Contest {
             && cx.usable(self.slots[3 - first - second])
             && let Some(third) = self.contender(3 - first - second, 1.0, cx, gauge)
         {
-            return Some(least([one, other, third], cx));
+            return Some(least(&[one, other, third], cx));
         }
         let lowest = lowest_estimate(&[one, other]);
         let [a, b] = [one, other].map(|c| c.cost.settle(lowest) * (c.in_flight + 1.0));
@@ -210,10 +226,25 @@ impl Contest {
         (found, None)
     }
 
-    fn race(&self, weighted: &Weighted, cx: &mut PickCx<'_>, gauge: &impl Gauge) -> Option<Slot> {
-        let mut field = Field::default();
+    /// The best of several distinct draws.
+    fn melee(&self, cx: &mut PickCx<'_>, gauge: &impl Gauge) -> Option<Slot> {
+        let mut field = Field::<MOST_CHOICES>::default();
+        several(self.slots.len(), self.choices, cx, |at, cx| {
+            if cx.usable(self.slots[at]) {
+                field.push(self.contender(at, 1.0, cx, gauge));
+            }
+            field.n
+        });
+        if field.n == 0 {
+            return None;
+        }
+        Some(least(&field.contenders[..field.n], cx))
+    }
+
+    fn race<const MOST: usize>(&self, weighted: &Weighted, cx: &mut PickCx<'_>, gauge: &impl Gauge) -> Option<Slot> {
+        let mut field = Field::<MOST>::default();
         if let Some(light) = &weighted.light {
-            light.draw_two(cx, |at, cx| {
+            light.draw(self.choices, cx, |at, cx| {
                 self.enter(&mut field, at as usize, weighted, cx, gauge);
                 field.n
             });
@@ -255,7 +286,14 @@ impl Contest {
     }
 
     #[inline]
-    fn enter(&self, field: &mut Field, at: usize, weighted: &Weighted, cx: &mut PickCx<'_>, gauge: &impl Gauge) {
+    fn enter<const MOST: usize>(
+        &self,
+        field: &mut Field<MOST>,
+        at: usize,
+        weighted: &Weighted,
+        cx: &mut PickCx<'_>,
+        gauge: &impl Gauge,
+    ) {
         if let (Some(&slot), Some(&inverse)) = (self.slots.get(at), weighted.inverse.get(at))
             && cx.usable(slot)
         {
@@ -289,20 +327,21 @@ impl Light {
         }
     }
 
-    /// Enters weighted draws until two are in (`enter` answers how many), or draw after draw was unusable.
-    fn draw_two(&self, cx: &mut PickCx<'_>, mut enter: impl FnMut(u32, &mut PickCx<'_>) -> usize) {
-        for _ in 0..REDRAWS {
+    /// Enters weighted draws until `choices` are in (`enter` answers how many), or draw after draw was unusable.
+    fn draw(&self, choices: usize, cx: &mut PickCx<'_>, mut enter: impl FnMut(u32, &mut PickCx<'_>) -> usize) {
+        for _ in 0..REDRAWS + choices - 2 {
             let at = self.positions[self.lottery.draw(cx.random())];
-            if enter(at, cx) == 2 {
+            if enter(at, cx) == choices {
                 break;
             }
         }
     }
 }
 
-/// The slot of the least loaded of three in random order, so that a tie goes to any of them.
-fn least(contenders: [Contender; 3], cx: &mut PickCx<'_>) -> Slot {
-    let lowest = lowest_estimate(&contenders);
+/// The slot of the least loaded of several in random order, so that a tie goes to any of them.
+#[inline]
+fn least(contenders: &[Contender], cx: &mut PickCx<'_>) -> Slot {
+    let lowest = lowest_estimate(contenders);
     let mut best = (contenders[0].slot, f64::INFINITY);
     for contender in contenders {
         let score = contender.cost.settle(lowest) * (contender.in_flight + 1.0);

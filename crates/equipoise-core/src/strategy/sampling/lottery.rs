@@ -44,16 +44,23 @@ impl Lottery {
     /// The position that these 64 random bits stand for. There must be at least one.
     #[inline]
     pub(crate) fn draw(&self, bits: u64) -> usize {
-        let (column, coin) = ((bits >> 32) as u32, bits as u32);
+        let n = match self {
+            Self::Equal(n) => *n,
+            Self::Alias(entries) => entries.len(),
+        };
+        self.draw_in(below(n, (bits >> 32) as u32), bits as u32)
+    }
+
+    /// The position that this column and 32 random bits stand for. Whoever visits all columns equally often, in
+    /// whatever order, draws in proportion to the weights.
+    #[inline]
+    pub(crate) fn draw_in(&self, column: usize, coin: u32) -> usize {
         match self {
-            Self::Equal(n) => below(*n, column),
-            Self::Alias(entries) => {
-                let at = below(entries.len(), column);
-                match entries.get(at) {
-                    Some(entry) if coin >= entry.threshold => entry.alias as usize,
-                    _ => at,
-                }
-            }
+            Self::Equal(_) => column,
+            Self::Alias(entries) => match entries.get(column) {
+                Some(entry) if coin >= entry.threshold => entry.alias as usize,
+                _ => column,
+            },
         }
     }
 }

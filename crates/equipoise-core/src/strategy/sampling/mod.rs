@@ -1,10 +1,14 @@
 //! Choosing by chance: what [`Random`](super::Random), [`P2c`](super::P2c) and [`PeakEwma`](super::PeakEwma) share.
 
+mod choices;
 mod contest;
+mod distinct;
 mod exponential;
 mod lottery;
 
+pub use self::choices::InvalidChoices;
 pub(super) use self::{
+    choices::Choices,
     contest::{Contest, Cost, Gauge},
     lottery::Lottery,
 };

@@ -1,0 +1,108 @@
+//! Letting the wrapped strategy choose within a part of the tier.
+
+use std::sync::Arc;
+
+use crate::{
+    endpoint::Slot,
+    pool::Revision,
+    strategy::{BuildError, PickCx, Picker, Strategy},
+    view::View,
+};
+
+/// A part of a tier, and the wrapped strategy's picker for it.
+pub(super) struct Part<P> {
+    view: View,
+    picker: P,
+}
+
+impl<P: Picker> Part<P> {
+    /// `None` if the part is empty: a pool never asks a strategy to build for nobody.
+    pub(super) fn build<S: Strategy<Picker = P>>(
+        strategy: &S,
+        view: View,
+        last: Option<&Self>,
+    ) -> Result<Option<Self>, BuildError> {
+        if view.members().is_empty() {
+            return Ok(None);
+        }
+        let picker = strategy.build(&view, last.map(|last| &last.picker))?;
+        Ok(Some(Self { view, picker }))
+    }
+
+    #[inline]
+    pub(super) fn pick(&self, cx: &mut PickCx<'_>) -> Option<Slot> {
+        if self.view.eligible().is_empty() {
+            return None;
+        }
+        cx.within(&self.view, |cx| self.picker.pick(cx))
+    }
+
+    pub(super) fn eligible(&self) -> &[Slot] {
+        self.view.eligible()
+    }
+}
+
+/// The members of a tier in a client's own order, which depends on the membership alone: the first few are its part.
+pub(super) struct Ranking {
+    pub(super) order: Box<[Slot]>,
+    /// How many of them make up the part.
+    pub(super) chosen: usize,
+    membership: Revision,
+}
+
+impl Ranking {
+    pub(super) fn new(view: &View, order: Box<[Slot]>, chosen: usize) -> Self {
+        Self { order, chosen, membership: view.membership_revision() }
+    }
+
+    pub(super) fn still_holds(&self, view: &View) -> bool {
+        self.membership == view.membership_revision()
+    }
+}
+
+/// The picker of a strategy that keeps to the first few of a [`Ranking`].
+pub(super) struct Ranked<P> {
+    pub(super) ranking: Arc<Ranking>,
+    part: Option<Part<P>>,
+    /// Those eligible that are not in the part, in order.
+    rest: Box<[Slot]>,
+}
+
+impl<P: Picker> Ranked<P> {
+    /// The chosen, whether eligible or not; and while fewer than `at_least` of them are eligible, the next who are.
+    pub(super) fn build<S: Strategy<Picker = P>>(
+        strategy: &S,
+        view: &View,
+        ranking: Arc<Ranking>,
+        at_least: usize,
+        last: Option<&Self>,
+    ) -> Result<Self, BuildError> {
+        let mut eligible = vec![false; view.capacity()];
+        for slot in view.eligible() {
+            eligible[slot.index()] = true;
+        }
+        let (chosen, others) = ranking.order.split_at(ranking.chosen.min(ranking.order.len()));
+        let missing = at_least.saturating_sub(chosen.iter().filter(|slot| eligible[slot.index()]).count());
+        let mut others = others.iter().copied().filter(|slot| eligible[slot.index()]);
+        let mut taken = vec![false; view.capacity()];
+        for slot in chosen.iter().copied().chain(others.by_ref().take(missing)) {
+            taken[slot.index()] = true;
+        }
+        let rest = others.collect();
+        let last = last.and_then(|last| last.part.as_ref());
+        let part = Part::build(strategy, view.narrowed(|slot| taken[slot.index()]), last)?;
+        Ok(Self { ranking, part, rest })
+    }
+}
+
+impl<P: Picker> Picker for Ranked<P> {
+    fn pick(&self, cx: &mut PickCx<'_>) -> Option<Slot> {
+        match self.part.as_ref().and_then(|part| part.pick(cx)) {
+            Some(slot) => {
+                cx.pass_over(&self.rest);
+                Some(slot)
+            }
+            None => self.rest.iter().copied().find(|&slot| cx.usable(slot)),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+mod vacancies;
+
+use std::{fmt, sync::Arc};
+
+use self::vacancies::Vacancies;
+use super::{
+    BuildError, Needs, PickCx, Picker, Strategy,
+    live::{Enlisted, LiveParts},
+};
+use crate::{
+    endpoint::{Endpoint, EndpointSpec, Slot},
+    sync::{Ordering, fence},
+    view::View,
+};
+
+/// The first endpoint that is not full, in the order of the slots: fills one up to its
+/// [limit](crate::EndpointSpec::limit) before it turns to the next.
+///
+/// Choose it where few busy endpoints are better than many idle ones: so that the others can be shut down, scaled in or
+/// kept for batch work, or where a license or a warm cache makes the first ones cheap. Slots follow the order in which
+/// endpoints joined, and a newcomer takes the lowest free one. An endpoint without a limit never fills, so nobody behind
+/// it is ever reached (unless requests exclude it). Weights do not count, but for 0. Its weakness is its purpose: load
+/// is as uneven as limits allow, and when the first endpoint fails the most requests fail with it.
+///
+/// Build O(n). Pick O(log₆₄ n): a set of bits knows who may have room; an endpoint found full is taken out, and put
+/// back by the end of its next lease. After an update everybody counts as having room until found full, once each.
+/// Requests that exclude endpoints walk past them. Source: the first fit of bin packing; HAProxy's `balance first`.
+///
+/// ```
+/// use equipoise_core::{EndpointSpec, FirstFit, PickRequest, Pool};
+///
+/// let pool = Pool::new(FirstFit::new());
+/// pool.update(["a", "b", "c"].map(|id| EndpointSpec::new(id).limit(2)), |_| ())?;
+/// let leases = (0..3).map(|_| pool.pick(&PickRequest::new())).collect::<Result<Vec<_>, _>>()?;
+/// let ids: Vec<_> = leases.iter().map(|lease| lease.endpoint().id().as_str()).collect();
+/// assert_eq!(ids, ["a", "a", "b"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Default)]
+pub struct FirstFit {
+    live: Arc<LiveParts<Order>>,
+}
+
+impl FirstFit {
+    /// The strategy; it has no settings.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl Clone for FirstFit {
+    /// One that serves another pool: it has no settings, and what it is told of is not shared.
+    fn clone(&self) -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for FirstFit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FirstFit")
+    }
+}
+
+/// Who comes when, and who may have room.
+struct Order {
+    slots: Box<[Slot]>,
+    /// By slot; out of range for those that are not here.
+    positions: Box<[u32]>,
+    vacancies: Vacancies,
+}
+
+impl Strategy for FirstFit {
+    type State = ();
+    type Picker = FirstFitPicker;
+
+    fn state(&self, _: &EndpointSpec) {}
+
+    fn needs(&self) -> Needs {
+        Needs::new().leases()
+    }
+
+    fn build(&self, view: &View, _last: Option<&FirstFitPicker>) -> Result<FirstFitPicker, BuildError> {
+        let slots: Box<[Slot]> = view.eligible().into();
+        let mut positions = vec![u32::MAX; view.capacity()].into_boxed_slice();
+        for (at, slot) in slots.iter().enumerate() {
+            positions[slot.index()] = at as u32;
+        }
+        let vacancies = Vacancies::full(slots.len());
+        Ok(FirstFitPicker(self.live.enlist(Order { slots, positions, vacancies })))
+    }
+
+    fn released(&self, (): &(), endpoint: &Endpoint) {
+        if endpoint.max_in_flight().is_none() {
+            return;
+        }
+        // Between giving the permit back and looking at the bit, as in `pick` between the bit and the permit.
+        fence(Ordering::SeqCst);
+        self.live.each(|order| {
+            // In another pool's order that is somebody else, who is found full again if need be.
+            if let Some(&at) = order.positions.get(endpoint.slot().index()) {
+                order.vacancies.put_in(at as usize);
+            }
+        });
+    }
+}
+
+/// The picker of [`FirstFit`].
+pub struct FirstFitPicker(Enlisted<Order>);
+
+impl Picker for FirstFitPicker {
+    fn pick(&self, cx: &mut PickCx<'_>) -> Option<Slot> {
+        let order = &*self.0;
+        let mut at = 0;
+        loop {
+            at = order.vacancies.next(at)?;
+            let slot = *order.slots.get(at)?;
+            if cx.usable(slot) {
+                return Some(slot);
+            }
+            let is_full = || cx.view().endpoint(slot).is_some_and(|endpoint| endpoint.permits.exhausted());
+            if is_full() {
+                order.vacancies.take_out(at, || {
+                    fence(Ordering::SeqCst);
+                    is_full()
+                });
+            }
+            at += 1;
+        }
+    }
+}

@@ -1,0 +1,279 @@
+use std::{cmp::Reverse, collections::BinaryHeap};
+
+use super::{
+    InvalidHashing, Keyed, Placement, Roster, Table,
+    placement::{scaled, sealed::Sealed},
+};
+use crate::{
+    endpoint::Slot,
+    entropy::{GAMMA, mix},
+    strategy::{BuildError, Random},
+};
+
+/// Maglev hashing: one look-up in a table that all endpoints have filled in turns, each in an order of its own.
+///
+/// The default choice among the hashing strategies: the fastest pick, and shares that equal the weights to within one
+/// entry of the table. Its weakness: when an endpoint leaves or joins, a few keys of others move too (of 65 537 entries
+/// over 100 endpoints, 1.6 % instead of 1 %; relatively more the smaller the table is); [`Ring`](super::Ring) and
+/// [`Rendezvous`](super::Rendezvous) move none. An endpoint that goes down or is excluded moves its own keys only.
+///
+/// Pick O(1). Build, when the membership changes, about a millisecond for 65 537 entries; 4 bytes an entry. Source:
+/// Eisenbud and others, *Maglev: A Fast and Reliable Software Network Load Balancer*, NSDI 2016; turns by weight as Envoy
+/// gives them. What all hashing strategies have in common is told at [`Keyed`].
+///
+/// ```
+/// use equipoise_core::{EndpointSpec, Maglev, PickRequest, Pool};
+///
+/// let pool = Pool::new(Maglev::new());
+/// pool.update(["a:80", "b:80", "c:80"].map(EndpointSpec::new), |_| ())?;
+/// let request = PickRequest::new().key(b"user-42");
+/// let first = pool.pick(&request)?;
+/// assert_eq!(pool.pick(&request)?.endpoint().id(), first.endpoint().id());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub type Maglev<F = Random> = Keyed<MaglevPlacement, F>;
+
+/// Envoy's limit: 20 MB, and a build takes a good tenth of a second.
+const LARGEST: u32 = 5_000_011;
+
+impl<F> Maglev<F> {
+    /// The number of entries, a prime number of at most 5 000 011; 65 537 by default. A hundred times the number of
+    /// endpoints keeps shares within a percent; with fewer entries than endpoints, updates are refused.
+    ///
+    /// ```
+    /// use equipoise_core::Maglev;
+    ///
+    /// let strategy = Maglev::new().table_size(655_373)?;
+    /// assert!(strategy.table_size(1_000_000).is_err());
+    /// # Ok::<(), equipoise_core::InvalidHashing>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When it is not prime, or too large.
+    pub fn table_size(mut self, size: u32) -> Result<Self, InvalidHashing> {
+        if size > LARGEST || !is_prime(size) {
+            return Err(InvalidHashing::TableSize { size, most: LARGEST });
+        }
+        self.placement.size = size;
+        Ok(self)
+    }
+}
+
+fn is_prime(n: u32) -> bool {
+    n >= 2 && (2..).take_while(|d| d * d <= n).all(|d| !n.is_multiple_of(d))
+}
+
+/// The settings of [`Maglev`].
+#[derive(Clone, Copy, Debug)]
+pub struct MaglevPlacement {
+    size: u32,
+}
+
+impl Default for MaglevPlacement {
+    fn default() -> Self {
+        Self { size: 65_537 }
+    }
+}
+
+impl Sealed for MaglevPlacement {}
+
+impl Placement for MaglevPlacement {
+    type Table = MaglevTable;
+
+    fn lay(&self, roster: &Roster) -> Result<MaglevTable, BuildError> {
+        let (size, members) = (self.size as usize, roster.len());
+        if members > size {
+            return Err(BuildError::Refused(format!(
+                "a Maglev table of {size} entries has no room for {members} endpoints: give it a hundred times as many"
+            )));
+        }
+        if members == 0 {
+            return Ok(MaglevTable { entries: Box::default() });
+        }
+        let mut walks: Vec<Walk> = roster.entries().iter().map(|entry| Walk::new(entry.hash, self.size)).collect();
+        let mut draft = Draft::new(self.size);
+        if roster.is_even() {
+            (0..size).for_each(|turn| draft.take(&mut walks, turn % members));
+        } else {
+            let weights = roster.entries().iter().map(|entry| entry.weight);
+            Turns::new(weights).take(size).for_each(|who| draft.take(&mut walks, who));
+        }
+        let slot = |&at: &u32| roster.entries().get(at as usize).map(|entry| entry.slot);
+        Ok(MaglevTable { entries: draft.owners.iter().filter_map(slot).collect() })
+    }
+}
+
+/// The layout of [`Maglev`].
+pub struct MaglevTable {
+    entries: Box<[Slot]>,
+}
+
+impl Table for MaglevTable {
+    /// Hashes again and again: each member comes by as often as it has entries.
+    #[inline]
+    fn candidates(&self, hash: u64) -> impl Iterator<Item = Slot> {
+        let mut at = hash;
+        std::iter::from_fn(move || {
+            let slot = self.entries.get(scaled(at, self.entries.len()));
+            at = mix(at.wrapping_add(GAMMA));
+            slot.copied()
+        })
+    }
+}
+
+/// A member's way through the table: every entry once, because the size is prime.
+struct Walk {
+    next: u32,
+    step: u32,
+}
+
+impl Walk {
+    fn new(hash: u64, size: u32) -> Self {
+        let below = |n: u32, salt: u64| scaled(mix(hash ^ salt), n as usize) as u32;
+        Self { next: below(size, GAMMA), step: 1 + below(size - 1, !GAMMA) }
+    }
+}
+
+/// A table that is being filled.
+struct Draft {
+    /// Positions in the roster.
+    owners: Vec<u32>,
+    /// A bit an entry: nearly all of what filling does is to find entries taken, and this fits the innermost cache.
+    taken: Vec<u64>,
+}
+
+impl Draft {
+    fn new(size: u32) -> Self {
+        Self { owners: vec![0; size as usize], taken: vec![0; size.div_ceil(64) as usize] }
+    }
+
+    /// Gives `who` the first free entry on its way. There must be one.
+    #[inline]
+    fn take(&mut self, walks: &mut [Walk], who: usize) {
+        let size = self.owners.len() as u32;
+        let Walk { next, step } = &mut walks[who];
+        loop {
+            let at = *next;
+            *next = if at >= size - *step { at - (size - *step) } else { at + *step };
+            let (word, bit) = (&mut self.taken[at as usize / 64], 1 << (at % 64));
+            if *word & bit == 0 {
+                *word |= bit;
+                self.owners[at as usize] = who as u32;
+                return;
+            }
+        }
+    }
+}
+
+/// Whose turn it is where weights differ: the heaviest has one in every round, others in as many as their weight
+/// allows, all in the first.
+struct Turns {
+    /// Round and position of each one's next turn.
+    due: BinaryHeap<Reverse<(u64, u32)>>,
+    /// How many turns each has had, and its weight.
+    had: Vec<(u64, u64)>,
+    heaviest: u64,
+}
+
+impl Turns {
+    fn new(weights: impl Iterator<Item = u32>) -> Self {
+        let had: Vec<(u64, u64)> = weights.map(|weight| (0, u64::from(weight))).collect();
+        let heaviest = had.iter().map(|&(_, weight)| weight).max().unwrap_or(1);
+        Self { due: (0..had.len() as u32).map(|at| Reverse((0, at))).collect(), had, heaviest }
+    }
+}
+
+impl Iterator for Turns {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        let mut first = self.due.peek_mut()?;
+        let Reverse((round, at)) = &mut *first;
+        let who = *at as usize;
+        let (turns, weight) = &mut self.had[who];
+        *turns += 1;
+        *round = (*turns * self.heaviest).div_ceil(*weight);
+        Some(who)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(members: &[(&str, u32)]) -> Vec<u32> {
+        let roster = Roster::of::<MaglevTable>(members);
+        MaglevPlacement::default().lay(&roster).expect("room").entries.iter().map(|slot| slot.0).collect()
+    }
+
+    fn named(n: usize) -> Vec<String> {
+        (0..n).map(|at| format!("10.0.{}.{}:80", at / 256, at % 256)).collect()
+    }
+
+    fn even(names: &[String]) -> Vec<(&str, u32)> {
+        names.iter().map(|name| (name.as_str(), 1)).collect()
+    }
+
+    #[test]
+    fn every_endpoint_has_its_share_of_entries_to_within_one() {
+        for n in [1, 2, 3, 10, 100, 1_000] {
+            let names = named(n);
+            let mut counts = vec![0usize; n];
+            table(&even(&names)).iter().for_each(|&slot| counts[slot as usize] += 1);
+            let (least, most) = (65_537 / n, 65_537usize.div_ceil(n));
+            assert!(counts.iter().all(|count| (least..=most).contains(count)), "{n}: {counts:?}");
+        }
+    }
+
+    #[test]
+    fn entries_follow_the_weights() {
+        let names = named(40);
+        let members: Vec<(&str, u32)> = names.iter().zip(1..).map(|(name, weight)| (name.as_str(), weight)).collect();
+        let mut counts = vec![0f64; 40];
+        table(&members).iter().for_each(|&slot| counts[slot as usize] += 1.0);
+        for (at, count) in counts.into_iter().enumerate() {
+            let share = 65_537.0 * (at + 1) as f64 / 820.0;
+            assert!((count - share).abs() <= 2.0, "weight {}: {count} and {share}", at + 1);
+        }
+    }
+
+    #[test]
+    fn a_light_endpoint_beside_a_heavy_one_has_an_entry() {
+        let entries = table(&[("heavy", 1_000_000), ("light", 1), ("feather", 2)]);
+        for (slot, most) in [(0, 65_535), (1, 1), (2, 1)] {
+            assert_eq!(entries.iter().filter(|&&entry| entry == slot).count(), most);
+        }
+    }
+
+    #[test]
+    fn a_leaver_moves_few_entries_besides_its_own() {
+        // Measured elsewhere with the same size: 10.25, 1.56 and 0.67 % of all entries.
+        for (n, percent) in [(10, 10.25), (100, 1.56), (1_000, 0.67)] {
+            let names = named(n);
+            let members = even(&names);
+            let before = table(&members);
+            let mut moved = 0.0;
+            for gone in 0..10 {
+                // The others keep their slots.
+                let roster = Roster::of::<MaglevTable>(&members).without(Slot(gone));
+                let after = MaglevPlacement::default().lay(&roster).expect("room").entries;
+                moved += before.iter().zip(&after).filter(|(before, after)| **before != after.0).count() as f64;
+            }
+            let moved = 100.0 * moved / 10.0 / 65_537.0;
+            assert!((moved / percent - 1.0).abs() < 0.1, "{n} endpoints: {moved} % moved");
+        }
+    }
+
+    #[test]
+    fn the_order_in_which_endpoints_came_does_not_matter() {
+        let (there, back) = (table(&[("a", 1), ("b", 2), ("c", 1)]), table(&[("c", 1), ("b", 2), ("a", 1)]));
+        assert!(there.iter().zip(&back).all(|(there, back)| there + back == 2));
+    }
+
+    #[test]
+    fn primes_are_told() {
+        assert!([2, 3, 251, 65_537, 655_373, LARGEST].into_iter().all(is_prime));
+        assert!(![0, 1, 4, 65_536, 65_539 * 3, 4_999_999 - 1].into_iter().any(is_prime));
+    }
+}

@@ -1,0 +1,90 @@
+use super::Table;
+use crate::{
+    endpoint::{EndpointId, Slot},
+    entropy::mix,
+    view::View,
+};
+
+/// The members that keys can be placed on, in an order that depends on their ids alone: every balancer with the same
+/// members and seed has the same, whatever happened before. Members of weight 0 are not in it.
+pub struct Roster(Box<[Entry]>);
+
+#[derive(Clone, Copy)]
+pub(super) struct Entry {
+    /// Of the id.
+    pub(super) hash: u64,
+    pub(super) slot: Slot,
+    pub(super) weight: u32,
+}
+
+/// Keeps the hash of a key that happens to be an id apart from the hash of that id.
+const IDS: u64 = 0x6964_735f_6861_7368;
+
+impl Roster {
+    pub(super) fn new<T: Table>(view: &View, seed: u64) -> Self {
+        let entry = |&slot: &Slot| {
+            let (weight, id) = (view.weight(slot), view.endpoint(slot)?.id());
+            (weight > 0).then(|| (Entry { hash: T::hash(id.as_str().as_bytes(), seed ^ IDS), slot, weight }, id))
+        };
+        let mut entries: Vec<(Entry, &EndpointId)> = view.members().iter().filter_map(entry).collect();
+        entries.sort_unstable_by_key(|&(entry, id)| (entry.hash, id));
+        Self(entries.into_iter().map(|(entry, _)| entry).collect())
+    }
+
+    pub(super) fn entries(&self) -> &[Entry] {
+        &self.0
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// All weights, summed up.
+    pub(super) fn weight(&self) -> u64 {
+        self.0.iter().map(|entry| u64::from(entry.weight)).sum()
+    }
+
+    pub(super) fn is_even(&self) -> bool {
+        self.0.windows(2).all(|pair| pair[0].weight == pair[1].weight)
+    }
+
+    /// Weighted rendezvous: the open member that this key holds dearest. O(n), and nothing that a member has depends on
+    /// another.
+    ///
+    /// For each member the key draws an exponential of mean 1 / weight; the smallest wins.
+    pub(super) fn dearest(&self, hash: u64, mut open: impl FnMut(Slot) -> bool) -> Option<Slot> {
+        let (mut best, mut least) = (None, f64::INFINITY);
+        for entry in &self.0 {
+            let unit = ((mix(entry.hash ^ hash) >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
+            let weight = f64::from(entry.weight);
+            // -ln(u) is never below 1 - u, which tells almost all losers without a logarithm.
+            if 1.0 - unit >= least * weight {
+                continue;
+            }
+            let drawn = -unit.ln() / weight;
+            if drawn < least && open(entry.slot) {
+                (best, least) = (Some(entry.slot), drawn);
+            }
+        }
+        best
+    }
+}
+
+#[cfg(test)]
+impl Roster {
+    /// Members with these ids and weights, in the slots 0, 1 …
+    pub(super) fn of<T: Table>(members: &[(&str, u32)]) -> Self {
+        let entry = |(at, &(id, weight)): (usize, &(&str, u32))| Entry {
+            hash: T::hash(id.as_bytes(), IDS),
+            slot: Slot(at as u32),
+            weight,
+        };
+        let mut entries: Vec<Entry> = members.iter().enumerate().map(entry).collect();
+        entries.sort_unstable_by_key(|entry| entry.hash);
+        Self(entries.into())
+    }
+
+    pub(super) fn without(&self, gone: Slot) -> Self {
+        Self(self.0.iter().copied().filter(|entry| entry.slot != gone).collect())
+    }
+}

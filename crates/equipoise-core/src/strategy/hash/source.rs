@@ -1,0 +1,134 @@
+use std::{net::IpAddr, ops::Deref};
+
+use super::InvalidHashing;
+
+/// Makes a key of the address that a request came from: its first so many bits.
+///
+/// Choose it where clients have no better name (a cookie, a user): who is behind one network address shares an
+/// endpoint, and who changes networks changes it. By default the whole IPv4 address and the first 64 bits of an IPv6
+/// address: the rest of it a host picks for itself, and renews every day for privacy. Shorter prefixes keep whole
+/// networks together (nginx's `ip_hash` takes 24 bits of an IPv4 address and all 128 of an IPv6 one). An IPv4 address
+/// in IPv6's clothes (`::ffff:192.0.2.7`) is an IPv4 address.
+///
+/// Its weakness: many clients behind one address (NAT, another proxy) all land on one endpoint; bound the load, or use
+/// a key that tells them apart.
+///
+/// ```
+/// use std::net::IpAddr;
+/// use equipoise_core::{EndpointSpec, Maglev, PickRequest, Pool, SourcePrefix};
+///
+/// let pool = Pool::new(Maglev::new());
+/// pool.update(["a:80", "b:80", "c:80"].map(EndpointSpec::new), |_| ())?;
+///
+/// let networks = SourcePrefix::new(24, 56)?;
+/// let (one, neighbour) = ("192.0.2.7".parse::<IpAddr>()?, "192.0.2.77".parse::<IpAddr>()?);
+/// let first = pool.pick(&PickRequest::new().key(&networks.key(one)))?;
+/// let second = pool.pick(&PickRequest::new().key(&networks.key(neighbour)))?;
+/// assert_eq!(first.endpoint().id(), second.endpoint().id());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SourcePrefix {
+    v4: u8,
+    v6: u8,
+}
+
+impl SourcePrefix {
+    /// The first `v4` bits of an IPv4 address, the first `v6` of an IPv6 one. Zero puts all such addresses together.
+    ///
+    /// # Errors
+    ///
+    /// When there are no so many: at most 32 and 128.
+    pub const fn new(v4: u8, v6: u8) -> Result<Self, InvalidHashing> {
+        if v4 > 32 {
+            return Err(InvalidHashing::Prefix { version: 4, length: v4, most: 32 });
+        }
+        if v6 > 128 {
+            return Err(InvalidHashing::Prefix { version: 6, length: v6, most: 128 });
+        }
+        Ok(Self { v4, v6 })
+    }
+
+    /// The key of an address, for [`PickRequest::key`](crate::PickRequest::key). Allocates nothing.
+    pub fn key(&self, address: impl Into<IpAddr>) -> SourceKey {
+        match address.into().to_canonical() {
+            IpAddr::V4(address) => {
+                let kept = u32::MAX.checked_shl(32 - u32::from(self.v4)).unwrap_or(0);
+                SourceKey::new((address.to_bits() & kept).to_be_bytes())
+            }
+            IpAddr::V6(address) => {
+                let kept = u128::MAX.checked_shl(128 - u32::from(self.v6)).unwrap_or(0);
+                SourceKey::new((address.to_bits() & kept).to_be_bytes())
+            }
+        }
+    }
+}
+
+impl Default for SourcePrefix {
+    /// 32 bits of IPv4, 64 of IPv6.
+    fn default() -> Self {
+        Self { v4: 32, v6: 64 }
+    }
+}
+
+/// The key that [`SourcePrefix`] makes of an address: 4 or 16 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SourceKey {
+    bytes: [u8; 16],
+    length: usize,
+}
+
+impl SourceKey {
+    fn new<const N: usize>(prefix: [u8; N]) -> Self {
+        let mut bytes = [0; 16];
+        bytes[..N].copy_from_slice(&prefix);
+        Self { bytes, length: N }
+    }
+}
+
+impl Deref for SourceKey {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
+impl AsRef<[u8]> for SourceKey {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(v4: u8, v6: u8, address: &str) -> Vec<u8> {
+        SourcePrefix::new(v4, v6).expect("in range").key(address.parse::<IpAddr>().expect("an address")).to_vec()
+    }
+
+    #[test]
+    fn a_key_is_the_prefix_of_an_address() {
+        assert_eq!(key(32, 64, "192.0.2.77"), [192, 0, 2, 77]);
+        assert_eq!(key(24, 64, "192.0.2.77"), [192, 0, 2, 0]);
+        assert_eq!(key(26, 64, "192.0.2.77"), [192, 0, 2, 64]);
+        assert_eq!(key(0, 64, "192.0.2.77"), [0; 4]);
+        assert_eq!(key(32, 64, "2001:db8:1:2:3:4:5:6")[..8], [0x20, 0x01, 0x0d, 0xb8, 0, 1, 0, 2]);
+        assert_eq!(key(32, 64, "2001:db8:1:2:3:4:5:6")[8..], [0; 8]);
+        assert_eq!(key(32, 0, "2001:db8::1"), [0; 16]);
+        assert_eq!(key(32, 128, "2001:db8::1")[15], 1);
+    }
+
+    #[test]
+    fn an_ipv4_address_in_disguise_is_one() {
+        assert_eq!(key(24, 64, "::ffff:192.0.2.77"), key(24, 64, "192.0.2.1"));
+        assert_ne!(key(24, 128, "::192.0.2.77"), key(24, 128, "192.0.2.77"));
+    }
+
+    #[test]
+    fn prefixes_longer_than_an_address_are_refused() {
+        assert!(matches!(SourcePrefix::new(33, 64), Err(InvalidHashing::Prefix { version: 4, length: 33, most: 32 })));
+        assert!(matches!(SourcePrefix::new(32, 129), Err(InvalidHashing::Prefix { version: 6, length: 129, .. })));
+    }
+}

@@ -1,0 +1,250 @@
+//! Who is least loaded, without looking at everybody.
+
+use std::sync::Arc;
+
+use super::{LeastConnectionsState, load_of};
+use crate::{
+    endpoint::Slot,
+    strategy::{
+        live::{Enlisted, LiveParts},
+        memories::Memories,
+        sampling::below,
+    },
+    sync::{AtomicU64, Ordering, ordered},
+};
+
+/// How many children a node has: two cache lines of keys. Wider means fewer levels and more keys to compare on each;
+/// four levels do for 65 536 endpoints. (Models need a tree, not many endpoints.)
+pub(super) const WIDTH: usize = if cfg!(loom) { 2 } else { 16 };
+
+/// A tree of keys, each node holding the lowest of its sixteen children; the leaves are the endpoints' loads.
+///
+/// Everything in it is derived: the counts live with the endpoints, a leaf follows its endpoint's count, a node its
+/// children. Whoever changes something brings what follows from it up to date, *looks again* at what that was derived
+/// from, and repeats if it has changed meanwhile. So the last to write a word has written what is true, and when no
+/// hook is running every word is exact. While hooks run, a word can be wrong by what they have not yet written: a pick
+/// is then wrong by as many leases, and it never fails, for it descends by the children that it finds.
+///
+/// The argument needs one order over all accesses, hence `SeqCst` throughout (on x86 that costs nothing: the writes are
+/// read-modify-writes anyway).
+pub(super) struct Tournament {
+    /// By slot.
+    seats: Box<[Option<Seat>]>,
+    /// Keeps the states alive whose addresses the seats know.
+    _memories: Memories<LeastConnectionsState>,
+    /// Keys from the leaves up to the level that has at most [`WIDTH`] of them. A key is a positive `f64`, as bits:
+    /// these are in the same order.
+    levels: Box<[Box<[AtomicU64]>]>,
+}
+
+/// Where an endpoint sits; all that a hook needs, on one cache line.
+#[derive(Clone, Copy)]
+struct Seat {
+    /// The address of its state, to tell it from whoever has the same slot elsewhere.
+    state: usize,
+    /// 1 / weight.
+    inverse: f64,
+    at: u32,
+}
+
+impl Tournament {
+    /// For the endpoints in these slots, enlisted. It is exact from the first pick on, whatever is acquired and released
+    /// meanwhile.
+    pub(super) fn enlisted(
+        slots: &[Slot],
+        inverse: impl Fn(usize) -> f64,
+        capacity: usize,
+        memories: &Memories<LeastConnectionsState>,
+        live: &Arc<LiveParts<Self>>,
+    ) -> Enlisted<Self> {
+        let mut seats = vec![None; capacity].into_boxed_slice();
+        let mut keys = Vec::with_capacity(slots.len());
+        for (at, &slot) in slots.iter().enumerate() {
+            let Some(state) = memories.get(slot) else { continue };
+            let seat = Seat { state: address(state), inverse: inverse(at), at: keys.len() as u32 };
+            keys.push(load_of(state.count(), seat.inverse).to_bits());
+            seats[slot.index()] = Some(seat);
+        }
+        let mut levels = Vec::new();
+        while keys.len() > WIDTH {
+            let above = keys.chunks(WIDTH).map(|keys| keys.iter().copied().min().unwrap_or(u64::MAX)).collect();
+            levels.push(std::mem::replace(&mut keys, above));
+        }
+        levels.push(keys);
+        let levels = levels.into_iter().map(|keys| keys.into_iter().map(AtomicU64::new).collect()).collect();
+        let tournament = live.enlist(Self { seats, _memories: memories.clone(), levels });
+        // Who came or went before the hooks found it here.
+        for &slot in slots {
+            if let (Some(state), Some(seat)) = (memories.get(slot), tournament.seats[slot.index()])
+                && tournament.key(seat.at as usize) != load_of(state.count(), seat.inverse)
+            {
+                tournament.follow_from(seat, state);
+            }
+        }
+        tournament
+    }
+
+    /// The load of the endpoint at this position.
+    #[inline]
+    pub(super) fn key(&self, at: usize) -> f64 {
+        self.levels[0].get(at).map_or(f64::MAX, |key| f64::from_bits(key.load(Ordering::SeqCst)))
+    }
+
+    /// The lowest load of all.
+    #[inline]
+    pub(super) fn lowest(&self) -> f64 {
+        f64::from_bits(self.levels.last().map_or(u64::MAX, |top| lowest_of(top)))
+    }
+
+    /// The position of an endpoint with the lowest load; among equals, chance has a say.
+    #[inline]
+    pub(super) fn winner(&self, bits: u64) -> Option<usize> {
+        let (top, rest) = self.levels.split_last()?;
+        let (mut at, promised) = first_lowest(top, bits)?;
+        let mut found = promised;
+        for (level, depth) in rest.iter().rev().zip(1..) {
+            let children = children(level, at);
+            let (child, key) = first_lowest(children, bits.rotate_left(8 * depth))?;
+            (at, found) = (at * WIDTH + child, key);
+        }
+        // Somebody has just taken what was promised here: there may be a lower one elsewhere.
+        if found > promised { self.winner_among(bits, &mut |_| true) } else { Some(at) }
+    }
+
+    /// The position of the one with the lowest load among those that `usable` admits. It enters only subtrees that
+    /// promise a lower load than was found, and asks about each endpoint at most once.
+    pub(super) fn winner_among(&self, bits: u64, usable: &mut dyn FnMut(usize) -> bool) -> Option<usize> {
+        let mut best = (u64::MAX, None);
+        let top = self.levels.len().checked_sub(1)?;
+        self.search(top, 0, self.levels[top].len(), bits, usable, &mut best);
+        best.1
+    }
+
+    fn search(
+        &self,
+        level: usize,
+        from: usize,
+        to: usize,
+        bits: u64,
+        usable: &mut dyn FnMut(usize) -> bool,
+        best: &mut (u64, Option<usize>),
+    ) {
+        let mut order = [(u64::MAX, 0); WIDTH];
+        let n = to - from;
+        let start = below(n, bits as u32);
+        for (place, turn) in order.iter_mut().zip(0..n) {
+            let at = from + (start + turn) % n;
+            *place = (self.levels[level][at].load(Ordering::SeqCst), at);
+        }
+        let order = &mut order[..n.min(WIDTH)];
+        order.sort_by_key(|&(key, _)| key);
+        for &mut (key, at) in order {
+            if key >= best.0 {
+                return;
+            }
+            if level > 0 {
+                let to = ((at + 1) * WIDTH).min(self.levels[level - 1].len());
+                self.search(level - 1, at * WIDTH, to, bits.rotate_left(8), usable, best);
+            } else if usable(at) {
+                *best = (key, Some(at));
+            }
+        }
+    }
+
+    /// A lease on the endpoint in `slot` was taken or has ended. Nothing if it is not the endpoint that is seated here:
+    /// it may be another pool's, or have left.
+    #[inline]
+    pub(super) fn follow(&self, slot: Slot, state: &LeastConnectionsState) {
+        if let Some(Some(seat)) = self.seats.get(slot.index())
+            && seat.state == address(state)
+        {
+            self.follow_from(*seat, state);
+        }
+    }
+
+    #[inline]
+    fn follow_from(&self, seat: Seat, state: &LeastConnectionsState) {
+        let at = seat.at as usize;
+        let Some(leaf) = self.levels[0].get(at) else { return };
+        let mut count = state.count();
+        let mut now = load_of(count, seat.inverse).to_bits();
+        let mut was = leaf.swap(now, Ordering::SeqCst);
+        loop {
+            ordered();
+            let again = state.count();
+            if again == count {
+                break;
+            }
+            count = again;
+            now = load_of(count, seat.inverse).to_bits();
+            leaf.swap(now, Ordering::SeqCst);
+            // Several words were seen here: let every node above be looked at.
+            was = 0;
+        }
+        self.ascend(at, was, now);
+    }
+
+    /// Brings the nodes above up to date after a child went from `was` to `now`.
+    #[inline]
+    fn ascend(&self, mut at: usize, mut was: u64, mut now: u64) {
+        for pair in self.levels.windows(2) {
+            at /= WIDTH;
+            let (children, Some(node)) = (children(&pair[0], at), pair[1].get(at)) else { return };
+            ordered();
+            let stands = node.load(Ordering::SeqCst);
+            if was > stands && now >= stands {
+                // It was not the lowest and is not now.
+                return;
+            }
+            let mut lowest = lowest_of(children);
+            if lowest == stands {
+                return;
+            }
+            was = node.swap(lowest, Ordering::SeqCst);
+            loop {
+                ordered();
+                let again = lowest_of(children);
+                if again == lowest {
+                    break;
+                }
+                lowest = again;
+                node.swap(lowest, Ordering::SeqCst);
+                was = 0;
+            }
+            now = lowest;
+        }
+    }
+}
+
+#[inline]
+fn address(state: &LeastConnectionsState) -> usize {
+    std::ptr::from_ref(state) as usize
+}
+
+#[inline]
+fn children(level: &[AtomicU64], parent: usize) -> &[AtomicU64] {
+    let from = (parent * WIDTH).min(level.len());
+    &level[from..(from + WIDTH).min(level.len())]
+}
+
+#[inline]
+fn lowest_of(keys: &[AtomicU64]) -> u64 {
+    keys.iter().map(|key| key.load(Ordering::SeqCst)).fold(u64::MAX, u64::min)
+}
+
+/// The index of the lowest key, and that key; of several, the first from a place that `bits` choose.
+#[inline]
+fn first_lowest(keys: &[AtomicU64], bits: u64) -> Option<(usize, u64)> {
+    let start = below(keys.len(), bits as u32);
+    let mut best = None;
+    let mut lowest = u64::MAX;
+    for part in [start..keys.len(), 0..start] {
+        for at in part {
+            let key = keys[at].load(Ordering::SeqCst);
+            if key < lowest {
+                (best, lowest) = (Some((at, key)), key);
+            }
+        }
+    }
+    best
+}

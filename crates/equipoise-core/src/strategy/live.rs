@@ -1,0 +1,72 @@
+use std::{ops::Deref, sync::Arc};
+
+use crate::sync::{AtomicU32, Mutex, Ordering, Swap, ordered};
+
+/// The parts of a strategy's pickers that its hooks have to reach.
+///
+/// A strategy builds a picker per tier (and per part of a pool, under a combinator) and does not see which of them are
+/// still in use: each enlists its part, and strikes it off when it is dropped. Hooks take no lock, and where nobody is
+/// enlisted they pay one load.
+pub(super) struct LiveParts<T> {
+    parts: Swap<Vec<Arc<T>>>,
+    /// How many there are.
+    len: AtomicU32,
+    /// Held by whoever changes the list.
+    writer: Mutex<()>,
+}
+
+impl<T> LiveParts<T> {
+    /// Every part that is enlisted. Whoever changes something, by an access that is `SeqCst`, and then calls this either
+    /// finds a part or has its change seen by what that part does after it was enlisted.
+    #[inline]
+    pub(super) fn each(&self, f: impl FnMut(&Arc<T>)) {
+        ordered();
+        if self.len.load(Ordering::SeqCst) != 0 {
+            self.parts.load().iter().for_each(f);
+        }
+    }
+
+    pub(super) fn enlist(self: &Arc<Self>, part: T) -> Enlisted<T> {
+        let part = Arc::new(part);
+        self.change(|parts| parts.push(Arc::clone(&part)));
+        ordered();
+        Enlisted { live: Arc::clone(self), part }
+    }
+
+    #[cold]
+    fn change(&self, change: impl FnOnce(&mut Vec<Arc<T>>)) {
+        let _writer = self.writer.lock();
+        let mut parts = self.parts.load_full().to_vec();
+        change(&mut parts);
+        let len = parts.len() as u32;
+        self.parts.store(Arc::new(parts));
+        self.len.store(len, Ordering::SeqCst);
+    }
+}
+
+impl<T> Default for LiveParts<T> {
+    fn default() -> Self {
+        Self { parts: Swap::new(Arc::default()), len: AtomicU32::new(0), writer: Mutex::new(()) }
+    }
+}
+
+/// A part that hooks reach, for as long as its picker lives.
+pub(super) struct Enlisted<T> {
+    live: Arc<LiveParts<T>>,
+    part: Arc<T>,
+}
+
+impl<T> Deref for Enlisted<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.part
+    }
+}
+
+impl<T> Drop for Enlisted<T> {
+    fn drop(&mut self) {
+        self.live.change(|parts| parts.retain(|part| !Arc::ptr_eq(part, &self.part)));
+    }
+}

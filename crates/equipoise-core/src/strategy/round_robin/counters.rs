@@ -1,0 +1,54 @@
+use crate::{
+    endpoint::Slot,
+    entropy::mix,
+    strategy::{PickCx, Tickets},
+};
+
+/// How many places of the turn a pick looks at to get past unusable endpoints, before it looks at all of them.
+const MOST_PLACES: u64 = 32;
+
+/// Who is next: for requests that come, and for those that come again.
+pub(super) struct Counters {
+    pub(super) first: Tickets,
+    /// For requests that exclude somebody. Did they take turns like the others, then with one of two endpoints dead
+    /// every turn of the living one would go to a second try, and every first try to the dead one.
+    again: Tickets,
+}
+
+impl Counters {
+    /// Counts first tries from `first`, second ones from where `last` stood.
+    pub(super) fn starting_at(first: u64, last: Option<&Self>) -> Self {
+        let again = last.map_or(0, |last| last.again.peek());
+        Self { first: Tickets::starting_at(first), again: Tickets::starting_at(again) }
+    }
+
+    /// The endpoint whose turn it is, or else the next usable one, in the order that `at` tells.
+    #[inline]
+    pub(super) fn pick(&self, at: impl Fn(u64) -> Option<Slot>, all: &[Slot], cx: &mut PickCx<'_>) -> Option<Slot> {
+        if cx.is_again() {
+            return self.pick_again(at, all, cx);
+        }
+        let ticket = cx.ticket(&self.first);
+        let slot = at(ticket)?;
+        if !cx.is_checked() || cx.usable(slot) {
+            return Some(slot);
+        }
+        let next = (1..MOST_PLACES).map_while(|step| at(ticket.wrapping_add(step))).find(|&slot| cx.usable(slot));
+        next.or_else(|| scan(ticket, all, cx))
+    }
+
+    /// Somebody else, scattered over the turn, so that the requests of a dead endpoint do not all fall to whoever comes
+    /// after it.
+    #[cold]
+    fn pick_again(&self, at: impl Fn(u64) -> Option<Slot>, all: &[Slot], cx: &mut PickCx<'_>) -> Option<Slot> {
+        let ticket = cx.ticket(&self.again);
+        let place = |probe: u64| mix(ticket.wrapping_mul(MOST_PLACES).wrapping_add(probe));
+        let next = (0..MOST_PLACES).map_while(|probe| at(place(probe))).find(|&slot| cx.usable(slot));
+        next.or_else(|| scan(ticket, all, cx))
+    }
+}
+
+fn scan(ticket: u64, all: &[Slot], cx: &mut PickCx<'_>) -> Option<Slot> {
+    let start = (ticket % all.len().max(1) as u64) as usize;
+    all[start..].iter().chain(&all[..start]).copied().find(|&slot| cx.usable(slot))
+}

@@ -1,0 +1,188 @@
+use std::sync::Arc;
+
+use super::{counters::Counters, schedule::Schedule};
+use crate::{
+    endpoint::{EndpointId, EndpointSpec, Slot},
+    entropy::{mix, thread_random},
+    pool::Revision,
+    strategy::{BuildError, PickCx, Picker, Strategy},
+    view::View,
+};
+
+/// Takes turns by earliest deadline, in proportion to the weights, from a start that differs from balancer to balancer.
+///
+/// An endpoint of weight `w` is due every `1/w`; whoever is due first is next. Its first deadline lies at random within
+/// its first period, and thus so do all: where [`RoundRobin`](super::RoundRobin) begins with the same endpoint in every
+/// process, and many balancers that start together move in step, these do not. Choose it for many clients of the same
+/// endpoints (proxyless gRPC, sidecars), and `RoundRobin` where its sequence, which spreads each endpoint's turns more
+/// evenly among the others', matters more. The weakness of both: they look at no load.
+///
+/// Deadlines repeat after one turn (the sum of the weights divided by their greatest common divisor), so the turn is laid
+/// out when a picker is built and walked by one shared counter, without a lock. Updates go on at the deadline that was
+/// reached: who stays keeps their deadlines, who comes gets a random one within a period. Pick O(1). Build O(n) while the
+/// membership stands, else O(turn × log turn). A turn of more than 65 536 is not laid out: tickets then walk a
+/// low-discrepancy sequence over the weights from a random point (pick O(log n)).
+///
+/// Sources: gRPC A58 and Envoy's EDF scheduler, which keep a queue of deadlines behind a lock instead.
+///
+/// ```
+/// use equipoise_core::{Edf, EndpointSpec, PickRequest, Pool};
+///
+/// let pool = Pool::new(Edf::seeded(7));
+/// pool.update([EndpointSpec::new("a").weight(3), EndpointSpec::new("b")], |_| ())?;
+/// let turn = (0..4).map(|_| pool.pick(&PickRequest::new())).collect::<Result<Vec<_>, _>>()?;
+/// assert_eq!(turn.iter().filter(|lease| lease.endpoint().id().as_str() == "a").count(), 3);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Edf {
+    seed: u64,
+}
+
+impl Edf {
+    /// With a start of its own.
+    pub fn new() -> Self {
+        Self::seeded(thread_random())
+    }
+
+    /// With the start that belongs to `seed` (and to the endpoints' ids): for repeatable runs.
+    pub const fn seeded(seed: u64) -> Self {
+        Self { seed }
+    }
+}
+
+impl Default for Edf {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A deadline within the turn, and whose it is.
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
+struct Due {
+    /// In units of 1 / weight.
+    at: f64,
+    slot: Slot,
+}
+
+impl Strategy for Edf {
+    type State = ();
+    type Picker = EdfPicker;
+
+    fn state(&self, _: &EndpointSpec) {}
+
+    fn build(&self, view: &View, last: Option<&EdfPicker>) -> Result<EdfPicker, BuildError> {
+        let membership = view.membership_revision();
+        let course = match last {
+            Some(last) if last.membership == membership && *last.members == *view.members() => last.course.clone(),
+            _ => self.course(view),
+        };
+        let served = last.map_or(0, |last| last.counters.first.peek());
+        let (turn, first) = match &course {
+            Course::LaidOut { period, deadlines } => {
+                let turn = eligible_part(deadlines, view);
+                let reached = last.and_then(|last| last.reached(served));
+                let next = reached.map_or(0, |mut reached| {
+                    reached.at %= period;
+                    turn.partition_point(|due| *due <= reached)
+                });
+                (Turn::LaidOut(turn), next as u64)
+            }
+            Course::TooLong => {
+                let weights: Vec<u32> = view.eligible().iter().map(|&slot| view.weight(slot)).collect();
+                let first = if last.is_some() { served } else { self.seed };
+                (Turn::Spread(Schedule::spread(&view.eligible().into(), &weights)), first)
+            }
+        };
+        Ok(EdfPicker {
+            slots: view.eligible().into(),
+            turn,
+            counters: Counters::starting_at(first, last.map(|last| &last.counters)),
+            course,
+            membership,
+            members: view.members().into(),
+        })
+    }
+}
+
+impl Edf {
+    /// Where in its period the endpoint's deadlines lie: drawn by its id, so that it stays what it is.
+    fn phase(&self, id: &EndpointId) -> f64 {
+        let drawn = id.as_str().bytes().fold(mix(self.seed), |drawn, byte| mix(drawn ^ u64::from(byte)));
+        (drawn >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// All deadlines of the members within one turn.
+    fn course(&self, view: &View) -> Course {
+        let divisor = view.members().iter().fold(0, |a, &slot| super::schedule::gcd(a, view.weight(slot))).max(1);
+        let total: u64 = view.members().iter().map(|&slot| u64::from(view.weight(slot) / divisor)).sum();
+        if total > super::schedule::LONGEST_TURN {
+            return Course::TooLong;
+        }
+        let mut deadlines = Vec::with_capacity(total as usize);
+        for &slot in view.members() {
+            let (Some(endpoint), weight) = (view.endpoint(slot), view.weight(slot)) else { continue };
+            let phase = self.phase(endpoint.id());
+            let due = |turn: u32| Due { at: (phase + f64::from(turn)) / f64::from(weight), slot };
+            deadlines.extend((0..weight / divisor).map(due));
+        }
+        deadlines.sort_unstable_by(|a, b| a.at.total_cmp(&b.at).then(a.slot.cmp(&b.slot)));
+        Course::LaidOut { period: 1.0 / f64::from(divisor), deadlines: deadlines.into() }
+    }
+}
+
+/// What depends on the membership alone.
+#[derive(Clone)]
+enum Course {
+    LaidOut { period: f64, deadlines: Arc<[Due]> },
+    TooLong,
+}
+
+/// The deadlines of those that are eligible.
+fn eligible_part(deadlines: &Arc<[Due]>, view: &View) -> Arc<[Due]> {
+    if view.eligible().len() == view.members().len() {
+        return Arc::clone(deadlines);
+    }
+    let mut eligible = vec![false; view.capacity()];
+    view.eligible().iter().for_each(|slot| eligible[slot.index()] = true);
+    deadlines.iter().filter(|due| eligible[due.slot.index()]).copied().collect()
+}
+
+enum Turn {
+    LaidOut(Arc<[Due]>),
+    Spread(Schedule),
+}
+
+/// The picker of [`Edf`].
+pub struct EdfPicker {
+    slots: Box<[Slot]>,
+    turn: Turn,
+    counters: Counters,
+    course: Course,
+    membership: Revision,
+    /// Those that `course` is laid out for: under a combinator a part of the pool's, and not always the same.
+    members: Box<[Slot]>,
+}
+
+impl EdfPicker {
+    #[inline]
+    fn at(&self, ticket: u64) -> Option<Slot> {
+        match &self.turn {
+            Turn::LaidOut(turn) => turn.get(ticket.checked_rem(turn.len() as u64)? as usize).map(|due| due.slot),
+            Turn::Spread(schedule) => schedule.at(ticket),
+        }
+    }
+
+    /// The deadline of the last ticket below `served`.
+    fn reached(&self, served: u64) -> Option<Due> {
+        let Turn::LaidOut(turn) = &self.turn else { return None };
+        let last = served.checked_sub(1)?.checked_rem(turn.len() as u64)?;
+        turn.get(last as usize).copied()
+    }
+}
+
+impl Picker for EdfPicker {
+    fn pick(&self, cx: &mut PickCx<'_>) -> Option<Slot> {
+        self.counters.pick(|ticket| self.at(ticket), &self.slots, cx)
+    }
+}

@@ -1,0 +1,32 @@
+use super::contest::MOST_CHOICES;
+
+/// How many endpoints are drawn and compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Choices(u8);
+
+impl Choices {
+    pub(crate) const TWO: Self = Self(2);
+
+    pub(crate) const fn new(choices: usize) -> Result<Self, InvalidChoices> {
+        if choices >= 2 && choices <= MOST_CHOICES { Ok(Self(choices as u8)) } else { Err(InvalidChoices { choices }) }
+    }
+
+    pub(crate) const fn get(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl Default for Choices {
+    fn default() -> Self {
+        Self::TWO
+    }
+}
+
+/// A number of choices that makes no sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{choices} choices: 2 to 10 endpoints can be compared (one is `Random`, all is `LeastConnections`)")]
+#[non_exhaustive]
+pub struct InvalidChoices {
+    /// The number as given.
+    pub choices: usize,
+}

@@ -1,0 +1,52 @@
+use super::{REDRAWS, below};
+use crate::strategy::PickCx;
+
+/// Offers positions below `n`, each once and in random order, until `enter` answers that `wanted` are in.
+///
+/// Few of many are drawn, again where a draw repeats one of the last or is turned down; where that does not bring enough,
+/// all that are left are offered from a random start on.
+pub(super) fn several(
+    n: usize,
+    wanted: usize,
+    cx: &mut PickCx<'_>,
+    mut enter: impl FnMut(usize, &mut PickCx<'_>) -> usize,
+) {
+    /// What is drawn at most before everybody is asked.
+    const MOST: usize = 2 * (super::contest::MOST_CHOICES + REDRAWS);
+    let mut offered = [usize::MAX; MOST];
+    let mut count = 0;
+    // Drawing from a pool that is hardly larger than what is wanted would mostly repeat.
+    if n > 2 * wanted {
+        for _ in 0..(wanted + REDRAWS).div_ceil(2) {
+            let bits = cx.random();
+            for at in [below(n, bits as u32), below(n, (bits >> 32) as u32)] {
+                if count < MOST && !offered[..count].contains(&at) {
+                    offered[count] = at;
+                    count += 1;
+                    if enter(at, cx) >= wanted {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+    let start = below(n, cx.random() as u32);
+    let stride = stride(n, cx.random());
+    let mut at = start;
+    for _ in 0..n {
+        if !offered[..count].contains(&at) && enter(at, cx) >= wanted {
+            return;
+        }
+        at = (at + stride) % n;
+    }
+}
+
+/// A step below `n` that visits everybody: in a small pool any neighbour may follow any other.
+fn stride(n: usize, bits: u64) -> usize {
+    let first = 1 + below(n.saturating_sub(1), bits as u32);
+    (first..n).chain(1..first).find(|&step| gcd(step, n) == 1).unwrap_or(1)
+}
+
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
+}

@@ -1,0 +1,85 @@
+use std::collections::BTreeSet;
+
+use equipoise_core::{Aperture, InvalidCombinator, Maglev, P2c, Pool, Random, RoundRobin, Strategy};
+
+use crate::{
+    close,
+    common::pool_of,
+    keyed::owners,
+    open,
+    shares::{follow, idle},
+    used,
+};
+
+const SEED: u64 = 0xa9e7;
+
+fn client(inner: impl Strategy, peer: u32, peers: u32, minimum: u32, weights: &[u32]) -> Pool<()> {
+    let aperture = Aperture::new(inner, peer, peers).expect("a client").minimum(minimum);
+    pool_of(aperture, weights, SEED + u64::from(peer))
+}
+
+#[test]
+fn all_clients_together_load_everybody_by_weight() {
+    let unequal: Vec<u32> = (0..20).map(|at| 1 + at % 4).collect();
+    for (weights, peers, minimum) in [(&[1; 10][..], 3, 1), (&[1; 10], 7, 2), (&unequal, 9, 4), (&[5, 1, 1], 4, 1)] {
+        let mut counts = vec![0; weights.len()];
+        for peer in 0..peers {
+            let got = idle(&client(Random::new(), peer, peers, minimum, weights), weights.len(), 20_000);
+            counts.iter_mut().zip(got).for_each(|(sum, n)| *sum += n);
+        }
+        follow(&counts, weights).unwrap_or_else(|error| panic!("{peers} clients: {error}"));
+    }
+}
+
+#[test]
+fn taking_turns_is_exact_across_clients() {
+    // Five clients on eight endpoints, each on one and three fifths: 5 : 3 or 2 : 5 : 1 and so on.
+    let mut counts = vec![0; 8];
+    for peer in 0..5 {
+        let got = idle(&client(RoundRobin::new(), peer, 5, 1, &[1; 8]), 8, 8000);
+        counts.iter_mut().zip(got).for_each(|(sum, n)| *sum += n);
+    }
+    assert_eq!(counts, [5000; 8]);
+}
+
+#[test]
+fn a_client_keeps_to_its_arc() {
+    let arcs: Vec<usize> = (0..10).map(|peer| used(&client(P2c::new(), peer, 10, 4, &[1; 100]), 500).len()).collect();
+    assert_eq!(arcs, [10; 10]);
+    let all = (0..25).map(|peer| used(&client(P2c::new(), peer, 25, 4, &[1; 100]), 500)).collect::<Vec<_>>();
+    let mut counts = [0; 100];
+    all.iter().flatten().for_each(|&at| counts[at] += 1);
+    assert!(all.iter().all(|arc| arc.len() == 4) && counts == [1; 100]);
+}
+
+#[test]
+fn a_client_that_nobody_can_be_is_refused() {
+    for (peer, peers) in [(0, 0), (3, 3), (9, 3)] {
+        let error = Aperture::new(P2c::new(), peer, peers).expect_err("nobody");
+        assert_eq!(error, InvalidCombinator::Peer { peer, peers });
+    }
+}
+
+#[test]
+fn an_arc_reaches_further_while_endpoints_under_it_are_down() {
+    let pool = client(Random::new(), 2, 10, 5, &[1; 50]);
+    let before = used(&pool, 500);
+    assert_eq!(before.len(), 5);
+    close(&pool, before[..2].iter().copied());
+    let meanwhile = used(&pool, 500);
+    assert_eq!(meanwhile.len(), 5);
+    assert_eq!(meanwhile.iter().filter(|at| before.contains(at)).count(), 3);
+    open(&pool, before[0]);
+    open(&pool, before[1]);
+    assert_eq!(used(&pool, 500), before);
+    close(&pool, (0..50).filter(|at| *at != 31));
+    assert_eq!(used(&pool, 50), [31]);
+}
+
+#[test]
+fn tables_of_a_hashing_strategy_follow_the_arc() {
+    let [one, other] = [0, 1].map(|peer| owners(&client(Maglev::new(), peer, 2, 3, &[1; 6]), 500));
+    let [one, other] = [one, other].map(|owners| owners.into_iter().collect::<BTreeSet<usize>>());
+    assert_eq!((one.len(), other.len()), (3, 3));
+    assert!(one.is_disjoint(&other));
+}

@@ -1,0 +1,38 @@
+//! The layer of combinators: what each does to shares, who is never picked, and that any nesting works. Every run draws
+//! from a named seed.
+#![cfg(not(loom))]
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../weights/shares.rs"]
+mod shares;
+
+mod alloc;
+mod aperture;
+mod keyed;
+mod nesting;
+mod properties;
+mod slow_start;
+mod spill;
+mod subset;
+mod zone;
+
+use equipoise_core::{Availability, Pool};
+
+use crate::common::id;
+
+fn close(pool: &Pool<()>, who: impl IntoIterator<Item = usize>) {
+    for at in who {
+        pool.set_availability(id(at), Availability::Closed).expect("a member");
+    }
+}
+
+fn open(pool: &Pool<()>, at: usize) {
+    pool.set_availability(id(at), Availability::Open).expect("a member");
+}
+
+/// Which endpoints turn up in so many picks, by position.
+fn used(pool: &Pool<()>, picks: u32) -> Vec<usize> {
+    let seen: std::collections::BTreeSet<usize> = (0..picks).map(|_| common::at(&common::pick(pool))).collect();
+    seen.into_iter().collect()
+}

@@ -1,0 +1,243 @@
+use std::{sync::Arc, time::Duration};
+
+use equipoise_core::{
+    Clock, EndpointId, InvalidCombinator, ManualClock, P2c, PeakEwma, PickRequest, Pool, Random, RoundRobin, SlowStart,
+    Strategy, Timestamp,
+};
+
+use crate::{
+    close,
+    common::{at, clocked, id, pick, spec, specs},
+    keyed::{ByKey, owners},
+    open,
+    shares::{follow, idle, share},
+};
+
+const SEED: u64 = 0x510;
+const WINDOW: Duration = Duration::from_secs(30);
+
+/// Four endpoints that are warm, and a fifth that joins.
+fn four_and_one(strategy: impl Strategy) -> (Pool<()>, Arc<ManualClock>) {
+    let (pool, clock) = clocked(SlowStart::new(strategy), &[1; 4], SEED);
+    pool.add(spec(4), ()).expect("a new endpoint");
+    (pool, clock)
+}
+
+/// The part of what it would get without slow start that the endpoint gets.
+fn part(pool: &Pool<()>, who: usize, n: usize) -> f64 {
+    share(&idle(pool, n, 40_000), who) * n as f64
+}
+
+fn close_to(part: f64, expected: f64) {
+    // 40 000 draws at a fifth: four standard deviations are 1 %, and a little more of a tenth of it.
+    assert!((part - expected).abs() < 0.04, "{part} is not about {expected}");
+}
+
+#[test]
+fn a_newcomer_rises_from_a_tenth_to_its_share() {
+    for strategy in [0, 1] {
+        let (pool, clock) = if strategy == 0 { four_and_one(P2c::new()) } else { four_and_one(Random::new()) };
+        for (seconds, expected) in [(0, 0.1), (3, 0.1), (12, 0.5), (7, 0.73), (7, 0.97), (1, 1.0), (100, 1.0)] {
+            clock.advance(Duration::from_secs(seconds));
+            close_to(part(&pool, 4, 5), expected);
+        }
+    }
+}
+
+#[test]
+fn aggression_and_floor_bend_the_rise() {
+    let strategy = SlowStart::new(Random::new()).aggression(2.0).and_then(|s| s.floor(0.3)).expect("valid");
+    let (pool, clock) = clocked(strategy.window(Duration::from_secs(100)), &[1; 4], SEED);
+    pool.add(spec(4), ()).expect("a new endpoint");
+    close_to(part(&pool, 4, 5), 0.3);
+    clock.advance(Duration::from_secs(25));
+    close_to(part(&pool, 4, 5), 0.5);
+}
+
+#[test]
+fn settings_that_make_no_sense_are_refused() {
+    let start = SlowStart::new(P2c::new());
+    for aggression in [0.0, -1.0, f64::INFINITY] {
+        assert_eq!(start.aggression(aggression).expect_err("refused"), InvalidCombinator::Aggression { aggression });
+    }
+    for floor in [0.0, 1.1] {
+        assert_eq!(start.floor(floor).expect_err("refused"), InvalidCombinator::Floor { floor });
+    }
+    assert!(start.floor(f64::NAN).is_err() && start.aggression(f64::NAN).is_err());
+}
+
+#[test]
+fn a_window_of_zero_turns_it_off() {
+    let (pool, _) = clocked(SlowStart::new(Random::new()).window(Duration::ZERO), &[1; 4], SEED);
+    pool.add(spec(4), ()).expect("a new endpoint");
+    close_to(part(&pool, 4, 5), 1.0);
+}
+
+#[test]
+fn the_first_members_are_warm() {
+    let (pool, _) = clocked(SlowStart::new(Random::new()), &[1; 4], SEED);
+    let counts = idle(&pool, 4, 40_000);
+    follow(&counts, &[1; 4]).unwrap_or_else(|error| panic!("{error}"));
+    // Unless asked: whoever joins ten seconds later is compared with a third, not with the whole.
+    let (pool, clock) = clocked(SlowStart::new(Random::new()).from_the_first(), &[1; 4], SEED);
+    follow(&idle(&pool, 4, 40_000), &[1; 4]).unwrap_or_else(|error| panic!("{error}"));
+    clock.advance(Duration::from_secs(10));
+    pool.add(spec(4), ()).expect("a new endpoint");
+    close_to(part(&pool, 4, 5), 0.3);
+}
+
+#[test]
+fn whoever_comes_back_starts_slowly_and_the_others_do_not() {
+    let (pool, clock) = clocked(SlowStart::new(Random::new()), &[1; 5], SEED);
+    close(&pool, [2]);
+    clock.advance(Duration::from_secs(100));
+    open(&pool, 2);
+    close_to(part(&pool, 2, 5), 0.1);
+    close_to(part(&pool, 1, 5), 0.9 / 4.0 + 1.0);
+    clock.advance(WINDOW);
+    close_to(part(&pool, 2, 5), 1.0);
+}
+
+#[test]
+fn a_newcomer_does_not_restart_the_others() {
+    let (pool, clock) = four_and_one(Random::new());
+    clock.advance(WINDOW / 2);
+    pool.add(spec(5), ()).expect("a new endpoint");
+    let counts = idle(&pool, 6, 60_000);
+    // Half and a tenth, and a little of what the other one loses.
+    close_to(share(&counts, 4) * 6.0, 0.59);
+    close_to(share(&counts, 5) * 6.0, 0.11);
+    // Nor do flips, other weights, or somebody leaving.
+    close(&pool, [0]);
+    pool.update((1..6).map(|at| spec(at).weight(2)), |_| ()).expect("valid specs");
+    clock.advance(WINDOW / 4);
+    let counts = idle(&pool, 6, 60_000);
+    close_to(share(&counts, 4) * 5.0, 0.89);
+    close_to(share(&counts, 5) * 5.0, 0.27);
+    clock.advance(WINDOW / 4);
+    close_to(share(&idle(&pool, 6, 40_000), 4) * 5.0, 1.0 + 0.5 / 4.0);
+}
+
+#[test]
+fn a_replaced_endpoint_starts_slowly_in_its_old_slot() {
+    let (pool, _) = clocked(SlowStart::new(Random::new()), &[1; 4], SEED);
+    let moved = specs(&[1; 3]).into_iter().chain([equipoise_core::EndpointSpec::new("elsewhere").named("e3")]);
+    assert_eq!(pool.update(moved, |_| ()).expect("valid specs").replaced.len(), 1);
+    close_to(part(&pool, 3, 4), 0.1);
+}
+
+#[test]
+fn a_start_goes_on_without_traffic() {
+    let (pool, clock) = four_and_one(Random::new());
+    clock.advance(WINDOW);
+    assert!(idle(&pool, 5, 50)[4] > 0);
+    close_to(part(&pool, 4, 5), 1.0);
+}
+
+#[test]
+fn nobody_pays_when_all_are_starting() {
+    let (pool, clock) = clocked(SlowStart::new(RoundRobin::new()), &[1; 4], SEED);
+    pool.update([4, 5, 6, 7].map(spec), |_| ()).expect("valid specs");
+    assert_eq!(idle(&pool, 4, 400), [100; 4]);
+    clock.advance(WINDOW / 2);
+    close(&pool, [4]);
+    open(&pool, 4);
+    // Half is the whole now, and a tenth a fifth of it.
+    let counts = idle(&pool, 4, 40_000);
+    close_to(f64::from(counts[0]) / f64::from(counts[1]), 0.2);
+}
+
+#[test]
+fn whoever_is_starting_serves_when_nobody_else_can() {
+    let (pool, _) = four_and_one(P2c::new());
+    let tried: Vec<EndpointId> = (0..4).map(id).collect();
+    for _ in 0..100 {
+        assert_eq!(at(&pool.pick(&PickRequest::new().exclude(&tried)).expect("the newcomer")), 4);
+    }
+    close(&pool, 0..4);
+    assert!((0..100).all(|_| at(&pick(&pool)) == 4));
+}
+
+#[test]
+fn taking_turns_stays_even_among_the_others() {
+    // Half of the pool is new, all in a row.
+    let (pool, clock) = clocked(SlowStart::new(RoundRobin::new()), &[1; 6], SEED);
+    (6..12).for_each(|at| drop(pool.add(spec(at), ()).expect("a new endpoint")));
+    clock.advance(WINDOW / 4);
+    let counts = idle(&pool, 12, 24_000);
+    let warm: u32 = counts[..6].iter().sum();
+    let due = f64::from(warm) / 6.0;
+    assert!(counts[..6].iter().all(|&count| (f64::from(count) - due).abs() < 0.06 * due), "{counts:?}");
+    for &count in &counts[6..] {
+        close_to(f64::from(count) / f64::from(warm) * 6.0, 0.25);
+    }
+}
+
+#[test]
+fn a_newcomer_gets_traffic_under_least_request_and_is_not_flooded() {
+    // Everybody holds ten requests: the newcomer, idle, wins each comparison that it is drawn for.
+    let (pool, clock) = clocked(SlowStart::new(P2c::new()), &[1; 10], SEED);
+    let _busy: Vec<_> = (0..100).map(|_| pick(&pool)).collect();
+    pool.add(spec(10), ()).expect("a new endpoint");
+    for (seconds, expected) in [(0, 0.1), (15, 0.5), (15, 1.0)] {
+        clock.advance(Duration::from_secs(seconds));
+        let got = share(&idle(&pool, 11, 40_000), 10);
+        // Drawn in two of eleven picks.
+        assert!((got - expected * 2.0 / 11.0).abs() < 0.01, "{got} after {seconds} s");
+    }
+}
+
+#[test]
+fn a_starting_endpoint_is_given_its_keys_one_by_one() {
+    let (pool, clock) = four_and_one(ByKey);
+    let mut last = owners(&pool, 4000);
+    let mut owned = Vec::new();
+    for _ in 0..10 {
+        clock.advance(WINDOW / 10);
+        let now = owners(&pool, 4000);
+        assert_eq!(now, owners(&pool, 4000), "a key stays while the clock stands");
+        assert!(last.iter().zip(&now).all(|(was, is)| was == is || *is == 4), "keys move to the newcomer only");
+        owned.push(now.iter().filter(|&&at| at == 4).count());
+        last = now;
+    }
+    assert!(owned.is_sorted() && owned[0] < owned[9] / 5 && owned[4] > owned[9] / 3, "{owned:?}");
+}
+
+#[test]
+fn a_clock_that_is_set_back_does_not_prolong_a_start() {
+    let (pool, clock) = clocked(SlowStart::new(PeakEwma::new()), &[1; 4], SEED);
+    clock.set(Timestamp::ZERO + Duration::from_secs(100_000));
+    pool.add(spec(4), ()).expect("a new endpoint");
+    close_to(part(&pool, 4, 5), 0.1);
+    clock.set(Timestamp::from_nanos(1));
+    close_to(part(&pool, 4, 5), 1.0);
+}
+
+/// Counts how often it is read.
+#[derive(Default)]
+struct Counting(ManualClock, std::sync::atomic::AtomicU64);
+
+impl Clock for Counting {
+    fn now(&self) -> Timestamp {
+        self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.0.now()
+    }
+}
+
+#[test]
+fn the_clock_is_read_during_a_start_only() {
+    let clock = Arc::new(Counting::default());
+    let pool: Pool<()> = Pool::<()>::builder(SlowStart::new(P2c::new())).clock(clock.clone()).build();
+    let readings = |pool: &Pool<()>| {
+        let before = clock.1.load(std::sync::atomic::Ordering::Relaxed);
+        (0..100).for_each(|_| drop(pick(pool)));
+        clock.1.load(std::sync::atomic::Ordering::Relaxed) - before
+    };
+    pool.update(specs(&[1; 4]), |_| ()).expect("valid specs");
+    assert_eq!(readings(&pool), 0);
+    pool.add(spec(4), ()).expect("a new endpoint");
+    assert_eq!(readings(&pool), 100);
+    clock.0.advance(WINDOW);
+    assert_eq!(readings(&pool), 1, "the pick that finds out");
+    assert_eq!(readings(&pool), 0);
+}

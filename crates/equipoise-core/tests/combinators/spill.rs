@@ -1,0 +1,95 @@
+use equipoise_core::{ManualClock, P2c, PickRequest, Pool, Random, SeededEntropy, Spill, Strategy, Tier};
+use std::sync::Arc;
+
+use crate::{
+    close,
+    common::{at, id, spec},
+    keyed::{ByKey, owners},
+    open,
+    shares::{follow, idle},
+};
+
+const SEED: u64 = 0x5b111;
+
+/// `n` endpoints in each of the tiers, by position.
+fn tiered(strategy: impl Strategy, spill: Spill, n: usize, tiers: usize) -> Pool<()> {
+    let builder = Pool::<()>::builder(strategy).clock(Arc::new(ManualClock::new())).spill(spill);
+    let pool = builder.entropy(Arc::new(SeededEntropy::new(SEED))).stripes(1).build();
+    let specs = (0..n * tiers).map(|at| spec(at).tier(Tier::new((at / n) as u8)));
+    pool.update(specs, |_| ()).expect("valid specs");
+    pool
+}
+
+/// How many of `picks` each tier gets.
+fn by_tier(pool: &Pool<()>, n: usize, tiers: usize, picks: u32) -> Vec<u32> {
+    idle(pool, n * tiers, picks).chunks(n).map(|tier| tier.iter().sum()).collect()
+}
+
+#[test]
+fn shares_are_envoys() {
+    // Of twenty each: 25 % / 25 %, and 5 % / 65 %.
+    for (left, expected) in [([5, 5], [1, 1]), ([1, 13], [7, 91]), ([10, 20], [70, 30]), ([5, 20], [35, 65])] {
+        let pool = tiered(Random::new(), Spill::ENVOY, 20, 2);
+        close(&pool, (left[0]..20).chain(20 + left[1]..40));
+        follow(&by_tier(&pool, 20, 2, 50_000), &expected).unwrap_or_else(|error| panic!("{left:?}: {error}"));
+    }
+}
+
+#[test]
+fn three_tiers_share_in_order() {
+    let pool = tiered(P2c::new(), Spill::ENVOY, 8, 3);
+    close(&pool, (2..8).chain(10..16));
+    // 35 % each, and what is left.
+    follow(&by_tier(&pool, 8, 3, 50_000), &[35, 35, 30]).unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[test]
+fn a_tier_keeps_everything_until_it_has_lost_more_than_it_has_to_spare() {
+    let pool = tiered(P2c::new(), Spill::ENVOY, 7, 2);
+    close(&pool, [0, 1]);
+    assert_eq!(by_tier(&pool, 7, 2, 1000), [1000, 0]);
+    close(&pool, [2]);
+    let counts = by_tier(&pool, 7, 2, 50_000);
+    follow(&counts, &[80, 20]).unwrap_or_else(|error| panic!("{error}"));
+    open(&pool, 1);
+    assert_eq!(by_tier(&pool, 7, 2, 1000), [1000, 0]);
+}
+
+#[test]
+fn nothing_spills_unless_asked() {
+    let pool = tiered(P2c::new(), Spill::default(), 7, 2);
+    close(&pool, 0..6);
+    assert_eq!(by_tier(&pool, 7, 2, 1000), [1000, 0]);
+}
+
+#[test]
+fn whoever_is_drawn_in_vain_is_followed_by_the_others_in_order() {
+    let pool = tiered(P2c::new(), Spill::ENVOY, 2, 3);
+    close(&pool, [0, 2]);
+    // Tiers 0 and 1 share what comes, 70 to 30; without the first's last one, the second gets all of it, and so on.
+    for (tried, next) in [(vec![1], 3), (vec![3], 1), (vec![1, 3, 4], 5)] {
+        let tried: Vec<_> = tried.into_iter().map(id).collect();
+        for _ in 0..200 {
+            let lease = pool.pick(&PickRequest::new().exclude(&tried)).expect("somebody is left");
+            assert_eq!(at(&lease), next, "without {tried:?}");
+        }
+    }
+}
+
+#[test]
+fn endpoints_of_weight_zero_are_not_missed() {
+    let pool = tiered(P2c::new(), Spill::ENVOY, 4, 2);
+    let weightless = (0..8).map(|at| spec(at).tier(Tier::new(at as u8 / 4)).weight(u32::from(at >= 3)));
+    pool.update(weightless, |_| ()).expect("valid specs");
+    assert_eq!(by_tier(&pool, 4, 2, 1000), [1000, 0]);
+}
+
+#[test]
+fn requests_of_one_key_go_to_one_tier() {
+    let pool = tiered(ByKey, Spill::ENVOY, 4, 2);
+    close(&pool, 0..2);
+    let first = owners(&pool, 2000);
+    assert_eq!(first, owners(&pool, 2000));
+    let counts = first.iter().fold([0, 0], |[near, far], &at| if at < 4 { [near + 1, far] } else { [near, far + 1] });
+    follow(&counts, &[70, 30]).unwrap_or_else(|error| panic!("{error}"));
+}

@@ -1,0 +1,159 @@
+use equipoise_core::{EndpointSpec, Fate, P2c, PickRequest, Pool, Random, RoundRobin, Strategy, ZoneAware};
+
+use crate::{
+    close,
+    common::{at, id, pick, pool_of, spec},
+    keyed::{ByKey, owners},
+    open,
+    shares::{follow, idle},
+    used,
+};
+
+const SEED: u64 = 0x203e;
+
+/// Endpoints in zones `a`, `b` … as many as `sizes` says in each, by position; the client stands in `a`.
+fn zones(strategy: impl Strategy, sizes: &[usize]) -> Pool<()> {
+    let pool = pool_of(strategy, &[1], SEED);
+    let zone_of = sizes.iter().enumerate().flat_map(|(zone, &size)| std::iter::repeat_n(zone, size));
+    let specs = zone_of.enumerate().map(|(at, zone)| in_zone(at, zone));
+    pool.update(specs, |_| ()).expect("valid specs");
+    pool
+}
+
+fn in_zone(at: usize, zone: usize) -> EndpointSpec {
+    spec(at).zone(["a", "b", "c", "d"][zone])
+}
+
+fn check(pool: &Pool<()>, weights: &[u32]) {
+    // Weight 0 stands for "next to nothing".
+    let counts = idle(pool, weights.len(), 60_000);
+    let (mut some, mut expected) = (Vec::new(), Vec::new());
+    for (at, &weight) in weights.iter().enumerate() {
+        if weight > 0 {
+            some.push(counts[at]);
+            expected.push(weight);
+        } else {
+            assert!(counts[at] < 5, "{counts:?} for {weights:?}");
+        }
+    }
+    follow(&some, &expected).unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[test]
+fn everything_stays_while_the_zone_holds_its_part() {
+    let pool = zones(ZoneAware::new(P2c::new(), "a"), &[3, 3, 3]);
+    check(&pool, &[1, 1, 1, 0, 0, 0, 0, 0, 0]);
+    close(&pool, [3]);
+    assert_eq!(used(&pool, 1000), [0, 1, 2]);
+}
+
+#[test]
+fn a_zone_that_is_short_spills_to_those_that_have_to_spare() {
+    let pool = zones(ZoneAware::new(Random::new(), "a"), &[2, 2, 2]);
+    close(&pool, [0]);
+    // A fifth of the capacity for a third of the callers: three fifths stay, the others get a fifth each.
+    check(&pool, &[0, 6, 1, 1, 1, 1]);
+    // A quarter for a third: three quarters stay. The second zone is short as well, so the third gets the rest.
+    close(&pool, [2]);
+    check(&pool, &[0, 6, 0, 0, 1, 1]);
+}
+
+#[test]
+fn callers_that_are_not_spread_evenly_can_be_told() {
+    let strategy = ZoneAware::new(Random::new(), "a").callers([("a", 3), ("b", 1)]);
+    let pool = zones(strategy, &[2, 2]);
+    // Half of the capacity for three quarters of the callers.
+    check(&pool, &[2, 2, 1, 1]);
+    let nobody = ZoneAware::new(Random::new(), "a").callers([("a", 0)]);
+    assert_eq!(used(&zones(nobody, &[2, 2]), 500), [0, 1]);
+}
+
+#[test]
+fn capacity_is_weight() {
+    let pool = zones(ZoneAware::new(Random::new(), "a"), &[1, 1]);
+    pool.update([in_zone(0, 0).weight(1), in_zone(1, 1).weight(3)], |_| ()).expect("valid specs");
+    check(&pool, &[1, 1]);
+}
+
+#[test]
+fn with_nobody_near_everybody_serves_by_weight() {
+    for (zone, sizes) in [("z", [2, 2, 2]), ("a", [0, 2, 4])] {
+        let pool = zones(ZoneAware::new(Random::new(), zone), &sizes);
+        check(&pool, &[1; 6]);
+    }
+}
+
+#[test]
+fn below_the_minimum_zones_are_disregarded() {
+    let pool = zones(ZoneAware::new(Random::new(), "a").minimum(2), &[2, 2, 2]);
+    assert_eq!(used(&pool, 500), [0, 1]);
+    close(&pool, [1]);
+    check(&pool, &[1, 0, 1, 1, 1, 1]);
+    open(&pool, 1);
+    assert_eq!(used(&pool, 500), [0, 1]);
+}
+
+#[test]
+fn a_request_that_the_zone_cannot_serve_goes_elsewhere() {
+    let pool = zones(ZoneAware::new(P2c::new(), "a"), &[2, 2]);
+    let tried = [id(0), id(1)];
+    let lease = pool.pick(&PickRequest::new().exclude(&tried)).expect("two are left");
+    assert!(at(&lease) >= 2);
+    drop(lease);
+    pool.update((0..4).map(|at| in_zone(at, at / 2).limit(1)), |_| ()).expect("valid specs");
+    let full: Vec<_> = (0..4).map(|_| pick(&pool)).collect();
+    assert!(full[..2].iter().all(|lease| at(lease) < 2));
+}
+
+#[test]
+fn endpoints_without_a_zone_are_elsewhere() {
+    let pool = zones(ZoneAware::new(P2c::new(), "a"), &[1, 1]);
+    pool.update([in_zone(0, 0), spec(1), spec(2).zone("")], |_| ()).expect("valid specs");
+    // All callers stand in the only zone, which holds a third of the capacity.
+    check(&pool, &[1, 1, 1]);
+}
+
+#[test]
+fn an_endpoint_that_changes_zones_keeps_its_load() {
+    let pool = zones(ZoneAware::new(P2c::new(), "a"), &[1, 1]);
+    let lease = pick(&pool);
+    assert_eq!(lease.endpoint().zone().as_deref(), Some("a"));
+    let changes = pool.update([in_zone(0, 1), in_zone(1, 0)], |_| ()).expect("valid specs");
+    assert_eq!(changes.changed.len(), 2);
+    assert_eq!(lease.endpoint().zone().as_deref(), Some("b"));
+    assert_eq!((pool.endpoints()[0].in_flight, pool.endpoints()[0].zone.as_deref()), (1, Some("b")));
+    assert_eq!(used(&pool, 100), [1]);
+}
+
+#[test]
+fn turns_go_on_within_the_zone_while_others_flip() {
+    let pool = zones(ZoneAware::new(RoundRobin::new(), "a"), &[3, 3]);
+    let mut counts = [0; 6];
+    for turn in 0..300 {
+        if turn % 2 == 0 {
+            close(&pool, [4]);
+        } else {
+            open(&pool, 4);
+        }
+        counts[at(&pick(&pool))] += 1;
+    }
+    assert_eq!(counts, [100, 100, 100, 0, 0, 0]);
+}
+
+#[test]
+fn requests_of_one_key_go_one_way() {
+    let pool = zones(ZoneAware::new(ByKey, "a"), &[2, 2, 2]);
+    close(&pool, [0]);
+    let first = owners(&pool, 3000);
+    assert_eq!(first, owners(&pool, 3000));
+    let near = first.iter().filter(|&&at| at < 2).count() as u32;
+    follow(&[near, 3000 - near], &[3, 2]).unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[test]
+fn an_explanation_says_who_is_too_far() {
+    let pool = zones(ZoneAware::new(P2c::new(), "a"), &[2, 3]);
+    let explanation = pool.explain(&PickRequest::new());
+    let far = explanation.candidates.iter().filter(|candidate| candidate.fate == Fate::PassedOver).count();
+    assert_eq!(far, 3);
+}

@@ -1,0 +1,90 @@
+//! First fit fills one endpoint before the next.
+#![cfg(not(loom))]
+
+mod common;
+
+use common::{at, id, in_flight, pick, pool_of, spec};
+use equipoise_core::{Availability, FirstFit, PickError, PickRequest, Pool};
+
+const SEED: u64 = 0xf1f1;
+
+fn pool(limits: &[u32]) -> Pool<()> {
+    let pool = pool_of(FirstFit::new(), &[1], SEED);
+    let specs = limits.iter().enumerate().map(|(at, &limit)| if limit == 0 { spec(at) } else { spec(at).limit(limit) });
+    pool.update(specs, |_| ()).expect("valid");
+    pool
+}
+
+#[test]
+fn each_endpoint_is_filled_before_the_next() {
+    let pool = pool(&[2, 3, 1]);
+    let leases: Vec<_> = (0..6).map(|_| pick(&pool)).collect();
+    assert_eq!(leases.iter().map(at).collect::<Vec<_>>(), [0, 0, 1, 1, 1, 2]);
+    assert_eq!(pool.pick(&PickRequest::new()).unwrap_err(), PickError::Saturated);
+}
+
+#[test]
+fn whoever_has_room_again_comes_first_again() {
+    let pool = pool(&[1; 200]);
+    let mut leases: Vec<_> = (0..150).map(|_| pick(&pool)).collect();
+    for freed in [149, 70, 3, 0, 64] {
+        let lease = leases.swap_remove(leases.iter().position(|lease| at(lease) == freed).expect("taken"));
+        drop(lease);
+        leases.push(pick(&pool));
+        assert_eq!(at(leases.last().expect("just pushed")), freed);
+    }
+    leases.push(pick(&pool));
+    assert_eq!(at(leases.last().expect("just pushed")), 150);
+}
+
+#[test]
+fn an_endpoint_without_a_limit_never_fills() {
+    let pool = pool(&[1, 0, 1]);
+    let leases: Vec<_> = (0..100).map(|_| pick(&pool)).collect();
+    assert_eq!(in_flight(&pool), [1, 99, 0]);
+    drop(leases);
+}
+
+#[test]
+fn an_excluded_or_closed_endpoint_is_passed_over_and_comes_back() {
+    let pool = pool(&[5, 5]);
+    let tried = [id(0)];
+    assert_eq!(at(&pool.pick(&PickRequest::new().exclude(&tried)).unwrap()), 1);
+    assert_eq!(at(&pick(&pool)), 0);
+    pool.set_availability(id(0), Availability::Closed).unwrap();
+    assert_eq!(at(&pick(&pool)), 1);
+    pool.set_availability(id(0), Availability::Open).unwrap();
+    assert_eq!(at(&pick(&pool)), 0);
+}
+
+#[test]
+fn a_raised_limit_gives_room_at_once() {
+    let pool = pool(&[1, 1]);
+    let first = [pick(&pool), pick(&pool)];
+    assert!(pool.pick(&PickRequest::new()).is_err());
+    pool.update([spec(0).limit(2), spec(1).limit(1)], |_| ()).expect("valid");
+    assert_eq!(at(&pick(&pool)), 0);
+    drop(first);
+}
+
+#[test]
+fn threads_leave_nobody_marked_full_who_is_not() {
+    let pool = pool(&[1; 100]);
+    for _ in 0..5 {
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let mut held = Vec::new();
+                    for turn in 0..5000 {
+                        held.push(pick(&pool));
+                        if held.len() > 20 {
+                            drop(held.swap_remove(turn * 7 % held.len()));
+                        }
+                    }
+                });
+            }
+        });
+        let all: Vec<_> = (0..100).map(|_| pick(&pool)).collect();
+        assert_eq!(all.iter().map(at).collect::<Vec<_>>(), (0..100).collect::<Vec<_>>());
+    }
+}

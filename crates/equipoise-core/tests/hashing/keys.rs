@@ -1,0 +1,52 @@
+//! Keys, and where they are.
+
+use equipoise_core::{
+    AnyStrategy, Entropy, Jump, Lease, Maglev, PickRequest, Pool, Rendezvous, Ring, SeededEntropy, Strategy,
+};
+
+use crate::common::{at, pool_of};
+
+/// What pools draw from where a test does not care.
+pub(crate) const SEED: u64 = 0x6b65_7973;
+
+/// All four, by name.
+pub(crate) fn placements() -> [(&'static str, AnyStrategy); 4] {
+    [
+        ("maglev", AnyStrategy::new(Maglev::new())),
+        ("ring", AnyStrategy::new(Ring::new())),
+        ("rendezvous", AnyStrategy::new(Rendezvous::new())),
+        ("jump", AnyStrategy::new(Jump::new())),
+    ]
+}
+
+/// `count` keys that belong to `seed`.
+pub(crate) fn keys(count: usize, seed: u64) -> Vec<[u8; 8]> {
+    let stream = SeededEntropy::new(seed);
+    (0..count).map(|_| stream.next_u64().to_le_bytes()).collect()
+}
+
+/// A pool of `n` endpoints of weight 1.
+pub(crate) fn even(strategy: impl Strategy, n: usize) -> Pool<()> {
+    pool_of(strategy, &vec![1; n], SEED)
+}
+
+pub(crate) fn lease(pool: &Pool<()>, key: &[u8]) -> Lease<()> {
+    pool.pick(&PickRequest::new().key(key)).expect("somebody can be picked")
+}
+
+/// The position of the endpoint that a key is on.
+pub(crate) fn home(pool: &Pool<()>, key: &[u8]) -> usize {
+    at(&lease(pool, key))
+}
+
+/// The positions of the endpoints that the keys are on.
+pub(crate) fn homes(pool: &Pool<()>, keys: &[[u8; 8]]) -> Vec<usize> {
+    keys.iter().map(|key| home(pool, key)).collect()
+}
+
+/// How many keys each endpoint has.
+pub(crate) fn counts(homes: &[usize], n: usize) -> Vec<f64> {
+    let mut counts = vec![0.0; n];
+    homes.iter().for_each(|&home| counts[home] += 1.0);
+    counts
+}

@@ -1,0 +1,140 @@
+//! Exact least connections, and least request with more than two choices: the figures that least request keeps to.
+
+use equipoise_core::{AnyStrategy, Entropy, LeastConnections, LeastTime, P2c, SeededEntropy};
+
+use crate::{
+    common::{at, clocked, in_flight, pick, pool_of},
+    shares::{follow, idle, share},
+    sim::Sim,
+};
+
+const SEED: u64 = 0x1ea57;
+
+fn strategies() -> [AnyStrategy; 4] {
+    let choices = |n| AnyStrategy::new(P2c::with_choices(n).expect("from 2 to 10"));
+    [AnyStrategy::new(LeastConnections::new()), choices(3), choices(5), choices(10)]
+}
+
+#[test]
+fn idle_shares_are_the_weights() {
+    let cycling: Vec<u32> = (0..24).map(|at| 1 + at % 5).collect();
+    let heavy: Vec<u32> = (0..20).map(|at| if at == 3 { 40 } else { 1 + at % 3 }).collect();
+    let sets = [&[198, 1, 1][..], &[1, 1, 2, 4], &[2, 1], &[7; 3], &[1; 10], &[1; 30], &[1; 300], &cycling, &heavy];
+    for strategy in strategies() {
+        for weights in sets {
+            let counts = idle(&pool_of(strategy.clone(), weights, SEED), weights.len(), 100_000);
+            follow(&counts, weights).unwrap_or_else(|error| panic!("{strategy:?}: {error}"));
+        }
+    }
+}
+
+#[test]
+fn idle_shares_of_least_time_are_the_weights_before_anything_was_measured() {
+    for weights in [&[198, 1, 1][..], &[1, 1, 2, 4], &[1; 10]] {
+        let (pool, _) = clocked(LeastTime::new(), weights, SEED);
+        let mut counts = vec![0; weights.len()];
+        // Dropped without a verdict, so nothing is sampled.
+        (0..50_000).for_each(|_| counts[at(&pick(&pool))] += 1);
+        follow(&counts, weights).unwrap();
+    }
+}
+
+/// The mean share of the in-flight that each endpoint carries while `level` leases are out, of which a random one ends
+/// whenever another is taken.
+fn closed_loop(strategy: AnyStrategy, weights: &[u32], level: usize) -> Vec<f64> {
+    let pool = pool_of(strategy, weights, SEED);
+    let chance = SeededEntropy::new(SEED);
+    let mut leases: Vec<_> = (0..level).map(|_| pick(&pool)).collect();
+    let mut carried = vec![0u64; weights.len()];
+    let rounds = 40_000;
+    for _ in 0..rounds {
+        drop(leases.swap_remove((chance.next_u64() % level as u64) as usize));
+        leases.push(pick(&pool));
+        leases.iter().for_each(|lease| carried[at(lease)] += 1);
+    }
+    carried.iter().map(|&sum| sum as f64 / (rounds * level) as f64).collect()
+}
+
+#[test]
+fn eight_in_flight_spread_by_weight() {
+    for strategy in strategies() {
+        let shares = closed_loop(strategy.clone(), &[1, 1, 2, 4], 8);
+        for (share, due) in shares.iter().zip([0.125, 0.125, 0.25, 0.5]) {
+            assert!((share / due - 1.0).abs() <= 0.15, "{strategy:?}: {shares:?}");
+        }
+    }
+}
+
+#[test]
+fn a_big_one_among_canaries_keeps_its_share_under_load() {
+    for strategy in strategies() {
+        for level in [2, 5, 8, 50] {
+            let shares = closed_loop(strategy.clone(), &[198, 1, 1], level);
+            assert!(shares[0] >= 0.95, "{strategy:?} at {level}: {shares:?}");
+            assert!(shares[1] > 0.0 && shares[2] > 0.0, "{strategy:?} at {level}: {shares:?}");
+        }
+    }
+}
+
+#[test]
+fn many_canaries_among_big_ones_are_neither_flooded_nor_starved() {
+    let weights: Vec<u32> = (0..200).map(|at| if at % 2 == 0 { 100 } else { 1 }).collect();
+    for level in [100, 500, 1000] {
+        let shares = closed_loop(AnyStrategy::new(LeastConnections::new()), &weights, level);
+        let small: f64 = shares.iter().skip(1).step_by(2).sum();
+        assert!((0.5..=1.5).contains(&(small * 101.0)), "{small} where {} is due, at {level}", 1.0 / 101.0);
+    }
+}
+
+#[test]
+fn a_large_weighted_pool_carries_by_weight_almost_exactly() {
+    let weights: Vec<u32> = (0..100).map(|at| 1 + at % 3).collect();
+    let total: f64 = weights.iter().copied().map(f64::from).sum();
+    let shares = closed_loop(AnyStrategy::new(LeastConnections::new()), &weights, 800);
+    for (share, &weight) in shares.iter().zip(&weights) {
+        let due = f64::from(weight) / total;
+        assert!((share / due - 1.0).abs() <= 0.1, "weight {weight} carries {share}, due {due}");
+    }
+}
+
+/// The share of the first endpoint when it is fifty times slower and one request arrives per mean service time of the
+/// others.
+fn share_of_the_slow(strategy: AnyStrategy, weights: &[u32]) -> f64 {
+    let mut service = vec![0.01; weights.len()];
+    service[0] *= 50.0;
+    let (pool, clock) = clocked(strategy, weights, SEED);
+    let sim = Sim { pool: &pool, clock: &clock, service: &service, gap: 0.01, failing: None, seed: SEED };
+    share(&sim.run(40_000), 0)
+}
+
+#[test]
+fn a_slow_one_sheds_its_load() {
+    let least_time = AnyStrategy::new(LeastTime::new());
+    for strategy in strategies().into_iter().chain([least_time]) {
+        let shares = [&[2, 1][..], &[1, 1, 1]].map(|weights| share_of_the_slow(strategy.clone(), weights));
+        assert!(shares[0] <= 0.15 && shares[1] <= 0.04, "{strategy:?}: {shares:?}");
+    }
+}
+
+#[test]
+fn a_burst_is_laid_out_evenly_in_a_pool_of_any_size() {
+    for n in [1, 2, 16, 17, 100, 300, 5000] {
+        let pool = pool_of(LeastConnections::new(), &vec![1; n], SEED);
+        let leases: Vec<_> = (0..3 * n).map(|_| pick(&pool)).collect();
+        assert_eq!(in_flight(&pool), vec![3; n]);
+        drop(leases);
+    }
+}
+
+#[test]
+fn ties_are_spread() {
+    let pool = pool_of(LeastConnections::new(), &[1; 100], SEED);
+    let mut counts = vec![0; 100];
+    // Ninety have one lease more than the ten that follow, who are thus all that is in question.
+    let held: Vec<_> = (0..100).map(|_| pick(&pool)).collect();
+    let (idle, _busy): (Vec<_>, Vec<_>) = held.into_iter().partition(|lease| at(lease) >= 90);
+    drop(idle);
+    (0..10_000).for_each(|_| counts[at(&pick(&pool))] += 1);
+    assert!(counts[..90].iter().all(|&count| count == 0), "{counts:?}");
+    assert!(counts[90..].iter().all(|&count| count > 300), "{counts:?}");
+}

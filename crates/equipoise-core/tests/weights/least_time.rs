@@ -1,0 +1,77 @@
+//! Least time prefers who answers fast, and loses nobody.
+
+use std::time::Duration;
+
+use equipoise_core::{LeastTime, PickRequest, Verdict};
+
+use crate::{
+    common::{clocked, id},
+    shares::share,
+    sim::{Sim, serve},
+};
+
+const SEED: u64 = 0x717e;
+
+const FAST: Duration = Duration::from_millis(10);
+
+#[test]
+fn the_faster_of_two_gets_more() {
+    for choices in [2, 5, 10] {
+        let (pool, clock) = clocked(LeastTime::with_choices(choices).unwrap(), &[1; 10], SEED);
+        let mut service = [0.01; 10];
+        service[..5].fill(0.03);
+        let sim = Sim { pool: &pool, clock: &clock, service: &service, gap: 0.0015, failing: None, seed: SEED };
+        let counts = sim.run(40_000);
+        let slow: f64 = (0..5).map(|at| share(&counts, at)).sum();
+        assert!((0.01..0.35).contains(&slow), "{slow} with {choices} choices: {counts:?}");
+    }
+}
+
+#[test]
+fn one_slow_answer_moves_the_average_by_a_twentieth() {
+    let (pool, clock) = clocked(LeastTime::new(), &[1; 2], SEED);
+    let answer = |who: usize, time| {
+        let bound = id(who);
+        let lease = pool.pick(&PickRequest::new().prefer(&bound)).expect("open");
+        clock.advance(time);
+        lease.finish(Verdict::Success);
+    };
+    for _ in 0..100 {
+        answer(0, FAST);
+        answer(1, FAST * 2);
+    }
+    // 10 → 10.5 + …: one answer of 110 ms takes the first to 15 ms, still below 20 ms; three take it beyond.
+    let first = || (0..20).filter(|_| serve(&pool, &clock, |who| FAST * (1 + who as u32)) == 0).count();
+    answer(0, FAST * 11);
+    assert_eq!(first(), 20);
+    (0..10).for_each(|_| answer(0, FAST * 11));
+    assert_eq!(first(), 0);
+}
+
+#[test]
+fn an_endpoint_shunned_for_slow_answers_is_tried_again_and_then_back() {
+    for weights in [&[1, 1][..], &[1, 1, 1], &[2, 1], &[1; 10]] {
+        let (pool, clock) = clocked(LeastTime::new(), weights, SEED);
+        let bound = id(0);
+        let lease = pool.pick(&PickRequest::new().prefer(&bound)).expect("open");
+        clock.advance(Duration::from_secs(2));
+        lease.finish(Verdict::Success);
+        let serve_for = |seconds: u64| {
+            let picks = seconds * 100;
+            (0..picks).filter(|_| serve(&pool, &clock, |_| FAST) == 0).count() as f64 / picks as f64
+        };
+        let (soon, _, then) = (serve_for(120), serve_for(1500), serve_for(100));
+        assert!(soon > 0.0, "not tried within twelve periods, weights {weights:?}");
+        let due = f64::from(weights[0]) / f64::from(weights.iter().sum::<u32>());
+        assert!(then > due * 0.5, "{then} where {due} is due, weights {weights:?}");
+    }
+}
+
+#[test]
+fn choices_beyond_ten_and_below_two_are_refused() {
+    for choices in [0, 1, 11, usize::MAX] {
+        let error = LeastTime::with_choices(choices).unwrap_err();
+        assert_eq!(error.choices, choices);
+        assert!(error.to_string().contains("2 to 10"), "{error}");
+    }
+}
