@@ -227,6 +227,7 @@ impl Contest {
     }
 
     /// The best of several distinct draws.
+    #[inline(never)]
     fn melee(&self, cx: &mut PickCx<'_>, gauge: &impl Gauge) -> Option<Slot> {
         let mut field = Field::<MOST_CHOICES>::default();
         several(self.slots.len(), self.choices, cx, |at, cx| {
@@ -241,6 +242,8 @@ impl Contest {
         Some(least(&field.contenders[..field.n], cx))
     }
 
+    // Kept out of the way of the duel, which most pools are settled by.
+    #[inline(never)]
     fn race<const MOST: usize>(&self, weighted: &Weighted, cx: &mut PickCx<'_>, gauge: &impl Gauge) -> Option<Slot> {
         let mut field = Field::<MOST>::default();
         if let Some(light) = &weighted.light {
