@@ -61,7 +61,7 @@ async fn main() -> anyhow::Result<()> {
     }
     println!("served by: {served:?}");
 
-    println!("\nHow the next request would be placed (of two drawn at random, the lower score; failures raise it):");
+    println!("\nHow the next request would be placed (the lowest score among those compared; failures raise it):");
     print!("{}", pool.explain(&PickRequest::new()));
     Ok(())
 }

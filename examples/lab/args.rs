@@ -64,9 +64,9 @@ pub(crate) enum StrategyName {
     RoundRobin,
     /// At random
     Random,
-    /// Of two drawn at random, the one with fewer requests in flight
+    /// Of a few (usually two) drawn at random, the one with fewer requests in flight
     P2c,
-    /// Of two drawn at random, the one that is expected to answer sooner
+    /// Of a few (usually two) drawn at random, the one that is expected to answer sooner
     PeakEwma,
 }
 

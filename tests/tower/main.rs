@@ -9,3 +9,4 @@ mod load;
 mod reqwest;
 mod responses;
 mod setup;
+mod unsent;

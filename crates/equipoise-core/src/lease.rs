@@ -163,13 +163,14 @@ impl Held {
     #[cold]
     fn release_more(&self) {
         let endpoint = &self.handle.endpoint;
-        if self.choice.permit {
-            endpoint.permits.release();
-            endpoint.hooks.freed.wake_one_more();
-        }
         if self.tells.leases {
             self.strategy().released(&endpoint.state, endpoint);
         }
+        if self.choice.permit {
+            endpoint.permits.release();
+        }
+        // Last, so that whoever wakes finds the place free.
+        endpoint.hooks.freed.wake_one_more();
     }
 }
 

@@ -40,9 +40,11 @@ impl Error {
     }
 }
 
-/// An endpoint's address that is not `host:port` or `scheme://host:port`.
+/// An endpoint's address that is not `host:port` or an `http://` or `https://` origin.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{address:?} is not an address: use host:port, or http://host:port or https://host:port without a path")]
+#[error(
+    "{address:?} is not an address: use host:port, or http:// or https:// with a host, perhaps a port, and no path"
+)]
 pub struct InvalidAddress {
     address: String,
 }

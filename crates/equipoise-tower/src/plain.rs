@@ -49,7 +49,7 @@ impl<Req, Res> Plain<Req, Res> {
         Self { key: None, classify: None, repeat: None }
     }
 
-    /// What strategies that place by key place a request by.
+    /// What strategies that place by key place a request by. A panic in it counts as no key.
     #[must_use]
     pub fn key(mut self, key: impl for<'r> Fn(&'r Req) -> Option<Cow<'r, [u8]>> + Send + Sync + 'static) -> Self {
         self.key = Some(Arc::new(key));

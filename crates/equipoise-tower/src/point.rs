@@ -37,23 +37,34 @@ pub trait PointAt {
     fn point_at(&mut self, endpoint: &Endpoint) -> Result<(), InvalidAddress>;
 }
 
-/// Replaces scheme and authority of the URI, and leaves path and query alone. The address is `host:port` or
-/// `scheme://host:port`; without a scheme the request's is kept, or `http` if it has none.
+/// Replaces scheme and authority of the URI, and leaves path and query alone. The address is `host:port`, or
+/// `http://host` or `https://host` with or without a port; without a scheme the request's is kept, or `http` if it has
+/// none.
 ///
 /// The endpoint still sees the name that was asked for: a `Host` header stays as it is, and an HTTP/1 request without
-/// one gets the old authority as `Host`.
+/// one gets the old authority as `Host`. Not so with HTTP/2, where the authority is the name, nor with TLS, whose
+/// certificates are checked against the endpoint's address: give such endpoints addresses by name.
+///
+/// The version stays too, so a gateway that receives HTTP/2 and forwards HTTP/1 sets it itself, and `Host` with it.
 impl<B> PointAt for Request<B> {
     fn point_at(&mut self, endpoint: &Endpoint) -> Result<(), InvalidAddress> {
         let invalid = || InvalidAddress::new(endpoint.address());
         let (scheme, authority) = match endpoint.address().split_once("://") {
-            // (`http` takes an empty scheme for one.)
-            Some(("", _)) => return Err(invalid()),
-            Some((scheme, authority)) => {
-                (Some(scheme.parse::<Scheme>().map_err(|_| invalid())?), authority.trim_end_matches('/'))
-            }
+            Some(("http", authority)) => (Some(Scheme::HTTP), authority),
+            Some(("https", authority)) => (Some(Scheme::HTTPS), authority),
+            Some(_) => return Err(invalid()),
             None => (None, endpoint.address()),
         };
-        let authority = authority.parse::<Authority>().map_err(|_| invalid())?;
+        let authority = authority.strip_suffix('/').unwrap_or(authority).parse::<Authority>().map_err(|_| invalid())?;
+        // `http` takes any digits for a port, and clients then take the scheme's default.
+        let port = authority.as_str().strip_prefix(authority.host()).ok_or_else(invalid)?;
+        let usable = match port {
+            "" => scheme.is_some(),
+            _ => authority.port_u16().is_some_and(|port| port > 0),
+        };
+        if !usable {
+            return Err(invalid());
+        }
         let mut parts = std::mem::take(self.uri_mut()).into_parts();
         let asked_for = parts.authority.replace(authority);
         parts.scheme = scheme.or(parts.scheme).or(Some(Scheme::HTTP));
@@ -90,6 +101,7 @@ mod tests {
         for (uri, address, expected) in [
             ("/a?b=c", "10.0.0.1:80", "http://10.0.0.1:80/a?b=c"),
             ("http://orders/a", "10.0.0.1:80", "http://10.0.0.1:80/a"),
+            ("/a", "https://orders", "https://orders/a"),
             ("https://orders", "10.0.0.1:443", "https://10.0.0.1:443/"),
             ("http://orders/", "https://[::1]:8443/", "https://[::1]:8443/"),
             ("*", "10.0.0.1:80", "http://10.0.0.1:80*"),
@@ -107,8 +119,22 @@ mod tests {
     }
 
     #[test]
-    fn an_address_with_a_path_is_refused() {
-        for address in ["10.0.0.1:80/path", "http://", "http://a b", "no such thing", "://x"] {
+    fn an_address_that_is_not_one_is_refused() {
+        for address in [
+            "10.0.0.1:80/path",
+            "http://",
+            "http://a b",
+            "no such thing",
+            "://x",
+            "ftp://a:80",
+            "http://a:80//",
+            "me:secret@a:80",
+            "10.0.0.1:99999",
+            "10.0.0.1:0",
+            "10.0.0.1:",
+            "10.0.0.1",
+            "[::1]",
+        ] {
             assert_eq!(pointed("/", address).map(|_| ()), Err(InvalidAddress::new(address)), "{address}");
         }
     }

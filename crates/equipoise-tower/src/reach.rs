@@ -55,16 +55,21 @@ impl Reach {
     fn of_one(error: &(dyn Error + 'static)) -> Option<Self> {
         #[cfg(feature = "hyper")]
         if let Some(error) = error.downcast_ref::<hyper_util::client::legacy::Error>() {
-            return error.is_connect().then_some(Self::NotSent);
+            return match error {
+                _ if error.is_connect() => Some(Self::NotSent),
+                // Refused by the client itself: a version or method that it does not send.
+                _ if error.source().is_none() => Some(Self::Caller),
+                _ => None,
+            };
         }
         #[cfg(feature = "hyper")]
         if let Some(error) = error.downcast_ref::<hyper::Error>() {
             return match error {
                 _ if error.is_user() => Some(Self::Caller),
                 _ if error.is_timeout() => Some(Self::TimedOut),
-                _ if error.is_incomplete_message() || error.is_canceled() || error.is_closed() => {
-                    Some(Self::NoResponse)
-                }
+                // hyper cancels only what it has not begun to send.
+                _ if error.is_canceled() => Some(Self::NotSent),
+                _ if error.is_incomplete_message() || error.is_closed() => Some(Self::NoResponse),
                 _ => None,
             };
         }

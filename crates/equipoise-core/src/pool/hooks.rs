@@ -17,7 +17,7 @@ pub(crate) struct Hooks {
     pub(crate) entropy: Option<Arc<dyn Entropy>>,
     /// A new snapshot was published.
     pub(crate) changed: Event,
-    /// A lease on an endpoint with a limit ended.
+    /// A lease ended on an endpoint with a limit, or of a strategy that is asked whom it lets in.
     pub(crate) freed: Event,
     /// When the strategy is to be refreshed next, in nanoseconds.
     pub(crate) refresh_at: AtomicU64,

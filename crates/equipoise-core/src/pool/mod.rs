@@ -115,7 +115,8 @@ impl<T: Send + Sync + 'static> Pool<T> {
 
     /// Which endpoint a request would get now, what every candidate scored and why the others were passed over.
     ///
-    /// Runs the code that picks, but takes no lease and no turn. Where the strategy draws at random, another call may
+    /// Runs the code that picks, but takes no lease and no turn, and so does not ask the strategy whether it lets one more
+    /// in ([`Strategy::acquired`]). Where the strategy draws at random, another call may
     /// draw otherwise. O(n), allocates.
     ///
     /// ```
@@ -172,7 +173,7 @@ impl<T> Pool<T> {
     }
 
     /// Waits until an endpoint may have become available: the pool has changed since `since`, or an endpoint that was
-    /// at its limit has room again. Listens from the call on, so nothing is missed between a failed pick and the
+    /// at its limit, or to which the strategy let no more, has room again. Listens from the call on, so nothing is missed between a failed pick and the
     /// first poll if the order is: `room`, pick, await.
     pub fn room(&self, since: Revision) -> impl Future<Output = ()> + Send + Sync + use<T> {
         let shared = Arc::clone(&self.shared);
@@ -205,7 +206,8 @@ impl Shared {
     #[cold]
     fn refresh(&self, now: Timestamp) {
         if self.hooks.strategy.refreshed(now) {
-            let _writer = self.writer.lock();
+            // A pick never waits: whoever holds the lock builds new pickers anyway.
+            let Some(_writer) = self.writer.try_lock() else { return };
             let current = self.snapshot.load_full();
             // Nobody asked for this change, so nobody can be told that it failed: the old pickers stay.
             if let Ok(next) = current.rebuilt(&self.hooks) {

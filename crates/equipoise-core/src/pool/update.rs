@@ -43,7 +43,8 @@ impl<T: Send + Sync + 'static> Pool<T> {
     /// An empty `all` is allowed: picks then say [`Empty`](crate::PickError::Empty). Addresses may repeat under
     /// different ids.
     ///
-    /// `make` runs before anything changes, so if it panics the pool is as it was. It must not change this pool.
+    /// `make` runs before anything changes, so if it panics the pool is as it was. Neither it nor the
+    /// drop of a target that is refused after all may change this pool.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, Pool};
@@ -123,8 +124,10 @@ impl<T: Send + Sync + 'static> Pool<T> {
         change: impl FnOnce(Vec<EndpointSpec>) -> Result<Vec<EndpointSpec>, UpdateError>,
         mut make: impl FnMut(&EndpointSpec) -> Option<T>,
     ) -> Result<Changes, UpdateError> {
+        // The old snapshot may hold the last of a target: it goes after the lock, in case its `Drop` comes back here.
+        let current;
         let _writer = self.shared.writer.lock();
-        let current = self.shared.snapshot.load_full();
+        current = self.shared.snapshot.load_full();
         let present = current.members().slots.iter().flatten().map(|member| member.spec.clone()).collect();
         let specs = change(present)?;
         validate(&specs)?;
@@ -175,8 +178,9 @@ impl<T> Pool<T> {
     /// When nobody has this id, or the strategy refuses. Nothing has changed then.
     pub fn set_availability(&self, id: impl Into<EndpointId>, availability: Availability) -> Result<bool, UpdateError> {
         let id = id.into();
+        let current;
         let _writer = self.shared.writer.lock();
-        let current = self.shared.snapshot.load_full();
+        current = self.shared.snapshot.load_full();
         let Some(&slot) = current.members().index.get(&id) else { return Err(UpdateError::Unknown { id }) };
         let mut all: Box<[Availability]> = current.all_availability().into();
         if std::mem::replace(&mut all[slot.index()], availability) == availability {

@@ -9,6 +9,7 @@ use crate::{
 };
 
 /// The power of two choices by requests in flight: of two endpoints drawn at random, the less loaded one.
+/// (Of three endpoints it compares all three, and so it does with all of a small pool of unequal weights.)
 ///
 /// Choose it where requests differ in cost but endpoints do not, or where latency says little. Almost as good as
 /// looking at all endpoints, at constant cost, and it stays good when what one balancer sees is stale or partial.

@@ -15,7 +15,8 @@ use crate::{
 /// The default: the power of two choices by expected time, with failures counted as time lost.
 ///
 /// An endpoint's cost is a moving average of its latency that jumps up at once and comes down slowly, times the
-/// requests in flight there; of two endpoints drawn at random, the cheaper one is taken. Choose it unless you know
+/// requests in flight there; of two endpoints drawn at random, the cheaper one is taken (small pools compare more: see
+/// [`P2c`](super::P2c)). Choose it unless you know
 /// better: it needs no settings, notices slow and failing endpoints within a request or two, and sends them little
 /// instead of nothing.
 ///

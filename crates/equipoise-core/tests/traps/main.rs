@@ -12,6 +12,7 @@ mod limits;
 mod misbehaviour;
 mod panics;
 mod prefer;
+mod reentry;
 mod refresh;
 mod sizes;
 mod state;

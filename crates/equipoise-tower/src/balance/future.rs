@@ -137,13 +137,19 @@ where
     {
         let protocol = &core.settings.protocol;
         let source = failed.error.into();
-        let reach = if failed.unsent.is_some() { Reach::NotSent } else { Reach::of(&*source) };
+        let unsent = failed.unsent.is_some();
+        let reach = match Reach::of(&*source) {
+            // What a service that never got ready says is hardly ever a sentence that `Reach` knows.
+            Reach::Other if unsent => Reach::NotSent,
+            reach => reach,
+        };
         lease.record(reach.verdict());
         let endpoint = lease.endpoint().id().clone();
         drop(lease);
         tried.push(endpoint.clone());
         drop(failed.unsent);
         let again = match reach {
+            _ if unsent => true,
             Reach::NotSent => true,
             Reach::NoResponse => kept.as_ref().is_some_and(|kept| protocol.is_idempotent(kept)),
             _ => false,

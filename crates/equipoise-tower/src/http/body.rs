@@ -16,8 +16,12 @@ use crate::guard::guarded;
 pin_project! {
     /// A response body with the lease of its request: released at the body's end, at an error, or when it is dropped.
     ///
-    /// An end in good order completes the verdict; an error counts as a broken connection; a body dropped half-way was
-    /// cancelled by the client and says nothing more about the endpoint.
+    /// An end in good order completes the verdict, and so does a body that nobody begins to read: its head was all that
+    /// was wanted. An error counts as a broken connection. A body dropped half-way was cancelled by the client and says
+    /// nothing more about the endpoint.
+    ///
+    /// A response that switches protocols (101) has no body, so its lease ends with the head; whoever runs the tunnel
+    /// holds nothing.
     pub struct LeasedBody<B>
     where
         B: Body,
@@ -31,7 +35,8 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
             // Who knows that the last frame was the last need not poll for the end.
-            if this.inner.is_end_stream() && matches!(this.rider.ending, Ending::Success) {
+            let over = this.inner.is_end_stream() || !this.rider.begun;
+            if over && matches!(this.rider.ending, Ending::Success) {
                 this.rider.end(None);
             }
         }
@@ -42,6 +47,8 @@ pin_project! {
 struct Rider {
     lease: Option<Lease<AnyTarget>>,
     ending: Ending,
+    /// Whether anybody has begun to read the body.
+    begun: bool,
 }
 
 pub(super) enum Ending {
@@ -57,7 +64,7 @@ impl<B: Body> LeasedBody<B> {
         if !over || matches!(ending, Ending::Trailers(_)) {
             lease.first_byte();
         }
-        let mut rider = Rider { lease: Some(lease), ending };
+        let mut rider = Rider { lease: Some(lease), ending, begun: false };
         if over {
             rider.end(None);
         }
@@ -88,6 +95,7 @@ impl<B: Body> Body for LeasedBody<B> {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let mut this = self.project();
+        this.rider.begun = true;
         let frame = ready!(this.inner.as_mut().poll_frame(cx));
         match &frame {
             Some(Ok(frame)) => {

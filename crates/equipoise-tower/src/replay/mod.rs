@@ -12,7 +12,8 @@ pub use self::replayable::{KeptBody, Replayable};
 /// untouched.
 ///
 /// Implemented for [`Full`], [`Empty`], strings and bytes (copied), for [`BoxBody`] and [`UnsyncBoxBody`] and, with the
-/// features of these names, for the bodies of `axum`, `tonic` and `reqwest` (handed back if no frame was taken).
+/// features of these names, for the bodies of `axum`, `tonic` and `reqwest` (handed back if no frame was taken; bytes in
+/// reqwest's are copied).
 /// Wrap any other in [`Replayable`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a request body that failover can send again",
@@ -72,7 +73,7 @@ macro_rules! by_handing_back {
             }
 
             fn restore(kept: KeptBody<Self>) -> Option<Self> {
-                kept.body()
+                kept.take()
             }
         }
     };
@@ -82,4 +83,25 @@ by_handing_back!([D E] BoxBody<D, E>, BoxBody::new);
 by_handing_back!([D E] UnsyncBoxBody<D, E>, UnsyncBoxBody::new);
 by_handing_back!(#[cfg(feature = "axum")] [] axum_core::body::Body, axum_core::body::Body::new);
 by_handing_back!(#[cfg(feature = "tonic")] [] tonic::body::Body, tonic::body::Body::new);
-by_handing_back!(#[cfg(feature = "reqwest")] [] reqwest::Body, reqwest::Body::wrap);
+/// Bytes are copied: wrapped, they would be a stream to reqwest, which it repeats for no redirect.
+#[cfg(feature = "reqwest")]
+impl Replay for reqwest::Body {
+    type Kept = Result<Bytes, KeptBody<Self>>;
+
+    fn replay(self) -> (Self, Self::Kept) {
+        match self.as_bytes().map(Bytes::copy_from_slice) {
+            Some(bytes) => (bytes.clone().into(), Ok(bytes)),
+            None => {
+                let (lent, slot) = handoff::lend(self);
+                (Self::wrap(lent), Err(KeptBody::of(slot)))
+            }
+        }
+    }
+
+    fn restore(kept: Self::Kept) -> Option<Self> {
+        match kept {
+            Ok(bytes) => Some(bytes.into()),
+            Err(kept) => kept.take(),
+        }
+    }
+}

@@ -55,7 +55,7 @@ impl<B> KeptBody<B> {
     }
 
     /// The body, if it has come back.
-    pub(super) fn body(&self) -> Option<B> {
+    pub(super) fn take(self) -> Option<B> {
         self.slot.as_ref()?.take()
     }
 }

@@ -95,12 +95,12 @@ async fn the_last_frame_ends_the_lease_where_it_is_known_to_be_the_last() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_never_read_says_nothing() {
+async fn a_body_that_nobody_begins_to_read_was_not_wanted() {
     let (response, pool, recorder) = answer(Response::new(Frames::default().data("1"))).await;
     assert_eq!(in_flight(&pool), [1]);
     drop(response);
     assert_eq!(in_flight(&pool), [0]);
-    assert_eq!(recorder.verdicts(), []);
+    assert_eq!(recorder.verdicts(), [("a".into(), Verdict::Success)]);
 }
 
 #[tokio::test]

@@ -1,0 +1,103 @@
+//! What runs inside a change or a pick may come back to the pool.
+
+use std::{
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    thread,
+    time::Duration,
+};
+
+use equipoise_core::{
+    Availability, BuildError, Endpoint, EndpointSpec, Needs, PickCx, PickError, PickRequest, Picker, Pool, RoundRobin,
+    Slot, Strategy, Timestamp, View,
+};
+use futures::{FutureExt, executor::block_on};
+
+/// One lease an endpoint, by refusal; and new pickers at every pick.
+struct OneAtATime;
+
+struct InOrder(Vec<Slot>);
+
+impl Strategy for OneAtATime {
+    type State = AtomicBool;
+    type Picker = InOrder;
+
+    fn state(&self, _: &EndpointSpec) -> AtomicBool {
+        AtomicBool::new(false)
+    }
+
+    fn build(&self, view: &View, _: Option<&InOrder>) -> Result<InOrder, BuildError> {
+        Ok(InOrder(view.eligible().to_vec()))
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::new().leases().refresh(Duration::from_nanos(1))
+    }
+
+    fn acquired(&self, taken: &AtomicBool, _: &Endpoint) -> bool {
+        !taken.swap(true, Ordering::SeqCst)
+    }
+
+    fn released(&self, taken: &AtomicBool, _: &Endpoint) {
+        taken.store(false, Ordering::SeqCst);
+    }
+
+    fn refreshed(&self, _: Timestamp) -> bool {
+        true
+    }
+}
+
+impl Picker for InOrder {
+    fn pick(&self, cx: &mut PickCx<'_>) -> Option<Slot> {
+        self.0.iter().copied().find(|&slot| cx.usable(slot))
+    }
+}
+
+#[test]
+fn a_release_wakes_whom_the_strategy_refused() {
+    let pool = Pool::new(OneAtATime);
+    pool.add(EndpointSpec::new("a"), ()).unwrap();
+    let lease = pool.pick(&PickRequest::new()).unwrap();
+    let room = pool.room(pool.revision()).shared();
+    // Picks refresh the pickers here, so the revision is looked at after one.
+    let refused = pool.pick(&PickRequest::new()).unwrap_err();
+    assert_eq!((refused.clone(), refused.is_temporary()), (PickError::Saturated, true));
+    drop(lease);
+    block_on(room);
+    assert!(pool.pick(&PickRequest::new()).is_ok());
+}
+
+#[test]
+fn a_pick_does_not_wait_for_an_update() {
+    let pool: Pool<()> = Pool::new(OneAtATime);
+    pool.add(EndpointSpec::new("a"), ()).unwrap();
+    let inside = pool.clone();
+    // The factory runs inside the update, and picks.
+    let make = |_: &EndpointSpec| drop(inside.pick(&PickRequest::new()).unwrap());
+    pool.update(["a", "b"].map(EndpointSpec::new), make).unwrap();
+}
+
+/// Changes its pool when it is dropped.
+struct Meddler(Pool<Meddler>);
+
+impl Drop for Meddler {
+    fn drop(&mut self) {
+        let _ = self.0.set_availability("b", Availability::Closed);
+    }
+}
+
+#[test]
+fn the_target_of_a_leaver_may_change_the_pool_when_it_is_dropped() {
+    let (done, wait) = mpsc::channel();
+    thread::spawn(move || {
+        let pool = Pool::new(RoundRobin::new());
+        pool.update(["a", "b"].map(EndpointSpec::new), |_| Meddler(pool.clone())).unwrap();
+        pool.remove("a").unwrap();
+        done.send(pool.endpoints()[0].availability).unwrap();
+        // Each target holds the pool that holds it.
+        std::mem::forget(pool);
+    });
+    assert_eq!(wait.recv_timeout(Duration::from_secs(10)), Ok(Availability::Closed));
+}
