@@ -163,11 +163,12 @@ impl Held {
     #[cold]
     fn release_more(&self) {
         let endpoint = &self.handle.endpoint;
-        if self.tells.leases {
-            self.strategy().released(&endpoint.state, endpoint);
-        }
+        // The permit first: a strategy may look at it when it is told.
         if self.choice.permit {
             endpoint.permits.release();
+        }
+        if self.tells.leases {
+            self.strategy().released(&endpoint.state, endpoint);
         }
         // Last, so that whoever wakes finds the place free.
         endpoint.hooks.freed.wake_one_more();

@@ -117,7 +117,7 @@ pub trait Strategy: Send + Sync + 'static {
         true
     }
 
-    /// A lease on the endpoint ended. Needs [`Needs::leases`].
+    /// A lease on the endpoint ended, and its permit, if it had one, was given back. Needs [`Needs::leases`].
     fn released(&self, _state: &Self::State, _endpoint: &Endpoint) {}
 
     /// A request took `latency` until its first byte. Needs [`Needs::latency`].
