@@ -1,4 +1,4 @@
-use super::{DEEPEST, Definition, Kind, Preset, table};
+use super::{DEEPEST, Definition, Kind, Parameter, Preset, table};
 use crate::strategy::{InvalidChoices, InvalidCombinator, InvalidHashing};
 
 /// Why a text names no strategy. Where in the text it stands is a [`Position`]; messages count characters from 1.
@@ -144,7 +144,7 @@ fn names() -> String {
 fn parameters(strategy: &str) -> String {
     match Definition::named(strategy).map(Definition::parameters) {
         None | Some([]) => "it has no parameters".to_owned(),
-        Some(known) => format!("its parameters are {}", listed(known.iter().map(|known| known.name()))),
+        Some(known) => format!("its parameters are {}", listed(known.iter().map(Parameter::name))),
     }
 }
 
