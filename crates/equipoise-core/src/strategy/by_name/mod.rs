@@ -51,7 +51,7 @@ use std::{fmt, str::FromStr};
 
 pub use self::{
     definition::{Definition, Parameter, Preset},
-    error::{InvalidStrategy, Refusal},
+    error::{InvalidStrategy, Position, Refusal},
     parser::DEEPEST,
     value::Kind,
 };

@@ -1,8 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Definition, InvalidStrategy, Kind, Preset, Settings, StrategySpec,
-    error::Position,
+    Definition, InvalidStrategy, Kind, Position, Preset, Settings, StrategySpec,
     value::{Value, is_plain, whole},
 };
 
