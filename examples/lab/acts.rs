@@ -6,12 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use equipoise::{EndpointSpec, Pool};
+use equipoise::{EndpointSpec, Pool, StrategySpec};
 use http::StatusCode;
 use tokio::{net::TcpListener, time::timeout};
 
 use crate::{
-    args::{Args, StrategyName},
+    args::Args,
     backend::Backend,
     load::{CONNECTIONS, Load, Sample, Visitor},
     proxy,
@@ -43,7 +43,7 @@ pub(crate) fn start_three() -> io::Result<(Vec<Backend>, Vec<EndpointSpec>)> {
 
 pub(crate) async fn play(args: &Args, listener: TcpListener) -> anyhow::Result<Checks> {
     let (backends, specs) = start_three()?;
-    let pool = Pool::new(args.strategy.strategy());
+    let pool = Pool::new(args.strategy.build());
     pool.update(specs, |_| ())?;
     let proxy = listener.local_addr()?;
     tokio::spawn(proxy::serve(listener, pool, None));
@@ -53,14 +53,14 @@ pub(crate) async fn play(args: &Args, listener: TcpListener) -> anyhow::Result<C
     println!("proxy    listens on {proxy}, and balances by {}", args.strategy);
 
     let mut checks = Checks::default();
-    nine_requests(proxy, args.strategy, &mut checks).await?;
-    let report = a_server_dies(proxy, args.strategy, args.requests, backends, &mut checks).await?;
+    nine_requests(proxy, &args.strategy, &mut checks).await?;
+    let report = a_server_dies(proxy, &args.strategy, args.requests, backends, &mut checks).await?;
     println!("\nAct 3: the reckoning\n\n{report}\n{checks}");
     Ok(checks)
 }
 
 /// Act 1.
-async fn nine_requests(proxy: SocketAddr, strategy: StrategyName, checks: &mut Checks) -> anyhow::Result<()> {
+async fn nine_requests(proxy: SocketAddr, strategy: &StrategySpec, checks: &mut Checks) -> anyhow::Result<()> {
     println!("\nAct 1: nine requests, one after the other");
     let mut visitor = Visitor::connect(proxy).await?;
     let mut answers = Vec::new();
@@ -70,7 +70,7 @@ async fn nine_requests(proxy: SocketAddr, strategy: StrategyName, checks: &mut C
         answers.push((answer.status, answer.body));
     }
     checks.demand("nine requests: nine times 200", answers.iter().all(|(status, _)| *status == StatusCode::OK));
-    if strategy == StrategyName::RoundRobin {
+    if strategy.name() == "round-robin" {
         let turn = (1..=3).cycle().map(|n| format!("Server {n} responding\n"));
         checks.demand(
             "nine requests: served by 1 2 3 1 2 3 1 2 3",
@@ -99,7 +99,7 @@ async fn nine_requests(proxy: SocketAddr, strategy: StrategyName, checks: &mut C
 /// Act 2.
 async fn a_server_dies(
     proxy: SocketAddr,
-    strategy: StrategyName,
+    strategy: &StrategySpec,
     requests: u32,
     mut backends: Vec<Backend>,
     checks: &mut Checks,
@@ -129,7 +129,7 @@ async fn a_server_dies(
     let restarted = Instant::now();
     backends.insert(1, killed.restart()?);
     tell(format!("server 2 is started again, on {}", backends[1].address()));
-    if strategy == StrategyName::PeakEwma {
+    if strategy.name() == "peak-ewma" {
         tell("(peak-ewma holds its failures against it for some seconds yet)".to_owned());
     }
     let back = until(&mut load, &mut report, patience, |report| report.served(AFTER, "server 2") > 0).await;

@@ -1,9 +1,9 @@
 //! What can be asked of the lab. Whatever is wrong with it ends the lab with exit code 2.
 
-use std::{collections::HashSet, fmt, net::SocketAddr};
+use std::{collections::HashSet, net::SocketAddr};
 
-use clap::{CommandFactory, Parser, ValueEnum, error::ErrorKind};
-use equipoise::{AnyStrategy, P2c, PeakEwma, Random, RoundRobin};
+use clap::{CommandFactory, Parser, error::ErrorKind};
+use equipoise::StrategySpec;
 use http::{
     Uri,
     uri::{PathAndQuery, Scheme},
@@ -40,9 +40,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", value_parser = address)]
     pub(crate) listen: SocketAddr,
 
-    /// How the proxy chooses a server
-    #[arg(long, value_name = "NAME", default_value_t = StrategyName::RoundRobin)]
-    pub(crate) strategy: StrategyName,
+    /// How the proxy chooses a server: a strategy by name, such as p2c or "peak-ewma(decay=5s)"
+    ///
+    /// The example `placement` lists them all, with --list. The lab's requests have no key: of a strategy that places by
+    /// key it shows the fallback.
+    #[arg(long, value_name = "STRATEGY", default_value = "round-robin")]
+    pub(crate) strategy: StrategySpec,
 
     /// How many requests the load consists of
     ///
@@ -56,40 +59,6 @@ pub(crate) struct Args {
     /// In front of the servers given by --backend, or else of three of the lab's own.
     #[arg(long, conflicts_with = "requests")]
     pub(crate) serve: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum StrategyName {
-    /// Each in turn
-    RoundRobin,
-    /// At random
-    Random,
-    /// Of a few (usually two) drawn at random, the one with fewer requests in flight
-    P2c,
-    /// Of a few (usually two) drawn at random, the one that is expected to answer sooner
-    PeakEwma,
-}
-
-impl StrategyName {
-    pub(crate) fn strategy(self) -> AnyStrategy {
-        match self {
-            Self::RoundRobin => AnyStrategy::new(RoundRobin::new()),
-            Self::Random => AnyStrategy::new(Random::new()),
-            Self::P2c => AnyStrategy::new(P2c::new()),
-            Self::PeakEwma => AnyStrategy::new(PeakEwma::new()),
-        }
-    }
-}
-
-impl fmt::Display for StrategyName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::RoundRobin => "round-robin",
-            Self::Random => "random",
-            Self::P2c => "p2c",
-            Self::PeakEwma => "peak-ewma",
-        })
-    }
 }
 
 impl Args {

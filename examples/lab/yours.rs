@@ -19,7 +19,7 @@ const RATE: u32 = 100;
 /// Sends load through the proxy to the user's servers.
 pub(crate) async fn load(args: &Args, listener: TcpListener) -> anyhow::Result<Checks> {
     let proxy = listener.local_addr()?;
-    let pool = Pool::new(args.strategy.strategy());
+    let pool = Pool::new(args.strategy.build());
     pool.update(args.backends.iter().map(EndpointSpec::new), |_| ())?;
     tokio::spawn(proxy::serve(listener, pool, None));
     println!("proxy on {proxy} in front of {}, by {}", args.backends.join(" and "), args.strategy);
@@ -76,7 +76,7 @@ pub(crate) async fn serve(args: &Args, listener: TcpListener) -> anyhow::Result<
         println!("  {name}http://{}", spec.address());
     }
     println!("Ctrl-C ends it.\n");
-    let pool = Pool::new(args.strategy.strategy());
+    let pool = Pool::new(args.strategy.build());
     pool.update(specs, |_| ())?;
     let (log, mut exchanges) = mpsc::unbounded_channel();
     tokio::spawn(proxy::serve(listener, pool, Some(log)));

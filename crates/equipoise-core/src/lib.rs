@@ -26,6 +26,7 @@ pub use crate::{
     strategy::{Aperture, InvalidCombinator, SlowStart, Subset, ZoneAware},
     strategy::{BoundedLoad, InvalidHashing, Jump, Keyed, Maglev, Rendezvous, Ring, SourceKey, SourcePrefix},
     strategy::{Edf, FirstFit, InvalidChoices, LeastConnections, LeastTime},
+    strategy::{InvalidStrategy, StrategySpec},
     time::{Clock, ManualClock, SystemClock, Timestamp},
     verdict::{Failure, Verdict},
     view::{Layered, View},

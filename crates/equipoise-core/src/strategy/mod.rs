@@ -39,6 +39,7 @@
 //! ```
 
 mod any;
+pub mod by_name;
 pub mod combine;
 mod cx;
 mod first_fit;
@@ -59,6 +60,7 @@ use std::{any::Any, time::Duration};
 pub(crate) use self::cx::Notes;
 pub use self::{
     any::AnyStrategy,
+    by_name::{InvalidStrategy, StrategySpec},
     combine::{Aperture, InvalidCombinator, SlowStart, Subset, ZoneAware},
     cx::PickCx,
     first_fit::FirstFit,

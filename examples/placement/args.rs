@@ -1,0 +1,83 @@
+//! What can be asked. Whatever is wrong with it ends the program with exit code 2.
+
+use clap::{CommandFactory, Parser, error::ErrorKind};
+use equipoise::{EndpointSpec, StrategySpec};
+
+/// Where does each key land? Reads keys, one a line, and prints the endpoint of each.
+///
+///     seq 5 | cargo run --release --example placement -- maglev --endpoint a:80 --endpoint b:80=2
+///     seq 100000 | cargo run --release --example placement -- ring --summary \
+///         --endpoint a:80 --endpoint b:80 --endpoint c:80 --down b:80
+///
+/// A key is the line without its end (LF or CR LF). An empty line is a request without a key. A strategy that does not
+/// place by key picks once for each line. Each request is over at once, before the next one is read, and takes no time.
+///
+/// Exit code: 0 if every line found an endpoint, 1 if one did not, 2 if the options make no sense.
+#[derive(Debug, Parser)]
+#[command(name = "placement", verbatim_doc_comment)]
+pub(crate) struct Args {
+    /// How endpoints are chosen: a name from --list, with parameters in brackets, such as "ring(points=40)"
+    #[arg(required_unless_present = "list")]
+    pub(crate) strategy: Option<StrategySpec>,
+
+    /// An endpoint: HOST:PORT or any name, and its weight; repeat for each
+    ///
+    /// The weight is what follows the last '=' if that is digits only. So an id that ends so needs one: x=1=1.
+    #[arg(long = "endpoint", value_name = "ID[=WEIGHT]", required_unless_present = "list", value_parser = endpoint)]
+    pub(crate) endpoints: Vec<EndpointSpec>,
+
+    /// An endpoint among them that takes nothing; repeat for each
+    #[arg(long, value_name = "ID")]
+    pub(crate) down: Vec<String>,
+
+    /// Makes chance repeatable; placement by key is anyway
+    ///
+    /// Seeds of hashing strategies are parameters of theirs, and stay what they are.
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+
+    /// Instead of each line's endpoint: their shares, and which keys move when one leaves or goes down
+    #[arg(long)]
+    pub(crate) summary: bool,
+
+    /// Name every strategy with its parameters, and do nothing else
+    #[arg(long)]
+    pub(crate) list: bool,
+}
+
+impl Args {
+    pub(crate) fn refuse(why: impl std::fmt::Display) -> ! {
+        Self::command().error(ErrorKind::ValueValidation, why).exit()
+    }
+}
+
+fn endpoint(text: &str) -> Result<EndpointSpec, String> {
+    match text.rsplit_once('=') {
+        Some((id, weight)) if !weight.is_empty() && weight.bytes().all(|byte| byte.is_ascii_digit()) => {
+            let weight = weight.parse().map_err(|_| format!("{weight} is too large for a weight"))?;
+            Ok(EndpointSpec::new(id).weight(weight))
+        }
+        _ => Ok(EndpointSpec::new(text)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_weight_is_the_digits_after_the_last_equals_sign() {
+        for (text, expected) in [
+            ("host:80", EndpointSpec::new("host:80")),
+            ("host:80=3", EndpointSpec::new("host:80").weight(3)),
+            ("[::1]:80=0", EndpointSpec::new("[::1]:80").weight(0)),
+            ("zone=a", EndpointSpec::new("zone=a")),
+            ("zone=", EndpointSpec::new("zone=")),
+            ("shard=1=2", EndpointSpec::new("shard=1").weight(2)),
+            ("a=-1", EndpointSpec::new("a=-1")),
+        ] {
+            assert_eq!(endpoint(text), Ok(expected), "{text}");
+        }
+        assert!(endpoint("a=99999999999").is_err());
+    }
+}

@@ -1,0 +1,136 @@
+//! Where does each key land? A tool for looking at strategies, with no server in sight.
+//!
+//! ```text
+//! seq 5 | cargo run --release --example placement -- maglev --endpoint a:80 --endpoint b:80=2
+//! cargo run --release --example placement -- --list
+//! cargo run --release --example placement -- --help
+//! ```
+
+mod args;
+mod pools;
+mod summary;
+
+use std::{
+    collections::{HashMap, HashSet},
+    io::{self, BufRead, BufReader, BufWriter, ErrorKind, IsTerminal, Write},
+    process::ExitCode,
+};
+
+use clap::Parser;
+use equipoise::{EndpointId, EndpointSpec, PickRequest, StrategySpec, strategy::by_name};
+
+use crate::{args::Args, summary::Summary};
+
+/// Large inputs are read and written in pieces of this size.
+const BUFFER: usize = 1 << 16;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let mut out = BufWriter::with_capacity(BUFFER, io::stdout().lock());
+    let result = match &args.strategy {
+        Some(strategy) if !args.list => place(&args, strategy, &mut out),
+        _ => list(&mut out).map_err(Failure::from),
+    };
+    // What was placed before something went wrong is printed all the same.
+    match result.and_then(|()| out.flush().map_err(Failure::from)) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads has seen enough.
+        Err(Failure::Io(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(failure) => {
+            let _ = out.flush();
+            eprintln!("placement: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn list(out: &mut impl Write) -> io::Result<()> {
+    for strategy in by_name::all() {
+        writeln!(out, "{strategy}\n    {}", strategy.about())?;
+        for parameter in strategy.parameters() {
+            let (name, about) = (parameter.name(), parameter.about());
+            writeln!(out, "    {name}: {about}; {} ({})", parameter.kind(), described(parameter.preset()))?;
+        }
+        writeln!(out)?;
+    }
+    writeln!(out, "STRATEGY stands for any of these, up to {} deep.", by_name::DEEPEST)
+}
+
+fn described(preset: by_name::Preset) -> String {
+    match preset {
+        by_name::Preset::Required => "required".to_owned(),
+        preset => format!("default {preset}"),
+    }
+}
+
+fn place(args: &Args, strategy: &StrategySpec, out: &mut impl Write) -> Result<(), Failure> {
+    let known: HashSet<&EndpointId> = args.endpoints.iter().map(EndpointSpec::id).collect();
+    let down: HashSet<EndpointId> = args.down.iter().map(EndpointId::from).collect();
+    if let Some(stranger) = down.iter().find(|id| !known.contains(id)) {
+        let known: Vec<&str> = args.endpoints.iter().map(|spec| spec.id().as_str()).collect();
+        Args::refuse(format!("{stranger} cannot be down: the endpoints are {}", known.join(", ")));
+    }
+    let make = || pools::pool(strategy, &args.endpoints, &down, args.seed);
+    let pool = make().unwrap_or_else(|error| Args::refuse(error));
+    let mut summary = args.summary.then(|| {
+        let weights: HashMap<_, _> = pool.endpoints().into_iter().map(|status| (status.id, status.weight)).collect();
+        Summary::new(strategy, &args.endpoints, &weights, &down, make).unwrap_or_else(|error| Args::refuse(error))
+    });
+
+    let input = io::stdin().lock();
+    let at_once = input.is_terminal();
+    let mut input = BufReader::with_capacity(BUFFER, input);
+    let mut line = Vec::new();
+    for number in 1u64.. {
+        line.clear();
+        if input.read_until(b'\n', &mut line)? == 0 {
+            break;
+        }
+        let key = without_end(&line);
+        let request = if key.is_empty() { PickRequest::new() } else { PickRequest::new().key(key) };
+        let lease = pool.pick(&request).map_err(|error| Failure::Nobody { number, error })?;
+        match &mut summary {
+            Some(summary) => summary.count(&request, !key.is_empty(), lease.endpoint().id()),
+            None => {
+                writeln!(out, "{}", lease.endpoint().id())?;
+                if at_once {
+                    out.flush()?;
+                }
+            }
+        }
+    }
+    if let Some(summary) = summary {
+        summary.print(strategy, out)?;
+    }
+    Ok(())
+}
+
+/// A line may end in LF or CR LF, the last one in nothing.
+fn without_end(line: &[u8]) -> &[u8] {
+    match line.strip_suffix(b"\n") {
+        Some(line) => line.strip_suffix(b"\r").unwrap_or(line),
+        None => line,
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("line {number}: {error}")]
+    Nobody { number: u64, error: equipoise::PickError },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_end_of_a_line_is_stripped() {
+        for (line, key) in
+            [("a \n", "a "), ("a\r\n", "a"), ("a\r\r\n", "a\r"), ("a\r", "a\r"), ("\n", ""), ("\r\n", "")]
+        {
+            assert_eq!(without_end(line.as_bytes()), key.as_bytes(), "{line:?}");
+        }
+    }
+}
