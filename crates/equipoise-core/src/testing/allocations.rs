@@ -29,7 +29,11 @@ pub(super) fn check(make: &dyn Fn() -> AnyStrategy, count: &Counter<'_>, seed: u
         picks();
         let made = count(&mut picks);
         if made > 0 {
-            findings.note(Check::Allocations, seed, format!("weights {weights:?}: {made} allocations in {PICKS} picks"));
+            findings.note(
+                Check::Allocations,
+                seed,
+                format!("weights {weights:?}: {made} allocations in {PICKS} picks"),
+            );
         }
     }
 }

@@ -108,12 +108,12 @@ impl<P: Picker> Picker for HalfPicker<P> {
             None if self.part.eligible().iter().any(|&slot| may(slot)) => Some("found nobody in its part".to_owned()),
             _ => None,
         };
+        let picked = picked.filter(|&slot| may(slot));
         if let Some(fault) = fault {
             let part: Vec<usize> = self.part.eligible().iter().map(|slot| slot.index()).collect();
             let kept = self.kept.map(Slot::index);
             self.watch.lock().push(format!("shown slots {part:?} but for {kept:?}: {fault}"));
         }
-        let picked = picked.filter(|&slot| may(slot));
         picked.or_else(|| self.all.iter().copied().find(|&slot| cx.usable(slot)))
     }
 }

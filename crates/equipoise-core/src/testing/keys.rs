@@ -26,7 +26,8 @@ fn places(world: &World, excluded: &[EndpointId], seed: u64) -> Vec<Option<Endpo
 
 /// How many keys moved that did not belong to `own`, and whose key was the first of them.
 fn moved(before: &[Option<EndpointId>], after: &[Option<EndpointId>], own: &EndpointId) -> (usize, Option<String>) {
-    let mut others = (before.iter().zip(after)).enumerate().filter(|(_, (was, is))| was != is && was.as_ref() != Some(own));
+    let mut others =
+        (before.iter().zip(after)).enumerate().filter(|(_, (was, is))| was != is && was.as_ref() != Some(own));
     let first = others.next().map(|(key, (was, is))| format!("key {key} went from {was:?} to {is:?}"));
     (usize::from(first.is_some()) + others.count(), first)
 }
@@ -87,7 +88,8 @@ pub(super) fn removal(make: &dyn Fn() -> AnyStrategy, others: f64, seed: u64, fi
         let most = others * KEYS as f64;
         if count as f64 > most {
             let first = first.unwrap_or_default();
-            let what = format!("of ten, e{at} left: {count} of {KEYS} keys of others moved (at most {most:.0}): {first}");
+            let what =
+                format!("of ten, e{at} left: {count} of {KEYS} keys of others moved (at most {most:.0}): {first}");
             findings.note(Check::Removals, seed, what);
         }
     }

@@ -175,6 +175,9 @@ impl<'a> Conformance<'a> {
 
 impl fmt::Debug for Conformance<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Conformance").field("strategy", &(self.make)()).field("seed", &self.seed).finish_non_exhaustive()
+        f.debug_struct("Conformance")
+            .field("strategy", &(self.make)())
+            .field("seed", &self.seed)
+            .finish_non_exhaustive()
     }
 }

@@ -121,12 +121,14 @@ fn one_that_ignores_weights() {
 
 #[test]
 fn one_that_begins_anew_after_each_change() {
-    let found = faults(&of(|known, cx| {
-        // Takes turns by itself, so also when it is only asked to explain.
-        let turn = known.picks.fetch_add(1, Ordering::Relaxed);
-        known.from(turn as usize, cx)
-    })
-    .honours_weights());
+    let found = faults(
+        &of(|known, cx| {
+            // Takes turns by itself, so also when it is only asked to explain.
+            let turn = known.picks.fetch_add(1, Ordering::Relaxed);
+            known.from(turn as usize, cx)
+        })
+        .honours_weights(),
+    );
     assert!(found.fails(Check::Updates), "{found}");
     assert!(found.fails(Check::Explains), "{found}");
 }
@@ -146,7 +148,8 @@ fn one_that_allocates() {
 
 /// The key modulo the number of those eligible: all that changes moves nearly all.
 fn modulo(known: &Known, cx: &mut PickCx<'_>) -> Option<Slot> {
-    let key = cx.key().map_or(0, |key| key.iter().fold(0usize, |sum, &byte| sum.wrapping_mul(31).wrapping_add(byte.into())));
+    let key =
+        cx.key().map_or(0, |key| key.iter().fold(0usize, |sum, &byte| sum.wrapping_mul(31).wrapping_add(byte.into())));
     known.from(key, cx)
 }
 
