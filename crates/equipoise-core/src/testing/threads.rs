@@ -41,7 +41,7 @@ pub(super) fn check(make: &dyn Fn() -> AnyStrategy, seed: u64, may_refuse: bool,
                 while turn < PICKS || !done.load(Ordering::Relaxed) {
                     turn = turn.wrapping_add(1);
                     let key = turn.wrapping_mul(2).wrapping_add(thread).to_le_bytes();
-                    let again = turn % 3 == 0;
+                    let again = turn.is_multiple_of(3);
                     let request = PickRequest::new().key(&key);
                     let request = if again { request.exclude(excluded) } else { request };
                     match world.pool.pick(&request) {
