@@ -11,6 +11,9 @@ mod pool;
 mod request;
 pub mod strategy;
 mod sync;
+#[cfg(all(feature = "testing", not(loom)))]
+#[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
+pub mod testing;
 mod time;
 mod verdict;
 mod view;

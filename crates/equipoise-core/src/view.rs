@@ -178,7 +178,7 @@ impl View {
         let revision = if members.len() == self.members.len() {
             self.revision
         } else {
-            self.revision.derived(members.iter().fold(1, |digest, slot| mix(digest ^ u64::from(slot.0))))
+            self.revision.derived(members.iter().fold(1 << 40, |digest, slot| mix(digest ^ u64::from(slot.0))))
         };
         Self { eligible: kept(&self.eligible), members, revision, ..self.clone() }
     }
@@ -187,14 +187,14 @@ impl View {
     /// choose, but not by the weights as they were set. Other weights count as another membership.
     pub fn reweighted(&self, weight: impl Fn(Slot) -> u32) -> Self {
         let mut weights = vec![0; self.capacity()];
-        let mut digest = 2;
         for &slot in &*self.members {
             weights[slot.index()] = weight(slot);
-            digest = mix(digest ^ u64::from(weights[slot.index()]));
         }
         for slot in &*self.eligible {
             weights[slot.index()] = weights[slot.index()].max(1);
         }
+        // After the floor, which comes and goes with who is eligible: tables leave out whoever had a weight of 0.
+        let digest = self.members.iter().fold(2 << 40, |digest, slot| mix(digest ^ u64::from(weights[slot.index()])));
         Self { weights: Some(weights.into()), revision: self.revision.derived(digest), ..self.clone() }
     }
 

@@ -1,0 +1,96 @@
+//! Where keys go, and what moves them.
+
+use super::{
+    Check, Findings,
+    weights::follow,
+    world::{World, id, specs},
+};
+use crate::{
+    endpoint::{Availability, EndpointId},
+    request::PickRequest,
+    strategy::AnyStrategy,
+};
+
+const KEYS: u64 = 4_000;
+const TEN: [u32; 10] = [1; 10];
+
+/// Where each key goes; nobody, where nobody was picked.
+fn places(world: &World, excluded: &[EndpointId], seed: u64) -> Vec<Option<EndpointId>> {
+    let place = |key: u64| {
+        let key = (key ^ seed).to_le_bytes();
+        let picked = world.pool.pick(&PickRequest::new().key(&key).exclude(excluded));
+        picked.ok().map(|lease| lease.endpoint().id().clone())
+    };
+    (0..KEYS).map(place).collect()
+}
+
+/// How many keys moved that did not belong to `own`, and whose key was the first of them.
+fn moved(before: &[Option<EndpointId>], after: &[Option<EndpointId>], own: &EndpointId) -> (usize, Option<String>) {
+    let mut others =
+        (before.iter().zip(after)).enumerate().filter(|(_, (was, is))| was != is && was.as_ref() != Some(own));
+    let first = others.next().map(|(key, (was, is))| format!("key {key} went from {was:?} to {is:?}"));
+    (usize::from(first.is_some()) + others.count(), first)
+}
+
+pub(super) fn spread(make: &dyn Fn() -> AnyStrategy, tolerance: f64, seed: u64, findings: &mut Findings) {
+    for weights in [&TEN[..], &[1, 2, 3, 4]] {
+        let Ok(world) = World::of(make(), weights, seed) else {
+            return findings.note(Check::SpreadsKeys, seed, format!("refuses weights {weights:?}"));
+        };
+        let first = places(&world, &[], seed);
+        let again = places(&world, &[], seed);
+        if let Some(key) = (0..first.len()).find(|&key| first[key] != again[key]) {
+            let (was, is) = (&first[key], &again[key]);
+            findings.note(Check::KeepsKeys, seed, format!("weights {weights:?}: key {key} at {was:?}, then at {is:?}"));
+        }
+        let count = |at: usize| first.iter().filter(|place| **place == Some(id(at))).count() as u32;
+        let counts: Vec<u32> = (0..weights.len()).map(count).collect();
+        if let Err(what) = follow(&counts, weights, tolerance) {
+            findings.note(Check::SpreadsKeys, seed, format!("weights {weights:?}, {KEYS} keys: {what}"));
+        }
+    }
+}
+
+pub(super) fn flips(make: &dyn Fn() -> AnyStrategy, seed: u64, findings: &mut Findings) {
+    let Ok(world) = World::of(make(), &TEN, seed) else {
+        return findings.note(Check::Flips, seed, "refuses ten endpoints");
+    };
+    let before = places(&world, &[], seed);
+    let mut judge = |what: &str, own: &EndpointId, after: &[Option<EndpointId>]| {
+        if let (1.., Some(first)) = moved(&before, after, own) {
+            findings.note(Check::Flips, seed, format!("of ten, {what}: {first}"));
+        }
+    };
+    for at in [0, 3, 9] {
+        let own = id(at);
+        judge(&format!("{own} excluded"), &own, &places(&world, std::slice::from_ref(&own), seed));
+        for (to, what) in [(Availability::Closed, "closed"), (Availability::Open, "open again")] {
+            if world.pool.set_availability(own.clone(), to).is_ok() {
+                // Once it is back, even its own are to be where they were.
+                let own = if to == Availability::Open { EndpointId::from("nobody") } else { own.clone() };
+                judge(&format!("e{at} {what}"), &own, &places(&world, &[], seed));
+            }
+        }
+    }
+}
+
+pub(super) fn removal(make: &dyn Fn() -> AnyStrategy, others: f64, seed: u64, findings: &mut Findings) {
+    for at in [0, 4, 9] {
+        let Ok(world) = World::of(make(), &TEN, seed) else {
+            return findings.note(Check::Removals, seed, "refuses ten endpoints");
+        };
+        let before = places(&world, &[], seed);
+        let left = specs(&TEN).filter(|spec| *spec.id() != id(at));
+        if let Err(error) = world.pool.update(left, |_| ()) {
+            return findings.note(Check::Removals, seed, format!("refuses that e{at} leaves: {error}"));
+        }
+        let (count, first) = moved(&before, &places(&world, &[], seed), &id(at));
+        let most = others * KEYS as f64;
+        if count as f64 > most {
+            let first = first.unwrap_or_default();
+            let what =
+                format!("of ten, e{at} left: {count} of {KEYS} keys of others moved (at most {most:.0}): {first}");
+            findings.note(Check::Removals, seed, what);
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Picks on two threads, beside changes.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use super::{
+    Check, Findings,
+    world::{World, id, spec},
+};
+use crate::{
+    endpoint::{Availability, EndpointId},
+    lease::Lease,
+    pool::PickError,
+    request::PickRequest,
+    strategy::AnyStrategy,
+    sync::Mutex,
+    verdict::Verdict,
+};
+
+const CHANGES: usize = 40;
+/// Each thread makes at least as many picks, however fast the changes are.
+const PICKS: u32 = 1_000;
+
+pub(super) fn check(make: &dyn Fn() -> AnyStrategy, seed: u64, may_refuse: bool, findings: &mut Findings) {
+    let world = World::new(make(), seed);
+    let faults = Mutex::new(Vec::new());
+    let members = |turn: usize| (0..4 + turn % 7).map(move |at| spec(at).weight(1 + (at + turn) as u32 % 3));
+    if let Err(error) = world.pool.update(members(0), |_| ()) {
+        return findings.note(Check::Threads, seed, format!("refuses its members: {error}"));
+    }
+    let done = AtomicBool::new(false);
+    let excluded = [id(1), id(2)];
+    std::thread::scope(|scope| {
+        for thread in 0..2u32 {
+            let (world, faults, done, excluded) = (&world, &faults, &done, &excluded);
+            scope.spawn(move || {
+                let mut held: Vec<Lease<()>> = Vec::new();
+                let mut turn = 0u32;
+                while turn < PICKS || !done.load(Ordering::Relaxed) {
+                    turn = turn.wrapping_add(1);
+                    let key = turn.wrapping_mul(2).wrapping_add(thread).to_le_bytes();
+                    let again = turn.is_multiple_of(3);
+                    let request = PickRequest::new().key(&key);
+                    let request = if again { request.exclude(excluded) } else { request };
+                    match world.pool.pick(&request) {
+                        Ok(lease) if again && excluded.contains(lease.endpoint().id()) => {
+                            faults.lock().push(format!("picked {}, who is excluded", lease.endpoint().id()));
+                        }
+                        Ok(lease) => held.push(lease),
+                        Err(PickError::Saturated) if may_refuse => {}
+                        Err(error) => faults.lock().push(format!("picked nobody while things changed ({error})")),
+                    }
+                    if held.len() > 3 {
+                        held.swap_remove(turn as usize % 3).finish(Verdict::Success);
+                    }
+                }
+            });
+        }
+        let change = |turn: usize| {
+            world.clock.advance(Duration::from_millis(300));
+            world.pool.update(members(turn), |_| ())?;
+            for (at, to) in [(1, Availability::Closed), (2, Availability::BoundOnly)] {
+                let now = if turn % 3 == at { to } else { Availability::Open };
+                world.pool.set_availability(id(at), now)?;
+            }
+            Ok::<(), crate::pool::UpdateError>(())
+        };
+        if let Some(error) = (0..CHANGES).find_map(|turn| change(turn).err()) {
+            faults.lock().push(format!("a change was refused: {error}"));
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    nobody_starves(make, seed, may_refuse, &faults);
+    for status in world.pool.endpoints().iter().filter(|status| status.in_flight != 0) {
+        faults.lock().push(format!("{} in flight at {} when all was released", status.in_flight, status.id));
+    }
+    for at in 0..4 + (CHANGES - 1) % 7 {
+        world.pool.set_availability(id(at), Availability::Open).ok();
+        let others: Vec<EndpointId> = (0..12).filter(|&other| other != at).map(id).collect();
+        if let Err(error) = world.pool.pick(&PickRequest::new().key(b"last").exclude(&others)) {
+            faults.lock().push(format!("afterwards, with all but e{at} excluded: picked nobody ({error})"));
+        }
+    }
+    for fault in faults.lock().drain(..) {
+        findings.note(Check::Threads, seed, fault);
+    }
+}
+
+/// Nine of ten are excluded, and two threads pick.
+fn nobody_starves(make: &dyn Fn() -> AnyStrategy, seed: u64, may_refuse: bool, faults: &Mutex<Vec<String>>) {
+    let Ok(world) = World::of(make(), &[1, 2, 1, 3, 1, 1, 2, 1, 1, 1], seed) else { return };
+    let excluded: Vec<EndpointId> = (0..9).map(id).collect();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                for turn in 0..PICKS {
+                    match world.pool.pick(&PickRequest::new().key(&turn.to_le_bytes()).exclude(&excluded)) {
+                        Ok(lease) if *lease.endpoint().id() == id(9) => lease.finish(Verdict::Success),
+                        Err(PickError::Saturated) if may_refuse => {}
+                        other => faults.lock().push(format!("of e0 to e9, all but e9 excluded: {other:?}")),
+                    }
+                }
+            });
+        }
+    });
+}

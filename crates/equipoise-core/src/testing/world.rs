@@ -1,0 +1,78 @@
+//! Pools whose time and chance are in the suite's hands.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use crate::{
+    endpoint::{EndpointId, EndpointSpec},
+    entropy::{Entropy, GAMMA, mix},
+    pool::{Pool, UpdateError},
+    strategy::AnyStrategy,
+    time::ManualClock,
+};
+
+/// A stream of random numbers that can be taken back to a named point.
+pub(super) struct Chance(AtomicU64);
+
+impl Chance {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(AtomicU64::new(mix(seed)))
+    }
+
+    pub(super) fn restart(&self, at: u64) {
+        self.0.store(mix(at), Ordering::Relaxed);
+    }
+
+    /// A number below `n`.
+    pub(super) fn below(&self, n: usize) -> usize {
+        (self.next_u64() % n.max(1) as u64) as usize
+    }
+
+    pub(super) fn one_in(&self, n: usize) -> bool {
+        self.below(n) == 0
+    }
+}
+
+impl Entropy for Chance {
+    fn next_u64(&self) -> u64 {
+        mix(self.0.fetch_add(GAMMA, Ordering::Relaxed).wrapping_add(GAMMA))
+    }
+}
+
+pub(super) struct World {
+    pub(super) pool: Pool<()>,
+    pub(super) clock: Arc<ManualClock>,
+    /// What the strategy draws from.
+    pub(super) chance: Arc<Chance>,
+}
+
+impl World {
+    pub(super) fn new(strategy: AnyStrategy, seed: u64) -> Self {
+        let (clock, chance) = (Arc::new(ManualClock::new()), Arc::new(Chance::new(seed)));
+        // A clock at zero reads as one that was never read.
+        clock.advance(std::time::Duration::from_secs(1));
+        let pool = Pool::<()>::builder(strategy).clock(clock.clone()).entropy(chance.clone()).build();
+        Self { pool, clock, chance }
+    }
+
+    /// With an endpoint `e0`, `e1` … for each weight.
+    pub(super) fn of(strategy: AnyStrategy, weights: &[u32], seed: u64) -> Result<Self, UpdateError> {
+        let world = Self::new(strategy, seed);
+        world.pool.update(specs(weights), |_| ())?;
+        Ok(world)
+    }
+}
+
+pub(super) fn spec(at: usize) -> EndpointSpec {
+    EndpointSpec::new(format!("e{at}"))
+}
+
+pub(super) fn specs(weights: &[u32]) -> impl Iterator<Item = EndpointSpec> {
+    weights.iter().enumerate().map(|(at, &weight)| spec(at).weight(weight))
+}
+
+pub(super) fn id(at: usize) -> EndpointId {
+    EndpointId::from(format!("e{at}"))
+}

@@ -1,0 +1,209 @@
+//! One fault each, and the check that has to find it.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, AtomicU64, Ordering},
+};
+
+use equipoise_core::{
+    BuildError, Endpoint, EndpointSpec, Needs, PickCx, Picker, Slot, Strategy, View,
+    testing::{Check, Conformance, NonConforming},
+};
+
+/// What a picker is made of here: who was eligible, and a count.
+struct Known {
+    slots: Vec<Slot>,
+    picks: AtomicU64,
+    pick: fn(&Known, &mut PickCx<'_>) -> Option<Slot>,
+}
+
+impl Picker for Known {
+    fn pick(&self, cx: &mut PickCx<'_>) -> Option<Slot> {
+        (self.pick)(self, cx)
+    }
+}
+
+impl Known {
+    /// Some usable one, each as likely as the others.
+    fn any(&self, cx: &mut PickCx<'_>) -> Option<Slot> {
+        self.from(cx.random() as usize, cx)
+    }
+
+    /// The first usable one from there on.
+    fn from(&self, at: usize, cx: &mut PickCx<'_>) -> Option<Slot> {
+        let n = self.slots.len().max(1);
+        (0..n).filter_map(|step| self.slots.get((at % n + step) % n).copied()).find(|&slot| cx.usable(slot))
+    }
+}
+
+/// Picks by `pick`; `stale` keeps the last picker's endpoints.
+struct Faulty {
+    pick: fn(&Known, &mut PickCx<'_>) -> Option<Slot>,
+    stale: bool,
+}
+
+impl Strategy for Faulty {
+    type State = ();
+    type Picker = Known;
+
+    fn state(&self, _: &EndpointSpec) {}
+
+    fn build(&self, view: &View, last: Option<&Known>) -> Result<Known, BuildError> {
+        let slots = match last.filter(|_| self.stale) {
+            Some(last) => last.slots.clone(),
+            None => view.eligible().to_vec(),
+        };
+        Ok(Known { slots, picks: AtomicU64::new(0), pick: self.pick })
+    }
+}
+
+fn of(pick: fn(&Known, &mut PickCx<'_>) -> Option<Slot>) -> Conformance<'static> {
+    Conformance::new(move || Faulty { pick, stale: false })
+}
+
+fn faults(suite: &Conformance<'_>) -> NonConforming {
+    let faults = suite.check().expect_err("the suite finds the fault");
+    assert!(faults.findings.iter().all(|finding| !finding.evidence.is_empty()));
+    faults
+}
+
+#[test]
+fn a_sound_one_passes() {
+    of(Known::any).allocations(|picks| allocation_counter::measure(picks).count_total).assert();
+}
+
+#[test]
+fn one_that_ignores_exclusions() {
+    let found = faults(&of(|known, cx| known.slots.get(cx.random() as usize % known.slots.len()).copied()));
+    assert!(found.fails(Check::Usable), "{found}");
+    assert!(found.fails(Check::Composes), "{found}");
+}
+
+#[test]
+fn one_that_asks_only_when_somebody_is_excluded() {
+    let found = faults(&of(|known, cx| match cx.is_again() {
+        true => known.any(cx),
+        false => known.slots.get(cx.random() as usize % known.slots.len()).copied(),
+    }));
+    assert!(found.fails(Check::Limits) || found.fails(Check::Composes), "{found}");
+}
+
+#[test]
+fn one_that_gives_up_too_early() {
+    let found = faults(&of(|known, cx| {
+        let drawn = (0..3).filter_map(|_| known.slots.get(cx.random() as usize % known.slots.len()).copied());
+        drawn.collect::<Vec<_>>().into_iter().find(|&slot| cx.usable(slot))
+    }));
+    assert!(found.fails(Check::Finds) && !found.fails(Check::Usable), "{found}");
+}
+
+#[test]
+fn one_that_keeps_stale_slots() {
+    let found = faults(&Conformance::new(|| Faulty { pick: Known::any, stale: true }));
+    assert!(found.fails(Check::Usable) && found.fails(Check::Finds) && found.fails(Check::Threads), "{found}");
+}
+
+#[test]
+fn one_that_panics() {
+    let found = faults(&of(|known, cx| known.slots.get(cx.key()?[0] as usize).copied()));
+    assert!(found.fails(Check::Finds), "{found}");
+    let found = faults(&of(|known, cx| Some(known.slots[cx.key().map_or(0, |key| usize::from(key[0]))])));
+    assert!(found.fails(Check::Usable), "{found}");
+    assert!(found.to_string().contains("panicked"), "{found}");
+}
+
+#[test]
+fn one_that_ignores_weights() {
+    let found = faults(&of(Known::any).honours_weights());
+    assert!(found.fails(Check::Weights), "{found}");
+    assert!(!found.fails(Check::Usable) && !found.fails(Check::Explains), "{found}");
+}
+
+#[test]
+fn one_that_begins_anew_after_each_change() {
+    let found = faults(
+        &of(|known, cx| {
+            // Takes turns by itself, so also when it is only asked to explain.
+            let turn = known.picks.fetch_add(1, Ordering::Relaxed);
+            known.from(turn as usize, cx)
+        })
+        .honours_weights(),
+    );
+    assert!(found.fails(Check::Updates), "{found}");
+    assert!(found.fails(Check::Explains), "{found}");
+}
+
+#[test]
+fn one_that_allocates() {
+    let counted = |picks: &mut dyn FnMut()| allocation_counter::measure(picks).count_total;
+    let found = faults(
+        &of(|known, cx| {
+            let usable: Vec<Slot> = known.slots.iter().copied().filter(|&slot| cx.usable(slot)).collect();
+            usable.get(cx.random() as usize % usable.len().max(1)).copied()
+        })
+        .allocations(counted),
+    );
+    assert!(found.fails(Check::Allocations) && found.findings.len() <= 3, "{found}");
+}
+
+/// The key modulo the number of those eligible: all that changes moves nearly all.
+fn modulo(known: &Known, cx: &mut PickCx<'_>) -> Option<Slot> {
+    let key =
+        cx.key().map_or(0, |key| key.iter().fold(0usize, |sum, &byte| sum.wrapping_mul(31).wrapping_add(byte.into())));
+    known.from(key, cx)
+}
+
+#[test]
+fn one_that_moves_keys() {
+    let suite = of(modulo).holds_keys_on_flips().holds_keys_on_removal(0.05);
+    let found = faults(&suite);
+    assert!(found.fails(Check::Flips) && found.fails(Check::Removals), "{found}");
+}
+
+#[test]
+fn one_that_forgets_keys_or_heaps_them() {
+    let found = faults(&of(Known::any).spreads_keys(0.1));
+    assert!(found.fails(Check::KeepsKeys), "{found}");
+    let found = faults(&of(|known, cx| known.from(0, cx)).spreads_keys(0.1));
+    assert!(found.fails(Check::SpreadsKeys) && !found.fails(Check::KeepsKeys), "{found}");
+}
+
+/// Admits four leases an endpoint, and never gives a place back.
+struct Leaky;
+
+impl Strategy for Leaky {
+    type State = AtomicU32;
+    type Picker = Places;
+
+    fn state(&self, _: &EndpointSpec) -> AtomicU32 {
+        AtomicU32::new(0)
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::new().leases()
+    }
+
+    fn build(&self, view: &View, _: Option<&Places>) -> Result<Places, BuildError> {
+        let place = |&slot: &Slot| Some((slot, view.state::<AtomicU32>(slot)?));
+        Ok(Places(view.eligible().iter().filter_map(place).collect()))
+    }
+
+    fn acquired(&self, state: &AtomicU32, _: &Endpoint) -> bool {
+        state.fetch_add(1, Ordering::Relaxed) < 4
+    }
+}
+
+struct Places(Vec<(Slot, Arc<AtomicU32>)>);
+
+impl Picker for Places {
+    fn pick(&self, cx: &mut PickCx<'_>) -> Option<Slot> {
+        let roomy = self.0.iter().find(|(slot, taken)| taken.load(Ordering::Relaxed) < 4 && cx.usable(*slot));
+        roomy.map(|&(slot, _)| slot)
+    }
+}
+
+#[test]
+fn one_that_loses_places() {
+    let found = faults(&Conformance::new(|| Leaky));
+    assert!(found.fails(Check::Limits) && found.fails(Check::Finds), "{found}");
+}
