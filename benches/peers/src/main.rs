@@ -12,7 +12,10 @@ mod volo;
 
 use crate::race::Table;
 
-const SECTIONS: [(&str, fn(&mut Table)); 4] =
+/// A name, and what fills the table.
+type Section = (&'static str, fn(&mut Table));
+
+const SECTIONS: [Section; 4] =
     [("pingora", pingora::measure), ("hashing", hashing::measure), ("volo", volo::measure), ("tower", tower::measure)];
 
 fn main() {
