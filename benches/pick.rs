@@ -1,15 +1,15 @@
 //! What a pick costs: from the choice of an endpoint through its lease to the lease's end in success.
 //!
-//! Some 80 benchmarks of less than a second each. For ratios to the floors, and for whether they are what was asked,
+//! Some 250 benchmarks of less than a second each. For ratios to the floors, and for whether they are what was asked,
 //! see the bench `figures`, which interleaves what it compares.
 
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion};
 use equipoise_benches::{
-    Kind, SIZES, Weights,
+    Kind, SIZES, Subject, Weights,
     floor::{FloorA, floor_b},
-    mostly_closed, pick, pool, timing,
+    timing,
 };
 
 /// Nine of ten endpoints cannot be closed in a pool of three, and closing one by one takes long in a large one.
@@ -44,8 +44,8 @@ fn one_thread(criterion: &mut Criterion, weights: Weights) {
     let mut group = criterion.benchmark_group(format!("pick/{weights}"));
     for kind in Kind::ALL {
         for n in SIZES {
-            let pool = pool(kind, n, weights);
-            group.bench_function(BenchmarkId::new(kind.to_string(), n), |b| b.iter(|| pick(&pool)));
+            let subject = Subject::new(kind, n, weights);
+            group.bench_function(BenchmarkId::new(kind.to_string(), n), |b| b.iter(|| subject.pick()));
         }
     }
     group.finish();
@@ -57,9 +57,9 @@ fn two_threads(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("pick/two-threads");
     for kind in Kind::ALL {
         for n in SIZES {
-            let pool = pool(kind, n, Weights::Equal);
+            let subject = Subject::new(kind, n, Weights::Equal);
             group.bench_function(BenchmarkId::new(kind.to_string(), n), |b| {
-                b.iter_custom(|calls| timing::together(2, calls, || pick(&pool)));
+                b.iter_custom(|calls| timing::together(2, calls, || subject.pick()));
             });
         }
     }
@@ -76,8 +76,8 @@ fn nine_of_ten_closed(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("pick/nine-of-ten-closed");
     for kind in Kind::ALL {
         for n in SIZES_TO_CLOSE {
-            let pool = mostly_closed(kind, n);
-            group.bench_function(BenchmarkId::new(kind.to_string(), n), |b| b.iter(|| pick(&pool)));
+            let subject = Subject::mostly_closed(kind, n);
+            group.bench_function(BenchmarkId::new(kind.to_string(), n), |b| b.iter(|| subject.pick()));
         }
     }
     group.finish();

@@ -24,7 +24,7 @@ fn main() {
 
 fn calls(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("service/call");
-    for kind in Kind::ALL {
+    for kind in Kind::CALLED {
         let mut balance = bare(immediate(kind, 10));
         group.bench_function(BenchmarkId::new("bare", kind), |b| b.iter(|| call(&mut balance, 7u64)));
         for (name, endpoints) in [("http, one endpoint", 1), ("http, ten endpoints", 10)] {
@@ -42,7 +42,7 @@ fn tasks(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(1));
     for workers in [1, 2] {
         let runtime = runtime(workers);
-        for kind in Kind::ALL {
+        for kind in Kind::CALLED {
             let balance = bare::<u64>(immediate(kind, 10));
             group.bench_function(BenchmarkId::new(kind.to_string(), workers), |b| {
                 b.iter_custom(|calls| shared(&runtime, calls.max(TASKS), &balance));

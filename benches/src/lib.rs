@@ -8,4 +8,4 @@ pub mod timing;
 
 mod subject;
 
-pub use crate::subject::{Kind, SIZES, Weights, mostly_closed, pick, pool};
+pub use crate::subject::{Kind, SIZES, Subject, Weights, id, next_key};

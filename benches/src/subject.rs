@@ -1,10 +1,13 @@
 //! What is measured: a pick from a pool of some strategy, size and weights.
 
-use std::{fmt, hint::black_box};
+use std::{cell::Cell, fmt, hint::black_box};
 
 use equipoise_core::{
-    AnyStrategy, Availability, EndpointSpec, P2c, PeakEwma, PickRequest, Pool, Random, RoundRobin, Verdict,
+    AnyStrategy, Availability, BoundedLoad, Edf, EndpointId, EndpointSpec, FirstFit, Jump, Lease, LeastConnections,
+    LeastTime, Maglev, P2c, PeakEwma, PickRequest, Pool, Random, Rendezvous, Ring, RoundRobin, Verdict,
 };
+
+use crate::timing::Effort;
 
 /// The sizes of pools that are measured.
 pub const SIZES: [usize; 5] = [3, 10, 100, 1_000, 10_000];
@@ -14,26 +17,94 @@ pub const SIZES: [usize; 5] = [3, 10, 100, 1_000, 10_000];
 pub enum Kind {
     /// [`RoundRobin`].
     RoundRobin,
+    /// [`Edf`].
+    Edf,
     /// [`Random`].
     Random,
     /// [`P2c`].
     P2c,
+    /// [`P2c`] of five choices.
+    FiveChoices,
+    /// [`LeastConnections`].
+    LeastConnections,
+    /// [`FirstFit`]. Each endpoint takes one request, and half of the open ones have theirs.
+    FirstFit,
+    /// [`LeastTime`].
+    LeastTime,
     /// [`PeakEwma`].
     PeakEwma,
+    /// [`Maglev`].
+    Maglev,
+    /// [`BoundedLoad`] around [`Maglev`].
+    BoundedMaglev,
+    /// [`Ring`].
+    Ring,
+    /// [`Jump`].
+    Jump,
+    /// [`Rendezvous`].
+    Rendezvous,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::RoundRobin, Self::Random, Self::P2c, Self::PeakEwma];
+    pub const ALL: [Self; 14] = [
+        Self::RoundRobin,
+        Self::Edf,
+        Self::Random,
+        Self::P2c,
+        Self::FiveChoices,
+        Self::LeastConnections,
+        Self::FirstFit,
+        Self::LeastTime,
+        Self::PeakEwma,
+        Self::Maglev,
+        Self::BoundedMaglev,
+        Self::Ring,
+        Self::Jump,
+        Self::Rendezvous,
+    ];
+
+    /// Those that a call of `Balance` is measured with: what it adds to a pick does not depend on the strategy.
+    pub const CALLED: [Self; 4] = [Self::RoundRobin, Self::Random, Self::P2c, Self::PeakEwma];
 
     /// The strategy itself, at its defaults.
+    ///
+    /// # Panics
+    ///
+    /// Never: the settings are valid.
     pub fn strategy(self) -> AnyStrategy {
         match self {
             Self::RoundRobin => AnyStrategy::new(RoundRobin::new()),
+            Self::Edf => AnyStrategy::new(Edf::new()),
             Self::Random => AnyStrategy::new(Random::new()),
             Self::P2c => AnyStrategy::new(P2c::new()),
+            Self::FiveChoices => AnyStrategy::new(P2c::with_choices(5).expect("from 2 to 10")),
+            Self::LeastConnections => AnyStrategy::new(LeastConnections::new()),
+            Self::FirstFit => AnyStrategy::new(FirstFit::new()),
+            Self::LeastTime => AnyStrategy::new(LeastTime::new()),
             Self::PeakEwma => AnyStrategy::new(PeakEwma::new()),
+            Self::Maglev => AnyStrategy::new(Maglev::new()),
+            Self::BoundedMaglev => AnyStrategy::new(BoundedLoad::new(Maglev::new())),
+            Self::Ring => AnyStrategy::new(Ring::new()),
+            Self::Jump => AnyStrategy::new(Jump::new()),
+            Self::Rendezvous => AnyStrategy::new(Rendezvous::new()),
         }
+    }
+
+    /// Whether it places requests by their key; each then has another one.
+    pub fn is_keyed(self) -> bool {
+        matches!(self, Self::Maglev | Self::BoundedMaglev | Self::Ring | Self::Jump | Self::Rendezvous)
+    }
+
+    /// Whether a pick looks at every endpoint.
+    pub fn is_linear(self) -> bool {
+        self == Self::Rendezvous
+    }
+
+    /// As much of `effort` as there is time for among `n` endpoints.
+    pub fn effort(self, effort: Effort, n: usize) -> Effort {
+        let most = if self.is_linear() { 10_000_000 / n as u64 } else { u64::MAX };
+        Effort { calls: effort.calls.min(most), ..effort }
     }
 }
 
@@ -41,9 +112,19 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::RoundRobin => "round-robin",
+            Self::Edf => "edf",
             Self::Random => "random",
             Self::P2c => "p2c",
+            Self::FiveChoices => "p2c-of-5",
+            Self::LeastConnections => "least-connections",
+            Self::FirstFit => "first-fit",
+            Self::LeastTime => "least-time",
             Self::PeakEwma => "peak-ewma",
+            Self::Maglev => "maglev",
+            Self::BoundedMaglev => "bounded-maglev",
+            Self::Ring => "ring",
+            Self::Jump => "jump",
+            Self::Rendezvous => "rendezvous",
         })
     }
 }
@@ -78,43 +159,78 @@ impl fmt::Display for Weights {
     }
 }
 
-/// A pool of `n` endpoints, all open.
-///
-/// # Panics
-///
-/// Never: the endpoints are valid.
-pub fn pool(kind: Kind, n: usize, weights: Weights) -> Pool<()> {
-    let pool = Pool::new(kind.strategy());
-    let specs = (0..n).map(|at| EndpointSpec::new(format!("10.0.{}.{}:80", at / 256, at % 256)).weight(weights.of(at)));
-    pool.update(specs, |_| ()).expect("valid endpoints");
-    pool
+/// The id of the endpoint that was added as number `at`.
+pub fn id(at: usize) -> EndpointId {
+    EndpointId::from(format!("10.0.{}.{}:80", at / 256, at % 256))
 }
 
-/// A pool of `n` endpoints of weight 1, of which nine in ten are closed.
-///
-/// # Panics
-///
-/// Never: only members are closed.
-pub fn mostly_closed(kind: Kind, n: usize) -> Pool<()> {
-    let pool = pool(kind, n, Weights::Equal);
-    for (at, endpoint) in pool.endpoints().into_iter().enumerate() {
-        if at % 10 != 0 {
-            pool.set_availability(endpoint.id, Availability::Closed).expect("a member");
-        }
-    }
-    pool
+/// A pool to pick from.
+pub struct Subject {
+    pool: Pool<()>,
+    keyed: bool,
+    /// What fills the endpoints that have to be full.
+    _held: Vec<Lease<()>>,
 }
 
-/// One pick, its lease, and its end in success.
-///
-/// # Panics
-///
-/// When nobody can be picked.
+thread_local! {
+    static KEY: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Another one each time: this thread's counter.
 #[inline]
-pub fn pick(pool: &Pool<()>) {
-    let lease = pool.pick(black_box(&PickRequest::new())).expect("endpoints are open");
-    black_box(&lease);
-    lease.finish(Verdict::Success);
+pub fn next_key() -> [u8; 8] {
+    KEY.with(|key| key.replace(key.get().wrapping_add(1)).to_le_bytes())
+}
+
+impl Subject {
+    /// A pool of `n` endpoints, all open.
+    pub fn new(kind: Kind, n: usize, weights: Weights) -> Self {
+        Self::with(kind, n, weights, |_| true)
+    }
+
+    /// A pool of `n` endpoints of weight 1, of which nine in ten are closed.
+    pub fn mostly_closed(kind: Kind, n: usize) -> Self {
+        Self::with(kind, n, Weights::Equal, |at| at % 10 == 0)
+    }
+
+    fn with(kind: Kind, n: usize, weights: Weights, open: impl Fn(usize) -> bool) -> Self {
+        let pool = Pool::new(kind.strategy());
+        let fills = kind == Kind::FirstFit;
+        let specs = (0..n).map(|at| {
+            let spec = EndpointSpec::new(id(at).as_str()).weight(weights.of(at));
+            if fills { spec.limit(1) } else { spec }
+        });
+        pool.update(specs, |_| ()).expect("valid endpoints");
+        for at in (0..n).filter(|&at| !open(at)) {
+            pool.set_availability(id(at), Availability::Closed).expect("a member");
+        }
+        let full = if fills { (0..n).filter(|&at| open(at)).count() / 2 } else { 0 };
+        let held = (0..full).map(|_| pool.pick(&PickRequest::new()).expect("half of them are free")).collect();
+        Self { pool, keyed: kind.is_keyed(), _held: held }
+    }
+
+    /// The pool itself.
+    pub fn pool(&self) -> &Pool<()> {
+        &self.pool
+    }
+
+    /// One pick, its lease, and its end in success.
+    ///
+    /// # Panics
+    ///
+    /// When nobody can be picked.
+    #[inline]
+    pub fn pick(&self) {
+        let key;
+        let mut request = PickRequest::new();
+        if self.keyed {
+            key = next_key();
+            request = request.key(&key);
+        }
+        let lease = self.pool.pick(black_box(&request)).expect("endpoints are open");
+        black_box(&lease);
+        lease.finish(Verdict::Success);
+    }
 }
 
 #[cfg(test)]
@@ -123,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_mostly_closed_pool_has_every_tenth_endpoint_open() {
-        let endpoints = mostly_closed(Kind::P2c, 100).endpoints();
+        let endpoints = Subject::mostly_closed(Kind::P2c, 100).pool().endpoints();
         assert_eq!(endpoints.len(), 100);
         assert_eq!(endpoints.iter().filter(|endpoint| endpoint.availability == Availability::Open).count(), 10);
     }
@@ -131,9 +247,15 @@ mod tests {
     #[test]
     fn a_pick_gives_its_lease_back() {
         for kind in Kind::ALL {
-            let pool = pool(kind, 3, Weights::Cycling);
-            (0..100).for_each(|_| pick(&pool));
-            assert!(pool.endpoints().iter().all(|endpoint| endpoint.in_flight == 0), "{kind}");
+            let subject = Subject::new(kind, 3, Weights::Cycling);
+            (0..100).for_each(|_| subject.pick());
+            let in_flight: u32 = subject.pool().endpoints().iter().map(|endpoint| endpoint.in_flight).sum();
+            assert_eq!(in_flight, if kind == Kind::FirstFit { 1 } else { 0 }, "{kind}");
         }
+    }
+
+    #[test]
+    fn keys_differ() {
+        assert_ne!(next_key(), next_key());
     }
 }

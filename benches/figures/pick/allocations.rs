@@ -1,4 +1,4 @@
-use equipoise_benches::{Kind, SIZES, Weights, mostly_closed, pick, pool};
+use equipoise_benches::{Kind, SIZES, Subject, Weights};
 
 use crate::table::{Outcome, Table, Tally};
 
@@ -7,16 +7,16 @@ const PICKS: u64 = 10_000;
 pub(super) fn measure(tally: &mut Tally) {
     let mut table = Table::new("Allocations", ["strategy", "picks", "asked", "allocations"]);
     for kind in Kind::ALL {
-        let open = SIZES.into_iter().flat_map(|n| Weights::ALL.map(|weights| pool(kind, n, weights)));
-        let pools: Vec<_> = open.chain([mostly_closed(kind, 100)]).collect();
+        let open = SIZES.into_iter().flat_map(|n| Weights::ALL.map(|weights| Subject::new(kind, n, weights)));
+        let subjects: Vec<_> = open.chain([Subject::mostly_closed(kind, 100)]).collect();
         // A thread's first pick sets up its own generator and the like.
-        pools.iter().for_each(pick);
+        subjects.iter().for_each(Subject::pick);
         let count = allocation_counter::measure(|| {
-            for pool in &pools {
-                (0..PICKS).for_each(|_| pick(pool));
+            for subject in &subjects {
+                (0..PICKS).for_each(|_| subject.pick());
             }
         });
-        let picks = PICKS * pools.len() as u64;
+        let picks = PICKS * subjects.len() as u64;
         table.row(
             [kind.to_string(), picks.to_string(), "0".into(), count.count_total.to_string()],
             Outcome::of(count.count_total == 0),

@@ -2,7 +2,9 @@
 
 mod allocations;
 mod closed;
+mod flip;
 mod floors;
+mod growth;
 mod one_thread;
 mod two_threads;
 
@@ -15,7 +17,9 @@ pub(crate) fn measure(effort: Effort, tally: &mut Tally) {
     for weights in Weights::ALL {
         one_thread::measure(effort, weights, tally);
     }
+    growth::measure(effort, tally);
     two_threads::measure(effort, tally);
     closed::measure(effort, tally);
+    flip::measure(effort, tally);
     allocations::measure(tally);
 }

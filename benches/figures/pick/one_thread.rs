@@ -1,9 +1,8 @@
 use std::fmt;
 
 use equipoise_benches::{
-    Kind, SIZES, Weights,
+    Kind, SIZES, Subject, Weights,
     floor::{FloorA, floor_b},
-    pick, pool,
     timing::{Effort, in_turn, median_of, nanos},
 };
 
@@ -35,7 +34,10 @@ fn asked(kind: Kind, n: usize, weights: Weights) -> Option<Floors> {
         (Kind::P2c, ..=1_000) => (6.0 + more, 0.0),
         (Kind::P2c, _) => (9.0 + more, 0.0),
         (Kind::PeakEwma, ..=100) => (4.0 + more, 2.0),
-        (Kind::PeakEwma, _) => return None,
+        (Kind::LeastConnections, 10) => (6.0, 0.0),
+        (Kind::LeastConnections, 10_000) => (11.0, 0.0),
+        (Kind::Maglev, 1_000) => (3.0, 0.0),
+        _ => return None,
     };
     Some(Floors { a, b })
 }
@@ -48,10 +50,11 @@ pub(super) fn measure(effort: Effort, weights: Weights, tally: &mut Tally) {
     let mut table = Table::new(title, ["strategy", "endpoints", "asked", "ns", "in A", "of what was asked"]);
     for kind in Kind::ALL {
         for n in SIZES {
-            let (floor, pool) = (FloorA::new(n), pool(kind, n, weights));
+            let (floor, subject) = (FloorA::new(n), Subject::new(kind, n, weights));
+            let effort = kind.effort(effort, n);
             let time_a = || nanos(effort.calls, || floor.run());
             let time_b = || nanos(effort.calls, floor_b);
-            let time = || nanos(effort.calls, || pick(&pool));
+            let time = || nanos(effort.calls, || subject.pick());
             let answers = in_turn(effort.rounds, [&time_a, &time_b, &time]);
             let asked = asked(kind, n, weights);
             let part = asked.map(|asked| median_of(&answers, |[a, b, pick]| pick / (asked.a * a + asked.b * b)));

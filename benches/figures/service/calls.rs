@@ -16,7 +16,7 @@ const KEEPING: (f64, u64) = (110.0, 2);
 pub(super) fn measure(effort: Effort, tally: &mut Tally) {
     let header = ["strategy", "what", "asked", "ns", "allocations"];
     let mut table = Table::new("A call over a service that answers at once, its future included", header);
-    for kind in Kind::ALL {
+    for kind in Kind::CALLED {
         let (one, ten) = (immediate(kind, 1), immediate(kind, 10));
         let plain = || {
             let mut balance = bare(ten.clone());

@@ -19,7 +19,7 @@ pub(super) fn measure(effort: Effort, tally: &mut Tally) {
     let (one, two) = (runtime(1), runtime(2));
     let buffers = [buffered(&one), buffered(&two)];
     let calls = effort.calls.max(TASKS);
-    for kind in Kind::ALL {
+    for kind in Kind::CALLED {
         let balance = bare::<u64>(immediate(kind, 10));
         let rate = |seconds: f64| calls as f64 / seconds / 1e6;
         let times = in_turn(
