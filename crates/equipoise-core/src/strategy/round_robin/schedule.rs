@@ -1,18 +1,11 @@
 //! Who is served by which ticket.
 
-use std::{
-    cmp::Reverse,
-    collections::{BinaryHeap, HashMap},
-    sync::Arc,
-};
+use std::{cmp::Reverse, collections::VecDeque, sync::Arc};
 
 use crate::{endpoint::Slot, entropy::GAMMA};
 
 /// The longest turn that is laid out.
 pub(super) const LONGEST_TURN: u64 = 1 << 16;
-
-/// How often a turn is repeated in search of one that ends where it began, before the position is given up.
-const MOST_TURNS: usize = 3;
 
 pub(super) enum Schedule {
     /// `lead` once, then `turn` again and again.
@@ -48,7 +41,7 @@ impl Schedule {
         let owed = last.and_then(|(last, served)| last.credits_after(served)).unwrap_or_default();
         let total = total as i64;
         let credits: Vec<i64> =
-            slots.iter().map(|slot| owed.get(slot).copied().unwrap_or(0).clamp(-total, total)).collect();
+            slots.iter().map(|slot| owed.get(slot.index()).map_or(0, |owed| (*owed).clamp(-total, total))).collect();
         let (lead, turn) = if equal { (Vec::new(), in_order(&credits)) } else { settle(&weights, &credits) };
         let name = |order: Vec<u32>| order.into_iter().map(|at| slots[at as usize]).collect();
         let credits = slots.iter().copied().zip(credits).collect();
@@ -81,25 +74,21 @@ impl Schedule {
         }
     }
 
-    /// What everybody is owed once `served` tickets are gone, in units of this schedule's weights.
-    fn credits_after(&self, served: u64) -> Option<HashMap<Slot, i64>> {
+    /// What everybody is owed once `served` tickets are gone, by slot, in units of this schedule's weights.
+    fn credits_after(&self, served: u64) -> Option<Vec<i64>> {
         let Self::LaidOut(turns) = self else { return None };
-        if turns.turn.is_empty() {
-            return None;
-        }
         // A turn ends where it began, so only what is left over counts.
         let lead = turns.lead.len() as u64;
-        let rounds = if served <= lead { served } else { lead + (served - lead) % turns.turn.len() as u64 };
-        let mut credits: HashMap<Slot, i64> = turns
-            .credits
-            .iter()
-            .zip(&turns.weights)
-            .map(|(&(slot, credit), &weight)| (slot, credit + i64::from(weight) * rounds as i64))
-            .collect();
-        for slot in (0..rounds).filter_map(|ticket| turns.at(ticket)) {
-            if let Some(credit) = credits.get_mut(&slot) {
-                *credit -= turns.total;
-            }
+        let left = served.saturating_sub(lead).checked_rem(turns.turn.len() as u64)?;
+        let (lead, turn) = (&turns.lead[..served.min(lead) as usize], &turns.turn[..left as usize]);
+        let rounds = (lead.len() + turn.len()) as i64;
+        let capacity = turns.credits.iter().map(|(slot, _)| slot.index() + 1).max()?;
+        let mut credits = vec![0; capacity];
+        for (&(slot, credit), &weight) in turns.credits.iter().zip(&turns.weights) {
+            credits[slot.index()] = credit + i64::from(weight) * rounds;
+        }
+        for slot in lead.iter().chain(turn) {
+            credits[slot.index()] -= turns.total;
         }
         Some(credits)
     }
@@ -129,52 +118,81 @@ fn in_order(credits: &[i64]) -> Vec<u32> {
 
 /// A turn that begins with these credits and ends with the same, and what leads to it.
 fn settle(weights: &[u32], credits: &[i64]) -> (Vec<u32>, Vec<u32>) {
-    let mut lead = Vec::new();
-    let mut credits = credits.to_vec();
-    for _ in 0..MOST_TURNS {
-        let before = credits.clone();
-        let turn = smooth(weights, &mut credits);
-        if credits == before {
-            return (lead, turn);
-        }
-        lead.extend(turn);
+    let mut ended = credits.to_vec();
+    let turn = smooth(weights, &mut ended);
+    if ended == credits {
+        return (Vec::new(), turn);
     }
-    (lead, smooth(weights, &mut vec![0; weights.len()]))
+    // In this one what was owed is evened out; from then on as if nothing had been.
+    (turn, smooth(weights, &mut vec![0; weights.len()]))
 }
 
-/// Endpoints of one weight: credits and positions, the one to be served next on top.
-type Class = BinaryHeap<(i64, Reverse<u32>)>;
+/// Endpoints of one weight, by credit and position, the one to be served next in front.
+struct Class {
+    weight: i64,
+    queue: VecDeque<(i64, u32)>,
+    /// What the one in front is owed by now, and who that is.
+    owed: i64,
+    front: u32,
+}
+
+impl Class {
+    fn look(&mut self, round: i64) {
+        if let Some(&(credit, position)) = self.queue.front() {
+            (self.owed, self.front) = (credit + self.weight * round, position);
+        }
+    }
+}
 
 /// One turn of nginx's smooth weighted round robin: in each round everybody is credited their weight, the one who is
 /// owed most (the first of equals) is served and debited the total.
 ///
-/// Endpoints of one weight gain alike, so among them the order changes only when one is served: a heap per distinct
-/// weight, and a round looks at the heads alone.
+/// Endpoints of one weight gain alike, so among them the order changes only when one is served, who is then owed least:
+/// a queue per distinct weight, and a round looks at the fronts alone.
 fn smooth(weights: &[u32], credits: &mut [i64]) -> Vec<u32> {
     let total: i64 = weights.iter().map(|&weight| i64::from(weight)).sum();
-    let mut classes: HashMap<u32, Class> = HashMap::new();
-    for (at, (&weight, &credit)) in weights.iter().zip(&*credits).enumerate() {
-        classes.entry(weight).or_default().push((credit, Reverse(at as u32)));
-    }
-    let mut classes: Vec<(i64, Class)> =
-        classes.into_iter().map(|(weight, class)| (i64::from(weight), class)).collect();
+    let mut classes = classes(weights, credits, total);
     let mut turn = Vec::with_capacity(total as usize);
     for round in 1..=total {
-        let owed_most = classes
-            .iter_mut()
-            .max_by_key(|(weight, class)| class.peek().map(|&(credit, at)| (credit + weight * round, at)));
-        let Some(mut head) = owed_most.and_then(|(_, class)| class.peek_mut().map(|head| (head.1, head))) else {
-            break;
-        };
-        turn.push(head.0.0);
-        head.1.0 -= total;
+        let (mut best, mut most, mut first) = (0, i64::MIN, 0);
+        for (at, class) in classes.iter_mut().enumerate() {
+            class.owed += class.weight;
+            if class.owed > most || class.owed == most && class.front < first {
+                (best, most, first) = (at, class.owed, class.front);
+            }
+        }
+        let Some(class) = classes.get_mut(best) else { break };
+        if let Some((credit, position)) = class.queue.pop_front() {
+            turn.push(position);
+            class.queue.push_back((credit - total, position));
+            class.look(round);
+        }
     }
-    for (weight, class) in classes {
-        for (credit, Reverse(at)) in class {
-            credits[at as usize] = credit + weight * total;
+    for Class { weight, queue, .. } in classes {
+        for (credit, position) in queue {
+            credits[position as usize] = credit + weight * total;
         }
     }
     turn
+}
+
+fn classes(weights: &[u32], credits: &[i64], total: i64) -> Vec<Class> {
+    let mut order: Vec<u32> = (0..weights.len() as u32).collect();
+    order.sort_unstable_by_key(|&at| (weights[at as usize], Reverse(credits[at as usize]), at));
+    let mut classes: Vec<Class> = Vec::new();
+    for at in order {
+        let (weight, credit) = (i64::from(weights[at as usize]), credits[at as usize]);
+        match classes.last_mut().filter(|class| class.weight == weight) {
+            Some(class) => {
+                // Nobody is further behind than one who has just been served; a changed membership may have left it so.
+                let most = class.queue.front().map_or(credit, |&(most, _)| most);
+                class.queue.push_back((credit.max(most - total), at));
+            }
+            None => classes.push(Class { weight, queue: [(credit, at)].into(), owed: 0, front: 0 }),
+        }
+    }
+    classes.iter_mut().for_each(|class| class.look(0));
+    classes
 }
 
 #[cfg(test)]

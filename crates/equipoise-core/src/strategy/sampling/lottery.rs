@@ -30,7 +30,8 @@ impl Lottery {
             (0..weights.len()).map(|at| Entry { threshold: u32::MAX, alias: at as u32 }).collect();
         while let (Some(&poor), Some(&rich)) = (small.last(), large.last()) {
             small.pop();
-            let threshold = (u128::from(rest[poor]) << 32) / u128::from(total);
+            // In floating point, which is exact enough and several times faster than 128 bits.
+            let threshold = rest[poor] as f64 / total as f64 * 4_294_967_296.0;
             entries[poor] = Entry { threshold: threshold as u32, alias: rich as u32 };
             rest[rich] -= total - rest[poor];
             if rest[rich] < total {
