@@ -23,7 +23,7 @@ impl<'a> PickRequest<'a> {
         Self { key: None, cost: 1.0, exclude: &[], prefer: None }
     }
 
-    /// What hashing strategies place the request by. Others ignore it.
+    /// What hashing strategies place the request by. Others ignore it. An empty key is a key like any other.
     #[must_use]
     pub const fn key(mut self, key: &'a [u8]) -> Self {
         self.key = Some(key);

@@ -17,7 +17,7 @@ pub enum PickError {
         members: usize,
     },
     /// The endpoints that take new work, and are not excluded, are at their limit, or the strategy lets no more in.
-    #[error("the endpoints that take new work are at their limit")]
+    #[error("the endpoints that take new work are at their limit, or the strategy lets no more in")]
     Saturated,
     /// All endpoints that take new work are excluded.
     #[error("all endpoints that take new work are excluded from this request")]

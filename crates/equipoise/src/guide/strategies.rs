@@ -30,7 +30,7 @@
 //! | [`Maglev`](crate::Maglev) | usually | O(1) | a table per pool; moves a few keys of others when somebody leaves |
 //! | [`Ring`](crate::Ring) | nobody else's keys may move | O(1) | shares differ by several per cent |
 //! | [`Rendezvous`](crate::Rendezvous) | the same, for few endpoints | O(n) | O(n) |
-//! | [`Jump`](crate::Jump) | endpoints are numbered shards | O(log n) | only the last one leaves cheaply |
+//! | [`Jump`](crate::Jump) | endpoints are numbered shards, of like weights | O(log n × heaviest / mean weight) | only the last one leaves cheaply |
 //! | [`BoundedLoad`](crate::BoundedLoad) around one of them | some keys are hot | + one shared counter | keys of full endpoints go elsewhere |
 //!
 //! # Around any of them
@@ -41,6 +41,9 @@
 //! | [`ZoneAware`](crate::ZoneAware) | who is near? | needs zones to be told |
 //! | [`Subset`](crate::Subset) | how many connections may a client hold? | clients' parts overlap unevenly |
 //! | [`Aperture`](crate::Aperture) | the same, where clients know their number | a wrong number doubles load, or leaves gaps |
+//!
+//! Each of all these can be chosen by name, from configuration: `"slow-start(p2c(choices=3), window=1m)"` parses to a
+//! [`StrategySpec`](crate::StrategySpec); [`by_name::all`](crate::strategy::by_name::all) lists them.
 //!
 //! Tiers, with or without [spill-over](crate::Spill), are the pool's own and work under all of them. The outermost
 //! combinator looks at the whole tier; see [`strategy::combine`](crate::strategy::combine) for the order.

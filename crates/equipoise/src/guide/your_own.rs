@@ -101,10 +101,13 @@
 //!             Some(Candidate { slot, work: view.state(slot)?, weight: f64::from(view.weight(slot)) })
 //!         };
 //!         let candidates: Vec<Candidate> = view.eligible().iter().filter_map(candidate).collect();
-//!         // Whoever joins, or was away, starts with the least that one of the others has done for its weight.
-//!         let was_here = |slot: Slot| last.is_some_and(|last| last.candidates.iter().any(|other| other.slot == slot));
-//!         let least = candidates.iter().filter(|it| was_here(it.slot)).map(|it| it.done()).min_by(f64::total_cmp);
-//!         for it in candidates.iter().filter(|it| !was_here(it.slot)) {
+//!         // Whoever joins, or was away, starts with the least that one of the others has done for its weight. Known by
+//!         // its memory: a newcomer may have been given the slot of one who left.
+//!         let was_here = |it: &Candidate| {
+//!             last.is_some_and(|last| last.candidates.iter().any(|other| Arc::ptr_eq(&other.work, &it.work)))
+//!         };
+//!         let least = candidates.iter().filter(|it| was_here(it)).map(|it| it.done()).min_by(f64::total_cmp);
+//!         for it in candidates.iter().filter(|it| !was_here(it)) {
 //!             it.work.own.done.fetch_max((least.unwrap_or(0.0) * it.weight) as u64, Relaxed);
 //!         }
 //!         let inside = view.within::<Work, ()>();
@@ -199,8 +202,9 @@
 //! # What it is worth
 //!
 //! A pick looks at every endpoint: fine for ten, too slow for a thousand (compare a few that are drawn, as
-//! [`P2c`](crate::P2c) does). Work is never forgotten, so an endpoint that was slow for an hour is owed nothing but is not
-//! forgiven either, and failures, whose latency is never sampled, are free; [`PeakEwma`](crate::PeakEwma) shows how to do
-//! better. A strategy that places requests by key asks the suite for
-//! `spreads_keys`, `holds_keys_on_flips` and `holds_keys_on_removal` too, and `allocations` shows that
+//! [`P2c`](crate::P2c) does). Work is never forgotten, so an endpoint that was slow for an hour is owed nothing but is
+//! not forgiven either; and it is divided by the weight of today, so an endpoint whose weight is raised wins all turns
+//! until the others have caught up. Failures, whose latency is never sampled, are free. [`PeakEwma`](crate::PeakEwma)
+//! shows how to do better. A strategy that places requests by key asks the suite for `spreads_keys`,
+//! `holds_keys_on_flips` and `holds_keys_on_removal` too, and `allocations` shows that
 //! picks allocate nothing.

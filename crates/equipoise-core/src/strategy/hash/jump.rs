@@ -20,7 +20,8 @@ use crate::{
 /// Unequal weights are met by refusal: an endpoint that is half as heavy as the heaviest declines half of the keys that
 /// come its way, which then jump again. This takes heaviest / mean weight jumps on average.
 ///
-/// Pick O(log n), some 7 ns a doubling of n; build O(n log n). Source: Lamping and Veach, *A Fast, Minimal Memory, Consistent Hash
+/// Pick O(log n × heaviest / mean weight), some 7 ns a doubling of n where weights are even (one of a million among ones
+/// makes it O(n): use another then); build O(n log n). Source: Lamping and Veach, *A Fast, Minimal Memory, Consistent Hash
 /// Algorithm*, 2014. What all hashing strategies have in common is told at [`Keyed`].
 ///
 /// ```

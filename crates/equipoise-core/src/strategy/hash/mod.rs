@@ -5,7 +5,7 @@
 //! | [`Maglev`](super::Maglev) | even | one look-up | 4 bytes an entry | its keys move, and a few others |
 //! | [`Ring`](super::Ring) | within some 8 % | two look-ups | about 10 bytes a point | its keys move |
 //! | [`Rendezvous`](super::Rendezvous) | even | looks at all | none | its keys move |
-//! | [`Jump`](super::Jump) | even | O(log n) arithmetic | none | cheap only for the last |
+//! | [`Jump`](super::Jump) | even | O(log n × heaviest / mean weight) arithmetic | none | cheap only for the last |
 //!
 //! All are one type, [`Keyed`](super::Keyed), over one of four [`Placement`](super::Placement)s: what they have in
 //! common is in `keyed.rs`, and what an algorithm is in the file of its name.
