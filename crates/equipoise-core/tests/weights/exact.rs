@@ -1,14 +1,16 @@
 //! Exact least connections, and least request with more than two choices: the figures that least request keeps to.
 
-use equipoise_core::{AnyStrategy, Entropy, LeastConnections, LeastTime, P2c, SeededEntropy};
+use equipoise_core::{AnyStrategy, LeastConnections, LeastTime, P2c};
 
 use crate::{
     common::{at, clocked, in_flight, pick, pool_of},
-    shares::{follow, idle, share},
-    sim::Sim,
+    loaded::closed_loop,
+    shares::{follow, idle},
+    slow::share_of_the_slow,
 };
 
 const SEED: u64 = 0x1ea57;
+const ROUNDS: usize = 40_000;
 
 fn strategies() -> [AnyStrategy; 4] {
     let choices = |n| AnyStrategy::new(P2c::with_choices(n).expect("from 2 to 10"));
@@ -39,26 +41,10 @@ fn idle_shares_of_least_time_are_the_weights_before_anything_was_measured() {
     }
 }
 
-/// The mean share of the in-flight that each endpoint carries while `level` leases are out, of which a random one ends
-/// whenever another is taken.
-fn closed_loop(strategy: AnyStrategy, weights: &[u32], level: usize) -> Vec<f64> {
-    let pool = pool_of(strategy, weights, SEED);
-    let chance = SeededEntropy::new(SEED);
-    let mut leases: Vec<_> = (0..level).map(|_| pick(&pool)).collect();
-    let mut carried = vec![0u64; weights.len()];
-    let rounds = 40_000;
-    for _ in 0..rounds {
-        drop(leases.swap_remove((chance.next_u64() % level as u64) as usize));
-        leases.push(pick(&pool));
-        leases.iter().for_each(|lease| carried[at(lease)] += 1);
-    }
-    carried.iter().map(|&sum| sum as f64 / (rounds * level) as f64).collect()
-}
-
 #[test]
 fn eight_in_flight_spread_by_weight() {
     for strategy in strategies() {
-        let shares = closed_loop(strategy.clone(), &[1, 1, 2, 4], 8);
+        let shares = closed_loop(strategy.clone(), &[1, 1, 2, 4], 8, ROUNDS, SEED);
         for (share, due) in shares.iter().zip([0.125, 0.125, 0.25, 0.5]) {
             assert!((share / due - 1.0).abs() <= 0.15, "{strategy:?}: {shares:?}");
         }
@@ -69,7 +55,7 @@ fn eight_in_flight_spread_by_weight() {
 fn a_big_one_among_canaries_keeps_its_share_under_load() {
     for strategy in strategies() {
         for level in [2, 5, 8, 50] {
-            let shares = closed_loop(strategy.clone(), &[198, 1, 1], level);
+            let shares = closed_loop(strategy.clone(), &[198, 1, 1], level, ROUNDS, SEED);
             assert!(shares[0] >= 0.95, "{strategy:?} at {level}: {shares:?}");
             assert!(shares[1] > 0.0 && shares[2] > 0.0, "{strategy:?} at {level}: {shares:?}");
         }
@@ -80,7 +66,7 @@ fn a_big_one_among_canaries_keeps_its_share_under_load() {
 fn many_canaries_among_big_ones_are_neither_flooded_nor_starved() {
     let weights: Vec<u32> = (0..200).map(|at| if at % 2 == 0 { 100 } else { 1 }).collect();
     for level in [100, 500, 1000] {
-        let shares = closed_loop(AnyStrategy::new(LeastConnections::new()), &weights, level);
+        let shares = closed_loop(AnyStrategy::new(LeastConnections::new()), &weights, level, ROUNDS, SEED);
         let small: f64 = shares.iter().skip(1).step_by(2).sum();
         assert!((0.5..=1.5).contains(&(small * 101.0)), "{small} where {} is due, at {level}", 1.0 / 101.0);
     }
@@ -90,28 +76,18 @@ fn many_canaries_among_big_ones_are_neither_flooded_nor_starved() {
 fn a_large_weighted_pool_carries_by_weight_almost_exactly() {
     let weights: Vec<u32> = (0..100).map(|at| 1 + at % 3).collect();
     let total: f64 = weights.iter().copied().map(f64::from).sum();
-    let shares = closed_loop(AnyStrategy::new(LeastConnections::new()), &weights, 800);
+    let shares = closed_loop(AnyStrategy::new(LeastConnections::new()), &weights, 800, ROUNDS, SEED);
     for (share, &weight) in shares.iter().zip(&weights) {
         let due = f64::from(weight) / total;
         assert!((share / due - 1.0).abs() <= 0.1, "weight {weight} carries {share}, due {due}");
     }
 }
 
-/// The share of the first endpoint when it is fifty times slower and one request arrives per mean service time of the
-/// others.
-fn share_of_the_slow(strategy: AnyStrategy, weights: &[u32]) -> f64 {
-    let mut service = vec![0.01; weights.len()];
-    service[0] *= 50.0;
-    let (pool, clock) = clocked(strategy, weights, SEED);
-    let sim = Sim { pool: &pool, clock: &clock, service: &service, gap: 0.01, failing: None, seed: SEED };
-    share(&sim.run(40_000), 0)
-}
-
 #[test]
 fn a_slow_one_sheds_its_load() {
     let least_time = AnyStrategy::new(LeastTime::new());
     for strategy in strategies().into_iter().chain([least_time]) {
-        let shares = [&[2, 1][..], &[1, 1, 1]].map(|weights| share_of_the_slow(strategy.clone(), weights));
+        let shares = [&[2, 1][..], &[1, 1, 1]].map(|weights| share_of_the_slow(strategy.clone(), weights, SEED));
         assert!(shares[0] <= 0.15 && shares[1] <= 0.04, "{strategy:?}: {shares:?}");
     }
 }
