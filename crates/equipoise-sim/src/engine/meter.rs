@@ -1,0 +1,275 @@
+//! What is measured of a run.
+
+use std::time::Duration;
+
+use super::{End, ORIGIN, events::Nanos, nanos, station::Station};
+use crate::{
+    report::{Ends, InFlight, KeyMoves, Latency, Report, Sample, Series},
+    scenario::Scenario,
+};
+
+pub(super) struct Meter {
+    from: Nanos,
+    to: Nanos,
+    /// Measured requests that have not ended.
+    open: u64,
+    latency: Latency,
+    ends: Ends,
+    attempts: u64,
+    /// By server, within the window.
+    sent: Vec<u64>,
+    used: Vec<f64>,
+    lengths: Lengths,
+    keys: Option<KeyBook>,
+    period: Nanos,
+    sample: Sample,
+    samples: Vec<Sample>,
+}
+
+impl Meter {
+    pub(super) fn new(scenario: &Scenario, origin: Nanos) -> Self {
+        let servers = scenario.servers.len();
+        let from = origin + scenario.warm_up_nanos();
+        let to = origin + nanos(scenario.lasting);
+        Self {
+            from,
+            to,
+            open: 0,
+            latency: Latency::new(),
+            ends: Ends::default(),
+            attempts: 0,
+            sent: vec![0; servers],
+            used: vec![0.0; servers],
+            lengths: Lengths::new(servers, from, to),
+            keys: scenario.keys.map(|keys| KeyBook::new(keys.count as usize, servers)),
+            period: nanos(scenario.sample),
+            sample: Sample::of(servers),
+            samples: Vec::new(),
+        }
+    }
+
+    /// The moments at which [`flush`](Self::flush) is to be called.
+    pub(super) fn window(&self) -> [Nanos; 2] {
+        [self.from, self.to]
+    }
+
+    fn is_within(&self, now: Nanos) -> bool {
+        (self.from..self.to).contains(&now)
+    }
+
+    /// Whether nothing that begins then is measured.
+    pub(super) fn is_over(&self, now: Nanos) -> bool {
+        now >= self.to
+    }
+
+    pub(super) fn is_complete(&self, now: Nanos) -> bool {
+        self.open == 0 && self.is_over(now)
+    }
+
+    pub(super) fn part_done(&self, now: Nanos) -> f32 {
+        ((now - ORIGIN) as f32 / (self.to - ORIGIN) as f32).min(1.0)
+    }
+
+    /// A request comes. Answers whether it is measured.
+    pub(super) fn begin(&mut self, now: Nanos) -> bool {
+        let measured = self.is_within(now);
+        self.open += u64::from(measured);
+        measured
+    }
+
+    pub(super) fn end(&mut self, measured: bool, latency: Nanos, end: End) {
+        if !measured {
+            return;
+        }
+        self.open -= 1;
+        self.ends.count(end);
+        // What fails at once is not fast: only answers and what was waited for in vain take time.
+        if matches!(end, End::Answered | End::TimedOut) {
+            self.latency.record(latency);
+        }
+    }
+
+    pub(super) fn send(&mut self, server: usize, key: Option<u32>, now: Nanos) {
+        let within = self.is_within(now);
+        self.attempts += u64::from(within);
+        self.sent[server] += u64::from(within);
+        self.sample.sent[server] += 1;
+        if let (Some(key), Some(book)) = (key, &mut self.keys) {
+            book.note(key as usize, server, within, now);
+        }
+    }
+
+    /// The number of those at a server changes.
+    pub(super) fn change(&mut self, server: usize, before: usize, after: usize, now: Nanos) {
+        self.lengths.change(server, before, after, now);
+    }
+
+    pub(super) fn membership(&mut self, server: usize, member: bool, now: Nanos) {
+        if let Some(book) = &mut self.keys {
+            book.changed[server] = (member, now);
+        }
+    }
+
+    /// Accounts for what the servers have used since the last time.
+    pub(super) fn flush(&mut self, stations: &mut [Station], now: Nanos) {
+        // Called at the window's borders, so all of it is within, or none.
+        let within = now > self.from && now <= self.to;
+        for (at, station) in stations.iter_mut().enumerate() {
+            let used = station.take_used(now);
+            self.sample.utilisation[at] += used as f32;
+            if within {
+                self.used[at] += used;
+            }
+        }
+    }
+
+    /// A sample of the series is complete.
+    pub(super) fn sample(&mut self, stations: &mut [Station], now: Nanos) {
+        self.flush(stations, now);
+        if now > self.to {
+            return;
+        }
+        let mut sample = std::mem::replace(&mut self.sample, Sample::of(stations.len()));
+        let seconds = self.period as f32 * 1e-9;
+        sample.at = Duration::from_nanos(now - ORIGIN);
+        sample.utilisation.iter_mut().for_each(|used| *used /= seconds);
+        sample.in_flight = stations.iter().map(|station| station.len() as u32).collect();
+        self.samples.push(sample);
+    }
+
+    pub(super) fn report(
+        mut self,
+        label: String,
+        scenario: &Scenario,
+        stations: &mut [Station],
+        now: Nanos,
+        interrupted: bool,
+    ) -> Report {
+        if now < self.to {
+            self.flush(stations, now);
+        }
+        let until = now.min(self.to);
+        let window = until.saturating_sub(self.from);
+        let seconds = (window as f64 * 1e-9).max(f64::MIN_POSITIVE);
+        let attempts = self.attempts.max(1) as f64;
+        Report {
+            label,
+            seed: scenario.seed,
+            interrupted,
+            measured: Duration::from_nanos(window),
+            ends: self.ends,
+            attempts: self.attempts,
+            latency: self.latency,
+            in_flight: self.lengths.finish(stations, until),
+            shares: self.sent.iter().map(|&sent| sent as f64 / attempts).collect(),
+            utilisation: self.used.iter().map(|used| used / seconds).collect(),
+            keys: self.keys.map(|book| book.moves),
+            series: Series { period: Duration::from_nanos(self.period), samples: self.samples },
+        }
+    }
+}
+
+/// For how long how many were at a server.
+struct Lengths {
+    from: Nanos,
+    to: Nanos,
+    /// By server: since when it has had as many as it has.
+    since: Vec<Nanos>,
+    /// By length: nanoseconds, of all servers together.
+    time: Vec<u64>,
+    /// By length: how many servers have it.
+    servers: Vec<u32>,
+    longest: usize,
+    longest_since: Nanos,
+    /// Nanoseconds times length.
+    longest_area: u128,
+}
+
+impl Lengths {
+    fn new(servers: usize, from: Nanos, to: Nanos) -> Self {
+        Self {
+            from,
+            to,
+            since: vec![0; servers],
+            time: vec![0],
+            servers: vec![servers as u32],
+            longest: 0,
+            longest_since: 0,
+            longest_area: 0,
+        }
+    }
+
+    /// The part of the time from `since` until `now` that is measured.
+    fn within(&self, since: Nanos, now: Nanos) -> u64 {
+        now.min(self.to).saturating_sub(since.max(self.from))
+    }
+
+    fn change(&mut self, server: usize, before: usize, after: usize, now: Nanos) {
+        if before.max(after) >= self.time.len() {
+            self.time.resize(before.max(after) + 1, 0);
+            self.servers.resize(before.max(after) + 1, 0);
+        }
+        let since = std::mem::replace(&mut self.since[server], now);
+        self.time[before] += self.within(since, now);
+        self.servers[before] -= 1;
+        self.servers[after] += 1;
+        let longest = after.max(self.longest);
+        let longest = (0..=longest).rev().find(|&length| self.servers[length] > 0).unwrap_or(0);
+        if longest != self.longest {
+            self.measure_longest(now);
+            self.longest = longest;
+        }
+    }
+
+    fn measure_longest(&mut self, now: Nanos) {
+        let since = std::mem::replace(&mut self.longest_since, now);
+        self.longest_area += u128::from(self.within(since, now)) * self.longest as u128;
+    }
+
+    fn finish(mut self, stations: &[Station], until: Nanos) -> InFlight {
+        self.measure_longest(until);
+        for (at, station) in stations.iter().enumerate() {
+            let time = self.within(self.since[at], until);
+            if let Some(total) = self.time.get_mut(station.len()) {
+                *total += time;
+            }
+        }
+        let all = self.time.iter().sum::<u64>().max(1) as f64;
+        let window = until.saturating_sub(self.from).max(1);
+        InFlight {
+            time: self.time.iter().map(|&time| time as f64 / all).collect(),
+            longest: self.longest_area as f64 / window as f64,
+        }
+    }
+}
+
+/// Who had which key last.
+struct KeyBook {
+    /// By key: the server, and when; `u32::MAX` before the first time.
+    last: Vec<(u32, Nanos)>,
+    /// By server: whether it is a member, and since when.
+    changed: Vec<(bool, Nanos)>,
+    moves: KeyMoves,
+}
+
+impl KeyBook {
+    fn new(keys: usize, servers: usize) -> Self {
+        Self { last: vec![(u32::MAX, 0); keys], changed: vec![(true, 0); servers], moves: KeyMoves::default() }
+    }
+
+    fn note(&mut self, key: usize, server: usize, within: bool, now: Nanos) {
+        let Some(last) = self.last.get_mut(key) else { return };
+        let (before, at) = std::mem::replace(last, (server as u32, now));
+        let Some(&(still_member, _)) = self.changed.get(before as usize) else { return };
+        if !within {
+            return;
+        }
+        self.moves.repeated += 1;
+        if before as usize == server {
+            return;
+        }
+        self.moves.moved += 1;
+        // Nobody can help it: who had the key has left, or who has it now has come since.
+        self.moves.forced += u64::from(!still_member || self.changed[server].1 > at);
+    }
+}

@@ -1,0 +1,21 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod compare;
+mod contender;
+mod control;
+mod engine;
+mod error;
+mod feed;
+mod report;
+mod scenario;
+
+pub use crate::{
+    compare::{Comparison, Spread},
+    contender::{Contender, named},
+    control::Control,
+    error::RunError,
+    feed::{Feed, ServerLoad},
+    report::{Ends, InFlight, KeyMoves, Latency, Report, Sample, Series},
+    scenario::{Antagonists, Arrivals, Fault, InvalidScenario, Keys, Network, Scenario, Server, Work},
+};

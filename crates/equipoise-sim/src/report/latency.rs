@@ -1,0 +1,117 @@
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+/// The distribution of latencies, to three significant digits.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(from = "Recorded", into = "Recorded"))]
+pub struct Latency {
+    /// Nanoseconds.
+    histogram: Histogram<u64>,
+    /// Exact, unlike the histogram's.
+    total: u128,
+}
+
+impl Latency {
+    pub(crate) fn new() -> Self {
+        // Three digits are always possible.
+        let histogram = Histogram::new_with_bounds(1, u64::MAX / 2, 3).expect("three digits of 63 bits");
+        Self { histogram, total: 0 }
+    }
+
+    pub(crate) fn record(&mut self, nanos: u64) {
+        self.histogram.saturating_record(nanos);
+        self.total += u128::from(nanos);
+    }
+
+    /// How many requests it counts.
+    pub fn count(&self) -> u64 {
+        self.histogram.len()
+    }
+
+    /// The mean; zero without requests.
+    pub fn mean(&self) -> Duration {
+        Duration::from_nanos(u64::try_from(self.total / u128::from(self.count().max(1))).unwrap_or(u64::MAX))
+    }
+
+    /// The latency that this part of the requests did not exceed: 0.99 for the 99th percentile. Zero without requests.
+    pub fn quantile(&self, part: f64) -> Duration {
+        Duration::from_nanos(self.histogram.value_at_quantile(part))
+    }
+
+    /// The median.
+    pub fn p50(&self) -> Duration {
+        self.quantile(0.5)
+    }
+
+    /// The 90th percentile.
+    pub fn p90(&self) -> Duration {
+        self.quantile(0.9)
+    }
+
+    /// The 99th percentile.
+    pub fn p99(&self) -> Duration {
+        self.quantile(0.99)
+    }
+
+    /// The 99.9th percentile.
+    pub fn p999(&self) -> Duration {
+        self.quantile(0.999)
+    }
+
+    /// The largest.
+    pub fn max(&self) -> Duration {
+        Duration::from_nanos(self.histogram.max())
+    }
+
+    /// How many requests took no longer than `limit`.
+    pub fn count_within(&self, limit: Duration) -> u64 {
+        if self.count() == 0 {
+            return 0;
+        }
+        self.histogram.count_between(0, u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// Adds what another run measured.
+    pub fn add(&mut self, other: &Self) {
+        // Both have the same bounds, so this cannot fail.
+        let _ = self.histogram.add(&other.histogram);
+        self.total += other.total;
+    }
+
+    /// The distribution: latencies in rising order, and how many requests had each.
+    pub fn recorded(&self) -> impl Iterator<Item = (Duration, u64)> {
+        let values = self.histogram.iter_recorded();
+        values.map(|value| (Duration::from_nanos(value.value_iterated_to()), value.count_at_value()))
+    }
+}
+
+/// A [`Latency`] as data.
+#[cfg(feature = "serde")]
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Recorded {
+    total_nanos: u128,
+    /// Nanoseconds, and how often.
+    counts: Vec<(u64, u64)>,
+}
+
+#[cfg(feature = "serde")]
+impl From<Latency> for Recorded {
+    fn from(latency: Latency) -> Self {
+        let counts = latency.recorded().map(|(value, count)| (value.as_nanos() as u64, count)).collect();
+        Self { total_nanos: latency.total, counts }
+    }
+}
+
+#[cfg(feature = "serde")]
+impl From<Recorded> for Latency {
+    fn from(recorded: Recorded) -> Self {
+        let mut latency = Self::new();
+        for (nanos, count) in recorded.counts {
+            latency.histogram.saturating_record_n(nanos, count);
+        }
+        latency.total = recorded.total_nanos;
+        latency
+    }
+}

@@ -1,0 +1,362 @@
+//! What happens in a run: who sends what, to whom, and what goes wrong.
+
+mod antagonists;
+mod arrivals;
+mod error;
+mod fault;
+mod keys;
+mod network;
+mod server;
+mod work;
+
+use std::time::Duration;
+
+pub use self::{
+    antagonists::Antagonists, arrivals::Arrivals, error::InvalidScenario, fault::Fault, keys::Keys, network::Network,
+    server::Server, work::Work,
+};
+pub(crate) use self::{arrivals::ArrivalSource, fault::FaultKind, work::WorkSource};
+use crate::{
+    contender::Contender,
+    control::Control,
+    engine,
+    error::RunError,
+    feed::{Feed, Unfed},
+    report::Report,
+};
+
+/// A workload, the servers it goes to and what happens to them: everything of a run but the strategy.
+///
+/// ```
+/// use std::time::Duration;
+/// use equipoise_core::StrategySpec;
+/// use equipoise_sim::{Fault, Scenario, Server, Work};
+///
+/// let p2c: StrategySpec = "p2c".parse()?;
+/// let report = Scenario::of(10, Server::fifo(4))
+///     .clients(3)
+///     .load(0.7)
+///     .work(Work::exponential(Duration::from_millis(5)))
+///     .fault(Fault::slow(0, 10.0))
+///     .lasting(Duration::from_secs(5))
+///     .run(&p2c)?;
+/// assert!(report.share(0) < 0.1);
+/// println!("{report}");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// **Clients** are independent: each has a pool, and chance, of its own and knows only of its own requests. Requests come
+/// open-loop, in equal parts at all of them.
+///
+/// **Chance** is drawn from the [seed](Self::seed), in streams that do not depend on the strategy: the same seed gives
+/// two strategies the same requests, of the same work, at the same moments (common random numbers). The same scenario,
+/// seed and strategy give the same report, to the bit, on one platform.
+///
+/// **Measured** is what arrives after the [warm-up](Self::warm_up) and before the [end](Self::lasting). Then no more
+/// requests come, and the run goes on until the last has ended.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Scenario {
+    pub(crate) servers: Vec<Server>,
+    pub(crate) clients: usize,
+    demand: Demand,
+    pub(crate) work: Work,
+    pub(crate) arrivals: Arrivals,
+    pub(crate) keys: Option<Keys>,
+    pub(crate) network: Network,
+    pub(crate) antagonists: Option<Antagonists>,
+    pub(crate) faults: Vec<Fault>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) cancels: bool,
+    pub(crate) retries: Retries,
+    pub(crate) hedge: Option<Duration>,
+    pub(crate) lasting: Duration,
+    warm_up: f64,
+    pub(crate) seed: u64,
+    pub(crate) sample: Duration,
+    pub(crate) most_open: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Demand {
+    Load(f64),
+    Rate(f64),
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Retries {
+    pub(crate) most: u32,
+    pub(crate) budget: Option<f64>,
+}
+
+/// Pairs of client and server beyond which a run would not fit into memory: some 1 KiB each.
+const MOST_PAIRS: usize = 10_000_000;
+
+impl Scenario {
+    /// So many servers of one kind.
+    ///
+    /// Unless other things are said: one client, load 0.7, exponential work of 10 ms, no network, 40 s of which the first
+    /// quarter is warm-up, seed 1.
+    pub fn of(servers: usize, kind: Server) -> Self {
+        Self::with(vec![kind; servers])
+    }
+
+    /// These servers.
+    pub fn with(servers: impl IntoIterator<Item = Server>) -> Self {
+        Self {
+            servers: servers.into_iter().collect(),
+            clients: 1,
+            demand: Demand::Load(0.7),
+            work: Work::exponential(Duration::from_millis(10)),
+            arrivals: Arrivals::Poisson,
+            keys: None,
+            network: Network::none(),
+            antagonists: None,
+            faults: Vec::new(),
+            timeout: None,
+            cancels: true,
+            retries: Retries::default(),
+            hedge: None,
+            lasting: Duration::from_secs(40),
+            warm_up: 0.25,
+            seed: 1,
+            sample: Duration::from_secs(1),
+            most_open: 1_000_000,
+        }
+    }
+
+    /// How many clients there are. Each is a balancer of its own.
+    pub fn clients(mut self, clients: usize) -> Self {
+        self.clients = clients;
+        self
+    }
+
+    /// The rate of requests, relative to what the servers could work off with their allocation: 1.0 is all.
+    pub fn load(mut self, load: f64) -> Self {
+        self.demand = Demand::Load(load);
+        self
+    }
+
+    /// The rate of requests: so many a second, from all clients together.
+    pub fn rate(mut self, rate: f64) -> Self {
+        self.demand = Demand::Rate(rate);
+        self
+    }
+
+    /// How much work a request is.
+    pub fn work(mut self, work: Work) -> Self {
+        self.work = work;
+        self
+    }
+
+    /// When requests come.
+    pub fn arrivals(mut self, arrivals: Arrivals) -> Self {
+        self.arrivals = arrivals;
+        self
+    }
+
+    /// What requests are placed by, for strategies that do.
+    pub fn keys(mut self, keys: Keys) -> Self {
+        self.keys = Some(keys);
+        self
+    }
+
+    /// How long messages are on their way.
+    pub fn network(mut self, network: Network) -> Self {
+        self.network = network;
+        self
+    }
+
+    /// Others on the servers' machines.
+    pub fn antagonists(mut self, antagonists: Antagonists) -> Self {
+        self.antagonists = Some(antagonists);
+        self
+    }
+
+    /// Something that happens to a server. Several may overlap.
+    pub fn fault(mut self, fault: Fault) -> Self {
+        self.faults.push(fault);
+        self
+    }
+
+    /// After this time a client gives an attempt up and cancels it: the server drops it at once, also from its line.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Servers do not notice that a client has given up, and finish the work for nobody.
+    pub fn without_cancelling(mut self) -> Self {
+        self.cancels = false;
+        self
+    }
+
+    /// An attempt that failed, or was given up, is made again up to so many times, each time at a server that was not
+    /// tried yet while there is one. What must be done again is drawn anew.
+    pub fn retries(mut self, most: u32) -> Self {
+        self.retries.most = most;
+        self
+    }
+
+    /// Each client makes at most so many second attempts per request in the long run (0.2: one for every five), and ten
+    /// at once.
+    pub fn retry_budget(mut self, ratio: f64) -> Self {
+        self.retries.budget = Some(ratio);
+        self
+    }
+
+    /// A request that has not been answered after this time is sent to another server too; the first answer counts, and the
+    /// other attempt is cancelled. What the second must do is drawn anew.
+    pub fn hedge(mut self, after: Duration) -> Self {
+        self.hedge = Some(after);
+        self
+    }
+
+    /// How long requests are measured, warm-up included.
+    pub fn lasting(mut self, lasting: Duration) -> Self {
+        self.lasting = lasting;
+        self
+    }
+
+    /// Which part of it is warm-up, from 0 to 0.9; a quarter by default.
+    pub fn warm_up(mut self, part: f64) -> Self {
+        self.warm_up = part;
+        self
+    }
+
+    /// Where chance begins.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// The resolution of [`Report::series`]; 1 s by default.
+    pub fn sample_every(mut self, period: Duration) -> Self {
+        self.sample = period;
+        self
+    }
+
+    /// How many attempts may be open at a time before the run is given up as one that no memory would hold; a million by
+    /// default.
+    pub fn most_open(mut self, attempts: usize) -> Self {
+        self.most_open = attempts;
+        self
+    }
+
+    /// Changes each server, by its number.
+    pub fn each(mut self, change: impl Fn(usize, Server) -> Server) -> Self {
+        self.servers = self.servers.into_iter().enumerate().map(|(at, server)| change(at, server)).collect();
+        self
+    }
+
+    /// Runs it.
+    ///
+    /// # Errors
+    ///
+    /// When the scenario is impossible, when the strategy cannot be used (it refuses the servers, panics, or picks nobody
+    /// although it could), or when more requests pile up than [`most_open`](Self::most_open) admits.
+    pub fn run(&self, contender: &dyn Contender) -> Result<Report, RunError> {
+        self.run_under(contender, &Control::new())
+    }
+
+    /// Runs it so that it can be watched and stopped. A run that was stopped reports what it had.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub fn run_under(&self, contender: &dyn Contender, control: &Control) -> Result<Report, RunError> {
+        self.run_fed(contender, &mut Unfed, control)
+    }
+
+    /// Runs it with a [`Feed`]: for strategies that live on what servers say of themselves.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub fn run_fed(
+        &self,
+        contender: &dyn Contender,
+        feed: &mut dyn Feed,
+        control: &Control,
+    ) -> Result<Report, RunError> {
+        self.check()?;
+        engine::run(self, contender, feed, control)
+    }
+
+    /// Whether it can be run.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot; the error names the setting.
+    pub fn check(&self) -> Result<(), InvalidScenario> {
+        let (servers, clients) = (self.servers.len(), self.clients);
+        if servers == 0 {
+            return Err(InvalidScenario::NoServers);
+        }
+        if clients == 0 {
+            return Err(InvalidScenario::NoClients);
+        }
+        if servers.saturating_mul(clients) > MOST_PAIRS {
+            return Err(InvalidScenario::TooLarge { clients, servers, most: MOST_PAIRS });
+        }
+        for (at, server) in self.servers.iter().enumerate() {
+            server.check(at)?;
+        }
+        self.work.check()?;
+        self.arrivals.check()?;
+        self.keys.map_or(Ok(()), |keys| keys.check())?;
+        self.antagonists.map_or(Ok(()), |antagonists| antagonists.check())?;
+        for fault in &self.faults {
+            fault.check(servers, self.timeout.is_some())?;
+        }
+        self.check_times()?;
+        match self.demand {
+            Demand::Load(load) if !(load > 0.0 && load.is_finite()) => Err(InvalidScenario::Load { load }),
+            Demand::Load(_) if !self.capacity().is_finite() => Err(InvalidScenario::NoCapacity),
+            _ if !(1e-6..=1e9).contains(&self.total_rate()) => Err(InvalidScenario::Rate { rate: self.total_rate() }),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_times(&self) -> Result<(), InvalidScenario> {
+        let refuse = |setting, what| Err(InvalidScenario::Time { setting, what });
+        // Time is kept in 64 bits of nanoseconds.
+        let most = Duration::from_secs(1_000_000_000);
+        if self.lasting.is_zero() || self.lasting > most {
+            return refuse("lasting", "a run takes from 1 ns to 10⁹ s");
+        }
+        if !(0.0..=0.9).contains(&self.warm_up) {
+            return refuse("warm_up", "it is the part of the run that is not measured, from 0 to 0.9");
+        }
+        if self.timeout.is_some_and(|timeout| timeout.is_zero() || timeout > most) {
+            return refuse("timeout", "use from 1 ns to 10⁹ s");
+        }
+        if self.hedge.is_some_and(|hedge| hedge > most) {
+            return refuse("hedge", "use at most 10⁹ s");
+        }
+        if self.sample.is_zero() || self.lasting.as_nanos() / self.sample.as_nanos() > 100_000 {
+            return refuse("sample_every", "use a hundred-thousandth of the run or more");
+        }
+        if self.retries.budget.is_some_and(|ratio| !(0.0..=1_000.0).contains(&ratio)) {
+            return refuse("retry_budget", "it is a number of retries per request, from 0 to 1000");
+        }
+        Ok(())
+    }
+
+    fn capacity(&self) -> f64 {
+        self.servers.iter().map(Server::capacity).sum()
+    }
+
+    /// Requests a second, from all clients.
+    pub(crate) fn total_rate(&self) -> f64 {
+        match self.demand {
+            Demand::Rate(rate) => rate,
+            Demand::Load(load) => load * self.capacity() / self.work.mean().as_secs_f64(),
+        }
+    }
+
+    /// Nanoseconds.
+    pub(crate) fn warm_up_nanos(&self) -> u64 {
+        (self.lasting.as_nanos() as f64 * self.warm_up) as u64
+    }
+}

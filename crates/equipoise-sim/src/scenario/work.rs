@@ -1,0 +1,183 @@
+use std::time::Duration;
+
+use rand::{Rng, RngExt};
+use rand_distr::{Distribution, Exp1, StandardNormal};
+
+use super::InvalidScenario;
+
+/// How much work a request is: the time that one core of speed 1 needs for it.
+///
+/// ```
+/// use std::time::Duration;
+/// use equipoise_sim::Work;
+///
+/// let work = Work::exponential(Duration::from_millis(5));
+/// assert_eq!(work.mean(), Duration::from_millis(5));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Work {
+    /// Seconds.
+    mean: f64,
+    shape: Shape,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Shape {
+    Constant,
+    Exponential,
+    /// Standard deviation before the cut, in means before the cut.
+    Normal {
+        deviation: f64,
+    },
+    Pareto {
+        alpha: f64,
+        spread: f64,
+    },
+}
+
+impl Work {
+    /// Always the same.
+    pub const fn constant(work: Duration) -> Self {
+        Self { mean: work.as_secs_f64(), shape: Shape::Constant }
+    }
+
+    /// Exponentially distributed: many small requests and a few that take several times the mean.
+    pub const fn exponential(mean: Duration) -> Self {
+        Self { mean: mean.as_secs_f64(), shape: Shape::Exponential }
+    }
+
+    /// Normally distributed, cut at zero (what falls below is drawn again) and scaled so that the mean is `mean` all the
+    /// same. `deviation` is that of the uncut distribution relative to its mean: 1.0 is Prequal's testbed.
+    pub const fn normal(mean: Duration, deviation: f64) -> Self {
+        Self { mean: mean.as_secs_f64(), shape: Shape::Normal { deviation } }
+    }
+
+    /// Bounded Pareto with this exponent, the largest possible request `spread` times the smallest: heavy-tailed.
+    pub const fn pareto(mean: Duration, alpha: f64, spread: f64) -> Self {
+        Self { mean: mean.as_secs_f64(), shape: Shape::Pareto { alpha, spread } }
+    }
+
+    /// The mean.
+    pub fn mean(&self) -> Duration {
+        Duration::from_secs_f64(self.mean)
+    }
+
+    pub(super) fn check(&self) -> Result<(), InvalidScenario> {
+        let refuse = |what| Err(InvalidScenario::Work { what });
+        match self.shape {
+            _ if self.mean <= 0.0 => refuse("the mean is to be above zero"),
+            Shape::Normal { deviation } if !(0.0..=10.0).contains(&deviation) => {
+                refuse("the deviation is to be from 0 to 10 times the mean")
+            }
+            Shape::Pareto { alpha, spread } if !(alpha > 0.0 && alpha <= 100.0 && spread > 1.0 && spread <= 1e12) => {
+                refuse(
+                    "a Pareto distribution takes an exponent above 0, at most 100, and a spread above 1, at most 1e12",
+                )
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Draws, with what does not change from draw to draw computed once.
+    pub(crate) fn source(&self) -> WorkSource {
+        let draw = match self.shape {
+            Shape::Constant => Draw::Constant,
+            Shape::Exponential => Draw::Exponential,
+            Shape::Normal { deviation: 0.0 } => Draw::Constant,
+            Shape::Normal { deviation } => Draw::Normal { deviation, scale: 1.0 / cut_mean(deviation) },
+            Shape::Pareto { alpha, spread } => Draw::Pareto {
+                inverse: -1.0 / alpha,
+                reach: 1.0 - spread.powf(-alpha),
+                scale: 1.0 / pareto_mean(alpha, spread),
+            },
+        };
+        WorkSource { mean: self.mean, draw }
+    }
+}
+
+/// The mean of Normal(1, deviation) without what lies below zero: 1 + σ φ(1/σ) / Φ(1/σ).
+fn cut_mean(deviation: f64) -> f64 {
+    let z = 1.0 / deviation;
+    let density = (-z * z / 2.0).exp() / std::f64::consts::TAU.sqrt();
+    let above = libm::erfc(-z / std::f64::consts::SQRT_2) / 2.0;
+    1.0 + deviation * density / above
+}
+
+/// The mean of a Pareto distribution from 1 to `spread`.
+fn pareto_mean(alpha: f64, spread: f64) -> f64 {
+    let reach = 1.0 - spread.powf(-alpha);
+    if (alpha - 1.0).abs() < 1e-9 {
+        return spread.ln() / reach;
+    }
+    alpha / (alpha - 1.0) * (1.0 - spread.powf(1.0 - alpha)) / reach
+}
+
+/// A [`Work`] to draw from.
+#[derive(Clone, Copy)]
+pub(crate) struct WorkSource {
+    mean: f64,
+    draw: Draw,
+}
+
+#[derive(Clone, Copy)]
+enum Draw {
+    Constant,
+    Exponential,
+    Normal { deviation: f64, scale: f64 },
+    Pareto { inverse: f64, reach: f64, scale: f64 },
+}
+
+impl WorkSource {
+    /// Seconds.
+    pub(crate) fn draw(&self, rng: &mut impl Rng) -> f64 {
+        let relative = match self.draw {
+            Draw::Constant => 1.0,
+            Draw::Exponential => Exp1.sample(rng),
+            Draw::Normal { deviation, scale } => loop {
+                let standard: f64 = StandardNormal.sample(rng);
+                let drawn = 1.0 + deviation * standard;
+                if drawn >= 0.0 {
+                    break drawn * scale;
+                }
+            },
+            Draw::Pareto { inverse, reach, scale } => {
+                let unit: f64 = rng.random();
+                (1.0 - unit * reach).powf(inverse) * scale
+            }
+        };
+        self.mean * relative
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand_xoshiro::Xoshiro256PlusPlus;
+
+    use super::*;
+
+    #[test]
+    fn every_shape_has_the_mean_that_it_was_given() {
+        let mean = Duration::from_millis(80);
+        for work in [
+            Work::constant(mean),
+            Work::exponential(mean),
+            Work::normal(mean, 1.0),
+            Work::normal(mean, 0.03),
+            Work::pareto(mean, 1.5, 1_000.0),
+            Work::pareto(mean, 1.0, 100.0),
+        ] {
+            let source = work.source();
+            let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
+            let n = 1_000_000;
+            let drawn = (0..n).map(|_| source.draw(&mut rng)).sum::<f64>() / f64::from(n);
+            assert!((drawn / 0.08 - 1.0).abs() < 0.01, "{work:?}: {drawn}");
+        }
+    }
+
+    #[test]
+    fn a_normal_distribution_as_wide_as_its_mean_is_what_prequal_s_testbed_uses() {
+        // φ(1) / Φ(1) = 0.2876: of N(1, 1) above zero the mean is 1.2876.
+        assert!((cut_mean(1.0) - 1.287_6).abs() < 1e-4);
+    }
+}
