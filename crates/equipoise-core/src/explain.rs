@@ -53,6 +53,8 @@ pub enum Fate {
     NoWeight,
     /// Draining.
     BoundOnly,
+    /// Unfit, and its tier does not panic.
+    Unfit,
     /// Closed.
     Closed,
 }
@@ -70,6 +72,7 @@ impl Explanation {
             let fate = match &choice {
                 Ok(choice) if choice.slot == slot && choice.preferred => Fate::Preferred,
                 Ok(choice) if choice.slot == slot => Fate::Picked,
+                _ if status.availability == Availability::Unfit && !snapshot.is_eligible(slot) => Fate::Unfit,
                 _ => fate(slot, &status, request, score, &notes),
             };
             Some(Candidate { status, score, fate })
@@ -85,8 +88,9 @@ fn fate(slot: Slot, status: &EndpointStatus, request: &PickRequest<'_>, score: O
     match status.availability {
         Availability::Closed => return Fate::Closed,
         Availability::BoundOnly => return Fate::BoundOnly,
-        Availability::Open if status.weight == 0 => return Fate::NoWeight,
-        Availability::Open => {}
+        Availability::Open | Availability::Unfit if status.weight == 0 => return Fate::NoWeight,
+        // Whoever is unfit and gets here is used in a panic.
+        Availability::Open | Availability::Unfit => {}
     }
     let noted = notes.fates.iter().find(|(noted, _)| *noted == slot).map(|&(_, fate)| fate);
     noted.unwrap_or_else(|| match score {
@@ -110,6 +114,7 @@ impl fmt::Display for Fate {
             Self::PassedOver => "passed over",
             Self::NoWeight => "weight 0",
             Self::BoundOnly => "draining",
+            Self::Unfit => "unfit",
             Self::Closed => "closed",
         })
     }

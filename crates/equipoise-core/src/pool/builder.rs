@@ -29,6 +29,7 @@ pub struct PoolBuilder {
     entropy: Option<Arc<dyn Entropy>>,
     stripes: usize,
     spill: Spill,
+    panic_below: f64,
 }
 
 impl PoolBuilder {
@@ -39,6 +40,7 @@ impl PoolBuilder {
             entropy: None,
             stripes: default_stripes(),
             spill: Spill::default(),
+            panic_below: 0.5,
         }
     }
 
@@ -72,12 +74,41 @@ impl PoolBuilder {
         self
     }
 
+    /// In which state a tier panics: when less than this part of its endpoints is fit, it is used whole, those that are
+    /// [unfit](crate::Availability::Unfit) included; 0.5 by default, 0 never. What took the rest out is then more likely
+    /// the checker's error, or an overload that the fit ones would be next to die of.
+    ///
+    /// The part is counted over the endpoints that were not taken out on purpose (closed, draining or of weight 0). No
+    /// tier panics while the tiers together can carry the traffic: as long as their healths, of which each is its fit part
+    /// times the overprovisioning of [`Spill`] (140 % if tiers do not share), come to 100 %. Source: Envoy's panic
+    /// threshold.
+    ///
+    /// ```
+    /// use equipoise_core::{Availability, EndpointSpec, P2c, PickRequest, Pool};
+    ///
+    /// let pool = Pool::<()>::builder(P2c::new()).build();
+    /// pool.update(["a:80", "b:80", "c:80"].map(EndpointSpec::new), |_| ())?;
+    /// pool.set_availability("a:80", Availability::Unfit)?;
+    /// assert_ne!(pool.pick(&PickRequest::new())?.endpoint().id().as_str(), "a:80");
+    /// // All unfit: somebody has to try.
+    /// pool.set_availability("b:80", Availability::Unfit)?;
+    /// pool.set_availability("c:80", Availability::Unfit)?;
+    /// assert!(pool.pick(&PickRequest::new()).is_ok());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn panic_below(mut self, part: f64) -> Self {
+        self.panic_below = if part.is_nan() { 0.0 } else { part.clamp(0.0, 1.0) };
+        self
+    }
+
     /// The pool, empty.
     pub fn build<T: Send + Sync + 'static>(self) -> Pool<T> {
         let hooks = Hooks {
             needs: self.strategy.needs(),
             strategy: self.strategy,
             spill: self.spill,
+            panic_below: self.panic_below,
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
             entropy: self.entropy,
             changed: Event::default(),

@@ -13,6 +13,8 @@ pub(crate) struct Hooks {
     pub(crate) strategy: AnyStrategy,
     pub(crate) needs: Needs,
     pub(crate) spill: Spill,
+    /// The part of fit endpoints below which a tier is used whole.
+    pub(crate) panic_below: f64,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Option<Arc<dyn Entropy>>,
     /// A new snapshot was published.

@@ -73,19 +73,28 @@ impl Snapshot {
         availability: Box<[Availability]>,
         hooks: &Hooks,
     ) -> Result<Self, BuildError> {
-        let (mut tiers, mut health) = (Vec::new(), Vec::new());
+        let slots_of = self.tiers_of(&members);
+        let weighty = |slot: &Slot| members.get(*slot).is_some_and(|member| member.spec.weight_value() > 0);
+        let has = |slot: &Slot, wanted| availability.get(slot.index()) == Some(&wanted) && weighty(slot);
+        let health = slots_of.iter().map(|(_, slots)| {
+            let count = |wanted| slots.iter().filter(|slot| has(slot, wanted)).count();
+            let eligible = count(Availability::Open);
+            TierHealth {
+                eligible,
+                willing: eligible + count(Availability::Unfit),
+                members: slots.iter().filter(|slot| weighty(slot)).count(),
+            }
+        });
+        let health: Vec<TierHealth> = health.collect();
+        let panics = hooks.spill.panics(&health, hooks.panic_below);
+        let mut tiers = Vec::new();
         let mut eligible_in: Box<[Option<Tier>]> = availability.iter().map(|_| None).collect();
-        for (tier, slots) in self.tiers_of(&members) {
-            let open = |slot: &Slot| availability.get(slot.index()) == Some(&Availability::Open);
-            let weighty = |slot: &Slot| members.get(*slot).is_some_and(|member| member.spec.weight_value() > 0);
-            let eligible: Arc<[Slot]> = slots.iter().copied().filter(|slot| open(slot) && weighty(slot)).collect();
+        for ((tier, slots), panics) in slots_of.into_iter().zip(panics) {
+            let serves = |slot: &Slot| has(slot, Availability::Open) || panics && has(slot, Availability::Unfit);
+            let eligible: Arc<[Slot]> = slots.iter().copied().filter(serves).collect();
             for slot in &*eligible {
                 eligible_in[slot.index()] = Some(tier);
             }
-            health.push(TierHealth {
-                eligible: eligible.len(),
-                members: slots.iter().filter(|slot| weighty(slot)).count(),
-            });
             let view = View::new(Arc::clone(&members), slots, eligible);
             let last = self.tiers.iter().find(|last| last.tier == tier).map(|last| &*last.picker);
             tiers.push(TierView { tier, picker: hooks.strategy.build_guarded(&view, last)?, view });
@@ -133,6 +142,10 @@ impl Snapshot {
     #[inline]
     pub(crate) fn availability(&self, slot: Slot) -> Availability {
         self.availability.get(slot.index()).copied().unwrap_or(Availability::Closed)
+    }
+
+    pub(crate) fn is_eligible(&self, slot: Slot) -> bool {
+        self.eligible_in.get(slot.index()).is_some_and(Option::is_some)
     }
 
     pub(super) fn all_availability(&self) -> &[Availability] {
@@ -230,7 +243,12 @@ impl Snapshot {
     fn preferred(&self, request: &PickRequest<'_>, hooks: &Hooks, explained: bool) -> Option<Choice> {
         let slot = *self.members.index.get(request.prefer?)?;
         let member = self.members.get(slot)?;
-        if self.availability(slot) == Availability::Closed || request.excludes(member.endpoint.id()) {
+        let takes = match self.availability(slot) {
+            Availability::Open | Availability::BoundOnly => true,
+            Availability::Unfit => self.eligible_in[slot.index()].is_some(),
+            Availability::Closed => false,
+        };
+        if !takes || request.excludes(member.endpoint.id()) {
             return None;
         }
         let permit = enter(member, hooks, explained)?;

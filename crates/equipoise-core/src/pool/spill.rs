@@ -50,10 +50,22 @@ impl Spill {
     /// [`Proportional`](Self::Proportional) with Envoy's 140 %.
     pub const ENVOY: Self = Self::Proportional { overprovisioning: 140 };
 
+    fn overprovisioning(self) -> f64 {
+        let Self::Proportional { overprovisioning } = self else { return 1.4 };
+        f64::from(overprovisioning.max(1)) / 100.0
+    }
+
+    /// Which tiers are to be used whole, because too few of their endpoints are fit and the others cannot help.
+    pub(super) fn panics(self, tiers: &[TierHealth], below: f64) -> Vec<bool> {
+        let carried: f64 = tiers.iter().map(|tier| tier.health(self.overprovisioning())).sum();
+        let panics = |tier: &TierHealth| carried < 1.0 && (tier.eligible as f64) < below * tier.willing as f64;
+        tiers.iter().map(panics).collect()
+    }
+
     /// The shares of tiers in this state, in order of priority; `None` if the first that can be used takes all.
     pub(super) fn shares(self, tiers: &[TierHealth]) -> Option<Shares> {
-        let Self::Proportional { overprovisioning } = self else { return None };
-        let fractions = fractions(tiers, f64::from(overprovisioning.max(1)) / 100.0);
+        let Self::Proportional { .. } = self else { return None };
+        let fractions = fractions(tiers, self.overprovisioning());
         if fractions.iter().filter(|&&fraction| fraction > 0.0).count() < 2 {
             return None;
         }
@@ -70,13 +82,21 @@ impl Spill {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TierHealth {
     pub(super) eligible: usize,
+    /// Those that nobody took out on purpose: the eligible and the unfit.
+    pub(super) willing: usize,
     /// Those of a weight above 0.
     pub(super) members: usize,
 }
 
+impl TierHealth {
+    fn health(&self, overprovisioning: f64) -> f64 {
+        (overprovisioning * self.eligible as f64 / self.members.max(1) as f64).min(1.0)
+    }
+}
+
 /// The part of the traffic that each tier gets; all zero if no tier has anybody.
 fn fractions(tiers: &[TierHealth], overprovisioning: f64) -> Vec<f64> {
-    let health = |tier: &TierHealth| (overprovisioning * tier.eligible as f64 / tier.members.max(1) as f64).min(1.0);
+    let health = |tier: &TierHealth| tier.health(overprovisioning);
     let total = tiers.iter().map(health).sum::<f64>().min(1.0);
     let mut left = 1.0;
     let share = |tier| {
@@ -115,9 +135,37 @@ impl Shares {
 mod tests {
     use super::*;
 
+    fn of(eligible: usize, members: usize) -> TierHealth {
+        TierHealth { eligible, willing: members, members }
+    }
+
+    fn panics(tiers: &[(usize, usize)]) -> Vec<bool> {
+        let tiers: Vec<TierHealth> = tiers.iter().map(|&(eligible, members)| of(eligible, members)).collect();
+        Spill::ENVOY.panics(&tiers, 0.5)
+    }
+
+    #[test]
+    fn tiers_panic_as_envoys_table_says() {
+        assert_eq!(panics(&[(25, 100), (25, 100)]), [true, true]);
+        assert_eq!(panics(&[(5, 100), (65, 100)]), [true, false]);
+        // The others carry it.
+        assert_eq!(panics(&[(25, 100), (100, 100)]), [false, false]);
+        assert_eq!(panics(&[(0, 100), (100, 100)]), [false, false]);
+        assert_eq!(panics(&[(50, 100)]), [false]);
+        assert_eq!(panics(&[(49, 100)]), [true]);
+        assert_eq!(panics(&[(0, 1)]), [true]);
+    }
+
+    #[test]
+    fn who_was_taken_out_on_purpose_is_no_reason_to_panic() {
+        let drained = TierHealth { eligible: 1, willing: 1, members: 4 };
+        assert_eq!(Spill::WhenExhausted.panics(&[drained], 0.5), [false]);
+        assert_eq!(Spill::WhenExhausted.panics(&[of(0, 4)], 0.0), [false], "never, if told so");
+    }
+
     /// Shares in percent under 140 %, for tiers of 100 endpoints of which so many are eligible.
     fn percent(eligible: &[usize]) -> Vec<u32> {
-        let tiers: Vec<TierHealth> = eligible.iter().map(|&eligible| TierHealth { eligible, members: 100 }).collect();
+        let tiers: Vec<TierHealth> = eligible.iter().map(|&eligible| of(eligible, 100)).collect();
         fractions(&tiers, 1.4).iter().map(|share| (share * 100.0).round() as u32).collect()
     }
 
@@ -136,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_tier_without_members_of_weight_has_no_share() {
-        let tiers = [TierHealth { eligible: 0, members: 0 }, TierHealth { eligible: 1, members: 2 }];
+        let tiers = [of(0, 0), of(1, 2)];
         assert_eq!(fractions(&tiers, 1.4), [0.0, 1.0]);
         assert!(Spill::ENVOY.shares(&tiers).is_none());
         assert!(Spill::ENVOY.shares(&[]).is_none());
@@ -144,14 +192,14 @@ mod tests {
 
     #[test]
     fn a_healthy_first_tier_costs_no_draw() {
-        let healthy = TierHealth { eligible: 8, members: 10 };
+        let healthy = of(8, 10);
         assert!(Spill::ENVOY.shares(&[healthy, healthy]).is_none());
-        assert!(Spill::WhenExhausted.shares(&[TierHealth { eligible: 1, members: 10 }, healthy]).is_none());
+        assert!(Spill::WhenExhausted.shares(&[of(1, 10), healthy]).is_none());
     }
 
     #[test]
     fn every_number_falls_into_a_tier_that_has_a_share() {
-        let tiers = [0, 3, 0, 4, 0].map(|eligible| TierHealth { eligible, members: 10 });
+        let tiers = [0, 3, 0, 4, 0].map(|eligible| of(eligible, 10));
         let shares = Spill::ENVOY.shares(&tiers).expect("two have a share");
         for bits in [0, 1, u64::from(u32::MAX) / 2, u64::from(u32::MAX)] {
             assert!([1, 3].contains(&shares.at(bits)), "{bits}");
