@@ -35,3 +35,38 @@ pub enum AgentHealth {
     /// Down, failed or stopped, with the word and what was said about it.
     Down(String),
 }
+
+/// What is left of an agent's replies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentState {
+    /// Drain or maintenance.
+    pub admin: AgentAdmin,
+    /// Why it is down, if it is.
+    pub down: Option<String>,
+    /// In percent of the configured weight.
+    pub weight: u32,
+    /// The most connections.
+    pub limit: Option<u32>,
+}
+
+impl Default for AgentState {
+    fn default() -> Self {
+        Self { admin: AgentAdmin::Ready, down: None, weight: 100, limit: None }
+    }
+}
+
+impl AgentState {
+    /// Takes a reply in.
+    pub fn apply(&mut self, reply: &AgentReply) {
+        if let Some(admin) = reply.admin {
+            self.admin = admin;
+        }
+        match &reply.health {
+            Some(AgentHealth::Up) => self.down = None,
+            Some(AgentHealth::Down(reason)) => self.down = Some(reason.clone()),
+            None => {}
+        }
+        self.weight = reply.weight.unwrap_or(self.weight);
+        self.limit = reply.limit.unwrap_or(self.limit);
+    }
+}

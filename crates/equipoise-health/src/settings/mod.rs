@@ -1,0 +1,59 @@
+//! What is checked, how often, and what follows: plain values that are checked when a [machine](crate::Machine) is made.
+
+mod error;
+mod outliers;
+mod schedule;
+
+pub use self::{
+    error::InvalidHealth,
+    outliers::{FailurePercentage, Growth, LatencyOutlier, Outliers, SuccessRate, UnknownPreset},
+    schedule::{Schedule, Start},
+};
+
+/// Everything that a [machine](crate::Machine) goes by.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// The active checks and agents, each with its schedule. An endpoint has to pass all checks.
+    pub checks: Vec<CheckPolicy>,
+    /// What the requests themselves say; `None` listens to nothing.
+    pub outliers: Option<Outliers>,
+    /// How many probes may be under way at a time, over all endpoints. Those that are due meanwhile wait their turn.
+    pub most_probes: usize,
+}
+
+/// One check that every endpoint of a pool undergoes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckPolicy {
+    /// What it is called in reasons.
+    pub name: String,
+    /// When it looks.
+    pub schedule: Schedule,
+    /// Whether it asks an agent, which has no opinion when it does not answer.
+    pub is_agent: bool,
+}
+
+impl Policy {
+    /// No checks, no outlier detection; at most 100 probes at a time.
+    pub const fn new() -> Self {
+        Self { checks: Vec::new(), outliers: None, most_probes: 100 }
+    }
+
+    /// Whether it can be gone by.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot; the error names the setting.
+    pub fn check(&self) -> Result<(), InvalidHealth> {
+        if self.most_probes == 0 {
+            return Err(InvalidHealth::new("most_probes", "0", "at least 1"));
+        }
+        self.checks.iter().try_for_each(|check| check.schedule.check())?;
+        self.outliers.as_ref().map_or(Ok(()), Outliers::check)
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,315 @@
+use std::{str::FromStr, time::Duration};
+
+use super::InvalidHealth;
+
+/// When an endpoint is ejected for how it treats requests, for how long, and how many may be.
+///
+/// Every rule is off until it is set; the presets [`envoy`](Self::envoy), [`grpc`](Self::grpc),
+/// [`linkerd`](Self::linkerd) and [`nginx`](Self::nginx) are starting points, also by name.
+///
+/// ```
+/// use equipoise_health::Outliers;
+///
+/// let outliers: Outliers = "envoy".parse()?;
+/// assert_eq!(outliers, Outliers::envoy());
+/// let stricter = outliers.consecutive_failures(3);
+/// assert!(stricter.check().is_ok());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[must_use]
+pub struct Outliers {
+    pub(crate) failures: Option<u32>,
+    pub(crate) gateway: Option<u32>,
+    pub(crate) connection: Option<u32>,
+    pub(crate) within: Option<(u32, Duration)>,
+    pub(crate) success_rate: Option<SuccessRate>,
+    pub(crate) failure_percentage: Option<FailurePercentage>,
+    pub(crate) latency: Option<LatencyOutlier>,
+    pub(crate) interval: Duration,
+    pub(crate) base: Duration,
+    pub(crate) longest: Duration,
+    pub(crate) growth: Growth,
+    pub(crate) jitter: f64,
+    pub(crate) most_percent: u32,
+    pub(crate) longest_pause: Option<Duration>,
+}
+
+/// How ejections grow with each that follows another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Growth {
+    /// The base time times how many there were.
+    Linear,
+    /// Twice as long each time.
+    Doubling,
+}
+
+/// Ejects endpoints whose success rate lies far below the mean of all.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SuccessRate {
+    /// By how many standard deviations.
+    pub deviations: f64,
+    /// Only among at least so many endpoints that had
+    pub hosts: usize,
+    /// at least so many requests each in the interval.
+    pub volume: u64,
+}
+
+/// Ejects endpoints of whose requests too many fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FailurePercentage {
+    /// So many percent or more.
+    pub percent: u32,
+    /// Only among at least so many endpoints that had
+    pub hosts: usize,
+    /// at least so many requests each in the interval.
+    pub volume: u64,
+}
+
+/// Ejects endpoints whose mean time to the first byte is a multiple of the others'.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LatencyOutlier {
+    /// So many times the median of all endpoints' means, or more.
+    pub factor: f64,
+    /// Only among at least so many endpoints that had
+    pub hosts: usize,
+    /// at least so many answers each in the interval.
+    pub volume: u64,
+}
+
+impl Outliers {
+    /// No rule; ejections of 30 s times how many there were in a row, at most 300 s, of at most 10 % of the endpoints;
+    /// windows of 10 s; `Retry-After` is heeded up to 300 s.
+    pub const fn new() -> Self {
+        Self {
+            failures: None,
+            gateway: None,
+            connection: None,
+            within: None,
+            success_rate: None,
+            failure_percentage: None,
+            latency: None,
+            interval: Duration::from_secs(10),
+            base: Duration::from_secs(30),
+            longest: Duration::from_secs(300),
+            growth: Growth::Linear,
+            jitter: 0.1,
+            most_percent: 10,
+            longest_pause: Some(Duration::from_secs(300)),
+        }
+    }
+
+    /// Envoy's defaults: 5 failures in a row, 5 gateway failures in a row; success rates below mean − 1.9 standard
+    /// deviations among 5 endpoints with 100 requests. (Its failure percentage is off by default.)
+    pub const fn envoy() -> Self {
+        Self {
+            failures: Some(5),
+            gateway: Some(5),
+            success_rate: Some(SuccessRate { deviations: 1.9, hosts: 5, volume: 100 }),
+            ..Self::new()
+        }
+    }
+
+    /// gRPC's (A50): success rates as Envoy, and failure percentages of 85 % among 5 endpoints with 50 requests.
+    pub const fn grpc() -> Self {
+        Self {
+            success_rate: Some(SuccessRate { deviations: 1.9, hosts: 5, volume: 100 }),
+            failure_percentage: Some(FailurePercentage { percent: 85, hosts: 5, volume: 50 }),
+            ..Self::new()
+        }
+    }
+
+    /// linkerd's circuit breaker: 7 failures in a row; out for 1 s, twice as long each time, at most 60 s, with 50 %
+    /// jitter. Any number of endpoints may be out.
+    pub const fn linkerd() -> Self {
+        Self {
+            failures: Some(7),
+            base: Duration::from_secs(1),
+            longest: Duration::from_secs(60),
+            growth: Growth::Doubling,
+            jitter: 0.5,
+            most_percent: 100,
+            ..Self::new()
+        }
+    }
+
+    /// nginx's: `max_fails` failures within `fail_timeout`, out for `fail_timeout`. Any number may be out. nginx's own
+    /// defaults are 1 and 10 s.
+    pub const fn nginx(max_fails: u32, fail_timeout: Duration) -> Self {
+        Self {
+            within: Some((max_fails, fail_timeout)),
+            base: fail_timeout,
+            longest: fail_timeout,
+            jitter: 0.0,
+            most_percent: 100,
+            ..Self::new()
+        }
+    }
+
+    /// Ejects after so many failures of any kind in a row.
+    pub const fn consecutive_failures(mut self, failures: u32) -> Self {
+        self.failures = Some(failures);
+        self
+    }
+
+    /// Ejects after so many gateway failures (502, 503, 504, gRPC `UNAVAILABLE`) in a row, or failures to reach it at all.
+    pub const fn consecutive_gateway(mut self, failures: u32) -> Self {
+        self.gateway = Some(failures);
+        self
+    }
+
+    /// Ejects after so many requests in a row for which there was no connection, or whose connection broke or timed out.
+    pub const fn consecutive_connection(mut self, failures: u32) -> Self {
+        self.connection = Some(failures);
+        self
+    }
+
+    /// Ejects after so many failures within a time, successes between them or not.
+    pub const fn failures_within(mut self, failures: u32, time: Duration) -> Self {
+        self.within = Some((failures, time));
+        self
+    }
+
+    /// Ejects those whose success rate lies far below the others'.
+    pub const fn success_rate(mut self, rule: SuccessRate) -> Self {
+        self.success_rate = Some(rule);
+        self
+    }
+
+    /// Ejects those of whose requests too many fail.
+    pub const fn failure_percentage(mut self, rule: FailurePercentage) -> Self {
+        self.failure_percentage = Some(rule);
+        self
+    }
+
+    /// Ejects those that are many times slower than the others.
+    pub const fn latency(mut self, rule: LatencyOutlier) -> Self {
+        self.latency = Some(rule);
+        self
+    }
+
+    /// The window over which rates are taken, and after which an endpoint that did well has one ejection forgiven.
+    pub const fn interval(mut self, interval: Duration) -> Self {
+        self.interval = interval;
+        self
+    }
+
+    /// How long the first ejection lasts, and the longest.
+    pub const fn ejection(mut self, base: Duration, longest: Duration) -> Self {
+        self.base = base;
+        self.longest = longest;
+        self
+    }
+
+    /// How ejections grow.
+    pub const fn growth(mut self, growth: Growth) -> Self {
+        self.growth = growth;
+        self
+    }
+
+    /// Each ejection is longer by up to this part of it, by chance, from 0 to 1.
+    pub const fn jitter(mut self, jitter: f64) -> Self {
+        self.jitter = jitter;
+        self
+    }
+
+    /// At most so many percent of the endpoints are out at a time because of their requests; one always may be.
+    pub const fn most_percent(mut self, percent: u32) -> Self {
+        self.most_percent = percent;
+        self
+    }
+
+    /// The longest `Retry-After` that is heeded: an endpoint that answers 429 or 503 with one is left alone for so long.
+    /// `None` heeds none.
+    pub const fn longest_pause(mut self, longest: Option<Duration>) -> Self {
+        self.longest_pause = longest;
+        self
+    }
+
+    /// Whether it makes sense.
+    ///
+    /// # Errors
+    ///
+    /// When it does not; the error names the setting.
+    pub fn check(&self) -> Result<(), InvalidHealth> {
+        let counts = [
+            ("consecutive_failures", self.failures),
+            ("consecutive_gateway", self.gateway),
+            ("consecutive_connection", self.connection),
+            ("failures_within", self.within.map(|(count, _)| count)),
+        ];
+        for (setting, count) in counts {
+            if count == Some(0) {
+                return Err(InvalidHealth::new(setting, 0, "it takes at least one failure"));
+            }
+        }
+        let times = [
+            ("failures_within", self.within.map(|(_, time)| time)),
+            ("interval", Some(self.interval)),
+            ("ejection", Some(self.base)),
+        ];
+        for (setting, time) in times {
+            if let Some(time) = time.filter(|time| time.is_zero()) {
+                return Err(InvalidHealth::time(setting, time, "it takes some time"));
+            }
+        }
+        if self.longest < self.base {
+            return Err(InvalidHealth::time("ejection", self.longest, "the longest is at least the first"));
+        }
+        if !(0.0..=1.0).contains(&self.jitter) {
+            return Err(InvalidHealth::new("jitter", self.jitter, "it is a part of the time, from 0 to 1"));
+        }
+        if self.most_percent > 100 {
+            return Err(InvalidHealth::new("most_percent", self.most_percent, "there are no more than 100 percent"));
+        }
+        if let Some(rule) = self.success_rate.filter(|rule| !(rule.deviations > 0.0 && rule.deviations.is_finite())) {
+            return Err(InvalidHealth::new("success_rate", rule.deviations, "use deviations above 0"));
+        }
+        if let Some(rule) = self.failure_percentage.filter(|rule| !(1..=100).contains(&rule.percent)) {
+            return Err(InvalidHealth::new("failure_percentage", rule.percent, "use from 1 to 100 percent"));
+        }
+        if let Some(rule) = self.latency.filter(|rule| !(rule.factor > 1.0 && rule.factor.is_finite())) {
+            return Err(InvalidHealth::new("latency", rule.factor, "use a factor above 1"));
+        }
+        Ok(())
+    }
+
+    /// How long the ejection lasts that is the `times`th in a row, without jitter.
+    pub(crate) fn duration(&self, times: u32) -> Duration {
+        let factor = match self.growth {
+            Growth::Linear => times.max(1),
+            Growth::Doubling => 1u32.checked_shl(times.saturating_sub(1)).unwrap_or(u32::MAX),
+        };
+        self.base.saturating_mul(factor).min(self.longest)
+    }
+
+    /// Whether rates are taken at all.
+    pub(crate) fn counts(&self) -> bool {
+        self.success_rate.is_some() || self.failure_percentage.is_some() || self.latency.is_some()
+    }
+}
+
+impl Default for Outliers {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// There is no preset of this name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no preset {0:?} for outlier detection: there are envoy, grpc, linkerd and nginx")]
+pub struct UnknownPreset(String);
+
+impl FromStr for Outliers {
+    type Err = UnknownPreset;
+
+    fn from_str(name: &str) -> Result<Self, UnknownPreset> {
+        match name {
+            "envoy" => Ok(Self::envoy()),
+            "grpc" => Ok(Self::grpc()),
+            "linkerd" => Ok(Self::linkerd()),
+            "nginx" => Ok(Self::nginx(1, Duration::from_secs(10))),
+            other => Err(UnknownPreset(other.to_owned())),
+        }
+    }
+}
