@@ -5,13 +5,13 @@ use std::{sync::Arc, time::Duration};
 use self::ramp::{Curve, Ramp};
 use super::InvalidCombinator;
 use crate::{
-    endpoint::{Endpoint, EndpointSpec, Slot},
+    endpoint::{EndpointSpec, Slot},
     entropy::{GAMMA, mix},
+    forward_hooks,
     pool::Revision,
     strategy::{BuildError, Needs, PickCx, Picker, Strategy},
     sync::{AtomicU64, Ordering},
     time::{Timestamp, saturating_nanos},
-    verdict::Verdict,
     view::{Layered, View},
 };
 
@@ -166,25 +166,7 @@ impl<S: Strategy> Strategy for SlowStart<S> {
         self.inner.needs()
     }
 
-    fn acquired(&self, state: &Self::State, endpoint: &Endpoint) -> bool {
-        self.inner.acquired(&state.inner, endpoint)
-    }
-
-    fn released(&self, state: &Self::State, endpoint: &Endpoint) {
-        self.inner.released(&state.inner, endpoint);
-    }
-
-    fn sampled(&self, state: &Self::State, latency: Duration, now: Timestamp) {
-        self.inner.sampled(&state.inner, latency, now);
-    }
-
-    fn observed(&self, state: &Self::State, verdict: Verdict, now: Timestamp) {
-        self.inner.observed(&state.inner, verdict, now);
-    }
-
-    fn refreshed(&self, now: Timestamp) -> bool {
-        self.inner.refreshed(now)
-    }
+    forward_hooks!(self.inner, state.inner);
 }
 
 /// The picker of [`SlowStart`].

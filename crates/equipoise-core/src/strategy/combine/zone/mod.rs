@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use self::zoning::Zoning;
 use super::part::Part;
 use crate::{
-    endpoint::{MAX_WEIGHT, Slot},
-    strategy::{BuildError, PickCx, Picker, Strategy},
+    endpoint::{EndpointSpec, MAX_WEIGHT, Slot},
+    forward_hooks,
+    strategy::{BuildError, Needs, PickCx, Picker, Strategy},
     view::View,
 };
 
@@ -84,6 +85,10 @@ impl<S: Strategy> Strategy for ZoneAware<S> {
     type State = S::State;
     type Picker = ZonePicker<S::Picker>;
 
+    fn state(&self, spec: &EndpointSpec) -> S::State {
+        self.inner.state(spec)
+    }
+
     fn build(&self, view: &View, last: Option<&Self::Picker>) -> Result<Self::Picker, BuildError> {
         let zoning = match last.filter(|last| last.zoning.still_holds(view)) {
             Some(last) => Arc::clone(&last.zoning),
@@ -107,7 +112,11 @@ impl<S: Strategy> Strategy for ZoneAware<S> {
         })
     }
 
-    forward_hooks!();
+    fn needs(&self) -> Needs {
+        self.inner.needs()
+    }
+
+    forward_hooks!(self.inner);
 }
 
 /// The picker of [`ZoneAware`].

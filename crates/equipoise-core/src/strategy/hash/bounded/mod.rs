@@ -1,16 +1,15 @@
 mod counts;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use self::counts::Bound;
 pub use self::counts::LoadCount;
 use super::InvalidHashing;
 use crate::{
     endpoint::{Endpoint, EndpointSpec, Slot},
+    forward_hooks,
     pool::Revision,
     strategy::{BuildError, Needs, PickCx, Picker, Strategy},
-    time::Timestamp,
-    verdict::Verdict,
     view::{Layered, View},
 };
 
@@ -145,17 +144,7 @@ impl<S: Strategy> Strategy for BoundedLoad<S> {
         self.inner.released(&state.inner, endpoint);
     }
 
-    fn sampled(&self, state: &Self::State, latency: Duration, now: Timestamp) {
-        self.inner.sampled(&state.inner, latency, now);
-    }
-
-    fn observed(&self, state: &Self::State, verdict: Verdict, now: Timestamp) {
-        self.inner.observed(&state.inner, verdict, now);
-    }
-
-    fn refreshed(&self, now: Timestamp) -> bool {
-        self.inner.refreshed(now)
-    }
+    forward_hooks!(self.inner, state.inner: sampled, observed, refreshed);
 }
 
 /// The picker of [`BoundedLoad`].
