@@ -1,14 +1,9 @@
-use std::{
-    any::Any,
-    fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    time::Duration,
-};
+use std::{any::Any, fmt, sync::Arc, time::Duration};
 
 use super::{BuildError, Needs, PickCx, Picker, Strategy};
 use crate::{
     endpoint::{Endpoint, EndpointSpec, Slot},
+    guard::guarded,
     time::Timestamp,
     verdict::Verdict,
     view::View,
@@ -41,18 +36,13 @@ impl AnyStrategy {
 
     /// [`Strategy::state`], with a panic in it turned into an error.
     pub(crate) fn state_guarded(&self, spec: &EndpointSpec) -> Result<Arc<dyn Any + Send + Sync>, BuildError> {
-        catch_unwind(AssertUnwindSafe(|| self.0.state(spec))).map_err(|_| BuildError::Panicked)
+        guarded(|| self.0.state(spec)).ok_or(BuildError::Panicked)
     }
 
     /// [`Strategy::build`], with a panic in it turned into an error.
     pub(crate) fn build_guarded(&self, view: &View, last: Option<&dyn Picker>) -> Result<Box<dyn Picker>, BuildError> {
-        catch_unwind(AssertUnwindSafe(|| self.0.build(view, last))).unwrap_or(Err(BuildError::Panicked))
+        guarded(|| self.0.build(view, last)).unwrap_or(Err(BuildError::Panicked))
     }
-}
-
-/// A hook may be the user's code and runs while requests are under way: its panic must not reach them.
-fn guarded(hook: impl FnOnce()) {
-    drop(catch_unwind(AssertUnwindSafe(hook)));
 }
 
 impl Strategy for AnyStrategy {
@@ -73,7 +63,7 @@ impl Strategy for AnyStrategy {
 
     fn acquired(&self, state: &Self::State, endpoint: &Endpoint) -> bool {
         // Not refused: a lease whose hook panicked is released like any other.
-        catch_unwind(AssertUnwindSafe(|| self.0.acquired(&**state, endpoint))).unwrap_or(true)
+        guarded(|| self.0.acquired(&**state, endpoint)).unwrap_or(true)
     }
 
     fn released(&self, state: &Self::State, endpoint: &Endpoint) {
@@ -89,7 +79,7 @@ impl Strategy for AnyStrategy {
     }
 
     fn refreshed(&self, now: Timestamp) -> bool {
-        catch_unwind(AssertUnwindSafe(|| self.0.refreshed(now))).unwrap_or(false)
+        guarded(|| self.0.refreshed(now)).unwrap_or(false)
     }
 }
 
