@@ -19,8 +19,9 @@ use crate::{
 /// times is placed as by [`Rendezvous`](super::Rendezvous), so shares stay exact.
 ///
 /// Pick O(log n × heaviest / mean weight), some 7 ns a doubling of n where weights are even; O(n) for most keys where
-/// the heaviest has more than 32 times the mean, so use another then. Build O(n log n). Source: Lamping and Veach, *A Fast, Minimal Memory, Consistent Hash
-/// Algorithm*, 2014. What all hashing strategies have in common is told at [`Keyed`].
+/// the heaviest has more than 32 times the mean, so use another then. Build O(n log n). Source: Lamping and Veach, *A
+/// Fast, Minimal Memory, Consistent Hash Algorithm*, 2014. What all hashing strategies have in common is told at
+/// [`Keyed`].
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, Jump, PickRequest, Pool};

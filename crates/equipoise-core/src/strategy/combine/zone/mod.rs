@@ -36,10 +36,9 @@ use crate::{
 /// [`BoundedLoad`](crate::BoundedLoad) does, belongs around this one: the wrapped strategy is built twice, for those
 /// nearby and for the others.
 ///
-/// Build O(n); a pick costs what the wrapped
-/// one costs, and a random number while the zone keeps only part of it. Source: Envoy's zone-aware routing, whose
-/// `min_cluster_size` (6 endpoints in all) is `minimum` here, of the client's zone, and whose callers are the members
-/// of the client's own cluster; it counts endpoints where this weighs them.
+/// Build O(n); a pick costs what the wrapped one costs, and a random number while the zone keeps only part of it.
+/// Source: Envoy's zone-aware routing, whose `min_cluster_size` (6 endpoints in all) is `minimum` here, of the client's
+/// zone, and whose callers are the members of the client's own cluster; it counts endpoints where this weighs them.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, P2c, PickRequest, Pool, ZoneAware};

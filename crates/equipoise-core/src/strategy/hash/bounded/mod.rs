@@ -29,7 +29,8 @@ use crate::{
 ///   bounded like others) and those without a key.
 /// - **A request may find nobody**: when all endpoints that are not full are excluded from it or at a limit of theirs.
 ///   So set no limit below an endpoint's bound: of weights 100, 1, 1 with a limit of 5 on the first, the others are full
-///   at one request each. Without those there is always one with room, because the bounds add up to more than what is in flight.
+///   at one request each. Without those there is always one with room, because the bounds add up to more than what is
+///   in flight.
 /// - **Within combinators** the eligible are those of the view that it is given.
 ///
 /// Its weakness is its price: one counter for the whole tier, which all threads write twice a request and read once for
