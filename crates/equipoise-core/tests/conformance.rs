@@ -4,6 +4,8 @@
 
 #[path = "conformance/broken.rs"]
 mod broken;
+#[path = "conformance/by_slot.rs"]
+mod by_slot;
 
 use equipoise_core::{StrategySpec, strategy::by_name, testing::Conformance};
 
@@ -44,7 +46,7 @@ conform! {
     // Fills one after the other: weights are not its business.
     first_fit: suite("first-fit");
 
-    maglev: keyed("maglev(table=2039)", 0.05).holds_keys_on_removal(0.05);
+    maglev: keyed("maglev(table=4099)", 0.05).holds_keys_on_removal(0.05);
     ring: keyed("ring", 0.2).holds_keys_on_removal(0.0);
     rendezvous: keyed("rendezvous", 0.0).holds_keys_on_removal(0.0);
     // Only the last one leaves cheaply.
@@ -55,7 +57,7 @@ conform! {
     // Keyless requests fill one after the other.
     jump_or_first_fit: suite("jump(fallback=first-fit)").spreads_keys(0.0).holds_keys_on_flips();
 
-    bounded_maglev: keyed("bounded-load(maglev(table=2039))", 0.05).holds_keys_on_removal(0.05).may_refuse();
+    bounded_maglev: keyed("bounded-load(maglev(table=4099))", 0.05).holds_keys_on_removal(0.05).may_refuse();
     bounded_ring: keyed("bounded-load(ring)", 0.2).holds_keys_on_removal(0.0).may_refuse();
     bounded_rendezvous: keyed("bounded-load(rendezvous)", 0.0).holds_keys_on_removal(0.0).may_refuse();
     bounded_jump: keyed("bounded-load(jump)", 0.0).may_refuse();
