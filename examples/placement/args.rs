@@ -1,7 +1,7 @@
 //! What can be asked. Whatever is wrong with it ends the program with exit code 2.
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
-use equipoise::{EndpointSpec, StrategySpec};
+use equipoise::{EndpointId, EndpointSpec, StrategySpec};
 
 /// Where does each key land? Reads keys, one a line, and prints the endpoint of each.
 ///
@@ -12,9 +12,16 @@ use equipoise::{EndpointSpec, StrategySpec};
 /// A key is the line without its end (LF or CR LF). An empty line is a request without a key. A strategy that does not
 /// place by key picks once for each line. Each request is over at once, before the next one is read, and takes no time.
 ///
-/// Exit code: 0 if every line found an endpoint, 1 if one did not, 2 if the options make no sense.
+/// Answers come as soon as there is nothing more to read, so a program may ask through pipes, a line at a time.
+///
+/// Exit code: 0 if every line found an endpoint, 1 if one did not (and no more is read) or reading or writing failed,
+/// 2 if the options make no sense.
 #[derive(Debug, Parser)]
-#[command(name = "placement", verbatim_doc_comment)]
+#[command(
+    name = "placement",
+    verbatim_doc_comment,
+    override_usage = "placement STRATEGY --endpoint ID[=WEIGHT]… [OPTIONS] < KEYS\n       placement --list"
+)]
 pub(crate) struct Args {
     /// How endpoints are chosen: a name from --list, with parameters in brackets, such as "ring(points=40)"
     #[arg(required_unless_present = "list")]
@@ -30,13 +37,22 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ID")]
     pub(crate) down: Vec<String>,
 
+    /// The zone that an endpoint among them is in, for strategies that look at zones; repeat for each
+    #[arg(long = "zone", value_name = "ID=ZONE", value_parser = zone)]
+    pub(crate) zones: Vec<(EndpointId, String)>,
+
     /// Makes chance repeatable; placement by key is anyway
     ///
     /// Seeds of hashing strategies are parameters of theirs, and stay what they are.
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
 
-    /// Instead of each line's endpoint: their shares, and which keys move when one leaves or goes down
+    /// Instead of each line's endpoint: their shares, and how many keys move when one leaves or goes down
+    ///
+    /// What moves is looked up for each endpoint in a pool without it: for all keys if there are at most 1 million of
+    /// them and 10 million to look up (keys times endpoints), else for so many drawn at random, but at least 1000.
+    /// Pools are built one after another, two tables for each endpoint: of n endpoints, this takes time that grows
+    /// with n², some seconds for 1000 of them.
     #[arg(long)]
     pub(crate) summary: bool,
 
@@ -61,6 +77,13 @@ fn endpoint(text: &str) -> Result<EndpointSpec, String> {
     }
 }
 
+fn zone(text: &str) -> Result<(EndpointId, String), String> {
+    match text.rsplit_once('=') {
+        Some((id, zone)) if !id.is_empty() && !zone.is_empty() => Ok((id.into(), zone.to_owned())),
+        _ => Err("an endpoint and its zone are written as ID=ZONE".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,5 +102,14 @@ mod tests {
             assert_eq!(endpoint(text), Ok(expected), "{text}");
         }
         assert!(endpoint("a=99999999999").is_err());
+    }
+
+    #[test]
+    fn a_zone_is_what_follows_the_last_equals_sign() {
+        assert_eq!(zone("host:80=eu-1a"), Ok(("host:80".into(), "eu-1a".to_owned())));
+        assert_eq!(zone("shard=1=eu-1a"), Ok(("shard=1".into(), "eu-1a".to_owned())));
+        for nothing in ["", "host:80", "=eu-1a", "host:80="] {
+            assert!(zone(nothing).is_err(), "{nothing:?}");
+        }
     }
 }

@@ -6,18 +6,20 @@
 //! cargo run --release --example placement -- --help
 //! ```
 
+mod absence;
 mod args;
 mod pools;
+mod sample;
 mod summary;
 
 use std::{
     collections::{HashMap, HashSet},
-    io::{self, BufRead, BufReader, BufWriter, ErrorKind, IsTerminal, Write},
+    io::{self, BufRead, BufReader, BufWriter, ErrorKind, Write},
     process::ExitCode,
 };
 
 use clap::Parser;
-use equipoise::{EndpointId, EndpointSpec, PickRequest, StrategySpec, strategy::by_name};
+use equipoise::{EndpointId, EndpointSpec, StrategySpec, strategy::by_name};
 
 use crate::{args::Args, summary::Summary};
 
@@ -64,45 +66,53 @@ fn described(preset: by_name::Preset) -> String {
 }
 
 fn place(args: &Args, strategy: &StrategySpec, out: &mut impl Write) -> Result<(), Failure> {
-    let known: HashSet<&EndpointId> = args.endpoints.iter().map(EndpointSpec::id).collect();
+    let endpoints = endpoints(args);
     let down: HashSet<EndpointId> = args.down.iter().map(EndpointId::from).collect();
-    if let Some(stranger) = down.iter().find(|id| !known.contains(id)) {
-        let known: Vec<&str> = args.endpoints.iter().map(|spec| spec.id().as_str()).collect();
-        Args::refuse(format!("{stranger} cannot be down: the endpoints are {}", known.join(", ")));
-    }
-    let make = || pools::pool(strategy, &args.endpoints, &down, args.seed);
+    let make = || pools::pool(strategy, &endpoints, &down, args.seed);
     let pool = make().unwrap_or_else(|error| Args::refuse(error));
-    let mut summary = args.summary.then(|| {
-        let weights: HashMap<_, _> = pool.endpoints().into_iter().map(|status| (status.id, status.weight)).collect();
-        Summary::new(strategy, &args.endpoints, &weights, &down, make).unwrap_or_else(|error| Args::refuse(error))
-    });
+    let mut summary = args.summary.then(|| Summary::new(strategy, pool.endpoints(), args.seed));
 
-    let input = io::stdin().lock();
-    let at_once = input.is_terminal();
-    let mut input = BufReader::with_capacity(BUFFER, input);
+    let mut input = BufReader::with_capacity(BUFFER, io::stdin().lock());
     let mut line = Vec::new();
     for number in 1u64.. {
+        // The next line may be a long time coming, and whoever sends it may wait for these answers.
+        if !input.buffer().contains(&b'\n') {
+            out.flush()?;
+        }
         line.clear();
         if input.read_until(b'\n', &mut line)? == 0 {
             break;
         }
         let key = without_end(&line);
-        let request = if key.is_empty() { PickRequest::new() } else { PickRequest::new().key(key) };
-        let lease = pool.pick(&request).map_err(|error| Failure::Nobody { number, error })?;
+        let lease = pool.pick(&pools::request(key)).map_err(|error| Failure::Nobody { number, error })?;
         match &mut summary {
-            Some(summary) => summary.count(&request, !key.is_empty(), lease.endpoint().id()),
-            None => {
-                writeln!(out, "{}", lease.endpoint().id())?;
-                if at_once {
-                    out.flush()?;
-                }
-            }
+            Some(summary) => summary.count(key, lease.endpoint().id()),
+            None => writeln!(out, "{}", lease.endpoint().id())?,
         }
     }
     if let Some(summary) = summary {
-        summary.print(strategy, out)?;
+        summary.print(make, out)?;
     }
     Ok(())
+}
+
+/// With their zones. Options that speak of an endpoint that there is not are refused.
+fn endpoints(args: &Args) -> Vec<EndpointSpec> {
+    let known: HashSet<&EndpointId> = args.endpoints.iter().map(EndpointSpec::id).collect();
+    let refuse_stranger = |id: &EndpointId, what: &str| {
+        if !known.contains(id) {
+            let known: Vec<&str> = args.endpoints.iter().map(|spec| spec.id().as_str()).collect();
+            Args::refuse(format!("{id} cannot be {what}: the endpoints are {}", known.join(", ")));
+        }
+    };
+    args.down.iter().for_each(|id| refuse_stranger(&id.into(), "down"));
+    args.zones.iter().for_each(|(id, zone)| refuse_stranger(id, &format!("in zone {zone}")));
+    let zones: HashMap<&EndpointId, &String> = args.zones.iter().map(|(id, zone)| (id, zone)).collect();
+    let zoned = |spec: &EndpointSpec| match zones.get(spec.id()) {
+        Some(zone) => spec.clone().zone(zone),
+        None => spec.clone(),
+    };
+    args.endpoints.iter().map(zoned).collect()
 }
 
 /// A line may end in LF or CR LF, the last one in nothing.

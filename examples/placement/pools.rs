@@ -1,8 +1,10 @@
-//! The pool that is asked, and those that show what would be if an endpoint were gone.
+//! What is asked: the pool, and how.
 
 use std::{collections::HashSet, sync::Arc};
 
-use equipoise::{Availability, EndpointId, EndpointSpec, ManualClock, Pool, SeededEntropy, StrategySpec, UpdateError};
+use equipoise::{
+    Availability, EndpointId, EndpointSpec, ManualClock, PickRequest, Pool, SeededEntropy, StrategySpec, UpdateError,
+};
 
 /// The pool, with those closed that are down. Its clock stands still: nothing that a strategy does by time happens.
 pub(crate) fn pool(
@@ -25,19 +27,7 @@ pub(crate) fn pool(
     Ok(pool)
 }
 
-/// An endpoint, and the pool without it.
-pub(crate) struct Absence {
-    /// It has left: the endpoint is no member any more.
-    pub(crate) left: Pool<()>,
-    /// It is down: a member that takes nothing.
-    pub(crate) down: Pool<()>,
-}
-
-impl Absence {
-    pub(crate) fn of(id: &EndpointId, pool: impl Fn() -> Result<Pool<()>, UpdateError>) -> Result<Self, UpdateError> {
-        let (left, down) = (pool()?, pool()?);
-        left.remove(id.clone())?;
-        down.set_availability(id.clone(), Availability::Closed)?;
-        Ok(Self { left, down })
-    }
+/// An empty key is none.
+pub(crate) fn request(key: &[u8]) -> PickRequest<'_> {
+    if key.is_empty() { PickRequest::new() } else { PickRequest::new().key(key) }
 }

@@ -5,6 +5,7 @@
 mod endpoint;
 mod entropy;
 mod explain;
+mod guard;
 mod lease;
 mod load;
 mod pool;

@@ -96,7 +96,7 @@ fn unbox<S: Any + Send + Sync>(mut state: Erased) -> Option<Arc<S>> {
 /// ```
 /// use std::sync::{Arc, atomic::{AtomicU64, Ordering}};
 /// use equipoise_core::{
-///     BuildError, EndpointSpec, Layered, Needs, PickRequest, Pool, RoundRobin, Strategy, View, Endpoint,
+///     BuildError, Endpoint, EndpointSpec, Layered, Needs, PickRequest, Pool, RoundRobin, Strategy, View, forward_hooks,
 /// };
 ///
 /// /// Counts the leases of each endpoint, whatever the strategy inside does.
@@ -119,7 +119,7 @@ fn unbox<S: Any + Send + Sync>(mut state: Erased) -> Option<Arc<S>> {
 ///         state.own.fetch_add(u64::from(taken), Ordering::Relaxed);
 ///         taken
 ///     }
-///     // … and the other hooks, forwarded in the same way.
+///     forward_hooks!(self.0, state.inner: released, sampled, observed, refreshed);
 /// }
 ///
 /// let pool = Pool::new(Counted(RoundRobin::new()));

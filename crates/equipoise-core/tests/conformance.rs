@@ -4,63 +4,85 @@
 
 #[path = "conformance/broken.rs"]
 mod broken;
+#[path = "conformance/by_slot.rs"]
+mod by_slot;
 
-use equipoise_core::{
-    Aperture, BoundedLoad, Edf, FirstFit, Jump, LeastConnections, LeastTime, Maglev, P2c, PeakEwma, Random, Rendezvous,
-    Ring, RoundRobin, SlowStart, Strategy, Subset, ZoneAware, testing::Conformance,
-};
+use equipoise_core::{StrategySpec, strategy::by_name, testing::Conformance};
 
-fn suite<'a, S: Strategy>(make: impl Fn() -> S + 'a) -> Conformance<'a> {
-    Conformance::new(make).allocations(|picks| allocation_counter::measure(picks).count_total)
+fn spec(text: &str) -> StrategySpec {
+    text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
-/// For strategies that place by key, evenly up to `tolerance`, and choose by lot where there is none.
-fn keyed<'a, S: Strategy>(tolerance: f64, make: impl Fn() -> S + 'a) -> Conformance<'a> {
-    suite(make).honours_weights().spreads_keys(tolerance).holds_keys_on_flips()
+fn suite(text: &str) -> Conformance<'static> {
+    let spec = spec(text).repeatable(7);
+    Conformance::new(move || spec.build()).allocations(|picks| allocation_counter::measure(picks).count_total)
+}
+
+/// For strategies that place by key, evenly up to `tolerance`, and go by the weights where there is none.
+fn keyed(text: &str, tolerance: f64) -> Conformance<'static> {
+    suite(text).honours_weights().spreads_keys(tolerance).holds_keys_on_flips()
 }
 
 macro_rules! conform {
-    ($($name:ident: $suite:expr;)*) => {
+    ($($name:ident: $suite:ident($text:literal $(, $tolerance:literal)?) $(.$check:ident($($most:literal)?))*;)*) => {
         $(#[test]
         fn $name() {
-            $suite.assert();
+            $suite($text $(, $tolerance)?)$(.$check($($most)?))*.assert();
         })*
+
+        const TEXTS: &[&str] = &[$($text),*];
     };
 }
 
 conform! {
-    round_robin: suite(RoundRobin::new).honours_weights();
-    edf: suite(|| Edf::seeded(7)).honours_weights();
-    random: suite(Random::new).honours_weights();
-    p2c: suite(P2c::new).honours_weights();
-    five_choices: suite(|| P2c::with_choices(5).expect("2 to 10")).honours_weights();
-    least_connections: suite(LeastConnections::new).honours_weights();
-    least_time: suite(LeastTime::new).honours_weights();
-    peak_ewma: suite(PeakEwma::new).honours_weights();
+    round_robin: suite("round-robin").honours_weights();
+    edf: suite("edf").honours_weights();
+    random: suite("random").honours_weights();
+    p2c: suite("p2c").honours_weights();
+    five_choices: suite("p2c(choices=5)").honours_weights();
+    least_connections: suite("least-connections").honours_weights();
+    least_time: suite("least-time").honours_weights();
+    peak_ewma: suite("peak-ewma").honours_weights();
     // Fills one after the other: weights are not its business.
-    first_fit: suite(FirstFit::new);
+    first_fit: suite("first-fit");
 
-    maglev: keyed(0.05, || Maglev::new().table_size(2_039).expect("a prime")).holds_keys_on_removal(0.05);
-    ring: keyed(0.2, Ring::new).holds_keys_on_removal(0.0);
-    rendezvous: keyed(0.0, Rendezvous::new).holds_keys_on_removal(0.0);
+    maglev: keyed("maglev(table=4099)", 0.05).holds_keys_on_removal(0.05);
+    ring: keyed("ring", 0.2).holds_keys_on_removal(0.0);
+    rendezvous: keyed("rendezvous", 0.0).holds_keys_on_removal(0.0);
     // Only the last one leaves cheaply.
-    jump: keyed(0.0, Jump::new);
+    jump: keyed("jump", 0.0);
+    maglev_or_least_connections: keyed("maglev(table=2039, fallback=least-connections)", 0.05);
+    ring_or_turns: keyed("ring(fallback=round-robin)", 0.2);
+    rendezvous_or_peak_ewma: keyed("rendezvous(fallback=peak-ewma)", 0.0);
+    // Keyless requests fill one after the other.
+    jump_or_first_fit: suite("jump(fallback=first-fit)").spreads_keys(0.0).holds_keys_on_flips();
 
-    bounded_ring: keyed(0.2, || BoundedLoad::new(Ring::new())).holds_keys_on_removal(0.0).may_refuse();
-    bounded_rendezvous: keyed(0.0, || BoundedLoad::new(Rendezvous::new())).holds_keys_on_removal(0.0).may_refuse();
-    bounded_p2c: suite(|| BoundedLoad::new(P2c::new())).honours_weights().may_refuse();
+    bounded_maglev: keyed("bounded-load(maglev(table=4099))", 0.05).holds_keys_on_removal(0.05).may_refuse();
+    bounded_ring: keyed("bounded-load(ring)", 0.2).holds_keys_on_removal(0.0).may_refuse();
+    bounded_rendezvous: keyed("bounded-load(rendezvous)", 0.0).holds_keys_on_removal(0.0).may_refuse();
+    bounded_jump: keyed("bounded-load(jump)", 0.0).may_refuse();
+    bounded_ring_or_least_time: keyed("bounded-load(ring(fallback=least-time))", 0.2).may_refuse();
+    bounded_p2c: suite("bounded-load(p2c)").honours_weights().may_refuse();
 
     // Who starts slowly gets less than its share, and so does who is often away.
-    slow_p2c: suite(|| SlowStart::new(P2c::new()));
-    slow_without_a_window: suite(|| SlowStart::new(RoundRobin::new()).window(std::time::Duration::ZERO)).honours_weights();
-    slow_rendezvous: suite(|| SlowStart::new(Rendezvous::new())).spreads_keys(0.0);
+    slow_p2c: suite("slow-start(p2c)");
+    slow_without_a_window: suite("slow-start(round-robin, window=0s)").honours_weights();
+    slow_rendezvous: suite("slow-start(rendezvous)").spreads_keys(0.0);
     // A part only, and so not by all weights.
-    subset_of_least_connections: suite(|| Subset::new(LeastConnections::new(), 4, 7));
-    subset_of_ring: suite(|| Subset::new(Ring::new(), 4, 7));
-    subset_of_all: keyed(0.0, || Subset::new(Rendezvous::new(), 100, 7)).holds_keys_on_removal(0.0);
-    aperture: suite(|| Aperture::new(PeakEwma::new(), 1, 3).expect("a client").minimum(2));
-    aperture_of_one: suite(|| Aperture::new(P2c::new(), 0, 1).expect("a client")).honours_weights();
-    zones: suite(|| ZoneAware::new(P2c::new(), "a")).honours_weights();
-    zones_by_key: keyed(0.2, || ZoneAware::new(Ring::new(), "a"));
-    nested: suite(|| SlowStart::new(Subset::new(ZoneAware::new(PeakEwma::new(), "a"), 5, 1)));
+    subset_of_least_connections: suite("subset(least-connections, size=4, seed=7)");
+    subset_of_ring: suite("subset(ring, size=4, seed=7)");
+    subset_of_all: keyed("subset(rendezvous, size=100, seed=7)", 0.0).holds_keys_on_removal(0.0);
+    aperture: suite("aperture(peak-ewma, peer=1, peers=3, minimum=2)");
+    aperture_of_one: suite("aperture(p2c, peer=0, peers=1)").honours_weights();
+    zones: suite("zone-aware(p2c, zone=a)").honours_weights();
+    zones_by_key: keyed("zone-aware(ring, zone=a)", 0.2);
+    nested: suite("slow-start(subset(zone-aware(peak-ewma, zone=a), size=5, seed=1))");
+}
+
+#[test]
+fn every_strategy_that_has_a_name_is_among_them() {
+    let conforming: Vec<StrategySpec> = TEXTS.iter().map(|text| spec(text)).collect();
+    for definition in by_name::all() {
+        assert!(conforming.iter().any(|spec| spec.name() == definition.name()), "{definition} is not");
+    }
 }

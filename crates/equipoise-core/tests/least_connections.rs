@@ -3,8 +3,13 @@
 
 mod common;
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
 use common::{at, id, in_flight, pick, pool_of, specs};
-use equipoise_core::{Availability, EndpointId, Lease, LeastConnections, PickRequest};
+use equipoise_core::{Availability, EndpointId, Entropy, Lease, LeastConnections, PickRequest, Pool, SeededEntropy};
 use proptest::prelude::*;
 
 const SEED: u64 = 0xeca7;
@@ -209,4 +214,33 @@ fn an_endpoint_that_comes_back_under_another_address_starts_empty() {
     let more: Vec<_> = (0..38).map(|_| pick(&pool)).collect();
     assert_eq!(in_flight(&pool), vec![2; 20]);
     drop((next, more));
+}
+
+/// Luck that can be set.
+#[derive(Default)]
+struct Luck(AtomicU64);
+
+impl Entropy for Luck {
+    fn next_u64(&self) -> u64 {
+        SeededEntropy::new(self.0.fetch_add(1, Ordering::Relaxed)).next_u64()
+    }
+}
+
+#[test]
+fn explanations_change_no_later_pick() {
+    let picks = |explained: bool| -> Vec<usize> {
+        let luck = Arc::new(Luck::default());
+        let pool = Pool::<()>::builder(LeastConnections::new()).entropy(luck.clone()).build();
+        pool.update(specs(&[1; 20]), |_| ()).expect("valid specs");
+        let pick_by = |number: u64| {
+            if explained {
+                luck.0.store(1_000 + number, Ordering::Relaxed);
+                drop(pool.explain(&PickRequest::new()));
+            }
+            luck.0.store(SEED + number, Ordering::Relaxed);
+            at(&pick(&pool))
+        };
+        (0..60).map(|number| pick_by(100 * number)).collect()
+    };
+    assert_eq!(picks(true), picks(false));
 }

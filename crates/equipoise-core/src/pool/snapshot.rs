@@ -1,9 +1,6 @@
 //! What one pick sees: members, availability and pickers of one moment, behind one pointer.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use super::{
     Hooks, PickError, Revision,
@@ -11,6 +8,7 @@ use super::{
 };
 use crate::{
     endpoint::{Availability, Slot, Tier},
+    guard::guarded,
     request::PickRequest,
     strategy::{BuildError, Notes, PickCx, Picker, Strategy},
     time::Timestamp,
@@ -207,8 +205,8 @@ impl Snapshot {
         // whether an endpoint is usable, which must not keep the request here forever.
         for _ in 0..MOST_TRIES {
             let mut cx = PickCx::new(&tier.view, request, hooks.entropy.as_deref(), now, notes.as_deref_mut());
-            let picked = catch_unwind(AssertUnwindSafe(|| tier.picker.pick(&mut cx)));
-            let Some(slot) = picked.map_err(|_| PickError::Panicked)? else { break };
+            let picked = guarded(|| tier.picker.pick(&mut cx)).ok_or(PickError::Panicked)?;
+            let Some(slot) = picked else { break };
             if let Some(permit) = self.admit(tier, slot, request, hooks, explained)? {
                 return Ok(Some(Choice { slot, permit, preferred: false, alternatives: self.eligible > 1 }));
             }

@@ -1,14 +1,9 @@
-use std::{
-    any::Any,
-    fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    time::Duration,
-};
+use std::{any::Any, fmt, sync::Arc, time::Duration};
 
 use super::{BuildError, Needs, PickCx, Picker, Strategy};
 use crate::{
     endpoint::{Endpoint, EndpointSpec, Slot},
+    guard::guarded,
     time::Timestamp,
     verdict::Verdict,
     view::View,
@@ -26,8 +21,15 @@ use crate::{
 /// let pool: Pool<()> = Pool::new(strategy);
 /// # let _ = pool;
 /// ```
+///
+/// Its `Debug` shows a strategy that was chosen [by name](crate::StrategySpec) as it is written, and the type of any
+/// other.
 #[derive(Clone)]
-pub struct AnyStrategy(Arc<dyn Erased>);
+pub struct AnyStrategy {
+    strategy: Arc<dyn Erased>,
+    /// How it is written, if it was made from a text.
+    text: Option<Arc<str>>,
+}
 
 impl AnyStrategy {
     /// Forgets the type of `strategy`.
@@ -35,24 +37,23 @@ impl AnyStrategy {
         // A pool erases what it is given; an erased strategy need not be wrapped twice.
         match (&strategy as &dyn Any).downcast_ref::<Self>() {
             Some(erased) => erased.clone(),
-            None => Self(Arc::new(strategy)),
+            None => Self { strategy: Arc::new(strategy), text: None },
         }
+    }
+
+    pub(super) fn written_as(self, text: &impl fmt::Display) -> Self {
+        Self { text: Some(text.to_string().into()), ..self }
     }
 
     /// [`Strategy::state`], with a panic in it turned into an error.
     pub(crate) fn state_guarded(&self, spec: &EndpointSpec) -> Result<Arc<dyn Any + Send + Sync>, BuildError> {
-        catch_unwind(AssertUnwindSafe(|| self.0.state(spec))).map_err(|_| BuildError::Panicked)
+        guarded(|| self.strategy.state(spec)).ok_or(BuildError::Panicked)
     }
 
     /// [`Strategy::build`], with a panic in it turned into an error.
     pub(crate) fn build_guarded(&self, view: &View, last: Option<&dyn Picker>) -> Result<Box<dyn Picker>, BuildError> {
-        catch_unwind(AssertUnwindSafe(|| self.0.build(view, last))).unwrap_or(Err(BuildError::Panicked))
+        guarded(|| self.strategy.build(view, last)).unwrap_or(Err(BuildError::Panicked))
     }
-}
-
-/// A hook may be the user's code and runs while requests are under way: its panic must not reach them.
-fn guarded(hook: impl FnOnce()) {
-    drop(catch_unwind(AssertUnwindSafe(hook)));
 }
 
 impl Strategy for AnyStrategy {
@@ -60,36 +61,36 @@ impl Strategy for AnyStrategy {
     type Picker = Box<dyn Picker>;
 
     fn state(&self, spec: &EndpointSpec) -> Self::State {
-        self.0.state(spec)
+        self.strategy.state(spec)
     }
 
     fn build(&self, view: &View, last: Option<&Self::Picker>) -> Result<Self::Picker, BuildError> {
-        self.0.build(view, last.map(|last| &**last))
+        self.strategy.build(view, last.map(|last| &**last))
     }
 
     fn needs(&self) -> Needs {
-        self.0.needs()
+        self.strategy.needs()
     }
 
     fn acquired(&self, state: &Self::State, endpoint: &Endpoint) -> bool {
         // Not refused: a lease whose hook panicked is released like any other.
-        catch_unwind(AssertUnwindSafe(|| self.0.acquired(&**state, endpoint))).unwrap_or(true)
+        guarded(|| self.strategy.acquired(&**state, endpoint)).unwrap_or(true)
     }
 
     fn released(&self, state: &Self::State, endpoint: &Endpoint) {
-        guarded(|| self.0.released(&**state, endpoint));
+        guarded(|| self.strategy.released(&**state, endpoint));
     }
 
     fn sampled(&self, state: &Self::State, latency: Duration, now: Timestamp) {
-        guarded(|| self.0.sampled(&**state, latency, now));
+        guarded(|| self.strategy.sampled(&**state, latency, now));
     }
 
     fn observed(&self, state: &Self::State, verdict: Verdict, now: Timestamp) {
-        guarded(|| self.0.observed(&**state, verdict, now));
+        guarded(|| self.strategy.observed(&**state, verdict, now));
     }
 
     fn refreshed(&self, now: Timestamp) -> bool {
-        catch_unwind(AssertUnwindSafe(|| self.0.refreshed(now))).unwrap_or(false)
+        guarded(|| self.strategy.refreshed(now)).unwrap_or(false)
     }
 }
 
@@ -101,7 +102,7 @@ impl Picker for Box<dyn Picker> {
 
 impl fmt::Debug for AnyStrategy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("AnyStrategy").field(&self.0.type_name()).finish()
+        write!(f, "AnyStrategy({})", self.text.as_deref().unwrap_or_else(|| self.strategy.type_name()))
     }
 }
 
@@ -160,5 +161,22 @@ impl<S: Strategy> Erased for S {
 
     fn refreshed(&self, now: Timestamp) -> bool {
         Strategy::refreshed(self, now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{AnyStrategy, Pool, Random, SlowStart, StrategySpec};
+
+    #[test]
+    fn debug_shows_settings_that_were_read_and_the_type_of_what_was_not() {
+        let text = "slow-start(p2c(choices=3), window=1m)";
+        let strategy = text.parse::<StrategySpec>().expect("a strategy").build();
+        assert_eq!(format!("{strategy:?}"), format!("AnyStrategy({text})"));
+        // Neither a pool nor a wrapper forgets it.
+        assert!(format!("{:?}", Pool::<()>::new(strategy.clone())).contains(text));
+        assert!(format!("{:?}", SlowStart::new(strategy)).contains(text));
+        let typed = format!("{:?}", AnyStrategy::new(Random::new()));
+        assert!(typed.starts_with("AnyStrategy(") && typed.ends_with("::Random)"), "{typed}");
     }
 }

@@ -106,7 +106,14 @@ impl<'a> PickCx<'a> {
     /// The pick's number; take one per pick. An explanation sees the next number and leaves it.
     #[inline]
     pub fn ticket(&mut self, tickets: &Tickets) -> u64 {
-        if self.notes.is_some() { tickets.peek() } else { tickets.take() }
+        if self.is_explained() { tickets.peek() } else { tickets.take() }
+    }
+
+    /// Whether this pick is only [explained](crate::Pool::explain): a picker that writes down anything itself, be it what
+    /// its first pick has drawn, leaves that out then.
+    #[inline]
+    pub fn is_explained(&self) -> bool {
+        self.notes.is_some()
     }
 
     /// Whether this eligible endpoint may be picked for this request: it is not excluded and not at its limit.

@@ -8,8 +8,8 @@ use crate::{
     view::View,
 };
 
-/// The power of two choices by requests in flight: of two endpoints drawn at random, the less loaded one.
-/// (Of three endpoints it compares all three, and so it does with all of a small pool of unequal weights.)
+/// The power of two choices by requests in flight: of two endpoints drawn at random, the less loaded one. (Of three
+/// endpoints it compares all three, and so it does with all of a small pool of unequal weights.)
 ///
 /// Choose it where requests differ in cost but endpoints do not, or where latency says little. Almost as good as
 /// looking at all endpoints, at constant cost, and it stays good when what one balancer sees is stale or partial.
@@ -17,8 +17,8 @@ use crate::{
 /// is avoided however heavy it is. Its weakness: a backend that fails fast looks idle; use
 /// [`PeakEwma`](super::PeakEwma) or ejection against that.
 ///
-/// Build O(n), pick O(1) (O([choices](Self::with_choices))). Sources: Mitzenmacher, *The Power of Two Choices in Randomized Load Balancing*, 2001; for
-/// the weighting, the race of exponentials (Efraimidis and Spirakis 2006).
+/// Build O(n), pick O(1) (O([choices](Self::with_choices))). Sources: Mitzenmacher, *The Power of Two Choices in
+/// Randomized Load Balancing*, 2001; for the weighting, the race of exponentials (Efraimidis and Spirakis 2006).
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, P2c, PickRequest, Pool};

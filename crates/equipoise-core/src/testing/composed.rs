@@ -1,14 +1,13 @@
 //! Within wrappers: the strategy keeps to the part that it is shown.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use super::{Check, Findings, turns::Turns};
 use crate::{
-    endpoint::{Endpoint, EndpointSpec, Slot},
+    endpoint::{EndpointSpec, Slot},
+    forward_hooks,
     strategy::{AnyStrategy, BuildError, Needs, PickCx, Picker, SlowStart, Strategy, Subset, ZoneAware},
     sync::Mutex,
-    time::Timestamp,
-    verdict::Verdict,
     view::{Layered, View},
 };
 
@@ -77,25 +76,7 @@ impl<S: Strategy> Strategy for Half<S> {
         self.inner.needs()
     }
 
-    fn acquired(&self, state: &Self::State, endpoint: &Endpoint) -> bool {
-        self.inner.acquired(&state.inner, endpoint)
-    }
-
-    fn released(&self, state: &Self::State, endpoint: &Endpoint) {
-        self.inner.released(&state.inner, endpoint);
-    }
-
-    fn sampled(&self, state: &Self::State, latency: Duration, now: Timestamp) {
-        self.inner.sampled(&state.inner, latency, now);
-    }
-
-    fn observed(&self, state: &Self::State, verdict: Verdict, now: Timestamp) {
-        self.inner.observed(&state.inner, verdict, now);
-    }
-
-    fn refreshed(&self, now: Timestamp) -> bool {
-        self.inner.refreshed(now)
-    }
+    forward_hooks!(self.inner, state.inner);
 }
 
 impl<P: Picker> Picker for HalfPicker<P> {

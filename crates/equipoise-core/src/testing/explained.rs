@@ -15,8 +15,6 @@ pub(super) fn check(make: &dyn Fn() -> AnyStrategy, seed: u64, findings: &mut Fi
             Ok(world) => world,
             Err(error) => return findings.note(Check::Explains, seed, format!("refuses {weights:?}: {error}")),
         };
-        // What is drawn once and for all, such as where a turn begins, is drawn by the first pick.
-        drop(world.pool.pick(&PickRequest::new()));
         let mut held: Vec<Lease<()>> = Vec::new();
         let excluded = [id(1)];
         for turn in 0..60u32 {

@@ -19,7 +19,8 @@ pub enum Check {
     Threads,
     /// Idle shares are the weights.
     Weights,
-    /// And remain so while others come, go, close and open.
+    /// And remain so while others come, go, close and open, and when another takes an endpoint's place and all weights
+    /// change.
     Updates,
     /// Picks allocate nothing.
     Allocations,

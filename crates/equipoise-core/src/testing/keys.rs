@@ -1,9 +1,11 @@
 //! Where keys go, and what moves them.
 
+use std::time::Duration;
+
 use super::{
     Check, Findings,
     weights::follow,
-    world::{World, id, specs},
+    world::{World, id, specs, specs_with, strangers},
 };
 use crate::{
     endpoint::{Availability, EndpointId},
@@ -12,7 +14,7 @@ use crate::{
 };
 
 const KEYS: u64 = 4_000;
-const TEN: [u32; 10] = [1; 10];
+const SIZES: [usize; 2] = [10, 40];
 
 /// Where each key goes; nobody, where nobody was picked.
 fn places(world: &World, excluded: &[EndpointId], seed: u64) -> Vec<Option<EndpointId>> {
@@ -33,54 +35,75 @@ fn moved(before: &[Option<EndpointId>], after: &[Option<EndpointId>], own: &Endp
 }
 
 pub(super) fn spread(make: &dyn Fn() -> AnyStrategy, tolerance: f64, seed: u64, findings: &mut Findings) {
-    for weights in [&TEN[..], &[1, 2, 3, 4]] {
-        let Ok(world) = World::of(make(), weights, seed) else {
-            return findings.note(Check::SpreadsKeys, seed, format!("refuses weights {weights:?}"));
-        };
-        let first = places(&world, &[], seed);
-        let again = places(&world, &[], seed);
-        if let Some(key) = (0..first.len()).find(|&key| first[key] != again[key]) {
-            let (was, is) = (&first[key], &again[key]);
-            findings.note(Check::KeepsKeys, seed, format!("weights {weights:?}: key {key} at {was:?}, then at {is:?}"));
-        }
-        let count = |at: usize| first.iter().filter(|place| **place == Some(id(at))).count() as u32;
-        let counts: Vec<u32> = (0..weights.len()).map(count).collect();
-        if let Err(what) = follow(&counts, weights, tolerance) {
-            findings.note(Check::SpreadsKeys, seed, format!("weights {weights:?}, {KEYS} keys: {what}"));
+    let many: Vec<u32> = (0..40).map(|at| 1 + at % 4).collect();
+    for weights in [&[1; 10][..], &[1, 2, 3, 4], &many] {
+        for stranger in strangers(weights.len()) {
+            let Ok(world) = World::of(make(), weights, seed) else {
+                return findings.note(Check::SpreadsKeys, seed, format!("refuses weights {weights:?}"));
+            };
+            let mut ids: Vec<EndpointId> = (0..weights.len()).map(id).collect();
+            spread_in(&world, &ids, weights, tolerance, seed, findings);
+            // Their slots stay the same, and nothing else does.
+            let mut weights = weights.to_vec();
+            weights.rotate_left(1);
+            ids[1] = stranger.id().clone();
+            if let Err(error) = world.pool.update(specs_with(&stranger, &weights), |_| ()) {
+                return findings.note(Check::SpreadsKeys, seed, format!("refuses weights {weights:?}: {error}"));
+            }
+            // By then it has started, however slowly.
+            world.clock.advance(Duration::from_secs(3600));
+            spread_in(&world, &ids, &weights, tolerance, seed, findings);
         }
     }
 }
 
+fn spread_in(world: &World, ids: &[EndpointId], weights: &[u32], tolerance: f64, seed: u64, findings: &mut Findings) {
+    let first = places(world, &[], seed);
+    let again = places(world, &[], seed);
+    let of = format!("{} to {} with weights {weights:?}", ids[0], ids[ids.len() - 1]);
+    if let Some(key) = (0..first.len()).find(|&key| first[key] != again[key]) {
+        let (was, is) = (&first[key], &again[key]);
+        findings.note(Check::KeepsKeys, seed, format!("{of}: key {key} at {was:?}, then at {is:?}"));
+    }
+    let count = |id: &EndpointId| first.iter().filter(|place| place.as_ref() == Some(id)).count() as u32;
+    if let Err(what) = follow(&ids.iter().map(count).collect::<Vec<_>>(), weights, tolerance) {
+        findings.note(Check::SpreadsKeys, seed, format!("{of}, {KEYS} keys: {what}"));
+    }
+}
+
 pub(super) fn flips(make: &dyn Fn() -> AnyStrategy, seed: u64, findings: &mut Findings) {
-    let Ok(world) = World::of(make(), &TEN, seed) else {
-        return findings.note(Check::Flips, seed, "refuses ten endpoints");
-    };
-    let before = places(&world, &[], seed);
-    let mut judge = |what: &str, own: &EndpointId, after: &[Option<EndpointId>]| {
-        if let (1.., Some(first)) = moved(&before, after, own) {
-            findings.note(Check::Flips, seed, format!("of ten, {what}: {first}"));
-        }
-    };
-    for at in [0, 3, 9] {
-        let own = id(at);
-        judge(&format!("{own} excluded"), &own, &places(&world, std::slice::from_ref(&own), seed));
-        for (to, what) in [(Availability::Closed, "closed"), (Availability::Open, "open again")] {
-            if world.pool.set_availability(own.clone(), to).is_ok() {
-                // Once it is back, even its own are to be where they were.
-                let own = if to == Availability::Open { EndpointId::from("nobody") } else { own.clone() };
-                judge(&format!("e{at} {what}"), &own, &places(&world, &[], seed));
+    for n in SIZES {
+        let Ok(world) = World::of(make(), &vec![1; n], seed) else {
+            return findings.note(Check::Flips, seed, format!("refuses {n} endpoints"));
+        };
+        let before = places(&world, &[], seed);
+        let mut judge = |what: &str, own: &EndpointId, after: &[Option<EndpointId>]| {
+            if let (1.., Some(first)) = moved(&before, after, own) {
+                findings.note(Check::Flips, seed, format!("of {n}, {what}: {first}"));
+            }
+        };
+        for at in [0, 3, n - 1] {
+            let own = id(at);
+            judge(&format!("{own} excluded"), &own, &places(&world, std::slice::from_ref(&own), seed));
+            for (to, what) in [(Availability::Closed, "closed"), (Availability::Open, "open again")] {
+                if world.pool.set_availability(own.clone(), to).is_ok() {
+                    // Once it is back, even its own are to be where they were.
+                    let own = if to == Availability::Open { EndpointId::from("nobody") } else { own.clone() };
+                    judge(&format!("e{at} {what}"), &own, &places(&world, &[], seed));
+                }
             }
         }
     }
 }
 
 pub(super) fn removal(make: &dyn Fn() -> AnyStrategy, others: f64, seed: u64, findings: &mut Findings) {
-    for at in [0, 4, 9] {
-        let Ok(world) = World::of(make(), &TEN, seed) else {
-            return findings.note(Check::Removals, seed, "refuses ten endpoints");
+    for (n, at) in SIZES.into_iter().flat_map(|n| [0, 4, n - 1].map(|at| (n, at))) {
+        let all = vec![1; n];
+        let Ok(world) = World::of(make(), &all, seed) else {
+            return findings.note(Check::Removals, seed, format!("refuses {n} endpoints"));
         };
         let before = places(&world, &[], seed);
-        let left = specs(&TEN).filter(|spec| *spec.id() != id(at));
+        let left = specs(&all).filter(|spec| *spec.id() != id(at));
         if let Err(error) = world.pool.update(left, |_| ()) {
             return findings.note(Check::Removals, seed, format!("refuses that e{at} leaves: {error}"));
         }
@@ -89,7 +112,7 @@ pub(super) fn removal(make: &dyn Fn() -> AnyStrategy, others: f64, seed: u64, fi
         if count as f64 > most {
             let first = first.unwrap_or_default();
             let what =
-                format!("of ten, e{at} left: {count} of {KEYS} keys of others moved (at most {most:.0}): {first}");
+                format!("of {n}, e{at} left: {count} of {KEYS} keys of others moved (at most {most:.0}): {first}");
             findings.note(Check::Removals, seed, what);
         }
     }

@@ -88,7 +88,7 @@ impl<'a> Conformance<'a> {
     }
 
     /// Of requests that come one after the other and are all answered alike, every endpoint gets its weight's share,
-    /// also while members and availability change.
+    /// also while members and availability change, and after an update that replaces one of them and reweighs all.
     pub fn honours_weights(mut self) -> Self {
         self.weights = true;
         self
@@ -103,7 +103,8 @@ impl<'a> Conformance<'a> {
     }
 
     /// Requests of one key go to one endpoint, and no endpoint's share of the keys is further than `tolerance` (0.1: a
-    /// tenth of it) from what its weight says, chance aside.
+    /// tenth of it) from what its weight says, chance aside; also after an update that replaces one of them and reweighs
+    /// all.
     pub fn spreads_keys(mut self, tolerance: f64) -> Self {
         self.spread = Some(tolerance);
         self
@@ -115,7 +116,7 @@ impl<'a> Conformance<'a> {
         self
     }
 
-    /// When one of ten endpoints leaves, at most this part (0.01: one in a hundred) of the keys of the others moves.
+    /// When one of ten or of forty endpoints leaves, at most this part (0.01: one in a hundred) of the keys of the others moves.
     pub fn holds_keys_on_removal(mut self, others: f64) -> Self {
         self.removal = Some(others);
         self

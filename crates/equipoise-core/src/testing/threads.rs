@@ -24,17 +24,30 @@ const CHANGES: usize = 40;
 const PICKS: u32 = 1_000;
 
 pub(super) fn check(make: &dyn Fn() -> AnyStrategy, seed: u64, may_refuse: bool, findings: &mut Findings) {
-    let world = World::new(make(), seed);
     let faults = Mutex::new(Vec::new());
-    let members = |turn: usize| (0..4 + turn % 7).map(move |at| spec(at).weight(1 + (at + turn) as u32 % 3));
+    for least in [4, 30] {
+        changes(make, least, seed, may_refuse, &faults);
+    }
+    for n in [10, 40] {
+        nobody_starves(make, n, seed, may_refuse, &faults);
+    }
+    for fault in faults.lock().drain(..) {
+        findings.note(Check::Threads, seed, fault);
+    }
+}
+
+/// Two threads pick while at `least` so many come, go, close and open.
+fn changes(make: &dyn Fn() -> AnyStrategy, least: usize, seed: u64, may_refuse: bool, faults: &Mutex<Vec<String>>) {
+    let world = World::new(make(), seed);
+    let members = |turn: usize| (0..least + turn % 7).map(move |at| spec(at).weight(1 + (at + turn) as u32 % 3));
     if let Err(error) = world.pool.update(members(0), |_| ()) {
-        return findings.note(Check::Threads, seed, format!("refuses its members: {error}"));
+        return faults.lock().push(format!("refuses its members: {error}"));
     }
     let done = AtomicBool::new(false);
     let excluded = [id(1), id(2)];
     std::thread::scope(|scope| {
         for thread in 0..2u32 {
-            let (world, faults, done, excluded) = (&world, &faults, &done, &excluded);
+            let (world, done, excluded) = (&world, &done, &excluded);
             scope.spawn(move || {
                 let mut held: Vec<Lease<()>> = Vec::new();
                 let mut turn = 0u32;
@@ -72,34 +85,32 @@ pub(super) fn check(make: &dyn Fn() -> AnyStrategy, seed: u64, may_refuse: bool,
         }
         done.store(true, Ordering::Relaxed);
     });
-    nobody_starves(make, seed, may_refuse, &faults);
     for status in world.pool.endpoints().iter().filter(|status| status.in_flight != 0) {
         faults.lock().push(format!("{} in flight at {} when all was released", status.in_flight, status.id));
     }
-    for at in 0..4 + (CHANGES - 1) % 7 {
+    for at in 0..least + (CHANGES - 1) % 7 {
         world.pool.set_availability(id(at), Availability::Open).ok();
-        let others: Vec<EndpointId> = (0..12).filter(|&other| other != at).map(id).collect();
+        let others: Vec<EndpointId> = (0..least + 7).filter(|&other| other != at).map(id).collect();
         if let Err(error) = world.pool.pick(&PickRequest::new().key(b"last").exclude(&others)) {
             faults.lock().push(format!("afterwards, with all but e{at} excluded: picked nobody ({error})"));
         }
     }
-    for fault in faults.lock().drain(..) {
-        findings.note(Check::Threads, seed, fault);
-    }
 }
 
-/// Nine of ten are excluded, and two threads pick.
-fn nobody_starves(make: &dyn Fn() -> AnyStrategy, seed: u64, may_refuse: bool, faults: &Mutex<Vec<String>>) {
-    let Ok(world) = World::of(make(), &[1, 2, 1, 3, 1, 1, 2, 1, 1, 1], seed) else { return };
-    let excluded: Vec<EndpointId> = (0..9).map(id).collect();
+/// All but the last are excluded, and two threads pick.
+fn nobody_starves(make: &dyn Fn() -> AnyStrategy, n: usize, seed: u64, may_refuse: bool, faults: &Mutex<Vec<String>>) {
+    let weights: Vec<u32> = (0..n as u32).map(|at| 1 + at % 4 / 2).collect();
+    let Ok(world) = World::of(make(), &weights, seed) else { return };
+    let last = n - 1;
+    let excluded: Vec<EndpointId> = (0..last).map(id).collect();
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
                 for turn in 0..PICKS {
                     match world.pool.pick(&PickRequest::new().key(&turn.to_le_bytes()).exclude(&excluded)) {
-                        Ok(lease) if *lease.endpoint().id() == id(9) => lease.finish(Verdict::Success),
+                        Ok(lease) if *lease.endpoint().id() == id(last) => lease.finish(Verdict::Success),
                         Err(PickError::Saturated) if may_refuse => {}
-                        other => faults.lock().push(format!("of e0 to e9, all but e9 excluded: {other:?}")),
+                        other => faults.lock().push(format!("of {n}, all but e{last} excluded: {other:?}")),
                     }
                 }
             });

@@ -15,9 +15,20 @@ use crate::{
     verdict::{Failure, Verdict},
 };
 
-/// Enough for slots to be left and taken again several times.
-const TURNS: usize = 14;
-const NAMES: usize = 14;
+struct Size {
+    names: usize,
+    /// How many of four names are there, at least.
+    quarters: usize,
+    /// Enough for slots to be left and taken again several times.
+    turns: usize,
+    /// One of so many is left alone in each turn.
+    alone: usize,
+}
+
+/// Of the large one some 36 can be picked (of 130: three quarters are there, as many are in the first tier, as many weigh
+/// something, two thirds are open), and still 18 within a part of a half: there, strategies do not look at all of them.
+const SIZES: [Size; 2] =
+    [Size { names: 14, quarters: 1, turns: 14, alone: 1 }, Size { names: 130, quarters: 3, turns: 5, alone: 10 }];
 
 pub(super) struct Turns<'a> {
     /// What a finding counts for, if not for itself.
@@ -41,11 +52,15 @@ impl fmt::Display for Member {
 
 impl Turns<'_> {
     pub(super) fn run(&self, make: &dyn Fn() -> AnyStrategy, seed: u64, findings: &mut Findings) {
+        SIZES.iter().for_each(|size| self.run_with(size, make, seed, findings));
+    }
+
+    fn run_with(&self, size: &Size, make: &dyn Fn() -> AnyStrategy, seed: u64, findings: &mut Findings) {
         let dice = Chance::new(!seed);
         let world = World::new(make(), seed);
-        for turn in 0..TURNS {
+        for turn in 0..size.turns {
             world.clock.advance(Duration::from_secs(dice.below(20) as u64));
-            let members = draw(&dice);
+            let members = draw(size, &dice);
             let specs = members.iter().map(|member| {
                 let zone = ["a", "b", ""][(member.at + turn / 5) % 3];
                 spec(member.at).weight(member.weight).tier(Tier::new(member.tier)).zone(zone)
@@ -65,7 +80,7 @@ impl Turns<'_> {
                 asked(members.iter().filter(|_| dice.one_in(3)).map(|member| id(member.at)).collect());
                 asked(Vec::new());
             }
-            for only in &members {
+            for only in members.iter().skip(turn % size.alone).step_by(size.alone) {
                 asked(members.iter().filter(|member| member.at != only.at).map(|member| id(member.at)).collect());
             }
         }
@@ -117,10 +132,10 @@ impl Turns<'_> {
     }
 }
 
-fn draw(dice: &Chance) -> Vec<Member> {
-    let thin = 1 + dice.below(3);
-    let mut members: Vec<Member> = (0..NAMES)
-        .filter(|_| dice.below(4) >= thin)
+fn draw(size: &Size, dice: &Chance) -> Vec<Member> {
+    let quarters = size.quarters + dice.below(4 - size.quarters);
+    let mut members: Vec<Member> = (0..size.names)
+        .filter(|_| dice.below(4) < quarters)
         .map(|at| Member {
             at,
             weight: dice.below(4) as u32,
@@ -145,7 +160,7 @@ fn list(members: &[Member]) -> String {
 
 /// Fills the pool to its limits, more than once.
 pub(super) fn limits(make: &dyn Fn() -> AnyStrategy, seed: u64, findings: &mut Findings) {
-    for limits in [&[3, 3, 3, 3][..], &[1, 2, 3]] {
+    for limits in [&[3, 3, 3, 3][..], &[1, 2, 3], &[2; 20]] {
         let mut fault = |what: String| findings.note(Check::Limits, seed, format!("limits {limits:?}: {what}"));
         let (dice, world) = (Chance::new(!seed), World::new(make(), seed));
         let specs = limits.iter().enumerate().map(|(at, &limit)| spec(at).limit(limit));

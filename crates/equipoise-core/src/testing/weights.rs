@@ -4,48 +4,93 @@ use std::time::Duration;
 
 use super::{
     Check, Findings,
-    world::{World, id, spec, specs},
+    world::{World, id, spec, specs, specs_with, strangers},
 };
-use crate::{endpoint::Availability, request::PickRequest, strategy::AnyStrategy, verdict::Verdict};
+use crate::{
+    endpoint::{Availability, EndpointId, EndpointSpec},
+    lease::Lease,
+    request::PickRequest,
+    strategy::AnyStrategy,
+    verdict::{Failure, Verdict},
+};
 
 const PICKS: u32 = 6_000;
 
 pub(super) fn check(make: &dyn Fn() -> AnyStrategy, seed: u64, findings: &mut Findings) {
     let many: Vec<u32> = (0..24).map(|at| 1 + at % 4).collect();
-    for weights in [&[1, 1, 1, 1][..], &[1, 2, 3, 4], &[20, 1], &many] {
-        for changing in [false, true] {
-            let check = if changing { Check::Updates } else { Check::Weights };
-            match shares(make, weights, changing, seed) {
-                Ok(counts) => {
-                    if let Err(what) = follow(&counts, weights, 0.02) {
-                        let when = if changing { ", while others came and went" } else { "" };
-                        findings.note(check, seed, format!("weights {weights:?}{when}: {what}"));
-                    }
-                }
-                Err(what) => findings.note(check, seed, format!("weights {weights:?}: {what}")),
+    for weights in [&[1, 1, 1, 1][..], &[1, 2, 3, 4], &[20, 1], &many, &[1; 40]] {
+        let mut judge = |check: Check, when: &str, outcome: Result<(), String>| {
+            if let Err(what) = outcome {
+                findings.note(check, seed, format!("weights {weights:?}{when}: {what}"));
             }
+        };
+        judge(Check::Weights, "", calm(make, weights, seed));
+        judge(Check::Updates, ", while others came and went", with_guests(make, weights, seed));
+        for stranger in strangers(weights.len()) {
+            let when = format!(", before {} at {} took e1's place", stranger.id(), stranger.address());
+            judge(Check::Updates, &when, with_stranger(make, weights, &stranger, seed));
         }
     }
 }
 
-/// Who was picked how often, without those that came and went.
-fn shares(make: &dyn Fn() -> AnyStrategy, weights: &[u32], changing: bool, seed: u64) -> Result<Vec<u32>, String> {
+fn calm(make: &dyn Fn() -> AnyStrategy, weights: &[u32], seed: u64) -> Result<(), String> {
     let world = World::of(make(), weights, seed).map_err(|error| error.to_string())?;
-    let mut counts = vec![0; weights.len()];
+    follow(&shares(&world, &ids(weights), |_| Ok(()))?, weights, TOLERANCE)
+}
+
+/// Every other time somebody joins, closes, opens, leaves.
+fn with_guests(make: &dyn Fn() -> AnyStrategy, weights: &[u32], seed: u64) -> Result<(), String> {
+    let world = World::of(make(), weights, seed).map_err(|error| error.to_string())?;
     let guest = weights.len();
+    let change = |turn: u32| {
+        let changed = match turn % 28 {
+            0 => world.pool.add(spec(guest), ()).map(|_| ()),
+            7 => world.pool.set_availability(id(guest), Availability::Closed).map(|_| ()),
+            14 => world.pool.set_availability(id(guest), Availability::Open).map(|_| ()),
+            21 => world.pool.update(specs(weights), |_| ()).map(|_| ()),
+            _ => return Ok(()),
+        };
+        changed.map_err(|error| format!("a change was refused: {error}"))
+    };
+    follow(&shares(&world, &ids(weights), change)?, weights, TOLERANCE)
+}
+
+/// One update replaces e1, of which nothing good is known, and gives everybody another weight: what was remembered of
+/// a slot is then another's, and what was laid out for these slots is not to be used again.
+fn with_stranger(
+    make: &dyn Fn() -> AnyStrategy,
+    weights: &[u32],
+    stranger: &EndpointSpec,
+    seed: u64,
+) -> Result<(), String> {
+    let world = World::of(make(), weights, seed).map_err(|error| error.to_string())?;
+    for _ in 0..PICKS / 10 {
+        let lease = pick(&world)?;
+        let is_bad = *lease.endpoint().id() == id(1);
+        world.clock.advance(Duration::from_millis(if is_bad { 50 } else { 1 }));
+        lease.finish(if is_bad { Verdict::Failure(Failure::Server) } else { Verdict::Success });
+    }
+    let mut weights = weights.to_vec();
+    weights.rotate_left(1);
+    let changed = world.pool.update(specs_with(stranger, &weights), |_| ());
+    changed.map_err(|error| format!("the change was refused: {error}"))?;
+    let mut ids = ids(&weights);
+    ids[1] = stranger.id().clone();
+    follow(&shares(&world, &ids, |_| Ok(()))?, &weights, TOLERANCE)
+        .map_err(|what| format!("{what}, with weights {weights:?} since"))
+}
+
+fn ids(weights: &[u32]) -> Vec<EndpointId> {
+    (0..weights.len()).map(id).collect()
+}
+
+/// Who of `ids` is picked how often, one request after the other, while things `change`.
+fn shares(world: &World, ids: &[EndpointId], change: impl Fn(u32) -> Result<(), String>) -> Result<Vec<u32>, String> {
+    let mut counts = vec![0; ids.len()];
     for turn in 0..PICKS {
-        if changing && turn % 7 == 0 {
-            // Every other time somebody joins, closes, opens, leaves.
-            let changed = match turn / 7 % 4 {
-                0 => world.pool.add(spec(guest), ()).map(|_| ()),
-                1 => world.pool.set_availability(id(guest), Availability::Closed).map(|_| ()),
-                2 => world.pool.set_availability(id(guest), Availability::Open).map(|_| ()),
-                _ => world.pool.update(specs(weights), |_| ()).map(|_| ()),
-            };
-            changed.map_err(|error| format!("a change was refused: {error}"))?;
-        }
-        let lease = world.pool.pick(&PickRequest::new()).map_err(|error| format!("picked nobody ({error})"))?;
-        if let Some(at) = (0..weights.len()).find(|&at| *lease.endpoint().id() == id(at)) {
+        change(turn)?;
+        let lease = pick(world)?;
+        if let Some(at) = ids.iter().position(|id| lease.endpoint().id() == id) {
             counts[at] += 1;
         }
         world.clock.advance(Duration::from_millis(1));
@@ -53,6 +98,13 @@ fn shares(make: &dyn Fn() -> AnyStrategy, weights: &[u32], changing: bool, seed:
     }
     Ok(counts)
 }
+
+fn pick(world: &World) -> Result<Lease<()>, String> {
+    world.pool.pick(&PickRequest::new()).map_err(|error| format!("picked nobody ({error})"))
+}
+
+/// How far shares may be off besides chance: turns under way when things change.
+const TOLERANCE: f64 = 0.02;
 
 /// Whether `counts` are in proportion to `weights`: each within five standard deviations of a fair draw, and
 /// `tolerance` of its share.

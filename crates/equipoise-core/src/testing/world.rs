@@ -73,6 +73,16 @@ pub(super) fn specs(weights: &[u32]) -> impl Iterator<Item = EndpointSpec> {
     weights.iter().enumerate().map(|(at, &weight)| spec(at).weight(weight))
 }
 
+/// [`specs`], but that e1 has left and its slot is the stranger's, who has e1's weight.
+pub(super) fn specs_with(stranger: &EndpointSpec, weights: &[u32]) -> impl Iterator<Item = EndpointSpec> {
+    specs(weights).enumerate().map(|(at, spec)| if at == 1 { stranger.clone().weight(weights[1]) } else { spec })
+}
+
+/// Who can take e1's slot in a pool of `n`: somebody else, or e1 itself at another address, which is a new endpoint too.
+pub(super) fn strangers(n: usize) -> [EndpointSpec; 2] {
+    [spec(n), spec(n).named(id(1))]
+}
+
 pub(super) fn id(at: usize) -> EndpointId {
     EndpointId::from(format!("e{at}"))
 }

@@ -61,7 +61,7 @@ fn of(pick: fn(&Known, &mut PickCx<'_>) -> Option<Slot>) -> Conformance<'static>
     Conformance::new(move || Faulty { pick, stale: false })
 }
 
-fn faults(suite: &Conformance<'_>) -> NonConforming {
+pub(crate) fn faults(suite: &Conformance<'_>) -> NonConforming {
     let faults = suite.check().expect_err("the suite finds the fault");
     assert!(faults.findings.iter().all(|finding| !finding.evidence.is_empty()));
     faults

@@ -1,10 +1,10 @@
 use equipoise_core::{
-    AnyStrategy, Availability, BoundedLoad, Jump, Lease, Maglev, PickError, PickRequest, Pool, Rendezvous, Tier,
+    AnyStrategy, Availability, BoundedLoad, Jump, Lease, Maglev, PickError, PickRequest, Pool, Rendezvous, Ring, Tier,
 };
 
 use crate::{
     common::{at, id, in_flight, pool_of, spec, specs},
-    keys::{SEED, home, keys, lease, placements},
+    keys::{SEED, even, home, keys, lease, placements},
     zipf::Zipf,
 };
 
@@ -13,6 +13,7 @@ fn cap(factor: f64, total: u32, weight: u32, all: u32) -> u32 {
     (factor * f64::from(total) * f64::from(weight) / f64::from(all)).ceil() as u32
 }
 
+/// The average over some placements.
 #[derive(Debug, Default)]
 struct Outcome {
     /// Of the requests, how many came to their key's own endpoint, in percent.
@@ -21,56 +22,108 @@ struct Outcome {
     peak: f64,
 }
 
-/// A thousand in flight over fifty endpoints on ten thousand keys, a request ending at random whenever one comes;
-/// the average over some placements. Each time somebody is picked, `check` sees who, and how much each one has.
-fn closed_loop(strategy: impl Fn(Maglev) -> AnyStrategy, mut check: impl FnMut(usize, &[u32])) -> Outcome {
-    let (mut outcome, placements, requests) = (Outcome::default(), 12, 4_000);
-    for seed in 0..placements {
-        let maglev = Maglev::new().seed(seed);
-        let (pool, plain) = (pool_of(strategy(maglev), &[1; 50], SEED), pool_of(maglev, &[1; 50], SEED));
-        let (zipf, mut leases, mut load) = (Zipf::new(10_000, 70 + seed), Vec::<Lease<()>>::new(), vec![0u32; 50]);
-        let (mut first, mut peak) = (0, 0);
-        for request in 0..2_000 + requests {
-            if leases.len() == 1_000 {
-                let ends = leases.swap_remove(zipf.below(1_000));
-                load[at(&ends)] -= 1;
-            }
-            let key = zipf.key();
-            let lease = lease(&pool, &key);
-            let who = at(&lease);
-            load[who] += 1;
-            leases.push(lease);
-            check(who, &load);
-            if request >= 2_000 {
-                first += u32::from(home(&plain, &key) == who);
-                peak = peak.max(load[who]);
-            }
-        }
-        outcome.first_choice += 100.0 * f64::from(first) / f64::from(requests) / placements as f64;
-        outcome.peak += f64::from(peak) / 20.0 / placements as f64;
-    }
-    outcome
+/// What places the keys, seeded, and what is put around it.
+struct Run<'a> {
+    placement: fn(u64) -> AnyStrategy,
+    around: &'a dyn Fn(AnyStrategy) -> AnyStrategy,
+    keys: usize,
 }
 
-#[test]
-fn under_zipfs_keys_no_load_is_above_its_bound_and_most_come_where_they_belong() {
-    // Percentages as measured elsewhere.
-    for (factor, percent) in [(1.25, 69.0), (1.5, 79.0), (2.0, 87.0)] {
-        let bounded = |maglev| AnyStrategy::new(BoundedLoad::new(maglev).factor(factor).expect("at least 1"));
-        let outcome = closed_loop(bounded, |who, load| {
+const PLACEMENTS: u64 = 12;
+
+impl Run<'_> {
+    /// A thousand in flight over fifty endpoints, a request ending at random whenever one comes. Each time somebody is
+    /// picked, `check` sees who, and how much each one has.
+    fn run(&self, mut check: impl FnMut(usize, &[u32])) -> Outcome {
+        let (mut outcome, requests) = (Outcome::default(), 4_000);
+        for seed in 0..PLACEMENTS {
+            let plain = even((self.placement)(seed), 50);
+            let pool = even((self.around)((self.placement)(seed)), 50);
+            let (zipf, mut leases, mut load) = (Zipf::new(self.keys, 70 + seed), Vec::<Lease<()>>::new(), [0u32; 50]);
+            let (mut first, mut peak) = (0, 0);
+            for request in 0..2_000 + requests {
+                if leases.len() == 1_000 {
+                    let ends = leases.swap_remove(zipf.below(1_000));
+                    load[at(&ends)] -= 1;
+                }
+                let key = zipf.key();
+                let lease = lease(&pool, &key);
+                let who = at(&lease);
+                load[who] += 1;
+                leases.push(lease);
+                check(who, &load);
+                if request >= 2_000 {
+                    first += u32::from(home(&plain, &key) == who);
+                    peak = peak.max(load[who]);
+                }
+            }
+            outcome.first_choice += 100.0 * f64::from(first) / f64::from(requests) / PLACEMENTS as f64;
+            outcome.peak += f64::from(peak) / 20.0 / PLACEMENTS as f64;
+        }
+        outcome
+    }
+
+    /// [`run`](Self::run) within bounds of this factor, and nobody ever above.
+    fn bounded(placement: fn(u64) -> AnyStrategy, factor: f64, keys: usize) -> Outcome {
+        let around = &|inner| AnyStrategy::new(BoundedLoad::new(inner).factor(factor).expect("at least 1"));
+        let outcome = Run { placement, around, keys }.run(|who, load| {
             let most = cap(factor, load.iter().sum(), 1, 50);
             assert!(load[who] <= most, "{} at {who}, where {most} is the bound", load[who]);
         });
+        assert!(outcome.peak <= factor, "{factor}, {keys} keys: {outcome:?}");
+        outcome
+    }
+}
+
+fn maglev(seed: u64) -> AnyStrategy {
+    AnyStrategy::new(Maglev::new().seed(seed))
+}
+
+fn ring(seed: u64) -> AnyStrategy {
+    AnyStrategy::new(Ring::new().seed(seed))
+}
+
+fn rendezvous(seed: u64) -> AnyStrategy {
+    AnyStrategy::new(Rendezvous::new().seed(seed))
+}
+
+// How many come where they belong depends on the number of keys, and hardly on what places them. Of K keys the hottest is
+// asked for by 1 / H(K) of all requests (H(K): the sum of 1 / n up to K): 10.2 % of 10 000 keys, 9.2 % of 30 000, 8.3 %
+// of 100 000; and its endpoint has room for c / 50 of them, 2.5 % where c is 1.25. So the fewer keys, the more overflows.
+// The figures measured elsewhere (69 % for c = 1.25, 79 % for 1.5, 87 % for 2) are those of 30 000 keys. Simulated, c =
+// 1.25 stays within 3 points of 69 from some 11 000 to 100 000 keys: 66, 68, 69, 70 and 72 % of 10 000, 20 000, 30 000,
+// 50 000 and 100 000, alike for Maglev, a ring of 160 points and rendezvous to half a point. One placement strays by
+// about 2 (standard deviation), so the average over twelve by 0.6.
+
+#[test]
+fn of_thirty_thousand_zipf_keys_no_load_is_above_its_bound_and_most_come_where_they_belong() {
+    for (factor, percent) in [(1.25, 69.0), (1.5, 79.0), (2.0, 87.0)] {
+        let outcome = Run::bounded(maglev, factor, 30_000);
         assert!((outcome.first_choice - percent).abs() < 3.0, "{factor}: {outcome:?}");
-        assert!(outcome.peak <= factor, "{factor}: {outcome:?}");
     }
 }
 
 #[test]
-fn without_a_bound_the_hottest_has_seven_times_the_mean() {
-    let outcome = closed_loop(AnyStrategy::new, |_, _| ());
+fn it_makes_no_difference_what_places_the_keys() {
+    for (name, placement) in [("ring", ring as fn(u64) -> AnyStrategy), ("rendezvous", rendezvous)] {
+        let outcome = Run::bounded(placement, 1.25, 30_000);
+        assert!((outcome.first_choice - 69.0).abs() < 3.0, "{name}: {outcome:?}");
+    }
+}
+
+#[test]
+fn the_fewer_the_keys_the_fewer_come_where_they_belong() {
+    let [few, many] = [3_000, 300_000].map(|keys| Run::bounded(maglev, 1.25, keys).first_choice);
+    assert!(few < 66.0 && many > 72.0, "{few} and {many}");
+}
+
+#[test]
+fn without_a_bound_the_hottest_of_ten_thousand_keys_makes_seven_times_the_mean() {
+    let outcome = Run { placement: maglev, around: &|inner| inner, keys: 10_000 }.run(|_, _| ());
     assert!((outcome.first_choice - 100.0).abs() < 1e-9, "{outcome:?}");
-    // Measured elsewhere: 7.4, on one placement; here from 5.5 to 8.3, by who shares an endpoint with the hottest key.
+    // Of a thousand in flight 102 are the hottest key's and 18 its endpoint's part of the others: 6 times the mean, and
+    // more at the highest. Measured elsewhere: 7.4, on one placement. Simulated: 7.1, where one placement strays by 1, by
+    // who shares an endpoint with the hottest key; of 30 000 keys 6.5, of 3000 7.9.
     assert!((outcome.peak - 7.4).abs() < 1.0, "{outcome:?}");
 }
 

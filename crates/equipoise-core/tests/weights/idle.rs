@@ -1,16 +1,23 @@
 //! Idle shares are the weights.
 
-use equipoise_core::{AnyStrategy, P2c, PeakEwma, Random};
+use std::time::Duration;
+
+use equipoise_core::{AnyStrategy, LeastTime, P2c, PeakEwma, Random};
 
 use crate::{
-    common::pool_of,
+    common::{clocked, pool_of},
     shares::{follow, idle, share},
+    sim::serve,
 };
 
 const SEED: u64 = 0x1d1e;
 
 fn sampling() -> [AnyStrategy; 3] {
     [AnyStrategy::new(Random::new()), AnyStrategy::new(P2c::new()), AnyStrategy::new(PeakEwma::new())]
+}
+
+fn by_time() -> [AnyStrategy; 2] {
+    [2, 5].map(|choices| AnyStrategy::new(LeastTime::with_choices(choices).expect("from 2 to 10")))
 }
 
 fn idle_shares_follow(weights: &[u32]) {
@@ -64,5 +71,29 @@ fn huge_weights_keep_their_ratio() {
     for strategy in sampling() {
         let counts = idle(&pool_of(strategy, &[1_000_000, 1], SEED), 2, 50_000);
         assert!(share(&counts, 0) > 0.999);
+    }
+}
+
+#[test]
+fn least_time_follows_the_weights_before_anything_was_measured() {
+    for strategy in by_time() {
+        for weights in [&[198, 1, 1][..], &[1, 1, 2, 4], &[1; 10]] {
+            let counts = idle(&pool_of(strategy.clone(), weights, SEED), weights.len(), 50_000);
+            follow(&counts, weights).unwrap_or_else(|error| panic!("{strategy:?}: {error}"));
+        }
+    }
+}
+
+#[test]
+fn equal_latencies_leave_idle_shares_to_the_weights() {
+    for strategy in by_time().into_iter().chain([AnyStrategy::new(PeakEwma::new())]) {
+        for weights in [&[1, 1, 1][..], &[198, 1, 1], &[1, 1, 2, 4], &[1, 2, 1, 2, 1, 2, 1, 2, 1, 30]] {
+            let (pool, clock) = clocked(strategy.clone(), weights, SEED);
+            let mut counts = vec![0; weights.len()];
+            for _ in 0..60_000 {
+                counts[serve(&pool, &clock, |_| Duration::from_millis(10))] += 1;
+            }
+            follow(&counts, weights).unwrap_or_else(|error| panic!("{strategy:?}: {error}"));
+        }
     }
 }

@@ -7,7 +7,7 @@ use equipoise_core::{LeastTime, PickRequest, Verdict};
 use crate::{
     common::{clocked, id},
     shares::share,
-    sim::{Sim, serve},
+    sim::{Sim, after_a_stall, serve},
 };
 
 const SEED: u64 = 0x717e;
@@ -49,18 +49,9 @@ fn one_slow_answer_moves_the_average_by_a_twentieth() {
 }
 
 #[test]
-fn an_endpoint_shunned_for_slow_answers_is_tried_again_and_then_back() {
+fn an_endpoint_shunned_for_one_stall_is_tried_again_and_then_back() {
     for weights in [&[1, 1][..], &[1, 1, 1], &[2, 1], &[1; 10]] {
-        let (pool, clock) = clocked(LeastTime::new(), weights, SEED);
-        let bound = id(0);
-        let lease = pool.pick(&PickRequest::new().prefer(&bound)).expect("open");
-        clock.advance(Duration::from_secs(2));
-        lease.finish(Verdict::Success);
-        let serve_for = |seconds: u64| {
-            let picks = seconds * 100;
-            (0..picks).filter(|_| serve(&pool, &clock, |_| FAST) == 0).count() as f64 / picks as f64
-        };
-        let (soon, _, then) = (serve_for(120), serve_for(1500), serve_for(100));
+        let [soon, _, then] = after_a_stall(LeastTime::new(), weights, [120, 1500, 100], SEED);
         assert!(soon > 0.0, "not tried within twelve periods, weights {weights:?}");
         let due = f64::from(weights[0]) / f64::from(weights.iter().sum::<u32>());
         assert!(then > due * 0.5, "{then} where {due} is due, weights {weights:?}");

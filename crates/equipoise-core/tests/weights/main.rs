@@ -12,6 +12,7 @@ mod least_time;
 mod loaded;
 mod memory;
 mod round_robin;
+mod scatter;
 mod shares;
 mod sim;
 mod slow;

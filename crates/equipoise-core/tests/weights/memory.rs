@@ -6,8 +6,7 @@ use equipoise_core::{PeakEwma, PickRequest, Verdict};
 
 use crate::{
     common::{at, clocked, id, pick, spec, specs},
-    shares::follow,
-    sim::{Sim, serve},
+    sim::{Sim, after_a_stall, serve},
 };
 
 const SEED: u64 = 0xfade;
@@ -15,31 +14,9 @@ const SEED: u64 = 0xfade;
 const FAST: Duration = Duration::from_millis(10);
 
 #[test]
-fn equal_latencies_leave_idle_shares_to_the_weights() {
-    for weights in [&[1, 1, 1][..], &[198, 1, 1], &[1, 1, 2, 4], &[1, 2, 1, 2, 1, 2, 1, 2, 1, 30]] {
-        let (pool, clock) = clocked(PeakEwma::new(), weights, SEED);
-        let mut counts = vec![0; weights.len()];
-        for _ in 0..60_000 {
-            counts[serve(&pool, &clock, |_| FAST)] += 1;
-        }
-        follow(&counts, weights).unwrap();
-    }
-}
-
-#[test]
 fn an_endpoint_shunned_for_one_stall_is_tried_again_and_then_back() {
     for weights in [&[1, 1][..], &[1, 1, 1], &[2, 1], &[1; 10]] {
-        let (pool, clock) = clocked(PeakEwma::new(), weights, SEED);
-        let bound = id(0);
-        let lease = pool.pick(&PickRequest::new().prefer(&bound)).expect("open");
-        clock.advance(Duration::from_secs(2));
-        lease.finish(Verdict::Success);
-        // Strictly sequential: nothing is ever in flight when a pick is made.
-        let serve_for = |seconds: u64| {
-            let picks = seconds * 100;
-            (0..picks).filter(|_| serve(&pool, &clock, |_| FAST) == 0).count() as f64 / picks as f64
-        };
-        let (soon, _, then) = (serve_for(20), serve_for(100), serve_for(20));
+        let [soon, _, then] = after_a_stall(PeakEwma::new(), weights, [20, 100, 20], SEED);
         assert!(soon > 0.0, "not tried within eight fading times, weights {weights:?}");
         let due = f64::from(weights[0]) / f64::from(weights.iter().sum::<u32>());
         assert!(then > due * 0.9, "{then} where {due} is due, weights {weights:?}");

@@ -2,9 +2,11 @@
 
 use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
 
-use equipoise_core::{Entropy, Failure, Lease, ManualClock, Pool, SeededEntropy, Timestamp, Verdict};
+use equipoise_core::{
+    Entropy, Failure, Lease, ManualClock, PickRequest, Pool, SeededEntropy, Strategy, Timestamp, Verdict,
+};
 
-use crate::common::{at, pick};
+use crate::common::{at, clocked, id, pick};
 
 pub(crate) struct Sim<'a> {
     pub(crate) pool: &'a Pool<()>,
@@ -64,4 +66,24 @@ pub(crate) fn serve(pool: &Pool<()>, clock: &ManualClock, time: impl FnOnce(usiz
     clock.advance(time(who));
     lease.finish(Verdict::Success);
     who
+}
+
+/// One request stays at e0 for two seconds. Then a request of 10 ms follows upon the other, so that nothing is ever in
+/// flight when a pick is made: the share of e0 in each of these `spans`, in seconds.
+pub(crate) fn after_a_stall<const N: usize>(
+    strategy: impl Strategy,
+    weights: &[u32],
+    spans: [u32; N],
+    seed: u64,
+) -> [f64; N] {
+    let (pool, clock) = clocked(strategy, weights, seed);
+    let bound = id(0);
+    let lease = pool.pick(&PickRequest::new().prefer(&bound)).expect("open");
+    clock.advance(Duration::from_secs(2));
+    lease.finish(Verdict::Success);
+    spans.map(|seconds| {
+        let requests = seconds * 100;
+        let served = (0..requests).filter(|_| serve(&pool, &clock, |_| Duration::from_millis(10)) == 0).count();
+        served as f64 / f64::from(requests)
+    })
 }

@@ -1,6 +1,6 @@
 //! Nobody is forced upon an endpoint that is fifty times slower.
 
-use equipoise_core::{AnyStrategy, P2c, PeakEwma};
+use equipoise_core::{AnyStrategy, LeastTime, P2c, PeakEwma};
 
 use crate::{common::clocked, shares::share, sim::Sim};
 
@@ -35,7 +35,9 @@ fn one_of_three_alike_sheds_its_load() {
 #[test]
 fn the_heaviest_of_a_large_pool_sheds_its_load() {
     let weights: Vec<u32> = (0..12).map(|at| if at == 0 { 12 } else { 1 }).collect();
-    for strategy in [AnyStrategy::new(P2c::new()), AnyStrategy::new(PeakEwma::new())] {
+    let choices = [2, 5, 10].map(|n| AnyStrategy::new(P2c::with_choices(n).expect("from 2 to 10")));
+    let least_time = [2, 5, 10].map(|n| AnyStrategy::new(LeastTime::with_choices(n).expect("from 2 to 10")));
+    for strategy in choices.into_iter().chain(least_time).chain([AnyStrategy::new(PeakEwma::new())]) {
         let share = share_of_the_slow(strategy.clone(), &weights, SEED);
         assert!(share <= 0.15, "{strategy:?}: {share}");
     }

@@ -28,8 +28,8 @@
 //! # What it is told
 //!
 //! Only what [`needs`](crate::Strategy::needs) asks for. `LeastWork` wants the latency, and whatever the wrapped strategy
-//! wants: [`Needs::and`](crate::Needs::and). Every hook is handed on; one that is not is one that the wrapped strategy
-//! waits for in vain.
+//! wants: [`Needs::and`](crate::Needs::and). Every hook is handed on, by hand or by [`forward_hooks`](crate::forward_hooks);
+//! one that is not is one that the wrapped strategy waits for in vain.
 //!
 //! # Building a picker
 //!
@@ -55,8 +55,8 @@
 //!     time::Duration,
 //! };
 //! use equipoise::{
-//!     BuildError, Endpoint, EndpointSpec, Layered, Needs, PickCx, PickRequest, Picker, Pool, Random, Slot, Strategy,
-//!     Timestamp, Verdict, View,
+//!     BuildError, EndpointSpec, Layered, Needs, PickCx, PickRequest, Picker, Pool, Random, Slot, Strategy, Timestamp,
+//!     Verdict, View, forward_hooks,
 //! };
 //!
 //! #[derive(Default)]
@@ -124,21 +124,7 @@
 //!         self.ties.sampled(&state.inner, latency, now);
 //!     }
 //!
-//!     fn acquired(&self, state: &Self::State, endpoint: &Endpoint) -> bool {
-//!         self.ties.acquired(&state.inner, endpoint)
-//!     }
-//!
-//!     fn released(&self, state: &Self::State, endpoint: &Endpoint) {
-//!         self.ties.released(&state.inner, endpoint);
-//!     }
-//!
-//!     fn observed(&self, state: &Self::State, verdict: Verdict, now: Timestamp) {
-//!         self.ties.observed(&state.inner, verdict, now);
-//!     }
-//!
-//!     fn refreshed(&self, now: Timestamp) -> bool {
-//!         self.ties.refreshed(now)
-//!     }
+//!     forward_hooks!(self.ties, state.inner: acquired, released, observed, refreshed);
 //! }
 //!
 //! impl Candidate {

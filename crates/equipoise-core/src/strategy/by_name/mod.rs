@@ -120,7 +120,7 @@ impl StrategySpec {
     /// The strategy. Each call makes a new one, that shares nothing with the last: one for each pool.
     pub fn build(&self) -> AnyStrategy {
         match (self.definition.make)(&Settings::of(self)) {
-            Ok(strategy) => strategy,
+            Ok(strategy) => strategy.written_as(self),
             Err(refusal) => unreachable!("{self} has been made before, when it was parsed: {refusal}"),
         }
     }

@@ -33,39 +33,6 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-/// The hooks of a strategy that wraps `self.inner` and remembers nothing itself.
-macro_rules! forward_hooks {
-    () => {
-        fn state(&self, spec: &crate::endpoint::EndpointSpec) -> Self::State {
-            self.inner.state(spec)
-        }
-
-        fn needs(&self) -> crate::strategy::Needs {
-            self.inner.needs()
-        }
-
-        fn acquired(&self, state: &Self::State, endpoint: &crate::endpoint::Endpoint) -> bool {
-            self.inner.acquired(state, endpoint)
-        }
-
-        fn released(&self, state: &Self::State, endpoint: &crate::endpoint::Endpoint) {
-            self.inner.released(state, endpoint);
-        }
-
-        fn sampled(&self, state: &Self::State, latency: std::time::Duration, now: crate::time::Timestamp) {
-            self.inner.sampled(state, latency, now);
-        }
-
-        fn observed(&self, state: &Self::State, verdict: crate::verdict::Verdict, now: crate::time::Timestamp) {
-            self.inner.observed(state, verdict, now);
-        }
-
-        fn refreshed(&self, now: crate::time::Timestamp) -> bool {
-            self.inner.refreshed(now)
-        }
-    };
-}
-
 mod aperture;
 mod error;
 mod part;

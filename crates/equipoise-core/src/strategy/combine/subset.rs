@@ -4,8 +4,9 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::part::{Ranked, Ranking};
 use crate::{
-    endpoint::Slot,
-    strategy::{BuildError, PickCx, Picker, Strategy},
+    endpoint::{EndpointSpec, Slot},
+    forward_hooks,
+    strategy::{BuildError, Needs, PickCx, Picker, Strategy},
     view::View,
 };
 
@@ -81,6 +82,10 @@ impl<S: Strategy> Strategy for Subset<S> {
     type State = S::State;
     type Picker = SubsetPicker<S::Picker>;
 
+    fn state(&self, spec: &EndpointSpec) -> S::State {
+        self.inner.state(spec)
+    }
+
     fn build(&self, view: &View, last: Option<&Self::Picker>) -> Result<Self::Picker, BuildError> {
         let last = last.map(|last| &last.0);
         let ranking = match last.filter(|last| last.ranking.still_holds(view)) {
@@ -90,7 +95,11 @@ impl<S: Strategy> Strategy for Subset<S> {
         Ranked::build(&self.inner, view, ranking, self.at_least, last).map(SubsetPicker)
     }
 
-    forward_hooks!();
+    fn needs(&self) -> Needs {
+        self.inner.needs()
+    }
+
+    forward_hooks!(self.inner);
 }
 
 /// The picker of [`Subset`].

@@ -1,7 +1,4 @@
-use super::{
-    Keyed, Placement, Roster, Table,
-    placement::{PATIENCE, sealed::Sealed},
-};
+use super::{Keyed, Placement, Roster, Table, placement::sealed::Sealed};
 use crate::{
     endpoint::Slot,
     entropy::{GAMMA, mix},
@@ -18,11 +15,13 @@ use crate::{
 /// merely closed or excluded keeps its position. Two balancers agree only if they have seen the same changes.
 ///
 /// Unequal weights are met by refusal: an endpoint that is half as heavy as the heaviest declines half of the keys that
-/// come its way, which then jump again. This takes heaviest / mean weight jumps on average.
+/// come its way, which then jump again. This takes heaviest / mean weight jumps on average; a key that is declined 32
+/// times is placed as by [`Rendezvous`](super::Rendezvous), so shares stay exact.
 ///
-/// Pick O(log n × heaviest / mean weight), some 7 ns a doubling of n where weights are even (one of a million among ones
-/// makes it O(n): use another then); build O(n log n). Source: Lamping and Veach, *A Fast, Minimal Memory, Consistent Hash
-/// Algorithm*, 2014. What all hashing strategies have in common is told at [`Keyed`].
+/// Pick O(log n × heaviest / mean weight), some 7 ns a doubling of n where weights are even; O(n) for most keys where
+/// the heaviest has more than 32 times the mean, so use another then. Build O(n log n). Source: Lamping and Veach, *A
+/// Fast, Minimal Memory, Consistent Hash Algorithm*, 2014. What all hashing strategies have in common is told at
+/// [`Keyed`].
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, Jump, PickRequest, Pool};
@@ -68,20 +67,24 @@ pub struct JumpTable {
     odds: Box<[u32]>,
 }
 
+/// How often a key is declined before it is left to rendezvous, which costs as much as this many jumps for some thousand
+/// endpoints. Constant, so that it depends on nobody.
+const PERSEVERANCE: usize = 32;
+
 impl Table for JumpTable {
     #[inline]
     fn candidates(&self, hash: u64) -> impl Iterator<Item = Slot> {
-        let (mut state, mut jumps) = (hash, PATIENCE * self.slots.len());
+        let (mut state, mut declined) = (hash, 0);
         std::iter::from_fn(move || {
-            while jumps > 0 {
+            while declined < PERSEVERANCE {
                 let (from, at) = (state, jump(state, self.slots.len()));
-                jumps -= 1;
                 state = mix(state.wrapping_add(GAMMA));
                 // The jump sees mostly the upper bits of what `from` becomes; the throw must know nothing of it.
                 let accepts = |&odds: &u32| (mix(!from) >> 32) as u32 <= odds;
                 if self.odds.get(at).is_none_or(accepts) {
                     return self.slots.get(at).copied();
                 }
+                declined += 1;
             }
             None
         })
@@ -102,13 +105,53 @@ fn jump(mut key: u64, n: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::jump;
+    use super::{JumpPlacement, jump};
+    use crate::{
+        Availability, EndpointSpec, Jump, PickRequest, Pool,
+        entropy::mix,
+        strategy::hash::{Placement, Roster, Table},
+    };
 
     #[test]
     fn jumps_are_those_of_the_paper() {
         // What the authors' code gives, as other implementations' tests record it.
         for (key, n, at) in [(1, 1, 0), (42, 57, 43), (0xdead_10cc, 1, 0), (0xdead_10cc, 666, 361), (256, 1024, 520)] {
             assert_eq!(jump(key, n), at, "jump({key}, {n})");
+        }
+    }
+
+    #[test]
+    fn candidates_end_however_seldom_an_endpoint_accepts() {
+        let roster = Roster::of::<super::JumpTable>(&[("a", 1_000_000), ("b", 1), ("c", 1), ("d", 1)]);
+        let table = JumpPlacement::default().lay(&roster).expect("a table");
+        let declined = |hash: u64| table.candidates(mix(hash)).take(1000).count() < 1000;
+        assert!((0..100).all(declined));
+    }
+
+    /// One of 64 among 63 ones: about a third of all keys are declined until they are left to rendezvous.
+    #[test]
+    fn shares_are_exact_and_only_the_keys_of_who_is_down_move_whoever_places_them() {
+        let n = 64;
+        let pool = Pool::new(Jump::new());
+        let weight = |at| if at == 20 { n } else { 1 };
+        pool.update((0..n).map(|at| EndpointSpec::new(at.to_string()).weight(weight(at))), |_| ()).expect("valid");
+        let keys: Vec<[u8; 4]> = (0..40_000u32).map(u32::to_be_bytes).collect();
+        let home = |key: &[u8; 4]| {
+            let lease = pool.pick(&PickRequest::new().key(key)).expect("an endpoint");
+            lease.endpoint().id().as_str().parse::<usize>().expect("a number")
+        };
+        let before: Vec<usize> = keys.iter().map(home).collect();
+        let mut counts = vec![0.0; n as usize];
+        before.iter().for_each(|&at| counts[at] += 1.0);
+        let due = |at: usize| keys.len() as f64 * f64::from(weight(at as u32)) / f64::from(2 * n - 1);
+        let chi_squared: f64 = counts.iter().enumerate().map(|(at, count)| (count - due(at)).powi(2) / due(at)).sum();
+        // 63 degrees of freedom: 63 ± 11.
+        assert!((30.0..100.0).contains(&chi_squared), "{chi_squared}");
+        for gone in ["20", "21"] {
+            pool.set_availability(gone, Availability::Closed).expect("a member");
+            let stays = |(key, &was): (&[u8; 4], &usize)| (home(key) != was) == (was.to_string() == gone);
+            assert!(keys.iter().zip(&before).all(stays), "{gone}");
+            pool.set_availability(gone, Availability::Open).expect("a member");
         }
     }
 }

@@ -1,12 +1,11 @@
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use super::{Placement, Roster, Table, placement::PATIENCE};
 use crate::{
-    endpoint::{Endpoint, EndpointSpec, Slot},
+    endpoint::{EndpointSpec, Slot},
+    forward_hooks,
     pool::Revision,
     strategy::{BuildError, Needs, PickCx, Picker, Random, Strategy},
-    time::Timestamp,
-    verdict::Verdict,
     view::View,
 };
 
@@ -88,25 +87,7 @@ impl<P: Placement, F: Strategy> Strategy for Keyed<P, F> {
         self.fallback.needs().key()
     }
 
-    fn acquired(&self, state: &F::State, endpoint: &Endpoint) -> bool {
-        self.fallback.acquired(state, endpoint)
-    }
-
-    fn released(&self, state: &F::State, endpoint: &Endpoint) {
-        self.fallback.released(state, endpoint);
-    }
-
-    fn sampled(&self, state: &F::State, latency: Duration, now: Timestamp) {
-        self.fallback.sampled(state, latency, now);
-    }
-
-    fn observed(&self, state: &F::State, verdict: Verdict, now: Timestamp) {
-        self.fallback.observed(state, verdict, now);
-    }
-
-    fn refreshed(&self, now: Timestamp) -> bool {
-        self.fallback.refreshed(now)
-    }
+    forward_hooks!(self.fallback);
 }
 
 /// The picker of [`Keyed`].

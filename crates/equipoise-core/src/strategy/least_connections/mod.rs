@@ -200,7 +200,9 @@ impl LeastConnectionsPicker {
         match self.start.load(Ordering::Relaxed) {
             0 => {
                 let drawn = cx.random() as u32 | 1;
-                self.start.store(drawn, Ordering::Relaxed);
+                if !cx.is_explained() {
+                    self.start.store(drawn, Ordering::Relaxed);
+                }
                 drawn
             }
             start => start,

@@ -1,51 +1,56 @@
 //! Who is served by which ticket.
 
-use std::{cmp::Reverse, collections::VecDeque, sync::Arc};
+use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
 
 use crate::{endpoint::Slot, entropy::GAMMA};
 
 /// The longest turn that is laid out.
 pub(super) const LONGEST_TURN: u64 = 1 << 16;
 
+/// Credits are counted in this fraction of nginx's units, so that little is lost when they pass on to another total.
+const FINE: i64 = 1 << 10;
+
 pub(super) enum Schedule {
-    /// `lead` once, then `turn` again and again.
-    LaidOut(Turns),
+    /// One turn, again and again.
+    LaidOut(Turn),
     /// Cumulative weights, walked by a Weyl sequence in the golden ratio.
     Spread { slots: Arc<[Slot]>, bounds: Box<[u64]> },
 }
 
-pub(super) struct Turns {
-    /// What leads from the inherited position into the turn; empty when the position was in it.
-    lead: Box<[Slot]>,
-    turn: Box<[Slot]>,
-    /// Who was owed how much at the first ticket.
-    credits: Credits,
-    /// By position in `credits`.
-    weights: Box<[u32]>,
+/// Everybody as often as their weight: it ends with the credits that it began with.
+pub(super) struct Turn {
+    order: Box<[Slot]>,
+    classes: Box<[Class]>,
     total: i64,
 }
 
-/// What each endpoint is owed, in nginx's units: it grows by the weight each round and falls by the total when served.
-type Credits = Box<[(Slot, i64)]>;
+/// Endpoints of one weight.
+struct Class {
+    weight: i64,
+    /// With what each is owed at the first ticket, the one to be served next in front. It grows by the weight each round and
+    /// falls by the total when served.
+    ///
+    /// As all of them gain alike and whoever is served is then owed least, they are served in this order for ever.
+    queue: Vec<(i64, Slot)>,
+}
 
 impl Schedule {
-    /// The schedule for these endpoints, going on from where `last` stood after so many tickets.
+    /// The schedule for these endpoints, in the order of their slots, going on from where `last` stood after so many
+    /// tickets.
     pub(super) fn new(slots: &Arc<[Slot]>, weights: &[u32], last: Option<(&Self, u64)>) -> Self {
-        let divisor = weights.iter().fold(0, |a, &b| gcd(a, b)).max(1);
-        let weights: Box<[u32]> = weights.iter().map(|weight| weight / divisor).collect();
-        let total: u64 = weights.iter().map(|&weight| u64::from(weight)).sum();
-        let equal = weights.iter().all(|&weight| weight == 1);
-        if !equal && total > LONGEST_TURN {
-            return Self::spread(slots, &weights);
+        let mut classes = classes(slots, weights);
+        let divisor = classes.iter().fold(0, |a, class| gcd(a, class.weight as u32)).max(1);
+        classes.iter_mut().for_each(|class| class.weight /= i64::from(divisor));
+        let length: i64 = classes.iter().map(|class| class.weight * class.queue.len() as i64).sum();
+        if classes.len() > 1 && length as u64 > LONGEST_TURN {
+            return Self::spread(slots, weights);
         }
-        let owed = last.and_then(|(last, served)| last.credits_after(served)).unwrap_or_default();
-        let total = total as i64;
-        let credits: Vec<i64> =
-            slots.iter().map(|slot| owed.get(slot.index()).map_or(0, |owed| (*owed).clamp(-total, total))).collect();
-        let (lead, turn) = if equal { (Vec::new(), in_order(&credits)) } else { settle(&weights, &credits) };
-        let name = |order: Vec<u32>| order.into_iter().map(|at| slots[at as usize]).collect();
-        let credits = slots.iter().copied().zip(credits).collect();
-        Self::LaidOut(Turns { lead: name(lead), turn: name(turn), credits, weights, total })
+        classes.iter_mut().for_each(|class| class.weight *= FINE);
+        let total = length * FINE;
+        if let Some((Self::LaidOut(last), served)) = last {
+            last.hand_over(served, &mut classes, total);
+        }
+        Self::LaidOut(Turn { order: smooth(&classes, total), classes: classes.into(), total })
     }
 
     /// The sequence over weights whose turn is too long to lay out.
@@ -65,7 +70,7 @@ impl Schedule {
     #[inline]
     pub(super) fn at(&self, ticket: u64) -> Option<Slot> {
         match self {
-            Self::LaidOut(turns) => turns.at(ticket),
+            Self::LaidOut(Turn { order, .. }) => order.get(ticket.checked_rem(order.len() as u64)? as usize).copied(),
             Self::Spread { slots, bounds } => {
                 let total = *bounds.last()?;
                 let point = (u128::from(ticket.wrapping_mul(GAMMA)) * u128::from(total)) >> 64;
@@ -73,35 +78,42 @@ impl Schedule {
             }
         }
     }
-
-    /// What everybody is owed once `served` tickets are gone, by slot, in units of this schedule's weights.
-    fn credits_after(&self, served: u64) -> Option<Vec<i64>> {
-        let Self::LaidOut(turns) = self else { return None };
-        // A turn ends where it began, so only what is left over counts.
-        let lead = turns.lead.len() as u64;
-        let left = served.saturating_sub(lead).checked_rem(turns.turn.len() as u64)?;
-        let (lead, turn) = (&turns.lead[..served.min(lead) as usize], &turns.turn[..left as usize]);
-        let rounds = (lead.len() + turn.len()) as i64;
-        let capacity = turns.credits.iter().map(|(slot, _)| slot.index() + 1).max()?;
-        let mut credits = vec![0; capacity];
-        for (&(slot, credit), &weight) in turns.credits.iter().zip(&turns.weights) {
-            credits[slot.index()] = credit + i64::from(weight) * rounds;
-        }
-        for slot in lead.iter().chain(turn) {
-            credits[slot.index()] -= turns.total;
-        }
-        Some(credits)
-    }
 }
 
-impl Turns {
-    #[inline]
-    fn at(&self, ticket: u64) -> Option<Slot> {
-        let lead = self.lead.len() as u64;
-        if ticket < lead {
-            return self.lead.get(ticket as usize).copied();
+impl Turn {
+    /// Tells `classes`, which have nothing yet, what their members are owed once `served` tickets are gone.
+    fn hand_over(&self, served: u64, classes: &mut [Class], total: i64) {
+        let Some(served) = served.checked_rem(self.order.len() as u64) else { return };
+        let owed = self.owed_after(served as usize);
+        // A request is worth the total, which may be another one now.
+        let worth = total as f64 / self.total as f64;
+        for Class { queue, .. } in classes {
+            for (credit, slot) in &mut *queue {
+                *credit = owed.get(slot.index()).map_or(0, |&owed| (owed as f64 * worth) as i64);
+            }
+            queue.sort_by_key(|&(credit, _)| Reverse(credit));
+            // Nobody is further behind than one who has just been served; a changed membership may have left it so.
+            let least = queue.first().map_or(0, |&(most, _)| most - total);
+            queue.iter_mut().for_each(|(credit, _)| *credit = least.max(*credit));
         }
-        self.turn.get(((ticket - lead).checked_rem(self.turn.len() as u64)?) as usize).copied()
+    }
+
+    /// What everybody is owed after so many tickets of the turn, by slot, compared with the average: so a newcomer, with
+    /// nothing, is neither ahead nor behind.
+    fn owed_after(&self, served: usize) -> Vec<i64> {
+        let credits = || self.classes.iter().flat_map(|class| &class.queue);
+        let (sum, count, last) = credits()
+            .fold((0, 0, 0), |(sum, count, last), &(credit, slot)| (sum + credit, count + 1, last.max(slot.index())));
+        let mean = sum / count.max(1);
+        let mut owed = vec![0; last + 1];
+        for Class { weight, queue } in &self.classes {
+            let gained = weight * served as i64 - mean;
+            queue.iter().for_each(|&(credit, slot)| owed[slot.index()] = credit + gained);
+        }
+        for slot in &self.order[..served] {
+            owed[slot.index()] -= self.total;
+        }
+        owed
     }
 }
 
@@ -109,95 +121,90 @@ pub(super) fn gcd(a: u32, b: u32) -> u32 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// The turn of endpoints of equal weight: those who are owed more first, else as they stand.
-fn in_order(credits: &[i64]) -> Vec<u32> {
-    let mut order: Vec<u32> = (0..credits.len() as u32).collect();
-    order.sort_by_key(|&at| Reverse(credits[at as usize]));
-    order
-}
-
-/// A turn that begins with these credits and ends with the same, and what leads to it.
-fn settle(weights: &[u32], credits: &[i64]) -> (Vec<u32>, Vec<u32>) {
-    let mut ended = credits.to_vec();
-    let turn = smooth(weights, &mut ended);
-    if ended == credits {
-        return (Vec::new(), turn);
+fn classes(slots: &[Slot], weights: &[u32]) -> Vec<Class> {
+    let mut queues: BTreeMap<u32, Vec<(i64, Slot)>> = BTreeMap::new();
+    for (&slot, &weight) in slots.iter().zip(weights) {
+        queues.entry(weight).or_default().push((0, slot));
     }
-    // In this one what was owed is evened out; from then on as if nothing had been.
-    (turn, smooth(weights, &mut vec![0; weights.len()]))
-}
-
-/// Endpoints of one weight, by credit and position, the one to be served next in front.
-struct Class {
-    weight: i64,
-    queue: VecDeque<(i64, u32)>,
-    /// What the one in front is owed by now, and who that is.
-    owed: i64,
-    front: u32,
-}
-
-impl Class {
-    fn look(&mut self, round: i64) {
-        if let Some(&(credit, position)) = self.queue.front() {
-            (self.owed, self.front) = (credit + self.weight * round, position);
-        }
-    }
+    queues.into_iter().map(|(weight, queue)| Class { weight: i64::from(weight), queue }).collect()
 }
 
 /// One turn of nginx's smooth weighted round robin: in each round everybody is credited their weight, the one who is
-/// owed most (the first of equals) is served and debited the total.
+/// owed most (the first of equals) is served and debited the total. Only the fronts of the classes can be that one.
 ///
-/// Endpoints of one weight gain alike, so among them the order changes only when one is served, who is then owed least:
-/// a queue per distinct weight, and a round looks at the fronts alone.
-fn smooth(weights: &[u32], credits: &mut [i64]) -> Vec<u32> {
-    let total: i64 = weights.iter().map(|&weight| i64::from(weight)).sum();
-    let mut classes = classes(weights, credits, total);
-    let mut turn = Vec::with_capacity(total as usize);
-    for round in 1..=total {
-        let (mut best, mut most, mut first) = (0, i64::MIN, 0);
-        for (at, class) in classes.iter_mut().enumerate() {
-            class.owed += class.weight;
-            if class.owed > most || class.owed == most && class.front < first {
-                (best, most, first) = (at, class.owed, class.front);
+/// Nobody is served more often than their weight. So the turn ends as it began, also where a changed membership has left
+/// credits that nginx's own would take some turns to even out; here they only say where in the turn everybody is.
+fn smooth(classes: &[Class], total: i64) -> Box<[Slot]> {
+    let mut order = Vec::with_capacity((total / FINE) as usize);
+    let mut contenders: Vec<Contender<'_>> = classes.iter().filter_map(Contender::new).collect();
+    let pace = classes.iter().map(|class| class.weight).max().unwrap_or(0);
+    while !contenders.is_empty() {
+        let (mut best, mut most, mut rival) = (0, (i64::MIN, Reverse(Slot(0))), i64::MIN);
+        for (at, contender) in contenders.iter().enumerate() {
+            let claim = (contender.owed, Reverse(contender.front));
+            if claim > most {
+                (best, most, rival) = (at, claim, most.0);
+            } else {
+                rival = rival.max(claim.0);
             }
         }
-        let Some(class) = classes.get_mut(best) else { break };
-        if let Some((credit, position)) = class.queue.pop_front() {
-            turn.push(position);
-            class.queue.push_back((credit - total, position));
-            class.look(round);
+        let mut contender = contenders.swap_remove(best);
+        let rounds = contender.serve(&mut order, rival, pace, total);
+        contenders.iter_mut().for_each(|other| other.owed += other.class.weight * rounds);
+        if contender.left > 0 {
+            contenders.push(contender);
         }
     }
-    for Class { weight, queue, .. } in classes {
-        for (credit, position) in queue {
-            credits[position as usize] = credit + weight * total;
-        }
-    }
-    turn
+    order.into()
 }
 
-fn classes(weights: &[u32], credits: &[i64], total: i64) -> Vec<Class> {
-    let mut order: Vec<u32> = (0..weights.len() as u32).collect();
-    order.sort_unstable_by_key(|&at| (weights[at as usize], Reverse(credits[at as usize]), at));
-    let mut classes: Vec<Class> = Vec::new();
-    for at in order {
-        let (weight, credit) = (i64::from(weights[at as usize]), credits[at as usize]);
-        match classes.last_mut().filter(|class| class.weight == weight) {
-            Some(class) => {
-                // Nobody is further behind than one who has just been served; a changed membership may have left it so.
-                let most = class.queue.front().map_or(credit, |&(most, _)| most);
-                class.queue.push_back((credit.max(most - total), at));
+/// A class that takes part in a turn.
+struct Contender<'a> {
+    class: &'a Class,
+    /// Who is next, and what they are owed by now.
+    next: usize,
+    front: Slot,
+    owed: i64,
+    /// How often the class is yet to be served.
+    left: i64,
+}
+
+impl<'a> Contender<'a> {
+    fn new(class: &'a Class) -> Option<Self> {
+        let &(owed, front) = class.queue.first()?;
+        let left = class.weight / FINE * class.queue.len() as i64;
+        (left > 0).then_some(Self { class, next: 0, front, owed: owed + class.weight, left })
+    }
+
+    /// Serves as long as nobody else can be owed more: `rival` is what any other is owed at most, `pace` what they gain a
+    /// round at most. Returns how many rounds that took.
+    fn serve(&mut self, order: &mut Vec<Slot>, mut rival: i64, pace: i64, total: i64) -> i64 {
+        let Class { weight, queue } = self.class;
+        let before = order.len();
+        loop {
+            order.push(self.front);
+            self.left -= 1;
+            let (served, _) = queue[self.next];
+            self.next += 1;
+            if self.next == queue.len() {
+                self.next = 0;
+                self.owed -= total;
             }
-            None => classes.push(Class { weight, queue: [(credit, at)].into(), owed: 0, front: 0 }),
+            let (credit, slot) = queue[self.next];
+            self.front = slot;
+            self.owed += weight + credit - served;
+            rival = rival.saturating_add(pace);
+            if self.left == 0 || self.owed <= rival {
+                return (order.len() - before) as i64;
+            }
         }
     }
-    classes.iter_mut().for_each(|class| class.look(0));
-    classes
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::entropy::mix;
 
     fn slots(n: u32) -> Arc<[Slot]> {
         (0..n).map(Slot).collect()
@@ -272,6 +279,59 @@ mod tests {
             let first = order.iter().filter(|&&slot| slot == 0).count();
             assert!((98..=102).contains(&first), "{first} of 300 after {served}");
         }
+    }
+
+    /// Memberships that follow one another, each after some tickets of the one before.
+    fn changes(seed: u64, mut check: impl FnMut(&Schedule, &[u32], &[u32])) {
+        let mut state = seed;
+        let mut below = |n: u64| {
+            state = state.wrapping_add(GAMMA);
+            mix(state) % n
+        };
+        let mut last: Option<Schedule> = None;
+        for _ in 0..500 {
+            let (most, heaviest) = (1 + below(20), 1 + below(9));
+            let members: Vec<u32> = (0..most as u32).filter(|_| below(3) > 0).collect();
+            let weights: Vec<u32> = members.iter().map(|_| 1 + below(heaviest) as u32).collect();
+            let slots: Arc<[Slot]> = members.iter().copied().map(Slot).collect();
+            let next = Schedule::new(&slots, &weights, last.as_ref().map(|last| (last, below(100))));
+            check(&next, &members, &weights);
+            last = Some(next);
+        }
+    }
+
+    #[test]
+    fn a_turn_gives_everybody_their_weight_whatever_they_were_owed() {
+        changes(11, |schedule, members, weights| {
+            let divisor = weights.iter().fold(0, |a, &b| gcd(a, b)).max(1);
+            let total: u32 = weights.iter().map(|weight| weight / divisor).sum();
+            let turn = take(schedule, 0, u64::from(total));
+            for (member, weight) in members.iter().zip(weights) {
+                let served = turn.iter().filter(|slot| *slot == member).count();
+                assert_eq!(served, (weight / divisor) as usize, "{member} of {members:?}, {weights:?}: {turn:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn a_changed_membership_s_turn_is_nearly_as_even() {
+        // The longest wait for a turn, in periods: 1 is as even as can be.
+        let worst = |schedule: &Schedule, members: &[u32], weights: &[u32]| {
+            let total: u32 = weights.iter().sum();
+            let order = take(schedule, 0, u64::from(total) * 3);
+            let gap = |(member, weight): (&u32, &u32)| {
+                let places: Vec<usize> = (0..order.len()).filter(|&at| order[at] == *member).collect();
+                let longest = places.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
+                longest as f64 * f64::from(*weight) / f64::from(total)
+            };
+            members.iter().zip(weights).map(gap).fold(0.0, f64::max)
+        };
+        changes(12, |schedule, members, weights| {
+            let slots: Arc<[Slot]> = members.iter().copied().map(Slot).collect();
+            let (changed, fresh) =
+                (worst(schedule, members, weights), worst(&Schedule::new(&slots, weights, None), members, weights));
+            assert!(changed < fresh + 1.0, "{changed} periods instead of {fresh}: {members:?}, {weights:?}");
+        });
     }
 
     #[test]

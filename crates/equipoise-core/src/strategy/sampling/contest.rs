@@ -1,4 +1,4 @@
-//! The comparison behind least-request and Peak-EWMA.
+//! The comparison behind P2C, least time and Peak-EWMA.
 //!
 //! Three demands at once: idle shares follow the weights, in-flight follows them under load, and nobody is forced upon
 //! a stuck endpoint.
@@ -168,8 +168,7 @@ impl Contest {
         let drawn = if cx.is_checked() { self.two_usable(cx) } else { self.two(cx.random()) };
         let one = self.contender(drawn.0?, 1.0, cx, gauge)?;
         let Some(other) = drawn.1.and_then(|other| self.contender(other, 1.0, cx, gauge)) else {
-            cx.score(one.slot, one.in_flight);
-            return Some(one.slot);
+            return Some(least(&[one], cx));
         };
         if self.slots.len() == 3
             && let (Some(first), Some(second)) = drawn
@@ -341,7 +340,7 @@ impl Light {
     }
 }
 
-/// The slot of the least loaded of several in random order, so that a tie goes to any of them.
+/// The slot of the least loaded; of several that tie the first, so they are to be given in random order.
 #[inline]
 fn least(contenders: &[Contender], cx: &mut PickCx<'_>) -> Slot {
     let lowest = lowest_estimate(contenders);

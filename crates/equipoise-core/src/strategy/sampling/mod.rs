@@ -1,4 +1,5 @@
-//! Choosing by chance: what [`Random`](super::Random), [`P2c`](super::P2c) and [`PeakEwma`](super::PeakEwma) share.
+//! Choosing by chance: what [`Random`](super::Random), [`LeastConnections`](super::LeastConnections) and those that
+//! compare a few ([`P2c`](super::P2c), [`LeastTime`](super::LeastTime), [`PeakEwma`](super::PeakEwma)) share.
 
 mod choices;
 mod contest;

@@ -10,8 +10,9 @@ use super::{
     part::{Ranked, Ranking},
 };
 use crate::{
-    endpoint::Slot,
-    strategy::{BuildError, PickCx, Picker, Strategy},
+    endpoint::{EndpointSpec, Slot},
+    forward_hooks,
+    strategy::{BuildError, Needs, PickCx, Picker, Strategy},
     view::View,
 };
 
@@ -110,6 +111,10 @@ impl<S: Strategy> Strategy for Aperture<S> {
     type State = S::State;
     type Picker = AperturePicker<S::Picker>;
 
+    fn state(&self, spec: &EndpointSpec) -> S::State {
+        self.inner.state(spec)
+    }
+
     fn build(&self, view: &View, last: Option<&Self::Picker>) -> Result<Self::Picker, BuildError> {
         let (ranking, weights) = match last.filter(|last| last.ranked.ranking.still_holds(view)) {
             Some(last) => (Arc::clone(&last.ranked.ranking), Arc::clone(&last.weights)),
@@ -124,7 +129,11 @@ impl<S: Strategy> Strategy for Aperture<S> {
         Ok(AperturePicker { ranked, weights })
     }
 
-    forward_hooks!();
+    fn needs(&self) -> Needs {
+        self.inner.needs()
+    }
+
+    forward_hooks!(self.inner);
 }
 
 /// The picker of [`Aperture`].

@@ -5,13 +5,13 @@ use std::{sync::Arc, time::Duration};
 use self::ramp::{Curve, Ramp};
 use super::InvalidCombinator;
 use crate::{
-    endpoint::{Endpoint, EndpointSpec, Slot},
+    endpoint::{EndpointSpec, Slot},
     entropy::{GAMMA, mix},
+    forward_hooks,
     pool::Revision,
     strategy::{BuildError, Needs, PickCx, Picker, Strategy},
     sync::{AtomicU64, Ordering},
     time::{Timestamp, saturating_nanos},
-    verdict::Verdict,
     view::{Layered, View},
 };
 
@@ -36,10 +36,10 @@ use crate::{
 /// Wrap it around other combinators, not inside them: inside a [`Subset`](super::Subset), who is merely new to the
 /// subset starts slowly too.
 ///
-/// Its weakness: time says little about how warm an endpoint is. Also, after eight picks of endpoints that lose
-/// their toss, or the same one twice, the strategy is asked to choose among the others, and one that takes turns then gives the next in
-/// turn more than its due; a strategy that fills the least loaded first still fills an idle newcomer, at the floor's
-/// part of the traffic.
+/// Its weakness: time says little about how warm an endpoint is. Also, after eight picks of endpoints that lose their
+/// toss, or the same one twice, the strategy is asked to choose among the others, and one that takes turns then gives
+/// the next in turn more than its due; a strategy that fills the least loaded first still fills an idle newcomer, at the
+/// floor's part of the traffic.
 ///
 /// A pick costs a nanosecond or two when nobody is starting, and no reading of the clock; otherwise a reading (if the
 /// wrapped strategy has none) and a toss where one is due. Build O(n); none is needed during a start. Source: Envoy's
@@ -166,25 +166,7 @@ impl<S: Strategy> Strategy for SlowStart<S> {
         self.inner.needs()
     }
 
-    fn acquired(&self, state: &Self::State, endpoint: &Endpoint) -> bool {
-        self.inner.acquired(&state.inner, endpoint)
-    }
-
-    fn released(&self, state: &Self::State, endpoint: &Endpoint) {
-        self.inner.released(&state.inner, endpoint);
-    }
-
-    fn sampled(&self, state: &Self::State, latency: Duration, now: Timestamp) {
-        self.inner.sampled(&state.inner, latency, now);
-    }
-
-    fn observed(&self, state: &Self::State, verdict: Verdict, now: Timestamp) {
-        self.inner.observed(&state.inner, verdict, now);
-    }
-
-    fn refreshed(&self, now: Timestamp) -> bool {
-        self.inner.refreshed(now)
-    }
+    forward_hooks!(self.inner, state.inner);
 }
 
 /// The picker of [`SlowStart`].

@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use self::zoning::Zoning;
 use super::part::Part;
 use crate::{
-    endpoint::{MAX_WEIGHT, Slot},
-    strategy::{BuildError, PickCx, Picker, Strategy},
+    endpoint::{EndpointSpec, MAX_WEIGHT, Slot},
+    forward_hooks,
+    strategy::{BuildError, Needs, PickCx, Picker, Strategy},
     view::View,
 };
 
@@ -35,10 +36,9 @@ use crate::{
 /// [`BoundedLoad`](crate::BoundedLoad) does, belongs around this one: the wrapped strategy is built twice, for those
 /// nearby and for the others.
 ///
-/// Build O(n); a pick costs what the wrapped
-/// one costs, and a random number while the zone keeps only part of it. Source: Envoy's zone-aware routing, whose
-/// `min_cluster_size` (6 endpoints in all) is `minimum` here, of the client's zone, and whose callers are the members
-/// of the client's own cluster; it counts endpoints where this weighs them.
+/// Build O(n); a pick costs what the wrapped one costs, and a random number while the zone keeps only part of it.
+/// Source: Envoy's zone-aware routing, whose `min_cluster_size` (6 endpoints in all) is `minimum` here, of the client's
+/// zone, and whose callers are the members of the client's own cluster; it counts endpoints where this weighs them.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, P2c, PickRequest, Pool, ZoneAware};
@@ -84,6 +84,10 @@ impl<S: Strategy> Strategy for ZoneAware<S> {
     type State = S::State;
     type Picker = ZonePicker<S::Picker>;
 
+    fn state(&self, spec: &EndpointSpec) -> S::State {
+        self.inner.state(spec)
+    }
+
     fn build(&self, view: &View, last: Option<&Self::Picker>) -> Result<Self::Picker, BuildError> {
         let zoning = match last.filter(|last| last.zoning.still_holds(view)) {
             Some(last) => Arc::clone(&last.zoning),
@@ -107,7 +111,11 @@ impl<S: Strategy> Strategy for ZoneAware<S> {
         })
     }
 
-    forward_hooks!();
+    fn needs(&self) -> Needs {
+        self.inner.needs()
+    }
+
+    forward_hooks!(self.inner);
 }
 
 /// The picker of [`ZoneAware`].

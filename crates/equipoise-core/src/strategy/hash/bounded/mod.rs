@@ -1,16 +1,15 @@
 mod counts;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use self::counts::Bound;
 pub use self::counts::LoadCount;
 use super::InvalidHashing;
 use crate::{
     endpoint::{Endpoint, EndpointSpec, Slot},
+    forward_hooks,
     pool::Revision,
     strategy::{BuildError, Needs, PickCx, Picker, Strategy},
-    time::Timestamp,
-    verdict::Verdict,
     view::{Layered, View},
 };
 
@@ -30,7 +29,8 @@ use crate::{
 ///   bounded like others) and those without a key.
 /// - **A request may find nobody**: when all endpoints that are not full are excluded from it or at a limit of theirs.
 ///   So set no limit below an endpoint's bound: of weights 100, 1, 1 with a limit of 5 on the first, the others are full
-///   at one request each. Without those there is always one with room, because the bounds add up to more than what is in flight.
+///   at one request each. Without those there is always one with room, because the bounds add up to more than what is
+///   in flight.
 /// - **Within combinators** the eligible are those of the view that it is given.
 ///
 /// Its weakness is its price: one counter for the whole tier, which all threads write twice a request and read once for
@@ -145,17 +145,7 @@ impl<S: Strategy> Strategy for BoundedLoad<S> {
         self.inner.released(&state.inner, endpoint);
     }
 
-    fn sampled(&self, state: &Self::State, latency: Duration, now: Timestamp) {
-        self.inner.sampled(&state.inner, latency, now);
-    }
-
-    fn observed(&self, state: &Self::State, verdict: Verdict, now: Timestamp) {
-        self.inner.observed(&state.inner, verdict, now);
-    }
-
-    fn refreshed(&self, now: Timestamp) -> bool {
-        self.inner.refreshed(now)
-    }
+    forward_hooks!(self.inner, state.inner: sampled, observed, refreshed);
 }
 
 /// The picker of [`BoundedLoad`].

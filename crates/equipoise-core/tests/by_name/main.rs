@@ -1,0 +1,24 @@
+//! Strategies by name: what is read, written, refused and listed.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod built;
+mod listed;
+mod refused;
+mod smallest;
+mod texts;
+mod written;
+
+use equipoise_core::{InvalidStrategy, StrategySpec};
+
+fn spec(text: &str) -> StrategySpec {
+    text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+fn refusal(text: &str) -> InvalidStrategy {
+    match text.parse::<StrategySpec>() {
+        Ok(spec) => panic!("{text} was read as {spec}"),
+        Err(error) => error,
+    }
+}

@@ -1,0 +1,79 @@
+//! What is no strategy, and what is said of it.
+
+use equipoise_core::{InvalidStrategy, strategy::by_name};
+
+use crate::{refusal, spec};
+
+#[test]
+fn what_is_wrong_is_refused_with_what_would_be_right() {
+    let names = by_name::all().iter().map(by_name::Definition::name).collect::<Vec<_>>().join(", ");
+    for (text, message) in [
+        ("", r#"the name of a strategy should stand (at 1), not the end"#),
+        ("p2d", &*format!("there is no strategy \"p2d\" (at 1): there are {names}")),
+        ("P2C", &*format!("there is no strategy \"P2C\" (at 1): there are {names}")),
+        ("slow-start(p2d)", &*format!("there is no strategy \"p2d\" (at 12): there are {names}")),
+        ("p2c(choice=3)", r#"p2c has no parameter "choice" (at 5): its parameters are choices"#),
+        ("random(seed=3)", r#"random has no parameter "seed" (at 8): it has no parameters"#),
+        ("p2c(choices=1)", r#"p2c cannot have choices="1" (at 13): choices is a whole number from 2 to 10, such as 2"#),
+        ("p2c(choices=)", r#"p2c cannot have choices="" (at 13): choices is a whole number from 2 to 10, such as 2"#),
+        (
+            "maglev(seed=-1)",
+            r#"maglev cannot have seed="-1" (at 13): seed is a whole number from 0 on, below 2^64, such as 0"#,
+        ),
+        (
+            "peak-ewma(decay=10)",
+            r#"peak-ewma cannot have decay="10" (at 17): decay is a time in h, m, s, ms, us or ns, such as 10s"#,
+        ),
+        ("slow-start(p2c, floor=nan)", r#"slow-start cannot have floor="nan" (at 23): floor is a number, such as 0.1"#),
+        (
+            "slow-start(p2c, from-the-first=yes)",
+            r#"slow-start cannot have from-the-first="yes" (at 32): from-the-first is true or false, such as false"#,
+        ),
+        ("p2c(choices=2, choices=3)", "p2c is given choices twice (at 16)"),
+        ("p2c(choices=2", r#""," or ")" should stand (at 14), not the end"#),
+        ("p2c(choices=2))", r#"the end should stand (at 15), not ')'"#),
+        ("p2c random", r#"the end should stand (at 5), not 'r'"#),
+        ("p2c(choices)", r#""=" and a value should stand (at 12), not ')'"#),
+        ("p2c(", "a parameter should stand (at 5), not the end"),
+        ("slow-start(", "a strategy or a parameter should stand (at 12), not the end"),
+        ("p2c(random)", r#"p2c wraps no strategy, so "random" (at 5) has no place there; its parameters are choices"#),
+        (
+            "bounded-load(ring, jump)",
+            r#"bounded-load wraps one strategy, so "jump" (at 20) has no place there; its parameters are factor"#,
+        ),
+        ("bounded-load", "bounded-load (at 1) wraps another strategy, which stands in its brackets: bounded-load(p2c)"),
+        ("subset(p2c, size=3)", "subset (at 1) needs seed=…: seed is a whole number from 0 on, below 2^64, such as 7"),
+        (
+            "maglev(table=1000)",
+            "maglev (at 1): 1000 is no size for a Maglev table: it is a prime number of at most 5000011 (65537, 655373 or 5000011), best a hundred times the number of endpoints",
+        ),
+        (
+            "slow-start(bounded-load(ring, factor=0.5))",
+            "bounded-load (at 12): 0.5 is no factor for bounded loads: it is at least 1, and usually from 1.2 to 2",
+        ),
+        (
+            "aperture(p2c, peer=8, peers=8)",
+            "aperture (at 1): there is no client number 8 among 8: clients are numbered from 0 to one less than there are",
+        ),
+        (r#"zone-aware(p2c, zone="x)"#, "a closing quote should stand (at 25), not the end"),
+        (
+            "zone-aware(p2c, zone=x, callers={a=1, a=2})",
+            "the number of another name: this one has one should stand (at 41), not '2'",
+        ),
+        (
+            "zone-aware(p2c, zone=x, callers=3)",
+            r#"zone-aware cannot have callers="3" (at 33): callers is a list of whole numbers below 2^32, each with its name, such as {eu-1a=3, eu-1b=2}"#,
+        ),
+    ] {
+        assert_eq!(refusal(text).to_string(), message, "{text}");
+    }
+}
+
+#[test]
+fn strategies_nest_sixteen_deep_and_no_deeper() {
+    let nested = |depth: usize| format!("{}p2c{}", "slow-start(".repeat(depth - 1), ")".repeat(depth - 1));
+    assert_eq!(spec(&nested(by_name::DEEPEST)).to_string(), nested(by_name::DEEPEST));
+    assert!(matches!(refusal(&nested(by_name::DEEPEST + 1)), InvalidStrategy::TooDeep { at } if at.byte == 176));
+    assert!(matches!(refusal(&"slow-start(".repeat(100_000)), InvalidStrategy::TooDeep { .. }));
+    assert!(matches!(refusal(&"maglev(fallback=".repeat(100_000)), InvalidStrategy::TooDeep { .. }));
+}
