@@ -1,0 +1,140 @@
+//! The machine under tokio: what probes, listens and waits.
+
+mod builder;
+mod run;
+
+use std::{sync::Arc, time::Duration};
+
+use equipoise_core::{EndpointId, Pool, Strategy, Timestamp};
+use futures::channel::mpsc;
+use parking_lot::Mutex;
+use tokio::{sync::Notify, time::Instant};
+
+pub use self::{builder::HealthBuilder, run::Guard};
+use crate::{
+    machine::{Change, Event, Machine, Order, Standing},
+    probe::Probe,
+    settings::Outliers,
+    signals::Board,
+    watched::Watched,
+};
+
+/// The health of one pool: what is checked, what is thought, what operators want. Clones share it.
+///
+/// ```
+/// use equipoise_core::{EndpointSpec, PeakEwma, Pool};
+/// use equipoise_health::{Health, Outliers, Schedule, probe::Tcp};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let health = Health::builder().check("tcp", Schedule::new(), Tcp::new()).outliers(Outliers::envoy()).build()?;
+/// let pool = Pool::new(health.watch(PeakEwma::new()));
+/// let checking = health.spawn(&pool);
+/// pool.update(["10.0.0.1:80", "10.0.0.2:80"].map(EndpointSpec::new), |_| ())?;
+/// # drop(checking);
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Health(Arc<Shared>);
+
+struct Shared {
+    machine: Mutex<Machine>,
+    /// By check.
+    probes: Vec<Arc<dyn Probe>>,
+    outliers: Option<Outliers>,
+    board: Arc<Board>,
+    wake: Arc<Notify>,
+    listeners: Mutex<Vec<mpsc::UnboundedSender<Change>>>,
+    origin: Instant,
+}
+
+impl Health {
+    /// For checks, outlier detection and the rest.
+    pub fn builder() -> HealthBuilder {
+        HealthBuilder::new()
+    }
+
+    /// The strategy, with an ear for how requests end: for [`outliers`](HealthBuilder::outliers). It picks as before. A pool
+    /// that is only checked needs none of it. For one pool: another needs a `Health` of its own.
+    pub fn watch<S: Strategy>(&self, strategy: S) -> Watched<S> {
+        Watched { inner: strategy, board: Arc::clone(&self.0.board), rules: self.0.outliers }
+    }
+
+    /// Checks the pool's endpoints, and says what follows to the pool, for as long as the future is polled. Whoever joins,
+    /// leaves or moves is noticed.
+    ///
+    /// While it runs, availability is its business: what others set directly holds until an opinion changes. Operators
+    /// speak to it by [`order`](Self::order).
+    pub async fn run<T: Send + Sync + 'static>(&self, pool: Pool<T>) {
+        run::Runner::new(Arc::clone(&self.0), pool).run().await;
+    }
+
+    /// [`run`](Self::run) as a task of its own, which ends when the guard is dropped.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn spawn<T: Send + Sync + 'static>(&self, pool: &Pool<T>) -> Guard {
+        let (health, pool) = (self.clone(), pool.clone());
+        Guard::new(tokio::spawn(async move { health.run(pool).await }))
+    }
+
+    /// What an operator wants of an endpoint. Takes effect at once, if [`run`](Self::run) is under way. Nothing happens if
+    /// nobody has this id.
+    pub fn order(&self, id: impl Into<EndpointId>, order: Order) {
+        let event = Event::Ordered { id: id.into(), order };
+        self.0.machine.lock().handle(self.0.now(), event);
+        self.0.wake.notify_one();
+    }
+
+    /// Lets an endpoint drain: it gets nothing new, and after `deadline`, if there is one, nothing at all. The future ends
+    /// when the last of its leases is gone; dropping it changes nothing.
+    pub async fn drain<T: Send + Sync + 'static>(
+        &self,
+        pool: &Pool<T>,
+        id: impl Into<EndpointId>,
+        deadline: Option<Duration>,
+    ) {
+        let id = id.into();
+        self.order(id.clone(), Order::Drain { deadline });
+        pool.idle(id).await;
+    }
+
+    /// What is thought of an endpoint, and by whom.
+    pub fn standing(&self, id: &EndpointId) -> Option<Standing> {
+        self.0.machine.lock().standing(id)
+    }
+
+    /// What is thought of all of them.
+    pub fn standings(&self) -> Vec<Standing> {
+        self.0.machine.lock().standings().collect()
+    }
+
+    /// Every change from now on, in order. They are kept until they are read.
+    pub fn changes(&self) -> mpsc::UnboundedReceiver<Change> {
+        let (sender, receiver) = mpsc::unbounded();
+        self.0.listeners.lock().push(sender);
+        receiver
+    }
+}
+
+impl Shared {
+    /// On the machine's clock.
+    fn now(&self) -> Timestamp {
+        // One nanosecond on, so that nothing happens at the zero that reads as "never".
+        Timestamp::from_nanos(1) + self.origin.elapsed()
+    }
+
+    fn tell(&self, change: &Change) {
+        tracing::info!(
+            endpoint = %change.id, from = %change.from, to = %change.to, source = %change.source,
+            reason = %change.reason, "health changed"
+        );
+        self.listeners.lock().retain(|listener| listener.unbounded_send(change.clone()).is_ok());
+    }
+}
+
+impl std::fmt::Debug for Health {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Health").field("standings", &self.standings()).finish_non_exhaustive()
+    }
+}
