@@ -75,7 +75,8 @@ impl Target {
     ///
     /// When there is no host or no port.
     pub fn host_and_port(&self) -> Result<(String, u16), ProbeError> {
-        let refuse = |reason: &'static str| ProbeError::Address { address: self.address.clone(), reason: reason.into() };
+        let refuse =
+            |reason: &'static str| ProbeError::Address { address: self.address.clone(), reason: reason.into() };
         let (scheme, rest) = match self.address.split_once("://") {
             Some((scheme, rest)) => (Some(scheme), rest),
             None => (None, &*self.address),
