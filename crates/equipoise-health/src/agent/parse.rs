@@ -1,0 +1,223 @@
+//! Reading a line.
+
+use super::{AgentAdmin, AgentHealth, AgentReply, AgentWarning, AgentWeight, IncompleteLine, number};
+
+/// How much of a text HAProxy keeps.
+const TEXT: usize = 127;
+
+impl AgentReply {
+    /// Reads a line, which ends at the first CR or LF; what follows that is ignored.
+    ///
+    /// # Errors
+    ///
+    /// When there is no CR or LF, or a NUL before it: what HAProxy calls an incomplete line. It changes nothing.
+    pub fn parse(line: &[u8]) -> Result<Self, IncompleteLine> {
+        let end = line.iter().position(|byte| matches!(byte, b'\r' | b'\n' | 0)).ok_or(IncompleteLine)?;
+        if line[end] == 0 {
+            return Err(IncompleteLine);
+        }
+        let (words, description) = split(&line[..end]);
+        Ok(Words::sort(words).understood(description))
+    }
+}
+
+/// The words, and the description that a word beginning with `#` begins.
+fn split(line: &[u8]) -> (impl Iterator<Item = &[u8]>, &[u8]) {
+    let separates = |byte: &u8| matches!(byte, b' ' | b'\t' | b',');
+    let starts = |at: usize| at == 0 || separates(&line[at - 1]);
+    let sharp = (0..line.len()).find(|&at| line[at] == b'#' && starts(at)).unwrap_or(line.len());
+    let description = line.get(sharp + 1..).unwrap_or_default();
+    let blanks = description.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    (line[..sharp].split(separates).filter(|word| !word.is_empty()), &description[blanks..])
+}
+
+/// The last word of each kind, and the first that is of none.
+#[derive(Default)]
+struct Words<'a> {
+    health: Option<(AgentHealth, &'a [u8])>,
+    admin: Option<AgentAdmin>,
+    weight: Option<&'a [u8]>,
+    limit: Option<&'a [u8]>,
+    unknown: Option<&'a [u8]>,
+}
+
+impl<'a> Words<'a> {
+    fn sort(words: impl Iterator<Item = &'a [u8]>) -> Self {
+        let mut sorted = Words::default();
+        for word in words {
+            let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+            if is("up") {
+                sorted.health = Some((AgentHealth::Up, word));
+            } else if is("down") || is("stopped") || is("fail") {
+                sorted.health = Some((AgentHealth::Down, word));
+            } else if is("ready") {
+                sorted.admin = Some(AgentAdmin::Ready);
+            } else if is("drain") {
+                sorted.admin = Some(AgentAdmin::Drain);
+            } else if is("maint") {
+                sorted.admin = Some(AgentAdmin::Maintenance);
+            } else if word[0].is_ascii_digit() && word.contains(&b'%') {
+                sorted.weight = Some(word);
+            } else if let Some(limit) = after(word, "maxconn:") {
+                sorted.limit = Some(limit);
+            } else if let Some(weight) = after(word, "weight:") {
+                sorted.weight = Some(weight);
+            } else {
+                sorted.unknown.get_or_insert(word);
+            }
+        }
+        sorted
+    }
+
+    fn understood(self, description: &[u8]) -> AgentReply {
+        let mut warning = None;
+        let weight = self.weight.map(weight).and_then(|weight| heed(weight, &mut warning));
+        let limit = self.limit.map(limit).and_then(|limit| heed(limit, &mut warning));
+        let text = self.text(description, warning);
+        AgentReply {
+            weight,
+            limit,
+            admin: self.admin,
+            health: self.health.map(|(health, _)| health),
+            unknown: self.unknown.map(readable),
+            warning,
+            text,
+        }
+    }
+
+    /// A reason for being down is never hidden by what else is wrong with the line; otherwise errors come first.
+    fn text(&self, description: &[u8], warning: Option<AgentWarning>) -> String {
+        let warning = warning.map(|warning| warning.to_string());
+        let warning = warning.as_deref().map(str::as_bytes);
+        let odd = self.unknown.or(warning);
+        let text = match (self.health, self.unknown, warning) {
+            (Some((health, word)), ..) => {
+                let own = !description.is_empty() && (health == AgentHealth::Down || odd.is_none());
+                match if own { Some(description) } else { odd } {
+                    Some(why) => [b"via agent : ", word, b" (", why, b")"].concat(),
+                    None => [b"via agent : ", word].concat(),
+                }
+            }
+            (None, Some(word), _) => [b"agent reports an error : ", word].concat(),
+            (None, None, Some(warning)) => [b"agent warns : ", warning].concat(),
+            (None, None, None) => Vec::new(),
+        };
+        readable(&text)
+    }
+}
+
+fn after<'a>(word: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let (start, rest) = word.split_at_checked(name.len())?;
+    start.eq_ignore_ascii_case(name.as_bytes()).then_some(rest)
+}
+
+/// What was understood, if anything; of warnings the first is kept.
+fn heed<T>(understood: Result<T, AgentWarning>, warning: &mut Option<AgentWarning>) -> Option<T> {
+    understood.map_err(|wrong| warning.get_or_insert(wrong).to_owned()).ok()
+}
+
+fn weight(text: &[u8]) -> Result<AgentWeight, AgentWarning> {
+    if text.is_empty() {
+        return Err(AgentWarning::NoWeight);
+    }
+    match number::leading(text).ok_or(AgentWarning::WeightNotANumber)? {
+        // 100 times the greatest weight: beyond it nothing changes.
+        (percent, b"%") => match u32::try_from(percent.min(25_600)) {
+            Ok(percent) => Ok(AgentWeight::Percent(percent)),
+            Err(_) => Err(AgentWarning::WeightNegative),
+        },
+        (weight @ 0..=256, b"") => Ok(AgentWeight::Absolute(weight as u32)),
+        (0..=256, _) => Err(AgentWarning::WeightTrailing),
+        _ => Err(AgentWarning::WeightOutOfRange),
+    }
+}
+
+fn limit(text: &[u8]) -> Result<Option<u32>, AgentWarning> {
+    if text.is_empty() {
+        return Err(AgentWarning::NoLimit);
+    }
+    match number::leading(text).ok_or(AgentWarning::LimitNotANumber)? {
+        // HAProxy keeps the low 32 bits.
+        (limit, b"") => Ok(Some(limit as u32).filter(|&limit| limit > 0)),
+        _ => Err(AgentWarning::LimitTrailing),
+    }
+}
+
+/// At most as much as HAProxy keeps, and nothing that would upset a terminal.
+fn readable(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(TEXT)]);
+    text.replace(|character: char| character.is_control() && character != '\t', "\u{fffd}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> AgentReply {
+        AgentReply::parse(line.as_bytes()).expect(line)
+    }
+
+    #[test]
+    fn a_line_without_its_end_says_nothing() {
+        for line in [&b""[..], b"up", b"up 50%", b"up\0\n", b"\0"] {
+            assert_eq!(AgentReply::parse(line), Err(IncompleteLine), "{line:?}");
+        }
+        assert!(AgentReply::parse(b"up\n\0").is_ok());
+    }
+
+    #[test]
+    fn a_sharp_within_a_word_is_part_of_it() {
+        assert_eq!(parsed("up#down\n").unknown.as_deref(), Some("up#down"));
+        assert_eq!(parsed("down,#\t why, really # so \n").text, "via agent : down (why, really # so )");
+    }
+
+    #[test]
+    fn the_last_word_of_a_kind_wins_even_if_it_is_wrong() {
+        let reply = parsed("50% weight:x\n");
+        assert_eq!((reply.weight, reply.warning), (None, Some(AgentWarning::WeightNotANumber)));
+    }
+
+    #[test]
+    fn weights_of_later_versions_are_absolute_or_relative() {
+        assert_eq!(parsed("weight:0\n").weight, Some(AgentWeight::Absolute(0)));
+        assert_eq!(parsed("WEIGHT:256\n").weight, Some(AgentWeight::Absolute(256)));
+        assert_eq!(parsed("weight:50%\n").weight, Some(AgentWeight::Percent(50)));
+        assert_eq!(parsed("weight:99999999999999999999%\n").weight, Some(AgentWeight::Percent(25_600)));
+        for (line, warning) in [
+            ("weight:\n", AgentWarning::NoWeight),
+            ("weight:257\n", AgentWarning::WeightOutOfRange),
+            ("weight:-1\n", AgentWarning::WeightOutOfRange),
+            ("weight:-1%\n", AgentWarning::WeightNegative),
+            ("weight:300x\n", AgentWarning::WeightOutOfRange),
+            ("weight:30x\n", AgentWarning::WeightTrailing),
+            ("weight:x\n", AgentWarning::WeightNotANumber),
+        ] {
+            let reply = parsed(line);
+            assert_eq!((reply.weight, reply.warning), (None, Some(warning)), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn limits_keep_the_low_32_bits() {
+        assert_eq!(parsed("maxconn:-1\n").limit, Some(Some(u32::MAX)));
+        assert_eq!(parsed("maxconn:4294967296\n").limit, Some(None));
+        assert_eq!(parsed("maxconn:4294967297\n").limit, Some(Some(1)));
+        assert_eq!(parsed("maxconn:99999999999999999999\n").limit, Some(Some(u32::MAX)));
+        assert_eq!(parsed("maxconn:\n").warning, Some(AgentWarning::NoLimit));
+        assert_eq!(parsed("maxconn:3x\n").warning, Some(AgentWarning::LimitTrailing));
+        assert_eq!(parsed("maxconn:x\n").warning, Some(AgentWarning::LimitNotANumber));
+    }
+
+    #[test]
+    fn a_reason_for_being_down_is_not_hidden_by_what_is_wrong() {
+        assert_eq!(parsed("down odd # full\n").text, "via agent : down (full)");
+        assert_eq!(parsed("up odd # full\n").text, "via agent : up (odd)");
+        assert_eq!(parsed("up 1.5% # full\n").text, "via agent : up (Trailing garbage in weight string)");
+    }
+
+    #[test]
+    fn what_an_agent_sends_cannot_upset_a_terminal() {
+        assert_eq!(parsed("down # \x1b[2J\n").text, "via agent : down (\u{fffd}[2J)");
+        assert_eq!(AgentReply::parse(b"\xff\n").map(|reply| reply.unknown), Ok(Some("\u{fffd}".to_owned())));
+    }
+}
