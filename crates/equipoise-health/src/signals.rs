@@ -156,7 +156,10 @@ impl Signals {
             (WITHIN, trip(self.rules.within.map(|(most, _)| most), Trip::Within)),
             (TRIAL_FAILED, Signal::TrialFailed),
             (TRIAL_PASSED, Signal::TrialPassed),
-            (PAUSE, Signal::Pause(Duration::from_nanos(if raised & PAUSE != 0 { self.pause.swap(0, Relaxed) } else { 0 }))),
+            (
+                PAUSE,
+                Signal::Pause(Duration::from_nanos(if raised & PAUSE != 0 { self.pause.swap(0, Relaxed) } else { 0 })),
+            ),
         ];
         signals.into_iter().filter(move |(flag, _)| raised & flag != 0).map(|(_, signal)| signal)
     }

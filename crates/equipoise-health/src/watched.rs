@@ -1,8 +1,6 @@
 use std::sync::Arc;
 
-use equipoise_core::{
-    BuildError, EndpointSpec, Layered, Needs, Strategy, Timestamp, Verdict, View, forward_hooks,
-};
+use equipoise_core::{BuildError, EndpointSpec, Layered, Needs, Strategy, Timestamp, Verdict, View, forward_hooks};
 
 use crate::{
     settings::Outliers,

@@ -141,7 +141,9 @@ impl<T: Send + Sync + 'static> Runner<T> {
                     }
                 }
                 Some(Action::Set { id, availability }) => self.set(id, availability),
-                Some(Action::Weigh { id, percent }) => self.refused(&id, self.pool.set_weight_percent(id.clone(), percent)),
+                Some(Action::Weigh { id, percent }) => {
+                    self.refused(&id, self.pool.set_weight_percent(id.clone(), percent))
+                }
                 Some(Action::Limit { id, limit }) => self.refused(&id, self.pool.set_limit(id.clone(), limit)),
                 Some(Action::Count) => {
                     let counted = Event::Counted(self.shared.board.count());
@@ -169,7 +171,9 @@ impl<T: Send + Sync + 'static> Runner<T> {
     }
 
     fn probe(&mut self, probe: ProbeId, id: EndpointId, port: Option<u16>) {
-        let (Some(what), Some(address)) = (self.shared.probes.get(probe.check()), self.members.get(&id)) else { return };
+        let (Some(what), Some(address)) = (self.shared.probes.get(probe.check()), self.members.get(&id)) else {
+            return;
+        };
         let (what, target) = (Arc::clone(what), Target { id, address: address.clone(), port });
         let looking = async move { what.probe(&target).await };
         let guarded = AssertUnwindSafe(looking).catch_unwind().map(|done| done.unwrap_or(Err(ProbeError::Panicked)));
