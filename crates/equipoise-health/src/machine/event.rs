@@ -2,7 +2,10 @@ use std::{fmt, time::Duration};
 
 use equipoise_core::{Availability, EndpointId, Timestamp};
 
-use crate::probe::{Answer, ProbeError};
+use crate::{
+    agent::AgentWeight,
+    probe::{Answer, ProbeError},
+};
 
 /// Names one probe. A machine gives each a number of its own, so an answer that comes too late is known for what it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -130,18 +133,18 @@ pub enum Action {
         /// Whom it takes.
         availability: Availability,
     },
-    /// Give an endpoint this part of its weight.
+    /// Give an endpoint the weight that its agent wants.
     Weigh {
         /// Which endpoint.
         id: EndpointId,
-        /// In percent of its own.
-        percent: u32,
+        /// Relative to its own, or in numbers.
+        weight: AgentWeight,
     },
     /// Let an endpoint have at most so many requests at a time.
     Limit {
         /// Which endpoint.
         id: EndpointId,
-        /// `None`: what its spec says.
+        /// `None`: any number.
         limit: Option<u32>,
     },
     /// Count what the requests came to, and report an [`Event::Counted`].

@@ -8,8 +8,8 @@ use super::{
     requests::{Phase, RequestState},
 };
 use crate::{
-    agent::{AgentAdmin, AgentReply, AgentState},
-    settings::Policy,
+    agent::{AgentAdmin, AgentHealth, AgentReply, AgentState, AgentWeight},
+    settings::{CheckPolicy, Policy},
 };
 
 /// What is known of one endpoint.
@@ -19,6 +19,8 @@ pub(super) struct Record {
     operator: Operator,
     pub(super) drained_at: Option<Timestamp>,
     agent: AgentState,
+    /// What it said when it changed its mind last.
+    agent_text: String,
     agent_since: Timestamp,
     pub(super) checks: Box<[CheckState]>,
     pub(super) requests: RequestState,
@@ -26,8 +28,8 @@ pub(super) struct Record {
     /// What was published last, and who had something against it then.
     shown: Availability,
     last_against: Source,
-    percent: u32,
-    limit: Option<u32>,
+    weight: Option<AgentWeight>,
+    limit: Option<Option<u32>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -78,22 +80,24 @@ impl Record {
             operator: Operator { wants: Wants::Ready, since: now },
             drained_at: None,
             agent: AgentState::default(),
+            agent_text: String::new(),
             agent_since: now,
             checks: policy.checks.iter().map(|check| CheckState::new(&check.schedule, now)).collect(),
             requests: RequestState::default(),
             requests_since: now,
             shown: Availability::Open,
             last_against: Source::Checks,
-            percent: 100,
+            weight: None,
             limit: None,
         }
     }
 
     pub(super) fn agent_said(&mut self, reply: &AgentReply, now: Timestamp) {
-        let before = self.agent.clone();
+        let before = (self.agent.admin, self.agent.health);
         self.agent.apply(reply);
-        if (self.agent.admin, &self.agent.down) != (before.admin, &before.down) {
+        if (self.agent.admin, self.agent.health) != before {
             self.agent_since = now;
+            self.agent_text.clone_from(&reply.text);
         }
     }
 
@@ -117,78 +121,101 @@ impl Record {
         self.requests_since = now;
     }
 
-    /// Everything that anybody has against it, the most important first.
-    fn opinions<'a>(&'a self, policy: &'a Policy) -> impl Iterator<Item = Opinion> + 'a {
-        let opinion = |source, availability, since, reason: String| Opinion { source, availability, reason, since };
+    /// Who has something against it, the most important first, and what should follow.
+    fn against(&self) -> impl Iterator<Item = (Source, Availability)> {
         let operator = match self.operator.wants {
             Wants::Ready => None,
-            Wants::Drain => Some((Availability::BoundOnly, "it is to drain")),
-            Wants::Drained => Some((Availability::Closed, "its time to drain is over")),
-            Wants::Maintenance => Some((Availability::Closed, "it is in maintenance")),
+            Wants::Drain => Some(Availability::BoundOnly),
+            Wants::Drained | Wants::Maintenance => Some(Availability::Closed),
         };
-        let operator = operator
-            .map(|(availability, why)| opinion(Source::Operator, availability, self.operator.since, why.to_owned()));
-        let down = self.agent.down.as_ref().map(|reason| (Availability::Closed, reason.clone()));
-        let agent = match self.agent.admin {
-            AgentAdmin::Maintenance => Some((Availability::Closed, "maintenance".to_owned())),
-            AgentAdmin::Drain => Some(down.unwrap_or((Availability::BoundOnly, "drain".to_owned()))),
-            AgentAdmin::Ready => down,
+        let agent = match (self.agent.admin, self.agent.health) {
+            (AgentAdmin::Maintenance, _) | (_, AgentHealth::Down) => Some(Availability::Closed),
+            (AgentAdmin::Drain, _) => Some(Availability::BoundOnly),
+            _ => None,
         };
-        let agent = agent.map(|(availability, reason)| opinion(Source::Agent, availability, self.agent_since, reason));
-        let checks =
-            self.checks.iter().zip(&policy.checks).filter(|(state, _)| !state.up).map(move |(state, check)| {
-                let reason = state.reason.as_deref().unwrap_or("it has not passed yet");
-                opinion(Source::Checks, Availability::Unfit, state.since, format!("{}: {reason}", check.name))
-            });
-        let availability = match self.requests.phase {
+        let checks = self.checks.iter().any(|check| !check.up).then_some(Availability::Unfit);
+        let requests = match self.requests.phase {
             Phase::Serving => None,
             Phase::Ejected | Phase::Paused => Some(Availability::Unfit),
             Phase::OnTrial => Some(Availability::Trial),
         };
-        let requests = availability.map(|availability| {
-            opinion(Source::Requests, availability, self.requests_since, self.requests.reason.clone())
-        });
-        operator.into_iter().chain(agent).chain(checks).chain(requests)
+        let all = [
+            (Source::Operator, operator),
+            (Source::Agent, agent),
+            (Source::Checks, checks),
+            (Source::Requests, requests),
+        ];
+        all.into_iter().filter_map(|(source, availability)| Some((source, availability?)))
     }
 
     /// What follows from all opinions: the strictest, and an endpoint that drains and is unfit is of no use to anybody.
-    fn availability(&self, policy: &Policy) -> Availability {
-        self.opinions(policy).fold(Availability::Open, |all, one| match (all, one.availability) {
-            (Availability::Closed, _) | (_, Availability::Closed) => Availability::Closed,
-            (Availability::BoundOnly, Availability::Unfit) | (Availability::Unfit, Availability::BoundOnly) => {
-                Availability::Closed
-            }
-            (Availability::BoundOnly, _) | (_, Availability::BoundOnly) => Availability::BoundOnly,
-            (Availability::Unfit, _) | (_, Availability::Unfit) => Availability::Unfit,
-            (Availability::Trial, _) | (_, Availability::Trial) => Availability::Trial,
-            _ => Availability::Open,
+    fn availability(&self) -> Availability {
+        self.against().fold(Availability::Open, |all, (_, one)| match (all, one) {
+            (Availability::Open, one) => one,
+            (Availability::BoundOnly, Availability::Unfit) => Availability::Closed,
+            // Strict first: the sources come in this order, but for a drain before what is stricter.
+            (Availability::BoundOnly, Availability::Closed) => Availability::Closed,
+            (all, _) => all,
         })
     }
 
+    /// What a source has against it, in words, and since when.
+    fn opinion(&self, source: Source, availability: Availability, policy: &Policy) -> Opinion {
+        let (reason, since) = match source {
+            Source::Operator => {
+                let reason = match self.operator.wants {
+                    Wants::Drain => "drain",
+                    Wants::Drained => "the time to drain is over",
+                    _ => "maintenance",
+                };
+                (reason.to_owned(), self.operator.since)
+            }
+            Source::Agent => {
+                let reason = match self.agent.admin {
+                    AgentAdmin::Maintenance => "maintenance",
+                    AgentAdmin::Drain if self.agent.health == AgentHealth::Up => "drain",
+                    _ => &self.agent_text,
+                };
+                (reason.to_owned(), self.agent_since)
+            }
+            Source::Checks => {
+                let down = || self.checks.iter().zip(&policy.checks).filter(|(state, _)| !state.up);
+                let reason = |(state, check): (&CheckState, &CheckPolicy)| {
+                    format!("{}: {}", check.name, state.reason.as_deref().unwrap_or("not passed yet"))
+                };
+                let since = down().map(|(state, _)| state.since).min().unwrap_or_default();
+                (down().map(reason).collect::<Vec<_>>().join("; "), since)
+            }
+            Source::Requests => (self.requests.reason.clone(), self.requests_since),
+        };
+        Opinion { source, availability, reason, since }
+    }
+
     pub(super) fn standing(&self, policy: &Policy) -> Standing {
-        let availability = self.availability(policy);
-        Standing { id: self.id.clone(), availability, opinions: self.opinions(policy).collect() }
+        let opinions = self.against().map(|(source, availability)| self.opinion(source, availability, policy));
+        Standing { id: self.id.clone(), availability: self.availability(), opinions: opinions.collect() }
     }
 
     /// Says what is new about it, if anything is.
     pub(super) fn publish(&mut self, policy: &Policy, now: Timestamp, actions: &mut VecDeque<Action>) {
-        let availability = self.availability(policy);
+        let availability = self.availability();
         let from = std::mem::replace(&mut self.shown, availability);
         if from != availability {
-            let (source, reason) = match self.opinions(policy).next() {
-                Some(opinion) => (opinion.source, opinion.reason),
-                None => (self.last_against, "it is well again".to_owned()),
+            let first = self.against().next();
+            let (source, reason) = match first {
+                Some((source, availability)) => (source, self.opinion(source, availability, policy).reason),
+                None => (self.last_against, "well again".to_owned()),
             };
             self.last_against = source;
             let id = self.id.clone();
             actions.push_back(Action::Set { id: id.clone(), availability });
             actions.push_back(Action::Tell(Change { id, from, to: availability, source, reason, at: now }));
         }
-        if std::mem::replace(&mut self.percent, self.agent.weight) != self.agent.weight {
-            actions.push_back(Action::Weigh { id: self.id.clone(), percent: self.agent.weight });
+        if let Some(weight) = self.agent.weight.filter(|weight| self.weight.replace(*weight) != Some(*weight)) {
+            actions.push_back(Action::Weigh { id: self.id.clone(), weight });
         }
-        if std::mem::replace(&mut self.limit, self.agent.limit) != self.agent.limit {
-            actions.push_back(Action::Limit { id: self.id.clone(), limit: self.agent.limit });
+        if let Some(limit) = self.agent.limit.filter(|limit| self.limit.replace(*limit) != Some(*limit)) {
+            actions.push_back(Action::Limit { id: self.id.clone(), limit });
         }
     }
 }
