@@ -1,0 +1,48 @@
+//! Draining.
+
+use equipoise_core::Availability;
+use equipoise_health::{Event, Order, Policy};
+
+use crate::world::{World, id, seconds};
+
+#[test]
+fn a_drain_ends_in_closing_at_its_deadline() {
+    let mut world = World::new(Policy::new(), 2);
+    world.order(0, Order::Drain { deadline: Some(seconds(10.0)) });
+    assert_eq!(world.of(0), Availability::BoundOnly);
+    world.pass(seconds(9.9), |_, _| None);
+    assert_eq!(world.of(0), Availability::BoundOnly);
+    world.pass(seconds(0.2), |_, _| None);
+    assert_eq!(world.of(0), Availability::Closed);
+    world.order(0, Order::Ready);
+    assert_eq!(world.of(0), Availability::Open);
+}
+
+#[test]
+fn ready_takes_back_the_deadline_too() {
+    let mut world = World::new(Policy::new(), 2);
+    world.order(0, Order::Drain { deadline: Some(seconds(10.0)) });
+    world.order(0, Order::Ready);
+    world.pass(seconds(20.0), |_, _| None);
+    assert_eq!(world.of(0), Availability::Open);
+    assert_eq!(world.machine.timers(), 0);
+}
+
+#[test]
+fn without_a_deadline_it_drains_for_good() {
+    let mut world = World::new(Policy::new(), 2);
+    world.order(0, Order::Drain { deadline: None });
+    world.pass(seconds(1e6), |_, _| None);
+    assert_eq!(world.of(0), Availability::BoundOnly);
+}
+
+#[test]
+fn who_has_left_leaves_nothing_behind() {
+    let mut world = World::new(Policy::new(), 2);
+    world.order(0, Order::Drain { deadline: Some(seconds(10.0)) });
+    world.tell(Event::Left(id(0)));
+    assert_eq!(world.machine.timers(), 0);
+    assert!(world.machine.standing(&id(0)).is_none());
+    world.tell(Event::Joined(id(0)));
+    assert_eq!(world.machine.standing(&id(0)).map(|standing| standing.availability), Some(Availability::Open));
+}

@@ -1,0 +1,143 @@
+//! What holds whatever happens.
+
+use equipoise_core::Availability;
+use equipoise_health::{
+    CheckPolicy, Event, Order, Outliers, Policy, Schedule, Signal, Trip,
+    probe::{Answer, ProbeError},
+};
+use proptest::prelude::*;
+
+use crate::world::{World, id, seconds};
+
+const ENDPOINTS: usize = 8;
+
+#[derive(Clone, Copy, Debug)]
+enum Op {
+    Pass(u16),
+    Trip(usize),
+    Trial(usize, bool),
+    Pause(usize, u16),
+    Order(usize, u8),
+    Leave(usize),
+    Join(usize),
+    /// From now on probes of this endpoint are answered so; 2 is silence.
+    Answers(usize, u8),
+    Back(u16),
+}
+
+fn ops() -> impl Strategy<Value = Vec<Op>> {
+    let at = 0..ENDPOINTS;
+    let op = prop_oneof![
+        6 => (0..30_000u16).prop_map(Op::Pass),
+        4 => at.clone().prop_map(Op::Trip),
+        2 => (at.clone(), any::<bool>()).prop_map(|(at, good)| Op::Trial(at, good)),
+        1 => (at.clone(), 0..60u16).prop_map(|(at, time)| Op::Pause(at, time)),
+        2 => (at.clone(), 0..4u8).prop_map(|(at, order)| Op::Order(at, order)),
+        1 => at.clone().prop_map(Op::Leave),
+        1 => at.clone().prop_map(Op::Join),
+        3 => (at, 0..3u8).prop_map(|(at, how)| Op::Answers(at, how)),
+        1 => (0..5_000u16).prop_map(Op::Back),
+    ];
+    proptest::collection::vec(op, 1..80)
+}
+
+fn policy(percent: u32) -> Policy {
+    let check = CheckPolicy { name: "tcp".to_owned(), schedule: Schedule::new(), is_agent: false };
+    let outliers = Outliers::envoy().most_percent(percent);
+    Policy { checks: vec![check], outliers: Some(outliers), most_probes: 3 }
+}
+
+/// Plays it all, and checks after each step what must always hold.
+fn play(ops: &[Op], percent: u32) -> World {
+    let mut world = World::new(policy(percent), ENDPOINTS);
+    let mut members = [true; ENDPOINTS];
+    let mut answers = [0u8; ENDPOINTS];
+    let (mut ejected, most) = ([false; ENDPOINTS], (ENDPOINTS * percent as usize / 100).max(1));
+    for op in ops {
+        match *op {
+            Op::Pass(millis) => pass(&mut world, f64::from(millis) / 1e3, &answers),
+            Op::Trip(at) => world.signal(at, Signal::Tripped(Trip::Failures(5))),
+            Op::Trial(at, true) => world.signal(at, Signal::TrialPassed),
+            Op::Trial(at, false) => world.signal(at, Signal::TrialFailed),
+            Op::Pause(at, time) => world.signal(at, Signal::Pause(seconds(time.into()))),
+            Op::Order(at, 0) => world.order(at, Order::Ready),
+            Op::Order(at, 1) => world.order(at, Order::Maintenance),
+            Op::Order(at, 2) => world.order(at, Order::Drain { deadline: None }),
+            Op::Order(at, _) => world.order(at, Order::Drain { deadline: Some(seconds(20.0)) }),
+            Op::Leave(at) => {
+                members[at] = false;
+                world.tell(Event::Left(id(at)));
+            }
+            Op::Join(at) => {
+                members[at] = true;
+                world.availability.insert(id(at), Availability::Open);
+                world.tell(Event::Joined(id(at)));
+            }
+            Op::Answers(at, how) => answers[at] = how,
+            Op::Back(millis) => {
+                let back = world.now.as_nanos().saturating_sub(u64::from(millis) * 1_000_000);
+                world.now = equipoise_core::Timestamp::from_nanos(back);
+                world.machine.handle_timeout(world.now);
+            }
+        }
+        assert!(world.probes.len() <= 3, "no more probes than allowed");
+        // A check has one timer (due or deadline), a record two more; and there is the window.
+        let there = members.iter().filter(|member| **member).count();
+        assert!(world.machine.timers() <= 3 * there + 1, "{} timers", world.machine.timers());
+        for (at, ejected) in ejected.iter_mut().enumerate() {
+            let standing = world.machine.standing(&id(at));
+            assert_eq!(standing.is_some(), members[at]);
+            *ejected = standing.is_some_and(|standing| {
+                assert_eq!(world.availability[&id(at)], standing.availability, "what is thought is what was said");
+                standing.opinions.iter().any(|opinion| opinion.reason.contains("in a row") || opinion.reason.contains("trial"))
+            });
+        }
+        if there == ENDPOINTS {
+            let out = ejected.iter().filter(|ejected| **ejected).count();
+            // Who leaves makes the allowance smaller for those who are out already.
+            if !ops.iter().any(|op| matches!(op, Op::Leave(_))) {
+                assert!(out <= most, "{out} ejected of {ENDPOINTS}, {most} allowed");
+            }
+        }
+    }
+    world
+}
+
+fn pass(world: &mut World, time: f64, answers: &[u8; ENDPOINTS]) {
+    let answers = *answers;
+    world.pass(seconds(time), |who, _| {
+        let at = (0..ENDPOINTS).find(|&at| id(at) == *who).expect("one of them");
+        match answers[at] {
+            0 => Some(Ok(Answer::Passed)),
+            1 => Some(Err(ProbeError::Connect("refused".to_owned()))),
+            _ => None,
+        }
+    });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
+
+    #[test]
+    fn whatever_happens_the_bounds_hold(ops in ops(), percent in 0..=100u32) {
+        play(&ops, percent);
+    }
+
+    #[test]
+    fn whoever_everybody_is_content_with_is_open_again(ops in ops()) {
+        let mut world = play(&ops, 100);
+        for at in 0..ENDPOINTS {
+            world.order(at, Order::Ready);
+        }
+        // The longest ejection, with its jitter, and then rise looks; a look that passes is the trial.
+        pass(&mut world, 330.0 + 60.0, &[0; ENDPOINTS]);
+        for standing in world.machine.standings() {
+            prop_assert_eq!(standing.availability, Availability::Open, "{:?}", standing);
+        }
+    }
+
+    #[test]
+    fn the_same_events_at_the_same_times_give_the_same_changes(ops in ops()) {
+        prop_assert_eq!(play(&ops, 50).changes, play(&ops, 50).changes);
+    }
+}

@@ -1,0 +1,153 @@
+//! What requests bring about: ejections, trials, pauses.
+
+use std::time::Duration;
+
+use equipoise_core::Availability;
+use equipoise_health::{Counts, Event, FailurePercentage, LatencyOutlier, Outliers, Policy, Signal, SuccessRate, Trip};
+
+use crate::world::{World, id, seconds};
+
+fn world(outliers: Outliers, endpoints: usize) -> World {
+    World::new(Policy { outliers: Some(outliers), ..Policy::new() }, endpoints)
+}
+
+fn plain() -> Outliers {
+    Outliers::envoy().jitter(0.0).most_percent(100)
+}
+
+fn trip(world: &mut World, at: usize) {
+    world.signal(at, Signal::Tripped(Trip::Failures(5)));
+}
+
+fn wait(world: &mut World, time: f64) {
+    world.pass(seconds(time), |_, _| None);
+}
+
+#[test]
+fn an_ejected_endpoint_comes_back_through_one_request() {
+    let mut world = world(plain(), 3);
+    trip(&mut world, 0);
+    assert_eq!(world.of(0), Availability::Unfit);
+    wait(&mut world, 29.9);
+    assert_eq!(world.of(0), Availability::Unfit);
+    wait(&mut world, 0.2);
+    assert_eq!(world.of(0), Availability::Trial);
+    world.signal(0, Signal::TrialPassed);
+    assert_eq!(world.of(0), Availability::Open);
+}
+
+#[test]
+fn each_ejection_that_follows_another_is_longer_up_to_the_longest() {
+    let mut world = world(plain(), 3);
+    trip(&mut world, 0);
+    for times in 1..15u32 {
+        let due = f64::from((30 * times).min(300));
+        wait(&mut world, due - 0.1);
+        assert_eq!(world.of(0), Availability::Unfit, "the {times}th lasts {due} s");
+        wait(&mut world, 0.2);
+        assert_eq!(world.of(0), Availability::Trial);
+        world.signal(0, Signal::TrialFailed);
+    }
+}
+
+#[test]
+fn doubling_is_linkerd_s() {
+    let mut world = world(Outliers::linkerd().jitter(0.0), 3);
+    trip(&mut world, 0);
+    for time in [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0] {
+        wait(&mut world, time - 0.1);
+        assert_eq!(world.of(0), Availability::Unfit, "lasts {time} s");
+        wait(&mut world, 0.1 + 1e-6);
+        assert_eq!(world.of(0), Availability::Trial);
+        world.signal(0, Signal::TrialFailed);
+    }
+}
+
+#[test]
+fn good_windows_make_ejections_short_again() {
+    let mut world = world(plain(), 3);
+    trip(&mut world, 0);
+    wait(&mut world, 30.1);
+    world.signal(0, Signal::TrialPassed);
+    wait(&mut world, 11.0);
+    trip(&mut world, 0);
+    wait(&mut world, 30.1);
+    assert_eq!(world.of(0), Availability::Trial, "the first was forgiven");
+}
+
+#[test]
+fn no_more_are_out_than_allowed_but_one_always_may_be() {
+    for (endpoints, percent, most) in [(1, 10, 1), (3, 10, 1), (10, 10, 1), (20, 10, 2), (20, 50, 10), (5, 0, 1)] {
+        let mut world = world(plain().most_percent(percent), endpoints);
+        (0..endpoints).for_each(|at| trip(&mut world, at));
+        assert_eq!(world.out(), most, "{endpoints} endpoints, {percent} %");
+        // Those on trial count too.
+        wait(&mut world, 30.1);
+        (0..endpoints).for_each(|at| trip(&mut world, at));
+        assert_eq!(world.out(), most);
+    }
+}
+
+#[test]
+fn a_trial_without_requests_is_no_way_to_be_lost() {
+    let mut world = world(plain(), 3);
+    trip(&mut world, 0);
+    wait(&mut world, 100_000.0);
+    assert_eq!(world.of(0), Availability::Trial);
+}
+
+#[test]
+fn who_asks_to_be_left_alone_is_and_comes_back_by_itself() {
+    let mut world = world(plain(), 3);
+    world.signal(0, Signal::Pause(Duration::from_secs(7)));
+    assert_eq!(world.of(0), Availability::Unfit);
+    wait(&mut world, 7.1);
+    assert_eq!(world.of(0), Availability::Open);
+    world.signal(0, Signal::Pause(Duration::from_secs(1_000_000)));
+    wait(&mut world, 300.1);
+    assert_eq!(world.of(0), Availability::Open, "for at most 300 s");
+}
+
+fn counts(of: &[(u64, u64)]) -> Vec<(equipoise_core::EndpointId, Counts)> {
+    let counts = |&(successes, failures): &(u64, u64)| Counts { successes, failures, ..Counts::default() };
+    of.iter().enumerate().map(|(at, of)| (id(at), counts(of))).collect()
+}
+
+#[test]
+fn a_success_rate_far_below_the_others_is_an_outlier() {
+    let rule = SuccessRate { deviations: 1.9, hosts: 5, volume: 100 };
+    let rules = Outliers::new().success_rate(rule).most_percent(100);
+    let mut enough = world(rules, 10);
+    let mut of = vec![(99, 1); 10];
+    of[3] = (60, 40);
+    enough.tell(Event::Counted(counts(&of)));
+    assert_eq!((enough.out(), enough.of(3)), (1, Availability::Unfit));
+    // Too few requests at the others, too few others, or all alike.
+    for of in [vec![(9, 0), (9, 0), (9, 0), (9, 0), (0, 100)], vec![(100, 0), (0, 100)], vec![(50, 50); 10]] {
+        let mut few = world(rules, of.len());
+        few.tell(Event::Counted(counts(&of)));
+        assert_eq!(few.out(), 0, "{of:?}");
+    }
+}
+
+#[test]
+fn the_worst_go_first_where_not_all_may() {
+    let rule = FailurePercentage { percent: 50, hosts: 2, volume: 10 };
+    let mut world = world(Outliers::new().failure_percentage(rule).most_percent(10), 10);
+    let mut of = vec![(10, 0); 10];
+    (of[2], of[5], of[7]) = ((4, 6), (0, 10), (5, 5));
+    world.tell(Event::Counted(counts(&of)));
+    assert_eq!((world.out(), world.of(5)), (1, Availability::Unfit));
+}
+
+#[test]
+fn many_times_slower_than_the_median_is_an_outlier() {
+    let rule = LatencyOutlier { factor: 3.0, hosts: 3, volume: 10 };
+    let mut world = world(Outliers::new().latency(rule).most_percent(100), 4);
+    let of = [10, 12, 31, 11].map(|millis| Counts { samples: 10, latency: Duration::from_millis(10 * millis), ..Counts::default() });
+    world.tell(Event::Counted(of.into_iter().enumerate().map(|(at, counts)| (id(at), counts)).collect()));
+    assert_eq!((world.out(), world.of(2)), (0, Availability::Open), "31 is not 3 times 12");
+    let of = [10, 12, 37, 11].map(|millis| Counts { samples: 10, latency: Duration::from_millis(10 * millis), ..Counts::default() });
+    world.tell(Event::Counted(of.into_iter().enumerate().map(|(at, counts)| (id(at), counts)).collect()));
+    assert_eq!((world.out(), world.of(2)), (1, Availability::Unfit));
+}

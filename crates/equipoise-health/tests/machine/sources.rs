@@ -1,0 +1,136 @@
+//! Who decides, and who takes what back.
+
+use equipoise_core::Availability;
+use equipoise_health::{
+    Action, CheckPolicy, Event, Order, Outliers, Policy, Schedule, Signal, Source, Trip,
+    agent::AgentReply,
+    probe::{Answer, ProbeError},
+};
+
+use crate::world::{World, failed, id, seconds};
+
+/// One check and one agent.
+fn policy() -> Policy {
+    let schedule = Schedule::new().jitter(0.0);
+    let check = |name: &str, is_agent| CheckPolicy { name: name.to_owned(), schedule, is_agent };
+    Policy {
+        checks: vec![check("http", false), check("agent", true)],
+        outliers: Some(Outliers::envoy().most_percent(100)),
+        ..Policy::new()
+    }
+}
+
+struct Both {
+    world: World,
+    check: Result<Answer, ProbeError>,
+    agent: Result<Answer, ProbeError>,
+}
+
+impl Both {
+    fn new() -> Self {
+        Self { world: World::new(policy(), 1), check: Ok(Answer::Passed), agent: Err(ProbeError::Timeout) }
+    }
+
+    fn agent_says(&mut self, line: &str) {
+        self.agent = Ok(Answer::Agent(AgentReply::parse(line.as_bytes()).expect("a whole line")));
+        self.pass(6.0);
+    }
+
+    fn check_says(&mut self, result: Result<Answer, ProbeError>) {
+        self.check = result;
+        self.pass(30.0);
+    }
+
+    fn pass(&mut self, time: f64) {
+        let until = self.world.now + seconds(time);
+        loop {
+            let came = self.world.step(until);
+            for probe in std::mem::take(&mut self.world.probes).into_keys() {
+                let result = if probe.check() == 0 { &self.check } else { &self.agent };
+                self.world.tell(Event::Probed { probe, result: result.clone() });
+            }
+            if !came {
+                return;
+            }
+        }
+    }
+
+    fn is(&self, availability: Availability, source: Option<Source>) {
+        assert_eq!(self.world.of(0), availability);
+        let standing = self.world.machine.standing(&id(0)).expect("it is there");
+        assert_eq!(standing.availability, availability);
+        assert_eq!(standing.opinions.first().map(|opinion| opinion.source), source);
+    }
+}
+
+#[test]
+fn each_source_takes_back_only_what_it_said_itself() {
+    let mut both = Both::new();
+    both.pass(10.0);
+    both.is(Availability::Open, None);
+    both.check_says(failed());
+    both.is(Availability::Unfit, Some(Source::Checks));
+    both.agent_says("drain\n");
+    // Who drains and is unfit is of no use to anybody.
+    both.is(Availability::Closed, Some(Source::Agent));
+    both.check_says(Ok(Answer::Passed));
+    both.is(Availability::BoundOnly, Some(Source::Agent));
+    both.agent_says("up\n");
+    both.is(Availability::BoundOnly, Some(Source::Agent));
+    both.world.order(0, Order::Maintenance);
+    both.is(Availability::Closed, Some(Source::Operator));
+    both.agent_says("ready\n");
+    both.is(Availability::Closed, Some(Source::Operator));
+    both.world.order(0, Order::Ready);
+    both.is(Availability::Open, None);
+}
+
+#[test]
+fn an_agent_that_says_down_is_obeyed_until_it_says_up() {
+    let mut both = Both::new();
+    both.agent_says("down # disk is full\n");
+    both.is(Availability::Closed, Some(Source::Agent));
+    let standing = both.world.machine.standing(&id(0)).expect("it is there");
+    assert!(standing.opinions[0].reason.contains("disk is full"), "{standing:?}");
+    both.agent_says("75%\n");
+    both.is(Availability::Closed, Some(Source::Agent));
+    both.agent = Err(ProbeError::Connect("refused".to_owned()));
+    both.pass(60.0);
+    both.is(Availability::Closed, Some(Source::Agent));
+    both.agent_says("up\n");
+    both.is(Availability::Open, None);
+}
+
+#[test]
+fn an_agent_that_does_not_answer_has_no_opinion() {
+    let mut both = Both::new();
+    both.agent = Err(ProbeError::Connect("refused".to_owned()));
+    both.pass(120.0);
+    both.is(Availability::Open, None);
+    assert_eq!(both.world.changes, []);
+}
+
+#[test]
+fn weight_and_limit_are_said_once_each_time_they_change() {
+    let mut both = Both::new();
+    for line in ["50%\n", "50%\n", "up\n", "maxconn:30\n", "100% maxconn:0\n"] {
+        both.agent_says(line);
+    }
+    let said = |wanted: fn(&Action) -> bool| both.world.others.iter().filter(|action| wanted(action)).count();
+    assert_eq!(said(|action| matches!(action, Action::Weigh { .. })), 2);
+    assert_eq!(said(|action| matches!(action, Action::Limit { .. })), 2);
+}
+
+#[test]
+fn requests_and_checks_have_to_agree() {
+    let mut both = Both::new();
+    both.pass(5.0);
+    both.check = failed();
+    both.world.signal(0, Signal::Tripped(Trip::Failures(5)));
+    both.is(Availability::Unfit, Some(Source::Requests));
+    both.pass(60.0);
+    both.is(Availability::Unfit, Some(Source::Checks));
+    // A look that passes may stand for the request on trial.
+    both.check_says(Ok(Answer::Passed));
+    both.is(Availability::Open, None);
+}

@@ -1,0 +1,166 @@
+//! When endpoints are looked at, and after how many looks a mind is changed: as real HAProxy does, and where it has no
+//! opinion.
+
+use std::time::Duration;
+
+use equipoise_core::Availability;
+use equipoise_health::{CheckPolicy, Policy, Schedule, Start, probe::Answer};
+use serde::Deserialize;
+
+use crate::world::{World, checks, failed, id, seconds};
+
+#[derive(Deserialize)]
+struct Golden {
+    health_timing: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    name: String,
+    options: String,
+    /// When, whether it passed, and what HAProxy called the server after it.
+    probes: Vec<(f64, bool, String)>,
+}
+
+/// HAProxy's `check` options.
+fn schedule(options: &str) -> Schedule {
+    let time = |text: &str| match text.strip_suffix("ms") {
+        Some(millis) => Duration::from_millis(millis.parse().expect("a number")),
+        None => Duration::from_secs(text.trim_end_matches('s').parse().expect("a number")),
+    };
+    let count = |text: &str| text.parse().expect("a number");
+    let words: Vec<&str> = options.split_whitespace().filter(|word| *word != "check").collect();
+    words.chunks(2).fold(Schedule::haproxy(), |schedule, pair| match pair {
+        ["inter", value] => schedule.interval(time(value)).timeout(time(value)),
+        ["fastinter", value] => schedule.fast(time(value)),
+        ["downinter", value] => schedule.down(time(value)),
+        ["rise", value] => schedule.rise(count(value)),
+        ["fall", value] => schedule.fall(count(value)),
+        other => panic!("{other:?} is not in the recording"),
+    })
+}
+
+#[test]
+fn looks_come_when_haproxy_s_come_and_mean_what_they_mean_there() {
+    let golden: Golden = serde_json::from_str(include_str!("../golden/agent_check.json")).expect("readable");
+    assert!(!golden.health_timing.is_empty());
+    for Case { name, options, probes } in golden.health_timing {
+        let mut world = World::new(checks(schedule(&options)), 1);
+        let mut looks = Vec::new();
+        world.pass(seconds(60.0), |_, now| {
+            let (_, passes, _) = probes.get(looks.len())?;
+            looks.push(now);
+            Some(if *passes { Ok(Answer::Passed) } else { failed() })
+        });
+        // Now slowly, look by look.
+        let mut slow = World::new(checks(schedule(&options)), 1);
+        for (at, (recorded, passes, status)) in probes.iter().enumerate() {
+            let since_first = looks[at].since(looks[0]).as_secs_f64();
+            // Each look of HAProxy's came some milliseconds late, and the next counts from there.
+            let late = 0.002 + 0.005 * at as f64;
+            assert!((since_first - recorded).abs() <= late.max(0.02), "{name}: look {at} at {since_first}, not {recorded}");
+            let mut answered = false;
+            while !answered {
+                let until = slow.machine.poll_timeout().expect("a look is planned");
+                slow.pass(until.since(slow.now), |_, _| {
+                    answered = true;
+                    Some(if *passes { Ok(Answer::Passed) } else { failed() })
+                });
+            }
+            let up = if status.starts_with("UP") { Availability::Open } else { Availability::Unfit };
+            assert_eq!(slow.of(0), up, "{name}: after look {at}, HAProxy says {status}");
+        }
+    }
+}
+
+#[test]
+fn the_first_look_decides_whatever_fall_says() {
+    let mut world = World::new(checks(Schedule::new().fall(3)), 1);
+    world.pass(seconds(5.0), |_, _| Some(failed()));
+    assert_eq!(world.changes.len(), 1);
+    assert_eq!(world.changes[0].to, Availability::Unfit);
+    assert_eq!(world.changes[0].reason, "http: unexpected answer: status 500");
+    assert_eq!(world.started[&id(0)] > 1, true);
+}
+
+#[test]
+fn who_must_pass_first_takes_nothing_until_it_has_passed_once() {
+    let mut world = World::new(checks(Schedule::new().start(Start::MustPass)), 1);
+    assert_eq!(world.of(0), Availability::Unfit);
+    world.pass(seconds(1.0), |_, _| Some(Ok(Answer::Passed)));
+    assert_eq!(world.of(0), Availability::Open);
+}
+
+#[test]
+fn a_probe_without_an_answer_is_cancelled_and_counts_as_failed() {
+    let schedule = Schedule::new().interval(seconds(5.0)).timeout(seconds(2.0)).fast(seconds(1.0)).jitter(0.0);
+    let mut world = World::new(checks(schedule.fall(3)), 1);
+    world.pass(seconds(1.0), |_, _| Some(Ok(Answer::Passed)));
+    let hangs_from = world.now;
+    let mut hung = 0;
+    while world.of(0) == Availability::Open {
+        world.pass(seconds(0.1), |_, _| {
+            hung += 1;
+            None
+        });
+    }
+    assert!(world.now.since(hangs_from) <= seconds(5.0 + 2.0 * 3.0 + 0.2), "interval + timeout × fall");
+    assert!(world.probes.len() <= 1, "those given up are cancelled");
+    assert_eq!(world.changes[0].reason, "http: no answer in time");
+}
+
+#[test]
+fn looks_are_spread_and_bounded_from_the_start() {
+    let policy = Policy { most_probes: 7, ..checks(Schedule::new()) };
+    let mut world = World::new(policy, 1_000);
+    let (mut most, mut first_second) = (0, 0);
+    for tenth in 0..60 {
+        // Answers take a tenth of a second.
+        world.pass(seconds(0.1), |_, _| None);
+        most = most.max(world.probes.len());
+        if tenth < 10 {
+            first_second = world.started.len();
+        }
+        for probe in std::mem::take(&mut world.probes).into_keys() {
+            world.tell(equipoise_health::Event::Probed { probe, result: Ok(Answer::Passed) });
+        }
+    }
+    assert!(most <= 7, "{most} at a time");
+    assert!(first_second <= 100, "{first_second} in the first second");
+    assert_eq!(world.changes, []);
+}
+
+#[test]
+fn all_checks_have_to_pass() {
+    let check = |name: &str| CheckPolicy { name: name.to_owned(), schedule: Schedule::new(), is_agent: false };
+    let policy = Policy { checks: vec![check("one"), check("other")], ..Policy::new() };
+    let mut world = World::new(policy, 1);
+    let mut turn = 0;
+    world.pass(seconds(60.0), |_, _| {
+        turn += 1;
+        Some(if turn % 2 == 0 { failed() } else { Ok(Answer::Passed) })
+    });
+    assert_eq!(world.of(0), Availability::Unfit);
+}
+
+#[test]
+fn a_clock_that_is_set_back_does_not_stop_the_checks() {
+    let mut world = World::new(checks(Schedule::new()), 1);
+    world.now = world.now + seconds(100_000.0);
+    world.pass(seconds(10.0), |_, _| Some(Ok(Answer::Passed)));
+    let before = world.started[&id(0)];
+    world.now = equipoise_core::Timestamp::from_nanos(5);
+    world.machine.handle_timeout(world.now);
+    world.pass(seconds(60.0), |_, _| Some(Ok(Answer::Passed)));
+    assert!(world.started[&id(0)] >= before + 9, "{} looks in a minute", world.started[&id(0)] - before);
+}
+
+#[test]
+fn a_clock_that_leaps_forward_starts_no_more_than_one_look_each() {
+    let mut world = World::new(checks(Schedule::new()), 10);
+    world.pass(seconds(10.0), |_, _| Some(Ok(Answer::Passed)));
+    let before = world.started[&id(0)];
+    world.now = world.now + seconds(1e6);
+    world.pass(seconds(0.0), |_, _| Some(Ok(Answer::Passed)));
+    assert_eq!(world.started[&id(0)], before + 1);
+}

@@ -1,0 +1,126 @@
+//! A machine, a clock, and endpoints that answer probes as the test says.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use equipoise_core::{Availability, EndpointId, Timestamp};
+use equipoise_health::{
+    Action, Change, CheckPolicy, Event, Machine, Order, Policy, ProbeId, Schedule, Signal,
+    probe::{Answer, ProbeError},
+};
+
+pub(crate) struct World {
+    pub(crate) machine: Machine,
+    pub(crate) now: Timestamp,
+    /// Probes that are under way, and when they began.
+    pub(crate) probes: BTreeMap<ProbeId, (EndpointId, Timestamp)>,
+    pub(crate) availability: BTreeMap<EndpointId, Availability>,
+    pub(crate) changes: Vec<Change>,
+    /// What else it wanted done.
+    pub(crate) others: Vec<Action>,
+    /// How many probes were started, by endpoint.
+    pub(crate) started: BTreeMap<EndpointId, usize>,
+}
+
+pub(crate) fn id(at: usize) -> EndpointId {
+    EndpointId::from(format!("e{at}"))
+}
+
+pub(crate) fn seconds(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds)
+}
+
+pub(crate) fn checks(schedule: Schedule) -> Policy {
+    let check = CheckPolicy { name: "http".to_owned(), schedule, is_agent: false };
+    Policy { checks: vec![check], ..Policy::new() }
+}
+
+pub(crate) fn failed() -> Result<Answer, ProbeError> {
+    Err(ProbeError::Unexpected("status 500".to_owned()))
+}
+
+impl World {
+    pub(crate) fn new(policy: Policy, endpoints: usize) -> Self {
+        let machine = Machine::new(policy, 1).expect("a policy that makes sense");
+        let mut world = Self {
+            machine,
+            now: Timestamp::from_nanos(1_000_000_000),
+            probes: BTreeMap::new(),
+            availability: BTreeMap::new(),
+            changes: Vec::new(),
+            others: Vec::new(),
+            started: BTreeMap::new(),
+        };
+        for at in 0..endpoints {
+            world.availability.insert(id(at), Availability::Open);
+            world.tell(Event::Joined(id(at)));
+        }
+        world
+    }
+
+    pub(crate) fn tell(&mut self, event: Event) {
+        self.machine.handle(self.now, event);
+        self.act();
+    }
+
+    pub(crate) fn signal(&mut self, at: usize, signal: Signal) {
+        self.tell(Event::Signalled { id: id(at), signal });
+    }
+
+    pub(crate) fn order(&mut self, at: usize, order: Order) {
+        self.tell(Event::Ordered { id: id(at), order });
+    }
+
+    pub(crate) fn of(&self, at: usize) -> Availability {
+        self.availability[&id(at)]
+    }
+
+    /// Who is not open, and how.
+    pub(crate) fn out(&self) -> usize {
+        self.availability.values().filter(|&&availability| availability != Availability::Open).count()
+    }
+
+    fn act(&mut self) {
+        while let Some(action) = self.machine.poll_action() {
+            match action {
+                Action::Probe { probe, id, .. } => {
+                    *self.started.entry(id.clone()).or_default() += 1;
+                    self.probes.insert(probe, (id, self.now));
+                }
+                Action::Cancel(probe) => drop(self.probes.remove(&probe)),
+                Action::Set { id, availability } => drop(self.availability.insert(id, availability)),
+                Action::Tell(change) => self.changes.push(change),
+                other => self.others.push(other),
+            }
+        }
+    }
+
+    /// Goes to the machine's next moment, if that comes before `until`; else there. Answers whether it did.
+    pub(crate) fn step(&mut self, until: Timestamp) -> bool {
+        let next = self.machine.poll_timeout().filter(|&at| at <= until);
+        self.now = next.unwrap_or(until).max(self.now);
+        self.machine.handle_timeout(self.now);
+        self.act();
+        next.is_some()
+    }
+
+    /// Lets time pass. Probes are answered at once; `None` leaves one without an answer.
+    pub(crate) fn pass(
+        &mut self,
+        time: Duration,
+        mut answer: impl FnMut(&EndpointId, Timestamp) -> Option<Result<Answer, ProbeError>>,
+    ) {
+        let until = self.now + time;
+        loop {
+            let came = self.step(until);
+            while let Some((probe, result)) = self.probes.iter().find_map(|(probe, (id, since))| {
+                (*since == self.now).then(|| answer(id, self.now)).flatten().map(|result| (*probe, result))
+            }) {
+                self.probes.remove(&probe);
+                self.tell(Event::Probed { probe, result });
+            }
+            if !came && self.now >= until {
+                return;
+            }
+        }
+    }
+}
