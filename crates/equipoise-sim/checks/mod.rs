@@ -6,6 +6,7 @@ mod cures;
 mod finding;
 mod hashing;
 mod linkerd;
+mod own;
 mod placed;
 mod queues;
 mod stale;

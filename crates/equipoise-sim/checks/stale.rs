@@ -91,7 +91,7 @@ fn age(scenario: &Scenario, services: u32, all: bool, seeds: u64) -> Result<Spre
 
 pub(super) fn board(found: &mut Findings) -> Result<(), Box<dyn Error>> {
     let scenario = Scenario::of(100, Server::fifo(1)).load(0.9).work(Work::exponential(SERVICE));
-    let scenario = scenario.lasting(SERVICE * found.pick(4_000, 60_000));
+    let scenario = scenario.lasting(SERVICE * found.pick(3_000, 15_000));
     let seeds = found.pick(1, 3);
     let (p2c, jsq) = (age(&scenario, 1, false, seeds)?, age(&scenario, 1, true, seeds)?);
     let (old_p2c, old_jsq) = (age(&scenario, 10, false, seeds)?, age(&scenario, 10, true, seeds)?);

@@ -2,40 +2,20 @@
 
 use std::{error::Error, time::Duration};
 
-use equipoise_core::{BuildError, EndpointSpec, PickCx, Picker, Slot, Strategy, View};
 use equipoise_sim::{Comparison, Control, Scenario, Server, Work, named};
 
-use super::{compare, finding::Findings, mean, ms, theory};
+use super::{
+    compare,
+    finding::Findings,
+    mean, ms,
+    own::{Among, ByChance},
+    theory,
+};
 
 const SERVICE: Duration = ms(10);
 
-/// Join idle queue: any server that has nothing to do; any at all if there is none.
-struct IdleFirst;
-
-struct Everybody(Vec<Slot>);
-
-impl Strategy for IdleFirst {
-    type State = ();
-    type Picker = Everybody;
-
-    fn state(&self, _: &EndpointSpec) {}
-
-    fn build(&self, view: &View, _: Option<&Everybody>) -> Result<Everybody, BuildError> {
-        Ok(Everybody(view.eligible().to_vec()))
-    }
-}
-
-impl Picker for Everybody {
-    fn pick(&self, cx: &mut PickCx<'_>) -> Option<Slot> {
-        let idle: Vec<Slot> = self.0.iter().copied().filter(|&slot| cx.view().in_flight(slot) == 0).collect();
-        let among = if idle.is_empty() { &self.0 } else { &idle };
-        let any = cx.random() % among.len().max(1) as u64;
-        among.get(any as usize).copied()
-    }
-}
-
 pub(super) fn order(found: &mut Findings) -> Result<(), Box<dyn Error>> {
-    let services = found.pick(50_000, 400_000);
+    let services = found.pick(200_000, 400_000);
     let seeds = found.pick(1, 4);
     let lasting = |servers: Scenario| servers.load(0.9).work(Work::exponential(SERVICE)).lasting(SERVICE * services);
     let ten = lasting(Scenario::of(10, Server::fifo(1)));
@@ -43,7 +23,7 @@ pub(super) fn order(found: &mut Findings) -> Result<(), Box<dyn Error>> {
     let shared = compare(&lasting(Scenario::of(1, Server::fifo(10))), &["random"], seeds)?.spread(0, mean(SERVICE));
     let runs = compare(&ten, &["least-connections", "p2c"], seeds)?;
     let (shortest, two) = (runs.spread(0, mean(SERVICE)), runs.spread(1, mean(SERVICE)));
-    let idle = named("join idle queue", |_| IdleFirst);
+    let idle = named("join idle queue", |_| ByChance(Among::Idle));
     let idle = Comparison::run(&ten, &[&idle], seeds, &Control::new())?.spread(0, mean(SERVICE));
 
     found.near("M/M/10", theory::mmc(10, 0.9), shared, 0.02);

@@ -1,5 +1,6 @@
 //! The checks of `checks/` that are quick. The binary `checks` runs all of them at full length.
 
+#[allow(dead_code, reason = "long runs are the binary's")]
 #[path = "../checks/mod.rs"]
 mod checks;
 
