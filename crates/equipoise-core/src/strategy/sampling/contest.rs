@@ -398,26 +398,37 @@ fn trial<G: Gauge>(
     cx: &mut PickCx<'_>,
     gauge: &G,
 ) -> Option<Slot> {
-    if G::CURIOSITY == 0.0 {
+    let dear = lowest * G::NOISE;
+    if G::CURIOSITY == 0.0 || contenders.iter().all(|c| c.cost.estimate <= dear || c.in_flight > 0.0) {
         return None;
     }
+    draw_trial(contenders, winner, lowest, cx, gauge)
+}
+
+// Kept out of the way of pools where nobody is slow.
+#[inline(never)]
+fn draw_trial<G: Gauge>(
+    contenders: &[Contender],
+    winner: Contender,
+    lowest: f64,
+    cx: &mut PickCx<'_>,
+    gauge: &G,
+) -> Option<Slot> {
     let most = winner.score(lowest, gauge);
     let allowed = G::CURIOSITY * most * 2.0 / contenders.len() as f64;
-    contenders.iter().find_map(|contender| {
+    let tried = contenders.iter().find(|contender| {
         let Cost { estimate, penalty, .. } = contender.cost;
         // Whoever fails, or asked for a pause, is left alone until that has faded.
         if contender.in_flight > 0.0 || estimate <= most || penalty > estimate {
-            return None;
+            return false;
         }
         let cost = contender.score(lowest, gauge);
-        let tried = cost > most && cost * unit(cx.random()) < allowed;
-        tried.then(|| {
-            if !cx.is_explained() {
-                gauge.tried(contender.slot);
-            }
-            contender.slot
-        })
-    })
+        cost > most && cost * unit(cx.random()) < allowed
+    })?;
+    if !cx.is_explained() {
+        gauge.tried(tried.slot);
+    }
+    Some(tried.slot)
 }
 
 /// A number from 0 to below 1.
