@@ -7,6 +7,7 @@
 //! ```
 
 mod args;
+mod document;
 mod figures;
 mod plots;
 mod scenarios;
@@ -28,7 +29,11 @@ use crate::{
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let done = if args.list { list(&mut io::stdout().lock()).map_err(anyhow::Error::from) } else { compare(&args) };
+    let done = match &args.write {
+        Some(docs) => document::write(docs),
+        None if args.list => list(&mut io::stdout().lock()).map_err(anyhow::Error::from),
+        None => compare(&args),
+    };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever reads has seen enough.

@@ -14,7 +14,7 @@ use crate::{
 /// How many points per decade.
 const FINE: i32 = 15;
 
-/// How many requests take longer than this or that.
+/// How many requests take longer than this or that, from the median on.
 pub(crate) fn latency(sweep: &Sweep, point: &Point) -> Scene {
     let lines = present(sweep, point).filter_map(|(at, label)| {
         let latency = pooled(&point.comparison.reports[at])?;
@@ -41,7 +41,7 @@ fn pooled(reports: &[Report]) -> Option<Latency> {
 
 /// Down to where some ten requests are slower: beyond, there is nothing but chance.
 fn slower(latency: &Latency) -> Vec<(f64, f64)> {
-    let parts = (0..).map(|step| 10f64.powf(-f64::from(step) / f64::from(FINE)));
+    let parts = (0..).map(|step| 0.5 * 10f64.powf(-f64::from(step) / f64::from(FINE)));
     let known = parts.take_while(|part| part * latency.count() as f64 >= 10.0);
     known.map(|part| (milliseconds(latency.quantile(1.0 - part)).max(1e-3), part)).collect()
 }

@@ -58,8 +58,8 @@ pub(crate) fn write_svg(scene: &Scene, path: &Path) -> anyhow::Result<()> {
 fn line(contender: usize, points: Vec<(f64, f64)>) -> LinePlot {
     let style = match contender % 3 {
         0 => LineStyle::Solid,
-        1 => LineStyle::Custom("9 3".to_owned()),
-        _ => LineStyle::Custom("3 3".to_owned()),
+        1 => LineStyle::Custom("14 7".to_owned()),
+        _ => LineStyle::Custom("4 7".to_owned()),
     };
     LinePlot::new()
         .with_data(points)

@@ -25,7 +25,7 @@ pub(crate) fn tail(sweep: &Sweep) -> Scene {
             .with_y_axis_max(most * 1.1)
             .with_y_tick_format(time_ticks())
     });
-    Panels::new(1, 2).with_plots(plots).with_layouts(layouts.into()).with_shared_legend_bottom().render()
+    Panels::new(1, 2).with_plots(plots).with_layouts(layouts.into()).with_shared_legend().render()
 }
 
 fn lines(sweep: &Sweep, figure: Figure) -> Vec<Plot> {
