@@ -100,7 +100,7 @@ pub(crate) fn part(part: f64) -> String {
     match part * 100.0 {
         0.0 => "0".to_owned(),
         percent if percent < 0.01 => "< 0.01 %".to_owned(),
-        percent if percent < 10.0 => format!("{percent:.2} %"),
+        percent if percent < 9.995 => format!("{percent:.2} %"),
         percent => format!("{percent:.1} %"),
     }
 }

@@ -67,17 +67,25 @@ impl Known {
 }
 
 const SWEEP: &[f64] = &[0.5, 0.7, 0.9, 1.1, 1.3, 1.5, 1.74];
-const BY_KEY: &[&str] = &["bounded-load(maglev)", "bounded-load(ring)", "p2c"];
+const BY_KEY: &[&str] = &["bounded-load(maglev)", "bounded-load(maglev, factor=2)", "p2c"];
 
 pub(crate) const ALL: &[Known] = &[
-    Known::new("calm", "100 clients, 100 servers of 4 cores, all alike and undisturbed", &[0.7], || testbed(100, 100)),
+    Known::new(
+        "calm",
+        "100 clients, 100 servers of 4 cores, all alike, whose machines have room to spare",
+        &[0.7],
+        || testbed(100, 100).antagonists(Antagonists::new(0.0)),
+    ),
+    Known::new("tight", "as calm, but servers get the 4 cores that they are allotted, and no more", &[0.7], || {
+        testbed(100, 100)
+    }),
     Known::new(
         "antagonists",
-        "as calm, but others want the servers' machines too: what each server gets changes every 10 s",
+        "as calm, but others want the machines too: what a server gets changes every 10 s, and at times is too little",
         SWEEP,
         || testbed(100, 100).antagonists(Antagonists::new(0.15)),
     ),
-    Known::new("fast-slow", "as calm, but every second server is half as fast", &[0.5, 0.6, 0.7, 0.8, 0.9], || {
+    Known::new("fast-slow", "as tight, but every second server is half as fast", &[0.5, 0.6, 0.7, 0.8, 0.9], || {
         testbed(100, 100).each(|at, server| if at % 2 == 0 { server.speed(0.5) } else { server })
     }),
     Known::new("slow-one", "one of 10 servers is 12 times slower", &[0.7], || small().fault(Fault::slow(0, 12.0)))
@@ -121,7 +129,7 @@ pub(crate) const ALL: &[Known] = &[
     )
     .watch(0)
     .also(&["slow-start(p2c)", "slow-start(peak-ewma)"]),
-    Known::new("churn", "requests have keys, all about as popular; five of 20 servers come and go", &[0.6], || {
+    Known::new("churn", "requests have keys, none of them hot; five of 20 servers come and go", &[0.6], || {
         (0..5).fold(by_key(0.5), |scenario, server| {
             let from = seconds(5 + 4 * server as u64);
             scenario.fault(Fault::away(server).from(from).lasting(seconds(5)).every(seconds(20)))
@@ -134,11 +142,11 @@ pub(crate) const ALL: &[Known] = &[
         .also(BY_KEY),
     Known::new(
         "bursts",
-        "five clients, 20 servers; each client sends all its requests in bursts of 10 times the rate",
-        &[0.6],
+        "20 clients, 20 servers; each client sends in bursts of 10 times its rate, and nothing in between",
+        &[0.5],
         || {
             let bursts = Arrivals::Bursts { factor: 10.0, burst: seconds(1) };
-            testbed(5, 20).arrivals(bursts).lasting(seconds(120))
+            testbed(20, 20).arrivals(bursts).lasting(seconds(600))
         },
     ),
     Known::new("clients-1", "one client that sees it all; 100 servers with antagonists", &[1.03], || crowd(1)),
@@ -152,13 +160,13 @@ pub(crate) const ALL: &[Known] = &[
     ),
     Known::new(
         "heavy-tails",
-        "10 clients, 20 servers with 4 workers; one request in a thousand takes 30 times the mean",
+        "10 clients, 20 servers with 4 workers; one request in a thousand takes 60 times the mean",
         &[0.7],
         || {
             Scenario::of(20, Server::fifo(4))
                 .clients(10)
                 .work(Work::pareto(Duration::from_millis(20), 1.2, 10_000.0))
-                .lasting(seconds(60))
+                .lasting(seconds(200))
         },
     ),
 ];

@@ -7,7 +7,7 @@
 //! | `table SCENARIO` | its figures: of every strategy, at every load |
 //! | `across FIGURE SCENARIO …` | one figure of every strategy, in several scenarios beside each other |
 //! | `plot SCENARIO KIND [LOAD]` | a plot: `tail`, `latency`, `in-flight` or `shares` |
-//! | `value SCENARIO STRATEGY FIGURE [LOAD]` | a single figure, within a sentence |
+//! | `value SCENARIO STRATEGY FIGURE [LOAD]` | a single figure, within a sentence; also the `share` of the server that is watched |
 //! | `about SCENARIO` | what happens in it |
 
 mod tables;
@@ -22,7 +22,7 @@ use anyhow::{Context, bail};
 use kuva::render::render::Scene;
 
 use crate::{
-    figures::Figure,
+    figures::{self, Figure},
     plots,
     scenarios::{ALL, Known},
     sweep::{Point, Sweep, Watch},
@@ -91,8 +91,12 @@ fn replace(words: &[&str], sweeps: &Sweeps, pictures: &Path) -> anyhow::Result<S
         ["value", scenario, strategy, figure, load @ ..] => {
             let sweep = sweep(scenario)?;
             let strategy = sweep.number(strategy).context("it is not compared there")?;
-            let point = point(sweep, load.first().copied())?;
-            Ok(self::figure(figure)?.show(&point.comparison, strategy))
+            let comparison = &point(sweep, load.first().copied())?.comparison;
+            if *figure == "share" {
+                let server = sweep.scenario.watched.context("no server is watched there")?;
+                return Ok(figures::part(figures::share(comparison, strategy, server)));
+            }
+            Ok(self::figure(figure)?.show(comparison, strategy))
         }
         ["about", scenario] => Ok(sweep(scenario)?.scenario.about.to_owned()),
         _ => bail!("it means nothing"),

@@ -16,9 +16,12 @@ const FINE: i32 = 15;
 
 /// How many requests take longer than this or that, from the median on.
 pub(crate) fn latency(sweep: &Sweep, point: &Point) -> Scene {
+    let mut least = f64::INFINITY;
     let lines = present(sweep, point).filter_map(|(at, label)| {
         let latency = pooled(&point.comparison.reports[at])?;
-        Some(Plot::from(line(at, slower(&latency)).with_legend(label.as_str())))
+        let points = slower(&latency);
+        least = points.first().map_or(least, |(median, _)| least.min(*median));
+        Some(Plot::from(line(at, points).with_legend(label.as_str())))
     });
     let plots: Vec<Plot> = lines.collect();
     let layout = Layout::auto_from_plots(&plots)
@@ -27,6 +30,7 @@ pub(crate) fn latency(sweep: &Sweep, point: &Point) -> Scene {
         .with_y_label("requests that take longer")
         .with_log_x()
         .with_log_y()
+        .with_x_axis_min(if least.is_finite() { least * 0.8 } else { 1.0 })
         .with_x_tick_format(time_ticks())
         .with_y_tick_format(percent_ticks());
     render_multiple(plots, layout)
