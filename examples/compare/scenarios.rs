@@ -125,7 +125,7 @@ pub(crate) const ALL: &[Known] = &[
         "cold-start",
         "three of 10 servers restart one after the other, and come back cold: three times the work at first",
         &[0.7],
-        || (0..3).fold(small(), |scenario, server| restart(scenario, server)),
+        || (0..3).fold(small(), restart),
     )
     .watch(0)
     .also(&["slow-start(p2c)", "slow-start(peak-ewma)"]),

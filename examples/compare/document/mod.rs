@@ -128,3 +128,15 @@ fn picture(sweep: &Sweep, kind: &str, load: Option<&str>, pictures: &Path) -> an
     plots::write_svg(&scene, &pictures.join(&file))?;
     Ok(format!("![{}: {kind}](strategies/{file})", sweep.scenario.name))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_template_speaks_of_every_scenario() {
+        let wanted = wanted().expect("braces that close");
+        let missing = ALL.iter().map(|known| known.name).filter(|name| wanted.iter().all(|known| known.name != *name));
+        assert_eq!(missing.collect::<Vec<_>>(), Vec::<&str>::new());
+    }
+}
