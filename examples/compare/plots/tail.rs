@@ -24,6 +24,9 @@ pub(crate) fn tail(sweep: &Sweep) -> Scene {
             .with_y_axis_min(least * 0.9)
             .with_y_axis_max(most * 1.1)
             .with_y_tick_format(time_ticks())
+            // What is worked out for the default labels is too narrow for these.
+            .with_force_margins(90.0, 15.0)
+            .with_y_label_offset(-18.0, 0.0)
     });
     Panels::new(1, 2).with_plots(plots).with_layouts(layouts.into()).with_shared_legend().render()
 }
