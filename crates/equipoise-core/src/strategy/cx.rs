@@ -116,12 +116,6 @@ impl<'a> PickCx<'a> {
         self.notes.is_some()
     }
 
-    /// Whether this is an explanation, which must leave no trace.
-    #[inline]
-    pub(crate) fn is_explained(&self) -> bool {
-        self.notes.is_some()
-    }
-
     /// Whether this eligible endpoint may be picked for this request: it is not excluded and not at its limit.
     #[inline]
     pub fn usable(&mut self, slot: Slot) -> bool {

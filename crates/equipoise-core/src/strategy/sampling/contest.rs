@@ -192,7 +192,7 @@ impl Contest {
         let drawn = if cx.is_checked() { self.two_usable(cx) } else { self.two(cx.random()) };
         let one = self.contender(drawn.0?, 1.0, cx, gauge)?;
         let Some(other) = drawn.1.and_then(|other| self.contender(other, 1.0, cx, gauge)) else {
-            return Some(least(&[one], cx));
+            return Some(least(&[one], cx, gauge));
         };
         if self.slots.len() == 3
             && let (Some(first), Some(second)) = drawn
