@@ -1,7 +1,7 @@
 //! A strategy of one's own, with memory of each endpoint that survives updates.
 //!
 //! `Demerits`: every answer costs an endpoint one point, every failure ten; the fewest points are next. That amounts to
-//! taking turns, with an endpoint that fails often left out more often.
+//! taking turns, with an endpoint that fails often left out more often. At the end the testbed shows it beside P2C.
 //!
 //! ```text
 //! cargo run --example custom_strategy
@@ -16,8 +16,9 @@ use std::{
 };
 
 use equipoise::{
-    BuildError, EndpointSpec, Failure, Needs, PickCx, PickRequest, Picker, Pool, Slot, Strategy, Timestamp, Verdict,
-    View,
+    BuildError, EndpointSpec, Failure, Needs, PickCx, PickRequest, Picker, Pool, Slot, Strategy, StrategySpec,
+    Timestamp, Verdict, View,
+    sim::{Fault, Scenario, Server, named},
 };
 
 /// The cold half: settings, and what is learned from the ends of requests.
@@ -98,6 +99,11 @@ fn main() -> anyhow::Result<()> {
     println!("\n30 more requests:");
     send(&pool, 30)?;
     print!("{}", pool.explain(&PickRequest::new()));
+
+    println!("\nbefore it meets traffic: ten servers, one of which answers everything with an error after 1 ms:");
+    let scenario = Scenario::of(10, Server::fifo(4)).clients(3).load(0.7).fault(Fault::sinkhole(0));
+    println!("{}", scenario.run(&named("demerits", |_| Demerits { per_failure: 10 }))?);
+    println!("{}", scenario.run(&"p2c".parse::<StrategySpec>()?)?);
     Ok(())
 }
 

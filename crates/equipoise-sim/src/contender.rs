@@ -17,8 +17,9 @@ impl Contender for StrategySpec {
         self.to_string()
     }
 
-    fn strategy(&self, _: usize) -> AnyStrategy {
-        self.build()
+    /// What would be drawn at random when it is built differs from client to client, but not from run to run.
+    fn strategy(&self, client: usize) -> AnyStrategy {
+        self.clone().repeatable(client as u64).build()
     }
 }
 

@@ -5,6 +5,9 @@
 pub mod guide;
 
 pub use equipoise_core::*;
+#[cfg(feature = "sim")]
+#[cfg_attr(docsrs, doc(cfg(feature = "sim")))]
+pub use equipoise_sim as sim;
 #[cfg(feature = "tower")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
 pub use equipoise_tower as tower;

@@ -43,6 +43,18 @@ fn taking_turns_is_exact_across_clients() {
 }
 
 #[test]
+fn an_arc_of_few_heavy_endpoints_is_not_topped_up() {
+    // Under most of these arcs there are fewer than twelve.
+    let weights: Vec<u32> = (0..100).map(|at| if at % 4 == 0 { 9 } else { 1 }).collect();
+    let mut counts = vec![0; 100];
+    for peer in 0..30 {
+        let got = idle(&client(Random::new(), peer, 30, 12, &weights), 100, 20_000);
+        counts.iter_mut().zip(got).for_each(|(sum, n)| *sum += n);
+    }
+    follow(&counts, &weights).unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[test]
 fn a_client_keeps_to_its_arc() {
     let arcs: Vec<usize> = (0..10).map(|peer| used(&client(P2c::new(), peer, 10, 4, &[1; 100]), 500).len()).collect();
     assert_eq!(arcs, [10; 10]);

@@ -152,6 +152,24 @@ fn a_hot_key_fills_its_own_endpoint_up_to_the_bound_exactly() {
 }
 
 #[test]
+fn rounding_makes_no_room_for_one_more() {
+    for (factor, tenths) in [(1.1, 11), (1.2, 12), (1.3, 13), (1.4, 14), (1.6, 16), (1.7, 17)] {
+        for weights in [&[1; 10][..], &[1; 7], &[1, 2, 3], &[1, 1, 2, 4]] {
+            let pool = pool_of(BoundedLoad::new(Ring::new()).factor(factor).expect("at least 1"), weights, SEED);
+            let all: u32 = weights.iter().sum();
+            let mut held = Vec::new();
+            for total in 1..=300u32 {
+                held.push(lease(&pool, b"hot"));
+                for (load, weight) in in_flight(&pool).into_iter().zip(weights) {
+                    let most = (tenths * total * weight).div_ceil(10 * all);
+                    assert!(load <= most, "{factor}: weight {weight} of {all} has {load} of {total}, {most} at most");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn a_factor_of_one_deals_out_evenly() {
     for strategy in [AnyStrategy::new(Maglev::new()), AnyStrategy::new(Jump::new())] {
         let pool = pool_of(BoundedLoad::new(strategy).factor(1.0).expect("at least 1"), &[1; 10], SEED);

@@ -134,9 +134,9 @@ impl<'a> Engine<'a> {
             self.events.plan(self.now.saturating_add(gap), Event::Arrival { client: client as u32 });
         }
         if let Some(period) = self.feed.period() {
-            self.events.plan(self.now + nanos(period).max(1), Event::Board);
+            self.events.plan(self.now.saturating_add(nanos(period).max(1)), Event::Board);
         }
-        self.events.plan(self.now + nanos(self.scenario.sample), Event::Sample);
+        self.events.plan(self.now.saturating_add(nanos(self.scenario.sample)), Event::Sample);
         for border in self.meter.window() {
             self.events.plan(border, Event::Border);
         }
@@ -197,7 +197,11 @@ impl<'a> Engine<'a> {
             Event::Border => self.meter.flush(&mut self.stations, self.now),
             Event::Sample => {
                 self.meter.sample(&mut self.stations, self.now);
-                self.events.plan(self.now.saturating_add(nanos(self.scenario.sample)), Event::Sample);
+                let next = self.now.saturating_add(nanos(self.scenario.sample));
+                // A last answer may be on its way for years.
+                if next <= self.meter.window()[1] {
+                    self.events.plan(next, Event::Sample);
+                }
             }
         }
         Ok(())
@@ -274,7 +278,7 @@ impl<'a> Engine<'a> {
         }
         match draw.there {
             0 if self.scenario.network.is_none() => self.reach(id),
-            there => self.events.plan(self.now + there, Event::Reach(id)),
+            there => self.events.plan(self.now.saturating_add(there), Event::Reach(id)),
         }
         Ok(true)
     }
@@ -303,8 +307,8 @@ impl<'a> Engine<'a> {
         lease.finish(end.verdict());
         let server = attempt.server as usize;
         match attempt.place {
-            // The server works on, and finds nobody to answer.
-            Some(_) if !self.scenario.cancels => {}
+            // The server works on, or will, and finds nobody to answer.
+            _ if !self.scenario.cancels && !attempt.lost => {}
             Some(place) => {
                 self.tries.remove(id);
                 let station = &mut self.stations[server];
@@ -370,7 +374,7 @@ impl<'a> Engine<'a> {
         let server = attempt.server as usize;
         let station = &mut self.stations[server];
         if station.faults.swallows() {
-            return;
+            return self.lose(id);
         }
         if station.faults.refuses() {
             return self.send_back(id, End::Refused);
@@ -382,6 +386,14 @@ impl<'a> Engine<'a> {
         attempt.place = Some(station.enter(id, attempt.work, self.now));
         self.meter.change(server, before, before + 1, self.now);
         self.replan(server);
+    }
+
+    /// Who waits for an answer that never comes waits for the time-out.
+    fn lose(&mut self, id: TryId) {
+        match self.tries.get_mut(id) {
+            Some(attempt) if attempt.held.is_some() => attempt.lost = true,
+            _ => drop(self.tries.remove(id)),
+        }
     }
 
     fn done(&mut self, server: usize, plan: u32) -> Result<(), RunError> {
@@ -414,7 +426,7 @@ impl<'a> Engine<'a> {
     fn send_back(&mut self, id: TryId, end: End) {
         let Some(attempt) = self.tries.get_mut(id) else { return };
         attempt.end = end;
-        self.events.plan(self.now + attempt.back, Event::Answer(id));
+        self.events.plan(self.now.saturating_add(attempt.back), Event::Answer(id));
     }
 
     fn moved_up(&mut self, id: Option<TryId>) {
@@ -479,11 +491,9 @@ impl<'a> Engine<'a> {
         for id in station.drop_all(self.now, |id| self.tries.is_here(id)) {
             let Some(attempt) = self.tries.get_mut(id) else { continue };
             attempt.place = None;
-            // Who waits for an answer that never comes waits for the time-out.
-            if attempt.held.is_none() {
-                self.tries.remove(id);
-            } else if fault.kind == FaultKind::Refuses {
-                self.send_back(id, End::Broken);
+            match fault.kind {
+                FaultKind::Refuses => self.send_back(id, End::Broken),
+                _ => self.lose(id),
             }
         }
         self.replan(fault.server);
@@ -528,7 +538,7 @@ impl<'a> Engine<'a> {
             if server < self.stations.len() {
                 let probe = self.probes.insert(Probe { client, server, load: None }) as u32;
                 let there = self.scenario.network.draw(&mut self.probing);
-                self.events.plan(self.now + there, Event::Probe { at: probe });
+                self.events.plan(self.now.saturating_add(there), Event::Probe { at: probe });
             }
         }
     }
@@ -546,7 +556,7 @@ impl<'a> Engine<'a> {
         }
         probe.load = Some(station.load());
         let back = self.scenario.network.draw(&mut self.probing);
-        self.events.plan(self.now + back, Event::Probe { at: at as u32 });
+        self.events.plan(self.now.saturating_add(back), Event::Probe { at: at as u32 });
     }
 
     fn fill_board(&mut self) {
@@ -554,7 +564,7 @@ impl<'a> Engine<'a> {
         self.loads.extend(self.stations.iter().map(Station::load));
         self.feed.posted(&self.loads, Timestamp::from_nanos(self.now));
         if let Some(period) = self.feed.period() {
-            self.events.plan(self.now + nanos(period).max(1), Event::Board);
+            self.events.plan(self.now.saturating_add(nanos(period).max(1)), Event::Board);
         }
     }
 

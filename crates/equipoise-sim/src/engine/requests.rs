@@ -35,6 +35,8 @@ pub(super) struct Try {
     pub(super) back: Nanos,
     /// Where it is at its server, if it is there.
     pub(super) place: Option<Place>,
+    /// Nobody will ever answer it.
+    pub(super) lost: bool,
     pub(super) end: End,
     /// What the server said of itself as the answer left.
     pub(super) load: Option<ServerLoad>,
@@ -89,7 +91,8 @@ impl Tries {
         let number = self.next;
         let server = *lease.target();
         let held = Some(Held { lease, call });
-        let attempt = Try { number, server, held, work, back, place: None, end: End::Answered, load: None };
+        let attempt =
+            Try { number, server, held, work, back, place: None, lost: false, end: End::Answered, load: None };
         TryId { place: self.slab.insert(attempt) as u32, number }
     }
 

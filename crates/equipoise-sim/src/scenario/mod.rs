@@ -334,6 +334,9 @@ impl Scenario {
         if self.hedge.is_some_and(|hedge| hedge > most) {
             return refuse("hedge", "use at most 10⁹ s");
         }
+        if self.network.longest() > most {
+            return refuse("network", "messages take at most 10⁹ s");
+        }
         if self.sample.is_zero() || self.lasting.as_nanos() / self.sample.as_nanos() > 100_000 {
             return refuse("sample_every", "use a hundred-thousandth of the run or more");
         }

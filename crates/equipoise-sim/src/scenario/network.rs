@@ -36,12 +36,16 @@ impl Network {
         *self == Self::none()
     }
 
+    pub(super) fn longest(&self) -> Duration {
+        self.least.max(self.jitter)
+    }
+
     /// Nanoseconds.
     pub(crate) fn draw(&self, rng: &mut impl Rng) -> u64 {
         if self.is_none() {
             return 0;
         }
         let jitter: f64 = Exp1.sample(rng);
-        self.least.as_nanos() as u64 + (jitter * self.jitter.as_nanos() as f64) as u64
+        (self.least.as_nanos() as u64).saturating_add((jitter * self.jitter.as_nanos() as f64) as u64)
     }
 }

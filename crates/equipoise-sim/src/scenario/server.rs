@@ -73,7 +73,9 @@ impl Server {
 
     /// Core-seconds of work a second.
     pub(crate) fn capacity(&self) -> f64 {
-        self.cores.min(self.slots as f64) * self.speed
+        // Who takes any number at once is held back by nothing but cores.
+        let slots = if self.slots == usize::MAX { f64::INFINITY } else { self.slots as f64 };
+        self.cores.min(slots) * self.speed
     }
 
     pub(super) fn check(&self, at: usize) -> Result<(), InvalidScenario> {

@@ -59,7 +59,7 @@ impl Work {
 
     /// The mean.
     pub fn mean(&self) -> Duration {
-        Duration::from_secs_f64(self.mean)
+        Duration::try_from_secs_f64(self.mean).unwrap_or(Duration::MAX)
     }
 
     pub(super) fn check(&self) -> Result<(), InvalidScenario> {
@@ -69,10 +69,8 @@ impl Work {
             Shape::Normal { deviation } if !(0.0..=10.0).contains(&deviation) => {
                 refuse("the deviation is to be from 0 to 10 times the mean")
             }
-            Shape::Pareto { alpha, spread } if !(alpha > 0.0 && alpha <= 100.0 && spread > 1.0 && spread <= 1e12) => {
-                refuse(
-                    "a Pareto distribution takes an exponent above 0, at most 100, and a spread above 1, at most 1e12",
-                )
+            Shape::Pareto { alpha, spread } if !((0.1..=100.0).contains(&alpha) && spread > 1.0 && spread <= 1e12) => {
+                refuse("a Pareto distribution takes an exponent from 0.1 to 100, and a spread above 1, at most 1e12")
             }
             _ => Ok(()),
         }

@@ -15,6 +15,11 @@
 //! - Contenders are all endpoints of a small pool. In a larger one they are those that hold more than an eighth of the
 //!   weight each (so at most seven), and the better of two weighted draws among the rest. Two draws with replacement
 //!   force (w/W)² of the traffic on an endpoint whatever its state: below an eighth that is next to nothing.
+//!
+//! An idle endpoint whose estimate keeps it from winning would never be measured again, so now and then it is **tried**:
+//! it wins all the same, with a chance of [`CURIOSITY`](Gauge::CURIOSITY) × the winner's cost / its own. Whatever the
+//! rate of requests, the number of endpoints and the estimate, trials thus cost a fixed part of what requests take
+//! anyway; and where the others are overloaded, so that waiting for the fading of a memory is dear, there are more.
 
 use super::{Lottery, REDRAWS, below, distinct::several, exponential::exponential};
 use crate::{endpoint::Slot, strategy::PickCx, time::Timestamp, view::View};
@@ -58,9 +63,11 @@ impl Cost {
     /// - A higher cost that is not renewed fades, so that nobody is shunned forever. It fades towards half of the
     ///   lowest: less than that would draw a flood before the first answer shows what the endpoint is like now, and no
     ///   less than the lowest itself would let the last trace of a penalty decide for as long as there is one.
+    /// - What lies within the strategy's [noise](Gauge::NOISE) above the lowest counts as the lowest.
     #[inline]
-    fn settle(self, lowest: f64) -> f64 {
-        let estimate = if self.estimate == 0.0 { lowest } else { self.estimate };
+    fn settle(self, lowest: f64, noise: f64) -> f64 {
+        // The reciprocal is a constant by the time this runs.
+        let estimate = (self.estimate * (1.0 / noise)).max(lowest);
         let cost = if estimate + self.penalty > lowest && self.idle > FRESH {
             let floor = lowest / 2.0;
             floor + (estimate - floor) * (-self.idle).exp()
@@ -73,7 +80,16 @@ impl Cost {
 
 /// Reads the cost of an endpoint.
 pub(crate) trait Gauge {
+    /// Estimates that differ by less than this factor tell nothing.
+    const NOISE: f64 = 1.0;
+
+    /// What trials may cost, as a part of what requests take: 0 for none.
+    const CURIOSITY: f64 = 0.0;
+
     fn read(&self, slot: Slot, in_flight: u32, now: Timestamp) -> Cost;
+
+    /// This idle endpoint gets a request to see what it is like by now.
+    fn tried(&self, _slot: Slot) {}
 }
 
 /// The eligible endpoints of a view, laid out for comparisons. Building is O(n), picking O(1).
@@ -107,6 +123,14 @@ struct Contender {
     in_flight: f64,
     cost: Cost,
     inverse: f64,
+}
+
+impl Contender {
+    /// Its cost times what it would have in flight.
+    #[inline]
+    fn score<G: Gauge>(&self, lowest: f64, _: &G) -> f64 {
+        self.cost.settle(lowest, G::NOISE) * (self.in_flight + 1.0)
+    }
 }
 
 /// Who takes part in one race.
@@ -168,20 +192,27 @@ impl Contest {
         let drawn = if cx.is_checked() { self.two_usable(cx) } else { self.two(cx.random()) };
         let one = self.contender(drawn.0?, 1.0, cx, gauge)?;
         let Some(other) = drawn.1.and_then(|other| self.contender(other, 1.0, cx, gauge)) else {
-            return Some(least(&[one], cx));
+            return Some(least(&[one], cx, gauge));
         };
         if self.slots.len() == 3
             && let (Some(first), Some(second)) = drawn
             && cx.usable(self.slots[3 - first - second])
             && let Some(third) = self.contender(3 - first - second, 1.0, cx, gauge)
         {
-            return Some(least(&[one, other, third], cx));
+            return Some(least(&[one, other, third], cx, gauge));
         }
         let lowest = lowest_estimate(&[one, other]);
-        let [a, b] = [one, other].map(|c| c.cost.settle(lowest) * (c.in_flight + 1.0));
+        let [a, b] = [one, other].map(|c| c.score(lowest, gauge));
         cx.score(one.slot, a);
         cx.score(other.slot, b);
-        Some(if b < a { other.slot } else { one.slot })
+        let (winner, loser, tied) = if b < a { (other, one, false) } else { (one, other, a == b) };
+        if loser.in_flight == 0.0
+            && !tied
+            && let Some(tried) = trial(&[one, other], winner, lowest, cx, gauge)
+        {
+            return Some(tried);
+        }
+        Some(winner.slot)
     }
 
     /// Two distinct positions, each equally likely; the second is missing where there is only one.
@@ -238,7 +269,7 @@ impl Contest {
         if field.n == 0 {
             return None;
         }
-        Some(least(&field.contenders[..field.n], cx))
+        Some(least(&field.contenders[..field.n], cx, gauge))
     }
 
     // Kept out of the way of the duel, which most pools are settled by.
@@ -268,23 +299,24 @@ impl Contest {
         let load = |c: &Contender| (c.in_flight * c.inverse).max(level);
         let (light, heavy) = field.split_at(drawn);
         let mut best = (None, f64::INFINITY);
-        if let (Some(group), Some((contender, cost))) = (&weighted.light, better(light, lowest, weighted, cx)) {
+        if let (Some(group), Some((contender, cost))) = (&weighted.light, better(light, lowest, weighted, cx, gauge)) {
             // The drawn one stands for its whole group, so it draws the group's exponential.
             let chance = if heavy.is_empty() { 0.0 } else { exponential(cx.random() as u32) * group.inverse_total };
-            best = (Some(contender.slot), cost * (load(&contender) + chance));
+            best = (Some(contender), cost * (load(&contender) + chance));
         }
         for pair in heavy.chunks(2) {
             let bits = cx.random();
-            for (contender, bits) in pair.iter().zip([bits as u32, (bits >> 32) as u32]) {
-                let cost = contender.cost.settle(lowest);
-                let score = cost * (load(contender) + exponential(bits) * contender.inverse);
+            for (&contender, bits) in pair.iter().zip([bits as u32, (bits >> 32) as u32]) {
+                let cost = contender.cost.settle(lowest, noise(gauge));
+                let score = cost * (load(&contender) + exponential(bits) * contender.inverse);
                 cx.score(contender.slot, score);
                 if score < best.1 || best.0.is_none() {
-                    best = (Some(contender.slot), score);
+                    best = (Some(contender), score);
                 }
             }
         }
-        best.0
+        let winner = best.0?;
+        trial(field, winner, lowest, cx, gauge).or(Some(winner.slot))
     }
 
     #[inline]
@@ -342,26 +374,84 @@ impl Light {
 
 /// The slot of the least loaded; of several that tie the first, so they are to be given in random order.
 #[inline]
-fn least(contenders: &[Contender], cx: &mut PickCx<'_>) -> Slot {
+fn least(contenders: &[Contender], cx: &mut PickCx<'_>, gauge: &impl Gauge) -> Slot {
     let lowest = lowest_estimate(contenders);
-    let mut best = (contenders[0].slot, f64::INFINITY);
-    for contender in contenders {
-        let score = contender.cost.settle(lowest) * (contender.in_flight + 1.0);
+    let mut best = (contenders[0], f64::INFINITY);
+    for &contender in contenders {
+        let score = contender.score(lowest, gauge);
         cx.score(contender.slot, score);
         if score < best.1 {
-            best = (contender.slot, score);
+            best = (contender, score);
         }
     }
-    best.0
+    trial(contenders, best.0, lowest, cx, gauge).unwrap_or(best.0.slot)
+}
+
+/// An idle endpoint to be tried instead of the winner. Of many contenders each is tried more rarely, so that together
+/// they cost no more.
+#[inline]
+fn trial<G: Gauge>(
+    contenders: &[Contender],
+    winner: Contender,
+    lowest: f64,
+    cx: &mut PickCx<'_>,
+    gauge: &G,
+) -> Option<Slot> {
+    let dear = lowest * G::NOISE;
+    if G::CURIOSITY == 0.0 || contenders.iter().all(|c| c.cost.estimate <= dear || c.in_flight > 0.0) {
+        return None;
+    }
+    draw_trial(contenders, winner, lowest, cx, gauge)
+}
+
+// Kept out of the way of pools where nobody is slow.
+#[inline(never)]
+fn draw_trial<G: Gauge>(
+    contenders: &[Contender],
+    winner: Contender,
+    lowest: f64,
+    cx: &mut PickCx<'_>,
+    gauge: &G,
+) -> Option<Slot> {
+    let most = winner.score(lowest, gauge);
+    let allowed = G::CURIOSITY * most * 2.0 / contenders.len() as f64;
+    let tried = contenders.iter().find(|contender| {
+        let Cost { estimate, penalty, .. } = contender.cost;
+        // Whoever fails, or asked for a pause, is left alone until that has faded.
+        if contender.in_flight > 0.0 || estimate <= most || penalty > estimate {
+            return false;
+        }
+        let cost = contender.score(lowest, gauge);
+        cost > most && cost * unit(cx.random()) < allowed
+    })?;
+    if !cx.is_explained() {
+        gauge.tried(tried.slot);
+    }
+    Some(tried.slot)
+}
+
+/// A number from 0 to below 1.
+fn unit(bits: u64) -> f64 {
+    (bits >> 11) as f64 / (1u64 << 53) as f64
+}
+
+fn noise<G: Gauge>(_: &G) -> f64 {
+    G::NOISE
 }
 
 /// The better of the drawn contenders, and its settled cost. Drawing has already honoured the weights, so a tie goes
 /// to the first.
-fn better(drawn: &[Contender], lowest: f64, weighted: &Weighted, cx: &mut PickCx<'_>) -> Option<(Contender, f64)> {
+fn better(
+    drawn: &[Contender],
+    lowest: f64,
+    weighted: &Weighted,
+    cx: &mut PickCx<'_>,
+    gauge: &impl Gauge,
+) -> Option<(Contender, f64)> {
     let mean = weighted.light.as_ref().map_or(0.0, |light| light.inverse_mean);
     let mut best: Option<(Contender, f64, f64)> = None;
     for &contender in drawn {
-        let cost = contender.cost.settle(lowest);
+        let cost = contender.cost.settle(lowest, noise(gauge));
         let score = cost * (contender.in_flight * contender.inverse + mean);
         cx.score(contender.slot, score);
         if best.is_none_or(|(_, _, lowest)| score < lowest) {

@@ -29,8 +29,9 @@ use crate::{
 /// one arc; a wrong count leaves gaps. When the number of clients changes, pools are to be made anew, and arcs shift.
 ///
 /// - **The ring depends on the members alone**, not on who is eligible; all clients must know the same ids and weights.
-/// - While fewer than [`at_least`](Self::at_least) of a client's endpoints are eligible (by default: of the minimum),
-///   the next ones along the ring are added, with all of their weight. Shares are then only about even.
+/// - While fewer than [`at_least`](Self::at_least) of a client's endpoints are eligible (by default: than the minimum, or
+///   than all under an arc of fewer heavy ones), the next ones along the ring are added, with all of their weight. Shares
+///   are then only about even.
 /// - Nobody is refused who could be served: see [`Subset`](super::Subset).
 /// - The weights that the wrapped strategy sees are lengths of arcs; their ratios are what was set.
 ///
@@ -79,7 +80,8 @@ impl<S> Aperture<S> {
         self
     }
 
-    /// Adds endpoints only while fewer than `eligible` under the arc are; by default the minimum. Zero counts as one.
+    /// Adds endpoints while fewer than `eligible` under the arc are; by default the minimum, or as many as are under the
+    /// arc where heavy ones make it fewer. Zero counts as one.
     #[must_use]
     pub const fn at_least(mut self, eligible: usize) -> Self {
         self.at_least = Some(if eligible == 0 { 1 } else { eligible });
@@ -123,7 +125,8 @@ impl<S: Strategy> Strategy for Aperture<S> {
                 (Arc::new(ranking), weights.into())
             }
         };
-        let at_least = self.at_least.unwrap_or(self.minimum as usize);
+        // Of unequal weights an arc may hold fewer than the minimum, and is not short of any.
+        let at_least = self.at_least.unwrap_or_else(|| ranking.chosen.min(self.minimum as usize));
         let weighed = view.reweighted(|slot| weights[slot.index()]);
         let ranked = Ranked::build(&self.inner, &weighed, ranking, at_least, last.map(|last| &last.ranked))?;
         Ok(AperturePicker { ranked, weights })

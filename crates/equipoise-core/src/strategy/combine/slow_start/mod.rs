@@ -36,10 +36,12 @@ use crate::{
 /// Wrap it around other combinators, not inside them: inside a [`Subset`](super::Subset), who is merely new to the
 /// subset starts slowly too.
 ///
-/// Its weakness: time says little about how warm an endpoint is. Also, after eight picks of endpoints that lose their
-/// toss, or the same one twice, the strategy is asked to choose among the others, and one that takes turns then gives
-/// the next in turn more than its due; a strategy that fills the least loaded first still fills an idle newcomer, at the
-/// floor's part of the traffic.
+/// Its weakness: time says little about how warm an endpoint is. Also, after eight picks of endpoints that lose
+/// their toss, or the same one twice, the strategy is asked to choose among the others, and one that takes turns
+/// then gives the next in turn more than its due. What takes turns asks for each turn anew, so a factor f counts
+/// there as a weight does: one starting beside a full one gets f / (1 + f), where any other strategy gives it f /
+/// 2. A strategy that fills the least loaded first still fills an idle newcomer, at the floor's part of the
+/// traffic.
 ///
 /// A pick costs a nanosecond or two when nobody is starting, and no reading of the clock; otherwise a reading (if the
 /// wrapped strategy has none) and a toss where one is due. Build O(n); none is needed during a start. Source: Envoy's

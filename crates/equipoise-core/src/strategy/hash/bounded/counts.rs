@@ -22,6 +22,9 @@ pub struct LoadCount {
 /// As many as there can be; a model makes all of them anew for each of its schedules, and has two.
 const TIERS: usize = if cfg!(loom) { 2 } else { 256 };
 
+/// More than what four roundings add, and too little to matter: the bounds still add up to more than what is in flight.
+const ROUNDING: f64 = 1e-12;
+
 /// Where the half begins that says where it counts.
 const HOME: u32 = 32;
 
@@ -95,7 +98,9 @@ impl Bound {
     #[inline]
     fn most(&self, count: &LoadCount, sums: &Sums, total: i64) -> u64 {
         let (weight, all) = (count.weight.load(Ordering::Relaxed), sums.weight.load(Ordering::Relaxed));
-        (self.factor * (total + 1) as f64 * weight as f64 / all.max(1) as f64).ceil() as u64
+        let most = self.factor * (total + 1) as f64 * weight as f64 / all.max(1) as f64;
+        // 1.1 · 100 / 10 is 11 and a little: what rounding adds to a whole number makes no room for one more.
+        (most - most * ROUNDING).ceil() as u64
     }
 
     /// Whether one more may enter now. A pick asks this; it is [`enters`](Self::enters) that decides.

@@ -1,0 +1,148 @@
+//! What a check compares.
+
+use std::fmt;
+
+use equipoise_sim::Spread;
+
+use super::Effort;
+
+/// What a check found so far.
+pub(super) struct Findings {
+    pub(super) effort: Effort,
+    pub(super) all: Vec<Finding>,
+}
+
+/// One figure beside what it should be.
+pub(super) struct Finding {
+    what: String,
+    expected: String,
+    got: String,
+    tolerance: String,
+    verdict: Verdict,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Holds,
+    Deviates,
+    /// Nothing is asked of it.
+    Told,
+}
+
+/// A figure, and from where to where it varies from seed to seed.
+pub(super) struct Figure {
+    value: f64,
+    range: Option<(f64, f64)>,
+}
+
+impl From<f64> for Figure {
+    fn from(value: f64) -> Self {
+        Self { value, range: None }
+    }
+}
+
+impl From<Spread> for Figure {
+    fn from(spread: Spread) -> Self {
+        Self { value: spread.mean, range: (spread.least < spread.most).then_some((spread.least, spread.most)) }
+    }
+}
+
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&digits(self.value))?;
+        self.range.map_or(Ok(()), |(least, most)| write!(f, " ({}–{})", digits(least), digits(most)))
+    }
+}
+
+impl Findings {
+    pub(super) fn new(effort: Effort) -> Self {
+        Self { effort, all: Vec::new() }
+    }
+
+    pub(super) fn is_quick(&self) -> bool {
+        self.effort == Effort::Quick
+    }
+
+    /// One of two settings.
+    pub(super) fn pick<T>(&self, quick: T, full: T) -> T {
+        if self.is_quick() { quick } else { full }
+    }
+
+    /// Shorter runs have larger chance errors.
+    fn widened(&self, tolerance: f64) -> f64 {
+        self.pick(2.0, 1.0) * tolerance
+    }
+
+    /// Within `tolerance` times `expected`.
+    pub(super) fn near(&mut self, what: impl Into<String>, expected: f64, got: impl Into<Figure>, tolerance: f64) {
+        let (got, tolerance) = (got.into(), self.widened(tolerance));
+        let holds = (got.value / expected - 1.0).abs() <= tolerance;
+        self.add(what, digits(expected), got.to_string(), format!("{} %", digits(tolerance * 100.0)), holds);
+    }
+
+    /// No further than `tolerance` from `expected`.
+    pub(super) fn within(&mut self, what: impl Into<String>, expected: f64, got: impl Into<Figure>, tolerance: f64) {
+        let (got, tolerance) = (got.into(), self.widened(tolerance));
+        let holds = (got.value - expected).abs() <= tolerance;
+        self.add(what, digits(expected), got.to_string(), format!("± {}", digits(tolerance)), holds);
+    }
+
+    /// `bound` or less, with every seed.
+    pub(super) fn at_most(&mut self, what: impl Into<String>, bound: f64, got: impl Into<Figure>) {
+        let got = got.into();
+        let holds = got.range.map_or(got.value, |(_, most)| most) <= bound;
+        self.add(what, format!("≤ {}", digits(bound)), got.to_string(), String::new(), holds);
+    }
+
+    /// `bound` or more, with every seed.
+    pub(super) fn at_least(&mut self, what: impl Into<String>, bound: f64, got: impl Into<Figure>) {
+        let got = got.into();
+        let holds = got.range.map_or(got.value, |(least, _)| least) >= bound;
+        self.add(what, format!("≥ {}", digits(bound)), got.to_string(), String::new(), holds);
+    }
+
+    /// Each less than the next.
+    pub(super) fn rising(&mut self, what: impl Into<String>, figures: &[(&str, f64)]) {
+        let names: Vec<&str> = figures.iter().map(|(name, _)| *name).collect();
+        let got: Vec<String> = figures.iter().map(|(_, figure)| digits(*figure)).collect();
+        let holds = figures.windows(2).all(|pair| pair[0].1 < pair[1].1);
+        self.add(what, names.join(" < "), got.join(", "), "order".into(), holds);
+    }
+
+    /// For the reader; nothing is asked of it.
+    pub(super) fn tell(&mut self, what: impl Into<String>, seen_elsewhere: impl Into<String>, got: impl Into<Figure>) {
+        self.add(what, seen_elsewhere.into(), got.into().to_string(), String::new(), true);
+        if let Some(last) = self.all.last_mut() {
+            last.verdict = Verdict::Told;
+        }
+    }
+
+    fn add(&mut self, what: impl Into<String>, expected: String, got: String, tolerance: String, holds: bool) {
+        let verdict = if holds { Verdict::Holds } else { Verdict::Deviates };
+        self.all.push(Finding { what: what.into(), expected, got, tolerance, verdict });
+    }
+}
+
+impl Finding {
+    pub(super) fn holds(&self) -> bool {
+        self.verdict != Verdict::Deviates
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = match self.verdict {
+            Verdict::Holds => "ok",
+            Verdict::Deviates => "DEVIATES",
+            Verdict::Told => "(told)",
+        };
+        let Self { what, expected, got, tolerance, .. } = self;
+        write!(f, "    {what:<44} {expected:>14}  {got:<28} {tolerance:<9} {verdict}")
+    }
+}
+
+/// Four of them.
+fn digits(value: f64) -> String {
+    let before = if value == 0.0 { 1.0 } else { value.abs().log10().floor() + 1.0 };
+    format!("{value:.*}", (4.0 - before).clamp(0.0, 6.0) as usize)
+}

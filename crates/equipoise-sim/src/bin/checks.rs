@@ -1,0 +1,54 @@
+//! Checks the simulator and the strategies against theory and published figures.
+//!
+//! ```text
+//! cargo run --release -p equipoise-sim --bin checks            all, some minutes
+//! cargo run --release -p equipoise-sim --bin checks 3 3b 21    these only
+//! cargo run --release -p equipoise-sim --bin checks -- --quick short runs, wider tolerances
+//! ```
+//!
+//! Ends with 0 if all hold, 1 if one does not, 2 if the arguments make no sense.
+
+#![forbid(unsafe_code)]
+
+#[path = "../../checks/mod.rs"]
+mod checks;
+
+use std::{env, process::ExitCode};
+
+use checks::{ALL, Check, Effort};
+
+fn main() -> ExitCode {
+    let (flags, numbers): (Vec<String>, Vec<String>) = env::args().skip(1).partition(|arg| arg.starts_with('-'));
+    let effort = match flags.as_slice() {
+        [] => Effort::Full,
+        [flag] if flag == "--quick" => Effort::Quick,
+        _ => return refuse(&flags.join(" ")),
+    };
+    if let Some(unknown) = numbers.iter().find(|number| ALL.iter().all(|check| check.number != **number)) {
+        return refuse(unknown);
+    }
+    let chosen = |check: &&Check| numbers.iter().any(|number| check.number == number);
+    let all = |check: &&Check| numbers.is_empty() && (effort == Effort::Full || check.is_quick);
+    let failed = ALL.iter().filter(|check| chosen(check) || all(check)).filter(|check| !passes(check, effort)).count();
+    println!("{}", if failed == 0 { "all hold".into() } else { format!("{failed} deviate") });
+    ExitCode::from(u8::from(failed > 0))
+}
+
+fn passes(check: &Check, effort: Effort) -> bool {
+    match check.run(effort) {
+        Ok(outcome) => {
+            println!("{outcome}");
+            outcome.holds()
+        }
+        Err(error) => {
+            println!("{:<3} {error}\n", check.number);
+            false
+        }
+    }
+}
+
+fn refuse(argument: &str) -> ExitCode {
+    let numbers: Vec<&str> = ALL.iter().map(|check| check.number).collect();
+    eprintln!("{argument:?} is not understood. Usage: checks [--quick] [NUMBER…], of {}", numbers.join(" "));
+    ExitCode::from(2)
+}

@@ -1,0 +1,95 @@
+use equipoise_sim::{Fault, Scenario, Server, Work};
+
+use crate::common::{about, at_random, by_turns, ms, secs, tens};
+
+#[test]
+fn who_is_refused_tries_another() {
+    let report = by_turns(&tens(3).fault(Fault::refuses(0)).retries(1));
+    assert_eq!(report.ends.answered, report.ends.total());
+    // Turns are for first attempts: a third of them comes to the one that refuses.
+    let more = report.attempts as f64 / report.ends.total() as f64;
+    assert!((more - 4.0 / 3.0).abs() < 0.02, "{more}");
+}
+
+#[test]
+fn who_has_nobody_else_to_try_tries_the_same_again() {
+    let report = by_turns(&tens(1).fault(Fault::refuses(0)).retries(3));
+    assert_eq!(report.attempts, 4 * report.ends.total());
+    assert_eq!(report.ends.refused, report.ends.total());
+}
+
+#[test]
+fn a_budget_holds_attempts_to_a_part_of_the_requests() {
+    let report = at_random(&tens(1).fault(Fault::refuses(0)).retries(3).retry_budget(0.2));
+    // Ten more that may be made at once.
+    let budget = report.ends.total() / 5 + 10;
+    let more = report.attempts - report.ends.total();
+    assert!(more <= budget && more + 2 >= budget, "{more} of {budget}");
+}
+
+#[test]
+fn a_hedge_goes_elsewhere_and_the_first_answer_counts() {
+    // Half of the first attempts would take 100 ms.
+    let report = by_turns(&tens(2).fault(Fault::slow(0, 10.0)).hedge(ms(20)));
+    assert_eq!(report.ends.answered, report.ends.total());
+    assert!(about(report.latency.max(), ms(30)) && about(report.latency.quantile(0.4), ms(10)), "{report}");
+    let more = report.attempts as f64 / report.ends.total() as f64;
+    assert!((more - 1.5).abs() < 0.01, "{more}");
+}
+
+#[test]
+fn who_loses_against_a_hedge_is_cancelled() {
+    let scenario = Scenario::of(2, Server::fifo(100)).rate(10.0).work(Work::constant(ms(10))).lasting(secs(100));
+    let slow = scenario.fault(Fault::slow(0, 50.0)).hedge(ms(20));
+    let used = |scenario: &Scenario| by_turns(scenario).utilisation[0] * 100.0;
+    // Half of the requests, plus what others hedge: 30 ms each, or all of its 500 ms.
+    assert!((used(&slow) - 5.0 * 0.030).abs() < 0.02, "{}", used(&slow));
+    assert!((used(&slow.clone().without_cancelling()) - 5.0 * 0.5).abs() < 0.3, "{}", used(&slow.without_cancelling()));
+}
+
+/// A server of one worker that needs 100 ms for what clients give up after 10 ms.
+fn hopeless() -> Scenario {
+    Scenario::of(1, Server::fifo(1)).rate(5.0).work(Work::constant(ms(100))).timeout(ms(10)).lasting(secs(200))
+}
+
+#[test]
+fn a_server_drops_what_nobody_waits_for() {
+    let report = by_turns(&hopeless());
+    assert_eq!(report.ends.timed_out, report.ends.total());
+    assert!(about(report.latency.max(), ms(10)) && about(report.latency.p50(), ms(10)), "{report}");
+    assert!((report.utilisation[0] - 0.05).abs() < 0.01, "{:?}", report.utilisation);
+}
+
+#[test]
+fn a_server_that_does_not_notice_finishes_for_nobody() {
+    let report = by_turns(&hopeless().without_cancelling());
+    assert_eq!(report.ends.timed_out, report.ends.total());
+    assert!((report.utilisation[0] - 0.5).abs() < 0.05, "{:?}", report.utilisation);
+}
+
+#[test]
+fn what_is_given_up_on_its_way_is_worked_on_all_the_same_unless_it_is_cancelled() {
+    let far = |scenario: Scenario| scenario.network(equipoise_sim::Network::new(ms(50), ms(0)));
+    assert_eq!(by_turns(&far(hopeless())).utilisation, [0.0]);
+    let used = by_turns(&far(hopeless()).without_cancelling()).utilisation[0];
+    assert!((used - 0.5).abs() < 0.05, "{used}");
+}
+
+#[test]
+fn who_waits_in_line_can_be_given_up_too() {
+    // 20 a second for a server that does 10: the line would grow for ever.
+    let scenario = Scenario::of(1, Server::fifo(1)).rate(20.0).work(Work::constant(ms(100))).timeout(ms(500));
+    let report = by_turns(&scenario.lasting(secs(100)));
+    assert!(report.utilisation[0] > 0.99 && report.in_flight.max() < 30, "{report}");
+    // First come, first served: most get their turn when it is nearly too late, and are given up at work.
+    let answered = report.ends.answered as f64 / report.ends.total() as f64;
+    assert!((0.1..0.5).contains(&answered), "{:?}", report.ends);
+}
+
+#[test]
+fn a_request_that_is_tried_again_takes_all_its_attempts_together() {
+    let slow = tens(2).fault(Fault::slow(0, 100.0)).timeout(ms(40)).retries(1);
+    let report = by_turns(&slow);
+    assert_eq!(report.ends.answered, report.ends.total());
+    assert!(about(report.latency.max(), ms(50)), "{report}");
+}

@@ -1,0 +1,124 @@
+//! Strategies that do what they must not.
+
+use std::sync::{Arc, OnceLock};
+
+use equipoise_core::{
+    BuildError, EndpointSpec, Maglev, P2c, PickCx, PickError, PickRequest, Picker, Pool, RoundRobin, Slot, Strategy,
+    UpdateError, View,
+};
+use equipoise_sim::{RunError, Scenario, Server, named};
+
+use crate::common::{secs, tens};
+
+/// Picks as it is told.
+struct Odd(fn() -> Option<Slot>);
+
+impl Strategy for Odd {
+    type State = ();
+    type Picker = Picks;
+
+    fn state(&self, _: &EndpointSpec) {}
+
+    fn build(&self, _: &View, _: Option<&Picks>) -> Result<Picks, BuildError> {
+        Ok(Picks(self.0))
+    }
+}
+
+struct Picks(fn() -> Option<Slot>);
+
+impl Picker for Picks {
+    fn pick(&self, _: &mut PickCx<'_>) -> Option<Slot> {
+        (self.0)()
+    }
+}
+
+/// Builds as it is told.
+struct Unbuilt(fn() -> BuildError);
+
+impl Strategy for Unbuilt {
+    type State = ();
+    type Picker = Picks;
+
+    fn state(&self, _: &EndpointSpec) {}
+
+    fn build(&self, _: &View, _: Option<&Picks>) -> Result<Picks, BuildError> {
+        Err((self.0)())
+    }
+}
+
+/// The tenth slot of a pool.
+fn tenth() -> Option<Slot> {
+    static SLOT: OnceLock<Slot> = OnceLock::new();
+    let slot = SLOT.get_or_init(|| {
+        let pool = Pool::new(RoundRobin::new());
+        pool.update((0..10).map(|at| EndpointSpec::new(at.to_string())), |_| ()).expect("valid");
+        let slots = (0..10).map(|_| pool.pick(&PickRequest::new()).expect("somebody").endpoint().slot());
+        slots.max_by_key(|slot| slot.index()).expect("ten")
+    });
+    Some(*slot)
+}
+
+/// What the pool says of the first pick.
+fn misbehaved(pick: fn() -> Option<Slot>) -> PickError {
+    match tens(3).clients(2).run(&named("odd", |_| Odd(pick))) {
+        Err(RunError::Misbehaved { label, client, source, .. }) => {
+            assert!(label == "odd" && client < 2);
+            source
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn who_panics_while_picking_is_named() {
+    assert_eq!(misbehaved(|| panic!("in a pick")), PickError::Panicked);
+}
+
+#[test]
+fn who_picks_nobody_although_there_are_some_is_named() {
+    assert_eq!(misbehaved(|| None), PickError::Declined);
+}
+
+#[test]
+fn who_picks_a_slot_that_is_nobody_s_is_named() {
+    assert!(matches!(misbehaved(tenth), PickError::Misbehaved { slot } if slot.index() == 9));
+}
+
+#[test]
+fn who_cannot_serve_the_servers_is_named() {
+    let refused = BuildError::Refused("not these".into());
+    for (unbuilt, why) in [
+        (Unbuilt(|| BuildError::Refused("not these".into())), refused),
+        (Unbuilt(|| panic!("in a build")), BuildError::Panicked),
+    ] {
+        let unbuilt = Arc::new(unbuilt);
+        let report = tens(3).run(&named("unbuilt", |_| Unbuilt(unbuilt.0)));
+        let source = UpdateError::Strategy(why);
+        assert_eq!(report, Err(RunError::Unusable { label: "unbuilt".into(), client: 0, source }));
+    }
+}
+
+#[test]
+fn who_cannot_even_be_made_is_named_with_its_client() {
+    let picky = named("picky", |client| if client == 2 { panic!("not for the third") } else { P2c::new() });
+    let report = tens(3).clients(4).run(&picky);
+    assert_eq!(report, Err(RunError::Panicked { label: "picky".into(), client: 2 }));
+}
+
+#[test]
+fn servers_that_no_pool_takes_are_the_scenario_s_to_answer_for() {
+    let scenario = tens(1).each(|_, server| server.weight(u32::MAX));
+    let report = scenario.run(&named("maglev", |_| Maglev::new()));
+    assert!(matches!(report, Err(RunError::Unusable { source: UpdateError::Invalid(_), .. })), "{report:?}");
+}
+
+#[test]
+fn a_load_that_no_memory_holds_ends_the_run() {
+    let overloaded = Scenario::of(2, Server::fifo(1)).load(3.0).lasting(secs(1_000)).most_open(500);
+    let Err(RunError::PiledUp { label, open, after }) = overloaded.run(&named("p2c", |_| P2c::new())) else {
+        panic!("a report of what cannot be");
+    };
+    assert!(label == "p2c" && open == 501);
+    // 600 come a second, and 200 go.
+    assert!(after > secs(1) && after < secs(2), "{after:?}");
+}

@@ -1,0 +1,122 @@
+use std::time::Duration;
+
+use equipoise_core::MAX_WEIGHT;
+use equipoise_sim::{Antagonists, Arrivals, Fault, InvalidScenario, Keys, Network, RunError, Scenario, Server, Work};
+
+use crate::common::{ms, secs, strategy};
+
+fn fine() -> Scenario {
+    Scenario::of(3, Server::fifo(1)).lasting(secs(1))
+}
+
+/// A bad scenario, and what the error is to name.
+fn bad() -> Vec<(Scenario, &'static str)> {
+    let kind = |server| Scenario::of(1, server);
+    let bursts = |factor, burst| fine().arrivals(Arrivals::Bursts { factor, burst });
+    let pareto = |alpha, spread| fine().work(Work::pareto(ms(1), alpha, spread));
+    let far = Duration::MAX;
+    vec![
+        (Scenario::with([]), "no servers"),
+        (fine().clients(0), "no clients"),
+        (fine().clients(usize::MAX), "too many"),
+        (kind(Server::fifo(0)), "server 0: it has no workers"),
+        (kind(Server::sharing(0.0)), "server 0: it has no cores"),
+        (kind(Server::sharing(f64::NAN)), "server 0: it has no cores"),
+        (kind(Server::fifo(1).speed(0.0)), "server 0: its speed"),
+        (kind(Server::fifo(1).speed(f64::INFINITY)), "server 0: its speed"),
+        (fine().load(0.0), "load 0"),
+        (fine().load(-1.0), "load -1"),
+        (fine().load(f64::NAN), "load NaN"),
+        (fine().load(f64::INFINITY), "load inf"),
+        (kind(Server::delay()).load(0.5), "set a rate"),
+        (fine().rate(0.0), "rate 0"),
+        (fine().rate(1e12), "rate 1000000000000"),
+        (fine().rate(f64::NAN), "rate NaN"),
+        (fine().work(Work::constant(Duration::ZERO)), "work: the mean"),
+        (fine().work(Work::exponential(far)), "rate 0"),
+        (fine().work(Work::normal(ms(1), -1.0)), "work: the deviation"),
+        (fine().work(Work::normal(ms(1), f64::NAN)), "work: the deviation"),
+        (pareto(0.0, 10.0), "work: a Pareto"),
+        (pareto(1.0, 1.0), "work: a Pareto"),
+        (pareto(f64::NAN, 10.0), "work: a Pareto"),
+        (bursts(1.0, ms(1)), "bursts of factor 1"),
+        (bursts(f64::NAN, ms(1)), "bursts of factor NaN"),
+        (bursts(2.0, Duration::ZERO), "length 0ns"),
+        (fine().keys(Keys::zipf(0, 1.0)), "0 keys"),
+        (fine().keys(Keys::zipf(u32::MAX, 1.0)), "4294967295 keys"),
+        (fine().keys(Keys::zipf(10, f64::NAN)), "exponent NaN"),
+        (fine().antagonists(Antagonists::new(1.5)), "antagonists with probability 1.5"),
+        (fine().antagonists(Antagonists::new(f64::NAN)), "antagonists with probability NaN"),
+        (fine().antagonists(Antagonists::new(0.5).hold(Duration::ZERO)), "time between draws"),
+        (fine().fault(Fault::away(3)), "server 3: there is no such server"),
+        (fine().fault(Fault::slow(0, 0.0)), "server 0: the factor"),
+        (fine().fault(Fault::slow(0, f64::NAN)), "server 0: the factor"),
+        (fine().fault(Fault::swallows(1)), "server 1: requests that are swallowed"),
+        (fine().fault(Fault::stall(1)), "server 1: requests never end"),
+        (fine().fault(Fault::stall(1).lasting(Duration::ZERO)), "it lasts no time"),
+        (fine().fault(Fault::away(1).every(secs(1))), "what recurs"),
+        (fine().fault(Fault::away(1).lasting(secs(1)).every(secs(1))), "what recurs"),
+        (fine().lasting(Duration::ZERO), "lasting"),
+        (fine().lasting(far), "lasting"),
+        (fine().warm_up(1.0), "warm_up"),
+        (fine().warm_up(f64::NAN), "warm_up"),
+        (fine().timeout(Duration::ZERO), "timeout"),
+        (fine().timeout(far), "timeout"),
+        (fine().hedge(far), "hedge"),
+        (fine().network(Network::new(far, far)), "network"),
+        (fine().sample_every(Duration::ZERO), "sample_every"),
+        (fine().sample_every(Duration::from_nanos(1)), "sample_every"),
+        (fine().retry_budget(-0.1), "retry_budget"),
+        (fine().retry_budget(f64::NAN), "retry_budget"),
+    ]
+}
+
+#[test]
+fn what_is_impossible_is_refused_by_name_before_anything_runs() {
+    for (scenario, names) in bad() {
+        let error = scenario.check().expect_err(names);
+        assert!(error.to_string().contains(names), "{names}: {error}");
+        // As text, since a number that is none equals nothing.
+        let run = scenario.run(&strategy("p2c")).expect_err(names);
+        assert!(matches!(run, RunError::Scenario(_)) && run.to_string() == error.to_string(), "{names}: {run}");
+    }
+}
+
+#[test]
+fn errors_carry_what_was_set() {
+    assert_eq!(fine().load(-1.0).check(), Err(InvalidScenario::Load { load: -1.0 }));
+    assert_eq!(kindless().check(), Err(InvalidScenario::NoCapacity));
+    let antagonists = fine().antagonists(Antagonists::new(2.0)).check();
+    assert_eq!(antagonists, Err(InvalidScenario::Antagonists { probability: 2.0 }));
+}
+
+fn kindless() -> Scenario {
+    Scenario::of(1, Server::delay()).load(1.0)
+}
+
+#[test]
+fn extremes_that_are_possible_run() {
+    let month = Duration::from_secs(1_000_000_000);
+    let extremes = [
+        fine().sample_every(Duration::MAX),
+        fine().hedge(Duration::ZERO),
+        fine().timeout(Duration::from_nanos(1)),
+        fine().timeout(month).network(Network::new(month, Duration::ZERO)),
+        fine().keys(Keys::zipf(1, 0.0)),
+        fine().keys(Keys::zipf(1_000, 100.0)),
+        fine().antagonists(Antagonists::new(0.5).hold(Duration::MAX)),
+        fine().fault(Fault::slow(0, 1e300)).timeout(secs(1)),
+        fine().fault(Fault::stall(0).from(Duration::MAX).lasting(Duration::MAX)),
+        fine().work(Work::pareto(ms(1), 0.1, 1e12)).timeout(secs(1)),
+        fine().work(Work::normal(ms(1), 0.0)),
+        fine().retries(u32::MAX).retry_budget(1_000.0),
+        fine().each(|_, server| server.weight(MAX_WEIGHT).limit(1).zone("a")),
+        Scenario::of(1, Server::fifo(usize::MAX)).rate(10.0).lasting(secs(1)),
+        Scenario::of(1, Server::fifo(1)).rate(1e-6).lasting(secs(1)),
+        fine().fault(Fault::away(0)).fault(Fault::away(1)).fault(Fault::away(2)),
+    ];
+    for (at, scenario) in extremes.into_iter().enumerate() {
+        let report = scenario.run(&strategy("p2c")).unwrap_or_else(|error| panic!("{at}: {error}"));
+        assert!(!report.interrupted, "{at}");
+    }
+}

@@ -1,0 +1,62 @@
+use equipoise_core::Timestamp;
+use equipoise_sim::{Comparison, Control, Feed, Report, Scenario, Server};
+
+use crate::common::{secs, strategy};
+
+fn long() -> Scenario {
+    Scenario::of(5, Server::fifo(1)).load(0.5).lasting(secs(100_000)).warm_up(0.0)
+}
+
+/// Stops the run by itself.
+struct Impatient<'a> {
+    control: &'a Control,
+    requests: u32,
+}
+
+impl Feed for Impatient<'_> {
+    fn probes(&mut self, _: usize, _: Timestamp, _: &mut Vec<usize>) {
+        self.requests = self.requests.saturating_sub(1);
+        if self.requests == 0 {
+            self.control.stop();
+        }
+    }
+}
+
+#[test]
+fn a_run_that_is_stopped_says_what_it_had() {
+    let control = Control::new();
+    let mut impatient = Impatient { control: &control, requests: 20_000 };
+    let report = long().run_fed(&strategy("p2c"), &mut impatient, &control).expect("a report");
+    assert!(report.interrupted);
+    // It looks every few thousand events.
+    assert!((19_900..25_000).contains(&report.ends.total()), "{}", report.ends.total());
+    assert!(report.measured > secs(75) && report.measured < secs(105), "{:?}", report.measured);
+    assert!(report.utilisation.iter().all(|used| (used - 0.5).abs() < 0.1), "{:?}", report.utilisation);
+    assert!(report.to_string().ends_with("(interrupted)"));
+    assert!(control.done() > 0.0 && control.done() < 0.01);
+}
+
+#[test]
+fn a_run_that_was_stopped_before_it_began_has_nothing() {
+    let control = Control::new();
+    control.stop();
+    let report = long().run_under(&strategy("p2c"), &control).expect("a report");
+    assert!(report.interrupted && report.measured < secs(60));
+}
+
+#[test]
+fn a_comparison_that_was_stopped_has_what_had_been_run() {
+    let control = Control::new();
+    control.stop();
+    let comparison = Comparison::run(&long(), &[&strategy("p2c")], 3, &control).expect("reports");
+    assert_eq!(comparison.reports, [[]]);
+    assert_eq!(comparison.spread(0, Report::error_rate).mean, 0.0);
+}
+
+#[test]
+fn who_runs_to_the_end_is_done() {
+    let control = Control::new();
+    let report = long().lasting(secs(5)).run_under(&strategy("p2c"), &control).expect("a report");
+    assert!(!report.interrupted && report.measured == secs(5));
+    assert_eq!(control.done(), 1.0);
+}

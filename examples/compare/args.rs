@@ -1,0 +1,94 @@
+//! What can be asked. Whatever is wrong with it ends the program with exit code 2.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use equipoise::StrategySpec;
+
+use crate::scenarios::{ALL, Known};
+
+/// What do strategies do before they meet traffic? Runs them through a scenario, all under the same requests.
+///
+///     cargo run --release --example compare -- --list
+///     cargo run --release --example compare -- --scenario slow-one
+///     cargo run --release --example compare -- --scenario fast-slow --load 0.5..0.9 \
+///         --strategy peak-ewma --strategy "peak-ewma(decay=2s)" --strategy p2c --out plots
+///
+/// Ctrl-C ends it early with what it has; once more ends it at once.
+#[derive(Debug, Parser)]
+#[command(name = "compare", verbatim_doc_comment)]
+pub(crate) struct Args {
+    /// What happens: a name from --list
+    #[arg(long, value_name = "NAME", default_value = "antagonists", value_parser = scenario)]
+    pub(crate) scenario: &'static Known,
+
+    /// A strategy from --list, with settings in brackets, such as "p2c(choices=3)"; repeat for each [default: all that fit]
+    #[arg(long = "strategy", value_name = "STRATEGY")]
+    pub(crate) strategies: Vec<StrategySpec>,
+
+    /// One load, several (0.7,0.9), or a range in steps of 0.1 (0.5..1.7); 1.0 is all that the servers can do [default:
+    /// the scenario's]
+    #[arg(long, value_name = "LOAD", value_parser = loads)]
+    pub(crate) load: Option<Loads>,
+
+    /// How often each is run, with different chance; figures are means
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub(crate) seeds: u64,
+
+    /// Where to write plots, as SVG and PNG
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+
+    /// Name every scenario and every strategy, and do nothing else
+    #[arg(long)]
+    pub(crate) list: bool,
+
+    /// Write strategies.md and its plots into this directory: every scenario with all its strategies, over three seeds
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["scenario", "strategies", "load", "seeds", "out", "list"])]
+    pub(crate) write: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Loads(pub(crate) Vec<f64>);
+
+fn scenario(name: &str) -> Result<&'static Known, String> {
+    let names = || ALL.iter().map(|known| known.name).collect::<Vec<_>>().join(", ");
+    Known::named(name).ok_or_else(|| format!("there is no such scenario; there are {}", names()))
+}
+
+fn loads(text: &str) -> Result<Loads, String> {
+    let load = |text: &str| match text.trim().parse::<f64>() {
+        Ok(load) if load > 0.0 && load <= 100.0 => Ok(load),
+        _ => Err(format!("{text:?} is no load: use a number above 0, at most 100, such as 0.9")),
+    };
+    let Some((from, to)) = text.split_once("..") else {
+        return text.split(',').map(load).collect::<Result<_, _>>().map(Loads);
+    };
+    let (from, to) = (load(from)?, load(to)?);
+    if from >= to {
+        return Err(format!("a range goes up: {to}..{from}"));
+    }
+    let steps = ((to - from) * 10.0 - 1e-9).ceil();
+    Ok(Loads((0..=steps as usize).map(|step| round(from + (to - from) * step as f64 / steps)).collect()))
+}
+
+/// To thousandths, so that loads read as they are written.
+fn round(load: f64) -> f64 {
+    (load * 1_000.0).round() / 1_000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loads_are_one_or_several_or_a_range_with_both_its_ends() {
+        assert_eq!(loads("0.9"), Ok(Loads(vec![0.9])));
+        assert_eq!(loads("0.7, 0.9"), Ok(Loads(vec![0.7, 0.9])));
+        assert_eq!(loads("0.5..0.8"), Ok(Loads(vec![0.5, 0.6, 0.7, 0.8])));
+        assert_eq!(loads("0.5..0.55"), Ok(Loads(vec![0.5, 0.55])));
+        for nonsense in ["", "0", "-1", "x", "inf", "NaN", "1..0.5", "0.5..0.5", "0.5..", "1e9"] {
+            assert!(loads(nonsense).is_err(), "{nonsense}");
+        }
+    }
+}

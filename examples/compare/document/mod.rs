@@ -1,0 +1,142 @@
+//! docs/strategies.md: advice that people have written, around tables and plots that are made here.
+//!
+//! The advice is in `template.md`. Whatever stands there in double braces is replaced:
+//!
+//! | in braces | becomes |
+//! | --- | --- |
+//! | `table SCENARIO` | its figures: of every strategy, at every load |
+//! | `across FIGURE SCENARIO …` | one figure of every strategy, in several scenarios beside each other |
+//! | `plot SCENARIO KIND [LOAD]` | a plot: `tail`, `latency`, `in-flight` or `shares` |
+//! | `value SCENARIO STRATEGY FIGURE [LOAD]` | a single figure, within a sentence; also the `share` of the server that is watched |
+//! | `about SCENARIO` | what happens in it |
+
+mod tables;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
+
+use anyhow::{Context, bail};
+use kuva::render::render::Scene;
+
+use crate::{
+    figures::{self, Figure},
+    plots,
+    scenarios::{ALL, Known},
+    sweep::{Point, Sweep, Watch},
+};
+
+const TEMPLATE: &str = include_str!("template.md");
+const SEEDS: u64 = 3;
+
+type Sweeps = BTreeMap<&'static str, Sweep>;
+
+/// Runs what the template asks for, and writes `strategies.md` and `strategies/` into the directory.
+pub(crate) fn write(into: &Path) -> anyhow::Result<()> {
+    let scenarios = wanted()?;
+    let watch = Watch::over(scenarios.iter().map(|scenario| scenario.loads.len()).sum())?;
+    let sweeps: anyhow::Result<Sweeps> =
+        scenarios.into_iter().map(|scenario| Ok((scenario.name, run(scenario, &watch)?))).collect();
+    watch.end();
+    let sweeps = sweeps?;
+    if watch.control.is_stopped() {
+        bail!("interrupted; the document is as it was");
+    }
+    let pictures = into.join("strategies");
+    fs::create_dir_all(&pictures).with_context(|| pictures.display().to_string())?;
+    let text = filled(|words| replace(words, &sweeps, &pictures))?;
+    let path = into.join("strategies.md");
+    fs::write(&path, text).with_context(|| path.display().to_string())
+}
+
+fn run(scenario: &'static Known, watch: &Watch) -> anyhow::Result<Sweep> {
+    let sweep = Sweep::run(scenario, &scenario.strategies()?, scenario.loads, SEEDS, watch);
+    sweep.with_context(|| scenario.name)
+}
+
+/// The scenarios that the template speaks of.
+fn wanted() -> anyhow::Result<Vec<&'static Known>> {
+    let mut named = BTreeSet::new();
+    filled(|words| {
+        named.extend(words.iter().map(|word| (*word).to_owned()));
+        Ok(String::new())
+    })?;
+    Ok(ALL.iter().filter(|scenario| named.contains(scenario.name)).collect())
+}
+
+/// The template, with what is in braces replaced.
+fn filled(mut replace: impl FnMut(&[&str]) -> anyhow::Result<String>) -> anyhow::Result<String> {
+    let mut parts = TEMPLATE.split("{{");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (braced, rest) = part.split_once("}}").context("template.md: braces that nobody closes")?;
+        let words: Vec<&str> = braced.split_whitespace().collect();
+        text += &replace(&words).with_context(|| format!("template.md: {{{{{braced}}}}}"))?;
+        text += rest;
+    }
+    Ok(text)
+}
+
+fn replace(words: &[&str], sweeps: &Sweeps, pictures: &Path) -> anyhow::Result<String> {
+    let sweep = |name: &str| sweeps.get(name).context("no such scenario");
+    match words {
+        ["table", scenario] => Ok(tables::of(sweep(scenario)?)),
+        ["across", figure, scenarios @ ..] => {
+            let sweeps: Vec<&Sweep> = scenarios.iter().map(|name| sweep(name)).collect::<Result<_, _>>()?;
+            tables::across(self::figure(figure)?, &sweeps).context("scenarios of several loads, or none at all")
+        }
+        ["plot", scenario, kind, load @ ..] => picture(sweep(scenario)?, kind, load.first().copied(), pictures),
+        ["value", scenario, strategy, figure, load @ ..] => {
+            let sweep = sweep(scenario)?;
+            let strategy = sweep.number(strategy).context("it is not compared there")?;
+            let comparison = &point(sweep, load.first().copied())?.comparison;
+            if *figure == "share" {
+                let server = sweep.scenario.watched.context("no server is watched there")?;
+                return Ok(figures::part(figures::share(comparison, strategy, server)));
+            }
+            Ok(self::figure(figure)?.show(comparison, strategy))
+        }
+        ["about", scenario] => Ok(sweep(scenario)?.scenario.about.to_owned()),
+        _ => bail!("it means nothing"),
+    }
+}
+
+fn figure(name: &str) -> anyhow::Result<Figure> {
+    Figure::named(name).with_context(|| format!("{name} is no figure"))
+}
+
+/// The point at that load; where none is named, the only one.
+fn point<'a>(sweep: &'a Sweep, load: Option<&str>) -> anyhow::Result<&'a Point> {
+    match load {
+        Some(load) => sweep.at(load.parse()?).context("no such load"),
+        None if sweep.points.len() > 1 => bail!("there are several loads: name one"),
+        None => sweep.points.first().context("nothing was run"),
+    }
+}
+
+fn picture(sweep: &Sweep, kind: &str, load: Option<&str>, pictures: &Path) -> anyhow::Result<String> {
+    let scene: Scene = match kind {
+        "tail" => plots::tail(sweep),
+        "latency" => plots::latency(sweep, point(sweep, load)?),
+        "in-flight" => plots::in_flight(sweep, point(sweep, load)?),
+        "shares" => plots::shares(sweep, point(sweep, load)?),
+        _ => bail!("{kind} is no plot"),
+    };
+    let file = format!("{}-{kind}.svg", sweep.scenario.name);
+    plots::write_svg(&scene, &pictures.join(&file))?;
+    Ok(format!("![{}: {kind}](strategies/{file})", sweep.scenario.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_template_speaks_of_every_scenario() {
+        let wanted = wanted().expect("braces that close");
+        let missing = ALL.iter().map(|known| known.name).filter(|name| wanted.iter().all(|known| known.name != *name));
+        assert_eq!(missing.collect::<Vec<_>>(), Vec::<&str>::new());
+    }
+}

@@ -1,0 +1,74 @@
+//! Strategies beside each other, in the testbed.
+//!
+//! ```text
+//! cargo run --release --example compare -- --scenario slow-one --out plots
+//! cargo run --release --example compare -- --list
+//! cargo run --release --example compare -- --write docs
+//! ```
+
+mod args;
+mod document;
+mod figures;
+mod plots;
+mod scenarios;
+mod sweep;
+mod table;
+
+use std::{
+    io::{self, ErrorKind, Write},
+    process::ExitCode,
+};
+
+use clap::Parser;
+use equipoise::strategy::by_name;
+
+use crate::{
+    args::{Args, Loads},
+    sweep::{Sweep, Watch},
+};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let done = match &args.write {
+        Some(docs) => document::write(docs),
+        None if args.list => list(&mut io::stdout().lock()).map_err(anyhow::Error::from),
+        None => compare(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads has seen enough.
+        Err(error) if error.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == ErrorKind::BrokenPipe) => {
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("compare: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn list(out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "Scenarios:\n")?;
+    for scenario in scenarios::ALL {
+        let loads: Vec<String> = scenario.loads.iter().map(f64::to_string).collect();
+        writeln!(out, "{}\n    {}; load {}", scenario.name, scenario.about, loads.join(", "))?;
+    }
+    writeln!(out, "\nStrategies:\n")?;
+    by_name::all().iter().try_for_each(|strategy| writeln!(out, "{strategy}\n    {}", strategy.about()))
+}
+
+fn compare(args: &Args) -> anyhow::Result<()> {
+    let scenario = args.scenario;
+    let strategies = if args.strategies.is_empty() { scenario.strategies()? } else { args.strategies.clone() };
+    let loads = args.load.as_ref().map_or(scenario.loads, |Loads(loads)| loads);
+    let watch = Watch::over(loads.len())?;
+    let sweep = Sweep::run(scenario, &strategies, loads, args.seeds, &watch);
+    watch.end();
+    let sweep = sweep?;
+    table::print(&sweep, &mut io::stdout().lock())?;
+    if let Some(out) = &args.out {
+        plots::write_all(&sweep, out)?;
+        eprintln!("plots are in {}", out.display());
+    }
+    Ok(())
+}

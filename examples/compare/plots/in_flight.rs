@@ -1,0 +1,37 @@
+use equipoise::sim::Report;
+use kuva::render::{
+    layout::Layout,
+    plots::Plot,
+    render::{Scene, render_multiple},
+};
+
+use super::{line, percent_ticks, present, title};
+use crate::sweep::{Point, Sweep};
+
+/// What happens for less than this part of the time is not drawn.
+const LEAST: f64 = 1e-4;
+
+/// For how much of the time a server has so many requests, or more.
+pub(crate) fn in_flight(sweep: &Sweep, point: &Point) -> Scene {
+    let lines = present(sweep, point).map(|(at, label)| {
+        let points = at_least(&point.comparison.reports[at]);
+        Plot::from(line(at, points).with_legend(label.as_str()))
+    });
+    let plots: Vec<Plot> = lines.collect();
+    let layout = Layout::auto_from_plots(&plots)
+        .with_title(format!("In flight: {}", title(sweep, Some(point.load))))
+        .with_x_label("requests at a server, those in line included")
+        .with_y_label("part of the time that there are so many or more")
+        .with_log_x()
+        .with_log_y()
+        .with_y_tick_format(percent_ticks());
+    render_multiple(plots, layout)
+}
+
+fn at_least(reports: &[Report]) -> Vec<(f64, f64)> {
+    let mean = |length| {
+        reports.iter().map(|report| report.in_flight.at_least(length)).sum::<f64>() / reports.len().max(1) as f64
+    };
+    let lengths = std::iter::successors(Some(1usize), |&length| Some(length + length.div_ceil(12)));
+    lengths.map(|length| (length as f64, mean(length))).take_while(|&(_, part)| part >= LEAST).collect()
+}

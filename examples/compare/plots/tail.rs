@@ -1,0 +1,50 @@
+use kuva::{
+    plot::LinePlot,
+    render::{figure::Figure as Panels, layout::Layout, plots::Plot, render::Scene},
+};
+
+use super::{line, time_ticks, title};
+use crate::{
+    figures::{self, Figure},
+    sweep::Sweep,
+};
+
+/// p99 and p99.9 against load.
+pub(crate) fn tail(sweep: &Sweep) -> Scene {
+    let figures = [Figure::P99, Figure::P999];
+    let plots: Vec<Vec<Plot>> = figures.map(|figure| lines(sweep, figure)).into();
+    let both: Vec<Plot> = figures.into_iter().flat_map(|figure| lines(sweep, figure)).collect();
+    let (least, most) = (extreme(sweep, f64::min, f64::INFINITY), extreme(sweep, f64::max, 0.0));
+    let layouts = figures.map(|figure| {
+        Layout::auto_from_plots(&both)
+            .with_title(format!("{}: {}", title(sweep, None), figure.name()))
+            .with_x_label("load, of all that the servers are allotted")
+            .with_y_label("latency, time-outs included")
+            .with_log_y()
+            .with_y_axis_min(least * 0.9)
+            .with_y_axis_max(most * 1.1)
+            .with_y_tick_format(time_ticks())
+            // What is worked out for the default labels is too narrow for these.
+            .with_force_margins(90.0, 15.0)
+            .with_y_label_offset(-18.0, 0.0)
+    });
+    Panels::new(1, 2).with_plots(plots).with_layouts(layouts.into()).with_shared_legend().render()
+}
+
+fn lines(sweep: &Sweep, figure: Figure) -> Vec<Plot> {
+    let labels = sweep.labels.iter().enumerate();
+    labels.map(|(at, label)| Plot::from(of(sweep, at, figure).with_legend(label.as_str()))).collect()
+}
+
+fn of(sweep: &Sweep, contender: usize, figure: Figure) -> LinePlot {
+    let points = sweep.points.iter().filter(|point| !figures::is_missing(&point.comparison, contender));
+    let ms = |point: &crate::sweep::Point| point.comparison.spread(contender, |report| figure.of(report)).mean * 1e3;
+    line(contender, points.map(|point| (point.load, ms(point).max(1e-3))).collect())
+}
+
+/// Of all that is drawn, in milliseconds.
+fn extreme(sweep: &Sweep, pick: fn(f64, f64) -> f64, start: f64) -> f64 {
+    let reports = sweep.points.iter().flat_map(|point| point.comparison.reports.iter().flatten());
+    let times = reports.flat_map(|report| [Figure::P99, Figure::P999].map(|figure| figure.of(report) * 1e3));
+    times.filter(|&ms| ms > 0.0).fold(start, pick)
+}

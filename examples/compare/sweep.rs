@@ -1,0 +1,109 @@
+//! The runs: every strategy at every load and over every seed, watched, and stopped when somebody asks for it.
+
+use std::{
+    sync::mpsc::{RecvTimeoutError, sync_channel},
+    thread,
+    time::Duration,
+};
+
+use equipoise::{
+    StrategySpec,
+    sim::{Comparison, Contender, Control, RunError},
+};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::scenarios::Known;
+
+/// What came of it.
+pub(crate) struct Sweep {
+    pub(crate) scenario: &'static Known,
+    pub(crate) labels: Vec<String>,
+    pub(crate) seeds: u64,
+    pub(crate) points: Vec<Point>,
+}
+
+/// All strategies at one load.
+pub(crate) struct Point {
+    pub(crate) load: f64,
+    pub(crate) comparison: Comparison,
+}
+
+impl Sweep {
+    pub(crate) fn run(
+        scenario: &'static Known,
+        strategies: &[StrategySpec],
+        loads: &[f64],
+        seeds: u64,
+        watch: &Watch,
+    ) -> Result<Self, RunError> {
+        let contenders: Vec<&dyn Contender> = strategies.iter().map(|strategy| strategy as &dyn Contender).collect();
+        let labels = contenders.iter().map(|contender| contender.label()).collect();
+        let mut points = Vec::new();
+        for &load in loads {
+            if watch.control.is_stopped() {
+                break;
+            }
+            let name = format!("{} at {load}", scenario.name);
+            let compare = || Comparison::run(&scenario.at(load), &contenders, seeds, &watch.control);
+            points.push(Point { load, comparison: watch.during(&name, compare)? });
+        }
+        Ok(Self { scenario, labels, seeds, points })
+    }
+
+    pub(crate) fn at(&self, load: f64) -> Option<&Point> {
+        self.points.iter().find(|point| point.load == load)
+    }
+
+    pub(crate) fn number(&self, label: &str) -> Option<usize> {
+        self.labels.iter().position(|known| known == label)
+    }
+}
+
+/// The progress bar, and who presses Ctrl-C.
+pub(crate) struct Watch {
+    pub(crate) control: Control,
+    bar: ProgressBar,
+}
+
+/// How finely the bar moves within one comparison.
+const FINE: u64 = 1_000;
+
+impl Watch {
+    /// Over so many comparisons.
+    pub(crate) fn over(comparisons: usize) -> anyhow::Result<Self> {
+        let control = Control::new();
+        let asked = control.clone();
+        ctrlc::set_handler(move || {
+            if asked.is_stopped() {
+                std::process::exit(130);
+            }
+            asked.stop();
+        })?;
+        let bar = ProgressBar::new(comparisons as u64 * FINE);
+        bar.set_style(ProgressStyle::with_template("{wide_bar} {percent:>3} % {msg} [{elapsed}]")?);
+        Ok(Self { control, bar })
+    }
+
+    fn during<T: Send>(&self, name: &str, run: impl FnOnce() -> T + Send) -> T {
+        self.bar.set_message(name.to_owned());
+        let begun = self.bar.position();
+        let result = thread::scope(|scope| {
+            let (done, is_done) = sync_channel::<()>(0);
+            let running = scope.spawn(move || {
+                let _until_the_end = done;
+                run()
+            });
+            while is_done.recv_timeout(Duration::from_millis(100)) == Err(RecvTimeoutError::Timeout) {
+                self.bar.set_position(begun + (self.control.done() * FINE as f32) as u64);
+            }
+            running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        self.bar.set_position(begun + FINE);
+        result
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn end(&self) {
+        self.bar.finish_and_clear();
+    }
+}
