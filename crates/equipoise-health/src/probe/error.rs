@@ -35,12 +35,12 @@ pub enum ProbeError {
 /// Why a probe's setting is refused: which one, and what would be right.
 ///
 /// ```
-/// # #[cfg(feature = "http")] {
-/// use equipoise_health::probe::Http;
+/// # #[cfg(feature = "tokio")] {
+/// use equipoise_health::probe::Tcp;
 ///
-/// let refused = Http::new("healthz").unwrap_err();
-/// assert_eq!(refused.setting, "path");
-/// assert_eq!(refused.to_string(), r#"path cannot be "healthz": it begins with '/', like "/healthz?full=1""#);
+/// let refused = Tcp::new().limit(0).unwrap_err();
+/// assert_eq!(refused.setting, "limit");
+/// assert_eq!(refused.to_string(), r#"limit cannot be "0": from 1 to 16 777 216 bytes are read"#);
 /// # }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

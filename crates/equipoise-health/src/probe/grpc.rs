@@ -75,9 +75,9 @@ impl Grpc {
         /// An answer has a handful of bytes.
         const LIMIT: usize = 4096;
         let url = self.security.url(target, self.authority.as_ref(), "/")?;
-        let opened = self.security.open(target, &[b"h2"]).await?;
+        let (io, _) = self.security.open(target, &[b"h2"]).await?;
         let tasks = Tasks::default();
-        let connected = http2::handshake(tasks.spawner(), TokioIo::new(opened.io)).await;
+        let connected = http2::handshake(tasks.spawner(), TokioIo::new(io)).await;
         let (sender, connection) = connected.map_err(|error| failed(&error))?;
         tasks.run(connection);
         let mut client = HealthClient::with_origin(Http2(sender), url).max_decoding_message_size(LIMIT);

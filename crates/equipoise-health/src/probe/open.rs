@@ -24,13 +24,6 @@ pub(super) struct Security {
 pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
-/// An open connection.
-pub(super) struct Opened {
-    pub(super) io: Box<dyn Io>,
-    /// What TLS negotiated, if anything.
-    pub(super) protocol: Option<Vec<u8>>,
-}
-
 impl Security {
     /// Whether it is https: where TLS was asked for, and where the address says so.
     pub(super) fn is_https(&self, target: &Target) -> Result<bool, ProbeError> {
@@ -41,8 +34,8 @@ impl Security {
         return if by_address { Err(target.refuse("https takes the feature tls")) } else { Ok(false) };
     }
 
-    /// Connects, and shakes hands where it is https, offering `protocols`.
-    pub(super) async fn open(&self, target: &Target, protocols: &[&[u8]]) -> Result<Opened, ProbeError> {
+    /// Connects, and shakes hands where it is https, offering `protocols`. Says whether HTTP/2 was chosen of them.
+    pub(super) async fn open(&self, target: &Target, protocols: &[&[u8]]) -> Result<(Box<dyn Io>, bool), ProbeError> {
         let https = self.is_https(target)?;
         let stream = connect(target).await?;
         #[cfg(feature = "tls")]
@@ -50,11 +43,11 @@ impl Security {
             let protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
             let tls = self.tls.clone().unwrap_or_default();
             let stream = tls.handshake(stream, target, Some(protocols)).await?;
-            let protocol = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
-            return Ok(Opened { io: Box::new(stream), protocol });
+            let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            return Ok((Box::new(stream), h2));
         }
         let _ = (https, protocols);
-        Ok(Opened { io: Box::new(stream), protocol: None })
+        Ok((Box::new(stream), false))
     }
 
     /// The URL of a path on the target. The authority is the one given, or the target's.

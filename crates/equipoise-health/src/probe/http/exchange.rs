@@ -34,9 +34,9 @@ impl Http {
             HttpVersion::Http1 => &[b"http/1.1"],
             HttpVersion::Http2 => &[b"h2"],
         };
-        let opened = self.security.open(target, protocols).await?;
-        let io = TokioIo::new(opened.io);
-        let response = if self.version == HttpVersion::Http2 || opened.protocol.as_deref() == Some(b"h2") {
+        let (io, h2) = self.security.open(target, protocols).await?;
+        let io = TokioIo::new(io);
+        let response = if self.version == HttpVersion::Http2 || h2 {
             let request = self.request(url);
             let (mut sender, connection) =
                 http2::handshake(tasks.spawner(), io).await.map_err(|error| failed(&error))?;
