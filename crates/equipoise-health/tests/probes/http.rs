@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use crate::server::{droning, look, nobody, reset, saying, serve, until_closed, waits_until_dropped};
 
 fn get() -> Http {
-    Http::new("/healthz?full=1").unwrap()
+    Http::new("/healthz?full=1").expect("a path")
 }
 
 /// Answers so, and remembers what it was asked.

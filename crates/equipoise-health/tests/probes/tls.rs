@@ -10,20 +10,20 @@ use crate::server::{look, nobody, reset, saying, serve, target, waits_until_drop
 
 /// A server's side, and the client's that trusts it.
 pub(crate) fn identity(name: &str, protocols: &[&[u8]]) -> (TlsAcceptor, Tls) {
-    let CertifiedKey { cert, signing_key } = generate_simple_self_signed([name.to_owned()]).unwrap();
+    let CertifiedKey { cert, signing_key } = generate_simple_self_signed([name.to_owned()]).expect("a name");
     let mut roots = RootCertStore::empty();
-    roots.add(cert.der().clone()).unwrap();
+    roots.add(cert.der().clone()).expect("a certificate");
     let client = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
-        .unwrap()
+        .expect("ring has them")
         .with_root_certificates(roots)
         .with_no_client_auth();
     let mut server = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
-        .unwrap()
+        .expect("ring has them")
         .with_no_client_auth()
         .with_single_cert(vec![cert.der().clone()], PrivateKeyDer::Pkcs8(signing_key.serialize_der().into()))
-        .unwrap();
+        .expect("they belong together");
     server.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     (TlsAcceptor::from(Arc::new(server)), Tls::with_config(client))
 }
