@@ -44,7 +44,7 @@ async fn anything_else_is_unexpected_and_named() {
 
 #[tokio::test]
 async fn what_is_no_grpc_fails_it() {
-    assert!(matches!(look(&Grpc::new(), nobody().await).await, Err(ProbeError::Connect(_))));
+    assert!(matches!(look(&Grpc::new(), nobody()).await, Err(ProbeError::Connect(_))));
     for bytes in ["", "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n", "\0\0\0\0\0\0\0\0\0\0\0\0"] {
         let answer = look(&Grpc::new(), saying(bytes).await).await;
         assert!(matches!(answer, Err(ProbeError::Broken(_))), "{bytes:?}: {answer:?}");

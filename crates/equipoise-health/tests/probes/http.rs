@@ -139,7 +139,7 @@ async fn what_is_no_http_is_unexpected() {
 async fn nobody_resets_and_early_ends_fail_it() {
     for version in [HttpVersion::Http1, HttpVersion::Http2] {
         let probe = get().version(version);
-        assert!(matches!(look(&probe, nobody().await).await, Err(ProbeError::Connect(_))));
+        assert!(matches!(look(&probe, nobody()).await, Err(ProbeError::Connect(_))));
         assert!(matches!(reset(&probe).await, Err(ProbeError::Broken(_))));
         assert!(matches!(look(&probe, saying("").await).await, Err(ProbeError::Broken(_))));
     }

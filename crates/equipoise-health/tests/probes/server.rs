@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use equipoise_health::probe::{Answer, Probe, ProbeError, Target};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::mpsc,
     time::timeout,
 };
@@ -55,9 +55,13 @@ pub(crate) async fn droning(first: &'static [u8], then: &'static [u8]) -> Socket
     .await
 }
 
-/// An address that nobody listens on.
-pub(crate) async fn nobody() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").await.and_then(|listener| listener.local_addr()).expect("loopback")
+/// An address that nobody listens on: taken, so that no other test gets it, but without a listener.
+pub(crate) fn nobody() -> SocketAddr {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("loopback");
+    let address = socket.local_addr().expect("bound");
+    std::mem::forget(socket);
+    address
 }
 
 /// Reads until the peer is gone, so that closing does not reset what is still unread.

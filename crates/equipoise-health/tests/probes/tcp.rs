@@ -10,7 +10,7 @@ async fn a_connection_is_enough() {
 
 #[tokio::test]
 async fn nobody_there_is_no_connection() {
-    assert!(matches!(look(&Tcp::new(), nobody().await).await, Err(ProbeError::Connect(_))));
+    assert!(matches!(look(&Tcp::new(), nobody()).await, Err(ProbeError::Connect(_))));
 }
 
 #[tokio::test]
@@ -27,7 +27,7 @@ async fn an_address_without_a_port_is_refused() {
 
 #[tokio::test]
 async fn checks_may_have_a_port_of_their_own() {
-    let target = Target { port: Some(saying("").await.port()), ..target(nobody().await) };
+    let target = Target { port: Some(saying("").await.port()), ..target(nobody()) };
     assert_eq!(Tcp::new().probe(&target).await, Ok(Answer::Passed));
 }
 

@@ -77,7 +77,7 @@ async fn another_name_or_an_unknown_issuer_is_refused_with_the_reason() {
 
 #[tokio::test]
 async fn what_is_no_tls_is_no_connection() {
-    assert!(matches!(look(&Tls::new(), nobody().await).await, Err(ProbeError::Connect(_))));
+    assert!(matches!(look(&Tls::new(), nobody()).await, Err(ProbeError::Connect(_))));
     for address in [saying("HTTP/1.1 400 Bad Request\r\n\r\n").await, saying("").await] {
         let answer = look(&Tls::new(), address).await;
         assert!(no_handshake(&answer), "{answer:?}");
