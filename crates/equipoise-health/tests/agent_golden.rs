@@ -14,6 +14,12 @@ struct Golden {
     without_health_check: Vec<Recorded>,
 }
 
+/// Recorded later, for what the others leave open.
+#[derive(Deserialize)]
+struct More {
+    sequences: Vec<Vec<Recorded>>,
+}
+
 #[derive(Deserialize)]
 struct Recorded {
     reply: String,
@@ -90,7 +96,8 @@ impl Recorded {
         };
         assert_eq!(self.agent_status, status, "{:?}", self.reply);
         if let Some(text) = &self.last_agt {
-            assert_eq!(*text, reply.text, "{:?}", self.reply);
+            // Some of HAProxy's warnings end with a line end, which is no use to anybody.
+            assert_eq!(text.replace('\n', ""), reply.text, "{:?}", self.reply);
         }
     }
 }
@@ -128,6 +135,14 @@ fn every_recorded_reply_leaves_what_it_left_in_haproxy() {
 #[test]
 fn every_recorded_sequence_goes_as_it_went_in_haproxy() {
     for sequence in golden().sequences {
+        follow(&sequence, "UP");
+    }
+}
+
+#[test]
+fn what_was_recorded_later_goes_as_it_went_in_haproxy() {
+    let more: More = serde_json::from_str(include_str!("golden/agent_more.json")).expect("the recording is readable");
+    for sequence in more.sequences {
         follow(&sequence, "UP");
     }
 }

@@ -1,25 +1,71 @@
 //! Probes: one look at one endpoint.
 //!
-//! A probe is I/O and nothing else: when to look, how often, and what follows from the answer is the
-//! machine's business. Time-outs are the driver's: whoever runs a probe drops it when its time is over, and catches its panics.
+//! A probe is I/O and nothing else: when to look, how often, and what follows from the answer is the machine's business.
+//! Time-outs are the driver's: whoever runs a probe drops it when its time is over, and catches its panics. So no probe
+//! here has a time-out of its own, and each may be dropped at any moment: nothing of it goes on.
+//!
+//! | probe | feature | passes when |
+//! | --- | --- | --- |
+//! | [`Tcp`] | `tokio` | a connection comes about, and the expected bytes if any are |
+//! | [`Tls`] | `tls` | the handshake succeeds |
+//! | [`Http`] | `http`; `tls` for https, `regex` for regular expressions | the status, and the body if one is asked for, are as expected |
+//! | [`Grpc`] | `grpc`; `tls` | `grpc.health.v1` says `SERVING` |
+//! | [`Ping`] | `ping` | an ICMP echo comes back |
+//! | [`Agent`] | `tokio` | (says what the agent says) |
+//! | [`probe_fn`] | | the user's closure says so |
+//! | [`probe_service`] | `tower` | the user's service says so |
+//!
+//! Names are resolved anew for each look, by tokio's lookup: the system's resolver on a blocking thread. One that hangs
+//! costs the look, which the driver ends, and holds that thread for as long as the system lets it. Of several addresses the
+//! first that accepts is taken.
 
-use std::{borrow::Cow, fmt};
+#[cfg(feature = "tokio")]
+mod agent;
+#[cfg(feature = "tokio")]
+mod connect;
+mod custom;
+mod error;
+#[cfg(feature = "grpc")]
+mod grpc;
+#[cfg(feature = "http")]
+mod http;
+#[cfg(any(feature = "http", feature = "grpc"))]
+mod open;
+#[cfg(feature = "tokio")]
+mod pattern;
+#[cfg(feature = "ping")]
+mod ping;
+#[cfg(feature = "tower")]
+mod service;
+mod target;
+#[cfg(feature = "tokio")]
+mod tcp;
+#[cfg(feature = "tls")]
+mod tls;
 
-use equipoise_core::EndpointId;
 use futures::future::BoxFuture;
 
 use crate::agent::AgentReply;
 
-/// Whom to look at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// The endpoint's id.
-    pub id: EndpointId,
-    /// Its address, as its spec has it: `host:port`, `[v6]:port`, or a URL.
-    pub address: String,
-    /// The port to look at instead of the address's, if checks have one of their own.
-    pub port: Option<u16>,
-}
+#[cfg(feature = "tokio")]
+pub use self::agent::Agent;
+#[cfg(feature = "grpc")]
+pub use self::grpc::Grpc;
+#[cfg(feature = "http")]
+pub use self::http::{Http, HttpVersion};
+#[cfg(feature = "ping")]
+pub use self::ping::Ping;
+#[cfg(feature = "tower")]
+pub use self::service::{ProbeService, probe_service};
+#[cfg(feature = "tokio")]
+pub use self::tcp::Tcp;
+#[cfg(feature = "tls")]
+pub use self::tls::Tls;
+pub use self::{
+    custom::{ProbeFn, probe_fn},
+    error::{InvalidProbe, ProbeError},
+    target::Target,
+};
 
 /// One look at an endpoint.
 pub trait Probe: Send + Sync + 'static {
@@ -27,6 +73,16 @@ pub trait Probe: Send + Sync + 'static {
     ///
     /// Must not block its thread, and must be safe to drop at any time.
     fn probe<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<Answer, ProbeError>>;
+
+    /// What it means that the look was dropped because its time was over. A failed probe, unless the probe is one whose
+    /// silence says nothing of the endpoint.
+    ///
+    /// # Errors
+    ///
+    /// [`ProbeError::Timeout`], by default.
+    fn timed_out(&self) -> Result<Answer, ProbeError> {
+        Err(ProbeError::Timeout)
+    }
 }
 
 /// What a probe that did not fail says.
@@ -37,82 +93,19 @@ pub enum Answer {
     Passed,
     /// What an agent on it says.
     Agent(AgentReply),
+    /// Nothing was learnt of the endpoint, for this reason: all stays as it was. So it is with an agent that cannot be
+    /// reached, is too slow or does not end its line.
+    Silent(ProbeError),
 }
 
-/// Why a probe failed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ProbeError {
-    /// The address is none that this probe can use.
-    #[error("cannot be checked at {address:?}: {reason}")]
-    Address {
-        /// The address as the endpoint has it.
-        address: String,
-        /// What is wrong with it.
-        reason: Cow<'static, str>,
-    },
-    /// No connection.
-    #[error("no connection: {0}")]
-    Connect(String),
-    /// The connection broke, or something else went wrong underneath.
-    #[error("{0}")]
-    Broken(String),
-    /// No answer in time.
-    #[error("no answer in time")]
-    Timeout,
-    /// An answer that is not the expected one.
-    #[error("unexpected answer: {0}")]
-    Unexpected(String),
-    /// The probe panicked.
-    #[error("the probe panicked")]
-    Panicked,
-}
-
-impl Target {
-    /// Host and port: those of the address, the port overridden. A URL without a port has its scheme's.
-    ///
-    /// # Errors
-    ///
-    /// When there is no host or no port.
-    pub fn host_and_port(&self) -> Result<(String, u16), ProbeError> {
-        let refuse =
-            |reason: &'static str| ProbeError::Address { address: self.address.clone(), reason: reason.into() };
-        let (scheme, rest) = match self.address.split_once("://") {
-            Some((scheme, rest)) => (Some(scheme), rest),
-            None => (None, &*self.address),
-        };
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-        let (host, port) = match authority.strip_prefix('[') {
-            Some(v6) => {
-                let (host, after) = v6.split_once(']').ok_or_else(|| refuse("'[' without ']'"))?;
-                (host, after.strip_prefix(':'))
-            }
-            None => match authority.split_once(':') {
-                Some((_, port)) if port.contains(':') => (authority, None),
-                Some((host, port)) => (host, Some(port)),
-                None => (authority, None),
-            },
-        };
-        if host.is_empty() {
-            return Err(refuse("it has no host"));
-        }
-        let known = match scheme {
-            Some("http" | "ws") => Some(80),
-            Some("https" | "wss") => Some(443),
-            _ => None,
-        };
-        let port = match (self.port, port) {
-            (Some(port), _) => port,
-            (None, Some(port)) => port.parse().map_err(|_| refuse("its port is not a number from 0 to 65535"))?,
-            (None, None) => known.ok_or_else(|| refuse("it has no port: give it one, or give the check one"))?,
-        };
-        Ok((host.to_owned(), port))
+impl From<()> for Answer {
+    fn from((): ()) -> Self {
+        Answer::Passed
     }
 }
 
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.id, self.address)
+impl From<AgentReply> for Answer {
+    fn from(reply: AgentReply) -> Self {
+        Answer::Agent(reply)
     }
 }

@@ -1,0 +1,111 @@
+//! What HTTP and gRPC share: a connection, in the clear or over TLS, and a place for hyper's tasks.
+
+use std::sync::{Arc, Weak};
+
+use http::{Uri, uri::Authority};
+use hyper::rt::Executor;
+use parking_lot::Mutex;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    task::JoinSet,
+};
+
+#[cfg(feature = "tls")]
+use super::Tls;
+use super::{InvalidProbe, ProbeError, Target, connect::connect};
+
+/// Whether to use TLS, and how.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Security {
+    #[cfg(feature = "tls")]
+    pub(super) tls: Option<Tls>,
+}
+
+pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+impl Security {
+    /// Whether it is https: where TLS was asked for, and where the address says so.
+    pub(super) fn is_https(&self, target: &Target) -> Result<bool, ProbeError> {
+        let by_address = target.parts()?.scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
+        #[cfg(feature = "tls")]
+        return Ok(by_address || self.tls.is_some());
+        #[cfg(not(feature = "tls"))]
+        return if by_address { Err(target.refuse("https takes the feature tls")) } else { Ok(false) };
+    }
+
+    /// Connects, and shakes hands where it is https, offering `protocols`. Says whether HTTP/2 was chosen of them.
+    pub(super) async fn open(&self, target: &Target, protocols: &[&[u8]]) -> Result<(Box<dyn Io>, bool), ProbeError> {
+        let https = self.is_https(target)?;
+        let stream = connect(target).await?;
+        #[cfg(feature = "tls")]
+        if https {
+            let protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+            let tls = self.tls.clone().unwrap_or_default();
+            let stream = tls.handshake(stream, target, Some(protocols)).await?;
+            let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            return Ok((Box::new(stream), h2));
+        }
+        let _ = (https, protocols);
+        Ok((Box::new(stream), false))
+    }
+
+    /// The URL of a path on the target. The authority is the one given, or the target's.
+    pub(super) fn url(&self, target: &Target, authority: Option<&Authority>, path: &str) -> Result<Uri, ProbeError> {
+        let https = self.is_https(target)?;
+        let authority = match authority {
+            Some(authority) => authority.to_string(),
+            None => {
+                let (host, port) = target.host_and_port()?;
+                let host = host.split('%').next().unwrap_or_default();
+                let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+                if port == if https { 443 } else { 80 } { host } else { format!("{host}:{port}") }
+            }
+        };
+        let scheme = if https { "https" } else { "http" };
+        let url = Uri::builder().scheme(scheme).authority(authority).path_and_query(path).build();
+        url.map_err(|_| target.refuse("its host cannot stand in a URL"))
+    }
+}
+
+pub(super) fn authority(setting: &'static str, text: &str) -> Result<Authority, InvalidProbe> {
+    let refused = || InvalidProbe {
+        setting,
+        value: text.to_owned(),
+        wanted: "it is a host, and a port if it has one, like \"example.com:8080\"".into(),
+    };
+    Authority::try_from(text).ok().filter(|authority| !authority.as_str().contains('@')).ok_or_else(refused)
+}
+
+/// Where what hyper runs beside a request runs; all of it ends when this is dropped.
+#[derive(Default)]
+pub(super) struct Tasks(Arc<Mutex<JoinSet<()>>>);
+
+/// Does not own the tasks: they may hold it themselves.
+#[derive(Clone)]
+pub(super) struct Spawn(Weak<Mutex<JoinSet<()>>>);
+
+impl Tasks {
+    pub(super) fn run(&self, connection: impl Future<Output = Result<(), hyper::Error>> + Send + 'static) {
+        // Its error reaches the request as well, and there it is read.
+        self.0.lock().spawn(async { drop(connection.await) });
+    }
+
+    pub(super) fn spawner(&self) -> Spawn {
+        Spawn(Arc::downgrade(&self.0))
+    }
+}
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Spawn {
+    fn execute(&self, future: F) {
+        if let Some(tasks) = self.0.upgrade() {
+            tasks.lock().spawn(future);
+        }
+    }
+}
+
+/// What hyper says of a peer.
+pub(super) fn failed(error: &hyper::Error) -> ProbeError {
+    let reason = ProbeError::chain(error);
+    if error.is_parse() { ProbeError::Unexpected(reason) } else { ProbeError::Broken(reason) }
+}

@@ -1,0 +1,187 @@
+use std::{fmt, net::Ipv6Addr};
+
+use equipoise_core::EndpointId;
+
+use super::ProbeError;
+
+/// Whom to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The endpoint's id.
+    pub id: EndpointId,
+    /// Its address, as its spec has it: `host:port`, `[v6]:port`, or a URL.
+    pub address: String,
+    /// The port to look at instead of the address's, if checks have one of their own.
+    pub port: Option<u16>,
+}
+
+/// An address in its parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Parts<'a> {
+    pub(super) scheme: Option<&'a str>,
+    /// Without the brackets of IPv6.
+    pub(super) host: &'a str,
+    pub(super) port: Option<u16>,
+}
+
+impl Target {
+    /// Host and port: those of the address, the port overridden. A URL without a port has its scheme's.
+    ///
+    /// ```
+    /// use equipoise_health::probe::Target;
+    ///
+    /// let mut target = Target { id: "a".into(), address: "https://[::1]/api".into(), port: None };
+    /// assert_eq!(target.host_and_port(), Ok(("::1".to_owned(), 443)));
+    /// target.port = Some(8080);
+    /// assert_eq!(target.host_and_port(), Ok(("::1".to_owned(), 8080)));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When there is no host or no port, or when they are none that could be reached.
+    pub fn host_and_port(&self) -> Result<(String, u16), ProbeError> {
+        let Parts { scheme, host, port } = self.parts()?;
+        let known = match scheme.map(str::to_ascii_lowercase).as_deref() {
+            Some("http" | "ws") => Some(80),
+            Some("https" | "wss") => Some(443),
+            _ => None,
+        };
+        match self.port.or(port).or(known) {
+            Some(0) => Err(self.refuse("there is no port 0")),
+            Some(port) => Ok((host.to_owned(), port)),
+            None => Err(self.refuse("it has no port: give it one, or give the check one")),
+        }
+    }
+
+    pub(super) fn parts(&self) -> Result<Parts<'_>, ProbeError> {
+        let (scheme, rest) = match self.address.split_once("://") {
+            Some((scheme, rest)) => (Some(scheme), rest),
+            None => (None, &*self.address),
+        };
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+        let (host, port) = match authority.strip_prefix('[') {
+            Some(v6) => {
+                let (host, after) = v6.split_once(']').ok_or_else(|| self.refuse("'[' without ']'"))?;
+                if !is_v6(host) {
+                    return Err(self.refuse("what is in the brackets is no IPv6 address"));
+                }
+                match after.strip_prefix(':') {
+                    _ if after.is_empty() => (host, ""),
+                    Some(port) => (host, port),
+                    None => return Err(self.refuse("after ']' comes ':' and the port, or nothing")),
+                }
+            }
+            None => match authority.split_once(':') {
+                Some(_) if is_v6(authority) => (authority, ""),
+                Some((host, port)) => (host, port),
+                None => (authority, ""),
+            },
+        };
+        if host.is_empty() || host.contains(|character: char| character.is_whitespace() || character.is_control()) {
+            return Err(self.refuse("it has no host"));
+        }
+        let port = match port {
+            "" => None,
+            // A sign would pass for a number.
+            _ if port.starts_with('+') => return Err(self.refuse(PORT)),
+            _ => Some(port.parse().map_err(|_| self.refuse(PORT))?),
+        };
+        Ok(Parts { scheme, host, port })
+    }
+
+    pub(super) fn refuse(&self, reason: &'static str) -> ProbeError {
+        ProbeError::Address { address: self.address.clone(), reason: reason.into() }
+    }
+}
+
+const PORT: &str = "its port is not a number from 1 to 65535";
+
+/// With or without a zone (`fe80::1%eth0`).
+fn is_v6(host: &str) -> bool {
+    host.split('%').next().is_some_and(|address| address.parse::<Ipv6Addr>().is_ok())
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.id, self.address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(address: &str, port: Option<u16>) -> Target {
+        Target { id: "a".into(), address: address.into(), port }
+    }
+
+    fn at(address: &str, port: Option<u16>) -> Option<(String, u16)> {
+        target(address, port).host_and_port().ok()
+    }
+
+    fn is(host: &str, port: u16) -> Option<(String, u16)> {
+        Some((host.to_owned(), port))
+    }
+
+    #[test]
+    fn host_and_port_are_those_of_the_address() {
+        assert_eq!(at("10.0.0.1:80", None), is("10.0.0.1", 80));
+        assert_eq!(at("db.internal:5432", None), is("db.internal", 5432));
+        assert_eq!(at("[::1]:80", None), is("::1", 80));
+        assert_eq!(at("[fe80::1%eth0]:80", None), is("fe80::1%eth0", 80));
+        assert_eq!(at("tcp://a:1", None), is("a", 1));
+        assert_eq!(at("http://user:secret@a:81/path:9?x#y", None), is("a", 81));
+        assert_eq!(at("http://a?x=b:1", None), is("a", 80));
+    }
+
+    #[test]
+    fn a_url_without_a_port_has_its_schemes() {
+        assert_eq!(at("http://a/", None), is("a", 80));
+        assert_eq!(at("HTTPS://a", None), is("a", 443));
+        assert_eq!(at("wss://[::1]", None), is("::1", 443));
+        assert_eq!(at("http://a:/", None), is("a", 80));
+        assert_eq!(at("ftp://a", None), None);
+    }
+
+    #[test]
+    fn a_port_for_checks_comes_first() {
+        assert_eq!(at("a:80", Some(9)), is("a", 9));
+        assert_eq!(at("a", Some(9)), is("a", 9));
+        assert_eq!(at("::1", Some(9)), is("::1", 9));
+        assert_eq!(at("https://a:444", Some(9)), is("a", 9));
+    }
+
+    #[test]
+    fn what_cannot_be_reached_is_refused() {
+        for address in [
+            "",
+            ":80",
+            "a",
+            "a:",
+            "a:0",
+            "a:-1",
+            "a:+80",
+            "a:65536",
+            "a:80x",
+            "a:b:c",
+            "::1",
+            "[::1",
+            "[::1]",
+            "[::1]80",
+            "[x]:80",
+            "http://",
+            "http:///x",
+            "http://@/",
+            "a b:80",
+            "unix:/tmp/x",
+        ] {
+            let Err(ProbeError::Address { address: named, .. }) = target(address, None).host_and_port() else {
+                panic!("{address:?} was accepted")
+            };
+            assert_eq!(named, address);
+        }
+        assert_eq!(at("a:80", Some(0)), None);
+        assert_eq!(at("a:x", Some(9)), None, "a port that is none is refused even where another is used");
+    }
+}

@@ -1,0 +1,76 @@
+use equipoise_health::probe::{Answer, Grpc, ProbeError};
+use hyper::server::conn::http2;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    service::TowerToHyperService,
+};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tonic_health::{
+    ServingStatus,
+    server::{HealthReporter, health_reporter},
+};
+
+use crate::server::{look, nobody, reset, saying, serve, waits_until_dropped};
+
+/// A health service that knows `up` and `down`.
+async fn answer(io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
+    let (reporter, service): (HealthReporter, _) = health_reporter();
+    reporter.set_service_status("up", ServingStatus::Serving).await;
+    reporter.set_service_status("down", ServingStatus::NotServing).await;
+    let service = TowerToHyperService::new(service);
+    let _ = http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(io), service).await;
+}
+
+fn unexpected(answer: &Result<Answer, ProbeError>, what: &str) -> bool {
+    matches!(answer, Err(ProbeError::Unexpected(reason)) if reason.contains(what))
+}
+
+#[tokio::test]
+async fn serving_passes_for_the_server_and_for_a_service() {
+    let address = serve(answer).await;
+    assert_eq!(look(&Grpc::new(), address).await, Ok(Answer::Passed));
+    let named = Grpc::new().service("up").authority("shop.example.com").unwrap();
+    assert_eq!(look(&named, format!("http://{address}")).await, Ok(Answer::Passed));
+}
+
+#[tokio::test]
+async fn anything_else_is_unexpected_and_named() {
+    let address = serve(answer).await;
+    let down = look(&Grpc::new().service("down"), address).await;
+    assert!(unexpected(&down, "NOT_SERVING"), "{down:?}");
+    let unknown = look(&Grpc::new().service("who"), address).await;
+    assert!(unexpected(&unknown, "NotFound"), "{unknown:?}");
+}
+
+#[tokio::test]
+async fn what_is_no_grpc_fails_it() {
+    assert!(matches!(look(&Grpc::new(), nobody()).await, Err(ProbeError::Connect(_))));
+    for bytes in ["", "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n", "\0\0\0\0\0\0\0\0\0\0\0\0"] {
+        let answer = look(&Grpc::new(), saying(bytes).await).await;
+        assert!(matches!(answer, Err(ProbeError::Broken(_))), "{bytes:?}: {answer:?}");
+    }
+    let answer = reset(&Grpc::new()).await;
+    assert!(matches!(answer, Err(ProbeError::Broken(_))), "{answer:?}");
+}
+
+#[tokio::test]
+async fn silence_is_waited_for_until_the_look_is_dropped() {
+    waits_until_dropped(&Grpc::new()).await;
+}
+
+#[cfg(feature = "tls")]
+#[tokio::test]
+async fn over_tls_too() {
+    use equipoise_health::probe::Tls;
+
+    let (server, tls) = crate::tls::identity("127.0.0.1", &[b"h2"]);
+    let address = crate::tls::serve_tls(server, answer).await;
+    assert_eq!(look(&Grpc::new().tls(tls), address).await, Ok(Answer::Passed));
+    let distrusted = look(&Grpc::new().tls(Tls::new()), address).await;
+    assert!(matches!(distrusted, Err(ProbeError::Connect(_))), "{distrusted:?}");
+}
+
+#[test]
+fn an_authority_that_is_none_is_refused() {
+    assert_eq!(Grpc::new().authority("a b").unwrap_err().setting, "authority");
+}

@@ -1,0 +1,226 @@
+use std::{convert::Infallible, net::SocketAddr, sync::Arc};
+
+use ::http::{Request, Response};
+use equipoise_health::probe::{Answer, Http, HttpVersion, ProbeError};
+use http_body_util::Full;
+use hyper::{
+    body::{Bytes, Incoming},
+    server::conn::http2,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use crate::server::{droning, look, nobody, reset, saying, serve, until_closed, waits_until_dropped};
+
+fn get() -> Http {
+    Http::new("/healthz?full=1").expect("a path")
+}
+
+/// Answers so, and remembers what it was asked.
+async fn answering(response: &'static str) -> (SocketAddr, Arc<Mutex<String>>) {
+    let asked = Arc::new(Mutex::new(String::new()));
+    let remember = Arc::clone(&asked);
+    let address = serve(move |mut stream| {
+        let remember = Arc::clone(&remember);
+        async move {
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                assert_ne!(stream.read_buf(&mut request).await.expect("a request"), 0, "the request has an end");
+            }
+            *remember.lock() = String::from_utf8(request).expect("a request in ASCII").to_lowercase();
+            let _ = stream.write_all(response.as_bytes()).await;
+            until_closed(stream).await;
+        }
+    })
+    .await;
+    (address, asked)
+}
+
+/// Answers over HTTP/2 with what it was asked.
+async fn answer_h2(io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
+    let echo = service_fn(|request: Request<Incoming>| async move {
+        let text = format!("{} {} {:?}", request.method(), request.uri(), request.headers());
+        Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(text))))
+    });
+    let _ = http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(io), echo).await;
+}
+
+fn unexpected(answer: &Result<Answer, ProbeError>, what: &str) -> bool {
+    matches!(answer, Err(ProbeError::Unexpected(reason)) if reason.contains(what))
+}
+
+#[tokio::test]
+async fn it_asks_what_it_was_told_to() {
+    let (address, asked) = answering("HTTP/1.1 204 No Content\r\n\r\n").await;
+    assert_eq!(look(&get(), address).await, Ok(Answer::Passed));
+    let first = asked.lock().clone();
+    assert!(first.starts_with("get /healthz?full=1 http/1.1\r\n"), "{first}");
+    assert!(first.contains(&format!("host: {address}\r\n")), "{first}");
+    assert!(first.contains("user-agent: equipoise-health/"), "{first}");
+
+    let head = get().method("HEAD").unwrap().host("shop.example.com").unwrap();
+    let head = head.header("X-Token", "t").unwrap().header("User-Agent", "me").unwrap();
+    assert_eq!(look(&head, format!("http://{address}/api")).await, Ok(Answer::Passed));
+    let second = asked.lock().clone();
+    assert!(second.starts_with("head /healthz?full=1 "), "the path is the check's, not the address's: {second}");
+    assert!(second.contains("host: shop.example.com\r\n") && second.contains("x-token: t\r\n"), "{second}");
+    assert!(second.contains("user-agent: me\r\n") && !second.contains("equipoise"), "{second}");
+}
+
+#[tokio::test]
+async fn the_status_decides() {
+    for (line, passes) in
+        [("200 OK", true), ("302 Found", true), ("404 Not Found", false), ("503 Service Unavailable", false)]
+    {
+        let response = format!("HTTP/1.1 {line}\r\ncontent-length: 0\r\n\r\n").leak();
+        let answer = look(&get(), answering(response).await.0).await;
+        assert_eq!(answer.is_ok(), passes, "{line}: {answer:?}");
+        assert!(passes || unexpected(&answer, &format!("status {}", &line[..3])), "{answer:?}");
+    }
+    let (address, _) = answering("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").await;
+    let picky = get().statuses([200..=204, 404..=404]).unwrap();
+    assert_eq!(look(&picky, address).await, Ok(Answer::Passed));
+}
+
+#[tokio::test]
+async fn a_body_is_searched() {
+    let (address, _) = answering("HTTP/1.1 200 OK\r\ncontent-length: 15\r\n\r\n{\"ready\": true}").await;
+    assert_eq!(look(&get().body_contains("true").unwrap(), address).await, Ok(Answer::Passed));
+    let answer = look(&get().body_contains("false").unwrap(), address).await;
+    assert!(unexpected(&answer, "ready"), "{answer:?}");
+    let answer = look(&get().body_contains("true").unwrap().body_limit(4).unwrap(), address).await;
+    assert!(unexpected(&answer, "in 4 bytes"), "{answer:?}");
+}
+
+#[cfg(feature = "regex")]
+#[tokio::test]
+async fn a_body_is_matched() {
+    let (address, _) = answering("HTTP/1.1 200 OK\r\ncontent-length: 15\r\n\r\n{\"ready\": true}").await;
+    assert_eq!(look(&get().body_matches(r#""ready":\s*true\}$"#).unwrap(), address).await, Ok(Answer::Passed));
+    assert!(unexpected(&look(&get().body_matches("^ready").unwrap(), address).await, "ready"));
+    let refused = get().body_matches("(").unwrap_err();
+    assert!(refused.to_string().contains("unclosed group"), "{refused}");
+}
+
+#[tokio::test]
+async fn an_endless_body_is_read_to_the_limit_if_it_is_read_at_all() {
+    let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    let address = droning(head, b"2\r\nla\r\n").await;
+    assert_eq!(look(&get(), address).await, Ok(Answer::Passed), "nothing is looked for in it");
+    assert_eq!(look(&get().body_contains("lala").unwrap(), address).await, Ok(Answer::Passed));
+    let answer = look(&get().body_contains("stop").unwrap(), address).await;
+    assert!(unexpected(&answer, "in 65536 bytes"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_breaks_the_look() {
+    let address = saying("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf").await;
+    let answer = look(&get().body_contains("whole").unwrap(), address).await;
+    assert!(matches!(answer, Err(ProbeError::Broken(_))), "{answer:?}");
+}
+
+#[tokio::test]
+async fn what_is_no_http_is_unexpected() {
+    for garbage in
+        ["SSH-2.0-OpenSSH_9.2\r\n", "\x16\x03\x01\x02\x00", "HTTP/1.1 99999 What\r\n\r\n", "\r\n\r\n\0\0\0\0"]
+    {
+        let answer = look(&get(), saying(garbage).await).await;
+        assert!(unexpected(&answer, ""), "{garbage:?}: {answer:?}");
+        let answer = look(&get().version(HttpVersion::Http2), saying(garbage).await).await;
+        assert!(matches!(answer, Err(ProbeError::Broken(_))), "{garbage:?}: {answer:?}");
+    }
+    let answer = look(&get(), droning(b"HTTP/1.1 200 OK\r\n", b"x-more: and more\r\n").await).await;
+    assert!(unexpected(&answer, ""), "headers without end: {answer:?}");
+}
+
+#[tokio::test]
+async fn nobody_resets_and_early_ends_fail_it() {
+    for version in [HttpVersion::Http1, HttpVersion::Http2] {
+        let probe = get().version(version);
+        assert!(matches!(look(&probe, nobody()).await, Err(ProbeError::Connect(_))));
+        assert!(matches!(reset(&probe).await, Err(ProbeError::Broken(_))));
+        assert!(matches!(look(&probe, saying("").await).await, Err(ProbeError::Broken(_))));
+    }
+}
+
+#[tokio::test]
+async fn silence_is_waited_for_until_the_look_is_dropped() {
+    waits_until_dropped(&get()).await;
+    waits_until_dropped(&get().version(HttpVersion::Http2)).await;
+}
+
+#[tokio::test]
+async fn http2_is_spoken_in_the_clear_where_asked_for() {
+    let address = serve(answer_h2).await;
+    let probe = get().version(HttpVersion::Http2).host("shop.example.com").unwrap();
+    let probe = probe.body_contains("GET http://shop.example.com/healthz?full=1 ").unwrap();
+    assert_eq!(look(&probe, address).await, Ok(Answer::Passed));
+}
+
+#[cfg(feature = "tls")]
+mod tls {
+    use equipoise_health::probe::Tls;
+
+    use super::*;
+    use crate::tls::{identity, serve_tls};
+
+    #[tokio::test]
+    async fn over_tls_the_endpoint_chooses_the_version() {
+        let (server, tls) = identity("127.0.0.1", &[b"h2"]);
+        let address = serve_tls(server, answer_h2).await;
+        let probe = get().tls(tls).body_contains(format!("GET https://{address}/healthz?full=1 ")).unwrap();
+        assert_eq!(look(&probe, address).await, Ok(Answer::Passed));
+
+        let (server, tls) = identity("127.0.0.1", &[b"http/1.1"]);
+        let address = serve_tls(server, |mut stream| async move {
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                stream.read_buf(&mut request).await.expect("a request");
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.expect("the probe is there");
+        })
+        .await;
+        assert_eq!(look(&get().tls(tls.clone()), address).await, Ok(Answer::Passed));
+        let h2 = get().tls(tls).version(HttpVersion::Http2);
+        assert!(matches!(look(&h2, address).await, Err(ProbeError::Connect(_))), "they have no protocol in common");
+    }
+
+    #[tokio::test]
+    async fn an_https_address_is_asked_over_tls_and_distrusted_by_default() {
+        let (server, _) = identity("127.0.0.1", &[]);
+        let address = serve_tls(server, |_| async {}).await;
+        let answer = look(&get(), format!("https://{address}")).await;
+        assert!(matches!(&answer, Err(ProbeError::Connect(reason)) if reason.contains("UnknownIssuer")), "{answer:?}");
+        waits_until_dropped(&get().tls(Tls::new())).await;
+    }
+}
+
+#[cfg(not(feature = "tls"))]
+#[tokio::test]
+async fn https_without_its_feature_is_refused() {
+    assert!(matches!(look(&get(), "https://127.0.0.1:1").await, Err(ProbeError::Address { .. })));
+}
+
+#[test]
+fn wrong_settings_are_refused_by_name() {
+    for path in ["", "healthz", "http://a/b", "/a b", "/a#b", "*"] {
+        assert_eq!(Http::new(path).unwrap_err().setting, "path", "{path:?}");
+    }
+    for method in ["", "GE T", "CONNECT"] {
+        assert_eq!(get().method(method).unwrap_err().setting, "method", "{method:?}");
+    }
+    for host in ["", "a b", "http://a", "me@a", "a/b"] {
+        assert_eq!(get().host(host).unwrap_err().setting, "host", "{host:?}");
+    }
+    for (name, value) in [("", "x"), ("a b", "x"), ("a", "x\r\ny: z"), ("Host", "a"), ("content-length", "5")] {
+        assert_eq!(get().header(name, value).unwrap_err().setting, "header", "{name:?}");
+    }
+    #[expect(clippy::reversed_empty_ranges, reason = "that is the point")]
+    for statuses in [vec![], vec![400..=200], vec![200..=299, 0..=100], vec![200..=1000]] {
+        assert_eq!(get().statuses(statuses.clone()).unwrap_err().setting, "statuses", "{statuses:?}");
+    }
+    assert_eq!(get().body_contains("").unwrap_err().setting, "body_contains");
+    assert_eq!(get().body_limit(0).unwrap_err().setting, "body_limit");
+}

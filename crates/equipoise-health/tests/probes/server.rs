@@ -1,0 +1,105 @@
+//! Servers that do what a test says.
+
+use std::{net::SocketAddr, time::Duration};
+
+use equipoise_health::probe::{Answer, Probe, ProbeError, Target};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpSocket, TcpStream},
+    sync::mpsc,
+    time::timeout,
+};
+
+pub(crate) fn target(address: impl ToString) -> Target {
+    Target { id: "a".into(), address: address.to_string(), port: None }
+}
+
+/// Accepts on loopback for as long as the test runs.
+pub(crate) async fn serve<F, Fut>(with: F) -> SocketAddr
+where
+    F: Fn(TcpStream) -> Fut + Send + 'static,
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+    let address = listener.local_addr().expect("bound");
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(with(stream));
+        }
+    });
+    address
+}
+
+/// Says this at once and closes in order.
+pub(crate) async fn saying(bytes: impl Into<Vec<u8>>) -> SocketAddr {
+    let bytes = bytes.into();
+    serve(move |mut stream| {
+        let bytes = bytes.clone();
+        async move {
+            let _ = stream.write_all(&bytes).await;
+            let _ = stream.shutdown().await;
+            until_closed(stream).await;
+        }
+    })
+    .await
+}
+
+/// Says the same thing for ever.
+pub(crate) async fn droning(first: &'static [u8], then: &'static [u8]) -> SocketAddr {
+    serve(move |mut stream| async move {
+        let mut sent = stream.write_all(first).await;
+        while sent.is_ok() {
+            sent = stream.write_all(then).await;
+        }
+    })
+    .await
+}
+
+/// An address that nobody listens on: taken, so that no other test gets it, but without a listener.
+pub(crate) fn nobody() -> SocketAddr {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("loopback");
+    let address = socket.local_addr().expect("bound");
+    std::mem::forget(socket);
+    address
+}
+
+/// Reads until the peer is gone, so that closing does not reset what is still unread.
+pub(crate) async fn until_closed(mut stream: TcpStream) {
+    let mut sink = [0; 1024];
+    while matches!(stream.read(&mut sink).await, Ok(1..)) {}
+}
+
+pub(crate) async fn look(probe: &impl Probe, address: impl ToString) -> Result<Answer, ProbeError> {
+    let target = target(address);
+    timeout(Duration::from_secs(10), probe.probe(&target)).await.expect("a look at loopback ends")
+}
+
+/// What a reset makes of a look.
+pub(crate) async fn reset(probe: &impl Probe) -> Result<Answer, ProbeError> {
+    let address = serve(|stream| async move { stream.set_zero_linger().expect("a TCP socket") }).await;
+    look(probe, address).await
+}
+
+/// Somebody accepts and never answers: the look waits until it is dropped, and then its connection is closed.
+pub(crate) async fn waits_until_dropped(probe: &impl Probe) {
+    let (events, mut happened) = mpsc::unbounded_channel();
+    let address = serve(move |stream| {
+        let events = events.clone();
+        async move {
+            let _ = events.send("accepted");
+            until_closed(stream).await;
+            let _ = events.send("closed");
+        }
+    })
+    .await;
+    let target = target(address);
+    let mut look = probe.probe(&target);
+    tokio::select! {
+        answer = &mut look => panic!("nobody answered, and yet {answer:?}"),
+        event = happened.recv() => assert_eq!(event, Some("accepted")),
+    }
+    assert!(timeout(Duration::from_millis(30), &mut look).await.is_err());
+    drop(look);
+    assert_eq!(happened.recv().await, Some("closed"));
+}

@@ -1,0 +1,87 @@
+use equipoise_health::probe::{Answer, Probe, ProbeError, Target, Tcp};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::server::{droning, look, nobody, reset, saying, serve, target, until_closed, waits_until_dropped};
+
+#[tokio::test]
+async fn a_connection_is_enough() {
+    assert_eq!(look(&Tcp::new(), saying("").await).await, Ok(Answer::Passed));
+}
+
+#[tokio::test]
+async fn nobody_there_is_no_connection() {
+    assert!(matches!(look(&Tcp::new(), nobody()).await, Err(ProbeError::Connect(_))));
+}
+
+#[tokio::test]
+async fn a_name_is_resolved_and_one_that_does_not_exist_is_no_connection() {
+    let port = saying("").await.port();
+    assert_eq!(look(&Tcp::new(), format!("localhost:{port}")).await, Ok(Answer::Passed));
+    assert!(matches!(look(&Tcp::new(), "nobody.invalid:1").await, Err(ProbeError::Connect(_))));
+}
+
+#[tokio::test]
+async fn an_address_without_a_port_is_refused() {
+    assert!(matches!(look(&Tcp::new(), "127.0.0.1").await, Err(ProbeError::Address { .. })));
+}
+
+#[tokio::test]
+async fn checks_may_have_a_port_of_their_own() {
+    let target = Target { port: Some(saying("").await.port()), ..target(nobody()) };
+    assert_eq!(Tcp::new().probe(&target).await, Ok(Answer::Passed));
+}
+
+#[tokio::test]
+async fn what_is_sent_arrives_and_what_is_expected_is_found_in_pieces() {
+    let address = serve(|mut stream| async move {
+        let mut ping = [0; 6];
+        stream.read_exact(&mut ping).await.expect("six bytes");
+        assert_eq!(&ping, b"PING\r\n");
+        for piece in ["+PO", "NG\r\n"] {
+            stream.write_all(piece.as_bytes()).await.expect("the probe reads on");
+            stream.flush().await.expect("the probe reads on");
+            tokio::task::yield_now().await;
+        }
+        until_closed(stream).await;
+    })
+    .await;
+    assert_eq!(look(&Tcp::new().send("PING\r\n").expect("PONG").unwrap(), address).await, Ok(Answer::Passed));
+    assert_eq!(look(&Tcp::new().send("PING\r\n").expect_prefix("+PONG").unwrap(), address).await, Ok(Answer::Passed));
+}
+
+#[tokio::test]
+async fn another_answer_is_unexpected_and_shown() {
+    let address = saying("-ERR busy\r\n").await;
+    for probe in [Tcp::new().expect("PONG"), Tcp::new().expect_prefix("+")] {
+        let Err(ProbeError::Unexpected(reason)) = look(&probe.unwrap(), address).await else { panic!("it passed") };
+        assert!(reason.contains(r"-ERR busy\r\n"), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn an_endless_answer_is_read_no_further_than_the_limit() {
+    let address = droning(b"", b"la").await;
+    let probe = Tcp::new().expect("stop").unwrap().limit(1000).unwrap();
+    let Err(ProbeError::Unexpected(reason)) = look(&probe, address).await else { panic!("it passed") };
+    assert!(reason.contains("in 1000 bytes"), "{reason}");
+}
+
+#[tokio::test]
+async fn silence_is_waited_for_until_the_look_is_dropped() {
+    waits_until_dropped(&Tcp::new().expect("hello").unwrap()).await;
+    assert_eq!(Tcp::new().timed_out(), Err(ProbeError::Timeout));
+}
+
+#[tokio::test]
+async fn a_reset_breaks_it() {
+    let answer = reset(&Tcp::new().expect("hello").unwrap()).await;
+    assert!(matches!(answer, Err(ProbeError::Broken(_))), "{answer:?}");
+}
+
+#[test]
+fn expecting_nothing_and_reading_nothing_are_refused() {
+    assert_eq!(Tcp::new().expect("").unwrap_err().setting, "expect");
+    assert_eq!(Tcp::new().expect_prefix("").unwrap_err().setting, "expect_prefix");
+    assert_eq!(Tcp::new().limit(0).unwrap_err().setting, "limit");
+    assert_eq!(Tcp::new().limit(usize::MAX).unwrap_err().setting, "limit");
+}
