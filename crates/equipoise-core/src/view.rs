@@ -71,6 +71,10 @@ pub struct View {
     all: Arc<Members>,
     members: Arc<[Slot]>,
     eligible: Arc<[Slot]>,
+    /// In order: who is let in with a [pass](crate::load::Pass) only, in whatever tier.
+    trials: Arc<[Slot]>,
+    /// Whether anybody may be full or on trial.
+    limited: bool,
     /// By slot, where a wrapper gave its own.
     weights: Option<Arc<[u32]>>,
     revision: Revision,
@@ -143,8 +147,9 @@ impl<O, I> Layered<O, I> {
 }
 
 impl View {
-    pub(crate) fn new(all: Arc<Members>, members: Arc<[Slot]>, eligible: Arc<[Slot]>) -> Self {
-        Self { revision: all.revision, all, members, eligible, weights: None, lenses: Vec::new() }
+    pub(crate) fn new(all: Arc<Members>, members: Arc<[Slot]>, eligible: Arc<[Slot]>, trials: Arc<[Slot]>) -> Self {
+        let limited = all.limited || !trials.is_empty();
+        Self { revision: all.revision, all, members, eligible, trials, limited, weights: None, lenses: Vec::new() }
     }
 
     pub(crate) fn shared_members(&self) -> &Arc<[Slot]> {
@@ -157,7 +162,12 @@ impl View {
     }
 
     pub(crate) fn is_limited(&self) -> bool {
-        self.all.limited
+        self.limited
+    }
+
+    /// Whether the endpoint in `slot` is let in with a pass only.
+    pub(crate) fn is_on_trial(&self, slot: Slot) -> bool {
+        self.trials.binary_search(&slot).is_ok()
     }
 
     /// The view as a wrapped strategy is to see it, whose memory is the inner half of the wrapper's
@@ -203,7 +213,8 @@ impl View {
         &self.members
     }
 
-    /// The members that may be picked: open and of a weight above 0; in the order of their slots.
+    /// The members that may be picked: open or on trial, in a panic also unfit, and of a weight above 0; in the order
+    /// of their slots.
     pub fn eligible(&self) -> &[Slot] {
         &self.eligible
     }

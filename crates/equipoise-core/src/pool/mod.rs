@@ -2,7 +2,9 @@
 
 mod builder;
 mod error;
+mod flip;
 mod hooks;
+mod idle;
 mod snapshot;
 mod spill;
 mod status;
@@ -11,10 +13,12 @@ mod update;
 use std::{fmt, marker::PhantomData, sync::Arc};
 
 pub(crate) use self::hooks::Hooks;
-pub(crate) use self::snapshot::{Choice, Snapshot};
+pub(crate) use self::snapshot::{Choice, Entry, Snapshot};
 pub use self::{
     builder::PoolBuilder,
     error::{PickError, UpdateError},
+    flip::Flips,
+    idle::Idle,
     spill::Spill,
     status::EndpointStatus,
     update::Changes,
@@ -173,8 +177,8 @@ impl<T> Pool<T> {
     }
 
     /// Waits until an endpoint may have become available: the pool has changed since `since`, or an endpoint that was
-    /// at its limit, or to which the strategy let no more, has room again. Listens from the call on, so nothing is missed between a failed pick and the
-    /// first poll if the order is: `room`, pick, await.
+    /// at its limit, on trial, or to which the strategy let no more, has room again. Listens from the call on, so nothing
+    /// is missed between a failed pick and the first poll if the order is: `room`, pick, await.
     pub fn room(&self, since: Revision) -> impl Future<Output = ()> + Send + Sync + use<T> {
         let shared = Arc::clone(&self.shared);
         let (changed, freed) = (shared.hooks.changed.listen(), shared.hooks.freed.listen());

@@ -158,50 +158,6 @@ impl<T: Send + Sync + 'static> Pool<T> {
     }
 }
 
-impl<T> Pool<T> {
-    /// Says whom an endpoint takes. Answers whether that was a change.
-    ///
-    /// O(n) off the request's path; tables that depend on membership alone are kept.
-    ///
-    /// ```
-    /// use equipoise_core::{Availability, EndpointSpec, PickRequest, Pool};
-    ///
-    /// let pool: Pool<()> = Pool::default();
-    /// pool.update(["a:80", "b:80"].map(EndpointSpec::new), |_| ())?;
-    /// assert!(pool.set_availability("a:80", Availability::Closed)?);
-    /// assert_eq!(pool.pick(&PickRequest::new())?.endpoint().id().as_str(), "b:80");
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// When nobody has this id, or the strategy refuses. Nothing has changed then.
-    pub fn set_availability(&self, id: impl Into<EndpointId>, availability: Availability) -> Result<bool, UpdateError> {
-        let id = id.into();
-        let current;
-        let _writer = self.shared.writer.lock();
-        current = self.shared.snapshot.load_full();
-        let Some(&slot) = current.members().index.get(&id) else { return Err(UpdateError::Unknown { id }) };
-        let mut all: Box<[Availability]> = current.all_availability().into();
-        if std::mem::replace(&mut all[slot.index()], availability) == availability {
-            return Ok(false);
-        }
-        let next = current.next(Arc::clone(current.members()), all, &self.shared.hooks)?;
-        self.shared.publish(next);
-        Ok(true)
-    }
-
-    /// Lets an endpoint finish: it keeps the clients bound to it and takes no new ones. The same as setting
-    /// [`Availability::BoundOnly`]. [`endpoints`](Self::endpoints) tells how many leases are still out.
-    ///
-    /// # Errors
-    ///
-    /// When nobody has this id, or the strategy refuses. Nothing has changed then.
-    pub fn drain(&self, id: impl Into<EndpointId>) -> Result<bool, UpdateError> {
-        self.set_availability(id, Availability::BoundOnly)
-    }
-}
-
 fn position(specs: &[EndpointSpec], id: &EndpointId) -> Result<usize, UpdateError> {
     specs.iter().position(|spec| spec.id() == id).ok_or_else(|| UpdateError::Unknown { id: id.clone() })
 }

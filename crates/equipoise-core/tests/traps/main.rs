@@ -8,6 +8,7 @@ mod cancellation;
 mod clock;
 mod explain;
 mod identity;
+mod idle;
 mod limits;
 mod misbehaviour;
 mod panics;
@@ -19,6 +20,7 @@ mod state;
 mod threads;
 mod tiers;
 mod traits;
+mod trials;
 mod wakes;
 mod weights;
 
