@@ -5,6 +5,7 @@ mod error;
 mod flip;
 mod hooks;
 mod idle;
+mod overlay;
 mod snapshot;
 mod spill;
 mod status;
@@ -218,6 +219,15 @@ impl Shared {
                 self.publish(next);
             }
         }
+    }
+
+    /// After nothing can fail any more: limits and zones live in the endpoints, which the old snapshot shares.
+    fn publish_members(&self, next: Snapshot) {
+        for member in next.members().slots.iter().flatten() {
+            member.endpoint.permits.set_limit(member.max_in_flight());
+            member.endpoint.set_zone(member.spec.zone_name());
+        }
+        self.publish(next);
     }
 
     fn publish(&self, next: Snapshot) {

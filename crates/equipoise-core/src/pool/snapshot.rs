@@ -89,7 +89,7 @@ impl Snapshot {
         hooks: &Hooks,
     ) -> Result<Self, BuildError> {
         let slots_of = self.tiers_of(&members);
-        let weighty = |slot: &Slot| members.get(*slot).is_some_and(|member| member.spec.weight_value() > 0);
+        let weighty = |slot: &Slot| members.get(*slot).is_some_and(|member| member.weight() > 0);
         let has = |slot: &Slot, wanted| availability.get(slot.index()) == Some(&wanted) && weighty(slot);
         let health = slots_of.iter().map(|(_, slots)| {
             let count = |wanted| slots.iter().filter(|slot| has(slot, wanted)).count();
@@ -310,7 +310,7 @@ impl Snapshot {
             .filter(|(_, member)| !request.excludes(member.endpoint.id()));
         // Not whether they are full now: a permit or a pass may have come back since the pick in vain.
         match left
-            .map(|(slot, member)| member.spec.max_in_flight().is_some() || self.is_on_trial(slot))
+            .map(|(slot, member)| member.max_in_flight().is_some() || self.is_on_trial(slot))
             .reduce(|one, other| one && other)
         {
             None => PickError::Excluded,
@@ -324,7 +324,7 @@ impl Snapshot {
 /// wants to be asked; an explanation takes nothing. `None` if any of them says no.
 fn enter(member: &Member, on_trial: bool, hooks: &Hooks, explained: bool) -> Option<Entry> {
     let endpoint = &*member.endpoint;
-    let limited = member.spec.max_in_flight().is_some();
+    let limited = member.max_in_flight().is_some();
     if explained {
         let full = limited && endpoint.permits.exhausted() || on_trial && endpoint.trial.is_out();
         return (!full).then(Entry::default);

@@ -13,6 +13,8 @@ use crate::common::{id, pick, pool_of, spec};
 
 const SEED: u64 = 13;
 
+type Change = &'static dyn Fn(&Pool<()>);
+
 fn is_over(idle: &mut Idle) -> bool {
     Pin::new(idle).poll(&mut Context::from_waker(Waker::noop())).is_ready()
 }
@@ -43,7 +45,7 @@ fn it_ends_with_the_last_lease() {
 
 #[test]
 fn it_is_about_the_endpoint_that_had_the_id_when_it_was_asked_for() {
-    let changes: [&dyn Fn(&Pool<()>); 3] = [
+    let changes: [Change; 3] = [
         &|pool| drop(pool.remove("e0").expect("known")),
         &|pool| drop(pool.update([EndpointSpec::new("elsewhere").named("e0")], |_| ()).expect("valid")),
         &|pool| drop(pool.update([spec(1), spec(0).weight(7)], |_| ()).expect("valid")),

@@ -11,6 +11,7 @@ mod identity;
 mod idle;
 mod limits;
 mod misbehaviour;
+mod overlays;
 mod panics;
 mod prefer;
 mod reentry;
