@@ -22,6 +22,7 @@ mod threads;
 mod tiers;
 mod traits;
 mod trials;
+mod unfit;
 mod wakes;
 mod weights;
 
