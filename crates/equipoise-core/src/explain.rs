@@ -47,6 +47,8 @@ pub enum Fate {
     Excluded,
     /// At its limit.
     Full,
+    /// On trial, and the one request that tries it is out, or has been.
+    OnTrial,
     /// A combinator keeps it from the strategy for this request.
     PassedOver,
     /// Its weight is 0.
@@ -73,7 +75,7 @@ impl Explanation {
                 Ok(choice) if choice.slot == slot && choice.preferred => Fate::Preferred,
                 Ok(choice) if choice.slot == slot => Fate::Picked,
                 _ if status.availability == Availability::Unfit && !snapshot.is_eligible(slot) => Fate::Unfit,
-                _ => fate(slot, &status, request, score, &notes),
+                _ => fate(slot, &status, request, score, &notes, snapshot.is_tried(slot)),
             };
             Some(Candidate { status, score, fate })
         };
@@ -84,13 +86,20 @@ impl Explanation {
     }
 }
 
-fn fate(slot: Slot, status: &EndpointStatus, request: &PickRequest<'_>, score: Option<f64>, notes: &Notes) -> Fate {
+fn fate(
+    slot: Slot,
+    status: &EndpointStatus,
+    request: &PickRequest<'_>,
+    score: Option<f64>,
+    notes: &Notes,
+    tried: bool,
+) -> Fate {
     match status.availability {
         Availability::Closed => return Fate::Closed,
         Availability::BoundOnly => return Fate::BoundOnly,
-        Availability::Open | Availability::Unfit if status.weight == 0 => return Fate::NoWeight,
+        _ if status.weight == 0 => return Fate::NoWeight,
         // Whoever is unfit and gets here is used in a panic.
-        Availability::Open | Availability::Unfit => {}
+        Availability::Open | Availability::Unfit | Availability::Trial => {}
     }
     let noted = notes.fates.iter().find(|(noted, _)| *noted == slot).map(|&(_, fate)| fate);
     noted.unwrap_or_else(|| match score {
@@ -98,6 +107,7 @@ fn fate(slot: Slot, status: &EndpointStatus, request: &PickRequest<'_>, score: O
         // The picker did not come by, but would have been told the same.
         None if request.excludes(&status.id) => Fate::Excluded,
         None if status.max_in_flight.is_some_and(|most| status.in_flight >= most) => Fate::Full,
+        None if tried => Fate::OnTrial,
         None => Fate::NotConsidered,
     })
 }
@@ -111,6 +121,7 @@ impl fmt::Display for Fate {
             Self::NotConsidered => "not considered",
             Self::Excluded => "excluded",
             Self::Full => "full",
+            Self::OnTrial => "on trial",
             Self::PassedOver => "passed over",
             Self::NoWeight => "weight 0",
             Self::BoundOnly => "draining",

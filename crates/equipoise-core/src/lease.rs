@@ -3,7 +3,7 @@ use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 use crate::{
     endpoint::Endpoint,
     load::Handle,
-    pool::Choice,
+    pool::{Choice, Entry},
     strategy::{AnyStrategy, Needs, Strategy},
     time::Timestamp,
     verdict::Verdict,
@@ -49,7 +49,9 @@ pub struct AnyTarget(PhantomData<*const ()>);
 struct Held {
     handle: Arc<Handle>,
     picked_at: Timestamp,
-    choice: Choice,
+    entry: Entry,
+    preferred: bool,
+    alternatives: bool,
     /// What the strategy needs, kept here so that a lease that owes nothing need not look at its endpoint's memory.
     tells: Tells,
     timed: bool,
@@ -65,13 +67,15 @@ struct Tells {
 }
 
 impl<T> Lease<T> {
-    /// Counts it at the endpoint, so that a burst of picks sees itself. The permit, if any, has been taken, and the
+    /// Counts it at the endpoint, so that a burst of picks sees itself. What lets it in has been taken, and the
     /// strategy has been asked.
     #[inline]
     pub(crate) fn take(handle: Arc<Handle>, choice: Choice, picked_at: Timestamp, needs: &Needs) -> Self {
         handle.enter();
         let tells = Tells { latency: needs.latency, outcomes: needs.outcomes, leases: needs.leases };
-        Self { held: Held { handle, picked_at, choice, tells, timed: false, judged: false }, target: PhantomData }
+        let Choice { entry, preferred, alternatives, .. } = choice;
+        let held = Held { handle, picked_at, entry, preferred, alternatives, tells, timed: false, judged: false };
+        Self { held, target: PhantomData }
     }
 
     /// The endpoint.
@@ -82,13 +86,13 @@ impl<T> Lease<T> {
 
     /// Whether the endpoint is the one that the request [preferred](crate::PickRequest::prefer).
     pub fn is_preferred(&self) -> bool {
-        self.held.choice.preferred
+        self.held.preferred
     }
 
     /// Whether there was another endpoint to turn to when this one was picked.
     #[inline]
     pub fn has_alternatives(&self) -> bool {
-        self.held.choice.alternatives
+        self.held.alternatives
     }
 
     /// The first byte of the answer has come. Counts once, and not after a verdict: the latency of a failure is not
@@ -145,6 +149,10 @@ impl Held {
         if std::mem::replace(&mut self.judged, true) {
             return;
         }
+        if verdict != Verdict::Neutral {
+            // A trial has had its answer.
+            self.entry.pass = None;
+        }
         let untimed = !std::mem::replace(&mut self.timed, true);
         let sample = self.tells.latency && untimed && verdict == Verdict::Success;
         if !sample && !self.tells.outcomes {
@@ -163,10 +171,8 @@ impl Held {
     #[cold]
     fn release_more(&self) {
         let endpoint = &self.handle.endpoint;
-        // The permit first: a strategy may look at it when it is told.
-        if self.choice.permit {
-            endpoint.permits.release();
-        }
+        // First: a strategy may look at it when it is told.
+        self.entry.give_back(endpoint);
         if self.tells.leases {
             self.strategy().released(&endpoint.state, endpoint);
         }
@@ -178,9 +184,12 @@ impl Held {
 impl Drop for Held {
     #[inline]
     fn drop(&mut self) {
-        self.handle.leave();
-        if self.choice.permit || self.tells.leases {
+        let emptied = self.handle.leave();
+        if self.entry.permit || self.entry.pass.is_some() || self.tells.leases {
             self.release_more();
+        }
+        if emptied {
+            self.handle.tell_empty();
         }
     }
 }

@@ -24,7 +24,7 @@ pub use crate::{
     entropy::{Entropy, SeededEntropy},
     explain::{Candidate, Explanation, Fate},
     lease::{AnyTarget, Lease},
-    pool::{Changes, EndpointStatus, PickError, Pool, PoolBuilder, Revision, Spill, UpdateError},
+    pool::{Changes, EndpointStatus, Flips, Idle, PickError, Pool, PoolBuilder, Revision, Spill, UpdateError},
     request::PickRequest,
     strategy::{AnyStrategy, BuildError, Needs, P2c, PeakEwma, PickCx, Picker, Random, RoundRobin, Strategy, Tickets},
     strategy::{Aperture, InvalidCombinator, SlowStart, Subset, ZoneAware},

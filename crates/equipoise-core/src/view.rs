@@ -3,7 +3,7 @@
 use std::{any::Any, collections::HashMap, sync::Arc};
 
 use crate::{
-    endpoint::{Endpoint, EndpointId, EndpointSpec, Slot, Tier},
+    endpoint::{Endpoint, EndpointId, EndpointSpec, MAX_WEIGHT, Slot, Tier},
     entropy::mix,
     load::Handle,
     pool::Revision,
@@ -11,9 +11,38 @@ use crate::{
 };
 
 /// One member as the current membership has it.
+#[derive(Clone)]
 pub(crate) struct Member {
+    /// As it was given; what counts is in the methods.
     pub(crate) spec: EndpointSpec,
+    pub(crate) overlay: Overlay,
     pub(crate) endpoint: Arc<Endpoint>,
+}
+
+/// What was set over a spec, and stays when the spec changes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Overlay {
+    /// How much of the spec's weight counts.
+    pub(crate) percent: u32,
+    /// Instead of the spec's.
+    pub(crate) limit: Option<u32>,
+}
+
+impl Default for Overlay {
+    fn default() -> Self {
+        Self { percent: 100, limit: None }
+    }
+}
+
+impl Member {
+    pub(crate) fn weight(&self) -> u32 {
+        let weight = u64::from(self.spec.weight_value()) * u64::from(self.overlay.percent) / 100;
+        weight.min(u64::from(MAX_WEIGHT)) as u32
+    }
+
+    pub(crate) fn max_in_flight(&self) -> Option<u32> {
+        self.overlay.limit.or(self.spec.max_in_flight())
+    }
 }
 
 /// Everything that changes with `update` but not when health flips: shared by all views until the next update.
@@ -39,6 +68,15 @@ impl Members {
         }
     }
 
+    /// These with another overlay for whoever lives in `slot`.
+    pub(crate) fn overlaid(&self, slot: Slot, overlay: Overlay, revision: Revision) -> Self {
+        let mut slots = self.slots.clone();
+        if let Some(Some(member)) = slots.get_mut(slot.index()) {
+            member.overlay = overlay;
+        }
+        Self { limited: is_limited(&slots), slots, handles: self.handles.clone(), index: self.index.clone(), revision }
+    }
+
     pub(crate) fn get(&self, slot: Slot) -> Option<&Member> {
         self.slots.get(slot.index())?.as_ref()
     }
@@ -61,6 +99,11 @@ impl Members {
     }
 }
 
+/// Whether any of them has a limit.
+pub(crate) fn is_limited(slots: &[Option<Member>]) -> bool {
+    slots.iter().flatten().any(|member| member.max_in_flight().is_some())
+}
+
 /// The members of one tier, and which of them are eligible: what [`Strategy::build`](crate::Strategy::build) gets,
 /// and what a [`Picker`](crate::Picker) sees through its context.
 ///
@@ -71,6 +114,10 @@ pub struct View {
     all: Arc<Members>,
     members: Arc<[Slot]>,
     eligible: Arc<[Slot]>,
+    /// In order: who is let in with a [pass](crate::load::Pass) only, in whatever tier.
+    trials: Arc<[Slot]>,
+    /// Whether anybody may be full or on trial.
+    limited: bool,
     /// By slot, where a wrapper gave its own.
     weights: Option<Arc<[u32]>>,
     revision: Revision,
@@ -143,8 +190,9 @@ impl<O, I> Layered<O, I> {
 }
 
 impl View {
-    pub(crate) fn new(all: Arc<Members>, members: Arc<[Slot]>, eligible: Arc<[Slot]>) -> Self {
-        Self { revision: all.revision, all, members, eligible, weights: None, lenses: Vec::new() }
+    pub(crate) fn new(all: Arc<Members>, members: Arc<[Slot]>, eligible: Arc<[Slot]>, trials: Arc<[Slot]>) -> Self {
+        let limited = all.limited || !trials.is_empty();
+        Self { revision: all.revision, all, members, eligible, trials, limited, weights: None, lenses: Vec::new() }
     }
 
     pub(crate) fn shared_members(&self) -> &Arc<[Slot]> {
@@ -157,7 +205,12 @@ impl View {
     }
 
     pub(crate) fn is_limited(&self) -> bool {
-        self.all.limited
+        self.limited
+    }
+
+    /// Whether the endpoint in `slot` is let in with a pass only.
+    pub(crate) fn is_on_trial(&self, slot: Slot) -> bool {
+        self.trials.binary_search(&slot).is_ok()
     }
 
     /// The view as a wrapped strategy is to see it, whose memory is the inner half of the wrapper's
@@ -203,7 +256,8 @@ impl View {
         &self.members
     }
 
-    /// The members that may be picked: open and of a weight above 0; in the order of their slots.
+    /// The members that may be picked: open or on trial, in a panic also unfit, and of a weight above 0; in the order
+    /// of their slots.
     pub fn eligible(&self) -> &[Slot] {
         &self.eligible
     }
@@ -218,10 +272,10 @@ impl View {
         Some(&*self.all.get(slot)?.endpoint)
     }
 
-    /// The weight of the endpoint in `slot`; 0 for an empty slot.
+    /// The weight of the endpoint in `slot`, as it counts [for now](crate::Pool::set_weight_percent); 0 for an empty slot.
     pub fn weight(&self, slot: Slot) -> u32 {
         match &self.weights {
-            None => self.all.get(slot).map_or(0, |member| member.spec.weight_value()),
+            None => self.all.get(slot).map_or(0, Member::weight),
             Some(weights) => weights.get(slot.index()).copied().unwrap_or(0),
         }
     }

@@ -12,8 +12,8 @@ mod hooked;
 use std::sync::Arc;
 
 use equipoise_core::{
-    Availability, BoundedLoad, EndpointSpec, Lease, ManualClock, P2c, PickError, PickRequest, Pool, RoundRobin,
-    SeededEntropy, Strategy, Verdict,
+    Availability, BoundedLoad, EndpointId, EndpointSpec, Lease, ManualClock, P2c, PickError, PickRequest, Pool,
+    RoundRobin, SeededEntropy, Strategy, Verdict,
 };
 use loom::{model, thread};
 
@@ -213,5 +213,30 @@ fn an_endpoint_that_goes_down_takes_its_count_along_while_leases_come_and_go() {
         let held: Vec<_> = (0..2).map(|_| pick(&pool).expect("there is room")).collect();
         assert_eq!(in_flight(&pool), [1, 1]);
         drop(held);
+    });
+}
+
+#[test]
+fn one_of_two_threads_tries_an_endpoint_and_a_cancelled_try_is_handed_on() {
+    model(|| {
+        let pool = pool(RoundRobin::new(), ["a", "b", "c"].map(EndpointSpec::new));
+        pool.set_availability("a", Availability::Trial).expect("known");
+        let other = pool.clone();
+        let try_it = |pool: &Pool<u32>| {
+            let bound = EndpointId::from("a");
+            pool.pick(&PickRequest::new().prefer(&bound)).ok().filter(|lease| name(lease) == "a")
+        };
+        let thread = thread::spawn(move || try_it(&other));
+        let here = try_it(&pool);
+        let there = thread.join().expect("no panic");
+        assert!(here.is_some() != there.is_some());
+        let thread = thread::spawn(move || drop((here, there)));
+        let meanwhile = try_it(&pool);
+        thread.join().expect("no panic");
+        match meanwhile {
+            Some(lease) => lease.finish(Verdict::Success),
+            None => try_it(&pool).expect("handed on").finish(Verdict::Success),
+        }
+        assert!(try_it(&pool).is_none());
     });
 }

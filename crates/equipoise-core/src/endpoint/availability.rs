@@ -1,12 +1,13 @@
 use std::fmt;
 
-/// Whom an endpoint takes: everybody, those bound to it, or nobody; or everybody in an emergency only.
+/// Whom an endpoint takes: everybody, those bound to it, or nobody; everybody in an emergency only; or one, to see.
 ///
 /// | | picked by the strategy | honoured when preferred |
 /// | --- | --- | --- |
 /// | `Open`, weight above 0 | yes | yes |
 /// | `Open`, weight 0 | no | yes |
 /// | `Unfit` | in a [panic](crate::PoolBuilder::panic_below) only | in a panic only |
+/// | `Trial`, weight above 0 | one lease | within that one lease |
 /// | `BoundOnly` | no | yes |
 /// | `Closed` | no | no |
 ///
@@ -20,6 +21,14 @@ pub enum Availability {
     /// Does not look able to work, in the opinion of whoever checks: takes nothing, unless so many of its tier are unfit
     /// that the opinion is doubtful, or the rest would be overrun.
     Unfit,
+    /// Was unfit and may have recovered: the next request decides. One lease is given out, whoever asks first; it ends the
+    /// trial if its [verdict](crate::Lease::record) says anything, and nobody else is let in until availability is set
+    /// again. (Setting `Trial` again starts another one.) If the lease ends without a verdict, or with
+    /// [`Neutral`](crate::Verdict::Neutral), the next request gets the chance.
+    ///
+    /// In a [panic](crate::PoolBuilder::panic_below), and in the counting for it and for [spill](crate::Spill), the
+    /// endpoint is like one that is unfit.
+    Trial,
     /// Draining: only a request that [prefers](crate::PickRequest::prefer) it gets there.
     BoundOnly,
     /// Takes nothing.
@@ -31,6 +40,7 @@ impl fmt::Display for Availability {
         f.pad(match self {
             Self::Open => "open",
             Self::Unfit => "unfit",
+            Self::Trial => "trial",
             Self::BoundOnly => "bound-only",
             Self::Closed => "closed",
         })

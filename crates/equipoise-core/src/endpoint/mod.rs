@@ -7,7 +7,11 @@ mod tier;
 
 use std::{any::Any, fmt, sync::Arc};
 
-use crate::{load::Permits, pool::Hooks, sync::Mutex};
+use crate::{
+    load::{Permits, Trial},
+    pool::Hooks,
+    sync::{Event, Mutex},
+};
 
 pub(crate) use self::spec::validate;
 pub use self::{
@@ -38,6 +42,9 @@ pub struct Endpoint {
     address: Arc<str>,
     slot: Slot,
     pub(crate) permits: Permits,
+    pub(crate) trial: Trial,
+    /// No lease is out any more, for whoever waits for it.
+    pub(crate) emptied: Event,
     /// Follows the spec; read off the request's path only.
     zone: Mutex<Option<Arc<str>>>,
     /// The strategy's memory of this endpoint (its `State`).
@@ -60,6 +67,8 @@ impl Endpoint {
             address: Arc::clone(spec.shared_address()),
             slot,
             permits: Permits::new(spec.max_in_flight()),
+            trial: Trial::default(),
+            emptied: Event::default(),
             zone: Mutex::new(spec.zone_name().cloned()),
             state,
             target,

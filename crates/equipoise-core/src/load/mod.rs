@@ -3,9 +3,11 @@
 mod handle;
 mod permits;
 mod stripe;
+mod trial;
 
 pub(crate) use self::{
     handle::Handle,
     permits::Permits,
     stripe::{default_stripes, thread_number},
+    trial::{Pass, Trial},
 };

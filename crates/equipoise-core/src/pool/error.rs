@@ -16,7 +16,8 @@ pub enum PickError {
         /// How many endpoints there are.
         members: usize,
     },
-    /// The endpoints that take new work, and are not excluded, are at their limit, or the strategy lets no more in.
+    /// The endpoints that take new work, and are not excluded, are at their limit or on a trial that somebody else has,
+    /// or the strategy lets no more in.
     #[error("the endpoints that take new work are at their limit, or the strategy lets no more in")]
     Saturated,
     /// All endpoints that take new work are excluded.

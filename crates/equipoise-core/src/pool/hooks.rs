@@ -19,7 +19,7 @@ pub(crate) struct Hooks {
     pub(crate) entropy: Option<Arc<dyn Entropy>>,
     /// A new snapshot was published.
     pub(crate) changed: Event,
-    /// A lease ended on an endpoint with a limit, or of a strategy that is asked whom it lets in.
+    /// A lease ended on an endpoint with a limit or on trial, or of a strategy that is asked whom it lets in.
     pub(crate) freed: Event,
     /// When the strategy is to be refreshed next, in nanoseconds.
     pub(crate) refresh_at: AtomicU64,

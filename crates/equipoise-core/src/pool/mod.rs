@@ -2,7 +2,10 @@
 
 mod builder;
 mod error;
+mod flip;
 mod hooks;
+mod idle;
+mod overlay;
 mod snapshot;
 mod spill;
 mod status;
@@ -11,10 +14,12 @@ mod update;
 use std::{fmt, marker::PhantomData, sync::Arc};
 
 pub(crate) use self::hooks::Hooks;
-pub(crate) use self::snapshot::{Choice, Snapshot};
+pub(crate) use self::snapshot::{Choice, Entry, Snapshot};
 pub use self::{
     builder::PoolBuilder,
     error::{PickError, UpdateError},
+    flip::Flips,
+    idle::Idle,
     spill::Spill,
     status::EndpointStatus,
     update::Changes,
@@ -173,8 +178,8 @@ impl<T> Pool<T> {
     }
 
     /// Waits until an endpoint may have become available: the pool has changed since `since`, or an endpoint that was
-    /// at its limit, or to which the strategy let no more, has room again. Listens from the call on, so nothing is missed between a failed pick and the
-    /// first poll if the order is: `room`, pick, await.
+    /// at its limit, on trial, or to which the strategy let no more, has room again. Listens from the call on, so nothing
+    /// is missed between a failed pick and the first poll if the order is: `room`, pick, await.
     pub fn room(&self, since: Revision) -> impl Future<Output = ()> + Send + Sync + use<T> {
         let shared = Arc::clone(&self.shared);
         let (changed, freed) = (shared.hooks.changed.listen(), shared.hooks.freed.listen());
@@ -214,6 +219,15 @@ impl Shared {
                 self.publish(next);
             }
         }
+    }
+
+    /// After nothing can fail any more: limits and zones live in the endpoints, which the old snapshot shares.
+    fn publish_members(&self, next: Snapshot) {
+        for member in next.members().slots.iter().flatten() {
+            member.endpoint.permits.set_limit(member.max_in_flight());
+            member.endpoint.set_zone(member.spec.zone_name());
+        }
+        self.publish(next);
     }
 
     fn publish(&self, next: Snapshot) {

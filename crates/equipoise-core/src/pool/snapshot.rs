@@ -7,8 +7,9 @@ use super::{
     spill::{Shares, TierHealth},
 };
 use crate::{
-    endpoint::{Availability, Slot, Tier},
+    endpoint::{Availability, Endpoint, Slot, Tier},
     guard::guarded,
+    load::Pass,
     request::PickRequest,
     strategy::{BuildError, Notes, PickCx, Picker, Strategy},
     time::Timestamp,
@@ -24,6 +25,10 @@ pub(crate) struct Snapshot {
     eligible_in: Box<[Option<Tier>]>,
     /// In order of priority; only tiers that have members.
     tiers: Box<[TierView]>,
+    /// In order: who is let in with a pass only.
+    trials: Arc<[Slot]>,
+    /// Whether anybody has a limit or is on trial, so that pools without such need not look.
+    limited: bool,
     /// How many endpoints are eligible in all tiers together.
     eligible: usize,
     /// Where tiers share the traffic; `None` where all of it is the first one's.
@@ -40,12 +45,20 @@ struct TierView {
 #[derive(Clone, Copy)]
 pub(crate) struct Choice {
     pub(crate) slot: Slot,
-    /// Whether a permit was taken for it.
-    pub(crate) permit: bool,
+    pub(crate) entry: Entry,
     /// Whether it is the endpoint that the request preferred.
     pub(crate) preferred: bool,
     /// Whether another endpoint is eligible.
     pub(crate) alternatives: bool,
+}
+
+/// What was taken for a lease to be let in, and is to be given back.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Entry {
+    /// Whether a permit was taken, where the endpoint has a limit.
+    pub(crate) permit: bool,
+    /// The pass, where it is on trial.
+    pub(crate) pass: Option<Pass>,
 }
 
 /// How often a tier's picker is asked again after the permit of its choice was gone.
@@ -59,6 +72,8 @@ impl Snapshot {
             availability: Box::default(),
             eligible_in: Box::default(),
             tiers: Box::default(),
+            trials: Arc::default(),
+            limited: false,
             eligible: 0,
             shares: None,
         }
@@ -72,34 +87,49 @@ impl Snapshot {
         hooks: &Hooks,
     ) -> Result<Self, BuildError> {
         let slots_of = self.tiers_of(&members);
-        let weighty = |slot: &Slot| members.get(*slot).is_some_and(|member| member.spec.weight_value() > 0);
+        let weighty = |slot: &Slot| members.get(*slot).is_some_and(|member| member.weight() > 0);
         let has = |slot: &Slot, wanted| availability.get(slot.index()) == Some(&wanted) && weighty(slot);
         let health = slots_of.iter().map(|(_, slots)| {
             let count = |wanted| slots.iter().filter(|slot| has(slot, wanted)).count();
             let eligible = count(Availability::Open);
             TierHealth {
                 eligible,
-                willing: eligible + count(Availability::Unfit),
+                willing: eligible + count(Availability::Unfit) + count(Availability::Trial),
                 members: slots.iter().filter(|slot| weighty(slot)).count(),
             }
         });
-        let health: Vec<TierHealth> = health.collect();
+        let mut health: Vec<TierHealth> = health.collect();
         let panics = hooks.spill.panics(&health, hooks.panic_below);
+        let on_trial = |slot: &Slot| availability.get(slot.index()) == Some(&Availability::Trial);
+        let calm = slots_of.iter().zip(&panics).filter(|(_, panics)| !**panics);
+        let mut trials: Vec<Slot> = calm.flat_map(|((_, slots), _)| slots.iter().copied().filter(on_trial)).collect();
+        trials.sort_unstable();
+        let trials: Arc<[Slot]> = trials.into();
         let mut tiers = Vec::new();
         let mut eligible_in: Box<[Option<Tier>]> = availability.iter().map(|_| None).collect();
-        for ((tier, slots), panics) in slots_of.into_iter().zip(panics) {
-            let serves = |slot: &Slot| has(slot, Availability::Open) || panics && has(slot, Availability::Unfit);
+        for (((tier, slots), panics), health) in slots_of.into_iter().zip(panics).zip(&mut health) {
+            let serves = |slot: &Slot| {
+                has(slot, Availability::Open)
+                    || has(slot, Availability::Trial)
+                    || panics && has(slot, Availability::Unfit)
+            };
             let eligible: Arc<[Slot]> = slots.iter().copied().filter(serves).collect();
+            // A tier with nobody but on trial would get no share, and nobody to try it.
+            if health.eligible == 0 && slots.iter().any(|slot| has(slot, Availability::Trial)) {
+                health.eligible = 1;
+            }
             for slot in &*eligible {
                 eligible_in[slot.index()] = Some(tier);
             }
-            let view = View::new(Arc::clone(&members), slots, eligible);
+            let view = View::new(Arc::clone(&members), slots, eligible, Arc::clone(&trials));
             let last = self.tiers.iter().find(|last| last.tier == tier).map(|last| &*last.picker);
             tiers.push(TierView { tier, picker: hooks.strategy.build_guarded(&view, last)?, view });
         }
         let eligible = tiers.iter().map(|tier| tier.view.eligible().len()).sum();
         Ok(Self {
             revision: self.revision.next(),
+            limited: members.limited || !trials.is_empty(),
+            trials,
             members,
             availability,
             eligible_in,
@@ -146,6 +176,16 @@ impl Snapshot {
         self.eligible_in.get(slot.index()).is_some_and(Option::is_some)
     }
 
+    /// Whether the endpoint is let in with a pass only.
+    fn is_on_trial(&self, slot: Slot) -> bool {
+        self.trials.binary_search(&slot).is_ok()
+    }
+
+    /// Whether it is on trial and its pass is out.
+    pub(crate) fn is_tried(&self, slot: Slot) -> bool {
+        self.is_on_trial(slot) && self.members.get(slot).is_some_and(|member| member.endpoint.trial.is_out())
+    }
+
     pub(super) fn all_availability(&self) -> &[Availability] {
         &self.availability
     }
@@ -154,8 +194,8 @@ impl Snapshot {
         (0..self.availability.len() as u32).map(Slot)
     }
 
-    /// Resolves a request to an endpoint and takes the endpoint's permit where it has a limit (but not when the pick
-    /// is only explained): the endpoint preferred, else the strategy's pick from the first tier that yields one.
+    /// Resolves a request to an endpoint and takes what lets it in where the endpoint has a limit or is on trial (but
+    /// not when the pick is only explained): the endpoint preferred, else the strategy's pick from the first tier that yields one.
     #[inline]
     pub(crate) fn choose(
         &self,
@@ -207,15 +247,14 @@ impl Snapshot {
             let mut cx = PickCx::new(&tier.view, request, hooks.entropy.as_deref(), now, notes.as_deref_mut());
             let picked = guarded(|| tier.picker.pick(&mut cx)).ok_or(PickError::Panicked)?;
             let Some(slot) = picked else { break };
-            if let Some(permit) = self.admit(tier, slot, request, hooks, explained)? {
-                return Ok(Some(Choice { slot, permit, preferred: false, alternatives: self.eligible > 1 }));
+            if let Some(entry) = self.admit(tier, slot, request, hooks, explained)? {
+                return Ok(Some(Choice { slot, entry, preferred: false, alternatives: self.eligible > 1 }));
             }
         }
         Ok(None)
     }
 
-    /// Checks what the strategy answered, and lets the request in: `None` if it has to pick again, else whether a
-    /// permit was taken.
+    /// Checks what the strategy answered, and lets the request in: `None` if it has to pick again.
     #[inline]
     fn admit(
         &self,
@@ -224,15 +263,15 @@ impl Snapshot {
         request: &PickRequest<'_>,
         hooks: &Hooks,
         explained: bool,
-    ) -> Result<Option<bool>, PickError> {
+    ) -> Result<Option<Entry>, PickError> {
         if self.eligible_in.get(slot.index()) != Some(&Some(tier.tier)) {
             return Err(PickError::Misbehaved { slot });
         }
-        if !self.members.limited && request.exclude.is_empty() && !hooks.needs.leases {
-            return Ok(Some(false));
+        if !self.limited && request.exclude.is_empty() && !hooks.needs.leases {
+            return Ok(Some(Entry::default()));
         }
         match self.members.get(slot).filter(|member| !request.excludes(member.endpoint.id())) {
-            Some(member) => Ok(enter(member, hooks, explained)),
+            Some(member) => Ok(enter(member, self.is_on_trial(slot), hooks, explained)),
             None => Err(PickError::Misbehaved { slot }),
         }
     }
@@ -242,17 +281,17 @@ impl Snapshot {
         let slot = *self.members.index.get(request.prefer?)?;
         let member = self.members.get(slot)?;
         let takes = match self.availability(slot) {
-            Availability::Open | Availability::BoundOnly => true,
+            Availability::Open | Availability::Trial | Availability::BoundOnly => true,
             Availability::Unfit => self.eligible_in[slot.index()].is_some(),
             Availability::Closed => false,
         };
         if !takes || request.excludes(member.endpoint.id()) {
             return None;
         }
-        let permit = enter(member, hooks, explained)?;
+        let entry = enter(member, self.is_on_trial(slot), hooks, explained)?;
         // It may itself be none of the eligible.
         let others = self.eligible - usize::from(self.eligible_in[slot.index()].is_some());
-        Some(Choice { slot, permit, preferred: true, alternatives: others > 0 })
+        Some(Choice { slot, entry, preferred: true, alternatives: others > 0 })
     }
 
     #[cold]
@@ -265,10 +304,13 @@ impl Snapshot {
         }
         let eligible = self.tiers.iter().flat_map(|tier| tier.view.eligible().iter());
         let left = eligible
-            .filter_map(|&slot| self.members.get(slot))
-            .filter(|member| !request.excludes(member.endpoint.id()));
-        // Not whether they are at their limit now: a permit may have come back since the pick in vain.
-        match left.map(|member| member.spec.max_in_flight().is_some()).reduce(|one, other| one && other) {
+            .filter_map(|&slot| Some((slot, self.members.get(slot)?)))
+            .filter(|(_, member)| !request.excludes(member.endpoint.id()));
+        // Not whether they are full now: a permit or a pass may have come back since the pick in vain.
+        match left
+            .map(|(slot, member)| member.max_in_flight().is_some() || self.is_on_trial(slot))
+            .reduce(|one, other| one && other)
+        {
             None => PickError::Excluded,
             Some(limited) if limited || hooks.needs.leases => PickError::Saturated,
             Some(_) => PickError::Declined,
@@ -276,24 +318,45 @@ impl Snapshot {
     }
 }
 
-/// Takes the endpoint's permit where it has a limit, and asks the strategy where it wants to be asked; an explanation
-/// takes nothing. `None` if either says no, else whether a permit was taken.
-fn enter(member: &Member, hooks: &Hooks, explained: bool) -> Option<bool> {
+/// Takes the endpoint's permit where it has a limit and its pass where it is on trial, and asks the strategy where it
+/// wants to be asked; an explanation takes nothing. `None` if any of them says no.
+fn enter(member: &Member, on_trial: bool, hooks: &Hooks, explained: bool) -> Option<Entry> {
     let endpoint = &*member.endpoint;
-    let limited = member.spec.max_in_flight().is_some();
+    let limited = member.max_in_flight().is_some();
     if explained {
-        return (!limited || !endpoint.permits.exhausted()).then_some(false);
+        let full = limited && endpoint.permits.exhausted() || on_trial && endpoint.trial.is_out();
+        return (!full).then(Entry::default);
     }
-    if limited && !endpoint.permits.try_acquire() {
-        return None;
-    }
-    if hooks.needs.leases && !hooks.strategy.acquired(&endpoint.state, endpoint) {
-        if limited {
-            endpoint.permits.release();
-            // Somebody may have found it full in this moment.
-            hooks.freed.wake_one_more();
+    let mut entry = Entry::default();
+    if limited {
+        entry.permit = endpoint.permits.try_acquire();
+        if !entry.permit {
+            return None;
         }
-        return None;
     }
-    Some(limited)
+    if on_trial {
+        entry.pass = endpoint.trial.try_take();
+    }
+    let tries = on_trial == entry.pass.is_some();
+    if tries && (!hooks.needs.leases || hooks.strategy.acquired(&endpoint.state, endpoint)) {
+        return Some(entry);
+    }
+    if entry.give_back(endpoint) {
+        // Somebody may have found it full in this moment.
+        hooks.freed.wake_one_more();
+    }
+    None
+}
+
+impl Entry {
+    /// Whether there was anything to give back.
+    pub(crate) fn give_back(self, endpoint: &Endpoint) -> bool {
+        if self.permit {
+            endpoint.permits.release();
+        }
+        if let Some(pass) = self.pass {
+            endpoint.trial.give_back(pass);
+        }
+        self.permit || self.pass.is_some()
+    }
 }

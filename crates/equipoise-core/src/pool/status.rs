@@ -13,13 +13,13 @@ pub struct EndpointStatus {
     pub tier: Tier,
     /// Where it stands, if the spec said so.
     pub zone: Option<String>,
-    /// Its weight.
+    /// Its weight, as it counts [for now](crate::Pool::set_weight_percent).
     pub weight: u32,
     /// Whom it takes.
     pub availability: Availability,
     /// How many leases are out.
     pub in_flight: u32,
-    /// The most leases that may be out, if there is a limit.
+    /// The most leases that may be out, if there is a limit [for now](crate::Pool::set_limit).
     pub max_in_flight: Option<u32>,
 }
 
@@ -31,10 +31,10 @@ impl EndpointStatus {
             address: member.endpoint.address().to_owned(),
             tier: member.spec.tier_value(),
             zone: member.spec.zone_name().map(ToString::to_string),
-            weight: member.spec.weight_value(),
+            weight: member.weight(),
             availability: snapshot.availability(slot),
             in_flight: snapshot.members().in_flight(slot),
-            max_in_flight: member.endpoint.max_in_flight(),
+            max_in_flight: member.max_in_flight(),
         })
     }
 }

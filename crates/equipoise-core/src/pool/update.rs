@@ -6,7 +6,7 @@ use super::{Pool, UpdateError, snapshot::Snapshot};
 use crate::{
     endpoint::{Availability, Endpoint, EndpointId, EndpointSpec, Slot, validate},
     load::Handle,
-    view::{Member, Members},
+    view::{Member, Members, Overlay, is_limited},
 };
 
 /// What an update changed.
@@ -34,7 +34,8 @@ impl<T: Send + Sync + 'static> Pool<T> {
     /// Makes the pool's endpoints exactly `all`.
     ///
     /// The difference is taken by id. Endpoints that stay keep their slot, their load, whatever the strategy remembers
-    /// of them, their availability and their target; new ones join open, with a target from `make`; those that are
+    /// of them, their availability, their target, and what was set over their specs
+    /// ([`set_weight_percent`](Self::set_weight_percent), [`set_limit`](Self::set_limit)); new ones join open, with a target from `make`; those that are
     /// missing leave: no pick finds them any more, and the leases that are out stay valid.
     ///
     /// An id that comes with another address is a new endpoint: latency and failures were the old address's. It gets a
@@ -148,57 +149,8 @@ impl<T: Send + Sync + 'static> Pool<T> {
         }
         let (members, availability, changes) = draft.finish(&current, self.shared.stripes);
         let next = current.next(Arc::new(members), availability, &self.shared.hooks)?;
-        // Nothing can fail any more. Limits and zones live in the endpoints, which the old snapshot shares.
-        for member in next.members().slots.iter().flatten() {
-            member.endpoint.permits.set_limit(member.spec.max_in_flight());
-            member.endpoint.set_zone(member.spec.zone_name());
-        }
-        self.shared.publish(next);
+        self.shared.publish_members(next);
         Ok(changes)
-    }
-}
-
-impl<T> Pool<T> {
-    /// Says whom an endpoint takes. Answers whether that was a change.
-    ///
-    /// O(n) off the request's path; tables that depend on membership alone are kept.
-    ///
-    /// ```
-    /// use equipoise_core::{Availability, EndpointSpec, PickRequest, Pool};
-    ///
-    /// let pool: Pool<()> = Pool::default();
-    /// pool.update(["a:80", "b:80"].map(EndpointSpec::new), |_| ())?;
-    /// assert!(pool.set_availability("a:80", Availability::Closed)?);
-    /// assert_eq!(pool.pick(&PickRequest::new())?.endpoint().id().as_str(), "b:80");
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// When nobody has this id, or the strategy refuses. Nothing has changed then.
-    pub fn set_availability(&self, id: impl Into<EndpointId>, availability: Availability) -> Result<bool, UpdateError> {
-        let id = id.into();
-        let current;
-        let _writer = self.shared.writer.lock();
-        current = self.shared.snapshot.load_full();
-        let Some(&slot) = current.members().index.get(&id) else { return Err(UpdateError::Unknown { id }) };
-        let mut all: Box<[Availability]> = current.all_availability().into();
-        if std::mem::replace(&mut all[slot.index()], availability) == availability {
-            return Ok(false);
-        }
-        let next = current.next(Arc::clone(current.members()), all, &self.shared.hooks)?;
-        self.shared.publish(next);
-        Ok(true)
-    }
-
-    /// Lets an endpoint finish: it keeps the clients bound to it and takes no new ones. The same as setting
-    /// [`Availability::BoundOnly`]. [`endpoints`](Self::endpoints) tells how many leases are still out.
-    ///
-    /// # Errors
-    ///
-    /// When nobody has this id, or the strategy refuses. Nothing has changed then.
-    pub fn drain(&self, id: impl Into<EndpointId>) -> Result<bool, UpdateError> {
-        self.set_availability(id, Availability::BoundOnly)
     }
 }
 
@@ -254,11 +206,11 @@ impl Draft {
             Slot(self.slots.len() as u32 - 1)
         });
         let stays = present.and_then(|slot| current.members().get(slot));
-        let endpoint = match stays.filter(|member| member.spec.address() == spec.address()) {
-            Some(member) => Arc::clone(&member.endpoint),
-            None => make(&spec, slot)?,
+        let (overlay, endpoint) = match stays.filter(|member| member.spec.address() == spec.address()) {
+            Some(member) => (member.overlay, Arc::clone(&member.endpoint)),
+            None => (Overlay::default(), make(&spec, slot)?),
         };
-        self.slots[slot.index()] = Some(Member { spec, endpoint });
+        self.slots[slot.index()] = Some(Member { spec, overlay, endpoint });
         Ok(())
     }
 
@@ -287,7 +239,7 @@ impl Draft {
         let members = Members {
             handles,
             index: by_slot().filter_map(|(slot, member)| Some((member?.spec.id().clone(), slot))).collect(),
-            limited: self.slots.iter().flatten().any(|member| member.spec.max_in_flight().is_some()),
+            limited: is_limited(&self.slots),
             revision: current.revision().next(),
             slots: self.slots.into(),
         };

@@ -116,7 +116,8 @@ impl<'a> PickCx<'a> {
         self.notes.is_some()
     }
 
-    /// Whether this eligible endpoint may be picked for this request: it is not excluded and not at its limit.
+    /// Whether this eligible endpoint may be picked for this request: it is not excluded, not at its limit
+    /// and not on a trial that somebody else has.
     #[inline]
     pub fn usable(&mut self, slot: Slot) -> bool {
         !self.checked || self.inspect(slot)
@@ -174,6 +175,8 @@ impl<'a> PickCx<'a> {
             Fate::Excluded
         } else if endpoint.permits.exhausted() {
             Fate::Full
+        } else if self.view.is_on_trial(slot) && endpoint.trial.is_out() {
+            Fate::OnTrial
         } else if self.filter.is_some_and(|filter| !filter.admits(slot)) {
             Fate::PassedOver
         } else {

@@ -36,6 +36,21 @@ proptest! {
     }
 
     #[test]
+    fn each_trial_is_for_one(
+        strategy in 0..STRATEGIES,
+        seed: u64,
+        history in prop::collection::vec(ops::trial_op(), 1..60),
+    ) {
+        let mut world = World::new(strategy, seed);
+        world.apply(Op::Update(ops::four()))?;
+        for op in history {
+            world.apply(op)?;
+            world.check()?;
+        }
+        world.end()?;
+    }
+
+    #[test]
     fn a_refused_update_changes_nothing(
         strategy in 0..STRATEGIES,
         seed: u64,

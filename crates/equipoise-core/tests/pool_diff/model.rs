@@ -16,15 +16,31 @@ pub(crate) struct Entry {
     /// The leases among those in flight that were taken under a limit.
     pub(crate) permits: u32,
     pub(crate) slot: usize,
+    pub(crate) overlay: Overlay,
+    pub(crate) trial: Trial,
+}
+
+/// What was set over the draft.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Overlay {
+    pub(crate) percent: u32,
+    pub(crate) limit: Option<u32>,
+}
+
+/// Counts how often it was set; one lease of each may be out.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Trial {
+    pub(crate) round: u32,
+    pub(crate) out: bool,
 }
 
 impl Entry {
-    pub(crate) fn eligible(&self) -> bool {
-        self.availability == Availability::Open && self.draft.weight > 0
+    pub(crate) fn weight(&self) -> u32 {
+        (u64::from(self.draft.weight) * u64::from(self.overlay.percent) / 100) as u32
     }
 
-    fn full(&self) -> bool {
-        self.draft.limit.is_some_and(|limit| self.permits >= limit)
+    pub(crate) fn limit(&self) -> Option<u32> {
+        self.overlay.limit.or(self.draft.limit)
     }
 }
 
@@ -123,6 +139,8 @@ impl Model {
                     in_flight: 0,
                     permits: 0,
                     slot: slots[&draft.id].0,
+                    overlay: Overlay { percent: 100, limit: None },
+                    trial: Trial::default(),
                 },
             };
             self.entries.insert(draft.id.clone(), entry);
@@ -130,18 +148,54 @@ impl Model {
         self.revision += 1;
     }
 
+    /// In fractions, so that nothing is rounded: the tier has less than half of its willing fit, and all tiers together
+    /// less than they need.
+    fn panics(&self, tier: u8) -> bool {
+        let count = |tier: u8, counts: fn(&Entry) -> bool| {
+            let there = self.entries.values().filter(|entry| entry.draft.tier == tier && entry.weight() > 0);
+            there.filter(|entry| counts(entry)).count() as u64
+        };
+        let is_fit = |entry: &Entry| entry.availability == Availability::Open;
+        let is_willing = |entry: &Entry| !matches!(entry.availability, Availability::BoundOnly | Availability::Closed);
+        let tiers: BTreeSet<u8> = self.entries.values().map(|entry| entry.draft.tier).collect();
+        let (carried, whole) = tiers.into_iter().fold((0, 1), |(carried, whole), tier| {
+            let all = 10 * count(tier, |_| true).max(1);
+            (carried * all + (14 * count(tier, is_fit)).min(all) * whole, whole * all)
+        });
+        carried < whole && 2 * count(tier, is_fit) < count(tier, is_willing)
+    }
+
+    pub(crate) fn eligible(&self, entry: &Entry) -> bool {
+        entry.weight() > 0
+            && match entry.availability {
+                Availability::Open | Availability::Trial => true,
+                Availability::Unfit => self.panics(entry.draft.tier),
+                _ => false,
+            }
+    }
+
+    /// Whether it takes a pass to get there.
+    pub(crate) fn on_trial(&self, entry: &Entry) -> bool {
+        entry.availability == Availability::Trial && !self.panics(entry.draft.tier)
+    }
+
+    fn full(&self, entry: &Entry) -> bool {
+        entry.limit().is_some_and(|limit| entry.permits >= limit) || self.on_trial(entry) && entry.trial.out
+    }
+
     pub(crate) fn verdict(&self, exclude: &[String], prefer: Option<&String>) -> Verdict {
         let bound = prefer.and_then(|id| self.entries.get(id));
         if let Some(entry) = bound
             && entry.availability != Availability::Closed
-            && !entry.full()
+            && (entry.availability != Availability::Unfit || self.eligible(entry))
+            && !self.full(entry)
             && !exclude.contains(&entry.draft.id)
         {
             return Verdict::Preferred(entry.draft.id.clone());
         }
-        let eligible: Vec<&Entry> = self.entries.values().filter(|entry| entry.eligible()).collect();
+        let eligible: Vec<&Entry> = self.entries.values().filter(|entry| self.eligible(entry)).collect();
         let left: Vec<&&Entry> = eligible.iter().filter(|entry| !exclude.contains(&entry.draft.id)).collect();
-        let usable: Vec<&&&Entry> = left.iter().filter(|entry| !entry.full()).collect();
+        let usable: Vec<&&&Entry> = left.iter().filter(|entry| !self.full(entry)).collect();
         if let Some(tier) = usable.iter().map(|entry| entry.draft.tier).min() {
             let best = usable.iter().filter(|entry| entry.draft.tier == tier);
             return Verdict::OneOf(best.map(|entry| entry.draft.id.clone()).collect());

@@ -1,6 +1,6 @@
 //! What can happen to a pool.
 
-use equipoise_core::{Availability, EndpointSpec, MAX_WEIGHT, Tier};
+use equipoise_core::{Availability, EndpointSpec, Failure, MAX_WEIGHT, Tier, Verdict};
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
@@ -10,12 +10,14 @@ pub(crate) enum Op {
     Remove(String),
     SetWeight(String, u32),
     SetAvailability(String, Availability),
+    SetPercent(String, u32),
+    SetLimit(String, Option<u32>),
     Pick {
         exclude: Vec<String>,
         prefer: Option<String>,
     },
-    /// Drops one of the leases that are out, by position modulo their number.
-    Release(usize),
+    /// Ends one of the leases that are out, by position modulo their number.
+    Release(usize, Option<Verdict>),
 }
 
 /// A spec in the open, where the model can look at it.
@@ -45,7 +47,22 @@ fn weight() -> impl Strategy<Value = u32> {
 }
 
 fn availability() -> impl Strategy<Value = Availability> {
-    prop_oneof![Just(Availability::Open), Just(Availability::BoundOnly), Just(Availability::Closed)]
+    prop_oneof![
+        3 => Just(Availability::Open),
+        3 => Just(Availability::Unfit),
+        3 => Just(Availability::Trial),
+        1 => Just(Availability::BoundOnly),
+        1 => Just(Availability::Closed),
+    ]
+}
+
+fn verdict() -> impl Strategy<Value = Option<Verdict>> {
+    prop_oneof![
+        Just(None),
+        Just(Some(Verdict::Neutral)),
+        Just(Some(Verdict::Success)),
+        Just(Some(Verdict::Failure(Failure::Server))),
+    ]
 }
 
 fn draft() -> impl Strategy<Value = Draft> {
@@ -91,6 +108,23 @@ pub(crate) fn faulty_specs() -> impl Strategy<Value = Vec<Draft>> {
     })
 }
 
+/// Members of one tier that come and go between trial and use.
+pub(crate) fn trial_op() -> impl Strategy<Value = Op> {
+    let id = || (0..2u8).prop_map(|n| format!("e{n}"));
+    let availability = prop_oneof![4 => Just(Availability::Trial), 1 => Just(Availability::Open)];
+    prop_oneof![
+        1 => (id(), availability).prop_map(|(id, availability)| Op::SetAvailability(id, availability)),
+        3 => id().prop_map(|id| Op::Pick { exclude: Vec::new(), prefer: Some(id) }),
+        2 => (any::<usize>(), verdict()).prop_map(|(at, verdict)| Op::Release(at, verdict)),
+    ]
+}
+
+/// Four of weight 1 in one tier.
+pub(crate) fn four() -> Vec<Draft> {
+    let draft = |n| Draft { id: format!("e{n}"), address: "10.0.0.1:80".to_owned(), weight: 1, tier: 0, limit: None };
+    (0..4).map(draft).collect()
+}
+
 pub(crate) fn any_op() -> impl Strategy<Value = Op> {
     let update = prop_oneof![5 => valid_specs(), 1 => faulty_specs()];
     let bad = faulty_specs().prop_map(|mut drafts| drafts.swap_remove(0));
@@ -101,9 +135,11 @@ pub(crate) fn any_op() -> impl Strategy<Value = Op> {
         1 => bad.prop_map(Op::Add),
         2 => id().prop_map(Op::Remove),
         2 => (id(), new_weight).prop_map(|(id, weight)| Op::SetWeight(id, weight)),
-        4 => (id(), availability()).prop_map(|(id, availability)| Op::SetAvailability(id, availability)),
+        5 => (id(), availability()).prop_map(|(id, availability)| Op::SetAvailability(id, availability)),
         12 => (prop::collection::vec(id(), 0..5), prop::option::of(id()))
             .prop_map(|(exclude, prefer)| Op::Pick { exclude, prefer }),
-        6 => any::<usize>().prop_map(Op::Release),
+        1 => (id(), prop_oneof![Just(0u32), Just(50), Just(100)]).prop_map(|(id, percent)| Op::SetPercent(id, percent)),
+        1 => (id(), prop::option::of(0..3u32)).prop_map(|(id, limit)| Op::SetLimit(id, limit)),
+        6 => (any::<usize>(), verdict()).prop_map(|(at, verdict)| Op::Release(at, verdict)),
     ]
 }

@@ -6,13 +6,13 @@ use std::{
 };
 
 use equipoise_core::{
-    Changes, EndpointId, EndpointSpec, Lease, ManualClock, P2c, PeakEwma, PickRequest, Pool, PoolBuilder, Random,
-    RoundRobin, SeededEntropy, UpdateError, Verdict as Ending,
+    Availability, Changes, EndpointId, EndpointSpec, InvalidSpec, Lease, ManualClock, P2c, PeakEwma, PickRequest, Pool,
+    PoolBuilder, Random, RoundRobin, SeededEntropy, UpdateError, Verdict as Ending,
 };
 use proptest::{prelude::*, test_runner::TestCaseError};
 
 use crate::{
-    model::{Expected, Model, Verdict},
+    model::{Entry, Expected, Model, Overlay, Trial, Verdict},
     ops::{Draft, Op},
     watched::{Sightings, Watched},
 };
@@ -27,6 +27,8 @@ struct Out {
     id: String,
     target: u32,
     permit: bool,
+    /// The round of the trial that it is for.
+    pass: Option<u32>,
 }
 
 pub(crate) struct World {
@@ -76,6 +78,9 @@ impl World {
                 match self.model.entries.get_mut(&id) {
                     None => prop_assert_eq!(result, Err(UpdateError::Unknown { id: EndpointId::from(&id) })),
                     Some(entry) => {
+                        if availability == Availability::Trial {
+                            entry.trial = Trial { round: entry.trial.round + 1, out: false };
+                        }
                         let changes = std::mem::replace(&mut entry.availability, availability) != availability;
                         prop_assert_eq!(result, Ok(changes));
                         self.model.revision += u64::from(changes);
@@ -84,14 +89,40 @@ impl World {
                 Ok(())
             }
             Op::Pick { exclude, prefer } => self.pick(&exclude, prefer.as_ref()),
-            Op::Release(n) => {
+            Op::SetPercent(id, percent) => {
+                let result = self.pool.set_weight_percent(&id, percent);
+                self.overlaid(&id, result, |overlay| overlay.percent = percent)
+            }
+            Op::SetLimit(id, limit) => {
+                let result = self.pool.set_limit(&id, limit);
+                if limit == Some(0) {
+                    let id = EndpointId::from(&id);
+                    prop_assert_eq!(result, Err(UpdateError::Invalid(InvalidSpec::Limit { id })));
+                    return Ok(());
+                }
+                self.overlaid(&id, result, |overlay| overlay.limit = limit)
+            }
+            Op::Release(n, verdict) => {
                 if !self.leases.is_empty() {
                     let out = self.leases.swap_remove(n % self.leases.len());
-                    self.release(out);
+                    self.release(out, verdict);
                 }
                 Ok(())
             }
         }
+    }
+
+    fn overlaid(&mut self, id: &str, result: Result<bool, UpdateError>, set: impl Fn(&mut Overlay)) -> Done {
+        match self.model.entries.get_mut(id) {
+            None => prop_assert_eq!(result, Err(UpdateError::Unknown { id: EndpointId::from(id) })),
+            Some(entry) => {
+                let before = entry.overlay;
+                set(&mut entry.overlay);
+                prop_assert_eq!(result, Ok(entry.overlay != before));
+                self.model.revision += u64::from(entry.overlay != before);
+            }
+        }
+        Ok(())
     }
 
     fn update(&mut self, drafts: &[Draft]) -> Done {
@@ -170,9 +201,12 @@ impl World {
         prop_assert!(distinct.iter().all(|&slot| slot < used), "newcomers take free slots first");
         for (id, &(slot, weight)) in seen {
             let draft = drafts.iter().find(|draft| draft.id == *id).expect("only members are in a view");
-            prop_assert_eq!(weight, draft.weight);
-            if let Some(entry) = self.model.entries.get(id).filter(|_| !expected.replaced.contains(id)) {
-                prop_assert_eq!(slot, entry.slot, "{} moved", id);
+            match self.model.entries.get(id).filter(|_| !expected.replaced.contains(id)) {
+                None => prop_assert_eq!(weight, draft.weight),
+                Some(entry) => {
+                    prop_assert_eq!(slot, entry.slot, "{} moved", id);
+                    prop_assert_eq!(weight, Entry { draft: draft.clone(), ..entry.clone() }.weight());
+                }
             }
         }
         Ok(())
@@ -209,21 +243,29 @@ impl World {
         };
         prop_assert_eq!(lease.is_preferred(), preferred);
         let id = lease.endpoint().id().to_string();
-        let others = self.model.entries.values().filter(|entry| entry.eligible() && entry.draft.id != id).count();
+        let others = self.model.entries.values();
+        let others = others.filter(|entry| self.model.eligible(entry) && entry.draft.id != id).count();
         prop_assert_eq!(lease.has_alternatives(), others > 0);
+        let on_trial = self.model.on_trial(&self.model.entries[&id]);
         let entry = self.model.entries.get_mut(&id).expect("members are picked");
-        let permit = entry.draft.limit.is_some();
+        let permit = entry.limit().is_some();
+        let pass = on_trial.then_some(entry.trial.round);
+        entry.trial.out |= on_trial;
         entry.in_flight += 1;
         entry.permits += u32::from(permit);
-        self.leases.push(Out { target: entry.target, id, lease, permit });
+        self.leases.push(Out { target: entry.target, id, lease, permit, pass });
         Ok(())
     }
 
-    fn release(&mut self, out: Out) {
-        out.lease.finish(Ending::Success);
+    fn release(&mut self, mut out: Out, verdict: Option<Ending>) {
+        verdict.into_iter().for_each(|verdict| out.lease.record(verdict));
+        drop(out.lease);
         if let Some(entry) = self.model.entries.get_mut(&out.id).filter(|entry| entry.target == out.target) {
             entry.in_flight -= 1;
             entry.permits -= u32::from(out.permit);
+            if out.pass == Some(entry.trial.round) && matches!(verdict, None | Some(Ending::Neutral)) {
+                entry.trial.out = false;
+            }
         }
     }
 
@@ -237,11 +279,11 @@ impl World {
         for (status, entry) in endpoints.iter().zip(by_slot) {
             prop_assert_eq!(status.id.as_str(), &entry.draft.id);
             prop_assert_eq!(&status.address, &entry.draft.address);
-            prop_assert_eq!(status.weight, entry.draft.weight);
+            prop_assert_eq!(status.weight, entry.weight());
             prop_assert_eq!(status.tier.get(), entry.draft.tier);
             prop_assert_eq!(status.availability, entry.availability);
             prop_assert_eq!(status.in_flight, entry.in_flight);
-            prop_assert_eq!(status.max_in_flight, entry.draft.limit);
+            prop_assert_eq!(status.max_in_flight, entry.limit());
         }
         for out in &self.leases {
             prop_assert_eq!(out.lease.endpoint().id().as_str(), &out.id);
@@ -256,7 +298,7 @@ impl World {
     /// Everybody goes home.
     pub(crate) fn end(mut self) -> Done {
         while let Some(out) = self.leases.pop() {
-            self.release(out);
+            self.release(out, None);
         }
         self.check()?;
         prop_assert!(self.pool.endpoints().iter().all(|status| status.in_flight == 0));

@@ -1,0 +1,260 @@
+//! An endpoint on trial: one request decides.
+
+use std::sync::{
+    Barrier,
+    atomic::{AtomicU32, Ordering},
+};
+
+use equipoise_core::{
+    AnyStrategy, Availability, Edf, EndpointId, Failure, Fate, FirstFit, Lease, LeastConnections, LeastTime, Maglev,
+    PickError, PickRequest, Pool, Rendezvous, Ring, Spill, Tier, Verdict,
+};
+
+use crate::{
+    common::{at, id, in_flight, pick, pool_of, spec},
+    strategies,
+};
+
+const SEED: u64 = 11;
+
+fn all_strategies() -> impl Iterator<Item = AnyStrategy> {
+    let others = [
+        AnyStrategy::new(LeastConnections::new()),
+        AnyStrategy::new(LeastTime::new()),
+        AnyStrategy::new(FirstFit::new()),
+        AnyStrategy::new(Edf::new()),
+        AnyStrategy::new(Maglev::new()),
+        AnyStrategy::new(Ring::new()),
+        AnyStrategy::new(Rendezvous::new()),
+    ];
+    strategies().into_iter().chain(others)
+}
+
+/// A pool of `n` whose first one is on trial.
+fn on_trial(strategy: AnyStrategy, n: usize) -> Pool<()> {
+    let pool = pool_of(strategy, &vec![1; n], SEED);
+    assert!(pool.set_availability("e0", Availability::Trial).expect("known"));
+    pool
+}
+
+fn try_it(pool: &Pool<()>) -> Option<Lease<()>> {
+    let bound = id(0);
+    pool.pick(&PickRequest::new().prefer(&bound)).ok().filter(|lease| at(lease) == 0)
+}
+
+#[test]
+fn exactly_one_request_is_let_in_and_the_others_go_elsewhere() {
+    for strategy in all_strategies() {
+        // Three, so that none panics.
+        let pool = on_trial(strategy.clone(), 3);
+        let leases: Vec<_> =
+            (0..300u32).map(|n| pool.pick(&PickRequest::new().key(&n.to_le_bytes())).expect("two are open")).collect();
+        let tried = leases.iter().filter(|lease| at(lease) == 0).count();
+        assert_eq!(tried, 1, "{strategy:?}");
+        drop(leases);
+        assert_eq!(in_flight(&pool), [0, 0, 0]);
+        assert!(try_it(&pool).is_some(), "{strategy:?}: all ended without a verdict");
+    }
+}
+
+#[test]
+fn a_verdict_that_says_something_ends_the_trial_and_any_other_end_gives_it_on() {
+    for strategy in strategies() {
+        let pool = on_trial(strategy, 3);
+        for verdict in [None, Some(Verdict::Neutral)] {
+            let mut lease = try_it(&pool).expect("the trial is free");
+            assert!(try_it(&pool).is_none());
+            verdict.into_iter().for_each(|verdict| lease.record(verdict));
+            assert!(try_it(&pool).is_none(), "until the lease has ended");
+        }
+        for verdict in [Verdict::Success, Verdict::Failure(Failure::Connect), Verdict::Overloaded { retry_after: None }]
+        {
+            try_it(&pool).expect("the trial is free").finish(verdict);
+            assert!(try_it(&pool).is_none(), "{verdict:?}");
+            assert!(!pool.set_availability("e0", Availability::Trial).expect("known"), "no change");
+        }
+        assert!(try_it(&pool).is_some(), "set anew");
+    }
+}
+
+#[test]
+fn a_lease_of_an_earlier_trial_frees_no_later_one() {
+    let pool = on_trial(strategies()[0].clone(), 3);
+    let first = try_it(&pool).expect("free");
+    pool.set_availability("e0", Availability::Trial).expect("known");
+    let second = try_it(&pool).expect("set anew");
+    drop(first);
+    assert!(try_it(&pool).is_none());
+    drop(second);
+    assert!(try_it(&pool).is_some());
+}
+
+#[test]
+fn a_trial_survives_updates_and_other_flips() {
+    let pool = on_trial(strategies()[2].clone(), 3);
+    let lease = try_it(&pool).expect("free");
+    pool.set_weight("e0", 4).expect("known");
+    pool.set_availability("e1", Availability::BoundOnly).expect("known");
+    assert!(try_it(&pool).is_none());
+    drop(lease);
+    assert!(try_it(&pool).is_some());
+}
+
+#[test]
+fn alone_it_is_saturated_and_whoever_waits_is_woken() {
+    for strategy in strategies() {
+        let builder = Pool::<()>::builder(strategy).panic_below(0.0);
+        let pool: Pool<()> = builder.build();
+        pool.add(spec(0), ()).expect("valid");
+        pool.set_availability("e0", Availability::Trial).expect("known");
+        for again in [false, true] {
+            let lease = pick(&pool);
+            let room = pool.room(pool.revision());
+            assert_eq!(pool.pick(&PickRequest::new()).unwrap_err(), PickError::Saturated);
+            if again {
+                lease.finish(Verdict::Success);
+                pool.set_availability("e0", Availability::Trial).expect("known");
+            } else {
+                drop(lease);
+            }
+            futures::executor::block_on(room);
+            drop(pick(&pool));
+        }
+    }
+}
+
+#[test]
+fn one_of_many_threads_gets_it() {
+    for strategy in strategies() {
+        let pool = on_trial(strategy, 3);
+        for _ in 0..50 {
+            pool.set_availability("e0", Availability::Trial).expect("known");
+            let (start, tried) = (Barrier::new(4), AtomicU32::new(0));
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        start.wait();
+                        for _ in 0..50 {
+                            let bound = id(0);
+                            let lease = pool.pick(&PickRequest::new().prefer(&bound)).expect("two are open");
+                            tried.fetch_add(u32::from(at(&lease) == 0), Ordering::Relaxed);
+                            lease.finish(Verdict::Success);
+                        }
+                    });
+                }
+            });
+            assert_eq!(tried.into_inner(), 1);
+        }
+    }
+}
+
+#[test]
+fn threads_that_cancel_hand_it_on_and_never_hold_two() {
+    let pool = on_trial(strategies()[0].clone(), 3);
+    let (held, served) = (AtomicU32::new(0), AtomicU32::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..2000 {
+                    if let Some(lease) = try_it(&pool) {
+                        assert_eq!(held.fetch_add(1, Ordering::SeqCst), 0);
+                        served.fetch_add(1, Ordering::Relaxed);
+                        std::thread::yield_now();
+                        held.fetch_sub(1, Ordering::SeqCst);
+                        drop(lease);
+                    }
+                }
+            });
+        }
+    });
+    assert!(served.into_inner() > 0);
+    assert!(try_it(&pool).is_some());
+}
+
+#[test]
+fn a_limit_and_a_trial_give_both_back() {
+    let pool = on_trial(strategies()[0].clone(), 3);
+    pool.update([spec(0).limit(1), spec(1), spec(2)], |_| ()).expect("valid");
+    for _ in 0..3 {
+        let lease = try_it(&pool).expect("free");
+        assert!(try_it(&pool).is_none());
+        drop(lease);
+    }
+    pool.set_availability("e0", Availability::Open).expect("known");
+    assert!(try_it(&pool).is_some());
+}
+
+#[test]
+fn in_a_panic_it_is_used_like_any_other() {
+    for strategy in strategies() {
+        let pool = on_trial(strategy, 3);
+        pool.set_availabilities([1, 2].map(|at| (id(at), Availability::Unfit))).expect("valid");
+        let leases: Vec<_> = (0..50).map(|_| try_it(&pool).expect("all are used")).collect();
+        leases.into_iter().for_each(|lease| lease.finish(Verdict::Success));
+        assert!(try_it(&pool).is_some());
+    }
+}
+
+#[test]
+fn without_weight_it_is_tried_by_its_own_clients_only() {
+    let pool = on_trial(strategies()[0].clone(), 3);
+    pool.set_weight("e0", 0).expect("known");
+    assert!((0..20).all(|_| at(&pick(&pool)) != 0));
+    let _lease = try_it(&pool).expect("free");
+    assert!(try_it(&pool).is_none());
+}
+
+#[test]
+fn an_explanation_names_it_and_leaves_the_trial_free() {
+    for strategy in strategies() {
+        let pool = on_trial(strategy, 3);
+        let bound = id(0);
+        let request = PickRequest::new().prefer(&bound);
+        for _ in 0..2 {
+            assert_eq!(pool.explain(&request).candidates[0].fate, Fate::Preferred);
+        }
+        let _lease = try_it(&pool).expect("free");
+        let explanation = pool.explain(&request);
+        assert_eq!(explanation.candidates[0].fate, Fate::OnTrial);
+        assert_eq!(explanation.candidates[0].status.availability, Availability::Trial);
+    }
+}
+
+#[test]
+fn a_tier_of_nobody_but_trials_is_tried_while_others_share_the_traffic() {
+    for strategy in strategies() {
+        let pool: Pool<()> = Pool::<()>::builder(strategy).spill(Spill::ENVOY).build();
+        let tier = |at: usize| Tier::new(u8::from(at > 0) + u8::from(at > 2));
+        pool.update((0..5).map(|at| spec(at).tier(tier(at))), |_| ()).expect("valid");
+        pool.set_availabilities([(id(0), Availability::Trial), (id(1), Availability::Unfit)]).expect("valid");
+        let tried = (0..200).filter(|_| {
+            let lease = pick(&pool);
+            let tried = at(&lease) == 0;
+            lease.finish(Verdict::Success);
+            tried
+        });
+        assert_eq!(tried.count(), 1);
+    }
+}
+
+#[test]
+fn many_are_flipped_at_once_and_the_unknown_are_named() {
+    let pool = pool_of(strategies()[0].clone(), &[1, 1, 1], SEED);
+    let before = pool.revision().get();
+    let wanted = [
+        (id(2), Availability::Closed),
+        (id(9), Availability::Closed),
+        (id(0), Availability::Closed),
+        (id(0), Availability::Unfit),
+        (id(1), Availability::Open),
+    ];
+    let flips = pool.set_availabilities(wanted.clone()).expect("valid");
+    assert_eq!((flips.changed, flips.unknown), (vec![id(0), id(2)], vec![id(9)]));
+    assert_eq!(pool.revision().get(), before + 1);
+    let now: Vec<_> = pool.endpoints().iter().map(|endpoint| endpoint.availability).collect();
+    assert_eq!(now, [Availability::Unfit, Availability::Open, Availability::Closed]);
+    let again = pool.set_availabilities(wanted).expect("valid");
+    assert_eq!((again.changed.len(), pool.revision().get()), (0, before + 1));
+    let nobody = pool.set_availabilities(Vec::<(EndpointId, Availability)>::new()).expect("valid");
+    assert!(nobody.changed.is_empty() && nobody.unknown.is_empty());
+}

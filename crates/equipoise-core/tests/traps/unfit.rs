@@ -1,0 +1,125 @@
+//! Unfit endpoints get nothing, unless there are too many of them to believe it.
+
+use std::{ops::Range, sync::Arc};
+
+use equipoise_core::{
+    AnyStrategy, Availability, Fate, PickError, PickRequest, Pool, Random, SeededEntropy, Spill, Tier,
+};
+
+use crate::{
+    common::{at, id, pick, pool_of, spec},
+    strategies,
+};
+
+const SEED: u64 = 19;
+
+fn set(pool: &Pool<()>, who: impl IntoIterator<Item = usize>, availability: Availability) {
+    let flips = pool.set_availabilities(who.into_iter().map(|at| (id(at), availability))).expect("valid");
+    assert!(flips.unknown.is_empty());
+}
+
+/// Whether anybody unfit is picked.
+fn panics(pool: &Pool<()>) -> bool {
+    let endpoints = pool.endpoints();
+    (0..200).any(|_| endpoints[at(&pick(pool))].availability == Availability::Unfit)
+}
+
+fn of(strategy: AnyStrategy, n: usize) -> Pool<()> {
+    pool_of(strategy, &vec![1; n], SEED)
+}
+
+#[test]
+fn an_unfit_one_is_never_picked_nor_honoured_while_enough_are_fit() {
+    for strategy in strategies() {
+        let pool = of(strategy, 4);
+        set(&pool, [0, 1], Availability::Unfit);
+        assert!(!panics(&pool), "half of them are fit");
+        let bound = id(0);
+        let lease = pool.pick(&PickRequest::new().prefer(&bound)).expect("two are fit");
+        assert!(!lease.is_preferred() && at(&lease) > 1);
+        let explanation = pool.explain(&PickRequest::new());
+        assert_eq!(explanation.candidates[0].fate, Fate::Unfit);
+        let tried = [id(2), id(3)];
+        assert_eq!(pool.pick(&PickRequest::new().exclude(&tried)).unwrap_err(), PickError::Excluded);
+    }
+}
+
+#[test]
+fn below_half_the_tier_is_used_whole_and_at_half_no_more() {
+    for strategy in strategies() {
+        let pool = of(strategy, 4);
+        set(&pool, 0..3, Availability::Unfit);
+        let picked: Vec<usize> = (0..400).map(|_| at(&pick(&pool))).collect();
+        assert!((0..4).all(|one| picked.contains(&one)));
+        let bound = id(0);
+        assert!(pool.pick(&PickRequest::new().prefer(&bound)).expect("a panic").is_preferred());
+        set(&pool, [0], Availability::Open);
+        assert!(!panics(&pool));
+    }
+}
+
+#[test]
+fn who_is_out_on_purpose_neither_counts_nor_serves_in_a_panic() {
+    for strategy in strategies() {
+        let pool = pool_of(strategy, &[1, 1, 1, 1, 0], SEED);
+        set(&pool, [0], Availability::Closed);
+        set(&pool, [1], Availability::BoundOnly);
+        set(&pool, [2], Availability::Unfit);
+        assert!(!panics(&pool), "one of the two that should work does");
+        set(&pool, [3], Availability::Unfit);
+        let picked: Vec<usize> = (0..100).map(|_| at(&pick(&pool))).collect();
+        assert!(picked.iter().all(|one| [2, 3].contains(one)));
+        assert!([2, 3].iter().all(|one| picked.contains(one)));
+    }
+}
+
+#[test]
+fn a_pool_of_one_is_never_emptied() {
+    for strategy in strategies() {
+        let pool = of(strategy, 1);
+        set(&pool, [0], Availability::Unfit);
+        assert_eq!(at(&pick(&pool)), 0);
+        let pool: Pool<()> = Pool::<()>::builder(Random::new()).panic_below(0.0).build();
+        pool.add(spec(0), ()).expect("valid");
+        set(&pool, [0], Availability::Unfit);
+        let refused = pool.pick(&PickRequest::new()).unwrap_err();
+        assert_eq!(refused, PickError::Unavailable { members: 1 }, "unless it is told to");
+    }
+}
+
+#[test]
+fn strict_tiers_do_not_panic_while_a_backup_can_carry_it() {
+    for strategy in strategies() {
+        let pool: Pool<()> = Pool::new(strategy);
+        pool.update((0..4).map(|at| spec(at).tier(Tier::new(u8::from(at > 1)))), |_| ()).expect("valid");
+        set(&pool, 0..2, Availability::Unfit);
+        assert!((0..50).all(|_| at(&pick(&pool)) > 1));
+        set(&pool, 2..4, Availability::Unfit);
+        assert!((0..50).all(|_| at(&pick(&pool)) < 2), "all panic: the first tier first");
+    }
+}
+
+/// Two tiers of twenty of which so many are fit: the part of the traffic that the first gets, and the tiers that panic.
+fn tiers_of_twenty(fit: [usize; 2]) -> (f64, [bool; 2]) {
+    const PICKS: usize = 20_000;
+    let builder = Pool::<()>::builder(Random::new()).spill(Spill::ENVOY);
+    let pool: Pool<()> = builder.entropy(Arc::new(SeededEntropy::new(SEED))).build();
+    pool.update((0..40).map(|at| spec(at).tier(Tier::new(u8::from(at > 19)))), |_| ()).expect("valid");
+    let unfit: [Range<usize>; 2] = [fit[0]..20, 20 + fit[1]..40];
+    set(&pool, unfit.clone().into_iter().flatten(), Availability::Unfit);
+    let picked: Vec<usize> = (0..PICKS).map(|_| at(&pick(&pool))).collect();
+    let first = picked.iter().filter(|&&at| at < 20).count();
+    (first as f64 / PICKS as f64, unfit.map(|unfit| picked.iter().any(|at| unfit.contains(at))))
+}
+
+#[test]
+fn tiers_that_share_panic_as_envoys_do() {
+    // 25 % and 25 % are fit, 5 % and 65 %, 50 % and 100 %.
+    for (fit, share, panics) in
+        [([5, 5], 0.5, [true, true]), ([1, 13], 0.07, [true, false]), ([10, 20], 0.7, [false, false])]
+    {
+        let (first, panicked) = tiers_of_twenty(fit);
+        assert!((first - share).abs() < 0.015, "{fit:?}: {first}");
+        assert_eq!(panicked, panics, "{fit:?}");
+    }
+}
