@@ -13,10 +13,11 @@ mod watched;
 #[cfg(feature = "tokio")]
 pub use crate::driver::{Guard, Health, HealthBuilder};
 pub use crate::{
-    machine::{Action, Change, Counts, Event, Machine, Opinion, Order, ProbeId, Signal, Source, Standing, Trip},
+    machine::{Action, Change, Counts, Event, Looks, Machine, Opinion, Order, ProbeId, Signal, Source, Standing, Trip},
     settings::{
-        CheckPolicy, FailurePercentage, Growth, InvalidHealth, LatencyOutlier, Outliers, Policy, Schedule, Start,
-        SuccessRate, UnknownPreset,
+        CheckPolicy, FailurePercentage, Growth, InvalidHealth, LatencyOutlier, OnTrip, Outliers, Policy, Schedule,
+        Start, SuccessRate, UnknownPreset,
     },
+    signals::Signals,
     watched::{Watched, WatchedState},
 };

@@ -9,18 +9,49 @@ use std::{
     time::Duration,
 };
 
-use equipoise_core::{EndpointId, Failure, Timestamp, Verdict};
+use equipoise_core::{EndpointId, Failure, Strategy, Timestamp, Verdict};
 use parking_lot::Mutex;
 
 use crate::{
-    machine::{Counts, Signal, Trip},
+    machine::{Counts, Event, Signal, Trip},
     settings::Outliers,
+    watched::Watched,
 };
 
-/// What the requests to one endpoint have said. Atomics, because requests end on all threads at once; nothing is sent and
-/// nothing is lost: what matters at once raises a flag, and the first flag raised wakes the driver.
+/// What the requests of one pool say about its endpoints, for a [`Machine`](crate::Machine): whoever drives one by hand
+/// needs it; [`Health`](crate::Health) has its own. Clones share it.
+///
+/// Requests end on all threads at once, so there are atomics per endpoint; nothing is sent and nothing is lost: what
+/// matters at once raises a flag, and the first flag raised wakes the driver.
+///
+/// ```
+/// use equipoise_core::{EndpointSpec, Failure, P2c, PickRequest, Pool, Verdict};
+/// use equipoise_health::{Event, Outliers, Signal, Signals, Trip};
+///
+/// let signals = Signals::new(Outliers::new().consecutive_failures(2));
+/// let pool = Pool::new(signals.watch(P2c::new()));
+/// pool.add(EndpointSpec::new("a:80"), ())?;
+/// for _ in 0..2 {
+///     pool.pick(&PickRequest::new())?.finish(Verdict::Failure(Failure::Server));
+/// }
+/// let said = signals.take();
+/// assert!(matches!(&said[..], [Event::Signalled { signal: Signal::Tripped(Trip::Failures(2)), .. }]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Signals(Arc<Board>);
+
+struct Board {
+    rules: Option<Outliers>,
+    /// By id, the newest last: one that is replaced lives on with its leases, and one that is made may be refused.
+    all: Mutex<HashMap<EndpointId, Vec<Weak<Witness>>>>,
+    raised: Mutex<Vec<Arc<Witness>>>,
+    wake: Mutex<Option<Arc<dyn Fn() + Send + Sync>>>,
+}
+
+/// What the requests to one endpoint have said.
 #[derive(Debug)]
-pub(crate) struct Signals {
+pub(crate) struct Witness {
     id: EndpointId,
     rules: Outliers,
     /// In a row.
@@ -34,7 +65,7 @@ pub(crate) struct Signals {
     /// Nanoseconds; the longest that was asked for.
     pause: AtomicU64,
     board: Weak<Board>,
-    this: Weak<Signals>,
+    this: Weak<Witness>,
 }
 
 #[derive(Debug, Default)]
@@ -45,14 +76,6 @@ struct Counters {
     nanos: AtomicU64,
 }
 
-/// All signals of a pool's endpoints, and those that have something to say.
-#[derive(Default)]
-pub(crate) struct Board {
-    all: Mutex<HashMap<EndpointId, Weak<Signals>>>,
-    raised: Mutex<Vec<Arc<Signals>>>,
-    wake: Mutex<Option<Box<dyn Fn() + Send + Sync>>>,
-}
-
 const FAILURES: u8 = 1;
 const GATEWAY: u8 = 2;
 const CONNECTION: u8 = 4;
@@ -61,11 +84,11 @@ const TRIAL_PASSED: u8 = 16;
 const TRIAL_FAILED: u8 = 32;
 const PAUSE: u8 = 64;
 
-impl Signals {
+impl Witness {
     pub(crate) fn sampled(&self, latency: Duration) {
         if self.rules.latency.is_some() {
             self.counters.samples.fetch_add(1, Relaxed);
-            self.counters.nanos.fetch_add(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+            self.counters.nanos.fetch_add(saturating_nanos(latency), Relaxed);
         }
     }
 
@@ -73,10 +96,7 @@ impl Signals {
         match verdict {
             Verdict::Success => self.succeeded(),
             Verdict::Failure(failure) => self.failed(failure, now),
-            Verdict::Overloaded { retry_after: Some(time) } if self.rules.longest_pause.is_some() => {
-                self.pause.fetch_max(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Relaxed);
-                self.raise(PAUSE);
-            }
+            Verdict::Overloaded { retry_after } => self.overloaded(retry_after),
             _ => {}
         }
     }
@@ -91,9 +111,25 @@ impl Signals {
                 row.store(0, Relaxed);
             }
         }
-        if self.on_trial.load(Relaxed) && self.on_trial.swap(false, Relaxed) {
+        if self.trial_ends() {
             self.raise(TRIAL_PASSED);
         }
+    }
+
+    /// It has too much to do, so it works: that ends a trial well. And it may ask to be left alone.
+    fn overloaded(&self, retry_after: Option<Duration>) {
+        let mut raised = if self.trial_ends() { TRIAL_PASSED } else { 0 };
+        if let Some(time) = retry_after.filter(|_| self.rules.longest_pause.is_some()) {
+            self.pause.fetch_max(saturating_nanos(time), Relaxed);
+            raised |= PAUSE;
+        }
+        if raised != 0 {
+            self.raise(raised);
+        }
+    }
+
+    fn trial_ends(&self) -> bool {
+        self.on_trial.load(Relaxed) && self.on_trial.swap(false, Relaxed)
     }
 
     fn failed(&self, failure: Failure, now: Timestamp) {
@@ -116,21 +152,12 @@ impl Signals {
         if let Some((most, time)) = self.rules.within {
             raised |= if self.within.count(now, time) >= most { WITHIN } else { 0 };
         }
-        if self.on_trial.load(Relaxed) && self.on_trial.swap(false, Relaxed) {
+        if self.trial_ends() {
             raised |= TRIAL_FAILED;
         }
         if raised != 0 {
             self.raise(raised);
         }
-    }
-
-    /// The next verdict decides.
-    pub(crate) fn try_out(&self) {
-        self.on_trial.store(true, Relaxed);
-    }
-
-    pub(crate) fn id(&self) -> &EndpointId {
-        &self.id
     }
 
     fn raise(&self, flags: u8) {
@@ -139,14 +166,15 @@ impl Signals {
             && let (Some(board), Some(this)) = (self.board.upgrade(), self.this.upgrade())
         {
             board.raised.lock().push(this);
-            if let Some(wake) = &*board.wake.lock() {
+            let wake = board.wake.lock().clone();
+            if let Some(wake) = wake {
                 wake();
             }
         }
     }
 
     /// What was raised, which is then taken down.
-    pub(crate) fn take(&self) -> impl Iterator<Item = Signal> + use<> {
+    fn take(&self) -> impl Iterator<Item = Signal> + use<> {
         let raised = self.raised.swap(0, Relaxed);
         let trip = |most: Option<u32>, trip: fn(u32) -> Trip| Signal::Tripped(trip(most.unwrap_or_default()));
         let signals = [
@@ -174,10 +202,64 @@ impl Signals {
     }
 }
 
-impl Board {
-    /// The signals of an endpoint that joins.
-    pub(crate) fn join(self: &Arc<Self>, id: &EndpointId, rules: Outliers) -> Arc<Signals> {
-        let signals = Arc::new_cyclic(|this| Signals {
+impl Signals {
+    /// For a pool whose requests are listened to by these rules; or not at all, by `None`.
+    pub fn new(rules: impl Into<Option<Outliers>>) -> Self {
+        let board =
+            Board { rules: rules.into(), all: Mutex::default(), raised: Mutex::default(), wake: Mutex::default() };
+        Self(Arc::new(board))
+    }
+
+    /// The strategy, with an ear for how requests end. It picks as before. For one pool.
+    pub fn watch<S: Strategy>(&self, strategy: S) -> Watched<S> {
+        Watched { inner: strategy, signals: self.clone() }
+    }
+
+    /// Whom to tell that there is something to [take](Self::take). Called on the threads on which requests end; must not
+    /// block them.
+    pub fn wake_by(&self, wake: impl Fn() + Send + Sync + 'static) {
+        *self.0.wake.lock() = Some(Arc::new(wake));
+    }
+
+    /// What was said since the last time: [`Event::Signalled`].
+    pub fn take(&self) -> Vec<Event> {
+        let raised = std::mem::take(&mut *self.0.raised.lock());
+        let mut events = Vec::new();
+        for witness in raised {
+            let signals = witness.take();
+            // Not what somebody says who has left, or moved.
+            if self.witness(&witness.id).is_some_and(|now| Arc::ptr_eq(&now, &witness)) {
+                events.extend(signals.map(|signal| Event::Signalled { id: witness.id.clone(), signal }));
+            }
+        }
+        events
+    }
+
+    /// What requests came to since the last time: [`Event::Counted`], the answer to
+    /// [`Action::Count`](crate::Action::Count).
+    pub fn count(&self) -> Event {
+        let mut all = self.0.all.lock();
+        all.retain(|_, witnesses| newest(witnesses).is_some());
+        let counted = |(id, witnesses): (&EndpointId, &mut Vec<_>)| Some((id.clone(), newest(witnesses)?.count()));
+        Event::Counted(all.iter_mut().filter_map(counted).collect())
+    }
+
+    /// The next verdict on this endpoint decides whether it may serve: to be called before the pool is told that it is on
+    /// [trial](equipoise_core::Availability::Trial).
+    pub fn try_out(&self, id: &EndpointId) {
+        if let Some(witness) = self.witness(id) {
+            witness.on_trial.store(true, Relaxed);
+        }
+    }
+
+    pub(crate) fn rules(&self) -> Option<Outliers> {
+        self.0.rules
+    }
+
+    /// A witness for an endpoint that joins.
+    pub(crate) fn join(&self, id: &EndpointId) -> Option<Arc<Witness>> {
+        let rules = self.0.rules?;
+        let witness = Arc::new_cyclic(|this| Witness {
             id: id.clone(),
             rules,
             failures: AtomicU32::new(0),
@@ -188,32 +270,27 @@ impl Board {
             on_trial: AtomicBool::new(false),
             raised: AtomicU8::new(0),
             pause: AtomicU64::new(0),
-            board: Arc::downgrade(self),
+            board: Arc::downgrade(&self.0),
             this: Weak::clone(this),
         });
-        self.all.lock().insert(id.clone(), Arc::downgrade(&signals));
-        signals
+        self.0.all.lock().entry(id.clone()).or_default().push(Arc::downgrade(&witness));
+        Some(witness)
     }
 
-    pub(crate) fn get(&self, id: &EndpointId) -> Option<Arc<Signals>> {
-        self.all.lock().get(id).and_then(Weak::upgrade)
+    fn witness(&self, id: &EndpointId) -> Option<Arc<Witness>> {
+        newest(self.0.all.lock().get_mut(id)?)
     }
+}
 
-    /// Whom to tell that something was raised.
-    pub(crate) fn wake_by(&self, wake: impl Fn() + Send + Sync + 'static) {
-        *self.wake.lock() = Some(Box::new(wake));
-    }
+/// The newest that is still there; forgets who is not.
+fn newest(witnesses: &mut Vec<Weak<Witness>>) -> Option<Arc<Witness>> {
+    witnesses.retain(|witness| witness.strong_count() > 0);
+    witnesses.last().and_then(Weak::upgrade)
+}
 
-    /// Those that have something to say.
-    pub(crate) fn raised(&self) -> Vec<Arc<Signals>> {
-        std::mem::take(&mut *self.raised.lock())
-    }
-
-    /// What requests came to since the last time.
-    pub(crate) fn count(&self) -> Vec<(EndpointId, Counts)> {
-        let mut all = self.all.lock();
-        all.retain(|_, signals| signals.strong_count() > 0);
-        all.iter().filter_map(|(id, signals)| Some((id.clone(), signals.upgrade()?.count()))).collect()
+impl std::fmt::Debug for Signals {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Signals").field("rules", &self.0.rules).finish_non_exhaustive()
     }
 }
 
@@ -221,6 +298,10 @@ impl std::fmt::Debug for Board {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Board").finish_non_exhaustive()
     }
+}
+
+fn saturating_nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Failures since the first of a window, in one word: when that was (units of 2²⁰ ns, about a millisecond) above, how many

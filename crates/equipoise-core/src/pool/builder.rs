@@ -2,6 +2,7 @@ use std::{marker::PhantomData, sync::Arc};
 
 use super::{Hooks, Pool, Shared, Spill, snapshot::Snapshot};
 use crate::{
+    endpoint::Availability,
     entropy::Entropy,
     load::default_stripes,
     strategy::{AnyStrategy, Strategy},
@@ -30,6 +31,7 @@ pub struct PoolBuilder {
     stripes: usize,
     spill: Spill,
     panic_below: f64,
+    newcomers: Availability,
 }
 
 impl PoolBuilder {
@@ -41,6 +43,7 @@ impl PoolBuilder {
             stripes: default_stripes(),
             spill: Spill::default(),
             panic_below: 0.5,
+            newcomers: Availability::Open,
         }
     }
 
@@ -102,6 +105,23 @@ impl PoolBuilder {
         self
     }
 
+    /// Whom an endpoint takes that joins, or is replaced; by default everybody. [`Closed`](Availability::Closed) where
+    /// whoever checks endpoints opens them once they have passed, so that none is used before.
+    ///
+    /// ```
+    /// use equipoise_core::{Availability, EndpointSpec, P2c, Pool};
+    ///
+    /// let pool = Pool::<()>::builder(P2c::new()).newcomers(Availability::Closed).build();
+    /// pool.add(EndpointSpec::new("a:80"), ())?;
+    /// assert_eq!(pool.endpoints()[0].availability, Availability::Closed);
+    /// # Ok::<(), equipoise_core::UpdateError>(())
+    /// ```
+    #[must_use]
+    pub fn newcomers(mut self, availability: Availability) -> Self {
+        self.newcomers = availability;
+        self
+    }
+
     /// The pool, empty.
     pub fn build<T: Send + Sync + 'static>(self) -> Pool<T> {
         let hooks = Hooks {
@@ -109,6 +129,7 @@ impl PoolBuilder {
             strategy: self.strategy,
             spill: self.spill,
             panic_below: self.panic_below,
+            newcomers: self.newcomers,
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
             entropy: self.entropy,
             changed: Event::default(),

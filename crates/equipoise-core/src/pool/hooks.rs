@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use super::Spill;
 use crate::{
+    endpoint::Availability,
     entropy::Entropy,
     strategy::{AnyStrategy, Needs},
     sync::{AtomicU64, Event, Ordering},
@@ -15,6 +16,8 @@ pub(crate) struct Hooks {
     pub(crate) spill: Spill,
     /// The part of fit endpoints below which a tier is used whole.
     pub(crate) panic_below: f64,
+    /// Whom those take that join.
+    pub(crate) newcomers: Availability,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Option<Arc<dyn Entropy>>,
     /// A new snapshot was published.

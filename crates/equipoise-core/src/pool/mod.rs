@@ -151,6 +151,22 @@ impl<T> Pool<T> {
         self.shared.snapshot.load().revision()
     }
 
+    /// The number of the last change but for availability: of who is there, with which address, weight, tier, zone and
+    /// limit. Spares whoever follows the pool a look at all endpoints when one flips.
+    ///
+    /// ```
+    /// use equipoise_core::{Availability, EndpointSpec, Pool};
+    ///
+    /// let pool: Pool<()> = Pool::default();
+    /// pool.add(EndpointSpec::new("a:80"), ())?;
+    /// pool.set_availability("a:80", Availability::Closed)?;
+    /// assert!(pool.membership() < pool.revision());
+    /// # Ok::<(), equipoise_core::UpdateError>(())
+    /// ```
+    pub fn membership(&self) -> Revision {
+        self.shared.snapshot.load().members().revision
+    }
+
     /// Waits until the pool has changed (in membership, weights or availability) since `since`, and answers the
     /// revision then. At once if it has already. Needs no runtime.
     ///

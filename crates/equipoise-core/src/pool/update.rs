@@ -35,7 +35,7 @@ impl<T: Send + Sync + 'static> Pool<T> {
     ///
     /// The difference is taken by id. Endpoints that stay keep their slot, their load, whatever the strategy remembers
     /// of them, their availability, their target, and what was set over their specs
-    /// ([`set_weight_percent`](Self::set_weight_percent), [`set_limit`](Self::set_limit)); new ones join open, with a target from `make`; those that are
+    /// ([`set_weight_percent`](Self::set_weight_percent), [`set_limit`](Self::set_limit)); new ones join [open](crate::PoolBuilder::newcomers), with a target from `make`; those that are
     /// missing leave: no pick finds them any more, and the leases that are out stay valid.
     ///
     /// An id that comes with another address is a new endpoint: latency and failures were the old address's. It gets a
@@ -147,7 +147,7 @@ impl<T: Send + Sync + 'static> Pool<T> {
                 Ok(Arc::new(Endpoint::new(spec, slot, Box::new(target), Arc::clone(hooks), state)))
             })?;
         }
-        let (members, availability, changes) = draft.finish(&current, self.shared.stripes);
+        let (members, availability, changes) = draft.finish(&current, self.shared.stripes, self.shared.hooks.newcomers);
         let next = current.next(Arc::new(members), availability, &self.shared.hooks)?;
         self.shared.publish_members(next);
         Ok(changes)
@@ -214,7 +214,7 @@ impl Draft {
         Ok(())
     }
 
-    fn finish(mut self, current: &Snapshot, stripes: usize) -> (Members, Box<[Availability]>, Changes) {
+    fn finish(mut self, current: &Snapshot, stripes: usize, newcomers: Availability) -> (Members, Box<[Availability]>, Changes) {
         while self.slots.last().is_some_and(Option::is_none) {
             self.slots.pop();
         }
@@ -233,7 +233,7 @@ impl Draft {
         let availability = by_slot().map(|(slot, member)| match member {
             None => Availability::Closed,
             Some(member) if stays(slot, member) => current.availability(slot),
-            Some(_) => Availability::Open,
+            Some(_) => newcomers,
         });
         let (handles, availability) = (handles.collect(), availability.collect());
         let members = Members {

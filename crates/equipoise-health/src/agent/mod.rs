@@ -8,16 +8,14 @@
 //! | `up` | up |
 //! | `down`, `fail`, `stopped` | down |
 //! | `ready`, `drain`, `maint` | work as usual, nothing new, nothing at all; only `ready` undoes the other two |
-//! | `N%`, `weight:N%` | so much of the configured weight, rounded down |
-//! | `weight:N` | this weight, from 0 to 256 |
+//! | `N%` | so much of the configured weight, rounded down |
 //! | `maxconn:N` | so many connections at most; 0 lifts the limit |
 //! | `#` at the start of a word | the rest is said about a word of the first two kinds |
 //!
 //! The last word of a kind wins, and what no word mentions stays as it was. A word that means nothing is reported
 //! ([`AgentReply::text`]) and the others count. A line that was not ended says nothing.
 //!
-//! This follows HAProxy 2.6 as recorded from it, and as its source reads for what was not, with one addition: `weight:`
-//! is of later versions, 2.6 reports it as an error. See <https://docs.haproxy.org/2.6/configuration.html#5.2-agent-check>.
+//! This follows HAProxy 2.6 as recorded from it, and as its source reads for what was not. See <https://docs.haproxy.org/2.6/configuration.html#5.2-agent-check>.
 
 mod number;
 mod parse;
@@ -30,11 +28,11 @@ pub use self::state::AgentState;
 /// A line from an agent, understood.
 ///
 /// ```
-/// use equipoise_health::agent::{AgentHealth, AgentReply, AgentWeight};
+/// use equipoise_health::agent::{AgentHealth, AgentReply};
 ///
 /// let reply = AgentReply::parse(b"up 75% maxconn:30\n")?;
 /// assert_eq!(reply.health, Some(AgentHealth::Up));
-/// assert_eq!(reply.weight, Some(AgentWeight::Percent(75)));
+/// assert_eq!(reply.weight, Some(75));
 /// assert_eq!(reply.limit, Some(Some(30)));
 ///
 /// let reply = AgentReply::parse(b"down # disk is full\n")?;
@@ -46,8 +44,8 @@ pub use self::state::AgentState;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AgentReply {
-    /// How much weight.
-    pub weight: Option<AgentWeight>,
+    /// How much weight, in percent of the configured one: at most 25 600.
+    pub weight: Option<u32>,
     /// The most connections; `Some(None)` lifts the limit.
     pub limit: Option<Option<u32>>,
     /// Ready, drain or maintenance.
@@ -61,15 +59,6 @@ pub struct AgentReply {
     /// All of it for people to read, as HAProxy words it: `via agent : down (going)`, `agent reports an error : …`,
     /// `agent warns : …`, or nothing. At most 127 bytes of what the agent sent.
     pub text: String,
-}
-
-/// How much weight an agent wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AgentWeight {
-    /// In percent of the configured weight, at most 25 600.
-    Percent(u32),
-    /// As it is, from 0 to 256.
-    Absolute(u32),
 }
 
 /// Whether the agent wants work to be sent.
@@ -98,15 +87,9 @@ pub enum AgentHealth {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AgentWarning {
-    /// `weight:` and nothing.
-    NoWeight,
-    /// A weight that does not begin with a number.
-    WeightNotANumber,
     /// A weight that goes on after its number.
     WeightTrailing,
-    /// A weight below 0 %.
-    WeightNegative,
-    /// A weight that is not from 0 to 256.
+    /// The same, and the number is above 256.
     WeightOutOfRange,
     /// `maxconn:` and nothing.
     NoLimit,
@@ -121,38 +104,10 @@ pub enum AgentWarning {
 #[error("Ignoring incomplete line from agent")]
 pub struct IncompleteLine;
 
-impl AgentWeight {
-    /// The weight, where `configured` is what the endpoint has. Shares are rounded down and end at 256, or at the
-    /// configured weight where that is more: HAProxy, whose weights go to 256, knows no such case.
-    ///
-    /// ```
-    /// use equipoise_health::agent::AgentWeight;
-    ///
-    /// assert_eq!(AgentWeight::Percent(75).of(10), 7);
-    /// assert_eq!(AgentWeight::Percent(1_000).of(100), 256);
-    /// assert_eq!(AgentWeight::Percent(100).of(1_000), 1_000);
-    /// assert_eq!(AgentWeight::Absolute(20).of(10), 20);
-    /// ```
-    #[must_use]
-    pub fn of(self, configured: u32) -> u32 {
-        const MOST: u32 = 256;
-        match self {
-            AgentWeight::Percent(percent) => {
-                let share = u64::from(configured) * u64::from(percent) / 100;
-                share.min(u64::from(configured.max(MOST))).try_into().unwrap_or(u32::MAX)
-            }
-            AgentWeight::Absolute(weight) => weight,
-        }
-    }
-}
-
 impl fmt::Display for AgentWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            AgentWarning::NoWeight => "Require <weight> or <weight%>.",
-            AgentWarning::WeightNotANumber => "Empty weight string empty or preceded by garbage",
             AgentWarning::WeightTrailing => "Trailing garbage in weight string",
-            AgentWarning::WeightNegative => "Relative weight must be positive.",
             AgentWarning::WeightOutOfRange => "Absolute weight can only be between 0 and 256 inclusive.",
             AgentWarning::NoLimit => "Require <maxconn>.",
             AgentWarning::LimitNotANumber => "maxconn string empty or preceded by garbage",

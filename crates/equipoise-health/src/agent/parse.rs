@@ -1,6 +1,6 @@
 //! Reading a line.
 
-use super::{AgentAdmin, AgentHealth, AgentReply, AgentWarning, AgentWeight, IncompleteLine, number};
+use super::{AgentAdmin, AgentHealth, AgentReply, AgentWarning, IncompleteLine, number};
 
 /// How much of a text HAProxy keeps.
 const TEXT: usize = 127;
@@ -60,8 +60,6 @@ impl<'a> Words<'a> {
                 sorted.weight = Some(word);
             } else if let Some(limit) = after(word, "maxconn:") {
                 sorted.limit = Some(limit);
-            } else if let Some(weight) = after(word, "weight:") {
-                sorted.weight = Some(weight);
             } else {
                 sorted.unknown.get_or_insert(word);
             }
@@ -116,19 +114,13 @@ fn heed<T>(understood: Result<T, AgentWarning>, warning: &mut Option<AgentWarnin
     understood.map_err(|wrong| warning.get_or_insert(wrong).to_owned()).ok()
 }
 
-fn weight(text: &[u8]) -> Result<AgentWeight, AgentWarning> {
-    if text.is_empty() {
-        return Err(AgentWarning::NoWeight);
-    }
-    match number::leading(text).ok_or(AgentWarning::WeightNotANumber)? {
+/// The word begins with a digit.
+fn weight(text: &[u8]) -> Result<u32, AgentWarning> {
+    match number::leading(text) {
         // 100 times the greatest weight: beyond it nothing changes.
-        (percent, b"%") => match u32::try_from(percent.min(25_600)) {
-            Ok(percent) => Ok(AgentWeight::Percent(percent)),
-            Err(_) => Err(AgentWarning::WeightNegative),
-        },
-        (weight @ 0..=256, b"") => Ok(AgentWeight::Absolute(weight as u32)),
-        (0..=256, _) => Err(AgentWarning::WeightTrailing),
-        _ => Err(AgentWarning::WeightOutOfRange),
+        Some((percent, b"%")) => Ok(percent.clamp(0, 25_600) as u32),
+        Some((257.., _)) => Err(AgentWarning::WeightOutOfRange),
+        _ => Err(AgentWarning::WeightTrailing),
     }
 }
 
@@ -173,28 +165,15 @@ mod tests {
 
     #[test]
     fn the_last_word_of_a_kind_wins_even_if_it_is_wrong() {
-        let reply = parsed("50% weight:x\n");
-        assert_eq!((reply.weight, reply.warning), (None, Some(AgentWarning::WeightNotANumber)));
+        let reply = parsed("50% 1.5%\n");
+        assert_eq!((reply.weight, reply.warning), (None, Some(AgentWarning::WeightTrailing)));
     }
 
     #[test]
-    fn weights_of_later_versions_are_absolute_or_relative() {
-        assert_eq!(parsed("weight:0\n").weight, Some(AgentWeight::Absolute(0)));
-        assert_eq!(parsed("WEIGHT:256\n").weight, Some(AgentWeight::Absolute(256)));
-        assert_eq!(parsed("weight:50%\n").weight, Some(AgentWeight::Percent(50)));
-        assert_eq!(parsed("weight:99999999999999999999%\n").weight, Some(AgentWeight::Percent(25_600)));
-        for (line, warning) in [
-            ("weight:\n", AgentWarning::NoWeight),
-            ("weight:257\n", AgentWarning::WeightOutOfRange),
-            ("weight:-1\n", AgentWarning::WeightOutOfRange),
-            ("weight:-1%\n", AgentWarning::WeightNegative),
-            ("weight:300x\n", AgentWarning::WeightOutOfRange),
-            ("weight:30x\n", AgentWarning::WeightTrailing),
-            ("weight:x\n", AgentWarning::WeightNotANumber),
-        ] {
-            let reply = parsed(line);
-            assert_eq!((reply.weight, reply.warning), (None, Some(warning)), "{line:?}");
-        }
+    fn a_weight_is_a_percentage() {
+        assert_eq!(parsed("99999999999999999999%\n").weight, Some(25_600));
+        assert_eq!(parsed("50\n").unknown.as_deref(), Some("50"));
+        assert_eq!(parsed("weight:50%\n").unknown.as_deref(), Some("weight:50%"), "a word of later versions");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-use super::{AgentAdmin, AgentHealth, AgentReply, AgentWeight};
+use super::{AgentAdmin, AgentHealth, AgentReply};
 
 /// What an agent's replies left. At first it has said nothing: ready, up, weight and limit as configured.
 ///
@@ -18,8 +18,8 @@ use super::{AgentAdmin, AgentHealth, AgentReply, AgentWeight};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AgentState {
-    /// The weight it wants, if it ever said one.
-    pub weight: Option<AgentWeight>,
+    /// The weight it wants, in percent, if it ever said one.
+    pub weight: Option<u32>,
     /// The most connections it wants, if it ever said; `Some(None)` lifts the limit.
     pub limit: Option<Option<u32>>,
     /// Ready, drain or maintenance.
@@ -37,10 +37,14 @@ impl AgentState {
         self.health = reply.health.unwrap_or(self.health);
     }
 
-    /// The weight, where `configured` is what the endpoint has.
+    /// The weight, where `configured` is what the endpoint has. Shares are rounded down and end at 256, or at the
+    /// configured weight where that is more: HAProxy, whose weights go to 256, knows no such case.
     #[must_use]
     pub fn weight(&self, configured: u32) -> u32 {
-        self.weight.map_or(configured, |weight| weight.of(configured))
+        const MOST: u32 = 256;
+        let Some(percent) = self.weight else { return configured };
+        let share = u64::from(configured) * u64::from(percent) / 100;
+        share.min(u64::from(configured.max(MOST))).try_into().unwrap_or(u32::MAX)
     }
 
     /// The limit, where `configured` is the endpoint's own.

@@ -8,7 +8,7 @@ use crate::{
     machine::Machine,
     probe::Probe,
     settings::{CheckPolicy, InvalidHealth, Outliers, Policy, Schedule},
-    signals::Board,
+    signals::Signals,
 };
 
 /// What a [`Health`] goes by.
@@ -24,19 +24,11 @@ impl HealthBuilder {
         Self { policy: Policy::new(), probes: Vec::new(), seed: None }
     }
 
-    /// Every endpoint has to pass this check, which reasons will call by this name. Several may be set.
-    pub fn check(self, name: impl Into<String>, schedule: Schedule, probe: impl Probe) -> Self {
-        self.add(name.into(), schedule, false, Arc::new(probe))
-    }
-
-    /// Every endpoint has an agent that says how it feels; an agent that does not answer has no opinion.
-    pub fn agent(self, name: impl Into<String>, schedule: Schedule, probe: impl Probe) -> Self {
-        self.add(name.into(), schedule, true, Arc::new(probe))
-    }
-
-    fn add(mut self, name: String, schedule: Schedule, is_agent: bool, probe: Arc<dyn Probe>) -> Self {
-        self.policy.checks.push(CheckPolicy { name, schedule, is_agent });
-        self.probes.push(probe);
+    /// Looks at every endpoint with this probe, which reasons will call by this name. Several may be set: an endpoint has
+    /// to pass them all, and its [agent](crate::probe::Agent), if one of them is asked, must not object.
+    pub fn check(mut self, name: impl Into<String>, schedule: Schedule, probe: impl Probe) -> Self {
+        self.policy.checks.push(CheckPolicy { silence: probe.silence(), ..CheckPolicy::new(name, schedule) });
+        self.probes.push(Arc::new(probe));
         self
     }
 
@@ -64,17 +56,16 @@ impl HealthBuilder {
     ///
     /// When a setting is impossible; the error names it.
     pub fn build(self) -> Result<Health, InvalidHealth> {
-        let (outliers, wake) = (self.policy.outliers, Arc::new(Notify::new()));
+        let (signals, wake) = (Signals::new(self.policy.outliers), Arc::new(Notify::new()));
         let machine = Machine::new(self.policy, self.seed.unwrap_or_else(rand::random))?;
-        let board = Arc::new(Board::default());
         let waker = Arc::clone(&wake);
-        board.wake_by(move || waker.notify_one());
+        signals.wake_by(move || waker.notify_one());
         Ok(Health(Arc::new(Shared {
             machine: Mutex::new(machine),
             probes: self.probes,
-            outliers,
-            board,
+            signals,
             wake,
+            running: tokio::sync::Mutex::default(),
             listeners: Mutex::default(),
             origin: Instant::now(),
         })))

@@ -10,12 +10,12 @@ use futures::channel::mpsc;
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
 
+use self::run::Known;
 pub use self::{builder::HealthBuilder, run::Guard};
 use crate::{
     machine::{Change, Event, Machine, Order, Standing},
     probe::Probe,
-    settings::Outliers,
-    signals::Board,
+    signals::Signals,
     watched::Watched,
 };
 
@@ -40,9 +40,10 @@ struct Shared {
     machine: Mutex<Machine>,
     /// By check.
     probes: Vec<Arc<dyn Probe>>,
-    outliers: Option<Outliers>,
-    board: Arc<Board>,
+    signals: Signals,
     wake: Arc<Notify>,
+    /// Held by whoever runs.
+    running: tokio::sync::Mutex<Known>,
     listeners: Mutex<Vec<mpsc::UnboundedSender<Change>>>,
     origin: Instant,
 }
@@ -56,16 +57,18 @@ impl Health {
     /// The strategy, with an ear for how requests end: for [`outliers`](HealthBuilder::outliers). It picks as before. A pool
     /// that is only checked needs none of it. For one pool: another needs a `Health` of its own.
     pub fn watch<S: Strategy>(&self, strategy: S) -> Watched<S> {
-        Watched { inner: strategy, board: Arc::clone(&self.0.board), rules: self.0.outliers }
+        self.0.signals.watch(strategy)
     }
 
     /// Checks the pool's endpoints, and says what follows to the pool, for as long as the future is polled. Whoever joins,
     /// leaves or moves is noticed.
     ///
     /// While it runs, availability is its business: what others set directly holds until an opinion changes. Operators
-    /// speak to it by [`order`](Self::order).
+    /// speak to it by [`order`](Self::order). It runs once at a time: another call waits until this one is dropped, and
+    /// goes on from there.
     pub async fn run<T: Send + Sync + 'static>(&self, pool: Pool<T>) {
-        run::Runner::new(Arc::clone(&self.0), pool).run().await;
+        let mut known = self.0.running.lock().await;
+        run::Runner::new(&self.0, &pool, &mut known).run().await;
     }
 
     /// [`run`](Self::run) as a task of its own, which ends when the guard is dropped.
@@ -78,8 +81,8 @@ impl Health {
         Guard::new(tokio::spawn(async move { health.run(pool).await }))
     }
 
-    /// What an operator wants of an endpoint. Takes effect at once, if [`run`](Self::run) is under way. Nothing happens if
-    /// nobody has this id.
+    /// What an operator wants of an endpoint. Takes effect at once, if [`run`](Self::run) is under way; where nobody has
+    /// this id, once somebody joins under it. It is over when the endpoint leaves the pool.
     pub fn order(&self, id: impl Into<EndpointId>, order: Order) {
         let event = Event::Ordered { id: id.into(), order };
         self.0.machine.lock().handle(self.0.now(), event);

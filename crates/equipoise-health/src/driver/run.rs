@@ -4,14 +4,10 @@ use std::{
     sync::Arc,
 };
 
-use equipoise_core::{Availability, EndpointId, Pool, Revision};
-use futures::{
-    FutureExt, StreamExt,
-    future::{AbortHandle, Abortable, Aborted, BoxFuture},
-    stream::FuturesUnordered,
-};
+use equipoise_core::{Availability, EndpointId, Pool, Revision, UpdateError};
+use futures::FutureExt;
 use tokio::{
-    task::JoinHandle,
+    task::{AbortHandle, JoinError, JoinHandle, JoinSet},
     time::{Instant, sleep_until},
 };
 
@@ -38,42 +34,49 @@ impl Drop for Guard {
     }
 }
 
-type Probed = (ProbeId, Result<Result<Answer, ProbeError>, Aborted>);
+type Probed = (ProbeId, Result<Answer, ProbeError>);
 
-pub(super) struct Runner<T> {
-    shared: Arc<Shared>,
-    pool: Pool<T>,
+/// What outlives a run.
+#[derive(Default)]
+pub(super) struct Known {
     /// By id: the address that the machine knows it at.
     members: BTreeMap<EndpointId, String>,
-    seen: Option<Revision>,
-    probing: FuturesUnordered<BoxFuture<'static, Probed>>,
-    cancels: HashMap<ProbeId, AbortHandle>,
+    probing: HashMap<ProbeId, AbortHandle>,
 }
 
-impl<T: Send + Sync + 'static> Runner<T> {
-    pub(super) fn new(shared: Arc<Shared>, pool: Pool<T>) -> Self {
-        Self {
-            shared,
-            pool,
-            members: BTreeMap::new(),
-            seen: None,
-            probing: FuturesUnordered::new(),
-            cancels: HashMap::new(),
-        }
+pub(super) struct Runner<'a, T> {
+    shared: &'a Shared,
+    pool: &'a Pool<T>,
+    known: &'a mut Known,
+    seen: Option<Revision>,
+    /// Each probe is a task of its own, so that one which keeps its thread busy does not hold up the others. They end with
+    /// the run.
+    probes: JoinSet<Probed>,
+}
+
+impl<'a, T: Send + Sync + 'static> Runner<'a, T> {
+    pub(super) fn new(shared: &'a Shared, pool: &'a Pool<T>, known: &'a mut Known) -> Self {
+        Self { shared, pool, known, seen: None, probes: JoinSet::new() }
     }
 
     pub(super) async fn run(mut self) {
+        for probe in std::mem::take(&mut self.known.probing).into_keys() {
+            self.tell(Event::Probed { probe, result: Ok(Answer::Silent("interrupted".into())) });
+        }
         loop {
             let revision = self.pool.revision();
-            if self.seen != Some(revision) {
-                self.seen = Some(revision);
-                self.meet_members();
+            self.meet_members();
+            for event in self.shared.signals.take() {
+                self.tell(event);
             }
-            self.hear_signals();
             self.shared.machine.lock().handle_timeout(self.shared.now());
             self.act();
             self.wait(revision).await;
         }
+    }
+
+    fn tell(&self, event: Event) {
+        self.shared.machine.lock().handle(self.shared.now(), event);
     }
 
     /// Until something may have happened.
@@ -81,104 +84,95 @@ impl<T: Send + Sync + 'static> Runner<T> {
         let timeout = self.shared.machine.lock().poll_timeout();
         let now = self.shared.now();
         let at = timeout.map(|at| Instant::now() + at.since(now));
-        let shared = Arc::clone(&self.shared);
-        let waits_for_nothing = self.probing.is_empty();
         tokio::select! {
             () = async { match at { Some(at) => sleep_until(at).await, None => std::future::pending().await } } => {}
-            () = shared.wake.notified() => {}
+            () = self.shared.wake.notified() => {}
             _ = self.pool.changed(revision) => {}
-            probed = self.probing.next(), if !waits_for_nothing => {
-                if let Some((probe, Ok(result))) = probed {
-                    self.cancels.remove(&probe);
-                    shared.machine.lock().handle(shared.now(), Event::Probed { probe, result });
+            Some(ended) = self.probes.join_next() => {
+                self.probed(ended);
+                while let Some(ended) = self.probes.try_join_next() {
+                    self.probed(ended);
                 }
             }
+        }
+    }
+
+    fn probed(&mut self, ended: Result<Probed, JoinError>) {
+        // A task that was aborted has nothing to say.
+        if let Ok((probe, result)) = ended {
+            self.known.probing.remove(&probe);
+            self.tell(Event::Probed { probe, result });
         }
     }
 
     /// Tells the machine who has come, gone or moved.
     fn meet_members(&mut self) {
-        let now = self.shared.now();
-        let present: BTreeMap<EndpointId, String> =
-            self.pool.endpoints().into_iter().map(|endpoint| (endpoint.id, endpoint.address)).collect();
-        if present == self.members {
+        let membership = self.pool.membership();
+        if self.seen.replace(membership) == Some(membership) {
             return;
         }
-        let mut machine = self.shared.machine.lock();
-        for id in self.members.keys().filter(|id| !present.contains_key(*id)) {
-            machine.handle(now, Event::Left(id.clone()));
+        let present: BTreeMap<EndpointId, String> =
+            self.pool.endpoints().into_iter().map(|endpoint| (endpoint.id, endpoint.address)).collect();
+        for id in self.known.members.keys().filter(|id| !present.contains_key(*id)) {
+            self.tell(Event::Left(id.clone()));
         }
-        for (id, address) in &present {
-            if self.members.get(id) != Some(address) {
-                machine.handle(now, Event::Joined(id.clone()));
-            }
+        for (id, _) in present.iter().filter(|(id, address)| self.known.members.get(*id) != Some(address)) {
+            self.tell(Event::Joined(id.clone()));
         }
-        drop(machine);
-        self.members = present;
-    }
-
-    fn hear_signals(&self) {
-        for signals in self.shared.board.raised() {
-            // Not what somebody says who has left, or moved.
-            let speaks = self.shared.board.get(signals.id()).is_some_and(|now| Arc::ptr_eq(&now, &signals));
-            for signal in signals.take().filter(|_| speaks) {
-                let event = Event::Signalled { id: signals.id().clone(), signal };
-                self.shared.machine.lock().handle(self.shared.now(), event);
-            }
-        }
+        self.known.members = present;
     }
 
     fn act(&mut self) {
+        // Set all at once, because each change of the pool costs as much as many.
+        let mut availabilities = Vec::new();
         loop {
             // The lock is not held while anything is done.
             let action = self.shared.machine.lock().poll_action();
             match action {
-                None => return,
+                None => break,
                 Some(Action::Probe { probe, id, port }) => self.probe(probe, id, port),
                 Some(Action::Cancel(probe)) => {
-                    if let Some(cancel) = self.cancels.remove(&probe) {
-                        cancel.abort();
+                    if let Some(probing) = self.known.probing.remove(&probe) {
+                        probing.abort();
                     }
                 }
-                Some(Action::Set { id, availability }) => self.set(id, availability),
-                Some(Action::Weigh { id, percent }) => {
-                    self.refused(&id, self.pool.set_weight_percent(id.clone(), percent))
+                Some(Action::Set { id, availability }) => {
+                    if availability == Availability::Trial {
+                        self.shared.signals.try_out(&id);
+                    }
+                    availabilities.push((id, availability));
                 }
-                Some(Action::Limit { id, limit }) => self.refused(&id, self.pool.set_limit(id.clone(), limit)),
-                Some(Action::Count) => {
-                    let counted = Event::Counted(self.shared.board.count());
-                    self.shared.machine.lock().handle(self.shared.now(), counted);
-                }
+                Some(Action::Weigh { id, percent }) => refused(&id, self.pool.set_weight_percent(id.clone(), percent)),
+                Some(Action::Limit { id, limit }) => refused(&id, self.pool.set_limit(id.clone(), limit)),
+                Some(Action::Count) => self.tell(self.shared.signals.count()),
                 Some(Action::Tell(change)) => self.shared.tell(&change),
             }
         }
-    }
-
-    fn set(&self, id: EndpointId, availability: Availability) {
-        if availability == Availability::Trial
-            && let Some(signals) = self.shared.board.get(&id)
+        if !availabilities.is_empty()
+            && let Err(error) = self.pool.set_availabilities(availabilities)
         {
-            signals.try_out();
-        }
-        self.refused(&id, self.pool.set_availability(id.clone(), availability));
-    }
-
-    /// An endpoint that has left meanwhile is no error; a strategy that cannot live with the change is worth a word.
-    fn refused<R, E: std::fmt::Display>(&self, id: &EndpointId, result: Result<R, E>) {
-        if let Err(error) = result {
-            tracing::warn!(endpoint = %id, %error, "the pool refused a change of health");
+            tracing::warn!(%error, "the pool refused a change of health");
         }
     }
 
     fn probe(&mut self, probe: ProbeId, id: EndpointId, port: Option<u16>) {
-        let (Some(what), Some(address)) = (self.shared.probes.get(probe.check()), self.members.get(&id)) else {
-            return;
-        };
-        let (what, target) = (Arc::clone(what), Target { id, address: address.clone(), port });
+        // One that has left meanwhile needs no answer: the machine is about to hear of it.
+        let Some(address) = self.known.members.get(&id) else { return };
+        let Some(what) = self.shared.probes.get(probe.check()).map(Arc::clone) else { return };
+        let target = Target { id, address: address.clone(), port };
+        // Also what makes the future may panic.
         let looking = async move { what.probe(&target).await };
-        let guarded = AssertUnwindSafe(looking).catch_unwind().map(|done| done.unwrap_or(Err(ProbeError::Panicked)));
-        let (cancel, registration) = AbortHandle::new_pair();
-        self.cancels.insert(probe, cancel);
-        self.probing.push(Abortable::new(guarded, registration).map(move |result| (probe, result)).boxed());
+        let guarded = AssertUnwindSafe(looking).catch_unwind();
+        let task = async move { (probe, guarded.await.unwrap_or(Err(ProbeError::Panicked))) };
+        self.known.probing.insert(probe, self.probes.spawn(task));
+    }
+}
+
+/// An endpoint that has left meanwhile is no error; a strategy that cannot live with the change is worth a word.
+fn refused(id: &EndpointId, result: Result<bool, UpdateError>) {
+    if let Err(error) = result
+        && !matches!(error, UpdateError::Unknown { .. })
+    {
+        tracing::warn!(endpoint = %id, %error, "the pool refused what an agent wants");
     }
 }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use equipoise_core::Timestamp;
 
-use crate::settings::{Schedule, Start};
+use crate::settings::{OnTrip, Schedule, Start};
 
 /// What one check thinks of one endpoint.
 #[derive(Debug)]
@@ -11,10 +11,12 @@ pub(super) struct CheckState {
     /// Results in a row that speak against `up`.
     pub(super) against: u32,
     /// Whether anything is known yet.
-    pub(super) seen: bool,
+    seen: bool,
+    /// Whether it takes nothing before it has passed, and has not yet.
+    pub(super) awaited: bool,
     pub(super) since: Timestamp,
-    /// Why the last look failed.
-    pub(super) reason: Option<String>,
+    /// What the last look said against it, or why it said nothing.
+    pub(super) last: Option<String>,
     /// When the next look is due, if it is.
     pub(super) due: Option<Timestamp>,
     pub(super) running: Option<Running>,
@@ -35,28 +37,46 @@ impl CheckState {
             up: schedule.start == Start::Optimistic,
             against: 0,
             seen: false,
+            awaited: schedule.start == Start::MustPass,
             since: now,
-            reason: None,
+            last: None,
             due: None,
             running: None,
             waits: false,
         }
     }
 
-    /// A look has ended. Answers whether that changes its mind.
-    pub(super) fn record(&mut self, passed: bool, schedule: &Schedule, now: Timestamp) -> bool {
+    /// A look has ended, with a reason if it failed.
+    pub(super) fn record(&mut self, result: Result<(), String>, schedule: &Schedule, now: Timestamp) {
+        let passed = result.is_ok();
+        self.awaited &= !passed;
+        self.last = result.err();
         let first = !std::mem::replace(&mut self.seen, true);
         if passed == self.up {
             self.against = 0;
-            return false;
+            return;
         }
         self.against += 1;
         let enough = if self.up { schedule.fall } else { schedule.rise };
-        if !first && self.against < enough {
-            return false;
+        if first || self.against >= enough {
+            (self.up, self.against, self.since) = (passed, 0, now);
         }
-        (self.up, self.against, self.since) = (passed, 0, now);
-        true
+    }
+
+    /// Requests have failed, and speak through this check.
+    pub(super) fn tripped(&mut self, what: OnTrip, reason: &str, schedule: &Schedule, now: Timestamp) {
+        if !self.up {
+            return;
+        }
+        match what {
+            OnTrip::Eject | OnTrip::LookSoon => return,
+            OnTrip::FailCheck => {}
+            // As if so many looks had failed before this one.
+            OnTrip::SuddenDeath => self.against = self.against.max(schedule.fall.saturating_sub(2)),
+            OnTrip::MarkDown => self.against = schedule.fall,
+        }
+        self.seen = true;
+        self.record(Err(reason.to_owned()), schedule, now);
     }
 
     /// The time from the last look to the next.

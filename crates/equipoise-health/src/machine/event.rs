@@ -2,10 +2,7 @@ use std::{fmt, time::Duration};
 
 use equipoise_core::{Availability, EndpointId, Timestamp};
 
-use crate::{
-    agent::AgentWeight,
-    probe::{Answer, ProbeError},
-};
+use crate::probe::{Answer, ProbeError};
 
 /// Names one probe. A machine gives each a number of its own, so an answer that comes too late is known for what it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -48,7 +45,7 @@ pub enum Event {
     Counted(Vec<(EndpointId, Counts)>),
     /// What an operator wants.
     Ordered {
-        /// Of which endpoint.
+        /// Of which endpoint. Where it has not joined yet, it is remembered until it does.
         id: EndpointId,
         /// What.
         order: Order,
@@ -137,8 +134,8 @@ pub enum Action {
     Weigh {
         /// Which endpoint.
         id: EndpointId,
-        /// Relative to its own, or in numbers.
-        weight: AgentWeight,
+        /// Of its own.
+        percent: u32,
     },
     /// Let an endpoint have at most so many requests at a time.
     Limit {

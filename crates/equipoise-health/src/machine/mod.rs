@@ -14,7 +14,7 @@ use std::{
 use equipoise_core::{EndpointId, Entropy, SeededEntropy, Timestamp};
 
 pub use self::event::{Action, Change, Counts, Event, Order, ProbeId, Signal, Source, Trip};
-pub use self::record::{Opinion, Standing};
+pub use self::record::{Looks, Opinion, Standing};
 use self::{
     check::Running,
     record::Record,
@@ -22,8 +22,8 @@ use self::{
     timers::{Timer, Timers},
 };
 use crate::{
-    probe::{Answer, ProbeError},
-    settings::{InvalidHealth, Outliers, Policy},
+    probe::{Answer, ProbeError, Silence},
+    settings::{InvalidHealth, OnTrip, Outliers, Policy},
 };
 
 /// Decides on the health of a pool's endpoints, from everything that anybody says about them.
@@ -39,7 +39,7 @@ use crate::{
 /// | --- | --- | --- |
 /// | operator | maintenance: closed; drain: bound-only, closed after the deadline | [`Order::Ready`] |
 /// | agent | maintenance, down: closed; drain: bound-only | `ready` for the first and the last, `up` for down |
-/// | checks | down: unfit | `rise` passes in a row, of every check |
+/// | checks | down: unfit; not passed yet where it [must](crate::Start::MustPass): closed | `rise` passes in a row, of every check |
 /// | requests | ejected, or paused as it asked: unfit | time, then one request on trial (after a pause: time) |
 ///
 /// Each takes back only what it said itself. The strictest opinion holds; an endpoint that drains and is unfit is closed.
@@ -52,6 +52,8 @@ pub struct Machine {
     entropy: SeededEntropy,
     ids: HashMap<EndpointId, u64>,
     records: BTreeMap<u64, Record>,
+    /// What operators want of those that are not there yet.
+    early: HashMap<EndpointId, Order>,
     next_record: u64,
     next_probe: u64,
     timers: Timers,
@@ -78,6 +80,7 @@ impl Machine {
             entropy: SeededEntropy::new(seed),
             ids: HashMap::new(),
             records: BTreeMap::new(),
+            early: HashMap::new(),
             next_record: 0,
             next_probe: 0,
             timers: Timers::default(),
@@ -98,7 +101,7 @@ impl Machine {
             Event::Probed { probe, result } => self.probed(probe, result),
             Event::Signalled { id, signal } => self.signalled(&id, signal),
             Event::Counted(counts) => self.counted(counts),
-            Event::Ordered { id, order } => self.ordered(&id, order),
+            Event::Ordered { id, order } => self.ordered(id, order),
         }
         self.start_waiting();
     }
@@ -177,6 +180,9 @@ impl Machine {
             let within = spread.min(self.policy.checks[check].schedule.interval);
             self.schedule(record, check, self.now + within.mul_f64(self.chance()));
         }
+        if let Some(order) = self.early.remove(&self.records[&record].id) {
+            self.order(record, order);
+        }
         self.publish(record);
     }
 
@@ -234,7 +240,11 @@ impl Machine {
         let Some(running) = self.records.get(&number).and_then(|record| record.checks[check].running) else { return };
         let probe = ProbeId { record: number, check, number: running.number };
         self.actions.push_back(Action::Cancel(probe));
-        self.probed(probe, Err(ProbeError::Timeout));
+        let silence = match self.policy.checks[check].silence {
+            Silence::Fails => Err(ProbeError::Timeout),
+            Silence::SaysNothing => Ok(Answer::Silent(ProbeError::Timeout)),
+        };
+        self.probed(probe, silence);
     }
 
     fn probed(&mut self, probe: ProbeId, result: Result<Answer, ProbeError>) {
@@ -242,25 +252,15 @@ impl Machine {
         let Some(record) = self.records.get_mut(&number) else { return };
         let Some(state) = record.checks.get_mut(check) else { return };
         let Some(running) = state.running.take_if(|running| running.number == of) else { return };
-        let (schedule, is_agent) = (self.policy.checks[check].schedule, self.policy.checks[check].is_agent);
+        let schedule = self.policy.checks[check].schedule;
         self.timers.cancel(Some(running.deadline), Timer::Deadline { record: number, check });
         self.probing -= 1;
         match result {
             Ok(Answer::Agent(reply)) => record.agent_said(&reply, self.now),
-            // An agent that does not answer has no opinion.
-            Err(_) if is_agent => {}
-            Ok(_) => {
-                state.record(true, &schedule, self.now);
-                state.reason = None;
-                // A look that passes may stand for the request on trial.
-                if record.requests.phase == Phase::OnTrial {
-                    record.enter(Phase::Serving, self.now);
-                }
-            }
-            Err(error) => {
-                state.record(false, &schedule, self.now);
-                state.reason = Some(error.to_string());
-            }
+            // Who was not looked at at all, because the system forbids it, has not failed.
+            Ok(Answer::Silent(why)) | Err(why @ ProbeError::Forbidden(_)) => state.last = Some(why.to_string()),
+            Ok(Answer::Passed) => state.record(Ok(()), &schedule, self.now),
+            Err(why) => state.record(Err(why.to_string()), &schedule, self.now),
         }
         let interval = record.checks[check].interval(&schedule);
         let jitter = 1.0 + schedule.jitter * (2.0 * self.chance() - 1.0);
@@ -276,7 +276,14 @@ impl Machine {
         let Some(record) = self.records.get_mut(&number) else { return };
         let Some(rules) = self.policy.outliers else { return };
         match (signal, record.requests.phase) {
-            (Signal::Tripped(trip), Phase::Serving) => return self.eject(number, trip.to_string(), &rules),
+            (Signal::Tripped(trip), Phase::Serving) => {
+                let has_checks = self.policy.checks.iter().any(|check| check.silence == Silence::Fails);
+                return match rules.on_trip {
+                    OnTrip::Eject => self.eject(number, trip.to_string(), &rules),
+                    _ if !has_checks => self.eject(number, trip.to_string(), &rules),
+                    what => self.tripped(number, &trip.to_string(), what),
+                };
+            }
             (Signal::TrialFailed, Phase::OnTrial) => {
                 return self.eject(number, "the request on trial failed".to_owned(), &rules);
             }
@@ -290,6 +297,23 @@ impl Machine {
                 record.requests.until = Some(until);
             }
             _ => return,
+        }
+        self.publish(number);
+    }
+
+    /// Requests speak through the checks.
+    fn tripped(&mut self, number: u64, reason: &str, what: OnTrip) {
+        let Some(record) = self.records.get_mut(&number) else { return };
+        let checks = record.checks.iter_mut().zip(&self.policy.checks).enumerate();
+        for (check, (state, policy)) in checks.filter(|(_, (_, policy))| policy.silence == Silence::Fails) {
+            state.tripped(what, reason, &policy.schedule, self.now);
+            let soon = self.now + policy.schedule.fast_interval();
+            // The next look, unless one is under way.
+            if let Some(due) = state.due.filter(|due| *due > soon) {
+                let timer = Timer::Check { record: number, check };
+                self.timers.cancel(Some(due), timer);
+                state.due = Some(self.timers.set(soon, timer));
+            }
         }
         self.publish(number);
     }
@@ -348,15 +372,24 @@ impl Machine {
 
     // Operators.
 
-    fn ordered(&mut self, id: &EndpointId, order: Order) {
-        let Some(&number) = self.ids.get(id) else { return };
+    fn ordered(&mut self, id: EndpointId, order: Order) {
+        match self.ids.get(&id) {
+            Some(&record) => {
+                self.order(record, order);
+                self.publish(record);
+            }
+            None if order == Order::Ready => drop(self.early.remove(&id)),
+            None => drop(self.early.insert(id, order)),
+        }
+    }
+
+    fn order(&mut self, number: u64, order: Order) {
         let Some(record) = self.records.get_mut(&number) else { return };
         self.timers.cancel(record.drained_at.take(), Timer::Drained { record: number });
         record.order(order, self.now);
         if let Order::Drain { deadline: Some(deadline) } = order {
             record.drained_at = Some(self.timers.set(self.now + deadline, Timer::Drained { record: number }));
         }
-        self.publish(number);
     }
 
     fn drained(&mut self, number: u64) {

@@ -8,7 +8,7 @@ use super::{
     requests::{Phase, RequestState},
 };
 use crate::{
-    agent::{AgentAdmin, AgentHealth, AgentReply, AgentState, AgentWeight},
+    agent::{AgentAdmin, AgentHealth, AgentReply, AgentState},
     settings::{CheckPolicy, Policy},
 };
 
@@ -26,9 +26,9 @@ pub(super) struct Record {
     pub(super) requests: RequestState,
     requests_since: Timestamp,
     /// What was published last, and who had something against it then.
-    shown: Availability,
+    shown: Option<Availability>,
     last_against: Source,
-    weight: Option<AgentWeight>,
+    weight: Option<u32>,
     limit: Option<Option<u32>>,
 }
 
@@ -57,6 +57,22 @@ pub struct Standing {
     pub availability: Availability,
     /// Every source that has something against it, the most important first. Empty for one that is fit.
     pub opinions: Vec<Opinion>,
+    /// What each check and agent says, in the order of the policy.
+    pub checks: Vec<Looks>,
+}
+
+/// What the looks of one check have come to.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Looks {
+    /// Which check.
+    pub name: String,
+    /// Whether it holds the endpoint to be up.
+    pub up: bool,
+    /// Since when.
+    pub since: Timestamp,
+    /// What was wrong at the last look, or why it said nothing. `None` if it passed.
+    pub last: Option<String>,
 }
 
 /// What one source has against an endpoint.
@@ -85,7 +101,7 @@ impl Record {
             checks: policy.checks.iter().map(|check| CheckState::new(&check.schedule, now)).collect(),
             requests: RequestState::default(),
             requests_since: now,
-            shown: Availability::Open,
+            shown: None,
             last_against: Source::Checks,
             weight: None,
             limit: None,
@@ -133,7 +149,10 @@ impl Record {
             (AgentAdmin::Drain, _) => Some(Availability::BoundOnly),
             _ => None,
         };
-        let checks = self.checks.iter().any(|check| !check.up).then_some(Availability::Unfit);
+        let checks = match self.checks.iter().any(|check| check.awaited) {
+            true => Some(Availability::Closed),
+            false => self.checks.iter().any(|check| !check.up).then_some(Availability::Unfit),
+        };
         let requests = match self.requests.phase {
             Phase::Serving => None,
             Phase::Ejected | Phase::Paused => Some(Availability::Unfit),
@@ -181,7 +200,7 @@ impl Record {
             Source::Checks => {
                 let down = || self.checks.iter().zip(&policy.checks).filter(|(state, _)| !state.up);
                 let reason = |(state, check): (&CheckState, &CheckPolicy)| {
-                    format!("{}: {}", check.name, state.reason.as_deref().unwrap_or("not passed yet"))
+                    format!("{}: {}", check.name, state.last.as_deref().unwrap_or("not passed yet"))
                 };
                 let since = down().map(|(state, _)| state.since).min().unwrap_or_default();
                 (down().map(reason).collect::<Vec<_>>().join("; "), since)
@@ -193,13 +212,29 @@ impl Record {
 
     pub(super) fn standing(&self, policy: &Policy) -> Standing {
         let opinions = self.against().map(|(source, availability)| self.opinion(source, availability, policy));
-        Standing { id: self.id.clone(), availability: self.availability(), opinions: opinions.collect() }
+        let looks = self.checks.iter().zip(&policy.checks).map(|(state, check)| Looks {
+            name: check.name.clone(),
+            up: state.up,
+            since: state.since,
+            last: state.last.clone(),
+        });
+        Standing {
+            id: self.id.clone(),
+            availability: self.availability(),
+            opinions: opinions.collect(),
+            checks: looks.collect(),
+        }
     }
 
     /// Says what is new about it, if anything is.
     pub(super) fn publish(&mut self, policy: &Policy, now: Timestamp, actions: &mut VecDeque<Action>) {
         let availability = self.availability();
-        let from = std::mem::replace(&mut self.shown, availability);
+        let id = self.id.clone();
+        let shown = self.shown.replace(availability);
+        if shown != Some(availability) {
+            actions.push_back(Action::Set { id: id.clone(), availability });
+        }
+        let from = shown.unwrap_or_default();
         if from != availability {
             let first = self.against().next();
             let (source, reason) = match first {
@@ -207,12 +242,10 @@ impl Record {
                 None => (self.last_against, "well again".to_owned()),
             };
             self.last_against = source;
-            let id = self.id.clone();
-            actions.push_back(Action::Set { id: id.clone(), availability });
             actions.push_back(Action::Tell(Change { id, from, to: availability, source, reason, at: now }));
         }
         if let Some(weight) = self.agent.weight.filter(|weight| self.weight.replace(*weight) != Some(*weight)) {
-            actions.push_back(Action::Weigh { id: self.id.clone(), weight });
+            actions.push_back(Action::Weigh { id: self.id.clone(), percent: weight });
         }
         if let Some(limit) = self.agent.limit.filter(|limit| self.limit.replace(*limit) != Some(*limit)) {
             actions.push_back(Action::Limit { id: self.id.clone(), limit });

@@ -2,7 +2,7 @@ use futures::future::BoxFuture;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
-    Answer, Probe, ProbeError, Target,
+    Answer, Probe, ProbeError, Silence, Target,
     connect::{connect, excerpt},
 };
 use crate::agent::AgentReply;
@@ -60,7 +60,7 @@ impl Probe for Agent {
         Box::pin(async { Ok(self.look(target).await.map_or_else(Answer::Silent, Answer::Agent)) })
     }
 
-    fn timed_out(&self) -> Result<Answer, ProbeError> {
-        Ok(Answer::Silent(ProbeError::Timeout))
+    fn silence(&self) -> Silence {
+        Silence::SaysNothing
     }
 }

@@ -74,15 +74,20 @@ pub trait Probe: Send + Sync + 'static {
     /// Must not block its thread, and must be safe to drop at any time.
     fn probe<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<Answer, ProbeError>>;
 
-    /// What it means that the look was dropped because its time was over. A failed probe, unless the probe is one whose
-    /// silence says nothing of the endpoint.
-    ///
-    /// # Errors
-    ///
-    /// [`ProbeError::Timeout`], by default.
-    fn timed_out(&self) -> Result<Answer, ProbeError> {
-        Err(ProbeError::Timeout)
+    /// What it means that there was no answer in time. The look is dropped then.
+    fn silence(&self) -> Silence {
+        Silence::Fails
     }
+}
+
+/// What the silence of an endpoint means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Silence {
+    /// The probe has failed.
+    #[default]
+    Fails,
+    /// Nothing: all stays as it was.
+    SaysNothing,
 }
 
 /// What a probe that did not fail says.

@@ -4,9 +4,11 @@ mod error;
 mod outliers;
 mod schedule;
 
+use crate::probe::Silence;
+
 pub use self::{
     error::InvalidHealth,
-    outliers::{FailurePercentage, Growth, LatencyOutlier, Outliers, SuccessRate, UnknownPreset},
+    outliers::{FailurePercentage, Growth, LatencyOutlier, OnTrip, Outliers, SuccessRate, UnknownPreset},
     schedule::{Schedule, Start},
 };
 
@@ -28,8 +30,15 @@ pub struct CheckPolicy {
     pub name: String,
     /// When it looks.
     pub schedule: Schedule,
-    /// Whether it asks an agent, which has no opinion when it does not answer.
-    pub is_agent: bool,
+    /// What it means that there is no answer in time.
+    pub silence: Silence,
+}
+
+impl CheckPolicy {
+    /// A check that has failed if there is no answer in time.
+    pub fn new(name: impl Into<String>, schedule: Schedule) -> Self {
+        Self { name: name.into(), schedule, silence: Silence::Fails }
+    }
 }
 
 impl Policy {

@@ -26,6 +26,7 @@ pub struct Outliers {
     pub(crate) success_rate: Option<SuccessRate>,
     pub(crate) failure_percentage: Option<FailurePercentage>,
     pub(crate) latency: Option<LatencyOutlier>,
+    pub(crate) on_trip: OnTrip,
     pub(crate) interval: Duration,
     pub(crate) base: Duration,
     pub(crate) longest: Duration,
@@ -33,6 +34,24 @@ pub struct Outliers {
     pub(crate) jitter: f64,
     pub(crate) most_percent: u32,
     pub(crate) longest_pause: Option<Duration>,
+}
+
+/// What follows when there were too many failures in a row, or within a time. All but the first speak through the
+/// [checks](crate::Source::Checks), which bring the endpoint back: HAProxy's `on-error`, with `observe layer7`. A pool
+/// without checks ejects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnTrip {
+    /// The endpoint is ejected for a time.
+    #[default]
+    Eject,
+    /// The next look comes after the [fast](crate::Schedule::fast) interval.
+    LookSoon,
+    /// It counts as a look that failed.
+    FailCheck,
+    /// It counts as so many that one more takes the endpoint down.
+    SuddenDeath,
+    /// The endpoint is down.
+    MarkDown,
 }
 
 /// How ejections grow with each that follows another.
@@ -89,6 +108,7 @@ impl Outliers {
             success_rate: None,
             failure_percentage: None,
             latency: None,
+            on_trip: OnTrip::Eject,
             interval: Duration::from_secs(10),
             base: Duration::from_secs(30),
             longest: Duration::from_secs(300),
@@ -185,6 +205,12 @@ impl Outliers {
     /// Ejects those that are many times slower than the others.
     pub const fn latency(mut self, rule: LatencyOutlier) -> Self {
         self.latency = Some(rule);
+        self
+    }
+
+    /// What follows when there were too many failures in a row, or within a time; ejection by default.
+    pub const fn on_trip(mut self, what: OnTrip) -> Self {
+        self.on_trip = what;
         self
     }
 

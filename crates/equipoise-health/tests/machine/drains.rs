@@ -46,3 +46,14 @@ fn who_has_left_leaves_nothing_behind() {
     world.tell(Event::Joined(id(0)));
     assert_eq!(world.machine.standing(&id(0)).map(|standing| standing.availability), Some(Availability::Open));
 }
+
+#[test]
+fn an_order_may_come_before_the_endpoint() {
+    let mut world = World::new(Policy::new(), 1);
+    world.order(1, Order::Maintenance);
+    world.order(2, Order::Maintenance);
+    world.order(2, Order::Ready);
+    world.tell(Event::Joined(id(1)));
+    world.tell(Event::Joined(id(2)));
+    assert_eq!((world.of(1), world.of(2)), (Availability::Closed, Availability::Open));
+}

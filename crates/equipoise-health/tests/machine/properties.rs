@@ -1,6 +1,6 @@
 //! What holds whatever happens.
 
-use equipoise_core::Availability;
+use equipoise_core::{Availability, Timestamp};
 use equipoise_health::{
     CheckPolicy, Event, Order, Outliers, Policy, Schedule, Signal, Trip,
     probe::{Answer, ProbeError},
@@ -42,7 +42,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
 }
 
 fn policy(percent: u32) -> Policy {
-    let check = CheckPolicy { name: "tcp".to_owned(), schedule: Schedule::new(), is_agent: false };
+    let check = CheckPolicy::new("tcp", Schedule::new());
     let outliers = Outliers::envoy().most_percent(percent);
     Policy { checks: vec![check], outliers: Some(outliers), most_probes: 3 }
 }
@@ -76,8 +76,7 @@ fn play(ops: &[Op], percent: u32) -> World {
             Op::Answers(at, how) => answers[at] = how,
             Op::Back(millis) => {
                 let back = world.now.as_nanos().saturating_sub(u64::from(millis) * 1_000_000);
-                world.now = equipoise_core::Timestamp::from_nanos(back);
-                world.machine.handle_timeout(world.now);
+                world.set_clock(Timestamp::from_nanos(back));
             }
         }
         assert!(world.probes.len() <= 3, "no more probes than allowed");
@@ -89,7 +88,10 @@ fn play(ops: &[Op], percent: u32) -> World {
             assert_eq!(standing.is_some(), members[at]);
             *ejected = standing.is_some_and(|standing| {
                 assert_eq!(world.availability[&id(at)], standing.availability, "what is thought is what was said");
-                standing.opinions.iter().any(|opinion| opinion.reason.contains("in a row") || opinion.reason.contains("trial"))
+                standing
+                    .opinions
+                    .iter()
+                    .any(|opinion| opinion.reason.contains("in a row") || opinion.reason.contains("trial"))
             });
         }
         if there == ENDPOINTS {
@@ -129,8 +131,11 @@ proptest! {
         for at in 0..ENDPOINTS {
             world.order(at, Order::Ready);
         }
-        // The longest ejection, with its jitter, and then rise looks; a look that passes is the trial.
+        // The longest ejection, with its jitter, and then rise looks; then a request, where one is on trial.
         pass(&mut world, 330.0 + 60.0, &[0; ENDPOINTS]);
+        for at in 0..ENDPOINTS {
+            world.signal(at, Signal::TrialPassed);
+        }
         for standing in world.machine.standings() {
             prop_assert_eq!(standing.availability, Availability::Open, "{:?}", standing);
         }

@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use equipoise_core::Availability;
-use equipoise_health::{Counts, Event, FailurePercentage, LatencyOutlier, Outliers, Policy, Signal, SuccessRate, Trip};
+use equipoise_health::{
+    Counts, Event, FailurePercentage, LatencyOutlier, OnTrip, Outliers, Policy, Schedule, Signal, Source, SuccessRate,
+    Trip, probe::Answer,
+};
+use serde::Deserialize;
 
-use crate::world::{World, id, seconds};
+use crate::world::{World, checks, id, seconds};
 
 fn world(outliers: Outliers, endpoints: usize) -> World {
     World::new(Policy { outliers: Some(outliers), ..Policy::new() }, endpoints)
@@ -144,10 +148,77 @@ fn the_worst_go_first_where_not_all_may() {
 fn many_times_slower_than_the_median_is_an_outlier() {
     let rule = LatencyOutlier { factor: 3.0, hosts: 3, volume: 10 };
     let mut world = world(Outliers::new().latency(rule).most_percent(100), 4);
-    let of = [10, 12, 31, 11].map(|millis| Counts { samples: 10, latency: Duration::from_millis(10 * millis), ..Counts::default() });
+    let of = [10, 12, 31, 11].map(|millis| Counts {
+        samples: 10,
+        latency: Duration::from_millis(10 * millis),
+        ..Counts::default()
+    });
     world.tell(Event::Counted(of.into_iter().enumerate().map(|(at, counts)| (id(at), counts)).collect()));
     assert_eq!((world.out(), world.of(2)), (0, Availability::Open), "31 is not 3 times 12");
-    let of = [10, 12, 37, 11].map(|millis| Counts { samples: 10, latency: Duration::from_millis(10 * millis), ..Counts::default() });
+    let of = [10, 12, 37, 11].map(|millis| Counts {
+        samples: 10,
+        latency: Duration::from_millis(10 * millis),
+        ..Counts::default()
+    });
     world.tell(Event::Counted(of.into_iter().enumerate().map(|(at, counts)| (id(at), counts)).collect()));
     assert_eq!((world.out(), world.of(2)), (1, Availability::Unfit));
+}
+
+#[derive(Deserialize)]
+struct Golden {
+    observe_layer7: Vec<Observed>,
+}
+
+#[derive(Deserialize)]
+struct Observed {
+    on_error: String,
+    error_limit: usize,
+    fall: u32,
+    /// Before the first, and after each.
+    status_after_each_500_response: Vec<String>,
+}
+
+#[test]
+fn requests_that_speak_through_checks_do_what_they_do_in_haproxy() {
+    let golden: Golden = serde_json::from_str(include_str!("../golden/agent_check.json")).expect("readable");
+    assert_eq!(golden.observe_layer7.len(), 4);
+    for Observed { on_error, error_limit, fall, status_after_each_500_response } in golden.observe_layer7 {
+        let what = match &*on_error {
+            "mark-down" => OnTrip::MarkDown,
+            "fail-check" => OnTrip::FailCheck,
+            "sudden-death" => OnTrip::SuddenDeath,
+            "fastinter" => OnTrip::LookSoon,
+            other => panic!("{other:?} is not in the recording"),
+        };
+        let outliers = Outliers::new().consecutive_failures(3).on_trip(what);
+        let mut world = World::new(Policy { outliers: Some(outliers), ..checks(Schedule::haproxy().fall(fall)) }, 1);
+        world.pass(seconds(1.0), |_, _| Some(Ok(Answer::Passed)));
+        for (responses, status) in status_after_each_500_response.iter().enumerate() {
+            if responses > 0 && responses % error_limit == 0 {
+                trip(&mut world, 0);
+            }
+            let up = if status.starts_with("UP") { Availability::Open } else { Availability::Unfit };
+            assert_eq!(world.of(0), up, "{on_error}: after {responses} responses");
+        }
+    }
+}
+
+#[test]
+fn trouble_is_looked_into_soon_where_that_is_wanted() {
+    let outliers = Outliers::new().consecutive_failures(3).on_trip(OnTrip::LookSoon);
+    let schedule = Schedule::new().interval(seconds(60.0)).fast(seconds(1.0)).jitter(0.0);
+    let mut world = World::new(Policy { outliers: Some(outliers), ..checks(schedule) }, 1);
+    world.pass(seconds(10.0), |_, _| Some(Ok(Answer::Passed)));
+    assert_eq!(world.started[&id(0)], 1);
+    trip(&mut world, 0);
+    world.pass(seconds(1.1), |_, _| Some(Ok(Answer::Passed)));
+    assert_eq!(world.started[&id(0)], 2);
+}
+
+#[test]
+fn without_a_check_to_speak_through_requests_eject() {
+    let mut world = world(plain().on_trip(OnTrip::MarkDown), 2);
+    trip(&mut world, 0);
+    assert_eq!(world.of(0), Availability::Unfit);
+    assert_eq!(world.changes[0].source, Source::Requests);
 }

@@ -4,7 +4,7 @@ use equipoise_core::Availability;
 use equipoise_health::{
     Action, CheckPolicy, Event, Order, Outliers, Policy, Schedule, Signal, Source, Trip,
     agent::AgentReply,
-    probe::{Answer, ProbeError},
+    probe::{Answer, ProbeError, Silence},
 };
 
 use crate::world::{World, failed, id, seconds};
@@ -12,9 +12,9 @@ use crate::world::{World, failed, id, seconds};
 /// One check and one agent.
 fn policy() -> Policy {
     let schedule = Schedule::new().jitter(0.0);
-    let check = |name: &str, is_agent| CheckPolicy { name: name.to_owned(), schedule, is_agent };
+    let check = |name, silence| CheckPolicy { silence, ..CheckPolicy::new(name, schedule) };
     Policy {
-        checks: vec![check("http", false), check("agent", true)],
+        checks: vec![check("http", Silence::Fails), check("agent", Silence::SaysNothing)],
         outliers: Some(Outliers::envoy().most_percent(100)),
         ..Policy::new()
     }
@@ -28,7 +28,7 @@ struct Both {
 
 impl Both {
     fn new() -> Self {
-        Self { world: World::new(policy(), 1), check: Ok(Answer::Passed), agent: Err(ProbeError::Timeout) }
+        Self { world: World::new(policy(), 1), check: Ok(Answer::Passed), agent: silence() }
     }
 
     fn agent_says(&mut self, line: &str) {
@@ -94,7 +94,7 @@ fn an_agent_that_says_down_is_obeyed_until_it_says_up() {
     assert!(standing.opinions[0].reason.contains("disk is full"), "{standing:?}");
     both.agent_says("75%\n");
     both.is(Availability::Closed, Some(Source::Agent));
-    both.agent = Err(ProbeError::Connect("refused".to_owned()));
+    both.agent = silence();
     both.pass(60.0);
     both.is(Availability::Closed, Some(Source::Agent));
     both.agent_says("up\n");
@@ -104,7 +104,7 @@ fn an_agent_that_says_down_is_obeyed_until_it_says_up() {
 #[test]
 fn an_agent_that_does_not_answer_has_no_opinion() {
     let mut both = Both::new();
-    both.agent = Err(ProbeError::Connect("refused".to_owned()));
+    both.agent = silence();
     both.pass(120.0);
     both.is(Availability::Open, None);
     assert_eq!(both.world.changes, []);
@@ -121,6 +121,10 @@ fn weight_and_limit_are_said_once_each_time_they_change() {
     assert_eq!(said(|action| matches!(action, Action::Limit { .. })), 2);
 }
 
+fn silence() -> Result<Answer, ProbeError> {
+    Ok(Answer::Silent(ProbeError::Connect("refused".to_owned())))
+}
+
 #[test]
 fn requests_and_checks_have_to_agree() {
     let mut both = Both::new();
@@ -130,7 +134,9 @@ fn requests_and_checks_have_to_agree() {
     both.is(Availability::Unfit, Some(Source::Requests));
     both.pass(60.0);
     both.is(Availability::Unfit, Some(Source::Checks));
-    // A look that passes may stand for the request on trial.
     both.check_says(Ok(Answer::Passed));
+    // What requests have said, only a request takes back.
+    both.is(Availability::Trial, Some(Source::Requests));
+    both.world.signal(0, Signal::TrialPassed);
     both.is(Availability::Open, None);
 }

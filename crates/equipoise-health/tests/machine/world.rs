@@ -30,7 +30,7 @@ pub(crate) fn seconds(seconds: f64) -> Duration {
 }
 
 pub(crate) fn checks(schedule: Schedule) -> Policy {
-    let check = CheckPolicy { name: "http".to_owned(), schedule, is_agent: false };
+    let check = CheckPolicy::new("http", schedule);
     Policy { checks: vec![check], ..Policy::new() }
 }
 
@@ -92,6 +92,12 @@ impl World {
                 other => self.others.push(other),
             }
         }
+    }
+
+    pub(crate) fn set_clock(&mut self, now: Timestamp) {
+        self.now = now;
+        self.machine.handle_timeout(now);
+        self.act();
     }
 
     /// Goes to the machine's next moment, if that comes before `until`; else there. Answers whether it did.

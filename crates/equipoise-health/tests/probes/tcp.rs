@@ -1,4 +1,4 @@
-use equipoise_health::probe::{Answer, Probe, ProbeError, Target, Tcp};
+use equipoise_health::probe::{Answer, Probe, ProbeError, Silence, Target, Tcp};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::server::{droning, look, nobody, reset, saying, serve, target, until_closed, waits_until_dropped};
@@ -69,7 +69,7 @@ async fn an_endless_answer_is_read_no_further_than_the_limit() {
 #[tokio::test]
 async fn silence_is_waited_for_until_the_look_is_dropped() {
     waits_until_dropped(&Tcp::new().expect("hello").unwrap()).await;
-    assert_eq!(Tcp::new().timed_out(), Err(ProbeError::Timeout));
+    assert_eq!(Tcp::new().silence(), Silence::Fails);
 }
 
 #[tokio::test]
