@@ -4,7 +4,7 @@ use std::{any::Any, collections::HashMap, sync::Arc};
 
 use crate::{
     endpoint::{Endpoint, EndpointId, EndpointSpec, Slot, Tier},
-    entropy::mix,
+    entropy::{mix, thread_random},
     load::Handle,
     pool::Revision,
     time::Timestamp,
@@ -258,5 +258,15 @@ impl View {
     pub fn now(&self) -> Timestamp {
         let anybody = self.members.first().and_then(|&slot| self.all.get(slot));
         anybody.map_or(Timestamp::ZERO, |member| member.endpoint.hooks.clock.now())
+    }
+
+    /// 64 random bits from the pool's entropy: for what [`build`](crate::Strategy::build) draws. 0 where there are no
+    /// members.
+    pub fn random(&self) -> u64 {
+        let anybody = self.members.first().and_then(|&slot| self.all.get(slot));
+        anybody.map_or(0, |member| match &member.endpoint.hooks.entropy {
+            None => thread_random(),
+            Some(entropy) => entropy.next_u64(),
+        })
     }
 }
