@@ -114,8 +114,8 @@ fn unbox<S: Any + Send + Sync>(mut state: Erased) -> Option<Arc<S>> {
 ///     fn needs(&self) -> Needs {
 ///         self.0.needs().leases()
 ///     }
-///     fn acquired(&self, state: &Self::State, endpoint: &Endpoint) -> bool {
-///         let taken = self.0.acquired(&state.inner, endpoint);
+///     fn acquired(&self, state: &Self::State, endpoint: &Endpoint, request: &PickRequest<'_>) -> bool {
+///         let taken = self.0.acquired(&state.inner, endpoint, request);
 ///         state.own.fetch_add(u64::from(taken), Ordering::Relaxed);
 ///         taken
 ///     }

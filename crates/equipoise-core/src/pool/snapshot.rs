@@ -219,7 +219,7 @@ impl Snapshot {
             return Ok(Some(false));
         }
         match self.members.get(slot).filter(|member| !request.excludes(member.endpoint.id())) {
-            Some(member) => Ok(enter(member, hooks, explained)),
+            Some(member) => Ok(enter(member, request, hooks, explained)),
             None => Err(PickError::Misbehaved { slot }),
         }
     }
@@ -231,7 +231,7 @@ impl Snapshot {
         if self.availability(slot) == Availability::Closed || request.excludes(member.endpoint.id()) {
             return None;
         }
-        let permit = enter(member, hooks, explained)?;
+        let permit = enter(member, request, hooks, explained)?;
         // It may itself be none of the eligible.
         let others = self.eligible - usize::from(self.eligible_in[slot.index()].is_some());
         Some(Choice { slot, permit, preferred: true, alternatives: others > 0 })
@@ -260,7 +260,7 @@ impl Snapshot {
 
 /// Takes the endpoint's permit where it has a limit, and asks the strategy where it wants to be asked; an explanation
 /// takes nothing. `None` if either says no, else whether a permit was taken.
-fn enter(member: &Member, hooks: &Hooks, explained: bool) -> Option<bool> {
+fn enter(member: &Member, request: &PickRequest<'_>, hooks: &Hooks, explained: bool) -> Option<bool> {
     let endpoint = &*member.endpoint;
     let limited = member.spec.max_in_flight().is_some();
     if explained {
@@ -269,7 +269,7 @@ fn enter(member: &Member, hooks: &Hooks, explained: bool) -> Option<bool> {
     if limited && !endpoint.permits.try_acquire() {
         return None;
     }
-    if hooks.needs.leases && !hooks.strategy.acquired(&endpoint.state, endpoint) {
+    if hooks.needs.leases && !hooks.strategy.acquired(&endpoint.state, endpoint, request) {
         if limited {
             endpoint.permits.release();
             // Somebody may have found it full in this moment.

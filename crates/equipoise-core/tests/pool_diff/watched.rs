@@ -10,7 +10,7 @@ use std::{
 };
 
 use equipoise_core::{
-    BuildError, Endpoint, EndpointSpec, Needs, PickCx, Picker, Slot, Strategy, Timestamp, Verdict, View,
+    BuildError, Endpoint, EndpointSpec, Needs, PickCx, PickRequest, Picker, Slot, Strategy, Timestamp, Verdict, View,
 };
 use parking_lot::Mutex;
 
@@ -62,9 +62,9 @@ impl<S: Strategy> Strategy for Watched<S> {
         self.inner.needs().leases()
     }
 
-    fn acquired(&self, state: &S::State, endpoint: &Endpoint) -> bool {
+    fn acquired(&self, state: &S::State, endpoint: &Endpoint, request: &PickRequest<'_>) -> bool {
         self.sightings.acquired.fetch_add(1, Ordering::Relaxed);
-        self.inner.acquired(state, endpoint)
+        self.inner.acquired(state, endpoint, request)
     }
 
     fn released(&self, state: &S::State, endpoint: &Endpoint) {

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     endpoint::{Endpoint, EndpointSpec, Slot},
+    request::PickRequest,
     sync::{AtomicU32, Ordering},
     view::View,
 };
@@ -120,7 +121,7 @@ impl Strategy for LeastConnections {
         Ok(LeastConnectionsPicker { slots, inverse, lottery, loads, memories })
     }
 
-    fn acquired(&self, state: &LeastConnectionsState, endpoint: &Endpoint) -> bool {
+    fn acquired(&self, state: &LeastConnectionsState, endpoint: &Endpoint, _: &PickRequest<'_>) -> bool {
         state.leases.fetch_add(1, Ordering::SeqCst);
         self.live.each(|tournament| tournament.follow(endpoint.slot(), state));
         true

@@ -9,6 +9,7 @@ use crate::{
     endpoint::{Endpoint, EndpointSpec, Slot},
     forward_hooks,
     pool::Revision,
+    request::PickRequest,
     strategy::{BuildError, Needs, PickCx, Picker, Strategy},
     view::{Layered, View},
 };
@@ -129,11 +130,11 @@ impl<S: Strategy> Strategy for BoundedLoad<S> {
         self.inner.needs().leases()
     }
 
-    fn acquired(&self, state: &Self::State, endpoint: &Endpoint) -> bool {
+    fn acquired(&self, state: &Self::State, endpoint: &Endpoint, request: &PickRequest<'_>) -> bool {
         if !self.bound.enters(&state.own) {
             return false;
         }
-        let taken = self.inner.acquired(&state.inner, endpoint);
+        let taken = self.inner.acquired(&state.inner, endpoint, request);
         if !taken {
             self.bound.leaves(&state.own);
         }
