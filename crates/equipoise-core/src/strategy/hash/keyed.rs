@@ -82,7 +82,7 @@ impl<P: Placement, F: Strategy> Strategy for Keyed<P, F> {
 
     fn build(&self, view: &View, last: Option<&Self::Picker>) -> Result<Self::Picker, BuildError> {
         let layout = match last {
-            Some(last) if last.layout.is_of(view) => Arc::clone(&last.layout),
+            Some(last) if last.layout.membership == view.membership_revision() => Arc::clone(&last.layout),
             _ => Arc::new(Layout::new(&self.placement, view, self.seed)?),
         };
         Ok(KeyedPicker {
@@ -130,7 +130,6 @@ pub struct KeyedPicker<T, F> {
 struct Layout<T> {
     table: T,
     roster: Roster,
-    members: Arc<[Slot]>,
     membership: Revision,
 }
 
@@ -138,12 +137,7 @@ impl<T: Table> Layout<T> {
     fn new(placement: &impl Placement<Table = T>, view: &View, seed: u64) -> Result<Self, BuildError> {
         let roster = Roster::new::<T>(view, seed);
         let table = placement.lay(&roster)?;
-        Ok(Self { table, roster, members: Arc::clone(view.shared_members()), membership: view.membership_revision() })
-    }
-
-    /// A narrowed view may have other members although the pool's membership stands.
-    fn is_of(&self, view: &View) -> bool {
-        self.membership == view.membership_revision() && *self.members == **view.shared_members()
+        Ok(Self { table, roster, membership: view.membership_revision() })
     }
 
     #[inline]
