@@ -18,7 +18,7 @@ fn spec(text: &str) -> StrategySpec {
 }
 
 fn suite(text: &str) -> Conformance<'static> {
-    let spec = spec(text).repeatable(7);
+    let spec = spec(text);
     Conformance::new(move || spec.build()).allocations(|picks| allocation_counter::measure(picks).count_total)
 }
 
