@@ -116,8 +116,8 @@ pub trait Strategy: Send + Sync + 'static {
     }
 
     /// A lease on the endpoint is about to be given out for `request`, whoever chose it; `false` refuses, and the pool
-    /// picks again. What it counts here it must count back in [`released`](Self::released); what it refuses it is told no
-    /// more of. Needs [`Needs::leases`].
+    /// picks again. What it counts here it must count back in [`released`](Self::released); of what it refuses it hears
+    /// no more. Needs [`Needs::leases`].
     fn acquired(&self, _state: &Self::State, _endpoint: &Endpoint, _request: &PickRequest<'_>) -> bool {
         true
     }

@@ -244,8 +244,8 @@ fn first_lowest(keys: &[AtomicU64], bits: u64) -> Option<(usize, u64)> {
     best
 }
 
-/// The numbers below `n`, at most [`WIDTH`], in one of 128 orders. Not just from one of them on: whoever comes after many
-/// that are busy would win their ties too.
+/// The numbers below `n`, at most [`WIDTH`], in one of 128 orders. Not just from one of them on: whoever comes after
+/// many that are busy would win their ties too.
 #[inline]
 fn shuffled(n: usize, bits: u64) -> impl Iterator<Item = usize> {
     let (start, stride) = (bits as usize >> 4, bits as usize & 15 | 1);
