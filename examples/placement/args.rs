@@ -53,6 +53,9 @@ pub(crate) struct Args {
     /// them and 10 million to look up (keys times endpoints), else for so many drawn at random, but at least 1000.
     /// Pools are built one after another, two tables for each endpoint: of n endpoints, this takes time that grows
     /// with n², some seconds for 1000 of them.
+    ///
+    /// With bounded-load, shares depend on the load in flight. Here each request is over before the next, so nobody is
+    /// ever full, and shares are those of the strategy inside: under load they are evener, and fewer keys are at home.
     #[arg(long)]
     pub(crate) summary: bool,
 

@@ -14,9 +14,7 @@ pub(crate) fn pool(
     seed: Option<u64>,
 ) -> Result<Pool<()>, UpdateError> {
     let builder = match seed {
-        Some(seed) => {
-            Pool::<()>::builder(strategy.clone().repeatable(seed).build()).entropy(Arc::new(SeededEntropy::new(seed)))
-        }
+        Some(seed) => Pool::<()>::builder(strategy.build()).entropy(Arc::new(SeededEntropy::new(seed))),
         None => Pool::<()>::builder(strategy.build()),
     };
     let pool = builder.clock(Arc::new(ManualClock::new())).stripes(1).build();

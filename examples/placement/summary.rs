@@ -120,6 +120,13 @@ impl<'a> Summary<'a> {
         if let Some(sample) = sample.filter(|sample| !sample.is_all()) {
             writeln!(out, "moved and others' are of {} of the keys, drawn at random", sample.len())?;
         }
+        // In it or in a fallback.
+        if self.strategy.to_string().contains("bounded-load") {
+            writeln!(
+                out,
+                "bounded-load: shares depend on the load in flight; here it is one request, which is never too many"
+            )?;
+        }
         if self.rows.iter().any(|row| row.down) {
             writeln!(out, "(down): takes nothing and is left out of max/mean; its keys are with others already")?;
         }

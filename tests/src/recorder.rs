@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
 use equipoise::{
-    BuildError, Endpoint, EndpointId, EndpointSpec, Needs, PickCx, Picker, Slot, Strategy, Timestamp, Verdict, View,
+    BuildError, Endpoint, EndpointId, EndpointSpec, Needs, PickCx, PickRequest, Picker, Slot, Strategy, Timestamp,
+    Verdict, View,
 };
 use tokio::sync::watch;
 
@@ -66,7 +67,7 @@ impl Strategy for Recorder {
         Needs::new().outcomes().leases()
     }
 
-    fn acquired(&self, id: &EndpointId, _: &Endpoint) -> bool {
+    fn acquired(&self, id: &EndpointId, _: &Endpoint, _: &PickRequest<'_>) -> bool {
         self.log.send_modify(|log| log.acquired.push(id.to_string()));
         true
     }

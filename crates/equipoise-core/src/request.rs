@@ -52,6 +52,11 @@ impl<'a> PickRequest<'a> {
         self
     }
 
+    /// Whether it has a [key](Self::key).
+    pub const fn has_key(&self) -> bool {
+        self.key.is_some()
+    }
+
     pub(crate) fn excludes(&self, id: &EndpointId) -> bool {
         self.exclude.contains(id)
     }

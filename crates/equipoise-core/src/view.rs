@@ -4,7 +4,7 @@ use std::{any::Any, collections::HashMap, sync::Arc};
 
 use crate::{
     endpoint::{Endpoint, EndpointId, EndpointSpec, MAX_WEIGHT, Slot, Tier},
-    entropy::mix,
+    entropy::{mix, thread_random},
     load::Handle,
     pool::Revision,
     time::Timestamp,
@@ -161,8 +161,8 @@ fn unbox<S: Any + Send + Sync>(mut state: Erased) -> Option<Arc<S>> {
 ///     fn needs(&self) -> Needs {
 ///         self.0.needs().leases()
 ///     }
-///     fn acquired(&self, state: &Self::State, endpoint: &Endpoint) -> bool {
-///         let taken = self.0.acquired(&state.inner, endpoint);
+///     fn acquired(&self, state: &Self::State, endpoint: &Endpoint, request: &PickRequest<'_>) -> bool {
+///         let taken = self.0.acquired(&state.inner, endpoint, request);
 ///         state.own.fetch_add(u64::from(taken), Ordering::Relaxed);
 ///         taken
 ///     }
@@ -312,5 +312,15 @@ impl View {
     pub fn now(&self) -> Timestamp {
         let anybody = self.members.first().and_then(|&slot| self.all.get(slot));
         anybody.map_or(Timestamp::ZERO, |member| member.endpoint.hooks.clock.now())
+    }
+
+    /// 64 random bits from the pool's entropy: for what [`build`](crate::Strategy::build) draws. 0 where there are no
+    /// members.
+    pub fn random(&self) -> u64 {
+        let anybody = self.members.first().and_then(|&slot| self.all.get(slot));
+        anybody.map_or(0, |member| match &member.endpoint.hooks.entropy {
+            None => thread_random(),
+            Some(entropy) => entropy.next_u64(),
+        })
     }
 }

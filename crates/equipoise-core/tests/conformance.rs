@@ -7,14 +7,18 @@ mod broken;
 #[path = "conformance/by_slot.rs"]
 mod by_slot;
 
-use equipoise_core::{StrategySpec, strategy::by_name, testing::Conformance};
+use equipoise_core::{
+    RoundRobin, StrategySpec,
+    strategy::by_name,
+    testing::{Check, Conformance},
+};
 
 fn spec(text: &str) -> StrategySpec {
     text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
 fn suite(text: &str) -> Conformance<'static> {
-    let spec = spec(text).repeatable(7);
+    let spec = spec(text);
     Conformance::new(move || spec.build()).allocations(|picks| allocation_counter::measure(picks).count_total)
 }
 
@@ -85,4 +89,25 @@ fn every_strategy_that_has_a_name_is_among_them() {
     for definition in by_name::all() {
         assert!(conforming.iter().any(|spec| spec.name() == definition.name()), "{definition} is not");
     }
+}
+
+#[test]
+fn what_was_not_asked_for_is_said() {
+    let bare = Conformance::new(RoundRobin::new).check().expect("it conforms");
+    let not_asked_for = [
+        Check::Weights,
+        Check::Updates,
+        Check::Allocations,
+        Check::SpreadsKeys,
+        Check::KeepsKeys,
+        Check::Flips,
+        Check::Removals,
+    ];
+    assert_eq!(bare.not_asked_for, not_asked_for);
+    assert!(
+        bare.to_string().contains("NOT CHECKED, because not asked for:\n  Weights, asked for by `honours_weights`\n")
+    );
+    let all = keyed("rendezvous", 0.0).holds_keys_on_removal(0.0).check().expect("it conforms");
+    assert!(all.not_asked_for.is_empty() && !all.to_string().contains("NOT"), "{all}");
+    assert!(all.done.iter().all(|check| bare.done.contains(check) == check.asked_for_by().is_none()));
 }

@@ -244,3 +244,49 @@ fn explanations_change_no_later_pick() {
     };
     assert_eq!(picks(true), picks(false));
 }
+
+/// How often each of the pools' endpoints is taken, when each pool takes `leases` at once.
+fn taken_by_many(pools: u64, n: usize, leases: usize) -> Vec<usize> {
+    let mut taken = vec![0; n];
+    for number in 0..pools {
+        let pool = pool_of(LeastConnections::new(), &vec![1; n], SEED ^ (number << 32));
+        let held: Vec<_> = (0..leases).map(|_| pick(&pool)).collect();
+        held.iter().for_each(|lease| taken[at(lease)] += 1);
+    }
+    taken
+}
+
+#[test]
+fn balancers_that_know_nothing_of_each_other_favour_nobody() {
+    // Of 17, one sits alone in its node.
+    for n in [10, 17, 33, 100] {
+        let (pools, leases) = (1_000, n / 2);
+        let taken = taken_by_many(pools, n, leases);
+        let share = leases as f64 / n as f64;
+        let (mean, deviation) = (share * pools as f64, (share * (1.0 - share) * pools as f64).sqrt());
+        let off = |&taken: &usize| (taken as f64 - mean).abs() / deviation;
+        assert!(taken.iter().map(off).fold(0.0, f64::max) < 5.0, "{n}: {taken:?}");
+    }
+}
+
+#[test]
+fn whoever_takes_longer_gets_less_also_if_it_is_done_before_all_others_had_their_turn() {
+    for n in [16usize, 20] {
+        let pool = pool_of(LeastConnections::new(), &vec![1; n], SEED);
+        let (mut slow, picks) = (std::collections::VecDeque::new(), 20_000);
+        let mut to_slow = 0;
+        for now in 0..picks {
+            while slow.front().is_some_and(|&(until, _)| until <= now) {
+                slow.pop_front();
+            }
+            let lease = pick(&pool);
+            if at(&lease) == 0 {
+                to_slow += 1;
+                slow.push_back((now + 10, lease));
+            }
+        }
+        // Idle for one pick in n, then away for ten.
+        let expected = f64::from(picks) / (n as f64 + 10.0);
+        assert!((f64::from(to_slow) / expected - 1.0).abs() < 0.15, "{n}: {to_slow}, {expected}");
+    }
+}

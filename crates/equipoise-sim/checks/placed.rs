@@ -10,8 +10,8 @@ use std::{
 };
 
 use equipoise_core::{
-    BoundedLoad, BuildError, Endpoint, EndpointSpec, Maglev, Needs, PickCx, PickRequest, Picker, Pool, Slot, Strategy,
-    View,
+    BoundedLoad, BuildError, EndpointSpec, Maglev, Needs, PickCx, PickRequest, Picker, Pool, Slot, Strategy, View,
+    forward_hooks,
 };
 use equipoise_sim::{Comparison, Control, Keys, Report, Scenario, Server, Spread, Work, named};
 
@@ -71,13 +71,7 @@ impl Strategy for Watched {
         self.bounded.needs()
     }
 
-    fn acquired(&self, state: &Self::State, endpoint: &Endpoint) -> bool {
-        self.bounded.acquired(state, endpoint)
-    }
-
-    fn released(&self, state: &Self::State, endpoint: &Endpoint) {
-        self.bounded.released(state, endpoint);
-    }
+    forward_hooks!(self.bounded);
 }
 
 impl Picker for Watching {

@@ -5,6 +5,9 @@
 pub mod guide;
 
 pub use equipoise_core::*;
+#[cfg(feature = "health")]
+#[cfg_attr(docsrs, doc(cfg(feature = "health")))]
+pub use equipoise_health as health;
 #[cfg(feature = "sim")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sim")))]
 pub use equipoise_sim as sim;

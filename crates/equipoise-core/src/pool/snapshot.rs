@@ -271,7 +271,7 @@ impl Snapshot {
             return Ok(Some(Entry::default()));
         }
         match self.members.get(slot).filter(|member| !request.excludes(member.endpoint.id())) {
-            Some(member) => Ok(enter(member, self.is_on_trial(slot), hooks, explained)),
+            Some(member) => Ok(enter(member, self.is_on_trial(slot), request, hooks, explained)),
             None => Err(PickError::Misbehaved { slot }),
         }
     }
@@ -288,7 +288,7 @@ impl Snapshot {
         if !takes || request.excludes(member.endpoint.id()) {
             return None;
         }
-        let entry = enter(member, self.is_on_trial(slot), hooks, explained)?;
+        let entry = enter(member, self.is_on_trial(slot), request, hooks, explained)?;
         // It may itself be none of the eligible.
         let others = self.eligible - usize::from(self.eligible_in[slot.index()].is_some());
         Some(Choice { slot, entry, preferred: true, alternatives: others > 0 })
@@ -320,7 +320,7 @@ impl Snapshot {
 
 /// Takes the endpoint's permit where it has a limit and its pass where it is on trial, and asks the strategy where it
 /// wants to be asked; an explanation takes nothing. `None` if any of them says no.
-fn enter(member: &Member, on_trial: bool, hooks: &Hooks, explained: bool) -> Option<Entry> {
+fn enter(member: &Member, on_trial: bool, request: &PickRequest<'_>, hooks: &Hooks, explained: bool) -> Option<Entry> {
     let endpoint = &*member.endpoint;
     let limited = member.max_in_flight().is_some();
     if explained {
@@ -338,7 +338,7 @@ fn enter(member: &Member, on_trial: bool, hooks: &Hooks, explained: bool) -> Opt
         entry.pass = endpoint.trial.try_take();
     }
     let tries = on_trial == entry.pass.is_some();
-    if tries && (!hooks.needs.leases || hooks.strategy.acquired(&endpoint.state, endpoint)) {
+    if tries && (!hooks.needs.leases || hooks.strategy.acquired(&endpoint.state, endpoint, request)) {
         return Some(entry);
     }
     if entry.give_back(endpoint) {

@@ -214,7 +214,12 @@ impl Draft {
         Ok(())
     }
 
-    fn finish(mut self, current: &Snapshot, stripes: usize, newcomers: Availability) -> (Members, Box<[Availability]>, Changes) {
+    fn finish(
+        mut self,
+        current: &Snapshot,
+        stripes: usize,
+        newcomers: Availability,
+    ) -> (Members, Box<[Availability]>, Changes) {
         while self.slots.last().is_some_and(Option::is_none) {
             self.slots.pop();
         }

@@ -4,6 +4,7 @@ use super::{BuildError, Needs, PickCx, Picker, Strategy};
 use crate::{
     endpoint::{Endpoint, EndpointSpec, Slot},
     guard::guarded,
+    request::PickRequest,
     time::Timestamp,
     verdict::Verdict,
     view::View,
@@ -72,9 +73,9 @@ impl Strategy for AnyStrategy {
         self.strategy.needs()
     }
 
-    fn acquired(&self, state: &Self::State, endpoint: &Endpoint) -> bool {
+    fn acquired(&self, state: &Self::State, endpoint: &Endpoint, request: &PickRequest<'_>) -> bool {
         // Not refused: a lease whose hook panicked is released like any other.
-        guarded(|| self.strategy.acquired(&**state, endpoint)).unwrap_or(true)
+        guarded(|| self.strategy.acquired(&**state, endpoint, request)).unwrap_or(true)
     }
 
     fn released(&self, state: &Self::State, endpoint: &Endpoint) {
@@ -112,7 +113,7 @@ trait Erased: Send + Sync {
     fn state(&self, spec: &EndpointSpec) -> Arc<dyn Any + Send + Sync>;
     fn build(&self, view: &View, last: Option<&dyn Picker>) -> Result<Box<dyn Picker>, BuildError>;
     fn needs(&self) -> Needs;
-    fn acquired(&self, state: &(dyn Any + Send + Sync), endpoint: &Endpoint) -> bool;
+    fn acquired(&self, state: &(dyn Any + Send + Sync), endpoint: &Endpoint, request: &PickRequest<'_>) -> bool;
     fn released(&self, state: &(dyn Any + Send + Sync), endpoint: &Endpoint);
     fn sampled(&self, state: &(dyn Any + Send + Sync), latency: Duration, now: Timestamp);
     fn observed(&self, state: &(dyn Any + Send + Sync), verdict: Verdict, now: Timestamp);
@@ -137,8 +138,8 @@ impl<S: Strategy> Erased for S {
         Strategy::needs(self)
     }
 
-    fn acquired(&self, state: &(dyn Any + Send + Sync), endpoint: &Endpoint) -> bool {
-        state.downcast_ref().is_none_or(|state| Strategy::acquired(self, state, endpoint))
+    fn acquired(&self, state: &(dyn Any + Send + Sync), endpoint: &Endpoint, request: &PickRequest<'_>) -> bool {
+        state.downcast_ref().is_none_or(|state| Strategy::acquired(self, state, endpoint, request))
     }
 
     fn released(&self, state: &(dyn Any + Send + Sync), endpoint: &Endpoint) {

@@ -50,8 +50,13 @@ macro_rules! forward_hooks {
         $($crate::forward_hooks!(@$hook $inner [.$part]);)+
     };
     (@acquired $inner:tt [$($part:tt)*]) => {
-        fn acquired(&self, state: &Self::State, endpoint: &$crate::Endpoint) -> bool {
-            $crate::Strategy::acquired(&self.$inner, &(*state)$($part)*, endpoint)
+        fn acquired(
+            &self,
+            state: &Self::State,
+            endpoint: &$crate::Endpoint,
+            request: &$crate::PickRequest<'_>,
+        ) -> bool {
+            $crate::Strategy::acquired(&self.$inner, &(*state)$($part)*, endpoint, request)
         }
     };
     (@released $inner:tt [$($part:tt)*]) => {
@@ -102,7 +107,7 @@ mod tests {
             Needs::new().latency().outcomes().leases().refresh(Duration::from_secs(1))
         }
 
-        fn acquired(&self, (): &(), _: &Endpoint) -> bool {
+        fn acquired(&self, (): &(), _: &Endpoint, _: &PickRequest<'_>) -> bool {
             self.0.lock().push("acquired");
             true
         }

@@ -67,8 +67,8 @@ pub use self::{
     first_fit::FirstFit,
     hash::{
         BoundedLoad, BoundedLoadPicker, BoundedLoadState, InvalidHashing, Jump, JumpPlacement, JumpTable, Keyed,
-        KeyedPicker, LoadCount, Maglev, MaglevPlacement, MaglevTable, NoTable, Placement, Rendezvous,
-        RendezvousPlacement, Ring, RingPlacement, RingTable, Roster, SourceKey, SourcePrefix, Table,
+        KeyedPicker, KeyedState, LoadCount, Maglev, MaglevPlacement, MaglevTable, NoTable, Placement, Rendezvous,
+        RendezvousPlacement, Ring, RingPlacement, RingTable, Roster, SourceKey, SourcePrefix, Table, Uncounted,
     },
     least_connections::{LeastConnections, LeastConnectionsState},
     least_request::P2c,
@@ -81,6 +81,7 @@ pub use self::{
 };
 use crate::{
     endpoint::{Endpoint, EndpointSpec, Slot},
+    request::PickRequest,
     time::Timestamp,
     verdict::Verdict,
     view::View,
@@ -114,9 +115,10 @@ pub trait Strategy: Send + Sync + 'static {
         Needs::new()
     }
 
-    /// A lease on the endpoint is about to be given out, whoever chose it; `false` refuses, and the pool picks again.
-    /// What it counts here it must count back in [`released`](Self::released). Needs [`Needs::leases`].
-    fn acquired(&self, _state: &Self::State, _endpoint: &Endpoint) -> bool {
+    /// A lease on the endpoint is about to be given out for `request`, whoever chose it; `false` refuses, and the pool
+    /// picks again. What it counts here it must count back in [`released`](Self::released); of what it refuses it hears
+    /// no more. Needs [`Needs::leases`].
+    fn acquired(&self, _state: &Self::State, _endpoint: &Endpoint, _request: &PickRequest<'_>) -> bool {
         true
     }
 

@@ -34,6 +34,67 @@ pub enum Check {
     Removals,
 }
 
+impl Check {
+    const ALL: [Self; 13] = [
+        Self::Usable,
+        Self::Finds,
+        Self::Limits,
+        Self::Composes,
+        Self::Explains,
+        Self::Threads,
+        Self::Weights,
+        Self::Updates,
+        Self::Allocations,
+        Self::SpreadsKeys,
+        Self::KeepsKeys,
+        Self::Flips,
+        Self::Removals,
+    ];
+
+    /// The method of [`Conformance`](super::Conformance) that asks for it; `None` if it is always made.
+    pub const fn asked_for_by(self) -> Option<&'static str> {
+        match self {
+            Self::Usable | Self::Finds | Self::Limits | Self::Composes | Self::Explains | Self::Threads => None,
+            Self::Weights | Self::Updates => Some("honours_weights"),
+            Self::Allocations => Some("allocations"),
+            Self::SpreadsKeys | Self::KeepsKeys => Some("spreads_keys"),
+            Self::Flips => Some("holds_keys_on_flips"),
+            Self::Removals => Some("holds_keys_on_removal"),
+        }
+    }
+}
+
+/// The strategy conforms, as far as it was checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Conforming {
+    /// The checks that were made.
+    pub done: Vec<Check>,
+    /// Those that were **not** made, because nobody asked for them: of these nothing is known.
+    pub not_asked_for: Vec<Check>,
+}
+
+impl Conforming {
+    pub(super) fn of(done: Vec<Check>) -> Self {
+        let not_asked_for = Check::ALL.into_iter().filter(|check| !done.contains(check)).collect();
+        Self { done, not_asked_for }
+    }
+}
+
+/// What was checked, a line each, and what was not.
+impl fmt::Display for Conforming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the strategy conforms in:")?;
+        self.done.iter().try_for_each(|check| write!(f, "\n  {check:?}"))?;
+        if !self.not_asked_for.is_empty() {
+            f.write_str("\nNOT CHECKED, because not asked for:")?;
+        }
+        self.not_asked_for.iter().try_for_each(|check| {
+            write!(f, "\n  {check:?}, asked for by `{}`", check.asked_for_by().unwrap_or_default())
+        })
+    }
+}
+
 /// One thing that is not as it should be.
 #[derive(Clone, Debug)]
 #[non_exhaustive]

@@ -5,12 +5,13 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let done = Conformance::new(RoundRobin::new).honours_weights().check()?;
-//! println!("conforms: {done:?}");
+//! println!("{done}"); // also what was NOT checked: here allocations, and all about keys
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! Some checks hold for every strategy and always run; those that hold for some only are asked for.
+//! Some checks hold for every strategy and always run; those that hold for some only are asked for, and **are not made
+//! unless they are**. What [`check`](Conformance::check) answers says which those were.
 //!
 //! | asked for by | check |
 //! | --- | --- |
@@ -37,7 +38,7 @@ mod world;
 
 use std::fmt;
 
-pub use self::finding::{Check, Finding, NonConforming};
+pub use self::finding::{Check, Conforming, Finding, NonConforming};
 use self::{finding::Findings, turns::Turns};
 use crate::strategy::{AnyStrategy, Strategy};
 
@@ -122,12 +123,12 @@ impl<'a> Conformance<'a> {
         self
     }
 
-    /// Runs the checks, and answers which they were.
+    /// Runs the checks, and answers which they were, and which were not asked for.
     ///
     /// # Errors
     ///
     /// When the strategy does not conform: what was found, with evidence.
-    pub fn check(&self) -> Result<Vec<Check>, NonConforming> {
+    pub fn check(&self) -> Result<Conforming, NonConforming> {
         let (make, seed) = (&*self.make, self.seed);
         let mut findings = Findings::default();
         let turns = Turns { as_check: None, wrapped: "" };
@@ -158,18 +159,20 @@ impl<'a> Conformance<'a> {
             keys::removal(make, others, seed, &mut findings);
             done.push(Check::Removals);
         }
-        findings.into_result().map(|()| done)
+        findings.into_result().map(|()| Conforming::of(done))
     }
 
-    /// [`check`](Self::check), for a test.
+    /// [`check`](Self::check), for a test. Prints what was and what was not checked; the test harness shows it with
+    /// `--nocapture`.
     ///
     /// # Panics
     ///
     /// When the strategy does not conform, with all that was found.
     #[track_caller]
     pub fn assert(&self) {
-        if let Err(error) = self.check() {
-            panic!("{error}");
+        match self.check() {
+            Ok(conforming) => println!("{conforming}"),
+            Err(error) => panic!("{error}"),
         }
     }
 }

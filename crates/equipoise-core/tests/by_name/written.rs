@@ -36,13 +36,6 @@ fn what_is_written_is_what_differs_from_the_defaults() {
     }
 }
 
-#[test]
-fn a_repeatable_start_is_given_where_none_is_set() {
-    assert_eq!(spec("slow-start(edf)").repeatable(7).to_string(), "slow-start(edf(seed=7))");
-    assert_eq!(spec("slow-start(edf(seed=1))").repeatable(7), spec("slow-start(edf(seed=1))"));
-    assert_eq!(spec("maglev").repeatable(7), spec("maglev"));
-}
-
 #[cfg(feature = "serde")]
 #[test]
 fn it_is_serialized_as_its_text() {

@@ -78,7 +78,7 @@ impl Strategy for Witness {
         Needs::new().latency().outcomes().leases().key().refresh(Duration::from_secs(1))
     }
 
-    fn acquired(&self, state: &u32, _: &Endpoint) -> bool {
+    fn acquired(&self, state: &u32, _: &Endpoint, _: &PickRequest<'_>) -> bool {
         assert_eq!(*state, 7);
         self.note(0);
         true

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use equipoise_core::{
-    BuildError, Endpoint, EndpointSpec, Needs, PickCx, Picker, Slot, Strategy, View,
+    BuildError, Endpoint, EndpointSpec, Needs, PickCx, PickRequest, Picker, Slot, Strategy, View,
     testing::{Check, Conformance, NonConforming},
 };
 
@@ -188,7 +188,7 @@ impl Strategy for Leaky {
         Ok(Places(view.eligible().iter().filter_map(place).collect()))
     }
 
-    fn acquired(&self, state: &AtomicU32, _: &Endpoint) -> bool {
+    fn acquired(&self, state: &AtomicU32, _: &Endpoint, _: &PickRequest<'_>) -> bool {
         state.fetch_add(1, Ordering::Relaxed) < 4
     }
 }

@@ -1,5 +1,6 @@
 use equipoise_core::{
-    AnyStrategy, Availability, BoundedLoad, Jump, Lease, Maglev, PickError, PickRequest, Pool, Rendezvous, Ring, Tier,
+    AnyStrategy, Availability, BoundedLoad, Jump, Lease, Maglev, P2c, PickError, PickRequest, Pool, Rendezvous, Ring,
+    Tier,
 };
 
 use crate::{
@@ -258,4 +259,36 @@ fn requests_without_a_key_are_bounded_too() {
     assert!(in_flight(&pool).iter().all(|&load| load <= 50), "{:?}", in_flight(&pool));
     drop(held);
     assert_eq!(keys(1, 71).iter().filter(|key| home(&pool, *key) < 10).count(), 1);
+}
+
+#[test]
+fn a_fallback_that_bounds_the_load_refuses_nothing_that_goes_by_key() {
+    let pool = pool_of(Maglev::new().fallback(BoundedLoad::new(P2c::new())), &[1, 1], SEED);
+    let (hot, plain) = (PickRequest::new().key(b"hot"), PickRequest::new());
+    let bounded = |leases: &[Lease<()>]| {
+        let most = cap(1.25, leases.len() as u32, 1, 2);
+        in_flight(&pool).iter().all(|&carried| carried <= most)
+    };
+    for round in 0..3 {
+        let mut held: Vec<_> = (0..20).map(|_| pool.pick(&hot).expect("its own endpoint")).collect();
+        let own = at(&held[0]);
+        assert!(held.iter().all(|lease| at(lease) == own), "round {round}");
+        // The fallback has seen them: what it places goes to the other.
+        let others: Vec<_> = (0..4).map(|_| pool.pick(&plain).expect("the other")).collect();
+        assert!(others.iter().filter(|lease| at(lease) == own).count() <= 2, "round {round}");
+        // In another order in each round, so that leases it counts end before and after those that it does not.
+        if round == 1 {
+            drop(others);
+            held.clear();
+        } else {
+            held.clear();
+            drop(others);
+        }
+        assert_eq!(in_flight(&pool), [0, 0]);
+        let mut held = Vec::new();
+        for _ in 0..12 {
+            held.push(pool.pick(&plain).expect("room"));
+            assert!(bounded(&held), "round {round}: {:?}", in_flight(&pool));
+        }
+    }
 }

@@ -6,11 +6,10 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
-    time::Duration,
 };
 
 use equipoise_core::{
-    BuildError, Endpoint, EndpointSpec, Needs, PickCx, Picker, Slot, Strategy, Timestamp, Verdict, View,
+    BuildError, Endpoint, EndpointSpec, Needs, PickCx, PickRequest, Picker, Slot, Strategy, View, forward_hooks,
 };
 use parking_lot::Mutex;
 
@@ -62,9 +61,9 @@ impl<S: Strategy> Strategy for Watched<S> {
         self.inner.needs().leases()
     }
 
-    fn acquired(&self, state: &S::State, endpoint: &Endpoint) -> bool {
+    fn acquired(&self, state: &S::State, endpoint: &Endpoint, request: &PickRequest<'_>) -> bool {
         self.sightings.acquired.fetch_add(1, Ordering::Relaxed);
-        self.inner.acquired(state, endpoint)
+        self.inner.acquired(state, endpoint, request)
     }
 
     fn released(&self, state: &S::State, endpoint: &Endpoint) {
@@ -72,13 +71,7 @@ impl<S: Strategy> Strategy for Watched<S> {
         self.inner.released(state, endpoint);
     }
 
-    fn sampled(&self, state: &S::State, latency: Duration, now: Timestamp) {
-        self.inner.sampled(state, latency, now);
-    }
-
-    fn observed(&self, state: &S::State, verdict: Verdict, now: Timestamp) {
-        self.inner.observed(state, verdict, now);
-    }
+    forward_hooks!(self.inner: sampled, observed, refreshed);
 }
 
 impl<P: Picker> Picker for WatchedPicker<P> {

@@ -52,7 +52,7 @@ impl Strategy for Fragile {
         Needs::new().latency().outcomes().leases().refresh(Duration::from_nanos(1))
     }
 
-    fn acquired(&self, (): &(), _: &Endpoint) -> bool {
+    fn acquired(&self, (): &(), _: &Endpoint, _: &PickRequest<'_>) -> bool {
         blow(&self.0.hooks);
         true
     }

@@ -36,7 +36,7 @@ impl Strategy for OneAtATime {
         Needs::new().leases().refresh(Duration::from_nanos(1))
     }
 
-    fn acquired(&self, taken: &AtomicBool, _: &Endpoint) -> bool {
+    fn acquired(&self, taken: &AtomicBool, _: &Endpoint, _: &PickRequest<'_>) -> bool {
         !taken.swap(true, Ordering::SeqCst)
     }
 

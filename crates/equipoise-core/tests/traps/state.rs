@@ -38,7 +38,7 @@ impl Strategy for Fairest {
         Needs::new().leases()
     }
 
-    fn acquired(&self, life: &Life, _: &Endpoint) -> bool {
+    fn acquired(&self, life: &Life, _: &Endpoint, _: &PickRequest<'_>) -> bool {
         life.given.fetch_add(1, Ordering::Relaxed);
         true
     }

@@ -1,6 +1,6 @@
 //! Earliest deadline first is exact, and does not move in step with its like.
 
-use equipoise_core::{Edf, EndpointId, PickRequest, RoundRobin};
+use equipoise_core::{Edf, EndpointId, PickRequest, Pool, RoundRobin};
 
 use crate::{
     common::{at, id, pick, pool_of, specs},
@@ -48,12 +48,27 @@ fn many_balancers_do_not_begin_with_the_same_endpoint() {
 }
 
 #[test]
-fn two_balancers_made_alike_differ() {
-    let sequence = || {
-        let pool = pool_of(Edf::new(), &[1; 30], SEED);
-        (0..30).map(|_| at(&pick(&pool))).collect::<Vec<_>>()
+fn the_start_is_the_pool_s_chance() {
+    let turn = |pool: &Pool<()>| (0..30).map(|_| at(&pick(pool))).collect::<Vec<_>>();
+    let seeded = |seed| turn(&pool_of(Edf::new(), &[1; 30], seed));
+    assert_eq!(seeded(SEED), seeded(SEED));
+    assert_ne!(seeded(SEED), seeded(SEED + 1));
+    let one_of_many = || {
+        let pool = Pool::new(Edf::new());
+        pool.update(specs(&[1; 30]), |_| ()).expect("valid specs");
+        turn(&pool)
     };
-    assert_ne!(sequence(), sequence());
+    assert_ne!(one_of_many(), one_of_many());
+}
+
+#[test]
+fn the_start_is_kept() {
+    // An update that changes a limit only lays the turn out anew, from the same start.
+    let pool = pool_of(Edf::new(), &[1; 30], SEED);
+    let turn = || (0..30).map(|_| at(&pick(&pool))).collect::<Vec<_>>();
+    let before = turn();
+    pool.update(specs(&[1; 30]).into_iter().map(|spec| spec.limit(9)), |_| ()).expect("valid specs");
+    assert_eq!(turn(), before);
 }
 
 #[test]

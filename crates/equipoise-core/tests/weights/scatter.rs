@@ -22,6 +22,8 @@ enum Latency {
     Jittered,
     /// Log-normal of mean ten and σ = ½: one in a hundred takes three times the median.
     LongTailed,
+    /// Exponential of mean ten.
+    Exponential,
 }
 
 impl Latency {
@@ -29,6 +31,7 @@ impl Latency {
         let unit = || (chance.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
         let millis = match self {
             Self::Jittered => 8.0 + 4.0 * unit(),
+            Self::Exponential => -10.0 * (1.0 - unit()).ln(),
             Self::LongTailed => {
                 let normal = (-2.0 * (1.0 - unit()).ln()).sqrt() * (TAU * unit()).cos();
                 10.0 * (0.5 * normal - 0.125).exp()
@@ -61,15 +64,15 @@ fn carried(strategy: AnyStrategy, weights: &[u32], level: u32, latency: Latency)
     carried.iter().map(|carried| carried / all).collect()
 }
 
-/// Each with the worst that it is up to. Peak-EWMA holds on to peaks, and of long tails a heavy endpoint shows more of
-/// them: it then gets less than its weight (see there).
+/// Peak-EWMA, which looks at peaks, with wider and wider scatter.
 fn strategies() -> Vec<(AnyStrategy, Latency)> {
     let choices = |n| AnyStrategy::new(P2c::with_choices(n).expect("from 2 to 10"));
     let least_time = |n| AnyStrategy::new(LeastTime::with_choices(n).expect("from 2 to 10"));
     let others =
         [choices(2), choices(3), choices(10), least_time(2), least_time(5), AnyStrategy::new(LeastConnections::new())];
     let mut all: Vec<_> = others.into_iter().map(|strategy| (strategy, Latency::LongTailed)).collect();
-    all.push((AnyStrategy::new(PeakEwma::new()), Latency::Jittered));
+    let peak_ewma = |latency| (AnyStrategy::new(PeakEwma::new()), latency);
+    all.extend([Latency::Jittered, Latency::LongTailed, Latency::Exponential].map(peak_ewma));
     all
 }
 

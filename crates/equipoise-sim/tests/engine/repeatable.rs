@@ -4,7 +4,7 @@ use equipoise_sim::{Server, Work, named};
 
 use crate::common::{ms, secs, strategy};
 
-const NAMES: [&str; 6] = ["round-robin", "random", "p2c", "least-connections", "peak-ewma", "least-time"];
+const NAMES: [&str; 7] = ["round-robin", "random", "p2c", "least-connections", "peak-ewma", "least-time", "edf"];
 
 /// A little of everything.
 fn mixed() -> Scenario {

@@ -11,8 +11,8 @@ use std::{
 
 use bytes::Bytes;
 use equipoise_core::{
-    BuildError, Endpoint, EndpointId, EndpointSpec, Needs, PickCx, Picker, Pool, Slot, Strategy, Timestamp, Verdict,
-    View,
+    BuildError, Endpoint, EndpointId, EndpointSpec, Needs, PickCx, PickRequest, Picker, Pool, Slot, Strategy,
+    Timestamp, Verdict, View,
 };
 use equipoise_tower::{BoxError, NotSent};
 use http::{HeaderMap, HeaderValue, Request, Response};
@@ -176,7 +176,7 @@ impl Strategy for Recorder {
         Needs::new().outcomes().leases()
     }
 
-    fn acquired(&self, id: &EndpointId, _: &Endpoint) -> bool {
+    fn acquired(&self, id: &EndpointId, _: &Endpoint, _: &PickRequest<'_>) -> bool {
         self.0.lock().acquired.push(id.to_string());
         true
     }

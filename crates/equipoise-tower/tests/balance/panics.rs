@@ -94,7 +94,7 @@ impl Strategy for Fragile {
         Needs::new().leases().outcomes()
     }
 
-    fn acquired(&self, (): &(), _: &equipoise_core::Endpoint) -> bool {
+    fn acquired(&self, (): &(), _: &equipoise_core::Endpoint, _: &equipoise_core::PickRequest<'_>) -> bool {
         panic_if(&self.hooks);
         true
     }

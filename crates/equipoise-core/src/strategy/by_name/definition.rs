@@ -123,7 +123,7 @@ impl Parameter {
 pub enum Preset {
     /// This value.
     Is(&'static str),
-    /// A number that is drawn at random when the strategy is built.
+    /// A number that is drawn from the entropy of the pool.
     Drawn,
     /// Something that depends on the rest, in words.
     Otherwise(&'static str),

@@ -124,35 +124,6 @@ impl StrategySpec {
             Err(refusal) => unreachable!("{self} has been made before, when it was parsed: {refusal}"),
         }
     }
-
-    /// Whatever would be drawn at random when the strategy is built (the start of `edf`) is fixed by `seed` instead,
-    /// unless it is set. For repeatable runs, together with [`SeededEntropy`](crate::SeededEntropy).
-    ///
-    /// ```
-    /// use equipoise_core::StrategySpec;
-    ///
-    /// let spec: StrategySpec = "maglev(fallback=edf)".parse()?;
-    /// assert_eq!(spec.repeatable(7).to_string(), "maglev(fallback=edf(seed=7))");
-    /// # Ok::<(), equipoise_core::InvalidStrategy>(())
-    /// ```
-    #[must_use]
-    pub fn repeatable(mut self, seed: u64) -> Self {
-        self.fix(seed);
-        self
-    }
-
-    fn fix(&mut self, seed: u64) {
-        for (parameter, value) in self.definition.parameters().iter().zip(&mut self.values) {
-            match value {
-                Some(Value::Strategy(strategy)) => strategy.fix(seed),
-                None if parameter.preset() == Preset::Drawn => *value = Some(Value::Number(seed)),
-                _ => {}
-            }
-        }
-        if let Some(inner) = &mut self.inner {
-            inner.fix(seed);
-        }
-    }
 }
 
 impl FromStr for StrategySpec {

@@ -2,11 +2,13 @@ use std::sync::Arc;
 
 use super::{Placement, Roster, Table, placement::PATIENCE};
 use crate::{
-    endpoint::{EndpointSpec, Slot},
+    endpoint::{Endpoint, EndpointSpec, Slot},
     forward_hooks,
     pool::Revision,
+    request::PickRequest,
     strategy::{BuildError, Needs, PickCx, Picker, Random, Strategy},
-    view::View,
+    sync::{AtomicU32, Ordering},
+    view::{Layered, View},
 };
 
 /// Places requests by their [key](crate::PickRequest::key): what [`Maglev`](super::Maglev), [`Ring`](super::Ring),
@@ -17,7 +19,8 @@ use crate::{
 /// - **An endpoint that cannot take a request** (down, excluded, full, passed over by a combinator) hands each of its
 ///   keys to another one that depends on the key, so that they spread over all. With k of n endpoints left this takes
 ///   n / k steps on average. Whoever cannot be found so is found among all members, by weighted rendezvous.
-/// - **A request without a key** goes where the [fallback](Self::fallback) says.
+/// - **A request without a key** goes where the [fallback](Self::fallback) says. The fallback is told of all leases, to
+///   see the load as it is, but refuses only requests without a key: those with one it has not placed.
 /// - **Two balancers agree** if their members have the same ids and weights and their strategies the same settings.
 ///
 /// Keys and ids are hashed with XXH3 and the [seed](Self::seed). It is no secret: whoever chooses keys can choose where
@@ -62,23 +65,30 @@ impl<P: Placement, F> Keyed<P, F> {
     }
 }
 
+/// What [`Keyed`] remembers of an endpoint, beside what the fallback does.
+pub type KeyedState<I> = Layered<Uncounted, I>;
+
+/// How many leases that went by key the fallback would have refused, and so does not count.
+#[derive(Debug, Default)]
+pub struct Uncounted(AtomicU32);
+
 impl<P: Placement, F: Strategy> Strategy for Keyed<P, F> {
-    type State = F::State;
+    type State = KeyedState<F::State>;
     type Picker = KeyedPicker<P::Table, F::Picker>;
 
-    fn state(&self, spec: &EndpointSpec) -> F::State {
-        self.fallback.state(spec)
+    fn state(&self, spec: &EndpointSpec) -> Self::State {
+        Layered::new(Uncounted::default(), self.fallback.state(spec))
     }
 
     fn build(&self, view: &View, last: Option<&Self::Picker>) -> Result<Self::Picker, BuildError> {
         let layout = match last {
-            Some(last) if last.layout.is_of(view) => Arc::clone(&last.layout),
+            Some(last) if last.layout.membership == view.membership_revision() => Arc::clone(&last.layout),
             _ => Arc::new(Layout::new(&self.placement, view, self.seed)?),
         };
         Ok(KeyedPicker {
             open: Open::new(view, layout.roster.len()),
             layout,
-            fallback: self.fallback.build(view, last.map(|last| &last.fallback))?,
+            fallback: self.fallback.build(&view.within::<Uncounted, F::State>(), last.map(|last| &last.fallback))?,
             seed: self.seed,
         })
     }
@@ -87,7 +97,24 @@ impl<P: Placement, F: Strategy> Strategy for Keyed<P, F> {
         self.fallback.needs().key()
     }
 
-    forward_hooks!(self.fallback);
+    fn acquired(&self, state: &Self::State, endpoint: &Endpoint, request: &PickRequest<'_>) -> bool {
+        let counted = self.fallback.acquired(&state.inner, endpoint, request);
+        if !counted && request.has_key() {
+            state.own.0.fetch_add(1, Ordering::Relaxed);
+        }
+        counted || request.has_key()
+    }
+
+    fn released(&self, state: &Self::State, endpoint: &Endpoint) {
+        // Which of them ends is all the same: the fallback counts as many of those that are left as it would let in.
+        let uncounted =
+            state.own.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |uncounted| uncounted.checked_sub(1));
+        if uncounted.is_err() {
+            self.fallback.released(&state.inner, endpoint);
+        }
+    }
+
+    forward_hooks!(self.fallback, state.inner: sampled, observed, refreshed);
 }
 
 /// The picker of [`Keyed`].
@@ -103,7 +130,6 @@ pub struct KeyedPicker<T, F> {
 struct Layout<T> {
     table: T,
     roster: Roster,
-    members: Arc<[Slot]>,
     membership: Revision,
 }
 
@@ -111,12 +137,7 @@ impl<T: Table> Layout<T> {
     fn new(placement: &impl Placement<Table = T>, view: &View, seed: u64) -> Result<Self, BuildError> {
         let roster = Roster::new::<T>(view, seed);
         let table = placement.lay(&roster)?;
-        Ok(Self { table, roster, members: Arc::clone(view.shared_members()), membership: view.membership_revision() })
-    }
-
-    /// A narrowed view may have other members although the pool's membership stands.
-    fn is_of(&self, view: &View) -> bool {
-        self.membership == view.membership_revision() && *self.members == **view.shared_members()
+        Ok(Self { table, roster, membership: view.membership_revision() })
     }
 
     #[inline]

@@ -25,7 +25,7 @@ pub use self::{
     bounded::{BoundedLoad, BoundedLoadPicker, BoundedLoadState, LoadCount},
     error::InvalidHashing,
     jump::{Jump, JumpPlacement, JumpTable},
-    keyed::{Keyed, KeyedPicker},
+    keyed::{Keyed, KeyedPicker, KeyedState, Uncounted},
     maglev::{Maglev, MaglevPlacement, MaglevTable},
     placement::{Placement, Table},
     rendezvous::{NoTable, Rendezvous, RendezvousPlacement},

@@ -8,10 +8,10 @@ use super::{
     live::{Enlisted, LiveParts},
     memories::Memories,
     sampling::{Lottery, below},
-    tickets::Tickets,
 };
 use crate::{
     endpoint::{Endpoint, EndpointSpec, Slot},
+    request::PickRequest,
     sync::{AtomicU32, Ordering},
     view::View,
 };
@@ -34,7 +34,7 @@ use crate::{
 /// nothing:
 ///
 /// - the *level* is the lowest `(in-flight + ½) / weight`; whoever carries no more than the level per weight is *low*;
-/// - one endpoint is drawn in proportion to the weights (in a large pool: in turn), and taken if it is low;
+/// - one endpoint is drawn in proportion to the weights, and taken if it is low;
 /// - otherwise the one that makes the level is taken (by chance, if several do).
 ///
 /// So idle shares are the weights, in-flight follows them under load, and nobody is picked who carries more per weight
@@ -101,7 +101,11 @@ impl Strategy for LeastConnections {
 
     fn build(&self, view: &View, last: Option<&LeastConnectionsPicker>) -> Result<LeastConnectionsPicker, BuildError> {
         let memories = Memories::of(view, last.map(|last| &last.memories));
-        let slots: Box<[Slot]> = view.eligible().iter().copied().filter(|&slot| memories.get(slot).is_some()).collect();
+        let mut slots: Box<[Slot]> =
+            view.eligible().iter().copied().filter(|&slot| memories.get(slot).is_some()).collect();
+        // Balancers that share the endpoints begin elsewhere each: among equals, a tournament favours those in its last
+        // nodes, which have fewer children.
+        slots.rotate_left(below(slots.len(), view.random() as u32));
         let weights: Vec<u32> = slots.iter().map(|&slot| view.weight(slot)).collect();
         let lottery = Lottery::new(&weights);
         let inverse: Option<Box<[f64]>> = match lottery {
@@ -114,12 +118,10 @@ impl Strategy for LeastConnections {
             let inverse = |at: usize| inverse.as_ref().map_or(1.0, |inverse| inverse[at]);
             Loads::Many(Tournament::enlisted(&slots, inverse, view.capacity(), &memories, &self.live))
         };
-        let tickets = Tickets::starting_at(last.map_or(0, |last| last.tickets.peek()));
-        let start = AtomicU32::new(last.map_or(0, |last| last.start.load(Ordering::Relaxed)));
-        Ok(LeastConnectionsPicker { slots, inverse, lottery, loads, memories, tickets, start })
+        Ok(LeastConnectionsPicker { slots, inverse, lottery, loads, memories })
     }
 
-    fn acquired(&self, state: &LeastConnectionsState, endpoint: &Endpoint) -> bool {
+    fn acquired(&self, state: &LeastConnectionsState, endpoint: &Endpoint, _: &PickRequest<'_>) -> bool {
         state.leases.fetch_add(1, Ordering::SeqCst);
         self.live.each(|tournament| tournament.follow(endpoint.slot(), state));
         true
@@ -160,9 +162,6 @@ pub struct LeastConnectionsPicker {
     lottery: Lottery,
     loads: Loads,
     memories: Memories<LeastConnectionsState>,
-    tickets: Tickets,
-    /// What is added to tickets; 0 until the first pick has drawn it.
-    start: AtomicU32,
 }
 
 enum Loads {
@@ -176,39 +175,18 @@ impl Picker for LeastConnectionsPicker {
         if self.slots.is_empty() {
             return None;
         }
+        // Not in turn: whoever is done before its turn comes round again would look as fast as any.
+        let bits = cx.random();
+        let drawn = self.lottery.draw(bits);
         let at = match &self.loads {
-            Loads::Few(states) => {
-                let bits = cx.random();
-                self.among_few(states, self.lottery.draw(bits), bits, cx)
-            }
-            Loads::Many(tournament) => {
-                // In order: neighbours in the pool are neighbours in memory.
-                let turn = (cx.ticket(&self.tickets) as u32).wrapping_add(self.start(cx));
-                let column = turn % self.slots.len() as u32;
-                let coin = if self.inverse.is_some() { cx.random() } else { 0 };
-                self.among_many(tournament, self.lottery.draw_in(column as usize, coin as u32), cx)
-            }
+            Loads::Few(states) => self.among_few(states, drawn, bits, cx),
+            Loads::Many(tournament) => self.among_many(tournament, drawn, cx),
         };
         self.slots.get(at?).copied()
     }
 }
 
 impl LeastConnectionsPicker {
-    /// Where the turn starts: not at the first endpoint, for many balancers may start at once.
-    #[inline]
-    fn start(&self, cx: &mut PickCx<'_>) -> u32 {
-        match self.start.load(Ordering::Relaxed) {
-            0 => {
-                let drawn = cx.random() as u32 | 1;
-                if !cx.is_explained() {
-                    self.start.store(drawn, Ordering::Relaxed);
-                }
-                drawn
-            }
-            start => start,
-        }
-    }
-
     /// Whether an endpoint of this load is low, where `lowest` makes the level: what it carries without the half.
     #[inline]
     fn is_low(&self, at: usize, load: f64, lowest: f64) -> bool {

@@ -8,7 +8,6 @@ use crate::{
     strategy::{
         live::{Enlisted, LiveParts},
         memories::Memories,
-        sampling::below,
     },
     sync::{AtomicU64, Ordering, ordered},
 };
@@ -131,9 +130,8 @@ impl Tournament {
     ) {
         let mut order = [(u64::MAX, 0); WIDTH];
         let n = to - from;
-        let start = below(n, bits as u32);
-        for (place, turn) in order.iter_mut().zip(0..n) {
-            let at = from + (start + turn) % n;
+        for (place, child) in order.iter_mut().zip(shuffled(n, bits)) {
+            let at = from + child;
             *place = (self.levels[level][at].load(Ordering::SeqCst), at);
         }
         let order = &mut order[..n.min(WIDTH)];
@@ -232,19 +230,24 @@ fn lowest_of(keys: &[AtomicU64]) -> u64 {
     keys.iter().map(|key| key.load(Ordering::SeqCst)).fold(u64::MAX, u64::min)
 }
 
-/// The index of the lowest key, and that key; of several, the first from a place that `bits` choose.
+/// The index of the lowest key, and that key; of several, the first in an order that `bits` choose.
 #[inline]
 fn first_lowest(keys: &[AtomicU64], bits: u64) -> Option<(usize, u64)> {
-    let start = below(keys.len(), bits as u32);
     let mut best = None;
     let mut lowest = u64::MAX;
-    for part in [start..keys.len(), 0..start] {
-        for at in part {
-            let key = keys[at].load(Ordering::SeqCst);
-            if key < lowest {
-                (best, lowest) = (Some((at, key)), key);
-            }
+    for at in shuffled(keys.len(), bits) {
+        let key = keys[at].load(Ordering::SeqCst);
+        if key < lowest {
+            (best, lowest) = (Some((at, key)), key);
         }
     }
     best
+}
+
+/// The numbers below `n`, at most [`WIDTH`], in one of 128 orders. Not just from one of them on: whoever comes after
+/// many that are busy would win their ties too.
+#[inline]
+fn shuffled(n: usize, bits: u64) -> impl Iterator<Item = usize> {
+    let (start, stride) = (bits as usize >> 4, bits as usize & 15 | 1);
+    (0..WIDTH).map(move |turn| start.wrapping_add(turn * stride) % WIDTH).filter(move |&at| at < n)
 }

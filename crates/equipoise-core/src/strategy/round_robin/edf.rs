@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::{counters::Counters, schedule::Schedule};
 use crate::{
     endpoint::{EndpointId, EndpointSpec, Slot},
-    entropy::{mix, thread_random},
+    entropy::mix,
     pool::Revision,
     strategy::{BuildError, PickCx, Picker, Strategy},
     view::View,
@@ -34,26 +34,20 @@ use crate::{
 /// assert_eq!(turn.iter().filter(|lease| lease.endpoint().id().as_str() == "a").count(), 3);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Edf {
-    seed: u64,
+    seed: Option<u64>,
 }
 
 impl Edf {
-    /// With a start of its own.
-    pub fn new() -> Self {
-        Self::seeded(thread_random())
+    /// With a start that is drawn from the pool's [entropy](crate::PoolBuilder::entropy).
+    pub const fn new() -> Self {
+        Self { seed: None }
     }
 
-    /// With the start that belongs to `seed` (and to the endpoints' ids): for repeatable runs.
+    /// With the start that belongs to `seed` (and to the endpoints' ids): whatever the pool's entropy.
     pub const fn seeded(seed: u64) -> Self {
-        Self { seed }
-    }
-}
-
-impl Default for Edf {
-    fn default() -> Self {
-        Self::new()
+        Self { seed: Some(seed) }
     }
 }
 
@@ -73,9 +67,12 @@ impl Strategy for Edf {
 
     fn build(&self, view: &View, last: Option<&EdfPicker>) -> Result<EdfPicker, BuildError> {
         let membership = view.membership_revision();
+        // Drawn once there is somebody, and kept.
+        let drawn = || (!view.members().is_empty()).then(|| view.random());
+        let seed = self.seed.or(last.and_then(|last| last.seed)).or_else(drawn);
         let course = match last {
-            Some(last) if last.membership == membership && *last.members == *view.members() => last.course.clone(),
-            _ => self.course(view),
+            Some(last) if last.membership == membership => last.course.clone(),
+            _ => course(view, seed.unwrap_or(0)),
         };
         let served = last.map_or(0, |last| last.counters.first.peek());
         let (turn, first) = match &course {
@@ -90,7 +87,7 @@ impl Strategy for Edf {
             }
             Course::TooLong => {
                 let weights: Vec<u32> = view.eligible().iter().map(|&slot| view.weight(slot)).collect();
-                let first = if last.is_some() { served } else { self.seed };
+                let first = if last.is_some_and(|last| last.seed.is_some()) { served } else { seed.unwrap_or(0) };
                 (Turn::Spread(Schedule::spread(&view.eligible().into(), &weights)), first)
             }
         };
@@ -100,35 +97,33 @@ impl Strategy for Edf {
             counters: Counters::starting_at(first, last.map(|last| &last.counters)),
             course,
             membership,
-            members: view.members().into(),
+            seed,
         })
     }
 }
 
-impl Edf {
-    /// Where in its period the endpoint's deadlines lie: drawn by its id, so that it stays what it is.
-    fn phase(&self, id: &EndpointId) -> f64 {
-        let drawn = id.as_str().bytes().fold(mix(self.seed), |drawn, byte| mix(drawn ^ u64::from(byte)));
-        (drawn >> 11) as f64 / (1u64 << 53) as f64
-    }
+/// Where in its period the endpoint's deadlines lie: drawn by its id, so that it stays what it is.
+fn phase(seed: u64, id: &EndpointId) -> f64 {
+    let drawn = id.as_str().bytes().fold(mix(seed), |drawn, byte| mix(drawn ^ u64::from(byte)));
+    (drawn >> 11) as f64 / (1u64 << 53) as f64
+}
 
-    /// All deadlines of the members within one turn.
-    fn course(&self, view: &View) -> Course {
-        let divisor = view.members().iter().fold(0, |a, &slot| super::schedule::gcd(a, view.weight(slot))).max(1);
-        let total: u64 = view.members().iter().map(|&slot| u64::from(view.weight(slot) / divisor)).sum();
-        if total > super::schedule::LONGEST_TURN {
-            return Course::TooLong;
-        }
-        let mut deadlines = Vec::with_capacity(total as usize);
-        for &slot in view.members() {
-            let (Some(endpoint), weight) = (view.endpoint(slot), view.weight(slot)) else { continue };
-            let phase = self.phase(endpoint.id());
-            let due = |turn: u32| Due { at: (phase + f64::from(turn)) / f64::from(weight), slot };
-            deadlines.extend((0..weight / divisor).map(due));
-        }
-        deadlines.sort_unstable_by(|a, b| a.at.total_cmp(&b.at).then(a.slot.cmp(&b.slot)));
-        Course::LaidOut { period: 1.0 / f64::from(divisor), deadlines: deadlines.into() }
+/// All deadlines of the members within one turn.
+fn course(view: &View, seed: u64) -> Course {
+    let divisor = view.members().iter().fold(0, |a, &slot| super::schedule::gcd(a, view.weight(slot))).max(1);
+    let total: u64 = view.members().iter().map(|&slot| u64::from(view.weight(slot) / divisor)).sum();
+    if total > super::schedule::LONGEST_TURN {
+        return Course::TooLong;
     }
+    let mut deadlines = Vec::with_capacity(total as usize);
+    for &slot in view.members() {
+        let (Some(endpoint), weight) = (view.endpoint(slot), view.weight(slot)) else { continue };
+        let phase = phase(seed, endpoint.id());
+        let due = |turn: u32| Due { at: (phase + f64::from(turn)) / f64::from(weight), slot };
+        deadlines.extend((0..weight / divisor).map(due));
+    }
+    deadlines.sort_unstable_by(|a, b| a.at.total_cmp(&b.at).then(a.slot.cmp(&b.slot)));
+    Course::LaidOut { period: 1.0 / f64::from(divisor), deadlines: deadlines.into() }
 }
 
 /// What depends on the membership alone.
@@ -160,8 +155,8 @@ pub struct EdfPicker {
     counters: Counters,
     course: Course,
     membership: Revision,
-    /// Those that `course` is laid out for: under a combinator a part of the pool's, and not always the same.
-    members: Box<[Slot]>,
+    /// `None` as long as nobody was there.
+    seed: Option<u64>,
 }
 
 impl EdfPicker {

@@ -9,6 +9,7 @@ use crate::{
     endpoint::{Endpoint, EndpointSpec, Slot},
     forward_hooks,
     pool::Revision,
+    request::PickRequest,
     strategy::{BuildError, Needs, PickCx, Picker, Strategy},
     view::{Layered, View},
 };
@@ -94,7 +95,7 @@ impl<S: Strategy> Strategy for BoundedLoad<S> {
             eligible[slot.index()] = true;
             weight += u64::from(view.weight(slot));
         }
-        let same = last.filter(|last| last.is_of(view));
+        let same = last.filter(|last| last.membership == view.membership_revision());
         let states: States<S> = match same {
             Some(same) => Arc::clone(&same.states),
             None => by_slot(view),
@@ -119,7 +120,6 @@ impl<S: Strategy> Strategy for BoundedLoad<S> {
             bound: Arc::clone(&self.bound),
             states,
             eligible: eligible.into(),
-            members: Arc::clone(view.shared_members()),
             membership: view.membership_revision(),
             build,
         })
@@ -129,11 +129,11 @@ impl<S: Strategy> Strategy for BoundedLoad<S> {
         self.inner.needs().leases()
     }
 
-    fn acquired(&self, state: &Self::State, endpoint: &Endpoint) -> bool {
+    fn acquired(&self, state: &Self::State, endpoint: &Endpoint, request: &PickRequest<'_>) -> bool {
         if !self.bound.enters(&state.own) {
             return false;
         }
-        let taken = self.inner.acquired(&state.inner, endpoint);
+        let taken = self.inner.acquired(&state.inner, endpoint, request);
         if !taken {
             self.bound.leaves(&state.own);
         }
@@ -156,7 +156,6 @@ pub struct BoundedLoadPicker<S: Strategy> {
     states: States<S>,
     /// By slot.
     eligible: Box<[bool]>,
-    members: Arc<[Slot]>,
     membership: Revision,
     /// Which of its tier's builds made it.
     build: u64,
@@ -174,10 +173,6 @@ fn by_slot<I: Send + Sync + 'static>(view: &View) -> Arc<[Option<Arc<BoundedLoad
 }
 
 impl<S: Strategy> BoundedLoadPicker<S> {
-    fn is_of(&self, view: &View) -> bool {
-        self.membership == view.membership_revision() && *self.members == **view.shared_members()
-    }
-
     /// Whoever is not among `present` any more.
     fn gone<'a>(&'a self, present: &'a States<S>) -> impl Iterator<Item = &'a Arc<BoundedLoadState<S::State>>> {
         let stays = |at: usize, state| matches!(present.get(at), Some(Some(now)) if Arc::ptr_eq(now, state));
