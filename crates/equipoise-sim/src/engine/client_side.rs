@@ -11,6 +11,10 @@ use super::{
 };
 use crate::error::RunError;
 
+/// Most end long before their time is out. Beyond twice as many as are open, and so many more, those are forgotten, so
+/// that a day's time-out does not keep a day's requests.
+const SPARE: usize = 1024;
+
 impl Engine<'_> {
     pub(super) fn arrive(&mut self, number: u32) -> Result<(), RunError> {
         let client = &mut self.clients[number as usize];
@@ -40,6 +44,11 @@ impl Engine<'_> {
         self.ask(number as usize);
         if let Some(after) = self.scenario.hedge {
             self.hedges.push_back((self.now.saturating_add(nanos(after)), call, self.call_number));
+            if self.hedges.len() > 2 * self.calls.len() + SPARE {
+                let calls = &self.calls;
+                self.hedges
+                    .retain(|&(_, call, number)| calls.get(call as usize).is_some_and(|call| call.number == number));
+            }
         }
         if !self.attempt(call, draw)? {
             self.end(call, End::Unserved);
@@ -78,6 +87,9 @@ impl Engine<'_> {
         }
         if let Some(timeout) = self.scenario.timeout {
             self.timeouts.push_back((self.now.saturating_add(nanos(timeout)), id));
+            if self.timeouts.len() > 2 * self.tries.len() + SPARE {
+                self.timeouts.retain(|&(_, id)| self.tries.get(id).is_some());
+            }
         }
         match draw.there {
             0 if self.scenario.network.is_none() => self.reach(id),

@@ -11,6 +11,14 @@ pub enum InvalidScenario {
     #[error("the scenario has no clients: give it at least one")]
     NoClients,
     /// More than memory holds.
+    #[error("{clients} clients are too many: at most {most}")]
+    TooManyClients {
+        /// How many clients.
+        clients: usize,
+        /// The most there can be.
+        most: usize,
+    },
+    /// More than memory holds.
     #[error(
         "{clients} clients times {servers} servers are too many, since each client has a memory of each server: at most {most} in all"
     )]

@@ -89,8 +89,12 @@ pub(crate) struct Retries {
     pub(crate) budget: Option<f64>,
 }
 
-/// Pairs of client and server beyond which a run would not fit into memory: some 1 KiB each.
+/// Beyond these a run would not fit into memory: a client takes some 2 KiB, and 0.5 KiB more for each server.
+const MOST_CLIENTS: usize = 1_000_000;
 const MOST_PAIRS: usize = 10_000_000;
+
+/// As many figures in [`Report::series`] as 240 MiB hold.
+const MOST_FIGURES: u128 = 20_000_000;
 
 impl Scenario {
     /// So many servers of one kind.
@@ -296,6 +300,9 @@ impl Scenario {
         if clients == 0 {
             return Err(InvalidScenario::NoClients);
         }
+        if clients > MOST_CLIENTS {
+            return Err(InvalidScenario::TooManyClients { clients, most: MOST_CLIENTS });
+        }
         if servers.saturating_mul(clients) > MOST_PAIRS {
             return Err(InvalidScenario::TooLarge { clients, servers, most: MOST_PAIRS });
         }
@@ -339,6 +346,10 @@ impl Scenario {
         }
         if self.sample.is_zero() || self.lasting.as_nanos() / self.sample.as_nanos() > 100_000 {
             return refuse("sample_every", "use a hundred-thousandth of the run or more");
+        }
+        let figures = self.lasting.as_nanos() / self.sample.as_nanos() * self.servers.len() as u128;
+        if figures > MOST_FIGURES {
+            return refuse("sample_every", "use a longer period: samples times servers are 20 million at most");
         }
         if self.retries.budget.is_some_and(|ratio| !(0.0..=1_000.0).contains(&ratio)) {
             return refuse("retry_budget", "it is a number of retries per request, from 0 to 1000");

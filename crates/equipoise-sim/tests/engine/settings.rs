@@ -18,7 +18,9 @@ fn bad() -> Vec<(Scenario, &'static str)> {
     vec![
         (Scenario::with([]), "no servers"),
         (fine().clients(0), "no clients"),
-        (fine().clients(usize::MAX), "too many"),
+        (fine().clients(usize::MAX), "clients are too many"),
+        (fine().clients(1_000_001), "clients are too many"),
+        (Scenario::of(1_000, Server::fifo(1)).clients(10_001), "10001 clients times 1000 servers are too many"),
         (kind(Server::fifo(0)), "server 0: it has no workers"),
         (kind(Server::sharing(0.0)), "server 0: it has no cores"),
         (kind(Server::sharing(f64::NAN)), "server 0: it has no cores"),
@@ -66,6 +68,7 @@ fn bad() -> Vec<(Scenario, &'static str)> {
         (fine().network(Network::new(far, far)), "network"),
         (fine().sample_every(Duration::ZERO), "sample_every"),
         (fine().sample_every(Duration::from_nanos(1)), "sample_every"),
+        (Scenario::of(1_000, Server::fifo(1)).lasting(secs(20_001)), "samples times servers"),
         (fine().retry_budget(-0.1), "retry_budget"),
         (fine().retry_budget(f64::NAN), "retry_budget"),
     ]
