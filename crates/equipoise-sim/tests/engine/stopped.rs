@@ -1,5 +1,5 @@
 use equipoise_core::Timestamp;
-use equipoise_sim::{Comparison, Control, Feed, Report, Scenario, Server};
+use equipoise_sim::{Comparison, Control, Feed, Report, Scenario, Server, named};
 
 use crate::common::{secs, strategy};
 
@@ -50,7 +50,23 @@ fn a_comparison_that_was_stopped_has_what_had_been_run() {
     control.stop();
     let comparison = Comparison::run(&long(), &[&strategy("p2c")], 3, &control).expect("reports");
     assert_eq!(comparison.reports, [[]]);
-    assert_eq!(comparison.spread(0, Report::error_rate).mean, 0.0);
+    assert_eq!(comparison.errors, [None]);
+    assert!(comparison.spread(0, Report::error_rate).mean.is_nan(), "of nothing there is no mean");
+}
+
+#[test]
+fn what_a_comparison_has_not_measured_does_not_count_as_nothing() {
+    let control = Control::new();
+    let (stops, p2c) = (control.clone(), strategy("p2c"));
+    // Stops everything as its second client is made, before its first request.
+    let stopping = named("stops", move |client| {
+        if client == 1 {
+            stops.stop();
+        }
+        p2c.clone().build()
+    });
+    let comparison = Comparison::run(&long().clients(2).warm_up(0.9), &[&stopping], 1, &control).expect("a scenario");
+    assert_eq!((&comparison.reports[..], &comparison.errors[..]), (&[vec![]][..], &[None][..]));
 }
 
 #[test]
