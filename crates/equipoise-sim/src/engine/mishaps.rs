@@ -90,6 +90,9 @@ impl Engine<'_> {
             })
             .collect();
         for (number, client) in self.clients.iter().enumerate() {
+            if self.control.is_stopped() {
+                break;
+            }
             client.learn(&members).map_err(|source| RunError::Unusable {
                 label: self.contender.label(),
                 client: number,

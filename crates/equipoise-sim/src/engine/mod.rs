@@ -44,8 +44,8 @@ use crate::{
 /// When a run begins: pools read a timestamp of zero as "never".
 const ORIGIN: Nanos = 1_000_000_000;
 
-/// How many events pass between two looks at the control.
-const LOOK: u32 = 4096;
+/// How many events pass until the control hears of it.
+const TELL: u32 = 4096;
 
 pub(crate) fn run(
     scenario: &Scenario,
@@ -53,8 +53,8 @@ pub(crate) fn run(
     feed: &mut dyn Feed,
     control: &Control,
 ) -> Result<Report, RunError> {
-    let mut engine = Engine::new(scenario, contender, feed)?;
-    let interrupted = engine.run(control)?;
+    let mut engine = Engine::new(scenario, contender, feed, control)?;
+    let interrupted = engine.run()?;
     Ok(engine.meter.report(contender.label(), scenario, &mut engine.stations, engine.now, interrupted))
 }
 
@@ -62,6 +62,7 @@ struct Engine<'a> {
     scenario: &'a Scenario,
     contender: &'a dyn Contender,
     feed: &'a mut dyn Feed,
+    control: &'a Control,
     clock: Arc<ManualClock>,
     now: Nanos,
     events: Events,
@@ -85,10 +86,17 @@ struct Engine<'a> {
 }
 
 impl<'a> Engine<'a> {
-    fn new(scenario: &'a Scenario, contender: &'a dyn Contender, feed: &'a mut dyn Feed) -> Result<Self, RunError> {
+    fn new(
+        scenario: &'a Scenario,
+        contender: &'a dyn Contender,
+        feed: &'a mut dyn Feed,
+        control: &'a Control,
+    ) -> Result<Self, RunError> {
         let clock = Arc::new(ManualClock::new());
         clock.set(Timestamp::from_nanos(ORIGIN));
-        let clients = (0..scenario.clients).map(|client| Client::new(scenario, client, contender, &clock));
+        // Many clients take seconds.
+        let clients = (0..scenario.clients).take_while(|_| !control.is_stopped());
+        let clients = clients.map(|client| Client::new(scenario, client, contender, &clock));
         let popularity = scenario.keys.map(|keys| {
             let impossible = |_| InvalidScenario::Keys { count: keys.count, exponent: keys.exponent, most: u32::MAX };
             Zipf::new(f64::from(keys.count), keys.exponent).map_err(impossible)
@@ -114,6 +122,7 @@ impl<'a> Engine<'a> {
             scenario,
             contender,
             feed,
+            control,
             clock,
             stations,
         };
@@ -147,19 +156,19 @@ impl<'a> Engine<'a> {
     }
 
     /// Until what is measured is over. Answers whether it was stopped before.
-    fn run(&mut self, control: &Control) -> Result<bool, RunError> {
+    fn run(&mut self) -> Result<bool, RunError> {
         loop {
-            for _ in 0..LOOK {
+            for _ in 0..TELL {
+                if self.control.is_stopped() {
+                    return Ok(true);
+                }
                 if self.meter.is_complete(self.now) {
-                    control.set_done(1.0);
+                    self.control.set_done(1.0);
                     return Ok(false);
                 }
                 self.step()?;
             }
-            control.set_done(self.meter.part_done(self.now));
-            if control.is_stopped() {
-                return Ok(true);
-            }
+            self.control.set_done(self.meter.part_done(self.now));
         }
     }
 

@@ -61,13 +61,23 @@ pub enum InvalidScenario {
     },
     /// Bursts that are none.
     #[error(
-        "bursts of factor {factor} and length {burst:?} are impossible: the factor is to be above 1, the length above 0"
+        "bursts of factor {factor} and length {burst:?} are impossible: the factor is to be above 1 and at most a million, the length above 0"
     )]
     Bursts {
         /// The factor as given.
         factor: f64,
         /// The length as given.
         burst: Duration,
+    },
+    /// Bursts that nobody would notice.
+    #[error(
+        "bursts of {burst:?} are too short for requests as rare as here: let them last {least:?} or more, raise the rate, or use Poisson arrivals, which come to the same"
+    )]
+    ShortBursts {
+        /// The length as given.
+        burst: Duration,
+        /// The shortest with which one burst in a hundred brings a request.
+        least: Duration,
     },
     /// Keys that cannot be drawn.
     #[error("{count} keys with exponent {exponent} are impossible: use 1 to {most} keys and an exponent from 0 to 100")]

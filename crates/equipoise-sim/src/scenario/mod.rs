@@ -321,7 +321,7 @@ impl Scenario {
             Demand::Load(load) if !(load > 0.0 && load.is_finite()) => Err(InvalidScenario::Load { load }),
             Demand::Load(_) if !self.capacity().is_finite() => Err(InvalidScenario::NoCapacity),
             _ if !(1e-6..=1e9).contains(&self.total_rate()) => Err(InvalidScenario::Rate { rate: self.total_rate() }),
-            _ => Ok(()),
+            _ => self.arrivals.check_gap(self.gap()),
         }
     }
 
@@ -367,6 +367,11 @@ impl Scenario {
             Demand::Rate(rate) => rate,
             Demand::Load(load) => load * self.capacity() / self.work.mean().as_secs_f64(),
         }
+    }
+
+    /// Seconds between two requests of a client, in the mean.
+    pub(crate) fn gap(&self) -> f64 {
+        self.clients as f64 / self.total_rate()
     }
 
     /// Nanoseconds.

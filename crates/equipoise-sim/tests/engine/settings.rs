@@ -44,6 +44,8 @@ fn bad() -> Vec<(Scenario, &'static str)> {
         (bursts(1.0, ms(1)), "bursts of factor 1"),
         (bursts(f64::NAN, ms(1)), "bursts of factor NaN"),
         (bursts(2.0, Duration::ZERO), "length 0ns"),
+        (bursts(1e7, ms(1)), "bursts of factor 10000000"),
+        (bursts(2.0, Duration::from_nanos(1)).rate(1e-3), "bursts of 1ns are too short"),
         (fine().keys(Keys::zipf(0, 1.0)), "0 keys"),
         (fine().keys(Keys::zipf(u32::MAX, 1.0)), "4294967295 keys"),
         (fine().keys(Keys::zipf(10, f64::NAN)), "exponent NaN"),
@@ -91,6 +93,14 @@ fn errors_carry_what_was_set() {
     assert_eq!(kindless().check(), Err(InvalidScenario::NoCapacity));
     let antagonists = fine().antagonists(Antagonists::new(2.0)).check();
     assert_eq!(antagonists, Err(InvalidScenario::Antagonists { probability: 2.0 }));
+}
+
+#[test]
+fn bursts_are_long_enough_where_one_in_a_hundred_brings_a_request() {
+    // Each of 20 clients sends every 10 s, within a burst every second.
+    let bursts = |burst| fine().rate(2.0).clients(20).arrivals(Arrivals::Bursts { factor: 10.0, burst });
+    assert_eq!(bursts(ms(11)).check(), Ok(()));
+    assert_eq!(bursts(ms(9)).check(), Err(InvalidScenario::ShortBursts { burst: ms(9), least: ms(10) }));
 }
 
 fn kindless() -> Scenario {
