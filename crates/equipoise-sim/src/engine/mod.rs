@@ -33,7 +33,7 @@ use self::{
     streams::{Purpose, Stream, stream},
 };
 use crate::{
-    contender::Contender,
+    contender::{Contender, take_panicked},
     control::Control,
     error::RunError,
     feed::{Feed, ServerLoad},
@@ -53,6 +53,8 @@ pub(crate) fn run(
     feed: &mut dyn Feed,
     control: &Control,
 ) -> Result<Report, RunError> {
+    // Of a run before this one, whose last leases ended with it.
+    take_panicked();
     let mut engine = Engine::new(scenario, contender, feed, control)?;
     let interrupted = engine.run()?;
     Ok(engine.meter.report(contender.label(), scenario, &mut engine.stations, engine.now, interrupted))
@@ -167,6 +169,9 @@ impl<'a> Engine<'a> {
                     return Ok(false);
                 }
                 self.step()?;
+                if take_panicked() {
+                    return Err(RunError::HookPanicked { label: self.contender.label(), after: self.elapsed() });
+                }
             }
             self.control.set_done(self.meter.part_done(self.now));
         }

@@ -1,10 +1,13 @@
 //! Strategies that do what they must not.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use equipoise_core::{
-    BuildError, EndpointSpec, FirstFit, Maglev, P2c, PickCx, PickError, PickRequest, Picker, Pool, RoundRobin, Slot,
-    Strategy, UpdateError, View,
+    BuildError, Endpoint, EndpointSpec, FirstFit, Maglev, Needs, P2c, PickCx, PickError, PickRequest, Picker, Pool,
+    RoundRobin, Slot, Strategy, Timestamp, UpdateError, Verdict, View,
 };
 use equipoise_sim::{Comparison, Contender, Control, InvalidScenario, Report, RunError, Scenario, Server, named};
 
@@ -67,6 +70,52 @@ fn misbehaved(pick: fn() -> Option<Slot>) -> PickError {
         }
         other => panic!("{other:?}"),
     }
+}
+
+/// Turns, with a hook that panics.
+struct Told(Needs, RoundRobin);
+
+impl Strategy for Told {
+    type State = ();
+    type Picker = <RoundRobin as Strategy>::Picker;
+
+    fn state(&self, _: &EndpointSpec) {}
+
+    fn build(&self, view: &View, last: Option<&Self::Picker>) -> Result<Self::Picker, BuildError> {
+        self.1.build(view, last)
+    }
+
+    fn needs(&self) -> Needs {
+        self.0
+    }
+
+    fn acquired(&self, _: &(), _: &Endpoint) -> bool {
+        panic!("in acquired")
+    }
+
+    fn sampled(&self, _: &(), _: Duration, _: Timestamp) {
+        panic!("in sampled")
+    }
+
+    fn observed(&self, _: &(), _: Verdict, _: Timestamp) {
+        panic!("in observed")
+    }
+
+    fn refreshed(&self, _: Timestamp) -> bool {
+        panic!("in refreshed")
+    }
+}
+
+#[test]
+fn who_panics_when_it_is_told_something_is_named() {
+    for needs in [Needs::new().leases(), Needs::new().latency(), Needs::new().outcomes(), Needs::new().refresh(secs(1))]
+    {
+        let report = tens(3).run(&named("told", |_| Told(needs, RoundRobin::new())));
+        let Err(RunError::HookPanicked { label, after }) = report else { panic!("{needs:?}: {report:?}") };
+        assert!(label == "told" && after < secs(2), "{needs:?}: {after:?}");
+    }
+    // Who comes after has nothing to do with it.
+    assert!(tens(3).run(&named("untold", |_| Told(Needs::new(), RoundRobin::new()))).is_ok());
 }
 
 #[test]
