@@ -75,7 +75,10 @@ impl Engine<'_> {
             }
         };
         if self.scenario.hedge.is_some() || self.scenario.retries.most > 0 {
-            call.tried.push(lease.endpoint().id().clone());
+            let id = lease.endpoint().id();
+            if !call.tried.contains(id) {
+                call.tried.push(id.clone());
+            }
         }
         self.meter.send(*lease.target() as usize, call.key, self.now);
         let id = self.tries.insert(lease, number, draw.work, draw.back);

@@ -183,22 +183,18 @@ impl<'a> Engine<'a> {
         let hedge = self.hedges.front().map_or(Nanos::MAX, |&(at, ..)| at);
         self.now = event.min(timeout).min(hedge);
         self.clock.set(Timestamp::from_nanos(self.now));
-        if timeout <= event.min(hedge) {
-            match self.timeouts.pop_front() {
-                Some((_, id)) => self.time_out(id),
-                None => Ok(()),
-            }
-        } else if hedge <= event {
-            match self.hedges.pop_front() {
-                Some((_, call, number)) => self.hedge(call, number),
-                None => Ok(()),
-            }
-        } else {
-            match self.events.next() {
-                Some((_, event)) => self.happen(event),
-                None => Ok(()),
-            }
+        // At the end of time all three are equal, also where there is none.
+        if timeout <= event.min(hedge)
+            && let Some((_, id)) = self.timeouts.pop_front()
+        {
+            return self.time_out(id);
         }
+        if hedge <= event
+            && let Some((_, call, number)) = self.hedges.pop_front()
+        {
+            return self.hedge(call, number);
+        }
+        self.events.next().map_or(Ok(()), |(_, event)| self.happen(event))
     }
 
     fn happen(&mut self, event: Event) -> Result<(), RunError> {

@@ -103,7 +103,7 @@ pub enum InvalidScenario {
         /// What is wrong.
         what: &'static str,
     },
-    /// A run without an end, or without a beginning.
+    /// A time, or a number, that a run cannot have.
     #[error("{setting} is impossible: {what}")]
     Time {
         /// The setting.

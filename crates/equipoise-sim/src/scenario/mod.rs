@@ -195,7 +195,7 @@ impl Scenario {
         self
     }
 
-    /// An attempt that failed, or was given up, is made again up to so many times, each time at a server that was not
+    /// An attempt that failed, or was given up, is made again up to so many times (at most 1000), each time at a server that was not
     /// tried yet while there is one. What must be done again is drawn anew.
     pub fn retries(mut self, most: u32) -> Self {
         self.retries.most = most;
@@ -350,6 +350,9 @@ impl Scenario {
         let figures = self.lasting.as_nanos() / self.sample.as_nanos() * self.servers.len() as u128;
         if figures > MOST_FIGURES {
             return refuse("sample_every", "use a longer period: samples times servers are 20 million at most");
+        }
+        if self.retries.most > 1_000 {
+            return refuse("retries", "use at most 1000, since where all fail at once they take no time");
         }
         if self.retries.budget.is_some_and(|ratio| !(0.0..=1_000.0).contains(&ratio)) {
             return refuse("retry_budget", "it is a number of retries per request, from 0 to 1000");

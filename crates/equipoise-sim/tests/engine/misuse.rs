@@ -214,3 +214,11 @@ fn a_comparison_in_an_impossible_scenario_is_refused_before_anybody_runs() {
     let nobody = Comparison::run(&tens(1), &[], 2, &Control::new()).expect("a scenario");
     assert!(nobody.reports.is_empty() && nobody.complete().is_ok());
 }
+
+#[test]
+fn a_limit_of_none_and_a_weight_of_none_are_named() {
+    for (server, names) in [(Server::fifo(1).limit(0), "a limit of 0"), (Server::fifo(1).weight(0), "weight 0")] {
+        let error = Scenario::with([server]).run(&named("p2c", |_| P2c::new())).expect_err(names);
+        assert!(matches!(error, RunError::Unusable { .. }) && error.to_string().contains(names), "{error}");
+    }
+}
