@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use equipoise::sim::{Comparison, Report, Spread};
 
+/// What stands where there is no figure.
+pub(crate) const NONE: &str = "–";
+
 /// What tables are made of.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Figure {
@@ -47,15 +50,16 @@ impl Figure {
 
     /// The mean over the seeds, as text.
     pub(crate) fn show(self, comparison: &Comparison, contender: usize) -> String {
-        if is_missing(comparison, contender) {
-            return "–".to_owned();
-        }
         let mean = comparison.spread(contender, |report| self.of(report)).mean;
-        if self == Self::Errors { part(mean) } else { time(mean) }
+        match self {
+            _ if is_missing(comparison, contender) => NONE.to_owned(),
+            Self::Errors => part(mean),
+            _ => time(mean),
+        }
     }
 }
 
-/// Whether the runs were stopped before it was its turn.
+/// Whether it failed, or the runs were stopped before it was its turn.
 pub(crate) fn is_missing(comparison: &Comparison, contender: usize) -> bool {
     comparison.reports.get(contender).is_none_or(|reports| reports.iter().all(|report| report.ends.total() == 0))
 }

@@ -19,6 +19,7 @@ use std::{
     process::ExitCode,
 };
 
+use anyhow::bail;
 use clap::Parser;
 use equipoise::strategy::by_name;
 
@@ -66,6 +67,9 @@ fn compare(args: &Args) -> anyhow::Result<()> {
     watch.end();
     let sweep = sweep?;
     table::print(&sweep, &mut io::stdout().lock())?;
+    if !sweep.has_figures() && sweep.errors().next().is_some() {
+        bail!("no strategy got through");
+    }
     if let Some(out) = &args.out {
         plots::write_all(&sweep, out)?;
         eprintln!("plots are in {}", out.display());

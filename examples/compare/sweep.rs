@@ -8,11 +8,11 @@ use std::{
 
 use equipoise::{
     StrategySpec,
-    sim::{Comparison, Contender, Control, RunError},
+    sim::{Comparison, Contender, Control, InvalidScenario, RunError},
 };
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::scenarios::Known;
+use crate::{figures, scenarios::Known};
 
 /// What came of it.
 pub(crate) struct Sweep {
@@ -35,7 +35,7 @@ impl Sweep {
         loads: &[f64],
         seeds: u64,
         watch: &Watch,
-    ) -> Result<Self, RunError> {
+    ) -> Result<Self, InvalidScenario> {
         let contenders: Vec<&dyn Contender> = strategies.iter().map(|strategy| strategy as &dyn Contender).collect();
         let labels = contenders.iter().map(|contender| contender.label()).collect();
         let mut points = Vec::new();
@@ -50,12 +50,28 @@ impl Sweep {
         Ok(Self { scenario, labels, seeds, points })
     }
 
+    /// Who failed: at which load, and why.
+    pub(crate) fn errors(&self) -> impl Iterator<Item = (f64, &RunError)> {
+        self.points.iter().flat_map(|point| point.comparison.errors.iter().flatten().map(|error| (point.load, error)))
+    }
+
+    /// Whether anybody got through, at any load.
+    pub(crate) fn has_figures(&self) -> bool {
+        self.points.iter().any(Point::has_figures)
+    }
+
     pub(crate) fn at(&self, load: f64) -> Option<&Point> {
         self.points.iter().find(|point| point.load == load)
     }
 
     pub(crate) fn number(&self, label: &str) -> Option<usize> {
         self.labels.iter().position(|known| known == label)
+    }
+}
+
+impl Point {
+    pub(crate) fn has_figures(&self) -> bool {
+        (0..self.comparison.reports.len()).any(|at| !figures::is_missing(&self.comparison, at))
     }
 }
 

@@ -37,6 +37,9 @@ pub(crate) fn print(sweep: &Sweep, out: &mut impl Write) -> io::Result<()> {
 
 fn row(sweep: &Sweep, point: &Point, at: usize, out: &mut impl Write) -> io::Result<()> {
     let comparison = &point.comparison;
+    if let Some(error) = &comparison.errors[at] {
+        return writeln!(out, " failed: {error}");
+    }
     if figures::is_missing(comparison, at) {
         return writeln!(out, " (interrupted)");
     }

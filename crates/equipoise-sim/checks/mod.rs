@@ -116,7 +116,7 @@ impl fmt::Display for Outcome {
 fn compare(scenario: &Scenario, names: &[&str], seeds: u64) -> Result<Comparison, Box<dyn Error>> {
     let specs = names.iter().map(|name| name.parse()).collect::<Result<Vec<StrategySpec>, _>>()?;
     let contenders: Vec<&dyn Contender> = specs.iter().map(|spec| spec as &dyn Contender).collect();
-    Ok(Comparison::run(scenario, &contenders, seeds, &Control::new())?)
+    Ok(Comparison::run(scenario, &contenders, seeds, &Control::new())?.complete()?)
 }
 
 const fn ms(millis: u64) -> Duration {

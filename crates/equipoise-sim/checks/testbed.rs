@@ -47,7 +47,7 @@ pub(super) fn fast_and_slow(found: &mut Findings) -> Result<(), Box<dyn Error>> 
     found.rising("p99", &[("LL-P2C", of(2)), ("random", of(4))]);
     tell(found, &runs, p99(ms(1)), ["490", "2017", "2316", "time-out", "time-out", ""]);
     let fewest = named("LL, any of the fewest", |_| ByChance(Among::Fewest));
-    let fewest = Comparison::run(&scenario, &[&fewest], 5, &Control::new())?;
+    let fewest = Comparison::run(&scenario, &[&fewest], 5, &Control::new())?.complete()?;
     found.tell("LL that picks any of the fewest, ms", "2017", fewest.spread(0, p99(ms(1))));
     Ok(())
 }
@@ -109,7 +109,7 @@ pub(super) fn calm_and_alike(found: &mut Findings) -> Result<(), Box<dyn Error>>
     }
     let apart = named("turns, each client from a start of its own", |client| Edf::seeded(client as u64));
     let fewest = named("any of the fewest", |_| ByChance(Among::Fewest));
-    let runs = Comparison::run(&scenario, &[&apart, &fewest], 5, &Control::new())?;
+    let runs = Comparison::run(&scenario, &[&apart, &fewest], 5, &Control::new())?.complete()?;
     found.tell("turns from starts of their own, of the best", "", runs.spread(0, p99(ms(1))).mean / best);
     found.tell("LL that picks any of the fewest, of the best", "", runs.spread(1, p99(ms(1))).mean / best);
     Ok(())

@@ -24,7 +24,7 @@ pub(super) fn order(found: &mut Findings) -> Result<(), Box<dyn Error>> {
     let runs = compare(&ten, &["least-connections", "p2c"], seeds)?;
     let (shortest, two) = (runs.spread(0, mean(SERVICE)), runs.spread(1, mean(SERVICE)));
     let idle = named("join idle queue", |_| ByChance(Among::Idle));
-    let idle = Comparison::run(&ten, &[&idle], seeds, &Control::new())?.spread(0, mean(SERVICE));
+    let idle = Comparison::run(&ten, &[&idle], seeds, &Control::new())?.complete()?.spread(0, mean(SERVICE));
 
     found.near("M/M/10", theory::mmc(10, 0.9), shared, 0.02);
     let figures = [("M/M/10", shared), ("JSQ", shortest), ("JIQ", idle), ("P2C", two)];

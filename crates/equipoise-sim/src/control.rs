@@ -29,7 +29,7 @@ impl Control {
         Self::default()
     }
 
-    /// Ends the run soon. It reports what it had.
+    /// Ends the run at its next event. It reports what it had.
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
     }

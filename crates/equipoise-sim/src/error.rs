@@ -41,6 +41,14 @@ pub enum RunError {
         /// For whom.
         client: usize,
     },
+    /// The strategy panicked while it was told something.
+    #[error("strategy {label}: a hook of it panicked after {after:?}")]
+    HookPanicked {
+        /// The strategy.
+        label: String,
+        /// When, from the start of the run.
+        after: Duration,
+    },
     /// Requests pile up.
     #[error(
         "strategy {label}: {open} attempts were open after {after:?}: the load is more than the servers can do; lower it, set a timeout, or raise most_open"

@@ -10,7 +10,8 @@ const SEEDS: u64 = 3;
 fn against_p2c(scenario: &Scenario) -> Comparison {
     let names = ["peak-ewma", "p2c"].map(|name| name.parse::<StrategySpec>().expect("a strategy"));
     let contenders: Vec<&dyn Contender> = names.iter().map(|name| name as &dyn Contender).collect();
-    Comparison::run(scenario, &contenders, SEEDS, &Control::new()).expect("it can be run")
+    let comparison = Comparison::run(scenario, &contenders, SEEDS, &Control::new()).expect("it can be run");
+    comparison.complete().expect("both get through")
 }
 
 fn five(load: f64) -> Scenario {

@@ -9,14 +9,15 @@ use crate::{
 
 /// Of one load: a column for each figure. Of several: a table for each figure, with a column for each load.
 pub(super) fn of(sweep: &Sweep) -> String {
-    match &sweep.points[..] {
-        [point] => of_one(sweep, point),
+    let mut parts = match &sweep.points[..] {
+        [point] => vec![of_one(sweep, point)],
         points => {
             let shown = [Figure::P50, Figure::P99, Figure::P999, Figure::Errors];
-            let tables = shown.iter().filter(|figure| has(points, **figure)).map(|figure| over_loads(sweep, *figure));
-            tables.collect::<Vec<_>>().join("\n\n")
+            shown.iter().filter(|figure| has(points, **figure)).map(|figure| over_loads(sweep, *figure)).collect()
         }
-    }
+    };
+    parts.extend(sweep.errors().map(|(load, error)| format!("No figures at load {load}: {error}.")));
+    parts.join("\n\n")
 }
 
 /// Whether any is not zero.
@@ -32,6 +33,9 @@ fn of_one(sweep: &Sweep, point: &Point) -> String {
     columns.extend(sweep.scenario.keyed.then(|| "keys moved".to_owned()));
     table(sweep, &columns, |at| {
         let comparison = &point.comparison;
+        if figures::is_missing(comparison, at) {
+            return vec![figures::NONE.to_owned(); columns.len()];
+        }
         let mut cells: Vec<String> = shown.iter().map(|figure| figure.show(comparison, at)).collect();
         cells.push(format!("{:.0}", figures::in_flight(comparison, at)[1]));
         let watched = sweep.scenario.watched;

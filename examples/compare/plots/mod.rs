@@ -30,10 +30,10 @@ const OTHERS: &str = "#56B4E9";
 pub(crate) fn write_all(sweep: &Sweep, into: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(into).with_context(|| into.display().to_string())?;
     let name = sweep.scenario.name;
-    if sweep.points.len() > 1 {
+    if sweep.points.len() > 1 && sweep.has_figures() {
         write_both(&tail(sweep), into, &format!("{name}-tail"))?;
     }
-    for point in &sweep.points {
+    for point in sweep.points.iter().filter(|point| point.has_figures()) {
         let load = point.load;
         write_both(&latency(sweep, point), into, &format!("{name}-{load}-latency"))?;
         write_both(&in_flight(sweep, point), into, &format!("{name}-{load}-in-flight"))?;

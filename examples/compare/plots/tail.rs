@@ -25,21 +25,27 @@ pub(crate) fn tail(sweep: &Sweep) -> Scene {
             .with_y_axis_max(most * 1.1)
             .with_y_tick_format(time_ticks())
             // What is worked out for the default labels is too narrow for these.
-            .with_force_margins(90.0, 15.0)
+            .with_force_margins(125.0, 15.0)
             .with_y_label_offset(-18.0, 0.0)
     });
     Panels::new(1, 2).with_plots(plots).with_layouts(layouts.into()).with_shared_legend().render()
 }
 
 fn lines(sweep: &Sweep, figure: Figure) -> Vec<Plot> {
-    let labels = sweep.labels.iter().enumerate();
+    let drawn = |at: usize| sweep.points.iter().any(|point| !figures::is_missing(&point.comparison, at));
+    let labels = sweep.labels.iter().enumerate().filter(|(at, _)| drawn(*at));
     labels.map(|(at, label)| Plot::from(of(sweep, at, figure).with_legend(label.as_str()))).collect()
 }
 
 fn of(sweep: &Sweep, contender: usize, figure: Figure) -> LinePlot {
     let points = sweep.points.iter().filter(|point| !figures::is_missing(&point.comparison, contender));
     let ms = |point: &crate::sweep::Point| point.comparison.spread(contender, |report| figure.of(report)).mean * 1e3;
-    line(contender, points.map(|point| (point.load, ms(point).max(1e-3))).collect())
+    let mut points: Vec<(f64, f64)> = points.map(|point| (point.load, ms(point).max(1e-3))).collect();
+    if let [(load, ms)] = points[..] {
+        // Who got through at one load only: a line of one point does not show.
+        points = vec![(load - 0.01, ms), (load + 0.01, ms)];
+    }
+    line(contender, points)
 }
 
 /// Of all that is drawn, in milliseconds.

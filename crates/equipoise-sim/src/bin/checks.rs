@@ -4,6 +4,7 @@
 //! cargo run --release -p equipoise-sim --bin checks            all, some minutes
 //! cargo run --release -p equipoise-sim --bin checks 3 3b 21    these only
 //! cargo run --release -p equipoise-sim --bin checks -- --quick short runs, wider tolerances
+//! cargo run --release -p equipoise-sim --bin checks -- --speed none: how fast runs are, and what they take of memory
 //! ```
 //!
 //! Ends with 0 if all hold, 1 if one does not, 2 if the arguments make no sense.
@@ -12,6 +13,8 @@
 
 #[path = "../../checks/mod.rs"]
 mod checks;
+#[path = "../../checks/speed.rs"]
+mod speed;
 
 use std::{env, process::ExitCode};
 
@@ -19,6 +22,9 @@ use checks::{ALL, Check, Effort};
 
 fn main() -> ExitCode {
     let (flags, numbers): (Vec<String>, Vec<String>) = env::args().skip(1).partition(|arg| arg.starts_with('-'));
+    if flags == ["--speed"] && numbers.is_empty() {
+        return measure();
+    }
     let effort = match flags.as_slice() {
         [] => Effort::Full,
         [flag] if flag == "--quick" => Effort::Quick,
@@ -47,8 +53,21 @@ fn passes(check: &Check, effort: Effort) -> bool {
     }
 }
 
+fn measure() -> ExitCode {
+    match speed::measure() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 fn refuse(argument: &str) -> ExitCode {
     let numbers: Vec<&str> = ALL.iter().map(|check| check.number).collect();
-    eprintln!("{argument:?} is not understood. Usage: checks [--quick] [NUMBER…], of {}", numbers.join(" "));
+    eprintln!(
+        "{argument:?} is not understood. Usage: checks [--quick] [NUMBER…] or checks --speed; numbers are {}",
+        numbers.join(" ")
+    );
     ExitCode::from(2)
 }

@@ -55,7 +55,7 @@ impl Client {
         let stream = |purpose| stream(scenario.seed, purpose, index);
         Ok(Self {
             pool,
-            arrivals: ArrivalSource::new(scenario.arrivals, scenario.clients as f64 / scenario.total_rate()),
+            arrivals: ArrivalSource::new(scenario.arrivals, scenario.gap()),
             arriving: stream(Purpose::Arrivals),
             work: stream(Purpose::Work),
             network: stream(Purpose::Network),

@@ -117,7 +117,9 @@ impl Station {
             return 0.0;
         }
         let core = self.speed / self.faults.slowness();
-        if self.cores >= self.working as f64 { core } else { core * self.cores / self.working as f64 }
+        let rate = if self.cores >= self.working as f64 { core } else { core * self.cores / self.working as f64 };
+        // Who is slow beyond all numbers ends at the end of time, and not never, which a run would wait for.
+        rate.max(f64::MIN_POSITIVE)
     }
 
     /// What it may use from now on, relative to its allocation.

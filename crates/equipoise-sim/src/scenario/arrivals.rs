@@ -14,9 +14,11 @@ pub enum Arrivals {
     Poisson,
     /// As many as with [`Poisson`](Self::Poisson), but each client sends only in bursts.
     Bursts {
-        /// How many times the mean rate in a burst; above 1. The client sends for one part in `factor` of the time.
+        /// How many times the mean rate in a burst; above 1, at most a million. The client sends for one part in `factor`
+        /// of the time.
         factor: f64,
-        /// How long a burst lasts, in the mean (exponentially distributed, as are the pauses).
+        /// How long a burst lasts, in the mean (exponentially distributed, as are the pauses). At least one in a hundred
+        /// is to bring its client a request: of shorter ones nothing is left but [`Poisson`](Self::Poisson).
         burst: Duration,
     },
     /// Each client at equal intervals, from a random start.
@@ -31,6 +33,18 @@ impl Arrivals {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether bursts show, where a client's requests come at this interval in the mean. Those that hardly ever bring one
+    /// would be drawn in vain by the million.
+    pub(super) fn check_gap(&self, gap: f64) -> Result<(), InvalidScenario> {
+        let Self::Bursts { factor, burst } = *self else { return Ok(()) };
+        let least = gap / factor / 100.0;
+        if burst.as_secs_f64() < least {
+            let least = Duration::try_from_secs_f64(least).unwrap_or(Duration::MAX);
+            return Err(InvalidScenario::ShortBursts { burst, least });
+        }
+        Ok(())
     }
 }
 

@@ -11,6 +11,14 @@ pub enum InvalidScenario {
     #[error("the scenario has no clients: give it at least one")]
     NoClients,
     /// More than memory holds.
+    #[error("{clients} clients are too many: at most {most}")]
+    TooManyClients {
+        /// How many clients.
+        clients: usize,
+        /// The most there can be.
+        most: usize,
+    },
+    /// More than memory holds.
     #[error(
         "{clients} clients times {servers} servers are too many, since each client has a memory of each server: at most {most} in all"
     )]
@@ -53,13 +61,23 @@ pub enum InvalidScenario {
     },
     /// Bursts that are none.
     #[error(
-        "bursts of factor {factor} and length {burst:?} are impossible: the factor is to be above 1, the length above 0"
+        "bursts of factor {factor} and length {burst:?} are impossible: the factor is to be above 1 and at most a million, the length above 0"
     )]
     Bursts {
         /// The factor as given.
         factor: f64,
         /// The length as given.
         burst: Duration,
+    },
+    /// Bursts that nobody would notice.
+    #[error(
+        "bursts of {burst:?} are too short for requests as rare as here: let them last {least:?} or more, raise the rate, or use Poisson arrivals, which come to the same"
+    )]
+    ShortBursts {
+        /// The length as given.
+        burst: Duration,
+        /// The shortest with which one burst in a hundred brings a request.
+        least: Duration,
     },
     /// Keys that cannot be drawn.
     #[error("{count} keys with exponent {exponent} are impossible: use 1 to {most} keys and an exponent from 0 to 100")]
@@ -85,7 +103,7 @@ pub enum InvalidScenario {
         /// What is wrong.
         what: &'static str,
     },
-    /// A run without an end, or without a beginning.
+    /// A time, or a number, that a run cannot have.
     #[error("{setting} is impossible: {what}")]
     Time {
         /// The setting.

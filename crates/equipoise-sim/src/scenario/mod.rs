@@ -89,8 +89,12 @@ pub(crate) struct Retries {
     pub(crate) budget: Option<f64>,
 }
 
-/// Pairs of client and server beyond which a run would not fit into memory: some 1 KiB each.
+/// Beyond these a run would not fit into memory: a client takes some 2 KiB, and 0.5 KiB more for each server.
+const MOST_CLIENTS: usize = 1_000_000;
 const MOST_PAIRS: usize = 10_000_000;
+
+/// As many figures in [`Report::series`] as 240 MiB hold.
+const MOST_FIGURES: u128 = 20_000_000;
 
 impl Scenario {
     /// So many servers of one kind.
@@ -191,7 +195,7 @@ impl Scenario {
         self
     }
 
-    /// An attempt that failed, or was given up, is made again up to so many times, each time at a server that was not
+    /// An attempt that failed, or was given up, is made again up to so many times (at most 1000), each time at a server that was not
     /// tried yet while there is one. What must be done again is drawn anew.
     pub fn retries(mut self, most: u32) -> Self {
         self.retries.most = most;
@@ -296,6 +300,9 @@ impl Scenario {
         if clients == 0 {
             return Err(InvalidScenario::NoClients);
         }
+        if clients > MOST_CLIENTS {
+            return Err(InvalidScenario::TooManyClients { clients, most: MOST_CLIENTS });
+        }
         if servers.saturating_mul(clients) > MOST_PAIRS {
             return Err(InvalidScenario::TooLarge { clients, servers, most: MOST_PAIRS });
         }
@@ -314,7 +321,7 @@ impl Scenario {
             Demand::Load(load) if !(load > 0.0 && load.is_finite()) => Err(InvalidScenario::Load { load }),
             Demand::Load(_) if !self.capacity().is_finite() => Err(InvalidScenario::NoCapacity),
             _ if !(1e-6..=1e9).contains(&self.total_rate()) => Err(InvalidScenario::Rate { rate: self.total_rate() }),
-            _ => Ok(()),
+            _ => self.arrivals.check_gap(self.gap()),
         }
     }
 
@@ -340,6 +347,13 @@ impl Scenario {
         if self.sample.is_zero() || self.lasting.as_nanos() / self.sample.as_nanos() > 100_000 {
             return refuse("sample_every", "use a hundred-thousandth of the run or more");
         }
+        let figures = self.lasting.as_nanos() / self.sample.as_nanos() * self.servers.len() as u128;
+        if figures > MOST_FIGURES {
+            return refuse("sample_every", "use a longer period: samples times servers are 20 million at most");
+        }
+        if self.retries.most > 1_000 {
+            return refuse("retries", "use at most 1000, since where all fail at once they take no time");
+        }
         if self.retries.budget.is_some_and(|ratio| !(0.0..=1_000.0).contains(&ratio)) {
             return refuse("retry_budget", "it is a number of retries per request, from 0 to 1000");
         }
@@ -356,6 +370,11 @@ impl Scenario {
             Demand::Rate(rate) => rate,
             Demand::Load(load) => load * self.capacity() / self.work.mean().as_secs_f64(),
         }
+    }
+
+    /// Seconds between two requests of a client, in the mean.
+    pub(crate) fn gap(&self) -> f64 {
+        self.clients as f64 / self.total_rate()
     }
 
     /// Nanoseconds.

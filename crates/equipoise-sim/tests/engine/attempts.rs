@@ -93,3 +93,17 @@ fn a_request_that_is_tried_again_takes_all_its_attempts_together() {
     assert_eq!(report.ends.answered, report.ends.total());
     assert!(about(report.latency.max(), ms(50)), "{report}");
 }
+
+#[test]
+fn who_waits_for_long_in_vain_is_given_up_all_the_same() {
+    // Far more requests end within the time-out than are open, so most of the waiting is forgotten, and none that counts.
+    let scenario = Scenario::of(2, Server::delay()).rate(1_000.0).work(Work::constant(ms(10))).warm_up(0.0);
+    let swallowed = Fault::swallows(0).from(secs(5)).lasting(ms(100));
+    let report = by_turns(&scenario.fault(swallowed).timeout(secs(9)).hedge(secs(8)).lasting(secs(20)));
+    // Half of a tenth of a second's requests, and who was at work, are sent again after 8 s, and then answered.
+    assert_eq!(report.ends.answered, report.ends.total());
+    assert!(about(report.latency.max(), ms(8_010)), "{report}");
+    let without_hedges = by_turns(&tens(2).rate(1_000.0).fault(swallowed).timeout(secs(9)).lasting(secs(20)));
+    assert!(without_hedges.ends.timed_out.abs_diff(55) < 20, "{:?}", without_hedges.ends);
+    assert!(about(without_hedges.latency.max(), secs(9)), "{without_hedges}");
+}

@@ -1,12 +1,15 @@
 //! Strategies that do what they must not.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use equipoise_core::{
-    BuildError, EndpointSpec, Maglev, P2c, PickCx, PickError, PickRequest, Picker, Pool, RoundRobin, Slot, Strategy,
-    UpdateError, View,
+    BuildError, Endpoint, EndpointSpec, FirstFit, Maglev, Needs, P2c, PickCx, PickError, PickRequest, Picker, Pool,
+    RoundRobin, Slot, Strategy, Timestamp, UpdateError, Verdict, View,
 };
-use equipoise_sim::{RunError, Scenario, Server, named};
+use equipoise_sim::{Comparison, Contender, Control, InvalidScenario, Report, RunError, Scenario, Server, named};
 
 use crate::common::{secs, tens};
 
@@ -69,6 +72,52 @@ fn misbehaved(pick: fn() -> Option<Slot>) -> PickError {
     }
 }
 
+/// Turns, with a hook that panics.
+struct Told(Needs, RoundRobin);
+
+impl Strategy for Told {
+    type State = ();
+    type Picker = <RoundRobin as Strategy>::Picker;
+
+    fn state(&self, _: &EndpointSpec) {}
+
+    fn build(&self, view: &View, last: Option<&Self::Picker>) -> Result<Self::Picker, BuildError> {
+        self.1.build(view, last)
+    }
+
+    fn needs(&self) -> Needs {
+        self.0
+    }
+
+    fn acquired(&self, _: &(), _: &Endpoint) -> bool {
+        panic!("in acquired")
+    }
+
+    fn sampled(&self, _: &(), _: Duration, _: Timestamp) {
+        panic!("in sampled")
+    }
+
+    fn observed(&self, _: &(), _: Verdict, _: Timestamp) {
+        panic!("in observed")
+    }
+
+    fn refreshed(&self, _: Timestamp) -> bool {
+        panic!("in refreshed")
+    }
+}
+
+#[test]
+fn who_panics_when_it_is_told_something_is_named() {
+    for needs in [Needs::new().leases(), Needs::new().latency(), Needs::new().outcomes(), Needs::new().refresh(secs(1))]
+    {
+        let report = tens(3).run(&named("told", |_| Told(needs, RoundRobin::new())));
+        let Err(RunError::HookPanicked { label, after }) = report else { panic!("{needs:?}: {report:?}") };
+        assert!(label == "told" && after < secs(2), "{needs:?}: {after:?}");
+    }
+    // Who comes after has nothing to do with it.
+    assert!(tens(3).run(&named("untold", |_| Told(Needs::new(), RoundRobin::new()))).is_ok());
+}
+
 #[test]
 fn who_panics_while_picking_is_named() {
     assert_eq!(misbehaved(|| panic!("in a pick")), PickError::Panicked);
@@ -121,4 +170,55 @@ fn a_load_that_no_memory_holds_ends_the_run() {
     assert!(label == "p2c" && open == 501);
     // 600 come a second, and 200 go.
     assert!(after > secs(1) && after < secs(2), "{after:?}");
+}
+
+#[test]
+fn who_fails_in_a_comparison_has_an_error_and_the_others_have_their_reports() {
+    let scenario = Scenario::of(2, Server::fifo(1)).load(0.7).lasting(secs(100)).most_open(60);
+    let first = named("always the first", |_| FirstFit::new());
+    let panics = named("panics", |_| Odd(|| panic!("in a pick")));
+    let turns = named("by turns", |_| RoundRobin::new());
+    let contenders: [&dyn Contender; 3] = [&first, &turns, &panics];
+    let comparison = Comparison::run(&scenario, &contenders, 2, &Control::new()).expect("a scenario");
+
+    let [piled_up, None, panicked] = &comparison.errors[..] else { panic!("{:?}", comparison.errors) };
+    assert!(matches!(piled_up, Some(RunError::PiledUp { open: 61, .. })), "{piled_up:?}");
+    assert!(matches!(panicked, Some(RunError::Misbehaved { source: PickError::Panicked, .. })), "{panicked:?}");
+    assert_eq!(comparison.reports.iter().map(Vec::len).collect::<Vec<_>>(), [0, 2, 0]);
+    // The error is that of the first seed, however many threads there are.
+    assert_eq!(piled_up.as_ref(), scenario.run(&first).as_ref().err());
+
+    let p99 = |report: &Report| report.latency.p99().as_secs_f64();
+    assert!(comparison.spread(1, p99).mean > 0.0);
+    let nothing = comparison.ratio(0, 1, p99);
+    assert!(nothing.mean.is_nan() && nothing.least.is_nan() && nothing.most.is_nan() && nothing.deviation.is_nan());
+    assert_eq!(comparison.complete().err(), scenario.run(&first).err());
+}
+
+#[test]
+fn who_fails_for_one_seed_of_several_has_no_figures() {
+    // How many there are at a time depends on the seed, so that a limit lies between the seeds.
+    let scenario = Scenario::of(1, Server::fifo(1)).load(0.9).lasting(secs(100));
+    let turns = named("by turns", |_| RoundRobin::new());
+    let longest = |seed| scenario.clone().seed(seed).run(&turns).expect("a report").in_flight.max();
+    let (least, most) = ((1..=5).map(longest).min().expect("five"), (1..=5).map(longest).max().expect("five"));
+    assert!(least < most);
+    let comparison = Comparison::run(&scenario.most_open(most - 1), &[&turns], 5, &Control::new()).expect("a scenario");
+    assert!(comparison.errors[0].is_some() && comparison.reports[0].is_empty());
+}
+
+#[test]
+fn a_comparison_in_an_impossible_scenario_is_refused_before_anybody_runs() {
+    let refused = Comparison::run(&tens(0), &[&named("panics", |_| Odd(|| panic!("in a pick")))], 2, &Control::new());
+    assert_eq!(refused.err(), Some(InvalidScenario::NoServers));
+    let nobody = Comparison::run(&tens(1), &[], 2, &Control::new()).expect("a scenario");
+    assert!(nobody.reports.is_empty() && nobody.complete().is_ok());
+}
+
+#[test]
+fn a_limit_of_none_and_a_weight_of_none_are_named() {
+    for (server, names) in [(Server::fifo(1).limit(0), "a limit of 0"), (Server::fifo(1).weight(0), "weight 0")] {
+        let error = Scenario::with([server]).run(&named("p2c", |_| P2c::new())).expect_err(names);
+        assert!(matches!(error, RunError::Unusable { .. }) && error.to_string().contains(names), "{error}");
+    }
 }

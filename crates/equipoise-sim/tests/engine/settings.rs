@@ -18,7 +18,9 @@ fn bad() -> Vec<(Scenario, &'static str)> {
     vec![
         (Scenario::with([]), "no servers"),
         (fine().clients(0), "no clients"),
-        (fine().clients(usize::MAX), "too many"),
+        (fine().clients(usize::MAX), "clients are too many"),
+        (fine().clients(1_000_001), "clients are too many"),
+        (Scenario::of(1_000, Server::fifo(1)).clients(10_001), "10001 clients times 1000 servers are too many"),
         (kind(Server::fifo(0)), "server 0: it has no workers"),
         (kind(Server::sharing(0.0)), "server 0: it has no cores"),
         (kind(Server::sharing(f64::NAN)), "server 0: it has no cores"),
@@ -42,6 +44,8 @@ fn bad() -> Vec<(Scenario, &'static str)> {
         (bursts(1.0, ms(1)), "bursts of factor 1"),
         (bursts(f64::NAN, ms(1)), "bursts of factor NaN"),
         (bursts(2.0, Duration::ZERO), "length 0ns"),
+        (bursts(1e7, ms(1)), "bursts of factor 10000000"),
+        (bursts(2.0, Duration::from_nanos(1)).rate(1e-3), "bursts of 1ns are too short"),
         (fine().keys(Keys::zipf(0, 1.0)), "0 keys"),
         (fine().keys(Keys::zipf(u32::MAX, 1.0)), "4294967295 keys"),
         (fine().keys(Keys::zipf(10, f64::NAN)), "exponent NaN"),
@@ -66,6 +70,8 @@ fn bad() -> Vec<(Scenario, &'static str)> {
         (fine().network(Network::new(far, far)), "network"),
         (fine().sample_every(Duration::ZERO), "sample_every"),
         (fine().sample_every(Duration::from_nanos(1)), "sample_every"),
+        (Scenario::of(1_000, Server::fifo(1)).lasting(secs(20_001)), "samples times servers"),
+        (fine().retries(u32::MAX), "retries"),
         (fine().retry_budget(-0.1), "retry_budget"),
         (fine().retry_budget(f64::NAN), "retry_budget"),
     ]
@@ -90,6 +96,14 @@ fn errors_carry_what_was_set() {
     assert_eq!(antagonists, Err(InvalidScenario::Antagonists { probability: 2.0 }));
 }
 
+#[test]
+fn bursts_are_long_enough_where_one_in_a_hundred_brings_a_request() {
+    // Each of 20 clients sends every 10 s, within a burst every second.
+    let bursts = |burst| fine().rate(2.0).clients(20).arrivals(Arrivals::Bursts { factor: 10.0, burst });
+    assert_eq!(bursts(ms(11)).check(), Ok(()));
+    assert_eq!(bursts(ms(9)).check(), Err(InvalidScenario::ShortBursts { burst: ms(9), least: ms(10) }));
+}
+
 fn kindless() -> Scenario {
     Scenario::of(1, Server::delay()).load(1.0)
 }
@@ -109,7 +123,10 @@ fn extremes_that_are_possible_run() {
         fine().fault(Fault::stall(0).from(Duration::MAX).lasting(Duration::MAX)),
         fine().work(Work::pareto(ms(1), 0.1, 1e12)).timeout(secs(1)),
         fine().work(Work::normal(ms(1), 0.0)),
-        fine().retries(u32::MAX).retry_budget(1_000.0),
+        fine().retries(1_000).retry_budget(1_000.0),
+        fine().retries(1_000).fault(Fault::refuses(0)).fault(Fault::refuses(1)).fault(Fault::refuses(2)),
+        fine().fault(Fault::slow(0, 1e300)).fault(Fault::slow(0, 1e300)),
+        fine().each(|_, server| server.speed(f64::MIN_POSITIVE)).fault(Fault::slow(0, 1e300)).rate(10.0),
         fine().each(|_, server| server.weight(MAX_WEIGHT).limit(1).zone("a")),
         Scenario::of(1, Server::fifo(usize::MAX)).rate(10.0).lasting(secs(1)),
         Scenario::of(1, Server::fifo(1)).rate(1e-6).lasting(secs(1)),

@@ -1,5 +1,7 @@
-use equipoise_core::Timestamp;
-use equipoise_sim::{Comparison, Control, Feed, Report, Scenario, Server};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use equipoise_core::{P2c, Timestamp};
+use equipoise_sim::{Comparison, Control, Feed, Report, Scenario, Server, named};
 
 use crate::common::{secs, strategy};
 
@@ -28,8 +30,8 @@ fn a_run_that_is_stopped_says_what_it_had() {
     let mut impatient = Impatient { control: &control, requests: 20_000 };
     let report = long().run_fed(&strategy("p2c"), &mut impatient, &control).expect("a report");
     assert!(report.interrupted);
-    // It looks every few thousand events.
-    assert!((19_900..25_000).contains(&report.ends.total()), "{}", report.ends.total());
+    // All that had come, but for those at work.
+    assert!((19_900..20_000).contains(&report.ends.total()), "{}", report.ends.total());
     assert!(report.measured > secs(75) && report.measured < secs(105), "{:?}", report.measured);
     assert!(report.utilisation.iter().all(|used| (used - 0.5).abs() < 0.1), "{:?}", report.utilisation);
     assert!(report.to_string().ends_with("(interrupted)"));
@@ -41,7 +43,24 @@ fn a_run_that_was_stopped_before_it_began_has_nothing() {
     let control = Control::new();
     control.stop();
     let report = long().run_under(&strategy("p2c"), &control).expect("a report");
-    assert!(report.interrupted && report.measured < secs(60));
+    assert!(report.interrupted && report.measured.is_zero() && report.ends.total() == 0);
+}
+
+#[test]
+fn clients_are_not_made_any_more_for_a_run_that_is_stopped() {
+    let control = Control::new();
+    let stops = control.clone();
+    let made = AtomicUsize::new(0);
+    let stopping = named("stops", |client| {
+        made.fetch_add(1, Ordering::Relaxed);
+        if client == 9 {
+            stops.stop();
+        }
+        P2c::new()
+    });
+    let report = long().clients(1_000_000).run_under(&stopping, &control).expect("a report");
+    assert!(report.interrupted && report.ends.total() == 0);
+    assert_eq!(made.load(Ordering::Relaxed), 10);
 }
 
 #[test]
@@ -50,7 +69,23 @@ fn a_comparison_that_was_stopped_has_what_had_been_run() {
     control.stop();
     let comparison = Comparison::run(&long(), &[&strategy("p2c")], 3, &control).expect("reports");
     assert_eq!(comparison.reports, [[]]);
-    assert_eq!(comparison.spread(0, Report::error_rate).mean, 0.0);
+    assert_eq!(comparison.errors, [None]);
+    assert!(comparison.spread(0, Report::error_rate).mean.is_nan(), "of nothing there is no mean");
+}
+
+#[test]
+fn what_a_comparison_has_not_measured_does_not_count_as_nothing() {
+    let control = Control::new();
+    let stops = control.clone();
+    // Stops everything as its second client is made, before its first request.
+    let stopping = named("stops", move |client| {
+        if client == 1 {
+            stops.stop();
+        }
+        P2c::new()
+    });
+    let comparison = Comparison::run(&long().clients(2).warm_up(0.9), &[&stopping], 1, &control).expect("a scenario");
+    assert_eq!((&comparison.reports[..], &comparison.errors[..]), (&[vec![]][..], &[None][..]));
 }
 
 #[test]

@@ -1,4 +1,9 @@
+mod watched;
+
 use equipoise_core::{AnyStrategy, Strategy, StrategySpec};
+
+use self::watched::Watched;
+pub(crate) use self::watched::take_panicked;
 
 /// A strategy as a run needs it: anew for each client, under a name for tables.
 ///
@@ -22,7 +27,8 @@ impl Contender for StrategySpec {
     }
 }
 
-/// A strategy of one's own, or one that differs from client to client.
+/// A strategy of one's own, or one that differs from client to client. A run ends with an error when it panics, also in a
+/// hook, where a pool would go on without.
 ///
 /// ```
 /// use equipoise_core::{P2c, Subset};
@@ -34,7 +40,7 @@ impl Contender for StrategySpec {
 /// # Ok::<(), equipoise_sim::RunError>(())
 /// ```
 pub fn named<S: Strategy>(label: impl Into<String>, strategy: impl Fn(usize) -> S + Sync) -> impl Contender {
-    Named { label: label.into(), strategy: move |client| AnyStrategy::new(strategy(client)) }
+    Named { label: label.into(), strategy: move |client| AnyStrategy::new(Watched(strategy(client))) }
 }
 
 struct Named<F> {

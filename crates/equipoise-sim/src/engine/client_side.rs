@@ -1,0 +1,187 @@
+//! What clients do: requests come, attempts are made for them, and end.
+
+use equipoise_core::{PickError, PickRequest, Timestamp};
+
+use super::{
+    Engine,
+    client::Draw,
+    events::{Event, TryId},
+    nanos,
+    requests::{Call, End, Held},
+};
+use crate::error::RunError;
+
+/// Most end long before their time is out. Beyond twice as many as are open, and so many more, those are forgotten, so
+/// that a day's time-out does not keep a day's requests.
+const SPARE: usize = 1024;
+
+impl Engine<'_> {
+    pub(super) fn arrive(&mut self, number: u32) -> Result<(), RunError> {
+        let client = &mut self.clients[number as usize];
+        let gap = client.gap();
+        let draw = client.first(&self.work, &self.scenario.network);
+        let key = self.popularity.as_ref().map(|popularity| client.key(popularity));
+        if let Some(budget) = self.scenario.retries.budget {
+            client.earn(budget);
+        }
+        let next = self.now.saturating_add(gap);
+        if !self.meter.is_over(next) {
+            self.events.plan(next, Event::Arrival { client: number });
+        }
+        let measured = self.meter.begin(self.now);
+        self.call_number = self.call_number.wrapping_add(1);
+        let call = Call {
+            number: self.call_number,
+            client: number,
+            key,
+            begun: self.now,
+            measured,
+            retries: 0,
+            tried: Vec::new(),
+            open: [None; 2],
+        };
+        let call = self.calls.insert(call) as u32;
+        self.ask(number as usize);
+        if let Some(after) = self.scenario.hedge {
+            self.hedges.push_back((self.now.saturating_add(nanos(after)), call, self.call_number));
+            if self.hedges.len() > 2 * self.calls.len() + SPARE {
+                let calls = &self.calls;
+                self.hedges
+                    .retain(|&(_, call, number)| calls.get(call as usize).is_some_and(|call| call.number == number));
+            }
+        }
+        if !self.attempt(call, draw)? {
+            self.end(call, End::Unserved);
+        }
+        Ok(())
+    }
+
+    /// Makes an attempt, at a server not tried yet if there is one. Answers whether it could.
+    fn attempt(&mut self, number: u32, draw: Draw) -> Result<bool, RunError> {
+        let call = &mut self.calls[number as usize];
+        let client = &self.clients[call.client as usize];
+        let bytes = call.key.map(u32::to_le_bytes);
+        let request = bytes.as_ref().map_or_else(PickRequest::new, |key| PickRequest::new().key(key));
+        let mut picked = client.pool.pick(&request.exclude(&call.tried));
+        if matches!(picked, Err(PickError::Excluded)) {
+            picked = client.pool.pick(&request);
+        }
+        let lease = match picked {
+            Ok(lease) => lease,
+            Err(PickError::Empty | PickError::Unavailable { .. } | PickError::Saturated) => return Ok(false),
+            Err(source) => {
+                let (label, client) = (self.contender.label(), call.client as usize);
+                return Err(RunError::Misbehaved { label, client, after: self.elapsed(), source });
+            }
+        };
+        if self.scenario.hedge.is_some() || self.scenario.retries.most > 0 {
+            let id = lease.endpoint().id();
+            if !call.tried.contains(id) {
+                call.tried.push(id.clone());
+            }
+        }
+        self.meter.send(*lease.target() as usize, call.key, self.now);
+        let id = self.tries.insert(lease, number, draw.work, draw.back);
+        let free = usize::from(call.open[0].is_some());
+        call.open[free] = Some(id);
+        if self.tries.len() > self.scenario.most_open {
+            let (label, open) = (self.contender.label(), self.tries.len());
+            return Err(RunError::PiledUp { label, open, after: self.elapsed() });
+        }
+        if let Some(timeout) = self.scenario.timeout {
+            self.timeouts.push_back((self.now.saturating_add(nanos(timeout)), id));
+            if self.timeouts.len() > 2 * self.tries.len() + SPARE {
+                self.timeouts.retain(|&(_, id)| self.tries.get(id).is_some());
+            }
+        }
+        match draw.there {
+            0 if self.scenario.network.is_none() => self.reach(id),
+            there => self.events.plan(self.now.saturating_add(there), Event::Reach(id)),
+        }
+        Ok(true)
+    }
+
+    pub(super) fn answer(&mut self, id: TryId) -> Result<(), RunError> {
+        let Some(attempt) = self.tries.remove(id) else { return Ok(()) };
+        let Some(Held { mut lease, call }) = attempt.held else { return Ok(()) };
+        if let Some(load) = attempt.load {
+            lease.first_byte();
+            let client = self.calls[call as usize].client as usize;
+            self.feed.answered(client, attempt.server as usize, load, Timestamp::from_nanos(self.now));
+        }
+        lease.finish(attempt.end.verdict());
+        self.attempt_ended(call, id, attempt.end)
+    }
+
+    pub(super) fn time_out(&mut self, id: TryId) -> Result<(), RunError> {
+        let Some(call) = self.give_up(id, End::TimedOut) else { return Ok(()) };
+        self.attempt_ended(call, id, End::TimedOut)
+    }
+
+    /// The client wants no answer any more. Answers the request that the attempt was for.
+    fn give_up(&mut self, id: TryId, end: End) -> Option<u32> {
+        let attempt = self.tries.get_mut(id)?;
+        let Held { lease, call } = attempt.held.take()?;
+        lease.finish(end.verdict());
+        let server = attempt.server as usize;
+        match attempt.place {
+            // The server works on, or will, and finds nobody to answer.
+            _ if !self.scenario.cancels && !attempt.lost => {}
+            Some(place) => {
+                self.tries.remove(id);
+                let station = &mut self.stations[server];
+                let before = station.len();
+                let up = station.take_away(place, self.now, |id| self.tries.is_here(id));
+                self.meter.change(server, before, before - 1, self.now);
+                self.moved_up(up);
+                self.replan(server);
+            }
+            None => drop(self.tries.remove(id)),
+        }
+        Some(call)
+    }
+
+    fn attempt_ended(&mut self, number: u32, id: TryId, end: End) -> Result<(), RunError> {
+        let call = &mut self.calls[number as usize];
+        for open in &mut call.open {
+            open.take_if(|open| *open == id);
+        }
+        if end == End::Answered {
+            self.end(number, end);
+            return Ok(());
+        }
+        if call.open.iter().any(Option::is_some) {
+            return Ok(());
+        }
+        if call.retries < self.scenario.retries.most {
+            let client = &mut self.clients[call.client as usize];
+            if self.scenario.retries.budget.is_none() || client.spend() {
+                call.retries += 1;
+                let draw = client.again(&self.work, &self.scenario.network);
+                if self.attempt(number, draw)? {
+                    return Ok(());
+                }
+            }
+        }
+        self.end(number, end);
+        Ok(())
+    }
+
+    pub(super) fn hedge(&mut self, number: u32, of: u32) -> Result<(), RunError> {
+        let Some(call) = self.calls.get(number as usize).filter(|call| call.number == of) else { return Ok(()) };
+        if call.open.iter().all(Option::is_some) {
+            return Ok(());
+        }
+        let draw = self.clients[call.client as usize].again(&self.work, &self.scenario.network);
+        self.attempt(number, draw).map(drop)
+    }
+
+    fn end(&mut self, number: u32, end: End) {
+        let call = self.calls.remove(number as usize);
+        self.meter.end(call.measured, self.now - call.begun, end);
+        for id in call.open.into_iter().flatten() {
+            // Not needed any more; nothing is held against its server.
+            self.give_up(id, End::Unserved);
+        }
+    }
+}

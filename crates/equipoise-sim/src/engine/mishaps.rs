@@ -1,0 +1,104 @@
+//! What happens to servers: faults, antagonists, and who is a member.
+
+use equipoise_core::EndpointSpec;
+
+use super::{
+    Engine,
+    events::{Event, Nanos},
+    nanos,
+    requests::End,
+};
+use crate::{
+    error::RunError,
+    scenario::{Fault, FaultKind},
+};
+
+impl Engine<'_> {
+    pub(super) fn fault(&mut self, at: usize, begins: bool) -> Result<(), RunError> {
+        let fault = self.scenario.faults[at];
+        if begins {
+            self.begin_fault(at, &fault);
+            self.crash(&fault);
+        } else {
+            let station = &mut self.stations[fault.server];
+            station.advance(self.now);
+            let active = &mut station.faults.active;
+            if let Some(one) = active.iter().position(|kind| *kind == fault.kind) {
+                active.swap_remove(one);
+            }
+            self.replan(fault.server);
+        }
+        if fault.kind == FaultKind::Away {
+            self.meter.membership(fault.server, !self.stations[fault.server].faults.is_away(), self.now);
+            self.tell_members()?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn begin_fault(&mut self, at: usize, fault: &Fault) {
+        let station = &mut self.stations[fault.server];
+        station.advance(self.now);
+        station.faults.active.push(fault.kind);
+        if matches!(fault.kind, FaultKind::Cold { .. }) {
+            station.faults.cold_since = self.now;
+        }
+        self.replan(fault.server);
+        let at = at as u32;
+        if let Some(lasting) = fault.lasting {
+            self.events.plan(self.now.saturating_add(nanos(lasting)), Event::Fault { at, begins: false });
+        }
+        if let Some(period) = fault.every {
+            self.events.plan(self.now.saturating_add(nanos(period)), Event::Fault { at, begins: true });
+        }
+    }
+
+    /// What becomes of those who are at a server that dies.
+    fn crash(&mut self, fault: &Fault) {
+        if !matches!(fault.kind, FaultKind::Refuses | FaultKind::Swallows) {
+            return;
+        }
+        let station = &mut self.stations[fault.server];
+        self.meter.change(fault.server, station.len(), 0, self.now);
+        for id in station.drop_all(self.now, |id| self.tries.is_here(id)) {
+            let Some(attempt) = self.tries.get_mut(id) else { continue };
+            attempt.place = None;
+            match fault.kind {
+                FaultKind::Refuses => self.send_back(id, End::Broken),
+                _ => self.lose(id),
+            }
+        }
+        self.replan(fault.server);
+    }
+
+    pub(super) fn antagonise(&mut self, server: usize) {
+        let Some(antagonists) = self.scenario.antagonists else { return };
+        let rng = &mut self.antagonists[server];
+        let (share, gap) = (antagonists.share(rng), antagonists.next(rng));
+        self.stations[server].allot(share, self.now);
+        self.replan(server);
+        let at = self.now.saturating_add((gap * 1e9) as Nanos);
+        self.events.plan(at, Event::Antagonists { server: server as u32 });
+    }
+
+    pub(super) fn tell_members(&mut self) -> Result<(), RunError> {
+        let members: Vec<EndpointSpec> = (self.scenario.servers.iter().zip(&self.stations).enumerate())
+            .filter(|(_, (_, station))| !station.faults.is_away())
+            .map(|(at, (server, _))| {
+                let spec = EndpointSpec::new(at.to_string()).named(format!("server-{at}")).weight(server.weight);
+                let spec = spec.zone(server.zone.as_deref().unwrap_or_default());
+                server.limit.map_or(spec.clone(), |limit| spec.limit(limit))
+            })
+            .collect();
+        for (number, client) in self.clients.iter().enumerate() {
+            if self.control.is_stopped() {
+                break;
+            }
+            client.learn(&members).map_err(|source| RunError::Unusable {
+                label: self.contender.label(),
+                client: number,
+                source,
+            })?;
+        }
+        Ok(())
+    }
+}
