@@ -167,10 +167,10 @@ impl Machine {
         self.leave(&id);
         let record = self.next_record;
         self.next_record += 1;
-        if self.records.is_empty() {
-            if let Some(rules) = self.policy.outliers {
-                self.timers.set(self.now + rules.interval, Timer::Window);
-            }
+        if self.records.is_empty()
+            && let Some(rules) = self.policy.outliers
+        {
+            self.timers.set(self.now + rules.interval, Timer::Window);
         }
         self.ids.insert(id.clone(), record);
         self.records.insert(record, Record::new(id, &self.policy, self.now));

@@ -275,7 +275,7 @@ impl Outliers {
             ("ejection", Some(self.base)),
         ];
         for (setting, time) in times {
-            if let Some(time) = time.filter(|time| time.is_zero()) {
+            if let Some(time) = time.filter(Duration::is_zero) {
                 return Err(InvalidHealth::time(setting, time, "it takes some time"));
             }
         }

@@ -1,6 +1,6 @@
 use std::{cell::Cell, thread, time::Duration};
 
-use equipoise_core::{BuildError, Endpoint, EndpointSpec, Needs, Strategy, Timestamp, Verdict, View};
+use equipoise_core::{BuildError, Endpoint, EndpointSpec, Needs, PickRequest, Strategy, Timestamp, Verdict, View};
 
 thread_local! {
     // A run is on one thread, and hooks have no other way to say it.
@@ -32,9 +32,9 @@ impl<S: Strategy> Strategy for Watched<S> {
         self.0.needs()
     }
 
-    fn acquired(&self, state: &Self::State, endpoint: &Endpoint) -> bool {
+    fn acquired(&self, state: &Self::State, endpoint: &Endpoint, request: &PickRequest<'_>) -> bool {
         let _watch = Watch;
-        self.0.acquired(state, endpoint)
+        self.0.acquired(state, endpoint, request)
     }
 
     fn released(&self, state: &Self::State, endpoint: &Endpoint) {

@@ -89,7 +89,7 @@ impl Strategy for Told {
         self.0
     }
 
-    fn acquired(&self, _: &(), _: &Endpoint) -> bool {
+    fn acquired(&self, _: &(), _: &Endpoint, _: &PickRequest<'_>) -> bool {
         panic!("in acquired")
     }
 
