@@ -43,10 +43,11 @@ use crate::{
 /// | requests | ejected, or paused as it asked: unfit | time, then one request on trial (after a pause: time) |
 ///
 /// Each takes back only what it said itself. (In HAProxy an agent's `ready` also takes back an operator's maintenance and
-/// drain; here it does not: who works on a server does not want it back because a program on it feels well.) The strictest opinion holds; an endpoint that drains and is unfit is closed.
-/// The first of this table that has a bad opinion is named as the reason. Unfit endpoints are used when too many of their
-/// tier are ([`PoolBuilder::panic_below`](equipoise_core::PoolBuilder::panic_below)); those that an operator or an agent
-/// took out never are.
+/// drain; here it does not: who works on a server does not want it back because a program on it feels well.) The
+/// strictest opinion holds; an endpoint that drains and is unfit is closed. The first of this table that has a bad opinion
+/// is named as the reason. Unfit endpoints are used when too many of their tier are
+/// ([`PoolBuilder::panic_below`](equipoise_core::PoolBuilder::panic_below)); those that an operator or an agent took out
+/// never are.
 #[derive(Debug)]
 pub struct Machine {
     policy: Policy,
