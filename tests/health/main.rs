@@ -1,7 +1,8 @@
 //! What clients notice when servers fail, behind a balancer with checks, outlier detection and failover: real sockets, 200
 //! requests a second.
 //!
-//! The faults are made on purpose by servers within this process; real processes and signals are for the example `faults`.
+//! Most faults are made on purpose by servers within this process; `processes.rs` kills and stops real ones. The example
+//! `faults` has more of those, beside other balancers.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -9,6 +10,7 @@ mod failing;
 mod hanging;
 mod killed;
 mod load;
+mod processes;
 mod saturated;
 mod server;
 mod setup;

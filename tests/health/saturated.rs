@@ -1,13 +1,11 @@
 //! One of three is dead, and the others have all they can do: the dead one looks idle.
 
-use std::time::Duration;
-
 use equipoise::{P2c, PeakEwma, RoundRobin, Strategy};
 use equipoise_tests::{Backend, soon};
 
 use crate::{
     load::{Load, no_errors},
-    setup::{World, checked},
+    setup::{PATIENCE, World, checked},
 };
 
 const CLIENTS: usize = 32;
@@ -19,8 +17,9 @@ async fn nobody_notices(strategy: impl Strategy, limit: Option<u32>) {
         checked(),
         strategy,
         addresses,
+        |pool| pool,
         |spec| limit.map_or(spec.clone(), |limit| spec.limit(limit)),
-        |layer| layer.wait(Duration::from_secs(30)),
+        |layer| layer.wait(PATIENCE),
     );
     let load = Load::closed(CLIENTS, &world.balanced);
     soon(servers[1].has_served(100)).await;

@@ -6,12 +6,12 @@ use std::{
 
 use bytes::Bytes;
 use equipoise::{
-    Availability, EndpointSpec, Pool, Strategy,
+    Availability, EndpointSpec, Pool, PoolBuilder, RoundRobin, Strategy,
     health::{Guard, Health, HealthBuilder, Schedule, probe::Http},
     tower::{Balance, BalanceLayer, BoxError, Shared},
 };
 use equipoise_tests::soon;
-use futures::{StreamExt, channel::mpsc::UnboundedReceiver, future::BoxFuture};
+use futures::{FutureExt, StreamExt, channel::mpsc::UnboundedReceiver, future::BoxFuture};
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -27,6 +27,9 @@ pub(crate) const INTERVAL: Duration = Duration::from_millis(100);
 /// What a busy machine may take on top of what the settings say.
 const SLACK: Duration = Duration::from_secs(5);
 
+/// How long a request may wait for somebody to serve it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
 /// How long one try may take until the head of the answer.
 const TRY: Duration = Duration::from_secs(2);
 
@@ -37,7 +40,7 @@ pub(crate) fn checked() -> HealthBuilder {
     checked_by(Schedule::new().interval(INTERVAL))
 }
 
-pub(crate) fn checked_by(schedule: Schedule) -> HealthBuilder {
+fn checked_by(schedule: Schedule) -> HealthBuilder {
     Health::builder().check("http", schedule, Http::new("/health").unwrap())
 }
 
@@ -50,24 +53,44 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn start(builder: HealthBuilder, strategy: impl Strategy, addresses: [String; 3]) -> Self {
-        Self::with(builder, strategy, addresses, |spec| spec, |layer| layer)
+        Self::with(builder, strategy, addresses, |pool| pool, |spec| spec, |layer| layer)
     }
 
+    /// For checks that are in a hurry: those of a busy machine may find that nobody is fit, and that is no fault of theirs.
+    /// Requests wait then, instead of being sent to everybody.
+    pub(crate) fn hasty(schedule: Schedule, addresses: [String; 3]) -> Self {
+        let (pool, layer) = (|pool: PoolBuilder| pool.panic_below(0.0), |layer: BalanceLayer| layer.wait(PATIENCE));
+        Self::with(checked_by(schedule), RoundRobin::new(), addresses, pool, |spec| spec, layer)
+    }
+
+    /// One whose pool, endpoints and layer are set as the test wants.
     pub(crate) fn with(
         builder: HealthBuilder,
         strategy: impl Strategy,
         addresses: [String; 3],
+        pool: impl Fn(PoolBuilder) -> PoolBuilder,
         spec: impl Fn(EndpointSpec) -> EndpointSpec,
         layer: impl Fn(BalanceLayer) -> BalanceLayer,
     ) -> Self {
         let health = builder.build().unwrap();
-        let pool = Pool::new(health.watch(strategy));
+        let pool = pool(Pool::<()>::builder(health.watch(strategy))).build();
         let named = addresses.iter().zip(["1", "2", "3"]);
         pool.update(named.map(|(address, name)| spec(EndpointSpec::new(address).named(name))), |_| ()).unwrap();
         let changes = health.changes();
         let checking = health.spawn(&pool);
-        let client = Impatient(Client::builder(TokioExecutor::new()).build_http());
+        let client = Impatient::saying(io::ErrorKind::TimedOut);
         Self { balanced: layer(BalanceLayer::new(pool)).layer(client), changes, _checking: checking }
+    }
+
+    /// Forgets what has been said of it so far; waits until it is in service, if it is not.
+    pub(crate) async fn in_service(&mut self, name: &str) {
+        let mut last = Availability::Open;
+        while let Some(change) = self.changes.next().now_or_never().flatten() {
+            last = if change.id.as_str() == name { change.to } else { last };
+        }
+        if last != Availability::Open {
+            self.back(name).await;
+        }
     }
 
     /// Waits until nobody is sent to it.
@@ -101,7 +124,17 @@ impl World {
 
 /// Hyper's client, which gives up on a try after a while.
 #[derive(Clone)]
-pub(crate) struct Impatient(Client<HttpConnector, Full<Bytes>>);
+pub(crate) struct Impatient {
+    client: Client<HttpConnector, Full<Bytes>>,
+    late: io::ErrorKind,
+}
+
+impl Impatient {
+    /// What it says then.
+    pub(crate) fn saying(late: io::ErrorKind) -> Self {
+        Self { client: Client::builder(TokioExecutor::new()).build_http(), late }
+    }
+}
 
 impl Service<Request<Full<Bytes>>> for Impatient {
     type Response = Response<Incoming>;
@@ -113,7 +146,7 @@ impl Service<Request<Full<Bytes>>> for Impatient {
     }
 
     fn call(&mut self, request: Request<Full<Bytes>>) -> Self::Future {
-        let answer = self.0.request(request);
-        Box::pin(async move { Ok(timeout(TRY, answer).await.map_err(io::Error::from)??) })
+        let (answer, late) = (self.client.request(request), self.late);
+        Box::pin(async move { Ok(timeout(TRY, answer).await.map_err(|_| io::Error::from(late))??) })
     }
 }
