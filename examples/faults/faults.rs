@@ -51,7 +51,7 @@ pub(crate) const ALL: &[Fault] = &[
     fault("reset", "resets in the middle of the answer", Script::Turn("reset")),
     fault("sinkhole", "answers 500 at once, to checks too", Script::Turn("fail")),
     fault("liar", "answers 500 at once, but not to checks", Script::Turn("lie")),
-    fault("slow", "answers after 500 ms instead of 5 ms", Script::Turn("after 500")),
+    fault("slow", "answers after 200 ms instead of 5 ms", Script::Turn("after 200")),
     fault("flap", "killed and started again, every second", Script::Flap),
     fault("rolling", "rolling restart of all three, by `kill -9`", Script::Roll),
     Fault {

@@ -26,7 +26,7 @@ async fn main() -> ExitCode {
         None => tokio::select! {
             done = compare(&args) => done,
             // Returns, so that all that was started is ended.
-            _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+            () = interrupted() => Err(anyhow::anyhow!("interrupted")),
         },
     };
     match done {
@@ -35,6 +35,20 @@ async fn main() -> ExitCode {
             eprintln!("faults: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+async fn interrupted() {
+    #[cfg(unix)]
+    if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        tokio::select! {
+            _ = terminate.recv() => return,
+            _ = tokio::signal::ctrl_c() => return,
+        }
+    }
+    // An error means that nobody can interrupt it.
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending().await
     }
 }
 
