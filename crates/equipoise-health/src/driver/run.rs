@@ -133,6 +133,8 @@ impl<'a, T: Send + Sync + 'static> Runner<'a, T> {
     fn act(&mut self) {
         // Set all at once, because each change of the pool costs as much as many.
         let mut availabilities = Vec::new();
+        // Told once it is so: whoever hears of it may count on it.
+        let mut changes = Vec::new();
         loop {
             // The lock is not held while anything is done.
             let action = self.shared.machine.lock().poll_action();
@@ -153,13 +155,16 @@ impl<'a, T: Send + Sync + 'static> Runner<'a, T> {
                 Some(Action::Weigh { id, percent }) => refused(&id, self.pool.set_weight_percent(id.clone(), percent)),
                 Some(Action::Limit { id, limit }) => refused(&id, self.pool.set_limit(id.clone(), limit)),
                 Some(Action::Count) => self.tell(self.shared.signals.count()),
-                Some(Action::Tell(change)) => self.shared.tell(&change),
+                Some(Action::Tell(change)) => changes.push(change),
             }
         }
         if !availabilities.is_empty()
             && let Err(error) = self.pool.set_availabilities(availabilities)
         {
             tracing::warn!(%error, "the pool refused a change of health");
+        }
+        for change in changes {
+            self.shared.tell(&change);
         }
     }
 
