@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-use equipoise::StrategySpec;
 
-use crate::scenarios::{ALL, Known};
+use crate::{
+    contenders::{self, Entrant},
+    scenarios::{ALL, Known},
+};
 
 /// What do strategies do before they meet traffic? Runs them through a scenario, all under the same requests.
 ///
@@ -15,16 +17,17 @@ use crate::scenarios::{ALL, Known};
 ///         --strategy peak-ewma --strategy "peak-ewma(decay=2s)" --strategy p2c --out plots
 ///
 /// Ctrl-C ends it early with what it has; once more ends it at once.
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(name = "compare", verbatim_doc_comment)]
 pub(crate) struct Args {
     /// What happens: a name from --list
     #[arg(long, value_name = "NAME", default_value = "antagonists", value_parser = scenario)]
     pub(crate) scenario: &'static Known,
 
-    /// A strategy from --list, with settings in brackets, such as "p2c(choices=3)"; repeat for each [default: all that fit]
-    #[arg(long = "strategy", value_name = "STRATEGY")]
-    pub(crate) strategies: Vec<StrategySpec>,
+    /// A strategy from --list, with settings in brackets, such as "p2c(choices=3)"; repeat for each [default: all of the
+    /// library's that fit]
+    #[arg(long = "strategy", value_name = "STRATEGY", value_parser = contenders::named_so)]
+    pub(crate) strategies: Vec<Entrant>,
 
     /// One load, several (0.7,0.9), or a range in steps of 0.1 (0.5..1.7); 1.0 is all that the servers can do [default:
     /// the scenario's]
