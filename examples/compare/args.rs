@@ -71,8 +71,9 @@ fn loads(text: &str) -> Result<Loads, String> {
     if from >= to {
         return Err(format!("a range goes up: {to}..{from}"));
     }
-    let steps = ((to - from) * 10.0 - 1e-9).ceil();
-    Ok(Loads((0..=steps as usize).map(|step| round(from + (to - from) * step as f64 / steps)).collect()))
+    let steps = ((to - from) * 10.0 - 1e-9).ceil().max(1.0);
+    let between = (1..steps as usize).map(|step| round(from + (to - from) * step as f64 / steps));
+    Ok(Loads([from].into_iter().chain(between).chain([to]).collect()))
 }
 
 /// To thousandths, so that loads read as they are written.
@@ -89,7 +90,10 @@ mod tests {
         assert_eq!(loads("0.9"), Ok(Loads(vec![0.9])));
         assert_eq!(loads("0.7, 0.9"), Ok(Loads(vec![0.7, 0.9])));
         assert_eq!(loads("0.5..0.8"), Ok(Loads(vec![0.5, 0.6, 0.7, 0.8])));
-        assert_eq!(loads("0.5..0.55"), Ok(Loads(vec![0.5, 0.55])));
+        for (near, ends) in [("0.5..0.55", [0.5, 0.55]), ("0.0001..0.0002", [0.0001, 0.0002])] {
+            assert_eq!(loads(near), Ok(Loads(ends.to_vec())));
+        }
+        assert_eq!(loads("1..1.0000000000001"), Ok(Loads(vec![1.0, 1.0000000000001])));
         for nonsense in ["", "0", "-1", "x", "inf", "NaN", "1..0.5", "0.5..0.5", "0.5..", "1e9"] {
             assert!(loads(nonsense).is_err(), "{nonsense}");
         }
