@@ -6,6 +6,13 @@
 //! ```text
 //! cargo run --example custom_strategy
 //! ```
+//!
+//! It enters the tool `compare`, with its scenarios, tables and plots, by one line in `compare/main.rs`:
+//!
+//! ```text
+//! own("demerits", |_client| Demerits { per_failure: 10 }),
+//! cargo run --release --example compare -- --scenario sinkhole --strategy demerits --strategy p2c --out plots
+//! ```
 
 use std::{
     collections::BTreeMap,
@@ -22,16 +29,16 @@ use equipoise::{
 };
 
 /// The cold half: settings, and what is learned from the ends of requests.
-struct Demerits {
-    per_failure: u64,
+pub(crate) struct Demerits {
+    pub(crate) per_failure: u64,
 }
 
 /// What is remembered of one endpoint. The pool keeps it for as long as the endpoint is a member.
 #[derive(Default)]
-struct Points(AtomicU64);
+pub(crate) struct Points(AtomicU64);
 
 /// The hot half: the endpoints that may be picked, each with its memory at hand.
-struct FewestPoints(Vec<(Slot, Arc<Points>)>);
+pub(crate) struct FewestPoints(Vec<(Slot, Arc<Points>)>);
 
 impl Strategy for Demerits {
     type State = Points;

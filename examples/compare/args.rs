@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-use equipoise::StrategySpec;
 
-use crate::scenarios::{ALL, Known};
+use crate::{
+    contenders::{self, Entrant},
+    scenarios::{ALL, Known},
+};
 
 /// What do strategies do before they meet traffic? Runs them through a scenario, all under the same requests.
 ///
@@ -15,16 +17,17 @@ use crate::scenarios::{ALL, Known};
 ///         --strategy peak-ewma --strategy "peak-ewma(decay=2s)" --strategy p2c --out plots
 ///
 /// Ctrl-C ends it early with what it has; once more ends it at once.
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(name = "compare", verbatim_doc_comment)]
 pub(crate) struct Args {
     /// What happens: a name from --list
     #[arg(long, value_name = "NAME", default_value = "antagonists", value_parser = scenario)]
     pub(crate) scenario: &'static Known,
 
-    /// A strategy from --list, with settings in brackets, such as "p2c(choices=3)"; repeat for each [default: all that fit]
-    #[arg(long = "strategy", value_name = "STRATEGY")]
-    pub(crate) strategies: Vec<StrategySpec>,
+    /// A strategy from --list, with settings in brackets, such as "p2c(choices=3)"; repeat for each [default: all of the
+    /// library's that fit]
+    #[arg(long = "strategy", value_name = "STRATEGY", value_parser = contenders::named_so)]
+    pub(crate) strategies: Vec<Entrant>,
 
     /// One load, several (0.7,0.9), or a range in steps of 0.1 (0.5..1.7); 1.0 is all that the servers can do [default:
     /// the scenario's]
@@ -68,8 +71,9 @@ fn loads(text: &str) -> Result<Loads, String> {
     if from >= to {
         return Err(format!("a range goes up: {to}..{from}"));
     }
-    let steps = ((to - from) * 10.0 - 1e-9).ceil();
-    Ok(Loads((0..=steps as usize).map(|step| round(from + (to - from) * step as f64 / steps)).collect()))
+    let steps = ((to - from) * 10.0 - 1e-9).ceil().max(1.0);
+    let between = (1..steps as usize).map(|step| round(from + (to - from) * step as f64 / steps));
+    Ok(Loads([from].into_iter().chain(between).chain([to]).collect()))
 }
 
 /// To thousandths, so that loads read as they are written.
@@ -86,7 +90,10 @@ mod tests {
         assert_eq!(loads("0.9"), Ok(Loads(vec![0.9])));
         assert_eq!(loads("0.7, 0.9"), Ok(Loads(vec![0.7, 0.9])));
         assert_eq!(loads("0.5..0.8"), Ok(Loads(vec![0.5, 0.6, 0.7, 0.8])));
-        assert_eq!(loads("0.5..0.55"), Ok(Loads(vec![0.5, 0.55])));
+        for (near, ends) in [("0.5..0.55", [0.5, 0.55]), ("0.0001..0.0002", [0.0001, 0.0002])] {
+            assert_eq!(loads(near), Ok(Loads(ends.to_vec())));
+        }
+        assert_eq!(loads("1..1.0000000000001"), Ok(Loads(vec![1.0, 1.0000000000001])));
         for nonsense in ["", "0", "-1", "x", "inf", "NaN", "1..0.5", "0.5..0.5", "0.5..", "1e9"] {
             assert!(loads(nonsense).is_err(), "{nonsense}");
         }

@@ -5,8 +5,14 @@
 //! cargo run --release --example compare -- --list
 //! cargo run --release --example compare -- --write docs
 //! ```
+//!
+//! A strategy of one's own enters by one line, in [`yours`].
 
 mod args;
+mod contenders;
+#[path = "../custom_strategy.rs"]
+#[allow(dead_code, reason = "it is a program of its own")]
+mod custom_strategy;
 mod document;
 mod figures;
 mod plots;
@@ -21,12 +27,22 @@ use std::{
 
 use anyhow::bail;
 use clap::Parser;
-use equipoise::strategy::by_name;
+use equipoise::{sim::Contender, strategy::by_name};
 
 use crate::{
     args::{Args, Loads},
+    contenders::{Entrant, own},
+    custom_strategy::Demerits,
     sweep::{Sweep, Watch},
 };
+
+/// Strategies of one's own: a line for each, with its name for `--strategy` and what makes it for a client.
+fn yours() -> Vec<Entrant> {
+    vec![
+        own("demerits", |_client| Demerits { per_failure: 10 }),
+        // Here goes yours.
+    ]
+}
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -55,15 +71,20 @@ fn list(out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "{}\n    {}; load {}", scenario.name, scenario.about, loads.join(", "))?;
     }
     writeln!(out, "\nStrategies:\n")?;
-    by_name::all().iter().try_for_each(|strategy| writeln!(out, "{strategy}\n    {}", strategy.about()))
+    by_name::all().iter().try_for_each(|strategy| writeln!(out, "{strategy}\n    {}", strategy.about()))?;
+    writeln!(out, "\nYours, of examples/compare/main.rs:\n")?;
+    yours().iter().try_for_each(|entrant| writeln!(out, "{}", entrant.label()))
 }
 
 fn compare(args: &Args) -> anyhow::Result<()> {
     let scenario = args.scenario;
-    let strategies = if args.strategies.is_empty() { scenario.strategies()? } else { args.strategies.clone() };
+    let usual = if args.strategies.is_empty() { scenario.strategies()? } else { Vec::new() };
+    let usual = usual.iter().map(|strategy| strategy as &dyn Contender);
+    let contenders: Vec<&dyn Contender> =
+        usual.chain(args.strategies.iter().map(|entrant| &**entrant as &dyn Contender)).collect();
     let loads = args.load.as_ref().map_or(scenario.loads, |Loads(loads)| loads);
     let watch = Watch::over(loads.len())?;
-    let sweep = Sweep::run(scenario, &strategies, loads, args.seeds, &watch);
+    let sweep = Sweep::run(scenario, &contenders, loads, args.seeds, &watch);
     watch.end();
     let sweep = sweep?;
     table::print(&sweep, &mut io::stdout().lock())?;

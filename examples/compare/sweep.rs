@@ -6,10 +6,7 @@ use std::{
     time::Duration,
 };
 
-use equipoise::{
-    StrategySpec,
-    sim::{Comparison, Contender, Control, InvalidScenario, RunError},
-};
+use equipoise::sim::{Comparison, Contender, Control, InvalidScenario, RunError};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::{figures, scenarios::Known};
@@ -31,12 +28,11 @@ pub(crate) struct Point {
 impl Sweep {
     pub(crate) fn run(
         scenario: &'static Known,
-        strategies: &[StrategySpec],
+        contenders: &[&dyn Contender],
         loads: &[f64],
         seeds: u64,
         watch: &Watch,
     ) -> Result<Self, InvalidScenario> {
-        let contenders: Vec<&dyn Contender> = strategies.iter().map(|strategy| strategy as &dyn Contender).collect();
         let labels = contenders.iter().map(|contender| contender.label()).collect();
         let mut points = Vec::new();
         for &load in loads {
@@ -44,7 +40,7 @@ impl Sweep {
                 break;
             }
             let name = format!("{} at {load}", scenario.name);
-            let compare = || Comparison::run(&scenario.at(load), &contenders, seeds, &watch.control);
+            let compare = || Comparison::run(&scenario.at(load), contenders, seeds, &watch.control);
             points.push(Point { load, comparison: watch.during(&name, compare)? });
         }
         Ok(Self { scenario, labels, seeds, points })

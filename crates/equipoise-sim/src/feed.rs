@@ -39,7 +39,7 @@ pub trait Feed {
         let _ = (client, server, load, now);
     }
 
-    /// How often the board is filled; never by default.
+    /// How often the board is filled; never by default. Asked when a run begins.
     fn period(&self) -> Option<Duration> {
         None
     }

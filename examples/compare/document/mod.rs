@@ -19,6 +19,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use equipoise::sim::Contender;
 use kuva::render::render::Scene;
 
 use crate::{
@@ -52,7 +53,9 @@ pub(crate) fn write(into: &Path) -> anyhow::Result<()> {
 }
 
 fn run(scenario: &'static Known, watch: &Watch) -> anyhow::Result<Sweep> {
-    let sweep = Sweep::run(scenario, &scenario.strategies()?, scenario.loads, SEEDS, watch);
+    let strategies = scenario.strategies()?;
+    let contenders: Vec<&dyn Contender> = strategies.iter().map(|strategy| strategy as &dyn Contender).collect();
+    let sweep = Sweep::run(scenario, &contenders, scenario.loads, SEEDS, watch);
     sweep.with_context(|| scenario.name)
 }
 

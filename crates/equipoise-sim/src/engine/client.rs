@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use equipoise_core::{EndpointSpec, ManualClock, Pool, SeededEntropy, UpdateError};
+use equipoise_core::{EndpointSpec, ManualClock, Pool, SeededEntropy, Strategy, UpdateError};
 use rand_distr::{Distribution, Zipf};
 
 use super::streams::{Purpose, Stream, number, stream};
@@ -48,7 +48,12 @@ impl Client {
         clock: &Arc<ManualClock>,
     ) -> Result<Self, RunError> {
         let panicked = |_| RunError::Panicked { label: contender.label(), client: index };
-        let strategy = catch_unwind(AssertUnwindSafe(|| contender.strategy(index))).map_err(panicked)?;
+        let make = || {
+            let strategy = contender.strategy(index);
+            (strategy.needs(), strategy)
+        };
+        let (needs, strategy) = catch_unwind(AssertUnwindSafe(make)).map_err(panicked)?;
+        scenario.check_tables(needs)?;
         let entropy = SeededEntropy::new(number(scenario.seed, Purpose::Strategy, index).rotate_left(17));
         let pool =
             Pool::<u32>::builder(strategy).clock(clock.clone()).entropy(Arc::new(entropy)).stripes(1).build::<u32>();

@@ -2,7 +2,7 @@
 
 use equipoise_core::Timestamp;
 
-use super::{Engine, events::Event, nanos, station::Station};
+use super::{Engine, events::Event, station::Station};
 use crate::feed::ServerLoad;
 
 /// A probe on its way.
@@ -47,8 +47,8 @@ impl Engine<'_> {
         self.loads.clear();
         self.loads.extend(self.stations.iter().map(Station::load));
         self.feed.posted(&self.loads, Timestamp::from_nanos(self.now));
-        if let Some(period) = self.feed.period() {
-            self.events.plan(self.now.saturating_add(nanos(period).max(1)), Event::Board);
+        if let Some(period) = self.board {
+            self.events.plan(self.now.saturating_add(period), Event::Board);
         }
     }
 }

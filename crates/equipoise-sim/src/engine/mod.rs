@@ -78,6 +78,8 @@ struct Engine<'a> {
     hedges: VecDeque<(Nanos, u32, u32)>,
     probes: Slab<Probe>,
     probing: Stream,
+    /// How often it is filled: asked once, since a run was allowed with this.
+    board: Option<Nanos>,
     antagonists: Vec<Stream>,
     work: WorkSource,
     popularity: Option<Zipf<f64>>,
@@ -119,6 +121,7 @@ impl<'a> Engine<'a> {
             timeouts: VecDeque::new(),
             hedges: VecDeque::new(),
             probes: Slab::new(),
+            board: feed.period().map(nanos),
             asked: Vec::new(),
             loads: Vec::new(),
             scenario,
@@ -148,8 +151,8 @@ impl<'a> Engine<'a> {
             let gap = self.clients[client].gap();
             self.events.plan(self.now.saturating_add(gap), Event::Arrival { client: client as u32 });
         }
-        if let Some(period) = self.feed.period() {
-            self.events.plan(self.now.saturating_add(nanos(period).max(1)), Event::Board);
+        if let Some(period) = self.board {
+            self.events.plan(self.now.saturating_add(period), Event::Board);
         }
         self.events.plan(self.now.saturating_add(nanos(self.scenario.sample)), Event::Sample);
         for border in self.meter.window() {

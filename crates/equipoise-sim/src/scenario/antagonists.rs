@@ -29,6 +29,10 @@ impl Antagonists {
         self
     }
 
+    pub(super) const fn mean_hold(&self) -> Duration {
+        self.hold
+    }
+
     pub(super) fn check(&self) -> Result<(), InvalidScenario> {
         if !(0.0..=1.0).contains(&self.probability) || self.hold.is_zero() {
             return Err(InvalidScenario::Antagonists { probability: self.probability });

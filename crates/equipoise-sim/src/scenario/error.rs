@@ -11,6 +11,22 @@ pub enum InvalidScenario {
     #[error("the scenario has no clients: give it at least one")]
     NoClients,
     /// More than memory holds.
+    #[error("more than {most} servers are too many")]
+    TooManyServers {
+        /// The most there can be.
+        most: usize,
+    },
+    /// More than memory holds.
+    #[error(
+        "{clients} clients are too many for a strategy that places by key, since each has a table of its own: at most {most} with these servers"
+    )]
+    TooManyTables {
+        /// How many clients.
+        clients: usize,
+        /// The most there can be.
+        most: usize,
+    },
+    /// More than memory holds.
     #[error("{clients} clients are too many: at most {most}")]
     TooManyClients {
         /// How many clients.

@@ -11,6 +11,8 @@ mod work;
 
 use std::time::Duration;
 
+use equipoise_core::Needs;
+
 pub use self::{
     antagonists::Antagonists, arrivals::Arrivals, error::InvalidScenario, fault::Fault, keys::Keys, network::Network,
     server::Server, work::Work,
@@ -89,9 +91,19 @@ pub(crate) struct Retries {
     pub(crate) budget: Option<f64>,
 }
 
-/// Beyond these a run would not fit into memory: a client takes some 2 KiB, and 0.5 KiB more for each server.
+/// Beyond these a run would take more than 5 GiB: a client takes some 2 KiB, and 0.5 KiB more for each server.
+const MOST_SERVERS: usize = 1_000_000;
 const MOST_CLIENTS: usize = 1_000_000;
-const MOST_PAIRS: usize = 10_000_000;
+const MOST_PAIRS: usize = 5_000_000;
+
+/// What a client has more where keys are placed: the largest table that strategies make by default is Maglev's, and a
+/// ring's grows with the servers.
+const TABLE: usize = 300 << 10;
+const TABLE_OF_EACH: usize = 3 << 9;
+const MOST_TABLES: usize = 4 << 30;
+
+/// How many requests a run may have, and how often anything may happen that recurs: hours beyond this.
+const MOST_EVENTS: f64 = 1e9;
 
 /// As many figures in [`Report::series`] as 240 MiB hold.
 const MOST_FIGURES: u128 = 20_000_000;
@@ -102,13 +114,14 @@ impl Scenario {
     /// Unless other things are said: one client, load 0.7, exponential work of 10 ms, no network, 40 s of which the first
     /// quarter is warm-up, seed 1.
     pub fn of(servers: usize, kind: Server) -> Self {
-        Self::with(vec![kind; servers])
+        // One too many is enough to be refused.
+        Self::with(vec![kind; servers.min(MOST_SERVERS + 1)])
     }
 
     /// These servers.
     pub fn with(servers: impl IntoIterator<Item = Server>) -> Self {
         Self {
-            servers: servers.into_iter().collect(),
+            servers: servers.into_iter().take(MOST_SERVERS + 1).collect(),
             clients: 1,
             demand: Demand::Load(0.7),
             work: Work::exponential(Duration::from_millis(10)),
@@ -195,8 +208,8 @@ impl Scenario {
         self
     }
 
-    /// An attempt that failed, or was given up, is made again up to so many times (at most 1000), each time at a server that was not
-    /// tried yet while there is one. What must be done again is drawn anew.
+    /// An attempt that failed, or was given up, is made again up to so many times (at most 1000), each time at a server that
+    /// was not tried yet while there is one. What must be done again is drawn anew.
     pub fn retries(mut self, most: u32) -> Self {
         self.retries.most = most;
         self
@@ -284,6 +297,7 @@ impl Scenario {
         control: &Control,
     ) -> Result<Report, RunError> {
         self.check()?;
+        self.check_period(feed.period())?;
         engine::run(self, contender, feed, control)
     }
 
@@ -299,6 +313,9 @@ impl Scenario {
         }
         if clients == 0 {
             return Err(InvalidScenario::NoClients);
+        }
+        if servers > MOST_SERVERS {
+            return Err(InvalidScenario::TooManyServers { most: MOST_SERVERS });
         }
         if clients > MOST_CLIENTS {
             return Err(InvalidScenario::TooManyClients { clients, most: MOST_CLIENTS });
@@ -321,8 +338,53 @@ impl Scenario {
             Demand::Load(load) if !(load > 0.0 && load.is_finite()) => Err(InvalidScenario::Load { load }),
             Demand::Load(_) if !self.capacity().is_finite() => Err(InvalidScenario::NoCapacity),
             _ if !(1e-6..=1e9).contains(&self.total_rate()) => Err(InvalidScenario::Rate { rate: self.total_rate() }),
-            _ => self.arrivals.check_gap(self.gap()),
+            _ => self.arrivals.check_gap(self.gap()).and_then(|()| self.check_events()),
         }
+    }
+
+    /// Whether it ends within hours.
+    fn check_events(&self) -> Result<(), InvalidScenario> {
+        let refuse = |setting, what| Err(InvalidScenario::Time { setting, what });
+        let retries = f64::from(self.retries.most);
+        let attempts = 1.0 + self.retries.budget.map_or(retries, |ratio| ratio.min(retries));
+        if self.total_rate() * self.lasting.as_secs_f64() * attempts > MOST_EVENTS {
+            return refuse("lasting", "use less, or a lower rate: requests, with their retries, are 10⁹ at most");
+        }
+        // Who waits for the last answer sees what recurs go on.
+        let over = (self.lasting + self.timeout.unwrap_or_default()).as_secs_f64();
+        let recurs = |period: Duration| over / period.as_secs_f64();
+        if self.antagonists.is_some_and(|others| recurs(others.mean_hold()) * self.servers.len() as f64 > MOST_EVENTS) {
+            return refuse("antagonists", "let them hold for longer: draws times servers are 10⁹ at most in a run");
+        }
+        for fault in &self.faults {
+            // Members that come and go are news for every client.
+            let each = if fault.kind == FaultKind::Away { self.clients as f64 } else { 1.0 };
+            if fault.every.is_some_and(|every| recurs(every) * each > MOST_EVENTS) {
+                let what =
+                    "it recurs too often: 10⁹ times at most in a run; one that is away, for all clients together";
+                return Err(InvalidScenario::Fault { server: fault.server, what });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_period(&self, period: Option<Duration>) -> Result<(), InvalidScenario> {
+        let over = self.lasting + self.timeout.unwrap_or_default();
+        let loads = |period: Duration| over.as_secs_f64() / period.as_secs_f64() * self.servers.len() as f64;
+        if period.is_some_and(|period| loads(period) > MOST_EVENTS) {
+            let what = "use a longer one: the loads that are posted in a run are 10⁹ at most";
+            return Err(InvalidScenario::Time { setting: "the feed's period", what });
+        }
+        Ok(())
+    }
+
+    /// Whether memory holds so many clients with a strategy of these needs.
+    pub(crate) fn check_tables(&self, needs: Needs) -> Result<(), InvalidScenario> {
+        let most = MOST_TABLES / (TABLE + TABLE_OF_EACH * self.servers.len());
+        if needs.places_by_key() && self.clients > most.max(1) {
+            return Err(InvalidScenario::TooManyTables { clients: self.clients, most });
+        }
+        Ok(())
     }
 
     fn check_times(&self) -> Result<(), InvalidScenario> {

@@ -1,7 +1,9 @@
 use std::time::Duration;
 
 use equipoise_core::MAX_WEIGHT;
-use equipoise_sim::{Antagonists, Arrivals, Fault, InvalidScenario, Keys, Network, RunError, Scenario, Server, Work};
+use equipoise_sim::{
+    Antagonists, Arrivals, Control, Fault, Feed, InvalidScenario, Keys, Network, RunError, Scenario, Server, Work,
+};
 
 use crate::common::{ms, secs, strategy};
 
@@ -15,8 +17,12 @@ fn bad() -> Vec<(Scenario, &'static str)> {
     let bursts = |factor, burst| fine().arrivals(Arrivals::Bursts { factor, burst });
     let pareto = |alpha, spread| fine().work(Work::pareto(ms(1), alpha, spread));
     let far = Duration::MAX;
+    let (nano, us) = (Duration::from_nanos(1), Duration::from_micros(1));
     vec![
         (Scenario::with([]), "no servers"),
+        (Scenario::of(usize::MAX, Server::fifo(1)), "more than 1000000 servers"),
+        (Scenario::of(1 << 36, Server::fifo(1).zone("a")), "more than 1000000 servers"),
+        (Scenario::with(std::iter::repeat(Server::fifo(1))), "more than 1000000 servers"),
         (fine().clients(0), "no clients"),
         (fine().clients(usize::MAX), "clients are too many"),
         (fine().clients(1_000_001), "clients are too many"),
@@ -60,6 +66,18 @@ fn bad() -> Vec<(Scenario, &'static str)> {
         (fine().fault(Fault::stall(1).lasting(Duration::ZERO)), "it lasts no time"),
         (fine().fault(Fault::away(1).every(secs(1))), "what recurs"),
         (fine().fault(Fault::away(1).lasting(secs(1)).every(secs(1))), "what recurs"),
+        (
+            fine().fault(Fault::slow(1, 2.0).lasting(nano).every(2 * nano).from(secs(1))).lasting(secs(40)),
+            "server 1: it recurs",
+        ),
+        (fine().clients(1_000).fault(Fault::away(2).lasting(nano).every(us)).lasting(secs(40)), "server 2: it recurs"),
+        (
+            fine().fault(Fault::swallows(0).lasting(nano).every(ms(1))).timeout(secs(1_000_000_000)),
+            "server 0: it recurs",
+        ),
+        (fine().antagonists(Antagonists::new(0.5).hold(nano)).lasting(secs(40)), "antagonists"),
+        (fine().rate(1e9).lasting(secs(1_000_000_000)).sample_every(far), "lasting"),
+        (fine().rate(1e6).retries(1_000).lasting(secs(40)), "lasting"),
         (fine().lasting(Duration::ZERO), "lasting"),
         (fine().lasting(far), "lasting"),
         (fine().warm_up(1.0), "warm_up"),
@@ -86,6 +104,36 @@ fn what_is_impossible_is_refused_by_name_before_anything_runs() {
         let run = scenario.run(&strategy("p2c")).expect_err(names);
         assert!(matches!(run, RunError::Scenario(_)) && run.to_string() == error.to_string(), "{names}: {run}");
     }
+}
+
+/// A board that is filled so often.
+struct Board(Duration);
+
+impl Feed for Board {
+    fn period(&self) -> Option<Duration> {
+        Some(self.0)
+    }
+}
+
+#[test]
+fn boards_that_are_filled_all_the_time_are_refused() {
+    let run = |period| fine().run_fed(&strategy("p2c"), &mut Board(period), &Control::new());
+    for period in [Duration::ZERO, Duration::from_nanos(1)] {
+        let error = run(period).expect_err("a run that would not end").to_string();
+        assert!(error.contains("the feed's period"), "{error}");
+    }
+    assert!(run(ms(1)).is_ok() && run(Duration::MAX).is_ok());
+}
+
+#[test]
+fn tables_that_no_memory_holds_are_refused_before_they_are_made() {
+    let crowd = |clients| Scenario::of(10, Server::fifo(1)).clients(clients).lasting(ms(1)).sample_every(secs(1));
+    for name in ["maglev", "bounded-load(ring)"] {
+        let error = crowd(400_000).run(&strategy(name)).expect_err("120 GiB");
+        let expected = InvalidScenario::TooManyTables { clients: 400_000, most: 13_315 };
+        assert_eq!(error, RunError::Scenario(expected), "{name}");
+    }
+    assert_eq!(crowd(400_000).check(), Ok(()), "others have no tables");
 }
 
 #[test]
