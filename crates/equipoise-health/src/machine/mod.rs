@@ -382,7 +382,10 @@ impl Machine {
         let serving = |(number, _): &(u64, Counts)| {
             self.records.get(number).is_some_and(|record| record.requests.phase == Phase::Serving)
         };
-        let known: Vec<(u64, Counts)> = known.filter(serving).collect();
+        let mut known: Vec<(u64, Counts)> = known.filter(serving).collect();
+        // Counts come in any order. Who goes first of two that are equally bad must not depend on it, nor the last digit
+        // of a mean.
+        known.sort_unstable_by_key(|(number, _)| *number);
         for (number, reason) in requests::outliers(&known, &rules) {
             self.eject(number, reason, &rules);
         }

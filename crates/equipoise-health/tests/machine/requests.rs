@@ -160,6 +160,20 @@ fn the_worst_go_first_where_not_all_may() {
 }
 
 #[test]
+fn who_goes_does_not_depend_on_the_order_of_the_counts() {
+    let rule = FailurePercentage { percent: 50, hosts: 2, volume: 10 };
+    let mut of = vec![(10, 0); 10];
+    (of[2], of[5], of[7]) = ((0, 10), (0, 10), (0, 10));
+    for turn in 0..10 {
+        let mut world = world(Outliers::new().failure_percentage(rule).most_percent(10), 10);
+        let mut counts = counts(&of);
+        counts.rotate_left(turn);
+        world.tell(Event::Counted(counts));
+        assert_eq!((world.out(), world.of(2)), (1, Availability::Unfit), "from {turn} on");
+    }
+}
+
+#[test]
 fn many_times_slower_than_the_median_is_an_outlier() {
     let rule = LatencyOutlier { factor: 3.0, hosts: 3, volume: 10 };
     let mut world = world(Outliers::new().latency(rule).most_percent(100), 4);
