@@ -48,7 +48,7 @@ async fn interrupted() {
     }
     // An error means that nobody can interrupt it.
     if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending().await;
+        std::future::pending::<()>().await;
     }
 }
 
