@@ -61,6 +61,8 @@ pub struct Machine {
     /// Checks that are due and wait for a probe to end.
     waiting: VecDeque<(u64, usize)>,
     probing: usize,
+    /// How many endpoints are out because of their requests.
+    out: usize,
     /// The latest time it was told.
     now: Timestamp,
     /// How far its own time is ahead of what it is told, since that was set back.
@@ -87,6 +89,7 @@ impl Machine {
             actions: VecDeque::new(),
             waiting: VecDeque::new(),
             probing: 0,
+            out: 0,
             now: Timestamp::ZERO,
             lag: Duration::ZERO,
         })
@@ -199,7 +202,10 @@ impl Machine {
         }
         self.timers.cancel(record.requests.until, Timer::Release { record: number });
         self.timers.cancel(record.drained_at, Timer::Drained { record: number });
-        self.waiting.retain(|&(record, _)| record != number);
+        self.out -= usize::from(record.requests.is_out());
+        if record.checks.iter().any(|state| state.waits) {
+            self.waiting.retain(|&(record, _)| record != number);
+        }
         if self.records.is_empty() {
             self.timers = Timers::default();
         }
@@ -287,14 +293,14 @@ impl Machine {
             (Signal::TrialFailed, Phase::OnTrial) => {
                 return self.eject(number, "the request on trial failed".to_owned(), &rules);
             }
-            (Signal::TrialPassed, Phase::OnTrial) => record.enter(Phase::Serving, self.now),
+            (Signal::TrialPassed, Phase::OnTrial) => self.enter(number, Phase::Serving),
             (Signal::Pause(time), Phase::Serving | Phase::OnTrial) => {
                 let Some(longest) = rules.longest_pause else { return };
                 let time = time.min(longest);
-                record.enter(Phase::Paused, self.now);
                 record.requests.reason = format!("it asked to be left alone for {time:?}");
                 let until = self.timers.set(self.now + time, Timer::Release { record: number });
                 record.requests.until = Some(until);
+                self.enter(number, Phase::Paused);
             }
             _ => return,
         }
@@ -318,29 +324,35 @@ impl Machine {
         self.publish(number);
     }
 
-    /// Ejects an endpoint, if so many may be out.
+    /// Ejects an endpoint, if so many may be out. One that is out already stays out: nothing else would end its trial.
     fn eject(&mut self, number: u64, reason: String, rules: &Outliers) {
-        let out = self.records.iter().filter(|(at, record)| **at != number && record.requests.is_out()).count();
         let most = (self.records.len() * rules.most_percent as usize / 100).max(1);
         let chance = self.chance();
         let Some(record) = self.records.get_mut(&number) else { return };
-        if out >= most {
+        if self.out >= most && !record.requests.is_out() {
             return;
         }
-        record.enter(Phase::Ejected, self.now);
         let requests = &mut record.requests;
         requests.times = requests.times.saturating_add(1);
         let time = rules.duration(requests.times).mul_f64(1.0 + rules.jitter * chance);
         requests.reason = reason;
         requests.until = Some(self.timers.set(self.now + time, Timer::Release { record: number }));
+        self.enter(number, Phase::Ejected);
         self.publish(number);
+    }
+
+    fn enter(&mut self, number: u64, phase: Phase) {
+        let Some(record) = self.records.get_mut(&number) else { return };
+        self.out -= usize::from(record.requests.is_out());
+        record.enter(phase, self.now);
+        self.out += usize::from(record.requests.is_out());
     }
 
     fn release(&mut self, number: u64) {
         let Some(record) = self.records.get_mut(&number) else { return };
         record.requests.until = None;
         let next = if record.requests.phase == Phase::Ejected { Phase::OnTrial } else { Phase::Serving };
-        record.enter(next, self.now);
+        self.enter(number, next);
         self.publish(number);
     }
 
