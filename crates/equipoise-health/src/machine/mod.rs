@@ -262,7 +262,11 @@ impl Machine {
         self.timers.cancel(Some(running.deadline), Timer::Deadline { record: number, check });
         self.probing -= 1;
         match result {
-            Ok(Answer::Agent(reply)) => record.agent_said(&reply, self.now),
+            // Whatever it says, it answers: what a check that failed before has been waiting for.
+            Ok(Answer::Agent(reply)) => {
+                state.record(Ok(()), &schedule, self.now);
+                record.agent_said(&reply, self.now);
+            }
             // Who was not looked at at all, because the system forbids it, has not failed.
             Ok(Answer::Silent(why)) | Err(why @ ProbeError::Forbidden(_)) => state.last = Some(why.to_string()),
             Ok(Answer::Passed) => state.record(Ok(()), &schedule, self.now),
