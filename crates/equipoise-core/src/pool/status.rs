@@ -1,3 +1,4 @@
+use super::Revision;
 use super::snapshot::Snapshot;
 use crate::endpoint::{Availability, EndpointId, Slot, Tier};
 
@@ -7,6 +8,8 @@ use crate::endpoint::{Availability, EndpointId, Slot, Tier};
 pub struct EndpointStatus {
     /// Its id.
     pub id: EndpointId,
+    /// With which change it joined. Tells it from one that comes under its id later, also at the same address.
+    pub joined: Revision,
     /// Where it is reached.
     pub address: String,
     /// Its priority class.
@@ -28,6 +31,7 @@ impl EndpointStatus {
         let member = snapshot.members().get(slot)?;
         Some(Self {
             id: member.endpoint.id().clone(),
+            joined: member.endpoint.joined,
             address: member.endpoint.address().to_owned(),
             tier: member.spec.tier_value(),
             zone: member.spec.zone_name().map(ToString::to_string),

@@ -4,7 +4,7 @@ use std::{
     sync::Arc,
 };
 
-use equipoise_core::{Availability, EndpointId, Pool, Revision, UpdateError};
+use equipoise_core::{Availability, EndpointId, EndpointStatus, Pool, Revision, UpdateError};
 use futures::FutureExt;
 use tokio::{
     task::{AbortHandle, JoinError, JoinHandle, JoinSet},
@@ -39,9 +39,16 @@ type Probed = (ProbeId, Result<Answer, ProbeError>);
 /// What outlives a run.
 #[derive(Default)]
 pub(super) struct Known {
-    /// By id: the address that the machine knows it at.
-    members: BTreeMap<EndpointId, String>,
+    /// Whom the machine knows.
+    members: BTreeMap<EndpointId, Member>,
     probing: HashMap<ProbeId, AbortHandle>,
+}
+
+#[derive(PartialEq)]
+struct Member {
+    /// An endpoint that left and came back between two looks at the pool has forgotten what was said about it.
+    joined: Revision,
+    address: Box<str>,
 }
 
 pub(super) struct Runner<'a, T> {
@@ -66,6 +73,10 @@ impl<'a, T: Send + Sync + 'static> Runner<'a, T> {
         loop {
             let revision = self.pool.revision();
             self.meet_members();
+            // Before the clock is looked at: a probe that has ended in time is not late because this is.
+            while let Some(ended) = self.probes.try_join_next() {
+                self.probed(ended);
+            }
             for event in self.shared.signals.take() {
                 self.tell(event);
             }
@@ -88,12 +99,7 @@ impl<'a, T: Send + Sync + 'static> Runner<'a, T> {
             () = async { match at { Some(at) => sleep_until(at).await, None => std::future::pending().await } } => {}
             () = self.shared.wake.notified() => {}
             _ = self.pool.changed(revision) => {}
-            Some(ended) = self.probes.join_next() => {
-                self.probed(ended);
-                while let Some(ended) = self.probes.try_join_next() {
-                    self.probed(ended);
-                }
-            }
+            Some(ended) = self.probes.join_next() => self.probed(ended),
         }
     }
 
@@ -111,12 +117,14 @@ impl<'a, T: Send + Sync + 'static> Runner<'a, T> {
         if self.seen.replace(membership) == Some(membership) {
             return;
         }
-        let present: BTreeMap<EndpointId, String> =
-            self.pool.endpoints().into_iter().map(|endpoint| (endpoint.id, endpoint.address)).collect();
+        let member = |endpoint: EndpointStatus| {
+            (endpoint.id, Member { joined: endpoint.joined, address: endpoint.address.into() })
+        };
+        let present: BTreeMap<EndpointId, Member> = self.pool.endpoints().into_iter().map(member).collect();
         for id in self.known.members.keys().filter(|id| !present.contains_key(*id)) {
             self.tell(Event::Left(id.clone()));
         }
-        for (id, _) in present.iter().filter(|(id, address)| self.known.members.get(*id) != Some(address)) {
+        for (id, _) in present.iter().filter(|(id, member)| self.known.members.get(*id) != Some(member)) {
             self.tell(Event::Joined(id.clone()));
         }
         self.known.members = present;
@@ -157,9 +165,9 @@ impl<'a, T: Send + Sync + 'static> Runner<'a, T> {
 
     fn probe(&mut self, probe: ProbeId, id: EndpointId, port: Option<u16>) {
         // One that has left meanwhile needs no answer: the machine is about to hear of it.
-        let Some(address) = self.known.members.get(&id) else { return };
+        let Some(Member { address, .. }) = self.known.members.get(&id) else { return };
         let Some(what) = self.shared.probes.get(probe.check()).map(Arc::clone) else { return };
-        let target = Target { id, address: address.clone(), port };
+        let target = Target { id, address: address.to_string(), port };
         // Also what makes the future may panic.
         let looking = async move { what.probe(&target).await };
         let guarded = AssertUnwindSafe(looking).catch_unwind();
