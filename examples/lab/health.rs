@@ -158,5 +158,5 @@ async fn became(changes: &mut UnboundedReceiver<Change>, wanted: Availability, t
         }
     }
     // Nobody says anything any more.
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }

@@ -45,7 +45,6 @@ impl Script {
         self.0.lock().probes.get(address).copied().unwrap_or_default()
     }
 
-    #[expect(clippy::type_complexity, reason = "it is named once")]
     pub(crate) fn probe(
         &self,
     ) -> ProbeFn<impl Fn(Target) -> BoxFuture<'static, Result<Answer, ProbeError>> + Send + Sync + use<>> {
