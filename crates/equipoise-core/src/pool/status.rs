@@ -9,6 +9,21 @@ pub struct EndpointStatus {
     /// Its id.
     pub id: EndpointId,
     /// With which change it joined. Tells it from one that comes under its id later, also at the same address.
+    ///
+    /// ```
+    /// use equipoise_core::{EndpointSpec, Pool};
+    ///
+    /// let pool: Pool<()> = Pool::default();
+    /// let joined = || pool.endpoints()[0].joined;
+    /// pool.add(EndpointSpec::new("a:80"), ())?;
+    /// let first = joined();
+    /// pool.set_weight("a:80", 5)?;
+    /// assert_eq!(joined(), first);
+    /// pool.remove("a:80")?;
+    /// pool.add(EndpointSpec::new("a:80"), ())?;
+    /// assert!(joined() > first);
+    /// # Ok::<(), equipoise_core::UpdateError>(())
+    /// ```
     pub joined: Revision,
     /// Where it is reached.
     pub address: String,
