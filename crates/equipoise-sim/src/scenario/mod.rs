@@ -98,7 +98,7 @@ pub(crate) struct Retries {
 const MOST_SERVERS: usize = 1_000_000;
 const MOST_CLIENTS: usize = 1_000_000;
 const MOST_PAIRS: usize = 5_000_000;
-/// With health, which remembers more of each.
+/// With health, which takes 1.2 KiB more for each.
 const MOST_WATCHED: usize = 1_000_000;
 
 /// What a client has more where keys are placed: the largest table that strategies make by default is Maglev's, and a

@@ -2,5 +2,6 @@
 
 mod checks;
 mod common;
+mod recovery;
 mod repeatable;
 mod requests;
