@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use equipoise::{
     InvalidStrategy, Strategy, StrategySpec,
-    sim::{Antagonists, Arrivals, Fault, Keys, Network, Scenario, Server, Work},
+    sim::{Antagonists, Arrivals, Fault, Keys, Scenario, Server, Work},
     strategy::by_name,
 };
 
@@ -171,14 +171,8 @@ pub(crate) const ALL: &[Known] = &[
     ),
 ];
 
-/// Prequal's (NSDI 2024): 4 cores to share, 80 ms of work a request, a time-out of 5 s.
 fn testbed(clients: usize, servers: usize) -> Scenario {
-    Scenario::of(servers, Server::sharing(4.0))
-        .clients(clients)
-        .work(Work::normal(Duration::from_millis(80), 1.0))
-        .network(Network::local())
-        .timeout(seconds(5))
-        .lasting(seconds(30))
+    Scenario::testbed(clients, servers).lasting(seconds(30))
 }
 
 /// Where something happens to one server, the others are few, so that it matters.

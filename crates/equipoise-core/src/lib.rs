@@ -19,6 +19,8 @@ mod time;
 mod verdict;
 mod view;
 
+#[doc(hidden)]
+pub use crate::guard::take_panicked;
 pub use crate::{
     endpoint::{Availability, Endpoint, EndpointId, EndpointSpec, InvalidSpec, MAX_WEIGHT, Slot, Tier},
     entropy::{Entropy, SeededEntropy},

@@ -56,7 +56,7 @@ pub(super) fn retries(found: &mut Findings) -> Result<(), Box<dyn Error>> {
             *end = between;
         }
         let threshold = (recovers + sustains) / 2.0;
-        found.near(format!("{name}: collapsed for good from load"), theory, threshold, found.pick(0.025, 0.05));
+        found.near(format!("{name}: collapsed for good from load"), theory, threshold, 0.05);
         let (below, above) = (0.95 * theory, 1.05 * theory);
         found.at_least(format!("{name}: answered at {below:.3}"), 0.99, answered(found, below, again, true)?);
         found.at_most(format!("{name}: answered at {above:.3}"), 0.01, answered(found, above, again, true)?);

@@ -10,6 +10,7 @@ use super::Effort;
 pub(super) struct Findings {
     pub(super) effort: Effort,
     pub(super) all: Vec<Finding>,
+    pub(super) notes: Vec<&'static str>,
 }
 
 /// One figure beside what it should be.
@@ -56,7 +57,7 @@ impl fmt::Display for Figure {
 
 impl Findings {
     pub(super) fn new(effort: Effort) -> Self {
-        Self { effort, all: Vec::new() }
+        Self { effort, all: Vec::new(), notes: Vec::new() }
     }
 
     pub(super) fn is_quick(&self) -> bool {
@@ -68,21 +69,16 @@ impl Findings {
         if self.is_quick() { quick } else { full }
     }
 
-    /// Shorter runs have larger chance errors.
-    fn widened(&self, tolerance: f64) -> f64 {
-        self.pick(2.0, 1.0) * tolerance
-    }
-
     /// Within `tolerance` times `expected`.
     pub(super) fn near(&mut self, what: impl Into<String>, expected: f64, got: impl Into<Figure>, tolerance: f64) {
-        let (got, tolerance) = (got.into(), self.widened(tolerance));
+        let got = got.into();
         let holds = (got.value / expected - 1.0).abs() <= tolerance;
         self.add(what, digits(expected), got.to_string(), format!("{} %", digits(tolerance * 100.0)), holds);
     }
 
     /// No further than `tolerance` from `expected`.
     pub(super) fn within(&mut self, what: impl Into<String>, expected: f64, got: impl Into<Figure>, tolerance: f64) {
-        let (got, tolerance) = (got.into(), self.widened(tolerance));
+        let got = got.into();
         let holds = (got.value - expected).abs() <= tolerance;
         self.add(what, digits(expected), got.to_string(), format!("± {}", digits(tolerance)), holds);
     }
@@ -115,6 +111,11 @@ impl Findings {
         if let Some(last) = self.all.last_mut() {
             last.verdict = Verdict::Told;
         }
+    }
+
+    /// Why something is not what was seen elsewhere.
+    pub(super) fn note(&mut self, text: &'static str) {
+        self.notes.push(text);
     }
 
     fn add(&mut self, what: impl Into<String>, expected: String, got: String, tolerance: String, holds: bool) {

@@ -1,6 +1,6 @@
 //! Checks of the simulator and the strategies against theory and published figures.
 //!
-//! The binary `checks` runs all of them, at length; `cargo test` runs those that are quick, at a tenth of the length.
+//! The binary `checks` runs all of them, at length; `cargo test` runs those that are quick, at a part of the length.
 
 mod cures;
 mod finding;
@@ -28,7 +28,7 @@ use self::finding::{Finding, Findings};
 /// How long runs are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effort {
-    /// In the tests: seconds, with tolerances twice as wide.
+    /// In the tests: seconds. Runs are as long as the same tolerances need.
     Quick,
     /// Minutes.
     Full,
@@ -49,6 +49,7 @@ pub(crate) struct Outcome {
     number: &'static str,
     name: &'static str,
     findings: Vec<Finding>,
+    notes: Vec<&'static str>,
     took: Duration,
 }
 
@@ -94,7 +95,8 @@ impl Check {
         let begun = Instant::now();
         let mut findings = Findings::new(effort);
         (self.run)(&mut findings)?;
-        Ok(Outcome { number: self.number, name: self.name, findings: findings.all, took: begun.elapsed() })
+        let Findings { all, notes, .. } = findings;
+        Ok(Outcome { number: self.number, name: self.name, findings: all, notes, took: begun.elapsed() })
     }
 }
 
@@ -108,7 +110,8 @@ impl Outcome {
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:<3} {} ({:.1} s)", self.number, self.name, self.took.as_secs_f64())?;
-        self.findings.iter().try_for_each(|finding| writeln!(f, "{finding}"))
+        self.findings.iter().try_for_each(|finding| writeln!(f, "{finding}"))?;
+        self.notes.iter().flat_map(|note| note.lines()).try_for_each(|line| writeln!(f, "    {line}"))
     }
 }
 

@@ -45,7 +45,7 @@ pub(super) fn p2c(found: &mut Findings) -> Result<(), Box<dyn Error>> {
 }
 
 pub(super) fn p2c_levels(found: &mut Findings) -> Result<(), Box<dyn Error>> {
-    let scenario = servers(1_000, LOAD, found.pick(1_200, 4_000));
+    let scenario = servers(1_000, LOAD, found.pick(2_500, 4_000));
     let runs = compare(&scenario, &["p2c", "p2c(choices=3)"], found.pick(1, 4))?;
     for length in 1..=5 {
         let seen = runs.spread(0, |report: &Report| report.in_flight.at_least(length as usize));

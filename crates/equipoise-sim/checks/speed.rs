@@ -7,7 +7,7 @@ use std::{
 };
 
 use equipoise_core::StrategySpec;
-use equipoise_sim::{Network, Scenario, Server, Work};
+use equipoise_sim::{Scenario, Server};
 
 /// Prints simulated requests per second of real time, on one core, and what large runs take of memory.
 pub(crate) fn measure() -> Result<(), Box<dyn Error>> {
@@ -26,15 +26,8 @@ pub(crate) fn measure() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Prequal's testbed.
 fn crowd(clients: usize, seconds: u64) -> Scenario {
-    Scenario::of(100, Server::sharing(4.0))
-        .clients(clients)
-        .work(Work::normal(Duration::from_millis(80), 1.0))
-        .network(Network::local())
-        .timeout(secs(5))
-        .warm_up(0.0)
-        .lasting(secs(seconds))
+    Scenario::testbed(clients, 100).warm_up(0.0).lasting(secs(seconds))
 }
 
 /// Million requests a second.

@@ -4,13 +4,7 @@ use std::{error::Error, time::Duration};
 
 use equipoise_sim::{Comparison, Control, Scenario, Server, Work, named};
 
-use super::{
-    compare,
-    finding::Findings,
-    mean, ms,
-    own::{Among, ByChance},
-    theory,
-};
+use super::{compare, finding::Findings, mean, ms, own::AnyIdle, theory};
 
 const SERVICE: Duration = ms(10);
 
@@ -23,7 +17,7 @@ pub(super) fn order(found: &mut Findings) -> Result<(), Box<dyn Error>> {
     let shared = compare(&lasting(Scenario::of(1, Server::fifo(10))), &["random"], seeds)?.spread(0, mean(SERVICE));
     let runs = compare(&ten, &["least-connections", "p2c"], seeds)?;
     let (shortest, two) = (runs.spread(0, mean(SERVICE)), runs.spread(1, mean(SERVICE)));
-    let idle = named("join idle queue", |_| ByChance(Among::Idle));
+    let idle = named("join idle queue", |_| AnyIdle);
     let idle = Comparison::run(&ten, &[&idle], seeds, &Control::new())?.complete()?.spread(0, mean(SERVICE));
 
     found.near("M/M/10", theory::mmc(10, 0.9), shared, 0.02);

@@ -3,7 +3,7 @@
 //! ```text
 //! cargo run --release -p equipoise-sim --bin checks            all, some minutes
 //! cargo run --release -p equipoise-sim --bin checks 3 3b 21    these only
-//! cargo run --release -p equipoise-sim --bin checks -- --quick short runs, wider tolerances
+//! cargo run --release -p equipoise-sim --bin checks -- --quick short runs, and those only that need no long ones
 //! cargo run --release -p equipoise-sim --bin checks -- --speed none: how fast runs are, and what they take of memory
 //! ```
 //!

@@ -19,7 +19,7 @@ mod streams;
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use equipoise_core::{ManualClock, Timestamp};
+use equipoise_core::{ManualClock, Timestamp, take_panicked};
 use rand_distr::Zipf;
 use slab::Slab;
 
@@ -35,7 +35,7 @@ use self::{
     streams::{Purpose, Stream, stream},
 };
 use crate::{
-    contender::{Contender, take_panicked},
+    contender::Contender,
     control::Control,
     error::RunError,
     feed::{Feed, ServerLoad},

@@ -123,6 +123,16 @@ impl Scenario {
         Self::with(vec![kind; servers.min(MOST_SERVERS + 1)])
     }
 
+    /// Prequal's testbed (NSDI 2024): so many clients, and servers that share 4 cores among what they have; 80 ms of work a
+    /// request, within a data centre, given up after 5 s. [`Antagonists`] make it the published one.
+    pub fn testbed(clients: usize, servers: usize) -> Self {
+        Self::of(servers, Server::sharing(4.0))
+            .clients(clients)
+            .work(Work::normal(Duration::from_millis(80), 1.0))
+            .network(Network::local())
+            .timeout(Duration::from_secs(5))
+    }
+
     /// These servers.
     pub fn with(servers: impl IntoIterator<Item = Server>) -> Self {
         Self {

@@ -6,8 +6,8 @@ use std::{
 };
 
 use equipoise_core::{
-    BuildError, Endpoint, EndpointSpec, FirstFit, Maglev, Needs, P2c, PickCx, PickError, PickRequest, Picker, Pool,
-    RoundRobin, Slot, Strategy, Timestamp, UpdateError, Verdict, View,
+    AnyStrategy, BuildError, Endpoint, EndpointSpec, FirstFit, Maglev, Needs, P2c, PickCx, PickError, PickRequest,
+    Picker, Pool, RoundRobin, Slot, SlowStart, Strategy, Timestamp, UpdateError, Verdict, View,
 };
 use equipoise_sim::{Comparison, Contender, Control, InvalidScenario, Report, RunError, Scenario, Server, named};
 
@@ -106,6 +106,22 @@ impl Strategy for Told {
     }
 }
 
+fn told() -> AnyStrategy {
+    AnyStrategy::new(Told(Needs::new().outcomes(), RoundRobin::new()))
+}
+
+struct ByHand(fn() -> AnyStrategy);
+
+impl Contender for ByHand {
+    fn label(&self) -> String {
+        "by hand".into()
+    }
+
+    fn strategy(&self, _: usize) -> AnyStrategy {
+        (self.0)()
+    }
+}
+
 #[test]
 fn who_panics_when_it_is_told_something_is_named() {
     for needs in [Needs::new().leases(), Needs::new().latency(), Needs::new().outcomes(), Needs::new().refresh(secs(1))]
@@ -113,6 +129,11 @@ fn who_panics_when_it_is_told_something_is_named() {
         let report = tens(3).run(&named("told", |_| Told(needs, RoundRobin::new())));
         let Err(RunError::HookPanicked { label, after }) = report else { panic!("{needs:?}: {report:?}") };
         assert!(label == "told" && after < secs(2), "{needs:?}: {after:?}");
+    }
+    // However deep it is, and however it became a contender.
+    for contender in [ByHand(|| AnyStrategy::new(told())), ByHand(|| AnyStrategy::new(SlowStart::new(told())))] {
+        let report = tens(3).run(&contender);
+        assert!(matches!(report, Err(RunError::HookPanicked { .. })), "{report:?}");
     }
     // Who comes after has nothing to do with it.
     assert!(tens(3).run(&named("untold", |_| Told(Needs::new(), RoundRobin::new()))).is_ok());

@@ -1,13 +1,9 @@
-mod watched;
-
 use equipoise_core::{AnyStrategy, Strategy, StrategySpec};
-
-use self::watched::Watched;
-pub(crate) use self::watched::take_panicked;
 
 /// A strategy as a run needs it: anew for each client, under a name for tables.
 ///
-/// A [`StrategySpec`] is one; [`named`] makes one of any strategy.
+/// A [`StrategySpec`] is one; [`named`] makes one of any strategy. A run ends with an error when the strategy panics, also
+/// in a hook, where a pool would go on without.
 pub trait Contender: Sync {
     /// What it is called in reports.
     fn label(&self) -> String;
@@ -27,8 +23,7 @@ impl Contender for StrategySpec {
     }
 }
 
-/// A strategy of one's own, or one that differs from client to client. A run ends with an error when it panics, also in a
-/// hook, where a pool would go on without.
+/// A strategy of one's own, or one that differs from client to client.
 ///
 /// ```
 /// use equipoise_core::{P2c, Subset};
@@ -40,7 +35,7 @@ impl Contender for StrategySpec {
 /// # Ok::<(), equipoise_sim::RunError>(())
 /// ```
 pub fn named<S: Strategy>(label: impl Into<String>, strategy: impl Fn(usize) -> S + Sync) -> impl Contender {
-    Named { label: label.into(), strategy: move |client| AnyStrategy::new(Watched(strategy(client))) }
+    Named { label: label.into(), strategy: move |client| AnyStrategy::new(strategy(client)) }
 }
 
 struct Named<F> {
