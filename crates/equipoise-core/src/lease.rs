@@ -149,10 +149,8 @@ impl Held {
         if std::mem::replace(&mut self.judged, true) {
             return;
         }
-        if verdict != Verdict::Neutral {
-            // A trial has had its answer.
-            self.entry.pass = None;
-        }
+        // A trial has had its answer.
+        let tried = verdict != Verdict::Neutral && self.entry.pass.take().is_some();
         let untimed = !std::mem::replace(&mut self.timed, true);
         let sample = self.tells.latency && untimed && verdict == Verdict::Success;
         if !sample && !self.tells.outcomes {
@@ -165,6 +163,9 @@ impl Held {
         }
         if self.tells.outcomes {
             self.strategy().observed(state, verdict, now);
+            if tried {
+                self.strategy().tried(state, verdict, now);
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -60,7 +60,6 @@ pub(crate) struct Witness {
     connection: AtomicU32,
     within: Within,
     counters: Counters,
-    on_trial: AtomicBool,
     raised: AtomicU8,
     /// Nanoseconds; the longest that was asked for.
     pause: AtomicU64,
@@ -96,7 +95,10 @@ impl Witness {
         match verdict {
             Verdict::Success => self.succeeded(),
             Verdict::Failure(failure) => self.failed(failure, now),
-            Verdict::Overloaded { retry_after } => self.overloaded(retry_after),
+            Verdict::Overloaded { retry_after: Some(time) } if self.rules.longest_pause.is_some() => {
+                self.pause.fetch_max(saturating_nanos(time), Relaxed);
+                self.raise(PAUSE);
+            }
             _ => {}
         }
     }
@@ -111,25 +113,11 @@ impl Witness {
                 row.store(0, Relaxed);
             }
         }
-        if self.trial_ends() {
-            self.raise(TRIAL_PASSED);
-        }
     }
 
-    /// It has too much to do, so it works: that ends a trial well. And it may ask to be left alone.
-    fn overloaded(&self, retry_after: Option<Duration>) {
-        let mut raised = if self.trial_ends() { TRIAL_PASSED } else { 0 };
-        if let Some(time) = retry_after.filter(|_| self.rules.longest_pause.is_some()) {
-            self.pause.fetch_max(saturating_nanos(time), Relaxed);
-            raised |= PAUSE;
-        }
-        if raised != 0 {
-            self.raise(raised);
-        }
-    }
-
-    fn trial_ends(&self) -> bool {
-        self.on_trial.load(Relaxed) && self.on_trial.swap(false, Relaxed)
+    /// The request on trial has ended. Too much to do is not too ill to work.
+    pub(crate) fn tried(&self, verdict: Verdict) {
+        self.raise(if matches!(verdict, Verdict::Failure(_)) { TRIAL_FAILED } else { TRIAL_PASSED });
     }
 
     fn failed(&self, failure: Failure, now: Timestamp) {
@@ -151,9 +139,6 @@ impl Witness {
         row(&self.connection, self.rules.connection, CONNECTION, connection);
         if let Some((most, time)) = self.rules.within {
             raised |= if self.within.count(now, time) >= most { WITHIN } else { 0 };
-        }
-        if self.trial_ends() {
-            raised |= TRIAL_FAILED;
         }
         if raised != 0 {
             self.raise(raised);
@@ -244,14 +229,6 @@ impl Signals {
         Event::Counted(all.iter_mut().filter_map(counted).collect())
     }
 
-    /// The next verdict on this endpoint decides whether it may serve: to be called before the pool is told that it is on
-    /// [trial](equipoise_core::Availability::Trial).
-    pub fn try_out(&self, id: &EndpointId) {
-        if let Some(witness) = self.witness(id) {
-            witness.on_trial.store(true, Relaxed);
-        }
-    }
-
     pub(crate) fn rules(&self) -> Option<Outliers> {
         self.0.rules
     }
@@ -267,7 +244,6 @@ impl Signals {
             connection: AtomicU32::new(0),
             within: Within::default(),
             counters: Counters::default(),
-            on_trial: AtomicBool::new(false),
             raised: AtomicU8::new(0),
             pause: AtomicU64::new(0),
             board: Arc::downgrade(&self.0),

@@ -51,5 +51,12 @@ impl<S: Strategy> Strategy for Watched<S> {
         self.inner.observed(&state.inner, verdict, now);
     }
 
+    fn tried(&self, state: &Self::State, verdict: Verdict, now: Timestamp) {
+        if let Some(witness) = &state.own.0 {
+            witness.tried(verdict);
+        }
+        self.inner.tried(&state.inner, verdict, now);
+    }
+
     forward_hooks!(self.inner, state.inner: acquired, released, refreshed);
 }

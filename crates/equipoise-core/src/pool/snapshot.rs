@@ -27,7 +27,7 @@ pub(crate) struct Snapshot {
     tiers: Box<[TierView]>,
     /// In order: who is let in with a pass only.
     trials: Arc<[Slot]>,
-    /// Whether anybody has a limit or is on trial, so that pools without such need not look.
+    /// Whether anybody has a limit or a pass, so that pools without such need not look.
     limited: bool,
     /// How many endpoints are eligible in all tiers together.
     eligible: usize,
@@ -52,12 +52,23 @@ pub(crate) struct Choice {
     pub(crate) alternatives: bool,
 }
 
+/// Who has a pass for an endpoint.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum PassOf {
+    /// It is not on trial.
+    Nobody,
+    /// Whoever comes first takes it, and the others come in without.
+    Offered,
+    /// Nobody comes in without.
+    Needed,
+}
+
 /// What was taken for a lease to be let in, and is to be given back.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Entry {
     /// Whether a permit was taken, where the endpoint has a limit.
     pub(crate) permit: bool,
-    /// The pass, where it is on trial.
+    /// The pass, where it is on trial: in a panic too, where nobody needs it, because somebody has to decide the trial.
     pub(crate) pass: Option<Pass>,
 }
 
@@ -128,7 +139,7 @@ impl Snapshot {
         let eligible = tiers.iter().map(|tier| tier.view.eligible().len()).sum();
         Ok(Self {
             revision: self.revision.next(),
-            limited: members.limited || !trials.is_empty(),
+            limited: members.limited || availability.contains(&Availability::Trial),
             trials,
             members,
             availability,
@@ -179,6 +190,14 @@ impl Snapshot {
     /// Whether the endpoint is let in with a pass only.
     fn is_on_trial(&self, slot: Slot) -> bool {
         self.trials.binary_search(&slot).is_ok()
+    }
+
+    fn pass_of(&self, slot: Slot) -> PassOf {
+        match self.availability(slot) {
+            Availability::Trial if self.is_on_trial(slot) => PassOf::Needed,
+            Availability::Trial => PassOf::Offered,
+            _ => PassOf::Nobody,
+        }
     }
 
     /// Whether it is on trial and its pass is out.
@@ -271,7 +290,7 @@ impl Snapshot {
             return Ok(Some(Entry::default()));
         }
         match self.members.get(slot).filter(|member| !request.excludes(member.endpoint.id())) {
-            Some(member) => Ok(enter(member, self.is_on_trial(slot), request, hooks, explained)),
+            Some(member) => Ok(enter(member, self.pass_of(slot), request, hooks, explained)),
             None => Err(PickError::Misbehaved { slot }),
         }
     }
@@ -288,7 +307,7 @@ impl Snapshot {
         if !takes || request.excludes(member.endpoint.id()) {
             return None;
         }
-        let entry = enter(member, self.is_on_trial(slot), request, hooks, explained)?;
+        let entry = enter(member, self.pass_of(slot), request, hooks, explained)?;
         // It may itself be none of the eligible.
         let others = self.eligible - usize::from(self.eligible_in[slot.index()].is_some());
         Some(Choice { slot, entry, preferred: true, alternatives: others > 0 })
@@ -320,11 +339,11 @@ impl Snapshot {
 
 /// Takes the endpoint's permit where it has a limit and its pass where it is on trial, and asks the strategy where it
 /// wants to be asked; an explanation takes nothing. `None` if any of them says no.
-fn enter(member: &Member, on_trial: bool, request: &PickRequest<'_>, hooks: &Hooks, explained: bool) -> Option<Entry> {
+fn enter(member: &Member, pass: PassOf, request: &PickRequest<'_>, hooks: &Hooks, explained: bool) -> Option<Entry> {
     let endpoint = &*member.endpoint;
     let limited = member.max_in_flight().is_some();
     if explained {
-        let full = limited && endpoint.permits.exhausted() || on_trial && endpoint.trial.is_out();
+        let full = limited && endpoint.permits.exhausted() || pass == PassOf::Needed && endpoint.trial.is_out();
         return (!full).then(Entry::default);
     }
     let mut entry = Entry::default();
@@ -334,11 +353,11 @@ fn enter(member: &Member, on_trial: bool, request: &PickRequest<'_>, hooks: &Hoo
             return None;
         }
     }
-    if on_trial {
+    if pass != PassOf::Nobody {
         entry.pass = endpoint.trial.try_take();
     }
-    let tries = on_trial == entry.pass.is_some();
-    if tries && (!hooks.needs.leases || hooks.strategy.acquired(&endpoint.state, endpoint, request)) {
+    let may = pass != PassOf::Needed || entry.pass.is_some();
+    if may && (!hooks.needs.leases || hooks.strategy.acquired(&endpoint.state, endpoint, request)) {
         return Some(entry);
     }
     if entry.give_back(endpoint) {

@@ -90,6 +90,10 @@ impl Strategy for AnyStrategy {
         guarded(|| self.strategy.observed(&**state, verdict, now));
     }
 
+    fn tried(&self, state: &Self::State, verdict: Verdict, now: Timestamp) {
+        guarded(|| self.strategy.tried(&**state, verdict, now));
+    }
+
     fn refreshed(&self, now: Timestamp) -> bool {
         guarded(|| self.strategy.refreshed(now)).unwrap_or(false)
     }
@@ -117,6 +121,7 @@ trait Erased: Send + Sync {
     fn released(&self, state: &(dyn Any + Send + Sync), endpoint: &Endpoint);
     fn sampled(&self, state: &(dyn Any + Send + Sync), latency: Duration, now: Timestamp);
     fn observed(&self, state: &(dyn Any + Send + Sync), verdict: Verdict, now: Timestamp);
+    fn tried(&self, state: &(dyn Any + Send + Sync), verdict: Verdict, now: Timestamp);
     fn refreshed(&self, now: Timestamp) -> bool;
 }
 
@@ -157,6 +162,12 @@ impl<S: Strategy> Erased for S {
     fn observed(&self, state: &(dyn Any + Send + Sync), verdict: Verdict, now: Timestamp) {
         if let Some(state) = state.downcast_ref() {
             Strategy::observed(self, state, verdict, now);
+        }
+    }
+
+    fn tried(&self, state: &(dyn Any + Send + Sync), verdict: Verdict, now: Timestamp) {
+        if let Some(state) = state.downcast_ref() {
+            Strategy::tried(self, state, verdict, now);
         }
     }
 

@@ -7,7 +7,7 @@
 /// ```text
 /// forward_hooks!(self.inner);                  // State = S::State
 /// forward_hooks!(self.inner, state.inner);     // State = Layered<…, S::State>
-/// forward_hooks!(self.inner, state.inner: sampled, observed, refreshed);
+/// forward_hooks!(self.inner, state.inner: sampled, observed, tried, refreshed);
 /// ```
 ///
 /// Without a list, hooks that a later version adds are forwarded too. What is [needed](crate::Strategy::needs) is up to
@@ -41,7 +41,7 @@
 #[macro_export]
 macro_rules! forward_hooks {
     (self.$inner:tt $(, state.$part:tt)?) => {
-        $crate::forward_hooks!(self.$inner $(, state.$part)?: acquired, released, sampled, observed, refreshed);
+        $crate::forward_hooks!(self.$inner $(, state.$part)?: acquired, released, sampled, observed, tried, refreshed);
     };
     (self.$inner:tt: $($hook:ident),+ $(,)?) => {
         $($crate::forward_hooks!(@$hook $inner []);)+
@@ -74,6 +74,11 @@ macro_rules! forward_hooks {
             $crate::Strategy::observed(&self.$inner, &(*state)$($part)*, verdict, now);
         }
     };
+    (@tried $inner:tt [$($part:tt)*]) => {
+        fn tried(&self, state: &Self::State, verdict: $crate::Verdict, now: $crate::Timestamp) {
+            $crate::Strategy::tried(&self.$inner, &(*state)$($part)*, verdict, now);
+        }
+    };
     (@refreshed $inner:tt [$($part:tt)*]) => {
         fn refreshed(&self, now: $crate::Timestamp) -> bool {
             $crate::Strategy::refreshed(&self.$inner, now)
@@ -86,8 +91,8 @@ mod tests {
     use std::{sync::Arc, time::Duration};
 
     use crate::{
-        BoundedLoad, BuildError, Endpoint, EndpointSpec, Maglev, ManualClock, Needs, PickRequest, Pool, Random,
-        SlowStart, Strategy, Timestamp, Verdict, View, sync::Mutex,
+        Availability, BoundedLoad, BuildError, Endpoint, EndpointSpec, Maglev, ManualClock, Needs, PickRequest, Pool,
+        Random, SlowStart, Strategy, Timestamp, Verdict, View, sync::Mutex,
     };
 
     #[derive(Clone, Default)]
@@ -124,6 +129,10 @@ mod tests {
             self.0.lock().push("observed");
         }
 
+        fn tried(&self, (): &(), _: Verdict, _: Timestamp) {
+            self.0.lock().push("tried");
+        }
+
         fn refreshed(&self, _: Timestamp) -> bool {
             self.0.lock().push("refreshed");
             false
@@ -138,10 +147,11 @@ mod tests {
         let clock = Arc::new(ManualClock::new());
         let pool = Pool::<()>::builder(strategy).clock(clock.clone()).build();
         pool.update([EndpointSpec::new("a")], |_| ()).expect("a valid spec");
+        pool.set_availability("a", Availability::Trial).expect("a member");
         clock.advance(Duration::from_secs(2));
         pool.pick(&PickRequest::new()).expect("an endpoint").finish(Verdict::Success);
         let mut heard = heard.0.lock().clone();
         heard.sort_unstable();
-        assert_eq!(heard, ["acquired", "observed", "refreshed", "released", "sampled"]);
+        assert_eq!(heard, ["acquired", "observed", "refreshed", "released", "sampled", "tried"]);
     }
 }

@@ -131,6 +131,10 @@ pub trait Strategy: Send + Sync + 'static {
     /// A request ended with `verdict`. Needs [`Needs::outcomes`].
     fn observed(&self, _state: &Self::State, _verdict: Verdict, _now: Timestamp) {}
 
+    /// That request, of which [`observed`](Self::observed) has just told, was the one by which an endpoint was
+    /// [tried](crate::Availability::Trial): its verdict decides. Needs [`Needs::outcomes`].
+    fn tried(&self, _state: &Self::State, _verdict: Verdict, _now: Timestamp) {}
+
     /// A [refresh period](Needs::refresh) is over; `true` asks for new pickers.
     fn refreshed(&self, _now: Timestamp) -> bool {
         false
@@ -181,7 +185,7 @@ impl Needs {
         self.clock()
     }
 
-    /// [`Strategy::observed`].
+    /// [`Strategy::observed`] and [`Strategy::tried`].
     pub const fn outcomes(mut self) -> Self {
         self.outcomes = true;
         self

@@ -71,7 +71,7 @@ impl<S: Strategy> Strategy for Watched<S> {
         self.inner.released(state, endpoint);
     }
 
-    forward_hooks!(self.inner: sampled, observed, refreshed);
+    forward_hooks!(self.inner: sampled, observed, tried, refreshed);
 }
 
 impl<P: Picker> Picker for WatchedPicker<P> {

@@ -246,11 +246,13 @@ impl World {
         let others = self.model.entries.values();
         let others = others.filter(|entry| self.model.eligible(entry) && entry.draft.id != id).count();
         prop_assert_eq!(lease.has_alternatives(), others > 0);
-        let on_trial = self.model.on_trial(&self.model.entries[&id]);
+        // In a panic a pass is not needed, but there for whoever comes first.
+        let entry = &self.model.entries[&id];
+        let tries = entry.availability == Availability::Trial && !entry.trial.out;
         let entry = self.model.entries.get_mut(&id).expect("members are picked");
         let permit = entry.limit().is_some();
-        let pass = on_trial.then_some(entry.trial.round);
-        entry.trial.out |= on_trial;
+        let pass = tries.then_some(entry.trial.round);
+        entry.trial.out |= tries;
         entry.in_flight += 1;
         entry.permits += u32::from(permit);
         self.leases.push(Out { target: entry.target, id, lease, permit, pass });

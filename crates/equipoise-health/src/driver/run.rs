@@ -4,7 +4,7 @@ use std::{
     sync::Arc,
 };
 
-use equipoise_core::{Availability, EndpointId, EndpointStatus, Pool, Revision, UpdateError};
+use equipoise_core::{EndpointId, EndpointStatus, Pool, Revision, UpdateError};
 use futures::FutureExt;
 use tokio::{
     task::{AbortHandle, JoinError, JoinHandle, JoinSet},
@@ -146,12 +146,7 @@ impl<'a, T: Send + Sync + 'static> Runner<'a, T> {
                         probing.abort();
                     }
                 }
-                Some(Action::Set { id, availability }) => {
-                    if availability == Availability::Trial {
-                        self.shared.signals.try_out(&id);
-                    }
-                    availabilities.push((id, availability));
-                }
+                Some(Action::Set { id, availability }) => availabilities.push((id, availability)),
                 Some(Action::Weigh { id, percent }) => refused(&id, self.pool.set_weight_percent(id.clone(), percent)),
                 Some(Action::Limit { id, limit }) => refused(&id, self.pool.set_limit(id.clone(), limit)),
                 Some(Action::Count) => self.tell(self.shared.signals.count()),

@@ -61,6 +61,38 @@ async fn a_trial_without_a_verdict_leaves_the_chance_to_the_next_request() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_sent_before_decides_nothing() {
+    let (health, pool) = watched();
+    let _checking = health.spawn(&pool);
+    let stragglers = [(); 2].map(|()| pick(&pool, "a:1").expect("its turn comes"));
+    eject(&pool).await;
+    until(&pool, "a:1", Availability::Trial).await;
+    for (straggler, verdict) in stragglers.into_iter().zip([Verdict::Failure(Failure::Timeout), Verdict::Success]) {
+        straggler.finish(verdict);
+        tokio::time::sleep(seconds(1)).await;
+        assert_eq!(of(&pool, "a:1"), Availability::Trial, "{verdict:?}");
+    }
+    pick(&pool, "a:1").expect("a trial").finish(Verdict::Success);
+    until(&pool, "a:1", Availability::Open).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trial_is_decided_in_a_panic_too() {
+    let (health, pool) = watched();
+    crate::world::update(&pool, &["a:1"]);
+    let _checking = health.spawn(&pool);
+    eject_the_only_one(&pool).await;
+    until(&pool, "a:1", Availability::Trial).await;
+    let first = pick(&pool, "a:1").expect("nobody else");
+    // Used like any other: but only the first of them is the one that decides.
+    pick(&pool, "a:1").expect("nobody else").finish(Verdict::Failure(Failure::Server));
+    tokio::time::sleep(seconds(1)).await;
+    assert_eq!(of(&pool, "a:1"), Availability::Trial);
+    first.finish(Verdict::Success);
+    until(&pool, "a:1", Availability::Open).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_says_on_trial_that_it_is_busy_works() {
     let (health, pool) = watched();
     let _checking = health.spawn(&pool);
@@ -98,9 +130,13 @@ async fn one_of_one_may_be_out_and_still_serves() {
     let (health, pool) = watched();
     crate::world::update(&pool, &["a:1"]);
     let _checking = health.spawn(&pool);
-    for _ in 0..3 {
-        pick(&pool, "a:1").expect("nobody else").finish(Verdict::Failure(Failure::Server));
-    }
-    until(&pool, "a:1", Availability::Unfit).await;
+    eject_the_only_one(&pool).await;
     assert!(pick(&pool, "a:1").is_some());
+}
+
+async fn eject_the_only_one(pool: &Pool<()>) {
+    for _ in 0..3 {
+        pick(pool, "a:1").expect("nobody else").finish(Verdict::Failure(Failure::Server));
+    }
+    until(pool, "a:1", Availability::Unfit).await;
 }

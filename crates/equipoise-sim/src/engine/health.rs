@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use equipoise_core::{AnyStrategy, Availability, EndpointId, Timestamp};
+use equipoise_core::{AnyStrategy, EndpointId, Timestamp};
 use equipoise_health::{
     Action, Change, Event as HealthEvent, Machine, Policy, ProbeId, Signals,
     probe::{Answer, ProbeError},
@@ -128,9 +128,6 @@ impl Engine<'_> {
                     Ok(true)
                 }
                 Some(Action::Set { id, availability }) => {
-                    if availability == Availability::Trial {
-                        keeper.signals.try_out(&id);
-                    }
                     availabilities.push((id, availability));
                     Ok(true)
                 }
