@@ -170,8 +170,12 @@ impl Held {
     }
 
     #[cold]
-    fn release_more(&self) {
+    fn release_more(&mut self) {
         let endpoint = &self.handle.endpoint;
+        // Who has had the first byte of an answer and does not want the rest has seen that the endpoint works.
+        if !self.judged && self.timed && self.entry.pass.take().is_some() && self.tells.outcomes {
+            self.strategy().tried(&endpoint.state, Verdict::Success, endpoint.hooks.clock.now());
+        }
         // First: a strategy may look at it when it is told.
         self.entry.give_back(endpoint);
         if self.tells.leases {

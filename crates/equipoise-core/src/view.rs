@@ -69,10 +69,12 @@ impl Members {
     }
 
     /// These with another overlay for whoever lives in `slot`.
-    pub(crate) fn overlaid(&self, slot: Slot, overlay: Overlay, revision: Revision) -> Self {
+    pub(crate) fn overlaid(&self, overlays: impl IntoIterator<Item = (Slot, Overlay)>, revision: Revision) -> Self {
         let mut slots = self.slots.clone();
-        if let Some(Some(member)) = slots.get_mut(slot.index()) {
-            member.overlay = overlay;
+        for (slot, overlay) in overlays {
+            if let Some(Some(member)) = slots.get_mut(slot.index()) {
+                member.overlay = overlay;
+            }
         }
         Self { limited: is_limited(&slots), slots, handles: self.handles.clone(), index: self.index.clone(), revision }
     }

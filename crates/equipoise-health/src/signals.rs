@@ -4,7 +4,10 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Weak,
-        atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{
+            AtomicU8, AtomicU32, AtomicU64,
+            Ordering::{Acquire, Relaxed, Release},
+        },
     },
     time::Duration,
 };
@@ -127,7 +130,11 @@ impl Witness {
         let connection = matches!(failure, Failure::Connect | Failure::Transport | Failure::Timeout);
         let mut raised = 0;
         let mut row = |row: &AtomicU32, most: Option<u32>, flag, counts: bool| {
-            let Some(most) = most.filter(|_| counts) else { return };
+            let Some(most) = most else { return };
+            if !counts {
+                // Of another kind: so much for in a row.
+                return row.store(0, Relaxed);
+            }
             // Counted from the start again, in case it cannot be ejected now.
             if row.fetch_add(1, Relaxed) + 1 >= most {
                 row.store(0, Relaxed);
@@ -137,8 +144,11 @@ impl Witness {
         row(&self.failures, self.rules.failures, FAILURES, true);
         row(&self.gateway, self.rules.gateway, GATEWAY, connection || failure == Failure::Gateway);
         row(&self.connection, self.rules.connection, CONNECTION, connection);
-        if let Some((most, time)) = self.rules.within {
-            raised |= if self.within.count(now, time) >= most { WITHIN } else { 0 };
+        if let Some((most, time)) = self.rules.within
+            && self.within.count(now, time) >= most
+        {
+            self.within.forget();
+            raised |= WITHIN;
         }
         if raised != 0 {
             self.raise(raised);
@@ -147,7 +157,7 @@ impl Witness {
 
     fn raise(&self, flags: u8) {
         // Whoever raises the first flag says so; whoever comes until they are taken down adds theirs.
-        if self.raised.fetch_or(flags, Relaxed) == 0
+        if self.raised.fetch_or(flags, Release) == 0
             && let (Some(board), Some(this)) = (self.board.upgrade(), self.this.upgrade())
         {
             board.raised.lock().push(this);
@@ -160,7 +170,7 @@ impl Witness {
 
     /// What was raised, which is then taken down.
     fn take(&self) -> impl Iterator<Item = Signal> + use<> {
-        let raised = self.raised.swap(0, Relaxed);
+        let raised = self.raised.swap(0, Acquire);
         let trip = |most: Option<u32>, trip: fn(u32) -> Trip| Signal::Tripped(trip(most.unwrap_or_default()));
         let signals = [
             (FAILURES, trip(self.rules.failures, Trip::Failures)),
@@ -227,6 +237,11 @@ impl Signals {
         all.retain(|_, witnesses| newest(witnesses).is_some());
         let counted = |(id, witnesses): (&EndpointId, &mut Vec<_>)| Some((id.clone(), newest(witnesses)?.count()));
         Event::Counted(all.iter_mut().filter_map(counted).collect())
+    }
+
+    /// Whether there is any strategy that it listens to.
+    pub(crate) fn listens(&self) -> bool {
+        !self.0.all.lock().is_empty()
     }
 
     pub(crate) fn rules(&self) -> Option<Outliers> {
@@ -298,5 +313,9 @@ impl Within {
         };
         let before = self.0.fetch_update(Relaxed, Relaxed, |word| Some(next(word))).unwrap_or_default();
         next(before) as u32
+    }
+
+    fn forget(&self) {
+        self.0.store(0, Relaxed);
     }
 }

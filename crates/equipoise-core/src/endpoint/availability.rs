@@ -23,8 +23,9 @@ pub enum Availability {
     Unfit,
     /// Was unfit and may have recovered: the next request decides. One lease is given out, whoever asks first; it ends the
     /// trial if its [verdict](crate::Lease::record) says anything, and nobody else is let in until availability is set
-    /// again. (Setting `Trial` again starts another one.) If the lease ends without a verdict, or with
-    /// [`Neutral`](crate::Verdict::Neutral), the next request gets the chance.
+    /// again. (Setting `Trial` again starts another one.) If the lease ends without a verdict and
+    /// without a first byte, or with [`Neutral`](crate::Verdict::Neutral), the next request gets the chance; if its answer
+    /// had begun and nobody wanted the rest, that counts as success.
     ///
     /// In a [panic](crate::PoolBuilder::panic_below), and in the counting for it and for [spill](crate::Spill), the
     /// endpoint is like one that is unfit.

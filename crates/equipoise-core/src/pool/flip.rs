@@ -5,11 +5,11 @@ use std::sync::Arc;
 use super::{Pool, UpdateError};
 use crate::endpoint::{Availability, EndpointId, Slot};
 
-/// What [`Pool::set_availabilities`] did.
+/// What [`Pool::set_availabilities`], [`Pool::set_weight_percents`] or [`Pool::set_limits`] did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Flips {
-    /// Whose availability is another one now, in the order of their slots.
+    /// For whom it was a change, in the order of their slots.
     pub changed: Vec<EndpointId>,
     /// Whom the pool does not have, in the order given.
     pub unknown: Vec<EndpointId>,

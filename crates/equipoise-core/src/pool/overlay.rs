@@ -1,10 +1,10 @@
 //! What is laid over the specs: weights and limits as they are for now, whatever the next update says they should be.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Pool, UpdateError};
+use super::{Flips, Pool, UpdateError};
 use crate::{
-    endpoint::{EndpointId, InvalidSpec},
+    endpoint::{EndpointId, InvalidSpec, Slot},
     view::Overlay,
 };
 
@@ -33,7 +33,7 @@ impl<T> Pool<T> {
     ///
     /// When nobody has this id, or the strategy refuses. Nothing has changed then.
     pub fn set_weight_percent(&self, id: impl Into<EndpointId>, percent: u32) -> Result<bool, UpdateError> {
-        self.overlay(id.into(), |overlay| overlay.percent = percent)
+        self.overlay(id.into(), percent, |overlay, percent| overlay.percent = percent)
     }
 
     /// Gives an endpoint another limit than its spec says, or with `None` that one again. Answers whether that was a
@@ -63,24 +63,95 @@ impl<T> Pool<T> {
         if limit == Some(0) {
             return Err(InvalidSpec::Limit { id }.into());
         }
-        self.overlay(id, |overlay| overlay.limit = limit)
+        self.overlay(id, limit, |overlay, limit| overlay.limit = limit)
     }
 
-    fn overlay(&self, id: EndpointId, change: impl FnOnce(&mut Overlay)) -> Result<bool, UpdateError> {
+    /// [Gives](Self::set_weight_percent) many endpoints parts of their weights, for the price of one change. Where an id
+    /// occurs twice, the last one counts; ids that the pool does not have are named in the answer.
+    ///
+    /// ```
+    /// use equipoise_core::{EndpointSpec, Pool};
+    ///
+    /// let pool: Pool<()> = Pool::default();
+    /// pool.update(["a:80", "b:80"].map(|id| EndpointSpec::new(id).weight(100)), |_| ())?;
+    /// let flips = pool.set_weight_percents([("a:80", 50), ("b:80", 100), ("gone:80", 10)])?;
+    /// assert_eq!((flips.changed.len(), flips.unknown.len()), (1, 1));
+    /// # Ok::<(), equipoise_core::UpdateError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the strategy refuses. Nothing has changed then.
+    pub fn set_weight_percents(
+        &self,
+        all: impl IntoIterator<Item = (impl Into<EndpointId>, u32)>,
+    ) -> Result<Flips, UpdateError> {
+        self.overlays(all, |overlay, percent| overlay.percent = percent)
+    }
+
+    /// [Gives](Self::set_limit) many endpoints other limits, for the price of one change. Where an id occurs twice, the last
+    /// one counts; ids that the pool does not have are named in the answer.
+    ///
+    /// ```
+    /// use equipoise_core::{EndpointSpec, Pool};
+    ///
+    /// let pool: Pool<()> = Pool::default();
+    /// pool.update(["a:80", "b:80"].map(EndpointSpec::new), |_| ())?;
+    /// pool.set_limits(["a:80", "b:80"].map(|id| (id, Some(10))))?;
+    /// assert!(pool.endpoints().iter().all(|endpoint| endpoint.max_in_flight == Some(10)));
+    /// # Ok::<(), equipoise_core::UpdateError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When a limit is 0, or the strategy refuses. Nothing has changed then.
+    pub fn set_limits(
+        &self,
+        all: impl IntoIterator<Item = (impl Into<EndpointId>, Option<u32>)>,
+    ) -> Result<Flips, UpdateError> {
+        let all: Vec<(EndpointId, Option<u32>)> = all.into_iter().map(|(id, limit)| (id.into(), limit)).collect();
+        if let Some((id, _)) = all.iter().find(|(_, limit)| *limit == Some(0)) {
+            return Err(InvalidSpec::Limit { id: id.clone() }.into());
+        }
+        self.overlays(all, |overlay, limit| overlay.limit = limit)
+    }
+
+    fn overlays<V>(
+        &self,
+        all: impl IntoIterator<Item = (impl Into<EndpointId>, V)>,
+        change: impl Fn(&mut Overlay, V),
+    ) -> Result<Flips, UpdateError> {
+        // Before the lock: the iterator may be anything, also one that looks at this pool.
+        let all: Vec<(EndpointId, V)> = all.into_iter().map(|(id, value)| (id.into(), value)).collect();
         let current;
         let _writer = self.shared.writer.lock();
         current = self.shared.snapshot.load_full();
         let members = current.members();
-        let Some(&slot) = members.index.get(&id) else { return Err(UpdateError::Unknown { id }) };
-        let before = members.get(slot).map(|member| member.overlay).unwrap_or_default();
-        let mut overlay = before;
-        change(&mut overlay);
-        if overlay == before {
-            return Ok(false);
+        let mut flips = Flips::default();
+        let mut overlays: BTreeMap<Slot, Overlay> = BTreeMap::new();
+        let of = |slot| members.get(slot).map(|member| member.overlay).unwrap_or_default();
+        for (id, value) in all {
+            match members.index.get(&id) {
+                None => flips.unknown.push(id),
+                Some(&slot) => change(overlays.entry(slot).or_insert_with(|| of(slot)), value),
+            }
         }
-        let members = members.overlaid(slot, overlay, current.revision().next());
-        let next = current.next(Arc::new(members), current.all_availability().into(), &self.shared.hooks)?;
-        self.shared.publish_members(next);
-        Ok(true)
+        overlays.retain(|slot, overlay| *overlay != of(*slot));
+        let id = |slot: &Slot| members.get(*slot).map(|member| member.endpoint.id().clone());
+        flips.changed = overlays.keys().filter_map(id).collect();
+        if !overlays.is_empty() {
+            let members = members.overlaid(overlays, current.revision().next());
+            let next = current.next(Arc::new(members), current.all_availability().into(), &self.shared.hooks)?;
+            self.shared.publish_members(next);
+        }
+        Ok(flips)
+    }
+
+    fn overlay<V>(&self, id: EndpointId, value: V, change: impl Fn(&mut Overlay, V)) -> Result<bool, UpdateError> {
+        let mut flips = self.overlays([(id, value)], change)?;
+        match flips.unknown.pop() {
+            Some(id) => Err(UpdateError::Unknown { id }),
+            None => Ok(!flips.changed.is_empty()),
+        }
     }
 }

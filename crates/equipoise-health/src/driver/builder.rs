@@ -38,7 +38,7 @@ impl HealthBuilder {
         self
     }
 
-    /// How many probes may be under way at a time; 100 by default.
+    /// How many probes may be under way at a time; 256 by default.
     pub fn most_probes(mut self, probes: usize) -> Self {
         self.policy.most_probes = probes;
         self

@@ -4,7 +4,7 @@ use std::{
     sync::Arc,
 };
 
-use equipoise_core::{EndpointId, EndpointStatus, Pool, Revision, UpdateError};
+use equipoise_core::{EndpointId, EndpointStatus, Flips, Pool, Revision, UpdateError};
 use futures::FutureExt;
 use tokio::{
     task::{AbortHandle, JoinError, JoinHandle, JoinSet},
@@ -70,6 +70,8 @@ impl<'a, T: Send + Sync + 'static> Runner<'a, T> {
         for probe in std::mem::take(&mut self.known.probing).into_keys() {
             self.tell(Event::Probed { probe, result: Ok(Answer::Silent("interrupted".into())) });
         }
+        // It may be another pool than the last time.
+        self.shared.machine.lock().show_again();
         loop {
             let revision = self.pool.revision();
             self.meet_members();
@@ -128,11 +130,17 @@ impl<'a, T: Send + Sync + 'static> Runner<'a, T> {
             self.tell(Event::Joined(id.clone()));
         }
         self.known.members = present;
+        let signals = &self.shared.signals;
+        if signals.rules().is_some() && !self.known.members.is_empty() && !signals.listens() {
+            tracing::warn!(
+                "requests are to eject endpoints, but nobody listens to them: give the pool a watched strategy"
+            );
+        }
     }
 
     fn act(&mut self) {
         // Set all at once, because each change of the pool costs as much as many.
-        let mut availabilities = Vec::new();
+        let (mut availabilities, mut percents, mut limits) = (Vec::new(), Vec::new(), Vec::new());
         // Told once it is so: whoever hears of it may count on it.
         let mut changes = Vec::new();
         loop {
@@ -147,17 +155,15 @@ impl<'a, T: Send + Sync + 'static> Runner<'a, T> {
                     }
                 }
                 Some(Action::Set { id, availability }) => availabilities.push((id, availability)),
-                Some(Action::Weigh { id, percent }) => refused(&id, self.pool.set_weight_percent(id.clone(), percent)),
-                Some(Action::Limit { id, limit }) => refused(&id, self.pool.set_limit(id.clone(), limit)),
+                Some(Action::Weigh { id, percent }) => percents.push((id, percent)),
+                Some(Action::Limit { id, limit }) => limits.push((id, limit)),
                 Some(Action::Count) => self.tell(self.shared.signals.count()),
                 Some(Action::Tell(change)) => changes.push(change),
             }
         }
-        if !availabilities.is_empty()
-            && let Err(error) = self.pool.set_availabilities(availabilities)
-        {
-            tracing::warn!(%error, "the pool refused a change of health");
-        }
+        set(availabilities, |some| self.pool.set_availabilities(some));
+        set(percents, |some| self.pool.set_weight_percents(some));
+        set(limits, |some| self.pool.set_limits(some));
         for change in changes {
             self.shared.tell(&change);
         }
@@ -176,11 +182,15 @@ impl<'a, T: Send + Sync + 'static> Runner<'a, T> {
     }
 }
 
-/// An endpoint that has left meanwhile is no error; a strategy that cannot live with the change is worth a word.
-fn refused(id: &EndpointId, result: Result<bool, UpdateError>) {
-    if let Err(error) = result
-        && !matches!(error, UpdateError::Unknown { .. })
-    {
-        tracing::warn!(endpoint = %id, %error, "the pool refused what an agent wants");
+/// Sets all of it at once; where the strategy cannot live with that, one after the other, so that only what it really
+/// refuses is lost. An endpoint that has left meanwhile is no error.
+fn set<V: Copy>(all: Vec<(EndpointId, V)>, set: impl Fn(Vec<(EndpointId, V)>) -> Result<Flips, UpdateError>) {
+    if all.is_empty() || set(all.clone()).is_ok() {
+        return;
+    }
+    for one in all {
+        if let Err(error) = set(vec![one.clone()]) {
+            tracing::warn!(endpoint = %one.0, %error, "the pool refused a change of health");
+        }
     }
 }

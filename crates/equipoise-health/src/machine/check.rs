@@ -12,7 +12,7 @@ pub(super) struct CheckState {
     pub(super) against: u32,
     /// Whether anything is known yet.
     seen: bool,
-    /// Whether it takes nothing before it has passed, and has not yet.
+    /// Whether it takes nothing before it was looked at, and was not yet.
     pub(super) awaited: bool,
     pub(super) since: Timestamp,
     /// What the last look said against it, or why it said nothing.
@@ -22,6 +22,8 @@ pub(super) struct CheckState {
     pub(super) running: Option<Running>,
     /// Whether it waits for others' probes to end.
     pub(super) waits: bool,
+    /// Whether there was no answer in time at the last look.
+    pub(super) hangs: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -43,13 +45,14 @@ impl CheckState {
             due: None,
             running: None,
             waits: false,
+            hangs: false,
         }
     }
 
     /// A look has ended, with a reason if it failed.
     pub(super) fn record(&mut self, result: Result<(), String>, schedule: &Schedule, now: Timestamp) {
         let passed = result.is_ok();
-        self.awaited &= !passed;
+        self.awaited = false;
         self.last = result.err();
         let first = !std::mem::replace(&mut self.seen, true);
         if passed == self.up {
@@ -61,6 +64,12 @@ impl CheckState {
         if first || self.against >= enough {
             (self.up, self.against, self.since) = (passed, 0, now);
         }
+    }
+
+    /// A look has ended, and nothing was learnt by it. Nobody waits for a second one that may be like it.
+    pub(super) fn learnt_nothing(&mut self, why: String) {
+        self.up |= std::mem::take(&mut self.awaited);
+        self.last = Some(why);
     }
 
     /// Requests have failed, and speak through this check.

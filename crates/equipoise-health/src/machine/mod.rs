@@ -5,6 +5,7 @@ mod event;
 mod record;
 mod requests;
 mod timers;
+mod waiting;
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -20,6 +21,7 @@ use self::{
     record::Record,
     requests::Phase,
     timers::{Timer, Timers},
+    waiting::Waiting,
 };
 use crate::{
     probe::{Answer, ProbeError, Silence},
@@ -61,8 +63,12 @@ pub struct Machine {
     timers: Timers,
     actions: VecDeque<Action>,
     /// Checks that are due and wait for a probe to end.
-    waiting: VecDeque<(u64, usize)>,
+    waiting: Waiting,
     probing: usize,
+    /// How many of these are of endpoints that hung the last time.
+    hanging: usize,
+    /// How many have not been looked at yet.
+    unseen: usize,
     /// How many endpoints are out because of their requests.
     out: usize,
     /// The latest time it was told.
@@ -89,8 +95,10 @@ impl Machine {
             next_probe: 0,
             timers: Timers::default(),
             actions: VecDeque::new(),
-            waiting: VecDeque::new(),
+            waiting: Waiting::default(),
             probing: 0,
+            hanging: 0,
+            unseen: 0,
             out: 0,
             now: Timestamp::ZERO,
             lag: Duration::ZERO,
@@ -146,6 +154,14 @@ impl Machine {
         self.records.values().map(|record| record.standing(&self.policy))
     }
 
+    /// Says anew what is to be set: for a pool that knows nothing of what was said before.
+    pub fn show_again(&mut self) {
+        for record in self.records.values_mut() {
+            record.forget_shown();
+            record.publish(&self.policy, self.now, &mut self.actions);
+        }
+    }
+
     /// How many timers are set; for tests.
     pub fn timers(&self) -> usize {
         self.timers.len()
@@ -169,6 +185,10 @@ impl Machine {
     // Who is there.
 
     fn join(&mut self, id: EndpointId) {
+        // Whoever moves to another address is new to all but the operator, who speaks of what has this id.
+        if let Some(order) = self.ids.get(&id).and_then(|number| self.records[number].ordered(self.now)) {
+            self.early.insert(id.clone(), order);
+        }
         self.leave(&id);
         let record = self.next_record;
         self.next_record += 1;
@@ -179,8 +199,9 @@ impl Machine {
         }
         self.ids.insert(id.clone(), record);
         self.records.insert(record, Record::new(id, &self.policy, self.now));
-        // First looks are spread, so that a large pool does not begin with a burst: a hundred a second, more for many.
-        let spread = FIRST_LOOKS.saturating_mul(u32::try_from(self.records.len()).unwrap_or(u32::MAX));
+        self.unseen += 1;
+        // First looks are spread, so that many who come together do not begin with a burst: a hundred a second, or more.
+        let spread = FIRST_LOOKS.saturating_mul(u32::try_from(self.unseen).unwrap_or(u32::MAX));
         for check in 0..self.policy.checks.len() {
             let within = spread.min(self.policy.checks[check].schedule.interval);
             self.schedule(record, check, self.now + within.mul_f64(self.chance()));
@@ -200,13 +221,15 @@ impl Machine {
                 self.timers.cancel(Some(running.deadline), Timer::Deadline { record: number, check });
                 self.actions.push_back(Action::Cancel(ProbeId { record: number, check, number: running.number }));
                 self.probing -= 1;
+                self.hanging -= usize::from(state.hangs);
             }
         }
         self.timers.cancel(record.requests.until, Timer::Release { record: number });
         self.timers.cancel(record.drained_at, Timer::Drained { record: number });
-        self.out -= usize::from(record.requests.is_out());
+        self.out -= usize::from(record.counted);
+        self.unseen -= usize::from(record.unseen);
         if record.checks.iter().any(|state| state.waits) {
-            self.waiting.retain(|&(record, _)| record != number);
+            self.waiting.forget(number);
         }
         if self.records.is_empty() {
             self.timers = Timers::default();
@@ -224,13 +247,15 @@ impl Machine {
         let Some(record) = self.records.get_mut(&number) else { return };
         record.checks[check].due = None;
         record.checks[check].waits = true;
-        self.waiting.push_back((number, check));
+        self.waiting.push((number, check), record.checks[check].hangs);
     }
 
     /// Starts as many of the probes that are due as may be under way.
     fn start_waiting(&mut self) {
         while self.probing < self.policy.most_probes {
-            let Some((number, check)) = self.waiting.pop_front() else { return };
+            // Those that hung the last time have half of the places, so that they do not keep the others from being seen.
+            let is_full = self.hanging >= self.policy.most_probes.div_ceil(2);
+            let Some((number, check)) = self.waiting.pop(!is_full) else { return };
             let Some(record) = self.records.get_mut(&number) else { continue };
             let schedule = &self.policy.checks[check].schedule;
             self.next_probe += 1;
@@ -238,6 +263,7 @@ impl Machine {
             record.checks[check].waits = false;
             record.checks[check].running = Some(running);
             self.probing += 1;
+            self.hanging += usize::from(record.checks[check].hangs);
             self.timers.set(running.deadline, Timer::Deadline { record: number, check });
             let probe = ProbeId { record: number, check, number: running.number };
             self.actions.push_back(Action::Probe { probe, id: record.id.clone(), port: schedule.port });
@@ -263,19 +289,24 @@ impl Machine {
         let schedule = self.policy.checks[check].schedule;
         self.timers.cancel(Some(running.deadline), Timer::Deadline { record: number, check });
         self.probing -= 1;
+        self.hanging -= usize::from(state.hangs);
+        self.unseen -= usize::from(std::mem::take(&mut record.unseen));
+        state.hangs = matches!(result, Err(ProbeError::Timeout) | Ok(Answer::Silent(ProbeError::Timeout)));
         match result {
             // Whatever it says, it answers: what a check that failed before has been waiting for.
             Ok(Answer::Agent(reply)) => {
                 state.record(Ok(()), &schedule, self.now);
+                state.last = (reply.unknown.is_some() || reply.warning.is_some()).then(|| reply.text.clone());
                 record.agent_said(&reply, self.now);
             }
             // Who was not looked at at all, because the system forbids it, has not failed.
-            Ok(Answer::Silent(why)) | Err(why @ ProbeError::Forbidden(_)) => state.last = Some(why.to_string()),
+            Ok(Answer::Silent(why)) | Err(why @ ProbeError::Forbidden(_)) => state.learnt_nothing(why.to_string()),
             Ok(Answer::Passed) => state.record(Ok(()), &schedule, self.now),
             Err(why) => state.record(Err(why.to_string()), &schedule, self.now),
         }
         let interval = record.checks[check].interval(&schedule);
-        let jitter = 1.0 + schedule.jitter * (2.0 * self.chance() - 1.0);
+        // Shorter only, so that what follows from the interval holds.
+        let jitter = 1.0 - schedule.jitter * self.chance();
         let next = (running.since + interval.mul_f64(jitter)).max(self.now);
         self.schedule(number, check, next);
         self.publish(number);
@@ -299,14 +330,14 @@ impl Machine {
             (Signal::TrialFailed, Phase::OnTrial) => {
                 return self.eject(number, "the request on trial failed".to_owned(), &rules);
             }
-            (Signal::TrialPassed, Phase::OnTrial) => self.enter(number, Phase::Serving),
+            (Signal::TrialPassed, Phase::OnTrial) => {
+                self.timers.cancel(record.requests.until.take(), Timer::Release { record: number });
+                record.enter(Phase::Serving, self.now);
+            }
             (Signal::Pause(time), Phase::Serving | Phase::OnTrial) => {
                 let Some(longest) = rules.longest_pause else { return };
                 let time = time.min(longest);
-                record.requests.reason = format!("it asked to be left alone for {time:?}");
-                let until = self.timers.set(self.now + time, Timer::Release { record: number });
-                record.requests.until = Some(until);
-                self.enter(number, Phase::Paused);
+                return self.take_out(number, Phase::Paused, time, format!("it asked to be left alone for {time:?}"));
             }
             _ => return,
         }
@@ -330,35 +361,50 @@ impl Machine {
         self.publish(number);
     }
 
-    /// Ejects an endpoint, if so many may be out. One that is out already stays out: nothing else would end its trial.
     fn eject(&mut self, number: u64, reason: String, rules: &Outliers) {
-        let most = (self.records.len() * rules.most_percent as usize / 100).max(1);
-        let chance = self.chance();
+        let Some(times) = self.records.get(&number).map(|record| record.requests.times.saturating_add(1)) else {
+            return;
+        };
+        let time = rules.duration(times).mul_f64(1.0 + rules.jitter * self.chance());
+        self.take_out(number, Phase::Ejected, time, reason);
+    }
+
+    /// Takes an endpoint out for a time, if so many may be. One that is out already stays out.
+    fn take_out(&mut self, number: u64, phase: Phase, time: Duration, reason: String) {
+        let most = self.most_out();
         let Some(record) = self.records.get_mut(&number) else { return };
-        if self.out >= most && !record.requests.is_out() {
+        if self.out >= most && !record.counted {
             return;
         }
         let requests = &mut record.requests;
-        requests.times = requests.times.saturating_add(1);
-        let time = rules.duration(requests.times).mul_f64(1.0 + rules.jitter * chance);
+        requests.times = requests.times.saturating_add(u32::from(phase == Phase::Ejected));
         requests.reason = reason;
+        self.timers.cancel(requests.until, Timer::Release { record: number });
         requests.until = Some(self.timers.set(self.now + time, Timer::Release { record: number }));
-        self.enter(number, Phase::Ejected);
+        record.enter(phase, self.now);
         self.publish(number);
     }
 
-    fn enter(&mut self, number: u64, phase: Phase) {
-        let Some(record) = self.records.get_mut(&number) else { return };
-        self.out -= usize::from(record.requests.is_out());
-        record.enter(phase, self.now);
-        self.out += usize::from(record.requests.is_out());
+    /// How many may be out for their requests alone.
+    fn most_out(&self) -> usize {
+        let percent = self.policy.outliers.map_or(0, |rules| rules.most_percent as usize);
+        (self.records.len() * percent / 100).max(1)
     }
 
+    /// An ejection, a pause or the time for a trial is over.
     fn release(&mut self, number: u64) {
         let Some(record) = self.records.get_mut(&number) else { return };
         record.requests.until = None;
-        let next = if record.requests.phase == Phase::Ejected { Phase::OnTrial } else { Phase::Serving };
-        self.enter(number, next);
+        match record.requests.phase {
+            Phase::Ejected => record.enter(Phase::OnTrial, self.now),
+            Phase::Paused => record.enter(Phase::Serving, self.now),
+            // The request that was let in hangs, or has ended without a verdict that anybody heard: another one.
+            Phase::OnTrial => record.try_again(&mut self.actions),
+            Phase::Serving => return,
+        }
+        if record.requests.phase == Phase::OnTrial {
+            record.requests.until = Some(self.timers.set(self.now + TRIAL, Timer::Release { record: number }));
+        }
         self.publish(number);
     }
 
@@ -422,11 +468,24 @@ impl Machine {
 
     /// Says what is new about an endpoint, if anything is.
     fn publish(&mut self, number: u64) {
+        let most = self.most_out();
         if let Some(record) = self.records.get_mut(&number) {
+            self.out -= usize::from(record.counted);
+            let counts = record.is_out_for_its_requests();
+            if counts && !record.counted && self.out >= most {
+                // It was out for other reasons too, and others have taken its place since.
+                self.timers.cancel(record.requests.until.take(), Timer::Release { record: number });
+                record.enter(Phase::Serving, self.now);
+            }
+            record.counted = record.is_out_for_its_requests();
+            self.out += usize::from(record.counted);
             record.publish(&self.policy, self.now, &mut self.actions);
         }
     }
 }
+
+/// How long a request on trial is waited for before another is let in.
+const TRIAL: Duration = Duration::from_secs(10);
 
 /// How much longer the first looks are spread for each endpoint.
 const FIRST_LOOKS: Duration = Duration::from_millis(10);

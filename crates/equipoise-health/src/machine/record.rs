@@ -1,4 +1,4 @@
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use equipoise_core::{Availability, EndpointId, Timestamp};
 
@@ -24,9 +24,14 @@ pub(super) struct Record {
     agent_since: Timestamp,
     pub(super) checks: Box<[CheckState]>,
     pub(super) requests: RequestState,
+    /// Whether it counts among those that are out for their requests.
+    pub(super) counted: bool,
+    /// Whether no look has ended yet.
+    pub(super) unseen: bool,
     requests_since: Timestamp,
     /// What was published last, and who had something against it then.
     shown: Option<Availability>,
+    told: Availability,
     last_against: Source,
     weight: Option<u32>,
     limit: Option<Option<u32>>,
@@ -100,8 +105,11 @@ impl Record {
             agent_since: now,
             checks: policy.checks.iter().map(|check| CheckState::new(&check.schedule, now)).collect(),
             requests: RequestState::default(),
+            counted: false,
+            unseen: true,
             requests_since: now,
             shown: None,
+            told: Availability::Open,
             last_against: Source::Checks,
             weight: None,
             limit: None,
@@ -113,6 +121,8 @@ impl Record {
         self.agent.apply(reply);
         if (self.agent.admin, self.agent.health) != before {
             self.agent_since = now;
+        }
+        if reply.health.is_some() {
             self.agent_text.clone_from(&reply.text);
         }
     }
@@ -128,6 +138,16 @@ impl Record {
         }
     }
 
+    /// What the operator wants, for one that takes its place.
+    pub(super) fn ordered(&self, now: Timestamp) -> Option<Order> {
+        match self.operator.wants {
+            Wants::Ready => None,
+            Wants::Drain => Some(Order::Drain { deadline: self.drained_at.map(|at| at.since(now)) }),
+            Wants::Drained => Some(Order::Drain { deadline: Some(Duration::ZERO) }),
+            Wants::Maintenance => Some(Order::Maintenance),
+        }
+    }
+
     pub(super) fn drain_is_over(&mut self, now: Timestamp) {
         self.operator = Operator { wants: Wants::Drained, since: now };
     }
@@ -135,6 +155,23 @@ impl Record {
     pub(super) fn enter(&mut self, phase: Phase, now: Timestamp) {
         self.requests.phase = phase;
         self.requests_since = now;
+    }
+
+    /// Whether it is its requests alone that keep it out.
+    pub(super) fn is_out_for_its_requests(&self) -> bool {
+        self.requests.phase != Phase::Serving && self.against().all(|(source, _)| source == Source::Requests)
+    }
+
+    /// Another request may try it.
+    pub(super) fn try_again(&self, actions: &mut VecDeque<Action>) {
+        if self.shown == Some(Availability::Trial) {
+            actions.push_back(Action::Set { id: self.id.clone(), availability: Availability::Trial });
+        }
+    }
+
+    /// Nothing of it is known where it is shown.
+    pub(super) fn forget_shown(&mut self) {
+        (self.shown, self.weight, self.limit) = (None, None, None);
     }
 
     /// Who has something against it, the most important first, and what should follow.
@@ -230,11 +267,10 @@ impl Record {
     pub(super) fn publish(&mut self, policy: &Policy, now: Timestamp, actions: &mut VecDeque<Action>) {
         let availability = self.availability();
         let id = self.id.clone();
-        let shown = self.shown.replace(availability);
-        if shown != Some(availability) {
+        if self.shown.replace(availability) != Some(availability) {
             actions.push_back(Action::Set { id: id.clone(), availability });
         }
-        let from = shown.unwrap_or_default();
+        let from = std::mem::replace(&mut self.told, availability);
         if from != availability {
             let first = self.against().next();
             let (source, reason) = match first {

@@ -25,13 +25,6 @@ pub(super) enum Phase {
     OnTrial,
 }
 
-impl RequestState {
-    /// Whether it counts among those that are out.
-    pub(super) fn is_out(&self) -> bool {
-        matches!(self.phase, Phase::Ejected | Phase::OnTrial)
-    }
-}
-
 /// Who stands out in a window, and why. The worst first, since not all may be ejected.
 pub(super) fn outliers(counts: &[(u64, Counts)], rules: &Outliers) -> Vec<(u64, String)> {
     let mut found: Vec<(u64, f64, String)> = Vec::new();

@@ -2,12 +2,13 @@
 
 use tokio::net::TcpStream;
 
-use super::{ProbeError, Target};
+use super::{ProbeError, Target, resolve::resolve};
 
 /// Connects to the target: each of its addresses in turn until one accepts.
 pub(super) async fn connect(target: &Target) -> Result<TcpStream, ProbeError> {
     let (host, port) = target.host_and_port()?;
-    TcpStream::connect((&*host, port)).await.map_err(|error| ProbeError::Connect(error.to_string()))
+    let addresses = resolve(&host, port).await?;
+    TcpStream::connect(&*addresses).await.map_err(|error| ProbeError::Connect(error.to_string()))
 }
 
 /// The beginning of what a peer sent, to show in a reason.

@@ -15,8 +15,9 @@
 //! | [`probe_fn`] | | the user's closure says so |
 //! | [`probe_service`] | `tower` | the user's service says so |
 //!
-//! Names are resolved anew for each look, by tokio's lookup: the system's resolver on a blocking thread. One that hangs
-//! costs the look, which the driver ends, and holds that thread for as long as the system lets it. Of several addresses the
+//! Names are resolved anew for each look, by the system's resolver on a blocking thread. A lookup that hangs costs the look,
+//! which the driver ends, and holds that thread for as long as the system lets it; there are never more than 32 at a time in
+//! a process. Of several addresses the
 //! first that accepts is taken.
 
 #[cfg(feature = "tokio")]
@@ -35,6 +36,8 @@ mod open;
 mod pattern;
 #[cfg(feature = "ping")]
 mod ping;
+#[cfg(feature = "tokio")]
+mod resolve;
 #[cfg(feature = "tower")]
 mod service;
 mod target;

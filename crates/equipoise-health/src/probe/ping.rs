@@ -9,9 +9,8 @@ use std::{
 use futures::future::BoxFuture;
 use socket2::{Domain, Protocol, Socket, Type};
 use surge_ping::{Client, Config, ICMP, IcmpPacket, PingIdentifier, PingSequence, SurgeError};
-use tokio::net::lookup_host;
 
-use super::{Answer, InvalidProbe, Probe, ProbeError, Target};
+use super::{Answer, InvalidProbe, Probe, ProbeError, Target, resolve::resolve};
 
 /// An ICMP echo, over IPv4 or IPv6 as the endpoint's address is.
 ///
@@ -88,8 +87,7 @@ fn may(domain: Domain, protocol: Protocol) -> io::Result<()> {
 /// The first address of the target. The port is of no use, but the lookup wants one.
 async fn address(target: &Target) -> Result<SocketAddr, ProbeError> {
     let host = target.parts()?.host;
-    let mut addresses = lookup_host((host, 0)).await.map_err(|error| ProbeError::Connect(error.to_string()))?;
-    addresses.next().ok_or_else(|| ProbeError::Connect(format!("{host} has no address")))
+    resolve(host, 0).await?.into_iter().next().ok_or_else(|| ProbeError::Connect(format!("{host} has no address")))
 }
 
 /// Routers answer too, with errors about our echo.

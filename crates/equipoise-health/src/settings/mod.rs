@@ -19,7 +19,10 @@ pub struct Policy {
     pub checks: Vec<CheckPolicy>,
     /// What the requests themselves say; `None` listens to nothing.
     pub outliers: Option<Outliers>,
-    /// How many probes may be under way at a time, over all endpoints. Those that are due meanwhile wait their turn.
+    /// How many probes may be under way at a time, over all endpoints. Those that are due meanwhile wait their turn; those of
+    /// endpoints that did not answer in time the last time get half of the places, so that the others are seen in time. An
+    /// endpoint that hangs holds a place for its [timeout](Schedule::timeout) once an interval: where so many may hang that
+    /// their probes need more places than there are, set more, or finding out takes longer.
     pub most_probes: usize,
 }
 
@@ -42,9 +45,9 @@ impl CheckPolicy {
 }
 
 impl Policy {
-    /// No checks, no outlier detection; at most 100 probes at a time.
+    /// No checks, no outlier detection; at most 256 probes at a time.
     pub const fn new() -> Self {
-        Self { checks: Vec::new(), outliers: None, most_probes: 100 }
+        Self { checks: Vec::new(), outliers: None, most_probes: 256 }
     }
 
     /// Whether it can be gone by.

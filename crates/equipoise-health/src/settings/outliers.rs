@@ -98,7 +98,7 @@ pub struct LatencyOutlier {
 
 impl Outliers {
     /// No rule; ejections of 30 s times how many there were in a row, at most 300 s, of at most 10 % of the endpoints;
-    /// windows of 10 s; `Retry-After` is heeded up to 300 s.
+    /// windows of 10 s; `Retry-After` is heeded up to 30 s.
     pub const fn new() -> Self {
         Self {
             failures: None,
@@ -115,7 +115,7 @@ impl Outliers {
             growth: Growth::Linear,
             jitter: 0.1,
             most_percent: 10,
-            longest_pause: Some(Duration::from_secs(300)),
+            longest_pause: Some(Duration::from_secs(30)),
         }
     }
 
@@ -126,6 +126,7 @@ impl Outliers {
             failures: Some(5),
             gateway: Some(5),
             success_rate: Some(SuccessRate { deviations: 1.9, hosts: 5, volume: 100 }),
+            longest_pause: None,
             ..Self::new()
         }
     }
@@ -135,6 +136,7 @@ impl Outliers {
         Self {
             success_rate: Some(SuccessRate { deviations: 1.9, hosts: 5, volume: 100 }),
             failure_percentage: Some(FailurePercentage { percent: 85, hosts: 5, volume: 50 }),
+            longest_pause: None,
             ..Self::new()
         }
     }
@@ -149,6 +151,7 @@ impl Outliers {
             growth: Growth::Doubling,
             jitter: 0.5,
             most_percent: 100,
+            longest_pause: None,
             ..Self::new()
         }
     }
@@ -162,6 +165,7 @@ impl Outliers {
             longest: fail_timeout,
             jitter: 0.0,
             most_percent: 100,
+            longest_pause: None,
             ..Self::new()
         }
     }
@@ -239,14 +243,15 @@ impl Outliers {
         self
     }
 
-    /// At most so many percent of the endpoints are out at a time because of their requests; one always may be.
+    /// At most so many percent of the endpoints are out at a time because of their requests alone; one always may be.
     pub const fn most_percent(mut self, percent: u32) -> Self {
         self.most_percent = percent;
         self
     }
 
-    /// The longest `Retry-After` that is heeded: an endpoint that answers 429 or 503 with one is left alone for so long.
-    /// `None` heeds none.
+    /// The longest `Retry-After` that is heeded: an endpoint that answers 429 or 503 with one is left alone for so long, if
+    /// not [so many](Self::most_percent) are out already. By all requests, since nobody says whose limit was reached:
+    /// where clients have limits of their own, heed none, by `None`. So do the presets, as what they are named after does.
     pub const fn longest_pause(mut self, longest: Option<Duration>) -> Self {
         self.longest_pause = longest;
         self

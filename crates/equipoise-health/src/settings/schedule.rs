@@ -95,8 +95,8 @@ impl Schedule {
         self
     }
 
-    /// Each time between two looks is longer or shorter by up to this part of it, by chance, from 0 to 0.5: so that many
-    /// balancers do not look at the same moments.
+    /// Each time between two looks is shorter by up to this part of it, by chance, from 0 to 0.5: so that many balancers do
+    /// not look at the same moments.
     pub const fn jitter(mut self, jitter: f64) -> Self {
         self.jitter = jitter;
         self

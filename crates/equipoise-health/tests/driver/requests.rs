@@ -140,3 +140,15 @@ async fn eject_the_only_one(pool: &Pool<()>) {
     }
     until(pool, "a:1", Availability::Unfit).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_has_had_the_beginning_of_an_answer_need_not_read_it_to_the_end() {
+    let (health, pool) = watched();
+    let _checking = health.spawn(&pool);
+    eject(&pool).await;
+    until(&pool, "a:1", Availability::Trial).await;
+    let mut stream = pick(&pool, "a:1").expect("a trial");
+    stream.first_byte();
+    drop(stream);
+    until(&pool, "a:1", Availability::Open).await;
+}

@@ -57,3 +57,22 @@ fn an_order_may_come_before_the_endpoint() {
     world.tell(Event::Joined(id(2)));
     assert_eq!((world.of(1), world.of(2)), (Availability::Closed, Availability::Open));
 }
+
+#[test]
+fn an_order_holds_for_whoever_takes_the_place_at_another_address() {
+    let mut world = World::new(Policy::new(), 2);
+    world.order(0, Order::Maintenance);
+    world.order(1, Order::Drain { deadline: Some(seconds(10.0)) });
+    world.pass(seconds(4.0), |_, _| None);
+    for at in 0..2 {
+        world.availability.insert(id(at), Availability::Open);
+        world.tell(Event::Joined(id(at)));
+    }
+    assert_eq!((world.of(0), world.of(1)), (Availability::Closed, Availability::BoundOnly));
+    world.pass(seconds(6.1), |_, _| None);
+    assert_eq!(world.of(1), Availability::Closed);
+    world.order(0, Order::Ready);
+    world.tell(Event::Left(id(0)));
+    world.tell(Event::Joined(id(0)));
+    assert_eq!(world.of(0), Availability::Open);
+}

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use equipoise_core::Availability;
 use equipoise_health::{
-    Counts, Event, FailurePercentage, LatencyOutlier, OnTrip, Outliers, Policy, Schedule, Signal, Source, SuccessRate,
-    Trip, probe::Answer,
+    Counts, Event, FailurePercentage, LatencyOutlier, OnTrip, Order, Outliers, Policy, Schedule, Signal, Source,
+    SuccessRate, Trip, probe::Answer,
 };
 use serde::Deserialize;
 
-use crate::world::{World, checks, id, seconds};
+use crate::world::{World, checks, failed, id, seconds};
 
 fn world(outliers: Outliers, endpoints: usize) -> World {
     World::new(Policy { outliers: Some(outliers), ..Policy::new() }, endpoints)
@@ -117,14 +117,14 @@ fn a_trial_without_requests_is_no_way_to_be_lost() {
 
 #[test]
 fn who_asks_to_be_left_alone_is_and_comes_back_by_itself() {
-    let mut world = world(plain(), 3);
+    let mut world = world(Outliers::new(), 3);
     world.signal(0, Signal::Pause(Duration::from_secs(7)));
     assert_eq!(world.of(0), Availability::Unfit);
     wait(&mut world, 7.1);
     assert_eq!(world.of(0), Availability::Open);
     world.signal(0, Signal::Pause(Duration::from_secs(1_000_000)));
-    wait(&mut world, 300.1);
-    assert_eq!(world.of(0), Availability::Open, "for at most 300 s");
+    wait(&mut world, 30.1);
+    assert_eq!(world.of(0), Availability::Open, "for at most 30 s");
 }
 
 fn counts(of: &[(u64, u64)]) -> Vec<(equipoise_core::EndpointId, Counts)> {
@@ -250,4 +250,49 @@ fn without_a_check_to_speak_through_requests_eject() {
     trip(&mut world, 0);
     assert_eq!(world.of(0), Availability::Unfit);
     assert_eq!(world.changes[0].source, Source::Requests);
+}
+
+#[test]
+fn a_trial_that_nobody_ends_is_followed_by_another() {
+    let mut world = world(plain(), 3);
+    trip(&mut world, 0);
+    wait(&mut world, 31.0);
+    let trials =
+        |world: &World| world.sets.iter().filter(|(who, to)| (who, *to) == (&id(0), Availability::Trial)).count();
+    assert_eq!(trials(&world), 1);
+    wait(&mut world, 25.0);
+    assert_eq!(trials(&world), 3, "one more every ten seconds");
+    world.signal(0, Signal::TrialPassed);
+    wait(&mut world, 60.0);
+    assert_eq!((trials(&world), world.of(0)), (3, Availability::Open));
+}
+
+#[test]
+fn who_is_out_for_other_reasons_too_leaves_its_place_to_others() {
+    for how in [Order::Maintenance, Order::Drain { deadline: None }] {
+        let mut world = world(Outliers::envoy(), 3);
+        trip(&mut world, 0);
+        trip(&mut world, 1);
+        assert_eq!((world.of(0), world.of(1)), (Availability::Unfit, Availability::Open), "one of three, and no more");
+        world.order(0, how);
+        trip(&mut world, 1);
+        assert_eq!(world.of(1), Availability::Unfit, "{how:?}");
+    }
+    let rules = Policy { outliers: Some(Outliers::envoy()), ..checks(Schedule::new()) };
+    let mut world = World::new(rules, 3);
+    trip(&mut world, 0);
+    world.pass(seconds(60.0), |who, _| Some(if *who == id(0) { failed() } else { Ok(Answer::Passed) }));
+    trip(&mut world, 1);
+    assert_eq!((world.of(0), world.of(1)), (Availability::Unfit, Availability::Unfit));
+}
+
+#[test]
+fn pauses_are_not_granted_beyond_what_may_be_out() {
+    let mut world = world(Outliers::new(), 3);
+    for at in 0..3 {
+        world.signal(at, Signal::Pause(seconds(5.0)));
+    }
+    assert_eq!(world.out(), 1);
+    wait(&mut world, 5.1);
+    assert_eq!(world.out(), 0);
 }

@@ -15,6 +15,8 @@ pub(crate) struct World {
     pub(crate) probes: BTreeMap<ProbeId, (EndpointId, Timestamp)>,
     pub(crate) availability: BTreeMap<EndpointId, Availability>,
     pub(crate) changes: Vec<Change>,
+    /// Every availability that it set.
+    pub(crate) sets: Vec<(EndpointId, Availability)>,
     /// What else it wanted done.
     pub(crate) others: Vec<Action>,
     /// How many probes were started, by endpoint.
@@ -47,6 +49,7 @@ impl World {
             probes: BTreeMap::new(),
             availability: BTreeMap::new(),
             changes: Vec::new(),
+            sets: Vec::new(),
             others: Vec::new(),
             started: BTreeMap::new(),
         };
@@ -87,7 +90,10 @@ impl World {
                     self.probes.insert(probe, (id, self.now));
                 }
                 Action::Cancel(probe) => drop(self.probes.remove(&probe)),
-                Action::Set { id, availability } => drop(self.availability.insert(id, availability)),
+                Action::Set { id, availability } => {
+                    self.sets.push((id.clone(), availability));
+                    self.availability.insert(id, availability);
+                }
                 Action::Tell(change) => self.changes.push(change),
                 other => self.others.push(other),
             }

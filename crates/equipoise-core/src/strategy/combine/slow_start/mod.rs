@@ -125,7 +125,9 @@ impl<S: Strategy> Strategy for SlowStart<S> {
         let inner = self.inner.build(&inside, last.map(|last| &last.inner))?;
         let now = view.now();
         let mut eligible = vec![false; view.capacity()];
-        view.eligible().iter().for_each(|slot| eligible[slot.index()] = true);
+        // Who is on trial has not started yet.
+        let serving = || view.eligible().iter().filter(|slot| !view.is_on_trial(**slot));
+        serving().for_each(|slot| eligible[slot.index()] = true);
         let same = last.filter(|last| last.membership == view.membership_revision());
         let ramps: Arc<[Option<Arc<Ramp>>]> = match same {
             Some(same) => Arc::clone(&same.ramps),
@@ -133,18 +135,18 @@ impl<S: Strategy> Strategy for SlowStart<S> {
         };
         // Starting one again that does not become eligible after all, because a change was refused, is of no consequence.
         if last.is_some() || self.from_the_first {
-            let news = view.eligible().iter().filter(|slot| !last.is_some_and(|last| last.knew(&ramps, **slot)));
+            let news = serving().filter(|slot| !last.is_some_and(|last| last.knew(&ramps, **slot)));
             news.filter_map(|slot| ramps[slot.index()].as_ref()).for_each(|ramp| ramp.start(now));
         }
         let started = |slot: &Slot| Some((*slot, ramps[slot.index()].as_ref()?.started(self.curve, now)?));
         let starting: Vec<(Slot, Timestamp)> = match same {
             // Spares a look at all endpoints when one flips.
             Some(same) => {
-                let newly = view.eligible().iter().filter(|slot| !same.eligible[slot.index()]);
+                let newly = serving().filter(|slot| !same.eligible[slot.index()]);
                 let still = same.starting.iter().filter(|slot| eligible[slot.index()]);
                 newly.chain(still).filter_map(started).collect()
             }
-            None => view.eligible().iter().filter_map(started).collect(),
+            None => serving().filter_map(started).collect(),
         };
         let ends = starting.iter().map(|&(_, start)| self.curve.end(start).as_nanos()).max();
         let lead = starting.iter().map(|&(_, start)| start).min();
