@@ -1,4 +1,4 @@
-//! The story in three acts, with servers of the lab's own.
+//! The story in four acts, with servers of the lab's own.
 
 use std::{
     io,
@@ -13,17 +13,18 @@ use tokio::{net::TcpListener, time::timeout};
 use crate::{
     args::Args,
     backend::Backend,
+    health,
     load::{CONNECTIONS, Load, Sample, Visitor},
     proxy,
     report::{Checks, Report},
 };
 
 /// Requests a second.
-const RATE: u32 = 300;
+pub(crate) const RATE: u32 = 300;
 
 /// The longest that any of the lab's events may take to come. Peak-EWMA is the slow one: it lets a server that has
 /// failed wait until the memory of it has faded, which takes seconds.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How many requests server 2 must answer after its restart to count as back.
 const STEADILY: usize = 10;
@@ -42,9 +43,9 @@ pub(crate) fn start_three() -> io::Result<(Vec<Backend>, Vec<EndpointSpec>)> {
 }
 
 pub(crate) async fn play(args: &Args, listener: TcpListener) -> anyhow::Result<Checks> {
-    let (backends, specs) = start_three()?;
+    let (mut backends, specs) = start_three()?;
     let pool = Pool::new(args.strategy.build());
-    pool.update(specs, |_| ())?;
+    pool.update(specs.clone(), |_| ())?;
     let proxy = listener.local_addr()?;
     tokio::spawn(proxy::serve(listener, pool, None));
     for backend in &backends {
@@ -54,8 +55,9 @@ pub(crate) async fn play(args: &Args, listener: TcpListener) -> anyhow::Result<C
 
     let mut checks = Checks::default();
     nine_requests(proxy, &args.strategy, &mut checks).await?;
-    let report = a_server_dies(proxy, &args.strategy, args.requests, backends, &mut checks).await?;
-    println!("\nAct 3: the reckoning\n\n{report}\n{checks}");
+    let report = a_server_dies(proxy, &args.strategy, args.requests, &mut backends, &mut checks).await?;
+    health::play(&args.strategy, &mut backends, specs, &mut checks).await?;
+    println!("\nAct 4: the reckoning\n\n{report}\n{checks}");
     Ok(checks)
 }
 
@@ -101,7 +103,7 @@ async fn a_server_dies(
     proxy: SocketAddr,
     strategy: &StrategySpec,
     requests: u32,
-    mut backends: Vec<Backend>,
+    backends: &mut Vec<Backend>,
     checks: &mut Checks,
 ) -> anyhow::Result<Report> {
     println!("\nAct 2: a server dies under load ({CONNECTIONS} keep-alive connections, {RATE} requests a second)");

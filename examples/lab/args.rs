@@ -13,7 +13,8 @@ use tokio::net::TcpListener;
 /// A balancing reverse proxy in front of real servers, on real sockets.
 ///
 /// Without options: three servers and the proxy are started on loopback. Nine requests alternate; server 2 is killed
-/// under load and started again; every request must get a 200. Ends by itself in a few seconds.
+/// under load and started again; every request must get a 200. Then once more, with health checks: no request may have
+/// to fail on it first. Ends by itself in a quarter of a minute.
 ///
 /// With --backend: the proxy stands before servers that you have started, for example
 ///
@@ -50,7 +51,8 @@ pub(crate) struct Args {
     /// How many requests the load consists of
     ///
     /// With --backend exactly as many, at 100 a second. Otherwise at least as many, at 300 a second: a third before
-    /// server 2 is killed, a third while it is down, a third after; more if it takes longer to see it serve again.
+    /// server 2 is killed, a third while it is down, a third after; more if it takes longer to see it serve again. (The act
+    /// with health checks sends what it needs.)
     #[arg(long, value_name = "N", default_value_t = 900, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) requests: u32,
 

@@ -1,13 +1,14 @@
 //! The lab: a balancing reverse proxy in front of real servers, on real sockets.
 //!
 //! ```text
-//! cargo run --example lab                  the whole story, on loopback, in a few seconds
+//! cargo run --example lab                  the whole story, on loopback, in a quarter of a minute
 //! cargo run --example lab -- --help        everything else
 //! ```
 //!
 //! | file | what it is |
 //! | --- | --- |
 //! | `acts.rs` | the story: alternation, a server killed under load, the reckoning |
+//! | `health.rs` | its act with health checks: nobody has to fail on the killed server, and it returns slowly |
 //! | `proxy.rs`, `headers.rs` | the reverse proxy: where the library is at work |
 //! | `backend.rs` | a server that can be killed and started again |
 //! | `load.rs` | clients with keep-alive connections |
@@ -18,6 +19,7 @@ mod acts;
 mod args;
 mod backend;
 mod headers;
+mod health;
 mod load;
 mod proxy;
 mod report;

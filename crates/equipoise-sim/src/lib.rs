@@ -10,12 +10,15 @@ mod feed;
 mod report;
 mod scenario;
 
+#[doc(no_inline)]
+pub use equipoise_health as health;
+
 pub use crate::{
     compare::{Comparison, Spread},
     contender::{Contender, named},
     control::Control,
     error::RunError,
     feed::{Feed, ServerLoad},
-    report::{Ends, InFlight, KeyMoves, Latency, Report, Sample, Series},
+    report::{Ends, Fitness, Health, HealthChange, InFlight, KeyMoves, Latency, Report, Sample, Series},
     scenario::{Antagonists, Arrivals, Fault, InvalidScenario, Keys, Network, Scenario, Server, Work},
 };

@@ -14,7 +14,9 @@ pub enum Reach {
     /// The connection died before an answer began. The endpoint may have acted on the request; an idempotent one may go
     /// elsewhere.
     NoResponse,
-    /// Time ran out.
+    /// Time ran out. It is not sent again, lest what is slow is done twice. A time-out under the balancer that is to send
+    /// idempotent requests elsewhere, as nginx does, says that it gave up the connection:
+    /// [`io::ErrorKind::ConnectionAborted`].
     TimedOut,
     /// The caller's own doing: its request body failed. Nothing is held against the endpoint.
     Caller,

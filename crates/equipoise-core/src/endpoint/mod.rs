@@ -9,7 +9,7 @@ use std::{any::Any, fmt, sync::Arc};
 
 use crate::{
     load::{Permits, Trial},
-    pool::Hooks,
+    pool::{Hooks, Revision},
     sync::{Event, Mutex},
 };
 
@@ -41,6 +41,7 @@ pub struct Endpoint {
     id: EndpointId,
     address: Arc<str>,
     slot: Slot,
+    pub(crate) joined: Revision,
     pub(crate) permits: Permits,
     pub(crate) trial: Trial,
     /// No lease is out any more, for whoever waits for it.
@@ -58,6 +59,7 @@ impl Endpoint {
     pub(crate) fn new(
         spec: &EndpointSpec,
         slot: Slot,
+        joined: Revision,
         target: Box<dyn Any + Send + Sync>,
         hooks: Arc<Hooks>,
         state: Arc<dyn Any + Send + Sync>,
@@ -66,6 +68,7 @@ impl Endpoint {
             id: spec.id().clone(),
             address: Arc::clone(spec.shared_address()),
             slot,
+            joined,
             permits: Permits::new(spec.max_in_flight()),
             trial: Trial::default(),
             emptied: Event::default(),

@@ -1,3 +1,4 @@
+use super::Revision;
 use super::snapshot::Snapshot;
 use crate::endpoint::{Availability, EndpointId, Slot, Tier};
 
@@ -7,6 +8,23 @@ use crate::endpoint::{Availability, EndpointId, Slot, Tier};
 pub struct EndpointStatus {
     /// Its id.
     pub id: EndpointId,
+    /// With which change it joined. Tells it from one that comes under its id later, also at the same address.
+    ///
+    /// ```
+    /// use equipoise_core::{EndpointSpec, Pool};
+    ///
+    /// let pool: Pool<()> = Pool::default();
+    /// let joined = || pool.endpoints()[0].joined;
+    /// pool.add(EndpointSpec::new("a:80"), ())?;
+    /// let first = joined();
+    /// pool.set_weight("a:80", 5)?;
+    /// assert_eq!(joined(), first);
+    /// pool.remove("a:80")?;
+    /// pool.add(EndpointSpec::new("a:80"), ())?;
+    /// assert!(joined() > first);
+    /// # Ok::<(), equipoise_core::UpdateError>(())
+    /// ```
+    pub joined: Revision,
     /// Where it is reached.
     pub address: String,
     /// Its priority class.
@@ -28,6 +46,7 @@ impl EndpointStatus {
         let member = snapshot.members().get(slot)?;
         Some(Self {
             id: member.endpoint.id().clone(),
+            joined: member.endpoint.joined,
             address: member.endpoint.address().to_owned(),
             tier: member.spec.tier_value(),
             zone: member.spec.zone_name().map(ToString::to_string),

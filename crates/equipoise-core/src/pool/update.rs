@@ -144,7 +144,8 @@ impl<T: Send + Sync + 'static> Pool<T> {
                 let hooks = &self.shared.hooks;
                 let target = make(spec).ok_or_else(|| UpdateError::Unknown { id: spec.id().clone() })?;
                 let state = hooks.strategy.state_guarded(spec)?;
-                Ok(Arc::new(Endpoint::new(spec, slot, Box::new(target), Arc::clone(hooks), state)))
+                let joined = current.revision().next();
+                Ok(Arc::new(Endpoint::new(spec, slot, joined, Box::new(target), Arc::clone(hooks), state)))
             })?;
         }
         let (members, availability, changes) = draft.finish(&current, self.shared.stripes, self.shared.hooks.newcomers);

@@ -5,7 +5,7 @@ mod run;
 
 use std::{sync::Arc, time::Duration};
 
-use equipoise_core::{EndpointId, Pool, Strategy, Timestamp};
+use equipoise_core::{Availability, EndpointId, EndpointStatus, Pool, Strategy, Timestamp};
 use futures::channel::mpsc;
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
@@ -90,7 +90,8 @@ impl Health {
     }
 
     /// Lets an endpoint drain: it gets nothing new, and after `deadline`, if there is one, nothing at all. The future ends
-    /// when the last of its leases is gone; dropping it changes nothing.
+    /// when the last of its leases is gone, and not before [`run`](Self::run) has told the pool; dropping it changes
+    /// nothing.
     pub async fn drain<T: Send + Sync + 'static>(
         &self,
         pool: &Pool<T>,
@@ -99,7 +100,18 @@ impl Health {
     ) {
         let id = id.into();
         self.order(id.clone(), Order::Drain { deadline });
-        pool.idle(id).await;
+        let idle = pool.idle(id.clone());
+        loop {
+            let revision = pool.revision();
+            // Before the pool knows, it may be idle for a moment and get more.
+            let takes = |endpoint: &EndpointStatus| {
+                endpoint.id == id && !matches!(endpoint.availability, Availability::BoundOnly | Availability::Closed)
+            };
+            if !pool.endpoints().iter().any(takes) {
+                return idle.await;
+            }
+            pool.changed(revision).await;
+        }
     }
 
     /// What is thought of an endpoint, and by whom.
@@ -115,7 +127,9 @@ impl Health {
     /// Every change from now on, in order. They are kept until they are read.
     pub fn changes(&self) -> mpsc::UnboundedReceiver<Change> {
         let (sender, receiver) = mpsc::unbounded();
-        self.0.listeners.lock().push(sender);
+        let mut listeners = self.0.listeners.lock();
+        listeners.retain(|listener| !listener.is_closed());
+        listeners.push(sender);
         receiver
     }
 }
@@ -139,5 +153,21 @@ impl Shared {
 impl std::fmt::Debug for Health {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Health").field("standings", &self.standings()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn listeners_that_are_gone_are_forgotten_also_where_nothing_changes() {
+        let health = Health::builder().build().expect("nothing is wrong with it");
+        let kept = health.changes();
+        for _ in 0..100 {
+            drop(health.changes());
+        }
+        assert!(health.0.listeners.lock().len() <= 2);
+        drop(kept);
     }
 }

@@ -4,7 +4,7 @@ use std::{
     sync::Arc,
 };
 
-use equipoise_core::{Availability, EndpointId, Pool, Revision, UpdateError};
+use equipoise_core::{Availability, EndpointId, EndpointStatus, Pool, Revision, UpdateError};
 use futures::FutureExt;
 use tokio::{
     task::{AbortHandle, JoinError, JoinHandle, JoinSet},
@@ -39,9 +39,16 @@ type Probed = (ProbeId, Result<Answer, ProbeError>);
 /// What outlives a run.
 #[derive(Default)]
 pub(super) struct Known {
-    /// By id: the address that the machine knows it at.
-    members: BTreeMap<EndpointId, String>,
+    /// Whom the machine knows.
+    members: BTreeMap<EndpointId, Member>,
     probing: HashMap<ProbeId, AbortHandle>,
+}
+
+#[derive(PartialEq)]
+struct Member {
+    /// An endpoint that left and came back between two looks at the pool has forgotten what was said about it.
+    joined: Revision,
+    address: Box<str>,
 }
 
 pub(super) struct Runner<'a, T> {
@@ -66,6 +73,10 @@ impl<'a, T: Send + Sync + 'static> Runner<'a, T> {
         loop {
             let revision = self.pool.revision();
             self.meet_members();
+            // Before the clock is looked at: a probe that has ended in time is not late because this is.
+            while let Some(ended) = self.probes.try_join_next() {
+                self.probed(ended);
+            }
             for event in self.shared.signals.take() {
                 self.tell(event);
             }
@@ -88,12 +99,7 @@ impl<'a, T: Send + Sync + 'static> Runner<'a, T> {
             () = async { match at { Some(at) => sleep_until(at).await, None => std::future::pending().await } } => {}
             () = self.shared.wake.notified() => {}
             _ = self.pool.changed(revision) => {}
-            Some(ended) = self.probes.join_next() => {
-                self.probed(ended);
-                while let Some(ended) = self.probes.try_join_next() {
-                    self.probed(ended);
-                }
-            }
+            Some(ended) = self.probes.join_next() => self.probed(ended),
         }
     }
 
@@ -111,12 +117,14 @@ impl<'a, T: Send + Sync + 'static> Runner<'a, T> {
         if self.seen.replace(membership) == Some(membership) {
             return;
         }
-        let present: BTreeMap<EndpointId, String> =
-            self.pool.endpoints().into_iter().map(|endpoint| (endpoint.id, endpoint.address)).collect();
+        let member = |endpoint: EndpointStatus| {
+            (endpoint.id, Member { joined: endpoint.joined, address: endpoint.address.into() })
+        };
+        let present: BTreeMap<EndpointId, Member> = self.pool.endpoints().into_iter().map(member).collect();
         for id in self.known.members.keys().filter(|id| !present.contains_key(*id)) {
             self.tell(Event::Left(id.clone()));
         }
-        for (id, _) in present.iter().filter(|(id, address)| self.known.members.get(*id) != Some(address)) {
+        for (id, _) in present.iter().filter(|(id, member)| self.known.members.get(*id) != Some(member)) {
             self.tell(Event::Joined(id.clone()));
         }
         self.known.members = present;
@@ -125,6 +133,8 @@ impl<'a, T: Send + Sync + 'static> Runner<'a, T> {
     fn act(&mut self) {
         // Set all at once, because each change of the pool costs as much as many.
         let mut availabilities = Vec::new();
+        // Told once it is so: whoever hears of it may count on it.
+        let mut changes = Vec::new();
         loop {
             // The lock is not held while anything is done.
             let action = self.shared.machine.lock().poll_action();
@@ -145,7 +155,7 @@ impl<'a, T: Send + Sync + 'static> Runner<'a, T> {
                 Some(Action::Weigh { id, percent }) => refused(&id, self.pool.set_weight_percent(id.clone(), percent)),
                 Some(Action::Limit { id, limit }) => refused(&id, self.pool.set_limit(id.clone(), limit)),
                 Some(Action::Count) => self.tell(self.shared.signals.count()),
-                Some(Action::Tell(change)) => self.shared.tell(&change),
+                Some(Action::Tell(change)) => changes.push(change),
             }
         }
         if !availabilities.is_empty()
@@ -153,13 +163,16 @@ impl<'a, T: Send + Sync + 'static> Runner<'a, T> {
         {
             tracing::warn!(%error, "the pool refused a change of health");
         }
+        for change in changes {
+            self.shared.tell(&change);
+        }
     }
 
     fn probe(&mut self, probe: ProbeId, id: EndpointId, port: Option<u16>) {
         // One that has left meanwhile needs no answer: the machine is about to hear of it.
-        let Some(address) = self.known.members.get(&id) else { return };
+        let Some(Member { address, .. }) = self.known.members.get(&id) else { return };
         let Some(what) = self.shared.probes.get(probe.check()).map(Arc::clone) else { return };
-        let target = Target { id, address: address.clone(), port };
+        let target = Target { id, address: address.to_string(), port };
         // Also what makes the future may panic.
         let looking = async move { what.probe(&target).await };
         let guarded = AssertUnwindSafe(looking).catch_unwind();

@@ -42,10 +42,12 @@ use crate::{
 /// | checks | down: unfit; not passed yet where it [must](crate::Start::MustPass): closed | `rise` passes in a row, of every check |
 /// | requests | ejected, or paused as it asked: unfit | time, then one request on trial (after a pause: time) |
 ///
-/// Each takes back only what it said itself. The strictest opinion holds; an endpoint that drains and is unfit is closed.
-/// The first of this table that has a bad opinion is named as the reason. Unfit endpoints are used when too many of their
-/// tier are ([`PoolBuilder::panic_below`](equipoise_core::PoolBuilder::panic_below)); those that an operator or an agent
-/// took out never are.
+/// Each takes back only what it said itself. (In HAProxy an agent's `ready` also takes back an operator's maintenance and
+/// drain; here it does not: who works on a server does not want it back because a program on it feels well.) The
+/// strictest opinion holds; an endpoint that drains and is unfit is closed. The first of this table that has a bad opinion
+/// is named as the reason. Unfit endpoints are used when too many of their tier are
+/// ([`PoolBuilder::panic_below`](equipoise_core::PoolBuilder::panic_below)); those that an operator or an agent took out
+/// never are.
 #[derive(Debug)]
 pub struct Machine {
     policy: Policy,
@@ -61,6 +63,8 @@ pub struct Machine {
     /// Checks that are due and wait for a probe to end.
     waiting: VecDeque<(u64, usize)>,
     probing: usize,
+    /// How many endpoints are out because of their requests.
+    out: usize,
     /// The latest time it was told.
     now: Timestamp,
     /// How far its own time is ahead of what it is told, since that was set back.
@@ -87,6 +91,7 @@ impl Machine {
             actions: VecDeque::new(),
             waiting: VecDeque::new(),
             probing: 0,
+            out: 0,
             now: Timestamp::ZERO,
             lag: Duration::ZERO,
         })
@@ -199,7 +204,10 @@ impl Machine {
         }
         self.timers.cancel(record.requests.until, Timer::Release { record: number });
         self.timers.cancel(record.drained_at, Timer::Drained { record: number });
-        self.waiting.retain(|&(record, _)| record != number);
+        self.out -= usize::from(record.requests.is_out());
+        if record.checks.iter().any(|state| state.waits) {
+            self.waiting.retain(|&(record, _)| record != number);
+        }
         if self.records.is_empty() {
             self.timers = Timers::default();
         }
@@ -256,7 +264,11 @@ impl Machine {
         self.timers.cancel(Some(running.deadline), Timer::Deadline { record: number, check });
         self.probing -= 1;
         match result {
-            Ok(Answer::Agent(reply)) => record.agent_said(&reply, self.now),
+            // Whatever it says, it answers: what a check that failed before has been waiting for.
+            Ok(Answer::Agent(reply)) => {
+                state.record(Ok(()), &schedule, self.now);
+                record.agent_said(&reply, self.now);
+            }
             // Who was not looked at at all, because the system forbids it, has not failed.
             Ok(Answer::Silent(why)) | Err(why @ ProbeError::Forbidden(_)) => state.last = Some(why.to_string()),
             Ok(Answer::Passed) => state.record(Ok(()), &schedule, self.now),
@@ -287,14 +299,14 @@ impl Machine {
             (Signal::TrialFailed, Phase::OnTrial) => {
                 return self.eject(number, "the request on trial failed".to_owned(), &rules);
             }
-            (Signal::TrialPassed, Phase::OnTrial) => record.enter(Phase::Serving, self.now),
+            (Signal::TrialPassed, Phase::OnTrial) => self.enter(number, Phase::Serving),
             (Signal::Pause(time), Phase::Serving | Phase::OnTrial) => {
                 let Some(longest) = rules.longest_pause else { return };
                 let time = time.min(longest);
-                record.enter(Phase::Paused, self.now);
                 record.requests.reason = format!("it asked to be left alone for {time:?}");
                 let until = self.timers.set(self.now + time, Timer::Release { record: number });
                 record.requests.until = Some(until);
+                self.enter(number, Phase::Paused);
             }
             _ => return,
         }
@@ -318,29 +330,35 @@ impl Machine {
         self.publish(number);
     }
 
-    /// Ejects an endpoint, if so many may be out.
+    /// Ejects an endpoint, if so many may be out. One that is out already stays out: nothing else would end its trial.
     fn eject(&mut self, number: u64, reason: String, rules: &Outliers) {
-        let out = self.records.iter().filter(|(at, record)| **at != number && record.requests.is_out()).count();
         let most = (self.records.len() * rules.most_percent as usize / 100).max(1);
         let chance = self.chance();
         let Some(record) = self.records.get_mut(&number) else { return };
-        if out >= most {
+        if self.out >= most && !record.requests.is_out() {
             return;
         }
-        record.enter(Phase::Ejected, self.now);
         let requests = &mut record.requests;
         requests.times = requests.times.saturating_add(1);
         let time = rules.duration(requests.times).mul_f64(1.0 + rules.jitter * chance);
         requests.reason = reason;
         requests.until = Some(self.timers.set(self.now + time, Timer::Release { record: number }));
+        self.enter(number, Phase::Ejected);
         self.publish(number);
+    }
+
+    fn enter(&mut self, number: u64, phase: Phase) {
+        let Some(record) = self.records.get_mut(&number) else { return };
+        self.out -= usize::from(record.requests.is_out());
+        record.enter(phase, self.now);
+        self.out += usize::from(record.requests.is_out());
     }
 
     fn release(&mut self, number: u64) {
         let Some(record) = self.records.get_mut(&number) else { return };
         record.requests.until = None;
         let next = if record.requests.phase == Phase::Ejected { Phase::OnTrial } else { Phase::Serving };
-        record.enter(next, self.now);
+        self.enter(number, next);
         self.publish(number);
     }
 
@@ -364,7 +382,10 @@ impl Machine {
         let serving = |(number, _): &(u64, Counts)| {
             self.records.get(number).is_some_and(|record| record.requests.phase == Phase::Serving)
         };
-        let known: Vec<(u64, Counts)> = known.filter(serving).collect();
+        let mut known: Vec<(u64, Counts)> = known.filter(serving).collect();
+        // Counts come in any order. Who goes first of two that are equally bad must not depend on it, nor the last digit
+        // of a mean.
+        known.sort_unstable_by_key(|(number, _)| *number);
         for (number, reason) in requests::outliers(&known, &rules) {
             self.eject(number, reason, &rules);
         }

@@ -1,6 +1,6 @@
 use std::{str::FromStr, time::Duration};
 
-use super::InvalidHealth;
+use super::{InvalidHealth, schedule::LONGEST};
 
 /// When an endpoint is ejected for how it treats requests, for how long, and how many may be.
 ///
@@ -273,10 +273,11 @@ impl Outliers {
             ("failures_within", self.within.map(|(_, time)| time)),
             ("interval", Some(self.interval)),
             ("ejection", Some(self.base)),
+            ("ejection", Some(self.longest)),
         ];
         for (setting, time) in times {
-            if let Some(time) = time.filter(Duration::is_zero) {
-                return Err(InvalidHealth::time(setting, time, "it takes some time"));
+            if let Some(time) = time.filter(|time| time.is_zero() || *time > LONGEST) {
+                return Err(InvalidHealth::time(setting, time, "it takes some time, at most 365 days"));
             }
         }
         if self.longest < self.base {

@@ -93,6 +93,21 @@ fn no_more_are_out_than_allowed_but_one_always_may_be() {
 }
 
 #[test]
+fn a_failed_trial_is_followed_by_another_also_where_fewer_may_be_out_by_then() {
+    let mut world = world(plain().most_percent(50), 4);
+    (0..2).for_each(|at| trip(&mut world, at));
+    wait(&mut world, 30.1);
+    // Of two, one may be out; and two are on trial.
+    (2..4).for_each(|at| world.tell(Event::Left(id(at))));
+    for at in 0..2 {
+        world.signal(at, Signal::TrialFailed);
+        assert_eq!(world.of(at), Availability::Unfit);
+    }
+    wait(&mut world, 60.1);
+    assert_eq!((world.of(0), world.of(1)), (Availability::Trial, Availability::Trial));
+}
+
+#[test]
 fn a_trial_without_requests_is_no_way_to_be_lost() {
     let mut world = world(plain(), 3);
     trip(&mut world, 0);
@@ -142,6 +157,20 @@ fn the_worst_go_first_where_not_all_may() {
     (of[2], of[5], of[7]) = ((4, 6), (0, 10), (5, 5));
     world.tell(Event::Counted(counts(&of)));
     assert_eq!((world.out(), world.of(5)), (1, Availability::Unfit));
+}
+
+#[test]
+fn who_goes_does_not_depend_on_the_order_of_the_counts() {
+    let rule = FailurePercentage { percent: 50, hosts: 2, volume: 10 };
+    let mut of = vec![(10, 0); 10];
+    (of[2], of[5], of[7]) = ((0, 10), (0, 10), (0, 10));
+    for turn in 0..10 {
+        let mut world = world(Outliers::new().failure_percentage(rule).most_percent(10), 10);
+        let mut counts = counts(&of);
+        counts.rotate_left(turn);
+        world.tell(Event::Counted(counts));
+        assert_eq!((world.out(), world.of(2)), (1, Availability::Unfit), "from {turn} on");
+    }
 }
 
 #[test]

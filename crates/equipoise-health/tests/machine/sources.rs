@@ -2,7 +2,7 @@
 
 use equipoise_core::Availability;
 use equipoise_health::{
-    Action, CheckPolicy, Event, Order, Outliers, Policy, Schedule, Signal, Source, Trip,
+    Action, CheckPolicy, Event, Order, Outliers, Policy, Schedule, Signal, Source, Start, Trip,
     agent::AgentReply,
     probe::{Answer, ProbeError, Silence},
 };
@@ -108,6 +108,29 @@ fn an_agent_that_does_not_answer_has_no_opinion() {
     both.pass(120.0);
     both.is(Availability::Open, None);
     assert_eq!(both.world.changes, []);
+}
+
+#[test]
+fn an_agent_that_answers_has_passed() {
+    let mut both = Both::new();
+    both.agent = silence();
+    both.pass(6.0);
+    let last = |both: &Both| both.world.machine.standing(&id(0)).expect("it is there").checks[1].last.clone();
+    assert!(last(&both).is_some());
+    both.agent_says("up\n");
+    assert_eq!(last(&both), None);
+
+    // Where it has to before anything is taken, and where it failed (a probe of the user's own may do both).
+    let agent = CheckPolicy::new("agent", Schedule::new().start(Start::MustPass));
+    let mut world = World::new(Policy { checks: vec![agent], ..Policy::new() }, 1);
+    let up = || Some(Ok(Answer::Agent(AgentReply::parse(b"up\n").expect("a whole line"))));
+    assert_eq!(world.of(0), Availability::Closed);
+    for (answer, availability) in
+        [(up(), Availability::Open), (Some(failed()), Availability::Unfit), (up(), Availability::Open)]
+    {
+        world.pass(seconds(30.0), |_, _| answer.clone());
+        assert_eq!(world.of(0), availability);
+    }
 }
 
 #[test]

@@ -122,6 +122,18 @@ async fn a_body_that_breaks_off_breaks_the_look() {
 }
 
 #[tokio::test]
+async fn an_answer_that_contradicts_itself_fails_it() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\ncontent-length: 4\r\ncontent-length: 5\r\n\r\nready",
+        "HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\nready",
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 503 Service Unavailable\r\ncontent-length: 5\r\n\r\nready",
+    ] {
+        let looked = look(&get().body_contains("ready").unwrap(), saying(answer).await).await;
+        assert!(matches!(looked, Err(ProbeError::Unexpected(_) | ProbeError::Broken(_))), "{answer:?}: {looked:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_http_is_unexpected() {
     for garbage in
         ["SSH-2.0-OpenSSH_9.2\r\n", "\x16\x03\x01\x02\x00", "HTTP/1.1 99999 What\r\n\r\n", "\r\n\r\n\0\0\0\0"]

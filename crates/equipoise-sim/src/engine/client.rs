@@ -8,7 +8,10 @@ use std::{
 use equipoise_core::{EndpointSpec, ManualClock, Pool, SeededEntropy, Strategy, UpdateError};
 use rand_distr::{Distribution, Zipf};
 
-use super::streams::{Purpose, Stream, number, stream};
+use super::{
+    health::Keeper,
+    streams::{Purpose, Stream, number, stream},
+};
 use crate::{
     contender::Contender,
     error::RunError,
@@ -17,6 +20,8 @@ use crate::{
 
 pub(super) struct Client {
     pub(super) pool: Pool<u32>,
+    /// Who keeps an eye on the servers' health for it.
+    pub(super) keeper: Option<Keeper>,
     arrivals: ArrivalSource,
     arriving: Stream,
     work: Stream,
@@ -46,6 +51,7 @@ impl Client {
         index: usize,
         contender: &dyn Contender,
         clock: &Arc<ManualClock>,
+        keeper: Option<Keeper>,
     ) -> Result<Self, RunError> {
         let panicked = |_| RunError::Panicked { label: contender.label(), client: index };
         let make = || {
@@ -54,12 +60,17 @@ impl Client {
         };
         let (needs, strategy) = catch_unwind(AssertUnwindSafe(make)).map_err(panicked)?;
         scenario.check_tables(needs)?;
+        let strategy = match &keeper {
+            Some(keeper) => keeper.watch(strategy),
+            None => strategy,
+        };
         let entropy = SeededEntropy::new(number(scenario.seed, Purpose::Strategy, index).rotate_left(17));
         let pool =
             Pool::<u32>::builder(strategy).clock(clock.clone()).entropy(Arc::new(entropy)).stripes(1).build::<u32>();
         let stream = |purpose| stream(scenario.seed, purpose, index);
         Ok(Self {
             pool,
+            keeper,
             arrivals: ArrivalSource::new(scenario.arrivals, scenario.gap()),
             arriving: stream(Purpose::Arrivals),
             work: stream(Purpose::Work),

@@ -81,6 +81,7 @@ impl Engine<'_> {
             }
         }
         self.meter.send(*lease.target() as usize, call.key, self.now);
+        self.meter.send_by(call.client as usize, *lease.target() as usize);
         let id = self.tries.insert(lease, number, draw.work, draw.back);
         let free = usize::from(call.open[0].is_some());
         call.open[free] = Some(id);
@@ -104,17 +105,20 @@ impl Engine<'_> {
     pub(super) fn answer(&mut self, id: TryId) -> Result<(), RunError> {
         let Some(attempt) = self.tries.remove(id) else { return Ok(()) };
         let Some(Held { mut lease, call }) = attempt.held else { return Ok(()) };
+        let client = self.calls[call as usize].client as usize;
         if let Some(load) = attempt.load {
             lease.first_byte();
-            let client = self.calls[call as usize].client as usize;
             self.feed.answered(client, attempt.server as usize, load, Timestamp::from_nanos(self.now));
         }
         lease.finish(attempt.end.verdict());
+        self.meter.end_by(client, attempt.server as usize, attempt.end);
         self.attempt_ended(call, id, attempt.end)
     }
 
     pub(super) fn time_out(&mut self, id: TryId) -> Result<(), RunError> {
+        let Some(server) = self.tries.get(id).map(|attempt| attempt.server as usize) else { return Ok(()) };
         let Some(call) = self.give_up(id, End::TimedOut) else { return Ok(()) };
+        self.meter.end_by(self.calls[call as usize].client as usize, server, End::TimedOut);
         self.attempt_ended(call, id, End::TimedOut)
     }
 

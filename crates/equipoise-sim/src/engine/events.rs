@@ -30,6 +30,10 @@ pub(super) enum Event {
     Antagonists { server: u32 },
     /// A probe reaches its server, or comes back.
     Probe { at: u32 },
+    /// A health check reaches its server, or comes back.
+    Check { at: u32 },
+    /// A client's health machine wants to be woken.
+    Tend { client: u32 },
     /// The board is filled.
     Board,
     /// What is measured begins or ends.

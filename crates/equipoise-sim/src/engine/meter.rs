@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{End, ORIGIN, events::Nanos, nanos, station::Station};
 use crate::{
-    report::{Ends, InFlight, KeyMoves, Latency, Report, Sample, Series},
+    report::{Ends, Fitness, Health, HealthChange, InFlight, KeyMoves, Latency, Report, Sample, Series},
     scenario::Scenario,
 };
 
@@ -21,6 +21,7 @@ pub(super) struct Meter {
     used: Vec<f64>,
     lengths: Lengths,
     keys: Option<KeyBook>,
+    health: Option<HealthBook>,
     period: Nanos,
     sample: Sample,
     samples: Vec<Sample>,
@@ -42,6 +43,7 @@ impl Meter {
             used: vec![0.0; servers],
             lengths: Lengths::new(servers, from, to),
             keys: scenario.keys.map(|keys| KeyBook::new(keys.count as usize, servers)),
+            health: scenario.health.as_ref().map(|_| HealthBook::new(scenario.clients, servers)),
             period: nanos(scenario.sample),
             sample: Sample::of(servers),
             samples: Vec::new(),
@@ -96,6 +98,27 @@ impl Meter {
         self.sample.sent[server] += 1;
         if let (Some(key), Some(book)) = (key, &mut self.keys) {
             book.note(key as usize, server, within, now);
+        }
+    }
+
+    /// Who sends it there, which matters where each thinks otherwise of a server.
+    pub(super) fn send_by(&mut self, client: usize, server: usize) {
+        if let Some(book) = &mut self.health {
+            book.send(client, server);
+        }
+    }
+
+    /// An attempt has ended.
+    pub(super) fn end_by(&mut self, client: usize, server: usize, end: End) {
+        if let Some(book) = &mut self.health {
+            book.end(client, server, end);
+        }
+    }
+
+    /// A client thinks otherwise of a server.
+    pub(super) fn change_health(&mut self, change: HealthChange) {
+        if let Some(book) = &mut self.health {
+            book.change(change);
         }
     }
 
@@ -164,6 +187,7 @@ impl Meter {
             shares: self.sent.iter().map(|&sent| sent as f64 / attempts).collect(),
             utilisation: self.used.iter().map(|used| used / seconds).collect(),
             keys: self.keys.map(|book| book.moves),
+            health: self.health.map(|book| book.health),
             series: Series { period: Duration::from_nanos(self.period), samples: self.samples },
         }
     }
@@ -271,5 +295,43 @@ impl KeyBook {
         self.moves.moved += 1;
         // Nobody can help it: who had the key has left, or who has it now has come since.
         self.moves.forced += u64::from(!still_member || self.changed[server].1 > at);
+    }
+}
+
+/// Who is thought to be unfit, and what happens there all the same.
+struct HealthBook {
+    servers: usize,
+    /// By client, then server.
+    out: Vec<bool>,
+    health: Health,
+}
+
+/// A list of all that happens in a long run would take all memory. These take 100 MiB at most.
+const MOST_CHANGES: usize = 1_000_000;
+
+impl HealthBook {
+    fn new(clients: usize, servers: usize) -> Self {
+        Self { servers, out: vec![false; clients * servers], health: Health::of(servers) }
+    }
+
+    fn is_out(&self, client: usize, server: usize) -> bool {
+        self.out[client * self.servers + server]
+    }
+
+    fn send(&mut self, client: usize, server: usize) {
+        self.health.sent_while_out[server] += u64::from(self.is_out(client, server));
+    }
+
+    fn end(&mut self, client: usize, server: usize, end: End) {
+        let failed = end != End::Answered;
+        self.health.failed_while_out[server] += u64::from(failed && self.is_out(client, server));
+    }
+
+    fn change(&mut self, change: HealthChange) {
+        self.out[change.client * self.servers + change.server] = change.to == Fitness::Out;
+        match self.health.changes.len() < MOST_CHANGES {
+            true => self.health.changes.push(change),
+            false => self.health.unlisted += 1,
+        }
     }
 }

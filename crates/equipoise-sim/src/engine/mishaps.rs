@@ -1,6 +1,6 @@
 //! What happens to servers: faults, antagonists, and who is a member.
 
-use equipoise_core::EndpointSpec;
+use equipoise_core::{EndpointId, EndpointSpec, UpdateError};
 
 use super::{
     Engine,
@@ -84,21 +84,34 @@ impl Engine<'_> {
         let members: Vec<EndpointSpec> = (self.scenario.servers.iter().zip(&self.stations).enumerate())
             .filter(|(_, (_, station))| !station.faults.is_away())
             .map(|(at, (server, _))| {
-                let spec = EndpointSpec::new(at.to_string()).named(format!("server-{at}")).weight(server.weight);
+                let spec = EndpointSpec::new(at.to_string()).named(id(at)).weight(server.weight);
                 let spec = spec.zone(server.zone.as_deref().unwrap_or_default());
                 server.limit.map_or(spec.clone(), |limit| spec.limit(limit))
             })
             .collect();
-        for (number, client) in self.clients.iter().enumerate() {
+        for number in 0..self.clients.len() {
             if self.control.is_stopped() {
                 break;
             }
-            client.learn(&members).map_err(|source| RunError::Unusable {
-                label: self.contender.label(),
-                client: number,
-                source,
-            })?;
+            self.clients[number].learn(&members).map_err(|source| self.unusable(number, source))?;
+            self.meet_members(number)?;
         }
         Ok(())
     }
+
+    pub(super) fn unusable(&self, client: usize, source: UpdateError) -> RunError {
+        RunError::Unusable { label: self.contender.label(), client, source }
+    }
 }
+
+/// What a server is called.
+pub(super) fn id(server: usize) -> EndpointId {
+    EndpointId::from(format!("{NAMED}{server}"))
+}
+
+/// Who is called so.
+pub(super) fn server(id: &EndpointId) -> Option<usize> {
+    id.as_str().strip_prefix(NAMED)?.parse().ok()
+}
+
+const NAMED: &str = "server-";

@@ -1,7 +1,7 @@
 //! The run itself: one thread, one clock, one event after the other.
 //!
 //! Here are the run's state, its beginning and its loop, which hands each event to whom it concerns: `client_side`,
-//! `server_side`, `mishaps` (what happens to servers) or `feeding` (what servers say of themselves). What they work on has
+//! `server_side`, `mishaps` (what happens to servers), `feeding` (what servers say of themselves) or `health` (what is thought of them). What they work on has
 //! a file each: a `client` (a pool and its chance), a `station` (a server at work), open `requests`, `events` to come, the
 //! `meter`.
 
@@ -9,6 +9,7 @@ mod client;
 mod client_side;
 mod events;
 mod feeding;
+mod health;
 mod meter;
 mod mishaps;
 mod requests;
@@ -27,6 +28,7 @@ use self::{
     client::Client,
     events::{Event, Events, Nanos, TryId},
     feeding::Probe,
+    health::Health,
     meter::Meter,
     requests::{Call, Tries},
     station::Station,
@@ -80,6 +82,7 @@ struct Engine<'a> {
     probing: Stream,
     /// How often it is filled: asked once, since a run was allowed with this.
     board: Option<Nanos>,
+    health: Option<Health>,
     antagonists: Vec<Stream>,
     work: WorkSource,
     popularity: Option<Zipf<f64>>,
@@ -100,7 +103,11 @@ impl<'a> Engine<'a> {
         clock.set(Timestamp::from_nanos(ORIGIN));
         // Many clients take seconds.
         let clients = (0..scenario.clients).take_while(|_| !control.is_stopped());
-        let clients = clients.map(|client| Client::new(scenario, client, contender, &clock));
+        let health = scenario.health.as_ref().map(|policy| Health::new(policy, scenario.seed));
+        let clients = clients.map(|client| {
+            let keeper = health.as_ref().map(|health| health.keeper(client, scenario.servers.len())).transpose()?;
+            Client::new(scenario, client, contender, &clock, keeper)
+        });
         let popularity = scenario.keys.map(|keys| {
             let impossible = |_| InvalidScenario::Keys { count: keys.count, exponent: keys.exponent, most: u32::MAX };
             Zipf::new(f64::from(keys.count), keys.exponent).map_err(impossible)
@@ -124,6 +131,7 @@ impl<'a> Engine<'a> {
             board: feed.period().map(nanos),
             asked: Vec::new(),
             loads: Vec::new(),
+            health,
             scenario,
             contender,
             feed,
@@ -172,6 +180,9 @@ impl<'a> Engine<'a> {
                     return Ok(false);
                 }
                 self.step()?;
+                if self.health.is_some() {
+                    self.hear()?;
+                }
                 if take_panicked() {
                     return Err(RunError::HookPanicked { label: self.contender.label(), after: self.elapsed() });
                 }
@@ -210,6 +221,8 @@ impl<'a> Engine<'a> {
             Event::Fault { at, begins } => return self.fault(at as usize, begins),
             Event::Antagonists { server } => self.antagonise(server as usize),
             Event::Probe { at } => self.probe(at as usize),
+            Event::Check { at } => return self.check(at as usize),
+            Event::Tend { client } => return self.wake(client as usize),
             Event::Board => self.fill_board(),
             Event::Border => self.meter.flush(&mut self.stations, self.now),
             Event::Sample => {

@@ -5,6 +5,8 @@ use std::{
     collections::{BinaryHeap, VecDeque},
 };
 
+use equipoise_health::probe::{Answer, ProbeError};
+
 use super::events::{Nanos, TryId};
 use crate::{
     feed::ServerLoad,
@@ -40,6 +42,9 @@ pub(super) struct Station {
     /// Core-seconds used since it was last asked.
     used: f64,
 }
+
+/// How long a server that is well takes to answer a health check.
+const CHECK: Nanos = 1_000_000;
 
 /// What is wrong with it.
 #[derive(Default)]
@@ -258,9 +263,24 @@ impl Faults {
     /// After which time it answers with an error, if it does.
     pub(super) fn sinks(&self) -> Option<Nanos> {
         self.active.iter().find_map(|kind| match kind {
-            FaultKind::Sinkhole { after } => Some(after.as_nanos() as Nanos),
+            FaultKind::Sinkhole { after, .. } => Some(after.as_nanos() as Nanos),
             _ => None,
         })
+    }
+
+    /// What a health check hears, and after how long; `None`: nothing.
+    pub(super) fn check(&self, now: Nanos) -> Option<(Result<Answer, ProbeError>, Nanos)> {
+        if self.swallows() || self.stalls() {
+            return None;
+        }
+        if self.refuses() {
+            return Some((Err(ProbeError::Connect("refused".to_owned())), 0));
+        }
+        if self.has(|kind| matches!(kind, FaultKind::Sinkhole { admits: true, .. })) {
+            return Some((Err(ProbeError::Unexpected("an error".to_owned())), CHECK));
+        }
+        // Saturates, where it is slow beyond all numbers.
+        Some((Ok(Answer::Passed), (CHECK as f64 * self.slowness() * self.coldness(now)) as Nanos))
     }
 
     pub(super) fn is_away(&self) -> bool {

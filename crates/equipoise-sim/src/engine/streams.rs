@@ -5,8 +5,8 @@ use rand_xoshiro::{SplitMix64, Xoshiro256PlusPlus};
 
 pub(super) type Stream = Xoshiro256PlusPlus;
 
-/// What a stream is for. Only [`Strategy`](Self::Strategy) is drawn from as the strategy pleases; all others give the
-/// same whatever the strategy does.
+/// What a stream is for. Only [`Strategy`](Self::Strategy) is drawn from as the strategy pleases, and the last two
+/// as its requests fare; all others give the same whatever the strategy does.
 #[derive(Clone, Copy)]
 pub(super) enum Purpose {
     Arrivals,
@@ -18,6 +18,10 @@ pub(super) enum Purpose {
     Again,
     Probes,
     Strategy,
+    /// What health machines draw: jitter.
+    Health,
+    /// Health checks' time on the way.
+    Checks,
 }
 
 pub(super) fn stream(seed: u64, purpose: Purpose, index: usize) -> Stream {

@@ -1,5 +1,6 @@
 //! What came of a run.
 
+mod health;
 mod in_flight;
 mod latency;
 mod series;
@@ -7,6 +8,7 @@ mod series;
 use std::{fmt, time::Duration};
 
 pub use self::{
+    health::{Fitness, Health, HealthChange},
     in_flight::InFlight,
     latency::Latency,
     series::{Sample, Series},
@@ -44,6 +46,9 @@ pub struct Report {
     pub utilisation: Vec<f64>,
     /// What became of keys, if requests had any.
     pub keys: Option<KeyMoves>,
+    /// What clients thought of the servers' health, if they [watched](crate::Scenario::health) it.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub health: Option<Health>,
     /// How it went over time, warm-up included.
     pub series: Series,
 }

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use equipoise_health::InvalidHealth;
+
 /// Why a scenario cannot be run. Names the setting and what would be right.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -119,6 +121,9 @@ pub enum InvalidScenario {
         /// What is wrong.
         what: &'static str,
     },
+    /// A health policy that cannot be gone by.
+    #[error("health: {0}")]
+    Health(#[from] InvalidHealth),
     /// A time, or a number, that a run cannot have.
     #[error("{setting} is impossible: {what}")]
     Time {

@@ -25,7 +25,7 @@ pub struct Fault {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum FaultKind {
-    Sinkhole { after: Duration },
+    Sinkhole { after: Duration, admits: bool },
     Slow { factor: f64 },
     Stall,
     Refuses,
@@ -39,9 +39,14 @@ impl Fault {
         Self { server, kind, from: Duration::ZERO, lasting: None, every: None }
     }
 
-    /// It answers every request with an error after 1 ms, without doing any work.
+    /// It answers every request with an error after 1 ms, without doing any work, and passes health checks.
     pub const fn sinkhole(server: usize) -> Self {
-        Self::new(server, FaultKind::Sinkhole { after: Duration::from_millis(1) })
+        Self::new(server, FaultKind::Sinkhole { after: Duration::from_millis(1), admits: false })
+    }
+
+    /// The same, but health checks get the error too.
+    pub const fn honest_sinkhole(server: usize) -> Self {
+        Self::new(server, FaultKind::Sinkhole { after: Duration::from_millis(1), admits: true })
     }
 
     /// It is so many times slower.

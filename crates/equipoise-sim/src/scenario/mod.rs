@@ -18,6 +18,8 @@ pub use self::{
     server::Server, work::Work,
 };
 pub(crate) use self::{arrivals::ArrivalSource, fault::FaultKind, work::WorkSource};
+use equipoise_health::Policy;
+
 use crate::{
     contender::Contender,
     control::Control,
@@ -68,6 +70,7 @@ pub struct Scenario {
     pub(crate) network: Network,
     pub(crate) antagonists: Option<Antagonists>,
     pub(crate) faults: Vec<Fault>,
+    pub(crate) health: Option<Policy>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) cancels: bool,
     pub(crate) retries: Retries,
@@ -95,6 +98,8 @@ pub(crate) struct Retries {
 const MOST_SERVERS: usize = 1_000_000;
 const MOST_CLIENTS: usize = 1_000_000;
 const MOST_PAIRS: usize = 5_000_000;
+/// With health, which takes 1.2 KiB more for each.
+const MOST_WATCHED: usize = 1_000_000;
 
 /// What a client has more where keys are placed: the largest table that strategies make by default is Maglev's, and a
 /// ring's grows with the servers.
@@ -140,6 +145,7 @@ impl Scenario {
             network: Network::none(),
             antagonists: None,
             faults: Vec::new(),
+            health: None,
             timeout: None,
             cancels: true,
             retries: Retries::default(),
@@ -203,6 +209,30 @@ impl Scenario {
     /// Something that happens to a server. Several may overlap.
     pub fn fault(mut self, fault: Fault) -> Self {
         self.faults.push(fault);
+        self
+    }
+
+    /// Each client watches the servers' health by this policy, with a [machine](equipoise_health::Machine) of its own, and
+    /// acts on it as [`Health`](crate::health) does under tokio: endpoints are taken out, tried out with one request and
+    /// put back. [`Report::health`] tells of it.
+    ///
+    /// **Requests** speak by how they end. **Checks** are small messages over the network, whatever they are called: a
+    /// server that refuses is a failed check, from one that swallows or stalls nothing comes back, and all others pass
+    /// after 1 ms, longer where the server is slow or cold: also a [sinkhole](Fault::sinkhole), which does not know that
+    /// it is one. They wait in no line and cost no work. After the [end](Self::lasting) nobody changes their mind.
+    ///
+    /// ```
+    /// use equipoise_core::StrategySpec;
+    /// use equipoise_sim::{Fault, Scenario, Server, health::{Outliers, Policy}};
+    ///
+    /// let policy = Policy { outliers: Some(Outliers::envoy()), ..Policy::new() };
+    /// let ejected = Scenario::of(10, Server::sharing(4.0)).fault(Fault::sinkhole(0)).health(policy);
+    /// let report = ejected.run(&"p2c".parse::<StrategySpec>()?)?;
+    /// assert!(report.error_rate() < 0.001);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn health(mut self, policy: Policy) -> Self {
+        self.health = Some(policy);
         self
     }
 
@@ -330,9 +360,11 @@ impl Scenario {
         if clients > MOST_CLIENTS {
             return Err(InvalidScenario::TooManyClients { clients, most: MOST_CLIENTS });
         }
-        if servers.saturating_mul(clients) > MOST_PAIRS {
-            return Err(InvalidScenario::TooLarge { clients, servers, most: MOST_PAIRS });
+        let most = if self.health.is_some() { MOST_WATCHED } else { MOST_PAIRS };
+        if servers.saturating_mul(clients) > most {
+            return Err(InvalidScenario::TooLarge { clients, servers, most });
         }
+        self.health.as_ref().map_or(Ok(()), Policy::check)?;
         for (at, server) in self.servers.iter().enumerate() {
             server.check(at)?;
         }

@@ -30,6 +30,8 @@ pin_project! {
         dispatch: D,
         // Who has failed this request.
         tried: Vec<EndpointId>,
+        // From the first time that it has to wait.
+        waiting: Option<Waiting>,
         #[pin]
         state: State<T, D, P, Req>,
     }
@@ -48,7 +50,8 @@ pin_project! {
             lease: Option<Lease<T>>,
             kept: Option<P::Kept>,
         },
-        Waiting { waiting: Option<Waiting>, request: Option<Req> },
+        // With how it has failed before, if it has.
+        Waiting { request: Option<Req>, failed: Option<Error> },
         Failed { error: Option<Error> },
     }
 }
@@ -64,11 +67,11 @@ where
         let state = match pick(&core, &request, &tried) {
             Ok(lease) => State::start(&core, &dispatch, &mut tried, lease, request),
             Err(error) if error.is_temporary() && core.settings.wait.is_some() => {
-                State::Waiting { waiting: None, request: Some(request) }
+                State::Waiting { request: Some(request), failed: None }
             }
             Err(error) => State::Failed { error: Some(error.into()) },
         };
-        Self { core, dispatch, tried, state }
+        Self { core, dispatch, tried, waiting: None, state }
     }
 }
 
@@ -154,12 +157,17 @@ where
             Reach::NoResponse => kept.as_ref().is_some_and(|kept| protocol.is_idempotent(kept)),
             _ => false,
         };
-        let next = kept.filter(|_| again && tried.len() < core.settings.tries).and_then(|kept| {
-            let request = protocol.restore(kept)?;
-            let lease = pick(core, &request, tried).ok()?;
-            Some(Self::start(core, dispatch, tried, lease, request))
-        });
-        next.unwrap_or(Self::Failed { error: Some(Error::Endpoint { endpoint, source }) })
+        let failed = Some(Error::Endpoint { endpoint, source });
+        let kept = kept.filter(|_| again && tried.len() < core.settings.tries);
+        let Some(request) = kept.and_then(|kept| protocol.restore(kept)) else { return Self::Failed { error: failed } };
+        match pick(core, &request, tried) {
+            Ok(lease) => Self::start(core, dispatch, tried, lease, request),
+            // The others are full, and this one has nowhere to go: the dead look idle when all who live are busy.
+            Err(error) if error.is_temporary() && core.settings.wait.is_some() => {
+                Self::Waiting { request: Some(request), failed }
+            }
+            Err(_) => Self::Failed { error: failed },
+        }
     }
 }
 
@@ -193,14 +201,15 @@ where
                         }
                     }
                 }
-                StateProj::Waiting { waiting, request } => {
+                StateProj::Waiting { request, failed } => {
                     let Some(held) = request.as_ref() else { return Poll::Pending };
                     // Made here and not in `call`: the timer belongs to the runtime that polls.
-                    let waiting = waiting.get_or_insert_with(|| Waiting::new(core.settings.wait.unwrap_or_default()));
+                    let waiting =
+                        this.waiting.get_or_insert_with(|| Waiting::new(core.settings.wait.unwrap_or_default()));
                     let picked = ready!(waiting.poll(cx, &core.pool, || pick(core, held, this.tried)));
                     match (picked, request.take()) {
                         (Ok(lease), Some(request)) => State::start(core, this.dispatch, this.tried, lease, request),
-                        (Err(error), _) => return Poll::Ready(Err(error.into())),
+                        (Err(error), _) => return Poll::Ready(Err(failed.take().unwrap_or(error.into()))),
                         (Ok(_), None) => return Poll::Pending,
                     }
                 }

@@ -31,8 +31,8 @@ use crate::{
 /// - **Failover**: a request that never reached an endpoint goes to another one, whatever its method, if its body was
 ///   not touched; so does an idempotent one whose connection died before an answer began. Never to one that has just
 ///   failed, and at most [`tries`](Self::tries) in all. See [`Reach`](crate::Reach), [`Replay`](crate::Replay).
-/// - **Nobody to pick** is an error at once, or after a [`wait`](Self::wait). (A request that has failed somewhere does
-///   not wait for another endpoint: it fails as it did.)
+/// - **Nobody to pick** is an error at once, or after a [`wait`](Self::wait). A request that may go elsewhere and finds the
+///   others full waits too, and if that is in vain it fails as it did; where there are no others, it fails at once.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -121,7 +121,7 @@ impl<T, D, P> Balance<T, D, P> {
     }
 
     /// How long a request may wait for an endpoint when there is none to pick: it goes on as soon as one joins, opens
-    /// or gets room. Without this, it fails at once. Needs tokio's timer.
+    /// or gets room. Counts from the first time that it has to wait. Without this, it fails at once. Needs tokio's timer.
     #[must_use]
     pub fn wait(self, longest: Duration) -> Self
     where

@@ -7,7 +7,7 @@ use std::{
 use equipoise_core::{Lease, PickError, Pool};
 use tokio::time::{Sleep, sleep};
 
-/// A request that waits for an endpoint.
+/// A request that waits for an endpoint, perhaps several times; it has one deadline for all of them.
 pub(super) struct Waiting {
     deadline: Pin<Box<Sleep>>,
     room: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
@@ -30,7 +30,11 @@ impl Waiting {
             let room = self.room.get_or_insert_with(|| Box::pin(pool.room(pool.revision())));
             let refused = match pick() {
                 Err(error) if error.is_temporary() => error,
-                settled => return Poll::Ready(settled),
+                settled => {
+                    // Who has stopped waiting must not be woken in another's stead.
+                    self.room = None;
+                    return Poll::Ready(settled);
+                }
             };
             if room.as_mut().poll(cx).is_ready() {
                 self.room = None;

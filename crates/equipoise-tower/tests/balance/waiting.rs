@@ -193,6 +193,33 @@ async fn nobody_waits_for_an_endpoint_that_has_just_failed_the_request() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_that_may_go_elsewhere_waits_for_room_there() {
+    for (held_for, goes_on) in [(BOUND / 2, true), (BOUND * 2, false)] {
+        let pool = Pool::default();
+        pool.add(EndpointSpec::new("a").limit(1), body()).unwrap();
+        let balance = Balance::new(pool.clone()).wait(BOUND);
+        let held = balance.clone().oneshot(get()).await.unwrap();
+        pool.add(EndpointSpec::new("dead"), failing(std::io::ErrorKind::ConnectionRefused)).unwrap();
+        let start = Instant::now();
+        let waiting = tokio::spawn(balance.oneshot(get()));
+        sleep(held_for).await;
+        drop(held);
+        match waiting.await.unwrap() {
+            Ok(response) => {
+                assert!(goes_on);
+                assert_eq!(response.extensions().get(), Some(&ServedBy("a".into())));
+                assert_eq!(start.elapsed(), held_for);
+            }
+            Err(error) => {
+                assert!(!goes_on);
+                assert!(matches!(&error, Error::Endpoint { endpoint, .. } if endpoint.as_str() == "dead"), "{error:?}");
+            }
+        }
+        assert_eq!(in_flight(&pool), [0, 0]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_that_gives_up_waiting_leaves_no_trace() {
     let pool = Pool::default();
     pool.add(EndpointSpec::new("a").limit(1), body()).unwrap();

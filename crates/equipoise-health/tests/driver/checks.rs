@@ -1,0 +1,181 @@
+//! Probes that pass, fail, panic and hang.
+
+use std::time::Duration;
+
+use equipoise_core::{Availability, EndpointSpec, P2c, PickRequest, Pool};
+use equipoise_health::{
+    Health, Schedule,
+    probe::{Answer, Probe, ProbeError, Target, Tcp, probe_fn},
+};
+use futures::future::BoxFuture;
+use tokio::net::{TcpListener, TcpSocket};
+
+use crate::world::{Say, Script, every_second, of, pool, seconds, until};
+
+#[tokio::test]
+async fn one_line_attaches_it_to_a_pool() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+    // Bound, so that nobody else gets it, and refusing.
+    let refusing = TcpSocket::new_v4().expect("a socket");
+    refusing.bind(([127, 0, 0, 1], 0).into()).expect("loopback");
+    let addresses =
+        [&listener.local_addr(), &refusing.local_addr()].map(|address| address.as_ref().expect("bound").to_string());
+    let pool = Pool::new(P2c::new());
+    pool.update(addresses.clone().map(EndpointSpec::new), |_| ()).expect("good endpoints");
+
+    let health = Health::builder().check("tcp", Schedule::new(), Tcp::new()).build().expect("good settings");
+    let _checking = health.spawn(&pool);
+    until(&pool, &addresses[1], Availability::Unfit).await;
+    assert_eq!(of(&pool, &addresses[0]), Availability::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_panics_has_failed_and_the_checks_go_on() {
+    let script = Script::default();
+    script.say("a:1", Say::Panic);
+    let health = script.health(every_second()).build().expect("good settings");
+    let pool = pool(&health, &["a:1", "b:1"]);
+    let _checking = health.spawn(&pool);
+    until(&pool, "a:1", Availability::Unfit).await;
+    let standing = health.standing(&"a:1".into()).expect("it is known");
+    assert_eq!(standing.checks[0].last.as_deref(), Some("the probe panicked"));
+    script.say("a:1", Say::Pass);
+    until(&pool, "a:1", Availability::Open).await;
+    assert_eq!(of(&pool, "b:1"), Availability::Open);
+}
+
+/// Does not even get to a future.
+struct Clumsy;
+
+impl Probe for Clumsy {
+    fn probe<'a>(&'a self, _: &'a Target) -> BoxFuture<'a, Result<Answer, ProbeError>> {
+        panic!("as the test wants")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_has_one_that_panics_before_it_looks() {
+    let health = Health::builder().check("clumsy", every_second(), Clumsy).build().expect("good settings");
+    let pool = pool(&health, &["a:1"]);
+    let _checking = health.spawn(&pool);
+    until(&pool, "a:1", Availability::Unfit).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_hangs_has_failed_at_its_deadline_and_the_others_go_on() {
+    let script = Script::default();
+    script.say("a:1", Say::Hang);
+    // So few that hanging probes would soon leave none for the others.
+    let health = script.health(every_second()).most_probes(2).build().expect("good settings");
+    let pool = pool(&health, &["a:1", "b:1"]);
+    let _checking = health.spawn(&pool);
+    until(&pool, "a:1", Availability::Unfit).await;
+    let standing = health.standing(&"a:1".into()).expect("it is known");
+    assert_eq!(standing.checks[0].last.as_deref(), Some("no answer in time"));
+    let before = script.probes("b:1");
+    tokio::time::sleep(seconds(10)).await;
+    assert!(script.probes("b:1") >= before + 9);
+    assert_eq!(of(&pool, "b:1"), Availability::Open);
+}
+
+/// As a lookup does whose resolver hangs: on a thread for what blocks, which dropping the look does not end.
+#[tokio::test]
+async fn a_resolver_that_hangs_fails_its_own_looks_only() {
+    let (_release, held) = std::sync::mpsc::channel::<()>();
+    let held = std::sync::Arc::new(parking_lot::Mutex::new(held));
+    let look = probe_fn(move |target: Target| {
+        let held = std::sync::Arc::clone(&held);
+        async move {
+            if target.address == "slow:1" {
+                let lookup = tokio::task::spawn_blocking(move || held.lock().recv().is_err());
+                lookup.await.map_err(|error| error.to_string())?;
+            }
+            Ok::<_, ProbeError>(())
+        }
+    });
+    let millis = Duration::from_millis;
+    // Generous to the look that is to pass, on a machine that has other things to do.
+    let schedule = Schedule::new().interval(millis(20)).timeout(millis(500));
+    let health = Health::builder().check("name", schedule, look).build().expect("good settings");
+    let pool = pool(&health, &["slow:1", "b:1"]);
+    let _checking = health.spawn(&pool);
+    until(&pool, "slow:1", Availability::Unfit).await;
+    assert_eq!(of(&pool, "b:1"), Availability::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_ended_in_time_is_not_late_because_the_driver_is() {
+    // More than once, since it is chance what a driver that is late looks at first.
+    for _ in 0..20 {
+        let (answer, awaited) = tokio::sync::oneshot::channel::<()>();
+        let awaited = parking_lot::Mutex::new(Some(awaited));
+        let began = std::sync::Arc::new(tokio::sync::Notify::new());
+        let begins = std::sync::Arc::clone(&began);
+        let look = probe_fn(move |_| {
+            let awaited = awaited.lock().take();
+            begins.notify_one();
+            async move {
+                if let Some(awaited) = awaited {
+                    let _ = awaited.await;
+                }
+                Ok::<_, ProbeError>(())
+            }
+        });
+        let health = Health::builder().check("check", every_second(), look).build().expect("good settings");
+        let pool = pool(&health, &["a:1"]);
+        let mut changes = health.changes();
+        let _checking = health.spawn(&pool);
+        began.notified().await;
+        // It ends, something else happens, and it is long past the deadline before anybody gets to run.
+        drop(answer);
+        health.order("b:1", equipoise_health::Order::Ready);
+        tokio::time::advance(seconds(3)).await;
+        tokio::time::sleep(seconds(3)).await;
+        assert!(changes.try_recv().is_err(), "nothing has changed");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_of_one_is_never_emptied() {
+    let script = Script::default();
+    script.say("a:1", Say::Fail);
+    let health = script.health(every_second()).build().expect("good settings");
+    let pool = pool(&health, &["a:1"]);
+    let _checking = health.spawn(&pool);
+    until(&pool, "a:1", Availability::Unfit).await;
+    assert!(pool.pick(&PickRequest::new()).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_s_weight_and_limit_reach_the_pool() {
+    let script = Script::default();
+    script.say("a:1", Say::Agent("50% maxconn:3\n"));
+    let health = script.health(every_second()).build().expect("good settings");
+    let pool = pool(&health, &[]);
+    pool.add(EndpointSpec::new("a:1").weight(100), ()).expect("a good endpoint");
+    let _checking = health.spawn(&pool);
+    let is = |weight, limit| {
+        move |status: &equipoise_core::EndpointStatus| (status.weight, status.max_in_flight) == (weight, limit)
+    };
+    crate::world::until_it_is(&pool, "a:1", "half as heavy", is(50, Some(3))).await;
+    script.say("a:1", Say::Agent("100% maxconn:0\n"));
+    crate::world::until_it_is(&pool, "a:1", "whole", is(100, None)).await;
+    // It drains, and goes on.
+    script.say("a:1", Say::Agent("drain\n"));
+    until(&pool, "a:1", Availability::BoundOnly).await;
+    script.say("a:1", Say::Agent("ready\n"));
+    until(&pool, "a:1", Availability::Open).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_pools_have_their_own_health() {
+    let (one, other) = (Script::default(), Script::default());
+    one.say("a:1", Say::Fail);
+    let healths = [&one, &other].map(|script| script.health(every_second()).build().expect("good settings"));
+    let pools = [pool(&healths[0], &["a:1", "b:1"]), pool(&healths[1], &["a:1", "b:1"])];
+    let _checking = [healths[0].spawn(&pools[0]), healths[1].spawn(&pools[1])];
+    until(&pools[0], "a:1", Availability::Unfit).await;
+    tokio::time::sleep(seconds(10)).await;
+    assert_eq!(of(&pools[1], "a:1"), Availability::Open);
+    assert!(other.probes("a:1") >= 9);
+}

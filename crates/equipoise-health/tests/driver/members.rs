@@ -1,0 +1,81 @@
+//! Endpoints that join, leave and move.
+
+use equipoise_core::{Availability, EndpointSpec, PickRequest, Pool, RoundRobin};
+use equipoise_health::{Schedule, Start};
+
+use crate::world::{Say, Script, every_second, of, pick, pool, seconds, until, update};
+
+#[tokio::test(start_paused = true)]
+async fn who_joins_is_looked_at_and_who_leaves_is_not() {
+    let script = Script::default();
+    let health = script.health(every_second()).build().expect("good settings");
+    let pool = pool(&health, &["a:1"]);
+    let _checking = health.spawn(&pool);
+    tokio::time::sleep(seconds(5)).await;
+    script.say("b:1", Say::Fail);
+    update(&pool, &["a:1", "b:1"]);
+    until(&pool, "b:1", Availability::Unfit).await;
+    update(&pool, &["b:1"]);
+    tokio::time::sleep(seconds(1)).await;
+    let before = script.probes("a:1");
+    tokio::time::sleep(seconds(10)).await;
+    assert_eq!(script.probes("a:1"), before);
+    assert!(health.standing(&"a:1".into()).is_none());
+    assert_eq!(health.standings().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_moves_is_looked_at_where_it_is_and_begins_anew() {
+    let script = Script::default();
+    script.say("old:1", Say::Hang);
+    let health = script.health(every_second()).build().expect("good settings");
+    let pool = pool(&health, &[]);
+    let at = |address: &str| pool.update([EndpointSpec::new(address).named("a")], |_| ()).expect("a good endpoint");
+    at("old:1");
+    let _checking = health.spawn(&pool);
+    until(&pool, "a", Availability::Unfit).await;
+    at("new:1");
+    until(&pool, "a", Availability::Open).await;
+    let before = (script.probes("old:1"), script.probes("new:1"));
+    tokio::time::sleep(seconds(10)).await;
+    assert_eq!(script.probes("old:1"), before.0);
+    assert!(script.probes("new:1") >= before.1 + 9);
+    assert_eq!(of(&pool, "a"), Availability::Open, "what was under way at the old address says nothing of the new one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_and_is_back_before_anybody_looks_is_looked_at_anew() {
+    let script = Script::default();
+    let schedule = every_second().start(Start::MustPass);
+    let health = script.health(schedule).build().expect("good settings");
+    let pool = Pool::<()>::builder(health.watch(RoundRobin::new())).newcomers(Availability::Closed).build();
+    update(&pool, &["a:1"]);
+    let _checking = health.spawn(&pool);
+    until(&pool, "a:1", Availability::Open).await;
+    update(&pool, &[]);
+    update(&pool, &["a:1"]);
+    assert_eq!(of(&pool, "a:1"), Availability::Closed);
+    until(&pool, "a:1", Availability::Open).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn newcomers_are_never_picked_before_they_have_passed() {
+    let script = Script::default();
+    script.say("b:1", Say::Fail);
+    let schedule: Schedule = every_second().start(Start::MustPass);
+    let health = script.health(schedule).build().expect("good settings");
+    let pool = Pool::<()>::builder(health.watch(RoundRobin::new())).newcomers(Availability::Closed).build();
+    update(&pool, &["a:1"]);
+    assert!(pool.pick(&PickRequest::new()).is_err(), "not even the first");
+    let _checking = health.spawn(&pool);
+    until(&pool, "a:1", Availability::Open).await;
+    update(&pool, &["a:1", "b:1"]);
+    for _ in 0..100 {
+        assert!(pick(&pool, "b:1").is_none());
+        tokio::time::sleep(seconds(1)).await;
+    }
+    assert!(script.probes("b:1") >= 90);
+    script.say("b:1", Say::Pass);
+    until(&pool, "b:1", Availability::Open).await;
+    assert!(pick(&pool, "b:1").is_some());
+}

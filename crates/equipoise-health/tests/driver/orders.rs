@@ -1,0 +1,103 @@
+//! What operators want, and who hears of it.
+
+use equipoise_core::{Availability, PickRequest, Verdict};
+use equipoise_health::{Change, Order, Source};
+use futures::{FutureExt, StreamExt};
+
+use crate::world::{Say, Script, every_second, of, pick, pool, seconds, until, update};
+
+#[tokio::test(start_paused = true)]
+async fn orders_hold_whether_they_come_before_the_endpoint_the_run_or_later() {
+    let health = Script::default().health(every_second()).build().expect("good settings");
+    let pool = pool(&health, &["a:1", "b:1", "c:1"]);
+    health.order("later:1", Order::Maintenance);
+    health.order("a:1", Order::Maintenance);
+    let _checking = health.spawn(&pool);
+    until(&pool, "a:1", Availability::Closed).await;
+    health.order("b:1", Order::Maintenance);
+    until(&pool, "b:1", Availability::Closed).await;
+    update(&pool, &["a:1", "b:1", "c:1", "later:1"]);
+    until(&pool, "later:1", Availability::Closed).await;
+    for id in ["a:1", "b:1", "later:1"] {
+        health.order(id, Order::Ready);
+        until(&pool, id, Availability::Open).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_ends_with_the_last_lease_and_nothing_new_comes() {
+    let health = Script::default().health(every_second()).build().expect("good settings");
+    let pool = pool(&health, &["a:1", "b:1"]);
+    let _checking = health.spawn(&pool);
+    let lease = pick(&pool, "a:1").expect("its turn comes");
+    let mut drain = health.drain(&pool, "a:1", Some(seconds(30))).boxed();
+    assert!((&mut drain).now_or_never().is_none());
+    until(&pool, "a:1", Availability::BoundOnly).await;
+    assert!(pick(&pool, "a:1").is_none());
+    tokio::time::sleep(seconds(29)).await;
+    assert_eq!((of(&pool, "a:1"), (&mut drain).now_or_never()), (Availability::BoundOnly, None));
+    until(&pool, "a:1", Availability::Closed).await;
+    assert!((&mut drain).now_or_never().is_none());
+    drop(lease);
+    drain.await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_of_an_idle_endpoint_ends_only_once_nothing_new_comes() {
+    let health = Script::default().health(every_second()).build().expect("good settings");
+    let pool = pool(&health, &["a:1", "b:1"]);
+    let mut drain = health.drain(&pool, "a:1", None).boxed();
+    assert!((&mut drain).now_or_never().is_none(), "nobody has told the pool yet");
+    let lease = pick(&pool, "a:1").expect("its turn comes");
+    let _checking = health.spawn(&pool);
+    until(&pool, "a:1", Availability::BoundOnly).await;
+    assert!((&mut drain).now_or_never().is_none());
+    lease.finish(Verdict::Success);
+    drain.await;
+    assert!(pick(&pool, "a:1").is_none());
+    // Who is not there has nothing to wait for.
+    health.drain(&pool, "nobody:1", None).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn changes_say_who_from_what_to_what_and_why_in_order() {
+    let script = Script::default();
+    let health = script.health(every_second()).build().expect("good settings");
+    let pool = pool(&health, &["a:1", "b:1"]);
+    let (mut changes, gone) = (health.changes(), health.changes());
+    let _checking = health.spawn(&pool);
+    script.say("a:1", Say::Fail);
+    until(&pool, "a:1", Availability::Unfit).await;
+    drop(gone);
+    health.order("a:1", Order::Maintenance);
+    until(&pool, "a:1", Availability::Closed).await;
+    health.order("a:1", Order::Ready);
+    until(&pool, "a:1", Availability::Unfit).await;
+    script.say("a:1", Say::Pass);
+    until(&pool, "a:1", Availability::Open).await;
+    let (open, unfit, closed) = (Availability::Open, Availability::Unfit, Availability::Closed);
+    let failed = "check: unexpected answer: status 500";
+    for (from, to, source, reason) in [
+        (open, unfit, Source::Checks, failed),
+        (unfit, closed, Source::Operator, "maintenance"),
+        (closed, unfit, Source::Checks, failed),
+        (unfit, open, Source::Checks, "well again"),
+    ] {
+        let Change { id, from: was, to: is, source: whose, reason: why, .. } =
+            changes.next().await.expect("more comes");
+        assert_eq!((id.as_str(), was, is, whose, &*why), ("a:1", from, to, source, reason));
+    }
+    assert!(changes.try_recv().is_err(), "and no more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_is_told_finds_the_pool_told() {
+    let health = Script::default().health(every_second()).build().expect("good settings");
+    let pool = pool(&health, &["a:1", "b:1"]);
+    let mut changes = health.changes();
+    let _checking = health.spawn(&pool);
+    health.order("a:1", Order::Maintenance);
+    let change = changes.next().await.expect("a change");
+    assert_eq!((change.to, of(&pool, "a:1")), (Availability::Closed, Availability::Closed));
+    assert!(pool.pick(&PickRequest::new()).is_ok());
+}

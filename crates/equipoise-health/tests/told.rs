@@ -1,0 +1,27 @@
+//! When the driver tells of a change.
+#![cfg(feature = "tokio")]
+
+use equipoise_core::{EndpointSpec, P2c, Pool};
+use equipoise_health::{Health, Order};
+use futures::{FutureExt, StreamExt};
+use tokio::task::yield_now;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_is_told_once_the_pool_has_it() {
+    let health = Health::builder().build().unwrap();
+    let pool = Pool::new(P2c::new());
+    pool.add(EndpointSpec::new("a:80"), ()).unwrap();
+    let mut changes = health.changes();
+    let _checking = health.spawn(&pool);
+    // Many times, and without a rest: it is a matter of microseconds.
+    for order in [Order::Maintenance, Order::Ready].into_iter().cycle().take(1000) {
+        health.order("a:80", order);
+        let change = loop {
+            match changes.next().now_or_never() {
+                Some(change) => break change.expect("the checks go on"),
+                None => yield_now().await,
+            }
+        };
+        assert_eq!(pool.endpoints()[0].availability, change.to);
+    }
+}

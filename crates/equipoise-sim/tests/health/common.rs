@@ -1,0 +1,54 @@
+use std::time::Duration;
+
+use equipoise_core::StrategySpec;
+use equipoise_sim::{
+    Fitness, Health, Network, Report, Scenario, Server, Work,
+    health::{CheckPolicy, Outliers, Policy, Schedule},
+};
+
+pub(crate) const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+pub(crate) const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// Ten servers, 1200 requests a second from one client for 60 s, all measured.
+pub(crate) fn tens() -> Scenario {
+    Scenario::of(10, Server::sharing(4.0))
+        .rate(1_200.0)
+        .work(Work::exponential(ms(10)))
+        .network(Network::local())
+        .timeout(secs(1))
+        .lasting(secs(60))
+        .warm_up(0.0)
+}
+
+/// Five failures in a row, half of all at most.
+pub(crate) fn requests() -> Policy {
+    Policy { outliers: Some(Outliers::envoy().most_percent(50)), ..Policy::new() }
+}
+
+pub(crate) fn schedule() -> Schedule {
+    Schedule::new().interval(secs(2)).fast(ms(500)).timeout(secs(1)).jitter(0.0)
+}
+
+pub(crate) fn checks() -> Policy {
+    Policy { checks: vec![CheckPolicy::new("tcp", schedule())], ..Policy::new() }
+}
+
+pub(crate) fn both() -> Policy {
+    Policy { outliers: requests().outliers, ..checks() }
+}
+
+pub(crate) fn run(scenario: &Scenario, strategy: &str) -> (Report, Health) {
+    let report = scenario.run(&strategy.parse::<StrategySpec>().expect("a strategy")).expect("a report");
+    let health = report.health.clone().expect("a scenario with health");
+    (report, health)
+}
+
+/// What became of a server, and when, for a single client.
+pub(crate) fn changes(health: &Health, server: usize) -> Vec<(Duration, Fitness)> {
+    health.changes.iter().filter(|change| change.server == server).map(|change| (change.at, change.to)).collect()
+}

@@ -1,0 +1,62 @@
+//! However bad it was: once all is well, all are back.
+
+use equipoise_sim::{
+    Fault, Fitness, Scenario,
+    health::{CheckPolicy, Outliers, Policy, Start},
+};
+
+use crate::common::{both, checks, ms, requests, run, schedule, secs, tens};
+
+/// All kinds of trouble until second 40, everywhere if `all`, and a minute and a half for everybody to recover.
+fn trouble(seed: u64, all: bool) -> Scenario {
+    let mut scenario = tens().clients(2).lasting(secs(130)).rate(600.0).timeout(secs(2)).seed(seed);
+    for server in 0..if all { 10 } else { 6 } {
+        let at = ms(1_000 + (seed * 7_919 + server as u64 * 3_571) % 15_000);
+        let fault = match (seed as usize + server) % 7 {
+            0 => Fault::sinkhole(server),
+            1 => Fault::honest_sinkhole(server),
+            2 => Fault::slow(server, 50.0),
+            3 => Fault::refuses(server),
+            4 => Fault::swallows(server),
+            5 => Fault::stall(server),
+            _ => Fault::away(server),
+        };
+        scenario = scenario.fault(fault.from(at).lasting(secs(5 + seed % 15)));
+    }
+    scenario
+}
+
+#[test]
+fn once_all_is_well_all_are_back() {
+    let short = |rules: Outliers| rules.ejection(secs(2), secs(10));
+    let passive = |rules| Policy { outliers: Some(rules), ..Policy::new() };
+    let must_pass = CheckPolicy::new("tcp", schedule().start(Start::MustPass));
+    let policies = [
+        ("envoy", passive(short(Outliers::envoy().most_percent(50)))),
+        ("grpc", passive(short(Outliers::grpc().interval(secs(2))))),
+        ("linkerd", passive(Outliers::linkerd().ejection(secs(1), secs(20)))),
+        ("nginx", passive(Outliers::nginx(3, secs(5)))),
+        ("requests", requests()),
+        ("checks", checks()),
+        ("both", both()),
+        ("must pass", Policy { checks: vec![must_pass], ..both() }),
+    ];
+    for (name, policy) in policies {
+        for seed in 0..2 {
+            for (strategy, all) in [("p2c", false), ("round-robin", true), ("slow-start(peak-ewma)", true)] {
+                let (_, health) = run(&trouble(seed, all).health(policy.clone()), strategy);
+                for client in 0..2 {
+                    for server in 0..10 {
+                        let mine =
+                            |change: &&equipoise_sim::HealthChange| (change.client, change.server) == (client, server);
+                        let last = health.changes.iter().rfind(mine);
+                        assert!(
+                            last.is_none_or(|last| last.to == Fitness::In),
+                            "{name}, {strategy}, {all}, seed {seed}: {last:?}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}

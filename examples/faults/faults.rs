@@ -1,0 +1,122 @@
+//! What is done to the servers.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use crate::process::Backend;
+
+/// How long a fault lasts.
+pub(crate) const LASTS: Duration = Duration::from_secs(7);
+
+#[derive(Debug)]
+pub(crate) struct Fault {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) load: Load,
+    script: Script,
+}
+
+/// How requests come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Load {
+    /// At the rate that was asked for.
+    Asked,
+    /// So many a second.
+    Rate(u32),
+    /// As fast as the servers can, from more clients than they have workers.
+    Saturating {
+        /// Whether the balancer knows how many workers a server has.
+        limited: bool,
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Script {
+    Kill,
+    Stop,
+    Turn(&'static str),
+    Flap,
+    Roll,
+}
+
+const fn fault(name: &'static str, about: &'static str, script: Script) -> Fault {
+    Fault { name, about, load: Load::Asked, script }
+}
+
+pub(crate) const ALL: &[Fault] = &[
+    fault("kill", "killed (`kill -9`)", Script::Kill),
+    fault("stop", "stopped (`kill -STOP`)", Script::Stop),
+    fault("mute", "accepts and never answers", Script::Turn("mute")),
+    fault("reset", "resets in the middle of the answer", Script::Turn("reset")),
+    fault("sinkhole", "answers 500 at once, to checks too", Script::Turn("fail")),
+    fault("liar", "answers 500 at once, but not to checks", Script::Turn("lie")),
+    fault("slow", "answers after 200 ms instead of 5 ms", Script::Turn("after 200")),
+    fault("flap", "killed and started again, every second", Script::Flap),
+    fault("rolling", "rolling restart of all three, by `kill -9`", Script::Roll),
+    Fault {
+        name: "kill-2000",
+        about: "killed, at 2 000 requests a second",
+        load: Load::Rate(2_000),
+        script: Script::Kill,
+    },
+    Fault {
+        name: "saturated",
+        about: "killed, while the others have all they can do",
+        load: Load::Saturating { limited: false },
+        script: Script::Kill,
+    },
+    Fault {
+        name: "limited",
+        about: "the same, with a limit of 16 requests at a time for each server (nginx: none)",
+        load: Load::Saturating { limited: true },
+        script: Script::Kill,
+    },
+];
+
+impl Fault {
+    /// Whether it is one server all the time, which can be found out.
+    pub(crate) fn has_an_end(&self) -> bool {
+        !matches!(self.script, Script::Flap | Script::Roll)
+    }
+
+    /// Lasts for [`LASTS`]; the server in the middle is the one.
+    pub(crate) async fn happen(&self, servers: &mut [Backend; 3]) -> anyhow::Result<()> {
+        let second = Duration::from_secs(1);
+        match self.script {
+            Script::Kill => {
+                servers[1].kill()?;
+                sleep(LASTS).await;
+                servers[1].start().await
+            }
+            Script::Stop => {
+                servers[1].signal("STOP")?;
+                sleep(LASTS).await;
+                servers[1].signal("CONT")
+            }
+            Script::Turn(mode) => {
+                servers[1].turn(mode)?;
+                sleep(LASTS).await;
+                servers[1].turn("well")
+            }
+            Script::Flap => {
+                for _ in 0..LASTS.as_secs().div_ceil(2) {
+                    servers[1].kill()?;
+                    sleep(second).await;
+                    servers[1].start().await?;
+                    sleep(second).await;
+                }
+                Ok(())
+            }
+            Script::Roll => {
+                for server in servers {
+                    server.kill()?;
+                    sleep(second / 2).await;
+                    server.start().await?;
+                    sleep(2 * second).await;
+                }
+                Ok(())
+            }
+        }
+    }
+}

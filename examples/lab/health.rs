@@ -1,0 +1,162 @@
+//! The act with health checks. A server that is killed is found out by them, not by a request, and takes up its work
+//! little by little when it is back.
+
+use std::time::{Duration, Instant};
+
+use equipoise::{
+    Availability, EndpointSpec, Pool, SlowStart, StrategySpec,
+    health::{Change, Health, Schedule, probe::Http},
+};
+use futures::{StreamExt, channel::mpsc::UnboundedReceiver};
+use http::StatusCode;
+use tokio::{net::TcpListener, time::timeout};
+
+use crate::{
+    acts::{PATIENCE, RATE},
+    backend::Backend,
+    load::{Load, Sample},
+    proxy,
+    report::Checks,
+};
+
+/// How long a server that is back takes up its share.
+const WINDOW: Duration = Duration::from_secs(4);
+
+/// For how many seconds it is watched then.
+const WATCHED: usize = 6;
+
+/// How many requests are sent before it is killed.
+const BEFORE: u64 = 150;
+
+/// How many requests find it skipped.
+const WHILE_DOWN: usize = RATE as usize;
+
+/// What the act has seen.
+#[derive(Default)]
+struct Seen {
+    total: usize,
+    ok: usize,
+    /// Found a server that did not answer, and were sent to another.
+    failed_over: usize,
+    by_server_2: usize,
+}
+
+impl Seen {
+    /// Answers whether it was server 2's.
+    fn add(&mut self, sample: &Sample) -> bool {
+        self.total += 1;
+        let Ok(answer) = &sample.outcome else { return false };
+        self.ok += usize::from(answer.status == StatusCode::OK);
+        self.failed_over += usize::from(answer.tries > 1);
+        let by_server_2 = answer.served_by.as_deref() == Some("server 2");
+        self.by_server_2 += usize::from(by_server_2);
+        by_server_2
+    }
+}
+
+pub(crate) async fn play(
+    strategy: &StrategySpec,
+    backends: &mut Vec<Backend>,
+    specs: Vec<EndpointSpec>,
+    checks: &mut Checks,
+) -> anyhow::Result<()> {
+    println!("\nAct 3: the same with health checks (GET /healthz every 0.25 s) and a slow start of {WINDOW:?}");
+    let millis = Duration::from_millis;
+    let schedule = Schedule::new().interval(millis(250)).fast(millis(100));
+    let health = Health::builder().check("http", schedule, Http::new("/healthz")?).build()?;
+    let mut changes = health.changes();
+    let pool = Pool::new(SlowStart::new(strategy.build()).window(WINDOW));
+    let _checking = health.spawn(&pool);
+    pool.update(specs, |_| ())?;
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let proxy = listener.local_addr()?;
+    let serving = tokio::spawn(proxy::serve(listener, pool, None));
+    let began = Instant::now();
+    let tell = |what: &str| println!("  {:5.2} s  {what}", began.elapsed().as_secs_f64());
+
+    // Long enough for the checks to have seen all three.
+    let (mut load, mut before) = (Load::start(proxy, RATE, BEFORE), Seen::default());
+    while let Some(sample) = load.next().await {
+        before.add(&sample);
+    }
+    tell(&format!("{} requests have been answered, {} by server 2", before.total, before.by_server_2));
+
+    let (killed, _) = backends.remove(1).kill().await?;
+    tell("server 2 is killed, while nobody asks anything");
+    let down = timeout(PATIENCE, became(&mut changes, Availability::Unfit, &tell)).await.is_ok();
+    checks.demand("the checks find out that server 2 is down, without any request", down);
+
+    tell("the load begins");
+    let (mut load, mut seen) = (Load::start(proxy, RATE, u64::MAX), Seen::default());
+    let counted = async {
+        while seen.total < WHILE_DOWN {
+            let Some(sample) = load.next().await else { return };
+            seen.add(&sample);
+        }
+    };
+    let _ = timeout(PATIENCE, counted).await;
+    let Seen { total, failed_over, by_server_2, .. } = seen;
+    tell(&format!("{total} requests: {by_server_2} came to server 2, {failed_over} had to fail over"));
+    checks.demand(
+        format!("while it is down, no request has to fail on server 2 first: {failed_over} of {total} failed over"),
+        (total, failed_over, by_server_2) == (WHILE_DOWN, 0, 0),
+    );
+
+    backends.insert(1, killed.restart()?);
+    tell("server 2 is started again");
+    let mut seconds = [(0, 0); WATCHED];
+    let watched = async {
+        let mut back: Option<Instant> = None;
+        loop {
+            tokio::select! {
+                () = became(&mut changes, Availability::Open, &tell), if back.is_none() => back = Some(Instant::now()),
+                Some(sample) = load.next() => {
+                    let by_server_2 = seen.add(&sample);
+                    let Some(back) = back else { continue };
+                    let Some((total, its)) = seconds.get_mut(back.elapsed().as_secs() as usize) else { break };
+                    *total += 1;
+                    *its += usize::from(by_server_2);
+                }
+                else => break,
+            }
+        }
+    };
+    let _ = timeout(PATIENCE, watched).await;
+    load.stop();
+    while let Some(sample) = load.next().await {
+        seen.add(&sample);
+    }
+    serving.abort();
+    tell("the load ends");
+
+    let share = |(total, its): (usize, usize)| if total > 0 { 100.0 * its as f64 / total as f64 } else { 0.0 };
+    println!("\n  second since its return, and the share of the requests that server 2 gets:");
+    for (second, counted) in seconds.iter().enumerate() {
+        let percent = share(*counted);
+        println!("  {:>4}  {percent:>5.1} %  {}", second + 1, "#".repeat(percent.round() as usize));
+    }
+    let (first, last) = (share(seconds[0]), share(seconds[WATCHED - 1]));
+    checks.demand(
+        format!("server 2 starts slowly: {first:.1} % in its first second, {last:.1} % once that is over"),
+        last > 0.0 && first < last / 2.0,
+    );
+    let total = before.total + seen.total;
+    let (ok, failed_over) = (before.ok + seen.ok, before.failed_over + seen.failed_over);
+    checks.demand(
+        format!("with health checks every request got a 200 at the first try: {} of {total}", ok - failed_over.min(ok)),
+        ok == total && failed_over == 0,
+    );
+    Ok(())
+}
+
+/// Tells what changes until server 2 has become so.
+async fn became(changes: &mut UnboundedReceiver<Change>, wanted: Availability, tell: &impl Fn(&str)) {
+    while let Some(change) = changes.next().await {
+        tell(&change.to_string());
+        if change.id.as_str() == "server 2" && change.to == wanted {
+            return;
+        }
+    }
+    // Nobody says anything any more.
+    std::future::pending::<()>().await;
+}

@@ -1,0 +1,49 @@
+//! One of three is dead, and the others have all they can do: the dead one looks idle.
+
+use equipoise::{P2c, PeakEwma, RoundRobin, Strategy};
+use equipoise_tests::{Backend, soon};
+
+use crate::{
+    load::{Load, no_errors},
+    setup::{PATIENCE, World, checked},
+};
+
+const CLIENTS: usize = 32;
+
+async fn nobody_notices(strategy: impl Strategy, limit: Option<u32>) {
+    let mut servers = ["1", "2", "3"].map(|text| Backend::start(text).unwrap());
+    let addresses = servers.each_ref().map(Backend::address);
+    let mut world = World::with(
+        checked(),
+        strategy,
+        addresses,
+        |pool| pool,
+        |spec| limit.map_or(spec.clone(), |limit| spec.limit(limit)),
+        |layer| layer.wait(PATIENCE),
+    );
+    let load = Load::closed(CLIENTS, &world.balanced);
+    soon(servers[1].has_served(100)).await;
+    servers[1].stop().await;
+    world.out("2").await;
+    load.more(200).await;
+    servers[1].restart().unwrap();
+    world.back("2").await;
+    load.more(200).await;
+    no_errors(&load.end().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_dead_of_three_costs_no_errors_under_round_robin() {
+    nobody_notices(RoundRobin::new(), None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_dead_of_three_costs_no_errors_under_p2c() {
+    nobody_notices(P2c::new(), None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_dead_of_three_costs_no_errors_where_all_are_at_their_limit() {
+    nobody_notices(P2c::new(), Some(4)).await;
+    nobody_notices(PeakEwma::new(), Some(4)).await;
+}

@@ -1,0 +1,152 @@
+use std::{
+    io,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use equipoise::{
+    Availability, EndpointSpec, Pool, PoolBuilder, RoundRobin, Strategy,
+    health::{Guard, Health, HealthBuilder, Schedule, probe::Http},
+    tower::{Balance, BalanceLayer, BoxError, Shared},
+};
+use equipoise_tests::soon;
+use futures::{FutureExt, StreamExt, channel::mpsc::UnboundedReceiver, future::BoxFuture};
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use tokio::time::{Instant, timeout};
+use tower::{Layer, Service};
+
+pub(crate) const INTERVAL: Duration = Duration::from_millis(100);
+
+/// What a busy machine may take on top of what the settings say.
+const SLACK: Duration = Duration::from_secs(5);
+
+/// How long a request may wait for somebody to serve it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long one try may take until the head of the answer.
+const TRY: Duration = Duration::from_secs(2);
+
+pub(crate) type Balanced = Balance<(), Shared<Impatient>>;
+
+/// Checks every 100 ms, but patient with answers, so that a busy machine is not taken for a fault.
+pub(crate) fn checked() -> HealthBuilder {
+    checked_by(Schedule::new().interval(INTERVAL))
+}
+
+fn checked_by(schedule: Schedule) -> HealthBuilder {
+    Health::builder().check("http", schedule, Http::new("/health").unwrap())
+}
+
+/// Three servers named 1, 2 and 3, whoever looks after them, and a balancer over them.
+pub(crate) struct World {
+    pub(crate) balanced: Balanced,
+    changes: UnboundedReceiver<equipoise::health::Change>,
+    _checking: Guard,
+}
+
+impl World {
+    pub(crate) fn start(builder: HealthBuilder, strategy: impl Strategy, addresses: [String; 3]) -> Self {
+        Self::with(builder, strategy, addresses, |pool| pool, |spec| spec, |layer| layer)
+    }
+
+    /// For checks that are in a hurry: those of a busy machine may find that nobody is fit, and that is no fault of theirs.
+    /// Requests wait then, instead of being sent to everybody.
+    pub(crate) fn hasty(schedule: Schedule, addresses: [String; 3]) -> Self {
+        let (pool, layer) = (|pool: PoolBuilder| pool.panic_below(0.0), |layer: BalanceLayer| layer.wait(PATIENCE));
+        Self::with(checked_by(schedule), RoundRobin::new(), addresses, pool, |spec| spec, layer)
+    }
+
+    /// One whose pool, endpoints and layer are set as the test wants.
+    pub(crate) fn with(
+        builder: HealthBuilder,
+        strategy: impl Strategy,
+        addresses: [String; 3],
+        pool: impl Fn(PoolBuilder) -> PoolBuilder,
+        spec: impl Fn(EndpointSpec) -> EndpointSpec,
+        layer: impl Fn(BalanceLayer) -> BalanceLayer,
+    ) -> Self {
+        let health = builder.build().unwrap();
+        let pool = pool(Pool::<()>::builder(health.watch(strategy))).build();
+        let named = addresses.iter().zip(["1", "2", "3"]);
+        pool.update(named.map(|(address, name)| spec(EndpointSpec::new(address).named(name))), |_| ()).unwrap();
+        let changes = health.changes();
+        let checking = health.spawn(&pool);
+        let client = Impatient::saying(io::ErrorKind::TimedOut);
+        Self { balanced: layer(BalanceLayer::new(pool)).layer(client), changes, _checking: checking }
+    }
+
+    /// Forgets what has been said of it so far; waits until it is in service, if it is not.
+    pub(crate) async fn in_service(&mut self, name: &str) {
+        let mut last = Availability::Open;
+        while let Some(change) = self.changes.next().now_or_never().flatten() {
+            last = if change.id.as_str() == name { change.to } else { last };
+        }
+        if last != Availability::Open {
+            self.back(name).await;
+        }
+    }
+
+    /// Waits until nobody is sent to it.
+    pub(crate) async fn out(&mut self, name: &str) -> Instant {
+        self.turns(name, |to| to == Availability::Unfit).await
+    }
+
+    /// [`out`](Self::out), which takes at most so long from `since`.
+    pub(crate) async fn out_within(&mut self, longest: Duration, since: Instant, name: &str) -> Instant {
+        let out = self.out(name).await;
+        assert!(out - since <= longest + SLACK, "out after {:?} instead of {longest:?}", out - since);
+        out
+    }
+
+    pub(crate) async fn back(&mut self, name: &str) {
+        self.turns(name, |to| to == Availability::Open).await;
+    }
+
+    async fn turns(&mut self, name: &str, into: impl Fn(Availability) -> bool) -> Instant {
+        soon(async {
+            loop {
+                let change = self.changes.next().await.expect("the checks go on");
+                if change.id.as_str() == name && into(change.to) {
+                    return Instant::now();
+                }
+            }
+        })
+        .await
+    }
+}
+
+/// Hyper's client, which gives up on a try after a while.
+#[derive(Clone)]
+pub(crate) struct Impatient {
+    client: Client<HttpConnector, Full<Bytes>>,
+    late: io::ErrorKind,
+}
+
+impl Impatient {
+    /// What it says then.
+    pub(crate) fn saying(late: io::ErrorKind) -> Self {
+        Self { client: Client::builder(TokioExecutor::new()).build_http(), late }
+    }
+}
+
+impl Service<Request<Full<Bytes>>> for Impatient {
+    type Response = Response<Incoming>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Full<Bytes>>) -> Self::Future {
+        let (answer, late) = (self.client.request(request), self.late);
+        Box::pin(async move { Ok(timeout(TRY, answer).await.map_err(|_| io::Error::from(late))??) })
+    }
+}
