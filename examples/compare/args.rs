@@ -46,7 +46,7 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) list: bool,
 
-    /// Write strategies.md and its plots into this directory: every scenario with all its strategies, over three seeds
+    /// Write strategies.md and its plots into this directory: every scenario with all its strategies, over five seeds
     #[arg(long, value_name = "DIR", conflicts_with_all = ["scenario", "strategies", "load", "seeds", "out", "list"])]
     pub(crate) write: Option<PathBuf>,
 }

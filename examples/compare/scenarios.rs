@@ -66,19 +66,22 @@ impl Known {
     }
 }
 
-const SWEEP: &[f64] = &[0.5, 0.7, 0.9, 1.1, 1.3, 1.5, 1.74];
+const SWEEP: &[f64] = &[0.5, 0.7, 0.9, 1.1, 1.3, 1.74];
 const BY_KEY: &[&str] = &["bounded-load(maglev)", "bounded-load(maglev, factor=2)", "p2c"];
 
 pub(crate) const ALL: &[Known] = &[
     Known::new(
         "calm",
         "100 clients, 100 servers of 4 cores, all alike, whose machines have room to spare",
-        &[0.7],
+        SWEEP,
         || testbed(100, 100).antagonists(Antagonists::new(0.0)),
     ),
-    Known::new("tight", "as calm, but servers get the 4 cores that they are allotted, and no more", &[0.7], || {
-        testbed(100, 100)
-    }),
+    Known::new(
+        "tight",
+        "as calm, but servers get the 4 cores that they are allotted, and no more",
+        &[0.5, 0.7, 0.9, 1.74],
+        || testbed(100, 100).lasting(seconds(40)),
+    ),
     Known::new(
         "antagonists",
         "as calm, but others want the machines too: what a server gets changes every 10 s, and at times is too little",
@@ -157,6 +160,12 @@ pub(crate) const ALL: &[Known] = &[
         "1000 clients, of which each sees little; 100 servers with antagonists",
         &[1.03],
         || crowd(1000),
+    ),
+    Known::new(
+        "clients-3000",
+        "3000 clients, each of which sends a request or two a second; 100 servers with antagonists",
+        &[1.03],
+        || crowd(3000),
     ),
     Known::new(
         "heavy-tails",

@@ -28,7 +28,7 @@ pub(super) fn success(found: &mut Findings) -> Result<(), Box<dyn Error>> {
     }
     found.note(
         "linkerd published 95, 99 and 99.9 %, in whole nines. Least-loaded is compared with the closed form of its scenario\n\
-         instead of with 99: it keeps as many at the slow backend as at each other, which takes it 6 of 1000 requests a\n\
+         instead of with 99: it keeps as many at the slow backend as at each other, which takes it 8 of 1000 requests a\n\
          second for half of the time, and those that have to wait there are too late.",
     );
     for (at, name) in names.into_iter().enumerate().skip(3) {

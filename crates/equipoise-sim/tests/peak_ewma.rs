@@ -7,11 +7,13 @@ use equipoise_sim::{Comparison, Contender, Control, Fault, Report, Scenario, Ser
 
 const SEEDS: u64 = 3;
 
-fn against_p2c(scenario: &Scenario) -> Comparison {
-    let names = ["peak-ewma", "p2c"].map(|name| name.parse::<StrategySpec>().expect("a strategy"));
-    let contenders: Vec<&dyn Contender> = names.iter().map(|name| name as &dyn Contender).collect();
+/// Peak-EWMA, and beside it these.
+fn against(others: &[&str], scenario: &Scenario) -> Comparison {
+    let names = ["peak-ewma"].iter().chain(others);
+    let specs: Vec<StrategySpec> = names.map(|name| name.parse().expect("a strategy")).collect();
+    let contenders: Vec<&dyn Contender> = specs.iter().map(|spec| spec as &dyn Contender).collect();
     let comparison = Comparison::run(scenario, &contenders, SEEDS, &Control::new()).expect("it can be run");
-    comparison.complete().expect("both get through")
+    comparison.complete().expect("all get through")
 }
 
 fn five(load: f64) -> Scenario {
@@ -22,21 +24,27 @@ fn five(load: f64) -> Scenario {
 fn one_that_stalls_at_times_is_not_kept_away_from_its_work() {
     let stall = Fault::stall(0).from(Duration::from_secs(4));
     let stall = stall.lasting(Duration::from_secs(1)).every(Duration::from_secs(5));
-    let comparison = against_p2c(&five(0.85).fault(stall).lasting(Duration::from_secs(20)));
+    let comparison = against(&["p2c"], &five(0.85).fault(stall).lasting(Duration::from_secs(120)));
     let median = |report: &Report| report.latency.p50().as_secs_f64();
     let mean = |report: &Report| report.latency.mean().as_secs_f64();
-    // As good as least-request, up to what chance makes of three short runs.
-    assert!(comparison.ratio(0, 1, median).mean < 1.1);
-    assert!(comparison.ratio(0, 1, mean).mean < 1.1);
+    // It comes back a little later than least-request, which costs 2 % of both. With 18 stalls in each of three runs
+    // under the same requests that is no chance, and 5 % would be more than that.
+    assert!(comparison.ratio(0, 1, median).mean < 1.05, "{:?}", comparison.ratio(0, 1, median));
+    assert!(comparison.ratio(0, 1, mean).mean < 1.05, "{:?}", comparison.ratio(0, 1, mean));
     assert!(comparison.spread(0, |report| report.share(0)).least > 0.14);
 }
 
 #[test]
 fn one_that_is_slow_does_not_show_in_the_tail() {
     let left = (4.0 + 1.0 / 12.0) / 5.0;
-    let comparison = against_p2c(&five(0.7 * left).fault(Fault::slow(0, 12.0)).lasting(Duration::from_secs(20)));
+    let scenario = five(0.7 * left).fault(Fault::slow(0, 12.0)).lasting(Duration::from_secs(20));
+    let others = ["round-robin", "random", "p2c"];
+    let comparison = against(&others, &scenario);
     let p99 = |report: &Report| report.latency.p99().as_secs_f64();
-    assert!(comparison.ratio(0, 1, p99).most < 0.9);
+    for (at, other) in others.into_iter().enumerate() {
+        let ratio = comparison.ratio(0, at + 1, p99);
+        assert!(ratio.most < 0.9, "{other}: {ratio:?}");
+    }
 }
 
 #[test]

@@ -30,9 +30,12 @@ use crate::{
 };
 
 const TEMPLATE: &str = include_str!("template.md");
-const SEEDS: u64 = 3;
+const SEEDS: u64 = 5;
 
 type Sweeps = BTreeMap<&'static str, Sweep>;
+
+/// By the name of their file: written when all of the text is there.
+type Pictures = BTreeMap<String, Scene>;
 
 /// Runs what the template asks for, and writes `strategies.md` and `strategies/` into the directory.
 pub(crate) fn write(into: &Path) -> anyhow::Result<()> {
@@ -45,9 +48,13 @@ pub(crate) fn write(into: &Path) -> anyhow::Result<()> {
     if watch.control.is_stopped() {
         bail!("interrupted; the document is as it was");
     }
-    let pictures = into.join("strategies");
-    fs::create_dir_all(&pictures).with_context(|| pictures.display().to_string())?;
-    let text = filled(|words| replace(words, &sweeps, &pictures))?;
+    let mut pictures = Pictures::new();
+    let text = filled(|words| replace(words, &sweeps, &mut pictures))?;
+    let folder = into.join("strategies");
+    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    for (file, scene) in &pictures {
+        plots::write_svg(scene, &folder.join(file))?;
+    }
     let path = into.join("strategies.md");
     fs::write(&path, text).with_context(|| path.display().to_string())
 }
@@ -82,7 +89,7 @@ fn filled(mut replace: impl FnMut(&[&str]) -> anyhow::Result<String>) -> anyhow:
     Ok(text)
 }
 
-fn replace(words: &[&str], sweeps: &Sweeps, pictures: &Path) -> anyhow::Result<String> {
+fn replace(words: &[&str], sweeps: &Sweeps, pictures: &mut Pictures) -> anyhow::Result<String> {
     let sweep = |name: &str| sweeps.get(name).context("no such scenario");
     match words {
         ["table", scenario] => Ok(tables::of(sweep(scenario)?)),
@@ -119,7 +126,7 @@ fn point<'a>(sweep: &'a Sweep, load: Option<&str>) -> anyhow::Result<&'a Point> 
     }
 }
 
-fn picture(sweep: &Sweep, kind: &str, load: Option<&str>, pictures: &Path) -> anyhow::Result<String> {
+fn picture(sweep: &Sweep, kind: &str, load: Option<&str>, pictures: &mut Pictures) -> anyhow::Result<String> {
     let scene: Scene = match kind {
         "tail" => plots::tail(sweep),
         "latency" => plots::latency(sweep, point(sweep, load)?),
@@ -128,13 +135,42 @@ fn picture(sweep: &Sweep, kind: &str, load: Option<&str>, pictures: &Path) -> an
         _ => bail!("{kind} is no plot"),
     };
     let file = format!("{}-{kind}.svg", sweep.scenario.name);
-    plots::write_svg(&scene, &pictures.join(&file))?;
-    Ok(format!("![{}: {kind}](strategies/{file})", sweep.scenario.name))
+    let shown = format!("![{}: {kind}](strategies/{file})", sweep.scenario.name);
+    pictures.insert(file, scene);
+    Ok(shown)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn document() -> String {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/strategies.md");
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    const AGAIN: &str = "docs/strategies.md is old: cargo run --release --example compare -- --write docs";
+
+    #[test]
+    fn the_document_has_the_template_s_text() {
+        let document = document();
+        let mut rest = &document[..];
+        for part in TEMPLATE.split("{{").map(|part| part.split_once("}}").map_or(part, |(_, text)| text)) {
+            let (_, after) = rest.split_once(part).unwrap_or_else(|| panic!("{AGAIN}\nIt lacks: {part}"));
+            rest = after;
+        }
+        assert_eq!(rest, "", "{AGAIN}");
+    }
+
+    /// On other platforms logarithms may differ in the last bit.
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    #[test]
+    fn the_document_has_the_figures_of_strategies_as_they_are() {
+        let watch = Watch::over(1).expect("a bar");
+        let sweep = run(Known::named("slow-one").expect("a scenario"), &watch).expect("runs");
+        let table = tables::of(&sweep);
+        assert!(document().contains(&table), "{AGAIN}\nIt lacks:\n{table}");
+    }
 
     #[test]
     fn the_template_speaks_of_every_scenario() {

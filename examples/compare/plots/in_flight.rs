@@ -15,13 +15,13 @@ const LEAST: f64 = 1e-4;
 pub(crate) fn in_flight(sweep: &Sweep, point: &Point) -> Scene {
     let lines = present(sweep, point).map(|(at, label)| {
         let points = at_least(&point.comparison.reports[at]);
-        Plot::from(line(at, points).with_legend(label.as_str()))
+        Plot::from(line(label, points))
     });
     let plots: Vec<Plot> = lines.collect();
     let layout = Layout::auto_from_plots(&plots)
         .with_title(format!("In flight: {}", title(sweep, Some(point.load))))
-        .with_x_label("requests at a server, those in line included")
-        .with_y_label("part of the time that there are so many or more")
+        .with_x_label("requests at a server, in line included")
+        .with_y_label("part of the time with so many or more")
         .with_log_x()
         .with_log_y()
         .with_y_tick_format(percent_ticks());

@@ -21,7 +21,7 @@ pub(crate) fn latency(sweep: &Sweep, point: &Point) -> Scene {
         let latency = pooled(&point.comparison.reports[at])?;
         let points = slower(&latency);
         least = points.first().map_or(least, |(median, _)| least.min(*median));
-        Some(Plot::from(line(at, points).with_legend(label.as_str())))
+        Some(Plot::from(line(label, points)))
     });
     let plots: Vec<Plot> = lines.collect();
     let layout = Layout::auto_from_plots(&plots)

@@ -8,6 +8,7 @@ mod tail;
 use std::{fs, path::Path};
 
 use anyhow::{Context, anyhow};
+use equipoise::strategy::by_name;
 use kuva::{
     backend::{png::PngBackend, svg::SvgBackend},
     plot::{LinePlot, LineStyle},
@@ -53,19 +54,31 @@ pub(crate) fn write_svg(scene: &Scene, path: &Path) -> anyhow::Result<()> {
     fs::write(path, SvgBackend.render_scene(scene)).with_context(|| path.display().to_string())
 }
 
-/// The line of a contender: its colour and its dashes are those of its place, so that they are the same in every plot of
-/// the same strategies, and two lines upon each other both show.
-fn line(contender: usize, points: Vec<(f64, f64)>) -> LinePlot {
-    let style = match contender % 3 {
-        0 => LineStyle::Solid,
-        1 => LineStyle::Custom("14 7".to_owned()),
-        _ => LineStyle::Custom("4 7".to_owned()),
+/// The line of a strategy, with its label. Colour and dashes go by its name, so that they are the same in every plot; of
+/// two lines upon each other the lower shows at the sides of the upper and in its gaps.
+fn line(label: &str, points: Vec<(f64, f64)>) -> LinePlot {
+    let (colour, dashes) = look(label);
+    let (style, width) = match dashes {
+        0 => (LineStyle::Solid, 3.0),
+        1 => (LineStyle::Custom("12 10".to_owned()), 2.0),
+        _ => (LineStyle::Custom("4 8".to_owned()), 2.0),
     };
     LinePlot::new()
         .with_data(points)
-        .with_color(COLOURS[contender % COLOURS.len()])
-        .with_stroke_width(2.0)
+        .with_color(COLOURS[colour])
+        .with_stroke_width(width)
         .with_line_style(style)
+        .with_legend(label)
+}
+
+/// Colour and dashes of a strategy. Those that stand alone all differ; of others, what is in brackets tells two with the
+/// same name apart, in most cases.
+fn look(label: &str) -> (usize, usize) {
+    let place = |name: &str| by_name::all().iter().position(|known| known.name() == name);
+    let sum = |text: &str| text.bytes().map(usize::from).sum::<usize>();
+    let (name, settings) = label.split_once('(').unwrap_or((label, ""));
+    let place = place(name).unwrap_or_else(|| sum(name));
+    ((place + sum(settings)) % COLOURS.len(), (place + place / COLOURS.len() + sum(settings)) % 3)
 }
 
 /// For axes in milliseconds.
@@ -96,4 +109,32 @@ fn title(sweep: &Sweep, load: Option<f64>) -> String {
 /// The contenders that have something to show, and their numbers.
 fn present<'a>(sweep: &'a Sweep, point: &'a crate::sweep::Point) -> impl Iterator<Item = (usize, &'a String)> {
     sweep.labels.iter().enumerate().filter(|(at, _)| !figures::is_missing(&point.comparison, *at))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::scenarios::ALL;
+
+    #[test]
+    fn no_two_lines_of_a_plot_look_the_same() {
+        for scenario in ALL {
+            let strategies = scenario.strategies().expect("they exist");
+            let looks: BTreeSet<_> = strategies.iter().map(|strategy| look(&strategy.to_string())).collect();
+            assert_eq!(looks.len(), strategies.len(), "{}", scenario.name);
+        }
+    }
+
+    #[test]
+    fn rows_are_full() {
+        assert_eq!(shares::rows(7), [4, 3]);
+        assert_eq!(shares::rows(9), [3, 3, 3]);
+        for panels in 1..30 {
+            let rows = shares::rows(panels);
+            assert_eq!(rows.iter().sum::<usize>(), panels);
+            assert!(rows.iter().all(|row| (1..=4).contains(row)));
+        }
+    }
 }

@@ -10,6 +10,10 @@ use kuva::{
 use super::{OTHERS, WATCHED, present, title};
 use crate::sweep::{Point, Sweep};
 
+/// Of a whole row, and between two cells.
+const WIDTH: f64 = 1_360.0;
+const SPACING: f64 = 8.0;
+
 /// What each server gets over time, relative to an even share: a panel for each strategy, of its first seed.
 pub(crate) fn shares(sweep: &Sweep, point: &Point) -> Scene {
     let watched = sweep.scenario.watched;
@@ -17,7 +21,9 @@ pub(crate) fn shares(sweep: &Sweep, point: &Point) -> Scene {
     let panels: Vec<(Shares, &String)> =
         present(sweep, point).filter_map(|(at, label)| Some((first(at)?, label))).collect();
     let highest = panels.iter().map(|(shares, _)| shares.highest()).fold(1.0, f64::max);
-    let columns = panels.len().clamp(1, 3);
+    let rows = rows(panels.len());
+    // Cells so narrow that rows of different lengths fill the same width.
+    let columns = rows.first().map_or(1, |most| most * (most - 1).max(1));
     let (plots, layouts): (Vec<_>, Vec<_>) = panels
         .into_iter()
         .map(|(shares, label)| {
@@ -26,20 +32,37 @@ pub(crate) fn shares(sweep: &Sweep, point: &Point) -> Scene {
                 .with_title(label.as_str())
                 .with_title_size(15)
                 .with_x_label("time, s")
-                .with_y_label("share, × even")
+                .with_y_label("share of requests (1 = even)")
                 .with_y_axis_min(0.0)
                 .with_y_axis_max(highest);
             (plots, layout)
         })
         .unzip();
-    Panels::new(plots.len().div_ceil(columns).max(1), columns)
+    Panels::new(rows.len().max(1), columns)
+        .with_structure(structure(&rows, columns))
         .with_title(format!("Share per server: {}", title(sweep, Some(point.load))))
         .with_plots(plots)
         .with_layouts(layouts)
-        .with_cell_size(340.0, 230.0)
+        .with_spacing(SPACING)
+        .with_cell_size((WIDTH + SPACING) / columns as f64 - SPACING, 250.0)
         .with_shared_legend_bottom()
         .with_shared_legend_entries(legend(watched))
         .render()
+}
+
+/// How many panels there are in each row, as alike as can be, the longer ones first: no place is left empty.
+pub(super) fn rows(panels: usize) -> Vec<usize> {
+    let rows = panels.div_ceil(4);
+    (0..rows).map(|row| panels / rows + usize::from(row < panels % rows)).collect()
+}
+
+/// The cells of each panel.
+fn structure(rows: &[usize], columns: usize) -> Vec<Vec<usize>> {
+    let cells = |row: usize, panels: usize| {
+        let width = columns / panels;
+        (0..panels).map(move |panel| (0..width).map(|cell| row * columns + panel * width + cell).collect())
+    };
+    rows.iter().enumerate().flat_map(|(row, &panels)| cells(row, panels)).collect()
 }
 
 fn legend(watched: Option<usize>) -> Vec<LegendEntry> {

@@ -18,7 +18,7 @@ pub(crate) fn tail(sweep: &Sweep) -> Scene {
     let layouts = figures.map(|figure| {
         Layout::auto_from_plots(&both)
             .with_title(format!("{}: {}", title(sweep, None), figure.name()))
-            .with_x_label("load, of all that the servers are allotted")
+            .with_x_label("load (1 = capacity)")
             .with_y_label("latency, time-outs included")
             .with_log_y()
             .with_y_axis_min(least * 0.9)
@@ -34,10 +34,10 @@ pub(crate) fn tail(sweep: &Sweep) -> Scene {
 fn lines(sweep: &Sweep, figure: Figure) -> Vec<Plot> {
     let drawn = |at: usize| sweep.points.iter().any(|point| !figures::is_missing(&point.comparison, at));
     let labels = sweep.labels.iter().enumerate().filter(|(at, _)| drawn(*at));
-    labels.map(|(at, label)| Plot::from(of(sweep, at, figure).with_legend(label.as_str()))).collect()
+    labels.map(|(at, label)| Plot::from(of(sweep, at, label, figure))).collect()
 }
 
-fn of(sweep: &Sweep, contender: usize, figure: Figure) -> LinePlot {
+fn of(sweep: &Sweep, contender: usize, label: &str, figure: Figure) -> LinePlot {
     let points = sweep.points.iter().filter(|point| !figures::is_missing(&point.comparison, contender));
     let ms = |point: &crate::sweep::Point| point.comparison.spread(contender, |report| figure.of(report)).mean * 1e3;
     let mut points: Vec<(f64, f64)> = points.map(|point| (point.load, ms(point).max(1e-3))).collect();
@@ -45,7 +45,7 @@ fn of(sweep: &Sweep, contender: usize, figure: Figure) -> LinePlot {
         // Who got through at one load only: a line of one point does not show.
         points = vec![(load - 0.01, ms), (load + 0.01, ms)];
     }
-    line(contender, points)
+    line(label, points)
 }
 
 /// Of all that is drawn, in milliseconds.
