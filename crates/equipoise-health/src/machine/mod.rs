@@ -1,7 +1,9 @@
 //! The machine: one writer for one pool, without any I/O.
 
 mod check;
+mod ejecting;
 mod event;
+mod looking;
 mod record;
 mod requests;
 mod timers;
@@ -17,16 +19,12 @@ use equipoise_core::{EndpointId, Entropy, SeededEntropy, Timestamp};
 pub use self::event::{Action, Change, Counts, Event, Order, ProbeId, Signal, Source, Trip};
 pub use self::record::{Looks, Opinion, Standing};
 use self::{
-    check::Running,
     record::Record,
     requests::Phase,
     timers::{Timer, Timers},
     waiting::Waiting,
 };
-use crate::{
-    probe::{Answer, ProbeError, Silence},
-    settings::{InvalidHealth, OnTrip, Outliers, Policy},
-};
+use crate::settings::{InvalidHealth, Policy};
 
 /// Decides on the health of a pool's endpoints, from everything that anybody says about them.
 ///
@@ -236,207 +234,6 @@ impl Machine {
         }
     }
 
-    // Checks.
-
-    fn schedule(&mut self, number: u64, check: usize, at: Timestamp) {
-        let Some(record) = self.records.get_mut(&number) else { return };
-        record.checks[check].due = Some(self.timers.set(at, Timer::Check { record: number, check }));
-    }
-
-    fn check_due(&mut self, number: u64, check: usize) {
-        let Some(record) = self.records.get_mut(&number) else { return };
-        record.checks[check].due = None;
-        record.checks[check].waits = true;
-        self.waiting.push((number, check), record.checks[check].hangs);
-    }
-
-    /// Starts as many of the probes that are due as may be under way.
-    fn start_waiting(&mut self) {
-        while self.probing < self.policy.most_probes {
-            // Those that hung the last time have half of the places, so that they do not keep the others from being seen.
-            let is_full = self.hanging >= self.policy.most_probes.div_ceil(2);
-            let Some((number, check)) = self.waiting.pop(!is_full) else { return };
-            let Some(record) = self.records.get_mut(&number) else { continue };
-            let schedule = &self.policy.checks[check].schedule;
-            self.next_probe += 1;
-            let running = Running { number: self.next_probe, since: self.now, deadline: self.now + schedule.timeout };
-            record.checks[check].waits = false;
-            record.checks[check].running = Some(running);
-            self.probing += 1;
-            self.hanging += usize::from(record.checks[check].hangs);
-            self.timers.set(running.deadline, Timer::Deadline { record: number, check });
-            let probe = ProbeId { record: number, check, number: running.number };
-            self.actions.push_back(Action::Probe { probe, id: record.id.clone(), port: schedule.port });
-        }
-    }
-
-    fn too_late(&mut self, number: u64, check: usize) {
-        let Some(running) = self.records.get(&number).and_then(|record| record.checks[check].running) else { return };
-        let probe = ProbeId { record: number, check, number: running.number };
-        self.actions.push_back(Action::Cancel(probe));
-        let silence = match self.policy.checks[check].silence {
-            Silence::Fails => Err(ProbeError::Timeout),
-            Silence::SaysNothing => Ok(Answer::Silent(ProbeError::Timeout)),
-        };
-        self.probed(probe, silence);
-    }
-
-    fn probed(&mut self, probe: ProbeId, result: Result<Answer, ProbeError>) {
-        let ProbeId { record: number, check, number: of } = probe;
-        let Some(record) = self.records.get_mut(&number) else { return };
-        let Some(state) = record.checks.get_mut(check) else { return };
-        let Some(running) = state.running.take_if(|running| running.number == of) else { return };
-        let schedule = self.policy.checks[check].schedule;
-        self.timers.cancel(Some(running.deadline), Timer::Deadline { record: number, check });
-        self.probing -= 1;
-        self.hanging -= usize::from(state.hangs);
-        self.unseen -= usize::from(std::mem::take(&mut record.unseen));
-        state.hangs = matches!(result, Err(ProbeError::Timeout) | Ok(Answer::Silent(ProbeError::Timeout)));
-        match result {
-            // Whatever it says, it answers: what a check that failed before has been waiting for.
-            Ok(Answer::Agent(reply)) => {
-                state.record(Ok(()), &schedule, self.now);
-                state.last = (reply.unknown.is_some() || reply.warning.is_some()).then(|| reply.text.clone());
-                record.agent_said(&reply, self.now);
-            }
-            // Who was not looked at at all, because the system forbids it, has not failed.
-            Ok(Answer::Silent(why)) | Err(why @ ProbeError::Forbidden(_)) => state.learnt_nothing(why.to_string()),
-            Ok(Answer::Passed) => state.record(Ok(()), &schedule, self.now),
-            Err(why) => state.record(Err(why.to_string()), &schedule, self.now),
-        }
-        let interval = record.checks[check].interval(&schedule);
-        // Shorter only, so that what follows from the interval holds.
-        let jitter = 1.0 - schedule.jitter * self.chance();
-        let next = (running.since + interval.mul_f64(jitter)).max(self.now);
-        self.schedule(number, check, next);
-        self.publish(number);
-    }
-
-    // Requests.
-
-    fn signalled(&mut self, id: &EndpointId, signal: Signal) {
-        let Some(&number) = self.ids.get(id) else { return };
-        let Some(record) = self.records.get_mut(&number) else { return };
-        let Some(rules) = self.policy.outliers else { return };
-        match (signal, record.requests.phase) {
-            (Signal::Tripped(trip), Phase::Serving) => {
-                let has_checks = self.policy.checks.iter().any(|check| check.silence == Silence::Fails);
-                return match rules.on_trip {
-                    OnTrip::Eject => self.eject(number, trip.to_string(), &rules),
-                    _ if !has_checks => self.eject(number, trip.to_string(), &rules),
-                    what => self.tripped(number, &trip.to_string(), what),
-                };
-            }
-            (Signal::TrialFailed, Phase::OnTrial) => {
-                return self.eject(number, "the request on trial failed".to_owned(), &rules);
-            }
-            (Signal::TrialPassed, Phase::OnTrial) => {
-                self.timers.cancel(record.requests.until.take(), Timer::Release { record: number });
-                record.enter(Phase::Serving, self.now);
-            }
-            (Signal::Pause(time), Phase::Serving | Phase::OnTrial) => {
-                let Some(longest) = rules.longest_pause else { return };
-                let time = time.min(longest);
-                return self.take_out(number, Phase::Paused, time, format!("it asked to be left alone for {time:?}"));
-            }
-            _ => return,
-        }
-        self.publish(number);
-    }
-
-    /// Requests speak through the checks.
-    fn tripped(&mut self, number: u64, reason: &str, what: OnTrip) {
-        let Some(record) = self.records.get_mut(&number) else { return };
-        let checks = record.checks.iter_mut().zip(&self.policy.checks).enumerate();
-        for (check, (state, policy)) in checks.filter(|(_, (_, policy))| policy.silence == Silence::Fails) {
-            state.tripped(what, reason, &policy.schedule, self.now);
-            let soon = self.now + policy.schedule.fast_interval();
-            // The next look, unless one is under way.
-            if let Some(due) = state.due.filter(|due| *due > soon) {
-                let timer = Timer::Check { record: number, check };
-                self.timers.cancel(Some(due), timer);
-                state.due = Some(self.timers.set(soon, timer));
-            }
-        }
-        self.publish(number);
-    }
-
-    fn eject(&mut self, number: u64, reason: String, rules: &Outliers) {
-        let Some(times) = self.records.get(&number).map(|record| record.requests.times.saturating_add(1)) else {
-            return;
-        };
-        let time = rules.duration(times).mul_f64(1.0 + rules.jitter * self.chance());
-        self.take_out(number, Phase::Ejected, time, reason);
-    }
-
-    /// Takes an endpoint out for a time, if so many may be. One that is out already stays out.
-    fn take_out(&mut self, number: u64, phase: Phase, time: Duration, reason: String) {
-        let most = self.most_out();
-        let Some(record) = self.records.get_mut(&number) else { return };
-        if self.out >= most && !record.counted {
-            return;
-        }
-        let requests = &mut record.requests;
-        requests.times = requests.times.saturating_add(u32::from(phase == Phase::Ejected));
-        requests.reason = reason;
-        self.timers.cancel(requests.until, Timer::Release { record: number });
-        requests.until = Some(self.timers.set(self.now + time, Timer::Release { record: number }));
-        record.enter(phase, self.now);
-        self.publish(number);
-    }
-
-    /// How many may be out for their requests alone.
-    fn most_out(&self) -> usize {
-        let percent = self.policy.outliers.map_or(0, |rules| rules.most_percent as usize);
-        (self.records.len() * percent / 100).max(1)
-    }
-
-    /// An ejection, a pause or the time for a trial is over.
-    fn release(&mut self, number: u64) {
-        let Some(record) = self.records.get_mut(&number) else { return };
-        record.requests.until = None;
-        match record.requests.phase {
-            Phase::Ejected => record.enter(Phase::OnTrial, self.now),
-            Phase::Paused => record.enter(Phase::Serving, self.now),
-            // The request that was let in hangs, or has ended without a verdict that anybody heard: another one.
-            Phase::OnTrial => record.try_again(&mut self.actions),
-            Phase::Serving => return,
-        }
-        if record.requests.phase == Phase::OnTrial {
-            record.requests.until = Some(self.timers.set(self.now + TRIAL, Timer::Release { record: number }));
-        }
-        self.publish(number);
-    }
-
-    fn window_over(&mut self) {
-        let Some(rules) = self.policy.outliers else { return };
-        self.timers.set(self.now + rules.interval, Timer::Window);
-        for record in self.records.values_mut() {
-            if record.requests.phase == Phase::Serving {
-                record.requests.times = record.requests.times.saturating_sub(1);
-            }
-        }
-        if rules.counts() {
-            self.actions.push_back(Action::Count);
-        }
-    }
-
-    fn counted(&mut self, counts: Vec<(EndpointId, Counts)>) {
-        let Some(rules) = self.policy.outliers else { return };
-        let known = counts.into_iter().filter_map(|(id, counts)| Some((*self.ids.get(&id)?, counts)));
-        // Who is out already says nothing about the others.
-        let serving = |(number, _): &(u64, Counts)| {
-            self.records.get(number).is_some_and(|record| record.requests.phase == Phase::Serving)
-        };
-        let mut known: Vec<(u64, Counts)> = known.filter(serving).collect();
-        // Counts come in any order. Who goes first of two that are equally bad must not depend on it, nor the last digit
-        // of a mean.
-        known.sort_unstable_by_key(|(number, _)| *number);
-        for (number, reason) in requests::outliers(&known, &rules) {
-            self.eject(number, reason, &rules);
-        }
-    }
-
     // Operators.
 
     fn ordered(&mut self, id: EndpointId, order: Order) {
@@ -483,9 +280,6 @@ impl Machine {
         }
     }
 }
-
-/// How long a request on trial is waited for before another is let in.
-const TRIAL: Duration = Duration::from_secs(10);
 
 /// How much longer the first looks are spread for each endpoint.
 const FIRST_LOOKS: Duration = Duration::from_millis(10);
