@@ -10,7 +10,7 @@
 //! | [`PeakEwma`](crate::PeakEwma) | latencies differ or change, some fail | O(1), reads the clock | needs latencies and verdicts to be reported |
 //! | [`LeastTime`](crate::LeastTime) | latencies differ steadily and single slow answers mean nothing | O(1), reads the clock | notices a change late; blind to failures |
 //! | [`P2c`](crate::P2c) | many balancers share the endpoints; nothing is reported | O(1) | takes whoever fails fast for idle |
-//! | [`LeastConnections`](crate::LeastConnections) | requests are long and unequal, few balancers | O(log n) with its release | many balancers agree on the same endpoint |
+//! | [`LeastConnections`](crate::LeastConnections) | requests are long and unequal, few balancers | O(log n) with its release | exact about what this balancer sends, no more |
 //!
 //! # By turn or lot
 //!

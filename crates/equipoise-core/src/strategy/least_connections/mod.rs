@@ -20,8 +20,8 @@ use crate::{
 ///
 /// Choose it where requests are long and differ (uploads, streams, sessions, queries), so that the last bit of evenness
 /// pays, or where there are so few endpoints that drawing two misses much. With many balancers in front of the same
-/// endpoints [`P2c`](super::P2c) is better: balancers that are exact about what they see themselves agree on the same
-/// endpoint. Its other weakness is that of all that count requests: a backend that fails fast looks idle; use
+/// endpoints it is no better than [`P2c`](super::P2c), which costs less: each is exact about no more than it sees itself.
+/// Its other weakness is that of all that count requests: a backend that fails fast looks idle; use
 /// [`PeakEwma`](super::PeakEwma) or ejection against that.
 ///
 /// # Who is least loaded
