@@ -8,6 +8,7 @@ use super::{
     live::{Enlisted, LiveParts},
     memories::Memories,
     sampling::{Lottery, below},
+    tickets::Tickets,
 };
 use crate::{
     endpoint::{Endpoint, EndpointSpec, Slot},
@@ -34,7 +35,8 @@ use crate::{
 /// nothing:
 ///
 /// - the *level* is the lowest `(in-flight + ½) / weight`; whoever carries no more than the level per weight is *low*;
-/// - one endpoint is drawn in proportion to the weights, and taken if it is low;
+/// - one endpoint is drawn in proportion to the weights (beyond 2048 endpoints: in turn, from a random start), and taken
+///   if it is low;
 /// - otherwise the one that makes the level is taken (by chance, if several do).
 ///
 /// So idle shares are the weights, in-flight follows them under load, and nobody is picked who carries more per weight
@@ -118,7 +120,7 @@ impl Strategy for LeastConnections {
             let inverse = |at: usize| inverse.as_ref().map_or(1.0, |inverse| inverse[at]);
             Loads::Many(Tournament::enlisted(&slots, inverse, view.capacity(), &memories, &self.live))
         };
-        Ok(LeastConnectionsPicker { slots, inverse, lottery, loads, memories })
+        Ok(LeastConnectionsPicker { slots, inverse, lottery, tickets: Tickets::new(), loads, memories })
     }
 
     fn acquired(&self, state: &LeastConnectionsState, endpoint: &Endpoint, _: &PickRequest<'_>) -> bool {
@@ -160,9 +162,13 @@ pub struct LeastConnectionsPicker {
     /// 1 / weight, by position; `None` for equal weights.
     inverse: Option<Box<[f64]>>,
     lottery: Lottery,
+    tickets: Tickets,
     loads: Loads,
     memories: Memories<LeastConnectionsState>,
 }
+
+/// In larger pools whom to look at first goes by turns.
+const MOST_DRAWN: usize = 2048;
 
 enum Loads {
     /// By position.
@@ -175,9 +181,13 @@ impl Picker for LeastConnectionsPicker {
         if self.slots.is_empty() {
             return None;
         }
-        // Not in turn: whoever is done before its turn comes round again would look as fast as any.
+        // Not in turn: whoever is done before its turn comes round again would look as fast as any. But where they are so
+        // many that chance would find each out of the cache, neighbours in the pool are neighbours in memory.
         let bits = cx.random();
-        let drawn = self.lottery.draw(bits);
+        let drawn = match self.slots.len() {
+            ..=MOST_DRAWN => self.lottery.draw(bits),
+            n => self.lottery.draw_in((cx.ticket(&self.tickets) % n as u64) as usize, bits as u32),
+        };
         let at = match &self.loads {
             Loads::Few(states) => self.among_few(states, drawn, bits, cx),
             Loads::Many(tournament) => self.among_many(tournament, drawn, cx),

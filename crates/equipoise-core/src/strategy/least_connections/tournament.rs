@@ -103,7 +103,7 @@ impl Tournament {
         let mut found = promised;
         for (level, depth) in rest.iter().rev().zip(1..) {
             let children = children(level, at);
-            let (child, key) = first_lowest(children, bits.rotate_left(16 * depth))?;
+            let (child, key) = first_lowest(children, bits.rotate_left(8 * depth))?;
             (at, found) = (at * WIDTH + child, key);
         }
         // Somebody has just taken what was promised here: there may be a lower one elsewhere.
@@ -142,7 +142,7 @@ impl Tournament {
             }
             if level > 0 {
                 let to = ((at + 1) * WIDTH).min(self.levels[level - 1].len());
-                self.search(level - 1, at * WIDTH, to, bits.rotate_left(16), usable, best);
+                self.search(level - 1, at * WIDTH, to, bits.rotate_left(8), usable, best);
             } else if usable(at) {
                 *best = (key, Some(at));
             }
@@ -230,23 +230,18 @@ fn lowest_of(keys: &[AtomicU64]) -> u64 {
     keys.iter().map(|key| key.load(Ordering::SeqCst)).fold(u64::MAX, u64::min)
 }
 
-/// The index of the lowest key, and that key; of several, the one that `bits` choose.
+/// The index of the lowest key, and that key; of several, the first in an order that `bits` choose.
 #[inline]
 fn first_lowest(keys: &[AtomicU64], bits: u64) -> Option<(usize, u64)> {
-    // One bit for each that has the lowest so far.
-    let (mut lowest, mut ties) = (u64::MAX, 0u32);
-    for (at, key) in keys.iter().take(WIDTH).enumerate() {
-        let key = key.load(Ordering::SeqCst);
+    let mut best = None;
+    let mut lowest = u64::MAX;
+    for at in shuffled(keys.len(), bits) {
+        let key = keys[at].load(Ordering::SeqCst);
         if key < lowest {
-            (lowest, ties) = (key, 0);
+            (best, lowest) = (Some((at, key)), key);
         }
-        ties |= u32::from(key == lowest) << at;
     }
-    let drawn = (bits & 0xffff) * u64::from(ties.count_ones()) >> 16;
-    for _ in 0..drawn {
-        ties &= ties - 1;
-    }
-    (ties != 0).then(|| (ties.trailing_zeros() as usize, lowest))
+    best
 }
 
 /// The numbers below `n`, at most [`WIDTH`], in one of 128 orders. Not just from one of them on: whoever comes after

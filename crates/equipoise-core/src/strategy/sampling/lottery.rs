@@ -56,7 +56,13 @@ impl Lottery {
             Self::Equal(n) => *n,
             Self::Alias(entries) => entries.len(),
         };
-        let (column, coin) = (below(n, (bits >> 32) as u32), bits as u32);
+        self.draw_in(below(n, (bits >> 32) as u32), bits as u32)
+    }
+
+    /// The position that this column and 32 random bits stand for. Whoever visits all columns equally often, in
+    /// whatever order, draws in proportion to the weights.
+    #[inline]
+    pub(crate) fn draw_in(&self, column: usize, coin: u32) -> usize {
         match self {
             Self::Equal(_) => column,
             Self::Alias(entries) => match entries.get(column) {
