@@ -124,15 +124,17 @@ impl Placement for RingPlacement {
         let total = u128::from(roster.weight());
         // Rounded to the nearest; everybody has one.
         let share = |weight: u32| ((whole * u128::from(weight) * 2 + total) / (total * 2)).max(1) as u64;
-        let mut points = Vec::with_capacity(whole as usize + roster.len());
-        for (at, entry) in roster.entries().iter().enumerate() {
-            let mut state = entry.hash;
-            points.extend((0..share(entry.weight)).map(|_| {
-                state = state.wrapping_add(GAMMA);
-                mix(state) >> 32 << 32 | at as u64
-            }));
-        }
-        let mut table = RingTable::sorted(&points);
+        let count = roster.entries().iter().map(|entry| share(entry.weight) as usize).sum();
+        // Drawn twice rather than kept: that takes less than to write them down and to read them again.
+        let points = || {
+            roster.entries().iter().enumerate().flat_map(|(at, entry)| {
+                let places = std::iter::successors(Some(entry.hash.wrapping_add(GAMMA)), |state| {
+                    Some(state.wrapping_add(GAMMA))
+                });
+                places.take(share(entry.weight) as usize).map(move |state| mix(state) >> 32 << 32 | at as u64)
+            })
+        };
+        let mut table = RingTable::sorted(count, points);
         // Points in the same place are in the order of the roster, which all balancers share; slots are this pool's own.
         for point in &mut table.points {
             let slot = roster.entries().get(*point as u32 as usize).map_or(0, |entry| entry.slot.0);
@@ -154,24 +156,24 @@ pub struct RingTable {
 
 impl RingTable {
     /// Sorts by counting into the parts that `starts` is about, which hold two to four points each, and then within them.
-    fn sorted(points: &[u64]) -> Self {
-        let bits = points.len().ilog2().saturating_sub(1).clamp(1, 31);
+    fn sorted<I: Iterator<Item = u64>>(count: usize, points: impl Fn() -> I) -> Self {
+        let bits = count.max(1).ilog2().saturating_sub(1).clamp(1, 31);
         let shift = 32 - bits;
         let part = |point: u64| (point >> 32 >> shift) as usize;
         let mut ends = vec![0u32; 1 << bits];
-        points.iter().for_each(|&point| ends[part(point)] += 1);
+        points().for_each(|point| ends[part(point)] += 1);
         let mut sum = 0;
         for end in &mut ends {
             sum += *end;
             *end = sum;
         }
-        // From the back, so that each end comes down to its part's start.
-        let mut sorted = vec![0; points.len()];
-        for &point in points.iter().rev() {
+        // From the back of each part, so that each end comes down to its part's start.
+        let mut sorted = vec![0; count];
+        points().for_each(|point| {
             let end = &mut ends[part(point)];
             *end -= 1;
             sorted[*end as usize] = point;
-        }
+        });
         // Insertion: nothing is further from its place than its part is long.
         for at in 1..sorted.len() {
             let (point, mut to) = (sorted[at], at);
