@@ -21,3 +21,8 @@ pub use crate::{
     signals::Signals,
     watched::{Watched, WatchedState},
 };
+
+/// As the clocks here count; more than 584 years count as that.
+pub(crate) fn saturating_nanos(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

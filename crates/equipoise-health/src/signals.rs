@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 
 use crate::{
     machine::{Counts, Event, Signal, Trip},
+    saturating_nanos,
     settings::Outliers,
     watched::Watched,
 };
@@ -289,10 +290,6 @@ impl std::fmt::Debug for Board {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Board").finish_non_exhaustive()
     }
-}
-
-fn saturating_nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Failures since the first of a window, in one word: when that was (units of 2²⁰ ns, about a millisecond) above, how many

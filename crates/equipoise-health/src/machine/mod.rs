@@ -24,7 +24,10 @@ use self::{
     timers::{Timer, Timers},
     waiting::Waiting,
 };
-use crate::settings::{InvalidHealth, Policy};
+use crate::{
+    saturating_nanos,
+    settings::{InvalidHealth, Policy},
+};
 
 /// Decides on the health of a pool's endpoints, from everything that anybody says about them.
 ///
@@ -134,7 +137,7 @@ impl Machine {
 
     /// When it wants [`handle_timeout`](Self::handle_timeout) to be called, on the clock that it is told.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        self.timers.next().map(|at| Timestamp::from_nanos(at.as_nanos().saturating_sub(nanos(self.lag))))
+        self.timers.next().map(|at| Timestamp::from_nanos(at.as_nanos().saturating_sub(saturating_nanos(self.lag))))
     }
 
     /// The next thing to be done. To be called until there is none, after each of the others.
@@ -283,7 +286,3 @@ impl Machine {
 
 /// How much longer the first looks are spread for each endpoint.
 const FIRST_LOOKS: Duration = Duration::from_millis(10);
-
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-}
