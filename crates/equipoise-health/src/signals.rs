@@ -241,6 +241,7 @@ impl Signals {
     }
 
     /// Whether there is any strategy that it listens to.
+    #[cfg(feature = "tokio")]
     pub(crate) fn listens(&self) -> bool {
         !self.0.all.lock().is_empty()
     }
