@@ -17,7 +17,8 @@ pub struct RequestHead<'r> {
 }
 
 impl<'r> RequestHead<'r> {
-    pub(super) fn of<B>(request: &'r Request<B>) -> Self {
+    /// The head of `request`.
+    pub fn of<B>(request: &'r Request<B>) -> Self {
         Self {
             method: request.method(),
             uri: request.uri(),
@@ -27,7 +28,8 @@ impl<'r> RequestHead<'r> {
         }
     }
 
-    pub(super) fn of_parts(parts: &'r Parts) -> Self {
+    /// The head that `parts` are.
+    pub fn of_parts(parts: &'r Parts) -> Self {
         Self {
             method: &parts.method,
             uri: &parts.uri,

@@ -1,0 +1,63 @@
+use std::{fmt, pin::Pin};
+
+use equipoise_core::EndpointId;
+
+/// Where bindings are remembered: key → endpoint. [`SessionTable`](crate::table::SessionTable) in memory,
+/// `RedisStore` (feature `redis`) for several balancers side by side, or one of your own.
+///
+/// No request ever waits for more than one [`lookup`](Self::lookup), and none fails because of a store: what it answers
+/// too late, wrongly or not at all counts as no binding.
+pub trait SessionStore: Send + Sync + 'static {
+    /// Whom `key` is bound to. A hit counts as use: idle expiry starts again.
+    fn lookup(&self, key: &[u8]) -> Lookup;
+
+    /// Binds `key` to `endpoint`, in place of what it was found bound to. If meanwhile somebody else (another balancer)
+    /// has bound it otherwise, that stands: of two who move a session at once, one wins, and both follow.
+    ///
+    /// Returns at once. Whatever takes longer, the store does in its own time.
+    fn bind(&self, key: &[u8], endpoint: &EndpointId, instead_of: Option<&EndpointId>);
+
+    /// Ends a session.
+    fn unbind(&self, key: &[u8]);
+
+    /// An endpoint has left the pool: whatever is bound to it is void. A store that cannot tell, or serves several pools,
+    /// does nothing: a binding to an endpoint that is not there is no binding.
+    fn left(&self, endpoint: &EndpointId) {
+        let _ = endpoint;
+    }
+}
+
+/// What [`SessionStore::lookup`] answers: at once, or after a round trip.
+pub enum Lookup {
+    /// What it found.
+    Now(Result<Option<EndpointId>, StoreError>),
+    /// It has to ask.
+    Later(Pin<Box<dyn Future<Output = Result<Option<EndpointId>, StoreError>> + Send>>),
+}
+
+impl fmt::Debug for Lookup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Now(found) => f.debug_tuple("Now").field(found).finish(),
+            Self::Later(_) => f.write_str("Later(..)"),
+        }
+    }
+}
+
+/// Why a store has no answer. The request goes on without a binding.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// It cannot be reached, or did not answer in time.
+    #[error("the session store is away: {why}")]
+    Away {
+        /// What happened.
+        why: String,
+    },
+    /// It answered what is no binding.
+    #[error("the session store answered what is no binding: {what}")]
+    Garbage {
+        /// What it answered.
+        what: String,
+    },
+}
