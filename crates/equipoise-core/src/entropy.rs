@@ -59,6 +59,12 @@ thread_local! {
 /// 2⁶⁴ / φ, made odd: the step of the Weyl sequence under `SplitMix64`.
 pub(crate) const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
 
+/// A number in (0, 1) from 64 random bits.
+#[inline]
+pub(crate) fn unit(bits: u64) -> f64 {
+    ((bits >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+}
+
 /// `SplitMix64`'s finaliser: a bijection in which every bit of the result depends on every bit of `z`.
 #[inline]
 pub(crate) fn mix(mut z: u64) -> u64 {

@@ -1,6 +1,7 @@
 use std::fmt;
 
 use crate::{
+    binding::Preference,
     endpoint::{Availability, EndpointId, Slot},
     pool::{Choice, EndpointStatus, PickError, Revision, Snapshot},
     request::PickRequest,
@@ -15,6 +16,8 @@ pub struct Explanation {
     pub revision: Revision,
     /// Who would be picked.
     pub picked: Result<EndpointId, PickError>,
+    /// What became of the endpoint that the request preferred or was bound to.
+    pub preference: Preference,
     /// Every member.
     pub candidates: Vec<Candidate>,
 }
@@ -37,8 +40,10 @@ pub struct Candidate {
 pub enum Fate {
     /// Chosen by the strategy.
     Picked,
-    /// Chosen because the request preferred it.
+    /// Chosen because the request preferred it or was bound to it.
     Preferred,
+    /// Chosen to take the place of the endpoint that the request's session is bound to.
+    StandIn,
     /// Compared, and another had the lower score.
     Outscored,
     /// Usable, but the strategy did not get to it.
@@ -72,17 +77,25 @@ impl Explanation {
             let status = EndpointStatus::of(snapshot, slot)?;
             let score = notes.scores.iter().rev().find(|(noted, _)| *noted == slot).map(|&(_, score)| score);
             let fate = match &choice {
-                Ok(choice) if choice.slot == slot && choice.preferred => Fate::Preferred,
-                Ok(choice) if choice.slot == slot => Fate::Picked,
+                Ok(choice) if choice.slot == slot => match choice.preference {
+                    Preference::Kept => Fate::Preferred,
+                    Preference::Missed(_) if choice.stands_in => Fate::StandIn,
+                    _ => Fate::Picked,
+                },
                 _ if status.availability == Availability::Unfit && !snapshot.is_eligible(slot) => Fate::Unfit,
                 _ => fate(slot, &status, request, score, &notes, snapshot.is_tried(slot)),
             };
             Some(Candidate { status, score, fate })
         };
         let candidates: Vec<Candidate> = snapshot.slots().filter_map(candidate).collect();
+        let preference = match &choice {
+            Ok(choice) => choice.preference,
+            Err(PickError::Bound { missed, .. }) => Preference::Missed(*missed),
+            Err(_) => Preference::Free,
+        };
         let picked = choice.map(|choice| snapshot.members().get(choice.slot).map(|member| member.spec.id().clone()));
         let picked = picked.and_then(|id| id.ok_or(PickError::Declined));
-        Self { revision: snapshot.revision(), picked, candidates }
+        Self { revision: snapshot.revision(), picked, preference, candidates }
     }
 }
 
@@ -117,6 +130,7 @@ impl fmt::Display for Fate {
         f.pad(match self {
             Self::Picked => "picked",
             Self::Preferred => "preferred",
+            Self::StandIn => "stands in",
             Self::Outscored => "outscored",
             Self::NotConsidered => "not considered",
             Self::Excluded => "excluded",
@@ -136,6 +150,9 @@ impl fmt::Display for Explanation {
         match &self.picked {
             Ok(id) => writeln!(f, "picked {id} at revision {}", self.revision.get())?,
             Err(error) => writeln!(f, "picked nobody at revision {}: {error}", self.revision.get())?,
+        }
+        if let Preference::Missed(missed) = self.preference {
+            writeln!(f, "  the endpoint that it belongs to is not taken: {missed}")?;
         }
         let width = self.candidates.iter().map(|candidate| candidate.status.id.as_str().len()).max().unwrap_or(0);
         for Candidate { status, score, fate } in &self.candidates {

@@ -1,6 +1,7 @@
 use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 
 use crate::{
+    binding::Preference,
     endpoint::Endpoint,
     load::Handle,
     pool::{Choice, Entry},
@@ -50,7 +51,7 @@ struct Held {
     handle: Arc<Handle>,
     picked_at: Timestamp,
     entry: Entry,
-    preferred: bool,
+    preference: Preference,
     alternatives: bool,
     /// What the strategy needs, kept here so that a lease that owes nothing need not look at its endpoint's memory.
     tells: Tells,
@@ -73,8 +74,8 @@ impl<T> Lease<T> {
     pub(crate) fn take(handle: Arc<Handle>, choice: Choice, picked_at: Timestamp, needs: &Needs) -> Self {
         handle.enter();
         let tells = Tells { latency: needs.latency, outcomes: needs.outcomes, leases: needs.leases };
-        let Choice { entry, preferred, alternatives, .. } = choice;
-        let held = Held { handle, picked_at, entry, preferred, alternatives, tells, timed: false, judged: false };
+        let Choice { entry, preference, alternatives, .. } = choice;
+        let held = Held { handle, picked_at, entry, preference, alternatives, tells, timed: false, judged: false };
         Self { held, target: PhantomData }
     }
 
@@ -86,7 +87,12 @@ impl<T> Lease<T> {
 
     /// Whether the endpoint is the one that the request [preferred](crate::PickRequest::prefer).
     pub fn is_preferred(&self) -> bool {
-        self.held.preferred
+        self.held.preference == Preference::Kept
+    }
+
+    /// What became of the endpoint that the request preferred or was [bound](crate::PickRequest::bound) to.
+    pub fn preference(&self) -> Preference {
+        self.held.preference
     }
 
     /// Whether there was another endpoint to turn to when this one was picked.

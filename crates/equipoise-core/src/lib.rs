@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod binding;
 mod endpoint;
 mod entropy;
 mod explain;
@@ -22,6 +23,7 @@ mod view;
 #[doc(hidden)]
 pub use crate::guard::take_panicked;
 pub use crate::{
+    binding::{Binding, Missed, Preference},
     endpoint::{Availability, Endpoint, EndpointId, EndpointSpec, InvalidSpec, MAX_WEIGHT, Slot, Tier},
     entropy::{Entropy, SeededEntropy},
     explain::{Candidate, Explanation, Fate},

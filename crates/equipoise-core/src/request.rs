@@ -1,4 +1,4 @@
-use crate::endpoint::EndpointId;
+use crate::{binding::Binding, endpoint::EndpointId};
 
 /// What a pick may know of the request.
 ///
@@ -14,7 +14,23 @@ pub struct PickRequest<'a> {
     pub(crate) key: Option<&'a [u8]>,
     pub(crate) cost: f32,
     pub(crate) exclude: &'a [EndpointId],
-    pub(crate) prefer: Option<&'a EndpointId>,
+    pub(crate) prefer: Option<Prefer<'a>>,
+}
+
+/// Where a request would rather go than where the strategy says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Prefer<'a> {
+    Endpoint(&'a EndpointId),
+    Bound(&'a Binding),
+}
+
+impl<'a> Prefer<'a> {
+    pub(crate) fn endpoint(self) -> &'a EndpointId {
+        match self {
+            Self::Endpoint(id) => id,
+            Self::Bound(binding) => &binding.endpoint,
+        }
+    }
 }
 
 impl<'a> PickRequest<'a> {
@@ -48,7 +64,15 @@ impl<'a> PickRequest<'a> {
     /// not at its limit, also while it drains or has weight 0; otherwise the strategy picks.
     #[must_use]
     pub const fn prefer(mut self, id: &'a EndpointId) -> Self {
-        self.prefer = Some(id);
+        self.prefer = Some(Prefer::Endpoint(id));
+        self
+    }
+
+    /// Where the request's session belongs, and what is to happen if it cannot go there. In place of
+    /// [`prefer`](Self::prefer).
+    #[must_use]
+    pub const fn bound(mut self, binding: &'a Binding) -> Self {
+        self.prefer = Some(Prefer::Bound(binding));
         self
     }
 

@@ -1,4 +1,5 @@
 use crate::{
+    binding::Missed,
     endpoint::{EndpointId, InvalidSpec, Slot},
     strategy::BuildError,
 };
@@ -23,6 +24,14 @@ pub enum PickError {
     /// All endpoints that take new work are excluded.
     #[error("all endpoints that take new work are excluded from this request")]
     Excluded,
+    /// The request is [strictly](crate::Binding::strict) bound to an endpoint that cannot take it.
+    #[error("the request is bound to endpoint {endpoint}, which cannot take it: {missed}")]
+    Bound {
+        /// To whom.
+        endpoint: EndpointId,
+        /// Why it cannot.
+        missed: Missed,
+    },
     /// The strategy found nobody although there were usable endpoints without a limit.
     #[error("the strategy declined to choose among usable endpoints")]
     Declined,
@@ -40,7 +49,11 @@ pub enum PickError {
 impl PickError {
     /// Whether waiting may help: an endpoint may join, open or get room.
     pub const fn is_temporary(&self) -> bool {
-        matches!(self, Self::Empty | Self::Unavailable { .. } | Self::Saturated)
+        match self {
+            Self::Empty | Self::Unavailable { .. } | Self::Saturated => true,
+            Self::Bound { missed, .. } => !matches!(missed, Missed::Excluded),
+            Self::Excluded | Self::Declined | Self::Misbehaved { .. } | Self::Panicked => false,
+        }
     }
 }
 

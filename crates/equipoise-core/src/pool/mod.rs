@@ -1,5 +1,6 @@
 //! Pools: who is there, who is available, and who is next.
 
+mod bound;
 mod builder;
 mod error;
 mod flip;

@@ -7,6 +7,7 @@ use super::{
     spill::{Shares, TierHealth},
 };
 use crate::{
+    binding::{Missed, Preference},
     endpoint::{Availability, Endpoint, Slot, Tier},
     guard::guarded,
     load::Pass,
@@ -46,15 +47,17 @@ struct TierView {
 pub(crate) struct Choice {
     pub(crate) slot: Slot,
     pub(crate) entry: Entry,
-    /// Whether it is the endpoint that the request preferred.
-    pub(crate) preferred: bool,
+    /// What became of the endpoint that the request preferred.
+    pub(crate) preference: Preference,
+    /// Whether it takes the place of the endpoint that the session is bound to.
+    pub(crate) stands_in: bool,
     /// Whether another endpoint is eligible.
     pub(crate) alternatives: bool,
 }
 
 /// Who has a pass for an endpoint.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum PassOf {
+pub(super) enum PassOf {
     /// It is not on trial.
     Nobody,
     /// Whoever comes first takes it, and the others come in without.
@@ -192,7 +195,7 @@ impl Snapshot {
         self.trials.binary_search(&slot).is_ok()
     }
 
-    fn pass_of(&self, slot: Slot) -> PassOf {
+    pub(super) fn pass_of(&self, slot: Slot) -> PassOf {
         match self.availability(slot) {
             Availability::Trial if self.is_on_trial(slot) => PassOf::Needed,
             Availability::Trial => PassOf::Offered,
@@ -203,6 +206,24 @@ impl Snapshot {
     /// Whether it is on trial and its pass is out.
     pub(crate) fn is_tried(&self, slot: Slot) -> bool {
         self.is_on_trial(slot) && self.members.get(slot).is_some_and(|member| member.endpoint.trial.is_out())
+    }
+
+    /// How many endpoints are eligible in all tiers together.
+    pub(super) fn eligible_count(&self) -> usize {
+        self.eligible
+    }
+
+    /// The eligible of the tier in which this one is eligible.
+    pub(super) fn eligible_with(&self, slot: Slot) -> Option<&[Slot]> {
+        let tier = (*self.eligible_in.get(slot.index())?)?;
+        self.tiers.iter().find(|view| view.tier == tier).map(|tier| tier.view.eligible())
+    }
+
+    /// The eligible of each tier, in the order in which what has this lot is to ask them.
+    pub(super) fn tiers_by(&self, lot: u64) -> impl Iterator<Item = &[Slot]> {
+        let first = self.shares.as_ref().map_or(0, |shares| shares.at(lot));
+        let (before, from) = self.tiers.split_at(first.min(self.tiers.len()));
+        from.iter().take(1).chain(before).chain(from.iter().skip(1)).map(|tier| tier.view.eligible())
     }
 
     pub(super) fn all_availability(&self) -> &[Availability] {
@@ -224,21 +245,25 @@ impl Snapshot {
         mut notes: Option<&mut Notes>,
     ) -> Result<Choice, PickError> {
         let explained = notes.is_some();
-        if let Some(choice) = request.prefer.and_then(|_| self.preferred(request, hooks, explained)) {
-            return Ok(choice);
-        }
+        let preference = match request.prefer {
+            None => Preference::Free,
+            Some(prefer) => match self.preferred(request, prefer, hooks, explained)? {
+                Ok(choice) => return Ok(choice),
+                Err(missed) => Preference::Missed(missed),
+            },
+        };
         if let Some(shares) = &self.shares {
             let (before, from) = self.tiers.split_at(shares.draw(request, hooks));
             // The tier drawn, then the others in order.
             for tier in from.iter().take(1).chain(before).chain(from.iter().skip(1)) {
                 if let Some(choice) = self.ask(tier, request, hooks, now, notes.as_deref_mut())? {
-                    return Ok(choice);
+                    return Ok(Choice { preference, ..choice });
                 }
             }
         } else {
             for tier in &self.tiers {
                 if let Some(choice) = self.ask(tier, request, hooks, now, notes.as_deref_mut())? {
-                    return Ok(choice);
+                    return Ok(Choice { preference, ..choice });
                 }
             }
         }
@@ -267,7 +292,13 @@ impl Snapshot {
             let picked = guarded(|| tier.picker.pick(&mut cx)).ok_or(PickError::Panicked)?;
             let Some(slot) = picked else { break };
             if let Some(entry) = self.admit(tier, slot, request, hooks, explained)? {
-                return Ok(Some(Choice { slot, entry, preferred: false, alternatives: self.eligible > 1 }));
+                return Ok(Some(Choice {
+                    slot,
+                    entry,
+                    preference: Preference::Free,
+                    stands_in: false,
+                    alternatives: self.eligible > 1,
+                }));
             }
         }
         Ok(None)
@@ -290,27 +321,9 @@ impl Snapshot {
             return Ok(Some(Entry::default()));
         }
         match self.members.get(slot).filter(|member| !request.excludes(member.endpoint.id())) {
-            Some(member) => Ok(enter(member, self.pass_of(slot), request, hooks, explained)),
+            Some(member) => Ok(enter(member, self.pass_of(slot), request, hooks, explained).ok()),
             None => Err(PickError::Misbehaved { slot }),
         }
-    }
-
-    #[cold]
-    fn preferred(&self, request: &PickRequest<'_>, hooks: &Hooks, explained: bool) -> Option<Choice> {
-        let slot = *self.members.index.get(request.prefer?)?;
-        let member = self.members.get(slot)?;
-        let takes = match self.availability(slot) {
-            Availability::Open | Availability::Trial | Availability::BoundOnly => true,
-            Availability::Unfit => self.eligible_in[slot.index()].is_some(),
-            Availability::Closed => false,
-        };
-        if !takes || request.excludes(member.endpoint.id()) {
-            return None;
-        }
-        let entry = enter(member, self.pass_of(slot), request, hooks, explained)?;
-        // It may itself be none of the eligible.
-        let others = self.eligible - usize::from(self.eligible_in[slot.index()].is_some());
-        Some(Choice { slot, entry, preferred: true, alternatives: others > 0 })
     }
 
     #[cold]
@@ -338,19 +351,28 @@ impl Snapshot {
 }
 
 /// Takes the endpoint's permit where it has a limit and its pass where it is on trial, and asks the strategy where it
-/// wants to be asked; an explanation takes nothing. `None` if any of them says no.
-fn enter(member: &Member, pass: PassOf, request: &PickRequest<'_>, hooks: &Hooks, explained: bool) -> Option<Entry> {
+/// wants to be asked; an explanation takes nothing. Or who of them says no.
+pub(super) fn enter(
+    member: &Member,
+    pass: PassOf,
+    request: &PickRequest<'_>,
+    hooks: &Hooks,
+    explained: bool,
+) -> Result<Entry, Missed> {
     let endpoint = &*member.endpoint;
     let limited = member.max_in_flight().is_some();
     if explained {
-        let full = limited && endpoint.permits.exhausted() || pass == PassOf::Needed && endpoint.trial.is_out();
-        return (!full).then(Entry::default);
+        return match () {
+            () if limited && endpoint.permits.exhausted() => Err(Missed::Full),
+            () if pass == PassOf::Needed && endpoint.trial.is_out() => Err(Missed::OnTrial),
+            () => Ok(Entry::default()),
+        };
     }
     let mut entry = Entry::default();
     if limited {
         entry.permit = endpoint.permits.try_acquire();
         if !entry.permit {
-            return None;
+            return Err(Missed::Full);
         }
     }
     if pass != PassOf::Nobody {
@@ -358,13 +380,13 @@ fn enter(member: &Member, pass: PassOf, request: &PickRequest<'_>, hooks: &Hooks
     }
     let may = pass != PassOf::Needed || entry.pass.is_some();
     if may && (!hooks.needs.leases || hooks.strategy.acquired(&endpoint.state, endpoint, request)) {
-        return Some(entry);
+        return Ok(entry);
     }
     if entry.give_back(endpoint) {
         // Somebody may have found it full in this moment.
         hooks.freed.wake_one_more();
     }
-    None
+    Err(if may { Missed::Refused } else { Missed::OnTrial })
 }
 
 impl Entry {

@@ -122,12 +122,14 @@ impl Shares {
             (None, Some(entropy)) => entropy.next_u64(),
             (None, None) => thread_random(),
         };
-        // Rounding may leave the last bound a little short of the whole.
-        self.at(bits >> 32).min(self.0.len() - 1)
+        self.at(bits)
     }
 
-    fn at(&self, bits: u64) -> usize {
-        self.0.iter().filter(|&&bound| bound <= bits).count()
+    /// The tier that these bits fall to.
+    pub(super) fn at(&self, bits: u64) -> usize {
+        let drawn = bits >> 32;
+        // Rounding may leave the last bound a little short of the whole.
+        self.0.iter().filter(|&&bound| bound <= drawn).count().min(self.0.len() - 1)
     }
 }
 
@@ -201,8 +203,8 @@ mod tests {
     fn every_number_falls_into_a_tier_that_has_a_share() {
         let tiers = [0, 3, 0, 4, 0].map(|eligible| of(eligible, 10));
         let shares = Spill::ENVOY.shares(&tiers).expect("two have a share");
-        for bits in [0, 1, u64::from(u32::MAX) / 2, u64::from(u32::MAX)] {
-            assert!([1, 3].contains(&shares.at(bits)), "{bits}");
+        for drawn in [0, 1, u64::from(u32::MAX) / 2, u64::from(u32::MAX)] {
+            assert!([1, 3].contains(&shares.at(drawn << 32)), "{drawn}");
         }
     }
 }

@@ -1,7 +1,7 @@
 use super::Table;
 use crate::{
     endpoint::{EndpointId, Slot},
-    entropy::mix,
+    entropy::{mix, unit},
     view::View,
 };
 
@@ -55,7 +55,7 @@ impl Roster {
     pub(super) fn dearest(&self, hash: u64, mut open: impl FnMut(Slot) -> bool) -> Option<Slot> {
         let (mut best, mut least) = (None, f64::INFINITY);
         for entry in &self.0 {
-            let unit = ((mix(entry.hash ^ hash) >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
+            let unit = unit(mix(entry.hash ^ hash));
             let weight = f64::from(entry.weight);
             // -ln(u) is never below 1 - u, which tells almost all losers without a logarithm.
             if 1.0 - unit >= least * weight {

@@ -1,0 +1,140 @@
+use std::fmt;
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::endpoint::EndpointId;
+
+/// Where a session belongs, and what is to happen when it cannot go there: see
+/// [`PickRequest::bound`](crate::PickRequest::bound).
+///
+/// The endpoint is taken if it is a member that is not closed, not unfit (unless in a panic), not excluded and not at its
+/// limit, also while it drains or has weight 0. Otherwise, in this order:
+///
+/// 1. the request fails, if the binding is [strict](Self::strict);
+/// 2. if the binding knows its [session](Self::session), the endpoint is taken that rendezvous hashing names among those
+///    which may be picked now, by priority: the same one on every balancer that sees the same endpoints as eligible,
+///    and another one for each session, so that the sessions of one that has died spread over all by their weights;
+/// 3. the strategy picks.
+///
+/// ```
+/// use equipoise_core::{Binding, EndpointSpec, Missed, PickRequest, Pool, Preference};
+///
+/// let pool = Pool::default();
+/// pool.update(["a:80", "b:80", "c:80"].map(EndpointSpec::new), |_| ())?;
+/// let binding = Binding::to("b:80").session(b"user-42");
+/// let lease = pool.pick(&PickRequest::new().bound(&binding))?;
+/// assert_eq!((lease.endpoint().id().as_str(), lease.preference()), ("b:80", Preference::Kept));
+///
+/// pool.remove("b:80")?;
+/// let one = pool.pick(&PickRequest::new().bound(&binding))?;
+/// let other = pool.pick(&PickRequest::new().bound(&binding))?;
+/// assert_eq!(one.endpoint().id(), other.endpoint().id());
+/// assert_eq!(one.preference(), Preference::Missed(Missed::Gone));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Binding {
+    pub(crate) endpoint: EndpointId,
+    pub(crate) session: Option<u64>,
+    pub(crate) until: Option<f32>,
+    pub(crate) strict: bool,
+}
+
+/// Keeps the lot that a session draws apart from others that are drawn by the same bytes.
+const SESSIONS: u64 = 0x7365_7373_696f_6e73;
+
+impl Binding {
+    /// To this endpoint; if it cannot be had, the strategy picks.
+    pub fn to(endpoint: impl Into<EndpointId>) -> Self {
+        Self { endpoint: endpoint.into(), session: None, until: None, strict: false }
+    }
+
+    /// What tells the session from others that are bound to the same endpoint: a key, a token's number. Only a hash of it
+    /// is kept.
+    #[must_use]
+    pub fn session(mut self, session: impl AsRef<[u8]>) -> Self {
+        self.session = Some(xxh3_64_with_seed(session.as_ref(), SESSIONS));
+        self
+    }
+
+    /// The endpoint is left when it would get more than `factor` times its share of what the eligible endpoints of its
+    /// tier have in flight, by weight and rounded up (the bound of [`BoundedLoad`](crate::BoundedLoad)), and is come back
+    /// to when it has less. At least 1, usually from 1.2 to 2; what is smaller or no number counts as 1. Costs a look at
+    /// every endpoint of the tier, once the bound endpoint has anything in flight.
+    #[must_use]
+    pub fn until(mut self, factor: f32) -> Self {
+        self.until = Some(factor.max(1.0));
+        self
+    }
+
+    /// That endpoint or none: if it cannot be had the pick fails with
+    /// [`PickError::Bound`](crate::PickError::Bound). Nobody has to [share](Self::until) then.
+    #[must_use]
+    pub fn strict(mut self) -> Self {
+        self.strict = true;
+        self
+    }
+
+    /// The endpoint.
+    pub fn endpoint(&self) -> &EndpointId {
+        &self.endpoint
+    }
+}
+
+/// What became of the endpoint that a request [preferred](crate::PickRequest::prefer) or was
+/// [bound](crate::PickRequest::bound) to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Preference {
+    /// There was none.
+    #[default]
+    Free,
+    /// It was taken.
+    Kept,
+    /// Another one was taken.
+    Missed(Missed),
+}
+
+/// Why a preferred endpoint was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Missed {
+    /// The pool does not have it.
+    Gone,
+    /// It is closed: out of service, or its time to drain is over.
+    Closed,
+    /// It is unfit.
+    Unfit,
+    /// It is excluded from this request: it has failed it.
+    Excluded,
+    /// It is at its limit.
+    Full,
+    /// It is on trial, and another request is out to try it.
+    OnTrial,
+    /// The strategy lets no more in.
+    Refused,
+    /// It has more than its [share](Binding::until).
+    Overloaded,
+}
+
+impl Missed {
+    /// Whether it is there and well and has too much to do at the moment, so that one may come back to it.
+    pub const fn is_overflow(self) -> bool {
+        matches!(self, Self::Full | Self::Refused | Self::Overloaded)
+    }
+}
+
+impl fmt::Display for Missed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Gone => "gone",
+            Self::Closed => "closed",
+            Self::Unfit => "unfit",
+            Self::Excluded => "excluded",
+            Self::Full => "full",
+            Self::OnTrial => "on trial",
+            Self::Refused => "refused by the strategy",
+            Self::Overloaded => "overloaded",
+        })
+    }
+}

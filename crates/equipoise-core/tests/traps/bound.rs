@@ -1,0 +1,200 @@
+//! Requests that are bound to an endpoint, and where they go when it cannot take them.
+
+use std::collections::BTreeMap;
+
+use equipoise_core::{
+    Availability, Binding, EndpointId, EndpointSpec, Fate, Lease, Missed, P2c, PickError, PickRequest, Pool,
+    Preference, Random, RoundRobin, Tier, Verdict,
+};
+
+fn pool_of(ids: &[&str]) -> Pool<()> {
+    let pool = Pool::new(RoundRobin::new());
+    pool.update(ids.iter().map(EndpointSpec::new), |_| ()).expect("valid endpoints");
+    pool
+}
+
+fn pick(pool: &Pool<()>, binding: &Binding) -> Lease<()> {
+    pool.pick(&PickRequest::new().bound(binding)).expect("there is somebody")
+}
+
+fn taken(pool: &Pool<()>, binding: &Binding) -> (String, Preference) {
+    let lease = pick(pool, binding);
+    (lease.endpoint().id().to_string(), lease.preference())
+}
+
+#[test]
+fn a_bound_request_goes_home_while_home_takes_the_bound() {
+    let pool = pool_of(&["a", "b", "c"]);
+    let binding = Binding::to("b").session(b"s");
+    for availability in [Availability::Open, Availability::BoundOnly, Availability::Trial] {
+        pool.set_availability("b", availability).expect("b is there");
+        assert_eq!(taken(&pool, &binding), ("b".to_owned(), Preference::Kept), "{availability}");
+    }
+    pool.set_availability("b", Availability::Open).expect("b is there");
+    pool.set_weight("b", 0).expect("b is there");
+    assert_eq!(taken(&pool, &binding), ("b".to_owned(), Preference::Kept), "without weight");
+}
+
+#[test]
+fn it_says_why_home_was_not_taken() {
+    let missed = |prepare: &dyn Fn(&Pool<()>) -> Option<Lease<()>>| {
+        let pool = pool_of(&["a", "b", "c"]);
+        let held = prepare(&pool);
+        let (id, preference) = taken(&pool, &Binding::to("b"));
+        drop(held);
+        assert_ne!(id, "b");
+        preference
+    };
+    let set = |availability| {
+        move |pool: &Pool<()>| pool.set_availability("b", availability).map(|_| None).expect("b is there")
+    };
+    assert_eq!(missed(&|pool| pool.remove("b").map(|_| None).expect("b is there")), Preference::Missed(Missed::Gone));
+    assert_eq!(missed(&set(Availability::Closed)), Preference::Missed(Missed::Closed));
+    assert_eq!(missed(&set(Availability::Unfit)), Preference::Missed(Missed::Unfit));
+    let hold = |pool: &Pool<()>| Some(pick(pool, &Binding::to("b")));
+    let full = |pool: &Pool<()>| pool.set_limit("b", Some(1)).map(|_| hold(pool)).expect("b is there");
+    assert_eq!(missed(&full), Preference::Missed(Missed::Full));
+    let tried =
+        |pool: &Pool<()>| pool.set_availability("b", Availability::Trial).map(|_| hold(pool)).expect("b is there");
+    assert_eq!(missed(&tried), Preference::Missed(Missed::OnTrial));
+
+    let pool = pool_of(&["a", "b", "c"]);
+    let tried = [EndpointId::from("b")];
+    let binding = Binding::to("b");
+    let lease = pool.pick(&PickRequest::new().bound(&binding).exclude(&tried)).expect("a and c are left");
+    assert_eq!(lease.preference(), Preference::Missed(Missed::Excluded));
+    assert_eq!(pool.pick(&PickRequest::new()).expect("all are open").preference(), Preference::Free);
+}
+
+#[test]
+fn balancers_agree_on_who_stands_in() {
+    let one = pool_of(&["a", "b", "c", "d", "e"]);
+    let other = Pool::new(P2c::new());
+    other.update(["e", "d", "c", "b", "a"].map(EndpointSpec::new), |_| ()).expect("valid endpoints");
+    for pool in [&one, &other] {
+        pool.set_availability("c", Availability::Closed).expect("c is there");
+    }
+    let mut shares = BTreeMap::<String, u32>::new();
+    for session in 0..1000u32 {
+        let binding = Binding::to("c").session(session.to_le_bytes());
+        let (id, preference) = taken(&one, &binding);
+        assert_eq!((id.clone(), preference), taken(&other, &binding));
+        assert_eq!(preference, Preference::Missed(Missed::Closed));
+        *shares.entry(id).or_default() += 1;
+    }
+    // 250 each; the standard deviation is 14.
+    assert_eq!(shares.len(), 4);
+    assert!(shares.values().all(|share| (190..=310).contains(share)), "{shares:?}");
+}
+
+#[test]
+fn the_sessions_of_one_that_has_died_spread_by_weight() {
+    let pool = Pool::new(Random::new());
+    let specs = [("home", 1), ("light", 1), ("heavy", 9)].map(|(id, weight)| EndpointSpec::new(id).weight(weight));
+    pool.update(specs, |_| ()).expect("valid endpoints");
+    pool.set_availability("home", Availability::Unfit).expect("it is there");
+    let heavy =
+        (0..2000u32).filter(|n| taken(&pool, &Binding::to("home").session(n.to_le_bytes())).0 == "heavy").count();
+    assert!((1740..=1860).contains(&heavy), "1800 expected: {heavy}");
+}
+
+#[test]
+fn another_that_flips_moves_only_those_that_it_had_taken_in() {
+    let pool = pool_of(&["a", "b", "c", "d"]);
+    pool.set_availability("a", Availability::Closed).expect("a is there");
+    let stand_in = |session: u32| taken(&pool, &Binding::to("a").session(session.to_le_bytes())).0;
+    let before: Vec<String> = (0..300).map(stand_in).collect();
+    pool.set_availability("d", Availability::Closed).expect("d is there");
+    for (session, before) in before.iter().enumerate().filter(|(_, before)| *before != "d") {
+        assert_eq!(stand_in(session as u32), *before);
+    }
+    pool.set_availability("d", Availability::Open).expect("d is there");
+    assert!((0..300).map(stand_in).eq(before.iter().cloned()));
+}
+
+#[test]
+fn who_stands_in_is_neither_excluded_nor_full_and_of_the_first_tier_with_room() {
+    let pool = pool_of(&["a", "b", "c"]);
+    pool.add(EndpointSpec::new("spare").tier(Tier::BACKUP), ()).expect("a valid endpoint");
+    pool.set_availability("a", Availability::Closed).expect("a is there");
+    let binding = Binding::to("a").session(b"s");
+    let first = EndpointId::from(taken(&pool, &binding).0);
+    let second = if first.as_str() == "b" { "c" } else { "b" };
+    let request = PickRequest::new().bound(&binding);
+    let excluding =
+        |tried: &[EndpointId]| pool.pick(&request.exclude(tried)).map(|lease| lease.endpoint().id().to_string());
+    assert_eq!(excluding(&[first.clone()]).as_deref(), Ok(second));
+    assert_eq!(excluding(&["b".into(), "c".into()]).as_deref(), Ok("spare"));
+
+    pool.set_limits([(first, Some(1)), (second.into(), Some(1))]).expect("they are there");
+    let held = [pick(&pool, &binding), pick(&pool, &binding)];
+    assert_eq!(held[1].endpoint().id().as_str(), second);
+    assert_eq!(taken(&pool, &binding).0, "spare");
+}
+
+#[test]
+fn without_a_session_the_strategy_stands_in() {
+    let pool = pool_of(&["a", "b", "c"]);
+    pool.set_availability("a", Availability::Closed).expect("a is there");
+    let binding = Binding::to("a");
+    let turn: Vec<String> = (0..4).map(|_| taken(&pool, &binding).0).collect();
+    assert_eq!(turn, ["b", "c", "b", "c"]);
+}
+
+#[test]
+fn a_strict_binding_fails_and_says_why() {
+    let pool = pool_of(&["a", "b"]);
+    let binding = Binding::to("a").session(b"s").strict();
+    assert_eq!(taken(&pool, &binding).1, Preference::Kept);
+    pool.set_availability("a", Availability::Closed).expect("a is there");
+    let error = |request: &PickRequest<'_>| pool.pick(request).map(|_| ()).expect_err("a cannot be had");
+    let request = PickRequest::new().bound(&binding);
+    let closed = error(&request);
+    assert_eq!(closed, PickError::Bound { endpoint: "a".into(), missed: Missed::Closed });
+    assert!(closed.is_temporary());
+    assert_eq!(closed.to_string(), "the request is bound to endpoint a, which cannot take it: closed");
+    pool.set_availability("a", Availability::Open).expect("a is there");
+    assert!(!error(&request.exclude(&["a".into()])).is_temporary(), "it has failed this request");
+}
+
+#[test]
+fn a_home_with_more_than_its_share_is_left_and_come_back_to() {
+    let pool = pool_of(&["a", "b", "c", "d"]);
+    let binding = Binding::to("a").session(b"s").until(1.5);
+    let at_home = |leases: &[Lease<()>]| leases.iter().filter(|lease| lease.endpoint().id().as_str() == "a").count();
+    let leases: Vec<Lease<()>> = (0..16).map(|_| pick(&pool, &binding)).collect();
+    // 1.5 · 16 / 4
+    assert_eq!(at_home(&leases), 6);
+    assert!(leases.iter().all(|lease| match lease.endpoint().id().as_str() {
+        "a" => lease.preference() == Preference::Kept,
+        _ => lease.preference() == Preference::Missed(Missed::Overloaded),
+    }));
+    assert!(pool.endpoints().iter().all(|endpoint| endpoint.in_flight <= 6), "who stands in is bounded too");
+    for lease in leases {
+        lease.finish(Verdict::Success);
+    }
+    assert_eq!(taken(&pool, &binding), ("a".to_owned(), Preference::Kept));
+}
+
+#[test]
+fn a_home_with_more_than_its_share_takes_what_nobody_else_can() {
+    let pool = pool_of(&["a", "b"]);
+    pool.set_limit("b", Some(1)).expect("b is there");
+    let binding = Binding::to("a").session(b"s").until(1.0);
+    let leases: Vec<Lease<()>> = (0..4).map(|_| pick(&pool, &binding)).collect();
+    let ids: Vec<&str> = leases.iter().map(|lease| lease.endpoint().id().as_str()).collect();
+    assert_eq!(ids, ["a", "b", "a", "a"]);
+}
+
+#[test]
+fn an_explanation_names_who_stands_in_and_why() {
+    let pool = pool_of(&["a", "b", "c"]);
+    pool.set_availability("a", Availability::Closed).expect("a is there");
+    let binding = Binding::to("a").session(b"s");
+    let explanation = pool.explain(&PickRequest::new().bound(&binding));
+    assert_eq!(explanation.preference, Preference::Missed(Missed::Closed));
+    let stands_in = explanation.candidates.iter().find(|candidate| candidate.fate == Fate::StandIn);
+    let picked = pick(&pool, &binding);
+    assert_eq!(stands_in.map(|candidate| &candidate.status.id), Some(picked.endpoint().id()));
+    assert!(explanation.to_string().contains("the endpoint that it belongs to is not taken: closed"), "{explanation}");
+}
