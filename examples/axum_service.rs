@@ -12,7 +12,7 @@ use axum::{
     Router,
     body::Body,
     error_handling::HandleError,
-    http::{HeaderName, Request, StatusCode},
+    http::{HeaderName, Request},
     routing::{any, get},
 };
 use equipoise::{
@@ -66,10 +66,7 @@ fn gateway(pool: Pool<()>) -> Router {
     let client = Client::builder(TokioExecutor::new()).build_http::<Body>();
     let layer = BalanceLayer::with_protocol(pool, Http::new().header(HeaderName::from_static("x-served-by")));
     // axum wants services that cannot fail: what to answer when a request got no response is ours to say.
-    let balanced = HandleError::new(layer.layer(client), async |error: Error| match error {
-        Error::Pick(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason.to_string()),
-        other => (StatusCode::BAD_GATEWAY, other.to_string()),
-    });
+    let balanced = HandleError::new(layer.layer(client), async |error: Error| (error.status(), error.to_string()));
     Router::new().route("/health", get(async || "the gateway is well")).fallback_service(balanced)
 }
 

@@ -127,12 +127,8 @@ where
     response
 }
 
-/// No server could be picked: 503. The last one that was tried failed: 502.
 fn refusal(error: Error) -> Response<Body> {
-    let status = match &error {
-        Error::Pick(_) => StatusCode::SERVICE_UNAVAILABLE,
-        _ => StatusCode::BAD_GATEWAY,
-    };
+    let status = error.status();
     // With what caused it, and what caused that.
     plain(status, &format!("{:#}", anyhow::Error::from(error)))
 }

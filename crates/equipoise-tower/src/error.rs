@@ -1,4 +1,7 @@
 use equipoise_core::{EndpointId, PickError};
+use http::StatusCode;
+
+use crate::reach::Reach;
 
 /// Any error: tower's convention.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -31,6 +34,21 @@ pub enum Error {
 }
 
 impl Error {
+    /// What a gateway tells its client: 503 where nobody could be picked (the request may be tried again, later), 504
+    /// where the endpoint took too long, 400 where the client's own body failed, and 502 where the endpoint failed
+    /// otherwise.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Pick(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Address { .. } => StatusCode::BAD_GATEWAY,
+            Self::Endpoint { source, .. } => match Reach::of(&**source) {
+                Reach::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+                Reach::Caller => StatusCode::BAD_REQUEST,
+                _ => StatusCode::BAD_GATEWAY,
+            },
+        }
+    }
+
     /// The endpoint that failed, if one was reached for.
     pub fn endpoint(&self) -> Option<&EndpointId> {
         match self {

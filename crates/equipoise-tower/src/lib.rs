@@ -7,6 +7,7 @@ mod dispatch;
 mod error;
 mod guard;
 mod http;
+mod placement;
 mod plain;
 mod point;
 mod protocol;
@@ -21,7 +22,8 @@ pub use crate::{
     balance::{Balance, BalanceLayer, ResponseFuture},
     dispatch::{Dispatch, Shared, Targets},
     error::{BoxError, Error, InvalidAddress},
-    http::{Classify, ClassifyHttp, Http, KeptRequest, LeasedBody, RequestHead, ResponseHead, ServedBy},
+    http::{Classify, ClassifyHttp, Http, KeptRequest, LeasedBody, RequestHead, ResponseHead, ServedBy, TunnelLease},
+    placement::Placement,
     plain::Plain,
     point::PointAt,
     protocol::Protocol,

@@ -2,6 +2,8 @@ use std::borrow::Cow;
 
 use equipoise_core::{AnyTarget, Lease};
 
+use crate::placement::Placement;
+
 /// What a balancer has to know of the requests and responses it handles: [`Http`](crate::Http),
 /// [`Plain`](crate::Plain), or your own.
 pub trait Protocol<Req, Res> {
@@ -13,6 +15,12 @@ pub trait Protocol<Req, Res> {
 
     /// What decides where the request goes, for strategies that place by key.
     fn key<'r>(&self, request: &'r Req) -> Option<Cow<'r, [u8]>>;
+
+    /// Where it is to go, if that was decided before it came here. Nothing by default.
+    fn placement<'r>(&self, request: &'r Req) -> Option<&'r Placement> {
+        let _ = request;
+        None
+    }
 
     /// Prepares a request that may have to be sent again. Called only where there is another endpoint to turn to.
     fn keep(&self, request: Req) -> (Req, Option<Self::Kept>);

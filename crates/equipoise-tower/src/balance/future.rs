@@ -2,6 +2,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use equipoise_core::{EndpointId, Lease, PickError, PickRequest};
@@ -66,7 +67,7 @@ where
         let mut tried = Vec::new();
         let state = match pick(&core, &request, &tried) {
             Ok(lease) => State::start(&core, &dispatch, &mut tried, lease, request),
-            Err(error) if error.is_temporary() && core.settings.wait.is_some() => {
+            Err(error) if error.is_temporary() && patience(&core, &request).is_some() => {
                 State::Waiting { request: Some(request), failed: None }
             }
             Err(error) => State::Failed { error: Some(error.into()) },
@@ -75,18 +76,31 @@ where
     }
 }
 
-/// Asks the pool, by the request's key, for an endpoint that has not failed this request.
+/// Asks the pool, by what the request says of itself, for an endpoint that has not failed this request.
 fn pick<T, P, Req, Res>(core: &Core<T, P>, request: &Req, tried: &[EndpointId]) -> Result<Lease<T>, PickError>
 where
     T: Send + Sync + 'static,
     P: Protocol<Req, Res>,
 {
-    let key = core.settings.protocol.key(request);
+    let protocol = &core.settings.protocol;
     let about = PickRequest::new().exclude(tried);
-    core.pool.pick(&match &key {
+    let key = protocol.key(request);
+    let about = match &key {
         Some(key) => about.key(key),
         None => about,
+    };
+    core.pool.pick(&match protocol.placement(request) {
+        Some(placement) => placement.of(about),
+        None => about,
     })
+}
+
+/// How long the request may wait for an endpoint.
+fn patience<T, P, Req, Res>(core: &Core<T, P>, request: &Req) -> Option<Duration>
+where
+    P: Protocol<Req, Res>,
+{
+    core.settings.protocol.placement(request).and_then(|placement| placement.wait).or(core.settings.wait)
 }
 
 impl<T, D, P, Req> State<T, D, P, Req>
@@ -163,7 +177,7 @@ where
         match pick(core, &request, tried) {
             Ok(lease) => Self::start(core, dispatch, tried, lease, request),
             // The others are full, and this one has nowhere to go: the dead look idle when all who live are busy.
-            Err(error) if error.is_temporary() && core.settings.wait.is_some() => {
+            Err(error) if error.is_temporary() && patience(core, &request).is_some() => {
                 Self::Waiting { request: Some(request), failed }
             }
             Err(_) => Self::Failed { error: failed },
@@ -205,7 +219,7 @@ where
                     let Some(held) = request.as_ref() else { return Poll::Pending };
                     // Made here and not in `call`: the timer belongs to the runtime that polls.
                     let waiting =
-                        this.waiting.get_or_insert_with(|| Waiting::new(core.settings.wait.unwrap_or_default()));
+                        this.waiting.get_or_insert_with(|| Waiting::new(patience(core, held).unwrap_or_default()));
                     let picked = ready!(waiting.poll(cx, &core.pool, || pick(core, held, this.tried)));
                     match (picked, request.take()) {
                         (Ok(lease), Some(request)) => State::start(core, this.dispatch, this.tried, lease, request),

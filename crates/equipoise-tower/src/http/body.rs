@@ -20,8 +20,7 @@ pin_project! {
     /// was wanted. An error counts as a broken connection. A body dropped half-way was cancelled by the client and says
     /// nothing more about the endpoint.
     ///
-    /// A response that switches protocols (101) has no body, so its lease ends with the head; whoever runs the tunnel
-    /// holds nothing.
+    /// A response that switches protocols has no body: its lease is a [`TunnelLease`](crate::TunnelLease).
     pub struct LeasedBody<B>
     where
         B: Body,
@@ -69,6 +68,11 @@ impl<B: Body> LeasedBody<B> {
             rider.end(None);
         }
         Self { inner, rider }
+    }
+
+    /// The body of a response whose lease does not ride on it.
+    pub(super) fn unleased(inner: B) -> Self {
+        Self { inner, rider: Rider { lease: None, ending: Ending::Success, begun: false } }
     }
 }
 

@@ -4,11 +4,12 @@ mod body;
 mod classify;
 mod head;
 mod served_by;
+mod tunnel;
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
-use equipoise_core::{AnyTarget, Lease, Verdict};
-use http::{HeaderName, HeaderValue, Method, Request, Response, request::Parts};
+use equipoise_core::{AnyTarget, Lease, Preference, Verdict};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, request::Parts};
 use http_body::Body;
 
 use self::body::Ending;
@@ -17,8 +18,9 @@ pub use self::{
     classify::{Classify, ClassifyHttp},
     head::{RequestHead, ResponseHead},
     served_by::ServedBy,
+    tunnel::TunnelLease,
 };
-use crate::{error::BoxError, guard::guarded, protocol::Protocol, replay::Replay};
+use crate::{error::BoxError, guard::guarded, placement::Placement, protocol::Protocol, replay::Replay};
 
 /// The protocol of [`http`] requests and responses, the default.
 ///
@@ -26,6 +28,8 @@ use crate::{error::BoxError, guard::guarded, protocol::Protocol, replay::Replay}
 /// - Responses are judged by [`ClassifyHttp`]: status, `Retry-After`, gRPC status. Set another with
 ///   [`classify`](Self::classify).
 /// - GET, HEAD and OPTIONS count as idempotent; say what else does with [`idempotent`](Self::idempotent).
+/// - A request's [`Placement`] extension is heeded, and answered by a [`Preference`] extension.
+/// - Where the protocol is switched, the lease is a [`TunnelLease`] extension.
 /// - Every response has a [`ServedBy`] extension, and a header of that sense [if asked](Self::header).
 ///
 /// ```
@@ -113,6 +117,15 @@ pub struct KeptRequest<B: Replay> {
     body: B::Kept,
 }
 
+/// Whether what follows the head is not HTTP any more.
+fn switches_protocols<R>(response: &Response<R>) -> bool {
+    #[cfg(feature = "hyper")]
+    if response.extensions().get::<hyper::upgrade::OnUpgrade>().is_some() {
+        return true;
+    }
+    response.status() == StatusCode::SWITCHING_PROTOCOLS
+}
+
 impl<B, R> Protocol<Request<B>, Response<R>> for Http
 where
     B: Replay,
@@ -125,6 +138,10 @@ where
     fn key<'r>(&self, request: &'r Request<B>) -> Option<Cow<'r, [u8]>> {
         let key = self.key.as_ref()?;
         guarded(|| key(RequestHead::of(request))).flatten()
+    }
+
+    fn placement<'r>(&self, request: &'r Request<B>) -> Option<&'r Placement> {
+        request.extensions().get()
     }
 
     fn keep(&self, request: Request<B>) -> (Request<B>, Option<KeptRequest<B>>) {
@@ -156,6 +173,15 @@ where
             response.headers_mut().insert(name.clone(), value);
         }
         response.extensions_mut().insert(ServedBy(id.clone()));
+        if lease.preference() != Preference::Free {
+            response.extensions_mut().insert(lease.preference());
+        }
+        if switches_protocols(&response) {
+            lease.first_byte();
+            lease.record(verdict.unwrap_or(Verdict::Success));
+            response.extensions_mut().insert(TunnelLease::new(lease));
+            return response.map(LeasedBody::unleased);
+        }
         let ending = match verdict {
             None => Ending::Trailers(Arc::clone(&self.classify)),
             Some(Verdict::Success) => Ending::Success,

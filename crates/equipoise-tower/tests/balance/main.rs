@@ -6,6 +6,7 @@ mod common;
 mod failover;
 mod nested;
 mod panics;
+mod placement;
 mod plain;
 mod readiness;
 mod requests;

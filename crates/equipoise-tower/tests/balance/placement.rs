@@ -1,0 +1,103 @@
+//! What was decided about a request before it came.
+
+use std::{io, time::Duration};
+
+use equipoise_core::{Availability, Binding, EndpointSpec, Missed, PickError, Pool, Preference, RoundRobin};
+use equipoise_tower::{Balance, Error, Placement, ServedBy, TunnelLease};
+use http::{Request, Response, StatusCode};
+use tokio::time::Instant;
+use tower::ServiceExt;
+
+use crate::common::{Frames, Mock, Once, answering, failing, get, in_flight};
+
+fn ok() -> Mock {
+    answering(Response::new(Frames::default().data("a")))
+}
+
+fn pool_of(ids: &[&str]) -> Pool<Mock> {
+    let pool = Pool::new(RoundRobin::new());
+    pool.update(ids.iter().map(EndpointSpec::new), |_| ok()).unwrap();
+    pool
+}
+
+fn placed(placement: Placement) -> Request<Once> {
+    let mut request = get();
+    request.extensions_mut().insert(placement);
+    request
+}
+
+fn bound(binding: Binding) -> Request<Once> {
+    placed(Placement::new().binding(binding))
+}
+
+fn told(response: &Response<impl Sized>) -> (&str, Preference) {
+    let ServedBy(id) = response.extensions().get().unwrap();
+    (id.as_str(), response.extensions().get().copied().unwrap_or_default())
+}
+
+#[tokio::test]
+async fn a_binding_is_kept_and_the_response_says_so() {
+    let balance = Balance::new(pool_of(&["a", "b", "c"]));
+    for _ in 0..3 {
+        let response = balance.clone().oneshot(bound(Binding::to("c"))).await.unwrap();
+        assert_eq!(told(&response), ("c", Preference::Kept));
+    }
+    let response = balance.oneshot(get()).await.unwrap();
+    assert_eq!(response.extensions().get::<Preference>(), None, "nothing was preferred");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_fails_a_bound_request_is_missed_by_the_next_try() {
+    let pool = pool_of(&["a", "b"]);
+    pool.remove("b").unwrap();
+    pool.add(EndpointSpec::new("b"), failing(io::ErrorKind::ConnectionRefused)).unwrap();
+    let balance = Balance::new(pool);
+    let response = balance.clone().oneshot(bound(Binding::to("b").session(b"s"))).await.unwrap();
+    assert_eq!(told(&response), ("a", Preference::Missed(Missed::Excluded)));
+    let error = balance.oneshot(bound(Binding::to("b").strict())).await.unwrap_err();
+    assert_eq!(error.endpoint().map(|id| id.as_str()), Some("b"), "strict: nobody else is tried");
+    assert_eq!(error.status(), StatusCode::BAD_GATEWAY);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_strict_binding_fails_at_once_or_waits_as_long_as_the_request_may() {
+    let pool = pool_of(&["a", "b"]);
+    pool.set_availability("b", Availability::Closed).unwrap();
+    let balance = Balance::new(pool.clone());
+    let strict = || Placement::new().binding(Binding::to("b").strict());
+    let closed = |error: &Error| matches!(error, Error::Pick(PickError::Bound { missed: Missed::Closed, .. }));
+    let error = balance.clone().oneshot(placed(strict())).await.unwrap_err();
+    assert!(closed(&error), "{error:?}");
+    assert_eq!(error.status(), StatusCode::SERVICE_UNAVAILABLE);
+
+    let started = Instant::now();
+    let patience = Duration::from_secs(5);
+    let error = balance.clone().oneshot(placed(strict().wait(patience))).await.unwrap_err();
+    assert!(closed(&error), "{error:?}");
+    assert_eq!(started.elapsed().as_secs(), 5);
+
+    let waits = balance.oneshot(placed(strict().wait(patience)));
+    let opens = async { pool.set_availability("b", Availability::Open).unwrap() };
+    let (response, _) = tokio::join!(waits, opens);
+    assert_eq!(told(&response.unwrap()), ("b", Preference::Kept));
+}
+
+#[tokio::test]
+async fn the_lease_of_a_tunnel_is_held_by_whoever_runs_it() {
+    let pool = pool_of(&["a"]);
+    pool.remove("a").unwrap();
+    let mut switching = Response::new(Frames::default());
+    *switching.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    pool.add(EndpointSpec::new("a"), answering(switching)).unwrap();
+    let mut response = Balance::new(pool.clone()).oneshot(get()).await.unwrap();
+    let lease: TunnelLease = response.extensions_mut().remove().unwrap();
+    drop(response);
+    assert_eq!(in_flight(&pool), [1]);
+    pool.drain("a").unwrap();
+    let idle = tokio::spawn(pool.idle("a"));
+    tokio::task::yield_now().await;
+    assert!(!idle.is_finished(), "the tunnel is still there");
+    drop(lease);
+    idle.await.unwrap();
+    assert_eq!(in_flight(&pool), [0]);
+}
