@@ -1,0 +1,68 @@
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use equipoise_core::{EndpointId, EndpointStatus, Explanation, PickRequest, Pool, Revision};
+use parking_lot::Mutex;
+
+/// The pool, whatever its targets are.
+pub(crate) trait AnyPool: Send + Sync + 'static {
+    fn membership(&self) -> Revision;
+    fn endpoints(&self) -> Vec<EndpointStatus>;
+    fn explain(&self, request: &PickRequest<'_>) -> Explanation;
+}
+
+impl<T: Send + Sync + 'static> AnyPool for Pool<T> {
+    fn membership(&self) -> Revision {
+        Pool::membership(self)
+    }
+
+    fn endpoints(&self) -> Vec<EndpointStatus> {
+        Pool::endpoints(self)
+    }
+
+    fn explain(&self, request: &PickRequest<'_>) -> Explanation {
+        Pool::explain(self, request)
+    }
+}
+
+/// Who is in the pool, as of the last request that looked: no task follows it.
+pub(crate) struct Roster {
+    pool: Box<dyn AnyPool>,
+    /// The membership's revision that `present` is of, and one more; 0 before the first look.
+    seen: AtomicU64,
+    present: Mutex<HashMap<EndpointId, Revision>>,
+}
+
+impl Roster {
+    pub(crate) fn new(pool: impl AnyPool) -> Self {
+        Self { pool: Box::new(pool), seen: AtomicU64::new(0), present: Mutex::default() }
+    }
+
+    pub(crate) fn pool(&self) -> &dyn AnyPool {
+        &*self.pool
+    }
+
+    /// Tells who has left and who is there, if that has changed since it was last told. One atomic load if not.
+    pub(crate) fn follow(&self, left: impl Fn(&EndpointId), there: impl Fn(&mut dyn Iterator<Item = EndpointId>)) {
+        let seen = self.seen.load(Ordering::Acquire);
+        if self.pool.membership().get().wrapping_add(1) == seen {
+            return;
+        }
+        let mut present = self.present.lock();
+        // Before the look: what changes after it is found by the next request.
+        let revision = self.pool.membership().get().wrapping_add(1);
+        if self.seen.load(Ordering::Acquire) == revision {
+            return;
+        }
+        let now: HashMap<EndpointId, Revision> =
+            self.pool.endpoints().into_iter().map(|endpoint| (endpoint.id, endpoint.joined)).collect();
+        for (id, _) in present.iter().filter(|(id, joined)| now.get(*id) != Some(joined)) {
+            left(id);
+        }
+        there(&mut now.keys().cloned());
+        *present = now;
+        self.seen.store(revision, Ordering::Release);
+    }
+}

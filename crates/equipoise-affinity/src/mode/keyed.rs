@@ -1,0 +1,25 @@
+use bytes::Bytes;
+use equipoise_tower::RequestHead;
+use http::request::Parts;
+
+use super::{Home, Memo, Sought};
+use crate::{
+    key::{Found, SessionKey},
+    outcome::Unbound,
+};
+
+pub(super) fn seek(key: &SessionKey, head: &Parts) -> Sought {
+    match read(key, head) {
+        Ok(session) => Sought { home: Home::Keyed, session: Some(session), memo: Memo::default() },
+        Err(why) => Sought::unbound(why),
+    }
+}
+
+/// The key that the request brings.
+pub(super) fn read(key: &SessionKey, head: &Parts) -> Result<Bytes, Unbound> {
+    match key.of(RequestHead::of_parts(head)) {
+        Found::Key(key) => Ok(Bytes::copy_from_slice(&key)),
+        Found::Absent => Err(Unbound::Absent),
+        Found::Oversized => Err(Unbound::Oversized),
+    }
+}

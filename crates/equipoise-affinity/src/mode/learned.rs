@@ -1,0 +1,52 @@
+use bytes::Bytes;
+use equipoise_tower::RequestHead;
+use http::{HeaderMap, request::Parts};
+
+use super::{Answer, Home, Memo, Sought};
+use crate::{
+    learn::{Learn, Learned},
+    outcome::Unbound,
+    store::SessionStore,
+};
+
+pub(super) fn seek(learn: &Learn, store: &dyn SessionStore, head: &Parts) -> Sought {
+    match read(learn, head) {
+        Ok(session) => {
+            Sought { home: Home::Asked(store.lookup(&session)), session: Some(session), memo: Memo::default() }
+        }
+        Err(why) => Sought::unbound(why),
+    }
+}
+
+/// The key that the request brings.
+pub(super) fn read(learn: &Learn, head: &Parts) -> Result<Bytes, Unbound> {
+    match learn.request_key(RequestHead::of_parts(head)) {
+        Ok(Some(key)) => Ok(Bytes::copy_from_slice(key)),
+        Ok(None) => Err(Unbound::Absent),
+        Err(_) => Err(Unbound::Oversized),
+    }
+}
+
+pub(super) fn settle(learn: &Learn, store: &dyn SessionStore, answer: &Answer<'_>, headers: &HeaderMap) -> bool {
+    let learned = learn.response(headers, answer.now).unwrap_or(Learned::Nothing);
+    match (learned, answer.session, answer.home) {
+        // The session that the request brought, confirmed: away for the moment, it stays where it is.
+        (Learned::Key(set), Some(brought), Some(_)) if set == brought && !answer.binds => false,
+        (Learned::Key(set), brought, home) => {
+            // What was set belongs to who set it, whatever the request belonged to.
+            store.bind(set, answer.served, home.filter(|_| brought == Some(set)));
+            true
+        }
+        (Learned::Ended, Some(brought), _) => {
+            store.unbind(brought);
+            false
+        }
+        // It has moved, and who has it now goes on with it.
+        (Learned::Nothing, Some(brought), Some(home)) if answer.binds => {
+            store.bind(brought, answer.served, Some(home));
+            true
+        }
+        // Nobody has set this key: it is the client's own word.
+        (Learned::Nothing | Learned::Ended, _, _) => false,
+    }
+}

@@ -1,0 +1,176 @@
+//! How sessions are told, and where their bindings are kept.
+
+mod cookie;
+mod keyed;
+mod learned;
+mod routed;
+mod table;
+
+use std::{fmt, sync::Arc, time::SystemTime};
+
+use bytes::Bytes;
+use equipoise_core::EndpointId;
+use http::{HeaderMap, request::Parts};
+
+pub use self::cookie::{InvalidValues, Values};
+use self::cookie::Memo;
+use crate::{
+    cookie::Cookies,
+    key::SessionKey,
+    learn::{Learn, Route},
+    outcome::Unbound,
+    store::{Lookup, SessionStore},
+};
+
+/// How sessions are told, and where it is kept whom they belong to.
+///
+/// | mode | what tells the session | where its binding is |
+/// | --- | --- | --- |
+/// | [`none`](Self::none) | nothing | nowhere |
+/// | [`hash`](Self::hash) | a key: source address, header, query, path, cookie, a closure | nowhere: a hashing strategy works it out |
+/// | [`table`](Self::table) | such a key | in a session store |
+/// | [`cookie`](Self::cookie) | a cookie that the balancer sets | in that cookie |
+/// | [`learn`](Self::learn) | what the backend sets | in a session store |
+/// | [`route`](Self::route) | what the backend sets | in that: a part of it names the endpoint |
+#[derive(Clone)]
+pub struct Mode(pub(crate) Kind);
+
+#[derive(Clone)]
+pub(crate) enum Kind {
+    None,
+    Hash(SessionKey),
+    Table(SessionKey, Arc<dyn SessionStore>),
+    Cookie(Cookies, Values),
+    Learn(Learn, Arc<dyn SessionStore>),
+    Route(Learn, Route),
+}
+
+impl Mode {
+    /// No affinity: every request goes where the strategy says.
+    pub fn none() -> Self {
+        Self(Kind::None)
+    }
+
+    /// The strategy places requests by this key: [`Maglev`](equipoise_core::Maglev), [`Ring`](equipoise_core::Ring),
+    /// [`Rendezvous`](equipoise_core::Rendezvous), [`BoundedLoad`](equipoise_core::BoundedLoad) over one of them. Other
+    /// strategies ignore it.
+    ///
+    /// Nothing is kept and all balancers agree; but a few keys move whenever the pool changes, and come back when it
+    /// changes back.
+    pub fn hash(key: SessionKey) -> Self {
+        Self(Kind::Hash(key))
+    }
+
+    /// The first request with a key goes where the strategy says, and those after it to the same endpoint, as long as
+    /// `store` remembers. A session is bound when the head of its first response is there.
+    pub fn table(key: SessionKey, store: Arc<dyn SessionStore>) -> Self {
+        Self(Kind::Table(key, store))
+    }
+
+    /// The balancer sets a cookie, or takes part in one that the backend sets: HAProxy's `cookie`. `values` says how a
+    /// cookie's value names an endpoint.
+    pub fn cookie(cookies: Cookies, values: Values) -> Self {
+        Self(Kind::Cookie(cookies, values))
+    }
+
+    /// Whoever brings what a backend has set (a cookie such as `JSESSIONID`, a header) goes to that backend: nginx's
+    /// `sticky learn`, HAProxy's `stick store-response` with `stick match`. Only what backends set enters `store`, so
+    /// clients cannot fill it.
+    pub fn learn(learn: Learn, store: Arc<dyn SessionStore>) -> Self {
+        Self(Kind::Learn(learn, store))
+    }
+
+    /// A part of what the backend has set names the endpoint by its id: Tomcat's `jvmRoute`, nginx's `sticky route`.
+    pub fn route(learn: Learn, route: Route) -> Self {
+        Self(Kind::Route(learn, route))
+    }
+}
+
+/// What a mode makes of a request.
+pub(crate) struct Sought {
+    pub(crate) home: Home,
+    /// What tells the session from others: by it the strategy places, a store remembers, and somebody stands in.
+    pub(crate) session: Option<Bytes>,
+    pub(crate) memo: Memo,
+}
+
+pub(crate) enum Home {
+    /// It has none, or the endpoint is known.
+    Known(Result<EndpointId, Unbound>),
+    /// The endpoint has left, and nobody knows which it was.
+    Lost(Unbound),
+    /// The strategy shall place it.
+    Keyed,
+    /// The store has to be asked.
+    Asked(Lookup),
+}
+
+impl Sought {
+    fn unbound(why: Unbound) -> Self {
+        Self { home: Home::Known(Err(why)), session: None, memo: Memo::default() }
+    }
+}
+
+/// What is to be remembered of a response.
+pub(crate) struct Answer<'a> {
+    /// Who answered.
+    pub(crate) served: &'a EndpointId,
+    /// Where the session belonged, if anywhere.
+    pub(crate) home: Option<&'a EndpointId>,
+    /// Whether it belongs to who answered, from now on.
+    pub(crate) binds: bool,
+    pub(crate) session: Option<&'a [u8]>,
+    pub(crate) now: SystemTime,
+}
+
+impl Kind {
+    /// Whom the request belongs to, so far as it can be told at once. What the backend is not to see is taken out.
+    pub(crate) fn seek(&self, head: &mut Parts, now: SystemTime) -> Sought {
+        match self {
+            Self::None => Sought::unbound(Unbound::Off),
+            Self::Hash(key) => keyed::seek(key, head),
+            Self::Table(key, store) => table::seek(key, &**store, head),
+            Self::Cookie(cookies, values) => cookie::seek(cookies, values, head, now),
+            Self::Learn(learn, store) => learned::seek(learn, &**store, head),
+            Self::Route(learn, route) => routed::seek(learn, *route, head),
+        }
+    }
+
+    /// Remembers it, and puts into the response what the client is to bring next time. Answers whether a session that is
+    /// to be bound is bound now.
+    pub(crate) fn settle(&self, memo: Memo, answer: &Answer<'_>, headers: &mut HeaderMap) -> bool {
+        match self {
+            Self::None | Self::Hash(_) | Self::Route(..) => false,
+            Self::Table(_, store) => table::settle(&**store, answer),
+            Self::Cookie(cookies, values) => cookie::settle(cookies, values, memo, answer, headers),
+            Self::Learn(learn, store) => learned::settle(learn, &**store, answer, headers),
+        }
+    }
+
+    /// An endpoint has left.
+    pub(crate) fn left(&self, endpoint: &EndpointId) {
+        if let Self::Table(_, store) | Self::Learn(_, store) = self {
+            store.left(endpoint);
+        }
+    }
+
+    /// These are there.
+    pub(crate) fn there(&self, ids: &mut dyn Iterator<Item = EndpointId>) {
+        if let Self::Cookie(_, values) = self {
+            values.there(ids);
+        }
+    }
+}
+
+impl fmt::Debug for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::None => f.write_str("none"),
+            Kind::Hash(key) => f.debug_tuple("hash").field(key).finish(),
+            Kind::Table(key, _) => f.debug_tuple("table").field(key).finish_non_exhaustive(),
+            Kind::Cookie(cookies, values) => f.debug_tuple("cookie").field(cookies).field(values).finish(),
+            Kind::Learn(learn, _) => f.debug_tuple("learn").field(learn).finish_non_exhaustive(),
+            Kind::Route(learn, route) => f.debug_tuple("route").field(learn).field(route).finish(),
+        }
+    }
+}

@@ -1,0 +1,19 @@
+use http::request::Parts;
+
+use super::{Answer, Home, Memo, Sought, keyed};
+use crate::{key::SessionKey, store::SessionStore};
+
+pub(super) fn seek(key: &SessionKey, store: &dyn SessionStore, head: &Parts) -> Sought {
+    match keyed::read(key, head) {
+        Ok(session) => {
+            Sought { home: Home::Asked(store.lookup(&session)), session: Some(session), memo: Memo::default() }
+        }
+        Err(why) => Sought::unbound(why),
+    }
+}
+
+pub(super) fn settle(store: &dyn SessionStore, answer: &Answer<'_>) -> bool {
+    let Some(session) = answer.session.filter(|_| answer.binds) else { return false };
+    store.bind(session, answer.served, answer.home);
+    true
+}
