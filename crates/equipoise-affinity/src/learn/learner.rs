@@ -105,7 +105,8 @@ impl Learn {
 
     /// What a response says about the session. `now` is what the cookie's `Expires` is compared with.
     ///
-    /// Of several `Set-Cookie` lines for the cookie the last counts, as for browsers, nginx and HAProxy. One that takes
+    /// Of several `Set-Cookie` lines for the cookie the last counts, as in the client (RFC 6265 §5.3), whose next request
+    /// it decides; nginx takes the first. One that takes
     /// the cookie back (no value, `Max-Age` of 0 or less, or else `Expires` in the past) counts only against an earlier
     /// one of the same `Domain` and `Path`, or if no other sets it: applications that move a cookie to another path take
     /// it back at the old one.
