@@ -1,0 +1,116 @@
+//! Cookies as RFC 6265 has servers and user agents read them, on bytes.
+
+use std::time::SystemTime;
+
+use http::{
+    HeaderMap,
+    header::{COOKIE, SET_COOKIE},
+};
+
+use super::date::cookie_date;
+
+/// The first value of the cookie `name` in a request that is not empty. User agents send the one with the most specific
+/// path first (RFC 6265 §5.4); HTTP/2 clients may send a line for each.
+pub(super) fn brought<'r>(headers: &'r HeaderMap, name: &str) -> Option<&'r [u8]> {
+    headers
+        .get_all(COOKIE)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
+        .filter_map(pair)
+        .map(|(found, value)| (found, unquoted(value)))
+        .find(|(found, value)| *found == name.as_bytes() && !value.is_empty())
+        .map(|(_, value)| value)
+}
+
+/// What a response's `Set-Cookie` lines say about one cookie.
+pub(super) enum Told<'r> {
+    Value(&'r [u8]),
+    Deleted,
+    Nothing,
+}
+
+pub(super) fn told<'r>(headers: &'r HeaderMap, name: &str, now: SystemTime) -> Told<'r> {
+    let mut alive: Option<SetCookie<'r>> = None;
+    let mut deleted = false;
+    for line in headers.get_all(SET_COOKIE) {
+        let Some(cookie) = SetCookie::read(line.as_bytes(), name, now) else { continue };
+        if !cookie.over {
+            alive = Some(cookie);
+        } else {
+            deleted = true;
+            alive = alive.filter(|alive| !alive.is_same_cookie(&cookie));
+        }
+    }
+    match alive {
+        Some(cookie) => Told::Value(cookie.value),
+        None if deleted => Told::Deleted,
+        None => Told::Nothing,
+    }
+}
+
+struct SetCookie<'r> {
+    value: &'r [u8],
+    domain: &'r [u8],
+    path: &'r [u8],
+    over: bool,
+}
+
+impl<'r> SetCookie<'r> {
+    /// RFC 6265 §5.2 and §5.3. Of an attribute that is there twice, the last counts.
+    fn read(line: &'r [u8], name: &str, now: SystemTime) -> Option<Self> {
+        let mut parts = line.split(|byte| *byte == b';');
+        let (_, value) = pair(parts.next()?).filter(|(found, _)| *found == name.as_bytes())?;
+        let value = unquoted(value);
+        let mut cookie = Self { value, domain: b"", path: b"", over: false };
+        let (mut max_age_over, mut expires_over) = (None, None);
+        for (attribute, value) in parts.filter_map(pair) {
+            if attribute.eq_ignore_ascii_case(b"max-age") {
+                max_age_over = is_over(value).or(max_age_over);
+            } else if attribute.eq_ignore_ascii_case(b"expires") {
+                expires_over = cookie_date(value).map(|until| until <= seconds(now)).or(expires_over);
+            } else if attribute.eq_ignore_ascii_case(b"domain") {
+                cookie.domain = value.strip_prefix(b".").unwrap_or(value);
+            } else if attribute.eq_ignore_ascii_case(b"path") {
+                cookie.path = value;
+            }
+        }
+        cookie.over = value.is_empty() || max_age_over.or(expires_over).unwrap_or(false);
+        Some(cookie)
+    }
+
+    fn is_same_cookie(&self, other: &Self) -> bool {
+        self.domain.eq_ignore_ascii_case(other.domain) && self.path == other.path
+    }
+}
+
+/// Whether a `Max-Age` is 0 or less; none if it is no number (RFC 6265 §5.2.2).
+fn is_over(max_age: &[u8]) -> Option<bool> {
+    let (negative, digits) = match max_age {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    if !digits.iter().all(u8::is_ascii_digit) || digits.is_empty() {
+        return None;
+    }
+    Some(negative || digits.iter().all(|digit| *digit == b'0'))
+}
+
+fn pair(part: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = part.iter().position(|byte| *byte == b'=')?;
+    let (name, value) = part.split_at_checked(at)?;
+    Some((name.trim_ascii(), value.get(1..)?.trim_ascii()))
+}
+
+/// Without the double quotes around it (RFC 6265 §4.1.1 allows them; whether they are part of the value, servers see
+/// differently).
+fn unquoted(value: &[u8]) -> &[u8] {
+    match value {
+        [b'"', inner @ .., b'"'] => inner,
+        _ => value,
+    }
+}
+
+fn seconds(now: SystemTime) -> i64 {
+    let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}

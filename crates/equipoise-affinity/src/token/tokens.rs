@@ -1,0 +1,224 @@
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use arc_swap::ArcSwap;
+use equipoise_core::EndpointId;
+use hmac::Hmac;
+use parking_lot::Mutex;
+use sha2::Sha256;
+
+use super::{
+    KeyRing, Refused, Session,
+    directory::{Directory, tag},
+    session::{moment, seconds},
+    wire::{Body, Unverified},
+};
+
+/// How far the balancers' clocks may be apart, in seconds.
+const SKEW: u32 = 300;
+/// A token is renewed once a tenth of the idle time has passed.
+const RENEWALS: u32 = 10;
+
+/// Issues and reads the tokens of one cookie.
+///
+/// [`issue`](Self::issue) and [`read`](Self::read) take no lock and cost one HMAC of 26 bytes. [`rotate`](Self::rotate)
+/// and [`members`](Self::members) may be called at any time; each request sees the state before or the state after.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+///
+/// use equipoise_affinity::token::{Key, KeyRing, Refused, Tokens};
+/// use equipoise_core::EndpointId;
+///
+/// let tokens = Tokens::new(KeyRing::new(Key::generate(1)), "srv");
+/// let (a, b) = (EndpointId::from("10.0.0.1:80"), EndpointId::from("10.0.0.2:80"));
+/// tokens.members([a.clone(), b.clone()]);
+///
+/// let now = SystemTime::now();
+/// let text = tokens.issue(&a, None, now).expect("the ring signs");
+/// assert_eq!(text.len(), 56);
+///
+/// let idle = Some(Duration::from_secs(1800));
+/// let token = tokens.read(text.as_bytes(), now, idle, None)?;
+/// assert_eq!((token.endpoint(), token.is_due()), (&a, false));
+///
+/// // An endpoint leaves: its sessions are unbound, and keep their number and age in the next token.
+/// tokens.members([b.clone()]);
+/// let Err(Refused::UnknownEndpoint { session }) = tokens.read(text.as_bytes(), now, idle, None) else { panic!() };
+/// let moved = tokens.issue(&b, Some(session), now).expect("the ring signs");
+/// assert_eq!(tokens.read(moved.as_bytes(), now, idle, None)?.session(), token.session());
+/// # Ok::<(), Refused>(())
+/// ```
+pub struct Tokens {
+    context: Box<[u8]>,
+    state: ArcSwap<State>,
+    // Whoever changes the state holds this, so that no change undoes another.
+    changing: Mutex<()>,
+}
+
+struct State {
+    keys: Vec<Accepted>,
+    members: Arc<[EndpointId]>,
+}
+
+#[derive(Clone)]
+struct Accepted {
+    kid: u8,
+    signs: bool,
+    not_after: Option<SystemTime>,
+    mac: Hmac<Sha256>,
+    endpoint: Hmac<Sha256>,
+    directory: Directory,
+}
+
+impl Accepted {
+    fn counts(&self, now: SystemTime) -> bool {
+        self.not_after.is_none_or(|end| now <= end)
+    }
+
+    fn learn(&mut self, members: &[EndpointId]) {
+        self.directory = self.directory.with(members, |id| tag(&self.endpoint, id));
+    }
+}
+
+impl State {
+    fn signer(&self, now: SystemTime) -> Option<&Accepted> {
+        self.keys.iter().find(|key| key.signs && key.counts(now))
+    }
+}
+
+impl Tokens {
+    /// Tokens under these keys that are void in any other `context`: the cookie's name, and the cluster's too if several
+    /// clusters share keys. There are no members yet.
+    pub fn new(ring: KeyRing, context: impl AsRef<[u8]>) -> Self {
+        let context: Box<[u8]> = context.as_ref().into();
+        let members: Arc<[EndpointId]> = Arc::default();
+        let state = State { keys: accepted(&ring, &context, &members), members };
+        Self { context, state: ArcSwap::from_pointee(state), changing: Mutex::new(()) }
+    }
+
+    /// Takes other keys, at once and for all. Costs one HMAC per key and member.
+    pub fn rotate(&self, ring: KeyRing) {
+        let _one_at_a_time = self.changing.lock();
+        let members = self.state.load().members.clone();
+        self.state.store(Arc::new(State { keys: accepted(&ring, &self.context, &members), members }));
+    }
+
+    /// The endpoints that tokens may name, in place of those before: all of the pool, also those that drain. O(members),
+    /// with one HMAC per key for each that is new.
+    pub fn members(&self, ids: impl IntoIterator<Item = EndpointId>) {
+        let members: Arc<[EndpointId]> = ids.into_iter().collect();
+        let _one_at_a_time = self.changing.lock();
+        let mut keys = self.state.load().keys.clone();
+        keys.iter_mut().for_each(|key| key.learn(&members));
+        self.state.store(Arc::new(State { keys, members }));
+    }
+
+    /// A token that binds `session`, or a new one, to `endpoint`. `None` if no key signs: the ring is empty, or its
+    /// signing key's time is over.
+    pub fn issue(&self, endpoint: &EndpointId, session: Option<Session>, now: SystemTime) -> Option<String> {
+        let state = self.state.load();
+        let key = state.signer(now)?;
+        let session = session.unwrap_or_else(|| Session::start(now));
+        let tag = key.directory.tag(endpoint).unwrap_or_else(|| tag(&key.endpoint, endpoint));
+        Some(Body { kid: key.kid, session, seen: seconds(now), tag }.sign(key.mac.clone()))
+    }
+
+    /// Reads a cookie's value. A token is stale if it was issued more than `idle` ago, or its session began more than
+    /// `life` ago (HAProxy's `maxidle` and `maxlife`); `None` is no limit.
+    ///
+    /// # Errors
+    ///
+    /// Why the request is unbound. Times are in whole seconds; what lies less than five minutes ahead counts as now.
+    pub fn read(
+        &self,
+        value: &[u8],
+        now: SystemTime,
+        idle: Option<Duration>,
+        life: Option<Duration>,
+    ) -> Result<Token, Refused> {
+        let unverified = Unverified::read(value)?;
+        let kid = unverified.kid;
+        let state = self.state.load();
+        let key = state.keys.iter().find(|key| key.kid == kid).ok_or(Refused::UnknownKey { kid })?;
+        let Body { session, seen, tag, .. } = unverified.verify(key.mac.clone())?;
+        if !key.counts(now) {
+            return Err(Refused::KeyExpired { kid });
+        }
+
+        let clock = seconds(now);
+        if seen.max(session.began) > clock.saturating_add(SKEW) {
+            return Err(Refused::FromTheFuture);
+        }
+        let since = |then: u32| Duration::from_secs(clock.saturating_sub(then).into());
+        if idle.is_some_and(|idle| since(seen) > idle) || life.is_some_and(|life| since(session.began) > life) {
+            return Err(Refused::Stale);
+        }
+
+        let endpoint = key.directory.id(&tag).cloned().ok_or(Refused::UnknownEndpoint { session })?;
+        let worn = !key.signs || idle.is_some_and(|idle| !since(seen).is_zero() && since(seen) >= idle / RENEWALS);
+        Ok(Token { endpoint, session, seen, due: worn && state.signer(now).is_some() })
+    }
+}
+
+fn accepted(ring: &KeyRing, context: &[u8], members: &[EndpointId]) -> Vec<Accepted> {
+    let keys = ring.keys().map(|(key, signs)| {
+        let mut accepted = Accepted {
+            kid: key.kid(),
+            signs,
+            not_after: key.end(),
+            mac: key.derive("equipoise token 1 mac", context),
+            endpoint: key.derive("equipoise token 1 endpoint", context),
+            directory: Directory::default(),
+        };
+        accepted.learn(members);
+        accepted
+    });
+    keys.collect()
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state.load();
+        f.debug_struct("Tokens")
+            .field("context", &String::from_utf8_lossy(&self.context))
+            .field("kids", &state.keys.iter().map(|key| key.kid).collect::<Vec<_>>())
+            .field("members", &state.members.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What an authentic, fresh token says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    endpoint: EndpointId,
+    session: Session,
+    seen: u32,
+    due: bool,
+}
+
+impl Token {
+    /// Whom the session is bound to.
+    pub fn endpoint(&self) -> &EndpointId {
+        &self.endpoint
+    }
+
+    /// The session.
+    pub fn session(&self) -> Session {
+        self.session
+    }
+
+    /// When the token was issued, in whole seconds.
+    pub fn seen(&self) -> SystemTime {
+        moment(self.seen)
+    }
+
+    /// Whether the response shall carry a new one: a tenth of the idle time has passed (so that not each response sets
+    /// a cookie), or its key no longer signs. Never while no key signs.
+    pub fn is_due(&self) -> bool {
+        self.due
+    }
+}
