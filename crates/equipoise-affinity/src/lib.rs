@@ -2,9 +2,15 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod affinity;
 pub mod cookie;
+mod fallback;
+mod guard;
 pub mod key;
+mod layer;
 pub mod learn;
+mod mode;
+mod outcome;
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub mod redis;
@@ -13,4 +19,11 @@ mod store;
 pub mod table;
 pub mod token;
 
-pub use crate::store::{Lookup, SessionStore, StoreError};
+pub use crate::{
+    affinity::{Affinity, Explained, Stats},
+    fallback::Fallback,
+    layer::{AffinityFuture, AffinityLayer, WithAffinity},
+    mode::{InvalidValues, Mode, Values},
+    outcome::{Outcome, Unbound},
+    store::{Lookup, SessionStore, StoreError},
+};

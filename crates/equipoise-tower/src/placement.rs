@@ -64,6 +64,11 @@ impl Placement {
         self
     }
 
+    /// A pick's request as this placement makes it: to [explain](equipoise_core::Pool::explain) where it would go.
+    pub fn request(&self) -> PickRequest<'_> {
+        self.of(PickRequest::new())
+    }
+
     pub(crate) fn of<'r>(&'r self, request: PickRequest<'r>) -> PickRequest<'r> {
         let bound = match &self.binding {
             Some(binding) => request.bound(binding),

@@ -3,13 +3,17 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use equipoise_core::{EndpointId, EndpointStatus, Explanation, PickRequest, Pool, Revision};
+use equipoise_core::{Availability, EndpointId, EndpointStatus, Explanation, PickRequest, Pool, Revision};
 use parking_lot::Mutex;
+
+use crate::mode::InvalidValues;
 
 /// The pool, whatever its targets are.
 pub(crate) trait AnyPool: Send + Sync + 'static {
     fn membership(&self) -> Revision;
     fn endpoints(&self) -> Vec<EndpointStatus>;
+    /// Whether the endpoint takes those who are bound to it.
+    fn takes(&self, id: &EndpointId) -> bool;
     fn explain(&self, request: &PickRequest<'_>) -> Explanation;
 }
 
@@ -20,6 +24,11 @@ impl<T: Send + Sync + 'static> AnyPool for Pool<T> {
 
     fn endpoints(&self) -> Vec<EndpointStatus> {
         Pool::endpoints(self)
+    }
+
+    fn takes(&self, id: &EndpointId) -> bool {
+        let takes = |status: EndpointStatus| !matches!(status.availability, Availability::Closed | Availability::Unfit);
+        self.endpoint(id.as_str()).is_some_and(takes)
     }
 
     fn explain(&self, request: &PickRequest<'_>) -> Explanation {
@@ -45,24 +54,27 @@ impl Roster {
     }
 
     /// Tells who has left and who is there, if that has changed since it was last told. One atomic load if not.
-    pub(crate) fn follow(&self, left: impl Fn(&EndpointId), there: impl Fn(&mut dyn Iterator<Item = EndpointId>)) {
+    pub(crate) fn follow(&self, left: impl Fn(&EndpointId), there: impl Fn(&[(EndpointId, String)]) -> Result<(), InvalidValues>,
+    ) -> Result<(), InvalidValues> {
         let seen = self.seen.load(Ordering::Acquire);
         if self.pool.membership().get().wrapping_add(1) == seen {
-            return;
+            return Ok(());
         }
         let mut present = self.present.lock();
         // Before the look: what changes after it is found by the next request.
         let revision = self.pool.membership().get().wrapping_add(1);
         if self.seen.load(Ordering::Acquire) == revision {
-            return;
+            return Ok(());
         }
+        let endpoints = self.pool.endpoints();
         let now: HashMap<EndpointId, Revision> =
-            self.pool.endpoints().into_iter().map(|endpoint| (endpoint.id, endpoint.joined)).collect();
+            endpoints.iter().map(|endpoint| (endpoint.id.clone(), endpoint.joined)).collect();
         for (id, _) in present.iter().filter(|(id, joined)| now.get(*id) != Some(joined)) {
             left(id);
         }
-        there(&mut now.keys().cloned());
+        let named = there(&endpoints.into_iter().map(|endpoint| (endpoint.id, endpoint.address)).collect::<Vec<_>>());
         *present = now;
         self.seen.store(revision, Ordering::Release);
+        named
     }
 }

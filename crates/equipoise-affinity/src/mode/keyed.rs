@@ -4,7 +4,7 @@ use http::request::Parts;
 
 use super::{Home, Memo, Sought};
 use crate::{
-    key::{Found, SessionKey},
+    key::{Extracted, SessionKey},
     outcome::Unbound,
 };
 
@@ -18,8 +18,8 @@ pub(super) fn seek(key: &SessionKey, head: &Parts) -> Sought {
 /// The key that the request brings.
 pub(super) fn read(key: &SessionKey, head: &Parts) -> Result<Bytes, Unbound> {
     match key.of(RequestHead::of_parts(head)) {
-        Found::Key(key) => Ok(Bytes::copy_from_slice(&key)),
-        Found::Absent => Err(Unbound::Absent),
-        Found::Oversized => Err(Unbound::Oversized),
+        Extracted::Found(key) => Ok(Bytes::copy_from_slice(&key)),
+        Extracted::Absent => Err(Unbound::Absent),
+        Extracted::Oversized => Err(Unbound::Oversized),
     }
 }

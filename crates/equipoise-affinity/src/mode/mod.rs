@@ -5,17 +5,18 @@ mod keyed;
 mod learned;
 mod routed;
 mod table;
+mod values;
 
 use std::{fmt, sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 use equipoise_core::EndpointId;
-use http::{HeaderMap, request::Parts};
+use http::{HeaderMap, StatusCode, request::Parts};
 
-pub use self::cookie::{InvalidValues, Values};
-use self::cookie::Memo;
+pub(crate) use self::cookie::Memo;
+pub use self::values::{InvalidValues, Values};
 use crate::{
-    cookie::Cookies,
+    cookie::PersistenceCookie,
     key::SessionKey,
     learn::{Learn, Route},
     outcome::Unbound,
@@ -40,7 +41,7 @@ pub(crate) enum Kind {
     None,
     Hash(SessionKey),
     Table(SessionKey, Arc<dyn SessionStore>),
-    Cookie(Cookies, Values),
+    Cookie(PersistenceCookie, Values),
     Learn(Learn, Arc<dyn SessionStore>),
     Route(Learn, Route),
 }
@@ -69,8 +70,8 @@ impl Mode {
 
     /// The balancer sets a cookie, or takes part in one that the backend sets: HAProxy's `cookie`. `values` says how a
     /// cookie's value names an endpoint.
-    pub fn cookie(cookies: Cookies, values: Values) -> Self {
-        Self(Kind::Cookie(cookies, values))
+    pub fn cookie(cookie: PersistenceCookie, values: Values) -> Self {
+        Self(Kind::Cookie(cookie, values))
     }
 
     /// Whoever brings what a backend has set (a cookie such as `JSESSIONID`, a header) goes to that backend: nginx's
@@ -120,20 +121,32 @@ pub(crate) struct Answer<'a> {
     /// Whether it belongs to who answered, from now on.
     pub(crate) binds: bool,
     pub(crate) session: Option<&'a [u8]>,
+    pub(crate) status: StatusCode,
     pub(crate) now: SystemTime,
 }
 
 impl Kind {
     /// Whom the request belongs to, so far as it can be told at once. What the backend is not to see is taken out.
-    pub(crate) fn seek(&self, head: &mut Parts, now: SystemTime) -> Sought {
+    ///
+    /// `takes` says whether an endpoint takes those who are bound to it.
+    pub(crate) fn seek(&self, head: &mut Parts, now: SystemTime, takes: impl Fn(&EndpointId) -> bool) -> Sought {
         match self {
             Self::None => Sought::unbound(Unbound::Off),
             Self::Hash(key) => keyed::seek(key, head),
             Self::Table(key, store) => table::seek(key, &**store, head),
-            Self::Cookie(cookies, values) => cookie::seek(cookies, values, head, now),
+            Self::Cookie(cookie, values) => cookie::seek(cookie, values, head, now, takes),
             Self::Learn(learn, store) => learned::seek(learn, &**store, head),
             Self::Route(learn, route) => routed::seek(learn, *route, head),
         }
+    }
+
+    /// For a request that is not to be bound, whatever it brings.
+    pub(crate) fn disregard(&self, head: &mut Parts) -> Sought {
+        let mut sought = Sought::unbound(Unbound::Off);
+        if let Self::Cookie(cookie, _) = self {
+            sought.memo = cookie::disregard(cookie, head);
+        }
+        sought
     }
 
     /// Remembers it, and puts into the response what the client is to bring next time. Answers whether a session that is
@@ -142,7 +155,7 @@ impl Kind {
         match self {
             Self::None | Self::Hash(_) | Self::Route(..) => false,
             Self::Table(_, store) => table::settle(&**store, answer),
-            Self::Cookie(cookies, values) => cookie::settle(cookies, values, memo, answer, headers),
+            Self::Cookie(cookie, values) => cookie::settle(cookie, values, memo, answer, headers),
             Self::Learn(learn, store) => learned::settle(learn, &**store, answer, headers),
         }
     }
@@ -155,9 +168,10 @@ impl Kind {
     }
 
     /// These are there.
-    pub(crate) fn there(&self, ids: &mut dyn Iterator<Item = EndpointId>) {
-        if let Self::Cookie(_, values) = self {
-            values.there(ids);
+    pub(crate) fn there(&self, endpoints: &[(EndpointId, String)]) -> Result<(), InvalidValues> {
+        match self {
+            Self::Cookie(_, values) => values.there(endpoints),
+            _ => Ok(()),
         }
     }
 }
@@ -168,7 +182,7 @@ impl fmt::Debug for Mode {
             Kind::None => f.write_str("none"),
             Kind::Hash(key) => f.debug_tuple("hash").field(key).finish(),
             Kind::Table(key, _) => f.debug_tuple("table").field(key).finish_non_exhaustive(),
-            Kind::Cookie(cookies, values) => f.debug_tuple("cookie").field(cookies).field(values).finish(),
+            Kind::Cookie(cookie, values) => f.debug_tuple("cookie").field(cookie).field(values).finish(),
             Kind::Learn(learn, _) => f.debug_tuple("learn").field(learn).finish_non_exhaustive(),
             Kind::Route(learn, route) => f.debug_tuple("route").field(learn).field(route).finish(),
         }

@@ -32,6 +32,9 @@ pub enum PickError {
         /// Why it cannot.
         missed: Missed,
     },
+    /// The request is bound to nobody, and only such as are bound are let in. Pools never say this themselves.
+    #[error("the request has no session, and only requests that have one are let in")]
+    Unbound,
     /// The strategy found nobody although there were usable endpoints without a limit.
     #[error("the strategy declined to choose among usable endpoints")]
     Declined,
@@ -52,7 +55,7 @@ impl PickError {
         match self {
             Self::Empty | Self::Unavailable { .. } | Self::Saturated => true,
             Self::Bound { missed, .. } => !matches!(missed, Missed::Excluded),
-            Self::Excluded | Self::Declined | Self::Misbehaved { .. } | Self::Panicked => false,
+            Self::Unbound | Self::Excluded | Self::Declined | Self::Misbehaved { .. } | Self::Panicked => false,
         }
     }
 }

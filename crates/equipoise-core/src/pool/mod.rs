@@ -208,6 +208,23 @@ impl<T> Pool<T> {
         }
     }
 
+    /// The endpoint that has this id, as it is now. O(1), allocates.
+    ///
+    /// ```
+    /// use equipoise_core::{EndpointSpec, Pool};
+    ///
+    /// let pool: Pool<()> = Pool::default();
+    /// pool.add(EndpointSpec::new("a:80").weight(3), ())?;
+    /// assert_eq!(pool.endpoint("a:80").map(|endpoint| endpoint.weight), Some(3));
+    /// assert_eq!(pool.endpoint("b:80"), None);
+    /// # Ok::<(), equipoise_core::UpdateError>(())
+    /// ```
+    pub fn endpoint(&self, id: impl AsRef<str>) -> Option<EndpointStatus> {
+        let snapshot = self.shared.snapshot.load();
+        let slot = *snapshot.members().index.get(id.as_ref())?;
+        EndpointStatus::of(&snapshot, slot)
+    }
+
     /// The endpoints as they are now, in the order of their slots: for status pages and metrics. O(n), allocates.
     pub fn endpoints(&self) -> Vec<EndpointStatus> {
         let snapshot = self.shared.snapshot.load();
