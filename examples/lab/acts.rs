@@ -1,4 +1,4 @@
-//! The story in four acts, with servers of the lab's own.
+//! The story in five acts, with servers of the lab's own.
 
 use std::{
     io,
@@ -17,6 +17,7 @@ use crate::{
     load::{CONNECTIONS, Load, Sample, Visitor},
     proxy,
     report::{Checks, Report},
+    sessions,
 };
 
 /// Requests a second.
@@ -47,7 +48,7 @@ pub(crate) async fn play(args: &Args, listener: TcpListener) -> anyhow::Result<C
     let pool = Pool::new(args.strategy.build());
     pool.update(specs.clone(), |_| ())?;
     let proxy = listener.local_addr()?;
-    tokio::spawn(proxy::serve(listener, pool, None));
+    tokio::spawn(proxy::serve(listener, pool, None, None));
     for backend in &backends {
         println!("{} listens on {}", backend.name(), backend.address());
     }
@@ -56,8 +57,9 @@ pub(crate) async fn play(args: &Args, listener: TcpListener) -> anyhow::Result<C
     let mut checks = Checks::default();
     nine_requests(proxy, &args.strategy, &mut checks).await?;
     let report = a_server_dies(proxy, &args.strategy, args.requests, &mut backends, &mut checks).await?;
+    sessions::play(&args.strategy, &mut backends, specs.clone(), &mut checks).await?;
     health::play(&args.strategy, &mut backends, specs, &mut checks).await?;
-    println!("\nAct 4: the reckoning\n\n{report}\n{checks}");
+    println!("\nAct 5: the reckoning\n\n{report}\n{checks}");
     Ok(checks)
 }
 

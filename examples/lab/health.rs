@@ -60,7 +60,7 @@ pub(crate) async fn play(
     specs: Vec<EndpointSpec>,
     checks: &mut Checks,
 ) -> anyhow::Result<()> {
-    println!("\nAct 3: the same with health checks (GET /healthz every 0.25 s) and a slow start of {WINDOW:?}");
+    println!("\nAct 4: the death again, with health checks (GET /healthz every 0.25 s) and a slow start of {WINDOW:?}");
     let millis = Duration::from_millis;
     let schedule = Schedule::new().interval(millis(250)).fast(millis(100));
     let health = Health::builder().check("http", schedule, Http::new("/healthz")?).build()?;
@@ -70,7 +70,7 @@ pub(crate) async fn play(
     pool.update(specs, |_| ())?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let proxy = listener.local_addr()?;
-    let serving = tokio::spawn(proxy::serve(listener, pool, None));
+    let serving = tokio::spawn(proxy::serve(listener, pool, None, None));
     let began = Instant::now();
     let tell = |what: &str| println!("  {:5.2} s  {what}", began.elapsed().as_secs_f64());
 

@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::Context;
 use bytes::Bytes;
-use http::{Request, StatusCode, header::HOST};
+use http::{Request, StatusCode, header::{HOST, SET_COOKIE}};
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
@@ -41,6 +41,7 @@ pub(crate) struct Answer {
     pub(crate) served_by: Option<String>,
     /// How many servers were tried.
     pub(crate) tries: usize,
+    pub(crate) set_cookie: Option<String>,
     pub(crate) body: String,
 }
 
@@ -71,9 +72,10 @@ impl Visitor {
             let response = self.connection.send_request(request).await?;
             let text = |name| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
             let (status, served_by, tries) = (response.status(), text(SERVED_BY), text(TRIES));
+            let set_cookie = text(SET_COOKIE);
             let body = response.into_body().collect().await.context("the answer broke off")?.to_bytes();
             let tries = tries.and_then(|tries| tries.parse().ok()).unwrap_or(1);
-            Ok(Answer { status, served_by, tries, body: String::from_utf8_lossy(&body).into_owned() })
+            Ok(Answer { status, served_by, tries, set_cookie, body: String::from_utf8_lossy(&body).into_owned() })
         };
         timeout(PATIENCE, exchange).await.with_context(|| format!("no answer within {PATIENCE:?}"))?
     }

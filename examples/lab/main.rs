@@ -8,6 +8,7 @@
 //! | file | what it is |
 //! | --- | --- |
 //! | `acts.rs` | the story: alternation, a server killed under load, the reckoning |
+//! | `sessions.rs` | its act with sessions: visitors keep their server, and move once when it dies |
 //! | `health.rs` | its act with health checks: nobody has to fail on the killed server, and it returns slowly |
 //! | `proxy.rs`, `headers.rs` | the reverse proxy: where the library is at work |
 //! | `backend.rs` | a server that can be killed and started again |
@@ -23,6 +24,7 @@ mod health;
 mod load;
 mod proxy;
 mod report;
+mod sessions;
 mod yours;
 
 use std::process::ExitCode;

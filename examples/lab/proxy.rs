@@ -15,6 +15,7 @@ use std::{
 use bytes::Bytes;
 use equipoise::{
     Pool,
+    affinity::{Affinity, AffinityLayer},
     tower::{BalanceLayer, Error, Http, LeasedBody, Replayable, ServedBy},
 };
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header::CONTENT_TYPE};
@@ -25,7 +26,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
 };
 use tokio::{net::TcpListener, sync::mpsc};
-use tower::{Layer, Service, ServiceExt};
+use tower::{Layer, Service, ServiceExt, util::option_layer};
 
 use crate::headers::{name_the_client, strip_hop_by_hop};
 
@@ -49,9 +50,11 @@ pub(crate) struct Exchange {
 type Upstream = Request<Replayable<Incoming>>;
 type Body = Either<LeasedBody<Incoming>, Full<Bytes>>;
 
-/// This is all that balancing takes: a pool, a client, and the layer that puts one over the other.
+/// This is all that balancing takes: a pool, a client, and the layer that puts one over the other; and one more layer
+/// where clients are to come back to their server.
 fn balanced(
     pool: Pool<()>,
+    affinity: Option<Affinity>,
 ) -> impl Service<Upstream, Response = Response<LeasedBody<Incoming>>, Error = Error, Future: Send> + Clone + Send {
     let mut connector = HttpConnector::new();
     connector.set_connect_timeout(Some(Duration::from_secs(2)));
@@ -64,7 +67,8 @@ fn balanced(
         }
         request
     });
-    BalanceLayer::with_protocol(pool, Http::new().header(SERVED_BY)).layer(counted)
+    let balanced = BalanceLayer::with_protocol(pool, Http::new().header(SERVED_BY)).layer(counted);
+    option_layer(affinity.map(AffinityLayer::new)).layer(balanced)
 }
 
 /// Rides on a request; its copies, which failover sends, share it.
@@ -72,8 +76,8 @@ fn balanced(
 struct Tries(Arc<AtomicU32>);
 
 /// Serves until dropped. Each answered request is reported to `log`.
-pub(crate) async fn serve(listener: TcpListener, pool: Pool<()>, log: Option<mpsc::UnboundedSender<Exchange>>) {
-    let balanced = balanced(pool);
+pub(crate) async fn serve(listener: TcpListener, pool: Pool<()>, affinity: Option<Affinity>, log: Option<mpsc::UnboundedSender<Exchange>>) {
+    let balanced = balanced(pool, affinity);
     loop {
         let Ok((stream, peer)) = listener.accept().await else { continue };
         // Answers go out in one piece; waiting for more only delays them.
