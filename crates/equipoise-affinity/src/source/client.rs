@@ -27,8 +27,7 @@ type PeerFn = dyn Fn(RequestHead<'_>) -> Option<IpAddr> + Send + Sync;
 /// dropped. It allocates nothing but for quoted strings in `Forwarded`, and however long a list is, no more than
 /// [`hops`](Self::hops) elements of it are read, each of at most 512 bytes.
 ///
-/// nginx's `set_real_ip_from` with `real_ip_recursive on` does the same, and so do HAProxy's `src` with a `set-src` rule
-/// and Envoy's `xff_trusted_cidrs`.
+/// nginx's `set_real_ip_from` with `real_ip_recursive on` does the same, and so do Envoy's `xff_trusted_cidrs`.
 ///
 /// ```
 /// use std::net::SocketAddr;

@@ -120,7 +120,7 @@ mod tests {
 
         #[test]
         fn plain_lists_are_what_splitting_makes_of_them(list in "[a,\" \\\\]{0,40}") {
-            prop_assert_eq!(plain(&list), list.rsplit(',').map(|part| part.trim_ascii()).collect::<Vec<_>>());
+            prop_assert_eq!(plain(&list), list.rsplit(',').map(str::trim_ascii).collect::<Vec<_>>());
         }
     }
 }

@@ -16,7 +16,7 @@ mod list;
 mod peer;
 mod proxy_protocol;
 #[cfg(test)]
-mod spoofing;
+mod tests;
 mod trusted;
 
 pub(crate) use self::guard::guarded;

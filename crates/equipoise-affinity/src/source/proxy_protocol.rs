@@ -37,7 +37,7 @@ pub struct ProxyHeader {
 }
 
 impl ProxyHeader {
-    /// The longest header that is read, in bytes: as much as HAProxy's buffer holds. Addresses take at most 52 bytes of a
+    /// The longest header that is read, in bytes: as much as HAProxy's buffer holds by default. Addresses take at most 52 bytes of a
     /// binary header; the rest is for extensions, such as a client's certificate. One in text has at most 107 bytes.
     pub const LONGEST: usize = 16 * 1024;
 

@@ -66,7 +66,8 @@ impl TrustedProxies {
         self.networks.into_iter().chain(others.networks).collect()
     }
 
-    /// Whether `address` is in one of the networks. An IPv4 address in IPv6's clothes is an IPv4 address.
+    /// Whether `address` is in one of the networks. An IPv4 address in IPv6's clothes is an IPv4 address, and `::/0` is
+    /// every IPv6 address but no IPv4 one.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
