@@ -1,0 +1,137 @@
+use std::{borrow::Cow, net::IpAddr};
+
+use http::HeaderName;
+
+use super::address;
+
+/// The header in which trusted proxies say whom a request came from. Exactly one is believed: proxies write one of them,
+/// and pass on whatever a client wrote into the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ForwardedHeader {
+    /// `X-Forwarded-For`: a list of addresses, to which each proxy adds the one it was called from.
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239): the same as the `for` of each element. An element without a `for`, or one that is no
+    /// address (`unknown`, `_hidden`), is as far as it can be read.
+    Forwarded,
+    /// A header with one address which the outermost proxy sets, in place of what the client wrote: `X-Real-IP`,
+    /// `CF-Connecting-IP`, `True-Client-IP`. With two such lines, or two addresses, it says nothing.
+    Single(HeaderName),
+}
+
+/// The address in one element of a `Forwarded` header: pairs with `;` between them, the values of which are tokens or
+/// quoted strings. More is let pass in values than in RFC 7239, section 4: a colon and brackets in one that is not
+/// quoted, white space around the semicolons. An element that names two clients names none.
+pub(super) fn forwarded_for(element: &[u8]) -> Option<IpAddr> {
+    let (mut rest, mut found) = (element, None);
+    loop {
+        rest = rest.trim_ascii_start();
+        // There may be nothing between two semicolons, and after the last.
+        if !matches!(rest.first(), None | Some(b';')) {
+            let equals = rest.iter().position(|byte| !is_token(*byte)).filter(|&at| at > 0)?;
+            let (name, after) = rest.split_at_checked(equals)?;
+            let (value, after) = value(after.strip_prefix(b"=")?)?;
+            if name.eq_ignore_ascii_case(b"for") && found.replace(address::parse(&value)?).is_some() {
+                return None;
+            }
+            rest = after;
+        }
+        match rest.split_first() {
+            Some((b';', after)) => rest = after,
+            Some(_) => return None,
+            None => return found,
+        }
+    }
+}
+
+/// A value, and what comes after it: nothing or a semicolon, if all is well.
+fn value(text: &[u8]) -> Option<(Cow<'_, [u8]>, &[u8])> {
+    let Some(quoted) = text.strip_prefix(b"\"") else {
+        let end = text.iter().position(|&byte| byte == b';').unwrap_or(text.len());
+        let (value, after) = text.split_at_checked(end)?;
+        let value = value.trim_ascii_end();
+        return (!value.is_empty() && !value.contains(&b'"')).then_some((Cow::Borrowed(value), after));
+    };
+    let (mut value, mut bytes) = (Vec::new(), quoted.iter());
+    loop {
+        match *bytes.next()? {
+            b'"' => return Some((Cow::Owned(value), bytes.as_slice().trim_ascii_start())),
+            b'\\' => value.push(*bytes.next()?),
+            byte => value.push(byte),
+        }
+    }
+}
+
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn elements_name_clients() {
+        for (element, address) in [
+            ("for=192.0.2.43", "192.0.2.43"),
+            ("For=192.0.2.43", "192.0.2.43"),
+            (r#"FOR="192.0.2.43:47011""#, "192.0.2.43"),
+            (r#"for="[2001:db8:cafe::17]:4711""#, "2001:db8:cafe::17"),
+            (r#"for="[2001:db8:cafe::17]:_port""#, "2001:db8:cafe::17"),
+            (r#"for="192.0.2\.43""#, "192.0.2.43"),
+            ("for=192.0.2.43;proto=http;by=203.0.113.43", "192.0.2.43"),
+            ("proto=http; by=203.0.113.43 ;for=192.0.2.43 ; host=a", "192.0.2.43"),
+            (r#"host="a;for=6.6.6.6";for=192.0.2.43;secret="\"for=6.6.6.6""#, "192.0.2.43"),
+            (r#"by="";for=192.0.2.43;"#, "192.0.2.43"),
+            (";;for=192.0.2.43", "192.0.2.43"),
+            ("for=[2001:db8::1]:80", "2001:db8::1"),
+            ("for=192.0.2.43:80;host=\"\u{e4}\"", "192.0.2.43"),
+        ] {
+            assert_eq!(forwarded_for(element.as_bytes()), address.parse().ok(), "{element}");
+        }
+    }
+
+    #[test]
+    fn elements_that_name_nobody_are_told() {
+        for element in [
+            "",
+            ";",
+            "for",
+            "for=",
+            "for=\"\"",
+            "for=unknown",
+            "for=_hidden",
+            "for=\"_gazonk\"",
+            "by=203.0.113.43;proto=http",
+            "for=192.0.2.43;for=192.0.2.43",
+            "for=192.0.2.43;for=unknown",
+            "for=\"192.0.2.43",
+            "for=\"192.0.2.43\\",
+            "for=\"192.0.2.43\"x",
+            "for=192.0.2.43;x",
+            "for=192.0.2.43;=x",
+            "for =192.0.2.43",
+            "for= 192.0.2.43",
+            "for=192.0.2.43\"\"",
+            "192.0.2.43",
+            "x for=192.0.2.43",
+            "xfor=192.0.2.43",
+        ] {
+            assert_eq!(forwarded_for(element.as_bytes()), None, "{element}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_are_too_much(element in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let _ = forwarded_for(&element);
+        }
+
+        #[test]
+        fn nothing_near_the_grammar_is_too_much(element in "(for|FOR|by|=|;|\"|\\\\|1.2.3.4|\\[::1\\]| |,){0,12}") {
+            let _ = forwarded_for(element.as_bytes());
+        }
+    }
+}

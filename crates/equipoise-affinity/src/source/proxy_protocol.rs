@@ -1,0 +1,211 @@
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+const V1_PREFIX: &[u8] = b"PROXY ";
+const V2_SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+const V2_FIXED: usize = 16;
+
+/// What a proxy that speaks the PROXY protocol says at the beginning of a connection, in version 1 (text) or 2 (binary):
+/// whom it was called from, and where.
+///
+/// A listener reads it before anything else, from every connection or from none: what does not begin with a header is
+/// refused, since a client could otherwise send one of its own. Then each request of the connection is given both
+/// addresses, and [`ClientAddress`](super::ClientAddress) believes this one as far as the proxy is trusted. See
+/// haproxy.org's proxy-protocol.txt.
+///
+/// ```
+/// use equipoise_affinity::source::{ClientAddress, PeerAddr, ProxiedAddr, ProxyHeader};
+/// use equipoise_tower::RequestHead;
+///
+/// let mut read = b"PROXY TCP4 203.0.113.9 192.0.2.1 40312 443\r\nGET / HT".to_vec();
+/// let header = ProxyHeader::parse(&read)?.ok_or("read more")?;
+/// read.drain(..header.length());
+/// assert_eq!(read, b"GET / HT");
+///
+/// let mut request = http::Request::new(());
+/// request.extensions_mut().insert(PeerAddr("10.0.0.1:33333".parse()?));
+/// if let Some(source) = header.source() {
+///     request.extensions_mut().insert(ProxiedAddr(source));
+/// }
+/// let client = ClientAddress::behind("10.0.0.0/8".parse()?);
+/// assert_eq!(client.of(RequestHead::of(&request)), Some("203.0.113.9".parse()?));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProxyHeader {
+    length: usize,
+    addresses: Option<(SocketAddr, SocketAddr)>,
+}
+
+impl ProxyHeader {
+    /// The longest header that is read, in bytes: as much as HAProxy's buffer holds by default. Addresses take at most 52 bytes of a
+    /// binary header; the rest is for extensions, such as a client's certificate. One in text has at most 107 bytes.
+    pub const LONGEST: usize = 16 * 1024;
+
+    /// The header at the beginning of `bytes`: everything that was read from the connection so far. `None` if more must be
+    /// read to tell. What no further bytes can mend is refused at once, so a peer that does not speak the protocol need
+    /// not be waited for. The caller limits the time that it waits.
+    ///
+    /// TLVs (extensions of version 2) are passed over, and a checksum among them is not checked.
+    ///
+    /// # Errors
+    ///
+    /// When it is no such header. The connection is to be closed.
+    pub fn parse(bytes: &[u8]) -> Result<Option<Self>, InvalidProxyHeader> {
+        if begins(bytes, V1_PREFIX) {
+            v1(bytes)
+        } else if begins(bytes, V2_SIGNATURE) {
+            v2(bytes)
+        } else {
+            Err(InvalidProxyHeader::Signature)
+        }
+    }
+
+    /// How many of the bytes are the header. What the client sent follows.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        self.length
+    }
+
+    /// Whom the proxy was called from. `None` if the connection is the proxy's own (a health check), or came to it over
+    /// something that has no IP addresses, such as a Unix domain socket: then [`PeerAddr`](super::PeerAddr) is all that
+    /// is known.
+    #[must_use]
+    pub fn source(&self) -> Option<SocketAddr> {
+        self.addresses.map(|(source, _)| source)
+    }
+
+    /// Where the proxy was called. `None` where [`source`](Self::source) is.
+    #[must_use]
+    pub fn destination(&self) -> Option<SocketAddr> {
+        self.addresses.map(|(_, destination)| destination)
+    }
+}
+
+/// Whether `bytes` are, or can become, something that begins with `prefix`.
+fn begins(bytes: &[u8], prefix: &[u8]) -> bool {
+    bytes.iter().zip(prefix).all(|(byte, expected)| byte == expected)
+}
+
+/// `PROXY TCP4 192.0.2.7 192.0.2.1 40312 443\r\n`
+fn v1(bytes: &[u8]) -> Result<Option<ProxyHeader>, InvalidProxyHeader> {
+    const LONGEST: usize = 107;
+    let seen = bytes.get(..LONGEST).unwrap_or(bytes);
+    let Some(end) = seen.windows(2).position(|pair| pair == b"\r\n") else {
+        let long = seen.len() == LONGEST;
+        return if long { Err(InvalidProxyHeader::TooLong { most: LONGEST }) } else { Ok(None) };
+    };
+    let line = seen.get(V1_PREFIX.len()..end).and_then(|line| std::str::from_utf8(line).ok());
+    let line = line.ok_or(InvalidProxyHeader::Addresses)?;
+    let mut fields = line.split(' ');
+    let addresses = match fields.next() {
+        Some("TCP4") => Some(v1_addresses::<Ipv4Addr>(fields)?),
+        Some("TCP6") => Some(v1_addresses::<Ipv6Addr>(fields)?),
+        // Whatever follows means nothing.
+        Some("UNKNOWN") => None,
+        _ => return Err(InvalidProxyHeader::Protocol),
+    };
+    Ok(Some(ProxyHeader { length: end + 2, addresses }))
+}
+
+fn v1_addresses<'a, A: std::str::FromStr + Into<IpAddr>>(
+    mut fields: impl Iterator<Item = &'a str>,
+) -> Result<(SocketAddr, SocketAddr), InvalidProxyHeader> {
+    let mut field = || fields.next().ok_or(InvalidProxyHeader::Addresses);
+    let address = |text: &str| text.parse::<A>().map(Into::into).map_err(|_| InvalidProxyHeader::Addresses);
+    let (source, destination) = (address(field()?)?, address(field()?)?);
+    let (source_port, destination_port) = (port(field()?)?, port(field()?)?);
+    match fields.next() {
+        None => Ok((SocketAddr::new(source, source_port), SocketAddr::new(destination, destination_port))),
+        Some(_) => Err(InvalidProxyHeader::Addresses),
+    }
+}
+
+/// A decimal number without leading zeros, which some would take for octal.
+fn port(text: &str) -> Result<u16, InvalidProxyHeader> {
+    let zeros = text.len() > 1 && text.starts_with('0');
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| digits && !zeros).ok_or(InvalidProxyHeader::Addresses)
+}
+
+/// The signature, version and command, family and protocol, how many bytes follow, those bytes.
+fn v2(bytes: &[u8]) -> Result<Option<ProxyHeader>, InvalidProxyHeader> {
+    let local = match bytes.get(V2_SIGNATURE.len()) {
+        None => return Ok(None),
+        Some(0x20) => true,
+        Some(0x21) => false,
+        Some(0x22..=0x2f) => return Err(InvalidProxyHeader::Command),
+        Some(_) => return Err(InvalidProxyHeader::Version),
+    };
+    let &[_, kind, high, low] = match bytes.get(V2_SIGNATURE.len()..V2_FIXED).and_then(<[u8]>::first_chunk) {
+        Some(fixed) => fixed,
+        None => return Ok(None),
+    };
+    let length = V2_FIXED + usize::from(u16::from_be_bytes([high, low]));
+    if length > ProxyHeader::LONGEST {
+        return Err(InvalidProxyHeader::TooLong { most: ProxyHeader::LONGEST });
+    }
+    // The protocol, TCP or UDP, matters to nobody here, but what is neither is an error. The family matters only if it
+    // is about somebody else: with LOCAL, all of it is to be ignored.
+    let least = match (local, kind >> 4, kind & 0xf) {
+        (true, ..) | (false, 0, 0..=2) => 0,
+        (false, 1, 0..=2) => 12,
+        (false, 2, 0..=2) => 36,
+        (false, 3, 0..=2) => 216,
+        _ => return Err(InvalidProxyHeader::Protocol),
+    };
+    if length < V2_FIXED + least {
+        return Err(InvalidProxyHeader::Addresses);
+    }
+    let Some(block) = bytes.get(V2_FIXED..length) else { return Ok(None) };
+    let addresses = match (local, kind >> 4) {
+        (false, 1) => pair::<4>(block),
+        (false, 2) => pair::<16>(block),
+        _ => None,
+    };
+    Ok(Some(ProxyHeader { length, addresses }))
+}
+
+/// Two addresses of `N` bytes, then two ports.
+fn pair<const N: usize>(block: &[u8]) -> Option<(SocketAddr, SocketAddr)>
+where
+    IpAddr: From<[u8; N]>,
+{
+    let (source, block) = block.split_first_chunk::<N>()?;
+    let (destination, block) = block.split_first_chunk::<N>()?;
+    let (source_port, block) = block.split_first_chunk()?;
+    let (destination_port, _) = block.split_first_chunk()?;
+    let address = |address: &[u8; N], port: &[u8; 2]| SocketAddr::new((*address).into(), u16::from_be_bytes(*port));
+    Some((address(source, source_port), address(destination, destination_port)))
+}
+
+/// What a connection began with is no header of the PROXY protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidProxyHeader {
+    /// It begins with something else: the peer does not speak the protocol.
+    #[error("the connection does not begin with a PROXY protocol header; is the peer a proxy that sends one?")]
+    Signature,
+    /// The version is neither 1 nor 2.
+    #[error("the version of the PROXY protocol is neither 1 nor 2")]
+    Version,
+    /// The command is neither LOCAL nor PROXY.
+    #[error("the command of the PROXY protocol header is neither LOCAL nor PROXY")]
+    Command,
+    /// The protocol or address family is none of those there are.
+    #[error(
+        "the PROXY protocol header is about no known protocol (TCP4, TCP6, UNKNOWN; in version 2 UDP and UNIX too)"
+    )]
+    Protocol,
+    /// The addresses or ports are incomplete, or are none.
+    #[error("the addresses in the PROXY protocol header are incomplete, or are none")]
+    Addresses,
+    /// It goes on and on.
+    #[error("the PROXY protocol header has more than {most} bytes")]
+    TooLong {
+        /// The most that it may have.
+        most: usize,
+    },
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,243 @@
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    str::FromStr,
+};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+/// The proxies in front of this one whose word about their clients is taken: networks.
+///
+/// As text: networks (`10.0.0.0/8`), addresses, and the words `loopback`, `link-local` and `private` for the networks
+/// that [`loopback`](Self::loopback), [`link_local`](Self::link_local) and [`private`](Self::private) name, with commas
+/// or white space between them. Name what is really a proxy: whoever else is in these networks can say that it is
+/// anybody. Whether an address is among them takes O(log n) of n networks.
+///
+/// ```
+/// use equipoise_affinity::source::TrustedProxies;
+///
+/// let trusted: TrustedProxies = "10.1.0.0/16, 2001:db8::/32, 192.0.2.7, loopback".parse()?;
+/// assert!(trusted.contains("10.1.2.3".parse()?));
+/// assert!(!trusted.contains("10.2.2.3".parse()?));
+///
+/// let said = "10.1.2.3/16".parse::<TrustedProxies>().unwrap_err();
+/// assert_eq!(said.to_string(), "10.1.2.3/16 is no network: write 10.1.0.0/16 if you mean it, or 10.1.2.3 alone");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrustedProxies {
+    /// Disjoint, and in order: the IPv4 ones, then the IPv6 ones, each by its first address.
+    networks: Vec<IpNet>,
+}
+
+impl TrustedProxies {
+    /// Nobody.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// This machine: `127.0.0.0/8` and `::1`.
+    #[must_use]
+    pub fn loopback() -> Self {
+        Self::of([v4([127, 0, 0, 0], 8), v6([0, 0, 0, 0, 0, 0, 0, 1], 128)])
+    }
+
+    /// Machines on the same link: `169.254.0.0/16` and `fe80::/10`.
+    #[must_use]
+    pub fn link_local() -> Self {
+        Self::of([v4([169, 254, 0, 0], 16), v6([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10)])
+    }
+
+    /// The private networks of RFC 1918 (`10.0.0.0/8`, `172.16.0.0/12`, `192.168.0.0/16`) and RFC 4193 (`fc00::/7`).
+    /// Not loopback.
+    #[must_use]
+    pub fn private() -> Self {
+        Self::of([
+            v4([10, 0, 0, 0], 8),
+            v4([172, 16, 0, 0], 12),
+            v4([192, 168, 0, 0], 16),
+            v6([0xfc00, 0, 0, 0, 0, 0, 0, 0], 7),
+        ])
+    }
+
+    /// These, and those of `others`.
+    #[must_use]
+    pub fn and(self, others: Self) -> Self {
+        self.networks.into_iter().chain(others.networks).collect()
+    }
+
+    /// Whether `address` is in one of the networks. An IPv4 address in IPv6's clothes is an IPv4 address, and `::/0` is
+    /// every IPv6 address but no IPv4 one.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        let after = self.networks.partition_point(|network| network.network() <= address);
+        self.networks.get(..after).and_then(<[IpNet]>::last).is_some_and(|network| network.contains(&address))
+    }
+
+    fn of<const N: usize>(networks: [Option<IpNet>; N]) -> Self {
+        networks.into_iter().flatten().collect()
+    }
+}
+
+fn v4(address: [u8; 4], length: u8) -> Option<IpNet> {
+    Ipv4Net::new(Ipv4Addr::from(address), length).ok().map(IpNet::from)
+}
+
+fn v6(address: [u16; 8], length: u8) -> Option<IpNet> {
+    Ipv6Net::new(Ipv6Addr::from(address), length).ok().map(IpNet::from)
+}
+
+/// A network of IPv4 addresses in IPv6's clothes as one of IPv4: addresses are compared without them.
+fn undressed(network: IpNet) -> IpNet {
+    if let IpNet::V6(network) = network
+        && let (Some(address), Some(length)) =
+            (network.network().to_ipv4_mapped(), network.prefix_len().checked_sub(96))
+        && let Ok(network) = Ipv4Net::new(address, length)
+    {
+        return network.into();
+    }
+    network
+}
+
+impl FromIterator<IpNet> for TrustedProxies {
+    /// Bits of an address beyond its network's length mean nothing.
+    fn from_iter<I: IntoIterator<Item = IpNet>>(networks: I) -> Self {
+        let networks: Vec<IpNet> = networks.into_iter().map(undressed).collect();
+        let mut networks = IpNet::aggregate(&networks);
+        networks.sort_unstable_by_key(IpNet::network);
+        Self { networks }
+    }
+}
+
+impl FromStr for TrustedProxies {
+    type Err = InvalidProxies;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut networks = Vec::new();
+        for word in text.split(|c: char| c == ',' || c.is_whitespace()).filter(|word| !word.is_empty()) {
+            match word {
+                "loopback" => networks.extend(Self::loopback().networks),
+                "link-local" => networks.extend(Self::link_local().networks),
+                "private" => networks.extend(Self::private().networks),
+                _ => networks.push(network(word)?),
+            }
+        }
+        Ok(networks.into_iter().collect())
+    }
+}
+
+fn network(word: &str) -> Result<IpNet, InvalidProxies> {
+    if let Ok(address) = word.parse::<IpAddr>() {
+        return Ok(address.into());
+    }
+    let network: IpNet = word.parse().map_err(|_| InvalidProxies::Network { network: word.to_owned() })?;
+    let trunc = network.trunc();
+    if trunc == network {
+        Ok(network)
+    } else {
+        Err(InvalidProxies::HostBits { address: network.addr(), network: trunc })
+    }
+}
+
+/// What is said to be a trusted proxy is no network.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidProxies {
+    /// Neither an address nor a network nor one of the words.
+    #[error("{network:?} is no network: write 10.0.0.0/8, 2001:db8::/32, 192.0.2.7, private, loopback or link-local")]
+    Network {
+        /// What it is.
+        network: String,
+    },
+    /// An address with the length of its network: who wrote it may have meant either.
+    #[error("{address}/{} is no network: write {network} if you mean it, or {address} alone", network.prefix_len())]
+    HostBits {
+        /// The address as given.
+        address: IpAddr,
+        /// The network that it is in.
+        network: IpNet,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn trusts(networks: &str, address: &str) -> bool {
+        networks.parse::<TrustedProxies>().expect("networks").contains(address.parse().expect("an address"))
+    }
+
+    #[test]
+    fn whoever_is_in_a_network_is_trusted_and_nobody_else() {
+        for (networks, address, trusted) in [
+            ("", "127.0.0.1", false),
+            ("10.0.0.0/8", "10.255.255.255", true),
+            ("10.0.0.0/8", "11.0.0.0", false),
+            ("10.0.0.0/8", "9.255.255.255", false),
+            ("192.0.2.7", "192.0.2.7", true),
+            ("192.0.2.7", "192.0.2.8", false),
+            ("10.0.0.0/8 10.1.0.0/16\n192.0.2.0/25,192.0.2.128/25", "10.200.0.1", true),
+            ("10.0.0.0/8,192.0.2.0/25,192.0.2.128/25", "192.0.2.200", true),
+            ("0.0.0.0/0", "203.0.113.1", true),
+            ("0.0.0.0/0", "2001:db8::1", false),
+            ("::/0", "203.0.113.1", false),
+            ("::/0", "2001:db8::1", true),
+            ("10.0.0.0/8", "::ffff:10.0.0.1", true),
+            ("::ffff:10.0.0.0/104", "10.0.0.1", true),
+            ("::ffff:10.0.0.1", "10.0.0.1", true),
+            ("private", "172.31.255.255", true),
+            ("private", "172.32.0.0", false),
+            ("private", "fd00::1", true),
+            ("private", "127.0.0.1", false),
+            ("loopback", "::1", true),
+            ("loopback", "::2", false),
+            ("link-local", "fe80::1", true),
+            ("link-local private", "169.254.1.1", true),
+        ] {
+            assert_eq!(trusts(networks, address), trusted, "{address} of {networks}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_network_is_refused() {
+        for word in ["10.0.0.0/33", "10.0.0/8", "localhost", "10.0.0.0-10.0.0.9", "::/129", "10.0.0.0/", "Private", "*"]
+        {
+            let refused = InvalidProxies::Network { network: word.to_owned() };
+            assert_eq!(format!("10.0.0.0/8,{word}").parse::<TrustedProxies>(), Err(refused));
+        }
+        assert!(matches!("10.0.0.1/8".parse::<TrustedProxies>(), Err(InvalidProxies::HostBits { .. })));
+    }
+
+    #[test]
+    fn presets_join() {
+        let both = TrustedProxies::private().and(TrustedProxies::loopback());
+        assert_eq!(both, "loopback, private".parse().unwrap());
+        assert_eq!(TrustedProxies::none().and(TrustedProxies::none()), "".parse().unwrap());
+    }
+
+    fn any_network() -> impl Strategy<Value = IpNet> {
+        // Few leading bits, so that networks meet.
+        let v4 = (0..16_u32, 0..=32_u8).prop_map(|(bits, length)| (IpAddr::V4((bits << 28).into()), length));
+        let v6 = (0..16_u128, 0..=128_u8).prop_map(|(bits, length)| (IpAddr::V6((bits << 124).into()), length));
+        prop_oneof![v4, v6].prop_map(|(address, length)| IpNet::new(address, length).expect("in range"))
+    }
+
+    proptest! {
+        #[test]
+        fn many_networks_trust_whom_one_of_them_does(
+            networks in proptest::collection::vec(any_network(), 0..8), address: IpAddr,
+        ) {
+            let address = address.to_canonical();
+            let trusted: TrustedProxies = networks.iter().copied().collect();
+            prop_assert_eq!(trusted.contains(address), networks.iter().any(|network| network.contains(&address)));
+        }
+
+        #[test]
+        fn no_text_is_too_much(text in "[0-9a-f:./, p]{0,24}") {
+            let _ = text.parse::<TrustedProxies>();
+        }
+    }
+}
