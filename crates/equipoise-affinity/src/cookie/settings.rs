@@ -1,0 +1,253 @@
+use std::{fmt, time::Duration};
+
+use super::PersistenceCookie;
+
+/// What is done with the cookie: the first word of HAProxy's `cookie NAME …`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CookieMode {
+    /// The balancer sets a cookie of its own.
+    Insert,
+    /// The endpoint sets the cookie, and the balancer puts its value in place of the endpoint's.
+    Rewrite,
+    /// The endpoint sets a cookie that it needs itself, and the balancer puts its value and `~` in front of the
+    /// endpoint's, and takes them away again on the way back.
+    Prefix,
+}
+
+impl fmt::Display for CookieMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Insert => "insert",
+            Self::Rewrite => "rewrite",
+            Self::Prefix => "prefix",
+        })
+    }
+}
+
+/// How a [`PersistenceCookie`] is made. Everything is off by default; the path is always `/`.
+///
+/// All but [`nocache`](Self::nocache) and the limits shape a cookie that the balancer sets, and go with
+/// [insert](PersistenceCookie::insert) only.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct PersistenceCookieBuilder {
+    cookie: PersistenceCookie,
+    /// What was asked for that only `insert` can do; the first is enough for an error.
+    insert_only: Option<&'static str>,
+    domains: Vec<String>,
+    attributes: Vec<String>,
+    secure: bool,
+    http_only: bool,
+    max_idle: Option<Duration>,
+    max_life: Option<Duration>,
+}
+
+impl PersistenceCookieBuilder {
+    pub(super) fn new(name: String, mode: CookieMode) -> Self {
+        Self {
+            cookie: PersistenceCookie {
+                name,
+                mode,
+                indirect: false,
+                nocache: false,
+                preserve: false,
+                postonly: false,
+                max_idle: None,
+                max_life: None,
+                tail: String::from("; path=/"),
+                most_cookies: 16,
+                most_bytes: 64 * 1024,
+            },
+            insert_only: None,
+            domains: Vec::new(),
+            attributes: Vec::new(),
+            secure: false,
+            http_only: false,
+            max_idle: None,
+            max_life: None,
+        }
+    }
+
+    fn insert_only(mut self, setting: &'static str) -> Self {
+        self.insert_only.get_or_insert(setting);
+        self
+    }
+
+    /// The cookie stays between client and balancer: endpoints do not see it.
+    pub fn indirect(mut self) -> Self {
+        self.cookie.indirect = true;
+        self.insert_only("indirect")
+    }
+
+    /// Adds `cache-control: private` where the cookie is set in an answer that a shared cache might keep, so that nobody
+    /// gets somebody else's cookie. Has no effect where nothing is inserted, as in HAProxy.
+    pub fn nocache(mut self) -> Self {
+        self.cookie.nocache = true;
+        self
+    }
+
+    /// Leaves alone what the endpoint itself sets by the cookie's name, and sets nothing then: with an empty value or a
+    /// date in the past it ends the session. Without this, such a line is removed.
+    pub fn preserve(mut self) -> Self {
+        self.cookie.preserve = true;
+        self.insert_only("preserve")
+    }
+
+    /// Sets the cookie in answers to `POST` only: clients that never log in get none.
+    pub fn postonly(mut self) -> Self {
+        self.cookie.postonly = true;
+        self.insert_only("postonly")
+    }
+
+    /// Adds `HttpOnly`: scripts cannot read it.
+    pub fn httponly(mut self) -> Self {
+        self.http_only = true;
+        self.insert_only("httponly")
+    }
+
+    /// Adds `Secure`: it is sent over TLS only.
+    pub fn secure(mut self) -> Self {
+        self.secure = true;
+        self.insert_only("secure")
+    }
+
+    /// Adds `domain=…`. May be said several times; the last counts for a browser.
+    pub fn domain(mut self, domain: impl Into<String>) -> Self {
+        self.domains.push(domain.into());
+        self.insert_only("domain")
+    }
+
+    /// Adds an attribute as it stands, such as `SameSite=Lax`. May be said several times.
+    pub fn attribute(mut self, attribute: impl Into<String>) -> Self {
+        self.attributes.push(attribute.into());
+        self.insert_only("attribute")
+    }
+
+    /// A cookie not seen for longer names nobody. The date goes along with the value, to four seconds, and is brought up
+    /// to date with the next answer. Whole seconds count, from 1 to 2³¹ − 1.
+    pub fn max_idle(mut self, idle: Duration) -> Self {
+        self.max_idle = Some(idle);
+        self.insert_only("max_idle")
+    }
+
+    /// A cookie set longer ago names nobody, however often it is seen. Whole seconds count, from 1 to 2³¹ − 1.
+    pub fn max_life(mut self, life: Duration) -> Self {
+        self.max_life = Some(life);
+        self.insert_only("max_life")
+    }
+
+    /// How many cookies of that name are looked at; a request with more is unbound. 16 by default.
+    pub fn most_cookies(mut self, cookies: usize) -> Self {
+        self.cookie.most_cookies = cookies;
+        self
+    }
+
+    /// How long the `Cookie` lines of a request may be together, in bytes; one with more is unbound. 64 KiB by default.
+    pub fn most_bytes(mut self, bytes: usize) -> Self {
+        self.cookie.most_bytes = bytes;
+        self
+    }
+
+    /// Puts it together.
+    ///
+    /// # Errors
+    ///
+    /// When a setting is impossible or does not go with the mode; the error names it and says what would do.
+    pub fn build(self) -> Result<PersistenceCookie, InvalidCookie> {
+        let Self { mut cookie, domains, attributes, .. } = self;
+        check_name(&cookie.name)?;
+        if let (Some(setting), CookieMode::Rewrite | CookieMode::Prefix) = (self.insert_only, cookie.mode) {
+            return Err(InvalidCookie::InsertOnly { setting, mode: cookie.mode });
+        }
+        if cookie.most_cookies == 0 || cookie.most_bytes == 0 {
+            return Err(InvalidCookie::NoneAllowed);
+        }
+        cookie.max_idle = self.max_idle.map(|idle| in_seconds("max_idle", idle)).transpose()?;
+        cookie.max_life = self.max_life.map(|life| in_seconds("max_life", life)).transpose()?;
+        for domain in domains {
+            let fits = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+            if domain.is_empty() || !domain.bytes().all(fits) {
+                return Err(InvalidCookie::Domain { domain });
+            }
+            cookie.tail.extend(["; domain=", &domain]);
+        }
+        if self.http_only {
+            cookie.tail.push_str("; HttpOnly");
+        }
+        if self.secure {
+            cookie.tail.push_str("; Secure");
+        }
+        for attribute in attributes {
+            let fits = |byte: u8| matches!(byte, b' '..=b'~') && byte != b';';
+            if attribute.trim().is_empty() || !attribute.bytes().all(fits) {
+                return Err(InvalidCookie::Attribute { attribute });
+            }
+            cookie.tail.extend(["; ", &attribute]);
+        }
+        Ok(cookie)
+    }
+}
+
+/// The longest name: leaves room for a value in the 4096 bytes that browsers keep.
+const LONGEST_NAME: usize = 256;
+
+fn check_name(name: &str) -> Result<(), InvalidCookie> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    // What begins with `$` is an attribute of the cookie before it (RFC 2965), and would never be found again.
+    if name.is_empty() || name.len() > LONGEST_NAME || name.starts_with('$') || !name.bytes().all(fits) {
+        return Err(InvalidCookie::Name { name: name.to_owned() });
+    }
+    Ok(())
+}
+
+fn in_seconds(setting: &'static str, time: Duration) -> Result<u64, InvalidCookie> {
+    match time.as_secs() {
+        seconds @ 1..=0x7fff_ffff => Ok(seconds),
+        _ => Err(InvalidCookie::Time { setting, time }),
+    }
+}
+
+/// Why a [`PersistenceCookie`] cannot be what was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidCookie {
+    /// The name is no RFC 6265 token.
+    #[error(
+        "{name:?} cannot be a cookie's name: 1 to {LONGEST_NAME} letters, digits or !#$%&'*+-.^_`|~, and no '$' in front"
+    )]
+    Name {
+        /// The name.
+        name: String,
+    },
+    /// The setting shapes a cookie that the balancer sets, and in this mode it sets none.
+    #[error("`{setting}` goes with insert only; in {mode} mode it is the endpoint that sets the cookie")]
+    InsertOnly {
+        /// The setting.
+        setting: &'static str,
+        /// The mode.
+        mode: CookieMode,
+    },
+    /// The domain holds what no domain can.
+    #[error("{domain:?} cannot be a cookie's domain: letters, digits, '.', '-' and '_' can, as in `.example.com`")]
+    Domain {
+        /// The domain.
+        domain: String,
+    },
+    /// The attribute is empty, or would break out of its place.
+    #[error("{attribute:?} cannot be an attribute: printable ASCII without ';' can, as in `SameSite=Lax`")]
+    Attribute {
+        /// The attribute.
+        attribute: String,
+    },
+    /// The time is too short or too long.
+    #[error("`{setting}` cannot be {time:?}: 1 s to 2147483647 s can; for no limit leave it out")]
+    Time {
+        /// The setting.
+        setting: &'static str,
+        /// The time.
+        time: Duration,
+    },
+    /// No cookie would ever be looked at.
+    #[error("a limit of 0 admits no cookie at all: at least 1 is needed")]
+    NoneAllowed,
+}

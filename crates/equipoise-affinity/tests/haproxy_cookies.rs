@@ -1,0 +1,230 @@
+//! What HAProxy did, replayed: `golden/README.md` says how it was recorded.
+
+use std::time::{Duration, SystemTime};
+
+use equipoise_affinity::cookie::{Claim, CookieValue, PersistenceCookie, Served};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use serde_json::Value;
+
+/// A recorded `cookie` line and the servers' `cookie` values.
+struct Config {
+    cookie: PersistenceCookie,
+    servers: Vec<(String, CookieValue)>,
+}
+
+impl Config {
+    fn new(words: &str, servers: impl IntoIterator<Item = (String, String)>) -> Self {
+        let mut words = words.split_whitespace();
+        let (name, mode) = (words.next().unwrap(), words.next().unwrap());
+        let mut builder = match mode {
+            "insert" => PersistenceCookie::insert(name),
+            "rewrite" => PersistenceCookie::rewrite(name),
+            "prefix" => PersistenceCookie::prefix(name),
+            other => panic!("an unknown mode: {other}"),
+        };
+        let seconds = |word: Option<&str>| Duration::from_secs(word.unwrap().parse().unwrap());
+        while let Some(word) = words.next() {
+            builder = match word {
+                "indirect" => builder.indirect(),
+                "nocache" => builder.nocache(),
+                "preserve" => builder.preserve(),
+                "postonly" => builder.postonly(),
+                "httponly" => builder.httponly(),
+                "secure" => builder.secure(),
+                "domain" => builder.domain(words.next().unwrap()),
+                "attr" => builder.attribute(words.next().unwrap().trim_matches('"')),
+                "maxidle" => builder.max_idle(seconds(words.next())),
+                "maxlife" => builder.max_life(seconds(words.next())),
+                "dynamic" => builder,
+                other => panic!("an unknown word: {other}"),
+            };
+        }
+        let cookie = builder.build().unwrap();
+        let servers = servers.into_iter().map(|(server, value)| (server, cookie.value(value).unwrap())).collect();
+        Self { cookie, servers }
+    }
+
+    fn value(&self, server: &str) -> &CookieValue {
+        &self.servers.iter().find(|(name, _)| name == server).unwrap().1
+    }
+
+    /// Whom the value names, of those that `may` be asked.
+    fn whose(&self, value: &[u8], may: impl Fn(&str) -> bool) -> Claim<String> {
+        match self.servers.iter().find(|(_, known)| known.as_str().as_bytes() == value) {
+            Some((server, _)) if may(server) => Claim::Endpoint(server.clone()),
+            Some(_) => Claim::Down,
+            None => Claim::Unknown,
+        }
+    }
+}
+
+fn latin1(text: &str) -> Vec<u8> {
+    text.chars().map(|character| u8::try_from(u32::from(character)).unwrap()).collect()
+}
+
+/// As a parser would: without the white space around the value.
+fn add(headers: &mut HeaderMap, name: &str, value: &str) {
+    let name = HeaderName::from_bytes(&latin1(name)).unwrap();
+    headers.append(name, HeaderValue::from_bytes(&latin1(value.trim_matches([' ', '\t']))).unwrap());
+}
+
+fn lines(headers: &HeaderMap, name: HeaderName) -> Vec<String> {
+    let text = |line: &HeaderValue| line.as_bytes().iter().copied().map(char::from).collect();
+    headers.get_all(name).iter().map(text).collect()
+}
+
+fn strings(list: &Value) -> Vec<String> {
+    list.as_array().unwrap().iter().map(|item| item.as_str().unwrap().to_owned()).collect()
+}
+
+/// The first line's words and the header lines of a recorded message.
+fn head(raw: &str) -> (Vec<&str>, HeaderMap) {
+    let (head, _) = raw.split_once("\r\n\r\n").unwrap();
+    let mut all = head.split("\r\n");
+    let first = all.next().unwrap().split(' ').collect();
+    let mut headers = HeaderMap::new();
+    for line in all {
+        let (name, value) = line.split_once(':').unwrap();
+        add(&mut headers, name, value);
+    }
+    (first, headers)
+}
+
+/// Servers' cookie values from their `server` lines; without one, HAProxy's dynamic value.
+fn servers(config: &[String]) -> Vec<(String, String)> {
+    let key = config.iter().find_map(|line| line.strip_prefix("dynamic-cookie-key "));
+    let server = |line: &String| {
+        let words: Vec<_> = line.strip_prefix("server ")?.split(' ').collect();
+        let fixed = words.iter().position(|word| *word == "cookie").map(|at| words[at + 1].to_owned());
+        let dynamic = || CookieValue::dynamic(key.unwrap().as_bytes(), words[1].parse().unwrap()).as_str().to_owned();
+        Some((words[0].to_owned(), fixed.unwrap_or_else(dynamic)))
+    };
+    config.iter().filter_map(server).collect()
+}
+
+/// What the recorded backends answered, which the transcripts do not show where HAProxy took it away or changed it.
+fn backend_cookies(transcript: &str) -> &'static [&'static str] {
+    match transcript {
+        "insert_indirect_server_sets_same_cookie" => &["SRV=app; Path=/"],
+        "rewrite" => &["SRV=app; Path=/"],
+        "prefix" => &["JSESSIONID=abc123; Path=/app; HttpOnly", "other=1"],
+        _ => &[],
+    }
+}
+
+/// The rest of the backend's answer is in HAProxy's, but for the one line that `nocache` adds; no backend sent that.
+fn backend_answer(transcript: &str, answer: &HeaderMap) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in answer {
+        if name != header::SET_COOKIE && !(name == header::CACHE_CONTROL && value == "private") {
+            headers.append(name, value.clone());
+        }
+    }
+    backend_cookies(transcript).iter().for_each(|line| add(&mut headers, "set-cookie", line));
+    headers
+}
+
+/// Who may be asked, from what the transcript's configuration and commands say. Who does not listen (port 18699) is
+/// taken for down: for a cookie it comes to the same whether a check finds out or the request itself, as in
+/// `server_refuses_redispatch_1`, which moves on.
+fn usable(config: &[String], out: &[String], server: &str) -> bool {
+    let refuses = config.iter().any(|line| line.starts_with(&format!("server {server} ")) && line.contains(":18699"));
+    !refuses && !out.iter().any(|name| name == server)
+}
+
+#[test]
+fn every_recorded_transcript_comes_out_the_same() {
+    let golden: Value = serde_json::from_str(include_str!("golden/haproxy_cookies.json")).unwrap();
+    // A date is now's, and these have none, so any will do.
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+    let (mut replayed, mut left_out) = (0, Vec::new());
+    for transcript in golden["transcripts"].as_array().unwrap() {
+        let name = transcript["name"].as_str().unwrap();
+        let lines_of_config = strings(&transcript["backend_config"]);
+        let words = lines_of_config.iter().find_map(|line| line.strip_prefix("cookie ")).unwrap();
+        let config = Config::new(words, servers(&lines_of_config));
+        let ignored = lines_of_config.iter().any(|line| line == "ignore-persist if { path_beg /static }");
+        let mut out: Vec<String> = Vec::new();
+        for (at, step) in transcript["steps"].as_array().unwrap().iter().enumerate() {
+            if let Some(command) = step["admin"].as_str() {
+                let words: Vec<_> = command.split(['/', ' ']).collect();
+                let server = words[3].to_owned();
+                out.retain(|name| *name != server);
+                // Drain and weight 0 take no new work, and keep whom they have.
+                if words[4..] == ["state", "maint"] {
+                    out.push(server);
+                }
+                continue;
+            }
+            let Some(upstream) = step["upstream"].as_array().and_then(|all| all.last()) else {
+                left_out.push(format!("{name}, step {at}"));
+                continue;
+            };
+            let (server, raw) = (upstream[0].as_str().unwrap(), upstream[1].as_str().unwrap());
+            let (first, mut request) = head(step["request"].as_str().unwrap());
+            let method = Method::from_bytes(first[0].as_bytes()).unwrap();
+            let (named, presented) = if ignored && first[1].starts_with("/static") {
+                (None, config.cookie.disregard(&mut request))
+            } else {
+                let may = |server: &str| usable(&lines_of_config, &out, server);
+                config.cookie.on_request(&mut request, now, |value| config.whose(value, may))
+            };
+            if let Some(named) = &named {
+                assert_eq!(named, server, "{name}, step {at}");
+            }
+            let seen = head(raw).1;
+            assert_eq!(lines(&request, header::COOKIE), lines(&seen, header::COOKIE), "{name}, step {at}");
+
+            let (first, expected) = head(step["response"].as_str().unwrap());
+            let status = StatusCode::from_bytes(first[1].as_bytes()).unwrap();
+            let mut response = backend_answer(name, &expected);
+            let value = Some(config.value(server));
+            let served = Served { presented, kept: named.is_some(), value, method: &method, now };
+            config.cookie.on_response(served, status, &mut response);
+            for header in [header::SET_COOKIE, header::CACHE_CONTROL] {
+                assert_eq!(lines(&response, header.clone()), lines(&expected, header), "{name}, step {at}");
+            }
+            replayed += 1;
+        }
+    }
+    // A 503 is the whole proxy's: nothing here decides it. None is in what is recorded here.
+    assert_eq!(left_out, Vec::<String>::new());
+    assert_eq!(replayed, 76);
+}
+
+#[test]
+fn every_recorded_head_comes_out_the_same() {
+    let golden: Value = serde_json::from_str(include_str!("golden/haproxy_cookie_heads.json")).unwrap();
+    let mut wrong = Vec::new();
+    for set in golden["sets"].as_array().unwrap() {
+        let names = [("s1", "A"), ("s2", "B"), ("s3", "C")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let config = Config::new(set["cookie"].as_str().unwrap(), names);
+        for case in set["cases"].as_array().unwrap() {
+            let now = SystemTime::UNIX_EPOCH + Duration::from_secs(case["now"].as_u64().unwrap());
+            let mut request = HeaderMap::new();
+            strings(&case["cookie"]).iter().for_each(|line| add(&mut request, "cookie", line));
+            let (named, presented) = config.cookie.on_request(&mut request, now, |value| config.whose(value, |_| true));
+            let server = case["server"].as_str().unwrap();
+            let followed = named.as_deref().is_none_or(|named| named == server);
+
+            let mut response = HeaderMap::new();
+            for line in case["headers"].as_array().unwrap() {
+                add(&mut response, line[0].as_str().unwrap(), line[1].as_str().unwrap());
+            }
+            let method = Method::from_bytes(case["method"].as_str().unwrap().as_bytes()).unwrap();
+            let status = StatusCode::from_u16(case["status"].as_u64().unwrap().try_into().unwrap()).unwrap();
+            let value = Some(config.value(server));
+            let served = Served { presented, kept: named.is_some(), value, method: &method, now };
+            config.cookie.on_response(served, status, &mut response);
+            let got = [
+                lines(&request, header::COOKIE),
+                lines(&response, header::SET_COOKIE),
+                lines(&response, header::CACHE_CONTROL),
+            ];
+            if !followed || got != [&case["upstream"], &case["set_cookie"], &case["cache_control"]].map(strings) {
+                wrong.push(format!("{}: {case}\n    named {named:?}, got {got:?}", set["cookie"]));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} differ, the first of them:\n{}", wrong.len(), wrong[..wrong.len().min(8)].join("\n"));
+}
