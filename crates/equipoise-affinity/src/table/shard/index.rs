@@ -121,11 +121,12 @@ mod tests {
                     _ => {}
                 }
                 prop_assert_eq!(index.len, model.len());
-                for slot in 0..64 {
-                    for hash in (0..8).chain(u32::MAX - 4..=u32::MAX) {
-                        let found = index.find(hash, |found| found == slot);
-                        prop_assert_eq!(found.is_some(), model.get(&slot) == Some(&hash));
-                    }
+                prop_assert!(model.iter().all(|(&slot, &hash)| index.find(hash, |found| found == slot) == Some(slot)));
+            }
+            for slot in 0..64 {
+                for hash in (0..8).chain(u32::MAX - 4..=u32::MAX) {
+                    let found = index.find(hash, |found| found == slot);
+                    prop_assert_eq!(found.is_some(), model.get(&slot) == Some(&hash));
                 }
             }
         }
