@@ -1,0 +1,176 @@
+//! What a session table costs that holds a million sessions, against a bare `HashMap` of as many.
+//!
+//! First what was asked, measured in turns and in multiples; then each alone, by criterion.
+
+use std::{
+    array,
+    cell::Cell,
+    collections::HashMap,
+    hint::black_box,
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
+
+use allocation_counter::measure;
+use criterion::Criterion;
+use equipoise_affinity::{Lookup, SessionStore, table::SessionTable};
+use equipoise_benches::timing::{self, Effort, arithmetic, in_turn, median_of, nanos, nanos_together};
+use equipoise_core::EndpointId;
+
+const SESSIONS: u64 = 1_000_000;
+const ENDPOINTS: u64 = 100;
+
+type Key = [u8; 32];
+
+/// A cookie's worth of bytes that look random, made of registers: reading keys from memory would be a cache miss that no
+/// request has.
+fn key(n: u64) -> Key {
+    let word = n.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes();
+    array::from_fn(|at| word[at % 8] ^ at as u8)
+}
+
+/// Another session each time, on every thread a sequence of its own.
+fn any_session() -> u64 {
+    static SEEDS: AtomicU64 = AtomicU64::new(1);
+    thread_local!(static STATE: Cell<u64> = Cell::new(SEEDS.fetch_add(1, Ordering::Relaxed).wrapping_mul(0xd134_2543_de82_ef95)));
+    let state = STATE.get().wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    STATE.set(state);
+    ((u128::from(state) * u128::from(SESSIONS)) >> 64) as u64
+}
+
+struct Subjects {
+    table: SessionTable,
+    map: HashMap<Key, EndpointId>,
+    endpoints: Vec<EndpointId>,
+    /// For binding: as full as the other, and all of it flood.
+    full: SessionTable,
+    flood: AtomicU64,
+}
+
+impl Subjects {
+    fn new(sessions: u64) -> Self {
+        let endpoints: Vec<_> = (0..ENDPOINTS).map(|at| EndpointId::from(format!("10.0.0.{at}:80"))).collect();
+        let endpoint = |n: u64| &endpoints[(n % ENDPOINTS) as usize];
+        let table =
+            |capacity: u64| SessionTable::builder().capacity(capacity as usize).build().expect("a valid capacity");
+        let filled = |capacity| {
+            let table = table(capacity);
+            (0..sessions).for_each(|n| table.bind(&key(n), endpoint(n), None));
+            table
+        };
+        let (mut measured, mut map) = (None, HashMap::new());
+        let in_table = measure(|| measured = Some(filled(sessions)));
+        let in_map = measure(|| map.extend((0..sessions).map(|n| (key(n), endpoint(n).clone()))));
+        let each = |bytes: i64| bytes as f64 / sessions as f64 - size_of::<Key>() as f64;
+        println!("memory beyond the key, bytes a session (asked: ≤ 150):");
+        println!("  a full table          {:6.1}", each(in_table.bytes_current));
+        println!("  at its peak           {:6.1}", each(in_table.bytes_max as i64));
+        println!("  a HashMap             {:6.1}", each(in_map.bytes_current));
+        let full = filled(sessions);
+        let flooded = measure(|| (sessions..3 * sessions).for_each(|n| full.bind(&key(n), endpoint(n), None)));
+        let flooded = in_table.bytes_current + flooded.bytes_current;
+        println!("  a table after a flood {:6.1}", each(flooded));
+        Self { table: measured.unwrap_or_else(|| table(1)), map, full, flood: AtomicU64::new(3 * sessions), endpoints }
+    }
+
+    /// Finds a session, which counts as use.
+    fn in_table(&self) {
+        match self.table.lookup(&key(any_session())) {
+            Lookup::Now(Ok(found)) => drop(black_box(found)),
+            _ => unreachable!("a table answers at once"),
+        }
+    }
+
+    /// The least there can be: no lock, no clock, no refreshing. What is found is cloned, since a store's answer is its
+    /// caller's.
+    fn in_map(&self) {
+        drop(black_box(self.map.get(&key(any_session())).cloned()));
+    }
+
+    /// A key that nobody has seen, while there is no room.
+    fn bind(&self) {
+        let n = self.flood.fetch_add(1, Ordering::Relaxed);
+        self.full.bind(&key(n), &self.endpoints[(n % ENDPOINTS) as usize], None);
+    }
+
+    fn figures(&self, effort: Effort) {
+        let calls = effort.calls;
+        let one = in_turn(
+            effort.rounds,
+            [&|| nanos(calls, || self.in_map()), &|| nanos(calls, || self.in_table()), &|| {
+                nanos(calls, || self.bind())
+            }],
+        );
+        println!("one thread, ns (in multiples of the map's):");
+        println!("  HashMap, look-up          {:6.1}", median_of(&one, |[map, ..]| map));
+        let (table, ratio) = (median_of(&one, |[_, table, _]| table), median_of(&one, |[map, table, _]| table / map));
+        println!("  table, look-up + refresh  {table:6.1} ({ratio:.2}; asked: ≤ 2.5)");
+        let (bind, ratio) = (median_of(&one, |[.., bind]| bind), median_of(&one, |[map, _, bind]| bind / map));
+        println!("  full table, bind a key    {bind:6.1} ({ratio:.2})");
+
+        let two = in_turn(
+            effort.rounds,
+            [
+                &|| nanos_together(1, calls, arithmetic),
+                &|| nanos_together(2, calls, arithmetic),
+                &|| nanos_together(1, calls, || self.in_table()),
+                &|| nanos_together(2, calls, || self.in_table()),
+                &|| nanos_together(1, calls, || self.bind()),
+                &|| nanos_together(2, calls, || self.bind()),
+            ],
+        );
+        println!("two threads together, in multiples of one's throughput:");
+        println!("  calibration               {:6.2}", median_of(&two, |[one, two, ..]| one / two));
+        println!("  table, look-up + refresh  {:6.2} (asked: ≥ 1)", median_of(&two, |[_, _, one, two, ..]| one / two));
+        println!("  full table, bind a key    {:6.2}", median_of(&two, |[.., one, two]| one / two));
+    }
+
+    /// How long others may wait for a lock while everything is swept, or while a table fills up.
+    fn stalls(sessions: u64) {
+        let endpoint = EndpointId::from("10.0.0.1:80");
+        let table = SessionTable::builder().capacity(sessions as usize).build().expect("a valid capacity");
+        let mut longest: Vec<_> = (0..sessions)
+            .map(|n| {
+                let start = Instant::now();
+                table.bind(&key(n), &endpoint, None);
+                start.elapsed()
+            })
+            .collect();
+        longest.sort_unstable();
+        let (at, most) = (longest.len() - 1 - longest.len() / 10_000, longest.last().copied().unwrap_or_default());
+        println!("filling an empty table: 99.99 % of binds take ≤ {:?}, the longest {most:?}", longest[at]);
+        table.left(&endpoint);
+        let start = Instant::now();
+        let swept = table.sweep();
+        println!("sweeping {swept} void sessions: {:?}", start.elapsed());
+    }
+}
+
+fn main() {
+    let measured = std::env::args().any(|argument| argument == "--bench");
+    let (sessions, effort) =
+        if measured { (SESSIONS, Effort { rounds: 25, calls: 400_000 }) } else { (10_000, Effort::SMOKE) };
+    let subjects = Subjects::new(sessions);
+    subjects.figures(effort);
+    Subjects::stalls(sessions);
+
+    let mut criterion = Criterion::default()
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2))
+        .sample_size(20)
+        .configure_from_args();
+    let mut group = criterion.benchmark_group("sessions");
+    group.bench_function("look-up/hash-map", |b| b.iter(|| subjects.in_map()));
+    group.bench_function("look-up/table", |b| b.iter(|| subjects.in_table()));
+    group.bench_function("bind-when-full/table", |b| b.iter(|| subjects.bind()));
+    for threads in [1, 2] {
+        group.bench_function(format!("look-up/table/{threads}-threads"), |b| {
+            b.iter_custom(|calls| timing::together(threads, calls, || subjects.in_table()));
+        });
+        group.bench_function(format!("bind-when-full/table/{threads}-threads"), |b| {
+            b.iter_custom(|calls| timing::together(threads, calls, || subjects.bind()));
+        });
+    }
+    group.finish();
+    criterion.final_summary();
+}

@@ -1,0 +1,114 @@
+use super::*;
+
+fn key(n: u32) -> [u8; 32] {
+    let mut key = [0; 32];
+    key[..4].copy_from_slice(&n.to_be_bytes());
+    key
+}
+
+fn alive(table: &SessionTable, sessions: u32) -> usize {
+    let keys: std::collections::HashSet<_> = table.sessions().map(|session| session.key().to_vec()).collect();
+    (0..sessions).filter(|&n| keys.contains(key(n).as_slice())).count()
+}
+
+#[test]
+fn a_flood_of_a_million_leaves_sessions_alone_that_were_used_once_before_it() {
+    let (table, _) = table(20_000);
+    for n in 0..10_000 {
+        table.bind(&key(n), &id("a"), None);
+        bound(&table, &key(n));
+    }
+    for n in 10_000..1_010_000 {
+        table.bind(&key(n), &id("b"), None);
+        assert!(table.len() <= 20_000);
+    }
+    assert_eq!(alive(&table, 10_000), 10_000);
+    assert_eq!((table.len(), table.counts().evictions), (20_000, 990_000));
+    assert_eq!(table.sessions().count(), 20_000);
+}
+
+#[test]
+fn sessions_that_begin_during_a_flood_stay_once_they_are_used() {
+    let (table, _) = table(20_000);
+    for n in 1_000_000..1_100_000 {
+        table.bind(&key(n), &id("b"), None);
+    }
+    // Each is used again after the flood has brought 500 more keys: well within the tenth that waits.
+    let mut flood = 2_000_000..;
+    for n in 0..10_000 {
+        table.bind(&key(n), &id("a"), None);
+        for _ in 0..5 {
+            table.bind(&key(flood.next().unwrap()), &id("b"), None);
+        }
+        if let Some(used) = n.checked_sub(100) {
+            bound(&table, &key(used));
+        }
+    }
+    for _ in 0..1_000_000 {
+        table.bind(&key(flood.next().unwrap()), &id("b"), None);
+    }
+    let alive = alive(&table, 10_000);
+    assert!(alive >= 9_800, "{alive}");
+}
+
+#[test]
+fn who_comes_back_after_an_eviction_is_no_stranger() {
+    let (table, _) = table(20_000);
+    let mut flood = 2_000_000..;
+    let mut flooded = |by| (&mut flood).take(by).for_each(|n| table.bind(&key(n), &id("b"), None));
+    flooded(30_000);
+    for n in 0..100 {
+        table.bind(&key(n), &id("a"), None);
+    }
+    flooded(25_000);
+    let lost = 100 - alive(&table, 100);
+    for n in 0..100 {
+        table.bind(&key(n), &id("a"), None);
+    }
+    flooded(500_000);
+    let stay = alive(&table, 100);
+    assert!(lost > 90 && stay > 20, "{lost} were lost, {stay} stayed");
+}
+
+#[test]
+fn a_table_full_of_sessions_in_use_gives_up_a_tenth_to_newcomers() {
+    let (table, _) = table(2_000);
+    for n in 0..2_000 {
+        table.bind(&key(n), &id("a"), None);
+        (0..5).for_each(|_| drop(bound(&table, &key(n))));
+    }
+    for n in 2_000..3_000 {
+        table.bind(&key(n), &id("a"), None);
+    }
+    assert_eq!(table.len(), 2_000);
+    let alive = alive(&table, 2_000);
+    assert!(alive >= 1_780, "{alive}");
+}
+
+#[test]
+fn what_has_ended_makes_room_first() {
+    let (table, clock) = table_with(SessionTable::builder().capacity(1_000).idle(secs(10)));
+    for n in 0..1_000 {
+        table.bind(&key(n), &id("a"), None);
+    }
+    clock.advance(secs(11));
+    for n in 1_000..2_000 {
+        table.bind(&key(n), &id("a"), None);
+    }
+    assert_eq!(table.counts(), Counts { expirations: 1_000, ..Counts::default() });
+}
+
+#[test]
+fn every_capacity_is_held_exactly() {
+    for capacity in [1, 2, 3, 255, 256, 511, 512, 1_000, 5_000] {
+        let (table, _) = table(capacity);
+        for n in 0..capacity as u32 {
+            table.bind(&key(n), &id("a"), None);
+        }
+        assert_eq!((table.len(), table.counts().evictions), (capacity, 0));
+        for n in 0..10_000 {
+            table.bind(&key(1_000_000 + n), &id("a"), None);
+        }
+        assert_eq!((table.len(), table.sessions().count()), (capacity, capacity));
+    }
+}
