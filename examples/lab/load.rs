@@ -11,7 +11,10 @@ use std::{
 
 use anyhow::Context;
 use bytes::Bytes;
-use http::{Request, StatusCode, header::{HOST, SET_COOKIE}};
+use http::{
+    Request, StatusCode,
+    header::{HOST, SET_COOKIE},
+};
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;

@@ -76,7 +76,12 @@ fn balanced(
 struct Tries(Arc<AtomicU32>);
 
 /// Serves until dropped. Each answered request is reported to `log`.
-pub(crate) async fn serve(listener: TcpListener, pool: Pool<()>, affinity: Option<Affinity>, log: Option<mpsc::UnboundedSender<Exchange>>) {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    pool: Pool<()>,
+    affinity: Option<Affinity>,
+    log: Option<mpsc::UnboundedSender<Exchange>>,
+) {
     let balanced = balanced(pool, affinity);
     loop {
         let Ok((stream, peer)) = listener.accept().await else { continue };

@@ -4,10 +4,10 @@
 
 pub mod guide;
 
-pub use equipoise_core::*;
 #[cfg(feature = "affinity")]
 #[cfg_attr(docsrs, doc(cfg(feature = "affinity")))]
 pub use equipoise_affinity as affinity;
+pub use equipoise_core::*;
 #[cfg(feature = "health")]
 #[cfg_attr(docsrs, doc(cfg(feature = "health")))]
 pub use equipoise_health as health;

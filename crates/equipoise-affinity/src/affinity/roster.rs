@@ -54,7 +54,10 @@ impl Roster {
     }
 
     /// Tells who has left and who is there, if that has changed since it was last told. One atomic load if not.
-    pub(crate) fn follow(&self, left: impl Fn(&EndpointId), there: impl Fn(&[(EndpointId, String)]) -> Result<(), InvalidValues>,
+    pub(crate) fn follow(
+        &self,
+        left: impl Fn(&EndpointId),
+        there: impl Fn(&[(EndpointId, String)]) -> Result<(), InvalidValues>,
     ) -> Result<(), InvalidValues> {
         let seen = self.seen.load(Ordering::Acquire);
         if self.pool.membership().get().wrapping_add(1) == seen {

@@ -109,19 +109,19 @@ impl PersistenceCookie {
     }
 
     fn inserts(&self, served: &Served<'_>, action: CookieAction) -> bool {
-        let presented = &served.presented;
-        let now = seconds(served.now);
-        let stale = || {
-            let last = presented.dates.last;
-            let idle = self.max_idle.is_some() || last.is_some();
-            let life = self.max_life.is_some() != presented.dates.first.is_some();
-            idle && last.is_none_or(|last| last < now) || life
-        };
+        let presented = served.presented;
         self.mode == CookieMode::Insert
             && action != CookieAction::Found
             && !presented.disregarded
             && (!self.postonly || served.method == Method::POST)
-            && (!served.kept || stale())
+            && (!served.kept || self.is_stale(presented, served.now))
+    }
+
+    /// Whether a cookie that is kept is set again all the same, for the sake of its dates.
+    pub(crate) fn is_stale(&self, presented: Presented, now: SystemTime) -> bool {
+        let (first, last) = (presented.dates.first, presented.dates.last);
+        let idle = self.max_idle.is_some() || last.is_some();
+        idle && last.is_none_or(|last| last < seconds(now)) || self.max_life.is_some() != first.is_some()
     }
 
     fn set_cookie(&self, served: &Served<'_>) -> Vec<u8> {

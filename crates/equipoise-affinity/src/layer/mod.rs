@@ -5,7 +5,6 @@ mod future;
 use std::task::{Context, Poll};
 
 use equipoise_core::PickError;
-use equipoise_tower::Balance;
 use http::{Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
@@ -14,7 +13,7 @@ pub use self::future::AffinityFuture;
 pub(crate) use self::future::look_up;
 use crate::affinity::Affinity;
 
-/// Puts [`Affinity`] over a [`Balance`], or over a stack of layers that has one within.
+/// Puts [`Affinity`] over a [`Balance`](equipoise_tower::Balance), or over a stack of layers that has one within.
 ///
 /// What lies between must hand on the extensions of requests and responses, through which the two talk:
 /// [`Placement`](equipoise_tower::Placement) down, [`ServedBy`](equipoise_tower::ServedBy) and
@@ -28,8 +27,7 @@ use crate::affinity::Affinity;
 ///     token::{Key, KeyRing},
 /// };
 /// use equipoise_core::{EndpointSpec, Pool};
-/// use equipoise_tower::Balance;
-/// use http::{Request, Response, header::{COOKIE, SET_COOKIE}};
+/// /// use http::{Request, Response, header::{COOKIE, SET_COOKIE}};
 /// use http_body_util::{Empty, Full};
 /// use tower::{Layer, ServiceExt, service_fn};
 ///

@@ -84,16 +84,13 @@ pub(super) fn settle(
     };
     let afresh = answer.binds || memo.due;
     // Nothing is made that nobody will see.
-    let value = match cookie.mode() {
-        CookieMode::Insert if !afresh && !cookie.renews() => None,
-        _ => values.of(named, memo.session, answer.now),
-    };
-    if value.is_none() && !answer.binds {
-        return false;
-    }
+    let seen = afresh || cookie.mode() != CookieMode::Insert || cookie.is_stale(memo.presented, answer.now);
+    let value = if seen { values.of(cookie, named, memo.session, answer.now) } else { None };
+    // What cannot be named erases a cookie that is worth nothing, not one that was never there.
+    let absent = memo.presented.outcome() == CookieOutcome::Absent;
     let served = Served {
         presented: memo.presented,
-        kept: !afresh,
+        kept: !afresh || value.is_none() && absent,
         value: value.as_ref(),
         method: &memo.method,
         now: answer.now,

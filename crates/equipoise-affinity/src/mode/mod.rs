@@ -170,7 +170,7 @@ impl Kind {
     /// These are there.
     pub(crate) fn there(&self, endpoints: &[(EndpointId, String)]) -> Result<(), InvalidValues> {
         match self {
-            Self::Cookie(_, values) => values.there(endpoints),
+            Self::Cookie(cookie, values) => values.there(cookie, endpoints),
             _ => Ok(()),
         }
     }

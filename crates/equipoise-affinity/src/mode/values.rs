@@ -23,9 +23,16 @@ pub struct Values(Naming);
 
 #[derive(Clone)]
 enum Naming {
-    Tokens { tokens: Arc<Tokens>, idle: Option<Duration>, life: Option<Duration> },
+    Tokens {
+        tokens: Arc<Tokens>,
+        idle: Option<Duration>,
+        life: Option<Duration>,
+    },
     /// As the operator says, or by what the endpoints are.
-    Plain { given: Given, known: Arc<ArcSwap<Directory>> },
+    Plain {
+        given: Given,
+        known: Arc<ArcSwap<Directory>>,
+    },
 }
 
 #[derive(Clone)]
@@ -91,27 +98,29 @@ impl Values {
     /// Names of your own, as HAProxy's `server … cookie NAME`. Endpoints without one are not bound to.
     ///
     /// ```
-    /// use equipoise_affinity::Values;
+    /// use equipoise_affinity::{Values, cookie::PersistenceCookie};
     ///
-    /// let values = Values::named([("10.0.0.1:80", "A"), ("10.0.0.2:80", "B")])?;
+    /// let cookie = PersistenceCookie::insert("SRV").build()?;
+    /// let values = Values::named(&cookie, [("10.0.0.1:80", "A"), ("10.0.0.2:80", "B")])?;
     /// # let _ = values;
-    /// assert!(Values::named([("10.0.0.1:80", "A"), ("10.0.0.2:80", "A")]).is_err());
-    /// assert!(Values::named([("10.0.0.1:80", "A; path=/admin")]).is_err());
-    /// # Ok::<(), equipoise_affinity::InvalidValues>(())
+    /// assert!(Values::named(&cookie, [("10.0.0.1:80", "A"), ("10.0.0.2:80", "A")]).is_err());
+    /// assert!(Values::named(&cookie, [("10.0.0.1:80", "A; path=/admin")]).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
     ///
     /// When a name is not fit for a cookie, or two endpoints have the same.
     pub fn named(
+        cookie: &PersistenceCookie,
         names: impl IntoIterator<Item = (impl Into<EndpointId>, impl AsRef<[u8]>)>,
     ) -> Result<Self, InvalidValues> {
         let mut all = HashMap::new();
         let mut seen = HashSet::new();
         for (endpoint, name) in names {
             let endpoint = endpoint.into();
-            let value = CookieValue::new(name)
-                .map_err(|source| InvalidValues::Unfit { endpoint: endpoint.clone(), source })?;
+            let value =
+                cookie.value(name).map_err(|source| InvalidValues::Unfit { endpoint: endpoint.clone(), source })?;
             if !seen.insert(value.clone()) {
                 return Err(InvalidValues::Twice { name: value.as_str().to_owned() });
             }
@@ -135,11 +144,7 @@ impl Values {
         match &self.0 {
             Naming::Tokens { tokens, idle, life } => {
                 let token = tokens.read(value, now, *idle, *life).map_err(Unbound::Token)?;
-                Ok(Named {
-                    endpoint: token.endpoint().clone(),
-                    session: Some(token.session()),
-                    due: token.is_due(),
-                })
+                Ok(Named { endpoint: token.endpoint().clone(), session: Some(token.session()), due: token.is_due() })
             }
             Naming::Plain { known, .. } => {
                 let endpoint = known.load().endpoints.get(value).cloned().ok_or(Unbound::Unknown)?;
@@ -149,15 +154,25 @@ impl Values {
     }
 
     /// What names this endpoint; `None` if nothing can.
-    pub(super) fn of(&self, endpoint: &EndpointId, session: Option<Session>, now: SystemTime) -> Option<CookieValue> {
+    pub(super) fn of(
+        &self,
+        cookie: &PersistenceCookie,
+        endpoint: &EndpointId,
+        session: Option<Session>,
+        now: SystemTime,
+    ) -> Option<CookieValue> {
         match &self.0 {
-            Naming::Tokens { tokens, .. } => CookieValue::new(tokens.issue(endpoint, session, now)?).ok(),
+            Naming::Tokens { tokens, .. } => cookie.value(tokens.issue(endpoint, session, now)?).ok(),
             Naming::Plain { known, .. } => known.load().values.get(endpoint).cloned(),
         }
     }
 
     /// These are the endpoints now. The first of them that cannot be named is the error; all others can.
-    pub(super) fn there(&self, endpoints: &[(EndpointId, String)]) -> Result<(), InvalidValues> {
+    pub(super) fn there(
+        &self,
+        cookie: &PersistenceCookie,
+        endpoints: &[(EndpointId, String)],
+    ) -> Result<(), InvalidValues> {
         match &self.0 {
             Naming::Tokens { tokens, .. } => {
                 tokens.members(endpoints.iter().map(|(id, _)| id.clone()));
@@ -167,7 +182,7 @@ impl Values {
                 let mut directory = Directory::default();
                 let mut unfit = Ok(());
                 for (id, address) in endpoints {
-                    match given.name(id, address) {
+                    match given.name(cookie, id, address) {
                         Ok(Some(value)) => {
                             directory.endpoints.insert(value.as_str().as_bytes().into(), id.clone());
                             directory.values.insert(id.clone(), value);
@@ -184,9 +199,14 @@ impl Values {
 }
 
 impl Given {
-    fn name(&self, id: &EndpointId, address: &str) -> Result<Option<CookieValue>, InvalidValues> {
+    fn name(
+        &self,
+        cookie: &PersistenceCookie,
+        id: &EndpointId,
+        address: &str,
+    ) -> Result<Option<CookieValue>, InvalidValues> {
         match self {
-            Self::Ids => match CookieValue::new(id.as_str()) {
+            Self::Ids => match cookie.value(id.as_str()) {
                 Ok(value) => Ok(Some(value)),
                 Err(source) => Err(InvalidValues::Unfit { endpoint: id.clone(), source }),
             },
