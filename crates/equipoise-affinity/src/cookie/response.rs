@@ -22,8 +22,8 @@ pub struct Served<'a> {
     /// Whether the one that served is the one the cookie named. Say no as well if it is, but the cookie should be set
     /// afresh, for instance because the key that signed it is about to go.
     pub kept: bool,
-    /// What names the one that served. `None` if nothing does, as with a page of apologies: an inserted cookie is then
-    /// erased at the client, and one that the endpoint sets stays as it is.
+    /// What names the one that served. `None` if nothing does, as with one that only apologises for the others: an
+    /// inserted cookie is then erased at the client, and one that the endpoint sets stays as it is.
     pub value: Option<&'a CookieValue>,
     /// The request's.
     pub method: &'a Method,
@@ -55,6 +55,8 @@ impl PersistenceCookie {
     /// - In insert mode a cookie of the name that the endpoint sets is removed (but for
     ///   [`preserve`](super::PersistenceCookieBuilder::preserve)), and ours is added, unless the client has it already.
     /// - In rewrite and prefix mode those that the endpoint sets are changed. If it sets none, nothing is.
+    ///
+    /// For answers that an endpoint gave; what a balancer answers by itself has no cookie.
     ///
     /// As in HAProxy, white space around the first `=` of every `Set-Cookie` line is removed. Other lines are not touched.
     /// Linear in the length of the `Set-Cookie` and `Cache-Control` lines.

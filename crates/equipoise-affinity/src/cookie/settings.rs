@@ -28,6 +28,26 @@ impl fmt::Display for CookieMode {
 ///
 /// All but [`nocache`](Self::nocache) and the limits shape a cookie that the balancer sets, and go with
 /// [insert](PersistenceCookie::insert) only.
+///
+/// ```
+/// use equipoise_affinity::cookie::PersistenceCookie;
+/// use std::time::Duration;
+///
+/// let cookie = PersistenceCookie::insert("SRV")
+///     .indirect()
+///     .nocache()
+///     .httponly()
+///     .attribute("SameSite=Lax")
+///     .max_idle(Duration::from_secs(30 * 60))
+///     .build()?;
+///
+/// let error = PersistenceCookie::prefix("JSESSIONID").httponly().build().unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "`httponly` goes with insert only; in prefix mode it is the endpoint that sets the cookie",
+/// );
+/// # Ok::<(), equipoise_affinity::cookie::InvalidCookie>(())
+/// ```
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct PersistenceCookieBuilder {

@@ -1,0 +1,258 @@
+use std::time::{Duration, SystemTime};
+
+use http::{
+    HeaderMap, HeaderValue, Method, StatusCode,
+    header::{CACHE_CONTROL, COOKIE, ETAG, SET_COOKIE},
+};
+
+use super::*;
+
+mod properties;
+
+const NOW: u64 = 1_800_000_000;
+
+fn at(seconds: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+}
+
+fn cookies(lines: &[&str]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for line in lines {
+        headers.append(COOKIE, HeaderValue::from_str(line).unwrap());
+    }
+    headers
+}
+
+/// Knows A, B and C, of which C is down.
+fn whose(value: &[u8]) -> Claim<char> {
+    match value {
+        b"A" | b"B" => Claim::Endpoint(value[0].into()),
+        b"C" => Claim::Down,
+        _ => Claim::Unknown,
+    }
+}
+
+fn outcome(cookie: &PersistenceCookie, lines: &[&str]) -> (Option<char>, CookieOutcome) {
+    let (endpoint, presented) = cookie.on_request(&mut cookies(lines), at(NOW), whose);
+    (endpoint, presented.outcome())
+}
+
+fn answer(
+    cookie: &PersistenceCookie,
+    presented: Presented,
+    kept: bool,
+    method: Method,
+) -> (CookieAction, Vec<HeaderValue>) {
+    let value = cookie.value("B").unwrap();
+    let mut headers = HeaderMap::new();
+    let served = Served { presented, kept, value: Some(&value), method: &method, now: at(NOW) };
+    let action = cookie.on_response(served, StatusCode::OK, &mut headers);
+    (action, headers.get_all(SET_COOKIE).iter().cloned().collect())
+}
+
+#[test]
+fn every_outcome_says_why() {
+    let cookie = PersistenceCookie::insert("SRV").max_idle(Duration::from_secs(60)).max_life(Duration::from_secs(600));
+    let cookie = cookie.build().unwrap();
+    let date = |seconds| String::from_utf8(date::written(seconds).to_vec()).unwrap();
+    let (fresh, stale, old) = (date(NOW), date(NOW - 64), date(NOW - 604));
+    for (line, expected) in [
+        ("srv=A; XSRV=A; SRV", (None, CookieOutcome::Absent)),
+        ("SRV=A", (Some('A'), CookieOutcome::Valid)),
+        ("SRV=\"A\"", (None, CookieOutcome::Invalid)),
+        ("SRV=", (None, CookieOutcome::Invalid)),
+        ("SRV=C", (None, CookieOutcome::Down)),
+        ("SRV=C; SRV=X", (None, CookieOutcome::Down)),
+        ("SRV=C; SRV=B; SRV=A", (Some('B'), CookieOutcome::Valid)),
+        (&format!("SRV=A|{fresh}|{fresh}"), (Some('A'), CookieOutcome::Valid)),
+        (&format!("SRV=A|{stale}|{fresh}"), (None, CookieOutcome::Expired)),
+        (&format!("SRV=A|{fresh}|{old}"), (None, CookieOutcome::Old)),
+        (&format!("SRV=A|{stale}; SRV=B"), (Some('B'), CookieOutcome::Valid)),
+    ] {
+        assert_eq!(outcome(&cookie, &[line]), expected, "{line}");
+    }
+}
+
+#[test]
+fn too_many_cookies_are_no_binding_and_are_still_hidden() {
+    let cookie = PersistenceCookie::insert("SRV").indirect().most_cookies(2).build().unwrap();
+    let mut asked = 0;
+    let mut headers = cookies(&["SRV=X; SRV=X; a=1", "SRV=A; SRV=B"]);
+    let (endpoint, presented) = cookie.on_request(&mut headers, at(NOW), |value| {
+        asked += 1;
+        whose(value)
+    });
+    assert_eq!((endpoint, presented.outcome(), asked), (None, CookieOutcome::TooMany, 2));
+    assert!(headers.get_all(COOKIE).iter().eq(["a=1"]));
+    assert_eq!(outcome(&cookie, &["SRV=A; SRV=B"]), (Some('A'), CookieOutcome::Valid));
+    assert_eq!(outcome(&cookie, &["SRV=A; SRV=B", "SRV=B"]), (None, CookieOutcome::TooMany));
+}
+
+#[test]
+fn lines_that_are_too_long_are_no_binding_and_are_still_cleared() {
+    let cookie = PersistenceCookie::insert("SRV").indirect().most_bytes(10).build().unwrap();
+    assert_eq!(outcome(&cookie, &["SRV=A", "a=123"]), (Some('A'), CookieOutcome::Valid));
+    assert_eq!(outcome(&cookie, &["SRV=A", "a=1234"]), (None, CookieOutcome::TooLong));
+    let mut headers = cookies(&["SRV=A", "a=1234"]);
+    cookie.on_request(&mut headers, at(NOW), whose);
+    assert!(headers.get_all(COOKIE).iter().eq(["a=1234"]));
+}
+
+#[test]
+fn a_hundred_thousand_cookies_take_one_pass() {
+    let cookie = PersistenceCookie::insert("S").indirect().build().unwrap();
+    let mut headers = cookies(&[&"S=1;a=1;".repeat(100_000)]);
+    cookie.on_request(&mut headers, at(NOW), whose);
+    assert_eq!(headers[COOKIE].as_bytes(), ["a=1; ".repeat(99_999), "a=1;".to_owned()].concat().as_bytes());
+}
+
+#[test]
+fn lines_that_stay_are_not_rewritten() {
+    let cookie = PersistenceCookie::insert("SRV").indirect().build().unwrap();
+    let mut headers = cookies(&["a=1; b=2", "SRV=A", "c=3"]);
+    let place = |headers: &HeaderMap, at| headers.get_all(COOKIE).iter().nth(at).unwrap().as_bytes().as_ptr();
+    let (first, last) = (place(&headers, 0), place(&headers, 2));
+    cookie.on_request(&mut headers, at(NOW), whose);
+    assert_eq!((place(&headers, 0), place(&headers, 1)), (first, last));
+}
+
+#[test]
+fn what_follows_a_removed_cookie_takes_its_place() {
+    let cookie = PersistenceCookie::insert("SRV").indirect().build().unwrap();
+    for (line, left) in [
+        ("SRV=A", None),
+        ("SRV=A;", None),
+        ("$Version=1; SRV=A; $Path=/", None),
+        ("SRV=A;;a=1", Some(";a=1")),
+        ("a=1;SRV=A;b=2", Some("a=1; b=2")),
+        ("a=1 ; SRV=A,b=2", Some("a=1, b=2")),
+        ("a=1; SRV=A;", Some("a=1; ")),
+        ("a = 1; SRV = A; $Path=/; b= 2", Some("a=1; b=2")),
+        ("a=\"1; SRV=A\"; SRV=B", Some("a=\"1; SRV=A\"")),
+    ] {
+        let mut headers = cookies(&[line]);
+        cookie.on_request(&mut headers, at(NOW), whose);
+        assert_eq!(headers.get(COOKIE).map(|line| line.to_str().unwrap()), left, "{line}");
+    }
+}
+
+#[test]
+fn a_cookie_is_set_unless_the_client_has_it() {
+    let cookie = PersistenceCookie::insert("SRV").build().unwrap();
+    let line = HeaderValue::from_static("SRV=B; path=/");
+    let set = (CookieAction::Inserted, vec![line]);
+    assert_eq!(answer(&cookie, Presented::default(), false, Method::GET), set);
+    assert_eq!(answer(&cookie, Presented::default(), true, Method::GET), (CookieAction::Nothing, vec![]));
+    let disregarded = cookie.disregard(&mut cookies(&["SRV=A"]));
+    assert_eq!(disregarded.outcome(), CookieOutcome::Disregarded);
+    assert_eq!(answer(&cookie, disregarded, false, Method::GET), (CookieAction::Nothing, vec![]));
+
+    let postonly = PersistenceCookie::insert("SRV").postonly().build().unwrap();
+    assert_eq!(answer(&postonly, Presented::default(), false, Method::GET), (CookieAction::Nothing, vec![]));
+    assert_eq!(answer(&postonly, Presented::default(), false, Method::POST), set);
+}
+
+#[test]
+fn dates_are_brought_up_to_date_and_the_first_one_stays() {
+    let build = |builder: PersistenceCookieBuilder| builder.build().unwrap();
+    let date = |seconds| String::from_utf8(date::written(seconds).to_vec()).unwrap();
+    let (now, before) = (date(NOW), date(NOW - 32));
+    let minute = Duration::from_secs(60);
+    let idle = build(PersistenceCookie::insert("SRV").max_idle(minute));
+    let both = build(PersistenceCookie::insert("SRV").max_idle(minute).max_life(minute));
+    let none = build(PersistenceCookie::insert("SRV"));
+    for (cookie, sent, set) in [
+        (&idle, "B".to_owned(), Some(format!("B|{now}"))),
+        (&idle, format!("B|{before}"), Some(format!("B|{now}"))),
+        (&idle, format!("B|{now}"), None),
+        (&both, format!("B|{now}|{before}"), None),
+        (&both, format!("B|{before}|{before}"), Some(format!("B|{now}|{before}"))),
+        (&both, format!("B|{now}"), Some(format!("B|{now}|{now}"))),
+        (&none, format!("B|{before}"), Some("B".to_owned())),
+        (&none, "B".to_owned(), None),
+    ] {
+        let (endpoint, presented) = cookie.on_request(&mut cookies(&[&format!("SRV={sent}")]), at(NOW), whose);
+        assert_eq!(endpoint, Some('B'), "{sent}");
+        let (action, lines) = answer(cookie, presented, true, Method::GET);
+        let expected = set.map(|value| HeaderValue::try_from(format!("SRV={value}; path=/")).unwrap());
+        assert_eq!(action == CookieAction::Updated, expected.is_some(), "{sent}");
+        assert_eq!(lines, Vec::from_iter(expected), "{sent}");
+    }
+}
+
+#[test]
+fn nocache_goes_with_a_cookie_in_what_a_cache_might_keep() {
+    let cookie = PersistenceCookie::insert("SRV").nocache().build().unwrap();
+    let value = cookie.value("B").unwrap();
+    for (kept, method, status, control, private) in [
+        (false, Method::GET, 200, None, true),
+        (true, Method::GET, 200, None, false),
+        (false, Method::POST, 200, None, false),
+        (false, Method::POST, 500, Some("public"), true),
+        (false, Method::GET, 302, None, false),
+        (false, Method::GET, 200, Some("no-store"), false),
+        (false, Method::GET, 200, Some("no-store, public"), true),
+    ] {
+        let mut headers = HeaderMap::new();
+        headers.insert(ETAG, HeaderValue::from_static("\"x\""));
+        headers.extend(control.map(|control| (CACHE_CONTROL, HeaderValue::from_static(control))));
+        let served =
+            Served { presented: Presented::default(), kept, value: Some(&value), method: &method, now: at(NOW) };
+        cookie.on_response(served, StatusCode::from_u16(status).unwrap(), &mut headers);
+        let added = headers.get_all(CACHE_CONTROL).iter().any(|line| line == "private");
+        assert_eq!(added, private, "{kept} {method} {status} {control:?}");
+    }
+}
+
+#[test]
+fn settings_that_make_no_sense_say_what_would() {
+    let insert = || PersistenceCookie::insert("SRV");
+    for name in ["", "$SRV", "a b", "a=b", "a;b", "a\r\nb", "é", &"a".repeat(257)] {
+        let error = PersistenceCookie::insert(name).build().unwrap_err();
+        assert_eq!(error, InvalidCookie::Name { name: name.to_owned() });
+    }
+    for domain in ["", "a;b", "a b", "a\n"] {
+        let error = insert().domain(domain).build().unwrap_err();
+        assert_eq!(error, InvalidCookie::Domain { domain: domain.to_owned() });
+    }
+    for attribute in ["", " ", "a;b", "a\r\nSet-Cookie: b", "é", "\t"] {
+        let error = insert().attribute(attribute).build().unwrap_err();
+        assert_eq!(error, InvalidCookie::Attribute { attribute: attribute.to_owned() });
+    }
+    for time in [Duration::ZERO, Duration::from_millis(999), Duration::from_secs(1 << 31), Duration::MAX] {
+        let error = insert().max_life(time).build().unwrap_err();
+        assert_eq!(error, InvalidCookie::Time { setting: "max_life", time });
+    }
+    assert_eq!(insert().most_cookies(0).build().unwrap_err(), InvalidCookie::NoneAllowed);
+    assert_eq!(insert().most_bytes(0).build().unwrap_err(), InvalidCookie::NoneAllowed);
+    let error = PersistenceCookie::prefix("SRV").nocache().indirect().secure().build().unwrap_err();
+    assert_eq!(error, InvalidCookie::InsertOnly { setting: "indirect", mode: CookieMode::Prefix });
+    assert_eq!(
+        error.to_string(),
+        "`indirect` goes with insert only; in prefix mode it is the endpoint that sets the cookie"
+    );
+    assert!(PersistenceCookie::prefix("SRV").nocache().build().is_ok());
+}
+
+#[test]
+fn each_mode_reserves_what_it_separates_with() {
+    let (insert, prefix) = (PersistenceCookie::insert("S").build(), PersistenceCookie::prefix("S").build());
+    let (insert, prefix) = (insert.unwrap(), prefix.unwrap());
+    assert!(insert.value("a~b").is_ok() && prefix.value("a|b").is_ok());
+    assert_eq!(insert.value("a|b"), Err(InvalidCookieValue::Byte { byte: b'|', at: 1 }));
+    assert_eq!(prefix.value("a~b"), Err(InvalidCookieValue::Byte { byte: b'~', at: 1 }));
+}
+
+#[test]
+fn no_clock_is_too_far_off() {
+    let cookie = PersistenceCookie::insert("SRV").max_idle(Duration::from_secs(1)).max_life(Duration::from_secs(1));
+    let cookie = cookie.build().unwrap();
+    let value = cookie.value("A").unwrap();
+    for now in [SystemTime::UNIX_EPOCH - Duration::from_secs(9), at(0), at(u64::from(u32::MAX) * 9)] {
+        let (_, presented) = cookie.on_request(&mut cookies(&["SRV=A|/////|/////"]), now, whose);
+        let served = Served { presented, kept: false, value: Some(&value), method: &Method::GET, now };
+        let mut headers = HeaderMap::new();
+        cookie.on_response(served, StatusCode::OK, &mut headers);
+        assert_eq!(headers[SET_COOKIE].len(), "SRV=A|.....|.....; path=/".len());
+    }
+}
