@@ -70,8 +70,8 @@ impl PersistenceCookie {
     ///
     /// Names are compared with case; several lines count as one; quotes are part of a value. In insert mode with
     /// `indirect` the cookie is removed, wherever and however often it stands, also if it names nobody; a line that it had
-    /// for itself goes with it. In prefix mode the value up to the first `~` is removed. As in HAProxy, white space
-    /// around `=` is removed in every cookie; otherwise all others stay byte for byte.
+    /// for itself goes with it. In prefix mode the value up to the first `~` is removed. All other
+    /// cookies stay byte for byte. (HAProxy also removes white space around their `=`.)
     ///
     /// One pass, in the length of the lines; nothing is copied unless something changes.
     pub fn on_request<T>(
@@ -120,12 +120,10 @@ impl PersistenceCookie {
             search.found(value.get(..tilde.unwrap_or(value.len())).unwrap_or_default());
             if self.indirect {
                 cut.get_or_insert(line.len());
-            } else if let Some(tilde) = tilde {
+            } else {
                 line.keep(pair.start..pair.name.end);
                 line.keep(ours.equal..ours.equal + 1);
-                line.keep(ours.value.start + tilde + 1..pair.end);
-            } else {
-                keep(&mut line, old, &pair, None);
+                line.keep(ours.value.start + tilde.map_or(0, |tilde| tilde + 1)..pair.end);
             }
         }
         match cut {
@@ -141,7 +139,7 @@ impl PersistenceCookie {
     }
 }
 
-/// Keeps a cookie, without white space around its `=`. If something before it was `cut` out, its own delimiter stands in
+/// Keeps a cookie. If something before it was `cut` out, its own delimiter stands in
 /// for that one's, with one space; at the start of a line there is none.
 fn keep(line: &mut Line<'_>, old: &[u8], pair: &Pair, cut: Option<usize>) {
     match (cut, old.get(pair.start)) {
@@ -153,14 +151,7 @@ fn keep(line: &mut Line<'_>, old: &[u8], pair: &Pair, cut: Option<usize>) {
         }
         _ => {}
     }
-    match &pair.assigned {
-        None => line.keep(pair.name.start..pair.end),
-        Some(assigned) => {
-            line.keep(pair.name.clone());
-            line.keep(assigned.equal..assigned.equal + 1);
-            line.keep(assigned.value.start..pair.end);
-        }
-    }
+    line.keep(pair.name.start..pair.end);
 }
 
 /// What is known so far about a request's cookies of the name.

@@ -58,7 +58,7 @@ impl PersistenceCookie {
     ///
     /// For answers that an endpoint gave; what a balancer answers by itself has no cookie.
     ///
-    /// As in HAProxy, white space around the first `=` of every `Set-Cookie` line is removed. Other lines are not touched.
+    /// Other lines are not touched. (HAProxy also removes white space around the first `=` of every `Set-Cookie` line.)
     /// Linear in the length of the `Set-Cookie` and `Cache-Control` lines.
     pub fn on_response(&self, served: Served<'_>, status: StatusCode, headers: &mut HeaderMap) -> CookieAction {
         let mut action = CookieAction::Nothing;
@@ -82,29 +82,30 @@ impl PersistenceCookie {
     fn on_set_cookie(&self, old: &[u8], served: &Served<'_>, action: &mut CookieAction) -> Edit {
         let pair = set_cookie(old);
         let Some(assigned) = pair.assigned else { return Edit::Keep };
+        if served.presented.disregarded || old.get(pair.name.clone()) != Some(self.name.as_bytes()) {
+            return Edit::Keep;
+        }
         let mut line = Line::new(old);
         line.keep(0..pair.name.end);
         line.keep(assigned.equal..assigned.equal + 1);
         let mut rest = assigned.value.start;
-        if !served.presented.disregarded && old.get(pair.name) == Some(self.name.as_bytes()) {
-            *action = CookieAction::Found;
-            match (self.mode, served.value) {
-                (CookieMode::Insert, _) if !self.preserve => {
-                    *action = CookieAction::Deleted;
-                    return Edit::Remove;
-                }
-                (CookieMode::Rewrite, Some(value)) => {
-                    *action = CookieAction::Replaced;
-                    line.push(value.as_str().as_bytes());
-                    rest = assigned.value.end;
-                }
-                (CookieMode::Prefix, Some(value)) => {
-                    *action = CookieAction::Replaced;
-                    line.push(value.as_str().as_bytes());
-                    line.push(&[PREFIX]);
-                }
-                _ => {}
+        *action = CookieAction::Found;
+        match (self.mode, served.value) {
+            (CookieMode::Insert, _) if !self.preserve => {
+                *action = CookieAction::Deleted;
+                return Edit::Remove;
             }
+            (CookieMode::Rewrite, Some(value)) => {
+                *action = CookieAction::Replaced;
+                line.push(value.as_str().as_bytes());
+                rest = assigned.value.end;
+            }
+            (CookieMode::Prefix, Some(value)) => {
+                *action = CookieAction::Replaced;
+                line.push(value.as_str().as_bytes());
+                line.push(&[PREFIX]);
+            }
+            _ => {}
         }
         line.keep(rest..old.len());
         line.changed().map_or(Edit::Keep, Edit::Replace)

@@ -27,7 +27,8 @@ use crate::affinity::Affinity;
 ///     token::{Key, KeyRing},
 /// };
 /// use equipoise_core::{EndpointSpec, Pool};
-/// /// use http::{Request, Response, header::{COOKIE, SET_COOKIE}};
+/// use equipoise_tower::Balance;
+/// use http::{Request, Response, header::{COOKIE, SET_COOKIE}};
 /// use http_body_util::{Empty, Full};
 /// use tower::{Layer, ServiceExt, service_fn};
 ///

@@ -127,7 +127,7 @@ fn what_follows_a_removed_cookie_takes_its_place() {
         ("a=1;SRV=A;b=2", Some("a=1; b=2")),
         ("a=1 ; SRV=A,b=2", Some("a=1, b=2")),
         ("a=1; SRV=A;", Some("a=1; ")),
-        ("a = 1; SRV = A; $Path=/; b= 2", Some("a=1; b=2")),
+        ("a = 1; SRV = A; $Path=/; b= 2", Some("a = 1; b= 2")),
         ("a=\"1; SRV=A\"; SRV=B", Some("a=\"1; SRV=A\"")),
     ] {
         let mut headers = cookies(&[line]);
