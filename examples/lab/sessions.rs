@@ -96,7 +96,7 @@ pub(crate) async fn play(
     println!("  {dies} is started again");
     for guest in &mut guests {
         guest.ask(REQUESTS).await?;
-        println!("  {} has moved {} and is at {}", guest.name, times(guest.moves()), guest.server());
+        println!("  {} has {} and is at {}", guest.name, moved(guest.moves()), guest.server());
     }
     let once = guests.iter().zip(hit).all(|(guest, hit)| guest.moves() == usize::from(hit));
     checks.demand("two visitors: whose server dies moves once and stays, the other does not move", once);
@@ -109,10 +109,10 @@ pub(crate) async fn play(
     Ok(())
 }
 
-fn times(n: usize) -> String {
-    match n {
-        0 => "never".to_owned(),
-        1 => "once".to_owned(),
-        n => format!("{n} times"),
+fn moved(times: usize) -> String {
+    match times {
+        0 => "not moved".to_owned(),
+        1 => "moved once".to_owned(),
+        n => format!("moved {n} times"),
     }
 }

@@ -109,7 +109,7 @@ fn tell(exchange: &Exchange) {
 impl From<Exchange> for Sample {
     fn from(exchange: Exchange) -> Self {
         let Exchange { status, served_by, tries, latency, .. } = exchange;
-        let answer = Answer { status, served_by, tries: tries as usize, body: String::new() };
+        let answer = Answer { status, served_by, tries: tries as usize, set_cookie: None, body: String::new() };
         Self { phases: (0, 0), outcome: Ok(answer), latency }
     }
 }
