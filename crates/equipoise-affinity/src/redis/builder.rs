@@ -192,6 +192,7 @@ impl RedisStoreBuilder {
             None => Handle::try_current().map_err(|_| InvalidRedisStore::NoRuntime)?,
         };
         let (writes, queue) = mpsc::channel(self.write_queue);
+        let probe = self.prefix.clone().into_bytes();
         let shared = Arc::new(Shared {
             settings: Settings {
                 prefix: self.prefix,
@@ -200,6 +201,7 @@ impl RedisStoreBuilder {
                 near_ttl: self.near_ttl,
                 link: LinkSettings {
                     server,
+                    probe,
                     connect_timeout: self.connect_timeout,
                     lookup_timeout: self.lookup_timeout,
                     backoff: self.backoff,

@@ -32,6 +32,8 @@ use super::{
 /// What the connection goes by.
 pub(super) struct LinkSettings {
     pub(super) server: ConnectionInfo,
+    /// A key that may be asked for to see whether this server will do.
+    pub(super) probe: Vec<u8>,
     pub(super) connect_timeout: Duration,
     pub(super) lookup_timeout: Duration,
     pub(super) backoff: Backoff,
@@ -203,23 +205,10 @@ impl Link {
         wire.settle();
         let mut driver: Driver = Box::pin(driver);
 
-        // That it lets itself be connected to says little: one that hangs does.
-        let (mut touch, mut claim) = (Script::touch(), Script::claim());
-        let mut first = Pipeline::new();
-        first.add_command(cmd("PING")).add_command(touch.load()).add_command(claim.load());
-        wire.due(3);
-        let answers = tokio::select! {
-            answers = connection.send_packed_commands(&first, 0, 3) => answers.map_err(|error| error.to_string())?,
+        let (touch, claim) = tokio::select! {
+            fit = try_out(&mut connection, wire, &settings.probe) => fit?,
             () = &mut driver => return Err("it closed the connection".to_owned()),
         };
-        let mut answers = answers.into_iter();
-        match answers.next() {
-            Some(Value::SimpleString(pong)) if pong == "PONG" => {}
-            Some(Value::ServerError(error)) => return Err(format!("it refused: {}", error.code())),
-            _ => return Err("it does not know PING".to_owned()),
-        }
-        touch.loaded(answers.next().unwrap_or_default());
-        claim.loaded(answers.next().unwrap_or_default());
         let live = Live {
             epoch: self.epochs.fetch_add(1, Ordering::Relaxed).saturating_add(1),
             touch,
@@ -233,6 +222,39 @@ impl Link {
         };
         Ok((live, driver))
     }
+}
+
+/// That a server lets itself be connected to says little. One that hangs does, and so does one that is too old, a replica,
+/// or ours only to look at, which would refuse every lookup.
+async fn try_out(
+    connection: &mut MultiplexedConnection,
+    wire: &Wire,
+    probe: &[u8],
+) -> Result<(Script, Script), String> {
+    let (mut touch, mut claim, mut get) = (Script::touch(), Script::claim(), cmd("GETEX"));
+    get.arg(probe);
+    let mut first = Pipeline::new();
+    first.add_command(cmd("PING")).add_command(get).add_command(touch.load()).add_command(claim.load());
+    wire.due(4);
+    let answers = connection.send_packed_commands(&first, 0, 4).await.map_err(|error| error.to_string())?;
+    let mut answers = answers.into_iter();
+    match answers.next() {
+        Some(Value::SimpleString(pong)) if pong == "PONG" => {}
+        Some(Value::ServerError(error)) => return Err(format!("it refused: {}", error.code())),
+        _ => return Err("it does not know PING".to_owned()),
+    }
+    match answers.next() {
+        Some(Value::ServerError(error)) if error.code() == "ERR" => {
+            return Err("it does not know GETEX: Redis 6.2 or later does, and any Valkey".to_owned());
+        }
+        Some(Value::ServerError(error)) if error.code() != "WRONGTYPE" => {
+            return Err(format!("it refused: {}", error.code()));
+        }
+        _ => {}
+    }
+    touch.loaded(answers.next().unwrap_or_default());
+    claim.loaded(answers.next().unwrap_or_default());
+    Ok((touch, claim))
 }
 
 /// Drives a connection until it is over; why it is.

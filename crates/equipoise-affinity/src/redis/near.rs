@@ -80,8 +80,8 @@ impl Entry {
         !self.writing.swap(true, Ordering::Relaxed)
     }
 
-    /// It has come to nothing.
-    pub(super) fn write_failed(&self) {
+    /// It is over, or has come to nothing.
+    pub(super) fn write_ended(&self) {
         self.writing.store(false, Ordering::Relaxed);
     }
 }
@@ -142,7 +142,7 @@ impl Near {
         epoch: u64,
     ) {
         let _changing = self.changing.lock();
-        entry.write_failed();
+        entry.write_ended();
         if self.entries.peek(key).is_some_and(|known| Arc::ptr_eq(&known, entry)) {
             self.put(key, holds, now, epoch);
         }

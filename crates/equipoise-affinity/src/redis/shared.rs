@@ -84,7 +84,7 @@ impl Shared {
             return self.counters.writes_dropped.count();
         }
         if entry.set_out() && self.writes.try_send(Write { key: *key, entry: Arc::clone(entry) }).is_err() {
-            entry.write_failed();
+            entry.write_ended();
             self.counters.writes_dropped.count();
         }
     }

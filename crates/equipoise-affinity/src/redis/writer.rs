@@ -85,7 +85,7 @@ fn settle(shared: &Shared, live: &Live, write: &Write, answer: Value) {
 }
 
 fn failed(shared: &Shared, write: &Write) {
-    write.entry.write_failed();
+    write.entry.write_ended();
     shared.counters.writes_dropped.count();
 }
 

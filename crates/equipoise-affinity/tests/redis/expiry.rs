@@ -42,6 +42,7 @@ async fn hits_in_the_near_cache_keep_the_session_alive_at_the_server() {
     eventually("written", || store.stats().writes == 1).await;
 
     let _: u64 = server.ask(&["PEXPIRE", "equipoise:k", "40000"]);
+    let _: String = server.ask(&["CONFIG", "RESETSTAT"]);
     clock.advance(Duration::from_secs(10));
     assert_eq!(find(&store, "k").await, Ok(Some(id("a"))));
     assert_eq!(server.calls("getex"), 0, "a tenth of the idle time has to pass");

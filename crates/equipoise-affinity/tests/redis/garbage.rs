@@ -20,11 +20,11 @@ use tokio::{
 
 use super::{builder, connected, eventually, find, id, server::Server};
 
-/// How many answers a fake server gives properly: to the client's introduction, and to the store's first three questions.
+/// How many answers a fake server gives properly: to the client's introduction, and to the store's first four questions.
 async fn introduce(stream: &mut TcpStream) {
     let mut seen = Vec::new();
     let mut answered = 0;
-    while answered < 5 {
+    while answered < 6 {
         let mut some = [0; 4096];
         let count = stream.read(&mut some).await.unwrap_or(0);
         if count == 0 {
@@ -34,7 +34,11 @@ async fn introduce(stream: &mut TcpStream) {
         // Each command begins with how many words it has, and nothing in these does otherwise.
         let asked = seen.windows(2).filter(|two| two[0] == b'*' && two[1].is_ascii_digit()).count();
         for question in answered..asked {
-            let answer: &[u8] = if question == 2 { b"+PONG\r\n" } else { b"-ERR\r\n" };
+            let answer: &[u8] = match question {
+                2 => b"+PONG\r\n",
+                3 => b"$-1\r\n",
+                _ => b"-ERR\r\n",
+            };
             let _ = stream.write_all(answer).await;
         }
         answered = asked.max(answered);
@@ -50,19 +54,26 @@ struct Fake {
     endless: bool,
 }
 
+#[derive(Default)]
+struct Seen {
+    connections: AtomicU64,
+    sent: AtomicU64,
+}
+
 impl Fake {
     fn new(answer: &[u8]) -> Self {
         Self { polite: true, answer: answer.to_vec(), then_close: false, endless: false }
     }
 
-    async fn serve(self) -> (SocketAddr, Arc<AtomicU64>) {
+    async fn serve(self) -> (SocketAddr, Arc<Seen>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (fake, sent) = (Arc::new(self), Arc::new(AtomicU64::new(0)));
-        let counter = Arc::clone(&sent);
+        let (fake, seen) = (Arc::new(self), Arc::new(Seen::default()));
+        let counters = Arc::clone(&seen);
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
-                let (fake, sent) = (Arc::clone(&fake), Arc::clone(&counter));
+                let (fake, seen) = (Arc::clone(&fake), Arc::clone(&counters));
+                seen.connections.fetch_add(1, Ordering::Relaxed);
                 tokio::spawn(async move {
                     if fake.polite {
                         introduce(&mut stream).await;
@@ -70,7 +81,7 @@ impl Fake {
                     let mut asked = [0; 4096];
                     while stream.read(&mut asked).await.is_ok_and(|count| count > 0) {
                         while stream.write_all(&fake.answer).await.is_ok() {
-                            sent.fetch_add(fake.answer.len() as u64, Ordering::Relaxed);
+                            seen.sent.fetch_add(fake.answer.len() as u64, Ordering::Relaxed);
                             if !fake.endless {
                                 break;
                             }
@@ -82,7 +93,7 @@ impl Fake {
                 });
             }
         });
-        (address, sent)
+        (address, seen)
     }
 }
 
@@ -142,7 +153,8 @@ async fn what_breaks_the_protocol_ends_the_connection_and_is_counted() {
 #[tokio::test]
 async fn whoever_speaks_nonsense_from_the_start_is_never_connected_and_costs_no_busy_loop() {
     for answer in [&b"220 mail.example ESMTP\r\n"[..], b"", b"+OK\r\n", b"*1\r\n$4\r\nPONG\r\n"] {
-        let (address, _) = Fake { polite: false, then_close: true, ..Fake::new(answer) }.serve().await;
+        let (address, seen) = Fake { polite: false, then_close: true, ..Fake::new(answer) }.serve().await;
+        let since = Instant::now();
         let store = builder(&format!("redis://{address}")).connect_timeout(Duration::from_millis(50)).build().unwrap();
         eventually(
             "tried",
@@ -152,18 +164,21 @@ async fn whoever_speaks_nonsense_from_the_start_is_never_connected_and_costs_no_
         assert!(!store.stats().connected);
         store.bind(b"k", &id("a"), None);
         assert_eq!(find(&store, "k").await, Ok(Some(id("a"))), "this balancer has it");
+        eventually("tried often", || seen.connections.load(Ordering::Relaxed) >= 8).await;
+        // 5, 10, 20, 40 and thrice 50 ms lie between eight tries, less up to half.
+        assert!(since.elapsed() >= Duration::from_millis(112), "{:?}", since.elapsed());
     }
 }
 
 #[tokio::test]
 async fn an_endless_answer_is_not_read_for_long() {
     for answer in [&[b'a'; 4096][..], &[b'+'; 4096], b"$1000000\r\n", b"$-1\r\n"] {
-        let (address, sent) = Fake { endless: true, ..Fake::new(answer) }.serve().await;
+        let (address, seen) = Fake { endless: true, ..Fake::new(answer) }.serve().await;
         let store = connected(builder(&format!("redis://{address}"))).await;
         let _ = find(&store, "k").await;
         eventually("given up", || store.stats().protocol_errors > 0).await;
         // What the kernel's buffers take is out of our hands.
-        assert!(sent.load(Ordering::Relaxed) < 64 << 20);
+        assert!(seen.sent.load(Ordering::Relaxed) < 64 << 20);
     }
 }
 

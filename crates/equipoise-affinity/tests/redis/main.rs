@@ -2,6 +2,8 @@
 //!
 //! Where `redis-server` is missing these tests say so and pass.
 
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
+
 mod costs;
 mod expiry;
 mod garbage;
