@@ -5,7 +5,6 @@ use std::{
 };
 
 use equipoise_core::{Clock, SystemClock};
-use redis::{ConnectionAddr, IntoConnectionInfo, ProtocolVersion};
 use tokio::{
     runtime::Handle,
     sync::{Semaphore, mpsc},
@@ -14,8 +13,10 @@ use tokio::{
 use super::{
     RedisStore,
     backoff::Backoff,
+    error::InvalidRedisStore,
     link::{Link, LinkSettings},
     near::Near,
+    server::Server,
     shared::{MOST_OPEN, Settings, Shared},
     stats::Counters,
     writer,
@@ -26,39 +27,6 @@ const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 const LONGEST_PREFIX: usize = 128;
 const MOST_NEAR: usize = 1 << 28;
 const MOST_QUEUED: usize = 1 << 20;
-
-/// Why a [`RedisStore`] cannot be built. That the server is away is no reason.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum InvalidRedisStore {
-    /// The URL does not say where the server is. It is not repeated here: it may hold a password.
-    #[error(
-        "the store's URL is not one ({why}): redis://[user[:password]@]host[:port][/database] or \
-         redis+unix:///path[?db=database] is"
-    )]
-    Url {
-        /// What is wrong with it.
-        why: String,
-    },
-    /// A `rediss://` URL: this build has no TLS towards the store.
-    #[error(
-        "the store's URL asks for TLS, which is not supported: use redis:// through a tunnel or over a trusted network"
-    )]
-    Tls,
-    /// A setting is out of bounds.
-    #[error("{setting} cannot be {given}: {wanted}")]
-    Setting {
-        /// The setting.
-        setting: &'static str,
-        /// What it was.
-        given: String,
-        /// What would be right.
-        wanted: &'static str,
-    },
-    /// There is no runtime to connect on.
-    #[error("a store needs a Tokio runtime: build it within one, or give it a handle")]
-    NoRuntime,
-}
 
 /// What a [`RedisStore`] goes by. Made by [`RedisStore::builder`].
 #[must_use]
@@ -76,6 +44,8 @@ pub struct RedisStoreBuilder {
     clock: Arc<dyn Clock>,
     wall_clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
     runtime: Option<Handle>,
+    #[cfg(feature = "redis-tls")]
+    tls: Option<Arc<rustls::ClientConfig>>,
 }
 
 impl RedisStoreBuilder {
@@ -94,6 +64,8 @@ impl RedisStoreBuilder {
             clock: Arc::new(SystemClock::new()),
             wall_clock: Arc::new(SystemTime::now),
             runtime: None,
+            #[cfg(feature = "redis-tls")]
+            tls: None,
         }
     }
 
@@ -179,13 +151,26 @@ impl RedisStoreBuilder {
         self
     }
 
+    /// How to speak TLS to a `rediss://` server: other roots than those browsers trust, which are the default, a client's
+    /// certificate, another provider. Certificates are always looked at, and have to have the URL's host.
+    #[cfg(feature = "redis-tls")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "redis-tls")))]
+    pub fn tls(mut self, config: impl Into<Arc<rustls::ClientConfig>>) -> Self {
+        self.tls = Some(config.into());
+        self
+    }
+
     /// Begins to connect, and returns without waiting for it.
     ///
     /// # Errors
     ///
     /// When a setting is impossible; the error names it. That the server is away is none.
     pub fn build(self) -> Result<RedisStore, InvalidRedisStore> {
-        let server = self.server()?;
+        let server = Server::new(
+            &self.url,
+            #[cfg(feature = "redis-tls")]
+            self.tls.clone(),
+        )?;
         self.check()?;
         let runtime = match self.runtime {
             Some(runtime) => runtime,
@@ -221,26 +206,6 @@ impl RedisStoreBuilder {
         let write = async move { writer::write(&scribe, queue).await };
         let tasks = [runtime.spawn(keep).abort_handle(), runtime.spawn(write).abort_handle()];
         Ok(RedisStore { shared, tasks })
-    }
-
-    fn server(&self) -> Result<redis::ConnectionInfo, InvalidRedisStore> {
-        if ["rediss:", "valkeys:"].iter().any(|tls| self.url.starts_with(tls)) {
-            return Err(InvalidRedisStore::Tls);
-        }
-        let server = self
-            .url
-            .as_str()
-            .into_connection_info()
-            .map_err(|error| InvalidRedisStore::Url { why: error.to_string() })?;
-        if !server.addr().is_supported() || matches!(server.addr(), ConnectionAddr::TcpTls { .. }) {
-            return Err(InvalidRedisStore::Url { why: "no such connection on this platform".to_owned() });
-        }
-        let redis = server
-            .redis_settings()
-            .clone()
-            .set_protocol(ProtocolVersion::RESP2)
-            .set_lib_name("equipoise", env!("CARGO_PKG_VERSION"));
-        Ok(server.set_redis_settings(redis))
     }
 
     fn check(&self) -> Result<(), InvalidRedisStore> {

@@ -1,7 +1,6 @@
 //! The connection: made, watched, given up and made again by one task.
 
 use std::{
-    io,
     pin::{Pin, pin},
     sync::{
         Arc,
@@ -12,12 +11,9 @@ use std::{
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use redis::{
-    AsyncConnectionConfig, Cmd, ConnectionAddr, ConnectionInfo, Pipeline, RedisResult, ServerErrorKind, Value,
-    aio::MultiplexedConnection, cmd,
+    AsyncConnectionConfig, Cmd, Pipeline, RedisResult, ServerErrorKind, Value, aio::MultiplexedConnection, cmd,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
     sync::Notify,
     time::{Instant, sleep, timeout},
 };
@@ -25,13 +21,14 @@ use tokio::{
 use super::{
     backoff::Backoff,
     script::Script,
+    server::Server,
     stats::Counters,
     wire::{Guarded, Wire},
 };
 
 /// What the connection goes by.
 pub(super) struct LinkSettings {
-    pub(super) server: ConnectionInfo,
+    pub(super) server: Server,
     /// A key that may be asked for to see whether this server will do.
     pub(super) probe: Vec<u8>,
     pub(super) connect_timeout: Duration,
@@ -146,7 +143,7 @@ impl Link {
 
     /// Keeps a connection for as long as it is polled.
     pub(super) async fn keep(&self, settings: &LinkSettings, counters: &Counters) {
-        let server = settings.server.addr();
+        let server = settings.server.address();
         let mut failures = 0_u32;
         loop {
             let wire = Arc::new(Wire::new());
@@ -193,9 +190,9 @@ impl Link {
     }
 
     async fn connect(&self, settings: &LinkSettings, wire: &Arc<Wire>) -> Result<(Live, Driver), String> {
-        let stream = open(settings.server.addr()).await.map_err(|error| error.to_string())?;
+        let stream = settings.server.open().await.map_err(|error| error.to_string())?;
         let (mut connection, driver) = MultiplexedConnection::new_with_config(
-            settings.server.redis_settings(),
+            settings.server.introduction(),
             Guarded::new(stream, Arc::clone(wire)),
             // Time limits are kept here, where what comes late is still of use.
             AsyncConnectionConfig::new().set_response_timeout(None),
@@ -279,22 +276,4 @@ async fn hold(live: &Live, driver: Driver, settings: &LinkSettings) -> String {
         }
         live.stalled.store(false, Ordering::Relaxed);
     }
-}
-
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
-
-async fn open(server: &ConnectionAddr) -> io::Result<Box<dyn Stream>> {
-    Ok(match server {
-        ConnectionAddr::Tcp(host, port) => {
-            let stream = TcpStream::connect((host.as_str(), *port)).await?;
-            stream.set_nodelay(true)?;
-            Box::new(stream)
-        }
-        #[cfg(unix)]
-        ConnectionAddr::Unix(path) => Box::new(tokio::net::UnixStream::connect(path).await?),
-        // The builder has refused the rest.
-        _ => return Err(io::ErrorKind::Unsupported.into()),
-    })
 }

@@ -30,12 +30,16 @@
 
 mod backoff;
 mod builder;
+mod error;
 mod key;
 mod link;
 mod near;
 mod script;
+mod server;
 mod shared;
 mod stats;
+#[cfg(feature = "redis-tls")]
+mod tls;
 mod value;
 mod wire;
 mod writer;
@@ -45,10 +49,7 @@ use std::{fmt, sync::Arc};
 use equipoise_core::{EndpointId, Timestamp};
 use tokio::{sync::oneshot, task::AbortHandle};
 
-pub use self::{
-    builder::{InvalidRedisStore, RedisStoreBuilder},
-    stats::RedisStats,
-};
+pub use self::{builder::RedisStoreBuilder, error::InvalidRedisStore, stats::RedisStats};
 use self::{key::StoreKey, near::Entry, shared::Shared};
 use crate::{Lookup, SessionStore, StoreError};
 
@@ -77,7 +78,7 @@ pub struct RedisStore {
 
 impl RedisStore {
     /// A store on the server at `redis://[user[:password]@]host[:port][/database]` or
-    /// `redis+unix:///path[?db=database&user=…&pass=…]`.
+    /// `redis+unix:///path[?db=database&user=…&pass=…]`; with feature `redis-tls` also `rediss://` for TLS.
     pub fn builder(url: &str) -> RedisStoreBuilder {
         RedisStoreBuilder::new(url)
     }
@@ -185,7 +186,7 @@ impl Drop for RedisStore {
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisStore")
-            .field("server", &self.shared.settings.link.server.addr().to_string())
+            .field("server", &self.shared.settings.link.server.address().to_string())
             .field("prefix", &self.shared.settings.prefix)
             .field("near", &self.shared.near.len())
             .field("stats", &self.stats())

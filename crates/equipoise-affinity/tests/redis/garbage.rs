@@ -236,12 +236,21 @@ async fn foreign_values_in_a_real_server_are_no_bindings() {
 
 #[tokio::test]
 async fn impossible_settings_are_refused_and_an_absent_server_is_none() {
-    for url in ["", "127.0.0.1:6379", "http://127.0.0.1", "redis://", "redis://h/x", "redis://:secret@h:99999/"] {
+    for url in [
+        "",
+        "127.0.0.1:6379",
+        "http://127.0.0.1",
+        "redis://",
+        "redis://h/x",
+        "redis://:secret@h:99999/",
+        "redis://h/#x",
+    ] {
         let error = RedisStore::builder(url).build().unwrap_err();
         assert!(matches!(error, InvalidRedisStore::Url { .. }), "{url}: {error:?}");
         assert!(!format!("{error} {error:?}").contains("secret"));
     }
-    assert_eq!(RedisStore::builder("rediss://h").build().unwrap_err(), InvalidRedisStore::Tls);
+    #[cfg(not(feature = "redis-tls"))]
+    assert!(matches!(RedisStore::builder("rediss://h").build().unwrap_err(), InvalidRedisStore::Tls { .. }));
     let zero = Duration::ZERO;
     let new = || RedisStore::builder("redis://127.0.0.1:1");
     for (builder, setting) in [

@@ -10,6 +10,8 @@ mod garbage;
 mod outage;
 mod server;
 mod sharing;
+#[cfg(feature = "redis-tls")]
+mod tls;
 
 use std::time::{Duration, Instant};
 

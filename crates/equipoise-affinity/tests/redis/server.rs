@@ -37,7 +37,7 @@ impl Server {
         let mut server = Self { program, directory, settings, port: 0, child: None };
         // Somebody may take the port between our letting go of it and the server's taking it.
         while server.child.is_none() {
-            server.port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+            server.port = free_port();
             server.spawn().await;
         }
         Some(server)
@@ -108,6 +108,11 @@ impl Server {
         let line = format!("cmdstat_{command}:calls=");
         stats.lines().find_map(|stat| stat.strip_prefix(&line)?.split(',').next()?.parse().ok()).unwrap_or(0)
     }
+}
+
+/// A port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
 impl Drop for Server {
