@@ -1,0 +1,82 @@
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+
+/// Bytes of a key that are kept as they are. One less than a digest's hex digits, so that no key can pass for another's
+/// digest.
+const KEPT: usize = 63;
+
+/// What a session key is called in Redis, after the prefix: itself, or the SHA-256 of a long one in hex.
+///
+/// 64 bytes in place, so that neither the near-cache nor a lookup in it allocates for keys.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct StoreKey {
+    bytes: [u8; KEPT + 1],
+    len: u8,
+}
+
+impl StoreKey {
+    pub(super) fn new(key: &[u8]) -> Self {
+        let mut bytes = [0; KEPT + 1];
+        if key.len() <= KEPT {
+            for (to, from) in bytes.iter_mut().zip(key) {
+                *to = *from;
+            }
+            return Self { bytes, len: u8::try_from(key.len()).unwrap_or_default() };
+        }
+        for (pair, byte) in bytes.chunks_exact_mut(2).zip(Sha256::digest(key)) {
+            for (to, half) in pair.iter_mut().zip([byte >> 4, byte & 0xf]) {
+                *to = if half < 10 { b'0' + half } else { b'a' + half - 10 };
+            }
+        }
+        Self { bytes, len: KEPT as u8 + 1 }
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or(&self.bytes)
+    }
+
+    /// The whole name in Redis.
+    pub(super) fn under(&self, prefix: &str) -> Vec<u8> {
+        [prefix.as_bytes(), self.as_bytes()].concat()
+    }
+}
+
+impl fmt::Debug for StoreKey {
+    /// Keys are secrets of a sort: whoever has one is taken for its client.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StoreKey({} bytes)", self.len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_short_key_is_itself_and_a_long_one_its_digest() {
+        assert_eq!(StoreKey::new(b"").as_bytes(), b"");
+        assert_eq!(StoreKey::new(&[b'x'; 63]).as_bytes(), [b'x'; 63]);
+        // FIPS 180-2, appendix B.3: a million times `a`.
+        assert_eq!(
+            StoreKey::new(&vec![b'a'; 1_000_000]).under("p:"),
+            b"p:cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0"
+        );
+    }
+
+    #[test]
+    fn no_key_passes_for_the_digest_of_another() {
+        let digest = StoreKey::new(&[b'a'; 100]);
+        assert_ne!(StoreKey::new(digest.as_bytes()), digest);
+    }
+
+    proptest! {
+        #[test]
+        fn different_keys_have_different_names(one in prop::collection::vec(any::<u8>(), 0..100),
+                                               other in prop::collection::vec(any::<u8>(), 0..100)) {
+            prop_assert_eq!(StoreKey::new(&one) == StoreKey::new(&other), one == other);
+        }
+    }
+}

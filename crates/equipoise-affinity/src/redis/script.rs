@@ -1,0 +1,111 @@
+//! What is asked of Redis: one command or script for each thing a store does, so that each is one round trip and nobody
+//! comes between.
+
+use redis::{Cmd, Value, cmd};
+
+/// Looks a binding up where sessions have a lifetime: one that is over ends, and one that goes on expires no later.
+const TOUCH: &str = r"
+local current = redis.pcall('GET', KEYS[1])
+if type(current) ~= 'string' then return current end
+local born = string.match(current, '^1 (%d+) .')
+if not born then return current end
+local left = math.min(tonumber(ARGV[1]), tonumber(born) * 1000 + tonumber(ARGV[2]) - tonumber(ARGV[3]))
+if left <= 0 then
+  redis.call('DEL', KEYS[1])
+  return false
+end
+redis.call('PEXPIRE', KEYS[1], string.format('%.0f', left))
+return current
+";
+
+/// Binds, unless somebody else has. A session that moves keeps its birth; what a later version wrote stands; what is no
+/// binding at all is written over.
+const CLAIM: &str = r"
+local current = redis.pcall('GET', KEYS[1])
+if type(current) == 'table' then return current end
+local idle, life, now = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local function left(born)
+  if life == 0 then return idle end
+  return math.min(idle, tonumber(born) * 1000 + life - now)
+end
+local birth = ARGV[3]
+if current then
+  local born, id = string.match(current, '^1 (%d+) (.+)$')
+  if not id and string.match(current, '^%d+ ') then return current end
+  if id and left(born) > 0 then
+    if id ~= ARGV[2] or id == ARGV[1] then
+      redis.call('PEXPIRE', KEYS[1], string.format('%.0f', left(born)))
+      return current
+    end
+    birth = born
+  end
+end
+if left(birth) <= 0 then return false end
+local value = '1 ' .. birth .. ' ' .. ARGV[1]
+redis.call('SET', KEYS[1], value, 'PX', string.format('%.0f', left(birth)))
+return value
+";
+
+/// A script, and what the server calls it if it has taken it.
+#[derive(Clone, Debug)]
+pub(super) struct Script {
+    text: &'static str,
+    sha: Option<Vec<u8>>,
+}
+
+impl Script {
+    pub(super) fn touch() -> Self {
+        Self { text: TOUCH, sha: None }
+    }
+
+    pub(super) fn claim() -> Self {
+        Self { text: CLAIM, sha: None }
+    }
+
+    /// Hands it to the server.
+    pub(super) fn load(&self) -> Cmd {
+        let mut load = cmd("SCRIPT");
+        load.arg("LOAD").arg(self.text);
+        load
+    }
+
+    /// What the server answered to that. One that keeps no scripts, or not for us, gets the text each time.
+    pub(super) fn loaded(&mut self, answer: Value) {
+        self.sha = match answer {
+            Value::BulkString(sha) if sha.len() == 40 => Some(sha),
+            _ => None,
+        };
+    }
+
+    /// The call of it on `key`, by name or, once the server has said that it does not know it, by its `text`.
+    pub(super) fn call(&self, key: &[u8], text: bool) -> Cmd {
+        let mut call = match &self.sha {
+            Some(sha) if !text => {
+                let mut call = cmd("EVALSHA");
+                call.arg(sha.as_slice());
+                call
+            }
+            _ => {
+                let mut call = cmd("EVAL");
+                call.arg(self.text);
+                call
+            }
+        };
+        call.arg(1).arg(key);
+        call
+    }
+}
+
+/// Looks a binding up, and starts its idle expiry again.
+pub(super) fn get(key: &[u8], idle: u64) -> Cmd {
+    let mut get = cmd("GETEX");
+    get.arg(key).arg("PX").arg(idle);
+    get
+}
+
+/// Ends a session.
+pub(super) fn end(key: &[u8]) -> Cmd {
+    let mut end = cmd("DEL");
+    end.arg(key);
+    end
+}

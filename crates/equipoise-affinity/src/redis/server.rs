@@ -1,0 +1,102 @@
+use std::io;
+#[cfg(feature = "redis-tls")]
+use std::sync::Arc;
+
+use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
+
+use super::error::InvalidRedisStore;
+#[cfg(feature = "redis-tls")]
+use super::tls::Tls;
+
+/// Where the server is, and how to speak to it.
+pub(super) struct Server {
+    info: ConnectionInfo,
+    #[cfg(feature = "redis-tls")]
+    tls: Option<Tls>,
+}
+
+impl Server {
+    /// The server that a URL names.
+    ///
+    /// # Errors
+    ///
+    /// When it names none, or one that TLS is or is not to be spoken to.
+    pub(super) fn new(
+        url: &str,
+        #[cfg(feature = "redis-tls")] config: Option<Arc<rustls::ClientConfig>>,
+    ) -> Result<Self, InvalidRedisStore> {
+        let wrong = |why: &str| InvalidRedisStore::Url { why: why.to_owned() };
+        // Taken off here: whether certificates are looked at is not for a URL to say.
+        let (plain, encrypted) = match url.split_once("s://") {
+            Some((scheme @ ("redis" | "valkey"), rest)) => (format!("{scheme}://{rest}"), true),
+            _ => (url.to_owned(), false),
+        };
+        if encrypted && !cfg!(feature = "redis-tls") {
+            return Err(InvalidRedisStore::Tls { why: "the store's URL asks for TLS, which feature redis-tls adds" });
+        }
+        if plain.contains('#') {
+            return Err(wrong("a fragment"));
+        }
+        let info = plain.as_str().into_connection_info().map_err(|error| wrong(&error.to_string()))?;
+        if !info.addr().is_supported() {
+            return Err(wrong("no such connection on this platform"));
+        }
+        #[cfg(feature = "redis-tls")]
+        let tls = match (info.addr(), encrypted) {
+            (ConnectionAddr::Tcp(host, _), true) => Some(
+                Tls::new(config, host)
+                    .ok_or(InvalidRedisStore::Tls { why: "the store's host is no name that a certificate can have" })?,
+            ),
+            _ if config.is_some() => {
+                let why = "there is a configuration for TLS, but the store's URL does not say rediss://";
+                return Err(InvalidRedisStore::Tls { why });
+            }
+            _ => None,
+        };
+        let redis = info
+            .redis_settings()
+            .clone()
+            .set_protocol(ProtocolVersion::RESP2)
+            .set_lib_name("equipoise", env!("CARGO_PKG_VERSION"));
+        Ok(Self {
+            info: info.set_redis_settings(redis),
+            #[cfg(feature = "redis-tls")]
+            tls,
+        })
+    }
+
+    /// Without user and password.
+    pub(super) fn address(&self) -> &ConnectionAddr {
+        self.info.addr()
+    }
+
+    pub(super) fn introduction(&self) -> &RedisConnectionInfo {
+        self.info.redis_settings()
+    }
+
+    pub(super) async fn open(&self) -> io::Result<Box<dyn Stream>> {
+        Ok(match self.info.addr() {
+            ConnectionAddr::Tcp(host, port) => {
+                let stream = TcpStream::connect((host.as_str(), *port)).await?;
+                stream.set_nodelay(true)?;
+                #[cfg(feature = "redis-tls")]
+                if let Some(tls) = &self.tls {
+                    return Ok(Box::new(tls.shake_hands(stream).await?));
+                }
+                Box::new(stream)
+            }
+            #[cfg(unix)]
+            ConnectionAddr::Unix(path) => Box::new(tokio::net::UnixStream::connect(path).await?),
+            // Refused above.
+            _ => return Err(io::ErrorKind::Unsupported.into()),
+        })
+    }
+}
+
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}

@@ -1,0 +1,207 @@
+//! What a store's callers and its tasks share.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use equipoise_core::{Clock, EndpointId, Timestamp};
+use redis::{Cmd, Value};
+use tokio::{
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    time::timeout,
+};
+
+use super::{
+    key::StoreKey,
+    link::{Link, LinkSettings, Live, is_unknown_script},
+    near::{Entry, Near},
+    script,
+    stats::{Counter, Counters},
+    value::Binding,
+    writer::Write,
+};
+use crate::StoreError;
+
+/// Questions that may be open at a time. Some 2 KiB each; at a millisecond a round trip these are four million a second.
+pub(super) const MOST_OPEN: usize = 4096;
+
+type Found = Result<Option<EndpointId>, StoreError>;
+
+/// What a store goes by.
+pub(super) struct Settings {
+    pub(super) prefix: String,
+    pub(super) idle: Duration,
+    pub(super) life: Option<Duration>,
+    pub(super) near_ttl: Duration,
+    pub(super) link: LinkSettings,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) wall: Arc<dyn Fn() -> SystemTime + Send + Sync>,
+}
+
+pub(super) struct Shared {
+    pub(super) settings: Settings,
+    pub(super) near: Near,
+    pub(super) link: Link,
+    pub(super) counters: Counters,
+    pub(super) open: Arc<Semaphore>,
+    pub(super) writes: mpsc::Sender<Write>,
+    pub(super) runtime: Handle,
+}
+
+impl Shared {
+    pub(super) fn now(&self) -> Timestamp {
+        self.settings.clock.now()
+    }
+
+    /// Milliseconds since 1970; 0 for a clock that is before that.
+    pub(super) fn wall(&self) -> u64 {
+        let since = (self.settings.wall)().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    pub(super) fn idle(&self) -> u64 {
+        millis(self.settings.idle)
+    }
+
+    /// The lifetime as scripts take it: 0 is none.
+    pub(super) fn life(&self) -> u64 {
+        self.settings.life.map_or(0, millis)
+    }
+
+    /// Whether an entry's session goes on, as far as this balancer knows.
+    pub(super) fn goes_on(&self, entry: &Entry, now: Timestamp) -> bool {
+        entry.unused_for(now) < self.settings.idle
+            && (self.settings.life.is_none()
+                || entry.bound.is_none()
+                || self.wall() < entry.born.saturating_mul(1000).saturating_add(self.life()))
+    }
+
+    /// Hands an entry to the writer, unless it is there already.
+    pub(super) fn write(&self, key: &StoreKey, entry: &Arc<Entry>) {
+        if self.link.live().is_none() {
+            return self.counters.writes_dropped.count();
+        }
+        if entry.set_out() && self.writes.try_send(Write { key: *key, entry: Arc::clone(entry) }).is_err() {
+            entry.write_ended();
+            self.counters.writes_dropped.count();
+        }
+    }
+
+    /// The claim of what `entry` says.
+    pub(super) fn claim(&self, live: &Live, key: &StoreKey, entry: &Entry, text: bool) -> Cmd {
+        let mut claim = live.claim.call(&key.under(&self.settings.prefix), text);
+        claim
+            .arg(entry.bound.as_ref().map_or("", EndpointId::as_str))
+            .arg(entry.instead_of.as_ref().map_or("", EndpointId::as_str))
+            .arg(entry.born)
+            .arg(self.idle())
+            .arg(self.life())
+            .arg(self.wall());
+        claim
+    }
+
+    /// The question whom `key` is bound to. One that this balancer knows a binding of, on whose connection the server has
+    /// not agreed to it, tells it at the same time: a server that came back empty has it again.
+    fn question(&self, live: &Live, key: &StoreKey, known: Option<&Entry>, text: bool) -> Cmd {
+        if let Some(known) = known
+            && known.epoch != live.epoch
+        {
+            return self.claim(live, key, known, text);
+        }
+        let name = key.under(&self.settings.prefix);
+        if self.settings.life.is_none() {
+            return script::get(&name, self.idle());
+        }
+        let mut touch = live.touch.call(&name, text);
+        touch.arg(self.idle()).arg(self.life()).arg(self.wall());
+        touch
+    }
+
+    /// Asks the server, and tells `caller` within the time for lookups. An answer that comes later is still learned from.
+    pub(super) async fn ask(
+        self: Arc<Self>,
+        live: Arc<Live>,
+        key: StoreKey,
+        known: Option<Arc<Entry>>,
+        caller: Option<oneshot::Sender<Found>>,
+        _permit: OwnedSemaphorePermit,
+    ) {
+        let (asked, answers) = (self.now(), live.answers());
+        let mut answer = std::pin::pin!(async {
+            let first = live.ask(&self.question(&live, &key, known.as_deref(), false)).await;
+            match first {
+                Ok(answer) if is_unknown_script(&answer) => {
+                    live.ask(&self.question(&live, &key, known.as_deref(), true)).await
+                }
+                first => first,
+            }
+        });
+        let stale = || known.as_ref().and_then(|known| known.bound.clone());
+        let found = match timeout(self.settings.link.lookup_timeout, &mut answer).await {
+            Ok(Ok(answer)) => self.learn(&live, &key, answer, asked),
+            Ok(Err(_)) => Err(match live.broken() {
+                Some(how) => StoreError::Garbage { what: how.to_owned() },
+                None => away("the connection was lost"),
+            }),
+            Err(_) => {
+                live.suspect(answers);
+                self.tell(caller, Err(away("no answer within the time for lookups")), stale());
+                if let Ok(answer) = answer.await {
+                    let _ = self.learn(&live, &key, answer, asked);
+                }
+                return;
+            }
+        };
+        self.tell(caller, found, stale());
+    }
+
+    /// Tells whoever asked, if anybody did, and counts.
+    fn tell(&self, caller: Option<oneshot::Sender<Found>>, found: Found, stale: Option<EndpointId>) {
+        let Some(caller) = caller else { return };
+        let (counter, found) = self.judge(found, stale);
+        counter.count();
+        let _ = caller.send(found);
+    }
+
+    fn judge(&self, found: Found, stale: Option<EndpointId>) -> (&Counter, Found) {
+        let counters = &self.counters;
+        match found {
+            Ok(Some(_)) => (&counters.hits, found),
+            Ok(None) => (&counters.misses, found),
+            Err(StoreError::Away { .. }) if stale.is_some() => (&counters.stale_hits, Ok(stale)),
+            Err(StoreError::Away { .. }) => (&counters.away, found),
+            Err(StoreError::Garbage { .. }) => (&counters.garbage, found),
+        }
+    }
+
+    fn learn(&self, live: &Live, key: &StoreKey, answer: Value, asked: Timestamp) -> Found {
+        let found = read(answer)?;
+        Ok(self.near.learn(key, found, asked, self.now(), live.epoch))
+    }
+}
+
+/// What the server says a session is bound to.
+pub(super) fn read(answer: Value) -> Result<Option<Binding>, StoreError> {
+    match answer {
+        Value::Nil => Ok(None),
+        Value::BulkString(value) => match Binding::parse(&value) {
+            Ok(binding) => Ok(Some(binding)),
+            Err(what) => Err(StoreError::Garbage { what: what.to_owned() }),
+        },
+        Value::ServerError(error) if error.code() == "WRONGTYPE" => {
+            Err(StoreError::Garbage { what: "a value that is no string".to_owned() })
+        }
+        Value::ServerError(error) => Err(away(&format!("it refused: {}", error.code()))),
+        _ => Err(StoreError::Garbage { what: "an answer of the wrong type".to_owned() }),
+    }
+}
+
+pub(super) fn away(why: &str) -> StoreError {
+    StoreError::Away { why: why.to_owned() }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

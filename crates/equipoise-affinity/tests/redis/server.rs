@@ -1,0 +1,123 @@
+use std::{
+    env, fs,
+    net::{Ipv4Addr, TcpListener},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use redis::{Client, Connection, FromRedisValue, cmd};
+
+use super::eventually;
+
+/// A server of our own in an empty directory, without persistence. Dies with this.
+pub(crate) struct Server {
+    program: PathBuf,
+    directory: PathBuf,
+    settings: Vec<String>,
+    port: u16,
+    child: Option<Child>,
+}
+
+impl Server {
+    /// `None`, and a word about it, where there is no server to be started.
+    pub(crate) async fn start(settings: &[&str]) -> Option<Self> {
+        let path = env::var_os("PATH").unwrap_or_default();
+        let Some(program) = env::split_paths(&path).map(|path| path.join("redis-server")).find(|file| file.is_file())
+        else {
+            eprintln!("SKIPPED: no redis-server on PATH (Debian: apt-get install redis-server)");
+            return None;
+        };
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("equipoise-redis-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let directory = env::temp_dir().join(name);
+        fs::create_dir_all(&directory).unwrap();
+        let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        let mut server = Self { program, directory, settings, port: 0, child: None };
+        // Somebody may take the port between our letting go of it and the server's taking it.
+        while server.child.is_none() {
+            server.port = free_port();
+            server.spawn().await;
+        }
+        Some(server)
+    }
+
+    /// Starts it (again) on its port, and waits until it answers.
+    pub(crate) async fn spawn(&mut self) {
+        let mut child = Command::new(&self.program)
+            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port", &self.port.to_string()])
+            .args(&self.settings)
+            .arg("--dir")
+            .arg(&self.directory)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lives = true;
+        eventually("a server that answers", || {
+            lives = child.try_wait().unwrap().is_none();
+            !lives || self.connect().is_some()
+        })
+        .await;
+        self.child = lives.then_some(child);
+    }
+
+    /// Without a word to its clients.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Stops it where it is; its connections stay open.
+    pub(crate) fn signal(&self, signal: &str) {
+        let pid = self.child.as_ref().unwrap().id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    fn connect(&self) -> Option<Connection> {
+        let mut connection =
+            Client::open(self.url()).unwrap().get_connection_with_timeout(Duration::from_secs(1)).ok()?;
+        match cmd("PING").query::<String>(&mut connection) {
+            Ok(_) => Some(connection),
+            Err(error) if error.code() == Some("NOAUTH") => Some(connection),
+            Err(_) => None,
+        }
+    }
+
+    /// Asks the server over a connection of its own.
+    pub(crate) fn ask<T: FromRedisValue>(&self, words: &[&str]) -> T {
+        let mut connection = self.connect().unwrap();
+        let (name, rest) = words.split_first().unwrap();
+        cmd(name).arg(rest).query(&mut connection).unwrap()
+    }
+
+    /// How often the server has run a command. Those of scripts count too.
+    pub(crate) fn calls(&self, command: &str) -> u64 {
+        let stats: String = self.ask(&["INFO", "commandstats"]);
+        let line = format!("cmdstat_{command}:calls=");
+        stats.lines().find_map(|stat| stat.strip_prefix(&line)?.split(',').next()?.parse().ok()).unwrap_or(0)
+    }
+}
+
+/// A port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
