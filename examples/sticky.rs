@@ -1,0 +1,173 @@
+//! Two clients, three servers that each remember their visitors. Each client keeps its server; the server dies; each
+//! client moves at most once and stays. In three modes: a cookie that the balancer sets, a table by a header, and the
+//! session cookie that the servers set themselves.
+//!
+//! ```text
+//! cargo run --example sticky
+//! ```
+
+use std::{collections::HashMap, convert::Infallible, io, net::SocketAddr, sync::Arc};
+
+use bytes::Bytes;
+use equipoise::{
+    EndpointSpec, Pool, RoundRobin,
+    affinity::{
+        Affinity, AffinityLayer, Mode, Outcome, Values,
+        cookie::PersistenceCookie,
+        key::SessionKey,
+        learn::Learn,
+        table::SessionTable,
+        token::{Key, KeyRing},
+    },
+    tower::BalanceLayer,
+};
+use http::{
+    Request, Response,
+    header::{COOKIE, SET_COOKIE},
+};
+use http_body_util::{BodyExt, Full};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::{
+    client::legacy::Client,
+    rt::{TokioExecutor, TokioIo},
+};
+use parking_lot::Mutex;
+use tokio::{
+    net::TcpListener,
+    task::{JoinHandle, JoinSet},
+};
+use tower::{Layer, ServiceExt};
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    println!("A cookie of the balancer's: an authenticated token, of which clients learn nothing.");
+    let cookie = PersistenceCookie::insert("lb").indirect().httponly().build()?;
+    // In earnest, the same secret on every balancer: Key::new(1, secret)?
+    let values = Values::tokens(KeyRing::new(Key::generate(1)), &cookie);
+    story(Mode::cookie(cookie, values)).await?;
+
+    println!("\nA table in memory, by a header that names the user. Feature `affinity-redis`: the same in Redis.");
+    let table = Arc::new(SessionTable::builder().capacity(100_000).build()?);
+    story(Mode::table(SessionKey::header("x-user")?, table)).await?;
+
+    println!("\nThe servers' own session cookie, learned from their answers.");
+    let table = Arc::new(SessionTable::builder().capacity(100_000).build()?);
+    story(Mode::learn(Learn::new().cookie("JSESSIONID")?, table)).await
+}
+
+async fn story(mode: Mode) -> anyhow::Result<()> {
+    let mut servers = Vec::new();
+    for n in 1..=3 {
+        servers.push(Server::start(n).await?);
+    }
+    let pool = Pool::new(RoundRobin::new());
+    let spec = |server: &Server| EndpointSpec::new(server.address.to_string()).named(&server.name);
+    pool.update(servers.iter().map(spec), |_| ())?;
+
+    // The application's client, balanced, and over that whatever keeps clients where they are.
+    let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
+    let affinity = Affinity::new(&pool, mode)?;
+    let service = AffinityLayer::new(affinity.clone()).layer(BalanceLayer::new(pool).layer(client));
+
+    let mut guests = ["ann", "bob"].map(|name| Guest { name, cookies: HashMap::new() });
+    for round in ["", "  (the server of ann's session has died)", ""] {
+        println!("{round}");
+        for guest in &mut guests {
+            for _ in 0..3 {
+                let response = service.clone().oneshot(guest.request()?).await?;
+                guest.keep_cookies(&response);
+                let outcome = response.extensions().get().map(Outcome::to_string).unwrap_or_default();
+                let body = response.into_body().collect().await?.to_bytes();
+                println!("  {}: {:32} {outcome}", guest.name, String::from_utf8_lossy(&body));
+            }
+        }
+        if round.is_empty() {
+            // Who would be asked next, without asking.
+            let home = affinity.explain(&guests[0].request()?).await.home;
+            if let Some(at) = servers.iter().position(|server| home.as_ref().is_ok_and(|id| id.as_str() == server.name))
+            {
+                servers.remove(at).kill().await;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A client that keeps cookies, as browsers do.
+struct Guest {
+    name: &'static str,
+    cookies: HashMap<String, String>,
+}
+
+impl Guest {
+    fn request(&self) -> Result<Request<Full<Bytes>>, http::Error> {
+        let cookies: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let mut request = Request::get("http://shop/").header("x-user", self.name);
+        if !cookies.is_empty() {
+            request = request.header(COOKIE, cookies.join("; "));
+        }
+        request.body(Full::default())
+    }
+
+    fn keep_cookies<B>(&mut self, response: &Response<B>) {
+        for line in response.headers().get_all(SET_COOKIE).iter().filter_map(|line| line.to_str().ok()) {
+            if let Some((name, value)) = line.split(';').next().and_then(|pair| pair.split_once('=')) {
+                self.cookies.insert(name.to_owned(), value.to_owned());
+            }
+        }
+    }
+}
+
+/// A server with a memory of its own: whoever comes to another one is a stranger there.
+struct Server {
+    name: String,
+    address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    async fn start(n: usize) -> io::Result<Self> {
+        let name = format!("server {n}");
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let visits = Arc::new(Mutex::new(HashMap::<String, usize>::new()));
+        let task = tokio::spawn(serve(listener, name.clone(), visits));
+        Ok(Self { name, address, task })
+    }
+
+    /// The listener and all connections are gone when this is over.
+    async fn kill(self) {
+        self.task.abort();
+        let _ = self.task.await;
+    }
+}
+
+async fn serve(listener: TcpListener, name: String, visits: Arc<Mutex<HashMap<String, usize>>>) {
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        let (name, visits) = (name.clone(), Arc::clone(&visits));
+        let answer = service_fn(move |request: Request<Incoming>| {
+            let response = welcome(&name, &visits, &request);
+            async { Ok::<_, Infallible>(response) }
+        });
+        connections.spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), answer));
+    }
+}
+
+fn welcome(name: &str, visits: &Mutex<HashMap<String, usize>>, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    let user = request.headers().get("x-user").map(|user| String::from_utf8_lossy(user.as_bytes()).into_owned());
+    let user = user.unwrap_or_default();
+    let visit = {
+        let mut visits = visits.lock();
+        let visit = visits.entry(user.clone()).or_default();
+        *visit += 1;
+        *visit
+    };
+    let mut response = Response::new(format!("{name} has seen {user} {visit} times").into());
+    if visit == 1
+        && let Ok(line) = format!("JSESSIONID={user}-{}; Path=/; HttpOnly", name.replace(' ', "")).parse()
+    {
+        response.headers_mut().append(SET_COOKIE, line);
+    }
+    response
+}
