@@ -20,6 +20,10 @@ use equipoise_core::EndpointId;
 const SESSIONS: u64 = 1_000_000;
 const ENDPOINTS: u64 = 100;
 
+/// As in `figures`: below this, a machine has no two cores to spare.
+const CALIBRATED: f64 = 1.75;
+const ATTEMPTS: usize = 4;
+
 type Key = [u8; 32];
 
 /// A cookie's worth of bytes that look random, made of registers: reading keys from memory would be a cache miss that no
@@ -93,7 +97,7 @@ impl Subjects {
         self.full.bind(&key(n), &self.endpoints[(n % ENDPOINTS) as usize], None);
     }
 
-    fn figures(&self, effort: Effort) {
+    fn one_thread(&self, effort: Effort) {
         let calls = effort.calls;
         let one = in_turn(
             effort.rounds,
@@ -107,20 +111,32 @@ impl Subjects {
         println!("  table, look-up + refresh  {table:6.1} ({ratio:.2}; asked: ≤ 2.5)");
         let (bind, ratio) = (median_of(&one, |[.., bind]| bind), median_of(&one, |[map, _, bind]| bind / map));
         println!("  full table, bind a key    {bind:6.1} ({ratio:.2})");
+    }
 
-        let two = in_turn(
-            effort.rounds,
-            [
-                &|| nanos_together(1, calls, arithmetic),
-                &|| nanos_together(2, calls, arithmetic),
-                &|| nanos_together(1, calls, || self.in_table()),
-                &|| nanos_together(2, calls, || self.in_table()),
-                &|| nanos_together(1, calls, || self.bind()),
-                &|| nanos_together(2, calls, || self.bind()),
-            ],
-        );
+    fn two_threads(&self, effort: Effort) {
+        let calls = effort.calls;
+        let attempt = || {
+            let answers = in_turn(
+                effort.rounds,
+                [
+                    &|| nanos_together(1, calls, arithmetic),
+                    &|| nanos_together(2, calls, arithmetic),
+                    &|| nanos_together(1, calls, || self.in_table()),
+                    &|| nanos_together(2, calls, || self.in_table()),
+                    &|| nanos_together(1, calls, || self.bind()),
+                    &|| nanos_together(2, calls, || self.bind()),
+                ],
+            );
+            (median_of(&answers, |[one, two, ..]| one / two), answers)
+        };
+        // A neighbour's burst passes.
+        let (calibration, two) = (1..ATTEMPTS)
+            .map(|_| attempt())
+            .find(|&(calibration, _)| calibration >= CALIBRATED)
+            .unwrap_or_else(attempt);
         println!("two threads together, in multiples of one's throughput:");
-        println!("  calibration               {:6.2}", median_of(&two, |[one, two, ..]| one / two));
+        let verdict = if calibration < CALIBRATED { " (no two cores to spare: what follows says little)" } else { "" };
+        println!("  calibration               {calibration:6.2}{verdict}");
         println!("  table, look-up + refresh  {:6.2} (asked: ≥ 1)", median_of(&two, |[_, _, one, two, ..]| one / two));
         println!("  full table, bind a key    {:6.2}", median_of(&two, |[.., one, two]| one / two));
     }
@@ -148,10 +164,10 @@ impl Subjects {
 
 fn main() {
     let measured = std::env::args().any(|argument| argument == "--bench");
-    let (sessions, effort) =
-        if measured { (SESSIONS, Effort { rounds: 25, calls: 400_000 }) } else { (10_000, Effort::SMOKE) };
+    let (sessions, effort) = if measured { (SESSIONS, Effort::FULL) } else { (10_000, Effort::SMOKE) };
     let subjects = Subjects::new(sessions);
-    subjects.figures(effort);
+    subjects.one_thread(effort);
+    subjects.two_threads(effort);
     Subjects::stalls(sessions);
 
     let mut criterion = Criterion::default()
