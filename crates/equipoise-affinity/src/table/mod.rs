@@ -36,7 +36,8 @@
 //! There is no global lock: keys are spread over shards of about 1 000 entries each. Under its shard's lock a lookup takes
 //! O(1), a bind looks at up to 64 entries for one to evict, and sweeping and listing see 64 at a time (some 2 µs). The
 //! longest that a bind takes, and keeps others of its shard waiting, is when its shard grows, which moves those 1 000
-//! entries (some 40 µs, up to 110 on a busy machine). None of it depends on the size of the table, nor on how many sessions end at once.
+//! entries (some 40 µs, up to 110 on a busy machine). None of it depends on the size of the table, nor on how many
+//! sessions end at once.
 //!
 //! Keys are placed by SipHash under a random secret, so nobody can choose keys that meet in one place.
 //!
