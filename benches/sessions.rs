@@ -36,7 +36,9 @@ fn key(n: u64) -> Key {
 /// Another session each time, on every thread a sequence of its own.
 fn any_session() -> u64 {
     static SEEDS: AtomicU64 = AtomicU64::new(1);
-    thread_local!(static STATE: Cell<u64> = Cell::new(SEEDS.fetch_add(1, Ordering::Relaxed).wrapping_mul(0xd134_2543_de82_ef95)));
+    thread_local!(static STATE: Cell<u64> = {
+        Cell::new(SEEDS.fetch_add(1, Ordering::Relaxed).wrapping_mul(0xd134_2543_de82_ef95))
+    });
     let state = STATE.get().wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     STATE.set(state);
     ((u128::from(state) * u128::from(SESSIONS)) >> 64) as u64
