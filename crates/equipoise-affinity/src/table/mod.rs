@@ -12,16 +12,16 @@
 //!   joins again, they stay void.
 //! - The table is full and the session is the one to be evicted, see below.
 //!
-//! Sessions that have ended are never answered. Their places are found by looking at a few of them with every bind and
-//! every lookup that finds nothing; [`sweep`](SessionTable::sweep) looks at all, for owners who would rather have
+//! Sessions that have ended are never answered. Their places are found by looking at four with every bind of a new key
+//! and every lookup that finds nothing; [`sweep`](SessionTable::sweep) looks at all, for owners who would rather have
 //! [`len`](SessionTable::len) exact while nothing happens.
 //!
 //! # A full table
 //!
 //! S3-FIFO (Yang et al., SOSP 2023). Sessions that were not used since they were bound wait in one queue, those that
 //! were in another. The first queue gives up its oldest as long as it holds more than a tenth, so a flood of keys that
-//! are used once passes through that tenth, and never reaches a session that was used a second time. Only what is used
-//! more than once competes with such sessions: there the oldest goes unless it was used since it was looked at last. A
+//! are used once takes that tenth, and no more from sessions that were used a second time. Only what is used more than
+//! once competes with such sessions: there the oldest goes unless it was used since it was looked at last. A
 //! key that comes back soon after it was evicted is at once in the second queue, and so is one that was used and has
 //! lost its endpoint. If 64 sessions in a row are in use, the newest goes, so that no request waits for a longer
 //! search.
