@@ -20,6 +20,10 @@ use equipoise_core::EndpointId;
 const SESSIONS: u64 = 1_000_000;
 const ENDPOINTS: u64 = 100;
 
+/// As in `figures`: below this, a machine has no two cores to spare.
+const CALIBRATED: f64 = 1.75;
+const ATTEMPTS: usize = 4;
+
 type Key = [u8; 32];
 
 /// A cookie's worth of bytes that look random, made of registers: reading keys from memory would be a cache miss that no
@@ -32,7 +36,9 @@ fn key(n: u64) -> Key {
 /// Another session each time, on every thread a sequence of its own.
 fn any_session() -> u64 {
     static SEEDS: AtomicU64 = AtomicU64::new(1);
-    thread_local!(static STATE: Cell<u64> = Cell::new(SEEDS.fetch_add(1, Ordering::Relaxed).wrapping_mul(0xd134_2543_de82_ef95)));
+    thread_local!(static STATE: Cell<u64> = {
+        Cell::new(SEEDS.fetch_add(1, Ordering::Relaxed).wrapping_mul(0xd134_2543_de82_ef95))
+    });
     let state = STATE.get().wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     STATE.set(state);
     ((u128::from(state) * u128::from(SESSIONS)) >> 64) as u64
@@ -87,40 +93,67 @@ impl Subjects {
         drop(black_box(self.map.get(&key(any_session())).cloned()));
     }
 
+    /// Not even that: the answer stays where it is. Nothing waits for anything then, so a processor looks several keys up
+    /// at once, which no request does.
+    fn in_map_borrowed(&self) {
+        black_box(self.map.get(&key(any_session())));
+    }
+
     /// A key that nobody has seen, while there is no room.
     fn bind(&self) {
         let n = self.flood.fetch_add(1, Ordering::Relaxed);
         self.full.bind(&key(n), &self.endpoints[(n % ENDPOINTS) as usize], None);
     }
 
-    fn figures(&self, effort: Effort) {
+    fn one_thread(&self, effort: Effort) {
         let calls = effort.calls;
         let one = in_turn(
             effort.rounds,
-            [&|| nanos(calls, || self.in_map()), &|| nanos(calls, || self.in_table()), &|| {
-                nanos(calls, || self.bind())
-            }],
+            [
+                &|| nanos(calls, || self.in_map()),
+                &|| nanos(calls, || self.in_map_borrowed()),
+                &|| nanos(calls, || self.in_table()),
+                &|| nanos(calls, || self.bind()),
+            ],
         );
         println!("one thread, ns (in multiples of the map's):");
         println!("  HashMap, look-up          {:6.1}", median_of(&one, |[map, ..]| map));
-        let (table, ratio) = (median_of(&one, |[_, table, _]| table), median_of(&one, |[map, table, _]| table / map));
-        println!("  table, look-up + refresh  {table:6.1} ({ratio:.2}; asked: ≤ 2.5)");
-        let (bind, ratio) = (median_of(&one, |[.., bind]| bind), median_of(&one, |[map, _, bind]| bind / map));
-        println!("  full table, bind a key    {bind:6.1} ({ratio:.2})");
-
-        let two = in_turn(
-            effort.rounds,
-            [
-                &|| nanos_together(1, calls, arithmetic),
-                &|| nanos_together(2, calls, arithmetic),
-                &|| nanos_together(1, calls, || self.in_table()),
-                &|| nanos_together(2, calls, || self.in_table()),
-                &|| nanos_together(1, calls, || self.bind()),
-                &|| nanos_together(2, calls, || self.bind()),
-            ],
+        let (bare, ratio) = (median_of(&one, |[_, bare, ..]| bare), median_of(&one, |[map, bare, ..]| bare / map));
+        println!("  HashMap, without cloning  {bare:6.1} ({ratio:.2})");
+        let (table, ratio) =
+            (median_of(&one, |[.., table, _]| table), median_of(&one, |[map, _, table, _]| table / map));
+        let of_bare = median_of(&one, |[_, bare, table, _]| table / bare);
+        println!(
+            "  table, look-up + refresh  {table:6.1} ({ratio:.2}; asked: ≤ 2.5; {of_bare:.2} of that without cloning)"
         );
+        let (bind, ratio) = (median_of(&one, |[.., bind]| bind), median_of(&one, |[map, .., bind]| bind / map));
+        println!("  full table, bind a key    {bind:6.1} ({ratio:.2})");
+    }
+
+    fn two_threads(&self, effort: Effort) {
+        let calls = effort.calls;
+        let attempt = || {
+            let answers = in_turn(
+                effort.rounds,
+                [
+                    &|| nanos_together(1, calls, arithmetic),
+                    &|| nanos_together(2, calls, arithmetic),
+                    &|| nanos_together(1, calls, || self.in_table()),
+                    &|| nanos_together(2, calls, || self.in_table()),
+                    &|| nanos_together(1, calls, || self.bind()),
+                    &|| nanos_together(2, calls, || self.bind()),
+                ],
+            );
+            (median_of(&answers, |[one, two, ..]| one / two), answers)
+        };
+        // A neighbour's burst passes.
+        let (calibration, two) = (1..ATTEMPTS)
+            .map(|_| attempt())
+            .find(|&(calibration, _)| calibration >= CALIBRATED)
+            .unwrap_or_else(attempt);
         println!("two threads together, in multiples of one's throughput:");
-        println!("  calibration               {:6.2}", median_of(&two, |[one, two, ..]| one / two));
+        let verdict = if calibration < CALIBRATED { " (no two cores to spare: what follows says little)" } else { "" };
+        println!("  calibration               {calibration:6.2}{verdict}");
         println!("  table, look-up + refresh  {:6.2} (asked: ≥ 1)", median_of(&two, |[_, _, one, two, ..]| one / two));
         println!("  full table, bind a key    {:6.2}", median_of(&two, |[.., one, two]| one / two));
     }
@@ -148,10 +181,10 @@ impl Subjects {
 
 fn main() {
     let measured = std::env::args().any(|argument| argument == "--bench");
-    let (sessions, effort) =
-        if measured { (SESSIONS, Effort { rounds: 25, calls: 400_000 }) } else { (10_000, Effort::SMOKE) };
+    let (sessions, effort) = if measured { (SESSIONS, Effort::FULL) } else { (10_000, Effort::SMOKE) };
     let subjects = Subjects::new(sessions);
-    subjects.figures(effort);
+    subjects.one_thread(effort);
+    subjects.two_threads(effort);
     Subjects::stalls(sessions);
 
     let mut criterion = Criterion::default()

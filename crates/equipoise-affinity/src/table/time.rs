@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use equipoise_core::{Clock, Timestamp};
 
-/// What time is counted in here: small enough for sessions, and 32 bits of it are 13 years.
+/// What time is counted in here: small enough for sessions, and 32 bits of it are 13 years. (Then time stands still.)
 const TICK: Duration = Duration::from_millis(100);
 
 /// What never happens.

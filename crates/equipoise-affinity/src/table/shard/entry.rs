@@ -6,7 +6,8 @@ use crate::table::{members::Member, time::Moment};
 /// How many uses an entry is credited with: as many turns of its queue it stays without another.
 const MOST_USES: u8 = 3;
 
-/// One session, in one cache line's worth of bytes.
+/// One session, in one cache line.
+#[repr(align(64))]
 pub(super) struct Entry {
     pub(super) key: StoredKey,
     /// How often it was used since it was looked at for eviction, up to [`MOST_USES`].
@@ -26,7 +27,7 @@ pub(super) struct Entry {
     pub(super) member: Option<Arc<Member>>,
 }
 
-const _: () = assert!(size_of::<Entry>() <= 64);
+const _: () = assert!(size_of::<Entry>() == 64);
 
 /// Why an entry counts no longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,5 @@
-/// The hashes of sessions that were evicted without having been used: who comes back is no stranger.
+/// The hashes of sessions that were evicted without having been used, or have lost their endpoint: who comes back is no
+/// stranger.
 ///
 /// Each hash has one cell, where the next to come replaces it: as good as a queue of them, and without its upkeep.
 pub(super) struct Ghosts {

@@ -232,7 +232,14 @@ impl Shard {
     fn end(&mut self, slot: usize, why: Ended) {
         match why {
             Ended::Expired => self.counts.expirations += 1,
-            Ended::Void => self.counts.voided += 1,
+            Ended::Void => {
+                self.counts.voided += 1;
+                let entry = &self.entries[slot];
+                if entry.proven || entry.uses > 0 {
+                    // It will be bound elsewhere, and has shown that it is no flood.
+                    self.ghosts.remember(entry.hash);
+                }
+            }
         }
         self.remove(slot);
     }

@@ -71,6 +71,25 @@ fn who_comes_back_after_an_eviction_is_no_stranger() {
 }
 
 #[test]
+fn sessions_that_lost_their_endpoint_stand_the_flood_nearly_all() {
+    let (table, _) = table(20_000);
+    for n in 0..1_000 {
+        table.bind(&key(n), &id("a"), None);
+        bound(&table, &key(n));
+    }
+    table.left(&id("a"));
+    for n in 0..1_000 {
+        assert_eq!(bound(&table, &key(n)), None);
+        table.bind(&key(n), &id("b"), Some(&id("a")));
+    }
+    for n in 10_000..200_000 {
+        table.bind(&key(n), &id("b"), None);
+    }
+    let alive = alive(&table, 1_000);
+    assert!(alive >= 940, "{alive}");
+}
+
+#[test]
 fn a_table_full_of_sessions_in_use_gives_up_a_tenth_to_newcomers() {
     let (table, _) = table(2_000);
     for n in 0..2_000 {
