@@ -96,6 +96,10 @@ impl Live {
         }
     }
 
+    fn is_stalled(&self) -> bool {
+        self.stalled.load(Ordering::Relaxed)
+    }
+
     /// A mark to [suspect](Self::suspect) from.
     pub(super) fn answers(&self) -> u64 {
         self.wire.answers()
@@ -133,7 +137,12 @@ impl Link {
 
     /// The connection, if the server can be asked now.
     pub(super) fn live(&self) -> Option<Arc<Live>> {
-        self.live.load().as_ref().filter(|live| !live.stalled.load(Ordering::Relaxed)).map(Arc::clone)
+        self.live.load().as_ref().filter(|live| !live.is_stalled()).map(Arc::clone)
+    }
+
+    /// Which connection that is.
+    pub(super) fn epoch(&self) -> Option<u64> {
+        self.live.load().as_ref().filter(|live| !live.is_stalled()).map(|live| live.epoch)
     }
 
     /// Why it cannot.
