@@ -117,7 +117,8 @@ async fn after_an_outage_what_others_have_bound_stands_and_what_was_ended_here_e
     server.signal("-STOP");
     let _ = find(&store, "anything").await;
     eventually("away", || !store.stats().connected).await;
-    store.bind(b"ours", &id("b"), Some(&id("a")));
+    store.bind(b"ours", &id("x"), Some(&id("a")));
+    store.bind(b"ours", &id("b"), Some(&id("x")));
     store.bind(b"theirs", &id("b"), None);
     store.unbind(b"ended");
     assert_eq!(find(&store, "ended").await, Ok(None));
