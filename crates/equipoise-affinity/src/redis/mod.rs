@@ -33,6 +33,7 @@ mod builder;
 mod error;
 mod key;
 mod link;
+mod live;
 mod near;
 mod script;
 mod server;

@@ -15,7 +15,8 @@ use tokio::{
 
 use super::{
     key::StoreKey,
-    link::{Link, LinkSettings, Live, is_unknown_script},
+    link::{Link, LinkSettings},
+    live::{Live, is_unknown_script},
     near::{Entry, Near},
     script,
     stats::{Counter, Counters},
