@@ -117,7 +117,7 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// How long to wait before connecting again: nothing after a connection that lasted, then `first`, then twice as long
+    /// How long to wait before connecting again: nothing after a connection that lasted for `most`, then `first`, then twice as long
     /// each time up to `most`, less up to half by chance; 50 ms and 5 s by default. 1 ms to 10 years.
     pub fn backoff(mut self, first: Duration, most: Duration) -> Self {
         self.backoff = Backoff { first, most };

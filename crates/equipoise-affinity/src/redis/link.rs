@@ -1,25 +1,20 @@
 //! The connection: made, watched, given up and made again by one task.
 
 use std::{
-    pin::{Pin, pin},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use redis::{
-    AsyncConnectionConfig, Cmd, Pipeline, RedisResult, ServerErrorKind, Value, aio::MultiplexedConnection, cmd,
-};
-use tokio::{
-    sync::Notify,
-    time::{Instant, sleep, timeout},
-};
+use redis::{AsyncConnectionConfig, Pipeline, Value, aio::MultiplexedConnection, cmd};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     backoff::Backoff,
+    live::{Driver, Live},
     script::Script,
     server::Server,
     stats::Counters,
@@ -44,84 +39,6 @@ pub(super) struct Link {
     epochs: AtomicU64,
 }
 
-/// A connection that has shown that it works.
-pub(super) struct Live {
-    /// Which it is: the first is 1.
-    pub(super) epoch: u64,
-    pub(super) touch: Script,
-    pub(super) claim: Script,
-    connection: MultiplexedConnection,
-    wire: Arc<Wire>,
-    stalled: AtomicBool,
-    /// How many answers there were when it stalled.
-    stalled_at: AtomicU64,
-    suspected: Notify,
-    refused: Notify,
-}
-
-impl std::fmt::Debug for Live {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Live").field("epoch", &self.epoch).field("wire", &self.wire).finish_non_exhaustive()
-    }
-}
-
-impl Live {
-    /// Asks one thing. Ends when the answer is there or the connection is not.
-    pub(super) async fn ask(&self, command: &Cmd) -> RedisResult<Value> {
-        self.wire.due(1);
-        let answer = self.connection.clone().send_packed_command(command).await?;
-        self.look_at(&answer);
-        Ok(answer)
-    }
-
-    /// Asks several things in one round trip.
-    pub(super) async fn ask_all(&self, commands: Vec<Cmd>) -> RedisResult<Vec<Value>> {
-        self.wire.due(commands.len() as u64);
-        let mut pipeline = Pipeline::with_capacity(commands.len());
-        let count = commands.len();
-        for command in commands {
-            pipeline.add_command(command);
-        }
-        let answers = self.connection.clone().send_packed_commands(&pipeline, 0, count).await?;
-        answers.iter().for_each(|answer| self.look_at(answer));
-        Ok(answers)
-    }
-
-    /// A server that has become a replica, or wants to know who we are, will not change its mind on this connection.
-    fn look_at(&self, answer: &Value) {
-        if let Value::ServerError(error) = answer
-            && (error.kind() == Some(ServerErrorKind::ReadOnly) || error.code() == "NOAUTH")
-        {
-            self.refused.notify_one();
-        }
-    }
-
-    /// A mark to [suspect](Self::suspect) from.
-    pub(super) fn answers(&self) -> u64 {
-        self.wire.answers()
-    }
-
-    /// A question has waited too long since there were so many answers. If none has come in since, the server is taken
-    /// for away until one does.
-    pub(super) fn suspect(&self, answers: u64) {
-        if self.wire.answers() == answers && !self.stalled.swap(true, Ordering::Relaxed) {
-            self.stalled_at.store(answers, Ordering::Relaxed);
-            self.suspected.notify_one();
-        }
-    }
-
-    /// How the server has broken the protocol, if that is why the connection ended.
-    pub(super) fn broken(&self) -> Option<&'static str> {
-        self.wire.broken()
-    }
-}
-
-pub(super) fn is_unknown_script(answer: &Value) -> bool {
-    matches!(answer, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoScript))
-}
-
-type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
-
 impl Link {
     pub(super) fn new() -> Self {
         Self {
@@ -133,7 +50,12 @@ impl Link {
 
     /// The connection, if the server can be asked now.
     pub(super) fn live(&self) -> Option<Arc<Live>> {
-        self.live.load().as_ref().filter(|live| !live.stalled.load(Ordering::Relaxed)).map(Arc::clone)
+        self.live.load().as_ref().filter(|live| !live.is_stalled()).map(Arc::clone)
+    }
+
+    /// Which connection that is.
+    pub(super) fn epoch(&self) -> Option<u64> {
+        self.live.load().as_ref().filter(|live| !live.is_stalled()).map(|live| live.epoch)
     }
 
     /// Why it cannot.
@@ -157,7 +79,7 @@ impl Link {
                     }
                     let live = Arc::new(live);
                     self.live.store(Some(Arc::clone(&live)));
-                    let why = hold(&live, driver, settings).await;
+                    let why = live.hold(driver, settings.lookup_timeout, settings.connect_timeout).await;
                     if since.elapsed() >= settings.backoff.most {
                         failures = 0;
                     } else {
@@ -206,17 +128,8 @@ impl Link {
             fit = try_out(&mut connection, wire, &settings.probe) => fit?,
             () = &mut driver => return Err("it closed the connection".to_owned()),
         };
-        let live = Live {
-            epoch: self.epochs.fetch_add(1, Ordering::Relaxed).saturating_add(1),
-            touch,
-            claim,
-            connection,
-            wire: Arc::clone(wire),
-            stalled: AtomicBool::new(false),
-            stalled_at: AtomicU64::new(0),
-            suspected: Notify::new(),
-            refused: Notify::new(),
-        };
+        let epoch = self.epochs.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        let live = Live::new(epoch, touch, claim, connection, Arc::clone(wire));
         Ok((live, driver))
     }
 }
@@ -252,28 +165,4 @@ async fn try_out(
     touch.loaded(answers.next().unwrap_or_default());
     claim.loaded(answers.next().unwrap_or_default());
     Ok((touch, claim))
-}
-
-/// Drives a connection until it is over; why it is.
-async fn hold(live: &Live, driver: Driver, settings: &LinkSettings) -> String {
-    let mut driver = pin!(driver);
-    loop {
-        tokio::select! {
-            () = &mut driver => return "it closed the connection".to_owned(),
-            () = live.refused.notified() => return "it refuses: a replica, or authentication is wanted".to_owned(),
-            () = live.suspected.notified() => {}
-        }
-        // Somebody waits in vain. Until the next answer nobody else shall; if none comes, the connection is given up.
-        let (answers, since) = (live.stalled_at.load(Ordering::Relaxed), Instant::now());
-        while live.wire.answers() == answers {
-            if since.elapsed() >= settings.connect_timeout {
-                return "it has stopped answering".to_owned();
-            }
-            tokio::select! {
-                () = &mut driver => return "it closed the connection".to_owned(),
-                () = sleep(settings.lookup_timeout) => {}
-            }
-        }
-        live.stalled.store(false, Ordering::Relaxed);
-    }
 }

@@ -33,6 +33,7 @@ mod builder;
 mod error;
 mod key;
 mod link;
+mod live;
 mod near;
 mod script;
 mod server;
@@ -85,7 +86,7 @@ impl RedisStore {
 
     /// What it has done so far, and whether the server can be asked now.
     pub fn stats(&self) -> RedisStats {
-        self.shared.counters.snapshot(self.shared.link.live().is_some())
+        self.shared.counters.snapshot(self.shared.link.epoch().is_some())
     }
 
     /// What the near-cache has for a key, if the session goes on.
@@ -98,16 +99,14 @@ impl RedisStore {
     /// Answers from an entry that may still answer, and sees to it that the server hears what it should.
     fn answer(&self, key: &StoreKey, known: &Arc<Entry>, now: Timestamp) -> Lookup {
         let shared = &self.shared;
-        if let Some(live) = shared.link.live() {
-            if known.epoch != live.epoch {
-                if !known.is_writing() {
-                    shared.write(key, known);
+        match shared.link.epoch() {
+            Some(epoch) if known.epoch != epoch => shared.write(key, known),
+            Some(_) if known.wants_refresh(now, shared.settings.idle / 10) => {
+                if let (Some(live), Ok(permit)) = (shared.link.live(), Arc::clone(&shared.open).try_acquire_owned()) {
+                    shared.runtime.spawn(Arc::clone(shared).ask(live, *key, Some(Arc::clone(known)), None, permit));
                 }
-            } else if known.wants_refresh(now, shared.settings.idle / 10)
-                && let Ok(permit) = Arc::clone(&shared.open).try_acquire_owned()
-            {
-                shared.runtime.spawn(Arc::clone(shared).ask(live, *key, Some(Arc::clone(known)), None, permit));
             }
+            _ => {}
         }
         let counters = &shared.counters;
         let counter = if known.bound.is_some() { &counters.near_hits } else { &counters.misses };
@@ -132,7 +131,7 @@ impl RedisStore {
 }
 
 impl SessionStore for RedisStore {
-    /// One look into the near-cache, or one round trip: O(1).
+    /// One look into the near-cache, or one round trip: O(1). The answer may be awaited on any executor.
     fn lookup(&self, key: &[u8]) -> Lookup {
         let (shared, key) = (&self.shared, StoreKey::new(key));
         let now = shared.now();

@@ -30,9 +30,11 @@ local function left(born)
 end
 local birth = ARGV[3]
 if current then
+  local version = string.match(current, '^(%d+) ')
+  if version and version ~= '1' then return current end
   local born, id = string.match(current, '^1 (%d+) (.+)$')
-  if not id and string.match(current, '^%d+ ') then return current end
-  if id and left(born) > 0 then
+  local valid = id and #born <= 15 and #id <= 255 and not string.find(id, '%c')
+  if valid and left(born) > 0 then
     if id ~= ARGV[2] or id == ARGV[1] then
       redis.call('PEXPIRE', KEYS[1], string.format('%.0f', left(born)))
       return current

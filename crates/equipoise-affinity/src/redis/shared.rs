@@ -15,7 +15,8 @@ use tokio::{
 
 use super::{
     key::StoreKey,
-    link::{Link, LinkSettings, Live, is_unknown_script},
+    link::{Link, LinkSettings},
+    live::{Live, is_unknown_script},
     near::{Entry, Near},
     script,
     stats::{Counter, Counters},
@@ -80,7 +81,7 @@ impl Shared {
 
     /// Hands an entry to the writer, unless it is there already.
     pub(super) fn write(&self, key: &StoreKey, entry: &Arc<Entry>) {
-        if self.link.live().is_none() {
+        if self.link.epoch().is_none() {
             return self.counters.writes_dropped.count();
         }
         if entry.set_out() && self.writes.try_send(Write { key: *key, entry: Arc::clone(entry) }).is_err() {

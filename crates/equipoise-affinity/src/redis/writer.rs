@@ -5,7 +5,7 @@ use tokio::{sync::mpsc, time::timeout};
 
 use super::{
     key::StoreKey,
-    link::{Live, is_unknown_script},
+    live::{Live, is_unknown_script},
     near::Entry,
     script,
     shared::{Shared, read},

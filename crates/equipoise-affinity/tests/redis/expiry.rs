@@ -78,13 +78,17 @@ async fn no_use_and_no_move_takes_a_session_beyond_its_lifetime() {
     eventually("written", || other.stats().writes == 1).await;
     assert!((25_000..=50_000).contains(&left()), "a session that moves keeps its birth");
     assert_eq!(server.ask::<String>(&["GET", "equipoise:k"]), "1 1700000000 b");
+    let third = connected(balancer()).await;
+    third.bind(b"k", &id("c"), Some(&id("b")));
+    eventually("written", || third.stats().writes == 1).await;
+    assert_eq!(server.ask::<String>(&["GET", "equipoise:k"]), "1 1700000000 c", "whoever moves it");
 
     seconds.fetch_add(50, Ordering::Relaxed);
     assert_eq!(find(&one, "k").await, Ok(None));
     assert_eq!(find(&other, "k").await, Ok(None));
-    one.bind(b"k", &id("c"), None);
+    one.bind(b"k", &id("d"), None);
     eventually("written", || one.stats().writes == 2).await;
-    assert_eq!(find(&other, "k").await, Ok(Some(id("c"))));
+    assert_eq!(find(&other, "k").await, Ok(Some(id("d"))));
 }
 
 #[tokio::test]

@@ -137,6 +137,7 @@ async fn what_breaks_the_protocol_ends_the_connection_and_is_counted() {
         b"$-9\r\n",
         b"$3\r\nabcdef\r\n",
         b"\0\0\0\0",
+        b"-ERR \xff\r\n",
         b"$-1\r\n$-1\r\n",
         &[b'+'; 5000],
     ] {
@@ -213,21 +214,25 @@ async fn foreign_values_in_a_real_server_are_no_bindings() {
     let store = connected(builder(&server.url())).await;
     let _: u64 = server.ask(&["RPUSH", "equipoise:list", "x"]);
     let _: String = server.ask(&["SET", "equipoise:text", "x"]);
+    let _: String = server.ask(&["SET", "equipoise:broken", "1 99999999999999999999 x"]);
     let _: String = server.ask(&["SET", "equipoise:later", "2 something else"]);
     let _: String = server.ask(&["SET", "equipoise:huge", &"x".repeat(1 << 20)]);
-    for key in ["list", "text", "later"] {
+    for key in ["list", "text", "broken", "later"] {
         assert!(garbage(&find(&store, key).await), "{key}");
     }
-    assert_eq!((store.stats().garbage, store.stats().protocol_errors), (3, 0));
+    assert_eq!((store.stats().garbage, store.stats().protocol_errors), (4, 0));
 
-    for key in ["list", "text", "later"] {
+    for key in ["list", "text", "broken", "later"] {
         store.bind(key.as_bytes(), &id("a"), None);
     }
-    eventually("answered", || store.stats().writes + store.stats().writes_dropped == 3).await;
-    assert!(server.ask::<String>(&["GET", "equipoise:text"]).ends_with(" a"), "what is nobody's is written over");
+    eventually("answered", || store.stats().writes + store.stats().writes_dropped == 4).await;
+    for key in ["text", "broken"] {
+        let value: String = server.ask(&["GET", &format!("equipoise:{key}")]);
+        assert!(value.ends_with(" a"), "what is nobody's is written over");
+    }
     assert_eq!(server.ask::<String>(&["GET", "equipoise:later"]), "2 something else");
     assert_eq!(server.ask::<u64>(&["LLEN", "equipoise:list"]), 1);
-    assert_eq!((store.stats().writes, store.stats().writes_dropped), (1, 2));
+    assert_eq!((store.stats().writes, store.stats().writes_dropped), (2, 2));
 
     assert!(garbage(&find(&store, "huge").await));
     eventually("connected again", || store.stats().reconnects == 1).await;

@@ -117,7 +117,8 @@ async fn after_an_outage_what_others_have_bound_stands_and_what_was_ended_here_e
     server.signal("-STOP");
     let _ = find(&store, "anything").await;
     eventually("away", || !store.stats().connected).await;
-    store.bind(b"ours", &id("b"), Some(&id("a")));
+    store.bind(b"ours", &id("x"), Some(&id("a")));
+    store.bind(b"ours", &id("b"), Some(&id("x")));
     store.bind(b"theirs", &id("b"), None);
     store.unbind(b"ended");
     assert_eq!(find(&store, "ended").await, Ok(None));
@@ -150,6 +151,30 @@ async fn a_server_that_hangs_is_waited_for_once_and_taken_up_again_when_it_goes_
     eventually("back", || store.stats().connected).await;
     assert_eq!(find(&store, "k").await, Ok(None));
     assert_eq!((store.stats().away, store.stats().reconnects), (101, 0));
+}
+
+#[tokio::test]
+async fn what_the_queue_has_no_room_for_is_counted_and_written_when_it_is_next_used() {
+    let Some(server) = Server::start(&[]).await else { return };
+    let settings = builder(&server.url()).near_ttl(Duration::from_secs(3600)).write_queue(2);
+    let store = connected(settings.connect_timeout(Duration::from_secs(20))).await;
+    server.signal("-STOP");
+    let keys: Vec<_> = (0..20).map(|key| format!("k{key}")).collect();
+    for key in &keys {
+        store.bind(key.as_bytes(), &id("a"), None);
+    }
+    assert_eq!(store.stats().writes_dropped, 18);
+    server.signal("-CONT");
+    let since = Instant::now();
+    while server.ask::<usize>(&["DBSIZE"]) < keys.len() {
+        assert!(since.elapsed() < super::AT_LAST);
+        for key in &keys {
+            assert!(matches!(store.lookup(key.as_bytes()), Lookup::Now(Ok(Some(_)))));
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    eventually("written", || store.stats().writes == 20).await;
+    assert_eq!((store.stats().hits, store.stats().away), (0, 0));
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 use std::{
     env, fs,
     net::{Ipv4Addr, TcpListener},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
@@ -14,7 +14,7 @@ use super::eventually;
 /// A server of our own in an empty directory, without persistence. Dies with this.
 pub(crate) struct Server {
     program: PathBuf,
-    directory: PathBuf,
+    directory: Directory,
     settings: Vec<String>,
     port: u16,
     child: Option<Child>,
@@ -29,10 +29,7 @@ impl Server {
             eprintln!("SKIPPED: no redis-server on PATH (Debian: apt-get install redis-server)");
             return None;
         };
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("equipoise-redis-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let directory = env::temp_dir().join(name);
-        fs::create_dir_all(&directory).unwrap();
+        let directory = Directory::new();
         let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
         let mut server = Self { program, directory, settings, port: 0, child: None };
         // Somebody may take the port between our letting go of it and the server's taking it.
@@ -49,7 +46,7 @@ impl Server {
             .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port", &self.port.to_string()])
             .args(&self.settings)
             .arg("--dir")
-            .arg(&self.directory)
+            .arg(self.directory.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
@@ -85,6 +82,10 @@ impl Server {
         self.port
     }
 
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     fn connect(&self) -> Option<Connection> {
         let mut connection =
             Client::open(self.url()).unwrap().get_connection_with_timeout(Duration::from_secs(1)).ok()?;
@@ -110,6 +111,29 @@ impl Server {
     }
 }
 
+/// An empty directory, for as long as this lives.
+pub(crate) struct Directory(PathBuf);
+
+impl Directory {
+    pub(crate) fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("equipoise-redis-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = env::temp_dir().join(name);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
 /// A port that was free a moment ago.
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
@@ -118,6 +142,5 @@ pub(crate) fn free_port() -> u16 {
 impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
-        let _ = fs::remove_dir_all(&self.directory);
     }
 }

@@ -118,8 +118,8 @@ async fn a_password_is_given_and_a_wrong_one_is_an_absent_server() {
 #[cfg(unix)]
 #[tokio::test]
 async fn a_unix_socket_does_as_well() {
-    let socket = std::env::temp_dir().join(format!("equipoise-redis-{}.sock", std::process::id()));
-    let Some(_server) = Server::start(&["--unixsocket", socket.to_str().unwrap()]).await else { return };
+    let Some(server) = Server::start(&["--unixsocket", "socket"]).await else { return };
+    let socket = server.directory().join("socket");
     let store = connected(builder(&format!("redis+unix://{}", socket.display()))).await;
     assert_eq!(find(&store, "k").await, Ok(None));
 }

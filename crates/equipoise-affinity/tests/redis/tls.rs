@@ -12,7 +12,7 @@ use rustls::{ClientConfig, RootCertStore, crypto::ring};
 
 use super::{
     builder, connected, eventually, find, id,
-    server::{Server, free_port},
+    server::{Directory, Server, free_port},
 };
 
 fn trusting(certificate: &rcgen::Certificate) -> ClientConfig {
@@ -34,11 +34,10 @@ fn pem(label: &str, der: &[u8]) -> String {
 
 #[tokio::test]
 async fn a_server_with_the_right_certificate_is_spoken_to_and_one_without_is_away() {
-    let directory = std::env::temp_dir().join(format!("equipoise-redis-tls-{}", std::process::id()));
-    fs::create_dir_all(&directory).unwrap();
+    let directory = Directory::new();
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let file = |name: &str, text: String| {
-        let path = directory.join(name);
+        let path = directory.path().join(name);
         fs::write(&path, text).unwrap();
         path.to_str().unwrap().to_owned()
     };
@@ -63,7 +62,6 @@ async fn a_server_with_the_right_certificate_is_spoken_to_and_one_without_is_awa
         )
         .await;
     }
-    let _ = fs::remove_dir_all(directory);
 }
 
 #[test]

@@ -114,6 +114,8 @@ impl Frames {
                     *cr = true;
                 } else if *len > LONGEST_LINE {
                     return Err("a line without an end");
+                } else if !byte.is_ascii() {
+                    return Err("a line that is not ASCII");
                 } else if *kind != Kind::Text && !number.take(byte) {
                     return Err("a number that is none");
                 }
@@ -161,6 +163,7 @@ mod tests {
             (b"$2\r\nabc\r\n", "a string longer than it said"),
             (b"$\r\n", "a number without digits"),
             (b":1.5\r\n", "a number that is none"),
+            (b"-ERR \xff\r\n", "a line that is not ASCII"),
             (b"+OK\rx", "a line that does not end"),
             (&[b'+'; 2000], "a line without an end"),
         ] {
