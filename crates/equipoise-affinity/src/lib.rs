@@ -11,6 +11,7 @@ mod layer;
 pub mod learn;
 mod mode;
 mod outcome;
+mod read;
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub mod redis;

@@ -63,7 +63,8 @@ impl Roster {
         if self.pool.membership().get().wrapping_add(1) == seen {
             return Ok(());
         }
-        let mut present = self.present.lock();
+        // Whoever holds the lock tells them; that need not hold up others.
+        let Some(mut present) = self.present.try_lock() else { return Ok(()) };
         // Before the look: what changes after it is found by the next request.
         let revision = self.pool.membership().get().wrapping_add(1);
         if self.seen.load(Ordering::Acquire) == revision {

@@ -14,7 +14,7 @@ use equipoise_tower::RequestHead;
 
 use self::rule::Rule;
 pub use self::{error::InvalidSessionKey, rule::Extracted};
-use crate::source::ClientAddress;
+use crate::{read::is_token, source::ClientAddress};
 
 /// Which part of a request tells its session: requests with the same key belong together.
 ///
@@ -80,20 +80,20 @@ impl SessionKey {
     }
 
     /// A request cookie: the application's own, or of another layer. Quotes are part of its value. Of several of that
-    /// name, the first counts.
+    /// name, the first counts that is not empty.
     ///
     /// # Errors
     ///
     /// When no cookie can have that name.
     pub fn cookie(name: &str) -> Result<Self, InvalidSessionKey> {
-        if parts::is_token(name) {
+        if is_token(name) {
             Ok(Rule::Cookie(name.into()).into())
         } else {
             Err(InvalidSessionKey::Cookie { name: name.to_owned() })
         }
     }
 
-    /// A parameter of the query: `3f9a` in `/cart?item=7&sid=3f9a`. Of several of that name, the first counts.
+    /// A parameter of the query: `3f9a` in `/cart?item=7&sid=3f9a`. Of several of that name, the first counts that is not empty.
     ///
     /// # Errors
     ///
@@ -103,7 +103,7 @@ impl SessionKey {
     }
 
     /// A parameter in the path: `3f9a` in `/shop;sid=3f9a/cart`, as servers write it for clients without cookies. Of
-    /// several of that name, the first counts.
+    /// several of that name, the first counts that is not empty.
     ///
     /// # Errors
     ///

@@ -5,7 +5,7 @@ use equipoise_tower::RequestHead;
 use http::HeaderName;
 
 use super::{host::host, parts};
-use crate::source::{ClientAddress, guarded};
+use crate::{guard::guarded, read, source::ClientAddress};
 
 /// The largest limit that keys may have: the length of each of several parts is 2 bytes of the key.
 pub(super) const MOST: usize = u16::MAX as usize;
@@ -92,12 +92,10 @@ impl Rule {
             Self::Source(client, prefix) => {
                 client.of(head).map(|client| Cow::Owned([&[SOURCE][..], &prefix.key(client)].concat()))
             }
-            Self::Header(name) => {
-                head.headers.get_all(name).iter().next_back().map(|line| line.as_bytes().trim_ascii().into())
-            }
-            Self::Cookie(name) => parts::cookie(head.headers, name).map(Cow::Borrowed),
-            Self::Query(name) => uri.query().and_then(|query| parts::query(query, name)).map(text),
-            Self::PathParameter(name) => parts::path_parameter(uri.path(), name).map(text),
+            Self::Header(name) => read::header(head.headers, name).map(Cow::Borrowed),
+            Self::Cookie(name) => read::cookie(head.headers, name).map(Cow::Borrowed),
+            Self::Query(name) => uri.query().and_then(|query| read::query_parameter(query, name)).map(Cow::Borrowed),
+            Self::PathParameter(name) => read::path_parameter(uri.path(), name).map(Cow::Borrowed),
             Self::Path => Some(text(uri.path())),
             Self::PathSegment(index) => parts::path_segment(uri.path(), *index).map(text),
             Self::PathPrefix(segments) => Some(text(parts::path_prefix(uri.path(), *segments))),

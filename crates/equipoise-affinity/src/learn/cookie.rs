@@ -1,26 +1,11 @@
-//! Cookies as RFC 6265 has servers and user agents read them, on bytes.
+//! `Set-Cookie` as RFC 6265 has user agents read it, on bytes.
 
 use std::time::SystemTime;
 
-use http::{
-    HeaderMap,
-    header::{COOKIE, SET_COOKIE},
-};
+use http::{HeaderMap, header::SET_COOKIE};
 
 use super::date::cookie_date;
-
-/// The first value of the cookie `name` in a request that is not empty. User agents send the one with the most specific
-/// path first (RFC 6265 §5.4); HTTP/2 clients may send a line for each.
-pub(super) fn brought<'r>(headers: &'r HeaderMap, name: &str) -> Option<&'r [u8]> {
-    headers
-        .get_all(COOKIE)
-        .iter()
-        .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
-        .filter_map(pair)
-        .map(|(found, value)| (found, unquoted(value)))
-        .find(|(found, value)| *found == name.as_bytes() && !value.is_empty())
-        .map(|(_, value)| value)
-}
+use crate::read::{pair, unquoted};
 
 /// What a response's `Set-Cookie` lines say about one cookie.
 pub(super) enum Told<'r> {
@@ -93,21 +78,6 @@ fn is_over(max_age: &[u8]) -> Option<bool> {
         return None;
     }
     Some(negative || digits.iter().all(|digit| *digit == b'0'))
-}
-
-fn pair(part: &[u8]) -> Option<(&[u8], &[u8])> {
-    let at = part.iter().position(|byte| *byte == b'=')?;
-    let (name, value) = part.split_at_checked(at)?;
-    Some((name.trim_ascii(), value.get(1..)?.trim_ascii()))
-}
-
-/// Without the double quotes around it (RFC 6265 §4.1.1 allows them; whether they are part of the value, servers see
-/// differently).
-fn unquoted(value: &[u8]) -> &[u8] {
-    match value {
-        [b'"', inner @ .., b'"'] => inner,
-        _ => value,
-    }
 }
 
 fn seconds(now: SystemTime) -> i64 {

@@ -5,8 +5,9 @@ use http::{HeaderMap, HeaderName};
 
 use super::{
     cookie::{Told, told},
-    place::{InvalidName, Place, filled, last_line, parameter_name, token},
+    place::{InvalidName, Place, parameter_name},
 };
+use crate::read::{self, is_token};
 
 const LIMIT: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
 
@@ -29,12 +30,13 @@ const LIMIT: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
 pub struct Learn {
     places: Vec<Place>,
     limit: NonZeroUsize,
+    adopts: bool,
 }
 
 impl Learn {
     /// No place yet; keys of up to 4096 bytes.
     pub fn new() -> Self {
-        Self { places: Vec::new(), limit: LIMIT }
+        Self { places: Vec::new(), limit: LIMIT, adopts: false }
     }
 
     /// The cookie `name` (case matters), set by `Set-Cookie`, brought by `Cookie`.
@@ -44,7 +46,7 @@ impl Learn {
     /// [`InvalidName::Cookie`] unless the name is a token (RFC 6265 §4.1.1).
     pub fn cookie(self, name: impl Into<String>) -> Result<Self, InvalidName> {
         let name = name.into();
-        if !token(&name) {
+        if !is_token(&name) {
             return Err(InvalidName::Cookie { name });
         }
         Ok(self.or(Place::Cookie(name)))
@@ -94,6 +96,19 @@ impl Learn {
         self
     }
 
+    /// A key that a request brings and nobody knows belongs to whoever answers, although no backend has set it: HAProxy's
+    /// `request-learn`. For backends that say a session's key once and keep the session for longer than the store does,
+    /// as PHP's do. The price: clients can fill the store, within its bound.
+    #[must_use]
+    pub fn adopt(mut self) -> Self {
+        self.adopts = true;
+        self
+    }
+
+    pub(crate) fn adopts(&self) -> bool {
+        self.adopts
+    }
+
     /// The key that a request brings. Borrows; O(length of the head's part that is looked at).
     ///
     /// # Errors
@@ -119,7 +134,7 @@ impl Learn {
         for place in &self.places {
             let told = match place {
                 Place::Cookie(name) => told(headers, name, now),
-                Place::Header(name) => last_line(headers, name).map_or(Told::Nothing, Told::Value),
+                Place::Header(name) => read::header(headers, name).map_or(Told::Nothing, Told::Value),
                 Place::PathParameter(_) | Place::QueryParameter(_) => Told::Nothing,
             };
             match told {
@@ -146,13 +161,10 @@ impl Default for Learn {
 impl Place {
     fn of_request<'r>(&self, request: RequestHead<'r>) -> Option<&'r [u8]> {
         match self {
-            Self::Cookie(name) => super::cookie::brought(request.headers, name),
-            Self::Header(name) => last_line(request.headers, name),
-            Self::PathParameter(name) => {
-                let segments = request.uri.path().split('/');
-                filled(segments.flat_map(|segment| segment.split(';').skip(1)), name)
-            }
-            Self::QueryParameter(name) => filled(request.uri.query()?.split('&'), name),
+            Self::Cookie(name) => read::cookie(request.headers, name),
+            Self::Header(name) => read::header(request.headers, name),
+            Self::PathParameter(name) => read::path_parameter(request.uri.path(), name),
+            Self::QueryParameter(name) => read::query_parameter(request.uri.query()?, name),
         }
     }
 }
@@ -165,8 +177,7 @@ pub enum Learned<'r> {
     /// The response takes the cookie back: the session that the *request* named is over. (What such a cookie's value is,
     /// the response does not say: some write nothing there, some `deleted`.)
     Ended,
-    /// Neither. Whether the endpoint that answered shall have a session that the request named and nobody knows (HAProxy's
-    /// `request-learn`) is up to the caller.
+    /// Neither.
     Nothing,
 }
 

@@ -46,6 +46,10 @@ pub(super) fn settle(learn: &Learn, store: &dyn SessionStore, answer: &Answer<'_
             store.bind(brought, answer.served, Some(home));
             true
         }
+        (Learned::Nothing, Some(brought), None) if learn.adopts() => {
+            store.bind(brought, answer.served, None);
+            true
+        }
         // Nobody has set this key: it is the client's own word.
         (Learned::Nothing | Learned::Ended, _, _) => false,
     }

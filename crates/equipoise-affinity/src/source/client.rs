@@ -5,12 +5,12 @@ use http::HeaderName;
 
 use super::{
     address,
-    guard::guarded,
     header::{ForwardedHeader, forwarded_for},
     list::FromRight,
     peer::{PeerAddr, ProxiedAddr},
     trusted::TrustedProxies,
 };
+use crate::guard::guarded;
 
 type PeerFn = dyn Fn(RequestHead<'_>) -> Option<IpAddr> + Send + Sync;
 

@@ -3,6 +3,7 @@ use std::{borrow::Cow, net::IpAddr};
 use http::HeaderName;
 
 use super::address;
+use crate::read::is_token_byte;
 
 /// The header in which trusted proxies say whom a request came from. Exactly one is believed: proxies write one of them,
 /// and pass on whatever a client wrote into the others.
@@ -28,7 +29,7 @@ pub(super) fn forwarded_for(element: &[u8]) -> Option<IpAddr> {
         rest = rest.trim_ascii_start();
         // There may be nothing between two semicolons, and after the last.
         if !matches!(rest.first(), None | Some(b';')) {
-            let equals = rest.iter().position(|byte| !is_token(*byte)).filter(|&at| at > 0)?;
+            let equals = rest.iter().position(|byte| !is_token_byte(*byte)).filter(|&at| at > 0)?;
             let (name, after) = rest.split_at_checked(equals)?;
             let (value, after) = value(after.strip_prefix(b"=")?)?;
             if name.eq_ignore_ascii_case(b"for") && found.replace(address::parse(&value)?).is_some() {
@@ -60,10 +61,6 @@ fn value(text: &[u8]) -> Option<(Cow<'_, [u8]>, &[u8])> {
             byte => value.push(byte),
         }
     }
-}
-
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]

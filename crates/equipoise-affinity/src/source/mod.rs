@@ -10,7 +10,6 @@
 
 mod address;
 mod client;
-mod guard;
 mod header;
 mod list;
 mod peer;
@@ -19,7 +18,6 @@ mod proxy_protocol;
 mod tests;
 mod trusted;
 
-pub(crate) use self::guard::guarded;
 pub use self::{
     client::ClientAddress,
     header::ForwardedHeader,

@@ -1,0 +1,170 @@
+//! One request's way through: what it brings, where it is to go, what is remembered of its answer.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use equipoise_core::{Binding, EndpointId, Missed, Preference};
+use equipoise_tower::{Placement, RequestHead, ServedBy};
+use http::{Response, request::Parts};
+
+use super::{Affinity, Shared};
+use crate::{
+    fallback::Fallback,
+    guard::guarded,
+    mode::{Answer, Home, Memo},
+    outcome::{Outcome, Unbound},
+    store::{Lookup, StoreError},
+};
+
+/// A request on its way: what is remembered of it until its response comes.
+pub(crate) struct Track {
+    pub(super) home: Result<EndpointId, Unbound>,
+    keyed: bool,
+    session: Option<Bytes>,
+    memo: Memo,
+}
+
+/// What is known of a request at once, and what has to be asked.
+pub(crate) struct Sighting {
+    pub(crate) lookup: Option<Lookup>,
+    pub(crate) track: Track,
+    /// Whether the session had an endpoint that has left.
+    lost: bool,
+}
+
+impl Affinity {
+    pub(crate) fn longest_lookup(&self) -> Duration {
+        self.settings.lookup
+    }
+
+    /// Whom a request belongs to, so far as it can be told at once. What its endpoint is not to see is taken out.
+    pub(crate) fn sight(&self, head: &mut Parts) -> Sighting {
+        if let Err(unfit) = self.follow() {
+            tracing::warn!("{unfit}");
+        }
+        let Shared { mode, roster, .. } = &*self.shared;
+        let excepted = self.settings.except.as_ref().is_some_and(|except| {
+            let head = RequestHead::of_parts(head);
+            guarded(|| except(head)).unwrap_or(false)
+        });
+        let sought = match excepted {
+            true => mode.disregard(head),
+            false => mode.seek(head, (self.settings.now)(), |id| roster.pool().takes(id)),
+        };
+        let (home, keyed, lookup, lost) = match sought.home {
+            Home::Known(home) => (home, false, None, false),
+            Home::Lost(why) => (Err(why), false, None, true),
+            Home::Keyed => (Err(Unbound::Unknown), true, None, false),
+            Home::Asked(lookup) => (Err(Unbound::Unknown), false, Some(lookup), false),
+        };
+        Sighting { lookup, track: Track { home, keyed, session: sought.session, memo: sought.memo }, lost }
+    }
+
+    /// Where the request is to go; or why it has no binding, if it may then not go anywhere.
+    pub(crate) fn place(
+        &self,
+        sighting: Sighting,
+        found: Option<Result<Option<EndpointId>, StoreError>>,
+    ) -> Result<(Track, Placement), Unbound> {
+        let Sighting { mut track, lost, .. } = sighting;
+        if let Some(found) = found {
+            track.home = found.map_err(Unbound::from).and_then(|id| id.ok_or(Unbound::Unknown));
+        }
+        let mut placement = Placement::new();
+        if track.keyed {
+            if let Some(key) = &track.session {
+                placement = placement.key(key.clone());
+            }
+            return Ok((track, placement));
+        }
+        let fallback = match &track.home {
+            Ok(_) => self.settings.unavailable,
+            Err(Unbound::Off) => Fallback::Rebind,
+            Err(_) => self.settings.missing,
+        };
+        match (&track.home, fallback) {
+            (Err(why), Fallback::Refuse) => return Err(*why),
+            (_, Fallback::Wait(longest)) => placement = placement.wait(longest),
+            _ => {}
+        }
+        if let Some(mut binding) = self.binding(&track, lost) {
+            if track.home.is_ok() && fallback != Fallback::Rebind {
+                binding = binding.strict();
+            }
+            placement = placement.binding(binding);
+        }
+        Ok((track, placement))
+    }
+
+    fn binding(&self, track: &Track, lost: bool) -> Option<Binding> {
+        let mut binding = match &track.home {
+            Ok(home) => Binding::to(home.clone()),
+            // No endpoint has an empty id: it is gone, and the session says who stands in.
+            Err(_) if lost => Binding::to(""),
+            Err(_) => return None,
+        };
+        if let Some(session) = &track.session {
+            binding = binding.session(session);
+        }
+        if let Some(factor) = self.settings.until {
+            binding = binding.until(factor);
+        }
+        Some(binding)
+    }
+
+    /// A request was placed, or not let in.
+    pub(crate) fn count(&self, placed: &Result<(Track, Placement), Unbound>) {
+        let counters = &self.shared.counters;
+        match placed {
+            Ok((Track { home: Err(why), keyed: false, .. }, _)) => counters.unbound(*why),
+            Ok(_) => {}
+            Err(why) => {
+                counters.unbound(*why);
+                counters.refused();
+            }
+        }
+    }
+
+    /// Remembers who answered, tells the client what it is to bring next time, and notes on the response how the request
+    /// was bound.
+    pub(crate) fn settle<B>(&self, track: Track, response: &mut Response<B>) {
+        let Track { home, keyed, session, memo } = track;
+        let served = response.extensions().get().map(|ServedBy(id)| id.clone());
+        let Some(served) = served else { return };
+        let preference = response.extensions().get().copied().unwrap_or(Preference::Free);
+        let missed = match preference {
+            Preference::Missed(missed) => Some(missed),
+            _ => None,
+        };
+        let away = home.is_ok() && self.settings.until.is_some() && missed.is_some_and(Missed::is_overflow);
+        let kept = home.as_ref().is_ok_and(|home| *home == served);
+        let answer = Answer {
+            served: &served,
+            home: home.as_ref().ok(),
+            binds: !kept && !away,
+            session: session.as_deref(),
+            status: response.status(),
+            now: (self.settings.now)(),
+        };
+        let bound = self.shared.mode.settle(memo, &answer, response.headers_mut());
+        let outcome = match (home, missed) {
+            _ if keyed => Outcome::Keyed,
+            (Ok(_), _) if kept => Outcome::Kept,
+            (Ok(home), Some(why)) if away => Outcome::Away { home, why },
+            (Ok(from), why) => Outcome::Moved { from, why: why.unwrap_or(Missed::Gone) },
+            (Err(why), _) if bound => Outcome::New(why),
+            (Err(why), _) => Outcome::Unbound(why),
+        };
+        self.shared.counters.answered(&outcome);
+        response.extensions_mut().insert(outcome);
+    }
+}
+
+impl From<StoreError> for Unbound {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Away { .. } => Self::StoreAway,
+            StoreError::Garbage { .. } => Self::StoreGarbage,
+        }
+    }
+}
