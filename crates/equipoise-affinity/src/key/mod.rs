@@ -79,7 +79,7 @@ impl SessionKey {
         Ok(Rule::Header(parsed).into())
     }
 
-    /// A request cookie: the application's own, or of another layer. Quotes are part of its value. Of several of that
+    /// A request cookie: the application's own, or of another layer. Quotes around its value are no part of it. Of several of that
     /// name, the first counts that is not empty.
     ///
     /// # Errors
