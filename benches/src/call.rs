@@ -84,7 +84,24 @@ pub fn get() -> Req {
     request
 }
 
-/// One call, its future polled to the end, and its response dropped.
+/// One call, its future polled to the end.
+///
+/// # Panics
+///
+/// When the service is not immediate, or fails.
+#[inline]
+pub fn answer<S, R>(service: &mut S, request: R) -> S::Response
+where
+    S: Service<R>,
+{
+    let mut cx = Context::from_waker(Waker::noop());
+    match pin!(service.call(request)).poll(&mut cx) {
+        Poll::Ready(Ok(response)) => response,
+        _ => panic!("an immediate service answers at once"),
+    }
+}
+
+/// One call, and its response dropped.
 ///
 /// # Panics
 ///
@@ -94,9 +111,5 @@ pub fn call<S, R>(service: &mut S, request: R)
 where
     S: Service<R>,
 {
-    let mut cx = Context::from_waker(Waker::noop());
-    match pin!(service.call(request)).poll(&mut cx) {
-        Poll::Ready(Ok(response)) => drop(black_box(response)),
-        _ => panic!("an immediate service answers at once"),
-    }
+    drop(black_box(answer(service, request)));
 }

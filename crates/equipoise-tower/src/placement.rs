@@ -64,6 +64,11 @@ impl Placement {
         self
     }
 
+    /// Whether nothing is decided.
+    pub fn is_empty(&self) -> bool {
+        self.binding.is_none() && self.key.is_none() && self.wait.is_none()
+    }
+
     /// A pick's request as this placement makes it: to [explain](equipoise_core::Pool::explain) where it would go.
     pub fn request(&self) -> PickRequest<'_> {
         self.of(PickRequest::new())

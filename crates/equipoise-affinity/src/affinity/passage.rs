@@ -11,7 +11,7 @@ use super::{Affinity, Shared};
 use crate::{
     fallback::Fallback,
     guard::guarded,
-    mode::{Answer, Home, Memo},
+    mode::{Answer, Home, Kind, Memo},
     outcome::{Outcome, Unbound},
     store::{Lookup, StoreError},
 };
@@ -33,6 +33,11 @@ pub(crate) struct Sighting {
 }
 
 impl Affinity {
+    /// Whether requests and responses pass untouched.
+    pub(crate) fn is_off(&self) -> bool {
+        matches!(self.shared.mode, Kind::None)
+    }
+
     pub(crate) fn longest_lookup(&self) -> Duration {
         self.settings.lookup
     }

@@ -63,7 +63,11 @@ impl<S, B> AffinityFuture<S, B>
 where
     S: Service<Request<B>>,
 {
-    pub(super) fn new(affinity: Affinity, service: S, request: Request<B>) -> Self {
+    pub(super) fn new(affinity: Affinity, mut service: S, request: Request<B>) -> Self {
+        if affinity.is_off() {
+            let state = State::Calling { future: service.call(request), track: None };
+            return Self { affinity, state };
+        }
         let (mut head, body) = request.into_parts();
         let mut sighting = affinity.sight(&mut head);
         let request = Request::from_parts(head, body);
@@ -95,7 +99,9 @@ where
         match placed {
             Err(_) => Self::Refused { error: Some(PickError::Unbound) },
             Ok((track, placement)) => {
-                request.extensions_mut().insert(placement);
+                if !placement.is_empty() {
+                    request.extensions_mut().insert(placement);
+                }
                 Self::Calling { future: service.call(request), track: Some(track) }
             }
         }

@@ -47,7 +47,7 @@ pub(crate) enum Kind {
 }
 
 impl Mode {
-    /// No affinity: every request goes where the strategy says.
+    /// No affinity: every request goes where the strategy says, and responses have no [`Outcome`](crate::Outcome).
     pub fn none() -> Self {
         Self(Kind::None)
     }
