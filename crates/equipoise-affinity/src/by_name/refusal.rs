@@ -81,9 +81,13 @@ impl Refusal {
     /// The parameter that is to blame, if it is a single one.
     pub(super) fn parameter(&self) -> Option<&'static str> {
         match self {
+            Self::Cookie(InvalidCookie::Name { .. }) | Self::Key(_) => Some("name"),
+            Self::Cookie(InvalidCookie::Domain { .. }) => Some("domain"),
+            Self::Cookie(InvalidCookie::Attribute { .. }) => Some("attributes"),
             Self::Proxies(_) => Some("trusted"),
             Self::Values(_) => Some("names"),
             Self::Unused { parameter, .. } => Some(parameter),
+            Self::Needs { setting, .. } => setting.split('=').next(),
             Self::Together { other, .. } => Some(other),
             Self::NobodyGetsIn => Some("missing"),
             Self::Insecure => Some("same-site"),

@@ -125,6 +125,10 @@ pub fn is_plain(c: char) -> bool {
 }
 
 /// In quotes unless all of it may stand without.
+///
+/// # Errors
+///
+/// When the formatter fails.
 pub fn write_text(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if !text.is_empty() && text.chars().all(is_plain) {
         return f.write_str(text);
