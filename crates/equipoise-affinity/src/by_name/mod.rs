@@ -8,6 +8,7 @@
 //! source(v4=24, v6=56, trusted={10.0.0.0/8, loopback}, header=x-forwarded-for, by=hash)
 //! header(name=x-session, idle=1h, sessions=1000000)
 //! path(segment=1, by=hash)
+//! all-of(host, header=x-user)
 //! cookie(name=SRV, indirect, nocache, httponly, secure, same-site=Lax, idle=30m, life=8h)
 //! prefix(name=JSESSIONID, values=name, names={10.0.0.1:80=A, 10.0.0.2:80=B})
 //! learn(cookie=JSESSIONID, path-parameter=jsessionid, unavailable=wait(2s))
@@ -35,12 +36,14 @@
 //! | a [`Fallback`](crate::Fallback) | `rebind`, `refuse`, `wait(5s)` |
 //!
 //! White space between these parts does not matter. Names are written in lower case. [`all`] lists every mode with its
-//! parameters, their defaults and what they mean.
+//! parameters, their defaults and what they mean. `by=hash` wants a pool whose strategy places by key, such as
+//! `maglev`; all else goes with every strategy.
 //!
 //! # What is not in the text
 //!
 //! Secrets, stores and code are handed over when a mode is built, in its [`Means`]. A text can be logged. What a closure
-//! says ([`SessionKey::by`](crate::key::SessionKey::by), [`Affinity::except`]) and keys of several parts have no text.
+//! says ([`SessionKey::by`](crate::key::SessionKey::by)) has no text; [`Affinity::except`] and [`Affinity::clock`] can
+//! be said to what was built.
 //!
 //! # What would have no effect is refused
 //!

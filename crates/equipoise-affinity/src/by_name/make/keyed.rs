@@ -5,7 +5,7 @@ use equipoise_core::SourcePrefix;
 use super::{Means, Refusal, Settings};
 use crate::{
     Fallback,
-    key::SessionKey,
+    key::{InvalidSessionKey, SessionKey},
     source::{ClientAddress, ForwardedHeader, TrustedProxies},
 };
 
@@ -46,9 +46,9 @@ fn forwarded(name: &str) -> Result<ForwardedHeader, Refusal> {
     Ok(match name.to_ascii_lowercase().as_str() {
         "x-forwarded-for" => ForwardedHeader::XForwardedFor,
         "forwarded" => ForwardedHeader::Forwarded,
-        single => ForwardedHeader::Single(
-            single.parse().map_err(|_| crate::key::InvalidSessionKey::Header { name: name.to_owned() })?,
-        ),
+        single => {
+            ForwardedHeader::Single(single.parse().map_err(|_| InvalidSessionKey::Header { name: name.to_owned() })?)
+        }
     })
 }
 
@@ -79,4 +79,33 @@ pub(in crate::by_name) fn path(settings: &Settings<'_>, _: &Means) -> Made {
 
 pub(in crate::by_name) fn host(_: &Settings<'_>, _: &Means) -> Made {
     Ok(SessionKey::host())
+}
+
+pub(in crate::by_name) fn first_of(settings: &Settings<'_>, _: &Means) -> Made {
+    several(settings, SessionKey::or)
+}
+
+pub(in crate::by_name) fn all_of(settings: &Settings<'_>, _: &Means) -> Made {
+    several(settings, SessionKey::and)
+}
+
+fn several(settings: &Settings<'_>, join: fn(SessionKey, SessionKey) -> SessionKey) -> Made {
+    type Named = fn(&str) -> Result<SessionKey, InvalidSessionKey>;
+    let named: [(&str, Named); 4] = [
+        ("cookie", SessionKey::cookie),
+        ("header", SessionKey::header),
+        ("path-parameter", SessionKey::path_parameter),
+        ("query", SessionKey::query_parameter),
+    ];
+    let mut keys = settings.flag("host").then(SessionKey::host);
+    for (parameter, named) in named {
+        if let Some(name) = settings.get_if_set::<String>(parameter) {
+            let key = named(&name)?;
+            keys = Some(match keys {
+                Some(keys) => join(keys, key),
+                None => key,
+            });
+        }
+    }
+    keys.ok_or(Refusal::NoPlace { places: "cookie, header, path-parameter or query" })
 }

@@ -7,7 +7,7 @@ mod store;
 
 use self::store::fits;
 pub(super) use self::{
-    keyed::{app_cookie, header, host, path, path_parameter, query, source},
+    keyed::{all_of, app_cookie, first_of, header, host, path, path_parameter, query, source},
     store::{KEYED, STORES},
 };
 use super::{BuildError, Means, Refusal, Settings, value::Value};

@@ -3,9 +3,9 @@
 mod parameters;
 
 use self::parameters::{
-    BY, BY_STORE, COOKIE_IDLE, COOKIE_LIFE, COOKIE_NAME, IDLE, LEARN_COOKIE, LEARN_HEADER, LEARN_PATH, LEARN_QUERY,
-    LIFE, LONGEST_KEY, LOOKUP, MISSING, MOST_BYTES, MOST_COOKIES, NAMES, NOCACHE, SESSIONS, TAKES_PART, UNAVAILABLE,
-    UNTIL, VALUES, flag, open, parameter, required, with_store,
+    BY, BY_STORE, COOKIE_IDLE, COOKIE_LIFE, COOKIE_NAME, IDLE, KEY_COOKIE, KEY_HEADER, KEY_PATH, KEY_QUERY,
+    LEARN_COOKIE, LEARN_HEADER, LEARN_PATH, LEARN_QUERY, LIFE, LONGEST_KEY, LOOKUP, MISSING, MOST_BYTES, MOST_COOKIES,
+    NAMES, NOCACHE, SESSIONS, TAKES_PART, UNAVAILABLE, UNTIL, VALUES, flag, open, parameter, required, with_store,
 };
 #[cfg(feature = "redis")]
 use self::parameters::{KEY_PREFIX, NEAR_SESSIONS, NEAR_TTL, URL};
@@ -103,6 +103,25 @@ pub(super) const ALL: &[Definition] = &[
         about: "by the host that was asked for",
         parameters: with_store![BY;],
         make: Make::Keyed(make::host),
+    },
+    Definition {
+        name: "first-of",
+        about: "by the first of these parts of the request that is there",
+        parameters: with_store![BY; KEY_COOKIE, KEY_HEADER, KEY_PATH, KEY_QUERY],
+        make: Make::Keyed(make::first_of),
+    },
+    Definition {
+        name: "all-of",
+        about: "by these parts of the request together; a request without one of them has no key",
+        parameters: with_store![
+            BY;
+            flag("host", "the host that was asked for"),
+            KEY_COOKIE,
+            KEY_HEADER,
+            KEY_PATH,
+            KEY_QUERY,
+        ],
+        make: Make::Keyed(make::all_of),
     },
     Definition {
         name: "cookie",

@@ -187,26 +187,34 @@ pub(super) const TAKES_PART: &[Parameter] = &[
     UNTIL,
 ];
 
+const NOT_LOOKED_AT: &str = "none is looked at";
+pub(super) const KEY_COOKIE: Parameter =
+    open("cookie", Kind::Text, NOT_LOOKED_AT, "sid", "a cookie of the application, which is left as it is");
+pub(super) const KEY_HEADER: Parameter = open("header", Kind::Text, NOT_LOOKED_AT, "x-session", "a header");
+pub(super) const KEY_PATH: Parameter =
+    open("path-parameter", Kind::Text, NOT_LOOKED_AT, "sid", "a parameter of the path, as in /shop;sid=3f9a/cart");
+pub(super) const KEY_QUERY: Parameter = open("query", Kind::Text, NOT_LOOKED_AT, "sid", "a parameter of the query");
+
 pub(super) const LEARN_COOKIE: Parameter =
-    open("cookie", Kind::Text, "none is looked at", "JSESSIONID", "the cookie that backends set");
+    open("cookie", Kind::Text, NOT_LOOKED_AT, "JSESSIONID", "the cookie that backends set");
 pub(super) const LEARN_HEADER: Parameter = open(
     "header",
     Kind::Text,
-    "none is looked at",
+    NOT_LOOKED_AT,
     "mcp-session-id",
     "the header that backends set; looked at if there is no such cookie",
 );
 pub(super) const LEARN_PATH: Parameter = open(
     "path-parameter",
     Kind::Text,
-    "none is looked at",
+    NOT_LOOKED_AT,
     "jsessionid",
     "the parameter of the path that requests bring without either",
 );
 pub(super) const LEARN_QUERY: Parameter = open(
     "query",
     Kind::Text,
-    "none is looked at",
+    NOT_LOOKED_AT,
     "PHPSESSID",
     "the parameter of the query that requests bring without any of these",
 );

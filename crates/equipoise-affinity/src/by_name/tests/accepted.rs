@@ -64,6 +64,19 @@ fn texts_build_what_builders_build() {
         ("path", table(SessionKey::path())),
         ("path(segment=0)", table(SessionKey::path_segment(0))),
         ("path(first=2)", table(SessionKey::path_prefix(2).unwrap())),
+        (
+            "first-of(path-parameter=jsessionid, cookie=JSESSIONID)",
+            table(SessionKey::cookie("JSESSIONID").unwrap().or(SessionKey::path_parameter("jsessionid").unwrap())),
+        ),
+        ("first-of(header=x-user, by=hash)", Mode::hash(SessionKey::header("x-user").unwrap())),
+        (
+            "all-of(host, header=x-user, query=tab)",
+            table(
+                SessionKey::host()
+                    .and(SessionKey::header("x-user").unwrap())
+                    .and(SessionKey::query_parameter("tab").unwrap()),
+            ),
+        ),
         ("host(by=store, missing=refuse)", table(SessionKey::host())),
         (
             "cookie(name=SRV, indirect, nocache, httponly, secure, domain=.example.com, same-site=Lax, idle=30m, life=8h)",

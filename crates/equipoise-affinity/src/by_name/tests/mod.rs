@@ -49,7 +49,7 @@ fn pool() -> Pool<()> {
 fn smallest(name: &str) -> String {
     match name {
         "none" | "source" | "path" | "host" => name.to_owned(),
-        "learn" | "route" => format!("{name}(cookie=JSESSIONID)"),
+        "learn" | "route" | "first-of" | "all-of" => format!("{name}(cookie=JSESSIONID)"),
         _ => format!("{name}(name=SRV)"),
     }
 }
