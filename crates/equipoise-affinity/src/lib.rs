@@ -3,6 +3,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod affinity;
+pub mod by_name;
 pub mod cookie;
 mod fallback;
 mod guard;
@@ -22,6 +23,7 @@ pub mod token;
 
 pub use crate::{
     affinity::{Affinity, Explained, Stats},
+    by_name::{AffinitySpec, InvalidAffinity},
     fallback::Fallback,
     layer::{AffinityFuture, AffinityLayer, WithAffinity},
     mode::{InvalidValues, Mode, Values},

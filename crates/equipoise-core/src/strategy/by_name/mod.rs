@@ -44,11 +44,15 @@ mod parser;
 mod serde;
 mod settings;
 mod table;
-mod time;
+// How times and texts are written is shared with other specs by name (`equipoise-affinity`).
+#[doc(hidden)]
+pub mod time;
 mod value;
 
 use std::{fmt, str::FromStr};
 
+#[doc(hidden)]
+pub use self::value::{is_plain, whole, write_text};
 pub use self::{
     definition::{Definition, Parameter, Preset},
     error::{InvalidStrategy, Position, Refusal},

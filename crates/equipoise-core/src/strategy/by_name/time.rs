@@ -7,7 +7,7 @@ const UNITS: [(&str, u128); 6] =
     [("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1000), ("ns", 1)];
 
 /// A number, with a decimal point or without, and a unit.
-pub(super) fn read(word: &str) -> Option<Duration> {
+pub fn read(word: &str) -> Option<Duration> {
     let (number, unit) = word.split_at(word.find(|c: char| c.is_ascii_alphabetic())?);
     let (_, unit) = UNITS.into_iter().find(|(name, _)| *name == unit)?;
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
@@ -25,7 +25,7 @@ pub(super) fn read(word: &str) -> Option<Duration> {
     nanos.try_into().ok().map(Duration::from_nanos)
 }
 
-pub(super) fn write(time: Duration, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+pub fn write(time: Duration, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let nanos = time.as_nanos();
     if nanos == 0 {
         return f.write_str("0s");

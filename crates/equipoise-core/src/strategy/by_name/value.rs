@@ -76,7 +76,7 @@ impl fmt::Display for Kind {
 }
 
 /// Decimal, or hexadecimal after `0x`.
-pub(super) fn whole(word: &str) -> Option<u64> {
+pub fn whole(word: &str) -> Option<u64> {
     let (digits, radix) = word.strip_prefix("0x").map_or((word, 10), |digits| (digits, 16));
     // Rust would take a sign.
     if digits.starts_with('+') { None } else { u64::from_str_radix(digits, radix).ok() }
@@ -120,11 +120,16 @@ impl fmt::Display for Value {
 }
 
 /// What may stand in a text without quotes, and in names and numbers.
-pub(super) fn is_plain(c: char) -> bool {
+pub fn is_plain(c: char) -> bool {
     c.is_alphanumeric() || "-_.:/+".contains(c)
 }
 
-fn write_text(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// In quotes unless all of it may stand without.
+///
+/// # Errors
+///
+/// When the formatter fails.
+pub fn write_text(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if !text.is_empty() && text.chars().all(is_plain) {
         return f.write_str(text);
     }

@@ -1,0 +1,126 @@
+//! What built modes do.
+
+use std::{sync::Arc, time::Duration};
+
+use http::Request;
+
+use super::{keys, pool, spec};
+use crate::{
+    Affinity, Unbound,
+    by_name::{BuildError, Means},
+    table::SessionTable,
+    token::Tokens,
+};
+
+fn built(text: &str) -> Affinity {
+    spec(text).build(&pool(), &super::means()).unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+#[test]
+fn fallbacks_and_factors_arrive() {
+    let affinity = built("header(name=x, by=store, missing=refuse, unavailable=wait(2.5s))");
+    assert_eq!(format!("{affinity:?}"), "Affinity { missing: Refuse, unavailable: Wait(2.5s), until: None, .. }");
+    let affinity = built("learn(cookie=x, by=store, until-saturated=1.25, lookup=20ms)");
+    assert_eq!(format!("{affinity:?}"), "Affinity { missing: Rebind, unavailable: Rebind, until: Some(1.25), .. }");
+    assert_eq!(affinity.longest_lookup(), Duration::from_millis(20));
+    let none = built("none");
+    assert_eq!(format!("{none:?}"), "Affinity { missing: Rebind, unavailable: Rebind, until: None, .. }");
+}
+
+#[tokio::test]
+async fn requests_go_where_the_text_says() {
+    let routed = Request::get("/").header("cookie", "JSESSIONID=6A3F.10.0.0.2:80").body(()).unwrap();
+    for (text, home) in [
+        ("route(cookie=JSESSIONID)", Ok("10.0.0.2:80".into())),
+        ("route(cookie=JSESSIONID, whole)", Ok("6A3F.10.0.0.2:80".into())),
+        ("route(cookie=other)", Err(Unbound::Absent)),
+        ("route(cookie=JSESSIONID, longest=3)", Err(Unbound::Oversized)),
+        ("cookie(name=JSESSIONID)", Err(Unbound::Token(crate::token::Refused::Malformed))),
+        ("learn(cookie=JSESSIONID)", Err(Unbound::Unknown)),
+        ("none", Err(Unbound::Off)),
+    ] {
+        assert_eq!(built(text).explain(&routed).await.home, home, "{text}");
+    }
+    let refusing = built("route(cookie=other, missing=refuse)").explain(&routed).await;
+    assert!(refusing.pick.is_err());
+
+    let named = Request::get("/").header("cookie", "SRV=B").body(()).unwrap();
+    let text = "cookie(name=SRV, values=name, names={10.0.0.1:80=A, 10.0.0.2:80=B})";
+    assert_eq!(built(text).explain(&named).await.home, Ok("10.0.0.2:80".into()));
+}
+
+#[tokio::test]
+async fn tokens_are_read_with_the_keys_that_were_handed_over() {
+    let tokens = Arc::new(Tokens::new(keys(), "SRV"));
+    let id = "10.0.0.3:80".into();
+    let token = tokens.issue(&id, None, std::time::SystemTime::now()).expect("the ring signs");
+    let request = Request::get("/").header("cookie", format!("SRV={token}")).body(()).unwrap();
+    let spec = spec("cookie(name=SRV, idle=30m)");
+    for means in [Means::new().keys(keys()), Means::new().tokens(tokens)] {
+        let affinity = spec.build(&pool(), &means).unwrap();
+        assert_eq!(affinity.explain(&request).await.home, Ok(id.clone()));
+    }
+}
+
+#[tokio::test]
+async fn the_store_that_was_handed_over_is_asked() {
+    let table = SessionTable::builder().build().unwrap();
+    let store: Arc<dyn crate::SessionStore> = Arc::new(table);
+    store.bind(b"ada", &"10.0.0.2:80".into(), None);
+    let means = Means::new().store(Arc::clone(&store));
+    let affinity = spec("header(name=x-user, by=store)").build(&pool(), &means).unwrap();
+    let request = Request::get("/").header("x-user", "ada").body(()).unwrap();
+    assert_eq!(affinity.explain(&request).await.home, Ok("10.0.0.2:80".into()));
+}
+
+#[tokio::test]
+async fn a_peer_that_was_handed_over_is_the_source() {
+    let means = Means::new().peer(|_| Some([192, 0, 2, 7].into()));
+    let affinity = spec("source").build(&pool(), &means).unwrap();
+    assert_eq!(affinity.explain(&Request::new(())).await.home, Err(Unbound::Unknown));
+    let affinity = spec("source").build(&pool(), &Means::new()).unwrap();
+    assert_eq!(affinity.explain(&Request::new(())).await.home, Err(Unbound::Absent));
+}
+
+#[test]
+fn what_a_mode_needs_and_does_not_get_is_said() {
+    for (text, message) in [
+        (
+            "cookie(name=SRV)",
+            "cookie needs keys for its tokens, which do not stand in the text: hand them over with Means::keys, or choose values=id if clients may know and choose endpoints",
+        ),
+        (
+            "prefix(name=SRV, values=dynamic)",
+            "prefix needs the key that values=dynamic hashes with, which does not stand in the text: hand it over with Means::dynamic_key",
+        ),
+        (
+            "learn(header=mcp-session-id, by=store)",
+            "learn needs the store that by=store speaks of: hand it over with Means::store, or choose by=table",
+        ),
+    ] {
+        assert_eq!(spec(text).build(&pool(), &Means::new()).unwrap_err().to_string(), message);
+    }
+    let pool = equipoise_core::Pool::<()>::default();
+    pool.update([equipoise_core::EndpointSpec::new("a;b")], |_| ()).unwrap();
+    let unfit = spec("cookie(name=SRV, values=id)").build(&pool, &Means::new());
+    assert!(matches!(unfit, Err(BuildError::Values(_))));
+}
+
+#[cfg(feature = "redis")]
+#[test]
+fn redis_needs_a_url_and_a_runtime() {
+    use crate::redis::InvalidRedisStore;
+
+    let elsewhere = spec("host(by=redis, url=http://10.0.0.1)").build(&pool(), &Means::new());
+    assert!(matches!(elsewhere, Err(BuildError::Redis(InvalidRedisStore::Url { .. }))));
+    let here = spec("host(by=redis, url=redis://127.0.0.1:1)");
+    assert_eq!(here.build(&pool(), &Means::new()).unwrap_err(), BuildError::Redis(InvalidRedisStore::NoRuntime));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    assert!(here.build(&pool(), &Means::new().runtime(runtime.handle().clone())).is_ok());
+}
+
+#[test]
+fn means_show_no_secrets() {
+    let text = format!("{:?}", Means::new().keys(keys()).dynamic_key("pepper"));
+    assert_eq!(text, "Means { keys: true, dynamic_key: true, store: false, peer: false, .. }");
+}

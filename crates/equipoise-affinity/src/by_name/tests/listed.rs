@@ -1,0 +1,135 @@
+//! What is there, and what it is where nothing is set.
+
+use std::collections::BTreeSet;
+
+use super::{mode, smallest, spec};
+use crate::by_name::{self, Definition, Kind, Parameter, Preset, parser};
+
+fn preset(mode: &str, parameter: &str) -> &'static str {
+    let known = Definition::named(mode).and_then(|mode| mode.parameter(parameter)).expect(parameter);
+    match known.preset() {
+        Preset::Is(value) => value,
+        other => panic!("{mode}: {parameter} is {other}"),
+    }
+}
+
+#[test]
+fn every_mode_is_built() {
+    for definition in by_name::all() {
+        let spec = spec(&smallest(definition.name()));
+        assert_eq!(spec.definition(), definition);
+        spec.build(&super::pool(), &super::means()).unwrap_or_else(|error| panic!("{spec}: {error}"));
+    }
+    assert_eq!(by_name::AffinitySpec::default(), spec("none"));
+}
+
+#[test]
+fn names_and_parameters_are_told_apart() {
+    let names: BTreeSet<_> = by_name::all().iter().map(Definition::name).collect();
+    assert_eq!(names.len(), by_name::all().len());
+    for definition in by_name::all() {
+        let parameters: BTreeSet<_> = definition.parameters().iter().map(Parameter::name).collect();
+        assert_eq!(parameters.len(), definition.parameters().len(), "{definition}");
+    }
+}
+
+#[test]
+fn presets_and_examples_are_values() {
+    for definition in by_name::all() {
+        for parameter in definition.parameters() {
+            let example = parser::value(parameter.example(), parameter.kind());
+            assert!(example.is_some(), "{definition}: {}", parameter.name());
+            assert!(
+                !matches!(parameter.preset(), Preset::Is(_)) || parameter.value().is_some(),
+                "{}",
+                parameter.name()
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_listed_with_its_defaults_is_the_mode_itself() {
+    for definition in by_name::all() {
+        let smallest = smallest(definition.name());
+        for parameter in definition.parameters() {
+            let Preset::Is(value) = parameter.preset() else { continue };
+            let spelled_out = match smallest.strip_suffix(')') {
+                Some(open) => format!("{open}, {}={value})", parameter.name()),
+                None => format!("{smallest}({}={value})", parameter.name()),
+            };
+            // What would have no effect is refused also where it is the default.
+            match spelled_out.parse::<by_name::AffinitySpec>() {
+                Ok(spec) => assert_eq!(spec.to_string(), smallest),
+                Err(error) => assert!(
+                    matches!(parameter.name(), "hops" | "key-prefix" | "near-ttl" | "near-sessions"),
+                    "{spelled_out}: {error}"
+                ),
+            }
+        }
+    }
+}
+
+#[test]
+fn listed_defaults_are_those_of_the_builders() {
+    use crate::{cookie::PersistenceCookie, key::SessionKey, learn, source::ClientAddress, table::SessionTable};
+
+    let shows = |built: String, shown: &str| assert!(built.contains(shown), "{built} has no {shown}");
+    let table = format!("{:?}", SessionTable::builder());
+    shows(table.clone(), &format!("capacity: {}", preset("header", "sessions")));
+    assert_eq!((preset("header", "idle"), table.contains("idle: Some(1800s)")), ("30m", true));
+    shows(table, "lifetime: None");
+    assert_eq!(preset("path", "longest"), SessionKey::LONGEST.to_string());
+    let source = SessionKey::source(ClientAddress::connection(), equipoise_core::SourcePrefix::default());
+    assert_eq!(format!("{:?}", mode("source(by=hash)")), format!("hash({source:?})"));
+    shows(format!("{:?}", ClientAddress::connection()), &format!("hops: {}", preset("source", "hops")));
+    let cookie = format!("{:?}", PersistenceCookie::insert("SRV").build().unwrap());
+    assert_eq!(format!("{:?}", mode("cookie(name=SRV)")), format!("cookie({cookie}, tokens)"));
+    shows(cookie.clone(), &format!("most_cookies: {}", preset("cookie", "most-cookies")));
+    shows(cookie, &format!("most_bytes: {}", preset("cookie", "most-bytes")));
+    let learn = learn::Learn::new().cookie("JSESSIONID").unwrap();
+    let route = learn::Route::default();
+    assert_eq!(format!("{:?}", mode("route(cookie=JSESSIONID)")), format!("route({learn:?}, {route:?})"));
+    #[cfg(feature = "redis")]
+    {
+        let redis = format!("{:?}", crate::redis::RedisStore::builder(""));
+        shows(redis.clone(), &format!("prefix: {:?}", preset("learn", "key-prefix")));
+        shows(redis.clone(), &format!("near_ttl: {}", preset("learn", "near-ttl")));
+        shows(redis.clone(), &format!("near_capacity: {}", preset("learn", "near-sessions")));
+        shows(redis, "idle_timeout: 1800s");
+    }
+}
+
+#[test]
+fn limits_are_those_of_the_builders() {
+    use crate::{cookie::PersistenceCookie, key::SessionKey, table::SessionTable};
+
+    let limits = |mode, parameter| match Definition::named(mode).and_then(|mode| mode.parameter(parameter)) {
+        Some(Parameter { kind: Kind::Number { from, to }, .. }) => (*from as usize, *to as usize),
+        _ => panic!("{mode}: {parameter}"),
+    };
+    let (from, to) = limits("header", "sessions");
+    assert!(SessionTable::builder().capacity(from - 1).build().is_err());
+    assert!(SessionTable::builder().capacity(to + 1).build().is_err());
+    let (from, to) = limits("header", "longest");
+    for (bytes, fits) in [(from - 1, false), (from, true), (to, true), (to + 1, false)] {
+        assert_eq!(SessionKey::path().longest(bytes).is_ok(), fits, "{bytes}");
+    }
+    let Some(Kind::Time { from, to }) =
+        Definition::named("cookie").and_then(|mode| mode.parameter("idle")).map(Parameter::kind)
+    else {
+        panic!("no limits")
+    };
+    for idle in [from, to] {
+        assert!(PersistenceCookie::insert("SRV").max_idle(idle).max_life(idle).build().is_ok());
+    }
+}
+
+#[test]
+fn definitions_show_how_they_are_written() {
+    let shown = Definition::named("route").expect("listed").to_string();
+    assert_eq!(
+        shown,
+        "route([cookie=…], [header=…], [path-parameter=…], [query=…], after-first=., [after-last=…], [whole], longest=4096, missing=rebind, unavailable=rebind, [until-saturated=…])"
+    );
+}

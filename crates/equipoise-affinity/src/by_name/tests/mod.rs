@@ -1,0 +1,55 @@
+mod accepted;
+mod built;
+mod listed;
+mod refused;
+mod texts;
+
+use equipoise_core::{EndpointSpec, Maglev, Pool};
+
+use super::{AffinitySpec, InvalidAffinity, Means, Settings};
+use crate::{
+    Mode,
+    token::{Key, KeyRing},
+};
+
+fn spec(text: &str) -> AffinitySpec {
+    text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+fn refusal(text: &str) -> InvalidAffinity {
+    match text.parse::<AffinitySpec>() {
+        Ok(spec) => panic!("{text} is {spec}"),
+        Err(error) => error,
+    }
+}
+
+/// The mode alone.
+fn mode(text: &str) -> Mode {
+    let spec = spec(text);
+    spec.definition.make.mode(&Settings::of(&spec), &means()).unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+fn keys() -> KeyRing {
+    KeyRing::new(Key::new(1, [7; 32]).expect("long enough"))
+}
+
+/// All there can be.
+fn means() -> Means {
+    let store = crate::table::SessionTable::builder().capacity(16).build().expect("a table");
+    Means::new().keys(keys()).dynamic_key(b"pepper").store(std::sync::Arc::new(store))
+}
+
+fn pool() -> Pool<()> {
+    let pool = Pool::new(Maglev::new());
+    pool.update(["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"].map(EndpointSpec::new), |_| ()).expect("fit endpoints");
+    pool
+}
+
+/// A mode with only what it must be given.
+fn smallest(name: &str) -> String {
+    match name {
+        "none" | "source" | "path" | "host" => name.to_owned(),
+        "learn" | "route" | "first-of" | "all-of" => format!("{name}(cookie=JSESSIONID)"),
+        _ => format!("{name}(name=SRV)"),
+    }
+}

@@ -1,0 +1,216 @@
+//! What is no mode, and what is said of it.
+
+use super::{refusal, spec};
+use crate::by_name::{self, Definition, Parameter};
+
+#[test]
+fn what_is_wrong_is_refused_with_what_would_be_right() {
+    let names = by_name::all().iter().map(Definition::name).collect::<Vec<_>>().join(", ");
+    let parameters = |mode: &str| {
+        let known = Definition::named(mode).expect(mode).parameters();
+        known.iter().map(Parameter::name).collect::<Vec<_>>().join(", ")
+    };
+    let stores =
+        if cfg!(feature = "redis") { "table, redis or store" } else { "table or store (feature redis adds redis)" };
+    for (text, message) in [
+        ("", "the name of a mode should stand (at 1), not the end"),
+        ("coookie", &*format!("there is no mode \"coookie\" (at 1): there are {names}")),
+        ("COOKIE", &*format!("there is no mode \"COOKIE\" (at 1): there are {names}")),
+        ("none(missing=refuse)", "none has no parameter \"missing\" (at 6): it has no parameters"),
+        (
+            "prefix(name=S, httponly)",
+            &*format!("prefix has no parameter \"httponly\" (at 16): its parameters are {}", parameters("prefix")),
+        ),
+        (
+            "cookie(SRV)",
+            &*format!("cookie has no parameter \"SRV\" (at 8): its parameters are {}", parameters("cookie")),
+        ),
+        ("cookie(name=S, secure, secure)", "cookie is given secure twice (at 24)"),
+        (
+            "cookie",
+            "cookie (at 1) needs name=…: name is a text (in quotes, if it has other characters than letters, digits and -_.:/+), such as SRV",
+        ),
+        (
+            "cookie(name=)",
+            "cookie cannot have name=\"\" (at 13): name is a text (in quotes, if it has other characters than letters, digits and -_.:/+), such as SRV",
+        ),
+        ("cookie(name)", "\"=\" and a value should stand (at 12), not ')'"),
+        (
+            "cookie(name=S, secure=yes)",
+            "cookie cannot have secure=\"yes\" (at 23): secure is there or not, or true or false, such as true",
+        ),
+        (
+            "cookie(name=S, values=tokens)",
+            "cookie cannot have values=\"tokens\" (at 23): values is token, id, name or dynamic",
+        ),
+        (
+            "cookie(name=S, idle=500ms)",
+            "cookie cannot have idle=\"500ms\" (at 21): idle is a time from 1s to 87600h in h, m, s, ms, us or ns, such as 30m",
+        ),
+        ("source(v6=129)", "source cannot have v6=\"129\" (at 11): v6 is a whole number from 0 to 128, such as 64"),
+        (
+            "header(name=x, sessions=0)",
+            "header cannot have sessions=\"0\" (at 25): sessions is a whole number from 1 to 1073741824, such as 100000",
+        ),
+        ("learn(cookie=S, by=hash)", &*format!("learn cannot have by=\"hash\" (at 20): by is {stores}")),
+        (
+            "host(missing=retry)",
+            "host cannot have missing=\"retry\" (at 14): missing is rebind, refuse or wait(…) with a time from 1ms to 1h, such as rebind",
+        ),
+        (
+            "host(missing=wait(0s))",
+            "host cannot have missing=\"wait(0s)\" (at 14): missing is rebind, refuse or wait(…) with a time from 1ms to 1h, such as rebind",
+        ),
+        ("host(missing=wait)", "\"(\" and a time should stand (at 18), not ')'"),
+        ("host(missing=wait(5s)", "\",\" or \")\" should stand (at 22), not the end"),
+        (
+            "host(until-saturated=0.9)",
+            "host cannot have until-saturated=\"0.9\" (at 22): until-saturated is a number from 1 to 100, such as 1.25",
+        ),
+        (
+            "host(until-saturated=nan)",
+            "host cannot have until-saturated=\"nan\" (at 22): until-saturated is a number from 1 to 100, such as 1.25",
+        ),
+        (
+            "route(cookie=S, after-first=ab)",
+            "route cannot have after-first=\"ab\" (at 29): after-first is one character of ASCII (in quotes, if it is none of letters, digits and -_.:/+), such as .",
+        ),
+        (
+            "source(trusted=10.0.0.0/8)",
+            "source cannot have trusted=\"10.0.0.0/8\" (at 16): trusted is a list of texts in curly brackets, such as {}",
+        ),
+        ("source(trusted={10.0.0.0/8", "\",\" or \"}\" should stand (at 27), not the end"),
+        ("source(trusted={,})", "a text should stand (at 17), not ','"),
+        (
+            "cookie(name=S, values=name, names={a=A, a=B})",
+            "another name: this one has a text should stand (at 41), not 'a'",
+        ),
+        ("cookie(name=\"S)", "a closing quote should stand (at 16), not the end"),
+        ("host)", "the end should stand (at 5), not ')'"),
+    ] {
+        assert_eq!(refusal(text).to_string(), message, "{text}");
+    }
+}
+
+#[test]
+fn what_goes_not_together_is_refused_where_it_stands() {
+    let (every, kept) = if cfg!(feature = "redis") {
+        ("by=table, by=redis or by=store", "by=table or by=redis")
+    } else {
+        ("by=table or by=store", "by=table")
+    };
+    for (text, message) in [
+        (
+            "host(by=hash, unavailable=refuse)",
+            &*format!("host (at 15): unavailable has no effect with by=hash: it goes with {every}"),
+        ),
+        (
+            "host(by=hash, unavailable=rebind)",
+            &*format!("host (at 15): unavailable has no effect with by=hash: it goes with {every}"),
+        ),
+        (
+            "host(until-saturated=2, by=hash)",
+            &*format!("host (at 6): until-saturated has no effect with by=hash: it goes with {every}"),
+        ),
+        ("host(by=hash, idle=30m)", &*format!("host (at 15): idle has no effect with by=hash: it goes with {kept}")),
+        ("host(by=store, sessions=5)", "host (at 16): sessions has no effect with by=store: it goes with by=table"),
+        (
+            "host(until-saturated=1.25, unavailable=wait(5s))",
+            "host (at 6): until-saturated has no effect with unavailable=wait(5s): it goes with unavailable=rebind",
+        ),
+        (
+            "host(by=table, missing=refuse)",
+            "host (at 16): missing=refuse with by=table lets nobody in: the table has only sessions of requests that have been let in; take a store that somebody else fills, too",
+        ),
+        (
+            "source(header=x-forwarded-for)",
+            "source (at 8): header needs trusted=…: the proxies that are believed; what anybody else writes into the header is not",
+        ),
+        (
+            "source(trusted={private}, hops=3)",
+            "source (at 27): hops needs header=…: the one of whose list so many elements are looked at",
+        ),
+        (
+            "source(trusted={10.0.0.1/8})",
+            "source (at 8): 10.0.0.1/8 is no network: write 10.0.0.0/8 if you mean it, or 10.0.0.1 alone",
+        ),
+        ("path(segment=1, first=2)", "path (at 17): segment and first cannot both be set: take one of them"),
+        (
+            "header(name=\"a b\")",
+            "header (at 8): \"a b\" is no name of a header: letters, digits and !#$%&'*+-.^_`|~ make one",
+        ),
+        (
+            "cookie(name=S, domain=\"a;b\")",
+            "cookie (at 16): \"a;b\" cannot be a cookie's domain: letters, digits, '.', '-' and '_' can, as in `.example.com`",
+        ),
+        (
+            "cookie(name=S, same-site=None)",
+            "cookie (at 16): same-site=None needs secure: browsers drop the cookie without it",
+        ),
+        (
+            "cookie(name=S, names={a=A})",
+            "cookie (at 16): names has no effect with values=token: it goes with values=name",
+        ),
+        (
+            "cookie(name=S, values=name)",
+            "cookie (at 16): values=name needs names=…: each endpoint's id and what it is called, such as {\"10.0.0.1:80\"=A}",
+        ),
+        (
+            "cookie(name=S, values=name, names={a=A, b=A})",
+            "cookie (at 29): \"A\" names two endpoints: give each a name of its own",
+        ),
+        (
+            "rewrite(name=S, values=id, idle=1h)",
+            "rewrite (at 28): idle has no effect with values=id: it goes with values=token",
+        ),
+        (
+            "learn(query=sid)",
+            "learn (at 1): there is no place for the key of a session: set cookie or header, in which backends can set it",
+        ),
+        (
+            "first-of(by=hash)",
+            "first-of (at 1): there is no place for the key of a session: set cookie, header, path-parameter or query",
+        ),
+        (
+            "route",
+            "route (at 1): there is no place for the key of a session: set cookie, header, path-parameter or query",
+        ),
+        (
+            "route(query=to, whole, after-last=\"!\")",
+            "route (at 17): after-last and whole cannot both be set: take one of them",
+        ),
+        (
+            "learn(cookie=\"a=b\")",
+            "learn (at 1): \"a=b\" is no cookie name: give at least one of ASCII letters, digits and !#$%&'*+-.^_`|~",
+        ),
+    ] {
+        assert_eq!(refusal(text).to_string(), message, "{text}");
+    }
+    // What is filled by others can be all that there is.
+    spec("learn(cookie=S, missing=refuse)");
+    spec("host(by=store, missing=refuse)");
+    spec("host(by=hash, missing=refuse)");
+}
+
+#[cfg(feature = "redis")]
+#[test]
+fn no_url_with_a_secret_is_taken_or_repeated() {
+    for url in [
+        "\"redis://:hunter2@10.0.0.5\"",
+        "\"redis://app:hunter2@10.0.0.5:6379/0\"",
+        "\"redis+unix:///run/redis.sock?db=1&pass=hunter2\"",
+        "@hunter2",
+        "{hunter2}",
+    ] {
+        let message = refusal(&format!("host(by=redis, url={url})")).to_string();
+        assert!(!message.contains("hunter2"), "{message}");
+    }
+    assert_eq!(
+        refusal("host(by=redis)").to_string(),
+        "host (at 6): by=redis needs url=…: it says where the server is, such as redis://10.0.0.5:6379/0"
+    );
+    assert_eq!(
+        refusal("host(url=redis://10.0.0.5)").to_string(),
+        "host (at 6): url has no effect with by=table: it goes with by=redis"
+    );
+}
