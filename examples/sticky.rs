@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! cargo run --example sticky
+//! cargo run --example sticky -- "header(name=x-user, idle=1h)"    any mode, as text
 //! ```
 
 use std::{collections::HashMap, convert::Infallible, io, net::SocketAddr, sync::Arc};
@@ -12,7 +13,8 @@ use bytes::Bytes;
 use equipoise::{
     EndpointSpec, Pool, RoundRobin,
     affinity::{
-        Affinity, AffinityLayer, Mode, Outcome, Values,
+        Affinity, AffinityLayer, AffinitySpec, Mode, Outcome, Values,
+        by_name::Means,
         cookie::PersistenceCookie,
         key::SessionKey,
         learn::Learn,
@@ -40,22 +42,31 @@ use tower::{Layer, ServiceExt};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    if let Some(text) = std::env::args().nth(1) {
+        let spec: AffinitySpec = text.parse()?;
+        println!("{spec}");
+        let means = Means::new().keys(KeyRing::new(Key::generate(1)));
+        return story(|pool| Ok(spec.build(pool, &means)?)).await;
+    }
+
     println!("A cookie of the balancer's: an authenticated token, of which clients learn nothing.");
     let cookie = PersistenceCookie::insert("lb").indirect().httponly().build()?;
     // In earnest, the same secret on every balancer: Key::new(1, secret)?
     let values = Values::tokens(KeyRing::new(Key::generate(1)), &cookie);
-    story(Mode::cookie(cookie, values)).await?;
+    story(|pool| Ok(Affinity::new(pool, Mode::cookie(cookie, values))?)).await?;
 
     println!("\nA table in memory, by a header that names the user. Feature `affinity-redis`: the same in Redis.");
     let table = Arc::new(SessionTable::builder().capacity(100_000).build()?);
-    story(Mode::table(SessionKey::header("x-user")?, table)).await?;
+    let user = SessionKey::header("x-user")?;
+    story(|pool| Ok(Affinity::new(pool, Mode::table(user, table))?)).await?;
 
     println!("\nThe servers' own session cookie, learned from their answers.");
     let table = Arc::new(SessionTable::builder().capacity(100_000).build()?);
-    story(Mode::learn(Learn::new().cookie("JSESSIONID")?, table)).await
+    let session = Learn::new().cookie("JSESSIONID")?;
+    story(|pool| Ok(Affinity::new(pool, Mode::learn(session, table))?)).await
 }
 
-async fn story(mode: Mode) -> anyhow::Result<()> {
+async fn story(affinity: impl FnOnce(&Pool<()>) -> anyhow::Result<Affinity>) -> anyhow::Result<()> {
     let mut servers = Vec::new();
     for n in 1..=3 {
         servers.push(Server::start(n).await?);
@@ -66,7 +77,7 @@ async fn story(mode: Mode) -> anyhow::Result<()> {
 
     // The application's client, balanced, and over that whatever keeps clients where they are.
     let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
-    let affinity = Affinity::new(&pool, mode)?;
+    let affinity = affinity(&pool)?;
     let service = AffinityLayer::new(affinity.clone()).layer(BalanceLayer::new(pool).layer(client));
 
     let mut guests = ["ann", "bob"].map(|name| Guest { name, cookies: HashMap::new() });

@@ -3,7 +3,14 @@
 use std::{collections::HashSet, net::SocketAddr};
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
-use equipoise::StrategySpec;
+use equipoise::{
+    Pool, StrategySpec,
+    affinity::{
+        Affinity, AffinitySpec,
+        by_name::Means,
+        token::{Key, KeyRing},
+    },
+};
 use http::{
     Uri,
     uri::{PathAndQuery, Scheme},
@@ -48,6 +55,13 @@ pub(crate) struct Args {
     #[arg(long, value_name = "STRATEGY", default_value = "round-robin")]
     pub(crate) strategy: StrategySpec,
 
+    /// Which server a client comes back to, in front of your servers and with --serve: such as "cookie(name=SRV)",
+    /// "source(by=hash)" with a strategy that hashes, or "learn(cookie=JSESSIONID)"
+    ///
+    /// The keys of tokens are made anew at each start.
+    #[arg(long, value_name = "MODE", default_value = "none")]
+    pub(crate) affinity: AffinitySpec,
+
     /// How many requests the load consists of
     ///
     /// With --backend exactly as many, at 100 a second. Otherwise at least as many, at 300 a second: a third before
@@ -70,6 +84,11 @@ impl Args {
         if let Some(twice) = self.backends.iter().find(|backend| !seen.insert(*backend)) {
             refuse(format!("backend http://{twice} is given twice"));
         }
+    }
+
+    /// What [`affinity`](Self::affinity) says, over this pool.
+    pub(crate) fn affinity_over(&self, pool: &Pool<()>) -> anyhow::Result<Affinity> {
+        Ok(self.affinity.build(pool, &Means::new().keys(KeyRing::new(Key::generate(1))))?)
     }
 
     /// The proxy's socket.

@@ -4,7 +4,7 @@
 
 use std::{
     convert::Infallible,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -15,7 +15,7 @@ use std::{
 use bytes::Bytes;
 use equipoise::{
     Pool,
-    affinity::{Affinity, AffinityLayer},
+    affinity::{Affinity, AffinityLayer, source::PeerAddr},
     tower::{BalanceLayer, Error, Http, LeasedBody, Replayable, ServedBy},
 };
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header::CONTENT_TYPE};
@@ -93,7 +93,7 @@ pub(crate) async fn serve(
             async move {
                 let (started, method, path) = (Instant::now(), request.method().clone(), request.uri().to_string());
                 let tries = Tries::default();
-                let response = forward(balanced, request, peer.ip(), tries.clone()).await;
+                let response = forward(balanced, request, peer, tries.clone()).await;
                 if let Some(log) = log {
                     let served_by = response.extensions().get().map(|ServedBy(id)| id.to_string());
                     let (status, tries) = (response.status(), tries.0.load(Ordering::Relaxed));
@@ -108,7 +108,7 @@ pub(crate) async fn serve(
     }
 }
 
-async fn forward<S>(balanced: S, request: Request<Incoming>, peer: IpAddr, tries: Tries) -> Response<Body>
+async fn forward<S>(balanced: S, request: Request<Incoming>, peer: SocketAddr, tries: Tries) -> Response<Body>
 where
     S: Service<Upstream, Response = Response<LeasedBody<Incoming>>, Error = Error>,
 {
@@ -120,8 +120,9 @@ where
     *request.version_mut() = Version::HTTP_11;
     // `Host` stays as it is: the balancer changes only where the request goes.
     strip_hop_by_hop(request.headers_mut());
-    name_the_client(request.headers_mut(), peer);
+    name_the_client(request.headers_mut(), peer.ip());
     request.extensions_mut().insert(tries.clone());
+    request.extensions_mut().insert(PeerAddr(peer));
 
     let mut response = match balanced.oneshot(request).await {
         Ok(response) => {

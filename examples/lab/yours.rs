@@ -21,7 +21,8 @@ pub(crate) async fn load(args: &Args, listener: TcpListener) -> anyhow::Result<C
     let proxy = listener.local_addr()?;
     let pool = Pool::new(args.strategy.build());
     pool.update(args.backends.iter().map(EndpointSpec::new), |_| ())?;
-    tokio::spawn(proxy::serve(listener, pool, None, None));
+    let affinity = args.affinity_over(&pool)?;
+    tokio::spawn(proxy::serve(listener, pool, Some(affinity), None));
     println!("proxy on {proxy} in front of {}, by {}", args.backends.join(" and "), args.strategy);
     println!(
         "{} requests, {RATE} a second. The lab stops none of your servers: kill one yourself and watch.",
@@ -79,7 +80,8 @@ pub(crate) async fn serve(args: &Args, listener: TcpListener) -> anyhow::Result<
     let pool = Pool::new(args.strategy.build());
     pool.update(specs, |_| ())?;
     let (log, mut exchanges) = mpsc::unbounded_channel();
-    tokio::spawn(proxy::serve(listener, pool, None, Some(log)));
+    let affinity = args.affinity_over(&pool)?;
+    tokio::spawn(proxy::serve(listener, pool, Some(affinity), Some(log)));
 
     let mut report = Report::new(servers, &["requests"]);
     let mut end = std::pin::pin!(tokio::signal::ctrl_c());
