@@ -1,0 +1,20 @@
+//! Session affinity over real sockets: real clients, a whole proxy, servers that die.
+//!
+//! Where `curl` or `redis-server` is missing, the tests that need it say so and pass.
+
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
+
+mod clients;
+mod curl;
+mod golden;
+mod keeping;
+mod modes;
+mod proxy;
+#[path = "../../crates/equipoise-affinity/tests/golden/recorded.rs"]
+mod recorded;
+#[allow(dead_code, reason = "the store's own tests need more of it")]
+#[path = "../../crates/equipoise-affinity/tests/redis/server.rs"]
+mod redis_server;
+mod setup;
+
+use setup::eventually;
