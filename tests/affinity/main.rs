@@ -6,6 +6,9 @@
 
 mod clients;
 mod curl;
+mod draining;
+mod failover;
+mod fallbacks;
 mod golden;
 mod keeping;
 mod modes;
@@ -15,6 +18,8 @@ mod recorded;
 #[allow(dead_code, reason = "the store's own tests need more of it")]
 #[path = "../../crates/equipoise-affinity/tests/redis/server.rs"]
 mod redis_server;
+mod saturated;
 mod setup;
+mod tunnels;
 
 use setup::eventually;
