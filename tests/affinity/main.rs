@@ -7,11 +7,15 @@
 mod clients;
 mod curl;
 mod draining;
+mod explained;
 mod failover;
 mod fallbacks;
 mod golden;
 mod keeping;
+mod keys;
+mod learned;
 mod modes;
+mod outage;
 mod proxy;
 #[path = "../../crates/equipoise-affinity/tests/golden/recorded.rs"]
 mod recorded;

@@ -19,7 +19,7 @@ use equipoise::{
     },
 };
 use equipoise_tests::{Answer, Backend};
-use http::{Response, header::SET_COOKIE};
+use http::{HeaderValue, Response, header::SET_COOKIE};
 use http_body_util::{BodyExt, Full, channel};
 use parking_lot::Mutex;
 
@@ -70,7 +70,7 @@ impl Servers {
     }
 }
 
-/// One that makes a session of Tomcat's kind for whoever asks for `/login`.
+/// One that makes a session of Tomcat's kind for whoever asks for `/login`, until that one asks for `/logout`.
 fn server(name: &'static str, held: &Arc<Mutex<Vec<channel::Sender<Bytes, io::Error>>>>) -> Backend {
     let (held, logins) = (Arc::clone(held), Mutex::new(0));
     let answer = move |request: &equipoise_tests::Seen| -> Answer {
@@ -88,6 +88,10 @@ fn server(name: &'static str, held: &Arc<Mutex<Vec<channel::Sender<Bytes, io::Er
             };
             let session = format!("JSESSIONID={name}{number}.{name}; Path=/; HttpOnly");
             response.headers_mut().insert(SET_COOKIE, session.parse().unwrap());
+        }
+        if request.uri.path() == "/logout" {
+            let over = HeaderValue::from_static("JSESSIONID=; Path=/; Max-Age=0");
+            response.headers_mut().insert(SET_COOKIE, over);
         }
         response
     };
