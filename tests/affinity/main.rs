@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
+mod bad_requests;
+mod bad_stores;
 mod clients;
 mod curl;
 mod draining;
