@@ -124,14 +124,17 @@ pub(crate) async fn get_with(proxy: &Proxy, cookie: impl AsRef<[u8]>) -> Answer 
     get(proxy, [b"cookie: ", cookie.as_ref(), b"\r\n"].concat()).await
 }
 
-/// Reads the head of an answer.
+/// Reads the head of an answer, and perhaps some of what follows.
 pub(crate) async fn head(stream: &mut TcpStream) -> Answer {
     let mut read = Vec::new();
-    while !read.ends_with(b"\r\n\r\n") {
-        read.push(stream.read_u8().await.unwrap());
-    }
-    let text = String::from_utf8(read).unwrap();
-    let mut lines = text.trim_end().split("\r\n");
+    let end = loop {
+        if let Some(end) = read.windows(4).position(|window| window == b"\r\n\r\n") {
+            break end;
+        }
+        assert_ne!(stream.read_buf(&mut read).await.unwrap(), 0, "no whole head in {}", String::from_utf8_lossy(&read));
+    };
+    let text = str::from_utf8(&read[..end]).unwrap();
+    let mut lines = text.split("\r\n");
     let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
     let pair = |line: &str| {
         let (name, value) = line.split_once(':').unwrap();

@@ -158,12 +158,12 @@ async fn replay(transcript: &Value) -> usize {
         assert_eq!(who(&got), who(&asked), "{at}");
         assert_eq!(answer.server(), asked.last().unwrap().0, "{at}");
         for ((_, got), (_, asked)) in got.iter().zip(&asked) {
-            let cookies = |raw: &str| lines(&head(raw).1, header::COOKIE);
-            assert_eq!(cookies(got), cookies(asked), "{at}");
+            assert_eq!(head(got), head(asked), "{at}");
         }
         assert_eq!(answer.status.as_str(), first[1], "{at}");
-        for name in [header::SET_COOKIE, header::CACHE_CONTROL] {
-            assert_eq!(lines(&answer.headers, name.clone()), world.here(lines(&expected, name)), "{at}");
+        // The date and what names the server are of this proxy's own.
+        for name in expected.keys().chain([&header::SET_COOKIE, &header::CACHE_CONTROL]) {
+            assert_eq!(lines(&answer.headers, name.clone()), world.here(lines(&expected, name.clone())), "{at}");
         }
         replayed += 1;
     }

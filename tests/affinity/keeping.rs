@@ -154,6 +154,8 @@ async fn a_browser_with_a_hashed_key_moves_only_to_who_comes_or_from_who_leaves_
     let update = |names: [&str; 3]| site.pool.update(names.map(|name| servers.spec(name)), |_| ()).unwrap();
     update(["a", "b", "c"]);
     let visitors = Kind::Hash.visitors(0..60, &site).await;
+    let at = |server: &str| visitors.iter().filter(|(_, home)| home == server).count();
+    assert!([at("a"), at("b"), at("c")].iter().all(|count| (10..=30).contains(count)));
     update(["b", "c", "d"]);
     let mut stayed = 0;
     for (visitor, home) in &visitors {

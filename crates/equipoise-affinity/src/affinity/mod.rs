@@ -268,12 +268,12 @@ impl Affinity {
             Preference::Missed(missed) => Some(missed),
             _ => None,
         };
-        let away = self.settings.until.is_some() && missed.is_some_and(|missed| missed.is_overflow());
+        let away = self.settings.until.is_some() && missed.is_some_and(Missed::is_overflow);
         let kept = home.as_ref().is_ok_and(|home| *home == served);
         let answer = Answer {
             served: &served,
             home: home.as_ref().ok(),
-            binds: !kept && !(away && home.is_ok()),
+            binds: !(kept || away && home.is_ok()),
             session: session.as_deref(),
             status: response.status(),
             now: (self.settings.now)(),
