@@ -1,6 +1,6 @@
 //! The modes, and a site of each: servers, a balancer, a proxy.
 
-use std::{ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use equipoise::{
     Pool, Rendezvous,
@@ -18,7 +18,7 @@ use crate::{
     eventually,
     proxy::Proxy,
     redis_server,
-    setup::{Servers, USER, affinity, in_table, table, tokens, user},
+    setup::{Servers, USER, affinity, in_table, redis, table, tokens, user},
 };
 
 /// How sessions are told, and where their bindings are.
@@ -64,7 +64,8 @@ impl Kind {
             Self::Learn => Mode::learn(learn(), table()),
             Self::Route => Mode::route(learn(), Route::default()),
             Self::Redis(server) => {
-                let redis = Arc::new(crate::setup::redis(&server.url()).await);
+                // A busy machine is not to be taken for one that is away.
+                let redis = Arc::new(redis(&server.url(), Duration::from_secs(5)).await);
                 store = Some(Arc::clone(&redis));
                 Mode::table(user(), redis)
             }

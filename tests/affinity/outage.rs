@@ -1,10 +1,14 @@
 //! Redis dies under load, and comes back: nobody gets an error.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
+use equipoise::affinity::{Mode, SessionStore};
 use equipoise_tests::soon;
 use http::StatusCode;
 use tokio::task::JoinSet;
@@ -13,7 +17,8 @@ use crate::{
     clients::Browser,
     eventually,
     modes::{Kind, Site},
-    setup::Servers,
+    proxy::Proxy,
+    setup::{Servers, affinity, redis, user},
 };
 
 /// How many ask at once.
@@ -100,4 +105,27 @@ async fn sessions_that_begin_while_redis_is_away_are_kept_by_their_balancer() {
         assert_eq!(soon(visitor.servers(&site.proxy, 5)).await, [home.as_str()]);
     }
     assert_eq!(site.affinity.stats().unbound_for("store_away"), 6);
+}
+
+#[cfg_attr(not(unix), ignore = "there are no signals here")]
+#[tokio::test]
+async fn a_redis_that_hangs_costs_no_request_and_moves_nobody() {
+    let Some(Kind::Redis(server)) = Kind::redis().await else { return };
+    let servers = Servers::start(["a", "b", "c"]);
+    let store = Arc::new(redis(&server.url(), Duration::from_millis(20)).await);
+    let pool = servers.pool();
+    let affinity = affinity(&pool, Mode::table(user(), Arc::clone(&store) as Arc<dyn SessionStore>));
+    let proxy = Proxy::start(&pool, &affinity);
+    let visitor = Kind::Table.visitor("visitor");
+    let home = visitor.get(&proxy).await.server().to_owned();
+    server.signal("-STOP");
+    for number in 0..20 {
+        let newcomer = Kind::Table.visitor(&format!("newcomer {number}"));
+        let first = soon(newcomer.servers(&proxy, 2)).await;
+        assert_eq!((first.len(), soon(visitor.servers(&proxy, 2)).await), (1, vec![home.clone()]));
+    }
+    assert!(affinity.stats().unbound_for("store_away") >= 15, "{}", affinity.stats());
+    server.signal("-CONT");
+    eventually("connected", || store.stats().connected).await;
+    assert_eq!(soon(visitor.servers(&proxy, 5)).await, [home]);
 }

@@ -141,13 +141,10 @@ pub(crate) async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// A store that is connected. Its time limits are out of the way of a busy machine.
-pub(crate) async fn redis(url: &str) -> RedisStore {
-    let store = RedisStore::builder(url)
-        .lookup_timeout(Duration::from_secs(5))
-        .backoff(Duration::from_millis(5), Duration::from_millis(50))
-        .build()
-        .unwrap();
+/// A store that is connected, and waits so long for an answer.
+pub(crate) async fn redis(url: &str, longest: Duration) -> RedisStore {
+    let backoff = (Duration::from_millis(5), Duration::from_millis(50));
+    let store = RedisStore::builder(url).lookup_timeout(longest).backoff(backoff.0, backoff.1).build().unwrap();
     eventually("connected", || store.stats().connected).await;
     store
 }
