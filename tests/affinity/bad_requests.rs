@@ -197,3 +197,12 @@ async fn an_exception_that_panics_is_none() {
         assert_eq!((answer.status, answer.outcome()), (StatusCode::OK, outcome));
     }
 }
+
+#[tokio::test]
+async fn a_clock_that_panics_is_the_systems() {
+    let site = Site::new().await;
+    let pool = site.servers.pool();
+    let proxy = Proxy::start(&pool, &affinity(&pool, tokens()).clock(|| panic!("as it should")));
+    assert_eq!(soon(get_with(&proxy, &site.session)).await.outcome(), "kept");
+    assert!(soon(get(&proxy, "")).await.cookie().is_some());
+}

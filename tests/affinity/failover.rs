@@ -36,6 +36,13 @@ async fn bound_to_b(kind: &Kind, site: &Site) -> Vec<String> {
     lines
 }
 
+/// Asks both balancers at once with the same session: neither knows what the other answers. Between such requests the
+/// other has one of somebody new, so that turns that they take by themselves never agree for long.
+async fn both(one: &Site, other: &Site, session: &str, number: usize) -> (Answer, Answer) {
+    soon(get(&other.proxy, format!("{USER}: somebody new {number}\r\n"))).await;
+    soon(async { tokio::join!(get(&one.proxy, session), get(&other.proxy, session)) }).await
+}
+
 fn moved(answer: &Answer) -> &str {
     assert_eq!(answer.status, StatusCode::OK);
     assert!(answer.outcome().starts_with("moved from b: "), "{answer:?}");
@@ -59,9 +66,8 @@ async fn two_balancers_that_do_not_talk_agree_on_who_stands_in_for_a_server_that
     servers.of("b").stop().await;
 
     let mut stand_ins = Vec::new();
-    for session in &sessions {
-        // With the same cookie at both: neither knows what the other has answered.
-        let (first, second) = tokio::join!(get(&one.proxy, session), get(&other.proxy, session));
+    for (number, session) in sessions.iter().enumerate() {
+        let (first, second) = both(&one, &other, session, number).await;
         assert_eq!(moved(&first), moved(&second));
         stand_ins.push(first);
     }
@@ -87,8 +93,8 @@ async fn two_balancers_agree_on_who_stands_in_for_a_server_that_has_left_the_poo
         site.pool.remove("b").unwrap();
     }
     let mut stand_ins = Vec::new();
-    for session in &sessions {
-        let (first, second) = tokio::join!(get(&one.proxy, session), get(&other.proxy, session));
+    for (number, session) in sessions.iter().enumerate() {
+        let (first, second) = both(&one, &other, session, number).await;
         assert_eq!((first.status, first.server()), (StatusCode::OK, second.server()));
         assert!(first.outcome().starts_with("newly bound: its token is not believed"), "{first:?}");
         stand_ins.push(first);
@@ -111,8 +117,8 @@ async fn two_balancers_with_one_redis_agree_on_who_stands_in_and_stay_there_when
     servers.of("b").stop().await;
 
     let mut stand_ins = Vec::new();
-    for session in &sessions {
-        let (first, second) = tokio::join!(get(&one.proxy, session), get(&other.proxy, session));
+    for (number, session) in sessions.iter().enumerate() {
+        let (first, second) = both(&one, &other, session, number).await;
         assert_eq!((first.status, first.server()), (StatusCode::OK, second.server()));
         stand_ins.push(first);
     }

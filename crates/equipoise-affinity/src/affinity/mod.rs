@@ -147,7 +147,7 @@ impl Affinity {
         self
     }
 
-    /// Where the dates of cookies come from: the system's clock by default.
+    /// Where the dates of cookies come from: the system's clock by default, and where this one panics.
     #[must_use]
     pub fn clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.settings.now = Arc::new(now);
@@ -157,6 +157,10 @@ impl Affinity {
     /// What has become of requests so far.
     pub fn stats(&self) -> Stats {
         self.shared.counters.stats()
+    }
+
+    fn now(&self) -> SystemTime {
+        guarded(|| (self.settings.now)()).unwrap_or_else(SystemTime::now)
     }
 
     pub(crate) fn longest_lookup(&self) -> Duration {
@@ -175,7 +179,7 @@ impl Affinity {
         });
         let sought = match excepted {
             true => mode.disregard(head),
-            false => mode.seek(head, (self.settings.now)(), |id| roster.pool().takes(id)),
+            false => mode.seek(head, self.now(), |id| roster.pool().takes(id)),
         };
         let (home, keyed, lookup, lost) = match sought.home {
             Home::Known(home) => (home, false, None, false),
@@ -276,7 +280,7 @@ impl Affinity {
             binds: !(kept || away && home.is_ok()),
             session: session.as_deref(),
             status: response.status(),
-            now: (self.settings.now)(),
+            now: self.now(),
         };
         let bound = self.shared.mode.settle(memo, &answer, response.headers_mut());
         let outcome = match (home, missed) {
