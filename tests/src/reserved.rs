@@ -31,7 +31,11 @@ impl Reserved {
     }
 
     /// Listens on the port, for as long as the listener lives.
-    pub(crate) fn listen(&self) -> io::Result<TcpListener> {
+    ///
+    /// # Errors
+    ///
+    /// When somebody listens there already.
+    pub fn listen(&self) -> io::Result<TcpListener> {
         socket_on(self.address)?.listen(1024)
     }
 }

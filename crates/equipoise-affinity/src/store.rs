@@ -1,12 +1,14 @@
-use std::{fmt, pin::Pin};
+use std::{fmt, pin::Pin, sync::Arc};
 
 use equipoise_core::EndpointId;
+
+use crate::guard::guarded;
 
 /// Where bindings are remembered: key → endpoint. [`SessionTable`](crate::table::SessionTable) in memory,
 /// `RedisStore` (feature `redis`) for several balancers side by side, or one of your own.
 ///
 /// No request ever waits for more than one [`lookup`](Self::lookup), and none fails because of a store: what it answers
-/// too late, wrongly or not at all counts as no binding.
+/// too late, wrongly or not at all counts as no binding. One that panics is away.
 pub trait SessionStore: Send + Sync + 'static {
     /// Whom `key` is bound to. A hit counts as use: idle expiry starts again.
     fn lookup(&self, key: &[u8]) -> Lookup;
@@ -60,4 +62,37 @@ pub enum StoreError {
         /// What it answered.
         what: String,
     },
+}
+
+impl StoreError {
+    pub(crate) fn panicked() -> Self {
+        Self::Away { why: "it panicked".to_owned() }
+    }
+}
+
+/// A store, which may be the user's own: what it does harms no request.
+#[derive(Clone)]
+pub(crate) struct Guarded(Arc<dyn SessionStore>);
+
+impl Guarded {
+    pub(crate) fn new(store: Arc<dyn SessionStore>) -> Self {
+        Self(store)
+    }
+
+    pub(crate) fn lookup(&self, key: &[u8]) -> Lookup {
+        guarded(|| self.0.lookup(key)).unwrap_or_else(|| Lookup::Now(Err(StoreError::panicked())))
+    }
+
+    pub(crate) fn bind(&self, key: &[u8], endpoint: &EndpointId, instead_of: Option<&EndpointId>) {
+        // What it has not kept, it does not know when it is asked.
+        let _ = guarded(|| self.0.bind(key, endpoint, instead_of));
+    }
+
+    pub(crate) fn unbind(&self, key: &[u8]) {
+        let _ = guarded(|| self.0.unbind(key));
+    }
+
+    pub(crate) fn left(&self, endpoint: &EndpointId) {
+        let _ = guarded(|| self.0.left(endpoint));
+    }
 }

@@ -1,11 +1,16 @@
 //! What HAProxy did, replayed: `golden/README.md` says how it was recorded.
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
+#[path = "golden/recorded.rs"]
+mod recorded;
+
 use std::time::{Duration, SystemTime};
 
 use equipoise_affinity::cookie::{Claim, CookieValue, PersistenceCookie, Served};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, header};
 use serde_json::Value;
+
+use crate::recorded::{add, backend_answer, cookie, head, lines, servers, strings, transcripts};
 
 /// A recorded `cookie` line and the servers' `cookie` values.
 struct Config {
@@ -15,32 +20,7 @@ struct Config {
 
 impl Config {
     fn new(words: &str, servers: impl IntoIterator<Item = (String, String)>) -> Self {
-        let mut words = words.split_whitespace();
-        let (name, mode) = (words.next().unwrap(), words.next().unwrap());
-        let mut builder = match mode {
-            "insert" => PersistenceCookie::insert(name),
-            "rewrite" => PersistenceCookie::rewrite(name),
-            "prefix" => PersistenceCookie::prefix(name),
-            other => panic!("an unknown mode: {other}"),
-        };
-        let seconds = |word: Option<&str>| Duration::from_secs(word.unwrap().parse().unwrap());
-        while let Some(word) = words.next() {
-            builder = match word {
-                "indirect" => builder.indirect(),
-                "nocache" => builder.nocache(),
-                "preserve" => builder.preserve(),
-                "postonly" => builder.postonly(),
-                "httponly" => builder.httponly(),
-                "secure" => builder.secure(),
-                "domain" => builder.domain(words.next().unwrap()),
-                "attr" => builder.attribute(words.next().unwrap().trim_matches('"')),
-                "maxidle" => builder.max_idle(seconds(words.next())),
-                "maxlife" => builder.max_life(seconds(words.next())),
-                "dynamic" => builder,
-                other => panic!("an unknown word: {other}"),
-            };
-        }
-        let cookie = builder.build().unwrap();
+        let cookie = cookie(words);
         let servers = servers.into_iter().map(|(server, value)| (server, cookie.value(value).unwrap())).collect();
         Self { cookie, servers }
     }
@@ -59,72 +39,6 @@ impl Config {
     }
 }
 
-fn latin1(text: &str) -> Vec<u8> {
-    text.chars().map(|character| u8::try_from(u32::from(character)).unwrap()).collect()
-}
-
-/// As a parser would: without the white space around the value.
-fn add(headers: &mut HeaderMap, name: &str, value: &str) {
-    let name = HeaderName::from_bytes(&latin1(name)).unwrap();
-    headers.append(name, HeaderValue::from_bytes(&latin1(value.trim_matches([' ', '\t']))).unwrap());
-}
-
-fn lines(headers: &HeaderMap, name: HeaderName) -> Vec<String> {
-    let text = |line: &HeaderValue| line.as_bytes().iter().copied().map(char::from).collect();
-    headers.get_all(name).iter().map(text).collect()
-}
-
-fn strings(list: &Value) -> Vec<String> {
-    list.as_array().unwrap().iter().map(|item| item.as_str().unwrap().to_owned()).collect()
-}
-
-/// The first line's words and the header lines of a recorded message.
-fn head(raw: &str) -> (Vec<&str>, HeaderMap) {
-    let (head, _) = raw.split_once("\r\n\r\n").unwrap();
-    let mut all = head.split("\r\n");
-    let first = all.next().unwrap().split(' ').collect();
-    let mut headers = HeaderMap::new();
-    for line in all {
-        let (name, value) = line.split_once(':').unwrap();
-        add(&mut headers, name, value);
-    }
-    (first, headers)
-}
-
-/// Servers' cookie values from their `server` lines; without one, HAProxy's dynamic value.
-fn servers(config: &[String]) -> Vec<(String, String)> {
-    let key = config.iter().find_map(|line| line.strip_prefix("dynamic-cookie-key "));
-    let server = |line: &String| {
-        let words: Vec<_> = line.strip_prefix("server ")?.split(' ').collect();
-        let fixed = words.iter().position(|word| *word == "cookie").map(|at| words[at + 1].to_owned());
-        let dynamic = || CookieValue::dynamic(key.unwrap().as_bytes(), words[1].parse().unwrap()).as_str().to_owned();
-        Some((words[0].to_owned(), fixed.unwrap_or_else(dynamic)))
-    };
-    config.iter().filter_map(server).collect()
-}
-
-/// What the recorded backends answered, which the transcripts do not show where HAProxy took it away or changed it.
-fn backend_cookies(transcript: &str) -> &'static [&'static str] {
-    match transcript {
-        "insert_indirect_server_sets_same_cookie" => &["SRV=app; Path=/"],
-        "rewrite" => &["SRV=app; Path=/"],
-        "prefix" => &["JSESSIONID=abc123; Path=/app; HttpOnly", "other=1"],
-        _ => &[],
-    }
-}
-
-/// The rest of the backend's answer is in HAProxy's, but for the one line that `nocache` adds; no backend sent that.
-fn backend_answer(transcript: &str, answer: &HeaderMap) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    for (name, value) in answer {
-        if name != header::SET_COOKIE && !(name == header::CACHE_CONTROL && value == "private") {
-            headers.append(name, value.clone());
-        }
-    }
-    backend_cookies(transcript).iter().for_each(|line| add(&mut headers, "set-cookie", line));
-    headers
-}
-
 /// Who may be asked, from what the transcript's configuration and commands say. Who does not listen (port 18699) is
 /// taken for down: for a cookie it comes to the same whether a check finds out or the request itself, as in
 /// `server_refuses_redispatch_1`, which moves on.
@@ -135,11 +49,10 @@ fn usable(config: &[String], out: &[String], server: &str) -> bool {
 
 #[test]
 fn every_recorded_transcript_comes_out_the_same() {
-    let golden: Value = serde_json::from_str(include_str!("golden/haproxy_cookies.json")).unwrap();
     // A date is now's, and these have none, so any will do.
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
     let (mut replayed, mut left_out) = (0, Vec::new());
-    for transcript in golden["transcripts"].as_array().unwrap() {
+    for transcript in &transcripts() {
         let name = transcript["name"].as_str().unwrap();
         let lines_of_config = strings(&transcript["backend_config"]);
         let words = lines_of_config.iter().find_map(|line| line.strip_prefix("cookie ")).unwrap();

@@ -19,6 +19,7 @@ use self::{counters::Counters, roster::Roster};
 pub use self::{counters::Stats, explained::Explained};
 use crate::{
     fallback::Fallback,
+    guard::guarded,
     mode::{InvalidValues, Kind, Mode},
 };
 
@@ -105,7 +106,7 @@ impl Affinity {
     /// An endpoint that is at its limit, or would get more than `factor` times its share of what its tier has in flight,
     /// is left, and come back to when it has less: the session does not move. For caches, and for inference servers that
     /// keep what they have read, where home is better than elsewhere and waiting is worse than both. See
-    /// [`Binding::until`]; usually from 1.2 to 2. What fails or leaves is still dealt with as
+    /// [`Binding::until`](equipoise_core::Binding::until); usually from 1.2 to 2. What fails or leaves is still dealt with as
     /// [`unavailable`](Self::unavailable) says, of which only [`Fallback::Rebind`] fits.
     #[must_use]
     pub fn until_saturated(mut self, factor: f32) -> Self {
@@ -129,11 +130,15 @@ impl Affinity {
         self
     }
 
-    /// Where the dates of cookies come from: the system's clock by default.
+    /// Where the dates of cookies come from: the system's clock by default, and where this one panics.
     #[must_use]
     pub fn clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.settings.now = Arc::new(now);
         self
+    }
+
+    fn now(&self) -> SystemTime {
+        guarded(|| (self.settings.now)()).unwrap_or_else(SystemTime::now)
     }
 
     /// Tells the mode who has left the pool and who is there.

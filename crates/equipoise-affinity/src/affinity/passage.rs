@@ -54,7 +54,7 @@ impl Affinity {
         });
         let sought = match excepted {
             true => mode.disregard(head),
-            false => mode.seek(head, (self.settings.now)(), |id| roster.pool().takes(id)),
+            false => mode.seek(head, self.now(), |id| roster.pool().takes(id)),
         };
         let (home, keyed, lookup, lost) = match sought.home {
             Home::Known(home) => (home, false, None, false),
@@ -149,7 +149,7 @@ impl Affinity {
             binds: !kept && !away,
             session: session.as_deref(),
             status: response.status(),
-            now: (self.settings.now)(),
+            now: self.now(),
         };
         let bound = self.shared.mode.settle(memo, &answer, response.headers_mut());
         let outcome = match (home, missed) {

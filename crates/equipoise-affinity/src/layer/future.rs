@@ -1,5 +1,6 @@
 use std::{
     fmt,
+    future::poll_fn,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -12,6 +13,7 @@ use tower_service::Service;
 
 use crate::{
     affinity::{Affinity, Sighting, Track},
+    guard::guarded,
     store::{Lookup, StoreError},
 };
 
@@ -22,9 +24,13 @@ type Found = Result<Option<EndpointId>, StoreError>;
 pub(crate) async fn look_up(lookup: Lookup, longest: Duration) -> Found {
     match lookup {
         Lookup::Now(found) => found,
-        Lookup::Later(asked) => tokio::time::timeout(longest, asked)
-            .await
-            .unwrap_or_else(|_| Err(StoreError::Away { why: format!("no answer within {longest:?}") })),
+        Lookup::Later(mut asked) => {
+            let answer = poll_fn(|cx| {
+                guarded(|| asked.as_mut().poll(cx)).unwrap_or_else(|| Poll::Ready(Err(StoreError::panicked())))
+            });
+            let found = tokio::time::timeout(longest, answer).await;
+            found.unwrap_or_else(|_| Err(StoreError::Away { why: format!("no answer within {longest:?}") }))
+        }
     }
 }
 

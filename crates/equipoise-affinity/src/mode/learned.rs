@@ -6,10 +6,10 @@ use super::{Answer, Home, Memo, Sought};
 use crate::{
     learn::{Learn, Learned},
     outcome::Unbound,
-    store::SessionStore,
+    store::Guarded,
 };
 
-pub(super) fn seek(learn: &Learn, store: &dyn SessionStore, head: &Parts) -> Sought {
+pub(super) fn seek(learn: &Learn, store: &Guarded, head: &Parts) -> Sought {
     match read(learn, head) {
         Ok(session) => {
             Sought { home: Home::Asked(store.lookup(&session)), session: Some(session), memo: Memo::default() }
@@ -27,7 +27,7 @@ pub(super) fn read(learn: &Learn, head: &Parts) -> Result<Bytes, Unbound> {
     }
 }
 
-pub(super) fn settle(learn: &Learn, store: &dyn SessionStore, answer: &Answer<'_>, headers: &HeaderMap) -> bool {
+pub(super) fn settle(learn: &Learn, store: &Guarded, answer: &Answer<'_>, headers: &HeaderMap) -> bool {
     let learned = learn.response(headers, answer.now).unwrap_or(Learned::Nothing);
     match (learned, answer.session, answer.home) {
         // The session that the request brought, confirmed: away for the moment, it stays where it is.

@@ -20,7 +20,7 @@ use crate::{
     key::SessionKey,
     learn::{Learn, Route},
     outcome::Unbound,
-    store::{Lookup, SessionStore},
+    store::{Guarded, Lookup, SessionStore},
 };
 
 /// How sessions are told, and where it is kept whom they belong to.
@@ -40,9 +40,9 @@ pub struct Mode(pub(crate) Kind);
 pub(crate) enum Kind {
     None,
     Hash(SessionKey),
-    Table(SessionKey, Arc<dyn SessionStore>),
+    Table(SessionKey, Guarded),
     Cookie(PersistenceCookie, Values),
-    Learn(Learn, Arc<dyn SessionStore>),
+    Learn(Learn, Guarded),
     Route(Learn, Route),
 }
 
@@ -65,7 +65,7 @@ impl Mode {
     /// The first request with a key goes where the strategy says, and those after it to the same endpoint, as long as
     /// `store` remembers. A session is bound when the head of its first response is there.
     pub fn table(key: SessionKey, store: Arc<dyn SessionStore>) -> Self {
-        Self(Kind::Table(key, store))
+        Self(Kind::Table(key, Guarded::new(store)))
     }
 
     /// The balancer sets a cookie, or takes part in one that the backend sets: HAProxy's `cookie`. `values` says how a
@@ -78,7 +78,7 @@ impl Mode {
     /// `sticky learn`, HAProxy's `stick store-response` with `stick match`. Only what backends set enters `store`, so
     /// clients cannot fill it.
     pub fn learn(learn: Learn, store: Arc<dyn SessionStore>) -> Self {
-        Self(Kind::Learn(learn, store))
+        Self(Kind::Learn(learn, Guarded::new(store)))
     }
 
     /// A part of what the backend has set names the endpoint by its id: Tomcat's `jvmRoute`, nginx's `sticky route`.
@@ -133,9 +133,9 @@ impl Kind {
         match self {
             Self::None => Sought::unbound(Unbound::Off),
             Self::Hash(key) => keyed::seek(key, head),
-            Self::Table(key, store) => table::seek(key, &**store, head),
+            Self::Table(key, store) => table::seek(key, store, head),
             Self::Cookie(cookie, values) => cookie::seek(cookie, values, head, now, takes),
-            Self::Learn(learn, store) => learned::seek(learn, &**store, head),
+            Self::Learn(learn, store) => learned::seek(learn, store, head),
             Self::Route(learn, route) => routed::seek(learn, *route, head),
         }
     }
@@ -154,9 +154,9 @@ impl Kind {
     pub(crate) fn settle(&self, memo: Memo, answer: &Answer<'_>, headers: &mut HeaderMap) -> bool {
         match self {
             Self::None | Self::Hash(_) | Self::Route(..) => false,
-            Self::Table(_, store) => table::settle(&**store, answer),
+            Self::Table(_, store) => table::settle(store, answer),
             Self::Cookie(cookie, values) => cookie::settle(cookie, values, memo, answer, headers),
-            Self::Learn(learn, store) => learned::settle(learn, &**store, answer, headers),
+            Self::Learn(learn, store) => learned::settle(learn, store, answer, headers),
         }
     }
 

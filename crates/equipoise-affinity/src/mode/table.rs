@@ -1,9 +1,9 @@
 use http::request::Parts;
 
 use super::{Answer, Home, Memo, Sought, keyed};
-use crate::{key::SessionKey, store::SessionStore};
+use crate::{key::SessionKey, store::Guarded};
 
-pub(super) fn seek(key: &SessionKey, store: &dyn SessionStore, head: &Parts) -> Sought {
+pub(super) fn seek(key: &SessionKey, store: &Guarded, head: &Parts) -> Sought {
     match keyed::read(key, head) {
         Ok(session) => {
             Sought { home: Home::Asked(store.lookup(&session)), session: Some(session), memo: Memo::default() }
@@ -12,7 +12,7 @@ pub(super) fn seek(key: &SessionKey, store: &dyn SessionStore, head: &Parts) -> 
     }
 }
 
-pub(super) fn settle(store: &dyn SessionStore, answer: &Answer<'_>) -> bool {
+pub(super) fn settle(store: &Guarded, answer: &Answer<'_>) -> bool {
     let Some(session) = answer.session.filter(|_| answer.binds) else { return false };
     store.bind(session, answer.served, answer.home);
     true

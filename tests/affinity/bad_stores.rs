@@ -1,0 +1,100 @@
+//! Stores of the user's own that do not do what they should: nobody gets an error.
+
+use std::{
+    future::{pending, ready},
+    sync::Arc,
+    time::Duration,
+};
+
+use equipoise::{
+    EndpointId,
+    affinity::{Affinity, Lookup, Mode, SessionStore, StoreError},
+};
+use equipoise_tests::soon;
+use http::StatusCode;
+
+use crate::{
+    clients::{Answer, get},
+    proxy::Proxy,
+    setup::{Servers, affinity, user},
+};
+
+/// Answers what it is told to, and forgets what it is told.
+struct Odd<F>(F);
+
+impl<F: Fn() -> Lookup + Send + Sync + 'static> SessionStore for Odd<F> {
+    fn lookup(&self, _: &[u8]) -> Lookup {
+        (self.0)()
+    }
+
+    fn bind(&self, _: &[u8], _: &EndpointId, _: Option<&EndpointId>) {}
+
+    fn unbind(&self, _: &[u8]) {}
+}
+
+/// Asks three times.
+async fn asked(store: impl SessionStore) -> (Affinity, Vec<Answer>) {
+    let servers = Servers::start(["a", "b", "c"]);
+    let pool = servers.pool();
+    let affinity = affinity(&pool, Mode::table(user(), Arc::new(store))).lookup_limit(Duration::from_millis(5));
+    let proxy = Proxy::start(&pool, &affinity);
+    let mut answers = Vec::new();
+    for _ in 0..3 {
+        let answer = soon(get(&proxy, "x-user: ada\r\n")).await;
+        assert_eq!(answer.status, StatusCode::OK);
+        answers.push(answer);
+    }
+    (affinity, answers)
+}
+
+fn garbage() -> Result<Option<EndpointId>, StoreError> {
+    Err(StoreError::Garbage { what: "an essay".into() })
+}
+
+#[tokio::test]
+async fn a_store_that_answers_garbage_is_as_good_as_none() {
+    let later = || Lookup::Later(Box::pin(ready(garbage())));
+    for (affinity, _) in [asked(Odd(|| Lookup::Now(garbage()))).await, asked(Odd(later)).await] {
+        assert_eq!(affinity.stats().unbound_for("store_garbage"), 3);
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_never_answers_is_away() {
+    let (affinity, _) = asked(Odd(|| Lookup::Later(Box::pin(pending())))).await;
+    assert_eq!(affinity.stats().unbound_for("store_away"), 3);
+}
+
+#[tokio::test]
+async fn a_store_that_names_somebody_who_is_not_there_is_put_right() {
+    let (affinity, answers) = asked(Odd(|| Lookup::Now(Ok(Some("nobody".into()))))).await;
+    // Always by the same who stands in, although the store does not learn.
+    assert!(answers.iter().all(|answer| answer.outcome() == "moved from nobody: gone"), "{answers:?}");
+    assert!(answers.iter().all(|answer| answer.server() == answers[0].server()));
+    assert_eq!(affinity.stats().misses(), 0);
+}
+
+#[tokio::test]
+async fn a_store_that_panics_is_away() {
+    let later = || Lookup::Later(Box::pin(async { panic!("as it should") }));
+    for (affinity, _) in [asked(Odd(|| panic!("as it should"))).await, asked(Odd(later)).await] {
+        assert_eq!(affinity.stats().unbound_for("store_away"), 3);
+    }
+    // Also where it is told something.
+    struct Deaf;
+    impl SessionStore for Deaf {
+        fn lookup(&self, _: &[u8]) -> Lookup {
+            Lookup::Now(Ok(None))
+        }
+
+        fn bind(&self, _: &[u8], _: &EndpointId, _: Option<&EndpointId>) {
+            panic!("as it should");
+        }
+
+        fn unbind(&self, _: &[u8]) {
+            panic!("as it should");
+        }
+    }
+    let (affinity, _) = asked(Deaf).await;
+    assert_eq!(affinity.stats().unbound_for("unknown"), 3);
+}

@@ -1,0 +1,102 @@
+//! Servers that drain: who is bound to them stays until the deadline, nobody comes, and then all move once.
+
+use std::time::Duration;
+
+use equipoise::{
+    Availability,
+    health::{Health, Order},
+};
+use equipoise_tests::soon;
+use http::StatusCode;
+
+use crate::{
+    modes::{Kind, Site},
+    setup::Servers,
+};
+
+const DEADLINE: Duration = Duration::from_secs(1);
+
+fn availability(site: &Site) -> Availability {
+    site.pool.endpoint("b").unwrap().availability
+}
+
+/// Waits until the pool takes this from the endpoint that drains.
+async fn until(site: &Site, wanted: Availability) {
+    soon(async {
+        loop {
+            let revision = site.pool.revision();
+            if availability(site) == wanted {
+                return;
+            }
+            site.pool.changed(revision).await;
+        }
+    })
+    .await;
+}
+
+async fn a_drain(kind: &Kind) {
+    let servers = Servers::start(["a", "b", "c"]);
+    let site = kind.site(&servers).await;
+    let health = Health::builder().build().unwrap();
+    let _running = health.spawn(&site.pool);
+    let visitors = kind.visitors(0..9, &site).await;
+    let bound: Vec<_> = visitors.iter().filter(|(_, home)| home == "b").collect();
+    assert_eq!(bound.len(), 3);
+
+    health.order("b", Order::Drain { deadline: Some(DEADLINE) });
+    until(&site, Availability::BoundOnly).await;
+    let mut rounds = 0;
+    while availability(&site) == Availability::BoundOnly {
+        let mut answers = Vec::new();
+        for (visitor, _) in &bound {
+            answers.push(visitor.get(&site.proxy).await);
+        }
+        let newcomer = kind.visitor(&format!("newcomer {rounds}"));
+        assert_ne!(kind.begin(&newcomer, &site).await, "b");
+        // Else the deadline has come meanwhile.
+        if availability(&site) == Availability::BoundOnly {
+            assert!(answers.iter().all(|answer| (answer.server(), answer.outcome()) == ("b", "kept")), "{answers:?}");
+            rounds += 1;
+        }
+    }
+    assert!(rounds > 0, "a machine that takes a second for five requests");
+
+    until(&site, Availability::Closed).await;
+    for (visitor, home) in &visitors {
+        let first = visitor.get(&site.proxy).await;
+        assert_eq!(first.status, StatusCode::OK);
+        match home == "b" {
+            true if first.outcome() == "kept" => assert_ne!(first.server(), "b"),
+            true => assert_eq!(first.outcome(), "moved from b: closed"),
+            false => assert_eq!((first.server(), first.outcome()), (home.as_str(), "kept")),
+        }
+        for _ in 0..5 {
+            let later = visitor.get(&site.proxy).await;
+            assert_eq!((later.server(), later.outcome()), (first.server(), "kept"));
+        }
+    }
+    let stats = site.affinity.stats();
+    assert_eq!(stats.moved.iter().map(|(_, n)| n).sum::<u64>(), 3);
+
+    // Back in service: who has moved does not move again.
+    let moved = soon(visitors[1].0.servers(&site.proxy, 1)).await;
+    health.order("b", Order::Ready);
+    until(&site, Availability::Open).await;
+    assert_eq!(soon(visitors[1].0.servers(&site.proxy, 5)).await, moved);
+}
+
+#[tokio::test]
+async fn with_a_cookie_sessions_stay_where_it_drains_until_the_deadline_and_then_move_once() {
+    a_drain(&Kind::Cookie).await;
+}
+
+#[tokio::test]
+async fn with_a_table_sessions_stay_where_it_drains_until_the_deadline_and_then_move_once() {
+    a_drain(&Kind::Table).await;
+}
+
+#[tokio::test]
+async fn with_redis_sessions_stay_where_it_drains_until_the_deadline_and_then_move_once() {
+    let Some(redis) = Kind::redis().await else { return };
+    a_drain(&redis).await;
+}

@@ -1,0 +1,134 @@
+//! A server that dies: all balancers agree on who stands in for it, without talking.
+
+use std::collections::BTreeMap;
+
+use equipoise::Availability;
+use equipoise_tests::soon;
+use http::StatusCode;
+
+use crate::{
+    clients::{Answer, get, get_with},
+    modes::{Kind, Site},
+    setup::{Servers, USER},
+};
+
+const SESSIONS: usize = 50;
+
+/// The lines by which each of the sessions is told, all of them bound to `b`.
+async fn bound_to_b(kind: &Kind, site: &Site) -> Vec<String> {
+    let others = |availability| {
+        for other in ["a", "c", "d"] {
+            site.pool.set_availability(other, availability).unwrap();
+        }
+    };
+    others(Availability::BoundOnly);
+    let mut lines = Vec::new();
+    for number in 0..SESSIONS {
+        let line = format!("{USER}: {number}\r\n");
+        let answer = soon(get(&site.proxy, &line)).await;
+        assert_eq!(answer.server(), "b");
+        lines.push(match kind {
+            Kind::Cookie => format!("cookie: {}\r\n", answer.cookie().unwrap()),
+            _ => line,
+        });
+    }
+    others(Availability::Open);
+    lines
+}
+
+/// Asks both balancers at once with the same session: neither knows what the other answers. Between such requests the
+/// other has one of somebody new, so that turns that they take by themselves never agree for long.
+async fn both(one: &Site, other: &Site, session: &str, number: usize) -> (Answer, Answer) {
+    soon(get(&other.proxy, format!("{USER}: somebody new {number}\r\n"))).await;
+    soon(async { tokio::join!(get(&one.proxy, session), get(&other.proxy, session)) }).await
+}
+
+fn moved(answer: &Answer) -> &str {
+    assert_eq!(answer.status, StatusCode::OK);
+    assert!(answer.outcome().starts_with("moved from b: "), "{answer:?}");
+    answer.server()
+}
+
+/// Each has some, and all together have all.
+fn spread<'s>(stand_ins: impl Iterator<Item = &'s str>) {
+    let mut counts = BTreeMap::new();
+    stand_ins.for_each(|server| *counts.entry(server).or_insert(0) += 1);
+    assert_eq!(counts.keys().copied().collect::<Vec<_>>(), ["a", "c", "d"]);
+    // Of 50 by thirds, this few are one in a million.
+    assert!(counts.values().all(|count| *count >= 3), "{counts:?}");
+}
+
+#[tokio::test]
+async fn two_balancers_that_do_not_talk_agree_on_who_stands_in_for_a_server_that_died() {
+    let mut servers = Servers::start(["a", "b", "c", "d"]);
+    let (one, other) = (Kind::Cookie.site(&servers).await, Kind::Cookie.site(&servers).await);
+    let sessions = bound_to_b(&Kind::Cookie, &one).await;
+    servers.of("b").stop().await;
+
+    let mut stand_ins = Vec::new();
+    for (number, session) in sessions.iter().enumerate() {
+        let (first, second) = both(&one, &other, session, number).await;
+        assert_eq!(moved(&first), moved(&second));
+        stand_ins.push(first);
+    }
+    spread(stand_ins.iter().map(Answer::server));
+
+    // It returns. Who has moved stays, at both.
+    servers.of("b").restart().unwrap();
+    for answer in &stand_ins {
+        let renewed = answer.cookie().unwrap();
+        for site in [&one, &other] {
+            let again = soon(get_with(&site.proxy, &renewed)).await;
+            assert_eq!((again.server(), again.outcome()), (answer.server(), "kept"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn two_balancers_agree_on_who_stands_in_for_a_server_that_has_left_the_pool() {
+    let servers = Servers::start(["a", "b", "c", "d"]);
+    let (one, other) = (Kind::Cookie.site(&servers).await, Kind::Cookie.site(&servers).await);
+    let sessions = bound_to_b(&Kind::Cookie, &one).await;
+    for site in [&one, &other] {
+        site.pool.remove("b").unwrap();
+    }
+    let mut stand_ins = Vec::new();
+    for (number, session) in sessions.iter().enumerate() {
+        let (first, second) = both(&one, &other, session, number).await;
+        assert_eq!((first.status, first.server()), (StatusCode::OK, second.server()));
+        assert!(first.outcome().starts_with("newly bound: its token is not believed"), "{first:?}");
+        stand_ins.push(first);
+    }
+    spread(stand_ins.iter().map(Answer::server));
+    assert_eq!(one.affinity.stats().unbound_for("unknown_endpoint"), SESSIONS as u64);
+}
+
+#[tokio::test]
+async fn two_balancers_with_one_redis_agree_on_who_stands_in_and_stay_there_when_the_server_returns() {
+    let Some(redis) = Kind::redis().await else { return };
+    let mut servers = Servers::start(["a", "b", "c", "d"]);
+    let (one, other) = (redis.site(&servers).await, redis.site(&servers).await);
+    let sessions = bound_to_b(&redis, &one).await;
+    one.has_written(SESSIONS as u64).await;
+    // So that the other knows them, too.
+    for session in &sessions {
+        assert_eq!(soon(get(&other.proxy, session)).await.outcome(), "kept");
+    }
+    servers.of("b").stop().await;
+
+    let mut stand_ins = Vec::new();
+    for (number, session) in sessions.iter().enumerate() {
+        let (first, second) = both(&one, &other, session, number).await;
+        assert_eq!((first.status, first.server()), (StatusCode::OK, second.server()));
+        stand_ins.push(first);
+    }
+    spread(stand_ins.iter().map(Answer::server));
+
+    servers.of("b").restart().unwrap();
+    for (session, answer) in sessions.iter().zip(&stand_ins) {
+        for site in [&one, &other] {
+            let again = soon(get(&site.proxy, session)).await;
+            assert_eq!((again.server(), again.outcome()), (answer.server(), "kept"));
+        }
+    }
+}

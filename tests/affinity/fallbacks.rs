@@ -1,0 +1,136 @@
+//! What happens to those who cannot go where they belong: as the operator has said.
+
+use std::time::Duration;
+
+use equipoise::{Availability, Pool, affinity::Fallback};
+use equipoise_tests::soon;
+use http::StatusCode;
+
+use crate::{
+    clients::{Browser, get, get_with},
+    proxy::Proxy,
+    setup::{Servers, affinity, tokens},
+};
+
+/// Longer than a test lasts, so that what happens does not happen because of it.
+const LONG: Duration = Duration::from_secs(600);
+
+/// A pool, a proxy, and the cookie of a session that belongs to `a`.
+async fn site(servers: &Servers, missing: Fallback, unavailable: Fallback) -> (Pool<()>, Proxy, String) {
+    let pool = servers.pool();
+    let before = Proxy::start(&pool, &affinity(&pool, tokens()));
+    let cookie = soon(get(&before, "")).await.cookie().unwrap();
+    let proxy = Proxy::start(&pool, &affinity(&pool, tokens()).missing(missing).unavailable(unavailable));
+    assert_eq!(soon(get_with(&proxy, &cookie)).await.server(), "a");
+    (pool, proxy, cookie)
+}
+
+#[tokio::test]
+async fn rebind_moves_a_session_whose_server_is_closed_and_lets_a_new_one_in() {
+    let servers = Servers::start(["a", "b", "c"]);
+    let (pool, proxy, cookie) = site(&servers, Fallback::Rebind, Fallback::Rebind).await;
+    pool.set_availability("a", Availability::Closed).unwrap();
+    let moved = soon(get_with(&proxy, &cookie)).await;
+    assert_eq!((moved.status, moved.outcome()), (StatusCode::OK, "moved from a: closed"));
+    let again = soon(get_with(&proxy, moved.cookie().unwrap())).await;
+    assert_eq!((again.server(), again.outcome()), (moved.server(), "kept"));
+    assert!(soon(get(&proxy, "")).await.outcome().starts_with("newly bound"));
+}
+
+#[tokio::test]
+async fn refuse_answers_503_while_the_server_is_out_and_the_session_is_still_its_own_after() {
+    let mut servers = Servers::start(["a", "b", "c"]);
+    let (pool, proxy, cookie) = site(&servers, Fallback::Rebind, Fallback::Refuse).await;
+    for out in [Availability::Closed, Availability::Unfit] {
+        pool.set_availability("a", out).unwrap();
+        let refused = soon(get_with(&proxy, &cookie)).await;
+        assert_eq!((refused.status, refused.cookie()), (StatusCode::SERVICE_UNAVAILABLE, None));
+        pool.set_availability("a", Availability::Open).unwrap();
+        assert_eq!(soon(get_with(&proxy, &cookie)).await.outcome(), "kept");
+    }
+    // One that dies is no other case, but that it was asked: a gateway's error.
+    servers.of("a").stop().await;
+    assert_eq!(soon(get_with(&proxy, &cookie)).await.status, StatusCode::BAD_GATEWAY);
+    servers.of("a").restart().unwrap();
+    assert_eq!(soon(get_with(&proxy, &cookie)).await.outcome(), "kept");
+    // Who has no session is let in.
+    assert_eq!(soon(get(&proxy, "")).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn refuse_lets_nobody_in_who_has_no_session() {
+    let servers = Servers::start(["a", "b", "c"]);
+    let pool = servers.pool();
+    let affinity = affinity(&pool, tokens()).missing(Fallback::Refuse);
+    let proxy = Proxy::start(&pool, &affinity);
+    assert_eq!(soon(get(&proxy, "")).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(soon(get_with(&proxy, "lb=nonsense")).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    let stats = affinity.stats();
+    assert_eq!((stats.refused, stats.unbound_for("absent"), stats.unbound_for("malformed")), (2, 1, 1));
+    assert!(["a", "b", "c"].iter().all(|name| pool.endpoint(name).unwrap().in_flight == 0));
+}
+
+#[tokio::test]
+async fn wait_is_served_by_its_server_if_that_comes_back_in_time() {
+    let servers = Servers::start(["a", "b", "c"]);
+    let (pool, proxy, cookie) = site(&servers, Fallback::Rebind, Fallback::Wait(LONG)).await;
+    pool.set_availability("a", Availability::Unfit).unwrap();
+    let request = get_with(&proxy, &cookie);
+    let comes_back = async {
+        // The one before, and this one, which waits.
+        proxy.has_under_way(2).await;
+        pool.set_availability("a", Availability::Open).unwrap();
+    };
+    let (answer, ()) = soon(async { tokio::join!(request, comes_back) }).await;
+    assert_eq!((answer.status, answer.server(), answer.outcome()), (StatusCode::OK, "a", "kept"));
+}
+
+#[tokio::test]
+async fn wait_is_refused_if_its_server_does_not_come_back_in_time() {
+    let servers = Servers::start(["a", "b", "c"]);
+    let (pool, proxy, cookie) = site(&servers, Fallback::Rebind, Fallback::Wait(Duration::from_millis(50))).await;
+    pool.set_availability("a", Availability::Unfit).unwrap();
+    assert_eq!(soon(get_with(&proxy, &cookie)).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    pool.set_availability("a", Availability::Open).unwrap();
+    assert_eq!(soon(get_with(&proxy, &cookie)).await.outcome(), "kept");
+}
+
+#[tokio::test]
+async fn wait_also_waits_for_room_at_a_server_that_is_at_its_limit() {
+    let servers = Servers::start(["a", "b"]);
+    let (pool, proxy, cookie) = site(&servers, Fallback::Rebind, Fallback::Wait(LONG)).await;
+    pool.update(servers.specs().into_iter().map(|spec| spec.limit(1)), |_| ()).unwrap();
+    // Two whose answers are held, one at each server; the second is what the first waits for.
+    let (one, other) = (Browser::new(), Browser::new());
+    let held = [one.open(&proxy, "/hold").await, other.open(&proxy, "/hold").await];
+    assert_eq!(pool.endpoint("a").unwrap().in_flight, 1);
+    let request = get_with(&proxy, &cookie);
+    let makes_room = async {
+        proxy.has_under_way(4).await;
+        servers.release();
+        for response in held {
+            response.bytes().await.unwrap();
+        }
+    };
+    let (answer, ()) = soon(async { tokio::join!(request, makes_room) }).await;
+    assert_eq!((answer.server(), answer.outcome()), ("a", "kept"));
+}
+
+#[tokio::test]
+async fn wait_lets_a_new_session_wait_for_whoever_comes_first() {
+    let servers = Servers::start(["a", "b"]);
+    let pool = Pool::<()>::builder(equipoise::RoundRobin::new()).panic_below(0.0).build();
+    pool.update(servers.specs(), |_| ()).unwrap();
+    for name in ["a", "b"] {
+        pool.set_availability(name, Availability::Unfit).unwrap();
+    }
+    let proxy = Proxy::start(&pool, &affinity(&pool, tokens()).missing(Fallback::Wait(LONG)));
+    let request = get(&proxy, "");
+    let comes = async {
+        proxy.has_under_way(1).await;
+        pool.set_availability("b", Availability::Open).unwrap();
+    };
+    let (answer, ()) = soon(async { tokio::join!(request, comes) }).await;
+    assert_eq!((answer.server(), answer.status), ("b", StatusCode::OK));
+    assert!(answer.outcome().starts_with("newly bound"));
+}

@@ -1,0 +1,127 @@
+//! What sessions are told by, with their bindings in a table.
+
+use std::sync::Arc;
+
+use equipoise::{
+    SourcePrefix,
+    affinity::{
+        Mode,
+        key::SessionKey,
+        source::{ClientAddress, ForwardedHeader, TrustedProxies},
+        table::SessionTable,
+    },
+};
+use equipoise_tests::soon;
+use http::StatusCode;
+
+use crate::{
+    clients::{Answer, send},
+    proxy::Proxy,
+    setup::{Servers, affinity},
+};
+
+const USERS: usize = 12;
+
+/// A balancer that goes by this key; its table tells how many sessions there are.
+struct Site {
+    proxy: Proxy,
+    table: SessionTable,
+    _servers: Servers,
+}
+
+impl Site {
+    fn by(key: SessionKey) -> Self {
+        let servers = Servers::start(["a", "b", "c"]);
+        let pool = servers.pool();
+        let table = SessionTable::builder().build().unwrap();
+        let affinity = affinity(&pool, Mode::table(key, Arc::new(table.clone())));
+        Self { proxy: Proxy::start(&pool, &affinity), table, _servers: servers }
+    }
+
+    async fn ask(&self, target: &str, lines: &str) -> Answer {
+        let request = format!("GET {target} HTTP/1.1\r\nhost: app.test\r\n{lines}\r\n");
+        let answer = soon(send(&self.proxy.address(), request.as_bytes())).await;
+        assert_eq!(answer.status, StatusCode::OK);
+        answer
+    }
+
+    /// Users whose requests have this target and these lines are told apart, and each keeps its server.
+    async fn tells_apart(&self, target: impl Fn(usize) -> String, lines: impl Fn(usize) -> String) {
+        let mut homes = Vec::new();
+        for user in 0..USERS {
+            let first = self.ask(&target(user), &lines(user)).await;
+            assert!(first.outcome().starts_with("newly bound"), "{first:?}");
+            homes.push(first.server().to_owned());
+        }
+        assert_eq!(homes[..3], ["a", "b", "c"]);
+        for (user, home) in homes.iter().enumerate().rev() {
+            let again = self.ask(&target(user), &lines(user)).await;
+            assert_eq!((again.server(), again.outcome()), (home.as_str(), "kept"));
+        }
+        assert_eq!(self.table.len(), USERS);
+    }
+}
+
+/// The part of `tells_apart` that says nothing of users.
+fn same(what: &'static str) -> impl Fn(usize) -> String {
+    move |_| what.to_owned()
+}
+
+#[tokio::test]
+async fn users_are_told_apart_by_a_header() {
+    let site = Site::by(SessionKey::header("x-user").unwrap());
+    site.tells_apart(same("/"), |user| format!("x-user: {user}\r\n")).await;
+}
+
+#[tokio::test]
+async fn users_are_told_apart_by_a_cookie_of_the_application() {
+    let site = Site::by(SessionKey::cookie("sid").unwrap());
+    site.tells_apart(same("/"), |user| format!("cookie: theme=dark; sid={user}\r\n")).await;
+}
+
+#[tokio::test]
+async fn users_are_told_apart_by_a_parameter_of_the_query() {
+    let site = Site::by(SessionKey::query_parameter("sid").unwrap());
+    site.tells_apart(|user| format!("/cart?item=7&sid={user}"), same("")).await;
+}
+
+#[tokio::test]
+async fn users_are_told_apart_by_the_path() {
+    let site = Site::by(SessionKey::path_segment(1));
+    site.tells_apart(|user| format!("/tenants/{user}/cart"), same("")).await;
+}
+
+/// What the proxy in front of this one says of its client.
+fn forwarded(user: usize) -> String {
+    format!("x-forwarded-for: 203.0.113.{user}\r\n")
+}
+
+#[tokio::test]
+async fn behind_a_trusted_proxy_users_are_told_apart_by_the_addresses_that_it_names() {
+    let client = ClientAddress::behind(TrustedProxies::loopback()).header(ForwardedHeader::XForwardedFor);
+    let site = Site::by(SessionKey::source(client, SourcePrefix::new(32, 128).unwrap()));
+    site.tells_apart(same("/"), forwarded).await;
+    // One who names another in front of his own is not taken for that one.
+    let liar = site.ask("/", "x-forwarded-for: 203.0.113.1, 198.51.100.7\r\n").await;
+    assert!(liar.outcome().starts_with("newly bound"), "{liar:?}");
+}
+
+#[tokio::test]
+async fn behind_a_proxy_that_is_not_trusted_all_are_the_one_that_the_connection_comes_from() {
+    let client = ClientAddress::behind(TrustedProxies::private()).header(ForwardedHeader::XForwardedFor);
+    let site = Site::by(SessionKey::source(client, SourcePrefix::new(32, 128).unwrap()));
+    for user in 0..USERS {
+        assert_eq!(site.ask("/", &forwarded(user)).await.server(), "a");
+    }
+    assert_eq!(site.table.len(), 1);
+}
+
+#[tokio::test]
+async fn users_of_one_network_are_one_where_the_key_is_the_network() {
+    let client = ClientAddress::behind(TrustedProxies::loopback()).header(ForwardedHeader::XForwardedFor);
+    let site = Site::by(SessionKey::source(client, SourcePrefix::new(24, 56).unwrap()));
+    for user in 0..USERS {
+        assert_eq!(site.ask("/", &forwarded(user)).await.server(), "a");
+    }
+    assert_eq!(site.ask("/", "x-forwarded-for: 198.51.100.7\r\n").await.server(), "b");
+}

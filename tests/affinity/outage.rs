@@ -1,0 +1,131 @@
+//! Redis dies under load, and comes back: nobody gets an error.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use equipoise::affinity::{Mode, SessionStore};
+use equipoise_tests::soon;
+use http::StatusCode;
+use tokio::task::JoinSet;
+
+use crate::{
+    clients::Browser,
+    eventually,
+    modes::{Kind, Site},
+    proxy::Proxy,
+    setup::{Servers, affinity, redis, user},
+};
+
+/// How many ask at once.
+const VISITORS: usize = 4;
+
+#[derive(Default)]
+struct Load {
+    over: AtomicBool,
+    rounds: AtomicUsize,
+}
+
+impl Load {
+    async fn more(&self, rounds: usize) {
+        let until = self.rounds.load(Ordering::SeqCst) + rounds;
+        eventually("more load", || self.rounds.load(Ordering::SeqCst) >= until).await;
+    }
+}
+
+/// Comes back again and again, each time with somebody new; answers all but 200 and whoever else answered.
+async fn visit(load: Arc<Load>, site: Arc<Site>, number: usize, home: String, visitor: Browser) -> Vec<String> {
+    let mut wrong = Vec::new();
+    while !load.over.load(Ordering::SeqCst) {
+        let round = load.rounds.fetch_add(1, Ordering::SeqCst);
+        let newcomer = Kind::Table.visitor(&format!("newcomer {number}.{round}"));
+        let (old, new) = (visitor.get(&site.proxy).await, newcomer.get(&site.proxy).await);
+        if old.status != StatusCode::OK || new.status != StatusCode::OK || old.server() != home {
+            wrong.push(format!("{old:?} {new:?}"));
+        }
+    }
+    wrong
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_is_killed_and_restarted_under_load_costs_no_request_and_moves_nobody() {
+    let Some(mut redis) = Kind::redis().await else { return };
+    let servers = Servers::start(["a", "b", "c"]);
+    let site = Arc::new(redis.site(&servers).await);
+    let store = Arc::clone(site.store.as_ref().unwrap());
+    let load = Arc::new(Load::default());
+    let mut visits = JoinSet::new();
+    for (number, (visitor, home)) in redis.visitors(0..VISITORS, &site).await.into_iter().enumerate() {
+        visits.spawn(visit(Arc::clone(&load), Arc::clone(&site), number, home, visitor));
+    }
+    load.more(50).await;
+    let Kind::Redis(server) = &mut redis else { unreachable!("it is that") };
+    server.kill();
+    eventually("disconnected", || !store.stats().connected).await;
+    load.more(100).await;
+    server.spawn().await;
+    eventually("connected", || store.stats().connected).await;
+    load.more(100).await;
+    load.over.store(true, Ordering::SeqCst);
+    while let Some(wrong) = soon(visits.join_next()).await {
+        assert_eq!(wrong.unwrap(), Vec::<String>::new());
+    }
+    // Newcomers, of whom nobody knew while there was nobody to be asked. They were bound all the same.
+    let stats = site.affinity.stats();
+    assert!(stats.unbound_for("store_away") >= 50, "{stats}");
+    assert_eq!((stats.misses(), &stats.moved[..]), (stats.new, &[][..]));
+    assert!(store.stats().reconnects >= 1);
+
+    // Stickiness is as before, for the other balancers too.
+    let written = store.stats().writes;
+    let visitors = redis.visitors(100..106, &site).await;
+    eventually("written", || store.stats().writes >= written + 6).await;
+    let other = redis.site(&servers).await;
+    for (visitor, home) in &visitors {
+        assert_eq!(soon(visitor.servers(&site.proxy, 5)).await, [home.as_str()]);
+        assert_eq!(soon(visitor.servers(&other.proxy, 5)).await, [home.as_str()]);
+    }
+}
+
+#[tokio::test]
+async fn sessions_that_begin_while_redis_is_away_are_kept_by_their_balancer() {
+    let Some(mut redis) = Kind::redis().await else { return };
+    let servers = Servers::start(["a", "b", "c"]);
+    let site = redis.site(&servers).await;
+    let Kind::Redis(server) = &mut redis else { unreachable!("it is that") };
+    server.kill();
+    let store = site.store.as_ref().unwrap();
+    eventually("disconnected", || !store.stats().connected).await;
+    let visitors = redis.visitors(0..6, &site).await;
+    for (visitor, home) in &visitors {
+        assert_eq!(soon(visitor.servers(&site.proxy, 5)).await, [home.as_str()]);
+    }
+    assert_eq!(site.affinity.stats().unbound_for("store_away"), 6);
+}
+
+#[cfg_attr(not(unix), ignore = "there are no signals here")]
+#[tokio::test]
+async fn a_redis_that_hangs_costs_no_request_and_moves_nobody() {
+    let Some(Kind::Redis(server)) = Kind::redis().await else { return };
+    let servers = Servers::start(["a", "b", "c"]);
+    let store = Arc::new(redis(&server.url(), Duration::from_millis(20)).await);
+    let pool = servers.pool();
+    let affinity = affinity(&pool, Mode::table(user(), Arc::clone(&store) as Arc<dyn SessionStore>));
+    let proxy = Proxy::start(&pool, &affinity);
+    let visitor = Kind::Table.visitor("visitor");
+    let home = visitor.get(&proxy).await.server().to_owned();
+    server.signal("-STOP");
+    for number in 0..20 {
+        let newcomer = Kind::Table.visitor(&format!("newcomer {number}"));
+        let first = soon(newcomer.servers(&proxy, 2)).await;
+        assert_eq!((first.len(), soon(visitor.servers(&proxy, 2)).await), (1, vec![home.clone()]));
+    }
+    assert!(affinity.stats().unbound_for("store_away") >= 15, "{}", affinity.stats());
+    server.signal("-CONT");
+    eventually("connected", || store.stats().connected).await;
+    assert_eq!(soon(visitor.servers(&proxy, 5)).await, [home]);
+}

@@ -1,0 +1,95 @@
+//! Sticky until saturated: whose server has too much to do is served elsewhere, and comes back.
+
+use equipoise::{
+    EndpointSpec, Pool, RoundRobin,
+    affinity::{Affinity, Mode},
+};
+use equipoise_tests::soon;
+use http::header::SET_COOKIE;
+
+use crate::{
+    clients::Browser,
+    proxy::Proxy,
+    setup::{Servers, USER, affinity, in_table, tokens},
+};
+
+/// Three servers, each set as the test wants.
+fn site(servers: &Servers, spec: impl Fn(EndpointSpec) -> EndpointSpec) -> Pool<()> {
+    let pool = Pool::new(RoundRobin::new());
+    pool.update(servers.specs().into_iter().map(spec), |_| ()).unwrap();
+    pool
+}
+
+async fn is_left_and_returned_to(servers: &Servers, pool: &Pool<()>, affinity: &Affinity, why: &str) {
+    let proxy = Proxy::start(pool, affinity);
+    let visitor = Browser::with(USER, "ada");
+    assert_eq!(visitor.get(&proxy).await.server(), "a");
+    for _ in 0..3 {
+        // Its only place, or more than its share, is taken.
+        let held = visitor.open(&proxy, "/hold").await;
+        for _ in 0..5 {
+            let away = visitor.get(&proxy).await;
+            assert_ne!(away.server(), "a");
+            assert_eq!(away.outcome(), format!("away from a: {why}"));
+            assert_eq!(away.header(&SET_COOKIE), None);
+        }
+        let idle = pool.idle("a");
+        servers.release();
+        visitor.read(held).await;
+        soon(idle).await;
+        let back = visitor.get(&proxy).await;
+        assert_eq!((back.server(), back.outcome()), ("a", "kept"));
+        assert_eq!(back.header(&SET_COOKIE), None);
+    }
+    let stats = affinity.stats();
+    assert_eq!((stats.new, stats.kept, stats.moved), (1, 6, vec![]));
+    assert_eq!(stats.away.iter().map(|(why, n)| (why.to_string(), *n)).collect::<Vec<_>>(), [(why.to_owned(), 15)]);
+}
+
+async fn at_its_limit(mode: Mode) {
+    let servers = Servers::start(["a", "b", "c"]);
+    let pool = site(&servers, |spec| spec.limit(1));
+    // So much that only the limit counts.
+    is_left_and_returned_to(&servers, &pool, &affinity(&pool, mode).until_saturated(1e6), "full").await;
+}
+
+async fn over_its_share(mode: Mode) {
+    let servers = Servers::start(["a", "b", "c"]);
+    let pool = site(&servers, |spec| spec);
+    is_left_and_returned_to(&servers, &pool, &affinity(&pool, mode).until_saturated(1.25), "overloaded").await;
+}
+
+#[tokio::test]
+async fn with_a_cookie_a_server_at_its_limit_is_left_and_returned_to() {
+    at_its_limit(tokens()).await;
+}
+
+#[tokio::test]
+async fn with_a_table_a_server_at_its_limit_is_left_and_returned_to() {
+    at_its_limit(in_table()).await;
+}
+
+#[tokio::test]
+async fn with_a_cookie_a_server_that_has_more_than_its_share_is_left_and_returned_to() {
+    over_its_share(tokens()).await;
+}
+
+#[tokio::test]
+async fn with_a_table_a_server_that_has_more_than_its_share_is_left_and_returned_to() {
+    over_its_share(in_table()).await;
+}
+
+#[tokio::test]
+async fn without_it_a_session_whose_server_is_at_its_limit_moves_for_good() {
+    let servers = Servers::start(["a", "b", "c"]);
+    let pool = site(&servers, |spec| spec.limit(1));
+    let affinity = affinity(&pool, tokens());
+    let (proxy, visitor) = (Proxy::start(&pool, &affinity), Browser::new());
+    assert_eq!(visitor.get(&proxy).await.server(), "a");
+    let held = visitor.open(&proxy, "/hold").await;
+    let moved = visitor.get(&proxy).await;
+    assert_eq!(moved.outcome(), "moved from a: full");
+    servers.release();
+    visitor.read(held).await;
+    assert_eq!(soon(visitor.servers(&proxy, 5)).await, [moved.server()]);
+}
