@@ -21,30 +21,31 @@
 //!
 //! # A full table
 //!
-//! Who has to go is up to [`quick_cache`](https://docs.rs/quick_cache)'s policy, a modified CLOCK-Pro much like S3-FIFO.
-//! Nine tenths of each shard are hot. Sessions that come while there is room there are hot at once; later ones are cold,
-//! and the oldest cold one goes first, unless it was used: then it becomes hot, in place of one there that was not used
-//! since the clock's hand came by last. So a flood of keys that are used once passes through the cold tenth, and takes
-//! nothing from the hot ones, used or not. Only what is used more than once competes with these. Of keys that were
-//! evicted unused, the last few, half as many as the capacity, are remembered: who of them comes back is hot at once.
+//! Who has to go is up to [`quick_cache`](https://docs.rs/quick_cache)'s policy, a modified CLOCK-Pro much like
+//! S3-FIFO. Nine tenths of each shard are hot. Sessions that come while there is room there are hot at once; later ones
+//! are cold, and the oldest cold one goes first, unless it was used: then it becomes hot, in place of one there that
+//! was not used since the clock's hand came by last. So a flood of keys that are used once passes through the cold
+//! tenth, and takes nothing from the hot ones, used or not. Only what is used more than once competes with these. Of
+//! keys that were evicted unused, the last few, half as many as the capacity, are remembered: who of them comes back is
+//! hot at once.
 //!
 //! Keys are spread over shards by chance, and each has its share of the capacity. So the table is never fuller than
-//! asked, but some shards are full before others: when as many keys have come as it is to hold, 1.2 % of them had to make
-//! room (about 2 % with a capacity of some thousands, none below 1 024, which is one shard). After more keys it holds all
-//! its capacity.
+//! asked, but some shards are full before others: when as many keys have come as it is to hold, 1.2 % of them had to
+//! make room (about 2 % with a capacity of some thousands, none below 1 024, which is one shard). After more keys it
+//! holds all its capacity.
 //!
 //! # What it costs
 //!
-//! A session of a full table takes some 105 bytes, its key (32) included, and 8 more once sessions were evicted:
-//! [the benches](https://github.com/equipoise-rs/equipoise/tree/main/benches#sessions) have figures. Longer keys are kept
-//! as their SHA-256, so it is the same whatever the keys; their digest takes time as they are long. Memory is taken as
+//! A session of a full table takes some 105 bytes, its key (32) included, and 8 more once sessions were evicted: [the
+//! benches](https://github.com/equipoise-rs/equipoise/tree/main/benches#sessions) have figures. Longer keys are kept as
+//! their SHA-256, so it is the same whatever the keys; their digest takes time as they are long. Memory is taken as
 //! sessions come, and kept.
 //!
-//! There is no global lock: each shard has its own, and up to 1 344 sessions. Under it a lookup takes O(1), and so does a
-//! bind, except for three things that may take as long as the shard is large (some 20 to 100 µs): growing, sweeping, and
-//! finding one to evict among hot sessions that are all in use, of which each is passed over twice at most. None of it
-//! depends on the size of the table, nor on how many sessions end at once. Two who bind the same new key at once wait
-//! for each other.
+//! There is no global lock: each shard has its own, and up to 1 344 sessions. Under it a lookup takes O(1), and so does
+//! a bind, except for three things that may take as long as the shard is large (some 20 to 100 µs): growing, sweeping,
+//! and finding one to evict among hot sessions that are all in use, of which each is passed over twice at most. None of
+//! it depends on the size of the table, nor on how many sessions end at once. Two who bind the same new key at once
+//! wait for each other.
 //!
 //! Keys are placed by SipHash under a random secret, so nobody can choose keys that meet in one place.
 //!
@@ -180,8 +181,8 @@ impl SessionTable {
 
     /// The live sessions, in no order, for an operator to look at; `take` bounds it. Listing is no use of them.
     ///
-    /// Locks a shard for one session at a time, and nothing between calls of `next`. A session that stays throughout is listed once;
-    /// one that comes or goes meanwhile may be listed or not.
+    /// Locks a shard for one session at a time, and nothing between calls of `next`. A session that stays throughout is
+    /// listed once; one that comes or goes meanwhile may be listed or not.
     pub fn sessions(&self) -> Sessions<'_> {
         Sessions::new(self)
     }
