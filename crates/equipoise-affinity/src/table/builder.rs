@@ -34,7 +34,7 @@ impl SessionTableBuilder {
         Self { capacity: 100_000, idle: Some(Duration::from_secs(30 * 60)), lifetime: None, clock: None }
     }
 
-    /// How many sessions the table holds at most; 100 000 by default. Some 100 bytes each, taken as sessions come.
+    /// How many sessions the table holds at most; 100 000 by default. Some 110 bytes each, taken as sessions come.
     pub fn capacity(mut self, sessions: usize) -> Self {
         self.capacity = sessions;
         self

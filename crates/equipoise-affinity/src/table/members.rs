@@ -3,7 +3,7 @@ use std::{
     hash::{BuildHasher, RandomState},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -38,6 +38,7 @@ impl Member {
 pub(super) struct Members {
     hasher: RandomState,
     parts: [RwLock<Part>; PARTS],
+    departures: AtomicU64,
 }
 
 struct Part {
@@ -49,7 +50,7 @@ struct Part {
 impl Members {
     pub(super) fn new() -> Self {
         let parts = std::array::from_fn(|_| RwLock::new(Part { present: HashMap::new(), full: FEW }));
-        Self { hasher: RandomState::new(), parts }
+        Self { hasher: RandomState::new(), parts, departures: AtomicU64::new(0) }
     }
 
     fn part(&self, id: &EndpointId) -> &RwLock<Part> {
@@ -75,7 +76,13 @@ impl Members {
         let left = self.part(id).write().present.remove(id);
         if let Some(member) = left {
             member.gone.store(true, Ordering::Relaxed);
+            self.departures.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// How many have left.
+    pub(super) fn departures(&self) -> u64 {
+        self.departures.load(Ordering::Relaxed)
     }
 
     #[cfg(test)]

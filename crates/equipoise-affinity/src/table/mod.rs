@@ -12,32 +12,40 @@
 //!   joins again, they stay void.
 //! - The table is full and the session is the one to be evicted, see below.
 //!
-//! Sessions that have ended are never answered. Their places are found by looking at four with every bind of a new key
-//! and every lookup that finds nothing; [`sweep`](SessionTable::sweep) looks at all, for owners who would rather have
-//! [`len`](SessionTable::len) exact while nothing happens.
+//! Sessions that have ended are never answered, and removed where they are asked for. Nobody need do anything about the
+//! others: new keys and lookups that find nothing look through their shard, at four sessions for each of them, but all
+//! at once when enough of them have come, and only if one may have expired there or an endpoint has left. So what has
+//! ended makes room at the latest when a shard has seen a quarter as many strangers as it holds sessions.
+//! [`sweep`](SessionTable::sweep) looks at all, for owners who would rather have [`len`](SessionTable::len) exact while
+//! nothing happens.
 //!
 //! # A full table
 //!
-//! S3-FIFO (Yang et al., SOSP 2023). Sessions that were not used since they were bound wait in one queue, those that
-//! were in another. The first queue gives up its oldest as long as it holds more than a tenth, so a flood of keys that
-//! are used once takes that tenth, and no more from sessions that were used a second time. Only what is used more than
-//! once competes with such sessions: there the oldest goes unless it was used since it was looked at last. A
-//! key that comes back soon after it was evicted is at once in the second queue, and so is one that was used and has
-//! lost its endpoint. If 64 sessions in a row are in use, the newest goes, so that no request waits for a longer
-//! search.
+//! Who has to go is up to [`quick_cache`](https://docs.rs/quick_cache)'s policy, a modified CLOCK-Pro much like
+//! S3-FIFO. Nine tenths of each shard are hot. Sessions that come while there is room there are hot at once; later ones
+//! are cold, and the oldest cold one goes first, unless it was used: then it becomes hot, in place of one there that
+//! was not used since the clock's hand came by last. So a flood of keys that are used once passes through the cold
+//! tenth, and takes nothing from the hot ones, used or not. Only what is used more than once competes with these. Of
+//! keys that were evicted unused, the last few, half as many as the capacity, are remembered: who of them comes back is
+//! hot at once.
+//!
+//! Keys are spread over shards by chance, and each has its share of the capacity. So the table is never fuller than
+//! asked, but some shards are full before others: when as many keys have come as it is to hold, 1.2 % of them had to
+//! make room (about 2 % with a capacity of some thousands, none below 1 024, which is one shard). After more keys it
+//! holds all its capacity.
 //!
 //! # What it costs
 //!
-//! A session of a full table takes some 92 bytes, its key (32) included, and 4 more once sessions were evicted:
-//! [the benches](https://github.com/equipoise-rs/equipoise/tree/main/benches#sessions) have figures. Longer keys are kept
-//! as their SHA-256, so it is the same whatever the keys; their digest takes time as they are long. Memory is taken as
+//! A session of a full table takes some 105 bytes, its key (32) included, and 8 more once sessions were evicted: [the
+//! benches](https://github.com/equipoise-rs/equipoise/tree/main/benches#sessions) have figures. Longer keys are kept as
+//! their SHA-256, so it is the same whatever the keys; their digest takes time as they are long. Memory is taken as
 //! sessions come, and kept.
 //!
-//! There is no global lock: keys are spread over shards of about 1 000 entries each. Under its shard's lock a lookup
-//! takes O(1), a bind looks at up to 64 entries for one to evict, and sweeping and listing see 64 at a time (some 2
-//! µs). The longest that a bind takes, and keeps others of its shard waiting, is when its shard grows, which moves
-//! those 1 000 entries (some 40 µs, up to 110 on a busy machine). None of it depends on the size of the table, nor on
-//! how many sessions end at once.
+//! There is no global lock: each shard has its own, and up to 1 344 sessions. Under it a lookup takes O(1), and so does
+//! a bind, except for three things that may take as long as the shard is large (some 20 to 100 µs): growing, sweeping,
+//! and finding one to evict among hot sessions that are all in use, of which each is passed over twice at most. None of
+//! it depends on the size of the table, nor on how many sessions end at once. Two who bind the same new key at once
+//! wait for each other.
 //!
 //! Keys are placed by SipHash under a random secret, so nobody can choose keys that meet in one place.
 //!
@@ -64,7 +72,9 @@
 //! # Ok::<(), equipoise_affinity::table::TableError>(())
 //! ```
 
+mod bound;
 mod builder;
+mod key;
 mod members;
 mod sessions;
 mod shard;
@@ -72,40 +82,30 @@ mod shard;
 mod tests;
 mod time;
 
-use std::{
-    fmt,
-    hash::{BuildHasher, Hasher, RandomState},
-    ops::ControlFlow,
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, hash::RandomState, sync::Arc, time::Duration};
 
 use equipoise_core::{Clock, EndpointId};
-use parking_lot::Mutex;
 
 pub use self::{
     builder::{SessionTableBuilder, TableError},
     sessions::{Session, Sessions},
 };
 use self::{
+    key::StoredKey,
     members::Members,
-    shard::{Room, Shard, StoredKey},
+    shard::Shard,
     time::{Moment, Time},
 };
 use crate::{Lookup, SessionStore};
 
-/// How many sessions a shard is to hold: little enough that it grows without anybody noticing.
-const SHARD: usize = 1_024;
+/// How many sessions a shard holds at most: with its ghosts a little less than 2 048, to which it grows by doubling.
+const SHARD: usize = 1_344;
 
-/// How few a shard may be to hold where that makes for more shards, up to [`PARALLEL`]: enough that one is never empty
-/// while the table is full.
-const SMALL_SHARD: usize = 256;
+/// How few a shard may hold where that makes for more shards, up to [`PARALLEL`].
+const SMALL_SHARD: usize = 512;
 
 /// How many shards keep threads out of each other's way.
 const PARALLEL: usize = 16;
-
-/// How many places are looked at under a lock.
-const SLICE: usize = 64;
 
 /// Sessions in memory, as many as they may be and no more. A clone is the same table.
 ///
@@ -115,16 +115,11 @@ pub struct SessionTable(Arc<Shared>);
 
 struct Shared {
     hasher: RandomState,
-    /// A power of two.
-    shards: Box<[Padded]>,
+    shards: Box<[Shard]>,
     members: Members,
-    room: Room,
+    capacity: usize,
     time: Time,
 }
-
-/// Two shards' locks never share a cache line, nor two lines that are fetched together.
-#[repr(align(128))]
-struct Padded(Mutex<Shard>);
 
 /// What has happened to the sessions of a table, since it was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -145,37 +140,37 @@ impl SessionTable {
     }
 
     fn with(capacity: usize, clock: Arc<dyn Clock>, idle: Option<Duration>, lifetime: Option<Duration>) -> Self {
-        let shards = (capacity / SHARD).max((capacity / SMALL_SHARD).clamp(1, PARALLEL)).next_power_of_two();
-        let expected = capacity.div_ceil(shards).next_power_of_two();
+        let shards = capacity.div_ceil(SHARD).max((capacity / SMALL_SHARD).clamp(1, PARALLEL));
+        let (each, more) = (capacity / shards, capacity % shards);
         Self(Arc::new(Shared {
             hasher: RandomState::new(),
-            shards: (0..shards).map(|_| Padded(Mutex::new(Shard::new(expected)))).collect(),
+            shards: (0..shards).map(|at| Shard::new(each + usize::from(at < more))).collect(),
             members: Members::new(),
-            room: Room::new(capacity),
+            capacity,
             time: Time::new(clock, idle, lifetime),
         }))
     }
 
     /// How many sessions it holds, those included that have ended and were not yet found to. Never more than
-    /// [`capacity`](Self::capacity).
+    /// [`capacity`](Self::capacity). Asks every shard.
     pub fn len(&self) -> usize {
-        self.0.room.taken()
+        self.0.shards.iter().map(Shard::len).sum()
     }
 
     /// Whether it holds none.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.0.shards.iter().all(|shard| shard.len() == 0)
     }
 
     /// How many sessions it holds at most.
     pub fn capacity(&self) -> usize {
-        self.0.room.capacity()
+        self.0.capacity
     }
 
-    /// What has happened so far. Takes every shard's lock for a moment.
+    /// What has happened so far. Asks every shard.
     pub fn counts(&self) -> Counts {
         self.0.shards.iter().fold(Counts::default(), |sum, shard| {
-            let counts = shard.0.lock().counts();
+            let counts = shard.counts();
             Counts {
                 evictions: sum.evictions + counts.evictions,
                 expirations: sum.expirations + counts.expirations,
@@ -186,27 +181,19 @@ impl SessionTable {
 
     /// The live sessions, in no order, for an operator to look at; `take` bounds it. Listing is no use of them.
     ///
-    /// Locks 64 places at a time, and nothing between calls of `next`. A session that stays throughout is listed once;
-    /// one that comes or goes meanwhile may be listed or not.
+    /// Locks a shard for one session at a time, and nothing between calls of `next`. A session that stays throughout is
+    /// listed once; one that comes or goes meanwhile may be listed or not.
     pub fn sessions(&self) -> Sessions<'_> {
         Sessions::new(self)
     }
 
     /// Removes all sessions that have ended, and answers how many those were.
     ///
-    /// Never needed for correctness, see [the module](self). O([capacity](Self::capacity)) for the caller (some
-    /// 30 ms for a million), while others wait for 64 places at most.
+    /// Never needed for correctness, see [the module](self). O([capacity](Self::capacity)) for the caller (some 60 ms
+    /// for a million that have all ended), while others wait for one shard at most.
     pub fn sweep(&self) -> usize {
-        let mut swept = 0;
-        for shard in &self.0.shards {
-            let (at, mut next) = (self.moment(), ControlFlow::Continue(0));
-            while let ControlFlow::Continue(from) = next {
-                let (removed, then) = shard.0.lock().sweep(from, SLICE, &at, &self.0.room);
-                swept += removed;
-                next = then;
-            }
-        }
-        swept
+        let sweep = |shard: &Shard| shard.sweep(&self.moment(), &self.0.members);
+        self.0.shards.iter().map(sweep).sum()
     }
 
     #[inline]
@@ -214,47 +201,36 @@ impl SessionTable {
         self.0.time.moment()
     }
 
-    fn shard(&self, at: usize) -> Option<&Mutex<Shard>> {
-        self.0.shards.get(at).map(|shard| &shard.0)
+    fn shard(&self, at: usize) -> Option<&Shard> {
+        self.0.shards.get(at)
     }
 
-    /// Where a key belongs: its shard, and its hash within. Different halves of one hash, so that they do not correlate.
+    /// A key as it is kept, and the shard where it belongs.
     #[inline]
-    fn place(&self, key: &StoredKey) -> (&Mutex<Shard>, u32) {
-        let (bytes, tag) = key.whole();
-        let mut hasher = self.0.hasher.build_hasher();
-        hasher.write(bytes);
-        hasher.write_u8(tag);
-        let hash = hasher.finish();
-        let shard = (hash >> 32) as usize & (self.0.shards.len() - 1);
-        (&self.0.shards[shard].0, hash as u32)
+    fn place(&self, key: &[u8]) -> (StoredKey, &Shard) {
+        let (key, hash) = StoredKey::new(key, &self.0.hasher);
+        let at = (u64::from(hash) * self.0.shards.len() as u64) >> 32;
+        (key, &self.0.shards[at as usize])
     }
 }
 
 impl SessionStore for SessionTable {
     /// Always at once, and never an error.
     fn lookup(&self, key: &[u8]) -> Lookup {
-        let key = StoredKey::new(key);
-        let (shard, hash) = self.place(&key);
-        let at = self.moment();
-        Lookup::Now(Ok(shard.lock().lookup(hash, &key, &at, &self.0.room)))
+        let (key, shard) = self.place(key);
+        Lookup::Now(Ok(shard.lookup(&key, &self.moment(), &self.0.members)))
     }
 
     /// Atomic for each key. Binding to the endpoint that the key is bound to anyway is use; it does not prolong the
     /// session's lifetime.
     fn bind(&self, key: &[u8], endpoint: &EndpointId, instead_of: Option<&EndpointId>) {
-        let key = StoredKey::new(key);
-        let (shard, hash) = self.place(&key);
-        let at = self.moment();
-        let (members, room) = (&self.0.members, &self.0.room);
-        shard.lock().bind((hash, &key), (endpoint, instead_of), members, &at, room);
+        let (key, shard) = self.place(key);
+        shard.bind(&key, (endpoint, instead_of), &self.0.members, &self.moment());
     }
 
     fn unbind(&self, key: &[u8]) {
-        let key = StoredKey::new(key);
-        let (shard, hash) = self.place(&key);
-        let at = self.moment();
-        shard.lock().unbind(hash, &key, &at, &self.0.room);
+        let (key, shard) = self.place(key);
+        shard.unbind(&key, &self.moment());
     }
 
     /// In O(1). What is bound to this id from now on is valid again; what was, stays void.

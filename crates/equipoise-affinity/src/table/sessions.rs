@@ -1,8 +1,8 @@
-use std::{fmt, ops::ControlFlow, time::Duration, vec};
+use std::{fmt, time::Duration};
 
 use equipoise_core::EndpointId;
 
-use super::{SLICE, SessionTable, shard::StoredKey, time::Moment};
+use super::{SessionTable, key::StoredKey, shard::Listing, time::Moment};
 
 /// One session, as [`SessionTable::sessions`] lists it.
 #[derive(Clone)]
@@ -63,14 +63,14 @@ impl fmt::Debug for Session {
 pub struct Sessions<'a> {
     table: &'a SessionTable,
     at: Moment,
-    shard: usize,
-    slot: usize,
-    found: vec::IntoIter<Session>,
+    /// How many shards were begun.
+    shards: usize,
+    listing: Option<Listing<'a>>,
 }
 
 impl<'a> Sessions<'a> {
     pub(super) fn new(table: &'a SessionTable) -> Self {
-        Self { table, at: table.moment(), shard: 0, slot: 0, found: vec::IntoIter::default() }
+        Self { table, at: table.moment(), shards: 0, listing: None }
     }
 }
 
@@ -78,17 +78,16 @@ impl Iterator for Sessions<'_> {
     type Item = Session;
 
     fn next(&mut self) -> Option<Session> {
+        let at = &self.at;
         loop {
-            if let Some(session) = self.found.next() {
-                return Some(session);
+            let live = self.listing.as_mut().and_then(|listing| listing.find(|(_, bound)| bound.ended(at).is_none()));
+            if let Some((key, bound)) = live {
+                let (born, used, endpoint) = (bound.born(), bound.used(), bound.endpoint().clone());
+                let (age, idle, left) = (at.since(born), at.since(used), at.left(used, born));
+                return Some(Session { key, endpoint, age, idle, left });
             }
-            let shard = self.table.shard(self.shard)?;
-            let mut found = Vec::with_capacity(SLICE);
-            match shard.lock().list(self.slot, SLICE, &self.at, &mut found) {
-                ControlFlow::Continue(next) => self.slot = next,
-                ControlFlow::Break(()) => (self.shard, self.slot) = (self.shard + 1, 0),
-            }
-            self.found = found.into_iter();
+            self.listing = Some(self.table.shard(self.shards)?.list());
+            self.shards += 1;
         }
     }
 }

@@ -6,7 +6,7 @@ use equipoise_core::{Clock, Timestamp};
 const TICK: Duration = Duration::from_millis(100);
 
 /// What never happens.
-const NEVER: u32 = u32::MAX;
+pub(super) const NEVER: u32 = u32::MAX;
 
 /// The table's time, in ticks since it was made.
 pub(super) struct Time {
@@ -17,7 +17,7 @@ pub(super) struct Time {
 }
 
 /// The present, and what expiry is measured against, in ticks.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Moment {
     pub(super) now: u32,
     pub(super) idle: u32,
@@ -41,6 +41,18 @@ impl Time {
 }
 
 impl Moment {
+    /// Whether a session that was used and born then has expired.
+    #[inline]
+    pub(super) fn is_past(&self, used: u32, born: u32) -> bool {
+        self.now.saturating_sub(used) > self.idle || self.now.saturating_sub(born) > self.lifetime
+    }
+
+    /// The last tick of a session that was used and born then.
+    #[inline]
+    pub(super) fn end(&self, used: u32, born: u32) -> u32 {
+        used.saturating_add(self.idle).min(born.saturating_add(self.lifetime))
+    }
+
     /// How long it is since tick `then`.
     pub(super) fn since(&self, then: u32) -> Duration {
         TICK.saturating_mul(self.now.saturating_sub(then))

@@ -1,0 +1,117 @@
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
+
+use sha2::{Digest, Sha256};
+
+/// What keys longer than [`INLINE`] are marked with, so that no raw key of 32 bytes equals a digest.
+const DIGEST: u8 = u8::MAX;
+
+/// How long a key may be to be kept as it is.
+const INLINE: usize = 32;
+
+/// A key as the table keeps it: itself up to 32 bytes, else its SHA-256. Always of one size.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct StoredKey {
+    bytes: [u8; INLINE],
+    /// The length, or [`DIGEST`].
+    tag: u8,
+    /// Half of its hash, so that eviction and growth need not hash again. Bytes, since a word would need four more.
+    hash: [u8; 4],
+}
+
+impl StoredKey {
+    /// A key, and the other half of its hash, for choosing a shard: halves do not correlate.
+    pub(super) fn new(key: &[u8], hasher: &RandomState) -> (Self, u32) {
+        let mut bytes = [0; INLINE];
+        let tag = match bytes.get_mut(..key.len()) {
+            Some(start) => {
+                start.copy_from_slice(key);
+                u8::try_from(key.len()).unwrap_or(DIGEST)
+            }
+            None => {
+                bytes = Sha256::digest(key).into();
+                DIGEST
+            }
+        };
+        let mut hasher = hasher.build_hasher();
+        // Always all of it: nothing depends on the length.
+        hasher.write(&bytes);
+        hasher.write_u8(tag);
+        let hash = hasher.finish();
+        (Self { bytes, tag, hash: (hash as u32).to_ne_bytes() }, (hash >> 32) as u32)
+    }
+
+    pub(super) fn is_digest(&self) -> bool {
+        self.tag == DIGEST
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.tag)).unwrap_or(&self.bytes)
+    }
+}
+
+impl Hash for StoredKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u32(u32::from_ne_bytes(self.hash));
+    }
+}
+
+/// What a map within the table hashes with: the hash that a key brings with it.
+pub(super) type Hashed = BuildHasherDefault<AsItIs>;
+
+#[derive(Default)]
+pub(super) struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.write_u32(byte.into()));
+    }
+
+    /// Spread over 64 bits: maps look at the lowest and the highest.
+    fn write_u32(&mut self, hash: u32) {
+        self.0 = (self.0 ^ u64::from(hash)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored(key: &[u8], hasher: &RandomState) -> StoredKey {
+        StoredKey::new(key, hasher).0
+    }
+
+    #[test]
+    fn keys_up_to_32_bytes_are_kept_as_they_are() {
+        for n in 0..=32 {
+            let key: Vec<u8> = (0..n).collect();
+            let stored = stored(&key, &RandomState::new());
+            assert_eq!(stored.as_bytes(), key);
+            assert!(!stored.is_digest());
+        }
+    }
+
+    #[test]
+    fn longer_keys_are_kept_as_their_digest() {
+        let stored = stored(&[b'a'; 33], &RandomState::new());
+        assert!(stored.is_digest());
+        assert_eq!(stored.as_bytes(), Sha256::digest([b'a'; 33]).as_slice());
+    }
+
+    #[test]
+    fn a_raw_key_never_equals_a_digest() {
+        let digest: [u8; 32] = Sha256::digest([b'a'; 33]).into();
+        let hasher = RandomState::new();
+        assert!(stored(&digest, &hasher) != stored(&[b'a'; 33], &hasher));
+    }
+
+    #[test]
+    fn a_key_never_equals_itself_with_zeros_behind_it() {
+        let hasher = RandomState::new();
+        assert!(stored(b"a", &hasher) != stored(b"a\0", &hasher));
+        assert!(stored(b"", &hasher) != stored(b"\0", &hasher));
+    }
+}
