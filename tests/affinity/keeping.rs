@@ -22,11 +22,11 @@ async fn through_a_thousand_requests(kind: &Kind) {
     // Two, so that it is no accident.
     let visitors = kind.visitors(0..2, &site).await;
     let ((one, one_home), (other, other_home)) = (&visitors[0], &visitors[1]);
-    tokio::join!(stays(one, &site, 500, one_home), stays(other, &site, 500, other_home));
+    tokio::join!(stays(one, &site, 1000, one_home), stays(other, &site, 100, other_home));
     let stats = site.affinity.stats();
     assert_eq!((&stats.moved[..], &stats.away[..]), (&[][..], &[][..]));
     let kept = if matches!(kind, Kind::Hash) { stats.keyed - 2 } else { stats.kept };
-    assert_eq!(kept, 1000);
+    assert_eq!(kept, 1100);
 }
 
 async fn through_updates(kind: &Kind) {
