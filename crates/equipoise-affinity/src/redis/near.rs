@@ -86,7 +86,7 @@ impl Entry {
     }
 }
 
-/// Entries by key, as many as fit; which stay is up to how often they are used (S3-FIFO, as `quick_cache` has it).
+/// Entries by key, as many as fit; which stay is up to how often they are used (CLOCK-Pro, as `quick_cache` has it).
 pub(super) struct Near {
     entries: Cache<StoreKey, Arc<Entry>>,
     /// Held between looking and changing. Reads do without.
