@@ -17,7 +17,7 @@ use crate::{
 const DEADLINE: Duration = Duration::from_secs(1);
 
 fn availability(site: &Site) -> Availability {
-    site.pool.endpoint("b").unwrap().availability
+    site.pool.availability("b").unwrap()
 }
 
 /// Waits until the pool takes this from the endpoint that drains.

@@ -2,7 +2,13 @@
 
 use std::time::Duration;
 
-use equipoise::{Availability, Pool, affinity::Fallback};
+use equipoise::{
+    Availability, Pool,
+    affinity::{
+        Fallback, Mode,
+        learn::{Learn, Route},
+    },
+};
 use equipoise_tests::soon;
 use http::StatusCode;
 
@@ -58,6 +64,29 @@ async fn refuse_answers_503_while_the_server_is_out_and_the_session_is_still_its
 }
 
 #[tokio::test]
+async fn a_server_that_has_left_the_pool_is_no_reason_to_refuse_in_any_mode() {
+    let route = || Mode::route(Learn::new().cookie("JSESSIONID").unwrap(), Route::default());
+    for (mode, brings) in [(tokens(), None), (route(), Some("JSESSIONID=7.a".to_owned()))] {
+        let servers = Servers::start(["a", "b", "c"]);
+        let pool = servers.pool();
+        let proxy = Proxy::start(&pool, &affinity(&pool, mode).unavailable(Fallback::Refuse));
+        let cookie = match brings {
+            Some(cookie) => cookie,
+            None => soon(get(&proxy, "")).await.cookie().unwrap(),
+        };
+        assert_eq!(soon(get_with(&proxy, &cookie)).await.server(), "a");
+        pool.remove("a").unwrap();
+        let stand_in = soon(get_with(&proxy, &cookie)).await;
+        assert_eq!(stand_in.status, StatusCode::OK);
+        assert_eq!(
+            soon(get_with(&proxy, &cookie)).await.server(),
+            stand_in.server(),
+            "whoever is asked, it is the same"
+        );
+    }
+}
+
+#[tokio::test]
 async fn refuse_lets_nobody_in_who_has_no_session() {
     let servers = Servers::start(["a", "b", "c"]);
     let pool = servers.pool();
@@ -67,7 +96,7 @@ async fn refuse_lets_nobody_in_who_has_no_session() {
     assert_eq!(soon(get_with(&proxy, "lb=nonsense")).await.status, StatusCode::SERVICE_UNAVAILABLE);
     let stats = affinity.stats();
     assert_eq!((stats.refused, stats.unbound_for("absent"), stats.unbound_for("malformed")), (2, 1, 1));
-    assert!(["a", "b", "c"].iter().all(|name| pool.endpoint(name).unwrap().in_flight == 0));
+    assert!(pool.endpoints().iter().all(|endpoint| endpoint.in_flight == 0));
 }
 
 #[tokio::test]
@@ -103,7 +132,7 @@ async fn wait_also_waits_for_room_at_a_server_that_is_at_its_limit() {
     // Two whose answers are held, one at each server; the second is what the first waits for.
     let (one, other) = (Browser::new(), Browser::new());
     let held = [one.open(&proxy, "/hold").await, other.open(&proxy, "/hold").await];
-    assert_eq!(pool.endpoint("a").unwrap().in_flight, 1);
+    assert_eq!(pool.endpoints()[0].in_flight, 1);
     let request = get_with(&proxy, &cookie);
     let makes_room = async {
         proxy.has_under_way(4).await;

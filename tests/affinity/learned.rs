@@ -100,7 +100,7 @@ async fn a_learned_session_whose_server_dies_moves_once_and_stays() {
     assert_eq!(ann.ask(&site.proxy, "/login").await.server(), "a");
     site.servers.of("a").stop().await;
     let moved = ann.get(&site.proxy).await;
-    assert_eq!(moved.outcome(), "moved from a: excluded");
+    assert_eq!(moved.outcome(), "moved from a: it has failed the request");
     site.servers.of("a").restart().unwrap();
     assert_eq!(soon(ann.servers(&site.proxy, 10)).await, [moved.server()]);
 }
@@ -134,7 +134,7 @@ async fn a_route_to_a_server_that_is_out_leads_to_the_same_stand_in_everywhere_a
         // Of the turns that strategies take, the two have another idea each time.
         soon(get(&other.proxy, "")).await;
         let (first, second) = tokio::join!(get_with(&one.proxy, &session), get_with(&other.proxy, &session));
-        assert_eq!((first.server(), first.outcome()), (second.server(), "moved from b: closed"));
+        assert_eq!((first.server(), first.outcome()), (second.server(), "away from b: closed"));
     }
     one.pool.set_availability("b", Availability::Open).unwrap();
     assert_eq!(soon(get_with(&one.proxy, "JSESSIONID=7.b")).await.outcome(), "kept");

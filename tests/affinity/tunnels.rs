@@ -58,7 +58,7 @@ async fn a_tunnel_stays_where_it_is_while_its_endpoint_drains_closes_and_leaves_
     // It has a session, as any other response.
     let session = switched.cookie().unwrap();
     says(&mut tunnel, "a", "one.").await;
-    assert_eq!(pool.endpoint("a").unwrap().in_flight, 1);
+    assert_eq!(pool.endpoints()[0].in_flight, 1);
     assert_eq!(soon(get_with(&proxy, &session)).await.server(), "a");
 
     pool.set_availability("a", Availability::BoundOnly).unwrap();

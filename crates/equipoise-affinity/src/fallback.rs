@@ -13,7 +13,8 @@ pub enum Fallback {
     /// picks.
     #[default]
     Rebind,
-    /// It fails, which gateways tell as 503: [`PickError::Bound`](equipoise_core::PickError::Bound) says why, or
+    /// It fails: with the endpoint's own error, if that has just been tried; otherwise with what gateways tell as 503:
+    /// [`PickError::Bound`](equipoise_core::PickError::Bound) says why, or
     /// [`PickError::Unbound`](equipoise_core::PickError::Unbound) where there is no binding. What has no binding does not
     /// reach the balancer.
     Refuse,

@@ -24,7 +24,8 @@ pub enum Outcome {
         why: Missed,
     },
     /// Another one answered, and it goes on belonging where it did: that one has
-    /// [too much to do](crate::Affinity::until_saturated) for the moment.
+    /// [too much to do](crate::Affinity::until_saturated) for the moment, or nothing on the way back could say otherwise
+    /// (as where the backend [names itself](crate::Mode::route), or the cookie is set on POST only).
     Away {
         /// Where it belongs.
         home: EndpointId,
@@ -112,9 +113,17 @@ impl fmt::Display for Outcome {
             Self::Unbound(why) => write!(f, "unbound: {why}"),
             Self::New(why) => write!(f, "newly bound: {why}"),
             Self::Kept => f.write_str("kept"),
-            Self::Moved { from, why } => write!(f, "moved from {from}: {why}"),
-            Self::Away { home, why } => write!(f, "away from {home}: {why}"),
+            Self::Moved { from, why } => write!(f, "moved from {from}: {}", reason(*why)),
+            Self::Away { home, why } => write!(f, "away from {home}: {}", reason(*why)),
             Self::Keyed => f.write_str("placed by its key"),
         }
+    }
+}
+
+/// Balancers exclude whom they have tried.
+fn reason(why: Missed) -> String {
+    match why {
+        Missed::Excluded => "it has failed the request".to_owned(),
+        why => why.to_string(),
     }
 }

@@ -95,8 +95,9 @@ impl Affinity {
         self
     }
 
-    /// What happens to a request whose endpoint cannot take it: it has left, is closed or unfit, has just failed it, or
-    /// is at its limit.
+    /// What happens to a request whose endpoint cannot take it: it is closed or unfit, has just failed it, or is at its
+    /// limit. (One that has left the pool is no endpoint: its sessions go where its stand-ins are, or where
+    /// [`missing`](Self::missing) says otherwise, are refused.)
     #[must_use]
     pub fn unavailable(mut self, fallback: Fallback) -> Self {
         self.settings.unavailable = fallback;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use equipoise_core::{Binding, EndpointId, Missed, Preference};
+use equipoise_core::{Availability, Binding, EndpointId, Missed, Preference};
 use equipoise_tower::{Placement, RequestHead, ServedBy};
 use http::{Response, request::Parts};
 
@@ -54,7 +54,7 @@ impl Affinity {
         });
         let sought = match excepted {
             true => mode.disregard(head),
-            false => mode.seek(head, self.now(), |id| roster.pool().takes(id)),
+            false => mode.seek(head, self.now(), |id| takes(roster.pool().availability(id))),
         };
         let (home, keyed, lookup, lost) = match sought.home {
             Home::Known(home) => (home, false, None, false),
@@ -82,18 +82,20 @@ impl Affinity {
             }
             return Ok((track, placement));
         }
+        // A binding to an endpoint that is not there is none: nobody knows whether it will ever come back.
+        let present = track.home.as_ref().is_ok_and(|home| self.shared.roster.pool().availability(home).is_some());
         let fallback = match &track.home {
-            Ok(_) => self.settings.unavailable,
+            Ok(_) if present => self.settings.unavailable,
             Err(Unbound::Off) => Fallback::Rebind,
-            Err(_) => self.settings.missing,
+            _ => self.settings.missing,
         };
-        match (&track.home, fallback) {
-            (Err(why), Fallback::Refuse) => return Err(*why),
-            (_, Fallback::Wait(longest)) => placement = placement.wait(longest),
+        match fallback {
+            Fallback::Refuse if !present => return Err(track.home.err().unwrap_or(Unbound::Unknown)),
+            Fallback::Wait(longest) => placement = placement.wait(longest),
             _ => {}
         }
         if let Some(mut binding) = self.binding(&track, lost) {
-            if track.home.is_ok() && fallback != Fallback::Rebind {
+            if present && fallback != Fallback::Rebind {
                 binding = binding.strict();
             }
             placement = placement.binding(binding);
@@ -155,14 +157,19 @@ impl Affinity {
         let outcome = match (home, missed) {
             _ if keyed => Outcome::Keyed,
             (Ok(_), _) if kept => Outcome::Kept,
-            (Ok(home), Some(why)) if away => Outcome::Away { home, why },
-            (Ok(from), why) => Outcome::Moved { from, why: why.unwrap_or(Missed::Gone) },
+            (Ok(from), why) if bound => Outcome::Moved { from, why: why.unwrap_or(Missed::Gone) },
+            (Ok(home), why) => Outcome::Away { home, why: why.unwrap_or(Missed::Gone) },
             (Err(why), _) if bound => Outcome::New(why),
             (Err(why), _) => Outcome::Unbound(why),
         };
         self.shared.counters.answered(&outcome);
         response.extensions_mut().insert(outcome);
     }
+}
+
+/// Whether such an endpoint may have the requests that are bound to it.
+fn takes(availability: Option<Availability>) -> bool {
+    availability.is_some_and(|availability| !matches!(availability, Availability::Closed | Availability::Unfit))
 }
 
 impl From<StoreError> for Unbound {

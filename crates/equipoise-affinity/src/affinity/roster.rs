@@ -12,8 +12,7 @@ use crate::mode::InvalidValues;
 pub(crate) trait AnyPool: Send + Sync + 'static {
     fn membership(&self) -> Revision;
     fn endpoints(&self) -> Vec<EndpointStatus>;
-    /// Whether the endpoint takes those who are bound to it.
-    fn takes(&self, id: &EndpointId) -> bool;
+    fn availability(&self, id: &EndpointId) -> Option<Availability>;
     fn explain(&self, request: &PickRequest<'_>) -> Explanation;
 }
 
@@ -26,9 +25,8 @@ impl<T: Send + Sync + 'static> AnyPool for Pool<T> {
         Pool::endpoints(self)
     }
 
-    fn takes(&self, id: &EndpointId) -> bool {
-        let takes = |status: EndpointStatus| !matches!(status.availability, Availability::Closed | Availability::Unfit);
-        self.endpoint(id.as_str()).is_some_and(takes)
+    fn availability(&self, id: &EndpointId) -> Option<Availability> {
+        Pool::availability(self, id.as_str())
     }
 
     fn explain(&self, request: &PickRequest<'_>) -> Explanation {

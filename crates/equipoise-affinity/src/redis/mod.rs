@@ -2,7 +2,8 @@
 //!
 //! A lookup is answered by the near-cache, in memory, or takes one round trip over the one connection that all lookups
 //! share (pipelined); bindings are written in the background. Every operation is one command or one script on the server,
-//! so of two balancers that bind a session at once, one wins and both follow. Takes Redis 6.2 or later, or any Valkey;
+//! so of two balancers that bind a session at once, one wins and both follow. (A client that is at another balancer before
+//! the write is there finds no binding: that request goes by the strategy, and the next one follows.) Takes Redis 6.2 or later, or any Valkey;
 //! one server or whatever looks like one (not a cluster, not Sentinel).
 //!
 //! # When the server is away

@@ -26,6 +26,7 @@ pub use self::{
     update::Changes,
 };
 use crate::{
+    endpoint::Availability,
     entropy::mix,
     explain::Explanation,
     lease::Lease,
@@ -208,21 +209,22 @@ impl<T> Pool<T> {
         }
     }
 
-    /// The endpoint that has this id, as it is now. O(1), allocates.
+    /// Whom the endpoint of this id takes; `None` if there is none. O(1).
     ///
     /// ```
-    /// use equipoise_core::{EndpointSpec, Pool};
+    /// use equipoise_core::{Availability, EndpointSpec, Pool};
     ///
     /// let pool: Pool<()> = Pool::default();
-    /// pool.add(EndpointSpec::new("a:80").weight(3), ())?;
-    /// assert_eq!(pool.endpoint("a:80").map(|endpoint| endpoint.weight), Some(3));
-    /// assert_eq!(pool.endpoint("b:80"), None);
+    /// pool.add(EndpointSpec::new("a:80"), ())?;
+    /// pool.drain("a:80")?;
+    /// assert_eq!(pool.availability("a:80"), Some(Availability::BoundOnly));
+    /// assert_eq!(pool.availability("b:80"), None);
     /// # Ok::<(), equipoise_core::UpdateError>(())
     /// ```
-    pub fn endpoint(&self, id: impl AsRef<str>) -> Option<EndpointStatus> {
+    pub fn availability(&self, id: impl AsRef<str>) -> Option<Availability> {
         let snapshot = self.shared.snapshot.load();
         let slot = *snapshot.members().index.get(id.as_ref())?;
-        EndpointStatus::of(&snapshot, slot)
+        Some(snapshot.availability(slot))
     }
 
     /// The endpoints as they are now, in the order of their slots: for status pages and metrics. O(n), allocates.
