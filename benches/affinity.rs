@@ -51,7 +51,7 @@ fn modes(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("affinity/call");
     let mut bare = Balance::new(immediate(Kind::RoundRobin, 10));
     group.bench_function("no layer", |b| {
-        b.iter_batched(request, |request| call(&mut bare, request), BatchSize::SmallInput)
+        b.iter_batched(request, |request| call(&mut bare, request), BatchSize::SmallInput);
     });
     for (name, mode) in modes {
         let pool = immediate(Kind::RoundRobin, 10);
