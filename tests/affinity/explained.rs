@@ -70,7 +70,7 @@ async fn a_session_that_is_not_let_in_is_explained() {
     let bound = explain(&session).await;
     assert_eq!(bound.home, Ok("a".into()));
     let picked = bound.pick.unwrap().picked;
-    assert_eq!(picked, Err(PickError::Bound { endpoint: "a".into(), missed: Missed::Closed }));
+    assert_eq!(picked, Err(PickError::Bound { missed: Missed::Closed }));
 }
 
 #[tokio::test]

@@ -79,7 +79,7 @@ impl Explanation {
             let fate = match &choice {
                 Ok(choice) if choice.slot == slot => match choice.preference {
                     Preference::Kept => Fate::Preferred,
-                    Preference::Missed(_) if choice.stands_in => Fate::StandIn,
+                    Preference::Missed(_) if notes.fates.contains(&(slot, Fate::StandIn)) => Fate::StandIn,
                     _ => Fate::Picked,
                 },
                 _ if status.availability == Availability::Unfit && !snapshot.is_eligible(slot) => Fate::Unfit,

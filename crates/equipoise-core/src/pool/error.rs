@@ -25,10 +25,8 @@ pub enum PickError {
     #[error("all endpoints that take new work are excluded from this request")]
     Excluded,
     /// The request is [strictly](crate::Binding::strict) bound to an endpoint that cannot take it.
-    #[error("the request is bound to endpoint {endpoint}, which cannot take it: {missed}")]
+    #[error("the request is bound to an endpoint that cannot take it: {missed}")]
     Bound {
-        /// To whom.
-        endpoint: EndpointId,
         /// Why it cannot.
         missed: Missed,
     },

@@ -49,8 +49,6 @@ pub(crate) struct Choice {
     pub(crate) entry: Entry,
     /// What became of the endpoint that the request preferred.
     pub(crate) preference: Preference,
-    /// Whether it takes the place of the endpoint that the session is bound to.
-    pub(crate) stands_in: bool,
     /// Whether another endpoint is eligible.
     pub(crate) alternatives: bool,
 }
@@ -244,27 +242,35 @@ impl Snapshot {
         now: Timestamp,
         mut notes: Option<&mut Notes>,
     ) -> Result<Choice, PickError> {
-        let explained = notes.is_some();
-        let preference = match request.prefer {
-            None => Preference::Free,
-            Some(prefer) => match self.preferred(request, prefer, hooks, explained)? {
-                Ok(choice) => return Ok(choice),
-                Err(missed) => Preference::Missed(missed),
-            },
-        };
-        if let Some(shares) = &self.shares {
-            let (before, from) = self.tiers.split_at(shares.draw(request, hooks));
-            // The tier drawn, then the others in order.
-            for tier in from.iter().take(1).chain(before).chain(from.iter().skip(1)) {
-                if let Some(choice) = self.ask(tier, request, hooks, now, notes.as_deref_mut())? {
-                    return Ok(Choice { preference, ..choice });
-                }
+        if request.prefer.is_some() {
+            return self.choose_bound(request, hooks, now, notes);
+        }
+        if self.shares.is_some() {
+            return self.choose_in_order(request, hooks, now, notes);
+        }
+        for tier in &self.tiers {
+            if let Some(choice) = self.ask(tier, request, hooks, now, notes.as_deref_mut())? {
+                return Ok(choice);
             }
-        } else {
-            for tier in &self.tiers {
-                if let Some(choice) = self.ask(tier, request, hooks, now, notes.as_deref_mut())? {
-                    return Ok(Choice { preference, ..choice });
-                }
+        }
+        Err(self.why_nobody(request, hooks))
+    }
+
+    /// The strategy's pick from the first tier that yields one, in the order that the shares say.
+    #[inline(never)]
+    pub(super) fn choose_in_order(
+        &self,
+        request: &PickRequest<'_>,
+        hooks: &Hooks,
+        now: Timestamp,
+        mut notes: Option<&mut Notes>,
+    ) -> Result<Choice, PickError> {
+        let first = self.shares.as_ref().map_or(0, |shares| shares.draw(request, hooks));
+        let (before, from) = self.tiers.split_at(first.min(self.tiers.len()));
+        // The tier drawn, then the others in order.
+        for tier in from.iter().take(1).chain(before).chain(from.iter().skip(1)) {
+            if let Some(choice) = self.ask(tier, request, hooks, now, notes.as_deref_mut())? {
+                return Ok(choice);
             }
         }
         Err(self.why_nobody(request, hooks))
@@ -292,13 +298,7 @@ impl Snapshot {
             let picked = guarded(|| tier.picker.pick(&mut cx)).ok_or(PickError::Panicked)?;
             let Some(slot) = picked else { break };
             if let Some(entry) = self.admit(tier, slot, request, hooks, explained)? {
-                return Ok(Some(Choice {
-                    slot,
-                    entry,
-                    preference: Preference::Free,
-                    stands_in: false,
-                    alternatives: self.eligible > 1,
-                }));
+                return Ok(Some(Choice { slot, entry, preference: Preference::Free, alternatives: self.eligible > 1 }));
             }
         }
         Ok(None)
@@ -321,7 +321,7 @@ impl Snapshot {
             return Ok(Some(Entry::default()));
         }
         match self.members.get(slot).filter(|member| !request.excludes(member.endpoint.id())) {
-            Some(member) => Ok(enter(member, self.pass_of(slot), request, hooks, explained).ok()),
+            Some(member) => Ok(enter(member, self.pass_of(slot), request, hooks, explained)),
             None => Err(PickError::Misbehaved { slot }),
         }
     }
@@ -351,28 +351,24 @@ impl Snapshot {
 }
 
 /// Takes the endpoint's permit where it has a limit and its pass where it is on trial, and asks the strategy where it
-/// wants to be asked; an explanation takes nothing. Or who of them says no.
+/// wants to be asked; an explanation takes nothing. `None` if any of them says no.
 pub(super) fn enter(
     member: &Member,
     pass: PassOf,
     request: &PickRequest<'_>,
     hooks: &Hooks,
     explained: bool,
-) -> Result<Entry, Missed> {
+) -> Option<Entry> {
     let endpoint = &*member.endpoint;
     let limited = member.max_in_flight().is_some();
     if explained {
-        return match () {
-            () if limited && endpoint.permits.exhausted() => Err(Missed::Full),
-            () if pass == PassOf::Needed && endpoint.trial.is_out() => Err(Missed::OnTrial),
-            () => Ok(Entry::default()),
-        };
+        return why_not(member, pass).is_none().then(Entry::default);
     }
     let mut entry = Entry::default();
     if limited {
         entry.permit = endpoint.permits.try_acquire();
         if !entry.permit {
-            return Err(Missed::Full);
+            return None;
         }
     }
     if pass != PassOf::Nobody {
@@ -380,13 +376,21 @@ pub(super) fn enter(
     }
     let may = pass != PassOf::Needed || entry.pass.is_some();
     if may && (!hooks.needs.leases || hooks.strategy.acquired(&endpoint.state, endpoint, request)) {
-        return Ok(entry);
+        return Some(entry);
     }
     if entry.give_back(endpoint) {
         // Somebody may have found it full in this moment.
         hooks.freed.wake_one_more();
     }
-    Err(if may { Missed::Refused } else { Missed::OnTrial })
+    None
+}
+
+/// Who but the strategy lets nobody in, as far as can be seen from outside.
+pub(super) fn why_not(member: &Member, pass: PassOf) -> Option<Missed> {
+    if member.max_in_flight().is_some() && member.endpoint.permits.exhausted() {
+        return Some(Missed::Full);
+    }
+    (pass == PassOf::Needed && member.endpoint.trial.is_out()).then_some(Missed::OnTrial)
 }
 
 impl Entry {
