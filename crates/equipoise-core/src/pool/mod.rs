@@ -170,6 +170,11 @@ impl<T> Pool<T> {
         self.shared.snapshot.load().members().revision
     }
 
+    /// Whether the strategy places requests by their [key](PickRequest::key), if they have one.
+    pub fn places_by_key(&self) -> bool {
+        self.shared.hooks.needs.key
+    }
+
     /// Waits until the pool has changed (in membership, weights or availability) since `since`, and answers the
     /// revision then. At once if it has already. Needs no runtime.
     ///
