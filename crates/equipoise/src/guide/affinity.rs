@@ -57,7 +57,7 @@
 //! | --- | --- |
 //! | it drains, or has weight 0 | it keeps its sessions, and takes no new ones; but with `hash`, where nothing is kept, its keys move at once |
 //! | it is closed, unfit, or has just failed the request | [`unavailable`](crate::affinity::Affinity::unavailable): another one takes the session for good (the default); or 503; or it is waited for |
-//! | it is at its limit | the same; or with [`until_saturated`](crate::affinity::Affinity::until_saturated) another one takes this request, and the session stays |
+//! | it is at its limit, or with [`until_saturated`](crate::affinity::Affinity::until_saturated) has more than its share | another one takes this request, and the session stays (the default); or 503; or it is waited for |
 //! | there is no binding, or its endpoint has left | [`missing`](crate::affinity::Affinity::missing): the strategy picks (the default); or 503; or it waits for somebody to be picked |
 //!
 //! Who takes a session over is not chance: it is worked out from the session itself by rendezvous hashing (in `hash` mode
