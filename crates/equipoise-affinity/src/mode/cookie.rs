@@ -45,7 +45,7 @@ pub(super) fn seek(
             Claim::Down
         }
         Err(why) => {
-            refused.get_or_insert_with(|| (told(None, own), why));
+            refused.get_or_insert(why);
             Claim::Unknown
         }
     });
@@ -56,21 +56,18 @@ pub(super) fn seek(
         memo.due = due;
         return Sought { home: Home::Known(Ok(endpoint)), session: told, memo };
     }
-    let (own, why) = match presented.outcome() {
-        CookieOutcome::Absent => (None, Unbound::Absent),
-        CookieOutcome::Expired | CookieOutcome::Old => (None, Unbound::Expired),
-        CookieOutcome::TooMany | CookieOutcome::TooLong => (None, Unbound::Oversized),
-        CookieOutcome::Disregarded => (None, Unbound::Off),
-        _ => refused.unwrap_or((None, Unbound::Unknown)),
+    let why = match presented.outcome() {
+        CookieOutcome::Absent => Unbound::Absent,
+        CookieOutcome::Expired | CookieOutcome::Old => Unbound::Expired,
+        CookieOutcome::TooMany | CookieOutcome::TooLong => Unbound::Oversized,
+        CookieOutcome::Disregarded => Unbound::Off,
+        _ => refused.unwrap_or(Unbound::Unknown),
     };
-    match (own, why) {
-        (_, Unbound::Token(Refused::UnknownEndpoint { session })) => {
-            memo.session = Some(session);
-            Sought { home: Home::Lost(why), session: told(Some(session), None), memo }
-        }
-        (Some(own), Unbound::Unknown) => Sought { home: Home::Lost(why), session: Some(own), memo },
-        _ => Sought { home: Home::Known(Err(why)), session: None, memo },
+    if let Unbound::Token(Refused::UnknownEndpoint { session }) = why {
+        memo.session = Some(session);
+        return Sought { home: Home::Lost(why), session: told(Some(session), None), memo };
     }
+    Sought { home: Home::Known(Err(why)), session: None, memo }
 }
 
 /// What tells the session from others: its number; or else the endpoint's own value behind a prefix, of which all

@@ -96,7 +96,8 @@ impl Values {
     /// As with all values but tokens, nothing tells a session from others: who stands in for its endpoint is up to the
     /// strategy, and each balancer's. Until the client has taken another cookie, each of its requests may go elsewhere;
     /// and in rewrite mode, or under [`postonly`](crate::cookie::PersistenceCookieBuilder::postonly), that may be long.
-    /// In prefix mode, however, the endpoint's own value tells the session, as a token does.
+    /// In prefix mode, however, the endpoint's own value tells the session, as a token's number does, as long as the one
+    /// it belongs to has not left. (A name that is no endpoint's any more is no name, as in HAProxy; a token is one.)
     pub fn ids() -> Self {
         Self::plain(Given::Ids)
     }
