@@ -136,17 +136,20 @@ async fn a_token_whose_key_has_expired_is_nobodys_session_and_a_ring_that_cannot
 }
 
 #[tokio::test]
-async fn a_token_of_tomorrow_and_one_of_long_ago_are_nobodys_session() {
+async fn a_token_of_long_ago_is_nobodys_session_and_one_of_tomorrow_is_kept_and_renewed() {
     let site = Site::new().await;
     let pool = site.servers.pool();
     let day = Duration::from_secs(24 * 60 * 60);
     let cookie = equipoise::affinity::cookie::PersistenceCookie::insert("lb").indirect().build().unwrap();
-    for (now, reason) in [(SystemTime::now() - day, "from_the_future"), (SystemTime::now() + day, "stale")] {
+    for (now, stale) in [(SystemTime::now() - day, 0), (SystemTime::now() + day, 1)] {
         let values = equipoise::affinity::Values::tokens(ring(), &cookie).idle(day / 2);
         let affinity = affinity(&pool, Mode::cookie(cookie.clone(), values)).clock(move || now);
         let proxy = Proxy::start(&pool, &affinity);
-        assert_eq!(soon(get_with(&proxy, &site.session)).await.status, StatusCode::OK);
-        assert_eq!(affinity.stats().unbound_for(reason), 1);
+        let answer = soon(get_with(&proxy, &site.session)).await;
+        assert_eq!(answer.status, StatusCode::OK);
+        let stats = affinity.stats();
+        assert_eq!((stats.unbound_for("stale"), stats.misses(), stats.kept), (stale, stale, 1 - stale));
+        assert!(answer.headers.contains_key("set-cookie"), "{answer:?}");
     }
 }
 

@@ -60,7 +60,7 @@ pub enum Unbound {
 
 impl Unbound {
     /// Every reason as a metric's label, by [index](Self::index).
-    pub(crate) const LABELS: [&'static str; 14] = [
+    pub(crate) const LABELS: [&'static str; 13] = [
         "off",
         "absent",
         "oversized",
@@ -72,7 +72,6 @@ impl Unbound {
         "unknown_key",
         "forged",
         "key_expired",
-        "from_the_future",
         "stale",
         "unknown_endpoint",
     ];
@@ -90,9 +89,8 @@ impl Unbound {
             Self::Token(Refused::UnknownKey { .. }) => 8,
             Self::Token(Refused::Forged) => 9,
             Self::Token(Refused::KeyExpired { .. }) => 10,
-            Self::Token(Refused::FromTheFuture) => 11,
-            Self::Token(Refused::Stale) => 12,
-            Self::Token(Refused::UnknownEndpoint { .. }) => 13,
+            Self::Token(Refused::Stale) => 11,
+            Self::Token(Refused::UnknownEndpoint { .. }) => 12,
         }
     }
 

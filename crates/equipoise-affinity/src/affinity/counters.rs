@@ -154,7 +154,6 @@ mod tests {
             Unbound::Token(crate::token::Refused::UnknownKey { kid: 1 }),
             Unbound::Token(crate::token::Refused::Forged),
             Unbound::Token(crate::token::Refused::KeyExpired { kid: 1 }),
-            Unbound::Token(crate::token::Refused::FromTheFuture),
             Unbound::Token(crate::token::Refused::Stale),
         ];
         let counters = Counters::default();

@@ -2,6 +2,7 @@
 
 mod counters;
 mod explained;
+mod members;
 mod passage;
 mod roster;
 
@@ -71,13 +72,14 @@ impl Affinity {
     ///
     /// # Errors
     ///
-    /// When the mode leaves placing to a strategy that does not go by keys, or endpoints cannot be named in its cookie. Of those that join later and cannot be named, a warning is
-    /// logged, and nobody is bound to them.
+    /// When the mode leaves placing to a strategy that does not go by keys, or endpoints cannot be named in its cookie. Of
+    /// those that join later and cannot be named, a warning is logged, and nobody is bound to them.
     pub fn new<T: Send + Sync + 'static>(pool: &Pool<T>, mode: Mode) -> Result<Self, InvalidMode> {
-        if matches!(mode.0, Kind::Hash(_)) && !pool.places_by_key() {
+        let mode = mode.into_kind();
+        if matches!(mode, Kind::Hash(_)) && !pool.places_by_key() {
             return Err(InvalidMode::NoKeys);
         }
-        let shared = Shared { mode: mode.0, roster: Roster::new(pool.clone()), counters: Counters::default() };
+        let shared = Shared { mode, roster: Roster::new(pool.clone()), counters: Counters::default() };
         let settings = Settings {
             missing: Fallback::Rebind,
             unavailable: Fallback::Rebind,
@@ -145,10 +147,10 @@ impl Affinity {
         guarded(|| (self.settings.now)()).unwrap_or_else(SystemTime::now)
     }
 
-    /// Tells the mode who has left the pool and who is there.
+    /// Tells the mode who has left the pool and who is there, unless somebody else is about to.
     fn follow(&self) -> Result<(), InvalidValues> {
         let Shared { mode, roster, .. } = &*self.shared;
-        roster.follow(|id| mode.left(id), |endpoints| mode.there(endpoints))
+        roster.follow(false, |id| mode.left(id), |endpoints| mode.there(endpoints))
     }
 
     /// What has become of requests so far.

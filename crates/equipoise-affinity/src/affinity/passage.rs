@@ -47,14 +47,14 @@ impl Affinity {
         if let Err(unfit) = self.follow() {
             tracing::warn!("{unfit}");
         }
-        let Shared { mode, roster, .. } = &*self.shared;
+        let Shared { mode, .. } = &*self.shared;
         let excepted = self.settings.except.as_ref().is_some_and(|except| {
             let head = RequestHead::of_parts(head);
             guarded(|| except(head)).unwrap_or(false)
         });
         let sought = match excepted {
             true => mode.disregard(head),
-            false => mode.seek(head, self.now(), |id| takes(roster.pool().availability(id))),
+            false => mode.seek(head, self.now(), &*self.shared),
         };
         let (home, keyed, lookup, lost) = match sought.home {
             Home::Known(home) => (home, false, None, false),
@@ -161,6 +161,7 @@ impl Affinity {
             session: session.as_deref(),
             status: response.status(),
             now: self.now(),
+            members: &*self.shared,
         };
         // Of those that are not to be bound nothing is remembered; only a cookie is still to be kept from the client.
         let mode = &self.shared.mode;
@@ -180,7 +181,7 @@ impl Affinity {
 }
 
 /// Whether such an endpoint may have the requests that are bound to it.
-fn takes(availability: Option<Availability>) -> bool {
+pub(super) fn takes(availability: Option<Availability>) -> bool {
     availability.is_some_and(|availability| !matches!(availability, Availability::Closed | Availability::Unfit))
 }
 

@@ -39,7 +39,32 @@ pub(crate) struct Roster {
     pool: Box<dyn AnyPool>,
     /// The membership's revision that `present` is of, and one more; 0 before the first look.
     seen: AtomicU64,
-    present: Mutex<HashMap<EndpointId, Revision>>,
+    present: Mutex<Present>,
+}
+
+/// In the order of their slots.
+#[derive(Default)]
+struct Present {
+    /// Ids and addresses.
+    named: Vec<(EndpointId, String)>,
+    joined: Vec<Revision>,
+}
+
+impl Present {
+    fn is(&self, endpoints: &[EndpointStatus]) -> bool {
+        let one = |((id, address), joined): (&(EndpointId, String), &Revision), now: &EndpointStatus| {
+            *id == now.id && *address == now.address && *joined == now.joined
+        };
+        self.named.len() == endpoints.len()
+            && self.named.iter().zip(&self.joined).zip(endpoints).all(|(known, now)| one(known, now))
+    }
+
+    /// Those who are not among them any more, or are again.
+    fn left<'a>(&'a self, endpoints: &[EndpointStatus]) -> impl Iterator<Item = &'a EndpointId> {
+        let now: HashMap<_, _> = endpoints.iter().map(|endpoint| (endpoint.id.clone(), endpoint.joined)).collect();
+        let known = self.named.iter().zip(&self.joined);
+        known.filter(move |((id, _), joined)| now.get(id) != Some(joined)).map(|((id, _), _)| id)
+    }
 }
 
 impl Roster {
@@ -51,9 +76,14 @@ impl Roster {
         &*self.pool
     }
 
-    /// Tells who has left and who is there, if that has changed since it was last told. One atomic load if not.
+    /// Tells who has left and who is there, if that has changed since it was last told. One atomic load if nothing has
+    /// changed but for availability, and a look at all endpoints if they are still the same.
+    ///
+    /// If somebody else is telling, `waits` for it: when it returns, everybody has been told of who was there when it was
+    /// called. Otherwise goes on meanwhile.
     pub(crate) fn follow(
         &self,
+        waits: bool,
         left: impl Fn(&EndpointId),
         there: impl Fn(&[(EndpointId, String)]) -> Result<(), InvalidValues>,
     ) -> Result<(), InvalidValues> {
@@ -61,22 +91,96 @@ impl Roster {
         if self.pool.membership().get().wrapping_add(1) == seen {
             return Ok(());
         }
-        // Whoever holds the lock tells them; that need not hold up others.
-        let Some(mut present) = self.present.try_lock() else { return Ok(()) };
+        let present = if waits { Some(self.present.lock()) } else { self.present.try_lock() };
+        let Some(mut present) = present else { return Ok(()) };
         // Before the look: what changes after it is found by the next request.
         let revision = self.pool.membership().get().wrapping_add(1);
         if self.seen.load(Ordering::Acquire) == revision {
             return Ok(());
         }
         let endpoints = self.pool.endpoints();
-        let now: HashMap<EndpointId, Revision> =
-            endpoints.iter().map(|endpoint| (endpoint.id.clone(), endpoint.joined)).collect();
-        for (id, _) in present.iter().filter(|(id, joined)| now.get(*id) != Some(joined)) {
-            left(id);
+        let mut named = Ok(());
+        if !present.is(&endpoints) {
+            present.left(&endpoints).for_each(left);
+            let (ids, joined) = endpoints.into_iter().map(|now| ((now.id, now.address), now.joined)).unzip();
+            *present = Present { named: ids, joined };
+            named = there(&present.named);
         }
-        let named = there(&endpoints.into_iter().map(|endpoint| (endpoint.id, endpoint.address)).collect::<Vec<_>>());
-        *present = now;
         self.seen.store(revision, Ordering::Release);
         named
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        cell::{Cell, RefCell},
+        sync::mpsc,
+        thread,
+    };
+
+    use equipoise_core::{Availability, EndpointSpec};
+
+    use super::*;
+
+    fn pool() -> Pool<()> {
+        let pool = Pool::default();
+        pool.update(["a", "b"].map(EndpointSpec::new), |_| ()).unwrap();
+        pool
+    }
+
+    #[test]
+    fn nobody_is_told_of_weights_and_availability() {
+        let (pool, told, gone) = (pool(), Cell::new(0), RefCell::new(vec![]));
+        let roster = Roster::new(pool.clone());
+        let follow = || {
+            let there = |_: &[_]| {
+                told.set(told.get() + 1);
+                Ok(())
+            };
+            roster.follow(false, |id| gone.borrow_mut().push(id.to_string()), there).unwrap();
+            told.get()
+        };
+        assert_eq!(follow(), 1);
+        pool.set_weight("a", 7).unwrap();
+        assert_eq!(follow(), 1);
+        pool.set_availability("a", Availability::Closed).unwrap();
+        assert_eq!(follow(), 1);
+        // Moved to another address: another one under the same id.
+        pool.update([EndpointSpec::new("c").named("a"), EndpointSpec::new("b")], |_| ()).unwrap();
+        assert_eq!(follow(), 2);
+        pool.remove("b").unwrap();
+        assert_eq!(follow(), 3);
+        assert_eq!(*gone.borrow(), ["a", "b"]);
+    }
+
+    #[test]
+    fn who_waits_goes_on_when_all_have_been_told_and_others_at_once() {
+        let pool = pool();
+        let roster = Roster::new(pool.clone());
+        let (begun, has_begun) = mpsc::channel();
+        let (go_on, may_go_on) = mpsc::channel::<()>();
+        let told = AtomicU64::new(0);
+        thread::scope(|scope| {
+            let (roster, told) = (&roster, &told);
+            scope.spawn(move || {
+                let there = |_: &[_]| {
+                    begun.send(()).unwrap();
+                    may_go_on.recv().unwrap();
+                    told.store(1, Ordering::Release);
+                    Ok(())
+                };
+                roster.follow(false, |_| (), there).unwrap();
+            });
+            has_begun.recv().unwrap();
+            roster.follow(false, |_| (), |_| unreachable!("somebody is telling")).unwrap();
+            assert_eq!(told.load(Ordering::Acquire), 0);
+            let waiting = scope.spawn(move || {
+                roster.follow(true, |_| (), |_| unreachable!("somebody has told")).unwrap();
+                told.load(Ordering::Acquire)
+            });
+            go_on.send(()).unwrap();
+            assert_eq!(waiting.join().unwrap(), 1);
+        });
     }
 }

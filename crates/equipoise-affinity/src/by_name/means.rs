@@ -62,8 +62,8 @@ impl Means {
         self
     }
 
-    /// Tokens that are shared with whoever [rotates](Tokens::rotate) their keys, in place of [`keys`](Self::keys). For one
-    /// pool: they know its endpoints.
+    /// Tokens whose keys are shared with whoever [rotates](Tokens::rotate) them, in place of [`keys`](Self::keys). They
+    /// serve any number of pools.
     pub fn tokens(mut self, tokens: Arc<Tokens>) -> Self {
         self.keys = Some(Keys::Tokens(tokens));
         self

@@ -81,7 +81,17 @@ impl PersistenceCookie {
         &self,
         headers: &mut HeaderMap,
         now: SystemTime,
-        whose: impl FnMut(&[u8]) -> Claim<T>,
+        mut whose: impl FnMut(&[u8]) -> Claim<T>,
+    ) -> (Option<T>, Presented) {
+        self.read(headers, now, |value, _| whose(value))
+    }
+
+    /// The same; `whose` also gets what follows a prefix, the endpoint's own value.
+    pub(crate) fn read<T>(
+        &self,
+        headers: &mut HeaderMap,
+        now: SystemTime,
+        whose: impl FnMut(&[u8], Option<&[u8]>) -> Claim<T>,
     ) -> (Option<T>, Presented) {
         let length = headers.get_all(COOKIE).iter().fold(0, |sum: usize, line| sum.saturating_add(line.len()));
         let mut search = Search::new(self, now, whose);
@@ -94,13 +104,17 @@ impl PersistenceCookie {
     /// `Cookie` lines what the endpoint shall see. Its answer is to be handed to
     /// [`on_response`](PersistenceCookie::on_response) all the same, which then sets nothing.
     pub fn disregard(&self, headers: &mut HeaderMap) -> Presented {
-        let mut search = Search::new(self, SystemTime::UNIX_EPOCH, |_| Claim::<()>::Unknown);
+        let mut search = Search::new(self, SystemTime::UNIX_EPOCH, |_, _| Claim::<()>::Unknown);
         search.presented.disregarded = true;
         edit(headers, COOKIE, |line| self.on_cookies(line, &mut search));
         search.done().1
     }
 
-    fn on_cookies<T>(&self, old: &[u8], search: &mut Search<'_, T, impl FnMut(&[u8]) -> Claim<T>>) -> Edit {
+    fn on_cookies<T>(
+        &self,
+        old: &[u8],
+        search: &mut Search<'_, T, impl FnMut(&[u8], Option<&[u8]>) -> Claim<T>>,
+    ) -> Edit {
         let mut line = Line::new(old);
         // Where what is being removed began, and whether anything is to stay.
         let (mut cut, mut stays) = (None, false);
@@ -120,7 +134,8 @@ impl PersistenceCookie {
             };
             let value = old.get(ours.value.clone()).unwrap_or_default();
             let tilde = value.iter().position(|byte| *byte == PREFIX).filter(|_| self.mode == CookieMode::Prefix);
-            search.found(value.get(..tilde.unwrap_or(value.len())).unwrap_or_default());
+            let own = tilde.and_then(|tilde| value.get(tilde + 1..));
+            search.found(value.get(..tilde.unwrap_or(value.len())).unwrap_or_default(), own);
             if self.indirect {
                 cut.get_or_insert(line.len());
             } else {
@@ -174,13 +189,13 @@ struct Search<'a, T, F> {
     presented: Presented,
 }
 
-impl<'a, T, F: FnMut(&[u8]) -> Claim<T>> Search<'a, T, F> {
+impl<'a, T, F: FnMut(&[u8], Option<&[u8]>) -> Claim<T>> Search<'a, T, F> {
     fn new(cookie: &'a PersistenceCookie, now: SystemTime, whose: F) -> Self {
         let now = seconds(now);
         Self { cookie, now, whose, seen: 0, too_long: false, endpoint: None, presented: Presented::default() }
     }
 
-    fn found(&mut self, value: &[u8]) {
+    fn found(&mut self, value: &[u8], own: Option<&[u8]>) {
         self.seen = self.seen.saturating_add(1);
         if self.too_long || self.seen > self.cookie.most_cookies || self.presented.disregarded {
             return;
@@ -207,7 +222,7 @@ impl<'a, T, F: FnMut(&[u8]) -> Claim<T>> Search<'a, T, F> {
         if let Some(over) = over {
             *outcome = over;
         }
-        match if value.is_empty() { Claim::Unknown } else { (self.whose)(value) } {
+        match if value.is_empty() { Claim::Unknown } else { (self.whose)(value, own) } {
             Claim::Endpoint(endpoint) => {
                 self.endpoint = Some(endpoint);
                 *outcome = CookieOutcome::Valid;

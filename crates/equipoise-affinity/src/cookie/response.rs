@@ -22,8 +22,8 @@ pub struct Served<'a> {
     /// Whether the one that served is the one the cookie named. Say no as well if it is, but the cookie should be set
     /// afresh, for instance because the key that signed it is about to go.
     pub kept: bool,
-    /// What names the one that served. `None` if nothing does, as with one that only apologises for the others: an
-    /// inserted cookie is then erased at the client, and one that the endpoint sets stays as it is.
+    /// What names the one that served. `None` if nothing does, as with one that only apologises for the others: unless
+    /// it is `kept`, an inserted cookie is then erased at the client, and one that the endpoint sets stays as it is.
     pub value: Option<&'a CookieValue>,
     /// The request's.
     pub method: &'a Method,
@@ -118,7 +118,7 @@ impl PersistenceCookie {
             && action != CookieAction::Found
             && !presented.disregarded
             && (!self.postonly || served.method == Method::POST)
-            && (!served.kept || self.is_stale(presented, served.now))
+            && (!served.kept || served.value.is_some() && self.is_stale(presented, served.now))
     }
 
     /// Whether a cookie that is kept is set again all the same, for the sake of its dates.

@@ -1,8 +1,10 @@
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use http::{HeaderMap, Method, request::Parts};
+use xxhash_rust::xxh64::xxh64;
 
-use super::{Answer, Home, Sought, Values, values::Named};
+use super::{Answer, Home, Members, Sought, Values, values::Named};
 use crate::{
     cookie::{Claim, CookieAction, CookieMode, CookieOutcome, PersistenceCookie, Presented, Served},
     outcome::Unbound,
@@ -25,13 +27,21 @@ pub(super) fn seek(
     values: &Values,
     head: &mut Parts,
     now: SystemTime,
-    takes: impl Fn(&equipoise_core::EndpointId) -> bool,
+    members: &dyn Members,
 ) -> Sought {
+    let whose = |value: &[u8]| match values.whose(value, now) {
+        // Whom another balancer has named may have joined just now.
+        Err(Unbound::Unknown | Unbound::Token(Refused::UnknownEndpoint { .. })) => {
+            members.catch_up();
+            values.whose(value, now)
+        }
+        known => known,
+    };
     let (mut down, mut refused) = (None, None);
-    let (found, presented) = cookie.on_request(&mut head.headers, now, |value| match values.whose(value, now) {
-        Ok(named) if takes(&named.endpoint) => Claim::Endpoint(named),
+    let (found, presented) = cookie.read(&mut head.headers, now, |value, own| match whose(value) {
+        Ok(named) if members.takes(&named.endpoint) => Claim::Endpoint((told(named.session, own), named)),
         Ok(named) => {
-            down.get_or_insert(named);
+            down.get_or_insert_with(|| (told(named.session, own), named));
             Claim::Down
         }
         Err(why) => {
@@ -41,10 +51,10 @@ pub(super) fn seek(
     });
     let mut memo = Memo { presented, method: head.method.clone(), session: None, due: false };
     // If none that can take it is named, one that cannot has been its home.
-    if let Some(Named { endpoint, session, due }) = found.or(down) {
+    if let Some((told, Named { endpoint, session, due })) = found.or(down) {
         memo.session = session;
         memo.due = due;
-        return Sought { home: Home::Known(Ok(endpoint)), session: number(session), memo };
+        return Sought { home: Home::Known(Ok(endpoint)), session: told, memo };
     }
     let why = match presented.outcome() {
         CookieOutcome::Absent => Unbound::Absent,
@@ -55,13 +65,18 @@ pub(super) fn seek(
     };
     if let Unbound::Token(Refused::UnknownEndpoint { session }) = why {
         memo.session = Some(session);
-        return Sought { home: Home::Lost(why), session: number(Some(session)), memo };
+        return Sought { home: Home::Lost(why), session: told(Some(session), None), memo };
     }
     Sought { home: Home::Known(Err(why)), session: None, memo }
 }
 
-fn number(session: Option<Session>) -> Option<bytes::Bytes> {
-    session.map(|session| bytes::Bytes::copy_from_slice(session.key()))
+/// What tells the session from others: its number; or else the endpoint's own value behind a prefix, of which all
+/// balancers make the same.
+fn told(session: Option<Session>, own: Option<&[u8]>) -> Option<Bytes> {
+    match session {
+        Some(session) => Some(Bytes::copy_from_slice(session.key())),
+        None => own.filter(|own| !own.is_empty()).map(|own| Bytes::copy_from_slice(&xxh64(own, 0).to_be_bytes())),
+    }
 }
 
 /// For a request that is not to be bound, whatever its cookie says.
@@ -85,12 +100,17 @@ pub(super) fn settle(
     let afresh = answer.binds || memo.due;
     // Nothing is made that nobody will see.
     let seen = afresh || cookie.mode() != CookieMode::Insert || cookie.is_stale(memo.presented, answer.now);
-    let value = if seen { values.of(cookie, named, memo.session, answer.now) } else { None };
-    // What cannot be named erases a cookie that is worth nothing, not one that was never there.
-    let absent = memo.presented.outcome() == CookieOutcome::Absent;
+    let name = || values.of(cookie, named, memo.session, answer.now);
+    // It may have joined since the request came.
+    let joined = || {
+        answer.members.catch_up();
+        name()
+    };
+    let value = if seen { name().or_else(joined) } else { None };
     let served = Served {
         presented: memo.presented,
-        kept: !afresh || value.is_none() && absent,
+        // That one cannot be named says nothing about the cookie that the client has.
+        kept: !afresh || value.is_none(),
         value: value.as_ref(),
         method: &memo.method,
         now: answer.now,

@@ -64,6 +64,9 @@ impl Mode {
 
     /// The first request with a key goes where the strategy says, and those after it to the same endpoint, as long as
     /// `store` remembers. A session is bound when the head of its first response is there.
+    ///
+    /// Whether pools can share a store is up to it: see [`SessionStore`]. A
+    /// [`SessionTable`](crate::table::SessionTable) is for one.
     pub fn table(key: SessionKey, store: Arc<dyn SessionStore>) -> Self {
         Self(Kind::Table(key, Guarded::new(store)))
     }
@@ -76,7 +79,7 @@ impl Mode {
 
     /// Whoever brings what a backend has set (a cookie such as `JSESSIONID`, a header) goes to that backend: nginx's
     /// `sticky learn`, HAProxy's `stick store-response` with `stick match`. Only what backends set enters `store`, so
-    /// clients cannot fill it.
+    /// clients cannot fill it. As with [`table`](Self::table), `store` is for one pool unless it says otherwise.
     pub fn learn(learn: Learn, store: Arc<dyn SessionStore>) -> Self {
         Self(Kind::Learn(learn, Guarded::new(store)))
     }
@@ -85,6 +88,26 @@ impl Mode {
     pub fn route(learn: Learn, route: Route) -> Self {
         Self(Kind::Route(learn, route))
     }
+
+    /// For one pool: what is known of its endpoints is known of no other's.
+    pub(crate) fn into_kind(self) -> Kind {
+        match self.0 {
+            Kind::Cookie(cookie, values) => Kind::Cookie(cookie, values.for_pool()),
+            kind => kind,
+        }
+    }
+}
+
+/// What a mode asks of the pool.
+pub(crate) trait Members {
+    /// Whether there is such an endpoint.
+    fn has(&self, id: &EndpointId) -> bool;
+
+    /// Whether it takes those who are bound to it.
+    fn takes(&self, id: &EndpointId) -> bool;
+
+    /// Returns when the mode has been [told](Kind::there) of everybody who is there now.
+    fn catch_up(&self);
 }
 
 /// What a mode makes of a request.
@@ -123,18 +146,17 @@ pub(crate) struct Answer<'a> {
     pub(crate) session: Option<&'a [u8]>,
     pub(crate) status: StatusCode,
     pub(crate) now: SystemTime,
+    pub(crate) members: &'a dyn Members,
 }
 
 impl Kind {
     /// Whom the request belongs to, so far as it can be told at once. What the backend is not to see is taken out.
-    ///
-    /// `takes` says whether an endpoint takes those who are bound to it.
-    pub(crate) fn seek(&self, head: &mut Parts, now: SystemTime, takes: impl Fn(&EndpointId) -> bool) -> Sought {
+    pub(crate) fn seek(&self, head: &mut Parts, now: SystemTime, members: &dyn Members) -> Sought {
         match self {
             Self::None => Sought::unbound(Unbound::Off),
             Self::Hash(key) => keyed::seek(key, head),
             Self::Table(key, store) => table::seek(key, store, head),
-            Self::Cookie(cookie, values) => cookie::seek(cookie, values, head, now, takes),
+            Self::Cookie(cookie, values) => cookie::seek(cookie, values, head, now, members),
             Self::Learn(learn, store) => learned::seek(learn, store, head),
             Self::Route(learn, route) => routed::seek(learn, *route, head),
         }
@@ -154,9 +176,9 @@ impl Kind {
     pub(crate) fn settle(&self, memo: Memo, answer: &Answer<'_>, headers: &mut HeaderMap) -> bool {
         match self {
             Self::None | Self::Hash(_) | Self::Route(..) => false,
-            Self::Table(_, store) => table::settle(store, answer),
+            Self::Table(_, store) => unless_gone(store, answer, || table::settle(store, answer)),
             Self::Cookie(cookie, values) => cookie::settle(cookie, values, memo, answer, headers),
-            Self::Learn(learn, store) => learned::settle(learn, store, answer, headers),
+            Self::Learn(learn, store) => unless_gone(store, answer, || learned::settle(learn, store, answer, headers)),
         }
     }
 
@@ -174,6 +196,22 @@ impl Kind {
             _ => Ok(()),
         }
     }
+}
+
+/// Remembers who answered, unless that one has left meanwhile: nobody would tell the store so again, and if it ever came
+/// back, so would a binding from before.
+fn unless_gone(store: &Guarded, answer: &Answer<'_>, settle: impl FnOnce() -> bool) -> bool {
+    // Who joined after the request came has to be known, or nobody sees it leave.
+    answer.members.catch_up();
+    if !settle() {
+        return false;
+    }
+    // Asked only now: whoever leaves after this is told of as everybody is.
+    let there = answer.members.has(answer.served);
+    if !there {
+        store.left(answer.served);
+    }
+    there
 }
 
 impl fmt::Debug for Mode {

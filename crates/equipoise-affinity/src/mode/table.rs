@@ -13,7 +13,8 @@ pub(super) fn seek(key: &SessionKey, store: &Guarded, head: &Parts) -> Sought {
 }
 
 pub(super) fn settle(store: &Guarded, answer: &Answer<'_>) -> bool {
-    let Some(session) = answer.session.filter(|_| answer.binds) else { return false };
+    let binds = answer.binds && answer.members.has(answer.served);
+    let Some(session) = answer.session.filter(|_| binds) else { return false };
     store.bind(session, answer.served, answer.home);
     true
 }

@@ -17,7 +17,7 @@ use crate::{
 
 /// How the value of a cookie names an endpoint.
 ///
-/// Cheap to clone; clones share what they know.
+/// Cheap to clone, and good for any number of pools: each [`Affinity`](crate::Affinity) knows its own endpoints by it.
 #[derive(Clone)]
 pub struct Values(Naming);
 
@@ -65,7 +65,8 @@ impl Values {
         Self::of_tokens(Arc::new(Tokens::new(ring, cookie.name())))
     }
 
-    /// Tokens that are shared with whoever [rotates](Tokens::rotate) their keys.
+    /// Tokens whose keys are shared with whoever [rotates](Tokens::rotate) them. Their
+    /// [members](Tokens::members) are not: a pool's own count.
     pub fn of_tokens(tokens: Arc<Tokens>) -> Self {
         Self(Naming::Tokens { tokens, idle: None, life: None })
     }
@@ -91,11 +92,19 @@ impl Values {
 
     /// The endpoints' ids, for compatibility. They tell clients what the endpoints are called, by default their
     /// addresses, and clients may choose.
+    ///
+    /// As with all values but tokens, nothing tells a session from others: who stands in for its endpoint is up to the
+    /// strategy, and each balancer's. Until the client has taken another cookie, each of its requests may go elsewhere;
+    /// and in rewrite mode, or under [`postonly`](crate::cookie::PersistenceCookieBuilder::postonly), that may be long.
+    /// In prefix mode, however, the endpoint's own value tells the session, as a token's number does, as long as the one
+    /// it belongs to has not left. (A name that is no endpoint's any more is no name, as in HAProxy; a token is one.)
     pub fn ids() -> Self {
         Self::plain(Given::Ids)
     }
 
-    /// Names of your own, as HAProxy's `server … cookie NAME`. Endpoints without one are not bound to.
+    /// Names of your own, as HAProxy's `server … cookie NAME`. Endpoints without one are not bound to; if one of them
+    /// answers, the client keeps the cookie that it has (where HAProxy erases it). Who stands in for an endpoint is up to
+    /// the strategy, see [`ids`](Self::ids).
     ///
     /// ```
     /// use equipoise_affinity::{Values, cookie::PersistenceCookie};
@@ -130,13 +139,21 @@ impl Values {
     }
 
     /// HAProxy's `dynamic`: a hash of this key and the endpoint's address, which has to be an IP address with a port. See
-    /// [`CookieValue::dynamic`].
+    /// [`CookieValue::dynamic`]. Who stands in for an endpoint is up to the strategy, see [`ids`](Self::ids).
     pub fn dynamic(key: impl AsRef<[u8]>) -> Self {
         Self::plain(Given::Dynamic(key.as_ref().into()))
     }
 
     fn plain(given: Given) -> Self {
         Self(Naming::Plain { given, known: Arc::default() })
+    }
+
+    /// The same for one pool, with a directory of its own: no endpoint is known yet.
+    pub(super) fn for_pool(self) -> Self {
+        Self(match self.0 {
+            Naming::Tokens { tokens, idle, life } => Naming::Tokens { tokens: Arc::new(tokens.for_pool()), idle, life },
+            Naming::Plain { given, .. } => Naming::Plain { given, known: Arc::default() },
+        })
     }
 
     /// Whom this value names, or why nobody.

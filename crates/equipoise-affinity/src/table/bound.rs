@@ -29,6 +29,11 @@ impl Bound {
         Self { member, born: at.now.into(), used: at.now.into() }
     }
 
+    /// The same session at another endpoint: as old as it was, and in use.
+    pub(super) fn moved(&self, member: Arc<Member>, at: &Moment) -> Self {
+        Self { member, born: self.born().min(at.now).into(), used: at.now.into() }
+    }
+
     pub(super) fn endpoint(&self) -> &EndpointId {
         self.member.id()
     }

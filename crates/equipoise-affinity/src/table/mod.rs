@@ -6,7 +6,7 @@
 //! # When a session ends
 //!
 //! - It was not used for longer than [`idle`](SessionTableBuilder::idle), or is older than
-//!   [`lifetime`](SessionTableBuilder::lifetime). Time is counted in tenths of a second: a session never ends before its
+//!   [`lifetime`](SessionTableBuilder::lifetime), whichever endpoints it has been bound to. Time is counted in tenths of a second: a session never ends before its
 //!   time, and up to two tenths after. If the clock goes back, nothing ends for that.
 //! - Its endpoint has [left](SessionStore::left): all sessions of an endpoint are void at once, in O(1). If the same id
 //!   joins again, they stay void.
@@ -108,6 +108,9 @@ const SMALL_SHARD: usize = 512;
 const PARALLEL: usize = 16;
 
 /// Sessions in memory, as many as they may be and no more. A clone is the same table.
+///
+/// A table is for one pool: what [leaves](SessionStore::left) one of two pools would be void in the other, if that has an
+/// endpoint of the same id, and a key that both are asked for would be bound in one of them only. Give each its own.
 ///
 /// See [the module](self) for what it does and costs.
 #[derive(Clone)]
@@ -221,8 +224,8 @@ impl SessionStore for SessionTable {
         Lookup::Now(Ok(shard.lookup(&key, &self.moment(), &self.0.members)))
     }
 
-    /// Atomic for each key. Binding to the endpoint that the key is bound to anyway is use; it does not prolong the
-    /// session's lifetime.
+    /// Atomic for each key. Binding to the endpoint that the key is bound to anyway is use; neither that nor a move to
+    /// another one prolongs the session's lifetime.
     fn bind(&self, key: &[u8], endpoint: &EndpointId, instead_of: Option<&EndpointId>) {
         let (key, shard) = self.place(key);
         shard.bind(&key, (endpoint, instead_of), &self.0.members, &self.moment());

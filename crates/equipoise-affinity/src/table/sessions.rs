@@ -31,7 +31,7 @@ impl Session {
         &self.endpoint
     }
 
-    /// How long it has been bound to that endpoint.
+    /// How old it is, moves included.
     pub fn age(&self) -> Duration {
         self.age
     }

@@ -152,10 +152,12 @@ impl Shard {
             if let Some(why) = ended {
                 self.tally.ended(why);
             }
-            if ended.is_none() && bound.endpoint() == endpoint {
-                bound.touch(at);
-            } else if ended.is_some() || Some(bound.endpoint()) == instead_of {
+            if ended.is_some() {
                 *bound = new();
+            } else if bound.endpoint() == endpoint {
+                bound.touch(at);
+            } else if Some(bound.endpoint()) == instead_of {
+                *bound = bound.moved(members.member(endpoint), at);
             }
             EntryAction::Retain(())
         });

@@ -22,9 +22,6 @@ pub enum Refused {
         /// The id of the key.
         kid: u8,
     },
-    /// Authentic, but issued more than five minutes from now: the balancers' clocks disagree.
-    #[error("issued in the future: the balancers' clocks disagree")]
-    FromTheFuture,
     /// Authentic, but unused for longer than the idle time, or the session is older than its life.
     #[error("idle for too long, or too old")]
     Stale,
@@ -38,15 +35,14 @@ pub enum Refused {
 }
 
 impl Refused {
-    /// The reason as a metric's label: `malformed`, `unknown_key`, `forged`, `key_expired`, `from_the_future`, `stale`
-    /// or `unknown_endpoint`.
+    /// The reason as a metric's label: `malformed`, `unknown_key`, `forged`, `key_expired`, `stale` or
+    /// `unknown_endpoint`.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Malformed => "malformed",
             Self::UnknownKey { .. } => "unknown_key",
             Self::Forged => "forged",
             Self::KeyExpired { .. } => "key_expired",
-            Self::FromTheFuture => "from_the_future",
             Self::Stale => "stale",
             Self::UnknownEndpoint { .. } => "unknown_endpoint",
         }

@@ -117,18 +117,53 @@ fn a_token_is_stale_once_idle_or_old() {
 }
 
 #[test]
-fn clocks_may_be_five_minutes_apart() {
+fn clocks_may_be_apart_and_from_five_minutes_on_a_token_is_due() {
     let tokens = tokens(KeyRing::new(key(1)));
     let text = tokens.issue(&id("a"), None, at(1000)).unwrap();
-    assert!(tokens.read(text.as_bytes(), at(700), IDLE, IDLE).is_ok_and(|token| !token.is_due()));
-    assert_eq!(tokens.read(text.as_bytes(), at(699), IDLE, IDLE), Err(Refused::FromTheFuture));
+    for (now, ahead) in [(1000, false), (700, false), (699, true), (0, true)] {
+        let token = tokens.read(text.as_bytes(), at(now), IDLE, IDLE).unwrap();
+        assert_eq!((token.endpoint(), token.is_due(), token.is_from_the_future()), (&id("a"), ahead, ahead));
+    }
 }
 
 #[test]
-fn a_session_that_began_in_the_future_is_refused() {
+fn a_session_that_began_in_the_future_begins_now_and_ends_in_time() {
     let tokens = tokens(KeyRing::new(key(1)));
-    let text = tokens.issue(&id("a"), Some(Session { nonce: [1; 8], began: 2000 }), at(1000)).unwrap();
-    assert_eq!(tokens.read(text.as_bytes(), at(1000), None, None), Err(Refused::FromTheFuture));
+    let text = tokens.issue(&id("a"), Some(Session { nonce: [1; 8], began: 900_000 }), at(1000)).unwrap();
+    let token = tokens.read(text.as_bytes(), at(1000), None, None).unwrap();
+    assert!(token.is_due() && token.is_from_the_future());
+    assert_eq!((token.session().key(), token.session().began()), (&[1; 8], at(1000)));
+
+    let text = tokens.issue(&id("a"), Some(token.session()), at(1000)).unwrap();
+    assert!(tokens.read(text.as_bytes(), at(2000), None, IDLE).is_ok());
+    assert_eq!(tokens.read(text.as_bytes(), at(2001), None, IDLE), Err(Refused::Stale));
+}
+
+#[test]
+fn pools_share_keys_and_not_members() {
+    let tokens = tokens(KeyRing::new(key(1)));
+    let (one, other) = (tokens.for_pool(), tokens.for_pool());
+    one.members([id("c")]);
+    other.members([id("d")]);
+    for ring in [KeyRing::new(key(1)), KeyRing::new(key(2))] {
+        tokens.rotate(ring);
+        let text = other.issue(&id("c"), None, at(0)).unwrap();
+        let read =
+            |tokens: &Tokens| tokens.read(text.as_bytes(), at(0), None, None).map(|token| token.endpoint().clone());
+        assert_eq!(read(&one), Ok(id("c")));
+        assert!(matches!(read(&other), Err(Refused::UnknownEndpoint { .. })));
+        assert!(matches!(read(&tokens), Err(Refused::UnknownEndpoint { .. })));
+    }
+}
+
+#[test]
+fn a_pool_that_comes_after_a_change_of_keys_has_the_new_ones() {
+    let tokens = tokens(KeyRing::new(key(1)));
+    tokens.rotate(KeyRing::new(key(2)));
+    let pool = tokens.for_pool();
+    drop(tokens);
+    pool.members([id("c")]);
+    assert!(format!("{pool:?}").contains("kids: [2], members: 1"));
 }
 
 #[test]
@@ -263,7 +298,6 @@ fn reasons_have_labels_of_their_own() {
         Refused::UnknownKey { kid: 0 },
         Refused::Forged,
         Refused::KeyExpired { kid: 0 },
-        Refused::FromTheFuture,
         Refused::Stale,
         Refused::UnknownEndpoint { session },
     ];

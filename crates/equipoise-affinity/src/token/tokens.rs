@@ -1,6 +1,6 @@
 use std::{
     fmt,
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, SystemTime},
 };
 
@@ -17,7 +17,7 @@ use super::{
     wire::{Body, Unverified},
 };
 
-/// How far the balancers' clocks may be apart, in seconds.
+/// How far the balancers' clocks may be apart before their tokens are renewed for it, in seconds.
 const SKEW: u32 = 300;
 /// A token is renewed once a tenth of the idle time has passed.
 const RENEWALS: u32 = 10;
@@ -26,6 +26,9 @@ const RENEWALS: u32 = 10;
 ///
 /// [`issue`](Self::issue) and [`read`](Self::read) take no lock and cost one HMAC of 26 bytes. [`rotate`](Self::rotate)
 /// and [`members`](Self::members) may be called at any time; each request sees the state before or the state after.
+///
+/// Handed over to [`Values::of_tokens`](crate::Values::of_tokens), they lend their keys to any number of pools, each of
+/// which has members of its own: [`rotate`](Self::rotate) reaches them all.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -53,10 +56,15 @@ const RENEWALS: u32 = 10;
 /// # Ok::<(), Refused>(())
 /// ```
 pub struct Tokens {
+    shared: Arc<Shared>,
+    state: Arc<ArcSwap<State>>,
+}
+
+/// What those of one ring have in common.
+struct Shared {
     context: Box<[u8]>,
-    state: ArcSwap<State>,
-    // Whoever changes the state holds this, so that no change undoes another.
-    changing: Mutex<()>,
+    // Whoever changes a state holds this, so that no change undoes another.
+    states: Mutex<Vec<Weak<ArcSwap<State>>>>,
 }
 
 struct State {
@@ -64,7 +72,6 @@ struct State {
     members: Arc<[EndpointId]>,
 }
 
-#[derive(Clone)]
 struct Accepted {
     kid: u8,
     signs: bool,
@@ -79,12 +86,19 @@ impl Accepted {
         self.not_after.is_none_or(|end| now <= end)
     }
 
-    fn learn(&mut self, members: &[EndpointId]) {
-        self.directory = self.directory.with(members, |id| tag(&self.endpoint, id));
+    /// The same key, to name these.
+    fn with(&self, members: &[EndpointId]) -> Self {
+        let directory = self.directory.with(members, |id| tag(&self.endpoint, id));
+        let (mac, endpoint) = (self.mac.clone(), self.endpoint.clone());
+        Self { kid: self.kid, signs: self.signs, not_after: self.not_after, mac, endpoint, directory }
     }
 }
 
 impl State {
+    fn new(keys: &[Accepted], members: Arc<[EndpointId]>) -> Self {
+        Self { keys: keys.iter().map(|key| key.with(&members)).collect(), members }
+    }
+
     fn signer(&self, now: SystemTime) -> Option<&Accepted> {
         self.keys.iter().find(|key| key.signs && key.counts(now))
     }
@@ -95,26 +109,38 @@ impl Tokens {
     /// clusters share keys. There are no members yet.
     pub fn new(ring: KeyRing, context: impl AsRef<[u8]>) -> Self {
         let context: Box<[u8]> = context.as_ref().into();
-        let members: Arc<[EndpointId]> = Arc::default();
-        let state = State { keys: accepted(&ring, &context, &members), members };
-        Self { context, state: ArcSwap::from_pointee(state), changing: Mutex::new(()) }
+        let keys = accepted(&ring, &context);
+        let state = Arc::new(ArcSwap::from_pointee(State { keys, members: Arc::default() }));
+        let states = Mutex::new(vec![Arc::downgrade(&state)]);
+        Self { shared: Arc::new(Shared { context, states }), state }
     }
 
-    /// Takes other keys, at once and for all. Costs one HMAC per key and member.
+    /// The same keys, also when they change, over other members: none yet.
+    pub(crate) fn for_pool(&self) -> Self {
+        let mut states = self.shared.states.lock();
+        let state = Arc::new(ArcSwap::from_pointee(State::new(&self.state.load().keys, Arc::default())));
+        states.retain(|state| state.strong_count() > 0);
+        states.push(Arc::downgrade(&state));
+        Self { shared: Arc::clone(&self.shared), state }
+    }
+
+    /// Takes other keys, at once and for all, in whichever pool they are used. Costs one HMAC per key and member.
     pub fn rotate(&self, ring: KeyRing) {
-        let _one_at_a_time = self.changing.lock();
-        let members = self.state.load().members.clone();
-        self.state.store(Arc::new(State { keys: accepted(&ring, &self.context, &members), members }));
+        let keys = accepted(&ring, &self.shared.context);
+        for state in self.shared.states.lock().iter().filter_map(Weak::upgrade) {
+            let members = state.load().members.clone();
+            state.store(Arc::new(State::new(&keys, members)));
+        }
     }
 
     /// The endpoints that tokens may name, in place of those before: all of the pool, also those that drain. O(members),
-    /// with one HMAC per key for each that is new.
+    /// with one HMAC per key for each that is new. An [`Affinity`](crate::Affinity) sees to its own members: this is for
+    /// who reads and issues tokens without one.
     pub fn members(&self, ids: impl IntoIterator<Item = EndpointId>) {
         let members: Arc<[EndpointId]> = ids.into_iter().collect();
-        let _one_at_a_time = self.changing.lock();
-        let mut keys = self.state.load().keys.clone();
-        keys.iter_mut().for_each(|key| key.learn(&members));
-        self.state.store(Arc::new(State { keys, members }));
+        let _one_at_a_time = self.shared.states.lock();
+        let state = State::new(&self.state.load().keys, members);
+        self.state.store(Arc::new(state));
     }
 
     /// A token that binds `session`, or a new one, to `endpoint`. `None` if no key signs: the ring is empty, or its
@@ -132,7 +158,9 @@ impl Tokens {
     ///
     /// # Errors
     ///
-    /// Why the request is unbound. Times are in whole seconds; what lies less than five minutes ahead counts as now.
+    /// Why the request is unbound. Times are in whole seconds. What lies ahead counts as now: the balancers' clocks
+    /// disagree, which is not the session's fault. From five minutes on, the token is [due](Token::is_due) for one of
+    /// this clock, and a session that began later than now began now.
     pub fn read(
         &self,
         value: &[u8],
@@ -144,14 +172,16 @@ impl Tokens {
         let kid = unverified.kid;
         let state = self.state.load();
         let key = state.keys.iter().find(|key| key.kid == kid).ok_or(Refused::UnknownKey { kid })?;
-        let Body { session, seen, tag, .. } = unverified.verify(key.mac.clone())?;
+        let Body { mut session, seen, tag, .. } = unverified.verify(key.mac.clone())?;
         if !key.counts(now) {
             return Err(Refused::KeyExpired { kid });
         }
 
         let clock = seconds(now);
-        if seen.max(session.began) > clock.saturating_add(SKEW) {
-            return Err(Refused::FromTheFuture);
+        let ahead = seen.max(session.began) > clock.saturating_add(SKEW);
+        if ahead {
+            // Or a clock that was once far ahead would have made a session that never ends.
+            session.began = session.began.min(clock);
         }
         let since = |then: u32| Duration::from_secs(clock.saturating_sub(then).into());
         if idle.is_some_and(|idle| since(seen) > idle) || life.is_some_and(|life| since(session.began) > life) {
@@ -159,23 +189,20 @@ impl Tokens {
         }
 
         let endpoint = key.directory.id(&tag).cloned().ok_or(Refused::UnknownEndpoint { session })?;
-        let worn = !key.signs || idle.is_some_and(|idle| !since(seen).is_zero() && since(seen) >= idle / RENEWALS);
-        Ok(Token { endpoint, session, seen, due: worn && state.signer(now).is_some() })
+        let worn =
+            !key.signs || ahead || idle.is_some_and(|idle| !since(seen).is_zero() && since(seen) >= idle / RENEWALS);
+        Ok(Token { endpoint, session, seen, ahead, due: worn && state.signer(now).is_some() })
     }
 }
 
-fn accepted(ring: &KeyRing, context: &[u8], members: &[EndpointId]) -> Vec<Accepted> {
-    let keys = ring.keys().map(|(key, signs)| {
-        let mut accepted = Accepted {
-            kid: key.kid(),
-            signs,
-            not_after: key.end(),
-            mac: key.derive("equipoise token 1 mac", context),
-            endpoint: key.derive("equipoise token 1 endpoint", context),
-            directory: Directory::default(),
-        };
-        accepted.learn(members);
-        accepted
+fn accepted(ring: &KeyRing, context: &[u8]) -> Vec<Accepted> {
+    let keys = ring.keys().map(|(key, signs)| Accepted {
+        kid: key.kid(),
+        signs,
+        not_after: key.end(),
+        mac: key.derive("equipoise token 1 mac", context),
+        endpoint: key.derive("equipoise token 1 endpoint", context),
+        directory: Directory::default(),
     });
     keys.collect()
 }
@@ -184,7 +211,7 @@ impl fmt::Debug for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state.load();
         f.debug_struct("Tokens")
-            .field("context", &String::from_utf8_lossy(&self.context))
+            .field("context", &String::from_utf8_lossy(&self.shared.context))
             .field("kids", &state.keys.iter().map(|key| key.kid).collect::<Vec<_>>())
             .field("members", &state.members.len())
             .finish_non_exhaustive()
@@ -197,6 +224,7 @@ pub struct Token {
     endpoint: EndpointId,
     session: Session,
     seen: u32,
+    ahead: bool,
     due: bool,
 }
 
@@ -216,8 +244,13 @@ impl Token {
         moment(self.seen)
     }
 
+    /// Whether it was issued, or its session began, more than five minutes from now: the balancers' clocks disagree.
+    pub fn is_from_the_future(&self) -> bool {
+        self.ahead
+    }
+
     /// Whether the response shall carry a new one: a tenth of the idle time has passed (so that not each response sets
-    /// a cookie), or its key no longer signs. Never while no key signs.
+    /// a cookie), its key no longer signs, or it is [from the future](Self::is_from_the_future). Never while no key signs.
     pub fn is_due(&self) -> bool {
         self.due
     }

@@ -69,13 +69,16 @@ fn a_session_in_use_ends_with_its_lifetime() {
 }
 
 #[test]
-fn moving_a_session_begins_another_lifetime() {
-    let (table, clock) = table_with(SessionTable::builder().lifetime(secs(60)));
+fn moving_a_session_does_not_prolong_its_lifetime() {
+    let (table, clock) = table_with(SessionTable::builder().idle(None).lifetime(secs(60)));
     table.bind(b"k", &id("a"), None);
     clock.advance(secs(50));
     table.bind(b"k", &id("b"), Some(&id("a")));
-    clock.advance(secs(60));
+    clock.advance(secs(10));
     assert_eq!(bound(&table, b"k"), Some(id("b")));
+    assert_eq!(table.sessions().next().unwrap().age(), secs(60));
+    clock.advance(secs(1));
+    assert_eq!(bound(&table, b"k"), None);
 }
 
 #[test]

@@ -29,7 +29,11 @@ impl Model {
         match current.map(|(current, ..)| current) {
             Some(current) if current == endpoint => drop(self.lookup(key)),
             Some(current) if Some(current) != instead_of => {}
-            _ => drop(self.sessions.insert(key.to_vec(), (endpoint.clone(), now, now))),
+            Some(_) => {
+                let born = self.sessions.get(key).map_or(now, |(.., born)| *born);
+                self.sessions.insert(key.to_vec(), (endpoint.clone(), now, born));
+            }
+            None => drop(self.sessions.insert(key.to_vec(), (endpoint.clone(), now, now))),
         }
     }
 }

@@ -1,0 +1,21 @@
+use equipoise_core::EndpointId;
+
+use super::{Shared, passage::takes};
+use crate::mode::Members;
+
+impl Members for Shared {
+    fn has(&self, id: &EndpointId) -> bool {
+        self.roster.pool().availability(id).is_some()
+    }
+
+    fn takes(&self, id: &EndpointId) -> bool {
+        takes(self.roster.pool().availability(id))
+    }
+
+    fn catch_up(&self) {
+        let Self { mode, roster, .. } = self;
+        if let Err(unfit) = roster.follow(true, |id| mode.left(id), |endpoints| mode.there(endpoints)) {
+            tracing::warn!("{unfit}");
+        }
+    }
+}
