@@ -1,6 +1,6 @@
 //! Two clients, three servers that each remember their visitors. Each client keeps its server; the server dies; each
 //! client moves at most once and stays. In three modes: a cookie that the balancer sets, a table by a header, and the
-//! session cookie that the servers set themselves.
+//! session cookie that the servers set themselves. Should it ever go otherwise, the program says so and fails.
 //!
 //! ```text
 //! cargo run --example sticky
@@ -9,6 +9,7 @@
 
 use std::{collections::HashMap, convert::Infallible, io, net::SocketAddr, sync::Arc};
 
+use anyhow::Context;
 use bytes::Bytes;
 use equipoise::{
     EndpointSpec, Pool, RoundRobin,
@@ -80,7 +81,8 @@ async fn story(affinity: impl FnOnce(&Pool<()>) -> anyhow::Result<Affinity>) -> 
     let affinity = affinity(&pool)?;
     let service = AffinityLayer::new(affinity.clone()).layer(BalanceLayer::new(pool).layer(client));
 
-    let mut guests = ["ann", "bob"].map(|name| Guest { name, cookies: HashMap::new() });
+    let mut guests = ["ann", "bob"].map(|name| Guest { name, cookies: HashMap::new(), server: None });
+    let mut died = None;
     for round in ["", "  (the server of ann's session has died)", ""] {
         println!("{round}");
         for guest in &mut guests {
@@ -89,16 +91,19 @@ async fn story(affinity: impl FnOnce(&Pool<()>) -> anyhow::Result<Affinity>) -> 
                 guest.keep_cookies(&response);
                 let outcome = response.extensions().get().map(Outcome::to_string).unwrap_or_default();
                 let body = response.into_body().collect().await?.to_bytes();
-                println!("  {}: {:32} {outcome}", guest.name, String::from_utf8_lossy(&body));
+                let body = String::from_utf8_lossy(&body);
+                println!("  {}: {body:32} {outcome}", guest.name);
+                guest.was_at(body.split(" has seen ").next().unwrap_or_default(), died.as_deref())?;
             }
         }
         if round.is_empty() {
             // Who would be asked next, without asking.
-            let home = affinity.explain(&guests[0].request()?).await.home;
-            if let Some(at) = servers.iter().position(|server| home.as_ref().is_ok_and(|id| id.as_str() == server.name))
-            {
-                servers.remove(at).kill().await;
-            }
+            let next = affinity.explain(&guests[0].request()?).await.pick?.picked?;
+            let at = servers.iter().position(|server| next.as_str() == server.name);
+            let at = at.filter(|_| guests[0].server.as_deref() == Some(next.as_str()));
+            let at = at.with_context(|| format!("ann is to go to {next} next, which is not where she has been"))?;
+            died = Some(servers[at].name.clone());
+            servers.remove(at).kill().await;
         }
     }
     Ok(())
@@ -108,6 +113,8 @@ async fn story(affinity: impl FnOnce(&Pool<()>) -> anyhow::Result<Affinity>) -> 
 struct Guest {
     name: &'static str,
     cookies: HashMap<String, String>,
+    /// Who answered last.
+    server: Option<String>,
 }
 
 impl Guest {
@@ -118,6 +125,15 @@ impl Guest {
             request = request.header(COOKIE, cookies.join("; "));
         }
         request.body(Full::default())
+    }
+
+    /// Nobody moves but from a server that has died. Only one ever does, so nobody moves twice.
+    fn was_at(&mut self, server: &str, died: Option<&str>) -> anyhow::Result<()> {
+        if let Some(before) = self.server.replace(server.to_owned()) {
+            let moved = before != server;
+            anyhow::ensure!(!moved || died == Some(&before), "{} left {before} for {server}, and need not", self.name);
+        }
+        Ok(())
     }
 
     fn keep_cookies<B>(&mut self, response: &Response<B>) {

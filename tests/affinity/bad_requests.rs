@@ -180,7 +180,7 @@ async fn a_key_that_panics_is_none() {
     let servers = Servers::start(["a", "b"]);
     let panics = || SessionKey::by(|_| panic!("as it should"));
     for mode in [Mode::table(panics(), table()), Mode::hash(panics())] {
-        let (affinity, _) = asked_twice(&servers.pool(), mode).await;
+        let (affinity, _) = asked_twice(&servers.pool_by(Maglev::new()), mode).await;
         assert_eq!(affinity.stats().unbound_for("absent"), 2);
     }
     // Another part of the request steps in, if there is one.

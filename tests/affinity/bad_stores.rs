@@ -8,7 +8,7 @@ use std::{
 
 use equipoise::{
     EndpointId,
-    affinity::{Affinity, Lookup, Mode, SessionStore, StoreError},
+    affinity::{Affinity, Fallback, Lookup, Mode, SessionStore, StoreError},
 };
 use equipoise_tests::soon;
 use http::StatusCode;
@@ -34,9 +34,14 @@ impl<F: Fn() -> Lookup + Send + Sync + 'static> SessionStore for Odd<F> {
 
 /// Asks three times.
 async fn asked(store: impl SessionStore) -> (Affinity, Vec<Answer>) {
+    asked_with(store, Fallback::Rebind).await
+}
+
+async fn asked_with(store: impl SessionStore, missing: Fallback) -> (Affinity, Vec<Answer>) {
     let servers = Servers::start(["a", "b", "c"]);
     let pool = servers.pool();
     let affinity = affinity(&pool, Mode::table(user(), Arc::new(store))).lookup_limit(Duration::from_millis(5));
+    let affinity = affinity.missing(missing);
     let proxy = Proxy::start(&pool, &affinity);
     let mut answers = Vec::new();
     for _ in 0..3 {
@@ -49,6 +54,13 @@ async fn asked(store: impl SessionStore) -> (Affinity, Vec<Answer>) {
 
 fn garbage() -> Result<Option<EndpointId>, StoreError> {
     Err(StoreError::Garbage { what: "an essay".into() })
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_is_no_reason_to_refuse_who_may_have_a_session() {
+    let away = || Lookup::Now(Err(StoreError::Away { why: "at lunch".into() }));
+    let (affinity, _) = asked_with(Odd(away), Fallback::Refuse).await;
+    assert_eq!((affinity.stats().unbound_for("store_away"), affinity.stats().refused), (3, 0));
 }
 
 #[tokio::test]

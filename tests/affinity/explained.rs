@@ -53,6 +53,72 @@ async fn a_bound_an_unbound_and_a_moved_session_are_explained_as_they_then_go() 
 }
 
 #[tokio::test]
+async fn a_hashed_session_is_explained_as_it_then_goes() {
+    let servers = Servers::start(["a", "b", "c"]);
+    let site = Kind::Hash.site(&servers).await;
+    let explain = async |number: usize| {
+        let request = Request::get("/").header(USER, format!("visitor {number}")).body(()).unwrap();
+        site.affinity.explain(&request).await.pick.unwrap().picked
+    };
+    let visitors = Kind::Hash.visitors(0..9, &site).await;
+    for (number, (_, home)) in visitors.iter().enumerate() {
+        assert_eq!(explain(number).await, Ok(home.as_str().into()));
+    }
+    // Nothing is kept, so who drains has no keys left either.
+    let out = visitors[0].1.as_str();
+    for availability in [Availability::BoundOnly, Availability::Closed] {
+        site.pool.set_availability(out, availability).unwrap();
+        for (number, (visitor, home)) in visitors.iter().enumerate() {
+            let picked = explain(number).await.unwrap();
+            assert_eq!(picked.as_str() == home, out != home, "visitor {number}, {availability:?}");
+            assert_eq!(visitor.get(&site.proxy).await.server(), picked.as_str());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_learned_session_is_explained_before_it_is_known_after_that_and_when_it_moves() {
+    let servers = Servers::start(["a", "b", "c"]);
+    let site = Kind::Learn.site(&servers).await;
+    assert_eq!(explain(&site, "theme=dark").await.home, Err(Unbound::Absent));
+    assert_eq!(explain(&site, "JSESSIONID=a1.a").await.home, Err(Unbound::Unknown));
+
+    let login = Kind::Learn.visitor("ann").ask(&site.proxy, "/login").await;
+    let (home, session) = (login.server(), login.cookie().unwrap());
+    let bound = explain(&site, &session).await;
+    let pick = bound.pick.as_ref().unwrap();
+    assert_eq!((&bound.home, &pick.picked, pick.preference), (&Ok(home.into()), &Ok(home.into()), Preference::Kept));
+
+    site.pool.set_availability(home, Availability::Closed).unwrap();
+    let moves = explain(&site, &session).await;
+    let pick = moves.pick.unwrap();
+    assert_eq!((moves.home, pick.preference), (Ok(home.into()), Preference::Missed(Missed::Closed)));
+    let moved = soon(get_with(&site.proxy, &session)).await;
+    assert_eq!(pick.picked, Ok(moved.server().into()));
+    assert_eq!(explain(&site, &session).await.home, Ok(moved.server().into()));
+}
+
+#[tokio::test]
+async fn a_route_is_explained_while_its_server_is_there_and_while_it_is_not() {
+    let servers = Servers::start(["a", "b", "c"]);
+    let site = Kind::Route.site(&servers).await;
+    let bound = explain(&site, "JSESSIONID=7.b").await;
+    let pick = bound.pick.as_ref().unwrap();
+    assert_eq!((&bound.home, &pick.picked, pick.preference), (&Ok("b".into()), &Ok("b".into()), Preference::Kept));
+    for (session, why) in [("JSESSIONID=7", Unbound::Unknown), ("theme=dark", Unbound::Absent)] {
+        assert_eq!(explain(&site, session).await.home, Err(why), "{session}");
+    }
+
+    site.pool.set_availability("b", Availability::Closed).unwrap();
+    let away = explain(&site, "JSESSIONID=7.b").await;
+    let pick = away.pick.unwrap();
+    assert_eq!((away.home, pick.preference), (Ok("b".into()), Preference::Missed(Missed::Closed)));
+    assert_eq!(pick.picked, Ok(soon(get_with(&site.proxy, "JSESSIONID=7.b")).await.server().into()));
+    // The route still says b, so that is what it goes back to.
+    assert_eq!(explain(&site, "JSESSIONID=7.b").await.home, Ok("b".into()));
+}
+
+#[tokio::test]
 async fn a_session_that_is_not_let_in_is_explained() {
     let servers = Servers::start(["a", "b"]);
     let pool = servers.pool();

@@ -64,6 +64,20 @@ async fn refuse_answers_503_while_the_server_is_out_and_the_session_is_still_its
 }
 
 #[tokio::test]
+async fn who_is_refused_for_the_sake_of_his_session_is_counted() {
+    let servers = Servers::start(["a", "b", "c"]);
+    let pool = servers.pool();
+    let affinity = affinity(&pool, tokens()).unavailable(Fallback::Refuse);
+    let proxy = Proxy::start(&pool, &affinity);
+    let cookie = soon(get(&proxy, "")).await.cookie().unwrap();
+    pool.set_availability("a", Availability::Closed).unwrap();
+    for _ in 0..3 {
+        assert_eq!(soon(get_with(&proxy, &cookie)).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    }
+    assert_eq!((affinity.stats().failed, affinity.stats().refused), (3, 0));
+}
+
+#[tokio::test]
 async fn a_server_that_has_left_the_pool_is_no_reason_to_refuse_in_any_mode() {
     let route = || Mode::route(Learn::new().cookie("JSESSIONID").unwrap(), Route::default());
     for (mode, brings) in [(tokens(), None), (route(), Some("JSESSIONID=7.a".to_owned()))] {

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use equipoise::{
-    SourcePrefix,
+    Maglev, Pool, RoundRobin, SourcePrefix,
     affinity::{
-        Mode,
+        Affinity, InvalidMode, Mode,
         key::SessionKey,
         source::{ClientAddress, ForwardedHeader, TrustedProxies},
         table::SessionTable,
@@ -21,6 +21,15 @@ use crate::{
 };
 
 const USERS: usize = 12;
+
+#[test]
+fn a_strategy_that_goes_by_no_key_is_refused_where_it_is_to_place_by_one() {
+    let key = || Mode::hash(SessionKey::header("x-user").unwrap());
+    let refused = Affinity::new(&Pool::<()>::new(RoundRobin::new()), key()).unwrap_err();
+    assert_eq!(refused, InvalidMode::NoKeys);
+    assert!(refused.to_string().contains("maglev"), "{refused}");
+    assert!(Affinity::new(&Pool::<()>::new(Maglev::new()), key()).is_ok());
+}
 
 /// A balancer that goes by this key; its table tells how many sessions there are.
 struct Site {

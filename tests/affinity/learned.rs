@@ -144,3 +144,29 @@ async fn a_route_to_a_server_that_is_out_leads_to_the_same_stand_in_everywhere_a
         assert_eq!(one.affinity.stats().unbound_for(reason), 1);
     }
 }
+
+#[tokio::test]
+async fn of_a_request_that_is_excepted_nothing_is_learned() {
+    let servers = Servers::start(["a", "b", "c"]);
+    let pool = servers.pool();
+    let table = SessionTable::builder().build().unwrap();
+    let affinity = affinity(&pool, Mode::learn(java(), std::sync::Arc::new(table.clone()))).except(|_| true);
+    let (proxy, ann) = (Proxy::start(&pool, &affinity), Browser::new());
+    assert_eq!(ann.ask(&proxy, "/login").await.outcome(), "unbound: affinity is off");
+    assert!(table.is_empty());
+}
+
+#[tokio::test]
+async fn what_backends_do_not_repeat_may_be_learned_from_requests() {
+    let servers = Servers::start(["a", "b", "c"]);
+    let pool = servers.pool();
+    let table = SessionTable::builder().build().unwrap();
+    let affinity = affinity(&pool, Mode::learn(java().adopt(), std::sync::Arc::new(table.clone())));
+    let proxy = Proxy::start(&pool, &affinity);
+    let first = soon(get_with(&proxy, "JSESSIONID=6A3F")).await;
+    assert!(first.outcome().starts_with("newly bound"), "{}", first.outcome());
+    for _ in 0..5 {
+        assert_eq!(soon(get_with(&proxy, "JSESSIONID=6A3F")).await.server(), first.server());
+    }
+    assert_eq!(table.len(), 1);
+}

@@ -22,7 +22,7 @@ pub mod table;
 pub mod token;
 
 pub use crate::{
-    affinity::{Affinity, Explained, Stats},
+    affinity::{Affinity, Explained, InvalidMode, Stats},
     by_name::{AffinitySpec, InvalidAffinity},
     fallback::Fallback,
     layer::{AffinityFuture, AffinityLayer, WithAffinity},

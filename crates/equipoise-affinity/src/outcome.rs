@@ -59,7 +59,7 @@ pub enum Unbound {
 }
 
 impl Unbound {
-    /// Every reason as a metric's label, for counters.
+    /// Every reason as a metric's label, by [index](Self::index).
     pub(crate) const LABELS: [&'static str; 14] = [
         "off",
         "absent",
@@ -77,18 +77,27 @@ impl Unbound {
         "unknown_endpoint",
     ];
 
+    pub(crate) const fn index(&self) -> usize {
+        match self {
+            Self::Off => 0,
+            Self::Absent => 1,
+            Self::Oversized => 2,
+            Self::Unknown => 3,
+            Self::Expired => 4,
+            Self::StoreAway => 5,
+            Self::StoreGarbage => 6,
+            Self::Token(Refused::Malformed) => 7,
+            Self::Token(Refused::UnknownKey { .. }) => 8,
+            Self::Token(Refused::Forged) => 9,
+            Self::Token(Refused::KeyExpired { .. }) => 10,
+            Self::Token(Refused::Stale) => 12,
+            Self::Token(Refused::UnknownEndpoint { .. }) => 13,
+        }
+    }
+
     /// The reason as a metric's label.
     pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::Off => "off",
-            Self::Absent => "absent",
-            Self::Oversized => "oversized",
-            Self::Unknown => "unknown",
-            Self::Expired => "expired",
-            Self::StoreAway => "store_away",
-            Self::StoreGarbage => "store_garbage",
-            Self::Token(refused) => refused.as_str(),
-        }
+        Self::LABELS[self.index()]
     }
 }
 

@@ -118,9 +118,21 @@ pub enum Missed {
 }
 
 impl Missed {
-    /// Whether it is there and well and has too much to do at the moment, so that one may come back to it.
-    pub const fn is_overflow(self) -> bool {
-        matches!(self, Self::Full | Self::Refused | Self::Overloaded)
+    /// Every reason.
+    pub const ALL: [Self; 8] = [
+        Self::Gone,
+        Self::Closed,
+        Self::Unfit,
+        Self::Excluded,
+        Self::Full,
+        Self::OnTrial,
+        Self::Refused,
+        Self::Overloaded,
+    ];
+
+    /// Whether it is there, and only has too much to do for the moment or is being tried, so that one may come back to it.
+    pub const fn is_momentary(self) -> bool {
+        matches!(self, Self::Full | Self::OnTrial | Self::Refused | Self::Overloaded)
     }
 }
 

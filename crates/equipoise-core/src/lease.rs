@@ -188,7 +188,7 @@ impl Held {
             self.strategy().released(&endpoint.state, endpoint);
         }
         // Last, so that whoever wakes finds the place free.
-        endpoint.hooks.freed.wake_one_more();
+        endpoint.hooks.tell_room();
     }
 }
 

@@ -81,6 +81,11 @@ impl<'a> PickRequest<'a> {
         self.key.is_some()
     }
 
+    /// Whether it cannot go just anywhere.
+    pub(crate) fn is_picky(&self) -> bool {
+        !self.exclude.is_empty() || matches!(self.prefer, Some(Prefer::Bound(binding)) if binding.strict)
+    }
+
     pub(crate) fn excludes(&self, id: &EndpointId) -> bool {
         self.exclude.contains(id)
     }

@@ -22,6 +22,12 @@ pub trait Protocol<Req, Res> {
         None
     }
 
+    /// Takes out of a request what was meant for this balancer, before an endpoint's service gets it: it may be a balancer
+    /// too. Nothing by default.
+    fn detach(&self, request: &mut Req) {
+        let _ = request;
+    }
+
     /// Prepares a request that may have to be sent again. Called only where there is another endpoint to turn to.
     fn keep(&self, request: Req) -> (Req, Option<Self::Kept>);
 

@@ -14,21 +14,11 @@ pub(crate) struct Counters {
     keyed: AtomicU64,
     new: AtomicU64,
     refused: AtomicU64,
+    failed: AtomicU64,
     unbound: [AtomicU64; Unbound::LABELS.len()],
-    moved: [AtomicU64; MISSED.len()],
-    away: [AtomicU64; MISSED.len()],
+    moved: [AtomicU64; Missed::ALL.len()],
+    away: [AtomicU64; Missed::ALL.len()],
 }
-
-const MISSED: [Missed; 8] = [
-    Missed::Gone,
-    Missed::Closed,
-    Missed::Unfit,
-    Missed::Excluded,
-    Missed::Full,
-    Missed::OnTrial,
-    Missed::Refused,
-    Missed::Overloaded,
-];
 
 fn one_more(counter: Option<&AtomicU64>) {
     if let Some(counter) = counter {
@@ -39,8 +29,7 @@ fn one_more(counter: Option<&AtomicU64>) {
 impl Counters {
     /// A request found no binding.
     pub(crate) fn unbound(&self, why: Unbound) {
-        let at = Unbound::LABELS.iter().position(|label| *label == why.as_str());
-        one_more(at.and_then(|at| self.unbound.get(at)));
+        one_more(self.unbound.get(why.index()));
     }
 
     /// A request was not let in.
@@ -48,10 +37,15 @@ impl Counters {
         one_more(Some(&self.refused));
     }
 
+    /// A request ended in an error.
+    pub(crate) fn failed(&self) {
+        one_more(Some(&self.failed));
+    }
+
     /// A request was answered.
     pub(crate) fn answered(&self, outcome: &Outcome) {
-        let of = |counters: &'_ [AtomicU64; MISSED.len()], why| {
-            one_more(MISSED.iter().position(|missed| *missed == why).and_then(|at| counters.get(at)));
+        let of = |counters: &'_ [AtomicU64; Missed::ALL.len()], why| {
+            one_more(Missed::ALL.iter().position(|missed| *missed == why).and_then(|at| counters.get(at)));
         };
         match outcome {
             Outcome::Unbound(_) => {}
@@ -66,14 +60,20 @@ impl Counters {
     pub(crate) fn stats(&self) -> Stats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let unbound = Unbound::LABELS.iter().zip(&self.unbound).map(|(label, counter)| (*label, read(counter)));
-        let missed = |counters: &[AtomicU64; MISSED.len()]| {
-            MISSED.iter().zip(counters).map(|(why, counter)| (*why, read(counter))).filter(|(_, n)| *n > 0).collect()
+        let missed = |counters: &[AtomicU64; Missed::ALL.len()]| {
+            Missed::ALL
+                .iter()
+                .zip(counters)
+                .map(|(why, counter)| (*why, read(counter)))
+                .filter(|(_, n)| *n > 0)
+                .collect()
         };
         Stats {
             kept: read(&self.kept),
             keyed: read(&self.keyed),
             new: read(&self.new),
             refused: read(&self.refused),
+            failed: read(&self.failed),
             unbound: unbound.filter(|(_, n)| *n > 0).collect(),
             moved: missed(&self.moved),
             away: missed(&self.away),
@@ -93,6 +93,9 @@ pub struct Stats {
     pub new: u64,
     /// Not let in, because they had no binding ([`Fallback::Refuse`](crate::Fallback::Refuse)).
     pub refused: u64,
+    /// Ended in an error: their endpoint could not have them and nobody else was to
+    /// ([`Fallback`](crate::Fallback)), or whoever had them failed.
+    pub failed: u64,
     /// Came without a binding, by [reason](Unbound::as_str): the misses. Reasons that never occurred are left out.
     pub unbound: Vec<(&'static str, u64)>,
     /// Moved to another endpoint for good, by reason.
@@ -115,7 +118,11 @@ impl Stats {
 
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "kept {}\nkeyed {}\nnew {}\nrefused {}", self.kept, self.keyed, self.new, self.refused)?;
+        write!(
+            f,
+            "kept {}\nkeyed {}\nnew {}\nrefused {}\nfailed {}",
+            self.kept, self.keyed, self.new, self.refused, self.failed
+        )?;
         for (why, n) in &self.unbound {
             write!(f, "\nunbound ({why}) {n}")?;
         }
@@ -154,9 +161,9 @@ mod tests {
             counters.unbound(why);
             assert_eq!(counters.stats().unbound_for(why.as_str()), 1, "{why}");
         }
-        for why in MISSED {
+        for why in Missed::ALL {
             counters.answered(&Outcome::Moved { from: "a".into(), why });
         }
-        assert_eq!(counters.stats().moved, MISSED.map(|why| (why, 1)));
+        assert_eq!(counters.stats().moved, Missed::ALL.map(|why| (why, 1)));
     }
 }

@@ -12,6 +12,8 @@ use crate::{layer::look_up, outcome::Unbound};
 pub struct Explained {
     /// Whom it belongs to, or why to nobody.
     pub home: Result<EndpointId, Unbound>,
+    /// Whether it has a key by which the strategy places it ([`Mode::hash`](crate::Mode::hash)); it then has no home.
+    pub keyed: bool,
     /// What the pool makes of it; or that it would not be let in.
     pub pick: Result<Explanation, PickError>,
 }
@@ -19,7 +21,8 @@ pub struct Explained {
 impl Affinity {
     /// Where a request would go and why: whom it belongs to, whether that endpoint can take it, and what the pool makes
     /// of it. Runs the code that places requests. It takes no lease and binds nothing; but it asks the session store,
-    /// for which that is a use of the session.
+    /// for which that is a use of the session. What the balancer itself takes for a key
+    /// ([`Http::key`](equipoise_tower::Http::key)) it does not know.
     ///
     /// ```
     /// use equipoise_affinity::{Affinity, Mode, key::SessionKey};
@@ -50,9 +53,9 @@ impl Affinity {
         match self.place(sighting, found) {
             Ok((track, placement)) => {
                 let pick = self.shared.roster.pool().explain(&placement.request());
-                Explained { home: track.home, pick: Ok(pick) }
+                Explained { home: track.home, keyed: track.keyed, pick: Ok(pick) }
             }
-            Err(why) => Explained { home: Err(why), pick: Err(PickError::Unbound) },
+            Err(why) => Explained { home: Err(why), keyed: false, pick: Err(PickError::Unbound) },
         }
     }
 }
@@ -61,6 +64,7 @@ impl fmt::Display for Explained {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.home {
             Ok(home) => writeln!(f, "belongs to {home}")?,
+            Err(_) if self.keyed => writeln!(f, "placed by its key")?,
             Err(why) => writeln!(f, "belongs to nobody: {why}")?,
         }
         match &self.pick {

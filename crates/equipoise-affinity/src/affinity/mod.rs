@@ -72,11 +72,13 @@ impl Affinity {
     ///
     /// # Errors
     ///
-    /// When endpoints cannot be named in the mode's cookie. Of those that join later and cannot be named, a warning is
+    /// When the mode leaves placing to a strategy that does not go by keys, or endpoints cannot be named in its cookie. Of those that join later and cannot be named, a warning is
     /// logged, and nobody is bound to them.
-    pub fn new<T: Send + Sync + 'static>(pool: &Pool<T>, mode: Mode) -> Result<Self, InvalidValues> {
-        let shared =
-            Shared { mode: mode.into_kind(), roster: Roster::new(pool.clone()), counters: Counters::default() };
+    pub fn new<T: Send + Sync + 'static>(pool: &Pool<T>, mode: Mode) -> Result<Self, InvalidMode> {
+        if matches!(mode.0, Kind::Hash(_)) && !pool.places_by_key() {
+            return Err(InvalidMode::NoKeys);
+        }
+        let shared = Shared { mode: mode.into_kind(), roster: Roster::new(pool.clone()), counters: Counters::default() };
         let settings = Settings {
             missing: Fallback::Rebind,
             unavailable: Fallback::Rebind,
@@ -106,8 +108,8 @@ impl Affinity {
         self
     }
 
-    /// An endpoint that is at its limit, or would get more than `factor` times its share of what its tier has in flight,
-    /// is left, and come back to when it has less: the session does not move. For caches, and for inference servers that
+    /// An endpoint that would get more than `factor` times its share of what its tier has in flight is left, as one that is
+    /// at its limit is, and come back to when it has less: the session does not move. For caches, and for inference servers that
     /// keep what they have read, where home is better than elsewhere and waiting is worse than both. See
     /// [`Binding::until`](equipoise_core::Binding::until); usually from 1.2 to 2. What fails or leaves is still dealt with as
     /// [`unavailable`](Self::unavailable) says, of which only [`Fallback::Rebind`] fits.
@@ -154,6 +156,20 @@ impl Affinity {
     pub fn stats(&self) -> Stats {
         self.shared.counters.stats()
     }
+}
+
+/// Why a mode does not fit a pool.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidMode {
+    /// [`Mode::hash`] over a pool whose strategy pays no heed to keys.
+    #[error(
+        "the pool's strategy does not place by key: use one that does, such as maglev, ring or rendezvous, or a table"
+    )]
+    NoKeys,
+    /// Endpoints cannot be named in the mode's cookie.
+    #[error(transparent)]
+    Values(#[from] InvalidValues),
 }
 
 impl fmt::Debug for Affinity {

@@ -19,7 +19,7 @@ use crate::{
 /// A request on its way: what is remembered of it until its response comes.
 pub(crate) struct Track {
     pub(super) home: Result<EndpointId, Unbound>,
-    keyed: bool,
+    pub(super) keyed: bool,
     session: Option<Bytes>,
     memo: Memo,
 }
@@ -87,6 +87,10 @@ impl Affinity {
         let fallback = match &track.home {
             Ok(_) if present => self.settings.unavailable,
             Err(Unbound::Off) => Fallback::Rebind,
+            // It may well have one: that nobody can say so is not the client's fault.
+            Err(Unbound::StoreAway | Unbound::StoreGarbage) if self.settings.missing == Fallback::Refuse => {
+                Fallback::Rebind
+            }
             _ => self.settings.missing,
         };
         match fallback {
@@ -132,6 +136,11 @@ impl Affinity {
         }
     }
 
+    /// A request that was placed came to nothing.
+    pub(crate) fn failed(&self) {
+        self.shared.counters.failed();
+    }
+
     /// Remembers who answered, tells the client what it is to bring next time, and notes on the response how the request
     /// was bound.
     pub(crate) fn settle<B>(&self, track: Track, response: &mut Response<B>) {
@@ -143,7 +152,7 @@ impl Affinity {
             Preference::Missed(missed) => Some(missed),
             _ => None,
         };
-        let away = home.is_ok() && self.settings.until.is_some() && missed.is_some_and(Missed::is_overflow);
+        let away = home.is_ok() && missed.is_some_and(Missed::is_momentary);
         let kept = home.as_ref().is_ok_and(|home| *home == served);
         let answer = Answer {
             served: &served,
@@ -154,7 +163,10 @@ impl Affinity {
             now: self.now(),
             members: &*self.shared,
         };
-        let bound = self.shared.mode.settle(memo, &answer, response.headers_mut());
+        // Of those that are not to be bound nothing is remembered; only a cookie is still to be kept from the client.
+        let mode = &self.shared.mode;
+        let excepted = matches!(home, Err(Unbound::Off)) && !matches!(mode, Kind::Cookie(..));
+        let bound = !excepted && mode.settle(memo, &answer, response.headers_mut());
         let outcome = match (home, missed) {
             _ if keyed => Outcome::Keyed,
             (Ok(_), _) if kept => Outcome::Kept,

@@ -6,8 +6,7 @@ use super::Refusal;
 #[cfg(feature = "redis")]
 use crate::redis::InvalidRedisStore;
 use crate::{
-    SessionStore,
-    mode::InvalidValues,
+    InvalidMode, SessionStore,
     table::TableError,
     token::{KeyRing, Tokens},
 };
@@ -139,9 +138,9 @@ pub enum BuildError {
         /// The mode.
         mode: &'static str,
     },
-    /// The pool's endpoints cannot be named in the cookie.
+    /// The mode does not fit the pool.
     #[error(transparent)]
-    Values(#[from] InvalidValues),
+    Mode(#[from] InvalidMode),
     /// By the session table.
     #[error(transparent)]
     Table(#[from] TableError),

@@ -1,7 +1,8 @@
 //! HAProxy's cookie persistence: a cookie names the endpoint that a client comes back to.
 //!
 //! What `cookie NAME insert | rewrite | prefix …` does in HAProxy, this does to a request's and an answer's headers, byte
-//! for byte (compared with HAProxy 2.6). Whom a value names is the caller's business: a map of plain names, HAProxy's
+//! for byte (compared with HAProxy 2.6), but for one thing: where a cookie begins and ends is RFC 6265's rule, as for the
+//! endpoints, so that [no byte of another cookie](PersistenceCookie::on_request) is ever touched. Whom a value names is the caller's business: a map of plain names, HAProxy's
 //! [dynamic](CookieValue::dynamic) ones, or signed tokens.
 //!
 //! ```

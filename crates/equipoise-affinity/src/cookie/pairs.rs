@@ -24,8 +24,9 @@ pub(super) struct Assigned {
     pub(super) value: Range<usize>,
 }
 
-/// The cookies of a `Cookie` line in order. `;` and `,` delimit, except within quotes: RFC 2965's rule, wider than
-/// RFC 6265's, and the one HAProxy goes by.
+/// The cookies of a `Cookie` line in order, as servers that go by RFC 6265 (and 6265bis) see them: `;` delimits, and
+/// nothing else does. HAProxy goes by RFC 2965, where `,` delimits too and quotes hide delimiters; by that rule a comma in
+/// somebody else's value could begin a cookie of ours, and a quote in it hide one.
 pub(super) struct Pairs<'a> {
     line: &'a [u8],
     at: usize,
@@ -45,54 +46,37 @@ impl Iterator for Pairs<'_> {
         if self.at >= self.line.len() {
             return None;
         }
-        let pair = pair(self.line, self.at, self.at + usize::from(!self.first), b";,");
+        let pair = pair(self.line, self.at, self.at + usize::from(!self.first));
         (self.at, self.first) = (pair.end, false);
         Some(pair)
     }
 }
 
-/// The one cookie of a `Set-Cookie` line. Its name may hold commas; its value ends at the first, as in HAProxy.
+/// The one cookie of a `Set-Cookie` line, which ends where its attributes begin.
 pub(super) fn set_cookie(line: &[u8]) -> Pair {
-    pair(line, 0, 0, b";")
+    pair(line, 0, 0)
 }
 
-fn pair(line: &[u8], start: usize, body: usize, ends_name: &[u8]) -> Pair {
-    let begin = skip_blanks(line, body);
-    let rest = line.get(begin..).unwrap_or_default();
-    let stop = rest.iter().position(|byte| *byte == b'=' || ends_name.contains(byte));
-    let stop = stop.map_or(line.len(), |at| begin + at);
-    let name = begin..trim_end(line, begin, stop);
-    if line.get(stop) != Some(&b'=') {
-        return Pair { start, name, assigned: None, end: stop };
+fn pair(line: &[u8], start: usize, body: usize) -> Pair {
+    let end = position(line, body, |byte| byte == b';');
+    let begin = position(line, body, |byte| !is_blank(byte)).min(end);
+    let equal = position(line, begin, |byte| byte == b'=').min(end);
+    let name = begin..trim_end(line, begin, equal);
+    if equal == end {
+        return Pair { start, name, assigned: None, end };
     }
-    let value = skip_blanks(line, stop + 1);
-    let end = value_end(line, value);
-    Pair { start, name, assigned: Some(Assigned { equal: stop, value: value..trim_end(line, value, end) }), end }
+    let value = position(line, equal + 1, |byte| !is_blank(byte)).min(end);
+    Pair { start, name, assigned: Some(Assigned { equal, value: value..trim_end(line, value, end) }), end }
 }
 
-/// Where the value that begins at `from` ends: at a delimiter outside quotes. A quote that is never closed reaches to
-/// the end of the line.
-fn value_end(line: &[u8], from: usize) -> usize {
-    let (mut quoted, mut escaped) = (false, false);
-    for (at, byte) in line.iter().enumerate().skip(from) {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            b',' | b';' if !quoted => return at,
-            _ => {}
-        }
-    }
-    line.len()
+/// Where the first such byte stands, at `from` or after it, or the line ends.
+fn position(line: &[u8], from: usize, such: impl Fn(u8) -> bool) -> usize {
+    let rest = line.get(from..).unwrap_or_default();
+    rest.iter().position(|byte| such(*byte)).map_or(line.len(), |at| from + at)
 }
 
 pub(super) fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
-}
-
-fn skip_blanks(line: &[u8], from: usize) -> usize {
-    let from = from.min(line.len());
-    line[from..].iter().position(|byte| !is_blank(*byte)).map_or(line.len(), |blanks| from + blanks)
 }
 
 fn trim_end(line: &[u8], from: usize, to: usize) -> usize {
@@ -114,17 +98,20 @@ mod tests {
     }
 
     #[test]
-    fn both_delimiters_part_cookies_and_blanks_belong_to_none() {
+    fn semicolons_part_cookies_and_blanks_belong_to_none() {
         assert_eq!(
-            names_and_values(" a = 1 ;\tb=2,c ;=3;;d="),
+            names_and_values(" a = 1 ;\tb=2;c ;=3;;d="),
             [("a", Some("1")), ("b", Some("2")), ("c", None), ("", Some("3")), ("", None), ("d", Some(""))]
         );
     }
 
     #[test]
-    fn a_delimiter_within_quotes_parts_nothing() {
-        assert_eq!(names_and_values(r#"a="1;\";2";b=3"#), [("a", Some(r#""1;\";2""#)), ("b", Some("3"))]);
-        assert_eq!(names_and_values(r#"a="1;b=3"#), [("a", Some(r#""1;b=3"#))]);
+    fn commas_and_quotes_part_and_hide_nothing() {
+        assert_eq!(names_and_values("a=1,b=2; c,d=3"), [("a", Some("1,b=2")), ("c,d", Some("3"))]);
+        assert_eq!(
+            names_and_values(r#"a="1;b=2;c="\";d=3""#),
+            [("a", Some("\"1")), ("b", Some("2")), ("c", Some(r#""\""#)), ("d", Some("3\""))]
+        );
     }
 
     #[test]

@@ -68,10 +68,13 @@ impl PersistenceCookie {
     /// asked until it names one. `now` is what [`max_idle`](super::PersistenceCookieBuilder::max_idle) and
     /// [`max_life`](super::PersistenceCookieBuilder::max_life) go by.
     ///
-    /// Names are compared with case; several lines count as one; quotes are part of a value. In insert mode with
-    /// `indirect` the cookie is removed, wherever and however often it stands, also if it names nobody; a line that it had
-    /// for itself goes with it. In prefix mode the value up to the first `~` is removed. All other
-    /// cookies stay byte for byte. (HAProxy also removes white space around their `=`.)
+    /// Cookies are what servers that go by RFC 6265 see: `;` parts them, while commas and quotes are bytes like others and
+    /// part of a value. Names are compared with case; several lines count as one. In insert mode with `indirect` the cookie
+    /// is removed, wherever and however often it stands, also if it names nobody; `$Path`, `$Domain` and `$Port` after it
+    /// (RFC 2965's, of which Java still sends some) go with it, and so does a line in which nobody else's cookie stands.
+    /// In prefix mode the value up to the first `~` is removed. All other cookies stay byte for byte. (HAProxy differs in
+    /// that: `,` parts cookies as well, quotes hide `;`, white space around every `=` is removed, and whatever begins
+    /// with `$` goes with the cookie before it.)
     ///
     /// One pass, in the length of the lines; nothing is copied unless something changes.
     pub fn on_request<T>(
@@ -116,7 +119,7 @@ impl PersistenceCookie {
         // Where what is being removed began, and whether anything is to stay.
         let (mut cut, mut stays) = (None, false);
         for pair in Pairs::new(old) {
-            if old.get(pair.name.start) == Some(&b'$') {
+            if is_attribute(old.get(pair.name.clone()).unwrap_or_default()) {
                 // Belongs to the cookie before it, and goes with it.
                 if cut.is_none() {
                     line.keep(pair.start..pair.end);
@@ -126,7 +129,7 @@ impl PersistenceCookie {
             let ours = pair.assigned.as_ref().filter(|_| old.get(pair.name.clone()) == Some(self.name.as_bytes()));
             let Some(ours) = ours else {
                 stays = true;
-                keep(&mut line, old, &pair, cut.take());
+                keep(&mut line, &pair, cut.take());
                 continue;
             };
             let value = old.get(ours.value.clone()).unwrap_or_default();
@@ -154,17 +157,23 @@ impl PersistenceCookie {
     }
 }
 
-/// Keeps a cookie. If something before it was `cut` out, its own delimiter stands in
-/// for that one's, with one space; at the start of a line there is none.
-fn keep(line: &mut Line<'_>, old: &[u8], pair: &Pair, cut: Option<usize>) {
-    match (cut, old.get(pair.start)) {
-        (None, _) => line.keep(pair.start..pair.name.start),
-        (Some(cut @ 1..), Some(delimiter)) => {
+/// Whether it is the name of one of the attributes that RFC 2965, section 3.3.4, puts between cookies, and no cookie's.
+fn is_attribute(name: &[u8]) -> bool {
+    name.first() == Some(&b'$')
+        && [&b"$Version"[..], b"$Path", b"$Domain", b"$Port"].iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
+/// Keeps a cookie. If something before it was `cut` out, one delimiter and one space stand in for that one's; at the
+/// start of a line there are none.
+fn keep(line: &mut Line<'_>, pair: &Pair, cut: Option<usize>) {
+    match cut {
+        None => line.keep(pair.start..pair.name.start),
+        Some(0) => {}
+        Some(cut) => {
             line.truncate(cut);
             line.trim_end();
-            line.push(&[*delimiter, b' ']);
+            line.push(b"; ");
         }
-        _ => {}
     }
     line.keep(pair.name.start..pair.end);
 }

@@ -59,6 +59,7 @@ impl PersistenceCookie {
     /// For answers that an endpoint gave; what a balancer answers by itself has no cookie.
     ///
     /// Other lines are not touched. (HAProxy also removes white space around the first `=` of every `Set-Cookie` line.)
+    /// A value reaches to the first `;`, as for browsers. (In HAProxy a comma ends it as well, and quotes hide both.)
     /// Linear in the length of the `Set-Cookie` and `Cache-Control` lines.
     pub fn on_response(&self, served: Served<'_>, status: StatusCode, headers: &mut HeaderMap) -> CookieAction {
         let mut action = CookieAction::Nothing;

@@ -28,8 +28,10 @@ pub(crate) async fn look_up(lookup: Lookup, longest: Duration) -> Found {
             let answer = poll_fn(|cx| {
                 guarded(|| asked.as_mut().poll(cx)).unwrap_or_else(|| Poll::Ready(Err(StoreError::panicked())))
             });
-            let found = tokio::time::timeout(longest, answer).await;
-            found.unwrap_or_else(|_| Err(StoreError::Away { why: format!("no answer within {longest:?}") }))
+            // Without tokio's timer there is no limit but the store's own.
+            let mut answer = Box::pin(answer);
+            let Some(limited) = guarded(|| tokio::time::timeout(longest, answer.as_mut())) else { return answer.await };
+            limited.await.unwrap_or_else(|_| Err(StoreError::Away { why: format!("no answer within {longest:?}") }))
         }
     }
 }
@@ -133,8 +135,10 @@ where
                 }
                 StateProj::Calling { future, track } => {
                     let mut outcome = ready!(future.poll(cx));
-                    if let (Ok(response), Some(track)) = (&mut outcome, track.take()) {
-                        this.affinity.settle(track, response);
+                    match (&mut outcome, track.take()) {
+                        (Ok(response), Some(track)) => this.affinity.settle(track, response),
+                        (Err(_), Some(_)) => this.affinity.failed(),
+                        (_, None) => {}
                     }
                     return Poll::Ready(outcome);
                 }

@@ -37,7 +37,7 @@ pub(super) fn settle(learn: &Learn, store: &Guarded, answer: &Answer<'_>, header
             store.bind(set, answer.served, home.filter(|_| brought == Some(set)));
             true
         }
-        (Learned::Ended, Some(brought), _) => {
+        (Learned::Ended, Some(brought), Some(_)) => {
             store.unbind(brought);
             false
         }

@@ -26,6 +26,16 @@
 //! is bound to. Redis expires it: after the idle timeout, no later than the lifetime allows. What is found there and is no
 //! such string counts as no binding; strings without a version are written over by the next binding.
 //!
+//! # How much is stored
+//!
+//! The near-cache is bounded; on the server, each key that clients bring takes its place until it expires, and nothing
+//! here counts them. Bound it there: `maxmemory` with `maxmemory-policy volatile-lru`. Every key of ours has a time to
+//! live, so under a flood of made-up ones those go first that have not been used for longest, which are then unbound, and
+//! what others keep there without one stays. With `noeviction`, Redis's default, a full server takes no new session:
+//! that is counted ([`writes_dropped`](RedisStats::writes_dropped)), and each balancer goes by what it remembers itself.
+//!
+//! # What is answered
+//!
 //! What a server sends is checked before it is read: anything but flat answers of at most 64 KiB, and any answer nobody
 //! asked for, ends the connection.
 

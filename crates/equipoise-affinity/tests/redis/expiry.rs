@@ -93,7 +93,7 @@ async fn no_use_and_no_move_takes_a_session_beyond_its_lifetime() {
 
 #[tokio::test]
 async fn what_the_server_evicts_is_unbound_and_what_it_has_no_room_for_is_counted() {
-    let full = ["--maxmemory", "2mb", "--maxmemory-policy", "allkeys-lru"];
+    let full = ["--maxmemory", "2mb", "--maxmemory-policy", "volatile-lru"];
     let Some(server) = Server::start(&full).await else { return };
     let store = connected(builder(&server.url()).near_capacity(1)).await;
     const SESSIONS: u64 = 15_000;

@@ -102,53 +102,56 @@ impl Snapshot {
     /// Whether one more request would be more than the endpoint's share of what its tier has in flight. Whoever drains or
     /// has no weight is out of the comparison.
     fn has_its_share(&self, slot: Slot, factor: f32) -> bool {
-        let carries = self.members().in_flight(slot);
         // Nobody has too much with the first request, and there is no need to look at all the others.
-        if carries == 0 {
-            return false;
-        }
-        let Some(eligible) = self.eligible_with(slot) else { return false };
-        let (mut all, mut weights) = (1u64, 0u64);
-        for &slot in eligible {
-            all += u64::from(self.members().in_flight(slot));
-            weights += u64::from(self.members().get(slot).map_or(0, Member::weight));
-        }
-        let weight = self.members().get(slot).map_or(0, Member::weight);
-        let share = (f64::from(factor) * all as f64 * f64::from(weight) / weights.max(1) as f64).ceil();
-        f64::from(carries) >= share
+        self.members().in_flight(slot) > 0
+            && self.eligible_with(slot).is_some_and(|eligible| Share::of(self, eligible, factor).is_had(self, slot))
     }
 
     /// Who takes the session's requests while its endpoint does not: by rendezvous among the eligible of the first tier
-    /// that has room. O(n), and O(n) more for each that is full.
+    /// that has room. O(n log n), O(n) where all are full, and allocates.
     fn stand_in(&self, binding: &Binding, asked: Asked<'_>) -> Option<(Slot, Entry)> {
         let session = binding.session?;
         for eligible in self.tiers_by(session) {
-            // What each draws; those that have said no have drawn less than the next.
-            let mut refused = f64::NEG_INFINITY;
-            loop {
-                let mut best: Option<(f64, Slot)> = None;
-                for &slot in eligible {
-                    let Some(member) = self.members().get(slot) else { continue };
-                    let id = member.endpoint.id();
-                    if *id == binding.endpoint || asked.request.excludes(id) {
-                        continue;
-                    }
-                    let drawn = -unit(mix(xxh3_64(id.as_str().as_bytes()) ^ session)).ln() / f64::from(member.weight());
-                    if drawn > refused && best.is_none_or(|(least, _)| drawn < least) {
-                        best = Some((drawn, slot));
-                    }
-                }
-                let Some((drawn, slot)) = best else { break };
-                let has_its_share = binding.until.is_some_and(|factor| self.has_its_share(slot, factor));
-                if !has_its_share
-                    && let Some(member) = self.members().get(slot)
-                    && let Ok(entry) = self.enter(slot, member, asked)
-                {
+            let share = binding.until.map(|factor| Share::of(self, eligible, factor));
+            let candidate = |&slot: &Slot| {
+                let member = self.members().get(slot)?;
+                let id = member.endpoint.id();
+                let out = *id == binding.endpoint
+                    || asked.request.excludes(id)
+                    || why_not(member, self.pass_of(slot)).is_some()
+                    || share.as_ref().is_some_and(|share| share.is_had(self, slot));
+                // An exponential of mean 1 / weight; the smallest comes first.
+                let drawn = || -unit(mix(xxh3_64(id.as_str().as_bytes()) ^ session)).ln() / f64::from(member.weight());
+                (!out).then(|| (drawn(), slot, member))
+            };
+            let mut candidates: Vec<(f64, Slot, &Member)> = eligible.iter().filter_map(candidate).collect();
+            candidates.sort_unstable_by(|one, other| one.0.total_cmp(&other.0));
+            for (_, slot, member) in candidates {
+                if let Ok(entry) = self.enter(slot, member, asked) {
                     return Some((slot, entry));
                 }
-                refused = drawn;
             }
         }
         None
+    }
+}
+
+/// How much each endpoint of a tier may have in flight for a weight of 1, with one request more.
+struct Share(f64);
+
+impl Share {
+    fn of(snapshot: &Snapshot, eligible: &[Slot], factor: f32) -> Self {
+        let (mut all, mut weights) = (1u64, 0u64);
+        for &slot in eligible {
+            all += u64::from(snapshot.members().in_flight(slot));
+            weights += u64::from(snapshot.members().get(slot).map_or(0, Member::weight));
+        }
+        Self(f64::from(factor) * all as f64 / weights.max(1) as f64)
+    }
+
+    /// Whether the endpoint has all of its share.
+    fn is_had(&self, snapshot: &Snapshot, slot: Slot) -> bool {
+        let weight = snapshot.members().get(slot).map_or(0, Member::weight);
+        f64::from(snapshot.members().in_flight(slot)) >= (self.0 * f64::from(weight)).ceil()
     }
 }

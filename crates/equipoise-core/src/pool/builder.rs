@@ -134,6 +134,7 @@ impl PoolBuilder {
             entropy: self.entropy,
             changed: Event::default(),
             freed: Event::default(),
+            picky: AtomicU64::new(0),
             refresh_at: AtomicU64::new(0),
         };
         let shared = Shared {

@@ -99,7 +99,7 @@ impl<T> Pool<T> {
         // Nothing can fail any more.
         for member in tried.iter().filter_map(|&slot| members.get(slot)) {
             member.endpoint.trial.renew();
-            self.shared.hooks.freed.wake_one_more();
+            self.shared.hooks.tell_room();
         }
         if let Some(next) = next {
             self.shared.publish(next);

@@ -15,6 +15,7 @@ mod update;
 use std::{fmt, marker::PhantomData, sync::Arc};
 
 pub(crate) use self::hooks::Hooks;
+use self::hooks::Picky;
 pub(crate) use self::snapshot::{Choice, Entry, Snapshot};
 pub use self::{
     builder::PoolBuilder,
@@ -169,6 +170,11 @@ impl<T> Pool<T> {
         self.shared.snapshot.load().members().revision
     }
 
+    /// Whether the strategy places requests by their [key](PickRequest::key), if they have one.
+    pub fn places_by_key(&self) -> bool {
+        self.shared.hooks.needs.key
+    }
+
     /// Waits until the pool has changed (in membership, weights or availability) since `since`, and answers the
     /// revision then. At once if it has already. Needs no runtime.
     ///
@@ -199,9 +205,39 @@ impl<T> Pool<T> {
     /// at its limit, on trial, or to which the strategy let no more, has room again. Listens from the call on, so nothing
     /// is missed between a failed pick and the first poll if the order is: `room`, pick, await.
     pub fn room(&self, since: Revision) -> impl Future<Output = ()> + Send + Sync + use<T> {
+        self.room_for(&PickRequest::new(), since)
+    }
+
+    /// [`room`](Self::room) for this request. When one place becomes free, one of those who wait is woken; but if any of
+    /// them cannot go just anywhere, being [strictly](crate::Binding::strict) bound or having endpoints excluded, all are:
+    /// the one woken might not want the place.
+    ///
+    /// ```
+    /// use equipoise_core::{Binding, EndpointSpec, PickRequest, Pool};
+    ///
+    /// let pool: Pool<()> = Pool::default();
+    /// pool.update(["a:80", "b:80"].map(|id| EndpointSpec::new(id).limit(1)), |_| ())?;
+    /// let binding = Binding::to("a:80").strict();
+    /// let request = PickRequest::new().bound(&binding);
+    /// let lease = pool.pick(&request)?;
+    /// let room = pool.room_for(&request, pool.revision());
+    /// assert!(pool.pick(&request).is_err());
+    /// drop(lease);
+    /// futures::executor::block_on(room);
+    /// assert!(pool.pick(&request).is_ok());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn room_for(
+        &self,
+        request: &PickRequest<'_>,
+        since: Revision,
+    ) -> impl Future<Output = ()> + Send + Sync + use<T> {
         let shared = Arc::clone(&self.shared);
+        // Before it listens: whoever frees a place counts after.
+        let picky = request.is_picky().then(|| Picky::new(&shared.hooks));
         let (changed, freed) = (shared.hooks.changed.listen(), shared.hooks.freed.listen());
         async move {
+            let _picky = picky;
             if shared.snapshot.load().revision() > since {
                 return;
             }

@@ -380,7 +380,7 @@ pub(super) fn enter(
     }
     if entry.give_back(endpoint) {
         // Somebody may have found it full in this moment.
-        hooks.freed.wake_one_more();
+        hooks.tell_room();
     }
     None
 }

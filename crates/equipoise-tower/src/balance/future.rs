@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 use super::{
     Core,
     attempt::{Attempt, Failed, InnerError, InnerResponse},
-    waiting::Waiting,
+    waiting::{Room, Waiting},
 };
 use crate::{
     dispatch::Dispatch,
@@ -76,10 +76,32 @@ where
     }
 }
 
-/// Asks the pool, by what the request says of itself, for an endpoint that has not failed this request.
+/// Asks the pool for an endpoint that has not failed this request.
 fn pick<T, P, Req, Res>(core: &Core<T, P>, request: &Req, tried: &[EndpointId]) -> Result<Lease<T>, PickError>
 where
     T: Send + Sync + 'static,
+    P: Protocol<Req, Res>,
+{
+    about(core, request, tried, |about| core.pool.pick(about))
+}
+
+/// Ends when there may be room for this request.
+fn room<T, P, Req, Res>(core: &Core<T, P>, request: &Req, tried: &[EndpointId]) -> Room
+where
+    T: Send + Sync + 'static,
+    P: Protocol<Req, Res>,
+{
+    about(core, request, tried, |about| Box::pin(core.pool.room_for(about, core.pool.revision())))
+}
+
+/// What the pool is told of a request: what it says of itself, and who has failed it.
+fn about<T, P, Req, Res, R>(
+    core: &Core<T, P>,
+    request: &Req,
+    tried: &[EndpointId],
+    ask: impl FnOnce(&PickRequest<'_>) -> R,
+) -> R
+where
     P: Protocol<Req, Res>,
 {
     let protocol = &core.settings.protocol;
@@ -89,7 +111,7 @@ where
         Some(key) => about.key(key),
         None => about,
     };
-    core.pool.pick(&match protocol.placement(request) {
+    ask(&match protocol.placement(request) {
         Some(placement) => placement.of(about),
         None => about,
     })
@@ -122,6 +144,7 @@ where
             let last = tried.len() + 1 >= core.settings.tries || !lease.has_alternatives();
             // Kept as it came, before it is pointed anywhere.
             let (mut sent, kept) = if last { (request, None) } else { protocol.keep(request) };
+            protocol.detach(&mut sent);
             let Err(source) = dispatch.point(&mut sent, lease.endpoint()) else {
                 let attempt = Attempt::new(dispatch, &lease, sent);
                 return Self::Trying { attempt, lease: Some(lease), kept };
@@ -220,7 +243,8 @@ where
                     // Made here and not in `call`: the timer belongs to the runtime that polls.
                     let waiting =
                         this.waiting.get_or_insert_with(|| Waiting::new(patience(core, held).unwrap_or_default()));
-                    let picked = ready!(waiting.poll(cx, &core.pool, || pick(core, held, this.tried)));
+                    let picked =
+                        ready!(waiting.poll(cx, || room(core, held, this.tried), || pick(core, held, this.tried)));
                     match (picked, request.take()) {
                         (Ok(lease), Some(request)) => State::start(core, this.dispatch, this.tried, lease, request),
                         (Err(error), _) => return Poll::Ready(Err(failed.take().unwrap_or(error.into()))),

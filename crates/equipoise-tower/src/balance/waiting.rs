@@ -4,14 +4,17 @@ use std::{
     time::Duration,
 };
 
-use equipoise_core::{Lease, PickError, Pool};
+use equipoise_core::{Lease, PickError};
 use tokio::time::{Sleep, sleep};
 
 /// A request that waits for an endpoint, perhaps several times; it has one deadline for all of them.
 pub(super) struct Waiting {
     deadline: Pin<Box<Sleep>>,
-    room: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    room: Option<Room>,
 }
+
+/// Ends when there may be room.
+pub(super) type Room = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Waiting {
     pub(super) fn new(longest: Duration) -> Self {
@@ -22,12 +25,12 @@ impl Waiting {
     pub(super) fn poll<T: Send + Sync + 'static>(
         &mut self,
         cx: &mut Context<'_>,
-        pool: &Pool<T>,
+        room: impl Fn() -> Room,
         pick: impl Fn() -> Result<Lease<T>, PickError>,
     ) -> Poll<Result<Lease<T>, PickError>> {
         loop {
             // Listens before it picks, so that what happens in between wakes it.
-            let room = self.room.get_or_insert_with(|| Box::pin(pool.room(pool.revision())));
+            let room = self.room.get_or_insert_with(&room);
             let refused = match pick() {
                 Err(error) if error.is_temporary() => error,
                 settled => {

@@ -144,6 +144,10 @@ where
         request.extensions().get()
     }
 
+    fn detach(&self, request: &mut Request<B>) {
+        request.extensions_mut().remove::<Placement>();
+    }
+
     fn keep(&self, request: Request<B>) -> (Request<B>, Option<KeptRequest<B>>) {
         let (head, body) = request.into_parts();
         let (body, kept) = body.replay();
@@ -173,8 +177,10 @@ where
             response.headers_mut().insert(name.clone(), value);
         }
         response.extensions_mut().insert(ServedBy(id.clone()));
-        if lease.preference() != Preference::Free {
-            response.extensions_mut().insert(lease.preference());
+        // What a balancer within has said of its own is not this one's.
+        match lease.preference() {
+            Preference::Free => drop(response.extensions_mut().remove::<Preference>()),
+            preference => drop(response.extensions_mut().insert(preference)),
         }
         if switches_protocols(&response) {
             lease.first_byte();

@@ -101,3 +101,46 @@ async fn the_lease_of_a_tunnel_is_held_by_whoever_runs_it() {
     idle.await.unwrap();
     assert_eq!(in_flight(&pool), [0]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_one_endpoint_does_not_keep_others_from_the_next() {
+    let pool = pool_of(&["a", "b"]);
+    pool.set_limits([("a", Some(1)), ("b", Some(1))]).unwrap();
+    let balance = Balance::new(pool.clone());
+    let to = |id: &'static str| {
+        let placement = Placement::new().binding(Binding::to(id).strict()).wait(Duration::from_secs(60));
+        tokio::spawn(balance.clone().oneshot(placed(placement)))
+    };
+    let a = balance.clone().oneshot(bound(Binding::to("a"))).await.unwrap();
+    let b = balance.clone().oneshot(bound(Binding::to("b"))).await.unwrap();
+    // In this order they listen: the first is who would be woken.
+    let for_a = to("a");
+    tokio::task::yield_now().await;
+    let for_b = to("b");
+    tokio::task::yield_now().await;
+    let started = Instant::now();
+    drop(b);
+    assert_eq!(told(&for_b.await.unwrap().unwrap()).0, "b");
+    assert_eq!(started.elapsed(), Duration::ZERO, "at once, and not when the other has given up");
+    drop(a);
+    assert_eq!(told(&for_a.await.unwrap().unwrap()).0, "a");
+}
+
+#[tokio::test]
+async fn a_balancer_behind_the_balancer_has_a_mind_of_its_own() {
+    let zone = |id: &str| {
+        let hosts = Pool::new(RoundRobin::new());
+        let names = ["x", "y"].map(|name| EndpointSpec::new(format!("{id}-{name}")));
+        hosts.update(names, |_| ok()).unwrap();
+        Balance::new(hosts)
+    };
+    let zones = Pool::new(RoundRobin::new());
+    zones.update(["one", "two"].map(EndpointSpec::new), |spec| zone(spec.id().as_str())).unwrap();
+    let balance = Balance::new(zones);
+    for _ in 0..2 {
+        let response = balance.clone().oneshot(bound(Binding::to("two").strict())).await.unwrap();
+        assert_eq!(told(&response), ("two", Preference::Kept));
+    }
+    let response = balance.oneshot(get()).await.unwrap();
+    assert_eq!(response.extensions().get::<Preference>(), None);
+}

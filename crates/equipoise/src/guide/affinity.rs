@@ -55,13 +55,17 @@
 //!
 //! | | what happens |
 //! | --- | --- |
-//! | it drains, or has weight 0 | it keeps its sessions, and takes no new ones |
+//! | it drains, or has weight 0 | it keeps its sessions, and takes no new ones; but with `hash`, where nothing is kept, its keys move at once |
 //! | it is closed, unfit, or has just failed the request | [`unavailable`](crate::affinity::Affinity::unavailable): another one takes the session for good (the default); or 503; or it is waited for |
 //! | it is at its limit | the same; or with [`until_saturated`](crate::affinity::Affinity::until_saturated) another one takes this request, and the session stays |
 //! | there is no binding, or its endpoint has left | [`missing`](crate::affinity::Affinity::missing): the strategy picks (the default); or 503; or it waits for somebody to be picked |
 //!
-//! Who takes a session over is not chance: it is worked out from the session itself by rendezvous hashing, so balancers
-//! that never talk to each other come to the same answer, and the sessions of one that has died spread over all.
+//! Who takes a session over is not chance: it is worked out from the session itself by rendezvous hashing (in `hash` mode
+//! by the strategy's own), so balancers that never talk to each other come to the same answer, and the sessions of one
+//! that has died spread over all. A cookie that holds nothing but a plain name
+//! ([`Values::ids`](crate::affinity::Values::ids), [`named`](crate::affinity::Values::named),
+//! [`dynamic`](crate::affinity::Values::dynamic)) tells no session from another: there the strategy picks, on each balancer
+//! for itself, and the cookie names the new one from then on.
 //!
 //! # Several balancers
 //!
@@ -69,6 +73,10 @@
 //! [`SessionStore`](crate::affinity::SessionStore) in common: [`RedisStore`](crate::affinity::redis::RedisStore) (feature
 //! `affinity-redis`), or one of your own. When the store is away, requests go where the strategy says, or where this
 //! balancer still remembers, and that is counted; none fails.
+//!
+//! A table in memory has a capacity. Redis has whatever you give it: set `maxmemory` and `maxmemory-policy volatile-lru`
+//! there. Whoever makes up keys by the million then pushes out the sessions that nobody has used for longest, and other
+//! data without a time to live stays; without it, the server grows until the idle timeout catches up, or dies of it.
 //!
 //! # Caches and inference servers
 //!

@@ -103,7 +103,7 @@ fn what_a_mode_needs_and_does_not_get_is_said() {
     let pool = equipoise_core::Pool::<()>::default();
     pool.update([equipoise_core::EndpointSpec::new("a;b")], |_| ()).unwrap();
     let unfit = spec("cookie(name=SRV, values=id)").build(&pool, &Means::new());
-    assert!(matches!(unfit, Err(BuildError::Values(_))));
+    assert!(matches!(unfit, Err(BuildError::Mode(_))));
 }
 
 #[cfg(feature = "redis")]

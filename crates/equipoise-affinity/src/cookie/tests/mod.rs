@@ -125,14 +125,50 @@ fn what_follows_a_removed_cookie_takes_its_place() {
         ("$Version=1; SRV=A; $Path=/", None),
         ("SRV=A;;a=1", Some(";a=1")),
         ("a=1;SRV=A;b=2", Some("a=1; b=2")),
-        ("a=1 ; SRV=A,b=2", Some("a=1, b=2")),
+        ("a=1 ; SRV=A;b=2", Some("a=1; b=2")),
         ("a=1; SRV=A;", Some("a=1; ")),
         ("a = 1; SRV = A; $Path=/; b= 2", Some("a = 1; b= 2")),
-        ("a=\"1; SRV=A\"; SRV=B", Some("a=\"1; SRV=A\"")),
     ] {
         let mut headers = cookies(&[line]);
         cookie.on_request(&mut headers, at(NOW), whose);
         assert_eq!(headers.get(COOKIE).map(|line| line.to_str().unwrap()), left, "{line}");
+    }
+}
+
+#[test]
+fn commas_quotes_and_dollars_of_other_cookies_mean_nothing() {
+    let cookie = PersistenceCookie::insert("SRV").indirect().build().unwrap();
+    for (line, left, named) in [
+        ("list=a,SRV=B; x=1", "list=a,SRV=B; x=1", None),
+        ("x=1; SRV=A; list=a,SRV=B,b", "x=1; list=a,SRV=B,b", Some('A')),
+        ("a=\"1; SRV=A; b=2", "a=\"1; b=2", Some('A')),
+        ("a=\"1; SRV=A\"; SRV=B", "a=\"1", Some('B')),
+        ("a=\\\"; SRV=A", "a=\\\"", Some('A')),
+        ("SRV=A; $theme=dark", "$theme=dark", Some('A')),
+        ("$theme=dark; SRV=A; $path=/; $Paths=1", "$theme=dark; $Paths=1", Some('A')),
+        // A comma in ours is ours.
+        ("SRV=A,b=2; c=3", "c=3", None),
+    ] {
+        let mut headers = cookies(&[line]);
+        let (endpoint, _) = cookie.on_request(&mut headers, at(NOW), whose);
+        assert_eq!((headers[COOKIE].to_str().unwrap(), endpoint), (left, named), "{line}");
+    }
+}
+
+#[test]
+fn what_endpoints_set_with_commas_and_quotes_is_replaced_as_a_whole() {
+    let cookie = PersistenceCookie::rewrite("SRV").build().unwrap();
+    let value = cookie.value("B").unwrap();
+    for (set, seen) in [
+        ("SRV=a,b; Path=/", "SRV=B; Path=/"),
+        ("SRV=\"a,b\"; Path=\"/;x\"", "SRV=B; Path=\"/;x\""),
+        ("list=a,SRV=b; Path=/", "list=a,SRV=b; Path=/"),
+    ] {
+        let mut headers = HeaderMap::from_iter([(SET_COOKIE, HeaderValue::from_str(set).unwrap())]);
+        let presented = Presented::default();
+        let served = Served { presented, kept: false, value: Some(&value), method: &Method::GET, now: at(NOW) };
+        cookie.on_response(served, StatusCode::OK, &mut headers);
+        assert_eq!(headers[SET_COOKIE], seen);
     }
 }
 
