@@ -78,7 +78,8 @@ impl Affinity {
         if matches!(mode.0, Kind::Hash(_)) && !pool.places_by_key() {
             return Err(InvalidMode::NoKeys);
         }
-        let shared = Shared { mode: mode.into_kind(), roster: Roster::new(pool.clone()), counters: Counters::default() };
+        let shared =
+            Shared { mode: mode.into_kind(), roster: Roster::new(pool.clone()), counters: Counters::default() };
         let settings = Settings {
             missing: Fallback::Rebind,
             unavailable: Fallback::Rebind,
