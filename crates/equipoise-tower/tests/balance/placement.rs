@@ -2,7 +2,9 @@
 
 use std::{io, time::Duration};
 
-use equipoise_core::{Availability, Binding, EndpointSpec, Missed, PickError, Pool, Preference, RoundRobin};
+use equipoise_core::{
+    Availability, Binding, EndpointId, EndpointSpec, Missed, PickError, Pool, Preference, RoundRobin,
+};
 use equipoise_tower::{Balance, Error, Placement, ServedBy, TunnelLease};
 use http::{Request, Response, StatusCode};
 use tokio::time::Instant;
@@ -55,7 +57,7 @@ async fn an_endpoint_that_fails_a_bound_request_is_missed_by_the_next_try() {
     let response = balance.clone().oneshot(bound(Binding::to("b").session(b"s"))).await.unwrap();
     assert_eq!(told(&response), ("a", Preference::Missed(Missed::Excluded)));
     let error = balance.oneshot(bound(Binding::to("b").strict())).await.unwrap_err();
-    assert_eq!(error.endpoint().map(|id| id.as_str()), Some("b"), "strict: nobody else is tried");
+    assert_eq!(error.endpoint().map(EndpointId::as_str), Some("b"), "strict: nobody else is tried");
     assert_eq!(error.status(), StatusCode::BAD_GATEWAY);
 }
 
