@@ -20,6 +20,7 @@ pub enum Fallback {
     /// reach the balancer.
     Refuse,
     /// It waits so long for its endpoint, and then fails as under [`Refuse`](Self::Refuse); without a binding it waits for
-    /// whatever endpoint the strategy may pick. An endpoint that has just failed the request is not waited for.
+    /// whatever endpoint the strategy may pick. An endpoint that has just failed the request is not waited for; one that leaves the pool meanwhile may
+    /// come back, and is.
     Wait(Duration),
 }

@@ -22,7 +22,7 @@ pub trait SessionStore: Send + Sync + 'static {
     /// Ends a session.
     fn unbind(&self, key: &[u8]);
 
-    /// An endpoint has left the pool: whatever is bound to it is void. A store that cannot tell, or serves several pools
+    /// Returns at once. An endpoint has left the pool: whatever is bound to it is void. A store that cannot tell, or serves several pools
     /// (in which the same id may stay), does nothing: a binding to an endpoint that is not there is no binding.
     fn left(&self, endpoint: &EndpointId) {
         let _ = endpoint;

@@ -24,7 +24,7 @@ use equipoise_affinity::{
     table::SessionTable,
     token::{Key, KeyRing, Tokens},
 };
-use equipoise_core::{Availability, EndpointSpec, Pool, RoundRobin};
+use equipoise_core::{Availability, Binding, EndpointSpec, Missed, PickRequest, Pool, RoundRobin};
 use equipoise_tower::{Balance, LeasedBody, ServedBy};
 use http::{
     Request, Response,
@@ -363,5 +363,25 @@ async fn what_the_client_is_not_told_has_not_moved() {
         assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Away { .. })), "{outcomes:?}");
         pool.set_availability("a", Availability::Open).unwrap();
         assert_eq!(outcome(&get(&site, Some("J=a")).await), Outcome::Kept);
+    }
+}
+
+#[tokio::test]
+async fn who_helps_out_and_sets_the_cookie_itself_has_the_session() {
+    for (builder, brought) in
+        [(PersistenceCookie::prefix("JS"), "JS=a~old"), (PersistenceCookie::rewrite("JS"), "JS=a")]
+    {
+        let pool = Pool::new(RoundRobin::new());
+        let specs = ["a", "b"].map(|id| EndpointSpec::new(id).limit(1));
+        pool.update(specs, |_| Backend::setting("JS=new")).unwrap();
+        let affinity = Affinity::new(&pool, Mode::cookie(builder.build().unwrap(), Values::ids())).unwrap();
+        let service = AffinityLayer::new(affinity).layer(Balance::new(pool.clone()));
+        let home = Binding::to("a").strict();
+        let _busy = pool.pick(&PickRequest::new().bound(&home)).unwrap();
+        let request = Request::get("http://app/").header(COOKIE, brought).body(Empty::new()).unwrap();
+        let answer = service.oneshot(request).await.unwrap();
+        assert!(answer.headers()[SET_COOKIE].as_bytes().starts_with(b"JS=b"));
+        let outcome = answer.extensions().get::<Outcome>().unwrap();
+        assert!(matches!(outcome, Outcome::Moved { why: Missed::Full, .. }), "{outcome}");
     }
 }

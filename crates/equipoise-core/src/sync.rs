@@ -35,6 +35,11 @@ mod native {
             self.0.notify(1.additional());
         }
 
+        /// For a caller that has just passed a fence, such as that of another event.
+        pub(crate) fn wake_all_after_fence(&self) {
+            self.0.notify(usize::MAX.relaxed());
+        }
+
         pub(crate) fn listen(&self) -> EventListener {
             self.0.listen()
         }
@@ -94,6 +99,8 @@ mod model {
         pub(crate) fn wake_all(&self) {}
 
         pub(crate) fn wake_one_more(&self) {}
+
+        pub(crate) fn wake_all_after_fence(&self) {}
 
         pub(crate) fn listen(&self) -> std::future::Pending<()> {
             std::future::pending()

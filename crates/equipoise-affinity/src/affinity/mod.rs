@@ -110,7 +110,8 @@ impl Affinity {
     }
 
     /// An endpoint that would get more than `factor` times its share of what its tier has in flight is left, as one that is
-    /// at its limit is, and come back to when it has less: the session does not move. For caches, and for inference servers that
+    /// at its limit is, and come back to when it has less: the session does not move (unless the backend itself sets the
+    /// cookie, and the one that helps out does). For caches, and for inference servers that
     /// keep what they have read, where home is better than elsewhere and waiting is worse than both. See
     /// [`Binding::until`](equipoise_core::Binding::until); usually from 1.2 to 2. What fails or leaves is still dealt with as
     /// [`unavailable`](Self::unavailable) says, of which only [`Fallback::Rebind`] fits.

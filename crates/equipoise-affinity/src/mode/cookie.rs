@@ -116,7 +116,9 @@ pub(super) fn settle(
         now: answer.now,
     };
     let action = cookie.on_response(served, answer.status, headers);
-    answer.binds
+    // Where the endpoint sets the cookie, whoever sets it has the session, also one that was only to help out.
+    let takes_over = cookie.mode() != CookieMode::Insert && answer.home.is_some_and(|home| home != answer.served);
+    (answer.binds || takes_over)
         && value.is_some()
         && matches!(action, CookieAction::Inserted | CookieAction::Updated | CookieAction::Replaced)
 }

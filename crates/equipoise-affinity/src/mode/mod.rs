@@ -53,8 +53,8 @@ impl Mode {
     }
 
     /// The strategy places requests by this key: [`Maglev`](equipoise_core::Maglev), [`Ring`](equipoise_core::Ring),
-    /// [`Rendezvous`](equipoise_core::Rendezvous), [`BoundedLoad`](equipoise_core::BoundedLoad) over one of them. Other
-    /// strategies ignore it.
+    /// [`Rendezvous`](equipoise_core::Rendezvous), [`BoundedLoad`](equipoise_core::BoundedLoad) over one of them. With other
+    /// strategies, [`Affinity::new`](crate::Affinity::new) is an error.
     ///
     /// Nothing is kept and all balancers agree; but a few keys move whenever the pool changes, and come back when it
     /// changes back.

@@ -134,7 +134,7 @@ impl PoolBuilder {
             entropy: self.entropy,
             changed: Event::default(),
             freed: Event::default(),
-            picky: AtomicU64::new(0),
+            freed_for_some: Event::default(),
             refresh_at: AtomicU64::new(0),
         };
         let shared = Shared {

@@ -24,26 +24,10 @@ pub(crate) struct Hooks {
     pub(crate) changed: Event,
     /// A lease ended on an endpoint with a limit or on trial, or of a strategy that is asked whom it lets in.
     pub(crate) freed: Event,
-    /// How many wait for room who cannot go just anywhere.
-    pub(crate) picky: AtomicU64,
+    /// The same, for requests that cannot go just anywhere.
+    pub(crate) freed_for_some: Event,
     /// When the strategy is to be refreshed next, in nanoseconds.
     pub(crate) refresh_at: AtomicU64,
-}
-
-/// Somebody waits who cannot go just anywhere.
-pub(crate) struct Picky(Arc<Hooks>);
-
-impl Picky {
-    pub(crate) fn new(hooks: &Arc<Hooks>) -> Self {
-        hooks.picky.fetch_add(1, Ordering::SeqCst);
-        Self(Arc::clone(hooks))
-    }
-}
-
-impl Drop for Picky {
-    fn drop(&mut self) {
-        self.0.picky.fetch_sub(1, Ordering::SeqCst);
-    }
 }
 
 impl Hooks {
@@ -51,10 +35,8 @@ impl Hooks {
     #[inline]
     pub(crate) fn tell_room(&self) {
         self.freed.wake_one_more();
-        // After the fence within: who counts himself later finds the place free.
-        if self.picky.load(Ordering::Relaxed) > 0 {
-            self.freed.wake_all();
-        }
+        // They have an event of their own: one of them that was woken in another's stead would not want the place.
+        self.freed_for_some.wake_all_after_fence();
     }
 
     /// Whether the refresh period is over; says so to one caller only.

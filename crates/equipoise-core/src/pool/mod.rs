@@ -15,7 +15,6 @@ mod update;
 use std::{fmt, marker::PhantomData, sync::Arc};
 
 pub(crate) use self::hooks::Hooks;
-use self::hooks::Picky;
 pub(crate) use self::snapshot::{Choice, Entry, Snapshot};
 pub use self::{
     builder::PoolBuilder,
@@ -208,9 +207,8 @@ impl<T> Pool<T> {
         self.room_for(&PickRequest::new(), since)
     }
 
-    /// [`room`](Self::room) for this request. When one place becomes free, one of those who wait is woken; but if any of
-    /// them cannot go just anywhere, being [strictly](crate::Binding::strict) bound or having endpoints excluded, all are:
-    /// the one woken might not want the place.
+    /// [`room`](Self::room) for this request. When a place becomes free, one of those is woken who wait for any, and all
+    /// who cannot go just anywhere, being [strictly](crate::Binding::strict) bound or having endpoints excluded.
     ///
     /// ```
     /// use equipoise_core::{Binding, EndpointSpec, PickRequest, Pool};
@@ -233,11 +231,10 @@ impl<T> Pool<T> {
         since: Revision,
     ) -> impl Future<Output = ()> + Send + Sync + use<T> {
         let shared = Arc::clone(&self.shared);
-        // Before it listens: whoever frees a place counts after.
-        let picky = request.is_picky().then(|| Picky::new(&shared.hooks));
-        let (changed, freed) = (shared.hooks.changed.listen(), shared.hooks.freed.listen());
+        let hooks = &shared.hooks;
+        let freed = if request.is_picky() { hooks.freed_for_some.listen() } else { hooks.freed.listen() };
+        let changed = hooks.changed.listen();
         async move {
-            let _picky = picky;
             if shared.snapshot.load().revision() > since {
                 return;
             }

@@ -10,7 +10,7 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
-use equipoise_core::{Availability, PickError, PickRequest, Pool};
+use equipoise_core::{Availability, Binding, PickError, PickRequest, Pool, RoundRobin};
 
 use crate::common::{id, pick, pool_of, spec};
 
@@ -190,4 +190,24 @@ fn waiters_on_threads_all_get_their_turn() {
     });
     let bound = id(0);
     assert!(pool.pick(&PickRequest::new().prefer(&bound)).is_ok());
+}
+
+#[test]
+fn a_place_that_is_freed_wakes_those_who_are_bound_and_one_who_is_not() {
+    let pool = pool_of(RoundRobin::new(), &[1, 1], SEED);
+    pool.set_limits([(id(0), Some(1)), (id(1), Some(1))]).unwrap();
+    let [first, second] = [pick(&pool), pick(&pool)];
+    let elsewhere = Binding::to(second.endpoint().id().clone()).strict();
+    let bound = PickRequest::new().bound(&elsewhere);
+    let bells = [Arc::new(Bell::default()), Arc::new(Bell::default())];
+    // The bound one first: it is who would be woken, and does not want what is freed.
+    let mut rooms = [
+        Box::pin(pool.room_for(&bound, pool.revision())),
+        Box::pin(pool.room_for(&PickRequest::new(), pool.revision())),
+    ];
+    for (room, bell) in rooms.iter_mut().zip(&bells) {
+        assert!(poll(room.as_mut(), bell).is_pending());
+    }
+    drop(first);
+    assert_eq!(bells.map(|bell| bell.rung()), [1, 1]);
 }
