@@ -135,6 +135,7 @@ impl PoolBuilder {
             changed: Event::default(),
             freed: Event::default(),
             freed_for_some: Event::default(),
+            some_have_waited: AtomicU64::new(0),
             refresh_at: AtomicU64::new(0),
         };
         let shared = Shared {

@@ -26,6 +26,8 @@ pub(crate) struct Hooks {
     pub(crate) freed: Event,
     /// The same, for requests that cannot go just anywhere.
     pub(crate) freed_for_some: Event,
+    /// Whether such requests have ever waited: most pools never see one.
+    pub(crate) some_have_waited: AtomicU64,
     /// When the strategy is to be refreshed next, in nanoseconds.
     pub(crate) refresh_at: AtomicU64,
 }
@@ -36,7 +38,9 @@ impl Hooks {
     pub(crate) fn tell_room(&self) {
         self.freed.wake_one_more();
         // They have an event of their own: one of them that was woken in another's stead would not want the place.
-        self.freed_for_some.wake_all_after_fence();
+        if self.some_have_waited.load(Ordering::Relaxed) != 0 {
+            self.freed_for_some.wake_all_after_fence();
+        }
     }
 
     /// Whether the refresh period is over; says so to one caller only.

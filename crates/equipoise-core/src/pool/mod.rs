@@ -33,7 +33,7 @@ use crate::{
     load::thread_number,
     request::PickRequest,
     strategy::{Notes, PeakEwma, Strategy},
-    sync::{Mutex, Swap},
+    sync::{Mutex, Ordering, Swap},
     time::Timestamp,
 };
 
@@ -232,7 +232,13 @@ impl<T> Pool<T> {
     ) -> impl Future<Output = ()> + Send + Sync + use<T> {
         let shared = Arc::clone(&self.shared);
         let hooks = &shared.hooks;
-        let freed = if request.is_picky() { hooks.freed_for_some.listen() } else { hooks.freed.listen() };
+        let freed = if request.is_picky() {
+            // Before the fence in `listen`, as the look at it comes after the one in a wake.
+            hooks.some_have_waited.store(1, Ordering::SeqCst);
+            hooks.freed_for_some.listen()
+        } else {
+            hooks.freed.listen()
+        };
         let changed = hooks.changed.listen();
         async move {
             if shared.snapshot.load().revision() > since {

@@ -352,6 +352,7 @@ impl Snapshot {
 
 /// Takes the endpoint's permit where it has a limit and its pass where it is on trial, and asks the strategy where it
 /// wants to be asked; an explanation takes nothing. `None` if any of them says no.
+#[inline]
 pub(super) fn enter(
     member: &Member,
     pass: PassOf,
@@ -362,7 +363,7 @@ pub(super) fn enter(
     let endpoint = &*member.endpoint;
     let limited = member.max_in_flight().is_some();
     if explained {
-        return why_not(member, pass).is_none().then(Entry::default);
+        return would_enter(member, pass);
     }
     let mut entry = Entry::default();
     if limited {
@@ -383,6 +384,11 @@ pub(super) fn enter(
         hooks.tell_room();
     }
     None
+}
+
+#[cold]
+fn would_enter(member: &Member, pass: PassOf) -> Option<Entry> {
+    why_not(member, pass).is_none().then(Entry::default)
 }
 
 /// Who but the strategy lets nobody in, as far as can be seen from outside.
