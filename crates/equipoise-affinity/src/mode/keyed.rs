@@ -2,17 +2,14 @@ use bytes::Bytes;
 use equipoise_tower::RequestHead;
 use http::request::Parts;
 
-use super::{Home, Memo, Sought};
+use super::{Home, Sought};
 use crate::{
     key::{Extracted, SessionKey},
     outcome::Unbound,
 };
 
 pub(super) fn seek(key: &SessionKey, head: &Parts) -> Sought {
-    match read(key, head) {
-        Ok(session) => Sought { home: Home::Keyed, session: Some(session), memo: Memo::default() },
-        Err(why) => Sought::unbound(why),
-    }
+    Sought::by_key(read(key, head), |_| Home::Keyed)
 }
 
 /// The key that the request brings.

@@ -2,7 +2,7 @@ use bytes::Bytes;
 use equipoise_tower::RequestHead;
 use http::{HeaderMap, request::Parts};
 
-use super::{Answer, Home, Memo, Sought};
+use super::{Answer, Home, Sought};
 use crate::{
     learn::{Learn, Learned},
     outcome::Unbound,
@@ -10,12 +10,7 @@ use crate::{
 };
 
 pub(super) fn seek(learn: &Learn, store: &Guarded, head: &Parts) -> Sought {
-    match read(learn, head) {
-        Ok(session) => {
-            Sought { home: Home::Asked(store.lookup(&session)), session: Some(session), memo: Memo::default() }
-        }
-        Err(why) => Sought::unbound(why),
-    }
+    Sought::by_key(read(learn, head), |session| Home::Asked(store.lookup(session)))
 }
 
 /// The key that the request brings.

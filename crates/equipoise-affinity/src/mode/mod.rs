@@ -130,6 +130,14 @@ pub(crate) enum Home {
 }
 
 impl Sought {
+    /// By the key that a request brings, if it brings one.
+    fn by_key(key: Result<Bytes, Unbound>, home: impl FnOnce(&[u8]) -> Home) -> Self {
+        match key {
+            Ok(key) => Self { home: home(&key), session: Some(key), memo: Memo::default() },
+            Err(why) => Self::unbound(why),
+        }
+    }
+
     fn unbound(why: Unbound) -> Self {
         Self { home: Home::Known(Err(why)), session: None, memo: Memo::default() }
     }

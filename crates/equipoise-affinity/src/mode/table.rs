@@ -1,15 +1,10 @@
 use http::request::Parts;
 
-use super::{Answer, Home, Memo, Sought, keyed};
+use super::{Answer, Home, Sought, keyed};
 use crate::{key::SessionKey, store::Guarded};
 
 pub(super) fn seek(key: &SessionKey, store: &Guarded, head: &Parts) -> Sought {
-    match keyed::read(key, head) {
-        Ok(session) => {
-            Sought { home: Home::Asked(store.lookup(&session)), session: Some(session), memo: Memo::default() }
-        }
-        Err(why) => Sought::unbound(why),
-    }
+    Sought::by_key(keyed::read(key, head), |session| Home::Asked(store.lookup(session)))
 }
 
 pub(super) fn settle(store: &Guarded, answer: &Answer<'_>) -> bool {

@@ -220,8 +220,13 @@ impl Snapshot {
     /// The eligible of each tier, in the order in which what has this lot is to ask them.
     pub(super) fn tiers_by(&self, lot: u64) -> impl Iterator<Item = &[Slot]> {
         let first = self.shares.as_ref().map_or(0, |shares| shares.at(lot));
+        self.tiers_from(first).map(|tier| tier.view.eligible())
+    }
+
+    /// The tier at this position, then the others in order.
+    fn tiers_from(&self, first: usize) -> impl Iterator<Item = &TierView> {
         let (before, from) = self.tiers.split_at(first.min(self.tiers.len()));
-        from.iter().take(1).chain(before).chain(from.iter().skip(1)).map(|tier| tier.view.eligible())
+        from.iter().take(1).chain(before).chain(from.iter().skip(1))
     }
 
     pub(super) fn all_availability(&self) -> &[Availability] {
@@ -266,9 +271,7 @@ impl Snapshot {
         mut notes: Option<&mut Notes>,
     ) -> Result<Choice, PickError> {
         let first = self.shares.as_ref().map_or(0, |shares| shares.draw(request, hooks));
-        let (before, from) = self.tiers.split_at(first.min(self.tiers.len()));
-        // The tier drawn, then the others in order.
-        for tier in from.iter().take(1).chain(before).chain(from.iter().skip(1)) {
+        for tier in self.tiers_from(first) {
             if let Some(choice) = self.ask(tier, request, hooks, now, notes.as_deref_mut())? {
                 return Ok(choice);
             }
