@@ -16,6 +16,7 @@ mod read;
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub mod redis;
+mod scan;
 pub mod source;
 mod store;
 pub mod table;

@@ -2,6 +2,8 @@
 
 use http::{HeaderMap, HeaderName, header::COOKIE};
 
+use crate::scan;
+
 /// Whether it is a token (RFC 9110 §5.6.2), such as a cookie's name.
 pub(crate) fn is_token(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(is_token_byte)
@@ -17,7 +19,7 @@ pub(crate) fn cookie<'r>(headers: &'r HeaderMap, name: &str) -> Option<&'r [u8]>
     headers
         .get_all(COOKIE)
         .iter()
-        .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
+        .flat_map(|line| scan::split(line.as_bytes(), b';'))
         .filter_map(pair)
         .map(|(found, value)| (found, unquoted(value)))
         .find(|(found, value)| *found == name.as_bytes() && !value.is_empty())
@@ -26,9 +28,8 @@ pub(crate) fn cookie<'r>(headers: &'r HeaderMap, name: &str) -> Option<&'r [u8]>
 
 /// A name and what follows its `=`, without the white space around them.
 pub(crate) fn pair(part: &[u8]) -> Option<(&[u8], &[u8])> {
-    let at = part.iter().position(|byte| *byte == b'=')?;
-    let (name, value) = part.split_at_checked(at)?;
-    Some((name.trim_ascii(), value.get(1..)?.trim_ascii()))
+    let (name, value) = scan::split_once(part, b'=')?;
+    Some((scan::trim(name), scan::trim(value)))
 }
 
 /// Without the double quotes around it (RFC 6265 §4.1.1 allows them; whether they are part of the value, servers see
@@ -42,23 +43,24 @@ pub(crate) fn unquoted(value: &[u8]) -> &[u8] {
 
 /// The first of the query's parameters `name` that is not empty.
 pub(crate) fn query_parameter<'r>(query: &'r str, name: &str) -> Option<&'r [u8]> {
-    filled(query.split('&'), name)
+    filled(scan::split(query.as_bytes(), b'&'), name)
 }
 
 /// The first of the path's parameters `name` that is not empty, of whatever segment (RFC 3986 §3.3).
 pub(crate) fn path_parameter<'r>(path: &'r str, name: &str) -> Option<&'r [u8]> {
-    filled(path.split('/').flat_map(|segment| segment.split(';').skip(1)), name)
+    let segments = scan::split(path.as_bytes(), b'/');
+    filled(segments.flat_map(|segment| scan::split(segment, b';').skip(1)), name)
 }
 
 /// The last line of a header that is not empty.
 pub(crate) fn header<'r>(headers: &'r HeaderMap, name: &HeaderName) -> Option<&'r [u8]> {
-    headers.get_all(name).iter().map(|line| line.as_bytes().trim_ascii()).rfind(|value| !value.is_empty())
+    headers.get_all(name).iter().map(|line| scan::trim(line.as_bytes())).rfind(|value| !value.is_empty())
 }
 
 /// The first of the parameters `name` that is not empty.
-fn filled<'r>(parameters: impl Iterator<Item = &'r str>, name: &str) -> Option<&'r [u8]> {
+fn filled<'r>(parameters: impl Iterator<Item = &'r [u8]>, name: &str) -> Option<&'r [u8]> {
     parameters
-        .filter_map(|parameter| parameter.split_once('='))
-        .find(|(found, value)| *found == name && !value.is_empty())
-        .map(|(_, value)| value.as_bytes())
+        .filter_map(|parameter| scan::split_once(parameter, b'='))
+        .find(|(found, value)| *found == name.as_bytes() && !value.is_empty())
+        .map(|(_, value)| value)
 }

@@ -6,7 +6,7 @@ use super::{
     AffinitySpec, Definition, InvalidAffinity, Kind, Preset, Settings,
     value::{Value, WAITS},
 };
-use crate::Fallback;
+use crate::{Fallback, scan};
 
 pub(super) fn parse(text: &str) -> Result<AffinitySpec, InvalidAffinity> {
     let mut parser = Parser { text, byte: 0 };
@@ -247,14 +247,14 @@ impl<'a> Parser<'a> {
     }
 
     fn next(&mut self) -> Option<char> {
-        let next = self.peek()?;
+        let next = scan::look(self.peek()?);
         self.byte += next.len_utf8();
         Some(next)
     }
 
     fn while_is(&mut self, holds: impl Fn(char) -> bool) -> &'a str {
         let rest = self.rest();
-        let passed = rest.split(|c| !holds(c)).next().unwrap_or_default();
+        let passed = rest.split(|c| !holds(scan::look(c))).next().unwrap_or_default();
         self.byte += passed.len();
         passed
     }
@@ -278,7 +278,7 @@ impl<'a> Parser<'a> {
     }
 
     fn position(&self, byte: usize) -> Position {
-        Position { byte, character: self.text.get(..byte).unwrap_or_default().chars().count() }
+        Position { byte, character: self.text.get(..byte).unwrap_or_default().chars().map(scan::look).count() }
     }
 
     fn expected(&self, expected: &'static str) -> InvalidAffinity {

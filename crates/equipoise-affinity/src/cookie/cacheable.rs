@@ -1,5 +1,7 @@
 use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 
+use crate::scan;
+
 /// Whether a shared cache might keep this answer: HAProxy's idea of it, which `nocache` goes by.
 pub(super) fn is_cacheable(method: &Method, status: StatusCode, headers: &HeaderMap) -> bool {
     let pragma = headers.get(header::PRAGMA);
@@ -40,7 +42,7 @@ impl<'a> Iterator for Directives<'a> {
             return None;
         }
         let (mut quoted, mut escaped) = (false, false);
-        let comma = self.0.iter().position(|byte| {
+        let comma = scan::find(self.0, |byte| {
             match byte {
                 _ if escaped => escaped = false,
                 b'\\' if quoted => escaped = true,
@@ -55,6 +57,6 @@ impl<'a> Iterator for Directives<'a> {
             None => (self.0, &[][..]),
         };
         self.0 = rest;
-        Some(directive.trim_ascii())
+        Some(scan::trim(directive))
     }
 }

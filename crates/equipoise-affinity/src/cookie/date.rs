@@ -2,6 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::scan;
+
 const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 /// A timestamp: thirty bits, six a digit.
 const LENGTH: usize = 5;
@@ -36,8 +38,7 @@ impl Dates {
 }
 
 fn split(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let at = text.iter().position(|byte| *byte == DATE)?;
-    Some((&text[..at], &text[at + 1..]))
+    scan::split_once(text, DATE)
 }
 
 /// Reads the timestamp that `text` begins with. Whatever follows it is ignored, and 0 is none.

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::pairs::is_blank;
+use crate::scan;
 
 /// What a line becomes: its parts are [kept](Self::keep) in order, and as long as nothing between them is left out or
 /// added, nothing is copied.
@@ -52,7 +53,7 @@ impl<'a> Line<'a> {
 
     pub(super) fn trim_end(&mut self) {
         let kept = self.new.as_deref().unwrap_or(&self.old[..self.same]);
-        let len = kept.iter().rposition(|byte| !is_blank(*byte)).map_or(0, |last| last + 1);
+        let len = scan::rfind(kept, |byte| !is_blank(byte)).map_or(0, |last| last + 1);
         self.truncate(len);
     }
 

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::scan;
+
 /// One cookie of a header line, as byte ranges of that line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pair {
@@ -57,22 +59,24 @@ pub(super) fn set_cookie(line: &[u8]) -> Pair {
     pair(line, 0, 0)
 }
 
+/// Looks at nothing beyond the next `;`: what stands there is looked at when its turn comes.
 fn pair(line: &[u8], start: usize, body: usize) -> Pair {
     let end = position(line, body, |byte| byte == b';');
-    let begin = position(line, body, |byte| !is_blank(byte)).min(end);
-    let equal = position(line, begin, |byte| byte == b'=').min(end);
+    let line = line.get(..end).unwrap_or(line);
+    let begin = position(line, body, |byte| !is_blank(byte));
+    let equal = position(line, begin, |byte| byte == b'=');
     let name = begin..trim_end(line, begin, equal);
     if equal == end {
         return Pair { start, name, assigned: None, end };
     }
-    let value = position(line, equal + 1, |byte| !is_blank(byte)).min(end);
+    let value = position(line, equal + 1, |byte| !is_blank(byte));
     Pair { start, name, assigned: Some(Assigned { equal, value: value..trim_end(line, value, end) }), end }
 }
 
 /// Where the first such byte stands, at `from` or after it, or the line ends.
 fn position(line: &[u8], from: usize, such: impl Fn(u8) -> bool) -> usize {
     let rest = line.get(from..).unwrap_or_default();
-    rest.iter().position(|byte| such(*byte)).map_or(line.len(), |at| from + at)
+    scan::find(rest, such).map_or(line.len(), |at| from + at)
 }
 
 pub(super) fn is_blank(byte: u8) -> bool {
@@ -80,11 +84,8 @@ pub(super) fn is_blank(byte: u8) -> bool {
 }
 
 fn trim_end(line: &[u8], from: usize, to: usize) -> usize {
-    line.get(from..to)
-        .unwrap_or_default()
-        .iter()
-        .rposition(|byte| !is_blank(*byte))
-        .map_or(from, |last| from + last + 1)
+    let part = line.get(from..to).unwrap_or_default();
+    scan::rfind(part, |byte| !is_blank(byte)).map_or(from, |last| from + last + 1)
 }
 
 #[cfg(test)]

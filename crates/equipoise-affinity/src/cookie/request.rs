@@ -9,6 +9,7 @@ use super::{
     line::Line,
     pairs::{Pair, Pairs},
 };
+use crate::scan;
 
 /// Whom a cookie's value names, as the caller sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,7 +134,8 @@ impl PersistenceCookie {
                 continue;
             };
             let value = old.get(ours.value.clone()).unwrap_or_default();
-            let tilde = value.iter().position(|byte| *byte == PREFIX).filter(|_| self.mode == CookieMode::Prefix);
+            let prefixed = self.mode == CookieMode::Prefix;
+            let tilde = if prefixed { scan::find(value, |byte| byte == PREFIX) } else { None };
             let own = tilde.and_then(|tilde| value.get(tilde + 1..));
             search.found(value.get(..tilde.unwrap_or(value.len())).unwrap_or_default(), own);
             if self.indirect {

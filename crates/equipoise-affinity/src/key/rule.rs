@@ -96,9 +96,9 @@ impl Rule {
             Self::Cookie(name) => read::cookie(head.headers, name).map(Cow::Borrowed),
             Self::Query(name) => uri.query().and_then(|query| read::query_parameter(query, name)).map(Cow::Borrowed),
             Self::PathParameter(name) => read::path_parameter(uri.path(), name).map(Cow::Borrowed),
-            Self::Path => Some(text(uri.path())),
-            Self::PathSegment(index) => parts::path_segment(uri.path(), *index).map(text),
-            Self::PathPrefix(segments) => Some(text(parts::path_prefix(uri.path(), *segments))),
+            Self::Path => Some(Cow::Borrowed(uri.path().as_bytes())),
+            Self::PathSegment(index) => parts::path_segment(uri.path(), *index).map(Cow::Borrowed),
+            Self::PathPrefix(segments) => Some(Cow::Borrowed(parts::path_prefix(uri.path(), *segments))),
             Self::Host => host(head),
             Self::By(key) => guarded(|| key(head)).flatten(),
             Self::First(rules) => return first(rules, head, longest),
@@ -106,10 +106,6 @@ impl Rule {
         };
         Extracted::within(key, longest)
     }
-}
-
-fn text(text: &str) -> Cow<'_, [u8]> {
-    Cow::Borrowed(text.as_bytes())
 }
 
 fn first<'r>(rules: &[Rule], head: RequestHead<'r>, longest: usize) -> Extracted<'r> {

@@ -5,7 +5,10 @@ use std::time::SystemTime;
 use http::{HeaderMap, header::SET_COOKIE};
 
 use super::date::cookie_date;
-use crate::read::{pair, unquoted};
+use crate::{
+    read::{pair, unquoted},
+    scan,
+};
 
 /// What a response's `Set-Cookie` lines say about one cookie.
 pub(super) enum Told<'r> {
@@ -43,7 +46,7 @@ struct SetCookie<'r> {
 impl<'r> SetCookie<'r> {
     /// RFC 6265 §5.2 and §5.3. Of an attribute that is there twice, the last counts.
     fn read(line: &'r [u8], name: &str, now: SystemTime) -> Option<Self> {
-        let mut parts = line.split(|byte| *byte == b';');
+        let mut parts = scan::split(line, b';');
         let (_, value) = pair(parts.next()?).filter(|(found, _)| *found == name.as_bytes())?;
         let value = unquoted(value);
         let mut cookie = Self { value, domain: b"", path: b"", over: false };
@@ -74,10 +77,10 @@ fn is_over(max_age: &[u8]) -> Option<bool> {
         [b'-', digits @ ..] => (true, digits),
         digits => (false, digits),
     };
-    if !digits.iter().all(u8::is_ascii_digit) || digits.is_empty() {
+    if digits.is_empty() || scan::find(digits, |byte| !byte.is_ascii_digit()).is_some() {
         return None;
     }
-    Some(negative || digits.iter().all(|digit| *digit == b'0'))
+    Some(negative || scan::find(digits, |byte| byte != b'0').is_none())
 }
 
 fn seconds(now: SystemTime) -> i64 {

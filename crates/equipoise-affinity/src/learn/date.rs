@@ -1,9 +1,11 @@
 //! Dates as cookies have them: any order, many spellings.
 
+use crate::scan;
+
 /// Seconds since 1970 of a date, by the algorithm of RFC 6265 §5.1.1; none if it is no date.
 pub(super) fn cookie_date(text: &[u8]) -> Option<i64> {
     let (mut time, mut day, mut month, mut year) = (None, None, None, None);
-    for word in text.split(|byte| is_delimiter(*byte)).filter(|word| !word.is_empty()) {
+    for word in text.split(|byte| is_delimiter(scan::look(*byte))).filter(|word| !word.is_empty()) {
         // Each word is the first of these that it can be and that is not there yet.
         if time.is_none() && clock(word).is_some() {
             time = clock(word);
@@ -34,7 +36,7 @@ fn is_delimiter(byte: u8) -> bool {
 
 /// So many digits at the start, then none.
 fn number(word: &[u8], least: usize, most: usize) -> Option<i64> {
-    let digits = word.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let digits = scan::bytes(word).take_while(u8::is_ascii_digit).count();
     if !(least..=most).contains(&digits) {
         return None;
     }
@@ -42,8 +44,8 @@ fn number(word: &[u8], least: usize, most: usize) -> Option<i64> {
 }
 
 fn clock(word: &[u8]) -> Option<(i64, i64, i64)> {
-    let mut parts = word.splitn(3, |byte| *byte == b':');
-    let whole = |part: &[u8]| part.iter().all(u8::is_ascii_digit).then(|| number(part, 1, 2)).flatten();
+    let mut parts = word.splitn(3, |byte| scan::look(*byte) == b':');
+    let whole = |part: &[u8]| scan::bytes(part).all(|byte| byte.is_ascii_digit()).then(|| number(part, 1, 2)).flatten();
     Some((whole(parts.next()?)?, whole(parts.next()?)?, number(parts.next()?, 1, 2)?))
 }
 

@@ -1,3 +1,5 @@
+use crate::scan;
+
 /// Which part of a key names the endpoint that has the session, if the backends write that into it.
 ///
 /// Tomcat appends a dot and its `jvmRoute` to each session's id; Apache's mod_proxy_balancer and mod_jk send the request
@@ -30,8 +32,8 @@ impl Route {
     pub fn of<'k>(&self, key: &'k [u8]) -> Option<&'k str> {
         let after = |at: usize| key.get(at.checked_add(1)?..);
         let route = match *self {
-            Self::AfterFirst(separator) => after(key.iter().position(|byte| *byte == separator)?)?,
-            Self::AfterLast(separator) => after(key.iter().rposition(|byte| *byte == separator)?)?,
+            Self::AfterFirst(separator) => after(scan::find(key, |byte| byte == separator)?)?,
+            Self::AfterLast(separator) => after(scan::rfind(key, |byte| byte == separator)?)?,
             Self::Whole => key,
         };
         str::from_utf8(route).ok().filter(|route| !route.is_empty())

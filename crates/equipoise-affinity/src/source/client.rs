@@ -10,7 +10,7 @@ use super::{
     peer::{PeerAddr, ProxiedAddr},
     trusted::TrustedProxies,
 };
-use crate::guard::guarded;
+use crate::{guard::guarded, scan};
 
 type PeerFn = dyn Fn(RequestHead<'_>) -> Option<IpAddr> + Send + Sync;
 
@@ -123,9 +123,7 @@ impl ClientAddress {
             ForwardedHeader::Single(name) => {
                 let mut lines = head.headers.get_all(name).iter();
                 match (lines.next(), lines.next()) {
-                    (Some(line), None) if self.hops > 0 => {
-                        address::parse(line.as_bytes().trim_ascii()).unwrap_or(proxy)
-                    }
+                    (Some(line), None) if self.hops > 0 => address::parse(scan::trim(line.as_bytes())).unwrap_or(proxy),
                     _ => proxy,
                 }
             }

@@ -3,7 +3,7 @@ use std::{borrow::Cow, net::IpAddr};
 use http::HeaderName;
 
 use super::address;
-use crate::read::is_token_byte;
+use crate::{read::is_token_byte, scan};
 
 /// The header in which trusted proxies say whom a request came from. Exactly one is believed: proxies write one of them,
 /// and pass on whatever a client wrote into the others.
@@ -26,10 +26,10 @@ pub enum ForwardedHeader {
 pub(super) fn forwarded_for(element: &[u8]) -> Option<IpAddr> {
     let (mut rest, mut found) = (element, None);
     loop {
-        rest = rest.trim_ascii_start();
+        rest = skip_space(rest);
         // There may be nothing between two semicolons, and after the last.
         if !matches!(rest.first(), None | Some(b';')) {
-            let equals = rest.iter().position(|byte| !is_token_byte(*byte)).filter(|&at| at > 0)?;
+            let equals = scan::find(rest, |byte| !is_token_byte(byte)).filter(|&at| at > 0)?;
             let (name, after) = rest.split_at_checked(equals)?;
             let (value, after) = value(after.strip_prefix(b"=")?)?;
             if name.eq_ignore_ascii_case(b"for") && found.replace(address::parse(&value)?).is_some() {
@@ -48,19 +48,26 @@ pub(super) fn forwarded_for(element: &[u8]) -> Option<IpAddr> {
 /// A value, and what comes after it: nothing or a semicolon, if all is well.
 fn value(text: &[u8]) -> Option<(Cow<'_, [u8]>, &[u8])> {
     let Some(quoted) = text.strip_prefix(b"\"") else {
-        let end = text.iter().position(|&byte| byte == b';').unwrap_or(text.len());
+        let end = scan::find(text, |byte| byte == b';').unwrap_or(text.len());
         let (value, after) = text.split_at_checked(end)?;
-        let value = value.trim_ascii_end();
-        return (!value.is_empty() && !value.contains(&b'"')).then_some((Cow::Borrowed(value), after));
+        let end = scan::rfind(value, |byte| !byte.is_ascii_whitespace()).map_or(0, |last| last + 1);
+        let value = value.get(..end)?;
+        return (!value.is_empty() && scan::find(value, |byte| byte == b'"').is_none())
+            .then_some((Cow::Borrowed(value), after));
     };
     let (mut value, mut bytes) = (Vec::new(), quoted.iter());
     loop {
-        match *bytes.next()? {
-            b'"' => return Some((Cow::Owned(value), bytes.as_slice().trim_ascii_start())),
+        match scan::look(*bytes.next()?) {
+            b'"' => return Some((Cow::Owned(value), skip_space(bytes.as_slice()))),
             b'\\' => value.push(*bytes.next()?),
             byte => value.push(byte),
         }
     }
+}
+
+fn skip_space(text: &[u8]) -> &[u8] {
+    let begin = scan::find(text, |byte| !byte.is_ascii_whitespace()).unwrap_or(text.len());
+    text.get(begin..).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+use crate::scan;
+
 /// Longer elements of a list are not read: an address with its port is at most 47 bytes, and the rest of a `Forwarded`
 /// element is the names of one or two hosts.
 pub(super) const LONGEST_ELEMENT: usize = 512;
@@ -32,14 +34,14 @@ impl<'a> Iterator for FromRight<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         let rest = self.rest.take()?;
         let (unseen, seen) = rest.split_at(rest.len().saturating_sub(LONGEST_ELEMENT + 1));
-        let comma = if self.quoting { unquoted_comma(seen) } else { seen.iter().rposition(|&byte| byte == b',') };
+        let comma = if self.quoting { unquoted_comma(seen) } else { scan::rfind(seen, |byte| byte == b',') };
         match comma {
             Some(at) => {
                 self.rest = rest.get(..unseen.len() + at);
-                Some(seen.get(at + 1..).map(<[u8]>::trim_ascii))
+                Some(seen.get(at + 1..).map(scan::trim))
             }
             // There is nothing unseen either, if it is that short.
-            None => Some((seen.len() <= LONGEST_ELEMENT).then(|| seen.trim_ascii())),
+            None => Some((seen.len() <= LONGEST_ELEMENT).then(|| scan::trim(seen))),
         }
     }
 }
@@ -48,10 +50,11 @@ impl<'a> Iterator for FromRight<'a> {
 /// which no backslash stands before (or an even number of them, each pair of which is one).
 fn unquoted_comma(text: &[u8]) -> Option<usize> {
     let mut quoted = false;
-    for (at, &byte) in text.iter().enumerate().rev() {
+    for (at, byte) in scan::bytes(text).enumerate().rev() {
         match byte {
             b'"' if quoted => {
-                quoted = text.iter().take(at).rev().take_while(|&&before| before == b'\\').count() % 2 == 1;
+                let before = text.get(..at).unwrap_or_default();
+                quoted = scan::bytes(before).rev().take_while(|byte| *byte == b'\\').count() % 2 == 1;
             }
             b'"' => quoted = true,
             b',' if !quoted => return Some(at),

@@ -1,5 +1,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use crate::scan;
+
 const V1_PREFIX: &[u8] = b"PROXY ";
 const V2_SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 const V2_FIXED: usize = 16;
@@ -90,7 +92,9 @@ fn begins(bytes: &[u8], prefix: &[u8]) -> bool {
 fn v1(bytes: &[u8]) -> Result<Option<ProxyHeader>, InvalidProxyHeader> {
     const LONGEST: usize = 107;
     let seen = bytes.get(..LONGEST).unwrap_or(bytes);
-    let Some(end) = seen.windows(2).position(|pair| pair == b"\r\n") else {
+    let mut last = 0;
+    let ends = |byte| std::mem::replace(&mut last, byte) == b'\r' && byte == b'\n';
+    let Some(end) = scan::find(seen, ends).map(|at| at - 1) else {
         let long = seen.len() == LONGEST;
         return if long { Err(InvalidProxyHeader::TooLong { most: LONGEST }) } else { Ok(None) };
     };

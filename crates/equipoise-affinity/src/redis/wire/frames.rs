@@ -1,3 +1,5 @@
+use crate::scan;
+
 /// The longest line: an error's text, or a number.
 const LONGEST_LINE: usize = 1024;
 
@@ -70,7 +72,7 @@ impl Frames {
                 continue;
             }
             bytes = rest;
-            ended += u64::from(self.step(byte)?);
+            ended += u64::from(self.step(scan::look(byte))?);
         }
         Ok(ended)
     }
@@ -168,6 +170,20 @@ mod tests {
             (&[b'+'; 2000], "a line without an end"),
         ] {
             assert_eq!(pass(bytes), Err(how), "{:?}", String::from_utf8_lossy(bytes));
+        }
+    }
+
+    #[test]
+    fn answers_are_read_in_linear_time() {
+        for part in ["+OK\r\n", ":1\r\n", "$3\r\nabc\r\n", "$0\r\n\r\n", "-", "$9"] {
+            scan::linear::is_linear(part, 1, |bytes| {
+                let _ = pass(bytes);
+            });
+            // Also if they come one byte at a time.
+            scan::linear::is_linear(part, 1, |bytes| {
+                let mut frames = Frames::default();
+                let _ = bytes.iter().try_for_each(|byte| frames.pass(&[*byte]).map(drop));
+            });
         }
     }
 
