@@ -122,13 +122,15 @@ impl<'a> Parser<'a> {
 
     /// Defaults that were spelled out are taken back; what is missing or does not go together is refused.
     fn complete(&self, spec: &mut StrategySpec, at: usize) -> Result<(), InvalidStrategy> {
-        let (definition, strategy, at) = (spec.definition, spec.name(), self.position(at));
+        let (definition, strategy) = (spec.definition, spec.name());
+        // Costs a look at all that stands before.
+        let at = || self.position(at);
         if definition.wraps() && spec.inner.is_none() {
-            return Err(InvalidStrategy::NothingWrapped { strategy, at });
+            return Err(InvalidStrategy::NothingWrapped { strategy, at: at() });
         }
         for (known, value) in definition.parameters().iter().zip(&mut spec.values) {
             if value.is_none() && known.preset() == Preset::Required {
-                return Err(InvalidStrategy::MissingParameter { strategy, parameter: known.name(), at });
+                return Err(InvalidStrategy::MissingParameter { strategy, parameter: known.name(), at: at() });
             }
             if value.is_some() && *value == known.value() {
                 *value = None;
@@ -136,7 +138,7 @@ impl<'a> Parser<'a> {
         }
         match (definition.make)(&Settings::on_trial(spec)) {
             Ok(_) => Ok(()),
-            Err(reason) => Err(InvalidStrategy::Refused { strategy, at, reason }),
+            Err(reason) => Err(InvalidStrategy::Refused { strategy, at: at(), reason }),
         }
     }
 
@@ -195,14 +197,14 @@ impl<'a> Parser<'a> {
     }
 
     fn next(&mut self) -> Option<char> {
-        let next = self.peek()?;
+        let next = look(self.peek()?);
         self.byte += next.len_utf8();
         Some(next)
     }
 
     fn while_is(&mut self, holds: impl Fn(char) -> bool) -> &'a str {
         let rest = &self.text[self.byte..];
-        let passed = &rest[..rest.find(|c| !holds(c)).unwrap_or(rest.len())];
+        let passed = &rest[..rest.find(|c| !holds(look(c))).unwrap_or(rest.len())];
         self.byte += passed.len();
         passed
     }
@@ -226,10 +228,53 @@ impl<'a> Parser<'a> {
     }
 
     fn position(&self, byte: usize) -> Position {
-        Position { byte, character: self.text[..byte].chars().count() }
+        Position { byte, character: self.text[..byte].chars().map(look).count() }
     }
 
     fn expected(&self, expected: &'static str) -> InvalidStrategy {
         InvalidStrategy::Syntax { expected, found: self.peek(), at: self.position(self.byte) }
+    }
+}
+
+/// A character that the parser looks at. In unit tests it is counted.
+fn look(seen: char) -> char {
+    #[cfg(test)]
+    tests::count();
+    seen
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    thread_local! {
+        static LOOKED_AT: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub(super) fn count() {
+        LOOKED_AT.set(LOOKED_AT.get() + 1);
+    }
+
+    fn work(text: &str) -> usize {
+        let before = LOOKED_AT.get();
+        let _ = parse(text);
+        LOOKED_AT.get() - before
+    }
+
+    #[test]
+    fn twice_the_text_is_twice_the_work() {
+        let parts = [" ", "(", ",", "a", "a=b,", "\"", "\\\"", "{a=1},", "p2c(", "ring(fallback=", "ring(),", "\u{e4}"];
+        for part in parts {
+            for begin in
+                ["", "p2c(choices=", "zone-aware(p2c, zone=", "zone-aware(p2c, zone=\"", "zone-aware(p2c, shares={"]
+            {
+                let of = |length: usize| format!("{begin}{}", part.repeat(length / part.len()));
+                let (once, twice) = (work(&of(5_000)), work(&of(10_000)));
+                assert!(once <= 4 * 5_100, "{begin}{part}: {once}");
+                assert!(twice <= 2 * once + 100, "{begin}{part}: {once}, {twice}");
+            }
+        }
     }
 }
