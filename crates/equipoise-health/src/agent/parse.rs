@@ -12,7 +12,7 @@ impl AgentReply {
     ///
     /// When there is no CR or LF, or a NUL before it: what HAProxy calls an incomplete line. It changes nothing.
     pub fn parse(line: &[u8]) -> Result<Self, IncompleteLine> {
-        let end = line.iter().position(|byte| matches!(byte, b'\r' | b'\n' | 0)).ok_or(IncompleteLine)?;
+        let end = line.iter().position(|byte| matches!(look(*byte), b'\r' | b'\n' | 0)).ok_or(IncompleteLine)?;
         if line[end] == 0 {
             return Err(IncompleteLine);
         }
@@ -23,9 +23,9 @@ impl AgentReply {
 
 /// The words, and the description that a word beginning with `#` begins.
 fn split(line: &[u8]) -> (impl Iterator<Item = &[u8]>, &[u8]) {
-    let separates = |byte: &u8| matches!(byte, b' ' | b'\t' | b',');
+    let separates = |byte: &u8| matches!(look(*byte), b' ' | b'\t' | b',');
     let starts = |at: usize| at == 0 || separates(&line[at - 1]);
-    let sharp = (0..line.len()).find(|&at| line[at] == b'#' && starts(at)).unwrap_or(line.len());
+    let sharp = (0..line.len()).find(|&at| look(line[at]) == b'#' && starts(at)).unwrap_or(line.len());
     let description = line.get(sharp + 1..).unwrap_or_default();
     let blanks = description.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
     (line[..sharp].split(separates).filter(|word| !word.is_empty()), &description[blanks..])
@@ -56,7 +56,7 @@ impl<'a> Words<'a> {
                 sorted.admin = Some(AgentAdmin::Drain);
             } else if is("maint") {
                 sorted.admin = Some(AgentAdmin::Maintenance);
-            } else if word[0].is_ascii_digit() && word.contains(&b'%') {
+            } else if word[0].is_ascii_digit() && word.iter().any(|byte| look(*byte) == b'%') {
                 sorted.weight = Some(word);
             } else if let Some(limit) = after(word, "maxconn:") {
                 sorted.limit = Some(limit);
@@ -141,9 +141,41 @@ fn readable(bytes: &[u8]) -> String {
     text.replace(|character: char| character.is_control() && character != '\t', "\u{fffd}")
 }
 
+/// A byte that the parser looks at. In unit tests it is counted.
+fn look(byte: u8) -> u8 {
+    #[cfg(test)]
+    tests::count();
+    byte
+}
+
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
+
+    thread_local! {
+        static LOOKED_AT: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub(super) fn count() {
+        LOOKED_AT.set(LOOKED_AT.get() + 1);
+    }
+
+    #[test]
+    fn twice_the_line_is_twice_the_work() {
+        let work = |line: &str| {
+            let before = LOOKED_AT.get();
+            let _ = AgentReply::parse(line.as_bytes());
+            LOOKED_AT.get() - before
+        };
+        for part in [" ", ",", "#", " #", "1", "1%", "1 ", "50% ", "up,", "maxconn:", "maxconn:1 ", "x"] {
+            let of = |length: usize| work(&format!("{}\n", part.repeat(length / part.len())));
+            let (once, twice) = (of(10_000), of(20_000));
+            assert!((1..=50_000).contains(&once), "{part}: {once}");
+            assert!(twice <= 2 * once + 100, "{part}: {once}, {twice}");
+        }
+    }
 
     fn parsed(line: &str) -> AgentReply {
         AgentReply::parse(line.as_bytes()).expect(line)

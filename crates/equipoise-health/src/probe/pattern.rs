@@ -45,8 +45,10 @@ impl Pattern {
                 (seen[from..].windows(text.len()).any(|window| window == text), false)
             }
             Pattern::Prefix(text) => {
-                let length = text.len().min(seen.len());
-                (seen.starts_with(text), seen[..length] != text[..length])
+                // What came before agreed, or it would have been clear then.
+                let (from, to) = (seen.len() - fresh, text.len().min(seen.len()));
+                let differs = from < to && seen[from..to] != text[from..to];
+                (!differs && seen.len() >= text.len(), differs)
             }
             #[cfg(feature = "regex")]
             Pattern::Regex(regex) => (ended && regex.is_match(seen), false),
@@ -136,6 +138,10 @@ mod tests {
         assert_eq!(search(&pattern, 100, "220 hello"), (true, 4));
         assert_eq!(search(&pattern, 100, "421 busy"), (false, 1));
         assert_eq!(search(&pattern, 100, "22"), (false, 2));
+        assert_eq!(search(&pattern, 3, "220 hello"), (false, 3), "it is beyond the bound");
+        assert_eq!(search(&pattern, 100, "2204"), (false, 4));
+        let mut whole = Search::new(&pattern, 100);
+        assert!(whole.more(b"220 hello").unwrap());
     }
 
     #[cfg(feature = "regex")]
