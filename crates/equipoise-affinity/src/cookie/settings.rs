@@ -168,7 +168,9 @@ impl PersistenceCookieBuilder {
         self
     }
 
-    /// Puts it together.
+    /// Puts it together. A cookie that browsers would ignore is refused: `SameSite=None`, `Partitioned` and the name prefix
+    /// `__Secure-` need [`secure`](Self::secure); `__Host-` needs it too and allows no domain and no path but `/`;
+    /// `__Http-` and `__Host-Http-` also need [`httponly`](Self::httponly).
     ///
     /// # Errors
     ///
@@ -204,7 +206,86 @@ impl PersistenceCookieBuilder {
             }
             cookie.tail.extend(["; ", &attribute]);
         }
+        cookie.check_kept()?;
         Ok(cookie)
+    }
+}
+
+impl PersistenceCookie {
+    /// Refuses a cookie that browsers ignore (RFC 6265bis, 5.7). Only what the balancer sets itself can be checked: in the
+    /// other modes the endpoint writes the attributes.
+    fn check_kept(&self) -> Result<(), InvalidCookie> {
+        if self.mode != CookieMode::Insert {
+            return Ok(());
+        }
+        let attributes = Attributes::of(&self.tail);
+        let needs = |what: &str, attribute| {
+            Err(InvalidCookie::Needs { name: self.name.clone(), what: what.to_owned(), attribute })
+        };
+        // Browsers compare prefixes without case. `__Host-Http-` is both of its parts.
+        let prefixed =
+            |prefix: &str| self.name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+        let host = prefixed("__Host-");
+        let http = prefixed("__Http-") || prefixed("__Host-Http-");
+        if !attributes.secure {
+            if attributes.cross_site {
+                return needs("SameSite=None", "Secure");
+            }
+            if attributes.partitioned {
+                return needs("Partitioned", "Secure");
+            }
+            if host || http || prefixed("__Secure-") {
+                return needs("its prefix", "Secure");
+            }
+        }
+        if http && !attributes.http_only {
+            return needs("its prefix", "HttpOnly");
+        }
+        match attributes.wider_than_host {
+            Some(attribute) if host => {
+                Err(InvalidCookie::HostOnly { name: self.name.clone(), attribute: attribute.to_owned() })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The attributes of a cookie that decide whether browsers keep it. Of one that is there twice the last counts.
+#[derive(Default)]
+struct Attributes<'a> {
+    secure: bool,
+    http_only: bool,
+    partitioned: bool,
+    /// `SameSite=None`.
+    cross_site: bool,
+    /// A `Domain`, or a `Path` that is not `/`.
+    wider_than_host: Option<&'a str>,
+}
+
+impl<'a> Attributes<'a> {
+    /// Of what follows a cookie's value in a `Set-Cookie` line.
+    fn of(tail: &'a str) -> Self {
+        let mut attributes = Self::default();
+        let (mut domain, mut path) = (None, None);
+        for attribute in tail.split(';').map(str::trim) {
+            let (name, value) = attribute.split_once('=').unwrap_or((attribute, ""));
+            let (name, value) = (name.trim(), value.trim());
+            if name.eq_ignore_ascii_case("secure") {
+                attributes.secure = true;
+            } else if name.eq_ignore_ascii_case("httponly") {
+                attributes.http_only = true;
+            } else if name.eq_ignore_ascii_case("partitioned") {
+                attributes.partitioned = true;
+            } else if name.eq_ignore_ascii_case("samesite") {
+                attributes.cross_site = value.eq_ignore_ascii_case("none");
+            } else if name.eq_ignore_ascii_case("domain") {
+                domain = Some(attribute).filter(|_| !value.is_empty());
+            } else if name.eq_ignore_ascii_case("path") {
+                path = Some(attribute).filter(|_| value != "/");
+            }
+        }
+        attributes.wider_than_host = domain.or(path);
+        attributes
     }
 }
 
@@ -257,6 +338,27 @@ pub enum InvalidCookie {
     #[error("{attribute:?} cannot be an attribute: printable ASCII without ';' can, as in `SameSite=Lax`")]
     Attribute {
         /// The attribute.
+        attribute: String,
+    },
+    /// Browsers ignore the cookie, because an attribute is missing (RFC 6265bis).
+    #[error("browsers do not keep the cookie {name:?}: {what} needs `{attribute}`, so set that too")]
+    Needs {
+        /// The cookie's name.
+        name: String,
+        /// What needs the attribute: another attribute, or the name's prefix.
+        what: String,
+        /// The attribute that is missing: `Secure` or `HttpOnly`.
+        attribute: &'static str,
+    },
+    /// Browsers ignore the cookie: one whose name begins with `__Host-` is for one host and the path `/` (RFC 6265bis).
+    #[error(
+        "browsers do not keep the cookie {name:?} with {attribute:?}: its prefix allows no domain and no path but `/`; \
+         leave the attribute out, or take another name"
+    )]
+    HostOnly {
+        /// The cookie's name.
+        name: String,
+        /// The attribute that does not go with the name.
         attribute: String,
     },
     /// The time is too short or too long.

@@ -271,6 +271,60 @@ fn settings_that_make_no_sense_say_what_would() {
 }
 
 #[test]
+fn cookies_that_no_browser_keeps_are_refused() {
+    let cookie = |name: &str, attributes: &[&str]| {
+        let cookie = PersistenceCookie::insert(name);
+        attributes.iter().fold(cookie, |cookie, attribute| match *attribute {
+            "secure" => cookie.secure(),
+            "httponly" => cookie.httponly(),
+            "domain" => cookie.domain("example.com"),
+            attribute => cookie.attribute(attribute),
+        })
+    };
+    let refused: [(&str, &[&str], &str); 16] = [
+        ("lb", &["SameSite=None"], "SameSite=None needs `Secure`"),
+        ("lb", &["samesite = none"], "SameSite=None needs `Secure`"),
+        ("lb", &["SameSite=Lax", "SameSite=None"], "SameSite=None needs `Secure`"),
+        ("lb", &["SameSite=Lax; Partitioned"], "';'"),
+        ("lb", &["Partitioned"], "Partitioned needs `Secure`"),
+        ("lb", &["PARTITIONED"], "Partitioned needs `Secure`"),
+        ("__Secure-lb", &[], "its prefix needs `Secure`"),
+        ("__secure-lb", &["httponly"], "its prefix needs `Secure`"),
+        ("__Host-lb", &[], "its prefix needs `Secure`"),
+        ("__Host-lb", &["secure", "domain"], "\"domain=example.com\""),
+        ("__Host-lb", &["secure", "Domain=example.com"], "\"Domain=example.com\""),
+        ("__HOST-lb", &["secure", "Path=/app"], "\"Path=/app\""),
+        ("__Host-lb", &["secure", "Path"], "\"Path\""),
+        ("__Http-lb", &["secure"], "its prefix needs `HttpOnly`"),
+        ("__Host-Http-lb", &["secure"], "its prefix needs `HttpOnly`"),
+        ("__Host-Http-lb", &["secure", "httponly", "domain"], "\"domain=example.com\""),
+    ];
+    for (name, attributes, said) in refused {
+        let error = cookie(name, attributes).build().unwrap_err().to_string();
+        assert!(error.contains(said), "{name} {attributes:?}: {error}");
+    }
+    let kept: [(&str, &[&str]); 11] = [
+        ("lb", &["secure", "SameSite=None"]),
+        ("lb", &["SameSite=None", "Secure"]),
+        ("lb", &["SameSite=None", "SameSite=Lax"]),
+        ("lb", &["secure", "Partitioned", "SameSite=None"]),
+        ("__Secure-lb", &["secure", "domain"]),
+        ("__Host-lb", &["secure"]),
+        ("__Host-lb", &["secure", "Path=/app", "Path=/"]),
+        ("__Http-lb", &["secure", "httponly", "domain"]),
+        ("__Host-Http-lb", &["secure", "httponly"]),
+        ("__Hos", &[]),
+        ("lb__Host-", &[]),
+    ];
+    for (name, attributes) in kept {
+        assert!(cookie(name, attributes).build().is_ok(), "{name} {attributes:?}");
+    }
+    // In these modes the endpoint sets the attributes.
+    assert!(PersistenceCookie::rewrite("__Host-lb").build().is_ok());
+    assert!(PersistenceCookie::prefix("__Secure-lb").build().is_ok());
+}
+
+#[test]
 fn each_mode_reserves_what_it_separates_with() {
     let (insert, prefix) = (PersistenceCookie::insert("S").build(), PersistenceCookie::prefix("S").build());
     let (insert, prefix) = (insert.unwrap(), prefix.unwrap());
