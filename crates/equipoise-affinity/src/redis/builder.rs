@@ -69,8 +69,9 @@ impl RedisStoreBuilder {
         }
     }
 
-    /// What the store's keys in Redis begin with; `equipoise:` by default. Balancers share sessions if they share this, so
-    /// give each pool its own. At most 128 bytes.
+    /// What the names of the store's entries in Redis begin with; `equipoise:` by default. Balancers with the same prefix
+    /// share sessions, so give each pool its own. At most 128 bytes that end with `:`, or empty. Of two prefixes one may
+    /// begin with the other (`shop:` and `shop:eu:`): their entries never meet.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
@@ -228,6 +229,9 @@ impl RedisStoreBuilder {
         }
         if self.backoff.most < self.backoff.first {
             return wrong("backoff's longest wait", format!("{:?}", self.backoff.most), "it is no less than the first");
+        }
+        if !self.prefix.is_empty() && !self.prefix.ends_with(':') {
+            return wrong("prefix", format!("{:?}", self.prefix), "it ends with ':', as in \"shop:\", or is empty");
         }
         if self.prefix.len() > LONGEST_PREFIX {
             return wrong("prefix", format!("{} bytes long", self.prefix.len()), "it has at most 128 bytes");

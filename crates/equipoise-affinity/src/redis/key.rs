@@ -36,9 +36,19 @@ impl StoreKey {
         self.bytes.get(..usize::from(self.len)).unwrap_or(&self.bytes)
     }
 
-    /// The whole name in Redis.
+    /// The whole name in Redis. The last colon ends the prefix: those of the key are escaped, as is the character that
+    /// escapes. So no two pairs of prefix and key have one name.
     pub(super) fn under(&self, prefix: &str) -> Vec<u8> {
-        [prefix.as_bytes(), self.as_bytes()].concat()
+        let mut name = Vec::with_capacity(prefix.len() + KEPT + 1);
+        name.extend_from_slice(prefix.as_bytes());
+        for byte in self.as_bytes() {
+            match byte {
+                b':' => name.extend_from_slice(b"%3A"),
+                b'%' => name.extend_from_slice(b"%25"),
+                byte => name.push(*byte),
+            }
+        }
+        name
     }
 }
 
@@ -72,7 +82,22 @@ mod tests {
         assert_ne!(StoreKey::new(digest.as_bytes()), digest);
     }
 
+    #[test]
+    fn a_key_under_one_prefix_is_no_key_under_another() {
+        let name = |prefix, key: &str| String::from_utf8(StoreKey::new(key.as_bytes()).under(prefix)).unwrap();
+        assert_eq!(name("eq:", "k"), "eq:k");
+        assert_eq!((name("eq:", "b:k"), name("eq:b:", "k")), ("eq:b%3Ak".to_owned(), "eq:b:k".to_owned()));
+        assert_eq!(name("", "a:%3A"), "a%3A%253A");
+    }
+
     proptest! {
+        #[test]
+        fn different_prefixes_or_keys_make_different_names(one in "([ab]*:)?", other in "([ab]*:){0,2}",
+                                                           key in "[ab:%]{0,4}|[ab]{62}:", known in "[ab:%3A25]{0,9}") {
+            let name = |prefix: &str, key: &str| StoreKey::new(key.as_bytes()).under(prefix);
+            prop_assert_eq!(name(&one, &key) == name(&other, &known), one == other && key == known);
+        }
+
         #[test]
         fn different_keys_have_different_names(one in prop::collection::vec(any::<u8>(), 0..100),
                                                other in prop::collection::vec(any::<u8>(), 0..100)) {

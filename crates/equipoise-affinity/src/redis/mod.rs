@@ -21,15 +21,18 @@
 //!
 //! # What is stored
 //!
-//! Under [prefix](RedisStoreBuilder::prefix) and key (keys of 64 bytes and more as the hex SHA-256 of them) a string,
+//! The name of an entry is the [prefix](RedisStoreBuilder::prefix) and the session's key. A key of 64 bytes or more is
+//! replaced by its SHA-256 in hex, and in shorter ones `:` is written as `%3A` and `%` as `%25`. So the last `:` of a name
+//! ends the prefix, and no key under one prefix can be another key under another prefix. The value is a string,
 //! `1 <birth> <endpoint id>`: the format's version, the second since 1970 when the session was first bound, and whom it
-//! is bound to. Redis expires it: after the idle timeout, no later than the lifetime allows. What is found there and is no
+//! is bound to. A birth more than five minutes ahead of a balancer's clock is stored again as now, so that the session
+//! ends by its [lifetime](RedisStoreBuilder::lifetime) all the same. Redis expires it: after the idle timeout, no later than the lifetime allows. What is found there and is no
 //! such string counts as no binding; strings without a version are written over by the next binding.
 //!
 //! # How much is stored
 //!
 //! The near-cache is bounded; on the server, each key that clients bring takes its place until it expires, and nothing
-//! here counts them. Bound it there: `maxmemory` with `maxmemory-policy volatile-lru`. Every key of ours has a time to
+//! here counts them but [`Affinity::session_limit`](crate::Affinity::session_limit), by source. Bound it there too: `maxmemory` with `maxmemory-policy volatile-lru`. Every key of ours has a time to
 //! live, so under a flood of made-up ones those go first that have not been used for longest, which are then unbound, and
 //! what others keep there without one stays. With `noeviction`, Redis's default, a full server takes no new session:
 //! that is counted ([`writes_dropped`](RedisStats::writes_dropped)), and each balancer goes by what it remembers itself.
@@ -170,7 +173,7 @@ impl SessionStore for RedisStore {
         let now = shared.now();
         let entry = shared.near.change(&key, |known| {
             let moved = known.filter(|known| instead_of.is_some() && known.bound.as_ref() == instead_of);
-            let born = moved.map_or_else(|| shared.wall() / 1000, |known| known.born);
+            let born = moved.map_or_else(|| shared.wall() / 1000, |known| shared.born(known));
             // What is moved may never have got to the server, which then still has what that was to replace.
             let unwritten = moved.filter(|known| known.epoch == 0 && !known.is_writing());
             let there = unwritten.map_or(instead_of, |known| known.instead_of.as_ref());

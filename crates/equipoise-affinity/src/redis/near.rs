@@ -14,6 +14,9 @@ use quick_cache::sync::Cache;
 
 use super::{key::StoreKey, value::Binding};
 
+/// How far the clocks of balancers may be apart, in seconds: the same as for [tokens](crate::token).
+pub(super) const SKEW: u64 = 300;
+
 /// What is known of one session.
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -22,7 +25,7 @@ pub(super) struct Entry {
     /// While the server does not know yet: what it is to be bound in place of.
     pub(super) instead_of: Option<EndpointId>,
     /// When it was first bound, in seconds since 1970.
-    pub(super) born: u64,
+    born: AtomicU64,
     /// When this was learned.
     pub(super) learned: Timestamp,
     /// The connection on which the server agreed to this; 0 while it has not.
@@ -37,7 +40,7 @@ impl Entry {
         Self {
             bound,
             instead_of: None,
-            born,
+            born: AtomicU64::new(born),
             learned: now,
             epoch: 0,
             used: AtomicU64::new(now.as_nanos()),
@@ -53,6 +56,17 @@ impl Entry {
 
     fn agreed(binding: Binding, now: Timestamp, epoch: u64) -> Self {
         Self { epoch, ..Self::new(Some(binding.endpoint), binding.born, now) }
+    }
+
+    /// When the session was first bound, at the latest `now`: both in seconds since 1970. Clocks may be [`SKEW`] apart; a
+    /// birth that lies further ahead counts as now from here on, or the session would outlive its lifetime.
+    pub(super) fn born(&self, now: u64) -> u64 {
+        let born = self.born.load(Ordering::Relaxed);
+        if born <= now.saturating_add(SKEW) {
+            return born;
+        }
+        self.born.store(now, Ordering::Relaxed);
+        now
     }
 
     pub(super) fn touch(&self, now: Timestamp) {
@@ -208,6 +222,14 @@ mod tests {
             near.change(&StoreKey::new(&key.to_be_bytes()), |_| Entry::new(None, 0, at(0)));
         }
         assert!((1..=100).contains(&near.len()), "{}", near.len());
+    }
+
+    #[test]
+    fn a_birth_in_the_future_counts_as_now_and_ages_from_then_on() {
+        let entry = Entry::new(None, 1_000 + SKEW, at(0));
+        assert_eq!(entry.born(1_000), 1_000 + SKEW);
+        assert_eq!(entry.born(999), 999);
+        assert_eq!(entry.born(5_000), 999);
     }
 
     #[test]

@@ -3,13 +3,20 @@
 
 use redis::{Cmd, Value, cmd};
 
-/// Looks a binding up where sessions have a lifetime: one that is over ends, and one that goes on expires no later.
+/// Looks a binding up where sessions have a lifetime: one that is over ends, and one that goes on expires no later. One
+/// that was born further ahead than clocks may be apart counts as born now, and is stored so, or it would never age.
 const TOUCH: &str = r"
 local current = redis.pcall('GET', KEYS[1])
 if type(current) ~= 'string' then return current end
-local born = string.match(current, '^1 (%d+) .')
-if not born then return current end
-local left = math.min(tonumber(ARGV[1]), tonumber(born) * 1000 + tonumber(ARGV[2]) - tonumber(ARGV[3]))
+local born, rest = string.match(current, '^1 (%d+) (.+)$')
+if not born or #born > 15 then return current end
+local now = tonumber(ARGV[3])
+if tonumber(born) * 1000 > now + tonumber(ARGV[4]) then
+  born = string.format('%.0f', math.floor(now / 1000))
+  current = '1 ' .. born .. ' ' .. rest
+  redis.call('SET', KEYS[1], current, 'KEEPTTL')
+end
+local left = math.min(tonumber(ARGV[1]), tonumber(born) * 1000 + tonumber(ARGV[2]) - now)
 if left <= 0 then
   redis.call('DEL', KEYS[1])
   return false
@@ -19,27 +26,38 @@ return current
 ";
 
 /// Binds, unless somebody else has. A session that moves keeps its birth; what a later version wrote stands; what is no
-/// binding at all is written over.
+/// binding at all is written over. A birth further ahead than clocks may be apart counts as now.
 const CLAIM: &str = r"
 local current = redis.pcall('GET', KEYS[1])
 if type(current) == 'table' then return current end
-local idle, life, now = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local idle, life, now, skew = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local function believed(born)
+  if tonumber(born) * 1000 <= now + skew then return born end
+  return string.format('%.0f', math.floor(now / 1000))
+end
 local function left(born)
   if life == 0 then return idle end
   return math.min(idle, tonumber(born) * 1000 + life - now)
 end
-local birth = ARGV[3]
+local birth = believed(ARGV[3])
 if current then
   local version = string.match(current, '^(%d+) ')
   if version and version ~= '1' then return current end
   local born, id = string.match(current, '^1 (%d+) (.+)$')
   local valid = id and #born <= 15 and #id <= 255 and not string.find(id, '%c')
-  if valid and left(born) > 0 then
-    if id ~= ARGV[2] or id == ARGV[1] then
-      redis.call('PEXPIRE', KEYS[1], string.format('%.0f', left(born)))
-      return current
+  if valid then
+    local known = believed(born)
+    if known ~= born then
+      current = '1 ' .. known .. ' ' .. id
+      redis.call('SET', KEYS[1], current, 'KEEPTTL')
     end
-    birth = born
+    if left(known) > 0 then
+      if id ~= ARGV[2] or id == ARGV[1] then
+        redis.call('PEXPIRE', KEYS[1], string.format('%.0f', left(known)))
+        return current
+      end
+      birth = known
+    end
   end
 end
 if left(birth) <= 0 then return false end

@@ -17,7 +17,7 @@ use super::{
     key::StoreKey,
     link::{Link, LinkSettings},
     live::{Live, is_unknown_script},
-    near::{Entry, Near},
+    near::{Entry, Near, SKEW},
     script,
     stats::{Counter, Counters},
     value::Binding,
@@ -62,6 +62,11 @@ impl Shared {
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }
 
+    /// When the session was first bound, in seconds since 1970.
+    pub(super) fn born(&self, entry: &Entry) -> u64 {
+        entry.born(self.wall() / 1000)
+    }
+
     pub(super) fn idle(&self) -> u64 {
         millis(self.settings.idle)
     }
@@ -76,7 +81,7 @@ impl Shared {
         entry.unused_for(now) < self.settings.idle
             && (self.settings.life.is_none()
                 || entry.bound.is_none()
-                || self.wall() < entry.born.saturating_mul(1000).saturating_add(self.life()))
+                || self.wall() < self.born(entry).saturating_mul(1000).saturating_add(self.life()))
     }
 
     /// Hands an entry to the writer, unless it is there already.
@@ -96,10 +101,11 @@ impl Shared {
         claim
             .arg(entry.bound.as_ref().map_or("", EndpointId::as_str))
             .arg(entry.instead_of.as_ref().map_or("", EndpointId::as_str))
-            .arg(entry.born)
+            .arg(self.born(entry))
             .arg(self.idle())
             .arg(self.life())
-            .arg(self.wall());
+            .arg(self.wall())
+            .arg(SKEW * 1000);
         claim
     }
 
@@ -116,7 +122,7 @@ impl Shared {
             return script::get(&name, self.idle());
         }
         let mut touch = live.touch.call(&name, text);
-        touch.arg(self.idle()).arg(self.life()).arg(self.wall());
+        touch.arg(self.idle()).arg(self.life()).arg(self.wall()).arg(SKEW * 1000);
         touch
     }
 

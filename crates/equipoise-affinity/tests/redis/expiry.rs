@@ -92,6 +92,59 @@ async fn no_use_and_no_move_takes_a_session_beyond_its_lifetime() {
 }
 
 #[tokio::test]
+async fn a_session_born_in_the_future_ends_by_its_lifetime() {
+    let Some(server) = Server::start(&[]).await else { return };
+    let seconds = Arc::new(AtomicU64::new(1_700_000_000));
+    let balancer = || {
+        let seconds = Arc::clone(&seconds);
+        let wall = move || SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.load(Ordering::Relaxed));
+        builder(&server.url()).lifetime(Duration::from_secs(150)).wall_clock(wall)
+    };
+    let (one, other) = (connected(balancer()).await, connected(balancer()).await);
+    let value = |key: &str| server.ask::<String>(&["GET", &format!("equipoise:{key}")]);
+    for key in ["found", "bound", "moved"] {
+        let _: String = server.ask(&["SET", &format!("equipoise:{key}"), "1 99999999999 a", "PX", "1000000"]);
+    }
+
+    assert_eq!(find(&one, "found").await, Ok(Some(id("a"))));
+    one.bind(b"bound", &id("b"), None);
+    one.bind(b"moved", &id("b"), Some(&id("a")));
+    eventually("written", || one.stats().writes == 2).await;
+    assert_eq!((value("found"), value("bound")), ("1 1700000000 a".to_owned(), "1 1700000000 a".to_owned()));
+    assert_eq!(value("moved"), "1 1700000000 b");
+    for key in ["found", "bound", "moved"] {
+        let left: u64 = server.ask(&["PTTL", &format!("equipoise:{key}")]);
+        assert!((100_000..=150_000).contains(&left), "{key}: {left}");
+    }
+    // A clock that is less than five minutes behind changes nothing.
+    seconds.fetch_sub(299, Ordering::Relaxed);
+    assert_eq!(find(&other, "found").await, Ok(Some(id("a"))));
+    assert_eq!(value("found"), "1 1700000000 a");
+
+    seconds.fetch_add(299 + 150, Ordering::Relaxed);
+    for key in ["found", "bound", "moved"] {
+        assert_eq!((find(&one, key).await, find(&other, key).await), (Ok(None), Ok(None)), "{key}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_balancer_bound_while_its_clock_was_ahead_ends_by_its_lifetime_without_a_server() {
+    let seconds = Arc::new(AtomicU64::new(99_999_999_999));
+    let wall = {
+        let seconds = Arc::clone(&seconds);
+        move || SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.load(Ordering::Relaxed))
+    };
+    let store = builder("redis://127.0.0.1:9/").lifetime(Duration::from_secs(150)).wall_clock(wall).build().unwrap();
+    store.bind(b"k", &id("a"), None);
+    seconds.store(1_700_000_000, Ordering::Relaxed);
+    assert_eq!(find(&store, "k").await, Ok(Some(id("a"))));
+    seconds.fetch_add(149, Ordering::Relaxed);
+    assert_eq!(find(&store, "k").await, Ok(Some(id("a"))));
+    seconds.fetch_add(1, Ordering::Relaxed);
+    assert!(find(&store, "k").await.is_err(), "the server is away and nothing is known here");
+}
+
+#[tokio::test]
 async fn what_the_server_evicts_is_unbound_and_what_it_has_no_room_for_is_counted() {
     let full = ["--maxmemory", "2mb", "--maxmemory-policy", "volatile-lru"];
     let Some(server) = Server::start(&full).await else { return };

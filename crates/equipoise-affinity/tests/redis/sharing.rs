@@ -98,6 +98,22 @@ async fn balancers_with_different_prefixes_or_databases_share_nothing() {
 }
 
 #[tokio::test]
+async fn a_key_under_one_prefix_is_no_key_under_a_longer_one() {
+    let Some(server) = Server::start(&[]).await else { return };
+    let one = connected(builder(&server.url()).prefix("eq:")).await;
+    let other = connected(builder(&server.url()).prefix("eq:b:")).await;
+    one.bind(b"b:k", &id("a"), None);
+    eventually("written", || one.stats().writes == 1).await;
+    assert_eq!(find(&other, "k").await, Ok(None));
+    other.bind(b"k", &id("b"), None);
+    eventually("written", || other.stats().writes == 1).await;
+    assert_eq!((find(&one, "b:k").await, find(&other, "k").await), (Ok(Some(id("a"))), Ok(Some(id("b")))));
+
+    let refused = RedisStore::builder(&server.url()).prefix("eq").build().unwrap_err().to_string();
+    assert!(refused.contains("ends with ':'"), "{refused}");
+}
+
+#[tokio::test]
 async fn a_password_is_given_and_a_wrong_one_is_an_absent_server() {
     let Some(server) = Server::start(&["--requirepass", "secret"]).await else { return };
     let url = |password: &str| format!("redis://:{password}@127.0.0.1:{}", server.port());

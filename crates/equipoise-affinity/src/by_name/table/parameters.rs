@@ -78,7 +78,7 @@ pub(super) const KEY_PREFIX: Parameter = parameter(
     "key-prefix",
     Kind::Text,
     "equipoise:",
-    "what keys in Redis begin with: the same for balancers that share sessions, another one for each pool",
+    "what keys in Redis begin with, up to a colon: the same for balancers that share sessions, another for each pool",
 );
 #[cfg(feature = "redis")]
 pub(super) const NEAR_TTL: Parameter = parameter(
