@@ -8,7 +8,8 @@ use crate::endpoint::EndpointId;
 /// [`PickRequest::bound`](crate::PickRequest::bound).
 ///
 /// The endpoint is taken if it is a member that is not closed, not unfit (unless in a panic), not excluded and not at its
-/// limit, also while it drains or has weight 0. Otherwise, in this order:
+/// limit, also while it drains or has weight 0. (A [forced](Self::forced) binding does not ask for its state.) Otherwise,
+/// in this order:
 ///
 /// 1. the request fails, if the binding is [strict](Self::strict);
 /// 2. if the binding knows its [session](Self::session), the endpoint is taken that rendezvous hashing names among those
@@ -38,6 +39,7 @@ pub struct Binding {
     pub(crate) session: Option<u64>,
     pub(crate) until: Option<f32>,
     pub(crate) strict: bool,
+    pub(crate) forced: bool,
 }
 
 /// Keeps the lot that a session draws apart from others that are drawn by the same bytes.
@@ -46,7 +48,7 @@ const SESSIONS: u64 = 0x7365_7373_696f_6e73;
 impl Binding {
     /// To this endpoint; if it cannot be had, the strategy picks.
     pub fn to(endpoint: impl Into<EndpointId>) -> Self {
-        Self { endpoint: endpoint.into(), session: None, until: None, strict: false }
+        Self { endpoint: endpoint.into(), session: None, until: None, strict: false, forced: false }
     }
 
     /// What tells the session from others that are bound to the same endpoint: a key, a token's number. Only a hash of it
@@ -72,6 +74,32 @@ impl Binding {
     #[must_use]
     pub fn strict(mut self) -> Self {
         self.strict = true;
+        self
+    }
+
+    /// The endpoint is taken in whatever state it is: also while it is [`Unfit`](crate::Availability::Unfit) or
+    /// [`Closed`](crate::Availability::Closed), and on [`Trial`](crate::Availability::Trial) also if another request is
+    /// trying it. For operators who look at a server in maintenance; HAProxy calls it `force-persist`.
+    ///
+    /// It still has to be a member, within its limit, let in by the strategy, and not excluded. Together with
+    /// [`strict`](Self::strict) the request goes there or nowhere.
+    ///
+    /// ```
+    /// use equipoise_core::{Availability, Binding, EndpointSpec, PickRequest, Pool};
+    ///
+    /// let pool = Pool::default();
+    /// pool.update(["a:80", "b:80"].map(EndpointSpec::new), |_| ())?;
+    /// pool.set_availability("b:80", Availability::Closed)?;
+    /// let binding = Binding::to("b:80").strict();
+    /// assert!(pool.pick(&PickRequest::new().bound(&binding)).is_err());
+    /// let binding = binding.forced();
+    /// let lease = pool.pick(&PickRequest::new().bound(&binding))?;
+    /// assert_eq!(lease.endpoint().id().as_str(), "b:80");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn forced(mut self) -> Self {
+        self.forced = true;
         self
     }
 

@@ -11,7 +11,8 @@ use std::fmt;
 /// | `BoundOnly` | no | yes |
 /// | `Closed` | no | no |
 ///
-/// Whatever it is set to, leases that are out stay valid.
+/// A [forced](crate::Binding::forced) binding is honoured in every state. Whatever it is set to, leases that are out stay
+/// valid.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Availability {

@@ -4,7 +4,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     Hooks, PickError,
-    snapshot::{Choice, Entry, Snapshot, enter, why_not},
+    snapshot::{Choice, Entry, PassOf, Snapshot, enter, why_not},
 };
 use crate::{
     binding::{Binding, Missed, Preference},
@@ -42,11 +42,12 @@ impl Snapshot {
             Prefer::Bound(binding) => Some(binding),
         };
         let until = binding.filter(|binding| !binding.strict).and_then(|binding| binding.until);
-        let home = self.home(prefer.endpoint(), request);
+        let forced = binding.is_some_and(|binding| binding.forced);
+        let home = self.home(prefer.endpoint(), request, forced);
         let missed = match home {
             Err(missed) => missed,
             Ok((slot, _)) if until.is_some_and(|factor| self.has_its_share(slot, factor)) => Missed::Overloaded,
-            Ok((slot, member)) => match self.enter(slot, member, asked) {
+            Ok((slot, member)) => match self.enter_with(self.pass_at_home(slot, forced), member, asked) {
                 Ok(entry) => return Ok(self.chosen(slot, entry, Preference::Kept)),
                 Err(missed) => missed,
             },
@@ -75,16 +76,28 @@ impl Snapshot {
     }
 
     fn enter(&self, slot: Slot, member: &Member, asked: Asked<'_>) -> Result<Entry, Missed> {
-        let pass = self.pass_of(slot);
+        self.enter_with(self.pass_of(slot), member, asked)
+    }
+
+    /// A forced request takes part in a trial if it comes first, and does not need the pass otherwise.
+    fn pass_at_home(&self, slot: Slot, forced: bool) -> PassOf {
+        match self.pass_of(slot) {
+            PassOf::Needed if forced => PassOf::Offered,
+            pass => pass,
+        }
+    }
+
+    fn enter_with(&self, pass: PassOf, member: &Member, asked: Asked<'_>) -> Result<Entry, Missed> {
         let entered = enter(member, pass, asked.request, asked.hooks, asked.explained);
         entered.ok_or_else(|| why_not(member, pass).unwrap_or(Missed::Refused))
     }
 
-    /// Where the endpoint is, if it takes those who are bound to it.
-    fn home(&self, id: &EndpointId, request: &PickRequest<'_>) -> Result<(Slot, &Member), Missed> {
+    /// Where the endpoint is, if its state lets in requests that are bound to it, or they are forced.
+    fn home(&self, id: &EndpointId, request: &PickRequest<'_>, forced: bool) -> Result<(Slot, &Member), Missed> {
         let slot = *self.members().index.get(id).ok_or(Missed::Gone)?;
         let member = self.members().get(slot).ok_or(Missed::Gone)?;
         match self.availability(slot) {
+            _ if forced => {}
             Availability::Open | Availability::Trial | Availability::BoundOnly => {}
             Availability::Unfit if self.is_eligible(slot) => {}
             Availability::Unfit => return Err(Missed::Unfit),

@@ -8,6 +8,7 @@ mod bound;
 mod cancellation;
 mod clock;
 mod explain;
+mod forced;
 mod identity;
 mod idle;
 mod limits;
