@@ -12,6 +12,10 @@ impl Members for Shared {
         takes(self.roster.pool().availability(id))
     }
 
+    fn knows(&self, id: &EndpointId) -> bool {
+        self.has(id) || self.roster.has_departed(id)
+    }
+
     fn catch_up(&self) {
         let Self { mode, roster, .. } = self;
         if let Err(unfit) = roster.follow(true, |id| mode.left(id), |endpoints| mode.there(endpoints)) {

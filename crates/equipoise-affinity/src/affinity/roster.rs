@@ -1,7 +1,12 @@
 use std::{
-    collections::HashMap,
-    sync::atomic::{AtomicU64, Ordering},
+    collections::{HashMap, HashSet, VecDeque},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
+
+use arc_swap::ArcSwap;
 
 use equipoise_core::{Availability, EndpointId, EndpointStatus, Explanation, PickRequest, Pool, Revision};
 use parking_lot::Mutex;
@@ -40,7 +45,12 @@ pub(crate) struct Roster {
     /// The membership's revision that `present` is of, and one more; 0 before the first look.
     seen: AtomicU64,
     present: Mutex<Present>,
+    /// Endpoints that have left, the last [`MAX_DEPARTED`] of them. Some may be back.
+    departed: ArcSwap<HashSet<EndpointId>>,
 }
+
+/// How many endpoints that have left are remembered.
+const MAX_DEPARTED: usize = 1024;
 
 /// In the order of their slots.
 #[derive(Default)]
@@ -48,6 +58,8 @@ struct Present {
     /// Ids and addresses.
     named: Vec<(EndpointId, String)>,
     joined: Vec<Revision>,
+    /// In the order in which they left, each once.
+    departed: VecDeque<EndpointId>,
 }
 
 impl Present {
@@ -57,6 +69,17 @@ impl Present {
         };
         self.named.len() == endpoints.len()
             && self.named.iter().zip(&self.joined).zip(endpoints).all(|(known, now)| one(known, now))
+    }
+
+    /// Remembers those who have left, the last ones only.
+    fn remember(&mut self, left: Vec<EndpointId>) {
+        for id in left {
+            if !self.departed.contains(&id) {
+                self.departed.push_back(id);
+            }
+        }
+        let surplus = self.departed.len().saturating_sub(MAX_DEPARTED);
+        self.departed.drain(..surplus);
     }
 
     /// Those who are not among them any more, or are again.
@@ -69,11 +92,16 @@ impl Present {
 
 impl Roster {
     pub(crate) fn new(pool: impl AnyPool) -> Self {
-        Self { pool: Box::new(pool), seen: AtomicU64::new(0), present: Mutex::default() }
+        Self { pool: Box::new(pool), seen: AtomicU64::new(0), present: Mutex::default(), departed: ArcSwap::default() }
     }
 
     pub(crate) fn pool(&self) -> &dyn AnyPool {
         &*self.pool
+    }
+
+    /// Whether an endpoint of this id has been in the pool and left it, lately: O(1).
+    pub(crate) fn has_departed(&self, id: &EndpointId) -> bool {
+        self.departed.load().contains(id)
     }
 
     /// Tells who has left and who is there, if that has changed since it was last told. One atomic load if nothing has
@@ -101,9 +129,15 @@ impl Roster {
         let endpoints = self.pool.endpoints();
         let mut named = Ok(());
         if !present.is(&endpoints) {
-            present.left(&endpoints).for_each(left);
+            let gone: Vec<EndpointId> = present.left(&endpoints).cloned().collect();
+            gone.iter().for_each(left);
+            if !gone.is_empty() {
+                present.remember(gone);
+                self.departed.store(Arc::new(present.departed.iter().cloned().collect()));
+            }
             let (ids, joined) = endpoints.into_iter().map(|now| ((now.id, now.address), now.joined)).unzip();
-            *present = Present { named: ids, joined };
+            present.named = ids;
+            present.joined = joined;
             named = there(&present.named);
         }
         self.seen.store(revision, Ordering::Release);
@@ -152,6 +186,24 @@ mod tests {
         pool.remove("b").unwrap();
         assert_eq!(follow(), 3);
         assert_eq!(*gone.borrow(), ["a", "b"]);
+    }
+
+    #[test]
+    fn the_last_endpoints_that_left_are_remembered() {
+        let pool = pool();
+        let roster = Roster::new(pool.clone());
+        let follow = || roster.follow(false, |_| (), |_| Ok(())).unwrap();
+        follow();
+        assert!(!roster.has_departed(&"a".into()));
+        pool.remove("a").unwrap();
+        follow();
+        assert!(roster.has_departed(&"a".into()) && !roster.has_departed(&"b".into()));
+        pool.update((0..MAX_DEPARTED).map(|n| EndpointSpec::new(format!("{n}"))), |_| ()).unwrap();
+        follow();
+        pool.update(["x"].map(EndpointSpec::new), |_| ()).unwrap();
+        follow();
+        assert_eq!(roster.departed.load().len(), MAX_DEPARTED);
+        assert!(!roster.has_departed(&"a".into()) && roster.has_departed(&"7".into()));
     }
 
     #[test]

@@ -88,6 +88,9 @@ impl Mode {
     pub fn route(learn: Learn, route: Route) -> Self {
         Self(Kind::Route(learn, route))
     }
+    ///
+    /// A request that names an endpoint which is neither in the pool nor has left it lately (the last 1 024 departures
+    /// that this balancer has seen count) has no binding. So ids that clients make up cost no more than a look.
 
     /// For one pool: what is known of its endpoints is known of no other's.
     pub(crate) fn into_kind(self) -> Kind {
@@ -109,6 +112,9 @@ pub(crate) trait Members {
     /// Returns when the mode has been [told](Kind::there) of everybody who is there now.
     fn catch_up(&self);
 }
+    /// Whether there is such an endpoint, or has been lately.
+    fn knows(&self, id: &EndpointId) -> bool;
+
 
 /// What a mode makes of a request.
 pub(crate) struct Sought {
@@ -166,7 +172,7 @@ impl Kind {
             Self::Table(key, store) => table::seek(key, store, head),
             Self::Cookie(cookie, values) => cookie::seek(cookie, values, head, now, members),
             Self::Learn(learn, store) => learned::seek(learn, store, head),
-            Self::Route(learn, route) => routed::seek(learn, *route, head),
+            Self::Route(learn, route) => routed::seek(learn, *route, head, members),
         }
     }
 
