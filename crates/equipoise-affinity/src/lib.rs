@@ -23,7 +23,7 @@ pub mod table;
 pub mod token;
 
 pub use crate::{
-    affinity::{Affinity, Explained, InvalidMode, Stats},
+    affinity::{Affinity, Explained, InvalidMode, SessionLimit, Stats},
     by_name::{AffinitySpec, InvalidAffinity},
     fallback::Fallback,
     layer::{AffinityFuture, AffinityLayer, WithAffinity},

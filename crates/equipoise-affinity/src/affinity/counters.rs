@@ -14,6 +14,7 @@ pub(crate) struct Counters {
     keyed: AtomicU64,
     new: AtomicU64,
     refused: AtomicU64,
+    limited: AtomicU64,
     failed: AtomicU64,
     unbound: [AtomicU64; Unbound::LABELS.len()],
     moved: [AtomicU64; Missed::ALL.len()],
@@ -35,6 +36,11 @@ impl Counters {
     /// A request was not let in.
     pub(crate) fn refused(&self) {
         one_more(Some(&self.refused));
+    }
+
+    /// A session was not remembered because its source had begun as many as it may.
+    pub(crate) fn limited(&self) {
+        one_more(Some(&self.limited));
     }
 
     /// A request ended in an error.
@@ -73,6 +79,7 @@ impl Counters {
             keyed: read(&self.keyed),
             new: read(&self.new),
             refused: read(&self.refused),
+            limited: read(&self.limited),
             failed: read(&self.failed),
             unbound: unbound.filter(|(_, n)| *n > 0).collect(),
             moved: missed(&self.moved),
@@ -93,6 +100,9 @@ pub struct Stats {
     pub new: u64,
     /// Not let in, because they had no binding ([`Fallback::Refuse`](crate::Fallback::Refuse)).
     pub refused: u64,
+    /// Sessions that were not remembered because their source had begun as many as its
+    /// [limit](crate::Affinity::session_limit) allows.
+    pub limited: u64,
     /// Ended in an error: their endpoint could not have them and nobody else was to
     /// ([`Fallback`](crate::Fallback)), or whoever had them failed.
     pub failed: u64,
@@ -120,8 +130,8 @@ impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "kept {}\nkeyed {}\nnew {}\nrefused {}\nfailed {}",
-            self.kept, self.keyed, self.new, self.refused, self.failed
+            "kept {}\nkeyed {}\nnew {}\nrefused {}\nlimited {}\nfailed {}",
+            self.kept, self.keyed, self.new, self.refused, self.limited, self.failed
         )?;
         for (why, n) in &self.unbound {
             write!(f, "\nunbound ({why}) {n}")?;

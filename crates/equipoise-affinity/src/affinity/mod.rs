@@ -5,6 +5,7 @@ mod explained;
 mod members;
 mod passage;
 mod roster;
+mod session_limit;
 
 use std::{
     fmt,
@@ -16,8 +17,8 @@ use equipoise_core::Pool;
 use equipoise_tower::RequestHead;
 
 pub(crate) use self::passage::{Sighting, Track};
-use self::{counters::Counters, roster::Roster};
-pub use self::{counters::Stats, explained::Explained};
+use self::{counters::Counters, roster::Roster, session_limit::NewSessions};
+pub use self::{counters::Stats, explained::Explained, session_limit::SessionLimit};
 use crate::{
     fallback::Fallback,
     guard::guarded,
@@ -55,7 +56,9 @@ struct Settings {
     until: Option<f32>,
     lookup: Duration,
     now: Arc<dyn Fn() -> SystemTime + Send + Sync>,
-    except: Option<Arc<Except>>,
+    except: Option<Arc<Rule>>,
+    force: Option<Arc<Rule>>,
+    new_sessions: Option<Arc<NewSessions>>,
 }
 
 type Except = dyn Fn(RequestHead<'_>) -> bool + Send + Sync;
@@ -88,6 +91,8 @@ impl Affinity {
             now: Arc::new(SystemTime::now),
             except: None,
         };
+            force: None,
+            new_sessions: None,
         let affinity = Self { settings, shared: Arc::new(shared) };
         affinity.follow()?;
         Ok(affinity)
@@ -138,6 +143,45 @@ impl Affinity {
     }
 
     /// Where the dates of cookies come from: the system's clock by default, and where this one panics.
+    /// Requests for which `force` returns `true` go to the endpoint that they are bound to in whatever state it is, also
+    /// closed or unfit: HAProxy's `force-persist`, for operators who try a server in maintenance before clients may. A
+    /// source address or a cookie of the operator's browser makes a good condition. A panic in it counts as `false`.
+    ///
+    /// Such a request never goes elsewhere, as if [`unavailable`](Self::unavailable) were [`Fallback::Refuse`] (or
+    /// [`Fallback::Wait`], if that is set): if the endpoint is at its limit, refuses or fails, the request fails. Limits
+    /// hold, and the session stays bound. It changes nothing for a request without a binding, whose endpoint is not in the
+    /// pool, or that [`except`](Self::except) holds for; nor with [`Mode::hash`], which has no bindings.
+    ///
+    /// ```
+    /// use equipoise_affinity::{Affinity, Mode, Values, cookie::PersistenceCookie};
+    /// use equipoise_core::{EndpointSpec, Pool};
+    ///
+    /// let pool = Pool::default();
+    /// pool.update(["a", "b"].map(EndpointSpec::new), |_| ())?;
+    /// let cookie = PersistenceCookie::insert("SRV").indirect().build()?;
+    /// let affinity = Affinity::new(&pool, Mode::cookie(cookie, Values::ids()))?
+    ///     .force(|request| request.headers.contains_key("x-maintenance"));
+    /// # drop(affinity);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn force(mut self, force: impl Fn(RequestHead<'_>) -> bool + Send + Sync + 'static) -> Self {
+        self.settings.force = Some(Arc::new(force));
+        self
+    }
+
+    /// Limits how many sessions the clients behind one address may begin: see [`SessionLimit`]. Default: no limit, since
+    /// where a client's address is found depends on the proxies in front.
+    ///
+    /// A request beyond the limit is served like any other, but nothing is remembered of it
+    /// ([`Outcome::Unbound`](crate::Outcome::Unbound); counted in [`Stats::limited`]). Sessions that are known already go on
+    /// and may move. It holds for modes with a session store, [`Mode::table`] and [`Mode::learn`]; others keep nothing.
+    #[must_use]
+    pub fn session_limit(mut self, limit: SessionLimit) -> Self {
+        self.settings.new_sessions = Some(Arc::new(NewSessions::new(limit)));
+        self
+    }
+
     #[must_use]
     pub fn clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.settings.now = Arc::new(now);

@@ -20,6 +20,10 @@ use crate::{
 pub(crate) struct Track {
     pub(super) home: Result<EndpointId, Unbound>,
     pub(super) keyed: bool,
+    /// Whether the state of its endpoint does not matter.
+    forced: bool,
+    /// Where it came from, if sessions are limited by that and it is known.
+    client: Option<IpAddr>,
     session: Option<Bytes>,
     memo: Memo,
 }
@@ -62,7 +66,8 @@ impl Affinity {
             Home::Keyed => (Err(Unbound::Unknown), true, None, false),
             Home::Asked(lookup) => (Err(Unbound::Unknown), false, Some(lookup), false),
         };
-        Sighting { lookup, track: Track { home, keyed, session: sought.session, memo: sought.memo }, lost }
+        let track = Track { home, keyed, forced, client, session: sought.session, memo: sought.memo };
+        Sighting { lookup, track, lost }
     }
 
     /// Where the request is to go; or why it has no binding, if it may then not go anywhere.
@@ -144,7 +149,7 @@ impl Affinity {
     /// Remembers who answered, tells the client what it is to bring next time, and notes on the response how the request
     /// was bound.
     pub(crate) fn settle<B>(&self, track: Track, response: &mut Response<B>) {
-        let Track { home, keyed, session, memo } = track;
+        let Track { home, keyed, client, session, memo, .. } = track;
         let served = response.extensions().get().map(|ServedBy(id)| id.clone());
         let Some(served) = served else { return };
         let preference = response.extensions().get().copied().unwrap_or(Preference::Free);
@@ -160,12 +165,21 @@ impl Affinity {
             binds: !kept && !away,
             session: session.as_deref(),
             status: response.status(),
-            now: self.now(),
+            now,
+            may_begin: &may_begin,
             members: &*self.shared,
         };
         // Of those that are not to be bound nothing is remembered; only a cookie is still to be kept from the client.
         let mode = &self.shared.mode;
         let excepted = matches!(home, Err(Unbound::Off)) && !matches!(mode, Kind::Cookie(..));
+        let now = self.now();
+        let may_begin = || {
+            let may = self.settings.new_sessions.as_ref().is_none_or(|sessions| sessions.begin(client, now));
+            if !may {
+                self.shared.counters.limited();
+            }
+            may
+        };
         let bound = !excepted && mode.settle(memo, &answer, response.headers_mut());
         let outcome = match (home, missed) {
             _ if keyed => Outcome::Keyed,

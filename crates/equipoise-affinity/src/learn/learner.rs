@@ -98,7 +98,8 @@ impl Learn {
 
     /// A key that a request brings and nobody knows belongs to whoever answers, although no backend has set it: HAProxy's
     /// `request-learn`. For backends that say a session's key once and keep the session for longer than the store does,
-    /// as PHP's do. The price: clients can fill the store, within its bound.
+    /// as PHP's do. The price: clients can fill the store, within its bound;
+    /// see [`Affinity::session_limit`](crate::Affinity::session_limit).
     #[must_use]
     pub fn adopt(mut self) -> Self {
         self.adopts = true;

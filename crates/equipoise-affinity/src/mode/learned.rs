@@ -29,8 +29,12 @@ pub(super) fn settle(learn: &Learn, store: &Guarded, answer: &Answer<'_>, header
         (Learned::Key(set), Some(brought), Some(_)) if set == brought && !answer.binds => false,
         (Learned::Key(set), brought, home) => {
             // What was set belongs to who set it, whatever the request belonged to.
-            store.bind(set, answer.served, home.filter(|_| brought == Some(set)));
-            true
+            let known = home.filter(|_| brought == Some(set));
+            let binds = known.is_some() || (answer.may_begin)();
+            if binds {
+                store.bind(set, answer.served, known);
+            }
+            binds
         }
         (Learned::Ended, Some(brought), Some(_)) => {
             store.unbind(brought);
@@ -41,7 +45,7 @@ pub(super) fn settle(learn: &Learn, store: &Guarded, answer: &Answer<'_>, header
             store.bind(brought, answer.served, Some(home));
             true
         }
-        (Learned::Nothing, Some(brought), None) if learn.adopts() => {
+        (Learned::Nothing, Some(brought), None) if learn.adopts() && (answer.may_begin)() => {
             store.bind(brought, answer.served, None);
             true
         }

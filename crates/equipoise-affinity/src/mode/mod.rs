@@ -63,7 +63,8 @@ impl Mode {
     }
 
     /// The first request with a key goes where the strategy says, and those after it to the same endpoint, as long as
-    /// `store` remembers. A session is bound when the head of its first response is there.
+    /// `store` remembers. A session is bound when the head of its first response is there. Clients can make up keys:
+    /// [`Affinity::session_limit`](crate::Affinity::session_limit) bounds how many sessions each may begin.
     ///
     /// Whether pools can share a store is up to it: see [`SessionStore`]. A
     /// [`SessionTable`](crate::table::SessionTable) is for one.
@@ -78,19 +79,21 @@ impl Mode {
     }
 
     /// Whoever brings what a backend has set (a cookie such as `JSESSIONID`, a header) goes to that backend: nginx's
-    /// `sticky learn`, HAProxy's `stick store-response` with `stick match`. Only what backends set enters `store`, so
-    /// clients cannot fill it. As with [`table`](Self::table), `store` is for one pool unless it says otherwise.
+    /// `sticky learn`, HAProxy's `stick store-response` with `stick match`. Only what backends set enters `store`. So
+    /// clients cannot put keys of their own there, but a backend that makes a session for each request without one lets
+    /// any client fill it with such requests: [`Affinity::session_limit`](crate::Affinity::session_limit) bounds that. As
+    /// with [`table`](Self::table), `store` is for one pool unless it says otherwise.
     pub fn learn(learn: Learn, store: Arc<dyn SessionStore>) -> Self {
         Self(Kind::Learn(learn, Guarded::new(store)))
     }
 
     /// A part of what the backend has set names the endpoint by its id: Tomcat's `jvmRoute`, nginx's `sticky route`.
-    pub fn route(learn: Learn, route: Route) -> Self {
-        Self(Kind::Route(learn, route))
-    }
     ///
     /// A request that names an endpoint which is neither in the pool nor has left it lately (the last 1 024 departures
     /// that this balancer has seen count) has no binding. So ids that clients make up cost no more than a look.
+    pub fn route(learn: Learn, route: Route) -> Self {
+        Self(Kind::Route(learn, route))
+    }
 
     /// For one pool: what is known of its endpoints is known of no other's.
     pub(crate) fn into_kind(self) -> Kind {
@@ -109,12 +112,12 @@ pub(crate) trait Members {
     /// Whether it takes those who are bound to it.
     fn takes(&self, id: &EndpointId) -> bool;
 
-    /// Returns when the mode has been [told](Kind::there) of everybody who is there now.
-    fn catch_up(&self);
-}
     /// Whether there is such an endpoint, or has been lately.
     fn knows(&self, id: &EndpointId) -> bool;
 
+    /// Returns when the mode has been [told](Kind::there) of everybody who is there now.
+    fn catch_up(&self);
+}
 
 /// What a mode makes of a request.
 pub(crate) struct Sought {
@@ -160,6 +163,8 @@ pub(crate) struct Answer<'a> {
     pub(crate) session: Option<&'a [u8]>,
     pub(crate) status: StatusCode,
     pub(crate) now: SystemTime,
+    /// Counts a new session for the client, and returns whether it may be remembered.
+    pub(crate) may_begin: &'a dyn Fn() -> bool,
     pub(crate) members: &'a dyn Members,
 }
 
@@ -194,6 +199,11 @@ impl Kind {
             Self::Cookie(cookie, values) => cookie::settle(cookie, values, memo, answer, headers),
             Self::Learn(learn, store) => unless_gone(store, answer, || learned::settle(learn, store, answer, headers)),
         }
+    }
+
+    /// Whether sessions are remembered in a store.
+    pub(crate) fn has_store(&self) -> bool {
+        matches!(self, Self::Table(..) | Self::Learn(..))
     }
 
     /// An endpoint has left.

@@ -10,6 +10,9 @@ pub(super) fn seek(key: &SessionKey, store: &Guarded, head: &Parts) -> Sought {
 pub(super) fn settle(store: &Guarded, answer: &Answer<'_>) -> bool {
     let binds = answer.binds && answer.members.has(answer.served);
     let Some(session) = answer.session.filter(|_| binds) else { return false };
+    if answer.home.is_none() && !(answer.may_begin)() {
+        return false;
+    }
     store.bind(session, answer.served, answer.home);
     true
 }

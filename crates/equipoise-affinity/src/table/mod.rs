@@ -29,6 +29,11 @@
 //! keys that were evicted unused, the last few, half as many as the capacity, are remembered: who of them comes back is
 //! hot at once.
 //!
+//! That protects against keys that are used once, and against nothing else: no table can tell keys that a client makes up
+//! and uses twice from those of honest sessions. Such a flood takes the place of sessions that are idle meanwhile, in the
+//! end of all of them. [`Affinity::session_limit`](crate::Affinity::session_limit) bounds how many sessions one source may
+//! begin, and is the setting that protects against it.
+//!
 //! Keys are spread over shards by chance, and each has its share of the capacity. So the table is never fuller than
 //! asked, but some shards are full before others: when as many keys have come as it is to hold, 1.2 % of them had to
 //! make room (about 2 % with a capacity of some thousands, none below 1 024, which is one shard). After more keys it
