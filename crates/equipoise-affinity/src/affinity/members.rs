@@ -23,3 +23,24 @@ impl Members for Shared {
         }
     }
 }
+
+/// The members for a request that is forced: each takes what is bound to it.
+pub(super) struct Forced<'a>(pub(super) &'a Shared);
+
+impl Members for Forced<'_> {
+    fn has(&self, id: &EndpointId) -> bool {
+        self.0.has(id)
+    }
+
+    fn takes(&self, id: &EndpointId) -> bool {
+        self.0.has(id)
+    }
+
+    fn knows(&self, id: &EndpointId) -> bool {
+        self.0.knows(id)
+    }
+
+    fn catch_up(&self) {
+        self.0.catch_up();
+    }
+}

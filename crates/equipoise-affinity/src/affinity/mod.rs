@@ -61,7 +61,8 @@ struct Settings {
     new_sessions: Option<Arc<NewSessions>>,
 }
 
-type Except = dyn Fn(RequestHead<'_>) -> bool + Send + Sync;
+/// A condition on requests.
+type Rule = dyn Fn(RequestHead<'_>) -> bool + Send + Sync;
 
 struct Shared {
     mode: Kind,
@@ -90,9 +91,9 @@ impl Affinity {
             lookup: Duration::from_millis(100),
             now: Arc::new(SystemTime::now),
             except: None,
-        };
             force: None,
             new_sessions: None,
+        };
         let affinity = Self { settings, shared: Arc::new(shared) };
         affinity.follow()?;
         Ok(affinity)
@@ -142,7 +143,6 @@ impl Affinity {
         self
     }
 
-    /// Where the dates of cookies come from: the system's clock by default, and where this one panics.
     /// Requests for which `force` returns `true` go to the endpoint that they are bound to in whatever state it is, also
     /// closed or unfit: HAProxy's `force-persist`, for operators who try a server in maintenance before clients may. A
     /// source address or a cookie of the operator's browser makes a good condition. A panic in it counts as `false`.
@@ -182,6 +182,7 @@ impl Affinity {
         self
     }
 
+    /// Where the dates of cookies come from: the system's clock by default, and where this one panics.
     #[must_use]
     pub fn clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.settings.now = Arc::new(now);

@@ -1,13 +1,13 @@
 //! One request's way through: what it brings, where it is to go, what is remembered of its answer.
 
-use std::time::Duration;
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use equipoise_core::{Availability, Binding, EndpointId, Missed, Preference};
 use equipoise_tower::{Placement, RequestHead, ServedBy};
 use http::{Response, request::Parts};
 
-use super::{Affinity, Shared};
+use super::{Affinity, Rule, Shared, members::Forced};
 use crate::{
     fallback::Fallback,
     guard::guarded,
@@ -52,13 +52,20 @@ impl Affinity {
             tracing::warn!("{unfit}");
         }
         let Shared { mode, .. } = &*self.shared;
-        let excepted = self.settings.except.as_ref().is_some_and(|except| {
+        let holds = |rule: &Option<Arc<Rule>>, head: &Parts| {
             let head = RequestHead::of_parts(head);
-            guarded(|| except(head)).unwrap_or(false)
-        });
-        let sought = match excepted {
-            true => mode.disregard(head),
-            false => mode.seek(head, self.now(), &*self.shared),
+            rule.as_ref().is_some_and(|rule| guarded(|| rule(head)).unwrap_or(false))
+        };
+        let excepted = holds(&self.settings.except, head);
+        let forced = !excepted && holds(&self.settings.force, head);
+        let limit = self.settings.new_sessions.as_ref().filter(|_| !excepted && mode.has_store());
+        let client = limit.and_then(|limit| limit.client(RequestHead::of_parts(head)));
+        let sought = if excepted {
+            mode.disregard(head)
+        } else if forced {
+            mode.seek(head, self.now(), &Forced(&self.shared))
+        } else {
+            mode.seek(head, self.now(), &*self.shared)
         };
         let (home, keyed, lookup, lost) = match sought.home {
             Home::Known(home) => (home, false, None, false),
@@ -90,6 +97,8 @@ impl Affinity {
         // A binding to an endpoint that is not there is none: nobody knows whether it will ever come back.
         let present = track.home.as_ref().is_ok_and(|home| self.shared.roster.pool().availability(home).is_some());
         let fallback = match &track.home {
+            // It goes there or nowhere.
+            Ok(_) if present && track.forced && self.settings.unavailable == Fallback::Rebind => Fallback::Refuse,
             Ok(_) if present => self.settings.unavailable,
             Err(Unbound::Off) => Fallback::Rebind,
             // It may well have one: that nobody can say so is not the client's fault.
@@ -106,6 +115,9 @@ impl Affinity {
         if let Some(mut binding) = self.binding(&track, lost) {
             if present && fallback != Fallback::Rebind {
                 binding = binding.strict();
+            }
+            if track.forced {
+                binding = binding.forced();
             }
             placement = placement.binding(binding);
         }
@@ -159,6 +171,14 @@ impl Affinity {
         };
         let away = home.is_ok() && missed.is_some_and(Missed::is_momentary);
         let kept = home.as_ref().is_ok_and(|home| *home == served);
+        let now = self.now();
+        let may_begin = || {
+            let may = self.settings.new_sessions.as_ref().is_none_or(|sessions| sessions.begin(client, now));
+            if !may {
+                self.shared.counters.limited();
+            }
+            may
+        };
         let answer = Answer {
             served: &served,
             home: home.as_ref().ok(),
@@ -172,14 +192,6 @@ impl Affinity {
         // Of those that are not to be bound nothing is remembered; only a cookie is still to be kept from the client.
         let mode = &self.shared.mode;
         let excepted = matches!(home, Err(Unbound::Off)) && !matches!(mode, Kind::Cookie(..));
-        let now = self.now();
-        let may_begin = || {
-            let may = self.settings.new_sessions.as_ref().is_none_or(|sessions| sessions.begin(client, now));
-            if !may {
-                self.shared.counters.limited();
-            }
-            may
-        };
         let bound = !excepted && mode.settle(memo, &answer, response.headers_mut());
         let outcome = match (home, missed) {
             _ if keyed => Outcome::Keyed,

@@ -13,6 +13,7 @@
 //! prefix(name=JSESSIONID, values=name, names={10.0.0.1:80=A, 10.0.0.2:80=B})
 //! learn(cookie=JSESSIONID, path-parameter=jsessionid, unavailable=wait(2s))
 //! route(cookie=JSESSIONID, after-last="!", missing=refuse)
+//! cookie(name=SRV, force-cookie=maintenance, ignore-paths={/static, /images})
 //! ```
 //!
 //! # Grammar
@@ -42,14 +43,15 @@
 //! # What is not in the text
 //!
 //! Secrets, stores and code are handed over when a mode is built, in its [`Means`]. A text can be logged. What a closure
-//! says ([`SessionKey::by`](crate::key::SessionKey::by)) has no text; [`Affinity::except`] and [`Affinity::clock`] can
-//! be said to what was built.
+//! says ([`SessionKey::by`](crate::key::SessionKey::by)) has no text. [`Affinity::except`], [`Affinity::force`] (which
+//! replace `ignore-paths` and `force-cookie`), [`Affinity::session_limit`] and [`Affinity::clock`] can be called on what
+//! was built.
 //!
 //! # What would have no effect is refused
 //!
 //! | | because |
 //! | --- | --- |
-//! | `unavailable`, `until-saturated` with `by=hash` | the strategy places requests, and passes over who cannot take them |
+//! | `unavailable`, `until-saturated`, `force-cookie` with `by=hash` | the strategy places requests, and passes over who cannot take them |
 //! | `until-saturated` with `unavailable=refuse` or `wait` | nobody shares an endpoint that requests are strictly bound to |
 //! | a store's settings without that store | such as `sessions` with `by=redis` |
 //! | `header` without `trusted` | nobody is believed |
@@ -161,7 +163,7 @@ impl AffinitySpec {
         if let Some(longest) = settings.get_if_set("lookup") {
             affinity = affinity.lookup_limit(longest);
         }
-        Ok(affinity)
+        Ok(make::apply_rules(&settings, affinity))
     }
 }
 

@@ -66,6 +66,12 @@ pub enum Refusal {
          take a store that somebody else fills, too"
     )]
     NobodyGetsIn,
+    /// No path begins like that.
+    #[error("no path begins with {path:?}: in ignore-paths each begins with '/', as in /static")]
+    NoPath {
+        /// The text as given.
+        path: String,
+    },
     /// Browsers do not keep such a cookie.
     #[error("same-site=None needs secure: browsers drop the cookie without it")]
     Insecure,
@@ -82,17 +88,18 @@ impl Refusal {
     pub(super) fn parameter(&self) -> Option<&'static str> {
         match self {
             Self::Cookie(InvalidCookie::Name { .. }) | Self::Key(_) => Some("name"),
+            Self::Cookie(InvalidCookie::HostOnly { .. }) => Some("name"),
+            Self::Cookie(InvalidCookie::Needs { what, .. }) if what == "its prefix" => Some("name"),
+            Self::Cookie(InvalidCookie::Needs { .. }) => Some("attributes"),
             Self::Cookie(InvalidCookie::Domain { .. }) => Some("domain"),
             Self::Cookie(InvalidCookie::Attribute { .. }) => Some("attributes"),
             Self::Proxies(_) => Some("trusted"),
             Self::Values(_) => Some("names"),
             Self::Unused { parameter, .. } => Some(parameter),
             Self::Needs { setting, .. } => setting.split('=').next(),
-            Self::Cookie(InvalidCookie::HostOnly { .. }) => Some("name"),
-            Self::Cookie(InvalidCookie::Needs { what, .. }) if what == "its prefix" => Some("name"),
-            Self::Cookie(InvalidCookie::Needs { .. }) => Some("attributes"),
             Self::Together { other, .. } => Some(other),
             Self::NobodyGetsIn => Some("missing"),
+            Self::NoPath { .. } => Some("ignore-paths"),
             Self::Insecure => Some("same-site"),
             Self::Secret => Some("url"),
             _ => None,

@@ -3,11 +3,13 @@
 mod backend;
 mod cookie;
 mod keyed;
+mod rules;
 mod store;
 
 use self::store::fits;
 pub(super) use self::{
     keyed::{all_of, app_cookie, first_of, header, host, path, path_parameter, query, source},
+    rules::apply as apply_rules,
     store::{KEYED, STORES},
 };
 use super::{BuildError, Means, Refusal, Settings, value::Value};
@@ -31,6 +33,7 @@ impl Make {
             let fits = "unavailable=rebind".to_owned();
             return Err(Refusal::Unused { parameter: "until-saturated", with, fits });
         }
+        rules::check(settings)?;
         match self {
             Self::None => Ok(()),
             Self::Keyed(key) => {

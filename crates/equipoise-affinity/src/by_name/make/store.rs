@@ -29,6 +29,7 @@ const FITS: &[(&str, &[&str])] = &[
     // A strategy that hashes passes over who cannot take a request by itself.
     ("unavailable", STORES),
     ("until-saturated", STORES),
+    ("force-cookie", STORES),
     ("idle", &["table", "redis"]),
     ("life", &["table", "redis"]),
     ("sessions", &["table"]),

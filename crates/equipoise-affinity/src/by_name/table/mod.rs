@@ -3,9 +3,10 @@
 mod parameters;
 
 use self::parameters::{
-    BY, BY_STORE, COOKIE_IDLE, COOKIE_LIFE, COOKIE_NAME, IDLE, KEY_COOKIE, KEY_HEADER, KEY_PATH, KEY_QUERY,
-    LEARN_COOKIE, LEARN_HEADER, LEARN_PATH, LEARN_QUERY, LIFE, LONGEST_KEY, LOOKUP, MISSING, MOST_BYTES, MOST_COOKIES,
-    NAMES, NOCACHE, SESSIONS, TAKES_PART, UNAVAILABLE, UNTIL, VALUES, flag, open, parameter, required, with_store,
+    BY, BY_STORE, COOKIE_IDLE, COOKIE_LIFE, COOKIE_NAME, FORCE, IDLE, IGNORE, KEY_COOKIE, KEY_HEADER, KEY_PATH,
+    KEY_QUERY, LEARN_COOKIE, LEARN_HEADER, LEARN_PATH, LEARN_QUERY, LIFE, LONGEST_KEY, LOOKUP, MISSING, MOST_BYTES,
+    MOST_COOKIES, NAMES, NOCACHE, SESSIONS, TAKES_PART, UNAVAILABLE, UNTIL, VALUES, flag, open, parameter, required,
+    with_store,
 };
 #[cfg(feature = "redis")]
 use self::parameters::{KEY_PREFIX, NEAR_SESSIONS, NEAR_TTL, URL};
@@ -157,6 +158,8 @@ pub(super) const ALL: &[Definition] = &[
             MISSING,
             UNAVAILABLE,
             UNTIL,
+            FORCE,
+            IGNORE,
         ],
         make: Make::Cookie(CookieMode::Insert),
     },
@@ -199,6 +202,8 @@ pub(super) const ALL: &[Definition] = &[
             MISSING,
             UNAVAILABLE,
             UNTIL,
+            FORCE,
+            IGNORE,
         ],
         make: Make::Route,
     },

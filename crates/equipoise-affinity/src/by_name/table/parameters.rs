@@ -54,6 +54,19 @@ pub(super) const UNTIL: Parameter = open(
     "1.25",
     "an endpoint with so many times its share in flight is left for the moment",
 );
+pub(super) const FORCE: Parameter = open(
+    "force-cookie",
+    Kind::Text,
+    "no request is forced",
+    "maintenance",
+    "a request with this cookie goes to its endpoint in whatever state that is: HAProxy's force-persist",
+);
+pub(super) const IGNORE: Parameter = parameter(
+    "ignore-paths",
+    Kind::List,
+    "{}",
+    "requests whose path begins with one of these are not bound: HAProxy's ignore-persist",
+);
 pub(super) const LONGEST_KEY: Parameter = parameter(
     "longest",
     Kind::Number { from: 1, to: 65_535 },
@@ -124,6 +137,8 @@ macro_rules! with_store {
             MISSING,
             UNAVAILABLE,
             UNTIL,
+            FORCE,
+            IGNORE,
         ]
     };
 }
@@ -185,6 +200,8 @@ pub(super) const TAKES_PART: &[Parameter] = &[
     MISSING,
     UNAVAILABLE,
     UNTIL,
+    FORCE,
+    IGNORE,
 ];
 
 const NOT_LOOKED_AT: &str = "none is looked at";

@@ -32,7 +32,8 @@ async fn requests_go_where_the_text_says() {
     let routed = Request::get("/").header("cookie", "JSESSIONID=6A3F.10.0.0.2:80").body(()).unwrap();
     for (text, home) in [
         ("route(cookie=JSESSIONID)", Ok("10.0.0.2:80".into())),
-        ("route(cookie=JSESSIONID, whole)", Ok("6A3F.10.0.0.2:80".into())),
+        // No endpoint is called so.
+        ("route(cookie=JSESSIONID, whole)", Err(Unbound::Unknown)),
         ("route(cookie=other)", Err(Unbound::Absent)),
         ("route(cookie=JSESSIONID, longest=3)", Err(Unbound::Oversized)),
         ("cookie(name=JSESSIONID)", Err(Unbound::Token(crate::token::Refused::Malformed))),
@@ -41,6 +42,8 @@ async fn requests_go_where_the_text_says() {
     ] {
         assert_eq!(built(text).explain(&routed).await.home, home, "{text}");
     }
+    let whole = Request::get("/").header("cookie", "JSESSIONID=10.0.0.2:80").body(()).unwrap();
+    assert_eq!(built("route(cookie=JSESSIONID, whole)").explain(&whole).await.home, Ok("10.0.0.2:80".into()));
     let refusing = built("route(cookie=other, missing=refuse)").explain(&routed).await;
     assert!(refusing.pick.is_err());
 
@@ -123,4 +126,26 @@ fn redis_needs_a_url_and_a_runtime() {
 fn means_show_no_secrets() {
     let text = format!("{:?}", Means::new().keys(keys()).dynamic_key("pepper"));
     assert_eq!(text, "Means { keys: true, dynamic_key: true, store: false, peer: false, .. }");
+}
+
+#[tokio::test]
+async fn rules_are_those_of_the_text() {
+    use equipoise_core::{Availability, EndpointId, Explanation};
+    use http::Request;
+
+    let pool = pool();
+    pool.set_availability("10.0.0.2:80", Availability::Closed).expect("a member");
+    let text = "cookie(name=SRV, values=id, force-cookie=maintenance, ignore-paths={/static, /img})";
+    let affinity = spec(text).build(&pool, &super::means()).expect("it fits");
+    let picked = async |path: &str, cookies: &str| {
+        let request = Request::get(path).header("cookie", cookies).body(()).expect("a request");
+        let explained = affinity.explain(&request).await;
+        (explained.home.ok().map(|home| home.to_string()), explained.pick.map(|Explanation { picked, .. }| picked))
+    };
+    let (closed, home) = (Ok(Ok(EndpointId::from("10.0.0.2:80"))), Some("10.0.0.2:80".to_owned()));
+    assert_eq!(picked("/", "SRV=10.0.0.2:80; maintenance=1").await, (home.clone(), closed.clone()));
+    let (found, pick) = picked("/", "SRV=10.0.0.2:80; maintenance=").await;
+    assert!(found == home && pick != closed);
+    let (found, pick) = picked("/static/x", "SRV=10.0.0.2:80; maintenance=1").await;
+    assert!(found.is_none() && pick != closed);
 }

@@ -130,6 +130,6 @@ fn definitions_show_how_they_are_written() {
     let shown = Definition::named("route").expect("listed").to_string();
     assert_eq!(
         shown,
-        "route([cookie=…], [header=…], [path-parameter=…], [query=…], after-first=., [after-last=…], [whole], longest=4096, missing=rebind, unavailable=rebind, [until-saturated=…])"
+        "route([cookie=…], [header=…], [path-parameter=…], [query=…], after-first=., [after-last=…], [whole], longest=4096, missing=rebind, unavailable=rebind, [until-saturated=…], [force-cookie=…], ignore-paths={})"
     );
 }

@@ -119,6 +119,26 @@ fn what_goes_not_together_is_refused_where_it_stands() {
             "host (at 6): until-saturated has no effect with unavailable=wait(5s): it goes with unavailable=rebind",
         ),
         (
+            "host(by=hash, force-cookie=x)",
+            &*format!("host (at 15): force-cookie has no effect with by=hash: it goes with {every}"),
+        ),
+        (
+            "host(ignore-paths={/static, img})",
+            "host (at 6): no path begins with \"img\": in ignore-paths each begins with '/', as in /static",
+        ),
+        (
+            "host(force-cookie=\"a b\")",
+            "host (at 1): \"a b\" is no cookie name: give at least one of ASCII letters, digits and !#$%&'*+-.^_`|~",
+        ),
+        (
+            "cookie(name=__Host-lb)",
+            "cookie (at 8): browsers do not keep the cookie \"__Host-lb\": its prefix needs `Secure`, so set that too",
+        ),
+        (
+            "cookie(name=lb, attributes={Partitioned})",
+            "cookie (at 17): browsers do not keep the cookie \"lb\": Partitioned needs `Secure`, so set that too",
+        ),
+        (
             "host(by=table, missing=refuse)",
             "host (at 16): missing=refuse with by=table lets nobody in: the table has only sessions of requests that have been let in; take a store that somebody else fills, too",
         ),
