@@ -67,6 +67,21 @@
 //! [`dynamic`](crate::affinity::Values::dynamic)) tells no session from another: there the strategy picks, on each balancer
 //! for itself, and the cookie names the new one from then on.
 //!
+//! # A server in maintenance
+//!
+//! [`force`](crate::affinity::Affinity::force) names requests that reach the endpoint they are bound to in whatever state it
+//! is: HAProxy's `force-persist`. An operator's browser with a special cookie can so try a server that is closed, before
+//! clients may use it. [`except`](crate::affinity::Affinity::except) names requests that are not bound at all, such as
+//! those for images: HAProxy's `ignore-persist`.
+//!
+//! # Floods
+//!
+//! A table in memory has a capacity, and keys that come once displace nobody. But no table can tell keys that a client makes
+//! up and uses twice from those of honest sessions, and a backend that makes a session for each request without one fills
+//! the table by itself. [`session_limit`](crate::affinity::Affinity::session_limit) bounds how many sessions the clients
+//! behind one address may begin; it has no default, since where a client's address is found depends on the proxies in
+//! front.
+//!
 //! # Several balancers
 //!
 //! Cookies need nothing but the same secret, hashing nothing but the same endpoints. Tables need a
@@ -74,7 +89,7 @@
 //! `affinity-redis`), or one of your own. When the store is away, requests go where the strategy says, or where this
 //! balancer still remembers, and that is counted; none fails.
 //!
-//! A table in memory has a capacity. Redis has whatever you give it: set `maxmemory` and `maxmemory-policy volatile-lru`
+//! Redis has whatever room you give it: set `maxmemory` and `maxmemory-policy volatile-lru`
 //! there. Whoever makes up keys by the million then pushes out the sessions that nobody has used for longest, and other
 //! data without a time to live stays; without it, the server grows until the idle timeout catches up, or dies of it.
 //!
