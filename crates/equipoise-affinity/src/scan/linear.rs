@@ -211,7 +211,7 @@ fn texts_of_modes_are_read_in_linear_time() {
         for begin in ["", "cookie(name=", "cookie(name=\"", "source(trusted={", "source(trusted={a,", "cookie(names={"]
         {
             is_linear(part, 4, |rest| {
-                drop(format!("{begin}{}", std::str::from_utf8(rest).unwrap()).parse::<AffinitySpec>())
+                drop(format!("{begin}{}", std::str::from_utf8(rest).unwrap()).parse::<AffinitySpec>());
             });
         }
     }

@@ -16,13 +16,9 @@ fn forced() -> Binding {
 
 #[test]
 fn every_state_admits_a_forced_request() {
-    for availability in [
-        Availability::Open,
-        Availability::Unfit,
-        Availability::Trial,
-        Availability::BoundOnly,
-        Availability::Closed,
-    ] {
+    for availability in
+        [Availability::Open, Availability::Unfit, Availability::Trial, Availability::BoundOnly, Availability::Closed]
+    {
         let pool = pool();
         pool.set_availability("b", availability).expect("a member");
         let binding = forced();
