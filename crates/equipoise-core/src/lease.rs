@@ -2,7 +2,7 @@ use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 
 use crate::{
     binding::Preference,
-    endpoint::Endpoint,
+    endpoint::{Closing, Endpoint, Stage},
     load::Handle,
     pool::{Choice, Entry},
     strategy::{AnyStrategy, Needs, Strategy},
@@ -116,6 +116,41 @@ impl<T> Lease<T> {
     /// Records the verdict and releases.
     pub fn finish(mut self, verdict: Verdict) {
         self.record(verdict);
+    }
+
+    /// Waits until the endpoint takes no new clients: it [drains](crate::Availability::BoundOnly), is
+    /// [closed](crate::Availability::Closed), or has left the pool. Ends at once if that is so already.
+    ///
+    /// For long streams and tunnels that can move: told at the beginning of a drain, they have until its deadline to end in
+    /// good order. A client that is bound to the endpoint (a sticky session) is sent back there while it drains; a tunnel of
+    /// such a client waits for [`closing`](Self::closing) instead.
+    ///
+    /// An endpoint that is unfit or on trial does not end this future: its leases may still succeed.
+    pub fn draining(&self) -> Closing {
+        Closing::of(&self.held.handle.endpoint, Stage::Draining)
+    }
+
+    /// Waits until the endpoint takes nothing at all: it is [closed](crate::Availability::Closed), as it is when the
+    /// deadline of a drain has passed, or it has left the pool (also when another endpoint has taken its id). Ends at once
+    /// if that is so already.
+    ///
+    /// The lease stays valid; nothing is cut off. Whether to end what it stands for is up to its holder.
+    ///
+    /// ```
+    /// use equipoise_core::{EndpointSpec, PickRequest, Pool};
+    ///
+    /// let pool: Pool<()> = Pool::default();
+    /// pool.add(EndpointSpec::new("a:80"), ())?;
+    /// let lease = pool.pick(&PickRequest::new())?;
+    /// let (draining, closing) = (lease.draining(), lease.closing());
+    /// pool.drain("a:80")?;
+    /// futures::executor::block_on(draining);
+    /// pool.remove("a:80")?;
+    /// futures::executor::block_on(closing);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn closing(&self) -> Closing {
+        Closing::of(&self.held.handle.endpoint, Stage::Closed)
     }
 
     /// The same lease without access to the target: for whoever only has to hold it, such as a response body.

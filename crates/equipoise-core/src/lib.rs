@@ -24,7 +24,7 @@ mod view;
 pub use crate::guard::take_panicked;
 pub use crate::{
     binding::{Binding, Missed, Preference},
-    endpoint::{Availability, Endpoint, EndpointId, EndpointSpec, InvalidSpec, MAX_WEIGHT, Slot, Tier},
+    endpoint::{Availability, Closing, Endpoint, EndpointId, EndpointSpec, InvalidSpec, MAX_WEIGHT, Slot, Tier},
     entropy::{Entropy, SeededEntropy},
     explain::{Candidate, Explanation, Fate},
     lease::{AnyTarget, Lease},

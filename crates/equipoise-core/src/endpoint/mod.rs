@@ -1,6 +1,7 @@
 //! Endpoints: who can be picked.
 
 mod availability;
+mod departure;
 mod id;
 mod spec;
 mod tier;
@@ -13,12 +14,16 @@ use crate::{
     sync::{Event, Mutex},
 };
 
-pub(crate) use self::spec::validate;
 pub use self::{
     availability::Availability,
+    departure::Closing,
     id::EndpointId,
     spec::{EndpointSpec, InvalidSpec, MAX_WEIGHT},
     tier::Tier,
+};
+pub(crate) use self::{
+    departure::{Departure, Stage},
+    spec::validate,
 };
 
 /// The position of an endpoint in its pool: small, dense and stable for as long as the endpoint is a member.
@@ -46,6 +51,8 @@ pub struct Endpoint {
     pub(crate) trial: Trial,
     /// No lease is out any more, for whoever waits for it.
     pub(crate) emptied: Event,
+    /// Whether it is on its way out.
+    pub(crate) departure: Departure,
     /// Follows the spec; read off the request's path only.
     zone: Mutex<Option<Arc<str>>>,
     /// The strategy's memory of this endpoint (its `State`).
@@ -72,6 +79,7 @@ impl Endpoint {
             permits: Permits::new(spec.max_in_flight()),
             trial: Trial::default(),
             emptied: Event::default(),
+            departure: Departure::default(),
             zone: Mutex::new(spec.zone_name().cloned()),
             state,
             target,

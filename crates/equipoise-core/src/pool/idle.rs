@@ -10,7 +10,10 @@ use crate::{endpoint::EndpointId, load::Handle};
 
 /// Ends when an endpoint has no lease out: see [`Pool::idle`].
 #[must_use = "a future does nothing unless it is awaited"]
-pub struct Idle(Pin<Box<dyn Future<Output = ()> + Send + Sync>>);
+pub struct Idle {
+    emptied: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
+    handles: Arc<[Arc<Handle>]>,
+}
 
 impl<T> Pool<T> {
     /// Waits until no lease is out on the endpoint that has this id now. Needs no runtime, and takes no time of the
@@ -40,12 +43,19 @@ impl<T> Pool<T> {
         let members = snapshot.members();
         let slot = members.index.get(&id.into());
         let handle = |stripe| slot.and_then(|&slot| members.handle(slot, stripe)).map(Arc::clone);
-        let handles: Box<[Arc<Handle>]> = (0..self.shared.stripes).filter_map(handle).collect();
-        Idle(Box::pin(emptied(handles)))
+        let handles: Arc<[Arc<Handle>]> = (0..self.shared.stripes).filter_map(handle).collect();
+        Idle { emptied: Box::pin(emptied(Arc::clone(&handles))), handles }
     }
 }
 
-async fn emptied(handles: Box<[Arc<Handle>]>) {
+impl Idle {
+    /// The number of leases that are out on the endpoint which is waited for, also after it has left the pool.
+    pub fn in_flight(&self) -> u32 {
+        self.handles.iter().map(|handle| handle.in_flight()).fold(0, u32::saturating_add)
+    }
+}
+
+async fn emptied(handles: Arc<[Arc<Handle>]>) {
     let Some(endpoint) = handles.first().map(|handle| &handle.endpoint) else { return };
     loop {
         let listener = endpoint.emptied.listen();
@@ -61,7 +71,7 @@ impl Future for Idle {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.0.as_mut().poll(cx)
+        self.emptied.as_mut().poll(cx)
     }
 }
 

@@ -26,7 +26,7 @@ pub use self::{
     update::Changes,
 };
 use crate::{
-    endpoint::Availability,
+    endpoint::{Availability, Slot, Stage},
     entropy::mix,
     explain::Explanation,
     lease::Lease,
@@ -273,6 +273,27 @@ impl<T> Pool<T> {
     }
 }
 
+/// Tells the endpoints how far they are on their way out.
+fn departures(last: &Snapshot, next: &Snapshot) {
+    let same_members = Arc::ptr_eq(last.members(), next.members());
+    // A flip touches only the endpoints that it is about.
+    let stays = |slot: &Slot| same_members && last.availability(*slot) == next.availability(*slot);
+    for slot in next.slots().filter(|slot| !stays(slot)) {
+        if let Some(member) = next.members().get(slot) {
+            member.endpoint.departure.set(next.availability(slot).into());
+        }
+    }
+    if same_members {
+        return;
+    }
+    for slot in last.slots() {
+        let stays = |endpoint| next.members().get(slot).is_some_and(|member| Arc::ptr_eq(&member.endpoint, endpoint));
+        if let Some(member) = last.members().get(slot).filter(|member| !stays(&member.endpoint)) {
+            member.endpoint.departure.set(Stage::Removed);
+        }
+    }
+}
+
 /// Ends with whichever of the two ends first.
 async fn first_of(one: impl Future<Output = ()>, other: impl Future<Output = ()>) {
     let (mut one, mut other) = (std::pin::pin!(one), std::pin::pin!(other));
@@ -306,8 +327,10 @@ impl Shared {
     }
 
     fn publish(&self, next: Snapshot) {
-        self.snapshot.store(Arc::new(next));
+        let (last, next) = (self.snapshot.load_full(), Arc::new(next));
+        self.snapshot.store(Arc::clone(&next));
         self.hooks.changed.wake_all();
+        departures(&last, &next);
     }
 }
 

@@ -7,6 +7,7 @@ mod common;
 mod bound;
 mod cancellation;
 mod clock;
+mod closing;
 mod explain;
 mod forced;
 mod identity;

@@ -5,7 +5,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use equipoise_core::{AnyTarget, Failure, Lease, Verdict};
+use equipoise_core::{AnyTarget, Closing, Failure, Lease, Verdict};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
@@ -68,6 +68,17 @@ impl<B: Body> LeasedBody<B> {
             rider.end(None);
         }
         Self { inner, rider }
+    }
+
+    /// Waits until the endpoint takes no new clients ([`Lease::draining`]): for long bodies, such as event streams, that can
+    /// be ended early. `None` once the body has ended.
+    pub fn draining(&self) -> Option<Closing> {
+        self.rider.lease.as_ref().map(Lease::draining)
+    }
+
+    /// Waits until the endpoint takes nothing at all ([`Lease::closing`]). `None` once the body has ended.
+    pub fn closing(&self) -> Option<Closing> {
+        self.rider.lease.as_ref().map(Lease::closing)
     }
 
     /// The body of a response whose lease does not ride on it.

@@ -7,6 +7,7 @@ use equipoise_core::{
 };
 use equipoise_tower::{Balance, Error, Placement, ServedBy, TunnelLease};
 use http::{Request, Response, StatusCode};
+use http_body_util::BodyExt;
 use tokio::time::Instant;
 use tower::ServiceExt;
 
@@ -102,6 +103,32 @@ async fn the_lease_of_a_tunnel_is_held_by_whoever_runs_it() {
     drop(lease);
     idle.await.unwrap();
     assert_eq!(in_flight(&pool), [0]);
+}
+
+#[tokio::test]
+async fn tunnels_and_bodies_are_told_that_their_endpoint_drains_and_closes() {
+    let mut switching = Response::new(Frames::default());
+    *switching.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let pool = pool_of(&[]);
+    pool.add(EndpointSpec::new("a"), answering(switching)).unwrap();
+    pool.add(EndpointSpec::new("b"), answering(Response::new(Frames::default().data("1").data("2")))).unwrap();
+    let to = |id: &'static str| Balance::new(pool.clone()).oneshot(placed(Placement::new().binding(Binding::to(id))));
+    let tunnel: TunnelLease = to("a").await.unwrap().extensions_mut().remove().unwrap();
+    let mut streaming = to("b").await.unwrap();
+    let body = streaming.body();
+    for (id, draining, closing) in [
+        ("a", tunnel.draining(), tunnel.closing()),
+        ("b", body.draining().expect("it has not ended"), body.closing().expect("it has not ended")),
+    ] {
+        let (draining, closing) = (tokio::spawn(draining), tokio::spawn(closing));
+        pool.drain(id).unwrap();
+        draining.await.unwrap();
+        assert!(!closing.is_finished(), "{id} only drains");
+        pool.remove(id).unwrap();
+        closing.await.unwrap();
+    }
+    while streaming.frame().await.is_some() {}
+    assert!(streaming.body().closing().is_none());
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,96 @@
+//! Leases are told when their endpoint is on its way out.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    thread,
+};
+
+use equipoise_core::{Availability, Closing, EndpointSpec, Lease, PickRequest, Pool, RoundRobin};
+
+fn pool(ids: &[&str]) -> Pool<()> {
+    let pool = Pool::new(RoundRobin::new());
+    pool.update(ids.iter().map(|id| EndpointSpec::new(*id)), |_| ()).expect("valid endpoints");
+    pool
+}
+
+fn lease(pool: &Pool<()>, id: &str) -> Lease<()> {
+    let id = id.into();
+    pool.pick(&PickRequest::new().prefer(&id)).expect("it takes it")
+}
+
+fn is_over(closing: &mut Closing) -> bool {
+    Pin::new(closing).poll(&mut Context::from_waker(Waker::noop())) == Poll::Ready(())
+}
+
+/// Whether a lease on "a" is told at once that it drains, and that it closes.
+fn told(lease: &Lease<()>) -> (bool, bool) {
+    (is_over(&mut lease.draining()), is_over(&mut lease.closing()))
+}
+
+#[test]
+fn each_availability_is_told_to_leases_that_are_out() {
+    let pool = pool(&["a", "b"]);
+    let lease = lease(&pool, "a");
+    assert_eq!(told(&lease), (false, false));
+    for (availability, is_told) in [
+        (Availability::Unfit, (false, false)),
+        (Availability::Trial, (false, false)),
+        (Availability::BoundOnly, (true, false)),
+        (Availability::Closed, (true, true)),
+        (Availability::Open, (false, false)),
+    ] {
+        pool.set_availability("a", availability).expect("a member");
+        assert_eq!(told(&lease), is_told, "{availability}");
+    }
+    pool.remove("b").expect("a member");
+    assert_eq!(told(&lease), (false, false), "another one has left");
+}
+
+#[test]
+fn an_endpoint_that_has_left_has_closed_for_good_also_if_another_has_its_id() {
+    let pool = pool(&["a", "b"]);
+    let removed = lease(&pool, "a");
+    pool.remove("a").expect("a member");
+    assert_eq!(told(&removed), (true, true));
+    pool.add(EndpointSpec::new("a"), ()).expect("its id is free");
+    let moved = lease(&pool, "a");
+    assert_eq!((told(&removed), told(&moved)), ((true, true), (false, false)));
+    let elsewhere = [EndpointSpec::new("elsewhere").named("a"), EndpointSpec::new("b")];
+    pool.update(elsewhere, |_| ()).expect("valid endpoints");
+    assert_eq!((told(&moved), told(&lease(&pool, "a"))), ((true, true), (false, false)));
+}
+
+#[test]
+fn newcomers_are_as_the_pool_takes_them() {
+    let pool: Pool<()> = Pool::<()>::builder(RoundRobin::new()).newcomers(Availability::BoundOnly).build();
+    pool.add(EndpointSpec::new("a"), ()).expect("a valid endpoint");
+    assert_eq!(told(&lease(&pool, "a")), (true, false));
+}
+
+#[test]
+fn those_who_wait_on_other_threads_are_woken_without_the_lease() {
+    let pool = pool(&["a", "b"]);
+    let lease = Arc::new(lease(&pool, "a"));
+    let waiting = [lease.draining(), lease.closing(), lease.closing()]
+        .map(|closing| thread::spawn(move || futures::executor::block_on(closing)));
+    drop(lease);
+    pool.drain("a").expect("a member");
+    pool.set_availability("a", Availability::Closed).expect("a member");
+    for waits in waiting {
+        waits.join().expect("no panic");
+    }
+}
+
+#[test]
+fn what_waits_for_an_idle_endpoint_can_count_its_leases_also_after_it_has_left() {
+    let pool = pool(&["a", "b"]);
+    let idle = pool.idle("a");
+    let leases = [(); 3].map(|()| lease(&pool, "a"));
+    assert_eq!(idle.in_flight(), 3);
+    pool.remove("a").expect("a member");
+    assert_eq!(idle.in_flight(), 3);
+    drop(leases);
+    assert_eq!((idle.in_flight(), pool.idle("nobody").in_flight()), (0, 0));
+}
