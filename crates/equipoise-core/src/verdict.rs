@@ -10,9 +10,17 @@ pub enum Verdict {
     Success,
     /// The endpoint failed.
     Failure(Failure),
-    /// The endpoint asks for less (HTTP 429, or 503 with Retry-After).
+    /// The endpoint asks for less (HTTP 429). It works: the limit may be that of one client. Outlier detection does not
+    /// count it as a failure, and an endpoint on trial passes with it.
     Overloaded {
         /// How long it asks to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// The endpoint could not serve the request and says that it will later (HTTP 503 with Retry-After). Strategies treat
+    /// it as [`Overloaded`](Self::Overloaded). Outlier detection counts it as [`Failure::Gateway`] unless it heeds
+    /// `retry_after`, and an endpoint on trial fails with it.
+    Unavailable {
+        /// How long it asks to be left alone; `None` if it said so in a form that is not understood.
         retry_after: Option<Duration>,
     },
     /// Says nothing about the endpoint.
@@ -22,7 +30,7 @@ pub enum Verdict {
 impl Verdict {
     /// Whether strategies should hold it against the endpoint.
     pub const fn is_failure(self) -> bool {
-        matches!(self, Self::Failure(_) | Self::Overloaded { .. })
+        matches!(self, Self::Failure(_) | Self::Overloaded { .. } | Self::Unavailable { .. })
     }
 }
 

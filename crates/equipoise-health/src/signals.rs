@@ -99,12 +99,18 @@ impl Witness {
         match verdict {
             Verdict::Success => self.succeeded(),
             Verdict::Failure(failure) => self.failed(failure, now),
-            Verdict::Overloaded { retry_after: Some(time) } if self.rules.longest_pause.is_some() => {
-                self.pause.fetch_max(saturating_nanos(time), Relaxed);
-                self.raise(PAUSE);
-            }
+            Verdict::Overloaded { retry_after: Some(time) } if self.rules.longest_pause.is_some() => self.pause(time),
+            Verdict::Unavailable { retry_after } => match retry_after.filter(|time| !time.is_zero()) {
+                Some(time) if self.rules.longest_pause.is_some() => self.pause(time),
+                _ => self.failed(Failure::Gateway, now),
+            },
             _ => {}
         }
+    }
+
+    fn pause(&self, time: Duration) {
+        self.pause.fetch_max(saturating_nanos(time), Relaxed);
+        self.raise(PAUSE);
     }
 
     fn succeeded(&self) {
@@ -119,9 +125,10 @@ impl Witness {
         }
     }
 
-    /// The request on trial has ended. Too much to do is not too ill to work.
+    /// The request on trial has ended. An endpoint that is only overloaded works.
     pub(crate) fn tried(&self, verdict: Verdict) {
-        self.raise(if matches!(verdict, Verdict::Failure(_)) { TRIAL_FAILED } else { TRIAL_PASSED });
+        let failed = matches!(verdict, Verdict::Failure(_) | Verdict::Unavailable { .. });
+        self.raise(if failed { TRIAL_FAILED } else { TRIAL_PASSED });
     }
 
     fn failed(&self, failure: Failure, now: Timestamp) {

@@ -142,8 +142,10 @@ impl Strategy for PeakEwma {
     fn observed(&self, state: &PeakEwmaState, verdict: Verdict, now: Timestamp) {
         let hold = match verdict {
             Verdict::Success => return state.penalty.forgive(now, self.fade),
-            Verdict::Failure(_) | Verdict::Overloaded { retry_after: None } => Duration::ZERO,
-            Verdict::Overloaded { retry_after: Some(hold) } => hold.min(LONGEST_RETRY_AFTER),
+            Verdict::Failure(_) => Duration::ZERO,
+            Verdict::Overloaded { retry_after } | Verdict::Unavailable { retry_after } => {
+                retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER)
+            }
             Verdict::Neutral => return,
         };
         state.penalty.add(now, self.fade, self.penalty, hold);

@@ -1,7 +1,7 @@
 //! Ejections, trials and pauses through the leases of a real pool.
 
 use equipoise_core::{Availability, Failure, Pool, Verdict};
-use equipoise_health::{Health, Outliers};
+use equipoise_health::{Health, Outliers, SuccessRate};
 
 use crate::world::{of, pick, pool, seconds, until};
 
@@ -151,4 +151,81 @@ async fn who_has_had_the_beginning_of_an_answer_need_not_read_it_to_the_end() {
     stream.first_byte();
     drop(stream);
     until(&pool, "a:1", Availability::Open).await;
+}
+
+/// 503 with a Retry-After that is heeded, not heeded, or not understood.
+const COME_BACK: [Verdict; 2] =
+    [Verdict::Unavailable { retry_after: Some(seconds(7)) }, Verdict::Unavailable { retry_after: None }];
+
+#[tokio::test(start_paused = true)]
+async fn unavailable_with_retry_after_counts_as_a_gateway_failure_where_it_is_not_heeded() {
+    let new = Outliers::new().longest_pause(None);
+    let few = SuccessRate { deviations: 1.0, hosts: 3, volume: 10 };
+    for outliers in [
+        Outliers::envoy(),
+        Outliers::linkerd(),
+        Outliers::nginx(7, seconds(10)),
+        new.consecutive_gateway(7),
+        new.success_rate(few),
+    ] {
+        for verdict in COME_BACK {
+            let health = Health::builder().outliers(outliers).build().expect("good settings");
+            let pool = pool(&health, &["a:1", "b:1", "c:1"]);
+            let _checking = health.spawn(&pool);
+            for _ in 0..50 {
+                pick(&pool, "a:1").expect("its turn comes").finish(verdict);
+            }
+            until(&pool, "a:1", Availability::Unfit).await;
+            assert_eq!(of(&pool, "b:1"), Availability::Open);
+        }
+        let health = Health::builder().outliers(outliers).build().expect("good settings");
+        let pool = pool(&health, &["a:1", "b:1", "c:1"]);
+        let _checking = health.spawn(&pool);
+        for _ in 0..50 {
+            pick(&pool, "a:1").expect("its turn comes").finish(Verdict::Overloaded { retry_after: Some(seconds(7)) });
+        }
+        tokio::time::sleep(seconds(15)).await;
+        assert_eq!(of(&pool, "a:1"), Availability::Open, "429 is no failure");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn unavailable_with_retry_after_is_a_pause_where_it_is_heeded() {
+    let (health, pool) = watched();
+    let _checking = health.spawn(&pool);
+    for _ in 0..5 {
+        if let Some(lease) = pick(&pool, "a:1") {
+            lease.finish(COME_BACK[0]);
+        }
+    }
+    until(&pool, "a:1", Availability::Unfit).await;
+    let reason = &health.standing(&"a:1".into()).expect("it is known").opinions[0].reason;
+    assert_eq!(reason, "it asked to be left alone for 7s");
+    until(&pool, "a:1", Availability::Open).await;
+    // For how long is not known.
+    for _ in 0..3 {
+        pick(&pool, "a:1").expect("its turn comes").finish(COME_BACK[1]);
+    }
+    until(&pool, "a:1", Availability::Unfit).await;
+    let reason = &health.standing(&"a:1".into()).expect("it is known").opinions[0].reason;
+    assert_eq!(reason, "3 failures in a row");
+}
+
+#[tokio::test(start_paused = true)]
+async fn unavailable_with_retry_after_passes_no_probation() {
+    for heeds in [None, Some(seconds(30))] {
+        for verdict in COME_BACK {
+            let outliers = Outliers::new().consecutive_failures(3).ejection(seconds(10), seconds(60)).jitter(0.0);
+            let health = Health::builder().outliers(outliers.longest_pause(heeds)).build().expect("good settings");
+            let pool = pool(&health, &["a:1", "b:1", "c:1"]);
+            let _checking = health.spawn(&pool);
+            eject(&pool).await;
+            until(&pool, "a:1", Availability::Trial).await;
+            pick(&pool, "a:1").expect("a trial").finish(verdict);
+            until(&pool, "a:1", Availability::Unfit).await;
+            tokio::time::sleep(seconds(19)).await;
+            assert_eq!(of(&pool, "a:1"), Availability::Unfit, "twice as long");
+            until(&pool, "a:1", Availability::Trial).await;
+        }
+    }
 }

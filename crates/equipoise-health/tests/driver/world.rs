@@ -77,7 +77,7 @@ pub(crate) fn every_second() -> Schedule {
     Schedule::new().interval(seconds(1)).timeout(seconds(1)).jitter(0.0)
 }
 
-pub(crate) fn seconds(seconds: u64) -> Duration {
+pub(crate) const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 

@@ -32,7 +32,8 @@ where
 ///
 /// | response | verdict |
 /// | --- | --- |
-/// | 429, 503 with `Retry-After` | overloaded, for as long as it says (seconds; a date counts as not said) |
+/// | 429 | overloaded, for as long as its `Retry-After` says (seconds; a date counts as not said) |
+/// | 503 with `Retry-After` | unavailable, for as long as it says (the same) |
 /// | 502, 503, 504 | failure of something behind the endpoint |
 /// | 501, 505 | success: the request asked for what is not there |
 /// | other 5xx | failure of the endpoint |
@@ -59,7 +60,7 @@ impl Classify for ClassifyHttp {
             StatusCode::OK if is_grpc(head.headers) => return head.headers.get(GRPC_STATUS).map(grpc),
             StatusCode::TOO_MANY_REQUESTS => Verdict::Overloaded { retry_after: retry_after.and_then(seconds) },
             StatusCode::SERVICE_UNAVAILABLE if retry_after.is_some() => {
-                Verdict::Overloaded { retry_after: retry_after.and_then(seconds) }
+                Verdict::Unavailable { retry_after: retry_after.and_then(seconds) }
             }
             StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
                 Verdict::Failure(Failure::Gateway)
@@ -126,11 +127,12 @@ mod tests {
         }
         assert_eq!(verdict(500, &[]), Some(Verdict::Failure(Failure::Server)));
         let minute = Some(Duration::from_secs(60));
-        for status in [429, 503] {
-            assert_eq!(verdict(status, &[("retry-after", "60")]), Some(Verdict::Overloaded { retry_after: minute }));
-        }
+        let busy = verdict(429, &[("retry-after", "60")]);
+        assert_eq!(busy, Some(Verdict::Overloaded { retry_after: minute }));
+        let down = verdict(503, &[("retry-after", "60")]);
+        assert_eq!(down, Some(Verdict::Unavailable { retry_after: minute }), "a failure, which 429 is not");
         let date = verdict(503, &[("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT")]);
-        assert_eq!(date, Some(Verdict::Overloaded { retry_after: None }));
+        assert_eq!(date, Some(Verdict::Unavailable { retry_after: None }));
     }
 
     #[test]

@@ -75,6 +75,14 @@ async fn who_asks_to_be_left_alone_says_for_how_long() {
 }
 
 #[tokio::test]
+async fn one_that_is_unavailable_and_says_for_how_long_is_told_apart() {
+    let down = Response::builder().status(503).header("retry-after", "7").body(Frames::default()).unwrap();
+    let (_, _, recorder) = answer(down).await;
+    let retry_after = Some(Duration::from_secs(7));
+    assert_eq!(recorder.verdicts(), [("a".into(), Verdict::Unavailable { retry_after })]);
+}
+
+#[tokio::test]
 async fn an_empty_body_ends_the_lease_at_the_head() {
     let (response, pool, recorder) = answer(Response::new(Frames::default())).await;
     assert_eq!(in_flight(&pool), [0]);
