@@ -20,9 +20,12 @@ const TRIAL: Duration = Duration::from_secs(10);
 
 impl Machine {
     pub(super) fn signalled(&mut self, id: &EndpointId, signal: Signal) {
+        self.forgive();
         let Some(&number) = self.ids.get(id) else { return };
         let Some(record) = self.records.get_mut(&number) else { return };
         let Some(rules) = self.policy.outliers else { return };
+        // A pause that was asked for on trial does not change what the request on trial has shown.
+        let on_probation = record.requests.probation;
         match (signal, record.requests.phase) {
             (Signal::Tripped(trip), Phase::Serving) => {
                 let has_checks = self.policy.checks.iter().any(|check| check.silence == Silence::Fails);
@@ -32,16 +35,18 @@ impl Machine {
                     what => self.tripped(number, &trip.to_string(), what),
                 };
             }
-            (Signal::TrialFailed, Phase::OnTrial) => {
+            (Signal::TrialFailed, phase) if phase == Phase::OnTrial || phase == Phase::Paused && on_probation => {
                 return self.eject(number, "the request on trial failed".to_owned(), &rules);
             }
             (Signal::TrialPassed, Phase::OnTrial) => {
                 self.timers.cancel(record.requests.until.take(), Timer::Release { record: number });
                 record.enter(Phase::Serving, self.now);
             }
-            (Signal::Pause(time), Phase::Serving | Phase::OnTrial) => {
+            (Signal::TrialPassed, Phase::Paused) => record.requests.probation = false,
+            (Signal::Pause(time), phase @ (Phase::Serving | Phase::OnTrial)) => {
                 let Some(longest) = rules.longest_pause else { return };
                 let time = time.min(longest);
+                record.requests.probation = phase == Phase::OnTrial;
                 return self.take_out(number, Phase::Paused, time, format!("it asked to be left alone for {time:?}"));
             }
             _ => return,
@@ -102,6 +107,7 @@ impl Machine {
         record.requests.until = None;
         match record.requests.phase {
             Phase::Ejected => record.enter(Phase::OnTrial, self.now),
+            Phase::Paused if std::mem::take(&mut record.requests.probation) => record.enter(Phase::OnTrial, self.now),
             Phase::Paused => record.enter(Phase::Serving, self.now),
             // The request that was let in hangs, or has ended without a verdict that anybody heard: another one.
             Phase::OnTrial => record.try_again(&mut self.actions),
@@ -115,14 +121,23 @@ impl Machine {
 
     pub(super) fn window_over(&mut self) {
         let Some(rules) = self.policy.outliers else { return };
+        self.forgive();
         self.timers.set(self.now + rules.interval, Timer::Window);
-        for record in self.records.values_mut() {
-            if record.requests.phase == Phase::Serving {
-                record.requests.times = record.requests.times.saturating_sub(1);
-            }
-        }
+        self.forgives = true;
         if rules.counts() {
             self.actions.push_back(Action::Count);
+        } else {
+            self.forgive();
+        }
+    }
+
+    /// Forgives one ejection of each endpoint that serves at the end of a window, as A50 does: those that the window's
+    /// counts eject are ejected first. A driver that does not answer [`Action::Count`] has found none.
+    fn forgive(&mut self) {
+        if std::mem::take(&mut self.forgives) {
+            for record in self.records.values_mut().filter(|record| record.requests.phase == Phase::Serving) {
+                record.requests.times = record.requests.times.saturating_sub(1);
+            }
         }
     }
 
@@ -140,5 +155,6 @@ impl Machine {
         for (number, reason) in requests::outliers(&known, &rules) {
             self.eject(number, reason, &rules);
         }
+        self.forgive();
     }
 }

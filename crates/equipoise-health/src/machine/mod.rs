@@ -72,6 +72,8 @@ pub struct Machine {
     unseen: usize,
     /// How many endpoints are out because of their requests.
     out: usize,
+    /// Whether a window is over that has not been forgiven for yet.
+    forgives: bool,
     /// The latest time it was told.
     now: Timestamp,
     /// How far its own time is ahead of what it is told, since that was set back.
@@ -101,6 +103,7 @@ impl Machine {
             hanging: 0,
             unseen: 0,
             out: 0,
+            forgives: false,
             now: Timestamp::ZERO,
             lag: Duration::ZERO,
         })

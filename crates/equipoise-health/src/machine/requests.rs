@@ -9,6 +9,8 @@ pub(super) struct RequestState {
     pub(super) phase: Phase,
     /// Ejections in a row.
     pub(super) times: u32,
+    /// Whether a pause began on trial, which then goes on after it.
+    pub(super) probation: bool,
     pub(super) reason: String,
     /// When the ejection or the pause ends.
     pub(super) until: Option<Timestamp>,

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use equipoise_core::Availability;
 use equipoise_health::{
-    Counts, Event, FailurePercentage, LatencyOutlier, OnTrip, Order, Outliers, Policy, Schedule, Signal, Source,
-    SuccessRate, Trip, probe::Answer,
+    Action, Counts, Event, FailurePercentage, LatencyOutlier, OnTrip, Order, Outliers, Policy, Schedule, Signal,
+    Source, SuccessRate, Trip, probe::Answer,
 };
 use serde::Deserialize;
 
@@ -77,6 +77,110 @@ fn good_windows_make_ejections_short_again() {
     trip(&mut world, 0);
     wait(&mut world, 30.1);
     assert_eq!(world.of(0), Availability::Trial, "the first was forgiven");
+}
+
+/// Ten endpoints; lets time pass until e0 is on trial, counting each window by `of`, and answers after how long it was.
+fn until_trial(world: &mut World, of: &[Counts]) -> f64 {
+    let begun = world.now;
+    for _ in 0..10_000 {
+        world.step(begun + seconds(1000.0));
+        if world.others.drain(..).any(|action| action == Action::Count) {
+            let counts = of.iter().enumerate().map(|(at, counts)| (id(at), *counts)).collect();
+            world.tell(Event::Counted(counts));
+        }
+        if world.of(0) == Availability::Trial {
+            return world.now.since(begun).as_secs_f64();
+        }
+    }
+    panic!("e0 is {}", world.of(0));
+}
+
+#[test]
+fn ejections_by_each_rule_grow_while_every_window_is_bad_though_the_trials_pass() {
+    let good = Counts { successes: 100, failures: 0, samples: 100, latency: Duration::from_secs(1) };
+    let failing = Counts { successes: 8, failures: 92, ..good };
+    let slow = Counts { latency: Duration::from_secs(100), ..good };
+    let latency = LatencyOutlier { factor: 3.0, hosts: 5, volume: 100 };
+    let percentage = FailurePercentage { percent: 85, hosts: 5, volume: 50 };
+    let rate = SuccessRate { deviations: 1.9, hosts: 5, volume: 100 };
+    for (rules, bad) in [
+        (Outliers::grpc(), failing),
+        (Outliers::envoy(), failing),
+        (Outliers::new().success_rate(rate), failing),
+        (Outliers::new().failure_percentage(percentage), failing),
+        (Outliers::new().latency(latency), slow),
+    ] {
+        let mut world = world(rules.jitter(0.0), 10);
+        let mut of = [good; 10];
+        of[0] = bad;
+        for times in 1..=12u32 {
+            let changes = world.changes.len();
+            until_trial(&mut world, &of);
+            let ejected = world.changes[changes..].iter().find(|change| change.to == Availability::Unfit);
+            let time = world.now.since(ejected.expect("it was ejected").at).as_secs_f64();
+            assert_eq!(time, f64::from((30 * times).min(300)), "the {times}th by {rules:?}");
+            world.signal(0, Signal::TrialPassed);
+        }
+        // Good windows are forgiving: one ejection each.
+        of[0] = good;
+        let left = world.now + seconds(95.0);
+        while world.now < left {
+            world.step(left);
+            if world.others.drain(..).any(|action| action == Action::Count) {
+                world.tell(Event::Counted(of.iter().enumerate().map(|(at, counts)| (id(at), *counts)).collect()));
+            }
+        }
+        of[0] = bad;
+        let changes = world.changes.len();
+        until_trial(&mut world, &of);
+        let ejected = &world.changes[changes];
+        assert_eq!(world.now.since(ejected.at), seconds(30.0 * 4.0), "the 13th less ten forgiven, and itself");
+    }
+}
+
+#[test]
+fn a_window_that_is_not_counted_forgives_before_the_next_ejection() {
+    let mut world = world(plain(), 3);
+    for _ in 0..3 {
+        trip(&mut world, 0);
+        let ejected = world.now;
+        while world.of(0) != Availability::Trial {
+            world.step(ejected + seconds(1000.0));
+        }
+        assert_eq!(world.now.since(ejected), seconds(30.0), "the last one was forgiven");
+        world.signal(0, Signal::TrialPassed);
+        wait(&mut world, 10.0);
+    }
+}
+
+#[test]
+fn a_trial_that_fails_while_another_answer_asks_for_a_pause_has_failed() {
+    let mut world = world(Outliers::new().jitter(0.0), 3);
+    trip(&mut world, 0);
+    wait(&mut world, 30.1);
+    world.signal(0, Signal::Pause(seconds(5.0)));
+    assert_eq!(world.of(0), Availability::Unfit);
+    world.signal(0, Signal::TrialFailed);
+    wait(&mut world, 59.9);
+    assert_eq!(world.of(0), Availability::Unfit, "for 60 s");
+    wait(&mut world, 0.2);
+    assert_eq!(world.of(0), Availability::Trial);
+}
+
+#[test]
+fn a_pause_does_not_end_a_probation() {
+    let mut world = world(Outliers::new().jitter(0.0), 3);
+    trip(&mut world, 0);
+    wait(&mut world, 30.1);
+    world.signal(0, Signal::Pause(seconds(5.0)));
+    wait(&mut world, 5.1);
+    assert_eq!(world.of(0), Availability::Trial, "after the pause, one request decides");
+    // The request that asked for it was the one on trial, and is heard of later: it works.
+    world.signal(0, Signal::Pause(seconds(5.0)));
+    world.signal(0, Signal::TrialPassed);
+    assert_eq!(world.of(0), Availability::Unfit);
+    wait(&mut world, 5.1);
+    assert_eq!(world.of(0), Availability::Open);
 }
 
 #[test]
