@@ -1,7 +1,7 @@
 //! What requests say, gathered where they end.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     sync::{
         Arc, Weak,
         atomic::{
@@ -49,7 +49,7 @@ struct Board {
     rules: Option<Outliers>,
     /// By id, the newest last: one that is replaced lives on with its leases, and one that is made may be refused.
     all: Mutex<HashMap<EndpointId, Vec<Weak<Witness>>>>,
-    raised: Mutex<Vec<Arc<Witness>>>,
+    raised: Mutex<Vec<Weak<Witness>>>,
     wake: Mutex<Option<Arc<dyn Fn() + Send + Sync>>>,
 }
 
@@ -166,9 +166,9 @@ impl Witness {
     fn raise(&self, flags: u8) {
         // Whoever raises the first flag says so; whoever comes until they are taken down adds theirs.
         if self.raised.fetch_or(flags, Release) == 0
-            && let (Some(board), Some(this)) = (self.board.upgrade(), self.this.upgrade())
+            && let Some(board) = self.board.upgrade()
         {
-            board.raised.lock().push(this);
+            board.raised.lock().push(Weak::clone(&self.this));
             let wake = board.wake.lock().clone();
             if let Some(wake) = wake {
                 wake();
@@ -228,7 +228,7 @@ impl Signals {
     pub fn take(&self) -> Vec<Event> {
         let raised = std::mem::take(&mut *self.0.raised.lock());
         let mut events = Vec::new();
-        for witness in raised {
+        for witness in raised.iter().filter_map(Weak::upgrade) {
             let signals = witness.take();
             // Not what somebody says who has left, or moved.
             if self.witness(&witness.id).is_some_and(|now| Arc::ptr_eq(&now, &witness)) {
@@ -241,10 +241,9 @@ impl Signals {
     /// What requests came to since the last time: [`Event::Counted`], the answer to
     /// [`Action::Count`](crate::Action::Count).
     pub fn count(&self) -> Event {
-        let mut all = self.0.all.lock();
-        all.retain(|_, witnesses| newest(witnesses).is_some());
-        let counted = |(id, witnesses): (&EndpointId, &mut Vec<_>)| Some((id.clone(), newest(witnesses)?.count()));
-        Event::Counted(all.iter_mut().filter_map(counted).collect())
+        // Out of the lock before any of them is dropped, which may be the last of it.
+        let all: Vec<Arc<Witness>> = self.0.all.lock().values().filter_map(|witnesses| newest(witnesses)).collect();
+        Event::Counted(all.iter().map(|witness| (witness.id.clone(), witness.count())).collect())
     }
 
     /// Whether there is any strategy that it listens to.
@@ -278,14 +277,29 @@ impl Signals {
     }
 
     fn witness(&self, id: &EndpointId) -> Option<Arc<Witness>> {
-        newest(self.0.all.lock().get_mut(id)?)
+        newest(self.0.all.lock().get(id)?)
     }
 }
 
-/// The newest that is still there; forgets who is not.
-fn newest(witnesses: &mut Vec<Weak<Witness>>) -> Option<Arc<Witness>> {
-    witnesses.retain(|witness| witness.strong_count() > 0);
-    witnesses.last().and_then(Weak::upgrade)
+/// The newest that is still there.
+fn newest(witnesses: &[Weak<Witness>]) -> Option<Arc<Witness>> {
+    witnesses.iter().rev().find_map(Weak::upgrade)
+}
+
+/// An endpoint that has left, with its last lease, leaves nothing behind. (A `Weak` alone keeps its allocation.)
+impl Drop for Witness {
+    fn drop(&mut self) {
+        let Some(board) = self.board.upgrade() else { return };
+        if let Entry::Occupied(mut witnesses) = board.all.lock().entry(self.id.clone()) {
+            witnesses.get_mut().retain(|witness| !Weak::ptr_eq(witness, &self.this));
+            if witnesses.get().is_empty() {
+                witnesses.remove();
+            }
+        }
+        if *self.raised.get_mut() != 0 {
+            board.raised.lock().retain(|witness| !Weak::ptr_eq(witness, &self.this));
+        }
+    }
 }
 
 impl std::fmt::Debug for Signals {

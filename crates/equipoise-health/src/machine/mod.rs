@@ -1,6 +1,7 @@
 //! The machine: one writer for one pool, without any I/O.
 
 mod check;
+mod early;
 mod ejecting;
 mod event;
 mod looking;
@@ -19,6 +20,7 @@ use equipoise_core::{EndpointId, Entropy, SeededEntropy, Timestamp};
 pub use self::event::{Action, Change, Counts, Event, Order, ProbeId, Signal, Source, Trip};
 pub use self::record::{Looks, Opinion, Standing};
 use self::{
+    early::Early,
     record::Record,
     requests::Phase,
     timers::{Timer, Timers},
@@ -58,7 +60,7 @@ pub struct Machine {
     ids: HashMap<EndpointId, u64>,
     records: BTreeMap<u64, Record>,
     /// What operators want of those that are not there yet.
-    early: HashMap<EndpointId, Order>,
+    early: Early,
     next_record: u64,
     next_probe: u64,
     timers: Timers,
@@ -93,7 +95,7 @@ impl Machine {
             entropy: SeededEntropy::new(seed),
             ids: HashMap::new(),
             records: BTreeMap::new(),
-            early: HashMap::new(),
+            early: Early::default(),
             next_record: 0,
             next_probe: 0,
             timers: Timers::default(),
@@ -190,9 +192,8 @@ impl Machine {
 
     fn join(&mut self, id: EndpointId) {
         // Whoever moves to another address is new to all but the operator, who speaks of what has this id.
-        if let Some(order) = self.ids.get(&id).and_then(|number| self.records[number].ordered(self.now)) {
-            self.early.insert(id.clone(), order);
-        }
+        let order = self.ids.get(&id).and_then(|number| self.records[number].ordered(self.now));
+        let order = order.or_else(|| self.early.take(&id));
         self.leave(&id);
         let record = self.next_record;
         self.next_record += 1;
@@ -210,7 +211,7 @@ impl Machine {
             let within = spread.min(self.policy.checks[check].schedule.interval);
             self.schedule(record, check, self.now + within.mul_f64(self.chance()));
         }
-        if let Some(order) = self.early.remove(&self.records[&record].id) {
+        if let Some(order) = order {
             self.order(record, order);
         }
         self.publish(record);
@@ -248,8 +249,8 @@ impl Machine {
                 self.order(record, order);
                 self.publish(record);
             }
-            None if order == Order::Ready => drop(self.early.remove(&id)),
-            None => drop(self.early.insert(id, order)),
+            None if order == Order::Ready => drop(self.early.take(&id)),
+            None => self.early.remember(id, order),
         }
     }
 

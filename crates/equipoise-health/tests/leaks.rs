@@ -1,0 +1,62 @@
+//! Nothing is kept of what has left.
+#![cfg(not(miri))]
+
+use equipoise_core::{EndpointSpec, P2c, PickRequest, Pool, Verdict};
+use equipoise_health::{Event, Machine, Order, Outliers, Policy, Signals};
+use std::time::Duration;
+
+use equipoise_core::{EndpointId, Failure, Timestamp};
+
+/// Bytes that are left of `times` rounds.
+fn left(times: usize, mut round: impl FnMut(usize)) -> i64 {
+    allocation_counter::measure(|| (0..times).for_each(&mut round)).bytes_current
+}
+
+#[test]
+fn signals_keep_nothing_of_endpoints_that_have_left_under_any_rule() {
+    let new = Outliers::new();
+    for rules in [
+        new.consecutive_failures(5),
+        new.failures_within(1, Duration::from_secs(10)),
+        Outliers::linkerd(),
+        Outliers::nginx(1, Duration::from_secs(10)),
+        Outliers::envoy(),
+        Outliers::grpc(),
+    ] {
+        let signals = Signals::new(rules);
+        let pool: Pool<()> = Pool::new(signals.watch(P2c::new()));
+        let replace = |round: usize| {
+            let id = format!("e{round:08}");
+            pool.update([EndpointSpec::new(&*id)], |_| ()).expect("a valid endpoint");
+            // What one of them has said last, nothing takes.
+            pool.pick(&PickRequest::new()).expect("an endpoint").finish(Verdict::Failure(Failure::Server));
+        };
+        // Whatever is allocated once.
+        (0..1000).for_each(replace);
+        assert!(left(1000, replace) < 2000, "{rules:?}: {} bytes an endpoint", left(1000, replace) / 1000);
+        let replace_under_one_id = |round: usize| {
+            let spec = EndpointSpec::new(format!("e{round:08}")).named("one");
+            pool.update([spec], |_| ()).expect("a valid endpoint");
+        };
+        assert!(left(1000, replace_under_one_id) < 2000, "{rules:?}");
+    }
+}
+
+#[test]
+fn orders_for_endpoints_that_never_join_are_forgotten_oldest_first() {
+    let mut machine = Machine::new(Policy::new(), 1).expect("a valid policy");
+    let now = Timestamp::from_nanos(1);
+    let mut order = |number: usize| {
+        let id = EndpointId::from(format!("e{number:08}"));
+        machine.handle(now, Event::Ordered { id, order: Order::Maintenance });
+    };
+    (0..10_000).for_each(&mut order);
+    assert!(left(10_000, |round| order(round + 10_000)) < 100_000);
+    let mut closed = |number: usize| {
+        let id = EndpointId::from(format!("e{number:08}"));
+        machine.handle(now, Event::Joined(id.clone()));
+        !machine.standing(&id).expect("it has joined").opinions.is_empty()
+    };
+    assert!(closed(19_999) && closed(19_999 - 1_000), "the last thousand are remembered");
+    assert!(!closed(0), "the first are not");
+}
