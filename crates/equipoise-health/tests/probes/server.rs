@@ -103,3 +103,16 @@ pub(crate) async fn waits_until_dropped(probe: &impl Probe) {
     drop(look);
     assert_eq!(happened.recv().await, Some("closed"));
 }
+
+/// A listener that answers nothing, not even a request to connect: its backlog is full. Silent until it is dropped.
+pub(crate) async fn silent(address: SocketAddr) -> std::io::Result<(TcpListener, Vec<TcpStream>)> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.bind(address)?;
+    let listener = socket.listen(1)?;
+    let address = listener.local_addr()?;
+    let mut waiting = Vec::new();
+    while let Ok(connected) = timeout(Duration::from_millis(100), TcpStream::connect(address)).await {
+        waiting.push(connected?);
+    }
+    Ok((listener, waiting))
+}

@@ -1,7 +1,13 @@
-use equipoise_health::probe::{Answer, Probe, ProbeError, Silence, Target, Tcp};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use equipoise_health::{
+    agent::AgentHealth,
+    probe::{Agent, Answer, Probe, ProbeError, Silence, Target, Tcp},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
-use crate::server::{droning, look, nobody, reset, saying, serve, target, until_closed, waits_until_dropped};
+use crate::server::{droning, look, nobody, reset, saying, serve, silent, target, until_closed, waits_until_dropped};
 
 #[tokio::test]
 async fn a_connection_is_enough() {
@@ -18,6 +24,27 @@ async fn a_name_is_resolved_and_one_that_does_not_exist_is_no_connection() {
     let port = saying("").await.port();
     assert_eq!(look(&Tcp::new(), format!("localhost:{port}")).await, Ok(Answer::Passed));
     assert!(matches!(look(&Tcp::new(), "nobody.invalid:1").await, Err(ProbeError::Connect(_))));
+}
+
+#[tokio::test]
+async fn a_name_whose_first_address_is_silent_is_reached_at_the_next() {
+    let addresses = tokio::net::lookup_host("localhost:0").await.expect("loopback has a name");
+    let mut addresses: Vec<_> = addresses.map(|address| address.ip()).collect();
+    addresses.dedup();
+    let [first, second, ..] = addresses[..] else {
+        return println!("SKIPPED: localhost has one address, {addresses:?}");
+    };
+    let answers = TcpListener::bind((second, 0)).await.expect("loopback");
+    let port = answers.local_addr().expect("bound").port();
+    let _silent = silent((first, port).into()).await.expect("the port is free there too");
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = answers.accept().await {
+            let _ = stream.write_all(b"up\n").await;
+        }
+    });
+    assert_eq!(look(&Tcp::new(), format!("localhost:{port}")).await, Ok(Answer::Passed));
+    let Ok(Answer::Agent(reply)) = look(&Agent::new(), format!("localhost:{port}")).await else { panic!("silence") };
+    assert_eq!(reply.health, Some(AgentHealth::Up));
 }
 
 #[tokio::test]
