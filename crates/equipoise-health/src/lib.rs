@@ -11,7 +11,7 @@ mod signals;
 mod watched;
 
 #[cfg(feature = "tokio")]
-pub use crate::driver::{Guard, Health, HealthBuilder};
+pub use crate::driver::{Drained, Guard, Health, HealthBuilder};
 pub use crate::{
     machine::{Action, Change, Counts, Event, Looks, Machine, Opinion, Order, ProbeId, Signal, Source, Standing, Trip},
     settings::{

@@ -5,7 +5,7 @@ mod run;
 
 use std::{sync::Arc, time::Duration};
 
-use equipoise_core::{Availability, EndpointId, EndpointStatus, Pool, Strategy, Timestamp};
+use equipoise_core::{Availability, EndpointId, Pool, Strategy, Timestamp};
 use futures::channel::mpsc;
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
@@ -13,7 +13,7 @@ use tokio::{sync::Notify, time::Instant};
 use self::run::Known;
 pub use self::{builder::HealthBuilder, run::Guard};
 use crate::{
-    machine::{Change, Event, Machine, Order, Standing},
+    machine::{Change, Event, Machine, Opinion, Order, Source, Standing},
     probe::Probe,
     signals::Signals,
     watched::Watched,
@@ -81,37 +81,70 @@ impl Health {
         Guard::new(tokio::spawn(async move { health.run(pool).await }))
     }
 
-    /// What an operator wants of an endpoint. Takes effect at once, if [`run`](Self::run) is under way; where nobody has
-    /// this id, once somebody joins under it. It is over when the endpoint leaves the pool.
+    /// What an operator wants of an endpoint. Takes effect at once, if [`run`](Self::run) is under way. If the pool has no
+    /// endpoint of this id, the order is remembered until one joins; of such orders the last 1 024 are kept. An order is
+    /// over when the endpoint leaves the pool.
     pub fn order(&self, id: impl Into<EndpointId>, order: Order) {
         let event = Event::Ordered { id: id.into(), order };
         self.0.machine.lock().handle(self.0.now(), event);
         self.0.wake.notify_one();
     }
 
-    /// Lets an endpoint drain: it gets nothing new, and after `deadline`, if there is one, nothing at all. The future ends
-    /// when the last of its leases is gone, and not before [`run`](Self::run) has told the pool; dropping it changes
-    /// nothing.
+    /// Lets an endpoint drain: it gets nothing new, and after `deadline`, if there is one, nothing at all.
+    ///
+    /// The future ends when the last of the endpoint's leases is gone, and not before [`run`](Self::run) has told the pool;
+    /// at the deadline, whatever is left by then; or when an operator takes the endpoint back. It says which. The order is
+    /// given when the future is first polled; dropping it takes nothing back.
+    ///
+    /// Leases are told of the drain by [`Lease::draining`](equipoise_core::Lease::draining) when it begins, and by
+    /// [`Lease::closing`](equipoise_core::Lease::closing) at its deadline, so that tunnels and long bodies can end
+    /// themselves. Nothing is cut off, not even by [`Pool::remove`] afterwards.
+    ///
+    /// An id that the pool does not have is [`Unknown`](Drained::Unknown), and no order is given.
     pub async fn drain<T: Send + Sync + 'static>(
         &self,
         pool: &Pool<T>,
         id: impl Into<EndpointId>,
         deadline: Option<Duration>,
-    ) {
+    ) -> Drained {
         let id = id.into();
-        self.order(id.clone(), Order::Drain { deadline });
-        let idle = pool.idle(id.clone());
-        loop {
-            let revision = pool.revision();
-            // Before the pool knows, it may be idle for a moment and get more.
-            let takes = |endpoint: &EndpointStatus| {
-                endpoint.id == id && !matches!(endpoint.availability, Availability::BoundOnly | Availability::Closed)
-            };
-            if !pool.endpoints().iter().any(takes) {
-                return idle.await;
-            }
-            pool.changed(revision).await;
+        if pool.availability(id.as_str()).is_none() {
+            return Drained::Unknown;
         }
+        let mut idle = pool.idle(id.clone());
+        self.order(id.clone(), Order::Drain { deadline });
+        let ended = async {
+            // Before the pool knows, it may be idle for a moment and get more.
+            let mut told = false;
+            while !self.is_taken_back(&id) {
+                let revision = pool.revision();
+                let takes_more = |to| !matches!(to, Availability::BoundOnly | Availability::Closed);
+                told |= !pool.availability(id.as_str()).is_some_and(takes_more);
+                tokio::select! {
+                    biased;
+                    () = &mut idle, if told => return,
+                    _ = pool.changed(revision) => {}
+                }
+            }
+        };
+        let deadline = async {
+            match deadline {
+                Some(deadline) => tokio::time::sleep(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        let in_time = tokio::select! { biased; () = ended => true, () = deadline => false };
+        match in_time {
+            _ if self.is_taken_back(&id) => Drained::Recalled,
+            true => Drained::Idle,
+            false => Drained::Deadline { left: idle.in_flight() },
+        }
+    }
+
+    /// Whether the endpoint is known and no operator has anything against it.
+    fn is_taken_back(&self, id: &EndpointId) -> bool {
+        let by_operator = |opinion: &Opinion| opinion.source == Source::Operator;
+        self.standing(id).is_some_and(|standing| !standing.opinions.iter().any(by_operator))
     }
 
     /// What is thought of an endpoint, and by whom.
@@ -132,6 +165,23 @@ impl Health {
         listeners.push(sender);
         receiver
     }
+}
+
+/// How a [drain](Health::drain) ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Drained {
+    /// The last lease is gone: the endpoint can be removed without cutting anything off.
+    Idle,
+    /// The deadline passed first. The endpoint gets nothing more, and can be removed if what is left may be given up.
+    Deadline {
+        /// The number of leases that were still out.
+        left: u32,
+    },
+    /// The pool has no endpoint of this id. No order was given.
+    Unknown,
+    /// The endpoint was taken back meanwhile ([`Order::Ready`]). Do not remove it.
+    Recalled,
 }
 
 impl Shared {

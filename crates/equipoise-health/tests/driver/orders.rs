@@ -1,7 +1,7 @@
 //! What operators want, and who hears of it.
 
 use equipoise_core::{Availability, PickRequest, Verdict};
-use equipoise_health::{Change, Order, Source};
+use equipoise_health::{Change, Drained, Order, Source};
 use futures::{FutureExt, StreamExt};
 
 use crate::world::{Say, Script, every_second, of, pick, pool, seconds, until, update};
@@ -37,9 +37,88 @@ async fn a_drain_ends_with_the_last_lease_and_nothing_new_comes() {
     tokio::time::sleep(seconds(29)).await;
     assert_eq!((of(&pool, "a:1"), (&mut drain).now_or_never()), (Availability::BoundOnly, None));
     until(&pool, "a:1", Availability::Closed).await;
-    assert!((&mut drain).now_or_never().is_none());
+    assert_eq!(drain.await, Drained::Deadline { left: 1 });
     drop(lease);
-    drain.await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_whose_last_lease_ends_in_time_is_idle() {
+    let health = Script::default().health(every_second()).build().expect("good settings");
+    let pool = pool(&health, &["a:1", "b:1"]);
+    let _checking = health.spawn(&pool);
+    let lease = pick(&pool, "a:1").expect("its turn comes");
+    let drain = tokio::spawn({
+        let (health, pool) = (health.clone(), pool.clone());
+        async move { health.drain(&pool, "a:1", Some(seconds(30))).await }
+    });
+    lease.draining().await;
+    assert!(lease.closing().now_or_never().is_none(), "the deadline has not passed");
+    drop(lease);
+    assert_eq!(drain.await.expect("no panic"), Drained::Idle);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_deadline_of_a_drain_is_told_to_the_leases_that_are_left() {
+    let health = Script::default().health(every_second()).build().expect("good settings");
+    let pool = pool(&health, &["a:1", "b:1"]);
+    let _checking = health.spawn(&pool);
+    let leases = [(); 2].map(|()| pick(&pool, "a:1").expect("its turn comes"));
+    let begun = tokio::time::Instant::now();
+    let (drained, ()) =
+        tokio::join!(health.drain(&pool, "a:1", Some(seconds(30))), async { leases[0].closing().await });
+    assert_eq!((drained, begun.elapsed().as_secs()), (Drained::Deadline { left: 2 }, 30));
+    pool.remove("a:1").expect("it is still a member");
+    drop(leases);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_of_an_unknown_id_says_so_and_orders_nothing() {
+    let health = Script::default().health(every_second()).build().expect("good settings");
+    let pool = pool(&health, &["a:1"]);
+    let _checking = health.spawn(&pool);
+    assert_eq!(health.drain(&pool, "b:1", Some(seconds(30))).await, Drained::Unknown);
+    update(&pool, &["a:1", "b:1"]);
+    tokio::time::sleep(seconds(5)).await;
+    assert_eq!(of(&pool, "b:1"), Availability::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_that_is_taken_back_says_so() {
+    let health = Script::default().health(every_second()).build().expect("good settings");
+    let pool = pool(&health, &["a:1", "b:1"]);
+    let _checking = health.spawn(&pool);
+    let lease = pick(&pool, "a:1").expect("its turn comes");
+    let back = async {
+        lease.draining().await;
+        health.order("a:1", Order::Ready);
+    };
+    let (drained, ()) = tokio::join!(health.drain(&pool, "a:1", Some(seconds(30))), back);
+    assert_eq!(drained, Drained::Recalled);
+    until(&pool, "a:1", Availability::Open).await;
+    drop(lease);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_ends_at_its_deadline_also_where_nothing_runs_and_where_the_endpoint_is_gone() {
+    let health = Script::default().health(every_second()).build().expect("good settings");
+    let pool = pool(&health, &["a:1", "b:1"]);
+    let lease = pick(&pool, "a:1").expect("its turn comes");
+    assert_eq!(health.drain(&pool, "a:1", Some(seconds(1))).await, Drained::Deadline { left: 1 });
+    let removed = async {
+        tokio::time::sleep(seconds(1)).await;
+        pool.remove("a:1").expect("it is a member");
+    };
+    let (drained, ()) = tokio::join!(health.drain(&pool, "a:1", Some(seconds(3))), removed);
+    assert_eq!(drained, Drained::Deadline { left: 1 });
+    drop(lease);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_longest_deadline_is_no_deadline() {
+    let health = Script::default().health(every_second()).build().expect("good settings");
+    let pool = pool(&health, &["a:1", "b:1"]);
+    let _checking = health.spawn(&pool);
+    assert_eq!(health.drain(&pool, "a:1", Some(std::time::Duration::MAX)).await, Drained::Idle);
 }
 
 #[tokio::test(start_paused = true)]
@@ -55,8 +134,7 @@ async fn a_drain_of_an_idle_endpoint_ends_only_once_nothing_new_comes() {
     lease.finish(Verdict::Success);
     drain.await;
     assert!(pick(&pool, "a:1").is_none());
-    // Who is not there has nothing to wait for.
-    health.drain(&pool, "nobody:1", None).await;
+    assert_eq!(health.drain(&pool, "nobody:1", None).await, Drained::Unknown);
 }
 
 #[tokio::test(start_paused = true)]
