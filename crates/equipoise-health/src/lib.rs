@@ -8,6 +8,8 @@ mod machine;
 pub mod probe;
 mod settings;
 mod signals;
+#[cfg(feature = "serde")]
+mod text;
 mod watched;
 
 #[cfg(feature = "tokio")]

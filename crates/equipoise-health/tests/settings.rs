@@ -43,6 +43,9 @@ fn impossible_schedules_are_refused_by_name() {
     }
     assert_eq!(refused(Policy { most_probes: 0, ..Policy::new() }).setting, "most_probes");
     let error = refused(check(new.interval(zero)));
+    assert_eq!(error.to_string(), r#"check "check": interval cannot be 0ns: use from 1 ms to 365 days"#);
+    assert_eq!(error.check.as_deref(), Some("check"));
+    let error = new.interval(zero).check().unwrap_err();
     assert_eq!(error.to_string(), "interval cannot be 0ns: use from 1 ms to 365 days");
 }
 

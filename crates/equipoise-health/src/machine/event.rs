@@ -45,7 +45,7 @@ pub enum Event {
     Counted(Vec<(EndpointId, Counts)>),
     /// What an operator wants.
     Ordered {
-        /// Of which endpoint. Where it has not joined yet, it is remembered until it does.
+        /// The endpoint. If it has not joined yet, the order is remembered until it does: the last 1 024 such orders.
         id: EndpointId,
         /// What.
         order: Order,
@@ -152,24 +152,30 @@ pub enum Action {
 
 /// That an endpoint is thought of otherwise than before.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Change {
     /// Who.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::text::display"))]
     pub id: EndpointId,
     /// Whom it took.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::text::display"))]
     pub from: Availability,
     /// Whom it takes.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::text::display"))]
     pub to: Availability,
     /// Whose opinion it is.
     pub source: Source,
     /// Why.
     pub reason: String,
     /// Since when.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::text::nanos"))]
     pub at: Timestamp,
 }
 
 /// Who has an opinion on an endpoint; the first that has a bad one is named as the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum Source {
     /// Somebody in charge.

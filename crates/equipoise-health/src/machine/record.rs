@@ -53,12 +53,18 @@ enum Wants {
 }
 
 /// What is thought of an endpoint, and by whom.
+///
+/// With the feature `serde` it can be serialized, as can what it consists of: ids and availability as they are displayed,
+/// timestamps as nanoseconds on the clock that the machine is told.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Standing {
     /// Who.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::text::display"))]
     pub id: EndpointId,
     /// What follows from it.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::text::display"))]
     pub availability: Availability,
     /// Every source that has something against it, the most important first. Empty for one that is fit.
     pub opinions: Vec<Opinion>,
@@ -68,6 +74,7 @@ pub struct Standing {
 
 /// What the looks of one check have come to.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Looks {
     /// Which check.
@@ -75,6 +82,7 @@ pub struct Looks {
     /// Whether it holds the endpoint to be up.
     pub up: bool,
     /// Since when.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::text::nanos"))]
     pub since: Timestamp,
     /// What was wrong at the last look, or why it said nothing. `None` if it passed.
     pub last: Option<String>,
@@ -82,15 +90,18 @@ pub struct Looks {
 
 /// What one source has against an endpoint.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Opinion {
     /// Who says so.
     pub source: Source,
     /// What should follow.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::text::display"))]
     pub availability: Availability,
     /// Why.
     pub reason: String,
     /// Since when.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::text::nanos"))]
     pub since: Timestamp,
 }
 

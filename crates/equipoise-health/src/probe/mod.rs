@@ -17,8 +17,9 @@
 //!
 //! Names are resolved anew for each look, by the system's resolver on a blocking thread. A lookup that hangs costs the look,
 //! which the driver ends, and holds that thread for as long as the system lets it; there are never more than 32 at a time in
-//! a process. Of several addresses the
-//! first that accepts is taken.
+//! a process. Of several addresses the first that accepts is taken: the next one is tried as soon as one has failed, or
+//! after 250 ms (RFC 8305), with the families taking turns. Give a check of a name with several addresses a
+//! [timeout](crate::Schedule::timeout) of a second or more. A ping uses the first address only.
 
 #[cfg(feature = "tokio")]
 mod agent;
@@ -85,6 +86,7 @@ pub trait Probe: Send + Sync + 'static {
 
 /// What the silence of an endpoint means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(rename_all = "kebab-case"))]
 pub enum Silence {
     /// The probe has failed.
     #[default]

@@ -1,6 +1,6 @@
 use std::{str::FromStr, time::Duration};
 
-use super::{InvalidHealth, schedule::LONGEST};
+use super::{InvalidHealth, UnknownPreset, schedule::LONGEST};
 
 /// When an endpoint is ejected for how it treats requests, for how long, and how many may be.
 ///
@@ -14,6 +14,26 @@ use super::{InvalidHealth, schedule::LONGEST};
 /// assert_eq!(outliers, Outliers::envoy());
 /// let stricter = outliers.consecutive_failures(3);
 /// assert!(stricter.check().is_ok());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// With the feature `serde` it is read from the name of a preset, or from a table whose fields are called as the methods
+/// here; `preset` says which preset they change, and `"off"` turns a rule or `longest_pause` off. Unknown fields and
+/// settings that are impossible are refused. It is written as a table.
+///
+/// ```
+/// # #[cfg(feature = "serde")] {
+/// use equipoise_health::Outliers;
+/// use std::time::Duration;
+///
+/// let outliers: Outliers = serde_json::from_str(
+///     r#"{ "preset": "envoy", "consecutive_gateway": "off", "ejection": { "base": "10s", "longest": "1m" } }"#,
+/// )?;
+/// let (base, longest) = (Duration::from_secs(10), Duration::from_secs(60));
+/// let success_rate = equipoise_health::SuccessRate { deviations: 1.9, hosts: 5, volume: 100 };
+/// let same = Outliers::new().consecutive_failures(5).success_rate(success_rate).longest_pause(None);
+/// assert_eq!(outliers, same.ejection(base, longest));
+/// # }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,6 +60,7 @@ pub struct Outliers {
 /// [checks](crate::Source::Checks), which bring the endpoint back: HAProxy's `on-error`, with `observe layer7`. A pool
 /// without checks ejects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(rename_all = "kebab-case"))]
 pub enum OnTrip {
     /// The endpoint is ejected for a time.
     #[default]
@@ -56,6 +77,7 @@ pub enum OnTrip {
 
 /// How ejections grow with each that follows another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(rename_all = "kebab-case"))]
 pub enum Growth {
     /// The base time times how many there were.
     Linear,
@@ -65,6 +87,7 @@ pub enum Growth {
 
 /// Ejects endpoints whose success rate lies far below the mean of all.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(deny_unknown_fields))]
 pub struct SuccessRate {
     /// By how many standard deviations.
     pub deviations: f64,
@@ -76,6 +99,7 @@ pub struct SuccessRate {
 
 /// Ejects endpoints of whose requests too many fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(deny_unknown_fields))]
 pub struct FailurePercentage {
     /// So many percent or more.
     pub percent: u32,
@@ -87,6 +111,7 @@ pub struct FailurePercentage {
 
 /// Ejects endpoints whose mean time to the first byte is a multiple of the others'.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(deny_unknown_fields))]
 pub struct LatencyOutlier {
     /// So many times the median of all endpoints' means, or more.
     pub factor: f64,
@@ -176,7 +201,8 @@ impl Outliers {
         self
     }
 
-    /// Ejects after so many gateway failures (502, 503, 504, gRPC `UNAVAILABLE`) in a row, or failures to reach it at all.
+    /// Ejects after so many gateway failures (502, 503, 504, gRPC `UNAVAILABLE`) in a row, or failures to reach it at all. A
+    /// 503 with a `Retry-After` that is [heeded](Self::longest_pause) is none.
     pub const fn consecutive_gateway(mut self, failures: u32) -> Self {
         self.gateway = Some(failures);
         self
@@ -218,7 +244,8 @@ impl Outliers {
         self
     }
 
-    /// The window over which rates are taken, and after which an endpoint that did well has one ejection forgiven.
+    /// The window over which rates are taken; by default 10 s. At its end, after the endpoints that stand out in it have been
+    /// ejected, each endpoint that serves has one ejection forgiven, so that its next one is shorter (as in gRPC's A50).
     pub const fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval;
         self
@@ -249,9 +276,15 @@ impl Outliers {
         self
     }
 
-    /// The longest `Retry-After` that is heeded: an endpoint that answers 429 or 503 with one is left alone for so long, if
-    /// not [so many](Self::most_percent) are out already. By all requests, since nobody says whose limit was reached:
-    /// where clients have limits of their own, heed none, by `None`. So do the presets, as what they are named after does.
+    /// The longest `Retry-After` that is heeded; by default 30 s, and none (`None`) in the presets, as in what they are named
+    /// after. An endpoint that answers 429 or 503 with a `Retry-After` in seconds gets no requests for that time, unless
+    /// [the maximum](Self::most_percent) of endpoints is out already. Since no response says whose limit was reached, that
+    /// goes for all requests: where clients have limits of their own, heed none.
+    ///
+    /// Where it is not heeded (or is 0, or a date), a 503 with `Retry-After` counts as a gateway failure
+    /// ([`Verdict::Unavailable`](equipoise_core::Verdict::Unavailable)), a 429 as nothing
+    /// ([`Verdict::Overloaded`](equipoise_core::Verdict::Overloaded)). A request on probation that is answered with such a
+    /// 503 has failed in either case.
     pub const fn longest_pause(mut self, longest: Option<Duration>) -> Self {
         self.longest_pause = longest;
         self
@@ -327,11 +360,6 @@ impl Default for Outliers {
     }
 }
 
-/// There is no preset of this name.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no preset {0:?} for outlier detection: there are envoy, grpc, linkerd and nginx")]
-pub struct UnknownPreset(String);
-
 impl FromStr for Outliers {
     type Err = UnknownPreset;
 
@@ -341,7 +369,10 @@ impl FromStr for Outliers {
             "grpc" => Ok(Self::grpc()),
             "linkerd" => Ok(Self::linkerd()),
             "nginx" => Ok(Self::nginx(1, Duration::from_secs(10))),
-            other => Err(UnknownPreset(other.to_owned())),
+            other => {
+                let known = "there are envoy, grpc, linkerd and nginx";
+                Err(UnknownPreset::new(other, "outlier detection", known))
+            }
         }
     }
 }

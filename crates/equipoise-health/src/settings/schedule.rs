@@ -1,6 +1,6 @@
-use std::time::Duration;
+use std::{str::FromStr, time::Duration};
 
-use super::InvalidHealth;
+use super::{InvalidHealth, UnknownPreset};
 
 /// When an endpoint is looked at, and how many looks it takes to change one's mind.
 ///
@@ -12,6 +12,10 @@ use super::InvalidHealth;
 /// assert!(patient.check().is_ok());
 /// assert!(Schedule::new().rise(0).check().is_err());
 /// ```
+///
+/// With the feature `serde` it is read from `"haproxy"`, or from a table whose fields are called as the methods here, all of
+/// them optional; `preset` says which preset they change, and `fast = "off"` leaves only the interval. Unknown fields and
+/// settings that are impossible are refused. It is written as a table.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[must_use]
 pub struct Schedule {
@@ -28,6 +32,7 @@ pub struct Schedule {
 
 /// What is thought of an endpoint before the first look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(rename_all = "kebab-case"))]
 pub enum Start {
     /// It is up. The first look decides, whatever `fall` says (as in HAProxy).
     #[default]
@@ -154,6 +159,18 @@ impl Schedule {
 impl Default for Schedule {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// The presets by name: `haproxy`.
+impl FromStr for Schedule {
+    type Err = UnknownPreset;
+
+    fn from_str(name: &str) -> Result<Self, UnknownPreset> {
+        match name {
+            "haproxy" => Ok(Self::haproxy()),
+            other => Err(UnknownPreset::new(other, "schedules", "there is haproxy")),
+        }
     }
 }
 
