@@ -112,6 +112,7 @@ impl Binding {
 /// What became of the endpoint that a request [preferred](crate::PickRequest::prefer) or was
 /// [bound](crate::PickRequest::bound) to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum Preference {
     /// There was none.
@@ -125,6 +126,7 @@ pub enum Preference {
 
 /// Why a preferred endpoint was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum Missed {
     /// The pool does not have it.

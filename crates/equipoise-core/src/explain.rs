@@ -9,12 +9,16 @@ use crate::{
 };
 
 /// Why a pick goes where it goes: see [`Pool::explain`](crate::Pool::explain). Prints as a table.
+///
+/// With the feature `serde` it can be serialized: `picked` as `{"endpoint": id}` or as `{"error": text}`.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Explanation {
     /// The pool's revision that was looked at.
     pub revision: Revision,
     /// Who would be picked.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "picked"))]
     pub picked: Result<EndpointId, PickError>,
     /// What became of the endpoint that the request preferred or was bound to.
     pub preference: Preference,
@@ -24,6 +28,7 @@ pub struct Explanation {
 
 /// One member, as a pick saw it.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Candidate {
     /// Who it is and what it carries.
@@ -36,6 +41,7 @@ pub struct Candidate {
 
 /// What became of a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum Fate {
     /// Chosen by the strategy.
@@ -96,6 +102,14 @@ impl Explanation {
         let picked = choice.map(|choice| snapshot.members().get(choice.slot).map(|member| member.spec.id().clone()));
         let picked = picked.and_then(|id| id.ok_or(PickError::Declined));
         Self { revision: snapshot.revision(), picked, preference, candidates }
+    }
+}
+
+#[cfg(feature = "serde")]
+fn picked<S: serde::Serializer>(picked: &Result<EndpointId, PickError>, serializer: S) -> Result<S::Ok, S::Error> {
+    match picked {
+        Ok(id) => serializer.collect_map([("endpoint", id.as_str())]),
+        Err(error) => serializer.collect_map([("error", error.to_string())]),
     }
 }
 

@@ -160,11 +160,12 @@ impl<T> Lease<T> {
 }
 
 impl<T: Send + Sync + 'static> Lease<T> {
-    /// The endpoint's target.
+    /// The endpoint's target as it was when the lease was taken: a target that [replaces](crate::Pool::replace) it is for
+    /// later leases.
     #[expect(clippy::missing_panics_doc, reason = "a pool of T makes every target a T, and AnyTarget is not Send")]
     #[inline]
     pub fn target(&self) -> &T {
-        self.held.handle.endpoint.target.downcast_ref().expect("a pool of T makes every target a T")
+        self.held.handle.target.downcast_ref().expect("a pool of T makes every target a T")
     }
 }
 

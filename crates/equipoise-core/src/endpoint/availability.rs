@@ -14,6 +14,7 @@ use std::fmt;
 /// A [forced](crate::Binding::forced) binding is honoured in every state. Whatever it is set to, leases that are out stay
 /// valid.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum Availability {
     /// Takes new work.

@@ -1,9 +1,16 @@
-use std::{borrow::Borrow, fmt, sync::Arc};
+use std::{
+    borrow::{Borrow, Cow},
+    fmt,
+    sync::Arc,
+};
 
 /// The name that an endpoint keeps across updates; its state belongs to it.
 ///
 /// Cheap to clone. By default a spec's id is its address. Valid ids are 1 to 255 bytes long and free of control
 /// characters (so that they fit into a header or a cookie); the pool checks this when it takes a spec.
+///
+/// Every method that takes an id takes `&str`, `String`, `EndpointId` and `&EndpointId`. With the feature `serde` it is
+/// serialized as its text.
 ///
 /// ```
 /// use equipoise_core::EndpointId;
@@ -25,9 +32,34 @@ impl EndpointId {
     }
 }
 
-impl<S: AsRef<str>> From<S> for EndpointId {
-    fn from(text: S) -> Self {
+/// From `&str`, `&String`, `&EndpointId` and the like.
+impl<S: AsRef<str> + ?Sized> From<&S> for EndpointId {
+    fn from(text: &S) -> Self {
         Self(Arc::from(text.as_ref()))
+    }
+}
+
+impl From<String> for EndpointId {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<Arc<str>> for EndpointId {
+    fn from(text: Arc<str>) -> Self {
+        Self(text)
+    }
+}
+
+impl From<Cow<'_, str>> for EndpointId {
+    fn from(text: Cow<'_, str>) -> Self {
+        Self(text.into())
+    }
+}
+
+impl AsRef<str> for EndpointId {
+    fn as_ref(&self) -> &str {
+        &self.0
     }
 }
 

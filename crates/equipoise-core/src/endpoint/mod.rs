@@ -1,8 +1,11 @@
 //! Endpoints: who can be picked.
 
+mod address;
 mod availability;
 mod departure;
 mod id;
+#[cfg(feature = "serde")]
+mod serde;
 mod spec;
 mod tier;
 
@@ -15,6 +18,7 @@ use crate::{
 };
 
 pub use self::{
+    address::{Address, InvalidAddress},
     availability::Availability,
     departure::Closing,
     id::EndpointId,
@@ -57,8 +61,6 @@ pub struct Endpoint {
     zone: Mutex<Option<Arc<str>>>,
     /// The strategy's memory of this endpoint (its `State`).
     pub(crate) state: Arc<dyn Any + Send + Sync>,
-    /// The pool's `T`.
-    pub(crate) target: Box<dyn Any + Send + Sync>,
     pub(crate) hooks: Arc<Hooks>,
 }
 
@@ -67,7 +69,6 @@ impl Endpoint {
         spec: &EndpointSpec,
         slot: Slot,
         joined: Revision,
-        target: Box<dyn Any + Send + Sync>,
         hooks: Arc<Hooks>,
         state: Arc<dyn Any + Send + Sync>,
     ) -> Self {
@@ -82,7 +83,6 @@ impl Endpoint {
             departure: Departure::default(),
             zone: Mutex::new(spec.zone_name().cloned()),
             state,
-            target,
             hooks,
         }
     }
@@ -92,7 +92,7 @@ impl Endpoint {
         &self.id
     }
 
-    /// Where it is reached, as the spec said it: `host:port`, or a URL. The core attaches no meaning to it.
+    /// Where it is reached, as the spec said it: see [`EndpointSpec::new`].
     pub fn address(&self) -> &str {
         &self.address
     }

@@ -1,6 +1,6 @@
 use std::{collections::HashSet, sync::Arc};
 
-use super::{EndpointId, Tier};
+use super::{EndpointId, InvalidAddress, Tier, address};
 
 /// The largest weight a spec may have: finer shares than one in a million mean nothing in practice.
 pub const MAX_WEIGHT: u32 = 1_000_000;
@@ -8,6 +8,10 @@ pub const MAX_WEIGHT: u32 = 1_000_000;
 /// What an endpoint should be: the unit of [`Pool::update`](crate::Pool::update).
 ///
 /// Settings are checked where they take effect, when a pool is given the spec.
+///
+/// With the feature `serde` a spec is read from its address alone (`"10.0.0.7:8080"`) or from a table with the fields
+/// `address`, `id`, `weight`, `tier`, `max_in_flight` and `zone`, of which only `address` is required; unknown fields are
+/// refused. It is written as a table.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, Tier};
@@ -27,10 +31,16 @@ pub struct EndpointSpec {
 }
 
 impl EndpointSpec {
-    /// An endpoint at `address` (`host:port` or a URL; the core passes it on as it is) whose id is that address, of
-    /// weight 1, in the primary tier, without a limit or a zone.
+    /// An endpoint at `address` whose id is that address, of weight 1, in the primary tier, without a limit or a zone.
+    ///
+    /// The address is `host:port`, a URL, the path of a socket, or any other text if the endpoint's target knows what it
+    /// means (`shard-7`); the core passes it on as it is. A pool refuses what no transport can use: an empty address,
+    /// control characters, white space (except in paths, which begin with `/`, `.` or `unix:`), a text with `://` whose
+    /// scheme, host or port is not one, and a text such as `a:99999` or `:80` whose port or host is not one. A name
+    /// without a port is such an other text; clients that need a port demand it with
+    /// [`PoolBuilder::addresses`](crate::PoolBuilder::addresses).
     pub fn new(address: impl AsRef<str>) -> Self {
-        let id = EndpointId::from(address);
+        let id = EndpointId::from(address.as_ref());
         let address = Arc::clone(id.shared());
         Self { id, address, weight: 1, tier: Tier::PRIMARY, max_in_flight: None, zone: None }
     }
@@ -109,6 +119,15 @@ pub enum InvalidSpec {
         /// The id as given.
         id: EndpointId,
     },
+    /// The address is one that no transport can use, or not of the form that the pool
+    /// [demands](crate::PoolBuilder::addresses).
+    #[error("endpoint {id:?} cannot be reached")]
+    Address {
+        /// Whose address.
+        id: EndpointId,
+        /// What is wrong with it.
+        source: InvalidAddress,
+    },
     /// Two endpoints have the same id.
     #[error(
         "endpoint id {id:?} occurs twice: ids are unique in a pool (give endpoints that share an address ids of their own)"
@@ -152,6 +171,7 @@ pub(crate) fn validate(specs: &[EndpointSpec]) -> Result<(), InvalidSpec> {
         {
             return Err(InvalidSpec::Id { id: id() });
         }
+        address::check(&spec.address).map_err(|source| InvalidSpec::Address { id: id(), source })?;
         if !seen.insert(spec.id.as_str()) {
             return Err(InvalidSpec::DuplicateId { id: id() });
         }

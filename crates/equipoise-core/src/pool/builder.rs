@@ -1,8 +1,8 @@
 use std::{marker::PhantomData, sync::Arc};
 
-use super::{Hooks, Pool, Shared, Spill, snapshot::Snapshot};
+use super::{Hooks, Pool, Shared, Spill, demands::Demands, snapshot::Snapshot};
 use crate::{
-    endpoint::Availability,
+    endpoint::{Availability, InvalidAddress},
     entropy::Entropy,
     load::default_stripes,
     strategy::{AnyStrategy, Strategy},
@@ -10,21 +10,24 @@ use crate::{
     time::{Clock, SystemClock},
 };
 
-/// Settings of a [`Pool`] that cannot change later.
+/// Settings of a [`Pool`] that cannot change later. `T` is the type of the pool's targets, which follows from how the pool
+/// is used.
 ///
 /// ```
 /// use std::sync::Arc;
-/// use equipoise_core::{ManualClock, P2c, Pool, SeededEntropy};
+/// use equipoise_core::{EndpointSpec, ManualClock, P2c, Pool, SeededEntropy};
 ///
 /// // Repeatable: for tests and simulations.
-/// let pool: Pool<()> = Pool::<()>::builder(P2c::new())
+/// let pool = Pool::builder(P2c::new())
 ///     .clock(Arc::new(ManualClock::new()))
 ///     .entropy(Arc::new(SeededEntropy::new(42)))
 ///     .stripes(1)
 ///     .build();
-/// # let _ = pool;
+/// pool.add(EndpointSpec::new("a:80"), "a client")?;
+/// # Ok::<(), equipoise_core::UpdateError>(())
 /// ```
-pub struct PoolBuilder {
+pub struct PoolBuilder<T = ()> {
+    target: PhantomData<fn() -> T>,
     strategy: AnyStrategy,
     clock: Option<Arc<dyn Clock>>,
     entropy: Option<Arc<dyn Entropy>>,
@@ -32,11 +35,16 @@ pub struct PoolBuilder {
     spill: Spill,
     panic_below: f64,
     newcomers: Availability,
+    demands: Demands,
 }
 
-impl PoolBuilder {
+/// More stripes than there can be use for, and few enough for any memory.
+const MOST_STRIPES: usize = 64;
+
+impl<T: Send + Sync + 'static> PoolBuilder<T> {
     pub(super) fn new(strategy: impl Strategy) -> Self {
         Self {
+            target: PhantomData,
             strategy: AnyStrategy::new(strategy),
             clock: None,
             entropy: None,
@@ -44,6 +52,7 @@ impl PoolBuilder {
             spill: Spill::default(),
             panic_below: 0.5,
             newcomers: Availability::Open,
+            demands: Demands::default(),
         }
     }
 
@@ -63,10 +72,11 @@ impl PoolBuilder {
 
     /// Into how many counters each endpoint's in-flight count is split, so that threads do not fight over one. By
     /// default one per core, at most 4. Each costs about 128 bytes an endpoint, and a comparison of endpoints reads
-    /// them all; one is right for simulations and single-threaded programs. Zero counts as one.
+    /// them all; one is right for simulations and single-threaded programs. Zero counts as one, more than 64
+    /// as 64.
     #[must_use]
     pub fn stripes(mut self, stripes: usize) -> Self {
-        self.stripes = stripes.max(1);
+        self.stripes = stripes.clamp(1, MOST_STRIPES);
         self
     }
 
@@ -89,7 +99,7 @@ impl PoolBuilder {
     /// ```
     /// use equipoise_core::{Availability, EndpointSpec, P2c, PickRequest, Pool};
     ///
-    /// let pool = Pool::<()>::builder(P2c::new()).build();
+    /// let pool = Pool::builder(P2c::new()).build();
     /// pool.update(["a:80", "b:80", "c:80"].map(EndpointSpec::new), |_| ())?;
     /// pool.set_availability("a:80", Availability::Unfit)?;
     /// assert_ne!(pool.pick(&PickRequest::new())?.endpoint().id().as_str(), "a:80");
@@ -111,7 +121,7 @@ impl PoolBuilder {
     /// ```
     /// use equipoise_core::{Availability, EndpointSpec, P2c, Pool};
     ///
-    /// let pool = Pool::<()>::builder(P2c::new()).newcomers(Availability::Closed).build();
+    /// let pool = Pool::builder(P2c::new()).newcomers(Availability::Closed).build();
     /// pool.add(EndpointSpec::new("a:80"), ())?;
     /// assert_eq!(pool.endpoints()[0].availability, Availability::Closed);
     /// # Ok::<(), equipoise_core::UpdateError>(())
@@ -122,14 +132,36 @@ impl PoolBuilder {
         self
     }
 
+    /// Demands a form of the addresses of endpoints that join, beyond [what no transport can
+    /// use](crate::EndpointSpec::new): what a client of all endpoints needs, so that an address of another form is refused
+    /// when it is added, and not at the first request. May be called several times: all demands hold.
+    ///
+    /// ```
+    /// use equipoise_core::{Address, EndpointSpec, InvalidAddress, P2c, Pool};
+    ///
+    /// let with_port = |address: &str| match Address::parse(address)?.known_port() {
+    ///     Some(_) => Ok(()),
+    ///     None => Err(InvalidAddress::new(address).because("it has no port: use host:port")),
+    /// };
+    /// let pool = Pool::builder(P2c::new()).addresses(with_port).build();
+    /// assert!(pool.add(EndpointSpec::new("orders"), ()).is_err());
+    /// assert!(pool.add(EndpointSpec::new("orders:80"), ()).is_ok());
+    /// ```
+    #[must_use]
+    pub fn addresses(self, demand: impl Fn(&str) -> Result<(), InvalidAddress> + Send + Sync + 'static) -> Self {
+        self.demands.add(demand);
+        self
+    }
+
     /// The pool, empty.
-    pub fn build<T: Send + Sync + 'static>(self) -> Pool<T> {
+    pub fn build(self) -> Pool<T> {
         let hooks = Hooks {
             needs: self.strategy.needs(),
             strategy: self.strategy,
             spill: self.spill,
             panic_below: self.panic_below,
             newcomers: self.newcomers,
+            demands: self.demands,
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
             entropy: self.entropy,
             changed: Event::default(),

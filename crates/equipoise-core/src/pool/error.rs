@@ -72,9 +72,15 @@ pub enum UpdateError {
         id: EndpointId,
     },
     /// There is an endpoint with this id already.
-    #[error("the pool has an endpoint {id:?} already: use `update` to change it")]
+    #[error("the pool has an endpoint {id:?} already: use `replace` to give it another target, `update` for its settings")]
     Exists {
         /// The id that was to be added.
+        id: EndpointId,
+    },
+    /// The `make` of [`try_update_with`](crate::Pool::try_update_with) kept the target of an endpoint that has none yet.
+    #[error("endpoint {id:?} joins and has no target to keep: make one for it")]
+    NoTarget {
+        /// The endpoint's id.
         id: EndpointId,
     },
     /// More endpoints than a slot can number.
@@ -86,4 +92,21 @@ pub enum UpdateError {
     /// The strategy made no picker for them.
     #[error(transparent)]
     Strategy(#[from] BuildError),
+}
+
+/// Why [`try_update`](crate::Pool::try_update) changed nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TryUpdateError<E> {
+    /// The endpoints, as they would have been, are refused.
+    #[error(transparent)]
+    Update(#[from] UpdateError),
+    /// No target could be made for an endpoint.
+    #[error("no target could be made for endpoint {id:?}")]
+    Make {
+        /// The endpoint's id.
+        id: EndpointId,
+        /// The error of the closure that makes targets.
+        source: E,
+    },
 }

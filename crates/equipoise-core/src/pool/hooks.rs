@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::Spill;
+use super::{Spill, demands::Demands};
 use crate::{
     endpoint::Availability,
     entropy::Entropy,
@@ -18,6 +18,7 @@ pub(crate) struct Hooks {
     pub(crate) panic_below: f64,
     /// Whom those take that join.
     pub(crate) newcomers: Availability,
+    pub(crate) demands: Demands,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Option<Arc<dyn Entropy>>,
     /// A new snapshot was published.

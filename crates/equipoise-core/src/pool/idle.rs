@@ -5,14 +5,17 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::Pool;
-use crate::{endpoint::EndpointId, load::Handle};
+use super::{Pool, Shared};
+use crate::{
+    endpoint::{Endpoint, EndpointId},
+    load::Handle,
+};
 
 /// Ends when an endpoint has no lease out: see [`Pool::idle`].
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct Idle {
     emptied: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
-    handles: Arc<[Arc<Handle>]>,
+    leases: Option<Arc<Leases>>,
 }
 
 impl<T> Pool<T> {
@@ -40,27 +43,60 @@ impl<T> Pool<T> {
     /// ```
     pub fn idle(&self, id: impl Into<EndpointId>) -> Idle {
         let snapshot = self.shared.snapshot.load();
-        let members = snapshot.members();
-        let slot = members.index.get(&id.into());
-        let handle = |stripe| slot.and_then(|&slot| members.handle(slot, stripe)).map(Arc::clone);
-        let handles: Arc<[Arc<Handle>]> = (0..self.shared.stripes).filter_map(handle).collect();
-        Idle { emptied: Box::pin(emptied(Arc::clone(&handles))), handles }
+        let endpoint = snapshot.members().index.get(&id.into()).and_then(|&slot| snapshot.members().get(slot));
+        let leases = endpoint.map(|member| Leases::of(&self.shared, &member.endpoint)).map(Arc::new);
+        Idle { emptied: Box::pin(emptied(leases.clone())), leases }
     }
 }
 
 impl Idle {
     /// The number of leases that are out on the endpoint which is waited for, also after it has left the pool.
     pub fn in_flight(&self) -> u32 {
-        self.handles.iter().map(|handle| handle.in_flight()).fold(0, u32::saturating_add)
+        self.leases.as_ref().map_or(0, |leases| {
+            leases.handles().iter().map(|handle| handle.own_in_flight()).fold(0, u32::saturating_add)
+        })
     }
 }
 
-async fn emptied(handles: Arc<[Arc<Handle>]>) {
-    let Some(endpoint) = handles.first().map(|handle| &handle.endpoint) else { return };
+/// The leases of one endpoint, with all of its targets.
+struct Leases {
+    shared: Arc<Shared>,
+    endpoint: Arc<Endpoint>,
+    /// The handles at the beginning: those of an endpoint that has left the pool.
+    known: Vec<Arc<Handle>>,
+}
+
+impl Leases {
+    fn of(shared: &Arc<Shared>, endpoint: &Arc<Endpoint>) -> Self {
+        Self { known: shared.handles(endpoint), shared: Arc::clone(shared), endpoint: Arc::clone(endpoint) }
+    }
+
+    /// Every handle once. An endpoint that has got another target since the beginning has more than it had.
+    fn handles(&self) -> Vec<Arc<Handle>> {
+        let mut all = self.shared.handles(&self.endpoint);
+        let gone = |handle: &&Arc<Handle>| !all.iter().any(|now| Arc::ptr_eq(now, handle));
+        let mut earlier: Vec<Arc<Handle>> = self.known.iter().filter(gone).cloned().collect();
+        all.append(&mut earlier);
+        all
+    }
+}
+
+impl Shared {
+    /// The handles of an endpoint, as long as it is a member.
+    fn handles(&self, endpoint: &Arc<Endpoint>) -> Vec<Arc<Handle>> {
+        let snapshot = self.snapshot.load();
+        let of = |stripe| snapshot.members().handle(endpoint.slot(), stripe);
+        let own = (0..self.stripes).filter_map(of).filter(|handle| Arc::ptr_eq(&handle.endpoint, endpoint));
+        own.flat_map(Handle::with_earlier).collect()
+    }
+}
+
+async fn emptied(leases: Option<Arc<Leases>>) {
+    let Some(leases) = leases else { return };
     loop {
-        let listener = endpoint.emptied.listen();
-        // Each is counted as it is when it starts to be watched. Whatever leaves later says so.
-        if handles.iter().map(|handle| u64::from(handle.watch())).sum::<u64>() == 0 {
+        let listener = leases.endpoint.emptied.listen();
+        // Each handle is counted as it is when it starts to be watched. Leases that end later report it.
+        if leases.handles().iter().map(|handle| u64::from(handle.watch())).sum::<u64>() == 0 {
             return;
         }
         listener.await;

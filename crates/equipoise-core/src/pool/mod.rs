@@ -2,6 +2,7 @@
 
 mod bound;
 mod builder;
+mod demands;
 mod error;
 mod flip;
 mod hooks;
@@ -18,7 +19,7 @@ pub(crate) use self::hooks::Hooks;
 pub(crate) use self::snapshot::{Choice, Entry, Snapshot};
 pub use self::{
     builder::PoolBuilder,
-    error::{PickError, UpdateError},
+    error::{PickError, TryUpdateError, UpdateError},
     flip::Flips,
     idle::Idle,
     spill::Spill,
@@ -39,6 +40,7 @@ use crate::{
 
 /// Counts the changes of a pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(transparent))]
 pub struct Revision(u64);
 
 impl Revision {
@@ -94,7 +96,7 @@ impl<T: Send + Sync + 'static> Pool<T> {
     }
 
     /// For a pool with a clock, entropy or number of stripes of its own.
-    pub fn builder(strategy: impl Strategy) -> PoolBuilder {
+    pub fn builder(strategy: impl Strategy) -> PoolBuilder<T> {
         PoolBuilder::new(strategy)
     }
 
@@ -148,6 +150,21 @@ impl<T: Send + Sync + 'static> Pool<T> {
 }
 
 impl<T> Pool<T> {
+    /// The time on the pool's [clock](crate::PoolBuilder::clock), which is read now.
+    ///
+    /// ```
+    /// use std::{sync::Arc, time::Duration};
+    /// use equipoise_core::{ManualClock, P2c, Pool, Timestamp};
+    ///
+    /// let clock = Arc::new(ManualClock::new());
+    /// let pool = Pool::<()>::builder(P2c::new()).clock(clock.clone()).build();
+    /// clock.advance(Duration::from_secs(1));
+    /// assert_eq!(pool.now(), Timestamp::ZERO + Duration::from_secs(1));
+    /// ```
+    pub fn now(&self) -> Timestamp {
+        self.shared.hooks.clock.now()
+    }
+
     /// The number of the last change.
     pub fn revision(&self) -> Revision {
         self.shared.snapshot.load().revision()

@@ -4,6 +4,7 @@ use crate::endpoint::{Availability, EndpointId, Slot, Tier};
 
 /// An endpoint as it is at a moment: see [`Pool::endpoints`](crate::Pool::endpoints).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct EndpointStatus {
     /// Its id.

@@ -1,8 +1,8 @@
 //! Changes: each makes the next snapshot from the current one, whole, or is refused and leaves everything as it was.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{any::Any, collections::HashMap, convert::Infallible, sync::Arc};
 
-use super::{Pool, UpdateError, snapshot::Snapshot};
+use super::{Pool, TryUpdateError, UpdateError, snapshot::Snapshot};
 use crate::{
     endpoint::{Availability, Endpoint, EndpointId, EndpointSpec, Slot, validate},
     load::Handle,
@@ -21,6 +21,8 @@ pub struct Changes {
     pub replaced: Vec<EndpointId>,
     /// Stayed with another weight, tier, zone or limit.
     pub changed: Vec<EndpointId>,
+    /// Stayed with another target.
+    pub retargeted: Vec<EndpointId>,
 }
 
 impl Changes {
@@ -45,7 +47,9 @@ impl<T: Send + Sync + 'static> Pool<T> {
     /// different ids.
     ///
     /// `make` runs before anything changes, so if it panics the pool is as it was. Neither it nor the
-    /// drop of a target that is refused after all may change this pool.
+    /// drop of a target that is refused after all may change this pool. Where it can fail, use
+    /// [`try_update`](Self::try_update); to give an endpoint that stays another target, [`replace`](Self::replace) or
+    /// [`try_update_with`](Self::try_update_with).
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, Pool};
@@ -60,22 +64,117 @@ impl<T: Send + Sync + 'static> Pool<T> {
     ///
     /// # Errors
     ///
-    /// When an id is unusable or occurs twice, a weight is above [`MAX_WEIGHT`](crate::MAX_WEIGHT), a limit is 0, all
-    /// weights are 0, or the strategy refuses. Nothing has changed then.
+    /// When an id or an address is unusable, an id occurs twice, a weight is above [`MAX_WEIGHT`](crate::MAX_WEIGHT), a
+    /// limit is 0, all weights are 0, or the strategy refuses. Nothing has changed then.
     pub fn update(
         &self,
         all: impl IntoIterator<Item = EndpointSpec>,
         mut make: impl FnMut(&EndpointSpec) -> T,
     ) -> Result<Changes, UpdateError> {
         let all = all.into_iter().collect();
-        self.change_members(|_| Ok(all), |spec| Some(make(spec)))
+        self.change_surely(|_| Ok(all), |_| false, |spec, _| Some(make(spec)))
+    }
+
+    /// [`update`](Self::update) with a `make` that can fail: all or nothing.
+    ///
+    /// ```
+    /// use equipoise_core::{EndpointSpec, Pool, TryUpdateError};
+    ///
+    /// let pool: Pool<u16> = Pool::default();
+    /// let all = ["a:80", "b:eighty"].map(|address| EndpointSpec::new(address).named(&address[..1]));
+    /// let error = pool.try_update(all, |spec| spec.address()[2..].parse()).unwrap_err();
+    /// assert!(matches!(error, TryUpdateError::Make { ref id, .. } if id.as_str() == "b"));
+    /// assert!(pool.endpoints().is_empty());
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`TryUpdateError::Make`] with the error of `make`, which is not called again then, or
+    /// [`TryUpdateError::Update`] for the reasons of [`update`](Self::update). Nothing has changed then.
+    pub fn try_update<E>(
+        &self,
+        all: impl IntoIterator<Item = EndpointSpec>,
+        mut make: impl FnMut(&EndpointSpec) -> Result<T, E>,
+    ) -> Result<Changes, TryUpdateError<E>> {
+        let all = all.into_iter().collect();
+        self.change_members(|_| Ok(all), |_| false, |spec, _| make(spec).map(Some))
+    }
+
+    /// [`try_update`](Self::try_update) that may also give the endpoints that stay other targets, without a moment in
+    /// which they cannot be picked.
+    ///
+    /// `make` is called for each spec, with the endpoint's present target if it stays. `Ok(Some(target))` sets the
+    /// target as [`replace`](Self::replace) does, `Ok(None)` keeps the present one.
+    ///
+    /// ```
+    /// use equipoise_core::{EndpointSpec, Pool};
+    ///
+    /// let pool: Pool<u32> = Pool::default();
+    /// let all = || ["a:80", "b:80"].map(EndpointSpec::new);
+    /// pool.update(all(), |_| 1)?;
+    /// let changes = pool.try_update_with(all(), |spec, present| match present {
+    ///     Some(1) if spec.id().as_str() == "b:80" => "2".parse().map(Some),
+    ///     Some(_) => Ok(None),
+    ///     None => "1".parse().map(Some),
+    /// })?;
+    /// assert_eq!(changes.retargeted, [equipoise_core::EndpointId::from("b:80")]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`try_update`](Self::try_update), and [`UpdateError::NoTarget`] when `make` says `Ok(None)` of an endpoint that
+    /// has no target yet. Nothing has changed then.
+    pub fn try_update_with<E>(
+        &self,
+        all: impl IntoIterator<Item = EndpointSpec>,
+        make: impl FnMut(&EndpointSpec, Option<&T>) -> Result<Option<T>, E>,
+    ) -> Result<Changes, TryUpdateError<E>> {
+        let all = all.into_iter().collect();
+        self.change_members(|_| Ok(all), |_| true, make)
+    }
+
+    /// Gives an endpoint another target, and the settings of `spec`, without a moment in which it cannot be picked.
+    ///
+    /// At the same address it stays the endpoint that it was: slot, load, limit and permits, what the strategy remembers
+    /// of it, its availability, a trial that is under way and what was set over its spec are kept. Picks from now on
+    /// lease the new target. Leases that are out keep the old one, count as the endpoint's load until they end, and the
+    /// last of them drops the old target. At another address it is a new endpoint, as in [`update`](Self::update).
+    ///
+    /// ```
+    /// use equipoise_core::{EndpointSpec, PickRequest, Pool};
+    ///
+    /// let pool = Pool::default();
+    /// pool.add(EndpointSpec::new("a:80"), "old client")?;
+    /// let old = pool.pick(&PickRequest::new())?;
+    /// pool.replace(EndpointSpec::new("a:80"), "new client")?;
+    /// let new = pool.pick(&PickRequest::new())?;
+    /// assert_eq!((*old.target(), *new.target()), ("old client", "new client"));
+    /// assert_eq!(pool.endpoints()[0].in_flight, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When no endpoint has this id ([`add`](Self::add) it), or for the reasons of [`update`](Self::update). Nothing has
+    /// changed then.
+    pub fn replace(&self, spec: EndpointSpec, target: T) -> Result<Changes, UpdateError> {
+        let (id, mut target) = (spec.id().clone(), Some(target));
+        let replaced = |mut specs: Vec<EndpointSpec>| {
+            position(&specs, spec.id()).map(|at| {
+                specs[at] = spec;
+                specs
+            })
+        };
+        self.change_surely(replaced, |spec| *spec.id() == id, |_, _| target.take())
     }
 
     /// Adds one endpoint.
     ///
     /// # Errors
     ///
-    /// When its id is taken, or for the reasons of [`update`](Self::update).
+    /// When its id is taken (then [`replace`](Self::replace) gives the endpoint another target, and
+    /// [`update`](Self::update) only other settings), or for the reasons of [`update`](Self::update).
     pub fn add(&self, spec: EndpointSpec, target: T) -> Result<Changes, UpdateError> {
         let mut target = Some(target);
         let append = |mut specs: Vec<EndpointSpec>| {
@@ -85,7 +184,7 @@ impl<T: Send + Sync + 'static> Pool<T> {
             specs.push(spec);
             Ok(specs)
         };
-        self.change_members(append, |_| target.take())
+        self.change_surely(append, |_| false, |_, _| target.take())
     }
 
     /// Removes one endpoint. Leases that are out stay valid.
@@ -101,7 +200,7 @@ impl<T: Send + Sync + 'static> Pool<T> {
                 specs
             })
         };
-        self.change_members(without, |_| None)
+        self.change_surely(without, |_| false, |_, _| None)
     }
 
     /// Gives one endpoint another weight.
@@ -117,41 +216,81 @@ impl<T: Send + Sync + 'static> Pool<T> {
                 specs
             })
         };
-        self.change_members(weighted, |_| None)
+        self.change_surely(weighted, |_| false, |_, _| None)
     }
 
-    fn change_members(
+    /// [`change_members`](Self::change_members) with a `make` that cannot fail.
+    fn change_surely(
         &self,
         change: impl FnOnce(Vec<EndpointSpec>) -> Result<Vec<EndpointSpec>, UpdateError>,
-        mut make: impl FnMut(&EndpointSpec) -> Option<T>,
+        asks: impl Fn(&EndpointSpec) -> bool,
+        mut make: impl FnMut(&EndpointSpec, Option<&T>) -> Option<T>,
     ) -> Result<Changes, UpdateError> {
+        self.change_members(change, asks, |spec, present| Ok::<_, Infallible>(make(spec, present))).map_err(|error| {
+            match error {
+                TryUpdateError::Update(error) => error,
+                TryUpdateError::Make { source, .. } => match source {},
+            }
+        })
+    }
+
+    /// `make` is called for endpoints that join, and for those that stay and of which `asks` says so.
+    fn change_members<E>(
+        &self,
+        change: impl FnOnce(Vec<EndpointSpec>) -> Result<Vec<EndpointSpec>, UpdateError>,
+        asks: impl Fn(&EndpointSpec) -> bool,
+        mut make: impl FnMut(&EndpointSpec, Option<&T>) -> Result<Option<T>, E>,
+    ) -> Result<Changes, TryUpdateError<E>> {
         // The old snapshot may hold the last of a target: it goes after the lock, in case its `Drop` comes back here.
         let current;
         let _writer = self.shared.writer.lock();
         current = self.shared.snapshot.load_full();
         let present = current.members().slots.iter().flatten().map(|member| member.spec.clone()).collect();
         let specs = change(present)?;
-        validate(&specs)?;
+        validate(&specs).map_err(UpdateError::from)?;
         if u32::try_from(specs.len()).is_err() {
-            return Err(UpdateError::TooMany { count: specs.len() });
+            return Err(UpdateError::TooMany { count: specs.len() }.into());
         }
+        let hooks = &self.shared.hooks;
+        hooks.demands.check(specs.iter().filter(|spec| current.staying(spec).is_none())).map_err(UpdateError::from)?;
         let mut draft = Draft::new(&current, &specs);
-        if draft.changes.is_empty() {
+        if draft.changes.is_empty() && !specs.iter().any(&asks) {
             return Ok(draft.changes);
         }
         for spec in specs {
-            draft.place(&current, spec, |spec, slot| {
-                let hooks = &self.shared.hooks;
-                let target = make(spec).ok_or_else(|| UpdateError::Unknown { id: spec.id().clone() })?;
+            let stays = current.staying(&spec);
+            let target: Option<Arc<dyn Any + Send + Sync>> = if stays.is_none() || asks(&spec) {
+                let present = stays.and_then(|(slot, _)| current.members().handle(slot, 0)?.target.downcast_ref());
+                let made = make(&spec, present);
+                let made = made.map_err(|source| TryUpdateError::Make { id: spec.id().clone(), source })?;
+                made.map(|target| Arc::new(target) as _)
+            } else {
+                None
+            };
+            if stays.is_none() && target.is_none() {
+                return Err(UpdateError::NoTarget { id: spec.id().clone() }.into());
+            }
+            draft.place(&current, spec, target, |spec, slot| {
                 let state = hooks.strategy.state_guarded(spec)?;
-                let joined = current.revision().next();
-                Ok(Arc::new(Endpoint::new(spec, slot, joined, Box::new(target), Arc::clone(hooks), state)))
+                Ok(Arc::new(Endpoint::new(spec, slot, current.revision().next(), Arc::clone(hooks), state)))
             })?;
         }
-        let (members, availability, changes) = draft.finish(&current, self.shared.stripes, self.shared.hooks.newcomers);
-        let next = current.next(Arc::new(members), availability, &self.shared.hooks)?;
+        if draft.changes.is_empty() {
+            return Ok(draft.changes);
+        }
+        let (members, availability, changes) = draft.finish(&current, self.shared.stripes, hooks.newcomers);
+        let next = current.next(Arc::new(members), availability, hooks).map_err(UpdateError::from)?;
         self.shared.publish_members(next);
         Ok(changes)
+    }
+}
+
+impl Snapshot {
+    /// The member that this spec leaves what it is, at most with other settings, and its slot.
+    fn staying(&self, spec: &EndpointSpec) -> Option<(Slot, &Member)> {
+        let slot = *self.members().index.get(spec.id())?;
+        let member = self.members().get(slot).filter(|member| member.spec.address() == spec.address())?;
+        Some((slot, member))
     }
 }
 
@@ -162,6 +301,8 @@ fn position(specs: &[EndpointSpec], id: &EndpointId) -> Result<usize, UpdateErro
 /// The next membership while it is being laid out.
 struct Draft {
     slots: Vec<Option<Member>>,
+    /// By slot: the targets that are new.
+    targets: Vec<Option<Arc<dyn Any + Send + Sync>>>,
     /// Slots that nobody keeps, lowest last.
     free: Vec<Slot>,
     changes: Changes,
@@ -190,8 +331,8 @@ impl Draft {
         let present = &current.members().index;
         changes.added = specs.iter().map(EndpointSpec::id).filter(|&id| !present.contains_key(id)).cloned().collect();
         free.reverse();
-        let slots = current.slots().map(|_| None).collect();
-        Self { slots, free, changes }
+        let slots: Vec<Option<Member>> = current.slots().map(|_| None).collect();
+        Self { targets: slots.iter().map(|_| None).collect(), slots, free, changes }
     }
 
     /// Gives `spec` its slot: the one that its id has, the lowest free one, or a new one.
@@ -199,18 +340,23 @@ impl Draft {
         &mut self,
         current: &Snapshot,
         spec: EndpointSpec,
+        target: Option<Arc<dyn Any + Send + Sync>>,
         make: impl FnOnce(&EndpointSpec, Slot) -> Result<Arc<Endpoint>, UpdateError>,
     ) -> Result<(), UpdateError> {
         let present = current.members().index.get(spec.id()).copied();
         let slot = present.or_else(|| self.free.pop()).unwrap_or_else(|| {
             self.slots.push(None);
+            self.targets.push(None);
             Slot(self.slots.len() as u32 - 1)
         });
-        let stays = present.and_then(|slot| current.members().get(slot));
-        let (overlay, endpoint) = match stays.filter(|member| member.spec.address() == spec.address()) {
-            Some(member) => (member.overlay, Arc::clone(&member.endpoint)),
+        let (overlay, endpoint) = match current.staying(&spec) {
+            Some((_, member)) => {
+                self.changes.retargeted.extend(target.is_some().then(|| spec.id().clone()));
+                (member.overlay, Arc::clone(&member.endpoint))
+            }
             None => (Overlay::default(), make(&spec, slot)?),
         };
+        self.targets[slot.index()] = target;
         self.slots[slot.index()] = Some(Member { spec, overlay, endpoint });
         Ok(())
     }
@@ -229,11 +375,16 @@ impl Draft {
         };
         let by_slot = || self.slots.iter().enumerate().map(|(at, member)| (Slot(at as u32), member.as_ref()));
         let handles = (0..stripes).flat_map(|stripe| {
-            by_slot().map(move |(slot, member)| {
-                member.map(|member| match current.members().handle(slot, stripe) {
-                    Some(handle) if stays(slot, member) => Arc::clone(handle),
-                    _ => Arc::new(Handle::new(Arc::clone(&member.endpoint))),
-                })
+            by_slot().zip(&self.targets).map(move |((slot, member), target)| {
+                let member = member?;
+                let present = current.members().handle(slot, stripe).filter(|_| stays(slot, member));
+                match (present, target) {
+                    (Some(handle), None) => Some(Arc::clone(handle)),
+                    (Some(handle), Some(target)) => Some(Arc::new(handle.retargeted(Arc::clone(target)))),
+                    (None, target) => {
+                        Some(Arc::new(Handle::new(Arc::clone(&member.endpoint), Arc::clone(target.as_ref()?))))
+                    }
+                }
             })
         });
         let availability = by_slot().map(|(slot, member)| match member {

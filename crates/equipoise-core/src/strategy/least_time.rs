@@ -4,6 +4,7 @@ use super::{
     BuildError, Needs, PickCx, Picker, Strategy,
     memories::Memories,
     sampling::{Choices, Contest, Cost, Gauge, InvalidChoices},
+    span::{InvalidSpan, span},
 };
 use crate::{
     endpoint::{EndpointSpec, Slot},
@@ -36,7 +37,7 @@ use crate::{
 /// use std::time::Duration;
 /// use equipoise_core::{EndpointSpec, LeastTime, PickRequest, Pool, Verdict};
 ///
-/// let pool = Pool::new(LeastTime::new().period(Duration::from_secs(5)));
+/// let pool = Pool::new(LeastTime::new().period(Duration::from_secs(5))?);
 /// pool.update(["a:80", "b:80"].map(EndpointSpec::new), |_| ())?;
 /// let lease = pool.pick(&PickRequest::new())?;
 /// lease.finish(Verdict::Success);
@@ -69,11 +70,16 @@ impl LeastTime {
         }
     }
 
-    /// The time without an answer after which an average is halved. Zero halves at once.
-    #[must_use]
-    pub const fn period(mut self, period: Duration) -> Self {
-        self.period = period;
-        self
+    /// The time without an answer after which an average is halved. With `Duration::MAX` it never is.
+    ///
+    /// # Errors
+    ///
+    /// When it is below 1 µs: nothing would be remembered of idle endpoints.
+    pub const fn period(self, period: Duration) -> Result<Self, InvalidSpan> {
+        match span("period", period) {
+            Ok(period) => Ok(Self { period, ..self }),
+            Err(invalid) => Err(invalid),
+        }
     }
 
     /// How often the average of an endpoint has halved since its last answer.

@@ -54,6 +54,7 @@ mod peak_ewma;
 mod random;
 mod round_robin;
 mod sampling;
+mod span;
 mod tickets;
 
 use std::{any::Any, time::Duration};
@@ -77,6 +78,7 @@ pub use self::{
     random::Random,
     round_robin::{Edf, RoundRobin},
     sampling::InvalidChoices,
+    span::InvalidSpan,
     tickets::Tickets,
 };
 use crate::{

@@ -4,6 +4,7 @@ use super::{
     BuildError, Needs, PickCx, Picker, Strategy,
     memories::Memories,
     sampling::{Contest, Cost, Gauge},
+    span::{InvalidSpan, span},
 };
 use crate::{
     endpoint::{EndpointSpec, Slot},
@@ -51,7 +52,7 @@ use crate::{
 /// use std::time::Duration;
 /// use equipoise_core::{EndpointSpec, PeakEwma, PickRequest, Pool, Verdict};
 ///
-/// let pool = Pool::new(PeakEwma::new().decay(Duration::from_secs(5)));
+/// let pool = Pool::new(PeakEwma::new().decay(Duration::from_secs(5))?);
 /// pool.update(["a:80", "b:80"].map(EndpointSpec::new), |_| ())?;
 /// let lease = pool.pick(&PickRequest::new())?;
 /// lease.finish(Verdict::Success);
@@ -86,21 +87,31 @@ impl PeakEwma {
 
     /// The time after which an old latency counts for 1/e beside new ones. It never counts for more than that after a
     /// hundred answers.
-    #[must_use]
-    pub const fn decay(mut self, decay: Duration) -> Self {
-        self.decay = decay;
-        self
+    ///
+    /// # Errors
+    ///
+    /// When it is below 1 µs: nothing would be averaged.
+    pub const fn decay(self, decay: Duration) -> Result<Self, InvalidSpan> {
+        match span("decay", decay) {
+            Ok(decay) => Ok(Self { decay, ..self }),
+            Err(invalid) => Err(invalid),
+        }
     }
 
     /// The time after which what is remembered of an endpoint counts for 1/e if nothing is in flight there and nothing
-    /// new is learned. Zero forgets at once.
-    #[must_use]
-    pub const fn fade(mut self, fade: Duration) -> Self {
-        self.fade = fade;
-        self
+    /// new is learned. `Duration::MAX` never forgets.
+    ///
+    /// # Errors
+    ///
+    /// When it is below 1 µs: nothing would be remembered of idle endpoints, not even failures.
+    pub const fn fade(self, fade: Duration) -> Result<Self, InvalidSpan> {
+        match span("fade", fade) {
+            Ok(fade) => Ok(Self { fade, ..self }),
+            Err(invalid) => Err(invalid),
+        }
     }
 
-    /// What an endpoint that keeps failing costs on top of its latency.
+    /// What an endpoint that keeps failing costs on top of its latency. With zero, failures cost nothing.
     #[must_use]
     pub const fn penalty(mut self, penalty: Duration) -> Self {
         self.penalty = penalty;

@@ -11,7 +11,7 @@ fn what_is_written_is_what_differs_from_the_defaults() {
         ("peak-ewma(penalty=5000ms,decay=90s,fade=0.25s)", "peak-ewma(decay=90s, fade=250ms)"),
         ("least-time(period=1h)", "least-time(period=1h)"),
         ("least-time(period=1.5us)", "least-time(period=1.5us)"),
-        ("least-time(period=0ns)", "least-time(period=0s)"),
+        ("slow-start(p2c, window=0ns)", "slow-start(p2c, window=0s)"),
         ("least-time(period=1.000000001s)", "least-time(period=1.000000001s)"),
         ("maglev(seed=0x10, fallback=random())", "maglev(seed=16)"),
         ("maglev(fallback=peak-ewma(decay=5s))", "maglev(fallback=peak-ewma(decay=5s))"),

@@ -30,7 +30,7 @@ fn what_makes_no_sense_is_refused_with_what_would() {
 #[test]
 fn more_endpoints_than_a_table_has_entries_are_refused_and_nothing_changes() {
     let pool = even(Maglev::new().table_size(5).expect("a prime"), 5);
-    let refused = pool.add(EndpointSpec::new("one more"), ());
+    let refused = pool.add(EndpointSpec::new("one-more"), ());
     assert!(matches!(refused, Err(UpdateError::Strategy(BuildError::Refused(_)))), "{refused:?}");
     assert_eq!(pool.endpoints().len(), 5);
     lease(&pool, b"still there").finish(Verdict::Success);

@@ -43,7 +43,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(strategy: usize, seed: u64) -> Self {
         let sightings = Arc::new(Sightings::default());
-        let watch = |inner: usize| -> PoolBuilder {
+        let watch = |inner: usize| -> PoolBuilder<u32> {
             let sightings = Arc::clone(&sightings);
             match inner {
                 0 => Pool::<u32>::builder(Watched { inner: RoundRobin::new(), sightings }),

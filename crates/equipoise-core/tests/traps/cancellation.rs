@@ -52,7 +52,7 @@ fn a_request_that_panics_frees_its_place() {
 fn a_lease_may_end_on_another_thread() {
     for strategy in strategies() {
         let pool = pool_of(strategy.clone(), &[1, 1], SEED);
-        let striped = equipoise_core::Pool::<()>::builder(strategy).stripes(3).build::<()>();
+        let striped = equipoise_core::Pool::<()>::builder(strategy).stripes(3).build();
         striped.update(crate::common::specs(&[1, 1]), |_| ()).unwrap();
         for pool in [pool, striped] {
             let leases: Vec<_> = (0..8).map(|_| pick(&pool)).collect();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use equipoise_core::{Clock, Failure, PeakEwma, PickRequest, Timestamp, Verdict};
+use equipoise_core::{Clock, Failure, LeastTime, PeakEwma, PickRequest, Timestamp, Verdict};
 
 use crate::common::{at, clocked, id, in_flight, pick};
 
@@ -69,9 +69,10 @@ fn a_jump_to_the_end_of_time_overflows_nothing() {
 }
 
 #[test]
-fn settings_of_zero_and_of_forever_are_usable() {
-    for span in [Duration::ZERO, Duration::MAX] {
-        let strategy = PeakEwma::new().decay(span).fade(span).penalty(span);
+fn the_shortest_settings_and_those_of_forever_are_usable() {
+    for (span, penalty) in [(Duration::from_micros(1), Duration::ZERO), (Duration::MAX, Duration::MAX)] {
+        let strategy = PeakEwma::new().decay(span).and_then(|strategy| strategy.fade(span));
+        let strategy = strategy.expect("not too short").penalty(penalty);
         let (pool, clock) = clocked(strategy, &[1, 2, 1], SEED);
         for turn in 0..200 {
             let lease = pick(&pool);
@@ -80,6 +81,16 @@ fn settings_of_zero_and_of_forever_are_usable() {
             lease.finish(if fails { Verdict::Failure(Failure::Timeout) } else { Verdict::Success });
         }
         assert_eq!(in_flight(&pool), [0, 0, 0]);
+    }
+}
+
+#[test]
+fn a_time_over_which_nothing_can_be_remembered_is_refused() {
+    for span in [Duration::ZERO, Duration::from_nanos(1), Duration::from_nanos(999)] {
+        let refused = [PeakEwma::new().decay(span).err(), PeakEwma::new().fade(span).err()];
+        let refused = refused.into_iter().chain([LeastTime::new().period(span).err()]);
+        let settings: Vec<_> = refused.map(|error| error.map(|error| (error.setting, error.given))).collect();
+        assert_eq!(settings, ["decay", "fade", "period"].map(|setting| Some((setting, span))));
     }
 }
 

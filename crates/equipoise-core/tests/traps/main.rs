@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod addresses;
 mod bound;
 mod cancellation;
 mod clock;
@@ -19,6 +20,7 @@ mod panics;
 mod prefer;
 mod reentry;
 mod refresh;
+mod replacing;
 mod sizes;
 mod state;
 mod threads;

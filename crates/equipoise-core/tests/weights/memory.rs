@@ -54,7 +54,7 @@ fn the_shunned_are_tried_by_one_request_and_not_by_a_flood() {
 
 /// Remembers an idle endpoint for ever, so that only trials bring it back.
 fn unfading() -> PeakEwma {
-    PeakEwma::new().fade(Duration::MAX)
+    PeakEwma::new().fade(Duration::MAX).expect("it is long enough")
 }
 
 #[test]

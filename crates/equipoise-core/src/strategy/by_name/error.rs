@@ -1,12 +1,12 @@
-use super::{DEEPEST, Definition, Kind, Parameter, Preset, table};
-use crate::strategy::{InvalidChoices, InvalidCombinator, InvalidHashing};
+use super::{DEEPEST, Definition, Kind, Parameter, Preset, nearest::suggestion, table};
+use crate::strategy::{InvalidChoices, InvalidCombinator, InvalidHashing, InvalidSpan};
 
 /// Why a text names no strategy. Where in the text it stands is a [`Position`]; messages count characters from 1.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidStrategy {
     /// There is none of this name.
-    #[error("there is no strategy {name:?}{}: there are {}", place(*.at), names())]
+    #[error("there is no strategy {name:?}{}: {}there are {}", place(*.at), suggestion(.name, table::ALL.iter().map(Definition::name)), names())]
     UnknownStrategy {
         /// The name as given.
         name: String,
@@ -14,7 +14,7 @@ pub enum InvalidStrategy {
         at: Position,
     },
     /// The strategy has no parameter of this name.
-    #[error("{strategy} has no parameter {parameter:?}{}: {}", place(*.at), parameters(strategy))]
+    #[error("{strategy} has no parameter {parameter:?}{}: {}{}", place(*.at), did_you_mean(strategy, .parameter), parameters(strategy))]
     UnknownParameter {
         /// The strategy.
         strategy: &'static str,
@@ -120,6 +120,9 @@ pub enum Refusal {
     /// By a hashing strategy.
     #[error(transparent)]
     Hashing(#[from] InvalidHashing),
+    /// A time is too short to remember anything over it.
+    #[error(transparent)]
+    Span(#[from] InvalidSpan),
     /// By a combinator.
     #[error(transparent)]
     Combinator(#[from] InvalidCombinator),
@@ -135,6 +138,11 @@ fn shown(found: &Option<char>) -> String {
 
 fn listed(names: impl Iterator<Item = &'static str>) -> String {
     names.collect::<Vec<_>>().join(", ")
+}
+
+fn did_you_mean(strategy: &str, parameter: &str) -> String {
+    let known = Definition::named(strategy).map(Definition::parameters).unwrap_or_default();
+    suggestion(parameter, known.iter().map(Parameter::name))
 }
 
 fn names() -> String {

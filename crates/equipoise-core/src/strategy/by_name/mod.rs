@@ -39,6 +39,7 @@
 
 mod definition;
 mod error;
+mod nearest;
 mod parser;
 #[cfg(feature = "serde")]
 mod serde;
@@ -51,6 +52,8 @@ mod value;
 
 use std::{fmt, str::FromStr};
 
+#[doc(hidden)]
+pub use self::nearest::suggestion;
 #[doc(hidden)]
 pub use self::value::{is_plain, whole, write_text};
 pub use self::{
@@ -90,6 +93,15 @@ use super::AnyStrategy;
 ///     error.to_string(),
 ///     r#"p2c cannot have choices="11" (at 13): choices is a whole number from 2 to 10, such as 2"#
 /// );
+/// ```
+///
+/// A name that is not known is answered with the one that was probably meant:
+///
+/// ```
+/// use equipoise_core::StrategySpec;
+///
+/// let error = "peek-ewma".parse::<StrategySpec>().unwrap_err();
+/// assert!(error.to_string().starts_with(r#"there is no strategy "peek-ewma" (at 1): did you mean peak-ewma? there are"#));
 /// ```
 ///
 /// With the feature `serde` it is serialized as its text.

@@ -73,7 +73,7 @@ pub(super) const ALL: &[Definition] = &[
         ],
         make: |settings| {
             let strategy = LeastTime::with_choices(settings.get("choices"))?;
-            Ok(AnyStrategy::new(strategy.period(settings.get("period"))))
+            Ok(AnyStrategy::new(strategy.period(settings.get("period"))?))
         },
     },
     Definition {
@@ -86,7 +86,7 @@ pub(super) const ALL: &[Definition] = &[
             parameter("penalty", Kind::Time, Preset::Is("5s"), "what failing costs on top of the latency"),
         ],
         make: |settings| {
-            let strategy = PeakEwma::new().decay(settings.get("decay")).fade(settings.get("fade"));
+            let strategy = PeakEwma::new().decay(settings.get("decay"))?.fade(settings.get("fade"))?;
             Ok(AnyStrategy::new(strategy.penalty(settings.get("penalty"))))
         },
     },
