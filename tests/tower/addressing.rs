@@ -63,7 +63,7 @@ async fn an_address_that_is_none_is_passed_over_and_named_when_nobody_is_left() 
     drop(response);
     assert_eq!(in_flight(&some), [0, 0]);
 
-    let (nobody, _) = pool(&[none, ("c", "no such thing".to_owned())]);
+    let (nobody, _) = pool(&[none, ("c", "no-such-thing".to_owned())]);
     let error = soon(BalanceLayer::new(nobody.clone()).layer(client()).oneshot(get())).await.unwrap_err();
     assert!(matches!(error, Error::Address { .. }), "{error:?}");
     assert_eq!(error.endpoint().map(EndpointId::as_str), Some("c"));

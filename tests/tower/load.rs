@@ -89,7 +89,8 @@ async fn no_client_notices_a_killed_server_under_p2c() {
 async fn no_client_notices_a_killed_server_under_peak_ewma() {
     // With a long memory, three rounds would take as long as it takes to trust a server again.
     let forgetful = Duration::from_millis(20);
-    no_client_notices_a_killed_server(PeakEwma::new().decay(forgetful).fade(forgetful)).await;
+    let strategy = PeakEwma::new().decay(forgetful).and_then(|strategy| strategy.fade(forgetful)).unwrap();
+    no_client_notices_a_killed_server(strategy).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

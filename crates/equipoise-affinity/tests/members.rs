@@ -17,7 +17,7 @@ use std::{
 
 use bytes::Bytes;
 use equipoise_affinity::{
-    Affinity, AffinityLayer, Mode, Outcome, Values, WithAffinity,
+    Affinity, AffinityLayer, InvalidMode, InvalidValues, Mode, Outcome, Values, WithAffinity,
     cookie::{PersistenceCookie, PersistenceCookieBuilder},
     key::SessionKey,
     learn::Learn,
@@ -383,5 +383,34 @@ async fn who_helps_out_and_sets_the_cookie_itself_has_the_session() {
         assert!(answer.headers()[SET_COOKIE].as_bytes().starts_with(b"JS=b"));
         let outcome = answer.extensions().get::<Outcome>().unwrap();
         assert!(matches!(outcome, Outcome::Moved { why: Missed::Full, .. }), "{outcome}");
+    }
+}
+
+#[test]
+fn tokens_that_would_be_void_at_once_are_refused() {
+    let cookie = PersistenceCookie::insert("SRV").build().unwrap();
+    let pool: Pool<()> = Pool::default();
+    for (setting, values) in [
+        ("idle", Values::tokens(ring(), &cookie).idle(Duration::ZERO)),
+        ("life", Values::tokens(ring(), &cookie).life(Duration::ZERO)),
+    ] {
+        let refused = Affinity::new(&pool, Mode::cookie(cookie.clone(), values)).unwrap_err();
+        assert_eq!(refused, InvalidMode::Values(InvalidValues::Zero { setting }));
+    }
+}
+
+#[test]
+fn a_dynamic_name_is_made_of_a_url_too() {
+    let cookie = PersistenceCookie::insert("SRV").build().unwrap();
+    let with = |address: &str| {
+        let pool: Pool<()> = Pool::default();
+        pool.add(EndpointSpec::new(address), ()).unwrap();
+        Affinity::new(&pool, Mode::cookie(cookie.clone(), Values::dynamic(b"pepper"))).map(drop)
+    };
+    for address in ["10.0.0.1:80", "http://10.0.0.1:80", "HTTPS://10.0.0.1", "http://[::1]:80/"] {
+        assert_eq!(with(address), Ok(()), "{address}");
+    }
+    for address in ["10.0.0.1", "orders:80", "tcp://10.0.0.1"] {
+        assert!(matches!(with(address), Err(InvalidMode::Values(InvalidValues::Address { .. }))), "{address}");
     }
 }

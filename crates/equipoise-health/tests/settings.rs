@@ -35,6 +35,7 @@ fn impossible_schedules_are_refused_by_name() {
         ("timeout", new.timeout(Duration::MAX)),
         ("rise", new.rise(0)),
         ("fall", new.fall(0)),
+        ("port", new.port(0)),
         ("jitter", new.jitter(-0.1)),
         ("jitter", new.jitter(0.6)),
         ("jitter", new.jitter(f64::NAN)),

@@ -1,3 +1,4 @@
+pub use equipoise_core::InvalidAddress;
 use equipoise_core::{EndpointId, PickError};
 use http::StatusCode;
 
@@ -55,21 +56,5 @@ impl Error {
             Self::Pick(_) => None,
             Self::Address { endpoint, .. } | Self::Endpoint { endpoint, .. } => Some(endpoint),
         }
-    }
-}
-
-/// An endpoint's address that is not `host:port` or an `http://` or `https://` origin.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{address:?} is not an address: use host:port, or http:// or https:// with a host, perhaps a port, and no path"
-)]
-pub struct InvalidAddress {
-    address: String,
-}
-
-impl InvalidAddress {
-    /// For this address.
-    pub fn new(address: impl Into<String>) -> Self {
-        Self { address: address.into() }
     }
 }

@@ -1,4 +1,4 @@
-use equipoise_core::Endpoint;
+use equipoise_core::{Address, Endpoint};
 use http::{
     HeaderValue, Request, Uri, Version,
     header::HOST,
@@ -38,8 +38,8 @@ pub trait PointAt {
 }
 
 /// Replaces scheme and authority of the URI, and leaves path and query alone. The address is `host:port`, or
-/// `http://host` or `https://host` with or without a port; without a scheme the request's is kept, or `http` if it has
-/// none.
+/// `http://host` or `https://host` with or without a port, the scheme in whatever case; without a scheme the request's is
+/// kept, or `http` if it has none. A host alone is refused: its port would depend on the scheme of each request.
 ///
 /// The endpoint still sees the name that was asked for: a `Host` header stays as it is, and an HTTP/1 request without
 /// one gets the old authority as `Host`. Not so with HTTP/2, where the authority is the name, nor with TLS, whose
@@ -48,28 +48,12 @@ pub trait PointAt {
 /// The version stays too, so a gateway that receives HTTP/2 and forwards HTTP/1 sets it itself, and `Host` with it.
 impl<B> PointAt for Request<B> {
     fn point_at(&mut self, endpoint: &Endpoint) -> Result<(), InvalidAddress> {
-        let invalid = || InvalidAddress::new(endpoint.address());
-        let (scheme, authority) = match endpoint.address().split_once("://") {
-            Some(("http", authority)) => (Some(Scheme::HTTP), authority),
-            Some(("https", authority)) => (Some(Scheme::HTTPS), authority),
-            Some(_) => return Err(invalid()),
-            None => (None, endpoint.address()),
-        };
-        let authority = authority.strip_suffix('/').unwrap_or(authority).parse::<Authority>().map_err(|_| invalid())?;
-        // `http` takes any digits for a port, and clients then take the scheme's default.
-        let port = authority.as_str().strip_prefix(authority.host()).ok_or_else(invalid)?;
-        let usable = match port {
-            "" => scheme.is_some(),
-            _ => authority.port_u16().is_some_and(|port| port > 0),
-        };
-        if !usable {
-            return Err(invalid());
-        }
+        let (scheme, authority) = origin(endpoint.address())?;
         let mut parts = std::mem::take(self.uri_mut()).into_parts();
         let asked_for = parts.authority.replace(authority);
         parts.scheme = scheme.or(parts.scheme).or(Some(Scheme::HTTP));
         parts.path_and_query.get_or_insert_with(|| PathAndQuery::from_static("/"));
-        *self.uri_mut() = Uri::from_parts(parts).map_err(|_| invalid())?;
+        *self.uri_mut() = Uri::from_parts(parts).map_err(|_| InvalidAddress::new(endpoint.address()))?;
         if let Some(name) = asked_for
             && self.version() < Version::HTTP_2
             && !self.headers().contains_key(HOST)
@@ -79,6 +63,38 @@ impl<B> PointAt for Request<B> {
         }
         Ok(())
     }
+}
+
+/// What HTTP demands of an address: see [`BalanceLayer::check_addresses`](crate::BalanceLayer::check_addresses).
+pub(crate) fn check(address: &str) -> Result<(), InvalidAddress> {
+    origin(address).map(drop)
+}
+
+/// Scheme and authority of an address, without user and password.
+fn origin(address: &str) -> Result<(Option<Scheme>, Authority), InvalidAddress> {
+    const RIGHT: &str = "use host:port, or http:// or https:// with a host, perhaps a port, and no path";
+    let refuse = |what: &str| InvalidAddress::new(address).because(format!("{what}: {RIGHT}"));
+    let parsed = Address::parse(address)?;
+    let scheme = match parsed.scheme() {
+        _ if parsed.has_scheme("http") => Some(Scheme::HTTP),
+        _ if parsed.has_scheme("https") => Some(Scheme::HTTPS),
+        None => None,
+        Some(_) => return Err(refuse("its scheme is not one of HTTP")),
+    };
+    if parsed.userinfo().is_some() {
+        return Err(refuse("it has a user or a password"));
+    }
+    if !matches!(parsed.path_and_more(), "" | "/") {
+        return Err(refuse("it has a path"));
+    }
+    let host = if parsed.is_ipv6() { format!("[{}]", parsed.host()) } else { parsed.host().to_owned() };
+    let authority = match parsed.port() {
+        Some(port) => format!("{host}:{port}"),
+        None if scheme.is_some() => host,
+        None => return Err(refuse("it has neither a port nor a scheme")),
+    };
+    let authority = authority.parse::<Authority>().map_err(|_| refuse("its host cannot stand in a URL"))?;
+    Ok((scheme, authority))
 }
 
 #[cfg(test)]
@@ -104,6 +120,8 @@ mod tests {
             ("/a", "https://orders", "https://orders/a"),
             ("https://orders", "10.0.0.1:443", "https://10.0.0.1:443/"),
             ("http://orders/", "https://[::1]:8443/", "https://[::1]:8443/"),
+            ("/a", "HTTPS://orders", "https://orders/a"),
+            ("/a", "Http://orders:8080", "http://orders:8080/a"),
             ("*", "10.0.0.1:80", "http://10.0.0.1:80*"),
         ] {
             let request = pointed(uri, address);
@@ -119,11 +137,15 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_is_not_one_is_refused() {
+    fn an_address_that_is_not_one_of_http_is_refused() {
         for address in [
             "10.0.0.1:80/path",
             "http://",
-            "http://a b",
+            "http://a b c/",
+            "unix:///run/app.sock",
+            "http://me@a",
+            "[fe80::1%eth0]:80",
+            "a",
             "no such thing",
             "://x",
             "ftp://a:80",
@@ -135,7 +157,7 @@ mod tests {
             "10.0.0.1",
             "[::1]",
         ] {
-            assert_eq!(pointed("/", address).map(|_| ()), Err(InvalidAddress::new(address)), "{address}");
+            assert_eq!(check(address).expect_err(address).address(), address);
         }
     }
 }

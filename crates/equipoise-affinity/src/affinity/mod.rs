@@ -128,10 +128,10 @@ impl Affinity {
     }
 
     /// The longest that a request waits for the session store: 100 ms by default. A store that takes longer is away. A
-    /// store with a shorter time limit of its own keeps to that.
+    /// store with a shorter time limit of its own keeps to that. Less than 1 ms counts as 1 ms.
     #[must_use]
     pub fn lookup_limit(mut self, longest: Duration) -> Self {
-        self.settings.lookup = longest;
+        self.settings.lookup = longest.max(Duration::from_millis(1));
         self
     }
 

@@ -1,3 +1,5 @@
+use equipoise_core::strategy::by_name::suggestion;
+
 use super::{Definition, Parameter, Position, Refusal, value::Kind};
 
 /// Why a text names no mode of affinity. Where in the text it stands is a [`Position`]; messages count characters from 1.
@@ -5,7 +7,7 @@ use super::{Definition, Parameter, Position, Refusal, value::Kind};
 #[non_exhaustive]
 pub enum InvalidAffinity {
     /// There is none of this name.
-    #[error("there is no mode {name:?}{}: there are {}", place(*.at), names())]
+    #[error("there is no mode {name:?}{}: {}there are {}", place(*.at), suggestion(.name, super::all().iter().map(Definition::name)), names())]
     UnknownMode {
         /// The name as given.
         name: String,
@@ -13,7 +15,7 @@ pub enum InvalidAffinity {
         at: Position,
     },
     /// The mode has no parameter of this name.
-    #[error("{mode} has no parameter {parameter:?}{}: {}", place(*.at), parameters(mode))]
+    #[error("{mode} has no parameter {parameter:?}{}: {}{}", place(*.at), did_you_mean(mode, .parameter), parameters(mode))]
     UnknownParameter {
         /// The mode.
         mode: &'static str,
@@ -86,6 +88,11 @@ fn shown(found: &Option<char>) -> String {
 
 fn listed(names: impl Iterator<Item = &'static str>) -> String {
     names.collect::<Vec<_>>().join(", ")
+}
+
+fn did_you_mean(mode: &str, parameter: &str) -> String {
+    let known = Definition::named(mode).map(Definition::parameters).unwrap_or_default();
+    suggestion(parameter, known.iter().map(Parameter::name))
 }
 
 fn names() -> String {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use equipoise_core::EndpointId;
+use equipoise_core::{Address, EndpointId};
 
 use crate::{
     cookie::{CookieValue, InvalidCookieValue, PersistenceCookie},
@@ -191,9 +191,12 @@ impl Values {
         endpoints: &[(EndpointId, String)],
     ) -> Result<(), InvalidValues> {
         match &self.0 {
-            Naming::Tokens { tokens, .. } => {
+            Naming::Tokens { tokens, idle, life } => {
                 tokens.members(endpoints.iter().map(|(id, _)| id.clone()));
-                Ok(())
+                match [("idle", idle), ("life", life)].into_iter().find(|(_, time)| **time == Some(Duration::ZERO)) {
+                    Some((setting, _)) => Err(InvalidValues::Zero { setting }),
+                    None => Ok(()),
+                }
             }
             Naming::Plain { given, known } => {
                 let mut directory = Directory::default();
@@ -228,12 +231,18 @@ impl Given {
                 Err(source) => Err(InvalidValues::Unfit { endpoint: id.clone(), source }),
             },
             Self::Names(names) => Ok(names.get(id).cloned()),
-            Self::Dynamic(key) => match address.parse::<SocketAddr>() {
-                Ok(address) => Ok(Some(CookieValue::dynamic(key, address))),
-                Err(_) => Err(InvalidValues::Address { endpoint: id.clone(), address: address.to_owned() }),
+            Self::Dynamic(key) => match socket(address) {
+                Some(address) => Ok(Some(CookieValue::dynamic(key, address))),
+                None => Err(InvalidValues::Address { endpoint: id.clone(), address: address.to_owned() }),
             },
         }
     }
+}
+
+/// The IP address and port of an endpoint's address.
+fn socket(address: &str) -> Option<SocketAddr> {
+    let of_url = |address: Address<'_>| Some(SocketAddr::new(address.host().parse().ok()?, address.known_port()?));
+    address.parse().ok().or_else(|| of_url(Address::parse(address).ok()?))
 }
 
 /// Why endpoints cannot be named in a cookie.
@@ -247,6 +256,12 @@ pub enum InvalidValues {
         endpoint: EndpointId,
         /// What is wrong with it.
         source: InvalidCookieValue,
+    },
+    /// A time of zero, with which every token would be void at once.
+    #[error("{setting} of tokens has to be longer than zero; without it, they do not end by it")]
+    Zero {
+        /// The setting: `idle` or `life`.
+        setting: &'static str,
     },
     /// Two endpoints have the same name.
     #[error("{name:?} names two endpoints: give each a name of its own")]

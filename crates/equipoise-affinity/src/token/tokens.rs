@@ -88,7 +88,7 @@ impl Accepted {
 
     /// The same key, to name these.
     fn with(&self, members: &[EndpointId]) -> Self {
-        let directory = self.directory.with(members, |id| tag(&self.endpoint, id));
+        let directory = self.directory.with(members, |id| tag(&self.endpoint, id.as_str()));
         let (mac, endpoint) = (self.mac.clone(), self.endpoint.clone());
         Self { kid: self.kid, signs: self.signs, not_after: self.not_after, mac, endpoint, directory }
     }
@@ -136,8 +136,8 @@ impl Tokens {
     /// The endpoints that tokens may name, in place of those before: all of the pool, also those that drain. O(members),
     /// with one HMAC per key for each that is new. An [`Affinity`](crate::Affinity) sees to its own members: this is for
     /// who reads and issues tokens without one.
-    pub fn members(&self, ids: impl IntoIterator<Item = EndpointId>) {
-        let members: Arc<[EndpointId]> = ids.into_iter().collect();
+    pub fn members(&self, ids: impl IntoIterator<Item = impl Into<EndpointId>>) {
+        let members: Arc<[EndpointId]> = ids.into_iter().map(Into::into).collect();
         let _one_at_a_time = self.shared.states.lock();
         let state = State::new(&self.state.load().keys, members);
         self.state.store(Arc::new(state));
@@ -145,7 +145,8 @@ impl Tokens {
 
     /// A token that binds `session`, or a new one, to `endpoint`. `None` if no key signs: the ring is empty, or its
     /// signing key's time is over.
-    pub fn issue(&self, endpoint: &EndpointId, session: Option<Session>, now: SystemTime) -> Option<String> {
+    pub fn issue(&self, endpoint: impl AsRef<str>, session: Option<Session>, now: SystemTime) -> Option<String> {
+        let endpoint = endpoint.as_ref();
         let state = self.state.load();
         let key = state.signer(now)?;
         let session = session.unwrap_or_else(|| Session::start(now));

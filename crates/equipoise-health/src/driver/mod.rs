@@ -147,8 +147,26 @@ impl Health {
         self.standing(id).is_some_and(|standing| !standing.opinions.iter().any(by_operator))
     }
 
+    /// The time on the clock of [`Standing::since`] and [`Change::at`], to compare them with. It is tokio's, so it stands
+    /// still where tokio's does in tests; it is not the [pool's](Pool::now).
+    ///
+    /// ```
+    /// use equipoise_core::{EndpointSpec, Pool};
+    /// use equipoise_health::Health;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let health = Health::builder().build()?;
+    /// for standing in health.standings() {
+    ///     println!("{} is {} for {:?}", standing.id, standing.availability, health.now().since(standing.since));
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
     /// What is thought of an endpoint, and by whom.
-    pub fn standing(&self, id: &EndpointId) -> Option<Standing> {
+    pub fn standing(&self, id: impl AsRef<str>) -> Option<Standing> {
         self.0.machine.lock().standing(id)
     }
 

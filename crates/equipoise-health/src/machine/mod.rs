@@ -151,8 +151,8 @@ impl Machine {
     }
 
     /// What is thought of an endpoint, and by whom.
-    pub fn standing(&self, id: &EndpointId) -> Option<Standing> {
-        Some(self.records.get(self.ids.get(id)?)?.standing(&self.policy))
+    pub fn standing(&self, id: impl AsRef<str>) -> Option<Standing> {
+        Some(self.records.get(self.ids.get(id.as_ref())?)?.standing(&self.policy))
     }
 
     /// What is thought of all of them, in the order in which they joined.
@@ -249,8 +249,8 @@ impl Machine {
                 self.order(record, order);
                 self.publish(record);
             }
-            None if order == Order::Ready => drop(self.early.take(&id)),
-            None => self.early.remember(id, order),
+            None if order == Order::Ready => drop(self.early.remove(&id)),
+            None => self.early.insert(id, order),
         }
     }
 

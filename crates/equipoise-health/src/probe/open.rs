@@ -27,7 +27,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 impl Security {
     /// Whether it is https: where TLS was asked for, and where the address says so.
     pub(super) fn is_https(&self, target: &Target) -> Result<bool, ProbeError> {
-        let by_address = target.parts()?.scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
+        let by_address = target.parsed()?.has_scheme("https");
         #[cfg(feature = "tls")]
         return Ok(by_address || self.tls.is_some());
         #[cfg(not(feature = "tls"))]

@@ -86,7 +86,7 @@ fn may(domain: Domain, protocol: Protocol) -> io::Result<()> {
 
 /// The first address of the target. The port is of no use, but the lookup wants one.
 async fn address(target: &Target) -> Result<SocketAddr, ProbeError> {
-    let host = target.parts()?.host;
+    let host = target.parsed()?.host();
     resolve(host, 0).await?.into_iter().next().ok_or_else(|| ProbeError::Connect(format!("{host} has no address")))
 }
 

@@ -1,6 +1,6 @@
-use std::{fmt, net::Ipv6Addr};
+use std::{borrow::Cow, fmt};
 
-use equipoise_core::EndpointId;
+use equipoise_core::{Address, EndpointId};
 
 use super::ProbeError;
 
@@ -13,15 +13,6 @@ pub struct Target {
     pub address: String,
     /// The port to look at instead of the address's, if checks have one of their own.
     pub port: Option<u16>,
-}
-
-/// An address in its parts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Parts<'a> {
-    pub(super) scheme: Option<&'a str>,
-    /// Without the brackets of IPv6.
-    pub(super) host: &'a str,
-    pub(super) port: Option<u16>,
 }
 
 impl Target {
@@ -40,66 +31,23 @@ impl Target {
     ///
     /// When there is no host or no port, or when they are none that could be reached.
     pub fn host_and_port(&self) -> Result<(String, u16), ProbeError> {
-        let Parts { scheme, host, port } = self.parts()?;
-        let known = match scheme.map(str::to_ascii_lowercase).as_deref() {
-            Some("http" | "ws") => Some(80),
-            Some("https" | "wss") => Some(443),
-            _ => None,
-        };
-        match self.port.or(port).or(known) {
+        let address = self.parsed()?;
+        match self.port.or(address.known_port()) {
             Some(0) => Err(self.refuse("there is no port 0")),
-            Some(port) => Ok((host.to_owned(), port)),
+            Some(port) => Ok((address.host().to_owned(), port)),
             None => Err(self.refuse("it has no port: give it one, or give the check one")),
         }
     }
 
-    pub(super) fn parts(&self) -> Result<Parts<'_>, ProbeError> {
-        let (scheme, rest) = match self.address.split_once("://") {
-            Some((scheme, rest)) => (Some(scheme), rest),
-            None => (None, &*self.address),
-        };
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-        let (host, port) = match authority.strip_prefix('[') {
-            Some(v6) => {
-                let (host, after) = v6.split_once(']').ok_or_else(|| self.refuse("'[' without ']'"))?;
-                if !is_v6(host) {
-                    return Err(self.refuse("what is in the brackets is no IPv6 address"));
-                }
-                match after.strip_prefix(':') {
-                    _ if after.is_empty() => (host, ""),
-                    Some(port) => (host, port),
-                    None => return Err(self.refuse("after ']' comes ':' and the port, or nothing")),
-                }
-            }
-            None => match authority.split_once(':') {
-                Some(_) if is_v6(authority) => (authority, ""),
-                Some((host, port)) => (host, port),
-                None => (authority, ""),
-            },
-        };
-        if host.is_empty() || host.contains(|character: char| character.is_whitespace() || character.is_control()) {
-            return Err(self.refuse("it has no host"));
-        }
-        let port = match port {
-            "" => None,
-            // A sign would pass for a number.
-            _ if port.starts_with('+') => return Err(self.refuse(PORT)),
-            _ => Some(port.parse().map_err(|_| self.refuse(PORT))?),
-        };
-        Ok(Parts { scheme, host, port })
+    pub(super) fn parsed(&self) -> Result<Address<'_>, ProbeError> {
+        let parsed = Address::parse(&self.address);
+        let parsed = parsed.map_err(|error| self.refuse(error.reason().unwrap_or_default().to_owned()))?;
+        if parsed.host().is_empty() { Err(self.refuse("it has no host")) } else { Ok(parsed) }
     }
 
-    pub(super) fn refuse(&self, reason: &'static str) -> ProbeError {
+    pub(super) fn refuse(&self, reason: impl Into<Cow<'static, str>>) -> ProbeError {
         ProbeError::Address { address: self.address.clone(), reason: reason.into() }
     }
-}
-
-const PORT: &str = "its port is not a number from 1 to 65535";
-
-/// With or without a zone (`fe80::1%eth0`).
-fn is_v6(host: &str) -> bool {
-    host.split('%').next().is_some_and(|address| address.parse::<Ipv6Addr>().is_ok())
 }
 
 impl fmt::Display for Target {
@@ -175,6 +123,7 @@ mod tests {
             "http://@/",
             "a b:80",
             "unix:/tmp/x",
+            "unix:///tmp/x",
         ] {
             let Err(ProbeError::Address { address: named, .. }) = target(address, None).host_and_port() else {
                 panic!("{address:?} was accepted")

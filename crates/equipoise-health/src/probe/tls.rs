@@ -80,7 +80,7 @@ impl Tls {
             Some(name) => name.clone(),
             None => {
                 // A certificate knows no zones (`%eth0`).
-                let host = target.parts()?.host.split('%').next().unwrap_or_default().to_owned();
+                let host = target.parsed()?.host().split('%').next().unwrap_or_default().to_owned();
                 ServerName::try_from(host)
                     .map_err(|_| target.refuse("its host is no name that a certificate can have"))?
             }

@@ -136,6 +136,9 @@ impl Schedule {
                 return Err(InvalidHealth::time(setting, time, "use from 1 ms to 365 days"));
             }
         }
+        if self.port == Some(0) {
+            return Err(InvalidHealth::new("port", 0, "use a port from 1 to 65535"));
+        }
         for (setting, count) in [("rise", self.rise), ("fall", self.fall)] {
             if count == 0 {
                 return Err(InvalidHealth::new(setting, 0, "at least one look is needed to change one's mind"));

@@ -37,7 +37,7 @@ async fn a_probe_that_panics_has_failed_and_the_checks_go_on() {
     let pool = pool(&health, &["a:1", "b:1"]);
     let _checking = health.spawn(&pool);
     until(&pool, "a:1", Availability::Unfit).await;
-    let standing = health.standing(&"a:1".into()).expect("it is known");
+    let standing = health.standing("a:1").expect("it is known");
     assert_eq!(standing.checks[0].last.as_deref(), Some("the probe panicked"));
     script.say("a:1", Say::Pass);
     until(&pool, "a:1", Availability::Open).await;
@@ -70,7 +70,7 @@ async fn a_probe_that_hangs_has_failed_at_its_deadline_and_the_others_go_on() {
     let pool = pool(&health, &["a:1", "b:1"]);
     let _checking = health.spawn(&pool);
     until(&pool, "a:1", Availability::Unfit).await;
-    let standing = health.standing(&"a:1".into()).expect("it is known");
+    let standing = health.standing("a:1").expect("it is known");
     assert_eq!(standing.checks[0].last.as_deref(), Some("no answer in time"));
     let before = script.probes("b:1");
     tokio::time::sleep(seconds(10)).await;

@@ -20,7 +20,7 @@ async fn who_joins_is_looked_at_and_who_leaves_is_not() {
     let before = script.probes("a:1");
     tokio::time::sleep(seconds(10)).await;
     assert_eq!(script.probes("a:1"), before);
-    assert!(health.standing(&"a:1".into()).is_none());
+    assert!(health.standing("a:1").is_none());
     assert_eq!(health.standings().len(), 1);
 }
 

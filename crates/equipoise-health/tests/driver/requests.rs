@@ -108,7 +108,7 @@ async fn who_asks_to_be_left_alone_is_left_alone_for_so_long() {
     let _checking = health.spawn(&pool);
     pick(&pool, "a:1").expect("its turn comes").finish(Verdict::Overloaded { retry_after: Some(seconds(7)) });
     until(&pool, "a:1", Availability::Unfit).await;
-    let reason = &health.standing(&"a:1".into()).expect("it is known").opinions[0].reason;
+    let reason = &health.standing("a:1").expect("it is known").opinions[0].reason;
     assert_eq!(reason, "it asked to be left alone for 7s");
     tokio::time::sleep(seconds(6)).await;
     assert_eq!(of(&pool, "a:1"), Availability::Unfit);

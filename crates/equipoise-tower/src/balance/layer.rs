@@ -1,10 +1,10 @@
 use std::{fmt, time::Duration};
 
-use equipoise_core::Pool;
+use equipoise_core::{InvalidSpec, Pool};
 use tower_layer::Layer;
 
 use super::{Balance, Settings};
-use crate::{dispatch::Shared, http::Http};
+use crate::{dispatch::Shared, http::Http, point};
 
 /// Puts a balancer over one client that serves all endpoints: each request is [pointed](crate::PointAt) at the endpoint
 /// that was picked for it.
@@ -38,8 +38,41 @@ pub struct BalanceLayer<T = (), P = Http> {
 
 impl<T> BalanceLayer<T> {
     /// With the defaults of [`Balance`].
+    ///
+    /// From now on the pool refuses endpoints with addresses that no request over HTTP can go to: see
+    /// [`check_addresses`](Self::check_addresses), which also looks at the endpoints that are there. Those that are there
+    /// with such an address are passed over, and named in the [error](crate::Error::Address) if nobody is left.
     pub fn new(pool: Pool<T>) -> Self {
+        // The answer is about those that are there, and for whoever asks.
+        let _ = pool.demand_addresses(point::check);
         Self { pool, settings: Settings::new(Http::new()) }
+    }
+}
+
+impl<T> BalanceLayer<T, Http> {
+    /// Makes sure that the addresses of the pool's endpoints are ones of HTTP: `host:port`, or `http://` or `https://` with
+    /// a host, perhaps a port, and no path. A host alone is none: its port would depend on each request's scheme.
+    ///
+    /// ```
+    /// use equipoise_core::{EndpointSpec, Pool};
+    /// use equipoise_tower::BalanceLayer;
+    ///
+    /// let pool = Pool::default();
+    /// pool.add(EndpointSpec::new("orders"), ())?;
+    /// let refused = BalanceLayer::new(pool.clone()).check_addresses().unwrap_err();
+    /// assert_eq!(refused.to_string(), r#"endpoint "orders" cannot be reached"#);
+    /// // Endpoints that join are checked when they are added.
+    /// assert!(pool.add(EndpointSpec::new("invoices"), ()).is_err());
+    /// assert!(pool.add(EndpointSpec::new("invoices:80"), ()).is_ok());
+    /// # Ok::<(), equipoise_core::UpdateError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When an endpoint that is there has another address. The pool refuses such addresses from now on, also then.
+    pub fn check_addresses(self) -> Result<Self, InvalidSpec> {
+        self.pool.demand_addresses(point::check)?;
+        Ok(self)
     }
 }
 

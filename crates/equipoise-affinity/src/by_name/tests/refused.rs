@@ -14,8 +14,8 @@ fn what_is_wrong_is_refused_with_what_would_be_right() {
         if cfg!(feature = "redis") { "table, redis or store" } else { "table or store (feature redis adds redis)" };
     for (text, message) in [
         ("", "the name of a mode should stand (at 1), not the end"),
-        ("coookie", &*format!("there is no mode \"coookie\" (at 1): there are {names}")),
-        ("COOKIE", &*format!("there is no mode \"COOKIE\" (at 1): there are {names}")),
+        ("coookie", &*format!("there is no mode \"coookie\" (at 1): did you mean cookie? there are {names}")),
+        ("COOKIE", &*format!("there is no mode \"COOKIE\" (at 1): did you mean cookie? there are {names}")),
         ("none(missing=refuse)", "none has no parameter \"missing\" (at 6): it has no parameters"),
         (
             "prefix(name=S, httponly)",
