@@ -144,7 +144,6 @@ mod tests {
             "http://a b c/",
             "unix:///run/app.sock",
             "http://me@a",
-            "[fe80::1%eth0]:80",
             "a",
             "no such thing",
             "://x",

@@ -47,7 +47,9 @@ impl<'a> Address<'a> {
         let refuse = |reason: &'static str| InvalidAddress::new(address).because(reason);
         let (scheme, hierarchy) = match address.split_once("://") {
             Some((scheme, _)) if !is_scheme(scheme) => {
-                return Err(refuse("\"://\" follows a scheme, such as http: a letter, then letters, digits, +, - or ."));
+                return Err(refuse(
+                    "\"://\" follows a scheme, such as http: a letter, then letters, digits, +, - or .",
+                ));
             }
             Some((scheme, hierarchy)) => (Some(scheme), hierarchy),
             None => (None, address),
@@ -163,9 +165,7 @@ pub(super) fn check(address: &str) -> Result<(), InvalidAddress> {
     let is_host_and_port = match address.rsplit_once(':') {
         _ if address.starts_with('[') => true,
         // Other texts with a colon in them are names of some other kind.
-        Some((host, port)) => {
-            !host.contains([':', '/']) && port.bytes().all(|byte| byte.is_ascii_digit())
-        }
+        Some((host, port)) => !host.contains([':', '/']) && port.bytes().all(|byte| byte.is_ascii_digit()),
         None => false,
     };
     if is_host_and_port { Address::parse(address).map(drop) } else { Ok(()) }
@@ -300,8 +300,22 @@ mod tests {
     #[test]
     fn a_pool_refuses_only_what_no_transport_can_use() {
         for address in [
-            "a", "a:80", "shard-7", "shard=1", "redis:main", "a:b:c", "::1", "unix:/run/my app.sock", "/run/my app.sock",
-            "./app.sock", "UNIX:///tmp/x y", "10.0.0.1:80/path", "tcp://a:1", "memory://x", "dns:///orders", "münchen:80",
+            "a",
+            "a:80",
+            "shard-7",
+            "shard=1",
+            "redis:main",
+            "a:b:c",
+            "::1",
+            "unix:/run/my app.sock",
+            "/run/my app.sock",
+            "./app.sock",
+            "UNIX:///tmp/x y",
+            "10.0.0.1:80/path",
+            "tcp://a:1",
+            "memory://x",
+            "dns:///orders",
+            "münchen:80",
         ] {
             assert_eq!(check(address), Ok(()), "{address}");
         }

@@ -1,10 +1,6 @@
 //! Forms of addresses that a pool demands: what clients of its endpoints need.
 
-use std::{
-    any::TypeId,
-    fmt,
-    sync::Arc,
-};
+use std::{any::TypeId, fmt, sync::Arc};
 
 use super::Pool;
 use crate::{
@@ -29,9 +25,7 @@ impl Demands {
         // Not under the lock: demands are the user's code.
         let demands = self.0.lock().clone();
         let of = |spec: &EndpointSpec| demands.iter().try_for_each(|(_, demand)| demand(spec.address()));
-        specs.try_for_each(|spec| {
-            of(spec).map_err(|source| InvalidSpec::Address { id: spec.id().clone(), source })
-        })
+        specs.try_for_each(|spec| of(spec).map_err(|source| InvalidSpec::Address { id: spec.id().clone(), source }))
     }
 }
 

@@ -72,7 +72,9 @@ pub enum UpdateError {
         id: EndpointId,
     },
     /// There is an endpoint with this id already.
-    #[error("the pool has an endpoint {id:?} already: use `replace` to give it another target, `update` for its settings")]
+    #[error(
+        "the pool has an endpoint {id:?} already: use `replace` to give it another target, `update` for its settings"
+    )]
     Exists {
         /// The id that was to be added.
         id: EndpointId,

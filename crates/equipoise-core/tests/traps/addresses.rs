@@ -13,7 +13,8 @@ fn refused(error: &UpdateError) -> Option<(&str, &str)> {
 fn an_address_that_no_transport_can_use_is_refused_when_it_is_added() {
     let pool: Pool<()> = Pool::default();
     pool.add(EndpointSpec::new("a:80"), ()).unwrap();
-    let addresses = ["", "a b", "http://a b c/", "http://", "https://:80", ":80", "a:0", "a:99999", "HTTP://a:x", "a\t:80"];
+    let addresses =
+        ["", "a b", "http://a b c/", "http://", "https://:80", ":80", "a:0", "a:99999", "HTTP://a:x", "a\t:80"];
     for address in addresses {
         let spec = EndpointSpec::new(address).named("b");
         for error in [pool.add(spec.clone(), ()), pool.update([spec.clone()], |_| ())].map(Result::unwrap_err) {

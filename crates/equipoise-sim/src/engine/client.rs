@@ -65,8 +65,7 @@ impl Client {
             None => strategy,
         };
         let entropy = SeededEntropy::new(number(scenario.seed, Purpose::Strategy, index).rotate_left(17));
-        let pool =
-            Pool::<u32>::builder(strategy).clock(clock.clone()).entropy(Arc::new(entropy)).stripes(1).build();
+        let pool = Pool::<u32>::builder(strategy).clock(clock.clone()).entropy(Arc::new(entropy)).stripes(1).build();
         let stream = |purpose| stream(scenario.seed, purpose, index);
         Ok(Self {
             pool,
