@@ -193,7 +193,7 @@ impl Machine {
     fn join(&mut self, id: EndpointId) {
         // Whoever moves to another address is new to all but the operator, who speaks of what has this id.
         let order = self.ids.get(&id).and_then(|number| self.records[number].ordered(self.now));
-        let order = order.or_else(|| self.early.take(&id));
+        let order = order.or_else(|| self.early.remove(&id));
         self.leave(&id);
         let record = self.next_record;
         self.next_record += 1;
