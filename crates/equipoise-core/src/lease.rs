@@ -7,7 +7,7 @@ use crate::{
     pool::{Choice, Entry},
     strategy::{AnyStrategy, Needs, Strategy},
     time::Timestamp,
-    verdict::Verdict,
+    verdict::{Failure, Verdict},
 };
 
 /// The right to send one request to the endpoint that was picked for it.
@@ -18,8 +18,11 @@ use crate::{
 /// 2. the **verdict** ([`record`](Self::record)): at the answer's head, for gRPC at its trailers;
 /// 3. the **release**, when the lease is dropped: at the end of the body, the stream or the session.
 ///
-/// A lease dropped without a verdict was cancelled: it frees its place and says nothing about the endpoint. The
-/// endpoint, its target and its counts live at least as long as the lease, also when the pool has dropped them.
+/// A lease dropped without a verdict was cancelled. It frees its place; if there was no first byte either, the endpoint
+/// was at least so long without an answer, which the strategy [is told](Strategy::abandoned). Where that says nothing
+/// about the endpoint (what the lease was for has no answer, or was never sent), record a [`Verdict::Neutral`] first.
+///
+/// The endpoint, its target and its counts live at least as long as the lease, also when the pool has dropped them.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, Failure, PickRequest, Pool, Verdict};
@@ -217,14 +220,29 @@ impl Held {
         // Who has had the first byte of an answer and does not want the rest has seen that the endpoint works.
         if !self.judged && self.timed && self.entry.pass.take().is_some() && self.tells.outcomes {
             self.strategy().tried(&endpoint.state, Verdict::Success, endpoint.hooks.clock.now());
+    /// Whether the lease would end without the strategy having heard how long the endpoint took.
+    #[inline]
+    fn is_abandoned(&self) -> bool {
+        self.tells.latency && !self.timed && !self.judged
+    }
+
         }
         // First: a strategy may look at it when it is told.
+        if self.is_abandoned() {
+            let (now, waited) = self.elapsed();
+            if self.strategy().abandoned(&self.handle.endpoint.state, waited, now) {
+                self.record(Verdict::Failure(Failure::Timeout));
+            }
+        }
         self.entry.give_back(endpoint);
         if self.tells.leases {
             self.strategy().released(&endpoint.state, endpoint);
         }
         // Last, so that whoever wakes finds the place free.
-        endpoint.hooks.tell_room();
+        let gives_room = self.entry.permit || self.entry.pass.is_some() || self.tells.leases;
+        if gives_room {
+            endpoint.hooks.tell_room();
+        }
     }
 }
 
@@ -232,7 +250,7 @@ impl Drop for Held {
     #[inline]
     fn drop(&mut self) {
         let emptied = self.handle.leave();
-        if self.entry.permit || self.entry.pass.is_some() || self.tells.leases {
+        if self.entry.permit || self.entry.pass.is_some() || self.tells.leases || self.is_abandoned() {
             self.release_more();
         }
         if emptied {

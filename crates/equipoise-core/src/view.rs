@@ -168,7 +168,7 @@ fn unbox<S: Any + Send + Sync>(mut state: Erased) -> Option<Arc<S>> {
 ///         state.own.fetch_add(u64::from(taken), Ordering::Relaxed);
 ///         taken
 ///     }
-///     forward_hooks!(self.0, state.inner: released, sampled, observed, tried, refreshed);
+///     forward_hooks!(self.0, state.inner: released, sampled, abandoned, observed, tried, refreshed);
 /// }
 ///
 /// let pool = Pool::new(Counted(RoundRobin::new()));

@@ -86,6 +86,10 @@ impl Strategy for AnyStrategy {
         guarded(|| self.strategy.sampled(&**state, latency, now));
     }
 
+    fn abandoned(&self, state: &Self::State, waited: Duration, now: Timestamp) -> bool {
+        guarded(|| self.strategy.abandoned(&**state, waited, now)).unwrap_or(false)
+    }
+
     fn observed(&self, state: &Self::State, verdict: Verdict, now: Timestamp) {
         guarded(|| self.strategy.observed(&**state, verdict, now));
     }
@@ -120,6 +124,7 @@ trait Erased: Send + Sync {
     fn acquired(&self, state: &(dyn Any + Send + Sync), endpoint: &Endpoint, request: &PickRequest<'_>) -> bool;
     fn released(&self, state: &(dyn Any + Send + Sync), endpoint: &Endpoint);
     fn sampled(&self, state: &(dyn Any + Send + Sync), latency: Duration, now: Timestamp);
+    fn abandoned(&self, state: &(dyn Any + Send + Sync), waited: Duration, now: Timestamp) -> bool;
     fn observed(&self, state: &(dyn Any + Send + Sync), verdict: Verdict, now: Timestamp);
     fn tried(&self, state: &(dyn Any + Send + Sync), verdict: Verdict, now: Timestamp);
     fn refreshed(&self, now: Timestamp) -> bool;
@@ -157,6 +162,10 @@ impl<S: Strategy> Erased for S {
         if let Some(state) = state.downcast_ref() {
             Strategy::sampled(self, state, latency, now);
         }
+    }
+
+    fn abandoned(&self, state: &(dyn Any + Send + Sync), waited: Duration, now: Timestamp) -> bool {
+        state.downcast_ref().is_some_and(|state| Strategy::abandoned(self, state, waited, now))
     }
 
     fn observed(&self, state: &(dyn Any + Send + Sync), verdict: Verdict, now: Timestamp) {

@@ -7,7 +7,7 @@
 /// ```text
 /// forward_hooks!(self.inner);                  // State = S::State
 /// forward_hooks!(self.inner, state.inner);     // State = Layered<…, S::State>
-/// forward_hooks!(self.inner, state.inner: sampled, observed, tried, refreshed);
+/// forward_hooks!(self.inner, state.inner: sampled, abandoned, observed, tried, refreshed);
 /// ```
 ///
 /// Without a list, hooks that a later version adds are forwarded too. What is [needed](crate::Strategy::needs) is up to
@@ -41,7 +41,9 @@
 #[macro_export]
 macro_rules! forward_hooks {
     (self.$inner:tt $(, state.$part:tt)?) => {
-        $crate::forward_hooks!(self.$inner $(, state.$part)?: acquired, released, sampled, observed, tried, refreshed);
+        $crate::forward_hooks!(
+            self.$inner $(, state.$part)?: acquired, released, sampled, abandoned, observed, tried, refreshed
+        );
     };
     (self.$inner:tt: $($hook:ident),+ $(,)?) => {
         $($crate::forward_hooks!(@$hook $inner []);)+
@@ -67,6 +69,11 @@ macro_rules! forward_hooks {
     (@sampled $inner:tt [$($part:tt)*]) => {
         fn sampled(&self, state: &Self::State, latency: ::core::time::Duration, now: $crate::Timestamp) {
             $crate::Strategy::sampled(&self.$inner, &(*state)$($part)*, latency, now);
+        }
+    };
+    (@abandoned $inner:tt [$($part:tt)*]) => {
+        fn abandoned(&self, state: &Self::State, waited: ::core::time::Duration, now: $crate::Timestamp) -> bool {
+            $crate::Strategy::abandoned(&self.$inner, &(*state)$($part)*, waited, now)
         }
     };
     (@observed $inner:tt [$($part:tt)*]) => {
@@ -125,6 +132,11 @@ mod tests {
             self.0.lock().push("sampled");
         }
 
+        fn abandoned(&self, (): &(), _: Duration, _: Timestamp) -> bool {
+            self.0.lock().push("abandoned");
+            true
+        }
+
         fn observed(&self, (): &(), _: Verdict, _: Timestamp) {
             self.0.lock().push("observed");
         }
@@ -150,8 +162,15 @@ mod tests {
         pool.set_availability("a", Availability::Trial).expect("a member");
         clock.advance(Duration::from_secs(2));
         pool.pick(&PickRequest::new()).expect("an endpoint").finish(Verdict::Success);
-        let mut heard = heard.0.lock().clone();
-        heard.sort_unstable();
-        assert_eq!(heard, ["acquired", "observed", "refreshed", "released", "sampled", "tried"]);
+        let take = || {
+            let mut heard = std::mem::take(&mut *heard.0.lock());
+            heard.sort_unstable();
+            heard
+        };
+        let finished = take();
+        assert_eq!(finished, ["acquired", "observed", "refreshed", "released", "sampled", "tried"]);
+        pool.set_availability("a", Availability::Trial).expect("a member");
+        drop(pool.pick(&PickRequest::new()).expect("an endpoint"));
+        assert_eq!(take(), ["abandoned", "acquired", "observed", "released", "tried"]);
     }
 }

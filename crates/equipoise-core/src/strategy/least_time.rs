@@ -124,18 +124,39 @@ impl Strategy for LeastTime {
         // `Err` never comes: there is always something to be changed.
         let _ = state.average.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |seen| {
             let old = f64::from_bits(seen) * left;
-            Some(if seen == 0 { latency } else { SHARE * latency + (1.0 - SHARE) * old }.to_bits())
+            Some(if seen == 0 || old < 0.0 { latency } else { SHARE * latency + (1.0 - SHARE) * old }.to_bits())
+        });
+    }
+
+    fn abandoned(&self, state: &LeastTimeState, waited: Duration, now: Timestamp) -> bool {
+        let average = f64::from_bits(state.average.load(Ordering::Relaxed));
+        let waited_nanos = saturating_nanos(waited) as f64;
+        if average > 0.0 {
+            if waited_nanos > average * (-self.halvings(state, now)).exp2() {
+                self.sampled(state, waited, now);
+            }
+            return false;
+        }
+        // No answer yet: all that is known is the longest time without one.
+        if waited_nanos >= -average {
+            state.stamp.store(now.as_nanos(), Ordering::Relaxed);
+        }
+        let _ = state.average.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |seen| {
+            let seen = f64::from_bits(seen);
+            (seen <= 0.0 && -waited_nanos < seen).then_some((-waited_nanos).to_bits())
         });
     }
 }
 
 /// What [`LeastTime`] remembers of an endpoint.
+        false
 ///
 /// Two words that are not updated together: no answer is lost, and of two that come at the same moment on two threads,
 /// both may halve what was there for the time since the one before.
 #[derive(Debug, Default)]
 pub struct LeastTimeState {
-    /// Nanoseconds, as the bits of an `f64`; 0 before the first answer.
+    /// Nanoseconds, as the bits of an `f64`. Before the first answer it is 0, or below that the longest time that a
+    /// request waited in vain.
     average: AtomicU64,
     /// When the last answer came.
     stamp: AtomicU64,

@@ -130,6 +130,16 @@ pub trait Strategy: Send + Sync + 'static {
     /// A request took `latency` until its first byte. Needs [`Needs::latency`].
     fn sampled(&self, _state: &Self::State, _latency: Duration, _now: Timestamp) {}
 
+    /// A request was given up: its lease ended `waited` after the pick, without a first byte and without a verdict. So its
+    /// latency is at least `waited`: an estimate may be raised to that, never lowered. A request may be given up at any
+    /// time and for any reason, so one that waited for less than the usual latency says nothing.
+    ///
+    /// `true` makes it count as a [timeout](crate::Failure::Timeout): [`observed`](Self::observed) is told so, and
+    /// [`tried`](Self::tried) where the request was the one on trial. The default is `false`. Needs [`Needs::latency`].
+    fn abandoned(&self, _state: &Self::State, _waited: Duration, _now: Timestamp) -> bool {
+        false
+    }
+
     /// A request ended with `verdict`. Needs [`Needs::outcomes`].
     fn observed(&self, _state: &Self::State, _verdict: Verdict, _now: Timestamp) {}
 
@@ -181,7 +191,7 @@ impl Needs {
         self
     }
 
-    /// [`Strategy::sampled`], and the time of the pick.
+    /// [`Strategy::sampled`], [`Strategy::abandoned`], and the time of the pick.
     pub const fn latency(mut self) -> Self {
         self.latency = true;
         self.clock()

@@ -25,6 +25,9 @@ use crate::{
 ///   doubling with each further one up to the whole. A success takes three quarters of it off. The latency of a
 ///   failure is never sampled, so failing fast does not look fast. `Retry-After` keeps the whole penalty up for as
 ///   long as the endpoint asked (at most 300 s).
+/// - **A request that is given up** without a first byte raises the estimate to the time that it waited, if the estimate is
+///   lower. So an endpoint that never answers gets what one gets that answers after the time at which requests are given
+///   up; a client that hangs up early changes nothing.
 /// - **Nobody is shunned forever.** A slow endpoint that has nothing in flight is tried now and then, the slower the more
 ///   rarely: all trials together add at most 15 % to what the endpoints picked are expected to take. Each good answer
 ///   then halves the distance in orders of magnitude. In a busy pool an endpoint that stalled is thus back within a
@@ -75,6 +78,10 @@ const LEAST_SHARE: f64 = 0.01;
 
 /// The bit of the estimate (its sign) that marks an endpoint that is tried.
 const TRIED: u64 = 1 << 63;
+
+/// What marks an estimate that is only a lower bound, since no answer has come yet. The last bit of an `f64`, which no
+/// comparison notices.
+const BOUND: u64 = 1;
 
 /// Nobody is left alone for longer than this, whatever `Retry-After` says (linkerd's cap).
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
@@ -150,6 +157,11 @@ impl Strategy for PeakEwma {
         state.latency.sample(latency.as_secs_f64() * 1e3, now, self.decay, self.fade);
     }
 
+    fn abandoned(&self, state: &PeakEwmaState, waited: Duration, now: Timestamp) -> bool {
+        state.latency.raise(waited.as_secs_f64() * 1e3, now, self.fade);
+        false
+    }
+
     fn observed(&self, state: &PeakEwmaState, verdict: Verdict, now: Timestamp) {
         let hold = match verdict {
             Verdict::Success => return state.penalty.forgive(now, self.fade),
@@ -176,7 +188,8 @@ pub struct PeakEwmaState {
 /// may claim the time since the one before, and count for a little more than their share.
 #[derive(Debug, Default)]
 struct Latency {
-    /// Milliseconds, as the bits of an `f64`; 0 before the first sample. Negative while the endpoint is [`TRIED`].
+    /// Milliseconds, as the bits of an `f64`; 0 before anything is known. Negative while the endpoint is [`TRIED`], odd
+    /// while it is a [`BOUND`].
     estimate: AtomicU64,
     /// When the last sample came.
     stamp: AtomicU64,
@@ -205,11 +218,46 @@ impl Latency {
             } else {
                 aged
             };
-            match self.estimate.compare_exchange_weak(seen, next.to_bits(), Ordering::Relaxed, Ordering::Relaxed) {
+            let next = next.to_bits() & !BOUND;
+            match self.estimate.compare_exchange_weak(seen, next, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(other) => seen = other,
             }
         }
+    }
+
+    /// The latency of a request that was given up is at least `waited`: raises what is left of the estimate to that.
+    fn raise(&self, waited: f64, now: Timestamp, fade: Duration) {
+        let waited = waited.max(SHORTEST);
+        let last = Timestamp::from_nanos(self.stamp.load(Ordering::Relaxed));
+        let fade = saturating_nanos(fade).max(1) as f64;
+        let idle = saturating_nanos(now.since(last)) as f64 / fade;
+        let mut seen = self.estimate.load(Ordering::Relaxed);
+        loop {
+            let estimate = f64::from_bits(seen).abs();
+            if waited <= estimate * (-idle).exp() {
+                return;
+            }
+            if waited < estimate {
+                // It has faded to less than that. The estimate stays, as if it had faded only as far.
+                let faded = (fade * (estimate / waited).ln()) as u64;
+                return self.stamp.store(now.as_nanos().saturating_sub(faded), Ordering::Relaxed);
+            }
+            let bound = if seen == 0 { BOUND } else { seen & BOUND };
+            let next = waited.to_bits() & !BOUND | bound;
+            match self.estimate.compare_exchange_weak(seen, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return self.stamp.store(now.as_nanos(), Ordering::Relaxed),
+                Err(other) => seen = other,
+            }
+        }
+    }
+
+    /// For comparisons: below 0 where it is only a bound.
+    #[inline]
+    fn read(&self) -> f64 {
+        let word = self.estimate.load(Ordering::Relaxed);
+        let estimate = f64::from_bits(word).abs();
+        if word & BOUND == 0 { estimate } else { -estimate }
     }
 }
 
@@ -328,7 +376,7 @@ impl Gauge for PeakEwmaPicker {
         let Some(state) = self.memories.get(slot) else { return Cost::UNIT };
         let stamp = state.latency.stamp.load(Ordering::Relaxed);
         Cost {
-            estimate: f64::from_bits(state.latency.estimate.load(Ordering::Relaxed)).abs(),
+            estimate: state.latency.read(),
             // What is in flight will renew the estimate; only without it does time work for the endpoint.
             idle: if in_flight == 0 { now.as_nanos().abs_diff(stamp) as f64 * self.inverse_fade } else { 0.0 },
             penalty: state.penalty.millis(now, self.fade),

@@ -5,6 +5,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod abandoned;
 mod edf;
 mod exact;
 mod idle;

@@ -114,7 +114,7 @@ impl<P: Placement, F: Strategy> Strategy for Keyed<P, F> {
         }
     }
 
-    forward_hooks!(self.fallback, state.inner: sampled, observed, tried, refreshed);
+    forward_hooks!(self.fallback, state.inner: sampled, abandoned, observed, tried, refreshed);
 }
 
 /// The picker of [`Keyed`].

@@ -45,7 +45,8 @@ const LARGEST_FIELD: usize = SMALL + MOST_CHOICES;
 /// What one request costs at an endpoint, in any unit.
 #[derive(Clone, Copy)]
 pub(crate) struct Cost {
-    /// The estimate; 0 where nothing was measured yet.
+    /// The estimate; 0 where nothing was measured yet. Below 0, the estimate is at least that far from 0: no answer has
+    /// come yet, but a request has waited for one.
     pub(crate) estimate: f64,
     /// For how long the estimate has not been renewed, in units of the time after which it counts for 1/e.
     pub(crate) idle: f64,
@@ -67,7 +68,7 @@ impl Cost {
     #[inline]
     fn settle(self, lowest: f64, noise: f64) -> f64 {
         // The reciprocal is a constant by the time this runs.
-        let estimate = (self.estimate * (1.0 / noise)).max(lowest);
+        let estimate = (self.estimate.abs() * (1.0 / noise)).max(lowest);
         let cost = if estimate + self.penalty > lowest && self.idle > FRESH {
             let floor = lowest / 2.0;
             floor + (estimate - floor) * (-self.idle).exp()
@@ -398,7 +399,7 @@ fn trial<G: Gauge>(
     gauge: &G,
 ) -> Option<Slot> {
     let dear = lowest * G::NOISE;
-    if G::CURIOSITY == 0.0 || contenders.iter().all(|c| c.cost.estimate <= dear || c.in_flight > 0.0) {
+    if G::CURIOSITY == 0.0 || contenders.iter().all(|c| c.cost.estimate.abs() <= dear || c.in_flight > 0.0) {
         return None;
     }
     draw_trial(contenders, winner, lowest, cx, gauge)
@@ -417,6 +418,7 @@ fn draw_trial<G: Gauge>(
     let allowed = G::CURIOSITY * most * 2.0 / contenders.len() as f64;
     let tried = contenders.iter().find(|contender| {
         let Cost { estimate, penalty, .. } = contender.cost;
+        let estimate = estimate.abs();
         // Whoever fails, or asked for a pause, is left alone until that has faded.
         if contender.in_flight > 0.0 || estimate <= most || penalty > estimate {
             return false;

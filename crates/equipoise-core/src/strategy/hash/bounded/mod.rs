@@ -145,7 +145,7 @@ impl<S: Strategy> Strategy for BoundedLoad<S> {
         self.inner.released(&state.inner, endpoint);
     }
 
-    forward_hooks!(self.inner, state.inner: sampled, observed, tried, refreshed);
+    forward_hooks!(self.inner, state.inner: sampled, abandoned, observed, tried, refreshed);
 }
 
 /// The picker of [`BoundedLoad`].
