@@ -25,8 +25,11 @@ pub enum Availability {
     Unfit,
     /// Was unfit and may have recovered: the next request decides. One lease is given out, whoever asks first; it ends the
     /// trial if its [verdict](crate::Lease::record) says anything, and nobody else is let in until availability is set
-    /// again. (Setting `Trial` again starts another one.) If the lease ends without a verdict and
-    /// without a first byte, or with [`Neutral`](crate::Verdict::Neutral), the next request gets the chance; if its answer
+    /// again. (Setting `Trial` again starts another one.) The pool offers it to the next request that reaches the endpoint's
+    /// tier, is not [bound](crate::PickRequest::bound) elsewhere and does not exclude the endpoint, whatever the strategy
+    /// would pick and whatever the request's key is; each trial is offered once. If the lease ends without a verdict and
+    /// without a first byte, or with [`Neutral`](crate::Verdict::Neutral), the next one that the strategy sends there, or
+    /// that is bound there, gets the chance; if its answer
     /// had begun and nobody wanted the rest, that counts as success.
     ///
     /// In a [panic](crate::PoolBuilder::panic_below), and in the counting for it and for [spill](crate::Spill), the

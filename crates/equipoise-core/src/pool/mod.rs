@@ -7,6 +7,7 @@ mod error;
 mod flip;
 mod hooks;
 mod idle;
+mod offer;
 mod overlay;
 mod snapshot;
 mod spill;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Hooks, PickError, Revision,
+    offer::Offers,
     spill::{Shares, TierHealth},
 };
 use crate::{
@@ -40,6 +41,7 @@ struct TierView {
     tier: Tier,
     view: View,
     picker: Box<dyn Picker>,
+    offers: Offers,
 }
 
 /// The outcome of a pick, before a lease is taken.
@@ -134,8 +136,10 @@ impl Snapshot {
                 eligible_in[slot.index()] = Some(tier);
             }
             let view = View::new(Arc::clone(&members), slots, eligible, Arc::clone(&trials));
-            let last = self.tiers.iter().find(|last| last.tier == tier).map(|last| &*last.picker);
-            tiers.push(TierView { tier, picker: hooks.strategy.build_guarded(&view, last)?, view });
+            let offers = Offers::new(view.eligible().iter().copied().filter(on_trial));
+            let last = self.tiers.iter().find(|last| last.tier == tier);
+            let picker = hooks.strategy.build_guarded(&view, last.map(|last| &*last.picker))?;
+            tiers.push(TierView { tier, view, picker, offers });
         }
         let eligible = tiers.iter().map(|tier| tier.view.eligible().len()).sum();
         Ok(Self {
@@ -293,6 +297,11 @@ impl Snapshot {
             return Ok(None);
         }
         let explained = notes.is_some();
+        if !tier.offers.is_empty()
+            && let Some((slot, entry)) = self.offer(&tier.offers, request, hooks, explained)
+        {
+            return Ok(Some(self.free(slot, entry)));
+        }
         // A permit that was free when the picker looked may be gone a moment later; the endpoint is then full for the
         // next try. Each failed try means that another thread has succeeded; or else that the strategy does not ask
         // whether an endpoint is usable, which must not keep the request here forever.
@@ -301,10 +310,16 @@ impl Snapshot {
             let picked = guarded(|| tier.picker.pick(&mut cx)).ok_or(PickError::Panicked)?;
             let Some(slot) = picked else { break };
             if let Some(entry) = self.admit(tier, slot, request, hooks, explained)? {
-                return Ok(Some(Choice { slot, entry, preference: Preference::Free, alternatives: self.eligible > 1 }));
+                return Ok(Some(self.free(slot, entry)));
             }
         }
         Ok(None)
+    }
+
+    /// The choice of an endpoint for a request that is bound to none.
+    #[inline]
+    fn free(&self, slot: Slot, entry: Entry) -> Choice {
+        Choice { slot, entry, preference: Preference::Free, alternatives: self.eligible > 1 }
     }
 
     /// Checks what the strategy answered, and lets the request in: `None` if it has to pick again.

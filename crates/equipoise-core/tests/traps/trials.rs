@@ -4,14 +4,15 @@ use std::sync::{
     Barrier,
     atomic::{AtomicU32, Ordering},
 };
+use std::time::Duration;
 
 use equipoise_core::{
     AnyStrategy, Availability, Edf, EndpointId, Failure, Fate, FirstFit, Lease, LeastConnections, LeastTime, Maglev,
-    PickError, PickRequest, Pool, Rendezvous, Ring, Spill, Tier, Verdict,
+    PeakEwma, PickError, PickRequest, Pool, Rendezvous, Ring, Spill, Tier, Verdict,
 };
 
 use crate::{
-    common::{at, id, in_flight, pick, pool_of, spec},
+    common::{at, clocked, id, in_flight, pick, pool_of, spec},
     strategies,
 };
 
@@ -257,4 +258,103 @@ fn many_are_flipped_at_once_and_the_unknown_are_named() {
     assert_eq!((again.changed.len(), pool.revision().get()), (0, before + 1));
     let nobody = pool.set_availabilities(Vec::<(EndpointId, Availability)>::new()).expect("valid");
     assert!(nobody.changed.is_empty() && nobody.unknown.is_empty());
+}
+
+/// Bound to endpoint 0 by an earlier request, and still open.
+fn long_stream(pool: &Pool<()>) -> Lease<()> {
+    let bound = id(0);
+    pool.pick(&PickRequest::new().prefer(&bound)).expect("open")
+}
+
+#[test]
+fn the_next_request_is_offered_the_trial_although_a_stream_is_still_open_there() {
+    for strategy in all_strategies() {
+        let pool = pool_of(strategy.clone(), &[1; 4], SEED);
+        let _stream = long_stream(&pool);
+        pool.set_availability("e0", Availability::Trial).expect("known");
+        assert_eq!(pool.explain(&PickRequest::new().key(b"any")).picked, Ok(id(0)), "{strategy:?}");
+        let lease = pool.pick(&PickRequest::new().key(b"any")).expect("it is offered");
+        assert_eq!(at(&lease), 0, "{strategy:?}");
+        lease.finish(Verdict::Success);
+        assert!((0..50u32).all(|n| at(&pool.pick(&PickRequest::new().key(&n.to_le_bytes())).expect("open")) != 0));
+    }
+}
+
+#[test]
+fn an_endpoint_remembered_for_failures_is_offered_its_trial() {
+    let (pool, clock) = clocked(PeakEwma::new(), &[1; 3], SEED);
+    let bound = id(0);
+    for _ in 0..20 {
+        pool.pick(&PickRequest::new().prefer(&bound)).expect("open").finish(Verdict::Failure(Failure::Server));
+    }
+    for _ in 0..20 {
+        let lease = pick(&pool);
+        clock.advance(Duration::from_millis(10));
+        lease.finish(Verdict::Success);
+    }
+    for available in [[Availability::Open, Availability::Trial], [Availability::Unfit, Availability::Trial]] {
+        // The others serve, or all but this one are out and the tier panics.
+        pool.set_availabilities([(id(1), available[0]), (id(2), available[0]), (id(0), available[1])]).expect("known");
+        assert_eq!(at(&pick(&pool)), 0, "{available:?}");
+    }
+}
+
+#[test]
+fn a_trial_is_offered_to_requests_only_that_may_go_there() {
+    for strategy in all_strategies() {
+        let pool: Pool<()> = Pool::<()>::builder(strategy.clone()).build();
+        pool.update([spec(0), spec(1), spec(2), spec(3).tier(Tier::BACKUP), spec(4).tier(Tier::BACKUP)], |_| ())
+            .expect("valid");
+        pool.set_availabilities([0, 3].map(|at| (id(at), Availability::Trial))).expect("known");
+        // Excluded; bound to another; in a tier that no request gets to.
+        let excluded = [id(0)];
+        assert_ne!(at(&pool.pick(&PickRequest::new().exclude(&excluded)).expect("open")), 0);
+        let other = id(1);
+        assert_eq!(at(&pool.pick(&PickRequest::new().prefer(&other)).expect("open")), 1);
+        assert_eq!(at(&pick(&pool)), 0, "{strategy:?}");
+        assert!((0..50).all(|_| at(&pick(&pool)) < 3), "{strategy:?}");
+        let primary = [0, 1, 2].map(id);
+        assert_eq!(at(&pool.pick(&PickRequest::new().exclude(&primary)).expect("open")), 3, "{strategy:?}");
+    }
+}
+
+#[test]
+fn a_trial_is_offered_once_until_it_is_set_again() {
+    for (set_again, offered) in [(false, 0), (true, 1)] {
+        let pool = pool_of(LeastConnections::new(), &[1; 4], SEED);
+        let _stream = long_stream(&pool);
+        pool.set_availability("e0", Availability::Trial).expect("known");
+        let hangs = pick(&pool);
+        assert_eq!(at(&hangs), 0);
+        drop(hangs);
+        if set_again {
+            pool.set_availability("e0", Availability::Trial).expect("known");
+        }
+        let tried = (0..50).filter(|_| {
+            let lease = pick(&pool);
+            let tried = at(&lease) == 0;
+            lease.finish(Verdict::Success);
+            tried
+        });
+        assert_eq!(tried.count(), offered, "a request that is given up decides nothing");
+        assert!(try_it(&pool).is_some() != set_again, "and leaves the pass to the strategy");
+    }
+}
+
+#[test]
+fn of_many_trials_each_is_offered() {
+    // Fewer than half of them, so that the tier does not panic.
+    let pool = pool_of(LeastConnections::new(), &[1; 200], SEED);
+    let streams: Vec<_> = (0..60)
+        .map(|at| {
+            let bound = id(at);
+            pool.pick(&PickRequest::new().prefer(&bound)).expect("open")
+        })
+        .collect();
+    pool.set_availabilities((0..60).map(|at| (id(at), Availability::Trial))).expect("known");
+    let leases: Vec<_> = (0..300).map(|_| pick(&pool)).collect();
+    let mut tried: Vec<_> = leases.iter().map(at).filter(|&at| at < 60).collect();
+    tried.sort_unstable();
+    assert_eq!(tried, (0..60).collect::<Vec<_>>());
+    drop(streams);
 }
