@@ -60,6 +60,8 @@ pub enum Fate {
     Full,
     /// On trial, and the one request that tries it is out, or has been.
     OnTrial,
+    /// Its last requests failed, and it has had its share: see [`Needs::caps_failing`](crate::Needs::caps_failing).
+    Failing,
     /// A combinator keeps it from the strategy for this request.
     PassedOver,
     /// Its weight is 0.
@@ -150,6 +152,7 @@ impl fmt::Display for Fate {
             Self::Excluded => "excluded",
             Self::Full => "full",
             Self::OnTrial => "on trial",
+            Self::Failing => "failing",
             Self::PassedOver => "passed over",
             Self::NoWeight => "weight 0",
             Self::BoundOnly => "draining",

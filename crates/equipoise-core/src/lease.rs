@@ -68,6 +68,8 @@ struct Tells {
     latency: bool,
     outcomes: bool,
     leases: bool,
+    /// Whether the endpoint is to be marked by verdicts.
+    failing: bool,
 }
 
 impl<T> Lease<T> {
@@ -76,7 +78,8 @@ impl<T> Lease<T> {
     #[inline]
     pub(crate) fn take(handle: Arc<Handle>, choice: Choice, picked_at: Timestamp, needs: &Needs) -> Self {
         handle.enter();
-        let tells = Tells { latency: needs.latency, outcomes: needs.outcomes, leases: needs.leases };
+        let Needs { latency, outcomes, leases, caps_failing: failing, .. } = *needs;
+        let tells = Tells { latency, outcomes, leases, failing };
         let Choice { entry, preference, alternatives, .. } = choice;
         let held = Held { handle, picked_at, entry, preference, alternatives, tells, timed: false, judged: false };
         Self { held, target: PhantomData }
@@ -194,6 +197,9 @@ impl Held {
         if std::mem::replace(&mut self.judged, true) {
             return;
         }
+        if self.tells.failing {
+            self.handle.endpoint.judge(verdict);
+        }
         // A trial has had its answer.
         let tried = verdict != Verdict::Neutral && self.entry.pass.take().is_some();
         let untimed = !std::mem::replace(&mut self.timed, true);
@@ -214,32 +220,32 @@ impl Held {
         }
     }
 
-    #[cold]
-    fn release_more(&mut self) {
-        let endpoint = &self.handle.endpoint;
-        // Who has had the first byte of an answer and does not want the rest has seen that the endpoint works.
-        if !self.judged && self.timed && self.entry.pass.take().is_some() && self.tells.outcomes {
-            self.strategy().tried(&endpoint.state, Verdict::Success, endpoint.hooks.clock.now());
     /// Whether the lease would end without the strategy having heard how long the endpoint took.
     #[inline]
     fn is_abandoned(&self) -> bool {
         self.tells.latency && !self.timed && !self.judged
     }
 
-        }
-        // First: a strategy may look at it when it is told.
+    #[cold]
+    fn release_more(&mut self) {
         if self.is_abandoned() {
             let (now, waited) = self.elapsed();
             if self.strategy().abandoned(&self.handle.endpoint.state, waited, now) {
                 self.record(Verdict::Failure(Failure::Timeout));
             }
         }
+        let endpoint = &self.handle.endpoint;
+        // Who has had the first byte of an answer and does not want the rest has seen that the endpoint works.
+        if !self.judged && self.timed && self.entry.pass.take().is_some() && self.tells.outcomes {
+            self.strategy().tried(&endpoint.state, Verdict::Success, endpoint.hooks.clock.now());
+        }
+        let gives_room = self.entry.permit || self.entry.pass.is_some() || self.tells.leases;
+        // First: a strategy may look at it when it is told.
         self.entry.give_back(endpoint);
         if self.tells.leases {
             self.strategy().released(&endpoint.state, endpoint);
         }
         // Last, so that whoever wakes finds the place free.
-        let gives_room = self.entry.permit || self.entry.pass.is_some() || self.tells.leases;
         if gives_room {
             endpoint.hooks.tell_room();
         }

@@ -120,6 +120,8 @@ pub struct View {
     trials: Arc<[Slot]>,
     /// Whether anybody may be full or on trial.
     limited: bool,
+    /// Of the eligible together.
+    eligible_weight: u64,
     /// By slot, where a wrapper gave its own.
     weights: Option<Arc<[u32]>>,
     revision: Revision,
@@ -194,7 +196,19 @@ impl<O, I> Layered<O, I> {
 impl View {
     pub(crate) fn new(all: Arc<Members>, members: Arc<[Slot]>, eligible: Arc<[Slot]>, trials: Arc<[Slot]>) -> Self {
         let limited = all.limited || !trials.is_empty();
-        Self { revision: all.revision, all, members, eligible, trials, limited, weights: None, lenses: Vec::new() }
+        let (revision, weights, lenses) = (all.revision, None, Vec::new());
+        let view = Self { all, members, eligible, trials, limited, eligible_weight: 0, weights, revision, lenses };
+        view.weighed()
+    }
+
+    fn weighed(mut self) -> Self {
+        self.eligible_weight = self.eligible.iter().map(|&slot| u64::from(self.weight(slot))).sum();
+        self
+    }
+
+    /// In how many picks the endpoint in `slot` comes up once by its weight, rounded up; at least 1.
+    pub(crate) fn turns_of(&self, slot: Slot) -> u64 {
+        self.eligible_weight.div_ceil(u64::from(self.weight(slot)).max(1)).max(1)
     }
 
     pub(crate) fn shared_members(&self) -> &Arc<[Slot]> {
@@ -235,7 +249,7 @@ impl View {
         } else {
             self.revision.derived(members.iter().fold(1 << 40, |digest, slot| mix(digest ^ u64::from(slot.0))))
         };
-        Self { eligible: kept(&self.eligible), members, revision, ..self.clone() }
+        Self { eligible: kept(&self.eligible), members, revision, ..self.clone() }.weighed()
     }
 
     /// The view with other weights for its members, at least 1 for those eligible: for strategies that let another
@@ -250,7 +264,7 @@ impl View {
         }
         // After the floor, which comes and goes with who is eligible: tables leave out whoever had a weight of 0.
         let digest = self.members.iter().fold(2 << 40, |digest, slot| mix(digest ^ u64::from(weights[slot.index()])));
-        Self { weights: Some(weights.into()), revision: self.revision.derived(digest), ..self.clone() }
+        Self { weights: Some(weights.into()), revision: self.revision.derived(digest), ..self.clone() }.weighed()
     }
 
     /// All members of the tier, in the order of their slots, whether eligible or not.

@@ -12,9 +12,10 @@ mod tier;
 use std::{any::Any, fmt, sync::Arc};
 
 use crate::{
-    load::{Permits, Trial},
+    load::{Failing, Mark, Permits, Trial},
     pool::{Hooks, Revision},
-    sync::{Event, Mutex},
+    sync::{Event, Mutex, Ordering},
+    verdict::Verdict,
 };
 
 pub use self::{
@@ -53,6 +54,8 @@ pub struct Endpoint {
     pub(crate) joined: Revision,
     pub(crate) permits: Permits,
     pub(crate) trial: Trial,
+    /// Kept for strategies that [cap](crate::Needs::caps_failing) failing endpoints.
+    pub(crate) failing: Failing,
     /// No lease is out any more, for whoever waits for it.
     pub(crate) emptied: Event,
     /// Whether it is on its way out.
@@ -79,6 +82,7 @@ impl Endpoint {
             joined,
             permits: Permits::new(spec.max_in_flight()),
             trial: Trial::default(),
+            failing: Failing::default(),
             emptied: Event::default(),
             departure: Departure::default(),
             zone: Mutex::new(spec.zone_name().cloned()),
@@ -111,9 +115,27 @@ impl Endpoint {
         *self.zone.lock() = zone.cloned();
     }
 
+    /// Takes a verdict into account for strategies that cap failing endpoints.
+    #[inline]
+    pub(crate) fn judge(&self, verdict: Verdict) {
+        match self.failing.judge(verdict) {
+            None => {}
+            Some(Mark::Set) => _ = self.hooks.failing.fetch_add(1, Ordering::Relaxed),
+            Some(Mark::Removed) => _ = self.hooks.failing.fetch_sub(1, Ordering::Relaxed),
+        }
+    }
+
     /// The most leases it may have out at a time, if there is a limit.
     pub fn max_in_flight(&self) -> Option<u32> {
         self.permits.limit()
+    }
+}
+
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        if self.failing.is_marked() {
+            self.hooks.failing.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     entropy::Entropy,
     load::default_stripes,
     strategy::{AnyStrategy, Strategy},
-    sync::{AtomicU64, Event, Mutex, Swap},
+    sync::{AtomicU32, AtomicU64, Event, Mutex, Swap},
     time::{Clock, SystemClock},
 };
 
@@ -168,6 +168,7 @@ impl<T: Send + Sync + 'static> PoolBuilder<T> {
             freed: Event::default(),
             freed_for_some: Event::default(),
             some_have_waited: AtomicU64::new(0),
+            failing: AtomicU32::new(0),
             refresh_at: AtomicU64::new(0),
         };
         let shared = Shared {

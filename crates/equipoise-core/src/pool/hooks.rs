@@ -5,7 +5,7 @@ use crate::{
     endpoint::Availability,
     entropy::Entropy,
     strategy::{AnyStrategy, Needs},
-    sync::{AtomicU64, Event, Ordering},
+    sync::{AtomicU32, AtomicU64, Event, Ordering},
     time::{Clock, Timestamp, saturating_nanos},
 };
 
@@ -29,6 +29,8 @@ pub(crate) struct Hooks {
     pub(crate) freed_for_some: Event,
     /// Whether such requests have ever waited: most pools never see one.
     pub(crate) some_have_waited: AtomicU64,
+    /// How many endpoints are marked as failing: picks look at the marks only where there are any.
+    pub(crate) failing: AtomicU32,
     /// When the strategy is to be refreshed next, in nanoseconds.
     pub(crate) refresh_at: AtomicU64,
 }

@@ -13,7 +13,8 @@ use crate::{
     guard::guarded,
     load::Pass,
     request::PickRequest,
-    strategy::{BuildError, Notes, PickCx, Picker, Strategy},
+    strategy::{BuildError, Notes, PickCx, Picker, Strategy, Tickets},
+    sync::Ordering,
     time::Timestamp,
     view::{Member, Members, View},
 };
@@ -42,7 +43,12 @@ struct TierView {
     view: View,
     picker: Box<dyn Picker>,
     offers: Offers,
+    /// Counts picks while any endpoint is marked as failing.
+    turns: Arc<Tickets>,
 }
+
+/// The first turn that a tier counts: far from the zero of an endpoint that no turn has picked.
+const FIRST_TURN: u64 = 1 << 32;
 
 /// The outcome of a pick, before a lease is taken.
 #[derive(Clone, Copy)]
@@ -138,8 +144,9 @@ impl Snapshot {
             let view = View::new(Arc::clone(&members), slots, eligible, Arc::clone(&trials));
             let offers = Offers::new(view.eligible().iter().copied().filter(on_trial));
             let last = self.tiers.iter().find(|last| last.tier == tier);
+            let turns = last.map_or_else(|| Arc::new(Tickets::starting_at(FIRST_TURN)), |last| Arc::clone(&last.turns));
             let picker = hooks.strategy.build_guarded(&view, last.map(|last| &*last.picker))?;
-            tiers.push(TierView { tier, view, picker, offers });
+            tiers.push(TierView { tier, view, picker, offers, turns });
         }
         let eligible = tiers.iter().map(|tier| tier.view.eligible().len()).sum();
         Ok(Self {
@@ -302,14 +309,25 @@ impl Snapshot {
         {
             return Ok(Some(self.free(slot, entry)));
         }
+        let turn = self.turn(tier, request, hooks, explained);
+        let mut cap = turn;
         // A permit that was free when the picker looked may be gone a moment later; the endpoint is then full for the
         // next try. Each failed try means that another thread has succeeded; or else that the strategy does not ask
         // whether an endpoint is usable, which must not keep the request here forever.
         for _ in 0..MOST_TRIES {
-            let mut cx = PickCx::new(&tier.view, request, hooks.entropy.as_deref(), now, notes.as_deref_mut());
+            let mut cx = PickCx::new(&tier.view, request, hooks.entropy.as_deref(), now, notes.as_deref_mut()).at(cap);
             let picked = guarded(|| tier.picker.pick(&mut cx)).ok_or(PickError::Panicked)?;
-            let Some(slot) = picked else { break };
+            let Some(slot) = picked else {
+                // Better a failing endpoint than none.
+                if cap.take().is_some() {
+                    continue;
+                }
+                break;
+            };
             if let Some(entry) = self.admit(tier, slot, request, hooks, explained)? {
+                if let (Some(turn), Some(member), false) = (turn, self.members.get(slot), explained) {
+                    member.endpoint.failing.picked(turn);
+                }
                 return Ok(Some(self.free(slot, entry)));
             }
         }
@@ -320,6 +338,23 @@ impl Snapshot {
     #[inline]
     fn free(&self, slot: Slot, entry: Entry) -> Choice {
         Choice { slot, entry, preference: Preference::Free, alternatives: self.eligible > 1 }
+    }
+
+    /// The number of this pick where endpoints are marked as failing and the strategy wants them
+    /// [capped](crate::Needs::caps_failing) for this request.
+    #[inline]
+    fn turn(&self, tier: &TierView, request: &PickRequest<'_>, hooks: &Hooks, explained: bool) -> Option<u64> {
+        if !hooks.needs.caps_failing {
+            return None;
+        }
+        let failing = hooks.failing.load(Ordering::Relaxed);
+        if failing == 0 {
+            return None;
+        }
+        // Where most endpoints fail, failures say little about one of them.
+        let is_exception = u64::from(failing) * 2 <= self.eligible as u64;
+        let goes_by_key = hooks.needs.key && request.has_key() && !hooks.needs.caps_failing_by_key;
+        (is_exception && !goes_by_key).then(|| if explained { tier.turns.peek() } else { tier.turns.take() })
     }
 
     /// Checks what the strategy answered, and lets the request in: `None` if it has to pick again.

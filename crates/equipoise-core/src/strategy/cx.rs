@@ -1,7 +1,7 @@
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::{
-    endpoint::Slot,
+    endpoint::{Endpoint, Slot},
     entropy::{Entropy, thread_random},
     explain::Fate,
     request::PickRequest,
@@ -21,6 +21,11 @@ pub struct PickCx<'a> {
     now: Timestamp,
     /// Whether any endpoint might be unusable, or notes are wanted: otherwise [`usable`](Self::usable) need not look.
     checked: bool,
+    /// The number of this pick, if endpoints that fail are to be [capped](crate::Needs::caps_failing).
+    turn: Option<u64>,
+    /// Which endpoints were usable under that cap, by the last bits of their slots. Their share is larger in a part of the
+    /// view than in the whole, and a wrapping strategy must find usable what the wrapped one has picked.
+    uncapped: u64,
     notes: Option<&'a mut Notes>,
     filter: Option<&'a Filter<'a>>,
 }
@@ -53,7 +58,15 @@ impl<'a> PickCx<'a> {
         notes: Option<&'a mut Notes>,
     ) -> Self {
         let checked = !request.exclude.is_empty() || view.is_limited() || notes.is_some();
-        Self { view, request, entropy, now, checked, notes, filter: None }
+        Self { view, request, entropy, now, checked, turn: None, uncapped: 0, notes, filter: None }
+    }
+
+    /// Caps endpoints that are marked as failing, if there is a turn to count by.
+    #[inline]
+    pub(crate) fn at(mut self, turn: Option<u64>) -> Self {
+        self.checked |= turn.is_some();
+        self.turn = turn;
+        self
     }
 
     /// The view that the picker was built for.
@@ -116,8 +129,9 @@ impl<'a> PickCx<'a> {
         self.notes.is_some()
     }
 
-    /// Whether this eligible endpoint may be picked for this request: it is not excluded, not at its limit
-    /// and not on a trial that somebody else has.
+    /// Whether this eligible endpoint may be picked for this request: it is not excluded, not at its limit, not on a
+    /// trial that another request has, and has not just been picked while its requests
+    /// [fail](crate::Needs::caps_failing).
     #[inline]
     pub fn usable(&mut self, slot: Slot) -> bool {
         !self.checked || self.inspect(slot)
@@ -134,29 +148,39 @@ impl<'a> PickCx<'a> {
     /// `allows` should answer the same each time it is asked during one pick.
     pub fn filtered<R>(&mut self, allows: &dyn Fn(Slot) -> bool, pick: impl FnOnce(&mut PickCx<'_>) -> R) -> R {
         let filter = Filter { allows, outer: self.filter };
-        pick(&mut PickCx {
+        let mut inside = PickCx {
             view: self.view,
             request: self.request,
             entropy: self.entropy,
             now: self.now,
             checked: true,
+            turn: self.turn,
+            uncapped: self.uncapped,
             notes: self.notes.as_deref_mut(),
             filter: Some(&filter),
-        })
+        };
+        let result = pick(&mut inside);
+        self.uncapped = inside.uncapped;
+        result
     }
 
     /// Lets `pick` see another view than this one: the [part](View::narrowed) of it, say, that a wrapping strategy has
     /// built the wrapped one's picker from. It must be a view of the same pool and tier.
     pub fn within<R>(&mut self, view: &View, pick: impl FnOnce(&mut PickCx<'_>) -> R) -> R {
-        pick(&mut PickCx {
+        let mut inside = PickCx {
             view,
             request: self.request,
             entropy: self.entropy,
             now: self.now,
             checked: self.checked,
+            turn: self.turn,
+            uncapped: self.uncapped,
             notes: self.notes.as_deref_mut(),
             filter: self.filter,
-        })
+        };
+        let result = pick(&mut inside);
+        self.uncapped = inside.uncapped;
+        result
     }
 
     /// Tells an explanation that a wrapping strategy keeps these endpoints from the wrapped one. Costs nothing
@@ -177,6 +201,8 @@ impl<'a> PickCx<'a> {
             Fate::Full
         } else if self.view.is_on_trial(slot) && endpoint.trial.is_out() {
             Fate::OnTrial
+        } else if self.is_capped(slot, endpoint) {
+            Fate::Failing
         } else if self.filter.is_some_and(|filter| !filter.admits(slot)) {
             Fate::PassedOver
         } else {
@@ -186,6 +212,16 @@ impl<'a> PickCx<'a> {
             notes.fates.push((slot, fate));
         }
         false
+    }
+
+    /// Whether the endpoint fails and has had its share of the picks.
+    fn is_capped(&mut self, slot: Slot, endpoint: &Endpoint) -> bool {
+        let Some(turn) = self.turn.filter(|_| endpoint.failing.is_marked()) else { return false };
+        let bit = 1 << (slot.index() % u64::BITS as usize);
+        if self.uncapped & bit == 0 && !endpoint.failing.has_had_its_share(turn, self.view.turns_of(slot)) {
+            self.uncapped |= bit;
+        }
+        self.uncapped & bit == 0
     }
 
     /// Tells an explanation what the candidate scored (the lowest wins). Costs nothing otherwise.

@@ -1,5 +1,5 @@
 use super::{
-    BuildError, PickCx, Picker, Strategy,
+    BuildError, Needs, PickCx, Picker, Strategy,
     sampling::{Choices, Contest, Cost, Gauge, InvalidChoices},
 };
 use crate::{
@@ -14,8 +14,9 @@ use crate::{
 /// Choose it where requests differ in cost but endpoints do not, or where latency says little. Almost as good as
 /// looking at all endpoints, at constant cost, and it stays good when what one balancer sees is stale or partial.
 /// Weights count as described for the weighted race: idle shares and in-flight both follow them, and a stuck endpoint
-/// is avoided however heavy it is. Its weakness: a backend that fails fast looks idle; use
-/// [`PeakEwma`](super::PeakEwma) or ejection against that.
+/// is avoided however heavy it is. An endpoint that fails fast looks idle, so one that fails is
+/// [capped](super::Needs::caps_failing) at the share that its weight says. To send it less than that, use
+/// [`PeakEwma`](super::PeakEwma) or ejection.
 ///
 /// Build O(n), pick O(1) (O([choices](Self::with_choices))). Sources: Mitzenmacher, *The Power of Two Choices in
 /// Randomized Load Balancing*, 2001; for the weighting, the race of exponentials (Efraimidis and Spirakis 2006).
@@ -72,6 +73,10 @@ impl Strategy for P2c {
     type Picker = P2cPicker;
 
     fn state(&self, _: &EndpointSpec) {}
+
+    fn needs(&self) -> Needs {
+        Needs::new().caps_failing()
+    }
 
     fn build(&self, view: &View, _last: Option<&P2cPicker>) -> Result<P2cPicker, BuildError> {
         Ok(P2cPicker(Contest::with_choices(view, self.choices.get())))

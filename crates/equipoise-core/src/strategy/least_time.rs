@@ -18,8 +18,12 @@ use crate::{
 /// Each answer moves an endpoint's average by a twentieth of the difference, whenever it comes; endpoints compare by
 /// `average × (in-flight + 1)`. Choose it where latencies differ steadily and single slow answers mean nothing.
 /// [`PeakEwma`](super::PeakEwma) is the better choice in most other cases: this average counts answers, not time, so it
-/// takes dozens of answers to notice a change, and failures are not held against an endpoint (their time is not sampled,
-/// but a backend that fails fast looks idle: combine it with ejection).
+/// takes dozens of answers to notice a change.
+///
+/// The time of a failure is not sampled. An endpoint that fails looks idle, and its average halves while no answers come,
+/// so it is [capped](super::Needs::caps_failing) at the share that its weight says. To send it less than that, combine
+/// this strategy with ejection. A request that is given up counts as an answer after the time that it waited, if that
+/// raises the average.
 ///
 /// Where nginx looks at all endpoints, which sends whatever comes one at a time to the fastest, here the better of
 /// [two](Self::with_choices) is taken, as in [`P2c`](super::P2c), and **weights** count as described there: all of a
@@ -106,7 +110,7 @@ impl Strategy for LeastTime {
     }
 
     fn needs(&self) -> Needs {
-        Needs::new().latency()
+        Needs::new().latency().caps_failing()
     }
 
     fn build(&self, view: &View, last: Option<&LeastTimePicker>) -> Result<LeastTimePicker, BuildError> {
@@ -145,11 +149,11 @@ impl Strategy for LeastTime {
             let seen = f64::from_bits(seen);
             (seen <= 0.0 && -waited_nanos < seen).then_some((-waited_nanos).to_bits())
         });
+        false
     }
 }
 
 /// What [`LeastTime`] remembers of an endpoint.
-        false
 ///
 /// Two words that are not updated together: no answer is lost, and of two that come at the same moment on two threads,
 /// both may halve what was there for the time since the one before.

@@ -176,13 +176,24 @@ pub struct Needs {
     pub(crate) outcomes: bool,
     pub(crate) leases: bool,
     pub(crate) key: bool,
+    pub(crate) caps_failing: bool,
+    pub(crate) caps_failing_by_key: bool,
     pub(crate) refresh: Option<Duration>,
 }
 
 impl Needs {
     /// Nothing.
     pub const fn new() -> Self {
-        Self { clock: false, latency: false, outcomes: false, leases: false, key: false, refresh: None }
+        Self {
+            clock: false,
+            latency: false,
+            outcomes: false,
+            leases: false,
+            key: false,
+            caps_failing: false,
+            caps_failing_by_key: false,
+            refresh: None,
+        }
     }
 
     /// The time of the pick, as [`PickCx::now`].
@@ -216,6 +227,26 @@ impl Needs {
         self
     }
 
+    /// A cap on endpoints that fail. From a failed request until the third success after the last failure, the endpoint is
+    /// [usable](PickCx::usable) no more often than its weight says: one of four equal endpoints in every fourth pick at
+    /// most. For strategies that compare requests in flight or latencies, to which an endpoint that fails in a millisecond
+    /// looks idle or fast.
+    ///
+    /// The cap is off while more than half of the pool's endpoints fail, and for a pick that would find no other endpoint.
+    /// Requests that are placed by [key](Self::key) are not subject to it: their keys stay. It costs one look at the
+    /// endpoint at the end of each request.
+    pub const fn caps_failing(mut self) -> Self {
+        self.caps_failing = true;
+        self
+    }
+
+    /// [`caps_failing`](Self::caps_failing), also for requests that are placed by key: for strategies that move keys from
+    /// endpoints with much load to those with little.
+    pub(crate) const fn caps_failing_by_key(mut self) -> Self {
+        self.caps_failing_by_key = true;
+        self.caps_failing()
+    }
+
     /// [`Strategy::refreshed`], at most once per `period`: by the first pick after it has passed.
     pub const fn refresh(mut self, period: Duration) -> Self {
         self.refresh = Some(period);
@@ -235,6 +266,8 @@ impl Needs {
             outcomes: self.outcomes || other.outcomes,
             leases: self.leases || other.leases,
             key: self.key || other.key,
+            caps_failing: self.caps_failing || other.caps_failing,
+            caps_failing_by_key: self.caps_failing_by_key || other.caps_failing_by_key,
             refresh: [self.refresh, other.refresh].into_iter().flatten().min(),
         }
     }

@@ -17,6 +17,9 @@ pub enum Check {
     Explains,
     /// Picks on several threads go on while members and availability change, nobody starves, and nothing is left of it.
     Threads,
+    /// An endpoint that fails (after 1 ms, after 500 ms, or without an answer until requests are given up) gets no more
+    /// requests than its weight's share, or than it gets while it works; at 1, 2, 10 and 50 requests a second.
+    Failing,
     /// Idle shares are the weights.
     Weights,
     /// And remain so while others come, go, close and open, and when another takes an endpoint's place and all weights
@@ -35,13 +38,14 @@ pub enum Check {
 }
 
 impl Check {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Usable,
         Self::Finds,
         Self::Limits,
         Self::Composes,
         Self::Explains,
         Self::Threads,
+        Self::Failing,
         Self::Weights,
         Self::Updates,
         Self::Allocations,
@@ -54,7 +58,13 @@ impl Check {
     /// The method of [`Conformance`](super::Conformance) that asks for it; `None` if it is always made.
     pub const fn asked_for_by(self) -> Option<&'static str> {
         match self {
-            Self::Usable | Self::Finds | Self::Limits | Self::Composes | Self::Explains | Self::Threads => None,
+            Self::Usable
+            | Self::Finds
+            | Self::Limits
+            | Self::Composes
+            | Self::Explains
+            | Self::Threads
+            | Self::Failing => None,
             Self::Weights | Self::Updates => Some("honours_weights"),
             Self::Allocations => Some("allocations"),
             Self::SpreadsKeys | Self::KeepsKeys => Some("spreads_keys"),

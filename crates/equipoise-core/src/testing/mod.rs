@@ -15,7 +15,7 @@
 //!
 //! | asked for by | check |
 //! | --- | --- |
-//! | always | [`Usable`](Check::Usable), [`Finds`](Check::Finds), [`Limits`](Check::Limits), [`Composes`](Check::Composes), [`Explains`](Check::Explains), [`Threads`](Check::Threads) |
+//! | always | [`Usable`](Check::Usable), [`Finds`](Check::Finds), [`Limits`](Check::Limits), [`Composes`](Check::Composes), [`Explains`](Check::Explains), [`Threads`](Check::Threads), [`Failing`](Check::Failing) |
 //! | [`honours_weights`](Conformance::honours_weights) | [`Weights`](Check::Weights), [`Updates`](Check::Updates) |
 //! | [`allocations`](Conformance::allocations) | [`Allocations`](Check::Allocations) |
 //! | [`spreads_keys`](Conformance::spreads_keys) | [`SpreadsKeys`](Check::SpreadsKeys), [`KeepsKeys`](Check::KeepsKeys) |
@@ -29,6 +29,7 @@
 mod allocations;
 mod composed;
 mod explained;
+mod failing;
 mod finding;
 mod keys;
 mod threads;
@@ -137,8 +138,16 @@ impl<'a> Conformance<'a> {
         composed::check(make, seed, &mut findings);
         explained::check(make, seed, &mut findings);
         threads::check(make, seed, self.may_refuse, &mut findings);
-        let mut done =
-            vec![Check::Usable, Check::Finds, Check::Limits, Check::Composes, Check::Explains, Check::Threads];
+        failing::check(make, seed, &mut findings);
+        let mut done = vec![
+            Check::Usable,
+            Check::Finds,
+            Check::Limits,
+            Check::Composes,
+            Check::Explains,
+            Check::Threads,
+            Check::Failing,
+        ];
         if self.weights {
             weights::check(make, seed, &mut findings);
             done.extend([Check::Weights, Check::Updates]);

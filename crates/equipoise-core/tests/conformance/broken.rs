@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use equipoise_core::{
-    BuildError, Endpoint, EndpointSpec, Needs, PickCx, PickRequest, Picker, Slot, Strategy, View,
+    BuildError, Endpoint, EndpointSpec, Needs, PickCx, PickRequest, Picker, Slot, Strategy, Timestamp, Verdict, View,
     testing::{Check, Conformance, NonConforming},
 };
 
@@ -70,6 +70,59 @@ pub(crate) fn faults(suite: &Conformance<'_>) -> NonConforming {
 #[test]
 fn a_sound_one_passes() {
     of(Known::any).allocations(|picks| allocation_counter::measure(picks).count_total).assert();
+}
+
+/// Sends requests to the endpoint that has failed last, half of the time.
+struct FondOfFailures(Arc<AtomicU64>);
+
+impl Strategy for FondOfFailures {
+    type State = u64;
+    type Picker = Fond;
+
+    fn state(&self, spec: &EndpointSpec) -> u64 {
+        spec.id().as_str().trim_start_matches('e').parse().unwrap_or(0)
+    }
+
+    fn build(&self, view: &View, _: Option<&Fond>) -> Result<Fond, BuildError> {
+        Ok(Fond { slots: view.eligible().to_vec(), last: Arc::clone(&self.0) })
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::new().outcomes()
+    }
+
+    fn observed(&self, state: &u64, verdict: Verdict, _: Timestamp) {
+        if verdict.is_failure() {
+            self.0.store(*state, Ordering::Relaxed);
+        }
+    }
+}
+
+struct Fond {
+    slots: Vec<Slot>,
+    last: Arc<AtomicU64>,
+}
+
+impl Picker for Fond {
+    fn pick(&self, cx: &mut PickCx<'_>) -> Option<Slot> {
+        let last = self.last.load(Ordering::Relaxed) as usize;
+        let bits = cx.random() as usize;
+        let last = self.slots.iter().copied().find(|slot| slot.index() == last).filter(|_| bits & 1 == 0);
+        match last.filter(|&slot| cx.usable(slot)) {
+            Some(slot) => Some(slot),
+            None => {
+                let n = self.slots.len().max(1);
+                (0..n).filter_map(|step| self.slots.get((bits / 2 + step) % n).copied()).find(|&slot| cx.usable(slot))
+            }
+        }
+    }
+}
+
+#[test]
+fn one_that_prefers_an_endpoint_that_fails() {
+    let found = faults(&Conformance::new(|| FondOfFailures(Arc::new(AtomicU64::new(u64::MAX)))));
+    assert!(found.fails(Check::Failing), "{found}");
+    assert!(found.findings.iter().all(|finding| finding.check == Check::Failing), "{found}");
 }
 
 #[test]

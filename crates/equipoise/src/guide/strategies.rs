@@ -8,7 +8,7 @@
 //! | strategy | choose it when | a pick | its weakness |
 //! | --- | --- | --- | --- |
 //! | [`PeakEwma`](crate::PeakEwma) | latencies differ or change, some fail | O(1), reads the clock | needs latencies and verdicts to be reported |
-//! | [`LeastTime`](crate::LeastTime) | latencies differ steadily and single slow answers mean nothing | O(1), reads the clock | notices a change late; blind to failures |
+//! | [`LeastTime`](crate::LeastTime) | latencies differ steadily and single slow answers mean nothing | O(1), reads the clock | notices a change late; sends an endpoint that fails its share |
 //! | [`P2c`](crate::P2c) | many balancers share the endpoints; nothing is reported | O(1) | takes whoever fails fast for idle |
 //! | [`LeastConnections`](crate::LeastConnections) | requests are long and unequal, few balancers | O(log n) with its release | exact about what this balancer sends, no more |
 //!

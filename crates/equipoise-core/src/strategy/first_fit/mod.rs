@@ -20,7 +20,8 @@ use crate::{
 /// kept for batch work, or where a license or a warm cache makes the first ones cheap. Slots follow the order in which
 /// endpoints joined, and a newcomer takes the lowest free one. An endpoint without a limit never fills, so nobody behind
 /// it is ever reached (unless requests exclude it). Weights do not count, but for 0. Its weakness is its purpose: load
-/// is as uneven as limits allow, and when the first endpoint fails the most requests fail with it.
+/// is as uneven as limits allow. An endpoint that fails is [capped](super::Needs::caps_failing) at the share that its
+/// weight says; one that never answers, while requests are given up, still gets all that its limit allows.
 ///
 /// Build O(n). Pick O(log₆₄ n): a set of bits knows who may have room; an endpoint found full is taken out, and put
 /// back by the end of its next lease. After an update everybody counts as having room until found full, once each.
@@ -76,7 +77,7 @@ impl Strategy for FirstFit {
     fn state(&self, _: &EndpointSpec) {}
 
     fn needs(&self) -> Needs {
-        Needs::new().leases()
+        Needs::new().leases().caps_failing()
     }
 
     fn build(&self, view: &View, _last: Option<&FirstFitPicker>) -> Result<FirstFitPicker, BuildError> {

@@ -22,8 +22,9 @@ use crate::{
 /// Choose it where requests are long and differ (uploads, streams, sessions, queries), so that the last bit of evenness
 /// pays, or where there are so few endpoints that drawing two misses much. With many balancers in front of the same
 /// endpoints it is no better than [`P2c`](super::P2c), which costs less: each is exact about no more than it sees itself.
-/// Its other weakness is that of all that count requests: a backend that fails fast looks idle; use
-/// [`PeakEwma`](super::PeakEwma) or ejection against that.
+/// As for all that count requests, an endpoint that fails fast looks idle, so one that fails is
+/// [capped](super::Needs::caps_failing) at the share that its weight says. To send it less than that, use
+/// [`PeakEwma`](super::PeakEwma) or ejection.
 ///
 /// # Who is least loaded
 ///
@@ -98,7 +99,7 @@ impl Strategy for LeastConnections {
     }
 
     fn needs(&self) -> Needs {
-        Needs::new().leases()
+        Needs::new().leases().caps_failing()
     }
 
     fn build(&self, view: &View, last: Option<&LeastConnectionsPicker>) -> Result<LeastConnectionsPicker, BuildError> {

@@ -126,7 +126,7 @@ impl<S: Strategy> Strategy for BoundedLoad<S> {
     }
 
     fn needs(&self) -> Needs {
-        self.inner.needs().leases()
+        self.inner.needs().leases().caps_failing_by_key()
     }
 
     fn acquired(&self, state: &Self::State, endpoint: &Endpoint, request: &PickRequest<'_>) -> bool {

@@ -1,0 +1,140 @@
+//! An endpoint that fails gets no more than its share, however fast it fails and however rare requests are.
+
+use std::{cmp::Reverse, collections::BTreeMap, fmt, time::Duration};
+
+use super::{
+    Check, Findings,
+    world::{Chance, World, id},
+};
+use crate::{
+    entropy::Entropy,
+    lease::Lease,
+    request::PickRequest,
+    strategy::AnyStrategy,
+    time::Timestamp,
+    verdict::{Failure, Verdict},
+};
+
+const ENDPOINTS: usize = 4;
+
+/// How long an endpoint takes that works.
+const USUAL: Duration = Duration::from_millis(10);
+
+/// One of the endpoints works for this long, and fails from then on.
+const WORKS_UNTIL: Duration = Duration::from_secs(10);
+
+/// Requests that arrive in the second minute are counted.
+const COUNTED: std::ops::Range<Duration> = Duration::from_secs(60)..Duration::from_secs(120);
+
+/// Requests a second, and how many runs: rare requests take more of them to say something.
+const RATES: [(f64, u64); 4] = [(1.0, 30), (2.0, 15), (10.0, 6), (50.0, 3)];
+
+/// How the requests of the failing endpoint end.
+#[derive(Clone, Copy)]
+enum Ending {
+    Answered,
+    Failed(Duration),
+    GivenUp(Duration),
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answered => f.write_str("answers"),
+            Self::Failed(after) => write!(f, "fails after {after:?}"),
+            Self::GivenUp(after) => write!(f, "never answers, and requests are given up after {after:?}"),
+        }
+    }
+}
+
+const FAULTS: [Ending; 3] = [
+    Ending::Failed(Duration::from_millis(1)),
+    Ending::Failed(Duration::from_millis(500)),
+    Ending::GivenUp(Duration::from_secs(1)),
+];
+
+pub(super) fn check(make: &dyn Fn() -> AnyStrategy, seed: u64, findings: &mut Findings) {
+    for (rate, runs) in RATES {
+        let share = |ending| {
+            let counts = (0..runs).map(|run| count(make(), rate, ending, seed.wrapping_add(run)));
+            counts
+                .sum::<Result<Tally, String>>()
+                .map(|Tally { failing, all }| (failing as f64 / all as f64, all as f64))
+        };
+        let mut fault = |what: String| findings.note(Check::Failing, seed, format!("at {rate} requests/s: {what}"));
+        // Strategies that fill one endpoint after the other, or see only a part of them, give it more than its weight
+        // says while it works; they must not give it more than that.
+        let works = match share(Ending::Answered) {
+            Ok((works, _)) => works.max(1.0 / ENDPOINTS as f64),
+            Err(error) => return fault(error),
+        };
+        for ending in FAULTS {
+            match share(ending) {
+                // Both shares are samples of the same size.
+                Ok((fails, all)) if fails <= works + 4.0 * (works * (1.0 - works) / all).sqrt() => {}
+                Ok((fails, _)) => fault(format!(
+                    "an endpoint that {ending} gets {:.1} % of the requests, and {:.1} % while it works",
+                    100.0 * fails,
+                    100.0 * works
+                )),
+                Err(error) => return fault(error),
+            }
+        }
+    }
+}
+
+struct Tally {
+    failing: u64,
+    all: u64,
+}
+
+impl std::iter::Sum for Tally {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self { failing: 0, all: 0 }, |sum, one| Self {
+            failing: sum.failing + one.failing,
+            all: sum.all + one.all,
+        })
+    }
+}
+
+/// What the first of four equal endpoints gets of one run's requests, which arrive by chance.
+fn count(strategy: AnyStrategy, rate: f64, ending: Ending, seed: u64) -> Result<Tally, String> {
+    let world = World::of(strategy, &[1; ENDPOINTS], seed).map_err(|error| format!("refuses its members: {error}"))?;
+    let (dice, failing) = (Chance::new(!seed), id(0));
+    let mut under_way: BTreeMap<Reverse<(Timestamp, u64)>, (Lease<()>, Option<Verdict>)> = BTreeMap::new();
+    let (mut tally, mut time) = (Tally { failing: 0, all: 0 }, Duration::ZERO);
+    // The clock of a world does not start at zero.
+    let start = crate::time::Clock::now(&*world.clock);
+    for number in 0.. {
+        let unit = (dice.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
+        time += Duration::from_secs_f64(-(1.0 - unit).ln() / rate);
+        if time >= COUNTED.end {
+            break;
+        }
+        let now = start + time;
+        while let Some(first) = under_way.last_entry().filter(|entry| entry.key().0.0 <= now) {
+            world.clock.set(first.key().0.0);
+            let (lease, verdict) = first.remove();
+            match verdict {
+                Some(verdict) => lease.finish(verdict),
+                None => drop(lease),
+            }
+        }
+        world.clock.set(now);
+        let key = dice.next_u64().to_le_bytes();
+        let lease =
+            world.pool.pick(&PickRequest::new().key(&key)).map_err(|error| format!("picked nobody ({error})"))?;
+        let fails = *lease.endpoint().id() == failing;
+        if COUNTED.contains(&time) {
+            tally.failing += u64::from(fails);
+            tally.all += 1;
+        }
+        let (takes, verdict) = match ending {
+            Ending::Failed(after) if fails && time >= WORKS_UNTIL => (after, Some(Verdict::Failure(Failure::Server))),
+            Ending::GivenUp(after) if fails && time >= WORKS_UNTIL => (after, None),
+            _ => (USUAL, Some(Verdict::Success)),
+        };
+        under_way.insert(Reverse((now + takes, number)), (lease, verdict));
+    }
+    Ok(tally)
+}
