@@ -67,6 +67,8 @@ pub(crate) struct Witness {
     raised: AtomicU8,
     /// Nanoseconds; the longest that was asked for.
     pause: AtomicU64,
+    /// Kept where requests that are given up [count](Outliers::abandoned).
+    usual: Usual,
     board: Weak<Board>,
     this: Weak<Witness>,
 }
@@ -79,6 +81,25 @@ struct Counters {
     nanos: AtomicU64,
 }
 
+/// The usual time to the first byte: a moving average in nanoseconds, 0 before the first answer.
+#[derive(Debug, Default)]
+struct Usual(AtomicU64);
+
+impl Usual {
+    fn sample(&self, latency: Duration) {
+        let latency = saturating_nanos(latency).max(1);
+        let next = |usual: u64| match usual {
+            0 => latency,
+            _ => usual - usual / 16 + latency / 16,
+        };
+        let _ = self.0.fetch_update(Relaxed, Relaxed, |usual| Some(next(usual)));
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
 const FAILURES: u8 = 1;
 const GATEWAY: u8 = 2;
 const CONNECTION: u8 = 4;
@@ -89,10 +110,24 @@ const PAUSE: u8 = 64;
 
 impl Witness {
     pub(crate) fn sampled(&self, latency: Duration) {
+        if self.rules.abandoned.is_some() {
+            self.usual.sample(latency);
+        }
         if self.rules.latency.is_some() {
             self.counters.samples.fetch_add(1, Relaxed);
             self.counters.nanos.fetch_add(saturating_nanos(latency), Relaxed);
         }
+    }
+
+    /// Whether a request that was given up after this time counts as a timeout.
+    pub(crate) fn is_timeout(&self, waited: Duration) -> bool {
+        let Some(times) = self.rules.abandoned else { return false };
+        let usual = match self.usual.get() {
+            // It has never answered: then it takes longer than any that does.
+            0 => self.board.upgrade().map_or(0, |board| board.slowest_usual()),
+            usual => usual,
+        };
+        usual > 0 && saturating_nanos(waited) as f64 >= times * usual as f64
     }
 
     pub(crate) fn observed(&self, verdict: Verdict, now: Timestamp) {
@@ -205,6 +240,15 @@ impl Witness {
     }
 }
 
+impl Board {
+    /// The slowest endpoint's usual time, in nanoseconds; 0 where none has answered. O(n).
+    fn slowest_usual(&self) -> u64 {
+        // Dropped after the lock, as one of them may be the last hold on its witness.
+        let witnesses: Vec<Arc<Witness>> = self.all.lock().values_mut().filter_map(newest).collect();
+        witnesses.iter().map(|witness| witness.usual.get()).max().unwrap_or_default()
+    }
+}
+
 impl Signals {
     /// For a pool whose requests are listened to by these rules; or not at all, by `None`.
     pub fn new(rules: impl Into<Option<Outliers>>) -> Self {
@@ -269,6 +313,7 @@ impl Signals {
             counters: Counters::default(),
             raised: AtomicU8::new(0),
             pause: AtomicU64::new(0),
+            usual: Usual::default(),
             board: Arc::downgrade(&self.0),
             this: Weak::clone(this),
         });

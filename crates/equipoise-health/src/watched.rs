@@ -31,7 +31,7 @@ impl<S: Strategy> Strategy for Watched<S> {
     fn needs(&self) -> Needs {
         let needs = self.inner.needs();
         match self.signals.rules() {
-            Some(rules) if rules.latency.is_some() => needs.outcomes().latency(),
+            Some(rules) if rules.latency.is_some() || rules.abandoned.is_some() => needs.outcomes().latency(),
             Some(_) => needs.outcomes(),
             None => needs,
         }
@@ -42,6 +42,12 @@ impl<S: Strategy> Strategy for Watched<S> {
             witness.sampled(latency);
         }
         self.inner.sampled(&state.inner, latency, now);
+    }
+
+    fn abandoned(&self, state: &Self::State, waited: std::time::Duration, now: Timestamp) -> bool {
+        // Both are asked: the inner strategy learns from it whatever the rules say.
+        let inner = self.inner.abandoned(&state.inner, waited, now);
+        inner || state.own.0.as_ref().is_some_and(|witness| witness.is_timeout(waited))
     }
 
     fn observed(&self, state: &Self::State, verdict: Verdict, now: Timestamp) {

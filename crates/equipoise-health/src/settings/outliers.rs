@@ -54,6 +54,7 @@ pub struct Outliers {
     pub(crate) jitter: f64,
     pub(crate) most_percent: u32,
     pub(crate) longest_pause: Option<Duration>,
+    pub(crate) abandoned: Option<f64>,
 }
 
 /// What follows when there were too many failures in a row, or within a time. All but the first speak through the
@@ -141,6 +142,7 @@ impl Outliers {
             jitter: 0.1,
             most_percent: 10,
             longest_pause: Some(Duration::from_secs(30)),
+            abandoned: None,
         }
     }
 
@@ -290,6 +292,23 @@ impl Outliers {
         self
     }
 
+    /// Counts requests that callers give up as [timeouts](equipoise_core::Failure::Timeout), if they had waited for the
+    /// first byte at least this many times as long as usual; as many as the other rules ask for then eject the endpoint,
+    /// and one of them fails its probation. `None`, the default, ignores them.
+    ///
+    /// The usual time is a moving average over the endpoint's own answers (a sixteenth of the difference for each). Where it
+    /// has not answered yet, the slowest average among the pool's endpoints counts; where no endpoint has, nothing is
+    /// counted. Use a factor that a slow but successful answer rarely reaches, such as 10.
+    ///
+    /// It is off by default because the decision is then the caller's: a client can make requests that take long, hang up
+    /// and so have endpoints ejected that work. Turn it on where callers can be trusted, as in a client's own balancer below
+    /// the application's timeouts. An attempt timeout below the balancer needs no such trust and tells the same; Envoy,
+    /// HAProxy and nginx have only that.
+    pub const fn abandoned(mut self, times_usual: Option<f64>) -> Self {
+        self.abandoned = times_usual;
+        self
+    }
+
     /// Whether it makes sense.
     ///
     /// # Errors
@@ -335,6 +354,9 @@ impl Outliers {
         }
         if let Some(rule) = self.latency.filter(|rule| !(rule.factor > 1.0 && rule.factor.is_finite())) {
             return Err(InvalidHealth::new("latency", rule.factor, "use a factor above 1"));
+        }
+        if let Some(times) = self.abandoned.filter(|times| !(*times >= 1.0 && times.is_finite())) {
+            return Err(InvalidHealth::new("abandoned", times, "use a factor of 1 or more"));
         }
         Ok(())
     }
