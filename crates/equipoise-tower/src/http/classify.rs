@@ -34,10 +34,17 @@ where
 /// | --- | --- |
 /// | 429 | overloaded, for as long as its `Retry-After` says (seconds; a date counts as not said) |
 /// | 503 with `Retry-After` | unavailable, for as long as it says (the same) |
+/// | 408 without any header field | time-out |
+/// | any other 408 | neutral |
 /// | 502, 503, 504 | failure of something behind the endpoint |
 /// | 501, 505 | success: the request asked for what is not there |
 /// | other 5xx | failure of the endpoint |
 /// | any other | success |
+///
+/// An endpoint that sends 408 has waited in vain for the rest of the request (RFC 9110, 15.5.9): that is the client's
+/// doing. A 408 without any header field was not sent by an endpoint, since servers with a clock send `Date` (RFC 9110,
+/// 6.6.1): it is how tower-http's `TimeoutLayer` below the balancer says that the endpoint took too long. The client gets
+/// that 408 as it is; with `TimeoutLayer::with_status_code` it gets 504, which counts as the failure of a gateway.
 ///
 /// A response of type `application/grpc` with status 200 is judged by `grpc-status`, in the head or in the trailers:
 ///
@@ -65,6 +72,8 @@ impl Classify for ClassifyHttp {
             StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
                 Verdict::Failure(Failure::Gateway)
             }
+            StatusCode::REQUEST_TIMEOUT if head.headers.is_empty() => Verdict::Failure(Failure::Timeout),
+            StatusCode::REQUEST_TIMEOUT => Verdict::Neutral,
             StatusCode::NOT_IMPLEMENTED | StatusCode::HTTP_VERSION_NOT_SUPPORTED => Verdict::Success,
             status if status.is_server_error() => Verdict::Failure(Failure::Server),
             _ => Verdict::Success,
@@ -79,11 +88,14 @@ impl Classify for ClassifyHttp {
 
 const GRPC_STATUS: &str = "grpc-status";
 
+/// `application/grpc` or `application/grpc+…`, with or without parameters, in any case (RFC 9110, 8.3.1 and 5.6.6); not
+/// `application/grpc-web`.
 fn is_grpc(headers: &HeaderMap) -> bool {
+    const GRPC: &[u8] = b"application/grpc";
     let content_type = headers.get(header::CONTENT_TYPE).map_or(&[][..], HeaderValue::as_bytes);
-    // "application/grpc", "application/grpc+proto", "application/grpc;…", but not grpc-web.
-    match content_type.strip_prefix(b"application/grpc") {
-        Some(rest) => matches!(rest.first(), None | Some(b'+' | b';')),
+    let media_type = content_type.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
+    match media_type.split_at_checked(GRPC.len()) {
+        Some((grpc, rest)) => grpc.eq_ignore_ascii_case(GRPC) && matches!(rest.first(), None | Some(b'+')),
         None => false,
     }
 }
@@ -133,6 +145,30 @@ mod tests {
         assert_eq!(down, Some(Verdict::Unavailable { retry_after: minute }), "a failure, which 429 is not");
         let date = verdict(503, &[("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT")]);
         assert_eq!(date, Some(Verdict::Unavailable { retry_after: None }));
+    }
+
+    #[test]
+    fn a_408_is_the_clients_doing_unless_no_server_has_sent_it() {
+        assert_eq!(verdict(408, &[("date", "Wed, 21 Oct 2015 07:28:00 GMT")]), Some(Verdict::Neutral));
+        assert_eq!(verdict(408, &[("connection", "close")]), Some(Verdict::Neutral));
+        assert_eq!(verdict(408, &[]), Some(Verdict::Failure(Failure::Timeout)));
+    }
+
+    #[test]
+    fn a_media_type_is_read_in_any_case_and_with_spaces() {
+        for grpc in [
+            "application/grpc",
+            "Application/gRPC",
+            "APPLICATION/GRPC+PROTO",
+            "application/grpc ; charset=utf-8",
+            "application/grpc\t;x=1",
+            " application/grpc+proto;x",
+        ] {
+            assert_eq!(verdict(200, &[("content-type", grpc)]), None, "{grpc:?}");
+        }
+        for other in ["application/grpc-web", "application/grpcx", "application/grp", "x;application/grpc", ""] {
+            assert_eq!(verdict(200, &[("content-type", other)]), Some(Verdict::Success), "{other:?}");
+        }
     }
 
     #[test]
