@@ -87,6 +87,13 @@ impl<B: Body> LeasedBody<B> {
     }
 }
 
+/// The default body, without a lease: for layers that answer by themselves, such as tonic's interceptors.
+impl<B: Body + Default> Default for LeasedBody<B> {
+    fn default() -> Self {
+        Self::unleased(B::default())
+    }
+}
+
 impl Rider {
     fn end(&mut self, trailers: Option<&HeaderMap>) {
         if let Some(lease) = self.lease.take() {
