@@ -104,8 +104,8 @@ impl Peer {
     /// # Errors
     ///
     /// When the client has closed the connection.
-    pub async fn send(&mut self, text: &str) -> io::Result<()> {
-        self.stream.write_all(text.as_bytes()).await
+    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.stream.write_all(bytes.as_ref()).await
     }
 
     /// Waits until the client has closed the connection.

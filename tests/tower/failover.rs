@@ -183,10 +183,17 @@ async fn an_answer_of_any_status_is_an_answer() {
 
 #[tokio::test]
 async fn a_request_body_that_fails_says_nothing_about_the_endpoint() {
+    for http2 in [false, true] {
+        failing_body(http2).await;
+    }
+}
+
+async fn failing_body(http2: bool) {
     let (a, b) = (Backend::start("a").unwrap(), Backend::start("b").unwrap());
     let (pool, recorder) = pool(&[("a", a.address()), ("b", b.address())]);
     let (mut pieces, request) = streaming(Method::PUT);
-    let balanced = BalanceLayer::with_protocol(pool.clone(), Http::new().idempotent(|_| true)).layer(client());
+    let client = Client::builder(TokioExecutor::new()).http2_only(http2).build_http();
+    let balanced = BalanceLayer::with_protocol(pool.clone(), Http::new().idempotent(|_| true)).layer(client);
     let response = tokio::spawn(balanced.oneshot(request));
     soon(pieces.send_data("half of it".into())).await.unwrap();
     // As if this were a proxy, and the connection that the body comes from had died.

@@ -1,9 +1,11 @@
 //! tonic's channels as targets. The messages are plain bytes: what is tested is around them.
 
+use std::time::Duration;
+
 use bytes::{Buf, BufMut, Bytes};
 use equipoise::{
     EndpointSpec, Failure, Pool, Verdict,
-    tower::{Balance, Http},
+    tower::{Balance, BalancedChannel, Http, balanced_channel},
 };
 use equipoise_tests::{Answer, Backend, Recorder, Reserved, soon};
 use http::{HeaderMap, HeaderValue, Response, uri::PathAndQuery};
@@ -15,7 +17,12 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use crate::setup::in_flight;
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+
+use crate::{
+    goaway::{GoAway, http2},
+    setup::in_flight,
+};
 
 /// Bytes as they are.
 #[derive(Clone, Copy, Default)]
@@ -83,12 +90,34 @@ fn pool(addresses: &[(&str, String)]) -> (Pool<Channel>, Recorder) {
     (pool, recorder)
 }
 
-async fn call(balance: Balance<Channel>) -> Result<Bytes, Status> {
-    let mut grpc = Grpc::new(balance);
+async fn call<S>(service: S) -> Result<Bytes, Status>
+where
+    S: tonic::client::GrpcService<
+            tonic::body::Body,
+            Error: std::fmt::Debug,
+            ResponseBody: http_body::Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
+        >,
+{
+    call_within(service, None).await
+}
+
+async fn call_within<S>(service: S, time: Option<Duration>) -> Result<Bytes, Status>
+where
+    S: tonic::client::GrpcService<
+            tonic::body::Body,
+            Error: std::fmt::Debug,
+            ResponseBody: http_body::Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
+        >,
+{
+    let mut grpc = Grpc::new(service);
     soon(async {
         grpc.ready().await.unwrap();
         let path = PathAndQuery::from_static("/orders.Orders/Today");
-        Ok(grpc.unary(tonic::Request::new(Bytes::from_static(b"which")), path, Raw).await?.into_inner())
+        let mut request = tonic::Request::new(Bytes::from_static(b"which"));
+        if let Some(time) = time {
+            request.set_timeout(time);
+        }
+        Ok(grpc.unary(request, path, Raw).await?.into_inner())
     })
     .await
 }
@@ -155,4 +184,64 @@ async fn calls_leave_a_killed_server_for_another() {
         assert_eq!(call(balance.clone()).await.unwrap(), "b");
     }
     assert_eq!(in_flight(&pool), [0, 0]);
+}
+
+#[tokio::test]
+async fn a_call_above_the_last_stream_of_a_goaway_is_unavailable() {
+    // It was not processed, but hyper has taken its message, which tonic can only give once.
+    let (a, b) = (http2(GoAway::after_the_request(0, 0)), server("b", Some("0")));
+    let (pool, recorder) = pool(&[("a", a.address()), ("b", b.address())]);
+    assert_eq!(call(BalancedChannel::new(pool)).await.unwrap_err().code(), Code::Unavailable);
+    assert_eq!(recorder.verdicts(), [("a".into(), Verdict::Failure(Failure::Connect))]);
+}
+
+#[tokio::test]
+async fn an_empty_pool_is_unavailable() {
+    let (pool, _) = pool(&[]);
+    let plain = call(Balance::new(pool.clone())).await.unwrap_err();
+    assert_eq!(plain.code(), Code::Unavailable);
+    let channel = call(BalancedChannel::new(pool)).await.unwrap_err();
+    assert_eq!((channel.code(), channel.message()), (Code::Unavailable, "the pool has no endpoints"));
+}
+
+#[tokio::test]
+async fn a_failed_call_has_the_status_that_grpc_means_for_it_and_names_no_address() {
+    let refusing = Reserved::new().unwrap();
+    let status = call(balanced_channel([refusing.address()]).unwrap()).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert!(!status.message().contains("127.0.0.1"), "{status:?}");
+
+    let silent = http2(GoAway::never());
+    let channel = balanced_channel([format!("http://{}", silent.address())]).unwrap();
+    let status = call_within(channel, Some(Duration::from_millis(50))).await.unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+
+    let breaking = http2(GoAway::after_the_request(1, 0).and_close());
+    let status = call(balanced_channel([breaking.address()]).unwrap()).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+}
+
+#[tokio::test]
+async fn a_balanced_channel_is_made_from_addresses_and_leaves_dead_ones_alone() {
+    let (a, b) = (Reserved::new().unwrap(), server("b", Some("0")));
+    let channel = balanced_channel([format!("http://{}", a.address()), b.address()]).unwrap();
+    for _ in 0..8 {
+        assert_eq!(call(channel.clone()).await.unwrap(), "b");
+    }
+    assert_eq!(in_flight(channel.pool()), [0, 0]);
+    balanced_channel(["no such thing"]).unwrap_err();
+    balanced_channel(["a:1", "a:1"]).unwrap_err();
+}
+
+#[tokio::test]
+async fn generated_clients_with_interceptors_take_a_balancer() {
+    let (pool, _) = pool(&[]);
+    let denied = |_| Err(Status::unauthenticated("who are you?"));
+    let mut plain = HealthClient::with_interceptor(Balance::new(pool.clone()), denied);
+    let mut channel = HealthClient::with_interceptor(BalancedChannel::new(pool.clone()), denied);
+    let request = HealthCheckRequest::default;
+    assert_eq!(soon(plain.check(request())).await.unwrap_err().code(), Code::Unauthenticated);
+    assert_eq!(soon(channel.check(request())).await.unwrap_err().code(), Code::Unauthenticated);
+    let mut admitted = HealthClient::with_interceptor(BalancedChannel::new(pool), |request| Ok(request));
+    assert_eq!(soon(admitted.check(request())).await.unwrap_err().code(), Code::Unavailable);
 }

@@ -4,8 +4,12 @@
 
 mod addressing;
 mod failover;
+mod goaway;
+mod gone;
 mod grpc;
+mod layers;
 mod load;
+mod redirects;
 mod reqwest;
 mod responses;
 mod setup;

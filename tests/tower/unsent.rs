@@ -5,8 +5,7 @@ use equipoise::{
     tower::{BalanceLayer, Http, ReqwestService},
 };
 use equipoise_tests::{Backend, Peer, Scripted, soon};
-use http::{Method, Request, Response, StatusCode, Version};
-use http_body_util::{BodyExt, Full};
+use http::{Method, Request, StatusCode, Version};
 use tower::{Layer, ServiceExt};
 
 use crate::setup::{client, closing_before_the_head, get, pool, request};
@@ -31,39 +30,35 @@ async fn a_post_that_found_its_connection_closed_goes_elsewhere() {
 }
 
 #[tokio::test]
+async fn a_request_that_came_by_http2_is_sent_on_by_http1() {
+    let a = Backend::start("a").unwrap();
+    let (pool, recorder) = pool(&[("a", a.address())]);
+    let mut request = get();
+    *request.version_mut() = Version::HTTP_2;
+    let response = soon(BalanceLayer::new(pool).layer(client()).oneshot(request)).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    drop(response);
+    assert_eq!(a.seen()[0].header("host"), Some("orders"));
+    assert_eq!(recorder.verdicts(), [("a".into(), Verdict::Success)]);
+}
+
+#[tokio::test]
 async fn a_version_that_the_client_does_not_speak_is_not_the_endpoints_fault() {
     let (a, b) = (Backend::start("a").unwrap(), Backend::start("b").unwrap());
     let (pool, recorder) = pool(&[("a", a.address()), ("b", b.address())]);
     let mut request = get();
-    *request.version_mut() = Version::HTTP_2;
+    *request.version_mut() = Version::HTTP_3;
     assert!(soon(BalanceLayer::new(pool).layer(client()).oneshot(request)).await.is_err());
     assert_eq!(recorder.verdicts(), [("a".into(), Verdict::Neutral)]);
 }
 
 #[tokio::test]
-async fn reqwest_repeats_bytes_as_it_does_alone() {
-    let reqwest = || ReqwestService::new(reqwest::Client::builder().no_proxy().build().unwrap());
-    let redirecting = || {
-        Backend::answering(|seen| {
-            let mut response = Response::new(Full::from("done").map_err(|error| match error {}).boxed());
-            if seen.uri.path() == "/old" {
-                *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
-                response.headers_mut().insert("location", "/new".parse().unwrap());
-            }
-            response
-        })
-        .unwrap()
-    };
-    let (a, b) = (redirecting(), redirecting());
-    let (both, _) = pool(&[("a", a.address()), ("b", b.address())]);
+async fn bytes_in_reqwests_body_are_sent_again() {
     let order = || reqwest::Body::from("order");
-    let redirected = Request::post("http://orders/old").body(order()).unwrap();
-    let response = soon(BalanceLayer::new(both).layer(reqwest()).oneshot(redirected)).await.unwrap();
-    assert_eq!(response.status(), StatusCode::OK);
-
     let (dying, b) = (closing_before_the_head(5), Backend::start("b").unwrap());
     let (both, recorder) = pool(&[("a", dying.address()), ("b", b.address())]);
-    let balance = BalanceLayer::with_protocol(both, Http::new().idempotent(|_| true)).layer(reqwest());
+    let reqwest = ReqwestService::build(reqwest::Client::builder().no_proxy()).unwrap();
+    let balance = BalanceLayer::with_protocol(both, Http::new().idempotent(|_| true)).layer(reqwest);
     let response = soon(balance.oneshot(Request::put("http://orders/").body(order()).unwrap())).await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(recorder.verdicts()[0], ("a".into(), Verdict::Failure(Failure::Transport)));

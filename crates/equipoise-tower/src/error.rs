@@ -1,4 +1,7 @@
 pub use equipoise_core::InvalidAddress;
+
+use std::fmt;
+
 use equipoise_core::{EndpointId, PickError};
 use http::StatusCode;
 
@@ -9,25 +12,29 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a balanced request got no response.
 ///
-/// Its own message names the endpoint; what happened there is the [`source`](std::error::Error::source).
-#[derive(Debug, thiserror::Error)]
+/// The message names the endpoint, whose id is often its address, and the [`source`](std::error::Error::source) says what
+/// happened there: both belong in a log. What a client may be told is [`status`](Self::status) and
+/// [`public_message`](Self::public_message). With the feature `tonic` it converts into a `tonic::Status`.
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// Nobody could be picked, not even after the [wait](crate::Balance::wait) that was allowed.
-    #[error(transparent)]
-    Pick(#[from] PickError),
+    /// No endpoint could be picked, not even after the [wait](crate::Balance::wait) that was allowed.
+    Pick(PickError),
+    /// The request is not one that can be sent.
+    Request {
+        /// What is wrong with it.
+        source: BoxError,
+    },
     /// The endpoint's address is not what the request needs.
-    #[error("endpoint {endpoint} cannot be reached at its address")]
     Address {
-        /// Whose address.
+        /// The endpoint with that address.
         endpoint: EndpointId,
         /// What is wrong with it.
         source: InvalidAddress,
     },
     /// The last endpoint tried failed; this is its own error.
-    #[error("endpoint {endpoint} failed")]
     Endpoint {
-        /// Who failed.
+        /// The endpoint that failed.
         endpoint: EndpointId,
         /// The inner service's error.
         source: BoxError,
@@ -35,14 +42,16 @@ pub enum Error {
 }
 
 impl Error {
-    /// What a gateway tells its client: 503 where nobody could be picked (the request may be tried again, later), 504
-    /// where the endpoint took too long, 400 where the client's own body failed, and 502 where the endpoint failed
-    /// otherwise.
+    /// The status with which a gateway answers its client: 503 where no endpoint could be picked or all were overloaded
+    /// (the request may be tried again, later), 504 where the endpoint took too long, 400 where the client's own body
+    /// failed, and 502 where the endpoint failed otherwise.
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Pick(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Request { .. } => StatusCode::BAD_REQUEST,
             Self::Address { .. } => StatusCode::BAD_GATEWAY,
             Self::Endpoint { source, .. } => match Reach::of(&**source) {
+                Reach::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
                 Reach::TimedOut => StatusCode::GATEWAY_TIMEOUT,
                 Reach::Caller => StatusCode::BAD_REQUEST,
                 _ => StatusCode::BAD_GATEWAY,
@@ -50,11 +59,52 @@ impl Error {
         }
     }
 
-    /// The endpoint that failed, if one was reached for.
+    /// A sentence for clients that goes with [`status`](Self::status). It contains no id, no address and no cause.
+    pub fn public_message(&self) -> &'static str {
+        match self.status() {
+            StatusCode::BAD_REQUEST => "the request could not be forwarded",
+            StatusCode::SERVICE_UNAVAILABLE => "no backend can take the request now",
+            StatusCode::GATEWAY_TIMEOUT => "the backend did not answer in time",
+            _ => "the backend could not be reached or failed",
+        }
+    }
+
+    /// The endpoint that failed, if the request got as far as one.
     pub fn endpoint(&self) -> Option<&EndpointId> {
         match self {
-            Self::Pick(_) => None,
+            Self::Pick(_) | Self::Request { .. } => None,
             Self::Address { endpoint, .. } | Self::Endpoint { endpoint, .. } => Some(endpoint),
         }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pick(error) => error.fmt(f),
+            Self::Request { .. } => f.write_str("the request cannot be sent"),
+            Self::Address { endpoint, .. } => write!(f, "endpoint {endpoint} cannot be reached at its address"),
+            Self::Endpoint { endpoint, .. } => write!(f, "endpoint {endpoint} failed"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            // tonic's clients look for a status among the causes, and say `Unknown` if there is none.
+            #[cfg(feature = "tonic")]
+            Self::Pick(_) => Some(crate::grpc::unavailable()),
+            #[cfg(not(feature = "tonic"))]
+            Self::Pick(error) => error.source(),
+            Self::Request { source } | Self::Endpoint { source, .. } => Some(&**source),
+            Self::Address { source, .. } => Some(source),
+        }
+    }
+}
+
+impl From<PickError> for Error {
+    fn from(error: PickError) -> Self {
+        Self::Pick(error)
     }
 }

@@ -5,6 +5,8 @@
 mod balance;
 mod dispatch;
 mod error;
+#[cfg(feature = "tonic")]
+mod grpc;
 mod guard;
 mod http;
 mod placement;
@@ -16,8 +18,12 @@ mod replay;
 #[cfg(feature = "reqwest")]
 mod reqwest;
 
+#[cfg(feature = "tonic")]
+pub use crate::grpc::{BalancedChannel, BalancedChannelError, BalancedChannelFuture, balanced_channel};
 #[cfg(feature = "reqwest")]
-pub use crate::reqwest::ReqwestService;
+pub use crate::reqwest::{
+    BalancedClient, BalancedClientError, BalancedClientFuture, ReqwestError, ReqwestService, balanced_client,
+};
 pub use crate::{
     balance::{Balance, BalanceLayer, ResponseFuture},
     dispatch::{Dispatch, Shared, Targets},

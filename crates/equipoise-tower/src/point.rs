@@ -41,11 +41,14 @@ pub trait PointAt {
 /// `http://host` or `https://host` with or without a port, the scheme in whatever case; without a scheme the request's is
 /// kept, or `http` if it has none. A host alone is refused: its port would depend on the scheme of each request.
 ///
-/// The endpoint still sees the name that was asked for: a `Host` header stays as it is, and an HTTP/1 request without
-/// one gets the old authority as `Host`. Not so with HTTP/2, where the authority is the name, nor with TLS, whose
+/// The endpoint still sees the name that was asked for: a `Host` header stays as it is, and a request without one gets the
+/// old authority as `Host`. Over HTTP/2 connections the endpoint gets both, its address as `:authority` and the name as
+/// `Host`; for servers that refuse that (RFC 9113, 8.3.1 allows it), remove `Host` in a layer below the balancer. With TLS,
 /// certificates are checked against the endpoint's address: give such endpoints addresses by name.
 ///
-/// The version stays too, so a gateway that receives HTTP/2 and forwards HTTP/1 sets it itself, and `Host` with it.
+/// The version is that of one hop: a request that came by HTTP/2 is sent on as HTTP/1.1. A client that has an HTTP/2
+/// connection to the endpoint uses it all the same; one that has not would refuse the request otherwise. HTTP/3 stays, since
+/// reqwest speaks it only where the request asks for it.
 impl<B> PointAt for Request<B> {
     fn point_at(&mut self, endpoint: &Endpoint) -> Result<(), InvalidAddress> {
         let (scheme, authority) = origin(endpoint.address())?;
@@ -54,6 +57,10 @@ impl<B> PointAt for Request<B> {
         parts.scheme = scheme.or(parts.scheme).or(Some(Scheme::HTTP));
         parts.path_and_query.get_or_insert_with(|| PathAndQuery::from_static("/"));
         *self.uri_mut() = Uri::from_parts(parts).map_err(|_| InvalidAddress::new(endpoint.address()))?;
+        // RFC 9110, 6.2: an intermediary sends its own version.
+        if self.version() == Version::HTTP_2 {
+            *self.version_mut() = Version::HTTP_11;
+        }
         if let Some(name) = asked_for
             && self.version() < Version::HTTP_2
             && !self.headers().contains_key(HOST)

@@ -1,11 +1,34 @@
-use std::task::{Context, Poll};
+//! reqwest's client below the balancer, and reqwest's own request and response types above it.
 
-use http::{Request, Response};
-use reqwest::{Body, Client};
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use equipoise_core::{EndpointSpec, Pool, UpdateError};
+use http::{Extensions, Request, Response};
+use pin_project_lite::pin_project;
+use reqwest::{Body, Client, ClientBuilder, ResponseBuilderExt, Url, redirect, retry};
 use tower_service::Service;
 
-/// Reqwest's client as a service of [`http`] requests and responses, which [`BalanceLayer`](crate::BalanceLayer) can
-/// point at endpoints.
+use crate::{
+    balance::{Balance, BalanceLayer},
+    dispatch::Shared,
+    error::{BoxError, Error},
+};
+
+/// Reqwest's client as a service of [`http`] requests and responses, which [`BalanceLayer`] can point at endpoints.
+///
+/// The client is built here, so that it sends each request once and to the endpoint that was picked: it follows no
+/// redirect and repeats nothing, whatever the builder says. Otherwise the error of a followed redirect or of a retry
+/// would be taken for that of the first request, which the endpoint may have processed. A redirect is a response like
+/// any other; put tower-http's `FollowRedirect` above the balancer to follow it, through the balancer again.
+///
+/// Reqwest takes proxies from the environment (`HTTP_PROXY`, `NO_PROXY`). Behind a proxy, failures of the proxy count as
+/// failures of the endpoint; use [`ClientBuilder::no_proxy`] unless the endpoints can only be reached through one.
+///
+/// Responses keep their URL: converted into a [`reqwest::Response`], they have that of the endpoint. See
+/// [`BalancedClient`] for reqwest's own types.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, Pool};
@@ -14,31 +37,219 @@ use tower_service::Service;
 ///
 /// let pool = Pool::default();
 /// pool.update(["127.0.0.1:8001", "127.0.0.1:8002"].map(EndpointSpec::new), |_| ())?;
-/// let balanced = BalanceLayer::new(pool).layer(ReqwestService::new(reqwest::Client::new()));
+/// let client = ReqwestService::build(reqwest::Client::builder().no_proxy())?;
+/// let balanced = BalanceLayer::new(pool).layer(client);
 /// # drop(balanced);
-/// # Ok::<(), equipoise_core::UpdateError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct ReqwestService(Client);
 
 impl ReqwestService {
-    /// Sends through this client.
-    pub fn new(client: Client) -> Self {
-        Self(client)
+    /// Builds the client, without redirects and retries.
+    ///
+    /// # Errors
+    ///
+    /// When reqwest cannot build it.
+    pub fn build(builder: ClientBuilder) -> Result<Self, reqwest::Error> {
+        builder.redirect(redirect::Policy::none()).retry(retry::never()).build().map(Self)
+    }
+}
+
+/// Reqwest's error for a request that was sent once and to one place.
+///
+/// [`Reach`](crate::Reach) trusts it when it says that there was no connection. A bare [`reqwest::Error`] may be about a
+/// redirect.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct ReqwestError(#[from] reqwest::Error);
+
+impl ReqwestError {
+    /// Reqwest's own error.
+    pub fn get_ref(&self) -> &reqwest::Error {
+        &self.0
+    }
+
+    /// Reqwest's own error.
+    pub fn into_inner(self) -> reqwest::Error {
+        self.0
     }
 }
 
 impl Service<Request<Body>> for ReqwestService {
     type Response = Response<Body>;
-    type Error = reqwest::Error;
-    type Future = std::pin::Pin<Box<dyn Future<Output = Result<Response<Body>, reqwest::Error>> + Send>>;
+    type Error = ReqwestError;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, ReqwestError>> + Send>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), reqwest::Error>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ReqwestError>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let client = self.0.clone();
-        Box::pin(async move { client.execute(request.try_into()?).await.map(Into::into) })
+        Box::pin(async move {
+            let response = client.execute(request.try_into()?).await?;
+            let url = response.url().clone();
+            let mut response = Response::from(response);
+            set_url(response.extensions_mut(), url);
+            Ok(response)
+        })
+    }
+}
+
+/// What [`reqwest::Response::from`] looks for; only a builder can make one.
+fn set_url(extensions: &mut Extensions, url: Url) {
+    let made = Response::builder().url(url).body(());
+    extensions.extend(made.map(|made| made.into_parts().0.extensions).unwrap_or_default());
+}
+
+/// A balanced client for reqwest's own types: a service from [`reqwest::Request`] to [`reqwest::Response`].
+///
+/// Requests are built as usual; the host of their URL is the name that the endpoints see, not where they go. The
+/// response has the URL that was asked for, and a [`ServedBy`](crate::ServedBy) extension. Its lease lasts until its body
+/// has been read or dropped.
+///
+/// ```no_run
+/// use equipoise_tower::{ServedBy, balanced_client};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = balanced_client(["127.0.0.1:8001", "127.0.0.1:8002"])?;
+/// let request = reqwest::Request::new(reqwest::Method::GET, "http://orders/today".parse()?);
+/// let response = client.execute(request).await?;
+/// println!("{} from {:?}", response.status(), response.extensions().get::<ServedBy>());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct BalancedClient<S = Balance<(), Shared<ReqwestService>>>(S);
+
+/// A [`BalancedClient`] over these addresses (`host:port`, `http://…` or `https://…`), with the default strategy and a client
+/// without proxies.
+///
+/// # Errors
+///
+/// When an address is not valid or occurs twice, or reqwest cannot build its client.
+pub fn balanced_client<A>(addresses: impl IntoIterator<Item = A>) -> Result<BalancedClient, BalancedClientError>
+where
+    A: Into<String>,
+{
+    let pool = Pool::default();
+    pool.update(addresses.into_iter().map(|address| EndpointSpec::new(address.into())), |_| ())?;
+    Ok(BalancedClient::new(pool, Client::builder().no_proxy())?)
+}
+
+/// Why [`balanced_client`] made no client.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BalancedClientError {
+    /// The endpoints are not valid.
+    #[error(transparent)]
+    Endpoints(#[from] UpdateError),
+    /// Reqwest cannot build its client.
+    #[error(transparent)]
+    Client(#[from] reqwest::Error),
+}
+
+impl BalancedClient {
+    /// Over a pool, with the defaults of [`Balance`]; the client is built as for [`ReqwestService::build`].
+    ///
+    /// # Errors
+    ///
+    /// When reqwest cannot build its client.
+    pub fn new(pool: Pool<()>, builder: ClientBuilder) -> Result<Self, reqwest::Error> {
+        use tower_layer::Layer;
+        Ok(Self(BalanceLayer::new(pool).layer(ReqwestService::build(builder)?)))
+    }
+
+    /// The pool.
+    pub fn pool(&self) -> &Pool<()> {
+        self.0.pool()
+    }
+}
+
+impl<S> BalancedClient<S> {
+    /// Over a balancer with settings, or layers over one: any service of [`http`] requests with reqwest's [`Body`].
+    pub fn over(service: S) -> Self {
+        Self(service)
+    }
+
+    /// Sends a request.
+    ///
+    /// # Errors
+    ///
+    /// Those of the balancer, and [`Error::Request`] when the URL is not one that can be sent to.
+    pub async fn execute<B>(&self, request: reqwest::Request) -> Result<reqwest::Response, Error>
+    where
+        S: Service<Request<Body>, Response = Response<B>, Error = Error> + Clone,
+        B: http_body::Body<Data: Into<bytes::Bytes>, Error: Into<BoxError>> + Send + Sync + 'static,
+    {
+        let mut service = self.clone();
+        std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
+        service.call(request).await
+    }
+}
+
+impl<S, B> Service<reqwest::Request> for BalancedClient<S>
+where
+    S: Service<Request<Body>, Response = Response<B>, Error = Error>,
+    B: http_body::Body<Data: Into<bytes::Bytes>, Error: Into<BoxError>> + Send + Sync + 'static,
+{
+    type Response = reqwest::Response;
+    type Error = Error;
+    type Future = BalancedClientFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: reqwest::Request) -> Self::Future {
+        let url = request.url().clone();
+        let state = match Request::try_from(request) {
+            Ok(request) => State::Sent { future: self.0.call(request), url: Some(url) },
+            Err(error) => State::Refused { error: Some(error) },
+        };
+        BalancedClientFuture { state }
+    }
+}
+
+pin_project! {
+    /// The future of [`BalancedClient`].
+    pub struct BalancedClientFuture<F> {
+        #[pin]
+        state: State<F>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<F> {
+        Sent { #[pin] future: F, url: Option<Url> },
+        Refused { error: Option<reqwest::Error> },
+    }
+}
+
+impl<F, B> Future for BalancedClientFuture<F>
+where
+    F: Future<Output = Result<Response<B>, Error>>,
+    B: http_body::Body<Data: Into<bytes::Bytes>, Error: Into<BoxError>> + Send + Sync + 'static,
+{
+    type Output = Result<reqwest::Response, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().state.project() {
+            StateProj::Sent { future, url } => {
+                let mut response = ready!(future.poll(cx))?;
+                if let Some(url) = url.take() {
+                    set_url(response.extensions_mut(), url);
+                }
+                Poll::Ready(Ok(response.map(Body::wrap).into()))
+            }
+            StateProj::Refused { error } => match error.take() {
+                Some(error) => Poll::Ready(Err(Error::Request { source: error.into() })),
+                // Polled after it has ended.
+                None => Poll::Pending,
+            },
+        }
     }
 }

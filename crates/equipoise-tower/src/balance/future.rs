@@ -189,8 +189,7 @@ where
         tried.push(endpoint.clone());
         drop(failed.unsent);
         let again = match reach {
-            _ if unsent => true,
-            Reach::NotSent => true,
+            _ if unsent || reach.is_unsent() => true,
             Reach::NoResponse => kept.as_ref().is_some_and(|kept| protocol.is_idempotent(kept)),
             _ => false,
         };

@@ -1,0 +1,219 @@
+//! tonic's channels as endpoints: one balanced channel for generated clients, and statuses for failed calls.
+
+use std::{
+    error::Error as _,
+    pin::Pin,
+    sync::{Arc, LazyLock},
+    task::{Context, Poll, ready},
+};
+
+use equipoise_core::{EndpointSpec, Pool, UpdateError};
+use http::{Request, Response};
+use pin_project_lite::pin_project;
+use tonic::{
+    Status,
+    body::Body,
+    transport::{Channel, Endpoint},
+};
+use tower_service::Service;
+
+use crate::{
+    balance::{Balance, ResponseFuture},
+    dispatch::Targets,
+    error::Error,
+    http::{Http, LeasedBody},
+    reach::Reach,
+};
+
+/// A balanced channel for tonic's generated clients, over a tonic [`Channel`] for each endpoint.
+///
+/// Each call goes to an endpoint of the pool. A call that could not be sent goes to another one. A call that fails has a
+/// status: `UNAVAILABLE` where no endpoint could be picked or reached, `DEADLINE_EXCEEDED` where time ran out, otherwise as
+/// `From<Error> for Status` has it. The message names no address; the [`Error`] is the status's source.
+///
+/// A call whose message hyper has taken cannot be sent again, even if the server says that it was not processed: tonic's
+/// messages are streams. Such a call is `UNAVAILABLE`.
+///
+/// Cheap to clone; clones share the pool. Made by [`balanced_channel`] from addresses, by [`new`](Self::new) from a pool, or
+/// from a [`Balance`] with settings of its own.
+///
+/// ```no_run
+/// use equipoise_tower::{Balance, BalancedChannel, balanced_channel};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let channel = balanced_channel(["http://10.0.0.1:50051", "http://10.0.0.2:50051"])?;
+/// // Any generated client: `OrdersClient::new(channel)`, or with an interceptor.
+/// let grpc = tonic::client::Grpc::new(channel.clone());
+/// // With settings of the balancer.
+/// let patient = Balance::new(channel.pool().clone()).wait(std::time::Duration::from_secs(1));
+/// let channel = BalancedChannel::from(patient);
+/// # drop((grpc, channel));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct BalancedChannel(Balance<Channel>);
+
+/// A [`BalancedChannel`] over these addresses, `http://host:port` or `host:port`, with the default strategy. Connections
+/// are opened when they are needed.
+///
+/// Endpoints with TLS, time-outs or another strategy take a pool: see [`BalancedChannel::new`].
+///
+/// # Errors
+///
+/// When an address is not valid or occurs twice.
+///
+/// # Panics
+///
+/// Outside of a tokio runtime: tonic starts a task for each channel.
+pub fn balanced_channel<A>(addresses: impl IntoIterator<Item = A>) -> Result<BalancedChannel, BalancedChannelError>
+where
+    A: Into<String>,
+{
+    let pool = Pool::default();
+    for address in addresses {
+        let address = address.into();
+        let uri = if address.contains("://") { address.clone() } else { format!("http://{address}") };
+        match Endpoint::from_shared(uri) {
+            Ok(endpoint) => pool.add(EndpointSpec::new(address), endpoint.connect_lazy())?,
+            Err(source) => return Err(BalancedChannelError::Address { address, source }),
+        };
+    }
+    Ok(BalancedChannel::new(pool))
+}
+
+/// Why [`balanced_channel`] made no channel.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BalancedChannelError {
+    /// An address is not a URI.
+    #[error("{address:?} is not an address: use http://host:port or host:port")]
+    Address {
+        /// The address.
+        address: String,
+        /// What tonic says.
+        source: tonic::transport::Error,
+    },
+    /// The endpoints are not valid together.
+    #[error(transparent)]
+    Endpoints(#[from] UpdateError),
+}
+
+impl BalancedChannel {
+    /// Over the channels of a pool, with the defaults of [`Balance`].
+    ///
+    /// ```no_run
+    /// use equipoise_core::{EndpointSpec, Pool, RoundRobin};
+    /// use equipoise_tower::BalancedChannel;
+    /// use tonic::transport::Channel;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let pool = Pool::new(RoundRobin::new());
+    /// for address in ["10.0.0.1:50051", "10.0.0.2:50051"] {
+    ///     let endpoint = Channel::from_shared(format!("http://{address}"))?.tcp_nodelay(true);
+    ///     pool.add(EndpointSpec::new(address), endpoint.connect_lazy())?;
+    /// }
+    /// let channel = BalancedChannel::new(pool);
+    /// # drop(channel);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn new(pool: Pool<Channel>) -> Self {
+        Self(Balance::new(pool))
+    }
+
+    /// The pool.
+    pub fn pool(&self) -> &Pool<Channel> {
+        self.0.pool()
+    }
+}
+
+impl From<Balance<Channel>> for BalancedChannel {
+    fn from(balance: Balance<Channel>) -> Self {
+        Self(balance)
+    }
+}
+
+impl Service<Request<Body>> for BalancedChannel {
+    type Response = Response<LeasedBody<Body>>;
+    type Error = Status;
+    type Future = BalancedChannelFuture;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        self.0.poll_ready(cx).map_err(Status::from)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        BalancedChannelFuture { future: self.0.call(request) }
+    }
+}
+
+pin_project! {
+    /// The future of [`BalancedChannel`].
+    pub struct BalancedChannelFuture {
+        #[pin]
+        future: ResponseFuture<Channel, Targets, Http, Request<Body>>,
+    }
+}
+
+impl Future for BalancedChannelFuture {
+    type Output = Result<Response<LeasedBody<Body>>, Status>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Ready(ready!(self.project().future.poll(cx)).map_err(Status::from))
+    }
+}
+
+/// The status of a call that got no answer:
+///
+/// | error | status |
+/// | --- | --- |
+/// | no endpoint could be picked, the request was not sent or shed, the connection was lost | `UNAVAILABLE` |
+/// | time ran out | `DEADLINE_EXCEEDED` |
+/// | the request cannot be sent, or its stream failed | `INTERNAL` |
+/// | the endpoint's service failed with a status of its own, as interceptors do | that status |
+/// | something else | `UNKNOWN` |
+///
+/// The message names no endpoint and no address, so that it may be passed on to clients; the error is the status's source.
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        let mut status = match &error {
+            Error::Pick(error) => Self::unavailable(error.to_string()),
+            Error::Request { .. } => Self::internal(error.public_message()),
+            Error::Address { .. } => Self::unavailable(error.public_message()),
+            Error::Endpoint { source, .. } => {
+                let message = error.public_message();
+                match (own_status(&error), Reach::of(&**source)) {
+                    (Some(status), _) => status,
+                    (None, Reach::NotSent | Reach::Overloaded | Reach::NoResponse) => Self::unavailable(message),
+                    (None, Reach::TimedOut) => Self::deadline_exceeded(message),
+                    (None, Reach::Caller) => Self::internal(message),
+                    (None, Reach::Other) => Self::unknown(message),
+                }
+            }
+        };
+        status.set_source(Arc::new(error));
+        status
+    }
+}
+
+/// The first status among the causes.
+fn own_status(error: &Error) -> Option<Status> {
+    let mut next = error.source();
+    while let Some(error) = next {
+        if let Some(status) = error.downcast_ref::<Status>() {
+            let (details, metadata) = (status.details().to_vec().into(), status.metadata().clone());
+            return Some(Status::with_details_and_metadata(status.code(), status.message(), details, metadata));
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// The cause that tonic's clients find in an error of a plain [`Balance`] that had no endpoint to pick.
+pub(crate) fn unavailable() -> &'static Status {
+    static UNAVAILABLE: LazyLock<Status> = LazyLock::new(|| Status::unavailable("no endpoint can take the call"));
+    &UNAVAILABLE
+}

@@ -1,0 +1,129 @@
+//! HTTP/2 servers that give up a connection: what they say they have not processed goes elsewhere, whatever the method.
+
+use equipoise::{
+    Failure, Verdict,
+    tower::{BalanceLayer, ServedBy},
+};
+use equipoise_tests::{Backend, Peer, Scripted, soon};
+use http::Method;
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use tower::{Layer, ServiceExt};
+
+use crate::setup::{pool, request};
+
+const NO_ERROR: u8 = 0;
+const ENHANCE_YOUR_CALM: u8 = 11;
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const SETTINGS: u8 = 4;
+const GOAWAY: u8 = 7;
+
+/// What an HTTP/2 server does with each connection.
+#[derive(Clone, Copy)]
+pub(crate) struct GoAway {
+    /// Waits for a request first.
+    after_a_request: bool,
+    /// A frame, and whether the connection is closed then.
+    frame: Option<(u8, [u8; 8])>,
+    closes: bool,
+}
+
+impl GoAway {
+    /// Gives up the connection before there is a request.
+    pub(crate) fn at_once(error: u8) -> Self {
+        Self { after_a_request: false, ..Self::after_the_request(0, error) }
+    }
+
+    /// Gives up the connection once there is a request.
+    pub(crate) fn after_the_request(last_stream: u8, error: u8) -> Self {
+        let frame = Some((GOAWAY, [0, 0, 0, last_stream, 0, 0, 0, error]));
+        Self { after_a_request: true, frame, closes: false }
+    }
+
+    /// Sends a frame that is a protocol error: data for no stream.
+    pub(crate) fn with_nonsense() -> Self {
+        Self { after_a_request: true, frame: Some((DATA, [0; 8])), closes: false }
+    }
+
+    /// Never says anything.
+    pub(crate) fn never() -> Self {
+        Self { after_a_request: true, frame: None, closes: false }
+    }
+
+    /// Closes the connection after that.
+    pub(crate) fn and_close(self) -> Self {
+        Self { closes: true, ..self }
+    }
+}
+
+/// A server that does this on each connection.
+pub(crate) fn http2(does: GoAway) -> Scripted {
+    let frame = |kind: u8, payload: &[u8]| [&[0, 0, payload.len() as u8, kind, 0, 0, 0, 0, 0], payload].concat();
+    Scripted::start(move |mut peer: Peer| async move {
+        // The preface looks like a head; then come frames.
+        peer.head().await?;
+        peer.body(b"SM\r\n\r\n".len()).await?;
+        peer.send(frame(SETTINGS, &[])).await?;
+        while does.after_a_request {
+            let head = peer.body(9).await?;
+            peer.body(usize::from(head[1]) << 8 | usize::from(head[2])).await?;
+            if head[3] == HEADERS {
+                break;
+            }
+        }
+        if let Some((kind, payload)) = does.frame {
+            peer.send(frame(kind, &payload)).await?;
+        }
+        if !does.closes {
+            peer.closed().await;
+        }
+        Ok(())
+    })
+    .unwrap()
+}
+
+/// One request to such a server with another one beside it: who answered, and the first verdict.
+async fn beside_a_healthy_one(does: GoAway, method: Method) -> (Option<String>, Verdict) {
+    let (a, b) = (http2(does), Backend::start("b").unwrap());
+    let (pool, recorder) = pool(&[("a", a.address()), ("b", b.address())]);
+    let client = Client::builder(TokioExecutor::new()).http2_only(true).build_http();
+    let outcome = soon(BalanceLayer::new(pool).layer(client).oneshot(request(method, "order"))).await;
+    let served_by = outcome.ok().and_then(|response| response.extensions().get().cloned());
+    assert_eq!(b.served(), usize::from(served_by.is_some()));
+    (served_by.map(|ServedBy(id)| id.to_string()), recorder.verdicts()[0].1)
+}
+
+#[tokio::test]
+async fn a_post_above_the_last_stream_goes_elsewhere() {
+    for error in [NO_ERROR, ENHANCE_YOUR_CALM] {
+        for does in [GoAway::after_the_request(0, error), GoAway::after_the_request(0, error).and_close()] {
+            let (served_by, verdict) = beside_a_healthy_one(does, Method::POST).await;
+            assert_eq!(served_by.as_deref(), Some("b"), "error code {error}");
+            assert_eq!(verdict, Verdict::Failure(Failure::Connect));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_post_that_finds_a_connection_given_up_goes_elsewhere() {
+    for error in [NO_ERROR, ENHANCE_YOUR_CALM] {
+        let (served_by, _) = beside_a_healthy_one(GoAway::at_once(error), Method::POST).await;
+        assert_eq!(served_by.as_deref(), Some("b"), "error code {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_the_goaway_covers_may_have_been_processed() {
+    let does = GoAway::after_the_request(1, NO_ERROR).and_close();
+    let lost = Verdict::Failure(Failure::Transport);
+    assert_eq!(beside_a_healthy_one(does, Method::POST).await, (None, lost));
+    assert_eq!(beside_a_healthy_one(does, Method::GET).await, (Some("b".to_owned()), lost));
+}
+
+#[tokio::test]
+async fn the_clients_own_goaway_says_nothing_of_what_was_processed() {
+    let lost = Verdict::Failure(Failure::Transport);
+    assert_eq!(beside_a_healthy_one(GoAway::with_nonsense(), Method::POST).await, (None, lost));
+    assert_eq!(beside_a_healthy_one(GoAway::with_nonsense(), Method::GET).await, (Some("b".to_owned()), lost));
+}
