@@ -55,7 +55,7 @@ async fn main() -> anyhow::Result<()> {
         "200 one got 5 bytes at /orders/1",
         "200 two got 5 bytes at /orders/2",
         "200 one got 5 bytes at /orders/3",
-        "503 the pool has no endpoints",
+        "503 no backend can take the request now",
     ];
     anyhow::ensure!(answers == expected, "expected {expected:#?}");
     Ok(())
@@ -65,8 +65,13 @@ async fn main() -> anyhow::Result<()> {
 fn gateway(pool: Pool<()>) -> Router {
     let client = Client::builder(TokioExecutor::new()).build_http::<Body>();
     let layer = BalanceLayer::with_protocol(pool, Http::new().header(HeaderName::from_static("x-served-by")));
-    // axum wants services that cannot fail: what to answer when a request got no response is ours to say.
-    let balanced = HandleError::new(layer.layer(client), async |error: Error| (error.status(), error.to_string()));
+    // axum wants services that cannot fail. The client is told no more than it may know; the log has the endpoint and
+    // the cause.
+    let balanced = HandleError::new(layer.layer(client), async |error: Error| {
+        let answer = (error.status(), error.public_message());
+        eprintln!("no response: {:#}", anyhow::Error::from(error));
+        answer
+    });
     Router::new().route("/health", get(async || "the gateway is well")).fallback_service(balanced)
 }
 

@@ -138,9 +138,10 @@ where
 }
 
 fn refusal(error: Error) -> Response<Body> {
-    let status = error.status();
-    // With what caused it, and what caused that.
-    plain(status, &format!("{:#}", anyhow::Error::from(error)))
+    let response = plain(error.status(), error.public_message());
+    // For the log only: ids and causes contain addresses.
+    eprintln!("no response: {:#}", anyhow::Error::from(error));
+    response
 }
 
 fn plain(status: StatusCode, reason: &str) -> Response<Body> {
