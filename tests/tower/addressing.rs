@@ -29,6 +29,17 @@ async fn the_backend_sees_the_path_and_the_host_that_were_asked_for() {
 }
 
 #[tokio::test]
+async fn credentials_in_the_uri_do_not_reach_the_backend_in_host() {
+    let a = Backend::start("a").unwrap();
+    let (pool, _) = pool(&[("a", a.address())]);
+    let request = Request::get("http://user:secret@orders:8080/today").body(Full::<Bytes>::default()).unwrap();
+    soon(BalanceLayer::new(pool).layer(client()).oneshot(request)).await.unwrap();
+    let seen = a.seen();
+    assert_eq!(seen[0].header("host"), Some("orders:8080"));
+    assert!(!format!("{seen:?}").contains("secret"));
+}
+
+#[tokio::test]
 async fn a_scheme_in_the_address_is_part_of_the_address() {
     let a = Backend::start("a").unwrap();
     let (pool, _) = pool(&[("a", format!("http://{}", a.address()))]);

@@ -58,6 +58,17 @@ async fn reqwests_client_is_balanced() {
 }
 
 #[tokio::test]
+async fn credentials_in_the_uri_do_not_reach_the_backend_in_host() {
+    let a = Backend::start("a").unwrap();
+    let (pool, _) = pool(&[("a", a.address())]);
+    let request = Request::get("http://user:secret@orders:8080/").body(Body::default()).unwrap();
+    soon(BalanceLayer::new(pool).layer(client()).oneshot(request)).await.unwrap();
+    let seen = a.seen();
+    assert_eq!(seen[0].header("host"), Some("orders:8080"));
+    assert!(!format!("{seen:?}").contains("secret"));
+}
+
+#[tokio::test]
 async fn reqwests_errors_are_understood() {
     let (a, b) = (closing_before_the_head(0), Backend::start("b").unwrap());
     let (pool, _) = pool(&[("a", a.address()), ("b", b.address())]);

@@ -42,7 +42,7 @@ pub trait PointAt {
 /// kept, or `http` if it has none. A host alone is refused: its port would depend on the scheme of each request.
 ///
 /// The endpoint still sees the name that was asked for: a `Host` header stays as it is, and a request without one gets the
-/// old authority as `Host`. Over HTTP/2 connections the endpoint gets both, its address as `:authority` and the name as
+/// old authority as `Host`, without user and password (RFC 9110, 7.2), which are dropped. Over HTTP/2 connections the endpoint gets both, its address as `:authority` and the name as
 /// `Host`; for servers that refuse that (RFC 9113, 8.3.1 allows it), remove `Host` in a layer below the balancer. With TLS,
 /// certificates are checked against the endpoint's address: give such endpoints addresses by name.
 ///
@@ -64,7 +64,7 @@ impl<B> PointAt for Request<B> {
         if let Some(name) = asked_for
             && self.version() < Version::HTTP_2
             && !self.headers().contains_key(HOST)
-            && let Ok(host) = HeaderValue::from_str(name.as_str())
+            && let Ok(host) = HeaderValue::from_str(without_userinfo(&name))
         {
             self.headers_mut().insert(HOST, host);
         }
@@ -104,6 +104,11 @@ fn origin(address: &str) -> Result<(Option<Scheme>, Authority), InvalidAddress> 
     Ok((scheme, authority))
 }
 
+/// The authority's host and port.
+fn without_userinfo(authority: &Authority) -> &str {
+    authority.as_str().rsplit_once('@').map_or(authority.as_str(), |(_, host)| host)
+}
+
 #[cfg(test)]
 mod tests {
     use equipoise_core::{EndpointSpec, PickRequest, Pool};
@@ -141,6 +146,21 @@ mod tests {
         let request = pointed("http://orders:8080/a", "10.0.0.1:80").expect("a valid address");
         assert_eq!(request.headers()[HOST], "orders:8080");
         assert!(!pointed("/a", "10.0.0.1:80").expect("a valid address").headers().contains_key(HOST));
+    }
+
+    #[test]
+    fn user_and_password_are_not_part_of_the_host() {
+        for (authority, host) in [
+            ("user:secret@orders:8080", "orders:8080"),
+            ("user@orders", "orders"),
+            ("@orders", "orders"),
+            ("user:secret@[::1]:8080", "[::1]:8080"),
+            ("user:p%40ss@orders", "orders"),
+        ] {
+            let request = pointed(&format!("http://{authority}/a"), "10.0.0.1:80").expect("a valid address");
+            assert_eq!(request.headers()[HOST], host, "{authority}");
+            assert_eq!(request.uri(), "http://10.0.0.1:80/a");
+        }
     }
 
     #[test]
