@@ -22,7 +22,7 @@ use tokio::{
     net::{TcpListener, TcpSocket},
     task::JoinSet,
 };
-use tower::{Layer, ServiceExt};
+use tower::Layer;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {

@@ -17,7 +17,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
 };
 use tokio::{net::TcpListener, time::timeout};
-use tower::{Layer, ServiceExt};
+use tower::Layer;
 
 use crate::load::epoch;
 

@@ -18,7 +18,6 @@ use tokio::{
     task::JoinSet,
     time::{Instant, MissedTickBehavior, interval},
 };
-use tower::ServiceExt;
 
 use crate::setup::Balanced;
 

@@ -6,7 +6,7 @@ use equipoise::{
 use equipoise_tests::{Backend, soon};
 use http::{HeaderName, Request, Response};
 use http_body_util::{BodyExt, Full};
-use tower::{Layer, ServiceExt};
+use tower::Layer;
 
 use crate::setup::{client, get, in_flight, pool};
 

@@ -15,7 +15,7 @@ use equipoise_tests::{Backend, Peer, Reserved, Scripted, soon};
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, channel::Channel};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
-use tower::{Layer, ServiceExt};
+use tower::Layer;
 
 use crate::setup::{client, closing_before_the_head, get, in_flight, pool, request};
 

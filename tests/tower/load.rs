@@ -15,7 +15,7 @@ use http::StatusCode;
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use tokio::{sync::watch, task::JoinSet};
-use tower::{Layer, ServiceExt};
+use tower::Layer;
 
 use crate::setup::{client, get, in_flight};
 

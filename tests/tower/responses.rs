@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use tokio::sync::Notify;
-use tower::{Layer, ServiceExt};
+use tower::Layer;
 
 use crate::setup::{client, get, in_flight, pool};
 

@@ -4,6 +4,12 @@ use tower_service::Service;
 use crate::{error::InvalidAddress, point::PointAt};
 
 /// Where the service for a picked endpoint comes from: [`Targets`] or [`Shared`].
+#[diagnostic::on_unimplemented(
+    message = "the services of this balancer do not take requests of type `{Req}`",
+    label = "no `Service<{Req}>` below this balancer",
+    note = "the client below the balancer, or the pool's targets (`{T}`), must be services of exactly this request type, with the same body type",
+    note = "a client that is built for another body, such as `Client<_, Incoming>`, must be built for the wrapped one: `build_http::<equipoise::tower::Replayable<Incoming>>()`"
+)]
 pub trait Dispatch<T, Req>: sealed::Sealed {
     /// The service that the request is sent through.
     type Service: Service<Req>;
@@ -23,6 +29,7 @@ pub trait Dispatch<T, Req>: sealed::Sealed {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Targets;
 
+#[diagnostic::do_not_recommend]
 impl<T, Req> Dispatch<T, Req> for Targets
 where
     T: Service<Req> + Clone + Send + Sync + 'static,
@@ -42,6 +49,8 @@ where
 #[derive(Clone, Copy, Debug)]
 pub struct Shared<C>(pub(crate) C);
 
+// So that the compile error is this trait's, with its advice, and not that of `Service`.
+#[diagnostic::do_not_recommend]
 impl<T, C, Req> Dispatch<T, Req> for Shared<C>
 where
     C: Service<Req> + Clone,

@@ -34,5 +34,5 @@ pub use crate::{
     point::PointAt,
     protocol::Protocol,
     reach::{NotSent, Reach},
-    replay::{KeptBody, Replay, Replayable},
+    replay::{KeptBody, Replay, ReplayBodies, ReplayBodiesLayer, Replayable},
 };

@@ -42,7 +42,8 @@ pub trait PointAt {
 /// kept, or `http` if it has none. A host alone is refused: its port would depend on the scheme of each request.
 ///
 /// The endpoint still sees the name that was asked for: a `Host` header stays as it is, and a request without one gets the
-/// old authority as `Host`, without user and password (RFC 9110, 7.2), which are dropped. Over HTTP/2 connections the endpoint gets both, its address as `:authority` and the name as
+/// old authority as `Host`, without user and password (RFC 9110, 7.2), which are dropped. Over HTTP/2 connections the
+/// endpoint gets both, its address as `:authority` and the name as
 /// `Host`; for servers that refuse that (RFC 9113, 8.3.1 allows it), remove `Host` in a layer below the balancer. With TLS,
 /// certificates are checked against the endpoint's address: give such endpoints addresses by name.
 ///

@@ -4,7 +4,7 @@ use equipoise_core::{InvalidSpec, Pool};
 use tower_layer::Layer;
 
 use super::{Balance, Settings};
-use crate::{dispatch::Shared, http::Http, point};
+use crate::{dispatch::Shared, http::Http, point, replay::ReplayBodiesLayer};
 
 /// Puts a balancer over one client that serves all endpoints: each request is [pointed](crate::PointAt) at the endpoint
 /// that was picked for it.
@@ -94,6 +94,41 @@ impl<T, P> BalanceLayer<T, P> {
     pub fn wait(mut self, longest: Duration) -> Self {
         self.settings.wait = Some(longest);
         self
+    }
+
+    /// For servers: a layer whose service takes requests with bodies of any type, such as hyper's `Incoming` or axum's
+    /// `Body`, and wraps them in [`Replayable`](crate::Replayable), so that failover can send them again.
+    ///
+    /// The client must take the wrapped body: let the compiler infer the client's body type, or write
+    /// `build_http::<Replayable<Incoming>>()`.
+    ///
+    /// ```no_run
+    /// use std::convert::Infallible;
+    ///
+    /// use equipoise_core::{EndpointSpec, Pool};
+    /// use equipoise_tower::{BalanceLayer, Error};
+    /// use http::Request;
+    /// use hyper::body::Incoming;
+    /// use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+    /// use tower::Layer;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let pool = Pool::default();
+    /// pool.update(["127.0.0.1:8001", "127.0.0.1:8002"].map(EndpointSpec::new), |_| ())?;
+    /// let client = Client::builder(TokioExecutor::new()).build_http();
+    /// let balanced = BalanceLayer::new(pool).incoming().layer(client);
+    /// let gateway = move |request: Request<Incoming>| {
+    ///     let balanced = balanced.clone();
+    ///     async move { balanced.oneshot(request).await.map_err(|error: Error| error.status()) }
+    /// };
+    /// # drop(gateway);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn incoming(self) -> ReplayBodiesLayer<Self> {
+        ReplayBodiesLayer::new(self)
     }
 }
 

@@ -16,6 +16,7 @@ use crate::{
     error::{BoxError, Error},
     http::Http,
     protocol::Protocol,
+    replay::ReplayBodies,
 };
 
 /// A [`Service`] that sends each request to an endpoint of a pool.
@@ -128,6 +129,63 @@ impl<T, D, P> Balance<T, D, P> {
         P: Clone,
     {
         self.change(|settings| settings.wait = Some(longest))
+    }
+
+    /// Wraps the bodies of incoming requests in [`Replayable`](crate::Replayable), for servers: see
+    /// [`BalanceLayer::incoming`].
+    #[must_use]
+    pub fn incoming(self) -> ReplayBodies<Self> {
+        ReplayBodies::new(self)
+    }
+
+    /// Sends the request: the same as [`Service::call`], with better compile errors. The bounds of this method tell what
+    /// is missing, where those of the trait only tell that there is no such method.
+    pub fn call<Req>(&mut self, request: Req) -> ResponseFuture<T, D, P, Req>
+    where
+        T: Send + Sync + 'static,
+        D: Dispatch<T, Req> + Clone,
+        <D::Service as Service<Req>>::Error: Into<BoxError>,
+        P: Protocol<Req, <D::Service as Service<Req>>::Response>,
+    {
+        ResponseFuture::new(Arc::clone(&self.core), self.dispatch.clone(), request)
+    }
+
+    /// Sends one request: the same as `tower::ServiceExt::oneshot`, with better compile errors. See [`call`](Self::call).
+    pub fn oneshot<Req>(self, request: Req) -> ResponseFuture<T, D, P, Req>
+    where
+        T: Send + Sync + 'static,
+        D: Dispatch<T, Req> + Clone,
+        <D::Service as Service<Req>>::Error: Into<BoxError>,
+        P: Protocol<Req, <D::Service as Service<Req>>::Response>,
+    {
+        ResponseFuture::new(self.core, self.dispatch, request)
+    }
+
+    /// Returns the balancer unchanged, and fails to compile where it is not a service of requests of type `Req`. The
+    /// compile error then says why, where frameworks such as axum only say that their handler is none.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use equipoise_core::Pool;
+    /// use equipoise_tower::BalanceLayer;
+    /// use http::Request;
+    /// use http_body_util::Full;
+    /// use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+    /// use tower::Layer;
+    ///
+    /// let client = Client::builder(TokioExecutor::new()).build_http();
+    /// let balanced = BalanceLayer::new(Pool::<()>::default()).layer(client).serving::<Request<Full<Bytes>>>();
+    /// # drop(balanced);
+    /// ```
+    #[must_use]
+    pub fn serving<Req>(self) -> Self
+    where
+        T: Send + Sync + 'static,
+        D: Dispatch<T, Req> + Clone,
+        <D::Service as Service<Req>>::Error: Into<BoxError>,
+        P: Protocol<Req, <D::Service as Service<Req>>::Response>,
+    {
+        self
     }
 
     /// The pool.

@@ -2,11 +2,15 @@
 
 mod handoff;
 mod replayable;
+mod wrap;
 
 use bytes::Bytes;
 use http_body_util::{Empty, Full, combinators::BoxBody, combinators::UnsyncBoxBody};
 
-pub use self::replayable::{KeptBody, Replayable};
+pub use self::{
+    replayable::{KeptBody, Replayable},
+    wrap::{ReplayBodies, ReplayBodiesLayer},
+};
 
 /// A request body that failover can send again: because it can be copied, or because an attempt hands it back
 /// untouched.
@@ -16,8 +20,30 @@ pub use self::replayable::{KeptBody, Replayable};
 /// reqwest's are copied).
 /// Wrap any other in [`Replayable`].
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a request body that failover can send again",
-    label = "wrap it: `request.map(equipoise_tower::Replayable::new)`"
+    message = "the request body `{Self}` cannot be sent again to another endpoint",
+    label = "this request body does not implement `Replay`"
+)]
+#[cfg_attr(
+    not(feature = "axum"),
+    diagnostic::on_unimplemented(
+        note = "for `axum::body::Body`, turn on the feature `axum` of `equipoise` (or `equipoise-tower`)"
+    )
+)]
+#[cfg_attr(
+    not(feature = "tonic"),
+    diagnostic::on_unimplemented(
+        note = "for `tonic::body::Body`, turn on the feature `tonic` of `equipoise` (or `equipoise-tower`)"
+    )
+)]
+#[cfg_attr(
+    not(feature = "reqwest"),
+    diagnostic::on_unimplemented(
+        note = "for `reqwest::Body`, turn on the feature `reqwest` of `equipoise` (or `equipoise-tower`)"
+    )
+)]
+#[diagnostic::on_unimplemented(
+    note = "in a server, `BalanceLayer::new(pool).incoming()` wraps request bodies of any type",
+    note = "elsewhere, wrap the body: `request.map(equipoise::tower::Replayable::new)` (or `equipoise_tower::Replayable`); the client below must then take `Replayable<{Self}>` too, such as `build_http::<Replayable<_>>()`"
 )]
 pub trait Replay: Sized {
     /// What stays behind while the body is under way.

@@ -12,7 +12,7 @@ use equipoise_core::{EndpointId, Failure, Verdict};
 use equipoise_tower::{Balance, Error, Http, ServedBy};
 use http::{Request, Response};
 use http_body_util::BodyExt;
-use tower::{Service, ServiceExt, util::BoxCloneSyncService};
+use tower::{Service, util::BoxCloneSyncService};
 
 use crate::common::{Fault, Frames, Mock, Once, echo, failing, get, in_flight, mock, not_sent, pool, post};
 

@@ -7,7 +7,7 @@ use equipoise_core::{EndpointSpec, Pool, Verdict};
 use equipoise_tower::{Balance, BoxError, Replayable, ServedBy};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
-use tower::{ServiceExt, service_fn, util::BoxCloneSyncService};
+use tower::{service_fn, util::BoxCloneSyncService};
 
 use crate::common::{Mock, echo, failing, in_flight, mock, not_sent, pool, post};
 

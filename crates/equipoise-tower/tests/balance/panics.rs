@@ -11,7 +11,6 @@ use equipoise_core::{
 use equipoise_tower::{Balance, Classify, Error, Http, ResponseHead, ServedBy};
 use http::{HeaderMap, Response};
 use http_body_util::BodyExt;
-use tower::ServiceExt;
 
 use crate::common::{Frames, answering, echo, failing, get, in_flight, pool, post};
 

@@ -9,7 +9,6 @@ use equipoise_tower::{Balance, Error, Placement, ServedBy, TunnelLease};
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use tokio::time::Instant;
-use tower::ServiceExt;
 
 use crate::common::{Frames, Mock, Once, answering, failing, get, in_flight};
 

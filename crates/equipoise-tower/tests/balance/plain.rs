@@ -4,7 +4,7 @@ use std::io;
 
 use equipoise_core::{Failure, Pool, Verdict};
 use equipoise_tower::{Balance, BoxError, Plain};
-use tower::{ServiceExt, service_fn, util::BoxCloneSyncService};
+use tower::{service_fn, util::BoxCloneSyncService};
 
 use crate::common::{Recorder, in_flight, pool};
 

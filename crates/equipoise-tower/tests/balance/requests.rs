@@ -4,7 +4,7 @@ use equipoise_core::{Endpoint, EndpointId, EndpointSpec, Pool};
 use equipoise_tower::{Balance, BalanceLayer, Error, Http, InvalidAddress, Plain, PointAt, ServedBy};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
-use tower::{Layer, ServiceExt, service_fn};
+use tower::{Layer, service_fn};
 
 use crate::common::{Frames, Mock, Once, echo, get, in_flight, mock, pool, post};
 

@@ -7,7 +7,6 @@ use equipoise_tower::{Balance, Http, LeasedBody, ServedBy};
 use http::{HeaderName, Response};
 use http_body::Body;
 use http_body_util::BodyExt;
-use tower::ServiceExt;
 
 use crate::common::{Frames, Recorder, answering, get, in_flight, pool};
 

@@ -10,7 +10,6 @@ use tokio::{
     task::{JoinSet, yield_now},
     time::{Instant, sleep},
 };
-use tower::{Service, ServiceExt};
 
 use crate::common::{Frames, Mock, answering, echo, failing, get, in_flight, pool, post};
 
