@@ -9,6 +9,7 @@ mod bad_stores;
 mod clients;
 mod curl;
 mod draining;
+mod excluded;
 mod explained;
 mod failover;
 mod fallbacks;

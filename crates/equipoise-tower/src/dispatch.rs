@@ -1,7 +1,7 @@
 use equipoise_core::{Endpoint, Lease};
 use tower_service::Service;
 
-use crate::{error::InvalidAddress, point::PointAt};
+use crate::{error::PointError, point::PointAt};
 
 /// Where the service for a picked endpoint comes from: [`Targets`] or [`Shared`].
 #[diagnostic::on_unimplemented(
@@ -14,6 +14,10 @@ pub trait Dispatch<T, Req>: sealed::Sealed {
     /// The service that the request is sent through.
     type Service: Service<Req>;
 
+    /// Whether [`point`](Self::point) leaves requests as they are, so that one that was not sent may go to another
+    /// endpoint.
+    const LEAVES_REQUESTS: bool;
+
     /// The service for this lease.
     fn service(&self, lease: &Lease<T>) -> Self::Service;
 
@@ -21,8 +25,8 @@ pub trait Dispatch<T, Req>: sealed::Sealed {
     ///
     /// # Errors
     ///
-    /// When the endpoint's address does not suit the request.
-    fn point(&self, request: &mut Req, endpoint: &Endpoint) -> Result<(), InvalidAddress>;
+    /// When the request cannot go to the endpoint, or not to any: see [`PointError`].
+    fn point(&self, request: &mut Req, endpoint: &Endpoint) -> Result<(), PointError>;
 }
 
 /// The pool's targets are the services: each request goes through a clone of the picked endpoint's.
@@ -36,11 +40,13 @@ where
 {
     type Service = T;
 
+    const LEAVES_REQUESTS: bool = true;
+
     fn service(&self, lease: &Lease<T>) -> T {
         lease.target().clone()
     }
 
-    fn point(&self, _: &mut Req, _: &Endpoint) -> Result<(), InvalidAddress> {
+    fn point(&self, _: &mut Req, _: &Endpoint) -> Result<(), PointError> {
         Ok(())
     }
 }
@@ -58,11 +64,13 @@ where
 {
     type Service = C;
 
+    const LEAVES_REQUESTS: bool = false;
+
     fn service(&self, _: &Lease<T>) -> C {
         self.0.clone()
     }
 
-    fn point(&self, request: &mut Req, endpoint: &Endpoint) -> Result<(), InvalidAddress> {
+    fn point(&self, request: &mut Req, endpoint: &Endpoint) -> Result<(), PointError> {
         request.point_at(endpoint)
     }
 }

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod attempt;
 mod balance;
 mod dispatch;
 mod error;
@@ -25,9 +26,10 @@ pub use crate::reqwest::{
     BalancedClient, BalancedClientError, BalancedClientFuture, ReqwestError, ReqwestService, balanced_client,
 };
 pub use crate::{
+    attempt::Attempt,
     balance::{Balance, BalanceLayer, ResponseFuture},
     dispatch::{Dispatch, Shared, Targets},
-    error::{BoxError, Error, InvalidAddress},
+    error::{BoxError, Error, InvalidAddress, PointError, UnsupportedRequest},
     http::{Classify, ClassifyHttp, Http, KeptRequest, LeasedBody, RequestHead, ResponseHead, ServedBy, TunnelLease},
     placement::Placement,
     plain::Plain,

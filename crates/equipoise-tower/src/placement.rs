@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use equipoise_core::{Binding, PickRequest};
+use equipoise_core::{Binding, EndpointId, PickRequest};
 
 /// A request extension: where this request is to go, decided before it reached the balancer. Session affinity
 /// (`equipoise-affinity`) is such a layer; so may any of yours be.
@@ -35,6 +35,7 @@ pub struct Placement {
     pub(crate) binding: Option<Binding>,
     pub(crate) key: Option<Bytes>,
     pub(crate) wait: Option<Duration>,
+    pub(crate) exclude: Vec<EndpointId>,
 }
 
 impl Placement {
@@ -64,16 +65,101 @@ impl Placement {
         self
     }
 
+    /// Endpoints that the request must not go to, in addition to those excluded by earlier calls. If all endpoints are
+    /// excluded, the request fails with [`PickError::Excluded`](equipoise_core::PickError::Excluded).
+    ///
+    /// This is for layers above the balancer that retry: a request with a key or a binding would otherwise go back to
+    /// the endpoint that has just failed it.
+    ///
+    /// ```
+    /// use std::future::{Ready, ready};
+    ///
+    /// use bytes::Bytes;
+    /// use equipoise_core::{EndpointSpec, Pool, RoundRobin};
+    /// use equipoise_tower::{Attempt, Balance, Error, Placement};
+    /// use http::{Request, Response, StatusCode};
+    /// use http_body_util::Full;
+    /// use tower::{Layer, ServiceExt, retry::{Policy, RetryLayer}, service_fn};
+    ///
+    /// /// Retries responses with status 503 at another endpoint, twice at most.
+    /// #[derive(Clone)]
+    /// struct Elsewhere {
+    ///     retries: usize,
+    /// }
+    ///
+    /// impl<B> Policy<Request<Full<Bytes>>, Response<B>, Error> for Elsewhere {
+    ///     type Future = Ready<()>;
+    ///
+    ///     fn retry(
+    ///         &mut self,
+    ///         request: &mut Request<Full<Bytes>>,
+    ///         result: &mut Result<Response<B>, Error>,
+    ///     ) -> Option<Ready<()>> {
+    ///         let response = result.as_ref().ok().filter(|response| response.status() == StatusCode::SERVICE_UNAVAILABLE)?;
+    ///         let Attempt { endpoint, .. } = response.extensions().get()?;
+    ///         self.retries = self.retries.checked_sub(1)?;
+    ///         let placement = request.extensions_mut().remove::<Placement>().unwrap_or_default();
+    ///         request.extensions_mut().insert(placement.exclude([endpoint.clone()]));
+    ///         Some(ready(()))
+    ///     }
+    ///
+    ///     fn clone_request(&mut self, request: &Request<Full<Bytes>>) -> Option<Request<Full<Bytes>>> {
+    ///         Some(request.clone())
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let pool = Pool::new(RoundRobin::new());
+    /// pool.update(["a", "b", "c"].map(EndpointSpec::new), |spec| {
+    ///     let status = if spec.id().as_str() == "c" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    ///     service_fn(move |_: Request<Full<Bytes>>| {
+    ///         let mut response = Response::new(String::new());
+    ///         *response.status_mut() = status;
+    ///         ready(Ok::<_, std::io::Error>(response))
+    ///     })
+    /// })?;
+    /// let service = RetryLayer::new(Elsewhere { retries: 2 }).layer(Balance::new(pool));
+    /// let response = service.oneshot(Request::new(Full::default())).await?;
+    /// assert_eq!(response.status(), StatusCode::OK);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn exclude<I>(mut self, ids: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<EndpointId>,
+    {
+        self.exclude.extend(ids.into_iter().map(Into::into));
+        self
+    }
+
+    /// Completes this placement by an earlier one of the same request: what this one leaves open is taken from
+    /// `earlier`, and endpoints excluded by either are excluded. For layers that set a placement and must not lose that
+    /// of a layer above.
+    #[must_use]
+    pub fn or(mut self, earlier: Self) -> Self {
+        self.exclude.extend(earlier.exclude);
+        Self {
+            binding: self.binding.or(earlier.binding),
+            key: self.key.or(earlier.key),
+            wait: self.wait.or(earlier.wait),
+            exclude: self.exclude,
+        }
+    }
+
     /// Whether nothing is decided.
     pub fn is_empty(&self) -> bool {
-        self.binding.is_none() && self.key.is_none() && self.wait.is_none()
+        self.binding.is_none() && self.key.is_none() && self.wait.is_none() && self.exclude.is_empty()
     }
 
     /// A pick's request as this placement makes it: to [explain](equipoise_core::Pool::explain) where it would go.
     pub fn request(&self) -> PickRequest<'_> {
-        self.of(PickRequest::new())
+        self.of(PickRequest::new().exclude(&self.exclude))
     }
 
+    /// Adds all but the exclusions, which the balancer keeps in one list with the endpoints that have failed.
     pub(crate) fn of<'r>(&'r self, request: PickRequest<'r>) -> PickRequest<'r> {
         let bound = match &self.binding {
             Some(binding) => request.bound(binding),

@@ -1,11 +1,11 @@
 use equipoise_core::{Address, Endpoint};
 use http::{
-    HeaderValue, Request, Uri, Version,
+    HeaderValue, Method, Request, Uri, Version,
     header::HOST,
     uri::{Authority, PathAndQuery, Scheme},
 };
 
-use crate::error::InvalidAddress;
+use crate::error::{InvalidAddress, PointError, UnsupportedRequest};
 
 /// A request that can be pointed at an endpoint: what [`BalanceLayer`](crate::BalanceLayer) does to each request before
 /// the shared client gets it.
@@ -14,14 +14,14 @@ use crate::error::InvalidAddress;
 ///
 /// ```
 /// use equipoise_core::Endpoint;
-/// use equipoise_tower::{InvalidAddress, PointAt};
+/// use equipoise_tower::{PointAt, PointError};
 ///
 /// struct Query {
 ///     shard: String,
 /// }
 ///
 /// impl PointAt for Query {
-///     fn point_at(&mut self, endpoint: &Endpoint) -> Result<(), InvalidAddress> {
+///     fn point_at(&mut self, endpoint: &Endpoint) -> Result<(), PointError> {
 ///         self.shard = endpoint.address().to_owned();
 ///         Ok(())
 ///     }
@@ -32,9 +32,9 @@ pub trait PointAt {
     ///
     /// # Errors
     ///
-    /// When the endpoint's address is not one that such a request can go to. The request may then be pointed at
-    /// another endpoint.
-    fn point_at(&mut self, endpoint: &Endpoint) -> Result<(), InvalidAddress>;
+    /// [`PointError::Address`] when the endpoint's address is not one that such a request can go to: the request is then
+    /// pointed at another endpoint. [`PointError::Unsupported`] when no endpoint can be right: the request fails.
+    fn point_at(&mut self, endpoint: &Endpoint) -> Result<(), PointError>;
 }
 
 /// Replaces scheme and authority of the URI, and leaves path and query alone. The address is `host:port`, or
@@ -50,8 +50,22 @@ pub trait PointAt {
 /// The version is that of one hop: a request that came by HTTP/2 is sent on as HTTP/1.1. A client that has an HTTP/2
 /// connection to the endpoint uses it all the same; one that has not would refuse the request otherwise. HTTP/3 stays, since
 /// reqwest speaks it only where the request asks for it.
+///
+/// `CONNECT` is refused with [`PointError::Unsupported`]: its target must stay as it is ([RFC 9110, section 9.3.6]), and
+/// a client that knows nothing but the request would connect to that target instead of the endpoint. Use
+/// [`Balance::new`](crate::Balance::new) with one service per endpoint. Extended `CONNECT` over HTTP/2 (RFC 8441) has an
+/// ordinary URI and is pointed like any other request, if the feature `http2` is on.
+///
+/// [RFC 9110, section 9.3.6]: https://www.rfc-editor.org/rfc/rfc9110#section-9.3.6
 impl<B> PointAt for Request<B> {
-    fn point_at(&mut self, endpoint: &Endpoint) -> Result<(), InvalidAddress> {
+    fn point_at(&mut self, endpoint: &Endpoint) -> Result<(), PointError> {
+        if self.method() == Method::CONNECT && !is_extended_connect(self) {
+            return Err(UnsupportedRequest::new(
+                "CONNECT cannot be sent through a client that all endpoints share, which would connect to the target \
+                 instead of the endpoint; use Balance::new with one service per endpoint",
+            )
+            .into());
+        }
         let (scheme, authority) = origin(endpoint.address())?;
         let mut parts = std::mem::take(self.uri_mut()).into_parts();
         let asked_for = parts.authority.replace(authority);
@@ -110,13 +124,24 @@ fn without_userinfo(authority: &Authority) -> &str {
     authority.as_str().rsplit_once('@').map_or(authority.as_str(), |(_, host)| host)
 }
 
+/// Whether a CONNECT request asks for another protocol on one HTTP/2 stream (RFC 8441).
+fn is_extended_connect<B>(request: &Request<B>) -> bool {
+    #[cfg(feature = "http2")]
+    return request.version() == Version::HTTP_2 && request.extensions().get::<hyper::ext::Protocol>().is_some();
+    #[cfg(not(feature = "http2"))]
+    {
+        let _ = request;
+        false
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use equipoise_core::{EndpointSpec, PickRequest, Pool};
 
     use super::*;
 
-    fn pointed(uri: &str, address: &str) -> Result<Request<()>, InvalidAddress> {
+    fn pointed(uri: &str, address: &str) -> Result<Request<()>, PointError> {
         let pool = Pool::default();
         pool.add(EndpointSpec::new(address), ()).expect("a valid endpoint");
         let lease = pool.pick(&PickRequest::new()).expect("it is open");

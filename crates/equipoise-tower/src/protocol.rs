@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use equipoise_core::{AnyTarget, Lease};
 
-use crate::placement::Placement;
+use crate::{attempt::Attempt, placement::Placement};
 
 /// What a balancer has to know of the requests and responses it handles: [`Http`](crate::Http),
 /// [`Plain`](crate::Plain), or your own.
@@ -26,6 +26,25 @@ pub trait Protocol<Req, Res> {
     /// too. Nothing by default.
     fn detach(&self, request: &mut Req) {
         let _ = request;
+    }
+
+    /// The attempt of the balancer above that the request is, if this balancer is an endpoint of another one. It bounds
+    /// the retries of nested balancers: see [`Balance::tries`](crate::Balance::tries). `None` by default.
+    fn outer_attempt<'r>(&self, request: &'r Req) -> Option<&'r Attempt> {
+        let _ = request;
+        None
+    }
+
+    /// Called with each request before it goes to an endpoint's service, to note the attempt in it. Does nothing by
+    /// default.
+    fn on_attempt(&self, request: &mut Req, attempt: Attempt) {
+        let _ = (request, attempt);
+    }
+
+    /// Called with the response of the last attempt, after [`attach`](Self::attach), to note the attempt in it. Does
+    /// nothing by default.
+    fn on_response(&self, response: &mut Self::Response, attempt: Attempt) {
+        let _ = (response, attempt);
     }
 
     /// Prepares a request that may have to be sent again. Called only where there is another endpoint to turn to.

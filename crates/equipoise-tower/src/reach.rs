@@ -136,6 +136,10 @@ impl Known {
         if error.is::<tokio::time::error::Elapsed>() {
             return Some(Reach::TimedOut);
         }
+        // No endpoint can take such a request, and none is to blame.
+        if let Some(Balanced::Unsupported(_)) = error.downcast_ref() {
+            return Some(Reach::Caller);
+        }
         // The latter: a balancer further in that found no endpoint for it.
         if error.is::<NotSent>() || matches!(error.downcast_ref(), Some(Balanced::Pick(_) | Balanced::Address { .. })) {
             return Some(Reach::NotSent);

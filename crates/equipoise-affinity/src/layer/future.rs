@@ -7,6 +7,7 @@ use std::{
 };
 
 use equipoise_core::{EndpointId, PickError};
+use equipoise_tower::Placement;
 use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
@@ -108,7 +109,9 @@ where
             Err(_) => Self::Refused { error: Some(PickError::Unbound) },
             Ok((track, placement)) => {
                 if !placement.is_empty() {
-                    request.extensions_mut().insert(placement);
+                    // A layer above, such as one that retries, may have excluded endpoints.
+                    let earlier = request.extensions_mut().remove::<Placement>().unwrap_or_default();
+                    request.extensions_mut().insert(placement.or(earlier));
                 }
                 Self::Calling { future: service.call(request), track: Some(track) }
             }

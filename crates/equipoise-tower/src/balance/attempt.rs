@@ -1,13 +1,16 @@
 use std::{
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
-use equipoise_core::Lease;
+use equipoise_core::EndpointId;
 use pin_project_lite::pin_project;
+use tokio::time::{Sleep, sleep};
 use tower_service::Service;
 
-use crate::dispatch::Dispatch;
+use super::progress::Unready;
+use crate::{dispatch::Dispatch, guard::guarded};
 
 /// The future of the service that `D` yields.
 pub(super) type InnerFuture<T, D, Req> = <<D as Dispatch<T, Req>>::Service as Service<Req>>::Future;
@@ -23,44 +26,108 @@ pin_project! {
     where
         D: Dispatch<T, Req>,
     {
-        Preparing { service: D::Service, request: Option<Req> },
+        Preparing { service: Option<D::Service>, request: Option<Req>, wait: Wait },
         Calling { #[pin] future: InnerFuture<T, D, Req> },
     }
 }
 
-/// An attempt that came to nothing.
-pub(super) struct Failed<Req, E> {
-    pub(super) error: E,
-    /// The request, if the service was never called with it.
-    pub(super) unsent: Option<Req>,
+/// How long an attempt waits for its endpoint's service to get ready.
+pub(super) enum Wait {
+    /// Decided when the service is first found not ready.
+    Undecided,
+    /// Until then.
+    Bounded(Pin<Box<Sleep>>),
+    /// For as long as it takes.
+    Unbounded,
 }
+
+/// What decides how long an attempt waits for its endpoint's service to get ready.
+pub(super) struct Readiness<'a> {
+    pub(super) unready: &'a Unready,
+    pub(super) endpoint: &'a EndpointId,
+    /// The longest wait; `None` if the request cannot go elsewhere.
+    pub(super) longest: Option<Duration>,
+    pub(super) may_skip: bool,
+}
+
+impl Readiness<'_> {
+    /// `None` if the request is not to wait at all.
+    fn wait(&self) -> Option<Wait> {
+        let Some(longest) = self.longest else { return Some(Wait::Unbounded) };
+        if self.may_skip && !self.unready.may_wait(self.endpoint) {
+            return None;
+        }
+        // Without tokio's timer there is no bound.
+        Some(guarded(|| sleep(longest)).map_or(Wait::Unbounded, |sleep| Wait::Bounded(Box::pin(sleep))))
+    }
+}
+
+/// An attempt that came to nothing.
+pub(super) enum Failed<S, Req, E> {
+    /// The service failed. With the request, if the service was never called with it.
+    Error { error: E, unsent: Option<Req> },
+    /// The service did not get ready in time, or is known not to do so, and was not `waited` for.
+    NotReady { service: S, request: Req, waited: bool },
+}
+
+/// The ways in which an attempt with these types ends.
+pub(super) type Outcome<T, D, Req> =
+    Result<InnerResponse<T, D, Req>, Failed<<D as Dispatch<T, Req>>::Service, Req, InnerError<T, D, Req>>>;
 
 impl<T, D, Req> Attempt<T, D, Req>
 where
     D: Dispatch<T, Req>,
 {
-    pub(super) fn new(dispatch: &D, lease: &Lease<T>, request: Req) -> Self {
-        Self::Preparing { service: dispatch.service(lease), request: Some(request) }
+    pub(super) fn new(service: D::Service, request: Req, wait: Wait) -> Self {
+        Self::Preparing { service: Some(service), request: Some(request), wait }
     }
 
-    #[expect(clippy::type_complexity, reason = "it is a Result of the two associated types")]
     pub(super) fn poll(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<InnerResponse<T, D, Req>, Failed<Req, InnerError<T, D, Req>>>> {
+        readiness: &Readiness<'_>,
+    ) -> Poll<Outcome<T, D, Req>> {
         loop {
             let next = match self.as_mut().project() {
                 AttemptProj::Calling { future } => {
-                    return future.poll(cx).map_err(|error| Failed { error, unsent: None });
+                    return future.poll(cx).map_err(|error| Failed::Error { error, unsent: None });
                 }
-                AttemptProj::Preparing { service, request } => match ready!(service.poll_ready(cx)) {
-                    Err(error) => return Poll::Ready(Err(Failed { error, unsent: request.take() })),
-                    Ok(()) => match request.take() {
-                        Some(request) => Self::Calling { future: service.call(request) },
-                        // Polled after it has failed.
-                        None => return Poll::Pending,
-                    },
-                },
+                AttemptProj::Preparing { service, request, wait } => {
+                    // `None`: polled after it has ended.
+                    let Some(held) = service else { return Poll::Pending };
+                    match held.poll_ready(cx) {
+                        Poll::Ready(Err(error)) => {
+                            *service = None;
+                            return Poll::Ready(Err(Failed::Error { error, unsent: request.take() }));
+                        }
+                        Poll::Ready(Ok(())) => {
+                            if !matches!(wait, Wait::Undecided) {
+                                readiness.unready.got_ready(readiness.endpoint);
+                            }
+                            let Some(request) = request.take() else { return Poll::Pending };
+                            Self::Calling { future: held.call(request) }
+                        }
+                        Poll::Pending => {
+                            if matches!(wait, Wait::Undecided)
+                                && let Some(decided) = readiness.wait()
+                            {
+                                *wait = decided;
+                            }
+                            let waited = match wait {
+                                Wait::Undecided => false,
+                                Wait::Unbounded => return Poll::Pending,
+                                Wait::Bounded(sleep) => {
+                                    ready!(sleep.as_mut().poll(cx));
+                                    true
+                                }
+                            };
+                            let (Some(service), Some(request)) = (service.take(), request.take()) else {
+                                return Poll::Pending;
+                            };
+                            return Poll::Ready(Err(Failed::NotReady { service, request, waited }));
+                        }
+                    }
+                }
             };
             self.set(next);
         }

@@ -10,14 +10,15 @@ use pin_project_lite::pin_project;
 
 use super::{
     Core,
-    attempt::{Attempt, Failed, InnerError, InnerResponse},
+    attempt::{Attempt, Failed, InnerError, InnerResponse, Readiness, Wait},
+    progress::{Progress, verdict},
     waiting::{Room, Waiting},
 };
 use crate::{
     dispatch::Dispatch,
-    error::{BoxError, Error},
+    error::{BoxError, Error, PointError},
     protocol::Protocol,
-    reach::Reach,
+    reach::{NotSent, Reach},
 };
 
 pin_project! {
@@ -29,8 +30,7 @@ pin_project! {
     {
         core: Arc<Core<T, P>>,
         dispatch: D,
-        // Who has failed this request.
-        tried: Vec<EndpointId>,
+        progress: Progress,
         // From the first time that it has to wait.
         waiting: Option<Waiting>,
         #[pin]
@@ -50,6 +50,8 @@ pin_project! {
             attempt: Attempt<T, D, Req>,
             lease: Option<Lease<T>>,
             kept: Option<P::Kept>,
+            // Whether it may go elsewhere if its service does not get ready.
+            movable: bool,
         },
         // With how it has failed before, if it has.
         Waiting { request: Option<Req>, failed: Option<Error> },
@@ -64,15 +66,17 @@ where
     P: Protocol<Req, InnerResponse<T, D, Req>>,
 {
     pub(super) fn new(core: Arc<Core<T, P>>, dispatch: D, request: Req) -> Self {
-        let mut tried = Vec::new();
-        let state = match pick(&core, &request, &tried) {
-            Ok(lease) => State::start(&core, &dispatch, &mut tried, lease, request),
+        let protocol = &core.settings.protocol;
+        let excluded = protocol.placement(&request).map(|placement| placement.exclude.clone()).unwrap_or_default();
+        let mut progress = Progress::new(core.settings.tries, excluded, protocol.outer_attempt(&request));
+        let state = match pick(&core, &request, &progress.excluded) {
+            Ok(lease) => State::start(&core, &dispatch, &mut progress, lease, request),
             Err(error) if error.is_temporary() && patience(&core, &request).is_some() => {
                 State::Waiting { request: Some(request), failed: None }
             }
             Err(error) => State::Failed { error: Some(error.into()) },
         };
-        Self { core, dispatch, tried, waiting: None, state }
+        Self { core, dispatch, progress, waiting: None, state }
     }
 }
 
@@ -132,33 +136,40 @@ where
     P: Protocol<Req, InnerResponse<T, D, Req>>,
 {
     /// The first attempt at the leased endpoint, or at the next one whose address will do.
-    fn start(
-        core: &Core<T, P>,
-        dispatch: &D,
-        tried: &mut Vec<EndpointId>,
-        mut lease: Lease<T>,
-        mut request: Req,
-    ) -> Self {
+    fn start(core: &Core<T, P>, dispatch: &D, progress: &mut Progress, mut lease: Lease<T>, mut request: Req) -> Self {
         let protocol = &core.settings.protocol;
         loop {
-            let last = tried.len() + 1 >= core.settings.tries || !lease.has_alternatives();
+            let attempt = progress.begin(lease.endpoint().id());
+            let last = !progress.may_retry() || !lease.has_alternatives();
             // Kept as it came, before it is pointed anywhere.
             let (mut sent, kept) = if last { (request, None) } else { protocol.keep(request) };
             protocol.detach(&mut sent);
-            let Err(source) = dispatch.point(&mut sent, lease.endpoint()) else {
-                let attempt = Attempt::new(dispatch, &lease, sent);
-                return Self::Trying { attempt, lease: Some(lease), kept };
+            let source = match dispatch.point(&mut sent, lease.endpoint()) {
+                Ok(()) => {
+                    protocol.on_attempt(&mut sent, attempt);
+                    let attempt = Attempt::new(dispatch.service(&lease), sent, Wait::Undecided);
+                    let movable = kept.is_some() || !last && D::LEAVES_REQUESTS;
+                    return Self::Trying { attempt, lease: Some(lease), kept, movable };
+                }
+                Err(PointError::Unsupported(reason)) => {
+                    return Self::Failed { error: Some(Error::Unsupported(reason)) };
+                }
+                Err(PointError::Address(source)) => source,
             };
             let endpoint = lease.endpoint().id().clone();
             lease.finish(Reach::NotSent.verdict());
-            tried.push(endpoint.clone());
+            progress.excluded.push(endpoint.clone());
             // The attempt's half of the request goes first: what was lent to it comes back to the other.
             drop(sent);
-            let next = kept.and_then(|kept| protocol.restore(kept)).filter(|_| tried.len() < core.settings.tries);
-            let next = next.and_then(|request| Some((pick(core, &request, tried).ok()?, request)));
+            let next = kept.and_then(|kept| protocol.restore(kept));
+            let next = next.and_then(|request| Some((pick(core, &request, &progress.excluded).ok()?, request)));
+            let next = next.filter(|_| progress.take_retry());
             match next {
                 Some(next) => (lease, request) = next,
-                None => return Self::Failed { error: Some(Error::Address { endpoint, source }) },
+                None => {
+                    let error = Error::Address { endpoint, source, attempts: progress.attempts };
+                    return Self::Failed { error: Some(error) };
+                }
             }
         }
     }
@@ -167,42 +178,115 @@ where
     fn after(
         core: &Core<T, P>,
         dispatch: &D,
-        tried: &mut Vec<EndpointId>,
+        progress: &mut Progress,
         mut lease: Lease<T>,
         kept: Option<P::Kept>,
-        failed: Failed<Req, InnerError<T, D, Req>>,
+        error: InnerError<T, D, Req>,
+        unsent: Option<Req>,
     ) -> Self
     where
         InnerError<T, D, Req>: Into<BoxError>,
     {
         let protocol = &core.settings.protocol;
-        let source = failed.error.into();
-        let unsent = failed.unsent.is_some();
+        let source = error.into();
         let reach = match Reach::of(&*source) {
             // What a service that never got ready says is hardly ever a sentence that `Reach` knows.
-            Reach::Other if unsent => Reach::NotSent,
+            Reach::Other if unsent.is_some() => Reach::NotSent,
             reach => reach,
         };
         lease.record(reach.verdict());
         let endpoint = lease.endpoint().id().clone();
         drop(lease);
-        tried.push(endpoint.clone());
-        drop(failed.unsent);
+        progress.excluded.push(endpoint.clone());
         let again = match reach {
-            _ if unsent || reach.is_unsent() => true,
+            _ if unsent.is_some() || reach.is_unsent() => true,
             Reach::NoResponse => kept.as_ref().is_some_and(|kept| protocol.is_idempotent(kept)),
             _ => false,
         };
-        let failed = Some(Error::Endpoint { endpoint, source });
-        let kept = kept.filter(|_| again && tried.len() < core.settings.tries);
-        let Some(request) = kept.and_then(|kept| protocol.restore(kept)) else { return Self::Failed { error: failed } };
-        match pick(core, &request, tried) {
-            Ok(lease) => Self::start(core, dispatch, tried, lease, request),
+        drop(unsent);
+        let failed = Some(Error::Endpoint { endpoint, source, attempts: progress.attempts });
+        let request = kept.filter(|_| again && progress.may_retry()).and_then(|kept| protocol.restore(kept));
+        let Some(request) = request else { return Self::Failed { error: failed } };
+        match pick(core, &request, &progress.excluded) {
+            Ok(lease) if progress.take_retry() => Self::start(core, dispatch, progress, lease, request),
             // The others are full, and this one has nowhere to go: the dead look idle when all who live are busy.
-            Err(error) if error.is_temporary() && patience(core, &request).is_some() => {
+            Err(error) if error.is_temporary() && patience(core, &request).is_some() && progress.take_retry() => {
                 Self::Waiting { request: Some(request), failed }
             }
-            Err(_) => Self::Failed { error: failed },
+            _ => Self::Failed { error: failed },
+        }
+    }
+
+    /// What comes after an attempt whose service is not ready: another one elsewhere, or, if there is no other endpoint,
+    /// the same one for as long as it takes. Its service is kept until then, for its place in a queue.
+    #[expect(clippy::too_many_arguments, reason = "it is all that the attempt held")]
+    fn elsewhere(
+        core: &Core<T, P>,
+        dispatch: &D,
+        progress: &mut Progress,
+        lease: Lease<T>,
+        kept: Option<P::Kept>,
+        service: D::Service,
+        sent: Req,
+        waited: bool,
+    ) -> Self {
+        let protocol = &core.settings.protocol;
+        let endpoint = lease.endpoint().id().clone();
+        let failed = |attempts| {
+            let source = NotSent::new(format!("its service was not ready within {:?}", core.settings.ready_timeout));
+            Some(Error::Endpoint { endpoint: endpoint.clone(), source: source.into(), attempts })
+        };
+        if waited {
+            core.unready.timed_out(&endpoint);
+        }
+        let request = match kept {
+            Some(kept) => {
+                // What was lent to the attempt comes back.
+                drop(sent);
+                protocol.restore(kept)
+            }
+            None => D::LEAVES_REQUESTS.then_some(sent),
+        };
+        let Some(request) = request else {
+            lease.finish(verdict(waited));
+            return Self::Failed { error: failed(progress.attempts) };
+        };
+        progress.excluded.push(endpoint.clone());
+        match pick(core, &request, &progress.excluded) {
+            Ok(next) if !waited || progress.take_retry() => {
+                lease.finish(verdict(waited));
+                if !waited {
+                    progress.skip();
+                }
+                Self::start(core, dispatch, progress, next, request)
+            }
+            Err(error)
+                if error.is_temporary() && patience(core, &request).is_some() && (!waited || progress.take_retry()) =>
+            {
+                lease.finish(verdict(waited));
+                let failed = failed(progress.attempts);
+                if !waited {
+                    progress.skip();
+                }
+                Self::Waiting { request: Some(request), failed }
+            }
+            _ => {
+                progress.excluded.pop();
+                let (mut sent, kept) = protocol.keep(request);
+                protocol.detach(&mut sent);
+                match dispatch.point(&mut sent, lease.endpoint()) {
+                    Ok(()) => {
+                        protocol.on_attempt(&mut sent, progress.attempt(&endpoint));
+                        let attempt = Attempt::new(service, sent, Wait::Unbounded);
+                        Self::Trying { attempt, lease: Some(lease), kept, movable: false }
+                    }
+                    Err(PointError::Unsupported(reason)) => Self::Failed { error: Some(Error::Unsupported(reason)) },
+                    Err(PointError::Address(source)) => {
+                        let error = Error::Address { endpoint, source, attempts: progress.attempts };
+                        Self::Failed { error: Some(error) }
+                    }
+                }
+            }
         }
     }
 }
@@ -221,19 +305,36 @@ where
         let core = &**this.core;
         loop {
             let next = match this.state.as_mut().project() {
-                StateProj::Trying { attempt, lease, kept } => {
-                    let outcome = ready!(attempt.poll(cx));
-                    let Some(lease) = lease.take() else { return Poll::Pending };
-                    match outcome {
+                StateProj::Trying { attempt, lease, kept, movable } => {
+                    let Some(held) = lease.as_ref() else { return Poll::Pending };
+                    let endpoint = held.endpoint().id();
+                    let readiness = Readiness {
+                        unready: &core.unready,
+                        endpoint,
+                        longest: movable.then_some(core.settings.ready_timeout),
+                        may_skip: this.progress.may_skip(),
+                    };
+                    let failed = match ready!(attempt.poll(cx, &readiness)) {
                         Ok(response) => {
                             let protocol = &core.settings.protocol;
-                            return Poll::Ready(Ok(protocol.attach(response, lease.without_target())));
+                            let attempt = this.progress.attempt(endpoint).of_response();
+                            let Some(lease) = lease.take() else { return Poll::Pending };
+                            let mut response = protocol.attach(response, lease.without_target());
+                            protocol.on_response(&mut response, attempt);
+                            return Poll::Ready(Ok(response));
                         }
-                        Err(failed) => {
-                            let kept = kept.take();
-                            // Some futures hold the request until they are dropped: its body comes back first.
-                            this.state.set(State::Failed { error: None });
-                            State::after(core, this.dispatch, this.tried, lease, kept, failed)
+                        Err(failed) => failed,
+                    };
+                    let Some(lease) = lease.take() else { return Poll::Pending };
+                    let kept = kept.take();
+                    // Some futures hold the request until they are dropped: its body comes back first.
+                    this.state.set(State::Failed { error: None });
+                    match failed {
+                        Failed::Error { error, unsent } => {
+                            State::after(core, this.dispatch, this.progress, lease, kept, error, unsent)
+                        }
+                        Failed::NotReady { service, request, waited } => {
+                            State::elsewhere(core, this.dispatch, this.progress, lease, kept, service, request, waited)
                         }
                     }
                 }
@@ -242,10 +343,10 @@ where
                     // Made here and not in `call`: the timer belongs to the runtime that polls.
                     let waiting =
                         this.waiting.get_or_insert_with(|| Waiting::new(patience(core, held).unwrap_or_default()));
-                    let picked =
-                        ready!(waiting.poll(cx, || room(core, held, this.tried), || pick(core, held, this.tried)));
+                    let excluded = &this.progress.excluded;
+                    let picked = ready!(waiting.poll(cx, || room(core, held, excluded), || pick(core, held, excluded)));
                     match (picked, request.take()) {
-                        (Ok(lease), Some(request)) => State::start(core, this.dispatch, this.tried, lease, request),
+                        (Ok(lease), Some(request)) => State::start(core, this.dispatch, this.progress, lease, request),
                         (Err(error), _) => return Poll::Ready(Err(failed.take().unwrap_or(error.into()))),
                         (Ok(_), None) => return Poll::Pending,
                     }

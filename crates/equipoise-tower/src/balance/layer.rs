@@ -96,6 +96,13 @@ impl<T, P> BalanceLayer<T, P> {
         self
     }
 
+    /// See [`Balance::ready_timeout`].
+    #[must_use]
+    pub fn ready_timeout(mut self, longest: Duration) -> Self {
+        self.settings.ready_timeout = longest;
+        self
+    }
+
     /// For servers: a layer whose service takes requests with bodies of any type, such as hyper's `Incoming` or axum's
     /// `Body`, and wraps them in [`Replayable`](crate::Replayable), so that failover can send them again.
     ///

@@ -3,6 +3,7 @@
 mod attempt;
 mod future;
 mod layer;
+mod progress;
 mod waiting;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -10,6 +11,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use equipoise_core::Pool;
 use tower_service::Service;
 
+use self::progress::Unready;
 pub use self::{future::ResponseFuture, layer::BalanceLayer};
 use crate::{
     dispatch::{Dispatch, Shared, Targets},
@@ -23,7 +25,8 @@ use crate::{
 ///
 /// It is `Clone + Send + Sync` without a buffer or a worker task: clones share the pool, and the pick happens in `call`,
 /// where the request is known. It is always ready; an endpoint's service that is not is awaited inside the response
-/// future, where the strategy already counts the request.
+/// future, where the strategy already counts the request, for at most [`ready_timeout`](Self::ready_timeout) if there is
+/// another endpoint.
 ///
 /// There are two ways in: endpoints that *are* services ([`new`](Self::new)), and one client for all of them
 /// ([`BalanceLayer`]).
@@ -66,6 +69,7 @@ pub struct Balance<T, D = Targets, P = Http> {
 struct Core<T, P> {
     pool: Pool<T>,
     settings: Settings<P>,
+    unready: Unready,
 }
 
 #[derive(Clone, Debug)]
@@ -73,12 +77,13 @@ struct Settings<P> {
     protocol: P,
     tries: usize,
     wait: Option<Duration>,
+    ready_timeout: Duration,
 }
 
 impl<P> Settings<P> {
     fn new(protocol: P) -> Self {
-        // HAProxy's default: three retries.
-        Self { protocol, tries: 4, wait: None }
+        // HAProxy's default: three retries. Half of a caller's patience of 100 ms is left for the second endpoint.
+        Self { protocol, tries: 4, wait: None, ready_timeout: Duration::from_millis(50) }
     }
 }
 
@@ -99,7 +104,7 @@ impl<T, P> Balance<T, Targets, P> {
 
 impl<T, D, P> Balance<T, D, P> {
     fn build(pool: Pool<T>, dispatch: D, settings: Settings<P>) -> Self {
-        Self { dispatch, core: Arc::new(Core { pool, settings }) }
+        Self { dispatch, core: Arc::new(Core { pool, settings, unready: Unready::default() }) }
     }
 
     fn change(self, change: impl FnOnce(&mut Settings<P>)) -> Self
@@ -111,8 +116,22 @@ impl<T, D, P> Balance<T, D, P> {
         Self::build(self.core.pool.clone(), self.dispatch, settings)
     }
 
-    /// The most endpoints that one request is sent to, the first included; 4 by default. 1 means no failover; 0 counts
-    /// as 1.
+    /// The maximum number of endpoints that one request is sent to, the first included. Default: 4, as in HAProxy (three
+    /// retries). 1 means no failover; 0 counts as 1.
+    ///
+    /// A request stops at the first endpoint that answers, and never goes to one endpoint twice. So the number is reached
+    /// only if that many endpoints fail it: with `tries(100)` and 100 endpoints that all refuse connections, each request
+    /// makes 100 attempts. There is no budget over all requests. Where many endpoints can fail at once, keep the number
+    /// small, and take failing endpoints out by health checks or outlier detection.
+    ///
+    /// **Nested balancers**: where the endpoints of a balancer are balancers, attempts do not multiply. All balancers
+    /// below one that retries share the retries of the first balancer below it, for each request. With the default, a
+    /// request makes at most 4 + 3 = 7 attempts at servers, however many balancers are nested, and not 4 × 4 or 4 × 4 × 4.
+    /// The outer balancer's retries come on top, so that it can still try each of its endpoints. This is carried by the
+    /// [`Attempt`](crate::Attempt) extension of the request: services between the balancers must hand it on, and
+    /// protocols other than [`Http`] must implement [`Protocol::on_attempt`] and [`Protocol::outer_attempt`]
+    /// ([`Plain`](crate::Plain) does not, since its requests have no place for it). A retry layer above the outermost
+    /// balancer still multiplies its attempts.
     #[must_use]
     pub fn tries(self, tries: usize) -> Self
     where
@@ -129,6 +148,29 @@ impl<T, D, P> Balance<T, D, P> {
         P: Clone,
     {
         self.change(|settings| settings.wait = Some(longest))
+    }
+
+    /// How long a request waits for the service of the endpoint that was picked to get ready (`poll_ready`), before it goes
+    /// to another endpoint. Default: 50 ms. Needs tokio's timer; without it there is no bound.
+    ///
+    /// An endpoint that was waited for in vain gets the verdict [`Overloaded`](equipoise_core::Verdict::Overloaded), by
+    /// which strategies send it less; outlier detection does not eject it, since a service that is not ready may only be
+    /// busy. For a second, other requests that find it not ready go elsewhere at once; then one of them waits again. A
+    /// service that is ready at once costs nothing.
+    ///
+    /// A request that cannot go elsewhere (no other endpoint, no [`tries`](Self::tries) left) waits for as long as it
+    /// takes, as a response does: bound it with a time-out above the balancer. If the other endpoints are full and the
+    /// request may [`wait`](Self::wait), it waits for them.
+    ///
+    /// The default leaves a caller with a patience of 100 ms the time for a second attempt. It is longer than a
+    /// connection within a region takes. Targets that connect in `poll_ready` over longer distances, or that queue
+    /// requests there on purpose, need more.
+    #[must_use]
+    pub fn ready_timeout(self, longest: Duration) -> Self
+    where
+        P: Clone,
+    {
+        self.change(|settings| settings.ready_timeout = longest)
     }
 
     /// Wraps the bodies of incoming requests in [`Replayable`](crate::Replayable), for servers: see

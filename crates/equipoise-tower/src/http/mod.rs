@@ -20,7 +20,9 @@ pub use self::{
     served_by::ServedBy,
     tunnel::TunnelLease,
 };
-use crate::{error::BoxError, guard::guarded, placement::Placement, protocol::Protocol, replay::Replay};
+use crate::{
+    attempt::Attempt, error::BoxError, guard::guarded, placement::Placement, protocol::Protocol, replay::Replay,
+};
 
 /// The protocol of [`http`] requests and responses, the default.
 ///
@@ -31,6 +33,7 @@ use crate::{error::BoxError, guard::guarded, placement::Placement, protocol::Pro
 /// - A request's [`Placement`] extension is heeded, and answered by a [`Preference`] extension.
 /// - Where the protocol is switched, the lease is a [`TunnelLease`] extension.
 /// - Every response has a [`ServedBy`] extension, and a header of that sense [if asked](Self::header).
+/// - The request of each attempt and the response have an [`Attempt`] extension: the attempt's number and endpoint.
 ///
 /// ```
 /// use equipoise_core::Verdict;
@@ -146,6 +149,18 @@ where
 
     fn detach(&self, request: &mut Request<B>) {
         request.extensions_mut().remove::<Placement>();
+    }
+
+    fn outer_attempt<'r>(&self, request: &'r Request<B>) -> Option<&'r Attempt> {
+        request.extensions().get()
+    }
+
+    fn on_attempt(&self, request: &mut Request<B>, attempt: Attempt) {
+        request.extensions_mut().insert(attempt);
+    }
+
+    fn on_response(&self, response: &mut Response<LeasedBody<R>>, attempt: Attempt) {
+        response.extensions_mut().insert(attempt);
     }
 
     fn keep(&self, request: Request<B>) -> (Request<B>, Option<KeptRequest<B>>) {

@@ -1,6 +1,12 @@
 //! A balancer over balancers, such as regions over their servers.
 
-use std::io;
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use equipoise_core::{EndpointSpec, Pool, Verdict};
@@ -76,5 +82,53 @@ async fn a_region_without_servers_has_not_sent_anything() {
         let response = Balance::new(regions).oneshot(wrapped("order")).await.unwrap();
         assert_eq!(response.extensions().get(), Some(&ServedBy("west".into())));
         assert_eq!(response.collect().await.unwrap().to_bytes(), "order");
+    }
+}
+
+/// Four balancers over four of `inner`.
+fn level<T: Clone + Send + Sync + 'static>(inner: T, tries: usize) -> Balance<T> {
+    let targets: Vec<_> = ["1", "2", "3", "4"].map(|name| (name, inner.clone())).into();
+    Balance::new(pool(&targets).0).tries(tries)
+}
+
+/// Refuses every request, and counts them.
+fn counting() -> (Server, Arc<AtomicUsize>) {
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&count);
+    let server = service_fn(move |_| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        async { Err(not_sent().into()) }
+    });
+    (BoxCloneSyncService::new(server), count)
+}
+
+#[tokio::test]
+async fn attempts_of_nested_balancers_add_up_and_do_not_multiply() {
+    let (server, count) = counting();
+    let attempts = || count.swap(0, Ordering::Relaxed);
+    level(server.clone(), 4).oneshot(wrapped("order")).await.unwrap_err();
+    assert_eq!(attempts(), 4);
+    level(level(server.clone(), 4), 4).oneshot(wrapped("order")).await.unwrap_err();
+    assert_eq!(attempts(), 4 + 3);
+    level(level(level(server, 4), 4), 4).oneshot(wrapped("order")).await.unwrap_err();
+    assert_eq!(attempts(), 4 + 3);
+}
+
+#[tokio::test]
+async fn a_balancer_that_does_not_retry_leaves_the_retries_to_those_below() {
+    for (outer, inner, attempts) in [(1, 4, 4), (1, 1, 1), (2, 4, 2 + 3), (4, 1, 4), (4, 2, 4 + 1)] {
+        let (server, count) = counting();
+        level(level(server, inner), outer).oneshot(wrapped("order")).await.unwrap_err();
+        assert_eq!(count.load(Ordering::Relaxed), attempts, "{outer} tries over {inner}");
+    }
+}
+
+#[tokio::test]
+async fn each_request_has_retries_of_its_own() {
+    let (server, count) = counting();
+    let nested = level(level(server, 4), 4);
+    for requests in 1..=3 {
+        nested.clone().oneshot(wrapped("order")).await.unwrap_err();
+        assert_eq!(count.load(Ordering::Relaxed), 7 * requests);
     }
 }

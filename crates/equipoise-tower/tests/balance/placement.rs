@@ -172,3 +172,46 @@ async fn a_balancer_behind_the_balancer_has_a_mind_of_its_own() {
     let response = balance.oneshot(get()).await.unwrap();
     assert_eq!(response.extensions().get::<Preference>(), None);
 }
+
+#[tokio::test]
+async fn a_key_does_not_lead_back_to_an_excluded_endpoint() {
+    let (pool, _) = crate::common::pool(&[("a", ok()), ("b", ok()), ("c", ok())]);
+    let balance = Balance::new(pool);
+    let keyed = || Placement::new().key("b");
+    for (excluded, served_by) in [(&[][..], "b"), (&["b"], "a"), (&["b", "a"], "c")] {
+        let request = placed(keyed().exclude(excluded.iter().copied()));
+        assert_eq!(told(&balance.clone().oneshot(request).await.unwrap()).0, served_by);
+    }
+    let error = balance.oneshot(placed(keyed().exclude(["a", "b", "c"]))).await.unwrap_err();
+    assert!(matches!(error, Error::Pick(PickError::Excluded)), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_binding_to_an_excluded_endpoint_is_missed() {
+    let balance = Balance::new(pool_of(&["a", "b"]));
+    let request = placed(Placement::new().binding(Binding::to("b")).exclude(["b"]));
+    let response = balance.oneshot(request).await.unwrap();
+    assert_eq!(told(&response), ("a", Preference::Missed(Missed::Excluded)));
+}
+
+#[tokio::test]
+async fn excluded_endpoints_are_no_attempts() {
+    let (pool, _) = crate::common::pool(&[
+        ("a", ok()),
+        ("b", failing(io::ErrorKind::ConnectionRefused)),
+        ("c", failing(io::ErrorKind::ConnectionRefused)),
+    ]);
+    let error = Balance::new(pool).tries(2).oneshot(placed(Placement::new().exclude(["a"]))).await.unwrap_err();
+    assert_eq!((error.attempts(), error.endpoint().map(EndpointId::as_str)), (2, Some("c")));
+}
+
+#[test]
+fn a_placement_is_completed_by_an_earlier_one() {
+    let earlier = Placement::new().key("earlier").wait(Duration::from_secs(1)).exclude(["a"]);
+    let both = Placement::new().key("later").exclude(["b"]).or(earlier);
+    let pool = pool_of(&["a", "b", "c"]);
+    let ServedBy(id) = ServedBy(pool.pick(&both.request()).unwrap().endpoint().id().clone());
+    assert_eq!(id.as_str(), "c");
+    assert!(!both.is_empty());
+    assert!(Placement::new().or(Placement::new()).is_empty());
+}

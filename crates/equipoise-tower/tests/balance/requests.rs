@@ -1,8 +1,10 @@
 //! What requests are picked by, and pointed at.
 
 use equipoise_core::{Endpoint, EndpointId, EndpointSpec, Pool};
-use equipoise_tower::{Balance, BalanceLayer, Error, Http, InvalidAddress, Plain, PointAt, ServedBy};
-use http::{Request, Response};
+use equipoise_tower::{
+    Balance, BalanceLayer, Error, Http, InvalidAddress, Plain, PointAt, PointError, ServedBy, UnsupportedRequest,
+};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use tower::{Layer, service_fn};
 
@@ -73,7 +75,7 @@ async fn an_address_that_is_none_is_a_typed_error_when_nobody_is_left() {
 async fn a_request_type_of_the_users_is_pointed_as_he_says() {
     struct Query(String);
     impl PointAt for Query {
-        fn point_at(&mut self, endpoint: &Endpoint) -> Result<(), InvalidAddress> {
+        fn point_at(&mut self, endpoint: &Endpoint) -> Result<(), PointError> {
             self.0 = format!("{} at {}", self.0, endpoint.address());
             Ok(())
         }
@@ -83,4 +85,67 @@ async fn a_request_type_of_the_users_is_pointed_as_he_says() {
     let client = service_fn(|query: Query| async { Ok::<_, std::io::Error>(query.0) });
     let balanced = BalanceLayer::with_protocol(pool, Plain::new()).layer(client);
     assert_eq!(balanced.oneshot(Query("select".into())).await.unwrap(), "select at shard-7");
+}
+
+#[tokio::test]
+async fn connect_is_refused_over_a_shared_client_and_no_endpoint_is_blamed() {
+    let (pool, recorder) = pool(&[("10.0.0.1:80", ()), ("10.0.0.2:80", ())]);
+    let client = mock(|_| async { panic!("it must not be sent") });
+    let request = || Request::connect("shop.example:443").body(Full::default().boxed()).unwrap();
+    let error = BalanceLayer::new(pool.clone()).layer(client).oneshot(request()).await.unwrap_err();
+    assert!(matches!(error, Error::Unsupported(_)), "{error:?}");
+    assert_eq!(error.status(), StatusCode::NOT_IMPLEMENTED);
+    assert!(error.to_string().contains("Balance::new"), "{error}");
+    assert_eq!(recorder.acquired(), ["10.0.0.1:80"], "no other endpoint is tried");
+    assert_eq!(recorder.verdicts(), []);
+    assert_eq!(in_flight(&pool), [0, 0]);
+}
+
+#[tokio::test]
+async fn connect_keeps_its_target_where_endpoints_are_services() {
+    let proxy = mock(|request: Request<Once>| async move {
+        assert_eq!((request.method(), request.uri().to_string().as_str()), (&Method::CONNECT, "shop.example:443"));
+        assert!(request.headers().is_empty());
+        Ok(Response::new(Frames::default()))
+    });
+    let request = Request::connect("shop.example:443").body(Full::default().boxed()).unwrap();
+    Balance::new(pool(&[("a", proxy)]).0).oneshot(request).await.unwrap();
+}
+
+#[cfg(feature = "http2")]
+#[tokio::test]
+async fn extended_connect_is_pointed_like_any_other_request() {
+    let client = mock(|request: Request<Once>| async move {
+        assert_eq!(request.uri(), "http://10.0.0.1:80/chat");
+        Ok(Response::new(Frames::default()))
+    });
+    let mut request = Request::connect("http://shop.example/chat").body(Full::default().boxed()).unwrap();
+    *request.version_mut() = http::Version::HTTP_2;
+    request.extensions_mut().insert(hyper::ext::Protocol::from_static("websocket"));
+    BalanceLayer::new(pool(&[("10.0.0.1:80", ())]).0).layer(client).oneshot(request).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_balancer_that_refuses_a_request_is_not_blamed_by_the_one_above() {
+    let refusing = || {
+        let endpoints = pool(&[("10.0.0.1:80", ())]).0;
+        BalanceLayer::new(endpoints).layer(mock(|_| async { panic!("it must not be sent") }))
+    };
+    let (zones, recorder) = pool(&[("one", refusing()), ("two", refusing())]);
+    let request = Request::connect("shop.example:443").body(Full::default().boxed()).unwrap();
+    Balance::new(zones).oneshot(request).await.unwrap_err();
+    assert_eq!(recorder.verdicts(), [("one".into(), equipoise_core::Verdict::Neutral)]);
+}
+
+#[tokio::test]
+async fn a_request_type_of_the_users_may_refuse_to_be_pointed() {
+    struct Local;
+    impl PointAt for Local {
+        fn point_at(&mut self, _: &Endpoint) -> Result<(), PointError> {
+            Err(UnsupportedRequest::new("it stays here").into())
+        }
+    }
+    let client = service_fn(|_: Local| async { Ok::<_, std::io::Error>(()) });
+    let balanced = BalanceLayer::with_protocol(pool(&[("a", ())]).0, Plain::new()).layer(client);
+    assert_eq!(balanced.oneshot(Local).await.unwrap_err().to_string(), "it stays here");
 }
