@@ -1,4 +1,11 @@
 #![doc = include_str!("../README.md")]
+//! # In this documentation
+//!
+//! The [`guide`] explains one subject per chapter. The main types are [`Pool`], [`EndpointSpec`] and [`Strategy`]
+#![cfg_attr(feature = "tower", doc = "for endpoints; [`Balance`] and [`BalanceLayer`] in [`mod@tower`] for requests;")]
+#![cfg_attr(feature = "health", doc = "[`Health`](health::Health) in [`health`] for checks and outlier detection;")]
+#![cfg_attr(feature = "affinity", doc = "[`Affinity`](affinity::Affinity) in [`affinity`] for sessions;")]
+//! and [`strategy`] for writing a strategy.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -6,14 +13,23 @@ pub mod guide;
 
 #[cfg(feature = "affinity")]
 #[cfg_attr(docsrs, doc(cfg(feature = "affinity")))]
+#[doc(inline)]
 pub use equipoise_affinity as affinity;
+#[doc(inline)]
 pub use equipoise_core::*;
 #[cfg(feature = "health")]
 #[cfg_attr(docsrs, doc(cfg(feature = "health")))]
+#[doc(inline)]
 pub use equipoise_health as health;
 #[cfg(feature = "sim")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sim")))]
+#[doc(inline)]
 pub use equipoise_sim as sim;
 #[cfg(feature = "tower")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
+#[doc(inline)]
 pub use equipoise_tower as tower;
+#[cfg(feature = "tower")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
+#[doc(inline)]
+pub use equipoise_tower::{Balance, BalanceLayer};
