@@ -1,20 +1,20 @@
-//! Affinity: who comes back where.
+//! Session affinity: returning clients to the same endpoint.
 //!
-//! Some backends remember their clients: a login in memory, a cache that is warm for them, a model that has read their
-//! prompt. [`Affinity`](crate::affinity::Affinity) brings each request back to the endpoint that knows its session, over
-//! any strategy, and decides what happens when that cannot be.
+//! Some backends keep state for a client: a login in memory, a warm cache, a model that has already read the client's prompt.
+//! [`Affinity`](crate::affinity::Affinity) sends each request of a session to the endpoint that has its state. It works
+//! with any strategy, and defines what happens when that endpoint is not available.
 //!
-//! # What tells a session, and where its binding is kept
+//! # Modes: how a session is recognised, and where its endpoint is stored
 //!
-//! | mode | choose it where | weakness |
+//! | mode | use it where | weakness |
 //! | --- | --- | --- |
-//! | [`cookie`](crate::affinity::Mode::cookie) | clients keep cookies: browsers | a client without cookies is new each time |
-//! | [`hash`](crate::affinity::Mode::hash) | any key will do, and nothing may be kept | a few sessions move whenever the pool changes |
-//! | [`table`](crate::affinity::Mode::table) | clients bring a key (a user, a source address), and sessions must not move | memory; several balancers need [Redis](crate::affinity::redis) |
-//! | [`learn`](crate::affinity::Mode::learn) | backends set a session of their own, as Java's and PHP's do | the same |
-//! | [`route`](crate::affinity::Mode::route) | backends write their name into it: `jvmRoute` | clients may choose |
+//! | [`cookie`](crate::affinity::Mode::cookie) | clients store cookies, as browsers do | a client without cookies starts a new session with each request |
+//! | [`hash`](crate::affinity::Mode::hash) | any key will do, and nothing can be stored | a few sessions move whenever the pool changes |
+//! | [`table`](crate::affinity::Mode::table) | clients send a key (a user, a source address), and sessions must not move | memory; several balancers need [Redis](crate::affinity::redis) |
+//! | [`learn`](crate::affinity::Mode::learn) | backends create sessions of their own, as those in Java and PHP do | the same |
+//! | [`route`](crate::affinity::Mode::route) | backends write their name into the session: `jvmRoute` | clients can choose their endpoint |
 //!
-//! # A cookie of the balancer's
+//! # A cookie set by the balancer
 //!
 //! ```
 //! use equipoise::{EndpointSpec, Pool};
@@ -34,7 +34,7 @@
 //! pool.update(["10.0.0.1:80", "10.0.0.2:80"].map(EndpointSpec::new), |_| ())?;
 //!
 //! let cookie = PersistenceCookie::insert("lb").indirect().httponly().secure().attribute("SameSite=Lax").build()?;
-//! // The same secret on all balancers, and after a restart.
+//! // All balancers need the same secret, also after a restart.
 //! let values = Values::tokens(KeyRing::new(Key::new(1, secret)?), &cookie);
 //! let affinity = Affinity::new(&pool, Mode::cookie(cookie, values))?;
 //!
@@ -46,26 +46,30 @@
 //! # Ok(()) }
 //! ```
 //!
-//! The cookie's words are HAProxy's, and so are the bytes. Its value is an authenticated
-//! [token](crate::affinity::token): clients learn no address and cannot choose; what is forged, stale or another
-//! cluster's is unbound and [counted](crate::affinity::Affinity::stats), never an error. Keys change without losing a
-//! session: accept the new one everywhere, then sign with it, then drop the old one.
+//! The cookie has the same options as HAProxy's, and the same bytes on the wire. Its value is an authenticated
+//! [token](crate::affinity::token): clients learn no address and cannot choose an endpoint. A forged, expired or foreign
+//! token never causes an error. The request is treated as one without a session, and is
+//! [counted](crate::affinity::Affinity::stats).
 //!
-//! # When its endpoint cannot take it
+//! Keys can be replaced without losing sessions, in three steps: accept the new key on all balancers, then sign with it,
+//! then remove the old key.
 //!
-//! | | what happens |
+//! # When the endpoint cannot take the request
+//!
+//! | situation | what happens |
 //! | --- | --- |
-//! | it drains, or has weight 0 | it keeps its sessions, and takes no new ones; but with `hash`, where nothing is kept, its keys move at once |
-//! | it is closed, unfit, or has just failed the request | [`unavailable`](crate::affinity::Affinity::unavailable): another one takes the session for good (the default); or 503; or it is waited for |
-//! | it is at its limit, or with [`until_saturated`](crate::affinity::Affinity::until_saturated) has more than its share | another one takes this request, and the session stays (the default); or 503; or it is waited for |
-//! | there is no binding, or its endpoint has left | [`missing`](crate::affinity::Affinity::missing): the strategy picks (the default); or 503; or it waits for somebody to be picked |
+//! | the endpoint is draining, or has weight 0 | It keeps its sessions and gets no new ones. In mode `hash`, where nothing is stored, its keys move at once. |
+//! | the endpoint is in maintenance or unhealthy, or has just failed this request | Setting [`unavailable`](crate::affinity::Affinity::unavailable): another endpoint takes the session over (the default), the request fails with 503, or it waits. |
+//! | the endpoint is at its limit; or, with [`until_saturated`](crate::affinity::Affinity::until_saturated), it has more than its share of requests | Another endpoint serves this request and the session stays (the default), the request fails with 503, or it waits. |
+//! | the request has no session, or its endpoint was removed | Setting [`missing`](crate::affinity::Affinity::missing): the strategy picks (the default), the request fails with 503, or it waits until an endpoint can be picked. |
 //!
-//! Who takes a session over is not chance: it is worked out from the session itself by rendezvous hashing (in `hash` mode
-//! by the strategy's own), so balancers that never talk to each other come to the same answer, and the sessions of one
-//! that has died spread over all. A cookie that holds nothing but a plain name
-//! ([`Values::ids`](crate::affinity::Values::ids), [`named`](crate::affinity::Values::named),
-//! [`dynamic`](crate::affinity::Values::dynamic)) tells no session from another: there the strategy picks, on each balancer
-//! for itself, and the cookie names the new one from then on.
+//! The endpoint that takes a session over is not chosen by chance. It is computed from the session by rendezvous hashing
+//! (in mode `hash`, by the strategy's own hashing). Therefore balancers agree on it without communicating, and the sessions
+//! of a failed endpoint spread over all others.
+//!
+//! Cookies that hold a plain name ([`Values::ids`](crate::affinity::Values::ids),
+//! [`named`](crate::affinity::Values::named), [`dynamic`](crate::affinity::Values::dynamic)) do not identify the session,
+//! only its endpoint. With them, the strategy of each balancer picks the new endpoint, and the cookie names it from then on.
 //!
 //! # A server in maintenance
 //!
@@ -84,19 +88,20 @@
 //!
 //! # Several balancers
 //!
-//! Cookies need nothing but the same secret, hashing nothing but the same endpoints. Tables need a
-//! [`SessionStore`](crate::affinity::SessionStore) in common: [`RedisStore`](crate::affinity::redis::RedisStore) (feature
-//! `affinity-redis`), or one of your own. When the store is away, requests go where the strategy says, or where this
-//! balancer still remembers, and that is counted; none fails.
+//! In mode `cookie`, all balancers need the same secret. In mode `hash`, they need the same endpoints. In the modes `table`
+//! and `learn`, they need a common [`SessionStore`](crate::affinity::SessionStore):
+//! [`RedisStore`](crate::affinity::redis::RedisStore) (feature `affinity-redis`) or one of your own. If the store is
+//! unreachable, no request fails. A request goes to the endpoint that this balancer remembers, or to the one that the
+//! strategy picks, and is counted.
 //!
-//! Redis has whatever room you give it: set `maxmemory` and `maxmemory-policy volatile-lru`
-//! there. Whoever makes up keys by the million then pushes out the sessions that nobody has used for longest, and other
-//! data without a time to live stays; without it, the server grows until the idle timeout catches up, or dies of it.
+//! In Redis you set the limit: `maxmemory`, with `maxmemory-policy volatile-lru`. Then a
+//! client that invents millions of keys evicts the least recently used sessions, but no data without a time to live. Without
+//! this limit, Redis grows until sessions reach their idle timeout, or until it runs out of memory.
 //!
 //! # Caches and inference servers
 //!
-//! Where home is better than elsewhere, but not at any price, the key may be whatever the cache goes by, and home is left
-//! while it has more than its share to do:
+//! Here the endpoint with the state is better than others, but not at any price. The key is whatever the cache is organised
+//! by. Requests go to another endpoint while the right one has more than its share:
 //!
 //! ```
 //! use equipoise::{EndpointSpec, PeakEwma, Pool};
@@ -106,7 +111,7 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let pool = Pool::new(PeakEwma::new());
 //! pool.update(["gpu-1:8000", "gpu-2:8000"].map(EndpointSpec::new), |_| ())?;
-//! // An earlier layer has read the prompt and put its beginning into the request's extensions.
+//! // An earlier layer has read the prompt and put it into the request's extensions.
 //! #[derive(Clone)]
 //! struct Prompt(Vec<u8>);
 //! let prefix = SessionKey::by(|head| {
@@ -119,11 +124,11 @@
 //! # Ok(()) }
 //! ```
 //!
-//! With a strategy that hashes and bounds (`BoundedLoad<Maglev>`) and [`Mode::hash`](crate::affinity::Mode::hash) the same
-//! is had without a table.
+//! A strategy with bounded hashing (`BoundedLoad<Maglev>`) and [`Mode::hash`](crate::affinity::Mode::hash) give the same
+//! behaviour without a table.
 //!
-//! # Seeing it
+//! # Observing sessions
 //!
-//! Every response tells its [`Outcome`](crate::affinity::Outcome), [`stats`](crate::affinity::Affinity::stats) count them by
-//! reason, and [`explain`](crate::affinity::Affinity::explain) shows where a request would go and why.
-//! `cargo run --example sticky` shows three modes at work.
+//! Every response has an [`Outcome`](crate::affinity::Outcome) extension. [`stats`](crate::affinity::Affinity::stats) counts
+//! outcomes by reason, and [`explain`](crate::affinity::Affinity::explain) shows where a request would go and why.
+//! `cargo run --example sticky` shows three modes.

@@ -1,21 +1,23 @@
-//! Health: who is asked at all.
+//! Health checks, outlier detection and draining.
 //!
-//! A strategy chooses among endpoints that can work; [`Health`](crate::health::Health) finds out which can. It listens to
-//! four sources and comes to one verdict:
+//! A strategy picks among endpoints that work. [`Health`](crate::health::Health) decides which endpoints work. It has four
+//! sources of information and combines them into one verdict for each endpoint:
 //!
-//! | source | how it speaks | what it can do |
+//! | source | speaks through | can do |
 //! | --- | --- | --- |
-//! | operator | [`Health::order`](crate::health::Health::order) | take out, drain, give back |
-//! | agent | a line of HAProxy's agent-check protocol | take out, drain, weight, limit |
-//! | checks | probes at intervals | take out what does not answer well |
-//! | requests | the verdicts of real requests | eject for a time, pause for a `Retry-After` |
+//! | operator | [`Health::order`](crate::health::Health::order) | take an endpoint out, drain it, put it back |
+//! | agent | a line of HAProxy's agent-check protocol | take its endpoint out, drain it, set its weight and limit |
+//! | checks | probes at regular intervals | take out an endpoint that does not answer well |
+//! | requests | the verdicts of real requests | eject an endpoint for a time, pause it for a `Retry-After` |
 //!
-//! Each takes back only what it said itself, the strictest holds, and whoever wants to know gets the reason.
+//! Each source can only take back its own decisions. The strictest decision applies, and the reason for it is kept: see the
+//! chapter [`observing`](super::observing).
 //!
 //! # Checks
 //!
-//! A check is a name, a [schedule](crate::health::Schedule) and a [probe](crate::health::probe). With the defaults an
-//! endpoint is looked at every 5 s, is down after 3 looks that failed (a second apart) and up again after 2 that passed:
+//! A check consists of a name, a [schedule](crate::health::Schedule) and a [probe](crate::health::probe). With the default
+//! schedule, an endpoint is probed every 5 s. After a failed probe, the next one follows after 1 s. An endpoint is down
+//! after 3 failed probes in a row and up again after 2 successful ones.
 //!
 //! ```
 //! use equipoise::{EndpointSpec, PeakEwma, Pool, SlowStart};
@@ -34,36 +36,43 @@
 //! # Ok(()) }
 //! ```
 //!
-//! `watch` lets the requests speak: it is needed for [`outliers`](crate::health::Outliers) only. `SlowStart` inside it
-//! brings an endpoint that was out back little by little. `spawn` checks until its guard is dropped.
+//! [`watch`](crate::health::Health::watch) wraps the strategy, so that `Health` sees how requests end. It is only needed for
+//! [outlier detection](crate::health::Outliers). `SlowStart` inside it raises the traffic of a returning endpoint step by
+//! step. [`spawn`](crate::health::Health::spawn) runs the checks until its guard is dropped.
 //!
-//! A probe of your own is any closure ([`probe_fn`](crate::health::probe::probe_fn)):
+//! Any closure can be a probe ([`probe_fn`](crate::health::probe::probe_fn)):
 //!
 //! ```
 //! use equipoise::health::probe::{ProbeError, Target, probe_fn};
 //!
 //! let queue = probe_fn(|target: Target| async move {
 //!     let length: u32 = ask_for_its_queue(&target.address).await;
-//!     if length < 100 { Ok(()) } else { Err(ProbeError::from(format!("{length} jobs wait"))) }
+//!     if length < 100 { Ok(()) } else { Err(ProbeError::from(format!("{length} jobs are waiting"))) }
 //! });
 //! # async fn ask_for_its_queue(_: &str) -> u32 { 7 }
 //! # let _ = queue;
 //! ```
 //!
-//! # Requests
+//! # Outlier detection
 //!
-//! Checks see what they look at; requests see everything, at once. An endpoint that fails 5 requests in a row is ejected
-//! for 30 s, then a single request is let through, whose verdict decides: back, or out again for longer. Presets by name
-//! do as [Envoy](crate::health::Outliers::envoy), [gRPC](crate::health::Outliers::grpc),
-//! [linkerd](crate::health::Outliers::linkerd) and [nginx](crate::health::Outliers::nginx) do.
+//! Checks only see their own probes. Outlier detection sees every request, as soon as it ends. In the example above, an
+//! endpoint that fails 5 requests in a row is ejected for 30 s. After that it is on probation: it gets a single request.
+//! If this request succeeds, the endpoint is back; if it fails, the endpoint is ejected again, for longer. There are
+//! presets with the rules of [Envoy](crate::health::Outliers::envoy), [gRPC](crate::health::Outliers::grpc),
+//! [linkerd](crate::health::Outliers::linkerd) and [nginx](crate::health::Outliers::nginx).
 //!
-//! # When too many are out
+//! # When too many endpoints are out
 //!
-//! If less than half of a tier is fit, all of it is used but for those that an operator or an agent took out
-//! ([`PoolBuilder::panic_below`](crate::PoolBuilder::panic_below)): either the checks are wrong, or the rest would be
-//! overrun. So a pool of one is never emptied.
+//! If fewer than half of the endpoints of a tier are healthy, the pool ignores health and uses the whole tier
+//! ([`PoolBuilder::panic_below`](crate::PoolBuilder::panic_below)). Either the checks are wrong, or the few healthy
+//! endpoints would be overloaded by the traffic of all. Endpoints that an operator or an agent took out are still not used.
+//! As a consequence, failing checks and ejections never leave a pool without an endpoint. The exception is
+//! [`Start::MustPass`](crate::health::Start::MustPass): an endpoint that has not passed its first check is not used.
 //!
 //! # Draining
+//!
+//! A draining endpoint keeps its existing sessions and gets no new clients. The chapter [`shutdown`](super::shutdown) has
+//! more.
 //!
 //! ```
 //! # use equipoise::{EndpointSpec, Pool, health::Health};
@@ -76,7 +85,7 @@
 //! # pool.add(EndpointSpec::new("10.0.0.1:80"), ())?;
 //! use equipoise::health::Drained;
 //!
-//! // Nothing new from now on, nothing at all after a minute. Ends with the last request, or after that minute.
+//! // No new clients from now on, no requests at all after a minute. Ends with the last request, or after that minute.
 //! match health.drain(&pool, "10.0.0.1:80", Some(Duration::from_secs(60))).await {
 //!     Drained::Idle => {}
 //!     Drained::Deadline { left } => println!("{left} requests are still under way"),

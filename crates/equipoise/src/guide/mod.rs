@@ -1,13 +1,28 @@
-//! The guide: longer texts, whose examples run as tests.
+//! The guide: one subject per chapter. All examples run as tests.
 //!
-//! - [`strategies`]: which one to choose.
-#![cfg_attr(feature = "affinity", doc = "- [`affinity`]: who comes back where.")]
-#![cfg_attr(feature = "health", doc = "- [`health`]: who is asked at all.")]
-//! - [`your_own`]: writing one, and testing it.
+//! - [`strategies`]: choose a strategy.
+#![cfg_attr(feature = "tower", doc = "- [`layers`]: which tower layers go above the balancer, and which below.")]
+#![cfg_attr(feature = "tower", doc = "- [`proxies`]: write a gateway or reverse proxy.")]
+#![cfg_attr(feature = "health", doc = "- [`health`]: check endpoints, eject them, and bring them back.")]
+#![cfg_attr(feature = "affinity", doc = "- [`affinity`]: return clients to the same endpoint.")]
+#![cfg_attr(
+    all(feature = "tower", feature = "health"),
+    doc = "- [`shutdown`]: take out an endpoint, or stop the application, without losing requests."
+)]
+#![cfg_attr(all(feature = "tower", feature = "health"), doc = "- [`observing`]: what to log and what to measure.")]
+//! - [`your_own`]: write a strategy and test it.
 
 #[cfg(feature = "affinity")]
 pub mod affinity;
 #[cfg(feature = "health")]
 pub mod health;
+#[cfg(feature = "tower")]
+pub mod layers;
+#[cfg(all(feature = "tower", feature = "health"))]
+pub mod observing;
+#[cfg(feature = "tower")]
+pub mod proxies;
+#[cfg(all(feature = "tower", feature = "health"))]
+pub mod shutdown;
 pub mod strategies;
 pub mod your_own;

@@ -1,63 +1,75 @@
-//! Which strategy?
+//! Choosing a strategy.
 //!
-//! If in doubt, take the default, [`PeakEwma`](crate::PeakEwma): it looks at what matters to a caller (time), notices
-//! failures, and costs O(1). The others are better at one thing each.
+//! If you are not sure, use the default, [`PeakEwma`](crate::PeakEwma). It compares endpoints by response time, avoids
+//! failing endpoints, and picks in O(1). Each of the other strategies is better for one kind of workload.
+//!
+//! In the tables, *a pick* is the cost of one pick among n endpoints.
 //!
 //! # By load and time
 //!
-//! | strategy | choose it when | a pick | its weakness |
+//! | strategy | use it when | a pick | weakness |
 //! | --- | --- | --- | --- |
-//! | [`PeakEwma`](crate::PeakEwma) | latencies differ or change, some fail | O(1), reads the clock | needs latencies and verdicts to be reported |
-//! | [`LeastTime`](crate::LeastTime) | latencies differ steadily and single slow answers mean nothing | O(1), reads the clock | notices a change late; sends an endpoint that fails its share |
-//! | [`P2c`](crate::P2c) | many balancers share the endpoints; nothing is reported | O(1) | takes whoever fails fast for idle |
-//! | [`LeastConnections`](crate::LeastConnections) | requests are long and unequal, few balancers | O(log n) with its release | exact about what this balancer sends, no more |
+//! | [`PeakEwma`](crate::PeakEwma) | latencies differ or change, or some endpoints fail | O(1), reads the clock | needs latencies and verdicts to be reported |
+//! | [`LeastTime`](crate::LeastTime) | latencies differ constantly, and single slow responses mean nothing | O(1), reads the clock | notices changes late; a failing endpoint keeps its fair share |
+//! | [`P2c`](crate::P2c) | many balancers share the endpoints, and nothing is reported | O(1) | an endpoint that fails fast looks idle |
+//! | [`LeastConnections`](crate::LeastConnections) | requests are long and of unequal size, and there are few balancers | O(log n), release included | counts only the requests of this balancer |
 //!
-//! # By turn or lot
+//! # By turn or chance
 //!
-//! | strategy | choose it when | a pick | its weakness |
+//! | strategy | use it when | a pick | weakness |
 //! | --- | --- | --- | --- |
-//! | [`RoundRobin`](crate::RoundRobin) | requests are short and alike, one balancer; a known sequence is wanted | O(1) | looks at no load |
-//! | [`Edf`](crate::Edf) | the same, with many balancers that must not move in step | O(1) | looks at no load |
-//! | [`Random`](crate::Random) | nothing needs to be remembered at all | O(1) | uneven over short times |
-//! | [`FirstFit`](crate::FirstFit) | few busy endpoints are better than many idle ones | O(log n) | uneven on purpose; needs limits |
+//! | [`RoundRobin`](crate::RoundRobin) | requests are short and alike, there is one balancer, or a known sequence is needed | O(1) | ignores load |
+//! | [`Edf`](crate::Edf) | the same, with many balancers that must not run in step | O(1) | ignores load |
+//! | [`Random`](crate::Random) | no state may be kept | O(1) | uneven over short times |
+//! | [`FirstFit`](crate::FirstFit) | few busy endpoints are better than many idle ones | O(log n) | uneven by design; needs limits on concurrent requests |
 //!
 //! # By key
 //!
-//! Requests of one key go to one endpoint; one without a key goes where the [fallback](crate::Keyed::fallback) says.
+//! All requests with the same key go to the same endpoint. Requests without a key are placed by the
+//! [fallback](crate::Keyed::fallback) strategy.
 //!
-//! | strategy | choose it when | a pick | its weakness |
+//! | strategy | use it when | a pick | weakness |
 //! | --- | --- | --- | --- |
-//! | [`Maglev`](crate::Maglev) | usually | O(1) | a table per pool; moves a few keys of others when somebody leaves |
-//! | [`Ring`](crate::Ring) | nobody else's keys may move | O(1) | shares differ by several per cent |
-//! | [`Rendezvous`](crate::Rendezvous) | the same, for few endpoints | O(n) | O(n) |
-//! | [`Jump`](crate::Jump) | endpoints are numbered shards, of like weights | O(log n × heaviest / mean weight) | only the last one leaves cheaply |
-//! | [`BoundedLoad`](crate::BoundedLoad) around one of them | some keys are hot | + one shared counter | keys of full endpoints go elsewhere |
+//! | [`Maglev`](crate::Maglev) | in most cases | O(1) | one table per pool; moves a few keys of other endpoints when an endpoint is removed |
+//! | [`Ring`](crate::Ring) | no keys of other endpoints may move | O(1) | shares differ by several per cent |
+//! | [`Rendezvous`](crate::Rendezvous) | the same, with few endpoints | O(n) | its cost |
+//! | [`Jump`](crate::Jump) | endpoints are numbered shards of similar weight | O(log n × heaviest / mean weight) | only the last endpoint can be removed without moving many keys |
+//! | [`BoundedLoad`](crate::BoundedLoad) around one of these | some keys get far more requests than others | one more shared counter | keys of full endpoints go to other endpoints |
 //!
-//! # Around any of them
+//! # Combinators
 //!
-//! | combinator | question | its weakness |
+//! A combinator wraps any of the strategies above.
+//!
+//! | combinator | what it does | weakness |
 //! | --- | --- | --- |
-//! | [`SlowStart`](crate::SlowStart) | who is cold? | time says little about how warm an endpoint is |
-//! | [`ZoneAware`](crate::ZoneAware) | who is near? | needs zones to be told |
-//! | [`Subset`](crate::Subset) | how many connections may a client hold? | clients' parts overlap unevenly |
-//! | [`Aperture`](crate::Aperture) | the same, where clients know their number | a wrong number doubles load, or leaves gaps |
+//! | [`SlowStart`](crate::SlowStart) | raises the traffic of new and returning endpoints step by step | time is only an estimate of how warm an endpoint is |
+//! | [`ZoneAware`](crate::ZoneAware) | prefers endpoints in the client's zone | zones must be configured |
+//! | [`Subset`](crate::Subset) | limits how many endpoints one client connects to | the subsets of different clients overlap unevenly |
+//! | [`Aperture`](crate::Aperture) | the same, where each client knows its number among all clients | a wrong number doubles load on some endpoints, or leaves others without |
 //!
-//! Each of all these can be chosen by name, from configuration: `"slow-start(p2c(choices=3), window=1m)"` parses to a
-//! [`StrategySpec`](crate::StrategySpec); [`by_name::all`](crate::strategy::by_name::all) lists them.
+//! # Names, tiers and order
 //!
-//! Tiers, with or without [spill-over](crate::Spill), are the pool's own and work under all of them. The outermost
-//! combinator looks at the whole tier; see [`strategy::combine`](crate::strategy::combine) for the order.
+//! Each strategy can be named in configuration: `"slow-start(p2c(choices=3), window=1m)"` parses to a
+//! [`StrategySpec`](crate::StrategySpec). [`by_name::all`](crate::strategy::by_name::all) lists the names.
+//!
+//! Tiers, with or without [spill-over](crate::Spill), belong to the pool and work with every strategy. The outermost
+//! combinator sees the whole tier. See [`strategy::combine`](crate::strategy::combine) for the order in which combinators
+//! should be nested.
+//!
+//! # Example: caches
+//!
+//! Requests are placed by key. No cache gets far more requests than the mean, and new caches warm up slowly. Requests
+//! without a key are placed by latency.
 //!
 //! ```
 //! use equipoise::{BoundedLoad, EndpointSpec, Maglev, PeakEwma, PickRequest, Pool, SlowStart};
 //!
-//! // Caches: by key, no cache far above the mean, new ones warm up; requests without a key go by latency.
 //! let strategy = SlowStart::new(BoundedLoad::new(Maglev::new().fallback(PeakEwma::new())));
 //! let pool = Pool::new(strategy);
 //! pool.update(["cache-0:80", "cache-1:80", "cache-2:80"].map(EndpointSpec::new), |_| ())?;
 //!
 //! let request = PickRequest::new().key(b"/logo.svg");
-//! let home = pool.pick(&request)?.endpoint().id().clone();
-//! assert_eq!(*pool.pick(&request)?.endpoint().id(), home);
+//! let first = pool.pick(&request)?.endpoint().id().clone();
+//! assert_eq!(*pool.pick(&request)?.endpoint().id(), first);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

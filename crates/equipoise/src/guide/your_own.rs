@@ -1,53 +1,62 @@
-//! A strategy of your own, step by step.
+//! Writing a strategy, step by step.
 //!
-//! Requests differ: a report costs a hundred times what a look-up does, and counting them says little about load.
-//! Suppose that each endpoint finds out how much of its time is free, by what its answers have taken. The strategy of
-//! this chapter, `LeastWork`, sends a request to whoever has been given the least *work* for its weight. Work is the time
-//! that answers took, and for requests under way what an answer of that endpoint usually takes. Among equals,
-//! another strategy decides.
+//! Counting requests says little about load if requests differ: a report may cost a hundred times as much as a look-up. The
+//! strategy of this chapter, `LeastWork`, therefore measures *work*. The work of an endpoint is the total time that its
+//! responses took. Each request in flight counts as one usual response time of its endpoint. `LeastWork` picks the endpoint
+//! with the least work for its weight. Among equals, another strategy picks.
 //!
-//! # What must be remembered
+//! # The parts of a strategy
 //!
-//! A strategy has a cold half, [`Strategy`](crate::Strategy), a hot one, [`Picker`](crate::Picker), and a memory for each
-//! endpoint, the [`State`](crate::Strategy::State). The pool keeps the memory with the endpoint: it survives every update
-//! as long as the endpoint stays, and is made anew when another takes the same slot. Hooks run on many threads at once, so
-//! it is made of atomics. Since we wrap another strategy, its memory goes inside: [`Layered`](crate::Layered).
+//! - [`Strategy`](crate::Strategy) holds the settings and builds pickers. It runs rarely.
+//! - [`Picker`](crate::Picker) picks an endpoint. It runs for each request.
+//! - [`State`](crate::Strategy::State) is what the strategy remembers about one endpoint. The pool keeps it with the
+//!   endpoint: it survives updates as long as the endpoint stays in the pool. If another endpoint gets the same slot, it
+//!   gets a new state.
+//!
+//! Hooks run on many threads at once, so the state consists of atomics. `LeastWork` wraps another strategy, whose state is
+//! stored together with its own: [`Layered`](crate::Layered).
 //!
 //! ```
 //! # use std::sync::atomic::AtomicU64;
-//! /// Nanoseconds.
+//! /// Both in nanoseconds.
 //! #[derive(Default)]
 //! struct Work {
-//!     /// What all answers took, divided by the weight when compared.
+//!     /// Total time of all responses. Divided by the weight when endpoints are compared.
 //!     done: AtomicU64,
-//!     /// What an answer takes: an average over the last few.
+//!     /// Usual time of a response: a moving average.
 //!     usual: AtomicU64,
 //! }
 //! ```
 //!
-//! # What it is told
+//! # Hooks
 //!
-//! Only what [`needs`](crate::Strategy::needs) asks for. `LeastWork` wants the latency, and whatever the wrapped strategy
-//! wants: [`Needs::and`](crate::Needs::and). Every hook is handed on, by hand or by [`forward_hooks`](crate::forward_hooks);
-//! one that is not is one that the wrapped strategy waits for in vain.
+//! The pool calls only those hooks that [`needs`](crate::Strategy::needs) asks for. `LeastWork` needs latencies, in addition
+//! to what the wrapped strategy needs: [`Needs::and`](crate::Needs::and). A strategy that wraps another one must forward
+//! every hook, by hand or by [`forward_hooks`](crate::forward_hooks). Otherwise the wrapped strategy never gets the call.
 //!
 //! # Building a picker
 //!
-//! [`build`](crate::Strategy::build) runs when members or their availability change, while requests go on with the old
-//! picker. It may take its time, so whatever can be looked up is looked up here: who is
-//! [eligible](crate::View::eligible), with which memory. A newcomer has done no work and would be given everything until
-//! it has caught up; so it starts with the least of the others. The wrapped strategy builds from the view
-//! [`within`](crate::View::within) ours, so that it finds its own memory.
+//! [`build`](crate::Strategy::build) runs when members or their availability change. Requests use the old picker meanwhile,
+//! so `build` may be slow. Everything that can be looked up in advance is looked up here: the
+//! [eligible](crate::View::eligible) endpoints and their states.
+//!
+//! A new endpoint has no work yet, and would get all requests until it has caught up. It therefore starts with the least work
+//! of the others. The wrapped strategy builds its picker from the view [`within`](crate::View::within) this one, in which it
+//! finds its own states.
 //!
 //! # Picking
 //!
-//! Four rules, and the suite below checks them: ask [`usable`](crate::PickCx::usable) of whomever you would pick (it may be
-//! excluded or full); if anybody is usable, answer somebody; do not allocate or lock; draw chance, tickets and time from
-//! the context, so that an explanation can show what a pick would do. [`score`](crate::PickCx::score) tells an
-//! explanation what was compared, and costs a pick nothing. To let another strategy choose among some, wrap its pick
-//! into [`filtered`](crate::PickCx::filtered).
+//! A picker follows four rules, which the conformance suite checks:
 //!
-//! # All of it
+//! 1. Pick only endpoints that are [`usable`](crate::PickCx::usable). Others are excluded or full.
+//! 2. If any endpoint is usable, pick one.
+//! 3. Do not allocate, and do not lock.
+//! 4. Take random numbers, tickets and the time from the context. Only then can an explanation show what a pick would do.
+//!
+//! [`score`](crate::PickCx::score) tells an explanation which values were compared. It costs a pick nothing. To let another
+//! strategy pick among some of the endpoints, run its pick inside [`filtered`](crate::PickCx::filtered).
+//!
+//! # The complete strategy
 //!
 //! ```
 //! use std::{
@@ -65,7 +74,7 @@
 //!     usual: AtomicU64,
 //! }
 //!
-//! /// Among those with the least work for their weight, `ties` chooses.
+//! /// Picks the endpoint with the least work for its weight. `ties` picks among equals.
 //! struct LeastWork<S> {
 //!     ties: S,
 //! }
@@ -75,12 +84,11 @@
 //!     work: Arc<Layered<Work, ()>>,
 //!     weight: f64,
 //! }
-//! # // The wrapped strategy's memory is of a type that `Candidate` need not know; here it is `()`.
 //!
 //! struct LeastWorkPicker<P> {
 //!     candidates: Vec<Candidate>,
 //!     ties: P,
-//!     /// The view that `ties` was built from.
+//!     /// The view from which `ties` was built.
 //!     inside: View,
 //! }
 //!
@@ -101,8 +109,8 @@
 //!             Some(Candidate { slot, work: view.state(slot)?, weight: f64::from(view.weight(slot)) })
 //!         };
 //!         let candidates: Vec<Candidate> = view.eligible().iter().filter_map(candidate).collect();
-//!         // Whoever joins, or was away, starts with the least that one of the others has done for its weight. Known by
-//!         // its memory: a newcomer may have been given the slot of one who left.
+//!         // An endpoint that joins or returns starts with the least work for its weight among the others. Endpoints
+//!         // are recognised by their state, because a new endpoint may have the slot of a removed one.
 //!         let was_here = |it: &Candidate| {
 //!             last.is_some_and(|last| last.candidates.iter().any(|other| Arc::ptr_eq(&other.work, &it.work)))
 //!         };
@@ -118,7 +126,7 @@
 //!     fn sampled(&self, state: &Self::State, latency: Duration, now: Timestamp) {
 //!         let took = latency.as_nanos() as u64;
 //!         state.own.done.fetch_add(took, Relaxed);
-//!         // An eighth of the new, seven of the old. Two threads may lose one of two answers: it is an estimate.
+//!         // One eighth of the new value, seven of the old. A concurrent update may be lost; this is an estimate.
 //!         let usual = state.own.usual.load(Relaxed);
 //!         state.own.usual.store(if usual == 0 { took } else { usual - usual / 8 + took / 8 }, Relaxed);
 //!         self.ties.sampled(&state.inner, latency, now);
@@ -132,7 +140,7 @@
 //!         self.work.own.done.load(Relaxed) as f64 / self.weight
 //!     }
 //!
-//!     /// What it will have done for its weight when all that is under way is done.
+//!     /// The work for its weight, including the expected work of requests in flight.
 //!     fn score(&self, view: &View) -> f64 {
 //!         let usual = self.work.own.usual.load(Relaxed).max(1) as f64;
 //!         self.done() + f64::from(view.in_flight(self.slot)) * usual / self.weight
@@ -164,7 +172,7 @@
 //!             candidate.map(|candidate| candidate.score(&self.inside))
 //!         };
 //!         let ties = |slot: Slot| score(slot) == Some(least);
-//!         // Another thread may have broken the tie meanwhile: then the first of them is as good.
+//!         // If another thread has broken the tie in the meantime, the first of the equals will do.
 //!         cx.within(&self.inside, |cx| cx.filtered(&ties, |cx| self.ties.pick(cx))).or(Some(slot))
 //!     }
 //! }
@@ -185,12 +193,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # What it is worth
+//! # Limits of this strategy
 //!
-//! A pick looks at every endpoint: fine for ten, too slow for a thousand (compare a few that are drawn, as
-//! [`P2c`](crate::P2c) does). Work is never forgotten, so an endpoint that was slow for an hour is owed nothing but is
-//! not forgiven either; and it is divided by the weight of today, so an endpoint whose weight is raised wins all turns
-//! until the others have caught up. Failures, whose latency is never sampled, are free. [`PeakEwma`](crate::PeakEwma)
-//! shows how to do better. A strategy that places requests by key asks the suite for `spreads_keys`,
-//! `holds_keys_on_flips` and `holds_keys_on_removal` too, and `allocations` shows that
-//! picks allocate nothing.
+//! - A pick looks at every endpoint. That is fine for ten endpoints and too slow for a thousand. [`P2c`](crate::P2c)
+//!   compares only a few endpoints, drawn at random.
+//! - Work is never forgotten. An endpoint that was slow for an hour keeps that work for ever.
+//! - Work is divided by the current weight. If the weight of an endpoint is raised, it gets all requests until the others
+//!   have caught up.
+//! - Failures cost nothing, because their latency is not sampled. An endpoint that fails gets more requests.
+//!
+//! [`PeakEwma`](crate::PeakEwma) shows how to solve these. For a strategy that places requests by key, also ask the suite for
+//! `spreads_keys`, `holds_keys_on_flips` and `holds_keys_on_removal`. `allocations` shows that picks do not allocate.

@@ -1,0 +1,177 @@
+//! Observing: what to log and what to measure.
+//!
+//! The library has no metrics of its own, so that you can use yours. It tells you what happened in four places:
+//!
+//! | source | tells |
+//! | --- | --- |
+//! | extensions of each response | which endpoint served it ([`ServedBy`](crate::tower::ServedBy)), and what became of its session ([`Preference`](crate::Preference), `affinity::Outcome`) |
+//! | each [`Error`](crate::tower::Error) | which endpoint failed, why, and which status a gateway should send |
+//! | the pool | the state of each endpoint ([`Pool::endpoints`](crate::Pool::endpoints)), and why a request goes where it goes ([`Pool::explain`](crate::Pool::explain)) |
+//! | [`Health`](crate::health::Health) | the verdict for each endpoint with its reasons, and each change |
+//!
+//! # Requests
+//!
+//! Log one line per request, with the endpoint. For a failed request, also log the causes of the error: the error itself
+//! names the endpoint, its [`source`](std::error::Error::source) says what happened there.
+//!
+//! ```
+//! use std::error::Error as _;
+//!
+//! use bytes::Bytes;
+//! use equipoise::tower::{Error, ServedBy};
+//! use equipoise::{Balance, EndpointSpec, Pool};
+//! use http::{Request, Response};
+//! use http_body_util::Full;
+//! use tower::{ServiceExt, service_fn};
+//!
+//! /// The status that the client gets, the endpoint, and for failures the causes.
+//! fn log<B>(result: &Result<Response<B>, Error>) -> String {
+//!     match result {
+//!         Ok(response) => {
+//!             let endpoint = response.extensions().get().map_or("-", |ServedBy(endpoint)| endpoint.as_str());
+//!             format!("{} endpoint={endpoint}", response.status().as_u16())
+//!         }
+//!         Err(error) => {
+//!             let endpoint = error.endpoint().map_or("-", |endpoint| endpoint.as_str());
+//!             let mut line = format!("{} endpoint={endpoint} error={error}", error.status().as_u16());
+//!             let mut cause = error.source();
+//!             while let Some(error) = cause {
+//!                 line += &format!(": {error}");
+//!                 cause = error.source();
+//!             }
+//!             line
+//!         }
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let pool = Pool::default();
+//! pool.update(["a"].map(EndpointSpec::new), |_| {
+//!     service_fn(|request: Request<Full<Bytes>>| async move {
+//!         match request.uri().path() {
+//!             "/lost" => Err(std::io::Error::new(std::io::ErrorKind::ConnectionReset, "reset by peer")),
+//!             _ => Ok(Response::new(Full::<Bytes>::default())),
+//!         }
+//!     })
+//! })?;
+//! let mut lines = Vec::new();
+//! for path in ["/", "/lost"] {
+//!     let result = Balance::new(pool.clone()).oneshot(Request::get(path).body(Full::default())?).await;
+//!     lines.push(log(&result));
+//! }
+//! pool.remove("a")?;
+//! lines.push(log(&Balance::new(pool.clone()).oneshot(Request::new(Full::default())).await));
+//! assert_eq!(lines[0], "200 endpoint=a");
+//! assert_eq!(lines[1], "502 endpoint=a error=endpoint a failed: reset by peer");
+//! assert_eq!(lines[2], "503 endpoint=- error=the pool has no endpoints");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! To count attempts, put a layer [below the balancer](super::layers): it sees each attempt, and with a shared client the
+//! request's URI has the endpoint's address. Attempts per request are an early sign of trouble. They rise while failover still
+//! hides the failures.
+//!
+//! # Endpoints
+//!
+//! [`Pool::endpoints`](crate::Pool::endpoints) returns the state of each endpoint now: id, address, tier, zone, weight,
+//! availability, requests in flight and their limit. It takes O(n) and allocates, so call it for a status page or once per
+//! scrape of your metrics, not for each request.
+//!
+//! ```
+//! use equipoise::{Availability, EndpointSpec, PickRequest, Pool};
+//!
+//! let pool: Pool<()> = Pool::default();
+//! pool.update(["a:80", "b:80"].map(EndpointSpec::new), |_| ())?;
+//! pool.drain("b:80")?;
+//! let lease = pool.pick(&PickRequest::new())?;
+//!
+//! for endpoint in pool.endpoints() {
+//!     println!("in_flight{{endpoint={:?}}} {}", endpoint.id.as_str(), endpoint.in_flight);
+//! }
+//! let up = pool.endpoints().iter().filter(|endpoint| endpoint.availability == Availability::Open).count();
+//! assert_eq!(up, 1);
+//! # drop(lease);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Why did this request go there?
+//!
+//! [`Pool::explain`](crate::Pool::explain) makes the same decision as a pick, without taking a lease, and tells for each
+//! endpoint what became of it: picked, compared and not picked (with its score), excluded, full, draining, unhealthy. Printed,
+//! it is a table. Give it the same key and binding as the request. For requests with session affinity, use
+//! `Affinity::explain`.
+//!
+//! ```
+//! use equipoise::{EndpointSpec, Fate, PickRequest, Pool};
+//!
+//! let pool: Pool<()> = Pool::default();
+//! pool.update(["a:80", "b:80"].map(EndpointSpec::new), |_| ())?;
+//! pool.drain("b:80")?;
+//!
+//! let explanation = pool.explain(&PickRequest::new());
+//! println!("{explanation}");
+//! assert_eq!(explanation.candidates[1].fate, Fate::BoundOnly);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Health
+//!
+//! [`standings`](crate::health::Health::standings) returns the verdict for each endpoint, all opinions against it with their
+//! reasons, and the last result of each check. [`changes`](crate::health::Health::changes) is a stream of all changes from
+//! now on. It is unbounded: read it, or drop it.
+//!
+//! ```
+//! use equipoise::health::{Health, Order, Source};
+//! use equipoise::{EndpointSpec, Pool};
+//! use futures::StreamExt;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let health = Health::builder().build()?;
+//! let pool: Pool<()> = Pool::default();
+//! let checking = health.spawn(&pool);
+//! pool.add(EndpointSpec::new("a:80"), ())?;
+//! let mut changes = health.changes();
+//! health.order("a:80", Order::Maintenance);
+//!
+//! while let Some(change) = changes.next().await {
+//!     println!("{change}");
+//!     if change.source == Source::Operator {
+//!         break;
+//!     }
+//! }
+//! for standing in health.standings() {
+//!     let reasons: Vec<_> = standing.opinions.iter().map(|it| format!("{}: {}", it.source, it.reason)).collect();
+//!     println!("{} {} {}", standing.id, standing.availability, reasons.join("; "));
+//!     assert_eq!(reasons.len(), 1);
+//! }
+//! # drop(checking);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Each change is also a `tracing` event of level info with the message `health changed` and the fields `endpoint`, `from`,
+//! `to`, `source` and `reason`. Lost connections to a session store are events of level warn.
+//!
+//! # What to measure
+//!
+//! | measure | from | watch for |
+//! | --- | --- | --- |
+//! | requests by endpoint and status class | `ServedBy` and the status; [`Error::endpoint`](crate::tower::Error::endpoint) | one endpoint with more errors than the others |
+//! | time to the head of the response, by endpoint | a layer below the balancer | one endpoint that is slower than the others |
+//! | attempts per request | layers above and below the balancer | a value above 1 |
+//! | [`PickError`](crate::PickError)s by kind | [`Error::Pick`](crate::tower::Error::Pick) | any: no endpoint was available, or all were full |
+//! | requests in flight, by endpoint | `Pool::endpoints` | a value near the endpoint's limit |
+//! | share of endpoints that are up, by tier | `Pool::endpoints` | values near the [panic threshold](crate::PoolBuilder::panic_below) |
+//! | health changes by source | `Health::changes` | ejections that repeat: the endpoint fails its probation |
+//! | sessions by outcome | `Affinity::stats` | sessions that move; stores that do not answer |
+//!
+//! # What to log
+//!
+//! - failed requests, with endpoint and causes;
+//! - requests that took several attempts;
+//! - health changes, with source and reason;
+//! - changes of the pool: the result of [`Pool::update`](crate::Pool::update) says which endpoints joined and left;
+//! - errors of `Pool::update`: the pool then keeps its old endpoints.

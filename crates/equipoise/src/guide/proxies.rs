@@ -1,0 +1,292 @@
+//! Proxies: a gateway or reverse proxy with a balancer.
+//!
+//! A gateway is a server that sends each request to one of several backends and the response back to the client. The
+//! balancer does a part of that: it picks the backend, points the request at it, and repeats the request elsewhere if it
+//! could not be delivered. The rest is the gateway's task, because it depends on the connection to the client:
+//!
+//! | subject | balancer | gateway |
+//! | --- | --- | --- |
+//! | URI | replaces scheme and authority by those of the endpoint | – |
+//! | `Host` | keeps it; with HTTP/1, adds it from the URI if it is missing | sets the HTTP version |
+//! | `X-Forwarded-For`, `Forwarded` | – | adds the client's address |
+//! | hop-by-hop headers | – | removes them, in both directions |
+//! | upgrades (WebSocket) | holds the endpoint's lease | connects the two connections |
+//! | request body | sends it again if it is untouched | wraps it in [`Replayable`](crate::tower::Replayable) |
+//! | errors | [`Error::status`](crate::tower::Error::status) | the error response, and the log |
+//!
+//! # Host
+//!
+//! Backends get the `Host` header that the client sent. An endpoint's address only decides where the request goes. With TLS,
+//! the certificate is checked against the endpoint's address, so give TLS endpoints addresses by name, such as
+//! `https://backend-1.internal:8443`.
+//!
+//! # HTTP versions
+//!
+//! The balancer does not change the version of a request. A request that came in by HTTP/2 cannot be sent by an HTTP/1
+//! client as it is:
+//!
+//! - Its version is HTTP/2, which an HTTP/1 client refuses. Set it to HTTP/1.1 before the balancer.
+//! - It has no `Host` header; the name is in the URI. With the version set to HTTP/1.1, the balancer adds `Host`.
+//! - Its cookies may be in several `Cookie` headers. HTTP/1 wants one header, joined by `"; "` (RFC 9113, section 8.2.3).
+//!
+//! Backends that need HTTP/2, as gRPC servers do, take a client that speaks HTTP/2 only (hyper-util's `http2_only(true)`).
+//! Keep the version of the request then, and keep `te: trailers`.
+//!
+//! # The client's address
+//!
+//! Append the address of the peer to `X-Forwarded-For`. Backends must trust only those entries that your own proxies added,
+//! since a client can send any `X-Forwarded-For`. A gateway at the edge should therefore remove the header that the client
+//! sent, and set its own. The example does this. A gateway behind another proxy appends instead; the module
+//! `affinity::source` finds the client's address behind trusted proxies.
+//!
+//! # Hop-by-hop headers
+//!
+//! Some headers belong to one connection and must not be forwarded: `Connection`, every header that `Connection` names,
+//! `Keep-Alive`, `Proxy-Connection`, `TE`, `Trailer`, `Transfer-Encoding` and `Upgrade` (RFC 9110, section 7.6.1), and
+//! `Proxy-Authenticate` and `Proxy-Authorization`, which are meant for this proxy. Remove them from requests and responses.
+//! A response with such headers is also invalid in HTTP/2.
+//!
+//! # Upgrades
+//!
+//! For an upgrade, put `Connection: upgrade` and `Upgrade` back after the hop-by-hop headers are removed. If the backend
+//! answers 101, copy bytes between the two connections. The balancer puts a [`TunnelLease`](crate::tower::TunnelLease) into
+//! the extensions of such a response. Hold it until the tunnel ends: as long as it exists, the connection counts as a request
+//! in flight of its endpoint, and a drain waits for it.
+//!
+//! # Request bodies
+//!
+//! The body that a server receives can be read only once. [`Replayable`](crate::tower::Replayable) makes failover possible
+//! all the same: if an attempt fails before it has read anything of the body, the body goes to the next attempt. No byte is
+//! buffered.
+//!
+//! # Error responses
+//!
+//! The message and the causes of an [`Error`](crate::tower::Error) contain ids and addresses of endpoints. They belong in
+//! the log. Send the client a status ([`Error::status`](crate::tower::Error::status)) and a text that says nothing about the
+//! inside:
+//!
+//! | status | when |
+//! | --- | --- |
+//! | 400 | the client's own request body failed |
+//! | 502 | the endpoint failed, or its connection was lost |
+//! | 503 | no endpoint could be picked; the client may try again later |
+//! | 504 | the endpoint took too long |
+//!
+//! [`Http::header`](crate::tower::Http::header) puts the id of the endpoint into a response header. This helps operators. If
+//! clients must not see it, choose ids that reveal nothing, or read [`ServedBy`](crate::tower::ServedBy) for the log instead.
+//!
+//! # A gateway
+//!
+//! For HTTP/1 and HTTP/2 clients, in front of HTTP/1 backends:
+//!
+//! ```
+//! use std::{error::Error as _, net::{IpAddr, SocketAddr}};
+//!
+//! use bytes::Bytes;
+//! use equipoise::tower::{Error, LeasedBody, Replayable, Shared, TunnelLease};
+//! use equipoise::{Balance, BalanceLayer, EndpointSpec, Pool};
+//! use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
+//! use http_body_util::{Either, Full};
+//! use hyper::{body::Incoming, service::service_fn};
+//! use hyper_util::{
+//!     client::legacy::{Client, connect::HttpConnector},
+//!     rt::{TokioExecutor, TokioIo},
+//!     server::conn::auto,
+//! };
+//! use tokio::net::TcpListener;
+//! use tower::{Layer, ServiceExt};
+//!
+//! type Balanced = Balance<(), Shared<Client<HttpConnector, Replayable<Incoming>>>>;
+//! type Body = Either<LeasedBody<Incoming>, Full<Bytes>>;
+//!
+//! async fn serve(listener: TcpListener, pool: Pool<()>) -> std::io::Result<()> {
+//!     let balanced = BalanceLayer::new(pool).layer(Client::builder(TokioExecutor::new()).build_http());
+//!     loop {
+//!         let (stream, peer) = listener.accept().await?;
+//!         let balanced = balanced.clone();
+//!         let service = service_fn(move |request| {
+//!             let balanced = balanced.clone();
+//!             async move { Ok::<_, std::convert::Infallible>(forward(balanced, peer, request).await) }
+//!         });
+//!         tokio::spawn(async move {
+//!             let server = auto::Builder::new(TokioExecutor::new());
+//!             let _ = server.serve_connection_with_upgrades(TokioIo::new(stream), service).await;
+//!         });
+//!     }
+//! }
+//!
+//! async fn forward(balanced: Balanced, peer: SocketAddr, mut request: Request<Incoming>) -> Response<Body> {
+//!     if request.method() == Method::CONNECT {
+//!         return refusal(StatusCode::NOT_IMPLEMENTED);
+//!     }
+//!     // Before the headers that ask for the upgrade are removed.
+//!     let upgrade = upgrade(request.headers());
+//!     let client = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
+//!
+//!     remove_hop_by_hop(request.headers_mut());
+//!     put_back(upgrade.as_ref(), request.headers_mut());
+//!     join_cookies(request.headers_mut());
+//!     set_client(request.headers_mut(), peer.ip());
+//!     *request.version_mut() = Version::HTTP_11;
+//!
+//!     let mut response = match balanced.oneshot(request.map(Replayable::new)).await {
+//!         Ok(response) => response,
+//!         Err(error) => {
+//!             log(&error);
+//!             return refusal(error.status());
+//!         }
+//!     };
+//!     remove_hop_by_hop(response.headers_mut());
+//!     if response.status() == StatusCode::SWITCHING_PROTOCOLS && let Some(client) = client {
+//!         put_back(upgrade.as_ref(), response.headers_mut());
+//!         let lease: Option<TunnelLease> = response.extensions_mut().remove();
+//!         let backend = hyper::upgrade::on(&mut response);
+//!         tokio::spawn(async move {
+//!             if let (Ok(client), Ok(backend)) = (client.await, backend.await) {
+//!                 let (mut client, mut backend) = (TokioIo::new(client), TokioIo::new(backend));
+//!                 let _ = tokio::io::copy_bidirectional(&mut client, &mut backend).await;
+//!             }
+//!             drop(lease);
+//!         });
+//!     }
+//!     response.map(Either::Left)
+//! }
+//!
+//! /// The protocol that a message wants to switch to.
+//! fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
+//!     let connection = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+//!     let mut options = connection.flat_map(|value| value.split(','));
+//!     options.any(|option| option.trim().eq_ignore_ascii_case("upgrade")).then(|| headers.get(header::UPGRADE).cloned())?
+//! }
+//!
+//! fn put_back(upgrade: Option<&HeaderValue>, headers: &mut HeaderMap) {
+//!     if let Some(protocol) = upgrade {
+//!         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+//!         headers.insert(header::UPGRADE, protocol.clone());
+//!     }
+//! }
+//!
+//! fn remove_hop_by_hop(headers: &mut HeaderMap) {
+//!     let connection = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+//!     let named: Vec<HeaderName> =
+//!         connection.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok()).collect();
+//!     for name in named {
+//!         headers.remove(name);
+//!     }
+//!     for name in [
+//!         "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
+//!         "transfer-encoding", "upgrade",
+//!     ] {
+//!         headers.remove(name);
+//!     }
+//! }
+//!
+//! fn join_cookies(headers: &mut HeaderMap) {
+//!     let cookies: Vec<_> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+//!     if cookies.len() > 1 && let Ok(joined) = HeaderValue::from_bytes(&cookies.join(&b"; "[..])) {
+//!         headers.insert(header::COOKIE, joined);
+//!     }
+//! }
+//!
+//! /// At the edge: what the client says about itself is replaced.
+//! fn set_client(headers: &mut HeaderMap, peer: IpAddr) {
+//!     headers.remove(header::FORWARDED);
+//!     if let Ok(peer) = HeaderValue::from_str(&peer.to_canonical().to_string()) {
+//!         headers.insert(HeaderName::from_static("x-forwarded-for"), peer);
+//!     }
+//! }
+//!
+//! fn refusal(status: StatusCode) -> Response<Body> {
+//!     let text = format!("{}\n", status.canonical_reason().unwrap_or("error"));
+//!     let mut response = Response::new(Either::Right(Full::from(text)));
+//!     *response.status_mut() = status;
+//!     response
+//! }
+//!
+//! /// The error with all its causes.
+//! fn log(error: &Error) {
+//!     eprint!("{error}");
+//!     let mut cause = error.source();
+//!     while let Some(error) = cause {
+//!         eprint!(": {error}");
+//!         cause = error.source();
+//!     }
+//!     eprintln!();
+//! }
+//! # use http_body_util::BodyExt;
+//! # use tokio::{io::{AsyncReadExt, AsyncWriteExt}, net::TcpStream};
+//! #
+//! # /// Says what it got; switches to a protocol that echoes, if asked.
+//! # async fn backend() -> std::io::Result<SocketAddr> {
+//! #     let listener = TcpListener::bind("127.0.0.1:0").await?;
+//! #     let address = listener.local_addr()?;
+//! #     tokio::spawn(async move {
+//! #         while let Ok((stream, _)) = listener.accept().await {
+//! #             let answer = service_fn(|mut request: Request<Incoming>| async move {
+//! #                 let mut response = Response::new(Full::<Bytes>::default());
+//! #                 if let Some(protocol) = upgrade(request.headers()) {
+//! #                     let upgraded = hyper::upgrade::on(&mut request);
+//! #                     tokio::spawn(async move {
+//! #                         let Ok(upgraded) = upgraded.await else { return };
+//! #                         let (mut read, mut write) = tokio::io::split(TokioIo::new(upgraded));
+//! #                         let _ = tokio::io::copy(&mut read, &mut write).await;
+//! #                     });
+//! #                     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+//! #                     put_back(Some(&protocol), response.headers_mut());
+//! #                 } else {
+//! #                     let header = |name: &str| {
+//! #                         let value = request.headers().get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
+//! #                         value.unwrap_or_default().into_owned()
+//! #                     };
+//! #                     let text = format!("{} {} {}", header("host"), header("x-forwarded-for"), header("cookie"));
+//! #                     *response.body_mut() = Full::from(text);
+//! #                 }
+//! #                 Ok::<_, std::convert::Infallible>(response)
+//! #             });
+//! #             let server = hyper::server::conn::http1::Builder::new();
+//! #             tokio::spawn(server.serve_connection(TokioIo::new(stream), answer).with_upgrades());
+//! #         }
+//! #     });
+//! #     Ok(address)
+//! # }
+//! #
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! #     let pool = Pool::default();
+//! #     pool.add(EndpointSpec::new(backend().await?.to_string()), ())?;
+//! #     let listener = TcpListener::bind("127.0.0.1:0").await?;
+//! #     let gateway = listener.local_addr()?;
+//! #     tokio::spawn(serve(listener, pool.clone()));
+//! #
+//! #     // From HTTP/2 to HTTP/1, with two cookie headers and a made-up address.
+//! #     let client = Client::builder(TokioExecutor::new()).http2_only(true).build_http::<Full<Bytes>>();
+//! #     let request = Request::get(format!("http://{gateway}/")).header("cookie", "a=1").header("cookie", "b=2");
+//! #     let response = client.request(request.header("x-forwarded-for", "6.6.6.6").body(Full::default())?).await?;
+//! #     let body = response.into_body().collect().await?.to_bytes();
+//! #     assert_eq!(body, format!("{gateway} 127.0.0.1 a=1; b=2").as_bytes());
+//! #
+//! #     // An upgrade.
+//! #     let mut stream = TcpStream::connect(gateway).await?;
+//! #     stream.write_all(b"GET /chat HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n").await?;
+//! #     let mut head = Vec::new();
+//! #     while !head.ends_with(b"\r\n\r\n") {
+//! #         head.push(stream.read_u8().await?);
+//! #     }
+//! #     assert!(head.starts_with(b"HTTP/1.1 101"));
+//! #     assert_eq!(pool.endpoints()[0].in_flight, 1);
+//! #     stream.write_all(b"ping").await?;
+//! #     let mut pong = [0; 4];
+//! #     stream.read_exact(&mut pong).await?;
+//! #     assert_eq!(&pong, b"ping");
+//! #     let idle = pool.idle(pool.endpoints()[0].id.clone());
+//! #     drop(stream);
+//! #     idle.await;
+//! #
+//! #     // No endpoint: the client learns a status and no more.
+//! #     pool.update([], |_| ())?;
+//! #     let response = client.request(Request::get(format!("http://{gateway}/")).body(Full::default())?).await?;
+//! #     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+//! #     assert_eq!(response.into_body().collect().await?.to_bytes(), "Service Unavailable\n");
+//! #     Ok(())
+//! # }
+//! ```

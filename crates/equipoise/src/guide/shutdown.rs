@@ -1,0 +1,188 @@
+//! Shutdown: taking out an endpoint, or stopping the application, without losing requests.
+//!
+//! # Taking out an endpoint
+//!
+//! 1. **Drain** the endpoint. It keeps the clients that are bound to it, and the strategy no longer picks it.
+//! 2. **Wait** until its last request has ended, with a deadline.
+//! 3. **Remove** it from the pool.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use equipoise::{EndpointSpec, PickRequest, Pool};
+//! use tokio::time::timeout;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let pool: Pool<()> = Pool::default();
+//! pool.add(EndpointSpec::new("10.0.0.1:80"), ())?;
+//! # let lease = pool.pick(&PickRequest::new())?;
+//! # tokio::spawn(async move { drop(lease) });
+//!
+//! pool.drain("10.0.0.1:80")?;
+//! let idle = pool.idle("10.0.0.1:80");
+//! if timeout(Duration::from_secs(60), idle).await.is_err() {
+//!     println!("requests are still in flight; they go on");
+//! }
+//! pool.remove("10.0.0.1:80")?;
+//! assert!(pool.pick(&PickRequest::new()).is_err());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Where [`Health`](crate::health::Health) runs, use [`Health::drain`](crate::health::Health::drain) instead. It does steps 1
+//! and 2, and sets the endpoint to maintenance at the deadline, so that bound clients move too. A check or an agent cannot
+//! put the endpoint back meanwhile:
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use equipoise::{EndpointSpec, Pool, health::Health};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let health = Health::builder().build()?;
+//! let pool: Pool<()> = Pool::default();
+//! let checking = health.spawn(&pool);
+//! pool.add(EndpointSpec::new("10.0.0.1:80"), ())?;
+//!
+//! health.drain(&pool, "10.0.0.1:80", Some(Duration::from_secs(60))).await;
+//! pool.remove("10.0.0.1:80")?;
+//! # drop(checking);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What removing does
+//!
+//! [`Pool::remove`](crate::Pool::remove), and an [`update`](crate::Pool::update) without the endpoint, end nothing:
+//!
+//! | | after the removal |
+//! | --- | --- |
+//! | requests in flight | go on to their end |
+//! | failover | never goes to the removed endpoint |
+//! | tunnels, such as WebSockets | stay open until one side closes them |
+//! | sessions bound to the endpoint | move to other endpoints with their next request |
+//! | idle connections of hyper and reqwest clients | are closed by the client after its `pool_idle_timeout` (90 s by default) |
+//! | a target, such as a tonic channel | is dropped with its last lease |
+//!
+//! So removing an endpoint without draining it loses no requests either. Draining is for endpoints that have bound clients,
+//! and for knowing when the server can be stopped. If a server stops without notice, requests that never reached it go to
+//! other endpoints. Requests in flight fail, unless they are idempotent and no response had begun.
+//!
+//! # Stopping the application
+//!
+//! A gateway is itself an endpoint of the balancers in front of it. Stop it in this order:
+//!
+//! 1. **Announce it.** Let the readiness check of the application fail. Go on serving until the balancers in front have
+//!    noticed: the interval of their checks, times the number of failures that they need.
+//! 2. **Stop accepting** connections, and let requests in flight end. HTTP/1 connections close after their current request;
+//!    HTTP/2 connections get a GOAWAY. In axum this is `with_graceful_shutdown`, with hyper-util `GracefulShutdown`.
+//! 3. **Set a deadline**, after which remaining connections are dropped. It must be shorter than the time after which your
+//!    platform kills the process (30 s by default in Kubernetes).
+//! 4. **Drop the rest**: the pool, the balancer, the guard of `Health::spawn`.
+//!
+//! Do not drain or remove the application's own endpoints while it stops: requests in flight may still need them for
+//! failover. A balancer has no task or queue that must be shut down. Only `Health` has a task, which ends when its guard
+//! is dropped.
+//!
+//! Step 2 does not wait for tunnels, because an upgraded connection no longer belongs to the server. Wait for them with
+//! [`Pool::idle`](crate::Pool::idle), for each endpoint: it also waits for every
+//! [`TunnelLease`](crate::tower::TunnelLease).
+//!
+//! ```
+//! use std::{convert::Infallible, time::Duration};
+//!
+//! use bytes::Bytes;
+//! use equipoise::tower::Replayable;
+//! use equipoise::{Balance, EndpointSpec, Pool};
+//! use futures::future::join_all;
+//! use http::{Request, Response};
+//! use http_body_util::Full;
+//! use hyper::body::Incoming;
+//! use hyper_util::{
+//!     rt::{TokioExecutor, TokioIo},
+//!     server::{conn::auto, graceful::GracefulShutdown},
+//!     service::TowerToHyperService,
+//! };
+//! use tokio::{net::TcpListener, time::timeout};
+//! use tower::{ServiceBuilder, service_fn};
+//!
+//! /// Serves until `stop` ends, then for at most 20 s until all requests and tunnels have ended.
+//! async fn serve<S, B>(
+//!     listener: TcpListener,
+//!     service: S,
+//!     pool: Pool<impl Send + Sync + 'static>,
+//!     stop: impl Future<Output = ()>,
+//! ) -> std::io::Result<()>
+//! where
+//!     S: tower::Service<Request<Incoming>, Response = Response<B>, Future: Send> + Clone + Send + 'static,
+//!     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+//!     B: hyper::body::Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+//! {
+//!     let graceful = GracefulShutdown::new();
+//!     let mut stop = std::pin::pin!(stop);
+//!     loop {
+//!         let (stream, _) = tokio::select! {
+//!             accepted = listener.accept() => accepted?,
+//!             () = &mut stop => break,
+//!         };
+//!         let server = auto::Builder::new(TokioExecutor::new());
+//!         let service = TowerToHyperService::new(service.clone());
+//!         let connection = server.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+//!         tokio::spawn(graceful.watch(connection));
+//!     }
+//!     drop(listener);
+//!     let ended = async {
+//!         graceful.shutdown().await;
+//!         join_all(pool.endpoints().into_iter().map(|endpoint| pool.idle(endpoint.id))).await;
+//!     };
+//!     if timeout(Duration::from_secs(20), ended).await.is_err() {
+//!         eprintln!("stopped with requests in flight");
+//!     }
+//!     Ok(())
+//! }
+//! # use http_body_util::BodyExt;
+//! # use hyper_util::client::legacy::Client;
+//! #
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! #     // The request that is in flight asks the application to stop.
+//! #     let stop = std::sync::Arc::new(tokio::sync::Notify::new());
+//! #     let pool = Pool::default();
+//! #     pool.update(["a"].map(EndpointSpec::new), |_| {
+//! #         let stop = std::sync::Arc::clone(&stop);
+//! #         service_fn(move |_: Request<Replayable<Incoming>>| {
+//! #             stop.notify_one();
+//! #             async {
+//! #                 for _ in 0..100 {
+//! #                     tokio::task::yield_now().await;
+//! #                 }
+//! #                 Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("done")))
+//! #             }
+//! #         })
+//! #     })?;
+//! #     let service = ServiceBuilder::new()
+//! #         .map_request(|request: Request<Incoming>| request.map(Replayable::new))
+//! #         .service(Balance::new(pool.clone()));
+//! #     let listener = TcpListener::bind("127.0.0.1:0").await?;
+//! #     let address = listener.local_addr()?;
+//! #     let stopped = std::sync::Arc::clone(&stop);
+//! #     let server = tokio::spawn(serve(listener, service, pool, async move { stopped.notified().await }));
+//! #     let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
+//! #     let response = client.request(Request::get(format!("http://{address}/")).body(Full::default())?).await?;
+//! #     assert_eq!(response.into_body().collect().await?.to_bytes(), "done");
+//! #     server.await??;
+//! #     Ok(())
+//! # }
+//! ```
+//!
+//! # Deadlines
+//!
+//! | what waits | how to bound it |
+//! | --- | --- |
+//! | a drain | the `deadline` of [`Health::drain`](crate::health::Health::drain), or tokio's `timeout` around [`Pool::idle`](crate::Pool::idle) |
+//! | a request that waits for an endpoint | [`Balance::wait`](crate::Balance::wait); without it, requests do not wait |
+//! | one attempt | a time-out [below the balancer](super::layers#time-outs) |
+//! | a request with all attempts | a time-out above the balancer |
+//! | a response body, a tunnel | nothing does by itself: use a time-out where the bytes are copied |
