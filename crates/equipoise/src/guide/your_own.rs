@@ -132,7 +132,7 @@
 //!         self.ties.sampled(&state.inner, latency, now);
 //!     }
 //!
-//!     forward_hooks!(self.ties, state.inner: acquired, released, observed, refreshed);
+//!     forward_hooks!(self.ties, state.inner: acquired, released, observed, tried, refreshed);
 //! }
 //!
 //! impl Candidate {
