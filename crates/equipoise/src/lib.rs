@@ -11,20 +11,24 @@
 
 pub mod guide;
 
+/// Session affinity: returning clients to the same endpoint.
 #[cfg(feature = "affinity")]
 #[cfg_attr(docsrs, doc(cfg(feature = "affinity")))]
 #[doc(inline)]
 pub use equipoise_affinity as affinity;
 #[doc(inline)]
 pub use equipoise_core::*;
+/// Health checks, outlier detection and draining.
 #[cfg(feature = "health")]
 #[cfg_attr(docsrs, doc(cfg(feature = "health")))]
 #[doc(inline)]
 pub use equipoise_health as health;
+/// A simulator that runs pools and strategies under virtual time.
 #[cfg(feature = "sim")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sim")))]
 #[doc(inline)]
 pub use equipoise_sim as sim;
+/// Balancers as tower services, for HTTP and gRPC.
 #[cfg(feature = "tower")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
 #[doc(inline)]

@@ -1,8 +1,8 @@
 //! Session affinity: returning clients to the same endpoint.
 //!
-//! Some backends keep state for a client: a login in memory, a warm cache, a model that has already read the client's prompt.
-//! [`Affinity`](crate::affinity::Affinity) sends each request of a session to the endpoint that has its state. It works
-//! with any strategy, and defines what happens when that endpoint is not available.
+//! Some backends keep state for a client: a login in memory, a warm cache, a model that has already read the client's
+//! prompt. [`Affinity`](crate::affinity::Affinity) sends each request of a session to the endpoint that has its state.
+//! It works with any strategy, and defines what happens when that endpoint is not available.
 //!
 //! # Modes: how a session is recognised, and where its endpoint is stored
 //!
@@ -47,12 +47,12 @@
 //! ```
 //!
 //! The cookie has the same options as HAProxy's, and the same bytes on the wire. Its value is an authenticated
-//! [token](crate::affinity::token): clients learn no address and cannot choose an endpoint. A forged, expired or foreign
-//! token never causes an error. The request is treated as one without a session, and is
+//! [token](crate::affinity::token): clients learn no address and cannot choose an endpoint. A forged, expired or
+//! foreign token never causes an error. The request is treated as one without a session, and is
 //! [counted](crate::affinity::Affinity::stats).
 //!
-//! Keys can be replaced without losing sessions, in three steps: accept the new key on all balancers, then sign with it,
-//! then remove the old key.
+//! Keys can be replaced without losing sessions, in three steps: accept the new key on all balancers, then sign with
+//! it, then remove the old key.
 //!
 //! # When the endpoint cannot take the request
 //!
@@ -63,13 +63,14 @@
 //! | the endpoint is at its limit; or, with [`until_saturated`](crate::affinity::Affinity::until_saturated), it has more than its share of requests | Another endpoint serves this request and the session stays (the default), the request fails with 503, or it waits. |
 //! | the request has no session, or its endpoint was removed | Setting [`missing`](crate::affinity::Affinity::missing): the strategy picks (the default), the request fails with 503, or it waits until an endpoint can be picked. |
 //!
-//! The endpoint that takes a session over is not chosen by chance. It is computed from the session by rendezvous hashing
-//! (in mode `hash`, by the strategy's own hashing). Therefore balancers agree on it without communicating, and the sessions
-//! of a failed endpoint spread over all others.
+//! The endpoint that takes a session over is not chosen by chance. It is computed from the session by rendezvous
+//! hashing (in mode `hash`, by the strategy's own hashing). Therefore balancers agree on it without communicating, and
+//! the sessions of a failed endpoint spread over all others.
 //!
 //! Cookies that hold a plain name ([`Values::ids`](crate::affinity::Values::ids),
-//! [`named`](crate::affinity::Values::named), [`dynamic`](crate::affinity::Values::dynamic)) do not identify the session,
-//! only its endpoint. With them, the strategy of each balancer picks the new endpoint, and the cookie names it from then on.
+//! [`named`](crate::affinity::Values::named), [`dynamic`](crate::affinity::Values::dynamic)) do not identify the
+//! session, only its endpoint. With them, the strategy of each balancer picks the new endpoint, and the cookie names it
+//! from then on.
 //!
 //! # A server in maintenance
 //!
@@ -88,20 +89,20 @@
 //!
 //! # Several balancers
 //!
-//! In mode `cookie`, all balancers need the same secret. In mode `hash`, they need the same endpoints. In the modes `table`
-//! and `learn`, they need a common [`SessionStore`](crate::affinity::SessionStore):
+//! In mode `cookie`, all balancers need the same secret. In mode `hash`, they need the same endpoints. In the modes
+//! `table` and `learn`, they need a common [`SessionStore`](crate::affinity::SessionStore):
 //! [`RedisStore`](crate::affinity::redis::RedisStore) (feature `affinity-redis`) or one of your own. If the store is
 //! unreachable, no request fails. A request goes to the endpoint that this balancer remembers, or to the one that the
 //! strategy picks, and is counted.
 //!
-//! In Redis you set the limit: `maxmemory`, with `maxmemory-policy volatile-lru`. Then a
-//! client that invents millions of keys evicts the least recently used sessions, but no data without a time to live. Without
-//! this limit, Redis grows until sessions reach their idle timeout, or until it runs out of memory.
+//! In Redis you set the limit: `maxmemory`, with `maxmemory-policy volatile-lru`.
+//! Then a client that invents millions of keys evicts the least recently used sessions, but no data without a time to
+//! live. Without this limit, Redis grows until sessions reach their idle timeout, or until it runs out of memory.
 //!
 //! # Caches and inference servers
 //!
-//! Here the endpoint with the state is better than others, but not at any price. The key is whatever the cache is organised
-//! by. Requests go to another endpoint while the right one has more than its share:
+//! Here the endpoint with the state is better than others, but not at any price. The key is whatever the cache is
+//! organised by. Requests go to another endpoint while the right one has more than its share:
 //!
 //! ```
 //! use equipoise::{EndpointSpec, PeakEwma, Pool};
@@ -124,11 +125,11 @@
 //! # Ok(()) }
 //! ```
 //!
-//! A strategy with bounded hashing (`BoundedLoad<Maglev>`) and [`Mode::hash`](crate::affinity::Mode::hash) give the same
-//! behaviour without a table.
+//! A strategy with bounded hashing (`BoundedLoad<Maglev>`) and [`Mode::hash`](crate::affinity::Mode::hash) give the
+//! same behaviour without a table.
 //!
 //! # Observing sessions
 //!
-//! Every response has an [`Outcome`](crate::affinity::Outcome) extension. [`stats`](crate::affinity::Affinity::stats) counts
-//! outcomes by reason, and [`explain`](crate::affinity::Affinity::explain) shows where a request would go and why.
-//! `cargo run --example sticky` shows three modes.
+//! Every response has an [`Outcome`](crate::affinity::Outcome) extension. [`stats`](crate::affinity::Affinity::stats)
+//! counts outcomes by reason, and [`explain`](crate::affinity::Affinity::explain) shows where a request would go and
+//! why. `cargo run --example sticky` shows three modes.

@@ -1,7 +1,7 @@
 //! Health checks, outlier detection and draining.
 //!
-//! A strategy picks among endpoints that work. [`Health`](crate::health::Health) decides which endpoints work. It has four
-//! sources of information and combines them into one verdict for each endpoint:
+//! A strategy picks among endpoints that work. [`Health`](crate::health::Health) decides which endpoints work. It has
+//! four sources of information and combines them into one verdict for each endpoint:
 //!
 //! | source | speaks through | can do |
 //! | --- | --- | --- |
@@ -10,14 +10,14 @@
 //! | checks | probes at regular intervals | take out an endpoint that does not answer well |
 //! | requests | the verdicts of real requests | eject an endpoint for a time, pause it for a `Retry-After` |
 //!
-//! Each source can only take back its own decisions. The strictest decision applies, and the reason for it is kept: see the
-//! chapter [`observing`](super::observing).
+//! Each source can only take back its own decisions. The strictest decision applies, and the reason for it is kept: see
+//! the chapter [`observing`](super::observing).
 //!
 //! # Checks
 //!
-//! A check consists of a name, a [schedule](crate::health::Schedule) and a [probe](crate::health::probe). With the default
-//! schedule, an endpoint is probed every 5 s. After a failed probe, the next one follows after 1 s. An endpoint is down
-//! after 3 failed probes in a row and up again after 2 successful ones.
+//! A check consists of a name, a [schedule](crate::health::Schedule) and a [probe](crate::health::probe). With the
+//! default schedule, an endpoint is probed every 5 s. After a failed probe, the next one follows after 1 s. An endpoint
+//! is down after 3 failed probes in a row and up again after 2 successful ones.
 //!
 //! ```
 //! use equipoise::{EndpointSpec, PeakEwma, Pool, SlowStart};
@@ -36,9 +36,9 @@
 //! # Ok(()) }
 //! ```
 //!
-//! [`watch`](crate::health::Health::watch) wraps the strategy, so that `Health` sees how requests end. It is only needed for
-//! [outlier detection](crate::health::Outliers). `SlowStart` inside it raises the traffic of a returning endpoint step by
-//! step. [`spawn`](crate::health::Health::spawn) runs the checks until its guard is dropped.
+//! [`watch`](crate::health::Health::watch) wraps the strategy, so that `Health` sees how requests end. It is only
+//! needed for [outlier detection](crate::health::Outliers). `SlowStart` inside it raises the traffic of a returning
+//! endpoint step by step. [`spawn`](crate::health::Health::spawn) runs the checks until its guard is dropped.
 //!
 //! Any closure can be a probe ([`probe_fn`](crate::health::probe::probe_fn)):
 //!
@@ -56,23 +56,23 @@
 //! # Outlier detection
 //!
 //! Checks only see their own probes. Outlier detection sees every request, as soon as it ends. In the example above, an
-//! endpoint that fails 5 requests in a row is ejected for 30 s. After that it is on probation: it gets a single request.
-//! If this request succeeds, the endpoint is back; if it fails, the endpoint is ejected again, for longer. There are
-//! presets with the rules of [Envoy](crate::health::Outliers::envoy), [gRPC](crate::health::Outliers::grpc),
+//! endpoint that fails 5 requests in a row is ejected for 30 s. After that it is on probation: it gets a single
+//! request. If this request succeeds, the endpoint is back; if it fails, the endpoint is ejected again, for longer.
+//! There are presets with the rules of [Envoy](crate::health::Outliers::envoy), [gRPC](crate::health::Outliers::grpc),
 //! [linkerd](crate::health::Outliers::linkerd) and [nginx](crate::health::Outliers::nginx).
 //!
 //! # When too many endpoints are out
 //!
 //! If fewer than half of the endpoints of a tier are healthy, the pool ignores health and uses the whole tier
 //! ([`PoolBuilder::panic_below`](crate::PoolBuilder::panic_below)). Either the checks are wrong, or the few healthy
-//! endpoints would be overloaded by the traffic of all. Endpoints that an operator or an agent took out are still not used.
-//! As a consequence, failing checks and ejections never leave a pool without an endpoint. The exception is
+//! endpoints would be overloaded by the traffic of all. Endpoints that an operator or an agent took out are still not
+//! used. As a consequence, failing checks and ejections never leave a pool without an endpoint. The exception is
 //! [`Start::MustPass`](crate::health::Start::MustPass): an endpoint that has not passed its first check is not used.
 //!
 //! # Draining
 //!
-//! A draining endpoint keeps its existing sessions and gets no new clients. The chapter [`shutdown`](super::shutdown) has
-//! more.
+//! A draining endpoint keeps its existing sessions and gets no new clients. The chapter [`shutdown`](super::shutdown)
+//! has more.
 //!
 //! ```
 //! # use equipoise::{EndpointSpec, Pool, health::Health};

@@ -33,57 +33,58 @@
 //!
 //! # Time-outs
 //!
-//! Use both kinds. The time-out above bounds what the caller waits for in total. The time-out below bounds one attempt, and
-//! tells the strategy and outlier detection that the endpoint was too slow
-//! ([`Failure::Timeout`](crate::Failure::Timeout)). A request that timed out is not sent again, because the endpoint may
-//! still be working on it.
+//! Use both kinds. The time-out above bounds what the caller waits for in total. The time-out below bounds one attempt,
+//! and tells the strategy and outlier detection that the endpoint was too slow
+//! ([`Failure::Timeout`](crate::Failure::Timeout)). A request that timed out is not sent again, because the endpoint
+//! may still be working on it.
 //!
-//! The time-out below should be the shorter one. If the time-out above ends first, the attempt is dropped without a result,
-//! and the balancer does not learn that the endpoint failed.
+//! The time-out below should be the shorter one. If the time-out above ends first, the attempt is dropped without a
+//! result, and the balancer does not learn that the endpoint failed.
 //!
-//! Time-outs of tower and hyper end with the head of the response. For bodies, the server or the reader of the body needs a
-//! time-out of its own.
+//! Time-outs of tower and hyper end with the head of the response. For bodies, the server or the reader of the body
+//! needs a time-out of its own.
 //!
 //! # Retries
 //!
-//! The balancer retries by itself where that is safe: see failover in [`Balance`](crate::Balance). It never retries because
-//! of a response. For that, use a retry layer above the balancer.
+//! The balancer retries by itself where that is safe: see failover in [`Balance`](crate::Balance). It never retries
+//! because of a response. For that, use a retry layer above the balancer.
 //!
-//! A retry layer below the balancer is wrong for three reasons. It sends the request to the same endpoint again. The strategy
-//! counts several requests as one. And the error of the last try hides that an earlier try may have reached the endpoint, so
-//! that the balancer may repeat a request that must not be repeated. For the same reason, switch off retries in the client
-//! itself.
+//! A retry layer below the balancer is wrong for three reasons. It sends the request to the same endpoint again. The
+//! strategy counts several requests as one. And the error of the last try hides that an earlier try may have reached
+//! the endpoint, so that the balancer may repeat a request that must not be repeated. For the same reason, switch off
+//! retries in the client itself.
 //!
 //! Retries multiply. A retry layer with 3 tries above a balancer with 4 tries makes up to 12 attempts. Lower
-//! [`Balance::tries`](crate::Balance::tries) if you retry above. Each retry starts with no knowledge of the first try: a
-//! strategy by key sends it to the same endpoint again.
+//! [`Balance::tries`](crate::Balance::tries) if you retry above. Each retry starts with no knowledge of the first try:
+//! a strategy by key sends it to the same endpoint again.
 //!
 //! # Limits and load shedding
 //!
 //! A concurrency limit above the balancer bounds the requests of this process. `tower::limit::ConcurrencyLimit` makes
-//! requests wait for their turn; with `tower::load_shed` above it, they fail at once instead. Load shedding directly above
-//! the balancer does nothing, because a balancer is always ready.
+//! requests wait for their turn; with `tower::load_shed` above it, they fail at once instead. Load shedding directly
+//! above the balancer does nothing, because a balancer is always ready.
 //!
-//! Do not put a concurrency limit between the balancer and a shared client. Requests would wait there after their endpoint
-//! was picked, and a slow endpoint would use up the places of the fast ones. To limit the requests of each endpoint, set
-//! [`max_in_flight`](crate::EndpointSpec::max_in_flight): the balancer then picks another endpoint, and with
-//! [`Balance::wait`](crate::Balance::wait) it queues requests while all endpoints are full.
+//! Do not put a concurrency limit between the balancer and a shared client. Requests would wait there after their
+//! endpoint was picked, and a slow endpoint would use up the places of the fast ones. To limit the requests of each
+//! endpoint, set [`max_in_flight`](crate::EndpointSpec::max_in_flight): the balancer then picks another endpoint, and
+//! with [`Balance::wait`](crate::Balance::wait) it queues requests while all endpoints are full.
 //!
 //! # Authentication
 //!
-//! The balancer keeps all headers. It changes scheme and authority of the URI, and with HTTP/1 the endpoint gets the original
-//! name in `Host`. So a bearer token, or a signature over `Host`, can be set above the balancer, once for each request. A
-//! signature that expires soon, or that must not be used twice, belongs below: then each attempt is signed anew.
+//! The balancer keeps all headers. It changes scheme and authority of the URI, and with HTTP/1 the endpoint gets the
+//! original name in `Host`. So a bearer token, or a signature over `Host`, can be set above the balancer, once for each
+//! request. A signature that expires soon, or that must not be used twice, belongs below: then each attempt is signed
+//! anew.
 //!
 //! # Redirects
 //!
-//! Do not follow redirects below the balancer. A followed redirect leaves the endpoint that was picked, and its errors look
-//! like errors of the first request, which the endpoint has already processed. Then a POST could be sent twice. Browsers'
-//! redirects pass through a gateway unchanged: let the client follow them.
+//! Do not follow redirects below the balancer. A followed redirect leaves the endpoint that was picked, and its errors
+//! look like errors of the first request, which the endpoint has already processed. Then a POST could be sent twice.
+//! Browsers' redirects pass through a gateway unchanged: let the client follow them.
 //!
-//! Above the balancer, each followed redirect is a new request to the pool. This is right for redirects within the service.
-//! A redirect to another host would be sent to the pool too, because the balancer replaces the host. Restrict the redirect
-//! policy to the host of the service.
+//! Above the balancer, each followed redirect is a new request to the pool. This is right for redirects within the
+//! service. A redirect to another host would be sent to the pool too, because the balancer replaces the host. Restrict
+//! the redirect policy to the host of the service.
 //!
 //! # Example
 //!

@@ -11,8 +11,8 @@
 //!
 //! # Requests
 //!
-//! Log one line per request, with the endpoint. For a failed request, also log the causes of the error: the error itself
-//! names the endpoint, its [`source`](std::error::Error::source) says what happened there.
+//! Log one line per request, with the endpoint. For a failed request, also log the causes of the error: the error
+//! itself names the endpoint, its [`source`](std::error::Error::source) says what happened there.
 //!
 //! ```
 //! use std::error::Error as _;
@@ -69,15 +69,15 @@
 //! # }
 //! ```
 //!
-//! To count attempts, put a layer [below the balancer](super::layers): it sees each attempt, and with a shared client the
-//! request's URI has the endpoint's address. Attempts per request are an early sign of trouble. They rise while failover still
-//! hides the failures.
+//! To count attempts, put a layer [below the balancer](super::layers): it sees each attempt, and with a shared client
+//! the request's URI has the endpoint's address. Attempts per request are an early sign of trouble. They rise while
+//! failover still hides the failures.
 //!
 //! # Endpoints
 //!
 //! [`Pool::endpoints`](crate::Pool::endpoints) returns the state of each endpoint now: id, address, tier, zone, weight,
-//! availability, requests in flight and their limit. It takes O(n) and allocates, so call it for a status page or once per
-//! scrape of your metrics, not for each request.
+//! availability, requests in flight and their limit. It takes O(n) and allocates, so call it for a status page or once
+//! per scrape of your metrics, not for each request.
 //!
 //! ```
 //! use equipoise::{Availability, EndpointSpec, PickRequest, Pool};
@@ -98,10 +98,10 @@
 //!
 //! # Why did this request go there?
 //!
-//! [`Pool::explain`](crate::Pool::explain) makes the same decision as a pick, without taking a lease, and tells for each
-//! endpoint what became of it: picked, compared and not picked (with its score), excluded, full, draining, unhealthy. Printed,
-//! it is a table. Give it the same key and binding as the request. For requests with session affinity, use
-//! `Affinity::explain`.
+//! [`Pool::explain`](crate::Pool::explain) makes the same decision as a pick, without taking a lease, and tells for
+//! each endpoint what became of it: picked, compared and not picked (with its score), excluded, full, draining,
+//! unhealthy. Printed, it is a table. Give it the same key and binding as the request. For requests with session
+//! affinity, use `Affinity::explain`.
 //!
 //! ```
 //! use equipoise::{EndpointSpec, Fate, PickRequest, Pool};
@@ -118,9 +118,9 @@
 //!
 //! # Health
 //!
-//! [`standings`](crate::health::Health::standings) returns the verdict for each endpoint, all opinions against it with their
-//! reasons, and the last result of each check. [`changes`](crate::health::Health::changes) is a stream of all changes from
-//! now on. It is unbounded: read it, or drop it.
+//! [`standings`](crate::health::Health::standings) returns the verdict for each endpoint, all opinions against it with
+//! their reasons, and the last result of each check. [`changes`](crate::health::Health::changes) is a stream of all
+//! changes from now on. It is unbounded: read it, or drop it.
 //!
 //! ```
 //! use equipoise::health::{Health, Order, Source};
@@ -152,8 +152,8 @@
 //! # }
 //! ```
 //!
-//! Each change is also a `tracing` event of level info with the message `health changed` and the fields `endpoint`, `from`,
-//! `to`, `source` and `reason`. Lost connections to a session store are events of level warn.
+//! Each change is also a `tracing` event of level info with the message `health changed` and the fields `endpoint`,
+//! `from`, `to`, `source` and `reason`. Lost connections to a session store are events of level warn.
 //!
 //! # What to measure
 //!

@@ -1,8 +1,8 @@
 //! Proxies: a gateway or reverse proxy with a balancer.
 //!
 //! A gateway is a server that sends each request to one of several backends and the response back to the client. The
-//! balancer does a part of that: it picks the backend, points the request at it, and repeats the request elsewhere if it
-//! could not be delivered. The rest is the gateway's task, because it depends on the connection to the client:
+//! balancer does a part of that: it picks the backend, points the request at it, and repeats the request elsewhere if
+//! it could not be delivered. The rest is the gateway's task, because it depends on the connection to the client:
 //!
 //! | subject | balancer | gateway |
 //! | --- | --- | --- |
@@ -16,8 +16,8 @@
 //!
 //! # Host
 //!
-//! Backends get the `Host` header that the client sent. An endpoint's address only decides where the request goes. With TLS,
-//! the certificate is checked against the endpoint's address, so give TLS endpoints addresses by name, such as
+//! Backends get the `Host` header that the client sent. An endpoint's address only decides where the request goes. With
+//! TLS, the certificate is checked against the endpoint's address, so give TLS endpoints addresses by name, such as
 //! `https://backend-1.internal:8443`.
 //!
 //! # HTTP versions
@@ -27,43 +27,44 @@
 //!
 //! - Its version is HTTP/2, which an HTTP/1 client refuses. Set it to HTTP/1.1 before the balancer.
 //! - It has no `Host` header; the name is in the URI. With the version set to HTTP/1.1, the balancer adds `Host`.
-//! - Its cookies may be in several `Cookie` headers. HTTP/1 wants one header, joined by `"; "` (RFC 9113, section 8.2.3).
+//! - Its cookies may be in several `Cookie` headers. HTTP/1 wants one header, joined by `"; "` (RFC 9113, section
+//!   8.2.3).
 //!
-//! Backends that need HTTP/2, as gRPC servers do, take a client that speaks HTTP/2 only (hyper-util's `http2_only(true)`).
-//! Keep the version of the request then, and keep `te: trailers`.
+//! Backends that need HTTP/2, as gRPC servers do, take a client that speaks HTTP/2 only (hyper-util's
+//! `http2_only(true)`). Keep the version of the request then, and keep `te: trailers`.
 //!
 //! # The client's address
 //!
-//! Append the address of the peer to `X-Forwarded-For`. Backends must trust only those entries that your own proxies added,
-//! since a client can send any `X-Forwarded-For`. A gateway at the edge should therefore remove the header that the client
-//! sent, and set its own. The example does this. A gateway behind another proxy appends instead; the module
+//! Append the address of the peer to `X-Forwarded-For`. Backends must trust only those entries that your own proxies
+//! added, since a client can send any `X-Forwarded-For`. A gateway at the edge should therefore remove the header that
+//! the client sent, and set its own. The example does this. A gateway behind another proxy appends instead; the module
 //! `affinity::source` finds the client's address behind trusted proxies.
 //!
 //! # Hop-by-hop headers
 //!
 //! Some headers belong to one connection and must not be forwarded: `Connection`, every header that `Connection` names,
 //! `Keep-Alive`, `Proxy-Connection`, `TE`, `Trailer`, `Transfer-Encoding` and `Upgrade` (RFC 9110, section 7.6.1), and
-//! `Proxy-Authenticate` and `Proxy-Authorization`, which are meant for this proxy. Remove them from requests and responses.
-//! A response with such headers is also invalid in HTTP/2.
+//! `Proxy-Authenticate` and `Proxy-Authorization`, which are meant for this proxy. Remove them from requests and
+//! responses. A response with such headers is also invalid in HTTP/2.
 //!
 //! # Upgrades
 //!
-//! For an upgrade, put `Connection: upgrade` and `Upgrade` back after the hop-by-hop headers are removed. If the backend
-//! answers 101, copy bytes between the two connections. The balancer puts a [`TunnelLease`](crate::tower::TunnelLease) into
-//! the extensions of such a response. Hold it until the tunnel ends: as long as it exists, the connection counts as a request
-//! in flight of its endpoint, and a drain waits for it.
+//! For an upgrade, put `Connection: upgrade` and `Upgrade` back after the hop-by-hop headers are removed. If the
+//! backend answers 101, copy bytes between the two connections. The balancer puts a
+//! [`TunnelLease`](crate::tower::TunnelLease) into the extensions of such a response. Hold it until the tunnel ends: as
+//! long as it exists, the connection counts as a request in flight of its endpoint, and a drain waits for it.
 //!
 //! # Request bodies
 //!
-//! The body that a server receives can be read only once. [`Replayable`](crate::tower::Replayable) makes failover possible
-//! all the same: if an attempt fails before it has read anything of the body, the body goes to the next attempt. No byte is
-//! buffered.
+//! The body that a server receives can be read only once. [`Replayable`](crate::tower::Replayable) makes failover
+//! possible all the same: if an attempt fails before it has read anything of the body, the body goes to the next
+//! attempt. No byte is buffered.
 //!
 //! # Error responses
 //!
-//! The message and the causes of an [`Error`](crate::tower::Error) contain ids and addresses of endpoints. They belong in
-//! the log. Send the client a status ([`Error::status`](crate::tower::Error::status)) and a text that says nothing about the
-//! inside:
+//! The message and the causes of an [`Error`](crate::tower::Error) contain ids and addresses of endpoints. They belong
+//! in the log. Send the client a status ([`Error::status`](crate::tower::Error::status)) and a text that says nothing
+//! about the inside:
 //!
 //! | status | when |
 //! | --- | --- |
@@ -72,8 +73,9 @@
 //! | 503 | no endpoint could be picked; the client may try again later |
 //! | 504 | the endpoint took too long |
 //!
-//! [`Http::header`](crate::tower::Http::header) puts the id of the endpoint into a response header. This helps operators. If
-//! clients must not see it, choose ids that reveal nothing, or read [`ServedBy`](crate::tower::ServedBy) for the log instead.
+//! [`Http::header`](crate::tower::Http::header) puts the id of the endpoint into a response header. This helps
+//! operators. If clients must not see it, choose ids that reveal nothing, or read [`ServedBy`](crate::tower::ServedBy)
+//! for the log instead.
 //!
 //! # A gateway
 //!

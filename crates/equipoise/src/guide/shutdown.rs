@@ -30,9 +30,9 @@
 //! # }
 //! ```
 //!
-//! Where [`Health`](crate::health::Health) runs, use [`Health::drain`](crate::health::Health::drain) instead. It does steps 1
-//! and 2, and sets the endpoint to maintenance at the deadline, so that bound clients move too. A check or an agent cannot
-//! put the endpoint back meanwhile:
+//! Where [`Health`](crate::health::Health) runs, use [`Health::drain`](crate::health::Health::drain) instead. It does
+//! steps 1 and 2, and sets the endpoint to maintenance at the deadline, so that bound clients move too. A check or an
+//! agent cannot put the endpoint back meanwhile:
 //!
 //! ```
 //! use std::time::Duration;
@@ -66,9 +66,9 @@
 //! | idle connections of hyper and reqwest clients | are closed by the client after its `pool_idle_timeout` (90 s by default) |
 //! | a target, such as a tonic channel | is dropped with its last lease |
 //!
-//! So removing an endpoint without draining it loses no requests either. Draining is for endpoints that have bound clients,
-//! and for knowing when the server can be stopped. If a server stops without notice, requests that never reached it go to
-//! other endpoints. Requests in flight fail, unless they are idempotent and no response had begun.
+//! So removing an endpoint without draining it loses no requests either. Draining is for endpoints that have bound
+//! clients, and for knowing when the server can be stopped. If a server stops without notice, requests that never
+//! reached it go to other endpoints. Requests in flight fail, unless they are idempotent and no response had begun.
 //!
 //! # Stopping the application
 //!
@@ -76,15 +76,16 @@
 //!
 //! 1. **Announce it.** Let the readiness check of the application fail. Go on serving until the balancers in front have
 //!    noticed: the interval of their checks, times the number of failures that they need.
-//! 2. **Stop accepting** connections, and let requests in flight end. HTTP/1 connections close after their current request;
-//!    HTTP/2 connections get a GOAWAY. In axum this is `with_graceful_shutdown`, with hyper-util `GracefulShutdown`.
-//! 3. **Set a deadline**, after which remaining connections are dropped. It must be shorter than the time after which your
-//!    platform kills the process (30 s by default in Kubernetes).
+//! 2. **Stop accepting** connections, and let requests in flight end. HTTP/1 connections close after their current
+//!    request; HTTP/2 connections get a GOAWAY. In axum this is `with_graceful_shutdown`, with hyper-util
+//!    `GracefulShutdown`.
+//! 3. **Set a deadline**, after which remaining connections are dropped. It must be shorter than the time after which
+//!    your platform kills the process (30 s by default in Kubernetes).
 //! 4. **Drop the rest**: the pool, the balancer, the guard of `Health::spawn`.
 //!
 //! Do not drain or remove the application's own endpoints while it stops: requests in flight may still need them for
-//! failover. A balancer has no task or queue that must be shut down. Only `Health` has a task, which ends when its guard
-//! is dropped.
+//! failover. A balancer has no task or queue that must be shut down. Only `Health` has a task, which ends when its
+//! guard is dropped.
 //!
 //! Step 2 does not wait for tunnels, because an upgraded connection no longer belongs to the server. Wait for them with
 //! [`Pool::idle`](crate::Pool::idle), for each endpoint: it also waits for every

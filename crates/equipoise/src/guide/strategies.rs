@@ -53,8 +53,8 @@
 //! [`StrategySpec`](crate::StrategySpec). [`by_name::all`](crate::strategy::by_name::all) lists the names.
 //!
 //! Tiers, with or without [spill-over](crate::Spill), belong to the pool and work with every strategy. The outermost
-//! combinator sees the whole tier. See [`strategy::combine`](crate::strategy::combine) for the order in which combinators
-//! should be nested.
+//! combinator sees the whole tier. See [`strategy::combine`](crate::strategy::combine) for the order in which
+//! combinators should be nested.
 //!
 //! # Example: caches
 //!

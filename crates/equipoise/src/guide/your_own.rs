@@ -1,20 +1,20 @@
 //! Writing a strategy, step by step.
 //!
-//! Counting requests says little about load if requests differ: a report may cost a hundred times as much as a look-up. The
-//! strategy of this chapter, `LeastWork`, therefore measures *work*. The work of an endpoint is the total time that its
-//! responses took. Each request in flight counts as one usual response time of its endpoint. `LeastWork` picks the endpoint
-//! with the least work for its weight. Among equals, another strategy picks.
+//! Counting requests says little about load if requests differ: a report may cost a hundred times as much as a look-up.
+//! The strategy of this chapter, `LeastWork`, therefore measures *work*. The work of an endpoint is the total time that
+//! its responses took. Each request in flight counts as one usual response time of its endpoint. `LeastWork` picks the
+//! endpoint with the least work for its weight. Among equals, another strategy picks.
 //!
 //! # The parts of a strategy
 //!
 //! - [`Strategy`](crate::Strategy) holds the settings and builds pickers. It runs rarely.
 //! - [`Picker`](crate::Picker) picks an endpoint. It runs for each request.
 //! - [`State`](crate::Strategy::State) is what the strategy remembers about one endpoint. The pool keeps it with the
-//!   endpoint: it survives updates as long as the endpoint stays in the pool. If another endpoint gets the same slot, it
-//!   gets a new state.
+//!   endpoint: it survives updates as long as the endpoint stays in the pool. If another endpoint gets the same slot,
+//!   it gets a new state.
 //!
-//! Hooks run on many threads at once, so the state consists of atomics. `LeastWork` wraps another strategy, whose state is
-//! stored together with its own: [`Layered`](crate::Layered).
+//! Hooks run on many threads at once, so the state consists of atomics. `LeastWork` wraps another strategy, whose state
+//! is stored together with its own: [`Layered`](crate::Layered).
 //!
 //! ```
 //! # use std::sync::atomic::AtomicU64;
@@ -30,19 +30,20 @@
 //!
 //! # Hooks
 //!
-//! The pool calls only those hooks that [`needs`](crate::Strategy::needs) asks for. `LeastWork` needs latencies, in addition
-//! to what the wrapped strategy needs: [`Needs::and`](crate::Needs::and). A strategy that wraps another one must forward
-//! every hook, by hand or by [`forward_hooks`](crate::forward_hooks). Otherwise the wrapped strategy never gets the call.
+//! The pool calls only those hooks that [`needs`](crate::Strategy::needs) asks for. `LeastWork` needs latencies, in
+//! addition to what the wrapped strategy needs: [`Needs::and`](crate::Needs::and). A strategy that wraps another one
+//! must forward every hook, by hand or by [`forward_hooks`](crate::forward_hooks). Otherwise the wrapped strategy never
+//! gets the call.
 //!
 //! # Building a picker
 //!
-//! [`build`](crate::Strategy::build) runs when members or their availability change. Requests use the old picker meanwhile,
-//! so `build` may be slow. Everything that can be looked up in advance is looked up here: the
+//! [`build`](crate::Strategy::build) runs when members or their availability change. Requests use the old picker
+//! meanwhile, so `build` may be slow. Everything that can be looked up in advance is looked up here: the
 //! [eligible](crate::View::eligible) endpoints and their states.
 //!
-//! A new endpoint has no work yet, and would get all requests until it has caught up. It therefore starts with the least work
-//! of the others. The wrapped strategy builds its picker from the view [`within`](crate::View::within) this one, in which it
-//! finds its own states.
+//! A new endpoint has no work yet, and would get all requests until it has caught up. It therefore starts with the
+//! least work of the others. The wrapped strategy builds its picker from the view [`within`](crate::View::within) this
+//! one, in which it finds its own states.
 //!
 //! # Picking
 //!
@@ -51,10 +52,11 @@
 //! 1. Pick only endpoints that are [`usable`](crate::PickCx::usable). Others are excluded or full.
 //! 2. If any endpoint is usable, pick one.
 //! 3. Do not allocate, and do not lock.
-//! 4. Take random numbers, tickets and the time from the context. Only then can an explanation show what a pick would do.
+//! 4. Take random numbers, tickets and the time from the context. Only then can an explanation show what a pick would
+//!    do.
 //!
-//! [`score`](crate::PickCx::score) tells an explanation which values were compared. It costs a pick nothing. To let another
-//! strategy pick among some of the endpoints, run its pick inside [`filtered`](crate::PickCx::filtered).
+//! [`score`](crate::PickCx::score) tells an explanation which values were compared. It costs a pick nothing. To let
+//! another strategy pick among some of the endpoints, run its pick inside [`filtered`](crate::PickCx::filtered).
 //!
 //! # The complete strategy
 //!
@@ -198,9 +200,10 @@
 //! - A pick looks at every endpoint. That is fine for ten endpoints and too slow for a thousand. [`P2c`](crate::P2c)
 //!   compares only a few endpoints, drawn at random.
 //! - Work is never forgotten. An endpoint that was slow for an hour keeps that work for ever.
-//! - Work is divided by the current weight. If the weight of an endpoint is raised, it gets all requests until the others
-//!   have caught up.
+//! - Work is divided by the current weight. If the weight of an endpoint is raised, it gets all requests until the
+//!   others have caught up.
 //! - Failures cost nothing, because their latency is not sampled. An endpoint that fails gets more requests.
 //!
-//! [`PeakEwma`](crate::PeakEwma) shows how to solve these. For a strategy that places requests by key, also ask the suite for
-//! `spreads_keys`, `holds_keys_on_flips` and `holds_keys_on_removal`. `allocations` shows that picks do not allocate.
+//! [`PeakEwma`](crate::PeakEwma) shows how to solve these. For a strategy that places requests by key, also ask the
+//! suite for `spreads_keys`, `holds_keys_on_flips` and `holds_keys_on_removal`. `allocations` shows that picks do not
+//! allocate.
