@@ -55,7 +55,7 @@ async fn requests_go_where_the_text_says() {
 #[tokio::test]
 async fn tokens_are_read_with_the_keys_that_were_handed_over() {
     let tokens = Arc::new(Tokens::new(keys(), "SRV"));
-    let id = "10.0.0.3:80".into();
+    let id: equipoise_core::EndpointId = "10.0.0.3:80".into();
     let token = tokens.issue(&id, None, std::time::SystemTime::now()).expect("the ring signs");
     let request = Request::get("/").header("cookie", format!("SRV={token}")).body(()).unwrap();
     let spec = spec("cookie(name=SRV, idle=30m)");
