@@ -244,7 +244,7 @@ impl Board {
     /// The slowest endpoint's usual time, in nanoseconds; 0 where none has answered. O(n).
     fn slowest_usual(&self) -> u64 {
         // Dropped after the lock, as one of them may be the last hold on its witness.
-        let witnesses: Vec<Arc<Witness>> = self.all.lock().values_mut().filter_map(newest).collect();
+        let witnesses: Vec<Arc<Witness>> = self.all.lock().values().filter_map(|witnesses| newest(witnesses)).collect();
         witnesses.iter().map(|witness| witness.usual.get()).max().unwrap_or_default()
     }
 }

@@ -181,7 +181,7 @@ impl From<Error> for Status {
     fn from(error: Error) -> Self {
         let mut status = match &error {
             Error::Pick(error) => Self::unavailable(error.to_string()),
-            Error::Request { .. } => Self::internal(error.public_message()),
+            Error::Request { .. } | Error::Unsupported(_) => Self::internal(error.public_message()),
             Error::Address { .. } => Self::unavailable(error.public_message()),
             Error::Endpoint { source, .. } => {
                 let message = error.public_message();

@@ -39,6 +39,7 @@ struct OutliersTable {
     jitter: Option<f64>,
     most_percent: Option<u32>,
     longest_pause: Option<Switch<Time>>,
+    abandoned: Option<Switch<f64>>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -74,6 +75,7 @@ impl From<OutliersTable> for Outliers {
         set(&mut outliers.jitter, table.jitter);
         set(&mut outliers.most_percent, table.most_percent);
         set(&mut outliers.longest_pause, table.longest_pause.map(|pause| pause.into_option().map(|time| time.0)));
+        set(&mut outliers.abandoned, table.abandoned.map(Switch::into_option));
         outliers
     }
 }
@@ -97,6 +99,7 @@ impl From<&Outliers> for OutliersTable {
             jitter,
             most_percent,
             longest_pause,
+            abandoned,
         } = outliers;
         let within = within.map(|(failures, time)| FailuresWithin { failures, time: Time(time) });
         Self {
@@ -115,6 +118,7 @@ impl From<&Outliers> for OutliersTable {
             jitter: Some(jitter),
             most_percent: Some(most_percent),
             longest_pause: Some(longest_pause.map_or(Switch::Off, |time| Switch::On(Time(time)))),
+            abandoned: Some(abandoned.map_or(Switch::Off, Switch::On)),
         }
     }
 }

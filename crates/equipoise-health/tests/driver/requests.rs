@@ -199,7 +199,7 @@ async fn unavailable_with_retry_after_is_a_pause_where_it_is_heeded() {
         }
     }
     until(&pool, "a:1", Availability::Unfit).await;
-    let reason = &health.standing(&"a:1".into()).expect("it is known").opinions[0].reason;
+    let reason = &health.standing("a:1").expect("it is known").opinions[0].reason;
     assert_eq!(reason, "it asked to be left alone for 7s");
     until(&pool, "a:1", Availability::Open).await;
     // For how long is not known.
@@ -207,7 +207,7 @@ async fn unavailable_with_retry_after_is_a_pause_where_it_is_heeded() {
         pick(&pool, "a:1").expect("its turn comes").finish(COME_BACK[1]);
     }
     until(&pool, "a:1", Availability::Unfit).await;
-    let reason = &health.standing(&"a:1".into()).expect("it is known").opinions[0].reason;
+    let reason = &health.standing("a:1").expect("it is known").opinions[0].reason;
     assert_eq!(reason, "3 failures in a row");
 }
 
