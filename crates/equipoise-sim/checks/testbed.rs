@@ -69,23 +69,21 @@ pub(super) fn clients(found: &mut Findings) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Who fails fast has few in flight, so that least-request strategies love it.
+/// A server that fails fast has few requests in flight and gives no answers. Published, least-request strategies send it up
+/// to 27 % of the requests; here no strategy gives it more than its share.
 pub(super) fn sinkhole(found: &mut Findings) -> Result<(), Box<dyn Error>> {
     let share = |report: &Report| report.share(0);
     for clients in [1, 100] {
         let scenario = tight(clients).fault(Fault::sinkhole(0)).lasting(Duration::from_secs(found.pick(10, 40)));
         let runs = compare(&scenario, &NAMES, found.pick(1, 5))?;
         let of = |name| format!("{name}, {clients} clients");
-        // It is drawn with probability 2/n and cannot get more. The rest is chance: four standard deviations.
+        // One of a hundred. The rest is chance: four standard deviations.
         let attempts = runs.spread(2, |report| report.attempts as f64).mean;
-        found.at_most(of("p2c"), 0.02 + 4.0 * (0.02 / attempts).sqrt(), runs.spread(2, share));
+        let fair = 0.01 + 4.0 * (0.01 / attempts).sqrt();
         found.at_most(of("peak-ewma"), 0.01, runs.spread(0, share));
-        if clients == 1 {
-            found.near(of("least-connections"), 0.27, runs.spread(1, share), 0.1);
-        } else {
-            found.tell(of("least-connections"), "", runs.spread(1, share));
+        for at in [1, 2, 5] {
+            found.at_most(of(NAMES[at]), fair, runs.spread(at, share));
         }
-        found.tell(of("least-time"), "", runs.spread(5, share));
     }
     Ok(())
 }
