@@ -29,8 +29,7 @@ pub enum Availability {
     /// tier, is not [bound](crate::PickRequest::bound) elsewhere and does not exclude the endpoint, whatever the strategy
     /// would pick and whatever the request's key is; each trial is offered once. If the lease ends without a verdict and
     /// without a first byte, or with [`Neutral`](crate::Verdict::Neutral), the next one that the strategy sends there, or
-    /// that is bound there, gets the chance; if its answer
-    /// had begun and nobody wanted the rest, that counts as success.
+    /// that is bound there, gets the chance; if its answer had begun and nobody wanted the rest, that counts as success.
     ///
     /// In a [panic](crate::PoolBuilder::panic_below), and in the counting for it and for [spill](crate::Spill), the
     /// endpoint is like one that is unfit.

@@ -2,7 +2,7 @@
 
 use equipoise_core::{Endpoint, EndpointId, EndpointSpec, Pool};
 use equipoise_tower::{
-    Balance, BalanceLayer, Error, Http, InvalidAddress, Plain, PointAt, PointError, ServedBy, UnsupportedRequest,
+    Balance, BalanceLayer, Error, Http, Plain, PointAt, PointError, ServedBy, UnsupportedRequest,
 };
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
