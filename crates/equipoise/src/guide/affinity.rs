@@ -72,20 +72,20 @@
 //! session, only its endpoint. With them, the strategy of each balancer picks the new endpoint, and the cookie names it
 //! from then on.
 //!
-//! # A server in maintenance
+//! # Endpoints in maintenance
 //!
-//! [`force`](crate::affinity::Affinity::force) names requests that reach the endpoint they are bound to in whatever state it
-//! is: HAProxy's `force-persist`. An operator's browser with a special cookie can so try a server that is closed, before
-//! clients may use it. [`except`](crate::affinity::Affinity::except) names requests that are not bound at all, such as
-//! those for images: HAProxy's `ignore-persist`.
+//! [`force`](crate::affinity::Affinity::force) selects requests that reach their endpoint whatever its availability is,
+//! as HAProxy's `force-persist` does. With it, an operator can test a server in maintenance before clients may use it,
+//! for example with a special cookie. [`except`](crate::affinity::Affinity::except) selects requests that have no
+//! session, such as requests for images, as HAProxy's `ignore-persist` does.
 //!
-//! # Floods
+//! # Floods of sessions
 //!
-//! A table in memory has a capacity, and keys that come once displace nobody. But no table can tell keys that a client makes
-//! up and uses twice from those of honest sessions, and a backend that makes a session for each request without one fills
-//! the table by itself. [`session_limit`](crate::affinity::Affinity::session_limit) bounds how many sessions the clients
-//! behind one address may begin; it has no default, since where a client's address is found depends on the proxies in
-//! front.
+//! A table in memory has a capacity. A key that is used only once evicts no session. But a table cannot distinguish a
+//! key that an attacker invents and uses twice from an honest one, and a backend that starts a session for every
+//! request without one fills the table by itself. [`session_limit`](crate::affinity::Affinity::session_limit) limits
+//! how many sessions the clients behind one address may start. It has no default, because the client's address depends
+//! on the proxies in front.
 //!
 //! # Several balancers
 //!
@@ -95,9 +95,9 @@
 //! unreachable, no request fails. A request goes to the endpoint that this balancer remembers, or to the one that the
 //! strategy picks, and is counted.
 //!
-//! In Redis you set the limit: `maxmemory`, with `maxmemory-policy volatile-lru`.
-//! Then a client that invents millions of keys evicts the least recently used sessions, but no data without a time to
-//! live. Without this limit, Redis grows until sessions reach their idle timeout, or until it runs out of memory.
+//! In Redis you set the limit: `maxmemory`, with `maxmemory-policy volatile-lru`. Then a client that invents millions
+//! of keys evicts the least recently used sessions, but no data without a time to live. Without this limit, Redis grows
+//! until sessions reach their idle timeout, or until it runs out of memory.
 //!
 //! # Caches and inference servers
 //!

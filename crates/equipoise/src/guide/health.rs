@@ -71,35 +71,6 @@
 //!
 //! # Draining
 //!
-//! A draining endpoint keeps its existing sessions and gets no new clients. The chapter [`shutdown`](super::shutdown)
-//! has more.
-//!
-//! ```
-//! # use equipoise::{EndpointSpec, Pool, health::Health};
-//! # use std::time::Duration;
-//! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let health = Health::builder().build()?;
-//! # let pool: Pool<()> = Pool::default();
-//! # let checking = health.spawn(&pool);
-//! # pool.add(EndpointSpec::new("10.0.0.1:80"), ())?;
-//! use equipoise::health::Drained;
-//!
-//! // No new clients from now on, no requests at all after a minute. Ends with the last request, or after that minute.
-//! match health.drain(&pool, "10.0.0.1:80", Some(Duration::from_secs(60))).await {
-//!     Drained::Idle => {}
-//!     Drained::Deadline { left } => println!("{left} requests are still under way"),
-//!     Drained::Recalled => return Ok(()),
-//!     other => return Err(format!("10.0.0.1:80 was not drained: {other:?}").into()),
-//! }
-//! pool.remove("10.0.0.1:80")?;
-//! # drop(checking);
-//! # Ok(()) }
-//! ```
-//!
-//! WebSockets and other tunnels, and bodies without an end such as event streams, do not end by themselves. Their leases say
-//! when to: [`Lease::draining`](crate::Lease::draining) ends when the drain begins, [`Lease::closing`](crate::Lease::closing)
-//! at its deadline, or when the endpoint is closed or removed. Both are on `TunnelLease` and `LeasedBody` of
-//! `equipoise::tower` as well. A tunnel that ends when the drain begins has until the deadline for it; where sessions are
-//! sticky, its client would come back to the same endpoint, so wait for `closing` there. Nothing is cut off by force: what
-//! does not listen goes on until it ends, also after `remove`.
+//! A draining endpoint keeps its existing sessions and gets no new clients.
+//! [`Health::drain`](crate::health::Health::drain) waits until its last request has ended, or for a deadline, and says
+//! which. The chapter `shutdown` shows how to use it, and what to do with tunnels.

@@ -39,7 +39,11 @@
 //! may still be working on it.
 //!
 //! The time-out below should be the shorter one. If the time-out above ends first, the attempt is dropped without a
-//! result, and the balancer does not learn that the endpoint failed.
+//! result. The strategy then learns that the endpoint takes at least that long. Outlier detection learns nothing,
+//! unless `Outliers::abandoned` of the health module is set.
+//!
+//! A service that does not get ready is a third case: after [`Balance::ready_timeout`](crate::Balance::ready_timeout),
+//! the request goes to another endpoint.
 //!
 //! Time-outs of tower and hyper end with the head of the response. For bodies, the server or the reader of the body
 //! needs a time-out of its own.
@@ -55,14 +59,21 @@
 //! retries in the client itself.
 //!
 //! Retries multiply. A retry layer with 3 tries above a balancer with 4 tries makes up to 12 attempts. Lower
-//! [`Balance::tries`](crate::Balance::tries) if you retry above. Each retry starts with no knowledge of the first try:
-//! a strategy by key sends it to the same endpoint again.
+//! [`Balance::tries`](crate::Balance::tries) if you retry above. Each retry starts with no knowledge of the first try,
+//! so a strategy by key sends it to the same endpoint again. To prevent that, exclude the endpoint:
+//! [`Placement::exclude`](crate::tower::Placement::exclude) has an example with `tower::retry`. The endpoint is in the
+//! [`Attempt`](crate::tower::Attempt) extension of the response.
+//!
+//! Nested balancers, where the endpoints of one balancer are balancers themselves, share their retries: see
+//! [`Balance::tries`](crate::Balance::tries).
 //!
 //! # Limits and load shedding
 //!
 //! A concurrency limit above the balancer bounds the requests of this process. `tower::limit::ConcurrencyLimit` makes
 //! requests wait for their turn; with `tower::load_shed` above it, they fail at once instead. Load shedding directly
-//! above the balancer does nothing, because a balancer is always ready.
+//! above the balancer does nothing, because a balancer is always ready. Below the balancer, in the service of one
+//! endpoint, it sends requests to other endpoints: a request that was shed was not sent, and is not held against the
+//! endpoint.
 //!
 //! Do not put a concurrency limit between the balancer and a shared client. Requests would wait there after their
 //! endpoint was picked, and a slow endpoint would use up the places of the fast ones. To limit the requests of each

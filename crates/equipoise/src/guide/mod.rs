@@ -1,5 +1,9 @@
 //! The guide: one subject per chapter. All examples run as tests.
 //!
+#![cfg_attr(
+    all(feature = "reqwest", feature = "tonic"),
+    doc = "- [`clients`]: balance a reqwest, gRPC or hyper client."
+)]
 //! - [`strategies`]: choose a strategy.
 #![cfg_attr(feature = "tower", doc = "- [`layers`]: which tower layers go above the balancer, and which below.")]
 #![cfg_attr(feature = "tower", doc = "- [`proxies`]: write a gateway or reverse proxy.")]
@@ -14,6 +18,8 @@
 
 #[cfg(feature = "affinity")]
 pub mod affinity;
+#[cfg(all(feature = "reqwest", feature = "tonic"))]
+pub mod clients;
 #[cfg(feature = "health")]
 pub mod health;
 #[cfg(feature = "tower")]

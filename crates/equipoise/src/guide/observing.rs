@@ -4,8 +4,8 @@
 //!
 //! | source | tells |
 //! | --- | --- |
-//! | extensions of each response | which endpoint served it ([`ServedBy`](crate::tower::ServedBy)), and what became of its session ([`Preference`](crate::Preference), `affinity::Outcome`) |
-//! | each [`Error`](crate::tower::Error) | which endpoint failed, why, and which status a gateway should send |
+//! | extensions of each response | which endpoint served it, at which attempt ([`Attempt`](crate::tower::Attempt)), and what became of its session ([`Preference`](crate::Preference), `affinity::Outcome`) |
+//! | each [`Error`](crate::tower::Error) | which endpoint failed, after how many attempts, why, and which status a gateway should send |
 //! | the pool | the state of each endpoint ([`Pool::endpoints`](crate::Pool::endpoints)), and why a request goes where it goes ([`Pool::explain`](crate::Pool::explain)) |
 //! | [`Health`](crate::health::Health) | the verdict for each endpoint with its reasons, and each change |
 //!
@@ -18,22 +18,26 @@
 //! use std::error::Error as _;
 //!
 //! use bytes::Bytes;
-//! use equipoise::tower::{Error, ServedBy};
+//! use equipoise::tower::{Attempt, Error};
 //! use equipoise::{Balance, EndpointSpec, Pool};
 //! use http::{Request, Response};
 //! use http_body_util::Full;
 //! use tower::{ServiceExt, service_fn};
 //!
-//! /// The status that the client gets, the endpoint, and for failures the causes.
+//! /// The status that the client gets, the endpoint, the number of attempts, and for failures the causes.
 //! fn log<B>(result: &Result<Response<B>, Error>) -> String {
 //!     match result {
 //!         Ok(response) => {
-//!             let endpoint = response.extensions().get().map_or("-", |ServedBy(endpoint)| endpoint.as_str());
-//!             format!("{} endpoint={endpoint}", response.status().as_u16())
+//!             let status = response.status().as_u16();
+//!             match response.extensions().get() {
+//!                 Some(Attempt { number, endpoint, .. }) => format!("{status} endpoint={endpoint} attempts={number}"),
+//!                 None => format!("{status}"),
+//!             }
 //!         }
 //!         Err(error) => {
 //!             let endpoint = error.endpoint().map_or("-", |endpoint| endpoint.as_str());
-//!             let mut line = format!("{} endpoint={endpoint} error={error}", error.status().as_u16());
+//!             let (status, attempts) = (error.status().as_u16(), error.attempts());
+//!             let mut line = format!("{status} endpoint={endpoint} attempts={attempts} error={error}");
 //!             let mut cause = error.source();
 //!             while let Some(error) = cause {
 //!                 line += &format!(": {error}");
@@ -62,16 +66,16 @@
 //! }
 //! pool.remove("a")?;
 //! lines.push(log(&Balance::new(pool.clone()).oneshot(Request::new(Full::default())).await));
-//! assert_eq!(lines[0], "200 endpoint=a");
-//! assert_eq!(lines[1], "502 endpoint=a error=endpoint a failed: reset by peer");
-//! assert!(lines[2].starts_with("503 endpoint=- error=the pool has no endpoints"));
+//! assert_eq!(lines[0], "200 endpoint=a attempts=1");
+//! assert_eq!(lines[1], "502 endpoint=a attempts=1 error=endpoint a failed: reset by peer");
+//! assert!(lines[2].starts_with("503 endpoint=- attempts=0 error=the pool has no endpoints"));
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! To count attempts, put a layer [below the balancer](super::layers): it sees each attempt, and with a shared client
-//! the request's URI has the endpoint's address. Attempts per request are an early sign of trouble. They rise while
-//! failover still hides the failures.
+//! A layer [below the balancer](super::layers) sees each attempt. There, the [`Attempt`](crate::tower::Attempt)
+//! extension of the request tells its number and its endpoint. Attempts per request are an early sign of trouble: they
+//! rise while failover still hides the failures.
 //!
 //! # Endpoints
 //!
@@ -152,6 +156,8 @@
 //! # }
 //! ```
 //!
+//! The times in them (`since`, `at`) are on the clock of [`Health::now`](crate::health::Health::now).
+//!
 //! Each change is also a `tracing` event of level info with the message `health changed` and the fields `endpoint`,
 //! `from`, `to`, `source` and `reason`. Lost connections to a session store are events of level warn.
 //!
@@ -159,9 +165,9 @@
 //!
 //! | measure | from | watch for |
 //! | --- | --- | --- |
-//! | requests by endpoint and status class | `ServedBy` and the status; [`Error::endpoint`](crate::tower::Error::endpoint) | one endpoint with more errors than the others |
+//! | requests by endpoint and status class | `Attempt` and the status; [`Error::endpoint`](crate::tower::Error::endpoint) | one endpoint with more errors than the others |
 //! | time to the head of the response, by endpoint | a layer below the balancer | one endpoint that is slower than the others |
-//! | attempts per request | layers above and below the balancer | a value above 1 |
+//! | attempts per request | `Attempt::number`, [`Error::attempts`](crate::tower::Error::attempts) | a mean above 1 |
 //! | [`PickError`](crate::PickError)s by kind | [`Error::Pick`](crate::tower::Error::Pick) | any: no endpoint was available, or all were full |
 //! | requests in flight, by endpoint | `Pool::endpoints` | a value near the endpoint's limit |
 //! | share of endpoints that are up, by tier | `Pool::endpoints` | values near the [panic threshold](crate::PoolBuilder::panic_below) |
@@ -174,4 +180,4 @@
 //! - requests that took several attempts;
 //! - health changes, with source and reason;
 //! - changes of the pool: the result of [`Pool::update`](crate::Pool::update) says which endpoints joined and left;
-//! - errors of `Pool::update`: the pool then keeps its old endpoints.
+//! - errors of `Pool::update`, such as an invalid address: the pool then keeps its old endpoints.

@@ -7,11 +7,12 @@
 //! | subject | balancer | gateway |
 //! | --- | --- | --- |
 //! | URI | replaces scheme and authority by those of the endpoint | – |
-//! | `Host` | keeps it; with HTTP/1, adds it from the URI if it is missing | sets the HTTP version |
+//! | `Host` | keeps it; adds it from the URI if it is missing | – |
+//! | HTTP version | sends HTTP/2 requests on as HTTP/1.1 | joins cookies |
 //! | `X-Forwarded-For`, `Forwarded` | – | adds the client's address |
 //! | hop-by-hop headers | – | removes them, in both directions |
 //! | upgrades (WebSocket) | holds the endpoint's lease | connects the two connections |
-//! | request body | sends it again if it is untouched | wraps it in [`Replayable`](crate::tower::Replayable) |
+//! | request body | sends it again if it is untouched | [`BalanceLayer::incoming`](crate::BalanceLayer::incoming) |
 //! | errors | [`Error::status`](crate::tower::Error::status) | the error response, and the log |
 //!
 //! # Host
@@ -22,16 +23,13 @@
 //!
 //! # HTTP versions
 //!
-//! The balancer does not change the version of a request. A request that came in by HTTP/2 cannot be sent by an HTTP/1
-//! client as it is:
-//!
-//! - Its version is HTTP/2, which an HTTP/1 client refuses. Set it to HTTP/1.1 before the balancer.
-//! - It has no `Host` header; the name is in the URI. With the version set to HTTP/1.1, the balancer adds `Host`.
-//! - Its cookies may be in several `Cookie` headers. HTTP/1 wants one header, joined by `"; "` (RFC 9113, section
-//!   8.2.3).
+//! The version of a request belongs to one connection. [`BalanceLayer`](crate::BalanceLayer) sends a request that came
+//! by HTTP/2 on as HTTP/1.1, and adds `Host` from its URI. A client that has an HTTP/2 connection to the endpoint uses
+//! it all the same. One task remains for the gateway: the cookies of an HTTP/2 request may be in several `Cookie`
+//! headers, and HTTP/1 wants one header, joined by `"; "` (RFC 9113, section 8.2.3).
 //!
 //! Backends that need HTTP/2, as gRPC servers do, take a client that speaks HTTP/2 only (hyper-util's
-//! `http2_only(true)`). Keep the version of the request then, and keep `te: trailers`.
+//! `http2_only(true)`). Keep `te: trailers` for them.
 //!
 //! # The client's address
 //!
@@ -52,25 +50,28 @@
 //! For an upgrade, put `Connection: upgrade` and `Upgrade` back after the hop-by-hop headers are removed. If the
 //! backend answers 101, copy bytes between the two connections. The balancer puts a
 //! [`TunnelLease`](crate::tower::TunnelLease) into the extensions of such a response. Hold it until the tunnel ends: as
-//! long as it exists, the connection counts as a request in flight of its endpoint, and a drain waits for it.
+//! long as it exists, the connection counts as a request in flight of its endpoint, and a drain waits for it. When the
+//! endpoint is taken out, [`closing`](crate::tower::TunnelLease::closing) ends, and the tunnel should end too.
 //!
 //! # Request bodies
 //!
-//! The body that a server receives can be read only once. [`Replayable`](crate::tower::Replayable) makes failover
-//! possible all the same: if an attempt fails before it has read anything of the body, the body goes to the next
-//! attempt. No byte is buffered.
+//! The body that a server receives can be read only once. Failover is possible all the same: if an attempt fails before
+//! it has read anything of the body, the body goes to the next attempt. No byte is buffered. For this,
+//! [`BalanceLayer::incoming`](crate::BalanceLayer::incoming) wraps each body in
+//! [`Replayable`](crate::tower::Replayable).
 //!
 //! # Error responses
 //!
 //! The message and the causes of an [`Error`](crate::tower::Error) contain ids and addresses of endpoints. They belong
-//! in the log. Send the client a status ([`Error::status`](crate::tower::Error::status)) and a text that says nothing
-//! about the inside:
+//! in the log. Send the client the status ([`Error::status`](crate::tower::Error::status)) and the
+//! [`public_message`](crate::tower::Error::public_message), which names no endpoint:
 //!
 //! | status | when |
 //! | --- | --- |
-//! | 400 | the client's own request body failed |
+//! | 400 | the client's own request body failed, or the request cannot be forwarded |
+//! | 501 | the request cannot be forwarded over a shared client: `CONNECT` |
 //! | 502 | the endpoint failed, or its connection was lost |
-//! | 503 | no endpoint could be picked; the client may try again later |
+//! | 503 | no endpoint could take the request; the client may try again later |
 //! | 504 | the endpoint took too long |
 //!
 //! [`Http::header`](crate::tower::Http::header) puts the id of the endpoint into a response header. This helps
@@ -85,9 +86,9 @@
 //! use std::{error::Error as _, net::{IpAddr, SocketAddr}};
 //!
 //! use bytes::Bytes;
-//! use equipoise::tower::{Error, LeasedBody, Replayable, Shared, TunnelLease};
+//! use equipoise::tower::{Error, LeasedBody, ReplayBodies, Replayable, Shared, TunnelLease};
 //! use equipoise::{Balance, BalanceLayer, EndpointSpec, Pool};
-//! use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
+//! use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 //! use http_body_util::{Either, Full};
 //! use hyper::{body::Incoming, service::service_fn};
 //! use hyper_util::{
@@ -96,13 +97,14 @@
 //!     server::conn::auto,
 //! };
 //! use tokio::net::TcpListener;
-//! use tower::{Layer, ServiceExt};
+//! use tower::Layer;
 //!
-//! type Balanced = Balance<(), Shared<Client<HttpConnector, Replayable<Incoming>>>>;
+//! type Balanced = ReplayBodies<Balance<(), Shared<Client<HttpConnector, Replayable<Incoming>>>>>;
 //! type Body = Either<LeasedBody<Incoming>, Full<Bytes>>;
 //!
 //! async fn serve(listener: TcpListener, pool: Pool<()>) -> std::io::Result<()> {
-//!     let balanced = BalanceLayer::new(pool).layer(Client::builder(TokioExecutor::new()).build_http());
+//!     let client = Client::builder(TokioExecutor::new()).build_http();
+//!     let balanced = BalanceLayer::new(pool).incoming().layer(client);
 //!     loop {
 //!         let (stream, peer) = listener.accept().await?;
 //!         let balanced = balanced.clone();
@@ -119,7 +121,7 @@
 //!
 //! async fn forward(balanced: Balanced, peer: SocketAddr, mut request: Request<Incoming>) -> Response<Body> {
 //!     if request.method() == Method::CONNECT {
-//!         return refusal(StatusCode::NOT_IMPLEMENTED);
+//!         return refusal(StatusCode::NOT_IMPLEMENTED, "this gateway does not tunnel");
 //!     }
 //!     // Before the headers that ask for the upgrade are removed.
 //!     let upgrade = upgrade(request.headers());
@@ -129,13 +131,12 @@
 //!     put_back(upgrade.as_ref(), request.headers_mut());
 //!     join_cookies(request.headers_mut());
 //!     set_client(request.headers_mut(), peer.ip());
-//!     *request.version_mut() = Version::HTTP_11;
 //!
-//!     let mut response = match balanced.oneshot(request.map(Replayable::new)).await {
+//!     let mut response = match balanced.oneshot(request).await {
 //!         Ok(response) => response,
 //!         Err(error) => {
 //!             log(&error);
-//!             return refusal(error.status());
+//!             return refusal(error.status(), error.public_message());
 //!         }
 //!     };
 //!     remove_hop_by_hop(response.headers_mut());
@@ -146,7 +147,16 @@
 //!         tokio::spawn(async move {
 //!             if let (Ok(client), Ok(backend)) = (client.await, backend.await) {
 //!                 let (mut client, mut backend) = (TokioIo::new(client), TokioIo::new(backend));
-//!                 let _ = tokio::io::copy_bidirectional(&mut client, &mut backend).await;
+//!                 let closing = async {
+//!                     match &lease {
+//!                         Some(lease) => lease.closing().await,
+//!                         None => std::future::pending().await,
+//!                     }
+//!                 };
+//!                 tokio::select! {
+//!                     _ = tokio::io::copy_bidirectional(&mut client, &mut backend) => {}
+//!                     () = closing => {}
+//!                 }
 //!             }
 //!             drop(lease);
 //!         });
@@ -198,8 +208,7 @@
 //!     }
 //! }
 //!
-//! fn refusal(status: StatusCode) -> Response<Body> {
-//!     let text = format!("{}\n", status.canonical_reason().unwrap_or("error"));
+//! fn refusal(status: StatusCode, text: &'static str) -> Response<Body> {
 //!     let mut response = Response::new(Either::Right(Full::from(text)));
 //!     *response.status_mut() = status;
 //!     response
@@ -288,7 +297,7 @@
 //! #     pool.update([], |_| ())?;
 //! #     let response = client.request(Request::get(format!("http://{gateway}/")).body(Full::default())?).await?;
 //! #     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-//! #     assert_eq!(response.into_body().collect().await?.to_bytes(), "Service Unavailable\n");
+//! #     assert_eq!(response.into_body().collect().await?.to_bytes(), "no backend can take the request now");
 //! #     Ok(())
 //! # }
 //! ```

@@ -31,13 +31,13 @@
 //! ```
 //!
 //! Where [`Health`](crate::health::Health) runs, use [`Health::drain`](crate::health::Health::drain) instead. It does
-//! steps 1 and 2, and sets the endpoint to maintenance at the deadline, so that bound clients move too. A check or an
-//! agent cannot put the endpoint back meanwhile:
+//! steps 1 and 2 and says how they ended. At the deadline it sets the endpoint to maintenance, so that bound clients
+//! move too. A check or an agent cannot put the endpoint back meanwhile:
 //!
 //! ```
 //! use std::time::Duration;
 //!
-//! use equipoise::{EndpointSpec, Pool, health::Health};
+//! use equipoise::{EndpointSpec, Pool, health::{Drained, Health}};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -46,12 +46,35 @@
 //! let checking = health.spawn(&pool);
 //! pool.add(EndpointSpec::new("10.0.0.1:80"), ())?;
 //!
-//! health.drain(&pool, "10.0.0.1:80", Some(Duration::from_secs(60))).await;
+//! match health.drain(&pool, "10.0.0.1:80", Some(Duration::from_secs(60))).await {
+//!     Drained::Idle => {}
+//!     Drained::Deadline { left } => println!("{left} requests are still in flight; they go on"),
+//!     Drained::Recalled => return Ok(()), // an operator has put it back
+//!     other => return Err(format!("not drained: {other:?}").into()), // such as an unknown id
+//! }
 //! pool.remove("10.0.0.1:80")?;
 //! # drop(checking);
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Tunnels and endless bodies
+//!
+//! WebSockets and event streams do not end by themselves, so they are told when to end. Two futures do that, on
+//! [`TunnelLease`](crate::tower::TunnelLease), [`LeasedBody`](crate::tower::LeasedBody) and [`Lease`](crate::Lease):
+//!
+//! | future | ends when the endpoint | use it |
+//! | --- | --- | --- |
+//! | [`draining`](crate::tower::TunnelLease::draining) | drains, is set to maintenance, or is removed | to end early; the deadline of the drain is the time that is left |
+//! | [`closing`](crate::tower::TunnelLease::closing) | reaches the deadline of its drain, is set to maintenance, or is removed | for clients with session affinity, which would return to a draining endpoint |
+//!
+//! Nothing is cut off by force: a tunnel that listens to neither stays open until one side closes it.
+//!
+//! # Replacing a target
+//!
+//! To give an endpoint another target, such as a client with a new certificate, do not remove and add it: between the
+//! two, picks would not find it. [`Pool::replace`](crate::Pool::replace) changes the target without a gap. Requests in
+//! flight keep the old target, which is dropped with its last lease.
 //!
 //! # What removing does
 //!
@@ -61,7 +84,7 @@
 //! | --- | --- |
 //! | requests in flight | go on to their end |
 //! | failover | never goes to the removed endpoint |
-//! | tunnels, such as WebSockets | stay open until one side closes them |
+//! | tunnels, such as WebSockets | are told, and stay open until one side closes them |
 //! | sessions bound to the endpoint | move to other endpoints with their next request |
 //! | idle connections of hyper and reqwest clients | are closed by the client after its `pool_idle_timeout` (90 s by default) |
 //! | a target, such as a tonic channel | is dropped with its last lease |

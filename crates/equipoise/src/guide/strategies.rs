@@ -10,8 +10,8 @@
 //! | strategy | use it when | a pick | weakness |
 //! | --- | --- | --- | --- |
 //! | [`PeakEwma`](crate::PeakEwma) | latencies differ or change, or some endpoints fail | O(1), reads the clock | needs latencies and verdicts to be reported |
-//! | [`LeastTime`](crate::LeastTime) | latencies differ constantly, and single slow responses mean nothing | O(1), reads the clock | notices changes late; a failing endpoint keeps its fair share |
-//! | [`P2c`](crate::P2c) | many balancers share the endpoints, and nothing is reported | O(1) | a failing endpoint keeps its fair share |
+//! | [`LeastTime`](crate::LeastTime) | latencies differ constantly, and single slow responses mean nothing | O(1), reads the clock | notices changes late; a failing endpoint keeps its share |
+//! | [`P2c`](crate::P2c) | many balancers share the endpoints, or latencies are not reported | O(1) | ignores latency; a failing endpoint keeps its share |
 //! | [`LeastConnections`](crate::LeastConnections) | requests are long and of unequal size, and there are few balancers | O(log n), release included | counts only the requests of this balancer |
 //!
 //! # By turn or chance

@@ -31,9 +31,12 @@
 //! # Hooks
 //!
 //! The pool calls only those hooks that [`needs`](crate::Strategy::needs) asks for. `LeastWork` needs latencies, in
-//! addition to what the wrapped strategy needs: [`Needs::and`](crate::Needs::and). A strategy that wraps another one
-//! must forward every hook, by hand or by [`forward_hooks`](crate::forward_hooks). Otherwise the wrapped strategy never
-//! gets the call.
+//! addition to what the wrapped strategy needs: [`Needs::and`](crate::Needs::and). The latency of a failed request is
+//! not sampled, so a failing endpoint would look idle. [`caps_failing`](crate::Needs::caps_failing) limits such an
+//! endpoint to the share of its weight.
+//!
+//! A strategy that wraps another one must forward every hook, by hand or by [`forward_hooks`](crate::forward_hooks).
+//! Otherwise the wrapped strategy never gets the call.
 //!
 //! # Building a picker
 //!
@@ -103,7 +106,7 @@
 //!     }
 //!
 //!     fn needs(&self) -> Needs {
-//!         self.ties.needs().and(Needs::new().latency())
+//!         self.ties.needs().and(Needs::new().latency().caps_failing())
 //!     }
 //!
 //!     fn build(&self, view: &View, last: Option<&Self::Picker>) -> Result<Self::Picker, BuildError> {
@@ -134,7 +137,7 @@
 //!         self.ties.sampled(&state.inner, latency, now);
 //!     }
 //!
-//!     forward_hooks!(self.ties, state.inner: acquired, released, observed, tried, refreshed);
+//!     forward_hooks!(self.ties, state.inner: acquired, released, abandoned, observed, tried, refreshed);
 //! }
 //!
 //! impl Candidate {
@@ -202,7 +205,7 @@
 //! - Work is never forgotten. An endpoint that was slow for an hour keeps that work for ever.
 //! - Work is divided by the current weight. If the weight of an endpoint is raised, it gets all requests until the
 //!   others have caught up.
-//! - Failures cost nothing, because their latency is not sampled. An endpoint that fails gets more requests.
+//! - Failures cost nothing, because their latency is not sampled. A failing endpoint keeps the share of its weight.
 //!
 //! [`PeakEwma`](crate::PeakEwma) shows how to solve these. For a strategy that places requests by key, also ask the
 //! suite for `spreads_keys`, `holds_keys_on_flips` and `holds_keys_on_removal`. `allocations` shows that picks do not

@@ -1,0 +1,145 @@
+//! Clients: reqwest, gRPC and hyper.
+//!
+//! All clients work the same way: a [`Pool`](crate::Pool) of endpoints, and a service that sends each request to one of
+//! them. The host in the URL of a request is the name of the service. The endpoint sees it as `Host`, but the request
+//! goes to the address of the endpoint. Clones of a balanced client share the pool, so keep a handle of the pool to
+//! update endpoints.
+//!
+//! A request counts as in flight until its response body has been read or dropped. Read bodies to their end, or drop
+//! them.
+//!
+//! # reqwest
+//!
+//! Feature `reqwest`. [`balanced_client`](crate::tower::balanced_client) makes a client from addresses. For a pool with
+//! another strategy, use [`BalancedClient::new`](crate::tower::BalancedClient::new).
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use equipoise::tower::{Attempt, BalancedClient};
+//! use equipoise::{EndpointSpec, P2c, Pool};
+//! use reqwest::{Client, Method, Request};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let pool = Pool::new(P2c::new());
+//! pool.update(["10.0.0.1:8080", "10.0.0.2:8080"].map(EndpointSpec::new), |_| ())?;
+//!
+//! // The settings of reqwest apply to each attempt.
+//! let builder = Client::builder().no_proxy().connect_timeout(Duration::from_secs(1)).timeout(Duration::from_secs(5));
+//! let client = BalancedClient::new(pool.clone(), builder)?;
+//!
+//! let response = client.execute(Request::new(Method::GET, "http://orders/today".parse()?)).await?;
+//! if let Some(Attempt { number, endpoint, .. }) = response.extensions().get() {
+//!     println!("{} from {endpoint} at attempt {number}", response.status());
+//! }
+//! println!("{}", response.text().await?);
+//!
+//! // From service discovery: the complete list of endpoints.
+//! pool.update(["10.0.0.2:8080", "10.0.0.3:8080"].map(EndpointSpec::new), |_| ())?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The reqwest client below the balancer follows no redirects and makes no retries of its own: see
+//! [redirects](super::layers#redirects). reqwest takes proxies from the environment unless `no_proxy` is set. Behind a
+//! proxy, the proxy's failures count as the endpoint's.
+//!
+//! For layers between the balancer and reqwest, use [`ReqwestService`](crate::tower::ReqwestService), which takes and
+//! returns types of the crate `http`. `cargo run --example reqwest_client` shows a client whose backend dies.
+//!
+//! # gRPC
+//!
+//! Feature `tonic`. [`balanced_channel`](crate::tower::balanced_channel) makes a channel from addresses. All clients
+//! that tonic generates accept it, also with an interceptor. Each endpoint has a tonic `Channel` with its own HTTP/2
+//! connection, and each call is balanced: without a balancer, all calls use one connection to one server.
+//!
+//! For channels with TLS or time-outs, or for another strategy, make the pool yourself:
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use equipoise::tower::BalancedChannel;
+//! use equipoise::{EndpointSpec, PeakEwma, Pool};
+//! use tonic::transport::Channel;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let pool = Pool::new(PeakEwma::new());
+//! for address in ["10.0.0.1:50051", "10.0.0.2:50051"] {
+//!     let endpoint = Channel::from_shared(format!("http://{address}"))?
+//!         .connect_timeout(Duration::from_secs(1))
+//!         .http2_keep_alive_interval(Duration::from_secs(20));
+//!     pool.add(EndpointSpec::new(address), endpoint.connect_lazy())?;
+//! }
+//! let channel = BalancedChannel::new(pool);
+//! // A generated client would be `OrdersClient::new(channel)`.
+//! let mut client = tonic::client::Grpc::new(channel);
+//! client.ready().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - A call fails with the status of the server. If no endpoint could be picked, the status is `UNAVAILABLE`.
+//! - The verdict for the endpoint is read from `grpc-status`: see [`ClassifyHttp`](crate::tower::ClassifyHttp).
+//! - A call that was not processed goes to another endpoint. This includes streams that an HTTP/2 server refused, and
+//!   streams above the last one in a GOAWAY.
+//! - Calls that may have been processed are not repeated, not even after `UNAVAILABLE`. Repeat them in the caller, or
+//!   in a [layer above](super::layers#retries).
+//! - A streaming call stays at its endpoint until it ends.
+//!
+//! `cargo run --example grpc_client` shows a client whose backend dies.
+//!
+//! # hyper
+//!
+//! Feature `tower`, on by default. [`BalanceLayer`](crate::BalanceLayer) wraps hyper-util's client, or any stack of
+//! layers over one. The connection pool of the client works as before: it keeps connections for each address.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use bytes::Bytes;
+//! use equipoise::{BalanceLayer, EndpointSpec, Pool};
+//! use http_body_util::Full;
+//! use hyper_util::{client::legacy::{Client, connect::HttpConnector}, rt::TokioExecutor};
+//! use tower::Layer;
+//!
+//! let pool = Pool::default();
+//! pool.update(["10.0.0.1:8080", "10.0.0.2:8080"].map(EndpointSpec::new), |_| ())?;
+//!
+//! let mut connector = HttpConnector::new();
+//! // Otherwise failover from a host that is switched off can take minutes.
+//! connector.set_connect_timeout(Some(Duration::from_secs(1)));
+//! connector.set_nodelay(true);
+//! let client = Client::builder(TokioExecutor::new()).build::<_, Full<Bytes>>(connector);
+//! let balanced = BalanceLayer::new(pool).tries(3).layer(client);
+//! # drop(balanced);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Endpoints that are services themselves
+//!
+//! [`Balance::new`](crate::Balance::new) balances over any tower services, such as mocks in tests. The pool's targets
+//! are the services:
+//!
+//! ```
+//! use bytes::Bytes;
+//! use equipoise::{Balance, EndpointSpec, Pool};
+//! use http::{Request, Response};
+//! use http_body_util::Full;
+//! use tower::{ServiceExt, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let pool = Pool::default();
+//! pool.update(["a", "b"].map(EndpointSpec::new), |spec| {
+//!     let name = spec.id().to_string();
+//!     service_fn(move |_: Request<Full<Bytes>>| {
+//!         std::future::ready(Ok::<_, std::io::Error>(Response::new(Full::<Bytes>::from(name.clone()))))
+//!     })
+//! })?;
+//! let response = Balance::new(pool).oneshot(Request::new(Full::default())).await?;
+//! assert!(response.status().is_success());
+//! # Ok(())
+//! # }
+//! ```
