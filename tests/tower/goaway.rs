@@ -7,7 +7,7 @@ use equipoise::{
 use equipoise_tests::{Backend, Peer, Scripted, soon};
 use http::Method;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
-use tower::{Layer, ServiceExt};
+use tower::Layer;
 
 use crate::setup::{pool, request};
 

@@ -8,7 +8,7 @@ use http::{Method, StatusCode};
 use hyper_util::client::legacy::Client;
 use parking_lot::Mutex;
 use tokio::{sync::Notify, task::AbortHandle};
-use tower::{Layer, ServiceExt};
+use tower::Layer;
 
 use crate::setup::{in_flight, pool, request};
 

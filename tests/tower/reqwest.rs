@@ -12,7 +12,7 @@ use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Frame;
 use reqwest::{Body, Client};
-use tower::Layer;
+use tower::{Layer, ServiceExt};
 
 use crate::setup::{closing_before_the_head, in_flight, pool};
 

@@ -5,9 +5,8 @@ use equipoise::{
     tower::{BalanceLayer, Http, ReqwestService},
 };
 use equipoise_tests::{Backend, Peer, Scripted, soon};
-use http::{Method, Request, Response, StatusCode, Version};
-use http_body_util::{BodyExt, Full};
-use tower::{Layer, ServiceExt};
+use http::{Method, Request, StatusCode, Version};
+use tower::Layer;
 
 use crate::setup::{client, closing_before_the_head, get, pool, request};
 
