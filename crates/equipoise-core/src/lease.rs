@@ -165,6 +165,21 @@ impl<T> Lease<T> {
     }
 }
 
+impl<T> Lease<T> {
+    /// Whether it takes a place from others: counts against a limit or a trial, or may to the strategy.
+    #[inline]
+    pub(crate) fn is_scarce(&self) -> bool {
+        self.held.entry.permit || self.held.entry.pass.is_some() || self.held.tells.leases
+    }
+}
+
+impl Lease<AnyTarget> {
+    /// The same lease with access to the target, in a pool of `T`.
+    pub(crate) fn with_target<T>(self) -> Lease<T> {
+        Lease { held: self.held, target: PhantomData }
+    }
+}
+
 impl<T: Send + Sync + 'static> Lease<T> {
     /// The endpoint's target as it was when the lease was taken: a target that [replaces](crate::Pool::replace) it is for
     /// later leases.
@@ -245,9 +260,8 @@ impl Held {
         if self.tells.leases {
             self.strategy().released(&endpoint.state, endpoint);
         }
-        // Last, so that whoever wakes finds the place free.
         if gives_room {
-            endpoint.hooks.tell_room();
+            endpoint.hooks.freed(endpoint.slot());
         }
     }
 }

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use crate::{binding::Binding, endpoint::EndpointId};
 
 /// What a pick may know of the request.
@@ -81,13 +83,86 @@ impl<'a> PickRequest<'a> {
         self.key.is_some()
     }
 
-    /// Whether it cannot go just anywhere.
-    pub(crate) fn is_picky(&self) -> bool {
-        !self.exclude.is_empty() || matches!(self.prefer, Some(Prefer::Bound(binding)) if binding.strict)
+    /// Whether it can go to one endpoint only.
+    pub(crate) fn is_strict(&self) -> bool {
+        matches!(self.prefer, Some(Prefer::Bound(binding)) if binding.strict)
     }
 
     pub(crate) fn excludes(&self, id: &EndpointId) -> bool {
         self.exclude.contains(id)
+    }
+}
+
+/// A [`PickRequest`] that owns what it says: for requests that wait.
+#[derive(Debug)]
+pub(crate) struct OwnedRequest {
+    key: Option<Box<[u8]>>,
+    cost: f32,
+    exclude: Box<[EndpointId]>,
+    prefer: Option<OwnedPrefer>,
+}
+
+#[derive(Debug)]
+enum OwnedPrefer {
+    Endpoint(EndpointId),
+    Bound(Binding),
+}
+
+/// What a waiting request can use. Of requests with equal wants, either each can use a place or none can, as far as it
+/// does not depend on their [cost](PickRequest::cost); so the first of them stands for all.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Wants {
+    /// This endpoint only.
+    Only(EndpointId),
+    /// Any endpoint that takes new work, except the excluded ones.
+    Any {
+        /// In order, so that equal sets are equal.
+        exclude: Arc<[EndpointId]>,
+        /// The request's key, if the strategy places by it: it might refuse one key and take another.
+        key: Option<Box<[u8]>>,
+        /// The endpoint that the request prefers, which it can use also while that takes no new work; and whether the
+        /// request has a session, by which another endpoint can stand in.
+        home: Option<(EndpointId, bool)>,
+    },
+}
+
+impl OwnedRequest {
+    pub(crate) fn of(request: &PickRequest<'_>) -> Self {
+        Self {
+            key: request.key.map(Into::into),
+            cost: request.cost,
+            exclude: request.exclude.into(),
+            prefer: request.prefer.map(|prefer| match prefer {
+                Prefer::Endpoint(id) => OwnedPrefer::Endpoint(id.clone()),
+                Prefer::Bound(binding) => OwnedPrefer::Bound(binding.clone()),
+            }),
+        }
+    }
+
+    pub(crate) fn as_request(&self) -> PickRequest<'_> {
+        PickRequest {
+            key: self.key.as_deref(),
+            cost: self.cost,
+            exclude: &self.exclude,
+            prefer: self.prefer.as_ref().map(|prefer| match prefer {
+                OwnedPrefer::Endpoint(id) => Prefer::Endpoint(id),
+                OwnedPrefer::Bound(binding) => Prefer::Bound(binding),
+            }),
+        }
+    }
+
+    /// What it can use. `by_key`: the strategy places requests by their keys.
+    pub(crate) fn wants(&self, by_key: bool) -> Wants {
+        let home = match &self.prefer {
+            Some(OwnedPrefer::Bound(binding)) if binding.strict => return Wants::Only(binding.endpoint.clone()),
+            Some(OwnedPrefer::Bound(binding)) => Some((binding.endpoint.clone(), binding.session.is_some())),
+            Some(OwnedPrefer::Endpoint(id)) => Some((id.clone(), false)),
+            None => None,
+        };
+        let mut exclude = self.exclude.to_vec();
+        exclude.sort_unstable();
+        exclude.dedup();
+        Wants::Any { exclude: exclude.into(), key: self.key.clone().filter(|_| by_key), home }
     }
 }
 

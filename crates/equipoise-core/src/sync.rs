@@ -4,22 +4,27 @@
 //! (models look at state, not at wakers).
 
 #[cfg(not(loom))]
-pub(crate) use self::native::{AtomicU32, AtomicU64, Event, Mutex, Ordering, Swap, fence, ordered};
+pub(crate) use self::native::{AtomicU32, AtomicU64, Event, Mutex, MutexGuard, Ordering, Swap, fence, ordered, spin};
 
 #[cfg(loom)]
-pub(crate) use self::model::{AtomicU32, AtomicU64, Event, Mutex, Ordering, Swap, fence, ordered};
+pub(crate) use self::model::{AtomicU32, AtomicU64, Event, Mutex, MutexGuard, Ordering, Swap, fence, ordered, spin};
 
 #[cfg(not(loom))]
 mod native {
     pub(crate) use arc_swap::ArcSwap as Swap;
-    use event_listener::{EventListener, IntoNotification};
-    pub(crate) use parking_lot::Mutex;
+    use event_listener::EventListener;
+    pub(crate) use parking_lot::{Mutex, MutexGuard};
     pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
     /// Stands between two `SeqCst` accesses whose order counts. They need no help; loom takes them for `AcqRel`, and
     /// models the order only where it finds a fence.
     #[inline(always)]
     pub(crate) fn ordered() {}
+
+    /// Waits a moment for another thread, for the `n`th time.
+    pub(crate) fn spin(n: u32) {
+        if n.is_multiple_of(8) { std::thread::yield_now() } else { std::hint::spin_loop() }
+    }
 
     /// Wakes futures. Costs a fence and a load where nobody listens.
     #[derive(Default)]
@@ -28,16 +33,6 @@ mod native {
     impl Event {
         pub(crate) fn wake_all(&self) {
             self.0.notify(usize::MAX);
-        }
-
-        /// Wakes one listener that nobody has woken yet; if it goes away unheard, the next.
-        pub(crate) fn wake_one_more(&self) {
-            self.0.notify(1.additional());
-        }
-
-        /// For a caller that has just passed a fence, such as that of another event.
-        pub(crate) fn wake_all_after_fence(&self) {
-            self.0.notify(usize::MAX.relaxed());
         }
 
         pub(crate) fn listen(&self) -> EventListener {
@@ -50,10 +45,17 @@ mod native {
 mod model {
     use std::sync::Arc;
 
-    pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+    pub(crate) use loom::sync::{
+        MutexGuard,
+        atomic::{AtomicU32, AtomicU64, Ordering, fence},
+    };
 
     pub(crate) fn ordered() {
         fence(Ordering::SeqCst);
+    }
+
+    pub(crate) fn spin(_: u32) {
+        loom::thread::yield_now();
     }
 
     pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
@@ -97,10 +99,6 @@ mod model {
 
     impl Event {
         pub(crate) fn wake_all(&self) {}
-
-        pub(crate) fn wake_one_more(&self) {}
-
-        pub(crate) fn wake_all_after_fence(&self) {}
 
         pub(crate) fn listen(&self) -> std::future::Pending<()> {
             std::future::pending()

@@ -75,6 +75,22 @@ impl Snapshot {
         Ok(Choice { preference: Preference::Missed(missed), ..choice })
     }
 
+    /// Why a request waits: what a pick would say now.
+    pub(super) fn why_waiting(&self, request: &PickRequest<'_>, hooks: &Hooks) -> PickError {
+        let Some(Prefer::Bound(binding)) = request.prefer.filter(|_| request.is_strict()) else {
+            return self.why_nobody(request, hooks);
+        };
+        let missed = match self.home(&binding.endpoint, request, binding.forced) {
+            Err(missed) => missed,
+            Ok((slot, member)) => {
+                // If it has room, that is about to be given to a request further ahead, or the strategy refuses.
+                let otherwise = if hooks.needs.leases { Missed::Refused } else { Missed::Full };
+                why_not(member, self.pass_at_home(slot, binding.forced)).unwrap_or(otherwise)
+            }
+        };
+        PickError::Bound { missed }
+    }
+
     fn enter(&self, slot: Slot, member: &Member, asked: Asked<'_>) -> Result<Entry, Missed> {
         self.enter_with(self.pass_of(slot), member, asked)
     }

@@ -1,6 +1,9 @@
-use std::{marker::PhantomData, sync::Arc};
+use std::{
+    marker::PhantomData,
+    sync::{Arc, Weak},
+};
 
-use super::{Hooks, Pool, Shared, Spill, demands::Demands, snapshot::Snapshot};
+use super::{Hooks, Pool, Shared, Spill, demands::Demands, queue::Queue, snapshot::Snapshot};
 use crate::{
     endpoint::{Availability, InvalidAddress},
     entropy::Entropy,
@@ -155,7 +158,7 @@ impl<T: Send + Sync + 'static> PoolBuilder<T> {
 
     /// The pool, empty.
     pub fn build(self) -> Pool<T> {
-        let hooks = Hooks {
+        let hooks = |pool: &Weak<Shared>| Hooks {
             needs: self.strategy.needs(),
             strategy: self.strategy,
             spill: self.spill,
@@ -165,18 +168,17 @@ impl<T: Send + Sync + 'static> PoolBuilder<T> {
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
             entropy: self.entropy,
             changed: Event::default(),
-            freed: Event::default(),
-            freed_for_some: Event::default(),
-            some_have_waited: AtomicU64::new(0),
+            queue: Queue::new(),
+            pool: Weak::clone(pool),
             failing: AtomicU32::new(0),
             refresh_at: AtomicU64::new(0),
         };
-        let shared = Shared {
+        let shared = Arc::new_cyclic(|pool| Shared {
             snapshot: Swap::new(Arc::new(Snapshot::empty())),
             writer: Mutex::new(()),
-            hooks: Arc::new(hooks),
+            hooks: Arc::new(hooks(pool)),
             stripes: self.stripes,
-        };
-        Pool { shared: Arc::new(shared), target: PhantomData }
+        });
+        Pool { shared, target: PhantomData }
     }
 }

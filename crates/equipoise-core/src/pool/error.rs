@@ -48,12 +48,13 @@ pub enum PickError {
 }
 
 impl PickError {
-    /// Whether waiting may help: an endpoint may join, open or get room.
+    /// Whether [waiting](crate::Pool::acquire) may help: an endpoint may join, open or get room, and a strategy that found
+    /// none may find one.
     pub const fn is_temporary(&self) -> bool {
         match self {
-            Self::Empty | Self::Unavailable { .. } | Self::Saturated => true,
+            Self::Empty | Self::Unavailable { .. } | Self::Saturated | Self::Declined => true,
             Self::Bound { missed, .. } => !matches!(missed, Missed::Excluded),
-            Self::Unbound | Self::Excluded | Self::Declined | Self::Misbehaved { .. } | Self::Panicked => false,
+            Self::Unbound | Self::Excluded | Self::Misbehaved { .. } | Self::Panicked => false,
         }
     }
 }

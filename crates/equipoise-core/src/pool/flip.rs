@@ -70,7 +70,7 @@ impl<T> Pool<T> {
         // Before the lock: the iterator may be anything, also one that looks at this pool.
         let all: Vec<(EndpointId, Availability)> = all.into_iter().map(|(id, wanted)| (id.into(), wanted)).collect();
         let current;
-        let _writer = self.shared.writer.lock();
+        let _writer = self.shared.write();
         current = self.shared.snapshot.load_full();
         let members = current.members();
         let mut availability: Box<[Availability]> = current.all_availability().into();
@@ -99,7 +99,7 @@ impl<T> Pool<T> {
         // Nothing can fail any more.
         for member in tried.iter().filter_map(|&slot| members.get(slot)) {
             member.endpoint.trial.renew();
-            self.shared.hooks.tell_room();
+            self.shared.hooks.renewed(member.endpoint.slot());
         }
         if let Some(next) = next {
             self.shared.publish(next);

@@ -1,11 +1,15 @@
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-use super::{Spill, demands::Demands};
+use super::{
+    Shared, Spill,
+    demands::Demands,
+    queue::{BUDGET, Mark, Queue},
+};
 use crate::{
-    endpoint::Availability,
+    endpoint::{Availability, Slot},
     entropy::Entropy,
     strategy::{AnyStrategy, Needs},
-    sync::{AtomicU32, AtomicU64, Event, Ordering},
+    sync::{AtomicU32, AtomicU64, Event, Ordering, fence, ordered},
     time::{Clock, Timestamp, saturating_nanos},
 };
 
@@ -23,12 +27,10 @@ pub(crate) struct Hooks {
     pub(crate) entropy: Option<Arc<dyn Entropy>>,
     /// A new snapshot was published.
     pub(crate) changed: Event,
-    /// A lease ended on an endpoint with a limit or on trial, or of a strategy that is asked whom it lets in.
-    pub(crate) freed: Event,
-    /// The same, for requests that cannot go just anywhere.
-    pub(crate) freed_for_some: Event,
-    /// Whether such requests have ever waited: most pools never see one.
-    pub(crate) some_have_waited: AtomicU64,
+    /// The requests that wait for an endpoint.
+    pub(super) queue: Queue,
+    /// The pool that these belong to.
+    pub(super) pool: Weak<Shared>,
     /// How many endpoints are marked as failing: picks look at the marks only where there are any.
     pub(crate) failing: AtomicU32,
     /// When the strategy is to be refreshed next, in nanoseconds.
@@ -36,13 +38,50 @@ pub(crate) struct Hooks {
 }
 
 impl Hooks {
-    /// A place has become free.
+    /// A place at the endpoint in this slot was given back: hands it to the first request that waits for it.
     #[inline]
-    pub(crate) fn tell_room(&self) {
-        self.freed.wake_one_more();
-        // They have an event of their own: one of them that was woken in another's stead would not want the place.
-        if self.some_have_waited.load(Ordering::Relaxed) != 0 {
-            self.freed_for_some.wake_all_after_fence();
+    pub(crate) fn freed(&self, slot: Slot) {
+        fence(Ordering::SeqCst);
+        if self.queue.is_waiting(Ordering::Relaxed) {
+            self.freed_for_queue(slot);
+        }
+    }
+
+    /// The same of what an attempt in vain has held for a moment, in which another request may have found the endpoint
+    /// full. Attempts for requests that wait are made one after the other, so they need not tell each other.
+    #[cold]
+    pub(crate) fn gave_up(&self, slot: Slot) {
+        fence(Ordering::SeqCst);
+        if self.queue.is_waiting(Ordering::Relaxed) && !self.queue.is_worker() {
+            self.freed_for_queue(slot);
+        }
+    }
+
+    /// The endpoint in this slot may be tried again. The queue is served when the change is over.
+    pub(super) fn renewed(&self, slot: Slot) {
+        fence(Ordering::SeqCst);
+        if self.queue.is_waiting(Ordering::Relaxed) {
+            self.queue.mark(Mark::Slot(slot));
+        }
+    }
+
+    #[cold]
+    fn freed_for_queue(&self, slot: Slot) {
+        self.queue.mark(if self.needs.shared_room { Mark::All } else { Mark::Slot(slot) });
+        if let Some(pool) = self.pool.upgrade() {
+            pool.serve(BUDGET, None);
+        }
+    }
+
+    /// Whether requests wait that a pick which took a place has to think of.
+    #[inline]
+    pub(super) fn has_queue(&self) -> bool {
+        if self.needs.shared_room {
+            // The pick may have made room, and the strategy has counted it before this.
+            ordered();
+            self.queue.is_waiting(Ordering::SeqCst)
+        } else {
+            self.queue.is_waiting(Ordering::Relaxed)
         }
     }
 

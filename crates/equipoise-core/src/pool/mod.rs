@@ -1,5 +1,6 @@
 //! Pools: who is there, who is available, and who is next.
 
+mod acquire;
 mod bound;
 mod builder;
 mod demands;
@@ -9,6 +10,7 @@ mod hooks;
 mod idle;
 mod offer;
 mod overlay;
+mod queue;
 mod snapshot;
 mod spill;
 mod status;
@@ -17,8 +19,10 @@ mod update;
 use std::{fmt, marker::PhantomData, sync::Arc};
 
 pub(crate) use self::hooks::Hooks;
+use self::queue::{BUDGET, Mark};
 pub(crate) use self::snapshot::{Choice, Entry, Snapshot};
 pub use self::{
+    acquire::Acquire,
     builder::PoolBuilder,
     error::{PickError, TryUpdateError, UpdateError},
     flip::Flips,
@@ -31,11 +35,11 @@ use crate::{
     endpoint::{Availability, Slot, Stage},
     entropy::mix,
     explain::Explanation,
-    lease::Lease,
+    lease::{AnyTarget, Lease},
     load::thread_number,
     request::PickRequest,
     strategy::{Notes, PeakEwma, Strategy},
-    sync::{Mutex, Ordering, Swap},
+    sync::{Mutex, MutexGuard, Ordering, Swap, fence},
     time::Timestamp,
 };
 
@@ -103,24 +107,15 @@ impl<T: Send + Sync + 'static> Pool<T> {
 
     /// Chooses an endpoint and takes a lease on it.
     ///
-    /// One atomic load, the strategy's pick, and two counts on memory of this thread's own; no lock, no allocation.
+    /// One atomic load, the strategy's pick, and two counts on memory of this thread's own; no lock, no allocation. While
+    /// requests [wait](Self::acquire), a pick that takes a place at an endpoint with a limit or on trial, or of a strategy
+    /// that is asked, gives way to those that wait for this place, under a lock.
     ///
     /// # Errors
     ///
     /// When nobody can be picked; [`PickError`] says why.
     pub fn pick(&self, request: &PickRequest<'_>) -> Result<Lease<T>, PickError> {
-        let hooks = &*self.shared.hooks;
-        let now = if hooks.needs.clock { hooks.clock.now() } else { Timestamp::ZERO };
-        if hooks.needs.refresh.is_some() && hooks.refresh_is_due(now) {
-            self.shared.refresh(now);
-        }
-        let snapshot = self.shared.snapshot.load();
-        let stripe = thread_number() % self.shared.stripes;
-        let choice = snapshot.choose(request, hooks, now, None)?;
-        let Some(handle) = snapshot.members().handle(choice.slot, stripe) else {
-            return Err(PickError::Misbehaved { slot: choice.slot });
-        };
-        Ok(Lease::take(Arc::clone(handle), choice, now, &hooks.needs))
+        self.shared.pick_in_turn(request)
     }
 
     /// Which endpoint a request would get now, what every candidate scored and why the others were passed over.
@@ -218,54 +213,6 @@ impl<T> Pool<T> {
         }
     }
 
-    /// Waits until an endpoint may have become available: the pool has changed since `since`, or an endpoint that was
-    /// at its limit, on trial, or to which the strategy let no more, has room again. Listens from the call on, so nothing
-    /// is missed between a failed pick and the first poll if the order is: `room`, pick, await.
-    pub fn room(&self, since: Revision) -> impl Future<Output = ()> + Send + Sync + use<T> {
-        self.room_for(&PickRequest::new(), since)
-    }
-
-    /// [`room`](Self::room) for this request. When a place becomes free, one of those is woken who wait for any, and all
-    /// who cannot go just anywhere, being [strictly](crate::Binding::strict) bound or having endpoints excluded.
-    ///
-    /// ```
-    /// use equipoise_core::{Binding, EndpointSpec, PickRequest, Pool};
-    ///
-    /// let pool: Pool<()> = Pool::default();
-    /// pool.update(["a:80", "b:80"].map(|id| EndpointSpec::new(id).limit(1)), |_| ())?;
-    /// let binding = Binding::to("a:80").strict();
-    /// let request = PickRequest::new().bound(&binding);
-    /// let lease = pool.pick(&request)?;
-    /// let room = pool.room_for(&request, pool.revision());
-    /// assert!(pool.pick(&request).is_err());
-    /// drop(lease);
-    /// futures::executor::block_on(room);
-    /// assert!(pool.pick(&request).is_ok());
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn room_for(
-        &self,
-        request: &PickRequest<'_>,
-        since: Revision,
-    ) -> impl Future<Output = ()> + Send + Sync + use<T> {
-        let shared = Arc::clone(&self.shared);
-        let hooks = &shared.hooks;
-        let freed = if request.is_picky() {
-            // Before the fence in `listen`, as the look at it comes after the one in a wake.
-            hooks.some_have_waited.store(1, Ordering::SeqCst);
-            hooks.freed_for_some.listen()
-        } else {
-            hooks.freed.listen()
-        };
-        let changed = hooks.changed.listen();
-        async move {
-            if shared.snapshot.load().revision() > since {
-                return;
-            }
-            first_of(changed, freed).await;
-        }
-    }
-
     /// Whom the endpoint of this id takes; `None` if there is none. O(1).
     ///
     /// ```
@@ -312,21 +259,75 @@ fn departures(last: &Snapshot, next: &Snapshot) {
     }
 }
 
-/// Ends with whichever of the two ends first.
-async fn first_of(one: impl Future<Output = ()>, other: impl Future<Output = ()>) {
-    let (mut one, mut other) = (std::pin::pin!(one), std::pin::pin!(other));
-    std::future::poll_fn(|cx| {
-        if one.as_mut().poll(cx).is_ready() { std::task::Poll::Ready(()) } else { other.as_mut().poll(cx) }
-    })
-    .await;
-}
+/// How often a pick gives way to requests that wait before it says that the pool is full.
+const MOST_YIELDS: usize = 64;
 
 impl Shared {
+    /// Picks as if no request waited.
+    #[inline]
+    fn pick<T>(&self, request: &PickRequest<'_>) -> Result<Lease<T>, PickError> {
+        let hooks = &*self.hooks;
+        let now = if hooks.needs.clock { hooks.clock.now() } else { Timestamp::ZERO };
+        if hooks.needs.refresh.is_some() && hooks.refresh_is_due(now) {
+            self.refresh(now);
+        }
+        let snapshot = self.snapshot.load();
+        let stripe = thread_number() % self.stripes;
+        let choice = snapshot.choose(request, hooks, now, None)?;
+        let Some(handle) = snapshot.members().handle(choice.slot, stripe) else {
+            return Err(PickError::Misbehaved { slot: choice.slot });
+        };
+        Ok(Lease::take(Arc::clone(handle), choice, now, &hooks.needs))
+    }
+
+    /// Picks, and overtakes no request that waits.
+    #[inline]
+    fn pick_in_turn<T>(&self, request: &PickRequest<'_>) -> Result<Lease<T>, PickError> {
+        let lease = self.pick(request)?;
+        if lease.is_scarce() && self.hooks.has_queue() {
+            return self.give_way(lease.without_target(), request).map(Lease::with_target);
+        }
+        Ok(lease)
+    }
+
+    /// Gives the place to the queue if an entry wants it, and picks again.
+    #[cold]
+    fn give_way(&self, mut lease: Lease<AnyTarget>, request: &PickRequest<'_>) -> Result<Lease<AnyTarget>, PickError> {
+        let queue = &self.hooks.queue;
+        if queue.is_worker() {
+            // Foreign code picks inside of a pick for the queue, which cannot go on before.
+            return Ok(lease);
+        }
+        let mut offered = None;
+        for _ in 0..MOST_YIELDS {
+            let place = self.place_of(&lease);
+            let served = queue.wants(&place).filter(|_| offered != Some(place.slot));
+            let Some(served) = served else {
+                if self.hooks.needs.shared_room {
+                    queue.mark(Mark::All);
+                    self.serve(BUDGET, None);
+                }
+                return Ok(lease);
+            };
+            // Offers the place to the queue. If no entry could use it, the next pick may.
+            drop(lease);
+            offered = (queue.served() == served).then_some(place.slot);
+            lease = self.pick(request)?;
+        }
+        Err(PickError::Saturated)
+    }
+
+    /// The right to change the pool.
+    fn write(&self) -> Writer<'_> {
+        Writer { guard: Some(self.writer.lock()), shared: self }
+    }
+
     #[cold]
     fn refresh(&self, now: Timestamp) {
         if self.hooks.strategy.refreshed(now) {
             // A pick never waits: whoever holds the lock builds new pickers anyway.
-            let Some(_writer) = self.writer.try_lock() else { return };
+            let Some(guard) = self.writer.try_lock() else { return };
+            let _writer = Writer { guard: Some(guard), shared: self };
             let current = self.snapshot.load_full();
             // Nobody asked for this change, so nobody can be told that it failed: the old pickers stay.
             if let Ok(next) = current.rebuilt(&self.hooks) {
@@ -349,6 +350,30 @@ impl Shared {
         self.snapshot.store(Arc::clone(&next));
         self.hooks.changed.wake_all();
         departures(&last, &next);
+        fence(Ordering::SeqCst);
+        let queue = &self.hooks.queue;
+        if queue.is_waiting(Ordering::Relaxed) {
+            for slot in next.slots().filter(|&slot| next.differs_at(slot, &last)) {
+                queue.mark(Mark::Slot(slot));
+            }
+            queue.mark(if self.hooks.needs.shared_room { Mark::All } else { Mark::Pickers });
+        }
+    }
+}
+
+/// The right to change the pool. When it ends, the queue is served with what the change has made room for; not earlier,
+/// because the thread that serves the queue may run foreign code, which may want to change the pool.
+struct Writer<'a> {
+    guard: Option<MutexGuard<'a, ()>>,
+    shared: &'a Shared,
+}
+
+impl Drop for Writer<'_> {
+    fn drop(&mut self) {
+        self.guard = None;
+        if self.shared.hooks.queue.is_waiting(Ordering::Relaxed) {
+            self.shared.serve(usize::MAX, None);
+        }
     }
 }
 

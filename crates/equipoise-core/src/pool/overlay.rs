@@ -124,7 +124,7 @@ impl<T> Pool<T> {
         // Before the lock: the iterator may be anything, also one that looks at this pool.
         let all: Vec<(EndpointId, V)> = all.into_iter().map(|(id, value)| (id.into(), value)).collect();
         let current;
-        let _writer = self.shared.writer.lock();
+        let _writer = self.shared.write();
         current = self.shared.snapshot.load_full();
         let members = current.members();
         let mut flips = Flips::default();

@@ -217,6 +217,33 @@ impl Snapshot {
         self.is_on_trial(slot) && self.members.get(slot).is_some_and(|member| member.endpoint.trial.is_out())
     }
 
+    /// Whether this endpoint can admit a request, as far as can be seen without asking the strategy.
+    pub(super) fn has_room_at(&self, slot: Slot) -> bool {
+        self.members.get(slot).is_some_and(|member| why_not(member, self.pass_of(slot)).is_none())
+    }
+
+    /// Whether any eligible endpoint can, from the `seen`th on; `seen` is moved to the first that can.
+    pub(super) fn has_room(&self, seen: &mut usize) -> bool {
+        let eligible = self.tiers.iter().flat_map(|tier| tier.view.eligible());
+        let found = eligible.skip(*seen).position(|&slot| self.has_room_at(slot));
+        *seen += found.unwrap_or(self.eligible);
+        found.is_some()
+    }
+
+    /// Whether the endpoint in this slot differs from that of an earlier snapshot in what decides which requests it admits.
+    pub(super) fn differs_at(&self, slot: Slot, last: &Self) -> bool {
+        let same = match (self.members.get(slot), last.members.get(slot)) {
+            (Some(now), Some(then)) => {
+                Arc::ptr_eq(&now.endpoint, &then.endpoint) && now.max_in_flight() == then.max_in_flight()
+            }
+            (now, _) => now.is_none(),
+        };
+        !same
+            || self.availability(slot) != last.availability(slot)
+            || self.is_eligible(slot) != last.is_eligible(slot)
+            || self.is_on_trial(slot) != last.is_on_trial(slot)
+    }
+
     /// How many endpoints are eligible in all tiers together.
     pub(super) fn eligible_count(&self) -> usize {
         self.eligible
@@ -380,7 +407,7 @@ impl Snapshot {
     }
 
     #[cold]
-    fn why_nobody(&self, request: &PickRequest<'_>, hooks: &Hooks) -> PickError {
+    pub(super) fn why_nobody(&self, request: &PickRequest<'_>, hooks: &Hooks) -> PickError {
         if self.members.index.is_empty() {
             return PickError::Empty;
         }
@@ -393,7 +420,10 @@ impl Snapshot {
             .filter(|(_, member)| !request.excludes(member.endpoint.id()));
         // Not whether they are full now: a permit or a pass may have come back since the pick in vain.
         match left
-            .map(|(slot, member)| member.max_in_flight().is_some() || self.is_on_trial(slot))
+            // Permits know of a limit that was set since this snapshot was loaded; the pick has heeded it.
+            .map(|(slot, member)| {
+                member.max_in_flight().is_some() || member.endpoint.max_in_flight().is_some() || self.is_on_trial(slot)
+            })
             .reduce(|one, other| one && other)
         {
             None => PickError::Excluded,
@@ -418,6 +448,9 @@ pub(super) fn enter(
     if explained {
         return would_enter(member, pass);
     }
+    if pass == PassOf::Needed && endpoint.trial.is_out() {
+        return None;
+    }
     let mut entry = Entry::default();
     if limited {
         entry.permit = endpoint.permits.try_acquire();
@@ -433,8 +466,7 @@ pub(super) fn enter(
         return Some(entry);
     }
     if entry.give_back(endpoint) {
-        // Somebody may have found it full in this moment.
-        hooks.tell_room();
+        hooks.gave_up(endpoint.slot());
     }
     None
 }

@@ -243,7 +243,7 @@ impl<T: Send + Sync + 'static> Pool<T> {
     ) -> Result<Changes, TryUpdateError<E>> {
         // The old snapshot may hold the last of a target: it goes after the lock, in case its `Drop` comes back here.
         let current;
-        let _writer = self.shared.writer.lock();
+        let _writer = self.shared.write();
         current = self.shared.snapshot.load_full();
         let present = current.members().slots.iter().flatten().map(|member| member.spec.clone()).collect();
         let specs = change(present)?;

@@ -119,7 +119,7 @@ pub trait Strategy: Send + Sync + 'static {
 
     /// A lease on the endpoint is about to be given out for `request`, whoever chose it; `false` refuses, and the pool
     /// picks again. What it counts here it must count back in [`released`](Self::released); of what it refuses it hears
-    /// no more. Needs [`Needs::leases`].
+    /// no more. Needs [`Needs::leases`]; and [`Needs::shared_room`] if a refusal depends on other endpoints than this one.
     fn acquired(&self, _state: &Self::State, _endpoint: &Endpoint, _request: &PickRequest<'_>) -> bool {
         true
     }
@@ -178,6 +178,7 @@ pub struct Needs {
     pub(crate) key: bool,
     pub(crate) caps_failing: bool,
     pub(crate) caps_failing_by_key: bool,
+    pub(crate) shared_room: bool,
     pub(crate) refresh: Option<Duration>,
 }
 
@@ -192,6 +193,7 @@ impl Needs {
             key: false,
             caps_failing: false,
             caps_failing_by_key: false,
+            shared_room: false,
             refresh: None,
         }
     }
@@ -218,6 +220,15 @@ impl Needs {
     pub const fn leases(mut self) -> Self {
         self.leases = true;
         self
+    }
+
+    /// [`leases`](Self::leases), where a lease that is taken or ends at one endpoint may make room at another: as under a
+    /// bound on an endpoint's share of all requests ([`BoundedLoad`](crate::BoundedLoad)), or on their number in all. The
+    /// pool then looks at all [waiting](crate::Pool::acquire) requests after each pick and release, and not only at those
+    /// that can use the endpoint in question. What [`acquired`](Strategy::acquired) counts, it must count with `SeqCst`.
+    pub const fn shared_room(mut self) -> Self {
+        self.shared_room = true;
+        self.leases()
     }
 
     /// The request's key: it decides where the request goes. What is drawn by lot around the strategy (a tier, a zone,
@@ -268,6 +279,7 @@ impl Needs {
             key: self.key || other.key,
             caps_failing: self.caps_failing || other.caps_failing,
             caps_failing_by_key: self.caps_failing_by_key || other.caps_failing_by_key,
+            shared_room: self.shared_room || other.shared_room,
             refresh: [self.refresh, other.refresh].into_iter().flatten().min(),
         }
     }

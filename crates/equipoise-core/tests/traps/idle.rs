@@ -7,7 +7,8 @@ use std::{
     task::{Context, Waker},
 };
 
-use equipoise_core::{Availability, EndpointSpec, Idle, P2c, PickRequest, Pool};
+use equipoise_core::{Availability, Binding, EndpointSpec, Idle, P2c, PickRequest, Pool};
+use futures::FutureExt;
 
 use crate::common::{id, pick, pool_of, spec};
 
@@ -94,10 +95,15 @@ fn it_takes_no_wake_from_those_who_wait_for_room() {
     pool.update([spec(0).limit(1), spec(1)], |_| ()).expect("valid");
     let bound = id(0);
     let full = pool.pick(&PickRequest::new().prefer(&bound)).expect("room");
-    let (room, idle) = (pool.room(pool.revision()), pool.idle("e0"));
+    let strict = Binding::to(id(0)).strict();
+    let mut next = pool.acquire(&PickRequest::new().bound(&strict));
+    assert!((&mut next).now_or_never().is_none());
+    let idle = pool.idle("e0");
     drop(full);
+    // The place was given on before it was empty.
+    let next = futures::executor::block_on(next).expect("room");
+    drop(next);
     futures::executor::block_on(idle);
-    futures::executor::block_on(room);
 }
 
 #[test]

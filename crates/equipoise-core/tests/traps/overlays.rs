@@ -4,6 +4,7 @@ use equipoise_core::{
     AnyStrategy, BoundedLoad, Edf, FirstFit, InvalidSpec, Jump, LeastConnections, LeastTime, MAX_WEIGHT, Maglev, P2c,
     PickError, PickRequest, Pool, Rendezvous, Ring, RoundRobin, SlowStart, Subset, UpdateError, ZoneAware,
 };
+use futures::FutureExt;
 
 use crate::{
     common::{at, id, pick, pool_of, spec},
@@ -81,13 +82,13 @@ fn a_limit_set_on_a_live_endpoint_is_exact_from_then_on() {
         let before: Vec<_> = (0..3).map(|_| pick(&pool)).collect();
         pool.set_limit("e0", Some(2)).expect("known");
         let after = [pick(&pool), pick(&pool)];
-        let room = pool.room(pool.revision());
+        let mut next = pool.acquire(&PickRequest::new());
+        assert!((&mut next).now_or_never().is_none());
         assert_eq!(pool.pick(&PickRequest::new()).unwrap_err(), PickError::Saturated);
         drop(before);
         assert_eq!(pool.pick(&PickRequest::new()).unwrap_err(), PickError::Saturated);
         pool.set_limit("e0", None).expect("known");
-        futures::executor::block_on(room);
-        drop((pick(&pool), after));
+        drop((futures::executor::block_on(next).expect("no limit"), after));
     }
 }
 

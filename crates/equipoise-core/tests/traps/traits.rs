@@ -41,5 +41,5 @@ fn requests_and_answers_are_plain_values() {
 fn futures_move_between_threads() {
     let pool: Pool<NotClone> = Pool::default();
     is_mobile(&pool.changed(pool.revision()));
-    is_mobile(&pool.room(pool.revision()));
+    is_mobile(&pool.acquire(&PickRequest::new()));
 }

@@ -10,6 +10,7 @@ use equipoise_core::{
     AnyStrategy, Availability, Edf, EndpointId, Failure, Fate, FirstFit, Lease, LeastConnections, LeastTime, Maglev,
     PeakEwma, PickError, PickRequest, Pool, Rendezvous, Ring, Spill, Tier, Verdict,
 };
+use futures::FutureExt;
 
 use crate::{
     common::{at, clocked, id, in_flight, pick, pool_of, spec},
@@ -110,7 +111,8 @@ fn alone_it_is_saturated_and_whoever_waits_is_woken() {
         pool.set_availability("e0", Availability::Trial).expect("known");
         for again in [false, true] {
             let lease = pick(&pool);
-            let room = pool.room(pool.revision());
+            let mut next = pool.acquire(&PickRequest::new());
+            assert!((&mut next).now_or_never().is_none());
             assert_eq!(pool.pick(&PickRequest::new()).unwrap_err(), PickError::Saturated);
             if again {
                 lease.finish(Verdict::Success);
@@ -118,8 +120,7 @@ fn alone_it_is_saturated_and_whoever_waits_is_woken() {
             } else {
                 drop(lease);
             }
-            futures::executor::block_on(room);
-            drop(pick(&pool));
+            drop(futures::executor::block_on(next).expect("tried"));
         }
     }
 }

@@ -5,14 +5,14 @@ use std::{
     time::Duration,
 };
 
-use equipoise_core::{EndpointId, Lease, PickError, PickRequest};
+use equipoise_core::{Acquire, EndpointId, Lease, PickError, PickRequest};
 use pin_project_lite::pin_project;
 
 use super::{
     Core,
     attempt::{Attempt, Failed, InnerError, InnerResponse, Readiness, Wait},
     progress::{Progress, verdict},
-    waiting::{Room, Waiting},
+    waiting::Waiting,
 };
 use crate::{
     dispatch::Dispatch,
@@ -32,7 +32,7 @@ pin_project! {
         dispatch: D,
         progress: Progress,
         // From the first time that it has to wait.
-        waiting: Option<Waiting>,
+        waiting: Option<Waiting<T>>,
         #[pin]
         state: State<T, D, P, Req>,
     }
@@ -89,13 +89,13 @@ where
     about(core, request, tried, |about| core.pool.pick(about))
 }
 
-/// Ends when there may be room for this request.
-fn room<T, P, Req, Res>(core: &Core<T, P>, request: &Req, tried: &[EndpointId]) -> Room
+/// Puts the request into the pool's queue.
+fn acquire<T, P, Req, Res>(core: &Core<T, P>, request: &Req, tried: &[EndpointId]) -> Acquire<T>
 where
     T: Send + Sync + 'static,
     P: Protocol<Req, Res>,
 {
-    about(core, request, tried, |about| Box::pin(core.pool.room_for(about, core.pool.revision())))
+    about(core, request, tried, |about| core.pool.acquire(about))
 }
 
 /// What the pool is told of a request: what it says of itself, and who has failed it.
@@ -344,7 +344,7 @@ where
                     let waiting =
                         this.waiting.get_or_insert_with(|| Waiting::new(patience(core, held).unwrap_or_default()));
                     let excluded = &this.progress.excluded;
-                    let picked = ready!(waiting.poll(cx, || room(core, held, excluded), || pick(core, held, excluded)));
+                    let picked = ready!(waiting.poll(cx, || acquire(core, held, excluded)));
                     match (picked, request.take()) {
                         (Ok(lease), Some(request)) => State::start(core, this.dispatch, this.progress, lease, request),
                         (Err(error), _) => return Poll::Ready(Err(failed.take().unwrap_or(error.into()))),

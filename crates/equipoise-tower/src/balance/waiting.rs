@@ -4,48 +4,35 @@ use std::{
     time::Duration,
 };
 
-use equipoise_core::{Lease, PickError};
+use equipoise_core::{Acquire, Lease, PickError};
 use tokio::time::{Sleep, sleep};
 
 /// A request that waits for an endpoint, perhaps several times; it has one deadline for all of them.
-pub(super) struct Waiting {
+pub(super) struct Waiting<T> {
     deadline: Pin<Box<Sleep>>,
-    room: Option<Room>,
+    /// Its entry in the pool's queue, while it waits.
+    entry: Option<Acquire<T>>,
 }
 
-/// Ends when there may be room.
-pub(super) type Room = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-impl Waiting {
+impl<T: Send + Sync + 'static> Waiting<T> {
     pub(super) fn new(longest: Duration) -> Self {
-        Self { deadline: Box::pin(sleep(longest)), room: None }
+        Self { deadline: Box::pin(sleep(longest)), entry: None }
     }
 
-    /// Picks as soon as somebody can be picked, or gives up with the last reason when time has run out.
-    pub(super) fn poll<T: Send + Sync + 'static>(
+    /// The lease, as soon as it is this request's turn; or, at the deadline, the reason for which it still waits.
+    pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        room: impl Fn() -> Room,
-        pick: impl Fn() -> Result<Lease<T>, PickError>,
+        acquire: impl FnOnce() -> Acquire<T>,
     ) -> Poll<Result<Lease<T>, PickError>> {
-        loop {
-            // Listens before it picks, so that what happens in between wakes it.
-            let room = self.room.get_or_insert_with(&room);
-            let refused = match pick() {
-                Err(error) if error.is_temporary() => error,
-                settled => {
-                    // Who has stopped waiting must not be woken in another's stead.
-                    self.room = None;
-                    return Poll::Ready(settled);
-                }
-            };
-            if room.as_mut().poll(cx).is_ready() {
-                self.room = None;
-            } else if self.deadline.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Err(refused));
-            } else {
-                return Poll::Pending;
-            }
-        }
+        let entry = self.entry.get_or_insert_with(acquire);
+        let outcome = match Pin::new(&mut *entry).poll(cx) {
+            Poll::Ready(outcome) => outcome,
+            Poll::Pending if self.deadline.as_mut().poll(cx).is_ready() => Err(entry.reason()),
+            Poll::Pending => return Poll::Pending,
+        };
+        // Here and not when the request is dropped: its turn is the next one's at once.
+        self.entry = None;
+        Poll::Ready(outcome)
     }
 }

@@ -9,6 +9,7 @@ mod nested;
 mod panics;
 mod placement;
 mod plain;
+mod queue;
 mod readiness;
 mod requests;
 mod responses;

@@ -110,6 +110,18 @@ impl Bound {
         self.sums(word).is_none_or(|sums| in_flight(word) < self.most(count, sums, sums.read()))
     }
 
+    /// What is counted in the tier.
+    pub(super) fn total(&self, tier: Tier) -> i64 {
+        self.tiers.get(usize::from(tier.get())).map_or(0, Sums::read)
+    }
+
+    /// How much these endpoints count in the tier, and then its total. The same if no request is between its two counts.
+    pub(super) fn look<'a>(&self, tier: Tier, counts: impl Iterator<Item = &'a LoadCount>) -> (i64, i64) {
+        let home = u64::from(tier.get()) + 1;
+        let words = counts.map(|count| count.word.load(Ordering::Acquire)).filter(|word| word >> HOME == home);
+        (words.map(in_flight).sum::<u64>().cast_signed(), self.total(tier))
+    }
+
     /// Counts one more, if the bound allows it. Where the endpoint is not eligible there is none.
     pub(super) fn enters(&self, count: &LoadCount) -> bool {
         let mut seen = count.word.load(Ordering::Acquire);
@@ -127,7 +139,8 @@ impl Bound {
                     // Requests may have ended since the total was read; with them goes the room that they made.
                     let now = sums.read();
                     if now >= total || allows(sums, now) {
-                        sums.total.fetch_add(1, Ordering::AcqRel);
+                        // `SeqCst`: see `Needs::shared_room`.
+                        sums.total.fetch_add(1, Ordering::SeqCst);
                         return true;
                     }
                     self.retracts(count, seen >> HOME, sums);

@@ -6,11 +6,12 @@ use self::counts::Bound;
 pub use self::counts::LoadCount;
 use super::InvalidHashing;
 use crate::{
-    endpoint::{Endpoint, EndpointSpec, Slot},
+    endpoint::{Endpoint, EndpointSpec, Slot, Tier},
     forward_hooks,
     pool::Revision,
     request::PickRequest,
     strategy::{BuildError, Needs, PickCx, Picker, Strategy},
+    sync::spin,
     view::{Layered, View},
 };
 
@@ -121,12 +122,13 @@ impl<S: Strategy> Strategy for BoundedLoad<S> {
             states,
             eligible: eligible.into(),
             membership: view.membership_revision(),
+            tier,
             build,
         })
     }
 
     fn needs(&self) -> Needs {
-        self.inner.needs().leases().caps_failing_by_key()
+        self.inner.needs().shared_room().caps_failing_by_key()
     }
 
     fn acquired(&self, state: &Self::State, endpoint: &Endpoint, request: &PickRequest<'_>) -> bool {
@@ -157,9 +159,14 @@ pub struct BoundedLoadPicker<S: Strategy> {
     /// By slot.
     eligible: Box<[bool]>,
     membership: Revision,
+    tier: Tier,
     /// Which of its tier's builds made it.
     build: u64,
 }
+
+/// How often a pick that finds all full looks again although nothing moves. What is counted at endpoints and in total
+/// may also differ for other reasons: in a part of a view, or while endpoints come and go.
+const MOST_LOOKS: u32 = 32;
 
 type States<S> = Arc<[Option<Arc<BoundedLoadState<<S as Strategy>::State>>>]>;
 
@@ -184,6 +191,21 @@ impl<S: Strategy> Picker for BoundedLoadPicker<S> {
     fn pick(&self, cx: &mut PickCx<'_>) -> Option<Slot> {
         let state = |slot: Slot| self.states.get(slot.index())?.as_ref();
         let has_room = |slot: Slot| state(slot).is_none_or(|state| self.bound.admits(&state.own));
-        cx.filtered(&has_room, |cx| self.inner.pick(cx))
+        // Another pick that has counted its request at the endpoint but not yet in the total hides room for a moment.
+        let (mut looks, mut last) = (0, None);
+        loop {
+            let before = self.bound.total(self.tier);
+            let picked = cx.filtered(&has_room, |cx| self.inner.pick(cx));
+            if picked.is_some() || cx.is_explained() {
+                return picked;
+            }
+            let seen = self.bound.look(self.tier, self.states.iter().flatten().map(|state| &state.own));
+            let changes = last.replace(seen).is_some_and(|last| last != seen) || seen.1 != before;
+            looks = if changes { 0 } else { looks + 1 };
+            if !changes && seen.0 == seen.1 || looks == MOST_LOOKS {
+                return None;
+            }
+            spin(looks);
+        }
     }
 }

@@ -1,0 +1,126 @@
+//! Requests that wait for an endpoint: who is served when, and at what price.
+#![cfg(not(loom))]
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod handover;
+mod model;
+mod price;
+mod threads;
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
+    time::{Duration, Instant},
+};
+
+use equipoise_core::{
+    Acquire, AnyStrategy, BuildError, EndpointSpec, Lease, Needs, PickCx, PickError, PickRequest, Picker, Slot,
+    Strategy, View, forward_hooks,
+};
+
+/// How many waits the stress tests do: `EQUIPOISE_WAITS`, or few enough for every day.
+fn waits() -> usize {
+    std::env::var("EQUIPOISE_WAITS").ok().and_then(|text| text.parse().ok()).unwrap_or(20_000)
+}
+
+/// A request that waits, and how often it was woken.
+struct Waiter {
+    future: Pin<Box<Acquire<()>>>,
+    bell: Arc<Bell>,
+}
+
+struct Bell {
+    rung: AtomicU32,
+    thread: Thread,
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.rung.fetch_add(1, Ordering::SeqCst);
+        self.thread.unpark();
+    }
+}
+
+impl Waiter {
+    fn new(future: Acquire<()>) -> Self {
+        let bell = Bell { rung: AtomicU32::new(0), thread: thread::current() };
+        Self { future: Box::pin(future), bell: Arc::new(bell) }
+    }
+
+    fn rung(&self) -> u32 {
+        self.bell.rung.load(Ordering::SeqCst)
+    }
+
+    fn poll(&mut self) -> Poll<Result<Lease<()>, PickError>> {
+        let waker = Waker::from(Arc::clone(&self.bell));
+        self.future.as_mut().poll(&mut Context::from_waker(&waker))
+    }
+
+    fn ready(&mut self) -> Lease<()> {
+        match self.poll() {
+            Poll::Ready(outcome) => outcome.unwrap(),
+            Poll::Pending => panic!("it is not its turn"),
+        }
+    }
+
+    /// Sleeps until it is woken, which must not take long.
+    fn wait(&self) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while self.rung() == 0 {
+            assert!(Instant::now() < deadline, "a lost wake-up");
+            thread::park_timeout(Duration::from_secs(1));
+        }
+    }
+}
+
+/// A strategy whose picks are counted.
+struct Counted {
+    inner: AnyStrategy,
+    picks: Arc<AtomicUsize>,
+}
+
+struct CountedPicker(<AnyStrategy as Strategy>::Picker, Arc<AtomicUsize>);
+
+fn counted(strategy: impl Strategy) -> (Counted, Arc<AtomicUsize>) {
+    let picks = Arc::new(AtomicUsize::new(0));
+    (Counted { inner: AnyStrategy::new(strategy), picks: Arc::clone(&picks) }, picks)
+}
+
+impl Strategy for Counted {
+    type State = <AnyStrategy as Strategy>::State;
+    type Picker = CountedPicker;
+
+    fn state(&self, spec: &EndpointSpec) -> Self::State {
+        self.inner.state(spec)
+    }
+
+    fn build(&self, view: &View, last: Option<&CountedPicker>) -> Result<CountedPicker, BuildError> {
+        Ok(CountedPicker(self.inner.build(view, last.map(|last| &last.0))?, Arc::clone(&self.picks)))
+    }
+
+    fn needs(&self) -> Needs {
+        self.inner.needs()
+    }
+
+    forward_hooks!(self.inner);
+}
+
+impl Picker for CountedPicker {
+    fn pick(&self, cx: &mut PickCx<'_>) -> Option<Slot> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.pick(cx)
+    }
+}
+
+fn any() -> PickRequest<'static> {
+    PickRequest::new()
+}

@@ -1,0 +1,51 @@
+//! What a release costs while many wait, in attempts.
+
+use std::sync::atomic::Ordering;
+
+use equipoise_core::{Availability, Binding, Pool, RoundRobin};
+
+use crate::{
+    Waiter, any,
+    common::{id, pick, spec},
+    counted,
+};
+
+const WAITERS: usize = 5000;
+
+#[test]
+fn a_release_costs_one_attempt_however_many_wait() {
+    let (strategy, picks) = counted(RoundRobin::new());
+    let pool: Pool<()> = Pool::new(strategy);
+    pool.update([0, 1].map(|at| spec(at).limit(1)), |_| ()).unwrap();
+    let mut held = vec![pick(&pool), pick(&pool)];
+    let strict = Binding::to(id(0)).strict();
+    let mut bound: Vec<_> = (0..WAITERS).map(|_| Waiter::new(pool.acquire(&any().bound(&strict)))).collect();
+    let mut free: Vec<_> = (0..WAITERS).map(|_| Waiter::new(pool.acquire(&any()))).collect();
+    assert!(bound.iter_mut().chain(&mut free).all(|waiter| waiter.poll().is_pending()));
+    let before = picks.load(Ordering::Relaxed);
+    let ends = held.iter().position(|lease| lease.endpoint().slot().index() == 1).unwrap();
+    drop(held.swap_remove(ends));
+    for waiter in &mut free {
+        drop(waiter.ready());
+    }
+    assert_eq!(picks.load(Ordering::Relaxed) - before, WAITERS);
+    assert!(bound.iter().all(|waiter| waiter.rung() == 0));
+}
+
+#[test]
+fn an_endpoint_that_flips_costs_no_attempt_for_those_that_cannot_use_it() {
+    let (strategy, picks) = counted(RoundRobin::new());
+    let pool: Pool<()> = Pool::<()>::builder(strategy).panic_below(0.0).build();
+    pool.update([spec(0).limit(1), spec(1).limit(1)], |_| ()).unwrap();
+    let _held = [pick(&pool), pick(&pool)];
+    let keys: Vec<String> = (0..WAITERS).map(|key| key.to_string()).collect();
+    let mut free: Vec<_> = keys.iter().map(|key| Waiter::new(pool.acquire(&any().key(key.as_bytes())))).collect();
+    assert!(free.iter_mut().all(|waiter| waiter.poll().is_pending()));
+    let before = picks.load(Ordering::Relaxed);
+    for _ in 0..100 {
+        pool.set_availability("e1", Availability::Closed).unwrap();
+        pool.set_availability("e1", Availability::Open).unwrap();
+    }
+    assert_eq!(picks.load(Ordering::Relaxed), before, "all are full");
+    assert!(free.iter().all(|waiter| waiter.rung() == 0));
+}

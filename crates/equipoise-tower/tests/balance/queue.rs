@@ -1,0 +1,187 @@
+//! Requests that wait are served in the order in which they came, and an attempt in vain is no reason for another one.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use equipoise_core::{
+    Availability, Binding, BoundedLoad, BuildError, Endpoint, EndpointSpec, Missed, Needs, PickError, PickRequest,
+    Pool, RoundRobin, Strategy, View,
+};
+use equipoise_tower::{Balance, Error, Placement, ServedBy};
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use parking_lot::Mutex;
+use tokio::{
+    task::yield_now,
+    time::{Instant, sleep},
+};
+
+use crate::common::{Frames, Mock, Once, answering, get, in_flight};
+
+const BOUND: Duration = Duration::from_secs(3);
+
+fn body() -> Mock {
+    answering(Response::new(Frames::default().data("a")))
+}
+
+fn bound(binding: Binding) -> Request<Once> {
+    let mut request = get();
+    request.extensions_mut().insert(Placement::new().binding(binding).wait(BOUND));
+    request
+}
+
+/// Two requests of one session: the first is under way, the second waits. It gives up at its deadline, and another one
+/// goes on when the first has ended.
+async fn waits_for(pool: Pool<Mock>, binding: Binding, expected: PickError) {
+    waits_until(pool, binding, expected, |_| ()).await;
+}
+
+/// The same where it takes `help` besides.
+async fn waits_until(pool: Pool<Mock>, binding: Binding, expected: PickError, help: impl FnOnce(&Pool<Mock>)) {
+    let balance = Balance::new(pool.clone());
+    let held = balance.clone().oneshot(bound(binding.clone())).await.unwrap();
+    let start = Instant::now();
+    let error = balance.clone().oneshot(bound(binding.clone())).await.unwrap_err();
+    assert!(matches!(&error, Error::Pick(reason) if *reason == expected), "{error:?}");
+    assert_eq!(start.elapsed(), BOUND);
+    let waiting = tokio::spawn(balance.oneshot(bound(binding)));
+    sleep(Duration::from_secs(1)).await;
+    assert!(!waiting.is_finished());
+    drop(held);
+    help(&pool);
+    let response = waiting.await.unwrap().unwrap();
+    assert_eq!(start.elapsed(), BOUND + Duration::from_secs(1));
+    assert_eq!(response.extensions().get(), Some(&ServedBy("a".into())));
+    drop(response);
+    assert!(in_flight(&pool).iter().all(|&count| count == 0));
+}
+
+fn missed(missed: Missed) -> PickError {
+    PickError::Bound { missed }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_waits_for_its_endpoint_on_probation_and_gives_up_in_time() {
+    let pool = Pool::new(RoundRobin::new());
+    pool.update(["a", "b", "c"].map(|id| EndpointSpec::new(id).limit(4)), |_| body()).unwrap();
+    pool.set_availability("a", Availability::Trial).unwrap();
+    // The answer has decided, and the checker opens the endpoint.
+    let passed = |pool: &Pool<Mock>| {
+        pool.set_availability("a", Availability::Open).unwrap();
+    };
+    waits_until(pool, Binding::to("a").strict(), missed(Missed::OnTrial), passed).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loosely_bound_request_waits_for_probation_while_the_others_are_full() {
+    let pool = Pool::new(RoundRobin::new());
+    pool.update(["a", "b", "c"].map(|id| EndpointSpec::new(id).limit(1)), |_| body()).unwrap();
+    let balance = Balance::new(pool.clone());
+    let mut others = Vec::new();
+    for other in ["b", "c"] {
+        others.push(balance.clone().oneshot(bound(Binding::to(other).strict())).await.unwrap());
+    }
+    pool.set_limit("a", Some(4)).unwrap();
+    pool.set_availability("a", Availability::Trial).unwrap();
+    let held = balance.clone().oneshot(bound(Binding::to("a"))).await.unwrap();
+    let start = Instant::now();
+    let error = balance.oneshot(bound(Binding::to("a"))).await.unwrap_err();
+    assert!(matches!(error, Error::Pick(PickError::Saturated)), "{error:?}");
+    assert_eq!(start.elapsed(), BOUND);
+    drop((held, others));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_waits_for_its_endpoint_that_has_more_than_its_bound() {
+    let pool = Pool::new(BoundedLoad::new(RoundRobin::new()).factor(1.0).unwrap());
+    pool.update(["a", "b"].map(|id| EndpointSpec::new(id).limit(9)), |_| body()).unwrap();
+    waits_for(pool, Binding::to("a").strict(), missed(Missed::Refused)).await;
+}
+
+/// Lets one request at a time in at each endpoint.
+struct OneAtATime;
+
+impl Strategy for OneAtATime {
+    type State = AtomicBool;
+    type Picker = <RoundRobin as Strategy>::Picker;
+
+    fn state(&self, _: &EndpointSpec) -> AtomicBool {
+        AtomicBool::new(false)
+    }
+
+    fn build(&self, view: &View, last: Option<&Self::Picker>) -> Result<Self::Picker, BuildError> {
+        RoundRobin::new().build(view, last)
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::new().leases()
+    }
+
+    fn acquired(&self, taken: &AtomicBool, _: &Endpoint, _: &PickRequest<'_>) -> bool {
+        !taken.swap(true, Ordering::SeqCst)
+    }
+
+    fn released(&self, taken: &AtomicBool, _: &Endpoint) {
+        taken.store(false, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_waits_for_its_endpoint_that_the_strategy_refuses() {
+    let pool = Pool::new(OneAtATime);
+    pool.update(["a", "b"].map(|id| EndpointSpec::new(id).limit(9)), |_| body()).unwrap();
+    waits_for(pool, Binding::to("a").strict(), missed(Missed::Refused)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_request_waits_for_a_strategy_that_refuses() {
+    let pool = Pool::new(OneAtATime);
+    pool.add(EndpointSpec::new("a").limit(9), body()).unwrap();
+    waits_for(pool, Binding::to("a"), PickError::Saturated).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_that_wait_for_one_place_are_served_in_the_order_in_which_they_came() {
+    let pool = Pool::new(RoundRobin::new());
+    pool.add(EndpointSpec::new("a").limit(1), body()).unwrap();
+    let balance = Balance::new(pool).wait(BOUND);
+    let held = balance.clone().oneshot(get()).await.unwrap();
+    let served = Arc::new(Mutex::new(Vec::new()));
+    let mut waiting = Vec::new();
+    for at in 0..16 {
+        let (balance, served) = (balance.clone(), Arc::clone(&served));
+        waiting.push(tokio::spawn(async move {
+            let response = balance.oneshot(get()).await.unwrap();
+            served.lock().push(at);
+            sleep(Duration::from_millis(1)).await;
+            response.collect().await.unwrap();
+        }));
+        yield_now().await;
+    }
+    drop(held);
+    for one in waiting {
+        one.await.unwrap();
+    }
+    assert_eq!(*served.lock(), Vec::from_iter(0..16));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_has_given_up_takes_no_turn_although_its_future_is_still_there() {
+    let pool = Pool::new(RoundRobin::new());
+    pool.add(EndpointSpec::new("a").limit(1), body()).unwrap();
+    let held = Balance::new(pool.clone()).oneshot(get()).await.unwrap();
+    let mut gives_up = Box::pin(Balance::new(pool.clone()).wait(Duration::from_millis(1)).oneshot(get()));
+    assert!((&mut gives_up).await.is_err());
+    let patient = tokio::spawn(Balance::new(pool.clone()).wait(Duration::from_secs(60)).oneshot(get()));
+    sleep(Duration::from_secs(1)).await;
+    let start = Instant::now();
+    drop(held);
+    patient.await.unwrap().unwrap();
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    drop(gives_up);
+}
