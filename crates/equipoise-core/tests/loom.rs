@@ -8,6 +8,8 @@
 
 #[path = "loom/hooked.rs"]
 mod hooked;
+#[path = "loom/queue.rs"]
+mod queue;
 
 use std::sync::Arc;
 

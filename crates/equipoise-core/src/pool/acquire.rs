@@ -86,7 +86,9 @@ impl<T: Send + Sync + 'static> Acquire<T> {
         let ticket = match self.ticket {
             Some(ticket) => ticket,
             None => {
-                if !queue.is_waiting(Ordering::Relaxed) {
+                if queue.is_waiting(Ordering::Relaxed) {
+                    self.shared.refresh_if_due(self.shared.hooks.now());
+                } else {
                     match self.shared.pick_in_turn(&self.request.as_request()) {
                         Err(error) if error.is_temporary() => {}
                         settled => return Poll::Ready(settled),

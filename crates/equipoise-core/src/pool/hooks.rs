@@ -85,6 +85,12 @@ impl Hooks {
         }
     }
 
+    /// The time of a pick, if the strategy needs it.
+    #[inline]
+    pub(super) fn now(&self) -> Timestamp {
+        if self.needs.clock { self.clock.now() } else { Timestamp::ZERO }
+    }
+
     /// Whether the refresh period is over; says so to one caller only.
     pub(crate) fn refresh_is_due(&self, now: Timestamp) -> bool {
         let Some(period) = self.needs.refresh else { return false };

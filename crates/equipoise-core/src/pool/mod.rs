@@ -137,7 +137,7 @@ impl<T: Send + Sync + 'static> Pool<T> {
     /// ```
     pub fn explain(&self, request: &PickRequest<'_>) -> Explanation {
         let hooks = &*self.shared.hooks;
-        let now = if hooks.needs.clock { hooks.clock.now() } else { Timestamp::ZERO };
+        let now = hooks.now();
         let snapshot = self.shared.snapshot.load();
         let mut notes = Notes::default();
         let choice = snapshot.choose(request, hooks, now, Some(&mut notes));
@@ -263,14 +263,22 @@ fn departures(last: &Snapshot, next: &Snapshot) {
 const MOST_YIELDS: usize = 64;
 
 impl Shared {
-    /// Picks as if no request waited.
+    /// Picks for a request that waits. A refresh here would be a change of the pool for which it is tried again.
+    fn pick(&self, request: &PickRequest<'_>) -> Result<Lease<AnyTarget>, PickError> {
+        self.pick_at(request, self.hooks.now())
+    }
+
     #[inline]
-    fn pick<T>(&self, request: &PickRequest<'_>) -> Result<Lease<T>, PickError> {
-        let hooks = &*self.hooks;
-        let now = if hooks.needs.clock { hooks.clock.now() } else { Timestamp::ZERO };
-        if hooks.needs.refresh.is_some() && hooks.refresh_is_due(now) {
+    fn refresh_if_due(&self, now: Timestamp) {
+        if self.hooks.needs.refresh.is_some() && self.hooks.refresh_is_due(now) {
             self.refresh(now);
         }
+    }
+
+    /// Picks at this time, and does not refresh pickers.
+    #[inline]
+    fn pick_at<T>(&self, request: &PickRequest<'_>, now: Timestamp) -> Result<Lease<T>, PickError> {
+        let hooks = &*self.hooks;
         let snapshot = self.snapshot.load();
         let stripe = thread_number() % self.stripes;
         let choice = snapshot.choose(request, hooks, now, None)?;
@@ -283,7 +291,9 @@ impl Shared {
     /// Picks, and overtakes no request that waits.
     #[inline]
     fn pick_in_turn<T>(&self, request: &PickRequest<'_>) -> Result<Lease<T>, PickError> {
-        let lease = self.pick(request)?;
+        let now = self.hooks.now();
+        self.refresh_if_due(now);
+        let lease = self.pick_at(request, now)?;
         if lease.is_scarce() && self.hooks.has_queue() {
             return self.give_way(lease.without_target(), request).map(Lease::with_target);
         }

@@ -33,7 +33,6 @@ struct World {
     /// In the order in which they came.
     waiting: Vec<(Waiter, Wants)>,
     served: usize,
-    changes: usize,
 }
 
 impl World {
@@ -50,7 +49,6 @@ impl World {
             held: Vec::new(),
             waiting: Vec::new(),
             served: 0,
-            changes: 0,
         };
         (world, picks)
     }
@@ -87,13 +85,11 @@ impl World {
                 let kinds = [Availability::Open, Availability::Open, Availability::BoundOnly, Availability::Closed];
                 self.open[at] = kinds[self.below(kinds.len())];
                 self.pool.set_availability(id(at), self.open[at]).unwrap();
-                self.changes += 1;
             }
             13 => {
                 let (at, limit) = (self.below(ENDPOINTS), 1 + self.below(3));
                 self.limits[at] = limit;
                 self.pool.set_limit(id(at), Some(limit as u32)).unwrap();
-                self.changes += 1;
             }
             14 => {
                 // A pick that does not wait gets nothing that one which waits could use.
@@ -156,7 +152,8 @@ impl World {
                     let slot = at(&lease);
                     let ahead = &self.waiting[..first];
                     let overtaken = ahead.iter().find(|(ahead, wants)| ahead.rung() == 0 && self.can_use(wants, slot));
-                    assert!(overtaken.is_none(), "{:?} was overtaken at {slot}", overtaken.map(|(_, wants)| wants));
+                    let overtaken = overtaken.map(|(_, wants)| wants);
+                    assert!(overtaken.is_none(), "{overtaken:?} was overtaken at {slot}");
                     self.held.push(lease);
                     self.served += 1;
                 }
@@ -195,6 +192,7 @@ fn after_each_step_no_request_was_forgotten_or_overtaken_and_attempts_are_few() 
         let picks = picks.load(std::sync::atomic::Ordering::Relaxed);
         assert!(picks < 4 * steps, "{picks} attempts in {steps} steps");
         world.held.clear();
+        world.serve();
         world.pool.set_availabilities((0..ENDPOINTS).map(|at| (id(at), Availability::Open))).unwrap();
         for at in 0..ENDPOINTS {
             world.open[at] = Availability::Open;

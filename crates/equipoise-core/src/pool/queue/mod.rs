@@ -332,7 +332,7 @@ impl Shared {
     /// Runs the pick for an entry. `at` is the endpoint at which those ahead have been tried.
     fn attempt(&self, candidate: &Candidate, at: Option<Slot>, woken: &mut Woken) -> Attempt {
         let queue = &self.hooks.queue;
-        let outcome = self.pick::<AnyTarget>(&candidate.request.as_request());
+        let outcome = self.pick(&candidate.request.as_request());
         match &outcome {
             Err(error) if error.is_temporary() => return Attempt::InVain,
             Ok(lease) if at != Some(lease.endpoint().slot()) => {
