@@ -65,12 +65,11 @@ pub(crate) fn http2(does: GoAway) -> Scripted {
         peer.head().await?;
         peer.body(b"SM\r\n\r\n".len()).await?;
         peer.send(frame(SETTINGS, &[])).await?;
-        while does.after_a_request {
+        let mut awaiting = does.after_a_request;
+        while awaiting {
             let head = peer.body(9).await?;
             peer.body(usize::from(head[1]) << 8 | usize::from(head[2])).await?;
-            if head[3] == HEADERS {
-                break;
-            }
+            awaiting = head[3] != HEADERS;
         }
         if let Some((kind, payload)) = does.frame {
             peer.send(frame(kind, &payload)).await?;

@@ -242,6 +242,6 @@ async fn generated_clients_with_interceptors_take_a_balancer() {
     let request = HealthCheckRequest::default;
     assert_eq!(soon(plain.check(request())).await.unwrap_err().code(), Code::Unauthenticated);
     assert_eq!(soon(channel.check(request())).await.unwrap_err().code(), Code::Unauthenticated);
-    let mut admitted = HealthClient::with_interceptor(BalancedChannel::new(pool), |request| Ok(request));
+    let mut admitted = HealthClient::with_interceptor(BalancedChannel::new(pool), Ok);
     assert_eq!(soon(admitted.check(request())).await.unwrap_err().code(), Code::Unavailable);
 }
