@@ -30,10 +30,14 @@
 //!
 //! # Hooks
 //!
-//! The pool calls only those hooks that [`needs`](crate::Strategy::needs) asks for. `LeastWork` needs latencies, in
-//! addition to what the wrapped strategy needs: [`Needs::and`](crate::Needs::and). The latency of a failed request is
-//! not sampled, so a failing endpoint would look idle. [`caps_failing`](crate::Needs::caps_failing) limits such an
-//! endpoint to the share of its weight.
+//! The pool calls only those hooks that [`needs`](crate::Strategy::needs) asks for. `LeastWork` needs latencies and
+//! outcomes, in addition to what the wrapped strategy needs: [`Needs::and`](crate::Needs::and).
+//!
+//! - The latency of a response is added to the work of its endpoint.
+//! - The latency of a failed request is not sampled, so a failing endpoint would look idle and get most of the requests. A
+//!   failure therefore counts as one usual response.
+//! - A request that the caller gave up counts as the time that it waited. Otherwise an endpoint that never answers would
+//!   look idle.
 //!
 //! A strategy that wraps another one must forward every hook, by hand or by [`forward_hooks`](crate::forward_hooks).
 //! Otherwise the wrapped strategy never gets the call.
@@ -106,7 +110,7 @@
 //!     }
 //!
 //!     fn needs(&self) -> Needs {
-//!         self.ties.needs().and(Needs::new().latency().caps_failing())
+//!         self.ties.needs().and(Needs::new().latency().outcomes())
 //!     }
 //!
 //!     fn build(&self, view: &View, last: Option<&Self::Picker>) -> Result<Self::Picker, BuildError> {
@@ -137,7 +141,21 @@
 //!         self.ties.sampled(&state.inner, latency, now);
 //!     }
 //!
-//!     forward_hooks!(self.ties, state.inner: acquired, released, abandoned, observed, tried, refreshed);
+//!     fn observed(&self, state: &Self::State, verdict: Verdict, now: Timestamp) {
+//!         if verdict.is_failure() {
+//!             state.own.done.fetch_add(state.own.usual.load(Relaxed), Relaxed);
+//!         }
+//!         self.ties.observed(&state.inner, verdict, now);
+//!     }
+//!
+//!     fn abandoned(&self, state: &Self::State, waited: Duration, now: Timestamp) -> bool {
+//!         let nanos = waited.as_nanos() as u64;
+//!         state.own.done.fetch_add(nanos, Relaxed);
+//!         state.own.usual.fetch_max(nanos, Relaxed);
+//!         self.ties.abandoned(&state.inner, waited, now)
+//!     }
+//!
+//!     forward_hooks!(self.ties, state.inner: acquired, released, tried, refreshed);
 //! }
 //!
 //! impl Candidate {
@@ -205,7 +223,7 @@
 //! - Work is never forgotten. An endpoint that was slow for an hour keeps that work for ever.
 //! - Work is divided by the current weight. If the weight of an endpoint is raised, it gets all requests until the
 //!   others have caught up.
-//! - Failures cost nothing, because their latency is not sampled. A failing endpoint keeps the share of its weight.
+//! - A failing endpoint keeps its share. It does not get less.
 //!
 //! [`PeakEwma`](crate::PeakEwma) shows how to solve these. For a strategy that places requests by key, also ask the
 //! suite for `spreads_keys`, `holds_keys_on_flips` and `holds_keys_on_removal`. `allocations` shows that picks do not
