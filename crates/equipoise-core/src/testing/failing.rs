@@ -97,15 +97,18 @@ impl std::iter::Sum for Tally {
     }
 }
 
+/// Requests under way: when each ends and its number, the first to end last.
+type UnderWay = BTreeMap<Reverse<(Timestamp, u64)>, (Lease<()>, Option<Verdict>)>;
+
 /// What the first of four equal endpoints gets of one run's requests, which arrive by chance.
 fn count(strategy: AnyStrategy, rate: f64, ending: Ending, seed: u64) -> Result<Tally, String> {
     let world = World::of(strategy, &[1; ENDPOINTS], seed).map_err(|error| format!("refuses its members: {error}"))?;
     let (dice, failing) = (Chance::new(!seed), id(0));
-    let mut under_way: BTreeMap<Reverse<(Timestamp, u64)>, (Lease<()>, Option<Verdict>)> = BTreeMap::new();
+    let mut under_way = UnderWay::new();
     let (mut tally, mut time) = (Tally { failing: 0, all: 0 }, Duration::ZERO);
     // The clock of a world does not start at zero.
     let start = crate::time::Clock::now(&*world.clock);
-    for number in 0.. {
+    for number in 0u64.. {
         let unit = (dice.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
         time += Duration::from_secs_f64(-(1.0 - unit).ln() / rate);
         if time >= COUNTED.end {
