@@ -72,9 +72,9 @@ async fn measure() -> Result<(), Box<dyn std::error::Error>> {
     println!("memory: {} bytes an endpoint at its peak", peak * 1024 / ENDPOINTS);
 
     ill.store(true, Relaxed);
-    all(&pool, "down by their checks", |availability| availability == Availability::Unfit).await;
+    all(&pool, "down by their checks", |availability| availability == Availability::Unhealthy).await;
     ill.store(false, Relaxed);
-    all(&pool, "up by their checks", |availability| availability == Availability::Open).await;
+    all(&pool, "up by their checks", |availability| availability == Availability::Up).await;
 
     // Nothing else gets to run meanwhile, so the driver hears of all of them at once.
     let mut tripped = std::collections::HashSet::<EndpointId>::new();
@@ -83,7 +83,7 @@ async fn measure() -> Result<(), Box<dyn std::error::Error>> {
         tripped.insert(lease.endpoint().id().clone());
         lease.finish(Verdict::Failure(Failure::Server));
     }
-    all(&pool, "ejected for their requests", |availability| availability == Availability::Unfit).await;
+    all(&pool, "ejected for their requests", |availability| availability == Availability::Unhealthy).await;
     Ok(())
 }
 

@@ -67,7 +67,7 @@ impl Strategy for Demerits {
     }
 
     /// Runs at the end of each request, because `needs` asks for outcomes.
-    fn observed(&self, points: &Points, verdict: Verdict, _: Timestamp) {
+    fn on_outcome(&self, points: &Points, verdict: Verdict, _: Timestamp) {
         points.0.fetch_add(if verdict.is_failure() { self.per_failure } else { 1 }, Ordering::Relaxed);
     }
 }

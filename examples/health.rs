@@ -82,13 +82,13 @@ async fn main() -> anyhow::Result<ExitCode> {
     let all = watch.names.clone();
     let fall_ill = ["tcp", "tls", "http", "grpc", "agent", "closure"];
     println!("all of them have to pass once before they are used");
-    let mut came = watch.until(&all, |to| to == Availability::Open).await;
+    let mut came = watch.until(&all, |to| to == Availability::Up).await;
     println!("they fall ill");
     ill.set(true);
-    came &= watch.until(&fall_ill, |to| matches!(to, Availability::Unfit | Availability::Closed)).await;
+    came &= watch.until(&fall_ill, |to| matches!(to, Availability::Unhealthy | Availability::Maintenance)).await;
     println!("they recover");
     ill.set(false);
-    came &= watch.until(&fall_ill, |to| to == Availability::Open).await;
+    came &= watch.until(&fall_ill, |to| to == Availability::Up).await;
     Ok(if came { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -112,9 +112,9 @@ impl Watch {
         let health = Health::builder().check(name, schedule, probe).build()?;
         self.changes.push(health.changes());
         // This is all that a pool takes.
-        let pool = Pool::<()>::builder(PeakEwma::new()).newcomers(Availability::Closed).build();
+        let pool = Pool::<()>::builder(PeakEwma::new()).initial_availability(Availability::Maintenance).build();
         self.checking.push(health.spawn(&pool));
-        pool.add(EndpointSpec::new(address).named(name), ())?;
+        pool.add(EndpointSpec::new(address).with_id(name), ())?;
         self.names.push(name);
         Ok(())
     }

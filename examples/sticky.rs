@@ -73,7 +73,7 @@ async fn story(affinity: impl FnOnce(&Pool<()>) -> anyhow::Result<Affinity>) -> 
         servers.push(Server::start(n).await?);
     }
     let pool = Pool::new(RoundRobin::new());
-    let spec = |server: &Server| EndpointSpec::new(server.address.to_string()).named(&server.name);
+    let spec = |server: &Server| EndpointSpec::new(server.address.to_string()).with_id(&server.name);
     pool.update(servers.iter().map(spec), |_| ())?;
 
     // The application's client, balanced, and over that whatever keeps clients where they are.

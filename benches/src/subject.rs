@@ -198,11 +198,11 @@ impl Subject {
         let fills = kind == Kind::FirstFit;
         let specs = (0..n).map(|at| {
             let spec = EndpointSpec::new(id(at).as_str()).weight(weights.of(at));
-            if fills { spec.limit(1) } else { spec }
+            if fills { spec.max_in_flight(1) } else { spec }
         });
         pool.update(specs, |_| ()).expect("valid endpoints");
         for at in (0..n).filter(|&at| !open(at)) {
-            pool.set_availability(id(at), Availability::Closed).expect("a member");
+            pool.set_availability(id(at), Availability::Maintenance).expect("a member");
         }
         let full = if fills { (0..n).filter(|&at| open(at)).count() / 2 } else { 0 };
         let held = (0..full).map(|_| pool.pick(&PickRequest::new()).expect("half of them are free")).collect();
@@ -241,7 +241,7 @@ mod tests {
     fn a_mostly_closed_pool_has_every_tenth_endpoint_open() {
         let endpoints = Subject::mostly_closed(Kind::P2c, 100).pool().endpoints();
         assert_eq!(endpoints.len(), 100);
-        assert_eq!(endpoints.iter().filter(|endpoint| endpoint.availability == Availability::Open).count(), 10);
+        assert_eq!(endpoints.iter().filter(|endpoint| endpoint.availability == Availability::Up).count(), 10);
     }
 
     #[test]

@@ -62,7 +62,7 @@ pub(crate) async fn serve(terms: &Terms) -> anyhow::Result<()> {
     let pool = Pool::new(health.watch(terms.strategy.build()));
     let spec = |address: &String| {
         let spec = EndpointSpec::new(address);
-        terms.limit.map_or(spec.clone(), |limit| spec.limit(limit))
+        terms.limit.map_or(spec.clone(), |limit| spec.max_in_flight(limit))
     };
     pool.update(terms.servers.iter().map(spec), |_| ())?;
     let _checking: Guard = health.spawn(&pool);
@@ -85,7 +85,7 @@ pub(crate) async fn serve(terms: &Terms) -> anyhow::Result<()> {
             }
         }
     });
-    let balanced = BalanceLayer::new(pool).wait(WAIT).layer(tries);
+    let balanced = BalanceLayer::new(pool).queue_timeout(WAIT).layer(tries);
 
     let listener = TcpListener::bind(terms.listen).await?;
     loop {

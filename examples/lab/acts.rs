@@ -38,7 +38,7 @@ const AFTER: usize = 2;
 /// Three servers of the lab's own, and the endpoints that stand for them.
 pub(crate) fn start_three() -> io::Result<(Vec<Backend>, Vec<EndpointSpec>)> {
     let backends = (1..=3).map(Backend::start).collect::<io::Result<Vec<_>>>()?;
-    let spec = |backend: &Backend| EndpointSpec::new(backend.address().to_string()).named(backend.name());
+    let spec = |backend: &Backend| EndpointSpec::new(backend.address().to_string()).with_id(backend.name());
     let specs = backends.iter().map(spec).collect();
     Ok((backends, specs))
 }

@@ -83,7 +83,7 @@ pub(crate) async fn play(
 
     let (killed, _) = backends.remove(1).kill().await?;
     tell("server 2 is killed, while nobody asks anything");
-    let down = timeout(PATIENCE, became(&mut changes, Availability::Unfit, &tell)).await.is_ok();
+    let down = timeout(PATIENCE, became(&mut changes, Availability::Unhealthy, &tell)).await.is_ok();
     checks.demand("the checks find out that server 2 is down, without any request", down);
 
     tell("the load begins");
@@ -109,7 +109,7 @@ pub(crate) async fn play(
         let mut back: Option<Instant> = None;
         loop {
             tokio::select! {
-                () = became(&mut changes, Availability::Open, &tell), if back.is_none() => back = Some(Instant::now()),
+                () = became(&mut changes, Availability::Up, &tell), if back.is_none() => back = Some(Instant::now()),
                 Some(sample) = load.next() => {
                     let by_server_2 = seen.add(&sample);
                     let Some(back) = back else { continue };

@@ -17,7 +17,7 @@ impl Absence {
     /// Takes the endpoint out of `pool`.
     pub(crate) fn of(id: &EndpointId, pool: &Pool<()>, sample: &Sample) -> Self {
         // One pool for both: an endpoint that is down may leave as well.
-        let down = pool.set_availability(id.clone(), Availability::Closed).is_ok();
+        let down = pool.set_availability(id.clone(), Availability::Maintenance).is_ok();
         let down = down.then(|| Moves::of(id, pool, sample));
         let left = pool.remove(id.clone()).is_ok().then(|| Moves::of(id, pool, sample));
         Self { down, left }

@@ -20,7 +20,7 @@ pub(crate) fn pool(
     let pool = builder.clock(Arc::new(ManualClock::new())).stripes(1).build();
     pool.update(endpoints.iter().cloned(), |_| ())?;
     for id in down {
-        pool.set_availability(id.clone(), Availability::Closed)?;
+        pool.set_availability(id.clone(), Availability::Maintenance)?;
     }
     Ok(pool)
 }

@@ -44,7 +44,7 @@ impl<'a> Summary<'a> {
         let room = (LOOK_UPS / endpoints.len().max(1)).clamp(1_000, 1_000_000);
         let by_key = strategy.build().needs().places_by_key();
         let row = |it: EndpointStatus| Row {
-            down: it.availability == Availability::Closed,
+            down: it.availability == Availability::Maintenance,
             id: it.id,
             weight: it.weight,
             served: 0,

@@ -44,9 +44,9 @@ async fn a_drain(kind: &Kind) {
     assert_eq!(bound.len(), 3);
 
     health.order("b", Order::Drain { deadline: Some(DEADLINE) });
-    until(&site, Availability::BoundOnly).await;
+    until(&site, Availability::Draining).await;
     let mut rounds = 0;
-    while availability(&site) == Availability::BoundOnly {
+    while availability(&site) == Availability::Draining {
         let mut answers = Vec::new();
         for (visitor, _) in &bound {
             answers.push(visitor.get(&site.proxy).await);
@@ -54,14 +54,14 @@ async fn a_drain(kind: &Kind) {
         let newcomer = kind.visitor(&format!("newcomer {rounds}"));
         assert_ne!(kind.begin(&newcomer, &site).await, "b");
         // Else the deadline has come meanwhile.
-        if availability(&site) == Availability::BoundOnly {
+        if availability(&site) == Availability::Draining {
             assert!(answers.iter().all(|answer| (answer.server(), answer.outcome()) == ("b", "kept")), "{answers:?}");
             rounds += 1;
         }
     }
     assert!(rounds > 0, "a machine that takes a second for five requests");
 
-    until(&site, Availability::Closed).await;
+    until(&site, Availability::Maintenance).await;
     for (visitor, home) in &visitors {
         let first = visitor.get(&site.proxy).await;
         assert_eq!(first.status, StatusCode::OK);
@@ -81,7 +81,7 @@ async fn a_drain(kind: &Kind) {
     // Back in service: who has moved does not move again.
     let moved = soon(visitors[1].0.servers(&site.proxy, 1)).await;
     health.order("b", Order::Ready);
-    until(&site, Availability::Open).await;
+    until(&site, Availability::Up).await;
     assert_eq!(soon(visitors[1].0.servers(&site.proxy, 5)).await, moved);
 }
 

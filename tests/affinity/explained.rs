@@ -1,7 +1,7 @@
 //! Whoever asks why is told what then happens.
 
 use equipoise::{
-    Availability, Missed, PickError, Preference,
+    Availability, BindingOutcome, MissReason, PickError,
     affinity::{Explained, Fallback, Unbound},
 };
 use equipoise_tests::soon;
@@ -32,15 +32,15 @@ async fn a_bound_an_unbound_and_a_moved_session_are_explained_as_they_then_go() 
 
     let bound = explain(&site, &session).await;
     let pick = bound.pick.as_ref().unwrap();
-    assert_eq!((&bound.home, &pick.picked, pick.preference), (&Ok("b".into()), &Ok("b".into()), Preference::Kept));
+    assert_eq!((&bound.home, &pick.picked, pick.preference), (&Ok("b".into()), &Ok("b".into()), BindingOutcome::Kept));
     assert!(bound.to_string().starts_with("belongs to b\n"), "{bound}");
 
-    site.pool.set_availability("b", Availability::Closed).unwrap();
+    site.pool.set_availability("b", Availability::Maintenance).unwrap();
     let before = site.affinity.stats();
     let moves = explain(&site, &session).await;
     let pick = moves.pick.as_ref().unwrap();
-    assert_eq!((&moves.home, pick.preference), (&Ok("b".into()), Preference::Missed(Missed::Closed)));
-    assert!(moves.to_string().contains("closed"), "{moves}");
+    assert_eq!((&moves.home, pick.preference), (&Ok("b".into()), BindingOutcome::Missed(MissReason::Maintenance)));
+    assert!(moves.to_string().contains("maintenance"), "{moves}");
     // It is told and not done.
     assert_eq!(site.affinity.stats(), before);
     let moved = soon(get_with(&site.proxy, &session)).await;
@@ -66,7 +66,7 @@ async fn a_hashed_session_is_explained_as_it_then_goes() {
     }
     // Nothing is kept, so who drains has no keys left either.
     let out = visitors[0].1.as_str();
-    for availability in [Availability::BoundOnly, Availability::Closed] {
+    for availability in [Availability::Draining, Availability::Maintenance] {
         site.pool.set_availability(out, availability).unwrap();
         for (number, (visitor, home)) in visitors.iter().enumerate() {
             let picked = explain(number).await.unwrap();
@@ -87,12 +87,15 @@ async fn a_learned_session_is_explained_before_it_is_known_after_that_and_when_i
     let (home, session) = (login.server(), login.cookie().unwrap());
     let bound = explain(&site, &session).await;
     let pick = bound.pick.as_ref().unwrap();
-    assert_eq!((&bound.home, &pick.picked, pick.preference), (&Ok(home.into()), &Ok(home.into()), Preference::Kept));
+    assert_eq!(
+        (&bound.home, &pick.picked, pick.preference),
+        (&Ok(home.into()), &Ok(home.into()), BindingOutcome::Kept)
+    );
 
-    site.pool.set_availability(home, Availability::Closed).unwrap();
+    site.pool.set_availability(home, Availability::Maintenance).unwrap();
     let moves = explain(&site, &session).await;
     let pick = moves.pick.unwrap();
-    assert_eq!((moves.home, pick.preference), (Ok(home.into()), Preference::Missed(Missed::Closed)));
+    assert_eq!((moves.home, pick.preference), (Ok(home.into()), BindingOutcome::Missed(MissReason::Maintenance)));
     let moved = soon(get_with(&site.proxy, &session)).await;
     assert_eq!(pick.picked, Ok(moved.server().into()));
     assert_eq!(explain(&site, &session).await.home, Ok(moved.server().into()));
@@ -104,15 +107,15 @@ async fn a_route_is_explained_while_its_server_is_there_and_while_it_is_not() {
     let site = Kind::Route.site(&servers).await;
     let bound = explain(&site, "JSESSIONID=7.b").await;
     let pick = bound.pick.as_ref().unwrap();
-    assert_eq!((&bound.home, &pick.picked, pick.preference), (&Ok("b".into()), &Ok("b".into()), Preference::Kept));
+    assert_eq!((&bound.home, &pick.picked, pick.preference), (&Ok("b".into()), &Ok("b".into()), BindingOutcome::Kept));
     for (session, why) in [("JSESSIONID=7", Unbound::Unknown), ("theme=dark", Unbound::Absent)] {
         assert_eq!(explain(&site, session).await.home, Err(why), "{session}");
     }
 
-    site.pool.set_availability("b", Availability::Closed).unwrap();
+    site.pool.set_availability("b", Availability::Maintenance).unwrap();
     let away = explain(&site, "JSESSIONID=7.b").await;
     let pick = away.pick.unwrap();
-    assert_eq!((away.home, pick.preference), (Ok("b".into()), Preference::Missed(Missed::Closed)));
+    assert_eq!((away.home, pick.preference), (Ok("b".into()), BindingOutcome::Missed(MissReason::Maintenance)));
     assert_eq!(pick.picked, Ok(soon(get_with(&site.proxy, "JSESSIONID=7.b")).await.server().into()));
     // The route still says b, so that is what it goes back to.
     assert_eq!(explain(&site, "JSESSIONID=7.b").await.home, Ok("b".into()));
@@ -132,11 +135,11 @@ async fn a_session_that_is_not_let_in_is_explained() {
     assert_eq!((unbound.home.is_err(), unbound.pick.as_ref().err()), (true, Some(&PickError::Unbound)));
     assert!(unbound.to_string().contains("not let in"), "{unbound}");
 
-    pool.set_availability("a", Availability::Closed).unwrap();
+    pool.set_availability("a", Availability::Maintenance).unwrap();
     let bound = explain(&session).await;
     assert_eq!(bound.home, Ok("a".into()));
     let picked = bound.pick.unwrap().picked;
-    assert_eq!(picked, Err(PickError::Bound { missed: Missed::Closed }));
+    assert_eq!(picked, Err(PickError::Bound { missed: MissReason::Maintenance }));
 }
 
 #[tokio::test]

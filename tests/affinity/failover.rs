@@ -21,7 +21,7 @@ async fn bound_to_b(kind: &Kind, site: &Site) -> Vec<String> {
             site.pool.set_availability(other, availability).unwrap();
         }
     };
-    others(Availability::BoundOnly);
+    others(Availability::Draining);
     let mut lines = Vec::new();
     for number in 0..SESSIONS {
         let line = format!("{USER}: {number}\r\n");
@@ -32,7 +32,7 @@ async fn bound_to_b(kind: &Kind, site: &Site) -> Vec<String> {
             _ => line,
         });
     }
-    others(Availability::Open);
+    others(Availability::Up);
     lines
 }
 

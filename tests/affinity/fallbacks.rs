@@ -35,7 +35,7 @@ async fn site(servers: &Servers, missing: Fallback, unavailable: Fallback) -> (P
 async fn rebind_moves_a_session_whose_server_is_closed_and_lets_a_new_one_in() {
     let servers = Servers::start(["a", "b", "c"]);
     let (pool, proxy, cookie) = site(&servers, Fallback::Rebind, Fallback::Rebind).await;
-    pool.set_availability("a", Availability::Closed).unwrap();
+    pool.set_availability("a", Availability::Maintenance).unwrap();
     let moved = soon(get_with(&proxy, &cookie)).await;
     assert_eq!((moved.status, moved.outcome()), (StatusCode::OK, "moved from a: closed"));
     let again = soon(get_with(&proxy, moved.cookie().unwrap())).await;
@@ -47,11 +47,11 @@ async fn rebind_moves_a_session_whose_server_is_closed_and_lets_a_new_one_in() {
 async fn refuse_answers_503_while_the_server_is_out_and_the_session_is_still_its_own_after() {
     let mut servers = Servers::start(["a", "b", "c"]);
     let (pool, proxy, cookie) = site(&servers, Fallback::Rebind, Fallback::Refuse).await;
-    for out in [Availability::Closed, Availability::Unfit] {
+    for out in [Availability::Maintenance, Availability::Unhealthy] {
         pool.set_availability("a", out).unwrap();
         let refused = soon(get_with(&proxy, &cookie)).await;
         assert_eq!((refused.status, refused.cookie()), (StatusCode::SERVICE_UNAVAILABLE, None));
-        pool.set_availability("a", Availability::Open).unwrap();
+        pool.set_availability("a", Availability::Up).unwrap();
         assert_eq!(soon(get_with(&proxy, &cookie)).await.outcome(), "kept");
     }
     // One that dies is no other case, but that it was asked: a gateway's error.
@@ -70,7 +70,7 @@ async fn who_is_refused_for_the_sake_of_his_session_is_counted() {
     let affinity = affinity(&pool, tokens()).unavailable(Fallback::Refuse);
     let proxy = Proxy::start(&pool, &affinity);
     let cookie = soon(get(&proxy, "")).await.cookie().unwrap();
-    pool.set_availability("a", Availability::Closed).unwrap();
+    pool.set_availability("a", Availability::Maintenance).unwrap();
     for _ in 0..3 {
         assert_eq!(soon(get_with(&proxy, &cookie)).await.status, StatusCode::SERVICE_UNAVAILABLE);
     }
@@ -117,12 +117,12 @@ async fn refuse_lets_nobody_in_who_has_no_session() {
 async fn wait_is_served_by_its_server_if_that_comes_back_in_time() {
     let servers = Servers::start(["a", "b", "c"]);
     let (pool, proxy, cookie) = site(&servers, Fallback::Rebind, Fallback::Wait(LONG)).await;
-    pool.set_availability("a", Availability::Unfit).unwrap();
+    pool.set_availability("a", Availability::Unhealthy).unwrap();
     let request = get_with(&proxy, &cookie);
     let comes_back = async {
         // The one before, and this one, which waits.
         proxy.has_under_way(2).await;
-        pool.set_availability("a", Availability::Open).unwrap();
+        pool.set_availability("a", Availability::Up).unwrap();
     };
     let (answer, ()) = soon(async { tokio::join!(request, comes_back) }).await;
     assert_eq!((answer.status, answer.server(), answer.outcome()), (StatusCode::OK, "a", "kept"));
@@ -132,9 +132,9 @@ async fn wait_is_served_by_its_server_if_that_comes_back_in_time() {
 async fn wait_is_refused_if_its_server_does_not_come_back_in_time() {
     let servers = Servers::start(["a", "b", "c"]);
     let (pool, proxy, cookie) = site(&servers, Fallback::Rebind, Fallback::Wait(Duration::from_millis(50))).await;
-    pool.set_availability("a", Availability::Unfit).unwrap();
+    pool.set_availability("a", Availability::Unhealthy).unwrap();
     assert_eq!(soon(get_with(&proxy, &cookie)).await.status, StatusCode::SERVICE_UNAVAILABLE);
-    pool.set_availability("a", Availability::Open).unwrap();
+    pool.set_availability("a", Availability::Up).unwrap();
     assert_eq!(soon(get_with(&proxy, &cookie)).await.outcome(), "kept");
 }
 
@@ -142,7 +142,7 @@ async fn wait_is_refused_if_its_server_does_not_come_back_in_time() {
 async fn wait_also_waits_for_room_at_a_server_that_is_at_its_limit() {
     let servers = Servers::start(["a", "b"]);
     let (pool, proxy, cookie) = site(&servers, Fallback::Rebind, Fallback::Wait(LONG)).await;
-    pool.update(servers.specs().into_iter().map(|spec| spec.limit(1)), |_| ()).unwrap();
+    pool.update(servers.specs().into_iter().map(|spec| spec.max_in_flight(1)), |_| ()).unwrap();
     // Two whose answers are held, one at each server; the second is what the first waits for.
     let (one, other) = (Browser::new(), Browser::new());
     let held = [one.open(&proxy, "/hold").await, other.open(&proxy, "/hold").await];
@@ -162,16 +162,16 @@ async fn wait_also_waits_for_room_at_a_server_that_is_at_its_limit() {
 #[tokio::test]
 async fn wait_lets_a_new_session_wait_for_whoever_comes_first() {
     let servers = Servers::start(["a", "b"]);
-    let pool = Pool::<()>::builder(equipoise::RoundRobin::new()).panic_below(0.0).build();
+    let pool = Pool::<()>::builder(equipoise::RoundRobin::new()).panic_threshold(0.0).build();
     pool.update(servers.specs(), |_| ()).unwrap();
     for name in ["a", "b"] {
-        pool.set_availability(name, Availability::Unfit).unwrap();
+        pool.set_availability(name, Availability::Unhealthy).unwrap();
     }
     let proxy = Proxy::start(&pool, &affinity(&pool, tokens()).missing(Fallback::Wait(LONG)));
     let request = get(&proxy, "");
     let comes = async {
         proxy.has_under_way(1).await;
-        pool.set_availability("b", Availability::Open).unwrap();
+        pool.set_availability("b", Availability::Up).unwrap();
     };
     let (answer, ()) = soon(async { tokio::join!(request, comes) }).await;
     assert_eq!((answer.server(), answer.status), ("b", StatusCode::OK));

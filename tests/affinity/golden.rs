@@ -52,12 +52,12 @@ impl World {
                 backends.push(backend(name, &script));
                 backends.last().unwrap().address()
             };
-            specs.push((EndpointSpec::new(address).named(name), line.contains(NOBODY) && line.contains(" check ")));
+            specs.push((EndpointSpec::new(address).with_id(name), line.contains(NOBODY) && line.contains(" check ")));
         }
         let pool = Pool::new(RoundRobin::new());
         pool.update(specs.iter().map(|(spec, _)| spec.clone()), |_| ()).unwrap();
         for (spec, _) in specs.iter().filter(|(_, down)| *down) {
-            pool.set_availability(spec.id().clone(), Availability::Unfit).unwrap();
+            pool.set_availability(spec.id().clone(), Availability::Unhealthy).unwrap();
         }
 
         let cookie = cookie(config.iter().find_map(|line| line.strip_prefix("cookie ")).unwrap());
@@ -85,8 +85,8 @@ impl World {
         let words: Vec<_> = command.split(['/', ' ']).collect();
         let server = words[3];
         match words[4..] {
-            ["state", "maint"] => drop(self.pool.set_availability(server, Availability::Closed).unwrap()),
-            ["state", "ready"] => drop(self.pool.set_availability(server, Availability::Open).unwrap()),
+            ["state", "maint"] => drop(self.pool.set_availability(server, Availability::Maintenance).unwrap()),
+            ["state", "ready"] => drop(self.pool.set_availability(server, Availability::Up).unwrap()),
             ["weight", weight] => drop(self.pool.set_weight(server, weight.parse().unwrap()).unwrap()),
             _ => panic!("an unknown command: {command}"),
         }

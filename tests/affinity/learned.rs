@@ -127,7 +127,7 @@ async fn a_route_to_a_server_that_is_out_leads_to_the_same_stand_in_everywhere_a
     let (one, other) =
         (Site::of(Mode::route(java(), Route::default())), Site::of(Mode::route(java(), Route::default())));
     for site in [&one, &other] {
-        site.pool.set_availability("b", Availability::Closed).unwrap();
+        site.pool.set_availability("b", Availability::Maintenance).unwrap();
     }
     for number in 0..20 {
         let session = format!("JSESSIONID={number}.b");
@@ -136,7 +136,7 @@ async fn a_route_to_a_server_that_is_out_leads_to_the_same_stand_in_everywhere_a
         let (first, second) = tokio::join!(get_with(&one.proxy, &session), get_with(&other.proxy, &session));
         assert_eq!((first.server(), first.outcome()), (second.server(), "away from b: closed"));
     }
-    one.pool.set_availability("b", Availability::Open).unwrap();
+    one.pool.set_availability("b", Availability::Up).unwrap();
     assert_eq!(soon(get_with(&one.proxy, "JSESSIONID=7.b")).await.outcome(), "kept");
     // One that names nobody is bound to nobody.
     for (session, reason) in [("JSESSIONID=7", "unknown"), ("JSESSIONID=", "absent")] {

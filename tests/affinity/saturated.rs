@@ -48,7 +48,7 @@ async fn is_left_and_returned_to(servers: &Servers, pool: &Pool<()>, affinity: &
 
 async fn at_its_limit(mode: Mode) {
     let servers = Servers::start(["a", "b", "c"]);
-    let pool = site(&servers, |spec| spec.limit(1));
+    let pool = site(&servers, |spec| spec.max_in_flight(1));
     // So much that only the limit counts.
     is_left_and_returned_to(&servers, &pool, &affinity(&pool, mode).until_saturated(1e6), "full").await;
 }
@@ -82,7 +82,7 @@ async fn with_a_table_a_server_that_has_more_than_its_share_is_left_and_returned
 #[tokio::test]
 async fn without_it_too_a_server_at_its_limit_is_left_for_the_moment_and_not_for_good() {
     let servers = Servers::start(["a", "b", "c"]);
-    let pool = site(&servers, |spec| spec.limit(1));
+    let pool = site(&servers, |spec| spec.max_in_flight(1));
     let affinity = affinity(&pool, tokens());
     let (proxy, visitor) = (Proxy::start(&pool, &affinity), Browser::new());
     assert_eq!(visitor.get(&proxy).await.server(), "a");

@@ -45,7 +45,7 @@ impl Servers {
 
     pub(crate) fn spec(&self, name: &str) -> EndpointSpec {
         let (name, backend) = self.all.iter().find(|(known, _)| *known == name).unwrap();
-        EndpointSpec::new(backend.address()).named(*name)
+        EndpointSpec::new(backend.address()).with_id(*name)
     }
 
     /// All of them.

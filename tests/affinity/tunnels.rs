@@ -45,7 +45,7 @@ async fn says(tunnel: &mut TcpStream, server: &str, what: &str) {
 async fn a_tunnel_stays_where_it_is_while_its_endpoint_drains_closes_and_leaves_and_idle_waits_for_it() {
     let (a, b) = (echo("a"), echo("b"));
     let pool = equipoise::Pool::new(equipoise::RoundRobin::new());
-    let spec = |name: &str, server: &Scripted| equipoise::EndpointSpec::new(server.address()).named(name);
+    let spec = |name: &str, server: &Scripted| equipoise::EndpointSpec::new(server.address()).with_id(name);
     pool.update([spec("a", &a), spec("b", &b)], |_| ()).unwrap();
     let affinity = affinity(&pool, tokens());
     let proxy = Proxy::start(&pool, &affinity);
@@ -61,9 +61,9 @@ async fn a_tunnel_stays_where_it_is_while_its_endpoint_drains_closes_and_leaves_
     assert_eq!(pool.endpoints()[0].in_flight, 1);
     assert_eq!(soon(get_with(&proxy, &session)).await.server(), "a");
 
-    pool.set_availability("a", Availability::BoundOnly).unwrap();
+    pool.set_availability("a", Availability::Draining).unwrap();
     says(&mut tunnel, "a", "two.").await;
-    pool.set_availability("a", Availability::Closed).unwrap();
+    pool.set_availability("a", Availability::Maintenance).unwrap();
     says(&mut tunnel, "a", "tri.").await;
     // What is new goes elsewhere, and so does the session; the tunnel does not.
     let moved = soon(get_with(&proxy, &session)).await;
@@ -82,7 +82,7 @@ async fn a_tunnel_stays_where_it_is_while_its_endpoint_drains_closes_and_leaves_
 async fn a_tunnel_of_a_bound_session_goes_where_the_session_is() {
     let (a, b) = (echo("a"), echo("b"));
     let pool = equipoise::Pool::new(equipoise::RoundRobin::new());
-    let spec = |name: &str, server: &Scripted| equipoise::EndpointSpec::new(server.address()).named(name);
+    let spec = |name: &str, server: &Scripted| equipoise::EndpointSpec::new(server.address()).with_id(name);
     pool.update([spec("a", &a), spec("b", &b)], |_| ()).unwrap();
     let proxy = Proxy::start(&pool, &affinity(&pool, tokens()));
     let session = soon(get_with(&proxy, "none=0")).await.cookie().unwrap();

@@ -65,7 +65,7 @@ async fn what_hangs_costs_no_errors_where_giving_up_means_that_the_connection_is
     let mut world = World::hasty(schedule, servers.each_ref().map(Server::address));
     // That is how an idempotent request goes elsewhere when a try has taken too long.
     let client = Impatient::saying(io::ErrorKind::ConnectionAborted);
-    let load = Load::start(&BalanceLayer::new(world.balanced.pool().clone()).wait(PATIENCE).layer(client));
+    let load = Load::start(&BalanceLayer::new(world.balanced.pool().clone()).queue_timeout(PATIENCE).layer(client));
     load.more(50).await;
     world.in_service("2").await;
     servers[1].turn(Mode::Mute);

@@ -18,8 +18,8 @@ async fn nobody_notices(strategy: impl Strategy, limit: Option<u32>) {
         strategy,
         addresses,
         |pool| pool,
-        |spec| limit.map_or(spec.clone(), |limit| spec.limit(limit)),
-        |layer| layer.wait(PATIENCE),
+        |spec| limit.map_or(spec.clone(), |limit| spec.max_in_flight(limit)),
+        |layer| layer.queue_timeout(PATIENCE),
     );
     let load = Load::closed(CLIENTS, &world.balanced);
     soon(servers[1].has_served(100)).await;

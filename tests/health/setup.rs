@@ -59,7 +59,8 @@ impl World {
     /// For checks that are in a hurry: those of a busy machine may find that nobody is fit, and that is no fault of theirs.
     /// Requests wait then, instead of being sent to everybody.
     pub(crate) fn hasty(schedule: Schedule, addresses: [String; 3]) -> Self {
-        let (pool, layer) = (|pool: PoolBuilder| pool.panic_below(0.0), |layer: BalanceLayer| layer.wait(PATIENCE));
+        let (pool, layer) =
+            (|pool: PoolBuilder| pool.panic_threshold(0.0), |layer: BalanceLayer| layer.queue_timeout(PATIENCE));
         Self::with(checked_by(schedule), RoundRobin::new(), addresses, pool, |spec| spec, layer)
     }
 
@@ -75,7 +76,7 @@ impl World {
         let health = builder.build().unwrap();
         let pool = pool(Pool::<()>::builder(health.watch(strategy))).build();
         let named = addresses.iter().zip(["1", "2", "3"]);
-        pool.update(named.map(|(address, name)| spec(EndpointSpec::new(address).named(name))), |_| ()).unwrap();
+        pool.update(named.map(|(address, name)| spec(EndpointSpec::new(address).with_id(name))), |_| ()).unwrap();
         let changes = health.changes();
         let checking = health.spawn(&pool);
         let client = Impatient::saying(io::ErrorKind::TimedOut);
@@ -84,18 +85,18 @@ impl World {
 
     /// Forgets what has been said of it so far; waits until it is in service, if it is not.
     pub(crate) async fn in_service(&mut self, name: &str) {
-        let mut last = Availability::Open;
+        let mut last = Availability::Up;
         while let Some(change) = self.changes.next().now_or_never().flatten() {
             last = if change.id.as_str() == name { change.to } else { last };
         }
-        if last != Availability::Open {
+        if last != Availability::Up {
             self.back(name).await;
         }
     }
 
     /// Waits until nobody is sent to it.
     pub(crate) async fn out(&mut self, name: &str) -> Instant {
-        self.turns(name, |to| to == Availability::Unfit).await
+        self.turns(name, |to| to == Availability::Unhealthy).await
     }
 
     /// [`out`](Self::out), which takes at most so long from `since`.
@@ -106,7 +107,7 @@ impl World {
     }
 
     pub(crate) async fn back(&mut self, name: &str) {
-        self.turns(name, |to| to == Availability::Open).await;
+        self.turns(name, |to| to == Availability::Up).await;
     }
 
     async fn turns(&mut self, name: &str, into: impl Fn(Availability) -> bool) -> Instant {

@@ -67,16 +67,16 @@ impl Strategy for Recorder {
         Needs::new().outcomes().leases()
     }
 
-    fn acquired(&self, id: &EndpointId, _: &Endpoint, _: &PickRequest<'_>) -> bool {
+    fn admit(&self, id: &EndpointId, _: &Endpoint, _: &PickRequest<'_>) -> bool {
         self.log.send_modify(|log| log.acquired.push(id.to_string()));
         true
     }
 
-    fn released(&self, id: &EndpointId, _: &Endpoint) {
+    fn on_release(&self, id: &EndpointId, _: &Endpoint) {
         self.log.send_modify(|log| log.released.push(id.to_string()));
     }
 
-    fn observed(&self, id: &EndpointId, verdict: Verdict, _: Timestamp) {
+    fn on_outcome(&self, id: &EndpointId, verdict: Verdict, _: Timestamp) {
         self.log.send_modify(|log| log.verdicts.push((id.to_string(), verdict)));
     }
 }

@@ -136,7 +136,7 @@ async fn a_streaming_body_that_was_touched_is_not_repeated() {
 async fn no_endpoint_that_failed_a_request_is_tried_again_with_it() {
     let dying = [closing_before_the_head(0), closing_before_the_head(0), closing_before_the_head(0)];
     let (pool, recorder) = pool(&[("a", dying[0].address()), ("b", dying[1].address()), ("c", dying[2].address())]);
-    let error = soon(BalanceLayer::new(pool).tries(10).layer(client()).oneshot(get())).await.unwrap_err();
+    let error = soon(BalanceLayer::new(pool).max_attempts(10).layer(client()).oneshot(get())).await.unwrap_err();
     assert!(matches!(&error, Error::Endpoint { endpoint, .. } if endpoint.as_str() == "c"), "{error:?}");
     assert_eq!(dying.each_ref().map(Scripted::requests), [1, 1, 1]);
     assert_eq!(recorder.log().acquired, ["a", "b", "c"]);
@@ -147,7 +147,7 @@ async fn a_request_reaches_for_no_more_endpoints_than_it_has_tries() {
     for (tries, reached) in [(0, [1, 0, 0]), (1, [1, 0, 0]), (2, [1, 1, 0])] {
         let dying = [closing_before_the_head(0), closing_before_the_head(0), closing_before_the_head(0)];
         let (pool, _) = pool(&[("a", dying[0].address()), ("b", dying[1].address()), ("c", dying[2].address())]);
-        soon(BalanceLayer::new(pool).tries(tries).layer(client()).oneshot(get())).await.unwrap_err();
+        soon(BalanceLayer::new(pool).max_attempts(tries).layer(client()).oneshot(get())).await.unwrap_err();
         assert_eq!(dying.each_ref().map(Scripted::requests), reached, "{tries} tries");
     }
 }
@@ -156,7 +156,7 @@ async fn a_request_reaches_for_no_more_endpoints_than_it_has_tries() {
 async fn one_try_means_that_a_refused_connection_is_an_error() {
     let (a, b) = (Reserved::new().unwrap(), Backend::start("b").unwrap());
     let (pool, _) = pool(&[("a", a.address()), ("b", b.address())]);
-    let error = soon(BalanceLayer::new(pool).tries(1).layer(client()).oneshot(get())).await.unwrap_err();
+    let error = soon(BalanceLayer::new(pool).max_attempts(1).layer(client()).oneshot(get())).await.unwrap_err();
     assert_eq!(error.endpoint().map(equipoise::EndpointId::as_str), Some("a"));
     assert_eq!(b.served(), 0);
 }

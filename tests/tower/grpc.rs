@@ -83,7 +83,7 @@ fn server(text: &'static str, status: Option<&'static str>) -> Backend {
 fn pool(addresses: &[(&str, String)]) -> (Pool<Channel>, Recorder) {
     let recorder = Recorder::new();
     let pool = Pool::new(recorder.clone());
-    let specs = addresses.iter().map(|(name, address)| EndpointSpec::new(address).named(*name));
+    let specs = addresses.iter().map(|(name, address)| EndpointSpec::new(address).with_id(*name));
     let connect =
         |spec: &EndpointSpec| Endpoint::from_shared(format!("http://{}", spec.address())).unwrap().connect_lazy();
     pool.update(specs, connect).unwrap();

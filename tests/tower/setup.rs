@@ -14,7 +14,7 @@ use hyper_util::{
 pub(crate) fn pool(endpoints: &[(&str, String)]) -> (Pool<()>, Recorder) {
     let recorder = Recorder::new();
     let pool = Pool::new(recorder.clone());
-    pool.update(endpoints.iter().map(|(name, address)| EndpointSpec::new(address).named(*name)), |_| ()).unwrap();
+    pool.update(endpoints.iter().map(|(name, address)| EndpointSpec::new(address).with_id(*name)), |_| ()).unwrap();
     (pool, recorder)
 }
 

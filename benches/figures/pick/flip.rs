@@ -10,7 +10,7 @@ use crate::table::{Outcome, Table, Tally};
 
 const ENDPOINTS: usize = 10_000;
 
-/// Flips of a round, by number of endpoint; coprime with [`ENDPOINTS`], so that they wander.
+/// AppliedChanges of a round, by number of endpoint; coprime with [`ENDPOINTS`], so that they wander.
 const FLIPS: usize = 20;
 const STRIDE: usize = 7_919;
 
@@ -38,7 +38,7 @@ pub(super) fn measure(effort: Effort, tally: &mut Tally) {
             let flips = 0..(effort.rounds * FLIPS);
             let (down, back): (Vec<f64>, Vec<f64>) = flips
                 .map(|turn| turn * STRIDE % ENDPOINTS)
-                .map(|at| (flip(at, Availability::Closed), flip(at, Availability::Open)))
+                .map(|at| (flip(at, Availability::Maintenance), flip(at, Availability::Up)))
                 .unzip();
             let (down, back) = (median(down), median(back));
             table.row(

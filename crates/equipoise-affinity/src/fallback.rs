@@ -8,7 +8,7 @@ use std::time::Duration;
 #[non_exhaustive]
 pub enum Fallback {
     /// Another endpoint takes it, and the session with it, unless its endpoint only has too much to do
-    /// [for the moment](equipoise_core::Missed::is_momentary): then this request alone. For a request without a binding the one that the strategy
+    /// [for the moment](equipoise_core::MissReason::is_momentary): then this request alone. For a request without a binding the one that the strategy
     /// picks; for one whose endpoint cannot take it the stand-in on which all balancers agree (see
     /// [`Binding`](equipoise_core::Binding)), or where nothing tells the session from others, the one that the strategy
     /// picks.

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use equipoise_core::{EndpointId, Missed};
+use equipoise_core::{EndpointId, MissReason};
 
 use crate::token::Refused;
 
@@ -21,7 +21,7 @@ pub enum Outcome {
         /// Where it belonged.
         from: EndpointId,
         /// Why it could not stay there.
-        why: Missed,
+        why: MissReason,
     },
     /// Another one answered, and it goes on belonging where it did: that one has
     /// [too much to do](crate::Affinity::until_saturated) for the moment, or nothing on the way back could say otherwise
@@ -30,7 +30,7 @@ pub enum Outcome {
         /// Where it belongs.
         home: EndpointId,
         /// Why it was not answered there.
-        why: Missed,
+        why: MissReason,
     },
     /// Its key was given to the strategy, which places by it.
     Keyed,
@@ -129,9 +129,9 @@ impl fmt::Display for Outcome {
 }
 
 /// Balancers exclude whom they have tried.
-fn reason(why: Missed) -> String {
+fn reason(why: MissReason) -> String {
     match why {
-        Missed::Excluded => "it has failed the request".to_owned(),
+        MissReason::Excluded => "it has failed the request".to_owned(),
         why => why.to_string(),
     }
 }

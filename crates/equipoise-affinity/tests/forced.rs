@@ -52,7 +52,7 @@ type Site = WithAffinity<Balance<Backend>>;
 
 fn pool() -> Pool<Backend> {
     let pool = Pool::new(RoundRobin::new());
-    let specs = ["a", "b", "c"].map(|id| EndpointSpec::new(id).limit(1));
+    let specs = ["a", "b", "c"].map(|id| EndpointSpec::new(id).max_in_flight(1));
     pool.update(specs, |_| Backend { fails: false }).unwrap();
     pool
 }
@@ -86,8 +86,13 @@ fn told(answer: &Response<LeasedBody<Empty<Bytes>>>) -> (String, Outcome) {
     (extensions.get::<ServedBy>().unwrap().0.to_string(), extensions.get::<Outcome>().unwrap().clone())
 }
 
-const EVERY: [Availability; 5] =
-    [Availability::Open, Availability::Unfit, Availability::Trial, Availability::BoundOnly, Availability::Closed];
+const EVERY: [Availability; 5] = [
+    Availability::Up,
+    Availability::Unhealthy,
+    Availability::Probation,
+    Availability::Draining,
+    Availability::Maintenance,
+];
 
 #[tokio::test]
 async fn a_forced_request_reaches_its_endpoint_in_every_state_and_keeps_its_session() {
@@ -107,7 +112,7 @@ async fn a_forced_request_reaches_its_endpoint_in_every_state_and_keeps_its_sess
 async fn of_several_cookies_the_first_that_names_an_endpoint_is_forced() {
     let pool = pool();
     let site = site(&pool, affinity(&pool, by_id()));
-    pool.set_availability("b", Availability::Closed).unwrap();
+    pool.set_availability("b", Availability::Maintenance).unwrap();
     let cookies = "SRV=nobody; SRV=b; SRV=c";
     assert_eq!(told(&ask(&site, request(cookies, true)).await.unwrap()).0, "b");
     assert_eq!(told(&ask(&site, request(cookies, false)).await.unwrap()).0, "c");
@@ -124,7 +129,7 @@ async fn sessions_in_a_table_and_in_the_backends_hands_are_forced_as_well() {
         let pool = pool();
         let site = site(&pool, affinity(&pool, mode));
         let (home, _) = told(&ask(&site, request("JSESSIONID=7.a", false)).await.unwrap());
-        pool.set_availability(home.as_str(), Availability::Closed).unwrap();
+        pool.set_availability(home.as_str(), Availability::Maintenance).unwrap();
         let answer = ask(&site, request("JSESSIONID=7.a", true)).await.unwrap();
         assert_eq!(told(&answer), (home, Outcome::Kept));
     }
@@ -134,7 +139,7 @@ async fn sessions_in_a_table_and_in_the_backends_hands_are_forced_as_well() {
 async fn a_request_that_is_not_forced_leaves_an_endpoint_in_maintenance() {
     let pool = pool();
     let site = site(&pool, affinity(&pool, by_id()));
-    pool.set_availability("b", Availability::Closed).unwrap();
+    pool.set_availability("b", Availability::Maintenance).unwrap();
     let answer = ask(&site, request("SRV=b", false)).await.unwrap();
     assert!(matches!(told(&answer), (server, Outcome::Moved { .. }) if server != "b"));
 }
@@ -144,7 +149,7 @@ async fn a_forced_request_goes_to_its_endpoint_or_nowhere() {
     let pool = pool();
     pool.replace_with_failing("b");
     let site = site(&pool, affinity(&pool, by_id()));
-    pool.set_availability("b", Availability::Closed).unwrap();
+    pool.set_availability("b", Availability::Maintenance).unwrap();
     assert!(ask(&site, request("SRV=b", true)).await.is_err(), "what fails is not tried elsewhere");
 
     let pool = self::pool();
@@ -162,7 +167,7 @@ async fn a_forced_request_waits_for_room_where_sessions_wait() {
     let pool = pool();
     let affinity = affinity(&pool, by_id()).unavailable(Fallback::Wait(Duration::from_secs(5)));
     let site = site(&pool, affinity);
-    pool.set_availability("b", Availability::Closed).unwrap();
+    pool.set_availability("b", Availability::Maintenance).unwrap();
     let binding = Binding::to("b").forced();
     let held = pool.pick(&PickRequest::new().bound(&binding)).unwrap();
     let waiting = tokio::spawn(async move { ask(&site, request("SRV=b", true)).await.map(|answer| told(&answer)) });
@@ -176,7 +181,7 @@ async fn a_forced_request_waits_for_room_where_sessions_wait() {
 async fn what_has_no_binding_or_is_excepted_is_not_forced() {
     let pool = pool();
     let affinity = affinity(&pool, by_id());
-    for availability in [Availability::Unfit, Availability::Closed] {
+    for availability in [Availability::Unhealthy, Availability::Maintenance] {
         pool.set_availability("b", availability).unwrap();
         for cookie in ["SRV=gone", "x=y"] {
             let answer = ask(&site(&pool, affinity.clone()), request(cookie, true)).await.unwrap();
@@ -191,7 +196,7 @@ async fn what_has_no_binding_or_is_excepted_is_not_forced() {
 #[tokio::test]
 async fn a_panic_in_the_rule_forces_nothing_and_an_explanation_shows_what_is_forced() {
     let pool = pool();
-    pool.set_availability("b", Availability::Closed).unwrap();
+    pool.set_availability("b", Availability::Maintenance).unwrap();
     let explained = affinity(&pool, by_id()).explain(&request("SRV=b", true)).await;
     assert_eq!(explained.pick.unwrap().picked, Ok("b".into()));
 

@@ -23,7 +23,7 @@ use equipoise_affinity::{
     source::{ClientAddress, PeerAddr},
     table::SessionTable,
 };
-use equipoise_core::{EndpointSpec, Missed, Pool, RoundRobin};
+use equipoise_core::{EndpointSpec, MissReason, Pool, RoundRobin};
 use equipoise_tower::{Balance, LeasedBody, ServedBy};
 use http::{
     Request, Response,
@@ -165,8 +165,8 @@ async fn a_source_may_begin_sessions_again_in_the_next_interval_and_known_ones_m
 
     let home = first.extensions().get::<ServedBy>().unwrap().0.clone();
     drop(first);
-    pool.set_availability(home.as_str(), equipoise_core::Availability::Closed).unwrap();
-    assert_eq!(outcome(&site, key("one")).await, Outcome::Moved { from: home, why: Missed::Closed });
+    pool.set_availability(home.as_str(), equipoise_core::Availability::Maintenance).unwrap();
+    assert_eq!(outcome(&site, key("one")).await, Outcome::Moved { from: home, why: MissReason::Maintenance });
 
     seconds.store(660, Ordering::Relaxed);
     assert_eq!(outcome(&site, key("two")).await, Outcome::New(Unbound::Unknown));
@@ -187,7 +187,7 @@ async fn an_endpoint_that_a_client_makes_up_is_no_binding() {
         // No binding: nothing has to be found that stands in, whatever the size of the pool.
         let explained = site.affinity().explain(&route(id)).await;
         assert_eq!(explained.home, Err(Unbound::Unknown));
-        assert_eq!(explained.pick.unwrap().preference, equipoise_core::Preference::Free);
+        assert_eq!(explained.pick.unwrap().preference, equipoise_core::BindingOutcome::Unbound);
     }
     assert_eq!(site.affinity().stats().unbound_for("unknown"), 3);
 
@@ -209,6 +209,6 @@ async fn sessions_of_an_endpoint_that_has_left_have_one_stand_in_on_all_balancer
         let (first, second) = (ask(&one, route()).await, ask(&other, route()).await);
         let server = |answer: &Response<_>| answer.extensions().get::<ServedBy>().unwrap().0.clone();
         assert_eq!(server(&first), server(&second));
-        assert_eq!(first.extensions().get(), Some(&Outcome::Away { home: "n7".into(), why: Missed::Gone }));
+        assert_eq!(first.extensions().get(), Some(&Outcome::Away { home: "n7".into(), why: MissReason::Gone }));
     }
 }

@@ -24,7 +24,7 @@ use equipoise_affinity::{
     table::SessionTable,
     token::{Key, KeyRing, Tokens},
 };
-use equipoise_core::{Availability, Binding, EndpointSpec, Missed, PickRequest, Pool, RoundRobin};
+use equipoise_core::{Availability, Binding, EndpointSpec, MissReason, PickRequest, Pool, RoundRobin};
 use equipoise_tower::{Balance, LeasedBody, ServedBy};
 use http::{
     Request, Response,
@@ -94,7 +94,7 @@ fn pool_of(names: &[&str]) -> Pool<Backend> {
 }
 
 fn site(pool: &Pool<Backend>, affinity: Affinity) -> Site {
-    AffinityLayer::new(affinity).layer(Balance::new(pool.clone()).wait(Duration::from_secs(10)))
+    AffinityLayer::new(affinity).layer(Balance::new(pool.clone()).queue_timeout(Duration::from_secs(10)))
 }
 
 fn ring() -> KeyRing {
@@ -235,7 +235,7 @@ async fn a_client_keeps_its_cookie_if_who_answered_has_no_name() {
         let values = Values::named(&cookie, [("a", "A")]).unwrap();
         let pool = pool_of(&["a", "sorry"]);
         let site = site(&pool, Affinity::new(&pool, Mode::cookie(cookie, values)).unwrap());
-        pool.set_availability("a", Availability::Closed).unwrap();
+        pool.set_availability("a", Availability::Maintenance).unwrap();
         for brought in ["lb=A", "lb=nobody"] {
             let answer = get(&site, Some(brought)).await;
             assert_eq!((by(&answer).as_str(), answer.headers().get(SET_COOKIE)), ("sorry", None));
@@ -336,7 +336,7 @@ async fn behind_a_prefix_the_endpoints_own_value_says_who_stands_in() {
                         let _ = pool.remove("a");
                     } else {
                         fill(pool, &["a", "b", "c", "d"].map(|name| (name, Backend::new())));
-                        pool.set_availability("a", Availability::Closed).unwrap();
+                        pool.set_availability("a", Availability::Maintenance).unwrap();
                     }
                 }
                 let [(one, outcomes), (other, _)] =
@@ -358,10 +358,10 @@ async fn what_the_client_is_not_told_has_not_moved() {
         let pool = pool_of(&["a", "b", "c"]);
         let mode = Mode::cookie(builder.build().unwrap(), Values::ids());
         let site = site(&pool, Affinity::new(&pool, mode).unwrap());
-        pool.set_availability("a", Availability::Closed).unwrap();
+        pool.set_availability("a", Availability::Maintenance).unwrap();
         let (_, outcomes) = stand_ins(&site, "J=a").await;
         assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Away { .. })), "{outcomes:?}");
-        pool.set_availability("a", Availability::Open).unwrap();
+        pool.set_availability("a", Availability::Up).unwrap();
         assert_eq!(outcome(&get(&site, Some("J=a")).await), Outcome::Kept);
     }
 }
@@ -372,7 +372,7 @@ async fn who_helps_out_and_sets_the_cookie_itself_has_the_session() {
         [(PersistenceCookie::prefix("JS"), "JS=a~old"), (PersistenceCookie::rewrite("JS"), "JS=a")]
     {
         let pool = Pool::new(RoundRobin::new());
-        let specs = ["a", "b"].map(|id| EndpointSpec::new(id).limit(1));
+        let specs = ["a", "b"].map(|id| EndpointSpec::new(id).max_in_flight(1));
         pool.update(specs, |_| Backend::setting("JS=new")).unwrap();
         let affinity = Affinity::new(&pool, Mode::cookie(builder.build().unwrap(), Values::ids())).unwrap();
         let service = AffinityLayer::new(affinity).layer(Balance::new(pool.clone()));
@@ -382,7 +382,7 @@ async fn who_helps_out_and_sets_the_cookie_itself_has_the_session() {
         let answer = service.oneshot(request).await.unwrap();
         assert!(answer.headers()[SET_COOKIE].as_bytes().starts_with(b"JS=b"));
         let outcome = answer.extensions().get::<Outcome>().unwrap();
-        assert!(matches!(outcome, Outcome::Moved { why: Missed::Full, .. }), "{outcome}");
+        assert!(matches!(outcome, Outcome::Moved { why: MissReason::Full, .. }), "{outcome}");
     }
 }
 

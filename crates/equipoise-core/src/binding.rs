@@ -18,19 +18,19 @@ use crate::endpoint::EndpointId;
 /// 3. the strategy picks.
 ///
 /// ```
-/// use equipoise_core::{Binding, EndpointSpec, Missed, PickRequest, Pool, Preference};
+/// use equipoise_core::{Binding, EndpointSpec, MissReason, PickRequest, Pool, BindingOutcome};
 ///
 /// let pool = Pool::default();
 /// pool.update(["a:80", "b:80", "c:80"].map(EndpointSpec::new), |_| ())?;
 /// let binding = Binding::to("b:80").session(b"user-42");
 /// let lease = pool.pick(&PickRequest::new().bound(&binding))?;
-/// assert_eq!((lease.endpoint().id().as_str(), lease.preference()), ("b:80", Preference::Kept));
+/// assert_eq!((lease.endpoint().id().as_str(), lease.binding_outcome()), ("b:80", BindingOutcome::Kept));
 ///
 /// pool.remove("b:80")?;
 /// let one = pool.pick(&PickRequest::new().bound(&binding))?;
 /// let other = pool.pick(&PickRequest::new().bound(&binding))?;
 /// assert_eq!(one.endpoint().id(), other.endpoint().id());
-/// assert_eq!(one.preference(), Preference::Missed(Missed::Gone));
+/// assert_eq!(one.binding_outcome(), BindingOutcome::Missed(MissReason::Gone));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
@@ -64,21 +64,21 @@ impl Binding {
     /// to when it has less. At least 1, usually from 1.2 to 2; what is smaller or no number counts as 1. Costs a look at
     /// every endpoint of the tier, once the bound endpoint has anything in flight.
     #[must_use]
-    pub fn until(mut self, factor: f32) -> Self {
+    pub fn max_share(mut self, factor: f32) -> Self {
         self.until = Some(factor.max(1.0));
         self
     }
 
     /// That endpoint or none: if it cannot be had the pick fails with
-    /// [`PickError::Bound`](crate::PickError::Bound). Nobody has to [share](Self::until) then.
+    /// [`PickError::Bound`](crate::PickError::Bound). Nobody has to [share](Self::max_share) then.
     #[must_use]
     pub fn strict(mut self) -> Self {
         self.strict = true;
         self
     }
 
-    /// The endpoint is taken in whatever state it is: also while it is [`Unfit`](crate::Availability::Unfit) or
-    /// [`Closed`](crate::Availability::Closed), and on [`Trial`](crate::Availability::Trial) also if another request is
+    /// The endpoint is taken in whatever state it is: also while it is [`Unfit`](crate::Availability::Unhealthy) or
+    /// [`Closed`](crate::Availability::Maintenance), and on [`Trial`](crate::Availability::Probation) also if another request is
     /// trying it. For operators who look at a server in maintenance; HAProxy calls it `force-persist`.
     ///
     /// It still has to be a member, within its limit, let in by the strategy, and not excluded. Together with
@@ -89,7 +89,7 @@ impl Binding {
     ///
     /// let pool = Pool::default();
     /// pool.update(["a:80", "b:80"].map(EndpointSpec::new), |_| ())?;
-    /// pool.set_availability("b:80", Availability::Closed)?;
+    /// pool.set_availability("b:80", Availability::Maintenance)?;
     /// let binding = Binding::to("b:80").strict();
     /// assert!(pool.pick(&PickRequest::new().bound(&binding)).is_err());
     /// let binding = binding.forced();
@@ -114,67 +114,67 @@ impl Binding {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
-pub enum Preference {
+pub enum BindingOutcome {
     /// There was none.
     #[default]
-    Free,
+    Unbound,
     /// It was taken.
     Kept,
     /// Another one was taken.
-    Missed(Missed),
+    Missed(MissReason),
 }
 
 /// Why a preferred endpoint was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
-pub enum Missed {
+pub enum MissReason {
     /// The pool does not have it.
     Gone,
     /// It is closed: out of service, or its time to drain is over.
-    Closed,
+    Maintenance,
     /// It is unfit.
-    Unfit,
+    Unhealthy,
     /// It is excluded from this request: it has failed it.
     Excluded,
     /// It is at its limit.
     Full,
     /// It is on trial, and another request is out to try it.
-    OnTrial,
+    OnProbation,
     /// The strategy lets no more in.
     Refused,
-    /// It has more than its [share](Binding::until).
+    /// It has more than its [share](Binding::max_share).
     Overloaded,
 }
 
-impl Missed {
+impl MissReason {
     /// Every reason.
     pub const ALL: [Self; 8] = [
         Self::Gone,
-        Self::Closed,
-        Self::Unfit,
+        Self::Maintenance,
+        Self::Unhealthy,
         Self::Excluded,
         Self::Full,
-        Self::OnTrial,
+        Self::OnProbation,
         Self::Refused,
         Self::Overloaded,
     ];
 
     /// Whether it is there, and only has too much to do for the moment or is being tried, so that one may come back to it.
     pub const fn is_momentary(self) -> bool {
-        matches!(self, Self::Full | Self::OnTrial | Self::Refused | Self::Overloaded)
+        matches!(self, Self::Full | Self::OnProbation | Self::Refused | Self::Overloaded)
     }
 }
 
-impl fmt::Display for Missed {
+impl fmt::Display for MissReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Gone => "gone",
-            Self::Closed => "closed",
-            Self::Unfit => "unfit",
+            Self::Maintenance => "in maintenance",
+            Self::Unhealthy => "unhealthy",
             Self::Excluded => "excluded",
             Self::Full => "full",
-            Self::OnTrial => "on trial",
+            Self::OnProbation => "on probation",
             Self::Refused => "refused by the strategy",
             Self::Overloaded => "overloaded",
         })

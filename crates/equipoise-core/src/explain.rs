@@ -1,7 +1,7 @@
 use std::fmt;
 
 use crate::{
-    binding::Preference,
+    binding::BindingOutcome,
     endpoint::{Availability, EndpointId, Slot},
     pool::{Choice, EndpointStatus, PickError, Revision, Snapshot},
     request::PickRequest,
@@ -21,7 +21,7 @@ pub struct Explanation {
     #[cfg_attr(feature = "serde", serde(serialize_with = "picked"))]
     pub picked: Result<EndpointId, PickError>,
     /// What became of the endpoint that the request preferred or was bound to.
-    pub preference: Preference,
+    pub preference: BindingOutcome,
     /// Every member.
     pub candidates: Vec<Candidate>,
 }
@@ -59,7 +59,7 @@ pub enum Fate {
     /// At its limit.
     Full,
     /// On trial, and the one request that tries it is out, or has been.
-    OnTrial,
+    OnProbation,
     /// Its last requests failed, and it has had its share: see [`Needs::caps_failing`](crate::Needs::caps_failing).
     Failing,
     /// A combinator keeps it from the strategy for this request.
@@ -67,11 +67,11 @@ pub enum Fate {
     /// Its weight is 0.
     NoWeight,
     /// Draining.
-    BoundOnly,
+    Draining,
     /// Unfit, and its tier does not panic.
-    Unfit,
+    Unhealthy,
     /// Closed.
-    Closed,
+    Maintenance,
 }
 
 impl Explanation {
@@ -86,11 +86,11 @@ impl Explanation {
             let score = notes.scores.iter().rev().find(|(noted, _)| *noted == slot).map(|&(_, score)| score);
             let fate = match &choice {
                 Ok(choice) if choice.slot == slot => match choice.preference {
-                    Preference::Kept => Fate::Preferred,
-                    Preference::Missed(_) if notes.fates.contains(&(slot, Fate::StandIn)) => Fate::StandIn,
+                    BindingOutcome::Kept => Fate::Preferred,
+                    BindingOutcome::Missed(_) if notes.fates.contains(&(slot, Fate::StandIn)) => Fate::StandIn,
                     _ => Fate::Picked,
                 },
-                _ if status.availability == Availability::Unfit && !snapshot.is_eligible(slot) => Fate::Unfit,
+                _ if status.availability == Availability::Unhealthy && !snapshot.is_eligible(slot) => Fate::Unhealthy,
                 _ => fate(slot, &status, request, score, &notes, snapshot.is_tried(slot)),
             };
             Some(Candidate { status, score, fate })
@@ -98,8 +98,8 @@ impl Explanation {
         let candidates: Vec<Candidate> = snapshot.slots().filter_map(candidate).collect();
         let preference = match &choice {
             Ok(choice) => choice.preference,
-            Err(PickError::Bound { missed, .. }) => Preference::Missed(*missed),
-            Err(_) => Preference::Free,
+            Err(PickError::Bound { missed, .. }) => BindingOutcome::Missed(*missed),
+            Err(_) => BindingOutcome::Unbound,
         };
         let picked = choice.map(|choice| snapshot.members().get(choice.slot).map(|member| member.spec.id().clone()));
         let picked = picked.and_then(|id| id.ok_or(PickError::Declined));
@@ -124,11 +124,11 @@ fn fate(
     tried: bool,
 ) -> Fate {
     match status.availability {
-        Availability::Closed => return Fate::Closed,
-        Availability::BoundOnly => return Fate::BoundOnly,
+        Availability::Maintenance => return Fate::Maintenance,
+        Availability::Draining => return Fate::Draining,
         _ if status.weight == 0 => return Fate::NoWeight,
         // Whoever is unfit and gets here is used in a panic.
-        Availability::Open | Availability::Unfit | Availability::Trial => {}
+        Availability::Up | Availability::Unhealthy | Availability::Probation => {}
     }
     let noted = notes.fates.iter().find(|(noted, _)| *noted == slot).map(|&(_, fate)| fate);
     noted.unwrap_or_else(|| match score {
@@ -136,7 +136,7 @@ fn fate(
         // The picker did not come by, but would have been told the same.
         None if request.excludes(&status.id) => Fate::Excluded,
         None if status.max_in_flight.is_some_and(|most| status.in_flight >= most) => Fate::Full,
-        None if tried => Fate::OnTrial,
+        None if tried => Fate::OnProbation,
         None => Fate::NotConsidered,
     })
 }
@@ -151,13 +151,13 @@ impl fmt::Display for Fate {
             Self::NotConsidered => "not considered",
             Self::Excluded => "excluded",
             Self::Full => "full",
-            Self::OnTrial => "on trial",
+            Self::OnProbation => "on probation",
             Self::Failing => "failing",
             Self::PassedOver => "passed over",
             Self::NoWeight => "weight 0",
-            Self::BoundOnly => "draining",
-            Self::Unfit => "unfit",
-            Self::Closed => "closed",
+            Self::Draining => "draining",
+            Self::Unhealthy => "unhealthy",
+            Self::Maintenance => "maintenance",
         })
     }
 }
@@ -168,7 +168,7 @@ impl fmt::Display for Explanation {
             Ok(id) => writeln!(f, "picked {id} at revision {}", self.revision.get())?,
             Err(error) => writeln!(f, "picked nobody at revision {}: {error}", self.revision.get())?,
         }
-        if let Preference::Missed(missed) = self.preference {
+        if let BindingOutcome::Missed(missed) = self.preference {
             writeln!(f, "  the endpoint that it belongs to is not taken: {missed}")?;
         }
         let width = self.candidates.iter().map(|candidate| candidate.status.id.as_str().len()).max().unwrap_or(0);

@@ -1,7 +1,7 @@
 use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 
 use crate::{
-    binding::Preference,
+    binding::BindingOutcome,
     endpoint::{Closing, Endpoint, Stage},
     load::Handle,
     pool::{Choice, Entry},
@@ -19,7 +19,7 @@ use crate::{
 /// 3. the **release**, when the lease is dropped: at the end of the body, the stream or the session.
 ///
 /// A lease dropped without a verdict was cancelled. It frees its place; if there was no first byte either, the endpoint
-/// was at least so long without an answer, which the strategy [is told](Strategy::abandoned). Where that says nothing
+/// was at least so long without an answer, which the strategy [is told](Strategy::on_abandon). Where that says nothing
 /// about the endpoint (what the lease was for has no answer, or was never sent), record a [`Verdict::Neutral`] first.
 ///
 /// The endpoint, its target and its counts live at least as long as the lease, also when the pool has dropped them.
@@ -54,7 +54,7 @@ struct Held {
     handle: Arc<Handle>,
     picked_at: Timestamp,
     entry: Entry,
-    preference: Preference,
+    preference: BindingOutcome,
     alternatives: bool,
     /// What the strategy needs, kept here so that a lease that owes nothing need not look at its endpoint's memory.
     tells: Tells,
@@ -93,11 +93,11 @@ impl<T> Lease<T> {
 
     /// Whether the endpoint is the one that the request [preferred](crate::PickRequest::prefer).
     pub fn is_preferred(&self) -> bool {
-        self.held.preference == Preference::Kept
+        self.held.preference == BindingOutcome::Kept
     }
 
     /// What became of the endpoint that the request preferred or was [bound](crate::PickRequest::bound) to.
-    pub fn preference(&self) -> Preference {
+    pub fn binding_outcome(&self) -> BindingOutcome {
         self.held.preference
     }
 
@@ -124,8 +124,8 @@ impl<T> Lease<T> {
         self.record(verdict);
     }
 
-    /// Waits until the endpoint takes no new clients: it [drains](crate::Availability::BoundOnly), is
-    /// [closed](crate::Availability::Closed), or has left the pool. Ends at once if that is so already.
+    /// Waits until the endpoint takes no new clients: it [drains](crate::Availability::Draining), is
+    /// [closed](crate::Availability::Maintenance), or has left the pool. Ends at once if that is so already.
     ///
     /// For long streams and tunnels that can move: told at the beginning of a drain, they have until its deadline to end in
     /// good order. A client that is bound to the endpoint (a sticky session) is sent back there while it drains; a tunnel of
@@ -136,7 +136,7 @@ impl<T> Lease<T> {
         Closing::of(&self.held.handle.endpoint, Stage::Draining)
     }
 
-    /// Waits until the endpoint takes nothing at all: it is [closed](crate::Availability::Closed), as it is when the
+    /// Waits until the endpoint takes nothing at all: it is [closed](crate::Availability::Maintenance), as it is when the
     /// deadline of a drain has passed, or it has left the pool (also when another endpoint has taken its id). Ends at once
     /// if that is so already.
     ///
@@ -204,7 +204,7 @@ impl Held {
     fn first_byte(&mut self) {
         if !std::mem::replace(&mut self.timed, true) && self.tells.latency {
             let (now, latency) = self.elapsed();
-            self.strategy().sampled(&self.handle.endpoint.state, latency, now);
+            self.strategy().on_latency(&self.handle.endpoint.state, latency, now);
         }
     }
 
@@ -225,12 +225,12 @@ impl Held {
         let (now, latency) = self.elapsed();
         let state = &self.handle.endpoint.state;
         if sample {
-            self.strategy().sampled(state, latency, now);
+            self.strategy().on_latency(state, latency, now);
         }
         if self.tells.outcomes {
-            self.strategy().observed(state, verdict, now);
+            self.strategy().on_outcome(state, verdict, now);
             if tried {
-                self.strategy().tried(state, verdict, now);
+                self.strategy().on_probation(state, verdict, now);
             }
         }
     }
@@ -245,20 +245,20 @@ impl Held {
     fn release_more(&mut self) {
         if self.is_abandoned() {
             let (now, waited) = self.elapsed();
-            if self.strategy().abandoned(&self.handle.endpoint.state, waited, now) {
+            if self.strategy().on_abandon(&self.handle.endpoint.state, waited, now) {
                 self.record(Verdict::Failure(Failure::Timeout));
             }
         }
         let endpoint = &self.handle.endpoint;
         // Who has had the first byte of an answer and does not want the rest has seen that the endpoint works.
         if !self.judged && self.timed && self.entry.pass.take().is_some() && self.tells.outcomes {
-            self.strategy().tried(&endpoint.state, Verdict::Success, endpoint.hooks.clock.now());
+            self.strategy().on_probation(&endpoint.state, Verdict::Success, endpoint.hooks.clock.now());
         }
         let gives_room = self.entry.permit || self.entry.pass.is_some() || self.tells.leases;
         // First: a strategy may look at it when it is told.
         self.entry.give_back(endpoint);
         if self.tells.leases {
-            self.strategy().released(&endpoint.state, endpoint);
+            self.strategy().on_release(&endpoint.state, endpoint);
         }
         if gives_room {
             endpoint.hooks.freed(endpoint.slot());

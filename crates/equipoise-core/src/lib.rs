@@ -23,7 +23,7 @@ mod view;
 #[doc(hidden)]
 pub use crate::guard::take_panicked;
 pub use crate::{
-    binding::{Binding, Missed, Preference},
+    binding::{Binding, BindingOutcome, MissReason},
     endpoint::{
         Address, Availability, Closing, Endpoint, EndpointId, EndpointSpec, InvalidAddress, InvalidSpec, MAX_WEIGHT,
         Slot, Tier,
@@ -31,7 +31,7 @@ pub use crate::{
     entropy::{Entropy, SeededEntropy},
     explain::{Candidate, Explanation, Fate},
     lease::{AnyTarget, Lease},
-    pool::{Acquire, Changes, EndpointStatus, Flips, Idle, PickError, Pool, PoolBuilder, Revision, Spill},
+    pool::{Acquire, AppliedChanges, Changes, EndpointStatus, Idle, PickError, Pool, PoolBuilder, Revision, Spillover},
     pool::{TryUpdateError, UpdateError},
     request::PickRequest,
     strategy::{AnyStrategy, BuildError, Needs, P2c, PeakEwma, PickCx, Picker, Random, RoundRobin, Strategy, Tickets},

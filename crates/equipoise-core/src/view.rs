@@ -41,7 +41,7 @@ impl Member {
     }
 
     pub(crate) fn max_in_flight(&self) -> Option<u32> {
-        self.overlay.limit.or(self.spec.max_in_flight())
+        self.overlay.limit.or(self.spec.max_in_flight_value())
     }
 }
 
@@ -165,12 +165,12 @@ fn unbox<S: Any + Send + Sync>(mut state: Erased) -> Option<Arc<S>> {
 ///     fn needs(&self) -> Needs {
 ///         self.0.needs().leases()
 ///     }
-///     fn acquired(&self, state: &Self::State, endpoint: &Endpoint, request: &PickRequest<'_>) -> bool {
-///         let taken = self.0.acquired(&state.inner, endpoint, request);
+///     fn admit(&self, state: &Self::State, endpoint: &Endpoint, request: &PickRequest<'_>) -> bool {
+///         let taken = self.0.admit(&state.inner, endpoint, request);
 ///         state.own.fetch_add(u64::from(taken), Ordering::Relaxed);
 ///         taken
 ///     }
-///     forward_hooks!(self.0, state.inner: released, sampled, abandoned, observed, tried, refreshed);
+///     forward_hooks!(self.0, state.inner: on_release, on_latency, on_abandon, on_outcome, on_probation, on_refresh);
 /// }
 ///
 /// let pool = Pool::new(Counted(RoundRobin::new()));

@@ -32,7 +32,8 @@ fn strategies() -> [AnyStrategy; 9] {
 fn cost_of(strategy: AnyStrategy, weights: &[u32], limit: Option<u32>, request: &PickRequest<'_>) -> AllocationInfo {
     let (pool, clock) = clocked(strategy, weights, SEED);
     if let Some(limit) = limit {
-        pool.update(common::specs(weights).into_iter().map(|spec| spec.limit(limit)), |_| ()).expect("valid specs");
+        pool.update(common::specs(weights).into_iter().map(|spec| spec.max_in_flight(limit)), |_| ())
+            .expect("valid specs");
     }
     let round_trip = |verdict| {
         let mut lease = pool.pick(request).expect("somebody can be picked");

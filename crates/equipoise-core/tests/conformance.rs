@@ -100,7 +100,7 @@ fn what_was_not_asked_for_is_said() {
         Check::Allocations,
         Check::SpreadsKeys,
         Check::KeepsKeys,
-        Check::Flips,
+        Check::AppliedChanges,
         Check::Removals,
     ];
     assert_eq!(bare.not_asked_for, not_asked_for);

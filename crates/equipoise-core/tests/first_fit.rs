@@ -10,7 +10,8 @@ const SEED: u64 = 0xf1f1;
 
 fn pool(limits: &[u32]) -> Pool<()> {
     let pool = pool_of(FirstFit::new(), &[1], SEED);
-    let specs = limits.iter().enumerate().map(|(at, &limit)| if limit == 0 { spec(at) } else { spec(at).limit(limit) });
+    let specs =
+        limits.iter().enumerate().map(|(at, &limit)| if limit == 0 { spec(at) } else { spec(at).max_in_flight(limit) });
     pool.update(specs, |_| ()).expect("valid");
     pool
 }
@@ -51,9 +52,9 @@ fn an_excluded_or_closed_endpoint_is_passed_over_and_comes_back() {
     let tried = [id(0)];
     assert_eq!(at(&pool.pick(&PickRequest::new().exclude(&tried)).unwrap()), 1);
     assert_eq!(at(&pick(&pool)), 0);
-    pool.set_availability(id(0), Availability::Closed).unwrap();
+    pool.set_availability(id(0), Availability::Maintenance).unwrap();
     assert_eq!(at(&pick(&pool)), 1);
-    pool.set_availability(id(0), Availability::Open).unwrap();
+    pool.set_availability(id(0), Availability::Up).unwrap();
     assert_eq!(at(&pick(&pool)), 0);
 }
 
@@ -62,7 +63,7 @@ fn a_raised_limit_gives_room_at_once() {
     let pool = pool(&[1, 1]);
     let first = [pick(&pool), pick(&pool)];
     assert!(pool.pick(&PickRequest::new()).is_err());
-    pool.update([spec(0).limit(2), spec(1).limit(1)], |_| ()).expect("valid");
+    pool.update([spec(0).max_in_flight(2), spec(1).max_in_flight(1)], |_| ()).expect("valid");
     assert_eq!(at(&pick(&pool)), 0);
     drop(first);
 }

@@ -64,7 +64,7 @@ proptest! {
                 Op::End(_) => {}
                 Op::Flip(who) => {
                     open[who] = !open[who];
-                    let availability = if open[who] { Availability::Open } else { Availability::Closed };
+                    let availability = if open[who] { Availability::Up } else { Availability::Maintenance };
                     pool.set_availability(id(who), availability).expect("a member");
                 }
                 Op::Prefer(who) => {
@@ -82,7 +82,7 @@ proptest! {
                         _ => unreachable!("matched above"),
                     }
                     let all = specs(&weights).into_iter().zip(&limits).map(|(spec, limit)| match limit {
-                        Some(limit) => spec.limit(*limit),
+                        Some(limit) => spec.max_in_flight(*limit),
                         None => spec,
                     });
                     pool.update(all, |_| ()).expect("valid");
@@ -205,7 +205,7 @@ fn an_endpoint_that_comes_back_under_another_address_starts_empty() {
     let pool = pool_of(LeastConnections::new(), &[1; 20], SEED);
     let held: Vec<_> = (0..40).map(|_| pick(&pool)).collect();
     let mut all = specs(&[1; 20]);
-    all[4] = equipoise_core::EndpointSpec::new("elsewhere").named(id(4));
+    all[4] = equipoise_core::EndpointSpec::new("elsewhere").with_id(id(4));
     pool.update(all, |_| ()).expect("valid");
     let next: Vec<_> = (0..2).map(|_| pick(&pool)).collect();
     assert!(next.iter().all(|lease| at(lease) == 4));

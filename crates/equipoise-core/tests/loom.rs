@@ -160,7 +160,7 @@ fn a_flip_is_seen_whole_by_whoever_picks_meanwhile() {
             let lease = pick(&other).expect("b is open all the time");
             drop(lease);
         });
-        assert!(pool.set_availability("a", Availability::Closed).expect("known"));
+        assert!(pool.set_availability("a", Availability::Maintenance).expect("known"));
         assert_eq!(name(&pick(&pool).expect("open")), "b", "who has closed it does not get it");
         thread.join().expect("no panic");
         assert_eq!(in_flight(&pool), [0, 0]);
@@ -174,10 +174,10 @@ fn two_writers_lose_no_change() {
         let other = pool.clone();
         let before = pool.revision().get();
         let thread = thread::spawn(move || other.set_weight("a", 5).expect("known"));
-        pool.set_availability("b", Availability::BoundOnly).expect("known");
+        pool.set_availability("b", Availability::Draining).expect("known");
         thread.join().expect("no panic");
         let endpoints = pool.endpoints();
-        assert_eq!((endpoints[0].weight, endpoints[1].availability), (5, Availability::BoundOnly));
+        assert_eq!((endpoints[0].weight, endpoints[1].availability), (5, Availability::Draining));
         assert_eq!(pool.revision().get(), before + 2);
     });
 }
@@ -209,8 +209,8 @@ fn an_endpoint_that_goes_down_takes_its_count_along_while_leases_come_and_go() {
         let pool = pool(BoundedLoad::new(RoundRobin::new()).factor(1.0).expect("at least 1"), two());
         let other = pool.clone();
         let thread = thread::spawn(move || drop(pick(&other)));
-        pool.set_availability("a", Availability::Closed).expect("known");
-        pool.set_availability("a", Availability::Open).expect("known");
+        pool.set_availability("a", Availability::Maintenance).expect("known");
+        pool.set_availability("a", Availability::Up).expect("known");
         thread.join().expect("no panic");
         let held: Vec<_> = (0..2).map(|_| pick(&pool).expect("there is room")).collect();
         assert_eq!(in_flight(&pool), [1, 1]);
@@ -222,7 +222,7 @@ fn an_endpoint_that_goes_down_takes_its_count_along_while_leases_come_and_go() {
 fn one_of_two_threads_tries_an_endpoint_and_a_cancelled_try_is_handed_on() {
     model(|| {
         let pool = pool(RoundRobin::new(), ["a", "b", "c"].map(EndpointSpec::new));
-        pool.set_availability("a", Availability::Trial).expect("known");
+        pool.set_availability("a", Availability::Probation).expect("known");
         let other = pool.clone();
         let try_it = |pool: &Pool<u32>| {
             let bound = EndpointId::from("a");

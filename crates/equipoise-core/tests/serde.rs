@@ -12,7 +12,7 @@ fn an_endpoint_is_read_from_its_address_or_a_table() {
     let full = json!({
         "address": "10.0.0.1:80", "id": "web-1", "weight": 3, "tier": 1, "max_in_flight": 100, "zone": "eu-1a",
     });
-    let spec = plain.clone().named("web-1").weight(3).tier(Tier::BACKUP).limit(100).zone("eu-1a");
+    let spec = plain.clone().with_id("web-1").weight(3).tier(Tier::BACKUP).max_in_flight(100).zone("eu-1a");
     assert_eq!(from_value::<EndpointSpec>(full.clone()).unwrap(), spec);
     assert_eq!(to_value(&spec).unwrap(), full);
     assert_eq!(to_value(&plain).unwrap(), json!({"address": "10.0.0.1:80", "weight": 1, "tier": 0}));
@@ -37,13 +37,13 @@ fn what_no_endpoint_has_is_refused() {
 
 #[test]
 fn availability_is_written_as_it_is_displayed() {
-    use Availability::{BoundOnly, Closed, Open, Trial, Unfit};
-    for availability in [Open, Unfit, Trial, BoundOnly, Closed] {
+    use Availability::{Draining, Maintenance, Probation, Unhealthy, Up};
+    for availability in [Up, Unhealthy, Probation, Draining, Maintenance] {
         let written = to_value(availability).unwrap();
         assert_eq!(written, json!(availability.to_string()));
         assert_eq!(from_value::<Availability>(written).unwrap(), availability);
     }
-    assert!(from_value::<Availability>(json!("up")).is_err());
+    assert!(from_value::<Availability>(json!("open")).is_err());
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn ids_status_and_explanations_are_data() {
     let pool: Pool<()> = Pool::new(RoundRobin::new());
     pool.update(["a:80", "b:80"].map(EndpointSpec::new), |_| ()).unwrap();
     let status = json!({
-        "id": "a:80", "joined": 1, "address": "a:80", "tier": 0, "zone": null, "weight": 1, "availability": "open",
+        "id": "a:80", "joined": 1, "address": "a:80", "tier": 0, "zone": null, "weight": 1, "availability": "up",
         "in_flight": 0, "max_in_flight": null,
     });
     assert_eq!(to_value(&pool.endpoints()[0]).unwrap(), status);

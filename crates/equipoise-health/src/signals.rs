@@ -67,7 +67,7 @@ pub(crate) struct Witness {
     raised: AtomicU8,
     /// Nanoseconds; the longest that was asked for.
     pause: AtomicU64,
-    /// Kept where requests that are given up [count](Outliers::abandoned).
+    /// Kept where requests that are given up [count](Outliers::on_abandon).
     usual: Usual,
     board: Weak<Board>,
     this: Weak<Witness>,
@@ -109,7 +109,7 @@ const TRIAL_FAILED: u8 = 32;
 const PAUSE: u8 = 64;
 
 impl Witness {
-    pub(crate) fn sampled(&self, latency: Duration) {
+    pub(crate) fn on_latency(&self, latency: Duration) {
         if self.rules.abandoned.is_some() {
             self.usual.sample(latency);
         }
@@ -130,7 +130,7 @@ impl Witness {
         usual > 0 && saturating_nanos(waited) as f64 >= times * usual as f64
     }
 
-    pub(crate) fn observed(&self, verdict: Verdict, now: Timestamp) {
+    pub(crate) fn on_outcome(&self, verdict: Verdict, now: Timestamp) {
         match verdict {
             Verdict::Success => self.succeeded(),
             Verdict::Failure(failure) => self.failed(failure, now),
@@ -161,7 +161,7 @@ impl Witness {
     }
 
     /// The request on trial has ended. An endpoint that is only overloaded works.
-    pub(crate) fn tried(&self, verdict: Verdict) {
+    pub(crate) fn on_probation(&self, verdict: Verdict) {
         let failed = matches!(verdict, Verdict::Failure(_) | Verdict::Unavailable { .. });
         self.raise(if failed { TRIAL_FAILED } else { TRIAL_PASSED });
     }

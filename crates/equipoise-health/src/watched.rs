@@ -37,32 +37,32 @@ impl<S: Strategy> Strategy for Watched<S> {
         }
     }
 
-    fn sampled(&self, state: &Self::State, latency: std::time::Duration, now: Timestamp) {
+    fn on_latency(&self, state: &Self::State, latency: std::time::Duration, now: Timestamp) {
         if let Some(witness) = &state.own.0 {
-            witness.sampled(latency);
+            witness.on_latency(latency);
         }
-        self.inner.sampled(&state.inner, latency, now);
+        self.inner.on_latency(&state.inner, latency, now);
     }
 
-    fn abandoned(&self, state: &Self::State, waited: std::time::Duration, now: Timestamp) -> bool {
+    fn on_abandon(&self, state: &Self::State, waited: std::time::Duration, now: Timestamp) -> bool {
         // Both are asked: the inner strategy learns from it whatever the rules say.
-        let inner = self.inner.abandoned(&state.inner, waited, now);
+        let inner = self.inner.on_abandon(&state.inner, waited, now);
         inner || state.own.0.as_ref().is_some_and(|witness| witness.is_timeout(waited))
     }
 
-    fn observed(&self, state: &Self::State, verdict: Verdict, now: Timestamp) {
+    fn on_outcome(&self, state: &Self::State, verdict: Verdict, now: Timestamp) {
         if let Some(witness) = &state.own.0 {
-            witness.observed(verdict, now);
+            witness.on_outcome(verdict, now);
         }
-        self.inner.observed(&state.inner, verdict, now);
+        self.inner.on_outcome(&state.inner, verdict, now);
     }
 
-    fn tried(&self, state: &Self::State, verdict: Verdict, now: Timestamp) {
+    fn on_probation(&self, state: &Self::State, verdict: Verdict, now: Timestamp) {
         if let Some(witness) = &state.own.0 {
-            witness.tried(verdict);
+            witness.on_probation(verdict);
         }
-        self.inner.tried(&state.inner, verdict, now);
+        self.inner.on_probation(&state.inner, verdict, now);
     }
 
-    forward_hooks!(self.inner, state.inner: acquired, released, refreshed);
+    forward_hooks!(self.inner, state.inner: admit, on_release, on_refresh);
 }

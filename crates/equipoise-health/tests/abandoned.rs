@@ -105,7 +105,7 @@ fn an_endpoint_that_never_answered_is_held_against_the_slowest_of_the_others() {
 fn a_request_on_probation_that_is_given_up_fails_it() {
     let world = World::new(three().abandoned(Some(10.0)), RoundRobin::new());
     world.answered("a", USUAL);
-    world.pool.set_availability("a", Availability::Trial).expect("a member");
+    world.pool.set_availability("a", Availability::Probation).expect("a member");
     world.given_up("a", USUAL);
     assert_eq!(world.said(), [], "it was no longer than usual");
     world.given_up("a", SECOND);

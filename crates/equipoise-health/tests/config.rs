@@ -157,8 +157,8 @@ fn standings_and_changes_are_data() {
     assert_eq!(
         standing,
         json!({
-            "id": "a:80", "availability": "bound-only",
-            "opinions": [{ "source": "operator", "availability": "bound-only", "reason": "drain", "since": 5 }],
+            "id": "a:80", "availability": "draining",
+            "opinions": [{ "source": "operator", "availability": "draining", "reason": "drain", "since": 5 }],
             "checks": [{ "name": "tcp", "up": true, "since": 5, "last": null }],
         })
     );
@@ -167,7 +167,7 @@ fn standings_and_changes_are_data() {
         _ => None,
     });
     let told = json!({
-        "id": "a:80", "from": "open", "to": "bound-only", "source": "operator", "reason": "drain", "at": 5,
+        "id": "a:80", "from": "up", "to": "draining", "source": "operator", "reason": "drain", "at": 5,
     });
     assert_eq!(change, Some(told));
 }

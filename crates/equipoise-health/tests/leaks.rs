@@ -35,7 +35,7 @@ fn signals_keep_nothing_of_endpoints_that_have_left_under_any_rule() {
         (0..1000).for_each(replace);
         assert!(left(1000, replace) < 2000, "{rules:?}: {} bytes an endpoint", left(1000, replace) / 1000);
         let replace_under_one_id = |round: usize| {
-            let spec = EndpointSpec::new(format!("e{round:08}")).named("one");
+            let spec = EndpointSpec::new(format!("e{round:08}")).with_id("one");
             pool.update([spec], |_| ()).expect("a valid endpoint");
         };
         assert!(left(1000, replace_under_one_id) < 2000, "{rules:?}");

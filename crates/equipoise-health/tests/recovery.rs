@@ -41,9 +41,9 @@ fn the_share_of_one_that_comes_back_rises_as_haproxy_s_slowstart_raises_weights(
     clock.advance(Duration::from_secs(100));
 
     answer_next(&mut machine, &pool, Err(ProbeError::Timeout));
-    assert_eq!(pool.endpoints()[1].availability, Availability::Unfit);
+    assert_eq!(pool.endpoints()[1].availability, Availability::Unhealthy);
     answer_next(&mut machine, &pool, Ok(Answer::Passed));
-    assert_eq!(pool.endpoints()[1].availability, Availability::Open);
+    assert_eq!(pool.endpoints()[1].availability, Availability::Up);
 
     let mut now = 0.0;
     let back = golden.slowstart.weight_over_time.iter().filter(|(at, ..)| *at >= 0.0);

@@ -16,7 +16,7 @@ use equipoise_core::EndpointId;
 ///
 /// A balancer that is the endpoint of another balancer replaces the request's extension by its own, and the outer
 /// balancer replaces the response's. The request's extension also tells the inner balancer that the outer one retries,
-/// so that their attempts do not multiply: see [`Balance::tries`](crate::Balance::tries).
+/// so that their attempts do not multiply: see [`Balance::max_attempts`](crate::Balance::max_attempts).
 ///
 /// ```
 /// use equipoise_tower::Attempt;
@@ -64,7 +64,7 @@ impl NestedRetries {
         self.0.get_or_init(|| AtomicUsize::new(tries.saturating_sub(1)))
     }
 
-    /// Whether a balancer that makes at most `tries` attempts may retry.
+    /// Whether a balancer that makes at most `max_attempts` attempts may retry.
     pub(crate) fn any_left(&self, tries: usize) -> bool {
         self.cell(tries).load(Ordering::Relaxed) > 0
     }

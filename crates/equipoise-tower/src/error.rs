@@ -5,7 +5,7 @@ use std::fmt;
 use equipoise_core::{EndpointId, PickError};
 use http::StatusCode;
 
-use crate::reach::Reach;
+use crate::failure_stage::FailureStage;
 
 /// Any error: tower's convention.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -18,7 +18,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// No endpoint could be picked, not even after the [wait](crate::Balance::wait) that was allowed.
+    /// No endpoint could be picked, not even after the [wait](crate::Balance::queue_timeout) that was allowed.
     Pick(PickError),
     /// The request is not one that can be sent.
     Request {
@@ -57,10 +57,10 @@ impl Error {
             Self::Request { .. } => StatusCode::BAD_REQUEST,
             Self::Address { .. } => StatusCode::BAD_GATEWAY,
             Self::Unsupported(_) => StatusCode::NOT_IMPLEMENTED,
-            Self::Endpoint { source, .. } => match Reach::of(&**source) {
-                Reach::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
-                Reach::TimedOut => StatusCode::GATEWAY_TIMEOUT,
-                Reach::Caller => StatusCode::BAD_REQUEST,
+            Self::Endpoint { source, .. } => match FailureStage::of(&**source) {
+                FailureStage::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+                FailureStage::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+                FailureStage::Caller => StatusCode::BAD_REQUEST,
                 _ => StatusCode::BAD_GATEWAY,
             },
         }

@@ -21,8 +21,8 @@ use crate::{
     balance::{Balance, ResponseFuture},
     dispatch::Targets,
     error::Error,
+    failure_stage::FailureStage,
     http::{Http, LeasedBody},
-    reach::Reach,
 };
 
 /// A balanced channel for tonic's generated clients, over a tonic [`Channel`] for each endpoint.
@@ -46,7 +46,7 @@ use crate::{
 /// // Any generated client: `OrdersClient::new(channel)`, or with an interceptor.
 /// let grpc = tonic::client::Grpc::new(channel.clone());
 /// // With settings of the balancer.
-/// let patient = Balance::new(channel.pool().clone()).wait(std::time::Duration::from_secs(1));
+/// let patient = Balance::new(channel.pool().clone()).queue_timeout(std::time::Duration::from_secs(1));
 /// let channel = BalancedChannel::from(patient);
 /// # drop((grpc, channel));
 /// # Ok(())
@@ -185,12 +185,14 @@ impl From<Error> for Status {
             Error::Address { .. } => Self::unavailable(error.public_message()),
             Error::Endpoint { source, .. } => {
                 let message = error.public_message();
-                match (own_status(&error), Reach::of(&**source)) {
+                match (own_status(&error), FailureStage::of(&**source)) {
                     (Some(status), _) => status,
-                    (None, Reach::NotSent | Reach::Overloaded | Reach::NoResponse) => Self::unavailable(message),
-                    (None, Reach::TimedOut) => Self::deadline_exceeded(message),
-                    (None, Reach::Caller) => Self::internal(message),
-                    (None, Reach::Other) => Self::unknown(message),
+                    (None, FailureStage::NotSent | FailureStage::Overloaded | FailureStage::NoResponse) => {
+                        Self::unavailable(message)
+                    }
+                    (None, FailureStage::TimedOut) => Self::deadline_exceeded(message),
+                    (None, FailureStage::Caller) => Self::internal(message),
+                    (None, FailureStage::Other) => Self::unknown(message),
                 }
             }
         };

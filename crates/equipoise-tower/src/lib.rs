@@ -6,6 +6,7 @@ mod attempt;
 mod balance;
 mod dispatch;
 mod error;
+mod failure_stage;
 #[cfg(feature = "tonic")]
 mod grpc;
 mod guard;
@@ -14,7 +15,6 @@ mod placement;
 mod plain;
 mod point;
 mod protocol;
-mod reach;
 mod replay;
 #[cfg(feature = "reqwest")]
 mod reqwest;
@@ -30,11 +30,11 @@ pub use crate::{
     balance::{Balance, BalanceLayer, ResponseFuture},
     dispatch::{Dispatch, Shared, Targets},
     error::{BoxError, Error, InvalidAddress, PointError, UnsupportedRequest},
+    failure_stage::{FailureStage, NotSent},
     http::{Classify, ClassifyHttp, Http, KeptRequest, LeasedBody, RequestHead, ResponseHead, ServedBy, TunnelLease},
     placement::Placement,
     plain::Plain,
     point::PointAt,
     protocol::Protocol,
-    reach::{NotSent, Reach},
     replay::{KeptBody, Replay, ReplayBodies, ReplayBodiesLayer, Replayable},
 };

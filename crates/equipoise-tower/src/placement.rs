@@ -7,11 +7,11 @@ use equipoise_core::{Binding, EndpointId, PickRequest};
 /// (`equipoise-affinity`) is such a layer; so may any of yours be.
 ///
 /// [`Http`](crate::Http) heeds it; what became of the binding is in the response's extensions, as a
-/// [`Preference`](equipoise_core::Preference).
+/// [`BindingOutcome`](equipoise_core::BindingOutcome).
 ///
 /// ```
 /// use bytes::Bytes;
-/// use equipoise_core::{Binding, EndpointSpec, Pool, Preference};
+/// use equipoise_core::{Binding, EndpointSpec, Pool, BindingOutcome};
 /// use equipoise_tower::{Balance, Placement};
 /// use http::{Request, Response};
 /// use http_body_util::Empty;
@@ -26,7 +26,7 @@ use equipoise_core::{Binding, EndpointId, PickRequest};
 /// let mut request = Request::new(Empty::new());
 /// request.extensions_mut().insert(Placement::new().binding(Binding::to("b")));
 /// let response = Balance::new(pool).oneshot(request).await?;
-/// assert_eq!(response.extensions().get(), Some(&Preference::Kept));
+/// assert_eq!(response.extensions().get(), Some(&BindingOutcome::Kept));
 /// # Ok(())
 /// # }
 /// ```
@@ -58,9 +58,9 @@ impl Placement {
         self
     }
 
-    /// How long it may wait for an endpoint, instead of what the balancer [allows](crate::Balance::wait).
+    /// How long it may wait for an endpoint, instead of what the balancer [allows](crate::Balance::queue_timeout).
     #[must_use]
-    pub fn wait(mut self, longest: Duration) -> Self {
+    pub fn queue_timeout(mut self, longest: Duration) -> Self {
         self.wait = Some(longest);
         self
     }

@@ -29,7 +29,7 @@ pub trait Protocol<Req, Res> {
     }
 
     /// The attempt of the balancer above that the request is, if this balancer is an endpoint of another one. It bounds
-    /// the retries of nested balancers: see [`Balance::tries`](crate::Balance::tries). `None` by default.
+    /// the retries of nested balancers: see [`Balance::max_attempts`](crate::Balance::max_attempts). `None` by default.
     fn outer_attempt<'r>(&self, request: &'r Req) -> Option<&'r Attempt> {
         let _ = request;
         None

@@ -58,7 +58,7 @@ impl ReqwestService {
 
 /// Reqwest's error for a request that was sent once and to one place.
 ///
-/// [`Reach`](crate::Reach) trusts it when it says that there was no connection. A bare [`reqwest::Error`] may be about a
+/// [`FailureStage`](crate::FailureStage) trusts it when it says that there was no connection. A bare [`reqwest::Error`] may be about a
 /// redirect.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]

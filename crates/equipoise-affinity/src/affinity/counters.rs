@@ -3,7 +3,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use equipoise_core::Missed;
+use equipoise_core::MissReason;
 
 use crate::outcome::{Outcome, Unbound};
 
@@ -17,8 +17,8 @@ pub(crate) struct Counters {
     limited: AtomicU64,
     failed: AtomicU64,
     unbound: [AtomicU64; Unbound::LABELS.len()],
-    moved: [AtomicU64; Missed::ALL.len()],
-    away: [AtomicU64; Missed::ALL.len()],
+    moved: [AtomicU64; MissReason::ALL.len()],
+    away: [AtomicU64; MissReason::ALL.len()],
 }
 
 fn one_more(counter: Option<&AtomicU64>) {
@@ -50,8 +50,8 @@ impl Counters {
 
     /// A request was answered.
     pub(crate) fn answered(&self, outcome: &Outcome) {
-        let of = |counters: &'_ [AtomicU64; Missed::ALL.len()], why| {
-            one_more(Missed::ALL.iter().position(|missed| *missed == why).and_then(|at| counters.get(at)));
+        let of = |counters: &'_ [AtomicU64; MissReason::ALL.len()], why| {
+            one_more(MissReason::ALL.iter().position(|missed| *missed == why).and_then(|at| counters.get(at)));
         };
         match outcome {
             Outcome::Unbound(_) => {}
@@ -66,8 +66,8 @@ impl Counters {
     pub(crate) fn stats(&self) -> Stats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let unbound = Unbound::LABELS.iter().zip(&self.unbound).map(|(label, counter)| (*label, read(counter)));
-        let missed = |counters: &[AtomicU64; Missed::ALL.len()]| {
-            Missed::ALL
+        let missed = |counters: &[AtomicU64; MissReason::ALL.len()]| {
+            MissReason::ALL
                 .iter()
                 .zip(counters)
                 .map(|(why, counter)| (*why, read(counter)))
@@ -109,9 +109,9 @@ pub struct Stats {
     /// Came without a binding, by [reason](Unbound::as_str): the misses. Reasons that never occurred are left out.
     pub unbound: Vec<(&'static str, u64)>,
     /// Moved to another endpoint for good, by reason.
-    pub moved: Vec<(Missed, u64)>,
+    pub moved: Vec<(MissReason, u64)>,
     /// Answered elsewhere this once, by reason.
-    pub away: Vec<(Missed, u64)>,
+    pub away: Vec<(MissReason, u64)>,
 }
 
 impl Stats {
@@ -171,9 +171,9 @@ mod tests {
             counters.unbound(why);
             assert_eq!(counters.stats().unbound_for(why.as_str()), 1, "{why}");
         }
-        for why in Missed::ALL {
+        for why in MissReason::ALL {
             counters.answered(&Outcome::Moved { from: "a".into(), why });
         }
-        assert_eq!(counters.stats().moved, Missed::ALL.map(|why| (why, 1)));
+        assert_eq!(counters.stats().moved, MissReason::ALL.map(|why| (why, 1)));
     }
 }

@@ -17,7 +17,7 @@ use equipoise_core::Pool;
 use equipoise_tower::RequestHead;
 
 pub(crate) use self::passage::{Sighting, Track};
-use self::{counters::Counters, roster::Roster, session_limit::NewSessions};
+use self::{counters::Counters, roster::HashMembers, session_limit::NewSessions};
 pub use self::{counters::Stats, explained::Explained, session_limit::SessionLimit};
 use crate::{
     fallback::Fallback,
@@ -66,7 +66,7 @@ type Rule = dyn Fn(RequestHead<'_>) -> bool + Send + Sync;
 
 struct Shared {
     mode: Kind,
-    roster: Roster,
+    roster: HashMembers,
     counters: Counters,
 }
 
@@ -83,7 +83,7 @@ impl Affinity {
         if matches!(mode, Kind::Hash(_)) && !pool.places_by_key() {
             return Err(InvalidMode::NoKeys);
         }
-        let shared = Shared { mode, roster: Roster::new(pool.clone()), counters: Counters::default() };
+        let shared = Shared { mode, roster: HashMembers::new(pool.clone()), counters: Counters::default() };
         let settings = Settings {
             missing: Fallback::Rebind,
             unavailable: Fallback::Rebind,
@@ -119,7 +119,7 @@ impl Affinity {
     /// at its limit is, and come back to when it has less: the session does not move (unless the backend itself sets the
     /// cookie, and the one that helps out does). For caches, and for inference servers that
     /// keep what they have read, where home is better than elsewhere and waiting is worse than both. See
-    /// [`Binding::until`](equipoise_core::Binding::until); usually from 1.2 to 2. What fails or leaves is still dealt with as
+    /// [`Binding::max_share`](equipoise_core::Binding::max_share); usually from 1.2 to 2. What fails or leaves is still dealt with as
     /// [`unavailable`](Self::unavailable) says, of which only [`Fallback::Rebind`] fits.
     #[must_use]
     pub fn until_saturated(mut self, factor: f32) -> Self {

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use equipoise_core::{Availability, Binding, EndpointId, Missed, Preference};
+use equipoise_core::{Availability, Binding, BindingOutcome, EndpointId, MissReason};
 use equipoise_tower::{Placement, RequestHead, ServedBy};
 use http::{Response, request::Parts};
 
@@ -109,7 +109,7 @@ impl Affinity {
         };
         match fallback {
             Fallback::Refuse if !present => return Err(track.home.err().unwrap_or(Unbound::Unknown)),
-            Fallback::Wait(longest) => placement = placement.wait(longest),
+            Fallback::Wait(longest) => placement = placement.queue_timeout(longest),
             _ => {}
         }
         if let Some(mut binding) = self.binding(&track, lost) {
@@ -135,7 +135,7 @@ impl Affinity {
             binding = binding.session(session);
         }
         if let Some(factor) = self.settings.until {
-            binding = binding.until(factor);
+            binding = binding.max_share(factor);
         }
         Some(binding)
     }
@@ -164,12 +164,12 @@ impl Affinity {
         let Track { home, keyed, client, session, memo, .. } = track;
         let served = response.extensions().get().map(|ServedBy(id)| id.clone());
         let Some(served) = served else { return };
-        let preference = response.extensions().get().copied().unwrap_or(Preference::Free);
+        let preference = response.extensions().get().copied().unwrap_or(BindingOutcome::Unbound);
         let missed = match preference {
-            Preference::Missed(missed) => Some(missed),
+            BindingOutcome::Missed(missed) => Some(missed),
             _ => None,
         };
-        let away = home.is_ok() && missed.is_some_and(Missed::is_momentary);
+        let away = home.is_ok() && missed.is_some_and(MissReason::is_momentary);
         let kept = home.as_ref().is_ok_and(|home| *home == served);
         let now = self.now();
         let may_begin = || {
@@ -196,8 +196,8 @@ impl Affinity {
         let outcome = match (home, missed) {
             _ if keyed => Outcome::Keyed,
             (Ok(_), _) if kept => Outcome::Kept,
-            (Ok(from), why) if bound => Outcome::Moved { from, why: why.unwrap_or(Missed::Gone) },
-            (Ok(home), why) => Outcome::Away { home, why: why.unwrap_or(Missed::Gone) },
+            (Ok(from), why) if bound => Outcome::Moved { from, why: why.unwrap_or(MissReason::Gone) },
+            (Ok(home), why) => Outcome::Away { home, why: why.unwrap_or(MissReason::Gone) },
             (Err(why), _) if bound => Outcome::New(why),
             (Err(why), _) => Outcome::Unbound(why),
         };
@@ -208,7 +208,8 @@ impl Affinity {
 
 /// Whether such an endpoint may have the requests that are bound to it.
 pub(super) fn takes(availability: Option<Availability>) -> bool {
-    availability.is_some_and(|availability| !matches!(availability, Availability::Closed | Availability::Unfit))
+    availability
+        .is_some_and(|availability| !matches!(availability, Availability::Maintenance | Availability::Unhealthy))
 }
 
 impl From<StoreError> for Unbound {

@@ -40,7 +40,7 @@ impl<T: Send + Sync + 'static> AnyPool for Pool<T> {
 }
 
 /// Who is in the pool, as of the last request that looked: no task follows it.
-pub(crate) struct Roster {
+pub(crate) struct HashMembers {
     pool: Box<dyn AnyPool>,
     /// The membership's revision that `present` is of, and one more; 0 before the first look.
     seen: AtomicU64,
@@ -90,7 +90,7 @@ impl Present {
     }
 }
 
-impl Roster {
+impl HashMembers {
     pub(crate) fn new(pool: impl AnyPool) -> Self {
         Self { pool: Box::new(pool), seen: AtomicU64::new(0), present: Mutex::default(), departed: ArcSwap::default() }
     }
@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn nobody_is_told_of_weights_and_availability() {
         let (pool, told, gone) = (pool(), Cell::new(0), RefCell::new(vec![]));
-        let roster = Roster::new(pool.clone());
+        let roster = HashMembers::new(pool.clone());
         let follow = || {
             let there = |_: &[_]| {
                 told.set(told.get() + 1);
@@ -178,10 +178,10 @@ mod tests {
         assert_eq!(follow(), 1);
         pool.set_weight("a", 7).unwrap();
         assert_eq!(follow(), 1);
-        pool.set_availability("a", Availability::Closed).unwrap();
+        pool.set_availability("a", Availability::Maintenance).unwrap();
         assert_eq!(follow(), 1);
         // Moved to another address: another one under the same id.
-        pool.update([EndpointSpec::new("c").named("a"), EndpointSpec::new("b")], |_| ()).unwrap();
+        pool.update([EndpointSpec::new("c").with_id("a"), EndpointSpec::new("b")], |_| ()).unwrap();
         assert_eq!(follow(), 2);
         pool.remove("b").unwrap();
         assert_eq!(follow(), 3);
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn the_last_endpoints_that_left_are_remembered() {
         let pool = pool();
-        let roster = Roster::new(pool.clone());
+        let roster = HashMembers::new(pool.clone());
         let follow = || roster.follow(false, |_| (), |_| Ok(())).unwrap();
         follow();
         assert!(!roster.has_departed(&"a".into()));
@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn who_waits_goes_on_when_all_have_been_told_and_others_at_once() {
         let pool = pool();
-        let roster = Roster::new(pool.clone());
+        let roster = HashMembers::new(pool.clone());
         let (begun, has_begun) = mpsc::channel();
         let (go_on, may_go_on) = mpsc::channel::<()>();
         let told = AtomicU64::new(0);

@@ -17,7 +17,7 @@ use crate::affinity::Affinity;
 ///
 /// What lies between must hand on the extensions of requests and responses, through which the two talk:
 /// [`Placement`](equipoise_tower::Placement) down, [`ServedBy`](equipoise_tower::ServedBy) and
-/// [`Preference`](equipoise_core::Preference) up. Responses get an [`Outcome`](crate::Outcome).
+/// [`BindingOutcome`](equipoise_core::BindingOutcome) up. Responses get an [`Outcome`](crate::Outcome).
 ///
 /// ```
 /// use bytes::Bytes;

@@ -22,9 +22,9 @@ pub(crate) enum Stage {
 impl From<Availability> for Stage {
     fn from(availability: Availability) -> Self {
         match availability {
-            Availability::BoundOnly => Self::Draining,
-            Availability::Closed => Self::Closed,
-            Availability::Open | Availability::Unfit | Availability::Trial => Self::Serving,
+            Availability::Draining => Self::Draining,
+            Availability::Maintenance => Self::Closed,
+            Availability::Up | Availability::Unhealthy | Availability::Probation => Self::Serving,
         }
     }
 }

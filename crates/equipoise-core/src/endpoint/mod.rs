@@ -80,7 +80,7 @@ impl Endpoint {
             address: Arc::clone(spec.shared_address()),
             slot,
             joined,
-            permits: Permits::new(spec.max_in_flight()),
+            permits: Permits::new(spec.max_in_flight_value()),
             trial: Trial::default(),
             failing: Failing::default(),
             emptied: Event::default(),

@@ -92,7 +92,7 @@ impl Serialize for EndpointSpec {
             id: Some(self.id().as_str()).filter(|id| *id != self.address()),
             weight: self.weight_value(),
             tier: self.tier_value(),
-            max_in_flight: self.max_in_flight(),
+            max_in_flight: self.max_in_flight_value(),
             zone: self.zone_name().map(|zone| &**zone),
         };
         table.serialize(serializer)
@@ -118,10 +118,10 @@ impl<'de> Deserialize<'de> for EndpointSpec {
                 let table = Table::<String>::deserialize(MapAccessDeserializer::new(map))?;
                 let mut spec = EndpointSpec::new(table.address).weight(table.weight).tier(table.tier);
                 if let Some(id) = table.id {
-                    spec = spec.named(id);
+                    spec = spec.with_id(id);
                 }
                 if let Some(limit) = table.max_in_flight {
-                    spec = spec.limit(limit);
+                    spec = spec.max_in_flight(limit);
                 }
                 Ok(spec.zone(table.zone.unwrap_or_default()))
             }

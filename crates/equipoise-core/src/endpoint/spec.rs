@@ -16,7 +16,7 @@ pub const MAX_WEIGHT: u32 = 1_000_000;
 /// ```
 /// use equipoise_core::{EndpointSpec, Tier};
 ///
-/// let spec = EndpointSpec::new("10.0.0.7:8080").named("web-7").weight(3).tier(Tier::BACKUP).limit(100);
+/// let spec = EndpointSpec::new("10.0.0.7:8080").named("web-7").weight(3).tier(Tier::BACKUP).max_in_flight(100);
 /// assert_eq!(spec.id().as_str(), "web-7");
 /// assert_eq!(spec.address(), "10.0.0.7:8080");
 /// ```
@@ -46,7 +46,7 @@ impl EndpointSpec {
     }
 
     /// Gives it an id of its own, so that several endpoints may share an address.
-    pub fn named(mut self, id: impl Into<EndpointId>) -> Self {
+    pub fn with_id(mut self, id: impl Into<EndpointId>) -> Self {
         self.id = id.into();
         self
     }
@@ -65,7 +65,7 @@ impl EndpointSpec {
     }
 
     /// At most this many leases at a time, exactly; at least 1. Leases taken while there was no limit do not count.
-    pub fn limit(mut self, max_in_flight: u32) -> Self {
+    pub fn max_in_flight(mut self, max_in_flight: u32) -> Self {
         self.max_in_flight = Some(max_in_flight);
         self
     }
@@ -104,7 +104,7 @@ impl EndpointSpec {
         self.zone.as_ref()
     }
 
-    pub(crate) fn max_in_flight(&self) -> Option<u32> {
+    pub(crate) fn max_in_flight_value(&self) -> Option<u32> {
         self.max_in_flight
     }
 }

@@ -1,7 +1,7 @@
 use std::fmt;
 
 /// The priority class of an endpoint: a lower tier is used while any endpoint of it can be picked. With
-/// [`Spill::Proportional`](crate::Spill::Proportional), tiers that have lost endpoints share with the next.
+/// [`Spillover::Proportional`](crate::Spillover::Proportional), tiers that have lost endpoints share with the next.
 ///
 /// ```
 /// use equipoise_core::Tier;

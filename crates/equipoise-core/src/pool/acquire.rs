@@ -33,7 +33,7 @@ impl<T: Send + Sync + 'static> Pool<T> {
     /// use equipoise_core::{EndpointSpec, PickRequest, Pool};
     ///
     /// let pool: Pool<()> = Pool::default();
-    /// pool.add(EndpointSpec::new("a:80").limit(1), ())?;
+    /// pool.add(EndpointSpec::new("a:80").max_in_flight(1), ())?;
     /// let lease = pool.pick(&PickRequest::new())?;
     /// let next = pool.acquire(&PickRequest::new());
     /// assert!(pool.pick(&PickRequest::new()).is_err());

@@ -7,7 +7,7 @@ use super::{
     snapshot::{Choice, Entry, PassOf, Snapshot, enter, why_not},
 };
 use crate::{
-    binding::{Binding, Missed, Preference},
+    binding::{Binding, BindingOutcome, MissReason},
     endpoint::{Availability, EndpointId, Slot},
     entropy::{mix, unit},
     explain::Fate,
@@ -46,9 +46,9 @@ impl Snapshot {
         let home = self.home(prefer.endpoint(), request, forced);
         let missed = match home {
             Err(missed) => missed,
-            Ok((slot, _)) if until.is_some_and(|factor| self.has_its_share(slot, factor)) => Missed::Overloaded,
+            Ok((slot, _)) if until.is_some_and(|factor| self.has_its_share(slot, factor)) => MissReason::Overloaded,
             Ok((slot, member)) => match self.enter_with(self.pass_at_home(slot, forced), member, asked) {
-                Ok(entry) => return Ok(self.chosen(slot, entry, Preference::Kept)),
+                Ok(entry) => return Ok(self.chosen(slot, entry, BindingOutcome::Kept)),
                 Err(missed) => missed,
             },
         };
@@ -60,19 +60,19 @@ impl Snapshot {
                 if let Some(notes) = &mut notes {
                     notes.fates.push((slot, Fate::StandIn));
                 }
-                return Ok(self.chosen(slot, entry, Preference::Missed(missed)));
+                return Ok(self.chosen(slot, entry, BindingOutcome::Missed(missed)));
             }
             // All others have more than their share, or are full: better here than nowhere.
-            if missed == Missed::Overloaded
+            if missed == MissReason::Overloaded
                 && binding.session.is_some()
                 && let Ok((slot, member)) = home
                 && let Ok(entry) = self.enter(slot, member, asked)
             {
-                return Ok(self.chosen(slot, entry, Preference::Kept));
+                return Ok(self.chosen(slot, entry, BindingOutcome::Kept));
             }
         }
         let choice = self.choose_in_order(request, hooks, now, notes)?;
-        Ok(Choice { preference: Preference::Missed(missed), ..choice })
+        Ok(Choice { preference: BindingOutcome::Missed(missed), ..choice })
     }
 
     /// Why a request waits: what a pick would say now.
@@ -84,14 +84,14 @@ impl Snapshot {
             Err(missed) => missed,
             Ok((slot, member)) => {
                 // If it has room, that is about to be given to a request further ahead, or the strategy refuses.
-                let otherwise = if hooks.needs.leases { Missed::Refused } else { Missed::Full };
+                let otherwise = if hooks.needs.leases { MissReason::Refused } else { MissReason::Full };
                 why_not(member, self.pass_at_home(slot, binding.forced)).unwrap_or(otherwise)
             }
         };
         PickError::Bound { missed }
     }
 
-    fn enter(&self, slot: Slot, member: &Member, asked: Asked<'_>) -> Result<Entry, Missed> {
+    fn enter(&self, slot: Slot, member: &Member, asked: Asked<'_>) -> Result<Entry, MissReason> {
         self.enter_with(self.pass_of(slot), member, asked)
     }
 
@@ -103,26 +103,26 @@ impl Snapshot {
         }
     }
 
-    fn enter_with(&self, pass: PassOf, member: &Member, asked: Asked<'_>) -> Result<Entry, Missed> {
+    fn enter_with(&self, pass: PassOf, member: &Member, asked: Asked<'_>) -> Result<Entry, MissReason> {
         let entered = enter(member, pass, asked.request, asked.hooks, asked.explained);
-        entered.ok_or_else(|| why_not(member, pass).unwrap_or(Missed::Refused))
+        entered.ok_or_else(|| why_not(member, pass).unwrap_or(MissReason::Refused))
     }
 
     /// Where the endpoint is, if its state lets in requests that are bound to it, or they are forced.
-    fn home(&self, id: &EndpointId, request: &PickRequest<'_>, forced: bool) -> Result<(Slot, &Member), Missed> {
-        let slot = *self.members().index.get(id).ok_or(Missed::Gone)?;
-        let member = self.members().get(slot).ok_or(Missed::Gone)?;
+    fn home(&self, id: &EndpointId, request: &PickRequest<'_>, forced: bool) -> Result<(Slot, &Member), MissReason> {
+        let slot = *self.members().index.get(id).ok_or(MissReason::Gone)?;
+        let member = self.members().get(slot).ok_or(MissReason::Gone)?;
         match self.availability(slot) {
             _ if forced => {}
-            Availability::Open | Availability::Trial | Availability::BoundOnly => {}
-            Availability::Unfit if self.is_eligible(slot) => {}
-            Availability::Unfit => return Err(Missed::Unfit),
-            Availability::Closed => return Err(Missed::Closed),
+            Availability::Up | Availability::Probation | Availability::Draining => {}
+            Availability::Unhealthy if self.is_eligible(slot) => {}
+            Availability::Unhealthy => return Err(MissReason::Unhealthy),
+            Availability::Maintenance => return Err(MissReason::Maintenance),
         }
-        if request.excludes(id) { Err(Missed::Excluded) } else { Ok((slot, member)) }
+        if request.excludes(id) { Err(MissReason::Excluded) } else { Ok((slot, member)) }
     }
 
-    fn chosen(&self, slot: Slot, entry: Entry, preference: Preference) -> Choice {
+    fn chosen(&self, slot: Slot, entry: Entry, preference: BindingOutcome) -> Choice {
         // It may itself be none of the eligible.
         let others = self.eligible_count() - usize::from(self.is_eligible(slot));
         Choice { slot, entry, preference, alternatives: others > 0 }

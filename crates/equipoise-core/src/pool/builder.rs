@@ -3,7 +3,7 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use super::{Hooks, Pool, Shared, Spill, demands::Demands, queue::Queue, snapshot::Snapshot};
+use super::{Hooks, Pool, Shared, Spillover, demands::Demands, queue::Queue, snapshot::Snapshot};
 use crate::{
     endpoint::{Availability, InvalidAddress},
     entropy::Entropy,
@@ -35,9 +35,9 @@ pub struct PoolBuilder<T = ()> {
     clock: Option<Arc<dyn Clock>>,
     entropy: Option<Arc<dyn Entropy>>,
     stripes: usize,
-    spill: Spill,
-    panic_below: f64,
-    newcomers: Availability,
+    spillover: Spillover,
+    panic_threshold: f64,
+    initial_availability: Availability,
     demands: Demands,
 }
 
@@ -52,9 +52,9 @@ impl<T: Send + Sync + 'static> PoolBuilder<T> {
             clock: None,
             entropy: None,
             stripes: default_stripes(),
-            spill: Spill::default(),
-            panic_below: 0.5,
-            newcomers: Availability::Open,
+            spillover: Spillover::default(),
+            panic_threshold: 0.5,
+            initial_availability: Availability::Up,
             demands: Demands::default(),
         }
     }
@@ -85,18 +85,18 @@ impl<T: Send + Sync + 'static> PoolBuilder<T> {
 
     /// How traffic is shared among tiers; by default a tier is used when no earlier one can serve.
     #[must_use]
-    pub fn spill(mut self, spill: Spill) -> Self {
-        self.spill = spill;
+    pub fn spillover(mut self, spillover: Spillover) -> Self {
+        self.spillover = spillover;
         self
     }
 
     /// In which state a tier panics: when less than this part of its endpoints is fit, it is used whole, those that are
-    /// [unfit](crate::Availability::Unfit) included; 0.5 by default, 0 never. What took the rest out is then more likely
+    /// [unfit](crate::Availability::Unhealthy) included; 0.5 by default, 0 never. What took the rest out is then more likely
     /// the checker's error, or an overload that the fit ones would be next to die of.
     ///
     /// The part is counted over the endpoints that were not taken out on purpose (closed, draining or of weight 0). No
     /// tier panics while the tiers together can carry the traffic: as long as their healths, of which each is its fit part
-    /// times the overprovisioning of [`Spill`] (140 % if tiers do not share), come to 100 %. Source: Envoy's panic
+    /// times the overprovisioning of [`Spillover`] (140 % if tiers do not share), come to 100 %. Source: Envoy's panic
     /// threshold.
     ///
     /// ```
@@ -104,34 +104,34 @@ impl<T: Send + Sync + 'static> PoolBuilder<T> {
     ///
     /// let pool = Pool::builder(P2c::new()).build();
     /// pool.update(["a:80", "b:80", "c:80"].map(EndpointSpec::new), |_| ())?;
-    /// pool.set_availability("a:80", Availability::Unfit)?;
+    /// pool.set_availability("a:80", Availability::Unhealthy)?;
     /// assert_ne!(pool.pick(&PickRequest::new())?.endpoint().id().as_str(), "a:80");
     /// // All unfit: somebody has to try.
-    /// pool.set_availability("b:80", Availability::Unfit)?;
-    /// pool.set_availability("c:80", Availability::Unfit)?;
+    /// pool.set_availability("b:80", Availability::Unhealthy)?;
+    /// pool.set_availability("c:80", Availability::Unhealthy)?;
     /// assert!(pool.pick(&PickRequest::new()).is_ok());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub fn panic_below(mut self, part: f64) -> Self {
-        self.panic_below = if part.is_nan() { 0.0 } else { part.clamp(0.0, 1.0) };
+    pub fn panic_threshold(mut self, part: f64) -> Self {
+        self.panic_threshold = if part.is_nan() { 0.0 } else { part.clamp(0.0, 1.0) };
         self
     }
 
-    /// Whom an endpoint takes that joins, or is replaced; by default everybody. [`Closed`](Availability::Closed) where
+    /// Whom an endpoint takes that joins, or is replaced; by default everybody. [`Closed`](Availability::Maintenance) where
     /// whoever checks endpoints opens them once they have passed, so that none is used before.
     ///
     /// ```
     /// use equipoise_core::{Availability, EndpointSpec, P2c, Pool};
     ///
-    /// let pool = Pool::builder(P2c::new()).newcomers(Availability::Closed).build();
+    /// let pool = Pool::builder(P2c::new()).initial_availability(Availability::Maintenance).build();
     /// pool.add(EndpointSpec::new("a:80"), ())?;
-    /// assert_eq!(pool.endpoints()[0].availability, Availability::Closed);
+    /// assert_eq!(pool.endpoints()[0].availability, Availability::Maintenance);
     /// # Ok::<(), equipoise_core::UpdateError>(())
     /// ```
     #[must_use]
-    pub fn newcomers(mut self, availability: Availability) -> Self {
-        self.newcomers = availability;
+    pub fn initial_availability(mut self, availability: Availability) -> Self {
+        self.initial_availability = availability;
         self
     }
 
@@ -161,9 +161,9 @@ impl<T: Send + Sync + 'static> PoolBuilder<T> {
         let hooks = |pool: &Weak<Shared>| Hooks {
             needs: self.strategy.needs(),
             strategy: self.strategy,
-            spill: self.spill,
-            panic_below: self.panic_below,
-            newcomers: self.newcomers,
+            spillover: self.spillover,
+            panic_threshold: self.panic_threshold,
+            initial_availability: self.initial_availability,
             demands: self.demands,
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
             entropy: self.entropy,

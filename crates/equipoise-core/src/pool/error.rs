@@ -1,5 +1,5 @@
 use crate::{
-    binding::Missed,
+    binding::MissReason,
     endpoint::{EndpointId, InvalidSpec, Slot},
     strategy::BuildError,
 };
@@ -28,7 +28,7 @@ pub enum PickError {
     #[error("the request is bound to an endpoint that cannot take it: {missed}")]
     Bound {
         /// Why it cannot.
-        missed: Missed,
+        missed: MissReason,
     },
     /// The request is bound to nobody, and only such as are bound are let in. Pools never say this themselves.
     #[error("the request has no session, and only requests that have one are let in")]
@@ -53,7 +53,7 @@ impl PickError {
     pub const fn is_temporary(&self) -> bool {
         match self {
             Self::Empty | Self::Unavailable { .. } | Self::Saturated | Self::Declined => true,
-            Self::Bound { missed, .. } => !matches!(missed, Missed::Excluded),
+            Self::Bound { missed, .. } => !matches!(missed, MissReason::Excluded),
             Self::Unbound | Self::Excluded | Self::Misbehaved { .. } | Self::Panicked => false,
         }
     }

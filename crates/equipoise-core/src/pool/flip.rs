@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::{Pool, UpdateError};
 use crate::endpoint::{Availability, EndpointId, Slot};
 
-/// What [`Pool::set_availabilities`], [`Pool::set_weight_percents`] or [`Pool::set_limits`] did.
+/// What [`Pool::set_availabilities`], [`Pool::set_weight_percents`] or [`Pool::set_max_in_flight_all`] did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Flips {
+pub struct AppliedChanges {
     /// For whom it was a change, in the order of their slots.
     pub changed: Vec<EndpointId>,
     /// Whom the pool does not have, in the order given.
@@ -19,14 +19,14 @@ impl<T> Pool<T> {
     /// Says whom an endpoint takes. Answers whether that was a change.
     ///
     /// O(n) off the request's path; tables that depend on membership alone are kept. Setting
-    /// [`Trial`](Availability::Trial) where it is set already is no change, but starts another trial.
+    /// [`Trial`](Availability::Probation) where it is set already is no change, but starts another trial.
     ///
     /// ```
     /// use equipoise_core::{Availability, EndpointSpec, PickRequest, Pool};
     ///
     /// let pool: Pool<()> = Pool::default();
     /// pool.update(["a:80", "b:80"].map(EndpointSpec::new), |_| ())?;
-    /// assert!(pool.set_availability("a:80", Availability::Closed)?);
+    /// assert!(pool.set_availability("a:80", Availability::Maintenance)?);
     /// assert_eq!(pool.pick(&PickRequest::new())?.endpoint().id().as_str(), "b:80");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -53,7 +53,7 @@ impl<T> Pool<T> {
     ///
     /// let pool: Pool<()> = Pool::default();
     /// pool.update(["a:80", "b:80"].map(EndpointSpec::new), |_| ())?;
-    /// let unfit = ["a:80", "b:80", "gone:80"].map(|id| (id, Availability::Unfit));
+    /// let unfit = ["a:80", "b:80", "gone:80"].map(|id| (id, Availability::Unhealthy));
     /// let flips = pool.set_availabilities(unfit)?;
     /// assert_eq!(flips.changed, ["a:80", "b:80"].map(EndpointId::from));
     /// assert_eq!(flips.unknown, ["gone:80"].map(EndpointId::from));
@@ -66,7 +66,7 @@ impl<T> Pool<T> {
     pub fn set_availabilities(
         &self,
         all: impl IntoIterator<Item = (impl Into<EndpointId>, Availability)>,
-    ) -> Result<Flips, UpdateError> {
+    ) -> Result<AppliedChanges, UpdateError> {
         // Before the lock: the iterator may be anything, also one that looks at this pool.
         let all: Vec<(EndpointId, Availability)> = all.into_iter().map(|(id, wanted)| (id.into(), wanted)).collect();
         let current;
@@ -74,7 +74,7 @@ impl<T> Pool<T> {
         current = self.shared.snapshot.load_full();
         let members = current.members();
         let mut availability: Box<[Availability]> = current.all_availability().into();
-        let mut flips = Flips::default();
+        let mut flips = AppliedChanges::default();
         let mut named: Vec<Slot> = Vec::with_capacity(all.len());
         for (id, wanted) in all {
             match members.index.get(&id) {
@@ -90,7 +90,7 @@ impl<T> Pool<T> {
         let id = |slot| members.get(slot).map(|member| member.endpoint.id().clone());
         let changed = named.iter().filter(|slot| availability[slot.index()] != current.availability(**slot));
         flips.changed = changed.filter_map(|&slot| id(slot)).collect();
-        let tried = named.into_iter().filter(|slot| availability[slot.index()] == Availability::Trial);
+        let tried = named.into_iter().filter(|slot| availability[slot.index()] == Availability::Probation);
         let tried: Vec<Slot> = tried.collect();
         let next = match flips.changed.is_empty() {
             true => None,
@@ -108,12 +108,12 @@ impl<T> Pool<T> {
     }
 
     /// Lets an endpoint finish: it keeps the clients bound to it and takes no new ones. The same as setting
-    /// [`Availability::BoundOnly`]. [`endpoints`](Self::endpoints) tells how many leases are still out.
+    /// [`Availability::Draining`]. [`endpoints`](Self::endpoints) tells how many leases are still out.
     ///
     /// # Errors
     ///
     /// When nobody has this id, or the strategy refuses. Nothing has changed then.
     pub fn drain(&self, id: impl Into<EndpointId>) -> Result<bool, UpdateError> {
-        self.set_availability(id, Availability::BoundOnly)
+        self.set_availability(id, Availability::Draining)
     }
 }

@@ -1,7 +1,7 @@
 use std::sync::{Arc, Weak};
 
 use super::{
-    Shared, Spill,
+    Shared, Spillover,
     demands::Demands,
     queue::{BUDGET, Mark, Queue},
 };
@@ -17,11 +17,11 @@ use crate::{
 pub(crate) struct Hooks {
     pub(crate) strategy: AnyStrategy,
     pub(crate) needs: Needs,
-    pub(crate) spill: Spill,
+    pub(crate) spillover: Spillover,
     /// The part of fit endpoints below which a tier is used whole.
-    pub(crate) panic_below: f64,
+    pub(crate) panic_threshold: f64,
     /// Whom those take that join.
-    pub(crate) newcomers: Availability,
+    pub(crate) initial_availability: Availability,
     pub(crate) demands: Demands,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Option<Arc<dyn Entropy>>,

@@ -12,7 +12,7 @@ mod offer;
 mod overlay;
 mod queue;
 mod snapshot;
-mod spill;
+mod spillover;
 mod status;
 mod update;
 
@@ -25,9 +25,9 @@ pub use self::{
     acquire::Acquire,
     builder::PoolBuilder,
     error::{PickError, TryUpdateError, UpdateError},
-    flip::Flips,
+    flip::AppliedChanges,
     idle::Idle,
-    spill::Spill,
+    spillover::Spillover,
     status::EndpointStatus,
     update::Changes,
 };
@@ -121,7 +121,7 @@ impl<T: Send + Sync + 'static> Pool<T> {
     /// Which endpoint a request would get now, what every candidate scored and why the others were passed over.
     ///
     /// Runs the code that picks, but takes no lease and no turn, and so does not ask the strategy whether it lets one more
-    /// in ([`Strategy::acquired`]). Where the strategy draws at random, another call may
+    /// in ([`Strategy::admit`]). Where the strategy draws at random, another call may
     /// draw otherwise. O(n), allocates.
     ///
     /// ```
@@ -174,7 +174,7 @@ impl<T> Pool<T> {
     ///
     /// let pool: Pool<()> = Pool::default();
     /// pool.add(EndpointSpec::new("a:80"), ())?;
-    /// pool.set_availability("a:80", Availability::Closed)?;
+    /// pool.set_availability("a:80", Availability::Maintenance)?;
     /// assert!(pool.membership() < pool.revision());
     /// # Ok::<(), equipoise_core::UpdateError>(())
     /// ```
@@ -221,7 +221,7 @@ impl<T> Pool<T> {
     /// let pool: Pool<()> = Pool::default();
     /// pool.add(EndpointSpec::new("a:80"), ())?;
     /// pool.drain("a:80")?;
-    /// assert_eq!(pool.availability("a:80"), Some(Availability::BoundOnly));
+    /// assert_eq!(pool.availability("a:80"), Some(Availability::Draining));
     /// assert_eq!(pool.availability("b:80"), None);
     /// # Ok::<(), equipoise_core::UpdateError>(())
     /// ```
@@ -334,7 +334,7 @@ impl Shared {
 
     #[cold]
     fn refresh(&self, now: Timestamp) {
-        if self.hooks.strategy.refreshed(now) {
+        if self.hooks.strategy.on_refresh(now) {
             // A pick never waits: whoever holds the lock builds new pickers anyway.
             let Some(guard) = self.writer.try_lock() else { return };
             let _writer = Writer { guard: Some(guard), shared: self };

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Flips, Pool, UpdateError};
+use super::{AppliedChanges, Pool, UpdateError};
 use crate::{
     endpoint::{EndpointId, InvalidSpec, Slot},
     view::Overlay,
@@ -58,7 +58,7 @@ impl<T> Pool<T> {
     /// # Errors
     ///
     /// When nobody has this id, the limit is 0, or the strategy refuses. Nothing has changed then.
-    pub fn set_limit(&self, id: impl Into<EndpointId>, limit: Option<u32>) -> Result<bool, UpdateError> {
+    pub fn set_max_in_flight(&self, id: impl Into<EndpointId>, limit: Option<u32>) -> Result<bool, UpdateError> {
         let id = id.into();
         if limit == Some(0) {
             return Err(InvalidSpec::Limit { id }.into());
@@ -85,11 +85,11 @@ impl<T> Pool<T> {
     pub fn set_weight_percents(
         &self,
         all: impl IntoIterator<Item = (impl Into<EndpointId>, u32)>,
-    ) -> Result<Flips, UpdateError> {
+    ) -> Result<AppliedChanges, UpdateError> {
         self.overlays(all, |overlay, percent| overlay.percent = percent)
     }
 
-    /// [Gives](Self::set_limit) many endpoints other limits, for the price of one change. Where an id occurs twice, the last
+    /// [Gives](Self::set_max_in_flight) many endpoints other limits, for the price of one change. Where an id occurs twice, the last
     /// one counts; ids that the pool does not have are named in the answer.
     ///
     /// ```
@@ -105,10 +105,10 @@ impl<T> Pool<T> {
     /// # Errors
     ///
     /// When a limit is 0, or the strategy refuses. Nothing has changed then.
-    pub fn set_limits(
+    pub fn set_max_in_flight_all(
         &self,
         all: impl IntoIterator<Item = (impl Into<EndpointId>, Option<u32>)>,
-    ) -> Result<Flips, UpdateError> {
+    ) -> Result<AppliedChanges, UpdateError> {
         let all: Vec<(EndpointId, Option<u32>)> = all.into_iter().map(|(id, limit)| (id.into(), limit)).collect();
         if let Some((id, _)) = all.iter().find(|(_, limit)| *limit == Some(0)) {
             return Err(InvalidSpec::Limit { id: id.clone() }.into());
@@ -120,14 +120,14 @@ impl<T> Pool<T> {
         &self,
         all: impl IntoIterator<Item = (impl Into<EndpointId>, V)>,
         change: impl Fn(&mut Overlay, V),
-    ) -> Result<Flips, UpdateError> {
+    ) -> Result<AppliedChanges, UpdateError> {
         // Before the lock: the iterator may be anything, also one that looks at this pool.
         let all: Vec<(EndpointId, V)> = all.into_iter().map(|(id, value)| (id.into(), value)).collect();
         let current;
         let _writer = self.shared.write();
         current = self.shared.snapshot.load_full();
         let members = current.members();
-        let mut flips = Flips::default();
+        let mut flips = AppliedChanges::default();
         let mut overlays: BTreeMap<Slot, Overlay> = BTreeMap::new();
         let of = |slot| members.get(slot).map(|member| member.overlay).unwrap_or_default();
         for (id, value) in all {

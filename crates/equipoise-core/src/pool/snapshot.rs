@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::{
     Hooks, PickError, Revision,
     offer::Offers,
-    spill::{Shares, TierHealth},
+    spillover::{Shares, TierHealth},
 };
 use crate::{
-    binding::{Missed, Preference},
+    binding::{BindingOutcome, MissReason},
     endpoint::{Availability, Endpoint, Slot, Tier},
     guard::guarded,
     load::Pass,
@@ -56,7 +56,7 @@ pub(crate) struct Choice {
     pub(crate) slot: Slot,
     pub(crate) entry: Entry,
     /// What became of the endpoint that the request preferred.
-    pub(crate) preference: Preference,
+    pub(crate) preference: BindingOutcome,
     /// Whether another endpoint is eligible.
     pub(crate) alternatives: bool,
 }
@@ -111,16 +111,16 @@ impl Snapshot {
         let has = |slot: &Slot, wanted| availability.get(slot.index()) == Some(&wanted) && weighty(slot);
         let health = slots_of.iter().map(|(_, slots)| {
             let count = |wanted| slots.iter().filter(|slot| has(slot, wanted)).count();
-            let eligible = count(Availability::Open);
+            let eligible = count(Availability::Up);
             TierHealth {
                 eligible,
-                willing: eligible + count(Availability::Unfit) + count(Availability::Trial),
+                willing: eligible + count(Availability::Unhealthy) + count(Availability::Probation),
                 members: slots.iter().filter(|slot| weighty(slot)).count(),
             }
         });
         let mut health: Vec<TierHealth> = health.collect();
-        let panics = hooks.spill.panics(&health, hooks.panic_below);
-        let on_trial = |slot: &Slot| availability.get(slot.index()) == Some(&Availability::Trial);
+        let panics = hooks.spillover.panics(&health, hooks.panic_threshold);
+        let on_trial = |slot: &Slot| availability.get(slot.index()) == Some(&Availability::Probation);
         let calm = slots_of.iter().zip(&panics).filter(|(_, panics)| !**panics);
         let mut trials: Vec<Slot> = calm.flat_map(|((_, slots), _)| slots.iter().copied().filter(on_trial)).collect();
         trials.sort_unstable();
@@ -129,13 +129,13 @@ impl Snapshot {
         let mut eligible_in: Box<[Option<Tier>]> = availability.iter().map(|_| None).collect();
         for (((tier, slots), panics), health) in slots_of.into_iter().zip(panics).zip(&mut health) {
             let serves = |slot: &Slot| {
-                has(slot, Availability::Open)
-                    || has(slot, Availability::Trial)
-                    || panics && has(slot, Availability::Unfit)
+                has(slot, Availability::Up)
+                    || has(slot, Availability::Probation)
+                    || panics && has(slot, Availability::Unhealthy)
             };
             let eligible: Arc<[Slot]> = slots.iter().copied().filter(serves).collect();
             // A tier with nobody but on trial would get no share, and nobody to try it.
-            if health.eligible == 0 && slots.iter().any(|slot| has(slot, Availability::Trial)) {
+            if health.eligible == 0 && slots.iter().any(|slot| has(slot, Availability::Probation)) {
                 health.eligible = 1;
             }
             for slot in &*eligible {
@@ -151,14 +151,14 @@ impl Snapshot {
         let eligible = tiers.iter().map(|tier| tier.view.eligible().len()).sum();
         Ok(Self {
             revision: self.revision.next(),
-            limited: members.limited || availability.contains(&Availability::Trial),
+            limited: members.limited || availability.contains(&Availability::Probation),
             trials,
             members,
             availability,
             eligible_in,
             tiers: tiers.into(),
             eligible,
-            shares: hooks.spill.shares(&health),
+            shares: hooks.spillover.shares(&health),
         })
     }
 
@@ -192,7 +192,7 @@ impl Snapshot {
 
     #[inline]
     pub(crate) fn availability(&self, slot: Slot) -> Availability {
-        self.availability.get(slot.index()).copied().unwrap_or(Availability::Closed)
+        self.availability.get(slot.index()).copied().unwrap_or(Availability::Maintenance)
     }
 
     pub(crate) fn is_eligible(&self, slot: Slot) -> bool {
@@ -206,8 +206,8 @@ impl Snapshot {
 
     pub(super) fn pass_of(&self, slot: Slot) -> PassOf {
         match self.availability(slot) {
-            Availability::Trial if self.is_on_trial(slot) => PassOf::Needed,
-            Availability::Trial => PassOf::Offered,
+            Availability::Probation if self.is_on_trial(slot) => PassOf::Needed,
+            Availability::Probation => PassOf::Offered,
             _ => PassOf::Nobody,
         }
     }
@@ -364,7 +364,7 @@ impl Snapshot {
     /// The choice of an endpoint for a request that is bound to none.
     #[inline]
     fn free(&self, slot: Slot, entry: Entry) -> Choice {
-        Choice { slot, entry, preference: Preference::Free, alternatives: self.eligible > 1 }
+        Choice { slot, entry, preference: BindingOutcome::Unbound, alternatives: self.eligible > 1 }
     }
 
     /// The number of this pick where endpoints are marked as failing and the strategy wants them
@@ -462,7 +462,7 @@ pub(super) fn enter(
         entry.pass = endpoint.trial.try_take();
     }
     let may = pass != PassOf::Needed || entry.pass.is_some();
-    if may && (!hooks.needs.leases || hooks.strategy.acquired(&endpoint.state, endpoint, request)) {
+    if may && (!hooks.needs.leases || hooks.strategy.admit(&endpoint.state, endpoint, request)) {
         return Some(entry);
     }
     if entry.give_back(endpoint) {
@@ -477,11 +477,11 @@ fn would_enter(member: &Member, pass: PassOf) -> Option<Entry> {
 }
 
 /// Who but the strategy lets nobody in, as far as can be seen from outside.
-pub(super) fn why_not(member: &Member, pass: PassOf) -> Option<Missed> {
+pub(super) fn why_not(member: &Member, pass: PassOf) -> Option<MissReason> {
     if member.max_in_flight().is_some() && member.endpoint.permits.exhausted() {
-        return Some(Missed::Full);
+        return Some(MissReason::Full);
     }
-    (pass == PassOf::Needed && member.endpoint.trial.is_out()).then_some(Missed::OnTrial)
+    (pass == PassOf::Needed && member.endpoint.trial.is_out()).then_some(MissReason::OnProbation)
 }
 
 impl Entry {

@@ -38,7 +38,7 @@ pub struct EndpointStatus {
     pub availability: Availability,
     /// How many leases are out.
     pub in_flight: u32,
-    /// The most leases that may be out, if there is a limit [for now](crate::Pool::set_limit).
+    /// The most leases that may be out, if there is a limit [for now](crate::Pool::set_max_in_flight).
     pub max_in_flight: Option<u32>,
 }
 

@@ -37,7 +37,7 @@ impl<T: Send + Sync + 'static> Pool<T> {
     ///
     /// The difference is taken by id. Endpoints that stay keep their slot, their load, whatever the strategy remembers
     /// of them, their availability, their target, and what was set over their specs
-    /// ([`set_weight_percent`](Self::set_weight_percent), [`set_limit`](Self::set_limit)); new ones join [open](crate::PoolBuilder::newcomers), with a target from `make`; those that are
+    /// ([`set_weight_percent`](Self::set_weight_percent), [`set_max_in_flight`](Self::set_max_in_flight)); new ones join [open](crate::PoolBuilder::initial_availability), with a target from `make`; those that are
     /// missing leave: no pick finds them any more, and the leases that are out stay valid.
     ///
     /// An id that comes with another address is a new endpoint: latency and failures were the old address's. It gets a
@@ -278,7 +278,7 @@ impl<T: Send + Sync + 'static> Pool<T> {
         if draft.changes.is_empty() {
             return Ok(draft.changes);
         }
-        let (members, availability, changes) = draft.finish(&current, self.shared.stripes, hooks.newcomers);
+        let (members, availability, changes) = draft.finish(&current, self.shared.stripes, hooks.initial_availability);
         let next = current.next(Arc::new(members), availability, hooks).map_err(UpdateError::from)?;
         self.shared.publish_members(next);
         Ok(changes)
@@ -365,7 +365,7 @@ impl Draft {
         mut self,
         current: &Snapshot,
         stripes: usize,
-        newcomers: Availability,
+        initial_availability: Availability,
     ) -> (Members, Box<[Availability]>, Changes) {
         while self.slots.last().is_some_and(Option::is_none) {
             self.slots.pop();
@@ -388,9 +388,9 @@ impl Draft {
             })
         });
         let availability = by_slot().map(|(slot, member)| match member {
-            None => Availability::Closed,
+            None => Availability::Maintenance,
             Some(member) if stays(slot, member) => current.availability(slot),
-            Some(_) => newcomers,
+            Some(_) => initial_availability,
         });
         let (handles, availability) = (handles.collect(), availability.collect());
         let members = Members {

@@ -73,33 +73,33 @@ impl Strategy for AnyStrategy {
         self.strategy.needs()
     }
 
-    fn acquired(&self, state: &Self::State, endpoint: &Endpoint, request: &PickRequest<'_>) -> bool {
+    fn admit(&self, state: &Self::State, endpoint: &Endpoint, request: &PickRequest<'_>) -> bool {
         // Not refused: a lease whose hook panicked is released like any other.
-        guarded(|| self.strategy.acquired(&**state, endpoint, request)).unwrap_or(true)
+        guarded(|| self.strategy.admit(&**state, endpoint, request)).unwrap_or(true)
     }
 
-    fn released(&self, state: &Self::State, endpoint: &Endpoint) {
-        guarded(|| self.strategy.released(&**state, endpoint));
+    fn on_release(&self, state: &Self::State, endpoint: &Endpoint) {
+        guarded(|| self.strategy.on_release(&**state, endpoint));
     }
 
-    fn sampled(&self, state: &Self::State, latency: Duration, now: Timestamp) {
-        guarded(|| self.strategy.sampled(&**state, latency, now));
+    fn on_latency(&self, state: &Self::State, latency: Duration, now: Timestamp) {
+        guarded(|| self.strategy.on_latency(&**state, latency, now));
     }
 
-    fn abandoned(&self, state: &Self::State, waited: Duration, now: Timestamp) -> bool {
-        guarded(|| self.strategy.abandoned(&**state, waited, now)).unwrap_or(false)
+    fn on_abandon(&self, state: &Self::State, waited: Duration, now: Timestamp) -> bool {
+        guarded(|| self.strategy.on_abandon(&**state, waited, now)).unwrap_or(false)
     }
 
-    fn observed(&self, state: &Self::State, verdict: Verdict, now: Timestamp) {
-        guarded(|| self.strategy.observed(&**state, verdict, now));
+    fn on_outcome(&self, state: &Self::State, verdict: Verdict, now: Timestamp) {
+        guarded(|| self.strategy.on_outcome(&**state, verdict, now));
     }
 
-    fn tried(&self, state: &Self::State, verdict: Verdict, now: Timestamp) {
-        guarded(|| self.strategy.tried(&**state, verdict, now));
+    fn on_probation(&self, state: &Self::State, verdict: Verdict, now: Timestamp) {
+        guarded(|| self.strategy.on_probation(&**state, verdict, now));
     }
 
-    fn refreshed(&self, now: Timestamp) -> bool {
-        guarded(|| self.strategy.refreshed(now)).unwrap_or(false)
+    fn on_refresh(&self, now: Timestamp) -> bool {
+        guarded(|| self.strategy.on_refresh(now)).unwrap_or(false)
     }
 }
 
@@ -121,13 +121,13 @@ trait Erased: Send + Sync {
     fn state(&self, spec: &EndpointSpec) -> Arc<dyn Any + Send + Sync>;
     fn build(&self, view: &View, last: Option<&dyn Picker>) -> Result<Box<dyn Picker>, BuildError>;
     fn needs(&self) -> Needs;
-    fn acquired(&self, state: &(dyn Any + Send + Sync), endpoint: &Endpoint, request: &PickRequest<'_>) -> bool;
-    fn released(&self, state: &(dyn Any + Send + Sync), endpoint: &Endpoint);
-    fn sampled(&self, state: &(dyn Any + Send + Sync), latency: Duration, now: Timestamp);
-    fn abandoned(&self, state: &(dyn Any + Send + Sync), waited: Duration, now: Timestamp) -> bool;
-    fn observed(&self, state: &(dyn Any + Send + Sync), verdict: Verdict, now: Timestamp);
-    fn tried(&self, state: &(dyn Any + Send + Sync), verdict: Verdict, now: Timestamp);
-    fn refreshed(&self, now: Timestamp) -> bool;
+    fn admit(&self, state: &(dyn Any + Send + Sync), endpoint: &Endpoint, request: &PickRequest<'_>) -> bool;
+    fn on_release(&self, state: &(dyn Any + Send + Sync), endpoint: &Endpoint);
+    fn on_latency(&self, state: &(dyn Any + Send + Sync), latency: Duration, now: Timestamp);
+    fn on_abandon(&self, state: &(dyn Any + Send + Sync), waited: Duration, now: Timestamp) -> bool;
+    fn on_outcome(&self, state: &(dyn Any + Send + Sync), verdict: Verdict, now: Timestamp);
+    fn on_probation(&self, state: &(dyn Any + Send + Sync), verdict: Verdict, now: Timestamp);
+    fn on_refresh(&self, now: Timestamp) -> bool;
 }
 
 impl<S: Strategy> Erased for S {
@@ -148,40 +148,40 @@ impl<S: Strategy> Erased for S {
         Strategy::needs(self)
     }
 
-    fn acquired(&self, state: &(dyn Any + Send + Sync), endpoint: &Endpoint, request: &PickRequest<'_>) -> bool {
-        state.downcast_ref().is_none_or(|state| Strategy::acquired(self, state, endpoint, request))
+    fn admit(&self, state: &(dyn Any + Send + Sync), endpoint: &Endpoint, request: &PickRequest<'_>) -> bool {
+        state.downcast_ref().is_none_or(|state| Strategy::admit(self, state, endpoint, request))
     }
 
-    fn released(&self, state: &(dyn Any + Send + Sync), endpoint: &Endpoint) {
+    fn on_release(&self, state: &(dyn Any + Send + Sync), endpoint: &Endpoint) {
         if let Some(state) = state.downcast_ref() {
-            Strategy::released(self, state, endpoint);
+            Strategy::on_release(self, state, endpoint);
         }
     }
 
-    fn sampled(&self, state: &(dyn Any + Send + Sync), latency: Duration, now: Timestamp) {
+    fn on_latency(&self, state: &(dyn Any + Send + Sync), latency: Duration, now: Timestamp) {
         if let Some(state) = state.downcast_ref() {
-            Strategy::sampled(self, state, latency, now);
+            Strategy::on_latency(self, state, latency, now);
         }
     }
 
-    fn abandoned(&self, state: &(dyn Any + Send + Sync), waited: Duration, now: Timestamp) -> bool {
-        state.downcast_ref().is_some_and(|state| Strategy::abandoned(self, state, waited, now))
+    fn on_abandon(&self, state: &(dyn Any + Send + Sync), waited: Duration, now: Timestamp) -> bool {
+        state.downcast_ref().is_some_and(|state| Strategy::on_abandon(self, state, waited, now))
     }
 
-    fn observed(&self, state: &(dyn Any + Send + Sync), verdict: Verdict, now: Timestamp) {
+    fn on_outcome(&self, state: &(dyn Any + Send + Sync), verdict: Verdict, now: Timestamp) {
         if let Some(state) = state.downcast_ref() {
-            Strategy::observed(self, state, verdict, now);
+            Strategy::on_outcome(self, state, verdict, now);
         }
     }
 
-    fn tried(&self, state: &(dyn Any + Send + Sync), verdict: Verdict, now: Timestamp) {
+    fn on_probation(&self, state: &(dyn Any + Send + Sync), verdict: Verdict, now: Timestamp) {
         if let Some(state) = state.downcast_ref() {
-            Strategy::tried(self, state, verdict, now);
+            Strategy::on_probation(self, state, verdict, now);
         }
     }
 
-    fn refreshed(&self, now: Timestamp) -> bool {
-        Strategy::refreshed(self, now)
+    fn on_refresh(&self, now: Timestamp) -> bool {
+        Strategy::on_refresh(self, now)
     }
 }
 

@@ -82,7 +82,7 @@ impl<'a> PickCx<'a> {
 
     /// Whether the request excludes somebody: it is tried again.
     #[inline]
-    pub fn is_again(&self) -> bool {
+    pub fn is_retry(&self) -> bool {
         !self.request.exclude.is_empty()
     }
 
@@ -200,7 +200,7 @@ impl<'a> PickCx<'a> {
         } else if endpoint.permits.exhausted() {
             Fate::Full
         } else if self.view.is_on_trial(slot) && endpoint.trial.is_out() {
-            Fate::OnTrial
+            Fate::OnProbation
         } else if self.is_capped(slot, endpoint) {
             Fate::Failing
         } else if self.filter.is_some_and(|filter| !filter.admits(slot)) {

@@ -7,7 +7,7 @@
 /// ```text
 /// forward_hooks!(self.inner);                  // State = S::State
 /// forward_hooks!(self.inner, state.inner);     // State = Layered<…, S::State>
-/// forward_hooks!(self.inner, state.inner: sampled, abandoned, observed, tried, refreshed);
+/// forward_hooks!(self.inner, state.inner: on_latency, on_abandon, on_outcome, on_probation, on_refresh);
 /// ```
 ///
 /// Without a list, hooks that a later version adds are forwarded too. What is [needed](crate::Strategy::needs) is up to
@@ -42,7 +42,7 @@
 macro_rules! forward_hooks {
     (self.$inner:tt $(, state.$part:tt)?) => {
         $crate::forward_hooks!(
-            self.$inner $(, state.$part)?: acquired, released, sampled, abandoned, observed, tried, refreshed
+            self.$inner $(, state.$part)?: admit, on_release, on_latency, on_abandon, on_outcome, on_probation, on_refresh
         );
     };
     (self.$inner:tt: $($hook:ident),+ $(,)?) => {
@@ -51,44 +51,44 @@ macro_rules! forward_hooks {
     (self.$inner:tt, state.$part:tt: $($hook:ident),+ $(,)?) => {
         $($crate::forward_hooks!(@$hook $inner [.$part]);)+
     };
-    (@acquired $inner:tt [$($part:tt)*]) => {
-        fn acquired(
+    (@admit $inner:tt [$($part:tt)*]) => {
+        fn admit(
             &self,
             state: &Self::State,
             endpoint: &$crate::Endpoint,
             request: &$crate::PickRequest<'_>,
         ) -> bool {
-            $crate::Strategy::acquired(&self.$inner, &(*state)$($part)*, endpoint, request)
+            $crate::Strategy::admit(&self.$inner, &(*state)$($part)*, endpoint, request)
         }
     };
-    (@released $inner:tt [$($part:tt)*]) => {
-        fn released(&self, state: &Self::State, endpoint: &$crate::Endpoint) {
-            $crate::Strategy::released(&self.$inner, &(*state)$($part)*, endpoint);
+    (@on_release $inner:tt [$($part:tt)*]) => {
+        fn on_release(&self, state: &Self::State, endpoint: &$crate::Endpoint) {
+            $crate::Strategy::on_release(&self.$inner, &(*state)$($part)*, endpoint);
         }
     };
-    (@sampled $inner:tt [$($part:tt)*]) => {
-        fn sampled(&self, state: &Self::State, latency: ::core::time::Duration, now: $crate::Timestamp) {
-            $crate::Strategy::sampled(&self.$inner, &(*state)$($part)*, latency, now);
+    (@on_latency $inner:tt [$($part:tt)*]) => {
+        fn on_latency(&self, state: &Self::State, latency: ::core::time::Duration, now: $crate::Timestamp) {
+            $crate::Strategy::on_latency(&self.$inner, &(*state)$($part)*, latency, now);
         }
     };
-    (@abandoned $inner:tt [$($part:tt)*]) => {
-        fn abandoned(&self, state: &Self::State, waited: ::core::time::Duration, now: $crate::Timestamp) -> bool {
-            $crate::Strategy::abandoned(&self.$inner, &(*state)$($part)*, waited, now)
+    (@on_abandon $inner:tt [$($part:tt)*]) => {
+        fn on_abandon(&self, state: &Self::State, waited: ::core::time::Duration, now: $crate::Timestamp) -> bool {
+            $crate::Strategy::on_abandon(&self.$inner, &(*state)$($part)*, waited, now)
         }
     };
-    (@observed $inner:tt [$($part:tt)*]) => {
-        fn observed(&self, state: &Self::State, verdict: $crate::Verdict, now: $crate::Timestamp) {
-            $crate::Strategy::observed(&self.$inner, &(*state)$($part)*, verdict, now);
+    (@on_outcome $inner:tt [$($part:tt)*]) => {
+        fn on_outcome(&self, state: &Self::State, verdict: $crate::Verdict, now: $crate::Timestamp) {
+            $crate::Strategy::on_outcome(&self.$inner, &(*state)$($part)*, verdict, now);
         }
     };
-    (@tried $inner:tt [$($part:tt)*]) => {
-        fn tried(&self, state: &Self::State, verdict: $crate::Verdict, now: $crate::Timestamp) {
-            $crate::Strategy::tried(&self.$inner, &(*state)$($part)*, verdict, now);
+    (@on_probation $inner:tt [$($part:tt)*]) => {
+        fn on_probation(&self, state: &Self::State, verdict: $crate::Verdict, now: $crate::Timestamp) {
+            $crate::Strategy::on_probation(&self.$inner, &(*state)$($part)*, verdict, now);
         }
     };
-    (@refreshed $inner:tt [$($part:tt)*]) => {
-        fn refreshed(&self, now: $crate::Timestamp) -> bool {
-            $crate::Strategy::refreshed(&self.$inner, now)
+    (@on_refresh $inner:tt [$($part:tt)*]) => {
+        fn on_refresh(&self, now: $crate::Timestamp) -> bool {
+            $crate::Strategy::on_refresh(&self.$inner, now)
         }
     };
 }
@@ -119,34 +119,34 @@ mod tests {
             Needs::new().latency().outcomes().leases().refresh(Duration::from_secs(1))
         }
 
-        fn acquired(&self, (): &(), _: &Endpoint, _: &PickRequest<'_>) -> bool {
-            self.0.lock().push("acquired");
+        fn admit(&self, (): &(), _: &Endpoint, _: &PickRequest<'_>) -> bool {
+            self.0.lock().push("admit");
             true
         }
 
-        fn released(&self, (): &(), _: &Endpoint) {
-            self.0.lock().push("released");
+        fn on_release(&self, (): &(), _: &Endpoint) {
+            self.0.lock().push("on_release");
         }
 
-        fn sampled(&self, (): &(), _: Duration, _: Timestamp) {
-            self.0.lock().push("sampled");
+        fn on_latency(&self, (): &(), _: Duration, _: Timestamp) {
+            self.0.lock().push("on_latency");
         }
 
-        fn abandoned(&self, (): &(), _: Duration, _: Timestamp) -> bool {
-            self.0.lock().push("abandoned");
+        fn on_abandon(&self, (): &(), _: Duration, _: Timestamp) -> bool {
+            self.0.lock().push("on_abandon");
             true
         }
 
-        fn observed(&self, (): &(), _: Verdict, _: Timestamp) {
-            self.0.lock().push("observed");
+        fn on_outcome(&self, (): &(), _: Verdict, _: Timestamp) {
+            self.0.lock().push("on_outcome");
         }
 
-        fn tried(&self, (): &(), _: Verdict, _: Timestamp) {
-            self.0.lock().push("tried");
+        fn on_probation(&self, (): &(), _: Verdict, _: Timestamp) {
+            self.0.lock().push("on_probation");
         }
 
-        fn refreshed(&self, _: Timestamp) -> bool {
-            self.0.lock().push("refreshed");
+        fn on_refresh(&self, _: Timestamp) -> bool {
+            self.0.lock().push("on_refresh");
             false
         }
     }
@@ -159,7 +159,7 @@ mod tests {
         let clock = Arc::new(ManualClock::new());
         let pool = Pool::<()>::builder(strategy).clock(clock.clone()).build();
         pool.update([EndpointSpec::new("a")], |_| ()).expect("a valid spec");
-        pool.set_availability("a", Availability::Trial).expect("a member");
+        pool.set_availability("a", Availability::Probation).expect("a member");
         clock.advance(Duration::from_secs(2));
         pool.pick(&PickRequest::new()).expect("an endpoint").finish(Verdict::Success);
         let take = || {
@@ -168,9 +168,9 @@ mod tests {
             heard
         };
         let finished = take();
-        assert_eq!(finished, ["acquired", "observed", "refreshed", "released", "sampled", "tried"]);
-        pool.set_availability("a", Availability::Trial).expect("a member");
+        assert_eq!(finished, ["admit", "on_outcome", "on_refresh", "on_release", "on_latency", "on_probation"]);
+        pool.set_availability("a", Availability::Probation).expect("a member");
         drop(pool.pick(&PickRequest::new()).expect("an endpoint"));
-        assert_eq!(take(), ["abandoned", "acquired", "observed", "released", "tried"]);
+        assert_eq!(take(), ["on_abandon", "admit", "on_outcome", "on_release", "on_probation"]);
     }
 }

@@ -121,7 +121,7 @@ impl Strategy for LeastTime {
         })
     }
 
-    fn sampled(&self, state: &LeastTimeState, latency: Duration, now: Timestamp) {
+    fn on_latency(&self, state: &LeastTimeState, latency: Duration, now: Timestamp) {
         let latency = (saturating_nanos(latency) as f64).max(1.0);
         let left = (-self.halvings(state, now)).exp2();
         state.stamp.store(now.as_nanos(), Ordering::Relaxed);
@@ -132,12 +132,12 @@ impl Strategy for LeastTime {
         });
     }
 
-    fn abandoned(&self, state: &LeastTimeState, waited: Duration, now: Timestamp) -> bool {
+    fn on_abandon(&self, state: &LeastTimeState, waited: Duration, now: Timestamp) -> bool {
         let average = f64::from_bits(state.average.load(Ordering::Relaxed));
         let waited_nanos = saturating_nanos(waited) as f64;
         if average > 0.0 {
             if waited_nanos > average * (-self.halvings(state, now)).exp2() {
-                self.sampled(state, waited, now);
+                self.on_latency(state, waited, now);
             }
             return false;
         }

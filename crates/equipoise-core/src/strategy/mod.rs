@@ -67,9 +67,9 @@ pub use self::{
     cx::PickCx,
     first_fit::FirstFit,
     hash::{
-        BoundedLoad, BoundedLoadPicker, BoundedLoadState, InvalidHashing, Jump, JumpPlacement, JumpTable, Keyed,
-        KeyedPicker, KeyedState, LoadCount, Maglev, MaglevPlacement, MaglevTable, NoTable, Placement, Rendezvous,
-        RendezvousPlacement, Ring, RingPlacement, RingTable, Roster, SourceKey, SourcePrefix, Table, Uncounted,
+        BoundedLoad, BoundedLoadPicker, BoundedLoadState, HashMembers, InvalidHashing, Jump, JumpPlacement, JumpTable,
+        Keyed, KeyedPicker, KeyedState, LoadCount, Maglev, MaglevPlacement, MaglevTable, NoTable, Placement,
+        Rendezvous, RendezvousPlacement, Ring, RingPlacement, RingTable, SourceKey, SourcePrefix, Table, Uncounted,
     },
     least_connections::{LeastConnections, LeastConnectionsState},
     least_request::P2c,
@@ -91,7 +91,7 @@ use crate::{
 
 /// Settings and cold work of a way to choose; see the [module](self) for an example.
 ///
-/// One value serves one pool, which calls `build` once per tier. The hooks (`acquired` and so on) run on the
+/// One value serves one pool, which calls `build` once per tier. The hooks (`admit` and so on) run on the
 /// request's path and only when [`needs`](Self::needs) asks for them; a hook that panics is caught and ignored.
 pub trait Strategy: Send + Sync + 'static {
     /// What the strategy remembers of one endpoint; `()` if nothing. Made when an endpoint joins, shared by all
@@ -118,37 +118,37 @@ pub trait Strategy: Send + Sync + 'static {
     }
 
     /// A lease on the endpoint is about to be given out for `request`, whoever chose it; `false` refuses, and the pool
-    /// picks again. What it counts here it must count back in [`released`](Self::released); of what it refuses it hears
+    /// picks again. What it counts here it must count back in [`on_release`](Self::on_release); of what it refuses it hears
     /// no more. Needs [`Needs::leases`]; and [`Needs::shared_room`] if a refusal depends on other endpoints than this one.
-    fn acquired(&self, _state: &Self::State, _endpoint: &Endpoint, _request: &PickRequest<'_>) -> bool {
+    fn admit(&self, _state: &Self::State, _endpoint: &Endpoint, _request: &PickRequest<'_>) -> bool {
         true
     }
 
     /// A lease on the endpoint ended, and its permit, if it had one, was given back. Needs [`Needs::leases`].
-    fn released(&self, _state: &Self::State, _endpoint: &Endpoint) {}
+    fn on_release(&self, _state: &Self::State, _endpoint: &Endpoint) {}
 
     /// A request took `latency` until its first byte. Needs [`Needs::latency`].
-    fn sampled(&self, _state: &Self::State, _latency: Duration, _now: Timestamp) {}
+    fn on_latency(&self, _state: &Self::State, _latency: Duration, _now: Timestamp) {}
 
     /// A request was given up: its lease ended `waited` after the pick, without a first byte and without a verdict. So its
     /// latency is at least `waited`: an estimate may be raised to that, never lowered. A request may be given up at any
     /// time and for any reason, so one that waited for less than the usual latency says nothing.
     ///
-    /// `true` makes it count as a [timeout](crate::Failure::Timeout): [`observed`](Self::observed) is told so, and
-    /// [`tried`](Self::tried) where the request was the one on trial. The default is `false`. Needs [`Needs::latency`].
-    fn abandoned(&self, _state: &Self::State, _waited: Duration, _now: Timestamp) -> bool {
+    /// `true` makes it count as a [timeout](crate::Failure::Timeout): [`on_outcome`](Self::on_outcome) is told so, and
+    /// [`on_probation`](Self::on_probation) where the request was the one on trial. The default is `false`. Needs [`Needs::latency`].
+    fn on_abandon(&self, _state: &Self::State, _waited: Duration, _now: Timestamp) -> bool {
         false
     }
 
     /// A request ended with `verdict`. Needs [`Needs::outcomes`].
-    fn observed(&self, _state: &Self::State, _verdict: Verdict, _now: Timestamp) {}
+    fn on_outcome(&self, _state: &Self::State, _verdict: Verdict, _now: Timestamp) {}
 
-    /// That request, of which [`observed`](Self::observed) has just told, was the one by which an endpoint was
-    /// [tried](crate::Availability::Trial): its verdict decides. Needs [`Needs::outcomes`].
-    fn tried(&self, _state: &Self::State, _verdict: Verdict, _now: Timestamp) {}
+    /// That request, of which [`on_outcome`](Self::on_outcome) has just told, was the one by which an endpoint was
+    /// [tried](crate::Availability::Probation): its verdict decides. Needs [`Needs::outcomes`].
+    fn on_probation(&self, _state: &Self::State, _verdict: Verdict, _now: Timestamp) {}
 
     /// A [refresh period](Needs::refresh) is over; `true` asks for new pickers.
-    fn refreshed(&self, _now: Timestamp) -> bool {
+    fn on_refresh(&self, _now: Timestamp) -> bool {
         false
     }
 }
@@ -204,28 +204,28 @@ impl Needs {
         self
     }
 
-    /// [`Strategy::sampled`], [`Strategy::abandoned`], and the time of the pick.
+    /// [`Strategy::on_latency`], [`Strategy::on_abandon`], and the time of the pick.
     pub const fn latency(mut self) -> Self {
         self.latency = true;
         self.clock()
     }
 
-    /// [`Strategy::observed`] and [`Strategy::tried`].
+    /// [`Strategy::on_outcome`] and [`Strategy::on_probation`].
     pub const fn outcomes(mut self) -> Self {
         self.outcomes = true;
         self
     }
 
-    /// [`Strategy::acquired`] and [`Strategy::released`].
+    /// [`Strategy::admit`] and [`Strategy::on_release`].
     pub const fn leases(mut self) -> Self {
         self.leases = true;
         self
     }
 
     /// [`leases`](Self::leases), where a lease that is taken or ends at one endpoint may make room at another: as under a
-    /// bound on an endpoint's share of all requests ([`BoundedLoad`](crate::BoundedLoad)), or on their number in all. The
+    /// bound on an endpoint's share of all requests ([`BoundedLoad`]), or on their number in all. The
     /// pool then looks at all [waiting](crate::Pool::acquire) requests after each pick and release, and not only at those
-    /// that can use the endpoint in question. What [`acquired`](Strategy::acquired) counts, it must count with `SeqCst`.
+    /// that can use the endpoint in question. What [`admit`](Strategy::admit) counts, it must count with `SeqCst`.
     pub const fn shared_room(mut self) -> Self {
         self.shared_room = true;
         self.leases()
@@ -258,7 +258,7 @@ impl Needs {
         self.caps_failing()
     }
 
-    /// [`Strategy::refreshed`], at most once per `period`: by the first pick after it has passed.
+    /// [`Strategy::on_refresh`], at most once per `period`: by the first pick after it has passed.
     pub const fn refresh(mut self, period: Duration) -> Self {
         self.refresh = Some(period);
         self.clock()

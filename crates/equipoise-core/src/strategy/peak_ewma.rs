@@ -153,16 +153,16 @@ impl Strategy for PeakEwma {
         })
     }
 
-    fn sampled(&self, state: &PeakEwmaState, latency: Duration, now: Timestamp) {
+    fn on_latency(&self, state: &PeakEwmaState, latency: Duration, now: Timestamp) {
         state.latency.sample(latency.as_secs_f64() * 1e3, now, self.decay, self.fade);
     }
 
-    fn abandoned(&self, state: &PeakEwmaState, waited: Duration, now: Timestamp) -> bool {
+    fn on_abandon(&self, state: &PeakEwmaState, waited: Duration, now: Timestamp) -> bool {
         state.latency.raise(waited.as_secs_f64() * 1e3, now, self.fade);
         false
     }
 
-    fn observed(&self, state: &PeakEwmaState, verdict: Verdict, now: Timestamp) {
+    fn on_outcome(&self, state: &PeakEwmaState, verdict: Verdict, now: Timestamp) {
         let hold = match verdict {
             Verdict::Success => return state.penalty.forgive(now, self.fade),
             Verdict::Failure(_) => Duration::ZERO,
@@ -383,7 +383,7 @@ impl Gauge for PeakEwmaPicker {
         }
     }
 
-    fn tried(&self, slot: Slot) {
+    fn on_probation(&self, slot: Slot) {
         if let Some(state) = self.memories.get(slot) {
             state.latency.estimate.fetch_or(TRIED, Ordering::Relaxed);
         }

@@ -32,7 +32,7 @@ pub enum Check {
     /// One key, one endpoint.
     KeepsKeys,
     /// An endpoint that closes or is excluded moves its own keys only.
-    Flips,
+    AppliedChanges,
     /// An endpoint that leaves moves few keys of others.
     Removals,
 }
@@ -51,7 +51,7 @@ impl Check {
         Self::Allocations,
         Self::SpreadsKeys,
         Self::KeepsKeys,
-        Self::Flips,
+        Self::AppliedChanges,
         Self::Removals,
     ];
 
@@ -68,7 +68,7 @@ impl Check {
             Self::Weights | Self::Updates => Some("honours_weights"),
             Self::Allocations => Some("allocations"),
             Self::SpreadsKeys | Self::KeepsKeys => Some("spreads_keys"),
-            Self::Flips => Some("holds_keys_on_flips"),
+            Self::AppliedChanges => Some("holds_keys_on_flips"),
             Self::Removals => Some("holds_keys_on_removal"),
         }
     }

@@ -74,21 +74,21 @@ fn spread_in(world: &World, ids: &[EndpointId], weights: &[u32], tolerance: f64,
 pub(super) fn flips(make: &dyn Fn() -> AnyStrategy, seed: u64, findings: &mut Findings) {
     for n in SIZES {
         let Ok(world) = World::of(make(), &vec![1; n], seed) else {
-            return findings.note(Check::Flips, seed, format!("refuses {n} endpoints"));
+            return findings.note(Check::AppliedChanges, seed, format!("refuses {n} endpoints"));
         };
         let before = places(&world, &[], seed);
         let mut judge = |what: &str, own: &EndpointId, after: &[Option<EndpointId>]| {
             if let (1.., Some(first)) = moved(&before, after, own) {
-                findings.note(Check::Flips, seed, format!("of {n}, {what}: {first}"));
+                findings.note(Check::AppliedChanges, seed, format!("of {n}, {what}: {first}"));
             }
         };
         for at in [0, 3, n - 1] {
             let own = id(at);
             judge(&format!("{own} excluded"), &own, &places(&world, std::slice::from_ref(&own), seed));
-            for (to, what) in [(Availability::Closed, "closed"), (Availability::Open, "open again")] {
+            for (to, what) in [(Availability::Maintenance, "closed"), (Availability::Up, "open again")] {
                 if world.pool.set_availability(own.clone(), to).is_ok() {
                     // Once it is back, even its own are to be where they were.
-                    let own = if to == Availability::Open { EndpointId::from("nobody") } else { own.clone() };
+                    let own = if to == Availability::Up { EndpointId::from("nobody") } else { own.clone() };
                     judge(&format!("e{at} {what}"), &own, &places(&world, &[], seed));
                 }
             }

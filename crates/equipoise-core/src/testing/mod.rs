@@ -19,7 +19,7 @@
 //! | [`honours_weights`](Conformance::honours_weights) | [`Weights`](Check::Weights), [`Updates`](Check::Updates) |
 //! | [`allocations`](Conformance::allocations) | [`Allocations`](Check::Allocations) |
 //! | [`spreads_keys`](Conformance::spreads_keys) | [`SpreadsKeys`](Check::SpreadsKeys), [`KeepsKeys`](Check::KeepsKeys) |
-//! | [`holds_keys_on_flips`](Conformance::holds_keys_on_flips) | [`Flips`](Check::Flips) |
+//! | [`holds_keys_on_flips`](Conformance::holds_keys_on_flips) | [`AppliedChanges`](Check::AppliedChanges) |
 //! | [`holds_keys_on_removal`](Conformance::holds_keys_on_removal) | [`Removals`](Check::Removals) |
 //!
 //! Time stands still unless a check moves it, and chance comes from the [`seed`](Conformance::seed): but for the checks
@@ -162,7 +162,7 @@ impl<'a> Conformance<'a> {
         }
         if self.flips {
             keys::flips(make, seed, &mut findings);
-            done.push(Check::Flips);
+            done.push(Check::AppliedChanges);
         }
         if let Some(others) = self.removal {
             keys::removal(make, others, seed, &mut findings);

@@ -74,8 +74,8 @@ fn changes(make: &dyn Fn() -> AnyStrategy, least: usize, seed: u64, may_refuse: 
         let change = |turn: usize| {
             world.clock.advance(Duration::from_millis(300));
             world.pool.update(members(turn), |_| ())?;
-            for (at, to) in [(1, Availability::Closed), (2, Availability::BoundOnly)] {
-                let now = if turn % 3 == at { to } else { Availability::Open };
+            for (at, to) in [(1, Availability::Maintenance), (2, Availability::Draining)] {
+                let now = if turn % 3 == at { to } else { Availability::Up };
                 world.pool.set_availability(id(at), now)?;
             }
             Ok::<(), crate::pool::UpdateError>(())
@@ -89,7 +89,7 @@ fn changes(make: &dyn Fn() -> AnyStrategy, least: usize, seed: u64, may_refuse: 
         faults.lock().push(format!("{} in flight at {} when all was released", status.in_flight, status.id));
     }
     for at in 0..least + (CHANGES - 1) % 7 {
-        world.pool.set_availability(id(at), Availability::Open).ok();
+        world.pool.set_availability(id(at), Availability::Up).ok();
         let others: Vec<EndpointId> = (0..least + 7).filter(|&other| other != at).map(id).collect();
         if let Err(error) = world.pool.pick(&PickRequest::new().key(b"last").exclude(&others)) {
             faults.lock().push(format!("afterwards, with all but e{at} excluded: picked nobody ({error})"));

@@ -96,7 +96,7 @@ impl Turns<'_> {
         findings: &mut Findings,
     ) {
         let usable = |member: &Member| {
-            member.weight > 0 && member.availability == Availability::Open && !excluded.contains(&id(member.at))
+            member.weight > 0 && member.availability == Availability::Up && !excluded.contains(&id(member.at))
         };
         let first = members.iter().filter(|member| usable(member)).map(|member| member.tier).min();
         let key = (dice.below(1 << 20) as u32).to_le_bytes();
@@ -141,15 +141,15 @@ fn draw(size: &Size, dice: &Chance) -> Vec<Member> {
             weight: dice.below(4) as u32,
             tier: u8::from(dice.one_in(4)),
             availability: match dice.below(6) {
-                0 => Availability::Closed,
-                1 => Availability::BoundOnly,
-                _ => Availability::Open,
+                0 => Availability::Maintenance,
+                1 => Availability::Draining,
+                _ => Availability::Up,
             },
         })
         .collect();
     if !members.iter().any(|member| member.weight > 0) {
         members.retain(|member| member.at != 0);
-        members.push(Member { at: 0, weight: 1, tier: 0, availability: Availability::Open });
+        members.push(Member { at: 0, weight: 1, tier: 0, availability: Availability::Up });
     }
     members
 }
@@ -163,7 +163,7 @@ pub(super) fn limits(make: &dyn Fn() -> AnyStrategy, seed: u64, findings: &mut F
     for limits in [&[3, 3, 3, 3][..], &[1, 2, 3], &[2; 20]] {
         let mut fault = |what: String| findings.note(Check::Limits, seed, format!("limits {limits:?}: {what}"));
         let (dice, world) = (Chance::new(!seed), World::new(make(), seed));
-        let specs = limits.iter().enumerate().map(|(at, &limit)| spec(at).limit(limit));
+        let specs = limits.iter().enumerate().map(|(at, &limit)| spec(at).max_in_flight(limit));
         if let Err(error) = world.pool.update(specs, |_| ()) {
             fault(format!("the strategy refuses them: {error}"));
             continue;

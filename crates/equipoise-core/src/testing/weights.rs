@@ -45,8 +45,8 @@ fn with_guests(make: &dyn Fn() -> AnyStrategy, weights: &[u32], seed: u64) -> Re
     let change = |turn: u32| {
         let changed = match turn % 28 {
             0 => world.pool.add(spec(guest), ()).map(|_| ()),
-            7 => world.pool.set_availability(id(guest), Availability::Closed).map(|_| ()),
-            14 => world.pool.set_availability(id(guest), Availability::Open).map(|_| ()),
+            7 => world.pool.set_availability(id(guest), Availability::Maintenance).map(|_| ()),
+            14 => world.pool.set_availability(id(guest), Availability::Up).map(|_| ()),
             21 => world.pool.update(specs(weights), |_| ()).map(|_| ()),
             _ => return Ok(()),
         };

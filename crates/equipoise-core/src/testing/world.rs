@@ -80,7 +80,7 @@ pub(super) fn specs_with(stranger: &EndpointSpec, weights: &[u32]) -> impl Itera
 
 /// Who can take e1's slot in a pool of `n`: somebody else, or e1 itself at another address, which is a new endpoint too.
 pub(super) fn strangers(n: usize) -> [EndpointSpec; 2] {
-    [spec(n), spec(n).named(id(1))]
+    [spec(n), spec(n).with_id(id(1))]
 }
 
 pub(super) fn id(at: usize) -> EndpointId {

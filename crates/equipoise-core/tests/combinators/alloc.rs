@@ -1,7 +1,9 @@
 use std::time::Duration;
 
 use allocation_counter::measure;
-use equipoise_core::{LeastConnections, Maglev, P2c, PeakEwma, PickRequest, Pool, RoundRobin, Spill, Tier, Verdict};
+use equipoise_core::{
+    LeastConnections, Maglev, P2c, PeakEwma, PickRequest, Pool, RoundRobin, Spillover, Tier, Verdict,
+};
 
 use crate::{
     close,
@@ -49,8 +51,8 @@ fn no_nest_allocates_when_it_picks() {
 
 #[test]
 fn spilling_allocates_nothing() {
-    let pool = Pool::<()>::builder(P2c::new()).spill(Spill::ENVOY).build();
+    let pool = Pool::<()>::builder(P2c::new()).spillover(Spillover::ENVOY).build();
     pool.update((0..12).map(|at| spec(at).tier(Tier::new(at as u8 / 4))), |_| ()).expect("valid specs");
     close(&pool, [0, 3, 4, 5]);
-    costs_nothing(&pool, "spill");
+    costs_nothing(&pool, "spillover");
 }

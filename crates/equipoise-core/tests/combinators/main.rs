@@ -13,7 +13,7 @@ mod keyed;
 mod nesting;
 mod properties;
 mod slow_start;
-mod spill;
+mod spillover;
 mod subset;
 mod zone;
 
@@ -23,12 +23,12 @@ use crate::common::id;
 
 fn close(pool: &Pool<()>, who: impl IntoIterator<Item = usize>) {
     for at in who {
-        pool.set_availability(id(at), Availability::Closed).expect("a member");
+        pool.set_availability(id(at), Availability::Maintenance).expect("a member");
     }
 }
 
 fn open(pool: &Pool<()>, at: usize) {
-    pool.set_availability(id(at), Availability::Open).expect("a member");
+    pool.set_availability(id(at), Availability::Up).expect("a member");
 }
 
 /// Which endpoints turn up in so many picks, by position.

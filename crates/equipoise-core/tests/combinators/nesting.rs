@@ -78,25 +78,25 @@ impl Strategy for Witness {
         Needs::new().latency().outcomes().leases().key().refresh(Duration::from_secs(1))
     }
 
-    fn acquired(&self, state: &u32, _: &Endpoint, _: &PickRequest<'_>) -> bool {
+    fn admit(&self, state: &u32, _: &Endpoint, _: &PickRequest<'_>) -> bool {
         assert_eq!(*state, 7);
         self.note(0);
         true
     }
 
-    fn released(&self, _: &u32, _: &Endpoint) {
+    fn on_release(&self, _: &u32, _: &Endpoint) {
         self.note(1);
     }
 
-    fn sampled(&self, _: &u32, _: Duration, _: Timestamp) {
+    fn on_latency(&self, _: &u32, _: Duration, _: Timestamp) {
         self.note(2);
     }
 
-    fn observed(&self, _: &u32, _: Verdict, _: Timestamp) {
+    fn on_outcome(&self, _: &u32, _: Verdict, _: Timestamp) {
         self.note(3);
     }
 
-    fn refreshed(&self, _: Timestamp) -> bool {
+    fn on_refresh(&self, _: Timestamp) -> bool {
         self.note(4);
         true
     }

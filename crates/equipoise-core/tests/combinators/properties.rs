@@ -65,7 +65,7 @@ proptest! {
                 pool.update(specs, |_| ()).expect("valid specs");
                 for at in 0..turn.weights.len() {
                     let closed = turn.closed.contains(&at);
-                    let availability = if closed { Availability::Closed } else { Availability::Open };
+                    let availability = if closed { Availability::Maintenance } else { Availability::Up };
                     pool.set_availability(id(at), availability).expect("a member");
                 }
                 let tried: Vec<EndpointId> = turn.excluded.iter().map(|&at| id(at)).collect();
@@ -108,8 +108,8 @@ fn picks_go_on_while_members_and_flips_change() {
             }
             for turn in 0..TURNS {
                 pool.update(members(turn), |_| ()).expect("valid specs");
-                for (at, availability) in [(1, Availability::Closed), (2, Availability::BoundOnly)] {
-                    let now = if turn % 3 == at { availability } else { Availability::Open };
+                for (at, availability) in [(1, Availability::Maintenance), (2, Availability::Draining)] {
+                    let now = if turn % 3 == at { availability } else { Availability::Up };
                     pool.set_availability(id(at), now).expect("a member");
                 }
             }

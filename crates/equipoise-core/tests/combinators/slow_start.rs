@@ -121,7 +121,7 @@ fn a_newcomer_does_not_restart_the_others() {
 #[test]
 fn a_replaced_endpoint_starts_slowly_in_its_old_slot() {
     let (pool, _) = clocked(SlowStart::new(Random::new()), &[1; 4], SEED);
-    let moved = specs(&[1; 3]).into_iter().chain([equipoise_core::EndpointSpec::new("elsewhere").named("e3")]);
+    let moved = specs(&[1; 3]).into_iter().chain([equipoise_core::EndpointSpec::new("elsewhere").with_id("e3")]);
     assert_eq!(pool.update(moved, |_| ()).expect("valid specs").replaced.len(), 1);
     close_to(part(&pool, 3, 4), 0.1);
 }

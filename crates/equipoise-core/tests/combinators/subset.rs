@@ -106,7 +106,7 @@ fn a_request_that_the_subset_cannot_serve_goes_outside() {
     let tried: Vec<EndpointId> = used(&pool, 200).into_iter().map(id).collect();
     let outside = pool.pick(&PickRequest::new().exclude(&tried)).expect("seven are left");
     assert!(!tried.contains(outside.endpoint().id()));
-    pool.update(specs(&[1; 10]).into_iter().map(|spec| spec.limit(1)), |_| ()).expect("valid specs");
+    pool.update(specs(&[1; 10]).into_iter().map(|spec| spec.max_in_flight(1)), |_| ()).expect("valid specs");
     let all: Vec<_> = (0..10).map(|_| pick(&pool)).collect();
     assert_eq!(all.iter().map(at).collect::<BTreeSet<_>>().len(), 10);
 }

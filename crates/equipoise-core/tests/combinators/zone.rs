@@ -100,7 +100,7 @@ fn a_request_that_the_zone_cannot_serve_goes_elsewhere() {
     let lease = pool.pick(&PickRequest::new().exclude(&tried)).expect("two are left");
     assert!(at(&lease) >= 2);
     drop(lease);
-    pool.update((0..4).map(|at| in_zone(at, at / 2).limit(1)), |_| ()).expect("valid specs");
+    pool.update((0..4).map(|at| in_zone(at, at / 2).max_in_flight(1)), |_| ()).expect("valid specs");
     let full: Vec<_> = (0..4).map(|_| pick(&pool)).collect();
     assert!(full[..2].iter().all(|lease| at(lease) < 2));
 }

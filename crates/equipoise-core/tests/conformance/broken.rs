@@ -91,7 +91,7 @@ impl Strategy for FondOfFailures {
         Needs::new().outcomes()
     }
 
-    fn observed(&self, state: &u64, verdict: Verdict, _: Timestamp) {
+    fn on_outcome(&self, state: &u64, verdict: Verdict, _: Timestamp) {
         if verdict.is_failure() {
             self.0.store(*state, Ordering::Relaxed);
         }
@@ -134,7 +134,7 @@ fn one_that_ignores_exclusions() {
 
 #[test]
 fn one_that_asks_only_when_somebody_is_excluded() {
-    let found = faults(&of(|known, cx| match cx.is_again() {
+    let found = faults(&of(|known, cx| match cx.is_retry() {
         true => known.any(cx),
         false => known.slots.get(cx.random() as usize % known.slots.len()).copied(),
     }));
@@ -210,7 +210,7 @@ fn modulo(known: &Known, cx: &mut PickCx<'_>) -> Option<Slot> {
 fn one_that_moves_keys() {
     let suite = of(modulo).holds_keys_on_flips().holds_keys_on_removal(0.05);
     let found = faults(&suite);
-    assert!(found.fails(Check::Flips) && found.fails(Check::Removals), "{found}");
+    assert!(found.fails(Check::AppliedChanges) && found.fails(Check::Removals), "{found}");
 }
 
 #[test]
@@ -241,7 +241,7 @@ impl Strategy for Leaky {
         Ok(Places(view.eligible().iter().filter_map(place).collect()))
     }
 
-    fn acquired(&self, state: &AtomicU32, _: &Endpoint, _: &PickRequest<'_>) -> bool {
+    fn admit(&self, state: &AtomicU32, _: &Endpoint, _: &PickRequest<'_>) -> bool {
         state.fetch_add(1, Ordering::Relaxed) < 4
     }
 }

@@ -52,7 +52,7 @@ impl Strategy for BySlot {
         Ok(Shares(view.eligible().iter().filter_map(place).collect()))
     }
 
-    fn observed(&self, failures: &AtomicU32, verdict: Verdict, _: Timestamp) {
+    fn on_outcome(&self, failures: &AtomicU32, verdict: Verdict, _: Timestamp) {
         failures.fetch_add(u32::from(verdict.is_failure()), Ordering::Relaxed);
     }
 }

@@ -25,7 +25,7 @@ fn a_pick_allocates_nothing() {
                 round();
                 assert_eq!(measure(round).count_total, 0, "{name}");
                 for id in &tried {
-                    pool.set_availability(id.clone(), Availability::Closed).expect("a member");
+                    pool.set_availability(id.clone(), Availability::Maintenance).expect("a member");
                 }
                 assert_eq!(measure(round).count_total, 0, "{name}, nine of ten down");
             }

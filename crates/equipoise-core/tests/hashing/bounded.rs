@@ -186,16 +186,16 @@ fn the_mean_is_over_the_eligible() {
     let before = hot(&pool, 40);
     assert_eq!(in_flight(&pool), [10; 4]);
     for down in [0, 1] {
-        pool.set_availability(id(down), Availability::Closed).expect("a member");
+        pool.set_availability(id(down), Availability::Maintenance).expect("a member");
     }
     // The twenty of those that are down do not make room for more at the others.
     let more = hot(&pool, 20);
     assert_eq!(in_flight(&pool), [10, 10, 20, 20]);
-    pool.set_availability(id(0), Availability::Open).expect("a member");
+    pool.set_availability(id(0), Availability::Up).expect("a member");
     let third = hot(&pool, 10);
     assert_eq!(in_flight(&pool), [20, 10, 20, 20]);
     drop((before, more, third));
-    pool.set_availability(id(1), Availability::Open).expect("a member");
+    pool.set_availability(id(1), Availability::Up).expect("a member");
     let held = hot(&pool, 8);
     assert_eq!(in_flight(&pool), [2; 4]);
     drop(held);

@@ -82,7 +82,7 @@ fn limits_move_nothing() {
     for (name, strategy) in placements() {
         let pool = even(strategy, 12);
         let moved = moved(&pool, &keys, |pool| {
-            pool.update((0..12).map(|at| spec(at).limit(10)), |_| ()).expect("valid");
+            pool.update((0..12).map(|at| spec(at).max_in_flight(10)), |_| ()).expect("valid");
         });
         assert!(moved.is_empty(), "{name}");
     }

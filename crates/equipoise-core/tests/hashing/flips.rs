@@ -36,11 +36,11 @@ proptest! {
             for &flip in &flips {
                 let comes_back = closed.remove(&flip);
                 let availability = if comes_back {
-                    Availability::Open
+                    Availability::Up
                 } else if flip % 2 == 0 {
-                    Availability::Closed
+                    Availability::Maintenance
                 } else {
-                    Availability::BoundOnly
+                    Availability::Draining
                 };
                 pool.set_availability(id(flip), availability).expect("a member");
                 if !comes_back {
@@ -76,13 +76,13 @@ proptest! {
                 .collect::<Result<_, _>>()
                 .expect("somebody is left");
             let limited = crate::common::specs(&weights).into_iter().enumerate();
-            let limited = limited.map(|(at, spec)| if down.contains(&at) { spec.limit(1) } else { spec });
+            let limited = limited.map(|(at, spec)| if down.contains(&at) { spec.max_in_flight(1) } else { spec });
             pool.update(limited, |_| ()).expect("valid");
             let held: Vec<_> = tried.iter().map(|id| pool.pick(&PickRequest::new().prefer(id)).expect("room")).collect();
             let passing = homes(&pool, &keys);
             drop(held);
             for id in &tried {
-                pool.set_availability(id.clone(), Availability::Closed).expect("a member");
+                pool.set_availability(id.clone(), Availability::Maintenance).expect("a member");
             }
             prop_assert_eq!(&excluding, &homes(&pool, &keys), "{}: excluded", name);
             prop_assert_eq!(&passing, &excluding, "{}: full", name);
@@ -114,7 +114,7 @@ fn the_keys_of_one_that_is_down_spread_over_all_others() {
     for (name, strategy) in placements() {
         let pool = pool_of(strategy, &[1; 11], SEED);
         let before = homes(&pool, &keys);
-        pool.set_availability(id(4), Availability::Closed).expect("a member");
+        pool.set_availability(id(4), Availability::Maintenance).expect("a member");
         let mut got = [0u32; 11];
         let theirs = keys.iter().zip(before).filter(|&(_, home)| home == 4);
         theirs.for_each(|(key, _)| got[at(&lease(&pool, key))] += 1);

@@ -64,7 +64,7 @@ fn nothing_is_lost_or_invented_while_threads_and_updates_run_together() {
     });
     pool.update(specs(&[1; 8]), |_| ()).expect("valid");
     for at in 0..8 {
-        pool.set_availability(id(at), Availability::Open).expect("a member");
+        pool.set_availability(id(at), Availability::Up).expect("a member");
     }
     // With a factor of 1 a single one too many or too few anywhere would show.
     let held: Vec<_> = (0..80).map(|_| lease(&pool, b"hot")).collect();
@@ -90,7 +90,7 @@ fn churn(pool: &Pool<()>, seed: u64) {
 }
 
 fn change(pool: &Pool<()>, turn: usize) {
-    let availability = [Availability::Closed, Availability::Open][turn % 2];
+    let availability = [Availability::Maintenance, Availability::Up][turn % 2];
     // Not all of them are members all the time.
     drop(pool.set_availability(id(turn / 2 % 3), availability));
     if turn.is_multiple_of(4) {

@@ -134,7 +134,7 @@ impl Model {
                 Some(entry) => Entry { draft: draft.clone(), ..entry.clone() },
                 None => Entry {
                     draft: draft.clone(),
-                    availability: Availability::Open,
+                    availability: Availability::Up,
                     target: targets[&draft.id],
                     in_flight: 0,
                     permits: 0,
@@ -155,8 +155,9 @@ impl Model {
             let there = self.entries.values().filter(|entry| entry.draft.tier == tier && entry.weight() > 0);
             there.filter(|entry| counts(entry)).count() as u64
         };
-        let is_fit = |entry: &Entry| entry.availability == Availability::Open;
-        let is_willing = |entry: &Entry| !matches!(entry.availability, Availability::BoundOnly | Availability::Closed);
+        let is_fit = |entry: &Entry| entry.availability == Availability::Up;
+        let is_willing =
+            |entry: &Entry| !matches!(entry.availability, Availability::Draining | Availability::Maintenance);
         let tiers: BTreeSet<u8> = self.entries.values().map(|entry| entry.draft.tier).collect();
         let (carried, whole) = tiers.into_iter().fold((0, 1), |(carried, whole), tier| {
             let all = 10 * count(tier, |_| true).max(1);
@@ -168,15 +169,15 @@ impl Model {
     pub(crate) fn eligible(&self, entry: &Entry) -> bool {
         entry.weight() > 0
             && match entry.availability {
-                Availability::Open | Availability::Trial => true,
-                Availability::Unfit => self.panics(entry.draft.tier),
+                Availability::Up | Availability::Probation => true,
+                Availability::Unhealthy => self.panics(entry.draft.tier),
                 _ => false,
             }
     }
 
     /// Whether it takes a pass to get there.
     pub(crate) fn on_trial(&self, entry: &Entry) -> bool {
-        entry.availability == Availability::Trial && !self.panics(entry.draft.tier)
+        entry.availability == Availability::Probation && !self.panics(entry.draft.tier)
     }
 
     fn full(&self, entry: &Entry) -> bool {
@@ -186,8 +187,8 @@ impl Model {
     pub(crate) fn verdict(&self, exclude: &[String], prefer: Option<&String>) -> Verdict {
         let bound = prefer.and_then(|id| self.entries.get(id));
         if let Some(entry) = bound
-            && entry.availability != Availability::Closed
-            && (entry.availability != Availability::Unfit || self.eligible(entry))
+            && entry.availability != Availability::Maintenance
+            && (entry.availability != Availability::Unhealthy || self.eligible(entry))
             && !self.full(entry)
             && !exclude.contains(&entry.draft.id)
         {

@@ -32,8 +32,8 @@ pub(crate) struct Draft {
 
 impl Draft {
     pub(crate) fn spec(&self) -> EndpointSpec {
-        let spec = EndpointSpec::new(&self.address).named(&self.id).weight(self.weight).tier(Tier::new(self.tier));
-        self.limit.into_iter().fold(spec, EndpointSpec::limit)
+        let spec = EndpointSpec::new(&self.address).with_id(&self.id).weight(self.weight).tier(Tier::new(self.tier));
+        self.limit.into_iter().fold(spec, EndpointSpec::max_in_flight)
     }
 }
 
@@ -48,11 +48,11 @@ fn weight() -> impl Strategy<Value = u32> {
 
 fn availability() -> impl Strategy<Value = Availability> {
     prop_oneof![
-        3 => Just(Availability::Open),
-        3 => Just(Availability::Unfit),
-        3 => Just(Availability::Trial),
-        1 => Just(Availability::BoundOnly),
-        1 => Just(Availability::Closed),
+        3 => Just(Availability::Up),
+        3 => Just(Availability::Unhealthy),
+        3 => Just(Availability::Probation),
+        1 => Just(Availability::Draining),
+        1 => Just(Availability::Maintenance),
     ]
 }
 
@@ -111,7 +111,7 @@ pub(crate) fn faulty_specs() -> impl Strategy<Value = Vec<Draft>> {
 /// Members of one tier that come and go between trial and use.
 pub(crate) fn trial_op() -> impl Strategy<Value = Op> {
     let id = || (0..2u8).prop_map(|n| format!("e{n}"));
-    let availability = prop_oneof![4 => Just(Availability::Trial), 1 => Just(Availability::Open)];
+    let availability = prop_oneof![4 => Just(Availability::Probation), 1 => Just(Availability::Up)];
     prop_oneof![
         1 => (id(), availability).prop_map(|(id, availability)| Op::SetAvailability(id, availability)),
         3 => id().prop_map(|id| Op::Pick { exclude: Vec::new(), prefer: Some(id) }),

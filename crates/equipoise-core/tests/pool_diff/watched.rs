@@ -61,17 +61,17 @@ impl<S: Strategy> Strategy for Watched<S> {
         self.inner.needs().leases()
     }
 
-    fn acquired(&self, state: &S::State, endpoint: &Endpoint, request: &PickRequest<'_>) -> bool {
+    fn admit(&self, state: &S::State, endpoint: &Endpoint, request: &PickRequest<'_>) -> bool {
         self.sightings.acquired.fetch_add(1, Ordering::Relaxed);
-        self.inner.acquired(state, endpoint, request)
+        self.inner.admit(state, endpoint, request)
     }
 
-    fn released(&self, state: &S::State, endpoint: &Endpoint) {
+    fn on_release(&self, state: &S::State, endpoint: &Endpoint) {
         self.sightings.released.fetch_add(1, Ordering::Relaxed);
-        self.inner.released(state, endpoint);
+        self.inner.on_release(state, endpoint);
     }
 
-    forward_hooks!(self.inner: sampled, observed, tried, refreshed);
+    forward_hooks!(self.inner: on_latency, on_outcome, on_probation, on_refresh);
 }
 
 impl<P: Picker> Picker for WatchedPicker<P> {

@@ -78,7 +78,7 @@ impl World {
                 match self.model.entries.get_mut(&id) {
                     None => prop_assert_eq!(result, Err(UpdateError::Unknown { id: EndpointId::from(&id) })),
                     Some(entry) => {
-                        if availability == Availability::Trial {
+                        if availability == Availability::Probation {
                             entry.trial = Trial { round: entry.trial.round + 1, out: false };
                         }
                         let changes = std::mem::replace(&mut entry.availability, availability) != availability;
@@ -94,7 +94,7 @@ impl World {
                 self.overlaid(&id, result, |overlay| overlay.percent = percent)
             }
             Op::SetLimit(id, limit) => {
-                let result = self.pool.set_limit(&id, limit);
+                let result = self.pool.set_max_in_flight(&id, limit);
                 if limit == Some(0) {
                     let id = EndpointId::from(&id);
                     prop_assert_eq!(result, Err(UpdateError::Invalid(InvalidSpec::Limit { id })));
@@ -248,7 +248,7 @@ impl World {
         prop_assert_eq!(lease.has_alternatives(), others > 0);
         // In a panic a pass is not needed, but there for whoever comes first.
         let entry = &self.model.entries[&id];
-        let tries = entry.availability == Availability::Trial && !entry.trial.out;
+        let tries = entry.availability == Availability::Probation && !entry.trial.out;
         let entry = self.model.entries.get_mut(&id).expect("members are picked");
         let permit = entry.limit().is_some();
         let pass = tries.then_some(entry.trial.round);

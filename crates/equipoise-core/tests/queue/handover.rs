@@ -6,8 +6,8 @@ use std::sync::{
 };
 
 use equipoise_core::{
-    Availability, Binding, BoundedLoad, BuildError, EndpointSpec, Missed, P2c, PickCx, PickError, Picker, Pool, Ring,
-    RoundRobin, Slot, Strategy, View,
+    Availability, Binding, BoundedLoad, BuildError, EndpointSpec, MissReason, P2c, PickCx, PickError, Picker, Pool,
+    Ring, RoundRobin, Slot, Strategy, View,
 };
 
 use crate::{
@@ -19,7 +19,7 @@ const SEED: u64 = 29;
 
 fn full(n: usize) -> (Pool<()>, Vec<equipoise_core::Lease<()>>) {
     let pool = pool_of(RoundRobin::new(), &vec![1; n], SEED);
-    pool.set_limits((0..n).map(|at| (id(at), Some(1)))).unwrap();
+    pool.set_max_in_flight_all((0..n).map(|at| (id(at), Some(1)))).unwrap();
     let held = (0..n).map(|_| pick(&pool)).collect();
     (pool, held)
 }
@@ -105,15 +105,18 @@ fn a_draining_endpoint_hands_its_places_to_those_that_are_bound_to_it() {
 fn changes_of_the_pool_hand_over_all_that_they_make_room_for() {
     type Change = &'static dyn Fn(&Pool<()>);
     let changes: [(Change, usize); 5] = [
-        (&|pool| drop(pool.add(spec(1).limit(2), ()).unwrap()), 2),
-        (&|pool| assert!(pool.set_limit("e0", Some(3)).unwrap()), 2),
+        (&|pool| drop(pool.add(spec(1).max_in_flight(2), ()).unwrap()), 2),
+        (&|pool| assert!(pool.set_max_in_flight("e0", Some(3)).unwrap()), 2),
         (&|pool| drop(pool.update([spec(0)], |_| ()).unwrap()), 4),
-        (&|pool| drop(pool.update([spec(0).limit(1), spec(7)], |_| ()).unwrap()), 4),
-        (&|pool| drop(pool.update([EndpointSpec::new("elsewhere").named("e0").limit(1)], |_| ()).unwrap()), 1),
+        (&|pool| drop(pool.update([spec(0).max_in_flight(1), spec(7)], |_| ()).unwrap()), 4),
+        (
+            &|pool| drop(pool.update([EndpointSpec::new("elsewhere").with_id("e0").max_in_flight(1)], |_| ()).unwrap()),
+            1,
+        ),
     ];
     for (number, (change, expected)) in changes.into_iter().enumerate() {
         let pool = pool_of(P2c::new(), &[1], SEED);
-        pool.update([spec(0).limit(1)], |_| ()).unwrap();
+        pool.update([spec(0).max_in_flight(1)], |_| ()).unwrap();
         let _held = pick(&pool);
         let mut waiters: [Waiter; 4] = waiting(&pool);
         change(&pool);
@@ -127,26 +130,26 @@ fn changes_of_the_pool_hand_over_all_that_they_make_room_for() {
 fn requests_wait_for_endpoints_that_join_open_or_pass_probation() {
     let pool: Pool<()> = Pool::new(RoundRobin::new());
     let [mut first, mut second, third] = waiting(&pool);
-    pool.add(spec(0).limit(1), ()).unwrap();
+    pool.add(spec(0).max_in_flight(1), ()).unwrap();
     assert_eq!((first.rung(), second.rung()), (1, 0));
-    pool.set_availability("e0", Availability::Closed).unwrap();
+    pool.set_availability("e0", Availability::Maintenance).unwrap();
     drop(first.ready());
     assert_eq!(second.rung(), 0);
-    pool.set_availability("e0", Availability::Open).unwrap();
+    pool.set_availability("e0", Availability::Up).unwrap();
     drop(second.ready());
     assert_eq!(third.rung(), 1);
     let pool = pool_of(RoundRobin::new(), &[1; 3], SEED);
-    pool.set_availability("e0", Availability::Trial).unwrap();
+    pool.set_availability("e0", Availability::Probation).unwrap();
     let strict = Binding::to(id(0)).strict();
     let trial = pool.pick(&any().bound(&strict)).unwrap();
     let [mut next, mut last] = [(); 2].map(|()| Waiter::new(pool.acquire(&any().bound(&strict))));
     assert!(next.poll().is_pending() && last.poll().is_pending());
-    assert_eq!(next.future.reason(), PickError::Bound { missed: Missed::OnTrial });
+    assert_eq!(next.future.reason(), PickError::Bound { missed: MissReason::OnProbation });
     drop(trial);
     let trial = next.ready();
     trial.finish(equipoise_core::Verdict::Success);
     assert_eq!(last.rung(), 0, "the trial has been decided");
-    pool.set_availability("e0", Availability::Trial).unwrap();
+    pool.set_availability("e0", Availability::Probation).unwrap();
     drop(last.ready());
 }
 
@@ -195,7 +198,7 @@ impl Strategy for Meddler {
 impl Picker for InOrder {
     fn pick(&self, cx: &mut PickCx<'_>) -> Option<Slot> {
         if self.0.0.swap(false, Ordering::SeqCst) {
-            self.0.1.get()?.set_limit("e0", Some(1)).unwrap();
+            self.0.1.get()?.set_max_in_flight("e0", Some(1)).unwrap();
         }
         self.1.iter().copied().find(|&slot| cx.usable(slot))
     }
@@ -205,10 +208,10 @@ impl Picker for InOrder {
 fn a_limit_that_is_set_during_a_pick_makes_the_pool_full_and_not_a_strategy_that_declines() {
     let meddler = Meddler::default();
     let pool: Pool<()> = Pool::new(meddler.clone());
-    pool.update([spec(0).limit(1), spec(1).limit(1)], |_| ()).unwrap();
+    pool.update([spec(0).max_in_flight(1), spec(1).max_in_flight(1)], |_| ()).unwrap();
     let _held = [pick(&pool), pick(&pool)];
-    pool.set_limit("e0", None).unwrap();
-    pool.update([spec(0), spec(1).limit(1)], |_| ()).unwrap();
+    pool.set_max_in_flight("e0", None).unwrap();
+    pool.update([spec(0), spec(1).max_in_flight(1)], |_| ()).unwrap();
     assert!(meddler.1.set(pool.clone()).is_ok());
     meddler.0.store(true, Ordering::SeqCst);
     assert_eq!(pool.pick(&any()).unwrap_err(), PickError::Saturated);
@@ -239,7 +242,7 @@ fn a_strategy_may_decline_one_key_and_take_another() {
         }
     }
     let pool: Pool<()> = Pool::new(Named);
-    pool.update([0, 1].map(|at| spec(at).limit(1)), |_| ()).unwrap();
+    pool.update([0, 1].map(|at| spec(at).max_in_flight(1)), |_| ()).unwrap();
     let held = [b"e0", b"e1"].map(|key| pool.pick(&any().key(key)).unwrap());
     let mut waiters = [b"e0", b"e1"].map(|key| Waiter::new(pool.acquire(&any().key(key))));
     assert!(waiters.iter_mut().all(|waiter| waiter.poll().is_pending()));
@@ -254,7 +257,7 @@ fn a_strategy_may_decline_one_key_and_take_another() {
 #[test]
 fn keys_do_not_hold_each_other_up() {
     let pool = pool_of(Ring::new(), &[1, 1], SEED);
-    pool.set_limits([0, 1].map(|at| (id(at), Some(1)))).unwrap();
+    pool.set_max_in_flight_all([0, 1].map(|at| (id(at), Some(1)))).unwrap();
     let mut held = vec![pick(&pool), pick(&pool)];
     let keys: Vec<String> = (0..20).map(|key| key.to_string()).collect();
     let mut waiters: Vec<_> = keys.iter().map(|key| Waiter::new(pool.acquire(&any().key(key.as_bytes())))).collect();

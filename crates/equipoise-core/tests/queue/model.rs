@@ -38,13 +38,13 @@ struct World {
 impl World {
     fn new(strategy: AnyStrategy, seed: u64) -> (Self, std::sync::Arc<std::sync::atomic::AtomicUsize>) {
         let (strategy, picks) = counted(strategy);
-        let builder = Pool::<()>::builder(strategy).stripes(1).panic_below(0.0);
+        let builder = Pool::<()>::builder(strategy).stripes(1).panic_threshold(0.0);
         let pool: Pool<()> = builder.entropy(std::sync::Arc::new(SeededEntropy::new(seed))).build();
-        pool.update((0..ENDPOINTS).map(|at| spec(at).limit(1)), |_| ()).unwrap();
+        pool.update((0..ENDPOINTS).map(|at| spec(at).max_in_flight(1)), |_| ()).unwrap();
         let world = Self {
             pool,
             dice: SeededEntropy::new(seed),
-            open: [Availability::Open; ENDPOINTS],
+            open: [Availability::Up; ENDPOINTS],
             limits: [1; ENDPOINTS],
             held: Vec::new(),
             waiting: Vec::new(),
@@ -59,8 +59,8 @@ impl World {
 
     /// Whether a request may go to this endpoint when that has room.
     fn can_use(&self, wants: &Wants, slot: usize) -> bool {
-        let takes_bound = matches!(self.open[slot], Availability::Open | Availability::BoundOnly);
-        let takes_new = self.open[slot] == Availability::Open;
+        let takes_bound = matches!(self.open[slot], Availability::Up | Availability::Draining);
+        let takes_new = self.open[slot] == Availability::Up;
         match wants {
             Wants::Any | Wants::Key(_) => takes_new,
             Wants::Prefer(home) => takes_new || takes_bound && *home == slot,
@@ -82,14 +82,14 @@ impl World {
             }
             12 => {
                 let at = self.below(ENDPOINTS);
-                let kinds = [Availability::Open, Availability::Open, Availability::BoundOnly, Availability::Closed];
+                let kinds = [Availability::Up, Availability::Up, Availability::Draining, Availability::Maintenance];
                 self.open[at] = kinds[self.below(kinds.len())];
                 self.pool.set_availability(id(at), self.open[at]).unwrap();
             }
             13 => {
                 let (at, limit) = (self.below(ENDPOINTS), 1 + self.below(3));
                 self.limits[at] = limit;
-                self.pool.set_limit(id(at), Some(limit as u32)).unwrap();
+                self.pool.set_max_in_flight(id(at), Some(limit as u32)).unwrap();
             }
             14 => {
                 // A pick that does not wait gets nothing that one which waits could use.
@@ -193,9 +193,9 @@ fn after_each_step_no_request_was_forgotten_or_overtaken_and_attempts_are_few() 
         assert!(picks < 4 * steps, "{picks} attempts in {steps} steps");
         world.held.clear();
         world.serve();
-        world.pool.set_availabilities((0..ENDPOINTS).map(|at| (id(at), Availability::Open))).unwrap();
+        world.pool.set_availabilities((0..ENDPOINTS).map(|at| (id(at), Availability::Up))).unwrap();
         for at in 0..ENDPOINTS {
-            world.open[at] = Availability::Open;
+            world.open[at] = Availability::Up;
         }
         while !world.waiting.is_empty() {
             world.serve();

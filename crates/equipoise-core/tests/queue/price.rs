@@ -16,7 +16,7 @@ const WAITERS: usize = 5000;
 fn a_release_costs_one_attempt_however_many_wait() {
     let (strategy, picks) = counted(RoundRobin::new());
     let pool: Pool<()> = Pool::new(strategy);
-    pool.update([0, 1].map(|at| spec(at).limit(1)), |_| ()).unwrap();
+    pool.update([0, 1].map(|at| spec(at).max_in_flight(1)), |_| ()).unwrap();
     let mut held = vec![pick(&pool), pick(&pool)];
     let strict = Binding::to(id(0)).strict();
     let mut bound: Vec<_> = (0..WAITERS).map(|_| Waiter::new(pool.acquire(&any().bound(&strict)))).collect();
@@ -35,16 +35,16 @@ fn a_release_costs_one_attempt_however_many_wait() {
 #[test]
 fn an_endpoint_that_flips_costs_no_attempt_for_those_that_cannot_use_it() {
     let (strategy, picks) = counted(RoundRobin::new());
-    let pool: Pool<()> = Pool::<()>::builder(strategy).panic_below(0.0).build();
-    pool.update([spec(0).limit(1), spec(1).limit(1)], |_| ()).unwrap();
+    let pool: Pool<()> = Pool::<()>::builder(strategy).panic_threshold(0.0).build();
+    pool.update([spec(0).max_in_flight(1), spec(1).max_in_flight(1)], |_| ()).unwrap();
     let _held = [pick(&pool), pick(&pool)];
     let keys: Vec<String> = (0..WAITERS).map(|key| key.to_string()).collect();
     let mut free: Vec<_> = keys.iter().map(|key| Waiter::new(pool.acquire(&any().key(key.as_bytes())))).collect();
     assert!(free.iter_mut().all(|waiter| waiter.poll().is_pending()));
     let before = picks.load(Ordering::Relaxed);
     for _ in 0..100 {
-        pool.set_availability("e1", Availability::Closed).unwrap();
-        pool.set_availability("e1", Availability::Open).unwrap();
+        pool.set_availability("e1", Availability::Maintenance).unwrap();
+        pool.set_availability("e1", Availability::Up).unwrap();
     }
     assert_eq!(picks.load(Ordering::Relaxed), before, "all are full");
     assert!(free.iter().all(|waiter| waiter.rung() == 0));

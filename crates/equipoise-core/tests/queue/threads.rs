@@ -111,9 +111,9 @@ impl Run {
         let dice = SeededEntropy::new(99);
         while !stop.load(Ordering::Relaxed) {
             let at = id((dice.next_u64() % ENDPOINTS as u64) as usize);
-            self.pool.set_availability(at.clone(), Availability::Closed).unwrap();
+            self.pool.set_availability(at.clone(), Availability::Maintenance).unwrap();
             thread::yield_now();
-            self.pool.set_availability(at, Availability::Open).unwrap();
+            self.pool.set_availability(at, Availability::Up).unwrap();
             self.changes.fetch_add(2, Ordering::Relaxed);
             thread::yield_now();
         }
@@ -133,9 +133,9 @@ fn threads_that_wait_lose_no_wake_up_overtake_none_and_do_not_spin() {
     for (strategy, share) in strategies {
         let name = format!("{strategy:?}");
         let (strategy, picks) = counted(strategy);
-        let pool: Pool<()> = Pool::<()>::builder(strategy).panic_below(0.0).build();
+        let pool: Pool<()> = Pool::<()>::builder(strategy).panic_threshold(0.0).build();
         let zones = |at: usize| if at == 0 { "here" } else { "there" };
-        pool.update((0..ENDPOINTS).map(|at| spec(at).limit(1).zone(zones(at))), |_| ()).unwrap();
+        pool.update((0..ENDPOINTS).map(|at| spec(at).max_in_flight(1).zone(zones(at))), |_| ()).unwrap();
         let run = Run {
             pool,
             clock: AtomicU64::new(0),
@@ -185,7 +185,7 @@ fn picks_at_once_are_not_told_that_a_pool_is_full_which_is_not() {
 #[test]
 fn a_place_given_back_while_a_request_joins_the_queue_is_not_lost() {
     let pool: Pool<()> = Pool::new(RoundRobin::new());
-    pool.update([spec(0).limit(1)], |_| ()).unwrap();
+    pool.update([spec(0).max_in_flight(1)], |_| ()).unwrap();
     let pool = Arc::new(pool);
     for _ in 0..waits() / 4 {
         let held = pool.pick(&any()).unwrap();

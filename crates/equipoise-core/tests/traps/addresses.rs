@@ -16,7 +16,7 @@ fn an_address_that_no_transport_can_use_is_refused_when_it_is_added() {
     let addresses =
         ["", "a b", "http://a b c/", "http://", "https://:80", ":80", "a:0", "a:99999", "HTTP://a:x", "a\t:80"];
     for address in addresses {
-        let spec = EndpointSpec::new(address).named("b");
+        let spec = EndpointSpec::new(address).with_id("b");
         for error in [pool.add(spec.clone(), ()), pool.update([spec.clone()], |_| ())].map(Result::unwrap_err) {
             assert_eq!(refused(&error), Some(("b", address)), "{error:?}");
         }
@@ -70,7 +70,7 @@ fn every_method_takes_ids_of_every_kind() {
     pool.set_weight("a:80".to_owned(), 3).unwrap();
     pool.set_weight(&id, 4).unwrap();
     pool.set_weight(id.clone(), 5).unwrap();
-    pool.set_availabilities([(&id, equipoise_core::Availability::Closed)]).unwrap();
+    pool.set_availabilities([(&id, equipoise_core::Availability::Maintenance)]).unwrap();
     drop(pool.idle(&id));
     pool.remove(&id).unwrap();
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use equipoise_core::{
-    Availability, Binding, EndpointId, EndpointSpec, Fate, Lease, Missed, P2c, PickError, PickRequest, Pool,
-    Preference, Random, RoundRobin, Tier, Verdict,
+    Availability, Binding, BindingOutcome, EndpointId, EndpointSpec, Fate, Lease, MissReason, P2c, PickError,
+    PickRequest, Pool, Random, RoundRobin, Tier, Verdict,
 };
 
 fn pool_of(ids: &[&str]) -> Pool<()> {
@@ -17,22 +17,22 @@ fn pick(pool: &Pool<()>, binding: &Binding) -> Lease<()> {
     pool.pick(&PickRequest::new().bound(binding)).expect("there is somebody")
 }
 
-fn taken(pool: &Pool<()>, binding: &Binding) -> (String, Preference) {
+fn taken(pool: &Pool<()>, binding: &Binding) -> (String, BindingOutcome) {
     let lease = pick(pool, binding);
-    (lease.endpoint().id().to_string(), lease.preference())
+    (lease.endpoint().id().to_string(), lease.binding_outcome())
 }
 
 #[test]
 fn a_bound_request_goes_home_while_home_takes_the_bound() {
     let pool = pool_of(&["a", "b", "c"]);
     let binding = Binding::to("b").session(b"s");
-    for availability in [Availability::Open, Availability::BoundOnly, Availability::Trial] {
+    for availability in [Availability::Up, Availability::Draining, Availability::Probation] {
         pool.set_availability("b", availability).expect("b is there");
-        assert_eq!(taken(&pool, &binding), ("b".to_owned(), Preference::Kept), "{availability}");
+        assert_eq!(taken(&pool, &binding), ("b".to_owned(), BindingOutcome::Kept), "{availability}");
     }
-    pool.set_availability("b", Availability::Open).expect("b is there");
+    pool.set_availability("b", Availability::Up).expect("b is there");
     pool.set_weight("b", 0).expect("b is there");
-    assert_eq!(taken(&pool, &binding), ("b".to_owned(), Preference::Kept), "without weight");
+    assert_eq!(taken(&pool, &binding), ("b".to_owned(), BindingOutcome::Kept), "without weight");
 }
 
 #[test]
@@ -48,22 +48,25 @@ fn it_says_why_home_was_not_taken() {
     let set = |availability| {
         move |pool: &Pool<()>| pool.set_availability("b", availability).map(|_| None).expect("b is there")
     };
-    assert_eq!(missed(&|pool| pool.remove("b").map(|_| None).expect("b is there")), Preference::Missed(Missed::Gone));
-    assert_eq!(missed(&set(Availability::Closed)), Preference::Missed(Missed::Closed));
-    assert_eq!(missed(&set(Availability::Unfit)), Preference::Missed(Missed::Unfit));
+    assert_eq!(
+        missed(&|pool| pool.remove("b").map(|_| None).expect("b is there")),
+        BindingOutcome::Missed(MissReason::Gone)
+    );
+    assert_eq!(missed(&set(Availability::Maintenance)), BindingOutcome::Missed(MissReason::Maintenance));
+    assert_eq!(missed(&set(Availability::Unhealthy)), BindingOutcome::Missed(MissReason::Unhealthy));
     let hold = |pool: &Pool<()>| Some(pick(pool, &Binding::to("b")));
-    let full = |pool: &Pool<()>| pool.set_limit("b", Some(1)).map(|_| hold(pool)).expect("b is there");
-    assert_eq!(missed(&full), Preference::Missed(Missed::Full));
+    let full = |pool: &Pool<()>| pool.set_max_in_flight("b", Some(1)).map(|_| hold(pool)).expect("b is there");
+    assert_eq!(missed(&full), BindingOutcome::Missed(MissReason::Full));
     let tried =
-        |pool: &Pool<()>| pool.set_availability("b", Availability::Trial).map(|_| hold(pool)).expect("b is there");
-    assert_eq!(missed(&tried), Preference::Missed(Missed::OnTrial));
+        |pool: &Pool<()>| pool.set_availability("b", Availability::Probation).map(|_| hold(pool)).expect("b is there");
+    assert_eq!(missed(&tried), BindingOutcome::Missed(MissReason::OnProbation));
 
     let pool = pool_of(&["a", "b", "c"]);
     let tried = [EndpointId::from("b")];
     let binding = Binding::to("b");
     let lease = pool.pick(&PickRequest::new().bound(&binding).exclude(&tried)).expect("a and c are left");
-    assert_eq!(lease.preference(), Preference::Missed(Missed::Excluded));
-    assert_eq!(pool.pick(&PickRequest::new()).expect("all are open").preference(), Preference::Free);
+    assert_eq!(lease.binding_outcome(), BindingOutcome::Missed(MissReason::Excluded));
+    assert_eq!(pool.pick(&PickRequest::new()).expect("all are open").binding_outcome(), BindingOutcome::Unbound);
 }
 
 #[test]
@@ -72,14 +75,14 @@ fn balancers_agree_on_who_stands_in() {
     let other = Pool::new(P2c::new());
     other.update(["e", "d", "c", "b", "a"].map(EndpointSpec::new), |_| ()).expect("valid endpoints");
     for pool in [&one, &other] {
-        pool.set_availability("c", Availability::Closed).expect("c is there");
+        pool.set_availability("c", Availability::Maintenance).expect("c is there");
     }
     let mut shares = BTreeMap::<String, u32>::new();
     for session in 0..1000u32 {
         let binding = Binding::to("c").session(session.to_le_bytes());
         let (id, preference) = taken(&one, &binding);
         assert_eq!((id.clone(), preference), taken(&other, &binding));
-        assert_eq!(preference, Preference::Missed(Missed::Closed));
+        assert_eq!(preference, BindingOutcome::Missed(MissReason::Maintenance));
         *shares.entry(id).or_default() += 1;
     }
     // 250 each; the standard deviation is 14.
@@ -92,7 +95,7 @@ fn the_sessions_of_one_that_has_died_spread_by_weight() {
     let pool = Pool::new(Random::new());
     let specs = [("home", 1), ("light", 1), ("heavy", 9)].map(|(id, weight)| EndpointSpec::new(id).weight(weight));
     pool.update(specs, |_| ()).expect("valid endpoints");
-    pool.set_availability("home", Availability::Unfit).expect("it is there");
+    pool.set_availability("home", Availability::Unhealthy).expect("it is there");
     let heavy =
         (0..2000u32).filter(|n| taken(&pool, &Binding::to("home").session(n.to_le_bytes())).0 == "heavy").count();
     assert!((1740..=1860).contains(&heavy), "1800 expected: {heavy}");
@@ -101,14 +104,14 @@ fn the_sessions_of_one_that_has_died_spread_by_weight() {
 #[test]
 fn another_that_flips_moves_only_those_that_it_had_taken_in() {
     let pool = pool_of(&["a", "b", "c", "d"]);
-    pool.set_availability("a", Availability::Closed).expect("a is there");
+    pool.set_availability("a", Availability::Maintenance).expect("a is there");
     let stand_in = |session: u32| taken(&pool, &Binding::to("a").session(session.to_le_bytes())).0;
     let before: Vec<String> = (0..300).map(stand_in).collect();
-    pool.set_availability("d", Availability::Closed).expect("d is there");
+    pool.set_availability("d", Availability::Maintenance).expect("d is there");
     for (session, before) in before.iter().enumerate().filter(|(_, before)| *before != "d") {
         assert_eq!(stand_in(session as u32), *before);
     }
-    pool.set_availability("d", Availability::Open).expect("d is there");
+    pool.set_availability("d", Availability::Up).expect("d is there");
     assert!((0..300).map(stand_in).eq(before.iter().cloned()));
 }
 
@@ -116,7 +119,7 @@ fn another_that_flips_moves_only_those_that_it_had_taken_in() {
 fn who_stands_in_is_neither_excluded_nor_full_and_of_the_first_tier_with_room() {
     let pool = pool_of(&["a", "b", "c"]);
     pool.add(EndpointSpec::new("spare").tier(Tier::BACKUP), ()).expect("a valid endpoint");
-    pool.set_availability("a", Availability::Closed).expect("a is there");
+    pool.set_availability("a", Availability::Maintenance).expect("a is there");
     let binding = Binding::to("a").session(b"s");
     let first = EndpointId::from(taken(&pool, &binding).0);
     let second = if first.as_str() == "b" { "c" } else { "b" };
@@ -126,7 +129,7 @@ fn who_stands_in_is_neither_excluded_nor_full_and_of_the_first_tier_with_room() 
     assert_eq!(excluding(std::slice::from_ref(&first)).as_deref(), Ok(second));
     assert_eq!(excluding(&["b".into(), "c".into()]).as_deref(), Ok("spare"));
 
-    pool.set_limits([(first, Some(1)), (second.into(), Some(1))]).expect("they are there");
+    pool.set_max_in_flight_all([(first, Some(1)), (second.into(), Some(1))]).expect("they are there");
     let held = [pick(&pool, &binding), pick(&pool, &binding)];
     assert_eq!(held[1].endpoint().id().as_str(), second);
     assert_eq!(taken(&pool, &binding).0, "spare");
@@ -135,7 +138,7 @@ fn who_stands_in_is_neither_excluded_nor_full_and_of_the_first_tier_with_room() 
 #[test]
 fn without_a_session_the_strategy_stands_in() {
     let pool = pool_of(&["a", "b", "c"]);
-    pool.set_availability("a", Availability::Closed).expect("a is there");
+    pool.set_availability("a", Availability::Maintenance).expect("a is there");
     let binding = Binding::to("a");
     let turn: Vec<String> = (0..4).map(|_| taken(&pool, &binding).0).collect();
     assert_eq!(turn, ["b", "c", "b", "c"]);
@@ -145,42 +148,42 @@ fn without_a_session_the_strategy_stands_in() {
 fn a_strict_binding_fails_and_says_why() {
     let pool = pool_of(&["a", "b"]);
     let binding = Binding::to("a").session(b"s").strict();
-    assert_eq!(taken(&pool, &binding).1, Preference::Kept);
-    pool.set_availability("a", Availability::Closed).expect("a is there");
+    assert_eq!(taken(&pool, &binding).1, BindingOutcome::Kept);
+    pool.set_availability("a", Availability::Maintenance).expect("a is there");
     let error = |request: &PickRequest<'_>| pool.pick(request).map(|_| ()).expect_err("a cannot be had");
     let request = PickRequest::new().bound(&binding);
     let closed = error(&request);
-    assert_eq!(closed, PickError::Bound { missed: Missed::Closed });
+    assert_eq!(closed, PickError::Bound { missed: MissReason::Maintenance });
     assert!(closed.is_temporary());
     assert_eq!(closed.to_string(), "the request is bound to an endpoint that cannot take it: closed");
-    pool.set_availability("a", Availability::Open).expect("a is there");
+    pool.set_availability("a", Availability::Up).expect("a is there");
     assert!(!error(&request.exclude(&["a".into()])).is_temporary(), "it has failed this request");
 }
 
 #[test]
 fn a_home_with_more_than_its_share_is_left_and_come_back_to() {
     let pool = pool_of(&["a", "b", "c", "d"]);
-    let binding = Binding::to("a").session(b"s").until(1.5);
+    let binding = Binding::to("a").session(b"s").max_share(1.5);
     let at_home = |leases: &[Lease<()>]| leases.iter().filter(|lease| lease.endpoint().id().as_str() == "a").count();
     let leases: Vec<Lease<()>> = (0..16).map(|_| pick(&pool, &binding)).collect();
     // 1.5 · 16 / 4
     assert_eq!(at_home(&leases), 6);
     assert!(leases.iter().all(|lease| match lease.endpoint().id().as_str() {
-        "a" => lease.preference() == Preference::Kept,
-        _ => lease.preference() == Preference::Missed(Missed::Overloaded),
+        "a" => lease.binding_outcome() == BindingOutcome::Kept,
+        _ => lease.binding_outcome() == BindingOutcome::Missed(MissReason::Overloaded),
     }));
     assert!(pool.endpoints().iter().all(|endpoint| endpoint.in_flight <= 6), "who stands in is bounded too");
     for lease in leases {
         lease.finish(Verdict::Success);
     }
-    assert_eq!(taken(&pool, &binding), ("a".to_owned(), Preference::Kept));
+    assert_eq!(taken(&pool, &binding), ("a".to_owned(), BindingOutcome::Kept));
 }
 
 #[test]
 fn a_home_with_more_than_its_share_takes_what_nobody_else_can() {
     let pool = pool_of(&["a", "b"]);
-    pool.set_limit("b", Some(1)).expect("b is there");
-    let binding = Binding::to("a").session(b"s").until(1.0);
+    pool.set_max_in_flight("b", Some(1)).expect("b is there");
+    let binding = Binding::to("a").session(b"s").max_share(1.0);
     let leases: Vec<Lease<()>> = (0..4).map(|_| pick(&pool, &binding)).collect();
     let ids: Vec<&str> = leases.iter().map(|lease| lease.endpoint().id().as_str()).collect();
     assert_eq!(ids, ["a", "b", "a", "a"]);
@@ -189,10 +192,10 @@ fn a_home_with_more_than_its_share_takes_what_nobody_else_can() {
 #[test]
 fn an_explanation_names_who_stands_in_and_why() {
     let pool = pool_of(&["a", "b", "c"]);
-    pool.set_availability("a", Availability::Closed).expect("a is there");
+    pool.set_availability("a", Availability::Maintenance).expect("a is there");
     let binding = Binding::to("a").session(b"s");
     let explanation = pool.explain(&PickRequest::new().bound(&binding));
-    assert_eq!(explanation.preference, Preference::Missed(Missed::Closed));
+    assert_eq!(explanation.preference, BindingOutcome::Missed(MissReason::Maintenance));
     let stands_in = explanation.candidates.iter().find(|candidate| candidate.fate == Fate::StandIn);
     let picked = pick(&pool, &binding);
     assert_eq!(stands_in.map(|candidate| &candidate.status.id), Some(picked.endpoint().id()));

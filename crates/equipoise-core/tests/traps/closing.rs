@@ -35,11 +35,11 @@ fn each_availability_is_told_to_leases_that_are_out() {
     let lease = lease(&pool, "a");
     assert_eq!(told(&lease), (false, false));
     for (availability, is_told) in [
-        (Availability::Unfit, (false, false)),
-        (Availability::Trial, (false, false)),
-        (Availability::BoundOnly, (true, false)),
-        (Availability::Closed, (true, true)),
-        (Availability::Open, (false, false)),
+        (Availability::Unhealthy, (false, false)),
+        (Availability::Probation, (false, false)),
+        (Availability::Draining, (true, false)),
+        (Availability::Maintenance, (true, true)),
+        (Availability::Up, (false, false)),
     ] {
         pool.set_availability("a", availability).expect("a member");
         assert_eq!(told(&lease), is_told, "{availability}");
@@ -57,14 +57,14 @@ fn an_endpoint_that_has_left_has_closed_for_good_also_if_another_has_its_id() {
     pool.add(EndpointSpec::new("a"), ()).expect("its id is free");
     let moved = lease(&pool, "a");
     assert_eq!((told(&removed), told(&moved)), ((true, true), (false, false)));
-    let elsewhere = [EndpointSpec::new("elsewhere").named("a"), EndpointSpec::new("b")];
+    let elsewhere = [EndpointSpec::new("elsewhere").with_id("a"), EndpointSpec::new("b")];
     pool.update(elsewhere, |_| ()).expect("valid endpoints");
     assert_eq!((told(&moved), told(&lease(&pool, "a"))), ((true, true), (false, false)));
 }
 
 #[test]
 fn newcomers_are_as_the_pool_takes_them() {
-    let pool: Pool<()> = Pool::<()>::builder(RoundRobin::new()).newcomers(Availability::BoundOnly).build();
+    let pool: Pool<()> = Pool::<()>::builder(RoundRobin::new()).initial_availability(Availability::Draining).build();
     pool.add(EndpointSpec::new("a"), ()).expect("a valid endpoint");
     assert_eq!(told(&lease(&pool, "a")), (true, false));
 }
@@ -77,7 +77,7 @@ fn those_who_wait_on_other_threads_are_woken_without_the_lease() {
         .map(|closing| thread::spawn(move || futures::executor::block_on(closing)));
     drop(lease);
     pool.drain("a").expect("a member");
-    pool.set_availability("a", Availability::Closed).expect("a member");
+    pool.set_availability("a", Availability::Maintenance).expect("a member");
     for waits in waiting {
         waits.join().expect("no panic");
     }

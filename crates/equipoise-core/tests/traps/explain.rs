@@ -42,7 +42,7 @@ fn an_explanation_names_whom_the_next_pick_takes() {
 #[test]
 fn an_explanation_takes_no_turn_no_permit_and_no_lease() {
     let pool = pool_of(RoundRobin::new(), &[1, 1, 1], SEED);
-    pool.update([0, 1, 2].map(|at| spec(at).limit(1)), |_| ()).expect("valid");
+    pool.update([0, 1, 2].map(|at| spec(at).max_in_flight(1)), |_| ()).expect("valid");
     for _ in 0..10 {
         assert_eq!(pool.explain(&PickRequest::new()).picked, Ok(id(0)));
     }
@@ -57,10 +57,10 @@ fn every_member_gets_the_fate_that_kept_it_from_being_picked() {
         let pool: Pool<()> =
             Pool::<()>::builder(strategy.clone()).entropy(std::sync::Arc::new(SeededEntropy::new(SEED))).build();
         let mut all = specs(&[1, 1, 1, 0, 1, 1, 1]);
-        all[4] = spec(4).limit(1);
+        all[4] = spec(4).max_in_flight(1);
         all[6] = spec(6).tier(Tier::BACKUP);
         pool.update(all, |_| ()).expect("valid");
-        pool.set_availability("e1", Availability::Closed).expect("valid");
+        pool.set_availability("e1", Availability::Maintenance).expect("valid");
         pool.drain("e2").expect("valid");
         let bound = id(4);
         let _full = pool.pick(&PickRequest::new().prefer(&bound)).expect("valid");
@@ -69,8 +69,8 @@ fn every_member_gets_the_fate_that_kept_it_from_being_picked() {
         let fates: Vec<Fate> = explanation.candidates.iter().map(|candidate| candidate.fate).collect();
         let due = [
             Fate::Picked,
-            Fate::Closed,
-            Fate::BoundOnly,
+            Fate::Maintenance,
+            Fate::Draining,
             Fate::NoWeight,
             Fate::Full,
             Fate::Excluded,
@@ -98,7 +98,7 @@ fn an_exclusion_is_told_even_if_the_picker_never_came_by() {
 #[test]
 fn a_preference_is_explained_as_such() {
     let pool = pool_of(AnyStrategy::new(RoundRobin::new()), &[1, 1], SEED);
-    pool.update([0, 1].map(|at| spec(at).limit(1)), |_| ()).expect("valid");
+    pool.update([0, 1].map(|at| spec(at).max_in_flight(1)), |_| ()).expect("valid");
     let bound = id(1);
     let request = PickRequest::new().prefer(&bound);
     assert_eq!(pool.explain(&request).candidates[1].fate, Fate::Preferred);

@@ -1,12 +1,13 @@
 //! Bindings that do not ask for their endpoint's state.
 
 use equipoise_core::{
-    Availability, Binding, EndpointId, EndpointSpec, Fate, Missed, PickError, PickRequest, Pool, Preference, Verdict,
+    Availability, Binding, BindingOutcome, EndpointId, EndpointSpec, Fate, MissReason, PickError, PickRequest, Pool,
+    Verdict,
 };
 
 fn pool() -> Pool<()> {
     let pool = Pool::default();
-    pool.update(["a", "b"].map(|id| EndpointSpec::new(id).limit(1)), |_| ()).expect("valid");
+    pool.update(["a", "b"].map(|id| EndpointSpec::new(id).max_in_flight(1)), |_| ()).expect("valid");
     pool
 }
 
@@ -16,16 +17,24 @@ fn forced() -> Binding {
 
 #[test]
 fn every_state_admits_a_forced_request() {
-    for availability in
-        [Availability::Open, Availability::Unfit, Availability::Trial, Availability::BoundOnly, Availability::Closed]
-    {
+    for availability in [
+        Availability::Up,
+        Availability::Unhealthy,
+        Availability::Probation,
+        Availability::Draining,
+        Availability::Maintenance,
+    ] {
         let pool = pool();
         pool.set_availability("b", availability).expect("a member");
         let binding = forced();
         let request = PickRequest::new().bound(&binding);
         let lease = pool.pick(&request).expect("forced");
-        assert_eq!((lease.endpoint().id().as_str(), lease.preference()), ("b", Preference::Kept), "{availability}");
-        let full = PickError::Bound { missed: Missed::Full };
+        assert_eq!(
+            (lease.endpoint().id().as_str(), lease.binding_outcome()),
+            ("b", BindingOutcome::Kept),
+            "{availability}"
+        );
+        let full = PickError::Bound { missed: MissReason::Full };
         assert_eq!(pool.pick(&request).map(|_| ()), Err(full), "limits hold");
         drop(lease);
         let explanation = pool.explain(&request);
@@ -38,10 +47,10 @@ fn every_state_admits_a_forced_request() {
 fn a_forced_request_decides_a_trial_if_it_comes_first_and_does_not_wait_for_it_otherwise() {
     let pool = Pool::default();
     pool.update(["a", "b"].map(EndpointSpec::new), |_| ()).expect("valid");
-    pool.set_availability("b", Availability::Trial).expect("a member");
+    pool.set_availability("b", Availability::Probation).expect("a member");
     let (binding, bound) = (forced(), Binding::to("b").strict());
     let first = pool.pick(&PickRequest::new().bound(&binding)).expect("forced");
-    let on_trial = PickError::Bound { missed: Missed::OnTrial };
+    let on_trial = PickError::Bound { missed: MissReason::OnProbation };
     assert_eq!(pool.pick(&PickRequest::new().bound(&bound)).map(|_| ()), Err(on_trial));
     let second = pool.pick(&PickRequest::new().bound(&binding)).expect("forced");
     second.finish(Verdict::Success);
@@ -53,8 +62,8 @@ fn a_forced_request_decides_a_trial_if_it_comes_first_and_does_not_wait_for_it_o
 fn what_has_left_or_is_excluded_cannot_be_forced() {
     let (pool, binding, tried) = (pool(), forced(), [EndpointId::from("b")]);
     let picked = |request: PickRequest<'_>| pool.pick(&request).map(|_| ());
-    let excluded = PickError::Bound { missed: Missed::Excluded };
+    let excluded = PickError::Bound { missed: MissReason::Excluded };
     assert_eq!(picked(PickRequest::new().bound(&binding).exclude(&tried)), Err(excluded));
     pool.remove("b").expect("a member");
-    assert_eq!(picked(PickRequest::new().bound(&binding)), Err(PickError::Bound { missed: Missed::Gone }));
+    assert_eq!(picked(PickRequest::new().bound(&binding)), Err(PickError::Bound { missed: MissReason::Gone }));
 }

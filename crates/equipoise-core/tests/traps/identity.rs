@@ -14,7 +14,7 @@ fn one_address_may_serve_under_several_ids() {
     for strategy in strategies() {
         let pool: Pool<u32> = Pool::new(strategy);
         let mut made = 0;
-        let twins = ["a", "b"].map(|id| EndpointSpec::new("10.0.0.1:80").named(id));
+        let twins = ["a", "b"].map(|id| EndpointSpec::new("10.0.0.1:80").with_id(id));
         pool.update(twins, |_| {
             made += 1;
             made
@@ -76,7 +76,7 @@ fn who_takes_over_a_slot_does_not_inherit_its_load() {
 fn another_address_under_an_old_id_is_a_new_endpoint() {
     for strategy in strategies() {
         let pool: Pool<String> = Pool::new(strategy);
-        let moved = |address: &str| EndpointSpec::new(address).named("db").limit(1);
+        let moved = |address: &str| EndpointSpec::new(address).with_id("db").max_in_flight(1);
         pool.update([moved("10.0.0.1:80")], |spec| spec.address().to_owned()).unwrap();
         let old = pick(&pool);
         pool.drain("db").unwrap();
@@ -96,7 +96,7 @@ fn another_address_under_an_old_id_is_a_new_endpoint() {
 fn one_that_leaves_and_returns_starts_anew() {
     let pool = pool_of(RoundRobin::new(), &[1, 1], SEED);
     let leases: Vec<_> = (0..4).map(|_| pick(&pool)).collect();
-    pool.set_availability("e0", Availability::Closed).unwrap();
+    pool.set_availability("e0", Availability::Maintenance).unwrap();
     pool.remove("e0").unwrap();
     pool.add(spec(0), ()).unwrap();
     assert_eq!(in_flight(&pool), [0, 2]);

@@ -48,7 +48,7 @@ fn it_ends_with_the_last_lease() {
 fn it_is_about_the_endpoint_that_had_the_id_when_it_was_asked_for() {
     let changes: [Change; 3] = [
         &|pool| drop(pool.remove("e0").expect("known")),
-        &|pool| drop(pool.update([EndpointSpec::new("elsewhere").named("e0")], |_| ()).expect("valid")),
+        &|pool| drop(pool.update([EndpointSpec::new("elsewhere").with_id("e0")], |_| ()).expect("valid")),
         &|pool| drop(pool.update([spec(1), spec(0).weight(7)], |_| ()).expect("valid")),
     ];
     for change in changes {
@@ -92,7 +92,7 @@ fn several_who_wait_are_all_told_and_one_that_gives_up_is_not_missed() {
 #[test]
 fn it_takes_no_wake_from_those_who_wait_for_room() {
     let pool = pool_of(P2c::new(), &[1, 1], SEED);
-    pool.update([spec(0).limit(1), spec(1)], |_| ()).expect("valid");
+    pool.update([spec(0).max_in_flight(1), spec(1)], |_| ()).expect("valid");
     let bound = id(0);
     let full = pool.pick(&PickRequest::new().prefer(&bound)).expect("room");
     let strict = Binding::to(id(0)).strict();
@@ -122,7 +122,7 @@ fn a_drain_under_traffic_ends_when_the_last_of_many_threads_has() {
                     }
                 });
             }
-            pool.set_availability("e0", Availability::Closed).expect("known");
+            pool.set_availability("e0", Availability::Maintenance).expect("known");
             futures::executor::block_on(pool.idle("e0"));
             stop.store(true, Ordering::Relaxed);
         });

@@ -13,7 +13,7 @@ use crate::{
 fn a_limit_is_never_exceeded_by_four_threads() {
     for strategy in strategies() {
         let pool: Pool<AtomicU32> = Pool::new(strategy);
-        pool.update([spec(0).limit(1), spec(1).limit(2)], |_| AtomicU32::new(0)).expect("valid");
+        pool.update([spec(0).max_in_flight(1), spec(1).max_in_flight(2)], |_| AtomicU32::new(0)).expect("valid");
         let hammer = || {
             let mut served = 0;
             for _ in 0..3000 {
@@ -47,16 +47,16 @@ fn a_limit_is_never_exceeded_by_four_threads() {
 fn a_limit_of_zero_is_refused() {
     let pool: Pool<()> = Pool::default();
     let refused = Err(UpdateError::Invalid(InvalidSpec::Limit { id: id(0) }));
-    assert_eq!(pool.add(spec(0).limit(0), ()), refused);
+    assert_eq!(pool.add(spec(0).max_in_flight(0), ()), refused);
 }
 
 #[test]
 fn a_lowered_limit_waits_for_leases_that_are_out() {
     for strategy in strategies() {
         let pool: Pool<()> = Pool::new(strategy);
-        pool.add(spec(0).limit(3), ()).expect("valid");
+        pool.add(spec(0).max_in_flight(3), ()).expect("valid");
         let mut leases: Vec<_> = (0..3).map(|_| pick(&pool)).collect();
-        pool.update([spec(0).limit(1)], |_| ()).expect("valid");
+        pool.update([spec(0).max_in_flight(1)], |_| ()).expect("valid");
         for _ in 0..2 {
             drop(leases.pop());
             assert_eq!(pool.pick(&PickRequest::new()).unwrap_err(), PickError::Saturated);
@@ -70,12 +70,12 @@ fn a_lowered_limit_waits_for_leases_that_are_out() {
 #[test]
 fn a_limit_lifted_while_leases_are_out_leaves_the_counts_right() {
     let pool: Pool<()> = Pool::default();
-    pool.add(spec(0).limit(1), ()).expect("valid");
+    pool.add(spec(0).max_in_flight(1), ()).expect("valid");
     let limited = pick(&pool);
     pool.update([spec(0)], |_| ()).expect("valid");
     let free: Vec<_> = (0..5).map(|_| pick(&pool)).collect();
     drop((limited, free));
-    pool.update([spec(0).limit(1)], |_| ()).expect("valid");
+    pool.update([spec(0).max_in_flight(1)], |_| ()).expect("valid");
     let one = pick(&pool);
     assert_eq!(pool.pick(&PickRequest::new()).unwrap_err(), PickError::Saturated);
     drop(one);
@@ -87,7 +87,7 @@ fn a_limit_set_while_leases_are_out_binds_those_that_follow() {
     let pool: Pool<()> = Pool::default();
     pool.add(spec(0), ()).expect("valid");
     let before: Vec<_> = (0..5).map(|_| pick(&pool)).collect();
-    pool.update([spec(0).limit(2)], |_| ()).expect("valid");
+    pool.update([spec(0).max_in_flight(2)], |_| ()).expect("valid");
     let after = [pick(&pool), pick(&pool)];
     assert_eq!(pool.pick(&PickRequest::new()).unwrap_err(), PickError::Saturated);
     drop(before);

@@ -51,7 +51,7 @@ fn misbehaves(pool: &Pool<()>, request: &PickRequest<'_>) {
 fn a_closed_or_draining_one_is_refused() {
     let pool = stubborn([0, 1].map(spec));
     drop(pick(&pool));
-    for availability in [Availability::Closed, Availability::BoundOnly] {
+    for availability in [Availability::Maintenance, Availability::Draining] {
         pool.set_availability("e0", availability).expect("valid");
         misbehaves(&pool, &PickRequest::new());
     }
@@ -60,7 +60,7 @@ fn a_closed_or_draining_one_is_refused() {
 #[test]
 fn one_of_weight_zero_is_refused() {
     misbehaves(&stubborn([spec(0).weight(0), spec(1)]), &PickRequest::new());
-    misbehaves(&stubborn([spec(0).weight(0), spec(1).limit(1)]), &PickRequest::new());
+    misbehaves(&stubborn([spec(0).weight(0), spec(1).max_in_flight(1)]), &PickRequest::new());
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn one_that_has_left_is_refused() {
 
 #[test]
 fn a_full_one_ends_in_an_error_and_not_in_a_loop() {
-    let pool = stubborn([spec(0).limit(1), spec(1)]);
+    let pool = stubborn([spec(0).max_in_flight(1), spec(1)]);
     let full = pick(&pool);
     assert_eq!(pool.pick(&PickRequest::new()).unwrap_err(), PickError::Declined);
     assert_eq!(pool.explain(&PickRequest::new()).picked, Err(PickError::Declined));

@@ -56,17 +56,17 @@ fn a_percentage_shifts_work() {
 fn both_survive_an_update_and_end_with_the_endpoint() {
     let pool = pool_of(P2c::new(), &[100, 100], SEED);
     pool.set_weight_percent("e0", 30).expect("known");
-    pool.set_limit("e0", Some(2)).expect("known");
+    pool.set_max_in_flight("e0", Some(2)).expect("known");
     let status = || (pool.endpoints()[0].weight, pool.endpoints()[0].max_in_flight);
     assert_eq!(status(), (30, Some(2)));
-    pool.update([spec(0).weight(200).limit(9), spec(1)], |_| ()).expect("valid");
+    pool.update([spec(0).weight(200).max_in_flight(9), spec(1)], |_| ()).expect("valid");
     assert_eq!(status(), (60, Some(2)));
     pool.set_weight("e0", 10).expect("known");
     assert_eq!(status(), (3, Some(2)));
-    assert_eq!(pool.set_limit("e0", None), Ok(true));
+    assert_eq!(pool.set_max_in_flight("e0", None), Ok(true));
     assert_eq!(status(), (3, Some(9)));
-    pool.set_limit("e0", Some(1)).expect("known");
-    let elsewhere = equipoise_core::EndpointSpec::new("elsewhere").named("e0").weight(5);
+    pool.set_max_in_flight("e0", Some(1)).expect("known");
+    let elsewhere = equipoise_core::EndpointSpec::new("elsewhere").with_id("e0").weight(5);
     pool.update([elsewhere, spec(1)], |_| ()).expect("valid");
     assert_eq!(status(), (5, None));
     pool.set_weight_percent("e0", 40).expect("known");
@@ -80,14 +80,14 @@ fn a_limit_set_on_a_live_endpoint_is_exact_from_then_on() {
     for strategy in strategies() {
         let pool = pool_of(strategy, &[1], SEED);
         let before: Vec<_> = (0..3).map(|_| pick(&pool)).collect();
-        pool.set_limit("e0", Some(2)).expect("known");
+        pool.set_max_in_flight("e0", Some(2)).expect("known");
         let after = [pick(&pool), pick(&pool)];
         let mut next = pool.acquire(&PickRequest::new());
         assert!((&mut next).now_or_never().is_none());
         assert_eq!(pool.pick(&PickRequest::new()).unwrap_err(), PickError::Saturated);
         drop(before);
         assert_eq!(pool.pick(&PickRequest::new()).unwrap_err(), PickError::Saturated);
-        pool.set_limit("e0", None).expect("known");
+        pool.set_max_in_flight("e0", None).expect("known");
         drop((futures::executor::block_on(next).expect("no limit"), after));
     }
 }
@@ -96,10 +96,10 @@ fn a_limit_set_on_a_live_endpoint_is_exact_from_then_on() {
 fn what_is_refused_changes_nothing() {
     let pool = pool_of(P2c::new(), &[1], SEED);
     let before = pool.revision();
-    assert_eq!(pool.set_limit("e0", Some(0)), Err(UpdateError::Invalid(InvalidSpec::Limit { id: id(0) })));
-    assert_eq!(pool.set_limit("nobody", Some(1)), Err(UpdateError::Unknown { id: "nobody".into() }));
+    assert_eq!(pool.set_max_in_flight("e0", Some(0)), Err(UpdateError::Invalid(InvalidSpec::Limit { id: id(0) })));
+    assert_eq!(pool.set_max_in_flight("nobody", Some(1)), Err(UpdateError::Unknown { id: "nobody".into() }));
     assert_eq!(pool.set_weight_percent("nobody", 1), Err(UpdateError::Unknown { id: "nobody".into() }));
-    assert_eq!(pool.set_limit("e0", None), Ok(false));
+    assert_eq!(pool.set_max_in_flight("e0", None), Ok(false));
     assert_eq!(pool.revision(), before);
 }
 

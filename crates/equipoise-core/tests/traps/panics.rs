@@ -52,24 +52,24 @@ impl Strategy for Fragile {
         Needs::new().latency().outcomes().leases().refresh(Duration::from_nanos(1))
     }
 
-    fn acquired(&self, (): &(), _: &Endpoint, _: &PickRequest<'_>) -> bool {
+    fn admit(&self, (): &(), _: &Endpoint, _: &PickRequest<'_>) -> bool {
         blow(&self.0.hooks);
         true
     }
 
-    fn released(&self, (): &(), _: &Endpoint) {
+    fn on_release(&self, (): &(), _: &Endpoint) {
         blow(&self.0.hooks);
     }
 
-    fn sampled(&self, (): &(), _: Duration, _: Timestamp) {
+    fn on_latency(&self, (): &(), _: Duration, _: Timestamp) {
         blow(&self.0.hooks);
     }
 
-    fn observed(&self, (): &(), _: Verdict, _: Timestamp) {
+    fn on_outcome(&self, (): &(), _: Verdict, _: Timestamp) {
         blow(&self.0.hooks);
     }
 
-    fn refreshed(&self, _: Timestamp) -> bool {
+    fn on_refresh(&self, _: Timestamp) -> bool {
         blow(&self.0.hooks);
         true
     }
@@ -86,7 +86,7 @@ fn fragile() -> (Pool<()>, Arc<Fuses>) {
     let strategy = Fragile::default();
     let fuses = Arc::clone(&strategy.0);
     let pool = Pool::new(strategy);
-    pool.update([0, 1].map(|at| spec(at).limit(2)), |_| ()).expect("valid");
+    pool.update([0, 1].map(|at| spec(at).max_in_flight(2)), |_| ()).expect("valid");
     (pool, fuses)
 }
 
@@ -132,7 +132,7 @@ fn a_panic_in_build_refuses_the_change_as_a_whole() {
 fn a_refused_change_of_limits_leaves_the_old_limits() {
     let (pool, fuses) = fragile();
     fuses.build.store(true, Ordering::SeqCst);
-    assert!(pool.update([0, 1].map(|at| spec(at).limit(1)), |_| ()).is_err());
+    assert!(pool.update([0, 1].map(|at| spec(at).max_in_flight(1)), |_| ()).is_err());
     let leases: Vec<_> = (0..4).map(|_| pick(&pool)).collect();
     assert_eq!(in_flight(&pool), [2, 2]);
     drop(leases);

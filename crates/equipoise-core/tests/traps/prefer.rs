@@ -13,8 +13,8 @@ const SEED: u64 = 3;
 fn an_open_a_draining_and_a_weightless_one_are_honoured_and_a_closed_one_is_not() {
     for strategy in strategies() {
         let pool = pool_of(strategy, &[1, 1, 1, 0], SEED);
-        pool.set_availability("e1", Availability::BoundOnly).unwrap();
-        pool.set_availability("e2", Availability::Closed).unwrap();
+        pool.set_availability("e1", Availability::Draining).unwrap();
+        pool.set_availability("e2", Availability::Maintenance).unwrap();
         for _ in 0..20 {
             for (who, honoured) in [(0, true), (1, true), (2, false), (3, true)] {
                 let bound = id(who);
@@ -41,7 +41,7 @@ fn exclusion_beats_preference() {
 fn a_full_one_is_not_honoured() {
     for strategy in strategies() {
         let pool = pool_of(strategy, &[1, 1], SEED);
-        pool.update([spec(0).limit(1), spec(1)], |_| ()).unwrap();
+        pool.update([spec(0).max_in_flight(1), spec(1)], |_| ()).unwrap();
         let bound = id(0);
         let request = PickRequest::new().prefer(&bound);
         let first = pool.pick(&request).unwrap();

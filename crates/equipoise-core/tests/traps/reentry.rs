@@ -36,15 +36,15 @@ impl Strategy for OneAtATime {
         Needs::new().leases().refresh(Duration::from_nanos(1))
     }
 
-    fn acquired(&self, taken: &AtomicBool, _: &Endpoint, _: &PickRequest<'_>) -> bool {
+    fn admit(&self, taken: &AtomicBool, _: &Endpoint, _: &PickRequest<'_>) -> bool {
         !taken.swap(true, Ordering::SeqCst)
     }
 
-    fn released(&self, taken: &AtomicBool, _: &Endpoint) {
+    fn on_release(&self, taken: &AtomicBool, _: &Endpoint) {
         taken.store(false, Ordering::SeqCst);
     }
 
-    fn refreshed(&self, _: Timestamp) -> bool {
+    fn on_refresh(&self, _: Timestamp) -> bool {
         true
     }
 }
@@ -83,7 +83,7 @@ struct Meddler(Pool<Meddler>);
 
 impl Drop for Meddler {
     fn drop(&mut self) {
-        let _ = self.0.set_availability("b", Availability::Closed);
+        let _ = self.0.set_availability("b", Availability::Maintenance);
     }
 }
 
@@ -98,5 +98,5 @@ fn the_target_of_a_leaver_may_change_the_pool_when_it_is_dropped() {
         // Each target holds the pool that holds it.
         std::mem::forget(pool);
     });
-    assert_eq!(wait.recv_timeout(Duration::from_secs(10)), Ok(Availability::Closed));
+    assert_eq!(wait.recv_timeout(Duration::from_secs(10)), Ok(Availability::Maintenance));
 }

@@ -41,7 +41,7 @@ impl Strategy for Periodic {
         Needs::new().refresh(PERIOD)
     }
 
-    fn refreshed(&self, _: Timestamp) -> bool {
+    fn on_refresh(&self, _: Timestamp) -> bool {
         // Asks for new pickers every other time.
         self.0.refreshed.fetch_add(1, Ordering::SeqCst) % 2 == 1
     }

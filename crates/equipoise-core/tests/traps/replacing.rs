@@ -87,14 +87,14 @@ fn an_old_target_goes_with_its_last_lease_and_at_once_without_one() {
 #[test]
 fn what_belongs_to_the_endpoint_is_kept() {
     let pool: Pool<u32> = Pool::new(LeastConnections::new());
-    pool.update([spec(0).weight(4).limit(2), spec(1).weight(4)], |_| 0).unwrap();
+    pool.update([spec(0).weight(4).max_in_flight(2), spec(1).weight(4)], |_| 0).unwrap();
     pool.set_weight_percent("e0", 50).unwrap();
-    pool.set_availability("e0", Availability::BoundOnly).unwrap();
+    pool.set_availability("e0", Availability::Draining).unwrap();
     let before = pool.endpoints();
     let home = EndpointId::from("e0");
     let bound = PickRequest::new().prefer(&home);
     let lease = pool.pick(&bound).unwrap();
-    pool.replace(spec(0).weight(4).limit(2), 1).unwrap();
+    pool.replace(spec(0).weight(4).max_in_flight(2), 1).unwrap();
     let mut after = pool.endpoints();
     assert_eq!(after[0].in_flight, 1);
     after[0].in_flight = 0;
@@ -122,7 +122,7 @@ fn the_strategy_remembers_failures_of_the_old_target() {
 #[test]
 fn settings_and_addresses_of_the_spec_are_heeded() {
     let pool: Pool<u32> = Pool::default();
-    let named = |address: &str| EndpointSpec::new(address).named("db");
+    let named = |address: &str| EndpointSpec::new(address).with_id("db");
     assert_eq!(pool.replace(named("a:80"), 1), Err(UpdateError::Unknown { id: "db".into() }));
     pool.add(named("a:80"), 1).unwrap();
     assert!(matches!(pool.add(named("a:80"), 2), Err(UpdateError::Exists { .. })));

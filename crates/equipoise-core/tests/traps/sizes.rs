@@ -61,7 +61,7 @@ fn the_only_one_excluded_or_closed_is_two_different_errors() {
         let pool = pool_of(strategy, &[1], SEED);
         let tried = [id(0)];
         assert_eq!(pool.pick(&PickRequest::new().exclude(&tried)).unwrap_err(), PickError::Excluded);
-        pool.set_availability("e0", Availability::Closed).unwrap();
+        pool.set_availability("e0", Availability::Maintenance).unwrap();
         assert_eq!(pool.pick(&PickRequest::new()).unwrap_err(), PickError::Unavailable { members: 1 });
     }
 }

@@ -38,12 +38,12 @@ impl Strategy for Fairest {
         Needs::new().leases()
     }
 
-    fn acquired(&self, life: &Life, _: &Endpoint, _: &PickRequest<'_>) -> bool {
+    fn admit(&self, life: &Life, _: &Endpoint, _: &PickRequest<'_>) -> bool {
         life.given.fetch_add(1, Ordering::Relaxed);
         true
     }
 
-    fn released(&self, life: &Life, _: &Endpoint) {
+    fn on_release(&self, life: &Life, _: &Endpoint) {
         life.ended.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -65,8 +65,8 @@ fn memory_survives_updates_and_flips_and_ends_with_the_endpoint() {
     }
     pool.add(spec(3), ()).unwrap();
     pool.set_weight("e0", 5).unwrap();
-    pool.set_availability("e0", Availability::Closed).unwrap();
-    pool.set_availability("e0", Availability::Open).unwrap();
+    pool.set_availability("e0", Availability::Maintenance).unwrap();
+    pool.set_availability("e0", Availability::Up).unwrap();
     assert!((0..30).all(|_| at(&pick(&pool)) != 0), "the others catch up first");
     pool.remove("e0").unwrap();
     pool.add(spec(0), ()).unwrap();
@@ -80,7 +80,7 @@ fn a_flip_keeps_positions_in_the_turn() {
     let mut served = [0; 4];
     for turn in 0..400 {
         // A flapping neighbour must not make the turn begin at the first one again and again.
-        let flip = if turn % 2 == 0 { Availability::Closed } else { Availability::Open };
+        let flip = if turn % 2 == 0 { Availability::Maintenance } else { Availability::Up };
         pool.set_availability("e3", flip).unwrap();
         served[at(&pick(&pool))] += 1;
     }

@@ -66,7 +66,7 @@ fn picks_during_updates_see_whole_states_and_lose_no_count() {
             }
             for generation in 1..300 {
                 pool.update(pair(generation), |_| generation).expect("valid");
-                pool.set_availability(format!("e{}", 2 * (generation % 2)), Availability::Closed).expect("valid");
+                pool.set_availability(format!("e{}", 2 * (generation % 2)), Availability::Maintenance).expect("valid");
             }
             done.store(true, Ordering::Relaxed);
         });

@@ -11,7 +11,7 @@ use crate::{
 fn pool(strategy: equipoise_core::AnyStrategy) -> Pool<()> {
     let pool = Pool::new(strategy);
     let backups = [2, 3].map(|at| spec(at).tier(Tier::BACKUP));
-    pool.update([0, 1].map(|at| spec(at).limit(1)).into_iter().chain(backups), |_| ()).expect("valid");
+    pool.update([0, 1].map(|at| spec(at).max_in_flight(1)).into_iter().chain(backups), |_| ()).expect("valid");
     pool
 }
 
@@ -20,7 +20,7 @@ fn backups_idle_while_a_primary_can_be_picked() {
     for strategy in strategies() {
         let pool = pool(strategy);
         assert!((0..100).all(|_| at(&pick(&pool)) < 2));
-        pool.set_availability("e0", Availability::Closed).expect("valid");
+        pool.set_availability("e0", Availability::Maintenance).expect("valid");
         assert!((0..100).all(|_| at(&pick(&pool)) == 1));
     }
 }
@@ -29,10 +29,10 @@ fn backups_idle_while_a_primary_can_be_picked() {
 fn backups_serve_when_all_primaries_are_closed_or_draining() {
     for strategy in strategies() {
         let pool = pool(strategy);
-        pool.set_availability("e0", Availability::Closed).expect("valid");
+        pool.set_availability("e0", Availability::Maintenance).expect("valid");
         pool.drain("e1").expect("valid");
         assert!((0..100).all(|_| at(&pick(&pool)) >= 2));
-        pool.set_availability("e1", Availability::Open).expect("valid");
+        pool.set_availability("e1", Availability::Up).expect("valid");
         assert_eq!(at(&pick(&pool)), 1);
     }
 }
@@ -73,7 +73,7 @@ fn primaries_of_weight_zero_do_not_hold_backups_back() {
 fn full_and_excluded_together_read_as_saturated() {
     for strategy in strategies() {
         let pool: Pool<()> = Pool::new(strategy);
-        pool.update([0, 1].map(|at| spec(at).limit(1)), |_| ()).expect("valid");
+        pool.update([0, 1].map(|at| spec(at).max_in_flight(1)), |_| ()).expect("valid");
         let bound = id(0);
         let _full = pool.pick(&PickRequest::new().prefer(&bound)).expect("valid");
         let tried = [id(1)];

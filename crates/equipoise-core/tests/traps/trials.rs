@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use equipoise_core::{
     AnyStrategy, Availability, Edf, EndpointId, Failure, Fate, FirstFit, Lease, LeastConnections, LeastTime, Maglev,
-    PeakEwma, PickError, PickRequest, Pool, Rendezvous, Ring, Spill, Tier, Verdict,
+    PeakEwma, PickError, PickRequest, Pool, Rendezvous, Ring, Spillover, Tier, Verdict,
 };
 use futures::FutureExt;
 
@@ -35,7 +35,7 @@ fn all_strategies() -> impl Iterator<Item = AnyStrategy> {
 /// A pool of `n` whose first one is on trial.
 fn on_trial(strategy: AnyStrategy, n: usize) -> Pool<()> {
     let pool = pool_of(strategy, &vec![1; n], SEED);
-    assert!(pool.set_availability("e0", Availability::Trial).expect("known"));
+    assert!(pool.set_availability("e0", Availability::Probation).expect("known"));
     pool
 }
 
@@ -73,7 +73,7 @@ fn a_verdict_that_says_something_ends_the_trial_and_any_other_end_gives_it_on() 
         {
             try_it(&pool).expect("the trial is free").finish(verdict);
             assert!(try_it(&pool).is_none(), "{verdict:?}");
-            assert!(!pool.set_availability("e0", Availability::Trial).expect("known"), "no change");
+            assert!(!pool.set_availability("e0", Availability::Probation).expect("known"), "no change");
         }
         assert!(try_it(&pool).is_some(), "set anew");
     }
@@ -83,7 +83,7 @@ fn a_verdict_that_says_something_ends_the_trial_and_any_other_end_gives_it_on() 
 fn a_lease_of_an_earlier_trial_frees_no_later_one() {
     let pool = on_trial(strategies()[0].clone(), 3);
     let first = try_it(&pool).expect("free");
-    pool.set_availability("e0", Availability::Trial).expect("known");
+    pool.set_availability("e0", Availability::Probation).expect("known");
     let second = try_it(&pool).expect("set anew");
     drop(first);
     assert!(try_it(&pool).is_none());
@@ -96,7 +96,7 @@ fn a_trial_survives_updates_and_other_flips() {
     let pool = on_trial(strategies()[2].clone(), 3);
     let lease = try_it(&pool).expect("free");
     pool.set_weight("e0", 4).expect("known");
-    pool.set_availability("e1", Availability::BoundOnly).expect("known");
+    pool.set_availability("e1", Availability::Draining).expect("known");
     assert!(try_it(&pool).is_none());
     drop(lease);
     assert!(try_it(&pool).is_some());
@@ -105,10 +105,10 @@ fn a_trial_survives_updates_and_other_flips() {
 #[test]
 fn alone_it_is_saturated_and_whoever_waits_is_woken() {
     for strategy in strategies() {
-        let builder = Pool::<()>::builder(strategy).panic_below(0.0);
+        let builder = Pool::<()>::builder(strategy).panic_threshold(0.0);
         let pool: Pool<()> = builder.build();
         pool.add(spec(0), ()).expect("valid");
-        pool.set_availability("e0", Availability::Trial).expect("known");
+        pool.set_availability("e0", Availability::Probation).expect("known");
         for again in [false, true] {
             let lease = pick(&pool);
             let mut next = pool.acquire(&PickRequest::new());
@@ -116,7 +116,7 @@ fn alone_it_is_saturated_and_whoever_waits_is_woken() {
             assert_eq!(pool.pick(&PickRequest::new()).unwrap_err(), PickError::Saturated);
             if again {
                 lease.finish(Verdict::Success);
-                pool.set_availability("e0", Availability::Trial).expect("known");
+                pool.set_availability("e0", Availability::Probation).expect("known");
             } else {
                 drop(lease);
             }
@@ -130,7 +130,7 @@ fn one_of_many_threads_gets_it() {
     for strategy in strategies() {
         let pool = on_trial(strategy, 3);
         for _ in 0..50 {
-            pool.set_availability("e0", Availability::Trial).expect("known");
+            pool.set_availability("e0", Availability::Probation).expect("known");
             let (start, tried) = (Barrier::new(4), AtomicU32::new(0));
             std::thread::scope(|scope| {
                 for _ in 0..4 {
@@ -176,13 +176,13 @@ fn threads_that_cancel_hand_it_on_and_never_hold_two() {
 #[test]
 fn a_limit_and_a_trial_give_both_back() {
     let pool = on_trial(strategies()[0].clone(), 3);
-    pool.update([spec(0).limit(1), spec(1), spec(2)], |_| ()).expect("valid");
+    pool.update([spec(0).max_in_flight(1), spec(1), spec(2)], |_| ()).expect("valid");
     for _ in 0..3 {
         let lease = try_it(&pool).expect("free");
         assert!(try_it(&pool).is_none());
         drop(lease);
     }
-    pool.set_availability("e0", Availability::Open).expect("known");
+    pool.set_availability("e0", Availability::Up).expect("known");
     assert!(try_it(&pool).is_some());
 }
 
@@ -190,7 +190,7 @@ fn a_limit_and_a_trial_give_both_back() {
 fn in_a_panic_it_is_used_like_any_other() {
     for strategy in strategies() {
         let pool = on_trial(strategy, 3);
-        pool.set_availabilities([1, 2].map(|at| (id(at), Availability::Unfit))).expect("valid");
+        pool.set_availabilities([1, 2].map(|at| (id(at), Availability::Unhealthy))).expect("valid");
         let leases: Vec<_> = (0..50).map(|_| try_it(&pool).expect("all are used")).collect();
         leases.into_iter().for_each(|lease| lease.finish(Verdict::Success));
         assert!(try_it(&pool).is_some());
@@ -217,18 +217,18 @@ fn an_explanation_names_it_and_leaves_the_trial_free() {
         }
         let _lease = try_it(&pool).expect("free");
         let explanation = pool.explain(&request);
-        assert_eq!(explanation.candidates[0].fate, Fate::OnTrial);
-        assert_eq!(explanation.candidates[0].status.availability, Availability::Trial);
+        assert_eq!(explanation.candidates[0].fate, Fate::OnProbation);
+        assert_eq!(explanation.candidates[0].status.availability, Availability::Probation);
     }
 }
 
 #[test]
 fn a_tier_of_nobody_but_trials_is_tried_while_others_share_the_traffic() {
     for strategy in strategies() {
-        let pool: Pool<()> = Pool::<()>::builder(strategy).spill(Spill::ENVOY).build();
+        let pool: Pool<()> = Pool::<()>::builder(strategy).spillover(Spillover::ENVOY).build();
         let tier = |at: usize| Tier::new(u8::from(at > 0) + u8::from(at > 2));
         pool.update((0..5).map(|at| spec(at).tier(tier(at))), |_| ()).expect("valid");
-        pool.set_availabilities([(id(0), Availability::Trial), (id(1), Availability::Unfit)]).expect("valid");
+        pool.set_availabilities([(id(0), Availability::Probation), (id(1), Availability::Unhealthy)]).expect("valid");
         let tried = (0..200).filter(|_| {
             let lease = pick(&pool);
             let tried = at(&lease) == 0;
@@ -244,17 +244,17 @@ fn many_are_flipped_at_once_and_the_unknown_are_named() {
     let pool = pool_of(strategies()[0].clone(), &[1, 1, 1], SEED);
     let before = pool.revision().get();
     let wanted = [
-        (id(2), Availability::Closed),
-        (id(9), Availability::Closed),
-        (id(0), Availability::Closed),
-        (id(0), Availability::Unfit),
-        (id(1), Availability::Open),
+        (id(2), Availability::Maintenance),
+        (id(9), Availability::Maintenance),
+        (id(0), Availability::Maintenance),
+        (id(0), Availability::Unhealthy),
+        (id(1), Availability::Up),
     ];
     let flips = pool.set_availabilities(wanted.clone()).expect("valid");
     assert_eq!((flips.changed, flips.unknown), (vec![id(0), id(2)], vec![id(9)]));
     assert_eq!(pool.revision().get(), before + 1);
     let now: Vec<_> = pool.endpoints().iter().map(|endpoint| endpoint.availability).collect();
-    assert_eq!(now, [Availability::Unfit, Availability::Open, Availability::Closed]);
+    assert_eq!(now, [Availability::Unhealthy, Availability::Up, Availability::Maintenance]);
     let again = pool.set_availabilities(wanted).expect("valid");
     assert_eq!((again.changed.len(), pool.revision().get()), (0, before + 1));
     let nobody = pool.set_availabilities(Vec::<(EndpointId, Availability)>::new()).expect("valid");
@@ -272,7 +272,7 @@ fn the_next_request_is_offered_the_trial_although_a_stream_is_still_open_there()
     for strategy in all_strategies() {
         let pool = pool_of(strategy.clone(), &[1; 4], SEED);
         let _stream = long_stream(&pool);
-        pool.set_availability("e0", Availability::Trial).expect("known");
+        pool.set_availability("e0", Availability::Probation).expect("known");
         assert_eq!(pool.explain(&PickRequest::new().key(b"any")).picked, Ok(id(0)), "{strategy:?}");
         let lease = pool.pick(&PickRequest::new().key(b"any")).expect("it is offered");
         assert_eq!(at(&lease), 0, "{strategy:?}");
@@ -293,7 +293,7 @@ fn an_endpoint_remembered_for_failures_is_offered_its_trial() {
         clock.advance(Duration::from_millis(10));
         lease.finish(Verdict::Success);
     }
-    for available in [[Availability::Open, Availability::Trial], [Availability::Unfit, Availability::Trial]] {
+    for available in [[Availability::Up, Availability::Probation], [Availability::Unhealthy, Availability::Probation]] {
         // The others serve, or all but this one are out and the tier panics.
         pool.set_availabilities([(id(1), available[0]), (id(2), available[0]), (id(0), available[1])]).expect("known");
         assert_eq!(at(&pick(&pool)), 0, "{available:?}");
@@ -306,7 +306,7 @@ fn a_trial_is_offered_to_requests_only_that_may_go_there() {
         let pool: Pool<()> = Pool::<()>::builder(strategy.clone()).build();
         pool.update([spec(0), spec(1), spec(2), spec(3).tier(Tier::BACKUP), spec(4).tier(Tier::BACKUP)], |_| ())
             .expect("valid");
-        pool.set_availabilities([0, 3].map(|at| (id(at), Availability::Trial))).expect("known");
+        pool.set_availabilities([0, 3].map(|at| (id(at), Availability::Probation))).expect("known");
         // Excluded; bound to another; in a tier that no request gets to.
         let excluded = [id(0)];
         assert_ne!(at(&pool.pick(&PickRequest::new().exclude(&excluded)).expect("open")), 0);
@@ -324,12 +324,12 @@ fn a_trial_is_offered_once_until_it_is_set_again() {
     for (set_again, offered) in [(false, 0), (true, 1)] {
         let pool = pool_of(LeastConnections::new(), &[1; 4], SEED);
         let _stream = long_stream(&pool);
-        pool.set_availability("e0", Availability::Trial).expect("known");
+        pool.set_availability("e0", Availability::Probation).expect("known");
         let hangs = pick(&pool);
         assert_eq!(at(&hangs), 0);
         drop(hangs);
         if set_again {
-            pool.set_availability("e0", Availability::Trial).expect("known");
+            pool.set_availability("e0", Availability::Probation).expect("known");
         }
         let tried = (0..50).filter(|_| {
             let lease = pick(&pool);
@@ -352,7 +352,7 @@ fn of_many_trials_each_is_offered() {
             pool.pick(&PickRequest::new().prefer(&bound)).expect("open")
         })
         .collect();
-    pool.set_availabilities((0..60).map(|at| (id(at), Availability::Trial))).expect("known");
+    pool.set_availabilities((0..60).map(|at| (id(at), Availability::Probation))).expect("known");
     let leases: Vec<_> = (0..300).map(|_| pick(&pool)).collect();
     let mut tried: Vec<_> = leases.iter().map(at).filter(|&at| at < 60).collect();
     tried.sort_unstable();

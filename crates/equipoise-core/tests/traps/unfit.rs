@@ -3,7 +3,7 @@
 use std::{ops::Range, sync::Arc};
 
 use equipoise_core::{
-    AnyStrategy, Availability, Fate, PickError, PickRequest, Pool, Random, SeededEntropy, Spill, Tier,
+    AnyStrategy, Availability, Fate, PickError, PickRequest, Pool, Random, SeededEntropy, Spillover, Tier,
 };
 
 use crate::{
@@ -21,7 +21,7 @@ fn set(pool: &Pool<()>, who: impl IntoIterator<Item = usize>, availability: Avai
 /// Whether anybody unfit is picked.
 fn panics(pool: &Pool<()>) -> bool {
     let endpoints = pool.endpoints();
-    (0..200).any(|_| endpoints[at(&pick(pool))].availability == Availability::Unfit)
+    (0..200).any(|_| endpoints[at(&pick(pool))].availability == Availability::Unhealthy)
 }
 
 fn of(strategy: AnyStrategy, n: usize) -> Pool<()> {
@@ -32,13 +32,13 @@ fn of(strategy: AnyStrategy, n: usize) -> Pool<()> {
 fn an_unfit_one_is_never_picked_nor_honoured_while_enough_are_fit() {
     for strategy in strategies() {
         let pool = of(strategy, 4);
-        set(&pool, [0, 1], Availability::Unfit);
+        set(&pool, [0, 1], Availability::Unhealthy);
         assert!(!panics(&pool), "half of them are fit");
         let bound = id(0);
         let lease = pool.pick(&PickRequest::new().prefer(&bound)).expect("two are fit");
         assert!(!lease.is_preferred() && at(&lease) > 1);
         let explanation = pool.explain(&PickRequest::new());
-        assert_eq!(explanation.candidates[0].fate, Fate::Unfit);
+        assert_eq!(explanation.candidates[0].fate, Fate::Unhealthy);
         let tried = [id(2), id(3)];
         assert_eq!(pool.pick(&PickRequest::new().exclude(&tried)).unwrap_err(), PickError::Excluded);
     }
@@ -48,12 +48,12 @@ fn an_unfit_one_is_never_picked_nor_honoured_while_enough_are_fit() {
 fn below_half_the_tier_is_used_whole_and_at_half_no_more() {
     for strategy in strategies() {
         let pool = of(strategy, 4);
-        set(&pool, 0..3, Availability::Unfit);
+        set(&pool, 0..3, Availability::Unhealthy);
         let picked: Vec<usize> = (0..400).map(|_| at(&pick(&pool))).collect();
         assert!((0..4).all(|one| picked.contains(&one)));
         let bound = id(0);
         assert!(pool.pick(&PickRequest::new().prefer(&bound)).expect("a panic").is_preferred());
-        set(&pool, [0], Availability::Open);
+        set(&pool, [0], Availability::Up);
         assert!(!panics(&pool));
     }
 }
@@ -62,11 +62,11 @@ fn below_half_the_tier_is_used_whole_and_at_half_no_more() {
 fn who_is_out_on_purpose_neither_counts_nor_serves_in_a_panic() {
     for strategy in strategies() {
         let pool = pool_of(strategy, &[1, 1, 1, 1, 0], SEED);
-        set(&pool, [0], Availability::Closed);
-        set(&pool, [1], Availability::BoundOnly);
-        set(&pool, [2], Availability::Unfit);
+        set(&pool, [0], Availability::Maintenance);
+        set(&pool, [1], Availability::Draining);
+        set(&pool, [2], Availability::Unhealthy);
         assert!(!panics(&pool), "one of the two that should work does");
-        set(&pool, [3], Availability::Unfit);
+        set(&pool, [3], Availability::Unhealthy);
         let picked: Vec<usize> = (0..100).map(|_| at(&pick(&pool))).collect();
         assert!(picked.iter().all(|one| [2, 3].contains(one)));
         assert!([2, 3].iter().all(|one| picked.contains(one)));
@@ -77,11 +77,11 @@ fn who_is_out_on_purpose_neither_counts_nor_serves_in_a_panic() {
 fn a_pool_of_one_is_never_emptied() {
     for strategy in strategies() {
         let pool = of(strategy, 1);
-        set(&pool, [0], Availability::Unfit);
+        set(&pool, [0], Availability::Unhealthy);
         assert_eq!(at(&pick(&pool)), 0);
-        let pool: Pool<()> = Pool::<()>::builder(Random::new()).panic_below(0.0).build();
+        let pool: Pool<()> = Pool::<()>::builder(Random::new()).panic_threshold(0.0).build();
         pool.add(spec(0), ()).expect("valid");
-        set(&pool, [0], Availability::Unfit);
+        set(&pool, [0], Availability::Unhealthy);
         let refused = pool.pick(&PickRequest::new()).unwrap_err();
         assert_eq!(refused, PickError::Unavailable { members: 1 }, "unless it is told to");
     }
@@ -92,9 +92,9 @@ fn strict_tiers_do_not_panic_while_a_backup_can_carry_it() {
     for strategy in strategies() {
         let pool: Pool<()> = Pool::new(strategy);
         pool.update((0..4).map(|at| spec(at).tier(Tier::new(u8::from(at > 1)))), |_| ()).expect("valid");
-        set(&pool, 0..2, Availability::Unfit);
+        set(&pool, 0..2, Availability::Unhealthy);
         assert!((0..50).all(|_| at(&pick(&pool)) > 1));
-        set(&pool, 2..4, Availability::Unfit);
+        set(&pool, 2..4, Availability::Unhealthy);
         assert!((0..50).all(|_| at(&pick(&pool)) < 2), "all panic: the first tier first");
     }
 }
@@ -102,11 +102,11 @@ fn strict_tiers_do_not_panic_while_a_backup_can_carry_it() {
 /// Two tiers of twenty of which so many are fit: the part of the traffic that the first gets, and the tiers that panic.
 fn tiers_of_twenty(fit: [usize; 2]) -> (f64, [bool; 2]) {
     const PICKS: usize = 20_000;
-    let builder = Pool::<()>::builder(Random::new()).spill(Spill::ENVOY);
+    let builder = Pool::<()>::builder(Random::new()).spillover(Spillover::ENVOY);
     let pool: Pool<()> = builder.entropy(Arc::new(SeededEntropy::new(SEED))).build();
     pool.update((0..40).map(|at| spec(at).tier(Tier::new(u8::from(at > 19)))), |_| ()).expect("valid");
     let unfit: [Range<usize>; 2] = [fit[0]..20, 20 + fit[1]..40];
-    set(&pool, unfit.clone().into_iter().flatten(), Availability::Unfit);
+    set(&pool, unfit.clone().into_iter().flatten(), Availability::Unhealthy);
     let picked: Vec<usize> = (0..PICKS).map(|_| at(&pick(&pool))).collect();
     let first = picked.iter().filter(|&&at| at < 20).count();
     (first as f64 / PICKS as f64, unfit.map(|unfit| picked.iter().any(|at| unfit.contains(at))))

@@ -42,7 +42,7 @@ fn changed_wakes_for_membership_weight_and_availability() {
     let changes: [&dyn Fn(); 4] = [
         &|| drop(pool.add(spec(2), ()).expect("valid")),
         &|| drop(pool.set_weight("e0", 3).expect("valid")),
-        &|| assert!(pool.set_availability("e0", Availability::Closed).expect("valid")),
+        &|| assert!(pool.set_availability("e0", Availability::Maintenance).expect("valid")),
         &|| drop(pool.remove("e1").expect("valid")),
     ];
     for change in changes {
@@ -72,7 +72,7 @@ fn changed_sleeps_through_what_changes_nothing() {
     let mut changed = pin!(pool.changed(pool.revision()));
     assert!(poll(changed.as_mut(), &bell).is_pending());
     pool.set_weight("e0", 1).expect("valid");
-    pool.set_availability("e0", Availability::Open).expect("valid");
+    pool.set_availability("e0", Availability::Up).expect("valid");
     assert!(pool.remove("nobody").is_err());
     drop(pick(&pool));
     assert!(poll(changed.as_mut(), &bell).is_pending());

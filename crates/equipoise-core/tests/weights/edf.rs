@@ -67,7 +67,7 @@ fn the_start_is_kept() {
     let pool = pool_of(Edf::new(), &[1; 30], SEED);
     let turn = || (0..30).map(|_| at(&pick(&pool))).collect::<Vec<_>>();
     let before = turn();
-    pool.update(specs(&[1; 30]).into_iter().map(|spec| spec.limit(9)), |_| ()).expect("valid specs");
+    pool.update(specs(&[1; 30]).into_iter().map(|spec| spec.max_in_flight(9)), |_| ()).expect("valid specs");
     assert_eq!(turn(), before);
 }
 
@@ -108,7 +108,7 @@ fn flips_keep_the_shares_of_the_others() {
     let mut counts = vec![0; 4];
     for turn in 0..4000 {
         let availability =
-            if turn % 2 == 0 { equipoise_core::Availability::Closed } else { equipoise_core::Availability::Open };
+            if turn % 2 == 0 { equipoise_core::Availability::Maintenance } else { equipoise_core::Availability::Up };
         pool.set_availability(id(3), availability).unwrap();
         counts[at(&pick(&pool))] += 1;
     }

@@ -118,7 +118,7 @@ impl Health {
             let mut told = false;
             while !self.is_taken_back(&id) {
                 let revision = pool.revision();
-                let takes_more = |to| !matches!(to, Availability::BoundOnly | Availability::Closed);
+                let takes_more = |to| !matches!(to, Availability::Draining | Availability::Maintenance);
                 told |= !pool.availability(id.as_str()).is_some_and(takes_more);
                 tokio::select! {
                     biased;
@@ -147,7 +147,7 @@ impl Health {
         self.standing(id).is_some_and(|standing| !standing.opinions.iter().any(by_operator))
     }
 
-    /// The time on the clock of [`Standing::since`] and [`Change::at`], to compare them with. It is tokio's, so it stands
+    /// The time on the clock of [`Opinion::since`] and [`Change::at`], to compare them with. It is tokio's, so it stands
     /// still where tokio's does in tests; it is not the [pool's](Pool::now).
     ///
     /// ```

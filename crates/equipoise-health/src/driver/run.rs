@@ -4,7 +4,7 @@ use std::{
     sync::Arc,
 };
 
-use equipoise_core::{EndpointId, EndpointStatus, Flips, Pool, Revision, UpdateError};
+use equipoise_core::{AppliedChanges, EndpointId, EndpointStatus, Pool, Revision, UpdateError};
 use futures::FutureExt;
 use tokio::{
     task::{AbortHandle, JoinError, JoinHandle, JoinSet},
@@ -163,7 +163,7 @@ impl<'a, T: Send + Sync + 'static> Runner<'a, T> {
         }
         set(availabilities, |some| self.pool.set_availabilities(some));
         set(percents, |some| self.pool.set_weight_percents(some));
-        set(limits, |some| self.pool.set_limits(some));
+        set(limits, |some| self.pool.set_max_in_flight_all(some));
         for change in changes {
             self.shared.tell(&change);
         }
@@ -184,7 +184,7 @@ impl<'a, T: Send + Sync + 'static> Runner<'a, T> {
 
 /// Sets all of it at once; where the strategy cannot live with that, one after the other, so that only what it really
 /// refuses is lost. An endpoint that has left meanwhile is no error.
-fn set<V: Copy>(all: Vec<(EndpointId, V)>, set: impl Fn(Vec<(EndpointId, V)>) -> Result<Flips, UpdateError>) {
+fn set<V: Copy>(all: Vec<(EndpointId, V)>, set: impl Fn(Vec<(EndpointId, V)>) -> Result<AppliedChanges, UpdateError>) {
     if all.is_empty() || set(all.clone()).is_ok() {
         return;
     }

@@ -51,7 +51,7 @@ use crate::{
 /// drain; here it does not: who works on a server does not want it back because a program on it feels well.) The
 /// strictest opinion holds; an endpoint that drains and is unfit is closed. The first of this table that has a bad opinion
 /// is named as the reason. Unfit endpoints are used when too many of their tier are
-/// ([`PoolBuilder::panic_below`](equipoise_core::PoolBuilder::panic_below)); those that an operator or an agent took out
+/// ([`PoolBuilder::panic_threshold`](equipoise_core::PoolBuilder::panic_threshold)); those that an operator or an agent took out
 /// never are.
 #[derive(Debug)]
 pub struct Machine {

@@ -120,7 +120,7 @@ impl Record {
             unseen: true,
             requests_since: now,
             shown: None,
-            told: Availability::Open,
+            told: Availability::Up,
             last_against: Source::Checks,
             weight: None,
             limit: None,
@@ -175,8 +175,8 @@ impl Record {
 
     /// Another request may try it.
     pub(super) fn try_again(&self, actions: &mut VecDeque<Action>) {
-        if self.shown == Some(Availability::Trial) {
-            actions.push_back(Action::Set { id: self.id.clone(), availability: Availability::Trial });
+        if self.shown == Some(Availability::Probation) {
+            actions.push_back(Action::Set { id: self.id.clone(), availability: Availability::Probation });
         }
     }
 
@@ -189,22 +189,22 @@ impl Record {
     fn against(&self) -> impl Iterator<Item = (Source, Availability)> {
         let operator = match self.operator.wants {
             Wants::Ready => None,
-            Wants::Drain => Some(Availability::BoundOnly),
-            Wants::Drained | Wants::Maintenance => Some(Availability::Closed),
+            Wants::Drain => Some(Availability::Draining),
+            Wants::Drained | Wants::Maintenance => Some(Availability::Maintenance),
         };
         let agent = match (self.agent.admin, self.agent.health) {
-            (AgentAdmin::Maintenance, _) | (_, AgentHealth::Down) => Some(Availability::Closed),
-            (AgentAdmin::Drain, _) => Some(Availability::BoundOnly),
+            (AgentAdmin::Maintenance, _) | (_, AgentHealth::Down) => Some(Availability::Maintenance),
+            (AgentAdmin::Drain, _) => Some(Availability::Draining),
             _ => None,
         };
         let checks = match self.checks.iter().any(|check| check.awaited) {
-            true => Some(Availability::Closed),
-            false => self.checks.iter().any(|check| !check.up).then_some(Availability::Unfit),
+            true => Some(Availability::Maintenance),
+            false => self.checks.iter().any(|check| !check.up).then_some(Availability::Unhealthy),
         };
         let requests = match self.requests.phase {
             Phase::Serving => None,
-            Phase::Ejected | Phase::Paused => Some(Availability::Unfit),
-            Phase::OnTrial => Some(Availability::Trial),
+            Phase::Ejected | Phase::Paused => Some(Availability::Unhealthy),
+            Phase::OnTrial => Some(Availability::Probation),
         };
         let all = [
             (Source::Operator, operator),
@@ -217,11 +217,11 @@ impl Record {
 
     /// What follows from all opinions: the strictest, and an endpoint that drains and is unfit is of no use to anybody.
     fn availability(&self) -> Availability {
-        self.against().fold(Availability::Open, |all, (_, one)| match (all, one) {
-            (Availability::Open, one) => one,
-            (Availability::BoundOnly, Availability::Unfit) => Availability::Closed,
+        self.against().fold(Availability::Up, |all, (_, one)| match (all, one) {
+            (Availability::Up, one) => one,
+            (Availability::Draining, Availability::Unhealthy) => Availability::Maintenance,
             // Strict first: the sources come in this order, but for a drain before what is stricter.
-            (Availability::BoundOnly, Availability::Closed) => Availability::Closed,
+            (Availability::Draining, Availability::Maintenance) => Availability::Maintenance,
             (all, _) => all,
         })
     }

@@ -38,7 +38,7 @@ pub enum ProbeError {
 /// # #[cfg(feature = "tokio")] {
 /// use equipoise_health::probe::Tcp;
 ///
-/// let refused = Tcp::new().limit(0).unwrap_err();
+/// let refused = Tcp::new().max_in_flight(0).unwrap_err();
 /// assert_eq!(refused.setting, "limit");
 /// assert_eq!(refused.to_string(), r#"limit cannot be "0": from 1 to 16 777 216 bytes are read"#);
 /// # }

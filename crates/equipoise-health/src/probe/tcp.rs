@@ -14,7 +14,7 @@ use super::{
 ///
 /// let accepts = Tcp::new();
 /// let redis = Tcp::new().send("PING\r\n").expect_prefix("+PONG")?;
-/// let smtp = Tcp::new().expect("ESMTP")?.limit(512)?;
+/// let smtp = Tcp::new().expect("ESMTP")?.max_in_flight(512)?;
 /// # Ok::<(), equipoise_health::probe::InvalidProbe>(())
 /// ```
 ///

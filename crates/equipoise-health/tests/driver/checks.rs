@@ -25,8 +25,8 @@ async fn one_line_attaches_it_to_a_pool() {
 
     let health = Health::builder().check("tcp", Schedule::new(), Tcp::new()).build().expect("good settings");
     let _checking = health.spawn(&pool);
-    until(&pool, &addresses[1], Availability::Unfit).await;
-    assert_eq!(of(&pool, &addresses[0]), Availability::Open);
+    until(&pool, &addresses[1], Availability::Unhealthy).await;
+    assert_eq!(of(&pool, &addresses[0]), Availability::Up);
 }
 
 #[tokio::test(start_paused = true)]
@@ -36,12 +36,12 @@ async fn a_probe_that_panics_has_failed_and_the_checks_go_on() {
     let health = script.health(every_second()).build().expect("good settings");
     let pool = pool(&health, &["a:1", "b:1"]);
     let _checking = health.spawn(&pool);
-    until(&pool, "a:1", Availability::Unfit).await;
+    until(&pool, "a:1", Availability::Unhealthy).await;
     let standing = health.standing("a:1").expect("it is known");
     assert_eq!(standing.checks[0].last.as_deref(), Some("the probe panicked"));
     script.say("a:1", Say::Pass);
-    until(&pool, "a:1", Availability::Open).await;
-    assert_eq!(of(&pool, "b:1"), Availability::Open);
+    until(&pool, "a:1", Availability::Up).await;
+    assert_eq!(of(&pool, "b:1"), Availability::Up);
 }
 
 /// Does not even get to a future.
@@ -58,7 +58,7 @@ async fn so_has_one_that_panics_before_it_looks() {
     let health = Health::builder().check("clumsy", every_second(), Clumsy).build().expect("good settings");
     let pool = pool(&health, &["a:1"]);
     let _checking = health.spawn(&pool);
-    until(&pool, "a:1", Availability::Unfit).await;
+    until(&pool, "a:1", Availability::Unhealthy).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -69,13 +69,13 @@ async fn a_probe_that_hangs_has_failed_at_its_deadline_and_the_others_go_on() {
     let health = script.health(every_second()).most_probes(2).build().expect("good settings");
     let pool = pool(&health, &["a:1", "b:1"]);
     let _checking = health.spawn(&pool);
-    until(&pool, "a:1", Availability::Unfit).await;
+    until(&pool, "a:1", Availability::Unhealthy).await;
     let standing = health.standing("a:1").expect("it is known");
     assert_eq!(standing.checks[0].last.as_deref(), Some("no answer in time"));
     let before = script.probes("b:1");
     tokio::time::sleep(seconds(10)).await;
     assert!(script.probes("b:1") >= before + 9);
-    assert_eq!(of(&pool, "b:1"), Availability::Open);
+    assert_eq!(of(&pool, "b:1"), Availability::Up);
 }
 
 /// As a lookup does whose resolver hangs: on a thread for what blocks, which dropping the look does not end.
@@ -99,8 +99,8 @@ async fn a_resolver_that_hangs_fails_its_own_looks_only() {
     let health = Health::builder().check("name", schedule, look).build().expect("good settings");
     let pool = pool(&health, &["slow:1", "b:1"]);
     let _checking = health.spawn(&pool);
-    until(&pool, "slow:1", Availability::Unfit).await;
-    assert_eq!(of(&pool, "b:1"), Availability::Open);
+    until(&pool, "slow:1", Availability::Unhealthy).await;
+    assert_eq!(of(&pool, "b:1"), Availability::Up);
 }
 
 #[tokio::test(start_paused = true)]
@@ -142,7 +142,7 @@ async fn a_pool_of_one_is_never_emptied() {
     let health = script.health(every_second()).build().expect("good settings");
     let pool = pool(&health, &["a:1"]);
     let _checking = health.spawn(&pool);
-    until(&pool, "a:1", Availability::Unfit).await;
+    until(&pool, "a:1", Availability::Unhealthy).await;
     assert!(pool.pick(&PickRequest::new()).is_ok());
 }
 
@@ -162,9 +162,9 @@ async fn an_agent_s_weight_and_limit_reach_the_pool() {
     crate::world::until_it_is(&pool, "a:1", "whole", is(100, None)).await;
     // It drains, and goes on.
     script.say("a:1", Say::Agent("drain\n"));
-    until(&pool, "a:1", Availability::BoundOnly).await;
+    until(&pool, "a:1", Availability::Draining).await;
     script.say("a:1", Say::Agent("ready\n"));
-    until(&pool, "a:1", Availability::Open).await;
+    until(&pool, "a:1", Availability::Up).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -174,8 +174,8 @@ async fn two_pools_have_their_own_health() {
     let healths = [&one, &other].map(|script| script.health(every_second()).build().expect("good settings"));
     let pools = [pool(&healths[0], &["a:1", "b:1"]), pool(&healths[1], &["a:1", "b:1"])];
     let _checking = [healths[0].spawn(&pools[0]), healths[1].spawn(&pools[1])];
-    until(&pools[0], "a:1", Availability::Unfit).await;
+    until(&pools[0], "a:1", Availability::Unhealthy).await;
     tokio::time::sleep(seconds(10)).await;
-    assert_eq!(of(&pools[1], "a:1"), Availability::Open);
+    assert_eq!(of(&pools[1], "a:1"), Availability::Up);
     assert!(other.probes("a:1") >= 9);
 }

@@ -14,7 +14,7 @@ async fn who_joins_is_looked_at_and_who_leaves_is_not() {
     tokio::time::sleep(seconds(5)).await;
     script.say("b:1", Say::Fail);
     update(&pool, &["a:1", "b:1"]);
-    until(&pool, "b:1", Availability::Unfit).await;
+    until(&pool, "b:1", Availability::Unhealthy).await;
     update(&pool, &["b:1"]);
     tokio::time::sleep(seconds(1)).await;
     let before = script.probes("a:1");
@@ -30,17 +30,17 @@ async fn who_moves_is_looked_at_where_it_is_and_begins_anew() {
     script.say("old:1", Say::Hang);
     let health = script.health(every_second()).build().expect("good settings");
     let pool = pool(&health, &[]);
-    let at = |address: &str| pool.update([EndpointSpec::new(address).named("a")], |_| ()).expect("a good endpoint");
+    let at = |address: &str| pool.update([EndpointSpec::new(address).with_id("a")], |_| ()).expect("a good endpoint");
     at("old:1");
     let _checking = health.spawn(&pool);
-    until(&pool, "a", Availability::Unfit).await;
+    until(&pool, "a", Availability::Unhealthy).await;
     at("new:1");
-    until(&pool, "a", Availability::Open).await;
+    until(&pool, "a", Availability::Up).await;
     let before = (script.probes("old:1"), script.probes("new:1"));
     tokio::time::sleep(seconds(10)).await;
     assert_eq!(script.probes("old:1"), before.0);
     assert!(script.probes("new:1") >= before.1 + 9);
-    assert_eq!(of(&pool, "a"), Availability::Open, "what was under way at the old address says nothing of the new one");
+    assert_eq!(of(&pool, "a"), Availability::Up, "what was under way at the old address says nothing of the new one");
 }
 
 #[tokio::test(start_paused = true)]
@@ -48,14 +48,15 @@ async fn who_leaves_and_is_back_before_anybody_looks_is_looked_at_anew() {
     let script = Script::default();
     let schedule = every_second().start(Start::MustPass);
     let health = script.health(schedule).build().expect("good settings");
-    let pool = Pool::<()>::builder(health.watch(RoundRobin::new())).newcomers(Availability::Closed).build();
+    let pool =
+        Pool::<()>::builder(health.watch(RoundRobin::new())).initial_availability(Availability::Maintenance).build();
     update(&pool, &["a:1"]);
     let _checking = health.spawn(&pool);
-    until(&pool, "a:1", Availability::Open).await;
+    until(&pool, "a:1", Availability::Up).await;
     update(&pool, &[]);
     update(&pool, &["a:1"]);
-    assert_eq!(of(&pool, "a:1"), Availability::Closed);
-    until(&pool, "a:1", Availability::Open).await;
+    assert_eq!(of(&pool, "a:1"), Availability::Maintenance);
+    until(&pool, "a:1", Availability::Up).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -64,11 +65,12 @@ async fn newcomers_are_never_picked_before_they_have_passed() {
     script.say("b:1", Say::Fail);
     let schedule: Schedule = every_second().start(Start::MustPass);
     let health = script.health(schedule).build().expect("good settings");
-    let pool = Pool::<()>::builder(health.watch(RoundRobin::new())).newcomers(Availability::Closed).build();
+    let pool =
+        Pool::<()>::builder(health.watch(RoundRobin::new())).initial_availability(Availability::Maintenance).build();
     update(&pool, &["a:1"]);
     assert!(pool.pick(&PickRequest::new()).is_err(), "not even the first");
     let _checking = health.spawn(&pool);
-    until(&pool, "a:1", Availability::Open).await;
+    until(&pool, "a:1", Availability::Up).await;
     update(&pool, &["a:1", "b:1"]);
     for _ in 0..100 {
         assert!(pick(&pool, "b:1").is_none());
@@ -76,6 +78,6 @@ async fn newcomers_are_never_picked_before_they_have_passed() {
     }
     assert!(script.probes("b:1") >= 90);
     script.say("b:1", Say::Pass);
-    until(&pool, "b:1", Availability::Open).await;
+    until(&pool, "b:1", Availability::Up).await;
     assert!(pick(&pool, "b:1").is_some());
 }

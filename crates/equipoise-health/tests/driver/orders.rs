@@ -13,14 +13,14 @@ async fn orders_hold_whether_they_come_before_the_endpoint_the_run_or_later() {
     health.order("later:1", Order::Maintenance);
     health.order("a:1", Order::Maintenance);
     let _checking = health.spawn(&pool);
-    until(&pool, "a:1", Availability::Closed).await;
+    until(&pool, "a:1", Availability::Maintenance).await;
     health.order("b:1", Order::Maintenance);
-    until(&pool, "b:1", Availability::Closed).await;
+    until(&pool, "b:1", Availability::Maintenance).await;
     update(&pool, &["a:1", "b:1", "c:1", "later:1"]);
-    until(&pool, "later:1", Availability::Closed).await;
+    until(&pool, "later:1", Availability::Maintenance).await;
     for id in ["a:1", "b:1", "later:1"] {
         health.order(id, Order::Ready);
-        until(&pool, id, Availability::Open).await;
+        until(&pool, id, Availability::Up).await;
     }
 }
 
@@ -32,11 +32,11 @@ async fn a_drain_ends_with_the_last_lease_and_nothing_new_comes() {
     let lease = pick(&pool, "a:1").expect("its turn comes");
     let mut drain = health.drain(&pool, "a:1", Some(seconds(30))).boxed();
     assert!((&mut drain).now_or_never().is_none());
-    until(&pool, "a:1", Availability::BoundOnly).await;
+    until(&pool, "a:1", Availability::Draining).await;
     assert!(pick(&pool, "a:1").is_none());
     tokio::time::sleep(seconds(29)).await;
-    assert_eq!((of(&pool, "a:1"), (&mut drain).now_or_never()), (Availability::BoundOnly, None));
-    until(&pool, "a:1", Availability::Closed).await;
+    assert_eq!((of(&pool, "a:1"), (&mut drain).now_or_never()), (Availability::Draining, None));
+    until(&pool, "a:1", Availability::Maintenance).await;
     assert_eq!(drain.await, Drained::Deadline { left: 1 });
     drop(lease);
 }
@@ -79,7 +79,7 @@ async fn a_drain_of_an_unknown_id_says_so_and_orders_nothing() {
     assert_eq!(health.drain(&pool, "b:1", Some(seconds(30))).await, Drained::Unknown);
     update(&pool, &["a:1", "b:1"]);
     tokio::time::sleep(seconds(5)).await;
-    assert_eq!(of(&pool, "b:1"), Availability::Open);
+    assert_eq!(of(&pool, "b:1"), Availability::Up);
 }
 
 #[tokio::test(start_paused = true)]
@@ -94,7 +94,7 @@ async fn a_drain_that_is_taken_back_says_so() {
     };
     let (drained, ()) = tokio::join!(health.drain(&pool, "a:1", Some(seconds(30))), back);
     assert_eq!(drained, Drained::Recalled);
-    until(&pool, "a:1", Availability::Open).await;
+    until(&pool, "a:1", Availability::Up).await;
     drop(lease);
 }
 
@@ -129,7 +129,7 @@ async fn a_drain_of_an_idle_endpoint_ends_only_once_nothing_new_comes() {
     assert!((&mut drain).now_or_never().is_none(), "nobody has told the pool yet");
     let lease = pick(&pool, "a:1").expect("its turn comes");
     let _checking = health.spawn(&pool);
-    until(&pool, "a:1", Availability::BoundOnly).await;
+    until(&pool, "a:1", Availability::Draining).await;
     assert!((&mut drain).now_or_never().is_none());
     lease.finish(Verdict::Success);
     drain.await;
@@ -145,15 +145,15 @@ async fn changes_say_who_from_what_to_what_and_why_in_order() {
     let (mut changes, gone) = (health.changes(), health.changes());
     let _checking = health.spawn(&pool);
     script.say("a:1", Say::Fail);
-    until(&pool, "a:1", Availability::Unfit).await;
+    until(&pool, "a:1", Availability::Unhealthy).await;
     drop(gone);
     health.order("a:1", Order::Maintenance);
-    until(&pool, "a:1", Availability::Closed).await;
+    until(&pool, "a:1", Availability::Maintenance).await;
     health.order("a:1", Order::Ready);
-    until(&pool, "a:1", Availability::Unfit).await;
+    until(&pool, "a:1", Availability::Unhealthy).await;
     script.say("a:1", Say::Pass);
-    until(&pool, "a:1", Availability::Open).await;
-    let (open, unfit, closed) = (Availability::Open, Availability::Unfit, Availability::Closed);
+    until(&pool, "a:1", Availability::Up).await;
+    let (open, unfit, closed) = (Availability::Up, Availability::Unhealthy, Availability::Maintenance);
     let failed = "check: unexpected answer: status 500";
     for (from, to, source, reason) in [
         (open, unfit, Source::Checks, failed),
@@ -176,6 +176,6 @@ async fn whoever_is_told_finds_the_pool_told() {
     let _checking = health.spawn(&pool);
     health.order("a:1", Order::Maintenance);
     let change = changes.next().await.expect("a change");
-    assert_eq!((change.to, of(&pool, "a:1")), (Availability::Closed, Availability::Closed));
+    assert_eq!((change.to, of(&pool, "a:1")), (Availability::Maintenance, Availability::Maintenance));
     assert!(pool.pick(&PickRequest::new()).is_ok());
 }

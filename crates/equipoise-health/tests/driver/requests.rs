@@ -17,7 +17,7 @@ async fn eject(pool: &Pool<()>) {
     for _ in 0..3 {
         pick(pool, "a:1").expect("its turn comes").finish(Verdict::Failure(Failure::Server));
     }
-    until(pool, "a:1", Availability::Unfit).await;
+    until(pool, "a:1", Availability::Unhealthy).await;
     assert!(pick(pool, "a:1").is_none());
 }
 
@@ -26,11 +26,11 @@ async fn one_request_decides_and_no_other_is_let_in_meanwhile() {
     let (health, pool) = watched();
     let _checking = health.spawn(&pool);
     eject(&pool).await;
-    until(&pool, "a:1", Availability::Trial).await;
+    until(&pool, "a:1", Availability::Probation).await;
     let trial = pick(&pool, "a:1").expect("a trial");
     assert!(pick(&pool, "a:1").is_none());
     trial.finish(Verdict::Success);
-    until(&pool, "a:1", Availability::Open).await;
+    until(&pool, "a:1", Availability::Up).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -38,12 +38,12 @@ async fn a_trial_that_fails_is_followed_by_a_longer_ejection() {
     let (health, pool) = watched();
     let _checking = health.spawn(&pool);
     eject(&pool).await;
-    until(&pool, "a:1", Availability::Trial).await;
+    until(&pool, "a:1", Availability::Probation).await;
     pick(&pool, "a:1").expect("a trial").finish(Verdict::Failure(Failure::Connect));
-    until(&pool, "a:1", Availability::Unfit).await;
+    until(&pool, "a:1", Availability::Unhealthy).await;
     tokio::time::sleep(seconds(19)).await;
-    assert_eq!(of(&pool, "a:1"), Availability::Unfit);
-    until(&pool, "a:1", Availability::Trial).await;
+    assert_eq!(of(&pool, "a:1"), Availability::Unhealthy);
+    until(&pool, "a:1", Availability::Probation).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -51,13 +51,13 @@ async fn a_trial_without_a_verdict_leaves_the_chance_to_the_next_request() {
     let (health, pool) = watched();
     let _checking = health.spawn(&pool);
     eject(&pool).await;
-    until(&pool, "a:1", Availability::Trial).await;
+    until(&pool, "a:1", Availability::Probation).await;
     drop(pick(&pool, "a:1").expect("a trial"));
     pick(&pool, "a:1").expect("another").finish(Verdict::Neutral);
     let last = pick(&pool, "a:1").expect("and another");
     assert!(pick(&pool, "a:1").is_none());
     last.finish(Verdict::Success);
-    until(&pool, "a:1", Availability::Open).await;
+    until(&pool, "a:1", Availability::Up).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -66,14 +66,14 @@ async fn what_was_sent_before_decides_nothing() {
     let _checking = health.spawn(&pool);
     let stragglers = [(); 2].map(|()| pick(&pool, "a:1").expect("its turn comes"));
     eject(&pool).await;
-    until(&pool, "a:1", Availability::Trial).await;
+    until(&pool, "a:1", Availability::Probation).await;
     for (straggler, verdict) in stragglers.into_iter().zip([Verdict::Failure(Failure::Timeout), Verdict::Success]) {
         straggler.finish(verdict);
         tokio::time::sleep(seconds(1)).await;
-        assert_eq!(of(&pool, "a:1"), Availability::Trial, "{verdict:?}");
+        assert_eq!(of(&pool, "a:1"), Availability::Probation, "{verdict:?}");
     }
     pick(&pool, "a:1").expect("a trial").finish(Verdict::Success);
-    until(&pool, "a:1", Availability::Open).await;
+    until(&pool, "a:1", Availability::Up).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -82,14 +82,14 @@ async fn a_trial_is_decided_in_a_panic_too() {
     crate::world::update(&pool, &["a:1"]);
     let _checking = health.spawn(&pool);
     eject_the_only_one(&pool).await;
-    until(&pool, "a:1", Availability::Trial).await;
+    until(&pool, "a:1", Availability::Probation).await;
     let first = pick(&pool, "a:1").expect("nobody else");
     // Used like any other: but only the first of them is the one that decides.
     pick(&pool, "a:1").expect("nobody else").finish(Verdict::Failure(Failure::Server));
     tokio::time::sleep(seconds(1)).await;
-    assert_eq!(of(&pool, "a:1"), Availability::Trial);
+    assert_eq!(of(&pool, "a:1"), Availability::Probation);
     first.finish(Verdict::Success);
-    until(&pool, "a:1", Availability::Open).await;
+    until(&pool, "a:1", Availability::Up).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -97,9 +97,9 @@ async fn who_says_on_trial_that_it_is_busy_works() {
     let (health, pool) = watched();
     let _checking = health.spawn(&pool);
     eject(&pool).await;
-    until(&pool, "a:1", Availability::Trial).await;
+    until(&pool, "a:1", Availability::Probation).await;
     pick(&pool, "a:1").expect("a trial").finish(Verdict::Overloaded { retry_after: None });
-    until(&pool, "a:1", Availability::Open).await;
+    until(&pool, "a:1", Availability::Up).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -107,12 +107,12 @@ async fn who_asks_to_be_left_alone_is_left_alone_for_so_long() {
     let (health, pool) = watched();
     let _checking = health.spawn(&pool);
     pick(&pool, "a:1").expect("its turn comes").finish(Verdict::Overloaded { retry_after: Some(seconds(7)) });
-    until(&pool, "a:1", Availability::Unfit).await;
+    until(&pool, "a:1", Availability::Unhealthy).await;
     let reason = &health.standing("a:1").expect("it is known").opinions[0].reason;
     assert_eq!(reason, "it asked to be left alone for 7s");
     tokio::time::sleep(seconds(6)).await;
-    assert_eq!(of(&pool, "a:1"), Availability::Unfit);
-    until(&pool, "a:1", Availability::Open).await;
+    assert_eq!(of(&pool, "a:1"), Availability::Unhealthy);
+    until(&pool, "a:1", Availability::Up).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -122,7 +122,7 @@ async fn what_happened_before_the_run_is_heard_when_it_begins() {
         pick(&pool, "a:1").expect("its turn comes").finish(Verdict::Failure(Failure::Server));
     }
     let _checking = health.spawn(&pool);
-    until(&pool, "a:1", Availability::Unfit).await;
+    until(&pool, "a:1", Availability::Unhealthy).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -138,7 +138,7 @@ async fn eject_the_only_one(pool: &Pool<()>) {
     for _ in 0..3 {
         pick(pool, "a:1").expect("nobody else").finish(Verdict::Failure(Failure::Server));
     }
-    until(pool, "a:1", Availability::Unfit).await;
+    until(pool, "a:1", Availability::Unhealthy).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -146,11 +146,11 @@ async fn who_has_had_the_beginning_of_an_answer_need_not_read_it_to_the_end() {
     let (health, pool) = watched();
     let _checking = health.spawn(&pool);
     eject(&pool).await;
-    until(&pool, "a:1", Availability::Trial).await;
+    until(&pool, "a:1", Availability::Probation).await;
     let mut stream = pick(&pool, "a:1").expect("a trial");
     stream.first_byte();
     drop(stream);
-    until(&pool, "a:1", Availability::Open).await;
+    until(&pool, "a:1", Availability::Up).await;
 }
 
 /// 503 with a Retry-After that is heeded, not heeded, or not understood.
@@ -175,8 +175,8 @@ async fn unavailable_with_retry_after_counts_as_a_gateway_failure_where_it_is_no
             for _ in 0..50 {
                 pick(&pool, "a:1").expect("its turn comes").finish(verdict);
             }
-            until(&pool, "a:1", Availability::Unfit).await;
-            assert_eq!(of(&pool, "b:1"), Availability::Open);
+            until(&pool, "a:1", Availability::Unhealthy).await;
+            assert_eq!(of(&pool, "b:1"), Availability::Up);
         }
         let health = Health::builder().outliers(outliers).build().expect("good settings");
         let pool = pool(&health, &["a:1", "b:1", "c:1"]);
@@ -185,7 +185,7 @@ async fn unavailable_with_retry_after_counts_as_a_gateway_failure_where_it_is_no
             pick(&pool, "a:1").expect("its turn comes").finish(Verdict::Overloaded { retry_after: Some(seconds(7)) });
         }
         tokio::time::sleep(seconds(15)).await;
-        assert_eq!(of(&pool, "a:1"), Availability::Open, "429 is no failure");
+        assert_eq!(of(&pool, "a:1"), Availability::Up, "429 is no failure");
     }
 }
 
@@ -198,15 +198,15 @@ async fn unavailable_with_retry_after_is_a_pause_where_it_is_heeded() {
             lease.finish(COME_BACK[0]);
         }
     }
-    until(&pool, "a:1", Availability::Unfit).await;
+    until(&pool, "a:1", Availability::Unhealthy).await;
     let reason = &health.standing("a:1").expect("it is known").opinions[0].reason;
     assert_eq!(reason, "it asked to be left alone for 7s");
-    until(&pool, "a:1", Availability::Open).await;
+    until(&pool, "a:1", Availability::Up).await;
     // For how long is not known.
     for _ in 0..3 {
         pick(&pool, "a:1").expect("its turn comes").finish(COME_BACK[1]);
     }
-    until(&pool, "a:1", Availability::Unfit).await;
+    until(&pool, "a:1", Availability::Unhealthy).await;
     let reason = &health.standing("a:1").expect("it is known").opinions[0].reason;
     assert_eq!(reason, "3 failures in a row");
 }
@@ -220,12 +220,12 @@ async fn unavailable_with_retry_after_passes_no_probation() {
             let pool = pool(&health, &["a:1", "b:1", "c:1"]);
             let _checking = health.spawn(&pool);
             eject(&pool).await;
-            until(&pool, "a:1", Availability::Trial).await;
+            until(&pool, "a:1", Availability::Probation).await;
             pick(&pool, "a:1").expect("a trial").finish(verdict);
-            until(&pool, "a:1", Availability::Unfit).await;
+            until(&pool, "a:1", Availability::Unhealthy).await;
             tokio::time::sleep(seconds(19)).await;
-            assert_eq!(of(&pool, "a:1"), Availability::Unfit, "twice as long");
-            until(&pool, "a:1", Availability::Trial).await;
+            assert_eq!(of(&pool, "a:1"), Availability::Unhealthy, "twice as long");
+            until(&pool, "a:1", Availability::Probation).await;
         }
     }
 }

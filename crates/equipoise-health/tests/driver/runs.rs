@@ -36,15 +36,15 @@ async fn what_is_known_outlives_the_run() {
     let health = script.health(every_second()).build().expect("good settings");
     let pool = pool(&health, &["a:1", "b:1"]);
     let checking = health.spawn(&pool);
-    until(&pool, "a:1", Availability::Unfit).await;
+    until(&pool, "a:1", Availability::Unhealthy).await;
     drop(checking);
     tokio::time::sleep(seconds(60)).await;
-    assert_eq!(of(&pool, "a:1"), Availability::Unfit);
+    assert_eq!(of(&pool, "a:1"), Availability::Unhealthy);
     let mut changes = health.changes();
     let _checking = health.spawn(&pool);
     script.say("a:1", Say::Pass);
-    until(&pool, "a:1", Availability::Open).await;
-    assert_eq!(changes.try_recv().map(|change| change.from), Ok(Availability::Unfit));
+    until(&pool, "a:1", Availability::Up).await;
+    assert_eq!(changes.try_recv().map(|change| change.from), Ok(Availability::Unhealthy));
 }
 
 #[tokio::test(start_paused = true)]
@@ -78,7 +78,7 @@ fn a_runtime_that_is_shut_down_takes_the_run_with_it_and_another_goes_on() {
     let first = runtime();
     let checking = first.block_on(async {
         let checking = health.spawn(&pool);
-        until(&pool, "a:1", Availability::Unfit).await;
+        until(&pool, "a:1", Availability::Unhealthy).await;
         checking
     });
     drop(first);
@@ -86,7 +86,7 @@ fn a_runtime_that_is_shut_down_takes_the_run_with_it_and_another_goes_on() {
     script.say("a:1", Say::Pass);
     runtime().block_on(async {
         let _checking = health.spawn(&pool);
-        until(&pool, "a:1", Availability::Open).await;
+        until(&pool, "a:1", Availability::Up).await;
     });
-    assert_eq!(of(&pool, "b:1"), Availability::Open);
+    assert_eq!(of(&pool, "b:1"), Availability::Up);
 }

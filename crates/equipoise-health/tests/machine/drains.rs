@@ -9,13 +9,13 @@ use crate::world::{World, id, seconds};
 fn a_drain_ends_in_closing_at_its_deadline() {
     let mut world = World::new(Policy::new(), 2);
     world.order(0, Order::Drain { deadline: Some(seconds(10.0)) });
-    assert_eq!(world.of(0), Availability::BoundOnly);
+    assert_eq!(world.of(0), Availability::Draining);
     world.pass(seconds(9.9), |_, _| None);
-    assert_eq!(world.of(0), Availability::BoundOnly);
+    assert_eq!(world.of(0), Availability::Draining);
     world.pass(seconds(0.2), |_, _| None);
-    assert_eq!(world.of(0), Availability::Closed);
+    assert_eq!(world.of(0), Availability::Maintenance);
     world.order(0, Order::Ready);
-    assert_eq!(world.of(0), Availability::Open);
+    assert_eq!(world.of(0), Availability::Up);
 }
 
 #[test]
@@ -24,7 +24,7 @@ fn ready_takes_back_the_deadline_too() {
     world.order(0, Order::Drain { deadline: Some(seconds(10.0)) });
     world.order(0, Order::Ready);
     world.pass(seconds(20.0), |_, _| None);
-    assert_eq!(world.of(0), Availability::Open);
+    assert_eq!(world.of(0), Availability::Up);
     assert_eq!(world.machine.timers(), 0);
 }
 
@@ -33,7 +33,7 @@ fn without_a_deadline_it_drains_for_good() {
     let mut world = World::new(Policy::new(), 2);
     world.order(0, Order::Drain { deadline: None });
     world.pass(seconds(1e6), |_, _| None);
-    assert_eq!(world.of(0), Availability::BoundOnly);
+    assert_eq!(world.of(0), Availability::Draining);
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn who_has_left_leaves_nothing_behind() {
     assert_eq!(world.machine.timers(), 0);
     assert!(world.machine.standing(&id(0)).is_none());
     world.tell(Event::Joined(id(0)));
-    assert_eq!(world.machine.standing(&id(0)).map(|standing| standing.availability), Some(Availability::Open));
+    assert_eq!(world.machine.standing(&id(0)).map(|standing| standing.availability), Some(Availability::Up));
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn an_order_may_come_before_the_endpoint() {
     world.order(2, Order::Ready);
     world.tell(Event::Joined(id(1)));
     world.tell(Event::Joined(id(2)));
-    assert_eq!((world.of(1), world.of(2)), (Availability::Closed, Availability::Open));
+    assert_eq!((world.of(1), world.of(2)), (Availability::Maintenance, Availability::Up));
 }
 
 #[test]
@@ -65,14 +65,14 @@ fn an_order_holds_for_whoever_takes_the_place_at_another_address() {
     world.order(1, Order::Drain { deadline: Some(seconds(10.0)) });
     world.pass(seconds(4.0), |_, _| None);
     for at in 0..2 {
-        world.availability.insert(id(at), Availability::Open);
+        world.availability.insert(id(at), Availability::Up);
         world.tell(Event::Joined(id(at)));
     }
-    assert_eq!((world.of(0), world.of(1)), (Availability::Closed, Availability::BoundOnly));
+    assert_eq!((world.of(0), world.of(1)), (Availability::Maintenance, Availability::Draining));
     world.pass(seconds(6.1), |_, _| None);
-    assert_eq!(world.of(1), Availability::Closed);
+    assert_eq!(world.of(1), Availability::Maintenance);
     world.order(0, Order::Ready);
     world.tell(Event::Left(id(0)));
     world.tell(Event::Joined(id(0)));
-    assert_eq!(world.of(0), Availability::Open);
+    assert_eq!(world.of(0), Availability::Up);
 }

@@ -70,7 +70,7 @@ fn play(ops: &[Op], percent: u32) -> World {
             }
             Op::Join(at) => {
                 members[at] = true;
-                world.availability.insert(id(at), Availability::Open);
+                world.availability.insert(id(at), Availability::Up);
                 world.tell(Event::Joined(id(at)));
             }
             Op::Answers(at, how) => answers[at] = how,
@@ -134,7 +134,7 @@ proptest! {
             world.signal(at, Signal::TrialPassed);
         }
         for standing in world.machine.standings() {
-            prop_assert_eq!(standing.availability, Availability::Open, "{:?}", standing);
+            prop_assert_eq!(standing.availability, Availability::Up, "{:?}", standing);
         }
     }
 

@@ -31,13 +31,13 @@ fn wait(world: &mut World, time: f64) {
 fn an_ejected_endpoint_comes_back_through_one_request() {
     let mut world = world(plain(), 3);
     trip(&mut world, 0);
-    assert_eq!(world.of(0), Availability::Unfit);
+    assert_eq!(world.of(0), Availability::Unhealthy);
     wait(&mut world, 29.9);
-    assert_eq!(world.of(0), Availability::Unfit);
+    assert_eq!(world.of(0), Availability::Unhealthy);
     wait(&mut world, 0.2);
-    assert_eq!(world.of(0), Availability::Trial);
+    assert_eq!(world.of(0), Availability::Probation);
     world.signal(0, Signal::TrialPassed);
-    assert_eq!(world.of(0), Availability::Open);
+    assert_eq!(world.of(0), Availability::Up);
 }
 
 #[test]
@@ -47,9 +47,9 @@ fn each_ejection_that_follows_another_is_longer_up_to_the_longest() {
     for times in 1..15u32 {
         let due = f64::from((30 * times).min(300));
         wait(&mut world, due - 0.1);
-        assert_eq!(world.of(0), Availability::Unfit, "the {times}th lasts {due} s");
+        assert_eq!(world.of(0), Availability::Unhealthy, "the {times}th lasts {due} s");
         wait(&mut world, 0.2);
-        assert_eq!(world.of(0), Availability::Trial);
+        assert_eq!(world.of(0), Availability::Probation);
         world.signal(0, Signal::TrialFailed);
     }
 }
@@ -60,9 +60,9 @@ fn doubling_is_linkerd_s() {
     trip(&mut world, 0);
     for time in [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0] {
         wait(&mut world, time - 0.1);
-        assert_eq!(world.of(0), Availability::Unfit, "lasts {time} s");
+        assert_eq!(world.of(0), Availability::Unhealthy, "lasts {time} s");
         wait(&mut world, 0.1 + 1e-6);
-        assert_eq!(world.of(0), Availability::Trial);
+        assert_eq!(world.of(0), Availability::Probation);
         world.signal(0, Signal::TrialFailed);
     }
 }
@@ -76,7 +76,7 @@ fn good_windows_make_ejections_short_again() {
     wait(&mut world, 11.0);
     trip(&mut world, 0);
     wait(&mut world, 30.1);
-    assert_eq!(world.of(0), Availability::Trial, "the first was forgiven");
+    assert_eq!(world.of(0), Availability::Probation, "the first was forgiven");
 }
 
 /// Ten endpoints; lets time pass until e0 is on trial, counting each window by `of`, and answers after how long it was.
@@ -88,7 +88,7 @@ fn until_trial(world: &mut World, of: &[Counts]) -> f64 {
             let counts = of.iter().enumerate().map(|(at, counts)| (id(at), *counts)).collect();
             world.tell(Event::Counted(counts));
         }
-        if world.of(0) == Availability::Trial {
+        if world.of(0) == Availability::Probation {
             return world.now.since(begun).as_secs_f64();
         }
     }
@@ -116,7 +116,7 @@ fn ejections_by_each_rule_grow_while_every_window_is_bad_though_the_trials_pass(
         for times in 1..=12u32 {
             let changes = world.changes.len();
             until_trial(&mut world, &of);
-            let ejected = world.changes[changes..].iter().find(|change| change.to == Availability::Unfit);
+            let ejected = world.changes[changes..].iter().find(|change| change.to == Availability::Unhealthy);
             let time = world.now.since(ejected.expect("it was ejected").at).as_secs_f64();
             assert_eq!(time, f64::from((30 * times).min(300)), "the {times}th by {rules:?}");
             world.signal(0, Signal::TrialPassed);
@@ -144,7 +144,7 @@ fn a_window_that_is_not_counted_forgives_before_the_next_ejection() {
     for _ in 0..3 {
         trip(&mut world, 0);
         let ejected = world.now;
-        while world.of(0) != Availability::Trial {
+        while world.of(0) != Availability::Probation {
             world.step(ejected + seconds(1000.0));
         }
         assert_eq!(world.now.since(ejected), seconds(30.0), "the last one was forgiven");
@@ -159,12 +159,12 @@ fn a_trial_that_fails_while_another_answer_asks_for_a_pause_has_failed() {
     trip(&mut world, 0);
     wait(&mut world, 30.1);
     world.signal(0, Signal::Pause(seconds(5.0)));
-    assert_eq!(world.of(0), Availability::Unfit);
+    assert_eq!(world.of(0), Availability::Unhealthy);
     world.signal(0, Signal::TrialFailed);
     wait(&mut world, 59.9);
-    assert_eq!(world.of(0), Availability::Unfit, "for 60 s");
+    assert_eq!(world.of(0), Availability::Unhealthy, "for 60 s");
     wait(&mut world, 0.2);
-    assert_eq!(world.of(0), Availability::Trial);
+    assert_eq!(world.of(0), Availability::Probation);
 }
 
 #[test]
@@ -174,13 +174,13 @@ fn a_pause_does_not_end_a_probation() {
     wait(&mut world, 30.1);
     world.signal(0, Signal::Pause(seconds(5.0)));
     wait(&mut world, 5.1);
-    assert_eq!(world.of(0), Availability::Trial, "after the pause, one request decides");
+    assert_eq!(world.of(0), Availability::Probation, "after the pause, one request decides");
     // The request that asked for it was the one on trial, and is heard of later: it works.
     world.signal(0, Signal::Pause(seconds(5.0)));
     world.signal(0, Signal::TrialPassed);
-    assert_eq!(world.of(0), Availability::Unfit);
+    assert_eq!(world.of(0), Availability::Unhealthy);
     wait(&mut world, 5.1);
-    assert_eq!(world.of(0), Availability::Open);
+    assert_eq!(world.of(0), Availability::Up);
 }
 
 #[test]
@@ -205,10 +205,10 @@ fn a_failed_trial_is_followed_by_another_also_where_fewer_may_be_out_by_then() {
     (2..4).for_each(|at| world.tell(Event::Left(id(at))));
     for at in 0..2 {
         world.signal(at, Signal::TrialFailed);
-        assert_eq!(world.of(at), Availability::Unfit);
+        assert_eq!(world.of(at), Availability::Unhealthy);
     }
     wait(&mut world, 60.1);
-    assert_eq!((world.of(0), world.of(1)), (Availability::Trial, Availability::Trial));
+    assert_eq!((world.of(0), world.of(1)), (Availability::Probation, Availability::Probation));
 }
 
 #[test]
@@ -216,19 +216,19 @@ fn a_trial_without_requests_is_no_way_to_be_lost() {
     let mut world = world(plain(), 3);
     trip(&mut world, 0);
     wait(&mut world, 100_000.0);
-    assert_eq!(world.of(0), Availability::Trial);
+    assert_eq!(world.of(0), Availability::Probation);
 }
 
 #[test]
 fn who_asks_to_be_left_alone_is_and_comes_back_by_itself() {
     let mut world = world(Outliers::new(), 3);
     world.signal(0, Signal::Pause(Duration::from_secs(7)));
-    assert_eq!(world.of(0), Availability::Unfit);
+    assert_eq!(world.of(0), Availability::Unhealthy);
     wait(&mut world, 7.1);
-    assert_eq!(world.of(0), Availability::Open);
+    assert_eq!(world.of(0), Availability::Up);
     world.signal(0, Signal::Pause(Duration::from_secs(1_000_000)));
     wait(&mut world, 30.1);
-    assert_eq!(world.of(0), Availability::Open, "for at most 30 s");
+    assert_eq!(world.of(0), Availability::Up, "for at most 30 s");
 }
 
 fn counts(of: &[(u64, u64)]) -> Vec<(equipoise_core::EndpointId, Counts)> {
@@ -244,7 +244,7 @@ fn a_success_rate_far_below_the_others_is_an_outlier() {
     let mut of = vec![(99, 1); 10];
     of[3] = (60, 40);
     enough.tell(Event::Counted(counts(&of)));
-    assert_eq!((enough.out(), enough.of(3)), (1, Availability::Unfit));
+    assert_eq!((enough.out(), enough.of(3)), (1, Availability::Unhealthy));
     // Too few requests at the others, too few others, or all alike.
     for of in [vec![(9, 0), (9, 0), (9, 0), (9, 0), (0, 100)], vec![(100, 0), (0, 100)], vec![(50, 50); 10]] {
         let mut few = world(rules, of.len());
@@ -260,7 +260,7 @@ fn the_worst_go_first_where_not_all_may() {
     let mut of = vec![(10, 0); 10];
     (of[2], of[5], of[7]) = ((4, 6), (0, 10), (5, 5));
     world.tell(Event::Counted(counts(&of)));
-    assert_eq!((world.out(), world.of(5)), (1, Availability::Unfit));
+    assert_eq!((world.out(), world.of(5)), (1, Availability::Unhealthy));
 }
 
 #[test]
@@ -273,7 +273,7 @@ fn who_goes_does_not_depend_on_the_order_of_the_counts() {
         let mut counts = counts(&of);
         counts.rotate_left(turn);
         world.tell(Event::Counted(counts));
-        assert_eq!((world.out(), world.of(2)), (1, Availability::Unfit), "from {turn} on");
+        assert_eq!((world.out(), world.of(2)), (1, Availability::Unhealthy), "from {turn} on");
     }
 }
 
@@ -287,14 +287,14 @@ fn many_times_slower_than_the_median_is_an_outlier() {
         ..Counts::default()
     });
     world.tell(Event::Counted(of.into_iter().enumerate().map(|(at, counts)| (id(at), counts)).collect()));
-    assert_eq!((world.out(), world.of(2)), (0, Availability::Open), "31 is not 3 times 12");
+    assert_eq!((world.out(), world.of(2)), (0, Availability::Up), "31 is not 3 times 12");
     let of = [10, 12, 37, 11].map(|millis| Counts {
         samples: 10,
         latency: Duration::from_millis(10 * millis),
         ..Counts::default()
     });
     world.tell(Event::Counted(of.into_iter().enumerate().map(|(at, counts)| (id(at), counts)).collect()));
-    assert_eq!((world.out(), world.of(2)), (1, Availability::Unfit));
+    assert_eq!((world.out(), world.of(2)), (1, Availability::Unhealthy));
 }
 
 #[derive(Deserialize)]
@@ -330,7 +330,7 @@ fn requests_that_speak_through_checks_do_what_they_do_in_haproxy() {
             if responses > 0 && responses % error_limit == 0 {
                 trip(&mut world, 0);
             }
-            let up = if status.starts_with("UP") { Availability::Open } else { Availability::Unfit };
+            let up = if status.starts_with("UP") { Availability::Up } else { Availability::Unhealthy };
             assert_eq!(world.of(0), up, "{on_error}: after {responses} responses");
         }
     }
@@ -352,7 +352,7 @@ fn trouble_is_looked_into_soon_where_that_is_wanted() {
 fn without_a_check_to_speak_through_requests_eject() {
     let mut world = world(plain().on_trip(OnTrip::MarkDown), 2);
     trip(&mut world, 0);
-    assert_eq!(world.of(0), Availability::Unfit);
+    assert_eq!(world.of(0), Availability::Unhealthy);
     assert_eq!(world.changes[0].source, Source::Requests);
 }
 
@@ -362,13 +362,13 @@ fn a_trial_that_nobody_ends_is_followed_by_another() {
     trip(&mut world, 0);
     wait(&mut world, 31.0);
     let trials =
-        |world: &World| world.sets.iter().filter(|(who, to)| (who, *to) == (&id(0), Availability::Trial)).count();
+        |world: &World| world.sets.iter().filter(|(who, to)| (who, *to) == (&id(0), Availability::Probation)).count();
     assert_eq!(trials(&world), 1);
     wait(&mut world, 25.0);
     assert_eq!(trials(&world), 3, "one more every ten seconds");
     world.signal(0, Signal::TrialPassed);
     wait(&mut world, 60.0);
-    assert_eq!((trials(&world), world.of(0)), (3, Availability::Open));
+    assert_eq!((trials(&world), world.of(0)), (3, Availability::Up));
 }
 
 #[test]
@@ -377,17 +377,21 @@ fn who_is_out_for_other_reasons_too_leaves_its_place_to_others() {
         let mut world = world(Outliers::envoy(), 3);
         trip(&mut world, 0);
         trip(&mut world, 1);
-        assert_eq!((world.of(0), world.of(1)), (Availability::Unfit, Availability::Open), "one of three, and no more");
+        assert_eq!(
+            (world.of(0), world.of(1)),
+            (Availability::Unhealthy, Availability::Up),
+            "one of three, and no more"
+        );
         world.order(0, how);
         trip(&mut world, 1);
-        assert_eq!(world.of(1), Availability::Unfit, "{how:?}");
+        assert_eq!(world.of(1), Availability::Unhealthy, "{how:?}");
     }
     let rules = Policy { outliers: Some(Outliers::envoy()), ..checks(Schedule::new()) };
     let mut world = World::new(rules, 3);
     trip(&mut world, 0);
     world.pass(seconds(60.0), |who, _| Some(if *who == id(0) { failed() } else { Ok(Answer::Passed) }));
     trip(&mut world, 1);
-    assert_eq!((world.of(0), world.of(1)), (Availability::Unfit, Availability::Unfit));
+    assert_eq!((world.of(0), world.of(1)), (Availability::Unhealthy, Availability::Unhealthy));
 }
 
 #[test]

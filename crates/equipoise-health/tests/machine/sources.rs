@@ -67,38 +67,38 @@ impl Both {
 fn each_source_takes_back_only_what_it_said_itself() {
     let mut both = Both::new();
     both.pass(10.0);
-    both.is(Availability::Open, None);
+    both.is(Availability::Up, None);
     both.check_says(failed());
-    both.is(Availability::Unfit, Some(Source::Checks));
+    both.is(Availability::Unhealthy, Some(Source::Checks));
     both.agent_says("drain\n");
     // Who drains and is unfit is of no use to anybody.
-    both.is(Availability::Closed, Some(Source::Agent));
+    both.is(Availability::Maintenance, Some(Source::Agent));
     both.check_says(Ok(Answer::Passed));
-    both.is(Availability::BoundOnly, Some(Source::Agent));
+    both.is(Availability::Draining, Some(Source::Agent));
     both.agent_says("up\n");
-    both.is(Availability::BoundOnly, Some(Source::Agent));
+    both.is(Availability::Draining, Some(Source::Agent));
     both.world.order(0, Order::Maintenance);
-    both.is(Availability::Closed, Some(Source::Operator));
+    both.is(Availability::Maintenance, Some(Source::Operator));
     both.agent_says("ready\n");
-    both.is(Availability::Closed, Some(Source::Operator));
+    both.is(Availability::Maintenance, Some(Source::Operator));
     both.world.order(0, Order::Ready);
-    both.is(Availability::Open, None);
+    both.is(Availability::Up, None);
 }
 
 #[test]
 fn an_agent_that_says_down_is_obeyed_until_it_says_up() {
     let mut both = Both::new();
     both.agent_says("down # disk is full\n");
-    both.is(Availability::Closed, Some(Source::Agent));
+    both.is(Availability::Maintenance, Some(Source::Agent));
     let standing = both.world.machine.standing(&id(0)).expect("it is there");
     assert!(standing.opinions[0].reason.contains("disk is full"), "{standing:?}");
     both.agent_says("75%\n");
-    both.is(Availability::Closed, Some(Source::Agent));
+    both.is(Availability::Maintenance, Some(Source::Agent));
     both.agent = silence();
     both.pass(60.0);
-    both.is(Availability::Closed, Some(Source::Agent));
+    both.is(Availability::Maintenance, Some(Source::Agent));
     both.agent_says("up\n");
-    both.is(Availability::Open, None);
+    both.is(Availability::Up, None);
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn an_agent_that_does_not_answer_has_no_opinion() {
     let mut both = Both::new();
     both.agent = silence();
     both.pass(120.0);
-    both.is(Availability::Open, None);
+    both.is(Availability::Up, None);
     assert_eq!(both.world.changes, []);
 }
 
@@ -124,9 +124,9 @@ fn an_agent_that_answers_has_passed() {
     let agent = CheckPolicy::new("agent", Schedule::new().start(Start::MustPass));
     let mut world = World::new(Policy { checks: vec![agent], ..Policy::new() }, 1);
     let up = || Some(Ok(Answer::Agent(AgentReply::parse(b"up\n").expect("a whole line"))));
-    assert_eq!(world.of(0), Availability::Closed);
+    assert_eq!(world.of(0), Availability::Maintenance);
     for (answer, availability) in
-        [(up(), Availability::Open), (Some(failed()), Availability::Unfit), (up(), Availability::Open)]
+        [(up(), Availability::Up), (Some(failed()), Availability::Unhealthy), (up(), Availability::Up)]
     {
         world.pass(seconds(30.0), |_, _| answer.clone());
         assert_eq!(world.of(0), availability);
@@ -154,12 +154,12 @@ fn requests_and_checks_have_to_agree() {
     both.pass(5.0);
     both.check = failed();
     both.world.signal(0, Signal::Tripped(Trip::Failures(5)));
-    both.is(Availability::Unfit, Some(Source::Requests));
+    both.is(Availability::Unhealthy, Some(Source::Requests));
     both.pass(60.0);
-    both.is(Availability::Unfit, Some(Source::Checks));
+    both.is(Availability::Unhealthy, Some(Source::Checks));
     both.check_says(Ok(Answer::Passed));
     // What requests have said, only a request takes back.
-    both.is(Availability::Trial, Some(Source::Requests));
+    both.is(Availability::Probation, Some(Source::Requests));
     both.world.signal(0, Signal::TrialPassed);
-    both.is(Availability::Open, None);
+    both.is(Availability::Up, None);
 }

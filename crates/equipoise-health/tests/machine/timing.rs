@@ -73,7 +73,7 @@ fn looks_come_when_haproxy_s_come_and_mean_what_they_mean_there() {
                     Some(if *passes { Ok(Answer::Passed) } else { failed() })
                 });
             }
-            let up = if status.starts_with("UP") { Availability::Open } else { Availability::Unfit };
+            let up = if status.starts_with("UP") { Availability::Up } else { Availability::Unhealthy };
             assert_eq!(slow.of(0), up, "{name}: after look {at}, HAProxy says {status}");
         }
     }
@@ -84,7 +84,7 @@ fn the_first_look_decides_whatever_fall_says() {
     let mut world = World::new(checks(Schedule::new().fall(3)), 1);
     world.pass(seconds(5.0), |_, _| Some(failed()));
     assert_eq!(world.changes.len(), 1);
-    assert_eq!(world.changes[0].to, Availability::Unfit);
+    assert_eq!(world.changes[0].to, Availability::Unhealthy);
     assert_eq!(world.changes[0].reason, "http: unexpected answer: status 500");
 }
 
@@ -92,17 +92,17 @@ fn the_first_look_decides_whatever_fall_says() {
 fn who_must_pass_first_takes_nothing_until_it_was_looked_at() {
     let must_pass = || World::new(checks(Schedule::new().start(Start::MustPass)), 1);
     let mut world = must_pass();
-    assert_eq!(world.of(0), Availability::Closed);
+    assert_eq!(world.of(0), Availability::Maintenance);
     world.pass(seconds(1.0), |_, _| Some(Ok(Answer::Passed)));
-    assert_eq!(world.of(0), Availability::Open);
+    assert_eq!(world.of(0), Availability::Up);
     // Seen and found down: a matter of opinion, which a panic may overrule.
     let mut world = must_pass();
     world.pass(seconds(1.0), |_, _| Some(failed()));
-    assert_eq!(world.of(0), Availability::Unfit);
+    assert_eq!(world.of(0), Availability::Unhealthy);
     // Nothing was learnt, and nothing more will be.
     let mut world = must_pass();
     world.pass(seconds(1.0), |_, _| Some(Err(ProbeError::Forbidden("no sockets".to_owned()))));
-    assert_eq!(world.of(0), Availability::Open);
+    assert_eq!(world.of(0), Availability::Up);
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn those_that_hang_do_not_keep_the_others_from_being_seen() {
     world.pass(seconds(60.0), |who, _| (!hangs(who)).then_some(Ok(Answer::Passed)));
     // Now one of the others fails.
     let began = world.now;
-    while world.of(150) == Availability::Open {
+    while world.of(150) == Availability::Up {
         world.pass(seconds(0.1), |who, _| {
             (!hangs(who)).then(|| if *who == id(150) { failed() } else { Ok(Answer::Passed) })
         });
@@ -137,7 +137,7 @@ fn a_probe_without_an_answer_is_cancelled_and_counts_as_failed() {
     world.pass(seconds(1.0), |_, _| Some(Ok(Answer::Passed)));
     let hangs_from = world.now;
     let mut hung = 0;
-    while world.of(0) == Availability::Open {
+    while world.of(0) == Availability::Up {
         world.pass(seconds(0.1), |_, _| {
             hung += 1;
             None
@@ -181,7 +181,7 @@ fn all_checks_have_to_pass() {
             world.tell(Event::Probed { probe, result });
         }
     }
-    assert_eq!(world.of(0), Availability::Unfit);
+    assert_eq!(world.of(0), Availability::Unhealthy);
     assert!(world.changes[0].reason.starts_with("other: "), "{}", world.changes[0]);
 }
 

@@ -54,7 +54,7 @@ impl World {
             started: BTreeMap::new(),
         };
         for at in 0..endpoints {
-            world.availability.insert(id(at), Availability::Open);
+            world.availability.insert(id(at), Availability::Up);
             world.tell(Event::Joined(id(at)));
         }
         world
@@ -79,7 +79,7 @@ impl World {
 
     /// Who is not open, and how.
     pub(crate) fn out(&self) -> usize {
-        self.availability.values().filter(|&&availability| availability != Availability::Open).count()
+        self.availability.values().filter(|&&availability| availability != Availability::Up).count()
     }
 
     fn act(&mut self) {

@@ -97,7 +97,7 @@ impl Engine<'_> {
         }
         match draw.there {
             0 if self.scenario.network.is_none() => self.reach(id),
-            there => self.events.plan(self.now.saturating_add(there), Event::Reach(id)),
+            there => self.events.plan(self.now.saturating_add(there), Event::FailureStage(id)),
         }
         Ok(true)
     }

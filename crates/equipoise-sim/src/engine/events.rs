@@ -17,7 +17,7 @@ pub(super) enum Event {
     /// A request comes to a client.
     Arrival { client: u32 },
     /// An attempt reaches its server.
-    Reach(TryId),
+    FailureStage(TryId),
     /// A server is done with a job, unless its plans have changed since.
     Done { server: u32, plan: u32 },
     /// A server answers an attempt without having worked on it.

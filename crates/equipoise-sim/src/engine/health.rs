@@ -132,7 +132,7 @@ impl Engine<'_> {
                     Ok(true)
                 }
                 Some(Action::Weigh { id, percent }) => client.pool.set_weight_percent(id, percent),
-                Some(Action::Limit { id, limit }) => client.pool.set_limit(id, limit),
+                Some(Action::Limit { id, limit }) => client.pool.set_max_in_flight(id, limit),
                 Some(Action::Count) => {
                     let counted = keeper.signals.count();
                     keeper.machine.handle(now, counted);

@@ -84,9 +84,9 @@ impl Engine<'_> {
         let members: Vec<EndpointSpec> = (self.scenario.servers.iter().zip(&self.stations).enumerate())
             .filter(|(_, (_, station))| !station.faults.is_away())
             .map(|(at, (server, _))| {
-                let spec = EndpointSpec::new(at.to_string()).named(id(at)).weight(server.weight);
+                let spec = EndpointSpec::new(at.to_string()).with_id(id(at)).weight(server.weight);
                 let spec = spec.zone(server.zone.as_deref().unwrap_or_default());
-                server.limit.map_or(spec.clone(), |limit| spec.limit(limit))
+                server.limit.map_or(spec.clone(), |limit| spec.max_in_flight(limit))
             })
             .collect();
         for number in 0..self.clients.len() {

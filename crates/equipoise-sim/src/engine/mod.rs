@@ -214,7 +214,7 @@ impl<'a> Engine<'a> {
     fn happen(&mut self, event: Event) -> Result<(), RunError> {
         match event {
             Event::Arrival { client } => return self.arrive(client),
-            Event::Reach(id) => self.reach(id),
+            Event::FailureStage(id) => self.reach(id),
             Event::Done { server, plan } => return self.done(server as usize, plan),
             Event::Sunk(id) => return self.leave(id, End::Failed),
             Event::Answer(id) => return self.answer(id),

@@ -66,8 +66,8 @@ impl Health {
 impl From<Availability> for Fitness {
     fn from(availability: Availability) -> Self {
         match availability {
-            Availability::Open => Self::In,
-            Availability::Trial => Self::OnTrial,
+            Availability::Up => Self::In,
+            Availability::Probation => Self::OnTrial,
             _ => Self::Out,
         }
     }

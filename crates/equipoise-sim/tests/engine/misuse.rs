@@ -89,19 +89,19 @@ impl Strategy for Told {
         self.0
     }
 
-    fn acquired(&self, _: &(), _: &Endpoint, _: &PickRequest<'_>) -> bool {
+    fn admit(&self, _: &(), _: &Endpoint, _: &PickRequest<'_>) -> bool {
         panic!("in acquired")
     }
 
-    fn sampled(&self, _: &(), _: Duration, _: Timestamp) {
+    fn on_latency(&self, _: &(), _: Duration, _: Timestamp) {
         panic!("in sampled")
     }
 
-    fn observed(&self, _: &(), _: Verdict, _: Timestamp) {
+    fn on_outcome(&self, _: &(), _: Verdict, _: Timestamp) {
         panic!("in observed")
     }
 
-    fn refreshed(&self, _: Timestamp) -> bool {
+    fn on_refresh(&self, _: Timestamp) -> bool {
         panic!("in refreshed")
     }
 }

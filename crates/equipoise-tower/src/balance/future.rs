@@ -17,8 +17,8 @@ use super::{
 use crate::{
     dispatch::Dispatch,
     error::{BoxError, Error, PointError},
+    failure_stage::{FailureStage, NotSent},
     protocol::Protocol,
-    reach::{NotSent, Reach},
 };
 
 pin_project! {
@@ -157,7 +157,7 @@ where
                 Err(PointError::Address(source)) => source,
             };
             let endpoint = lease.endpoint().id().clone();
-            lease.finish(Reach::NotSent.verdict());
+            lease.finish(FailureStage::NotSent.verdict());
             progress.excluded.push(endpoint.clone());
             // The attempt's half of the request goes first: what was lent to it comes back to the other.
             drop(sent);
@@ -189,18 +189,18 @@ where
     {
         let protocol = &core.settings.protocol;
         let source = error.into();
-        let reach = match Reach::of(&*source) {
-            // What a service that never got ready says is hardly ever a sentence that `Reach` knows.
-            Reach::Other if unsent.is_some() => Reach::NotSent,
-            reach => reach,
+        let stage = match FailureStage::of(&*source) {
+            // What a service that never got ready says is hardly ever a sentence that `FailureStage` knows.
+            FailureStage::Other if unsent.is_some() => FailureStage::NotSent,
+            stage => stage,
         };
-        lease.record(reach.verdict());
+        lease.record(stage.verdict());
         let endpoint = lease.endpoint().id().clone();
         drop(lease);
         progress.excluded.push(endpoint.clone());
-        let again = match reach {
-            _ if unsent.is_some() || reach.is_unsent() => true,
-            Reach::NoResponse => kept.as_ref().is_some_and(|kept| protocol.is_idempotent(kept)),
+        let again = match stage {
+            _ if unsent.is_some() || stage.is_unsent() => true,
+            FailureStage::NoResponse => kept.as_ref().is_some_and(|kept| protocol.is_idempotent(kept)),
             _ => false,
         };
         drop(unsent);

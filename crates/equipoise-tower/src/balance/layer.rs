@@ -82,16 +82,16 @@ impl<T, P> BalanceLayer<T, P> {
         Self { pool, settings: Settings::new(protocol) }
     }
 
-    /// See [`Balance::tries`].
+    /// See [`Balance::max_attempts`].
     #[must_use]
-    pub fn tries(mut self, tries: usize) -> Self {
+    pub fn max_attempts(mut self, tries: usize) -> Self {
         self.settings.tries = tries.max(1);
         self
     }
 
-    /// See [`Balance::wait`].
+    /// See [`Balance::queue_timeout`].
     #[must_use]
-    pub fn wait(mut self, longest: Duration) -> Self {
+    pub fn queue_timeout(mut self, longest: Duration) -> Self {
         self.settings.wait = Some(longest);
         self
     }

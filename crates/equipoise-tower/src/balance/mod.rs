@@ -34,8 +34,8 @@ use crate::{
 /// - **The lease** lives until the response body has ended or was dropped.
 /// - **Failover**: a request that never reached an endpoint goes to another one, whatever its method, if its body was
 ///   not touched; so does an idempotent one whose connection died before an answer began. Never to one that has just
-///   failed, and at most [`tries`](Self::tries) in all. See [`Reach`](crate::Reach), [`Replay`](crate::Replay).
-/// - **Nobody to pick** is an error at once, or after a [`wait`](Self::wait). A request that may go elsewhere and finds the
+///   failed, and at most [`max_attempts`](Self::max_attempts) in all. See [`FailureStage`](crate::FailureStage), [`Replay`](crate::Replay).
+/// - **Nobody to pick** is an error at once, or after a [`wait`](Self::queue_timeout). A request that may go elsewhere and finds the
 ///   others full waits too, and if that is in vain it fails as it did; where there are no others, it fails at once.
 ///
 /// ```
@@ -133,7 +133,7 @@ impl<T, D, P> Balance<T, D, P> {
     /// ([`Plain`](crate::Plain) does not, since its requests have no place for it). A retry layer above the outermost
     /// balancer still multiplies its attempts.
     #[must_use]
-    pub fn tries(self, tries: usize) -> Self
+    pub fn max_attempts(self, tries: usize) -> Self
     where
         P: Clone,
     {
@@ -143,7 +143,7 @@ impl<T, D, P> Balance<T, D, P> {
     /// How long a request may wait for an endpoint when there is none to pick: it goes on as soon as one joins, opens
     /// or gets room. Counts from the first time that it has to wait. Without this, it fails at once. Needs tokio's timer.
     #[must_use]
-    pub fn wait(self, longest: Duration) -> Self
+    pub fn queue_timeout(self, longest: Duration) -> Self
     where
         P: Clone,
     {
@@ -158,9 +158,9 @@ impl<T, D, P> Balance<T, D, P> {
     /// busy. For a second, other requests that find it not ready go elsewhere at once; then one of them waits again. A
     /// service that is ready at once costs nothing.
     ///
-    /// A request that cannot go elsewhere (no other endpoint, no [`tries`](Self::tries) left) waits for as long as it
+    /// A request that cannot go elsewhere (no other endpoint, no [`max_attempts`](Self::max_attempts) left) waits for as long as it
     /// takes, as a response does: bound it with a time-out above the balancer. If the other endpoints are full and the
-    /// request may [`wait`](Self::wait), it waits for them.
+    /// request may [`wait`](Self::queue_timeout), it waits for them.
     ///
     /// The default leaves a caller with a patience of 100 ms the time for a second attempt. It is longer than a
     /// connection within a region takes. Targets that connect in `poll_ready` over longer distances, or that queue

@@ -8,7 +8,7 @@ mod tunnel;
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
-use equipoise_core::{AnyTarget, Lease, Preference, Verdict};
+use equipoise_core::{AnyTarget, BindingOutcome, Lease, Verdict};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, request::Parts};
 use http_body::Body;
 
@@ -30,7 +30,7 @@ use crate::{
 /// - Responses are judged by [`ClassifyHttp`]: status, `Retry-After`, gRPC status. Set another with
 ///   [`classify`](Self::classify).
 /// - GET, HEAD and OPTIONS count as idempotent; say what else does with [`idempotent`](Self::idempotent).
-/// - A request's [`Placement`] extension is heeded, and answered by a [`Preference`] extension.
+/// - A request's [`Placement`] extension is heeded, and answered by a [`BindingOutcome`] extension.
 /// - Where the protocol is switched, the lease is a [`TunnelLease`] extension.
 /// - Every response has a [`ServedBy`] extension, and a header of that sense [if asked](Self::header).
 /// - The request of each attempt and the response have an [`Attempt`] extension: the attempt's number and endpoint.
@@ -193,8 +193,8 @@ where
         }
         response.extensions_mut().insert(ServedBy(id.clone()));
         // What a balancer within has said of its own is not this one's.
-        match lease.preference() {
-            Preference::Free => drop(response.extensions_mut().remove::<Preference>()),
+        match lease.binding_outcome() {
+            BindingOutcome::Unbound => drop(response.extensions_mut().remove::<BindingOutcome>()),
             preference => drop(response.extensions_mut().insert(preference)),
         }
         if switches_protocols(&response) {

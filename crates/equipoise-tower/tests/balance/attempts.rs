@@ -40,7 +40,7 @@ async fn the_error_tells_the_number_and_the_last_endpoint() {
     let dead = || failing(io::ErrorKind::ConnectionRefused);
     let (pool, _) = pool(&[("a", dead()), ("b", dead()), ("c", dead())]);
     for (tries, attempts, last) in [(1, 1, "a"), (2, 2, "b"), (9, 3, "c")] {
-        let error = Balance::new(pool.clone()).tries(tries).oneshot(get()).await.unwrap_err();
+        let error = Balance::new(pool.clone()).max_attempts(tries).oneshot(get()).await.unwrap_err();
         assert_eq!((error.attempts(), error.endpoint().map(EndpointId::as_str)), (attempts, Some(last)));
     }
     let error = Balance::new(Pool::<Mock>::default()).oneshot(get()).await.unwrap_err();

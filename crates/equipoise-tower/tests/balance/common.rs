@@ -150,7 +150,7 @@ struct Log {
 
 impl Recorder {
     /// Whose leases were given out, in order.
-    pub(crate) fn acquired(&self) -> Vec<String> {
+    pub(crate) fn admit(&self) -> Vec<String> {
         self.0.lock().acquired.clone()
     }
 
@@ -176,12 +176,12 @@ impl Strategy for Recorder {
         Needs::new().outcomes().leases()
     }
 
-    fn acquired(&self, id: &EndpointId, _: &Endpoint, _: &PickRequest<'_>) -> bool {
+    fn admit(&self, id: &EndpointId, _: &Endpoint, _: &PickRequest<'_>) -> bool {
         self.0.lock().acquired.push(id.to_string());
         true
     }
 
-    fn observed(&self, id: &EndpointId, verdict: Verdict, _: Timestamp) {
+    fn on_outcome(&self, id: &EndpointId, verdict: Verdict, _: Timestamp) {
         self.0.lock().verdicts.push((id.to_string(), verdict));
     }
 }

@@ -114,15 +114,15 @@ async fn four_endpoints_are_tried_by_default() {
     let (pool, recorder) = pool(&["a", "b", "c", "d", "e", "f"].map(|name| (name, dead.clone())));
     Balance::new(pool).oneshot(get()).await.unwrap_err();
     assert_eq!(tried.load(Ordering::SeqCst), 4);
-    assert_eq!(recorder.acquired(), ["a", "b", "c", "d"]);
+    assert_eq!(recorder.admit(), ["a", "b", "c", "d"]);
 }
 
 #[tokio::test]
 async fn a_failed_endpoint_is_not_tried_again_although_it_is_the_only_one_left() {
     let (pool, recorder) = pool(&[("a", failing(io::ErrorKind::ConnectionRefused))]);
-    let balance = Balance::with_protocol(pool, Http::new().idempotent(|_| true)).tries(9);
+    let balance = Balance::with_protocol(pool, Http::new().idempotent(|_| true)).max_attempts(9);
     balance.oneshot(get()).await.unwrap_err();
-    assert_eq!(recorder.acquired(), ["a"]);
+    assert_eq!(recorder.admit(), ["a"]);
 }
 
 #[test]

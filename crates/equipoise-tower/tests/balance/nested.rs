@@ -75,7 +75,7 @@ async fn a_region_without_servers_has_not_sent_anything() {
     let empty = Pool::default();
     let closed = Pool::default();
     closed.add(EndpointSpec::new("c1"), alive()).unwrap();
-    closed.set_availability("c1", equipoise_core::Availability::Closed).unwrap();
+    closed.set_availability("c1", equipoise_core::Availability::Maintenance).unwrap();
     for region in [empty, closed] {
         let west = Balance::new(pool(&[("w1", alive())]).0);
         let (regions, _) = pool(&[("east", Balance::new(region)), ("west", west)]);
@@ -88,7 +88,7 @@ async fn a_region_without_servers_has_not_sent_anything() {
 /// Four balancers over four of `inner`.
 fn level<T: Clone + Send + Sync + 'static>(inner: T, tries: usize) -> Balance<T> {
     let targets: Vec<_> = ["1", "2", "3", "4"].map(|name| (name, inner.clone())).into();
-    Balance::new(pool(&targets).0).tries(tries)
+    Balance::new(pool(&targets).0).max_attempts(tries)
 }
 
 /// Refuses every request, and counts them.

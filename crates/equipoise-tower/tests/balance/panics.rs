@@ -93,16 +93,16 @@ impl Strategy for Fragile {
         Needs::new().leases().outcomes()
     }
 
-    fn acquired(&self, (): &(), _: &equipoise_core::Endpoint, _: &equipoise_core::PickRequest<'_>) -> bool {
+    fn admit(&self, (): &(), _: &equipoise_core::Endpoint, _: &equipoise_core::PickRequest<'_>) -> bool {
         panic_if(&self.hooks);
         true
     }
 
-    fn released(&self, (): &(), _: &equipoise_core::Endpoint) {
+    fn on_release(&self, (): &(), _: &equipoise_core::Endpoint) {
         panic_if(&self.hooks);
     }
 
-    fn observed(&self, (): &(), _: Verdict, _: Timestamp) {
+    fn on_outcome(&self, (): &(), _: Verdict, _: Timestamp) {
         panic_if(&self.hooks);
     }
 }
@@ -118,8 +118,8 @@ impl Picker for FragilePicker {
 async fn in_a_picker_is_a_typed_error_and_over_with_the_request() {
     let strategy = Fragile::default();
     let pool = Pool::new(strategy.clone());
-    pool.add(EndpointSpec::new("a").limit(1), echo()).unwrap();
-    let balance = Balance::new(pool.clone()).wait(std::time::Duration::from_secs(3600));
+    pool.add(EndpointSpec::new("a").max_in_flight(1), echo()).unwrap();
+    let balance = Balance::new(pool.clone()).queue_timeout(std::time::Duration::from_secs(3600));
     strategy.pick.store(true, Ordering::SeqCst);
     let error = balance.clone().oneshot(get()).await.unwrap_err();
     assert!(matches!(error, Error::Pick(PickError::Panicked)), "{error:?}");
@@ -133,7 +133,7 @@ async fn in_a_picker_is_a_typed_error_and_over_with_the_request() {
 async fn in_a_strategys_hooks_goes_unnoticed() {
     let strategy = Fragile::default();
     let pool = Pool::new(strategy.clone());
-    pool.add(EndpointSpec::new("a").limit(1), echo()).unwrap();
+    pool.add(EndpointSpec::new("a").max_in_flight(1), echo()).unwrap();
     strategy.hooks.store(true, Ordering::SeqCst);
     for _ in 0..3 {
         let response = Balance::new(pool.clone()).oneshot(post("order")).await.unwrap();

@@ -3,7 +3,7 @@
 use std::{io, time::Duration};
 
 use equipoise_core::{
-    Availability, Binding, EndpointId, EndpointSpec, Missed, PickError, Pool, Preference, RoundRobin,
+    Availability, Binding, BindingOutcome, EndpointId, EndpointSpec, MissReason, PickError, Pool, RoundRobin,
 };
 use equipoise_tower::{Balance, Error, Placement, ServedBy, TunnelLease};
 use http::{Request, Response, StatusCode};
@@ -32,7 +32,7 @@ fn bound(binding: Binding) -> Request<Once> {
     placed(Placement::new().binding(binding))
 }
 
-fn told(response: &Response<impl Sized>) -> (&str, Preference) {
+fn told(response: &Response<impl Sized>) -> (&str, BindingOutcome) {
     let ServedBy(id) = response.extensions().get().unwrap();
     (id.as_str(), response.extensions().get().copied().unwrap_or_default())
 }
@@ -42,10 +42,10 @@ async fn a_binding_is_kept_and_the_response_says_so() {
     let balance = Balance::new(pool_of(&["a", "b", "c"]));
     for _ in 0..3 {
         let response = balance.clone().oneshot(bound(Binding::to("c"))).await.unwrap();
-        assert_eq!(told(&response), ("c", Preference::Kept));
+        assert_eq!(told(&response), ("c", BindingOutcome::Kept));
     }
     let response = balance.oneshot(get()).await.unwrap();
-    assert_eq!(response.extensions().get::<Preference>(), None, "nothing was preferred");
+    assert_eq!(response.extensions().get::<BindingOutcome>(), None, "nothing was preferred");
 }
 
 #[tokio::test]
@@ -55,7 +55,7 @@ async fn an_endpoint_that_fails_a_bound_request_is_missed_by_the_next_try() {
     pool.add(EndpointSpec::new("b"), failing(io::ErrorKind::ConnectionRefused)).unwrap();
     let balance = Balance::new(pool);
     let response = balance.clone().oneshot(bound(Binding::to("b").session(b"s"))).await.unwrap();
-    assert_eq!(told(&response), ("a", Preference::Missed(Missed::Excluded)));
+    assert_eq!(told(&response), ("a", BindingOutcome::Missed(MissReason::Excluded)));
     let error = balance.oneshot(bound(Binding::to("b").strict())).await.unwrap_err();
     assert_eq!(error.endpoint().map(EndpointId::as_str), Some("b"), "strict: nobody else is tried");
     assert_eq!(error.status(), StatusCode::BAD_GATEWAY);
@@ -64,24 +64,24 @@ async fn an_endpoint_that_fails_a_bound_request_is_missed_by_the_next_try() {
 #[tokio::test(start_paused = true)]
 async fn a_strict_binding_fails_at_once_or_waits_as_long_as_the_request_may() {
     let pool = pool_of(&["a", "b"]);
-    pool.set_availability("b", Availability::Closed).unwrap();
+    pool.set_availability("b", Availability::Maintenance).unwrap();
     let balance = Balance::new(pool.clone());
     let strict = || Placement::new().binding(Binding::to("b").strict());
-    let closed = |error: &Error| matches!(error, Error::Pick(PickError::Bound { missed: Missed::Closed, .. }));
+    let closed = |error: &Error| matches!(error, Error::Pick(PickError::Bound { missed: MissReason::Maintenance, .. }));
     let error = balance.clone().oneshot(placed(strict())).await.unwrap_err();
     assert!(closed(&error), "{error:?}");
     assert_eq!(error.status(), StatusCode::SERVICE_UNAVAILABLE);
 
     let started = Instant::now();
     let patience = Duration::from_secs(5);
-    let error = balance.clone().oneshot(placed(strict().wait(patience))).await.unwrap_err();
+    let error = balance.clone().oneshot(placed(strict().queue_timeout(patience))).await.unwrap_err();
     assert!(closed(&error), "{error:?}");
     assert_eq!(started.elapsed().as_secs(), 5);
 
-    let waits = balance.oneshot(placed(strict().wait(patience)));
-    let opens = async { pool.set_availability("b", Availability::Open).unwrap() };
+    let waits = balance.oneshot(placed(strict().queue_timeout(patience)));
+    let opens = async { pool.set_availability("b", Availability::Up).unwrap() };
     let (response, _) = tokio::join!(waits, opens);
-    assert_eq!(told(&response.unwrap()), ("b", Preference::Kept));
+    assert_eq!(told(&response.unwrap()), ("b", BindingOutcome::Kept));
 }
 
 #[tokio::test]
@@ -133,10 +133,10 @@ async fn tunnels_and_bodies_are_told_that_their_endpoint_drains_and_closes() {
 #[tokio::test(start_paused = true)]
 async fn who_waits_for_one_endpoint_does_not_keep_others_from_the_next() {
     let pool = pool_of(&["a", "b"]);
-    pool.set_limits([("a", Some(1)), ("b", Some(1))]).unwrap();
+    pool.set_max_in_flight_all([("a", Some(1)), ("b", Some(1))]).unwrap();
     let balance = Balance::new(pool.clone());
     let to = |id: &'static str| {
-        let placement = Placement::new().binding(Binding::to(id).strict()).wait(Duration::from_secs(60));
+        let placement = Placement::new().binding(Binding::to(id).strict()).queue_timeout(Duration::from_secs(60));
         tokio::spawn(balance.clone().oneshot(placed(placement)))
     };
     let a = balance.clone().oneshot(bound(Binding::to("a"))).await.unwrap();
@@ -167,10 +167,10 @@ async fn a_balancer_behind_the_balancer_has_a_mind_of_its_own() {
     let balance = Balance::new(zones);
     for _ in 0..2 {
         let response = balance.clone().oneshot(bound(Binding::to("two").strict())).await.unwrap();
-        assert_eq!(told(&response), ("two", Preference::Kept));
+        assert_eq!(told(&response), ("two", BindingOutcome::Kept));
     }
     let response = balance.oneshot(get()).await.unwrap();
-    assert_eq!(response.extensions().get::<Preference>(), None);
+    assert_eq!(response.extensions().get::<BindingOutcome>(), None);
 }
 
 #[tokio::test]
@@ -191,7 +191,7 @@ async fn a_binding_to_an_excluded_endpoint_is_missed() {
     let balance = Balance::new(pool_of(&["a", "b"]));
     let request = placed(Placement::new().binding(Binding::to("b")).exclude(["b"]));
     let response = balance.oneshot(request).await.unwrap();
-    assert_eq!(told(&response), ("a", Preference::Missed(Missed::Excluded)));
+    assert_eq!(told(&response), ("a", BindingOutcome::Missed(MissReason::Excluded)));
 }
 
 #[tokio::test]
@@ -201,13 +201,13 @@ async fn excluded_endpoints_are_no_attempts() {
         ("b", failing(io::ErrorKind::ConnectionRefused)),
         ("c", failing(io::ErrorKind::ConnectionRefused)),
     ]);
-    let error = Balance::new(pool).tries(2).oneshot(placed(Placement::new().exclude(["a"]))).await.unwrap_err();
+    let error = Balance::new(pool).max_attempts(2).oneshot(placed(Placement::new().exclude(["a"]))).await.unwrap_err();
     assert_eq!((error.attempts(), error.endpoint().map(EndpointId::as_str)), (2, Some("c")));
 }
 
 #[test]
 fn a_placement_is_completed_by_an_earlier_one() {
-    let earlier = Placement::new().key("earlier").wait(Duration::from_secs(1)).exclude(["a"]);
+    let earlier = Placement::new().key("earlier").queue_timeout(Duration::from_secs(1)).exclude(["a"]);
     let both = Placement::new().key("later").exclude(["b"]).or(earlier);
     let pool = pool_of(&["a", "b", "c"]);
     let ServedBy(id) = ServedBy(pool.pick(&both.request()).unwrap().endpoint().id().clone());

@@ -9,7 +9,7 @@ use std::{
 };
 
 use equipoise_core::{
-    Availability, Binding, BoundedLoad, BuildError, Endpoint, EndpointSpec, Missed, Needs, PickError, PickRequest,
+    Availability, Binding, BoundedLoad, BuildError, Endpoint, EndpointSpec, MissReason, Needs, PickError, PickRequest,
     Pool, RoundRobin, Strategy, View,
 };
 use equipoise_tower::{Balance, Error, Placement, ServedBy};
@@ -31,7 +31,7 @@ fn body() -> Mock {
 
 fn bound(binding: Binding) -> Request<Once> {
     let mut request = get();
-    request.extensions_mut().insert(Placement::new().binding(binding).wait(BOUND));
+    request.extensions_mut().insert(Placement::new().binding(binding).queue_timeout(BOUND));
     request
 }
 
@@ -61,33 +61,33 @@ async fn waits_until(pool: Pool<Mock>, binding: Binding, expected: PickError, he
     assert!(in_flight(&pool).iter().all(|&count| count == 0));
 }
 
-fn missed(missed: Missed) -> PickError {
+fn missed(missed: MissReason) -> PickError {
     PickError::Bound { missed }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_session_waits_for_its_endpoint_on_probation_and_gives_up_in_time() {
     let pool = Pool::new(RoundRobin::new());
-    pool.update(["a", "b", "c"].map(|id| EndpointSpec::new(id).limit(4)), |_| body()).unwrap();
-    pool.set_availability("a", Availability::Trial).unwrap();
+    pool.update(["a", "b", "c"].map(|id| EndpointSpec::new(id).max_in_flight(4)), |_| body()).unwrap();
+    pool.set_availability("a", Availability::Probation).unwrap();
     // The answer has decided, and the checker opens the endpoint.
     let passed = |pool: &Pool<Mock>| {
-        pool.set_availability("a", Availability::Open).unwrap();
+        pool.set_availability("a", Availability::Up).unwrap();
     };
-    waits_until(pool, Binding::to("a").strict(), missed(Missed::OnTrial), passed).await;
+    waits_until(pool, Binding::to("a").strict(), missed(MissReason::OnProbation), passed).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_loosely_bound_request_waits_for_probation_while_the_others_are_full() {
     let pool = Pool::new(RoundRobin::new());
-    pool.update(["a", "b", "c"].map(|id| EndpointSpec::new(id).limit(1)), |_| body()).unwrap();
+    pool.update(["a", "b", "c"].map(|id| EndpointSpec::new(id).max_in_flight(1)), |_| body()).unwrap();
     let balance = Balance::new(pool.clone());
     let mut others = Vec::new();
     for other in ["b", "c"] {
         others.push(balance.clone().oneshot(bound(Binding::to(other).strict())).await.unwrap());
     }
-    pool.set_limit("a", Some(4)).unwrap();
-    pool.set_availability("a", Availability::Trial).unwrap();
+    pool.set_max_in_flight("a", Some(4)).unwrap();
+    pool.set_availability("a", Availability::Probation).unwrap();
     let held = balance.clone().oneshot(bound(Binding::to("a"))).await.unwrap();
     let start = Instant::now();
     let error = balance.oneshot(bound(Binding::to("a"))).await.unwrap_err();
@@ -99,8 +99,8 @@ async fn a_loosely_bound_request_waits_for_probation_while_the_others_are_full()
 #[tokio::test(start_paused = true)]
 async fn a_session_waits_for_its_endpoint_that_has_more_than_its_bound() {
     let pool = Pool::new(BoundedLoad::new(RoundRobin::new()).factor(1.0).unwrap());
-    pool.update(["a", "b"].map(|id| EndpointSpec::new(id).limit(9)), |_| body()).unwrap();
-    waits_for(pool, Binding::to("a").strict(), missed(Missed::Refused)).await;
+    pool.update(["a", "b"].map(|id| EndpointSpec::new(id).max_in_flight(9)), |_| body()).unwrap();
+    waits_for(pool, Binding::to("a").strict(), missed(MissReason::Refused)).await;
 }
 
 /// Lets one request at a time in at each endpoint.
@@ -122,11 +122,11 @@ impl Strategy for OneAtATime {
         Needs::new().leases()
     }
 
-    fn acquired(&self, taken: &AtomicBool, _: &Endpoint, _: &PickRequest<'_>) -> bool {
+    fn admit(&self, taken: &AtomicBool, _: &Endpoint, _: &PickRequest<'_>) -> bool {
         !taken.swap(true, Ordering::SeqCst)
     }
 
-    fn released(&self, taken: &AtomicBool, _: &Endpoint) {
+    fn on_release(&self, taken: &AtomicBool, _: &Endpoint) {
         taken.store(false, Ordering::SeqCst);
     }
 }
@@ -134,22 +134,22 @@ impl Strategy for OneAtATime {
 #[tokio::test(start_paused = true)]
 async fn a_session_waits_for_its_endpoint_that_the_strategy_refuses() {
     let pool = Pool::new(OneAtATime);
-    pool.update(["a", "b"].map(|id| EndpointSpec::new(id).limit(9)), |_| body()).unwrap();
-    waits_for(pool, Binding::to("a").strict(), missed(Missed::Refused)).await;
+    pool.update(["a", "b"].map(|id| EndpointSpec::new(id).max_in_flight(9)), |_| body()).unwrap();
+    waits_for(pool, Binding::to("a").strict(), missed(MissReason::Refused)).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn any_request_waits_for_a_strategy_that_refuses() {
     let pool = Pool::new(OneAtATime);
-    pool.add(EndpointSpec::new("a").limit(9), body()).unwrap();
+    pool.add(EndpointSpec::new("a").max_in_flight(9), body()).unwrap();
     waits_for(pool, Binding::to("a"), PickError::Saturated).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn requests_that_wait_for_one_place_are_served_in_the_order_in_which_they_came() {
     let pool = Pool::new(RoundRobin::new());
-    pool.add(EndpointSpec::new("a").limit(1), body()).unwrap();
-    let balance = Balance::new(pool).wait(BOUND);
+    pool.add(EndpointSpec::new("a").max_in_flight(1), body()).unwrap();
+    let balance = Balance::new(pool).queue_timeout(BOUND);
     let held = balance.clone().oneshot(get()).await.unwrap();
     let served = Arc::new(Mutex::new(Vec::new()));
     let mut waiting = Vec::new();
@@ -173,11 +173,11 @@ async fn requests_that_wait_for_one_place_are_served_in_the_order_in_which_they_
 #[tokio::test(start_paused = true)]
 async fn a_request_that_has_given_up_takes_no_turn_although_its_future_is_still_there() {
     let pool = Pool::new(RoundRobin::new());
-    pool.add(EndpointSpec::new("a").limit(1), body()).unwrap();
+    pool.add(EndpointSpec::new("a").max_in_flight(1), body()).unwrap();
     let held = Balance::new(pool.clone()).oneshot(get()).await.unwrap();
-    let mut gives_up = Box::pin(Balance::new(pool.clone()).wait(Duration::from_millis(1)).oneshot(get()));
+    let mut gives_up = Box::pin(Balance::new(pool.clone()).queue_timeout(Duration::from_millis(1)).oneshot(get()));
     assert!((&mut gives_up).await.is_err());
-    let patient = tokio::spawn(Balance::new(pool.clone()).wait(Duration::from_secs(60)).oneshot(get()));
+    let patient = tokio::spawn(Balance::new(pool.clone()).queue_timeout(Duration::from_secs(60)).oneshot(get()));
     sleep(Duration::from_secs(1)).await;
     let start = Instant::now();
     drop(held);

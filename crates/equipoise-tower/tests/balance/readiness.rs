@@ -227,9 +227,9 @@ async fn a_request_with_nowhere_else_to_go_waits_for_as_long_as_it_takes() {
 async fn a_request_that_may_wait_for_room_leaves_for_the_first_other_endpoint_with_room() {
     let (gate, _open) = Gate::new();
     let (pool, recorder) = pool(&[("a", gate.mock()), ("b", ok())]);
-    pool.set_limits([("b", Some(1))]).unwrap();
+    pool.set_max_in_flight_all([("b", Some(1))]).unwrap();
     let taken = pool.pick(&equipoise_core::PickRequest::new().exclude(&["a".into()])).unwrap();
-    let balance = Balance::new(pool).wait(Duration::from_secs(60));
+    let balance = Balance::new(pool).queue_timeout(Duration::from_secs(60));
     let waiting = tokio::spawn(balance.clone().oneshot(get()));
     tokio::time::sleep(Duration::from_secs(1)).await;
     drop(taken);
@@ -241,9 +241,9 @@ async fn a_request_that_may_wait_for_room_leaves_for_the_first_other_endpoint_wi
 async fn a_wait_for_room_in_vain_ends_with_the_endpoint_that_was_not_ready() {
     let (gate, _open) = Gate::new();
     let (pool, _) = pool(&[("a", gate.mock()), ("b", ok())]);
-    pool.set_limits([("b", Some(1))]).unwrap();
+    pool.set_max_in_flight_all([("b", Some(1))]).unwrap();
     let _taken = pool.pick(&equipoise_core::PickRequest::new().exclude(&["a".into()])).unwrap();
-    let error = Balance::new(pool).wait(Duration::from_secs(1)).oneshot(get()).await.unwrap_err();
+    let error = Balance::new(pool).queue_timeout(Duration::from_secs(1)).oneshot(get()).await.unwrap_err();
     assert_eq!((error.endpoint().map(EndpointId::as_str), error.attempts()), (Some("a"), 1));
 }
 

@@ -1,9 +1,7 @@
 //! What requests are picked by, and pointed at.
 
 use equipoise_core::{Endpoint, EndpointId, EndpointSpec, Pool};
-use equipoise_tower::{
-    Balance, BalanceLayer, Error, Http, Plain, PointAt, PointError, ServedBy, UnsupportedRequest,
-};
+use equipoise_tower::{Balance, BalanceLayer, Error, Http, Plain, PointAt, PointError, ServedBy, UnsupportedRequest};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use tower::{Layer, service_fn};
@@ -55,7 +53,7 @@ async fn addresses_that_are_none_are_passed_over_with_the_body_untouched() {
     let response = BalanceLayer::new(pool.clone()).layer(client()).oneshot(post("order")).await.unwrap();
     assert_eq!(response.extensions().get(), Some(&ServedBy("10.0.0.1:80".into())));
     assert_eq!(response.collect().await.unwrap().to_bytes(), "order");
-    assert_eq!(recorder.acquired(), ["no-such-thing", "10.0.0.1:80/path", "10.0.0.1:80"]);
+    assert_eq!(recorder.admit(), ["no-such-thing", "10.0.0.1:80/path", "10.0.0.1:80"]);
     assert_eq!(in_flight(&pool), [0, 0, 0]);
 }
 
@@ -81,7 +79,7 @@ async fn a_request_type_of_the_users_is_pointed_as_he_says() {
         }
     }
     let pool: Pool<()> = Pool::default();
-    pool.add(EndpointSpec::new("shard-7").named("seven"), ()).unwrap();
+    pool.add(EndpointSpec::new("shard-7").with_id("seven"), ()).unwrap();
     let client = service_fn(|query: Query| async { Ok::<_, std::io::Error>(query.0) });
     let balanced = BalanceLayer::with_protocol(pool, Plain::new()).layer(client);
     assert_eq!(balanced.oneshot(Query("select".into())).await.unwrap(), "select at shard-7");
@@ -96,7 +94,7 @@ async fn connect_is_refused_over_a_shared_client_and_no_endpoint_is_blamed() {
     assert!(matches!(error, Error::Unsupported(_)), "{error:?}");
     assert_eq!(error.status(), StatusCode::NOT_IMPLEMENTED);
     assert!(error.to_string().contains("Balance::new"), "{error}");
-    assert_eq!(recorder.acquired(), ["10.0.0.1:80"], "no other endpoint is tried");
+    assert_eq!(recorder.admit(), ["10.0.0.1:80"], "no other endpoint is tried");
     assert_eq!(recorder.verdicts(), []);
     assert_eq!(in_flight(&pool), [0, 0]);
 }

@@ -29,13 +29,13 @@ async fn an_empty_pool_is_a_typed_error_at_once() {
 #[tokio::test(start_paused = true)]
 async fn a_pool_that_is_closed_or_full_is_a_typed_error_at_once() {
     let pool = Pool::default();
-    pool.add(EndpointSpec::new("a").limit(1), body()).unwrap();
+    pool.add(EndpointSpec::new("a").max_in_flight(1), body()).unwrap();
     let balance = Balance::new(pool.clone());
     let held = balance.clone().oneshot(get()).await.unwrap();
     let error = balance.clone().oneshot(get()).await.unwrap_err();
     assert!(matches!(error, Error::Pick(PickError::Saturated)), "{error:?}");
     drop(held);
-    pool.set_availability("a", Availability::Closed).unwrap();
+    pool.set_availability("a", Availability::Maintenance).unwrap();
     let error = balance.oneshot(get()).await.unwrap_err();
     assert!(matches!(error, Error::Pick(PickError::Unavailable { members: 1 })), "{error:?}");
 }
@@ -43,13 +43,13 @@ async fn a_pool_that_is_closed_or_full_is_a_typed_error_at_once() {
 #[tokio::test(start_paused = true)]
 async fn a_wait_gives_up_with_the_reason_when_its_bound_is_reached() {
     let pool = Pool::default();
-    let balance = Balance::new(pool.clone()).wait(BOUND);
+    let balance = Balance::new(pool.clone()).queue_timeout(BOUND);
     let start = Instant::now();
     let error = balance.clone().oneshot(get()).await.unwrap_err();
     assert!(matches!(error, Error::Pick(PickError::Empty)), "{error:?}");
     assert_eq!(start.elapsed(), BOUND);
 
-    pool.add(EndpointSpec::new("a").limit(1), body()).unwrap();
+    pool.add(EndpointSpec::new("a").max_in_flight(1), body()).unwrap();
     let held = balance.clone().oneshot(get()).await.unwrap();
     let error = balance.oneshot(get()).await.unwrap_err();
     assert!(matches!(error, Error::Pick(PickError::Saturated)), "{error:?}");
@@ -62,7 +62,7 @@ async fn a_wait_gives_up_with_the_reason_when_its_bound_is_reached() {
 /// A request waits; after a second `help` comes; the request goes on in the same moment.
 async fn goes_on_with(pool: Pool<Mock>, help: impl AsyncFnOnce(Pool<Mock>)) {
     let start = Instant::now();
-    let waiting = tokio::spawn(Balance::new(pool.clone()).wait(BOUND).oneshot(post("order")));
+    let waiting = tokio::spawn(Balance::new(pool.clone()).queue_timeout(BOUND).oneshot(post("order")));
     sleep(Duration::from_secs(1)).await;
     assert!(!waiting.is_finished());
     help(pool.clone()).await;
@@ -84,9 +84,9 @@ async fn a_wait_ends_when_an_endpoint_joins() {
 #[tokio::test(start_paused = true)]
 async fn a_wait_ends_when_an_endpoint_opens() {
     let (pool, _) = pool(&[("a", body())]);
-    pool.set_availability("a", Availability::Closed).unwrap();
+    pool.set_availability("a", Availability::Maintenance).unwrap();
     goes_on_with(pool, async |pool| {
-        pool.set_availability("a", Availability::Open).unwrap();
+        pool.set_availability("a", Availability::Up).unwrap();
     })
     .await;
 }
@@ -96,7 +96,7 @@ async fn a_wait_ends_when_an_endpoint_gets_weight() {
     let pool = Pool::default();
     let specs = || [EndpointSpec::new("a").weight(0), EndpointSpec::new("b")];
     pool.update(specs(), |_| body()).unwrap();
-    pool.set_availability("b", Availability::Closed).unwrap();
+    pool.set_availability("b", Availability::Maintenance).unwrap();
     goes_on_with(pool, async |pool| {
         pool.set_weight("a", 1).unwrap();
     })
@@ -106,7 +106,7 @@ async fn a_wait_ends_when_an_endpoint_gets_weight() {
 #[tokio::test(start_paused = true)]
 async fn a_wait_ends_when_a_body_ends_and_makes_room() {
     let pool = Pool::default();
-    pool.add(EndpointSpec::new("a").limit(1), body()).unwrap();
+    pool.add(EndpointSpec::new("a").max_in_flight(1), body()).unwrap();
     let held = Balance::new(pool.clone()).oneshot(get()).await.unwrap();
     goes_on_with(pool, async |_| {
         held.collect().await.unwrap();
@@ -117,10 +117,10 @@ async fn a_wait_ends_when_a_body_ends_and_makes_room() {
 #[tokio::test(start_paused = true)]
 async fn a_wait_ends_when_a_limit_is_raised() {
     let pool = Pool::default();
-    pool.add(EndpointSpec::new("a").limit(1), body()).unwrap();
+    pool.add(EndpointSpec::new("a").max_in_flight(1), body()).unwrap();
     let held = Balance::new(pool.clone()).oneshot(get()).await.unwrap();
     goes_on_with(pool, async |pool| {
-        pool.update([EndpointSpec::new("a").limit(2)], |_| body()).unwrap();
+        pool.update([EndpointSpec::new("a").max_in_flight(2)], |_| body()).unwrap();
         drop(held);
     })
     .await;
@@ -129,8 +129,8 @@ async fn a_wait_ends_when_a_limit_is_raised() {
 #[tokio::test(start_paused = true)]
 async fn room_passes_from_one_that_waits_to_the_next_and_past_those_that_gave_up() {
     let pool = Pool::default();
-    pool.add(EndpointSpec::new("a").limit(1), echo()).unwrap();
-    let balance = Balance::new(pool.clone()).wait(BOUND);
+    pool.add(EndpointSpec::new("a").max_in_flight(1), echo()).unwrap();
+    let balance = Balance::new(pool.clone()).queue_timeout(BOUND);
     let held = balance.clone().oneshot(post("first")).await.unwrap();
     let start = Instant::now();
     let mut impatient = Vec::new();
@@ -164,8 +164,8 @@ async fn room_passes_from_one_that_waits_to_the_next_and_past_those_that_gave_up
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sixty_four_tasks_take_turns_at_one_place() {
     let pool = Pool::default();
-    pool.add(EndpointSpec::new("a").limit(1), echo()).unwrap();
-    let balance = Balance::new(pool.clone()).wait(Duration::from_secs(60));
+    pool.add(EndpointSpec::new("a").max_in_flight(1), echo()).unwrap();
+    let balance = Balance::new(pool.clone()).queue_timeout(Duration::from_secs(60));
     let mut tasks = JoinSet::new();
     for _ in 0..64 {
         let balance = balance.clone();
@@ -186,7 +186,7 @@ async fn sixty_four_tasks_take_turns_at_one_place() {
 async fn nobody_waits_for_an_endpoint_that_has_just_failed_the_request() {
     let (pool, _) = pool(&[("a", failing(std::io::ErrorKind::ConnectionRefused))]);
     let start = Instant::now();
-    let error = Balance::new(pool).wait(BOUND).oneshot(get()).await.unwrap_err();
+    let error = Balance::new(pool).queue_timeout(BOUND).oneshot(get()).await.unwrap_err();
     assert!(matches!(error, Error::Endpoint { .. }), "{error:?}");
     assert_eq!(start.elapsed(), Duration::ZERO);
 }
@@ -195,8 +195,8 @@ async fn nobody_waits_for_an_endpoint_that_has_just_failed_the_request() {
 async fn a_request_that_may_go_elsewhere_waits_for_room_there() {
     for (held_for, goes_on) in [(BOUND / 2, true), (BOUND * 2, false)] {
         let pool = Pool::default();
-        pool.add(EndpointSpec::new("a").limit(1), body()).unwrap();
-        let balance = Balance::new(pool.clone()).wait(BOUND);
+        pool.add(EndpointSpec::new("a").max_in_flight(1), body()).unwrap();
+        let balance = Balance::new(pool.clone()).queue_timeout(BOUND);
         let held = balance.clone().oneshot(get()).await.unwrap();
         pool.add(EndpointSpec::new("dead"), failing(std::io::ErrorKind::ConnectionRefused)).unwrap();
         let start = Instant::now();
@@ -221,8 +221,8 @@ async fn a_request_that_may_go_elsewhere_waits_for_room_there() {
 #[tokio::test(start_paused = true)]
 async fn a_request_that_gives_up_waiting_leaves_no_trace() {
     let pool = Pool::default();
-    pool.add(EndpointSpec::new("a").limit(1), body()).unwrap();
-    let mut balance = Balance::new(pool.clone()).wait(BOUND);
+    pool.add(EndpointSpec::new("a").max_in_flight(1), body()).unwrap();
+    let mut balance = Balance::new(pool.clone()).queue_timeout(BOUND);
     let held = balance.clone().oneshot(get()).await.unwrap();
     let waiting = tokio::spawn(balance.call(get()));
     yield_now().await;

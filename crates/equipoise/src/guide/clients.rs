@@ -112,7 +112,7 @@
 //! connector.set_connect_timeout(Some(Duration::from_secs(1)));
 //! connector.set_nodelay(true);
 //! let client = Client::builder(TokioExecutor::new()).build::<_, Full<Bytes>>(connector);
-//! let balanced = BalanceLayer::new(pool).tries(3).layer(client);
+//! let balanced = BalanceLayer::new(pool).max_attempts(3).layer(client);
 //! # drop(balanced);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

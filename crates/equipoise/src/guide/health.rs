@@ -64,7 +64,7 @@
 //! # When too many endpoints are out
 //!
 //! If fewer than half of the endpoints of a tier are healthy, the pool ignores health and uses the whole tier
-//! ([`PoolBuilder::panic_below`](crate::PoolBuilder::panic_below)). Either the checks are wrong, or the few healthy
+//! ([`PoolBuilder::panic_threshold`](crate::PoolBuilder::panic_threshold)). Either the checks are wrong, or the few healthy
 //! endpoints would be overloaded by the traffic of all. Endpoints that an operator or an agent took out are still not
 //! used. As a consequence, failing checks and ejections never leave a pool without an endpoint. The exception is
 //! [`Start::MustPass`](crate::health::Start::MustPass): an endpoint that has not passed its first check is not used.

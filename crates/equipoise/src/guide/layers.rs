@@ -40,7 +40,7 @@
 //!
 //! The time-out below should be the shorter one. If the time-out above ends first, the attempt is dropped without a
 //! result. The strategy then learns that the endpoint takes at least that long. Outlier detection learns nothing,
-//! unless `Outliers::abandoned` of the health module is set.
+//! unless `Outliers::on_abandon` of the health module is set.
 //!
 //! A service that does not get ready is a third case: after [`Balance::ready_timeout`](crate::Balance::ready_timeout),
 //! the request goes to another endpoint.
@@ -59,13 +59,13 @@
 //! retries in the client itself.
 //!
 //! Retries multiply. A retry layer with 3 tries above a balancer with 4 tries makes up to 12 attempts. Lower
-//! [`Balance::tries`](crate::Balance::tries) if you retry above. Each retry starts with no knowledge of the first try,
+//! [`Balance::max_attempts`](crate::Balance::max_attempts) if you retry above. Each retry starts with no knowledge of the first try,
 //! so a strategy by key sends it to the same endpoint again. To prevent that, exclude the endpoint:
 //! [`Placement::exclude`](crate::tower::Placement::exclude) has an example with `tower::retry`. The endpoint is in the
 //! [`Attempt`](crate::tower::Attempt) extension of the response.
 //!
 //! Nested balancers, where the endpoints of one balancer are balancers themselves, share their retries: see
-//! [`Balance::tries`](crate::Balance::tries).
+//! [`Balance::max_attempts`](crate::Balance::max_attempts).
 //!
 //! # Limits and load shedding
 //!
@@ -78,7 +78,7 @@
 //! Do not put a concurrency limit between the balancer and a shared client. Requests would wait there after their
 //! endpoint was picked, and a slow endpoint would use up the places of the fast ones. To limit the requests of each
 //! endpoint, set [`max_in_flight`](crate::EndpointSpec::max_in_flight): the balancer then picks another endpoint, and
-//! with [`Balance::wait`](crate::Balance::wait) it queues requests while all endpoints are full.
+//! with [`Balance::queue_timeout`](crate::Balance::queue_timeout) it queues requests while all endpoints are full.
 //!
 //! # Authentication
 //!

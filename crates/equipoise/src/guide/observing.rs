@@ -4,7 +4,7 @@
 //!
 //! | source | tells |
 //! | --- | --- |
-//! | extensions of each response | which endpoint served it, at which attempt ([`Attempt`](crate::tower::Attempt)), and what became of its session ([`Preference`](crate::Preference), `affinity::Outcome`) |
+//! | extensions of each response | which endpoint served it, at which attempt ([`Attempt`](crate::tower::Attempt)), and what became of its session ([`BindingOutcome`](crate::BindingOutcome), `affinity::Outcome`) |
 //! | each [`Error`](crate::tower::Error) | which endpoint failed, after how many attempts, why, and which status a gateway should send |
 //! | the pool | the state of each endpoint ([`Pool::endpoints`](crate::Pool::endpoints)), and why a request goes where it goes ([`Pool::explain`](crate::Pool::explain)) |
 //! | [`Health`](crate::health::Health) | the verdict for each endpoint with its reasons, and each change |
@@ -94,7 +94,7 @@
 //! for endpoint in pool.endpoints() {
 //!     println!("in_flight{{endpoint={:?}}} {}", endpoint.id.as_str(), endpoint.in_flight);
 //! }
-//! let up = pool.endpoints().iter().filter(|endpoint| endpoint.availability == Availability::Open).count();
+//! let up = pool.endpoints().iter().filter(|endpoint| endpoint.availability == Availability::Up).count();
 //! assert_eq!(up, 1);
 //! # drop(lease);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -116,7 +116,7 @@
 //!
 //! let explanation = pool.explain(&PickRequest::new());
 //! println!("{explanation}");
-//! assert_eq!(explanation.candidates[1].fate, Fate::BoundOnly);
+//! assert_eq!(explanation.candidates[1].fate, Fate::Draining);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -170,7 +170,7 @@
 //! | attempts per request | `Attempt::number`, [`Error::attempts`](crate::tower::Error::attempts) | a mean above 1 |
 //! | [`PickError`](crate::PickError)s by kind | [`Error::Pick`](crate::tower::Error::Pick) | any: no endpoint was available, or all were full |
 //! | requests in flight, by endpoint | `Pool::endpoints` | a value near the endpoint's limit |
-//! | share of endpoints that are up, by tier | `Pool::endpoints` | values near the [panic threshold](crate::PoolBuilder::panic_below) |
+//! | share of endpoints that are up, by tier | `Pool::endpoints` | values near the [panic threshold](crate::PoolBuilder::panic_threshold) |
 //! | health changes by source | `Health::changes` | ejections that repeat: the endpoint fails its probation |
 //! | sessions by outcome | `Affinity::stats` | sessions that move; stores that do not answer |
 //!

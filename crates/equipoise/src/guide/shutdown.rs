@@ -206,7 +206,7 @@
 //! | what waits | how to bound it |
 //! | --- | --- |
 //! | a drain | the `deadline` of [`Health::drain`](crate::health::Health::drain), or tokio's `timeout` around [`Pool::idle`](crate::Pool::idle) |
-//! | a request that waits for an endpoint | [`Balance::wait`](crate::Balance::wait); without it, requests do not wait |
+//! | a request that waits for an endpoint | [`Balance::queue_timeout`](crate::Balance::queue_timeout); without it, requests do not wait |
 //! | one attempt | a time-out [below the balancer](super::layers#time-outs) |
 //! | a request with all attempts | a time-out above the balancer |
 //! | a response body, a tunnel | nothing does by itself: use a time-out where the bytes are copied |

@@ -52,7 +52,7 @@
 //! Each strategy can be named in configuration: `"slow-start(p2c(choices=3), window=1m)"` parses to a
 //! [`StrategySpec`](crate::StrategySpec). [`by_name::all`](crate::strategy::by_name::all) lists the names.
 //!
-//! Tiers, with or without [spill-over](crate::Spill), belong to the pool and work with every strategy. The outermost
+//! Tiers, with or without [spillover](crate::Spillover), belong to the pool and work with every strategy. The outermost
 //! combinator sees the whole tier. See [`strategy::combine`](crate::strategy::combine) for the order in which
 //! combinators should be nested.
 //!

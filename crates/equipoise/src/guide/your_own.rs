@@ -132,30 +132,30 @@
 //!         Ok(LeastWorkPicker { candidates, ties, inside })
 //!     }
 //!
-//!     fn sampled(&self, state: &Self::State, latency: Duration, now: Timestamp) {
+//!     fn on_latency(&self, state: &Self::State, latency: Duration, now: Timestamp) {
 //!         let took = latency.as_nanos() as u64;
 //!         state.own.done.fetch_add(took, Relaxed);
 //!         // One eighth of the new value, seven of the old. A concurrent update may be lost; this is an estimate.
 //!         let usual = state.own.usual.load(Relaxed);
 //!         state.own.usual.store(if usual == 0 { took } else { usual - usual / 8 + took / 8 }, Relaxed);
-//!         self.ties.sampled(&state.inner, latency, now);
+//!         self.ties.on_latency(&state.inner, latency, now);
 //!     }
 //!
-//!     fn observed(&self, state: &Self::State, verdict: Verdict, now: Timestamp) {
+//!     fn on_outcome(&self, state: &Self::State, verdict: Verdict, now: Timestamp) {
 //!         if verdict.is_failure() {
 //!             state.own.done.fetch_add(state.own.usual.load(Relaxed), Relaxed);
 //!         }
-//!         self.ties.observed(&state.inner, verdict, now);
+//!         self.ties.on_outcome(&state.inner, verdict, now);
 //!     }
 //!
-//!     fn abandoned(&self, state: &Self::State, waited: Duration, now: Timestamp) -> bool {
+//!     fn on_abandon(&self, state: &Self::State, waited: Duration, now: Timestamp) -> bool {
 //!         let nanos = waited.as_nanos() as u64;
 //!         state.own.done.fetch_add(nanos, Relaxed);
 //!         state.own.usual.fetch_max(nanos, Relaxed);
-//!         self.ties.abandoned(&state.inner, waited, now)
+//!         self.ties.on_abandon(&state.inner, waited, now)
 //!     }
 //!
-//!     forward_hooks!(self.ties, state.inner: acquired, released, tried, refreshed);
+//!     forward_hooks!(self.ties, state.inner: admit, on_release, on_probation, on_refresh);
 //! }
 //!
 //! impl Candidate {

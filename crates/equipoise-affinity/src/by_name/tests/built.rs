@@ -134,7 +134,7 @@ async fn rules_are_those_of_the_text() {
     use http::Request;
 
     let pool = pool();
-    pool.set_availability("10.0.0.2:80", Availability::Closed).expect("a member");
+    pool.set_availability("10.0.0.2:80", Availability::Maintenance).expect("a member");
     let text = "cookie(name=SRV, values=id, force-cookie=maintenance, ignore-paths={/static, /img})";
     let affinity = spec(text).build(&pool, &super::means()).expect("it fits");
     let picked = async |path: &str, cookies: &str| {

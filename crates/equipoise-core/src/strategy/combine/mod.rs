@@ -7,7 +7,7 @@
 //! | question | answer |
 //! | --- | --- |
 //! | Who steps in when the others are gone? | a [`Tier`](crate::Tier): [`Tier::BACKUP`](crate::Tier::BACKUP) |
-//! | When do tiers share the traffic? | [`PoolBuilder::spill`](crate::PoolBuilder::spill) |
+//! | When do tiers share the traffic? | [`PoolBuilder::spillover`](crate::PoolBuilder::spillover) |
 //! | How many connections may a client hold? | [`Subset`], or [`Aperture`] where clients know their number |
 //! | Who is near? | [`ZoneAware`] |
 //! | Who is cold? | [`SlowStart`] |
@@ -17,10 +17,10 @@
 //! ([`BoundedLoad`](crate::BoundedLoad)) goes around [`ZoneAware`], which builds what it wraps twice.
 //!
 //! ```
-//! use equipoise_core::{EndpointSpec, P2c, PickRequest, Pool, SlowStart, Spill, Tier, ZoneAware};
+//! use equipoise_core::{EndpointSpec, P2c, PickRequest, Pool, SlowStart, Spillover, Tier, ZoneAware};
 //!
 //! let strategy = SlowStart::new(ZoneAware::new(P2c::new(), "eu-1a"));
-//! let pool = Pool::<()>::builder(strategy).spill(Spill::ENVOY).build();
+//! let pool = Pool::<()>::builder(strategy).spillover(Spillover::ENVOY).build();
 //! pool.update(
 //!     [
 //!         EndpointSpec::new("10.0.1.1:80").zone("eu-1a"),

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The first endpoint that is not full, in the order of the slots: fills one up to its
-/// [limit](crate::EndpointSpec::limit) before it turns to the next.
+/// [limit](crate::EndpointSpec::max_in_flight) before it turns to the next.
 ///
 /// Choose it where few busy endpoints are better than many idle ones: so that the others can be shut down, scaled in or
 /// kept for batch work, or where a license or a warm cache makes the first ones cheap. Slots follow the order in which
@@ -31,7 +31,7 @@ use crate::{
 /// use equipoise_core::{EndpointSpec, FirstFit, PickRequest, Pool};
 ///
 /// let pool = Pool::new(FirstFit::new());
-/// pool.update(["a", "b", "c"].map(|id| EndpointSpec::new(id).limit(2)), |_| ())?;
+/// pool.update(["a", "b", "c"].map(|id| EndpointSpec::new(id).max_in_flight(2)), |_| ())?;
 /// let leases = (0..3).map(|_| pool.pick(&PickRequest::new())).collect::<Result<Vec<_>, _>>()?;
 /// let ids: Vec<_> = leases.iter().map(|lease| lease.endpoint().id().as_str()).collect();
 /// assert_eq!(ids, ["a", "a", "b"]);
@@ -90,7 +90,7 @@ impl Strategy for FirstFit {
         Ok(FirstFitPicker(self.live.enlist(Order { slots, positions, vacancies })))
     }
 
-    fn released(&self, (): &(), endpoint: &Endpoint) {
+    fn on_release(&self, (): &(), endpoint: &Endpoint) {
         if endpoint.max_in_flight().is_none() {
             return;
         }

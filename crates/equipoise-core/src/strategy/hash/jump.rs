@@ -1,4 +1,4 @@
-use super::{Keyed, Placement, Roster, Table, placement::sealed::Sealed};
+use super::{HashMembers, Keyed, Placement, Table, placement::sealed::Sealed};
 use crate::{
     endpoint::Slot,
     entropy::{GAMMA, mix},
@@ -44,7 +44,7 @@ impl Sealed for JumpPlacement {}
 impl Placement for JumpPlacement {
     type Table = JumpTable;
 
-    fn lay(&self, roster: &Roster) -> Result<JumpTable, BuildError> {
+    fn lay(&self, roster: &HashMembers) -> Result<JumpTable, BuildError> {
         let mut entries = roster.entries().to_vec();
         entries.sort_unstable_by_key(|entry| entry.slot);
         let heaviest = entries.iter().map(|entry| entry.weight).max().unwrap_or(1);
@@ -109,7 +109,7 @@ mod tests {
     use crate::{
         Availability, EndpointSpec, Jump, PickRequest, Pool,
         entropy::mix,
-        strategy::hash::{Placement, Roster, Table},
+        strategy::hash::{HashMembers, Placement, Table},
     };
 
     #[test]
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn candidates_end_however_seldom_an_endpoint_accepts() {
-        let roster = Roster::of::<super::JumpTable>(&[("a", 1_000_000), ("b", 1), ("c", 1), ("d", 1)]);
+        let roster = HashMembers::of::<super::JumpTable>(&[("a", 1_000_000), ("b", 1), ("c", 1), ("d", 1)]);
         let table = JumpPlacement::default().lay(&roster).expect("a table");
         let declined = |hash: u64| table.candidates(mix(hash)).take(1000).count() < 1000;
         assert!((0..100).all(declined));
@@ -148,10 +148,10 @@ mod tests {
         // 63 degrees of freedom: 63 ± 11.
         assert!((30.0..100.0).contains(&chi_squared), "{chi_squared}");
         for gone in ["20", "21"] {
-            pool.set_availability(gone, Availability::Closed).expect("a member");
+            pool.set_availability(gone, Availability::Maintenance).expect("a member");
             let stays = |(key, &was): (&[u8; 4], &usize)| (home(key) != was) == (was.to_string() == gone);
             assert!(keys.iter().zip(&before).all(stays), "{gone}");
-            pool.set_availability(gone, Availability::Open).expect("a member");
+            pool.set_availability(gone, Availability::Up).expect("a member");
         }
     }
 }

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::{Placement, Roster, Table, placement::PATIENCE};
+use super::{HashMembers, Placement, Table, placement::PATIENCE};
 use crate::{
     endpoint::{Endpoint, EndpointSpec, Slot},
     forward_hooks,
@@ -97,24 +97,24 @@ impl<P: Placement, F: Strategy> Strategy for Keyed<P, F> {
         self.fallback.needs().key()
     }
 
-    fn acquired(&self, state: &Self::State, endpoint: &Endpoint, request: &PickRequest<'_>) -> bool {
-        let counted = self.fallback.acquired(&state.inner, endpoint, request);
+    fn admit(&self, state: &Self::State, endpoint: &Endpoint, request: &PickRequest<'_>) -> bool {
+        let counted = self.fallback.admit(&state.inner, endpoint, request);
         if !counted && request.has_key() {
             state.own.0.fetch_add(1, Ordering::Relaxed);
         }
         counted || request.has_key()
     }
 
-    fn released(&self, state: &Self::State, endpoint: &Endpoint) {
+    fn on_release(&self, state: &Self::State, endpoint: &Endpoint) {
         // Which of them ends is all the same: the fallback counts as many of those that are left as it would let in.
         let uncounted =
             state.own.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |uncounted| uncounted.checked_sub(1));
         if uncounted.is_err() {
-            self.fallback.released(&state.inner, endpoint);
+            self.fallback.on_release(&state.inner, endpoint);
         }
     }
 
-    forward_hooks!(self.fallback, state.inner: sampled, abandoned, observed, tried, refreshed);
+    forward_hooks!(self.fallback, state.inner: on_latency, on_abandon, on_outcome, on_probation, on_refresh);
 }
 
 /// The picker of [`Keyed`].
@@ -129,13 +129,13 @@ pub struct KeyedPicker<T, F> {
 /// What depends on the members alone.
 struct Layout<T> {
     table: T,
-    roster: Roster,
+    roster: HashMembers,
     membership: Revision,
 }
 
 impl<T: Table> Layout<T> {
     fn new(placement: &impl Placement<Table = T>, view: &View, seed: u64) -> Result<Self, BuildError> {
-        let roster = Roster::new::<T>(view, seed);
+        let roster = HashMembers::new::<T>(view, seed);
         let table = placement.lay(&roster)?;
         Ok(Self { table, roster, membership: view.membership_revision() })
     }

@@ -1,7 +1,7 @@
 use std::{cmp::Reverse, collections::BinaryHeap};
 
 use super::{
-    InvalidHashing, Keyed, Placement, Roster, Table,
+    HashMembers, InvalidHashing, Keyed, Placement, Table,
     placement::{scaled, sealed::Sealed},
 };
 use crate::{
@@ -81,7 +81,7 @@ impl Sealed for MaglevPlacement {}
 impl Placement for MaglevPlacement {
     type Table = MaglevTable;
 
-    fn lay(&self, roster: &Roster) -> Result<MaglevTable, BuildError> {
+    fn lay(&self, roster: &HashMembers) -> Result<MaglevTable, BuildError> {
         let (size, members) = (self.size as usize, roster.len());
         if members > size {
             return Err(BuildError::Refused(format!(
@@ -203,7 +203,7 @@ mod tests {
     use super::*;
 
     fn table(members: &[(&str, u32)]) -> Vec<u32> {
-        let roster = Roster::of::<MaglevTable>(members);
+        let roster = HashMembers::of::<MaglevTable>(members);
         MaglevPlacement::default().lay(&roster).expect("room").entries.iter().map(|slot| slot.0).collect()
     }
 
@@ -256,7 +256,7 @@ mod tests {
             let mut moved = 0.0;
             for gone in 0..10 {
                 // The others keep their slots.
-                let roster = Roster::of::<MaglevTable>(&members).without(Slot(gone));
+                let roster = HashMembers::of::<MaglevTable>(&members).without(Slot(gone));
                 let after = MaglevPlacement::default().lay(&roster).expect("room").entries;
                 moved += before.iter().zip(&after).filter(|(before, after)| **before != after.0).count() as f64;
             }

@@ -15,10 +15,10 @@ mod error;
 mod jump;
 mod keyed;
 mod maglev;
+mod members;
 mod placement;
 mod rendezvous;
 mod ring;
-mod roster;
 mod source;
 
 pub use self::{
@@ -27,9 +27,9 @@ pub use self::{
     jump::{Jump, JumpPlacement, JumpTable},
     keyed::{Keyed, KeyedPicker, KeyedState, Uncounted},
     maglev::{Maglev, MaglevPlacement, MaglevTable},
+    members::HashMembers,
     placement::{Placement, Table},
     rendezvous::{NoTable, Rendezvous, RendezvousPlacement},
     ring::{Ring, RingPlacement, RingTable},
-    roster::Roster,
     source::{SourceKey, SourcePrefix},
 };

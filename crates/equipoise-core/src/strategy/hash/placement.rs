@@ -1,6 +1,6 @@
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::Roster;
+use super::HashMembers;
 use crate::{endpoint::Slot, strategy::BuildError};
 
 /// How many candidates a pick looks at for each member before it asks all members in the key's own order.
@@ -19,7 +19,7 @@ pub trait Placement: sealed::Sealed + Send + Sync + 'static {
     /// # Errors
     ///
     /// When they cannot be laid out with these settings.
-    fn lay(&self, roster: &Roster) -> Result<Self::Table, BuildError>;
+    fn lay(&self, roster: &HashMembers) -> Result<Self::Table, BuildError>;
 }
 
 /// A layout of the members of a tier.

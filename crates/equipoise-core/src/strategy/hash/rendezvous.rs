@@ -1,4 +1,4 @@
-use super::{Keyed, Placement, Roster, Table, placement::sealed::Sealed};
+use super::{HashMembers, Keyed, Placement, Table, placement::sealed::Sealed};
 use crate::{
     endpoint::Slot,
     strategy::{BuildError, Random},
@@ -35,7 +35,7 @@ impl Sealed for RendezvousPlacement {}
 impl Placement for RendezvousPlacement {
     type Table = NoTable;
 
-    fn lay(&self, _: &Roster) -> Result<NoTable, BuildError> {
+    fn lay(&self, _: &HashMembers) -> Result<NoTable, BuildError> {
         Ok(NoTable(()))
     }
 }

@@ -1,6 +1,6 @@
 use std::ops::RangeInclusive;
 
-use super::{InvalidHashing, Keyed, Placement, Roster, Table, placement::sealed::Sealed};
+use super::{HashMembers, InvalidHashing, Keyed, Placement, Table, placement::sealed::Sealed};
 use crate::{
     endpoint::Slot,
     entropy::{GAMMA, mix},
@@ -115,7 +115,7 @@ impl Sealed for RingPlacement {}
 impl Placement for RingPlacement {
     type Table = RingTable;
 
-    fn lay(&self, roster: &Roster) -> Result<RingTable, BuildError> {
+    fn lay(&self, roster: &HashMembers) -> Result<RingTable, BuildError> {
         let members = roster.len() as u64;
         if members == 0 {
             return Ok(RingTable { points: Box::default(), starts: Box::default(), shift: 0 });
@@ -229,7 +229,7 @@ mod tests {
     use super::*;
 
     fn ring(placement: RingPlacement, members: &[(&str, u32)]) -> RingTable {
-        placement.lay(&Roster::of::<RingTable>(members)).expect("a ring")
+        placement.lay(&HashMembers::of::<RingTable>(members)).expect("a ring")
     }
 
     fn counts(table: &RingTable, n: usize) -> Vec<usize> {

@@ -124,13 +124,13 @@ impl Strategy for LeastConnections {
         Ok(LeastConnectionsPicker { slots, inverse, lottery, tickets: Tickets::new(), loads, memories })
     }
 
-    fn acquired(&self, state: &LeastConnectionsState, endpoint: &Endpoint, _: &PickRequest<'_>) -> bool {
+    fn admit(&self, state: &LeastConnectionsState, endpoint: &Endpoint, _: &PickRequest<'_>) -> bool {
         state.leases.fetch_add(1, Ordering::SeqCst);
         self.live.each(|tournament| tournament.follow(endpoint.slot(), state));
         true
     }
 
-    fn released(&self, state: &LeastConnectionsState, endpoint: &Endpoint) {
+    fn on_release(&self, state: &LeastConnectionsState, endpoint: &Endpoint) {
         state.leases.fetch_sub(1, Ordering::SeqCst);
         self.live.each(|tournament| tournament.follow(endpoint.slot(), state));
     }

@@ -25,7 +25,7 @@ impl Counters {
     /// The endpoint whose turn it is, or else the next usable one, in the order that `at` tells.
     #[inline]
     pub(super) fn pick(&self, at: impl Fn(u64) -> Option<Slot>, all: &[Slot], cx: &mut PickCx<'_>) -> Option<Slot> {
-        if cx.is_again() {
+        if cx.is_retry() {
             return self.pick_again(at, all, cx);
         }
         let ticket = cx.ticket(&self.first);

@@ -90,7 +90,7 @@ pub(crate) trait Gauge {
     fn read(&self, slot: Slot, in_flight: u32, now: Timestamp) -> Cost;
 
     /// This idle endpoint gets a request to see what it is like by now.
-    fn tried(&self, _slot: Slot) {}
+    fn on_probation(&self, _slot: Slot) {}
 }
 
 /// The eligible endpoints of a view, laid out for comparisons. Building is O(n), picking O(1).
@@ -427,7 +427,7 @@ fn draw_trial<G: Gauge>(
         cost > most && cost * unit(cx.random()) < allowed
     })?;
     if !cx.is_explained() {
-        gauge.tried(tried.slot);
+        gauge.on_probation(tried.slot);
     }
     Some(tried.slot)
 }

@@ -131,23 +131,23 @@ impl<S: Strategy> Strategy for BoundedLoad<S> {
         self.inner.needs().shared_room().caps_failing_by_key()
     }
 
-    fn acquired(&self, state: &Self::State, endpoint: &Endpoint, request: &PickRequest<'_>) -> bool {
+    fn admit(&self, state: &Self::State, endpoint: &Endpoint, request: &PickRequest<'_>) -> bool {
         if !self.bound.enters(&state.own) {
             return false;
         }
-        let taken = self.inner.acquired(&state.inner, endpoint, request);
+        let taken = self.inner.admit(&state.inner, endpoint, request);
         if !taken {
             self.bound.leaves(&state.own);
         }
         taken
     }
 
-    fn released(&self, state: &Self::State, endpoint: &Endpoint) {
+    fn on_release(&self, state: &Self::State, endpoint: &Endpoint) {
         self.bound.leaves(&state.own);
-        self.inner.released(&state.inner, endpoint);
+        self.inner.on_release(&state.inner, endpoint);
     }
 
-    forward_hooks!(self.inner, state.inner: sampled, abandoned, observed, tried, refreshed);
+    forward_hooks!(self.inner, state.inner: on_latency, on_abandon, on_outcome, on_probation, on_refresh);
 }
 
 /// The picker of [`BoundedLoad`].

@@ -7,7 +7,7 @@ use crate::{
 
 /// The members that keys can be placed on, in an order that depends on their ids alone: every balancer with the same
 /// members and seed has the same, whatever happened before. Members of weight 0 are not in it.
-pub struct Roster(Box<[Entry]>);
+pub struct HashMembers(Box<[Entry]>);
 
 #[derive(Clone, Copy)]
 pub(super) struct Entry {
@@ -20,7 +20,7 @@ pub(super) struct Entry {
 /// Keeps the hash of a key that happens to be an id apart from the hash of that id.
 const IDS: u64 = 0x6964_735f_6861_7368;
 
-impl Roster {
+impl HashMembers {
     pub(super) fn new<T: Table>(view: &View, seed: u64) -> Self {
         let entry = |&slot: &Slot| {
             let (weight, id) = (view.weight(slot), view.endpoint(slot)?.id());
@@ -71,7 +71,7 @@ impl Roster {
 }
 
 #[cfg(test)]
-impl Roster {
+impl HashMembers {
     /// Members with these ids and weights, in the slots 0, 1 …
     pub(super) fn of<T: Table>(members: &[(&str, u32)]) -> Self {
         let entry = |(at, &(id, weight)): (usize, &(&str, u32))| Entry {

@@ -6,23 +6,23 @@ use super::Hooks;
 use crate::{entropy::thread_random, request::PickRequest};
 
 /// How traffic is shared among tiers while several of them have eligible endpoints: see
-/// [`PoolBuilder::spill`](crate::PoolBuilder::spill).
+/// [`PoolBuilder::spillover`](crate::PoolBuilder::spillover).
 ///
 /// ```
-/// use equipoise_core::{Availability, EndpointSpec, P2c, PickRequest, Pool, Spill, Tier};
+/// use equipoise_core::{Availability, EndpointSpec, P2c, PickRequest, Pool, Spillover, Tier};
 ///
-/// let pool = Pool::<()>::builder(P2c::new()).spill(Spill::ENVOY).build();
+/// let pool = Pool::<()>::builder(P2c::new()).spillover(Spillover::ENVOY).build();
 /// let near = ["a:80", "b:80", "c:80"].map(EndpointSpec::new);
 /// let far = ["x:80", "y:80", "z:80"].map(|id| EndpointSpec::new(id).tier(Tier::BACKUP));
 /// pool.update(near.into_iter().chain(far), |_| ())?;
 /// // With two of three left, the near tier is 93 % healthy (2/3 × 140 %), so 7 % of the traffic goes far.
-/// pool.set_availability("a:80", Availability::Closed)?;
+/// pool.set_availability("a:80", Availability::Maintenance)?;
 /// # let _ = pool.pick(&PickRequest::new())?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Spill {
+pub enum Spillover {
     /// A tier is used only when no earlier one yields an endpoint: none open, all excluded, or all at their limit.
     ///
     /// Choose it for backups that must idle. Its weakness: the last endpoints of a dying tier get all of its traffic.
@@ -46,7 +46,7 @@ pub enum Spill {
     },
 }
 
-impl Spill {
+impl Spillover {
     /// [`Proportional`](Self::Proportional) with Envoy's 140 %.
     pub const ENVOY: Self = Self::Proportional { overprovisioning: 140 };
 
@@ -143,7 +143,7 @@ mod tests {
 
     fn panics(tiers: &[(usize, usize)]) -> Vec<bool> {
         let tiers: Vec<TierHealth> = tiers.iter().map(|&(eligible, members)| of(eligible, members)).collect();
-        Spill::ENVOY.panics(&tiers, 0.5)
+        Spillover::ENVOY.panics(&tiers, 0.5)
     }
 
     #[test]
@@ -161,8 +161,8 @@ mod tests {
     #[test]
     fn who_was_taken_out_on_purpose_is_no_reason_to_panic() {
         let drained = TierHealth { eligible: 1, willing: 1, members: 4 };
-        assert_eq!(Spill::WhenExhausted.panics(&[drained], 0.5), [false]);
-        assert_eq!(Spill::WhenExhausted.panics(&[of(0, 4)], 0.0), [false], "never, if told so");
+        assert_eq!(Spillover::WhenExhausted.panics(&[drained], 0.5), [false]);
+        assert_eq!(Spillover::WhenExhausted.panics(&[of(0, 4)], 0.0), [false], "never, if told so");
     }
 
     /// Shares in percent under 140 %, for tiers of 100 endpoints of which so many are eligible.
@@ -188,21 +188,21 @@ mod tests {
     fn a_tier_without_members_of_weight_has_no_share() {
         let tiers = [of(0, 0), of(1, 2)];
         assert_eq!(fractions(&tiers, 1.4), [0.0, 1.0]);
-        assert!(Spill::ENVOY.shares(&tiers).is_none());
-        assert!(Spill::ENVOY.shares(&[]).is_none());
+        assert!(Spillover::ENVOY.shares(&tiers).is_none());
+        assert!(Spillover::ENVOY.shares(&[]).is_none());
     }
 
     #[test]
     fn a_healthy_first_tier_costs_no_draw() {
         let healthy = of(8, 10);
-        assert!(Spill::ENVOY.shares(&[healthy, healthy]).is_none());
-        assert!(Spill::WhenExhausted.shares(&[of(1, 10), healthy]).is_none());
+        assert!(Spillover::ENVOY.shares(&[healthy, healthy]).is_none());
+        assert!(Spillover::WhenExhausted.shares(&[of(1, 10), healthy]).is_none());
     }
 
     #[test]
     fn every_number_falls_into_a_tier_that_has_a_share() {
         let tiers = [0, 3, 0, 4, 0].map(|eligible| of(eligible, 10));
-        let shares = Spill::ENVOY.shares(&tiers).expect("two have a share");
+        let shares = Spillover::ENVOY.shares(&tiers).expect("two have a share");
         for drawn in [0, 1, u64::from(u32::MAX) / 2, u64::from(u32::MAX)] {
             assert!([1, 3].contains(&shares.at(drawn << 32)), "{drawn}");
         }

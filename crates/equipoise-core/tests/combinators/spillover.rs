@@ -1,4 +1,4 @@
-use equipoise_core::{ManualClock, P2c, PickRequest, Pool, Random, SeededEntropy, Spill, Strategy, Tier};
+use equipoise_core::{ManualClock, P2c, PickRequest, Pool, Random, SeededEntropy, Spillover, Strategy, Tier};
 use std::sync::Arc;
 
 use crate::{
@@ -12,8 +12,8 @@ use crate::{
 const SEED: u64 = 0x5b111;
 
 /// `n` endpoints in each of the tiers, by position.
-fn tiered(strategy: impl Strategy, spill: Spill, n: usize, tiers: usize) -> Pool<()> {
-    let builder = Pool::<()>::builder(strategy).clock(Arc::new(ManualClock::new())).spill(spill);
+fn tiered(strategy: impl Strategy, spillover: Spillover, n: usize, tiers: usize) -> Pool<()> {
+    let builder = Pool::<()>::builder(strategy).clock(Arc::new(ManualClock::new())).spillover(spillover);
     let pool = builder.entropy(Arc::new(SeededEntropy::new(SEED))).stripes(1).build();
     let specs = (0..n * tiers).map(|at| spec(at).tier(Tier::new((at / n) as u8)));
     pool.update(specs, |_| ()).expect("valid specs");
@@ -29,7 +29,7 @@ fn by_tier(pool: &Pool<()>, n: usize, tiers: usize, picks: u32) -> Vec<u32> {
 fn shares_are_envoys() {
     // Of twenty each: 25 % / 25 %, and 5 % / 65 %.
     for (left, expected) in [([5, 5], [1, 1]), ([1, 13], [7, 91]), ([10, 20], [70, 30]), ([5, 20], [35, 65])] {
-        let pool = tiered(Random::new(), Spill::ENVOY, 20, 2);
+        let pool = tiered(Random::new(), Spillover::ENVOY, 20, 2);
         close(&pool, (left[0]..20).chain(20 + left[1]..40));
         follow(&by_tier(&pool, 20, 2, 50_000), &expected).unwrap_or_else(|error| panic!("{left:?}: {error}"));
     }
@@ -37,7 +37,7 @@ fn shares_are_envoys() {
 
 #[test]
 fn three_tiers_share_in_order() {
-    let pool = tiered(P2c::new(), Spill::ENVOY, 8, 3);
+    let pool = tiered(P2c::new(), Spillover::ENVOY, 8, 3);
     close(&pool, (2..8).chain(10..16));
     // 35 % each, and what is left.
     follow(&by_tier(&pool, 8, 3, 50_000), &[35, 35, 30]).unwrap_or_else(|error| panic!("{error}"));
@@ -45,7 +45,7 @@ fn three_tiers_share_in_order() {
 
 #[test]
 fn a_tier_keeps_everything_until_it_has_lost_more_than_it_has_to_spare() {
-    let pool = tiered(P2c::new(), Spill::ENVOY, 7, 2);
+    let pool = tiered(P2c::new(), Spillover::ENVOY, 7, 2);
     close(&pool, [0, 1]);
     assert_eq!(by_tier(&pool, 7, 2, 1000), [1000, 0]);
     close(&pool, [2]);
@@ -57,14 +57,14 @@ fn a_tier_keeps_everything_until_it_has_lost_more_than_it_has_to_spare() {
 
 #[test]
 fn nothing_spills_unless_asked() {
-    let pool = tiered(P2c::new(), Spill::default(), 7, 2);
+    let pool = tiered(P2c::new(), Spillover::default(), 7, 2);
     close(&pool, 0..6);
     assert_eq!(by_tier(&pool, 7, 2, 1000), [1000, 0]);
 }
 
 #[test]
 fn whoever_is_drawn_in_vain_is_followed_by_the_others_in_order() {
-    let pool = tiered(P2c::new(), Spill::ENVOY, 2, 3);
+    let pool = tiered(P2c::new(), Spillover::ENVOY, 2, 3);
     close(&pool, [0, 2]);
     // Tiers 0 and 1 share what comes, 70 to 30; without the first's last one, the second gets all of it, and so on.
     for (tried, next) in [(vec![1], 3), (vec![3], 1), (vec![1, 3, 4], 5)] {
@@ -78,7 +78,7 @@ fn whoever_is_drawn_in_vain_is_followed_by_the_others_in_order() {
 
 #[test]
 fn endpoints_of_weight_zero_are_not_missed() {
-    let pool = tiered(P2c::new(), Spill::ENVOY, 4, 2);
+    let pool = tiered(P2c::new(), Spillover::ENVOY, 4, 2);
     let weightless = (0..8).map(|at| spec(at).tier(Tier::new(at as u8 / 4)).weight(u32::from(at >= 3)));
     pool.update(weightless, |_| ()).expect("valid specs");
     assert_eq!(by_tier(&pool, 4, 2, 1000), [1000, 0]);
@@ -86,7 +86,7 @@ fn endpoints_of_weight_zero_are_not_missed() {
 
 #[test]
 fn requests_of_one_key_go_to_one_tier() {
-    let pool = tiered(ByKey, Spill::ENVOY, 4, 2);
+    let pool = tiered(ByKey, Spillover::ENVOY, 4, 2);
     close(&pool, 0..2);
     let first = owners(&pool, 2000);
     assert_eq!(first, owners(&pool, 2000));

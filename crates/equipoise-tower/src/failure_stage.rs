@@ -14,7 +14,7 @@ use crate::error::Error as Balanced;
 /// hyper-util's client may stay as it is: it repeats only requests that were not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Reach {
+pub enum FailureStage {
     /// The request never reached the endpoint, or the endpoint says that it did not process it: connection refused, name
     /// not found, handshake failed, HTTP/2 stream refused or above the last stream of a GOAWAY (RFC 9113, 6.8 and 8.7).
     /// Any request whose body is untouched may go elsewhere, whatever its method.
@@ -36,7 +36,7 @@ pub enum Reach {
     Other,
 }
 
-impl Reach {
+impl FailureStage {
     /// What such an end says of the endpoint.
     pub(crate) fn verdict(self) -> Verdict {
         Verdict::Failure(match self {
@@ -60,21 +60,21 @@ impl Reach {
     /// A bare `reqwest::Error` is never [`NotSent`](Self::NotSent): reqwest's client follows redirects unless told not
     /// to, and its errors name the first URL whichever request failed.
     pub fn of(error: &(dyn Error + 'static)) -> Self {
-        let mut reach = Self::Other;
+        let mut stage = Self::Other;
         let mut known = Known::default();
         let mut next = Some(error);
         while let Some(error) = next {
             // An error further down is nearer to the cause, but these settle it wherever they stand.
-            match known.reach(error) {
+            match known.stage(error) {
                 Some(settled @ (Self::NotSent | Self::Overloaded | Self::Caller)) => return settled,
-                Some(found) => reach = found,
+                Some(found) => stage = found,
                 None => {}
             }
             // `source` of an `io::Error` passes over the error that it was made from.
             let made_from = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
             next = made_from.map(|error| error as &(dyn Error + 'static)).or_else(|| error.source());
         }
-        reach
+        stage
     }
 }
 
@@ -88,12 +88,12 @@ struct Known {
 }
 
 impl Known {
-    fn reach(&mut self, error: &(dyn Error + 'static)) -> Option<Reach> {
-        let reach = self.one(error);
-        if self.several && reach.is_some_and(Reach::is_unsent) { Some(Reach::NoResponse) } else { reach }
+    fn stage(&mut self, error: &(dyn Error + 'static)) -> Option<FailureStage> {
+        let stage = self.one(error);
+        if self.several && stage.is_some_and(FailureStage::is_unsent) { Some(FailureStage::NoResponse) } else { stage }
     }
 
-    fn one(&mut self, error: &(dyn Error + 'static)) -> Option<Reach> {
+    fn one(&mut self, error: &(dyn Error + 'static)) -> Option<FailureStage> {
         #[cfg(feature = "hyper")]
         if let Some(error) = error.downcast_ref::<hyper_util::client::legacy::Error>() {
             return legacy(error);
@@ -119,40 +119,40 @@ impl Known {
         }
         #[cfg(feature = "tower")]
         if error.is::<tower::load_shed::error::Overloaded>() {
-            return Some(Reach::Overloaded);
+            return Some(FailureStage::Overloaded);
         }
         #[cfg(feature = "tower")]
         if error.is::<tower::timeout::error::Elapsed>() {
-            return Some(Reach::TimedOut);
+            return Some(FailureStage::TimedOut);
         }
         #[cfg(feature = "tonic")]
         if error.is::<tonic::ConnectError>() {
-            return Some(Reach::NotSent);
+            return Some(FailureStage::NotSent);
         }
         #[cfg(feature = "tonic")]
         if error.is::<tonic::TimeoutExpired>() {
-            return Some(Reach::TimedOut);
+            return Some(FailureStage::TimedOut);
         }
         if error.is::<tokio::time::error::Elapsed>() {
-            return Some(Reach::TimedOut);
+            return Some(FailureStage::TimedOut);
         }
         // No endpoint can take such a request, and none is to blame.
         if let Some(Balanced::Unsupported(_)) = error.downcast_ref() {
-            return Some(Reach::Caller);
+            return Some(FailureStage::Caller);
         }
         // The latter: a balancer further in that found no endpoint for it.
         if error.is::<NotSent>() || matches!(error.downcast_ref(), Some(Balanced::Pick(_) | Balanced::Address { .. })) {
-            return Some(Reach::NotSent);
+            return Some(FailureStage::NotSent);
         }
         self.io(error.downcast_ref::<io::Error>()?.kind())
     }
 
     /// The kinds that an established connection may end with too are not taken for a failed connect, even where none is
     /// known: routes vanish (`EHOSTUNREACH`, `ENETUNREACH`, `ENETDOWN`) while an answer is awaited.
-    fn io(&self, kind: io::ErrorKind) -> Option<Reach> {
+    fn io(&self, kind: io::ErrorKind) -> Option<FailureStage> {
         match kind {
             io::ErrorKind::ConnectionRefused | io::ErrorKind::AddrNotAvailable if !self.connected => {
-                Some(Reach::NotSent)
+                Some(FailureStage::NotSent)
             }
             io::ErrorKind::ConnectionRefused
             | io::ErrorKind::AddrNotAvailable
@@ -163,8 +163,8 @@ impl Known {
             | io::ErrorKind::ConnectionAborted
             | io::ErrorKind::NotConnected
             | io::ErrorKind::BrokenPipe
-            | io::ErrorKind::UnexpectedEof => Some(Reach::NoResponse),
-            io::ErrorKind::TimedOut => Some(Reach::TimedOut),
+            | io::ErrorKind::UnexpectedEof => Some(FailureStage::NoResponse),
+            io::ErrorKind::TimedOut => Some(FailureStage::TimedOut),
             _ => None,
         }
     }
@@ -181,10 +181,10 @@ impl Known {
 /// | `SendRequest` | `hyper::Error` | by the source |
 /// | `UserUnsupportedRequestMethod`, `UserUnsupportedVersion`, `UserAbsoluteUriRequired` | none | the caller's |
 #[cfg(feature = "hyper")]
-fn legacy(error: &hyper_util::client::legacy::Error) -> Option<Reach> {
+fn legacy(error: &hyper_util::client::legacy::Error) -> Option<FailureStage> {
     match error {
-        _ if error.is_connect() => Some(Reach::NotSent),
-        _ if error.source().is_none() => Some(Reach::Caller),
+        _ if error.is_connect() => Some(FailureStage::NotSent),
+        _ if error.source().is_none() => Some(FailureStage::Caller),
         _ => None,
     }
 }
@@ -201,14 +201,14 @@ fn legacy(error: &hyper_util::client::legacy::Error) -> Option<Reach> {
 /// | `NoUpgrade`, `ManualUpgrade` | upgrades, after the answer | not seen here |
 /// | `Service`, `UnexpectedHeader`, `UnsupportedStatusCode` | servers only | not seen here |
 #[cfg(feature = "hyper")]
-fn hyper(error: &hyper::Error) -> Option<Reach> {
+fn hyper(error: &hyper::Error) -> Option<FailureStage> {
     match error {
-        _ if error.is_user() && is_dispatch_gone(error) => Some(Reach::NoResponse),
-        _ if error.is_user() => Some(Reach::Caller),
-        _ if error.is_timeout() => Some(Reach::TimedOut),
+        _ if error.is_user() && is_dispatch_gone(error) => Some(FailureStage::NoResponse),
+        _ if error.is_user() => Some(FailureStage::Caller),
+        _ if error.is_timeout() => Some(FailureStage::TimedOut),
         // hyper cancels only what it has not begun to send.
-        _ if error.is_canceled() => Some(Reach::NotSent),
-        _ if error.is_incomplete_message() || error.is_closed() => Some(Reach::NoResponse),
+        _ if error.is_canceled() => Some(FailureStage::NotSent),
+        _ if error.is_incomplete_message() || error.is_closed() => Some(FailureStage::NoResponse),
         _ => None,
     }
 }
@@ -231,33 +231,33 @@ fn is_dispatch_gone(error: &hyper::Error) -> bool {
 /// | a request that h2 refuses | the caller's |
 /// | any other RST_STREAM | something else |
 #[cfg(feature = "http2")]
-fn h2(error: &h2::Error) -> Option<Reach> {
+fn h2(error: &h2::Error) -> Option<FailureStage> {
     match error.reason() {
-        _ if error.is_go_away() && error.is_remote() => Some(Reach::NotSent),
-        Some(h2::Reason::REFUSED_STREAM) if error.is_remote() => Some(Reach::NotSent),
-        _ if error.is_go_away() || error.is_io() => Some(Reach::NoResponse),
-        Some(_) if error.is_reset() && !error.is_remote() && !error.is_library() => Some(Reach::Caller),
+        _ if error.is_go_away() && error.is_remote() => Some(FailureStage::NotSent),
+        Some(h2::Reason::REFUSED_STREAM) if error.is_remote() => Some(FailureStage::NotSent),
+        _ if error.is_go_away() || error.is_io() => Some(FailureStage::NoResponse),
+        Some(_) if error.is_reset() && !error.is_remote() && !error.is_library() => Some(FailureStage::Caller),
         // Neither a reason nor I/O.
-        None => Some(Reach::Caller),
+        None => Some(FailureStage::Caller),
         Some(_) => None,
     }
 }
 
 #[cfg(feature = "reqwest")]
-fn reqwest(error: &::reqwest::Error) -> Option<Reach> {
+fn reqwest(error: &::reqwest::Error) -> Option<FailureStage> {
     // A URL or scheme that it does not send to.
-    let refused = error.is_builder().then_some(Reach::Caller);
-    refused.or(error.is_timeout().then_some(Reach::TimedOut))
+    let refused = error.is_builder().then_some(FailureStage::Caller);
+    refused.or(error.is_timeout().then_some(FailureStage::TimedOut))
 }
 
 /// Marks an error as one of a request that never reached its endpoint, so that it may go elsewhere: for services of
 /// your own.
 ///
 /// ```
-/// use equipoise_tower::{NotSent, Reach};
+/// use equipoise_tower::{NotSent, FailureStage};
 ///
 /// let error = NotSent::new("the circuit is open");
-/// assert_eq!(Reach::of(&error), Reach::NotSent);
+/// assert_eq!(FailureStage::of(&error), FailureStage::NotSent);
 /// ```
 #[derive(Debug, thiserror::Error)]
 #[error("the request was not sent")]
@@ -282,23 +282,23 @@ mod tests {
 
     #[test]
     fn the_cause_is_found_below_other_errors() {
-        for (kind, reach) in [
-            (io::ErrorKind::ConnectionRefused, Reach::NotSent),
-            (io::ErrorKind::ConnectionReset, Reach::NoResponse),
+        for (kind, stage) in [
+            (io::ErrorKind::ConnectionRefused, FailureStage::NotSent),
+            (io::ErrorKind::ConnectionReset, FailureStage::NoResponse),
             // An established connection may end so too.
-            (io::ErrorKind::HostUnreachable, Reach::NoResponse),
-            (io::ErrorKind::NetworkUnreachable, Reach::NoResponse),
-            (io::ErrorKind::NetworkDown, Reach::NoResponse),
-            (io::ErrorKind::TimedOut, Reach::TimedOut),
-            (io::ErrorKind::InvalidData, Reach::Other),
+            (io::ErrorKind::HostUnreachable, FailureStage::NoResponse),
+            (io::ErrorKind::NetworkUnreachable, FailureStage::NoResponse),
+            (io::ErrorKind::NetworkDown, FailureStage::NoResponse),
+            (io::ErrorKind::TimedOut, FailureStage::TimedOut),
+            (io::ErrorKind::InvalidData, FailureStage::Other),
         ] {
-            assert_eq!(Reach::of(&Wrapped(kind.into())), reach);
+            assert_eq!(FailureStage::of(&Wrapped(kind.into())), stage);
         }
     }
 
     #[test]
     fn an_io_error_made_from_another_is_looked_into() {
         let error = io::Error::other(NotSent::new("the circuit is open"));
-        assert_eq!(Reach::of(&Wrapped(error)), Reach::NotSent);
+        assert_eq!(FailureStage::of(&Wrapped(error)), FailureStage::NotSent);
     }
 }
