@@ -149,7 +149,7 @@ fn threads_that_wait_lose_no_wake_up_overtake_none_and_do_not_spin() {
             let run = &run;
             let changes = scope.spawn(|| run.changes(&stop));
             let threads: Vec<_> = (0..THREADS).map(|seed| scope.spawn(move || run.works(seed, each))).collect();
-            let ends: Vec<_> = threads.into_iter().map(|thread| thread.join()).collect();
+            let ends: Vec<_> = threads.into_iter().map(thread::ScopedJoinHandle::join).collect();
             stop.store(true, Ordering::Relaxed);
             changes.join().unwrap();
             ends.into_iter().for_each(|end| end.unwrap());

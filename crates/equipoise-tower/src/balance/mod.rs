@@ -141,7 +141,8 @@ impl<T, D, P> Balance<T, D, P> {
     }
 
     /// How long a request may wait for an endpoint when there is none to pick: it goes on as soon as one joins, opens
-    /// or gets room. Counts from the first time that it has to wait. Without this, it fails at once. Needs tokio's timer.
+    /// or gets room. Requests that wait are served [first come, first served](equipoise_core::Pool::acquire). Counts from
+    /// the first time that it has to wait. Without this, it fails at once. Needs tokio's timer.
     #[must_use]
     pub fn queue_timeout(self, longest: Duration) -> Self
     where
