@@ -62,6 +62,19 @@ struct Sums {
     builds: AtomicU64,
 }
 
+/// What a look at all endpoints of a tier has shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Look {
+    /// What the endpoints count.
+    pub(super) sum: i64,
+    /// Their total as of before. Less than the sum while a request is between its two counts.
+    pub(super) total: i64,
+    /// Whether the bound lets a usable one have more.
+    pub(super) room: bool,
+    /// Whether the total was the same after.
+    pub(super) is_stable: bool,
+}
+
 impl Sums {
     /// Ordered after what the reader has seen of an endpoint before.
     #[inline]
@@ -115,11 +128,20 @@ impl Bound {
         self.tiers.get(usize::from(tier.get())).map_or(0, Sums::read)
     }
 
-    /// How much these endpoints count in the tier, and then its total. The same if no request is between its two counts.
-    pub(super) fn look<'a>(&self, tier: Tier, counts: impl Iterator<Item = &'a LoadCount>) -> (i64, i64) {
+    /// Looks at these endpoints, which may be usable but for the bound, while the tier's total is `total`.
+    pub(super) fn look<'a>(&self, tier: Tier, total: i64, counts: impl Iterator<Item = (&'a LoadCount, bool)>) -> Look {
         let home = u64::from(tier.get()) + 1;
-        let words = counts.map(|count| count.word.load(Ordering::Acquire)).filter(|word| word >> HOME == home);
-        (words.map(in_flight).sum::<u64>().cast_signed(), self.total(tier))
+        let (mut sum, mut room) = (0, false);
+        for (count, usable) in counts {
+            let word = count.word.load(Ordering::Acquire);
+            if word >> HOME == home
+                && let Some(sums) = self.sums(word)
+            {
+                sum += in_flight(word).cast_signed();
+                room |= usable && in_flight(word) < self.most(count, sums, total);
+            }
+        }
+        Look { sum, total, room, is_stable: self.total(tier) == total }
     }
 
     /// Counts one more, if the bound allows it. Where the endpoint is not eligible there is none.

@@ -1,6 +1,10 @@
 mod counts;
 
-use std::sync::Arc;
+use std::{
+    cell::Cell,
+    cmp::Ordering::{Equal, Greater, Less},
+    sync::Arc,
+};
 
 use self::counts::Bound;
 pub use self::counts::LoadCount;
@@ -164,9 +168,11 @@ pub struct BoundedLoadPicker<S: Strategy> {
     build: u64,
 }
 
-/// How often a pick that finds all full looks again although nothing moves. What is counted at endpoints may also be less
-/// than the total for other reasons: in a part of a view, or while endpoints come and go.
-const MOST_LOOKS: u32 = 32;
+/// How often a pick that finds no endpoint looks again although nothing moves, if that may be right.
+const FEW_LOOKS: u32 = 32;
+
+/// The same while another pick is under way. It ends, but its thread may have to wait for a processor.
+const MOST_LOOKS: u32 = 32_000;
 
 type States<S> = Arc<[Option<Arc<BoundedLoadState<<S as Strategy>::State>>>]>;
 
@@ -191,20 +197,38 @@ impl<S: Strategy> Picker for BoundedLoadPicker<S> {
     fn pick(&self, cx: &mut PickCx<'_>) -> Option<Slot> {
         let state = |slot: Slot| self.states.get(slot.index())?.as_ref();
         let has_room = |slot: Slot| state(slot).is_none_or(|state| self.bound.admits(&state.own));
-        // Another pick that has counted its request at the endpoint but not yet in the total hides room for a moment.
+        // Another pick that has counted its request at the endpoint but not yet in the total hides room for a moment. So a
+        // pick in vain looks whether it is right.
         let (mut looks, mut last) = (0, None);
         loop {
             let before = self.bound.total(self.tier);
-            let picked = cx.filtered(&has_room, |cx| self.inner.pick(cx));
-            if picked.is_some() || cx.is_explained() {
+            let refused = Cell::new(false);
+            let allows = |slot: Slot| {
+                let has_room = has_room(slot);
+                refused.set(refused.get() || !has_room);
+                has_room
+            };
+            let picked = cx.filtered(&allows, |cx| self.inner.pick(cx));
+            if picked.is_some() || cx.is_explained() || !refused.get() {
                 return picked;
             }
-            let seen = self.bound.look(self.tier, self.states.iter().flatten().map(|state| &state.own));
-            let changes = last.replace(seen).is_some_and(|last| last != seen) || seen.1 != before;
+            let mut usable = |at: usize| self.eligible[at] && cx.usable(Slot(at as u32));
+            let states = self.states.iter().enumerate();
+            let counts = states.filter_map(|(at, state)| Some((&state.as_ref()?.own, at)));
+            let look = self.bound.look(self.tier, before, counts.map(|(count, at)| (count, usable(at))));
+            let changes = last.replace(look).is_some_and(|last| last != look) || !look.is_stable;
             looks = if changes { 0 } else { looks + 1 };
-            // More at the endpoints than in total: a pick is between the two, perhaps on a thread that does not run now.
-            let most = if seen.0 > seen.1 { MOST_LOOKS * 1000 } else { MOST_LOOKS };
-            if !changes && seen.0 == seen.1 || looks == most {
+            let most = match look.sum.cmp(&look.total) {
+                // Since the pick; or where the wrapped strategy does not look.
+                _ if look.room => FEW_LOOKS,
+                // All are full.
+                Equal => 1,
+                // A pick is between its two counts, perhaps on a thread that does not run now.
+                Greater => MOST_LOOKS,
+                // A part of a view, or endpoints come and go.
+                Less => FEW_LOOKS,
+            };
+            if looks >= most {
                 return None;
             }
             spin(looks);
