@@ -83,6 +83,9 @@ impl Affinity {
         if matches!(mode, Kind::Hash(_)) && !pool.places_by_key() {
             return Err(InvalidMode::NoKeys);
         }
+        if let Kind::Cookie(_, values) = &mode {
+            values.check()?;
+        }
         let shared = Shared { mode, roster: HashMembers::new(pool.clone()), counters: Counters::default() };
         let settings = Settings {
             missing: Fallback::Rebind,

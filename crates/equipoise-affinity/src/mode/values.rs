@@ -184,6 +184,15 @@ impl Values {
         }
     }
 
+    /// Refuses settings with which no cookie is ever valid.
+    pub(crate) fn check(&self) -> Result<(), InvalidValues> {
+        let Naming::Tokens { idle, life, .. } = &self.0 else { return Ok(()) };
+        match [("idle", idle), ("life", life)].into_iter().find(|(_, time)| **time == Some(Duration::ZERO)) {
+            Some((setting, _)) => Err(InvalidValues::Zero { setting }),
+            None => Ok(()),
+        }
+    }
+
     /// These are the endpoints now. The first of them that cannot be named is the error; all others can.
     pub(super) fn there(
         &self,
@@ -191,12 +200,9 @@ impl Values {
         endpoints: &[(EndpointId, String)],
     ) -> Result<(), InvalidValues> {
         match &self.0 {
-            Naming::Tokens { tokens, idle, life } => {
+            Naming::Tokens { tokens, .. } => {
                 tokens.members(endpoints.iter().map(|(id, _)| id.clone()));
-                match [("idle", idle), ("life", life)].into_iter().find(|(_, time)| **time == Some(Duration::ZERO)) {
-                    Some((setting, _)) => Err(InvalidValues::Zero { setting }),
-                    None => Ok(()),
-                }
+                Ok(())
             }
             Naming::Plain { given, known } => {
                 let mut directory = Directory::default();
