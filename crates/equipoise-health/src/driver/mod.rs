@@ -157,7 +157,9 @@ impl Health {
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let health = Health::builder().build()?;
     /// for standing in health.standings() {
-    ///     println!("{} is {} for {:?}", standing.id, standing.availability, health.now().since(standing.since));
+    ///     for opinion in standing.opinions {
+    ///         println!("{} is {} for {:?}", standing.id, opinion.reason, health.now().since(opinion.since));
+    ///     }
     /// }
     /// # Ok(()) }
     /// ```
