@@ -1,4 +1,4 @@
-//! What can be asked. Whatever is wrong with it ends the program with exit code 2.
+//! The options. Invalid options end the program with exit code 2.
 
 use std::path::PathBuf;
 
@@ -9,44 +9,44 @@ use crate::{
     scenarios::{ALL, Known},
 };
 
-/// What do strategies do before they meet traffic? Runs them through a scenario, all under the same requests.
+/// Runs strategies through a simulated scenario, all under the same requests.
 ///
 ///     cargo run --release --example compare -- --list
 ///     cargo run --release --example compare -- --scenario slow-one
 ///     cargo run --release --example compare -- --scenario fast-slow --load 0.5..0.9 \
 ///         --strategy peak-ewma --strategy "peak-ewma(decay=2s)" --strategy p2c --out plots
 ///
-/// Ctrl-C ends it early with what it has; once more ends it at once.
+/// Ctrl-C ends the run early and prints the results so far. A second Ctrl-C ends the program at once.
 #[derive(Parser)]
 #[command(name = "compare", verbatim_doc_comment)]
 pub(crate) struct Args {
-    /// What happens: a name from --list
+    /// The scenario: a name from --list
     #[arg(long, value_name = "NAME", default_value = "antagonists", value_parser = scenario)]
     pub(crate) scenario: &'static Known,
 
-    /// A strategy from --list, with settings in brackets, such as "p2c(choices=3)"; repeat for each [default: all of the
-    /// library's that fit]
+    /// A strategy from --list, with settings in brackets, such as "p2c(choices=3)"; repeat for each [default: all
+    /// suitable strategies of the library]
     #[arg(long = "strategy", value_name = "STRATEGY", value_parser = contenders::named_so)]
     pub(crate) strategies: Vec<Entrant>,
 
-    /// One load, several (0.7,0.9), or a range in steps of 0.1 (0.5..1.7); 1.0 is all that the servers can do [default:
-    /// the scenario's]
+    /// One load, several (0.7,0.9), or a range in steps of 0.1 (0.5..1.7); 1.0 is the capacity of the servers
+    /// [default: the loads of the scenario]
     #[arg(long, value_name = "LOAD", value_parser = loads)]
     pub(crate) load: Option<Loads>,
 
-    /// How often each is run, with different chance; figures are means
+    /// Number of runs of each strategy with different seeds; figures are means
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub(crate) seeds: u64,
 
-    /// Where to write plots, as SVG and PNG
+    /// Directory for plots, as SVG and PNG
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
 
-    /// Name every scenario and every strategy, and do nothing else
+    /// List all scenarios and strategies, and exit
     #[arg(long)]
     pub(crate) list: bool,
 
-    /// Write strategies.md and its plots into this directory: every scenario with all its strategies, over five seeds
+    /// Write strategies.md and its plots into this directory: every scenario with all its strategies, for five seeds
     #[arg(long, value_name = "DIR", conflicts_with_all = ["scenario", "strategies", "load", "seeds", "out", "list"])]
     pub(crate) write: Option<PathBuf>,
 }
@@ -56,27 +56,27 @@ pub(crate) struct Loads(pub(crate) Vec<f64>);
 
 fn scenario(name: &str) -> Result<&'static Known, String> {
     let names = || ALL.iter().map(|known| known.name).collect::<Vec<_>>().join(", ");
-    Known::named(name).ok_or_else(|| format!("there is no such scenario; there are {}", names()))
+    Known::named(name).ok_or_else(|| format!("unknown scenario; the scenarios are {}", names()))
 }
 
 fn loads(text: &str) -> Result<Loads, String> {
     let load = |text: &str| match text.trim().parse::<f64>() {
         Ok(load) if load > 0.0 && load <= 100.0 => Ok(load),
-        _ => Err(format!("{text:?} is no load: use a number above 0, at most 100, such as 0.9")),
+        _ => Err(format!("invalid load {text:?}: use a number above 0 and at most 100, such as 0.9")),
     };
     let Some((from, to)) = text.split_once("..") else {
         return text.split(',').map(load).collect::<Result<_, _>>().map(Loads);
     };
     let (from, to) = (load(from)?, load(to)?);
     if from >= to {
-        return Err(format!("a range goes up: {to}..{from}"));
+        return Err(format!("use an ascending range: {to}..{from}"));
     }
     let steps = ((to - from) * 10.0 - 1e-9).ceil().max(1.0);
     let between = (1..steps as usize).map(|step| round(from + (to - from) * step as f64 / steps));
     Ok(Loads([from].into_iter().chain(between).chain([to]).collect()))
 }
 
-/// To thousandths, so that loads read as they are written.
+/// Rounds to thousandths, so that loads are printed as they were given.
 fn round(load: f64) -> f64 {
     (load * 1_000.0).round() / 1_000.0
 }
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loads_are_one_or_several_or_a_range_with_both_its_ends() {
+    fn loads_are_one_or_several_or_a_range_with_both_ends() {
         assert_eq!(loads("0.9"), Ok(Loads(vec![0.9])));
         assert_eq!(loads("0.7, 0.9"), Ok(Loads(vec![0.7, 0.9])));
         assert_eq!(loads("0.5..0.8"), Ok(Loads(vec![0.5, 0.6, 0.7, 0.8])));

@@ -1,4 +1,4 @@
-//! Who is compared: strategies that the library knows by name, and one's own.
+//! The contenders: strategies of the library by name, and custom ones.
 
 use std::sync::Arc;
 
@@ -7,15 +7,15 @@ use equipoise::{
     sim::{Contender, named},
 };
 
-/// One of them.
+/// A contender.
 pub(crate) type Entrant = Arc<dyn Contender + Send + Sync>;
 
-/// A strategy of one's own: what `--strategy` and tables call it, and how it is made for the client with a number.
+/// Creates a contender of a custom strategy: its name for `--strategy` and tables, and a function that makes it for a client.
 pub(crate) fn own<S: Strategy>(name: &'static str, make: impl Fn(usize) -> S + Send + Sync + 'static) -> Entrant {
     Arc::new(named(name, make))
 }
 
-/// The strategy of that name: one's own come first.
+/// Returns the contender of this name. Custom strategies take precedence.
 pub(crate) fn named_so(text: &str) -> Result<Entrant, String> {
     let own = crate::yours().into_iter().find(|entrant| entrant.label() == text);
     own.map_or_else(|| known(text), Ok)
@@ -30,10 +30,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strategies_are_found_among_one_s_own_and_among_those_of_the_library() {
+    fn custom_and_library_strategies_are_found_by_name() {
         for name in ["demerits", "p2c(choices=3)"] {
             assert_eq!(named_so(name).map(|entrant| entrant.label()), Ok(name.to_owned()));
         }
-        assert!(named_so("nobody").is_err());
+        assert!(named_so("unknown").is_err());
     }
 }

@@ -1,13 +1,13 @@
-//! The figures of a strategy at one load, and how they are written.
+//! The figures of a strategy at one load, and their format.
 
 use std::time::Duration;
 
 use equipoise::sim::{Comparison, Report, Spread};
 
-/// What stands where there is no figure.
+/// Text for a missing figure.
 pub(crate) const NONE: &str = "–";
 
-/// What tables are made of.
+/// A column of the tables.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Figure {
     P50,
@@ -35,7 +35,7 @@ impl Figure {
         }
     }
 
-    /// Seconds, or a part.
+    /// Returns seconds, or a share.
     pub(crate) fn of(self, report: &Report) -> f64 {
         let latency = &report.latency;
         match self {
@@ -48,7 +48,7 @@ impl Figure {
         }
     }
 
-    /// The mean over the seeds, as text.
+    /// Returns the mean over the seeds as text.
     pub(crate) fn show(self, comparison: &Comparison, contender: usize) -> String {
         let mean = comparison.spread(contender, |report| self.of(report)).mean;
         match self {
@@ -59,12 +59,12 @@ impl Figure {
     }
 }
 
-/// Whether it failed, or the runs were stopped before it was its turn.
+/// Returns whether the contender failed, or the runs were stopped before it ran.
 pub(crate) fn is_missing(comparison: &Comparison, contender: usize) -> bool {
     comparison.reports.get(contender).is_none_or(|reports| reports.iter().all(|report| report.ends.total() == 0))
 }
 
-/// How many requests servers had: that number which they did not exceed for half of the time, 99 % of it, and ever.
+/// Returns the median, the 99th percentile and the maximum of the requests at a server over time.
 pub(crate) fn in_flight(comparison: &Comparison, contender: usize) -> [f64; 3] {
     let mean = |figure: &dyn Fn(&Report) -> usize| comparison.spread(contender, |report| figure(report) as f64).mean;
     [
@@ -74,20 +74,20 @@ pub(crate) fn in_flight(comparison: &Comparison, contender: usize) -> [f64; 3] {
     ]
 }
 
-/// How far p99 differs from seed to seed: the standard deviation, relative to the mean.
+/// Returns the standard deviation of p99 over the seeds, relative to its mean.
 pub(crate) fn deviation(comparison: &Comparison, contender: usize) -> f64 {
     let Spread { mean, deviation, .. } = comparison.spread(contender, |report| Figure::P99.of(report));
     deviation / mean.max(f64::MIN_POSITIVE)
 }
 
-/// What one server gets, relative to an even share.
+/// Returns the share of one server, relative to an even share.
 pub(crate) fn share(comparison: &Comparison, contender: usize, server: usize) -> f64 {
     comparison.spread(contender, |report| report.share(server) * report.shares.len() as f64).mean
 }
 
-/// The part of repeated keys that moved without need.
+/// Returns the share of repeated keys that moved unnecessarily.
 pub(crate) fn moved(comparison: &Comparison, contender: usize) -> f64 {
-    comparison.spread(contender, |report| report.keys.map_or(0.0, |keys| keys.beyond_the_ideal())).mean
+    comparison.spread(contender, |report| report.keys.map_or(0.0, |keys| keys.avoidable())).mean
 }
 
 /// Seconds, to three digits.

@@ -1,4 +1,4 @@
-//! Strategies beside each other, in the testbed.
+//! Compares strategies in the simulator.
 //!
 //! ```text
 //! cargo run --release --example compare -- --scenario slow-one --out plots
@@ -6,12 +6,12 @@
 //! cargo run --release --example compare -- --write docs
 //! ```
 //!
-//! A strategy of one's own enters by one line, in [`yours`].
+//! To add a custom strategy, add one line to [`yours`].
 
 mod args;
 mod contenders;
 #[path = "../custom_strategy.rs"]
-#[allow(dead_code, reason = "it is a program of its own")]
+#[allow(dead_code, reason = "the file is also a program")]
 mod custom_strategy;
 mod document;
 mod figures;
@@ -36,11 +36,11 @@ use crate::{
     sweep::{Sweep, Watch},
 };
 
-/// Strategies of one's own: a line for each, with its name for `--strategy` and what makes it for a client.
+/// Custom strategies: a line for each, with its name for `--strategy` and a function that makes it for a client.
 fn yours() -> Vec<Entrant> {
     vec![
         own("demerits", |_client| Demerits { per_failure: 10 }),
-        // Here goes yours.
+        // Add yours here.
     ]
 }
 
@@ -53,7 +53,7 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever reads has seen enough.
+        // The reader has closed the pipe, for example `head`.
         Err(error) if error.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == ErrorKind::BrokenPipe) => {
             ExitCode::SUCCESS
         }
@@ -72,7 +72,7 @@ fn list(out: &mut impl Write) -> io::Result<()> {
     }
     writeln!(out, "\nStrategies:\n")?;
     by_name::all().iter().try_for_each(|strategy| writeln!(out, "{strategy}\n    {}", strategy.about()))?;
-    writeln!(out, "\nYours, of examples/compare/main.rs:\n")?;
+    writeln!(out, "\nCustom strategies in examples/compare/main.rs:\n")?;
     yours().iter().try_for_each(|entrant| writeln!(out, "{}", entrant.label()))
 }
 
@@ -89,7 +89,7 @@ fn compare(args: &Args) -> anyhow::Result<()> {
     let sweep = sweep?;
     table::print(&sweep, &mut io::stdout().lock())?;
     if !sweep.has_figures() && sweep.errors().next().is_some() {
-        bail!("no strategy got through");
+        bail!("no strategy has figures");
     }
     if let Some(out) = &args.out {
         plots::write_all(&sweep, out)?;

@@ -1,4 +1,4 @@
-//! What strategies are compared in: the one place that knows the scenarios, for the tool and for the document.
+//! The named scenarios, for the tool and for the document.
 
 use std::time::Duration;
 
@@ -12,15 +12,15 @@ use equipoise::{
 #[derive(Debug)]
 pub(crate) struct Known {
     pub(crate) name: &'static str,
-    /// What happens in it, in a sentence.
+    /// What happens in the scenario, as part of a sentence.
     pub(crate) about: &'static str,
-    /// Where it is worth looking: 1.0 is all that the servers can do with what they are allotted.
+    /// Default loads; 1.0 is the full capacity of all servers with their allocation.
     pub(crate) loads: &'static [f64],
-    /// The server that something happens to.
+    /// Index of the server with a fault.
     pub(crate) watched: Option<usize>,
-    /// Whether requests have keys, so that those strategies are compared that place by them.
+    /// Whether requests have keys. If so, hashing strategies are compared.
     pub(crate) keyed: bool,
-    /// Strategies that are worth comparing here beside those that have no settings.
+    /// Additional strategies with settings or combinators.
     also: &'static [&'static str],
     make: fn() -> Scenario,
 }
@@ -53,8 +53,7 @@ impl Known {
         (self.make)().load(load)
     }
 
-    /// All that stand alone and fit: `first-fit` is left out, since it fills whom it meets first up to a limit, and
-    /// there are none here.
+    /// Returns all suitable strategies that are not combinators. `first-fit` is left out, because it only makes sense with limits.
     pub(crate) fn strategies(&self) -> Result<Vec<StrategySpec>, InvalidStrategy> {
         let alone = by_name::all().iter().filter(|known| !known.wraps() && known.name() != "first-fit");
         let mut strategies = alone.map(|known| known.name().parse()).collect::<Result<Vec<StrategySpec>, _>>()?;
@@ -70,21 +69,15 @@ const SWEEP: &[f64] = &[0.5, 0.7, 0.9, 1.1, 1.3, 1.74];
 const BY_KEY: &[&str] = &["bounded-load(maglev)", "bounded-load(maglev, factor=2)", "p2c"];
 
 pub(crate) const ALL: &[Known] = &[
-    Known::new(
-        "calm",
-        "100 clients, 100 servers of 4 cores, all alike, whose machines have room to spare",
-        SWEEP,
-        || testbed(100, 100).antagonists(Antagonists::new(0.0)),
-    ),
-    Known::new(
-        "tight",
-        "as calm, but servers get the 4 cores that they are allotted, and no more",
-        &[0.5, 0.7, 0.9, 1.74],
-        || testbed(100, 100).lasting(seconds(40)),
-    ),
+    Known::new("calm", "100 clients, 100 equal servers of 4 cores, whose machines have spare capacity", SWEEP, || {
+        testbed(100, 100).antagonists(Antagonists::new(0.0))
+    }),
+    Known::new("tight", "as calm, but servers get exactly their allocation of 4 cores", &[0.5, 0.7, 0.9, 1.74], || {
+        testbed(100, 100).lasting(seconds(40))
+    }),
     Known::new(
         "antagonists",
-        "as calm, but others want the machines too: what a server gets changes every 10 s, and at times is too little",
+        "as calm, but other programs use the machines too: the cores of a server change every 10 s, and at times are too few",
         SWEEP,
         || testbed(100, 100).antagonists(Antagonists::new(0.15)),
     ),
@@ -95,7 +88,7 @@ pub(crate) const ALL: &[Known] = &[
         .watch(0),
     Known::new(
         "stall",
-        "one client, five servers with 4 workers, 5 ms a request; one stands still 1 s of every 5 s",
+        "one client, five servers with 4 workers, 5 ms per request; one server stalls for 1 s of every 5 s",
         &[0.85],
         || {
             let stall = Fault::stall(0).from(seconds(4)).lasting(seconds(1)).every(seconds(5));
@@ -106,7 +99,7 @@ pub(crate) const ALL: &[Known] = &[
         },
     )
     .watch(0),
-    Known::new("sinkhole", "one of 10 servers answers everything with an error after 1 ms", &[0.7], || {
+    Known::new("sinkhole", "one of 10 servers answers every request with an error after 1 ms", &[0.7], || {
         small().fault(Fault::sinkhole(0))
     })
     .watch(0),
@@ -118,52 +111,62 @@ pub(crate) const ALL: &[Known] = &[
     )
     .watch(0),
     Known::new(
-        "swallows",
-        "one of 10 servers is dead for 30 s of 120 s, and nothing comes back at all",
+        "blackhole",
+        "one of 10 servers is unreachable for 30 s of 120 s, and no response comes back",
         &[0.7],
-        || small().fault(Fault::swallows(0).from(seconds(60)).lasting(seconds(30))),
+        || small().fault(Fault::blackhole(0).from(seconds(60)).lasting(seconds(30))),
     )
     .watch(0),
     Known::new(
         "cold-start",
-        "three of 10 servers restart one after the other, and come back cold: three times the work at first",
+        "three of 10 servers restart one after the other, and are cold: requests are three times the work at first",
         &[0.7],
         || (0..3).fold(small(), restart),
     )
     .watch(0)
     .also(&["slow-start(p2c)", "slow-start(peak-ewma)"]),
-    Known::new("churn", "requests have keys, none of them hot; five of 20 servers come and go", &[0.6], || {
-        (0..5).fold(by_key(0.5), |scenario, server| {
-            let from = seconds(5 + 4 * server as u64);
-            scenario.fault(Fault::away(server).from(from).lasting(seconds(5)).every(seconds(20)))
-        })
-    })
+    Known::new(
+        "churn",
+        "requests have keys, none of them hot; five of 20 servers leave and join again",
+        &[0.6],
+        || {
+            (0..5).fold(by_key(0.5), |scenario, server| {
+                let from = seconds(5 + 4 * server as u64);
+                scenario.fault(Fault::removed(server).from(from).lasting(seconds(5)).every(seconds(20)))
+            })
+        },
+    )
     .keyed()
     .also(BY_KEY),
-    Known::new("hot-keys", "requests have keys, and one in ten the same (Zipf); 20 servers", &[0.6], || by_key(1.0))
-        .keyed()
-        .also(BY_KEY),
+    Known::new(
+        "hot-keys",
+        "requests have keys, and one request in ten has the same key (Zipf); 20 servers",
+        &[0.6],
+        || by_key(1.0),
+    )
+    .keyed()
+    .also(BY_KEY),
     Known::new(
         "bursts",
-        "20 clients, 20 servers; each client sends in bursts of 10 times its rate, and nothing in between",
+        "20 clients, 20 servers; each client sends in bursts at 10 times its mean rate, and nothing in between",
         &[0.5],
         || {
             let bursts = Arrivals::Bursts { factor: 10.0, burst: seconds(1) };
             testbed(20, 20).arrivals(bursts).lasting(seconds(600))
         },
     ),
-    Known::new("clients-1", "one client that sees it all; 100 servers with antagonists", &[1.03], || crowd(1)),
+    Known::new("clients-1", "one client that sees all requests; 100 servers with antagonists", &[1.03], || crowd(1)),
     Known::new("clients-5", "five clients; 100 servers with antagonists", &[1.03], || crowd(5)),
     Known::new("clients-100", "100 clients; 100 servers with antagonists", &[1.03], || crowd(100)),
     Known::new(
         "clients-1000",
-        "1000 clients, of which each sees little; 100 servers with antagonists",
+        "1000 clients, each of which sees few requests; 100 servers with antagonists",
         &[1.03],
         || crowd(1000),
     ),
     Known::new(
         "clients-3000",
-        "3000 clients, each of which sends a request or two a second; 100 servers with antagonists",
+        "3000 clients, each of which sends one or two requests per second; 100 servers with antagonists",
         &[1.03],
         || crowd(3000),
     ),
@@ -184,7 +187,7 @@ fn testbed(clients: usize, servers: usize) -> Scenario {
     Scenario::testbed(clients, servers).lasting(seconds(30))
 }
 
-/// Where something happens to one server, the others are few, so that it matters.
+/// Few servers, so that a fault of one of them matters.
 fn small() -> Scenario {
     testbed(10, 10).lasting(seconds(120))
 }
@@ -200,7 +203,7 @@ fn by_key(exponent: f64) -> Scenario {
 fn restart(scenario: Scenario, server: usize) -> Scenario {
     let at = 40 + 20 * server as u64;
     scenario
-        .fault(Fault::away(server).from(seconds(at)).lasting(seconds(5)))
+        .fault(Fault::removed(server).from(seconds(at)).lasting(seconds(5)))
         .fault(Fault::cold_start(server).from(seconds(at + 5)))
 }
 

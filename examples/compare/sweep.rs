@@ -1,4 +1,4 @@
-//! The runs: every strategy at every load and over every seed, watched, and stopped when somebody asks for it.
+//! The runs: every strategy at every load and for every seed, with a progress bar and Ctrl-C.
 
 use std::{
     sync::mpsc::{RecvTimeoutError, sync_channel},
@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::{figures, scenarios::Known};
 
-/// What came of it.
+/// The results of a scenario.
 pub(crate) struct Sweep {
     pub(crate) scenario: &'static Known,
     pub(crate) labels: Vec<String>,
@@ -46,12 +46,12 @@ impl Sweep {
         Ok(Self { scenario, labels, seeds, points })
     }
 
-    /// Who failed: at which load, and why.
+    /// Returns the errors with their loads.
     pub(crate) fn errors(&self) -> impl Iterator<Item = (f64, &RunError)> {
         self.points.iter().flat_map(|point| point.comparison.errors.iter().flatten().map(|error| (point.load, error)))
     }
 
-    /// Whether anybody got through, at any load.
+    /// Returns whether any strategy has figures at any load.
     pub(crate) fn has_figures(&self) -> bool {
         self.points.iter().any(Point::has_figures)
     }
@@ -71,17 +71,17 @@ impl Point {
     }
 }
 
-/// The progress bar, and who presses Ctrl-C.
+/// The progress bar and the handler of Ctrl-C.
 pub(crate) struct Watch {
     pub(crate) control: Control,
     bar: ProgressBar,
 }
 
-/// How finely the bar moves within one comparison.
+/// Steps of the bar within one comparison.
 const FINE: u64 = 1_000;
 
 impl Watch {
-    /// Over so many comparisons.
+    /// Creates a bar for this number of comparisons.
     pub(crate) fn over(comparisons: usize) -> anyhow::Result<Self> {
         let control = Control::new();
         let asked = control.clone();
@@ -114,7 +114,7 @@ impl Watch {
         result
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub(crate) fn end(&self) {
         self.bar.finish_and_clear();
     }

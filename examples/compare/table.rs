@@ -27,10 +27,13 @@ pub(crate) fn print(sweep: &Sweep, out: &mut impl Write) -> io::Result<()> {
         }
     }
     if let Some(server) = scenario.watched {
-        writeln!(out, "\nits share: what server {server} gets, relative to an even share")?;
+        writeln!(out, "\nits share: the share of server {server}, relative to an even share")?;
     }
     if scenario.keyed {
-        writeln!(out, "\nkeys moved: to another server than the last time, although they could have stayed")?;
+        writeln!(
+            out,
+            "\nkeys moved: share of repeated keys that moved to another server although they could have stayed"
+        )?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use equipoise_sim::{Fault, Report, Scenario, Server, Work};
 
 use super::{compare, finding::Findings, ms, p999, theory};
 
-/// Beyond the hedge both attempts have to take long: from 3.00 on the time shrinks twice as fast.
+/// Beyond the hedge delay (3.00 means) both attempts must be slow, so the tail falls twice as fast.
 pub(super) fn hedge(found: &mut Findings) -> Result<(), Box<dyn Error>> {
     let second = Duration::from_secs(1);
     let scenario = Scenario::of(100, Server::delay()).rate(1_000.0).work(Work::exponential(second));
@@ -22,30 +22,30 @@ pub(super) fn hedge(found: &mut Findings) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// How requests are tried again.
+/// The settings for retries.
 #[derive(Clone, Copy)]
-struct Again {
-    most: u32,
+struct Retries {
+    max: u32,
     budget: Option<f64>,
 }
 
-/// The part of requests that are answered in the end, long after everybody stood still for 4 s (if so). Servers work for
-/// nobody once the client has given up after 1 s, and who is given up is tried again.
-fn answered(found: &Findings, load: f64, again: Again, stall: bool) -> Result<f64, Box<dyn Error>> {
+/// Returns the share of requests that are answered long after all servers stalled for 4 s (if `stall`). Clients time out after
+/// 1 s and retry, and servers still finish timed-out requests.
+fn answered(found: &Findings, load: f64, again: Retries, stall: bool) -> Result<f64, Box<dyn Error>> {
     let scenario = Scenario::of(5, Server::fifo(1)).load(load).work(Work::constant(ms(10))).without_cancelling();
-    let scenario = scenario.timeout(ms(1_000)).retries(again.most);
+    let scenario = scenario.timeout(ms(1_000)).max_retries(again.max);
     let scenario = again.budget.map_or(scenario.clone(), |budget| scenario.retry_budget(budget));
     let stalls = (0..if stall { 5 } else { 0 }).map(|server| Fault::stall(server).from(ms(5_000)).lasting(ms(4_000)));
     let scenario = stalls.fold(scenario, Scenario::fault);
     let scenario = scenario.lasting(Duration::from_secs(found.pick(250, 1_000))).warm_up(0.9);
-    // By turns, so that nobody's line gets long by chance: close below 1 that would set a collapse off by itself.
+    // Round robin, because with a random strategy a long queue could cause the collapse close to a load of 1.
     Ok(compare(&scenario, &["round-robin"], 1)?.spread(0, |report: &Report| 1.0 - report.error_rate()).mean)
 }
 
 pub(super) fn retries(found: &mut Findings) -> Result<(), Box<dyn Error>> {
-    let twice = Again { most: 2, budget: None };
-    let fifth = Again { most: 2, budget: Some(0.2) };
-    let tenth = Again { most: 2, budget: Some(0.1) };
+    let twice = Retries { max: 2, budget: None };
+    let fifth = Retries { max: 2, budget: Some(0.2) };
+    let tenth = Retries { max: 2, budget: Some(0.1) };
     for (name, again, extra) in [("two retries", twice, 2.0), ("20 % budget", fifth, 0.2), ("10 % budget", tenth, 0.1)]
     {
         let theory = 1.0 / (1.0 + extra);

@@ -1,4 +1,4 @@
-//! What a check compares.
+//! Comparison of measured figures with expected ones.
 
 use std::fmt;
 
@@ -6,14 +6,14 @@ use equipoise_sim::Spread;
 
 use super::Effort;
 
-/// What a check found so far.
+/// The findings of a check so far.
 pub(super) struct Findings {
     pub(super) effort: Effort,
     pub(super) all: Vec<Finding>,
     pub(super) notes: Vec<&'static str>,
 }
 
-/// One figure beside what it should be.
+/// One measured figure with its expected value.
 pub(super) struct Finding {
     what: String,
     expected: String,
@@ -26,11 +26,11 @@ pub(super) struct Finding {
 enum Verdict {
     Holds,
     Deviates,
-    /// Nothing is asked of it.
-    Told,
+    /// The figure is only shown.
+    Shown,
 }
 
-/// A figure, and from where to where it varies from seed to seed.
+/// A figure and its range over the seeds.
 pub(super) struct Figure {
     value: f64,
     range: Option<(f64, f64)>,
@@ -44,7 +44,7 @@ impl From<f64> for Figure {
 
 impl From<Spread> for Figure {
     fn from(spread: Spread) -> Self {
-        Self { value: spread.mean, range: (spread.least < spread.most).then_some((spread.least, spread.most)) }
+        Self { value: spread.mean, range: (spread.min < spread.max).then_some((spread.min, spread.max)) }
     }
 }
 
@@ -64,40 +64,40 @@ impl Findings {
         self.effort == Effort::Quick
     }
 
-    /// One of two settings.
+    /// Returns the setting for the effort.
     pub(super) fn pick<T>(&self, quick: T, full: T) -> T {
         if self.is_quick() { quick } else { full }
     }
 
-    /// Within `tolerance` times `expected`.
+    /// Expects a relative deviation of at most `tolerance`.
     pub(super) fn near(&mut self, what: impl Into<String>, expected: f64, got: impl Into<Figure>, tolerance: f64) {
         let got = got.into();
         let holds = (got.value / expected - 1.0).abs() <= tolerance;
         self.add(what, digits(expected), got.to_string(), format!("{} %", digits(tolerance * 100.0)), holds);
     }
 
-    /// No further than `tolerance` from `expected`.
+    /// Expects an absolute deviation of at most `tolerance`.
     pub(super) fn within(&mut self, what: impl Into<String>, expected: f64, got: impl Into<Figure>, tolerance: f64) {
         let got = got.into();
         let holds = (got.value - expected).abs() <= tolerance;
         self.add(what, digits(expected), got.to_string(), format!("± {}", digits(tolerance)), holds);
     }
 
-    /// `bound` or less, with every seed.
+    /// Expects at most `bound` for every seed.
     pub(super) fn at_most(&mut self, what: impl Into<String>, bound: f64, got: impl Into<Figure>) {
         let got = got.into();
         let holds = got.range.map_or(got.value, |(_, most)| most) <= bound;
         self.add(what, format!("≤ {}", digits(bound)), got.to_string(), String::new(), holds);
     }
 
-    /// `bound` or more, with every seed.
+    /// Expects at least `bound` for every seed.
     pub(super) fn at_least(&mut self, what: impl Into<String>, bound: f64, got: impl Into<Figure>) {
         let got = got.into();
         let holds = got.range.map_or(got.value, |(least, _)| least) >= bound;
         self.add(what, format!("≥ {}", digits(bound)), got.to_string(), String::new(), holds);
     }
 
-    /// Each less than the next.
+    /// Expects each figure to be less than the next.
     pub(super) fn rising(&mut self, what: impl Into<String>, figures: &[(&str, f64)]) {
         let names: Vec<&str> = figures.iter().map(|(name, _)| *name).collect();
         let got: Vec<String> = figures.iter().map(|(_, figure)| digits(*figure)).collect();
@@ -105,15 +105,15 @@ impl Findings {
         self.add(what, names.join(" < "), got.join(", "), "order".into(), holds);
     }
 
-    /// For the reader; nothing is asked of it.
-    pub(super) fn tell(&mut self, what: impl Into<String>, seen_elsewhere: impl Into<String>, got: impl Into<Figure>) {
+    /// Shows a figure beside a published one, without expecting anything.
+    pub(super) fn show(&mut self, what: impl Into<String>, seen_elsewhere: impl Into<String>, got: impl Into<Figure>) {
         self.add(what, seen_elsewhere.into(), got.into().to_string(), String::new(), true);
         if let Some(last) = self.all.last_mut() {
-            last.verdict = Verdict::Told;
+            last.verdict = Verdict::Shown;
         }
     }
 
-    /// Why something is not what was seen elsewhere.
+    /// Explains a difference to a published figure.
     pub(super) fn note(&mut self, text: &'static str) {
         self.notes.push(text);
     }
@@ -135,14 +135,14 @@ impl fmt::Display for Finding {
         let verdict = match self.verdict {
             Verdict::Holds => "ok",
             Verdict::Deviates => "DEVIATES",
-            Verdict::Told => "(told)",
+            Verdict::Shown => "(shown)",
         };
         let Self { what, expected, got, tolerance, .. } = self;
         write!(f, "    {what:<44} {expected:>14}  {got:<28} {tolerance:<9} {verdict}")
     }
 }
 
-/// Four of them.
+/// Formats a figure with four significant digits.
 fn digits(value: f64) -> String {
     let before = if value == 0.0 { 1.0 } else { value.abs().log10().floor() + 1.0 };
     format!("{value:.*}", (4.0 - before).clamp(0.0, 6.0) as usize)

@@ -1,4 +1,4 @@
-//! Where keys are, straight from pools.
+//! Placement of keys by hashing strategies, picked directly from pools.
 
 use std::error::Error;
 
@@ -9,7 +9,7 @@ use equipoise_sim::Spread;
 
 use super::finding::Findings;
 
-/// A pool of so many endpoints of one weight.
+/// A pool of this number of endpoints of equal weight.
 fn pool(strategy: impl Strategy, endpoints: usize) -> Result<Pool<()>, UpdateError> {
     let pool = Pool::new(strategy);
     pool.update((0..endpoints).map(endpoint), |_| ())?;
@@ -20,7 +20,7 @@ fn endpoint(number: usize) -> EndpointSpec {
     EndpointSpec::new(format!("endpoint-{number}"))
 }
 
-/// The slots that so many random keys are on.
+/// Returns the slots of this number of random keys.
 fn homes(pool: &Pool<()>, keys: usize, seed: u64) -> Result<Vec<usize>, PickError> {
     let stream = SeededEntropy::new(seed);
     let home = |_| {
@@ -30,13 +30,13 @@ fn homes(pool: &Pool<()>, keys: usize, seed: u64) -> Result<Vec<usize>, PickErro
     (0..keys).map(home).collect()
 }
 
-/// The part of the keys that are elsewhere, in percent.
+/// Returns the percentage of keys that moved.
 fn moved(before: &[usize], after: &[usize]) -> f64 {
     let moved = before.iter().zip(after).filter(|(before, after)| before != after).count();
     100.0 * moved as f64 / before.len() as f64
 }
 
-/// Each endpoint's part of the keys, relative to the mean.
+/// Returns each endpoint's share of the keys, relative to the mean.
 fn shares(homes: &[usize], endpoints: usize) -> Vec<f64> {
     let mut shares = vec![0.0; endpoints];
     for &home in homes {
@@ -49,23 +49,22 @@ fn variance(shares: &[f64]) -> f64 {
     shares.iter().map(|share| (share - 1.0).powi(2)).sum::<f64>() / shares.len() as f64
 }
 
-/// The deviation within one ring of a hundred is itself known to 7 % only, hence many rings.
+/// One ring of a hundred endpoints estimates the deviation to 7 % only, so many rings are measured.
 pub(super) fn ring(found: &mut Findings) -> Result<(), Box<dyn Error>> {
     let (n, rings, each) = (100, found.pick(15, 60), found.pick(1_000, 5_000));
     let (mut variances, mut peaks) = (0.0, Vec::new());
     for seed in 0..rings {
         let shares = shares(&homes(&pool(Ring::new().points(160)?.seed(seed), n)?, n * each, seed)?, n);
-        // Less what the sample of keys adds.
+        // Subtracts the variance that the sample of keys adds.
         variances += (variance(&shares) - 1.0 / each as f64) / rings as f64;
         peaks.push(shares.into_iter().fold(0.0, f64::max));
     }
     found.near("standard deviation of the shares", 1.0 / 160_f64.sqrt(), variances.sqrt(), 0.05);
-    found.tell("the largest", "1.21", Spread::of(peaks));
+    found.show("the largest", "1.21", Spread::of(peaks));
     Ok(())
 }
 
-/// Each has ⌊M/N⌋ or ⌈M/N⌉ of the M entries, so that shares vary by the sample of keys, and by no more than half an entry
-/// beyond it.
+/// Each endpoint has ⌊M/N⌋ or ⌈M/N⌉ of the M entries, so shares vary by the sample of keys and by at most half an entry.
 pub(super) fn maglev(found: &mut Findings) -> Result<(), Box<dyn Error>> {
     for (n, percent) in [(10, 10.25), (100, 1.56), (1_000, 0.67)] {
         let keys = found.pick(300_000, 3_000_000);
@@ -85,7 +84,7 @@ pub(super) fn maglev(found: &mut Findings) -> Result<(), Box<dyn Error>> {
 }
 
 pub(super) fn jump(found: &mut Findings) -> Result<(), Box<dyn Error>> {
-    // A hundredth of the keys moves: 1 % of them more or less by chance with a million, 0.5 % with four.
+    // A hundredth of the keys moves. The standard deviation of this number is 1 % with a million keys, 0.5 % with four million.
     let keys = found.pick(1_000_000, 4_000_000);
     let pool = pool(Jump::new(), 100)?;
     let before = homes(&pool, keys, 1)?;
@@ -93,6 +92,6 @@ pub(super) fn jump(found: &mut Findings) -> Result<(), Box<dyn Error>> {
     let after = homes(&pool, keys, 1)?;
     found.near("moved, %", 100.0 / 101.0, moved(&before, &after), 0.02);
     let elsewhere = before.iter().zip(&after).filter(|(before, after)| before != after && **after != 100).count();
-    found.at_most("moved to others than the new one", 0.0, elsewhere as f64);
+    found.at_most("moved to others than the new endpoint", 0.0, elsewhere as f64);
     Ok(())
 }

@@ -17,9 +17,9 @@ pub(super) fn success(found: &mut Findings) -> Result<(), Box<dyn Error>> {
     let names = ["round-robin", "least-connections", "peak-ewma", "p2c", "least-time", "random"];
     let runs = compare(&scenario, &names, found.pick(1, 5))?;
     let success = |report: &Report| 100.0 * report.answered_within(ms(1_000));
-    // Turns send an eleventh to the slow one, for half of the time.
+    // Round robin sends an eleventh to the slow backend, for half of the time.
     let turns = 100.0 - 100.0 / 22.0;
-    // Least-loaded keeps as many at the slow one as at each of the others; what has to wait there is too late.
+    // Least-connections keeps as many in flight at the slow backend as at each other; requests that must wait there are too late.
     let in_flight = 1_000.0 / (10.0 / 0.167 + 1.0 / 2.0);
     let least = 100.0 - 100.0 * (in_flight / 2.0) / 1_000.0 / 2.0;
     // linkerd published 95, 99 and 99.9 %. The first two have closed forms.
@@ -27,12 +27,12 @@ pub(super) fn success(found: &mut Findings) -> Result<(), Box<dyn Error>> {
         found.within(format!("{}: within 1 s, %", names[at]), expected, runs.spread(at, success), tolerance);
     }
     found.note(
-        "linkerd published 95, 99 and 99.9 %, in whole nines. Least-loaded is compared with the closed form of its scenario\n\
-         instead of with 99: it keeps as many at the slow backend as at each other, which takes it 8 of 1000 requests a\n\
-         second for half of the time, and those that have to wait there are too late.",
+        "linkerd published the rounded figures 95, 99 and 99.9 %. Least-loaded is compared with the closed form of its\n\
+         scenario instead of 99: it keeps as many requests in flight at the slow backend as at each other. The slow backend\n\
+         thus gets 8 of 1000 requests a second for half of the time, and those that must wait there are too late.",
     );
     for (at, name) in names.into_iter().enumerate().skip(3) {
-        found.tell(format!("{name}: within 1 s, %"), "", runs.spread(at, success));
+        found.show(format!("{name}: within 1 s, %"), "", runs.spread(at, success));
     }
     Ok(())
 }

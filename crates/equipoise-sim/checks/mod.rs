@@ -1,6 +1,6 @@
 //! Checks of the simulator and the strategies against theory and published figures.
 //!
-//! The binary `checks` runs all of them, at length; `cargo test` runs those that are quick, at a part of the length.
+//! The binary `checks` runs all of them at full length. `cargo test` runs the quick ones with shorter runs.
 
 mod cures;
 mod finding;
@@ -25,26 +25,26 @@ use equipoise_sim::{Comparison, Contender, Control, Report, Scenario};
 
 use self::finding::{Finding, Findings};
 
-/// How long runs are.
+/// Length of the runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effort {
-    /// In the tests: seconds. Runs are as long as the same tolerances need.
+    /// Seconds, for tests. Runs are as long as the tolerances require.
     Quick,
-    /// Minutes.
+    /// Minutes, for the binary.
     Full,
 }
 
-/// A thing that is known, to be found again.
+/// A known result that the simulator must reproduce.
 pub(crate) struct Check {
-    /// In the table of checks.
+    /// Number in the table of checks.
     pub(crate) number: &'static str,
     name: &'static str,
-    /// Whether it can be had quickly.
+    /// Whether a quick run is possible.
     pub(crate) is_quick: bool,
     run: fn(&mut Findings) -> Result<(), Box<dyn Error>>,
 }
 
-/// What came of a check.
+/// The result of a check.
 pub(crate) struct Outcome {
     number: &'static str,
     name: &'static str,
@@ -53,25 +53,25 @@ pub(crate) struct Outcome {
     took: Duration,
 }
 
-/// All, in the order of their numbers. Numbers 14 and 15 are about Prequal and come with it.
+/// All checks in the order of their numbers. Numbers 14 and 15 are reserved for Prequal.
 pub(crate) const ALL: &[Check] = &[
     quick("1", "one M/M/1 at 90 %", queues::mm1),
     quick("2", "one round-robin dispatcher makes D/M/1", queues::dm1),
     quick("3", "P2C: the mean-field limit", queues::p2c),
-    quick("3b", "P2C: how many servers have how many", queues::p2c_levels),
+    quick("3b", "P2C: distribution of requests over servers", queues::p2c_levels),
     quick("4", "the longest of 1000 queues at 90 %", queues::longest),
     quick("5", "ten servers: M/M/10 ≤ JSQ < JIQ < P2C", waiting::order),
     quick("6", "processor sharing with 4 cores is M/M/4, whatever the work", queues::sharing),
-    quick("7", "a board that is old: P2C and JSQ", stale::board),
+    quick("7", "old load snapshots: P2C and JSQ", stale::snapshots),
     quick("8", "ring: shares of 100", hashing::ring),
-    quick("9", "Maglev: one leaves", hashing::maglev),
-    quick("10", "jump: one more than 100", hashing::jump),
-    quick("11", "bounded loads: Zipf's keys on 50, 1000 in flight", placed::bounded),
+    quick("9", "Maglev: one endpoint leaves", hashing::maglev),
+    quick("10", "jump: one endpoint joins 100", hashing::jump),
+    quick("11", "bounded loads: Zipf keys on 50, 1000 in flight", placed::bounded),
     long("12", "half of the servers half as fast, at 90 %", testbed::fast_and_slow),
     long("13", "overload, 1.41 times", testbed::ramp),
     long("16", "100 and 3000 clients, at 1.03 times", testbed::clients),
     quick("17", "a sinkhole's share of 100", testbed::sinkhole),
-    long("18", "alike and calm at 70 %: nobody loses", testbed::calm_and_alike),
+    long("18", "equal servers without antagonists at 70 %: all strategies are alike", testbed::calm_and_alike),
     quick("19", "a hedge at p95", cures::hedge),
     quick("20", "retries: a collapse sustains itself", cures::retries),
     quick("21", "linkerd's scenario: one of 11 at 2 s for half of the time", linkerd::success),
@@ -90,7 +90,7 @@ const fn long(number: &'static str, name: &'static str, run: fn(&mut Findings) -
 }
 
 impl Check {
-    /// Runs it.
+    /// Runs the check.
     pub(crate) fn run(&self, effort: Effort) -> Result<Outcome, Box<dyn Error>> {
         let begun = Instant::now();
         let mut findings = Findings::new(effort);
@@ -101,7 +101,7 @@ impl Check {
 }
 
 impl Outcome {
-    /// Whether all is as expected.
+    /// Returns whether all findings are as expected.
     pub(crate) fn holds(&self) -> bool {
         self.findings.iter().all(Finding::holds)
     }
@@ -115,7 +115,7 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// Runs strategies by name, over so many seeds.
+/// Runs strategies by name, for this number of seeds.
 fn compare(scenario: &Scenario, names: &[&str], seeds: u64) -> Result<Comparison, Box<dyn Error>> {
     let specs = names.iter().map(|name| name.parse()).collect::<Result<Vec<StrategySpec>, _>>()?;
     let contenders: Vec<&dyn Contender> = specs.iter().map(|spec| spec as &dyn Contender).collect();
@@ -126,7 +126,7 @@ const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// Figures of a report, in multiples of `unit`.
+/// Returns a figure of a report in multiples of `unit`.
 fn mean(unit: Duration) -> impl Fn(&Report) -> f64 {
     move |report| report.latency.mean().div_duration_f64(unit)
 }

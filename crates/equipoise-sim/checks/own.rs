@@ -1,24 +1,24 @@
-//! A strategy that nobody needs but for comparison.
+//! A strategy that is only used for comparison.
 
 use equipoise_core::{BuildError, EndpointSpec, PickCx, Picker, Slot, Strategy, View};
 
-/// Join idle queue: any of those with nothing to do; of all, if there are none.
+/// Join idle queue: a random idle endpoint, or any random endpoint if none is idle.
 pub(super) struct AnyIdle;
 
-pub(super) struct Everybody(Vec<Slot>);
+pub(super) struct AnyIdlePicker(Vec<Slot>);
 
 impl Strategy for AnyIdle {
     type State = ();
-    type Picker = Everybody;
+    type Picker = AnyIdlePicker;
 
     fn state(&self, _: &EndpointSpec) {}
 
-    fn build(&self, view: &View, _: Option<&Everybody>) -> Result<Everybody, BuildError> {
-        Ok(Everybody(view.eligible().to_vec()))
+    fn build(&self, view: &View, _: Option<&AnyIdlePicker>) -> Result<AnyIdlePicker, BuildError> {
+        Ok(AnyIdlePicker(view.eligible().to_vec()))
     }
 }
 
-impl Picker for Everybody {
+impl Picker for AnyIdlePicker {
     fn pick(&self, cx: &mut PickCx<'_>) -> Option<Slot> {
         let idle: Vec<Slot> = self.0.iter().copied().filter(|slot| cx.view().in_flight(*slot) == 0).collect();
         let among = if idle.is_empty() { &self.0 } else { &idle };

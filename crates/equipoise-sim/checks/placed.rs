@@ -1,4 +1,4 @@
-//! Bounded loads in the simulator, watched pick by pick.
+//! Bounded loads in the simulator, observed pick by pick.
 
 use std::{
     error::Error,
@@ -19,18 +19,18 @@ use super::finding::Findings;
 
 type Bounded = BoundedLoad<Maglev>;
 
-/// Passes everything on, and looks at what is picked.
+/// Forwards everything to the bounded strategy and records its picks.
 struct Watched {
     bounded: Bounded,
-    /// Without the bound.
+    /// The same hashing without the bound.
     plain: Maglev,
     factor: f64,
     tally: Arc<Tally>,
 }
 
-struct Watching {
+struct WatchedPicker {
     bounded: <Bounded as Strategy>::Picker,
-    /// Where keys would be without the bound.
+    /// Gives the endpoint of a key without the bound.
     plain: Pool<()>,
     factor: f64,
     tally: Arc<Tally>,
@@ -52,19 +52,19 @@ impl Watched {
 
 impl Strategy for Watched {
     type State = <Bounded as Strategy>::State;
-    type Picker = Watching;
+    type Picker = WatchedPicker;
 
     fn state(&self, spec: &EndpointSpec) -> Self::State {
         self.bounded.state(spec)
     }
 
-    fn build(&self, view: &View, last: Option<&Watching>) -> Result<Watching, BuildError> {
+    fn build(&self, view: &View, last: Option<&WatchedPicker>) -> Result<WatchedPicker, BuildError> {
         let bounded = self.bounded.build(view, last.map(|last| &last.bounded))?;
         let ids = view.members().iter().filter_map(|&slot| view.endpoint(slot)).map(|endpoint| endpoint.id().as_str());
         let plain = Pool::new(self.plain);
         let refused = plain.update(ids.map(EndpointSpec::new), |_| ());
         refused.map_err(|error| BuildError::Refused(error.to_string()))?;
-        Ok(Watching { bounded, plain, factor: self.factor, tally: Arc::clone(&self.tally) })
+        Ok(WatchedPicker { bounded, plain, factor: self.factor, tally: Arc::clone(&self.tally) })
     }
 
     fn needs(&self) -> Needs {
@@ -74,7 +74,7 @@ impl Strategy for Watched {
     forward_hooks!(self.bounded);
 }
 
-impl Picker for Watching {
+impl Picker for WatchedPicker {
     fn pick(&self, cx: &mut PickCx<'_>) -> Option<Slot> {
         let slot = self.bounded.pick(cx)?;
         let view = cx.view();
@@ -92,9 +92,9 @@ impl Picker for Watching {
     }
 }
 
-/// The bound is exact. How many come to their first choice is not a law but a figure of one placement of an unknown number
-/// of keys: here from ten thousand to a hundred thousand keys it rises by six points, as the hottest has less of the
-/// load, and with the placement it varies by three points either way, by who is at home with the hottest.
+/// The bound is exact. The share of first choices is a published figure for one placement of an unknown number of keys. Here it
+/// rises by six points from ten thousand to a hundred thousand keys, because the hottest key has less of the load. It varies by
+/// three points with the placement, depending on which keys share an endpoint with the hottest key.
 pub(super) fn bounded(found: &mut Findings) -> Result<(), Box<dyn Error>> {
     let scenario = Scenario::of(50, Server::delay()).rate(1_000.0).work(Work::exponential(Duration::from_secs(1)));
     let scenario = scenario.keys(Keys::zipf(20_000, 1.0)).lasting(Duration::from_secs(found.pick(10, 40)));
@@ -104,7 +104,7 @@ pub(super) fn bounded(found: &mut Findings) -> Result<(), Box<dyn Error>> {
         for seed in 0..placements {
             let tally = Arc::new(Tally::default());
             Watched::new(factor, seed, &tally)?;
-            // What is refused here was refused above.
+            // The same settings were accepted above.
             let watched = named("watched", |_| Watched::new(factor, seed, &tally).expect("a factor of at least 1"));
             scenario.clone().seed(seed).run(&watched)?;
             let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
@@ -115,18 +115,18 @@ pub(super) fn bounded(found: &mut Findings) -> Result<(), Box<dyn Error>> {
         found.within(format!("c = {factor}: first choices, %"), percent, Spread::of(first), 3.0);
     }
     let few = scenario.clone().keys(Keys::zipf(1_000, 1.0));
-    found.near("unbounded, 1000 keys: the longest, of the mean", 7.4, peaks(&few, placements)?, 0.1);
-    found.tell("unbounded: the same with 20 000 keys", "7.4", peaks(&scenario, placements)?);
+    found.near("unbounded, 1000 keys: max of mean", 7.4, peaks(&few, placements)?, 0.1);
+    found.show("unbounded: the same with 20 000 keys", "7.4", peaks(&scenario, placements)?);
     found.note(
-        "The longest is the hottest key's server, and the hottest of n keys has 1/H(n) of the load: 13 % of a thousand,\n\
-         10 % of 20 000. What was seen elsewhere did not say how many there were.",
+        "The maximum is at the server of the hottest key. The hottest of n keys has 1/H(n) of the load: 13 % for 1000 keys,\n\
+         10 % for 20 000. The published figure does not state the number of keys.",
     );
     Ok(())
 }
 
-/// The longest of the servers with all keys at home, relative to the mean, over the placements.
+/// Returns the mean of the maximum in flight without a bound, relative to the mean in flight, over the placements.
 fn peaks(scenario: &Scenario, placements: u64) -> Result<Spread, Box<dyn Error>> {
-    let peak = |report: &Report| report.in_flight.longest / 20.0;
+    let peak = |report: &Report| report.in_flight.mean_of_max / 20.0;
     let mut peaks = Vec::new();
     for seed in 0..placements {
         let maglev = named("maglev", |_| Maglev::new().seed(seed));

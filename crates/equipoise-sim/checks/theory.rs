@@ -1,4 +1,4 @@
-//! What queueing theory says.
+//! Results of queueing theory.
 
 /// The probability of waiting in M/M/c (Erlang's C).
 fn waits(servers: u32, load: f64) -> f64 {
@@ -17,7 +17,7 @@ pub(super) fn dm1(load: f64) -> f64 {
     (0..1_000).fold(0.5, |sigma: f64, _| (-(1.0 - sigma) / load).exp())
 }
 
-/// The part of the servers that have at least so many, when each request goes to the best of `choices` among infinitely
+/// The share of servers with at least `length` requests when each request goes to the best of `choices` among infinitely
 /// many (Vvedenskaya, Dobrushin, Karpelevich 1996; Mitzenmacher 1996).
 pub(super) fn level(load: f64, choices: i32, length: i32) -> f64 {
     load.powf((f64::from(choices).powi(length) - 1.0) / f64::from(choices - 1))
@@ -28,8 +28,8 @@ pub(super) fn best_of(load: f64, choices: i32) -> f64 {
     (1..64).map(|length| level(load, choices, length)).sum::<f64>() / load
 }
 
-/// The mean of the longest of so many independent queues, of which each is at least `length` long with probability
-/// `tail(length)`.
+/// The mean length of the longest of `queues` independent queues, each of which has at least `length` requests with
+/// probability `tail(length)`.
 pub(super) fn longest(queues: i32, tail: impl Fn(i32) -> f64) -> f64 {
     (1..1_000).map(|length| 1.0 - (1.0 - tail(length)).powi(queues)).sum()
 }

@@ -1,4 +1,4 @@
-//! Ten servers at 90 %: what knowing of everybody is worth.
+//! Ten servers at 90 %: the value of knowing the load of all servers.
 
 use std::{error::Error, time::Duration};
 
@@ -24,7 +24,7 @@ pub(super) fn order(found: &mut Findings) -> Result<(), Box<dyn Error>> {
     let figures = [("M/M/10", shared), ("JSQ", shortest), ("JIQ", idle), ("P2C", two)];
     found.rising("means", &figures.map(|(name, figure)| (name, figure.mean)));
     for ((name, figure), tried) in figures.into_iter().skip(1).zip(["1.92", "2.43", "2.99"]) {
-        found.tell(name, tried, figure);
+        found.show(name, tried, figure);
     }
     Ok(())
 }

@@ -1,18 +1,18 @@
-//! Faults, with and without anybody who watches for them: the tables of docs/health.md, section "In the simulator".
+//! Faults with and without health: prints the tables of docs/health.md, section "In the simulator".
 //!
 //! ```text
 //! cargo run --release -p equipoise-sim --example health
 //! ```
 //!
-//! Ten servers, of which number 0 has a fault from second 30 to second 60; what comes then is watched until second 150. Takes some minutes.
+//! Server 0 of ten has a fault from second 30 to second 60. The recovery is measured until second 150. Takes some minutes.
 
 #![forbid(unsafe_code)]
 
 use std::{error::Error, time::Duration};
 
-use equipoise_core::StrategySpec;
+use equipoise_core::{Availability, StrategySpec};
 use equipoise_sim::{
-    Comparison, Contender, Control, Fault, Fitness, Network, Report, Sample, Scenario, Server, Work,
+    Comparison, Contender, Control, Fault, Network, Report, Sample, Scenario, Server, Work,
     health::{CheckPolicy, LatencyOutlier, Outliers, Policy, Schedule},
 };
 
@@ -27,8 +27,8 @@ const SLOW: &str = "slow × 12";
 
 fn main() -> Result<(), Box<dyn Error>> {
     for strategy in ["p2c", "peak-ewma", "round-robin"] {
-        println!("### While it lasts: `{strategy}`\n");
-        println!("| fault | watched by | out after | errors | of these once out | share | p99 |");
+        println!("### During the fault: `{strategy}`\n");
+        println!("| fault | health from | out after | errors | of these once out | share | p99 |");
         println!("| --- | --- | ---: | ---: | ---: | ---: | ---: |");
         for (name, scenario) in faults() {
             for watcher in watchers(name == SLOW) {
@@ -37,11 +37,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         println!();
     }
-    println!("### On its return: without and with slow start\n");
-    println!("| fault | watched by | strategy | first request | first 5 s | most in a second | errors | p99 |");
+    println!("### Recovery: without and with slow start\n");
+    println!("| fault | health from | strategy | first request | first 5 s | most in a second | errors | p99 |");
     println!("| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |");
     for (name, scenario) in returns() {
-        // A second attempt would hide the errors.
+        // A retry would hide the errors.
         for watcher in watchers(false).into_iter().filter(|watcher| watcher.retries == 0) {
             for strategy in ["p2c", "peak-ewma", "round-robin"] {
                 let of = |strategy: &str| Return::of(&scenario, &watcher, strategy);
@@ -55,7 +55,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Measured while the fault lasts.
+/// The scenario measured during the fault.
 fn scenario() -> Scenario {
     Scenario::of(SERVERS, Server::sharing(4.0))
         .clients(CLIENTS)
@@ -65,7 +65,7 @@ fn scenario() -> Scenario {
         .timeout(Duration::from_secs(1))
         .lasting(ENDS)
         .warm_up(0.5)
-        .sample_every(SAMPLE)
+        .sample_interval(SAMPLE)
 }
 
 fn during(fault: Fault) -> Scenario {
@@ -78,18 +78,18 @@ fn faults() -> [(&'static str, Scenario); 5] {
         ("sinkhole", during(Fault::sinkhole(0))),
         (SLOW, during(Fault::slow(0, 12.0))),
         ("refuses", during(Fault::refuses(0))),
-        ("black hole", during(Fault::swallows(0))),
+        ("black hole", during(Fault::blackhole(0))),
         ("flapping", scenario().fault(flapping.from(BEGINS))),
     ]
 }
 
-/// Measured from the end of the fault on.
+/// The scenarios measured from the end of the fault.
 fn returns() -> [(&'static str, Scenario); 2] {
     let refused = during(Fault::refuses(0)).lasting(Duration::from_secs(150)).warm_up(0.4);
     [("refused", refused.clone()), ("refused, now cold", refused.fault(Fault::cold_start(0).from(ENDS)))]
 }
 
-/// Who does something about it.
+/// The sources of health in a run.
 struct Watcher {
     name: &'static str,
     policy: Option<Policy>,
@@ -103,7 +103,7 @@ fn watchers(slow: bool) -> Vec<Watcher> {
     let both = Policy { checks: checks.clone(), outliers, ..Policy::new() };
     let watcher = |name, policy| Watcher { name, policy, retries: 0 };
     let mut all = vec![
-        watcher("nobody", None),
+        watcher("none", None),
         watcher("requests", Some(requests)),
         watcher("checks", Some(Policy { checks, ..Policy::new() })),
         watcher("both", Some(both.clone())),
@@ -118,18 +118,18 @@ fn watchers(slow: bool) -> Vec<Watcher> {
 }
 
 fn run(scenario: &Scenario, watcher: &Watcher, strategy: &str) -> Result<Comparison, Box<dyn Error>> {
-    let scenario = scenario.clone().retries(watcher.retries);
+    let scenario = scenario.clone().max_retries(watcher.retries);
     let scenario = watcher.policy.iter().fold(scenario, |scenario, policy| scenario.health(policy.clone()));
     let strategy: StrategySpec = strategy.parse()?;
     let contenders: [&dyn Contender; 1] = [&strategy];
     Ok(Comparison::run(&scenario, &contenders, SEEDS, &Control::new())?.complete()?)
 }
 
-/// Of the server with the fault.
+/// Figures of the server with the fault.
 struct Figures {
-    /// Seconds: the mean and the longest, over the clients that took it out while the fault lasted.
+    /// Mean and maximum in seconds, over the clients that took the server out during the fault.
     out: Option<(f64, f64)>,
-    /// How many of the clients did not.
+    /// Number of clients that did not take the server out.
     never: usize,
     errors: f64,
     error_rate: f64,
@@ -144,12 +144,14 @@ impl Figures {
         let reports = &all.reports[0];
         let mut times: Vec<f64> = Vec::new();
         for health in reports.iter().filter_map(|report| report.health.as_ref()) {
-            times
-                .extend(health.times_to_out(0, BEGINS).iter().filter(|time| **time < LASTS).map(Duration::as_secs_f64));
+            times.extend(
+                health.times_to_unhealthy(0, BEGINS).iter().filter(|time| **time < LASTS).map(Duration::as_secs_f64),
+            );
         }
         let mean = times.iter().sum::<f64>() / times.len().max(1) as f64;
         let longest = times.iter().copied().fold(0.0, f64::max);
-        let once_out = |report: &Report| report.health.as_ref().map_or(0, |health| health.failed_while_out[0]) as f64;
+        let once_out =
+            |report: &Report| report.health.as_ref().map_or(0, |health| health.failed_while_unhealthy[0]) as f64;
         Ok(Self {
             out: (!times.is_empty()).then_some((mean, longest)),
             never: reports.len() * CLIENTS - times.len(),
@@ -177,17 +179,17 @@ impl std::fmt::Display for Figures {
     }
 }
 
-/// Of the server that had the fault, from its end on.
+/// Figures of the server from the end of the fault.
 struct Return {
     /// Seconds until its first request.
     first: f64,
-    /// Its requests in the 5 s after all clients had taken it back, relative to a fair share.
+    /// Requests in the 5 s after the server was up at all clients, relative to a fair share.
     share: f64,
-    /// The most it had in a second of any run, relative to a fair share.
+    /// Largest number of requests in one second of any run, relative to a fair share.
     most: f64,
-    /// Of all requests.
+    /// Number of failed requests of all.
     errors: f64,
-    /// Milliseconds, of all requests.
+    /// 99th percentile of all requests in milliseconds.
     p99: f64,
 }
 
@@ -198,7 +200,7 @@ impl Return {
         Ok(Self {
             first: all.spread(0, first_request).mean,
             share: all.spread(0, |report| fair(report, taken_back(report))).mean,
-            most: all.spread(0, most_in_a_second).most,
+            most: all.spread(0, most_in_a_second).max,
             errors: all.spread(0, |report| report.ends.errors() as f64).mean,
             p99: all.spread(0, |report| 1000.0 * report.latency.p99().as_secs_f64()).mean,
         })
@@ -216,7 +218,7 @@ fn first_request(report: &Report) -> f64 {
 
 fn taken_back(report: &Report) -> Duration {
     let changes = report.health.iter().flat_map(|health| &health.changes);
-    let back = changes.filter(|change| change.server == 0 && change.to == Fitness::In).map(|change| change.at);
+    let back = changes.filter(|change| change.server == 0 && change.to == Availability::Up).map(|change| change.at);
     back.fold(ENDS, Duration::max)
 }
 
@@ -229,7 +231,7 @@ fn most_in_a_second(report: &Report) -> f64 {
     samples_after(report).windows((1_000 / SAMPLE.as_millis()) as usize).map(relative).fold(0.0, f64::max)
 }
 
-/// Of all attempts in that time.
+/// Share of server 0 in all attempts in that time.
 fn share(report: &Report, from: Duration, to: Duration) -> f64 {
     let within = report.series.samples.iter().filter(|sample| sample.at > from && sample.at <= to);
     let (mut there, mut all) = (0, 0);

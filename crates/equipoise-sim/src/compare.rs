@@ -11,13 +11,13 @@ use crate::{
     scenario::{InvalidScenario, Scenario},
 };
 
-/// Several strategies under the same requests, each over several seeds.
+/// The reports of several strategies under the same requests, each for several seeds.
 ///
-/// Since all get the same requests (common random numbers), differences between them vary less from seed to seed than
-/// the figures themselves: see [`ratio`](Self::ratio).
+/// All strategies get the same requests (common random numbers). Ratios between strategies therefore vary less from seed to
+/// seed than the figures themselves; [`ratio`](Self::ratio) computes them.
 ///
-/// A contender that fails does not take the others with it: it has an error instead of reports. Who wants all or nothing
-/// asks for [`complete`](Self::complete).
+/// If a contender fails, it has an error instead of reports, and the others are not affected.
+/// [`complete`](Self::complete) turns the first error into an `Err`.
 ///
 /// ```
 /// use equipoise_core::StrategySpec;
@@ -28,38 +28,41 @@ use crate::{
 /// let scenario = Scenario::of(10, Server::fifo(1)).load(0.8);
 /// let comparison = Comparison::run(&scenario, &contenders, 3, &Control::new())?.complete()?;
 /// let p99 = |report: &equipoise_sim::Report| report.latency.p99().as_secs_f64();
-/// assert!(comparison.ratio(0, 1, p99).most < 1.0, "P2C beats random for every seed");
+/// assert!(comparison.ratio(0, 1, p99).max < 1.0, "P2C beats random for every seed");
 /// # Ok::<(), equipoise_sim::RunError>(())
 /// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Comparison {
-    /// By contender, then by seed. None of a contender that failed: the seeds that it got through would flatter it.
+    /// Reports by contender, then by seed. Empty for a contender that failed for any seed.
     pub reports: Vec<Vec<Report>>,
-    /// By contender: why it failed, if it did, at the first of the seeds at which it did.
+    /// Errors by contender: the error for the first seed that failed, or `None`.
     pub errors: Vec<Option<RunError>>,
 }
 
-/// A figure over several seeds; not a number (NaN), where there are none.
+/// Statistics of one figure over several seeds. All fields are NaN if there are no seeds.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Spread {
-    /// The mean.
+    /// The mean over the seeds.
     pub mean: f64,
-    /// The smallest.
-    pub least: f64,
-    /// The largest.
-    pub most: f64,
-    /// The standard deviation of a single seed's figure; 0 for one seed.
+    /// The smallest figure of any seed.
+    pub min: f64,
+    /// The largest figure of any seed.
+    pub max: f64,
+    /// The sample standard deviation over the seeds; 0 for one seed.
     pub deviation: f64,
 }
 
 impl Comparison {
-    /// Runs every contender for `seeds` seeds from the scenario's on, on all cores. The control sees the whole; when it is
-    /// stopped, contenders whose turn had not come have fewer reports, or none.
+    /// Runs every contender for `seeds` seeds (at least one), on all cores.
+    ///
+    /// The seeds are the scenario's own and the numbers after it. `control` shows the progress of all runs together. If it is
+    /// stopped, contenders have fewer reports, or none.
     ///
     /// # Errors
     ///
-    /// When the scenario is impossible, whoever contends. What a contender does wrong is in [`errors`](Self::errors).
+    /// The scenario is impossible. Errors of a single contender are in [`errors`](Self::errors) instead.
     pub fn run(
         scenario: &Scenario,
         contenders: &[&dyn Contender],
@@ -87,7 +90,7 @@ impl Comparison {
         let threads = thread::available_parallelism().map_or(1, usize::from).min(runs);
         let mut done: Vec<(usize, Result<Report, RunError>)> = thread::scope(|scope| {
             let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-            // A panic here is a bug of the simulator's, not a result.
+            // A panic here is a bug of the simulator, because panics of strategies are caught.
             threads
                 .into_iter()
                 .flat_map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
@@ -99,7 +102,7 @@ impl Comparison {
         for (run, report) in done {
             let contender = run / seeds;
             match report {
-                // Stopped before it measured anything: zeros are no figures.
+                // Stopped before the first measured request ended, so the report has no figures.
                 Ok(report) if report.interrupted && report.ends.total() == 0 => {}
                 Ok(report) => reports[contender].push(report),
                 Err(error) => {
@@ -113,23 +116,25 @@ impl Comparison {
         Ok(Self { reports, errors })
     }
 
-    /// All of it, or nothing.
+    /// Returns the comparison if all contenders succeeded.
     ///
     /// # Errors
     ///
-    /// That of the first contender that failed.
+    /// The error of the first contender that failed.
     pub fn complete(mut self) -> Result<Self, RunError> {
         self.errors.iter_mut().find_map(Option::take).map_or(Ok(()), Err)?;
         Ok(self)
     }
 
-    /// A figure of one contender over the seeds.
+    /// Returns the statistics of a figure over the seeds of one contender. NaN if the index is unknown.
     pub fn spread(&self, contender: usize, figure: impl Fn(&Report) -> f64) -> Spread {
         let reports = self.reports.get(contender).map_or(&[][..], |reports| reports);
         Spread::of(reports.iter().map(figure))
     }
 
-    /// A figure of one contender relative to that of another under the same requests, over the seeds that both have.
+    /// Returns the statistics of the ratio of a figure of one contender to the same figure of another.
+    ///
+    /// Each ratio compares reports of the same seed. Seeds that only one of the two has are left out.
     pub fn ratio(&self, contender: usize, to: usize, figure: impl Fn(&Report) -> f64) -> Spread {
         let of = |at: usize| self.reports.get(at).map_or(&[][..], |reports| reports);
         let same = |one: &Report| of(to).iter().find(|other| other.seed == one.seed);
@@ -138,20 +143,20 @@ impl Comparison {
 }
 
 impl Spread {
-    /// Of these figures.
+    /// Computes the statistics of these figures.
     pub fn of(figures: impl IntoIterator<Item = f64>) -> Self {
         let figures: Vec<f64> = figures.into_iter().collect();
         if figures.is_empty() {
-            // Nothing is less than this, and nothing more: an assertion on it fails.
-            return Self { mean: f64::NAN, least: f64::NAN, most: f64::NAN, deviation: f64::NAN };
+            // Every comparison with NaN is false, so an assertion on missing figures fails.
+            return Self { mean: f64::NAN, min: f64::NAN, max: f64::NAN, deviation: f64::NAN };
         }
         let n = figures.len() as f64;
         let mean = figures.iter().sum::<f64>() / n;
         let squares: f64 = figures.iter().map(|figure| (figure - mean).powi(2)).sum();
         Self {
             mean,
-            least: figures.iter().copied().fold(f64::INFINITY, f64::min),
-            most: figures.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+            min: figures.iter().copied().fold(f64::INFINITY, f64::min),
+            max: figures.iter().copied().fold(f64::NEG_INFINITY, f64::max),
             deviation: (squares / (n - 1.0).max(1.0)).sqrt(),
         }
     }

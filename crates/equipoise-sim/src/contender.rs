@@ -1,15 +1,16 @@
 use equipoise_core::{AnyStrategy, Strategy, StrategySpec};
 
-/// A strategy as a run needs it: anew for each client, under a name for tables.
+/// A strategy under test: makes a new strategy for each client and names it.
 ///
-/// A [`StrategySpec`] is one; [`named`] makes one of any strategy. A run ends with an error when the strategy panics, also
-/// in a hook, where a pool would go on without.
+/// [`StrategySpec`] implements it. [`named`] makes a contender from any strategy. A run ends with an error if the strategy
+/// panics, also in a hook, where a pool in production would continue.
 pub trait Contender: Sync {
-    /// What it is called in reports.
+    /// Returns the name of the strategy in reports.
     fn label(&self) -> String;
 
-    /// The strategy of the client with this number. Nothing may be shared between two clients that balancers on two
-    /// machines would not share.
+    /// Makes the strategy of the client with this index.
+    ///
+    /// Strategies of two clients must not share state, because balancers on two machines would not share it either.
     fn strategy(&self, client: usize) -> AnyStrategy;
 }
 
@@ -23,7 +24,9 @@ impl Contender for StrategySpec {
     }
 }
 
-/// A strategy of one's own, or one that differs from client to client.
+/// Makes a contender from a label and a function that makes the strategy of the client with the given index.
+///
+/// Use it for strategies without a [`StrategySpec`], and for strategies that differ from client to client.
 ///
 /// ```
 /// use equipoise_core::{P2c, Subset};

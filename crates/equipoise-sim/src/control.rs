@@ -3,7 +3,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU32, Ordering},
 };
 
-/// A handle on a run that is under way on another thread: how far it is, and a way to stop it. Clones share it.
+/// A handle that shows the progress of a run on another thread and can stop it. Clones share the same state.
 ///
 /// ```
 /// use equipoise_core::StrategySpec;
@@ -19,32 +19,32 @@ use std::sync::{
 #[derive(Clone, Debug, Default)]
 pub struct Control {
     stopped: Arc<AtomicBool>,
-    /// The part that is done, as the bits of an `f32`.
+    /// The progress from 0 to 1, as the bits of an `f32`.
     done: Arc<AtomicU32>,
 }
 
 impl Control {
-    /// For one run.
+    /// Creates a handle for one run or one comparison.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Ends the run at its next event. It reports what it had.
+    /// Stops the run at its next event. The run then returns a report of the part that was simulated.
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it is to stop.
+    /// Returns whether [`stop`](Self::stop) was called.
     pub fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)
     }
 
-    /// The part of the run's time that is over, from 0 to 1.
+    /// Returns the progress of the run, from 0 to 1.
     pub fn done(&self) -> f32 {
         f32::from_bits(self.done.load(Ordering::Relaxed))
     }
 
-    /// For one run of several that are stopped together.
+    /// Creates a handle for one run of several that are stopped together. Its progress is its own.
     pub(crate) fn part(&self) -> Self {
         Self { stopped: Arc::clone(&self.stopped), done: Arc::default() }
     }

@@ -4,61 +4,61 @@ use equipoise_core::{PickError, UpdateError};
 
 use crate::scenario::InvalidScenario;
 
-/// Why a run gave no report.
+/// The reason why a run returned no report.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
     /// The scenario is impossible.
     #[error(transparent)]
     Scenario(#[from] InvalidScenario),
-    /// The strategy cannot serve these servers.
+    /// The pool of a client refused the servers or their settings under this strategy.
     #[error("strategy {label}: client {client} cannot use it: {source}")]
     Unusable {
-        /// The strategy.
+        /// Name of the strategy.
         label: String,
-        /// Whose pool.
+        /// Index of the client.
         client: usize,
-        /// What the pool says.
+        /// The error of the pool.
         source: UpdateError,
     },
-    /// The strategy panicked, or picked nobody or a wrong one although somebody could be picked.
+    /// The strategy panicked in a pick, picked an invalid endpoint, or picked none although one was available.
     #[error("strategy {label}: client {client} could not pick after {after:?}: {source}")]
     Misbehaved {
-        /// The strategy.
+        /// Name of the strategy.
         label: String,
-        /// Whose pool.
+        /// Index of the client.
         client: usize,
-        /// When, from the start of the run.
+        /// Time of the pick, from the start of the run.
         after: Duration,
-        /// What the pool says.
+        /// The error of the pool.
         source: PickError,
     },
-    /// Making the strategy panicked.
+    /// [`Contender::strategy`](crate::Contender::strategy) panicked.
     #[error("strategy {label}: making it for client {client} panicked")]
     Panicked {
-        /// The strategy.
+        /// Name of the strategy.
         label: String,
-        /// For whom.
+        /// Index of the client.
         client: usize,
     },
-    /// The strategy panicked while it was told something.
+    /// A hook of the strategy panicked.
     #[error("strategy {label}: a hook of it panicked after {after:?}")]
     HookPanicked {
-        /// The strategy.
+        /// Name of the strategy.
         label: String,
-        /// When, from the start of the run.
+        /// Time of the panic, from the start of the run.
         after: Duration,
     },
-    /// Requests pile up.
+    /// More attempts were open than [`Scenario::max_open_attempts`](crate::Scenario::max_open_attempts) allows.
     #[error(
-        "strategy {label}: {open} attempts were open after {after:?}: the load is more than the servers can do; lower it, set a timeout, or raise most_open"
+        "strategy {label}: {open} attempts were open after {after:?}: the load is more than the servers can do; lower it, set a timeout, or raise max_open_attempts"
     )]
     PiledUp {
-        /// The strategy.
+        /// Name of the strategy.
         label: String,
-        /// How many.
+        /// Number of open attempts.
         open: usize,
-        /// When, from the start of the run.
+        /// Time, from the start of the run.
         after: Duration,
     },
 }

@@ -2,55 +2,64 @@ use std::time::Duration;
 
 use equipoise_core::Timestamp;
 
-/// What a server says of itself.
+/// The load of a server, as the server reports it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ServerLoad {
-    /// Requests there, those waiting in line included.
+    /// Number of requests at the server, including its queue.
     pub in_flight: u32,
-    /// The part of its allocation that is in use; more than 1 where nobody else wants the machine.
+    /// Used part of the server's allocation. Exceeds 1 while [`Antagonists`](crate::Antagonists) leave the server more than its
+    /// allocation.
     pub utilisation: f64,
 }
 
-/// Brings what servers say of themselves to strategies that live on it. All methods have defaults that do nothing.
+impl ServerLoad {
+    /// Creates a load of `in_flight` requests and this utilisation.
+    pub const fn new(in_flight: u32, utilisation: f64) -> Self {
+        Self { in_flight, utilisation }
+    }
+}
+
+/// Delivers load reports of servers to strategies. All methods have defaults that do nothing.
 ///
-/// The feed and the strategies share what they please: a feed writes loads where the pickers read them. Times are on the
-/// run's clock, which the pools have too.
+/// A feed shares memory with the strategies: it writes loads, and their pickers read them. All times are on the run's clock,
+/// which the pools use too.
 ///
-/// Three ways for a load to travel, none of which knows more than a real one would:
+/// A load can travel in three ways, each with the delay that it would have in production:
 ///
-/// - **reports**: [`answered`](Self::answered) gets the load as it was when the answer left the server;
-/// - **probes**: [`probes`](Self::probes) names whom to ask beside a request; each probe takes the network's time to the
-///   server, which it costs no work, and back to [`probed`](Self::probed);
-/// - **a board**: [`posted`](Self::posted) sees all loads once per [`period`](Self::period).
+/// - **Reports**: [`on_response`](Self::on_response) gets the load at the time when the response left the server.
+/// - **Probes**: [`probe_targets`](Self::probe_targets) names servers to probe when a request is sent. A probe takes the
+///   network's delay to the server, costs the server no work, and takes the network's delay back to [`on_probe`](Self::on_probe).
+/// - **Snapshots**: [`on_snapshot`](Self::on_snapshot) gets the loads of all servers once per
+///   [`snapshot_interval`](Self::snapshot_interval).
 pub trait Feed {
-    /// The client is about to send a request; adds the servers that it asks for their load.
-    fn probes(&mut self, client: usize, now: Timestamp, ask: &mut Vec<usize>) {
-        let _ = (client, now, ask);
+    /// Called before a client sends a request. Adds the indices of the servers to probe to `targets`; unknown indices are ignored.
+    fn probe_targets(&mut self, client: usize, now: Timestamp, targets: &mut Vec<usize>) {
+        let _ = (client, now, targets);
     }
 
-    /// A probe has come back.
-    fn probed(&mut self, client: usize, server: usize, load: ServerLoad, now: Timestamp) {
+    /// Called when the response to a probe reaches its client.
+    fn on_probe(&mut self, client: usize, server: usize, load: ServerLoad, now: Timestamp) {
         let _ = (client, server, load, now);
     }
 
-    /// An answer has come back, with the load of the server that gave it.
-    fn answered(&mut self, client: usize, server: usize, load: ServerLoad, now: Timestamp) {
+    /// Called when the response to a request reaches its client.
+    fn on_response(&mut self, client: usize, server: usize, load: ServerLoad, now: Timestamp) {
         let _ = (client, server, load, now);
     }
 
-    /// How often the board is filled; never by default. Asked when a run begins.
-    fn period(&self) -> Option<Duration> {
+    /// Returns the interval between snapshots, or `None` (the default) for no snapshots. Called when a run begins.
+    fn snapshot_interval(&self) -> Option<Duration> {
         None
     }
 
-    /// The loads of all servers, as they are.
-    fn posted(&mut self, loads: &[ServerLoad], now: Timestamp) {
+    /// Called once per interval with the current loads, by server.
+    fn on_snapshot(&mut self, loads: &[ServerLoad], now: Timestamp) {
         let _ = (loads, now);
     }
 }
 
-/// Nobody listens.
-pub(crate) struct Unfed;
+/// A feed that does nothing.
+pub(crate) struct NoFeed;
 
-impl Feed for Unfed {}
+impl Feed for NoFeed {}

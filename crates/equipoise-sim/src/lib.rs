@@ -8,6 +8,7 @@ mod engine;
 mod error;
 mod feed;
 mod report;
+mod run;
 mod scenario;
 
 #[doc(no_inline)]
@@ -19,6 +20,6 @@ pub use crate::{
     control::Control,
     error::RunError,
     feed::{Feed, ServerLoad},
-    report::{Ends, Fitness, Health, HealthChange, InFlight, KeyMoves, Latency, Report, Sample, Series},
+    report::{Ends, HealthChange, HealthReport, InFlight, KeyMoves, Latency, Report, Sample, Series},
     scenario::{Antagonists, Arrivals, Fault, InvalidScenario, Keys, Network, Scenario, Server, Work},
 };

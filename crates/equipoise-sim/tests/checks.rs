@@ -1,6 +1,6 @@
-//! The checks of `checks/` that are quick. The binary `checks` runs all of them at full length.
+//! Runs the quick checks of `checks/`. The binary `checks` runs all of them at full length.
 
-#[allow(dead_code, reason = "long runs are the binary's")]
+#[allow(dead_code, reason = "only the binary runs long checks")]
 #[path = "../checks/mod.rs"]
 mod checks;
 

@@ -1,14 +1,14 @@
-//! docs/strategies.md: advice that people have written, around tables and plots that are made here.
+//! Generates docs/strategies.md: the text of the template, with tables and plots of simulations.
 //!
-//! The advice is in `template.md`. Whatever stands there in double braces is replaced:
+//! The text is in `template.md`. Expressions in double braces are replaced:
 //!
-//! | in braces | becomes |
+//! | expression | replaced by |
 //! | --- | --- |
-//! | `table SCENARIO` | its figures: of every strategy, at every load |
-//! | `across FIGURE SCENARIO …` | one figure of every strategy, in several scenarios beside each other |
+//! | `table SCENARIO` | the figures of every strategy at every load |
+//! | `across FIGURE SCENARIO …` | one figure of every strategy, in several scenarios |
 //! | `plot SCENARIO KIND [LOAD]` | a plot: `tail`, `latency`, `in-flight` or `shares` |
-//! | `value SCENARIO STRATEGY FIGURE [LOAD]` | a single figure, within a sentence; also the `share` of the server that is watched |
-//! | `about SCENARIO` | what happens in it |
+//! | `value SCENARIO STRATEGY FIGURE [LOAD]` | a single figure, or the `share` of the server with the fault |
+//! | `about SCENARIO` | the description of the scenario |
 
 mod tables;
 
@@ -34,10 +34,10 @@ const SEEDS: u64 = 5;
 
 type Sweeps = BTreeMap<&'static str, Sweep>;
 
-/// By the name of their file: written when all of the text is there.
+/// Plots by file name, written once the text is complete.
 type Pictures = BTreeMap<String, Scene>;
 
-/// Runs what the template asks for, and writes `strategies.md` and `strategies/` into the directory.
+/// Runs the scenarios of the template, and writes `strategies.md` and `strategies/` into the directory.
 pub(crate) fn write(into: &Path) -> anyhow::Result<()> {
     let scenarios = wanted()?;
     let watch = Watch::over(scenarios.iter().map(|scenario| scenario.loads.len()).sum())?;
@@ -46,7 +46,7 @@ pub(crate) fn write(into: &Path) -> anyhow::Result<()> {
     watch.end();
     let sweeps = sweeps?;
     if watch.control.is_stopped() {
-        bail!("interrupted; the document is as it was");
+        bail!("interrupted; the document is unchanged");
     }
     let mut pictures = Pictures::new();
     let text = filled(|words| replace(words, &sweeps, &mut pictures))?;
@@ -66,7 +66,7 @@ fn run(scenario: &'static Known, watch: &Watch) -> anyhow::Result<Sweep> {
     sweep.with_context(|| scenario.name)
 }
 
-/// The scenarios that the template speaks of.
+/// Returns the scenarios that the template mentions.
 fn wanted() -> anyhow::Result<Vec<&'static Known>> {
     let mut named = BTreeSet::new();
     filled(|words| {
@@ -76,12 +76,12 @@ fn wanted() -> anyhow::Result<Vec<&'static Known>> {
     Ok(ALL.iter().filter(|scenario| named.contains(scenario.name)).collect())
 }
 
-/// The template, with what is in braces replaced.
+/// Returns the template with its expressions replaced.
 fn filled(mut replace: impl FnMut(&[&str]) -> anyhow::Result<String>) -> anyhow::Result<String> {
     let mut parts = TEMPLATE.split("{{");
     let mut text = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        let (braced, rest) = part.split_once("}}").context("template.md: braces that nobody closes")?;
+        let (braced, rest) = part.split_once("}}").context("template.md: unclosed braces")?;
         let words: Vec<&str> = braced.split_whitespace().collect();
         text += &replace(&words).with_context(|| format!("template.md: {{{{{braced}}}}}"))?;
         text += rest;
@@ -100,24 +100,24 @@ fn replace(words: &[&str], sweeps: &Sweeps, pictures: &mut Pictures) -> anyhow::
         ["plot", scenario, kind, load @ ..] => picture(sweep(scenario)?, kind, load.first().copied(), pictures),
         ["value", scenario, strategy, figure, load @ ..] => {
             let sweep = sweep(scenario)?;
-            let strategy = sweep.number(strategy).context("it is not compared there")?;
+            let strategy = sweep.number(strategy).context("the strategy is not in this scenario")?;
             let comparison = &point(sweep, load.first().copied())?.comparison;
             if *figure == "share" {
-                let server = sweep.scenario.watched.context("no server is watched there")?;
+                let server = sweep.scenario.watched.context("no server has a fault in this scenario")?;
                 return Ok(figures::part(figures::share(comparison, strategy, server)));
             }
             Ok(self::figure(figure)?.show(comparison, strategy))
         }
         ["about", scenario] => Ok(sweep(scenario)?.scenario.about.to_owned()),
-        _ => bail!("it means nothing"),
+        _ => bail!("unknown expression"),
     }
 }
 
 fn figure(name: &str) -> anyhow::Result<Figure> {
-    Figure::named(name).with_context(|| format!("{name} is no figure"))
+    Figure::named(name).with_context(|| format!("unknown figure {name}"))
 }
 
-/// The point at that load; where none is named, the only one.
+/// Returns the point at this load; without a load, the only point.
 fn point<'a>(sweep: &'a Sweep, load: Option<&str>) -> anyhow::Result<&'a Point> {
     match load {
         Some(load) => sweep.at(load.parse()?).context("no such load"),
@@ -132,7 +132,7 @@ fn picture(sweep: &Sweep, kind: &str, load: Option<&str>, pictures: &mut Picture
         "latency" => plots::latency(sweep, point(sweep, load)?),
         "in-flight" => plots::in_flight(sweep, point(sweep, load)?),
         "shares" => plots::shares(sweep, point(sweep, load)?),
-        _ => bail!("{kind} is no plot"),
+        _ => bail!("unknown plot {kind}"),
     };
     let file = format!("{}-{kind}.svg", sweep.scenario.name);
     let shown = format!("![{}: {kind}](strategies/{file})", sweep.scenario.name);
@@ -149,10 +149,10 @@ mod tests {
         fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 
-    const AGAIN: &str = "docs/strategies.md is old: cargo run --release --example compare -- --write docs";
+    const AGAIN: &str = "docs/strategies.md is outdated, run: cargo run --release --example compare -- --write docs";
 
     #[test]
-    fn the_document_has_the_template_s_text() {
+    fn the_document_has_the_text_of_the_template() {
         let document = document();
         let mut rest = &document[..];
         for part in TEMPLATE.split("{{").map(|part| part.split_once("}}").map_or(part, |(_, text)| text)) {
@@ -165,7 +165,7 @@ mod tests {
     /// On other platforms logarithms may differ in the last bit.
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
     #[test]
-    fn the_document_has_the_figures_of_strategies_as_they_are() {
+    fn the_document_has_current_figures() {
         let watch = Watch::over(1).expect("a bar");
         let sweep = run(Known::named("slow-one").expect("a scenario"), &watch).expect("runs");
         let table = tables::of(&sweep);
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn the_template_speaks_of_every_scenario() {
+    fn the_template_mentions_every_scenario() {
         let wanted = wanted().expect("braces that close");
         let missing = ALL.iter().map(|known| known.name).filter(|name| wanted.iter().all(|known| known.name != *name));
         assert_eq!(missing.collect::<Vec<_>>(), Vec::<&str>::new());

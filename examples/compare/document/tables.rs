@@ -7,7 +7,8 @@ use crate::{
     sweep::{Point, Sweep},
 };
 
-/// Of one load: a column for each figure. Of several: a table for each figure, with a column for each load.
+/// Formats a sweep. With one load: one table with a column for each figure. With several: a table for each figure, with a column for
+/// each load.
 pub(super) fn of(sweep: &Sweep) -> String {
     let mut parts = match &sweep.points[..] {
         [point] => vec![of_one(sweep, point)],
@@ -20,7 +21,7 @@ pub(super) fn of(sweep: &Sweep) -> String {
     parts.join("\n\n")
 }
 
-/// Whether any is not zero.
+/// Returns whether any figure is not zero.
 fn has(points: &[Point], figure: Figure) -> bool {
     points.iter().flat_map(|point| point.comparison.reports.iter().flatten()).any(|report| figure.of(report) > 0.0)
 }
@@ -51,7 +52,7 @@ fn over_loads(sweep: &Sweep, figure: Figure) -> String {
     table(sweep, &columns, |at| sweep.points.iter().map(|point| figure.show(&point.comparison, at)).collect())
 }
 
-/// Scenarios of one load each, and of the same strategies.
+/// Formats one figure of several scenarios, each with one load and the same strategies.
 pub(super) fn across(figure: Figure, sweeps: &[&Sweep]) -> Option<String> {
     let (first, points) = (
         sweeps.first()?,
@@ -66,7 +67,7 @@ pub(super) fn across(figure: Figure, sweeps: &[&Sweep]) -> Option<String> {
     Some(table(first, &columns, |at| points.iter().map(|point| figure.show(&point.comparison, at)).collect()))
 }
 
-/// A row for each strategy.
+/// Formats a table with a row for each strategy.
 fn table(sweep: &Sweep, columns: &[String], cells: impl Fn(usize) -> Vec<String>) -> String {
     let mut text = format!("| strategy | {} |\n| --- |{}", columns.join(" | "), " ---: |".repeat(columns.len()));
     for (at, label) in sweep.labels.iter().enumerate() {

@@ -8,10 +8,10 @@ use kuva::render::{
 use super::{line, percent_ticks, present, title};
 use crate::sweep::{Point, Sweep};
 
-/// What happens for less than this part of the time is not drawn.
+/// Shares of the time below this are not drawn.
 const LEAST: f64 = 1e-4;
 
-/// For how much of the time a server has so many requests, or more.
+/// Plots the share of the time that a server has at least a number of requests.
 pub(crate) fn in_flight(sweep: &Sweep, point: &Point) -> Scene {
     let lines = present(sweep, point).map(|(at, label)| {
         let points = at_least(&point.comparison.reports[at]);
@@ -20,8 +20,8 @@ pub(crate) fn in_flight(sweep: &Sweep, point: &Point) -> Scene {
     let plots: Vec<Plot> = lines.collect();
     let layout = Layout::auto_from_plots(&plots)
         .with_title(format!("In flight: {}", title(sweep, Some(point.load))))
-        .with_x_label("requests at a server, in line included")
-        .with_y_label("part of the time with so many or more")
+        .with_x_label("requests at a server, queue included")
+        .with_y_label("share of the time with at least n")
         .with_log_x()
         .with_log_y()
         .with_y_tick_format(percent_ticks());

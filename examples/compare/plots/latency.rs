@@ -11,10 +11,10 @@ use crate::{
     sweep::{Point, Sweep},
 };
 
-/// How many points per decade.
+/// Number of points per decade.
 const FINE: i32 = 15;
 
-/// How many requests take longer than this or that, from the median on.
+/// Plots the share of requests above each latency, from the median on.
 pub(crate) fn latency(sweep: &Sweep, point: &Point) -> Scene {
     let mut least = f64::INFINITY;
     let lines = present(sweep, point).filter_map(|(at, label)| {
@@ -26,7 +26,7 @@ pub(crate) fn latency(sweep: &Sweep, point: &Point) -> Scene {
     let plots: Vec<Plot> = lines.collect();
     let layout = Layout::auto_from_plots(&plots)
         .with_title(format!("Latency: {}", title(sweep, Some(point.load))))
-        .with_x_label("latency, time-outs included")
+        .with_x_label("latency, timeouts included")
         .with_y_label("requests that take longer")
         .with_log_x()
         .with_log_y()
@@ -43,7 +43,7 @@ fn pooled(reports: &[Report]) -> Option<Latency> {
     Some(latency)
 }
 
-/// Down to where some ten requests are slower: beyond, there is nothing but chance.
+/// Ends where about ten requests are slower; figures beyond are random.
 fn slower(latency: &Latency) -> Vec<(f64, f64)> {
     let parts = (0..).map(|step| 0.5 * 10f64.powf(-f64::from(step) / f64::from(FINE)));
     let known = parts.take_while(|part| part * latency.count() as f64 >= 10.0);

@@ -1,4 +1,4 @@
-//! Pictures of a sweep.
+//! Plots of a sweep.
 
 mod in_flight;
 mod latency;
@@ -23,11 +23,11 @@ use crate::{figures, sweep::Sweep};
 const COLOURS: [&str; 9] =
     ["#E69F00", "#7F5B00", "#999999", "#56B4E9", "#0072B2", "#009E73", "#D55E00", "#CC79A7", "#000000"];
 
-/// Those of them that a plot is to draw the eye to, and to keep it off.
+/// The colours of the highlighted line and of the others.
 const WATCHED: &str = "#D55E00";
 const OTHERS: &str = "#56B4E9";
 
-/// Writes every picture that fits the sweep, as SVG and as PNG.
+/// Writes all plots of the sweep, as SVG and PNG.
 pub(crate) fn write_all(sweep: &Sweep, into: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(into).with_context(|| into.display().to_string())?;
     let name = sweep.scenario.name;
@@ -54,8 +54,8 @@ pub(crate) fn write_svg(scene: &Scene, path: &Path) -> anyhow::Result<()> {
     fs::write(path, SvgBackend.render_scene(scene)).with_context(|| path.display().to_string())
 }
 
-/// The line of a strategy, with its label. Colour and dashes go by its name, so that they are the same in every plot; of
-/// two lines upon each other the lower shows at the sides of the upper and in its gaps.
+/// The line of a strategy, with its label. Colour and dashes depend on its name, so that they are the same in every plot. If two lines
+/// overlap, the lower one is visible beside the upper one and in its gaps.
 fn line(label: &str, points: Vec<(f64, f64)>) -> LinePlot {
     let (colour, dashes) = look(label);
     let (style, width) = match dashes {
@@ -71,8 +71,8 @@ fn line(label: &str, points: Vec<(f64, f64)>) -> LinePlot {
         .with_legend(label)
 }
 
-/// Colour and dashes of a strategy. Those that stand alone all differ; of others, what is in brackets tells two with the
-/// same name apart, in most cases.
+/// Returns colour and dashes of a strategy. All strategies without settings differ. Two with the same name and different settings
+/// differ in most cases.
 fn look(label: &str) -> (usize, usize) {
     let place = |name: &str| by_name::all().iter().position(|known| known.name() == name);
     let sum = |text: &str| text.bytes().map(usize::from).sum::<usize>();
@@ -89,7 +89,7 @@ fn time_ticks() -> TickFormat {
     }))
 }
 
-/// For axes of parts.
+/// For axes of shares.
 fn percent_ticks() -> TickFormat {
     TickFormat::Custom(std::sync::Arc::new(|part| format!("{} %", short(part * 100.0))))
 }
@@ -106,7 +106,7 @@ fn title(sweep: &Sweep, load: Option<f64>) -> String {
     }
 }
 
-/// The contenders that have something to show, and their numbers.
+/// Returns the contenders with figures, and their indices.
 fn present<'a>(sweep: &'a Sweep, point: &'a crate::sweep::Point) -> impl Iterator<Item = (usize, &'a String)> {
     sweep.labels.iter().enumerate().filter(|(at, _)| !figures::is_missing(&point.comparison, *at))
 }

@@ -10,11 +10,11 @@ use kuva::{
 use super::{OTHERS, WATCHED, present, title};
 use crate::sweep::{Point, Sweep};
 
-/// Of a whole row, and between two cells.
+/// Width of a row, and the gap between two cells.
 const WIDTH: f64 = 1_360.0;
 const SPACING: f64 = 8.0;
 
-/// What each server gets over time, relative to an even share: a panel for each strategy, of its first seed.
+/// Plots the share of each server over time, relative to an even share: a panel for each strategy, for the first seed.
 pub(crate) fn shares(sweep: &Sweep, point: &Point) -> Scene {
     let watched = sweep.scenario.watched;
     let first = |at: usize| point.comparison.reports[at].first().map(|report| Shares::of(report, watched));
@@ -22,7 +22,7 @@ pub(crate) fn shares(sweep: &Sweep, point: &Point) -> Scene {
         present(sweep, point).filter_map(|(at, label)| Some((first(at)?, label))).collect();
     let highest = panels.iter().map(|(shares, _)| shares.highest()).fold(1.0, f64::max);
     let rows = rows(panels.len());
-    // Cells so narrow that rows of different lengths fill the same width.
+    // Narrow cells, so that rows of different lengths fill the same width.
     let columns = rows.first().map_or(1, |most| most * (most - 1).max(1));
     let (plots, layouts): (Vec<_>, Vec<_>) = panels
         .into_iter()
@@ -50,13 +50,13 @@ pub(crate) fn shares(sweep: &Sweep, point: &Point) -> Scene {
         .render()
 }
 
-/// How many panels there are in each row, as alike as can be, the longer ones first: no place is left empty.
+/// Returns the number of panels in each row, as equal as possible, longer rows first.
 pub(super) fn rows(panels: usize) -> Vec<usize> {
     let rows = panels.div_ceil(4);
     (0..rows).map(|row| panels / rows + usize::from(row < panels % rows)).collect()
 }
 
-/// The cells of each panel.
+/// Returns the cells of each panel.
 fn structure(rows: &[usize], columns: usize) -> Vec<Vec<usize>> {
     let cells = |row: usize, panels: usize| {
         let width = columns / panels;
@@ -78,8 +78,8 @@ fn legend(watched: Option<usize>) -> Vec<LegendEntry> {
 #[derive(Default)]
 struct Shares {
     time: Vec<f64>,
-    least: Vec<f64>,
-    most: Vec<f64>,
+    min: Vec<f64>,
+    max: Vec<f64>,
     watched: Vec<(f64, f64)>,
 }
 
@@ -92,8 +92,8 @@ impl Shares {
             let share = |server| sample.share(server) * servers as f64;
             let others = || (0..servers).filter(|&server| Some(server) != watched).map(share);
             shares.time.push(at);
-            shares.least.push(others().reduce(f64::min).unwrap_or_default());
-            shares.most.push(others().fold(0.0, f64::max));
+            shares.min.push(others().reduce(f64::min).unwrap_or_default());
+            shares.max.push(others().fold(0.0, f64::max));
             shares.watched.extend(watched.map(|server| (at, share(server))));
         }
         shares
@@ -101,11 +101,11 @@ impl Shares {
 
     fn highest(&self) -> f64 {
         let watched = self.watched.iter().map(|(_, share)| *share);
-        self.most.iter().copied().chain(watched).fold(0.0, f64::max)
+        self.max.iter().copied().chain(watched).fold(0.0, f64::max)
     }
 
     fn plots(self) -> Vec<Plot> {
-        let others = BandPlot::new(self.time, self.least, self.most).with_color(OTHERS).with_opacity(0.5);
+        let others = BandPlot::new(self.time, self.min, self.max).with_color(OTHERS).with_opacity(0.5);
         let one = LinePlot::new().with_data(self.watched).with_color(WATCHED).with_stroke_width(1.5);
         vec![others.into(), one.into()]
     }

@@ -9,7 +9,7 @@ use crate::{
     sweep::Sweep,
 };
 
-/// p99 and p99.9 against load.
+/// Plots p99 and p99.9 by load.
 pub(crate) fn tail(sweep: &Sweep) -> Scene {
     let figures = [Figure::P99, Figure::P999];
     let plots: Vec<Vec<Plot>> = figures.map(|figure| lines(sweep, figure)).into();
@@ -19,12 +19,12 @@ pub(crate) fn tail(sweep: &Sweep) -> Scene {
         Layout::auto_from_plots(&both)
             .with_title(format!("{}: {}", title(sweep, None), figure.name()))
             .with_x_label("load (1 = capacity)")
-            .with_y_label("latency, time-outs included")
+            .with_y_label("latency, timeouts included")
             .with_log_y()
             .with_y_axis_min(least * 0.9)
             .with_y_axis_max(most * 1.1)
             .with_y_tick_format(time_ticks())
-            // What is worked out for the default labels is too narrow for these.
+            // The default margin is too narrow for these labels.
             .with_force_margins(125.0, 15.0)
             .with_y_label_offset(-18.0, 0.0)
     });
@@ -42,13 +42,13 @@ fn of(sweep: &Sweep, contender: usize, label: &str, figure: Figure) -> LinePlot 
     let ms = |point: &crate::sweep::Point| point.comparison.spread(contender, |report| figure.of(report)).mean * 1e3;
     let mut points: Vec<(f64, f64)> = points.map(|point| (point.load, ms(point).max(1e-3))).collect();
     if let [(load, ms)] = points[..] {
-        // Who got through at one load only: a line of one point does not show.
+        // A strategy with figures at one load only: a line of one point is invisible.
         points = vec![(load - 0.01, ms), (load + 0.01, ms)];
     }
     line(label, points)
 }
 
-/// Of all that is drawn, in milliseconds.
+/// Returns the range of all drawn values in milliseconds.
 fn extreme(sweep: &Sweep, pick: fn(f64, f64) -> f64, start: f64) -> f64 {
     let reports = sweep.points.iter().flat_map(|point| point.comparison.reports.iter().flatten());
     let times = reports.flat_map(|report| [Figure::P99, Figure::P999].map(|figure| figure.of(report) * 1e3));

@@ -1,13 +1,13 @@
 //! Checks the simulator and the strategies against theory and published figures.
 //!
 //! ```text
-//! cargo run --release -p equipoise-sim --bin checks            all, some minutes
-//! cargo run --release -p equipoise-sim --bin checks 3 3b 21    these only
-//! cargo run --release -p equipoise-sim --bin checks -- --quick short runs, and those only that need no long ones
-//! cargo run --release -p equipoise-sim --bin checks -- --speed none: how fast runs are, and what they take of memory
+//! cargo run --release -p equipoise-sim --bin checks            all checks, some minutes
+//! cargo run --release -p equipoise-sim --bin checks 3 3b 21    only these checks
+//! cargo run --release -p equipoise-sim --bin checks -- --quick the quick checks, with short runs
+//! cargo run --release -p equipoise-sim --bin checks -- --speed no checks: measures speed and memory
 //! ```
 //!
-//! Ends with 0 if all hold, 1 if one does not, 2 if the arguments make no sense.
+//! Exit status: 0 if all checks hold, 1 if one does not, 2 for invalid arguments.
 
 #![forbid(unsafe_code)]
 
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     let chosen = |check: &&Check| numbers.iter().any(|number| check.number == number);
     let all = |check: &&Check| numbers.is_empty() && (effort == Effort::Full || check.is_quick);
     let failed = ALL.iter().filter(|check| chosen(check) || all(check)).filter(|check| !passes(check, effort)).count();
-    println!("{}", if failed == 0 { "all hold".into() } else { format!("{failed} deviate") });
+    println!("{}", if failed == 0 { "all checks hold".into() } else { format!("{failed} deviate") });
     ExitCode::from(u8::from(failed > 0))
 }
 
@@ -66,7 +66,7 @@ fn measure() -> ExitCode {
 fn refuse(argument: &str) -> ExitCode {
     let numbers: Vec<&str> = ALL.iter().map(|check| check.number).collect();
     eprintln!(
-        "{argument:?} is not understood. Usage: checks [--quick] [NUMBER…] or checks --speed; numbers are {}",
+        "unknown argument {argument:?}; usage: checks [--quick] [NUMBER…], or checks --speed. Numbers: {}",
         numbers.join(" ")
     );
     ExitCode::from(2)

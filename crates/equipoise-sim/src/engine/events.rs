@@ -1,48 +1,55 @@
-//! What happens next.
+//! The queue of future events, and time as the engine counts it.
 
-use std::{cmp::Ordering, collections::BinaryHeap};
+use std::{cmp::Ordering, collections::BinaryHeap, time::Duration};
 
 /// Nanoseconds on the run's clock.
 pub(super) type Nanos = u64;
 
-/// Names an attempt for as long as it lives: places are used again, numbers are not.
+/// When a run begins. Not 0, because pools read a timestamp of 0 as "never".
+pub(super) const ORIGIN: Nanos = 1_000_000_000;
+
+pub(super) fn nanos(duration: Duration) -> Nanos {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Identifies an attempt. Places are reused for later attempts, numbers are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TryId {
+pub(super) struct AttemptId {
     pub(super) place: u32,
     pub(super) number: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Event {
-    /// A request comes to a client.
+    /// A request arrives at a client.
     Arrival { client: u32 },
-    /// An attempt reaches its server.
-    FailureStage(TryId),
-    /// A server is done with a job, unless its plans have changed since.
+    /// An attempt arrives at its server.
+    AtServer(AttemptId),
+    /// A server finishes a job, unless the plan has changed since.
     Done { server: u32, plan: u32 },
-    /// A server answers an attempt without having worked on it.
-    Sunk(TryId),
+    /// A server answers an attempt with an error, without work.
+    FailedFast(AttemptId),
     /// An answer reaches its client.
-    Answer(TryId),
+    Answer(AttemptId),
     /// A fault begins or ends.
     Fault { at: u32, begins: bool },
-    /// The others on a server's machine change.
+    /// The usable cores of a server change.
     Antagonists { server: u32 },
-    /// A probe reaches its server, or comes back.
+    /// A load probe arrives at its server, or its response at the client.
     Probe { at: u32 },
-    /// A health check reaches its server, or comes back.
+    /// A health check arrives at its server, or its response at the client.
     Check { at: u32 },
-    /// A client's health machine wants to be woken.
-    Tend { client: u32 },
-    /// The board is filled.
-    Board,
-    /// What is measured begins or ends.
-    Border,
+    /// A timeout of a client's health machine is due.
+    HealthTimer { client: u32 },
+    /// A snapshot of all loads is due.
+    LoadSnapshot,
+    /// The measured window begins or ends.
+    WindowEdge,
     /// A sample of the series is complete.
     Sample,
 }
 
-/// Events in the order of their time; those of one moment in the order in which they were planned.
+/// Future events in the order of time. Events of the same time keep the order in which they were planned.
 #[derive(Default)]
 pub(super) struct Events {
     heap: BinaryHeap<Entry>,
@@ -71,7 +78,7 @@ impl Events {
 }
 
 impl Ord for Entry {
-    /// The earliest is the greatest: that is what the heap gives out first.
+    /// Reversed, because the heap returns its greatest entry first.
     fn cmp(&self, other: &Self) -> Ordering {
         (other.at, other.order).cmp(&(self.at, self.order))
     }

@@ -1,10 +1,13 @@
-//! What is measured of a run.
+//! Measurements of a run.
 
 use std::time::Duration;
 
-use super::{End, ORIGIN, events::Nanos, nanos, station::Station};
+use super::{
+    events::{Nanos, ORIGIN, nanos},
+    station::Station,
+};
 use crate::{
-    report::{Ends, Fitness, Health, HealthChange, InFlight, KeyMoves, Latency, Report, Sample, Series},
+    report::{End, Ends, HealthChange, HealthReport, InFlight, KeyMoves, Latency, Report, Sample, Series},
     scenario::Scenario,
 };
 
@@ -16,12 +19,12 @@ pub(super) struct Meter {
     latency: Latency,
     ends: Ends,
     attempts: u64,
-    /// By server, within the window.
+    /// Number of attempts by server, within the window.
     sent: Vec<u64>,
     used: Vec<f64>,
     lengths: Lengths,
-    keys: Option<KeyBook>,
-    health: Option<HealthBook>,
+    keys: Option<KeyLog>,
+    health: Option<HealthLog>,
     period: Nanos,
     sample: Sample,
     samples: Vec<Sample>,
@@ -42,15 +45,15 @@ impl Meter {
             sent: vec![0; servers],
             used: vec![0.0; servers],
             lengths: Lengths::new(servers, from, to),
-            keys: scenario.keys.map(|keys| KeyBook::new(keys.count as usize, servers)),
-            health: scenario.health.as_ref().map(|_| HealthBook::new(scenario.clients, servers)),
+            keys: scenario.keys.map(|keys| KeyLog::new(keys.count as usize, servers)),
+            health: scenario.health.as_ref().map(|_| HealthLog::new(scenario.clients, servers)),
             period: nanos(scenario.sample),
             sample: Sample::of(servers),
             samples: Vec::new(),
         }
     }
 
-    /// The moments at which [`flush`](Self::flush) is to be called.
+    /// Returns the times at which [`flush`](Self::flush) must be called.
     pub(super) fn window(&self) -> [Nanos; 2] {
         [self.from, self.to]
     }
@@ -59,7 +62,7 @@ impl Meter {
         (self.from..self.to).contains(&now)
     }
 
-    /// Whether nothing that begins then is measured.
+    /// Returns whether requests that arrive at this time are too late to be measured.
     pub(super) fn is_over(&self, now: Nanos) -> bool {
         now >= self.to
     }
@@ -72,7 +75,7 @@ impl Meter {
         ((now - ORIGIN) as f32 / (self.to - ORIGIN) as f32).min(1.0)
     }
 
-    /// A request comes. Answers whether it is measured.
+    /// Counts a new request. Returns whether it is measured.
     pub(super) fn begin(&mut self, now: Nanos) -> bool {
         let measured = self.is_within(now);
         self.open += u64::from(measured);
@@ -85,7 +88,7 @@ impl Meter {
         }
         self.open -= 1;
         self.ends.count(end);
-        // What fails at once is not fast: only answers and what was waited for in vain take time.
+        // A request that fails at once must not count as fast, so only answers and timeouts have a latency.
         if matches!(end, End::Answered | End::TimedOut) {
             self.latency.record(latency);
         }
@@ -96,46 +99,46 @@ impl Meter {
         self.attempts += u64::from(within);
         self.sent[server] += u64::from(within);
         self.sample.sent[server] += 1;
-        if let (Some(key), Some(book)) = (key, &mut self.keys) {
-            book.note(key as usize, server, within, now);
+        if let (Some(key), Some(log)) = (key, &mut self.keys) {
+            log.note(key as usize, server, within, now);
         }
     }
 
-    /// Who sends it there, which matters where each thinks otherwise of a server.
+    /// Counts an attempt of a client for the health report.
     pub(super) fn send_by(&mut self, client: usize, server: usize) {
-        if let Some(book) = &mut self.health {
-            book.send(client, server);
+        if let Some(log) = &mut self.health {
+            log.send(client, server);
         }
     }
 
-    /// An attempt has ended.
+    /// Counts the end of an attempt for the health report.
     pub(super) fn end_by(&mut self, client: usize, server: usize, end: End) {
-        if let Some(book) = &mut self.health {
-            book.end(client, server, end);
+        if let Some(log) = &mut self.health {
+            log.end(client, server, end);
         }
     }
 
-    /// A client thinks otherwise of a server.
+    /// Records a change of availability.
     pub(super) fn change_health(&mut self, change: HealthChange) {
-        if let Some(book) = &mut self.health {
-            book.change(change);
+        if let Some(log) = &mut self.health {
+            log.change(change);
         }
     }
 
-    /// The number of those at a server changes.
+    /// Records that the number of requests at a server changes.
     pub(super) fn change(&mut self, server: usize, before: usize, after: usize, now: Nanos) {
         self.lengths.change(server, before, after, now);
     }
 
     pub(super) fn membership(&mut self, server: usize, member: bool, now: Nanos) {
-        if let Some(book) = &mut self.keys {
-            book.changed[server] = (member, now);
+        if let Some(log) = &mut self.keys {
+            log.changed[server] = (member, now);
         }
     }
 
-    /// Accounts for what the servers have used since the last time.
+    /// Adds the cores that servers have used since the last call.
     pub(super) fn flush(&mut self, stations: &mut [Station], now: Nanos) {
-        // Called at the window's borders, so all of it is within, or none.
+        // Called at both ends of the window, so the time since the last call is entirely inside or outside.
         let within = now > self.from && now <= self.to;
         for (at, station) in stations.iter_mut().enumerate() {
             let used = station.take_used(now);
@@ -146,7 +149,7 @@ impl Meter {
         }
     }
 
-    /// A sample of the series is complete.
+    /// Completes a sample of the series.
     pub(super) fn sample(&mut self, stations: &mut [Station], now: Nanos) {
         self.flush(stations, now);
         if now > self.to {
@@ -186,26 +189,26 @@ impl Meter {
             in_flight: self.lengths.finish(stations, until),
             shares: self.sent.iter().map(|&sent| sent as f64 / attempts).collect(),
             utilisation: self.used.iter().map(|used| used / seconds).collect(),
-            keys: self.keys.map(|book| book.moves),
-            health: self.health.map(|book| book.health),
+            keys: self.keys.map(|log| log.moves),
+            health: self.health.map(|log| log.health),
             series: Series { period: Duration::from_nanos(self.period), samples: self.samples },
         }
     }
 }
 
-/// For how long how many were at a server.
+/// Measures how long servers had how many requests.
 struct Lengths {
     from: Nanos,
     to: Nanos,
-    /// By server: since when it has had as many as it has.
+    /// Time since which a server has had its present number of requests, by server.
     since: Vec<Nanos>,
-    /// By length: nanoseconds, of all servers together.
+    /// Nanoseconds that servers had `n` requests, by `n`, summed over servers.
     time: Vec<u64>,
-    /// By length: how many servers have it.
+    /// Number of servers that have `n` requests, by `n`.
     servers: Vec<u32>,
     longest: usize,
     longest_since: Nanos,
-    /// Nanoseconds times length.
+    /// Integral of `longest` over time, in nanoseconds.
     longest_area: u128,
 }
 
@@ -223,7 +226,7 @@ impl Lengths {
         }
     }
 
-    /// The part of the time from `since` until `now` that is measured.
+    /// Returns the measured part of the time from `since` to `now`.
     fn within(&self, since: Nanos, now: Nanos) -> u64 {
         now.min(self.to).saturating_sub(since.max(self.from))
     }
@@ -262,21 +265,21 @@ impl Lengths {
         let window = until.saturating_sub(self.from).max(1);
         InFlight {
             time: self.time.iter().map(|&time| time as f64 / all).collect(),
-            longest: self.longest_area as f64 / window as f64,
+            mean_of_max: self.longest_area as f64 / window as f64,
         }
     }
 }
 
-/// Who had which key last.
-struct KeyBook {
-    /// By key: the server, and when; `u32::MAX` before the first time.
+/// Records which server got each key last.
+struct KeyLog {
+    /// Last server and time by key; `u32::MAX` before the first request.
     last: Vec<(u32, Nanos)>,
-    /// By server: whether it is a member, and since when.
+    /// Whether the server is a member, and since when, by server.
     changed: Vec<(bool, Nanos)>,
     moves: KeyMoves,
 }
 
-impl KeyBook {
+impl KeyLog {
     fn new(keys: usize, servers: usize) -> Self {
         Self { last: vec![(u32::MAX, 0); keys], changed: vec![(true, 0); servers], moves: KeyMoves::default() }
     }
@@ -293,25 +296,25 @@ impl KeyBook {
             return;
         }
         self.moves.moved += 1;
-        // Nobody can help it: who had the key has left, or who has it now has come since.
+        // The move was necessary: the previous server has left, or the new one has joined since.
         self.moves.forced += u64::from(!still_member || self.changed[server].1 > at);
     }
 }
 
-/// Who is thought to be unfit, and what happens there all the same.
-struct HealthBook {
+/// Records availability changes, and attempts at unhealthy servers.
+struct HealthLog {
     servers: usize,
-    /// By client, then server.
+    /// Whether the client has the server as unhealthy, by client, then server.
     out: Vec<bool>,
-    health: Health,
+    health: HealthReport,
 }
 
-/// A list of all that happens in a long run would take all memory. These take 100 MiB at most.
-const MOST_CHANGES: usize = 1_000_000;
+/// Maximum number of changes in the report: at most 100 MiB.
+const MAX_CHANGES: usize = 1_000_000;
 
-impl HealthBook {
+impl HealthLog {
     fn new(clients: usize, servers: usize) -> Self {
-        Self { servers, out: vec![false; clients * servers], health: Health::of(servers) }
+        Self { servers, out: vec![false; clients * servers], health: HealthReport::of(servers) }
     }
 
     fn is_out(&self, client: usize, server: usize) -> bool {
@@ -319,19 +322,19 @@ impl HealthBook {
     }
 
     fn send(&mut self, client: usize, server: usize) {
-        self.health.sent_while_out[server] += u64::from(self.is_out(client, server));
+        self.health.sent_while_unhealthy[server] += u64::from(self.is_out(client, server));
     }
 
     fn end(&mut self, client: usize, server: usize, end: End) {
         let failed = end != End::Answered;
-        self.health.failed_while_out[server] += u64::from(failed && self.is_out(client, server));
+        self.health.failed_while_unhealthy[server] += u64::from(failed && self.is_out(client, server));
     }
 
     fn change(&mut self, change: HealthChange) {
-        self.out[change.client * self.servers + change.server] = change.to == Fitness::Out;
-        match self.health.changes.len() < MOST_CHANGES {
+        self.out[change.client * self.servers + change.server] = change.takes_out();
+        match self.health.changes.len() < MAX_CHANGES {
             true => self.health.changes.push(change),
-            false => self.health.unlisted += 1,
+            false => self.health.omitted_changes += 1,
         }
     }
 }

@@ -1,116 +1,90 @@
-//! Requests that are open, and the attempts that are made for them.
+//! Open requests and their attempts.
 
-use equipoise_core::{EndpointId, Failure, Lease, Verdict};
+use equipoise_core::{EndpointId, Lease};
 use slab::Slab;
 
 use super::{
-    events::{Nanos, TryId},
+    events::{AttemptId, Nanos},
     station::Place,
 };
-use crate::feed::ServerLoad;
+use crate::{feed::ServerLoad, report::End};
 
 /// A request as its client sees it.
 pub(super) struct Call {
-    /// Tells it from others that had its place.
+    /// Distinguishes this request from others that had the same slab entry.
     pub(super) number: u32,
     pub(super) client: u32,
     pub(super) key: Option<u32>,
     pub(super) begun: Nanos,
     pub(super) measured: bool,
     pub(super) retries: u32,
-    /// Servers tried, where that matters.
+    /// Servers that were tried; only kept with retries or hedges.
     pub(super) tried: Vec<EndpointId>,
-    /// The attempts under way: a first one, and one that hedges.
-    pub(super) open: [Option<TryId>; 2],
+    /// The open attempts: at most one and its hedge.
+    pub(super) open: [Option<AttemptId>; 2],
 }
 
 /// One attempt at a server.
-pub(super) struct Try {
+pub(super) struct Attempt {
     number: u32,
     pub(super) server: u32,
-    /// The client's side of it; `None` once the client has given it up.
-    pub(super) held: Option<Held>,
+    /// The client side; `None` once the client has cancelled the attempt.
+    pub(super) pending: Option<Pending>,
     pub(super) work: f64,
-    /// The answer's time on the way.
+    /// Network delay of the response.
     pub(super) back: Nanos,
-    /// Where it is at its server, if it is there.
+    /// Where the attempt is at its server; `None` if it is on the way.
     pub(super) place: Option<Place>,
-    /// Nobody will ever answer it.
+    /// Whether the attempt will never get a response.
     pub(super) lost: bool,
     pub(super) end: End,
-    /// What the server said of itself as the answer left.
+    /// Load of the server when the response left it.
     pub(super) load: Option<ServerLoad>,
 }
 
-/// What the client has of an attempt.
-pub(super) struct Held {
+/// The client side of an attempt.
+pub(super) struct Pending {
     pub(super) lease: Lease<u32>,
     pub(super) call: u32,
 }
 
-/// How an attempt, or a request, ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    Answered,
-    /// Answered with an error.
-    Failed,
-    Refused,
-    Broken,
-    TimedOut,
-    /// No attempt could be made.
-    Unserved,
-}
-
-impl End {
-    pub(super) fn verdict(self) -> Verdict {
-        match self {
-            Self::Answered => Verdict::Success,
-            Self::Failed => Verdict::Failure(Failure::Server),
-            Self::Refused => Verdict::Failure(Failure::Connect),
-            Self::Broken => Verdict::Failure(Failure::Transport),
-            Self::TimedOut => Verdict::Failure(Failure::Timeout),
-            Self::Unserved => Verdict::Neutral,
-        }
-    }
-}
-
 /// Attempts by id.
 #[derive(Default)]
-pub(super) struct Tries {
-    slab: Slab<Try>,
+pub(super) struct Attempts {
+    slab: Slab<Attempt>,
     next: u32,
 }
 
-impl Tries {
+impl Attempts {
     pub(super) fn len(&self) -> usize {
         self.slab.len()
     }
 
-    pub(super) fn insert(&mut self, lease: Lease<u32>, call: u32, work: f64, back: Nanos) -> TryId {
+    pub(super) fn insert(&mut self, lease: Lease<u32>, call: u32, work: f64, back: Nanos) -> AttemptId {
         self.next = self.next.wrapping_add(1);
         let number = self.next;
         let server = *lease.target();
-        let held = Some(Held { lease, call });
+        let pending = Some(Pending { lease, call });
         let attempt =
-            Try { number, server, held, work, back, place: None, lost: false, end: End::Answered, load: None };
-        TryId { place: self.slab.insert(attempt) as u32, number }
+            Attempt { number, server, pending, work, back, place: None, lost: false, end: End::Answered, load: None };
+        AttemptId { place: self.slab.insert(attempt) as u32, number }
     }
 
-    pub(super) fn get(&self, id: TryId) -> Option<&Try> {
+    pub(super) fn get(&self, id: AttemptId) -> Option<&Attempt> {
         self.slab.get(id.place as usize).filter(|attempt| attempt.number == id.number)
     }
 
-    pub(super) fn get_mut(&mut self, id: TryId) -> Option<&mut Try> {
+    pub(super) fn get_mut(&mut self, id: AttemptId) -> Option<&mut Attempt> {
         self.slab.get_mut(id.place as usize).filter(|attempt| attempt.number == id.number)
     }
 
-    pub(super) fn remove(&mut self, id: TryId) -> Option<Try> {
+    pub(super) fn remove(&mut self, id: AttemptId) -> Option<Attempt> {
         self.get(id)?;
         self.slab.try_remove(id.place as usize)
     }
 
-    /// Whether it is at its server: for the server, which keeps no book of whom it has lost.
-    pub(super) fn is_here(&self, id: TryId) -> bool {
+    /// Returns whether the attempt is still at its server. Servers do not remove cancelled attempts from their queues at once.
+    pub(super) fn is_at_server(&self, id: AttemptId) -> bool {
         self.get(id).is_some_and(|attempt| attempt.place.is_some())
     }
 }

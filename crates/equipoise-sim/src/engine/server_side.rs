@@ -1,26 +1,25 @@
-//! What servers do: attempts reach them, are worked on, and leave.
+//! The server side: attempts arrive, are worked on and leave.
 
 use super::{
-    Engine,
-    events::{Event, TryId},
-    requests::End,
+    events::{AttemptId, Event},
+    state::Engine,
     station::Place,
 };
-use crate::error::RunError;
+use crate::{error::RunError, report::End};
 
 impl Engine<'_> {
-    pub(super) fn reach(&mut self, id: TryId) {
-        let Some(attempt) = self.tries.get_mut(id) else { return };
+    pub(super) fn arrive_at_server(&mut self, id: AttemptId) {
+        let Some(attempt) = self.attempts.get_mut(id) else { return };
         let server = attempt.server as usize;
         let station = &mut self.stations[server];
-        if station.faults.swallows() {
+        if station.faults.is_blackhole() {
             return self.lose(id);
         }
         if station.faults.refuses() {
             return self.send_back(id, End::Refused);
         }
-        if let Some(after) = station.faults.sinks() {
-            return self.events.plan(self.now + after, Event::Sunk(id));
+        if let Some(after) = station.faults.fails_fast_after() {
+            return self.events.plan(self.now + after, Event::FailedFast(id));
         }
         let before = station.len();
         attempt.place = Some(station.enter(id, attempt.work, self.now));
@@ -28,11 +27,11 @@ impl Engine<'_> {
         self.replan(server);
     }
 
-    /// Who waits for an answer that never comes waits for the time-out.
-    pub(super) fn lose(&mut self, id: TryId) {
-        match self.tries.get_mut(id) {
-            Some(attempt) if attempt.held.is_some() => attempt.lost = true,
-            _ => drop(self.tries.remove(id)),
+    /// Marks an attempt as never answered: it ends by its timeout.
+    pub(super) fn lose(&mut self, id: AttemptId) {
+        match self.attempts.get_mut(id) {
+            Some(attempt) if attempt.pending.is_some() => attempt.lost = true,
+            _ => drop(self.attempts.remove(id)),
         }
     }
 
@@ -42,17 +41,17 @@ impl Engine<'_> {
             return Ok(());
         }
         let before = station.len();
-        let Some((id, up)) = station.done(self.now, |id| self.tries.is_here(id)) else { return Ok(()) };
+        let Some((id, started)) = station.done(self.now, |id| self.attempts.is_at_server(id)) else { return Ok(()) };
         self.meter.change(server, before, before - 1, self.now);
-        self.moved_up(up);
+        self.mark_in_service(started);
         self.leave(id, End::Answered)?;
         self.replan(server);
         Ok(())
     }
 
-    /// The server is through with an attempt.
-    pub(super) fn leave(&mut self, id: TryId, end: End) -> Result<(), RunError> {
-        let Some(attempt) = self.tries.get_mut(id) else { return Ok(()) };
+    /// Sends the response of an attempt that the server has finished.
+    pub(super) fn leave(&mut self, id: AttemptId, end: End) -> Result<(), RunError> {
+        let Some(attempt) = self.attempts.get_mut(id) else { return Ok(()) };
         attempt.place = None;
         attempt.load = Some(self.stations[attempt.server as usize].load());
         if self.scenario.network.is_none() {
@@ -63,20 +62,20 @@ impl Engine<'_> {
         Ok(())
     }
 
-    pub(super) fn send_back(&mut self, id: TryId, end: End) {
-        let Some(attempt) = self.tries.get_mut(id) else { return };
+    pub(super) fn send_back(&mut self, id: AttemptId, end: End) {
+        let Some(attempt) = self.attempts.get_mut(id) else { return };
         attempt.end = end;
         self.events.plan(self.now.saturating_add(attempt.back), Event::Answer(id));
     }
 
-    pub(super) fn moved_up(&mut self, id: Option<TryId>) {
-        if let Some(attempt) = id.and_then(|id| self.tries.get_mut(id)) {
-            attempt.place = Some(Place::InWork);
+    pub(super) fn mark_in_service(&mut self, id: Option<AttemptId>) {
+        if let Some(attempt) = id.and_then(|id| self.attempts.get_mut(id)) {
+            attempt.place = Some(Place::InService);
         }
     }
 
     pub(super) fn replan(&mut self, server: usize) {
-        if let Some((at, plan)) = self.stations[server].plan(|id| self.tries.is_here(id)) {
+        if let Some((at, plan)) = self.stations[server].plan(|id| self.attempts.is_at_server(id)) {
             self.events.plan(at, Event::Done { server: server as u32, plan });
         }
     }

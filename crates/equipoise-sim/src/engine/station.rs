@@ -1,4 +1,4 @@
-//! A server at work.
+//! A server at work: its queue, its jobs and its faults.
 
 use std::{
     cmp::Reverse,
@@ -7,63 +7,63 @@ use std::{
 
 use equipoise_health::probe::{Answer, ProbeError};
 
-use super::events::{Nanos, TryId};
+use super::events::{AttemptId, Nanos};
 use crate::{
     feed::ServerLoad,
     scenario::{FaultKind, Server},
 };
 
-/// Works on jobs: at most `slots` at a time, each at the same rate.
+/// A server that works on at most `slots` jobs at a time, all at the same rate.
 ///
-/// Since all jobs in work advance alike, one number says how far everybody is: `progress`, the core-seconds done for a
-/// job that had been here from the start. A job ends when progress passes what it was at its beginning plus its work.
+/// Because all jobs in service advance equally, one number describes them: `progress`, the core-seconds done for a job that
+/// was in service from the start. A job ends when `progress` reaches its value at the job's start plus the job's work.
 pub(super) struct Station {
     slots: usize,
     allocation: f64,
-    /// What it may use now: the allocation, or what antagonists leave.
+    /// Usable cores: the allocation, or what antagonists leave.
     cores: f64,
     speed: f64,
     pub(super) faults: Faults,
 
     progress: f64,
-    /// Until when progress is counted.
+    /// Time up to which `progress` is computed.
     since: Nanos,
-    /// Those in work, by the progress at which they end. May hold jobs that have been taken away.
-    in_work: BinaryHeap<Reverse<Job>>,
+    /// Jobs in service by the progress at which they end. May contain cancelled jobs.
+    in_service: BinaryHeap<Reverse<Job>>,
     working: usize,
-    /// Those in line, with their work. May hold jobs that have been taken away.
-    line: VecDeque<(TryId, f64)>,
+    /// Queued jobs with their work. May contain cancelled jobs.
+    queue: VecDeque<(AttemptId, f64)>,
     waiting: usize,
 
-    /// The end that is planned for: of whom, at which rate. A plan that changes gets a new number.
-    planned: Option<(TryId, f64)>,
+    /// The job whose end is planned, and its rate. Each new plan gets a new number.
+    planned: Option<(AttemptId, f64)>,
     plan: u32,
 
-    /// Core-seconds used since it was last asked.
+    /// Core-seconds used since the last [`take_used`](Self::take_used).
     used: f64,
 }
 
-/// How long a server that is well takes to answer a health check.
+/// Time that a server without faults takes for a health check.
 const CHECK: Nanos = 1_000_000;
 
-/// What is wrong with it.
+/// The active faults of a server.
 #[derive(Default)]
 pub(super) struct Faults {
     pub(super) active: Vec<FaultKind>,
-    /// When each cold start began.
+    /// Begin of the latest cold start.
     pub(super) cold_since: Nanos,
 }
 
-/// Where a job is at its server.
+/// Where an attempt is at its server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    InWork,
-    InLine,
+    InService,
+    InQueue,
 }
 
 struct Job {
     ends: f64,
-    id: TryId,
+    id: AttemptId,
 }
 
 impl Station {
@@ -76,9 +76,9 @@ impl Station {
             faults: Faults::default(),
             progress: 0.0,
             since: 0,
-            in_work: BinaryHeap::new(),
+            in_service: BinaryHeap::new(),
             working: 0,
-            line: VecDeque::new(),
+            queue: VecDeque::new(),
             waiting: 0,
             planned: None,
             plan: 0,
@@ -86,7 +86,7 @@ impl Station {
         }
     }
 
-    /// Jobs here.
+    /// Returns the number of jobs in service and in the queue.
     pub(super) fn len(&self) -> usize {
         self.working + self.waiting
     }
@@ -96,13 +96,13 @@ impl Station {
         ServerLoad { in_flight: self.len() as u32, utilisation }
     }
 
-    /// Core-seconds used since this was last called, relative to the allocation.
+    /// Returns the core-seconds used since the last call, relative to the allocation.
     pub(super) fn take_used(&mut self, now: Nanos) -> f64 {
         self.advance(now);
         std::mem::take(&mut self.used) / self.allocation
     }
 
-    /// Must be called before anything changes.
+    /// Computes progress up to `now`. Must be called before any change.
     pub(super) fn advance(&mut self, now: Nanos) {
         let seconds = (now - self.since) as f64 * 1e-9;
         self.since = now;
@@ -116,77 +116,86 @@ impl Station {
         if self.faults.stalls() { 0.0 } else { self.cores.min(self.working as f64) }
     }
 
-    /// Core-seconds a second for each job in work.
+    /// Returns the core-seconds per second of each job in service.
     fn rate(&self) -> f64 {
         if self.faults.stalls() {
             return 0.0;
         }
         let core = self.speed / self.faults.slowness();
         let rate = if self.cores >= self.working as f64 { core } else { core * self.cores / self.working as f64 };
-        // Who is slow beyond all numbers ends at the end of time, and not never, which a run would wait for.
+        // An extremely slow job must end at some time, because a run waits for it.
         rate.max(f64::MIN_POSITIVE)
     }
 
-    /// What it may use from now on, relative to its allocation.
-    pub(super) fn allot(&mut self, share: f64, now: Nanos) {
+    /// Sets the usable cores, relative to the allocation.
+    pub(super) fn set_share(&mut self, share: f64, now: Nanos) {
         self.advance(now);
         self.cores = self.allocation * share;
     }
 
-    pub(super) fn enter(&mut self, id: TryId, work: f64, now: Nanos) -> Place {
+    pub(super) fn enter(&mut self, id: AttemptId, work: f64, now: Nanos) -> Place {
         self.advance(now);
         let work = work * self.faults.coldness(now);
         if self.working < self.slots {
             self.begin(id, work);
-            Place::InWork
+            Place::InService
         } else {
-            self.line.push_back((id, work));
+            self.queue.push_back((id, work));
             self.waiting += 1;
-            Place::InLine
+            Place::InQueue
         }
     }
 
-    fn begin(&mut self, id: TryId, work: f64) {
+    fn begin(&mut self, id: AttemptId, work: f64) {
         if self.working == 0 {
-            // Keeps the number small, so that long runs lose no precision.
+            // Keeps the number small, so that long runs do not lose precision.
             self.progress = 0.0;
-            self.in_work.clear();
+            self.in_service.clear();
         }
         self.working += 1;
-        self.in_work.push(Reverse(Job { ends: self.progress + work, id }));
+        self.in_service.push(Reverse(Job { ends: self.progress + work, id }));
     }
 
-    /// Takes a job away before its end. `is_here` tells which jobs have not been taken away.
+    /// Cancels a job. `is_at_server` tells which jobs have not been cancelled.
     ///
-    /// Answers who moved up from the line.
-    pub(super) fn take_away(&mut self, place: Place, now: Nanos, is_here: impl Fn(TryId) -> bool) -> Option<TryId> {
+    /// Returns the job that starts in its place.
+    pub(super) fn cancel(
+        &mut self,
+        place: Place,
+        now: Nanos,
+        is_at_server: impl Fn(AttemptId) -> bool,
+    ) -> Option<AttemptId> {
         self.advance(now);
         match place {
-            Place::InLine => {
+            Place::InQueue => {
                 self.waiting -= 1;
                 None
             }
-            Place::InWork => {
+            Place::InService => {
                 self.working -= 1;
-                self.move_up(is_here)
+                self.start_next(is_at_server)
             }
         }
     }
 
-    /// The job whose end was planned is done. Answers it, and who moved up.
-    pub(super) fn done(&mut self, now: Nanos, is_here: impl Fn(TryId) -> bool) -> Option<(TryId, Option<TryId>)> {
+    /// Ends the job whose end was planned. Returns it, and the job that starts in its place.
+    pub(super) fn done(
+        &mut self,
+        now: Nanos,
+        is_at_server: impl Fn(AttemptId) -> bool,
+    ) -> Option<(AttemptId, Option<AttemptId>)> {
         self.advance(now);
-        let Reverse(job) = self.in_work.pop()?;
-        // The plan was rounded up to whole nanoseconds, and down by floating point.
+        let Reverse(job) = self.in_service.pop()?;
+        // The planned time is rounded to nanoseconds, so progress can be slightly below the end.
         self.progress = self.progress.max(job.ends);
         self.working -= 1;
         self.planned = None;
-        Some((job.id, self.move_up(is_here)))
+        Some((job.id, self.start_next(is_at_server)))
     }
 
-    fn move_up(&mut self, is_here: impl Fn(TryId) -> bool) -> Option<TryId> {
-        while let Some((id, work)) = self.line.pop_front() {
-            if is_here(id) {
+    fn start_next(&mut self, is_at_server: impl Fn(AttemptId) -> bool) -> Option<AttemptId> {
+        while let Some((id, work)) = self.queue.pop_front() {
+            if is_at_server(id) {
                 self.waiting -= 1;
                 self.begin(id, work);
                 return Some(id);
@@ -195,29 +204,29 @@ impl Station {
         None
     }
 
-    /// Everybody here, who is then gone.
-    pub(super) fn drop_all(&mut self, now: Nanos, is_here: impl Fn(TryId) -> bool) -> Vec<TryId> {
+    /// Removes and returns all jobs.
+    pub(super) fn drop_all(&mut self, now: Nanos, is_at_server: impl Fn(AttemptId) -> bool) -> Vec<AttemptId> {
         self.advance(now);
-        let in_work = std::mem::take(&mut self.in_work).into_sorted_vec();
-        let in_work = in_work.into_iter().rev().map(|Reverse(job)| job.id);
-        let all = in_work.chain(std::mem::take(&mut self.line).into_iter().map(|(id, _)| id));
+        let in_service = std::mem::take(&mut self.in_service).into_sorted_vec();
+        let in_service = in_service.into_iter().rev().map(|Reverse(job)| job.id);
+        let all = in_service.chain(std::mem::take(&mut self.queue).into_iter().map(|(id, _)| id));
         (self.working, self.waiting) = (0, 0);
-        all.filter(|&id| is_here(id)).collect()
+        all.filter(|&id| is_at_server(id)).collect()
     }
 
-    /// The next end: when, and the number of the plan; `None` if it is planned already, or nobody ends.
-    pub(super) fn plan(&mut self, is_here: impl Fn(TryId) -> bool) -> Option<(Nanos, u32)> {
-        while self.in_work.peek().is_some_and(|Reverse(job)| !is_here(job.id)) {
-            self.in_work.pop();
+    /// Plans the next end: its time and the number of the plan. `None` if it is planned already or no job ends.
+    pub(super) fn plan(&mut self, is_at_server: impl Fn(AttemptId) -> bool) -> Option<(Nanos, u32)> {
+        while self.in_service.peek().is_some_and(|Reverse(job)| !is_at_server(job.id)) {
+            self.in_service.pop();
         }
         let rate = self.rate();
-        let next = self.in_work.peek().filter(|_| rate > 0.0).map(|Reverse(job)| (job.id, rate));
+        let next = self.in_service.peek().filter(|_| rate > 0.0).map(|Reverse(job)| (job.id, rate));
         if next == self.planned {
             return None;
         }
         self.planned = next;
         self.plan = self.plan.wrapping_add(1);
-        let Reverse(job) = self.in_work.peek().filter(|_| next.is_some())?;
+        let Reverse(job) = self.in_service.peek().filter(|_| next.is_some())?;
         let nanos = ((job.ends - self.progress).max(0.0) / rate * 1e9).ceil();
         Some((self.since.saturating_add(nanos as u64), self.plan))
     }
@@ -240,7 +249,7 @@ impl Faults {
         self.active.iter().map(|kind| if let FaultKind::Slow { factor } = kind { *factor } else { 1.0 }).product()
     }
 
-    /// How many times the work a job is that begins now.
+    /// Returns the factor of a cold start on the work of a job that arrives now.
     fn coldness(&self, now: Nanos) -> f64 {
         let coldness = |kind: &FaultKind| match kind {
             FaultKind::Cold { factor, over } => {
@@ -256,35 +265,35 @@ impl Faults {
         self.has(|kind| *kind == FaultKind::Refuses)
     }
 
-    pub(super) fn swallows(&self) -> bool {
-        self.has(|kind| *kind == FaultKind::Swallows)
+    pub(super) fn is_blackhole(&self) -> bool {
+        self.has(|kind| *kind == FaultKind::Blackhole)
     }
 
-    /// After which time it answers with an error, if it does.
-    pub(super) fn sinks(&self) -> Option<Nanos> {
+    /// Returns the time after which requests fail without work, if they do.
+    pub(super) fn fails_fast_after(&self) -> Option<Nanos> {
         self.active.iter().find_map(|kind| match kind {
             FaultKind::Sinkhole { after, .. } => Some(after.as_nanos() as Nanos),
             _ => None,
         })
     }
 
-    /// What a health check hears, and after how long; `None`: nothing.
+    /// Returns the result of a health check and the time it takes; `None` if there is no response.
     pub(super) fn check(&self, now: Nanos) -> Option<(Result<Answer, ProbeError>, Nanos)> {
-        if self.swallows() || self.stalls() {
+        if self.is_blackhole() || self.stalls() {
             return None;
         }
         if self.refuses() {
             return Some((Err(ProbeError::Connect("refused".to_owned())), 0));
         }
-        if self.has(|kind| matches!(kind, FaultKind::Sinkhole { admits: true, .. })) {
+        if self.has(|kind| matches!(kind, FaultKind::Sinkhole { fails_checks: true, .. })) {
             return Some((Err(ProbeError::Unexpected("an error".to_owned())), CHECK));
         }
-        // Saturates, where it is slow beyond all numbers.
+        // The conversion saturates for an extremely slow server.
         Some((Ok(Answer::Passed), (CHECK as f64 * self.slowness() * self.coldness(now)) as Nanos))
     }
 
-    pub(super) fn is_away(&self) -> bool {
-        self.has(|kind| *kind == FaultKind::Away)
+    pub(super) fn is_removed(&self) -> bool {
+        self.has(|kind| *kind == FaultKind::Removed)
     }
 }
 

@@ -1,12 +1,14 @@
-//! Chance, in streams that do not disturb each other.
+//! Random numbers, in independent streams.
 
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::{SplitMix64, Xoshiro256PlusPlus};
 
 pub(super) type Stream = Xoshiro256PlusPlus;
 
-/// What a stream is for. Only [`Strategy`](Self::Strategy) is drawn from as the strategy pleases, and the last two
-/// as its requests fare; all others give the same whatever the strategy does.
+/// The purpose of a stream.
+///
+/// How often a strategy draws from [`Strategy`](Self::Strategy) is up to the strategy, and the results of its requests decide about
+/// retries, health and checks. All other streams give the same numbers for every strategy.
 #[derive(Clone, Copy)]
 pub(super) enum Purpose {
     Arrivals,
@@ -14,13 +16,13 @@ pub(super) enum Purpose {
     Network,
     Keys,
     Antagonists,
-    /// What attempts after the first draw: how many there are depends on the strategy.
-    Again,
+    /// Draws of retries and hedges, whose number depends on the strategy.
+    Retries,
     Probes,
     Strategy,
-    /// What health machines draw: jitter.
+    /// Jitter of the health machines.
     Health,
-    /// Health checks' time on the way.
+    /// Network delays of health checks.
     Checks,
 }
 
@@ -28,7 +30,7 @@ pub(super) fn stream(seed: u64, purpose: Purpose, index: usize) -> Stream {
     Stream::seed_from_u64(number(seed, purpose, index))
 }
 
-/// Mixed twice, so that neighbouring seeds, purposes and indices have nothing in common.
+/// Mixes twice, so that streams of neighbouring seeds, purposes and indices are independent.
 pub(super) fn number(seed: u64, purpose: Purpose, index: usize) -> u64 {
     let purposed = SplitMix64::seed_from_u64(seed).next_u64() ^ purpose as u64;
     SplitMix64::seed_from_u64(purposed).next_u64().wrapping_add(index as u64)

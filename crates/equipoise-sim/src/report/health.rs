@@ -2,73 +2,64 @@ use std::{collections::BTreeMap, time::Duration};
 
 use equipoise_core::Availability;
 
-/// What clients thought of the servers' health, over the whole run, warm-up included.
+/// How clients changed the availability of servers, and what they sent to unhealthy ones.
+///
+/// Covers the whole run, warm-up included.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
-pub struct Health {
-    /// Who changed their mind, in the order of time. The first million.
+pub struct HealthReport {
+    /// The changes in the order of time. At most one million are kept.
     pub changes: Vec<HealthChange>,
-    /// How many changes there were beyond those.
-    pub unlisted: u64,
-    /// By server: attempts sent there by clients who held it to be out, as they do when most are.
-    pub sent_while_out: Vec<u64>,
-    /// By server: attempts that failed there after their client had taken it out: what was in flight, and what was sent
-    /// there since.
-    pub failed_while_out: Vec<u64>,
+    /// Number of changes that are missing in [`changes`](Self::changes), because it was full.
+    pub omitted_changes: u64,
+    /// Number of attempts by server that were sent while their client had the server as unhealthy. This happens in a panic.
+    pub sent_while_unhealthy: Vec<u64>,
+    /// Number of attempts by server that failed while their client had the server as unhealthy. Includes attempts that were
+    /// in flight when the server became unhealthy.
+    pub failed_while_unhealthy: Vec<u64>,
 }
 
-/// A client thinks otherwise of a server than before.
+/// A change of a server's availability in the pool of one client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct HealthChange {
-    /// When, from the start of the run.
+    /// Time of the change, from the start of the run.
     pub at: Duration,
-    /// Whose opinion it is.
+    /// Index of the client whose pool changed.
     pub client: usize,
-    /// Of whom.
+    /// Index of the server.
     pub server: usize,
-    /// What follows.
-    pub to: Fitness,
-    /// Which source brought it about, and why.
+    /// The availability from now on.
+    pub to: Availability,
+    /// The source of the change (requests, or the name of a check) and its reason, such as
+    /// `requests: 5 failures in a row`.
     pub reason: String,
 }
 
-/// What a client does with a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub enum Fitness {
-    /// Sends it requests.
-    In,
-    /// Sends it one request, to see.
-    OnTrial,
-    /// Sends it none, unless too many are out.
-    Out,
+impl HealthChange {
+    /// Returns whether the server no longer gets requests, except in a panic.
+    pub(crate) fn takes_out(&self) -> bool {
+        !matches!(self.to, Availability::Up | Availability::Probation)
+    }
 }
 
-impl Health {
+impl HealthReport {
     pub(crate) fn of(servers: usize) -> Self {
-        Self { sent_while_out: vec![0; servers], failed_while_out: vec![0; servers], ..Self::default() }
+        let zeros = vec![0; servers];
+        Self { sent_while_unhealthy: zeros.clone(), failed_while_unhealthy: zeros, ..Self::default() }
     }
 
-    /// How long after `since` each client took the server out for the first time, of those that did; by client.
-    pub fn times_to_out(&self, server: usize, since: Duration) -> Vec<Duration> {
+    /// Returns how long after `since` each client first stopped sending requests to the server.
+    ///
+    /// The times are in the order of clients. Clients that never did are left out.
+    pub fn times_to_unhealthy(&self, server: usize, since: Duration) -> Vec<Duration> {
         let mut first = BTreeMap::new();
-        let out = |change: &&HealthChange| change.server == server && change.to == Fitness::Out && change.at >= since;
+        let out = |change: &&HealthChange| change.server == server && change.takes_out() && change.at >= since;
         for change in self.changes.iter().filter(out) {
             first.entry(change.client).or_insert(change.at - since);
         }
         first.into_values().collect()
-    }
-}
-
-impl From<Availability> for Fitness {
-    fn from(availability: Availability) -> Self {
-        match availability {
-            Availability::Up => Self::In,
-            Availability::Probation => Self::OnTrial,
-            _ => Self::Out,
-        }
     }
 }

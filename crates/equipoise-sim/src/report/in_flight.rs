@@ -1,26 +1,26 @@
-/// How many requests servers had, those waiting in line included, over time and all servers.
+/// Distribution of the number of requests at a server, including its queue, over time and all servers.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct InFlight {
-    /// By number of requests: the part of the time, averaged over servers, that a server had exactly so many.
+    /// Share of the time that a server had exactly `n` requests, by `n`, averaged over servers.
     pub time: Vec<f64>,
-    /// The number at the server that has most, averaged over time.
-    pub longest: f64,
+    /// Number of requests at the server that has most at each moment, averaged over time.
+    pub mean_of_max: f64,
 }
 
 impl InFlight {
-    /// The mean.
+    /// Returns the mean number of requests at a server.
     pub fn mean(&self) -> f64 {
         self.time.iter().enumerate().map(|(length, time)| length as f64 * time).sum()
     }
 
-    /// The part of the time that a server had at least so many.
+    /// Returns the share of the time that a server had at least `length` requests.
     pub fn at_least(&self, length: usize) -> f64 {
         self.time.iter().skip(length).sum()
     }
 
-    /// The number that a server did not exceed for this part of the time.
+    /// Returns the number of requests that a server did not exceed for this share of the time: 0.99 for the 99th percentile.
     pub fn quantile(&self, part: f64) -> usize {
         let mut sum = 0.0;
         let reached = self.time.iter().position(|time| {
@@ -30,7 +30,7 @@ impl InFlight {
         reached.unwrap_or(self.max())
     }
 
-    /// The most that any server had.
+    /// Returns the largest number of requests that any server had.
     pub fn max(&self) -> usize {
         self.time.iter().rposition(|&time| time > 0.0).unwrap_or(0)
     }

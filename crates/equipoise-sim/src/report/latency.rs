@@ -2,20 +2,19 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-/// The distribution of latencies, to three significant digits.
+/// Distribution of latencies, with three significant digits.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(from = "Recorded", into = "Recorded"))]
 pub struct Latency {
     /// Nanoseconds.
     histogram: Histogram<u64>,
-    /// Exact, unlike the histogram's.
+    /// Sum of all latencies in nanoseconds, exact unlike the histogram.
     total: u128,
 }
 
 impl Latency {
     pub(crate) fn new() -> Self {
-        // Three digits are always possible.
         let histogram = Histogram::new_with_bounds(1, u64::MAX / 2, 3).expect("three digits of 63 bits");
         Self { histogram, total: 0 }
     }
@@ -25,47 +24,47 @@ impl Latency {
         self.total += u128::from(nanos);
     }
 
-    /// How many requests it counts.
+    /// Returns the number of recorded requests.
     pub fn count(&self) -> u64 {
         self.histogram.len()
     }
 
-    /// The mean; zero without requests.
+    /// Returns the mean; zero without requests.
     pub fn mean(&self) -> Duration {
         Duration::from_nanos(u64::try_from(self.total / u128::from(self.count().max(1))).unwrap_or(u64::MAX))
     }
 
-    /// The latency that this part of the requests did not exceed: 0.99 for the 99th percentile. Zero without requests.
+    /// Returns the latency that this share of the requests did not exceed: 0.99 for the 99th percentile. Zero without requests.
     pub fn quantile(&self, part: f64) -> Duration {
         Duration::from_nanos(self.histogram.value_at_quantile(part))
     }
 
-    /// The median.
+    /// Returns the median.
     pub fn p50(&self) -> Duration {
         self.quantile(0.5)
     }
 
-    /// The 90th percentile.
+    /// Returns the 90th percentile.
     pub fn p90(&self) -> Duration {
         self.quantile(0.9)
     }
 
-    /// The 99th percentile.
+    /// Returns the 99th percentile.
     pub fn p99(&self) -> Duration {
         self.quantile(0.99)
     }
 
-    /// The 99.9th percentile.
+    /// Returns the 99.9th percentile.
     pub fn p999(&self) -> Duration {
         self.quantile(0.999)
     }
 
-    /// The largest.
+    /// Returns the largest latency.
     pub fn max(&self) -> Duration {
         Duration::from_nanos(self.histogram.max())
     }
 
-    /// How many requests took no longer than `limit`.
+    /// Returns the number of requests that took no longer than `limit`.
     pub fn count_within(&self, limit: Duration) -> u64 {
         if self.count() == 0 {
             return 0;
@@ -73,26 +72,26 @@ impl Latency {
         self.histogram.count_between(0, u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX))
     }
 
-    /// Adds what another run measured.
+    /// Adds the latencies of another run.
     pub fn add(&mut self, other: &Self) {
         // Both have the same bounds, so this cannot fail.
         let _ = self.histogram.add(&other.histogram);
         self.total += other.total;
     }
 
-    /// The distribution: latencies in rising order, and how many requests had each.
+    /// Returns the recorded latencies in ascending order, each with its number of requests.
     pub fn recorded(&self) -> impl Iterator<Item = (Duration, u64)> {
         let values = self.histogram.iter_recorded();
         values.map(|value| (Duration::from_nanos(value.value_iterated_to()), value.count_at_value()))
     }
 }
 
-/// A [`Latency`] as data.
+/// The serialized form of a [`Latency`].
 #[cfg(feature = "serde")]
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Recorded {
     total_nanos: u128,
-    /// Nanoseconds, and how often.
+    /// Pairs of a latency in nanoseconds and its number of requests.
     counts: Vec<(u64, u64)>,
 }
 

@@ -1,5 +1,6 @@
-//! What came of a run.
+//! The results of a run.
 
+mod ends;
 mod health;
 mod in_flight;
 mod latency;
@@ -7,133 +8,92 @@ mod series;
 
 use std::{fmt, time::Duration};
 
+pub(crate) use self::ends::End;
 pub use self::{
-    health::{Fitness, Health, HealthChange},
+    ends::Ends,
+    health::{HealthChange, HealthReport},
     in_flight::InFlight,
     latency::Latency,
     series::{Sample, Series},
 };
-use crate::engine::End;
 
-/// What came of a run, measured over the requests that came after the warm-up and before the end.
+/// The results of a run, measured over the requests that arrived after the warm-up and before the end.
 ///
-/// With the feature `serde` it is data.
+/// Implements `Serialize` and `Deserialize` with the feature `serde`.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Report {
-    /// The strategy.
+    /// Name of the strategy.
     pub label: String,
-    /// The scenario's seed.
+    /// Seed of the scenario.
     pub seed: u64,
-    /// Whether the run was stopped before its end.
+    /// Whether the run was stopped through its [`Control`](crate::Control).
     pub interrupted: bool,
-    /// The time that was measured, on the run's clock.
+    /// Length of the measured part of the run, in simulated time.
     pub measured: Duration,
-    /// How the requests ended.
+    /// Number of requests by how they ended.
     pub ends: Ends,
-    /// Attempts at servers, second ones and hedges included.
+    /// Number of attempts, including retries and hedges.
     pub attempts: u64,
-    /// How long requests took: those answered, and those that ran into the time-out. What failed at once has no latency;
-    /// it is in the [error rate](Self::error_rate).
+    /// Latency of the requests that were answered or timed out. Requests that failed in another way are not included; the
+    /// [error rate](Self::error_rate) counts them.
     pub latency: Latency,
-    /// How many requests servers had.
+    /// Number of requests in flight at servers.
     pub in_flight: InFlight,
-    /// By server: its part of the attempts.
+    /// Share of the attempts by server. The shares add up to 1.
     pub shares: Vec<f64>,
-    /// By server: the part of its allocation that it used; above 1 where nobody else wanted the machine, 0 for servers
-    /// that only delay.
+    /// Used part of the allocation by server. Exceeds 1 if [`Antagonists`](crate::Antagonists) left the server more than its
+    /// allocation. 0 for [`Server::delay`](crate::Server::delay).
     pub utilisation: Vec<f64>,
-    /// What became of keys, if requests had any.
+    /// How often keys moved between servers; `None` if requests had no keys.
     pub keys: Option<KeyMoves>,
-    /// What clients thought of the servers' health, if they [watched](crate::Scenario::health) it.
+    /// Changes of the servers' availability; `None` without [`Scenario::health`](crate::Scenario::health).
     #[cfg_attr(feature = "serde", serde(default))]
-    pub health: Option<Health>,
-    /// How it went over time, warm-up included.
+    pub health: Option<HealthReport>,
+    /// Figures over time, warm-up included.
     pub series: Series,
 }
 
-/// How requests ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[non_exhaustive]
-pub struct Ends {
-    /// With an answer.
-    pub answered: u64,
-    /// With an error from the server.
-    pub failed: u64,
-    /// The server refused the connection.
-    pub refused: u64,
-    /// The server died while it was at work.
-    pub broken: u64,
-    /// The client gave up.
-    pub timed_out: u64,
-    /// No server could be picked.
-    pub unserved: u64,
-}
-
-/// What became of keys.
+/// Counts how often requests with the same key went to different servers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct KeyMoves {
-    /// Requests with a key that had come before.
+    /// Number of measured attempts with a key that an earlier attempt had.
     pub repeated: u64,
-    /// Of these, those that went to another server than the time before.
+    /// Number of repeated keys that went to another server than the time before.
     pub moved: u64,
-    /// Of these, those that had to: the server of the time before had left, or the new one had come since.
+    /// Number of moved keys that had to move: the previous server had left the pool, or the new one had joined since.
     pub forced: u64,
 }
 
-impl Ends {
-    pub(crate) fn count(&mut self, end: End) {
-        *match end {
-            End::Answered => &mut self.answered,
-            End::Failed => &mut self.failed,
-            End::Refused => &mut self.refused,
-            End::Broken => &mut self.broken,
-            End::TimedOut => &mut self.timed_out,
-            End::Unserved => &mut self.unserved,
-        } += 1;
-    }
-
-    /// All requests.
-    pub fn total(&self) -> u64 {
-        self.answered + self.errors()
-    }
-
-    /// Those without a good answer.
-    pub fn errors(&self) -> u64 {
-        self.failed + self.refused + self.broken + self.timed_out + self.unserved
-    }
-}
-
 impl KeyMoves {
-    /// The part of the repeated keys that moved although they could have stayed.
-    pub fn beyond_the_ideal(&self) -> f64 {
+    /// Returns the share of repeated keys that moved although they did not have to.
+    pub fn avoidable(&self) -> f64 {
         (self.moved - self.forced) as f64 / self.repeated.max(1) as f64
     }
 }
 
 impl Report {
-    /// The part of the requests that ended without a good answer.
+    /// Returns the share of requests that ended without a successful response.
     pub fn error_rate(&self) -> f64 {
         self.ends.errors() as f64 / self.ends.total().max(1) as f64
     }
 
-    /// The part of all requests that were answered within `limit`.
+    /// Returns the share of all requests that were answered successfully within `limit`.
     pub fn answered_within(&self, limit: Duration) -> f64 {
-        // Time-outs are recorded with at least the time-out; a limit above it must not count them as answers.
+        // Timeouts are recorded as latencies too; a limit above the timeout must not count them as answers.
         let within = self.latency.count_within(limit).min(self.ends.answered);
         within as f64 / self.ends.total().max(1) as f64
     }
 
-    /// A server's part of the attempts; 0 for one that does not exist.
+    /// Returns a server's share of the attempts; 0 for an unknown server.
     pub fn share(&self, server: usize) -> f64 {
         self.shares.get(server).copied().unwrap_or_default()
     }
 
-    /// Requests a second.
+    /// Returns the number of measured requests per second of simulated time.
     pub fn throughput(&self) -> f64 {
         self.ends.total() as f64 / self.measured.as_secs_f64().max(f64::MIN_POSITIVE)
     }

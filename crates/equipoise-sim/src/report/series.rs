@@ -1,28 +1,28 @@
 use std::time::Duration;
 
-/// How a run went over time, warm-up included.
+/// Figures of a run over time, warm-up included.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Series {
-    /// The time between samples.
+    /// Length of the interval that a sample covers ([`Scenario::sample_interval`](crate::Scenario::sample_interval)).
     pub period: Duration,
-    /// In the order of time.
+    /// The samples in the order of time.
     pub samples: Vec<Sample>,
 }
 
-/// What happened in one period.
+/// Figures of one interval.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Sample {
-    /// Its end, from the start of the run.
+    /// End of the interval, from the start of the run.
     pub at: Duration,
-    /// By server: how many attempts were sent there.
+    /// Number of attempts sent in the interval, by server.
     pub sent: Vec<u32>,
-    /// By server: the part of its allocation that it used.
+    /// Used part of the allocation in the interval, by server.
     pub utilisation: Vec<f32>,
-    /// By server: how many requests it had at the end.
+    /// Number of requests at the end of the interval, by server, including its queue.
     pub in_flight: Vec<u32>,
 }
 
@@ -31,7 +31,7 @@ impl Sample {
         Self { at: Duration::ZERO, sent: vec![0; servers], utilisation: vec![0.0; servers], in_flight: Vec::new() }
     }
 
-    /// A server's part of the attempts; 0 where there were none.
+    /// Returns a server's share of the attempts in the interval; 0 if there were none.
     pub fn share(&self, server: usize) -> f64 {
         let all: u64 = self.sent.iter().copied().map(u64::from).sum();
         f64::from(self.sent.get(server).copied().unwrap_or_default()) / all.max(1) as f64

@@ -3,12 +3,12 @@ use std::time::Duration;
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, Exp1};
 
-use super::InvalidScenario;
+use super::error::InvalidScenario;
 
-/// Others on the servers' machines: what a server may use of its machine changes all the time.
+/// Other programs on the machines of the servers, which change the number of cores that a server can use.
 ///
-/// By default it may use up to four times its allocation, as long as nobody else wants it; with the probability given it
-/// gets little more or less than the allocation itself (Prequal, NSDI 2024, section 2).
+/// With the given probability a server can use 0.85 to 1.0 times its allocation, otherwise 1.5 to 4 times. Both ranges are
+/// uniform, and each server draws anew at random times (Prequal, NSDI 2024, section 2).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Antagonists {
     probability: f64,
@@ -16,13 +16,13 @@ pub struct Antagonists {
 }
 
 impl Antagonists {
-    /// Every 10 s in the mean (exponentially distributed) a server's share is drawn anew: with this probability
-    /// allocation · U(0.85, 1.0), else allocation · U(1.5, 4).
+    /// Creates antagonists that limit a server to its allocation with this probability, from 0 to 1. A server draws anew every
+    /// 10 s on average; [`hold`](Self::hold) changes this.
     pub const fn new(probability: f64) -> Self {
         Self { probability, hold: Duration::from_secs(10) }
     }
 
-    /// The mean time between two draws.
+    /// Sets the mean time between two draws of a server (exponentially distributed); 10 s by default. Must be above 0.
     #[must_use]
     pub const fn hold(mut self, hold: Duration) -> Self {
         self.hold = hold;
@@ -40,7 +40,7 @@ impl Antagonists {
         Ok(())
     }
 
-    /// What a server gets next, relative to its allocation.
+    /// Draws the cores that a server can use, relative to its allocation.
     pub(crate) fn share(&self, rng: &mut impl Rng) -> f64 {
         if rng.random::<f64>() < self.probability { rng.random_range(0.85..1.0) } else { rng.random_range(1.5..4.0) }
     }

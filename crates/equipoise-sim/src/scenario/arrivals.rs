@@ -3,25 +3,25 @@ use std::time::Duration;
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, Exp1};
 
-use super::InvalidScenario;
+use super::error::InvalidScenario;
 
-/// When requests come. All are open-loop: whoever waits does not slow the others down.
+/// The arrival process of requests. All are open-loop: new requests arrive even if earlier ones wait.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub enum Arrivals {
-    /// Independent of each other, at a constant rate.
+    /// Requests are independent of each other and arrive at a constant rate.
     #[default]
     Poisson,
-    /// As many as with [`Poisson`](Self::Poisson), but each client sends only in bursts.
+    /// Each client sends only in bursts. The mean rate is the same as with [`Poisson`](Self::Poisson).
     Bursts {
-        /// How many times the mean rate in a burst; above 1, at most a million. The client sends for one part in `factor`
-        /// of the time.
+        /// Rate in a burst, relative to the mean rate. Must be above 1 and at most 10⁶. The client sends for `1 / factor` of
+        /// the time.
         factor: f64,
-        /// How long a burst lasts, in the mean (exponentially distributed, as are the pauses). At least one in a hundred
-        /// is to bring its client a request: of shorter ones nothing is left but [`Poisson`](Self::Poisson).
+        /// Mean length of a burst. Bursts and pauses are exponentially distributed. The length must be such that at least one
+        /// burst in a hundred contains a request.
         burst: Duration,
     },
-    /// Each client at equal intervals, from a random start.
+    /// Each client sends at equal intervals, from a random start.
     Regular,
 }
 
@@ -35,25 +35,25 @@ impl Arrivals {
         }
     }
 
-    /// Whether bursts show, where a client's requests come at this interval in the mean. Those that hardly ever bring one
-    /// would be drawn in vain by the million.
+    /// Refuses bursts so short that millions would be drawn for each request, at this mean interval between a client's
+    /// requests.
     pub(super) fn check_gap(&self, gap: f64) -> Result<(), InvalidScenario> {
         let Self::Bursts { factor, burst } = *self else { return Ok(()) };
-        let least = gap / factor / 100.0;
-        if burst.as_secs_f64() < least {
-            let least = Duration::try_from_secs_f64(least).unwrap_or(Duration::MAX);
-            return Err(InvalidScenario::ShortBursts { burst, least });
+        let min = gap / factor / 100.0;
+        if burst.as_secs_f64() < min {
+            let min = Duration::try_from_secs_f64(min).unwrap_or(Duration::MAX);
+            return Err(InvalidScenario::ShortBursts { burst, min });
         }
         Ok(())
     }
 }
 
-/// The arrivals at one client.
+/// Draws the arrivals at one client.
 pub(crate) struct ArrivalSource {
     kind: Arrivals,
-    /// Seconds between arrivals, in the mean.
+    /// Mean time between arrivals in seconds.
     gap: f64,
-    /// Seconds left of the burst.
+    /// Seconds left of the current burst.
     burst: f64,
     fresh: bool,
 }
@@ -63,7 +63,7 @@ impl ArrivalSource {
         Self { kind, gap, burst: 0.0, fresh: true }
     }
 
-    /// Seconds until the next.
+    /// Returns the seconds until the next arrival.
     pub(crate) fn next(&mut self, rng: &mut impl Rng) -> f64 {
         let fresh = std::mem::take(&mut self.fresh);
         match self.kind {

@@ -2,134 +2,134 @@ use std::time::Duration;
 
 use equipoise_health::InvalidHealth;
 
-/// Why a scenario cannot be run. Names the setting and what would be right.
+/// The reason why a scenario cannot be run. The message names the setting and its valid range.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidScenario {
-    /// Nobody to send to.
+    /// The scenario has no servers.
     #[error("the scenario has no servers: give it at least one")]
     NoServers,
-    /// Nobody who sends.
+    /// The scenario has no clients.
     #[error("the scenario has no clients: give it at least one")]
     NoClients,
-    /// More than memory holds.
-    #[error("more than {most} servers are too many")]
+    /// The scenario has more servers than memory can hold.
+    #[error("more than {max} servers are too many")]
     TooManyServers {
-        /// The most there can be.
-        most: usize,
+        /// The maximum.
+        max: usize,
     },
-    /// More than memory holds.
+    /// The scenario has more clients than memory can hold, because each has a hash table of its own.
     #[error(
-        "{clients} clients are too many for a strategy that places by key, since each has a table of its own: at most {most} with these servers"
+        "{clients} clients are too many for a strategy that places by key, since each has a table of its own: at most {max} with these servers"
     )]
     TooManyTables {
-        /// How many clients.
+        /// Number of clients.
         clients: usize,
-        /// The most there can be.
-        most: usize,
+        /// The maximum.
+        max: usize,
     },
-    /// More than memory holds.
-    #[error("{clients} clients are too many: at most {most}")]
+    /// The scenario has more clients than memory can hold.
+    #[error("{clients} clients are too many: at most {max}")]
     TooManyClients {
-        /// How many clients.
+        /// Number of clients.
         clients: usize,
-        /// The most there can be.
-        most: usize,
+        /// The maximum.
+        max: usize,
     },
-    /// More than memory holds.
+    /// The scenario has more pairs of a client and a server than memory can hold.
     #[error(
-        "{clients} clients times {servers} servers are too many, since each client has a memory of each server: at most {most} in all"
+        "{clients} clients times {servers} servers are too many, since each client keeps state for each server: at most {max} in all"
     )]
     TooLarge {
-        /// How many clients.
+        /// Number of clients.
         clients: usize,
-        /// How many servers.
+        /// Number of servers.
         servers: usize,
-        /// The largest product.
-        most: usize,
+        /// The maximum of the product.
+        max: usize,
     },
-    /// A server that cannot work.
+    /// A setting of a server is out of range.
     #[error("server {at}: {what}")]
     Server {
-        /// Its number.
+        /// Index of the server.
         at: usize,
-        /// What is wrong.
+        /// What is wrong, and what would be right.
         what: &'static str,
     },
-    /// A load that is none.
+    /// The load is not a finite number above 0.
     #[error("load {load} is impossible: use a finite number above 0 (1.0 is all that the servers can do)")]
     Load {
-        /// The load as given.
+        /// The given load.
         load: f64,
     },
-    /// A load of servers without a capacity.
+    /// A load was set for servers that have no capacity ([`Server::delay`](crate::Server::delay)).
     #[error("servers that only delay have no capacity to load: set a rate instead of a load")]
     NoCapacity,
-    /// A rate that is none.
+    /// The rate of requests, set or computed from the load, is out of range.
     #[error("rate {rate} is impossible: use from 1e-6 to 1e9 requests a second")]
     Rate {
-        /// Requests a second.
+        /// The rate in requests per second.
         rate: f64,
     },
-    /// Work that cannot be drawn.
+    /// The distribution of work has an invalid parameter.
     #[error("work: {what}")]
     Work {
-        /// What is wrong.
+        /// What is wrong, and what would be right.
         what: &'static str,
     },
-    /// Bursts that are none.
+    /// The factor or the length of bursts is out of range.
     #[error(
-        "bursts of factor {factor} and length {burst:?} are impossible: the factor is to be above 1 and at most a million, the length above 0"
+        "bursts of factor {factor} and length {burst:?} are impossible: use a factor above 1 and at most a million, and a length above 0"
     )]
     Bursts {
-        /// The factor as given.
+        /// The given factor.
         factor: f64,
-        /// The length as given.
+        /// The given mean length.
         burst: Duration,
     },
-    /// Bursts that nobody would notice.
+    /// Bursts are so short that nearly all of them contain no request.
     #[error(
-        "bursts of {burst:?} are too short for requests as rare as here: let them last {least:?} or more, raise the rate, or use Poisson arrivals, which come to the same"
+        "bursts of {burst:?} are too short for requests as rare as here: let them last {min:?} or more, raise the rate, or use Poisson arrivals, which come to the same"
     )]
     ShortBursts {
-        /// The length as given.
+        /// The given mean length.
         burst: Duration,
-        /// The shortest with which one burst in a hundred brings a request.
-        least: Duration,
+        /// The minimum length: one burst in a hundred contains a request.
+        min: Duration,
     },
-    /// Keys that cannot be drawn.
-    #[error("{count} keys with exponent {exponent} are impossible: use 1 to {most} keys and an exponent from 0 to 100")]
+    /// The number of keys or the exponent is out of range.
+    #[error("{count} keys with exponent {exponent} are impossible: use 1 to {max} keys and an exponent from 0 to 100")]
     Keys {
-        /// How many keys.
+        /// The given number of keys.
         count: u32,
-        /// The exponent.
+        /// The given exponent.
         exponent: f64,
-        /// The most keys there can be.
-        most: u32,
+        /// The maximum number of keys.
+        max: u32,
     },
-    /// Antagonists that cannot be.
-    #[error("antagonists with probability {probability}: it is to be from 0 to 1, and the time between draws above 0")]
+    /// The probability or the hold time of antagonists is out of range.
+    #[error("antagonists with probability {probability}: use a probability from 0 to 1, and a hold time above 0")]
     Antagonists {
-        /// The probability as given.
+        /// The given probability.
         probability: f64,
     },
-    /// A fault that cannot be.
+    /// A fault has an invalid server or an invalid setting.
     #[error("fault of server {server}: {what}")]
     Fault {
-        /// Which server it was for.
+        /// Index of the server.
         server: usize,
-        /// What is wrong.
+        /// What is wrong, and what would be right.
         what: &'static str,
     },
-    /// A health policy that cannot be gone by.
+    /// The health policy is invalid.
     #[error("health: {0}")]
     Health(#[from] InvalidHealth),
-    /// A time, or a number, that a run cannot have.
+    /// A setting of the run is out of range.
     #[error("{setting} is impossible: {what}")]
     Time {
-        /// The setting.
+        /// Name of the setting.
         setting: &'static str,
-        /// What would be right.
+        /// The valid range.
         what: &'static str,
     },
 }

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
-use super::InvalidScenario;
+use super::error::InvalidScenario;
 
-/// Something that happens to a server, from the start to the end unless it says otherwise.
+/// A fault of one server. Lasts for the whole run, unless [`from`](Self::from) and [`lasting`](Self::lasting) limit it.
 ///
 /// ```
 /// use std::time::Duration;
@@ -25,13 +25,13 @@ pub struct Fault {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum FaultKind {
-    Sinkhole { after: Duration, admits: bool },
+    Sinkhole { after: Duration, fails_checks: bool },
     Slow { factor: f64 },
     Stall,
     Refuses,
-    Swallows,
+    Blackhole,
     Cold { factor: f64, over: Duration },
-    Away,
+    Removed,
 }
 
 impl Fault {
@@ -39,61 +39,64 @@ impl Fault {
         Self { server, kind, from: Duration::ZERO, lasting: None, every: None }
     }
 
-    /// It answers every request with an error after 1 ms, without doing any work, and passes health checks.
+    /// The server answers every request with an error after 1 ms, without work. It still passes health checks.
     pub const fn sinkhole(server: usize) -> Self {
-        Self::new(server, FaultKind::Sinkhole { after: Duration::from_millis(1), admits: false })
+        Self::new(server, FaultKind::Sinkhole { after: Duration::from_millis(1), fails_checks: false })
     }
 
-    /// The same, but health checks get the error too.
+    /// The server answers every request and every health check with an error after 1 ms, without work.
     pub const fn honest_sinkhole(server: usize) -> Self {
-        Self::new(server, FaultKind::Sinkhole { after: Duration::from_millis(1), admits: true })
+        Self::new(server, FaultKind::Sinkhole { after: Duration::from_millis(1), fails_checks: true })
     }
 
-    /// It is so many times slower.
+    /// The server is slower by this factor, which must be above 0 and finite.
     pub const fn slow(server: usize, factor: f64) -> Self {
         Self::new(server, FaultKind::Slow { factor })
     }
 
-    /// It stands still: takes requests and works on none. Needs an end, or a [time-out](crate::Scenario::timeout).
+    /// The server accepts requests and makes no progress on any. Requires [`lasting`](Self::lasting) or a
+    /// [timeout](crate::Scenario::timeout).
     pub const fn stall(server: usize) -> Self {
         Self::new(server, FaultKind::Stall)
     }
 
-    /// It is dead, and its machine says so: what it had breaks off, and connections are refused.
+    /// The server process is dead: requests at the server break off, and new connections are refused.
     pub const fn refuses(server: usize) -> Self {
         Self::new(server, FaultKind::Refuses)
     }
 
-    /// It is dead and nothing comes back at all, also for what it had. Needs a [time-out](crate::Scenario::timeout).
-    pub const fn swallows(server: usize) -> Self {
-        Self::new(server, FaultKind::Swallows)
+    /// The server is unreachable: no response comes back, neither to new requests nor to those at the server. Requires a
+    /// [timeout](crate::Scenario::timeout).
+    pub const fn blackhole(server: usize) -> Self {
+        Self::new(server, FaultKind::Blackhole)
     }
 
-    /// It starts cold: requests are three times the work at first, which wears off evenly over 30 s.
+    /// The server starts cold: requests are three times the work at first. The factor falls linearly to 1 over 30 s.
     pub const fn cold_start(server: usize) -> Self {
         Self::new(server, FaultKind::Cold { factor: 3.0, over: Duration::from_secs(30) })
     }
 
-    /// It is not a member: the clients' pools drop it and take it up again at the end. What it has it finishes.
-    pub const fn away(server: usize) -> Self {
-        Self::new(server, FaultKind::Away)
+    /// The server is removed from the clients' pools and added again at the end of the fault. Requests at the server are
+    /// finished.
+    pub const fn removed(server: usize) -> Self {
+        Self::new(server, FaultKind::Removed)
     }
 
-    /// When it begins, counted from the start of the run; at once by default.
+    /// Sets the begin of the fault, from the start of the run; 0 by default.
     #[must_use]
     pub const fn from(mut self, from: Duration) -> Self {
         self.from = from;
         self
     }
 
-    /// For how long; to the end by default.
+    /// Sets the duration of the fault; until the end of the run by default.
     #[must_use]
     pub const fn lasting(mut self, lasting: Duration) -> Self {
         self.lasting = Some(lasting);
         self
     }
 
-    /// Again and again, so long after its last beginning. Needs [`lasting`](Self::lasting), which is to be shorter.
+    /// Repeats the fault with this period, counted from begin to begin. Requires a shorter [`lasting`](Self::lasting).
     #[must_use]
     pub const fn every(mut self, period: Duration) -> Self {
         self.every = Some(period);
@@ -105,15 +108,19 @@ impl Fault {
         match self.kind {
             _ if self.server >= servers => refuse("there is no such server"),
             FaultKind::Slow { factor } | FaultKind::Cold { factor, .. } if !(factor > 0.0 && factor.is_finite()) => {
-                refuse("the factor is to be above 0, and finite")
+                refuse("the factor must be finite and above 0")
             }
-            FaultKind::Swallows if !timeout => refuse("requests that are swallowed never end: set a timeout"),
+            FaultKind::Blackhole if !timeout => {
+                refuse("requests that are swallowed by a black hole never end: set a timeout")
+            }
             FaultKind::Stall if self.lasting.is_none() && !timeout => {
-                refuse("requests never end at a server that stands still for good: let it end, or set a timeout")
+                refuse("requests never end at a server that stalls for good: set a duration or a timeout")
             }
-            _ if self.lasting.is_some_and(|lasting| lasting.is_zero()) => refuse("it lasts no time at all"),
+            _ if self.lasting.is_some_and(|lasting| lasting.is_zero()) => {
+                refuse("it lasts no time at all: use a duration above 0")
+            }
             _ if self.every.is_some_and(|every| self.lasting.is_none_or(|lasting| lasting >= every)) => {
-                refuse("what recurs is to last, and for less than the time until it recurs")
+                refuse("what recurs needs a duration that is shorter than its period")
             }
             _ => Ok(()),
         }

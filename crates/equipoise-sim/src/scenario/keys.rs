@@ -1,6 +1,6 @@
-use super::InvalidScenario;
+use super::error::InvalidScenario;
 
-/// What requests are placed by.
+/// The distribution of request keys, for strategies that hash them.
 ///
 /// ```
 /// use equipoise_sim::Keys;
@@ -15,16 +15,18 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// So many keys, of which the kth most popular comes with a frequency of 1 / k^`exponent`. With an exponent of 0 all
-    /// are alike.
+    /// Creates a Zipf distribution: the frequency of the k-th most popular of `count` keys is proportional to
+    /// 1 / k^`exponent`. With an exponent of 0 all keys are equally frequent.
+    ///
+    /// Valid are 1 to 10⁸ keys and exponents from 0 to 100.
     pub const fn zipf(count: u32, exponent: f64) -> Self {
         Self { count, exponent }
     }
 
     pub(super) fn check(&self) -> Result<(), InvalidScenario> {
-        let most = 100_000_000;
-        if self.count == 0 || self.count > most || !(0.0..=100.0).contains(&self.exponent) {
-            return Err(InvalidScenario::Keys { count: self.count, exponent: self.exponent, most });
+        let max = 100_000_000;
+        if self.count == 0 || self.count > max || !(0.0..=100.0).contains(&self.exponent) {
+            return Err(InvalidScenario::Keys { count: self.count, exponent: self.exponent, max });
         }
         Ok(())
     }

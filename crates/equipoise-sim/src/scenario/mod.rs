@@ -1,4 +1,4 @@
-//! What happens in a run: who sends what, to whom, and what goes wrong.
+//! The settings of a run: clients, servers, requests and faults.
 
 mod antagonists;
 mod arrivals;
@@ -12,24 +12,15 @@ mod work;
 use std::time::Duration;
 
 use equipoise_core::Needs;
+use equipoise_health::Policy;
 
 pub use self::{
     antagonists::Antagonists, arrivals::Arrivals, error::InvalidScenario, fault::Fault, keys::Keys, network::Network,
     server::Server, work::Work,
 };
 pub(crate) use self::{arrivals::ArrivalSource, fault::FaultKind, work::WorkSource};
-use equipoise_health::Policy;
 
-use crate::{
-    contender::Contender,
-    control::Control,
-    engine,
-    error::RunError,
-    feed::{Feed, Unfed},
-    report::Report,
-};
-
-/// A workload, the servers it goes to and what happens to them: everything of a run but the strategy.
+/// The settings of a run: clients, servers, requests, faults and timing. Only the strategy is missing.
 ///
 /// ```
 /// use std::time::Duration;
@@ -49,15 +40,15 @@ use crate::{
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// **Clients** are independent: each has a pool, and chance, of its own and knows only of its own requests. Requests come
-/// open-loop, in equal parts at all of them.
+/// **Clients** are independent. Each has its own pool and its own random numbers, and knows only its own requests. Requests
+/// arrive open-loop, at the same rate at each client.
 ///
-/// **Chance** is drawn from the [seed](Self::seed), in streams that do not depend on the strategy: the same seed gives
-/// two strategies the same requests, of the same work, at the same moments (common random numbers). The same scenario,
-/// seed and strategy give the same report, to the bit, on one platform.
+/// **Random numbers** come from the [seed](Self::seed), in streams that do not depend on the strategy. With the same seed, two
+/// strategies get the same requests, of the same work, at the same times (common random numbers). On one platform, the same
+/// scenario, seed and strategy give the same report, bit for bit.
 ///
-/// **Measured** is what arrives after the [warm-up](Self::warm_up) and before the [end](Self::lasting). Then no more
-/// requests come, and the run goes on until the last has ended.
+/// **Measured** are requests that arrive after the [warm-up](Self::warm_up) and before the [end](Self::lasting). No requests
+/// arrive after the end, and the run continues until the last measured request has ended.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Scenario {
@@ -79,7 +70,7 @@ pub struct Scenario {
     warm_up: f64,
     pub(crate) seed: u64,
     pub(crate) sample: Duration,
-    pub(crate) most_open: usize,
+    pub(crate) max_open_attempts: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -90,41 +81,43 @@ enum Demand {
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Retries {
-    pub(crate) most: u32,
+    pub(crate) max: u32,
     pub(crate) budget: Option<f64>,
 }
 
-/// Beyond these a run would take more than 5 GiB: a client takes some 2 KiB, and 0.5 KiB more for each server.
-const MOST_SERVERS: usize = 1_000_000;
-const MOST_CLIENTS: usize = 1_000_000;
-const MOST_PAIRS: usize = 5_000_000;
-/// With health, which takes 1.2 KiB more for each.
-const MOST_WATCHED: usize = 1_000_000;
+/// Beyond these limits a run would take more than 5 GiB: a client takes about 2 KiB, and 0.5 KiB for each server.
+const MAX_SERVERS: usize = 1_000_000;
+const MAX_CLIENTS: usize = 1_000_000;
+const MAX_PAIRS: usize = 5_000_000;
+/// The limit with health, which takes another 1.2 KiB for each pair of a client and a server.
+const MAX_MONITORED_PAIRS: usize = 1_000_000;
 
-/// What a client has more where keys are placed: the largest table that strategies make by default is Maglev's, and a
-/// ring's grows with the servers.
-const TABLE: usize = 300 << 10;
-const TABLE_OF_EACH: usize = 3 << 9;
-const MOST_TABLES: usize = 4 << 30;
+/// Memory that a client takes for the table of a hashing strategy. Maglev's default table is the largest; the table of a
+/// ring grows with the number of servers.
+const TABLE_BYTES: usize = 300 << 10;
+const TABLE_BYTES_PER_SERVER: usize = 3 << 9;
+const MAX_TABLE_BYTES: usize = 4 << 30;
 
-/// How many requests a run may have, and how often anything may happen that recurs: hours beyond this.
-const MOST_EVENTS: f64 = 1e9;
+/// Maximum number of requests, and of recurrences of anything that recurs. A run beyond it would take hours.
+const MAX_EVENTS: f64 = 1e9;
 
-/// As many figures in [`Report::series`] as 240 MiB hold.
-const MOST_FIGURES: u128 = 20_000_000;
+/// Maximum number of samples times servers in [`Report::series`](crate::Report::series): 240 MiB.
+const MAX_SAMPLES: u128 = 20_000_000;
 
 impl Scenario {
-    /// So many servers of one kind.
+    /// Creates a scenario with this number of equal servers.
     ///
-    /// Unless other things are said: one client, load 0.7, exponential work of 10 ms, no network, 40 s of which the first
-    /// quarter is warm-up, seed 1.
+    /// Defaults: one client, load 0.7, exponential work with a mean of 10 ms, no network delay, 40 s of which the first quarter
+    /// is warm-up, seed 1, no faults, no health, no timeout, no retries, no hedges.
     pub fn of(servers: usize, kind: Server) -> Self {
-        // One too many is enough to be refused.
-        Self::with(vec![kind; servers.min(MOST_SERVERS + 1)])
+        // `check` refuses one server too many; more would only take memory.
+        Self::with(vec![kind; servers.min(MAX_SERVERS + 1)])
     }
 
-    /// Prequal's testbed (NSDI 2024): so many clients, and servers that share 4 cores among what they have; 80 ms of work a
-    /// request, within a data centre, given up after 5 s. [`Antagonists`] make it the published one.
+    /// Creates the testbed of Prequal (NSDI 2024) without its antagonists; [`antagonists`](Self::antagonists) adds them.
+    ///
+    /// Servers share 4 cores among their requests. The work of a request is normally distributed with a mean of 80 ms. The network
+    /// is [`Network::local`], and the timeout 5 s.
     pub fn testbed(clients: usize, servers: usize) -> Self {
         Self::of(servers, Server::sharing(4.0))
             .clients(clients)
@@ -133,10 +126,10 @@ impl Scenario {
             .timeout(Duration::from_secs(5))
     }
 
-    /// These servers.
+    /// Creates a scenario with these servers and the defaults of [`of`](Self::of).
     pub fn with(servers: impl IntoIterator<Item = Server>) -> Self {
         Self {
-            servers: servers.into_iter().take(MOST_SERVERS + 1).collect(),
+            servers: servers.into_iter().take(MAX_SERVERS + 1).collect(),
             clients: 1,
             demand: Demand::Load(0.7),
             work: Work::exponential(Duration::from_millis(10)),
@@ -154,72 +147,76 @@ impl Scenario {
             warm_up: 0.25,
             seed: 1,
             sample: Duration::from_secs(1),
-            most_open: 1_000_000,
+            max_open_attempts: 1_000_000,
         }
     }
 
-    /// How many clients there are. Each is a balancer of its own.
+    /// Sets the number of clients, each a balancer with its own pool; 1 by default.
     pub fn clients(mut self, clients: usize) -> Self {
         self.clients = clients;
         self
     }
 
-    /// The rate of requests, relative to what the servers could work off with their allocation: 1.0 is all.
+    /// Sets the rate of requests relative to the capacity of all servers: at 1.0 the servers are just fully used. 0.7 by default.
+    ///
+    /// Must be above 0 and finite. Replaces [`rate`](Self::rate).
     pub fn load(mut self, load: f64) -> Self {
         self.demand = Demand::Load(load);
         self
     }
 
-    /// The rate of requests: so many a second, from all clients together.
+    /// Sets the rate of requests per second from all clients together, from 10⁻⁶ to 10⁹. Replaces [`load`](Self::load).
     pub fn rate(mut self, rate: f64) -> Self {
         self.demand = Demand::Rate(rate);
         self
     }
 
-    /// How much work a request is.
+    /// Sets the distribution of the work of a request; exponential with a mean of 10 ms by default.
     pub fn work(mut self, work: Work) -> Self {
         self.work = work;
         self
     }
 
-    /// When requests come.
+    /// Sets the arrival process of requests; [`Arrivals::Poisson`] by default.
     pub fn arrivals(mut self, arrivals: Arrivals) -> Self {
         self.arrivals = arrivals;
         self
     }
 
-    /// What requests are placed by, for strategies that do.
+    /// Gives each request a key, for strategies that hash keys. Requests have no key by default.
     pub fn keys(mut self, keys: Keys) -> Self {
         self.keys = Some(keys);
         self
     }
 
-    /// How long messages are on their way.
+    /// Sets the network delay; none by default.
     pub fn network(mut self, network: Network) -> Self {
         self.network = network;
         self
     }
 
-    /// Others on the servers' machines.
+    /// Adds other programs to the servers' machines, which change the cores that servers can use.
     pub fn antagonists(mut self, antagonists: Antagonists) -> Self {
         self.antagonists = Some(antagonists);
         self
     }
 
-    /// Something that happens to a server. Several may overlap.
+    /// Adds a fault of a server. Several faults may overlap.
     pub fn fault(mut self, fault: Fault) -> Self {
         self.faults.push(fault);
         self
     }
 
-    /// Each client watches the servers' health by this policy, with a [machine](equipoise_health::Machine) of its own, and
-    /// acts on it as [`Health`](crate::health) does under tokio: endpoints are taken out, tried out with one request and
-    /// put back. [`Report::health`] tells of it.
+    /// Sets a health policy. Each client applies it with its own health machine, in the same way as the driver of
+    /// [`equipoise_health`] does under tokio. [`Report::health`](crate::Report::health) lists the changes.
     ///
-    /// **Requests** speak by how they end. **Checks** are small messages over the network, whatever they are called: a
-    /// server that refuses is a failed check, from one that swallows or stalls nothing comes back, and all others pass
-    /// after 1 ms, longer where the server is slow or cold: also a [sinkhole](Fault::sinkhole), which does not know that
-    /// it is one. They wait in no line and cost no work. After the [end](Self::lasting) nobody changes their mind.
+    /// - **Requests** count with their verdicts.
+    /// - **Checks**, whatever their kind, are small messages over the network. They do not wait in the server's queue and cost no
+    ///   work. A check fails at a server that [refuses](Fault::refuses) and at an [honest sinkhole](Fault::honest_sinkhole).
+    ///   At a [black hole](Fault::blackhole) or a [stalled](Fault::stall) server it gets no response. Otherwise it passes after
+    ///   1 ms, or later if the server is slow or cold. A plain [sinkhole](Fault::sinkhole) therefore passes its checks.
+    ///
+    /// After the [end](Self::lasting) of the run, health no longer changes.
     ///
     /// ```
     /// use equipoise_core::StrategySpec;
@@ -236,116 +233,87 @@ impl Scenario {
         self
     }
 
-    /// After this time a client gives an attempt up and cancels it: the server drops it at once, also from its line.
+    /// Sets the timeout of an attempt, from 1 ns to 10⁹ s; none by default. The client then cancels the attempt, and the server
+    /// drops it at once, also from its queue.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// Servers do not notice that a client has given up, and finish the work for nobody.
+    /// Makes cancellation invisible to servers: they finish the work of cancelled attempts. By default they drop it.
     pub fn without_cancelling(mut self) -> Self {
         self.cancels = false;
         self
     }
 
-    /// An attempt that failed, or was given up, is made again up to so many times (at most 1000), each time at a server that
-    /// was not tried yet while there is one. What must be done again is drawn anew.
-    pub fn retries(mut self, most: u32) -> Self {
-        self.retries.most = most;
+    /// Sets the maximum number of retries of a request after failures and timeouts, from 0 (the default) to 1000.
+    ///
+    /// A retry goes to a server that the request has not tried, as long as there is one. Its work is drawn anew.
+    pub fn max_retries(mut self, retries: u32) -> Self {
+        self.retries.max = retries;
         self
     }
 
-    /// Each client makes at most so many second attempts per request in the long run (0.2: one for every five), and ten
-    /// at once.
+    /// Limits the retries of each client to this number per request in the long run, from 0 to 1000; unlimited by default. A burst
+    /// of 10 retries is allowed.
+    ///
+    /// With 0.2, five requests pay for one retry.
     pub fn retry_budget(mut self, ratio: f64) -> Self {
         self.retries.budget = Some(ratio);
         self
     }
 
-    /// A request that has not been answered after this time is sent to another server too; the first answer counts, and the
-    /// other attempt is cancelled. What the second must do is drawn anew.
+    /// Sends a second attempt to another server if a request has no answer after this time (at most 10⁹ s); off by default.
+    ///
+    /// The first answer counts, and the other attempt is cancelled. The work of the second attempt is drawn anew.
     pub fn hedge(mut self, after: Duration) -> Self {
         self.hedge = Some(after);
         self
     }
 
-    /// How long requests are measured, warm-up included.
+    /// Sets how long requests arrive, warm-up included, from 1 ns to 10⁹ s; 40 s by default.
     pub fn lasting(mut self, lasting: Duration) -> Self {
         self.lasting = lasting;
         self
     }
 
-    /// Which part of it is warm-up, from 0 to 0.9; a quarter by default.
+    /// Sets the share of the run that is warm-up and is not measured, from 0 to 0.9; 0.25 by default.
     pub fn warm_up(mut self, part: f64) -> Self {
         self.warm_up = part;
         self
     }
 
-    /// Where chance begins.
+    /// Sets the seed of all random numbers; 1 by default.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// The resolution of [`Report::series`]; 1 s by default.
-    pub fn sample_every(mut self, period: Duration) -> Self {
+    /// Sets the interval of the samples in [`Report::series`](crate::Report::series); 1 s by default. A run may have at most
+    /// 100 000 samples, and 20 million samples times servers.
+    pub fn sample_interval(mut self, period: Duration) -> Self {
         self.sample = period;
         self
     }
 
-    /// How many attempts may be open at a time before the run is given up as one that no memory would hold; a million by
-    /// default.
-    pub fn most_open(mut self, attempts: usize) -> Self {
-        self.most_open = attempts;
+    /// Sets the maximum number of attempts that may be open at the same time; 1 000 000 by default. Beyond it the run ends with
+    /// [`RunError::PiledUp`](crate::RunError::PiledUp), because its memory would grow without bound.
+    pub fn max_open_attempts(mut self, attempts: usize) -> Self {
+        self.max_open_attempts = attempts;
         self
     }
 
-    /// Changes each server, by its number.
+    /// Changes each server with a function of its index and its settings.
     pub fn each(mut self, change: impl Fn(usize, Server) -> Server) -> Self {
         self.servers = self.servers.into_iter().enumerate().map(|(at, server)| change(at, server)).collect();
         self
     }
 
-    /// Runs it.
+    /// Checks whether the scenario can be run. [`run`](Self::run) checks it too.
     ///
     /// # Errors
     ///
-    /// When the scenario is impossible, when the strategy cannot be used (it refuses the servers, panics, or picks nobody
-    /// although it could), or when more requests pile up than [`most_open`](Self::most_open) admits.
-    pub fn run(&self, contender: &dyn Contender) -> Result<Report, RunError> {
-        self.run_under(contender, &Control::new())
-    }
-
-    /// Runs it so that it can be watched and stopped. A run that was stopped reports what it had.
-    ///
-    /// # Errors
-    ///
-    /// As [`run`](Self::run).
-    pub fn run_under(&self, contender: &dyn Contender, control: &Control) -> Result<Report, RunError> {
-        self.run_fed(contender, &mut Unfed, control)
-    }
-
-    /// Runs it with a [`Feed`]: for strategies that live on what servers say of themselves.
-    ///
-    /// # Errors
-    ///
-    /// As [`run`](Self::run).
-    pub fn run_fed(
-        &self,
-        contender: &dyn Contender,
-        feed: &mut dyn Feed,
-        control: &Control,
-    ) -> Result<Report, RunError> {
-        self.check()?;
-        self.check_period(feed.period())?;
-        engine::run(self, contender, feed, control)
-    }
-
-    /// Whether it can be run.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot; the error names the setting.
+    /// The first setting that is out of range, with its valid range.
     pub fn check(&self) -> Result<(), InvalidScenario> {
         let (servers, clients) = (self.servers.len(), self.clients);
         if servers == 0 {
@@ -354,15 +322,15 @@ impl Scenario {
         if clients == 0 {
             return Err(InvalidScenario::NoClients);
         }
-        if servers > MOST_SERVERS {
-            return Err(InvalidScenario::TooManyServers { most: MOST_SERVERS });
+        if servers > MAX_SERVERS {
+            return Err(InvalidScenario::TooManyServers { max: MAX_SERVERS });
         }
-        if clients > MOST_CLIENTS {
-            return Err(InvalidScenario::TooManyClients { clients, most: MOST_CLIENTS });
+        if clients > MAX_CLIENTS {
+            return Err(InvalidScenario::TooManyClients { clients, max: MAX_CLIENTS });
         }
-        let most = if self.health.is_some() { MOST_WATCHED } else { MOST_PAIRS };
-        if servers.saturating_mul(clients) > most {
-            return Err(InvalidScenario::TooLarge { clients, servers, most });
+        let max = if self.health.is_some() { MAX_MONITORED_PAIRS } else { MAX_PAIRS };
+        if servers.saturating_mul(clients) > max {
+            return Err(InvalidScenario::TooLarge { clients, servers, max });
         }
         self.health.as_ref().map_or(Ok(()), Policy::check)?;
         for (at, server) in self.servers.iter().enumerate() {
@@ -384,79 +352,78 @@ impl Scenario {
         }
     }
 
-    /// Whether it ends within hours.
+    /// Refuses scenarios that would run for hours.
     fn check_events(&self) -> Result<(), InvalidScenario> {
         let refuse = |setting, what| Err(InvalidScenario::Time { setting, what });
-        let retries = f64::from(self.retries.most);
+        let retries = f64::from(self.retries.max);
         let attempts = 1.0 + self.retries.budget.map_or(retries, |ratio| ratio.min(retries));
-        if self.total_rate() * self.lasting.as_secs_f64() * attempts > MOST_EVENTS {
-            return refuse("lasting", "use less, or a lower rate: requests, with their retries, are 10⁹ at most");
+        if self.total_rate() * self.lasting.as_secs_f64() * attempts > MAX_EVENTS {
+            return refuse("lasting", "use a shorter run or a lower rate: at most 10⁹ requests, retries included");
         }
-        // Who waits for the last answer sees what recurs go on.
+        // What recurs goes on until the last answer has arrived.
         let over = (self.lasting + self.timeout.unwrap_or_default()).as_secs_f64();
         let recurs = |period: Duration| over / period.as_secs_f64();
-        if self.antagonists.is_some_and(|others| recurs(others.mean_hold()) * self.servers.len() as f64 > MOST_EVENTS) {
-            return refuse("antagonists", "let them hold for longer: draws times servers are 10⁹ at most in a run");
+        if self.antagonists.is_some_and(|others| recurs(others.mean_hold()) * self.servers.len() as f64 > MAX_EVENTS) {
+            return refuse("antagonists", "use a longer hold time: at most 10⁹ draws of all servers in a run");
         }
         for fault in &self.faults {
-            // Members that come and go are news for every client.
-            let each = if fault.kind == FaultKind::Away { self.clients as f64 } else { 1.0 };
-            if fault.every.is_some_and(|every| recurs(every) * each > MOST_EVENTS) {
-                let what =
-                    "it recurs too often: 10⁹ times at most in a run; one that is away, for all clients together";
+            // A membership change is an update of every pool.
+            let each = if fault.kind == FaultKind::Removed { self.clients as f64 } else { 1.0 };
+            if fault.every.is_some_and(|every| recurs(every) * each > MAX_EVENTS) {
+                let what = "it recurs too often: at most 10⁹ times in a run; a removal counts once per client";
                 return Err(InvalidScenario::Fault { server: fault.server, what });
             }
         }
         Ok(())
     }
 
-    fn check_period(&self, period: Option<Duration>) -> Result<(), InvalidScenario> {
+    pub(crate) fn check_feed(&self, period: Option<Duration>) -> Result<(), InvalidScenario> {
         let over = self.lasting + self.timeout.unwrap_or_default();
         let loads = |period: Duration| over.as_secs_f64() / period.as_secs_f64() * self.servers.len() as f64;
-        if period.is_some_and(|period| loads(period) > MOST_EVENTS) {
-            let what = "use a longer one: the loads that are posted in a run are 10⁹ at most";
-            return Err(InvalidScenario::Time { setting: "the feed's period", what });
+        if period.is_some_and(|period| loads(period) > MAX_EVENTS) {
+            let what = "use a longer one: at most 10⁹ loads in all snapshots of a run";
+            return Err(InvalidScenario::Time { setting: "the feed's snapshot_interval", what });
         }
         Ok(())
     }
 
-    /// Whether memory holds so many clients with a strategy of these needs.
+    /// Refuses more clients than memory can hold with a strategy of these needs.
     pub(crate) fn check_tables(&self, needs: Needs) -> Result<(), InvalidScenario> {
-        let most = MOST_TABLES / (TABLE + TABLE_OF_EACH * self.servers.len());
-        if needs.places_by_key() && self.clients > most.max(1) {
-            return Err(InvalidScenario::TooManyTables { clients: self.clients, most });
+        let max = MAX_TABLE_BYTES / (TABLE_BYTES + TABLE_BYTES_PER_SERVER * self.servers.len());
+        if needs.places_by_key() && self.clients > max.max(1) {
+            return Err(InvalidScenario::TooManyTables { clients: self.clients, max });
         }
         Ok(())
     }
 
     fn check_times(&self) -> Result<(), InvalidScenario> {
         let refuse = |setting, what| Err(InvalidScenario::Time { setting, what });
-        // Time is kept in 64 bits of nanoseconds.
-        let most = Duration::from_secs(1_000_000_000);
-        if self.lasting.is_zero() || self.lasting > most {
+        // Times are nanoseconds in 64 bits.
+        let max = Duration::from_secs(1_000_000_000);
+        if self.lasting.is_zero() || self.lasting > max {
             return refuse("lasting", "a run takes from 1 ns to 10⁹ s");
         }
         if !(0.0..=0.9).contains(&self.warm_up) {
             return refuse("warm_up", "it is the part of the run that is not measured, from 0 to 0.9");
         }
-        if self.timeout.is_some_and(|timeout| timeout.is_zero() || timeout > most) {
+        if self.timeout.is_some_and(|timeout| timeout.is_zero() || timeout > max) {
             return refuse("timeout", "use from 1 ns to 10⁹ s");
         }
-        if self.hedge.is_some_and(|hedge| hedge > most) {
+        if self.hedge.is_some_and(|hedge| hedge > max) {
             return refuse("hedge", "use at most 10⁹ s");
         }
-        if self.network.longest() > most {
+        if self.network.longest() > max {
             return refuse("network", "messages take at most 10⁹ s");
         }
         if self.sample.is_zero() || self.lasting.as_nanos() / self.sample.as_nanos() > 100_000 {
-            return refuse("sample_every", "use a hundred-thousandth of the run or more");
+            return refuse("sample_interval", "use a hundred-thousandth of the run or more");
         }
         let figures = self.lasting.as_nanos() / self.sample.as_nanos() * self.servers.len() as u128;
-        if figures > MOST_FIGURES {
-            return refuse("sample_every", "use a longer period: samples times servers are 20 million at most");
+        if figures > MAX_SAMPLES {
+            return refuse("sample_interval", "use a longer interval: samples times servers are 20 million at most");
         }
-        if self.retries.most > 1_000 {
-            return refuse("retries", "use at most 1000, since where all fail at once they take no time");
+        if self.retries.max > 1_000 {
+            return refuse("max_retries", "use at most 1000, since retries take no time if all servers fail at once");
         }
         if self.retries.budget.is_some_and(|ratio| !(0.0..=1_000.0).contains(&ratio)) {
             return refuse("retry_budget", "it is a number of retries per request, from 0 to 1000");
@@ -468,7 +435,7 @@ impl Scenario {
         self.servers.iter().map(Server::capacity).sum()
     }
 
-    /// Requests a second, from all clients.
+    /// Returns the requests per second from all clients.
     pub(crate) fn total_rate(&self) -> f64 {
         match self.demand {
             Demand::Rate(rate) => rate,
@@ -476,12 +443,12 @@ impl Scenario {
         }
     }
 
-    /// Seconds between two requests of a client, in the mean.
+    /// Returns the mean time in seconds between two requests of a client.
     pub(crate) fn gap(&self) -> f64 {
         self.clients as f64 / self.total_rate()
     }
 
-    /// Nanoseconds.
+    /// Returns the length of the warm-up in nanoseconds.
     pub(crate) fn warm_up_nanos(&self) -> u64 {
         (self.lasting.as_nanos() as f64 * self.warm_up) as u64
     }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use rand::Rng;
 use rand_distr::{Distribution, Exp1};
 
-/// How long a message is on its way, in each direction: a fixed time and an exponentially distributed one on top.
+/// Network delay of a message in one direction: a fixed part and an exponentially distributed part.
 ///
 /// ```
 /// use equipoise_sim::Network;
@@ -12,24 +12,25 @@ use rand_distr::{Distribution, Exp1};
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Network {
-    least: Duration,
+    min: Duration,
     jitter: Duration,
 }
 
 impl Network {
-    /// Messages arrive as they are sent.
+    /// Creates a network without delay. This is the default.
     pub const fn none() -> Self {
         Self::new(Duration::ZERO, Duration::ZERO)
     }
 
-    /// Within a data centre: 0.1 ms, and 0.05 ms more in the mean.
+    /// Creates the network of a data centre: 0.1 ms fixed and 0.05 ms on average.
     pub const fn local() -> Self {
         Self::new(Duration::from_micros(100), Duration::from_micros(50))
     }
 
-    /// `least`, and `jitter` more in the mean.
-    pub const fn new(least: Duration, jitter: Duration) -> Self {
-        Self { least, jitter }
+    /// Creates a network with a fixed delay of `min` and an exponentially distributed delay of `jitter` on average. Both must be
+    /// at most 10⁹ s.
+    pub const fn new(min: Duration, jitter: Duration) -> Self {
+        Self { min, jitter }
     }
 
     pub(crate) fn is_none(&self) -> bool {
@@ -37,15 +38,15 @@ impl Network {
     }
 
     pub(super) fn longest(&self) -> Duration {
-        self.least.max(self.jitter)
+        self.min.max(self.jitter)
     }
 
-    /// Nanoseconds.
+    /// Returns a delay in nanoseconds.
     pub(crate) fn draw(&self, rng: &mut impl Rng) -> u64 {
         if self.is_none() {
             return 0;
         }
         let jitter: f64 = Exp1.sample(rng);
-        (self.least.as_nanos() as u64).saturating_add((jitter * self.jitter.as_nanos() as f64) as u64)
+        (self.min.as_nanos() as u64).saturating_add((jitter * self.jitter.as_nanos() as f64) as u64)
     }
 }

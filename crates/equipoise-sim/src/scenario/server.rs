@@ -1,6 +1,6 @@
-use super::InvalidScenario;
+use super::error::InvalidScenario;
 
-/// A backend: how it works on what it gets, and how clients see it.
+/// A server: how it works on requests, and the settings that clients have for its endpoint.
 ///
 /// ```
 /// use equipoise_sim::Server;
@@ -11,69 +11,70 @@ use super::InvalidScenario;
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Server {
-    /// How many requests it works on at a time; the others wait in line.
+    /// Number of requests in service at the same time; others wait in the queue.
     pub(crate) slots: usize,
-    /// What it may use of a machine when nobody else is there: see [`Antagonists`](crate::Antagonists).
+    /// The allocation in cores; [`Antagonists`](crate::Antagonists) change what is usable.
     pub(crate) cores: f64,
     pub(crate) speed: f64,
     pub(crate) weight: u32,
-    pub(crate) limit: Option<u32>,
+    pub(crate) max_in_flight: Option<u32>,
     pub(crate) zone: Option<String>,
 }
 
 impl Server {
     const fn new(slots: usize, cores: f64) -> Self {
-        Self { slots, cores, speed: 1.0, weight: 1, limit: None, zone: None }
+        Self { slots, cores, speed: 1.0, weight: 1, max_in_flight: None, zone: None }
     }
 
-    /// First come, first served by so many workers, each with a core of its own.
+    /// Creates a server with this number of workers (at least 1) and one queue, first come, first served. Each worker has a core.
     pub const fn fifo(workers: usize) -> Self {
         Self::new(workers, workers as f64)
     }
 
-    /// Processor sharing: works on all it has at once, each request with an equal part of `cores`, at most one core.
+    /// Creates a server with processor sharing: it works on all requests at once. Each gets an equal part of `cores`, at most
+    /// one core. `cores` must be above 0.
     pub const fn sharing(cores: f64) -> Self {
         Self::new(usize::MAX, cores)
     }
 
-    /// Works on all it has at once, and each request takes exactly its own time, however many there are: a backend that
-    /// waits rather than computes. It has no capacity, so a scenario of these needs a
+    /// Creates a server that only delays: each request takes exactly its work, regardless of the number of requests.
+    ///
+    /// Models a backend that waits rather than computes. It has unlimited capacity, so its scenario needs a
     /// [`rate`](crate::Scenario::rate) instead of a load.
     pub const fn delay() -> Self {
         Self::new(usize::MAX, f64::INFINITY)
     }
 
-    /// How fast its cores are; 1.0 by default. At 0.5 every request takes twice the work.
+    /// Sets the speed of the cores; 1.0 by default. At 0.5 every request takes twice as long. Must be above 0 and finite.
     #[must_use]
     pub const fn speed(mut self, speed: f64) -> Self {
         self.speed = speed;
         self
     }
 
-    /// The weight that clients know it by; 1 by default. It does not make the server any faster.
+    /// Sets the weight of the endpoint in the clients' pools; 1 by default. Does not change the speed of the server.
     #[must_use]
     pub const fn weight(mut self, weight: u32) -> Self {
         self.weight = weight;
         self
     }
 
-    /// The most requests that each client may have there at a time; no limit by default.
+    /// Sets the maximum number of requests that each client may have at the server at the same time; unlimited by default.
     #[must_use]
-    pub const fn limit(mut self, limit: u32) -> Self {
-        self.limit = Some(limit);
+    pub const fn max_in_flight(mut self, limit: u32) -> Self {
+        self.max_in_flight = Some(limit);
         self
     }
 
-    /// The zone that clients know it to be in; none by default.
+    /// Sets the zone of the endpoint in the clients' pools; none by default.
     #[must_use]
     pub fn zone(mut self, zone: impl Into<String>) -> Self {
         self.zone = Some(zone.into());
         self
     }
 
-    /// Core-seconds of work a second.
+    /// Returns the work that the server can do, in core-seconds per second.
     pub(crate) fn capacity(&self) -> f64 {
-        // Who takes any number at once is held back by nothing but cores.
         let slots = if self.slots == usize::MAX { f64::INFINITY } else { self.slots as f64 };
         self.cores.min(slots) * self.speed
     }
@@ -83,7 +84,7 @@ impl Server {
         match self {
             _ if self.slots == 0 => refuse("it has no workers: use at least 1"),
             _ if self.cores <= 0.0 || self.cores.is_nan() => refuse("it has no cores: use more than 0"),
-            _ if !(self.speed > 0.0 && self.speed.is_finite()) => refuse("its speed is to be above 0, and finite"),
+            _ if !(self.speed > 0.0 && self.speed.is_finite()) => refuse("its speed must be finite and above 0"),
             _ => Ok(()),
         }
     }

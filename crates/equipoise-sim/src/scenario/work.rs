@@ -3,9 +3,9 @@ use std::time::Duration;
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, Exp1, StandardNormal};
 
-use super::InvalidScenario;
+use super::error::InvalidScenario;
 
-/// How much work a request is: the time that one core of speed 1 needs for it.
+/// Distribution of the work of a request: the time that one core of speed 1.0 needs for the request.
 ///
 /// ```
 /// use std::time::Duration;
@@ -36,28 +36,33 @@ enum Shape {
 }
 
 impl Work {
-    /// Always the same.
+    /// Creates a distribution in which all requests are the same work.
     pub const fn constant(work: Duration) -> Self {
         Self { mean: work.as_secs_f64(), shape: Shape::Constant }
     }
 
-    /// Exponentially distributed: many small requests and a few that take several times the mean.
+    /// Creates an exponential distribution: many small requests, and a few of several times the mean.
     pub const fn exponential(mean: Duration) -> Self {
         Self { mean: mean.as_secs_f64(), shape: Shape::Exponential }
     }
 
-    /// Normally distributed, cut at zero (what falls below is drawn again) and scaled so that the mean is `mean` all the
-    /// same. `deviation` is that of the uncut distribution relative to its mean: 1.0 is Prequal's testbed.
+    /// Creates a normal distribution truncated at zero, scaled so that its mean is `mean`.
+    ///
+    /// `deviation` is the standard deviation of the distribution before the truncation, relative to its mean, from 0 to 10. The
+    /// testbed of Prequal uses 1.0.
     pub const fn normal(mean: Duration, deviation: f64) -> Self {
         Self { mean: mean.as_secs_f64(), shape: Shape::Normal { deviation } }
     }
 
-    /// Bounded Pareto with this exponent, the largest possible request `spread` times the smallest: heavy-tailed.
+    /// Creates a bounded Pareto distribution, which has a heavy tail.
+    ///
+    /// `alpha` is the exponent, from 0.1 to 100. `spread` is the ratio of the largest to the smallest possible request, above 1
+    /// and at most 10¹².
     pub const fn pareto(mean: Duration, alpha: f64, spread: f64) -> Self {
         Self { mean: mean.as_secs_f64(), shape: Shape::Pareto { alpha, spread } }
     }
 
-    /// The mean.
+    /// Returns the mean.
     pub fn mean(&self) -> Duration {
         Duration::try_from_secs_f64(self.mean).unwrap_or(Duration::MAX)
     }
@@ -65,9 +70,9 @@ impl Work {
     pub(super) fn check(&self) -> Result<(), InvalidScenario> {
         let refuse = |what| Err(InvalidScenario::Work { what });
         match self.shape {
-            _ if self.mean <= 0.0 => refuse("the mean is to be above zero"),
+            _ if self.mean <= 0.0 => refuse("the mean must be above zero"),
             Shape::Normal { deviation } if !(0.0..=10.0).contains(&deviation) => {
-                refuse("the deviation is to be from 0 to 10 times the mean")
+                refuse("the deviation must be from 0 to 10 times the mean")
             }
             Shape::Pareto { alpha, spread } if !((0.1..=100.0).contains(&alpha) && spread > 1.0 && spread <= 1e12) => {
                 refuse("a Pareto distribution takes an exponent from 0.1 to 100, and a spread above 1, at most 1e12")
@@ -76,7 +81,7 @@ impl Work {
         }
     }
 
-    /// Draws, with what does not change from draw to draw computed once.
+    /// Returns a source that draws from the distribution, with its constants computed once.
     pub(crate) fn source(&self) -> WorkSource {
         let draw = match self.shape {
             Shape::Constant => Draw::Constant,

@@ -3,25 +3,25 @@ use equipoise_sim::{Fault, Scenario, Server, Work};
 use crate::common::{about, at_random, by_turns, ms, secs, tens};
 
 #[test]
-fn who_is_refused_tries_another() {
-    let report = by_turns(&tens(3).fault(Fault::refuses(0)).retries(1));
+fn a_refused_request_is_retried_at_another_server() {
+    let report = by_turns(&tens(3).fault(Fault::refuses(0)).max_retries(1));
     assert_eq!(report.ends.answered, report.ends.total());
-    // Turns are for first attempts: a third of them comes to the one that refuses.
+    // Retries take no turns, so a third of the first attempts goes to the refusing server.
     let more = report.attempts as f64 / report.ends.total() as f64;
     assert!((more - 4.0 / 3.0).abs() < 0.02, "{more}");
 }
 
 #[test]
-fn who_has_nobody_else_to_try_tries_the_same_again() {
-    let report = by_turns(&tens(1).fault(Fault::refuses(0)).retries(3));
+fn without_another_server_retries_go_to_the_same_one() {
+    let report = by_turns(&tens(1).fault(Fault::refuses(0)).max_retries(3));
     assert_eq!(report.attempts, 4 * report.ends.total());
     assert_eq!(report.ends.refused, report.ends.total());
 }
 
 #[test]
-fn a_budget_holds_attempts_to_a_part_of_the_requests() {
-    let report = at_random(&tens(1).fault(Fault::refuses(0)).retries(3).retry_budget(0.2));
-    // Ten more that may be made at once.
+fn a_budget_limits_retries_to_a_share_of_the_requests() {
+    let report = at_random(&tens(1).fault(Fault::refuses(0)).max_retries(3).retry_budget(0.2));
+    // The budget allows a burst of ten.
     let budget = report.ends.total() / 5 + 10;
     let more = report.attempts - report.ends.total();
     assert!(more <= budget && more + 2 >= budget, "{more} of {budget}");
@@ -38,11 +38,11 @@ fn a_hedge_goes_elsewhere_and_the_first_answer_counts() {
 }
 
 #[test]
-fn who_loses_against_a_hedge_is_cancelled() {
+fn the_attempt_that_loses_against_a_hedge_is_cancelled() {
     let scenario = Scenario::of(2, Server::fifo(100)).rate(10.0).work(Work::constant(ms(10))).lasting(secs(100));
     let slow = scenario.fault(Fault::slow(0, 50.0)).hedge(ms(20));
     let used = |scenario: &Scenario| by_turns(scenario).utilisation[0] * 100.0;
-    // Half of the requests, plus what others hedge: 30 ms each, or all of its 500 ms.
+    // Half of the requests, plus hedges of others: 30 ms each, or the full 500 ms.
     assert!((used(&slow) - 5.0 * 0.030).abs() < 0.02, "{}", used(&slow));
     assert!((used(&slow.clone().without_cancelling()) - 5.0 * 0.5).abs() < 0.3, "{}", used(&slow.without_cancelling()));
 }
@@ -53,7 +53,7 @@ fn hopeless() -> Scenario {
 }
 
 #[test]
-fn a_server_drops_what_nobody_waits_for() {
+fn a_server_drops_cancelled_requests() {
     let report = by_turns(&hopeless());
     assert_eq!(report.ends.timed_out, report.ends.total());
     assert!(about(report.latency.max(), ms(10)) && about(report.latency.p50(), ms(10)), "{report}");
@@ -61,14 +61,14 @@ fn a_server_drops_what_nobody_waits_for() {
 }
 
 #[test]
-fn a_server_that_does_not_notice_finishes_for_nobody() {
+fn without_cancelling_a_server_finishes_cancelled_requests() {
     let report = by_turns(&hopeless().without_cancelling());
     assert_eq!(report.ends.timed_out, report.ends.total());
     assert!((report.utilisation[0] - 0.5).abs() < 0.05, "{:?}", report.utilisation);
 }
 
 #[test]
-fn what_is_given_up_on_its_way_is_worked_on_all_the_same_unless_it_is_cancelled() {
+fn a_request_given_up_on_its_way_is_worked_on_unless_it_is_cancelled() {
     let far = |scenario: Scenario| scenario.network(equipoise_sim::Network::new(ms(50), ms(0)));
     assert_eq!(by_turns(&far(hopeless())).utilisation, [0.0]);
     let used = by_turns(&far(hopeless()).without_cancelling()).utilisation[0];
@@ -76,31 +76,31 @@ fn what_is_given_up_on_its_way_is_worked_on_all_the_same_unless_it_is_cancelled(
 }
 
 #[test]
-fn who_waits_in_line_can_be_given_up_too() {
-    // 20 a second for a server that does 10: the line would grow for ever.
+fn queued_requests_time_out_too() {
+    // 20 requests per second at a server that does 10: without timeouts the queue would grow without bound.
     let scenario = Scenario::of(1, Server::fifo(1)).rate(20.0).work(Work::constant(ms(100))).timeout(ms(500));
     let report = by_turns(&scenario.lasting(secs(100)));
     assert!(report.utilisation[0] > 0.99 && report.in_flight.max() < 30, "{report}");
-    // First come, first served: most get their turn when it is nearly too late, and are given up at work.
+    // First come, first served: most start shortly before their timeout and time out in service.
     let answered = report.ends.answered as f64 / report.ends.total() as f64;
     assert!((0.1..0.5).contains(&answered), "{:?}", report.ends);
 }
 
 #[test]
-fn a_request_that_is_tried_again_takes_all_its_attempts_together() {
-    let slow = tens(2).fault(Fault::slow(0, 100.0)).timeout(ms(40)).retries(1);
+fn the_latency_of_a_request_covers_all_its_attempts() {
+    let slow = tens(2).fault(Fault::slow(0, 100.0)).timeout(ms(40)).max_retries(1);
     let report = by_turns(&slow);
     assert_eq!(report.ends.answered, report.ends.total());
     assert!(about(report.latency.max(), ms(50)), "{report}");
 }
 
 #[test]
-fn who_waits_for_long_in_vain_is_given_up_all_the_same() {
-    // Far more requests end within the time-out than are open, so most of the waiting is forgotten, and none that counts.
+fn timers_of_open_attempts_survive_the_removal_of_old_ones() {
+    // Far more requests end within the timeout than are open, so timers of ended attempts are removed.
     let scenario = Scenario::of(2, Server::delay()).rate(1_000.0).work(Work::constant(ms(10))).warm_up(0.0);
-    let swallowed = Fault::swallows(0).from(secs(5)).lasting(ms(100));
+    let swallowed = Fault::blackhole(0).from(secs(5)).lasting(ms(100));
     let report = by_turns(&scenario.fault(swallowed).timeout(secs(9)).hedge(secs(8)).lasting(secs(20)));
-    // Half of a tenth of a second's requests, and who was at work, are sent again after 8 s, and then answered.
+    // Half of the requests of 100 ms, and those in service, are sent again after 8 s and answered.
     assert_eq!(report.ends.answered, report.ends.total());
     assert!(about(report.latency.max(), ms(8_010)), "{report}");
     let without_hedges = by_turns(&tens(2).rate(1_000.0).fault(swallowed).timeout(secs(9)).lasting(secs(20)));

@@ -11,7 +11,7 @@ pub(crate) const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// Servers that take 10 ms for whatever they get, and 100 requests a second for 10 s, all measured.
+/// Servers that take 10 ms for each request; 100 requests per second for 10 s, all measured.
 pub(crate) fn tens(servers: usize) -> Scenario {
     Scenario::of(servers, Server::delay()).rate(100.0).work(Work::constant(ms(10))).lasting(secs(10)).warm_up(0.0)
 }
@@ -28,12 +28,12 @@ pub(crate) fn strategy(name: &str) -> StrategySpec {
     name.parse().expect("a strategy")
 }
 
-/// Whether `got` is `wanted` but for the histogram's last digit.
+/// Returns whether `got` equals `wanted`, up to the last digit of the histogram.
 pub(crate) fn about(got: Duration, wanted: Duration) -> bool {
     got.abs_diff(wanted) * 500 <= wanted
 }
 
-/// Runs it and counts the requests that come within what is measured, as an onlooker.
+/// Runs the scenario and counts the requests in the measured window independently of the report.
 pub(crate) fn counted(scenario: &Scenario, name: &str, from: Duration, to: Duration) -> (Report, u64) {
     struct Count {
         /// The run's clock begins at one second.
@@ -42,7 +42,7 @@ pub(crate) fn counted(scenario: &Scenario, name: &str, from: Duration, to: Durat
         seen: u64,
     }
     impl Feed for Count {
-        fn probes(&mut self, _: usize, now: Timestamp, _: &mut Vec<usize>) {
+        fn probe_targets(&mut self, _: usize, now: Timestamp, _: &mut Vec<usize>) {
             self.seen += u64::from(self.from <= now && now < self.to);
         }
     }

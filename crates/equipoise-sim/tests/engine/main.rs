@@ -1,4 +1,4 @@
-//! What the engine does, event by event.
+//! Tests of the engine through scenarios and reports.
 
 mod attempts;
 mod common;

@@ -8,7 +8,7 @@ fn servers() -> impl Strategy<Value = Vec<Server>> {
     let server = (kind, 0.25..2.0, 1u32..5, prop::option::of(1u32..8));
     let server = server.prop_map(|(kind, speed, weight, limit)| {
         let server = kind.speed(speed).weight(weight);
-        limit.map_or(server.clone(), |limit| server.limit(limit))
+        limit.map_or(server.clone(), |limit| server.max_in_flight(limit))
     });
     prop::collection::vec(server, 1..6)
 }
@@ -35,9 +35,9 @@ fn fault() -> impl Strategy<Value = Fault> {
         (0.1..20.0).prop_map(|factor| Fault::slow(0, factor)),
         Just(Fault::stall(0)),
         Just(Fault::refuses(0)),
-        Just(Fault::swallows(0)),
+        Just(Fault::blackhole(0)),
         Just(Fault::cold_start(0)),
-        Just(Fault::away(0)),
+        Just(Fault::removed(0)),
     ];
     let fault = (kind, 0u64..2_000, 1u64..500, prop::option::of(500u64..1_500));
     fault.prop_map(|(fault, from, lasting, every)| {
@@ -53,7 +53,7 @@ fn scenario() -> impl Strategy<Value = Scenario> {
     (servers(), demand, ways, prop::collection::vec(fault(), 0..4), 0u64..1_000).prop_map(
         |(servers, (clients, load, work, arrivals), (network, timeout, cancels, retries, hedge), faults, seed)| {
             let scenario = Scenario::with(servers).clients(clients).load(load).work(work).arrivals(arrivals);
-            let scenario = scenario.network(network).retries(retries).keys(Keys::zipf(50, 1.0)).seed(seed);
+            let scenario = scenario.network(network).max_retries(retries).keys(Keys::zipf(50, 1.0)).seed(seed);
             let scenario = scenario.timeout(timeout.map_or(secs(5), ms)).lasting(secs(2));
             let scenario = hedge.map_or(scenario.clone(), |hedge| scenario.hedge(ms(hedge)));
             let scenario = if cancels { scenario } else { scenario.without_cancelling() };
@@ -81,9 +81,9 @@ proptest! {
         prop_assert!(report.utilisation.iter().all(|used| (0.0..1.0 + 1e-9).contains(used)), "{:?}", report.utilisation);
 
         let time: f64 = report.in_flight.time.iter().sum();
-        prop_assert!((time - 1.0).abs() < 1e-9, "all the time somebody has so many: {time}");
-        prop_assert!(report.in_flight.longest >= report.in_flight.mean() - 1e-9);
-        prop_assert!(report.in_flight.longest <= report.in_flight.max() as f64 + 1e-9);
+        prop_assert!((time - 1.0).abs() < 1e-9, "the shares of time add up to {time}");
+        prop_assert!(report.in_flight.mean_of_max >= report.in_flight.mean() - 1e-9);
+        prop_assert!(report.in_flight.mean_of_max <= report.in_flight.max() as f64 + 1e-9);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::common::{ms, secs, strategy};
 
 const NAMES: [&str; 7] = ["round-robin", "random", "p2c", "least-connections", "peak-ewma", "least-time", "edf"];
 
-/// A little of everything.
+/// A scenario that uses every feature.
 fn mixed() -> Scenario {
     Scenario::of(6, Server::sharing(2.0))
         .clients(3)
@@ -19,9 +19,9 @@ fn mixed() -> Scenario {
         .fault(Fault::sinkhole(1).from(secs(2)).lasting(secs(1)).every(secs(3)))
         .fault(Fault::refuses(2).from(secs(3)).lasting(secs(1)))
         .fault(Fault::slow(3, 4.0))
-        .fault(Fault::away(4).from(secs(4)).lasting(secs(2)))
+        .fault(Fault::removed(4).from(secs(4)).lasting(secs(2)))
         .timeout(ms(200))
-        .retries(1)
+        .max_retries(1)
         .retry_budget(0.2)
         .hedge(ms(60))
         .lasting(secs(8))
@@ -45,7 +45,7 @@ fn another_seed_gives_another_report() {
 
 #[test]
 fn all_strategies_get_the_same_requests() {
-    // On servers that only delay, what a request takes is its work and its way, wherever it goes.
+    // On servers that only delay, the latency of a request is its work and its network delay, at every server.
     let scenario = Scenario::of(7, Server::delay()).clients(3).rate(500.0).network(Network::local()).lasting(secs(5));
     let reports = NAMES.map(|name| scenario.run(&strategy(name)).expect("a report"));
     for report in &reports {
@@ -55,27 +55,27 @@ fn all_strategies_get_the_same_requests() {
 }
 
 #[test]
-fn what_one_strategy_draws_or_tries_again_disturbs_nobody_s_requests() {
+fn random_draws_and_retries_of_a_strategy_do_not_change_the_requests() {
     let scenario = mixed().timeout(secs(5));
     let total = |name| scenario.run(&strategy(name)).expect("a report").ends.total();
     assert!(NAMES.iter().all(|name| total(name) == total("random")));
 }
 
 #[test]
-fn clients_have_chance_of_their_own() {
-    // Were they all to draw alike, two clients would send twice as much to some.
+fn clients_have_independent_random_numbers() {
+    // If they drew the same numbers, two clients would send twice as much to some servers.
     let one = Scenario::of(10, Server::delay()).rate(1_000.0).lasting(secs(10));
     let two = one.clone().clients(2);
     let spread = |scenario: &Scenario| {
         let shares = scenario.run(&strategy("random")).expect("a report").shares;
         shares.iter().map(|share| (share - 0.1).powi(2)).sum::<f64>()
     };
-    // Ten shares of 7500 requests: 10 · 0.09 / 7500 = 1.2e-4 in the mean, twice that if all came in pairs.
+    // Ten shares of 7500 requests: 10 · 0.09 / 7500 = 1.2e-4 on average, and twice that if all came in pairs.
     assert!(spread(&one) < 2.5e-4 && spread(&two) < 2.5e-4, "{} {}", spread(&one), spread(&two));
 }
 
 #[test]
-fn a_comparison_is_the_runs_one_by_one() {
+fn a_comparison_equals_its_single_runs() {
     let scenario = mixed();
     let (turns, p2c) = (named("turns", |_| RoundRobin::new()), named("p2c", |_| P2c::new()));
     let contenders: [&dyn Contender; 2] = [&turns, &p2c];
@@ -87,7 +87,7 @@ fn a_comparison_is_the_runs_one_by_one() {
 }
 
 #[test]
-fn a_report_is_read_as_it_was_written() {
+fn a_report_survives_serialization() {
     let report = mixed().run(&strategy("p2c")).expect("a report");
     let text = serde_json::to_string(&report).expect("data");
     let read: Report = serde_json::from_str(&text).expect("a report");

@@ -11,7 +11,7 @@ fn fine() -> Scenario {
     Scenario::of(3, Server::fifo(1)).lasting(secs(1))
 }
 
-/// A bad scenario, and what the error is to name.
+/// Impossible scenarios, each with what its error must name.
 fn bad() -> Vec<(Scenario, &'static str)> {
     let kind = |server| Scenario::of(1, server);
     let bursts = |factor, burst| fine().arrivals(Arrivals::Bursts { factor, burst });
@@ -57,27 +57,30 @@ fn bad() -> Vec<(Scenario, &'static str)> {
         (fine().keys(Keys::zipf(10, f64::NAN)), "exponent NaN"),
         (fine().antagonists(Antagonists::new(1.5)), "antagonists with probability 1.5"),
         (fine().antagonists(Antagonists::new(f64::NAN)), "antagonists with probability NaN"),
-        (fine().antagonists(Antagonists::new(0.5).hold(Duration::ZERO)), "time between draws"),
-        (fine().fault(Fault::away(3)), "server 3: there is no such server"),
+        (fine().antagonists(Antagonists::new(0.5).hold(Duration::ZERO)), "hold time"),
+        (fine().fault(Fault::removed(3)), "server 3: there is no such server"),
         (fine().fault(Fault::slow(0, 0.0)), "server 0: the factor"),
         (fine().fault(Fault::slow(0, f64::NAN)), "server 0: the factor"),
-        (fine().fault(Fault::swallows(1)), "server 1: requests that are swallowed"),
+        (fine().fault(Fault::blackhole(1)), "server 1: requests that are swallowed"),
         (fine().fault(Fault::stall(1)), "server 1: requests never end"),
         (fine().fault(Fault::stall(1).lasting(Duration::ZERO)), "it lasts no time"),
-        (fine().fault(Fault::away(1).every(secs(1))), "what recurs"),
-        (fine().fault(Fault::away(1).lasting(secs(1)).every(secs(1))), "what recurs"),
+        (fine().fault(Fault::removed(1).every(secs(1))), "what recurs"),
+        (fine().fault(Fault::removed(1).lasting(secs(1)).every(secs(1))), "what recurs"),
         (
             fine().fault(Fault::slow(1, 2.0).lasting(nano).every(2 * nano).from(secs(1))).lasting(secs(40)),
             "server 1: it recurs",
         ),
-        (fine().clients(1_000).fault(Fault::away(2).lasting(nano).every(us)).lasting(secs(40)), "server 2: it recurs"),
         (
-            fine().fault(Fault::swallows(0).lasting(nano).every(ms(1))).timeout(secs(1_000_000_000)),
+            fine().clients(1_000).fault(Fault::removed(2).lasting(nano).every(us)).lasting(secs(40)),
+            "server 2: it recurs",
+        ),
+        (
+            fine().fault(Fault::blackhole(0).lasting(nano).every(ms(1))).timeout(secs(1_000_000_000)),
             "server 0: it recurs",
         ),
         (fine().antagonists(Antagonists::new(0.5).hold(nano)).lasting(secs(40)), "antagonists"),
-        (fine().rate(1e9).lasting(secs(1_000_000_000)).sample_every(far), "lasting"),
-        (fine().rate(1e6).retries(1_000).lasting(secs(40)), "lasting"),
+        (fine().rate(1e9).lasting(secs(1_000_000_000)).sample_interval(far), "lasting"),
+        (fine().rate(1e6).max_retries(1_000).lasting(secs(40)), "lasting"),
         (fine().lasting(Duration::ZERO), "lasting"),
         (fine().lasting(far), "lasting"),
         (fine().warm_up(1.0), "warm_up"),
@@ -86,58 +89,58 @@ fn bad() -> Vec<(Scenario, &'static str)> {
         (fine().timeout(far), "timeout"),
         (fine().hedge(far), "hedge"),
         (fine().network(Network::new(far, far)), "network"),
-        (fine().sample_every(Duration::ZERO), "sample_every"),
-        (fine().sample_every(Duration::from_nanos(1)), "sample_every"),
+        (fine().sample_interval(Duration::ZERO), "sample_interval"),
+        (fine().sample_interval(Duration::from_nanos(1)), "sample_interval"),
         (Scenario::of(1_000, Server::fifo(1)).lasting(secs(20_001)), "samples times servers"),
-        (fine().retries(u32::MAX), "retries"),
+        (fine().max_retries(u32::MAX), "max_retries"),
         (fine().retry_budget(-0.1), "retry_budget"),
         (fine().retry_budget(f64::NAN), "retry_budget"),
     ]
 }
 
 #[test]
-fn what_is_impossible_is_refused_by_name_before_anything_runs() {
+fn impossible_settings_are_refused_by_name_before_the_run() {
     for (scenario, names) in bad() {
         let error = scenario.check().expect_err(names);
         assert!(error.to_string().contains(names), "{names}: {error}");
-        // As text, since a number that is none equals nothing.
+        // Compared as text, because NaN does not equal itself.
         let run = scenario.run(&strategy("p2c")).expect_err(names);
         assert!(matches!(run, RunError::Scenario(_)) && run.to_string() == error.to_string(), "{names}: {run}");
     }
 }
 
-/// A board that is filled so often.
-struct Board(Duration);
+/// A feed with this snapshot interval.
+struct Snapshots(Duration);
 
-impl Feed for Board {
-    fn period(&self) -> Option<Duration> {
+impl Feed for Snapshots {
+    fn snapshot_interval(&self) -> Option<Duration> {
         Some(self.0)
     }
 }
 
 #[test]
-fn boards_that_are_filled_all_the_time_are_refused() {
-    let run = |period| fine().run_fed(&strategy("p2c"), &mut Board(period), &Control::new());
+fn feeds_with_too_short_intervals_are_refused() {
+    let run = |period| fine().run_fed(&strategy("p2c"), &mut Snapshots(period), &Control::new());
     for period in [Duration::ZERO, Duration::from_nanos(1)] {
         let error = run(period).expect_err("a run that would not end").to_string();
-        assert!(error.contains("the feed's period"), "{error}");
+        assert!(error.contains("snapshot_interval"), "{error}");
     }
     assert!(run(ms(1)).is_ok() && run(Duration::MAX).is_ok());
 }
 
 #[test]
-fn tables_that_no_memory_holds_are_refused_before_they_are_made() {
-    let crowd = |clients| Scenario::of(10, Server::fifo(1)).clients(clients).lasting(ms(1)).sample_every(secs(1));
+fn tables_larger_than_memory_are_refused_before_they_are_built() {
+    let crowd = |clients| Scenario::of(10, Server::fifo(1)).clients(clients).lasting(ms(1)).sample_interval(secs(1));
     for name in ["maglev", "bounded-load(ring)"] {
         let error = crowd(400_000).run(&strategy(name)).expect_err("120 GiB");
-        let expected = InvalidScenario::TooManyTables { clients: 400_000, most: 13_315 };
+        let expected = InvalidScenario::TooManyTables { clients: 400_000, max: 13_315 };
         assert_eq!(error, RunError::Scenario(expected), "{name}");
     }
-    assert_eq!(crowd(400_000).check(), Ok(()), "others have no tables");
+    assert_eq!(crowd(400_000).check(), Ok(()), "other strategies have no tables");
 }
 
 #[test]
-fn errors_carry_what_was_set() {
+fn errors_carry_the_given_values() {
     assert_eq!(fine().load(-1.0).check(), Err(InvalidScenario::Load { load: -1.0 }));
     assert_eq!(kindless().check(), Err(InvalidScenario::NoCapacity));
     let antagonists = fine().antagonists(Antagonists::new(2.0)).check();
@@ -145,11 +148,11 @@ fn errors_carry_what_was_set() {
 }
 
 #[test]
-fn bursts_are_long_enough_where_one_in_a_hundred_brings_a_request() {
+fn bursts_are_long_enough_if_one_in_a_hundred_contains_a_request() {
     // Each of 20 clients sends every 10 s, within a burst every second.
     let bursts = |burst| fine().rate(2.0).clients(20).arrivals(Arrivals::Bursts { factor: 10.0, burst });
     assert_eq!(bursts(ms(11)).check(), Ok(()));
-    assert_eq!(bursts(ms(9)).check(), Err(InvalidScenario::ShortBursts { burst: ms(9), least: ms(10) }));
+    assert_eq!(bursts(ms(9)).check(), Err(InvalidScenario::ShortBursts { burst: ms(9), min: ms(10) }));
 }
 
 fn kindless() -> Scenario {
@@ -157,10 +160,10 @@ fn kindless() -> Scenario {
 }
 
 #[test]
-fn extremes_that_are_possible_run() {
+fn possible_extremes_run() {
     let month = Duration::from_secs(1_000_000_000);
     let extremes = [
-        fine().sample_every(Duration::MAX),
+        fine().sample_interval(Duration::MAX),
         fine().hedge(Duration::ZERO),
         fine().timeout(Duration::from_nanos(1)),
         fine().timeout(month).network(Network::new(month, Duration::ZERO)),
@@ -171,14 +174,14 @@ fn extremes_that_are_possible_run() {
         fine().fault(Fault::stall(0).from(Duration::MAX).lasting(Duration::MAX)),
         fine().work(Work::pareto(ms(1), 0.1, 1e12)).timeout(secs(1)),
         fine().work(Work::normal(ms(1), 0.0)),
-        fine().retries(1_000).retry_budget(1_000.0),
-        fine().retries(1_000).fault(Fault::refuses(0)).fault(Fault::refuses(1)).fault(Fault::refuses(2)),
+        fine().max_retries(1_000).retry_budget(1_000.0),
+        fine().max_retries(1_000).fault(Fault::refuses(0)).fault(Fault::refuses(1)).fault(Fault::refuses(2)),
         fine().fault(Fault::slow(0, 1e300)).fault(Fault::slow(0, 1e300)),
         fine().each(|_, server| server.speed(f64::MIN_POSITIVE)).fault(Fault::slow(0, 1e300)).rate(10.0),
-        fine().each(|_, server| server.weight(MAX_WEIGHT).limit(1).zone("a")),
+        fine().each(|_, server| server.weight(MAX_WEIGHT).max_in_flight(1).zone("a")),
         Scenario::of(1, Server::fifo(usize::MAX)).rate(10.0).lasting(secs(1)),
         Scenario::of(1, Server::fifo(1)).rate(1e-6).lasting(secs(1)),
-        fine().fault(Fault::away(0)).fault(Fault::away(1)).fault(Fault::away(2)),
+        fine().fault(Fault::removed(0)).fault(Fault::removed(1)).fault(Fault::removed(2)),
     ];
     for (at, scenario) in extremes.into_iter().enumerate() {
         let report = scenario.run(&strategy("p2c")).unwrap_or_else(|error| panic!("{at}: {error}"));

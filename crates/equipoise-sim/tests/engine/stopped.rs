@@ -9,14 +9,14 @@ fn long() -> Scenario {
     Scenario::of(5, Server::fifo(1)).load(0.5).lasting(secs(100_000)).warm_up(0.0)
 }
 
-/// Stops the run by itself.
-struct Impatient<'a> {
+/// A feed that stops the run.
+struct Stopping<'a> {
     control: &'a Control,
     requests: u32,
 }
 
-impl Feed for Impatient<'_> {
-    fn probes(&mut self, _: usize, _: Timestamp, _: &mut Vec<usize>) {
+impl Feed for Stopping<'_> {
+    fn probe_targets(&mut self, _: usize, _: Timestamp, _: &mut Vec<usize>) {
         self.requests = self.requests.saturating_sub(1);
         if self.requests == 0 {
             self.control.stop();
@@ -25,12 +25,12 @@ impl Feed for Impatient<'_> {
 }
 
 #[test]
-fn a_run_that_is_stopped_says_what_it_had() {
+fn a_stopped_run_reports_the_simulated_part() {
     let control = Control::new();
-    let mut impatient = Impatient { control: &control, requests: 20_000 };
+    let mut impatient = Stopping { control: &control, requests: 20_000 };
     let report = long().run_fed(&strategy("p2c"), &mut impatient, &control).expect("a report");
     assert!(report.interrupted);
-    // All that had come, but for those at work.
+    // All requests that had arrived, except those in service.
     assert!((19_900..20_000).contains(&report.ends.total()), "{}", report.ends.total());
     assert!(report.measured > secs(75) && report.measured < secs(105), "{:?}", report.measured);
     assert!(report.utilisation.iter().all(|used| (used - 0.5).abs() < 0.1), "{:?}", report.utilisation);
@@ -39,7 +39,7 @@ fn a_run_that_is_stopped_says_what_it_had() {
 }
 
 #[test]
-fn a_run_that_was_stopped_before_it_began_has_nothing() {
+fn a_run_stopped_before_its_start_reports_nothing() {
     let control = Control::new();
     control.stop();
     let report = long().run_under(&strategy("p2c"), &control).expect("a report");
@@ -47,7 +47,7 @@ fn a_run_that_was_stopped_before_it_began_has_nothing() {
 }
 
 #[test]
-fn clients_are_not_made_any_more_for_a_run_that_is_stopped() {
+fn a_stopped_run_creates_no_more_clients() {
     let control = Control::new();
     let stops = control.clone();
     let made = AtomicUsize::new(0);
@@ -64,20 +64,20 @@ fn clients_are_not_made_any_more_for_a_run_that_is_stopped() {
 }
 
 #[test]
-fn a_comparison_that_was_stopped_has_what_had_been_run() {
+fn a_stopped_comparison_has_the_reports_of_finished_runs() {
     let control = Control::new();
     control.stop();
     let comparison = Comparison::run(&long(), &[&strategy("p2c")], 3, &control).expect("reports");
     assert_eq!(comparison.reports, [[]]);
     assert_eq!(comparison.errors, [None]);
-    assert!(comparison.spread(0, Report::error_rate).mean.is_nan(), "of nothing there is no mean");
+    assert!(comparison.spread(0, Report::error_rate).mean.is_nan(), "no figures have no mean");
 }
 
 #[test]
-fn what_a_comparison_has_not_measured_does_not_count_as_nothing() {
+fn a_run_stopped_before_measuring_does_not_count_as_zero() {
     let control = Control::new();
     let stops = control.clone();
-    // Stops everything as its second client is made, before its first request.
+    // Stops when its second client is created, before the first request.
     let stopping = named("stops", move |client| {
         if client == 1 {
             stops.stop();
@@ -89,7 +89,7 @@ fn what_a_comparison_has_not_measured_does_not_count_as_nothing() {
 }
 
 #[test]
-fn who_runs_to_the_end_is_done() {
+fn a_finished_run_has_progress_1() {
     let control = Control::new();
     let report = long().lasting(secs(5)).run_under(&strategy("p2c"), &control).expect("a report");
     assert!(!report.interrupted && report.measured == secs(5));

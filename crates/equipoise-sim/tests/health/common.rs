@@ -1,8 +1,8 @@
 use std::time::Duration;
 
-use equipoise_core::StrategySpec;
+use equipoise_core::{Availability, StrategySpec};
 use equipoise_sim::{
-    Fitness, Health, Network, Report, Scenario, Server, Work,
+    HealthReport, Network, Report, Scenario, Server, Work,
     health::{CheckPolicy, Outliers, Policy, Schedule},
 };
 
@@ -14,7 +14,7 @@ pub(crate) const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// Ten servers, 1200 requests a second from one client for 60 s, all measured.
+/// Ten servers, 1200 requests per second from one client for 60 s, all measured.
 pub(crate) fn tens() -> Scenario {
     Scenario::of(10, Server::sharing(4.0))
         .rate(1_200.0)
@@ -25,7 +25,7 @@ pub(crate) fn tens() -> Scenario {
         .warm_up(0.0)
 }
 
-/// Five failures in a row, half of all at most.
+/// Ejects after five failures in a row, at most half of the servers.
 pub(crate) fn requests() -> Policy {
     Policy { outliers: Some(Outliers::envoy().most_percent(50)), ..Policy::new() }
 }
@@ -42,13 +42,13 @@ pub(crate) fn both() -> Policy {
     Policy { outliers: requests().outliers, ..checks() }
 }
 
-pub(crate) fn run(scenario: &Scenario, strategy: &str) -> (Report, Health) {
+pub(crate) fn run(scenario: &Scenario, strategy: &str) -> (Report, HealthReport) {
     let report = scenario.run(&strategy.parse::<StrategySpec>().expect("a strategy")).expect("a report");
     let health = report.health.clone().expect("a scenario with health");
     (report, health)
 }
 
-/// What became of a server, and when, for a single client.
-pub(crate) fn changes(health: &Health, server: usize) -> Vec<(Duration, Fitness)> {
+/// Returns the changes of a server, for runs with a single client.
+pub(crate) fn changes(health: &HealthReport, server: usize) -> Vec<(Duration, Availability)> {
     health.changes.iter().filter(|change| change.server == server).map(|change| (change.at, change.to)).collect()
 }

@@ -1,4 +1,4 @@
-//! Health in the simulator: who is taken out, when, and how they come back.
+//! Health in the simulator: when servers become unhealthy, and how they recover.
 
 mod checks;
 mod common;

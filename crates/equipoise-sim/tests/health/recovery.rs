@@ -1,13 +1,14 @@
-//! However bad it was: once all is well, all are back.
+//! Recovery: once all faults have ended, all servers are up again.
 
+use equipoise_core::Availability;
 use equipoise_sim::{
-    Fault, Fitness, Scenario,
+    Fault, Scenario,
     health::{CheckPolicy, Outliers, Policy, Start},
 };
 
 use crate::common::{both, checks, ms, requests, run, schedule, secs, tens};
 
-/// All kinds of trouble until second 40, everywhere if `all`, and a minute and a half for everybody to recover.
+/// All kinds of faults until second 40, at all servers if `all`, and 90 s of recovery.
 fn trouble(seed: u64, all: bool) -> Scenario {
     let mut scenario = tens().clients(2).lasting(secs(130)).rate(600.0).timeout(secs(2)).seed(seed);
     for server in 0..if all { 10 } else { 6 } {
@@ -17,9 +18,9 @@ fn trouble(seed: u64, all: bool) -> Scenario {
             1 => Fault::honest_sinkhole(server),
             2 => Fault::slow(server, 50.0),
             3 => Fault::refuses(server),
-            4 => Fault::swallows(server),
+            4 => Fault::blackhole(server),
             5 => Fault::stall(server),
-            _ => Fault::away(server),
+            _ => Fault::removed(server),
         };
         scenario = scenario.fault(fault.from(at).lasting(secs(5 + seed % 15)));
     }
@@ -27,7 +28,7 @@ fn trouble(seed: u64, all: bool) -> Scenario {
 }
 
 #[test]
-fn once_all_is_well_all_are_back() {
+fn all_servers_recover_after_all_faults() {
     let short = |rules: Outliers| rules.ejection(secs(2), secs(10));
     let passive = |rules| Policy { outliers: Some(rules), ..Policy::new() };
     let must_pass = CheckPolicy::new("tcp", schedule().start(Start::MustPass));
@@ -51,7 +52,7 @@ fn once_all_is_well_all_are_back() {
                             |change: &&equipoise_sim::HealthChange| (change.client, change.server) == (client, server);
                         let last = health.changes.iter().rfind(mine);
                         assert!(
-                            last.is_none_or(|last| last.to == Fitness::In),
+                            last.is_none_or(|last| last.to == Availability::Up),
                             "{name}, {strategy}, {all}, seed {seed}: {last:?}"
                         );
                     }

@@ -5,7 +5,7 @@ use equipoise_sim::{
 
 use crate::common::{both, ms, run, secs, tens};
 
-/// Every source, every fault.
+/// A scenario with every source of health and every fault.
 fn mixed() -> Scenario {
     let rules = Outliers::envoy().failure_percentage(FailurePercentage { percent: 30, hosts: 3, volume: 10 });
     let outliers = rules.most_percent(50).interval(secs(2)).ejection(secs(3), secs(10));
@@ -13,12 +13,12 @@ fn mixed() -> Scenario {
         .clients(3)
         .fault(Fault::sinkhole(0).from(secs(5)).lasting(secs(3)).every(secs(9)))
         .fault(Fault::refuses(1).from(secs(6)).lasting(secs(5)))
-        .fault(Fault::swallows(2).from(secs(7)).lasting(secs(5)))
+        .fault(Fault::blackhole(2).from(secs(7)).lasting(secs(5)))
         .fault(Fault::slow(3, 12.0))
         .fault(Fault::stall(4).lasting(ms(1_500)).every(secs(3)))
         .fault(Fault::stall(5).lasting(ms(1_500)).every(secs(3)))
-        .fault(Fault::away(6).from(secs(8)).lasting(secs(5)))
-        .retries(1)
+        .fault(Fault::removed(6).from(secs(8)).lasting(secs(5)))
+        .max_retries(1)
         .health(Policy { outliers: Some(outliers), ..both() })
         .lasting(secs(30))
 }
@@ -44,23 +44,23 @@ fn requests_are_the_same_with_and_without() {
 }
 
 #[test]
-fn a_report_is_read_as_it_was_written() {
+fn a_report_survives_serialization() {
     let (report, _) = run(&mixed(), "p2c");
     let text = serde_json::to_string(&report).expect("data");
     assert!(serde_json::from_str::<Report>(&text).expect("a report") == report);
-    // And one from before there was health.
+    // A report without the field also deserializes.
     let without = tens().run(&"p2c".parse::<equipoise_core::StrategySpec>().expect("a strategy")).expect("a report");
     let text = serde_json::to_string(&without).expect("data").replace("\"health\":null,", "");
     assert!(serde_json::from_str::<Report>(&text).expect("a report") == without);
 }
 
 #[test]
-fn a_policy_that_cannot_be_gone_by_is_refused_before() {
+fn an_invalid_policy_is_refused_before_the_run() {
     let scenario = tens().health(Policy { outliers: Some(Outliers::new().consecutive_failures(0)), ..Policy::new() });
     let Err(error @ InvalidScenario::Health(_)) = scenario.check() else { panic!("it is accepted") };
     assert_eq!(error.to_string(), "health: consecutive_failures cannot be 0: it takes at least one failure");
     let run = scenario.run(&"p2c".parse::<equipoise_core::StrategySpec>().expect("a strategy"));
     assert_eq!(run, Err(RunError::Scenario(error)));
     let large = Scenario::of(101, Server::fifo(1)).clients(10_000).health(both());
-    assert!(matches!(large.check(), Err(InvalidScenario::TooLarge { most: 1_000_000, .. })));
+    assert!(matches!(large.check(), Err(InvalidScenario::TooLarge { max: 1_000_000, .. })));
 }

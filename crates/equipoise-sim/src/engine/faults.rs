@@ -1,15 +1,15 @@
-//! What happens to servers: faults, antagonists, and who is a member.
+//! Events at servers: faults, antagonists and membership changes.
 
-use equipoise_core::{EndpointId, EndpointSpec, UpdateError};
+use equipoise_core::{EndpointSpec, UpdateError};
 
 use super::{
-    Engine,
-    events::{Event, Nanos},
-    nanos,
-    requests::End,
+    client,
+    events::{Event, Nanos, nanos},
+    state::Engine,
 };
 use crate::{
     error::RunError,
+    report::End,
     scenario::{Fault, FaultKind},
 };
 
@@ -28,9 +28,9 @@ impl Engine<'_> {
             }
             self.replan(fault.server);
         }
-        if fault.kind == FaultKind::Away {
-            self.meter.membership(fault.server, !self.stations[fault.server].faults.is_away(), self.now);
-            self.tell_members()?;
+        if fault.kind == FaultKind::Removed {
+            self.meter.membership(fault.server, !self.stations[fault.server].faults.is_removed(), self.now);
+            self.update_members()?;
         }
         Ok(())
     }
@@ -52,15 +52,15 @@ impl Engine<'_> {
         }
     }
 
-    /// What becomes of those who are at a server that dies.
+    /// Ends the requests at a server that dies.
     fn crash(&mut self, fault: &Fault) {
-        if !matches!(fault.kind, FaultKind::Refuses | FaultKind::Swallows) {
+        if !matches!(fault.kind, FaultKind::Refuses | FaultKind::Blackhole) {
             return;
         }
         let station = &mut self.stations[fault.server];
         self.meter.change(fault.server, station.len(), 0, self.now);
-        for id in station.drop_all(self.now, |id| self.tries.is_here(id)) {
-            let Some(attempt) = self.tries.get_mut(id) else { continue };
+        for id in station.drop_all(self.now, |id| self.attempts.is_at_server(id)) {
+            let Some(attempt) = self.attempts.get_mut(id) else { continue };
             attempt.place = None;
             match fault.kind {
                 FaultKind::Refuses => self.send_back(id, End::Broken),
@@ -74,27 +74,27 @@ impl Engine<'_> {
         let Some(antagonists) = self.scenario.antagonists else { return };
         let rng = &mut self.antagonists[server];
         let (share, gap) = (antagonists.share(rng), antagonists.next(rng));
-        self.stations[server].allot(share, self.now);
+        self.stations[server].set_share(share, self.now);
         self.replan(server);
         let at = self.now.saturating_add((gap * 1e9) as Nanos);
         self.events.plan(at, Event::Antagonists { server: server as u32 });
     }
 
-    pub(super) fn tell_members(&mut self) -> Result<(), RunError> {
+    pub(super) fn update_members(&mut self) -> Result<(), RunError> {
         let members: Vec<EndpointSpec> = (self.scenario.servers.iter().zip(&self.stations).enumerate())
-            .filter(|(_, (_, station))| !station.faults.is_away())
+            .filter(|(_, (_, station))| !station.faults.is_removed())
             .map(|(at, (server, _))| {
-                let spec = EndpointSpec::new(at.to_string()).with_id(id(at)).weight(server.weight);
+                let spec = EndpointSpec::new(at.to_string()).with_id(client::server_id(at)).weight(server.weight);
                 let spec = spec.zone(server.zone.as_deref().unwrap_or_default());
-                server.limit.map_or(spec.clone(), |limit| spec.max_in_flight(limit))
+                server.max_in_flight.map_or(spec.clone(), |limit| spec.max_in_flight(limit))
             })
             .collect();
         for number in 0..self.clients.len() {
             if self.control.is_stopped() {
                 break;
             }
-            self.clients[number].learn(&members).map_err(|source| self.unusable(number, source))?;
-            self.meet_members(number)?;
+            self.clients[number].update(&members).map_err(|source| self.unusable(number, source))?;
+            self.update_monitored(number)?;
         }
         Ok(())
     }
@@ -103,15 +103,3 @@ impl Engine<'_> {
         RunError::Unusable { label: self.contender.label(), client, source }
     }
 }
-
-/// What a server is called.
-pub(super) fn id(server: usize) -> EndpointId {
-    EndpointId::from(format!("{NAMED}{server}"))
-}
-
-/// Who is called so.
-pub(super) fn server(id: &EndpointId) -> Option<usize> {
-    id.as_str().strip_prefix(NAMED)?.parse().ok()
-}
-
-const NAMED: &str = "server-";

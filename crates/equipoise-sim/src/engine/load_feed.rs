@@ -1,24 +1,19 @@
-//! What servers say of themselves: probes, and the board.
+//! Load reports of servers: probes and snapshots.
 
 use equipoise_core::Timestamp;
 
-use super::{Engine, events::Event, station::Station};
-use crate::feed::ServerLoad;
-
-/// A probe on its way.
-pub(super) struct Probe {
-    client: usize,
-    server: usize,
-    /// What it has been told; `None` on the way there.
-    load: Option<ServerLoad>,
-}
+use super::{
+    events::Event,
+    state::{Engine, Probe},
+    station::Station,
+};
 
 impl Engine<'_> {
-    pub(super) fn ask(&mut self, client: usize) {
-        self.asked.clear();
-        self.feed.probes(client, Timestamp::from_nanos(self.now), &mut self.asked);
-        for at in 0..self.asked.len() {
-            let server = self.asked[at];
+    pub(super) fn send_probes(&mut self, client: usize) {
+        self.probe_targets.clear();
+        self.feed.probe_targets(client, Timestamp::from_nanos(self.now), &mut self.probe_targets);
+        for at in 0..self.probe_targets.len() {
+            let server = self.probe_targets[at];
             if server < self.stations.len() {
                 let probe = self.probes.insert(Probe { client, server, load: None }) as u32;
                 let there = self.scenario.network.draw(&mut self.probing);
@@ -32,9 +27,9 @@ impl Engine<'_> {
         let station = &self.stations[probe.server];
         if let Some(load) = probe.load {
             let Probe { client, server, .. } = self.probes.remove(at);
-            return self.feed.probed(client, server, load, Timestamp::from_nanos(self.now));
+            return self.feed.on_probe(client, server, load, Timestamp::from_nanos(self.now));
         }
-        if station.faults.swallows() || station.faults.refuses() {
+        if station.faults.is_blackhole() || station.faults.refuses() {
             self.probes.remove(at);
             return;
         }
@@ -43,12 +38,12 @@ impl Engine<'_> {
         self.events.plan(self.now.saturating_add(back), Event::Probe { at: at as u32 });
     }
 
-    pub(super) fn fill_board(&mut self) {
+    pub(super) fn snapshot_loads(&mut self) {
         self.loads.clear();
         self.loads.extend(self.stations.iter().map(Station::load));
-        self.feed.posted(&self.loads, Timestamp::from_nanos(self.now));
-        if let Some(period) = self.board {
-            self.events.plan(self.now.saturating_add(period), Event::Board);
+        self.feed.on_snapshot(&self.loads, Timestamp::from_nanos(self.now));
+        if let Some(period) = self.snapshot_interval {
+            self.events.plan(self.now.saturating_add(period), Event::LoadSnapshot);
         }
     }
 }

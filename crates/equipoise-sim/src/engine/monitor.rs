@@ -1,0 +1,69 @@
+//! Health as one client sees it: a machine of `equipoise-health` and the signals that requests give it.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use equipoise_core::AnyStrategy;
+use equipoise_health::{
+    Machine, Policy, ProbeId, Signals,
+    probe::{Answer, ProbeError},
+};
+use slab::Slab;
+
+use super::{
+    events::Nanos,
+    streams::{Purpose, Stream, number, stream},
+};
+use crate::scenario::InvalidScenario;
+
+/// What the monitors of all clients share.
+pub(super) struct Health {
+    pub(super) policy: Policy,
+    pub(super) seed: u64,
+    /// Clients whose signals have news for their machine.
+    pub(super) woken: (Sender<usize>, Receiver<usize>),
+    pub(super) checks: Slab<Check>,
+    pub(super) network: Stream,
+}
+
+/// Health of all servers as one client sees it.
+pub(super) struct Monitor {
+    pub(super) machine: Machine,
+    pub(super) signals: Signals,
+    /// Whether the machine knows the server, by server.
+    pub(super) members: Vec<bool>,
+    /// Time of the next planned timeout.
+    pub(super) wakes: Option<Nanos>,
+}
+
+/// A check on its way.
+pub(super) struct Check {
+    pub(super) client: usize,
+    pub(super) server: usize,
+    pub(super) probe: ProbeId,
+    /// `None` on the way to the server.
+    pub(super) result: Option<Result<Answer, ProbeError>>,
+}
+
+impl Health {
+    pub(super) fn new(policy: &Policy, seed: u64) -> Self {
+        let network = stream(seed, Purpose::Checks, 0);
+        Self { policy: policy.clone(), seed, woken: channel(), checks: Slab::new(), network }
+    }
+
+    pub(super) fn monitor(&self, client: usize, servers: usize) -> Result<Monitor, InvalidScenario> {
+        let machine = Machine::new(self.policy.clone(), number(self.seed, Purpose::Health, client))?;
+        let signals = Signals::new(self.policy.outliers);
+        let woken = self.woken.0.clone();
+        signals.wake_by(move || {
+            // The receiver is gone once the run is over.
+            let _ = woken.send(client);
+        });
+        Ok(Monitor { machine, signals, members: vec![false; servers], wakes: None })
+    }
+}
+
+impl Monitor {
+    pub(super) fn watch(&self, strategy: AnyStrategy) -> AnyStrategy {
+        AnyStrategy::new(self.signals.watch(strategy))
+    }
+}
