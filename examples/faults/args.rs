@@ -7,14 +7,14 @@ use crate::{
     proxies::Proxy,
 };
 
-/// Faults of real servers, behind balancers beside each other.
+/// Compares balancers while real servers fail.
 ///
-/// Three servers are started, and before them one balancer after the other: equipoise with health checks, outlier detection
-/// and failover, equipoise without health, nginx and HAProxy (skipped where they are not installed). Under load, one server
-/// is stopped, killed, made to hang, to lie, to be slow. For each the table says: how many requests went wrong for their
-/// clients, when the balancer sent the last request to that server, and how long the requests took meanwhile.
+/// Starts three servers, and one balancer after the other in front of them: equipoise with health checks, outlier detection
+/// and failover, equipoise without health, nginx, and HAProxy (skipped if not installed). Under load, one server is stopped
+/// or killed, or made to hang, to fail or to be slow. For each fault, the table shows how many requests failed, when the
+/// balancer sent the last request to that server, and the 99th percentile of the latency.
 ///
-/// Everything listens on loopback, and ends with the tool. Takes about ten seconds for each fault and balancer.
+/// All processes listen on loopback and end with the tool. Each fault takes about ten seconds per balancer.
 #[derive(Debug, Parser)]
 #[command(name = "faults", verbatim_doc_comment, args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
@@ -26,11 +26,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_enum)]
     proxies: Vec<Proxy>,
 
-    /// Requests a second, where the fault does not say otherwise
+    /// Requests per second, for faults without their own rate
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=20_000))]
     pub(crate) rate: u32,
 
-    /// How equipoise chooses; nginx and HAProxy take turns
+    /// Strategy of equipoise; nginx and HAProxy use round robin
     #[arg(long, value_name = "STRATEGY", default_value = "round-robin")]
     pub(crate) strategy: StrategySpec,
 
@@ -42,7 +42,7 @@ pub(crate) struct Args {
     pub(crate) role: Option<Role>,
 }
 
-/// What the tool starts itself as.
+/// Roles of the child processes, which are this program too.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Role {
     #[command(hide = true)]

@@ -1,4 +1,4 @@
-//! A server that does what it is told on its standard input, and ends with that.
+//! A server that is controlled through its standard input, and ends with it.
 
 use std::{future::pending, io, sync::Arc, time::Duration};
 
@@ -30,17 +30,17 @@ impl Mode {
             None if name == "fail" => Self::Fail,
             None if name == "lie" => Self::Lie,
             None if name == "well" => Self::WELL,
-            _ => bail!("{name} is no mode"),
+            _ => bail!("unknown mode {name}"),
         })
     }
 }
 
-/// How many requests it works on at a time.
+/// Number of requests in service at the same time.
 pub(crate) const WORKERS: usize = 16;
 
 pub(crate) async fn serve(port: u16) -> anyhow::Result<()> {
     let socket = TcpSocket::new_v4()?;
-    // The connections of the one before it, which was killed, linger.
+    // Connections of a killed predecessor linger.
     socket.set_reuseaddr(cfg!(not(windows)))?;
     socket.bind(([127, 0, 0, 1], port).into())?;
     let listener = socket.listen(1024)?;
@@ -61,7 +61,7 @@ async fn accept(listener: TcpListener, mode: watch::Receiver<Mode>) {
     }
 }
 
-/// One request after the other, none of which has a body.
+/// Serves one request after the other. Requests have no body.
 async fn connection(mut stream: TcpStream, mode: watch::Receiver<Mode>, workers: Arc<Semaphore>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut unread = Vec::new();

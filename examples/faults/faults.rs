@@ -1,4 +1,4 @@
-//! What is done to the servers.
+//! The faults of servers.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tokio::time::sleep;
 
 use crate::process::Backend;
 
-/// How long a fault lasts.
+/// Duration of a fault.
 pub(crate) const LASTS: Duration = Duration::from_secs(7);
 
 #[derive(Debug)]
@@ -17,16 +17,16 @@ pub(crate) struct Fault {
     script: Script,
 }
 
-/// How requests come.
+/// The load during a fault.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Load {
-    /// At the rate that was asked for.
+    /// At the rate of the option `--rate`.
     Asked,
-    /// So many a second.
+    /// At this number of requests per second.
     Rate(u32),
-    /// As fast as the servers can, from more clients than they have workers.
+    /// As fast as the servers can, from more clients than there are workers.
     Saturating {
-        /// Whether the balancer knows how many workers a server has.
+        /// Whether the balancer limits the requests in flight to the workers of a server.
         limited: bool,
     },
 }
@@ -48,7 +48,7 @@ pub(crate) const ALL: &[Fault] = &[
     fault("kill", "killed (`kill -9`)", Script::Kill),
     fault("stop", "stopped (`kill -STOP`)", Script::Stop),
     fault("mute", "accepts and never answers", Script::Turn("mute")),
-    fault("reset", "resets in the middle of the answer", Script::Turn("reset")),
+    fault("reset", "resets in the middle of the response", Script::Turn("reset")),
     fault("sinkhole", "answers 500 at once, to checks too", Script::Turn("fail")),
     fault("liar", "answers 500 at once, but not to checks", Script::Turn("lie")),
     fault("slow", "answers after 200 ms instead of 5 ms", Script::Turn("after 200")),
@@ -56,31 +56,31 @@ pub(crate) const ALL: &[Fault] = &[
     fault("rolling", "rolling restart of all three, by `kill -9`", Script::Roll),
     Fault {
         name: "kill-2000",
-        about: "killed, at 2 000 requests a second",
+        about: "killed, at 2 000 requests per second",
         load: Load::Rate(2_000),
         script: Script::Kill,
     },
     Fault {
         name: "saturated",
-        about: "killed, while the others have all they can do",
+        about: "killed, with the other two at full capacity",
         load: Load::Saturating { limited: false },
         script: Script::Kill,
     },
     Fault {
         name: "limited",
-        about: "the same, with a limit of 16 requests at a time for each server (nginx: none)",
+        about: "the same, with at most 16 requests in flight per server (nginx: no limit)",
         load: Load::Saturating { limited: true },
         script: Script::Kill,
     },
 ];
 
 impl Fault {
-    /// Whether it is one server all the time, which can be found out.
+    /// Returns whether the fault affects one server all the time, so that the balancer can stop sending to it.
     pub(crate) fn has_an_end(&self) -> bool {
         !matches!(self.script, Script::Flap | Script::Roll)
     }
 
-    /// Lasts for [`LASTS`]; the server in the middle is the one.
+    /// Runs the fault for [`LASTS`], at the second server.
     pub(crate) async fn happen(&self, servers: &mut [Backend; 3]) -> anyhow::Result<()> {
         let second = Duration::from_secs(1);
         match self.script {

@@ -21,24 +21,24 @@ use tokio::{
     time::{interval, timeout},
 };
 
-/// No answer by then is no answer.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// A response after this time counts as missing.
+const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Now, in seconds since 1970: what all the processes have in common.
+/// Returns the time in seconds since 1970, which is the same in all processes.
 pub(crate) fn epoch() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
 /// One request.
 pub(crate) struct Sample {
-    /// When, in seconds since 1970.
+    /// Start in seconds since 1970.
     pub(crate) began: f64,
     pub(crate) took: Duration,
-    /// Answered whole, and not with 5xx.
+    /// Whether the response was complete and not a 5xx.
     pub(crate) well: bool,
 }
 
-/// Requests that come until it is ended.
+/// A load that runs until [`end`](Self::end).
 pub(crate) struct Load {
     shared: Arc<Shared>,
     clients: JoinSet<()>,
@@ -52,7 +52,7 @@ struct Shared {
 }
 
 impl Load {
-    /// So many requests a second, however long the answers take.
+    /// Starts an open-loop load of `rate` requests per second.
     pub(crate) fn rate(proxy: Uri, rate: u32) -> Self {
         let shared = Shared::new(proxy);
         let held = Arc::clone(&shared);
@@ -71,7 +71,7 @@ impl Load {
         Self { shared, clients }
     }
 
-    /// So many clients, each with its next request as soon as the last is answered.
+    /// Starts a closed-loop load: each client sends its next request after the response to the last.
     pub(crate) fn closed(proxy: Uri, clients: usize) -> Self {
         let shared = Shared::new(proxy);
         let client = |shared: Arc<Shared>| async move {
@@ -83,7 +83,7 @@ impl Load {
         Self { shared, clients }
     }
 
-    /// Ends it, once everything is answered.
+    /// Ends the load after the last response.
     pub(crate) async fn end(self) -> Vec<Sample> {
         self.shared.stop.store(true, Ordering::Relaxed);
         self.clients.join_all().await;
@@ -106,7 +106,7 @@ impl Shared {
             let well = !response.status().is_server_error();
             response.into_body().collect().await.ok().filter(|_| well)
         };
-        let well = timeout(PATIENCE, answered).await.is_ok_and(|answer| answer.is_some());
+        let well = timeout(TIMEOUT, answered).await.is_ok_and(|answer| answer.is_some());
         self.samples.lock().push(Sample { began, took: at.elapsed(), well });
     }
 }

@@ -1,5 +1,5 @@
-//! What clients notice when a server fails: behind equipoise with and without health, and behind nginx and HAProxy where
-//! they are installed. Everything is a process of its own, so that `kill -9` and `kill -STOP` are what they are.
+//! Measures what clients notice when a server fails: behind equipoise with and without health, and behind nginx and HAProxy if they are
+//! installed. Servers and balancers are separate processes, so `kill -9` and `kill -STOP` have their real effect.
 
 mod args;
 mod backend;
@@ -25,7 +25,7 @@ async fn main() -> ExitCode {
         Some(Role::Proxy(terms)) => ours::serve(terms).await,
         None => tokio::select! {
             done = compare(&args) => done,
-            // Returns, so that all that was started is ended.
+            // Returns, so that all started processes are ended.
             () = interrupted() => Err(anyhow::anyhow!("interrupted")),
         },
     };
@@ -46,7 +46,7 @@ async fn interrupted() {
             _ = tokio::signal::ctrl_c() => return,
         }
     }
-    // An error means that nobody can interrupt it.
+    // An error means that Ctrl-C cannot be received.
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending::<()>().await;
     }

@@ -1,4 +1,4 @@
-//! equipoise as a proxy: a hyper server, and behind it hyper's client under a `BalanceLayer`.
+//! equipoise as a proxy: a hyper server, and hyper's client below a `BalanceLayer`.
 
 use std::{convert::Infallible, io, net::SocketAddr, time::Duration};
 
@@ -34,8 +34,7 @@ pub(crate) struct Terms {
     servers: Vec<String>,
 }
 
-/// As nginx and HAProxy are set up here: a look each second, three that fail take an endpoint down, two that pass bring it
-/// back. In addition the requests have a say.
+/// Health checks as in the configurations of nginx and HAProxy: one per second, fall 3, rise 2. Outlier detection is added.
 fn health(terms: &Terms) -> anyhow::Result<Health> {
     let second = Duration::from_secs(1);
     let schedule = Schedule::new().interval(second).timeout(second).fall(3).rise(2);
@@ -48,12 +47,12 @@ fn health(terms: &Terms) -> anyhow::Result<Health> {
     })
 }
 
-/// How long a server may take until the head of its answer. After that the request, which is idempotent, goes elsewhere, as
-/// in nginx's and HAProxy's configurations.
-const TRY: Duration = Duration::from_secs(1);
+/// Timeout of an attempt, until the head of the response. Idempotent requests then go to another server, as in the configurations of
+/// nginx and HAProxy.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long a request waits for room where all are at their limit.
-const WAIT: Duration = Duration::from_secs(10);
+/// Maximum time in the queue if all servers are at their limit.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
 
 type Body = Either<LeasedBody<Incoming>, Empty<Bytes>>;
 
@@ -68,29 +67,29 @@ pub(crate) async fn serve(terms: &Terms) -> anyhow::Result<()> {
     let _checking: Guard = health.spawn(&pool);
 
     let mut connector = HttpConnector::new();
-    connector.set_connect_timeout(Some(TRY));
+    connector.set_connect_timeout(Some(ATTEMPT_TIMEOUT));
     connector.set_nodelay(true);
     let client: Client<_, Replayable<Incoming>> = Client::builder(TokioExecutor::new()).build(connector);
-    // Under the balancer, so that every try comes by here.
-    let tries = tower::service_fn(move |request: Request<Replayable<Incoming>>| {
+    // Below the balancer, so that it sees every attempt.
+    let attempts = tower::service_fn(move |request: Request<Replayable<Incoming>>| {
         if let Some(server) = request.uri().authority() {
             println!("{} {server}", epoch());
         }
         let answer = client.request(request);
         async move {
-            match timeout(TRY, answer).await {
+            match timeout(ATTEMPT_TIMEOUT, answer).await {
                 Ok(answer) => answer.map_err(io::Error::other),
-                // It gives up the connection. A plain `TimedOut` would not go elsewhere.
-                Err(_) => Err(io::Error::new(io::ErrorKind::ConnectionAborted, "no answer in time")),
+                // The timeout closes the connection. After a plain `TimedOut` there would be no failover.
+                Err(_) => Err(io::Error::new(io::ErrorKind::ConnectionAborted, "no response in time")),
             }
         }
     });
-    let balanced = BalanceLayer::new(pool).queue_timeout(WAIT).layer(tries);
+    let balanced = BalanceLayer::new(pool).queue_timeout(QUEUE_TIMEOUT).layer(attempts);
 
     let listener = TcpListener::bind(terms.listen).await?;
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
-        // Answers go out in one piece; waiting for more only delays them.
+        // Responses are written at once, so Nagle's algorithm would only delay them.
         let _ = stream.set_nodelay(true);
         let balanced = balanced.clone();
         let service = service_fn(move |request: Request<Incoming>| {

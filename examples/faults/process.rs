@@ -1,4 +1,4 @@
-//! Processes that do not outlive the tool.
+//! Child processes that end with the tool.
 
 use std::{
     io::Write,
@@ -9,10 +9,10 @@ use std::{
 use anyhow::{Context, bail};
 use tokio::{net::TcpStream, time::sleep};
 
-/// Ends when it is dropped, however that comes about.
+/// A child process that ends when this value is dropped.
 pub(crate) struct Process {
     child: Child,
-    /// nginx's workers are not ours to kill: it has to do that itself.
+    /// Whether to end it with SIGTERM. nginx must end its own workers.
     gently: bool,
 }
 
@@ -34,7 +34,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The process may have ended already.
         let _ = match self.gently {
             true => self.signal("TERM"),
             false => self.child.kill().map_err(Into::into),
@@ -43,31 +43,31 @@ impl Drop for Process {
     }
 }
 
-/// The tool itself, as something else.
+/// A command that runs this program in another role.
 pub(crate) fn myself(role: &str) -> anyhow::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg(role);
     Ok(command)
 }
 
-/// A port that nobody has just now.
+/// Returns a port that is free at present.
 pub(crate) fn free_port() -> anyhow::Result<u16> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
-/// Until somebody listens there.
+/// Waits until a process listens on the port.
 pub(crate) async fn listens(process: &mut Process, port: u16) -> anyhow::Result<()> {
     while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
         if process.has_ended() {
-            bail!("it has ended instead of listening on port {port}");
+            bail!("the process ended instead of listening on port {port}");
         }
-        // There is no event for it: it may be anybody's program.
+        // Polls, because there is no event for a foreign program that starts to listen.
         sleep(Duration::from_millis(10)).await;
     }
     Ok(())
 }
 
-/// A server, on a port of its own.
+/// A server on its own port.
 pub(crate) struct Backend {
     port: u16,
     process: Option<Process>,
@@ -86,7 +86,7 @@ impl Backend {
 
     pub(crate) async fn start(&mut self) -> anyhow::Result<()> {
         let mut command = myself("backend")?;
-        // It ends with its input, and so even if the tool is killed.
+        // It ends with its input, also if the tool is killed.
         command.arg(self.port.to_string()).stdin(Stdio::piped());
         let process = self.process.insert(Process::start(&mut command, false)?);
         listens(process, self.port).await
@@ -103,10 +103,10 @@ impl Backend {
         self.process.as_ref().context("it is not running")?.signal(signal)
     }
 
-    /// Changes its ways, from the next request on.
+    /// Changes the mode from the next request on.
     pub(crate) fn turn(&mut self, mode: &str) -> anyhow::Result<()> {
         let process = self.process.as_mut().context("it is not running")?;
-        let input = process.child.stdin.as_mut().context("it does not listen to us")?;
+        let input = process.child.stdin.as_mut().context("it has no standard input")?;
         writeln!(input, "{mode}")?;
         Ok(())
     }

@@ -12,13 +12,13 @@ use crate::{
     proxies::{Proxy, Running},
 };
 
-/// What came of it.
+/// The result.
 pub(crate) struct Figures {
     pub(crate) errors: usize,
     pub(crate) requests: usize,
-    /// When the last request that was sent to the server came, after the fault began. `None` if there is no such time.
+    /// Time of the last request to the server, from the begin of the fault. `None` if more than one server is affected.
     pub(crate) out: Option<Out>,
-    /// Of the requests that came during the fault.
+    /// 99th percentile of the latency during the fault.
     pub(crate) p99: Duration,
 }
 
@@ -28,13 +28,13 @@ pub(crate) enum Out {
     Never,
 }
 
-/// The time before the fault, and after it.
+/// Time before and after the fault.
 const AROUND: Duration = Duration::from_secs(1);
 
 /// More than the workers of two servers.
 const CLIENTS: usize = 64;
 
-/// Sent to this shortly before the end means that it was never out.
+/// A request to the server so shortly before the end means that it was never taken out.
 const TO_THE_END: Duration = Duration::from_millis(500);
 
 pub(crate) async fn run(fault: &Fault, proxy: Proxy, args: &Args) -> anyhow::Result<Figures> {
@@ -77,7 +77,7 @@ pub(crate) async fn run(fault: &Fault, proxy: Proxy, args: &Args) -> anyhow::Res
 }
 
 impl fmt::Display for Figures {
-    /// With `#`, how many requests there were, too.
+    /// `#` adds the number of requests.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.errors)?;
         if f.alternate() {

@@ -1,4 +1,4 @@
-//! The table, and where it stands in the documentation.
+//! The table, and its place in the documentation.
 
 use std::{fmt::Write, fs, io};
 
@@ -18,13 +18,13 @@ pub(crate) fn of(proxies: &[Proxy], rows: &[(&Fault, Vec<Option<Figures>>)]) -> 
     for (fault, cells) in rows {
         let cell = |cell: &Option<Figures>| cell.as_ref().map_or("not installed".to_owned(), ToString::to_string);
         let cells: Vec<_> = cells.iter().map(cell).collect();
-        // Nothing goes wrong when writing into memory.
+        // Writing to a string cannot fail.
         let _ = writeln!(table, "| {} | {} |", fault.about, cells.join(" | "));
     }
     table
 }
 
-/// Into its place in the document; where there is none, at its end.
+/// Replaces the table in the document, or appends it.
 pub(crate) fn write(table: &str) -> anyhow::Result<()> {
     let text = match fs::read_to_string(PATH) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => "# Health\n".to_owned(),

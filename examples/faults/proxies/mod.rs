@@ -1,4 +1,4 @@
-//! The balancers, and what they say of the servers that they tried.
+//! The balancers, and the servers that their logs list for each request.
 
 use std::{
     env, fs,
@@ -49,14 +49,14 @@ impl Proxy {
     }
 }
 
-/// On the path, and where Debian has daemons, which is not on everybody's.
+/// Searches the path, and the folders in which Debian has daemons.
 fn found(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let folders = env::split_paths(&path).chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));
     folders.map(|folder| folder.join(program)).find(|program| program.is_file())
 }
 
-/// A balancer that runs.
+/// A running balancer.
 pub(crate) struct Running {
     // Before its folder, because they are dropped in this order.
     _process: Process,
@@ -65,11 +65,11 @@ pub(crate) struct Running {
     pub(crate) port: u16,
 }
 
-/// One time that a request was sent to a server.
+/// One attempt of the log.
 pub(crate) struct Try {
-    /// When the request came, in seconds since 1970.
+    /// Time of the request in seconds since 1970.
     pub(crate) began: f64,
-    /// Whether the server that matters was among those it was sent to.
+    /// Whether the server with the fault was tried.
     pub(crate) to_the_faulty: bool,
 }
 
@@ -111,7 +111,7 @@ impl Running {
             }
             Proxy::Haproxy => {
                 let mut command = Command::new(found("haproxy").context("haproxy is gone")?);
-                // In the foreground.
+                // Runs in the foreground.
                 command.arg("-db").arg("-f").arg(filled(HAPROXY)?);
                 command
             }
@@ -126,20 +126,20 @@ impl Running {
         Ok(Self { _process: process, folder, proxy, port })
     }
 
-    /// Whom it has tried so far, to answer the requests that have ended.
+    /// Returns the attempts of all requests that have ended.
     pub(crate) fn tries(&self, faulty: &str) -> anyhow::Result<Vec<Try>> {
         let log = fs::read_to_string(self.folder.log())?;
         Ok(log.lines().filter_map(|line| self.read(line, faulty)).collect())
     }
 
-    /// A line of its log, unless it says something else.
+    /// Parses a line of the log; `None` for other lines.
     fn read(&self, line: &str, faulty: &str) -> Option<Try> {
         let mut words = line.split(' ');
         let mut number = || words.next()?.parse::<f64>().ok();
         let (began, to_the_faulty) = match self.proxy {
             Proxy::Equipoise | Proxy::WithoutHealth => (number()?, words.any(|word| word == faulty)),
             Proxy::Nginx => (number()? - number()?, words.any(|word| word.trim_end_matches(',') == faulty)),
-            // Who was sent to another was sent to the faulty one first.
+            // A request that was redispatched was sent to the server with the fault first.
             Proxy::Haproxy => {
                 (number()? / 1e3 - number()? / 1e3, words.any(|word| word == faulty || word.starts_with('+')))
             }
@@ -148,7 +148,7 @@ impl Running {
     }
 }
 
-/// Where its files are; gone with it.
+/// A temporary folder, removed on drop.
 struct Folder(PathBuf);
 
 impl Folder {
