@@ -1,6 +1,6 @@
-//! `Balance` inside an axum router: whatever the router does not answer itself goes to a balanced backend.
+//! `Balance` inside an axum router: requests that the router has no route for go to a balanced backend.
 //!
-//! Starts two backends and the router, sends itself a few requests, prints the answers and ends.
+//! Starts two backends and the router, sends a few requests, prints the responses and ends.
 //!
 //! ```text
 //! cargo run --example axum_service
@@ -65,8 +65,7 @@ async fn main() -> anyhow::Result<()> {
 fn gateway(pool: Pool<()>) -> Router {
     let client = Client::builder(TokioExecutor::new()).build_http::<Body>();
     let layer = BalanceLayer::with_protocol(pool, Http::new().header(HeaderName::from_static("x-served-by")));
-    // axum wants services that cannot fail. The client is told no more than it may know; the log has the endpoint and
-    // the cause.
+    // axum requires infallible services. The response must not contain internal addresses; the log has the endpoint and the cause.
     let balanced = HandleError::new(layer.layer(client), async |error: Error| {
         let answer = (error.status(), error.public_message());
         eprintln!("no response: {:#}", anyhow::Error::from(error));

@@ -1,4 +1,4 @@
-//! An application's own client, balanced over several addresses. One of them is dead, and no request notices.
+//! An application's own client, balanced over several addresses. One address is dead, and no request fails.
 //!
 //! ```text
 //! cargo run --example client
@@ -26,29 +26,29 @@ use tower::Layer;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    // Bound, but nobody listens: connections to it are refused.
+    // Bound but not listening, so connections are refused.
     let dead = TcpSocket::new_v4()?;
     dead.bind("127.0.0.1:0".parse()?)?;
     let addresses = [start_backend().await?, dead.local_addr()?, start_backend().await?];
     println!("alive: {} and {}; dead: {}", addresses[0], addresses[2], addresses[1]);
 
-    // The addresses, with the default strategy (Peak-EWMA) …
+    // A pool of the addresses, with the default strategy (Peak-EWMA).
     let pool = Pool::default();
     pool.update(addresses.map(|address| EndpointSpec::new(address.to_string())), |_| ())?;
-    // … over the application's client: a tower service again, cheap to clone, shared by all tasks.
+    // Balances the application's client. The result is a tower service that is cheap to clone and shared by all tasks.
     let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
     let orders = BalanceLayer::new(pool.clone()).layer(client);
 
     let mut tasks = JoinSet::new();
     for n in 1..=30 {
-        // The host says what is meant; the balancer decides where that is.
+        // The host is a logical name. The balancer chooses the address.
         let request = Request::get(format!("http://orders/{n}")).body(Full::default())?;
         let response = orders.clone().oneshot(request);
         tasks.spawn(async {
             let response = response.await?;
             let by = response.extensions().get().map(|ServedBy(endpoint)| endpoint.to_string()).unwrap_or_default();
             let status = response.status();
-            // The request counts as under way until its body has been read.
+            // The request counts as in flight until its body has been read.
             let body = response.into_body().collect().await?.to_bytes();
             anyhow::Ok((by, status, String::from_utf8_lossy(&body).into_owned()))
         });
@@ -61,12 +61,12 @@ async fn main() -> anyhow::Result<()> {
     }
     println!("served by: {served:?}");
 
-    println!("\nHow the next request would be placed (the lowest score among those compared; failures raise it):");
+    println!("\nExplanation of the next pick (the lowest score among those compared wins; failures raise it):");
     print!("{}", pool.explain(&PickRequest::new()));
     Ok(())
 }
 
-/// A server that says what it was asked for.
+/// A server that responds with the path of the request.
 async fn start_backend() -> io::Result<SocketAddr> {
     async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
         let host = request.headers().get("host").map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned());

@@ -1,13 +1,13 @@
-//! A strategy of one's own, with memory of each endpoint that survives updates.
+//! A custom strategy with a memory for each endpoint that survives updates.
 //!
-//! `Demerits`: every answer costs an endpoint one point, every failure ten; the fewest points are next. That amounts to
-//! taking turns, with an endpoint that fails often left out more often. At the end the testbed shows it beside P2C.
+//! `Demerits`: a success costs an endpoint one point, a failure ten, and the endpoint with the fewest points is picked. This is a
+//! round robin that skips failing endpoints. At the end, the simulator compares it with P2C.
 //!
 //! ```text
 //! cargo run --example custom_strategy
 //! ```
 //!
-//! It enters the tool `compare`, with its scenarios, tables and plots, by one line in `compare/main.rs`:
+//! One line in `compare/main.rs` adds it to the tool `compare`, with its scenarios, tables and plots:
 //!
 //! ```text
 //! own("demerits", |_client| Demerits { per_failure: 10 }),
@@ -28,16 +28,16 @@ use equipoise::{
     sim::{Fault, Scenario, Server, named},
 };
 
-/// The cold half: settings, and what is learned from the ends of requests.
+/// The strategy: settings, and hooks that learn from the ends of requests.
 pub(crate) struct Demerits {
     pub(crate) per_failure: u64,
 }
 
-/// What is remembered of one endpoint. The pool keeps it for as long as the endpoint is a member.
+/// The memory of one endpoint. The pool keeps it as long as the endpoint is a member.
 #[derive(Default)]
 pub(crate) struct Points(AtomicU64);
 
-/// The hot half: the endpoints that may be picked, each with its memory at hand.
+/// The picker: the eligible endpoints with their memory.
 pub(crate) struct FewestPoints(Vec<(Slot, Arc<Points>)>);
 
 impl Strategy for Demerits {
@@ -48,11 +48,11 @@ impl Strategy for Demerits {
         Points::default()
     }
 
-    /// Runs whenever endpoints come, go, open or close.
+    /// Runs when membership or availability changes.
     fn build(&self, view: &View, _last: Option<&FewestPoints>) -> Result<FewestPoints, BuildError> {
         let candidates: Vec<(Slot, Arc<Points>)> =
             view.eligible().iter().filter_map(|&slot| Some((slot, view.state::<Points>(slot)?))).collect();
-        // A newcomer without points would get all requests until it has caught up; it starts with the best instead.
+        // A new endpoint without points would get all requests until it has caught up, so it starts with the fewest points.
         let known = candidates.iter().map(|(_, points)| points.0.load(Ordering::Relaxed)).filter(|&points| points > 0);
         if let Some(least) = known.min() {
             for (_, points) in &candidates {
@@ -76,11 +76,11 @@ impl Picker for FewestPoints {
     fn pick(&self, cx: &mut PickCx<'_>) -> Option<Slot> {
         let mut best = None;
         for (slot, points) in &self.0 {
-            // Not those that this request excludes, nor those at their limit.
+            // Skips endpoints that this request excludes or that are at their limit.
             if cx.usable(*slot) {
-                // What is under way counts as done, so that a burst spreads.
+                // Requests in flight count as points, so that a burst spreads.
                 let score = points.0.load(Ordering::Relaxed) + u64::from(cx.view().in_flight(*slot));
-                // For `explain`; costs nothing otherwise.
+                // A note for `explain`; without an explanation it costs nothing.
                 cx.score(*slot, score as f64);
                 if best.is_none_or(|(least, _)| score < least) {
                     best = Some((score, *slot));
@@ -95,7 +95,7 @@ fn main() -> anyhow::Result<()> {
     let pool = Pool::new(Demerits { per_failure: 10 });
     pool.update(["a", "b", "c"].map(EndpointSpec::new), |_| ())?;
 
-    println!("30 requests, of which c fails each that it gets:");
+    println!("30 requests; endpoint c fails all of its requests:");
     send(&pool, 30)?;
     print!("{}", pool.explain(&PickRequest::new()));
 
@@ -107,14 +107,14 @@ fn main() -> anyhow::Result<()> {
     send(&pool, 30)?;
     print!("{}", pool.explain(&PickRequest::new()));
 
-    println!("\nbefore it meets traffic: ten servers, one of which answers everything with an error after 1 ms:");
+    println!("\nin the simulator: ten servers, one of which answers every request with an error after 1 ms:");
     let scenario = Scenario::of(10, Server::fifo(4)).clients(3).load(0.7).fault(Fault::sinkhole(0));
     println!("{}", scenario.run(&named("demerits", |_| Demerits { per_failure: 10 }))?);
     println!("{}", scenario.run(&"p2c".parse::<StrategySpec>()?)?);
     Ok(())
 }
 
-/// Sends requests one after the other, and prints who got how many.
+/// Sends requests one after the other, and prints how many each endpoint got.
 fn send(pool: &Pool<()>, requests: usize) -> anyhow::Result<()> {
     let mut served = BTreeMap::new();
     for _ in 0..requests {

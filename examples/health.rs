@@ -1,5 +1,5 @@
-//! Each kind of health check, against servers of its own on loopback: they start, fall ill and recover, and what the
-//! checks make of it is printed as it comes. Ends by itself; fails if something else came than was expected.
+//! Each kind of health check, against its own server on loopback. The servers start, become unhealthy and recover, and the program
+//! prints each change of availability. It ends on its own, and fails if a change is not as expected.
 //!
 //! ```text
 //! cargo run --example health
@@ -45,59 +45,59 @@ use tonic_health::{ServingStatus, server::health_reporter};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
-    let ill = Ill::default();
+    let failing = Failing::default();
     let mut watch = Watch::new();
 
-    // A connection comes about, and something is said over it.
-    watch.add("tcp", tcp_server(&ill).await?, Tcp::new().send("PING\r\n").expect_prefix("+PONG")?)?;
+    // Connects, sends a line and expects a response.
+    watch.add("tcp", tcp_server(&failing).await?, Tcp::new().send("PING\r\n").expect_prefix("+PONG")?)?;
 
-    // The handshake succeeds, with a certificate that is trusted, for the right name.
+    // Completes a handshake with a trusted certificate for this name.
     let (acceptor, tls) = self_signed()?;
-    watch.add("tls", tls_server(&ill, acceptor).await?, tls.server_name("localhost")?)?;
+    watch.add("tls", tls_server(&failing, acceptor).await?, tls.server_name("localhost")?)?;
 
-    // The status is as expected, and there is something in the body.
+    // Expects a status and a text in the body.
     let http = Http::new("/healthz?full=1")?.host("shop.example.com")?.statuses([200..=204])?;
-    watch.add("http", http_server(&ill).await?, http.body_contains("\"ready\":true")?)?;
+    watch.add("http", http_server(&failing).await?, http.body_contains("\"ready\":true")?)?;
 
-    // grpc.health.v1, of one service.
-    watch.add("grpc", grpc_server(&ill).await?, Grpc::new().service("shop.v1.Basket"))?;
+    // grpc.health.v1, for one service.
+    watch.add("grpc", grpc_server(&failing).await?, Grpc::new().service("shop.v1.Basket"))?;
 
-    // A program on the endpoint says how it is; see equipoise::health::agent.
-    watch.add("agent", agent(&ill).await?, Agent::new().send("how are you?\n"))?;
+    // A program on the endpoint reports its state; see equipoise::health::agent.
+    watch.add("agent", agent(&failing).await?, Agent::new().send("how are you?\n"))?;
 
-    // Anything else: a closure.
-    let disk = ill.clone();
+    // Any other check is a closure.
+    let disk = failing.clone();
     let closure = probe_fn(move |_| {
         let full = disk.now();
         async move { if full { Err("the disk is full") } else { Ok(()) } }
     });
     watch.add("closure", "anywhere:1".to_owned(), closure)?;
 
-    // An ICMP echo, where the system lets us. What answers here is the system itself, so it does not fall ill.
+    // An ICMP echo, if the system permits it. The operating system answers it, so this endpoint stays healthy.
     match Ping::new() {
         Ok(ping) => watch.add("ping", "127.0.0.1".to_owned(), ping)?,
-        Err(forbidden) => println!("        ping     is left out: {forbidden}"),
+        Err(forbidden) => println!("        ping     skipped: {forbidden}"),
     }
 
     let all = watch.names.clone();
-    let fall_ill = ["tcp", "tls", "http", "grpc", "agent", "closure"];
-    println!("all of them have to pass once before they are used");
+    let fails = ["tcp", "tls", "http", "grpc", "agent", "closure"];
+    println!("each must pass once before it is used");
     let mut came = watch.until(&all, |to| to == Availability::Up).await;
-    println!("they fall ill");
-    ill.set(true);
-    came &= watch.until(&fall_ill, |to| matches!(to, Availability::Unhealthy | Availability::Maintenance)).await;
-    println!("they recover");
-    ill.set(false);
-    came &= watch.until(&fall_ill, |to| to == Availability::Up).await;
+    println!("the servers fail");
+    failing.set(true);
+    came &= watch.until(&fails, |to| matches!(to, Availability::Unhealthy | Availability::Maintenance)).await;
+    println!("the servers recover");
+    failing.set(false);
+    came &= watch.until(&fails, |to| to == Availability::Up).await;
     Ok(if came { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Pools of one endpoint each, since each is checked otherwise; and what is said about all of them.
+/// One pool for each endpoint, because each has a different check, and the changes of all pools.
 struct Watch {
     began: Instant,
     names: Vec<&'static str>,
     changes: SelectAll<UnboundedReceiver<Change>>,
-    /// They are checked until these are dropped.
+    /// Checks run until these guards are dropped.
     checking: Vec<equipoise::health::Guard>,
 }
 
@@ -111,7 +111,7 @@ impl Watch {
         let schedule = Schedule::new().interval(millis(300)).fast(millis(100)).start(Start::MustPass);
         let health = Health::builder().check(name, schedule, probe).build()?;
         self.changes.push(health.changes());
-        // This is all that a pool takes.
+        // The endpoint starts in maintenance; its first passed check brings it up.
         let pool = Pool::<()>::builder(PeakEwma::new()).initial_availability(Availability::Maintenance).build();
         self.checking.push(health.spawn(&pool));
         pool.add(EndpointSpec::new(address).with_id(name), ())?;
@@ -119,7 +119,7 @@ impl Watch {
         Ok(())
     }
 
-    /// Prints what changes until that has become of all of these; `false` if it takes too long.
+    /// Prints changes until all of these endpoints have the wanted availability. Returns `false` after 20 s.
     async fn until(&mut self, names: &[&str], wanted: impl Fn(Availability) -> bool) -> bool {
         let mut waiting = names.to_vec();
         let heard = async {
@@ -133,27 +133,27 @@ impl Watch {
         };
         let _ = timeout(Duration::from_secs(20), heard).await;
         if !waiting.is_empty() {
-            println!("        nothing came of: {}", waiting.join(", "));
+            println!("        no such change for: {}", waiting.join(", "));
         }
         waiting.is_empty()
     }
 }
 
-/// Whether the servers are ill.
+/// Whether the servers fail.
 #[derive(Clone, Default)]
-struct Ill(Arc<AtomicBool>);
+struct Failing(Arc<AtomicBool>);
 
-impl Ill {
+impl Failing {
     fn now(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 
-    fn set(&self, ill: bool) {
-        self.0.store(ill, Ordering::Relaxed);
+    fn set(&self, failing: bool) {
+        self.0.store(failing, Ordering::Relaxed);
     }
 }
 
-/// Accepts for as long as the program runs.
+/// Accepts connections as long as the program runs.
 async fn serve<F, Fut>(with: F) -> io::Result<String>
 where
     F: Fn(TcpStream) -> Fut + Send + 'static,
@@ -169,11 +169,11 @@ where
     Ok(address)
 }
 
-/// Answers a line with a line.
-async fn lines(ill: &Ill, when_well: &'static str, when_ill: &'static str) -> io::Result<String> {
-    let ill = ill.clone();
+/// Answers each line with a line.
+async fn lines(failing: &Failing, when_well: &'static str, when_ill: &'static str) -> io::Result<String> {
+    let failing = failing.clone();
     serve(move |mut stream| {
-        let answer = if ill.now() { when_ill } else { when_well };
+        let answer = if failing.now() { when_ill } else { when_well };
         async move {
             let _ = stream.read(&mut [0; 64]).await;
             let _ = stream.write_all(answer.as_bytes()).await;
@@ -182,20 +182,20 @@ async fn lines(ill: &Ill, when_well: &'static str, when_ill: &'static str) -> io
     .await
 }
 
-async fn tcp_server(ill: &Ill) -> io::Result<String> {
-    lines(ill, "+PONG\r\n", "-LOADING the dataset\r\n").await
+async fn tcp_server(failing: &Failing) -> io::Result<String> {
+    lines(failing, "+PONG\r\n", "-LOADING the dataset\r\n").await
 }
 
-async fn agent(ill: &Ill) -> io::Result<String> {
-    lines(ill, "up 75%\n", "down # a backup is running\n").await
+async fn agent(failing: &Failing) -> io::Result<String> {
+    lines(failing, "up 75%\n", "down # a backup is running\n").await
 }
 
-async fn tls_server(ill: &Ill, acceptor: TlsAcceptor) -> io::Result<String> {
-    let ill = ill.clone();
+async fn tls_server(failing: &Failing, acceptor: TlsAcceptor) -> io::Result<String> {
+    let failing = failing.clone();
     serve(move |stream| {
-        let (ill, acceptor) = (ill.clone(), acceptor.clone());
+        let (failing, acceptor) = (failing.clone(), acceptor.clone());
         async move {
-            if !ill.now() {
+            if !failing.now() {
                 let _ = acceptor.accept(stream).await;
             }
         }
@@ -203,13 +203,13 @@ async fn tls_server(ill: &Ill, acceptor: TlsAcceptor) -> io::Result<String> {
     .await
 }
 
-async fn http_server(ill: &Ill) -> io::Result<String> {
-    let ill = ill.clone();
+async fn http_server(failing: &Failing) -> io::Result<String> {
+    let failing = failing.clone();
     serve(move |stream| {
-        let ill = ill.clone();
+        let failing = failing.clone();
         let respond = service_fn(move |_| {
-            let mut response = Response::new(format!("{{\"ready\":{}}}\n", !ill.now()));
-            if ill.now() {
+            let mut response = Response::new(format!("{{\"ready\":{}}}\n", !failing.now()));
+            if failing.now() {
                 *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
             }
             async { Ok::<_, Infallible>(response) }
@@ -221,10 +221,10 @@ async fn http_server(ill: &Ill) -> io::Result<String> {
     .await
 }
 
-async fn grpc_server(ill: &Ill) -> io::Result<String> {
-    let ill = ill.clone();
+async fn grpc_server(failing: &Failing) -> io::Result<String> {
+    let failing = failing.clone();
     serve(move |stream| {
-        let status = if ill.now() { ServingStatus::NotServing } else { ServingStatus::Serving };
+        let status = if failing.now() { ServingStatus::NotServing } else { ServingStatus::Serving };
         async move {
             let (reporter, service) = health_reporter();
             reporter.set_service_status("shop.v1.Basket", status).await;
@@ -235,9 +235,9 @@ async fn grpc_server(ill: &Ill) -> io::Result<String> {
     .await
 }
 
-/// A server's side for `localhost`, and a probe that trusts it and nobody else.
+/// A TLS acceptor for `localhost`, and a probe that trusts only its certificate.
 fn self_signed() -> anyhow::Result<(TlsAcceptor, Tls)> {
-    // Said here, because more than one may be compiled in.
+    // Explicit, because more than one crypto provider may be compiled in.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let rcgen::CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
     let mut roots = RootCertStore::empty();

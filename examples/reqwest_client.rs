@@ -1,4 +1,4 @@
-//! reqwest's client, balanced over three servers. One of them dies, and no request notices.
+//! reqwest's client, balanced over three servers. One of them dies, and no request fails.
 //!
 //! ```text
 //! cargo run --example reqwest_client
@@ -35,17 +35,17 @@ async fn main() -> anyhow::Result<()> {
     three.kill().await;
     println!("All die.");
     let error = orders.execute(order(0)?).await.expect_err("there is no server");
-    println!("the caller may be told:  {} {}", error.status(), error.public_message());
-    println!("the log:                 {:#}", anyhow::Error::from(error));
+    println!("public message:          {} {}", error.status(), error.public_message());
+    println!("message for the log:     {:#}", anyhow::Error::from(error));
     Ok(())
 }
 
-/// The host is the name of what is meant; the balancer decides where that is.
+/// The host is a logical name. The balancer chooses the address.
 fn order(n: usize) -> anyhow::Result<Request> {
     Ok(Request::new(Method::GET, format!("http://orders/{n}").parse()?))
 }
 
-/// Sends requests; how many of them each server has answered.
+/// Sends requests and returns how many of them each server has answered.
 async fn requests(orders: &BalancedClient, requests: usize) -> anyhow::Result<BTreeMap<String, usize>> {
     let mut served = BTreeMap::new();
     for n in 0..requests {
@@ -65,15 +65,15 @@ struct Backend {
 }
 
 impl Backend {
-    /// Closes its port and its connections at once.
+    /// Closes the port and all connections at once.
     async fn kill(self) {
         self.task.abort();
-        // It ends as aborted.
+        // The result is the error "aborted".
         let _ = self.task.await;
     }
 }
 
-/// A server of orders.
+/// A server of the service "orders".
 async fn backend() -> io::Result<Backend> {
     let answer =
         async |_: http::Request<Incoming>| Ok::<_, Infallible>(http::Response::new(Full::<Bytes>::from("an order")));

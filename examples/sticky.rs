@@ -1,6 +1,8 @@
-//! Two clients, three servers that each remember their visitors. Each client keeps its server; the server dies; each
-//! client moves at most once and stays. In three modes: a cookie that the balancer sets, a table by a header, and the
-//! session cookie that the servers set themselves. Should it ever go otherwise, the program says so and fails.
+//! Sticky sessions: two clients and three servers, each of which counts the visits of its clients. Each client keeps its server. When a
+//! server dies, its client moves once and stays there.
+//!
+//! Runs in three modes: a cookie that the balancer sets, a table by a header, and the session cookie of the servers. The program fails
+//! if a session moves otherwise.
 //!
 //! ```text
 //! cargo run --example sticky
@@ -50,18 +52,20 @@ async fn main() -> anyhow::Result<()> {
         return story(|pool| Ok(spec.build(pool, &means)?)).await;
     }
 
-    println!("A cookie of the balancer's: an authenticated token, of which clients learn nothing.");
+    println!("A cookie of the balancer: an authenticated token that tells clients nothing.");
     let cookie = PersistenceCookie::insert("lb").indirect().httponly().build()?;
-    // In earnest, the same secret on every balancer: Key::new(1, secret)?
+    // In production, use the same secret on every balancer: Key::new(1, secret)?
     let values = Values::tokens(KeyRing::new(Key::generate(1)), &cookie);
     story(|pool| Ok(Affinity::new(pool, Mode::cookie(cookie, values))?)).await?;
 
-    println!("\nA table in memory, by a header that names the user. Feature `affinity-redis`: the same in Redis.");
+    println!(
+        "\nA table in memory, by a header with the user. The feature `affinity-redis` provides the same in Redis."
+    );
     let table = Arc::new(SessionTable::builder().capacity(100_000).build()?);
     let user = SessionKey::header("x-user")?;
     story(|pool| Ok(Affinity::new(pool, Mode::table(user, table))?)).await?;
 
-    println!("\nThe servers' own session cookie, learned from their answers.");
+    println!("\nThe servers' own session cookie, learned from their responses.");
     let table = Arc::new(SessionTable::builder().capacity(100_000).build()?);
     let session = Learn::new().cookie("JSESSIONID")?;
     story(|pool| Ok(Affinity::new(pool, Mode::learn(session, table))?)).await
@@ -76,7 +80,7 @@ async fn story(affinity: impl FnOnce(&Pool<()>) -> anyhow::Result<Affinity>) -> 
     let spec = |server: &Server| EndpointSpec::new(server.address.to_string()).with_id(&server.name);
     pool.update(servers.iter().map(spec), |_| ())?;
 
-    // The application's client, balanced, and over that whatever keeps clients where they are.
+    // The application's client, the balancer above it, and affinity above the balancer.
     let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
     let affinity = affinity(&pool)?;
     let service = AffinityLayer::new(affinity.clone()).layer(BalanceLayer::new(pool).layer(client));
@@ -97,7 +101,7 @@ async fn story(affinity: impl FnOnce(&Pool<()>) -> anyhow::Result<Affinity>) -> 
             }
         }
         if round.is_empty() {
-            // Who would be asked next, without asking.
+            // The endpoint of the next request, without sending it.
             let next = affinity.explain(&guests[0].request()?).await.pick?.picked?;
             let at = servers.iter().position(|server| next.as_str() == server.name);
             let at = at.filter(|_| guests[0].server.as_deref() == Some(next.as_str()));
@@ -113,7 +117,7 @@ async fn story(affinity: impl FnOnce(&Pool<()>) -> anyhow::Result<Affinity>) -> 
 struct Guest {
     name: &'static str,
     cookies: HashMap<String, String>,
-    /// Who answered last.
+    /// The server that answered last.
     server: Option<String>,
 }
 
@@ -127,7 +131,7 @@ impl Guest {
         request.body(Full::default())
     }
 
-    /// Nobody moves but from a server that has died. Only one ever does, so nobody moves twice.
+    /// Checks that the client moved only from a dead server. Only one server dies, so no client moves twice.
     fn was_at(&mut self, server: &str, died: Option<&str>) -> anyhow::Result<()> {
         if let Some(before) = self.server.replace(server.to_owned()) {
             let moved = before != server;
@@ -145,7 +149,7 @@ impl Guest {
     }
 }
 
-/// A server with a memory of its own: whoever comes to another one is a stranger there.
+/// A server that counts visits in its own memory. Other servers do not know its clients.
 struct Server {
     name: String,
     address: SocketAddr,
@@ -162,7 +166,7 @@ impl Server {
         Ok(Self { name, address, task })
     }
 
-    /// The listener and all connections are gone when this is over.
+    /// Ends the server. Returns once the listener and all connections are closed.
     async fn kill(self) {
         self.task.abort();
         let _ = self.task.await;

@@ -1,4 +1,4 @@
-//! The story in five acts, with servers of the lab's own.
+//! The five acts, with servers of the lab.
 
 use std::{
     io,
@@ -20,14 +20,14 @@ use crate::{
     sessions,
 };
 
-/// Requests a second.
+/// Requests per second.
 pub(crate) const RATE: u32 = 300;
 
-/// The longest that any of the lab's events may take to come. Peak-EWMA is the slow one: it lets a server that has
-/// failed wait until the memory of it has faded, which takes seconds.
+/// Maximum time to wait for an event. Peak-EWMA is the slowest: it avoids a failed server until its penalty has faded, which takes
+/// seconds.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How many requests server 2 must answer after its restart to count as back.
+/// Number of requests that server 2 must answer after its restart.
 const STEADILY: usize = 10;
 
 const PHASES: [&str; 3] = ["before", "while down", "after"];
@@ -35,7 +35,7 @@ const BEFORE: usize = 0;
 const DOWN: usize = 1;
 const AFTER: usize = 2;
 
-/// Three servers of the lab's own, and the endpoints that stand for them.
+/// Three servers of the lab, and their endpoints.
 pub(crate) fn start_three() -> io::Result<(Vec<Backend>, Vec<EndpointSpec>)> {
     let backends = (1..=3).map(Backend::start).collect::<io::Result<Vec<_>>>()?;
     let spec = |backend: &Backend| EndpointSpec::new(backend.address().to_string()).with_id(backend.name());
@@ -59,11 +59,11 @@ pub(crate) async fn play(args: &Args, listener: TcpListener) -> anyhow::Result<C
     let report = a_server_dies(proxy, &args.strategy, args.requests, &mut backends, &mut checks).await?;
     sessions::play(&args.strategy, &mut backends, specs.clone(), &mut checks).await?;
     health::play(&args.strategy, &mut backends, specs, &mut checks).await?;
-    println!("\nAct 5: the reckoning\n\n{report}\n{checks}");
+    println!("\nAct 5: the report\n\n{report}\n{checks}");
     Ok(checks)
 }
 
-/// Act 1.
+/// Act 1: requests one after the other.
 async fn nine_requests(proxy: SocketAddr, strategy: &StrategySpec, checks: &mut Checks) -> anyhow::Result<()> {
     println!("\nAct 1: nine requests, one after the other");
     let mut visitor = Visitor::connect(proxy).await?;
@@ -82,7 +82,7 @@ async fn nine_requests(proxy: SocketAddr, strategy: &StrategySpec, checks: &mut 
         );
     }
 
-    println!("  and what a server sees of a request that has come through another proxy already:");
+    println!("  the headers that a server gets, of a request that another proxy has forwarded:");
     let headers = [("x-forwarded-for", "203.0.113.7"), ("connection", "keep-alive, x-hop"), ("x-hop", "drop me")];
     let seen = visitor.get("/headers", &headers).await?.body;
     for line in seen.lines() {
@@ -100,7 +100,7 @@ async fn nine_requests(proxy: SocketAddr, strategy: &StrategySpec, checks: &mut 
     Ok(())
 }
 
-/// Act 2.
+/// Act 2: a server dies under load.
 async fn a_server_dies(
     proxy: SocketAddr,
     strategy: &StrategySpec,
@@ -108,9 +108,9 @@ async fn a_server_dies(
     backends: &mut Vec<Backend>,
     checks: &mut Checks,
 ) -> anyhow::Result<Report> {
-    println!("\nAct 2: a server dies under load ({CONNECTIONS} keep-alive connections, {RATE} requests a second)");
+    println!("\nAct 2: a server dies under load ({CONNECTIONS} keep-alive connections, {RATE} requests per second)");
     let third = requests.div_ceil(3) as usize;
-    // Beside the time that so many requests take anyway.
+    // In addition to the time that the requests take.
     let patience = PATIENCE + Duration::from_secs(1) * requests / RATE;
     let began = Instant::now();
     let tell = |what: String| println!("  {:5.2} s  {what}", began.elapsed().as_secs_f64());
@@ -125,7 +125,7 @@ async fn a_server_dies(
 
     let (killed, cut) = backends.remove(1).kill().await?;
     load.enter(DOWN);
-    tell(format!("server 2 is killed: its listener is gone, {cut} open connections are cut"));
+    tell(format!("server 2 is killed: its listener and {cut} open connections are closed"));
     let came = until(&mut load, &mut report, patience, |report| report.total(DOWN) >= third).await;
     checks.demand("while it is down, the load goes on", came);
 
@@ -134,7 +134,7 @@ async fn a_server_dies(
     backends.insert(1, killed.restart()?);
     tell(format!("server 2 is started again, on {}", backends[1].address()));
     if strategy.name() == "peak-ewma" {
-        tell("(peak-ewma holds its failures against it for some seconds yet)".to_owned());
+        tell("(peak-ewma avoids it for some more seconds because of its failures)".to_owned());
     }
     let back = until(&mut load, &mut report, patience, |report| report.served(AFTER, "server 2") > 0).await;
     if back {
@@ -158,8 +158,8 @@ async fn a_server_dies(
     Ok(report)
 }
 
-/// Only what was both sent and answered in between was certainly sent to a server that is down: what is under way when
-/// it is killed may have reached it yet, and what is under way when it is started may reach it already.
+/// Counts only requests that were both sent and answered while the server was down. A request in flight when the server is killed or
+/// started may have reached it.
 fn phase(sample: &Sample) -> usize {
     match sample.phases {
         (DOWN, AFTER) => AFTER,
@@ -167,7 +167,7 @@ fn phase(sample: &Sample) -> usize {
     }
 }
 
-/// Counts what comes in until it is so; `false` if that takes too long.
+/// Counts responses until the condition holds. Returns `false` after a timeout.
 async fn until(load: &mut Load, report: &mut Report, patience: Duration, so: impl Fn(&Report) -> bool) -> bool {
     let counted = async {
         while !so(report) {

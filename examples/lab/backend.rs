@@ -13,11 +13,11 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-/// What a request costs a server. Long enough for some to be under way whenever a server is killed.
+/// Duration of a request. Long enough for some to be in flight when a server is killed.
 const WORK: Duration = Duration::from_millis(10);
 
-/// A server on a loopback socket of its own. It answers `Server 1 responding` to everything; only `/headers` gets the
-/// request's headers back.
+/// A server on its own loopback socket. It answers `Server 1 responding` to every request, except `/headers`, which returns the
+/// headers of the request.
 pub(crate) struct Backend {
     number: usize,
     address: SocketAddr,
@@ -29,15 +29,15 @@ enum State {
         kill: oneshot::Sender<()>,
         server: JoinHandle<usize>,
     },
-    /// The socket is bound but does not listen: connections to it are refused, as if the process were gone, and nobody
-    /// can take the port meanwhile. (Not even one of the connections that are tried, which could meet itself there.)
+    /// The socket is bound but does not listen: connections are refused, as if the process had ended, and no other process can take
+    /// the port. A connection attempt cannot connect to itself there either.
     Down {
         port: TcpSocket,
     },
 }
 
 impl Backend {
-    /// Server `number`, on a free port.
+    /// Creates server `number` on a free port.
     pub(crate) fn start(number: usize) -> io::Result<Self> {
         let port = reserve(SocketAddr::from(([127, 0, 0, 1], 0)))?;
         let address = port.local_addr()?;
@@ -52,8 +52,8 @@ impl Backend {
         self.address
     }
 
-    /// Ends it as if its process had been killed: when this is over, the listener and all connections are gone, with
-    /// whatever was under way on them. Answers how many connections there were.
+    /// Ends the server as if its process had been killed: the listener and all connections are closed at once, with the requests in
+    /// flight. Returns the number of connections.
     pub(crate) async fn kill(self) -> anyhow::Result<(Self, usize)> {
         let State::Up { kill, server } = self.state else { return Ok((self, 0)) };
         drop(kill);
@@ -62,7 +62,7 @@ impl Backend {
         Ok((Self { state, ..self }, cut))
     }
 
-    /// Starts it again on the port that it had.
+    /// Starts the server again on the same port.
     pub(crate) fn restart(self) -> io::Result<Self> {
         match self.state {
             State::Down { port } => Ok(Self { state: serve(self.number, port)?, ..self }),
@@ -73,7 +73,7 @@ impl Backend {
 
 fn reserve(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = TcpSocket::new_v4()?;
-    // The connections that were cut linger for a while; on Windows the option means something else.
+    // Closed connections linger for a while. On Windows the option has another meaning.
     socket.set_reuseaddr(cfg!(not(windows)))?;
     socket.bind(address)?;
     Ok(socket)
@@ -105,7 +105,7 @@ async fn accept(number: usize, listener: TcpListener, mut killed: oneshot::Recei
 
 async fn respond(number: usize, mut request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     tokio::time::sleep(WORK).await;
-    // A server that answers before it has read everything cuts the sender off.
+    // A response before the end of the request body would cut off the sender.
     while let Some(Ok(_)) = request.body_mut().frame().await {}
     let body = match request.uri().path() {
         "/headers" => {

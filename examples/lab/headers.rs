@@ -1,4 +1,4 @@
-//! What a reverse proxy owes the headers that pass through it.
+//! Header rules for a reverse proxy.
 
 use std::net::IpAddr;
 
@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
-/// Headers that are about one connection and not about the message (RFC 9110, section 7.6.1, and the older ones).
+/// Hop-by-hop headers (RFC 9110, section 7.6.1, and older ones).
 const HOP_BY_HOP: [HeaderName; 9] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
@@ -20,7 +20,7 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     header::UPGRADE,
 ];
 
-/// Removes what is meant for the connection that the message came on, and whatever `Connection` declares to be so.
+/// Removes hop-by-hop headers, and those that `Connection` lists.
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     let declared: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
@@ -34,12 +34,12 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// Tells the server whom the request comes from: `X-Forwarded-For` grows by the peer, `X-Real-IP` becomes the peer.
+/// Tells the server the address of the client: appends the peer to `X-Forwarded-For` and sets `X-Real-IP` to it.
 pub(crate) fn name_the_client(headers: &mut HeaderMap, peer: IpAddr) {
     let peer = peer.to_canonical().to_string();
     let mut route: Vec<&[u8]> = headers.get_all(FORWARDED_FOR).iter().map(HeaderValue::as_bytes).collect();
     route.push(peer.as_bytes());
-    // Both are made of valid header values.
+    // Addresses are valid header values.
     if let (Ok(route), Ok(peer)) = (HeaderValue::from_bytes(&route.join(&b", "[..])), HeaderValue::from_str(&peer)) {
         headers.insert(FORWARDED_FOR, route);
         headers.insert(REAL_IP, peer);

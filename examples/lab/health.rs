@@ -1,5 +1,5 @@
-//! The act with health checks. A server that is killed is found out by them, not by a request, and takes up its work
-//! little by little when it is back.
+//! The act with health checks. Checks detect that a server was killed before a request fails there. When it is back, its share
+//! rises slowly.
 
 use std::time::{Duration, Instant};
 
@@ -19,30 +19,30 @@ use crate::{
     report::Checks,
 };
 
-/// How long a server that is back takes up its share.
+/// Duration of the slow start.
 const WINDOW: Duration = Duration::from_secs(4);
 
-/// For how many seconds it is watched then.
+/// Seconds that are shown after the recovery.
 const WATCHED: usize = 6;
 
-/// How many requests are sent before it is killed.
+/// Number of requests before the server is killed.
 const BEFORE: u64 = 150;
 
-/// How many requests find it skipped.
+/// Number of requests while the server is down.
 const WHILE_DOWN: usize = RATE as usize;
 
-/// What the act has seen.
+/// Counts of the act.
 #[derive(Default)]
 struct Seen {
     total: usize,
     ok: usize,
-    /// Found a server that did not answer, and were sent to another.
+    /// Number of requests that failed at a server and were sent to another.
     failed_over: usize,
     by_server_2: usize,
 }
 
 impl Seen {
-    /// Answers whether it was server 2's.
+    /// Returns whether server 2 answered.
     fn add(&mut self, sample: &Sample) -> bool {
         self.total += 1;
         let Ok(answer) = &sample.outcome else { return false };
@@ -60,7 +60,9 @@ pub(crate) async fn play(
     specs: Vec<EndpointSpec>,
     checks: &mut Checks,
 ) -> anyhow::Result<()> {
-    println!("\nAct 4: the death again, with health checks (GET /healthz every 0.25 s) and a slow start of {WINDOW:?}");
+    println!(
+        "\nAct 4: a server dies again, with health checks (GET /healthz every 0.25 s) and a slow start of {WINDOW:?}"
+    );
     let millis = Duration::from_millis;
     let schedule = Schedule::new().interval(millis(250)).fast(millis(100));
     let health = Health::builder().check("http", schedule, Http::new("/healthz")?).build()?;
@@ -74,7 +76,7 @@ pub(crate) async fn play(
     let began = Instant::now();
     let tell = |what: &str| println!("  {:5.2} s  {what}", began.elapsed().as_secs_f64());
 
-    // Long enough for the checks to have seen all three.
+    // Long enough for a check of all three servers.
     let (mut load, mut before) = (Load::start(proxy, RATE, BEFORE), Seen::default());
     while let Some(sample) = load.next().await {
         before.add(&sample);
@@ -82,7 +84,7 @@ pub(crate) async fn play(
     tell(&format!("{} requests have been answered, {} by server 2", before.total, before.by_server_2));
 
     let (killed, _) = backends.remove(1).kill().await?;
-    tell("server 2 is killed, while nobody asks anything");
+    tell("server 2 is killed while there are no requests");
     let down = timeout(PATIENCE, became(&mut changes, Availability::Unhealthy, &tell)).await.is_ok();
     checks.demand("the checks find out that server 2 is down, without any request", down);
 
@@ -96,9 +98,9 @@ pub(crate) async fn play(
     };
     let _ = timeout(PATIENCE, counted).await;
     let Seen { total, failed_over, by_server_2, .. } = seen;
-    tell(&format!("{total} requests: {by_server_2} came to server 2, {failed_over} had to fail over"));
+    tell(&format!("{total} requests: server 2 answered {by_server_2}, {failed_over} failed over"));
     checks.demand(
-        format!("while it is down, no request has to fail on server 2 first: {failed_over} of {total} failed over"),
+        format!("while it is down, no request fails at server 2 first: {failed_over} of {total} failed over"),
         (total, failed_over, by_server_2) == (WHILE_DOWN, 0, 0),
     );
 
@@ -130,26 +132,29 @@ pub(crate) async fn play(
     tell("the load ends");
 
     let share = |(total, its): (usize, usize)| if total > 0 { 100.0 * its as f64 / total as f64 } else { 0.0 };
-    println!("\n  second since its return, and the share of the requests that server 2 gets:");
+    println!("\n  second since the recovery, and the share of server 2 in the requests:");
     for (second, counted) in seconds.iter().enumerate() {
         let percent = share(*counted);
         println!("  {:>4}  {percent:>5.1} %  {}", second + 1, "#".repeat(percent.round() as usize));
     }
     let (first, last) = (share(seconds[0]), share(seconds[WATCHED - 1]));
     checks.demand(
-        format!("server 2 starts slowly: {first:.1} % in its first second, {last:.1} % once that is over"),
+        format!("server 2 starts slowly: {first:.1} % in the first second, {last:.1} % after the slow start"),
         last > 0.0 && first < last / 2.0,
     );
     let total = before.total + seen.total;
     let (ok, failed_over) = (before.ok + seen.ok, before.failed_over + seen.failed_over);
     checks.demand(
-        format!("with health checks every request got a 200 at the first try: {} of {total}", ok - failed_over.min(ok)),
+        format!(
+            "with health checks every request got a 200 at the first attempt: {} of {total}",
+            ok - failed_over.min(ok)
+        ),
         ok == total && failed_over == 0,
     );
     Ok(())
 }
 
-/// Tells what changes until server 2 has become so.
+/// Prints changes until server 2 has this availability.
 async fn became(changes: &mut UnboundedReceiver<Change>, wanted: Availability, tell: &impl Fn(&str)) {
     while let Some(change) = changes.next().await {
         tell(&change.to_string());
@@ -157,6 +162,6 @@ async fn became(changes: &mut UnboundedReceiver<Change>, wanted: Availability, t
             return;
         }
     }
-    // Nobody says anything any more.
+    // No more changes will come.
     std::future::pending::<()>().await;
 }

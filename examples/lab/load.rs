@@ -26,10 +26,10 @@ use tokio::{
 
 use crate::proxy::{SERVED_BY, TRIES};
 
-/// How many keep-alive connections the load comes over.
+/// Number of keep-alive connections of the load.
 pub(crate) const CONNECTIONS: u32 = 6;
 
-/// No answer by then is no answer.
+/// A response after this time counts as missing.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A client with one keep-alive connection to the proxy.
@@ -42,7 +42,7 @@ pub(crate) struct Visitor {
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) served_by: Option<String>,
-    /// How many servers were tried.
+    /// Number of attempts.
     pub(crate) tries: usize,
     pub(crate) set_cookie: Option<String>,
     pub(crate) body: String,
@@ -58,12 +58,12 @@ impl Visitor {
         Ok(Self { proxy, address, connection })
     }
 
-    /// Where it comes from, as the proxy sees it.
+    /// Address of the client, as the proxy sees it.
     pub(crate) fn address(&self) -> IpAddr {
         self.address
     }
 
-    /// A GET, with these headers.
+    /// Sends a GET with these headers.
     pub(crate) async fn get(&mut self, path: &str, headers: &[(&str, &str)]) -> anyhow::Result<Answer> {
         let mut request = Request::get(path).header(HOST, self.proxy.to_string());
         for (name, value) in headers {
@@ -84,9 +84,9 @@ impl Visitor {
     }
 }
 
-/// One request of the load, and what became of it.
+/// One request of the load with its result.
 pub(crate) struct Sample {
-    /// The phases in which it was sent and in which it had ended.
+    /// The phases in which the request was sent and ended.
     pub(crate) phases: (usize, usize),
     pub(crate) outcome: Result<Answer, String>,
     pub(crate) latency: Duration,
@@ -100,16 +100,16 @@ pub(crate) struct Load {
 
 struct Terms {
     proxy: SocketAddr,
-    /// The time from one request to the next of one connection.
+    /// Time between two requests of one connection.
     pace: Duration,
     phase: AtomicUsize,
     sent: AtomicU64,
-    /// How many to send in all.
+    /// Number of requests to send.
     limit: AtomicU64,
 }
 
 impl Load {
-    /// `limit` requests, `rate` a second, as far as the answers keep up with it.
+    /// Starts `limit` requests at `rate` per second, or slower if the responses are slower.
     pub(crate) fn start(proxy: SocketAddr, rate: u32, limit: u64) -> Self {
         let pace = Duration::from_secs(1) * CONNECTIONS / rate;
         let (phase, sent, limit) = (AtomicUsize::new(0), AtomicU64::new(0), AtomicU64::new(limit));
@@ -121,26 +121,26 @@ impl Load {
         Self { terms, samples: received }
     }
 
-    /// From now on it is this phase, for whatever is sent or ends.
+    /// Starts a phase: requests are now sent and end in this phase.
     pub(crate) fn enter(&self, phase: usize) {
         self.terms.phase.store(phase, Ordering::SeqCst);
     }
 
-    /// Sends no more; what is under way is answered yet.
+    /// Sends no more requests; those in flight still end.
     pub(crate) fn stop(&self) {
         self.terms.limit.store(0, Ordering::SeqCst);
     }
 
-    /// The next request that has ended; `None` after the last.
+    /// Waits for the next request that ends; `None` after the last.
     pub(crate) async fn next(&mut self) -> Option<Sample> {
         self.samples.recv().await
     }
 }
 
-/// One connection's part of the load.
+/// The load of one connection.
 async fn visit(terms: Arc<Terms>, delay: Duration, samples: mpsc::UnboundedSender<Sample>) {
     let mut pace = interval_at(tokio::time::Instant::now() + delay, terms.pace);
-    // Keeps the connections out of step with each other, also after a pause of the machine.
+    // Keeps the connections out of step, also after a pause of the machine.
     pace.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut visitor = None;
     loop {
@@ -160,7 +160,7 @@ async fn visit(terms: Arc<Terms>, delay: Duration, samples: mpsc::UnboundedSende
             visitor = None;
         }
         let sample = Sample { phases: (sent, terms.phase.load(Ordering::SeqCst)), outcome, latency: started.elapsed() };
-        // Nobody counts any more once the lab has given up.
+        // The receiver is gone once the lab has ended.
         let _ = samples.send(sample);
     }
 }

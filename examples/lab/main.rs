@@ -1,20 +1,20 @@
 //! The lab: a balancing reverse proxy in front of real servers, on real sockets.
 //!
 //! ```text
-//! cargo run --example lab                  the whole story, on loopback, in a quarter of a minute
+//! cargo run --example lab                  all acts, on loopback, in about 15 s
 //! cargo run --example lab -- --help        everything else
 //! ```
 //!
-//! | file | what it is |
+//! | file | content |
 //! | --- | --- |
-//! | `acts.rs` | the story: alternation, a server killed under load, the reckoning |
-//! | `sessions.rs` | its act with sessions: visitors keep their server, and move once when it dies |
-//! | `health.rs` | its act with health checks: nobody has to fail on the killed server, and it returns slowly |
-//! | `proxy.rs`, `headers.rs` | the reverse proxy: where the library is at work |
+//! | `acts.rs` | the acts: nine requests, a server killed under load, the report |
+//! | `sessions.rs` | the act with sessions: visitors keep their server, and move once when it dies |
+//! | `health.rs` | the act with health checks: no request fails at the killed server, and its share rises slowly afterwards |
+//! | `proxy.rs`, `headers.rs` | the reverse proxy, which uses the library |
 //! | `backend.rs` | a server that can be killed and started again |
 //! | `load.rs` | clients with keep-alive connections |
 //! | `report.rs` | the table and the checks |
-//! | `yours.rs` | the same proxy before your own servers, and `--serve` |
+//! | `yours.rs` | the same proxy in front of your own servers, and `--serve` |
 
 mod acts;
 mod args;
@@ -47,7 +47,7 @@ async fn main() -> ExitCode {
         Ok(checks) if checks.all_hold() => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("the lab could not go on: {error:#}");
+            eprintln!("the lab failed: {error:#}");
             ExitCode::FAILURE
         }
     }

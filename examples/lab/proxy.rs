@@ -1,6 +1,6 @@
 //! The reverse proxy: a hyper server, and behind it one hyper client under a [`BalanceLayer`].
 //!
-//! It forwards plain requests of HTTP/1; tunnels (CONNECT) and upgrades (WebSocket) it does not.
+//! It forwards plain HTTP/1 requests. It does not support tunnels (CONNECT) and upgrades (WebSocket).
 
 use std::{
     convert::Infallible,
@@ -30,9 +30,9 @@ use tower::{Layer, Service, ServiceExt, util::option_layer};
 
 use crate::headers::{name_the_client, strip_hop_by_hop};
 
-/// Names the server that answered.
+/// Header with the server that answered.
 pub(crate) const SERVED_BY: HeaderName = HeaderName::from_static("x-served-by");
-/// How many servers were tried for it.
+/// Header with the number of attempts.
 pub(crate) const TRIES: HeaderName = HeaderName::from_static("x-tries");
 
 /// A request that the proxy has answered.
@@ -43,15 +43,14 @@ pub(crate) struct Exchange {
     pub(crate) status: StatusCode,
     pub(crate) served_by: Option<String>,
     pub(crate) tries: u32,
-    /// Until the head of the answer.
+    /// Time until the head of the response.
     pub(crate) latency: Duration,
 }
 
 type Upstream = Request<Replayable<Incoming>>;
 type Body = Either<LeasedBody<Incoming>, Full<Bytes>>;
 
-/// This is all that balancing takes: a pool, a client, and the layer that puts one over the other; and one more layer
-/// where clients are to come back to their server.
+/// The balancer: a pool, a client and the layer that connects them, and a second layer for session affinity.
 fn balanced(
     pool: Pool<()>,
     affinity: Option<Affinity>,
@@ -60,7 +59,7 @@ fn balanced(
     connector.set_connect_timeout(Some(Duration::from_secs(2)));
     connector.set_nodelay(true);
     let client = Client::builder(TokioExecutor::new()).build(connector);
-    // Under the balancer, so that every try comes by here.
+    // Below the balancer, so that it sees every attempt.
     let counted = client.map_request(|request: Upstream| {
         if let Some(Tries(tries)) = request.extensions().get() {
             tries.fetch_add(1, Ordering::Relaxed);
@@ -71,11 +70,11 @@ fn balanced(
     option_layer(affinity.map(AffinityLayer::new)).layer(balanced)
 }
 
-/// Rides on a request; its copies, which failover sends, share it.
+/// An extension of the request. The copies that failover sends share it.
 #[derive(Clone, Default)]
 struct Tries(Arc<AtomicU32>);
 
-/// Serves until dropped. Each answered request is reported to `log`.
+/// Serves until dropped. Reports each answered request to `log`.
 pub(crate) async fn serve(
     listener: TcpListener,
     pool: Pool<()>,
@@ -85,7 +84,7 @@ pub(crate) async fn serve(
     let balanced = balanced(pool, affinity);
     loop {
         let Ok((stream, peer)) = listener.accept().await else { continue };
-        // Answers go out in one piece; waiting for more only delays them.
+        // Responses are written at once, so Nagle's algorithm would only delay them.
         let _ = stream.set_nodelay(true);
         let (balanced, log) = (balanced.clone(), log.clone());
         let service = service_fn(move |request: Request<Incoming>| {
@@ -97,7 +96,7 @@ pub(crate) async fn serve(
                 if let Some(log) = log {
                     let served_by = response.extensions().get().map(|ServedBy(id)| id.to_string());
                     let (status, tries) = (response.status(), tries.0.load(Ordering::Relaxed));
-                    // Nobody listens any more once the lab ends.
+                    // The receiver is gone once the lab has ended.
                     let _ =
                         log.send(Exchange { peer, method, path, status, served_by, tries, latency: started.elapsed() });
                 }
@@ -115,10 +114,10 @@ where
     if request.method() == Method::CONNECT {
         return plain(StatusCode::NOT_IMPLEMENTED, "this proxy does not tunnel");
     }
-    // A body that a server receives cannot be copied, but one that no try has touched can be sent elsewhere.
+    // An incoming body cannot be cloned, but it can be sent to another server if no attempt has read of it.
     let mut request = request.map(Replayable::new);
     *request.version_mut() = Version::HTTP_11;
-    // `Host` stays as it is: the balancer changes only where the request goes.
+    // `Host` is unchanged: the balancer only changes the destination.
     strip_hop_by_hop(request.headers_mut());
     name_the_client(request.headers_mut(), peer.ip());
     request.extensions_mut().insert(tries.clone());
@@ -139,7 +138,7 @@ where
 
 fn refusal(error: Error) -> Response<Body> {
     let response = plain(error.status(), error.public_message());
-    // For the log only: ids and causes contain addresses.
+    // Only for the log, because ids and causes contain addresses.
     eprintln!("no response: {:#}", anyhow::Error::from(error));
     response
 }

@@ -1,4 +1,4 @@
-//! Who served what, and whether it was as it should be.
+//! Counts of requests, and the checks of the lab.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,7 +14,7 @@ use crate::load::Sample;
 pub(crate) struct Report {
     columns: Vec<Column>,
     servers: Vec<String>,
-    /// Why requests got no answer, or the first line of one from 500 up; and how many.
+    /// Number of requests by error, or by the first line of a response with a status from 500.
     complaints: BTreeMap<String, usize>,
 }
 
@@ -53,17 +53,17 @@ impl Report {
         }
     }
 
-    /// How many requests of this phase there were.
+    /// Returns the number of requests of this phase.
     pub(crate) fn total(&self, phase: usize) -> usize {
         self.columns[phase].total
     }
 
-    /// How many of them this server answered.
+    /// Returns the number of requests of this phase that a server answered.
     pub(crate) fn served(&self, phase: usize, server: &str) -> usize {
         self.columns[phase].served.get(server).copied().unwrap_or(0)
     }
 
-    /// How many of all requests there were, and how many had an answer of such a status.
+    /// Returns the number of all requests, and of those with such a status.
     pub(crate) fn answered(&self, such: impl Fn(StatusCode) -> bool) -> (usize, usize) {
         let of_such = self.columns.iter().flat_map(|column| &column.statuses).filter(|(status, _)| such(**status));
         let answered = of_such.map(|(_, times)| times).sum();
@@ -121,7 +121,7 @@ pub(crate) fn millis(time: Duration) -> String {
     format!("{:.1} ms", time.as_secs_f64() * 1e3)
 }
 
-/// What the lab demands.
+/// Conditions that the lab checks.
 #[derive(Default)]
 pub(crate) struct Checks(Vec<(String, bool)>);
 

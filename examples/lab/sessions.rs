@@ -1,4 +1,4 @@
-//! The act with sessions. Two visitors keep a cookie that the proxy sets, and with it their server, until it dies.
+//! The act with sessions. The proxy sets a cookie, with which two visitors keep their server until it dies.
 
 use std::net::SocketAddr;
 
@@ -15,16 +15,16 @@ use tokio::net::TcpListener;
 
 use crate::{backend::Backend, load::Visitor, proxy, report::Checks};
 
-/// How many requests each visitor makes before and after.
+/// Number of requests of each visitor in each part.
 const REQUESTS: usize = 10;
 
-/// Somebody with a browser.
+/// A client that keeps cookies.
 struct Guest {
     name: &'static str,
     visitor: Visitor,
-    /// As it is to be sent.
+    /// The value of the `Cookie` header.
     cookie: Option<String>,
-    /// Who answered, request by request.
+    /// The server of each response.
     servers: Vec<String>,
     errors: usize,
 }
@@ -40,7 +40,7 @@ impl Guest {
             let headers: Vec<(&str, &str)> = self.cookie.iter().map(|cookie| ("cookie", cookie.as_str())).collect();
             let answer = self.visitor.get("/", &headers).await?;
             if let Some(set) = answer.set_cookie {
-                println!("  {} is told: set-cookie: {set}", self.name);
+                println!("  {} gets: set-cookie: {set}", self.name);
                 self.cookie = set.split(';').next().map(str::to_owned);
             }
             self.errors += usize::from(answer.status != StatusCode::OK);
@@ -53,7 +53,7 @@ impl Guest {
         self.servers.last().map_or("nobody", String::as_str)
     }
 
-    /// How often the server has changed from one request to the next.
+    /// Returns how often the server changed between two requests.
     fn moves(&self) -> usize {
         self.servers.windows(2).filter(|pair| pair[0] != pair[1]).count()
     }
@@ -65,7 +65,7 @@ pub(crate) async fn play(
     specs: Vec<EndpointSpec>,
     checks: &mut Checks,
 ) -> anyhow::Result<()> {
-    println!("\nAct 3: two visitors with sessions (a cookie of the proxy's, with an authenticated token)");
+    println!("\nAct 3: two visitors with sessions (a cookie of the proxy with an authenticated token)");
     let pool = Pool::new(strategy.build());
     pool.update(specs, |_| ())?;
     let cookie = PersistenceCookie::insert("lab").indirect().httponly().build()?;
@@ -76,7 +76,7 @@ pub(crate) async fn play(
     let serving = tokio::spawn(proxy::serve(listener, pool, Some(affinity.clone()), None));
 
     let mut guests = [Guest::arrive("Ann", proxy).await?, Guest::arrive("Bob", proxy).await?];
-    // Both at once, so that a strategy that looks at load has something to tell them apart by.
+    // Both at the same time, so that a strategy that looks at load sends them to different servers.
     let [ann, bob] = &mut guests;
     tokio::try_join!(ann.ask(REQUESTS), bob.ask(REQUESTS))?;
     for guest in &guests {
@@ -87,7 +87,7 @@ pub(crate) async fn play(
     let dies = guests[0].server().to_owned();
     let at = backends.iter().position(|backend| backend.name() == dies).unwrap_or_default();
     let (killed, _) = backends.remove(at).kill().await?;
-    println!("  {dies}, where Ann's session is, is killed");
+    println!("  {dies}, the server of Ann's session, is killed");
     let hit: Vec<bool> = guests.iter().map(|guest| guest.server() == dies).collect();
     for guest in &mut guests {
         guest.ask(REQUESTS).await?;
@@ -99,7 +99,7 @@ pub(crate) async fn play(
         println!("  {} has {} and is at {}", guest.name, moved(guest.moves()), guest.server());
     }
     let once = guests.iter().zip(hit).all(|(guest, hit)| guest.moves() == usize::from(hit));
-    checks.demand("two visitors: whose server dies moves once and stays, the other does not move", once);
+    checks.demand("two visitors: the one whose server dies moves once and stays, the other does not move", once);
     let errors: usize = guests.iter().map(|guest| guest.errors).sum();
     checks.demand(format!("two visitors: no errors in {} requests", REQUESTS * 6), errors == 0);
     for line in affinity.stats().to_string().lines() {

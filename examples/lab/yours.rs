@@ -1,4 +1,4 @@
-//! The proxy before servers that the user has started, and the proxy that stays up.
+//! The proxy in front of the user's servers, and `--serve`.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::{
     report::{Checks, Report, millis},
 };
 
-/// Slow enough to watch what happens when one of the servers is killed by hand.
+/// Requests per second: slow enough to kill a server by hand meanwhile.
 const RATE: u32 = 100;
 
 /// Sends load through the proxy to the user's servers.
@@ -62,10 +62,10 @@ pub(crate) async fn load(args: &Args, listener: TcpListener) -> anyhow::Result<C
     Ok(checks)
 }
 
-/// Keeps the proxy up until Ctrl-C, and tells of each request.
+/// Keeps the proxy up until Ctrl-C, and prints each request.
 pub(crate) async fn serve(args: &Args, listener: TcpListener) -> anyhow::Result<Checks> {
     let proxy = listener.local_addr()?;
-    // The lab's own servers live as long as what stands for them.
+    // The servers of the lab end when these values are dropped.
     let (_own, specs) = match args.backends.as_slice() {
         [] => acts::start_three()?,
         backends => (Vec::new(), backends.iter().map(EndpointSpec::new).collect()),

@@ -1,22 +1,22 @@
-//! What would be if an endpoint were gone.
+//! Which keys move when an endpoint is absent.
 
 use equipoise::{Availability, EndpointId, Pool};
 
 use crate::{pools, sample::Sample};
 
-/// What moves when an endpoint is gone; `None` where the pool would refuse that.
+/// The moves when an endpoint is absent; `None` if the pool would refuse that.
 #[derive(Default)]
 pub(crate) struct Absence {
-    /// It is down: a member that takes nothing.
+    /// Moves if the endpoint is down: a member that gets no requests.
     pub(crate) down: Option<Moves>,
-    /// It has left: it is no member any more.
+    /// Moves if the endpoint has left the pool.
     pub(crate) left: Option<Moves>,
 }
 
 impl Absence {
-    /// Takes the endpoint out of `pool`.
+    /// Measures the moves without the endpoint, which it takes out of `pool`.
     pub(crate) fn of(id: &EndpointId, pool: &Pool<()>, sample: &Sample) -> Self {
-        // One pool for both: an endpoint that is down may leave as well.
+        // The same pool serves for both, because an endpoint that is down can leave too.
         let down = pool.set_availability(id.clone(), Availability::Maintenance).is_ok();
         let down = down.then(|| Moves::of(id, pool, sample));
         let left = pool.remove(id.clone()).is_ok().then(|| Moves::of(id, pool, sample));
@@ -24,12 +24,12 @@ impl Absence {
     }
 }
 
-/// Keys that go elsewhere.
+/// Numbers of keys that move.
 #[derive(Default)]
 pub(crate) struct Moves {
-    /// Of all keys.
+    /// Number of moved keys.
     pub(crate) all: u64,
-    /// Of those that were not the endpoint's own.
+    /// Number of moved keys that were at other endpoints.
     pub(crate) others: u64,
 }
 
@@ -37,7 +37,7 @@ impl Moves {
     fn of(gone: &EndpointId, pool: &Pool<()>, sample: &Sample) -> Self {
         let mut moves = Self::default();
         for (key, owner) in sample.keys() {
-            // Nobody left to move to: not a move.
+            // Without another endpoint the key does not count as moved.
             let moved = pool.pick(&pools::request(key)).is_ok_and(|lease| lease.endpoint().id() != owner);
             moves.all += u64::from(moved);
             moves.others += u64::from(moved && owner != gone);

@@ -1,21 +1,21 @@
-//! What can be asked. Whatever is wrong with it ends the program with exit code 2.
+//! The options. Invalid options end the program with exit code 2.
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
 use equipoise::{EndpointId, EndpointSpec, StrategySpec};
 
-/// Where does each key land? Reads keys, one a line, and prints the endpoint of each.
+/// Prints the endpoint of each key. Reads one key per line.
 ///
 ///     seq 5 | cargo run --release --example placement -- maglev --endpoint a:80 --endpoint b:80=2
 ///     seq 100000 | cargo run --release --example placement -- ring --summary \
 ///         --endpoint a:80 --endpoint b:80 --endpoint c:80 --down b:80
 ///
-/// A key is the line without its end (LF or CR LF). An empty line is a request without a key. A strategy that does not
-/// place by key picks once for each line. Each request is over at once, before the next one is read, and takes no time.
+/// A key is the line without its end (LF or CR LF). An empty line is a request without a key. A strategy that does not hash
+/// keys picks once for each line. Each request ends before the next line is read, and takes no time.
 ///
-/// Answers come as soon as there is nothing more to read, so a program may ask through pipes, a line at a time.
+/// Results are flushed as soon as there is no more input, so a program can send and read one line at a time through pipes.
 ///
-/// Exit code: 0 if every line found an endpoint, 1 if one did not (and no more is read) or reading or writing failed,
-/// 2 if the options make no sense.
+/// Exit code: 0 if every line got an endpoint; 1 if one did not (reading then stops), or reading or writing failed; 2 if
+/// the options are invalid.
 #[derive(Debug, Parser)]
 #[command(
     name = "placement",
@@ -23,43 +23,42 @@ use equipoise::{EndpointId, EndpointSpec, StrategySpec};
     override_usage = "placement STRATEGY --endpoint ID[=WEIGHT]… [OPTIONS] < KEYS\n       placement --list"
 )]
 pub(crate) struct Args {
-    /// How endpoints are chosen: a name from --list, with parameters in brackets, such as "ring(points=40)"
+    /// Strategy: a name from --list, with parameters in brackets, such as "ring(points=40)"
     #[arg(required_unless_present = "list")]
     pub(crate) strategy: Option<StrategySpec>,
 
     /// An endpoint: HOST:PORT or any name, and its weight; repeat for each
     ///
-    /// The weight is what follows the last '=' if that is digits only. So an id that ends so needs one: x=1=1.
+    /// The weight is the text after the last '=' if it is all digits. An id that ends in this way needs a weight: x=1=1.
     #[arg(long = "endpoint", value_name = "ID[=WEIGHT]", required_unless_present = "list", value_parser = endpoint)]
     pub(crate) endpoints: Vec<EndpointSpec>,
 
-    /// An endpoint among them that takes nothing; repeat for each
+    /// An endpoint that is down and gets no requests; repeat for each
     #[arg(long, value_name = "ID")]
     pub(crate) down: Vec<String>,
 
-    /// The zone that an endpoint among them is in, for strategies that look at zones; repeat for each
+    /// The zone of an endpoint, for strategies that use zones; repeat for each
     #[arg(long = "zone", value_name = "ID=ZONE", value_parser = zone)]
     pub(crate) zones: Vec<(EndpointId, String)>,
 
-    /// Makes chance repeatable; placement by key is anyway
+    /// Seed of random picks; hashing is repeatable without it
     ///
-    /// Seeds of hashing strategies are parameters of theirs, and stay what they are.
+    /// Seeds of hashing strategies are parameters of the strategy and do not change.
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
 
-    /// Instead of each line's endpoint: their shares, and how many keys move when one leaves or goes down
+    /// Print shares and moved keys instead of the endpoint of each line
     ///
-    /// What moves is looked up for each endpoint in a pool without it: for all keys if there are at most 1 million of
-    /// them and 10 million to look up (keys times endpoints), else for so many drawn at random, but at least 1000.
-    /// Pools are built one after another, two tables for each endpoint: of n endpoints, this takes time that grows
-    /// with n², some seconds for 1000 of them.
+    /// For each endpoint, the keys are looked up in a pool without it: all keys if there are at most 1 million, and at most
+    /// 10 million lookups (keys times endpoints); otherwise a random sample of that size, but at least 1000 keys. Two tables
+    /// are built for each endpoint, so the time grows with the square of their number: some seconds for 1000 endpoints.
     ///
-    /// With bounded-load, shares depend on the load in flight. Here each request is over before the next, so nobody is
-    /// ever full, and shares are those of the strategy inside: under load they are evener, and fewer keys are at home.
+    /// With bounded-load, shares depend on the requests in flight. Here each request ends before the next, so no endpoint is
+    /// full, and shares are those of the inner strategy. Under load they are more even, and more keys overflow.
     #[arg(long)]
     pub(crate) summary: bool,
 
-    /// Name every strategy with its parameters, and do nothing else
+    /// List all strategies with their parameters, and exit
     #[arg(long)]
     pub(crate) list: bool,
 }

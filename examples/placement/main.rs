@@ -1,4 +1,4 @@
-//! Where does each key land? A tool for looking at strategies, with no server in sight.
+//! Prints the endpoint of each key. A tool to inspect strategies without servers.
 //!
 //! ```text
 //! seq 5 | cargo run --release --example placement -- maglev --endpoint a:80 --endpoint b:80=2
@@ -23,7 +23,7 @@ use equipoise::{EndpointId, EndpointSpec, StrategySpec, strategy::by_name};
 
 use crate::{args::Args, summary::Summary};
 
-/// Large inputs are read and written in pieces of this size.
+/// Size of the buffers for input and output.
 const BUFFER: usize = 1 << 16;
 
 fn main() -> ExitCode {
@@ -33,10 +33,10 @@ fn main() -> ExitCode {
         Some(strategy) if !args.list => place(&args, strategy, &mut out),
         _ => list(&mut out).map_err(Failure::from),
     };
-    // What was placed before something went wrong is printed all the same.
+    // Results before an error are printed too.
     match result.and_then(|()| out.flush().map_err(Failure::from)) {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever reads has seen enough.
+        // The reader has closed the pipe, for example `head`.
         Err(Failure::Io(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(failure) => {
             let _ = out.flush();
@@ -55,7 +55,7 @@ fn list(out: &mut impl Write) -> io::Result<()> {
         }
         writeln!(out)?;
     }
-    writeln!(out, "STRATEGY stands for any of these, up to {} deep.", by_name::DEEPEST)
+    writeln!(out, "STRATEGY is any of these, nested at most {} deep.", by_name::DEEPEST)
 }
 
 fn described(preset: by_name::Preset) -> String {
@@ -75,7 +75,7 @@ fn place(args: &Args, strategy: &StrategySpec, out: &mut impl Write) -> Result<(
     let mut input = BufReader::with_capacity(BUFFER, io::stdin().lock());
     let mut line = Vec::new();
     for number in 1u64.. {
-        // The next line may be a long time coming, and whoever sends it may wait for these answers.
+        // The sender of the next line may wait for these results.
         if !input.buffer().contains(&b'\n') {
             out.flush()?;
         }
@@ -96,17 +96,17 @@ fn place(args: &Args, strategy: &StrategySpec, out: &mut impl Write) -> Result<(
     Ok(())
 }
 
-/// With their zones. Options that speak of an endpoint that there is not are refused.
+/// Returns the endpoints with their zones. Options for unknown endpoints are refused.
 fn endpoints(args: &Args) -> Vec<EndpointSpec> {
     let known: HashSet<&EndpointId> = args.endpoints.iter().map(EndpointSpec::id).collect();
-    let refuse_stranger = |id: &EndpointId, what: &str| {
+    let refuse_unknown = |id: &EndpointId, what: &str| {
         if !known.contains(id) {
             let known: Vec<&str> = args.endpoints.iter().map(|spec| spec.id().as_str()).collect();
             Args::refuse(format!("{id} cannot be {what}: the endpoints are {}", known.join(", ")));
         }
     };
-    args.down.iter().for_each(|id| refuse_stranger(&id.into(), "down"));
-    args.zones.iter().for_each(|(id, zone)| refuse_stranger(id, &format!("in zone {zone}")));
+    args.down.iter().for_each(|id| refuse_unknown(&id.into(), "down"));
+    args.zones.iter().for_each(|(id, zone)| refuse_unknown(id, &format!("in zone {zone}")));
     let zones: HashMap<&EndpointId, &String> = args.zones.iter().map(|(id, zone)| (id, zone)).collect();
     let zoned = |spec: &EndpointSpec| match zones.get(spec.id()) {
         Some(zone) => spec.clone().zone(zone),
@@ -115,7 +115,7 @@ fn endpoints(args: &Args) -> Vec<EndpointSpec> {
     args.endpoints.iter().map(zoned).collect()
 }
 
-/// A line may end in LF or CR LF, the last one in nothing.
+/// Removes the end of a line: LF or CR LF, or nothing at the end of the input.
 fn without_end(line: &[u8]) -> &[u8] {
     match line.strip_suffix(b"\n") {
         Some(line) => line.strip_suffix(b"\r").unwrap_or(line),

@@ -1,4 +1,4 @@
-//! What is asked: the pool, and how.
+//! The pool and the requests.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -6,7 +6,7 @@ use equipoise::{
     Availability, EndpointId, EndpointSpec, ManualClock, PickRequest, Pool, SeededEntropy, StrategySpec, UpdateError,
 };
 
-/// The pool, with those closed that are down. Its clock stands still: nothing that a strategy does by time happens.
+/// Builds the pool; endpoints that are down are in maintenance. The clock stands still, so time has no effect on strategies.
 pub(crate) fn pool(
     strategy: &StrategySpec,
     endpoints: &[EndpointSpec],
@@ -25,7 +25,7 @@ pub(crate) fn pool(
     Ok(pool)
 }
 
-/// An empty key is none.
+/// Creates the request; an empty key means no key.
 pub(crate) fn request(key: &[u8]) -> PickRequest<'_> {
     if key.is_empty() { PickRequest::new() } else { PickRequest::new().key(key) }
 }

@@ -1,8 +1,8 @@
-//! A few of many keys.
+//! A random sample of keys.
 
 use equipoise::{EndpointId, Entropy, SeededEntropy};
 
-/// Of all keys offered, so many that each had the same chance to be among them; all, while there is room.
+/// A sample of fixed size in which each key is with the same probability. Contains all keys until it is full.
 ///
 /// Source: Vitter, *Random Sampling with a Reservoir*, 1985 (algorithm R).
 pub(crate) struct Sample {
@@ -29,7 +29,7 @@ impl Sample {
         }
     }
 
-    /// The keys, and whose they are.
+    /// Returns the keys with their endpoints.
     pub(crate) fn keys(&self) -> impl Iterator<Item = (&[u8], &EndpointId)> {
         self.keys.iter().map(|(key, owner)| (&**key, owner))
     }

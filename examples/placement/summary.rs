@@ -1,4 +1,4 @@
-//! Who got how much, and what moves when one of them is gone.
+//! Shares of endpoints, and moved keys when one of them is absent.
 
 use std::{
     collections::HashMap,
@@ -18,7 +18,7 @@ pub(crate) struct Summary<'a> {
     by_id: HashMap<EndpointId, usize>,
     requests: u64,
     keyed: u64,
-    /// `None` if keys do not matter to the strategy.
+    /// `None` if the strategy does not use keys.
     sample: Option<Sample>,
 }
 
@@ -30,13 +30,13 @@ struct Row {
 }
 
 impl Row {
-    /// The weight if it can be picked, else 0.
+    /// The weight if the endpoint can be picked, otherwise 0.
     fn due(&self) -> u32 {
         if self.down { 0 } else { self.weight }
     }
 }
 
-/// How many keys are looked up in pools that lack an endpoint, for all endpoints together.
+/// Maximum number of lookups in pools without an endpoint, for all endpoints together.
 const LOOK_UPS: usize = 10_000_000;
 
 impl<'a> Summary<'a> {
@@ -60,7 +60,7 @@ impl<'a> Summary<'a> {
         }
     }
 
-    /// A request with this key, if it is not empty, went to the endpoint `to`.
+    /// Counts a request that went to the endpoint `to`. An empty key means no key.
     pub(crate) fn count(&mut self, key: &[u8], to: &EndpointId) {
         let Some(&owner) = self.by_id.get(to) else { return };
         self.requests += 1;
@@ -73,7 +73,7 @@ impl<'a> Summary<'a> {
         }
     }
 
-    /// `pool` makes one that is like the pool that was asked.
+    /// Writes the summary. `pool` builds a copy of the pool.
     pub(crate) fn print(
         &self,
         pool: impl Fn() -> Result<Pool<()>, UpdateError>,
@@ -85,7 +85,7 @@ impl<'a> Summary<'a> {
         let to_due = |row: &Row| row.served as f64 / self.requests as f64 * due as f64 / f64::from(row.due());
         let most = self.rows.iter().filter(|row| row.due() > 0).map(to_due).fold(0.0, f64::max);
         if self.requests > 0 {
-            writeln!(out, "max/mean  {most:.4}, by weight, of those that can be picked")?;
+            writeln!(out, "max/mean  {most:.4}, relative to weights, of endpoints that are up")?;
         }
         let sample = self.sample.as_ref().filter(|sample| sample.len() > 0);
         let width = self.rows.iter().map(|row| row.id.as_str().chars().count()).max().unwrap_or(0).max(8);
@@ -110,25 +110,23 @@ impl<'a> Summary<'a> {
 
     fn print_notes(&self, sample: Option<&Sample>, out: &mut impl Write) -> io::Result<()> {
         let about = match (sample, &self.sample) {
-            (Some(_), _) => {
-                "moved: keys that go elsewhere, of all keys; others': those of them that were not the endpoint's own"
-            }
+            (Some(_), _) => "moved: keys that move, of all keys; others': those of them that were at other endpoints",
             (None, Some(_)) => "no request had a key, so none can move when an endpoint leaves or goes down",
-            (None, None) => "nothing is placed by key, so no keys move when an endpoint leaves or goes down",
+            (None, None) => "the strategy does not hash keys, so no key moves when an endpoint leaves or goes down",
         };
         writeln!(out, "{about}")?;
         if let Some(sample) = sample.filter(|sample| !sample.is_all()) {
-            writeln!(out, "moved and others' are of {} of the keys, drawn at random", sample.len())?;
+            writeln!(out, "moved and others' are for a random sample of {} keys", sample.len())?;
         }
-        // In it or in a fallback.
+        // As the strategy itself or inside another.
         if self.strategy.to_string().contains("bounded-load") {
             writeln!(
                 out,
-                "bounded-load: shares depend on the load in flight; here it is one request, which is never too many"
+                "bounded-load: shares depend on the requests in flight; here it is one, so no endpoint is full"
             )?;
         }
         if self.rows.iter().any(|row| row.down) {
-            writeln!(out, "(down): takes nothing and is left out of max/mean; its keys are with others already")?;
+            writeln!(out, "(down): gets no requests and is not in max/mean; its keys are at other endpoints already")?;
         }
         Ok(())
     }
