@@ -1,5 +1,5 @@
-//! What affinity adds to a call of `Balance` over a service that answers at once, by mode. What is measured is a client
-//! that comes back: its session is bound.
+//! Measures what affinity adds to a call of `Balance` over a service that answers at once, by mode. The session of the
+//! client is bound.
 
 use std::{sync::Arc, time::Duration};
 
@@ -54,7 +54,7 @@ fn modes(criterion: &mut Criterion) {
         b.iter_batched(request, |request| call(&mut bare, request), BatchSize::SmallInput);
     });
     for (name, mode) in modes {
-        // By key or by turns: the picks differ by some nanoseconds.
+        // Maglev or round robin: their picks differ by some nanoseconds.
         let pool = immediate(if name == "hash" { Kind::Maglev } else { Kind::RoundRobin }, 10);
         let affinity = Affinity::new(&pool, mode).expect("the ids can be named");
         let mut service = AffinityLayer::new(affinity).layer(Balance::new(pool));

@@ -1,8 +1,8 @@
-//! What the health of 10 000 endpoints costs whoever checks them: the machine and its driver, without the probes' own
-//! I/O (they answer at once).
+//! Measures the cost of health checks for 10 000 endpoints: the state machine and its driver, without the I/O of
+//! probes, which answer at once.
 //!
-//! Like all figures of this crate they are printed and not asserted; Linux only, where the system says what a thread
-//! has used. The runtime has one thread, so that all of it is on this one.
+//! Figures are printed and not asserted. Linux only, because the program reads the CPU time of its thread there. The
+//! runtime has one thread, so that this thread does all the work.
 
 use std::{
     fs,
@@ -46,7 +46,7 @@ async fn measure() -> Result<(), Box<dyn std::error::Error>> {
     pool.update((0..ENDPOINTS).map(|at| EndpointSpec::new(format!("10.0.{}.{}:80", at / 256, at % 256))), |_| ())?;
 
     let resident = memory("VmRSS:");
-    // Makes the peak what is resident now.
+    // Resets the peak to the present memory.
     let _ = fs::write("/proc/self/clear_refs", "5");
     let _checking = health.spawn(&pool);
 
@@ -62,21 +62,21 @@ async fn measure() -> Result<(), Box<dyn std::error::Error>> {
 
     let (cpu, from) = (used(), probes.load(Relaxed));
     sleep(MEASURED).await;
-    let (cpu, looks) = (used() - cpu, probes.load(Relaxed) - from);
+    let (cpu, checks) = (used() - cpu, probes.load(Relaxed) - from);
     let percent = 100.0 * cpu.as_secs_f64() / MEASURED.as_secs_f64();
     println!(
-        "CPU: {percent:.1} % of one core, {:?} a probe, {looks} probes in {MEASURED:?}",
-        cpu / looks.max(1) as u32
+        "CPU: {percent:.1} % of one core, {:?} per probe, {checks} probes in {MEASURED:?}",
+        cpu / checks.max(1) as u32
     );
     let peak = memory("VmHWM:").saturating_sub(resident);
-    println!("memory: {} bytes an endpoint at its peak", peak * 1024 / ENDPOINTS);
+    println!("memory: {} bytes per endpoint at the peak", peak * 1024 / ENDPOINTS);
 
     ill.store(true, Relaxed);
     all(&pool, "down by their checks", |availability| availability == Availability::Unhealthy).await;
     ill.store(false, Relaxed);
     all(&pool, "up by their checks", |availability| availability == Availability::Up).await;
 
-    // Nothing else gets to run meanwhile, so the driver hears of all of them at once.
+    // No other task runs meanwhile, so the driver gets all of them at once.
     let mut tripped = std::collections::HashSet::<EndpointId>::new();
     while tripped.len() < ENDPOINTS {
         let lease = pool.pick(&PickRequest::new())?;
@@ -87,14 +87,14 @@ async fn measure() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// How long it takes until all are so, what it costs, and for how long it keeps others from running.
+/// Prints the time until all endpoints have the availability, the CPU time, and the longest time without a yield.
 async fn all(pool: &Pool<()>, what: &str, so: impl Fn(Availability) -> bool) {
     let (began, cpu) = (Instant::now(), used());
     let (mut stall, mut looked) = (Duration::ZERO, Instant::now());
     loop {
         let before = (Instant::now(), used());
         sleep(TICK).await;
-        // The lesser of both: what others on this machine took of the time is no stall of ours.
+        // The smaller of both, because time that other programs took is not a stall of this one.
         stall = stall.max(before.0.elapsed().saturating_sub(TICK).min(used() - before.1));
         if looked.elapsed() > Duration::from_millis(100) {
             looked = Instant::now();
@@ -104,16 +104,16 @@ async fn all(pool: &Pool<()>, what: &str, so: impl Fn(Availability) -> bool) {
         }
     }
     let (took, cpu) = (began.elapsed(), used() - cpu);
-    println!("{what}: all after {took:.1?}, with {cpu:.1?} of CPU, at most {stall:.1?} at a stretch");
+    println!("{what}: all after {took:.1?}, with {cpu:.1?} of CPU, at most {stall:.1?} without a yield");
 }
 
-/// What this thread has used.
+/// Returns the CPU time of this thread.
 fn used() -> Duration {
     let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     Duration::from_nanos(text.split_whitespace().next().and_then(|nanos| nanos.parse().ok()).unwrap_or_default())
 }
 
-/// In KiB.
+/// Returns the memory in KiB.
 fn memory(what: &str) -> usize {
     let text = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix(what));

@@ -1,7 +1,7 @@
-//! What a pick costs: from the choice of an endpoint through its lease to the lease's end in success.
+//! Measures a pick: the pick itself, its lease, and the end of the lease with success.
 //!
-//! Some 250 benchmarks of less than a second each. For ratios to the floors, and for whether they are what was asked,
-//! see the bench `figures`, which interleaves what it compares.
+//! About 250 benchmarks of less than a second each. The bench `figures` measures ratios to the floors and compares them
+//! with targets; it alternates between the subjects.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use equipoise_benches::{
     timing,
 };
 
-/// Nine of ten endpoints cannot be closed in a pool of three, and closing one by one takes long in a large one.
+/// Sizes for nine of ten endpoints in maintenance. Impossible in a pool of three, and slow to set up in a large one.
 const SIZES_TO_CLOSE: [usize; 3] = [10, 100, 1_000];
 
 fn main() {
@@ -26,7 +26,7 @@ fn main() {
         one_thread(&mut criterion, weights);
     }
     two_threads(&mut criterion);
-    nine_of_ten_closed(&mut criterion);
+    nine_of_ten_down(&mut criterion);
     criterion.final_summary();
 }
 
@@ -51,8 +51,8 @@ fn one_thread(criterion: &mut Criterion, weights: Weights) {
     group.finish();
 }
 
-/// The time is that of all picks divided by their number: with two threads that do not disturb each other, half of what
-/// one takes.
+/// The time is that of all picks divided by their number. Two threads that do not disturb each other take half the time
+/// of one.
 fn two_threads(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("pick/two-threads");
     for kind in Kind::ALL {
@@ -72,11 +72,11 @@ fn two_threads(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn nine_of_ten_closed(criterion: &mut Criterion) {
+fn nine_of_ten_down(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("pick/nine-of-ten-closed");
     for kind in Kind::ALL {
         for n in SIZES_TO_CLOSE {
-            let subject = Subject::mostly_closed(kind, n);
+            let subject = Subject::mostly_down(kind, n);
             group.bench_function(BenchmarkId::new(kind.to_string(), n), |b| b.iter(|| subject.pick()));
         }
     }

@@ -1,5 +1,5 @@
-//! What a call of `Balance` costs over a service that answers at once, the future included, and what 64 tasks get out of
-//! one shared `Balance`.
+//! Measures a call of `Balance` over a service that answers at once, including its future, and the throughput of 64
+//! tasks that share one `Balance`.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
-//! What a session table costs that holds a million sessions, against a bare `HashMap` of as many.
+//! Measures a session table with a million sessions, compared with a bare `HashMap` of the same size.
 //!
-//! First what was asked, measured in turns and in multiples; then each alone, by criterion.
+//! First the figures with targets, alternating and in multiples; then each alone, by criterion.
 
 use std::{
     array,
@@ -20,20 +20,20 @@ use equipoise_core::EndpointId;
 const SESSIONS: u64 = 1_000_000;
 const ENDPOINTS: u64 = 100;
 
-/// As in `figures`: below this, a machine has no two cores to spare.
+/// Minimum calibration, as in `figures`; below it, the machine has no two free cores.
 const CALIBRATED: f64 = 1.75;
 const ATTEMPTS: usize = 4;
 
 type Key = [u8; 32];
 
-/// A cookie's worth of bytes that look random, made of registers: reading keys from memory would be a cache miss that no
-/// request has.
+/// Computes a random-looking key of the size of a cookie. Keys in memory would cause a cache miss that requests do not
+/// have.
 fn key(n: u64) -> Key {
     let word = n.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes();
     array::from_fn(|at| word[at % 8] ^ at as u8)
 }
 
-/// Another session each time, on every thread a sequence of its own.
+/// Returns another session for each call, in a separate sequence on each thread.
 fn any_session() -> u64 {
     static SEEDS: AtomicU64 = AtomicU64::new(1);
     thread_local!(static STATE: Cell<u64> = {
@@ -48,7 +48,7 @@ struct Subjects {
     table: SessionTable,
     map: HashMap<Key, EndpointId>,
     endpoints: Vec<EndpointId>,
-    /// For binding: as full as the other, and all of it flood.
+    /// A table for binding: as full as the other, with unused keys only.
     full: SessionTable,
     flood: AtomicU64,
 }
@@ -68,7 +68,7 @@ impl Subjects {
         let in_table = measure(|| measured = Some(filled(sessions)));
         let in_map = measure(|| map.extend((0..sessions).map(|n| (key(n), endpoint(n).clone()))));
         let each = |bytes: i64| bytes as f64 / sessions as f64 - size_of::<Key>() as f64;
-        println!("memory beyond the key, bytes a session (asked: ≤ 150):");
+        println!("memory beyond the key, bytes per session (target: ≤ 150):");
         println!("  a full table          {:6.1}", each(in_table.bytes_current));
         println!("  at its peak           {:6.1}", each(in_table.bytes_max as i64));
         println!("  a HashMap             {:6.1}", each(in_map.bytes_current));
@@ -79,7 +79,7 @@ impl Subjects {
         Self { table: measured.unwrap_or_else(|| table(1)), map, full, flood: AtomicU64::new(3 * sessions), endpoints }
     }
 
-    /// Finds a session, which counts as use.
+    /// Looks up a session, which refreshes it.
     fn in_table(&self) {
         match self.table.lookup(&key(any_session())) {
             Lookup::Now(Ok(found)) => drop(black_box(found)),
@@ -87,19 +87,17 @@ impl Subjects {
         }
     }
 
-    /// The least there can be: no lock, no clock, no refreshing. What is found is cloned, since a store's answer is its
-    /// caller's.
+    /// The floor: no lock, no clock, no refresh. The result is cloned, because a store returns an owned result.
     fn in_map(&self) {
         drop(black_box(self.map.get(&key(any_session())).cloned()));
     }
 
-    /// Not even that: the answer stays where it is. Nothing waits for anything then, so a processor looks several keys up
-    /// at once, which no request does.
+    /// The same without the clone. The processor can then look up several keys at once, which requests cannot.
     fn in_map_borrowed(&self) {
         black_box(self.map.get(&key(any_session())));
     }
 
-    /// A key that nobody has seen, while there is no room.
+    /// Binds a new key in a full table.
     fn bind(&self) {
         let n = self.flood.fetch_add(1, Ordering::Relaxed);
         self.full.bind(&key(n), &self.endpoints[(n % ENDPOINTS) as usize], None);
@@ -117,14 +115,14 @@ impl Subjects {
             ],
         );
         println!("one thread, ns (in multiples of the map's):");
-        println!("  HashMap, look-up          {:6.1}", median_of(&one, |[map, ..]| map));
+        println!("  HashMap, lookup           {:6.1}", median_of(&one, |[map, ..]| map));
         let (bare, ratio) = (median_of(&one, |[_, bare, ..]| bare), median_of(&one, |[map, bare, ..]| bare / map));
         println!("  HashMap, without cloning  {bare:6.1} ({ratio:.2})");
         let (table, ratio) =
             (median_of(&one, |[.., table, _]| table), median_of(&one, |[map, _, table, _]| table / map));
         let of_bare = median_of(&one, |[_, bare, table, _]| table / bare);
         println!(
-            "  table, look-up + refresh  {table:6.1} ({ratio:.2}; asked: ≤ 2.5; {of_bare:.2} of that without cloning)"
+            "  table, lookup + refresh   {table:6.1} ({ratio:.2}; target: ≤ 2.5; {of_bare:.2} of that without cloning)"
         );
         let (bind, ratio) = (median_of(&one, |[.., bind]| bind), median_of(&one, |[map, .., bind]| bind / map));
         println!("  full table, bind a key    {bind:6.1} ({ratio:.2})");
@@ -146,19 +144,20 @@ impl Subjects {
             );
             (median_of(&answers, |[one, two, ..]| one / two), answers)
         };
-        // A neighbour's burst passes.
+        // Load of other machines on the same host may pass.
         let (calibration, two) = (1..ATTEMPTS)
             .map(|_| attempt())
             .find(|&(calibration, _)| calibration >= CALIBRATED)
             .unwrap_or_else(attempt);
         println!("two threads together, in multiples of one's throughput:");
-        let verdict = if calibration < CALIBRATED { " (no two cores to spare: what follows says little)" } else { "" };
+        let verdict =
+            if calibration < CALIBRATED { " (no two free cores: the following figures are unreliable)" } else { "" };
         println!("  calibration               {calibration:6.2}{verdict}");
-        println!("  table, look-up + refresh  {:6.2} (asked: ≥ 1)", median_of(&two, |[_, _, one, two, ..]| one / two));
+        println!("  table, lookup + refresh   {:6.2} (target: ≥ 1)", median_of(&two, |[_, _, one, two, ..]| one / two));
         println!("  full table, bind a key    {:6.2}", median_of(&two, |[.., one, two]| one / two));
     }
 
-    /// How long others may wait for a lock while everything is swept, or while a table fills up.
+    /// Measures how long a request may wait for a lock while sessions are swept, or while a table grows.
     fn stalls(sessions: u64) {
         let endpoint = EndpointId::from("10.0.0.1:80");
         let table = SessionTable::builder().capacity(sessions as usize).build().expect("a valid capacity");

@@ -1,8 +1,7 @@
-//! Each figure that equipoise promises: what was asked, what this run measured, and whether it was kept.
+//! All performance targets of equipoise: the target, the figure of this run, and whether the target was met.
 //!
-//! Speed is measured and never asserted: a missed figure is printed as such, and the program succeeds all the same.
-//! Whatever is compared takes turns, and a ratio is the median of the ratios of single rounds, so that a machine that
-//! speeds up or slows down meanwhile does so for both.
+//! Speed is not asserted: a missed target is printed, and the program still succeeds. Compared subjects alternate, and
+//! a ratio is the median of the ratios of single rounds, so that changes in the speed of the machine affect both.
 
 mod pick;
 mod service;
@@ -13,7 +12,7 @@ use equipoise_benches::timing::Effort;
 use crate::table::Tally;
 
 fn main() {
-    // `cargo bench` says so; `cargo test --benches` does not, and only wants to see it run.
+    // `cargo bench` passes `--bench`. `cargo test --benches` does not, and only needs a short run.
     let bench = std::env::args().any(|arg| arg == "--bench");
     let effort = if bench { Effort::FULL } else { Effort::SMOKE };
     let mut tally = Tally::default();

@@ -1,15 +1,15 @@
-//! Tables for a terminal that paste into Markdown.
+//! Tables for the terminal, in Markdown.
 
 use std::fmt;
 
-/// What became of a figure.
+/// The result of a figure.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Kept,
     Missed,
-    /// The machine could not have shown it.
+    /// The machine was not able to measure it.
     NotMeasured,
-    /// There is nothing to keep.
+    /// There is no target.
     NotAsked,
 }
 
@@ -30,7 +30,7 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// What became of all figures.
+/// Counts of the results.
 #[derive(Default)]
 pub(crate) struct Tally(Vec<Outcome>);
 
@@ -42,7 +42,7 @@ impl fmt::Display for Tally {
     }
 }
 
-/// One section's figures.
+/// The figures of one section.
 pub(crate) struct Table {
     title: &'static str,
     header: Vec<String>,
@@ -63,7 +63,7 @@ impl Table {
         tally.0.extend(self.rows.iter().map(|&(_, outcome)| outcome));
     }
 
-    /// All cells, the header's first; with a column for the outcome where anything was asked.
+    /// Returns all cells, first those of the header; with a column for the outcome if the section has targets.
     fn cells(&self) -> Vec<Vec<String>> {
         let asked = self.rows.iter().any(|&(_, outcome)| outcome != Outcome::NotAsked);
         let with = |cells: &[String], last: String| cells.iter().cloned().chain(asked.then_some(last)).collect();

@@ -1,4 +1,4 @@
-//! A call of `Balance` over a service that answers at once: what is left is the balancer.
+//! A call of `Balance` over a service that answers at once, so that only the balancer is measured.
 
 use std::{
     convert::Infallible,
@@ -22,7 +22,7 @@ pub type Req = Request<Full<Bytes>>;
 /// An HTTP response with a body.
 pub type Res = Response<Full<Bytes>>;
 
-/// Answers at once.
+/// A service that answers at once.
 #[derive(Clone, Copy, Debug)]
 pub struct Immediate;
 
@@ -55,7 +55,7 @@ impl Service<Req> for Immediate {
     }
 }
 
-/// A pool of `n` immediate services.
+/// Creates a pool of `n` immediate services.
 ///
 /// # Panics
 ///
@@ -66,7 +66,7 @@ pub fn immediate(kind: Kind, n: usize) -> Pool<Immediate> {
     pool
 }
 
-/// A balancer that knows nothing of what it carries: pick, lease, call, verdict.
+/// A balancer for any request type: pick, lease, call, verdict.
 pub fn bare<R>(pool: Pool<Immediate>) -> Balance<Immediate, Targets, Plain<R, <Immediate as Service<R>>::Response>>
 where
     Immediate: Service<R>,
@@ -74,7 +74,7 @@ where
     Balance::with_protocol(pool, Plain::new())
 }
 
-/// A GET with three headers, as small as real ones come.
+/// A GET with three headers, as small as real requests.
 pub fn get() -> Req {
     let mut request = Request::new(Full::default());
     let headers = request.headers_mut();
@@ -84,11 +84,11 @@ pub fn get() -> Req {
     request
 }
 
-/// One call, its future polled to the end.
+/// Makes one call and polls its future to the end.
 ///
 /// # Panics
 ///
-/// When the service is not immediate, or fails.
+/// The service is not immediate, or fails.
 #[inline]
 pub fn answer<S, R>(service: &mut S, request: R) -> S::Response
 where
@@ -101,11 +101,11 @@ where
     }
 }
 
-/// One call, and its response dropped.
+/// Makes one call and drops the response.
 ///
 /// # Panics
 ///
-/// When the service is not immediate, or fails.
+/// The service is not immediate, or fails.
 #[inline]
 pub fn call<S, R>(service: &mut S, request: R)
 where

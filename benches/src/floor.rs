@@ -1,4 +1,4 @@
-//! The least that a pick could cost.
+//! The minimum cost of a pick.
 
 use std::{
     hint::black_box,
@@ -11,22 +11,21 @@ use std::{
 
 use arc_swap::ArcSwap;
 
-/// Floor A: load the current list, count up, index, clone and drop the `Arc` found there.
+/// Floor A: load the current list, increment a counter, index, clone and drop the `Arc` at the index.
 ///
-/// It walks the list in order, so at every size it has the processor's prefetching on its side; whoever draws at random
-/// has not.
+/// It walks the list in order and thus profits from prefetching at every size. Strategies with random picks do not.
 pub struct FloorA {
     list: ArcSwap<Vec<Arc<u64>>>,
     next: AtomicUsize,
 }
 
 impl FloorA {
-    /// Over a list of `n`, which is not 0.
+    /// Creates a list of `n` elements; `n` must not be 0.
     pub fn new(n: usize) -> Self {
         Self { list: ArcSwap::from_pointee((0..n as u64).map(Arc::new).collect()), next: AtomicUsize::new(0) }
     }
 
-    /// Once.
+    /// Runs the floor once.
     #[inline]
     pub fn run(&self) {
         let list = self.list.load();

@@ -1,5 +1,4 @@
-//! What the benches share: pools to pick from, the floors to compare with, and a way to time threads against each
-//! other.
+//! Shared by the benches: pools to pick from, floors to compare with, and timing of threads.
 
 pub mod call;
 pub mod floor;

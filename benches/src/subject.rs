@@ -1,4 +1,4 @@
-//! What is measured: a pick from a pool of some strategy, size and weights.
+//! The subject of the benches: a pick from a pool with a strategy, a size and weights.
 
 use std::{cell::Cell, fmt, hint::black_box};
 
@@ -9,10 +9,10 @@ use equipoise_core::{
 
 use crate::timing::Effort;
 
-/// The sizes of pools that are measured.
+/// The measured sizes of pools.
 pub const SIZES: [usize; 5] = [3, 10, 100, 1_000, 10_000];
 
-/// The strategies that are measured.
+/// The measured strategies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// [`RoundRobin`].
@@ -27,7 +27,7 @@ pub enum Kind {
     FiveChoices,
     /// [`LeastConnections`].
     LeastConnections,
-    /// [`FirstFit`]. Each endpoint takes one request, and half of the open ones have theirs.
+    /// [`FirstFit`]. Each endpoint takes one request, and half of the endpoints that are up are full.
     FirstFit,
     /// [`LeastTime`].
     LeastTime,
@@ -46,7 +46,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 14] = [
         Self::RoundRobin,
         Self::Edf,
@@ -64,10 +64,10 @@ impl Kind {
         Self::Rendezvous,
     ];
 
-    /// Those that a call of `Balance` is measured with: what it adds to a pick does not depend on the strategy.
+    /// The kinds for calls of `Balance`, whose cost on top of a pick does not depend on the strategy.
     pub const CALLED: [Self; 4] = [Self::RoundRobin, Self::Random, Self::P2c, Self::PeakEwma];
 
-    /// The strategy itself, at its defaults.
+    /// Creates the strategy with its defaults.
     ///
     /// # Panics
     ///
@@ -91,17 +91,17 @@ impl Kind {
         }
     }
 
-    /// Whether it places requests by their key; each then has another one.
+    /// Returns whether the strategy hashes keys. Each request then has another key.
     pub fn is_keyed(self) -> bool {
         matches!(self, Self::Maglev | Self::BoundedMaglev | Self::Ring | Self::Jump | Self::Rendezvous)
     }
 
-    /// Whether a pick looks at every endpoint.
+    /// Returns whether a pick looks at every endpoint.
     pub fn is_linear(self) -> bool {
         self == Self::Rendezvous
     }
 
-    /// As much of `effort` as there is time for among `n` endpoints.
+    /// Returns the part of `effort` that takes a reasonable time with `n` endpoints.
     pub fn effort(self, effort: Effort, n: usize) -> Effort {
         let most = if self.is_linear() { 10_000_000 / n as u64 } else { u64::MAX };
         Effort { calls: effort.calls.min(most), ..effort }
@@ -129,17 +129,17 @@ impl fmt::Display for Kind {
     }
 }
 
-/// How the endpoints of a pool are weighted.
+/// The weights of the endpoints of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Weights {
-    /// All 1.
+    /// All weights are 1.
     Equal,
-    /// 1, 2, 3, 1, 2, 3 …
+    /// The weights are 1, 2, 3, 1, 2, 3 …
     Cycling,
 }
 
 impl Weights {
-    /// Both.
+    /// Both kinds of weights.
     pub const ALL: [Self; 2] = [Self::Equal, Self::Cycling];
 
     fn of(self, at: usize) -> u32 {
@@ -159,7 +159,7 @@ impl fmt::Display for Weights {
     }
 }
 
-/// The id of the endpoint that was added as number `at`.
+/// Returns the id of the endpoint with this index.
 pub fn id(at: usize) -> EndpointId {
     EndpointId::from(format!("10.0.{}.{}:80", at / 256, at % 256))
 }
@@ -168,32 +168,32 @@ pub fn id(at: usize) -> EndpointId {
 pub struct Subject {
     pool: Pool<()>,
     keyed: bool,
-    /// What fills the endpoints that have to be full.
-    _held: Vec<Lease<()>>,
+    /// Leases that fill the endpoints that must be full.
+    _leases: Vec<Lease<()>>,
 }
 
 thread_local! {
     static KEY: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Another one each time: this thread's counter.
+/// Returns another key for each call, from a counter of this thread.
 #[inline]
 pub fn next_key() -> [u8; 8] {
     KEY.with(|key| key.replace(key.get().wrapping_add(1)).to_le_bytes())
 }
 
 impl Subject {
-    /// A pool of `n` endpoints, all open.
+    /// Creates a pool of `n` endpoints that are all up.
     pub fn new(kind: Kind, n: usize, weights: Weights) -> Self {
         Self::with(kind, n, weights, |_| true)
     }
 
-    /// A pool of `n` endpoints of weight 1, of which nine in ten are closed.
-    pub fn mostly_closed(kind: Kind, n: usize) -> Self {
+    /// Creates a pool of `n` endpoints of weight 1, of which nine in ten are in maintenance.
+    pub fn mostly_down(kind: Kind, n: usize) -> Self {
         Self::with(kind, n, Weights::Equal, |at| at % 10 == 0)
     }
 
-    fn with(kind: Kind, n: usize, weights: Weights, open: impl Fn(usize) -> bool) -> Self {
+    fn with(kind: Kind, n: usize, weights: Weights, up: impl Fn(usize) -> bool) -> Self {
         let pool = Pool::new(kind.strategy());
         let fills = kind == Kind::FirstFit;
         let specs = (0..n).map(|at| {
@@ -201,24 +201,24 @@ impl Subject {
             if fills { spec.max_in_flight(1) } else { spec }
         });
         pool.update(specs, |_| ()).expect("valid endpoints");
-        for at in (0..n).filter(|&at| !open(at)) {
+        for at in (0..n).filter(|&at| !up(at)) {
             pool.set_availability(id(at), Availability::Maintenance).expect("a member");
         }
-        let full = if fills { (0..n).filter(|&at| open(at)).count() / 2 } else { 0 };
-        let held = (0..full).map(|_| pool.pick(&PickRequest::new()).expect("half of them are free")).collect();
-        Self { pool, keyed: kind.is_keyed(), _held: held }
+        let full = if fills { (0..n).filter(|&at| up(at)).count() / 2 } else { 0 };
+        let leases = (0..full).map(|_| pool.pick(&PickRequest::new()).expect("half of them are free")).collect();
+        Self { pool, keyed: kind.is_keyed(), _leases: leases }
     }
 
-    /// The pool itself.
+    /// Returns the pool.
     pub fn pool(&self) -> &Pool<()> {
         &self.pool
     }
 
-    /// One pick, its lease, and its end in success.
+    /// Makes one pick and ends its lease with success.
     ///
     /// # Panics
     ///
-    /// When nobody can be picked.
+    /// No endpoint can be picked.
     #[inline]
     pub fn pick(&self) {
         let key;
@@ -227,7 +227,7 @@ impl Subject {
             key = next_key();
             request = request.key(&key);
         }
-        let lease = self.pool.pick(black_box(&request)).expect("endpoints are open");
+        let lease = self.pool.pick(black_box(&request)).expect("endpoints are up");
         black_box(&lease);
         lease.finish(Verdict::Success);
     }
@@ -238,8 +238,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mostly_closed_pool_has_every_tenth_endpoint_open() {
-        let endpoints = Subject::mostly_closed(Kind::P2c, 100).pool().endpoints();
+    fn a_mostly_down_pool_has_every_tenth_endpoint_up() {
+        let endpoints = Subject::mostly_down(Kind::P2c, 100).pool().endpoints();
         assert_eq!(endpoints.len(), 100);
         assert_eq!(endpoints.iter().filter(|endpoint| endpoint.availability == Availability::Up).count(), 10);
     }

@@ -11,29 +11,30 @@ use tower_service::Service;
 
 use crate::call::Immediate;
 
-/// How many share one service.
+/// Number of tasks that share one service.
 pub const TASKS: u64 = 64;
 
-/// A runtime with this many workers.
+/// Creates a runtime with this number of workers.
 ///
 /// # Panics
 ///
-/// When the system gives no threads.
+/// The system provides no threads.
 pub fn runtime(workers: usize) -> Runtime {
     Builder::new_multi_thread().worker_threads(workers).build().expect("a runtime")
 }
 
-/// The peer: what makes a service shareable that is not, here over one that answers at once. A queue and a worker task.
+/// The peer: tower's `Buffer` over a service that answers at once. It makes a service shareable with a queue and a
+/// worker task.
 pub fn buffered(runtime: &Runtime) -> Buffer<u64, <Immediate as Service<u64>>::Future> {
     let _entered = runtime.enter();
     Buffer::new(Immediate, 1024)
 }
 
-/// How long [`TASKS`] tasks take for `calls` calls between them, each through a clone of `service`.
+/// Returns the time that [`TASKS`] tasks take for `calls` calls in all, each through a clone of `service`.
 ///
 /// # Panics
 ///
-/// When the service fails.
+/// The service fails.
 pub fn shared<S>(runtime: &Runtime, calls: u64, service: &S) -> Duration
 where
     S: Service<u64, Future: Send, Error: std::fmt::Debug> + Clone + Send + 'static,
@@ -43,7 +44,7 @@ where
         for n in 0..each {
             std::future::poll_fn(|cx| service.poll_ready(cx)).await.expect("it is open");
             black_box(service.call(n).await.ok());
-            // As a call that waits for the network would.
+            // Yields, as a call that waits for the network does.
             if n % 32 == 31 {
                 tokio::task::yield_now().await;
             }

@@ -1,4 +1,4 @@
-//! Timing things in turn, and threads against each other, so that a machine that slows down slows all alike.
+//! Timing of alternating subjects and of several threads, so that changes in the speed of the machine affect all alike.
 
 use std::{
     hint::black_box,
@@ -7,30 +7,31 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Untimed calls ahead of the timed ones (never more than those): what ran before has left the caches to itself.
+/// Maximum number of untimed calls before the timed ones; never more than those. They fill the caches.
 const WARM_UP: u64 = 20_000;
 
-/// What a thread takes at a time when several share the calls: long enough that taking costs nothing.
+/// Number of calls that a thread takes at a time if several threads share the calls. Large enough that taking is
+/// negligible.
 const PORTION: u64 = 1_024;
 
-/// How much is measured.
+/// The length of a measurement.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
-    /// How often everything has its turn.
+    /// Number of rounds.
     pub rounds: usize,
-    /// How many calls a turn is.
+    /// Number of calls of a subject in each round.
     pub calls: u64,
 }
 
 impl Effort {
-    /// Turns of some milliseconds, and enough of them that a median shrugs off a neighbour's burst.
+    /// Rounds of some milliseconds, and so many that bursts of other load do not change the median.
     pub const FULL: Self = Self { rounds: 25, calls: 200_000 };
 
-    /// Enough to see that everything runs.
+    /// A short run that only shows that the bench works.
     pub const SMOKE: Self = Self { rounds: 1, calls: 20 };
 }
 
-/// Nanoseconds per call of `f` on this thread.
+/// Returns nanoseconds per call of `f` on this thread.
 pub fn nanos(calls: u64, mut f: impl FnMut()) -> f64 {
     for _ in 0..calls.min(WARM_UP) {
         f();
@@ -42,20 +43,20 @@ pub fn nanos(calls: u64, mut f: impl FnMut()) -> f64 {
     start.elapsed().as_nanos() as f64 / calls as f64
 }
 
-/// How long `threads` threads take for `calls` calls of `f` between them.
+/// Returns the time that `threads` threads take for `calls` calls of `f` in all.
 ///
-/// They take portions of the calls as they go, so all are busy until the end, also where one is slower.
+/// Threads take portions of the calls one after the other, so all are busy until the end, even if one is slower.
 ///
 /// # Panics
 ///
-/// When `f` does.
+/// `f` panics.
 pub fn together(threads: usize, calls: u64, f: impl Fn() + Sync) -> Duration {
     let (ready, taken) = (AtomicUsize::new(0), AtomicU64::new(0));
     let run = || {
         for _ in 0..calls.min(WARM_UP) {
             f();
         }
-        // No barrier that sleeps: waking up takes longer than many a measurement.
+        // Spins, because waking up from a sleeping barrier takes longer than some measurements.
         ready.fetch_add(1, Ordering::AcqRel);
         while ready.load(Ordering::Acquire) < threads {
             thread::yield_now();
@@ -80,13 +81,13 @@ pub fn together(threads: usize, calls: u64, f: impl Fn() + Sync) -> Duration {
     })
 }
 
-/// Nanoseconds per call of `f` when `threads` threads make them together: their total throughput, upside down.
+/// Returns nanoseconds per call of `f` if `threads` threads share the calls: the inverse of their total throughput.
 pub fn nanos_together(threads: usize, calls: u64, f: impl Fn() + Sync) -> f64 {
     together(threads, calls, f).as_nanos() as f64 / calls as f64
 }
 
-/// Pure arithmetic that keeps a core's multipliers busy: eight chains that do not wait for each other. (One chain would
-/// leave most of a core idle, and two hyper-threads of one core would pass for two cores.)
+/// Pure arithmetic in eight independent chains, which keeps the multipliers of a core busy. With one chain, two
+/// hyper-threads of one core would look like two cores.
 #[inline]
 pub fn arithmetic() {
     let mut chains: [u64; 8] = black_box([1, 2, 3, 4, 5, 6, 7, 8]);
@@ -98,7 +99,7 @@ pub fn arithmetic() {
     black_box(chains);
 }
 
-/// Gives each of `turns` its turn, round after round, each round starting with the next; answers what each answered.
+/// Runs each of `turns` once per round, and starts each round with the next one. Returns the results by turn.
 pub fn in_turn<const N: usize>(rounds: usize, turns: [&dyn Fn() -> f64; N]) -> [Vec<f64>; N] {
     let mut answers: [Vec<f64>; N] = std::array::from_fn(|_| Vec::with_capacity(rounds));
     for round in 0..rounds {
@@ -110,13 +111,13 @@ pub fn in_turn<const N: usize>(rounds: usize, turns: [&dyn Fn() -> f64; N]) -> [
     answers
 }
 
-/// The median over rounds of `f` of a round.
+/// Returns the median over rounds of `f` applied to a round.
 pub fn median_of<const N: usize>(answers: &[Vec<f64>; N], f: impl Fn([f64; N]) -> f64) -> f64 {
     let rounds = answers.iter().map(Vec::len).min().unwrap_or_default();
     median((0..rounds).map(|round| f(std::array::from_fn(|at| answers[at][round]))).collect())
 }
 
-/// The median; the upper one of two.
+/// Returns the median; of two middle values, the upper one.
 pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)

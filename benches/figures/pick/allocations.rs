@@ -7,9 +7,9 @@ const PICKS: u64 = 10_000;
 pub(super) fn measure(tally: &mut Tally) {
     let mut table = Table::new("Allocations", ["strategy", "picks", "asked", "allocations"]);
     for kind in Kind::ALL {
-        let open = SIZES.into_iter().flat_map(|n| Weights::ALL.map(|weights| Subject::new(kind, n, weights)));
-        let subjects: Vec<_> = open.chain([Subject::mostly_closed(kind, 100)]).collect();
-        // A thread's first pick sets up its own generator and the like.
+        let up = SIZES.into_iter().flat_map(|n| Weights::ALL.map(|weights| Subject::new(kind, n, weights)));
+        let subjects: Vec<_> = up.chain([Subject::mostly_down(kind, 100)]).collect();
+        // The first pick of a thread initializes thread-local state.
         subjects.iter().for_each(Subject::pick);
         let count = allocation_counter::measure(|| {
             for subject in &subjects {

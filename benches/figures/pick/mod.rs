@@ -1,10 +1,10 @@
-//! The figures of a pick: choice, lease, and its end in success.
+//! The figures of a pick: the pick itself, its lease, and the end of the lease with success.
 
 mod allocations;
-mod closed;
-mod flip;
+mod availability;
 mod floors;
 mod growth;
+mod mostly_down;
 mod one_thread;
 mod two_threads;
 
@@ -19,7 +19,7 @@ pub(crate) fn measure(effort: Effort, tally: &mut Tally) {
     }
     growth::measure(effort, tally);
     two_threads::measure(effort, tally);
-    closed::measure(effort, tally);
-    flip::measure(effort, tally);
+    mostly_down::measure(effort, tally);
+    availability::measure(effort, tally);
     allocations::measure(tally);
 }

@@ -8,7 +8,7 @@ use equipoise_benches::{
 
 use crate::table::{Outcome, Table, Tally};
 
-/// A multiple of the floors.
+/// A limit in multiples of the floors.
 #[derive(Clone, Copy)]
 struct Floors {
     a: f64,
@@ -24,9 +24,9 @@ impl fmt::Display for Floors {
     }
 }
 
-/// The most a pick may cost, and `None` where nothing was asked.
+/// Returns the limit of a pick, or `None` without a limit.
 fn asked(kind: Kind, n: usize, weights: Weights) -> Option<Floors> {
-    // Drawing two by weight may cost one A more.
+    // Two weighted draws may cost one A more.
     let more = if weights == Weights::Cycling { 1.0 } else { 0.0 };
     let (a, b) = match (kind, n) {
         (Kind::RoundRobin | Kind::Random, _) => (3.0, 0.0),

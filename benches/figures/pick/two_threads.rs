@@ -5,17 +5,17 @@ use equipoise_benches::{
 
 use crate::table::{Outcome, Table, Tally};
 
-/// A machine on which two threads of arithmetic do less than this, times one, has no two cores to spare: what two
-/// threads of anything else do there says nothing.
+/// Minimum multiple of two threads of pure arithmetic. Below it, the machine has no two free cores, and other
+/// measurements with two threads are meaningless.
 const CALIBRATED: f64 = 1.75;
 
-/// How often a figure is tried on a machine that is not calibrated.
+/// Number of attempts to measure a figure if the calibration fails.
 const ATTEMPTS: usize = 4;
 
-/// The least that two threads should do together, in multiples of what one does.
+/// Returns the minimum throughput of two threads, in multiples of one thread.
 fn asked(kind: Kind, n: usize) -> Option<f64> {
     match (kind, n) {
-        // Exact turns need one counter.
+        // Exact round robin needs one shared counter.
         (Kind::RoundRobin, _) => Some(0.45),
         (Kind::Random | Kind::P2c | Kind::PeakEwma, ..=10) => Some(0.8),
         (Kind::Random | Kind::P2c | Kind::PeakEwma, _) => Some(1.2),
@@ -38,7 +38,7 @@ pub(super) fn measure(effort: Effort, tally: &mut Tally) {
                 let answers = in_turn(effort.rounds, [&|| calibrate(1), &|| calibrate(2), &|| time(1), &|| time(2)]);
                 (median_of(&answers, |[one, two, ..]| one / two), answers)
             };
-            // A neighbour's burst passes.
+            // Load of other machines on the same host may pass.
             let (calibration, answers) = (1..ATTEMPTS)
                 .map(|_| attempt())
                 .find(|&(calibration, _)| calibration >= CALIBRATED)

@@ -7,8 +7,8 @@ use equipoise_tower::Balance;
 
 use crate::table::{Outcome, Table, Tally};
 
-/// What may be spent, in nanoseconds and allocations: by a call that carries no HTTP, by naming the endpoint on an HTTP
-/// response more than without, and by keeping the head of a request where there is another endpoint to send it to.
+/// Limits in nanoseconds and allocations: for a call without HTTP, for what naming the endpoint on an HTTP response
+/// adds, and for what keeping the head of a request adds if there is another endpoint.
 const BARE: (f64, u64) = (120.0, 0);
 const NAMING: (f64, u64) = (60.0, 3);
 const KEEPING: (f64, u64) = (110.0, 2);
@@ -22,7 +22,7 @@ pub(super) fn measure(effort: Effort, tally: &mut Tally) {
             let mut balance = bare(ten.clone());
             move || call(&mut balance, 7u64)
         };
-        // These make and drop a request each, so what they differ by is the balancer's.
+        // Both create and drop a request, so the difference is the balancer.
         let unnamed = || {
             let mut balance = bare(one.clone());
             move || call(&mut balance, get())
@@ -57,7 +57,7 @@ pub(super) fn measure(effort: Effort, tally: &mut Tally) {
     table.print(tally);
 }
 
-/// Allocations of one call, after one that may set things up.
+/// Counts the allocations of one call, after a first call that may initialize state.
 fn count(mut call: impl FnMut()) -> u64 {
     call();
     allocation_counter::measure(call).count_total

@@ -7,10 +7,10 @@ use equipoise_benches::{
 
 use crate::table::{Outcome, Table, Tally};
 
-/// Asked of one worker, as a multiple of what tower's `Buffer` passes on.
+/// Target for one worker, as a multiple of the throughput of tower's `Buffer`.
 const TIMES_BUFFER: f64 = 3.0;
 
-/// Below this the machine had no two cores to spare.
+/// Minimum calibration; below it, the machine has no two free cores.
 const TWO_CORES: f64 = 1.75;
 
 pub(super) fn measure(effort: Effort, tally: &mut Tally) {

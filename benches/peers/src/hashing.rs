@@ -1,4 +1,4 @@
-//! Crates that hash keys to nodes and do nothing else.
+//! Crates that only hash keys to nodes.
 
 use std::{hint::black_box, sync::Arc};
 
@@ -12,7 +12,7 @@ use crate::{
     subject::{SIZES, building, names},
 };
 
-/// The entries of a Maglev table; on a ring, the points of an endpoint.
+/// Number of entries of a Maglev table, and of points of an endpoint on a ring.
 const ENTRIES: usize = 65_537;
 const POINTS: usize = 160;
 
@@ -23,7 +23,7 @@ pub(crate) fn measure(table: &mut Table) {
     builds(1_000, table);
 }
 
-/// A point of an endpoint, as `hashring` wants it: its nodes have one point each.
+/// A point of an endpoint. Nodes of `hashring` have one point each.
 type Point = (u32, u32);
 
 fn points(n: usize) -> Vec<Point> {

@@ -1,7 +1,7 @@
-//! The same picks, calls and builds through equipoise and through others, in one table.
+//! Compares picks, calls and builds of equipoise with those of other libraries, in one table.
 //!
-//! What is compared takes turns, and a ratio is the median of the ratios of single rounds, as in the bench `figures`.
-//! Arguments name the sections that are wanted; without any, all are.
+//! Compared subjects alternate, and a ratio is the median of the ratios of single rounds, as in the bench `figures`.
+//! Arguments select sections; without arguments, all run.
 
 mod hashing;
 mod pingora;
@@ -12,7 +12,7 @@ mod volo;
 
 use crate::race::Table;
 
-/// A name, and what fills the table.
+/// The name of a section, and the function that fills the table.
 type Section = (&'static str, fn(&mut Table));
 
 const SECTIONS: [Section; 4] =
@@ -21,7 +21,7 @@ const SECTIONS: [Section; 4] =
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     if let Some(unknown) = wanted.iter().find(|&name| SECTIONS.iter().all(|(known, _)| known != name)) {
-        eprintln!("there is no section {unknown:?}; there are {:?}", SECTIONS.map(|(name, _)| name));
+        eprintln!("unknown section {unknown:?}; the sections are {:?}", SECTIONS.map(|(name, _)| name));
         std::process::exit(2);
     }
     let mut table = Table::default();

@@ -1,4 +1,4 @@
-//! pingora's selection, with its readiness check, and the bare ring beneath it.
+//! pingora's selection with its readiness check, and its ring alone.
 
 use std::{collections::BTreeSet, hint::black_box, sync::Arc};
 
@@ -17,7 +17,7 @@ use crate::{
     subject::{SIZES, addresses, building, names},
 };
 
-/// How many backends a selection may look at; all are ready, so it looks at one.
+/// Maximum number of backends that a selection looks at. All are ready, so it looks at one.
 const ITERATIONS: usize = 256;
 
 pub(crate) fn measure(table: &mut Table) {

@@ -1,4 +1,4 @@
-//! Two things that take turns, and the table of what they took.
+//! Two alternating subjects, and the table of their times.
 
 use std::fmt;
 
@@ -8,17 +8,17 @@ use equipoise_benches::timing::{Effort, in_turn, median_of, nanos};
 /// Calls whose allocations are counted.
 const COUNTED: u64 = 1_000;
 
-/// What runs against each other.
+/// A comparison.
 pub(crate) struct Race<'a> {
     pub(crate) peer: &'a str,
     pub(crate) what: &'a str,
     pub(crate) n: usize,
     pub(crate) ours: &'a str,
-    /// The most that ours may take, in multiples of the peer's time.
+    /// The target: maximum time of equipoise, in multiples of the time of the peer.
     pub(crate) asked: Option<f64>,
 }
 
-/// One table of all races.
+/// The table of all comparisons.
 #[derive(Default)]
 pub(crate) struct Table(Vec<[String; 10]>);
 
@@ -36,12 +36,12 @@ const HEADER: [&str; 10] = [
 ];
 
 impl Table {
-    /// Times calls on this thread, and counts what they allocate.
+    /// Times calls on this thread, and counts their allocations.
     pub(crate) fn picks(&mut self, race: &Race<'_>, peer: impl Fn(), ours: impl Fn()) {
         self.calls(race, Effort::FULL, COUNTED, peer, ours);
     }
 
-    /// Times what takes milliseconds.
+    /// Times calls that take milliseconds.
     pub(crate) fn builds(&mut self, race: &Race<'_>, peer: impl Fn(), ours: impl Fn()) {
         self.calls(race, Effort { rounds: 25, calls: 4 }, 1, peer, ours);
     }
@@ -54,7 +54,7 @@ impl Table {
         self.row(race, &answers, allocations.join(" : "));
     }
 
-    /// Nanoseconds that others have timed, on several threads.
+    /// Adds nanoseconds that were measured on several threads.
     pub(crate) fn timed(&mut self, race: &Race<'_>, peer: impl Fn() -> f64, ours: impl Fn() -> f64) {
         self.row(race, &in_turn(Effort::FULL.rounds, [&peer, &ours]), "–".into());
     }

@@ -1,11 +1,11 @@
-//! What both sides are made of.
+//! Subjects of both sides.
 
 use std::{hint::black_box, net::SocketAddr};
 
 use equipoise_benches::id;
 use equipoise_core::{BuildError, EndpointSpec, Picker, Pool, Strategy, View};
 
-/// The sizes at which picks are compared.
+/// The sizes of pools.
 pub(crate) const SIZES: [usize; 2] = [10, 1_000];
 
 /// The addresses of `n` endpoints.
@@ -13,18 +13,18 @@ pub(crate) fn addresses(n: usize) -> Vec<SocketAddr> {
     names(n).iter().map(|name| name.parse().expect("an address")).collect()
 }
 
-/// The same as text.
+/// The same addresses as text.
 pub(crate) fn names(n: usize) -> Vec<String> {
     (0..n).map(|at| id(at).as_str().to_owned()).collect()
 }
 
-/// Hands `race` what builds a picker of `strategy` for `n` endpoints from nothing, and nothing else that an update does.
+/// Passes to `race` a function that only builds a picker of `strategy` for `n` endpoints, without a previous picker.
 pub(crate) fn building<S: Strategy>(strategy: S, n: usize, race: impl Fn(&dyn Fn()) + Send + Sync + 'static) {
     let pool = Pool::new(Building { strategy, n, race });
     pool.update(names(n).into_iter().map(EndpointSpec::new), |_| ()).expect("valid endpoints");
 }
 
-/// Has its builds raced.
+/// A strategy whose builds are measured.
 struct Building<S, R> {
     strategy: S,
     n: usize,

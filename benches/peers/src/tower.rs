@@ -1,4 +1,4 @@
-//! tower's `Balance`: bare, behind a mutex, behind its `Buffer`.
+//! tower's `Balance`: alone, behind a mutex, and behind its `Buffer`.
 
 use std::{
     cell::RefCell,
@@ -32,11 +32,11 @@ use crate::{
     subject::SIZES,
 };
 
-/// What an estimate starts from, and how fast it forgets. A call takes as long whatever they are.
+/// The initial estimate and its decay. They do not change the time of a call.
 const DEFAULT_RTT: Duration = Duration::from_millis(30);
 const DECAY: Duration = Duration::from_secs(10);
 
-/// A `Balance` over endpoints whose load is known.
+/// A `Balance` over endpoints with a load.
 type Balanced<L> = Balance<ServiceList<Vec<L>>, u64>;
 
 pub(crate) fn measure(table: &mut Table) {
@@ -99,7 +99,7 @@ where
     }
 }
 
-/// Readiness, call, and the future polled to its end.
+/// Checks readiness, calls, and polls the future to its end.
 #[inline]
 fn call<S: Service<u64>>(service: &mut S) {
     let mut cx = Context::from_waker(Waker::noop());
@@ -110,7 +110,7 @@ fn call<S: Service<u64>>(service: &mut S) {
     }
 }
 
-/// The least that makes a service shareable whose endpoints are always ready.
+/// The simplest way to share a service whose endpoints are always ready.
 struct Locked<S>(Arc<Mutex<S>>);
 
 impl<S> Clone for Locked<S> {
@@ -130,7 +130,7 @@ impl<S: Service<u64>> Service<u64> for Locked<S> {
 
     fn call(&mut self, request: u64) -> S::Future {
         let mut inner = self.0.lock();
-        // Readiness belongs to one caller, so it is asked for under the same lock.
+        // Readiness belongs to one caller, so it is checked under the same lock.
         let ready = inner.poll_ready(&mut Context::from_waker(Waker::noop()));
         assert!(ready.is_ready(), "immediate services are ready");
         inner.call(request)

@@ -1,4 +1,4 @@
-//! volo's load balancers, asked for one address, outside of its clients.
+//! volo's load balancers without its clients: one address for each pick.
 
 use std::{
     cell::RefCell,
@@ -38,12 +38,12 @@ pub(crate) fn measure(table: &mut Table) {
         let ours = Subject::new(Kind::Ring, n, Weights::Equal);
         let consistent = ConsistentHashBalance::new(ConsistentHashOption::default());
         let race = Race { peer: "volo", what: "get_picker, ConsistentHashBalance", n, ours: "pick, ring", asked: None };
-        // It takes the request's hash from the task's metadata.
+        // The balancer takes the hash of the request from the metadata of the task.
         METAINFO.sync_scope(RefCell::new(MetaInfo::new()), || {
             table.picks(
                 &race,
                 || {
-                    // Its hash is the caller's business; here one that costs next to nothing.
+                    // The caller provides the hash; this one is very cheap.
                     let hash = u64::from_le_bytes(next_key()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
                     METAINFO.with(|metadata| metadata.borrow_mut().insert(RequestHash(hash)));
                     first(&consistent, &callee, &discover);
@@ -54,7 +54,7 @@ pub(crate) fn measure(table: &mut Table) {
     }
 }
 
-/// The first address that a picker names.
+/// Takes the first address of a picker.
 #[inline]
 fn first<L: LoadBalance<StaticDiscover>>(balance: &L, callee: &Endpoint, discover: &StaticDiscover) {
     let picker = pin!(balance.get_picker(callee, discover));

@@ -10,11 +10,11 @@ use crate::table::{Outcome, Table, Tally};
 
 const ENDPOINTS: usize = 10_000;
 
-/// AppliedChanges of a round, by number of endpoint; coprime with [`ENDPOINTS`], so that they wander.
-const FLIPS: usize = 20;
+/// Number of availability changes per round. Endpoints are [`STRIDE`] apart, which is coprime with [`ENDPOINTS`].
+const CHANGES: usize = 20;
 const STRIDE: usize = 7_919;
 
-/// The most that a flip may take, in microseconds: those that place keys keep their tables.
+/// Maximum time of an availability change in microseconds. Hashing strategies keep their tables.
 fn asked(kind: Kind) -> f64 {
     if kind.is_keyed() { 100.0 } else { 300.0 }
 }
@@ -27,7 +27,7 @@ pub(super) fn measure(effort: Effort, tally: &mut Tally) {
     for kind in Kind::ALL {
         for weights in Weights::ALL {
             let subject = Subject::new(kind, ENDPOINTS, weights);
-            let flip = |at: usize, to| {
+            let change = |at: usize, to| {
                 let id = id(at);
                 let start = Instant::now();
                 let changed = subject.pool().set_availability(id, to).expect("a member");
@@ -35,10 +35,10 @@ pub(super) fn measure(effort: Effort, tally: &mut Tally) {
                 assert!(changed);
                 micros
             };
-            let flips = 0..(effort.rounds * FLIPS);
-            let (down, back): (Vec<f64>, Vec<f64>) = flips
+            let changes = 0..(effort.rounds * CHANGES);
+            let (down, back): (Vec<f64>, Vec<f64>) = changes
                 .map(|turn| turn * STRIDE % ENDPOINTS)
-                .map(|at| (flip(at, Availability::Maintenance), flip(at, Availability::Up)))
+                .map(|at| (change(at, Availability::Maintenance), change(at, Availability::Up)))
                 .unzip();
             let (down, back) = (median(down), median(back));
             table.row(
