@@ -1,4 +1,4 @@
-//! What clients send who mean no good: each is served, and counted under what was wrong with it.
+//! Malicious requests: each is served, and counted under its reason.
 
 use std::{
     borrow::Cow,
@@ -22,7 +22,7 @@ use crate::{
     setup::{Servers, affinity, in_table, ring, table, tokens, with_ring},
 };
 
-/// A balancer, and a session that belongs to `b`, where its server has to be asked for.
+/// A balancer and a session at `b`. Without the session, requests go to another server.
 struct Site {
     servers: Servers,
     affinity: Affinity,
@@ -41,7 +41,7 @@ impl Site {
         Self { servers, affinity, proxy, session }
     }
 
-    /// Sends this as its cookie, and is served; answers for which reason it was bound to nobody.
+    /// Sends this cookie, which must be served. Returns the reason why the request was unbound.
     async fn unbound(&self, cookie: impl AsRef<[u8]>) -> &'static str {
         let before = self.affinity.stats();
         let answer = soon(get_with(&self.proxy, cookie)).await;
@@ -52,7 +52,7 @@ impl Site {
         after.unbound.iter().find(more).unwrap().0
     }
 
-    /// Sends this as its cookie, which has the session in it somewhere.
+    /// Sends this cookie, which contains the session and must keep it.
     async fn kept(&self, cookie: impl AsRef<[u8]>) {
         let answer = soon(get_with(&self.proxy, cookie)).await;
         assert_eq!((answer.status, answer.server(), answer.outcome()), (StatusCode::OK, "b", "kept"));
@@ -60,34 +60,34 @@ impl Site {
 }
 
 #[tokio::test]
-async fn cookies_that_are_too_long_together_are_not_looked_at() {
+async fn cookies_above_the_total_limit_are_ignored() {
     let site = Site::new().await;
     let (session, long) = (&site.session, |bytes| "x".repeat(bytes));
     site.kept(format!("{session}; long={}", long(64_000))).await;
     assert_eq!(site.unbound(format!("{session}; long={}", long(66_000))).await, "oversized");
     assert_eq!(site.unbound(format!("lb={}", long(66_000))).await, "oversized");
     assert_eq!(site.unbound(format!("lb={}", long(64_000))).await, "malformed");
-    // Hyper's own limit is some 400 KiB.
+    // hyper's own limit is about 400 KiB.
     let refused = soon(get_with(&site.proxy, long(500_000))).await;
     assert_eq!(refused.status, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
     site.kept(session).await;
 }
 
 #[tokio::test]
-async fn a_thousand_cookies_of_the_name_are_too_many_to_be_looked_at() {
+async fn a_thousand_cookies_of_the_name_are_ignored() {
     let site = Site::new().await;
     let many = |nonsense| "lb=nonsense; ".repeat(nonsense) + &site.session;
     site.kept(many(15)).await;
     assert_eq!(site.unbound(many(16)).await, "oversized");
     assert_eq!(site.unbound(many(999)).await, "oversized");
     assert_eq!(site.unbound(format!("{}{}", many(0), "; lb=".repeat(1000))).await, "oversized");
-    // As lines of their own: hyper takes a hundred.
+    // As separate lines: hyper accepts a hundred.
     let answer = soon(get(&site.proxy, "cookie: lb=nonsense\r\n".repeat(90))).await;
     assert_eq!(answer.status, StatusCode::OK);
 }
 
 #[tokio::test]
-async fn bytes_that_are_no_text_are_nobodys_session_and_others_cookies_go_on_as_they_are() {
+async fn non_text_bytes_are_unbound_and_other_cookies_are_forwarded_unchanged() {
     let mut site = Site::new().await;
     assert_eq!(site.unbound(b"lb=\xff\xfe\x80\xc3").await, "malformed");
     assert_eq!(site.unbound([&b"lb="[..], &[0xe9; 56]].concat()).await, "malformed");
@@ -98,7 +98,7 @@ async fn bytes_that_are_no_text_are_nobodys_session_and_others_cookies_go_on_as_
 }
 
 #[tokio::test]
-async fn a_token_with_any_bit_flipped_is_nobodys_session() {
+async fn a_token_with_any_bit_flipped_is_unbound() {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let site = Site::new().await;
     let token = site.session.strip_prefix("lb=").unwrap().as_bytes();
@@ -111,14 +111,14 @@ async fn a_token_with_any_bit_flipped_is_nobodys_session() {
         }
     }
     let stats = site.affinity.stats();
-    // 42 bytes: the version, the key's number, and what the key vouches for.
+    // 42 bytes: the version, the number of the key, and the authenticated part.
     let counts = ["malformed", "unknown_key", "forged"].map(|reason| stats.unbound_for(reason));
     assert_eq!(counts, [8, 8, 40 * 8]);
     site.kept(&site.session).await;
 }
 
 #[tokio::test]
-async fn a_token_whose_key_has_expired_is_nobodys_session_and_a_ring_that_cannot_sign_binds_nobody() {
+async fn a_token_with_an_expired_key_is_unbound_and_a_ring_that_cannot_sign_does_not_bind() {
     let site = Site::new().await;
     let ended = Key::new(1, b"a secret that nobody would guess").unwrap().not_after(SystemTime::UNIX_EPOCH);
     let pool = site.servers.pool();
@@ -136,7 +136,7 @@ async fn a_token_whose_key_has_expired_is_nobodys_session_and_a_ring_that_cannot
 }
 
 #[tokio::test]
-async fn a_token_of_long_ago_is_nobodys_session_and_one_of_tomorrow_is_kept_and_renewed() {
+async fn an_old_token_is_unbound_and_one_from_the_future_is_kept_and_renewed() {
     let site = Site::new().await;
     let pool = site.servers.pool();
     let day = Duration::from_secs(24 * 60 * 60);
@@ -153,7 +153,7 @@ async fn a_token_of_long_ago_is_nobodys_session_and_one_of_tomorrow_is_kept_and_
     }
 }
 
-/// Asks twice with whatever key the mode makes of it.
+/// Sends two equal requests in this mode.
 async fn asked_twice(pool: &Pool<()>, mode: Mode) -> (Affinity, [Answer; 2]) {
     let affinity = affinity(pool, mode);
     let proxy = Proxy::start(pool, &affinity);
@@ -163,7 +163,7 @@ async fn asked_twice(pool: &Pool<()>, mode: Mode) -> (Affinity, [Answer; 2]) {
 }
 
 #[tokio::test]
-async fn a_key_of_a_mebibyte_is_none() {
+async fn a_key_of_a_mebibyte_counts_as_missing() {
     let servers = Servers::start(["a", "b"]);
     let huge = || SessionKey::by(|_| Some(Cow::Owned(vec![b'x'; 1 << 20])));
     let store = table();
@@ -176,21 +176,21 @@ async fn a_key_of_a_mebibyte_is_none() {
 }
 
 #[tokio::test]
-async fn a_key_that_panics_is_none() {
+async fn a_panicking_key_counts_as_missing() {
     let servers = Servers::start(["a", "b"]);
     let panics = || SessionKey::by(|_| panic!("as it should"));
     for mode in [Mode::table(panics(), table()), Mode::hash(panics())] {
         let (affinity, _) = asked_twice(&servers.pool_by(Maglev::new()), mode).await;
         assert_eq!(affinity.stats().unbound_for("absent"), 2);
     }
-    // Another part of the request steps in, if there is one.
+    // The next key of a list is used, if there is one.
     let or = panics().or(SessionKey::header("x-user").unwrap());
     let (_, answers) = asked_twice(&servers.pool(), Mode::table(or, table())).await;
     assert_eq!(answers[1].outcome(), "kept");
 }
 
 #[tokio::test]
-async fn an_exception_that_panics_is_none() {
+async fn a_panicking_exemption_does_not_apply() {
     let servers = Servers::start(["a", "b"]);
     let pool = servers.pool();
     let affinity = affinity(&pool, in_table()).except(|_| panic!("as it should"));
@@ -202,7 +202,7 @@ async fn an_exception_that_panics_is_none() {
 }
 
 #[tokio::test]
-async fn a_clock_that_panics_is_the_systems() {
+async fn a_panicking_clock_is_replaced_by_the_system_clock() {
     let site = Site::new().await;
     let pool = site.servers.pool();
     let proxy = Proxy::start(&pool, &affinity(&pool, tokens()).clock(|| panic!("as it should")));

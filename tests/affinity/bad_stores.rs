@@ -1,4 +1,4 @@
-//! Stores of the user's own that do not do what they should: nobody gets an error.
+//! Custom stores that break their contract do not cause errors for clients.
 
 use std::{
     future::{pending, ready},
@@ -19,7 +19,7 @@ use crate::{
     setup::{Servers, affinity, user},
 };
 
-/// Answers what it is told to, and forgets what it is told.
+/// A store with fixed results that ignores bindings.
 struct Odd<F>(F);
 
 impl<F: Fn() -> Lookup + Send + Sync + 'static> SessionStore for Odd<F> {
@@ -32,7 +32,7 @@ impl<F: Fn() -> Lookup + Send + Sync + 'static> SessionStore for Odd<F> {
     fn unbind(&self, _: &[u8]) {}
 }
 
-/// Asks three times.
+/// Sends three requests.
 async fn asked(store: impl SessionStore) -> (Affinity, Vec<Answer>) {
     asked_with(store, Fallback::Rebind).await
 }
@@ -57,14 +57,14 @@ fn garbage() -> Result<Option<EndpointId>, StoreError> {
 }
 
 #[tokio::test]
-async fn a_store_that_is_away_is_no_reason_to_refuse_who_may_have_a_session() {
+async fn an_unreachable_store_does_not_refuse_requests_that_may_have_a_session() {
     let away = || Lookup::Now(Err(StoreError::Away { why: "at lunch".into() }));
     let (affinity, _) = asked_with(Odd(away), Fallback::Refuse).await;
     assert_eq!((affinity.stats().unbound_for("store_away"), affinity.stats().refused), (3, 0));
 }
 
 #[tokio::test]
-async fn a_store_that_answers_garbage_is_as_good_as_none() {
+async fn a_store_that_returns_garbage_counts_as_none() {
     let later = || Lookup::Later(Box::pin(ready(garbage())));
     for (affinity, _) in [asked(Odd(|| Lookup::Now(garbage()))).await, asked(Odd(later)).await] {
         assert_eq!(affinity.stats().unbound_for("store_garbage"), 3);
@@ -72,27 +72,27 @@ async fn a_store_that_answers_garbage_is_as_good_as_none() {
 }
 
 #[tokio::test]
-async fn a_store_that_never_answers_is_away() {
+async fn a_store_that_never_answers_counts_as_unreachable() {
     let (affinity, _) = asked(Odd(|| Lookup::Later(Box::pin(pending())))).await;
     assert_eq!(affinity.stats().unbound_for("store_away"), 3);
 }
 
 #[tokio::test]
-async fn a_store_that_names_somebody_who_is_not_there_is_put_right() {
+async fn a_store_that_names_an_unknown_endpoint_is_corrected() {
     let (affinity, answers) = asked(Odd(|| Lookup::Now(Ok(Some("nobody".into()))))).await;
-    // Always by the same who stands in, although the store does not learn.
+    // The stand-in is always the same, although the store ignores bindings.
     assert!(answers.iter().all(|answer| answer.outcome() == "moved from nobody: gone"), "{answers:?}");
     assert!(answers.iter().all(|answer| answer.server() == answers[0].server()));
     assert_eq!(affinity.stats().misses(), 0);
 }
 
 #[tokio::test]
-async fn a_store_that_panics_is_away() {
+async fn a_panicking_store_counts_as_unreachable() {
     let later = || Lookup::Later(Box::pin(async { panic!("as it should") }));
     for (affinity, _) in [asked(Odd(|| panic!("as it should"))).await, asked(Odd(later)).await] {
         assert_eq!(affinity.stats().unbound_for("store_away"), 3);
     }
-    // Also where it is told something.
+    // Also in `bind` and `unbind`.
     struct Deaf;
     impl SessionStore for Deaf {
         fn lookup(&self, _: &[u8]) -> Lookup {

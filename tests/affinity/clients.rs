@@ -1,4 +1,4 @@
-//! Those who ask: one with a jar of cookies, as a browser has, and one that sends bytes as they are.
+//! Clients: one with a cookie jar, like a browser, and one that sends raw bytes.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::proxy::{OUTCOME, Proxy, SERVED_BY};
 
-/// What came back.
+/// A response.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -19,12 +19,12 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// Who answered; nobody, if the proxy did.
+    /// The server that answered; empty if the proxy did.
     pub(crate) fn server(&self) -> &str {
         self.header(&SERVED_BY).unwrap_or("nobody")
     }
 
-    /// How the request was bound.
+    /// How the request was bound, as text.
     pub(crate) fn outcome(&self) -> &str {
         self.header(&OUTCOME).unwrap_or("")
     }
@@ -33,13 +33,13 @@ impl Answer {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// What the proxy set, as a client brings it: without attributes.
+    /// The cookie that the proxy set, without attributes.
     pub(crate) fn cookie(&self) -> Option<String> {
         Some(self.header(&header::SET_COOKIE)?.split(';').next()?.to_owned())
     }
 }
 
-/// Reqwest, with a jar that outlives its connections.
+/// reqwest with a cookie jar that outlives its connections.
 pub(crate) struct Browser {
     jar: Arc<Jar>,
     headers: HeaderMap,
@@ -51,7 +51,7 @@ impl Browser {
         Self::sending(HeaderMap::new())
     }
 
-    /// One that sends this with every request.
+    /// A client that sends these headers with every request.
     pub(crate) fn with(name: &'static str, value: impl AsRef<str>) -> Self {
         Self::sending([(HeaderName::from_static(name), value.as_ref().parse().unwrap())].into_iter().collect())
     }
@@ -67,7 +67,7 @@ impl Browser {
         self.client = client(&self.jar, &self.headers);
     }
 
-    /// Asks for `/`.
+    /// Requests `/`.
     pub(crate) async fn get(&self, proxy: &Proxy) -> Answer {
         self.ask(proxy, "/").await
     }
@@ -76,7 +76,7 @@ impl Browser {
         self.read(self.open(proxy, path).await).await
     }
 
-    /// The head of the answer; the rest may take its time.
+    /// Returns the response once its head has arrived.
     pub(crate) async fn open(&self, proxy: &Proxy, path: &str) -> reqwest::Response {
         self.client.get(proxy.url() + path).send().await.unwrap()
     }
@@ -87,7 +87,7 @@ impl Browser {
         answer
     }
 
-    /// Asks so often, and answers who answered, each only once in a row.
+    /// Sends this number of requests. Returns the servers that answered, without consecutive duplicates.
     pub(crate) async fn servers(&self, proxy: &Proxy, times: usize) -> Vec<String> {
         let mut servers = Vec::new();
         for _ in 0..times {
@@ -105,33 +105,38 @@ fn client(jar: &Arc<Jar>, headers: &HeaderMap) -> reqwest::Client {
     builder.default_headers(headers.clone()).build().unwrap()
 }
 
-/// A request of these bytes, over a connection of its own.
+/// Sends these bytes over a new connection.
 pub(crate) async fn send(address: &str, request: &[u8]) -> Answer {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    // The server may answer, and close, before it has read everything.
+    // The server may answer and close the connection before it has read everything.
     let _ = stream.write_all(request).await;
     head(&mut stream).await
 }
 
-/// One of `GET /` with these lines, each with its end.
+/// Sends `GET /` with these header lines, including their ends.
 pub(crate) async fn get(proxy: &Proxy, lines: impl AsRef<[u8]>) -> Answer {
     let start = b"GET / HTTP/1.1\r\nhost: app.test\r\n";
     send(&proxy.address(), &[start, lines.as_ref(), b"\r\n"].concat()).await
 }
 
-/// The same with this `Cookie` line.
+/// Sends `GET /` with this cookie.
 pub(crate) async fn get_with(proxy: &Proxy, cookie: impl AsRef<[u8]>) -> Answer {
     get(proxy, [b"cookie: ", cookie.as_ref(), b"\r\n"].concat()).await
 }
 
-/// Reads the head of an answer, and perhaps some of what follows.
+/// Reads the head of a response, and possibly a part of the body.
 pub(crate) async fn head(stream: &mut TcpStream) -> Answer {
     let mut read = Vec::new();
     let end = loop {
         if let Some(end) = read.windows(4).position(|window| window == b"\r\n\r\n") {
             break end;
         }
-        assert_ne!(stream.read_buf(&mut read).await.unwrap(), 0, "no whole head in {}", String::from_utf8_lossy(&read));
+        assert_ne!(
+            stream.read_buf(&mut read).await.unwrap(),
+            0,
+            "no complete head in {}",
+            String::from_utf8_lossy(&read)
+        );
     };
     let text = str::from_utf8(&read[..end]).unwrap();
     let mut lines = text.split("\r\n");

@@ -1,4 +1,4 @@
-//! Curl, with a file as its jar of cookies.
+//! curl with a cookie file.
 
 use std::{
     env, fs,
@@ -15,14 +15,14 @@ use crate::{
     setup::Servers,
 };
 
-/// A jar of its own, which goes with this.
+/// curl with its own cookie file, which is deleted on drop.
 struct Curl {
     program: PathBuf,
     jar: PathBuf,
 }
 
 impl Curl {
-    /// `None`, and a word about it, where there is none.
+    /// Returns `None` and prints a message if curl is not installed.
     fn found() -> Option<Self> {
         let path = env::var_os("PATH").unwrap_or_default();
         let Some(program) = env::split_paths(&path).map(|path| path.join("curl")).find(|file| file.is_file()) else {
@@ -34,13 +34,13 @@ impl Curl {
         Some(Self { program, jar: env::temp_dir().join(jar) })
     }
 
-    /// Asks so often, and answers who answered and how, each only once in a row.
+    /// Sends this number of requests. Returns servers and statuses of the responses, without consecutive duplicates.
     async fn ask(&self, proxy: &Proxy, times: usize) -> Vec<String> {
         let url = format!("{}/[1-{times}]", proxy.url());
         let mut command = Command::new(&self.program);
         command.args(["--silent", "--noproxy", "*", "--write-out", " %{http_code}\\n"]);
         command.arg("--cookie").arg(&self.jar).arg("--cookie-jar").arg(&self.jar).arg(url);
-        // Not on a thread that serves.
+        // On another thread than the servers.
         let output = spawn_blocking(move || command.output().unwrap()).await.unwrap();
         assert!(output.status.success(), "{output:?}");
         let mut answers: Vec<String> = String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect();
@@ -49,7 +49,7 @@ impl Curl {
         answers
     }
 
-    /// Begins a session that is not at the first server, where everybody might be by chance.
+    /// Begins a session that is not at the first server, where requests could arrive by chance.
     async fn begin(&self, site: &Site) -> String {
         Kind::Cookie.begin(&Kind::Cookie.visitor(""), site).await;
         let first = self.ask(&site.proxy, 1).await;

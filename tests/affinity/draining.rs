@@ -1,4 +1,4 @@
-//! Servers that drain: who is bound to them stays until the deadline, nobody comes, and then all move once.
+//! Draining: existing sessions stay until the deadline, no new ones arrive, and at the deadline all move once.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ fn availability(site: &Site) -> Availability {
     site.pool.availability("b").unwrap()
 }
 
-/// Waits until the pool takes this from the endpoint that drains.
+/// Waits until the draining endpoint has this availability.
 async fn until(site: &Site, wanted: Availability) {
     soon(async {
         loop {
@@ -53,7 +53,7 @@ async fn a_drain(kind: &Kind) {
         }
         let newcomer = kind.visitor(&format!("newcomer {rounds}"));
         assert_ne!(kind.begin(&newcomer, &site).await, "b");
-        // Else the deadline has come meanwhile.
+        // Otherwise the deadline has passed already.
         if availability(&site) == Availability::Draining {
             assert!(answers.iter().all(|answer| (answer.server(), answer.outcome()) == ("b", "kept")), "{answers:?}");
             rounds += 1;
@@ -78,7 +78,7 @@ async fn a_drain(kind: &Kind) {
     let stats = site.affinity.stats();
     assert_eq!(stats.moved.iter().map(|(_, n)| n).sum::<u64>(), 3);
 
-    // Back in service: who has moved does not move again.
+    // The endpoint is up again: sessions that have moved do not move back.
     let moved = soon(visitors[1].0.servers(&site.proxy, 1)).await;
     health.order("b", Order::Ready);
     until(&site, Availability::Up).await;
@@ -86,17 +86,17 @@ async fn a_drain(kind: &Kind) {
 }
 
 #[tokio::test]
-async fn with_a_cookie_sessions_stay_where_it_drains_until_the_deadline_and_then_move_once() {
+async fn with_a_cookie_sessions_stay_at_a_draining_server_until_the_deadline_and_then_move_once() {
     a_drain(&Kind::Cookie).await;
 }
 
 #[tokio::test]
-async fn with_a_table_sessions_stay_where_it_drains_until_the_deadline_and_then_move_once() {
+async fn with_a_table_sessions_stay_at_a_draining_server_until_the_deadline_and_then_move_once() {
     a_drain(&Kind::Table).await;
 }
 
 #[tokio::test]
-async fn with_redis_sessions_stay_where_it_drains_until_the_deadline_and_then_move_once() {
+async fn with_redis_sessions_stay_at_a_draining_server_until_the_deadline_and_then_move_once() {
     let Some(redis) = Kind::redis().await else { return };
     a_drain(&redis).await;
 }

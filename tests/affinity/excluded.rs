@@ -18,7 +18,7 @@ use http_body_util::Empty;
 use tower::{Layer, ServiceExt, service_fn};
 
 #[tokio::test]
-async fn a_session_does_not_go_back_to_an_endpoint_that_a_layer_above_excludes() {
+async fn a_session_does_not_go_to_an_endpoint_that_a_layer_above_excludes() {
     let pool = Pool::new(RoundRobin::new());
     let server = service_fn(|_: Request<Empty<Bytes>>| async { Ok::<_, std::io::Error>(Response::new(String::new())) });
     pool.update(["a", "b", "c"].map(EndpointSpec::new), |_| server).unwrap();

@@ -1,4 +1,4 @@
-//! Whoever asks why is told what then happens.
+//! Explanations match what then happens.
 
 use equipoise::{
     Availability, BindingOutcome, MissReason, PickError,
@@ -19,7 +19,7 @@ async fn explain(site: &Site, cookie: &str) -> Explained {
 }
 
 #[tokio::test]
-async fn a_bound_an_unbound_and_a_moved_session_are_explained_as_they_then_go() {
+async fn a_bound_an_unbound_and_a_moved_session_are_explained_as_they_then_happen() {
     let servers = Servers::start(["a", "b", "c"]);
     let site = Kind::Cookie.site(&servers).await;
     soon(get(&site.proxy, "")).await;
@@ -41,19 +41,19 @@ async fn a_bound_an_unbound_and_a_moved_session_are_explained_as_they_then_go() 
     let pick = moves.pick.as_ref().unwrap();
     assert_eq!((&moves.home, pick.preference), (&Ok("b".into()), BindingOutcome::Missed(MissReason::Maintenance)));
     assert!(moves.to_string().contains("maintenance"), "{moves}");
-    // It is told and not done.
+    // Explaining has no effect.
     assert_eq!(site.affinity.stats(), before);
     let moved = soon(get_with(&site.proxy, &session)).await;
     assert_eq!(Ok(moved.server().into()), pick.picked);
 
     let after = explain(&site, &moved.cookie().unwrap()).await;
     assert_eq!(after.home, Ok(moved.server().into()));
-    // Nothing of all that was a request: the turn is where it was.
+    // None of these explanations was a request, so round robin has not advanced.
     assert_eq!(explain(&site, "").await.pick.unwrap().picked, unbound.pick.unwrap().picked);
 }
 
 #[tokio::test]
-async fn a_hashed_session_is_explained_as_it_then_goes() {
+async fn a_hashed_session_is_explained_as_it_then_happens() {
     let servers = Servers::start(["a", "b", "c"]);
     let site = Kind::Hash.site(&servers).await;
     let explain = async |number: usize| {
@@ -64,7 +64,7 @@ async fn a_hashed_session_is_explained_as_it_then_goes() {
     for (number, (_, home)) in visitors.iter().enumerate() {
         assert_eq!(explain(number).await, Ok(home.as_str().into()));
     }
-    // Nothing is kept, so who drains has no keys left either.
+    // No bindings are stored, so a draining server has no keys left.
     let out = visitors[0].1.as_str();
     for availability in [Availability::Draining, Availability::Maintenance] {
         site.pool.set_availability(out, availability).unwrap();
@@ -102,7 +102,7 @@ async fn a_learned_session_is_explained_before_it_is_known_after_that_and_when_i
 }
 
 #[tokio::test]
-async fn a_route_is_explained_while_its_server_is_there_and_while_it_is_not() {
+async fn a_route_is_explained_with_and_without_its_server() {
     let servers = Servers::start(["a", "b", "c"]);
     let site = Kind::Route.site(&servers).await;
     let bound = explain(&site, "JSESSIONID=7.b").await;
@@ -117,12 +117,12 @@ async fn a_route_is_explained_while_its_server_is_there_and_while_it_is_not() {
     let pick = away.pick.unwrap();
     assert_eq!((away.home, pick.preference), (Ok("b".into()), BindingOutcome::Missed(MissReason::Maintenance)));
     assert_eq!(pick.picked, Ok(soon(get_with(&site.proxy, "JSESSIONID=7.b")).await.server().into()));
-    // The route still says b, so that is what it goes back to.
+    // The route still names b, so the session goes back to b.
     assert_eq!(explain(&site, "JSESSIONID=7.b").await.home, Ok("b".into()));
 }
 
 #[tokio::test]
-async fn a_session_that_is_not_let_in_is_explained() {
+async fn a_refused_session_is_explained() {
     let servers = Servers::start(["a", "b"]);
     let pool = servers.pool();
     let (before, refusing) = (affinity(&pool, tokens()), affinity(&pool, tokens()));

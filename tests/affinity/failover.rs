@@ -1,4 +1,4 @@
-//! A server that dies: all balancers agree on who stands in for it, without talking.
+//! Failover: all balancers agree on the stand-in of a dead server without communication.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::{
 
 const SESSIONS: usize = 50;
 
-/// The lines by which each of the sessions is told, all of them bound to `b`.
+/// Returns the header lines of sessions that are all bound to `b`.
 async fn bound_to_b(kind: &Kind, site: &Site) -> Vec<String> {
     let others = |availability| {
         for other in ["a", "c", "d"] {
@@ -36,8 +36,9 @@ async fn bound_to_b(kind: &Kind, site: &Site) -> Vec<String> {
     lines
 }
 
-/// Asks both balancers at once with the same session: neither knows what the other answers. Between such requests the
-/// other has one of somebody new, so that turns that they take by themselves never agree for long.
+/// Sends a request of the same session to both balancers at the same time, so that neither knows the other's result.
+/// Between such requests, one balancer gets a request without a session, so that the round robins of both are never in
+/// step for long.
 async fn both(one: &Site, other: &Site, session: &str, number: usize) -> (Answer, Answer) {
     soon(get(&other.proxy, format!("{USER}: somebody new {number}\r\n"))).await;
     soon(async { tokio::join!(get(&one.proxy, session), get(&other.proxy, session)) }).await
@@ -49,17 +50,17 @@ fn moved(answer: &Answer) -> &str {
     answer.server()
 }
 
-/// Each has some, and all together have all.
+/// Asserts that each server has some of the sessions, and all together have all.
 fn spread<'s>(stand_ins: impl Iterator<Item = &'s str>) {
     let mut counts = BTreeMap::new();
     stand_ins.for_each(|server| *counts.entry(server).or_insert(0) += 1);
     assert_eq!(counts.keys().copied().collect::<Vec<_>>(), ["a", "c", "d"]);
-    // Of 50 by thirds, this few are one in a million.
+    // With 50 sessions on three servers, so few have a probability of one in a million.
     assert!(counts.values().all(|count| *count >= 3), "{counts:?}");
 }
 
 #[tokio::test]
-async fn two_balancers_that_do_not_talk_agree_on_who_stands_in_for_a_server_that_died() {
+async fn two_balancers_without_communication_agree_on_the_stand_in_of_a_dead_server() {
     let mut servers = Servers::start(["a", "b", "c", "d"]);
     let (one, other) = (Kind::Cookie.site(&servers).await, Kind::Cookie.site(&servers).await);
     let sessions = bound_to_b(&Kind::Cookie, &one).await;
@@ -73,7 +74,7 @@ async fn two_balancers_that_do_not_talk_agree_on_who_stands_in_for_a_server_that
     }
     spread(stand_ins.iter().map(Answer::server));
 
-    // It returns. Who has moved stays, at both.
+    // The server returns. Moved sessions stay, at both balancers.
     servers.of("b").restart().unwrap();
     for answer in &stand_ins {
         let renewed = answer.cookie().unwrap();
@@ -85,7 +86,7 @@ async fn two_balancers_that_do_not_talk_agree_on_who_stands_in_for_a_server_that
 }
 
 #[tokio::test]
-async fn two_balancers_agree_on_who_stands_in_for_a_server_that_has_left_the_pool() {
+async fn two_balancers_agree_on_the_stand_in_of_a_removed_server() {
     let servers = Servers::start(["a", "b", "c", "d"]);
     let (one, other) = (Kind::Cookie.site(&servers).await, Kind::Cookie.site(&servers).await);
     let sessions = bound_to_b(&Kind::Cookie, &one).await;
@@ -104,13 +105,13 @@ async fn two_balancers_agree_on_who_stands_in_for_a_server_that_has_left_the_poo
 }
 
 #[tokio::test]
-async fn two_balancers_with_one_redis_agree_on_who_stands_in_and_stay_there_when_the_server_returns() {
+async fn two_balancers_with_one_redis_agree_on_the_stand_in_and_stay_when_the_server_returns() {
     let Some(redis) = Kind::redis().await else { return };
     let mut servers = Servers::start(["a", "b", "c", "d"]);
     let (one, other) = (redis.site(&servers).await, redis.site(&servers).await);
     let sessions = bound_to_b(&redis, &one).await;
     one.has_written(SESSIONS as u64).await;
-    // So that the other knows them, too.
+    // So that the other balancer knows the sessions too.
     for session in &sessions {
         assert_eq!(soon(get(&other.proxy, session)).await.outcome(), "kept");
     }

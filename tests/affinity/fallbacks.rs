@@ -1,4 +1,4 @@
-//! What happens to those who cannot go where they belong: as the operator has said.
+//! Fallbacks for sessions whose endpoint is not available.
 
 use std::time::Duration;
 
@@ -18,10 +18,10 @@ use crate::{
     setup::{Servers, affinity, tokens},
 };
 
-/// Longer than a test lasts, so that what happens does not happen because of it.
+/// A timeout longer than the test, so that it has no effect.
 const LONG: Duration = Duration::from_secs(600);
 
-/// A pool, a proxy, and the cookie of a session that belongs to `a`.
+/// A pool, a proxy, and the cookie of a session at `a`.
 async fn site(servers: &Servers, missing: Fallback, unavailable: Fallback) -> (Pool<()>, Proxy, String) {
     let pool = servers.pool();
     let before = Proxy::start(&pool, &affinity(&pool, tokens()));
@@ -32,7 +32,7 @@ async fn site(servers: &Servers, missing: Fallback, unavailable: Fallback) -> (P
 }
 
 #[tokio::test]
-async fn rebind_moves_a_session_whose_server_is_closed_and_lets_a_new_one_in() {
+async fn rebind_moves_a_session_whose_server_is_in_maintenance_and_admits_new_sessions() {
     let servers = Servers::start(["a", "b", "c"]);
     let (pool, proxy, cookie) = site(&servers, Fallback::Rebind, Fallback::Rebind).await;
     pool.set_availability("a", Availability::Maintenance).unwrap();
@@ -44,7 +44,7 @@ async fn rebind_moves_a_session_whose_server_is_closed_and_lets_a_new_one_in() {
 }
 
 #[tokio::test]
-async fn refuse_answers_503_while_the_server_is_out_and_the_session_is_still_its_own_after() {
+async fn refuse_answers_503_while_the_server_is_unavailable_and_keeps_the_session() {
     let mut servers = Servers::start(["a", "b", "c"]);
     let (pool, proxy, cookie) = site(&servers, Fallback::Rebind, Fallback::Refuse).await;
     for out in [Availability::Maintenance, Availability::Unhealthy] {
@@ -54,17 +54,17 @@ async fn refuse_answers_503_while_the_server_is_out_and_the_session_is_still_its
         pool.set_availability("a", Availability::Up).unwrap();
         assert_eq!(soon(get_with(&proxy, &cookie)).await.outcome(), "kept");
     }
-    // One that dies is no other case, but that it was asked: a gateway's error.
+    // If the server dies, a request is sent to it first, so the response is a gateway error.
     servers.of("a").stop().await;
     assert_eq!(soon(get_with(&proxy, &cookie)).await.status, StatusCode::BAD_GATEWAY);
     servers.of("a").restart().unwrap();
     assert_eq!(soon(get_with(&proxy, &cookie)).await.outcome(), "kept");
-    // Who has no session is let in.
+    // A request without a session is admitted.
     assert_eq!(soon(get(&proxy, "")).await.status, StatusCode::OK);
 }
 
 #[tokio::test]
-async fn who_is_refused_for_the_sake_of_his_session_is_counted() {
+async fn requests_refused_because_of_their_session_are_counted() {
     let servers = Servers::start(["a", "b", "c"]);
     let pool = servers.pool();
     let affinity = affinity(&pool, tokens()).unavailable(Fallback::Refuse);
@@ -78,7 +78,7 @@ async fn who_is_refused_for_the_sake_of_his_session_is_counted() {
 }
 
 #[tokio::test]
-async fn a_server_that_has_left_the_pool_is_no_reason_to_refuse_in_any_mode() {
+async fn a_session_of_a_removed_server_is_not_refused_in_any_mode() {
     let route = || Mode::route(Learn::new().cookie("JSESSIONID").unwrap(), Route::default());
     for (mode, brings) in [(tokens(), None), (route(), Some("JSESSIONID=7.a".to_owned()))] {
         let servers = Servers::start(["a", "b", "c"]);
@@ -101,7 +101,7 @@ async fn a_server_that_has_left_the_pool_is_no_reason_to_refuse_in_any_mode() {
 }
 
 #[tokio::test]
-async fn refuse_lets_nobody_in_who_has_no_session() {
+async fn refuse_for_missing_sessions_refuses_requests_without_a_session() {
     let servers = Servers::start(["a", "b", "c"]);
     let pool = servers.pool();
     let affinity = affinity(&pool, tokens()).missing(Fallback::Refuse);
@@ -114,13 +114,13 @@ async fn refuse_lets_nobody_in_who_has_no_session() {
 }
 
 #[tokio::test]
-async fn wait_is_served_by_its_server_if_that_comes_back_in_time() {
+async fn a_waiting_session_is_served_if_its_server_comes_back_in_time() {
     let servers = Servers::start(["a", "b", "c"]);
     let (pool, proxy, cookie) = site(&servers, Fallback::Rebind, Fallback::Wait(LONG)).await;
     pool.set_availability("a", Availability::Unhealthy).unwrap();
     let request = get_with(&proxy, &cookie);
     let comes_back = async {
-        // The one before, and this one, which waits.
+        // The earlier request, and this one, which waits.
         proxy.has_under_way(2).await;
         pool.set_availability("a", Availability::Up).unwrap();
     };
@@ -129,7 +129,7 @@ async fn wait_is_served_by_its_server_if_that_comes_back_in_time() {
 }
 
 #[tokio::test]
-async fn wait_is_refused_if_its_server_does_not_come_back_in_time() {
+async fn a_waiting_session_is_refused_if_its_server_does_not_come_back_in_time() {
     let servers = Servers::start(["a", "b", "c"]);
     let (pool, proxy, cookie) = site(&servers, Fallback::Rebind, Fallback::Wait(Duration::from_millis(50))).await;
     pool.set_availability("a", Availability::Unhealthy).unwrap();
@@ -139,11 +139,11 @@ async fn wait_is_refused_if_its_server_does_not_come_back_in_time() {
 }
 
 #[tokio::test]
-async fn wait_also_waits_for_room_at_a_server_that_is_at_its_limit() {
+async fn a_session_also_waits_for_a_server_at_its_limit() {
     let servers = Servers::start(["a", "b"]);
     let (pool, proxy, cookie) = site(&servers, Fallback::Rebind, Fallback::Wait(LONG)).await;
     pool.update(servers.specs().into_iter().map(|spec| spec.max_in_flight(1)), |_| ()).unwrap();
-    // Two whose answers are held, one at each server; the second is what the first waits for.
+    // Two requests in flight, one at each server.
     let (one, other) = (Browser::new(), Browser::new());
     let held = [one.open(&proxy, "/hold").await, other.open(&proxy, "/hold").await];
     assert_eq!(pool.endpoints()[0].in_flight, 1);
@@ -160,7 +160,7 @@ async fn wait_also_waits_for_room_at_a_server_that_is_at_its_limit() {
 }
 
 #[tokio::test]
-async fn wait_lets_a_new_session_wait_for_whoever_comes_first() {
+async fn a_new_session_waits_for_any_server() {
     let servers = Servers::start(["a", "b"]);
     let pool = Pool::<()>::builder(equipoise::RoundRobin::new()).panic_threshold(0.0).build();
     pool.update(servers.specs(), |_| ()).unwrap();

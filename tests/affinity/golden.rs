@@ -1,5 +1,5 @@
-//! What HAProxy did, replayed from a client's socket to the backends': `golden/README.md` of `equipoise-affinity` says
-//! how it was recorded.
+//! Replays transcripts of HAProxy from the socket of a client to those of the backends. `golden/README.md` of
+//! `equipoise-affinity` describes how they were recorded.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -18,22 +18,22 @@ use crate::{
     recorded::{backend_answer, cookie, head, lines, servers, strings, transcripts},
 };
 
-/// The port on which nobody listened.
+/// The port without a listener.
 const NOBODY: &str = "127.0.0.1:18699";
 
-/// What the backends shall answer, and what they got: who, and the raw head.
+/// The next response of the backends, and the requests that they got: the server and the raw head.
 #[derive(Default)]
 struct Script {
     answer: String,
     got: Vec<(String, String)>,
 }
 
-/// Everything behind the socket that a transcript's client speaks to.
+/// The proxy and the backends of a transcript.
 struct World {
     proxy: Proxy,
     pool: Pool<()>,
     script: Arc<Mutex<Script>>,
-    /// The recorded dynamic value of each server, and what it is at the port that it has here.
+    /// The recorded dynamic cookie value of each server, and the value for its port in this test.
     dynamic: HashMap<String, String>,
     _backends: Vec<Scripted>,
     _refusing: Option<Reserved>,
@@ -80,7 +80,7 @@ impl World {
         Self { proxy, pool, script, dynamic, _backends: backends, _refusing: refusing }
     }
 
-    /// A command of an operator's.
+    /// Runs a command of an operator.
     fn admin(&self, command: &str) {
         let words: Vec<_> = command.split(['/', ' ']).collect();
         let server = words[3];
@@ -92,7 +92,7 @@ impl World {
         }
     }
 
-    /// What HAProxy's lines are where servers have other ports.
+    /// Returns the recorded lines with the values for the ports of this test.
     fn here(&self, lines: Vec<String>) -> Vec<String> {
         let here = |line: String| self.dynamic.iter().fold(line, |line, (from, to)| line.replace(from, to));
         lines.into_iter().map(here).collect()
@@ -123,7 +123,7 @@ fn backend(name: &str, script: &Arc<Mutex<Script>>) -> Scripted {
     .unwrap()
 }
 
-/// The head that a backend sends.
+/// Formats the head that a backend sends.
 fn written(status: &str, headers: &HeaderMap) -> String {
     let mut head = format!("HTTP/1.1 {status} Whatever\r\n");
     for (name, value) in headers {
@@ -132,7 +132,7 @@ fn written(status: &str, headers: &HeaderMap) -> String {
     head + "\r\n"
 }
 
-/// Replays one, and answers how many steps it had.
+/// Replays a transcript and returns its number of steps.
 async fn replay(transcript: &Value) -> usize {
     let name = transcript["name"].as_str().unwrap();
     let world = World::new(&strings(&transcript["backend_config"]));
@@ -161,7 +161,7 @@ async fn replay(transcript: &Value) -> usize {
             assert_eq!(head(got), head(asked), "{at}");
         }
         assert_eq!(answer.status.as_str(), first[1], "{at}");
-        // The date and what names the server are of this proxy's own.
+        // The date and the header with the server are this proxy's own.
         for name in expected.keys().chain([&header::SET_COOKIE, &header::CACHE_CONTROL]) {
             assert_eq!(lines(&answer.headers, name.clone()), world.here(lines(&expected, name.clone())), "{at}");
         }
@@ -171,17 +171,17 @@ async fn replay(transcript: &Value) -> usize {
 }
 
 #[tokio::test]
-async fn every_recorded_transcript_comes_out_the_same_through_a_whole_proxy() {
+async fn every_recorded_transcript_gives_the_same_result_through_a_complete_proxy() {
     let mut replayed = 0;
     for transcript in &transcripts() {
         replayed += replay(transcript).await;
     }
-    // All there are: nothing is left out. Only the values of `dynamic` are those of the ports that there are here.
+    // No transcript is left out. Only the values of `dynamic` differ, because ports differ.
     assert_eq!(replayed, 76);
 }
 
 #[tokio::test]
-async fn a_dynamic_value_names_the_server_that_it_was_made_of() {
+async fn a_dynamic_value_names_its_server() {
     let transcripts = transcripts();
     let dynamic = transcripts.iter().find(|transcript| transcript["name"] == "dynamic").unwrap();
     let world = World::new(&strings(&dynamic["backend_config"]));
@@ -191,7 +191,7 @@ async fn a_dynamic_value_names_the_server_that_it_was_made_of() {
         let answer = soon(get_with(&world.proxy, format!("SRV={}", value.as_str()))).await;
         assert_eq!((answer.status, answer.server(), answer.outcome()), (StatusCode::OK, endpoint.id.as_str(), "kept"));
     }
-    // One that is of another address.
+    // A value of another address.
     let answer = soon(get_with(&world.proxy, "SRV=6158df48160f17d0")).await;
     assert!(answer.outcome().starts_with("newly bound"), "{answer:?}");
 }

@@ -1,5 +1,5 @@
-//! A browser keeps its server: through a thousand requests, through changes of the pool, through a restart of the
-//! balancer, across two balancers.
+//! A browser keeps its server: for a thousand requests, through changes of the pool, through a restart of the balancer,
+//! and across two balancers.
 
 use std::collections::HashSet;
 
@@ -11,7 +11,7 @@ use crate::{
     setup::Servers,
 };
 
-/// Asks so often, and is answered by this server only.
+/// Sends this number of requests, all of which this server must answer.
 async fn stays(visitor: &Browser, site: &Site, times: usize, home: &str) {
     assert_eq!(soon(visitor.servers(&site.proxy, times)).await, [home]);
 }
@@ -19,7 +19,7 @@ async fn stays(visitor: &Browser, site: &Site, times: usize, home: &str) {
 async fn through_a_thousand_requests(kind: &Kind) {
     let servers = Servers::start(["a", "b", "c"]);
     let site = kind.site(&servers).await;
-    // Two, so that it is no accident.
+    // Two browsers, so that it is not a coincidence.
     let visitors = kind.visitors(0..2, &site).await;
     let ((one, one_home), (other, other_home)) = (&visitors[0], &visitors[1]);
     tokio::join!(stays(one, &site, 1000, one_home), stays(other, &site, 100, other_home));
@@ -40,7 +40,7 @@ async fn through_updates(kind: &Kind) {
     let others: Vec<&str> = first.into_iter().filter(|name| *name != home.as_str()).collect();
     for members in [
         &[home, others[0], others[1]][..],
-        // One comes, one leaves; all others leave; all come.
+        // One server joins and one leaves; then all others leave; then all join.
         &[home, others[1], "d"],
         &["e", "d", home],
         &[home],
@@ -76,7 +76,7 @@ async fn across_two_balancers(kind: &Kind) {
     let servers = Servers::start(["a", "b", "c"]);
     let (one, other) = (kind.site(&servers).await, kind.site(&servers).await);
     let mut visitors = kind.visitors(0..6, &one).await;
-    // These come from the other side, in another order.
+    // These visit the balancers in the other order.
     visitors.extend(kind.visitors(6..10, &other).await.into_iter().rev());
     for site in [&one, &other] {
         site.has_written(if matches!(kind, Kind::Redis(_)) { 4 } else { 0 }).await;
@@ -122,33 +122,33 @@ async fn a_browser_with_a_session_in_redis_keeps_its_server_through_a_thousand_r
 }
 
 #[tokio::test]
-async fn a_browser_with_a_cookie_keeps_its_server_while_others_come_and_go() {
+async fn a_browser_with_a_cookie_keeps_its_server_while_other_servers_join_and_leave() {
     through_updates(&Kind::Cookie).await;
 }
 
 #[tokio::test]
-async fn a_browser_with_a_session_in_a_table_keeps_its_server_while_others_come_and_go() {
+async fn a_browser_with_a_session_in_a_table_keeps_its_server_while_other_servers_join_and_leave() {
     through_updates(&Kind::Table).await;
 }
 
 #[tokio::test]
-async fn a_browser_with_a_learned_session_keeps_its_server_while_others_come_and_go() {
+async fn a_browser_with_a_learned_session_keeps_its_server_while_other_servers_join_and_leave() {
     through_updates(&Kind::Learn).await;
 }
 
 #[tokio::test]
-async fn a_browser_with_a_route_keeps_its_server_while_others_come_and_go() {
+async fn a_browser_with_a_route_keeps_its_server_while_other_servers_join_and_leave() {
     through_updates(&Kind::Route).await;
 }
 
 #[tokio::test]
-async fn a_browser_with_a_session_in_redis_keeps_its_server_while_others_come_and_go() {
+async fn a_browser_with_a_session_in_redis_keeps_its_server_while_other_servers_join_and_leave() {
     let Some(redis) = Kind::redis().await else { return };
     through_updates(&redis).await;
 }
 
 #[tokio::test]
-async fn a_browser_with_a_hashed_key_moves_only_to_who_comes_or_from_who_leaves_and_back_when_that_is_undone() {
+async fn a_browser_with_a_hashed_key_moves_only_if_necessary_and_back_when_the_change_is_undone() {
     let servers = Servers::start(["a", "b", "c", "d"]);
     let site = Kind::Hash.site(&servers).await;
     let update = |names: [&str; 3]| site.pool.update(names.map(|name| servers.spec(name)), |_| ()).unwrap();
@@ -163,7 +163,7 @@ async fn a_browser_with_a_hashed_key_moves_only_to_who_comes_or_from_who_leaves_
         assert!(now.server() == home || now.server() == "d" || home == "a", "from {home} to {}", now.server());
         stayed += usize::from(now.server() == home);
     }
-    // Two of three did not have to move, but for those of them that the newcomer has taken.
+    // Two of three browsers did not have to move, except those that moved to the new server.
     assert!((15..=40).contains(&stayed), "{stayed}");
     update(["a", "b", "c"]);
     for (visitor, home) in &visitors {

@@ -1,4 +1,4 @@
-//! What sessions are told by, with their bindings in a table.
+//! Session keys, with bindings in a table.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ fn a_strategy_that_goes_by_no_key_is_refused_where_it_is_to_place_by_one() {
     assert!(Affinity::new(&Pool::<()>::new(Maglev::new()), key()).is_ok());
 }
 
-/// A balancer that goes by this key; its table tells how many sessions there are.
+/// A balancer with this session key, and its table.
 struct Site {
     proxy: Proxy,
     table: SessionTable,
@@ -54,8 +54,8 @@ impl Site {
         answer
     }
 
-    /// Users whose requests have this target and these lines are told apart, and each keeps its server.
-    async fn tells_apart(&self, target: impl Fn(usize) -> String, lines: impl Fn(usize) -> String) {
+    /// Asserts that users with these targets and header lines are distinguished, and that each keeps its server.
+    async fn distinguishes(&self, target: impl Fn(usize) -> String, lines: impl Fn(usize) -> String) {
         let mut homes = Vec::new();
         for user in 0..USERS {
             let first = self.ask(&target(user), &lines(user)).await;
@@ -71,52 +71,52 @@ impl Site {
     }
 }
 
-/// The part of `tells_apart` that says nothing of users.
+/// A part of the request that is the same for all users.
 fn same(what: &'static str) -> impl Fn(usize) -> String {
     move |_| what.to_owned()
 }
 
 #[tokio::test]
-async fn users_are_told_apart_by_a_header() {
+async fn users_are_distinguished_by_a_header() {
     let site = Site::by(SessionKey::header("x-user").unwrap());
-    site.tells_apart(same("/"), |user| format!("x-user: {user}\r\n")).await;
+    site.distinguishes(same("/"), |user| format!("x-user: {user}\r\n")).await;
 }
 
 #[tokio::test]
-async fn users_are_told_apart_by_a_cookie_of_the_application() {
+async fn users_are_distinguished_by_a_cookie_of_the_application() {
     let site = Site::by(SessionKey::cookie("sid").unwrap());
-    site.tells_apart(same("/"), |user| format!("cookie: theme=dark; sid={user}\r\n")).await;
+    site.distinguishes(same("/"), |user| format!("cookie: theme=dark; sid={user}\r\n")).await;
 }
 
 #[tokio::test]
-async fn users_are_told_apart_by_a_parameter_of_the_query() {
+async fn users_are_distinguished_by_a_parameter_of_the_query() {
     let site = Site::by(SessionKey::query_parameter("sid").unwrap());
-    site.tells_apart(|user| format!("/cart?item=7&sid={user}"), same("")).await;
+    site.distinguishes(|user| format!("/cart?item=7&sid={user}"), same("")).await;
 }
 
 #[tokio::test]
-async fn users_are_told_apart_by_the_path() {
+async fn users_are_distinguished_by_the_path() {
     let site = Site::by(SessionKey::path_segment(1));
-    site.tells_apart(|user| format!("/tenants/{user}/cart"), same("")).await;
+    site.distinguishes(|user| format!("/tenants/{user}/cart"), same("")).await;
 }
 
-/// What the proxy in front of this one says of its client.
+/// The header lines by which the proxy in front names its client.
 fn forwarded(user: usize) -> String {
     format!("x-forwarded-for: 203.0.113.{user}\r\n")
 }
 
 #[tokio::test]
-async fn behind_a_trusted_proxy_users_are_told_apart_by_the_addresses_that_it_names() {
+async fn behind_a_trusted_proxy_users_are_distinguished_by_the_addresses_that_it_names() {
     let client = ClientAddress::behind(TrustedProxies::loopback()).header(ForwardedHeader::XForwardedFor);
     let site = Site::by(SessionKey::source(client, SourcePrefix::new(32, 128).unwrap()));
-    site.tells_apart(same("/"), forwarded).await;
-    // One who names another in front of his own is not taken for that one.
+    site.distinguishes(same("/"), forwarded).await;
+    // A client that prepends another address is not identified by that address.
     let liar = site.ask("/", "x-forwarded-for: 203.0.113.1, 198.51.100.7\r\n").await;
     assert!(liar.outcome().starts_with("newly bound"), "{liar:?}");
 }
 
 #[tokio::test]
-async fn behind_a_proxy_that_is_not_trusted_all_are_the_one_that_the_connection_comes_from() {
+async fn behind_an_untrusted_proxy_all_requests_have_the_address_of_the_connection() {
     let client = ClientAddress::behind(TrustedProxies::private()).header(ForwardedHeader::XForwardedFor);
     let site = Site::by(SessionKey::source(client, SourcePrefix::new(32, 128).unwrap()));
     for user in 0..USERS {
@@ -126,7 +126,7 @@ async fn behind_a_proxy_that_is_not_trusted_all_are_the_one_that_the_connection_
 }
 
 #[tokio::test]
-async fn users_of_one_network_are_one_where_the_key_is_the_network() {
+async fn users_of_one_network_share_a_session_if_the_key_is_the_network() {
     let client = ClientAddress::behind(TrustedProxies::loopback()).header(ForwardedHeader::XForwardedFor);
     let site = Site::by(SessionKey::source(client, SourcePrefix::new(24, 56).unwrap()));
     for user in 0..USERS {

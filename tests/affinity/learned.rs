@@ -1,4 +1,4 @@
-//! Sessions that the servers make: learned, or read off their names.
+//! Sessions that the servers create: learned from responses, or with a route in their value.
 
 use equipoise::{
     Availability, Pool,
@@ -43,7 +43,7 @@ impl Site {
 }
 
 #[tokio::test]
-async fn who_logs_in_comes_back_to_the_server_that_made_the_session_and_others_take_turns() {
+async fn a_logged_in_client_comes_back_to_its_server_and_others_are_balanced() {
     let (site, table) = Site::learning();
     let (ann, bob) = (Browser::new(), Browser::new());
     assert_eq!(soon(ann.servers(&site.proxy, 2)).await, ["a", "b"]);
@@ -59,7 +59,7 @@ async fn who_logs_in_comes_back_to_the_server_that_made_the_session_and_others_t
 }
 
 #[tokio::test]
-async fn a_learned_session_is_known_by_a_link_too() {
+async fn a_learned_session_is_recognised_in_a_link_too() {
     let (site, _) = Site::learning();
     let ann = Browser::new();
     ann.get(&site.proxy).await;
@@ -72,7 +72,7 @@ async fn a_learned_session_is_known_by_a_link_too() {
 }
 
 #[tokio::test]
-async fn what_clients_make_up_is_never_learned() {
+async fn made_up_sessions_are_never_learned() {
     let (site, table) = Site::learning();
     for number in 0..9 {
         let made_up = soon(get_with(&site.proxy, format!("JSESSIONID=made-up-{}", number / 3))).await;
@@ -83,7 +83,7 @@ async fn what_clients_make_up_is_never_learned() {
 }
 
 #[tokio::test]
-async fn a_learned_session_ends_when_its_server_takes_it_back() {
+async fn a_learned_session_ends_when_its_server_removes_the_cookie() {
     let (site, table) = Site::learning();
     let session = soon(Browser::new().ask(&site.proxy, "/login")).await.cookie().unwrap();
     assert_eq!(table.len(), 1);
@@ -106,7 +106,7 @@ async fn a_learned_session_whose_server_dies_moves_once_and_stays() {
 }
 
 #[tokio::test]
-async fn a_route_names_its_server_to_balancers_that_have_never_heard_of_the_session() {
+async fn a_route_names_its_server_to_balancers_that_do_not_know_the_session() {
     let (one, other) =
         (Site::of(Mode::route(java(), Route::default())), Site::of(Mode::route(java(), Route::default())));
     for site in [&one, &other] {
@@ -115,7 +115,7 @@ async fn a_route_names_its_server_to_balancers_that_have_never_heard_of_the_sess
             assert_eq!((answer.server(), answer.outcome()), (server, "kept"));
         }
     }
-    // A browser that logs in gets such a name.
+    // A browser that logs in gets a cookie with a route.
     let ann = Browser::new();
     soon(get(&one.proxy, "")).await;
     assert_eq!(ann.ask(&one.proxy, "/login").await.server(), "b");
@@ -123,7 +123,7 @@ async fn a_route_names_its_server_to_balancers_that_have_never_heard_of_the_sess
 }
 
 #[tokio::test]
-async fn a_route_to_a_server_that_is_out_leads_to_the_same_stand_in_everywhere_and_back_again() {
+async fn a_route_to_an_unavailable_server_leads_to_the_same_stand_in_everywhere_and_back() {
     let (one, other) =
         (Site::of(Mode::route(java(), Route::default())), Site::of(Mode::route(java(), Route::default())));
     for site in [&one, &other] {
@@ -131,14 +131,14 @@ async fn a_route_to_a_server_that_is_out_leads_to_the_same_stand_in_everywhere_a
     }
     for number in 0..20 {
         let session = format!("JSESSIONID={number}.b");
-        // Of the turns that strategies take, the two have another idea each time.
+        // The round robins of the two balancers are at different turns each time.
         soon(get(&other.proxy, "")).await;
         let (first, second) = tokio::join!(get_with(&one.proxy, &session), get_with(&other.proxy, &session));
         assert_eq!((first.server(), first.outcome()), (second.server(), "away from b: closed"));
     }
     one.pool.set_availability("b", Availability::Up).unwrap();
     assert_eq!(soon(get_with(&one.proxy, "JSESSIONID=7.b")).await.outcome(), "kept");
-    // One that names nobody is bound to nobody.
+    // A route of an unknown server does not bind.
     for (session, reason) in [("JSESSIONID=7", "unknown"), ("JSESSIONID=", "absent")] {
         assert!(soon(get_with(&one.proxy, session)).await.outcome().starts_with("unbound"));
         assert_eq!(one.affinity.stats().unbound_for(reason), 1);
@@ -146,7 +146,7 @@ async fn a_route_to_a_server_that_is_out_leads_to_the_same_stand_in_everywhere_a
 }
 
 #[tokio::test]
-async fn of_a_request_that_is_excepted_nothing_is_learned() {
+async fn nothing_is_learned_from_an_exempted_request() {
     let servers = Servers::start(["a", "b", "c"]);
     let pool = servers.pool();
     let table = SessionTable::builder().build().unwrap();
@@ -157,7 +157,7 @@ async fn of_a_request_that_is_excepted_nothing_is_learned() {
 }
 
 #[tokio::test]
-async fn what_backends_do_not_repeat_may_be_learned_from_requests() {
+async fn with_the_option_sessions_are_learned_from_requests_too() {
     let servers = Servers::start(["a", "b", "c"]);
     let pool = servers.pool();
     let table = SessionTable::builder().build().unwrap();

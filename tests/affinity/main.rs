@@ -1,6 +1,6 @@
-//! Session affinity over real sockets: real clients, a whole proxy, servers that die.
+//! Session affinity over real sockets: real clients, a complete proxy, servers that die.
 //!
-//! Where `curl` or `redis-server` is missing, the tests that need it say so and pass.
+//! If `curl` or `redis-server` is missing, the tests that need it print a message and pass.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 

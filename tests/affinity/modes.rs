@@ -1,4 +1,4 @@
-//! The modes, and a site of each: servers, a balancer, a proxy.
+//! The modes, and a site for each: servers, a balancer, a proxy.
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
@@ -21,7 +21,7 @@ use crate::{
     setup::{Servers, USER, affinity, in_table, redis, table, tokens, user},
 };
 
-/// How sessions are told, and where their bindings are.
+/// How sessions are recognised, and where their bindings are stored.
 pub(crate) enum Kind {
     Cookie,
     Hash,
@@ -40,17 +40,17 @@ pub(crate) struct Site {
 }
 
 impl Kind {
-    /// With a server of its own; `None` where there is none to be started.
+    /// Starts an own Redis server; `None` if there is none to start.
     pub(crate) async fn redis() -> Option<Self> {
         redis_server::Server::start(&[]).await.map(Self::Redis)
     }
 
-    /// A balancer that has never been there before, over all servers.
+    /// Creates a balancer without any state, over all servers.
     pub(crate) async fn site(&self, servers: &Servers) -> Site {
         self.site_on(Reserved::new().unwrap(), servers).await
     }
 
-    /// The same on the port of one that has been stopped.
+    /// Like [`site`](Self::site), on the port of a stopped proxy.
     pub(crate) async fn site_on(&self, port: Reserved, servers: &Servers) -> Site {
         let learn = || Learn::new().cookie("JSESSIONID").unwrap();
         let (mut pool, mut store) = (servers.pool(), None);
@@ -64,7 +64,7 @@ impl Kind {
             Self::Learn => Mode::learn(learn(), table()),
             Self::Route => Mode::route(learn(), Route::default()),
             Self::Redis(server) => {
-                // A busy machine is not to be taken for one that is away.
+                // A long timeout, so that a busy machine does not count as an outage.
                 let redis = Arc::new(redis(&server.url(), Duration::from_secs(5)).await);
                 store = Some(Arc::clone(&redis));
                 Mode::table(user(), redis)
@@ -75,7 +75,7 @@ impl Kind {
         Site { pool, affinity, proxy, store }
     }
 
-    /// Somebody who has never been there before.
+    /// Creates a client without a session.
     pub(crate) fn visitor(&self, name: &str) -> Browser {
         match self {
             Self::Cookie | Self::Learn | Self::Route => Browser::new(),
@@ -83,7 +83,7 @@ impl Kind {
         }
     }
 
-    /// What makes a session of a visit; answers whose it is.
+    /// Begins a session of a client and returns its server.
     pub(crate) async fn begin(&self, visitor: &Browser, site: &Site) -> String {
         let path = if matches!(self, Self::Learn | Self::Route) { "/login" } else { "/" };
         let answer = visitor.ask(&site.proxy, path).await;
@@ -91,7 +91,7 @@ impl Kind {
         answer.server().to_owned()
     }
 
-    /// Visitors of these numbers with their sessions, and whose they are.
+    /// Creates clients with these numbers and their sessions, each with its server.
     pub(crate) async fn visitors(&self, numbers: Range<usize>, site: &Site) -> Vec<(Browser, String)> {
         let mut visitors = Vec::new();
         for number in numbers {
@@ -104,7 +104,7 @@ impl Kind {
 }
 
 impl Site {
-    /// Waits until the other balancers can know of so many sessions.
+    /// Waits until the other balancers can know this number of sessions.
     pub(crate) async fn has_written(&self, sessions: u64) {
         if let Some(store) = &self.store {
             eventually("written", || store.stats().writes >= sessions).await;

@@ -1,4 +1,4 @@
-//! Redis dies under load, and comes back: nobody gets an error.
+//! Redis dies under load and comes back without an error for any client.
 
 use std::{
     sync::{
@@ -21,7 +21,7 @@ use crate::{
     setup::{Servers, affinity, redis, user},
 };
 
-/// How many ask at once.
+/// Number of concurrent clients.
 const VISITORS: usize = 4;
 
 #[derive(Default)]
@@ -37,7 +37,7 @@ impl Load {
     }
 }
 
-/// Comes back again and again, each time with somebody new; answers all but 200 and whoever else answered.
+/// Sends requests of a known client and of new ones. Returns responses other than 200 and responses of other servers.
 async fn visit(load: Arc<Load>, site: Arc<Site>, number: usize, home: String, visitor: Browser) -> Vec<String> {
     let mut wrong = Vec::new();
     while !load.over.load(Ordering::SeqCst) {
@@ -52,7 +52,7 @@ async fn visit(load: Arc<Load>, site: Arc<Site>, number: usize, home: String, vi
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_redis_that_is_killed_and_restarted_under_load_costs_no_request_and_moves_nobody() {
+async fn a_redis_killed_and_restarted_under_load_fails_no_request_and_moves_no_session() {
     let Some(mut redis) = Kind::redis().await else { return };
     let servers = Servers::start(["a", "b", "c"]);
     let site = Arc::new(redis.site(&servers).await);
@@ -74,13 +74,13 @@ async fn a_redis_that_is_killed_and_restarted_under_load_costs_no_request_and_mo
     while let Some(wrong) = soon(visits.join_next()).await {
         assert_eq!(wrong.unwrap(), Vec::<String>::new());
     }
-    // Newcomers, of whom nobody knew while there was nobody to be asked. They were bound all the same.
+    // Lookups of new clients failed while Redis was away. They were bound anyway.
     let stats = site.affinity.stats();
     assert!(stats.unbound_for("store_away") >= 50, "{stats}");
     assert_eq!((stats.misses(), &stats.moved[..]), (stats.new, &[][..]));
     assert!(store.stats().reconnects >= 1);
 
-    // Stickiness is as before, for the other balancers too.
+    // Sessions are kept as before, by other balancers too.
     let written = store.stats().writes;
     let visitors = redis.visitors(100..106, &site).await;
     eventually("written", || store.stats().writes >= written + 6).await;
@@ -109,7 +109,7 @@ async fn sessions_that_begin_while_redis_is_away_are_kept_by_their_balancer() {
 
 #[cfg_attr(not(unix), ignore = "there are no signals here")]
 #[tokio::test]
-async fn a_redis_that_hangs_costs_no_request_and_moves_nobody() {
+async fn a_hanging_redis_fails_no_request_and_moves_no_session() {
     let Some(Kind::Redis(server)) = Kind::redis().await else { return };
     let servers = Servers::start(["a", "b", "c"]);
     let store = Arc::new(redis(&server.url(), Duration::from_millis(20)).await);

@@ -1,4 +1,4 @@
-//! A reverse proxy: a hyper server, affinity, balancing, a hyper client.
+//! A reverse proxy: a hyper server, affinity, a balancer and a hyper client.
 
 use std::{convert::Infallible, future::poll_fn, pin::pin, sync::Arc};
 
@@ -23,20 +23,20 @@ use tokio::{
 };
 use tower::{Layer, ServiceExt};
 
-/// Names the endpoint that answered.
+/// Header with the endpoint that answered.
 pub(crate) const SERVED_BY: HeaderName = HeaderName::from_static("x-served-by");
-/// Says how the request was bound.
+/// Header with how the request was bound.
 pub(crate) const OUTCOME: HeaderName = HeaderName::from_static("x-outcome");
 
 type Inner = Client<HttpConnector, Replayable<Incoming>>;
 type Balanced = WithAffinity<Balance<(), Shared<Inner>>>;
 type Body = Either<LeasedBody<Incoming>, Full<Bytes>>;
 
-/// Serves on a port of its own until it is stopped or dropped.
+/// A proxy on its own port, until it is stopped or dropped.
 pub(crate) struct Proxy {
     port: Reserved,
     under_way: Arc<watch::Sender<usize>>,
-    /// Told, or dropped: it ends.
+    /// The proxy ends when this is sent or dropped.
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
@@ -46,7 +46,7 @@ impl Proxy {
         Self::on(Reserved::new().unwrap(), pool, affinity)
     }
 
-    /// On the port of one that has been stopped.
+    /// Starts on the port of a stopped proxy.
     pub(crate) fn on(port: Reserved, pool: &Pool<()>, affinity: &Affinity) -> Self {
         let client = Client::builder(TokioExecutor::new()).build_http();
         let balanced = BalanceLayer::with_protocol(pool.clone(), Http::new().header(SERVED_BY)).layer(client);
@@ -65,15 +65,15 @@ impl Proxy {
         format!("http://{}", self.address())
     }
 
-    /// Waits until so many requests in all have been handed to the balancer and were not answered at once.
+    /// Waits until this number of requests in all was passed to the balancer and not answered at once.
     pub(crate) async fn has_under_way(&self, requests: usize) {
         // The sender lives as long as `self`.
         let _ = self.under_way.subscribe().wait_for(|begun| *begun >= requests).await;
     }
 
-    /// Closes the port and all connections but the tunnels.
+    /// Closes the port and all connections except tunnels.
     pub(crate) async fn stop(self) -> Reserved {
-        // It ends in either case.
+        // The proxy ends in either case.
         let _ = self.stop.send(());
         let _ = self.task.await;
         self.port
@@ -100,7 +100,7 @@ async fn serve(
                     async move { Ok::<_, Infallible>(forward(service, request, &under_way).await) }
                 });
                 let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), each).with_upgrades();
-                // One that fails concerns its client only.
+                // A failed connection only affects its client.
                 connections.spawn(async move { drop(connection.await) });
             }
         }
@@ -133,7 +133,7 @@ async fn forward(
         let server = upgrade::on(&mut response);
         tokio::spawn(async move {
             if let (Ok(client), Ok(server)) = tokio::join!(client, server) {
-                // However it ends, it has ended.
+                // The tunnel has ended, with or without an error.
                 let _ = copy_bidirectional(&mut TokioIo::new(client), &mut TokioIo::new(server)).await;
             }
             drop(lease);

@@ -1,4 +1,5 @@
-//! Sticky until saturated: whose server has too much to do is served elsewhere, and comes back.
+//! Sticky until saturated: if the server of a session is full, another one serves the request, and the session comes
+//! back.
 
 use equipoise::{
     EndpointSpec, Pool, RoundRobin,
@@ -13,7 +14,7 @@ use crate::{
     setup::{Servers, USER, affinity, in_table, tokens},
 };
 
-/// Three servers, each set as the test wants.
+/// Three servers with settings of the test.
 fn site(servers: &Servers, spec: impl Fn(EndpointSpec) -> EndpointSpec) -> Pool<()> {
     let pool = Pool::new(RoundRobin::new());
     pool.update(servers.specs().into_iter().map(spec), |_| ()).unwrap();
@@ -25,7 +26,7 @@ async fn is_left_and_returned_to(servers: &Servers, pool: &Pool<()>, affinity: &
     let visitor = Browser::with(USER, "ada");
     assert_eq!(visitor.get(&proxy).await.server(), "a");
     for _ in 0..3 {
-        // Its only place, or more than its share, is taken.
+        // Its only place is taken, or it has more than its share.
         let held = visitor.open(&proxy, "/hold").await;
         for _ in 0..5 {
             let away = visitor.get(&proxy).await;
@@ -49,7 +50,7 @@ async fn is_left_and_returned_to(servers: &Servers, pool: &Pool<()>, affinity: &
 async fn at_its_limit(mode: Mode) {
     let servers = Servers::start(["a", "b", "c"]);
     let pool = site(&servers, |spec| spec.max_in_flight(1));
-    // So much that only the limit counts.
+    // A max share so high that only the limit counts.
     is_left_and_returned_to(&servers, &pool, &affinity(&pool, mode).until_saturated(1e6), "full").await;
 }
 
@@ -80,7 +81,7 @@ async fn with_a_table_a_server_that_has_more_than_its_share_is_left_and_returned
 }
 
 #[tokio::test]
-async fn without_it_too_a_server_at_its_limit_is_left_for_the_moment_and_not_for_good() {
+async fn without_a_max_share_a_session_also_returns_to_a_server_that_was_at_its_limit() {
     let servers = Servers::start(["a", "b", "c"]);
     let pool = site(&servers, |spec| spec.max_in_flight(1));
     let affinity = affinity(&pool, tokens());

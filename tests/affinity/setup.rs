@@ -1,4 +1,4 @@
-//! What the tests share.
+//! Helpers of the tests.
 
 use std::{
     io,
@@ -23,10 +23,10 @@ use http::{HeaderValue, Response, header::SET_COOKIE};
 use http_body_util::{BodyExt, Full, channel};
 use parking_lot::Mutex;
 
-/// The header by which the tests tell users apart, where they do not by a cookie.
+/// The header that identifies users in tests without cookies.
 pub(crate) const USER: &str = "x-user";
 
-/// Servers that answer their names, and hold answers back if they are asked for `/hold`.
+/// Servers that answer with their names, and delay the response to `/hold`.
 pub(crate) struct Servers {
     all: Vec<(&'static str, Backend)>,
     held: Arc<Mutex<Vec<channel::Sender<Bytes, io::Error>>>>,
@@ -48,12 +48,12 @@ impl Servers {
         EndpointSpec::new(backend.address()).with_id(*name)
     }
 
-    /// All of them.
+    /// Returns the specs of all servers.
     pub(crate) fn specs(&self) -> Vec<EndpointSpec> {
         self.all.iter().map(|(name, _)| self.spec(name)).collect()
     }
 
-    /// All of them, in turns.
+    /// Creates a pool of all servers with round robin.
     pub(crate) fn pool(&self) -> Pool<()> {
         self.pool_by(RoundRobin::new())
     }
@@ -64,13 +64,13 @@ impl Servers {
         pool
     }
 
-    /// Lets go of all answers that are held back.
+    /// Completes all delayed responses.
     pub(crate) fn release(&self) {
         self.held.lock().clear();
     }
 }
 
-/// One that makes a session of Tomcat's kind for whoever asks for `/login`, until that one asks for `/logout`.
+/// A server that creates a session like Tomcat for a request of `/login`, and ends it for `/logout`.
 fn server(name: &'static str, held: &Arc<Mutex<Vec<channel::Sender<Bytes, io::Error>>>>) -> Backend {
     let (held, logins) = (Arc::clone(held), Mutex::new(0));
     let answer = move |request: &equipoise_tests::Seen| -> Answer {
@@ -98,12 +98,12 @@ fn server(name: &'static str, held: &Arc<Mutex<Vec<channel::Sender<Bytes, io::Er
     Backend::answering(answer).unwrap()
 }
 
-/// The key that all balancers of a test share.
+/// The token key that all balancers of a test share.
 pub(crate) fn ring() -> KeyRing {
     KeyRing::new(Key::new(1, b"a secret that nobody would guess").unwrap())
 }
 
-/// What most want: a cookie of the balancer's with a token in it.
+/// The most common mode: a cookie of the balancer with a token.
 pub(crate) fn tokens() -> Mode {
     with_ring(ring())
 }
@@ -122,17 +122,17 @@ pub(crate) fn table() -> Arc<SessionTable> {
     Arc::new(SessionTable::builder().build().unwrap())
 }
 
-/// Users by their header, in a table of its own.
+/// A mode with a table by the header of the user.
 pub(crate) fn in_table() -> Mode {
     Mode::table(user(), table())
 }
 
 pub(crate) fn affinity(pool: &Pool<()>, mode: Mode) -> Affinity {
-    // A busy machine is not to be taken for a store that is away.
+    // A long timeout, so that a busy machine does not count as an outage.
     Affinity::new(pool, mode).unwrap().lookup_limit(Duration::from_secs(10))
 }
 
-/// For what tells nobody that it has happened.
+/// Polls for a condition that has no event.
 pub(crate) async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let since = Instant::now();
     while !is_so() {
@@ -141,7 +141,7 @@ pub(crate) async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// A store that is connected, and waits so long for an answer.
+/// Creates a connected store with this lookup timeout.
 pub(crate) async fn redis(url: &str, longest: Duration) -> RedisStore {
     let backoff = (Duration::from_millis(5), Duration::from_millis(50));
     let store = RedisStore::builder(url).lookup_timeout(longest).backoff(backoff.0, backoff.1).build().unwrap();

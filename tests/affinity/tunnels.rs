@@ -1,4 +1,4 @@
-//! Connections that have switched protocols stay where they are.
+//! Connections that have switched protocols (tunnels) stay at their server.
 
 use std::io;
 
@@ -17,7 +17,7 @@ use crate::{
     setup::{affinity, tokens},
 };
 
-/// Switches protocols for whoever asks, and answers every four bytes with its name and them.
+/// A server that switches protocols on request, and answers every four bytes with its name and these bytes.
 fn echo(name: &'static str) -> Scripted {
     Scripted::start(move |mut peer: Peer| async move {
         while !peer.head().await?.contains("upgrade: websocket") {
@@ -33,7 +33,7 @@ fn echo(name: &'static str) -> Scripted {
     .unwrap()
 }
 
-/// Says it, and hears it back from that server.
+/// Sends four bytes and expects them back from that server.
 async fn says(tunnel: &mut TcpStream, server: &str, what: &str) {
     tunnel.write_all(what.as_bytes()).await.unwrap();
     let mut heard = vec![0; server.len() + 1 + what.len()];
@@ -42,7 +42,7 @@ async fn says(tunnel: &mut TcpStream, server: &str, what: &str) {
 }
 
 #[tokio::test]
-async fn a_tunnel_stays_where_it_is_while_its_endpoint_drains_closes_and_leaves_and_idle_waits_for_it() {
+async fn a_tunnel_survives_draining_maintenance_and_removal_and_idle_waits_for_it() {
     let (a, b) = (echo("a"), echo("b"));
     let pool = equipoise::Pool::new(equipoise::RoundRobin::new());
     let spec = |name: &str, server: &Scripted| equipoise::EndpointSpec::new(server.address()).with_id(name);
@@ -55,7 +55,7 @@ async fn a_tunnel_stays_where_it_is_while_its_endpoint_drains_closes_and_leaves_
     tunnel.write_all(request.as_bytes()).await.unwrap();
     let switched = soon(head(&mut tunnel)).await;
     assert_eq!((switched.status, switched.server()), (StatusCode::SWITCHING_PROTOCOLS, "a"));
-    // It has a session, as any other response.
+    // The response has a session, as any other.
     let session = switched.cookie().unwrap();
     says(&mut tunnel, "a", "one.").await;
     assert_eq!(pool.endpoints()[0].in_flight, 1);
@@ -65,7 +65,7 @@ async fn a_tunnel_stays_where_it_is_while_its_endpoint_drains_closes_and_leaves_
     says(&mut tunnel, "a", "two.").await;
     pool.set_availability("a", Availability::Maintenance).unwrap();
     says(&mut tunnel, "a", "tri.").await;
-    // What is new goes elsewhere, and so does the session; the tunnel does not.
+    // New requests and the session go to another server; the tunnel stays.
     let moved = soon(get_with(&proxy, &session)).await;
     assert_eq!((moved.server(), moved.outcome()), ("b", "moved from a: closed"));
     says(&mut tunnel, "a", "for.").await;
@@ -79,7 +79,7 @@ async fn a_tunnel_stays_where_it_is_while_its_endpoint_drains_closes_and_leaves_
 }
 
 #[tokio::test]
-async fn a_tunnel_of_a_bound_session_goes_where_the_session_is() {
+async fn a_tunnel_of_a_bound_session_goes_to_the_server_of_the_session() {
     let (a, b) = (echo("a"), echo("b"));
     let pool = equipoise::Pool::new(equipoise::RoundRobin::new());
     let spec = |name: &str, server: &Scripted| equipoise::EndpointSpec::new(server.address()).with_id(name);

@@ -1,4 +1,4 @@
-//! Servers that say they are well, and treat requests badly.
+//! Servers that pass their checks and fail requests.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ fn world(outliers: Outliers, servers: &[Server; 3]) -> World {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answers_that_break_off_are_errors_until_three_have() {
+async fn responses_that_break_off_are_errors_until_three_have() {
     let servers = three();
     let mut world = world(Outliers::new().consecutive_connection(3), &servers);
     let load = Load::start(&world.balanced);
@@ -41,13 +41,13 @@ async fn answers_that_break_off_are_errors_until_three_have() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_sinkhole_is_out_after_five_failures() {
+async fn a_sinkhole_is_ejected_after_five_failures() {
     let servers = three();
     let mut world = world(Outliers::new().consecutive_failures(5), &servers);
     servers[1].turn(Mode::Fails);
     let mut failures = 0;
     while failures < 5 {
-        // One at a time: nothing else is in flight.
+        // One request at a time, so nothing else is in flight.
         failures += usize::from(get(&world.balanced).await.end == SINKHOLE);
     }
     world.out("2").await;
@@ -57,7 +57,7 @@ async fn a_sinkhole_is_out_after_five_failures() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn under_load_only_what_was_sent_before_follows_a_sinkholes_five_failures() {
+async fn under_load_only_requests_in_flight_fail_after_a_sinkholes_five_failures() {
     let servers = three();
     let mut world = world(Outliers::new().consecutive_failures(5), &servers);
     let load = Load::start(&world.balanced);
@@ -72,13 +72,13 @@ async fn under_load_only_what_was_sent_before_follows_a_sinkholes_five_failures(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_is_slow_among_fast_ones_is_out() {
+async fn a_slow_server_among_fast_ones_is_ejected() {
     let servers = three();
     for server in &servers {
-        // Work enough for the noise of a busy machine not to matter.
+        // Enough work that the noise of a busy machine does not matter.
         server.turn(Mode::After(Duration::from_millis(10)));
     }
-    // Should noise eject another, that one is soon back.
+    // If noise ejects another server, it is back soon.
     let ejection = Duration::from_secs(5);
     let rule = LatencyOutlier { factor: 5.0, hosts: 3, volume: 5 };
     let rules = Outliers::new().latency(rule).interval(Duration::from_millis(300)).ejection(ejection, ejection);

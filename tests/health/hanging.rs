@@ -20,7 +20,7 @@ const TIMEOUT: Duration = Duration::from_millis(100);
 const FALL: u32 = 3;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_hangs_costs_errors_until_its_checks_have_found_out() {
+async fn a_hanging_server_causes_errors_until_its_checks_fail() {
     let servers = [(); 3].map(|()| Server::start(Mode::WELL));
     let schedule = Schedule::new().interval(INTERVAL).timeout(TIMEOUT).fall(FALL).jitter(0.0);
     let mut world = World::hasty(schedule, servers.each_ref().map(Server::address));
@@ -35,13 +35,13 @@ async fn what_hangs_costs_errors_until_its_checks_have_found_out() {
     load.more(50).await;
     let samples = load.end().await;
     let errors = errors(&samples);
-    assert!(!errors.is_empty(), "round robin has sent it some");
+    assert!(!errors.is_empty(), "round robin has sent it requests");
     let late = errors.iter().find(|sample| sample.began > out);
     assert!(late.is_none(), "{late:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_hangs_is_found_out_by_its_requests_too() {
+async fn a_hanging_server_is_ejected_by_outlier_detection_too() {
     let servers = [(); 3].map(|()| Server::start(Mode::WELL));
     let health = Health::builder().outliers(Outliers::new().consecutive_connection(3));
     let mut world = World::start(health, RoundRobin::new(), servers.each_ref().map(Server::address));
@@ -59,11 +59,11 @@ async fn what_hangs_is_found_out_by_its_requests_too() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_hangs_costs_no_errors_where_giving_up_means_that_the_connection_is_given_up() {
+async fn a_hanging_server_causes_no_errors_if_the_timeout_closes_the_connection() {
     let servers = [(); 3].map(|()| Server::start(Mode::WELL));
     let schedule = Schedule::new().interval(INTERVAL).timeout(TIMEOUT).fall(FALL);
     let mut world = World::hasty(schedule, servers.each_ref().map(Server::address));
-    // That is how an idempotent request goes elsewhere when a try has taken too long.
+    // An idempotent request then goes to another endpoint after an attempt timeout.
     let client = Impatient::saying(io::ErrorKind::ConnectionAborted);
     let load = Load::start(&BalanceLayer::new(world.balanced.pool().clone()).queue_timeout(PATIENCE).layer(client));
     load.more(50).await;

@@ -1,4 +1,4 @@
-//! Servers that are gone: nobody notices.
+//! Killed servers cause no errors.
 
 use std::time::Duration;
 
@@ -11,18 +11,18 @@ use crate::{
     setup::{INTERVAL, World, checked},
 };
 
-/// Until three looks have failed, of which each fails at once; with their jitter.
+/// Time until three checks have failed, each of which fails at once, with jitter.
 const THREE_LOOKS: Duration = Duration::from_millis(330);
 
 fn three() -> [Backend; 3] {
     ["1", "2", "3"].map(|text| Backend::start(text).unwrap())
 }
 
-async fn nobody_notices_a_killed_server(strategy: impl Strategy) {
+async fn a_killed_server_causes_no_errors(strategy: impl Strategy) {
     let mut servers = three();
     let mut world = World::start(checked(), strategy, servers.each_ref().map(Backend::address));
     let load = Load::start(&world.balanced);
-    // Its connections are open, and in use.
+    // Its connections are open and in use.
     soon(servers[1].has_served(20)).await;
     servers[1].stop().await;
     world.out_within(THREE_LOOKS, Instant::now(), "2").await;
@@ -34,33 +34,33 @@ async fn nobody_notices_a_killed_server(strategy: impl Strategy) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_notices_a_killed_server_under_round_robin() {
-    nobody_notices_a_killed_server(RoundRobin::new()).await;
+async fn a_killed_server_causes_no_errors_under_round_robin() {
+    a_killed_server_causes_no_errors(RoundRobin::new()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_notices_a_killed_server_under_p2c() {
-    nobody_notices_a_killed_server(P2c::new()).await;
+async fn a_killed_server_causes_no_errors_under_p2c() {
+    a_killed_server_causes_no_errors(P2c::new()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_notices_a_killed_server_under_peak_ewma() {
-    nobody_notices_a_killed_server(PeakEwma::new()).await;
+async fn a_killed_server_causes_no_errors_under_peak_ewma() {
+    a_killed_server_causes_no_errors(PeakEwma::new()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_notices_a_server_that_refuses_from_the_beginning() {
+async fn a_server_that_refuses_from_the_beginning_causes_no_errors() {
     let (a, nobody, c) = (Backend::start("1").unwrap(), Reserved::new().unwrap(), Backend::start("3").unwrap());
     let mut world = World::start(checked(), RoundRobin::new(), [a.address(), nobody.address(), c.address()]);
     let load = Load::start(&world.balanced);
-    // The first look decides.
+    // The first check decides.
     world.out_within(INTERVAL, Instant::now(), "2").await;
     load.more(50).await;
     no_errors(&load.end().await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_notices_a_rolling_restart() {
+async fn a_rolling_restart_causes_no_errors() {
     let mut servers = three();
     let mut world = World::start(checked(), RoundRobin::new(), servers.each_ref().map(Backend::address));
     let load = Load::start(&world.balanced);
@@ -76,7 +76,7 @@ async fn nobody_notices_a_rolling_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_notices_a_rolling_restart_that_does_not_wait_for_the_checks() {
+async fn a_rolling_restart_without_waiting_for_checks_causes_no_errors() {
     let mut servers = three();
     let world = World::start(checked(), RoundRobin::new(), servers.each_ref().map(Backend::address));
     let load = Load::start(&world.balanced);
@@ -91,7 +91,7 @@ async fn nobody_notices_a_rolling_restart_that_does_not_wait_for_the_checks() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_notices_a_server_that_flaps_with_every_interval() {
+async fn a_server_that_flaps_with_every_interval_causes_no_errors() {
     let mut servers = three();
     let world = World::start(checked(), RoundRobin::new(), servers.each_ref().map(Backend::address));
     let load = Load::start(&world.balanced);

@@ -1,4 +1,4 @@
-//! Clients, and what they notice.
+//! Clients and their results.
 
 use std::{
     sync::{
@@ -21,7 +21,7 @@ use tokio::{
 
 use crate::setup::Balanced;
 
-/// From one request to the next: 200 a second.
+/// Time between two requests: 200 per second.
 const PACE: Duration = Duration::from_millis(5);
 
 /// One request.
@@ -35,14 +35,14 @@ pub(crate) struct Sample {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum End {
     Well,
-    /// Answered, but not with 200.
+    /// A response with another status than 200.
     Status(StatusCode),
-    /// The answer broke off.
+    /// The response broke off.
     Broken,
     Error(String),
 }
 
-/// A GET, to the end of the answer.
+/// Sends a GET and reads the response to its end.
 pub(crate) async fn get(balanced: &Balanced) -> Sample {
     let began = Instant::now();
     let request = Request::get("http://orders/today").body(Full::default()).unwrap();
@@ -62,7 +62,7 @@ pub(crate) async fn get(balanced: &Balanced) -> Sample {
     Sample { began, served_by, end }
 }
 
-/// Requests that come until it is ended.
+/// A load that runs until [`end`](Self::end).
 pub(crate) struct Load {
     shared: Arc<Shared>,
     clients: JoinSet<()>,
@@ -76,7 +76,7 @@ struct Shared {
 }
 
 impl Load {
-    /// 200 requests a second, however long the answers take.
+    /// Starts an open-loop load of 200 requests per second.
     pub(crate) fn start(balanced: &Balanced) -> Self {
         let (shared, balanced) = (Arc::<Shared>::default(), balanced.clone());
         let mut clients = JoinSet::new();
@@ -95,7 +95,7 @@ impl Load {
         Self { shared, clients }
     }
 
-    /// So many clients, each with its next request as soon as the last is answered.
+    /// Starts a closed-loop load: each client sends its next request after the response to the last.
     pub(crate) fn closed(clients: usize, balanced: &Balanced) -> Self {
         let shared = Arc::<Shared>::default();
         let client = |(shared, balanced): (Arc<Shared>, Balanced)| async move {
@@ -107,14 +107,14 @@ impl Load {
         Self { shared, clients }
     }
 
-    /// Waits until so many more requests have ended.
+    /// Waits until this number of further requests has ended.
     pub(crate) async fn more(&self, requests: usize) {
         let mut count = self.shared.count.subscribe();
         let until = *count.borrow() + requests;
         soon(count.wait_for(|count| *count >= until)).await.unwrap();
     }
 
-    /// Ends it; answers what became of all requests, in the order in which they ended.
+    /// Ends the load and returns all results in the order in which requests ended.
     pub(crate) async fn end(self) -> Vec<Sample> {
         self.shared.stop.store(true, Ordering::SeqCst);
         soon(self.clients.join_all()).await;
@@ -129,7 +129,7 @@ impl Shared {
     }
 }
 
-/// What a client has noticed.
+/// Returns the errors that clients have seen.
 pub(crate) fn errors(samples: &[Sample]) -> Vec<&Sample> {
     samples.iter().filter(|sample| sample.end != End::Well).collect()
 }

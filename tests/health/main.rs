@@ -1,8 +1,8 @@
-//! What clients notice when servers fail, behind a balancer with checks, outlier detection and failover: real sockets, 200
-//! requests a second.
+//! Errors that clients see when servers fail, behind a balancer with checks, outlier detection and failover. Uses real
+//! sockets and 200 requests per second.
 //!
-//! Most faults are made on purpose by servers within this process; `processes.rs` kills and stops real ones. The example
-//! `faults` has more of those, beside other balancers.
+//! Most faults are simulated by servers in this process; `processes.rs` kills and stops real processes. The example
+//! `faults` has more faults of processes and compares other balancers.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 

@@ -1,4 +1,4 @@
-//! Real processes and real signals: this test's binary is the server, too.
+//! Real processes and real signals. The binary of this test is also the server.
 
 use std::{
     env,
@@ -19,7 +19,7 @@ use crate::{
 const ROLE: &str = "EQUIPOISE_TEST_IS_A_SERVER";
 const MARK: &str = "listens on ";
 
-/// Not a test but the server, which ends with its input.
+/// The server process, not a test. It ends with its input.
 #[test]
 fn the_server() {
     if env::var_os(ROLE).is_some() {
@@ -43,7 +43,7 @@ impl Process {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let address = lines.find_map(|line| Some(line.unwrap().strip_prefix(MARK)?.to_owned()));
-        Self { child, address: address.expect("it says where it listens") }
+        Self { child, address: address.expect("it prints its address") }
     }
 
     fn signal(&self, signal: &str) {
@@ -65,7 +65,7 @@ fn three() -> [Process; 3] {
 
 #[cfg_attr(not(unix), ignore = "there are no signals here")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_notices_a_process_that_is_killed() {
+async fn a_killed_process_causes_no_errors() {
     let servers = three();
     let addresses = servers.each_ref().map(|server| server.address.clone());
     let mut world = World::start(checked(), RoundRobin::new(), addresses);
@@ -79,7 +79,7 @@ async fn nobody_notices_a_process_that_is_killed() {
 
 #[cfg_attr(not(unix), ignore = "there are no signals here")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_process_that_is_stopped_costs_errors_until_its_checks_have_found_out() {
+async fn a_stopped_process_causes_errors_until_its_checks_fail() {
     let servers = three();
     let addresses = servers.each_ref().map(|server| server.address.clone());
     let timeout = Duration::from_millis(100);

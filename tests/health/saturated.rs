@@ -1,4 +1,4 @@
-//! One of three is dead, and the others have all they can do: the dead one looks idle.
+//! One of three servers is dead, and the others are at full capacity. The dead server looks idle.
 
 use equipoise::{P2c, PeakEwma, RoundRobin, Strategy};
 use equipoise_tests::{Backend, soon};
@@ -10,7 +10,7 @@ use crate::{
 
 const CLIENTS: usize = 32;
 
-async fn nobody_notices(strategy: impl Strategy, limit: Option<u32>) {
+async fn causes_no_errors(strategy: impl Strategy, limit: Option<u32>) {
     let mut servers = ["1", "2", "3"].map(|text| Backend::start(text).unwrap());
     let addresses = servers.each_ref().map(Backend::address);
     let mut world = World::with(
@@ -34,16 +34,16 @@ async fn nobody_notices(strategy: impl Strategy, limit: Option<u32>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_dead_of_three_costs_no_errors_under_round_robin() {
-    nobody_notices(RoundRobin::new(), None).await;
+    causes_no_errors(RoundRobin::new(), None).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_dead_of_three_costs_no_errors_under_p2c() {
-    nobody_notices(P2c::new(), None).await;
+    causes_no_errors(P2c::new(), None).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_dead_of_three_costs_no_errors_where_all_are_at_their_limit() {
-    nobody_notices(P2c::new(), Some(4)).await;
-    nobody_notices(PeakEwma::new(), Some(4)).await;
+async fn one_dead_of_three_costs_no_errors_with_all_others_at_their_limit() {
+    causes_no_errors(P2c::new(), Some(4)).await;
+    causes_no_errors(PeakEwma::new(), Some(4)).await;
 }

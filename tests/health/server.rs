@@ -4,16 +4,16 @@ use equipoise_tests::{Peer, Scripted};
 use parking_lot::Mutex;
 use tokio::time::sleep;
 
-/// What a server does with each request.
+/// The behaviour of a server for each request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Mode {
-    /// Reads it, and no more. So it does with probes.
+    /// Reads requests and probes and never answers.
     Mute,
-    /// Breaks off in the middle of the answer. Its health is fine, it says.
+    /// Breaks off in the middle of the response. Passes health checks.
     Breaks,
-    /// Answers 500 at once. Its health is fine, it says.
+    /// Answers 500 at once. Passes health checks.
     Fails,
-    /// Answers after so long.
+    /// Answers after this time.
     After(Duration),
 }
 
@@ -21,7 +21,7 @@ impl Mode {
     pub(crate) const WELL: Self = Self::After(Duration::ZERO);
 }
 
-/// An HTTP server that changes its ways while it runs.
+/// An HTTP server whose behaviour can be changed while it runs.
 pub(crate) struct Server {
     scripted: Scripted,
     mode: Arc<Mutex<Mode>>,
@@ -38,7 +38,7 @@ impl Server {
         self.scripted.address()
     }
 
-    /// From the next request on.
+    /// Sets the behaviour from the next request on.
     pub(crate) fn turn(&self, mode: Mode) {
         *self.mode.lock() = mode;
     }
@@ -57,7 +57,7 @@ async fn serve(mut peer: Peer, mode: Arc<Mutex<Mode>>) -> io::Result<()> {
             }
             Mode::Fails => peer.send("HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n").await?,
             Mode::After(time) => {
-                // This is how slow it is; nobody waits for a state.
+                // This sleep is the simulated work; it does not wait for a state.
                 sleep(time).await;
                 peer.send(WELL).await?;
             }

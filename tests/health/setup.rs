@@ -24,18 +24,18 @@ use tower::{Layer, Service};
 
 pub(crate) const INTERVAL: Duration = Duration::from_millis(100);
 
-/// What a busy machine may take on top of what the settings say.
+/// Additional time that a busy machine may need.
 const SLACK: Duration = Duration::from_secs(5);
 
-/// How long a request may wait for somebody to serve it.
+/// Maximum time of a request in the queue.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long one try may take until the head of the answer.
+/// Timeout of an attempt, until the head of the response.
 const TRY: Duration = Duration::from_secs(2);
 
 pub(crate) type Balanced = Balance<(), Shared<Impatient>>;
 
-/// Checks every 100 ms, but patient with answers, so that a busy machine is not taken for a fault.
+/// Checks every 100 ms with a long timeout, so that a busy machine does not count as a fault.
 pub(crate) fn checked() -> HealthBuilder {
     checked_by(Schedule::new().interval(INTERVAL))
 }
@@ -44,7 +44,7 @@ fn checked_by(schedule: Schedule) -> HealthBuilder {
     Health::builder().check("http", schedule, Http::new("/health").unwrap())
 }
 
-/// Three servers named 1, 2 and 3, whoever looks after them, and a balancer over them.
+/// A pool of three servers named 1, 2 and 3, with their health and a balancer.
 pub(crate) struct World {
     pub(crate) balanced: Balanced,
     changes: UnboundedReceiver<equipoise::health::Change>,
@@ -56,15 +56,15 @@ impl World {
         Self::with(builder, strategy, addresses, |pool| pool, |spec| spec, |layer| layer)
     }
 
-    /// For checks that are in a hurry: those of a busy machine may find that nobody is fit, and that is no fault of theirs.
-    /// Requests wait then, instead of being sent to everybody.
+    /// For checks with short timeouts: on a busy machine, all endpoints may become unhealthy for a moment. Requests
+    /// then wait instead of going to unhealthy endpoints.
     pub(crate) fn hasty(schedule: Schedule, addresses: [String; 3]) -> Self {
         let (pool, layer) =
             (|pool: PoolBuilder| pool.panic_threshold(0.0), |layer: BalanceLayer| layer.queue_timeout(PATIENCE));
         Self::with(checked_by(schedule), RoundRobin::new(), addresses, pool, |spec| spec, layer)
     }
 
-    /// One whose pool, endpoints and layer are set as the test wants.
+    /// With settings of the test for pool, endpoints and layer.
     pub(crate) fn with(
         builder: HealthBuilder,
         strategy: impl Strategy,
@@ -83,7 +83,7 @@ impl World {
         Self { balanced: layer(BalanceLayer::new(pool)).layer(client), changes, _checking: checking }
     }
 
-    /// Forgets what has been said of it so far; waits until it is in service, if it is not.
+    /// Discards the changes of this endpoint so far, and waits until it is up.
     pub(crate) async fn in_service(&mut self, name: &str) {
         let mut last = Availability::Up;
         while let Some(change) = self.changes.next().now_or_never().flatten() {
@@ -94,12 +94,12 @@ impl World {
         }
     }
 
-    /// Waits until nobody is sent to it.
+    /// Waits until the endpoint gets no requests.
     pub(crate) async fn out(&mut self, name: &str) -> Instant {
         self.turns(name, |to| to == Availability::Unhealthy).await
     }
 
-    /// [`out`](Self::out), which takes at most so long from `since`.
+    /// Like [`out`](Self::out), and asserts that it takes at most `longest` from `since`.
     pub(crate) async fn out_within(&mut self, longest: Duration, since: Instant, name: &str) -> Instant {
         let out = self.out(name).await;
         assert!(out - since <= longest + SLACK, "out after {:?} instead of {longest:?}", out - since);
@@ -123,7 +123,7 @@ impl World {
     }
 }
 
-/// Hyper's client, which gives up on a try after a while.
+/// Hyper's client with a timeout for each attempt.
 #[derive(Clone)]
 pub(crate) struct Impatient {
     client: Client<HttpConnector, Full<Bytes>>,
@@ -131,7 +131,7 @@ pub(crate) struct Impatient {
 }
 
 impl Impatient {
-    /// What it says then.
+    /// The kind of the error after a timeout.
     pub(crate) fn saying(late: io::ErrorKind) -> Self {
         Self { client: Client::builder(TokioExecutor::new()).build_http(), late }
     }

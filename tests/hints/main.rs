@@ -1,8 +1,8 @@
-//! Compile errors that users meet, and what they must say.
+//! Compile errors of common mistakes, and the hints that they must contain.
 //!
-//! Each file in `cases` is a program that depends on the facade with the feature `tower` only, as a new user's does. Its
-//! first lines say what is expected: `//! hint: ` and a text that the compiler's output must contain, or
-//! `//! compiles`. Only these texts are compared, since the rest changes with the compiler.
+//! Each file in `cases` is a program that depends on the facade with the feature `tower` only. Its first lines state
+//! what is expected: `//! hint: ` with a text that the compiler's output must contain, or `//! compiles`. Only these
+//! texts are compared, because the rest of the output changes with the compiler.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -37,7 +37,7 @@ tower = { version = "0.5", features = ["util"] }
 "#;
 
 #[test]
-fn compile_errors_name_the_cure() {
+fn compile_errors_name_the_solution() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let cases = cases(&root.join("tests/hints/cases"));
     let output = check(root, &cases);
@@ -75,7 +75,7 @@ fn cases(folder: &Path) -> BTreeMap<String, (PathBuf, Expected)> {
         .collect()
 }
 
-/// What the compiler says of each case.
+/// Returns the compiler output of each case.
 fn check(root: &Path, cases: &BTreeMap<String, (PathBuf, Expected)>) -> BTreeMap<String, String> {
     let target = root.join("target/hints");
     let project = target.join("project");
@@ -85,7 +85,7 @@ fn check(root: &Path, cases: &BTreeMap<String, (PathBuf, Expected)>) -> BTreeMap
         manifest += &format!("\n[[bin]]\nname = \"{name}\"\npath = \"{}\"\n", path.to_str().unwrap());
     }
     fs::write(project.join("Cargo.toml"), manifest).unwrap();
-    // The workspace's versions, which are there without a network.
+    // The versions of the workspace, which are available without a network.
     fs::copy(root.join("Cargo.lock"), project.join("Cargo.lock")).unwrap();
     let output = Command::new(env!("CARGO"))
         .args(["check", "--bins", "--keep-going", "--offline", "--message-format=json"])
@@ -103,6 +103,6 @@ fn check(root: &Path, cases: &BTreeMap<String, (PathBuf, Expected)>) -> BTreeMap
         }
     }
     let finished = cases.keys().any(|name| said.get(name).is_some_and(|said| said.contains("error")));
-    assert!(finished, "cargo did not come as far as the cases:\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(finished, "cargo failed before the cases:\n{}", String::from_utf8_lossy(&output.stderr));
     said
 }

@@ -16,15 +16,15 @@ use tokio::{
 
 use crate::Reserved;
 
-/// What a [`Backend`] answers.
+/// The response of a [`Backend`].
 pub type Answer = Response<BoxBody<Bytes, io::Error>>;
 
-/// A request as a [`Backend`] has received it, whole.
+/// A complete request that a [`Backend`] has received.
 #[derive(Clone, Debug)]
 pub struct Seen {
     /// The method.
     pub method: Method,
-    /// The URI: of HTTP/1, the path and query.
+    /// The URI; in HTTP/1, the path and query.
     pub uri: Uri,
     /// The headers.
     pub headers: HeaderMap,
@@ -33,13 +33,13 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// A header's value, if there is one and it is text.
+    /// Returns the value of a header, if it exists and is text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 }
 
-/// An HTTP server on a loopback port of its own.
+/// An HTTP server on its own loopback port.
 pub struct Backend {
     port: Reserved,
     shared: Arc<Shared>,
@@ -52,26 +52,26 @@ struct Shared {
 }
 
 struct Running {
-    /// Told, or dropped: it ends.
+    /// The server ends when this is sent or dropped.
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
 impl Backend {
-    /// Answers every request with `text`.
+    /// Starts a server that answers every request with `text`.
     ///
     /// # Errors
     ///
-    /// When there is no free port.
+    /// There is no free port.
     pub fn start(text: &'static str) -> io::Result<Self> {
         Self::answering(move |_| Response::new(body(text)))
     }
 
-    /// Answers what `answer` makes of the request.
+    /// Starts a server that answers each request with the result of `answer`.
     ///
     /// # Errors
     ///
-    /// When there is no free port.
+    /// There is no free port.
     pub fn answering(answer: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> io::Result<Self> {
         let shared = Arc::new(Shared { answer: Box::new(answer), seen: watch::Sender::default() });
         let mut backend = Self { port: Reserved::new()?, shared, running: None };
@@ -79,41 +79,41 @@ impl Backend {
         Ok(backend)
     }
 
-    /// Where it listens, or listened.
+    /// Returns the address of the server, also after it has stopped.
     pub fn address(&self) -> String {
         self.port.address()
     }
 
-    /// The requests that have arrived whole, so far.
+    /// Returns the complete requests that have arrived so far.
     pub fn seen(&self) -> Vec<Seen> {
         self.shared.seen.borrow().clone()
     }
 
-    /// How many those are.
+    /// Returns the number of complete requests that have arrived so far.
     pub fn served(&self) -> usize {
         self.shared.seen.borrow().len()
     }
 
-    /// Waits until at least so many requests have arrived.
+    /// Waits until at least this number of requests has arrived.
     pub async fn has_served(&self, requests: usize) {
         // The sender lives as long as `self`.
         let _ = self.shared.seen.subscribe().wait_for(|seen| seen.len() >= requests).await;
     }
 
-    /// Stops like a killed process: the port and all connections are closed at once, whatever is under way on them.
+    /// Stops like a killed process: the port and all connections are closed at once, with the requests in flight.
     pub async fn stop(&mut self) {
         if let Some(running) = self.running.take() {
-            // It ends in either case.
+            // The server ends in either case.
             let _ = running.stop.send(());
             let _ = running.task.await;
         }
     }
 
-    /// Starts it again, on the same port.
+    /// Starts the server again on the same port.
     ///
     /// # Errors
     ///
-    /// When it is running already.
+    /// The server is running already.
     pub fn restart(&mut self) -> io::Result<()> {
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(serve(self.port.listen()?, Arc::clone(&self.shared), stopped));
@@ -138,7 +138,7 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>, mut stopped: oneshot:
                 let shared = Arc::clone(&shared);
                 connections.spawn(async move {
                     let service = service_fn(move |request| Arc::clone(&shared).respond(request));
-                    // A connection that fails concerns its client only.
+                    // A failed connection only affects its client.
                     let _ = auto::Builder::new(TokioExecutor::new())
                         .serve_connection(TokioIo::new(stream), service)
                         .await;
@@ -154,7 +154,7 @@ impl Shared {
     async fn respond(self: Arc<Self>, request: Request<Incoming>) -> Result<Answer, Infallible> {
         let (Parts { method, uri, headers, .. }, body) = request.into_parts();
         let Ok(body) = body.collect().await else {
-            // The client has broken off; nobody reads this.
+            // The client has closed the connection, so this response is never read.
             return Ok(Response::new(self::body("")));
         };
         let seen = Seen { method, uri, headers, body: body.to_bytes() };
@@ -163,7 +163,7 @@ impl Shared {
     }
 }
 
-/// A body that is there at once.
+/// A body that is available at once.
 fn body(text: &'static str) -> BoxBody<Bytes, io::Error> {
     Full::new(Bytes::from_static(text.as_bytes())).map_err(|never| match never {}).boxed()
 }

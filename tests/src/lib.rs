@@ -1,12 +1,13 @@
-//! Real backends for the tests, on loopback sockets, and a strategy that tells what it was told.
+//! Backends for tests on loopback sockets, and a strategy that records its hooks.
 //!
-//! - [`Backend`]: an HTTP server (HTTP/1.1, and HTTP/2 for clients that begin with it) that stops like a killed process
-//!   and comes back on the same port.
-//! - [`Scripted`]: a TCP server that does on each connection what the test says, such as breaking off in the middle.
+//! - [`Backend`]: an HTTP server (HTTP/1.1, and HTTP/2 for clients that start with it) that stops like a killed process
+//!   and can be started again on the same port.
+//! - [`Scripted`]: a TCP server that runs a script of the test on each connection, such as a reset in the middle of a
+//!   response.
 //! - [`Reserved`]: an address that refuses connections.
-//! - [`Recorder`]: a strategy whose choices are foreseeable and that records leases and verdicts.
+//! - [`Recorder`]: a strategy with predictable picks that records leases and verdicts.
 //!
-//! Nothing here sleeps: whoever waits, waits for the event.
+//! Nothing here sleeps to wait for a state: tests wait for events.
 
 mod backend;
 mod recorder;
@@ -24,11 +25,11 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-/// Awaits what must happen; the bound only turns a hang into a failure.
+/// Waits for an event that must happen. The timeout only turns a hang into a failure.
 ///
 /// # Panics
 ///
-/// When it has not happened after a minute.
+/// The event has not happened after a minute.
 pub async fn soon<F: Future>(event: F) -> F::Output {
     timeout(Duration::from_secs(60), event).await.expect("it happens within a minute")
 }

@@ -6,41 +6,41 @@ use equipoise::{
 };
 use tokio::sync::watch;
 
-/// A strategy for tests: it picks the endpoint whose id is the request's key, else the first that is usable, in the
-/// order in which they joined; and it records what the pool tells it. Clones share the records.
+/// A strategy for tests. It picks the endpoint whose id is the key of the request, otherwise the first usable endpoint
+/// in the order in which endpoints joined. It records the hooks that the pool calls. Clones share the records.
 #[derive(Clone, Debug, Default)]
 pub struct Recorder {
     log: Arc<watch::Sender<Log>>,
 }
 
-/// What a [`Recorder`] was told.
+/// The records of a [`Recorder`].
 #[derive(Clone, Debug, Default)]
 pub struct Log {
-    /// The endpoints of the leases that were given out, in order.
+    /// The endpoints of all leases, in the order of their begin.
     pub acquired: Vec<String>,
-    /// The endpoints of the leases that have ended, in order.
+    /// The endpoints of ended leases, in the order of their end.
     pub released: Vec<String>,
-    /// The verdicts, in order, and whose they are.
+    /// The verdicts with their endpoints, in order.
     pub verdicts: Vec<(String, Verdict)>,
 }
 
 impl Recorder {
-    /// Nothing recorded yet.
+    /// Creates a recorder without records.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The records so far.
+    /// Returns the records so far.
     pub fn log(&self) -> Log {
         self.log.borrow().clone()
     }
 
-    /// The verdicts so far, and whose they are.
+    /// Returns the verdicts so far with their endpoints.
     pub fn verdicts(&self) -> Vec<(String, Verdict)> {
         self.log.borrow().verdicts.clone()
     }
 
-    /// Waits until the records are as wanted, and answers them.
+    /// Waits until the records are as wanted, and returns them.
     pub async fn until(&self, wanted: impl FnMut(&Log) -> bool) -> Log {
         let mut log = self.log.subscribe();
         match log.wait_for(wanted).await {

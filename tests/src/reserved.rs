@@ -5,8 +5,7 @@ use std::{
 
 use tokio::net::{TcpListener, TcpSocket};
 
-/// A loopback port that is taken and on which nobody listens: connections to it are refused, and no other socket of
-/// the machine can get it meanwhile.
+/// A loopback port that is bound but not listening. Connections are refused, and no other socket can take the port.
 #[derive(Debug)]
 pub struct Reserved {
     _socket: TcpSocket,
@@ -14,27 +13,27 @@ pub struct Reserved {
 }
 
 impl Reserved {
-    /// Takes a free port.
+    /// Reserves a free port.
     ///
     /// # Errors
     ///
-    /// When there is none.
+    /// There is no free port.
     pub fn new() -> io::Result<Self> {
         let socket = socket_on((Ipv4Addr::LOCALHOST, 0).into())?;
         let address = socket.local_addr()?;
         Ok(Self { _socket: socket, address })
     }
 
-    /// Where nobody listens.
+    /// Returns the address of the port.
     pub fn address(&self) -> String {
         self.address.to_string()
     }
 
-    /// Listens on the port, for as long as the listener lives.
+    /// Listens on the port as long as the listener lives.
     ///
     /// # Errors
     ///
-    /// When somebody listens there already.
+    /// Another socket listens on the port already.
     pub fn listen(&self) -> io::Result<TcpListener> {
         socket_on(self.address)?.listen(1024)
     }
@@ -42,7 +41,7 @@ impl Reserved {
 
 fn socket_on(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = TcpSocket::new_v4()?;
-    // Connections of the last listener may still linger, and `Reserved` holds the port itself.
+    // Connections of an earlier listener may linger, and `Reserved` itself holds the port.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     Ok(socket)

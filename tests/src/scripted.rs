@@ -27,7 +27,7 @@ impl Scripted {
     ///
     /// # Errors
     ///
-    /// When there is no free port.
+    /// There is no free port.
     pub fn start<F>(script: impl Fn(Peer) -> F + Send + 'static) -> io::Result<Self>
     where
         F: Future<Output = io::Result<()>> + Send + 'static,
@@ -45,12 +45,12 @@ impl Scripted {
         Ok(Self { port, requests, task })
     }
 
-    /// Where it listens.
+    /// Returns the address of the server.
     pub fn address(&self) -> String {
         self.port.address()
     }
 
-    /// How many requests have been read.
+    /// Returns the number of requests that were read.
     pub fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
     }
@@ -75,7 +75,7 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// When the client has closed the connection.
+    /// The client has closed the connection.
     pub async fn head(&mut self) -> io::Result<String> {
         let end = loop {
             if let Some(at) = self.unread.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -91,7 +91,7 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// When the client has closed the connection.
+    /// The client has closed the connection.
     pub async fn body(&mut self, length: usize) -> io::Result<Vec<u8>> {
         while self.unread.len() < length {
             self.read().await?;
@@ -99,11 +99,11 @@ impl Peer {
         Ok(self.unread.drain(..length).collect())
     }
 
-    /// Sends this, as it is.
+    /// Sends these bytes.
     ///
     /// # Errors
     ///
-    /// When the client has closed the connection.
+    /// The client has closed the connection.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.stream.write_all(bytes.as_ref()).await
     }
@@ -117,7 +117,7 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// When the socket does not take the setting.
+    /// The socket refuses the setting.
     pub fn reset(self) -> io::Result<()> {
         self.stream.set_zero_linger()
     }

@@ -11,7 +11,7 @@ use tower::Layer;
 use crate::setup::{client, get, in_flight, pool};
 
 #[tokio::test]
-async fn the_backend_sees_the_path_and_the_host_that_were_asked_for() {
+async fn the_backend_sees_the_requested_path_and_host() {
     let a = Backend::start("a").unwrap();
     let (pool, _) = pool(&[("a", a.address())]);
     let balanced = BalanceLayer::new(pool).layer(client());
@@ -49,7 +49,7 @@ async fn a_scheme_in_the_address_is_part_of_the_address() {
 }
 
 #[tokio::test]
-async fn every_response_tells_who_served_it_and_its_header_when_asked() {
+async fn responses_name_their_endpoint_and_on_request_in_a_header() {
     let header = HeaderName::from_static("x-served-by");
     let claims = |_: &equipoise_tests::Seen| {
         let body = Full::default().map_err(|never| match never {}).boxed();
@@ -65,7 +65,7 @@ async fn every_response_tells_who_served_it_and_its_header_when_asked() {
 }
 
 #[tokio::test]
-async fn an_address_that_is_none_is_passed_over_and_named_when_nobody_is_left() {
+async fn an_invalid_address_is_skipped_and_named_if_no_endpoint_is_left() {
     let b = Backend::start("b").unwrap();
     let none = ("a", "10.0.0.1:80/path".to_owned());
     let (some, _) = pool(&[none.clone(), ("b", b.address())]);

@@ -21,7 +21,7 @@ use crate::setup::{client, closing_before_the_head, get, in_flight, pool, reques
 
 type Streaming = Replayable<Channel<Bytes, io::Error>>;
 
-/// A request whose body comes piece by piece, and where the pieces go in.
+/// A request with a streaming body, and the sender of its chunks.
 fn streaming(method: Method) -> (http_body_util::channel::Sender<Bytes, io::Error>, Request<Streaming>) {
     let (pieces, body) = Channel::new(1);
     let request = Request::builder().method(method).uri("http://orders/today");
@@ -29,7 +29,7 @@ fn streaming(method: Method) -> (http_body_util::channel::Sender<Bytes, io::Erro
 }
 
 #[tokio::test]
-async fn a_post_that_was_refused_goes_elsewhere_with_its_streaming_body_whole() {
+async fn a_refused_post_goes_to_another_endpoint_with_its_complete_streaming_body() {
     let (a, b) = (Reserved::new().unwrap(), Backend::start("b").unwrap());
     let (pool, recorder) = pool(&[("a", a.address()), ("b", b.address())]);
     let (mut pieces, request) = streaming(Method::POST);
@@ -53,7 +53,7 @@ async fn a_post_that_was_refused_goes_elsewhere_with_its_streaming_body_whole() 
 }
 
 #[tokio::test]
-async fn a_get_whose_connection_died_before_the_head_goes_elsewhere() {
+async fn a_get_whose_connection_died_before_the_head_goes_to_another_endpoint() {
     let reset = |mut peer: Peer| async move {
         peer.head().await?;
         peer.reset()
@@ -70,9 +70,9 @@ async fn a_get_whose_connection_died_before_the_head_goes_elsewhere() {
 }
 
 #[tokio::test]
-async fn a_get_whose_http2_connection_died_before_the_head_goes_elsewhere() {
+async fn a_get_whose_http2_connection_died_before_the_head_goes_to_another_endpoint() {
     let a = Scripted::start(|mut peer: Peer| async move {
-        // The preface looks like a head; then come frames, until the one that opens the stream.
+        // The preface reads like a head; then read frames until the one that opens the stream.
         peer.head().await?;
         peer.body(b"SM\r\n\r\n".len()).await?;
         loop {
@@ -133,7 +133,7 @@ async fn a_streaming_body_that_was_touched_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn no_endpoint_that_failed_a_request_is_tried_again_with_it() {
+async fn an_endpoint_that_failed_a_request_is_not_tried_again_for_it() {
     let dying = [closing_before_the_head(0), closing_before_the_head(0), closing_before_the_head(0)];
     let (pool, recorder) = pool(&[("a", dying[0].address()), ("b", dying[1].address()), ("c", dying[2].address())]);
     let error = soon(BalanceLayer::new(pool).max_attempts(10).layer(client()).oneshot(get())).await.unwrap_err();
@@ -143,17 +143,17 @@ async fn no_endpoint_that_failed_a_request_is_tried_again_with_it() {
 }
 
 #[tokio::test]
-async fn a_request_reaches_for_no_more_endpoints_than_it_has_tries() {
+async fn a_request_makes_no_more_attempts_than_allowed() {
     for (tries, reached) in [(0, [1, 0, 0]), (1, [1, 0, 0]), (2, [1, 1, 0])] {
         let dying = [closing_before_the_head(0), closing_before_the_head(0), closing_before_the_head(0)];
         let (pool, _) = pool(&[("a", dying[0].address()), ("b", dying[1].address()), ("c", dying[2].address())]);
         soon(BalanceLayer::new(pool).max_attempts(tries).layer(client()).oneshot(get())).await.unwrap_err();
-        assert_eq!(dying.each_ref().map(Scripted::requests), reached, "{tries} tries");
+        assert_eq!(dying.each_ref().map(Scripted::requests), reached, "{tries} attempts");
     }
 }
 
 #[tokio::test]
-async fn one_try_means_that_a_refused_connection_is_an_error() {
+async fn with_one_attempt_a_refused_connection_is_an_error() {
     let (a, b) = (Reserved::new().unwrap(), Backend::start("b").unwrap());
     let (pool, _) = pool(&[("a", a.address()), ("b", b.address())]);
     let error = soon(BalanceLayer::new(pool).max_attempts(1).layer(client()).oneshot(get())).await.unwrap_err();
@@ -162,7 +162,7 @@ async fn one_try_means_that_a_refused_connection_is_an_error() {
 }
 
 #[tokio::test]
-async fn an_answer_of_any_status_is_an_answer() {
+async fn a_response_of_any_status_is_not_retried() {
     let calls = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&calls);
     let a = Scripted::start(move |mut peer: Peer| {
@@ -182,7 +182,7 @@ async fn an_answer_of_any_status_is_an_answer() {
 }
 
 #[tokio::test]
-async fn a_request_body_that_fails_says_nothing_about_the_endpoint() {
+async fn a_failing_request_body_does_not_count_against_the_endpoint() {
     for http2 in [false, true] {
         failing_body(http2).await;
     }
@@ -196,7 +196,7 @@ async fn failing_body(http2: bool) {
     let balanced = BalanceLayer::with_protocol(pool.clone(), Http::new().idempotent(|_| true)).layer(client);
     let response = tokio::spawn(balanced.oneshot(request));
     soon(pieces.send_data("half of it".into())).await.unwrap();
-    // As if this were a proxy, and the connection that the body comes from had died.
+    // As in a proxy whose incoming connection dies while it streams the body.
     pieces.abort(io::ErrorKind::ConnectionReset.into());
     soon(response).await.unwrap().unwrap_err();
     assert_eq!(recorder.verdicts(), [("a".into(), Verdict::Neutral)]);

@@ -1,4 +1,5 @@
-//! HTTP/2 servers that give up a connection: what they say they have not processed goes elsewhere, whatever the method.
+//! HTTP/2 servers that close a connection with GOAWAY: requests that were not processed go to another endpoint, for
+//! every method.
 
 use equipoise::{
     Failure, Verdict,
@@ -19,34 +20,34 @@ const HEADERS: u8 = 1;
 const SETTINGS: u8 = 4;
 const GOAWAY: u8 = 7;
 
-/// What an HTTP/2 server does with each connection.
+/// The behaviour of an HTTP/2 server on each connection.
 #[derive(Clone, Copy)]
 pub(crate) struct GoAway {
     /// Waits for a request first.
     after_a_request: bool,
-    /// A frame, and whether the connection is closed then.
+    /// The frame, and whether the connection is closed after it.
     frame: Option<(u8, [u8; 8])>,
     closes: bool,
 }
 
 impl GoAway {
-    /// Gives up the connection before there is a request.
+    /// Sends GOAWAY before the first request.
     pub(crate) fn at_once(error: u8) -> Self {
         Self { after_a_request: false, ..Self::after_the_request(0, error) }
     }
 
-    /// Gives up the connection once there is a request.
+    /// Sends GOAWAY after the first request.
     pub(crate) fn after_the_request(last_stream: u8, error: u8) -> Self {
         let frame = Some((GOAWAY, [0, 0, 0, last_stream, 0, 0, 0, error]));
         Self { after_a_request: true, frame, closes: false }
     }
 
-    /// Sends a frame that is a protocol error: data for no stream.
+    /// Sends a frame that is a protocol error: data for an unknown stream.
     pub(crate) fn with_nonsense() -> Self {
         Self { after_a_request: true, frame: Some((DATA, [0; 8])), closes: false }
     }
 
-    /// Never says anything.
+    /// Sends nothing.
     pub(crate) fn never() -> Self {
         Self { after_a_request: true, frame: None, closes: false }
     }
@@ -57,11 +58,11 @@ impl GoAway {
     }
 }
 
-/// A server that does this on each connection.
+/// A server with this behaviour.
 pub(crate) fn http2(does: GoAway) -> Scripted {
     let frame = |kind: u8, payload: &[u8]| [&[0, 0, payload.len() as u8, kind, 0, 0, 0, 0, 0], payload].concat();
     Scripted::start(move |mut peer: Peer| async move {
-        // The preface looks like a head; then come frames.
+        // The preface reads like a head; frames follow.
         peer.head().await?;
         peer.body(b"SM\r\n\r\n".len()).await?;
         peer.send(frame(SETTINGS, &[])).await?;
@@ -82,7 +83,8 @@ pub(crate) fn http2(does: GoAway) -> Scripted {
     .unwrap()
 }
 
-/// One request to such a server with another one beside it: who answered, and the first verdict.
+/// Sends one request to a pool of such a server and a healthy one. Returns the endpoint that answered and the first
+/// verdict.
 async fn beside_a_healthy_one(does: GoAway, method: Method) -> (Option<String>, Verdict) {
     let (a, b) = (http2(does), Backend::start("b").unwrap());
     let (pool, recorder) = pool(&[("a", a.address()), ("b", b.address())]);
@@ -94,7 +96,7 @@ async fn beside_a_healthy_one(does: GoAway, method: Method) -> (Option<String>, 
 }
 
 #[tokio::test]
-async fn a_post_above_the_last_stream_goes_elsewhere() {
+async fn a_post_above_the_last_stream_goes_to_another_endpoint() {
     for error in [NO_ERROR, ENHANCE_YOUR_CALM] {
         for does in [GoAway::after_the_request(0, error), GoAway::after_the_request(0, error).and_close()] {
             let (served_by, verdict) = beside_a_healthy_one(does, Method::POST).await;
@@ -105,7 +107,7 @@ async fn a_post_above_the_last_stream_goes_elsewhere() {
 }
 
 #[tokio::test]
-async fn a_post_that_finds_a_connection_given_up_goes_elsewhere() {
+async fn a_post_on_a_connection_with_goaway_goes_to_another_endpoint() {
     for error in [NO_ERROR, ENHANCE_YOUR_CALM] {
         let (served_by, _) = beside_a_healthy_one(GoAway::at_once(error), Method::POST).await;
         assert_eq!(served_by.as_deref(), Some("b"), "error code {error}");
@@ -121,7 +123,7 @@ async fn a_stream_that_the_goaway_covers_may_have_been_processed() {
 }
 
 #[tokio::test]
-async fn the_clients_own_goaway_says_nothing_of_what_was_processed() {
+async fn the_clients_own_goaway_does_not_mean_unprocessed() {
     let lost = Verdict::Failure(Failure::Transport);
     assert_eq!(beside_a_healthy_one(GoAway::with_nonsense(), Method::POST).await, (None, lost));
     assert_eq!(beside_a_healthy_one(GoAway::with_nonsense(), Method::GET).await, (Some("b".to_owned()), lost));

@@ -1,4 +1,4 @@
-//! The task that drives a connection ends while a request is under way on it.
+//! The task that drives a connection ends while a request is in flight on it.
 
 use std::{error::Error, sync::Arc};
 
@@ -12,7 +12,7 @@ use tower::Layer;
 
 use crate::setup::{in_flight, pool, request};
 
-/// Runs tasks, until told to abort them.
+/// An executor whose tasks can be aborted.
 #[derive(Clone, Default)]
 struct Abortable(Arc<Mutex<Vec<AbortHandle>>>);
 
@@ -28,7 +28,7 @@ impl<F: Future<Output: Send> + Send + 'static> hyper::rt::Executor<F> for Aborta
     }
 }
 
-/// hyper says of it that it is the user's doing.
+/// Returns whether hyper classifies the error as a user error.
 fn is_of_hypers_user(error: &(dyn Error + 'static)) -> bool {
     let hyper = error.downcast_ref::<hyper::Error>();
     hyper.is_some_and(hyper::Error::is_user) || error.source().is_some_and(is_of_hypers_user)

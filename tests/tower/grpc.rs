@@ -1,4 +1,4 @@
-//! tonic's channels as targets. The messages are plain bytes: what is tested is around them.
+//! tonic's channels as targets. Messages are plain bytes, because the tests are not about their content.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use crate::{
     setup::in_flight,
 };
 
-/// Bytes as they are.
+/// A codec that passes bytes unchanged.
 #[derive(Clone, Copy, Default)]
 struct Raw;
 
@@ -62,10 +62,10 @@ impl Decoder for Raw {
     }
 }
 
-/// A server of one method, which answers `text` and ends with this status, or with no trailers.
+/// A server that answers every call with `text`, and ends with this status or without trailers.
 fn server(text: &'static str, status: Option<&'static str>) -> Backend {
     Backend::answering(move |_| {
-        // Not compressed, and how long it is.
+        // The frame header: not compressed, and the length.
         let message = [&[0, 0, 0, 0, text.len() as u8], text.as_bytes()].concat();
         let body = Full::new(Bytes::from(message)).map_err(|never| match never {});
         let trailers = status.map(|status| {
@@ -152,14 +152,14 @@ async fn the_status_in_the_trailers_is_the_verdict() {
 async fn an_end_without_trailers_is_a_broken_connection() {
     let a = server("a", None);
     let (pool, recorder) = pool(&[("a", a.address())]);
-    // What tonic makes of it is tonic's affair.
+    // The error that tonic returns is not part of this test.
     let _ = call(Balance::new(pool.clone())).await;
     assert_eq!(recorder.verdicts(), [("a".into(), Verdict::Failure(Failure::Transport))]);
     assert_eq!(in_flight(&pool), [0]);
 }
 
 #[tokio::test]
-async fn a_call_that_was_refused_goes_elsewhere() {
+async fn a_refused_call_goes_to_another_endpoint() {
     let (a, b) = (Reserved::new().unwrap(), server("b", Some("0")));
     let (pool, recorder) = pool(&[("a", a.address()), ("b", b.address())]);
     assert_eq!(call(Balance::new(pool.clone())).await.unwrap(), "b");

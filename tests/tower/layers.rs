@@ -1,4 +1,4 @@
-//! Layers between the balancer and the endpoint: time-outs, and load that is shed.
+//! Layers between the balancer and the endpoint: timeouts and load shedding.
 
 use std::{
     io,
@@ -22,7 +22,7 @@ use crate::setup::{client, get, in_flight, pool, request};
 
 const SHORT: Duration = Duration::from_millis(50);
 
-/// A server that takes requests and never answers.
+/// A server that accepts requests and never answers.
 fn hanging() -> Scripted {
     Scripted::start(|mut peer: Peer| async move {
         peer.head().await?;
@@ -58,13 +58,13 @@ async fn tokios_timeout_makes_a_504() {
 }
 
 #[tokio::test]
-async fn tower_https_timeout_counts_as_one_whatever_status_it_answers() {
+async fn a_timeout_of_tower_http_counts_as_one_for_every_status() {
     for (status, failure) in
         [(StatusCode::REQUEST_TIMEOUT, Failure::Timeout), (StatusCode::GATEWAY_TIMEOUT, Failure::Gateway)]
     {
         let a = hanging();
         let (pool, recorder) = pool(&[("a", a.address())]);
-        // The layer wants a body that it can make.
+        // The layer requires a body with a default.
         let boxed = client().map_response(|response: Response<Incoming>| response.map(BodyExt::boxed));
         let timed = TimeoutLayer::with_status_code(status, SHORT).layer(boxed);
         let response = soon(BalanceLayer::new(pool).layer(timed).oneshot(get())).await.unwrap();
@@ -98,7 +98,7 @@ fn shedding() -> Target {
 }
 
 #[tokio::test]
-async fn a_request_that_was_shed_goes_elsewhere_and_no_connection_has_failed() {
+async fn a_shed_request_goes_to_another_endpoint_and_counts_as_overload() {
     let idle = service_fn(|_| async { Ok::<_, BoxError>(Response::new(Full::from("b"))) });
     let recorder = Recorder::new();
     let pool = Pool::new(recorder.clone());
@@ -110,7 +110,7 @@ async fn a_request_that_was_shed_goes_elsewhere_and_no_connection_has_failed() {
 }
 
 #[tokio::test]
-async fn a_request_that_all_have_shed_is_a_503() {
+async fn a_request_that_all_endpoints_shed_is_a_503() {
     let pool = Pool::new(Recorder::new());
     pool.add(EndpointSpec::new("a"), shedding()).unwrap();
     let error = soon(Balance::new(pool).oneshot(request(Method::POST, "order"))).await.unwrap_err();

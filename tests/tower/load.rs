@@ -27,7 +27,7 @@ fn balanced(strategy: impl Strategy, backends: &[Backend]) -> Balanced {
     BalanceLayer::new(pool).layer(client())
 }
 
-/// One request after the other, until told to stop; each must be answered by whom it says it was.
+/// Sends one request after the other until `stop` is set. Each response must come from the endpoint that it names.
 async fn load(balanced: Balanced, done: watch::Sender<usize>, stop: Arc<AtomicBool>) {
     while !stop.load(Ordering::SeqCst) {
         let response = balanced.clone().oneshot(get()).await.expect("no client sees an error");
@@ -39,7 +39,7 @@ async fn load(balanced: Balanced, done: watch::Sender<usize>, stop: Arc<AtomicBo
     }
 }
 
-async fn no_client_notices_a_killed_server(strategy: impl Strategy) {
+async fn a_killed_server_causes_no_errors(strategy: impl Strategy) {
     let mut backends = ["1", "2", "3"].map(|text| Backend::start(text).unwrap());
     let balanced = balanced(strategy, &backends);
     let (done, stop) = (watch::Sender::new(0), Arc::new(AtomicBool::new(false)));
@@ -53,14 +53,14 @@ async fn no_client_notices_a_killed_server(strategy: impl Strategy) {
     }
     let script = async {
         for _ in 0..3 {
-            // The connections to it are open, and in use.
+            // Its connections are open and in use.
             backends[1].has_served(backends[1].served() + 10).await;
             backends[1].stop().await;
             more(100).await;
             backends[1].restart().unwrap();
         }
     };
-    // A client that fails ends at once, and with it the test.
+    // A failing client ends the test at once.
     soon(async {
         tokio::select! {
             () = script => {}
@@ -76,21 +76,21 @@ async fn no_client_notices_a_killed_server(strategy: impl Strategy) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_client_notices_a_killed_server_under_round_robin() {
-    no_client_notices_a_killed_server(RoundRobin::new()).await;
+async fn a_killed_server_causes_no_errors_under_round_robin() {
+    a_killed_server_causes_no_errors(RoundRobin::new()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_client_notices_a_killed_server_under_p2c() {
-    no_client_notices_a_killed_server(P2c::new()).await;
+async fn a_killed_server_causes_no_errors_under_p2c() {
+    a_killed_server_causes_no_errors(P2c::new()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_client_notices_a_killed_server_under_peak_ewma() {
-    // With a long memory, three rounds would take as long as it takes to trust a server again.
+async fn a_killed_server_causes_no_errors_under_peak_ewma() {
+    // With a slow decay, each of the three rounds would wait until the server gets requests again.
     let forgetful = Duration::from_millis(20);
     let strategy = PeakEwma::new().decay(forgetful).and_then(|strategy| strategy.fade(forgetful)).unwrap();
-    no_client_notices_a_killed_server(strategy).await;
+    a_killed_server_causes_no_errors(strategy).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -115,7 +115,7 @@ async fn sixty_four_tasks_share_one_balancer() {
 }
 
 #[test]
-fn a_balancer_over_hypers_client_can_be_shared_and_sent() {
+fn a_balancer_over_hypers_client_is_clone_send_and_sync() {
     fn shared<S: Clone + Send + Sync + 'static>() {}
     fn sent<F: Send>(_: fn(&Balanced) -> F) {}
     shared::<Balanced>();

@@ -1,4 +1,4 @@
-//! The tower layer over real sockets, with the clients that people have.
+//! The tower layer over real sockets, with common clients.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 

@@ -1,4 +1,4 @@
-//! Redirects: a request that an endpoint has answered is not sent to another one.
+//! Redirects: a request that was answered with a redirect is not sent to another endpoint.
 
 use bytes::Bytes;
 use equipoise::{
@@ -14,7 +14,7 @@ use tower_http::follow_redirect::FollowRedirect;
 
 use crate::setup::{client, pool};
 
-/// Takes orders, and sends clients to `location` then.
+/// A backend that redirects to `location` after each order.
 fn redirecting(location: String) -> Backend {
     Backend::answering(move |seen| {
         let mut response = Response::new(Full::from("done").map_err(|error| match error {}).boxed());
@@ -35,7 +35,7 @@ fn order() -> Request<Body> {
 async fn reqwest_passes_a_redirect_on() {
     let [a, b] = [(); 2].map(|()| redirecting("http://orders.invalid/1".to_owned()));
     let (both, recorder) = pool(&[("a", a.address()), ("b", b.address())]);
-    // Whatever the builder says.
+    // For every setting of the builder.
     let builder = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::limited(10));
     let balanced = BalanceLayer::new(both).layer(ReqwestService::build(builder).unwrap());
     let response = soon(balanced.oneshot(order())).await.unwrap();
@@ -46,7 +46,7 @@ async fn reqwest_passes_a_redirect_on() {
 }
 
 #[tokio::test]
-async fn a_client_that_follows_redirects_by_itself_places_one_order() {
+async fn a_client_that_follows_redirects_itself_places_one_order() {
     let nobody = Reserved::new().unwrap();
     let [a, b] = [(); 2].map(|()| redirecting(format!("http://{}/", nobody.address())));
     let (both, _) = pool(&[("a", a.address()), ("b", b.address())]);

@@ -17,7 +17,7 @@ use crate::setup::{client, get, in_flight, pool};
 
 const HALF: &str = "HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nhalf";
 
-/// A backend that sends half of its answer, and then does `then` when told to.
+/// A backend that sends half of its response and runs `then` on a signal.
 fn halting<F>(then: impl Fn(Peer) -> F + Clone + Send + 'static) -> (Scripted, Arc<Notify>)
 where
     F: Future<Output = io::Result<()>> + Send + 'static,
@@ -38,7 +38,7 @@ where
 
 type Balanced = Balance<(), Shared<Client<HttpConnector, Full<Bytes>>>>;
 
-/// `a` is the scripted one; `b` answers, and gets requests that ask for it.
+/// A balancer over `a`, the scripted backend, and `b`, which answers requests whose key is `b`.
 fn beside_a_healthy_one(a: &Scripted, b: &Backend) -> (Balanced, Pool<()>, Recorder) {
     let (pool, recorder) = pool(&[("a", a.address()), ("b", b.address())]);
     let http = Http::new().key(|request| Some(request.headers.get("x-to")?.as_bytes().into()));
@@ -60,7 +60,7 @@ async fn answered_by_b(balanced: &Balanced) {
 }
 
 #[tokio::test]
-async fn a_reset_in_mid_body_is_the_endpoints_failure_and_nobody_elses() {
+async fn a_reset_within_the_body_is_a_failure_of_that_endpoint_only() {
     let (a, go) = halting(|peer| async move { peer.reset() });
     let b = Backend::start("b").unwrap();
     let (balanced, pool, recorder) = beside_a_healthy_one(&a, &b);
@@ -70,7 +70,7 @@ async fn a_reset_in_mid_body_is_the_endpoints_failure_and_nobody_elses() {
     answered_by_b(&balanced).await;
     go.notify_one();
     soon(response.frame()).await.unwrap().unwrap_err();
-    // The error itself ends the lease; the response is still there.
+    // The error ends the lease, although the response still exists.
     assert_eq!(in_flight(&pool), [0, 0]);
     let verdicts = [("b".into(), Verdict::Success), ("a".into(), Verdict::Failure(Failure::Transport))];
     assert_eq!(recorder.verdicts(), verdicts);
@@ -107,7 +107,7 @@ async fn a_lease_lasts_until_the_body_has_ended() {
 }
 
 #[tokio::test]
-async fn a_body_dropped_half_way_releases_the_lease_and_says_nothing() {
+async fn a_body_dropped_half_way_releases_the_lease_without_a_verdict() {
     let (a, _go) = halting(|_| async { Ok(()) });
     let b = Backend::start("b").unwrap();
     let (balanced, pool, recorder) = beside_a_healthy_one(&a, &b);
@@ -119,7 +119,7 @@ async fn a_body_dropped_half_way_releases_the_lease_and_says_nothing() {
 }
 
 #[tokio::test]
-async fn a_request_given_up_before_the_head_releases_the_lease_and_says_nothing() {
+async fn a_request_dropped_before_the_head_releases_the_lease_without_a_verdict() {
     let read = Arc::new(Notify::new());
     let told = Arc::clone(&read);
     let a = Scripted::start(move |mut peer: Peer| {

@@ -1,4 +1,4 @@
-//! What the tests share.
+//! Helpers of the tests.
 
 use bytes::Bytes;
 use equipoise::{EndpointSpec, Pool};
@@ -10,7 +10,7 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 
-/// A pool that tries its endpoints in this order, and what it is told; each is a name and an address.
+/// A pool that tries its endpoints (names and addresses) in this order, and the recorder of its strategy.
 pub(crate) fn pool(endpoints: &[(&str, String)]) -> (Pool<()>, Recorder) {
     let recorder = Recorder::new();
     let pool = Pool::new(recorder.clone());
@@ -36,7 +36,7 @@ pub(crate) fn get() -> Request<Full<Bytes>> {
     Request::get("http://orders/today").body(Full::default()).unwrap()
 }
 
-/// Takes each request, of which the body is this long, and closes the connection.
+/// A server that reads each request with a body of this length and then closes the connection.
 pub(crate) fn closing_before_the_head(body: usize) -> Scripted {
     Scripted::start(move |mut peer: Peer| async move {
         peer.head().await?;
@@ -46,7 +46,7 @@ pub(crate) fn closing_before_the_head(body: usize) -> Scripted {
     .unwrap()
 }
 
-/// How many leases each endpoint has out.
+/// Returns the requests in flight of each endpoint.
 pub(crate) fn in_flight<T>(pool: &Pool<T>) -> Vec<u32> {
     pool.endpoints().iter().map(|endpoint| endpoint.in_flight).collect()
 }

@@ -1,4 +1,5 @@
-//! What was never sent goes elsewhere whatever the method, and what the client itself refuses is nobody's fault.
+//! Requests that were never sent go to another endpoint, for every method. Requests that the client itself refuses do
+//! not count against an endpoint.
 
 use equipoise::{
     Failure, Verdict,
@@ -11,7 +12,7 @@ use tower::Layer;
 use crate::setup::{client, closing_before_the_head, get, pool, request};
 
 #[tokio::test]
-async fn a_post_that_found_its_connection_closed_goes_elsewhere() {
+async fn a_post_on_a_closed_connection_goes_to_another_endpoint() {
     let mut answered = 0;
     for _ in 0..20 {
         let closing = Scripted::start(|peer: Peer| async move {
@@ -25,12 +26,12 @@ async fn a_post_that_found_its_connection_closed_goes_elsewhere() {
         answered += usize::from(outcome.is_ok());
         assert_eq!(b.seen().len(), usize::from(outcome.is_ok()));
     }
-    // Not all: where the head went out before the close was noticed, the endpoint may have acted on it.
+    // Not all of them: if the head was sent before the close was noticed, the endpoint may have acted on it.
     assert!(answered > 0);
 }
 
 #[tokio::test]
-async fn a_request_that_came_by_http2_is_sent_on_by_http1() {
+async fn an_http2_request_is_forwarded_over_http1() {
     let a = Backend::start("a").unwrap();
     let (pool, recorder) = pool(&[("a", a.address())]);
     let mut request = get();
@@ -43,7 +44,7 @@ async fn a_request_that_came_by_http2_is_sent_on_by_http1() {
 }
 
 #[tokio::test]
-async fn a_version_that_the_client_does_not_speak_is_not_the_endpoints_fault() {
+async fn an_unsupported_version_does_not_count_against_the_endpoint() {
     let (a, b) = (Backend::start("a").unwrap(), Backend::start("b").unwrap());
     let (pool, recorder) = pool(&[("a", a.address()), ("b", b.address())]);
     let mut request = get();
@@ -53,7 +54,7 @@ async fn a_version_that_the_client_does_not_speak_is_not_the_endpoints_fault() {
 }
 
 #[tokio::test]
-async fn bytes_in_reqwests_body_are_sent_again() {
+async fn a_reqwest_body_of_bytes_can_be_sent_again() {
     let order = || reqwest::Body::from("order");
     let (dying, b) = (closing_before_the_head(5), Backend::start("b").unwrap());
     let (both, recorder) = pool(&[("a", dying.address()), ("b", b.address())]);
