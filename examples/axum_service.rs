@@ -65,7 +65,8 @@ async fn main() -> anyhow::Result<()> {
 fn gateway(pool: Pool<()>) -> Router {
     let client = Client::builder(TokioExecutor::new()).build_http::<Body>();
     let layer = BalanceLayer::with_protocol(pool, Http::new().header(HeaderName::from_static("x-served-by")));
-    // axum requires infallible services. The response must not contain internal addresses; the log has the endpoint and the cause.
+    // axum requires infallible services. The response must not contain internal addresses; the log has the endpoint and
+    // the cause.
     let balanced = HandleError::new(layer.layer(client), async |error: Error| {
         let answer = (error.status(), error.public_message());
         eprintln!("no response: {:#}", anyhow::Error::from(error));

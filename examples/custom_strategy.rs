@@ -1,7 +1,7 @@
 //! A custom strategy with a memory for each endpoint that survives updates.
 //!
-//! `Demerits`: a success costs an endpoint one point, a failure ten, and the endpoint with the fewest points is picked. This is a
-//! round robin that skips failing endpoints. At the end, the simulator compares it with P2C.
+//! `Demerits`: a success costs an endpoint one point, a failure ten, and the endpoint with the fewest points is picked.
+//! This is a round robin that skips failing endpoints. At the end, the simulator compares it with P2C.
 //!
 //! ```text
 //! cargo run --example custom_strategy
@@ -52,7 +52,8 @@ impl Strategy for Demerits {
     fn build(&self, view: &View, _last: Option<&FewestPoints>) -> Result<FewestPoints, BuildError> {
         let candidates: Vec<(Slot, Arc<Points>)> =
             view.eligible().iter().filter_map(|&slot| Some((slot, view.state::<Points>(slot)?))).collect();
-        // A new endpoint without points would get all requests until it has caught up, so it starts with the fewest points.
+        // A new endpoint without points would get all requests until it has caught up, so it starts with the fewest
+        // points.
         let known = candidates.iter().map(|(_, points)| points.0.load(Ordering::Relaxed)).filter(|&points| points > 0);
         if let Some(least) = known.min() {
             for (_, points) in &candidates {

@@ -1,5 +1,5 @@
-//! Each kind of health check, against its own server on loopback. The servers start, become unhealthy and recover, and the program
-//! prints each change of availability. It ends on its own, and fails if a change is not as expected.
+//! Each kind of health check, against its own server on loopback. The servers start, become unhealthy and recover, and
+//! the program prints each change of availability. It ends on its own, and fails if a change is not as expected.
 //!
 //! ```text
 //! cargo run --example health

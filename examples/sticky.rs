@@ -1,8 +1,8 @@
-//! Sticky sessions: two clients and three servers, each of which counts the visits of its clients. Each client keeps its server. When a
-//! server dies, its client moves once and stays there.
+//! Sticky sessions: two clients and three servers, each of which counts the visits of its clients. Each client keeps
+//! its server. When a server dies, its client moves once and stays there.
 //!
-//! Runs in three modes: a cookie that the balancer sets, a table by a header, and the session cookie of the servers. The program fails
-//! if a session moves otherwise.
+//! Runs in three modes: a cookie that the balancer sets, a table by a header, and the session cookie of the servers.
+//! The program fails if a session moves otherwise.
 //!
 //! ```text
 //! cargo run --example sticky

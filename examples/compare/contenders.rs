@@ -10,7 +10,8 @@ use equipoise::{
 /// A contender.
 pub(crate) type Entrant = Arc<dyn Contender + Send + Sync>;
 
-/// Creates a contender of a custom strategy: its name for `--strategy` and tables, and a function that makes it for a client.
+/// Creates a contender of a custom strategy: its name for `--strategy` and tables, and a function that makes it for a
+/// client.
 pub(crate) fn own<S: Strategy>(name: &'static str, make: impl Fn(usize) -> S + Send + Sync + 'static) -> Entrant {
     Arc::new(named(name, make))
 }

@@ -53,7 +53,8 @@ impl Known {
         (self.make)().load(load)
     }
 
-    /// Returns all suitable strategies that are not combinators. `first-fit` is left out, because it only makes sense with limits.
+    /// Returns all suitable strategies that are not combinators. `first-fit` is left out, because it only makes sense
+    /// with limits.
     pub(crate) fn strategies(&self) -> Result<Vec<StrategySpec>, InvalidStrategy> {
         let alone = by_name::all().iter().filter(|known| !known.wraps() && known.name() != "first-fit");
         let mut strategies = alone.map(|known| known.name().parse()).collect::<Result<Vec<StrategySpec>, _>>()?;

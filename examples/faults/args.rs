@@ -9,10 +9,10 @@ use crate::{
 
 /// Compares balancers while real servers fail.
 ///
-/// Starts three servers, and one balancer after the other in front of them: equipoise with health checks, outlier detection
-/// and failover, equipoise without health, nginx, and HAProxy (skipped if not installed). Under load, one server is stopped
-/// or killed, or made to hang, to fail or to be slow. For each fault, the table shows how many requests failed, when the
-/// balancer sent the last request to that server, and the 99th percentile of the latency.
+/// Starts three servers, and one balancer after the other in front of them: equipoise with health checks, outlier
+/// detection and failover, equipoise without health, nginx, and HAProxy (skipped if not installed). Under load, one
+/// server is stopped or killed, or made to hang, to fail or to be slow. For each fault, the table shows how many
+/// requests failed, when the balancer sent the last request to that server, and the 99th percentile of the latency.
 ///
 /// All processes listen on loopback and end with the tool. Each fault takes about ten seconds per balancer.
 #[derive(Debug, Parser)]

@@ -1,5 +1,6 @@
-//! Measures what clients notice when a server fails: behind equipoise with and without health, and behind nginx and HAProxy if they are
-//! installed. Servers and balancers are separate processes, so `kill -9` and `kill -STOP` have their real effect.
+//! Measures what clients notice when a server fails: behind equipoise with and without health, and behind nginx and
+//! HAProxy if they are installed. Servers and balancers are separate processes, so `kill -9` and `kill -STOP` have
+//! their real effect.
 
 mod args;
 mod backend;

@@ -34,7 +34,8 @@ pub(crate) struct Terms {
     servers: Vec<String>,
 }
 
-/// Health checks as in the configurations of nginx and HAProxy: one per second, fall 3, rise 2. Outlier detection is added.
+/// Health checks as in the configurations of nginx and HAProxy: one per second, fall 3, rise 2. Outlier detection is
+/// added.
 fn health(terms: &Terms) -> anyhow::Result<Health> {
     let second = Duration::from_secs(1);
     let schedule = Schedule::new().interval(second).timeout(second).fall(3).rise(2);
@@ -47,8 +48,8 @@ fn health(terms: &Terms) -> anyhow::Result<Health> {
     })
 }
 
-/// Timeout of an attempt, until the head of the response. Idempotent requests then go to another server, as in the configurations of
-/// nginx and HAProxy.
+/// Timeout of an attempt, until the head of the response. Idempotent requests then go to another server, as in the
+/// configurations of nginx and HAProxy.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Maximum time in the queue if all servers are at their limit.

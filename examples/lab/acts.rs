@@ -23,8 +23,8 @@ use crate::{
 /// Requests per second.
 pub(crate) const RATE: u32 = 300;
 
-/// Maximum time to wait for an event. Peak-EWMA is the slowest: it avoids a failed server until its penalty has faded, which takes
-/// seconds.
+/// Maximum time to wait for an event. Peak-EWMA is the slowest: it avoids a failed server until its penalty has faded,
+/// which takes seconds.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Number of requests that server 2 must answer after its restart.
@@ -158,8 +158,8 @@ async fn a_server_dies(
     Ok(report)
 }
 
-/// Counts only requests that were both sent and answered while the server was down. A request in flight when the server is killed or
-/// started may have reached it.
+/// Counts only requests that were both sent and answered while the server was down. A request in flight when the server
+/// is killed or started may have reached it.
 fn phase(sample: &Sample) -> usize {
     match sample.phases {
         (DOWN, AFTER) => AFTER,

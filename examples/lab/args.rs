@@ -19,9 +19,9 @@ use tokio::net::TcpListener;
 
 /// A balancing reverse proxy in front of real servers, on real sockets.
 ///
-/// Without options, the lab starts three servers and the proxy on loopback. Nine requests are distributed; then server 2
-/// is killed under load and started again, and every request must get a 200. With health checks, no request may fail at
-/// the killed server first. The lab ends on its own after about 15 s.
+/// Without options, the lab starts three servers and the proxy on loopback. Nine requests are distributed; then server
+/// 2 is killed under load and started again, and every request must get a 200. With health checks, no request may fail
+/// at the killed server first. The lab ends on its own after about 15 s.
 ///
 /// With --backend, the proxy is in front of servers that you have started, for example
 ///
@@ -32,10 +32,11 @@ use tokio::net::TcpListener;
 /// The lab stops none of them. Kill one yourself while the load runs, and start it again. All responses must have a
 /// status below 500.
 ///
-/// With --serve, the lab sends no load. The proxy stays up until Ctrl-C, so that you can use curl, and prints a line for
-/// each request.
+/// With --serve, the lab sends no load. The proxy stays up until Ctrl-C, so that you can use curl, and prints a line
+/// for each request.
 ///
-/// Exit code: 0 if all checks held, 1 if one did not (it is printed), 2 if the options are invalid or the port is in use.
+/// Exit code: 0 if all checks held, 1 if one did not (it is printed), 2 if the options are invalid or the port is in
+/// use.
 #[derive(Debug, Parser)]
 #[command(name = "lab", verbatim_doc_comment)]
 pub(crate) struct Args {
@@ -63,9 +64,9 @@ pub(crate) struct Args {
 
     /// Number of requests of the load
     ///
-    /// With --backend exactly this number, at 100 per second. Otherwise at least this number, at 300 per second: a third
-    /// before server 2 is killed, a third while it is down, a third after, and more until it serves again. The act with
-    /// health checks is not included.
+    /// With --backend exactly this number, at 100 per second. Otherwise at least this number, at 300 per second: a
+    /// third before server 2 is killed, a third while it is down, a third after, and more until it serves again. The
+    /// act with health checks is not included.
     #[arg(long, value_name = "N", default_value_t = 900, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) requests: u32,
 

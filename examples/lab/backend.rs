@@ -16,8 +16,8 @@ use tokio::{
 /// Duration of a request. Long enough for some to be in flight when a server is killed.
 const WORK: Duration = Duration::from_millis(10);
 
-/// A server on its own loopback socket. It answers `Server 1 responding` to every request, except `/headers`, which returns the
-/// headers of the request.
+/// A server on its own loopback socket. It answers `Server 1 responding` to every request, except `/headers`, which
+/// returns the headers of the request.
 pub(crate) struct Backend {
     number: usize,
     address: SocketAddr,
@@ -29,8 +29,8 @@ enum State {
         kill: oneshot::Sender<()>,
         server: JoinHandle<usize>,
     },
-    /// The socket is bound but does not listen: connections are refused, as if the process had ended, and no other process can take
-    /// the port. A connection attempt cannot connect to itself there either.
+    /// The socket is bound but does not listen: connections are refused, as if the process had ended, and no other
+    /// process can take the port. A connection attempt cannot connect to itself there either.
     Down {
         port: TcpSocket,
     },
@@ -52,8 +52,8 @@ impl Backend {
         self.address
     }
 
-    /// Ends the server as if its process had been killed: the listener and all connections are closed at once, with the requests in
-    /// flight. Returns the number of connections.
+    /// Ends the server as if its process had been killed: the listener and all connections are closed at once, with the
+    /// requests in flight. Returns the number of connections.
     pub(crate) async fn kill(self) -> anyhow::Result<(Self, usize)> {
         let State::Up { kill, server } = self.state else { return Ok((self, 0)) };
         drop(kill);

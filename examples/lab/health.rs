@@ -1,5 +1,5 @@
-//! The act with health checks. Checks detect that a server was killed before a request fails there. When it is back, its share
-//! rises slowly.
+//! The act with health checks. Checks detect that a server was killed before a request fails there. When it is back,
+//! its share rises slowly.
 
 use std::time::{Duration, Instant};
 

@@ -9,13 +9,14 @@ use equipoise::{EndpointId, EndpointSpec, StrategySpec};
 ///     seq 100000 | cargo run --release --example placement -- ring --summary \
 ///         --endpoint a:80 --endpoint b:80 --endpoint c:80 --down b:80
 ///
-/// A key is the line without its end (LF or CR LF). An empty line is a request without a key. A strategy that does not hash
-/// keys picks once for each line. Each request ends before the next line is read, and takes no time.
+/// A key is the line without its end (LF or CR LF). An empty line is a request without a key. A strategy that does not
+/// hash keys picks once for each line. Each request ends before the next line is read, and takes no time.
 ///
-/// Results are flushed as soon as there is no more input, so a program can send and read one line at a time through pipes.
+/// Results are flushed as soon as there is no more input, so a program can send and read one line at a time through
+/// pipes.
 ///
-/// Exit code: 0 if every line got an endpoint; 1 if one did not (reading then stops), or reading or writing failed; 2 if
-/// the options are invalid.
+/// Exit code: 0 if every line got an endpoint; 1 if one did not (reading then stops), or reading or writing failed; 2
+/// if the options are invalid.
 #[derive(Debug, Parser)]
 #[command(
     name = "placement",
@@ -29,7 +30,8 @@ pub(crate) struct Args {
 
     /// An endpoint: HOST:PORT or any name, and its weight; repeat for each
     ///
-    /// The weight is the text after the last '=' if it is all digits. An id that ends in this way needs a weight: x=1=1.
+    /// The weight is the text after the last '=' if it is all digits. An id that ends in this way needs a weight:
+    /// x=1=1.
     #[arg(long = "endpoint", value_name = "ID[=WEIGHT]", required_unless_present = "list", value_parser = endpoint)]
     pub(crate) endpoints: Vec<EndpointSpec>,
 
@@ -49,12 +51,14 @@ pub(crate) struct Args {
 
     /// Print shares and moved keys instead of the endpoint of each line
     ///
-    /// For each endpoint, the keys are looked up in a pool without it: all keys if there are at most 1 million, and at most
-    /// 10 million lookups (keys times endpoints); otherwise a random sample of that size, but at least 1000 keys. Two tables
-    /// are built for each endpoint, so the time grows with the square of their number: some seconds for 1000 endpoints.
+    /// For each endpoint, the keys are looked up in a pool without it: all keys if there are at most 1 million, and at
+    /// most 10 million lookups (keys times endpoints); otherwise a random sample of that size, but at least 1000 keys.
+    /// Two tables are built for each endpoint, so the time grows with the square of their number: some seconds for 1000
+    /// endpoints.
     ///
-    /// With bounded-load, shares depend on the requests in flight. Here each request ends before the next, so no endpoint is
-    /// full, and shares are those of the inner strategy. Under load they are more even, and more keys overflow.
+    /// With bounded-load, shares depend on the requests in flight. Here each request ends before the next, so no
+    /// endpoint is full, and shares are those of the inner strategy. Under load they are more even, and more keys
+    /// overflow.
     #[arg(long)]
     pub(crate) summary: bool,
 

@@ -6,7 +6,8 @@ use equipoise::{
     Availability, EndpointId, EndpointSpec, ManualClock, PickRequest, Pool, SeededEntropy, StrategySpec, UpdateError,
 };
 
-/// Builds the pool; endpoints that are down are in maintenance. The clock stands still, so time has no effect on strategies.
+/// Builds the pool; endpoints that are down are in maintenance. The clock stands still, so time has no effect on
+/// strategies.
 pub(crate) fn pool(
     strategy: &StrategySpec,
     endpoints: &[EndpointSpec],

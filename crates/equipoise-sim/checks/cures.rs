@@ -29,8 +29,8 @@ struct Retries {
     budget: Option<f64>,
 }
 
-/// Returns the share of requests that are answered long after all servers stalled for 4 s (if `stall`). Clients time out after
-/// 1 s and retry, and servers still finish timed-out requests.
+/// Returns the share of requests that are answered long after all servers stalled for 4 s (if `stall`). Clients time
+/// out after 1 s and retry, and servers still finish timed-out requests.
 fn answered(found: &Findings, load: f64, again: Retries, stall: bool) -> Result<f64, Box<dyn Error>> {
     let scenario = Scenario::of(5, Server::fifo(1)).load(load).work(Work::constant(ms(10))).without_cancelling();
     let scenario = scenario.timeout(ms(1_000)).max_retries(again.max);

@@ -64,7 +64,8 @@ pub(super) fn ring(found: &mut Findings) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Each endpoint has ⌊M/N⌋ or ⌈M/N⌉ of the M entries, so shares vary by the sample of keys and by at most half an entry.
+/// Each endpoint has ⌊M/N⌋ or ⌈M/N⌉ of the M entries, so shares vary by the sample of keys and by at most half an
+/// entry.
 pub(super) fn maglev(found: &mut Findings) -> Result<(), Box<dyn Error>> {
     for (n, percent) in [(10, 10.25), (100, 1.56), (1_000, 0.67)] {
         let keys = found.pick(300_000, 3_000_000);
@@ -84,7 +85,8 @@ pub(super) fn maglev(found: &mut Findings) -> Result<(), Box<dyn Error>> {
 }
 
 pub(super) fn jump(found: &mut Findings) -> Result<(), Box<dyn Error>> {
-    // A hundredth of the keys moves. The standard deviation of this number is 1 % with a million keys, 0.5 % with four million.
+    // A hundredth of the keys moves. The standard deviation of this number is 1 % with a million keys, 0.5 % with four
+    // million.
     let keys = found.pick(1_000_000, 4_000_000);
     let pool = pool(Jump::new(), 100)?;
     let before = homes(&pool, keys, 1)?;

@@ -19,7 +19,8 @@ pub(super) fn success(found: &mut Findings) -> Result<(), Box<dyn Error>> {
     let success = |report: &Report| 100.0 * report.answered_within(ms(1_000));
     // Round robin sends an eleventh to the slow backend, for half of the time.
     let turns = 100.0 - 100.0 / 22.0;
-    // Least-connections keeps as many in flight at the slow backend as at each other; requests that must wait there are too late.
+    // Least-connections keeps as many in flight at the slow backend as at each other; requests that must wait there are
+    // too late.
     let in_flight = 1_000.0 / (10.0 / 0.167 + 1.0 / 2.0);
     let least = 100.0 - 100.0 * (in_flight / 2.0) / 1_000.0 / 2.0;
     // linkerd published 95, 99 and 99.9 %. The first two have closed forms.

@@ -92,9 +92,9 @@ impl Picker for WatchedPicker {
     }
 }
 
-/// The bound is exact. The share of first choices is a published figure for one placement of an unknown number of keys. Here it
-/// rises by six points from ten thousand to a hundred thousand keys, because the hottest key has less of the load. It varies by
-/// three points with the placement, depending on which keys share an endpoint with the hottest key.
+/// The bound is exact. The share of first choices is a published figure for one placement of an unknown number of keys.
+/// Here it rises by six points from ten thousand to a hundred thousand keys, because the hottest key has less of the
+/// load. It varies by three points with the placement, depending on which keys share an endpoint with the hottest key.
 pub(super) fn bounded(found: &mut Findings) -> Result<(), Box<dyn Error>> {
     let scenario = Scenario::of(50, Server::delay()).rate(1_000.0).work(Work::exponential(Duration::from_secs(1)));
     let scenario = scenario.keys(Keys::zipf(20_000, 1.0)).lasting(Duration::from_secs(found.pick(10, 40)));

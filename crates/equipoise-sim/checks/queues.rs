@@ -55,8 +55,8 @@ pub(super) fn p2c_levels(found: &mut Findings) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// In the limit servers are independent, so the longest queue is the longest of a thousand draws. JSQ has no queue longer than
-/// one, because a hundred of a thousand servers are idle.
+/// In the limit servers are independent, so the longest queue is the longest of a thousand draws. JSQ has no queue
+/// longer than one, because a hundred of a thousand servers are idle.
 pub(super) fn longest(found: &mut Findings) -> Result<(), Box<dyn Error>> {
     let names = ["p2c", "p2c(choices=3)", "least-connections", "round-robin", "random"];
     let sigma = theory::dm1(LOAD);

@@ -30,10 +30,10 @@ fn show(found: &mut Findings, runs: &Comparison, figure: impl Fn(&Report) -> f64
     }
 }
 
-/// The estimate of Peak-EWMA for an idle server fades with a time constant of 2.5 s, so that a recovered server gets traffic soon.
-/// Here each of a hundred clients sends each server a request every 3 s only, so estimates of slow servers fade between requests.
-/// The allowance for noise and the probes of idle servers cost less: without both, p99 is 735 ms; with a fade of one minute as well,
-/// 433 ms.
+/// The estimate of Peak-EWMA for an idle server fades with a time constant of 2.5 s, so that a recovered server gets
+/// traffic soon. Here each of a hundred clients sends each server a request every 3 s only, so estimates of slow
+/// servers fade between requests. The allowance for noise and the probes of idle servers cost less: without both, p99
+/// is 735 ms; with a fade of one minute as well, 433 ms.
 pub(super) fn fast_and_slow(found: &mut Findings) -> Result<(), Box<dyn Error>> {
     let scenario = antagonists(100).load(0.9).each(|at, server| if at % 2 == 0 { server.speed(0.5) } else { server });
     let runs = compare(&scenario, &NAMES, 5)?;
@@ -70,8 +70,8 @@ pub(super) fn clients(found: &mut Findings) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A server that fails fast has few requests in flight. In published measurements least-request strategies send it up to 27 % of
-/// the requests; here no strategy gives it more than its share.
+/// A server that fails fast has few requests in flight. In published measurements least-request strategies send it up
+/// to 27 % of the requests; here no strategy gives it more than its share.
 pub(super) fn sinkhole(found: &mut Findings) -> Result<(), Box<dyn Error>> {
     let share = |report: &Report| report.share(0);
     for clients in [1, 100] {
@@ -89,8 +89,8 @@ pub(super) fn sinkhole(found: &mut Findings) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// With spare capacity, a request takes the time of its own work under every strategy. Without, strategies that look at load are
-/// alike; the others are only shown. These runs are longer, because figures of 40 s vary by some percent.
+/// With spare capacity, a request takes the time of its own work under every strategy. Without, strategies that look at
+/// load are alike; the others are only shown. These runs are longer, because figures of 40 s vary by some percent.
 pub(super) fn calm_and_alike(found: &mut Findings) -> Result<(), Box<dyn Error>> {
     let runs = compare(&calm(100).load(0.7), &NAMES, 5)?;
     for (at, name) in NAMES.into_iter().enumerate() {

@@ -17,8 +17,8 @@ pub(super) fn dm1(load: f64) -> f64 {
     (0..1_000).fold(0.5, |sigma: f64, _| (-(1.0 - sigma) / load).exp())
 }
 
-/// The share of servers with at least `length` requests when each request goes to the best of `choices` among infinitely
-/// many (Vvedenskaya, Dobrushin, Karpelevich 1996; Mitzenmacher 1996).
+/// The share of servers with at least `length` requests when each request goes to the best of `choices` among
+/// infinitely many (Vvedenskaya, Dobrushin, Karpelevich 1996; Mitzenmacher 1996).
 pub(super) fn level(load: f64, choices: i32, length: i32) -> f64 {
     load.powf((f64::from(choices).powi(length) - 1.0) / f64::from(choices - 1))
 }

@@ -4,7 +4,8 @@
 //! cargo run --release -p equipoise-sim --example health
 //! ```
 //!
-//! Server 0 of ten has a fault from second 30 to second 60. The recovery is measured until second 150. Takes some minutes.
+//! Server 0 of ten has a fault from second 30 to second 60. The recovery is measured until second 150. Takes some
+//! minutes.
 
 #![forbid(unsafe_code)]
 

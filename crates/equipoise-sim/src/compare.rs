@@ -13,8 +13,8 @@ use crate::{
 
 /// The reports of several strategies under the same requests, each for several seeds.
 ///
-/// All strategies get the same requests (common random numbers). Ratios between strategies therefore vary less from seed to
-/// seed than the figures themselves; [`ratio`](Self::ratio) computes them.
+/// All strategies get the same requests (common random numbers). Ratios between strategies therefore vary less from
+/// seed to seed than the figures themselves; [`ratio`](Self::ratio) computes them.
 ///
 /// If a contender fails, it has an error instead of reports, and the others are not affected.
 /// [`complete`](Self::complete) turns the first error into an `Err`.
@@ -57,8 +57,8 @@ pub struct Spread {
 impl Comparison {
     /// Runs every contender for `seeds` seeds (at least one), on all cores.
     ///
-    /// The seeds are the scenario's own and the numbers after it. `control` shows the progress of all runs together. If it is
-    /// stopped, contenders have fewer reports, or none.
+    /// The seeds are the scenario's own and the numbers after it. `control` shows the progress of all runs together. If
+    /// it is stopped, contenders have fewer reports, or none.
     ///
     /// # Errors
     ///

@@ -2,8 +2,8 @@ use equipoise_core::{AnyStrategy, Strategy, StrategySpec};
 
 /// A strategy under test: makes a new strategy for each client and names it.
 ///
-/// [`StrategySpec`] implements it. [`named`] makes a contender from any strategy. A run ends with an error if the strategy
-/// panics, also in a hook, where a pool in production would continue.
+/// [`StrategySpec`] implements it. [`named`] makes a contender from any strategy. A run ends with an error if the
+/// strategy panics, also in a hook, where a pool in production would continue.
 pub trait Contender: Sync {
     /// Returns the name of the strategy in reports.
     fn label(&self) -> String;

@@ -22,8 +22,8 @@ impl Scenario {
         self.run_under(contender, &Control::new())
     }
 
-    /// Runs the scenario so that another thread can watch the progress and stop the run. A stopped run returns a report of
-    /// the part that was simulated.
+    /// Runs the scenario so that another thread can watch the progress and stop the run. A stopped run returns a report
+    /// of the part that was simulated.
     ///
     /// # Errors
     ///
@@ -36,7 +36,8 @@ impl Scenario {
     ///
     /// # Errors
     ///
-    /// The same as for [`run`](Self::run), and if [`Feed::snapshot_interval`] is so short that a run would take more than 10⁹ loads.
+    /// The same as for [`run`](Self::run), and if [`Feed::snapshot_interval`] is so short that a run would take more
+    /// than 10⁹ loads.
     pub fn run_fed(
         &self,
         contender: &dyn Contender,

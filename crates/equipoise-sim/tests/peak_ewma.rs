@@ -27,8 +27,8 @@ fn a_server_that_stalls_at_times_keeps_its_share_between_stalls() {
     let comparison = against(&["p2c"], &five(0.85).fault(stall).lasting(Duration::from_secs(120)));
     let median = |report: &Report| report.latency.p50().as_secs_f64();
     let mean = |report: &Report| report.latency.mean().as_secs_f64();
-    // Its share recovers a little later than under least-request, which costs 2 % of both figures. With 18 stalls in each of
-    // three runs under the same requests, 5 % is well above random variation.
+    // Its share recovers a little later than under least-request, which costs 2 % of both figures. With 18 stalls in
+    // each of three runs under the same requests, 5 % is well above random variation.
     assert!(comparison.ratio(0, 1, median).mean < 1.05, "{:?}", comparison.ratio(0, 1, median));
     assert!(comparison.ratio(0, 1, mean).mean < 1.05, "{:?}", comparison.ratio(0, 1, mean));
     assert!(comparison.spread(0, |report| report.share(0)).min > 0.14);

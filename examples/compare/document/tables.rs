@@ -7,8 +7,8 @@ use crate::{
     sweep::{Point, Sweep},
 };
 
-/// Formats a sweep. With one load: one table with a column for each figure. With several: a table for each figure, with a column for
-/// each load.
+/// Formats a sweep. With one load: one table with a column for each figure. With several: a table for each figure, with
+/// a column for each load.
 pub(super) fn of(sweep: &Sweep) -> String {
     let mut parts = match &sweep.points[..] {
         [point] => vec![of_one(sweep, point)],

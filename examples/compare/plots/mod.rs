@@ -54,8 +54,8 @@ pub(crate) fn write_svg(scene: &Scene, path: &Path) -> anyhow::Result<()> {
     fs::write(path, SvgBackend.render_scene(scene)).with_context(|| path.display().to_string())
 }
 
-/// The line of a strategy, with its label. Colour and dashes depend on its name, so that they are the same in every plot. If two lines
-/// overlap, the lower one is visible beside the upper one and in its gaps.
+/// The line of a strategy, with its label. Colour and dashes depend on its name, so that they are the same in every
+/// plot. If two lines overlap, the lower one is visible beside the upper one and in its gaps.
 fn line(label: &str, points: Vec<(f64, f64)>) -> LinePlot {
     let (colour, dashes) = look(label);
     let (style, width) = match dashes {
@@ -71,8 +71,8 @@ fn line(label: &str, points: Vec<(f64, f64)>) -> LinePlot {
         .with_legend(label)
 }
 
-/// Returns colour and dashes of a strategy. All strategies without settings differ. Two with the same name and different settings
-/// differ in most cases.
+/// Returns colour and dashes of a strategy. All strategies without settings differ. Two with the same name and
+/// different settings differ in most cases.
 fn look(label: &str) -> (usize, usize) {
     let place = |name: &str| by_name::all().iter().position(|known| known.name() == name);
     let sum = |text: &str| text.bytes().map(usize::from).sum::<usize>();

@@ -10,8 +10,9 @@ use super::{
 };
 use crate::{error::RunError, report::End};
 
-/// Most attempts end long before their timeout. Timers of ended attempts are removed once there are more than twice as many timers
-/// as open attempts, plus this number. Otherwise a long timeout would keep all attempts of that time in memory.
+/// Most attempts end long before their timeout. Timers of ended attempts are removed once there are more than twice as
+/// many timers as open attempts, plus this number. Otherwise a long timeout would keep all attempts of that time in
+/// memory.
 const SPARE: usize = 1024;
 
 impl Engine<'_> {
@@ -55,7 +56,8 @@ impl Engine<'_> {
         Ok(())
     }
 
-    /// Makes an attempt, at a server that was not tried yet if there is one. Returns false if no endpoint could be picked.
+    /// Makes an attempt, at a server that was not tried yet if there is one. Returns false if no endpoint could be
+    /// picked.
     fn attempt(&mut self, number: u32, draw: Draw) -> Result<bool, RunError> {
         let call = &mut self.calls[number as usize];
         let client = &self.clients[call.client as usize];

@@ -1,8 +1,8 @@
 //! The run: one thread, one clock, one event after the other.
 //!
-//! `state` holds everything that a run works on: clients (a pool and random numbers), stations (servers), open requests, future
-//! events and the meter. The event loop is here. It hands each event to the code of `client_side`, `server_side`, `faults`,
-//! `load_feed` (load reports) or `health`.
+//! `state` holds everything that a run works on: clients (a pool and random numbers), stations (servers), open
+//! requests, future events and the meter. The event loop is here. It hands each event to the code of `client_side`,
+//! `server_side`, `faults`, `load_feed` (load reports) or `health`.
 
 mod client;
 mod client_side;

@@ -83,7 +83,8 @@ impl Attempts {
         self.slab.try_remove(id.place as usize)
     }
 
-    /// Returns whether the attempt is still at its server. Servers do not remove cancelled attempts from their queues at once.
+    /// Returns whether the attempt is still at its server. Servers do not remove cancelled attempts from their queues
+    /// at once.
     pub(super) fn is_at_server(&self, id: AttemptId) -> bool {
         self.get(id).is_some_and(|attempt| attempt.place.is_some())
     }

@@ -15,8 +15,9 @@ use crate::{
 
 /// A server that works on at most `slots` jobs at a time, all at the same rate.
 ///
-/// Because all jobs in service advance equally, one number describes them: `progress`, the core-seconds done for a job that
-/// was in service from the start. A job ends when `progress` reaches its value at the job's start plus the job's work.
+/// Because all jobs in service advance equally, one number describes them: `progress`, the core-seconds done for a job
+/// that was in service from the start. A job ends when `progress` reaches its value at the job's start plus the job's
+/// work.
 pub(super) struct Station {
     slots: usize,
     allocation: f64,

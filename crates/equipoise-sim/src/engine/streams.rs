@@ -7,8 +7,8 @@ pub(super) type Stream = Xoshiro256PlusPlus;
 
 /// The purpose of a stream.
 ///
-/// How often a strategy draws from [`Strategy`](Self::Strategy) is up to the strategy, and the results of its requests decide about
-/// retries, health and checks. All other streams give the same numbers for every strategy.
+/// How often a strategy draws from [`Strategy`](Self::Strategy) is up to the strategy, and the results of its requests
+/// decide about retries, health and checks. All other streams give the same numbers for every strategy.
 #[derive(Clone, Copy)]
 pub(super) enum Purpose {
     Arrivals,

@@ -13,10 +13,11 @@ pub struct HealthReport {
     pub changes: Vec<HealthChange>,
     /// Number of changes that are missing in [`changes`](Self::changes), because it was full.
     pub omitted_changes: u64,
-    /// Number of attempts by server that were sent while their client had the server as unhealthy. This happens in a panic.
+    /// Number of attempts by server that were sent while their client had the server as unhealthy. This happens in a
+    /// panic.
     pub sent_while_unhealthy: Vec<u64>,
-    /// Number of attempts by server that failed while their client had the server as unhealthy. Includes attempts that were
-    /// in flight when the server became unhealthy.
+    /// Number of attempts by server that failed while their client had the server as unhealthy. Includes attempts that
+    /// were in flight when the server became unhealthy.
     pub failed_while_unhealthy: Vec<u64>,
 }
 

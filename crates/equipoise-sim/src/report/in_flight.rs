@@ -20,7 +20,8 @@ impl InFlight {
         self.time.iter().skip(length).sum()
     }
 
-    /// Returns the number of requests that a server did not exceed for this share of the time: 0.99 for the 99th percentile.
+    /// Returns the number of requests that a server did not exceed for this share of the time: 0.99 for the 99th
+    /// percentile.
     pub fn quantile(&self, part: f64) -> usize {
         let mut sum = 0.0;
         let reached = self.time.iter().position(|time| {

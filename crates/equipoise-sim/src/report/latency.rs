@@ -34,7 +34,8 @@ impl Latency {
         Duration::from_nanos(u64::try_from(self.total / u128::from(self.count().max(1))).unwrap_or(u64::MAX))
     }
 
-    /// Returns the latency that this share of the requests did not exceed: 0.99 for the 99th percentile. Zero without requests.
+    /// Returns the latency that this share of the requests did not exceed: 0.99 for the 99th percentile. Zero without
+    /// requests.
     pub fn quantile(&self, part: f64) -> Duration {
         Duration::from_nanos(self.histogram.value_at_quantile(part))
     }

@@ -36,15 +36,15 @@ pub struct Report {
     pub ends: Ends,
     /// Number of attempts, including retries and hedges.
     pub attempts: u64,
-    /// Latency of the requests that were answered or timed out. Requests that failed in another way are not included; the
-    /// [error rate](Self::error_rate) counts them.
+    /// Latency of the requests that were answered or timed out. Requests that failed in another way are not included;
+    /// the [error rate](Self::error_rate) counts them.
     pub latency: Latency,
     /// Number of requests in flight at servers.
     pub in_flight: InFlight,
     /// Share of the attempts by server. The shares add up to 1.
     pub shares: Vec<f64>,
-    /// Used part of the allocation by server. Exceeds 1 if [`Antagonists`](crate::Antagonists) left the server more than its
-    /// allocation. 0 for [`Server::delay`](crate::Server::delay).
+    /// Used part of the allocation by server. Exceeds 1 if [`Antagonists`](crate::Antagonists) left the server more
+    /// than its allocation. 0 for [`Server::delay`](crate::Server::delay).
     pub utilisation: Vec<f64>,
     /// How often keys moved between servers; `None` if requests had no keys.
     pub keys: Option<KeyMoves>,

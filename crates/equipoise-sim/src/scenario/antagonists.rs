@@ -7,8 +7,8 @@ use super::error::InvalidScenario;
 
 /// Other programs on the machines of the servers, which change the number of cores that a server can use.
 ///
-/// With the given probability a server can use 0.85 to 1.0 times its allocation, otherwise 1.5 to 4 times. Both ranges are
-/// uniform, and each server draws anew at random times (Prequal, NSDI 2024, section 2).
+/// With the given probability a server can use 0.85 to 1.0 times its allocation, otherwise 1.5 to 4 times. Both ranges
+/// are uniform, and each server draws anew at random times (Prequal, NSDI 2024, section 2).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Antagonists {
     probability: f64,
@@ -16,8 +16,8 @@ pub struct Antagonists {
 }
 
 impl Antagonists {
-    /// Creates antagonists that limit a server to its allocation with this probability, from 0 to 1. A server draws anew every
-    /// 10 s on average; [`hold`](Self::hold) changes this.
+    /// Creates antagonists that limit a server to its allocation with this probability, from 0 to 1. A server draws
+    /// anew every 10 s on average; [`hold`](Self::hold) changes this.
     pub const fn new(probability: f64) -> Self {
         Self { probability, hold: Duration::from_secs(10) }
     }

@@ -14,11 +14,11 @@ pub enum Arrivals {
     Poisson,
     /// Each client sends only in bursts. The mean rate is the same as with [`Poisson`](Self::Poisson).
     Bursts {
-        /// Rate in a burst, relative to the mean rate. Must be above 1 and at most 10⁶. The client sends for `1 / factor` of
-        /// the time.
+        /// Rate in a burst, relative to the mean rate. Must be above 1 and at most 10⁶. The client sends for
+        /// `1 / factor` of the time.
         factor: f64,
-        /// Mean length of a burst. Bursts and pauses are exponentially distributed. The length must be such that at least one
-        /// burst in a hundred contains a request.
+        /// Mean length of a burst. Bursts and pauses are exponentially distributed. The length must be such that at
+        /// least one burst in a hundred contains a request.
         burst: Duration,
     },
     /// Each client sends at equal intervals, from a random start.

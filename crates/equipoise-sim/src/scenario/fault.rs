@@ -65,8 +65,8 @@ impl Fault {
         Self::new(server, FaultKind::Refuses)
     }
 
-    /// The server is unreachable: no response comes back, neither to new requests nor to those at the server. Requires a
-    /// [timeout](crate::Scenario::timeout).
+    /// The server is unreachable: no response comes back, neither to new requests nor to those at the server. Requires
+    /// a [timeout](crate::Scenario::timeout).
     pub const fn blackhole(server: usize) -> Self {
         Self::new(server, FaultKind::Blackhole)
     }
@@ -76,8 +76,8 @@ impl Fault {
         Self::new(server, FaultKind::Cold { factor: 3.0, over: Duration::from_secs(30) })
     }
 
-    /// The server is removed from the clients' pools and added again at the end of the fault. Requests at the server are
-    /// finished.
+    /// The server is removed from the clients' pools and added again at the end of the fault. Requests at the server
+    /// are finished.
     pub const fn removed(server: usize) -> Self {
         Self::new(server, FaultKind::Removed)
     }

@@ -40,15 +40,15 @@ pub(crate) use self::{arrivals::ArrivalSource, fault::FaultKind, work::WorkSourc
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// **Clients** are independent. Each has its own pool and its own random numbers, and knows only its own requests. Requests
-/// arrive open-loop, at the same rate at each client.
+/// **Clients** are independent. Each has its own pool and its own random numbers, and knows only its own requests.
+/// Requests arrive open-loop, at the same rate at each client.
 ///
-/// **Random numbers** come from the [seed](Self::seed), in streams that do not depend on the strategy. With the same seed, two
-/// strategies get the same requests, of the same work, at the same times (common random numbers). On one platform, the same
-/// scenario, seed and strategy give the same report, bit for bit.
+/// **Random numbers** come from the [seed](Self::seed), in streams that do not depend on the strategy. With the same
+/// seed, two strategies get the same requests, of the same work, at the same times (common random numbers). On one
+/// platform, the same scenario, seed and strategy give the same report, bit for bit.
 ///
-/// **Measured** are requests that arrive after the [warm-up](Self::warm_up) and before the [end](Self::lasting). No requests
-/// arrive after the end, and the run continues until the last measured request has ended.
+/// **Measured** are requests that arrive after the [warm-up](Self::warm_up) and before the [end](Self::lasting). No
+/// requests arrive after the end, and the run continues until the last measured request has ended.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Scenario {
@@ -92,8 +92,8 @@ const MAX_PAIRS: usize = 5_000_000;
 /// The limit with health, which takes another 1.2 KiB for each pair of a client and a server.
 const MAX_MONITORED_PAIRS: usize = 1_000_000;
 
-/// Memory that a client takes for the table of a hashing strategy. Maglev's default table is the largest; the table of a
-/// ring grows with the number of servers.
+/// Memory that a client takes for the table of a hashing strategy. Maglev's default table is the largest; the table of
+/// a ring grows with the number of servers.
 const TABLE_BYTES: usize = 300 << 10;
 const TABLE_BYTES_PER_SERVER: usize = 3 << 9;
 const MAX_TABLE_BYTES: usize = 4 << 30;
@@ -107,17 +107,18 @@ const MAX_SAMPLES: u128 = 20_000_000;
 impl Scenario {
     /// Creates a scenario with this number of equal servers.
     ///
-    /// Defaults: one client, load 0.7, exponential work with a mean of 10 ms, no network delay, 40 s of which the first quarter
-    /// is warm-up, seed 1, no faults, no health, no timeout, no retries, no hedges.
+    /// Defaults: one client, load 0.7, exponential work with a mean of 10 ms, no network delay, 40 s of which the first
+    /// quarter is warm-up, seed 1, no faults, no health, no timeout, no retries, no hedges.
     pub fn of(servers: usize, kind: Server) -> Self {
         // `check` refuses one server too many; more would only take memory.
         Self::with(vec![kind; servers.min(MAX_SERVERS + 1)])
     }
 
-    /// Creates the testbed of Prequal (NSDI 2024) without its antagonists; [`antagonists`](Self::antagonists) adds them.
+    /// Creates the testbed of Prequal (NSDI 2024) without its antagonists; [`antagonists`](Self::antagonists) adds
+    /// them.
     ///
-    /// Servers share 4 cores among their requests. The work of a request is normally distributed with a mean of 80 ms. The network
-    /// is [`Network::local`], and the timeout 5 s.
+    /// Servers share 4 cores among their requests. The work of a request is normally distributed with a mean of 80 ms.
+    /// The network is [`Network::local`], and the timeout 5 s.
     pub fn testbed(clients: usize, servers: usize) -> Self {
         Self::of(servers, Server::sharing(4.0))
             .clients(clients)
@@ -157,7 +158,8 @@ impl Scenario {
         self
     }
 
-    /// Sets the rate of requests relative to the capacity of all servers: at 1.0 the servers are just fully used. 0.7 by default.
+    /// Sets the rate of requests relative to the capacity of all servers: at 1.0 the servers are just fully used. 0.7
+    /// by default.
     ///
     /// Must be above 0 and finite. Replaces [`rate`](Self::rate).
     pub fn load(mut self, load: f64) -> Self {
@@ -211,10 +213,11 @@ impl Scenario {
     /// [`equipoise_health`] does under tokio. [`Report::health`](crate::Report::health) lists the changes.
     ///
     /// - **Requests** count with their verdicts.
-    /// - **Checks**, whatever their kind, are small messages over the network. They do not wait in the server's queue and cost no
-    ///   work. A check fails at a server that [refuses](Fault::refuses) and at an [honest sinkhole](Fault::honest_sinkhole).
-    ///   At a [black hole](Fault::blackhole) or a [stalled](Fault::stall) server it gets no response. Otherwise it passes after
-    ///   1 ms, or later if the server is slow or cold. A plain [sinkhole](Fault::sinkhole) therefore passes its checks.
+    /// - **Checks**, whatever their kind, are small messages over the network. They do not wait in the server's queue
+    ///   and cost no work. A check fails at a server that [refuses](Fault::refuses) and at an [honest
+    ///   sinkhole](Fault::honest_sinkhole). At a [black hole](Fault::blackhole) or a [stalled](Fault::stall) server it
+    ///   gets no response. Otherwise it passes after 1 ms, or later if the server is slow or cold. A plain
+    ///   [sinkhole](Fault::sinkhole) therefore passes its checks.
     ///
     /// After the [end](Self::lasting) of the run, health no longer changes.
     ///
@@ -233,8 +236,8 @@ impl Scenario {
         self
     }
 
-    /// Sets the timeout of an attempt, from 1 ns to 10⁹ s; none by default. The client then cancels the attempt, and the server
-    /// drops it at once, also from its queue.
+    /// Sets the timeout of an attempt, from 1 ns to 10⁹ s; none by default. The client then cancels the attempt, and
+    /// the server drops it at once, also from its queue.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
@@ -254,8 +257,8 @@ impl Scenario {
         self
     }
 
-    /// Limits the retries of each client to this number per request in the long run, from 0 to 1000; unlimited by default. A burst
-    /// of 10 retries is allowed.
+    /// Limits the retries of each client to this number per request in the long run, from 0 to 1000; unlimited by
+    /// default. A burst of 10 retries is allowed.
     ///
     /// With 0.2, five requests pay for one retry.
     pub fn retry_budget(mut self, ratio: f64) -> Self {
@@ -263,7 +266,8 @@ impl Scenario {
         self
     }
 
-    /// Sends a second attempt to another server if a request has no answer after this time (at most 10⁹ s); off by default.
+    /// Sends a second attempt to another server if a request has no answer after this time (at most 10⁹ s); off by
+    /// default.
     ///
     /// The first answer counts, and the other attempt is cancelled. The work of the second attempt is drawn anew.
     pub fn hedge(mut self, after: Duration) -> Self {
@@ -289,15 +293,15 @@ impl Scenario {
         self
     }
 
-    /// Sets the interval of the samples in [`Report::series`](crate::Report::series); 1 s by default. A run may have at most
-    /// 100 000 samples, and 20 million samples times servers.
+    /// Sets the interval of the samples in [`Report::series`](crate::Report::series); 1 s by default. A run may have at
+    /// most 100 000 samples, and 20 million samples times servers.
     pub fn sample_interval(mut self, period: Duration) -> Self {
         self.sample = period;
         self
     }
 
-    /// Sets the maximum number of attempts that may be open at the same time; 1 000 000 by default. Beyond it the run ends with
-    /// [`RunError::PiledUp`](crate::RunError::PiledUp), because its memory would grow without bound.
+    /// Sets the maximum number of attempts that may be open at the same time; 1 000 000 by default. Beyond it the run
+    /// ends with [`RunError::PiledUp`](crate::RunError::PiledUp), because its memory would grow without bound.
     pub fn max_open_attempts(mut self, attempts: usize) -> Self {
         self.max_open_attempts = attempts;
         self

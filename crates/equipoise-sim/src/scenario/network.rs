@@ -27,8 +27,8 @@ impl Network {
         Self::new(Duration::from_micros(100), Duration::from_micros(50))
     }
 
-    /// Creates a network with a fixed delay of `min` and an exponentially distributed delay of `jitter` on average. Both must be
-    /// at most 10⁹ s.
+    /// Creates a network with a fixed delay of `min` and an exponentially distributed delay of `jitter` on average.
+    /// Both must be at most 10⁹ s.
     pub const fn new(min: Duration, jitter: Duration) -> Self {
         Self { min, jitter }
     }

@@ -26,13 +26,14 @@ impl Server {
         Self { slots, cores, speed: 1.0, weight: 1, max_in_flight: None, zone: None }
     }
 
-    /// Creates a server with this number of workers (at least 1) and one queue, first come, first served. Each worker has a core.
+    /// Creates a server with this number of workers (at least 1) and one queue, first come, first served. Each worker
+    /// has a core.
     pub const fn fifo(workers: usize) -> Self {
         Self::new(workers, workers as f64)
     }
 
-    /// Creates a server with processor sharing: it works on all requests at once. Each gets an equal part of `cores`, at most
-    /// one core. `cores` must be above 0.
+    /// Creates a server with processor sharing: it works on all requests at once. Each gets an equal part of `cores`,
+    /// at most one core. `cores` must be above 0.
     pub const fn sharing(cores: f64) -> Self {
         Self::new(usize::MAX, cores)
     }
@@ -45,7 +46,8 @@ impl Server {
         Self::new(usize::MAX, f64::INFINITY)
     }
 
-    /// Sets the speed of the cores; 1.0 by default. At 0.5 every request takes twice as long. Must be above 0 and finite.
+    /// Sets the speed of the cores; 1.0 by default. At 0.5 every request takes twice as long. Must be above 0 and
+    /// finite.
     #[must_use]
     pub const fn speed(mut self, speed: f64) -> Self {
         self.speed = speed;
@@ -59,7 +61,8 @@ impl Server {
         self
     }
 
-    /// Sets the maximum number of requests that each client may have at the server at the same time; unlimited by default.
+    /// Sets the maximum number of requests that each client may have at the server at the same time; unlimited by
+    /// default.
     #[must_use]
     pub const fn max_in_flight(mut self, limit: u32) -> Self {
         self.max_in_flight = Some(limit);

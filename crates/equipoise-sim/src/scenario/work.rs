@@ -48,16 +48,16 @@ impl Work {
 
     /// Creates a normal distribution truncated at zero, scaled so that its mean is `mean`.
     ///
-    /// `deviation` is the standard deviation of the distribution before the truncation, relative to its mean, from 0 to 10. The
-    /// testbed of Prequal uses 1.0.
+    /// `deviation` is the standard deviation of the distribution before the truncation, relative to its mean, from 0 to
+    /// 10. The testbed of Prequal uses 1.0.
     pub const fn normal(mean: Duration, deviation: f64) -> Self {
         Self { mean: mean.as_secs_f64(), shape: Shape::Normal { deviation } }
     }
 
     /// Creates a bounded Pareto distribution, which has a heavy tail.
     ///
-    /// `alpha` is the exponent, from 0.1 to 100. `spread` is the ratio of the largest to the smallest possible request, above 1
-    /// and at most 10¹².
+    /// `alpha` is the exponent, from 0.1 to 100. `spread` is the ratio of the largest to the smallest possible request,
+    /// above 1 and at most 10¹².
     pub const fn pareto(mean: Duration, alpha: f64, spread: f64) -> Self {
         Self { mean: mean.as_secs_f64(), shape: Shape::Pareto { alpha, spread } }
     }

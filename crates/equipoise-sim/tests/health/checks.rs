@@ -86,7 +86,8 @@ fn removed_servers_are_forgotten_and_new_ones_are_checked() {
     let scenario = tens().fault(Fault::refuses(0).from(secs(10)).lasting(secs(25))).fault(removed).health(both());
     let (report, health) = run(&scenario, "p2c");
     let states: Vec<_> = changes(&health, 0).into_iter().map(|(_, to)| to).collect();
-    // Requests eject it before checks do. It joins again as a new server and is ejected again. Later a probation decides.
+    // Requests eject it before checks do. It joins again as a new server and is ejected again. Later a probation
+    // decides.
     assert!(
         states.starts_with(&[Unhealthy]) && states.iter().filter(|&&to| to == Unhealthy).count() >= 2,
         "{:?}",
