@@ -2,20 +2,19 @@ use std::fmt;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::endpoint::EndpointId;
+use crate::ids::EndpointId;
 
-/// Where a session belongs, and what is to happen when it cannot go there: see
+/// The endpoint to which a session is bound, and what happens if that endpoint cannot serve a request: see
 /// [`PickRequest::bound`](crate::PickRequest::bound).
 ///
-/// The endpoint is taken if it is a member that is not closed, not unfit (unless in a panic), not excluded and not at its
-/// limit, also while it drains or has weight 0. (A [forced](Self::forced) binding does not ask for its state.) Otherwise,
-/// in this order:
+/// The endpoint is picked if its [availability](crate::Availability) accepts bound requests, and it is neither excluded
+/// nor at its limit. It may be draining or have weight 0. Otherwise:
 ///
-/// 1. the request fails, if the binding is [strict](Self::strict);
-/// 2. if the binding knows its [session](Self::session), the endpoint is taken that rendezvous hashing names among those
-///    which may be picked now, by priority: the same one on every balancer that sees the same endpoints as eligible,
-///    and another one for each session, so that the sessions of one that has died spread over all by their weights;
-/// 3. the strategy picks.
+/// 1. If the binding is [strict](Self::strict), the pick fails.
+/// 2. If the binding has a [session](Self::session), another endpoint stands in: the one that rendezvous hashing of the
+///    session gives among the eligible endpoints, by tier. All balancers that see the same eligible endpoints agree on
+///    it. It differs between sessions, so the sessions of a failed endpoint are spread over the others by weight.
+/// 3. Otherwise, or if no endpoint can stand in, the strategy picks.
 ///
 /// ```
 /// use equipoise_core::{Binding, EndpointSpec, MissReason, PickRequest, Pool, BindingOutcome};
@@ -37,52 +36,55 @@ use crate::endpoint::EndpointId;
 pub struct Binding {
     pub(crate) endpoint: EndpointId,
     pub(crate) session: Option<u64>,
-    pub(crate) until: Option<f32>,
+    pub(crate) max_share: Option<f32>,
     pub(crate) strict: bool,
     pub(crate) forced: bool,
 }
 
-/// Keeps the lot that a session draws apart from others that are drawn by the same bytes.
-const SESSIONS: u64 = 0x7365_7373_696f_6e73;
+/// Keeps this hash independent of others of the same bytes.
+const SALT: u64 = 0x7365_7373_696f_6e73;
 
 impl Binding {
-    /// To this endpoint; if it cannot be had, the strategy picks.
+    /// Creates a binding to this endpoint. If it cannot serve a request, the strategy picks.
     pub fn to(endpoint: impl Into<EndpointId>) -> Self {
-        Self { endpoint: endpoint.into(), session: None, until: None, strict: false, forced: false }
+        Self { endpoint: endpoint.into(), session: None, max_share: None, strict: false, forced: false }
     }
 
-    /// What tells the session from others that are bound to the same endpoint: a key, a token's number. Only a hash of it
-    /// is kept.
+    /// Sets what identifies the session among those that are bound to the same endpoint, such as its key or the number
+    /// of its token. If the endpoint cannot serve a request, the stand-in is chosen by it. Only a hash is stored.
+    /// Default: none, so the strategy picks.
     #[must_use]
     pub fn session(mut self, session: impl AsRef<[u8]>) -> Self {
-        self.session = Some(xxh3_64_with_seed(session.as_ref(), SESSIONS));
+        self.session = Some(xxh3_64_with_seed(session.as_ref(), SALT));
         self
     }
 
-    /// The endpoint is left when it would get more than `factor` times its share of what the eligible endpoints of its
-    /// tier have in flight, by weight and rounded up (the bound of [`BoundedLoad`](crate::BoundedLoad)), and is come back
-    /// to when it has less. At least 1, usually from 1.2 to 2; what is smaller or no number counts as 1. Costs a look at
-    /// every endpoint of the tier, once the bound endpoint has anything in flight.
+    /// Sets the maximum share: requests go elsewhere while one more would give the endpoint more than `factor` times
+    /// its average share of the requests in flight in its tier. The share is by weight and is rounded up, as in
+    /// [`BoundedLoad`](crate::BoundedLoad).
+    ///
+    /// Usual values are 1.2 to 2; values below 1 and NaN count as 1. Default: no maximum. Strict bindings ignore it.
+    /// The cost is O(n) in the endpoints of the tier while the endpoint has requests in flight, otherwise O(1).
     #[must_use]
     pub fn max_share(mut self, factor: f32) -> Self {
-        self.until = Some(factor.max(1.0));
+        self.max_share = Some(factor.max(1.0));
         self
     }
 
-    /// That endpoint or none: if it cannot be had the pick fails with
-    /// [`PickError::Bound`](crate::PickError::Bound). Nobody has to [share](Self::max_share) then.
+    /// Makes the binding strict: if the endpoint cannot serve a request, the pick fails with
+    /// [`PickError::Bound`](crate::PickError::Bound). A strict binding ignores [`max_share`](Self::max_share).
     #[must_use]
     pub fn strict(mut self) -> Self {
         self.strict = true;
         self
     }
 
-    /// The endpoint is taken in whatever state it is: also while it is [`Unfit`](crate::Availability::Unhealthy) or
-    /// [`Closed`](crate::Availability::Maintenance), and on [`Trial`](crate::Availability::Probation) also if another request is
-    /// trying it. For operators who look at a server in maintenance; HAProxy calls it `force-persist`.
+    /// Makes the binding forced: the endpoint is picked regardless of its availability, even if it is unhealthy or in
+    /// maintenance, or on probation with its one request out.
     ///
-    /// It still has to be a member, within its limit, let in by the strategy, and not excluded. Together with
-    /// [`strict`](Self::strict) the request goes there or nowhere.
+    /// For operators who test a server in maintenance; HAProxy calls it `force-persist`. The endpoint must still be a
+    /// member, below its limit, admitted by the strategy and not excluded. If the binding is also
+    /// [strict](Self::strict), the request goes to that endpoint or fails.
     ///
     /// ```
     /// use equipoise_core::{Availability, Binding, EndpointSpec, PickRequest, Pool};
@@ -103,52 +105,52 @@ impl Binding {
         self
     }
 
-    /// The endpoint.
+    /// Returns the id of the endpoint.
     pub fn endpoint(&self) -> &EndpointId {
         &self.endpoint
     }
 }
 
-/// What became of the endpoint that a request [preferred](crate::PickRequest::prefer) or was
-/// [bound](crate::PickRequest::bound) to.
+/// Whether a pick followed the [binding](crate::PickRequest::bound) or [preference](crate::PickRequest::prefer) of its
+/// request: returned by [`Lease::binding_outcome`](crate::Lease::binding_outcome).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum BindingOutcome {
-    /// There was none.
+    /// The request has no binding and no preference.
     #[default]
     Unbound,
-    /// It was taken.
+    /// The endpoint that the request is bound to or prefers was picked.
     Kept,
-    /// Another one was taken.
+    /// Another endpoint was picked, for this reason.
     Missed(MissReason),
 }
 
-/// Why a preferred endpoint was not taken.
+/// Why the endpoint that a request is bound to or prefers was not picked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum MissReason {
-    /// The pool does not have it.
+    /// The pool has no endpoint of this id.
     Gone,
-    /// It is closed: out of service, or its time to drain is over.
+    /// The endpoint is in maintenance, for example because the deadline of its drain has passed.
     Maintenance,
-    /// It is unfit.
+    /// The endpoint is unhealthy.
     Unhealthy,
-    /// It is excluded from this request: it has failed it.
+    /// The request excludes the endpoint, usually because it has failed this request.
     Excluded,
-    /// It is at its limit.
+    /// The endpoint is at its limit.
     Full,
-    /// It is on trial, and another request is out to try it.
+    /// The endpoint is on probation, and another request decides it.
     OnProbation,
-    /// The strategy lets no more in.
+    /// The strategy did not admit the request.
     Refused,
-    /// It has more than its [share](Binding::max_share).
+    /// The endpoint has more than its [maximum share](Binding::max_share).
     Overloaded,
 }
 
 impl MissReason {
-    /// Every reason.
+    /// All reasons, in the order of their declaration.
     pub const ALL: [Self; 8] = [
         Self::Gone,
         Self::Maintenance,
@@ -160,7 +162,8 @@ impl MissReason {
         Self::Overloaded,
     ];
 
-    /// Whether it is there, and only has too much to do for the moment or is being tried, so that one may come back to it.
+    /// Returns whether the reason is temporary: the endpoint is busy or on probation, and may serve the session again
+    /// soon.
     pub const fn is_momentary(self) -> bool {
         matches!(self, Self::Full | Self::OnProbation | Self::Refused | Self::Overloaded)
     }

@@ -1,23 +1,24 @@
-//! Chance as a parameter.
+//! Random numbers, as a parameter of the pool.
 
 use std::cell::Cell;
 
 use crate::sync::{AtomicU64, Ordering};
 
-/// Where a pool's strategies draw their random numbers from.
+/// A source of random numbers for the strategy of a pool: see [`PoolBuilder::entropy`](crate::PoolBuilder::entropy).
 ///
-/// The default needs no object of this kind: each thread has a generator of its own, seeded once from the operating
-/// system. Give a pool a [`SeededEntropy`] to make its picks repeatable.
+/// By default a pool has none, and each thread uses its own generator, which is seeded once from the operating system.
+/// With a [`SeededEntropy`], the picks of a pool are repeatable.
 pub trait Entropy: Send + Sync + 'static {
-    /// 64 uniformly distributed bits.
+    /// Returns 64 uniformly distributed bits. Called from many threads, at most a few times per pick.
     fn next_u64(&self) -> u64;
 }
 
-/// A repeatable stream of random numbers that threads may share: `SplitMix64` over one atomic counter.
+/// A repeatable sequence of random numbers that threads can share: `SplitMix64` with one atomic counter. Not for
+/// secrets.
 ///
-/// On one thread the same seed gives the same stream on every platform; with several, the stream is the same but who
-/// gets which number is up to the scheduler. Source: Steele, Lea, Flood, *Fast Splittable Pseudorandom Number
-/// Generators*, OOPSLA 2014.
+/// The same seed gives the same sequence on every platform. If several threads draw from it, the scheduler decides
+/// which thread gets which number. Source: Steele, Lea, Flood, *Fast Splittable Pseudorandom Number Generators*, OOPSLA
+/// 2014.
 ///
 /// ```
 /// use equipoise_core::{Entropy, SeededEntropy};
@@ -29,7 +30,7 @@ pub trait Entropy: Send + Sync + 'static {
 pub struct SeededEntropy(AtomicU64);
 
 impl SeededEntropy {
-    /// The stream that belongs to `seed`.
+    /// Creates the sequence of this seed.
     pub fn new(seed: u64) -> Self {
         Self(AtomicU64::new(seed))
     }
@@ -41,7 +42,7 @@ impl Entropy for SeededEntropy {
     }
 }
 
-/// The next number of this thread's own generator. Not for secrets.
+/// Returns the next number of this thread's generator. Not for secrets.
 #[inline]
 pub(crate) fn thread_random() -> u64 {
     STATE.with(|state| {
@@ -56,16 +57,16 @@ thread_local! {
     static STATE: Cell<u64> = Cell::new(rand::random());
 }
 
-/// 2⁶⁴ / φ, made odd: the step of the Weyl sequence under `SplitMix64`.
+/// 2⁶⁴ / φ, rounded to an odd number: the step of `SplitMix64`'s counter.
 pub(crate) const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// A number in (0, 1) from 64 random bits.
+/// Converts 64 random bits into a number in (0, 1).
 #[inline]
 pub(crate) fn unit(bits: u64) -> f64 {
     ((bits >> 11) as f64 + 0.5) / (1u64 << 53) as f64
 }
 
-/// `SplitMix64`'s finaliser: a bijection in which every bit of the result depends on every bit of `z`.
+/// The finaliser of `SplitMix64`: a bijection in which every bit of the result depends on every bit of `z`.
 #[inline]
 pub(crate) fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -2,27 +2,28 @@ use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 
 use crate::{
     binding::BindingOutcome,
-    endpoint::{Closing, Endpoint, Stage},
+    endpoint::{Admission, Closing, Endpoint, LeaseHooks, Slot, Stage},
     load::Handle,
-    pool::{Choice, Entry},
-    strategy::{AnyStrategy, Needs, Strategy},
+    strategy::Needs,
     time::Timestamp,
     verdict::{Failure, Verdict},
 };
 
-/// The right to send one request to the endpoint that was picked for it.
+/// The right to send one request to the endpoint that was picked for it. The request counts as in flight until the
+/// lease is dropped.
 ///
-/// Three moments count:
+/// The holder reports two events, and drops the lease at the end:
 ///
-/// 1. the **first byte** of the answer ([`first_byte`](Self::first_byte)): latency is taken, from the pick until now;
-/// 2. the **verdict** ([`record`](Self::record)): at the answer's head, for gRPC at its trailers;
-/// 3. the **release**, when the lease is dropped: at the end of the body, the stream or the session.
+/// 1. the **first byte** of the response ([`first_byte`](Self::first_byte)): the time since the pick is the latency;
+/// 2. the **verdict** ([`record`](Self::record)): when the head of the response has arrived, or for gRPC its trailers;
+/// 3. the **release**, by dropping the lease: at the end of the response body, the stream or the session.
 ///
-/// A lease dropped without a verdict was cancelled. It frees its place; if there was no first byte either, the endpoint
-/// was at least so long without an answer, which the strategy [is told](Strategy::on_abandon). Where that says nothing
-/// about the endpoint (what the lease was for has no answer, or was never sent), record a [`Verdict::Neutral`] first.
+/// A lease that is dropped without a verdict was cancelled. If there was no first byte either, the strategy [is
+/// told](crate::Strategy::on_abandon) how long the endpoint has not responded. If that says nothing about the endpoint
+/// (because the request has no response, or was never sent), record [`Verdict::Neutral`] before dropping the lease.
 ///
-/// The endpoint, its target and its counts live at least as long as the lease, also when the pool has dropped them.
+/// The endpoint, its target and its counters exist at least as long as the lease, even if the endpoint or the pool is
+/// removed.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, Failure, PickRequest, Pool, Verdict};
@@ -39,108 +40,130 @@ use crate::{
 /// assert_eq!(pool.endpoints()[0].in_flight, 0);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[must_use = "a lease that is dropped at once was for nothing"]
+#[must_use = "dropping the lease ends the request"]
 pub struct Lease<T> {
-    held: Held,
+    inner: LeaseInner,
     target: PhantomData<fn() -> T>,
 }
 
-/// Stands for a target whose type was forgotten: see [`Lease::without_target`].
+/// The target type of a lease whose target cannot be accessed: see [`Lease::without_target`].
 #[derive(Debug)]
 pub struct AnyTarget(PhantomData<*const ()>);
 
-/// A lease but for the type of the target.
-struct Held {
+/// The endpoint that was selected for a request, before a lease on it is taken.
+#[derive(Clone, Copy)]
+pub(crate) struct Selection {
+    pub(crate) slot: Slot,
+    pub(crate) admission: Admission,
+    /// What happened to the endpoint that the request is bound to or prefers.
+    pub(crate) binding_outcome: BindingOutcome,
+    /// Whether another endpoint is eligible.
+    pub(crate) has_alternatives: bool,
+}
+
+/// A lease without the type of its target.
+struct LeaseInner {
     handle: Arc<Handle>,
     picked_at: Timestamp,
-    entry: Entry,
-    preference: BindingOutcome,
-    alternatives: bool,
-    /// What the strategy needs, kept here so that a lease that owes nothing need not look at its endpoint's memory.
-    tells: Tells,
+    admission: Admission,
+    binding_outcome: BindingOutcome,
+    has_alternatives: bool,
+    /// Copied from the strategy's needs, so that a lease without hooks need not read the memory of its endpoint.
+    hooks: HookNeeds,
+    /// Whether the latency has been taken, or no longer can be.
     timed: bool,
+    /// Whether there is a verdict.
     judged: bool,
 }
 
-/// Which of its moments a lease tells the strategy about.
+/// Which hooks of the strategy a lease calls.
 #[derive(Clone, Copy)]
-struct Tells {
+struct HookNeeds {
     latency: bool,
     outcomes: bool,
     leases: bool,
-    /// Whether the endpoint is to be marked by verdicts.
+    /// Whether verdicts update the failing mark of the endpoint.
     failing: bool,
 }
 
 impl<T> Lease<T> {
-    /// Counts it at the endpoint, so that a burst of picks sees itself. What lets it in has been taken, and the
-    /// strategy has been asked.
+    /// Takes a lease on the selected endpoint, which has admitted the request, and counts it as in flight.
     #[inline]
-    pub(crate) fn take(handle: Arc<Handle>, choice: Choice, picked_at: Timestamp, needs: &Needs) -> Self {
+    pub(crate) fn take(handle: Arc<Handle>, selection: Selection, picked_at: Timestamp, needs: &Needs) -> Self {
         handle.enter();
         let Needs { latency, outcomes, leases, caps_failing: failing, .. } = *needs;
-        let tells = Tells { latency, outcomes, leases, failing };
-        let Choice { entry, preference, alternatives, .. } = choice;
-        let held = Held { handle, picked_at, entry, preference, alternatives, tells, timed: false, judged: false };
-        Self { held, target: PhantomData }
+        let hooks = HookNeeds { latency, outcomes, leases, failing };
+        let Selection { admission, binding_outcome, has_alternatives, .. } = selection;
+        let (timed, judged) = (false, false);
+        let inner =
+            LeaseInner { handle, picked_at, admission, binding_outcome, has_alternatives, hooks, timed, judged };
+        Self { inner, target: PhantomData }
     }
 
-    /// The endpoint.
+    /// Returns the endpoint that was picked.
     #[inline]
     pub fn endpoint(&self) -> &Endpoint {
-        &self.held.handle.endpoint
+        &self.inner.handle.endpoint
     }
 
-    /// Whether the endpoint is the one that the request [preferred](crate::PickRequest::prefer).
+    /// Returns whether the endpoint is the one that the request [prefers](crate::PickRequest::prefer) or is
+    /// [bound](crate::PickRequest::bound) to.
     pub fn is_preferred(&self) -> bool {
-        self.held.preference == BindingOutcome::Kept
+        self.inner.binding_outcome == BindingOutcome::Kept
     }
 
-    /// What became of the endpoint that the request preferred or was [bound](crate::PickRequest::bound) to.
+    /// Returns whether the pick followed the request's [binding](crate::PickRequest::bound) or
+    /// [preference](crate::PickRequest::prefer), and why not.
     pub fn binding_outcome(&self) -> BindingOutcome {
-        self.held.preference
+        self.inner.binding_outcome
     }
 
-    /// Whether there was another endpoint to turn to when this one was picked.
+    /// Returns whether another endpoint was eligible when this one was picked, in any tier. If not, a retry at another
+    /// endpoint is not possible.
     #[inline]
     pub fn has_alternatives(&self) -> bool {
-        self.held.alternatives
+        self.inner.has_alternatives
     }
 
-    /// The first byte of the answer has come. Counts once, and not after a verdict: the latency of a failure is not
-    /// the latency of work.
+    /// Reports the first byte of the response. The time since the pick is the latency of the request.
+    ///
+    /// Only the first call counts. A call after [`record`](Self::record) is ignored, because the latency of a failure
+    /// says little about the latency of successful requests.
     pub fn first_byte(&mut self) {
-        self.held.first_byte();
+        self.inner.first_byte();
     }
 
-    /// Says how the request ended. The first verdict counts, later ones are ignored. A [`Verdict::Success`] before any
-    /// [`first_byte`](Self::first_byte) takes the latency too.
+    /// Reports the result of the request. Only the first verdict counts.
+    ///
+    /// A [`Verdict::Success`] without an earlier [`first_byte`](Self::first_byte) also takes the latency.
     pub fn record(&mut self, verdict: Verdict) {
-        self.held.record(verdict);
+        self.inner.record(verdict);
     }
 
-    /// Records the verdict and releases.
+    /// Reports the result of the request, as [`record`](Self::record) does, and ends the lease.
     pub fn finish(mut self, verdict: Verdict) {
         self.record(verdict);
     }
 
-    /// Waits until the endpoint takes no new clients: it [drains](crate::Availability::Draining), is
-    /// [closed](crate::Availability::Maintenance), or has left the pool. Ends at once if that is so already.
+    /// Waits until the endpoint accepts no new sessions: it is [draining](crate::Availability::Draining), in
+    /// [maintenance](crate::Availability::Maintenance), or removed from the pool. Returns at once if that is so
+    /// already.
     ///
-    /// For long streams and tunnels that can move: told at the beginning of a drain, they have until its deadline to end in
-    /// good order. A client that is bound to the endpoint (a sticky session) is sent back there while it drains; a tunnel of
-    /// such a client waits for [`closing`](Self::closing) instead.
+    /// For long streams and tunnels that can move to another endpoint: they learn of a drain when it begins, and can
+    /// end in good order before its deadline. A client with a sticky session is sent back to the endpoint while that
+    /// drains. Its tunnel should wait for [`closing`](Self::closing) instead.
     ///
-    /// An endpoint that is unfit or on trial does not end this future: its leases may still succeed.
+    /// An endpoint that becomes unhealthy or is on probation does not end this future: its leases may still succeed.
     pub fn draining(&self) -> Closing {
-        Closing::of(&self.held.handle.endpoint, Stage::Draining)
+        self.inner.handle.endpoint.departure.reaches(Stage::Draining)
     }
 
-    /// Waits until the endpoint takes nothing at all: it is [closed](crate::Availability::Maintenance), as it is when the
-    /// deadline of a drain has passed, or it has left the pool (also when another endpoint has taken its id). Ends at once
-    /// if that is so already.
+    /// Waits until the endpoint accepts no requests at all: it is in [maintenance](crate::Availability::Maintenance),
+    /// for example because the deadline of a drain has passed, or removed from the pool. Returns at once if that is so
+    /// already.
     ///
-    /// The lease stays valid; nothing is cut off. Whether to end what it stands for is up to its holder.
+    /// An endpoint whose id is given to another endpoint counts as removed. The lease stays valid, and the pool cuts no
+    /// connection: the holder decides whether to end the stream.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, PickRequest, Pool};
@@ -156,55 +179,57 @@ impl<T> Lease<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn closing(&self) -> Closing {
-        Closing::of(&self.held.handle.endpoint, Stage::Closed)
+        self.inner.handle.endpoint.departure.reaches(Stage::Maintenance)
     }
 
-    /// The same lease without access to the target: for whoever only has to hold it, such as a response body.
+    /// Returns the lease without access to its target, for types that only have to keep it until they end, such as a
+    /// response body.
     pub fn without_target(self) -> Lease<AnyTarget> {
-        Lease { held: self.held, target: PhantomData }
+        Lease { inner: self.inner, target: PhantomData }
     }
 }
 
 impl<T> Lease<T> {
-    /// Whether it takes a place from others: counts against a limit or a trial, or may to the strategy.
+    /// Returns whether its end may free capacity for other requests: it has a permit or a pass, or the strategy counts
+    /// leases.
     #[inline]
     pub(crate) fn is_scarce(&self) -> bool {
-        self.held.entry.permit || self.held.entry.pass.is_some() || self.held.tells.leases
+        self.inner.is_scarce()
     }
 }
 
 impl Lease<AnyTarget> {
-    /// The same lease with access to the target, in a pool of `T`.
+    /// Returns the lease with access to its target. It must be of a pool of `T`.
     pub(crate) fn with_target<T>(self) -> Lease<T> {
-        Lease { held: self.held, target: PhantomData }
+        Lease { inner: self.inner, target: PhantomData }
     }
 }
 
 impl<T: Send + Sync + 'static> Lease<T> {
-    /// The endpoint's target as it was when the lease was taken: a target that [replaces](crate::Pool::replace) it is for
-    /// later leases.
+    /// Returns the target that the endpoint had when the lease was taken. [`Pool::replace`](crate::Pool::replace) sets
+    /// the target of later leases only.
     #[expect(clippy::missing_panics_doc, reason = "a pool of T makes every target a T, and AnyTarget is not Send")]
     #[inline]
     pub fn target(&self) -> &T {
-        self.held.handle.target.downcast_ref().expect("a pool of T makes every target a T")
+        self.inner.handle.target.downcast_ref().expect("a pool of T makes every target a T")
     }
 }
 
-impl Held {
-    fn strategy(&self) -> &AnyStrategy {
-        &self.handle.endpoint.hooks.strategy
+impl LeaseInner {
+    fn strategy(&self) -> &dyn LeaseHooks {
+        &*self.handle.endpoint.context.hooks
     }
 
-    /// Now, and the time since the pick, on the pool's clock.
+    /// Reads the pool's clock. Returns the time, and the time since the pick.
     fn elapsed(&self) -> (Timestamp, Duration) {
-        let now = self.handle.endpoint.hooks.clock.now();
+        let now = self.handle.endpoint.context.clock.now();
         (now, now.since(self.picked_at))
     }
 
     fn first_byte(&mut self) {
-        if !std::mem::replace(&mut self.timed, true) && self.tells.latency {
+        if !std::mem::replace(&mut self.timed, true) && self.hooks.latency {
             let (now, latency) = self.elapsed();
-            self.strategy().on_latency(&self.handle.endpoint.state, latency, now);
+            self.strategy().on_latency(&*self.handle.endpoint.state, latency, now);
         }
     }
 
@@ -212,22 +237,22 @@ impl Held {
         if std::mem::replace(&mut self.judged, true) {
             return;
         }
-        if self.tells.failing {
+        if self.hooks.failing {
             self.handle.endpoint.judge(verdict);
         }
-        // A trial has had its answer.
-        let tried = verdict != Verdict::Neutral && self.entry.pass.take().is_some();
+        // The verdict decides the probation: the pass is used up.
+        let tried = verdict != Verdict::Neutral && self.admission.pass.take().is_some();
         let untimed = !std::mem::replace(&mut self.timed, true);
-        let sample = self.tells.latency && untimed && verdict == Verdict::Success;
-        if !sample && !self.tells.outcomes {
+        let sample = self.hooks.latency && untimed && verdict == Verdict::Success;
+        if !sample && !self.hooks.outcomes {
             return;
         }
         let (now, latency) = self.elapsed();
-        let state = &self.handle.endpoint.state;
+        let state = &*self.handle.endpoint.state;
         if sample {
             self.strategy().on_latency(state, latency, now);
         }
-        if self.tells.outcomes {
+        if self.hooks.outcomes {
             self.strategy().on_outcome(state, verdict, now);
             if tried {
                 self.strategy().on_probation(state, verdict, now);
@@ -235,42 +260,47 @@ impl Held {
         }
     }
 
-    /// Whether the lease would end without the strategy having heard how long the endpoint took.
+    /// Returns whether the strategy needs latencies and has learned nothing from this lease.
     #[inline]
     fn is_abandoned(&self) -> bool {
-        self.tells.latency && !self.timed && !self.judged
+        self.hooks.latency && !self.timed && !self.judged
     }
 
     #[cold]
     fn release_more(&mut self) {
         if self.is_abandoned() {
             let (now, waited) = self.elapsed();
-            if self.strategy().on_abandon(&self.handle.endpoint.state, waited, now) {
+            if self.strategy().on_abandon(&*self.handle.endpoint.state, waited, now) {
                 self.record(Verdict::Failure(Failure::Timeout));
             }
         }
         let endpoint = &self.handle.endpoint;
-        // Who has had the first byte of an answer and does not want the rest has seen that the endpoint works.
-        if !self.judged && self.timed && self.entry.pass.take().is_some() && self.tells.outcomes {
-            self.strategy().on_probation(&endpoint.state, Verdict::Success, endpoint.hooks.clock.now());
+        // A response had begun, and its receiver did not want the rest: the endpoint works.
+        if !self.judged && self.timed && self.admission.pass.take().is_some() && self.hooks.outcomes {
+            self.strategy().on_probation(&*endpoint.state, Verdict::Success, endpoint.context.clock.now());
         }
-        let gives_room = self.entry.permit || self.entry.pass.is_some() || self.tells.leases;
-        // First: a strategy may look at it when it is told.
-        self.entry.give_back(endpoint);
-        if self.tells.leases {
-            self.strategy().on_release(&endpoint.state, endpoint);
+        let frees_capacity = self.is_scarce();
+        // Before the hook, which may read the permits.
+        endpoint.give_back(self.admission);
+        if self.hooks.leases {
+            self.strategy().on_release(&*endpoint.state, endpoint);
         }
-        if gives_room {
-            endpoint.hooks.freed(endpoint.slot());
+        if frees_capacity {
+            endpoint.context.freed(endpoint.slot());
         }
+    }
+
+    #[inline]
+    fn is_scarce(&self) -> bool {
+        self.admission.is_scarce() || self.hooks.leases
     }
 }
 
-impl Drop for Held {
+impl Drop for LeaseInner {
     #[inline]
     fn drop(&mut self) {
         let emptied = self.handle.leave();
-        if self.entry.permit || self.entry.pass.is_some() || self.tells.leases || self.is_abandoned() {
+        if self.is_scarce() || self.is_abandoned() {
             self.release_more();
         }
         if emptied {

@@ -5,8 +5,9 @@
 mod binding;
 mod endpoint;
 mod entropy;
-mod explain;
+mod fate;
 mod guard;
+mod ids;
 mod lease;
 mod load;
 mod pool;
@@ -20,19 +21,27 @@ mod time;
 mod verdict;
 mod view;
 
+/// Helpers for the other crates of this project. They are not part of the public interface and may change in any
+/// version.
 #[doc(hidden)]
-pub use crate::guard::take_panicked;
+pub mod __private {
+    pub use crate::{
+        guard::{guarded, take_panicked},
+        time::saturating_nanos,
+    };
+}
+
 pub use crate::{
     binding::{Binding, BindingOutcome, MissReason},
-    endpoint::{
-        Address, Availability, Closing, Endpoint, EndpointId, EndpointSpec, InvalidAddress, InvalidSpec, MAX_WEIGHT,
-        Slot, Tier,
-    },
+    endpoint::{Address, Availability, Closing, Endpoint, EndpointSpec, InvalidAddress, InvalidSpec, MAX_WEIGHT},
     entropy::{Entropy, SeededEntropy},
-    explain::{Candidate, Explanation, Fate},
+    fate::Fate,
+    ids::{EndpointId, Revision, Slot, Tier},
     lease::{AnyTarget, Lease},
-    pool::{Acquire, AppliedChanges, Changes, EndpointStatus, Idle, PickError, Pool, PoolBuilder, Revision, Spillover},
-    pool::{TryUpdateError, UpdateError},
+    pool::{
+        Acquire, AppliedChanges, Candidate, Changes, EndpointStatus, Explanation, Idle, PickError, Pool, PoolBuilder,
+    },
+    pool::{Spillover, TryUpdateError, UpdateError},
     request::PickRequest,
     strategy::{AnyStrategy, BuildError, Needs, P2c, PeakEwma, PickCx, Picker, Random, RoundRobin, Strategy, Tickets},
     strategy::{Aperture, InvalidCombinator, SlowStart, Subset, ZoneAware},

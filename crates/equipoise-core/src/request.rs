@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
-use crate::{binding::Binding, endpoint::EndpointId};
+use crate::{binding::Binding, ids::EndpointId};
 
-/// What a pick may know of the request.
+/// What a pick knows of a request: its key, its cost, the endpoints it excludes, and the one that it is bound to or
+/// prefers.
 ///
 /// ```
 /// use equipoise_core::{EndpointId, PickRequest};
@@ -19,7 +20,7 @@ pub struct PickRequest<'a> {
     pub(crate) prefer: Option<Prefer<'a>>,
 }
 
-/// Where a request would rather go than where the strategy says.
+/// The endpoint that is tried before the strategy is asked.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Prefer<'a> {
     Endpoint(&'a EndpointId),
@@ -36,41 +37,45 @@ impl<'a> Prefer<'a> {
 }
 
 impl<'a> PickRequest<'a> {
-    /// A request of cost 1 about which nothing else is known.
+    /// Creates a request of cost 1, without key, exclusions or binding.
     pub const fn new() -> Self {
         Self { key: None, cost: 1.0, exclude: &[], prefer: None }
     }
 
-    /// What hashing strategies place the request by. Others ignore it. An empty key is a key like any other.
+    /// Sets the key. Hashing strategies send requests of one key to one endpoint; other strategies ignore it. An empty
+    /// key is a valid key. Default: no key.
     #[must_use]
     pub const fn key(mut self, key: &'a [u8]) -> Self {
         self.key = Some(key);
         self
     }
 
-    /// How much work it is, relative to the usual request (1.0), for strategies that care.
+    /// Sets the work of the request, relative to an average request, which has cost 1.0, the default. Strategies of
+    /// this crate ignore it; a custom strategy can use [`PickCx::cost`](crate::PickCx::cost).
     #[must_use]
     pub const fn cost(mut self, cost: f32) -> Self {
         self.cost = cost;
         self
     }
 
-    /// Endpoints that must not be picked: those already tried.
+    /// Sets the endpoints that must not be picked, such as those that have failed this request. Default: none.
     #[must_use]
     pub const fn exclude(mut self, ids: &'a [EndpointId]) -> Self {
         self.exclude = ids;
         self
     }
 
-    /// The endpoint that the client is bound to. It is taken if it is a member that is not closed, not excluded and
-    /// not at its limit, also while it drains or has weight 0; otherwise the strategy picks.
+    /// Sets the endpoint that the request prefers. In place of [`bound`](Self::bound).
+    ///
+    /// It is picked if its [availability](crate::Availability) accepts such requests, and it is neither excluded nor at
+    /// its limit. It may be draining or have weight 0. Otherwise the strategy picks.
     #[must_use]
     pub const fn prefer(mut self, id: &'a EndpointId) -> Self {
         self.prefer = Some(Prefer::Endpoint(id));
         self
     }
 
-    /// Where the request's session belongs, and what is to happen if it cannot go there. In place of
+    /// Sets the endpoint to which the request's session is bound, and what happens if that cannot serve it. In place of
     /// [`prefer`](Self::prefer).
     #[must_use]
     pub const fn bound(mut self, binding: &'a Binding) -> Self {
@@ -78,22 +83,23 @@ impl<'a> PickRequest<'a> {
         self
     }
 
-    /// Whether it has a [key](Self::key).
+    /// Returns whether the request has a [key](Self::key).
     pub const fn has_key(&self) -> bool {
         self.key.is_some()
     }
 
-    /// Whether it can go to one endpoint only.
+    /// Returns whether only one endpoint can serve the request.
     pub(crate) fn is_strict(&self) -> bool {
         matches!(self.prefer, Some(Prefer::Bound(binding)) if binding.strict)
     }
 
+    /// Returns whether the request excludes this endpoint.
     pub(crate) fn excludes(&self, id: &EndpointId) -> bool {
         self.exclude.contains(id)
     }
 }
 
-/// A [`PickRequest`] that owns what it says: for requests that wait.
+/// A copy of a [`PickRequest`], for requests that wait.
 #[derive(Debug)]
 pub(crate) struct OwnedRequest {
     key: Option<Box<[u8]>>,
@@ -108,21 +114,21 @@ enum OwnedPrefer {
     Bound(Binding),
 }
 
-/// What a waiting request can use. Of requests with equal wants, either each can use a place or none can, as far as it
-/// does not depend on their [cost](PickRequest::cost); so the first of them stands for all.
+/// Which endpoints a waiting request can use. Of requests with equal wants, either all can use an endpoint or none can,
+/// unless the strategy looks at their [cost](PickRequest::cost). So it suffices to try the first of them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Wants {
     /// This endpoint only.
     Only(EndpointId),
-    /// Any endpoint that takes new work, except the excluded ones.
+    /// Any eligible endpoint, except excluded ones.
     Any {
-        /// In order, so that equal sets are equal.
+        /// Sorted and without duplicates, so that equal sets compare equal.
         exclude: Arc<[EndpointId]>,
-        /// The request's key, if the strategy places by it: it might refuse one key and take another.
+        /// The key, if the strategy uses keys: it may refuse one key and admit another.
         key: Option<Box<[u8]>>,
-        /// The endpoint that the request prefers, which it can use also while that takes no new work; and whether the
-        /// request has a session, by which another endpoint can stand in.
-        home: Option<(EndpointId, bool)>,
+        /// The preferred endpoint, which the request can use even if that is not eligible; and whether the request has
+        /// a session, for which another endpoint can stand in.
+        preferred: Option<(EndpointId, bool)>,
     },
 }
 
@@ -151,9 +157,9 @@ impl OwnedRequest {
         }
     }
 
-    /// What it can use. `by_key`: the strategy places requests by their keys.
+    /// Returns which endpoints the request can use. `by_key`: the strategy uses keys.
     pub(crate) fn wants(&self, by_key: bool) -> Wants {
-        let home = match &self.prefer {
+        let preferred = match &self.prefer {
             Some(OwnedPrefer::Bound(binding)) if binding.strict => return Wants::Only(binding.endpoint.clone()),
             Some(OwnedPrefer::Bound(binding)) => Some((binding.endpoint.clone(), binding.session.is_some())),
             Some(OwnedPrefer::Endpoint(id)) => Some((id.clone(), false)),
@@ -162,7 +168,7 @@ impl OwnedRequest {
         let mut exclude = self.exclude.to_vec();
         exclude.sort_unstable();
         exclude.dedup();
-        Wants::Any { exclude: exclude.into(), key: self.key.clone().filter(|_| by_key), home }
+        Wants::Any { exclude: exclude.into(), key: self.key.clone().filter(|_| by_key), preferred }
     }
 }
 

@@ -1,51 +1,53 @@
 use std::time::Duration;
 
-/// How a request ended, as its endpoint's doing.
+/// What the result of a request says about its endpoint: reported with [`Lease::record`](crate::Lease::record).
 ///
-/// A verdict, not a duration: a backend that fails in a tenth of a millisecond must not look fast.
+/// Strategies and outlier detection use it besides the latency, because an endpoint that fails within a millisecond
+/// must not look fast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Verdict {
-    /// The endpoint did its work. An answer that tells the client it was wrong (HTTP 404) is one too.
+    /// The endpoint works. This includes responses that report an error of the client, such as HTTP 404.
     Success,
-    /// The endpoint failed.
+    /// The endpoint failed, in this way.
     Failure(Failure),
-    /// The endpoint asks for less (HTTP 429). It works: the limit may be that of one client. Outlier detection does not
-    /// count it as a failure, and an endpoint on trial passes with it.
+    /// The endpoint works but asks for fewer requests, as with HTTP 429. The limit may concern a single client.
+    /// Strategies count it as a failure, outlier detection does not. It ends a probation successfully.
     Overloaded {
-        /// How long it asks to be left alone.
+        /// How long the endpoint asks to wait, from its `Retry-After`. `None` if it does not say.
         retry_after: Option<Duration>,
     },
-    /// The endpoint could not serve the request and says that it will later (HTTP 503 with Retry-After). Strategies treat
-    /// it as [`Overloaded`](Self::Overloaded). Outlier detection counts it as [`Failure::Gateway`] unless it heeds
-    /// `retry_after`, and an endpoint on trial fails with it.
+    /// The endpoint could not serve the request and says that it will later, as with HTTP 503 and `Retry-After`.
+    /// Strategies treat it like [`Overloaded`](Self::Overloaded). Outlier detection counts it as [`Failure::Gateway`],
+    /// unless it is set to obey `retry_after`. It ends a probation without success.
     Unavailable {
-        /// How long it asks to be left alone; `None` if it said so in a form that is not understood.
+        /// How long the endpoint asks to wait. `None` if its `Retry-After` cannot be parsed.
         retry_after: Option<Duration>,
     },
-    /// Says nothing about the endpoint.
+    /// The result says nothing about the endpoint, for example because the client closed the connection.
     Neutral,
 }
 
 impl Verdict {
-    /// Whether strategies should hold it against the endpoint.
+    /// Returns whether strategies should count it as a failure: true for `Failure`, `Overloaded` and `Unavailable`.
     pub const fn is_failure(self) -> bool {
         matches!(self, Self::Failure(_) | Self::Overloaded { .. } | Self::Unavailable { .. })
     }
 }
 
-/// In what way an endpoint failed.
+/// In which way an endpoint failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Failure {
-    /// No connection: refused, unreachable, handshake failed. The endpoint never saw the request.
+    /// No connection could be made: refused, unreachable, or failed in the handshake. The endpoint did not get the
+    /// request.
     Connect,
-    /// The connection broke while it was in use.
+    /// The connection broke while the request was sent or its response received.
     Transport,
-    /// No answer in time.
+    /// There was no response in time.
     Timeout,
-    /// It answered for something behind it that failed (HTTP 502, 503, 504; gRPC `UNAVAILABLE`).
+    /// The endpoint reported the failure of a server behind it: HTTP 502, 503 or 504, or gRPC `UNAVAILABLE`.
     Gateway,
-    /// It answered that it failed (other HTTP 5xx; gRPC `INTERNAL`, `UNKNOWN`, `DATA_LOSS`).
+    /// The endpoint reported its own failure: any other HTTP 5xx, or gRPC `INTERNAL`, `UNKNOWN` or `DATA_LOSS`.
     Server,
 }

@@ -1,36 +1,37 @@
-//! What a strategy builds from: the members of one tier, and which of them are eligible.
+//! The members of a pool, and the view of one tier from which strategies build their pickers.
 
 use std::{any::Any, collections::HashMap, sync::Arc};
 
 use crate::{
-    endpoint::{Endpoint, EndpointId, EndpointSpec, MAX_WEIGHT, Slot, Tier},
-    entropy::{mix, thread_random},
+    endpoint::{Endpoint, EndpointId, EndpointSpec, EndpointState, MAX_WEIGHT, PoolContext, Slot, Tier},
+    entropy::mix,
+    ids::Revision,
     load::Handle,
-    pool::Revision,
     time::Timestamp,
 };
 
-/// One member as the current membership has it.
+/// One endpoint with its settings in the current membership.
 #[derive(Clone)]
 pub(crate) struct Member {
-    /// As it was given; what counts is in the methods.
+    /// As given in the last update. [`weight`](Self::weight) and [`max_in_flight`](Self::max_in_flight) apply the
+    /// overlay.
     pub(crate) spec: EndpointSpec,
     pub(crate) overlay: Overlay,
     pub(crate) endpoint: Arc<Endpoint>,
 }
 
-/// What was set over a spec, and stays when the spec changes.
+/// Settings that override those of the spec, and stay when an update brings another spec.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Overlay {
-    /// How much of the spec's weight counts.
+    /// Percentage of the spec's weight. Default 100.
     pub(crate) percent: u32,
-    /// Instead of the spec's.
-    pub(crate) limit: Option<u32>,
+    /// Replaces the `max_in_flight` of the spec.
+    pub(crate) max_in_flight: Option<u32>,
 }
 
 impl Default for Overlay {
     fn default() -> Self {
-        Self { percent: 100, limit: None }
+        Self { percent: 100, max_in_flight: None }
     }
 }
 
@@ -41,18 +42,18 @@ impl Member {
     }
 
     pub(crate) fn max_in_flight(&self) -> Option<u32> {
-        self.overlay.limit.or(self.spec.max_in_flight_value())
+        self.overlay.max_in_flight.or(self.spec.max_in_flight_value())
     }
 }
 
-/// Everything that changes with `update` but not when health flips: shared by all views until the next update.
+/// The membership of a pool: what changes with an update, but not with availability. All views share it.
 pub(crate) struct Members {
-    /// By slot; `None` where nobody lives.
+    /// By slot; `None` for an empty slot.
     pub(crate) slots: Box<[Option<Member>]>,
-    /// Stripe after stripe, each as long as `slots`: a thread stays within its own part.
+    /// All slots of stripe 0, then all of stripe 1, and so on: a thread reads one contiguous part.
     pub(crate) handles: Box<[Option<Arc<Handle>>]>,
     pub(crate) index: HashMap<EndpointId, Slot>,
-    /// Whether any member has a limit, so that pools without one need not look.
+    /// Whether any member has a limit. If not, picks skip the check.
     pub(crate) limited: bool,
     pub(crate) revision: Revision,
 }
@@ -68,7 +69,7 @@ impl Members {
         }
     }
 
-    /// These with another overlay for whoever lives in `slot`.
+    /// Returns a copy with these overlays.
     pub(crate) fn overlaid(&self, overlays: impl IntoIterator<Item = (Slot, Overlay)>, revision: Revision) -> Self {
         let mut slots = self.slots.clone();
         for (slot, overlay) in overlays {
@@ -79,6 +80,7 @@ impl Members {
         Self { limited: is_limited(&slots), slots, handles: self.handles.clone(), index: self.index.clone(), revision }
     }
 
+    /// Returns the member in this slot.
     pub(crate) fn get(&self, slot: Slot) -> Option<&Member> {
         self.slots.get(slot.index())?.as_ref()
     }
@@ -88,6 +90,7 @@ impl Members {
         self.handles.get(stripe * self.slots.len() + slot.index())?.as_ref()
     }
 
+    /// Returns the number of leases that are out, summed over all stripes.
     #[inline]
     pub(crate) fn in_flight(&self, slot: Slot) -> u32 {
         let stride = self.slots.len();
@@ -101,48 +104,51 @@ impl Members {
     }
 }
 
-/// Whether any of them has a limit.
+/// Returns whether any of these members has a limit.
 pub(crate) fn is_limited(slots: &[Option<Member>]) -> bool {
     slots.iter().flatten().any(|member| member.max_in_flight().is_some())
 }
 
-/// The members of one tier, and which of them are eligible: what [`Strategy::build`](crate::Strategy::build) gets,
-/// and what a [`Picker`](crate::Picker) sees through its context.
+/// The members of one tier, and which of them are eligible.
 ///
-/// A pool builds one view and one picker per tier, so a strategy need not know about tiers. Everything in a view is
-/// immutable but the load signals ([`in_flight`](Self::in_flight)).
+/// [`Strategy::build`](crate::Strategy::build) gets a view, and a [`Picker`](crate::Picker) reads it through
+/// [`PickCx::view`](crate::PickCx::view). A pool builds one view and one picker per tier, so a strategy need not handle
+/// tiers. A view never changes, except for the number of leases that are [in flight](Self::in_flight).
 #[derive(Clone)]
 pub struct View {
+    context: Arc<PoolContext>,
+    /// The members of all tiers.
     all: Arc<Members>,
     members: Arc<[Slot]>,
     eligible: Arc<[Slot]>,
-    /// In order: who is let in with a [pass](crate::load::Pass) only, in whatever tier.
-    trials: Arc<[Slot]>,
-    /// Whether anybody may be full or on trial.
+    /// Sorted, of all tiers: the endpoints on probation, which need a pass.
+    on_probation: Arc<[Slot]>,
+    /// Whether any endpoint may be full or on probation.
     limited: bool,
-    /// Of the eligible together.
+    /// The sum of the weights of eligible endpoints.
     eligible_weight: u64,
-    /// By slot, where a wrapper gave its own.
+    /// By slot: the weights that a wrapping strategy has set.
     weights: Option<Arc<[u32]>>,
     revision: Revision,
-    /// How to find the memory of a wrapped strategy in those of its wrappers, outermost first.
-    lenses: Vec<Lens>,
+    /// How to get from the state of the outermost wrapper to that of the wrapped strategy, outermost step first.
+    projections: Vec<Projection>,
 }
 
-type Erased = Arc<dyn Any + Send + Sync>;
-type Lens = fn(Erased) -> Option<Erased>;
+type Projection = fn(EndpointState) -> Option<EndpointState>;
 
-/// The value as an `S`, also when an [`AnyStrategy`](crate::AnyStrategy) on the way has put it into a box more.
-fn unbox<S: Any + Send + Sync>(mut state: Erased) -> Option<Arc<S>> {
+/// Returns the state as an `S`. Removes the additional `Arc` of each [`AnyStrategy`](crate::AnyStrategy) in between.
+fn downcast<S: Any + Send + Sync>(mut state: EndpointState) -> Option<Arc<S>> {
     loop {
         state = match state.downcast::<S>() {
             Ok(found) => return Some(found),
-            Err(other) => Arc::clone(other.downcast_ref::<Erased>()?),
+            Err(other) => Arc::clone(other.downcast_ref::<EndpointState>()?),
         };
     }
 }
 
-/// The memory of a strategy that wraps another: its own, and the other's.
+/// The state of a strategy that wraps another one: its own state and that of the wrapped strategy.
+///
+/// Use it as [`Strategy::State`](crate::Strategy::State), together with [`View::within`].
 ///
 /// ```
 /// use std::sync::{Arc, atomic::{AtomicU64, Ordering}};
@@ -180,24 +186,39 @@ fn unbox<S: Any + Send + Sync>(mut state: Erased) -> Option<Arc<S>> {
 /// ```
 #[derive(Debug, Default)]
 pub struct Layered<O, I> {
-    /// The wrapper's.
+    /// The state of the wrapping strategy.
     pub own: O,
-    /// The wrapped strategy's.
+    /// The state of the wrapped strategy. In an `Arc`, because the wrapped strategy's pickers share it.
     pub inner: Arc<I>,
 }
 
 impl<O, I> Layered<O, I> {
-    /// Puts them together.
+    /// Creates the state from its two parts.
     pub fn new(own: O, inner: I) -> Self {
         Self { own, inner: Arc::new(inner) }
     }
 }
 
 impl View {
-    pub(crate) fn new(all: Arc<Members>, members: Arc<[Slot]>, eligible: Arc<[Slot]>, trials: Arc<[Slot]>) -> Self {
-        let limited = all.limited || !trials.is_empty();
-        let (revision, weights, lenses) = (all.revision, None, Vec::new());
-        let view = Self { all, members, eligible, trials, limited, eligible_weight: 0, weights, revision, lenses };
+    pub(crate) fn new(
+        context: Arc<PoolContext>,
+        all: Arc<Members>,
+        members: Arc<[Slot]>,
+        eligible: Arc<[Slot]>,
+        on_probation: Arc<[Slot]>,
+    ) -> Self {
+        let view = Self {
+            context,
+            limited: all.limited || !on_probation.is_empty(),
+            revision: all.revision,
+            all,
+            members,
+            eligible,
+            on_probation,
+            eligible_weight: 0,
+            weights: None,
+            projections: Vec::new(),
+        };
         view.weighed()
     }
 
@@ -206,7 +227,7 @@ impl View {
         self
     }
 
-    /// In how many picks the endpoint in `slot` comes up once by its weight, rounded up; at least 1.
+    /// The number of picks of which one goes to the endpoint in `slot` by its weight, rounded up. At least 1.
     pub(crate) fn turns_of(&self, slot: Slot) -> u64 {
         self.eligible_weight.div_ceil(u64::from(self.weight(slot)).max(1)).max(1)
     }
@@ -215,7 +236,7 @@ impl View {
         &self.members
     }
 
-    /// The tier whose members these are; `None` if there are none.
+    /// Returns the tier of the members, or `None` if there are none.
     pub(crate) fn tier(&self) -> Option<Tier> {
         Some(self.all.get(*self.members.first()?)?.spec.tier_value())
     }
@@ -224,23 +245,25 @@ impl View {
         self.limited
     }
 
-    /// Whether the endpoint in `slot` is let in with a pass only.
-    pub(crate) fn is_on_trial(&self, slot: Slot) -> bool {
-        self.trials.binary_search(&slot).is_ok()
+    /// Returns whether the endpoint in `slot` is on probation and needs a pass.
+    pub(crate) fn is_on_probation(&self, slot: Slot) -> bool {
+        self.on_probation.binary_search(&slot).is_ok()
     }
 
-    /// The view as a wrapped strategy is to see it, whose memory is the inner half of the wrapper's
+    /// Returns the view for a wrapped strategy: its [`state`](Self::state) is the inner part of the wrapping strategy's
     /// [`Layered`]`<O, I>`.
     pub fn within<O: Send + Sync + 'static, I: Send + Sync + 'static>(&self) -> Self {
-        let lens: Lens = |outer| Some(Arc::clone(&unbox::<Layered<O, I>>(outer)?.inner) as _);
+        let inner: Projection = |outer| Some(Arc::clone(&downcast::<Layered<O, I>>(outer)?.inner) as _);
         let mut view = self.clone();
-        view.lenses.push(lens);
+        view.projections.push(inner);
         view
     }
 
-    /// The view with only those members for which `keep` says so, eligible or not: for strategies that let another
-    /// choose within a part, who hand the part to the other's picker with [`PickCx::within`](crate::PickCx::within).
-    /// Another choice of members counts as another membership.
+    /// Returns the view with only those members, eligible or not, for which `keep` returns true.
+    ///
+    /// For strategies that let a wrapped strategy choose within a part of the endpoints. They pass the same part to the
+    /// wrapped picker with [`PickCx::within`](crate::PickCx::within). Unless all members are kept, the part has a
+    /// [`membership_revision`](Self::membership_revision) of its own. O(n).
     pub fn narrowed(&self, keep: impl Fn(Slot) -> bool) -> Self {
         let kept = |slots: &[Slot]| slots.iter().copied().filter(|&slot| keep(slot)).collect::<Arc<[Slot]>>();
         let members = kept(&self.members);
@@ -252,8 +275,10 @@ impl View {
         Self { eligible: kept(&self.eligible), members, revision, ..self.clone() }.weighed()
     }
 
-    /// The view with other weights for its members, at least 1 for those eligible: for strategies that let another
-    /// choose, but not by the weights as they were set. Other weights count as another membership.
+    /// Returns the view with other weights. The weight of an eligible endpoint is raised to 1 if it is 0.
+    ///
+    /// For strategies that let a wrapped strategy choose by weights of their own. Other weights mean another
+    /// [`membership_revision`](Self::membership_revision). O(n).
     pub fn reweighted(&self, weight: impl Fn(Slot) -> u32) -> Self {
         let mut weights = vec![0; self.capacity()];
         for &slot in &*self.members {
@@ -262,33 +287,37 @@ impl View {
         for slot in &*self.eligible {
             weights[slot.index()] = weights[slot.index()].max(1);
         }
-        // After the floor, which comes and goes with who is eligible: tables leave out whoever had a weight of 0.
+        // After weights were raised to 1, which depends on eligibility: tables leave out endpoints of weight 0.
         let digest = self.members.iter().fold(2 << 40, |digest, slot| mix(digest ^ u64::from(weights[slot.index()])));
         Self { weights: Some(weights.into()), revision: self.revision.derived(digest), ..self.clone() }.weighed()
     }
 
-    /// All members of the tier, in the order of their slots, whether eligible or not.
+    /// Returns all members of the tier, eligible or not, sorted by slot.
     pub fn members(&self) -> &[Slot] {
         &self.members
     }
 
-    /// The members that may be picked: open or on trial, in a panic also unfit, and of a weight above 0; in the order
-    /// of their slots.
+    /// Returns the members that may be picked, sorted by slot.
+    ///
+    /// Their weight is above 0 and they are up or on probation. In a [panic](crate::PoolBuilder::panic_threshold),
+    /// unhealthy members are eligible too.
     pub fn eligible(&self) -> &[Slot] {
         &self.eligible
     }
 
-    /// One more than the highest slot index that can occur: the length of a table indexed by slot.
+    /// Returns the length of a table that is indexed by slot: one more than the highest slot of the pool.
     pub fn capacity(&self) -> usize {
         self.all.slots.len()
     }
 
-    /// The endpoint in `slot`, if somebody lives there.
+    /// Returns the endpoint in `slot`, or `None` for an empty slot.
     pub fn endpoint(&self, slot: Slot) -> Option<&Endpoint> {
         Some(&*self.all.get(slot)?.endpoint)
     }
 
-    /// The weight of the endpoint in `slot`, as it counts [for now](crate::Pool::set_weight_percent); 0 for an empty slot.
+    /// Returns the weight of the endpoint in `slot`, after
+    /// [`Pool::set_weight_percent`](crate::Pool::set_weight_percent) and [`reweighted`](Self::reweighted). 0 for an
+    /// empty slot.
     pub fn weight(&self, slot: Slot) -> u32 {
         match &self.weights {
             None => self.all.get(slot).map_or(0, Member::weight),
@@ -296,47 +325,47 @@ impl View {
         }
     }
 
-    /// The zone of the endpoint in `slot`, if it has one.
+    /// Returns the zone of the endpoint in `slot`, or `None` if it has none.
     pub fn zone(&self, slot: Slot) -> Option<&str> {
         self.all.get(slot)?.spec.zone_name().map(|zone| &**zone)
     }
 
-    /// How many leases the endpoint in `slot` has out; 0 for an empty slot. Counted from the pick to the release, so a
-    /// burst of picks sees itself.
+    /// Returns the number of leases that the endpoint in `slot` has out. 0 for an empty slot.
+    ///
+    /// A lease counts from the pick until it is dropped, so concurrent picks see each other. The cost is one load per
+    /// [stripe](crate::PoolBuilder::stripes).
     #[inline]
     pub fn in_flight(&self, slot: Slot) -> u32 {
         self.all.in_flight(slot)
     }
 
-    /// The memory that the strategy keeps of the endpoint in `slot`: the value that
-    /// [`Strategy::state`](crate::Strategy::state) made when the endpoint came. Look it up when building and keep it:
-    /// it is one allocation per endpoint that survives every update.
+    /// Returns the strategy's state for the endpoint in `slot`: the value that
+    /// [`Strategy::state`](crate::Strategy::state) returned when the endpoint joined. `None` for an empty slot, or if
+    /// the state is not an `S`.
+    ///
+    /// Look it up when building a picker and keep the `Arc`: the value stays the same until the endpoint leaves.
     pub fn state<S: Any + Send + Sync>(&self, slot: Slot) -> Option<Arc<S>> {
         let outermost = Arc::clone(&self.all.get(slot)?.endpoint.state);
-        unbox(self.lenses.iter().try_fold(outermost, |state, lens| lens(state))?)
+        downcast(self.projections.iter().try_fold(outermost, |state, inner| inner(state))?)
     }
 
-    /// When the membership (ids, addresses, weights, tiers, zones, limits) last changed. While it stands still, tables
-    /// that depend on membership alone can be taken over from the last picker. Compare for equality: a view that was
-    /// [narrowed](Self::narrowed) or [reweighted](Self::reweighted) has a number of its own.
+    /// Returns the revision at which the membership last changed: ids, addresses, weights, tiers, zones or limits, but
+    /// not availability.
+    ///
+    /// While it stays the same, a new picker can reuse tables of the last one that depend on membership only. Compare
+    /// it for equality only: views that were [narrowed](Self::narrowed) or [reweighted](Self::reweighted) have
+    /// revisions that are not in order.
     pub fn membership_revision(&self) -> Revision {
         self.revision
     }
 
-    /// The time on the pool's clock, which is read now: for what [`build`](crate::Strategy::build) has to date.
-    /// [`Timestamp::ZERO`] where there are no members.
+    /// Reads the pool's clock, for times that [`build`](crate::Strategy::build) needs.
     pub fn now(&self) -> Timestamp {
-        let anybody = self.members.first().and_then(|&slot| self.all.get(slot));
-        anybody.map_or(Timestamp::ZERO, |member| member.endpoint.hooks.clock.now())
+        self.context.clock.now()
     }
 
-    /// 64 random bits from the pool's entropy: for what [`build`](crate::Strategy::build) draws. 0 where there are no
-    /// members.
+    /// Returns 64 random bits from the pool's entropy, for random choices in [`build`](crate::Strategy::build).
     pub fn random(&self) -> u64 {
-        let anybody = self.members.first().and_then(|&slot| self.all.get(slot));
-        anybody.map_or(0, |member| match &member.endpoint.hooks.entropy {
-            None => thread_random(),
-            Some(entropy) => entropy.next_u64(),
-        })
+        self.context.random()
     }
 }

@@ -1,17 +1,17 @@
 use std::{borrow::Cow, fmt, net::Ipv6Addr};
 
-/// An endpoint's address in its parts: what every crate and every probe reads addresses with.
+/// The parts of an endpoint's address. All crates of this project and all probes parse addresses with it.
 ///
-/// Three forms have parts:
+/// It parses three forms:
 ///
-/// | form | such as |
+/// | form | examples |
 /// | --- | --- |
 /// | host and port | `10.0.0.7:8080`, `orders.internal:80`, `[::1]:80`, `[fe80::1%eth0]:80` |
 /// | host alone | `orders.internal`, `10.0.0.7`, `[::1]`, `::1` |
 /// | URL | `http://orders`, `HTTPS://[::1]:8443/api`, `unix:///run/app.sock` |
 ///
-/// Schemes are compared without regard to case (RFC 3986, section 3.1). A pool takes other texts too, for endpoints that
-/// are not reached over a network: see [`EndpointSpec::new`](crate::EndpointSpec::new).
+/// The case of schemes does not matter (RFC 3986, section 3.1). A pool also accepts addresses of other forms: see
+/// [`EndpointSpec::new`](crate::EndpointSpec::new).
 ///
 /// ```
 /// use equipoise_core::Address;
@@ -37,12 +37,12 @@ pub struct Address<'a> {
 const PORT: &str = "its port is not a number from 1 to 65535";
 
 impl<'a> Address<'a> {
-    /// Reads an address. The cost is linear in its length.
+    /// Parses an address, in time linear in its length.
     ///
     /// # Errors
     ///
-    /// When the scheme, the host or the port is not one. A URL may be without a host only if its scheme needs none and it
-    /// has a path (`unix:///run/app.sock`).
+    /// If the scheme, the host or the port is invalid, or the host is missing. Only a URL with a path, without a port,
+    /// and whose scheme has no [default port](Self::known_port) may have no host, such as `unix:///run/app.sock`.
     pub fn parse(address: &'a str) -> Result<Self, InvalidAddress> {
         let refuse = |reason: &'static str| InvalidAddress::new(address).because(reason);
         let (scheme, hierarchy) = match address.split_once("://") {
@@ -71,7 +71,7 @@ impl<'a> Address<'a> {
                     None => return Err(refuse("after \"]\" comes \":\" and the port, or nothing")),
                 }
             }
-            // IPv6 without brackets has no port: nothing could tell it from the last group.
+            // IPv6 without brackets has no port, because a port would look like the last group.
             None if is_ipv6(host_and_port) => (host_and_port, None),
             None => match host_and_port.split_once(':') {
                 Some((host, port)) => (host, Some(port)),
@@ -86,7 +86,7 @@ impl<'a> Address<'a> {
         }
         let port = match port {
             None => None,
-            // RFC 3986, section 3.2.3: a URL's port may be empty, which is as good as none.
+            // RFC 3986, section 3.2.3: an empty port in a URL means that there is none.
             Some("") if scheme.is_some() => None,
             Some(port) => Some(read_port(port).ok_or_else(|| refuse(PORT))?),
         };
@@ -98,52 +98,53 @@ impl<'a> Address<'a> {
         Ok(parsed)
     }
 
-    /// The scheme as it is written; `None` if the address is no URL.
+    /// Returns the scheme as it is written, or `None` if the address is not a URL.
     pub fn scheme(&self) -> Option<&'a str> {
         self.scheme
     }
 
-    /// Whether the address is a URL of this scheme, in whatever case.
+    /// Returns whether the address is a URL of this scheme. The case does not matter.
     pub fn has_scheme(&self, scheme: &str) -> bool {
         self.scheme.is_some_and(|own| own.eq_ignore_ascii_case(scheme))
     }
 
-    /// What stands before `@`: a user, perhaps a password.
+    /// Returns the text before `@`, a user name and perhaps a password, or `None` if there is no `@`.
     pub fn userinfo(&self) -> Option<&'a str> {
         self.userinfo
     }
 
-    /// The host, without the brackets of IPv6, and with its zone if it has one (`fe80::1%eth0`). Empty only in URLs that
-    /// need none.
+    /// Returns the host. An IPv6 address is without brackets, and with its zone if it has one (`fe80::1%eth0`). Empty
+    /// for URLs without a host, such as `unix:///run/app.sock`.
     pub fn host(&self) -> &'a str {
         self.host
     }
 
-    /// Whether the host is an IPv6 address, which stands in brackets where a port may follow.
+    /// Returns whether the host is an IPv6 address, which needs brackets if a port follows.
     pub fn is_ipv6(&self) -> bool {
         self.is_ipv6
     }
 
-    /// The port as the address has it, from 1 to 65535.
+    /// Returns the port in the address, from 1 to 65535, or `None` if there is none.
     pub fn port(&self) -> Option<u16> {
         self.port
     }
 
-    /// The port as the address has it, or else its scheme's: 80 for `http` and `ws`, 443 for `https` and `wss`.
+    /// Returns the port in the address, otherwise the default port of the scheme: 80 for `http` and `ws`, 443 for
+    /// `https` and `wss`. `None` for other addresses without a port.
     pub fn known_port(&self) -> Option<u16> {
         let schemes = [("http", 80), ("https", 443), ("ws", 80), ("wss", 443)];
         let of_scheme = || schemes.into_iter().find(|(scheme, _)| self.has_scheme(scheme)).map(|(_, port)| port);
         self.port.or_else(of_scheme)
     }
 
-    /// Path, query and fragment as they stand; empty if there are none.
+    /// Returns path, query and fragment as they are written, or an empty text if there are none.
     pub fn path_and_more(&self) -> &'a str {
         self.rest
     }
 }
 
-/// What can be said of an address without knowing the transport; texts that do not look like a host with a port or a
-/// URL are left to whatever the endpoint's target is.
+/// Checks what does not depend on the transport. A text that looks neither like a host with a port nor like a URL is
+/// accepted, because only the endpoint's target knows its form.
 pub(super) fn check(address: &str) -> Result<(), InvalidAddress> {
     let refuse = |reason: &'static str| Err(InvalidAddress::new(address).because(reason));
     if address.is_empty() {
@@ -152,7 +153,7 @@ pub(super) fn check(address: &str) -> Result<(), InvalidAddress> {
     if address.contains(char::is_control) {
         return refuse("there is a control character in it");
     }
-    // File names may have blanks, and more.
+    // File names may contain spaces and other characters.
     if address.starts_with(['/', '.']) || address.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("unix:")) {
         return Ok(());
     }
@@ -164,7 +165,7 @@ pub(super) fn check(address: &str) -> Result<(), InvalidAddress> {
     }
     let is_host_and_port = match address.rsplit_once(':') {
         _ if address.starts_with('[') => true,
-        // Other texts with a colon in them are names of some other kind.
+        // Other texts with a colon are names of another kind.
         Some((host, port)) => !host.contains([':', '/']) && port.bytes().all(|byte| byte.is_ascii_digit()),
         None => false,
     };
@@ -177,18 +178,18 @@ fn is_scheme(text: &str) -> bool {
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
 }
 
-/// With or without a zone (`fe80::1%eth0`).
+/// Returns whether this is an IPv6 address, with or without a zone (`fe80::1%eth0`).
 fn is_ipv6(host: &str) -> bool {
     host.split('%').next().is_some_and(|address| address.parse::<Ipv6Addr>().is_ok())
 }
 
 fn read_port(digits: &str) -> Option<u16> {
-    // Rust would take a sign.
+    // Rust's parser would accept a sign.
     let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
     digits.parse().ok().filter(|&port| plain && port > 0)
 }
 
-/// An address that cannot be used, and why.
+/// An address that cannot be used, with the reason. Its `Display` is a sentence with both.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidAddress {
     address: String,
@@ -196,24 +197,25 @@ pub struct InvalidAddress {
 }
 
 impl InvalidAddress {
-    /// For this address; [`because`](Self::because) says why.
+    /// Creates the error for this address, without a reason: see [`because`](Self::because).
     pub fn new(address: impl Into<String>) -> Self {
         Self { address: address.into(), reason: None }
     }
 
-    /// With the reason, which reads on after "… is not a usable address: " and says what would be right.
+    /// Sets the reason. In the error's text it follows "… is not a usable address: ", so it should begin in lower case,
+    /// and it should say what would be valid.
     #[must_use]
     pub fn because(mut self, reason: impl Into<Cow<'static, str>>) -> Self {
         self.reason = Some(reason.into());
         self
     }
 
-    /// The address as given.
+    /// Returns the address as it was given.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// The reason, if one was said.
+    /// Returns the reason, or `None` if it was not set.
     pub fn reason(&self) -> Option<&str> {
         self.reason.as_deref()
     }

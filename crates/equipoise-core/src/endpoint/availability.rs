@@ -1,42 +1,58 @@
-use std::fmt;
+//! Which requests an endpoint accepts, and futures that end when it stops accepting them.
 
-/// Whom an endpoint takes: everybody, those bound to it, or nobody; everybody in an emergency only; or one, to see.
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use crate::sync::{AtomicU32, Event, Ordering};
+
+/// Which requests an endpoint accepts. Health checks, outlier detection and operators set it; a pool never changes it
+/// by itself.
 ///
-/// | | picked by the strategy | honoured when preferred |
+/// | availability | picked by the strategy | accepts requests that are bound to it or prefer it |
 /// | --- | --- | --- |
 /// | `Up`, weight above 0 | yes | yes |
 /// | `Up`, weight 0 | no | yes |
-/// | `Unhealthy` | in a [panic](crate::PoolBuilder::panic_threshold) only | in a panic only |
-/// | `Probation`, weight above 0 | one lease | within that one lease |
+/// | `Unhealthy` | only in a [panic](crate::PoolBuilder::panic_threshold) | only in a panic |
+/// | `Probation`, weight above 0 | one lease | only as that one lease |
 /// | `Draining` | no | yes |
 /// | `Maintenance` | no | no |
 ///
-/// A [forced](crate::Binding::forced) binding is honoured in every state. Whatever it is set to, leases that are out stay
-/// valid.
+/// A [forced](crate::Binding::forced) binding is accepted in every state. Leases that are out stay valid when the
+/// availability changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum Availability {
-    /// Takes new work.
+    /// The endpoint accepts all requests. This is the default.
     #[default]
     Up,
-    /// Does not look able to work, in the opinion of whoever checks: takes nothing, unless so many of its tier are unfit
-    /// that the opinion is doubtful, or the rest would be overrun.
+    /// A health check or outlier detection has taken the endpoint out. It accepts no requests, except in a
+    /// [panic](crate::PoolBuilder::panic_threshold): when too many endpoints of its tier are unhealthy, the tier
+    /// ignores health.
     Unhealthy,
-    /// Was unfit and may have recovered: the next request decides. One lease is given out, whoever asks first; it ends the
-    /// trial if its [verdict](crate::Lease::record) says anything, and nobody else is let in until availability is set
-    /// again. (Setting `Probation` again starts another one.) The pool offers it to the next request that reaches the endpoint's
-    /// tier, is not [bound](crate::PickRequest::bound) elsewhere and does not exclude the endpoint, whatever the strategy
-    /// would pick and whatever the request's key is; each trial is offered once. If the lease ends without a verdict and
-    /// without a first byte, or with [`Neutral`](crate::Verdict::Neutral), the next one that the strategy sends there, or
-    /// that is bound there, gets the chance; if its answer had begun and nobody wanted the rest, that counts as success.
+    /// The endpoint was unhealthy and may have recovered: the result of one request decides.
     ///
-    /// In a [panic](crate::PoolBuilder::panic_threshold), and in the counting for it and for [spillover](crate::Spillover), the
-    /// endpoint is like one that is unfit.
+    /// The pool gives out one lease. If the lease gets a [verdict](crate::Lease::record) other than
+    /// [`Neutral`](crate::Verdict::Neutral), the probation is over, and the endpoint accepts no further request until
+    /// its availability is set again. Setting `Probation` again starts a new probation.
+    ///
+    /// Each probation is offered once: to the next request that reaches the endpoint's tier, is not
+    /// [bound](crate::PickRequest::bound) to another endpoint and does not exclude this one. The offer does not depend
+    /// on the strategy or on the request's key. If that lease ends without a verdict and without a first byte, or with
+    /// `Neutral`, the next request that the strategy sends here, or that is bound here, gets the lease. A lease that
+    /// ends without a verdict after the first byte counts as a success.
+    ///
+    /// In a [panic](crate::PoolBuilder::panic_threshold), and when endpoints are counted for a panic or for
+    /// [spillover](crate::Spillover), an endpoint on probation is treated as unhealthy.
     Probation,
-    /// Draining: only a request that [prefers](crate::PickRequest::prefer) it gets there.
+    /// The endpoint finishes its existing sessions. It accepts only requests that are
+    /// [bound](crate::PickRequest::bound) to it or [prefer](crate::PickRequest::prefer) it.
     Draining,
-    /// Takes nothing.
+    /// An operator or an agent has taken the endpoint out. It accepts no requests.
     Maintenance,
 }
 
@@ -49,5 +65,79 @@ impl fmt::Display for Availability {
             Self::Draining => "draining",
             Self::Maintenance => "maintenance",
         })
+    }
+}
+
+/// How far an endpoint is on its way out of the pool. `Removed` is final.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    Serving,
+    Draining,
+    Maintenance,
+    Removed,
+}
+
+impl From<Availability> for Stage {
+    fn from(availability: Availability) -> Self {
+        match availability {
+            Availability::Draining => Self::Draining,
+            Availability::Maintenance => Self::Maintenance,
+            Availability::Up | Availability::Unhealthy | Availability::Probation => Self::Serving,
+        }
+    }
+}
+
+/// The [`Stage`] of one endpoint. The pool writes it when it publishes a change; [`Closing`] reads it.
+#[derive(Default)]
+pub(crate) struct Departure {
+    stage: AtomicU32,
+    changed: Event,
+}
+
+impl Departure {
+    pub(crate) fn set(&self, stage: Stage) {
+        let stage = stage as u32;
+        // Only one thread at a time publishes changes, so a load and a store suffice. Most changes concern few
+        // endpoints.
+        if self.stage.load(Ordering::Relaxed) != stage {
+            self.stage.store(stage, Ordering::SeqCst);
+            self.changed.wake_all();
+        }
+    }
+
+    /// Waits until this stage or a later one is reached.
+    pub(crate) fn reaches(self: &Arc<Self>, stage: Stage) -> Closing {
+        Closing(Box::pin(reached(Arc::clone(self), stage)))
+    }
+}
+
+async fn reached(departure: Arc<Departure>, stage: Stage) {
+    loop {
+        let listener = departure.changed.listen();
+        if departure.stage.load(Ordering::SeqCst) >= stage as u32 {
+            return;
+        }
+        listener.await;
+    }
+}
+
+/// A future that ends when the endpoint of a lease stops accepting requests: see
+/// [`Lease::draining`](crate::Lease::draining) and [`Lease::closing`](crate::Lease::closing).
+///
+/// It works on every async runtime. It keeps neither the lease nor the endpoint alive.
+#[must_use = "a future does nothing unless it is awaited"]
+pub struct Closing(Pin<Box<dyn Future<Output = ()> + Send + Sync>>);
+
+impl Future for Closing {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for Closing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Closing").finish_non_exhaustive()
     }
 }

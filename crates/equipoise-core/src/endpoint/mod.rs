@@ -1,70 +1,131 @@
-//! Endpoints: who can be picked.
+//! Endpoints: the members of a pool, their specs, and what limits the requests that they get.
 
 mod address;
 mod availability;
-mod departure;
-mod id;
+mod failing;
+mod limits;
 #[cfg(feature = "serde")]
 mod serde;
 mod spec;
-mod tier;
 
-use std::{any::Any, fmt, sync::Arc};
-
-use crate::{
-    load::{Failing, Mark, Permits, Trial},
-    pool::{Hooks, Revision},
-    sync::{Event, Mutex, Ordering},
-    verdict::Verdict,
-};
+use std::{any::Any, fmt, sync::Arc, time::Duration};
 
 pub use self::{
     address::{Address, InvalidAddress},
-    availability::Availability,
-    departure::Closing,
-    id::EndpointId,
+    availability::{Availability, Closing},
     spec::{EndpointSpec, InvalidSpec, MAX_WEIGHT},
-    tier::Tier,
+};
+use self::{
+    availability::Departure,
+    failing::{Failing, Mark},
 };
 pub(crate) use self::{
-    departure::{Departure, Stage},
+    availability::Stage,
+    limits::{Admission, Permits, Probation},
     spec::validate,
 };
+pub(crate) use crate::ids::{EndpointId, Slot, Tier};
+use crate::{
+    entropy::{Entropy, thread_random},
+    ids::Revision,
+    sync::{AtomicU32, AtomicU64, Event, Mutex, Ordering, fence},
+    time::{Clock, Timestamp},
+    verdict::Verdict,
+};
 
-/// The position of an endpoint in its pool: small, dense and stable for as long as the endpoint is a member.
+/// A member of a pool, which strategies and leases see.
 ///
-/// Strategies index their tables by it. After an endpoint has left, a newcomer may be given its slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Slot(pub(crate) u32);
-
-impl Slot {
-    /// The slot as an index, below [`View::capacity`](crate::View::capacity).
-    #[inline]
-    pub const fn index(self) -> usize {
-        self.0 as usize
-    }
-}
-
-/// One member of a pool, with the identity that its state is tied to: it lives from the update that brought its id
-/// until the last lease is gone after the update that removed it.
+/// It exists from the update that adds its id until it has been removed and its last lease has ended. An id that is
+/// removed and added again, or whose address changes, is a new endpoint without history.
 pub struct Endpoint {
     id: EndpointId,
     address: Arc<str>,
     slot: Slot,
+    /// The revision at which it joined.
     pub(crate) joined: Revision,
     pub(crate) permits: Permits,
-    pub(crate) trial: Trial,
-    /// Kept for strategies that [cap](crate::Needs::caps_failing) failing endpoints.
+    pub(crate) probation: Probation,
+    /// Used by strategies that [cap](crate::Needs::caps_failing) failing endpoints.
     pub(crate) failing: Failing,
-    /// No lease is out any more, for whoever waits for it.
+    /// Wakes tasks that wait until no lease is out.
     pub(crate) emptied: Event,
-    /// Whether it is on its way out.
-    pub(crate) departure: Departure,
-    /// Follows the spec; read off the request's path only.
+    pub(crate) departure: Arc<Departure>,
+    /// From the latest spec. Never read while a request is picked.
     zone: Mutex<Option<Arc<str>>>,
-    /// The strategy's memory of this endpoint (its `State`).
-    pub(crate) state: Arc<dyn Any + Send + Sync>,
-    pub(crate) hooks: Arc<Hooks>,
+    /// The strategy's [`State`](crate::Strategy::State) for this endpoint.
+    pub(crate) state: EndpointState,
+    pub(crate) context: Arc<PoolContext>,
+}
+
+/// A strategy's state for one endpoint, with its type erased.
+pub(crate) type EndpointState = Arc<dyn Any + Send + Sync>;
+
+/// What endpoints, views and leases use of their pool. It is defined here so that they do not depend on the pool.
+pub(crate) struct PoolContext {
+    pub(crate) clock: Arc<dyn Clock>,
+    /// `None`: the generator of the current thread.
+    pub(crate) entropy: Option<Arc<dyn Entropy>>,
+    /// The hooks of the pool's strategy.
+    pub(crate) hooks: Arc<dyn LeaseHooks>,
+    /// How many endpoints are marked as failing. Picks check the marks only if there are any.
+    pub(crate) failing: AtomicU32,
+    /// How many requests wait in the pool's queue.
+    pub(crate) waiting: AtomicU64,
+    pub(crate) queue: Box<dyn CapacityListener>,
+}
+
+/// The hooks of a [`Strategy`](crate::Strategy) that leases call, with the type of its state erased. A hook that panics
+/// is ignored.
+pub(crate) trait LeaseHooks: Send + Sync {
+    fn on_release(&self, state: &(dyn Any + Send + Sync), endpoint: &Endpoint);
+    fn on_latency(&self, state: &(dyn Any + Send + Sync), latency: Duration, now: Timestamp);
+    fn on_abandon(&self, state: &(dyn Any + Send + Sync), waited: Duration, now: Timestamp) -> bool;
+    fn on_outcome(&self, state: &(dyn Any + Send + Sync), verdict: Verdict, now: Timestamp);
+    fn on_probation(&self, state: &(dyn Any + Send + Sync), verdict: Verdict, now: Timestamp);
+}
+
+/// The pool's queue, as endpoints see it: it hands freed capacity to requests that wait.
+pub(crate) trait CapacityListener: Send + Sync {
+    /// A lease at this endpoint has ended.
+    fn on_freed(&self, slot: Slot);
+    /// A pick took capacity of this endpoint and gave it back at once, because the strategy did not admit the request.
+    /// A concurrent pick may have found the endpoint full meanwhile.
+    fn on_given_back(&self, slot: Slot);
+}
+
+impl PoolContext {
+    /// Passes freed capacity to the queue. Costs a fence and a load if no request waits.
+    #[inline]
+    pub(crate) fn freed(&self, slot: Slot) {
+        fence(Ordering::SeqCst);
+        if self.is_waiting(Ordering::Relaxed) {
+            self.queue.on_freed(slot);
+        }
+    }
+
+    /// Passes capacity to the queue that a failed pick held for a moment.
+    #[cold]
+    pub(crate) fn given_back(&self, slot: Slot) {
+        fence(Ordering::SeqCst);
+        if self.is_waiting(Ordering::Relaxed) {
+            self.queue.on_given_back(slot);
+        }
+    }
+
+    /// Returns whether any request waits in the pool's queue.
+    #[inline]
+    pub(crate) fn is_waiting(&self, order: Ordering) -> bool {
+        self.waiting.load(order) != 0
+    }
+
+    /// Returns 64 random bits.
+    #[inline]
+    pub(crate) fn random(&self) -> u64 {
+        match &self.entropy {
+            None => thread_random(),
+            Some(entropy) => entropy.next_u64(),
+        }
+    }
 }
 
 impl Endpoint {
@@ -72,8 +133,8 @@ impl Endpoint {
         spec: &EndpointSpec,
         slot: Slot,
         joined: Revision,
-        hooks: Arc<Hooks>,
-        state: Arc<dyn Any + Send + Sync>,
+        context: Arc<PoolContext>,
+        state: EndpointState,
     ) -> Self {
         Self {
             id: spec.id().clone(),
@@ -81,32 +142,32 @@ impl Endpoint {
             slot,
             joined,
             permits: Permits::new(spec.max_in_flight_value()),
-            trial: Trial::default(),
+            probation: Probation::default(),
             failing: Failing::default(),
             emptied: Event::default(),
-            departure: Departure::default(),
+            departure: Arc::default(),
             zone: Mutex::new(spec.zone_name().cloned()),
             state,
-            hooks,
+            context,
         }
     }
 
-    /// The id, unique in the pool.
+    /// Returns the id, which is unique in the pool.
     pub fn id(&self) -> &EndpointId {
         &self.id
     }
 
-    /// Where it is reached, as the spec said it: see [`EndpointSpec::new`].
+    /// Returns the address as it was given to [`EndpointSpec::new`].
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// Its position in the pool.
+    /// Returns the position in the pool.
     pub fn slot(&self) -> Slot {
         self.slot
     }
 
-    /// The zone that it stands in, as the last update said it.
+    /// Returns the zone of the latest spec, or `None` if that has no zone.
     pub fn zone(&self) -> Option<Arc<str>> {
         self.zone.lock().clone()
     }
@@ -115,26 +176,36 @@ impl Endpoint {
         *self.zone.lock() = zone.cloned();
     }
 
-    /// Takes a verdict into account for strategies that cap failing endpoints.
+    /// Returns the maximum number of concurrent leases, or `None` if there is no limit.
+    pub fn max_in_flight(&self) -> Option<u32> {
+        self.permits.limit()
+    }
+
+    /// Gives back what a lease took.
+    pub(crate) fn give_back(&self, admission: Admission) {
+        if admission.permit {
+            self.permits.release();
+        }
+        if let Some(pass) = admission.pass {
+            self.probation.give_back(pass);
+        }
+    }
+
+    /// Updates the failing mark, for strategies that cap failing endpoints.
     #[inline]
     pub(crate) fn judge(&self, verdict: Verdict) {
         match self.failing.judge(verdict) {
             None => {}
-            Some(Mark::Set) => _ = self.hooks.failing.fetch_add(1, Ordering::Relaxed),
-            Some(Mark::Removed) => _ = self.hooks.failing.fetch_sub(1, Ordering::Relaxed),
+            Some(Mark::Set) => _ = self.context.failing.fetch_add(1, Ordering::Relaxed),
+            Some(Mark::Removed) => _ = self.context.failing.fetch_sub(1, Ordering::Relaxed),
         }
-    }
-
-    /// The most leases it may have out at a time, if there is a limit.
-    pub fn max_in_flight(&self) -> Option<u32> {
-        self.permits.limit()
     }
 }
 
 impl Drop for Endpoint {
     fn drop(&mut self) {
         if self.failing.is_marked() {
-            self.hooks.failing.fetch_sub(1, Ordering::Relaxed);
+            self.context.failing.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }

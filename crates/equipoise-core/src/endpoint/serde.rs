@@ -5,7 +5,8 @@ use ::serde::{
     de::{self, value::MapAccessDeserializer},
 };
 
-use super::{EndpointId, EndpointSpec, Tier};
+use super::spec::EndpointSpec;
+use crate::ids::{EndpointId, Tier};
 
 impl Serialize for EndpointId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -59,7 +60,7 @@ impl<'de> Deserialize<'de> for Tier {
     }
 }
 
-/// A spec as it is written: as a table.
+/// The serialized form of a spec.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename = "EndpointSpec")]
 struct Table<T> {
@@ -80,7 +81,7 @@ fn one() -> u32 {
     1
 }
 
-/// In place of `Default`, which would be demanded of `T`.
+/// Used instead of `Default`, which would require `T: Default`.
 fn none<T>() -> Option<T> {
     None
 }

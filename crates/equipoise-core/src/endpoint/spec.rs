@@ -1,22 +1,22 @@
 use std::{collections::HashSet, sync::Arc};
 
-use super::{EndpointId, InvalidAddress, Tier, address};
+use super::address::{self, InvalidAddress};
+use crate::ids::{EndpointId, Tier};
 
-/// The largest weight a spec may have: finer shares than one in a million mean nothing in practice.
+/// The maximum weight of an endpoint: 1 000 000. Finer shares than one in a million have no effect in practice.
 pub const MAX_WEIGHT: u32 = 1_000_000;
 
-/// What an endpoint should be: the unit of [`Pool::update`](crate::Pool::update).
+/// The settings of one endpoint, for [`Pool::update`](crate::Pool::update) and [`Pool::add`](crate::Pool::add). They
+/// are checked when the spec is given to a pool.
 ///
-/// Settings are checked where they take effect, when a pool is given the spec.
-///
-/// With the feature `serde` a spec is read from its address alone (`"10.0.0.7:8080"`) or from a table with the fields
-/// `address`, `id`, `weight`, `tier`, `max_in_flight` and `zone`, of which only `address` is required; unknown fields are
-/// refused. It is written as a table.
+/// With the feature `serde`, a spec is deserialized from its address (`"10.0.0.7:8080"`) or from a table with the
+/// fields `address`, `id`, `weight`, `tier`, `max_in_flight` and `zone`. Only `address` is required, and unknown fields
+/// are an error. It is serialized as a table.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, Tier};
 ///
-/// let spec = EndpointSpec::new("10.0.0.7:8080").named("web-7").weight(3).tier(Tier::BACKUP).max_in_flight(100);
+/// let spec = EndpointSpec::new("10.0.0.7:8080").with_id("web-7").weight(3).tier(Tier::BACKUP).max_in_flight(100);
 /// assert_eq!(spec.id().as_str(), "web-7");
 /// assert_eq!(spec.address(), "10.0.0.7:8080");
 /// ```
@@ -31,13 +31,19 @@ pub struct EndpointSpec {
 }
 
 impl EndpointSpec {
-    /// An endpoint at `address` whose id is that address, of weight 1, in the primary tier, without a limit or a zone.
+    /// Creates the spec of an endpoint at `address`. Its id is the address, its weight 1, its tier
+    /// [`Tier::PRIMARY`]; it has no limit and no zone.
     ///
-    /// The address is `host:port`, a URL, the path of a socket, or any other text if the endpoint's target knows what it
-    /// means (`shard-7`); the core passes it on as it is. A pool refuses what no transport can use: an empty address,
-    /// control characters, white space (except in paths, which begin with `/`, `.` or `unix:`), a text with `://` whose
-    /// scheme, host or port is not one, and a text such as `a:99999` or `:80` whose port or host is not one. A name
-    /// without a port is such an other text; clients that need a port demand it with
+    /// The address is `host:port`, a URL, the path of a socket, or any other text that the endpoint's target
+    /// understands (such as `shard-7`). The core does not interpret it. A pool only refuses addresses that no transport
+    /// can use:
+    ///
+    /// - an empty address;
+    /// - control characters, and white space except in paths, which begin with `/`, `.` or `unix:`;
+    /// - a text with `://` and an invalid scheme, host or port;
+    /// - a text that looks like `host:port` with an invalid host or port, such as `a:99999` or `:80`.
+    ///
+    /// A host without a port is accepted. If clients need a port, check for it with
     /// [`PoolBuilder::addresses`](crate::PoolBuilder::addresses).
     pub fn new(address: impl AsRef<str>) -> Self {
         let id = EndpointId::from(address.as_ref());
@@ -45,45 +51,47 @@ impl EndpointSpec {
         Self { id, address, weight: 1, tier: Tier::PRIMARY, max_in_flight: None, zone: None }
     }
 
-    /// Gives it an id of its own, so that several endpoints may share an address.
+    /// Sets the id. Default: the address. Several endpoints can share an address if their ids differ.
     pub fn with_id(mut self, id: impl Into<EndpointId>) -> Self {
         self.id = id.into();
         self
     }
 
-    /// Its share of the work relative to the others of its tier, at most [`MAX_WEIGHT`]. Weight 0 means no new work:
-    /// only requests that [prefer](crate::PickRequest::prefer) it get there.
+    /// Sets the weight: the share of requests relative to other endpoints of the tier. From 0 to [`MAX_WEIGHT`];
+    /// default 1. An endpoint of weight 0 gets only requests that are [bound](crate::PickRequest::bound) to it or
+    /// [prefer](crate::PickRequest::prefer) it.
     pub fn weight(mut self, weight: u32) -> Self {
         self.weight = weight;
         self
     }
 
-    /// Its priority class.
+    /// Sets the priority. Default [`Tier::PRIMARY`].
     pub fn tier(mut self, tier: Tier) -> Self {
         self.tier = tier;
         self
     }
 
-    /// At most this many leases at a time, exactly; at least 1. Leases taken while there was no limit do not count.
+    /// Sets the maximum number of concurrent leases, at least 1. It is never exceeded. Default: no limit. Leases that
+    /// were taken while there was no limit do not count.
     pub fn max_in_flight(mut self, max_in_flight: u32) -> Self {
         self.max_in_flight = Some(max_in_flight);
         self
     }
 
-    /// Where it stands, for strategies that [prefer what is near](crate::ZoneAware): an availability zone, a rack, any
-    /// name that clients know their own of. An empty name is none.
+    /// Sets the zone, for strategies that prefer near endpoints, such as [`ZoneAware`](crate::ZoneAware). The name is
+    /// that of an availability zone, a rack or any other place. An empty name means no zone, the default.
     pub fn zone(mut self, name: impl AsRef<str>) -> Self {
         let name = name.as_ref();
         self.zone = (!name.is_empty()).then(|| Arc::from(name));
         self
     }
 
-    /// The id.
+    /// Returns the id.
     pub fn id(&self) -> &EndpointId {
         &self.id
     }
 
-    /// The address.
+    /// Returns the address.
     pub fn address(&self) -> &str {
         &self.address
     }
@@ -109,26 +117,26 @@ impl EndpointSpec {
     }
 }
 
-/// Why a spec, or a set of them, is refused.
+/// Why a spec, or a set of specs, is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidSpec {
-    /// The id is empty, longer than 255 bytes or has a control character.
+    /// The id is empty, has more than 255 bytes, or contains a control character.
     #[error("endpoint id {id:?} is not usable: an id has 1 to 255 bytes and no control characters")]
     Id {
-        /// The id as given.
+        /// The invalid id.
         id: EndpointId,
     },
-    /// The address is one that no transport can use, or not of the form that the pool
-    /// [demands](crate::PoolBuilder::addresses).
+    /// The address cannot be used by any transport, or fails a check of the
+    /// [pool](crate::PoolBuilder::addresses).
     #[error("endpoint {id:?} cannot be reached")]
     Address {
-        /// Whose address.
+        /// The id of the endpoint.
         id: EndpointId,
-        /// What is wrong with it.
+        /// The address, and why it is invalid.
         source: InvalidAddress,
     },
-    /// Two endpoints have the same id.
+    /// Two specs have the same id.
     #[error(
         "endpoint id {id:?} occurs twice: ids are unique in a pool (give endpoints that share an address ids of their own)"
     )]
@@ -139,30 +147,30 @@ pub enum InvalidSpec {
     /// The weight is above [`MAX_WEIGHT`].
     #[error("endpoint {id:?} has weight {weight}: weights go from 0 to {MAX_WEIGHT}, and only their ratio counts")]
     Weight {
-        /// Whose weight.
+        /// The id of the endpoint.
         id: EndpointId,
-        /// The weight as given.
+        /// The invalid weight.
         weight: u32,
     },
-    /// A limit of zero.
+    /// `max_in_flight` is 0.
     #[error(
         "endpoint {id:?} has a limit of 0, which would never admit a request: use at least 1, or drain the endpoint"
     )]
     Limit {
-        /// Whose limit.
+        /// The id of the endpoint.
         id: EndpointId,
     },
-    /// There are endpoints, but none may be given work.
+    /// All endpoints have weight 0, so no strategy could pick one.
     #[error(
-        "all {count} endpoints have weight 0, so none could take work: give at least one a weight of 1 or more, or drain or close them"
+        "all {count} endpoints have weight 0, so none could take work: give at least one a weight of 1 or more, or set them to draining or maintenance"
     )]
     NoWeight {
-        /// How many endpoints there are.
+        /// The number of endpoints.
         count: usize,
     },
 }
 
-/// Checks a full desired state.
+/// Checks a complete set of specs.
 pub(crate) fn validate(specs: &[EndpointSpec]) -> Result<(), InvalidSpec> {
     let mut seen = HashSet::with_capacity(specs.len());
     for spec in specs {

@@ -8,7 +8,7 @@ use crate::{
     sync::{AtomicU32, Ordering},
 };
 
-/// What a lease holds: one stripe's hold on an endpoint, with that stripe's share of the in-flight count.
+/// What a lease holds: the endpoint, its target, and one stripe's part of its in-flight count.
 ///
 /// There is one per endpoint and stripe, each allocated by itself: a lease touches only memory of its thread's stripe
 /// (this `Arc`'s count and the counter beside it), so two threads that pick the same endpoint do not fight for a
@@ -20,7 +20,8 @@ pub(crate) struct Handle {
     pub(crate) endpoint: Arc<Endpoint>,
     /// The pool's `T`. Shared by the endpoint's stripes, and of this handle's leases only: a new target comes with new
     /// handles. (With it and the `Arc`'s own counts, a handle is a cache line long. Alignment would put the counts on
-    /// another line than the counter. Neighbours on the heap are mostly of the same stripe: they are made stripe by stripe.)
+    /// another line than the counter. Neighbours on the heap are mostly of the same stripe: they are made stripe by
+    /// stripe.)
     pub(crate) target: Arc<dyn Any + Send + Sync>,
     /// The stripe's handles with earlier targets of the same endpoint, whose leases still count.
     before: Option<Box<Before>>,

@@ -1,15 +1,9 @@
-//! Load signals: what an endpoint carries while leases are out.
+//! Load signals: how many leases each endpoint has out, counted per thread.
 
-mod failing;
 mod handle;
-mod permits;
 mod stripe;
-mod trial;
 
 pub(crate) use self::{
-    failing::{Failing, Mark},
     handle::Handle,
-    permits::Permits,
     stripe::{default_stripes, thread_number},
-    trial::{Pass, Trial},
 };

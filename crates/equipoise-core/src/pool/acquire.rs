@@ -7,8 +7,9 @@ use std::{
 };
 
 use super::{
-    PickError, Pool, Shared,
-    queue::{BUDGET, Mark, Ticket},
+    error::PickError,
+    queue::{BUDGET, Recheck, Ticket},
+    state::{Pool, PoolInner},
 };
 use crate::{
     lease::Lease,
@@ -17,17 +18,19 @@ use crate::{
 };
 
 impl<T: Send + Sync + 'static> Pool<T> {
-    /// Picks as [`pick`](Self::pick) does, but waits while that fails with an error that is
-    /// [temporary](PickError::is_temporary): until an endpoint that the request can use joins, opens or has room.
+    /// Picks as [`pick`](Self::pick) does, but waits while the pick fails with a
+    /// [temporary](PickError::is_temporary) error: until an endpoint that the request can use joins, comes up or has
+    /// capacity.
     ///
-    /// Requests that wait are served first come, first served, in the order of their first polls: a place goes to the
-    /// first of those that can use it, and no later request overtakes it, whether it waits or picks. A request that can
-    /// use only some of the endpoints (because it is [strictly bound](crate::Binding::strict) or
-    /// [excludes](PickRequest::exclude) some) does not hold up those behind it that can use others.
+    /// Requests are served in the order of their first polls. Free capacity goes to the first request that can use it,
+    /// and neither a later `acquire` nor a [`pick`](Self::pick) overtakes that request. A request that can use only
+    /// some endpoints, because it is [strictly bound](crate::Binding::strict) or [excludes](PickRequest::exclude) some,
+    /// does not delay later requests that can use others.
     ///
-    /// The future needs no runtime and has no deadline of its own. Dropping it gives its turn to the next, also if it has
-    /// been served and not been polled since; so drop it when its deadline has passed, and do not keep it unpolled. It
-    /// copies the request, so it allocates; [`pick`](Self::pick) first where room is likely.
+    /// The future works on every async runtime. It has no timeout: drop it when the request's deadline has passed. A
+    /// dropped future passes its turn to the next request, even if it had been served. Do not keep it without polling
+    /// it, because once served it holds capacity. It allocates a copy of the request, so call [`pick`](Self::pick)
+    /// first if capacity is likely.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, PickRequest, Pool};
@@ -45,10 +48,10 @@ impl<T: Send + Sync + 'static> Pool<T> {
     ///
     /// # Errors
     ///
-    /// When waiting cannot help, at once or after a change of the pool: an error that is not temporary.
+    /// If the pick fails with an error that is not temporary, at once or after a change of the pool.
     pub fn acquire(&self, request: &PickRequest<'_>) -> Acquire<T> {
         Acquire {
-            shared: Arc::clone(&self.shared),
+            pool: Arc::clone(&self.inner),
             request: Arc::new(OwnedRequest::of(request)),
             ticket: None,
             is_over: false,
@@ -57,19 +60,20 @@ impl<T: Send + Sync + 'static> Pool<T> {
     }
 }
 
-/// A request that waits for an endpoint: see [`Pool::acquire`].
+/// A future that waits for an endpoint and returns a lease on it: see [`Pool::acquire`].
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct Acquire<T> {
-    shared: Arc<Shared>,
+    pool: Arc<PoolInner>,
     request: Arc<OwnedRequest>,
-    /// From the first poll on: the entry in the queue.
+    /// The entry in the queue, from the first poll until it has been served.
     ticket: Option<Ticket>,
     is_over: bool,
     target: PhantomData<fn() -> T>,
 }
 
 impl<T: Send + Sync + 'static> Acquire<T> {
-    /// Why the request waits, as of now: what to report when its deadline has passed. O(n) in the endpoints.
+    /// Returns why the request is waiting now: the error to report when its deadline has passed. O(n) in the number of
+    /// endpoints.
     ///
     /// ```
     /// use equipoise_core::{PickError, PickRequest, Pool};
@@ -78,29 +82,29 @@ impl<T: Send + Sync + 'static> Acquire<T> {
     /// assert_eq!(pool.acquire(&PickRequest::new()).reason(), PickError::Empty);
     /// ```
     pub fn reason(&self) -> PickError {
-        self.shared.snapshot.load().why_waiting(&self.request.as_request(), &self.shared.hooks)
+        self.pool.snapshot.load().why_waiting(&self.request.as_request(), &self.pool.settings)
     }
 
     fn poll_lease(&mut self, cx: &mut Context<'_>) -> Poll<Result<Lease<T>, PickError>> {
-        let queue = &self.shared.hooks.queue;
+        let queue = &self.pool.queue;
         let ticket = match self.ticket {
             Some(ticket) => ticket,
             None => {
-                if queue.is_waiting(Ordering::Relaxed) {
-                    self.shared.refresh_if_due(self.shared.hooks.now());
+                if self.pool.settings.context.is_waiting(Ordering::Relaxed) {
+                    self.pool.refresh_if_due(self.pool.settings.pick_time());
                 } else {
-                    match self.shared.pick_in_turn(&self.request.as_request()) {
+                    match self.pool.pick_in_turn(&self.request.as_request()) {
                         Err(error) if error.is_temporary() => {}
                         settled => return Poll::Ready(settled),
                     }
                 }
-                let wants = self.request.wants(self.shared.hooks.needs.key);
+                let wants = self.request.wants(self.pool.settings.needs.key);
                 let (ticket, first) = queue.enter(Arc::clone(&self.request), wants, cx.waker().clone());
                 self.ticket = Some(ticket);
                 if first {
-                    // After the entry was counted, and before the attempt: see the queue's invariant.
+                    // Between counting the entry and its first pick: see the invariant of the queue.
                     fence(Ordering::SeqCst);
-                    self.shared.serve(BUDGET, Some(ticket));
+                    self.pool.serve(BUDGET, Some(ticket));
                 }
                 ticket
             }
@@ -118,7 +122,7 @@ impl<T: Send + Sync + 'static> Acquire<T> {
 impl<T: Send + Sync + 'static> Future for Acquire<T> {
     type Output = Result<Lease<T>, PickError>;
 
-    /// Pending for ever once it has ended.
+    /// Returns `Pending` for ever after it has returned `Ready`.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         if this.is_over {
@@ -133,14 +137,13 @@ impl<T: Send + Sync + 'static> Future for Acquire<T> {
 impl<T> Drop for Acquire<T> {
     fn drop(&mut self) {
         let Some(ticket) = self.ticket else { return };
-        let hooks = &self.shared.hooks;
-        let (outcome, group) = hooks.queue.leave(ticket);
-        // The end of a lease that nothing has come of gives the place to the next.
+        let (outcome, group) = self.pool.queue.leave(ticket);
+        // The end of an unused lease hands its capacity to the next entry.
         drop(outcome);
-        // A strategy that is asked may refuse one request (by its cost, say) and take the next.
-        if let Some(group) = group.filter(|_| hooks.needs.leases) {
-            hooks.queue.mark(Mark::Group(group));
-            self.shared.serve(BUDGET, None);
+        // A strategy may refuse one request (by its cost, for example) and admit the next.
+        if let Some(group) = group.filter(|_| self.pool.settings.needs.leases) {
+            self.pool.queue.recheck(Recheck::Group(group));
+            self.pool.serve(BUDGET, None);
         }
     }
 }

@@ -1,115 +1,120 @@
-//! Requests that belong to an endpoint: whether it can take them, and who does if it cannot.
+//! Picks for requests that prefer an endpoint or are bound to one: that endpoint, a stand-in, or the strategy's pick.
 
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
-    Hooks, PickError,
-    snapshot::{Choice, Entry, PassOf, Snapshot, enter, why_not},
+    admission::{PassRule, admit, why_refused},
+    error::PickError,
+    settings::PoolSettings,
+    snapshot::Snapshot,
 };
 use crate::{
     binding::{Binding, BindingOutcome, MissReason},
-    endpoint::{Availability, EndpointId, Slot},
+    endpoint::{Admission, Availability, EndpointId, Slot},
     entropy::{mix, unit},
-    explain::Fate,
+    fate::Fate,
+    lease::Selection,
     request::{PickRequest, Prefer},
     strategy::Notes,
     time::Timestamp,
     view::Member,
 };
 
-/// What it takes to let a request in.
+/// The request of a pick, and what is needed to admit it.
 #[derive(Clone, Copy)]
-struct Asked<'a> {
+struct PickArgs<'a> {
     request: &'a PickRequest<'a>,
-    hooks: &'a Hooks,
+    settings: &'a PoolSettings,
     explained: bool,
 }
 
 impl Snapshot {
-    /// Resolves a request that prefers an endpoint: that one, who stands in for it, or the strategy's pick.
+    /// Selects an endpoint for a request that prefers one or is bound to one.
     #[cold]
-    pub(super) fn choose_bound(
+    pub(super) fn select_bound(
         &self,
         request: &PickRequest<'_>,
-        hooks: &Hooks,
+        settings: &PoolSettings,
         now: Timestamp,
         mut notes: Option<&mut Notes>,
-    ) -> Result<Choice, PickError> {
-        let Some(prefer) = request.prefer else { return self.choose_in_order(request, hooks, now, notes) };
-        let asked = Asked { request, hooks, explained: notes.is_some() };
+    ) -> Result<Selection, PickError> {
+        let Some(prefer) = request.prefer else { return self.select_in_order(request, settings, now, notes) };
+        let args = PickArgs { request, settings, explained: notes.is_some() };
         let binding = match prefer {
             Prefer::Endpoint(_) => None,
             Prefer::Bound(binding) => Some(binding),
         };
-        let until = binding.filter(|binding| !binding.strict).and_then(|binding| binding.until);
+        let max_share = binding.filter(|binding| !binding.strict).and_then(|binding| binding.max_share);
         let forced = binding.is_some_and(|binding| binding.forced);
-        let home = self.home(prefer.endpoint(), request, forced);
-        let missed = match home {
-            Err(missed) => missed,
-            Ok((slot, _)) if until.is_some_and(|factor| self.has_its_share(slot, factor)) => MissReason::Overloaded,
-            Ok((slot, member)) => match self.enter_with(self.pass_at_home(slot, forced), member, asked) {
-                Ok(entry) => return Ok(self.chosen(slot, entry, BindingOutcome::Kept)),
-                Err(missed) => missed,
+        let preferred = self.preferred(prefer.endpoint(), request, forced);
+        let reason = match preferred {
+            Err(reason) => reason,
+            Ok((slot, _)) if max_share.is_some_and(|factor| self.has_its_share(slot, factor)) => MissReason::Overloaded,
+            Ok((slot, member)) => match self.admit_with(self.pass_rule_if(slot, forced), member, args) {
+                Ok(admission) => return Ok(self.selection(slot, admission, BindingOutcome::Kept)),
+                Err(reason) => reason,
             },
         };
         if let Some(binding) = binding {
             if binding.strict {
-                return Err(PickError::Bound { missed });
+                return Err(PickError::Bound { missed: reason });
             }
-            if let Some((slot, entry)) = self.stand_in(binding, asked) {
+            if let Some((slot, admission)) = self.stand_in(binding, args) {
                 if let Some(notes) = &mut notes {
                     notes.fates.push((slot, Fate::StandIn));
                 }
-                return Ok(self.chosen(slot, entry, BindingOutcome::Missed(missed)));
+                return Ok(self.selection(slot, admission, BindingOutcome::Missed(reason)));
             }
-            // All others have more than their share, or are full: better here than nowhere.
-            if missed == MissReason::Overloaded
+            // All others have their share too, or are full. The preferred endpoint is better than a failed pick.
+            if reason == MissReason::Overloaded
                 && binding.session.is_some()
-                && let Ok((slot, member)) = home
-                && let Ok(entry) = self.enter(slot, member, asked)
+                && let Ok((slot, member)) = preferred
+                && let Ok(admission) = self.admit_with(self.pass_rule(slot), member, args)
             {
-                return Ok(self.chosen(slot, entry, BindingOutcome::Kept));
+                return Ok(self.selection(slot, admission, BindingOutcome::Kept));
             }
         }
-        let choice = self.choose_in_order(request, hooks, now, notes)?;
-        Ok(Choice { preference: BindingOutcome::Missed(missed), ..choice })
+        let selection = self.select_in_order(request, settings, now, notes)?;
+        Ok(Selection { binding_outcome: BindingOutcome::Missed(reason), ..selection })
     }
 
-    /// Why a request waits: what a pick would say now.
-    pub(super) fn why_waiting(&self, request: &PickRequest<'_>, hooks: &Hooks) -> PickError {
+    /// Returns why a request waits: the error of a pick now.
+    pub(super) fn why_waiting(&self, request: &PickRequest<'_>, settings: &PoolSettings) -> PickError {
         let Some(Prefer::Bound(binding)) = request.prefer.filter(|_| request.is_strict()) else {
-            return self.why_nobody(request, hooks);
+            return self.why_none(request, settings);
         };
-        let missed = match self.home(&binding.endpoint, request, binding.forced) {
-            Err(missed) => missed,
+        let missed = match self.preferred(&binding.endpoint, request, binding.forced) {
+            Err(reason) => reason,
             Ok((slot, member)) => {
-                // If it has room, that is about to be given to a request further ahead, or the strategy refuses.
-                let otherwise = if hooks.needs.leases { MissReason::Refused } else { MissReason::Full };
-                why_not(member, self.pass_at_home(slot, binding.forced)).unwrap_or(otherwise)
+                // If it has capacity, a request further ahead is about to get it, or the strategy refuses.
+                let otherwise = if settings.needs.leases { MissReason::Refused } else { MissReason::Full };
+                why_refused(member, self.pass_rule_if(slot, binding.forced)).unwrap_or(otherwise)
             }
         };
         PickError::Bound { missed }
     }
 
-    fn enter(&self, slot: Slot, member: &Member, asked: Asked<'_>) -> Result<Entry, MissReason> {
-        self.enter_with(self.pass_of(slot), member, asked)
-    }
-
-    /// A forced request takes part in a trial if it comes first, and does not need the pass otherwise.
-    fn pass_at_home(&self, slot: Slot, forced: bool) -> PassOf {
-        match self.pass_of(slot) {
-            PassOf::Needed if forced => PassOf::Offered,
-            pass => pass,
+    /// The pass rule for the endpoint that a request is bound to. A forced request takes the pass if it is there, but
+    /// does not need it.
+    fn pass_rule_if(&self, slot: Slot, forced: bool) -> PassRule {
+        match self.pass_rule(slot) {
+            PassRule::Required if forced => PassRule::Optional,
+            rule => rule,
         }
     }
 
-    fn enter_with(&self, pass: PassOf, member: &Member, asked: Asked<'_>) -> Result<Entry, MissReason> {
-        let entered = enter(member, pass, asked.request, asked.hooks, asked.explained);
-        entered.ok_or_else(|| why_not(member, pass).unwrap_or(MissReason::Refused))
+    fn admit_with(&self, pass: PassRule, member: &Member, args: PickArgs<'_>) -> Result<Admission, MissReason> {
+        let admission = admit(member, pass, args.request, args.settings, args.explained);
+        admission.ok_or_else(|| why_refused(member, pass).unwrap_or(MissReason::Refused))
     }
 
-    /// Where the endpoint is, if its state lets in requests that are bound to it, or they are forced.
-    fn home(&self, id: &EndpointId, request: &PickRequest<'_>, forced: bool) -> Result<(Slot, &Member), MissReason> {
+    /// Returns the endpoint of this id, if its availability accepts requests that are bound to it, or they are forced.
+    fn preferred(
+        &self,
+        id: &EndpointId,
+        request: &PickRequest<'_>,
+        forced: bool,
+    ) -> Result<(Slot, &Member), MissReason> {
         let slot = *self.members().index.get(id).ok_or(MissReason::Gone)?;
         let member = self.members().get(slot).ok_or(MissReason::Gone)?;
         match self.availability(slot) {
@@ -122,42 +127,42 @@ impl Snapshot {
         if request.excludes(id) { Err(MissReason::Excluded) } else { Ok((slot, member)) }
     }
 
-    fn chosen(&self, slot: Slot, entry: Entry, preference: BindingOutcome) -> Choice {
-        // It may itself be none of the eligible.
+    fn selection(&self, slot: Slot, admission: Admission, binding_outcome: BindingOutcome) -> Selection {
+        // The endpoint need not be eligible itself: it may be draining, for example.
         let others = self.eligible_count() - usize::from(self.is_eligible(slot));
-        Choice { slot, entry, preference, alternatives: others > 0 }
+        Selection { slot, admission, binding_outcome, has_alternatives: others > 0 }
     }
 
-    /// Whether one more request would be more than the endpoint's share of what its tier has in flight. Whoever drains or
-    /// has no weight is out of the comparison.
+    /// Returns whether one more request would exceed the endpoint's share of the requests in flight in its tier. False
+    /// for an endpoint that is not eligible.
     fn has_its_share(&self, slot: Slot, factor: f32) -> bool {
-        // Nobody has too much with the first request, and there is no need to look at all the others.
+        // An idle endpoint never exceeds its share. This saves a look at all others.
         self.members().in_flight(slot) > 0
             && self.eligible_with(slot).is_some_and(|eligible| Share::of(self, eligible, factor).is_had(self, slot))
     }
 
-    /// Who takes the session's requests while its endpoint does not: by rendezvous among the eligible of the first tier
-    /// that has room. O(n log n), O(n) where all are full, and allocates.
-    fn stand_in(&self, binding: &Binding, asked: Asked<'_>) -> Option<(Slot, Entry)> {
+    /// Selects the endpoint that serves a session while its own endpoint cannot: by rendezvous hashing among the
+    /// eligible endpoints of the first tier that has capacity. O(n log n), or O(n) if all are full. Allocates.
+    fn stand_in(&self, binding: &Binding, args: PickArgs<'_>) -> Option<(Slot, Admission)> {
         let session = binding.session?;
         for eligible in self.tiers_by(session) {
-            let share = binding.until.map(|factor| Share::of(self, eligible, factor));
+            let share = binding.max_share.map(|factor| Share::of(self, eligible, factor));
             let candidate = |&slot: &Slot| {
                 let member = self.members().get(slot)?;
                 let id = member.endpoint.id();
                 let out = *id == binding.endpoint
-                    || asked.request.excludes(id)
-                    || why_not(member, self.pass_of(slot)).is_some()
+                    || args.request.excludes(id)
+                    || why_refused(member, self.pass_rule(slot)).is_some()
                     || share.as_ref().is_some_and(|share| share.is_had(self, slot));
-                // An exponential of mean 1 / weight; the smallest comes first.
+                // Exponentially distributed with mean 1 / weight. The smallest wins.
                 let drawn = || -unit(mix(xxh3_64(id.as_str().as_bytes()) ^ session)).ln() / f64::from(member.weight());
                 (!out).then(|| (drawn(), slot, member))
             };
             let mut candidates: Vec<(f64, Slot, &Member)> = eligible.iter().filter_map(candidate).collect();
             candidates.sort_unstable_by(|one, other| one.0.total_cmp(&other.0));
             for (_, slot, member) in candidates {
-                if let Ok(entry) = self.enter(slot, member, asked) {
-                    return Some((slot, entry));
+                if let Ok(admission) = self.admit_with(self.pass_rule(slot), member, args) {
+                    return Some((slot, admission));
                 }
             }
         }
@@ -165,7 +170,7 @@ impl Snapshot {
     }
 }
 
-/// How much each endpoint of a tier may have in flight for a weight of 1, with one request more.
+/// How many requests an endpoint of weight 1 may have in flight, counting one more request in its tier.
 struct Share(f64);
 
 impl Share {
@@ -178,7 +183,7 @@ impl Share {
         Self(f64::from(factor) * all as f64 / weights.max(1) as f64)
     }
 
-    /// Whether the endpoint has all of its share.
+    /// Returns whether the endpoint has all of its share.
     fn is_had(&self, snapshot: &Snapshot, slot: Slot) -> bool {
         let weight = snapshot.members().get(slot).map_or(0, Member::weight);
         f64::from(snapshot.members().in_flight(slot)) >= (self.0 * f64::from(weight)).ceil()

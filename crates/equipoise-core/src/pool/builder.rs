@@ -1,26 +1,30 @@
-use std::{
-    marker::PhantomData,
-    sync::{Arc, Weak},
-};
+use std::{marker::PhantomData, sync::Arc};
 
-use super::{Hooks, Pool, Shared, Spillover, demands::Demands, queue::Queue, snapshot::Snapshot};
+use super::{
+    queue::Queue,
+    serve::QueueLink,
+    settings::{AddressChecks, PoolSettings},
+    snapshot::Snapshot,
+    spillover::Spillover,
+    state::{Pool, PoolInner},
+};
 use crate::{
-    endpoint::{Availability, InvalidAddress},
+    endpoint::{Availability, InvalidAddress, PoolContext},
     entropy::Entropy,
     load::default_stripes,
-    strategy::{AnyStrategy, Strategy},
+    strategy::{AnyStrategy, PeakEwma, Strategy},
     sync::{AtomicU32, AtomicU64, Event, Mutex, Swap},
     time::{Clock, SystemClock},
 };
 
-/// Settings of a [`Pool`] that cannot change later. `T` is the type of the pool's targets, which follows from how the pool
-/// is used.
+/// Builds a [`Pool`], with settings that cannot change later. The compiler infers `T`, the type of the targets, from
+/// how the pool is used.
 ///
 /// ```
 /// use std::sync::Arc;
 /// use equipoise_core::{EndpointSpec, ManualClock, P2c, Pool, SeededEntropy};
 ///
-/// // Repeatable: for tests and simulations.
+/// // Picks are repeatable: for tests and simulations.
 /// let pool = Pool::builder(P2c::new())
 ///     .clock(Arc::new(ManualClock::new()))
 ///     .entropy(Arc::new(SeededEntropy::new(42)))
@@ -38,14 +42,33 @@ pub struct PoolBuilder<T = ()> {
     spillover: Spillover,
     panic_threshold: f64,
     initial_availability: Availability,
-    demands: Demands,
+    address_checks: AddressChecks,
 }
 
-/// More stripes than there can be use for, and few enough for any memory.
-const MOST_STRIPES: usize = 64;
+/// More than enough for any number of cores, and few enough for the memory.
+const MAX_STRIPES: usize = 64;
+
+impl<T: Send + Sync + 'static> Pool<T> {
+    /// Creates an empty pool with this strategy and the defaults of [`PoolBuilder`].
+    pub fn new(strategy: impl Strategy) -> Self {
+        Self::builder(strategy).build()
+    }
+
+    /// Starts a builder, for a pool with other settings than the defaults.
+    pub fn builder(strategy: impl Strategy) -> PoolBuilder<T> {
+        PoolBuilder::new(strategy)
+    }
+}
+
+impl<T: Send + Sync + 'static> Default for Pool<T> {
+    /// Creates an empty pool that picks by [`PeakEwma`].
+    fn default() -> Self {
+        Self::new(PeakEwma::new())
+    }
+}
 
 impl<T: Send + Sync + 'static> PoolBuilder<T> {
-    pub(super) fn new(strategy: impl Strategy) -> Self {
+    fn new(strategy: impl Strategy) -> Self {
         Self {
             target: PhantomData,
             strategy: AnyStrategy::new(strategy),
@@ -55,49 +78,54 @@ impl<T: Send + Sync + 'static> PoolBuilder<T> {
             spillover: Spillover::default(),
             panic_threshold: 0.5,
             initial_availability: Availability::Up,
-            demands: Demands::default(),
+            address_checks: AddressChecks::default(),
         }
     }
 
-    /// Where the time comes from; [`SystemClock`] by default.
+    /// Sets the clock. Default: a [`SystemClock`].
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = Some(clock);
         self
     }
 
-    /// Where chance comes from; by default a generator per thread, seeded by the operating system.
+    /// Sets the source of random numbers. Default: one generator per thread, seeded by the operating system.
     #[must_use]
     pub fn entropy(mut self, entropy: Arc<dyn Entropy>) -> Self {
         self.entropy = Some(entropy);
         self
     }
 
-    /// Into how many counters each endpoint's in-flight count is split, so that threads do not fight over one. By
-    /// default one per core, at most 4. Each costs about 128 bytes an endpoint, and a comparison of endpoints reads
-    /// them all; one is right for simulations and single-threaded programs. Zero counts as one, more than 64
-    /// as 64.
+    /// Sets the number of stripes: counters into which the in-flight count of each endpoint is split, so that threads
+    /// do not contend for one. From 1 to 64; other values are clamped. Default: one per core, at most 4.
+    ///
+    /// A stripe costs about 128 bytes per endpoint, and a strategy that compares endpoints reads all stripes. Use 1 for
+    /// simulations and single-threaded programs.
     #[must_use]
     pub fn stripes(mut self, stripes: usize) -> Self {
-        self.stripes = stripes.clamp(1, MOST_STRIPES);
+        self.stripes = stripes.clamp(1, MAX_STRIPES);
         self
     }
 
-    /// How traffic is shared among tiers; by default a tier is used when no earlier one can serve.
+    /// Sets how tiers share the traffic. Default: [`Spillover::WhenExhausted`], a tier is used if no earlier tier can
+    /// serve.
     #[must_use]
     pub fn spillover(mut self, spillover: Spillover) -> Self {
         self.spillover = spillover;
         self
     }
 
-    /// In which state a tier panics: when less than this part of its endpoints is fit, it is used whole, those that are
-    /// [unfit](crate::Availability::Unhealthy) included; 0.5 by default, 0 never. What took the rest out is then more likely
-    /// the checker's error, or an overload that the fit ones would be next to die of.
+    /// Sets the panic threshold: the share of healthy endpoints in a tier below which the pool ignores health there.
+    /// From 0, which means never, to 1; other values are clamped. Default 0.5.
     ///
-    /// The part is counted over the endpoints that were not taken out on purpose (closed, draining or of weight 0). No
-    /// tier panics while the tiers together can carry the traffic: as long as their healths, of which each is its fit part
-    /// times the overprovisioning of [`Spillover`] (140 % if tiers do not share), come to 100 %. Source: Envoy's panic
-    /// threshold.
+    /// A tier in a panic uses its [unhealthy](crate::Availability::Unhealthy) endpoints like healthy ones. If so many
+    /// look unhealthy, the cause is probably the health check, or an overload that the remaining endpoints would not
+    /// survive.
+    ///
+    /// Only endpoints of weight above 0 that are up, unhealthy or on probation count. No tier is in a panic while all
+    /// tiers together can carry the traffic, that is, while the sum of their health is at least 100 %. The health of a
+    /// tier is its share of endpoints that are up, multiplied by the overprovisioning factor of [`Spillover`] (1.4 for
+    /// [`WhenExhausted`](Spillover::WhenExhausted)), and at most 100 %. Source: Envoy's panic threshold.
     ///
     /// ```
     /// use equipoise_core::{Availability, EndpointSpec, P2c, PickRequest, Pool};
@@ -106,20 +134,22 @@ impl<T: Send + Sync + 'static> PoolBuilder<T> {
     /// pool.update(["a:80", "b:80", "c:80"].map(EndpointSpec::new), |_| ())?;
     /// pool.set_availability("a:80", Availability::Unhealthy)?;
     /// assert_ne!(pool.pick(&PickRequest::new())?.endpoint().id().as_str(), "a:80");
-    /// // All unfit: somebody has to try.
+    /// // All are unhealthy: the pool ignores health.
     /// pool.set_availability("b:80", Availability::Unhealthy)?;
     /// pool.set_availability("c:80", Availability::Unhealthy)?;
     /// assert!(pool.pick(&PickRequest::new()).is_ok());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub fn panic_threshold(mut self, part: f64) -> Self {
-        self.panic_threshold = if part.is_nan() { 0.0 } else { part.clamp(0.0, 1.0) };
+    pub fn panic_threshold(mut self, share: f64) -> Self {
+        self.panic_threshold = if share.is_nan() { 0.0 } else { share.clamp(0.0, 1.0) };
         self
     }
 
-    /// Whom an endpoint takes that joins, or is replaced; by default everybody. [`Closed`](Availability::Maintenance) where
-    /// whoever checks endpoints opens them once they have passed, so that none is used before.
+    /// Sets the availability of endpoints that join or are replaced. Default: [`Availability::Up`].
+    ///
+    /// Use [`Maintenance`](Availability::Maintenance) if a health check sets endpoints up once they have passed, so
+    /// that none gets requests before.
     ///
     /// ```
     /// use equipoise_core::{Availability, EndpointSpec, P2c, Pool};
@@ -135,9 +165,11 @@ impl<T: Send + Sync + 'static> PoolBuilder<T> {
         self
     }
 
-    /// Demands a form of the addresses of endpoints that join, beyond [what no transport can
-    /// use](crate::EndpointSpec::new): what a client of all endpoints needs, so that an address of another form is refused
-    /// when it is added, and not at the first request. May be called several times: all demands hold.
+    /// Adds a check for the addresses of endpoints that join, beyond the [basic check](crate::EndpointSpec::new) of
+    /// every pool.
+    ///
+    /// An endpoint whose address fails is refused when it is added, and not at its first request. Can be called several
+    /// times: an address has to pass all checks.
     ///
     /// ```
     /// use equipoise_core::{Address, EndpointSpec, InvalidAddress, P2c, Pool};
@@ -151,34 +183,40 @@ impl<T: Send + Sync + 'static> PoolBuilder<T> {
     /// assert!(pool.add(EndpointSpec::new("orders:80"), ()).is_ok());
     /// ```
     #[must_use]
-    pub fn addresses(self, demand: impl Fn(&str) -> Result<(), InvalidAddress> + Send + Sync + 'static) -> Self {
-        self.demands.add(demand);
+    pub fn addresses(self, check: impl Fn(&str) -> Result<(), InvalidAddress> + Send + Sync + 'static) -> Self {
+        self.address_checks.add(check);
         self
     }
 
-    /// The pool, empty.
+    /// Builds the pool, without endpoints.
     pub fn build(self) -> Pool<T> {
-        let hooks = |pool: &Weak<Shared>| Hooks {
-            needs: self.strategy.needs(),
-            strategy: self.strategy,
-            spillover: self.spillover,
-            panic_threshold: self.panic_threshold,
-            initial_availability: self.initial_availability,
-            demands: self.demands,
-            clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
-            entropy: self.entropy,
-            changed: Event::default(),
-            queue: Queue::new(),
-            pool: Weak::clone(pool),
-            failing: AtomicU32::new(0),
-            refresh_at: AtomicU64::new(0),
-        };
-        let shared = Arc::new_cyclic(|pool| Shared {
-            snapshot: Swap::new(Arc::new(Snapshot::empty())),
-            writer: Mutex::new(()),
-            hooks: Arc::new(hooks(pool)),
-            stripes: self.stripes,
+        let inner = Arc::new_cyclic(|pool| {
+            let context = Arc::new(PoolContext {
+                clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
+                entropy: self.entropy,
+                hooks: self.strategy.lease_hooks(),
+                failing: AtomicU32::new(0),
+                waiting: AtomicU64::new(0),
+                queue: Box::new(QueueLink(pool.clone())),
+            });
+            PoolInner {
+                snapshot: Swap::new(Arc::new(Snapshot::empty())),
+                writer: Mutex::new(()),
+                queue: Queue::new(Arc::clone(&context)),
+                stripes: self.stripes,
+                changed: Event::default(),
+                refresh_at: AtomicU64::new(0),
+                settings: PoolSettings {
+                    needs: self.strategy.needs(),
+                    strategy: self.strategy,
+                    spillover: self.spillover,
+                    panic_threshold: self.panic_threshold,
+                    initial_availability: self.initial_availability,
+                    address_checks: self.address_checks,
+                    context,
+                },
+            }
         });
-        Pool { shared, target: PhantomData }
+        Pool { inner, target: PhantomData }
     }
 }

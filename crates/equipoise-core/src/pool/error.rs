@@ -1,55 +1,57 @@
 use crate::{
     binding::MissReason,
-    endpoint::{EndpointId, InvalidSpec, Slot},
+    endpoint::InvalidSpec,
+    ids::{EndpointId, Slot},
     strategy::BuildError,
 };
 
-/// Why nobody was picked.
+/// Why a pick failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PickError {
     /// The pool has no endpoints.
     #[error("the pool has no endpoints")]
     Empty,
-    /// No endpoint takes new work: all are closed, draining or of weight 0.
+    /// No endpoint is eligible: all are unhealthy, draining, in maintenance or of weight 0.
     #[error("none of the {members} endpoints takes new work")]
     Unavailable {
-        /// How many endpoints there are.
+        /// The number of endpoints in the pool.
         members: usize,
     },
-    /// The endpoints that take new work, and are not excluded, are at their limit or on a trial that somebody else has,
-    /// or the strategy lets no more in.
+    /// All eligible endpoints that the request does not exclude are busy: at their limit, on probation with their one
+    /// request out, or refused by the strategy.
     #[error("the endpoints that take new work are at their limit, or the strategy lets no more in")]
     Saturated,
-    /// All endpoints that take new work are excluded.
+    /// The request excludes all eligible endpoints.
     #[error("all endpoints that take new work are excluded from this request")]
     Excluded,
-    /// The request is [strictly](crate::Binding::strict) bound to an endpoint that cannot take it.
+    /// The request is [strictly](crate::Binding::strict) bound to an endpoint that cannot serve it now.
     #[error("the request is bound to an endpoint that cannot take it: {missed}")]
     Bound {
-        /// Why it cannot.
+        /// Why the endpoint cannot serve it.
         missed: MissReason,
     },
-    /// The request is bound to nobody, and only such as are bound are let in. Pools never say this themselves.
+    /// The request has no session, and only requests with a session are accepted. A pool never returns this error;
+    /// crates that handle sessions do.
     #[error("the request has no session, and only requests that have one are let in")]
     Unbound,
-    /// The strategy found nobody although there were usable endpoints without a limit.
+    /// The strategy picked no endpoint although some were usable and have no limit.
     #[error("the strategy declined to choose among usable endpoints")]
     Declined,
-    /// The strategy chose a slot that is empty, not eligible, or excluded.
+    /// The strategy picked a slot that is empty, not eligible, or excluded by the request: an error in the strategy.
     #[error("the strategy chose slot {}, which cannot be picked for this request", slot.index())]
     Misbehaved {
-        /// The slot that it chose.
+        /// The slot that the strategy picked.
         slot: Slot,
     },
-    /// The strategy panicked. The pool stays usable. (Void under `panic = "abort"`.)
+    /// The strategy panicked. The pool stays usable. Does not occur with `panic = "abort"`, which ends the process.
     #[error("the strategy panicked while it picked")]
     Panicked,
 }
 
 impl PickError {
-    /// Whether [waiting](crate::Pool::acquire) may help: an endpoint may join, open or get room, and a strategy that found
-    /// none may find one.
+    /// Returns whether [waiting](crate::Pool::acquire) may help: an endpoint may join, come up or have capacity again,
+    /// and the strategy may find one later.
     pub const fn is_temporary(&self) -> bool {
         match self {
             Self::Empty | Self::Unavailable { .. } | Self::Saturated | Self::Declined => true,
@@ -59,55 +61,57 @@ impl PickError {
     }
 }
 
-/// Why a change was refused. Nothing has changed then.
+/// Why a change of the pool was refused. The pool is as it was before.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UpdateError {
-    /// The endpoints, as they would have been, are not valid.
+    /// A spec, or the set of specs, is not valid.
     #[error(transparent)]
     Invalid(#[from] InvalidSpec),
     /// No endpoint has this id.
     #[error("the pool has no endpoint {id:?}")]
     Unknown {
-        /// The id that was asked for.
+        /// The id that the pool does not have.
         id: EndpointId,
     },
-    /// There is an endpoint with this id already.
+    /// The pool has an endpoint of this id already.
     #[error(
         "the pool has an endpoint {id:?} already: use `replace` to give it another target, `update` for its settings"
     )]
     Exists {
-        /// The id that was to be added.
+        /// The id that exists already.
         id: EndpointId,
     },
-    /// The `make` of [`try_update_with`](crate::Pool::try_update_with) kept the target of an endpoint that has none yet.
+    /// The closure given to [`try_update_with`](crate::Pool::try_update_with) returned `None` for an endpoint that
+    /// joins and has no target yet.
     #[error("endpoint {id:?} joins and has no target to keep: make one for it")]
     NoTarget {
-        /// The endpoint's id.
+        /// The id of the endpoint.
         id: EndpointId,
     },
-    /// More endpoints than a slot can number.
+    /// There would be more than 2³² − 1 endpoints, which is more than slots can number.
     #[error("{count} endpoints are more than a pool can hold: at most {}", u32::MAX)]
     TooMany {
-        /// How many there would have been.
+        /// The number of endpoints that were given.
         count: usize,
     },
-    /// The strategy made no picker for them.
+    /// The strategy could not build a picker for the new set of endpoints.
     #[error(transparent)]
     Strategy(#[from] BuildError),
 }
 
-/// Why [`try_update`](crate::Pool::try_update) changed nothing.
+/// Why [`Pool::try_update`](crate::Pool::try_update) or [`Pool::try_update_with`](crate::Pool::try_update_with) failed.
+/// The pool is as it was before.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TryUpdateError<E> {
-    /// The endpoints, as they would have been, are refused.
+    /// The change was refused.
     #[error(transparent)]
     Update(#[from] UpdateError),
-    /// No target could be made for an endpoint.
+    /// The closure that makes targets failed for an endpoint.
     #[error("no target could be made for endpoint {id:?}")]
     Make {
-        /// The endpoint's id.
+        /// The id of the endpoint.
         id: EndpointId,
         /// The error of the closure that makes targets.
         source: E,

@@ -5,13 +5,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{Pool, Shared};
-use crate::{
-    endpoint::{Endpoint, EndpointId},
-    load::Handle,
-};
+use super::state::{Pool, PoolInner};
+use crate::{endpoint::Endpoint, ids::EndpointId, load::Handle};
 
-/// Ends when an endpoint has no lease out: see [`Pool::idle`].
+/// A future that ends when an endpoint has no lease out: see [`Pool::idle`].
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct Idle {
     emptied: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
@@ -19,15 +16,16 @@ pub struct Idle {
 }
 
 impl<T> Pool<T> {
-    /// Waits until no lease is out on the endpoint that has this id now. Needs no runtime, and takes no time of the
-    /// leases of endpoints that nobody waits for.
+    /// Waits until no lease is out on the endpoint that has this id now. Returns at once if the pool has no such
+    /// endpoint.
     ///
-    /// It is that endpoint which is waited for, also if it is removed meanwhile or another one comes under its id: so call
-    /// this before [`remove`](Self::remove), and await it after. An id that the pool does not have has no leases: at once.
+    /// The future stays with that endpoint, even if it is removed or its id is given to another endpoint. So call this
+    /// before [`remove`](Self::remove), and await the future afterwards.
     ///
-    /// An endpoint that still takes work may be idle for a moment only; [drain](Self::drain), close or remove it first.
-    /// A pick that was under way on another thread just then may still lead there. Until it ends, the future keeps the
-    /// endpoint's target.
+    /// An endpoint that still gets requests may be idle only for a moment: [drain](Self::drain) it, set it to
+    /// maintenance or remove it first. A pick that another thread began before that may still take a lease. The future
+    /// keeps the endpoint's target until it ends. It works on every async runtime. Leases of other endpoints pay
+    /// nothing for it.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, PickRequest, Pool};
@@ -42,15 +40,15 @@ impl<T> Pool<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn idle(&self, id: impl Into<EndpointId>) -> Idle {
-        let snapshot = self.shared.snapshot.load();
+        let snapshot = self.inner.snapshot.load();
         let endpoint = snapshot.members().index.get(&id.into()).and_then(|&slot| snapshot.members().get(slot));
-        let leases = endpoint.map(|member| Leases::of(&self.shared, &member.endpoint)).map(Arc::new);
+        let leases = endpoint.map(|member| Leases::of(&self.inner, &member.endpoint)).map(Arc::new);
         Idle { emptied: Box::pin(emptied(leases.clone())), leases }
     }
 }
 
 impl Idle {
-    /// The number of leases that are out on the endpoint which is waited for, also after it has left the pool.
+    /// Returns the number of leases that are out on the endpoint, even after it has left the pool.
     pub fn in_flight(&self) -> u32 {
         self.leases.as_ref().map_or(0, |leases| {
             leases.handles().iter().map(|handle| handle.own_in_flight()).fold(0, u32::saturating_add)
@@ -58,22 +56,22 @@ impl Idle {
     }
 }
 
-/// The leases of one endpoint, with all of its targets.
+/// The leases of one endpoint, including those with earlier targets.
 struct Leases {
-    shared: Arc<Shared>,
+    pool: Arc<PoolInner>,
     endpoint: Arc<Endpoint>,
-    /// The handles at the beginning: those of an endpoint that has left the pool.
+    /// The handles when the future was made. They are needed once the endpoint has left the pool.
     known: Vec<Arc<Handle>>,
 }
 
 impl Leases {
-    fn of(shared: &Arc<Shared>, endpoint: &Arc<Endpoint>) -> Self {
-        Self { known: shared.handles(endpoint), shared: Arc::clone(shared), endpoint: Arc::clone(endpoint) }
+    fn of(pool: &Arc<PoolInner>, endpoint: &Arc<Endpoint>) -> Self {
+        Self { known: pool.handles(endpoint), pool: Arc::clone(pool), endpoint: Arc::clone(endpoint) }
     }
 
-    /// Every handle once. An endpoint that has got another target since the beginning has more than it had.
+    /// Returns every handle once: the known ones, and those of targets that were set later.
     fn handles(&self) -> Vec<Arc<Handle>> {
-        let mut all = self.shared.handles(&self.endpoint);
+        let mut all = self.pool.handles(&self.endpoint);
         let gone = |handle: &&Arc<Handle>| !all.iter().any(|now| Arc::ptr_eq(now, handle));
         let mut earlier: Vec<Arc<Handle>> = self.known.iter().filter(gone).cloned().collect();
         all.append(&mut earlier);
@@ -81,8 +79,8 @@ impl Leases {
     }
 }
 
-impl Shared {
-    /// The handles of an endpoint, as long as it is a member.
+impl PoolInner {
+    /// Returns the handles of an endpoint, or none if it is no longer a member.
     fn handles(&self, endpoint: &Arc<Endpoint>) -> Vec<Arc<Handle>> {
         let snapshot = self.snapshot.load();
         let of = |stripe| snapshot.members().handle(endpoint.slot(), stripe);
@@ -95,7 +93,7 @@ async fn emptied(leases: Option<Arc<Leases>>) {
     let Some(leases) = leases else { return };
     loop {
         let listener = leases.endpoint.emptied.listen();
-        // Each handle is counted as it is when it starts to be watched. Leases that end later report it.
+        // Each handle is counted when its watch begins. Leases that end later notify the event.
         if leases.handles().iter().map(|handle| u64::from(handle.watch())).sum::<u64>() == 0 {
             return;
         }

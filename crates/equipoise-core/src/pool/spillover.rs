@@ -2,11 +2,10 @@
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::Hooks;
-use crate::{entropy::thread_random, request::PickRequest};
+use crate::{endpoint::PoolContext, request::PickRequest};
 
-/// How traffic is shared among tiers while several of them have eligible endpoints: see
-/// [`PoolBuilder::spillover`](crate::PoolBuilder::spillover).
+/// How tiers share the traffic while several of them have eligible endpoints: a setting of
+/// [`PoolBuilder::spillover`](crate::PoolBuilder::spillover). The default is [`WhenExhausted`](Self::WhenExhausted).
 ///
 /// ```
 /// use equipoise_core::{Availability, EndpointSpec, P2c, PickRequest, Pool, Spillover, Tier};
@@ -15,7 +14,7 @@ use crate::{entropy::thread_random, request::PickRequest};
 /// let near = ["a:80", "b:80", "c:80"].map(EndpointSpec::new);
 /// let far = ["x:80", "y:80", "z:80"].map(|id| EndpointSpec::new(id).tier(Tier::BACKUP));
 /// pool.update(near.into_iter().chain(far), |_| ())?;
-/// // With two of three left, the near tier is 93 % healthy (2/3 × 140 %), so 7 % of the traffic goes far.
+/// // With two of three endpoints left, the health of the near tier is 93 % (2/3 × 140 %): 7 % of the traffic goes far.
 /// pool.set_availability("a:80", Availability::Maintenance)?;
 /// # let _ = pool.pick(&PickRequest::new())?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -23,31 +22,34 @@ use crate::{entropy::thread_random, request::PickRequest};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Spillover {
-    /// A tier is used only when no earlier one yields an endpoint: none open, all excluded, or all at their limit.
+    /// A tier is used only if no endpoint of an earlier tier can be picked, because all are down, excluded or at their
+    /// limit.
     ///
-    /// Choose it for backups that must idle. Its weakness: the last endpoints of a dying tier get all of its traffic.
+    /// Choose it if backups must stay idle. Its weakness: if most endpoints of a tier fail, the remaining ones get all
+    /// of its traffic.
     #[default]
     WhenExhausted,
-    /// A tier that has lost endpoints gives up traffic before those left are swamped.
+    /// A tier that has lost endpoints passes a part of its traffic to the next tier, before the remaining endpoints are
+    /// overloaded.
     ///
-    /// A tier's health is the part of its endpoints that is eligible, times `overprovisioning`, at most 100 %. In
-    /// order of priority each tier is given its health's worth of what the tiers before it leave; if all together
-    /// come to less than 100 %, the shares are scaled up to it. A request's tier is drawn by these shares; if it
-    /// yields nobody for the request, the others are asked in order. For a strategy that places by
-    /// [key](crate::Needs::key) the tier is drawn by the key.
+    /// The health of a tier is the share of its endpoints that are eligible, multiplied by the overprovisioning factor,
+    /// and at most 100 %. In order of priority, each tier gets a share of the traffic equal to its health, until 100 %
+    /// are given out. If the sum is below 100 %, all shares are scaled up. The tier of a request is drawn at random by
+    /// these shares, or by the request's key if the strategy [uses keys](crate::Needs::key). If no endpoint of that
+    /// tier can be picked, the other tiers are tried in order.
     ///
-    /// Endpoints are counted, not weighed (Envoy's default), and those of weight 0 are left out: nobody expected work
-    /// of them. Draining ones count as lost. Shares are worked out when something changes; a pick pays a random
-    /// number, and only while more than one tier has a share. Source: Envoy's priority levels.
+    /// Endpoints are counted without regard to their weights, as Envoy does by default. Those of weight 0 are left out;
+    /// draining ones count as lost. Shares are computed when the pool changes. A pick costs one more random number
+    /// while more than one tier has a share. Source: Envoy's priority levels.
     Proportional {
-        /// In percent: at 140, a tier keeps all of its traffic while 72 % of its endpoints are eligible. Zero counts
-        /// as one.
+        /// The overprovisioning factor in percent. At 140, Envoy's default, a tier keeps all of its traffic while at
+        /// least 72 % of its endpoints are eligible. 0 counts as 1.
         overprovisioning: u32,
     },
 }
 
 impl Spillover {
-    /// [`Proportional`](Self::Proportional) with Envoy's 140 %.
+    /// [`Proportional`](Self::Proportional) with an overprovisioning factor of 140 %, as in Envoy.
     pub const ENVOY: Self = Self::Proportional { overprovisioning: 140 };
 
     fn overprovisioning(self) -> f64 {
@@ -55,14 +57,15 @@ impl Spillover {
         f64::from(overprovisioning.max(1)) / 100.0
     }
 
-    /// Which tiers are to be used whole, because too few of their endpoints are fit and the others cannot help.
-    pub(super) fn panics(self, tiers: &[TierHealth], below: f64) -> Vec<bool> {
+    /// Returns for each tier whether it is in a panic: too few of its endpoints are healthy, and all tiers together
+    /// cannot carry the traffic.
+    pub(super) fn panics(self, tiers: &[TierHealth], threshold: f64) -> Vec<bool> {
         let carried: f64 = tiers.iter().map(|tier| tier.health(self.overprovisioning())).sum();
-        let panics = |tier: &TierHealth| carried < 1.0 && (tier.eligible as f64) < below * tier.willing as f64;
+        let panics = |tier: &TierHealth| carried < 1.0 && (tier.eligible as f64) < threshold * tier.in_service as f64;
         tiers.iter().map(panics).collect()
     }
 
-    /// The shares of tiers in this state, in order of priority; `None` if the first that can be used takes all.
+    /// Returns the shares of the tiers, in order of priority, or `None` if the first that can serve gets all traffic.
     pub(super) fn shares(self, tiers: &[TierHealth]) -> Option<Shares> {
         let Self::Proportional { .. } = self else { return None };
         let fractions = fractions(tiers, self.overprovisioning());
@@ -78,13 +81,13 @@ impl Spillover {
     }
 }
 
-/// How many of a tier's endpoints can serve.
+/// How many endpoints of a tier can serve.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TierHealth {
     pub(super) eligible: usize,
-    /// Those that nobody took out on purpose: the eligible and the unfit.
-    pub(super) willing: usize,
-    /// Those of a weight above 0.
+    /// Those that are up, unhealthy or on probation: not taken out by an operator.
+    pub(super) in_service: usize,
+    /// Those of weight above 0.
     pub(super) members: usize,
 }
 
@@ -94,7 +97,7 @@ impl TierHealth {
     }
 }
 
-/// The part of the traffic that each tier gets; all zero if no tier has anybody.
+/// The share of each tier in the traffic. All are 0 if no endpoint is eligible.
 fn fractions(tiers: &[TierHealth], overprovisioning: f64) -> Vec<f64> {
     let health = |tier: &TierHealth| tier.health(overprovisioning);
     let total = tiers.iter().map(health).sum::<f64>().min(1.0);
@@ -107,28 +110,26 @@ fn fractions(tiers: &[TierHealth], overprovisioning: f64) -> Vec<f64> {
     tiers.iter().map(share).collect()
 }
 
-/// The upper bounds of the tiers' shares, in units of 2⁻³².
+/// The cumulative shares of the tiers, in units of 2⁻³².
 #[derive(Debug)]
 pub(super) struct Shares(Box<[u64]>);
 
-/// Keeps this lot apart from others that are drawn by the same key.
+/// Keeps this hash independent of others of the same key.
 const SALT: u64 = 0x7469_6572;
 
 impl Shares {
-    /// The tier that serves the request, by its position.
-    pub(super) fn draw(&self, request: &PickRequest<'_>, hooks: &Hooks) -> usize {
-        let bits = match (request.key.filter(|_| hooks.needs.key), &hooks.entropy) {
-            (Some(key), _) => xxh3_64_with_seed(key, SALT),
-            (None, Some(entropy)) => entropy.next_u64(),
-            (None, None) => thread_random(),
-        };
-        self.at(bits)
+    /// Draws the position of the tier for a request: by its key if the strategy uses keys, otherwise at random.
+    pub(super) fn draw(&self, request: &PickRequest<'_>, by_key: bool, context: &PoolContext) -> usize {
+        self.at(match request.key.filter(|_| by_key) {
+            Some(key) => xxh3_64_with_seed(key, SALT),
+            None => context.random(),
+        })
     }
 
-    /// The tier that these bits fall to.
+    /// Returns the position of the tier for these bits.
     pub(super) fn at(&self, bits: u64) -> usize {
         let drawn = bits >> 32;
-        // Rounding may leave the last bound a little short of the whole.
+        // The last bound may be slightly below 1 because of rounding.
         self.0.iter().filter(|&&bound| bound <= drawn).count().min(self.0.len() - 1)
     }
 }
@@ -138,7 +139,7 @@ mod tests {
     use super::*;
 
     fn of(eligible: usize, members: usize) -> TierHealth {
-        TierHealth { eligible, willing: members, members }
+        TierHealth { eligible, in_service: members, members }
     }
 
     fn panics(tiers: &[(usize, usize)]) -> Vec<bool> {
@@ -150,7 +151,7 @@ mod tests {
     fn tiers_panic_as_envoys_table_says() {
         assert_eq!(panics(&[(25, 100), (25, 100)]), [true, true]);
         assert_eq!(panics(&[(5, 100), (65, 100)]), [true, false]);
-        // The others carry it.
+        // The other tier carries the traffic.
         assert_eq!(panics(&[(25, 100), (100, 100)]), [false, false]);
         assert_eq!(panics(&[(0, 100), (100, 100)]), [false, false]);
         assert_eq!(panics(&[(50, 100)]), [false]);
@@ -159,10 +160,10 @@ mod tests {
     }
 
     #[test]
-    fn who_was_taken_out_on_purpose_is_no_reason_to_panic() {
-        let drained = TierHealth { eligible: 1, willing: 1, members: 4 };
+    fn endpoints_taken_out_by_an_operator_do_not_cause_a_panic() {
+        let drained = TierHealth { eligible: 1, in_service: 1, members: 4 };
         assert_eq!(Spillover::WhenExhausted.panics(&[drained], 0.5), [false]);
-        assert_eq!(Spillover::WhenExhausted.panics(&[of(0, 4)], 0.0), [false], "never, if told so");
+        assert_eq!(Spillover::WhenExhausted.panics(&[of(0, 4)], 0.0), [false], "a threshold of 0 means never");
     }
 
     /// Shares in percent under 140 %, for tiers of 100 endpoints of which so many are eligible.

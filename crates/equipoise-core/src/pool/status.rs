@@ -1,15 +1,18 @@
-use super::Revision;
 use super::snapshot::Snapshot;
-use crate::endpoint::{Availability, EndpointId, Slot, Tier};
+use crate::{
+    endpoint::Availability,
+    ids::{EndpointId, Revision, Slot, Tier},
+};
 
-/// An endpoint as it is at a moment: see [`Pool::endpoints`](crate::Pool::endpoints).
+/// The state of an endpoint at one moment: returned by [`Pool::endpoints`](crate::Pool::endpoints).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct EndpointStatus {
-    /// Its id.
+    /// The id of the endpoint.
     pub id: EndpointId,
-    /// With which change it joined. Tells it from one that comes under its id later, also at the same address.
+    /// The revision at which the endpoint joined. An endpoint that is removed and added again has another one, so it
+    /// can be told from the earlier endpoint of the same id and address.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, Pool};
@@ -26,24 +29,26 @@ pub struct EndpointStatus {
     /// # Ok::<(), equipoise_core::UpdateError>(())
     /// ```
     pub joined: Revision,
-    /// Where it is reached.
+    /// The address, as given in the spec.
     pub address: String,
-    /// Its priority class.
+    /// The priority of the endpoint.
     pub tier: Tier,
-    /// Where it stands, if the spec said so.
+    /// The zone, or `None` if the spec has none.
     pub zone: Option<String>,
-    /// Its weight, as it counts [for now](crate::Pool::set_weight_percent).
+    /// The weight that counts: that of the spec, multiplied by
+    /// [`Pool::set_weight_percent`](crate::Pool::set_weight_percent).
     pub weight: u32,
-    /// Whom it takes.
+    /// Which requests the endpoint accepts.
     pub availability: Availability,
-    /// How many leases are out.
+    /// The number of leases that have not ended.
     pub in_flight: u32,
-    /// The most leases that may be out, if there is a limit [for now](crate::Pool::set_max_in_flight).
+    /// The maximum number of leases: that of [`Pool::set_max_in_flight`](crate::Pool::set_max_in_flight), otherwise
+    /// that of the spec. `None`: no limit.
     pub max_in_flight: Option<u32>,
 }
 
 impl EndpointStatus {
-    pub(crate) fn of(snapshot: &Snapshot, slot: Slot) -> Option<Self> {
+    pub(super) fn of(snapshot: &Snapshot, slot: Slot) -> Option<Self> {
         let member = snapshot.members().get(slot)?;
         Some(Self {
             id: member.endpoint.id().clone(),

@@ -1,55 +1,37 @@
-//! Changes: each makes the next snapshot from the current one, whole, or is refused and leaves everything as it was.
+//! Changes of membership. Each builds the next snapshot from the current one and publishes it, or fails and changes
+//! nothing.
 
-use std::{any::Any, collections::HashMap, convert::Infallible, sync::Arc};
+use std::{any::Any, convert::Infallible, sync::Arc};
 
-use super::{Pool, TryUpdateError, UpdateError, snapshot::Snapshot};
+use super::{
+    draft::{Changes, Draft},
+    error::{TryUpdateError, UpdateError},
+    state::Pool,
+};
 use crate::{
-    endpoint::{Availability, Endpoint, EndpointId, EndpointSpec, Slot, validate},
-    load::Handle,
-    view::{Member, Members, Overlay, is_limited},
+    endpoint::{Endpoint, EndpointSpec, validate},
+    ids::EndpointId,
 };
 
-/// What an update changed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Changes {
-    /// Joined.
-    pub added: Vec<EndpointId>,
-    /// Left. Their last leases may still be out.
-    pub removed: Vec<EndpointId>,
-    /// Came back under an old id with another address, as a new endpoint with nothing remembered.
-    pub replaced: Vec<EndpointId>,
-    /// Stayed with another weight, tier, zone or limit.
-    pub changed: Vec<EndpointId>,
-    /// Stayed with another target.
-    pub retargeted: Vec<EndpointId>,
-}
-
-impl Changes {
-    /// Whether nothing changed.
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
 impl<T: Send + Sync + 'static> Pool<T> {
-    /// Makes the pool's endpoints exactly `all`.
+    /// Changes the endpoints of the pool to exactly `all`. `make` makes the targets of endpoints that join.
     ///
-    /// The difference is taken by id. Endpoints that stay keep their slot, their load, whatever the strategy remembers
-    /// of them, their availability, their target, and what was set over their specs
-    /// ([`set_weight_percent`](Self::set_weight_percent), [`set_max_in_flight`](Self::set_max_in_flight)); new ones join [open](crate::PoolBuilder::initial_availability), with a target from `make`; those that are
-    /// missing leave: no pick finds them any more, and the leases that are out stay valid.
+    /// Endpoints are compared by id:
     ///
-    /// An id that comes with another address is a new endpoint: latency and failures were the old address's. It gets a
-    /// new target and starts with nothing remembered; leases on the old one stay valid.
+    /// - An endpoint that stays keeps its slot, leases, strategy state, availability and target, and what
+    ///   [`set_weight_percent`](Self::set_weight_percent) and [`set_max_in_flight`](Self::set_max_in_flight) have set.
+    /// - An endpoint that joins has the [initial availability](crate::PoolBuilder::initial_availability).
+    /// - An endpoint that is missing in `all` leaves: it is not picked again. Its leases stay valid.
+    /// - An id with another address is a new endpoint, with a new target and without history, because latency and
+    ///   failures belong to the old address. Leases on the old endpoint stay valid.
     ///
-    /// An empty `all` is allowed: picks then say [`Empty`](crate::PickError::Empty). Addresses may repeat under
-    /// different ids.
+    /// `all` may be empty: picks then fail with [`PickError::Empty`](crate::PickError::Empty). Endpoints with different
+    /// ids may share an address.
     ///
-    /// `make` runs before anything changes, so if it panics the pool is as it was. Neither it nor the
-    /// drop of a target that is refused after all may change this pool. Where it can fail, use
-    /// [`try_update`](Self::try_update); to give an endpoint that stays another target, [`replace`](Self::replace) or
-    /// [`try_update_with`](Self::try_update_with).
+    /// `make` runs before anything changes; if it panics, the pool is unchanged. `make`, and the `Drop` of a target
+    /// that was made for an update that fails, must not change this pool: that would deadlock. If making a target can
+    /// fail, use [`try_update`](Self::try_update). To change the target of an endpoint that stays, use
+    /// [`replace`](Self::replace) or [`try_update_with`](Self::try_update_with). O(n).
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, Pool};
@@ -64,8 +46,8 @@ impl<T: Send + Sync + 'static> Pool<T> {
     ///
     /// # Errors
     ///
-    /// When an id or an address is unusable, an id occurs twice, a weight is above [`MAX_WEIGHT`](crate::MAX_WEIGHT), a
-    /// limit is 0, all weights are 0, or the strategy refuses. Nothing has changed then.
+    /// If an id or an address is invalid, an id occurs twice, a weight is above [`MAX_WEIGHT`](crate::MAX_WEIGHT), a
+    /// limit is 0, all weights are 0, or the strategy cannot build a picker. The pool is unchanged then.
     pub fn update(
         &self,
         all: impl IntoIterator<Item = EndpointSpec>,
@@ -75,13 +57,14 @@ impl<T: Send + Sync + 'static> Pool<T> {
         self.change_surely(|_| Ok(all), |_| false, |spec, _| Some(make(spec)))
     }
 
-    /// [`update`](Self::update) with a `make` that can fail: all or nothing.
+    /// Changes the endpoints of the pool to exactly `all`, as [`update`](Self::update) does, with targets whose making
+    /// can fail. If one fails, nothing changes.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, Pool, TryUpdateError};
     ///
     /// let pool: Pool<u16> = Pool::default();
-    /// let all = ["a:80", "b:eighty"].map(|address| EndpointSpec::new(address).named(&address[..1]));
+    /// let all = ["a:80", "b:eighty"].map(|address| EndpointSpec::new(address).with_id(&address[..1]));
     /// let error = pool.try_update(all, |spec| spec.address()[2..].parse()).unwrap_err();
     /// assert!(matches!(error, TryUpdateError::Make { ref id, .. } if id.as_str() == "b"));
     /// assert!(pool.endpoints().is_empty());
@@ -89,8 +72,8 @@ impl<T: Send + Sync + 'static> Pool<T> {
     ///
     /// # Errors
     ///
-    /// [`TryUpdateError::Make`] with the error of `make`, which is not called again then, or
-    /// [`TryUpdateError::Update`] for the reasons of [`update`](Self::update). Nothing has changed then.
+    /// [`TryUpdateError::Make`] with the first error of `make`, or [`TryUpdateError::Update`] for the reasons of
+    /// [`update`](Self::update). The pool is unchanged then.
     pub fn try_update<E>(
         &self,
         all: impl IntoIterator<Item = EndpointSpec>,
@@ -100,11 +83,12 @@ impl<T: Send + Sync + 'static> Pool<T> {
         self.change_members(|_| Ok(all), |_| false, |spec, _| make(spec).map(Some))
     }
 
-    /// [`try_update`](Self::try_update) that may also give the endpoints that stay other targets, without a moment in
-    /// which they cannot be picked.
+    /// Changes the endpoints of the pool to exactly `all`, as [`try_update`](Self::try_update) does, and can also
+    /// change the targets of endpoints that stay. These can be picked at all times.
     ///
-    /// `make` is called for each spec, with the endpoint's present target if it stays. `Ok(Some(target))` sets the
-    /// target as [`replace`](Self::replace) does, `Ok(None)` keeps the present one.
+    /// `make` is called for each spec. Its second argument is the present target if the endpoint stays, otherwise
+    /// `None`. It returns `Ok(Some(target))` to set a target, as [`replace`](Self::replace) does, or `Ok(None)` to keep
+    /// the present one.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, Pool};
@@ -123,8 +107,8 @@ impl<T: Send + Sync + 'static> Pool<T> {
     ///
     /// # Errors
     ///
-    /// As [`try_update`](Self::try_update), and [`UpdateError::NoTarget`] when `make` says `Ok(None)` of an endpoint that
-    /// has no target yet. Nothing has changed then.
+    /// Those of [`try_update`](Self::try_update), and [`UpdateError::NoTarget`] if `make` returns `Ok(None)` for an
+    /// endpoint that joins. The pool is unchanged then.
     pub fn try_update_with<E>(
         &self,
         all: impl IntoIterator<Item = EndpointSpec>,
@@ -134,12 +118,13 @@ impl<T: Send + Sync + 'static> Pool<T> {
         self.change_members(|_| Ok(all), |_| true, make)
     }
 
-    /// Gives an endpoint another target, and the settings of `spec`, without a moment in which it cannot be picked.
+    /// Gives an endpoint another target and the settings of `spec`. It can be picked at all times.
     ///
-    /// At the same address it stays the endpoint that it was: slot, load, limit and permits, what the strategy remembers
-    /// of it, its availability, a trial that is under way and what was set over its spec are kept. Picks from now on
-    /// lease the new target. Leases that are out keep the old one, count as the endpoint's load until they end, and the
-    /// last of them drops the old target. At another address it is a new endpoint, as in [`update`](Self::update).
+    /// If the address is the same, the endpoint keeps its slot, leases, permits, strategy state, availability, a
+    /// probation that is under way, and what [`set_weight_percent`](Self::set_weight_percent) and
+    /// [`set_max_in_flight`](Self::set_max_in_flight) have set. Later picks get the new target. Leases that are out
+    /// keep the old target and still count as in flight; the last of them drops it. If the address differs, it is a new
+    /// endpoint, as in [`update`](Self::update).
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, PickRequest, Pool};
@@ -156,8 +141,8 @@ impl<T: Send + Sync + 'static> Pool<T> {
     ///
     /// # Errors
     ///
-    /// When no endpoint has this id ([`add`](Self::add) it), or for the reasons of [`update`](Self::update). Nothing has
-    /// changed then.
+    /// If the pool has no endpoint of this id, or for the reasons of [`update`](Self::update). The pool is unchanged
+    /// then.
     pub fn replace(&self, spec: EndpointSpec, target: T) -> Result<Changes, UpdateError> {
         let (id, mut target) = (spec.id().clone(), Some(target));
         let replaced = |mut specs: Vec<EndpointSpec>| {
@@ -169,12 +154,12 @@ impl<T: Send + Sync + 'static> Pool<T> {
         self.change_surely(replaced, |spec| *spec.id() == id, |_, _| target.take())
     }
 
-    /// Adds one endpoint.
+    /// Adds one endpoint. O(n), so use [`update`](Self::update) for many.
     ///
     /// # Errors
     ///
-    /// When its id is taken (then [`replace`](Self::replace) gives the endpoint another target, and
-    /// [`update`](Self::update) only other settings), or for the reasons of [`update`](Self::update).
+    /// If the pool has an endpoint of this id already (use [`replace`](Self::replace) to change its target and
+    /// settings), or for the reasons of [`update`](Self::update). The pool is unchanged then.
     pub fn add(&self, spec: EndpointSpec, target: T) -> Result<Changes, UpdateError> {
         let mut target = Some(target);
         let append = |mut specs: Vec<EndpointSpec>| {
@@ -187,11 +172,12 @@ impl<T: Send + Sync + 'static> Pool<T> {
         self.change_surely(append, |_| false, |_, _| target.take())
     }
 
-    /// Removes one endpoint. Leases that are out stay valid.
+    /// Removes one endpoint. Its leases stay valid. O(n).
     ///
     /// # Errors
     ///
-    /// When nobody has this id, or for the reasons of [`update`](Self::update).
+    /// If the pool has no endpoint of this id, or for the reasons of [`update`](Self::update). The pool is unchanged
+    /// then.
     pub fn remove(&self, id: impl Into<EndpointId>) -> Result<Changes, UpdateError> {
         let id = id.into();
         let without = |mut specs: Vec<EndpointSpec>| {
@@ -203,11 +189,12 @@ impl<T: Send + Sync + 'static> Pool<T> {
         self.change_surely(without, |_| false, |_, _| None)
     }
 
-    /// Gives one endpoint another weight.
+    /// Sets the weight of one endpoint, as an [`update`](Self::update) with another weight does. O(n).
     ///
     /// # Errors
     ///
-    /// When nobody has this id, or for the reasons of [`update`](Self::update).
+    /// If the pool has no endpoint of this id, or for the reasons of [`update`](Self::update). The pool is unchanged
+    /// then.
     pub fn set_weight(&self, id: impl Into<EndpointId>, weight: u32) -> Result<Changes, UpdateError> {
         let id = id.into();
         let weighted = |mut specs: Vec<EndpointSpec>| {
@@ -234,25 +221,27 @@ impl<T: Send + Sync + 'static> Pool<T> {
         })
     }
 
-    /// `make` is called for endpoints that join, and for those that stay and of which `asks` says so.
+    /// Changes the specs with `change`. Calls `make` for endpoints that join, and for those that stay if `asks` returns
+    /// true.
     fn change_members<E>(
         &self,
         change: impl FnOnce(Vec<EndpointSpec>) -> Result<Vec<EndpointSpec>, UpdateError>,
         asks: impl Fn(&EndpointSpec) -> bool,
         mut make: impl FnMut(&EndpointSpec, Option<&T>) -> Result<Option<T>, E>,
     ) -> Result<Changes, TryUpdateError<E>> {
-        // The old snapshot may hold the last of a target: it goes after the lock, in case its `Drop` comes back here.
+        // Declared before the lock, so dropped after it: this may drop targets, whose `Drop` may use this pool.
         let current;
-        let _writer = self.shared.write();
-        current = self.shared.snapshot.load_full();
+        let _writer = self.inner.write();
+        current = self.inner.snapshot.load_full();
         let present = current.members().slots.iter().flatten().map(|member| member.spec.clone()).collect();
         let specs = change(present)?;
         validate(&specs).map_err(UpdateError::from)?;
         if u32::try_from(specs.len()).is_err() {
             return Err(UpdateError::TooMany { count: specs.len() }.into());
         }
-        let hooks = &self.shared.hooks;
-        hooks.demands.check(specs.iter().filter(|spec| current.staying(spec).is_none())).map_err(UpdateError::from)?;
+        let settings = &self.inner.settings;
+        let joining = specs.iter().filter(|spec| current.staying(spec).is_none());
+        settings.address_checks.check(joining).map_err(UpdateError::from)?;
         let mut draft = Draft::new(&current, &specs);
         if draft.changes.is_empty() && !specs.iter().any(&asks) {
             return Ok(draft.changes);
@@ -271,135 +260,22 @@ impl<T: Send + Sync + 'static> Pool<T> {
                 return Err(UpdateError::NoTarget { id: spec.id().clone() }.into());
             }
             draft.place(&current, spec, target, |spec, slot| {
-                let state = hooks.strategy.state_guarded(spec)?;
-                Ok(Arc::new(Endpoint::new(spec, slot, current.revision().next(), Arc::clone(hooks), state)))
+                let state = settings.strategy.state_guarded(spec)?;
+                let context = Arc::clone(&settings.context);
+                Ok(Arc::new(Endpoint::new(spec, slot, current.revision().next(), context, state)))
             })?;
         }
         if draft.changes.is_empty() {
             return Ok(draft.changes);
         }
-        let (members, availability, changes) = draft.finish(&current, self.shared.stripes, hooks.initial_availability);
-        let next = current.next(Arc::new(members), availability, hooks).map_err(UpdateError::from)?;
-        self.shared.publish_members(next);
+        let (members, availability, changes) =
+            draft.finish(&current, self.inner.stripes, settings.initial_availability);
+        let next = current.next(Arc::new(members), availability, settings).map_err(UpdateError::from)?;
+        self.inner.publish_members(next);
         Ok(changes)
-    }
-}
-
-impl Snapshot {
-    /// The member that this spec leaves what it is, at most with other settings, and its slot.
-    fn staying(&self, spec: &EndpointSpec) -> Option<(Slot, &Member)> {
-        let slot = *self.members().index.get(spec.id())?;
-        let member = self.members().get(slot).filter(|member| member.spec.address() == spec.address())?;
-        Some((slot, member))
     }
 }
 
 fn position(specs: &[EndpointSpec], id: &EndpointId) -> Result<usize, UpdateError> {
     specs.iter().position(|spec| spec.id() == id).ok_or_else(|| UpdateError::Unknown { id: id.clone() })
-}
-
-/// The next membership while it is being laid out.
-struct Draft {
-    slots: Vec<Option<Member>>,
-    /// By slot: the targets that are new.
-    targets: Vec<Option<Arc<dyn Any + Send + Sync>>>,
-    /// Slots that nobody keeps, lowest last.
-    free: Vec<Slot>,
-    changes: Changes,
-}
-
-impl Draft {
-    /// Takes the difference between what is and what shall be.
-    fn new(current: &Snapshot, specs: &[EndpointSpec]) -> Self {
-        let wanted: HashMap<&EndpointId, &EndpointSpec> = specs.iter().map(|spec| (spec.id(), spec)).collect();
-        let mut changes = Changes::default();
-        let mut free = Vec::new();
-        for slot in current.slots() {
-            match current.members().get(slot) {
-                None => free.push(slot),
-                Some(Member { spec: now, .. }) => match wanted.get(now.id()) {
-                    None => {
-                        changes.removed.push(now.id().clone());
-                        free.push(slot);
-                    }
-                    Some(then) if then.address() != now.address() => changes.replaced.push(now.id().clone()),
-                    Some(then) if **then != *now => changes.changed.push(now.id().clone()),
-                    Some(_) => {}
-                },
-            }
-        }
-        let present = &current.members().index;
-        changes.added = specs.iter().map(EndpointSpec::id).filter(|&id| !present.contains_key(id)).cloned().collect();
-        free.reverse();
-        let slots: Vec<Option<Member>> = current.slots().map(|_| None).collect();
-        Self { targets: slots.iter().map(|_| None).collect(), slots, free, changes }
-    }
-
-    /// Gives `spec` its slot: the one that its id has, the lowest free one, or a new one.
-    fn place(
-        &mut self,
-        current: &Snapshot,
-        spec: EndpointSpec,
-        target: Option<Arc<dyn Any + Send + Sync>>,
-        make: impl FnOnce(&EndpointSpec, Slot) -> Result<Arc<Endpoint>, UpdateError>,
-    ) -> Result<(), UpdateError> {
-        let present = current.members().index.get(spec.id()).copied();
-        let slot = present.or_else(|| self.free.pop()).unwrap_or_else(|| {
-            self.slots.push(None);
-            self.targets.push(None);
-            Slot(self.slots.len() as u32 - 1)
-        });
-        let (overlay, endpoint) = match current.staying(&spec) {
-            Some((_, member)) => {
-                self.changes.retargeted.extend(target.is_some().then(|| spec.id().clone()));
-                (member.overlay, Arc::clone(&member.endpoint))
-            }
-            None => (Overlay::default(), make(&spec, slot)?),
-        };
-        self.targets[slot.index()] = target;
-        self.slots[slot.index()] = Some(Member { spec, overlay, endpoint });
-        Ok(())
-    }
-
-    fn finish(
-        mut self,
-        current: &Snapshot,
-        stripes: usize,
-        initial_availability: Availability,
-    ) -> (Members, Box<[Availability]>, Changes) {
-        while self.slots.last().is_some_and(Option::is_none) {
-            self.slots.pop();
-        }
-        let stays = |slot: Slot, member: &Member| {
-            current.members().get(slot).is_some_and(|now| Arc::ptr_eq(&now.endpoint, &member.endpoint))
-        };
-        let by_slot = || self.slots.iter().enumerate().map(|(at, member)| (Slot(at as u32), member.as_ref()));
-        let handles = (0..stripes).flat_map(|stripe| {
-            by_slot().zip(&self.targets).map(move |((slot, member), target)| {
-                let member = member?;
-                let present = current.members().handle(slot, stripe).filter(|_| stays(slot, member));
-                match (present, target) {
-                    (Some(handle), None) => Some(Arc::clone(handle)),
-                    (Some(handle), Some(target)) => Some(Arc::new(handle.retargeted(Arc::clone(target)))),
-                    (None, target) => {
-                        Some(Arc::new(Handle::new(Arc::clone(&member.endpoint), Arc::clone(target.as_ref()?))))
-                    }
-                }
-            })
-        });
-        let availability = by_slot().map(|(slot, member)| match member {
-            None => Availability::Maintenance,
-            Some(member) if stays(slot, member) => current.availability(slot),
-            Some(_) => initial_availability,
-        });
-        let (handles, availability) = (handles.collect(), availability.collect());
-        let members = Members {
-            handles,
-            index: by_slot().filter_map(|(slot, member)| Some((member?.spec.id().clone(), slot))).collect(),
-            limited: is_limited(&self.slots),
-            revision: current.revision().next(),
-            slots: self.slots.into(),
-        };
-        (members, availability, self.changes)
-    }
 }

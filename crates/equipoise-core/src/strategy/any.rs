@@ -2,7 +2,7 @@ use std::{any::Any, fmt, sync::Arc, time::Duration};
 
 use super::{BuildError, Needs, PickCx, Picker, Strategy};
 use crate::{
-    endpoint::{Endpoint, EndpointSpec, Slot},
+    endpoint::{Endpoint, EndpointSpec, LeaseHooks, Slot},
     guard::guarded,
     request::PickRequest,
     time::Timestamp,
@@ -42,6 +42,11 @@ impl AnyStrategy {
         }
     }
 
+    /// The hooks that leases call.
+    pub(crate) fn lease_hooks(&self) -> Arc<dyn LeaseHooks> {
+        Arc::<dyn Erased>::clone(&self.strategy)
+    }
+
     pub(super) fn written_as(self, text: &impl fmt::Display) -> Self {
         Self { text: Some(text.to_string().into()), ..self }
     }
@@ -79,23 +84,23 @@ impl Strategy for AnyStrategy {
     }
 
     fn on_release(&self, state: &Self::State, endpoint: &Endpoint) {
-        guarded(|| self.strategy.on_release(&**state, endpoint));
+        self.strategy.on_release(&**state, endpoint);
     }
 
     fn on_latency(&self, state: &Self::State, latency: Duration, now: Timestamp) {
-        guarded(|| self.strategy.on_latency(&**state, latency, now));
+        self.strategy.on_latency(&**state, latency, now);
     }
 
     fn on_abandon(&self, state: &Self::State, waited: Duration, now: Timestamp) -> bool {
-        guarded(|| self.strategy.on_abandon(&**state, waited, now)).unwrap_or(false)
+        self.strategy.on_abandon(&**state, waited, now)
     }
 
     fn on_outcome(&self, state: &Self::State, verdict: Verdict, now: Timestamp) {
-        guarded(|| self.strategy.on_outcome(&**state, verdict, now));
+        self.strategy.on_outcome(&**state, verdict, now);
     }
 
     fn on_probation(&self, state: &Self::State, verdict: Verdict, now: Timestamp) {
-        guarded(|| self.strategy.on_probation(&**state, verdict, now));
+        self.strategy.on_probation(&**state, verdict, now);
     }
 
     fn on_refresh(&self, now: Timestamp) -> bool {
@@ -116,17 +121,12 @@ impl fmt::Debug for AnyStrategy {
 }
 
 /// [`Strategy`] without its associated types.
-trait Erased: Send + Sync {
+trait Erased: LeaseHooks {
     fn type_name(&self) -> &'static str;
     fn state(&self, spec: &EndpointSpec) -> Arc<dyn Any + Send + Sync>;
     fn build(&self, view: &View, last: Option<&dyn Picker>) -> Result<Box<dyn Picker>, BuildError>;
     fn needs(&self) -> Needs;
     fn admit(&self, state: &(dyn Any + Send + Sync), endpoint: &Endpoint, request: &PickRequest<'_>) -> bool;
-    fn on_release(&self, state: &(dyn Any + Send + Sync), endpoint: &Endpoint);
-    fn on_latency(&self, state: &(dyn Any + Send + Sync), latency: Duration, now: Timestamp);
-    fn on_abandon(&self, state: &(dyn Any + Send + Sync), waited: Duration, now: Timestamp) -> bool;
-    fn on_outcome(&self, state: &(dyn Any + Send + Sync), verdict: Verdict, now: Timestamp);
-    fn on_probation(&self, state: &(dyn Any + Send + Sync), verdict: Verdict, now: Timestamp);
     fn on_refresh(&self, now: Timestamp) -> bool;
 }
 
@@ -152,36 +152,39 @@ impl<S: Strategy> Erased for S {
         state.downcast_ref().is_none_or(|state| Strategy::admit(self, state, endpoint, request))
     }
 
+    fn on_refresh(&self, now: Timestamp) -> bool {
+        Strategy::on_refresh(self, now)
+    }
+}
+
+impl<S: Strategy> LeaseHooks for S {
     fn on_release(&self, state: &(dyn Any + Send + Sync), endpoint: &Endpoint) {
         if let Some(state) = state.downcast_ref() {
-            Strategy::on_release(self, state, endpoint);
+            guarded(|| Strategy::on_release(self, state, endpoint));
         }
     }
 
     fn on_latency(&self, state: &(dyn Any + Send + Sync), latency: Duration, now: Timestamp) {
         if let Some(state) = state.downcast_ref() {
-            Strategy::on_latency(self, state, latency, now);
+            guarded(|| Strategy::on_latency(self, state, latency, now));
         }
     }
 
     fn on_abandon(&self, state: &(dyn Any + Send + Sync), waited: Duration, now: Timestamp) -> bool {
-        state.downcast_ref().is_some_and(|state| Strategy::on_abandon(self, state, waited, now))
+        let abandoned = |state| guarded(|| Strategy::on_abandon(self, state, waited, now));
+        state.downcast_ref().and_then(abandoned).unwrap_or(false)
     }
 
     fn on_outcome(&self, state: &(dyn Any + Send + Sync), verdict: Verdict, now: Timestamp) {
         if let Some(state) = state.downcast_ref() {
-            Strategy::on_outcome(self, state, verdict, now);
+            guarded(|| Strategy::on_outcome(self, state, verdict, now));
         }
     }
 
     fn on_probation(&self, state: &(dyn Any + Send + Sync), verdict: Verdict, now: Timestamp) {
         if let Some(state) = state.downcast_ref() {
-            Strategy::on_probation(self, state, verdict, now);
+            guarded(|| Strategy::on_probation(self, state, verdict, now));
         }
-    }
-
-    fn on_refresh(&self, now: Timestamp) -> bool {
-        Strategy::on_refresh(self, now)
     }
 }
 

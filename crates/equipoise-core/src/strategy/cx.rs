@@ -3,7 +3,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use crate::{
     endpoint::{Endpoint, Slot},
     entropy::{Entropy, thread_random},
-    explain::Fate,
+    fate::Fate,
     request::PickRequest,
     strategy::Tickets,
     time::Timestamp,
@@ -199,7 +199,7 @@ impl<'a> PickCx<'a> {
             Fate::Excluded
         } else if endpoint.permits.exhausted() {
             Fate::Full
-        } else if self.view.is_on_trial(slot) && endpoint.trial.is_out() {
+        } else if self.view.is_on_probation(slot) && endpoint.probation.is_out() {
             Fate::OnProbation
         } else if self.is_capped(slot, endpoint) {
             Fate::Failing

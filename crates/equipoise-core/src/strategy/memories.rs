@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::{endpoint::Slot, pool::Revision, view::View};
+use crate::{endpoint::Slot, ids::Revision, view::View};
 
 /// What a strategy remembers of the endpoints, by slot: shared from one picker to the next while the membership
 /// stands, so that a health flip need not look up each of them.

@@ -6,7 +6,7 @@ use super::{
     Check, Findings,
     world::{World, id},
 };
-use crate::{explain::Fate, lease::Lease, request::PickRequest, strategy::AnyStrategy, verdict::Verdict};
+use crate::{fate::Fate, lease::Lease, request::PickRequest, strategy::AnyStrategy, verdict::Verdict};
 
 pub(super) fn check(make: &dyn Fn() -> AnyStrategy, seed: u64, findings: &mut Findings) {
     let long: Vec<u32> = (0..30).map(|at| 1 + at % 3).collect();

@@ -199,5 +199,8 @@ fn an_explanation_names_who_stands_in_and_why() {
     let stands_in = explanation.candidates.iter().find(|candidate| candidate.fate == Fate::StandIn);
     let picked = pick(&pool, &binding);
     assert_eq!(stands_in.map(|candidate| &candidate.status.id), Some(picked.endpoint().id()));
-    assert!(explanation.to_string().contains("the endpoint that it belongs to is not taken: closed"), "{explanation}");
+    assert!(
+        explanation.to_string().contains("the endpoint that it is bound to is not used: in maintenance"),
+        "{explanation}"
+    );
 }

@@ -18,7 +18,7 @@ mod state;
 mod station;
 mod streams;
 
-use equipoise_core::{Timestamp, take_panicked};
+use equipoise_core::{__private::take_panicked, Timestamp};
 
 use self::{
     events::{Event, Nanos, ORIGIN, nanos},

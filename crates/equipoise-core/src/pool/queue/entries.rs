@@ -1,4 +1,4 @@
-//! The entries of the queue, found by what they can use: a plain data structure.
+//! The entries of the queue, indexed by which capacity they can use: a plain data structure.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -6,26 +6,29 @@ use std::{
     task::Waker,
 };
 
-use super::Outcome;
 use crate::{
-    endpoint::EndpointId,
+    ids::EndpointId,
+    lease::{AnyTarget, Lease},
+    pool::error::PickError,
     request::{OwnedRequest, Wants},
 };
 
-/// The position in the queue; the first is 1. It is only compared, so a queue with priorities would put the priority
-/// into the high bits.
+/// What an entry is served with.
+pub(in crate::pool) type Outcome = Result<Lease<AnyTarget>, PickError>;
+
+/// The position of an entry in the queue. The first is 1.
 pub(in crate::pool) type Ticket = u64;
 
-/// The entries that wait for the same thing. Never used again after the last of them has left.
+/// Identifies the entries with equal [`Wants`]. Not used again after the last of them has left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(in crate::pool) struct Group(u64);
+pub(in crate::pool) struct GroupId(u64);
 
-/// Groups that are searched separately.
+/// Which endpoints the entries of a group can use. Groups of different kinds are indexed separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::pool) enum Kind {
     /// Any endpoint.
     Any,
-    /// Any endpoint except excluded ones.
+    /// Any endpoint except those that the request excludes.
     Except,
     /// One endpoint only.
     Only,
@@ -36,57 +39,63 @@ pub(super) struct Entries {
     last_ticket: Ticket,
     last_group: u64,
     entries: HashMap<Ticket, Entry>,
-    groups: HashMap<Group, Members>,
-    by_wants: HashMap<Arc<Wants>, Group>,
-    /// By [`Kind`]: each group at the ticket of its first entry.
-    heads: [BTreeMap<Ticket, Group>; 3],
-    /// By the endpoint that they prefer: the groups that can also use others.
-    homes: HashMap<EndpointId, BTreeMap<Ticket, Group>>,
+    groups: HashMap<GroupId, Group>,
+    by_wants: HashMap<Arc<Wants>, GroupId>,
+    /// By [`Kind`]: the groups, by the ticket of their first entry.
+    heads: [BTreeMap<Ticket, GroupId>; 3],
+    /// By preferred endpoint: the groups that prefer one but can also use others, by the ticket of their first entry.
+    preferring: HashMap<EndpointId, BTreeMap<Ticket, GroupId>>,
 }
 
 struct Entry {
-    group: Group,
+    group: GroupId,
     request: Arc<OwnedRequest>,
     waker: Waker,
-    /// Set when the entry has been served; it has left its group then.
+    /// Set when the entry has been served. It has left its group then.
     outcome: Option<Outcome>,
 }
 
-struct Members {
+/// The entries with equal wants.
+struct Group {
     wants: Arc<Wants>,
     waiting: BTreeSet<Ticket>,
 }
 
-/// An entry whose turn it may be.
-pub(in crate::pool) struct Candidate {
+/// An entry to pick for next.
+pub(in crate::pool) struct NextEntry {
     pub(in crate::pool) ticket: Ticket,
     pub(in crate::pool) request: Arc<OwnedRequest>,
 }
 
-/// An entry that was taken out.
+/// What is left of an entry that was removed.
 #[derive(Default)]
 pub(super) struct Removed {
-    /// What it was served with, if it was.
+    /// Its outcome, if it had been served.
     pub(super) outcome: Option<Outcome>,
-    /// Its group, if it was waiting as the first of it and others wait on.
-    pub(super) was_head_of: Option<Group>,
-    /// Whether it was waiting.
+    /// Its group, if it was the first to wait in it, and others still wait.
+    pub(super) was_head_of: Option<GroupId>,
+    /// Whether it was still waiting.
     pub(super) waited: bool,
-    /// To be dropped outside the lock, as it may run foreign code.
+    /// Dropped outside the lock, because that may run user code.
     _waker: Option<Waker>,
 }
 
 impl Entries {
-    /// Puts an entry at the end. The group, if no other entry waits for the same.
-    pub(super) fn insert(&mut self, request: Arc<OwnedRequest>, wants: Wants, waker: Waker) -> (Ticket, Option<Group>) {
+    /// Adds an entry at the end. Returns its group if that is new.
+    pub(super) fn insert(
+        &mut self,
+        request: Arc<OwnedRequest>,
+        wants: Wants,
+        waker: Waker,
+    ) -> (Ticket, Option<GroupId>) {
         self.last_ticket += 1;
         let ticket = self.last_ticket;
         let present = self.by_wants.get(&wants).copied();
         let group = present.unwrap_or_else(|| {
             self.last_group += 1;
-            let (group, wants) = (Group(self.last_group), Arc::new(wants));
+            let (group, wants) = (GroupId(self.last_group), Arc::new(wants));
             self.by_wants.insert(Arc::clone(&wants), group);
-            self.groups.insert(group, Members { wants, waiting: BTreeSet::new() });
+            self.groups.insert(group, Group { wants, waiting: BTreeSet::new() });
             group
         });
         if let Some(members) = self.groups.get_mut(&group) {
@@ -99,8 +108,8 @@ impl Entries {
         (ticket, present.is_none().then_some(group))
     }
 
-    /// The entry's outcome, with which it leaves; or else `waker` is what it is woken by. And the waker that is not needed
-    /// any more: to be dropped outside the lock.
+    /// Returns the outcome of an entry that has been served, and removes the entry. Otherwise stores `waker`. Also
+    /// returns the waker that is no longer needed, to be dropped outside the lock.
     pub(super) fn poll(&mut self, ticket: Ticket, waker: &Waker) -> (Option<Outcome>, Option<Waker>) {
         match self.entries.get_mut(&ticket) {
             Some(entry) if entry.outcome.is_none() => {
@@ -114,6 +123,7 @@ impl Entries {
         }
     }
 
+    /// Removes an entry, served or not.
     pub(super) fn remove(&mut self, ticket: Ticket) -> Removed {
         let Some(entry) = self.entries.remove(&ticket) else { return Removed::default() };
         if entry.outcome.is_some() {
@@ -125,7 +135,7 @@ impl Entries {
         Removed { outcome: None, was_head_of, waited: true, _waker: Some(entry.waker) }
     }
 
-    /// Serves an entry that waits. The outcome comes back if it has left.
+    /// Serves an entry. Returns its waker, or the outcome if the entry has left.
     pub(super) fn deliver(&mut self, ticket: Ticket, outcome: Outcome) -> Result<Waker, Outcome> {
         let Some(entry) = self.entries.get_mut(&ticket).filter(|entry| entry.outcome.is_none()) else {
             return Err(outcome);
@@ -136,43 +146,44 @@ impl Entries {
         Ok(waker)
     }
 
-    pub(super) fn head(&self, group: Group) -> Option<Candidate> {
+    /// Returns the first entry of this group.
+    pub(super) fn head(&self, group: GroupId) -> Option<NextEntry> {
         self.candidate(*self.groups.get(&group)?.waiting.first()?)
     }
 
-    /// The first group of these kinds whose first entry came after `after`.
-    pub(super) fn next_of(&self, kinds: &[Kind], after: Ticket) -> Option<Candidate> {
+    /// Returns the first entry after `after` that is the first of a group of these kinds.
+    pub(super) fn next_of(&self, kinds: &[Kind], after: Ticket) -> Option<NextEntry> {
         let heads = kinds.iter().filter_map(|&kind| self.heads[kind as usize].range(after + 1..).next());
         self.candidate(heads.map(|(&ticket, _)| ticket).min()?)
     }
 
-    /// The first entry after `after`, and first of its group, that a place at this endpoint would be something for.
-    /// O(log n); groups that exclude the endpoint are looked at one by one.
-    pub(super) fn next_for(&self, id: &EndpointId, eligible: bool, after: Ticket) -> Option<Candidate> {
+    /// Returns the first entry after `after` that is the first of its group and can use capacity at this endpoint.
+    /// O(log n), and linear in the number of groups that exclude the endpoint.
+    pub(super) fn next_for(&self, id: &EndpointId, eligible: bool, after: Ticket) -> Option<NextEntry> {
         let only = self.by_wants.get(&Wants::Only(id.clone())).and_then(|group| self.groups.get(group));
         let only = only.and_then(|members| members.waiting.first()).copied().filter(|&ticket| ticket > after);
-        let admits = |group: &Group| match self.groups.get(group).map(|members| &*members.wants) {
+        let admits = |group: &GroupId| match self.groups.get(group).map(|members| &*members.wants) {
             Some(Wants::Any { exclude, .. }) => exclude.binary_search(id).is_err(),
             _ => false,
         };
-        let first_of = |groups: &BTreeMap<Ticket, Group>| {
+        let first_of = |groups: &BTreeMap<Ticket, GroupId>| {
             groups.range(after + 1..).find(|(_, group)| admits(group)).map(|(&ticket, _)| ticket)
         };
         let others = if eligible {
             let [any, except] = [Kind::Any, Kind::Except].map(|kind| first_of(&self.heads[kind as usize]));
             [any, except]
         } else {
-            [self.homes.get(id).and_then(first_of), None]
+            [self.preferring.get(id).and_then(first_of), None]
         };
         self.candidate(others.into_iter().chain([only]).flatten().min()?)
     }
 
-    fn candidate(&self, ticket: Ticket) -> Option<Candidate> {
-        Some(Candidate { ticket, request: Arc::clone(&self.entries.get(&ticket)?.request) })
+    fn candidate(&self, ticket: Ticket) -> Option<NextEntry> {
+        Some(NextEntry { ticket, request: Arc::clone(&self.entries.get(&ticket)?.request) })
     }
 
-    /// The entry does not wait any more. Whether it was the first of its group.
-    fn leave(&mut self, group: Group, ticket: Ticket) -> bool {
+    /// Removes an entry from its group. Returns whether it was the first.
+    fn leave(&mut self, group: GroupId, ticket: Ticket) -> bool {
         let Some(members) = self.groups.get_mut(&group) else { return false };
         let was_head = members.waiting.first() == Some(&ticket);
         members.waiting.remove(&ticket);
@@ -191,23 +202,24 @@ impl Entries {
         was_head
     }
 
-    fn list(&mut self, group: Group, head: Ticket) {
+    /// Adds a group to the indexes, at the ticket of its first entry.
+    fn list(&mut self, group: GroupId, head: Ticket) {
         let Some(members) = self.groups.get(&group) else { return };
         self.heads[kind(&members.wants) as usize].insert(head, group);
-        if let Some(home) = home(&members.wants) {
-            self.homes.entry(home.clone()).or_default().insert(head, group);
+        if let Some(preferred) = preferred(&members.wants) {
+            self.preferring.entry(preferred.clone()).or_default().insert(head, group);
         }
     }
 
-    fn unlist(&mut self, group: Group, head: Ticket) {
+    fn unlist(&mut self, group: GroupId, head: Ticket) {
         let Some(members) = self.groups.get(&group) else { return };
         self.heads[kind(&members.wants) as usize].remove(&head);
-        if let Some(home) = home(&members.wants)
-            && let Some(groups) = self.homes.get_mut(home)
+        if let Some(preferred) = preferred(&members.wants)
+            && let Some(groups) = self.preferring.get_mut(preferred)
         {
             groups.remove(&head);
             if groups.is_empty() {
-                self.homes.remove(home);
+                self.preferring.remove(preferred);
             }
         }
     }
@@ -221,9 +233,9 @@ fn kind(wants: &Wants) -> Kind {
     }
 }
 
-fn home(wants: &Wants) -> Option<&EndpointId> {
+fn preferred(wants: &Wants) -> Option<&EndpointId> {
     match wants {
-        Wants::Any { home: Some((home, _)), .. } => Some(home),
+        Wants::Any { preferred: Some((id, _)), .. } => Some(id),
         _ => None,
     }
 }
@@ -233,7 +245,7 @@ mod tests {
     use super::*;
     use crate::{Binding, PickError, PickRequest};
 
-    fn insert(entries: &mut Entries, request: &PickRequest<'_>) -> (Ticket, Option<Group>) {
+    fn insert(entries: &mut Entries, request: &PickRequest<'_>) -> (Ticket, Option<GroupId>) {
         let request = Arc::new(OwnedRequest::of(request));
         let wants = request.wants(false);
         entries.insert(request, wants, Waker::noop().clone())
@@ -247,12 +259,12 @@ mod tests {
         entries.groups.is_empty()
             && entries.by_wants.is_empty()
             && entries.heads.iter().all(BTreeMap::is_empty)
-            && entries.homes.is_empty()
+            && entries.preferring.is_empty()
             && entries.entries.is_empty()
     }
 
     #[test]
-    fn each_place_is_for_the_first_entry_that_can_use_it() {
+    fn capacity_goes_to_the_first_entry_that_can_use_it() {
         let mut entries = Entries::default();
         let (strict, loose) = (Binding::to("a").strict(), Binding::to("a"));
         let excluded = ["a".into()];
@@ -267,7 +279,7 @@ mod tests {
         assert_eq!(next_for(&entries, "a", true, tickets[0]), Some(tickets[2]));
         assert_eq!(next_for(&entries, "b", true, 0), Some(tickets[1]));
         assert_eq!(next_for(&entries, "b", true, tickets[2]), Some(tickets[3]));
-        // An endpoint that takes bound requests only.
+        // An endpoint that accepts bound requests only.
         assert_eq!(next_for(&entries, "a", false, tickets[0]), Some(tickets[2]));
         assert_eq!(next_for(&entries, "a", false, tickets[2]), None);
         assert_eq!(next_for(&entries, "b", false, 0), None);

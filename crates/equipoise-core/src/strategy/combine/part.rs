@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     endpoint::Slot,
-    pool::Revision,
+    ids::Revision,
     strategy::{BuildError, PickCx, Picker, Strategy},
     view::View,
 };

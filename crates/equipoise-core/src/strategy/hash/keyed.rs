@@ -4,7 +4,7 @@ use super::{HashMembers, Placement, Table, placement::PATIENCE};
 use crate::{
     endpoint::{Endpoint, EndpointSpec, Slot},
     forward_hooks,
-    pool::Revision,
+    ids::Revision,
     request::PickRequest,
     strategy::{BuildError, Needs, PickCx, Picker, Random, Strategy},
     sync::{AtomicU32, Ordering},

@@ -4,7 +4,7 @@ use super::{counters::Counters, schedule::Schedule};
 use crate::{
     endpoint::{EndpointId, EndpointSpec, Slot},
     entropy::mix,
-    pool::Revision,
+    ids::Revision,
     strategy::{BuildError, PickCx, Picker, Strategy},
     view::View,
 };

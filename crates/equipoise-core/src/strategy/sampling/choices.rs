@@ -1,4 +1,5 @@
-use super::contest::MOST_CHOICES;
+/// The largest number of endpoints that a strategy may draw and compare.
+pub(crate) const MOST_CHOICES: usize = 10;
 
 /// How many endpoints are drawn and compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

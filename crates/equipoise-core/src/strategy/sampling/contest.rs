@@ -21,7 +21,7 @@
 //! rate of requests, the number of endpoints and the estimate, trials thus cost a fixed part of what requests take
 //! anyway; and where the others are overloaded, so that waiting for the fading of a memory is dear, there are more.
 
-use super::{Lottery, REDRAWS, below, distinct::several, exponential::exponential};
+use super::{Lottery, REDRAWS, below, choices::MOST_CHOICES, distinct::several, exponential::exponential};
 use crate::{endpoint::Slot, strategy::PickCx, time::Timestamp, view::View};
 
 /// Pools of unequal weights up to this size race all their endpoints.
@@ -35,8 +35,6 @@ const FRESH: f64 = 1e-3;
 /// it they get six times their share at eight in flight. More of it sheds less: of 2:1, a first one fifty times slower
 /// draws 12.5 % without, 13.1 % with 0.25, 15.3 % with 1.0.
 const SLACK: f64 = 0.25;
-/// The most endpoints that a contest may draw.
-pub(crate) const MOST_CHOICES: usize = 10;
 /// All of a small pool, or at most seven heavy ones, and two drawn.
 const USUAL_FIELD: usize = SMALL + 2;
 /// The same with as many drawn as may be.

@@ -12,7 +12,7 @@ pub(super) fn several(
     mut enter: impl FnMut(usize, &mut PickCx<'_>) -> usize,
 ) {
     /// What is drawn at most before everybody is asked.
-    const MOST: usize = 2 * (super::contest::MOST_CHOICES + REDRAWS);
+    const MOST: usize = 2 * (super::choices::MOST_CHOICES + REDRAWS);
     let mut offered = [usize::MAX; MOST];
     let mut count = 0;
     // Drawing from a pool that is hardly larger than what is wanted would mostly repeat.

@@ -8,7 +8,7 @@ use crate::{
     endpoint::{EndpointSpec, Slot},
     entropy::{GAMMA, mix},
     forward_hooks,
-    pool::Revision,
+    ids::Revision,
     strategy::{BuildError, Needs, PickCx, Picker, Strategy},
     sync::{AtomicU64, Ordering},
     time::{Timestamp, saturating_nanos},
@@ -126,7 +126,7 @@ impl<S: Strategy> Strategy for SlowStart<S> {
         let now = view.now();
         let mut eligible = vec![false; view.capacity()];
         // Who is on trial has not started yet.
-        let serving = || view.eligible().iter().filter(|slot| !view.is_on_trial(**slot));
+        let serving = || view.eligible().iter().filter(|slot| !view.is_on_probation(**slot));
         serving().for_each(|slot| eligible[slot.index()] = true);
         let same = last.filter(|last| last.membership == view.membership_revision());
         let ramps: Arc<[Option<Arc<Ramp>>]> = match same {

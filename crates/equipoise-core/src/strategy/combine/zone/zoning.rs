@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{endpoint::Slot, pool::Revision, view::View};
+use crate::{endpoint::Slot, ids::Revision, view::View};
 
 /// Who stands in which zone, members and callers: all that depends on the membership alone.
 pub(super) struct Zoning {

@@ -12,7 +12,7 @@ use super::InvalidHashing;
 use crate::{
     endpoint::{Endpoint, EndpointSpec, Slot, Tier},
     forward_hooks,
-    pool::Revision,
+    ids::Revision,
     request::PickRequest,
     strategy::{BuildError, Needs, PickCx, Picker, Strategy},
     sync::spin,

@@ -3,24 +3,24 @@ use crate::{
     verdict::Verdict,
 };
 
-/// Whether an endpoint's last requests failed, and when it was last picked meanwhile.
+/// The failing mark of an endpoint: set by a failed request, removed by [`SUCCESSES`] successes after the last failure.
 ///
-/// Strategies that compare requests in flight or latencies take an endpoint that fails in a millisecond for an idle or a
-/// fast one. While it is marked here, it is [usable](crate::PickCx::usable) for them no more often than its weight says.
+/// A strategy that compares requests in flight or latencies takes an endpoint that fails within a millisecond for an
+/// idle or fast one. While an endpoint is marked, it is [usable](crate::PickCx::usable) no more often than its weight
+/// says.
 #[derive(Debug, Default)]
 pub(crate) struct Failing {
-    /// How many successes take the mark off; 0 where there is none.
+    /// How many more successes remove the mark. 0: the endpoint is not marked.
     left: AtomicU32,
-    /// The turn of the last pick, as its tier counts them while any endpoint is marked.
+    /// The number of the last pick of this endpoint. A tier counts picks while any endpoint is marked.
     picked_at: AtomicU64,
 }
 
-/// One success in between must not make an endpoint that mostly fails look like one that works. More of them would keep
-/// endpoints marked that fail now and then: of an endpoint that fails one request in a hundred, the mark is on for three
-/// requests in a hundred.
+/// With 1, a single success would unmark an endpoint that mostly fails. With more than 3, endpoints that rarely fail
+/// would stay marked for long: at 3, an endpoint that fails 1 % of its requests is marked for 3 % of them.
 const SUCCESSES: u32 = 3;
 
-/// What a verdict changes.
+/// How a verdict changes the mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mark {
     Set,
@@ -28,13 +28,13 @@ pub(crate) enum Mark {
 }
 
 impl Failing {
-    /// Takes a verdict into account. Answers whether the mark was set or removed by it.
+    /// Updates the mark. Returns whether this verdict has set or removed it.
     #[inline]
     pub(crate) fn judge(&self, verdict: Verdict) -> Option<Mark> {
         if verdict.is_failure() {
             return (self.left.swap(SUCCESSES, Ordering::Relaxed) == 0).then_some(Mark::Set);
         }
-        // Looked at first, so that endpoints that work are not written to.
+        // Checked first, so that healthy endpoints are not written to.
         if verdict != Verdict::Success || !self.is_marked() {
             return None;
         }
@@ -47,11 +47,12 @@ impl Failing {
         self.left.load(Ordering::Relaxed) != 0
     }
 
-    /// Whether it is marked, and its last pick is less than `turns` before this one.
+    /// Returns whether it is marked and was last picked less than `turns` picks before pick number `turn`.
     pub(crate) fn has_had_its_share(&self, turn: u64, turns: u64) -> bool {
         self.is_marked() && turn.wrapping_sub(self.picked_at.load(Ordering::Relaxed)) < turns
     }
 
+    /// Notes that pick number `turn` chose this endpoint.
     pub(crate) fn picked(&self, turn: u64) {
         if self.is_marked() {
             self.picked_at.store(turn, Ordering::Relaxed);
@@ -67,7 +68,7 @@ mod tests {
     const FAILURE: Verdict = Verdict::Failure(Failure::Server);
 
     #[test]
-    fn three_successes_after_the_last_failure_take_the_mark_off() {
+    fn three_successes_after_the_last_failure_remove_the_mark() {
         let failing = Failing::default();
         assert_eq!(failing.judge(Verdict::Success), None);
         assert_eq!(failing.judge(FAILURE), Some(Mark::Set));

@@ -1,91 +1,88 @@
 use std::fmt;
 
+use super::{error::PickError, snapshot::Snapshot, state::Pool, status::EndpointStatus};
 use crate::{
     binding::BindingOutcome,
-    endpoint::{Availability, EndpointId, Slot},
-    pool::{Choice, EndpointStatus, PickError, Revision, Snapshot},
+    endpoint::Availability,
+    fate::Fate,
+    ids::{EndpointId, Revision, Slot},
+    lease::Selection,
     request::PickRequest,
     strategy::Notes,
 };
 
-/// Why a pick goes where it goes: see [`Pool::explain`](crate::Pool::explain). Prints as a table.
+impl<T: Send + Sync + 'static> Pool<T> {
+    /// Explains which endpoint a request would get now, what each candidate scored, and why the others were not picked.
+    ///
+    /// This runs the code of a pick, but takes no lease and does not advance the strategy's turn. It does not call
+    /// [`Strategy::admit`](crate::Strategy::admit). If the strategy picks at random, the next pick may differ. O(n),
+    /// allocates.
+    ///
+    /// ```
+    /// use equipoise_core::{EndpointId, EndpointSpec, PickRequest, Pool, RoundRobin};
+    ///
+    /// let pool = Pool::new(RoundRobin::new());
+    /// pool.update(["a:80", "b:80"].map(EndpointSpec::new), |_| ())?;
+    /// let tried = [EndpointId::from("a:80")];
+    /// let explanation = pool.explain(&PickRequest::new().exclude(&tried));
+    /// assert_eq!(explanation.picked.as_ref().map(EndpointId::as_str), Ok("b:80"));
+    /// println!("{explanation}");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn explain(&self, request: &PickRequest<'_>) -> Explanation {
+        let settings = &self.inner.settings;
+        let now = settings.pick_time();
+        let snapshot = self.inner.snapshot.load();
+        let mut notes = Notes::default();
+        let selection = snapshot.select(request, settings, now, Some(&mut notes));
+        Explanation::new(&snapshot, request, selection, notes)
+    }
+}
+
+/// Why a pick goes to an endpoint: returned by [`Pool::explain`]. Its `Display` is a table.
 ///
 /// With the feature `serde` it can be serialized: `picked` as `{"endpoint": id}` or as `{"error": text}`.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Explanation {
-    /// The pool's revision that was looked at.
+    /// The revision of the pool that was explained.
     pub revision: Revision,
-    /// Who would be picked.
+    /// The endpoint that would be picked, or the error of the pick.
     #[cfg_attr(feature = "serde", serde(serialize_with = "picked"))]
     pub picked: Result<EndpointId, PickError>,
-    /// What became of the endpoint that the request preferred or was bound to.
+    /// Whether the pick follows the request's binding or preference, and why not.
     pub preference: BindingOutcome,
-    /// Every member.
+    /// All members of the pool, sorted by slot.
     pub candidates: Vec<Candidate>,
 }
 
-/// One member, as a pick saw it.
+/// One endpoint in an [`Explanation`].
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Candidate {
-    /// Who it is and what it carries.
+    /// The state of the endpoint, with its id, weight and leases.
     pub status: EndpointStatus,
-    /// What the strategy gave it; the lowest wins. `None` if it was not compared.
+    /// The score that the strategy gave it; the lowest score wins. Its unit depends on the strategy. `None` if the
+    /// strategy did not compare it.
     pub score: Option<f64>,
-    /// What became of it.
+    /// What happened to the endpoint in this pick.
     pub fate: Fate,
 }
 
-/// What became of a candidate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "kebab-case"))]
-#[non_exhaustive]
-pub enum Fate {
-    /// Chosen by the strategy.
-    Picked,
-    /// Chosen because the request preferred it or was bound to it.
-    Preferred,
-    /// Chosen to take the place of the endpoint that the request's session is bound to.
-    StandIn,
-    /// Compared, and another had the lower score.
-    Outscored,
-    /// Usable, but the strategy did not get to it.
-    NotConsidered,
-    /// Excluded from this request.
-    Excluded,
-    /// At its limit.
-    Full,
-    /// On trial, and the one request that tries it is out, or has been.
-    OnProbation,
-    /// Its last requests failed, and it has had its share: see [`Needs::caps_failing`](crate::Needs::caps_failing).
-    Failing,
-    /// A combinator keeps it from the strategy for this request.
-    PassedOver,
-    /// Its weight is 0.
-    NoWeight,
-    /// Draining.
-    Draining,
-    /// Unfit, and its tier does not panic.
-    Unhealthy,
-    /// Closed.
-    Maintenance,
-}
-
 impl Explanation {
-    pub(crate) fn new(
+    fn new(
         snapshot: &Snapshot,
         request: &PickRequest<'_>,
-        choice: Result<Choice, PickError>,
+        selection: Result<Selection, PickError>,
         notes: Notes,
     ) -> Self {
         let candidate = |slot: Slot| {
             let status = EndpointStatus::of(snapshot, slot)?;
             let score = notes.scores.iter().rev().find(|(noted, _)| *noted == slot).map(|&(_, score)| score);
-            let fate = match &choice {
-                Ok(choice) if choice.slot == slot => match choice.preference {
+            let fate = match &selection {
+                Ok(selection) if selection.slot == slot => match selection.binding_outcome {
                     BindingOutcome::Kept => Fate::Preferred,
                     BindingOutcome::Missed(_) if notes.fates.contains(&(slot, Fate::StandIn)) => Fate::StandIn,
                     _ => Fate::Picked,
@@ -96,12 +93,13 @@ impl Explanation {
             Some(Candidate { status, score, fate })
         };
         let candidates: Vec<Candidate> = snapshot.slots().filter_map(candidate).collect();
-        let preference = match &choice {
-            Ok(choice) => choice.preference,
+        let preference = match &selection {
+            Ok(selection) => selection.binding_outcome,
             Err(PickError::Bound { missed, .. }) => BindingOutcome::Missed(*missed),
             Err(_) => BindingOutcome::Unbound,
         };
-        let picked = choice.map(|choice| snapshot.members().get(choice.slot).map(|member| member.spec.id().clone()));
+        let picked =
+            selection.map(|selected| snapshot.members().get(selected.slot).map(|member| member.spec.id().clone()));
         let picked = picked.and_then(|id| id.ok_or(PickError::Declined));
         Self { revision: snapshot.revision(), picked, preference, candidates }
     }
@@ -127,13 +125,13 @@ fn fate(
         Availability::Maintenance => return Fate::Maintenance,
         Availability::Draining => return Fate::Draining,
         _ if status.weight == 0 => return Fate::NoWeight,
-        // Whoever is unfit and gets here is used in a panic.
+        // An unhealthy endpoint gets here only in a panic.
         Availability::Up | Availability::Unhealthy | Availability::Probation => {}
     }
     let noted = notes.fates.iter().find(|(noted, _)| *noted == slot).map(|&(_, fate)| fate);
     noted.unwrap_or_else(|| match score {
         Some(_) => Fate::Outscored,
-        // The picker did not come by, but would have been told the same.
+        // The picker did not look at it, but would have found it unusable.
         None if request.excludes(&status.id) => Fate::Excluded,
         None if status.max_in_flight.is_some_and(|most| status.in_flight >= most) => Fate::Full,
         None if tried => Fate::OnProbation,
@@ -141,35 +139,14 @@ fn fate(
     })
 }
 
-impl fmt::Display for Fate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Picked => "picked",
-            Self::Preferred => "preferred",
-            Self::StandIn => "stands in",
-            Self::Outscored => "outscored",
-            Self::NotConsidered => "not considered",
-            Self::Excluded => "excluded",
-            Self::Full => "full",
-            Self::OnProbation => "on probation",
-            Self::Failing => "failing",
-            Self::PassedOver => "passed over",
-            Self::NoWeight => "weight 0",
-            Self::Draining => "draining",
-            Self::Unhealthy => "unhealthy",
-            Self::Maintenance => "maintenance",
-        })
-    }
-}
-
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.picked {
             Ok(id) => writeln!(f, "picked {id} at revision {}", self.revision.get())?,
-            Err(error) => writeln!(f, "picked nobody at revision {}: {error}", self.revision.get())?,
+            Err(error) => writeln!(f, "no pick at revision {}: {error}", self.revision.get())?,
         }
         if let BindingOutcome::Missed(missed) = self.preference {
-            writeln!(f, "  the endpoint that it belongs to is not taken: {missed}")?;
+            writeln!(f, "  the endpoint that it is bound to is not used: {missed}")?;
         }
         let width = self.candidates.iter().map(|candidate| candidate.status.id.as_str().len()).max().unwrap_or(0);
         for Candidate { status, score, fate } in &self.candidates {

@@ -1,0 +1,176 @@
+//! What limits the leases of one endpoint: permits under `max_in_flight`, and the pass of an endpoint on probation.
+
+use std::num::NonZeroU8;
+
+use crate::sync::{AtomicU32, Ordering};
+
+/// The permits of an endpoint with `max_in_flight`: an exact count by compare-and-swap. Endpoints without a limit do
+/// not use it.
+#[derive(Debug)]
+pub(crate) struct Permits {
+    used: AtomicU32,
+    limit: AtomicU32,
+}
+
+/// The value of `limit` that means "no limit".
+const UNLIMITED: u32 = u32::MAX;
+
+impl Permits {
+    pub(crate) fn new(limit: Option<u32>) -> Self {
+        Self { used: AtomicU32::new(0), limit: AtomicU32::new(limit.unwrap_or(UNLIMITED)) }
+    }
+
+    pub(crate) fn limit(&self) -> Option<u32> {
+        match self.limit.load(Ordering::Relaxed) {
+            UNLIMITED => None,
+            limit => Some(limit),
+        }
+    }
+
+    /// Applies to later acquisitions. Permits that are out stay valid.
+    pub(crate) fn set_limit(&self, limit: Option<u32>) {
+        self.limit.store(limit.unwrap_or(UNLIMITED), Ordering::Relaxed);
+    }
+
+    /// Returns whether [`try_acquire`](Self::try_acquire) would fail now.
+    pub(crate) fn exhausted(&self) -> bool {
+        self.used.load(Ordering::Relaxed) >= self.limit.load(Ordering::Relaxed)
+    }
+
+    /// Takes one permit if `used` is below the limit. `used` never exceeds it.
+    pub(crate) fn try_acquire(&self) -> bool {
+        let limit = self.limit.load(Ordering::Relaxed);
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| (used < limit).then_some(used + 1)).is_ok()
+    }
+
+    /// Gives back a permit taken by [`try_acquire`](Self::try_acquire).
+    pub(crate) fn release(&self) {
+        self.used.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The pass of an endpoint on probation: one lease holds it, and its verdict decides. Each probation has a new pass.
+///
+/// The low byte holds the number of the pass, and in its lowest bit whether the pass is out. The number keeps a lease
+/// of an earlier probation from giving back the pass of a later one. It repeats after 128 probations; the worst case is
+/// one request too many. The bit above the byte says that the pool has [offered](Self::was_offered) this pass.
+#[derive(Debug, Default)]
+pub(crate) struct Probation(AtomicU32);
+
+const OUT: u32 = 1;
+
+const BYTE: u32 = 0xff;
+
+const OFFERED: u32 = 1 << 8;
+
+/// The right to the one lease of a probation: the low byte of [`Probation`] while the pass is out. It is one byte so
+/// that an [`Admission`] fits into a register.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pass(NonZeroU8);
+
+impl Probation {
+    /// Starts a new probation with a new pass. The previous pass becomes void.
+    pub(crate) fn renew(&self) {
+        let next = |now: u32| Some(((now | OUT) + 1) & BYTE);
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+    }
+
+    /// Returns whether the pass is out or used up.
+    pub(crate) fn is_out(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & OUT != 0
+    }
+
+    /// Takes the pass if it is available.
+    pub(crate) fn try_take(&self) -> Option<Pass> {
+        let now = self.0.fetch_or(OUT, Ordering::Relaxed);
+        NonZeroU8::new((now | OUT) as u8).filter(|_| now & OUT == 0).map(Pass)
+    }
+
+    /// Gives back an unused pass. A pass of an earlier probation is ignored.
+    pub(crate) fn give_back(&self, Pass(mine): Pass) {
+        let mine = u32::from(mine.get());
+        let back = |now: u32| (now & BYTE == mine).then_some(now & !OUT);
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, back);
+    }
+
+    /// Returns whether the pass is available and has not been offered in this probation.
+    pub(crate) fn is_to_be_offered(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & (OUT | OFFERED) == 0
+    }
+
+    /// Marks this pass as offered. A pass of an earlier probation is ignored.
+    pub(crate) fn was_offered(&self, Pass(mine): Pass) {
+        let mine = u32::from(mine.get());
+        let offered = |now: u32| (now & BYTE == mine).then_some(now | OFFERED);
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, offered);
+    }
+}
+
+/// What a lease took to be admitted at its endpoint, and gives back when it ends.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Admission {
+    /// Whether a permit was taken, because the endpoint has a limit.
+    pub(crate) permit: bool,
+    /// The pass, if the endpoint is on probation. In a panic a lease needs no pass, but the first one still takes it,
+    /// so that its verdict decides the probation.
+    pub(crate) pass: Option<Pass>,
+}
+
+impl Admission {
+    /// Returns whether anything was taken.
+    #[inline]
+    pub(crate) fn is_scarce(&self) -> bool {
+        self.permit || self.pass.is_some()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lowered_limit_waits_for_permits_that_are_out() {
+        let permits = Permits::new(Some(2));
+        assert!(permits.try_acquire() && permits.try_acquire() && !permits.try_acquire());
+        permits.set_limit(Some(1));
+        permits.release();
+        assert!(permits.exhausted() && !permits.try_acquire());
+        permits.release();
+        assert!(permits.try_acquire());
+    }
+
+    #[test]
+    fn a_pass_is_taken_once_and_can_be_given_back() {
+        let probation = Probation::default();
+        let pass = probation.try_take().expect("the pass is available");
+        assert!(probation.is_out() && probation.try_take().is_none());
+        probation.give_back(pass);
+        assert!(!probation.is_out() && probation.try_take().is_some());
+    }
+
+    #[test]
+    fn a_pass_is_offered_once_and_again_when_it_was_renewed() {
+        let probation = Probation::default();
+        assert!(probation.is_to_be_offered());
+        let old = probation.try_take().expect("the pass is available");
+        probation.was_offered(old);
+        probation.give_back(old);
+        assert!(!probation.is_to_be_offered() && !probation.is_out());
+        probation.renew();
+        probation.was_offered(old);
+        assert!(probation.is_to_be_offered());
+    }
+
+    #[test]
+    fn a_pass_of_an_earlier_probation_is_void() {
+        let probation = Probation::default();
+        let old = probation.try_take().expect("the pass is available");
+        probation.renew();
+        let new = probation.try_take().expect("it was renewed");
+        probation.give_back(old);
+        assert!(probation.is_out());
+        probation.give_back(new);
+        probation.renew();
+        assert!(!probation.is_out());
+    }
+}

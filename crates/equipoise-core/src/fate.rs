@@ -1,0 +1,60 @@
+use std::fmt;
+
+/// What happened to one endpoint in a pick: see [`Candidate::fate`](crate::Candidate::fate).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "kebab-case"))]
+#[non_exhaustive]
+pub enum Fate {
+    /// The strategy picked it.
+    Picked,
+    /// It was picked because the request [prefers](crate::PickRequest::prefer) it or is
+    /// [bound](crate::PickRequest::bound) to it.
+    Preferred,
+    /// It was picked in place of the endpoint that the request's [session](crate::Binding::session) is bound to.
+    StandIn,
+    /// The strategy compared it with others, and another endpoint had a lower score.
+    Outscored,
+    /// It could have been picked, but the strategy did not look at it.
+    NotConsidered,
+    /// The request [excludes](crate::PickRequest::exclude) it.
+    Excluded,
+    /// It is at its [limit](crate::EndpointSpec::max_in_flight).
+    Full,
+    /// It is on [probation](crate::Availability::Probation), and the one request that decides it is out or has ended.
+    OnProbation,
+    /// Its last requests failed, and it has had its share of picks: see
+    /// [`Needs::caps_failing`](crate::Needs::caps_failing).
+    Failing,
+    /// A combinator, such as [`ZoneAware`](crate::ZoneAware), hides it from the wrapped strategy for this request.
+    PassedOver,
+    /// Its weight is 0.
+    NoWeight,
+    /// It is [draining](crate::Availability::Draining), and the request is not bound to it.
+    Draining,
+    /// It is [unhealthy](crate::Availability::Unhealthy), and its tier is not in a
+    /// [panic](crate::PoolBuilder::panic_threshold).
+    Unhealthy,
+    /// It is in [maintenance](crate::Availability::Maintenance).
+    Maintenance,
+}
+
+impl fmt::Display for Fate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Picked => "picked",
+            Self::Preferred => "preferred",
+            Self::StandIn => "stands in",
+            Self::Outscored => "outscored",
+            Self::NotConsidered => "not considered",
+            Self::Excluded => "excluded",
+            Self::Full => "full",
+            Self::OnProbation => "on probation",
+            Self::Failing => "failing",
+            Self::PassedOver => "passed over",
+            Self::NoWeight => "weight 0",
+            Self::Draining => "draining",
+            Self::Unhealthy => "unhealthy",
+            Self::Maintenance => "maintenance",
+        })
+    }
+}

@@ -1,0 +1,315 @@
+//! One pick, from the request to the lease: the order of tiers, offers of probation, the strategy, and admission.
+
+use std::sync::Arc;
+
+use super::{
+    admission::{admit, why_refused},
+    error::PickError,
+    queue::{BUDGET, Recheck},
+    settings::PoolSettings,
+    snapshot::{Offers, Snapshot, TierView},
+    state::{Pool, PoolInner},
+};
+use crate::{
+    binding::BindingOutcome,
+    endpoint::{Admission, Slot},
+    guard::guarded,
+    lease::{AnyTarget, Lease, Selection},
+    load::thread_number,
+    request::PickRequest,
+    strategy::{Notes, PickCx},
+    sync::{Ordering, ordered},
+    time::Timestamp,
+};
+
+impl<T: Send + Sync + 'static> Pool<T> {
+    /// Picks an endpoint and takes a lease on it. Does not wait.
+    ///
+    /// The cost is an atomic load, the strategy's pick and two counters of this thread's stripe. There is no lock and
+    /// no allocation, unless requests [wait](Self::acquire): a pick that uses scarce capacity then takes a lock, and
+    /// leaves the capacity to the requests that wait for it. Capacity is scarce at an endpoint with a limit or on
+    /// probation, and with a strategy that counts [leases](crate::Needs::leases).
+    ///
+    /// # Errors
+    ///
+    /// If no endpoint can be picked. [`PickError`] says why, and whether waiting may help.
+    pub fn pick(&self, request: &PickRequest<'_>) -> Result<Lease<T>, PickError> {
+        self.inner.pick_in_turn(request)
+    }
+}
+
+/// How often a pick leaves its endpoint to requests that wait, before it fails as if the pool were full.
+const MAX_YIELDS: usize = 64;
+
+impl PoolInner {
+    /// Picks for a request that waits. Does not refresh the strategy: that would be a change of the pool, after which
+    /// all requests that wait are tried again.
+    pub(super) fn pick_waiting(&self, request: &PickRequest<'_>) -> Result<Lease<AnyTarget>, PickError> {
+        self.pick_at(request, self.settings.pick_time())
+    }
+
+    #[inline]
+    fn pick_at<T>(&self, request: &PickRequest<'_>, now: Timestamp) -> Result<Lease<T>, PickError> {
+        let settings = &self.settings;
+        let snapshot = self.snapshot.load();
+        let stripe = thread_number() % self.stripes;
+        let selection = snapshot.select(request, settings, now, None)?;
+        let Some(handle) = snapshot.members().handle(selection.slot, stripe) else {
+            return Err(PickError::Misbehaved { slot: selection.slot });
+        };
+        Ok(Lease::take(Arc::clone(handle), selection, now, &settings.needs))
+    }
+
+    /// Picks, and overtakes no request that waits for the same capacity.
+    #[inline]
+    pub(super) fn pick_in_turn<T>(&self, request: &PickRequest<'_>) -> Result<Lease<T>, PickError> {
+        let now = self.settings.pick_time();
+        self.refresh_if_due(now);
+        let lease = self.pick_at(request, now)?;
+        if lease.is_scarce() && self.may_be_overtaking() {
+            return self.give_way(lease.without_target(), request).map(Lease::with_target);
+        }
+        Ok(lease)
+    }
+
+    /// Returns whether requests wait, which a pick that took scarce capacity may have overtaken.
+    #[inline]
+    fn may_be_overtaking(&self) -> bool {
+        if self.settings.needs.shared_room {
+            // The pick itself may have made room elsewhere. The strategy has counted it before this.
+            ordered();
+            self.settings.context.is_waiting(Ordering::SeqCst)
+        } else {
+            self.settings.context.is_waiting(Ordering::Relaxed)
+        }
+    }
+
+    /// Leaves the endpoint to a request that waits for it, if there is one, and picks again.
+    #[cold]
+    fn give_way(&self, mut lease: Lease<AnyTarget>, request: &PickRequest<'_>) -> Result<Lease<AnyTarget>, PickError> {
+        let queue = &self.queue;
+        if queue.is_worker() {
+            // User code picks while this thread serves the queue: the queue cannot be served before it returns.
+            return Ok(lease);
+        }
+        let mut refused = None;
+        for _ in 0..MAX_YIELDS {
+            let capacity = self.capacity_of(&lease);
+            let served = queue.wants(&capacity).filter(|_| refused != Some(capacity.slot));
+            let Some(served) = served else {
+                if self.settings.needs.shared_room {
+                    queue.recheck(Recheck::All);
+                    self.serve(BUDGET, None);
+                }
+                return Ok(lease);
+            };
+            // The end of the lease serves the queue. If no request could use the endpoint, the next pick may.
+            drop(lease);
+            refused = (queue.served() == served).then_some(capacity.slot);
+            lease = self.pick_waiting(request)?;
+        }
+        Err(PickError::Saturated)
+    }
+}
+
+/// How often a tier's picker is asked again, if the endpoint that it picked does not admit the request.
+const MAX_TRIES: usize = 64;
+
+impl Snapshot {
+    /// Selects an endpoint that admits the request: the one that the request is bound to or prefers, otherwise the
+    /// strategy's pick from the first tier that has one. With `notes` the pick is only explained, and takes nothing.
+    #[inline]
+    pub(super) fn select(
+        &self,
+        request: &PickRequest<'_>,
+        settings: &PoolSettings,
+        now: Timestamp,
+        mut notes: Option<&mut Notes>,
+    ) -> Result<Selection, PickError> {
+        if request.prefer.is_some() {
+            return self.select_bound(request, settings, now, notes);
+        }
+        if self.shares.is_some() {
+            return self.select_in_order(request, settings, now, notes);
+        }
+        for tier in &self.tiers {
+            if let Some(selection) = self.select_from(tier, request, settings, now, notes.as_deref_mut())? {
+                return Ok(selection);
+            }
+        }
+        Err(self.why_none(request, settings))
+    }
+
+    /// Selects the strategy's pick from the first tier that has one. The shares of tiers decide which is tried first.
+    #[inline(never)]
+    pub(super) fn select_in_order(
+        &self,
+        request: &PickRequest<'_>,
+        settings: &PoolSettings,
+        now: Timestamp,
+        mut notes: Option<&mut Notes>,
+    ) -> Result<Selection, PickError> {
+        let first =
+            self.shares.as_ref().map_or(0, |shares| shares.draw(request, settings.needs.key, &settings.context));
+        for tier in self.tiers_from(first) {
+            if let Some(selection) = self.select_from(tier, request, settings, now, notes.as_deref_mut())? {
+                return Ok(selection);
+            }
+        }
+        Err(self.why_none(request, settings))
+    }
+
+    /// Selects an endpoint of this tier: one on probation that is to be offered, otherwise the strategy's pick.
+    #[inline]
+    fn select_from(
+        &self,
+        tier: &TierView,
+        request: &PickRequest<'_>,
+        settings: &PoolSettings,
+        now: Timestamp,
+        mut notes: Option<&mut Notes>,
+    ) -> Result<Option<Selection>, PickError> {
+        if tier.view.eligible().is_empty() {
+            return Ok(None);
+        }
+        let explained = notes.is_some();
+        if !tier.offers.is_empty()
+            && let Some((slot, admission)) = self.offer(&tier.offers, request, settings, explained)
+        {
+            return Ok(Some(self.unbound(slot, admission)));
+        }
+        let turn = self.capped_turn(tier, request, settings, explained);
+        let mut cap = turn;
+        // Another thread may take the permit after the picker has seen it; the next try finds the endpoint full. The
+        // number of tries is bounded because a strategy may pick without asking whether an endpoint is usable.
+        for _ in 0..MAX_TRIES {
+            let mut cx =
+                PickCx::new(&tier.view, request, settings.context.entropy.as_deref(), now, notes.as_deref_mut())
+                    .at(cap);
+            let picked = guarded(|| tier.picker.pick(&mut cx)).ok_or(PickError::Panicked)?;
+            let Some(slot) = picked else {
+                // The cap on failing endpoints is off if there is no other endpoint.
+                if cap.take().is_some() {
+                    continue;
+                }
+                break;
+            };
+            if let Some(admission) = self.check_and_admit(tier, slot, request, settings, explained)? {
+                if let (Some(turn), Some(member), false) = (turn, self.members().get(slot), explained) {
+                    member.endpoint.failing.picked(turn);
+                }
+                return Ok(Some(self.unbound(slot, admission)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The selection of an endpoint for a request without a binding.
+    #[inline]
+    fn unbound(&self, slot: Slot, admission: Admission) -> Selection {
+        let has_alternatives = self.eligible_count() > 1;
+        Selection { slot, admission, binding_outcome: BindingOutcome::Unbound, has_alternatives }
+    }
+
+    /// Admits the request at an endpoint on probation whose pass is to be offered, unless the request excludes it.
+    ///
+    /// Each probation is offered once. If that request ends without a verdict, the strategy decides which request takes
+    /// the pass next. Otherwise an endpoint that accepts requests and never responds would get one request after the
+    /// other.
+    #[cold]
+    fn offer(
+        &self,
+        offers: &Offers,
+        request: &PickRequest<'_>,
+        settings: &PoolSettings,
+        explained: bool,
+    ) -> Option<(Slot, Admission)> {
+        offers.to_check(explained).find_map(|slot| {
+            let member = self.members().get(slot)?;
+            let (probation, pass) = (&member.endpoint.probation, self.pass_rule(slot));
+            let is_free = probation.is_to_be_offered() && why_refused(member, pass).is_none();
+            if !is_free || request.excludes(member.endpoint.id()) {
+                return None;
+            }
+            let admission = admit(member, pass, request, settings, explained)?;
+            if let Some(pass) = admission.pass {
+                probation.was_offered(pass);
+            }
+            Some((slot, admission))
+        })
+    }
+
+    /// Returns the number of this pick, if endpoints are marked as failing and the strategy wants them to be
+    /// [capped](crate::Needs::caps_failing) for this request.
+    #[inline]
+    fn capped_turn(
+        &self,
+        tier: &TierView,
+        request: &PickRequest<'_>,
+        settings: &PoolSettings,
+        explained: bool,
+    ) -> Option<u64> {
+        if !settings.needs.caps_failing {
+            return None;
+        }
+        let failing = settings.context.failing.load(Ordering::Relaxed);
+        if failing == 0 {
+            return None;
+        }
+        // If most endpoints fail, a failure says little about a single endpoint.
+        let is_exception = u64::from(failing) * 2 <= self.eligible_count() as u64;
+        let goes_by_key = settings.needs.key && request.has_key() && !settings.needs.caps_failing_by_key;
+        (is_exception && !goes_by_key).then(|| if explained { tier.turns.peek() } else { tier.turns.take() })
+    }
+
+    /// Checks the slot that the strategy returned, and admits the request. `None`: the strategy has to pick again.
+    #[inline]
+    fn check_and_admit(
+        &self,
+        tier: &TierView,
+        slot: Slot,
+        request: &PickRequest<'_>,
+        settings: &PoolSettings,
+        explained: bool,
+    ) -> Result<Option<Admission>, PickError> {
+        if self.eligible_in.get(slot.index()) != Some(&Some(tier.tier)) {
+            return Err(PickError::Misbehaved { slot });
+        }
+        if !self.limited && request.exclude.is_empty() && !settings.needs.leases {
+            return Ok(Some(Admission::default()));
+        }
+        match self.members().get(slot).filter(|member| !request.excludes(member.endpoint.id())) {
+            Some(member) => Ok(admit(member, self.pass_rule(slot), request, settings, explained)),
+            None => Err(PickError::Misbehaved { slot }),
+        }
+    }
+
+    /// Returns the error of a pick that has found no endpoint.
+    #[cold]
+    pub(super) fn why_none(&self, request: &PickRequest<'_>, settings: &PoolSettings) -> PickError {
+        if self.members().index.is_empty() {
+            return PickError::Empty;
+        }
+        if self.eligible_count() == 0 {
+            return PickError::Unavailable { members: self.members().index.len() };
+        }
+        let eligible = self.tiers.iter().flat_map(|tier| tier.view.eligible().iter());
+        let left = eligible
+            .filter_map(|&slot| Some((slot, self.members().get(slot)?)))
+            .filter(|(_, member)| !request.excludes(member.endpoint.id()));
+        // Whether they are full now does not matter: a permit or a pass may have been given back since the pick failed.
+        match left
+            // The permits may have a limit that is newer than this snapshot, and the pick has obeyed it.
+            .map(|(slot, member)| {
+                member.max_in_flight().is_some()
+                    || member.endpoint.max_in_flight().is_some()
+                    || self.is_on_probation(slot)
+            })
+            .reduce(|one, other| one && other)
+        {
+            None => PickError::Excluded,
+            Some(limited) if limited || settings.needs.leases => PickError::Saturated,
+            Some(_) => PickError::Declined,
+        }
+    }
+}

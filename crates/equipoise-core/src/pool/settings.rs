@@ -1,0 +1,66 @@
+//! The settings of a pool, which are fixed when it is built.
+
+use std::{any::TypeId, fmt, sync::Arc};
+
+use super::spillover::Spillover;
+use crate::{
+    endpoint::{Availability, EndpointSpec, InvalidAddress, InvalidSpec, PoolContext},
+    strategy::{AnyStrategy, Needs},
+    sync::Mutex,
+    time::Timestamp,
+};
+
+pub(super) struct PoolSettings {
+    pub(super) strategy: AnyStrategy,
+    /// Asked of the strategy once.
+    pub(super) needs: Needs,
+    pub(super) spillover: Spillover,
+    /// The share of healthy endpoints below which a tier ignores health.
+    pub(super) panic_threshold: f64,
+    pub(super) initial_availability: Availability,
+    pub(super) address_checks: AddressChecks,
+    /// Clock, entropy and counters, which endpoints and leases use too.
+    pub(super) context: Arc<PoolContext>,
+}
+
+impl PoolSettings {
+    /// Returns the time of a pick, or zero if the strategy does not need it.
+    #[inline]
+    pub(super) fn pick_time(&self) -> Timestamp {
+        if self.needs.clock { self.context.clock.now() } else { Timestamp::ZERO }
+    }
+}
+
+type AddressCheck = Arc<dyn Fn(&str) -> Result<(), InvalidAddress> + Send + Sync>;
+
+/// What the pool's users require of addresses. At most one check of each type: a check that is added repeatedly, for
+/// example whenever a client is made, is kept once.
+pub(super) struct AddressChecks(Mutex<Vec<(TypeId, AddressCheck)>>);
+
+impl AddressChecks {
+    pub(super) fn add<C: Fn(&str) -> Result<(), InvalidAddress> + Send + Sync + 'static>(&self, check: C) {
+        let mut checks = self.0.lock();
+        if checks.iter().all(|(kind, _)| *kind != TypeId::of::<C>()) {
+            checks.push((TypeId::of::<C>(), Arc::new(check)));
+        }
+    }
+
+    pub(super) fn check<'a>(&self, mut specs: impl Iterator<Item = &'a EndpointSpec>) -> Result<(), InvalidSpec> {
+        // Copied, because checks are user code and must not run under the lock.
+        let checks = self.0.lock().clone();
+        let of = |spec: &EndpointSpec| checks.iter().try_for_each(|(_, check)| check(spec.address()));
+        specs.try_for_each(|spec| of(spec).map_err(|source| InvalidSpec::Address { id: spec.id().clone(), source }))
+    }
+}
+
+impl Default for AddressChecks {
+    fn default() -> Self {
+        Self(Mutex::new(Vec::new()))
+    }
+}
+
+impl fmt::Debug for AddressChecks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AddressChecks").field(&self.0.lock().len()).finish()
+    }
+}

@@ -1,0 +1,289 @@
+//! The pool, and how its state changes: a writer makes the next snapshot and publishes it as a whole.
+
+use std::{fmt, marker::PhantomData, sync::Arc};
+
+use super::{
+    queue::{Queue, Recheck},
+    settings::PoolSettings,
+    snapshot::Snapshot,
+    status::EndpointStatus,
+};
+use crate::{
+    endpoint::{Availability, InvalidAddress, InvalidSpec, Stage},
+    ids::{Revision, Slot},
+    strategy::Strategy,
+    sync::{AtomicU64, Event, Mutex, MutexGuard, Ordering, Swap, fence},
+    time::{Timestamp, saturating_nanos},
+};
+
+/// A set of endpoints, each with a target of type `T`, and the strategy that picks one of them for each request.
+///
+/// `T` is what requests are sent with, such as a client or a channel; `()` if the address suffices. Clones share the
+/// pool.
+///
+/// A pick takes no lock and does not wait. Changes are made one after the other. Each replaces members, availability
+/// and pickers as a whole, so a pick sees either all of a change or nothing of it.
+///
+/// ```
+/// use equipoise_core::{EndpointSpec, PickRequest, Pool, Verdict};
+///
+/// let pool: Pool<String> = Pool::default();
+/// pool.update(["10.0.0.1:80", "10.0.0.2:80"].map(EndpointSpec::new), |spec| format!("client for {}", spec.address()))?;
+///
+/// let lease = pool.pick(&PickRequest::new())?;
+/// println!("{} through {:?}", lease.endpoint().id(), lease.target());
+/// lease.finish(Verdict::Success);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Pool<T> {
+    pub(super) inner: Arc<PoolInner>,
+    pub(super) target: PhantomData<fn() -> T>,
+}
+
+/// A pool without the type of its targets.
+pub(super) struct PoolInner {
+    pub(super) snapshot: Swap<Snapshot>,
+    /// Held while the pool is changed.
+    pub(super) writer: Mutex<()>,
+    pub(super) settings: PoolSettings,
+    pub(super) queue: Queue,
+    pub(super) stripes: usize,
+    /// Notified when a snapshot is published.
+    pub(super) changed: Event,
+    /// When the strategy is refreshed next, in nanoseconds on the pool's clock.
+    pub(super) refresh_at: AtomicU64,
+}
+
+impl<T> Pool<T> {
+    /// Reads the pool's [clock](crate::PoolBuilder::clock).
+    ///
+    /// ```
+    /// use std::{sync::Arc, time::Duration};
+    /// use equipoise_core::{ManualClock, P2c, Pool, Timestamp};
+    ///
+    /// let clock = Arc::new(ManualClock::new());
+    /// let pool = Pool::<()>::builder(P2c::new()).clock(clock.clone()).build();
+    /// clock.advance(Duration::from_secs(1));
+    /// assert_eq!(pool.now(), Timestamp::ZERO + Duration::from_secs(1));
+    /// ```
+    pub fn now(&self) -> Timestamp {
+        self.inner.settings.context.clock.now()
+    }
+
+    /// Returns the revision: the number of changes so far.
+    pub fn revision(&self) -> Revision {
+        self.inner.snapshot.load().revision()
+    }
+
+    /// Returns the revision of the last change of membership: ids, addresses, weights, tiers, zones or limits, but not
+    /// availability.
+    ///
+    /// Code that follows the membership can compare it with the last value, and need not look at all endpoints when
+    /// only the availability of one has changed.
+    ///
+    /// ```
+    /// use equipoise_core::{Availability, EndpointSpec, Pool};
+    ///
+    /// let pool: Pool<()> = Pool::default();
+    /// pool.add(EndpointSpec::new("a:80"), ())?;
+    /// pool.set_availability("a:80", Availability::Maintenance)?;
+    /// assert!(pool.membership() < pool.revision());
+    /// # Ok::<(), equipoise_core::UpdateError>(())
+    /// ```
+    pub fn membership(&self) -> Revision {
+        self.inner.snapshot.load().members().revision
+    }
+
+    /// Returns whether the strategy uses the [key](crate::PickRequest::key) of requests.
+    pub fn places_by_key(&self) -> bool {
+        self.inner.settings.needs.key
+    }
+
+    /// Waits until the pool has changed since revision `since`, in membership, weights or availability. Returns the new
+    /// revision, at once if the pool has changed already. Works on every async runtime.
+    ///
+    /// ```
+    /// use equipoise_core::{EndpointSpec, Pool};
+    ///
+    /// let pool: Pool<()> = Pool::default();
+    /// let before = pool.revision();
+    /// pool.add(EndpointSpec::new("a:80"), ())?;
+    /// assert!(futures::executor::block_on(pool.changed(before)) > before);
+    /// # Ok::<(), equipoise_core::UpdateError>(())
+    /// ```
+    pub fn changed(&self, since: Revision) -> impl Future<Output = Revision> + Send + Sync + use<T> {
+        let inner = Arc::clone(&self.inner);
+        async move {
+            loop {
+                let listener = inner.changed.listen();
+                let revision = inner.snapshot.load().revision();
+                if revision > since {
+                    return revision;
+                }
+                listener.await;
+            }
+        }
+    }
+
+    /// Returns the availability of an endpoint, or `None` if the pool has no endpoint of this id. O(1).
+    ///
+    /// ```
+    /// use equipoise_core::{Availability, EndpointSpec, Pool};
+    ///
+    /// let pool: Pool<()> = Pool::default();
+    /// pool.add(EndpointSpec::new("a:80"), ())?;
+    /// pool.drain("a:80")?;
+    /// assert_eq!(pool.availability("a:80"), Some(Availability::Draining));
+    /// assert_eq!(pool.availability("b:80"), None);
+    /// # Ok::<(), equipoise_core::UpdateError>(())
+    /// ```
+    pub fn availability(&self, id: impl AsRef<str>) -> Option<Availability> {
+        let snapshot = self.inner.snapshot.load();
+        let slot = *snapshot.members().index.get(id.as_ref())?;
+        Some(snapshot.availability(slot))
+    }
+
+    /// Returns the current state of all endpoints, sorted by slot, for status pages and metrics. O(n), allocates.
+    pub fn endpoints(&self) -> Vec<EndpointStatus> {
+        let snapshot = self.inner.snapshot.load();
+        snapshot.slots().filter_map(|slot| EndpointStatus::of(&snapshot, slot)).collect()
+    }
+
+    /// Adds a check for the addresses of endpoints that join from now on, as
+    /// [`PoolBuilder::addresses`](crate::PoolBuilder::addresses) does, and applies it to the present endpoints.
+    ///
+    /// For code that is given a pool and sends requests to the addresses of its endpoints. A second check of the same
+    /// type is ignored.
+    ///
+    /// # Errors
+    ///
+    /// If the address of a present endpoint fails the check. The endpoint stays, and the check is added nevertheless.
+    pub fn demand_addresses(
+        &self,
+        check: impl Fn(&str) -> Result<(), InvalidAddress> + Send + Sync + 'static,
+    ) -> Result<(), InvalidSpec> {
+        let _writer = self.inner.writer.lock();
+        let checks = &self.inner.settings.address_checks;
+        checks.add(check);
+        let snapshot = self.inner.snapshot.load();
+        checks.check(snapshot.members().slots.iter().flatten().map(|member| &member.spec))
+    }
+}
+
+impl PoolInner {
+    /// Begins a change of the pool.
+    pub(super) fn write(&self) -> Writer<'_> {
+        Writer { guard: Some(self.writer.lock()), inner: self }
+    }
+
+    /// Refreshes the strategy if its period is over.
+    #[inline]
+    pub(super) fn refresh_if_due(&self, now: Timestamp) {
+        if self.settings.needs.refresh.is_some() && self.refresh_is_due(now) {
+            self.refresh(now);
+        }
+    }
+
+    /// Returns whether the refresh period is over, and starts the next one. True for one caller only.
+    fn refresh_is_due(&self, now: Timestamp) -> bool {
+        let Some(period) = self.settings.needs.refresh else { return false };
+        let due = self.refresh_at.load(Ordering::Relaxed);
+        let period = saturating_nanos(period);
+        let next = now.as_nanos().saturating_add(period);
+        // Clock readings of two threads differ by less than a period, so the clock was set back.
+        let was_set_back = due > next.saturating_add(period);
+        (now.as_nanos() >= due || was_set_back)
+            && self.refresh_at.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    #[cold]
+    fn refresh(&self, now: Timestamp) {
+        if self.settings.strategy.on_refresh(now) {
+            // A pick does not wait for the lock. The change that holds it builds new pickers anyway.
+            let Some(guard) = self.writer.try_lock() else { return };
+            let _writer = Writer { guard: Some(guard), inner: self };
+            let current = self.snapshot.load_full();
+            // There is no caller to report an error to. The old pickers stay.
+            if let Ok(next) = current.rebuilt(&self.settings) {
+                self.publish(next);
+            }
+        }
+    }
+
+    /// Publishes a snapshot with other members, and sets their limits and zones. These are in the endpoints, which old
+    /// snapshots share, so this comes after everything that can fail.
+    pub(super) fn publish_members(&self, next: Snapshot) {
+        for member in next.members().slots.iter().flatten() {
+            member.endpoint.permits.set_limit(member.max_in_flight());
+            member.endpoint.set_zone(member.spec.zone_name());
+        }
+        self.publish(next);
+    }
+
+    pub(super) fn publish(&self, next: Snapshot) {
+        let (last, next) = (self.snapshot.load_full(), Arc::new(next));
+        self.snapshot.store(Arc::clone(&next));
+        self.changed.wake_all();
+        set_departures(&last, &next);
+        fence(Ordering::SeqCst);
+        if self.settings.context.is_waiting(Ordering::Relaxed) {
+            for slot in next.slots().filter(|&slot| next.differs_at(slot, &last)) {
+                self.queue.recheck(Recheck::Slot(slot));
+            }
+            self.queue.recheck(if self.settings.needs.shared_room { Recheck::All } else { Recheck::Pickers });
+        }
+    }
+}
+
+/// Tells the endpoints whether they are on their way out of the pool.
+fn set_departures(last: &Snapshot, next: &Snapshot) {
+    let same_members = Arc::ptr_eq(last.members(), next.members());
+    // A change of availability concerns few endpoints.
+    let stays = |slot: &Slot| same_members && last.availability(*slot) == next.availability(*slot);
+    for slot in next.slots().filter(|slot| !stays(slot)) {
+        if let Some(member) = next.members().get(slot) {
+            member.endpoint.departure.set(next.availability(slot).into());
+        }
+    }
+    if same_members {
+        return;
+    }
+    for slot in last.slots() {
+        let stays = |endpoint| next.members().get(slot).is_some_and(|member| Arc::ptr_eq(&member.endpoint, endpoint));
+        if let Some(member) = last.members().get(slot).filter(|member| !stays(&member.endpoint)) {
+            member.endpoint.departure.set(Stage::Removed);
+        }
+    }
+}
+
+/// The right to change the pool. When it is dropped, it serves the queue with the capacity that the change has made
+/// available. Not earlier, because serving runs user code, which may change the pool itself.
+pub(super) struct Writer<'a> {
+    guard: Option<MutexGuard<'a, ()>>,
+    inner: &'a PoolInner,
+}
+
+impl Drop for Writer<'_> {
+    fn drop(&mut self) {
+        self.guard = None;
+        if self.inner.settings.context.is_waiting(Ordering::Relaxed) {
+            self.inner.serve(usize::MAX, None);
+        }
+    }
+}
+
+impl<T> Clone for Pool<T> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner), target: PhantomData }
+    }
+}
+
+impl<T> fmt::Debug for Pool<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("strategy", &self.inner.settings.strategy)
+            .field("revision", &self.revision())
+            .field("endpoints", &self.endpoints())
+            .finish()
+    }
+}
