@@ -6,7 +6,6 @@ mod affinity;
 pub mod by_name;
 pub mod cookie;
 mod fallback;
-mod guard;
 pub mod key;
 mod layer;
 pub mod learn;
@@ -21,6 +20,8 @@ pub mod source;
 mod store;
 pub mod table;
 pub mod token;
+
+use equipoise_core::__private as guard;
 
 pub use crate::{
     affinity::{Affinity, Explained, InvalidMode, SessionLimit, Stats},

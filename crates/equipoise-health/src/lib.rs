@@ -12,6 +12,8 @@ mod signals;
 mod text;
 mod watched;
 
+pub(crate) use equipoise_core::__private::saturating_nanos;
+
 #[cfg(feature = "tokio")]
 pub use crate::driver::{Drained, Guard, Health, HealthBuilder};
 pub use crate::{
@@ -23,8 +25,3 @@ pub use crate::{
     signals::Signals,
     watched::{Watched, WatchedState},
 };
-
-/// As the clocks here count; more than 584 years count as that.
-pub(crate) fn saturating_nanos(time: std::time::Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-}

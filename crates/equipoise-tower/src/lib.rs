@@ -9,7 +9,6 @@ mod error;
 mod failure_stage;
 #[cfg(feature = "tonic")]
 mod grpc;
-mod guard;
 mod http;
 mod placement;
 mod plain;
@@ -18,6 +17,8 @@ mod protocol;
 mod replay;
 #[cfg(feature = "reqwest")]
 mod reqwest;
+
+use equipoise_core::__private as guard;
 
 #[cfg(feature = "tonic")]
 pub use crate::grpc::{BalancedChannel, BalancedChannelError, BalancedChannelFuture, balanced_channel};
