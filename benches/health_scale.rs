@@ -40,7 +40,7 @@ async fn measure() -> Result<(), Box<dyn std::error::Error>> {
         let answer = if sick.load(Relaxed) { Err(ProbeError::Timeout) } else { Ok(()) };
         async { answer }
     });
-    let trips = Outliers::new().consecutive_failures(1).most_percent(100);
+    let trips = Outliers::new().consecutive_failures(1).max_ejection_percent(100);
     let health = Health::builder().check("check", Schedule::new().interval(EVERY), look).outliers(trips).build()?;
     let pool = Pool::new(health.watch(PeakEwma::new()));
     pool.update((0..ENDPOINTS).map(|at| EndpointSpec::new(format!("10.0.{}.{}:80", at / 256, at % 256))), |_| ())?;

@@ -20,11 +20,11 @@ use std::{
 use equipoise::{
     Availability, EndpointSpec, PeakEwma, Pool,
     health::{
-        Change, Health, Schedule, Start,
-        probe::{Agent, Grpc, Http, Ping, Probe, Tcp, Tls, probe_fn},
+        AvailabilityChange, Changes, Health, InitialState, Schedule,
+        probe::{AgentProbe, GrpcProbe, HttpProbe, PingProbe, Probe, TcpProbe, TlsProbe, probe_fn},
     },
 };
-use futures::{StreamExt, channel::mpsc::UnboundedReceiver, stream::SelectAll};
+use futures::{StreamExt, stream::SelectAll};
 use http::{Response, StatusCode};
 use hyper::{
     server::conn::{http1, http2},
@@ -108,7 +108,8 @@ impl Watch {
 
     fn add(&mut self, name: &'static str, address: String, probe: impl Probe) -> anyhow::Result<()> {
         let millis = Duration::from_millis;
-        let schedule = Schedule::new().interval(millis(300)).fast(millis(100)).start(Start::MustPass);
+        let schedule =
+            Schedule::new().interval(millis(300)).fast_interval(millis(100)).initial_state(InitialState::MustPass);
         let health = Health::builder().check(name, schedule, probe).build()?;
         self.changes.push(health.changes());
         // The endpoint starts in maintenance; its first passed check brings it up.
@@ -124,7 +125,9 @@ impl Watch {
         let mut waiting = names.to_vec();
         let heard = async {
             while !waiting.is_empty() {
-                let Some(Change { id, from, to, source, reason, .. }) = self.changes.next().await else { return };
+                let Some(AvailabilityChange { id, from, to, source, reason, .. }) = self.changes.next().await else {
+                    return;
+                };
                 println!("{:5.2} s  {id:<8} {from} → {to}  ({source}: {reason})", self.began.elapsed().as_secs_f64());
                 if wanted(to) {
                     waiting.retain(|name| *name != id.as_str());
@@ -245,5 +248,5 @@ fn self_signed() -> anyhow::Result<(TlsAcceptor, Tls)> {
     let client = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     let key = PrivateKeyDer::Pkcs8(signing_key.serialize_der().into());
     let server = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![cert.der().clone()], key)?;
-    Ok((TlsAcceptor::from(Arc::new(server)), Tls::with_config(client)))
+    Ok((TlsAcceptor::from(Arc::new(server)), TlsProbe::with_config(client)))
 }

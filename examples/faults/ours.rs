@@ -6,7 +6,7 @@ use bytes::Bytes;
 use clap::Args;
 use equipoise::{
     EndpointSpec, Pool, StrategySpec,
-    health::{Guard, Health, LatencyOutlier, Outliers, Schedule, probe::Http},
+    health::{Health, HealthGuard, LatencyOutlier, Outliers, Schedule, probe::HttpProbe},
     tower::{BalanceLayer, LeasedBody, Replayable},
 };
 use http::{Request, Response, StatusCode};
@@ -39,11 +39,11 @@ pub(crate) struct Terms {
 fn health(terms: &Terms) -> anyhow::Result<Health> {
     let second = Duration::from_secs(1);
     let schedule = Schedule::new().interval(second).timeout(second).fall(3).rise(2);
-    let slow = LatencyOutlier { factor: 5.0, hosts: 3, volume: 10 };
+    let slow = LatencyOutlier::new(5.0).min_hosts(3).min_requests(10);
     let outliers = Outliers::new().consecutive_failures(5).latency(slow).interval(second);
     let health = Health::builder();
     Ok(match terms.health {
-        true => health.check("http", schedule, Http::new("/health")?).outliers(outliers).build()?,
+        true => health.check("http", schedule, HttpProbe::new("/health")?).outliers(outliers).build()?,
         false => health.build()?,
     })
 }
@@ -65,7 +65,7 @@ pub(crate) async fn serve(terms: &Terms) -> anyhow::Result<()> {
         terms.limit.map_or(spec.clone(), |limit| spec.max_in_flight(limit))
     };
     pool.update(terms.servers.iter().map(spec), |_| ())?;
-    let _checking: Guard = health.spawn(&pool);
+    let _checking: HealthGuard = health.spawn(&pool);
 
     let mut connector = HttpConnector::new();
     connector.set_connect_timeout(Some(ATTEMPT_TIMEOUT));

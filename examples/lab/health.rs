@@ -5,9 +5,8 @@ use std::time::{Duration, Instant};
 
 use equipoise::{
     Availability, EndpointSpec, Pool, SlowStart, StrategySpec,
-    health::{Change, Health, Schedule, probe::Http},
+    health::{Changes, Health, Schedule, probe::HttpProbe},
 };
-use futures::{StreamExt, channel::mpsc::UnboundedReceiver};
 use http::StatusCode;
 use tokio::{net::TcpListener, time::timeout};
 
@@ -64,8 +63,8 @@ pub(crate) async fn play(
         "\nAct 4: a server dies again, with health checks (GET /healthz every 0.25 s) and a slow start of {WINDOW:?}"
     );
     let millis = Duration::from_millis;
-    let schedule = Schedule::new().interval(millis(250)).fast(millis(100));
-    let health = Health::builder().check("http", schedule, Http::new("/healthz")?).build()?;
+    let schedule = Schedule::new().interval(millis(250)).fast_interval(millis(100));
+    let health = Health::builder().check("http", schedule, HttpProbe::new("/healthz")?).build()?;
     let mut changes = health.changes();
     let pool = Pool::new(SlowStart::new(strategy.build()).window(WINDOW));
     let _checking = health.spawn(&pool);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use equipoise::{
     Availability,
-    health::{Health, Order},
+    health::{AdminState, Health},
 };
 use equipoise_tests::soon;
 use http::StatusCode;
@@ -43,7 +43,7 @@ async fn a_drain(kind: &Kind) {
     let bound: Vec<_> = visitors.iter().filter(|(_, home)| home == "b").collect();
     assert_eq!(bound.len(), 3);
 
-    health.order("b", Order::Drain { deadline: Some(DEADLINE) });
+    health.set_admin_state("b", AdminState::Drain { deadline: Some(DEADLINE) });
     until(&site, Availability::Draining).await;
     let mut rounds = 0;
     while availability(&site) == Availability::Draining {
@@ -80,7 +80,7 @@ async fn a_drain(kind: &Kind) {
 
     // The endpoint is up again: sessions that have moved do not move back.
     let moved = soon(visitors[1].0.servers(&site.proxy, 1)).await;
-    health.order("b", Order::Ready);
+    health.set_admin_state("b", AdminState::Ready);
     until(&site, Availability::Up).await;
     assert_eq!(soon(visitors[1].0.servers(&site.proxy, 5)).await, moved);
 }

@@ -28,7 +28,7 @@ fn world(outliers: Outliers, servers: &[Server; 3]) -> World {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn responses_that_break_off_are_errors_until_three_have() {
     let servers = three();
-    let mut world = world(Outliers::new().consecutive_connection(3), &servers);
+    let mut world = world(Outliers::new().consecutive_connection_failures(3), &servers);
     let load = Load::start(&world.balanced);
     load.more(50).await;
     servers[1].turn(Mode::Breaks);
@@ -80,8 +80,12 @@ async fn a_slow_server_among_fast_ones_is_ejected() {
     }
     // If noise ejects another server, it is back soon.
     let ejection = Duration::from_secs(5);
-    let rule = LatencyOutlier { factor: 5.0, hosts: 3, volume: 5 };
-    let rules = Outliers::new().latency(rule).interval(Duration::from_millis(300)).ejection(ejection, ejection);
+    let rule = LatencyOutlier::new(5.0).min_hosts(3).min_requests(5);
+    let rules = Outliers::new()
+        .latency(rule)
+        .interval(Duration::from_millis(300))
+        .base_ejection(ejection)
+        .max_ejection(ejection);
     let mut world = world(rules, &servers);
     let load = Load::start(&world.balanced);
     load.more(50).await;

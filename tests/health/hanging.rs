@@ -43,7 +43,7 @@ async fn a_hanging_server_causes_errors_until_its_checks_fail() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hanging_server_is_ejected_by_outlier_detection_too() {
     let servers = [(); 3].map(|()| Server::start(Mode::WELL));
-    let health = Health::builder().outliers(Outliers::new().consecutive_connection(3));
+    let health = Health::builder().outliers(Outliers::new().consecutive_connection_failures(3));
     let mut world = World::start(health, RoundRobin::new(), servers.each_ref().map(Server::address));
     let load = Load::start(&world.balanced);
     load.more(50).await;

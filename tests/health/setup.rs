@@ -7,11 +7,11 @@ use std::{
 use bytes::Bytes;
 use equipoise::{
     Availability, EndpointSpec, Pool, PoolBuilder, RoundRobin, Strategy,
-    health::{Guard, Health, HealthBuilder, Schedule, probe::Http},
+    health::{Changes, Health, HealthBuilder, HealthGuard, Schedule, probe::HttpProbe},
     tower::{Balance, BalanceLayer, BoxError, Shared},
 };
 use equipoise_tests::soon;
-use futures::{FutureExt, StreamExt, channel::mpsc::UnboundedReceiver, future::BoxFuture};
+use futures::future::BoxFuture;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -41,14 +41,14 @@ pub(crate) fn checked() -> HealthBuilder {
 }
 
 fn checked_by(schedule: Schedule) -> HealthBuilder {
-    Health::builder().check("http", schedule, Http::new("/health").unwrap())
+    Health::builder().check("http", schedule, HttpProbe::new("/health").unwrap())
 }
 
 /// A pool of three servers named 1, 2 and 3, with their health and a balancer.
 pub(crate) struct World {
     pub(crate) balanced: Balanced,
-    changes: UnboundedReceiver<equipoise::health::Change>,
-    _checking: Guard,
+    changes: Changes,
+    _checking: HealthGuard,
 }
 
 impl World {
@@ -86,7 +86,7 @@ impl World {
     /// Discards the changes of this endpoint so far, and waits until it is up.
     pub(crate) async fn in_service(&mut self, name: &str) {
         let mut last = Availability::Up;
-        while let Some(change) = self.changes.next().now_or_never().flatten() {
+        while let Some(change) = self.changes.try_next() {
             last = if change.id.as_str() == name { change.to } else { last };
         }
         if last != Availability::Up {

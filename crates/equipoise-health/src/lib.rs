@@ -4,24 +4,22 @@
 pub mod agent;
 #[cfg(feature = "tokio")]
 mod driver;
-mod machine;
-pub mod probe;
-mod settings;
-mod signals;
 #[cfg(feature = "serde")]
-mod text;
-mod watched;
+mod format;
+pub mod machine;
+pub mod probe;
+mod requests;
+mod settings;
 
 pub(crate) use equipoise_core::__private::saturating_nanos;
 
 #[cfg(feature = "tokio")]
-pub use crate::driver::{Drained, Guard, Health, HealthBuilder};
+pub use crate::driver::{Changes, DrainOutcome, Health, HealthBuilder, HealthGuard};
 pub use crate::{
-    machine::{Action, Change, Counts, Event, Looks, Machine, Opinion, Order, ProbeId, Signal, Source, Standing, Trip},
+    machine::{AdminState, AvailabilityChange, CheckStatus, Condition, HealthStatus, Source},
+    requests::{Signals, Watched, WatchedState},
     settings::{
-        CheckPolicy, FailurePercentage, Growth, InvalidHealth, LatencyOutlier, OnTrip, Outliers, Policy, Schedule,
-        Start, SuccessRate, UnknownPreset,
+        CheckPolicy, EjectionGrowth, FailurePercentage, HealthPolicy, InitialState, InvalidHealth, LatencyOutlier,
+        OnFailureLimit, Outliers, Schedule, SuccessRate, UnknownPreset,
     },
-    signals::Signals,
-    watched::{Watched, WatchedState},
 };

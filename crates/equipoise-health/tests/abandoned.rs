@@ -6,7 +6,10 @@ use equipoise_core::{
     Availability, EndpointId, EndpointSpec, Lease, ManualClock, PeakEwma, PickRequest, Pool, RoundRobin, Strategy,
     Verdict,
 };
-use equipoise_health::{Event, Outliers, Signal, Signals, Trip};
+use equipoise_health::{
+    Outliers, Signals,
+    machine::{Event, FailureLimit, Signal},
+};
 
 const USUAL: Duration = Duration::from_millis(10);
 const SECOND: Duration = Duration::from_secs(1);
@@ -59,12 +62,16 @@ fn three() -> Outliers {
 
 #[test]
 fn a_run_of_requests_given_up_late_trips_where_it_is_asked_for() {
-    for (outliers, trips) in [(three(), false), (three().abandoned(Some(10.0)), true)] {
+    for (outliers, trips) in [(three(), false), (three().abandon_factor(Some(10.0)), true)] {
         let world = World::new(outliers, RoundRobin::new());
         (0..20).for_each(|_| world.answered("a", USUAL));
         for turn in 1..=6 {
             world.given_up("a", SECOND);
-            let expected = if trips && turn % 3 == 0 { vec![Signal::Tripped(Trip::Failures(3))] } else { vec![] };
+            let expected = if trips && turn % 3 == 0 {
+                vec![Signal::FailureLimitReached(FailureLimit::Consecutive(3))]
+            } else {
+                vec![]
+            };
             assert_eq!(world.said(), expected, "after {turn}");
         }
     }
@@ -72,7 +79,7 @@ fn a_run_of_requests_given_up_late_trips_where_it_is_asked_for() {
 
 #[test]
 fn hanging_up_before_the_usual_time_says_nothing() {
-    let world = World::new(three().abandoned(Some(1.0)), RoundRobin::new());
+    let world = World::new(three().abandon_factor(Some(1.0)), RoundRobin::new());
     (0..20).for_each(|_| world.answered("a", USUAL));
     (0..100).for_each(|_| world.given_up("a", USUAL / 2));
     assert_eq!(world.said(), []);
@@ -80,7 +87,7 @@ fn hanging_up_before_the_usual_time_says_nothing() {
 
 #[test]
 fn an_answer_between_them_ends_the_run() {
-    let world = World::new(three().abandoned(Some(10.0)), RoundRobin::new());
+    let world = World::new(three().abandon_factor(Some(10.0)), RoundRobin::new());
     for _ in 0..20 {
         world.answered("a", USUAL);
         (0..2).for_each(|_| world.given_up("a", SECOND));
@@ -90,7 +97,7 @@ fn an_answer_between_them_ends_the_run() {
 
 #[test]
 fn an_endpoint_that_never_answered_is_held_against_the_slowest_of_the_others() {
-    let world = World::new(three().abandoned(Some(2.0)), RoundRobin::new());
+    let world = World::new(three().abandon_factor(Some(2.0)), RoundRobin::new());
     (0..9).for_each(|_| world.given_up("a", SECOND));
     assert_eq!(world.said(), [], "no endpoint has answered yet");
     world.answered("b", USUAL);
@@ -98,23 +105,23 @@ fn an_endpoint_that_never_answered_is_held_against_the_slowest_of_the_others() {
     (0..9).for_each(|_| world.given_up("a", SECOND));
     assert_eq!(world.said(), [], "c takes as long");
     (0..3).for_each(|_| world.given_up("a", SECOND * 2));
-    assert_eq!(world.said(), [Signal::Tripped(Trip::Failures(3))]);
+    assert_eq!(world.said(), [Signal::FailureLimitReached(FailureLimit::Consecutive(3))]);
 }
 
 #[test]
 fn a_request_on_probation_that_is_given_up_fails_it() {
-    let world = World::new(three().abandoned(Some(10.0)), RoundRobin::new());
+    let world = World::new(three().abandon_factor(Some(10.0)), RoundRobin::new());
     world.answered("a", USUAL);
     world.pool.set_availability("a", Availability::Probation).expect("a member");
     world.given_up("a", USUAL);
     assert_eq!(world.said(), [], "it was no longer than usual");
     world.given_up("a", SECOND);
-    assert_eq!(world.said(), [Signal::TrialFailed]);
+    assert_eq!(world.said(), [Signal::ProbationFailed]);
 }
 
 #[test]
 fn the_strategy_inside_hears_of_them_whatever_the_rules_say() {
-    for outliers in [three(), three().abandoned(Some(10.0))] {
+    for outliers in [three(), three().abandon_factor(Some(10.0))] {
         let world = World::new(outliers, PeakEwma::new());
         ["a", "b", "c", "d"].iter().for_each(|id| world.answered(id, USUAL));
         world.given_up("a", SECOND);

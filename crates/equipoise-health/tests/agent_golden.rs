@@ -72,7 +72,7 @@ impl Recorded {
         assert_eq!(self.status, status, "status after {reply:?}");
         assert_eq!(self.admin_state, flags, "flags after {reply:?}");
         assert_eq!(self.op_state, if running { "RUNNING" } else { "STOPPED" }, "state after {reply:?}");
-        let slim = state.limit(LIMIT).map(|limit| limit.to_string()).unwrap_or_default();
+        let slim = state.max_in_flight(LIMIT).map(|limit| limit.to_string()).unwrap_or_default();
         assert_eq!(self.slim, slim, "limit after {reply:?}");
         if let Some(weight) = self.uweight {
             assert_eq!(weight, state.weight(WEIGHT), "weight after {reply:?}");

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use equipoise_core::{EndpointId, Timestamp};
 use equipoise_health::{
-    CheckPolicy, Event, FailurePercentage, Growth, LatencyOutlier, Machine, OnTrip, Order, Outliers, Policy, Schedule,
-    Start, SuccessRate, probe::Silence,
+    AdminState, CheckPolicy, EjectionGrowth, FailurePercentage, HealthPolicy, InitialState, LatencyOutlier,
+    OnFailureLimit, Outliers, Schedule, SuccessRate,
+    machine::{Event, Machine},
+    probe::OnTimeout,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -27,19 +29,20 @@ fn keeps<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(value: &
 fn every_rule() -> Outliers {
     Outliers::new()
         .consecutive_failures(1)
-        .consecutive_gateway(2)
-        .consecutive_connection(3)
+        .consecutive_gateway_failures(2)
+        .consecutive_connection_failures(3)
         .failures_within(4, Duration::from_millis(1500))
-        .success_rate(SuccessRate { deviations: 1.5, hosts: 2, volume: 3 })
-        .failure_percentage(FailurePercentage { percent: 50, hosts: 2, volume: 3 })
-        .latency(LatencyOutlier { factor: 2.5, hosts: 2, volume: 3 })
-        .on_trip(OnTrip::SuddenDeath)
+        .success_rate(SuccessRate::new(1.5).min_hosts(2).min_requests(3))
+        .failure_percentage(FailurePercentage::new(50).min_hosts(2).min_requests(3))
+        .latency(LatencyOutlier::new(2.5).min_hosts(2).min_requests(3))
+        .on_failure_limit(OnFailureLimit::SuddenDeath)
         .interval(Duration::from_secs(7))
-        .ejection(Duration::from_secs(8), Duration::from_secs(9))
-        .growth(Growth::Doubling)
+        .base_ejection(Duration::from_secs(8))
+        .max_ejection(Duration::from_secs(9))
+        .growth(EjectionGrowth::Doubling)
         .jitter(0.25)
-        .most_percent(33)
-        .longest_pause(Some(Duration::from_secs(11)))
+        .max_ejection_percent(33)
+        .max_retry_after(Some(Duration::from_secs(11)))
 }
 
 #[test]
@@ -50,17 +53,22 @@ fn outlier_rules_are_presets_by_name_or_tables_over_them() {
     let changed =
         json!({ "preset": "nginx", "failures_within": "off", "consecutive_failures": 3, "growth": "doubling" });
     let ten = Duration::from_secs(10);
-    let same = Outliers::new().consecutive_failures(3).ejection(ten, ten).jitter(0.0).most_percent(100);
-    assert_eq!(read::<Outliers>(changed), same.growth(Growth::Doubling).longest_pause(None));
+    let same = Outliers::new()
+        .consecutive_failures(3)
+        .base_ejection(ten)
+        .max_ejection(ten)
+        .jitter(0.0)
+        .max_ejection_percent(100);
+    assert_eq!(read::<Outliers>(changed), same.growth(EjectionGrowth::Doubling).max_retry_after(None));
     assert_eq!(
         read::<Outliers>(json!({
-            "consecutive_failures": 1, "consecutive_gateway": 2, "consecutive_connection": 3,
+            "consecutive_failures": 1, "consecutive_gateway_failures": 2, "consecutive_connection_failures": 3,
             "failures_within": { "failures": 4, "time": "1.5s" },
-            "success_rate": { "deviations": 1.5, "hosts": 2, "volume": 3 },
-            "failure_percentage": { "percent": 50, "hosts": 2, "volume": 3 },
-            "latency": { "factor": 2.5, "hosts": 2, "volume": 3 },
-            "on_trip": "sudden-death", "interval": "7s", "ejection": { "base": "8s", "longest": "9s" },
-            "growth": "doubling", "jitter": 0.25, "most_percent": 33, "longest_pause": "11s",
+            "success_rate": { "deviations": 1.5, "min_hosts": 2, "min_requests": 3 },
+            "failure_percentage": { "percent": 50, "min_hosts": 2, "min_requests": 3 },
+            "latency": { "factor": 2.5, "min_hosts": 2, "min_requests": 3 },
+            "on_failure_limit": "sudden-death", "interval": "7s", "base_ejection": "8s", "max_ejection": "9s",
+            "growth": "doubling", "jitter": 0.25, "max_ejection_percent": 33, "max_retry_after": "11s",
         })),
         every_rule()
     );
@@ -70,36 +78,54 @@ fn outlier_rules_are_presets_by_name_or_tables_over_them() {
 fn schedules_and_policies_are_tables() {
     assert_eq!(read::<Schedule>(json!("haproxy")), Schedule::haproxy());
     let all = json!({
-        "interval": "4s", "fast": "500ms", "down": "1m", "timeout": "3s", "rise": 4, "fall": 5, "jitter": 0.5,
-        "start": "must-pass", "port": 8080,
+        "interval": "4s", "fast_interval": "500ms", "down_interval": "1m", "timeout": "3s", "rise": 4, "fall": 5, "jitter": 0.5,
+        "initial_state": "must-pass", "port": 8080,
     });
     let second = Duration::from_secs(1);
-    let same = Schedule::new().interval(4 * second).fast(second / 2).down(60 * second).timeout(3 * second);
-    assert_eq!(read::<Schedule>(all), same.rise(4).fall(5).jitter(0.5).start(Start::MustPass).port(8080));
+    let same =
+        Schedule::new().interval(4 * second).fast_interval(second / 2).down_interval(60 * second).timeout(3 * second);
+    assert_eq!(
+        read::<Schedule>(all),
+        same.rise(4).fall(5).jitter(0.5).initial_state(InitialState::MustPass).port(8080)
+    );
     let slower = json!({ "preset": "haproxy", "interval": "20s" });
     assert_eq!(read::<Schedule>(slower), Schedule::haproxy().interval(20 * second));
-    assert_eq!(read::<Policy>(json!({})), Policy::new());
+    assert_eq!(read::<HealthPolicy>(json!({})), HealthPolicy::new());
     let policy = json!({
-        "checks": [{ "name": "tcp" }, { "name": "agent", "schedule": "haproxy", "silence": "says-nothing" }],
-        "outliers": "envoy", "most_probes": 7,
+        "checks": [{ "name": "tcp" }, { "name": "agent", "schedule": "haproxy", "on_timeout": "ignore" }],
+        "outliers": "envoy", "max_concurrent_probes": 7,
     });
-    let agent = CheckPolicy { silence: Silence::SaysNothing, ..CheckPolicy::new("agent", Schedule::haproxy()) };
+    let agent = CheckPolicy::new("agent", Schedule::haproxy()).on_timeout(OnTimeout::Ignore);
     let checks = vec![CheckPolicy::new("tcp", Schedule::new()), agent];
-    assert_eq!(read::<Policy>(policy), Policy { checks, outliers: Some(Outliers::envoy()), most_probes: 7 });
+    assert_eq!(
+        read::<HealthPolicy>(policy),
+        checks
+            .into_iter()
+            .fold(HealthPolicy::new(), HealthPolicy::check)
+            .outliers(Outliers::envoy())
+            .max_concurrent_probes(7)
+    );
 }
 
 #[test]
 fn what_is_written_is_read_back_as_it_was() {
-    let endless = every_rule().longest_pause(Some(Duration::from_nanos(u64::MAX)));
+    let endless = every_rule().max_retry_after(Some(Duration::from_nanos(u64::MAX)));
     for outliers in [Outliers::new(), Outliers::envoy(), Outliers::linkerd(), every_rule(), endless] {
         keeps(&outliers);
     }
-    let schedules = [Schedule::new(), Schedule::haproxy(), Schedule::new().down(Duration::from_secs(9)).port(1)];
+    let schedules =
+        [Schedule::new(), Schedule::haproxy(), Schedule::new().down_interval(Duration::from_secs(9)).port(1)];
     schedules.iter().for_each(keeps);
-    let checks = schedules.map(|schedule| CheckPolicy::new("check", schedule)).to_vec();
-    keeps(&Policy { checks, outliers: Some(every_rule()), most_probes: 1 });
-    keeps(&Policy::new());
-    serde_json::to_string(&Outliers::new().longest_pause(Some(Duration::MAX))).expect("it can be written");
+    let checks = schedules.map(|schedule| CheckPolicy::new("check", schedule));
+    keeps(
+        &checks
+            .into_iter()
+            .fold(HealthPolicy::new(), HealthPolicy::check)
+            .outliers(every_rule())
+            .max_concurrent_probes(1),
+    );
+    keeps(&HealthPolicy::new());
+    serde_json::to_string(&Outliers::new().max_retry_after(Some(Duration::MAX))).expect("it can be written");
 }
 
 #[test]
@@ -119,7 +145,7 @@ fn what_is_wrong_is_refused_and_said_what_would_be_right() {
         (json!({ "consecutive_failures": -1 }), "expected u32"),
         (json!({ "consecutive_failures": 0 }), "consecutive_failures cannot be 0: it takes at least one failure"),
         (json!({ "jitter": 1.5 }), "jitter cannot be 1.5"),
-        (json!({ "on_trip": "explode" }), "unknown variant `explode`"),
+        (json!({ "on_failure_limit": "explode" }), "unknown variant `explode`"),
         (json!(5), r#"expected the name of a preset, such as "envoy", or a table of outlier detection"#),
     ] {
         let error = refused::<Outliers>(value.clone());
@@ -137,10 +163,10 @@ fn what_is_wrong_is_refused_and_said_what_would_be_right() {
         (json!({ "checks": [{ "name": "tcp", "schedule": { "rise": 0 } }] }), r#"check "tcp": rise cannot be 0"#),
         (json!({ "checks": [{ "schedule": {} }] }), "missing field `name`"),
         (json!({ "checks": [{ "name": "tcp", "probe": {} }] }), "unknown field `probe`"),
-        (json!({ "most_probes": 0 }), "most_probes cannot be 0"),
+        (json!({ "max_concurrent_probes": 0 }), "max_concurrent_probes cannot be 0"),
         (json!({ "outlier": "envoy" }), "unknown field `outlier`"),
     ] {
-        let error = refused::<Policy>(value.clone());
+        let error = refused::<HealthPolicy>(value.clone());
         assert!(error.contains(said), "{value}: {error}");
     }
 }
@@ -148,22 +174,21 @@ fn what_is_wrong_is_refused_and_said_what_would_be_right() {
 #[test]
 fn standings_and_changes_are_data() {
     let mut machine =
-        Machine::new(Policy { checks: vec![CheckPolicy::new("tcp", Schedule::new())], ..Policy::new() }, 1)
-            .expect("a valid policy");
+        Machine::new(HealthPolicy::new().check(CheckPolicy::new("tcp", Schedule::new())), 1).expect("a valid policy");
     let (now, id) = (Timestamp::from_nanos(5), EndpointId::from("a:80"));
     machine.handle(now, Event::Joined(id.clone()));
-    machine.handle(now, Event::Ordered { id: id.clone(), order: Order::Drain { deadline: None } });
-    let standing = serde_json::to_value(machine.standing(&id).expect("it has joined")).expect("data");
+    machine.handle(now, Event::AdminStateSet { id: id.clone(), state: AdminState::Drain { deadline: None } });
+    let standing = serde_json::to_value(machine.status(&id).expect("it has joined")).expect("data");
     assert_eq!(
         standing,
         json!({
             "id": "a:80", "availability": "draining",
-            "opinions": [{ "source": "operator", "availability": "draining", "reason": "drain", "since": 5 }],
-            "checks": [{ "name": "tcp", "up": true, "since": 5, "last": null }],
+            "conditions": [{ "source": "operator", "availability": "draining", "reason": "drain", "since": 5 }],
+            "checks": [{ "name": "tcp", "up": true, "since": 5, "last_error": null }],
         })
     );
     let change = std::iter::from_fn(|| machine.poll_action()).find_map(|action| match action {
-        equipoise_health::Action::Tell(change) => Some(serde_json::to_value(change).expect("data")),
+        equipoise_health::machine::Action::Notify(change) => Some(serde_json::to_value(change).expect("data")),
         _ => None,
     });
     let told = json!({

@@ -2,7 +2,10 @@
 #![cfg(not(miri))]
 
 use equipoise_core::{EndpointSpec, P2c, PickRequest, Pool, Verdict};
-use equipoise_health::{Event, Machine, Order, Outliers, Policy, Signals};
+use equipoise_health::{
+    AdminState, HealthPolicy, Outliers, Signals,
+    machine::{Event, Machine},
+};
 use std::time::Duration;
 
 use equipoise_core::{EndpointId, Failure, Timestamp};
@@ -44,18 +47,18 @@ fn signals_keep_nothing_of_endpoints_that_have_left_under_any_rule() {
 
 #[test]
 fn orders_for_endpoints_that_never_join_are_forgotten_oldest_first() {
-    let mut machine = Machine::new(Policy::new(), 1).expect("a valid policy");
+    let mut machine = Machine::new(HealthPolicy::new(), 1).expect("a valid policy");
     let now = Timestamp::from_nanos(1);
     let mut order = |number: usize| {
         let id = EndpointId::from(format!("e{number:08}"));
-        machine.handle(now, Event::Ordered { id, order: Order::Maintenance });
+        machine.handle(now, Event::AdminStateSet { id, state: AdminState::Maintenance });
     };
     (0..10_000).for_each(&mut order);
     assert!(left(10_000, |round| order(round + 10_000)) < 100_000);
     let mut closed = |number: usize| {
         let id = EndpointId::from(format!("e{number:08}"));
         machine.handle(now, Event::Joined(id.clone()));
-        !machine.standing(&id).expect("it has joined").opinions.is_empty()
+        !machine.status(&id).expect("it has joined").conditions.is_empty()
     };
     assert!(closed(19_999) && closed(19_999 - 1_000), "the last thousand are remembered");
     assert!(!closed(0), "the first are not");

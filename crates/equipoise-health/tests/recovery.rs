@@ -6,8 +6,9 @@ use equipoise_core::{
     Availability, EndpointId, EndpointSpec, ManualClock, PickRequest, Pool, Random, SeededEntropy, SlowStart, Timestamp,
 };
 use equipoise_health::{
-    Action, CheckPolicy, Event, Machine, Policy, Schedule,
-    probe::{Answer, ProbeError},
+    CheckPolicy, HealthPolicy, Schedule,
+    machine::{Action, Event, Machine},
+    probe::{ProbeError, ProbeOutcome},
 };
 use serde::Deserialize;
 
@@ -34,7 +35,7 @@ fn the_share_of_one_that_comes_back_rises_as_haproxy_s_slowstart_raises_weights(
         Pool::<()>::builder(ramp).clock(clock.clone()).entropy(Arc::new(SeededEntropy::new(0x736c_6f77))).build();
     pool.update(["other:80", "back:80"].map(EndpointSpec::new), |_| ()).expect("a valid pool");
     let schedule = Schedule::new().interval(Duration::from_millis(300)).rise(1).fall(1).jitter(0.0);
-    let policy = Policy { checks: vec![CheckPolicy::new("http", schedule)], ..Policy::new() };
+    let policy = HealthPolicy::new().check(CheckPolicy::new("http", schedule));
     let mut machine = Machine::new(policy, 1).expect("a valid policy");
     let id = EndpointId::from("back:80");
     machine.handle(Timestamp::from_nanos(1), Event::Joined(id.clone()));
@@ -42,7 +43,7 @@ fn the_share_of_one_that_comes_back_rises_as_haproxy_s_slowstart_raises_weights(
 
     answer_next(&mut machine, &pool, Err(ProbeError::Timeout));
     assert_eq!(pool.endpoints()[1].availability, Availability::Unhealthy);
-    answer_next(&mut machine, &pool, Ok(Answer::Passed));
+    answer_next(&mut machine, &pool, Ok(ProbeOutcome::Passed));
     assert_eq!(pool.endpoints()[1].availability, Availability::Up);
 
     let mut now = 0.0;
@@ -62,7 +63,7 @@ fn the_share_of_one_that_comes_back_rises_as_haproxy_s_slowstart_raises_weights(
 }
 
 /// Answers the machine's next probe, and does to the pool what it says.
-fn answer_next(machine: &mut Machine, pool: &Pool<()>, result: Result<Answer, ProbeError>) {
+fn answer_next(machine: &mut Machine, pool: &Pool<()>, result: Result<ProbeOutcome, ProbeError>) {
     let mut result = Some(result);
     while result.is_some() {
         let at = machine.poll_timeout().expect("a look is planned");
@@ -73,7 +74,9 @@ fn answer_next(machine: &mut Machine, pool: &Pool<()>, result: Result<Answer, Pr
                     let result = result.take().expect("one look at a time");
                     machine.handle(at, Event::Probed { probe, result });
                 }
-                Action::Set { id, availability } => drop(pool.set_availability(id, availability).expect("a member")),
+                Action::SetAvailability { id, availability } => {
+                    pool.set_availability(id, availability).map(drop).expect("a member")
+                }
                 _ => {}
             }
         }

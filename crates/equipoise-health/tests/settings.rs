@@ -4,19 +4,19 @@ use std::time::Duration;
 
 use equipoise_core::Timestamp;
 use equipoise_health::{
-    Action, CheckPolicy, Event, FailurePercentage, InvalidHealth, LatencyOutlier, Machine, Outliers, Policy, Schedule,
-    Signal, SuccessRate, Trip,
+    CheckPolicy, FailurePercentage, HealthPolicy, InvalidHealth, LatencyOutlier, Outliers, Schedule, SuccessRate,
+    machine::{Action, Event, FailureLimit, Machine, Signal},
 };
 
-fn check(schedule: Schedule) -> Policy {
-    Policy { checks: vec![CheckPolicy::new("check", schedule)], ..Policy::new() }
+fn check(schedule: Schedule) -> HealthPolicy {
+    HealthPolicy::new().check(CheckPolicy::new("check", schedule))
 }
 
-fn outliers(outliers: Outliers) -> Policy {
-    Policy { outliers: Some(outliers), ..Policy::new() }
+fn outliers(outliers: Outliers) -> HealthPolicy {
+    HealthPolicy::new().outliers(outliers)
 }
 
-fn refused(policy: Policy) -> InvalidHealth {
+fn refused(policy: HealthPolicy) -> InvalidHealth {
     match Machine::new(policy.clone(), 1) {
         Ok(_) => panic!("it was accepted: {policy:?}"),
         Err(error) => error,
@@ -29,8 +29,8 @@ fn impossible_schedules_are_refused_by_name() {
     for (setting, schedule) in [
         ("interval", new.interval(zero)),
         ("interval", new.interval(Duration::MAX)),
-        ("fast", new.fast(zero)),
-        ("down", new.down(zero)),
+        ("fast_interval", new.fast_interval(zero)),
+        ("down_interval", new.down_interval(zero)),
         ("timeout", new.timeout(zero)),
         ("timeout", new.timeout(Duration::MAX)),
         ("rise", new.rise(0)),
@@ -42,39 +42,39 @@ fn impossible_schedules_are_refused_by_name() {
     ] {
         assert_eq!(refused(check(schedule)).setting, setting, "{schedule:?}");
     }
-    assert_eq!(refused(Policy { most_probes: 0, ..Policy::new() }).setting, "most_probes");
+    assert_eq!(refused(HealthPolicy::new().max_concurrent_probes(0)).setting, "max_concurrent_probes");
     let error = refused(check(new.interval(zero)));
     assert_eq!(error.to_string(), r#"check "check": interval cannot be 0ns: use from 1 ms to 365 days"#);
     assert_eq!(error.check.as_deref(), Some("check"));
-    let error = new.interval(zero).check().unwrap_err();
+    let error = new.interval(zero).validate().unwrap_err();
     assert_eq!(error.to_string(), "interval cannot be 0ns: use from 1 ms to 365 days");
 }
 
 #[test]
 fn impossible_outlier_rules_are_refused_by_name() {
     let (zero, second, new) = (Duration::ZERO, Duration::from_secs(1), Outliers::new());
-    let rate = |deviations| SuccessRate { deviations, hosts: 0, volume: 0 };
-    let percentage = |percent| FailurePercentage { percent, hosts: 0, volume: 0 };
-    let latency = |factor| LatencyOutlier { factor, hosts: 0, volume: 0 };
+    let rate = |deviations| SuccessRate::new(deviations).min_hosts(0).min_requests(0);
+    let percentage = |percent| FailurePercentage::new(percent).min_hosts(0).min_requests(0);
+    let latency = |factor| LatencyOutlier::new(factor).min_hosts(0).min_requests(0);
     for (setting, outliers_) in [
         ("consecutive_failures", new.consecutive_failures(0)),
-        ("consecutive_gateway", new.consecutive_gateway(0)),
-        ("consecutive_connection", new.consecutive_connection(0)),
-        ("abandoned", new.abandoned(Some(0.9))),
-        ("abandoned", new.abandoned(Some(f64::NAN))),
-        ("abandoned", new.abandoned(Some(f64::INFINITY))),
+        ("consecutive_gateway_failures", new.consecutive_gateway_failures(0)),
+        ("consecutive_connection_failures", new.consecutive_connection_failures(0)),
+        ("abandon_factor", new.abandon_factor(Some(0.9))),
+        ("abandon_factor", new.abandon_factor(Some(f64::NAN))),
+        ("abandon_factor", new.abandon_factor(Some(f64::INFINITY))),
         ("failures_within", new.failures_within(0, second)),
         ("failures_within", new.failures_within(1, zero)),
         ("failures_within", new.failures_within(1, Duration::MAX)),
         ("interval", new.interval(zero)),
         ("interval", new.interval(Duration::MAX)),
-        ("ejection", new.ejection(zero, second)),
-        ("ejection", new.ejection(second, zero)),
-        ("ejection", new.ejection(2 * second, second)),
-        ("ejection", new.ejection(second, Duration::MAX)),
+        ("base_ejection", new.base_ejection(zero).max_ejection(second)),
+        ("max_ejection", new.base_ejection(second).max_ejection(zero)),
+        ("max_ejection", new.base_ejection(2 * second).max_ejection(second)),
+        ("max_ejection", new.base_ejection(second).max_ejection(Duration::MAX)),
         ("jitter", new.jitter(1.1)),
         ("jitter", new.jitter(f64::NAN)),
-        ("most_percent", new.most_percent(101)),
+        ("max_ejection_percent", new.max_ejection_percent(101)),
         ("success_rate", new.success_rate(rate(0.0))),
         ("success_rate", new.success_rate(rate(f64::INFINITY))),
         ("failure_percentage", new.failure_percentage(percentage(0))),
@@ -91,23 +91,24 @@ fn the_longest_times_that_are_accepted_are_gone_by() {
     let year = Duration::from_secs(365 * 24 * 60 * 60);
     let rules = Outliers::new()
         .consecutive_failures(1)
-        .ejection(year, year)
+        .base_ejection(year)
+        .max_ejection(year)
         .jitter(1.0)
         .interval(year)
-        .longest_pause(Some(Duration::MAX));
+        .max_retry_after(Some(Duration::MAX));
     let schedule = Schedule::new().interval(year).timeout(year).jitter(0.5);
-    let policy = Policy { outliers: Some(rules), ..check(schedule) };
+    let policy = check(schedule).outliers(rules);
     let mut machine = Machine::new(policy, 1).expect("these are accepted");
     let mut now = Timestamp::from_nanos(1);
     let id = || equipoise_core::EndpointId::from("a:1");
     let other = || equipoise_core::EndpointId::from("b:1");
     machine.handle(now, Event::Joined(id()));
     machine.handle(now, Event::Joined(other()));
-    let endless = equipoise_health::Order::Drain { deadline: Some(Duration::MAX) };
+    let endless = equipoise_health::AdminState::Drain { deadline: Some(Duration::MAX) };
     for event in [
-        Event::Signalled { id: id(), signal: Signal::Pause(Duration::MAX) },
-        Event::Signalled { id: other(), signal: Signal::Tripped(Trip::Failures(1)) },
-        Event::Ordered { id: id(), order: endless },
+        Event::Signalled { id: id(), signal: Signal::RetryAfter(Duration::MAX) },
+        Event::Signalled { id: other(), signal: Signal::FailureLimitReached(FailureLimit::Consecutive(1)) },
+        Event::AdminStateSet { id: id(), state: endless },
     ] {
         machine.handle(now, event);
         while machine.poll_action().is_some() {}
@@ -117,7 +118,7 @@ fn the_longest_times_that_are_accepted_are_gone_by() {
         now = next;
         machine.handle_timeout(now);
         while let Some(action) = machine.poll_action() {
-            if action == Action::Count {
+            if action == Action::CollectCounts {
                 machine.handle(now, Event::Counted(Vec::new()));
             }
         }

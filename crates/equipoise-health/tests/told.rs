@@ -2,8 +2,8 @@
 #![cfg(feature = "tokio")]
 
 use equipoise_core::{EndpointSpec, P2c, Pool};
-use equipoise_health::{Health, Order};
-use futures::{FutureExt, StreamExt};
+use equipoise_health::{AdminState, Health};
+use futures::FutureExt;
 use tokio::task::yield_now;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -14,8 +14,8 @@ async fn a_change_is_told_once_the_pool_has_it() {
     let mut changes = health.changes();
     let _checking = health.spawn(&pool);
     // Many times, and without a rest: it is a matter of microseconds.
-    for order in [Order::Maintenance, Order::Ready].into_iter().cycle().take(1000) {
-        health.order("a:80", order);
+    for order in [AdminState::Maintenance, AdminState::Ready].into_iter().cycle().take(1000) {
+        health.set_admin_state("a:80", order);
         let change = loop {
             match changes.next().now_or_never() {
                 Some(change) => break change.expect("the checks go on"),

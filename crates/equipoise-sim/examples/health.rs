@@ -93,27 +93,27 @@ fn returns() -> [(&'static str, Scenario); 2] {
 /// The sources of health in a run.
 struct Watcher {
     name: &'static str,
-    policy: Option<Policy>,
+    policy: Option<HealthPolicy>,
     retries: u32,
 }
 
 fn watchers(slow: bool) -> Vec<Watcher> {
-    let outliers = Some(Outliers::envoy().most_percent(50));
-    let checks = vec![CheckPolicy::new("check", Schedule::new())];
-    let requests = Policy { outliers, ..Policy::new() };
-    let both = Policy { checks: checks.clone(), outliers, ..Policy::new() };
+    let outliers = Some(Outliers::envoy().max_ejection_percent(50));
+    let checks = HealthPolicy::new().check(CheckPolicy::new("check", Schedule::new()));
+    let requests = HealthPolicy::new().outliers(outliers);
+    let both = checks.clone().outliers(outliers);
     let watcher = |name, policy| Watcher { name, policy, retries: 0 };
     let mut all = vec![
         watcher("none", None),
         watcher("requests", Some(requests)),
-        watcher("checks", Some(Policy { checks, ..Policy::new() })),
+        watcher("checks", Some(checks)),
         watcher("both", Some(both.clone())),
         Watcher { name: "both, and one retry", policy: Some(both), retries: 1 },
     ];
     if slow {
-        let rule = LatencyOutlier { factor: 3.0, hosts: 5, volume: 20 };
+        let rule = LatencyOutlier::new(3.0).min_hosts(5).min_requests(20);
         let outliers = outliers.map(|outliers| outliers.latency(rule));
-        all.push(watcher("requests, latency too", Some(Policy { outliers, ..Policy::new() })));
+        all.push(watcher("requests, latency too", Some(HealthPolicy::new().outliers(outliers))));
     }
     all
 }

@@ -1,7 +1,7 @@
-//! Numbers as C's `strtol` reads them, which is how HAProxy does.
+//! Numbers as C's `strtol` reads them, because HAProxy uses it.
 
-/// The number that `text` begins with and what follows it, or nothing if it does not begin with one. White space and a
-/// sign may precede it; a number too large ends at the limits of an `i64`.
+/// The number at the beginning of `text` and the rest of the text; `None` if there is no number. White space and a sign may
+/// precede the number. Numbers that do not fit are capped at the limits of `i64`.
 pub(super) fn leading(text: &[u8]) -> Option<(i64, &[u8])> {
     let blanks = text.iter().take_while(|byte| matches!(byte, b' ' | b'\t'..=b'\r')).count();
     let text = &text[blanks..];

@@ -1,43 +1,43 @@
-//! Reading a line.
+//! The parser for an agent's line. It reads each byte a constant number of times.
 
 use super::{AgentAdmin, AgentHealth, AgentReply, AgentWarning, IncompleteLine, number};
 
-/// How much of a text HAProxy keeps.
-const TEXT: usize = 127;
+/// The maximum length of a text in HAProxy, in bytes.
+const MAX_TEXT: usize = 127;
 
 impl AgentReply {
-    /// Reads a line, which ends at the first CR or LF; what follows that is ignored.
+    /// Parses a line. The line ends at the first CR or LF; bytes after it are ignored. Takes O(n) for n bytes.
     ///
     /// # Errors
     ///
-    /// When there is no CR or LF, or a NUL before it: what HAProxy calls an incomplete line. It changes nothing.
+    /// Returns [`IncompleteLine`] if there is no CR or LF, or a NUL before it.
     pub fn parse(line: &[u8]) -> Result<Self, IncompleteLine> {
-        let end = line.iter().position(|byte| matches!(look(*byte), b'\r' | b'\n' | 0)).ok_or(IncompleteLine)?;
+        let end = line.iter().position(|byte| matches!(read(*byte), b'\r' | b'\n' | 0)).ok_or(IncompleteLine)?;
         if line[end] == 0 {
             return Err(IncompleteLine);
         }
         let (words, description) = split(&line[..end]);
-        Ok(Words::sort(words).understood(description))
+        Ok(Words::sort(words).into_reply(description))
     }
 }
 
-/// The words, and the description that a word beginning with `#` begins.
+/// The words of a line, and the description after the first word that begins with `#`.
 fn split(line: &[u8]) -> (impl Iterator<Item = &[u8]>, &[u8]) {
-    let separates = |byte: &u8| matches!(look(*byte), b' ' | b'\t' | b',');
+    let separates = |byte: &u8| matches!(read(*byte), b' ' | b'\t' | b',');
     let starts = |at: usize| at == 0 || separates(&line[at - 1]);
-    let sharp = (0..line.len()).find(|&at| look(line[at]) == b'#' && starts(at)).unwrap_or(line.len());
+    let sharp = (0..line.len()).find(|&at| read(line[at]) == b'#' && starts(at)).unwrap_or(line.len());
     let description = line.get(sharp + 1..).unwrap_or_default();
     let blanks = description.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
     (line[..sharp].split(separates).filter(|word| !word.is_empty()), &description[blanks..])
 }
 
-/// The last word of each kind, and the first that is of none.
+/// The last word of each kind, and the first unknown word.
 #[derive(Default)]
 struct Words<'a> {
     health: Option<(AgentHealth, &'a [u8])>,
     admin: Option<AgentAdmin>,
     weight: Option<&'a [u8]>,
-    limit: Option<&'a [u8]>,
+    max_in_flight: Option<&'a [u8]>,
     unknown: Option<&'a [u8]>,
 }
 
@@ -56,10 +56,10 @@ impl<'a> Words<'a> {
                 sorted.admin = Some(AgentAdmin::Drain);
             } else if is("maint") {
                 sorted.admin = Some(AgentAdmin::Maintenance);
-            } else if word[0].is_ascii_digit() && word.iter().any(|byte| look(*byte) == b'%') {
+            } else if word[0].is_ascii_digit() && word.iter().any(|byte| read(*byte) == b'%') {
                 sorted.weight = Some(word);
             } else if let Some(limit) = after(word, "maxconn:") {
-                sorted.limit = Some(limit);
+                sorted.max_in_flight = Some(limit);
             } else {
                 sorted.unknown.get_or_insert(word);
             }
@@ -67,23 +67,23 @@ impl<'a> Words<'a> {
         sorted
     }
 
-    fn understood(self, description: &[u8]) -> AgentReply {
+    fn into_reply(self, description: &[u8]) -> AgentReply {
         let mut warning = None;
-        let weight = self.weight.map(weight).and_then(|weight| heed(weight, &mut warning));
-        let limit = self.limit.map(limit).and_then(|limit| heed(limit, &mut warning));
+        let weight_percent = self.weight.map(weight).and_then(|weight| valid(weight, &mut warning));
+        let max_in_flight = self.max_in_flight.map(limit).and_then(|limit| valid(limit, &mut warning));
         let text = self.text(description, warning);
         AgentReply {
-            weight,
-            limit,
+            weight_percent,
+            max_in_flight,
             admin: self.admin,
             health: self.health.map(|(health, _)| health),
-            unknown: self.unknown.map(readable),
+            unknown_word: self.unknown.map(readable),
             warning,
             text,
         }
     }
 
-    /// A reason for being down is never hidden by what else is wrong with the line; otherwise errors come first.
+    /// The description of a `down` word always has priority over errors. Otherwise, errors have priority.
     fn text(&self, description: &[u8], warning: Option<AgentWarning>) -> String {
         let warning = warning.map(|warning| warning.to_string());
         let warning = warning.as_deref().map(str::as_bytes);
@@ -109,15 +109,15 @@ fn after<'a>(word: &'a [u8], name: &str) -> Option<&'a [u8]> {
     start.eq_ignore_ascii_case(name.as_bytes()).then_some(rest)
 }
 
-/// What was understood, if anything; of warnings the first is kept.
-fn heed<T>(understood: Result<T, AgentWarning>, warning: &mut Option<AgentWarning>) -> Option<T> {
-    understood.map_err(|wrong| warning.get_or_insert(wrong).to_owned()).ok()
+/// The value, if it is valid. Otherwise stores the error, unless there is one already.
+fn valid<T>(parsed: Result<T, AgentWarning>, warning: &mut Option<AgentWarning>) -> Option<T> {
+    parsed.map_err(|wrong| warning.get_or_insert(wrong).to_owned()).ok()
 }
 
-/// The word begins with a digit.
+/// Parses a weight word. It must begin with a digit.
 fn weight(text: &[u8]) -> Result<u32, AgentWarning> {
     match number::leading(text) {
-        // 100 times the greatest weight: beyond it nothing changes.
+        // 100 times the maximum weight of 256: larger values have the same effect.
         Some((percent, b"%")) => Ok(percent.clamp(0, 25_600) as u32),
         Some((257.., _)) => Err(AgentWarning::WeightOutOfRange),
         _ => Err(AgentWarning::WeightTrailing),
@@ -126,23 +126,23 @@ fn weight(text: &[u8]) -> Result<u32, AgentWarning> {
 
 fn limit(text: &[u8]) -> Result<Option<u32>, AgentWarning> {
     if text.is_empty() {
-        return Err(AgentWarning::NoLimit);
+        return Err(AgentWarning::LimitMissing);
     }
     match number::leading(text).ok_or(AgentWarning::LimitNotANumber)? {
-        // HAProxy keeps the low 32 bits.
+        // HAProxy uses the low 32 bits of the number.
         (limit, b"") => Ok(Some(limit as u32).filter(|&limit| limit > 0)),
         _ => Err(AgentWarning::LimitTrailing),
     }
 }
 
-/// At most as much as HAProxy keeps, and nothing that would upset a terminal.
+/// The text for logs: at most [`MAX_TEXT`] bytes of the input. Control characters are replaced.
 fn readable(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(TEXT)]);
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_TEXT)]);
     text.replace(|character: char| character.is_control() && character != '\t', "\u{fffd}")
 }
 
-/// A byte that the parser looks at. In unit tests it is counted.
-fn look(byte: u8) -> u8 {
+/// Reads a byte. Unit tests count the calls.
+fn read(byte: u8) -> u8 {
     #[cfg(test)]
     tests::count();
     byte
@@ -155,19 +155,19 @@ mod tests {
     use super::*;
 
     thread_local! {
-        static LOOKED_AT: Cell<usize> = const { Cell::new(0) };
+        static BYTES_READ: Cell<usize> = const { Cell::new(0) };
     }
 
     pub(super) fn count() {
-        LOOKED_AT.set(LOOKED_AT.get() + 1);
+        BYTES_READ.set(BYTES_READ.get() + 1);
     }
 
     #[test]
     fn twice_the_line_is_twice_the_work() {
         let work = |line: &str| {
-            let before = LOOKED_AT.get();
+            let before = BYTES_READ.get();
             let _ = AgentReply::parse(line.as_bytes());
-            LOOKED_AT.get() - before
+            BYTES_READ.get() - before
         };
         for part in [" ", ",", "#", " #", "1", "1%", "1 ", "50% ", "up,", "maxconn:", "maxconn:1 ", "x"] {
             let of = |length: usize| work(&format!("{}\n", part.repeat(length / part.len())));
@@ -191,30 +191,30 @@ mod tests {
 
     #[test]
     fn a_sharp_within_a_word_is_part_of_it() {
-        assert_eq!(parsed("up#down\n").unknown.as_deref(), Some("up#down"));
+        assert_eq!(parsed("up#down\n").unknown_word.as_deref(), Some("up#down"));
         assert_eq!(parsed("down,#\t why, really # so \n").text, "via agent : down (why, really # so )");
     }
 
     #[test]
     fn the_last_word_of_a_kind_wins_even_if_it_is_wrong() {
         let reply = parsed("50% 1.5%\n");
-        assert_eq!((reply.weight, reply.warning), (None, Some(AgentWarning::WeightTrailing)));
+        assert_eq!((reply.weight_percent, reply.warning), (None, Some(AgentWarning::WeightTrailing)));
     }
 
     #[test]
     fn a_weight_is_a_percentage() {
-        assert_eq!(parsed("99999999999999999999%\n").weight, Some(25_600));
-        assert_eq!(parsed("50\n").unknown.as_deref(), Some("50"));
-        assert_eq!(parsed("weight:50%\n").unknown.as_deref(), Some("weight:50%"), "a word of later versions");
+        assert_eq!(parsed("99999999999999999999%\n").weight_percent, Some(25_600));
+        assert_eq!(parsed("50\n").unknown_word.as_deref(), Some("50"));
+        assert_eq!(parsed("weight:50%\n").unknown_word.as_deref(), Some("weight:50%"), "a word of later versions");
     }
 
     #[test]
     fn limits_keep_the_low_32_bits() {
-        assert_eq!(parsed("maxconn:-1\n").limit, Some(Some(u32::MAX)));
-        assert_eq!(parsed("maxconn:4294967296\n").limit, Some(None));
-        assert_eq!(parsed("maxconn:4294967297\n").limit, Some(Some(1)));
-        assert_eq!(parsed("maxconn:99999999999999999999\n").limit, Some(Some(u32::MAX)));
-        assert_eq!(parsed("maxconn:\n").warning, Some(AgentWarning::NoLimit));
+        assert_eq!(parsed("maxconn:-1\n").max_in_flight, Some(Some(u32::MAX)));
+        assert_eq!(parsed("maxconn:4294967296\n").max_in_flight, Some(None));
+        assert_eq!(parsed("maxconn:4294967297\n").max_in_flight, Some(Some(1)));
+        assert_eq!(parsed("maxconn:99999999999999999999\n").max_in_flight, Some(Some(u32::MAX)));
+        assert_eq!(parsed("maxconn:\n").warning, Some(AgentWarning::LimitMissing));
         assert_eq!(parsed("maxconn:3x\n").warning, Some(AgentWarning::LimitTrailing));
         assert_eq!(parsed("maxconn:x\n").warning, Some(AgentWarning::LimitNotANumber));
     }
@@ -229,6 +229,6 @@ mod tests {
     #[test]
     fn what_an_agent_sends_cannot_upset_a_terminal() {
         assert_eq!(parsed("down # \x1b[2J\n").text, "via agent : down (\u{fffd}[2J)");
-        assert_eq!(AgentReply::parse(b"\xff\n").map(|reply| reply.unknown), Ok(Some("\u{fffd}".to_owned())));
+        assert_eq!(AgentReply::parse(b"\xff\n").map(|reply| reply.unknown_word), Ok(Some("\u{fffd}".to_owned())));
     }
 }

@@ -1,8 +1,8 @@
 use super::{AgentAdmin, AgentHealth, AgentReply};
 
-/// What an agent's replies left. At first it has said nothing: ready, up, weight and limit as configured.
+/// The state after a sequence of an agent's replies. The default is ready and up, with the endpoint's own weight and limit.
 ///
-/// What is no reply (no connection, no answer in time, an incomplete line) is not applied and so changes nothing.
+/// A missing or incomplete reply must not be applied: it changes nothing.
 ///
 /// ```
 /// use equipoise_health::agent::{AgentAdmin, AgentReply, AgentState};
@@ -11,45 +11,50 @@ use super::{AgentAdmin, AgentHealth, AgentReply};
 /// for line in ["drain 50%\n", "up\n"] {
 ///     state.apply(&AgentReply::parse(line.as_bytes())?);
 /// }
-/// assert_eq!(state.admin, AgentAdmin::Drain, "only ready undoes it");
+/// assert_eq!(state.admin, AgentAdmin::Drain, "only `ready` ends it");
 /// assert_eq!(state.weight(10), 5);
 /// # Ok::<(), equipoise_health::agent::IncompleteLine>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AgentState {
-    /// The weight it wants, in percent, if it ever said one.
-    pub weight: Option<u32>,
-    /// The most connections it wants, if it ever said; `Some(None)` lifts the limit.
-    pub limit: Option<Option<u32>>,
-    /// Ready, drain or maintenance.
+    /// The last reported weight in percent of the configured weight. `None` if no reply had one.
+    pub weight_percent: Option<u32>,
+    /// The last reported maximum number of requests in flight. `Some(None)` means no limit; `None` means that no reply had
+    /// one.
+    pub max_in_flight: Option<Option<u32>>,
+    /// The last reported administrative state: ready, drain or maintenance.
     pub admin: AgentAdmin,
-    /// Up or down. Kept apart from the one above: who is down in maintenance is down after it.
+    /// The last reported health: up or down. It is independent of `admin`: an endpoint that goes down during maintenance is
+    /// still down after `ready`.
     pub health: AgentHealth,
 }
 
 impl AgentState {
-    /// Takes in a reply. What it does not mention stays.
+    /// Applies a reply. What the reply does not mention stays as it is.
     pub fn apply(&mut self, reply: &AgentReply) {
-        self.weight = reply.weight.or(self.weight);
-        self.limit = reply.limit.or(self.limit);
+        self.weight_percent = reply.weight_percent.or(self.weight_percent);
+        self.max_in_flight = reply.max_in_flight.or(self.max_in_flight);
         self.admin = reply.admin.unwrap_or(self.admin);
         self.health = reply.health.unwrap_or(self.health);
     }
 
-    /// The weight, where `configured` is what the endpoint has. Shares are rounded down and end at 256, or at the
-    /// configured weight where that is more: HAProxy, whose weights go to 256, knows no such case.
+    /// The weight of an endpoint whose configured weight is `configured`: the reported percentage of it, rounded down.
+    ///
+    /// The result is at most 256 (the maximum in HAProxy), or `configured` if that is larger. Without a reported weight it is
+    /// `configured`.
     #[must_use]
     pub fn weight(&self, configured: u32) -> u32 {
-        const MOST: u32 = 256;
-        let Some(percent) = self.weight else { return configured };
+        const MAX_WEIGHT: u32 = 256;
+        let Some(percent) = self.weight_percent else { return configured };
         let share = u64::from(configured) * u64::from(percent) / 100;
-        share.min(u64::from(configured.max(MOST))).try_into().unwrap_or(u32::MAX)
+        share.min(u64::from(configured.max(MAX_WEIGHT))).try_into().unwrap_or(u32::MAX)
     }
 
-    /// The limit, where `configured` is the endpoint's own.
+    /// The maximum number of requests in flight for an endpoint whose configured maximum is `configured`: the reported one,
+    /// or `configured` if none was reported. `None` means no limit.
     #[must_use]
-    pub fn limit(&self, configured: Option<u32>) -> Option<u32> {
-        self.limit.unwrap_or(configured)
+    pub fn max_in_flight(&self, configured: Option<u32>) -> Option<u32> {
+        self.max_in_flight.unwrap_or(configured)
     }
 }

@@ -1,22 +1,15 @@
-//! The machine under tokio: what probes, listens and waits.
+//! The driver: runs a machine under tokio.
 
-mod builder;
+mod changes;
+mod drain;
+mod health;
 mod run;
+mod shared;
 
-use std::{sync::Arc, time::Duration};
-
-use equipoise_core::{Availability, EndpointId, Pool, Strategy, Timestamp};
-use futures::channel::mpsc;
-use parking_lot::Mutex;
-use tokio::{sync::Notify, time::Instant};
-
-use self::run::Known;
-pub use self::{builder::HealthBuilder, run::Guard};
-use crate::{
-    machine::{Change, Event, Machine, Opinion, Order, Source, Standing},
-    probe::Probe,
-    signals::Signals,
-    watched::Watched,
+pub use self::{
+    changes::Changes,
+    drain::DrainOutcome,
+    health::{Health, HealthBuilder, HealthGuard},
 };
 
 /// The health of one pool: what is checked, what is thought, what operators want. Clones share it.

@@ -2,30 +2,31 @@ use std::time::Duration;
 
 use equipoise_core::Timestamp;
 
-use crate::settings::{OnTrip, Schedule, Start};
+use crate::settings::{InitialState, OnFailureLimit, Schedule};
 
-/// What one check thinks of one endpoint.
+/// The state of one check of one endpoint.
 #[derive(Debug)]
 pub(super) struct CheckState {
     pub(super) up: bool,
-    /// Results in a row that speak against `up`.
+    /// The number of consecutive results that contradict `up`.
     pub(super) against: u32,
-    /// Whether anything is known yet.
-    seen: bool,
-    /// Whether it takes nothing before it was looked at, and was not yet.
-    pub(super) awaited: bool,
+    /// Whether a result is known.
+    known: bool,
+    /// Whether the endpoint must pass its first probe, which has not ended yet.
+    pub(super) must_pass: bool,
     pub(super) since: Timestamp,
-    /// What the last look said against it, or why it said nothing.
-    pub(super) last: Option<String>,
-    /// When the next look is due, if it is.
+    /// Why the last probe failed or was inconclusive.
+    pub(super) last_error: Option<String>,
+    /// The time of the next probe, if one is scheduled.
     pub(super) due: Option<Timestamp>,
     pub(super) running: Option<Running>,
-    /// Whether it waits for others' probes to end.
+    /// Whether a probe is due and waits for a free place.
     pub(super) waits: bool,
-    /// Whether there was no answer in time at the last look.
+    /// Whether the last probe exceeded its timeout.
     pub(super) hangs: bool,
 }
 
+/// A probe that runs.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Running {
     pub(super) number: u64,
@@ -36,12 +37,12 @@ pub(super) struct Running {
 impl CheckState {
     pub(super) fn new(schedule: &Schedule, now: Timestamp) -> Self {
         Self {
-            up: schedule.start == Start::Optimistic,
+            up: schedule.initial_state == InitialState::Up,
             against: 0,
-            seen: false,
-            awaited: schedule.start == Start::MustPass,
+            known: false,
+            must_pass: schedule.initial_state == InitialState::MustPass,
             since: now,
-            last: None,
+            last_error: None,
             due: None,
             running: None,
             waits: false,
@@ -49,12 +50,12 @@ impl CheckState {
         }
     }
 
-    /// A look has ended, with a reason if it failed.
+    /// Records the result of a probe.
     pub(super) fn record(&mut self, result: Result<(), String>, schedule: &Schedule, now: Timestamp) {
         let passed = result.is_ok();
-        self.awaited = false;
-        self.last = result.err();
-        let first = !std::mem::replace(&mut self.seen, true);
+        self.must_pass = false;
+        self.last_error = result.err();
+        let first = !std::mem::replace(&mut self.known, true);
         if passed == self.up {
             self.against = 0;
             return;
@@ -66,34 +67,41 @@ impl CheckState {
         }
     }
 
-    /// A look has ended, and nothing was learnt by it. Nobody waits for a second one that may be like it.
-    pub(super) fn learnt_nothing(&mut self, why: String) {
-        self.up |= std::mem::take(&mut self.awaited);
-        self.last = Some(why);
+    /// Records a probe that was inconclusive. It ends the wait for the first probe, because the next one may be inconclusive
+    /// as well.
+    pub(super) fn inconclusive(&mut self, reason: String) {
+        self.up |= std::mem::take(&mut self.must_pass);
+        self.last_error = Some(reason);
     }
 
-    /// Requests have failed, and speak through this check.
-    pub(super) fn tripped(&mut self, what: OnTrip, reason: &str, schedule: &Schedule, now: Timestamp) {
+    /// Applies a failure limit that the endpoint's requests have reached.
+    pub(super) fn failure_limit_reached(
+        &mut self,
+        action: OnFailureLimit,
+        reason: &str,
+        schedule: &Schedule,
+        now: Timestamp,
+    ) {
         if !self.up {
             return;
         }
-        match what {
-            OnTrip::Eject | OnTrip::LookSoon => return,
-            OnTrip::FailCheck => {}
-            // As if so many looks had failed before this one.
-            OnTrip::SuddenDeath => self.against = self.against.max(schedule.fall.saturating_sub(2)),
-            OnTrip::MarkDown => self.against = schedule.fall,
+        match action {
+            OnFailureLimit::Eject | OnFailureLimit::CheckSoon => return,
+            OnFailureLimit::FailCheck => {}
+            // The record below adds one, so that one more failed probe reaches `fall`.
+            OnFailureLimit::SuddenDeath => self.against = self.against.max(schedule.fall.saturating_sub(2)),
+            OnFailureLimit::MarkDown => self.against = schedule.fall,
         }
-        self.seen = true;
+        self.known = true;
         self.record(Err(reason.to_owned()), schedule, now);
     }
 
-    /// The time from the last look to the next.
+    /// The time between the starts of the last probe and the next one.
     pub(super) fn interval(&self, schedule: &Schedule) -> Duration {
         match (self.against, self.up) {
             (0, true) => schedule.interval,
-            (0, false) => schedule.down_interval(),
-            _ => schedule.fast_interval(),
+            (0, false) => schedule.interval_while_down(),
+            _ => schedule.transition_interval(),
         }
     }
 }

@@ -1,22 +1,22 @@
-//! What requests bring about: ejections, trials, pauses.
+//! Outlier detection in the machine: ejections, pauses and probation.
 
 use std::time::Duration;
 
 use equipoise_core::EndpointId;
 
 use super::{
-    Machine,
-    event::{Action, Counts, Signal},
-    requests::{self, Phase},
+    Action, RequestCounts, Signal,
+    outliers::{Phase, find_outliers},
+    state::Machine,
     timers::Timer,
 };
 use crate::{
-    probe::Silence,
-    settings::{OnTrip, Outliers},
+    probe::OnTimeout,
+    settings::{OnFailureLimit, Outliers},
 };
 
-/// How long a request on trial is waited for before another is let in.
-const TRIAL: Duration = Duration::from_secs(10);
+/// The time after which another request is admitted on probation if the last one has had no result.
+const PROBATION_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Machine {
     pub(super) fn signalled(&mut self, id: &EndpointId, signal: Signal) {
@@ -24,44 +24,46 @@ impl Machine {
         let Some(&number) = self.ids.get(id) else { return };
         let Some(record) = self.records.get_mut(&number) else { return };
         let Some(rules) = self.policy.outliers else { return };
-        // A pause that was asked for on trial does not change what the request on trial has shown.
-        let on_probation = record.requests.probation;
+        // A pause that begins on probation does not hide the result of the request on probation.
+        let paused_on_probation = record.requests.paused_on_probation;
         match (signal, record.requests.phase) {
-            (Signal::Tripped(trip), Phase::Serving) => {
-                let has_checks = self.policy.checks.iter().any(|check| check.silence == Silence::Fails);
-                return match rules.on_trip {
-                    OnTrip::Eject => self.eject(number, trip.to_string(), &rules),
-                    _ if !has_checks => self.eject(number, trip.to_string(), &rules),
-                    what => self.tripped(number, &trip.to_string(), what),
+            (Signal::FailureLimitReached(limit), Phase::Up) => {
+                let has_checks = self.policy.checks.iter().any(|check| check.on_timeout == OnTimeout::Fail);
+                return match rules.on_failure_limit {
+                    OnFailureLimit::Eject => self.eject(number, limit.to_string(), &rules),
+                    _ if !has_checks => self.eject(number, limit.to_string(), &rules),
+                    action => self.fail_checks(number, &limit.to_string(), action),
                 };
             }
-            (Signal::TrialFailed, phase) if phase == Phase::OnTrial || phase == Phase::Paused && on_probation => {
-                return self.eject(number, "the request on trial failed".to_owned(), &rules);
+            (Signal::ProbationFailed, phase)
+                if phase == Phase::Probation || phase == Phase::Paused && paused_on_probation =>
+            {
+                return self.eject(number, "the request on probation failed".to_owned(), &rules);
             }
-            (Signal::TrialPassed, Phase::OnTrial) => {
+            (Signal::ProbationPassed, Phase::Probation) => {
                 self.timers.cancel(record.requests.until.take(), Timer::Release { record: number });
-                record.enter(Phase::Serving, self.now);
+                record.enter(Phase::Up, self.now);
             }
-            (Signal::TrialPassed, Phase::Paused) => record.requests.probation = false,
-            (Signal::Pause(time), phase @ (Phase::Serving | Phase::OnTrial)) => {
-                let Some(longest) = rules.longest_pause else { return };
-                let time = time.min(longest);
-                record.requests.probation = phase == Phase::OnTrial;
-                return self.take_out(number, Phase::Paused, time, format!("it asked to be left alone for {time:?}"));
+            (Signal::ProbationPassed, Phase::Paused) => record.requests.paused_on_probation = false,
+            (Signal::RetryAfter(time), phase @ (Phase::Up | Phase::Probation)) => {
+                let Some(max) = rules.max_retry_after else { return };
+                let time = time.min(max);
+                record.requests.paused_on_probation = phase == Phase::Probation;
+                return self.take_out(number, Phase::Paused, time, format!("it asked for a pause of {time:?}"));
             }
             _ => return,
         }
         self.publish(number);
     }
 
-    /// Requests speak through the checks.
-    pub(super) fn tripped(&mut self, number: u64, reason: &str, what: OnTrip) {
+    /// Applies a failure limit through the checks.
+    fn fail_checks(&mut self, number: u64, reason: &str, action: OnFailureLimit) {
         let Some(record) = self.records.get_mut(&number) else { return };
         let checks = record.checks.iter_mut().zip(&self.policy.checks).enumerate();
-        for (check, (state, policy)) in checks.filter(|(_, (_, policy))| policy.silence == Silence::Fails) {
-            state.tripped(what, reason, &policy.schedule, self.now);
-            let soon = self.now + policy.schedule.fast_interval();
-            // The next look, unless one is under way.
+        for (check, (state, policy)) in checks.filter(|(_, (_, policy))| policy.on_timeout == OnTimeout::Fail) {
+            state.failure_limit_reached(action, reason, &policy.schedule, self.now);
+            let soon = self.now + policy.schedule.transition_interval();
+            // Brings the next probe forward. `due` is `None` while a probe runs.
             if let Some(due) = state.due.filter(|due| *due > soon) {
                 let timer = Timer::Check { record: number, check };
                 self.timers.cancel(Some(due), timer);
@@ -71,23 +73,23 @@ impl Machine {
         self.publish(number);
     }
 
-    pub(super) fn eject(&mut self, number: u64, reason: String, rules: &Outliers) {
-        let Some(times) = self.records.get(&number).map(|record| record.requests.times.saturating_add(1)) else {
-            return;
-        };
-        let time = rules.duration(times).mul_f64(1.0 + rules.jitter * self.chance());
+    fn eject(&mut self, number: u64, reason: String, rules: &Outliers) {
+        let Some(record) = self.records.get(&number) else { return };
+        let ejections = record.requests.ejections.saturating_add(1);
+        let time = rules.ejection_time(ejections).mul_f64(1.0 + rules.jitter * self.random_fraction());
         self.take_out(number, Phase::Ejected, time, reason);
     }
 
-    /// Takes an endpoint out for a time, if so many may be. One that is out already stays out.
-    pub(super) fn take_out(&mut self, number: u64, phase: Phase, time: Duration, reason: String) {
-        let most = self.most_out();
+    /// Takes an endpoint out for a time, unless the maximum number of endpoints is out. An endpoint that is out already stays
+    /// out.
+    fn take_out(&mut self, number: u64, phase: Phase, time: Duration, reason: String) {
+        let max = self.max_out();
         let Some(record) = self.records.get_mut(&number) else { return };
-        if self.out >= most && !record.counted {
+        if self.out >= max && !record.counted_out {
             return;
         }
         let requests = &mut record.requests;
-        requests.times = requests.times.saturating_add(u32::from(phase == Phase::Ejected));
+        requests.ejections = requests.ejections.saturating_add(u32::from(phase == Phase::Ejected));
         requests.reason = reason;
         self.timers.cancel(requests.until, Timer::Release { record: number });
         requests.until = Some(self.timers.set(self.now + time, Timer::Release { record: number }));
@@ -95,64 +97,67 @@ impl Machine {
         self.publish(number);
     }
 
-    /// How many may be out for their requests alone.
-    pub(super) fn most_out(&self) -> usize {
-        let percent = self.policy.outliers.map_or(0, |rules| rules.most_percent as usize);
+    /// The maximum number of endpoints that may be out because of their requests alone.
+    pub(super) fn max_out(&self) -> usize {
+        let percent = self.policy.outliers.map_or(0, |rules| rules.max_ejection_percent as usize);
         (self.records.len() * percent / 100).max(1)
     }
 
-    /// An ejection, a pause or the time for a trial is over.
+    /// Handles the end of an ejection, of a pause, or of the timeout on probation.
     pub(super) fn release(&mut self, number: u64) {
         let Some(record) = self.records.get_mut(&number) else { return };
         record.requests.until = None;
         match record.requests.phase {
-            Phase::Ejected => record.enter(Phase::OnTrial, self.now),
-            Phase::Paused if std::mem::take(&mut record.requests.probation) => record.enter(Phase::OnTrial, self.now),
-            Phase::Paused => record.enter(Phase::Serving, self.now),
-            // The request that was let in hangs, or has ended without a verdict that anybody heard: another one.
-            Phase::OnTrial => record.try_again(&mut self.actions),
-            Phase::Serving => return,
+            Phase::Ejected => record.enter(Phase::Probation, self.now),
+            Phase::Paused if std::mem::take(&mut record.requests.paused_on_probation) => {
+                record.enter(Phase::Probation, self.now);
+            }
+            Phase::Paused => record.enter(Phase::Up, self.now),
+            // The request on probation hangs or has ended without a verdict: admit another one.
+            Phase::Probation => record.admit_another(&mut self.actions),
+            Phase::Up => return,
         }
-        if record.requests.phase == Phase::OnTrial {
-            record.requests.until = Some(self.timers.set(self.now + TRIAL, Timer::Release { record: number }));
+        if record.requests.phase == Phase::Probation {
+            let timer = Timer::Release { record: number };
+            record.requests.until = Some(self.timers.set(self.now + PROBATION_TIMEOUT, timer));
         }
         self.publish(number);
     }
 
-    pub(super) fn window_over(&mut self) {
+    pub(super) fn interval_over(&mut self) {
         let Some(rules) = self.policy.outliers else { return };
         self.forgive();
-        self.timers.set(self.now + rules.interval, Timer::Window);
-        self.forgives = true;
-        if rules.counts() {
-            self.actions.push_back(Action::Count);
+        self.timers.set(self.now + rules.interval, Timer::Interval);
+        self.forgiveness_due = true;
+        if rules.needs_counts() {
+            self.actions.push_back(Action::CollectCounts);
         } else {
             self.forgive();
         }
     }
 
-    /// Forgives one ejection of each endpoint that serves at the end of a window, as A50 does: those that the window's
-    /// counts eject are ejected first. A driver that does not answer [`Action::Count`] has found none.
+    /// Subtracts one ejection of each endpoint that is up at the end of an interval, as gRPC's A50 does. Outliers of the
+    /// interval are ejected before. A driver that does not answer [`Action::CollectCounts`] has found none.
     fn forgive(&mut self) {
-        if std::mem::take(&mut self.forgives) {
-            for record in self.records.values_mut().filter(|record| record.requests.phase == Phase::Serving) {
-                record.requests.times = record.requests.times.saturating_sub(1);
+        if std::mem::take(&mut self.forgiveness_due) {
+            for record in self.records.values_mut().filter(|record| record.requests.phase == Phase::Up) {
+                record.requests.ejections = record.requests.ejections.saturating_sub(1);
             }
         }
     }
 
-    pub(super) fn counted(&mut self, counts: Vec<(EndpointId, Counts)>) {
+    pub(super) fn counted(&mut self, counts: Vec<(EndpointId, RequestCounts)>) {
         let Some(rules) = self.policy.outliers else { return };
         let known = counts.into_iter().filter_map(|(id, counts)| Some((*self.ids.get(&id)?, counts)));
-        // Who is out already says nothing about the others.
-        let serving = |(number, _): &(u64, Counts)| {
-            self.records.get(number).is_some_and(|record| record.requests.phase == Phase::Serving)
+        // Endpoints that are out are not compared with the others.
+        let is_up = |(number, _): &(u64, RequestCounts)| {
+            self.records.get(number).is_some_and(|record| record.requests.phase == Phase::Up)
         };
-        let mut known: Vec<(u64, Counts)> = known.filter(serving).collect();
-        // Counts come in any order. Who goes first of two that are equally bad must not depend on it, nor the last digit
-        // of a mean.
+        let mut known: Vec<(u64, RequestCounts)> = known.filter(is_up).collect();
+        // The order of the counts is arbitrary. It must affect neither the rounding of the mean nor the choice between
+        // outliers that are equally bad.
         known.sort_unstable_by_key(|(number, _)| *number);
-        for (number, reason) in requests::outliers(&known, &rules) {
+        for (number, reason) in find_outliers(&known, &rules) {
             self.eject(number, reason, &rules);
         }
         self.forgive();

@@ -1,217 +1,167 @@
 use std::{fmt, time::Duration};
 
-use equipoise_core::{Availability, EndpointId, Timestamp};
+use equipoise_core::EndpointId;
 
-use crate::probe::{Answer, ProbeError};
+use crate::probe::{ProbeError, ProbeOutcome};
 
-/// Names one probe. A machine gives each a number of its own, so an answer that comes too late is known for what it is.
+/// Identifies one probe of one [`Machine`](super::Machine). A late result is recognized by its id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ProbeId {
-    pub(crate) record: u64,
-    pub(crate) check: usize,
-    pub(crate) number: u64,
+    pub(super) record: u64,
+    pub(super) check: usize,
+    pub(super) number: u64,
 }
 
 impl ProbeId {
-    /// Which of the policy's checks it is for.
+    /// The index of the probe's check in [`HealthPolicy::checks`](crate::HealthPolicy::checks).
     pub const fn check(self) -> usize {
         self.check
     }
 }
 
-/// What happens to a [`Machine`](crate::Machine).
+/// An input of a [`Machine`](super::Machine), given to [`Machine::handle`](super::Machine::handle).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// An endpoint has come, or has come anew under its old id (at another address).
+    /// An endpoint has joined the pool. If the id is already known, the endpoint was replaced, for instance because its
+    /// address changed: its state starts anew, except for what an operator has set.
     Joined(EndpointId),
-    /// An endpoint has gone.
+    /// An endpoint has left the pool. An unknown id is ignored.
     Left(EndpointId),
-    /// A probe has ended.
+    /// A probe has ended. The result of a cancelled or unknown probe is ignored.
     Probed {
-        /// Which.
+        /// The id from [`Action::Probe`](super::Action::Probe).
         probe: ProbeId,
-        /// How.
-        result: Result<Answer, ProbeError>,
+        /// The result of the probe.
+        result: Result<ProbeOutcome, ProbeError>,
     },
-    /// What requests have said about an endpoint.
+    /// The requests of an endpoint require an immediate decision. See [`Signals::take`](crate::Signals::take).
     Signalled {
-        /// Which.
+        /// The endpoint. An unknown id is ignored.
         id: EndpointId,
-        /// What.
+        /// What the requests have shown.
         signal: Signal,
     },
-    /// The answer to [`Action::Count`]: what requests came to since the last time.
-    Counted(Vec<(EndpointId, Counts)>),
-    /// What an operator wants.
-    Ordered {
-        /// The endpoint. If it has not joined yet, the order is remembered until it does: the last 1 024 such orders.
+    /// The answer to [`Action::CollectCounts`](super::Action::CollectCounts): the results of requests since the last one. See
+    /// [`Signals::count`](crate::Signals::count).
+    Counted(Vec<(EndpointId, RequestCounts)>),
+    /// An operator has set the administrative state of an endpoint.
+    AdminStateSet {
+        /// The endpoint. For an endpoint that has not joined, the state is kept until it joins. The last 1 024 such states
+        /// are kept.
         id: EndpointId,
-        /// What.
-        order: Order,
+        /// The new state.
+        state: AdminState,
     },
 }
 
-/// What requests have said about an endpoint, when it matters at once.
+/// A result of an endpoint's requests that requires an immediate decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Signal {
-    /// More failed than its policy allows.
-    Tripped(Trip),
-    /// The request on trial went well.
-    TrialPassed,
-    /// The request on trial failed.
-    TrialFailed,
-    /// The endpoint asked to be left alone for so long.
-    Pause(Duration),
+    /// The endpoint has reached a failure limit.
+    FailureLimitReached(FailureLimit),
+    /// The request on probation succeeded.
+    ProbationPassed,
+    /// The request on probation failed.
+    ProbationFailed,
+    /// The endpoint asked for a pause of this length (`Retry-After`).
+    RetryAfter(Duration),
 }
 
-/// Which rule was broken.
+/// A limit of failures that an endpoint has reached, with the number of failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Trip {
-    /// So many failures in a row.
-    Failures(u32),
-    /// So many gateway failures in a row.
-    Gateway(u32),
-    /// So many connection failures in a row.
-    Connection(u32),
-    /// So many failures within the time set.
+pub enum FailureLimit {
+    /// This many consecutive failures of any kind: [`consecutive_failures`](crate::Outliers::consecutive_failures).
+    Consecutive(u32),
+    /// This many consecutive gateway failures:
+    /// [`consecutive_gateway_failures`](crate::Outliers::consecutive_gateway_failures).
+    ConsecutiveGateway(u32),
+    /// This many consecutive connection failures:
+    /// [`consecutive_connection_failures`](crate::Outliers::consecutive_connection_failures).
+    ConsecutiveConnection(u32),
+    /// This many failures within the configured time: [`failures_within`](crate::Outliers::failures_within).
     Within(u32),
 }
 
-/// What the requests to one endpoint came to in a window.
+/// The results of one endpoint's requests in one [interval](crate::Outliers::interval).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Ended well.
+#[non_exhaustive]
+pub struct RequestCounts {
+    /// The number of successful requests.
     pub successes: u64,
-    /// Failed.
+    /// The number of failed requests.
     pub failures: u64,
-    /// How many gave a time to the first byte.
-    pub samples: u64,
-    /// All these times together.
-    pub latency: Duration,
+    /// The number of responses whose time to the first byte was measured.
+    pub latency_samples: u64,
+    /// The sum of the times to the first byte.
+    pub latency_sum: Duration,
 }
 
-/// What an operator wants of an endpoint.
+/// The administrative state of an endpoint, as set by an operator. It corresponds to HAProxy's `set server … state`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Order {
-    /// To serve, as far as others agree: takes back the other two.
+pub enum AdminState {
+    /// The operator has no objection. Ends a drain and maintenance; the other sources still count.
     Ready,
-    /// To take nothing new, and after the deadline, if there is one, nothing at all.
+    /// The endpoint takes only requests that are bound to it.
     Drain {
-        /// From now.
+        /// The time from now after which the endpoint takes no requests at all. `None` means no limit.
         deadline: Option<Duration>,
     },
-    /// To take nothing at all.
+    /// The endpoint takes no requests.
     Maintenance,
 }
 
-/// What a [`Machine`](crate::Machine) wants done.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum Action {
-    /// Look at an endpoint, and report an [`Event::Probed`].
-    Probe {
-        /// The probe's name.
-        probe: ProbeId,
-        /// Whom to look at.
-        id: EndpointId,
-        /// The port to look at, if it is not the endpoint's own.
-        port: Option<u16>,
-    },
-    /// The probe has taken too long; its answer does not count any more.
-    Cancel(ProbeId),
-    /// Say whom an endpoint takes.
-    Set {
-        /// Which endpoint.
-        id: EndpointId,
-        /// Whom it takes.
-        availability: Availability,
-    },
-    /// Give an endpoint the weight that its agent wants.
-    Weigh {
-        /// Which endpoint.
-        id: EndpointId,
-        /// Of its own.
-        percent: u32,
-    },
-    /// Let an endpoint have at most so many requests at a time.
-    Limit {
-        /// Which endpoint.
-        id: EndpointId,
-        /// `None`: any number.
-        limit: Option<u32>,
-    },
-    /// Count what the requests came to, and report an [`Event::Counted`].
-    Count,
-    /// Tell whoever wants to know.
-    Tell(Change),
-}
+impl RequestCounts {
+    /// Counts without latencies.
+    #[must_use]
+    pub const fn new(successes: u64, failures: u64) -> Self {
+        Self { successes, failures, latency_samples: 0, latency_sum: Duration::ZERO }
+    }
 
-/// That an endpoint is thought of otherwise than before.
-#[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[non_exhaustive]
-pub struct Change {
-    /// Who.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::text::display"))]
-    pub id: EndpointId,
-    /// Whom it took.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::text::display"))]
-    pub from: Availability,
-    /// Whom it takes.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::text::display"))]
-    pub to: Availability,
-    /// Whose opinion it is.
-    pub source: Source,
-    /// Why.
-    pub reason: String,
-    /// Since when.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::text::nanos"))]
-    pub at: Timestamp,
-}
-
-/// Who has an opinion on an endpoint; the first that has a bad one is named as the reason.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "kebab-case"))]
-#[non_exhaustive]
-pub enum Source {
-    /// Somebody in charge.
-    Operator,
-    /// A program on the endpoint.
-    Agent,
-    /// Probes.
-    Checks,
-    /// The requests themselves.
-    Requests,
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Operator => "operator",
-            Self::Agent => "agent",
-            Self::Checks => "checks",
-            Self::Requests => "requests",
-        })
+    /// Sets the number of measured times to the first byte and their sum.
+    #[must_use]
+    pub const fn with_latency(mut self, samples: u64, sum: Duration) -> Self {
+        (self.latency_samples, self.latency_sum) = (samples, sum);
+        self
     }
 }
 
-impl fmt::Display for Change {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {} → {} ({}: {})", self.id, self.from, self.to, self.source, self.reason)
+impl AdminState {
+    /// A stable label in lower case: `ready`, `drain` or `maintenance`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Drain { .. } => "drain",
+            Self::Maintenance => "maintenance",
+        }
     }
 }
 
-impl fmt::Display for Trip {
+impl FailureLimit {
+    /// A stable label: the name of the setting in [`Outliers`](crate::Outliers), such as `consecutive_failures`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Consecutive(_) => "consecutive_failures",
+            Self::ConsecutiveGateway(_) => "consecutive_gateway_failures",
+            Self::ConsecutiveConnection(_) => "consecutive_connection_failures",
+            Self::Within(_) => "failures_within",
+        }
+    }
+}
+
+/// The reason for an ejection, such as `5 failures in a row`.
+impl fmt::Display for FailureLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Failures(count) => write!(f, "{count} failures in a row"),
-            Self::Gateway(count) => write!(f, "{count} gateway failures in a row"),
-            Self::Connection(count) => write!(f, "{count} connection failures in a row"),
-            Self::Within(count) => write!(f, "{count} failures within the time set"),
+            Self::Consecutive(count) => write!(f, "{count} failures in a row"),
+            Self::ConsecutiveGateway(count) => write!(f, "{count} gateway failures in a row"),
+            Self::ConsecutiveConnection(count) => write!(f, "{count} connection failures in a row"),
+            Self::Within(count) => write!(f, "{count} failures within the configured time"),
         }
     }
 }

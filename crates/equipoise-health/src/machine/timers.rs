@@ -2,27 +2,27 @@ use std::collections::BTreeSet;
 
 use equipoise_core::Timestamp;
 
-/// What is to be done later. Each exists at most once, so there are never more than a few per endpoint.
+/// A timer of the machine. Each exists at most once, so that there are only a few for each endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Timer {
     /// A check is due.
     Check { record: u64, check: usize },
-    /// A probe has taken too long.
+    /// A probe exceeds its timeout.
     Deadline { record: u64, check: usize },
-    /// An ejection or a pause is over.
+    /// An ejection, a pause or the timeout on probation ends.
     Release { record: u64 },
-    /// A drain is over.
+    /// A drain reaches its deadline.
     Drained { record: u64 },
-    /// The window of the rates is over.
-    Window,
+    /// The interval of outlier detection ends.
+    Interval,
 }
 
-/// Timers in the order of their time.
+/// The set timers, ordered by time.
 #[derive(Debug, Default)]
 pub(super) struct Timers(BTreeSet<(Timestamp, Timer)>);
 
 impl Timers {
-    /// Sets a timer; answers its handle.
+    /// Sets a timer. Returns its time, which [`cancel`](Self::cancel) needs.
     pub(super) fn set(&mut self, at: Timestamp, timer: Timer) -> Timestamp {
         self.0.insert((at, timer));
         at
@@ -38,9 +38,10 @@ impl Timers {
         self.0.first().map(|&(at, _)| at)
     }
 
+    /// Removes and returns the next timer that is due.
     pub(super) fn due(&mut self, now: Timestamp) -> Option<Timer> {
         let &(at, timer) = self.0.first()?;
-        // At the end of all time nothing is set for later, so nothing that recurs may be due.
+        // At the maximum of the clock, a recurring timer would be due again at once, endlessly.
         (at <= now && at.as_nanos() < u64::MAX).then(|| {
             self.0.remove(&(at, timer));
             timer

@@ -1,49 +1,52 @@
-use futures::future::BoxFuture;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
-    Answer, Probe, ProbeError, Silence, Target,
+    OnTimeout, Probe, ProbeError, ProbeFuture, ProbeOutcome, Target,
     connect::{connect, excerpt},
 };
 use crate::agent::AgentReply;
 
-/// HAProxy's buffer: an agent whose line does not end within it has not ended it.
-const LIMIT: usize = 16 * 1024;
+/// The maximum length of an agent's line in bytes: the size of HAProxy's buffer.
+const MAX_LINE: usize = 16 * 1024;
 
-/// Asks an agent on the endpoint: connects, sends something if told to, reads a line. See [`crate::agent`].
+/// A probe that asks an agent on the endpoint for its state, by HAProxy's [agent-check protocol](crate::agent).
+///
+/// It connects, sends a request if one is set, and reads one line.
 ///
 /// ```
-/// use equipoise_health::probe::Agent;
+/// use equipoise_health::probe::AgentProbe;
 ///
-/// let agent = Agent::new().send("status of web1\n");
+/// let agent = AgentProbe::new().send("status of web1\n");
 /// ```
 ///
-/// It never fails: an agent that cannot be reached, takes too long or does not end its line has given no verdict, and is
-/// [`Answer::Silent`]. The agent usually has a port of its own ([`Target::port`]).
+/// The probe never fails. If the agent cannot be reached, exceeds the timeout, or sends an incomplete line or one of more
+/// than 16 KiB, the outcome is [`ProbeOutcome::Inconclusive`]. An agent usually listens on a port of its own: see
+/// [`Schedule::port`](crate::Schedule::port).
 #[derive(Clone, Debug, Default)]
-pub struct Agent {
+pub struct AgentProbe {
     send: Vec<u8>,
 }
 
-impl Agent {
-    /// Sends nothing.
+impl AgentProbe {
+    /// A probe that sends nothing and reads one line.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sends this first, as it is: end the line yourself.
+    /// Sends these bytes after connecting. They are sent unchanged, so include a line end if the agent needs one. Default:
+    /// none.
     #[must_use]
     pub fn send(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.send = bytes.into();
         self
     }
 
-    async fn look(&self, target: &Target) -> Result<AgentReply, ProbeError> {
+    async fn check(&self, target: &Target) -> Result<AgentReply, ProbeError> {
         let mut stream = connect(target).await?;
         stream.write_all(&self.send).await?;
         let mut line = Vec::new();
-        let mut rest = stream.take(LIMIT as u64);
+        let mut rest = stream.take(MAX_LINE as u64);
         loop {
             let before = line.len();
             let read = rest.read_buf(&mut line).await?;
@@ -55,12 +58,12 @@ impl Agent {
     }
 }
 
-impl Probe for Agent {
-    fn probe<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<Answer, ProbeError>> {
-        Box::pin(async { Ok(self.look(target).await.map_or_else(Answer::Silent, Answer::Agent)) })
+impl Probe for AgentProbe {
+    fn probe<'a>(&'a self, target: &'a Target) -> ProbeFuture<'a> {
+        Box::pin(async { Ok(self.check(target).await.map_or_else(ProbeOutcome::Inconclusive, ProbeOutcome::Agent)) })
     }
 
-    fn silence(&self) -> Silence {
-        Silence::SaysNothing
+    fn on_timeout(&self) -> OnTimeout {
+        OnTimeout::Ignore
     }
 }

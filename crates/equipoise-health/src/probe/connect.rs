@@ -1,4 +1,4 @@
-//! What every probe over a stream needs.
+//! TCP connections for probes.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -7,11 +7,14 @@ use tokio::{net::TcpStream, time::sleep};
 
 use super::{ProbeError, Target, resolve::resolve};
 
-/// How long an attempt to connect goes on alone. RFC 8305, section 8, recommends 250 ms for the Connection Attempt Delay.
+/// The time after which the next address is tried although the last attempt has not ended. RFC 8305, section 8, recommends
+/// 250 ms (Connection Attempt Delay).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// Connects to the target. Of several addresses the first that accepts is taken: a further attempt begins as soon as one has
-/// failed, or after [`ATTEMPT_DELAY`] (RFC 8305). Attempts that are not needed any more are dropped.
+/// Connects to the target and returns the first connection that is accepted.
+///
+/// If the name has several addresses, the next attempt begins when one has failed, or after [`ATTEMPT_DELAY`] (RFC 8305). The
+/// remaining attempts are dropped.
 pub(super) async fn connect(target: &Target) -> Result<TcpStream, ProbeError> {
     let (host, port) = target.host_and_port()?;
     let addresses = alternating(&resolve(&host, port).await?);
@@ -20,7 +23,7 @@ pub(super) async fn connect(target: &Target) -> Result<TcpStream, ProbeError> {
     connected.map_err(|error| ProbeError::Connect(error.to_string()))
 }
 
-/// The result of the first attempt that succeeds, or of the last to fail; `None` without addresses.
+/// The result of the first attempt that succeeds. If all fail, the error of the last one. `None` if there are no addresses.
 async fn race<T, E, F>(addresses: Vec<SocketAddr>, attempt: impl Fn(SocketAddr) -> F) -> Option<Result<T, E>>
 where
     F: Future<Output = Result<T, E>>,
@@ -46,8 +49,8 @@ where
     }
 }
 
-/// The addresses in the resolver's order, but of alternating families as long as there are both (RFC 8305, section 4): a
-/// family that does not work costs one delay, not one for each of its addresses.
+/// The addresses in the resolver's order, with alternating families while both remain (RFC 8305, section 4). So if one family
+/// does not work, it costs one delay instead of one for each of its addresses.
 fn alternating(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     let first_is_v4 = addresses.first().is_some_and(SocketAddr::is_ipv4);
     let of = |first: bool| addresses.iter().copied().filter(move |address| (address.is_ipv4() == first_is_v4) == first);
@@ -59,11 +62,11 @@ fn alternating(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     order
 }
 
-/// The beginning of what a peer sent, to show in a reason.
+/// The first 80 bytes that a peer sent, escaped, for an error text.
 pub(super) fn excerpt(bytes: &[u8]) -> String {
-    const MOST: usize = 80;
-    let more = if bytes.len() > MOST { "…" } else { "" };
-    format!("\"{}{more}\"", bytes[..bytes.len().min(MOST)].escape_ascii())
+    const MAX: usize = 80;
+    let more = if bytes.len() > MAX { "…" } else { "" };
+    format!("\"{}{more}\"", bytes[..bytes.len().min(MAX)].escape_ascii())
 }
 
 #[cfg(test)]
@@ -78,8 +81,8 @@ mod tests {
         texts.iter().map(|text| text.parse().expect("an address")).collect()
     }
 
-    /// Races these, of which those at port 1 are silent, those at port 2 refuse and the others accept after a second.
-    /// Answers what came of it, when the attempts began and when it was over, in milliseconds.
+    /// Races attempts: port 1 never answers, port 2 refuses at once, other ports accept after one second. Returns the result,
+    /// the start of each attempt and the end of the race, in milliseconds.
     async fn raced(texts: &[&str]) -> (Option<Result<SocketAddr, &'static str>>, Vec<u128>, u128) {
         let begun = Instant::now();
         let attempts = RefCell::new(Vec::new());

@@ -1,51 +1,50 @@
 use std::fmt;
 
-use futures::future::BoxFuture;
+use super::{Probe, ProbeError, ProbeFuture, ProbeOutcome, Target};
 
-use super::{Answer, Probe, ProbeError, Target};
-
-/// A closure as a probe; see [`probe_fn`].
+/// A closure as a probe, made by [`probe_fn`].
 #[derive(Clone)]
 pub struct ProbeFn<F>(F);
 
-/// Any async closure as a probe: it gets the target and returns what it learnt, or why the probe failed. `Ok(())` is
-/// [`Answer::Passed`]; strings and I/O errors are reasons.
+/// Makes a probe of an async closure.
+///
+/// The closure gets the target. It returns a [`ProbeOutcome`], an [`AgentReply`](crate::agent::AgentReply) or `()`, which
+/// means [`ProbeOutcome::Passed`]. Its error is a [`ProbeError`], a string or an I/O error.
 ///
 /// ```
-/// use equipoise_health::probe::{Answer, Probe, ProbeError, Target, probe_fn};
+/// use equipoise_health::probe::{Probe, ProbeError, ProbeOutcome, Target, probe_fn};
 ///
-/// let lucky = probe_fn(|target: Target| async move {
-///     if target.address.ends_with('7') { Ok(()) } else { Err("not a lucky port") }
+/// let probe = probe_fn(|target: Target| async move {
+///     if target.address.ends_with('7') { Ok(()) } else { Err("the port does not end with 7") }
 /// });
 ///
-/// let mut target = Target { id: "a".into(), address: "10.0.0.1:7".into(), port: None };
 /// # futures::executor::block_on(async {
-/// assert_eq!(lucky.probe(&target).await, Ok(Answer::Passed));
-/// target.address = "10.0.0.1:8".into();
-/// assert_eq!(lucky.probe(&target).await, Err(ProbeError::Broken("not a lucky port".into())));
+/// assert_eq!(probe.probe(&Target::new("a", "10.0.0.1:7")).await, Ok(ProbeOutcome::Passed));
+/// let failed = probe.probe(&Target::new("a", "10.0.0.1:8")).await;
+/// assert_eq!(failed, Err(ProbeError::Failed("the port does not end with 7".into())));
 /// # });
 /// ```
 ///
-/// It must not block its thread, and its future may be dropped at any time.
-pub fn probe_fn<F, Fut, T, E>(look: F) -> ProbeFn<F>
+/// The future must not block its thread, and it may be dropped at any time.
+pub fn probe_fn<F, Fut, T, E>(probe: F) -> ProbeFn<F>
 where
     F: Fn(Target) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<T, E>> + Send + 'static,
-    T: Into<Answer>,
+    T: Into<ProbeOutcome>,
     E: Into<ProbeError>,
 {
-    ProbeFn(look)
+    ProbeFn(probe)
 }
 
 impl<F, Fut, T, E> Probe for ProbeFn<F>
 where
     F: Fn(Target) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<T, E>> + Send + 'static,
-    T: Into<Answer>,
+    T: Into<ProbeOutcome>,
     E: Into<ProbeError>,
 {
-    fn probe<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<Answer, ProbeError>> {
-        // The closure runs when the future does, so that a panic in it is the look's and not the caller's.
+    fn probe<'a>(&'a self, target: &'a Target) -> ProbeFuture<'a> {
+        // The closure runs inside the future, so that a panic in it is a panic of the probe.
         Box::pin(async { (self.0)(target.clone()).await.map(Into::into).map_err(Into::into) })
     }
 }

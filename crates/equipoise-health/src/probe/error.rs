@@ -1,30 +1,31 @@
 use std::{borrow::Cow, error::Error, io};
 
-/// Why a probe failed.
+/// Why a probe failed or was inconclusive.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProbeError {
-    /// The address is none that this probe can use.
+    /// The probe cannot use the endpoint's address, for instance because it has no port.
     #[error("cannot be checked at {address:?}: {reason}")]
     Address {
-        /// The address as the endpoint has it.
+        /// The endpoint's address, as in its [spec](equipoise_core::EndpointSpec).
         address: String,
-        /// What is wrong with it.
+        /// What is wrong with the address.
         reason: Cow<'static, str>,
     },
-    /// No connection: no address for the name, refused, unreachable, or a handshake that failed.
+    /// There is no connection: the name has no address, the connection was refused, the host is unreachable, or the TLS
+    /// handshake failed.
     #[error("no connection: {0}")]
     Connect(String),
-    /// The connection broke, or something else went wrong underneath.
+    /// The probe failed for another reason, for instance because the connection broke. Also the error of a custom probe.
     #[error("{0}")]
-    Broken(String),
-    /// No answer in time.
+    Failed(String),
+    /// The probe exceeded its [timeout](crate::Schedule::timeout).
     #[error("no answer in time")]
     Timeout,
-    /// An answer that is not the expected one.
+    /// The endpoint answered, but not as expected.
     #[error("unexpected answer: {0}")]
     Unexpected(String),
-    /// The system does not let this process look: nothing is said about the endpoint.
+    /// The operating system does not permit the probe, for instance ICMP sockets. The state of the endpoint does not change.
     #[error("not allowed: {0}")]
     Forbidden(String),
     /// The probe panicked.
@@ -32,37 +33,51 @@ pub enum ProbeError {
     Panicked,
 }
 
-/// Why a probe's setting is refused: which one, and what would be right.
+/// The error for an invalid setting of a probe. Its text names the setting, the value, and what is valid.
 ///
 /// ```
 /// # #[cfg(feature = "tokio")] {
-/// use equipoise_health::probe::Tcp;
+/// use equipoise_health::probe::TcpProbe;
 ///
-/// let refused = Tcp::new().max_in_flight(0).unwrap_err();
-/// assert_eq!(refused.setting, "limit");
-/// assert_eq!(refused.to_string(), r#"limit cannot be "0": from 1 to 16 777 216 bytes are read"#);
+/// let error = TcpProbe::new().max_bytes(0).unwrap_err();
+/// assert_eq!(error.setting, "max_bytes");
+/// assert_eq!(error.to_string(), r#"max_bytes cannot be "0": use from 1 to 16 777 216 bytes"#);
 /// # }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{setting} cannot be {value:?}: {wanted}")]
+#[error("{setting} cannot be {value:?}: {expected}")]
 #[non_exhaustive]
 pub struct InvalidProbe {
-    /// Which setting.
+    /// The name of the setting.
     pub setting: &'static str,
-    /// What it was to be.
+    /// The invalid value.
     pub value: String,
-    /// What would be right.
-    pub wanted: Cow<'static, str>,
+    /// What a valid value is.
+    pub expected: Cow<'static, str>,
 }
 
 impl ProbeError {
-    /// The whole chain of causes: an error of hyper or rustls rarely says on its own what happened.
+    /// A stable label in lower case: `address`, `connect`, `failed`, `timeout`, `unexpected`, `forbidden` or `panicked`.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Address { .. } => "address",
+            Self::Connect(_) => "connect",
+            Self::Failed(_) => "failed",
+            Self::Timeout => "timeout",
+            Self::Unexpected(_) => "unexpected",
+            Self::Forbidden(_) => "forbidden",
+            Self::Panicked => "panicked",
+        }
+    }
+
+    /// The text of an error and its causes. The errors of hyper and rustls are rarely clear without their causes.
     pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
         let mut text = error.to_string();
         let mut cause = error.source();
         while let Some(error) = cause {
             let next = error.to_string();
-            // Errors that repeat their cause are common.
+            // Some errors already end with the text of their cause.
             if !text.ends_with(&next) {
                 text = format!("{text}: {next}");
             }
@@ -72,20 +87,23 @@ impl ProbeError {
     }
 }
 
+/// [`ProbeError::Failed`] with the text of the error and its causes.
 impl From<io::Error> for ProbeError {
     fn from(error: io::Error) -> Self {
-        ProbeError::Broken(ProbeError::chain(&error))
+        ProbeError::Failed(ProbeError::chain(&error))
     }
 }
 
+/// [`ProbeError::Failed`] with this reason.
 impl From<String> for ProbeError {
     fn from(reason: String) -> Self {
-        ProbeError::Broken(reason)
+        ProbeError::Failed(reason)
     }
 }
 
+/// [`ProbeError::Failed`] with this reason.
 impl From<&str> for ProbeError {
     fn from(reason: &str) -> Self {
-        ProbeError::Broken(reason.to_owned())
+        ProbeError::Failed(reason.to_owned())
     }
 }

@@ -12,98 +12,100 @@ use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus,
 use tower_service::Service;
 
 #[cfg(feature = "tls")]
-use super::Tls;
+use super::TlsProbe;
 use super::{
-    Answer, InvalidProbe, Probe, ProbeError, Target,
+    InvalidProbe, Probe, ProbeError, ProbeFuture, ProbeOutcome, Target,
     connect::excerpt,
     open::{Security, Tasks, authority, failed},
 };
 
-/// The health protocol of gRPC: `grpc.health.v1.Health/Check`, on a connection of its own.
+/// A probe that calls `Check` of gRPC's health service (`grpc.health.v1.Health`). Each probe opens a new connection.
 ///
 /// ```
-/// use equipoise_health::probe::Grpc;
+/// use equipoise_health::probe::GrpcProbe;
 ///
-/// let server = Grpc::new();
-/// let one_service = Grpc::new().service("shop.v1.Basket").authority("shop.example.com")?;
+/// let server = GrpcProbe::new();
+/// let one_service = GrpcProbe::new().service("shop.v1.Basket").authority("shop.example.com")?;
 /// # Ok::<(), equipoise_health::probe::InvalidProbe>(())
 /// ```
 ///
-/// It passes when the answer is `SERVING`. Any other fails it, also that the endpoint does not know the service or the
-/// protocol. HTTP/2 is spoken in the clear (prior knowledge), or over TLS where the endpoint's address is an `https` URL or
-/// `tls` was called.
+/// The probe passes if the answer is `SERVING`. It fails for any other status, and for an endpoint that does not know the
+/// service or the health protocol. It uses HTTP/2 over TLS if the endpoint's address is an `https` URL or `tls` was called,
+/// and HTTP/2 with prior knowledge otherwise.
 #[derive(Clone, Debug, Default)]
-pub struct Grpc {
+pub struct GrpcProbe {
     service: String,
     authority: Option<Authority>,
     security: Security,
 }
 
-impl Grpc {
-    /// Asks for the server as a whole.
+impl GrpcProbe {
+    /// A probe that asks for the health of the whole server.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Asks for one service, by its full name. The empty name is the server as a whole.
+    /// Asks for the health of one service, by its full name, such as `shop.v1.Basket`. The default is the empty name, which
+    /// means the whole server.
     #[must_use]
     pub fn service(mut self, name: impl Into<String>) -> Self {
         self.service = name.into();
         self
     }
 
-    /// What to say in `:authority`. By default the host and port that is connected to.
+    /// The value of the `:authority` pseudo-header: a host with or without a port. Default: the host and port of the
+    /// connection.
     ///
     /// # Errors
     ///
-    /// When it is no host with or without a port.
+    /// Returns an error if `name` is not a host with or without a port.
     pub fn authority(mut self, name: &str) -> Result<Self, InvalidProbe> {
         self.authority = Some(authority("authority", name)?);
         Ok(self)
     }
 
-    /// Speaks TLS, whatever the address says, with this. An `https` address has [`Tls::new`] by default.
+    /// Uses TLS with these settings for every address. Default: [`TlsProbe::new`] for `https` addresses, no TLS for others.
     #[cfg(feature = "tls")]
     #[must_use]
-    pub fn tls(mut self, tls: Tls) -> Self {
+    pub fn tls(mut self, tls: TlsProbe) -> Self {
         self.security.tls = Some(tls);
         self
     }
 
-    async fn look(&self, target: &Target) -> Result<Answer, ProbeError> {
-        /// An answer has a handful of bytes.
-        const LIMIT: usize = 4096;
+    async fn check(&self, target: &Target) -> Result<ProbeOutcome, ProbeError> {
+        /// A valid answer has only a few bytes.
+        const MAX_ANSWER: usize = 4096;
         let url = self.security.url(target, self.authority.as_ref(), "/")?;
         let (io, _) = self.security.open(target, &[b"h2"]).await?;
         let tasks = Tasks::default();
         let connected = http2::handshake(tasks.spawner(), TokioIo::new(io)).await;
         let (sender, connection) = connected.map_err(|error| failed(&error))?;
         tasks.run(connection);
-        let mut client = HealthClient::with_origin(Http2(sender), url).max_decoding_message_size(LIMIT);
+        let mut client = HealthClient::with_origin(Http2(sender), url).max_decoding_message_size(MAX_ANSWER);
         let answer = client.check(HealthCheckRequest { service: self.service.clone() }).await;
         match answer.map_err(|status| refused(&status))?.get_ref().status() {
-            ServingStatus::Serving => Ok(Answer::Passed),
+            ServingStatus::Serving => Ok(ProbeOutcome::Passed),
             status => Err(ProbeError::Unexpected(status.as_str_name().to_owned())),
         }
     }
 }
 
-impl Probe for Grpc {
-    fn probe<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<Answer, ProbeError>> {
-        Box::pin(self.look(target))
+impl Probe for GrpcProbe {
+    fn probe<'a>(&'a self, target: &'a Target) -> ProbeFuture<'a> {
+        Box::pin(self.check(target))
     }
 }
 
-/// A status with a cause was not sent by the endpoint: it is what became of the connection.
+/// A status with a source comes from the connection, one without comes from the endpoint.
 fn refused(status: &Status) -> ProbeError {
     match std::error::Error::source(status) {
-        Some(cause) => ProbeError::Broken(ProbeError::chain(cause)),
+        Some(cause) => ProbeError::Failed(ProbeError::chain(cause)),
         None => ProbeError::Unexpected(format!("{:?} {}", status.code(), excerpt(status.message().as_bytes()))),
     }
 }
 
-/// The connection, as tonic's client wants it.
+/// An HTTP/2 connection as the service that tonic's client needs.
 struct Http2(SendRequest<Body>);
 
 impl Service<Request<Body>> for Http2 {

@@ -1,25 +1,32 @@
-//! Probes: one look at one endpoint.
+//! Probes: a probe examines one endpoint once.
 //!
-//! A probe is I/O and nothing else: when to look, how often, and what follows from the answer is the machine's business.
-//! Time-outs are the driver's: whoever runs a probe drops it when its time is over, and catches its panics. So no probe
-//! here has a time-out of its own, and each may be dropped at any moment: nothing of it goes on.
+//! A probe does only the I/O. The [schedule](crate::Schedule) decides when it runs, and the
+//! [machine](crate::machine::Machine) decides what follows from the outcome.
 //!
-//! | probe | feature | passes when |
+//! | probe | feature | passes if |
 //! | --- | --- | --- |
-//! | [`Tcp`] | `tokio` | a connection comes about, and the expected bytes if any are |
-//! | [`Tls`] | `tls` | the handshake succeeds |
-//! | [`Http`] | `http`; `tls` for https, `regex` for regular expressions | the status, and the body if one is asked for, are as expected |
-//! | [`Grpc`] | `grpc`; `tls` | `grpc.health.v1` says `SERVING` |
-//! | [`Ping`] | `ping` | an ICMP echo comes back |
-//! | [`Agent`] | `tokio` | (says what the agent says) |
-//! | [`probe_fn`] | | the user's closure says so |
-//! | [`probe_service`] | `tower` | the user's service says so |
+//! | [`TcpProbe`] | `tokio` | the connection is accepted and, if set, the expected bytes arrive |
+//! | [`TlsProbe`] | `tls` | the TLS handshake succeeds |
+//! | [`HttpProbe`] | `http`; `tls` for https, `regex` for regular expressions | the status and, if set, the body are as expected |
+//! | [`GrpcProbe`] | `grpc`; `tls` for TLS | the service `grpc.health.v1.Health` answers `SERVING` |
+//! | [`PingProbe`] | `ping` | an ICMP echo reply arrives |
+//! | [`AgentProbe`] | `tokio` | (reports the state that an agent sends) |
+//! | [`probe_fn`] | | an async closure returns `Ok` |
+//! | [`probe_service`] | `tower` | a tower service returns `Ok` |
 //!
-//! Names are resolved anew for each look, by the system's resolver on a blocking thread. A lookup that hangs costs the look,
-//! which the driver ends, and holds that thread for as long as the system lets it; there are never more than 32 at a time in
-//! a process. Of several addresses the first that accepts is taken: the next one is tried as soon as one has failed, or
-//! after 250 ms (RFC 8305), with the families taking turns. Give a check of a name with several addresses a
-//! [timeout](crate::Schedule::timeout) of a second or more. A ping uses the first address only.
+//! # Timeouts
+//!
+//! Probes have no timeout of their own. The caller drops a probe's future when its [timeout](crate::Schedule::timeout) is
+//! over, and catches its panics. Every probe in this module may be dropped at any time and leaves no task behind.
+//!
+//! # Names and addresses
+//!
+//! A host name is resolved again for each probe, by the system's resolver on a blocking thread. A lookup that hangs delays
+//! only its probe, but it occupies the thread until the system gives up. A process runs at most 32 lookups at a time.
+//!
+//! If a name has several addresses, the first one that accepts a connection is used. The next address is tried as soon as an
+//! attempt fails, or after 250 ms (RFC 8305); IPv4 and IPv6 addresses alternate. For such a name, use a
+//! [timeout](crate::Schedule::timeout) of at least one second. [`PingProbe`] uses only the first address.
 
 #[cfg(feature = "tokio")]
 mod agent;
@@ -46,76 +53,25 @@ mod target;
 mod tcp;
 #[cfg(feature = "tls")]
 mod tls;
-
-use futures::future::BoxFuture;
-
-use crate::agent::AgentReply;
+mod traits;
 
 #[cfg(feature = "tokio")]
-pub use self::agent::Agent;
+pub use self::agent::AgentProbe;
 #[cfg(feature = "grpc")]
-pub use self::grpc::Grpc;
+pub use self::grpc::GrpcProbe;
 #[cfg(feature = "http")]
-pub use self::http::{Http, HttpVersion};
+pub use self::http::{HttpProbe, HttpVersion};
 #[cfg(feature = "ping")]
-pub use self::ping::Ping;
+pub use self::ping::PingProbe;
 #[cfg(feature = "tower")]
 pub use self::service::{ProbeService, probe_service};
 #[cfg(feature = "tokio")]
-pub use self::tcp::Tcp;
+pub use self::tcp::TcpProbe;
 #[cfg(feature = "tls")]
-pub use self::tls::Tls;
+pub use self::tls::TlsProbe;
 pub use self::{
     custom::{ProbeFn, probe_fn},
     error::{InvalidProbe, ProbeError},
     target::Target,
+    traits::{OnTimeout, Probe, ProbeFuture, ProbeOutcome},
 };
-
-/// One look at an endpoint.
-pub trait Probe: Send + Sync + 'static {
-    /// Looks. `Ok` says what the endpoint answered; an error is a failed probe, with the reason.
-    ///
-    /// Must not block its thread, and must be safe to drop at any time.
-    fn probe<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<Answer, ProbeError>>;
-
-    /// What it means that there was no answer in time. The look is dropped then.
-    fn silence(&self) -> Silence {
-        Silence::Fails
-    }
-}
-
-/// What the silence of an endpoint means.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(rename_all = "kebab-case"))]
-pub enum Silence {
-    /// The probe has failed.
-    #[default]
-    Fails,
-    /// Nothing: all stays as it was.
-    SaysNothing,
-}
-
-/// What a probe that did not fail says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Answer {
-    /// The endpoint looks able to work.
-    Passed,
-    /// What an agent on it says.
-    Agent(AgentReply),
-    /// Nothing was learnt of the endpoint, for this reason: all stays as it was. So it is with an agent that cannot be
-    /// reached, is too slow or does not end its line.
-    Silent(ProbeError),
-}
-
-impl From<()> for Answer {
-    fn from((): ()) -> Self {
-        Answer::Passed
-    }
-}
-
-impl From<AgentReply> for Answer {
-    fn from(reply: AgentReply) -> Self {
-        Answer::Agent(reply)
-    }
-}

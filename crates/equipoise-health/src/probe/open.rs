@@ -1,4 +1,4 @@
-//! What HTTP and gRPC share: a connection, in the clear or over TLS, and a place for hyper's tasks.
+//! What the HTTP and gRPC probes share: connections with and without TLS, and hyper's tasks.
 
 use std::sync::{Arc, Weak};
 
@@ -11,21 +11,21 @@ use tokio::{
 };
 
 #[cfg(feature = "tls")]
-use super::Tls;
+use super::TlsProbe;
 use super::{InvalidProbe, ProbeError, Target, connect::connect};
 
-/// Whether to use TLS, and how.
+/// The TLS settings of a probe.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Security {
     #[cfg(feature = "tls")]
-    pub(super) tls: Option<Tls>,
+    pub(super) tls: Option<TlsProbe>,
 }
 
 pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 impl Security {
-    /// Whether it is https: where TLS was asked for, and where the address says so.
+    /// Whether to use TLS: if it was set, or if the address is an `https` URL.
     pub(super) fn is_https(&self, target: &Target) -> Result<bool, ProbeError> {
         let by_address = target.parsed()?.has_scheme("https");
         #[cfg(feature = "tls")]
@@ -34,7 +34,7 @@ impl Security {
         return if by_address { Err(target.refuse("https takes the feature tls")) } else { Ok(false) };
     }
 
-    /// Connects, and shakes hands where it is https, offering `protocols`. Says whether HTTP/2 was chosen of them.
+    /// Connects, with TLS if needed. `protocols` are offered by ALPN. Also returns whether HTTP/2 was negotiated.
     pub(super) async fn open(&self, target: &Target, protocols: &[&[u8]]) -> Result<(Box<dyn Io>, bool), ProbeError> {
         let https = self.is_https(target)?;
         let stream = connect(target).await?;
@@ -50,7 +50,7 @@ impl Security {
         Ok((Box::new(stream), false))
     }
 
-    /// The URL of a path on the target. The authority is the one given, or the target's.
+    /// The URL of a path on the target. If `authority` is `None`, the target's host and port are used.
     pub(super) fn url(&self, target: &Target, authority: Option<&Authority>, path: &str) -> Result<Uri, ProbeError> {
         let https = self.is_https(target)?;
         let authority = match authority {
@@ -72,22 +72,22 @@ pub(super) fn authority(setting: &'static str, text: &str) -> Result<Authority, 
     let refused = || InvalidProbe {
         setting,
         value: text.to_owned(),
-        wanted: "it is a host, and a port if it has one, like \"example.com:8080\"".into(),
+        expected: "use a host with or without a port, like \"example.com:8080\"".into(),
     };
     Authority::try_from(text).ok().filter(|authority| !authority.as_str().contains('@')).ok_or_else(refused)
 }
 
-/// Where what hyper runs beside a request runs; all of it ends when this is dropped.
+/// The tasks that hyper starts for a connection. They end when this is dropped.
 #[derive(Default)]
 pub(super) struct Tasks(Arc<Mutex<JoinSet<()>>>);
 
-/// Does not own the tasks: they may hold it themselves.
+/// Starts tasks, but does not own them: a task may hold this, which would be a reference cycle.
 #[derive(Clone)]
 pub(super) struct Spawn(Weak<Mutex<JoinSet<()>>>);
 
 impl Tasks {
     pub(super) fn run(&self, connection: impl Future<Output = Result<(), hyper::Error>> + Send + 'static) {
-        // Its error reaches the request as well, and there it is read.
+        // The request gets the same error, and reports it.
         self.0.lock().spawn(async { drop(connection.await) });
     }
 
@@ -104,8 +104,8 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Spawn {
     }
 }
 
-/// What hyper says of a peer.
+/// The probe's error for an error of hyper.
 pub(super) fn failed(error: &hyper::Error) -> ProbeError {
     let reason = ProbeError::chain(error);
-    if error.is_parse() { ProbeError::Unexpected(reason) } else { ProbeError::Broken(reason) }
+    if error.is_parse() { ProbeError::Unexpected(reason) } else { ProbeError::Failed(reason) }
 }

@@ -1,6 +1,6 @@
 use super::{InvalidProbe, ProbeError, connect::excerpt};
 
-/// What a peer is expected to send.
+/// The answer that a probe expects.
 #[derive(Clone, Debug)]
 pub(super) enum Pattern {
     Contains(Vec<u8>),
@@ -9,11 +9,11 @@ pub(super) enum Pattern {
     Regex(regex::bytes::Regex),
 }
 
-/// Reads with a bound, until it is clear whether the pattern is there.
+/// Searches a pattern in an answer that arrives in parts, up to a maximum number of bytes.
 #[derive(Debug)]
 pub(super) struct Search<'a> {
     pattern: &'a Pattern,
-    limit: usize,
+    max_bytes: usize,
     seen: Vec<u8>,
 }
 
@@ -28,16 +28,17 @@ impl Pattern {
 
     #[cfg(feature = "regex")]
     pub(super) fn regex(setting: &'static str, expression: &str) -> Result<Self, InvalidProbe> {
-        let wanted = |error: regex::Error| InvalidProbe {
+        let invalid = |error: regex::Error| InvalidProbe {
             setting,
             value: expression.to_owned(),
-            wanted: format!("it is a regular expression of the crate regex ({error})").into(),
+            expected: format!("use a regular expression of the crate regex ({error})").into(),
         };
-        regex::bytes::Regex::new(expression).map(Pattern::Regex).map_err(wanted)
+        regex::bytes::Regex::new(expression).map(Pattern::Regex).map_err(invalid)
     }
 
-    /// Whether it is in what was seen, or that this is not clear yet. A regular expression is asked once, at the end: it
-    /// may speak of the end, and asking it for every byte of a trickle would take the square of the time.
+    /// Whether the pattern matches `seen`, whose last `fresh` bytes are new. `None` if more bytes are needed to decide.
+    ///
+    /// A regular expression is matched once, at the end: it may contain `$`, and a match for each new byte would take O(n²).
     fn found(&self, seen: &[u8], fresh: usize, ended: bool) -> Option<bool> {
         let (found, clear) = match self {
             Pattern::Contains(text) => {
@@ -45,7 +46,7 @@ impl Pattern {
                 (seen[from..].windows(text.len()).any(|window| window == text), false)
             }
             Pattern::Prefix(text) => {
-                // What came before agreed, or it would have been clear then.
+                // Earlier bytes matched, or the search would have ended.
                 let (from, to) = (seen.len() - fresh, text.len().min(seen.len()));
                 let differs = from < to && seen[from..to] != text[from..to];
                 (!differs && seen.len() >= text.len(), differs)
@@ -58,18 +59,18 @@ impl Pattern {
 }
 
 impl<'a> Search<'a> {
-    pub(super) fn new(pattern: &'a Pattern, limit: usize) -> Self {
-        Self { pattern, limit, seen: Vec::new() }
+    pub(super) fn new(pattern: &'a Pattern, max_bytes: usize) -> Self {
+        Self { pattern, max_bytes, seen: Vec::new() }
     }
 
-    /// Takes in more; true once the pattern is there.
+    /// Adds bytes. Returns true once the pattern is found, and an error once it cannot be found any more.
     pub(super) fn more(&mut self, bytes: &[u8]) -> Result<bool, ProbeError> {
-        let fresh = bytes.len().min(self.limit - self.seen.len());
+        let fresh = bytes.len().min(self.max_bytes - self.seen.len());
         self.seen.extend_from_slice(&bytes[..fresh]);
-        self.judge(fresh, self.seen.len() == self.limit)
+        self.judge(fresh, self.seen.len() == self.max_bytes)
     }
 
-    /// Nothing more comes.
+    /// Ends the answer. Returns an error if the pattern was not found.
     pub(super) fn end(&mut self) -> Result<(), ProbeError> {
         self.judge(0, true).map(drop)
     }
@@ -78,7 +79,7 @@ impl<'a> Search<'a> {
         match self.pattern.found(&self.seen, fresh, ended) {
             Some(false) => {
                 let what = excerpt(&self.seen);
-                Err(ProbeError::Unexpected(format!("{what}, in {} bytes nothing that was asked for", self.seen.len())))
+                Err(ProbeError::Unexpected(format!("{what}, expected answer not found in {} bytes", self.seen.len())))
             }
             found => Ok(found.is_some()),
         }
@@ -87,22 +88,18 @@ impl<'a> Search<'a> {
 
 fn not_empty(setting: &'static str, text: Vec<u8>) -> Result<Vec<u8>, InvalidProbe> {
     if text.is_empty() {
-        let wanted = "without anything to look for, leave the setting away";
-        return Err(InvalidProbe { setting, value: String::new(), wanted: wanted.into() });
+        let expected = "use at least one byte, or do not call it";
+        return Err(InvalidProbe { setting, value: String::new(), expected: expected.into() });
     }
     Ok(text)
 }
 
-/// A bound is large enough to read something, and too small to hurt.
-pub(super) fn bound(setting: &'static str, bytes: usize) -> Result<usize, InvalidProbe> {
-    const MOST: usize = 16 * 1024 * 1024;
+/// Checks a maximum number of bytes: at least 1, and at most 16 MiB, since that much is buffered.
+pub(super) fn byte_limit(setting: &'static str, bytes: usize) -> Result<usize, InvalidProbe> {
+    const MAX: usize = 16 * 1024 * 1024;
     match bytes {
-        1..=MOST => Ok(bytes),
-        _ => Err(InvalidProbe {
-            setting,
-            value: bytes.to_string(),
-            wanted: "from 1 to 16 777 216 bytes are read".into(),
-        }),
+        1..=MAX => Ok(bytes),
+        _ => Err(InvalidProbe { setting, value: bytes.to_string(), expected: "use from 1 to 16 777 216 bytes".into() }),
     }
 }
 
@@ -110,7 +107,7 @@ pub(super) fn bound(setting: &'static str, bytes: usize) -> Result<usize, Invali
 mod tests {
     use super::*;
 
-    /// What came of it and after how many bytes, fed one by one.
+    /// Searches byte by byte. Returns whether the pattern was found, and the number of bytes read.
     fn search(pattern: &Pattern, limit: usize, text: &str) -> (bool, usize) {
         let mut search = Search::new(pattern, limit);
         for (at, byte) in text.bytes().enumerate() {
@@ -128,7 +125,7 @@ mod tests {
         let pattern = Pattern::contains("expect", b"PONG".to_vec()).unwrap();
         assert_eq!(search(&pattern, 100, "PO PONG etc"), (true, 7));
         assert_eq!(search(&pattern, 100, "PO"), (false, 2));
-        assert_eq!(search(&pattern, 6, "PO PONG etc"), (false, 6), "it is beyond the bound");
+        assert_eq!(search(&pattern, 6, "PO PONG etc"), (false, 6), "it is beyond the limit");
         assert_eq!(search(&pattern, 7, "PO PONG etc"), (true, 7));
     }
 
@@ -138,7 +135,7 @@ mod tests {
         assert_eq!(search(&pattern, 100, "220 hello"), (true, 4));
         assert_eq!(search(&pattern, 100, "421 busy"), (false, 1));
         assert_eq!(search(&pattern, 100, "22"), (false, 2));
-        assert_eq!(search(&pattern, 3, "220 hello"), (false, 3), "it is beyond the bound");
+        assert_eq!(search(&pattern, 3, "220 hello"), (false, 3), "it is beyond the limit");
         assert_eq!(search(&pattern, 100, "2204"), (false, 4));
         let mut whole = Search::new(&pattern, 100);
         assert!(whole.more(b"220 hello").unwrap());
@@ -155,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_bound_of_nothing_or_of_everything_is_refused() {
-        assert!(bound("limit", 0).is_err() && bound("limit", usize::MAX).is_err());
-        assert_eq!(bound("limit", 1), Ok(1));
+        assert!(byte_limit("max_bytes", 0).is_err() && byte_limit("max_bytes", usize::MAX).is_err());
+        assert_eq!(byte_limit("max_bytes", 1), Ok(1));
     }
 }

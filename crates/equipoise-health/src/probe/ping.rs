@@ -6,55 +6,53 @@ use std::{
     time::Duration,
 };
 
-use futures::future::BoxFuture;
 use socket2::{Domain, Protocol, Socket, Type};
 use surge_ping::{Client, Config, ICMP, IcmpPacket, PingIdentifier, PingSequence, SurgeError};
 
-use super::{Answer, InvalidProbe, Probe, ProbeError, Target, resolve::resolve};
+use super::{InvalidProbe, Probe, ProbeError, ProbeFuture, ProbeOutcome, Target, resolve::resolve};
 
-/// An ICMP echo, over IPv4 or IPv6 as the endpoint's address is.
+/// A probe that sends an ICMP echo request, over IPv4 or IPv6 depending on the endpoint's address.
 ///
 /// ```no_run
-/// use equipoise_health::probe::Ping;
+/// use equipoise_health::probe::PingProbe;
 ///
-/// let ping = Ping::new()?;
+/// let ping = PingProbe::new()?;
 /// # Ok::<(), equipoise_health::probe::InvalidProbe>(())
 /// ```
 ///
-/// It uses datagram sockets, which need no privilege where `net.ipv4.ping_group_range` allows them, and raw ones
-/// (`CAP_NET_RAW`) otherwise. One echo is sent for each look: a lost packet is a failed probe, and it takes several of those
-/// to be out. A name is resolved and its first address used; a port is not needed.
+/// The probe uses datagram sockets, which need no privilege if `net.ipv4.ping_group_range` allows them. Otherwise it uses raw
+/// sockets, which need `CAP_NET_RAW`. Each probe sends one echo request, so one lost packet fails the probe; use a
+/// [`fall`](crate::Schedule::fall) above 1. For a host name, only the first address is used. The address needs no port.
 #[derive(Debug)]
-pub struct Ping {
-    /// Distinguishes the looks of this process where the system does not.
+pub struct PingProbe {
+    /// Distinguishes the probes of this process if the system does not.
     count: AtomicU32,
 }
 
-impl Ping {
-    /// A ping, if the system allows any.
+impl PingProbe {
+    /// A probe, if the operating system permits ICMP.
     ///
     /// # Errors
     ///
-    /// When it allows neither kind of socket, for neither family.
+    /// Returns an error if the system permits neither datagram nor raw ICMP sockets, for neither IPv4 nor IPv6.
     pub fn new() -> Result<Self, InvalidProbe> {
         match may(Domain::IPV4, Protocol::ICMPV4).or_else(|_| may(Domain::IPV6, Protocol::ICMPV6)) {
             Ok(()) => Ok(Self { count: AtomicU32::new(process::id()) }),
             Err(error) => Err(InvalidProbe {
                 setting: "probe",
                 value: "ping".to_owned(),
-                wanted: format!("{}; use another probe, or {HOW_TO}", forbidden(&error)).into(),
+                expected: format!("{}; use another probe, or {HOW_TO}", forbidden(&error)).into(),
             }),
         }
     }
 
-    async fn look(&self, target: &Target) -> Result<Answer, ProbeError> {
+    async fn check(&self, target: &Target) -> Result<ProbeOutcome, ProbeError> {
         let address = address(target).await?;
         let kind = if address.is_ipv4() { ICMP::V4 } else { ICMP::V6 };
-        // A client, and thus a socket, for each look: it belongs to no runtime longer than that, and all of it goes with
-        // the look.
+        // A socket for each probe: it must not outlive the runtime, and it must be closed with the probe.
         let client = Client::new(&Config::builder().kind(kind).build()).map_err(|error| match error.kind() {
             io::ErrorKind::PermissionDenied => ProbeError::Forbidden(format!("{}; {HOW_TO}", forbidden(&error))),
-            _ => ProbeError::Broken(error.to_string()),
+            _ => ProbeError::Failed(error.to_string()),
         })?;
         let count = self.count.fetch_add(1, Ordering::Relaxed);
         let (identifier, sequence) = (PingIdentifier((count >> 16) as u16 ^ count as u16), PingSequence(count as u16));
@@ -66,7 +64,7 @@ impl Ping {
         match pinger.ping(sequence, b"equipoise").await {
             Ok((packet, _)) => judge(&packet),
             Err(SurgeError::IOError(error)) => Err(ProbeError::Connect(error.to_string())),
-            Err(error) => Err(ProbeError::Broken(error.to_string())),
+            Err(error) => Err(ProbeError::Failed(error.to_string())),
         }
     }
 }
@@ -84,27 +82,27 @@ fn may(domain: Domain, protocol: Protocol) -> io::Result<()> {
         .map(drop)
 }
 
-/// The first address of the target. The port is of no use, but the lookup wants one.
+/// The first address of the target, with a port that is not used.
 async fn address(target: &Target) -> Result<SocketAddr, ProbeError> {
     let host = target.parsed()?.host();
     resolve(host, 0).await?.into_iter().next().ok_or_else(|| ProbeError::Connect(format!("{host} has no address")))
 }
 
-/// Routers answer too, with errors about our echo.
-fn judge(packet: &IcmpPacket) -> Result<Answer, ProbeError> {
+/// Evaluates an answer. Routers send ICMP errors about the echo request.
+fn judge(packet: &IcmpPacket) -> Result<ProbeOutcome, ProbeError> {
     const ECHO_REPLY: u8 = 0;
     const ECHO_REPLY_V6: u8 = 129;
     let (kind, code, from): (_, _, IpAddr) = match packet {
-        IcmpPacket::V4(v4) if v4.get_icmp_type().0 == ECHO_REPLY => return Ok(Answer::Passed),
-        IcmpPacket::V6(v6) if v6.get_icmpv6_type().0 == ECHO_REPLY_V6 => return Ok(Answer::Passed),
+        IcmpPacket::V4(v4) if v4.get_icmp_type().0 == ECHO_REPLY => return Ok(ProbeOutcome::Passed),
+        IcmpPacket::V6(v6) if v6.get_icmpv6_type().0 == ECHO_REPLY_V6 => return Ok(ProbeOutcome::Passed),
         IcmpPacket::V4(v4) => (v4.get_icmp_type().0, v4.get_icmp_code().0, v4.get_source().into()),
         IcmpPacket::V6(v6) => (v6.get_icmpv6_type().0, v6.get_icmpv6_code().0, v6.get_source().into()),
     };
     Err(ProbeError::Unexpected(format!("ICMP type {kind} code {code} from {from}")))
 }
 
-impl Probe for Ping {
-    fn probe<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<Answer, ProbeError>> {
-        Box::pin(self.look(target))
+impl Probe for PingProbe {
+    fn probe<'a>(&'a self, target: &'a Target) -> ProbeFuture<'a> {
+        Box::pin(self.check(target))
     }
 }

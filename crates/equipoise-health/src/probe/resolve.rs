@@ -1,4 +1,4 @@
-//! Names, as the system resolves them.
+//! Host names, resolved by the system.
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
@@ -6,11 +6,11 @@ use tokio::{sync::Semaphore, task::spawn_blocking};
 
 use super::ProbeError;
 
-/// How many lookups may be under way at a time: each holds a thread of the runtime's for as long as the system lets it, and
-/// the application needs these too.
+/// The maximum number of lookups at a time. A lookup can occupy a blocking thread for long, and the application needs these
+/// threads as well.
 static LOOKUPS: Semaphore = Semaphore::const_new(32);
 
-/// All addresses of a host.
+/// All addresses of a host name, or the address itself if `host` is one.
 pub(super) async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, ProbeError> {
     if let Ok(ip) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(ip, port)]);
@@ -19,7 +19,7 @@ pub(super) async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, Pr
     let permit = LOOKUPS.acquire().await.map_err(|_| gone())?;
     let host = host.to_owned();
     let looked_up = spawn_blocking(move || {
-        // Held by the lookup, not by the look: that may be given up long before.
+        // Held by the lookup and not by the probe, because a probe may be dropped before its lookup ends.
         let _permit = permit;
         (&*host, port).to_socket_addrs().map(Vec::from_iter)
     });

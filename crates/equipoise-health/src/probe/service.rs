@@ -1,34 +1,36 @@
 use std::{error::Error, fmt, future::poll_fn};
 
-use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tower_service::Service;
 
-use super::{Answer, Probe, ProbeError, Target};
+use super::{Probe, ProbeError, ProbeFuture, ProbeOutcome, Target};
 
-/// A service as a probe; see [`probe_service`].
+/// A tower service as a probe, made by [`probe_service`].
 pub struct ProbeService<S>(Mutex<S>);
 
-/// Any `tower::Service` of [`Target`]s as a probe; a clone of it is used for each look, so what limits or counts must be
-/// shared by its clones, as tower's own middleware does. An error is a failed probe, a [`ProbeError`] stays as it is.
+/// Makes a probe of a `tower::Service` whose requests are [`Target`]s.
+///
+/// Each probe uses a clone of the service. State that must be shared, such as a rate limit, must therefore be shared by the
+/// clones, as in tower's own middleware. The response is a [`ProbeOutcome`] or `()`, which means [`ProbeOutcome::Passed`].
+/// An error is a failed probe: a [`ProbeError`] is kept, any other error becomes [`ProbeError::Failed`].
 ///
 /// ```
-/// use equipoise_health::probe::{Answer, Probe, Target, probe_service};
+/// use equipoise_health::probe::{Probe, ProbeOutcome, Target, probe_service};
 /// use tower::service_fn;
 ///
 /// let probe = probe_service(service_fn(|target: Target| async move {
-///     if target.port == Some(7) { Ok(()) } else { Err("not a lucky port") }
+///     if target.port == Some(7) { Ok(()) } else { Err("the port is not 7") }
 /// }));
 ///
-/// let target = Target { id: "a".into(), address: "10.0.0.1:80".into(), port: Some(7) };
+/// let target = Target::new("a", "10.0.0.1:80").with_port(7);
 /// # futures::executor::block_on(async {
-/// assert_eq!(probe.probe(&target).await, Ok(Answer::Passed));
+/// assert_eq!(probe.probe(&target).await, Ok(ProbeOutcome::Passed));
 /// # });
 /// ```
 pub fn probe_service<S>(service: S) -> ProbeService<S>
 where
     S: Service<Target> + Clone + Send + 'static,
-    S::Response: Into<Answer>,
+    S::Response: Into<ProbeOutcome>,
     S::Error: Into<Box<dyn Error + Send + Sync>>,
     S::Future: Send,
 {
@@ -38,16 +40,16 @@ where
 impl<S> Probe for ProbeService<S>
 where
     S: Service<Target> + Clone + Send + 'static,
-    S::Response: Into<Answer>,
+    S::Response: Into<ProbeOutcome>,
     S::Error: Into<Box<dyn Error + Send + Sync>>,
     S::Future: Send,
 {
-    fn probe<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<Answer, ProbeError>> {
+    fn probe<'a>(&'a self, target: &'a Target) -> ProbeFuture<'a> {
         Box::pin(async {
             let mut service = self.0.lock().clone();
             poll_fn(|cx| service.poll_ready(cx)).await.map_err(failed)?;
-            let look = service.call(target.clone());
-            look.await.map(Into::into).map_err(failed)
+            let response = service.call(target.clone());
+            response.await.map(Into::into).map_err(failed)
         })
     }
 }
@@ -55,7 +57,7 @@ where
 fn failed(error: impl Into<Box<dyn Error + Send + Sync>>) -> ProbeError {
     match error.into().downcast::<ProbeError>() {
         Ok(error) => *error,
-        Err(error) => ProbeError::Broken(ProbeError::chain(&*error)),
+        Err(error) => ProbeError::Failed(ProbeError::chain(&*error)),
     }
 }
 

@@ -4,32 +4,45 @@ use equipoise_core::{Address, EndpointId};
 
 use super::ProbeError;
 
-/// Whom to look at.
+/// The endpoint that a probe examines.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Target {
     /// The endpoint's id.
     pub id: EndpointId,
-    /// Its address, as its spec has it: `host:port`, `[v6]:port`, or a URL.
+    /// The endpoint's address, as in its [spec](equipoise_core::EndpointSpec): `host:port`, `[v6]:port` or a URL.
     pub address: String,
-    /// The port to look at instead of the address's, if checks have one of their own.
+    /// The port to examine instead of the address's own: [`Schedule::port`](crate::Schedule::port).
     pub port: Option<u16>,
 }
 
 impl Target {
-    /// Host and port: those of the address, the port overridden. A URL without a port has its scheme's.
+    /// A target with this id and address, at the address's own port.
+    pub fn new(id: impl Into<EndpointId>, address: impl Into<String>) -> Self {
+        Self { id: id.into(), address: address.into(), port: None }
+    }
+
+    /// Examines this port instead of the address's own.
+    #[must_use]
+    pub const fn with_port(mut self, port: u16) -> Self {
+        self.port = Some(port);
+        self
+    }
+
+    /// The host and port to connect to: those of the address, except that [`port`](Self::port) has priority. A URL without a
+    /// port has its scheme's default port.
     ///
     /// ```
     /// use equipoise_health::probe::Target;
     ///
-    /// let mut target = Target { id: "a".into(), address: "https://[::1]/api".into(), port: None };
+    /// let target = Target::new("a", "https://[::1]/api");
     /// assert_eq!(target.host_and_port(), Ok(("::1".to_owned(), 443)));
-    /// target.port = Some(8080);
-    /// assert_eq!(target.host_and_port(), Ok(("::1".to_owned(), 8080)));
+    /// assert_eq!(target.with_port(8080).host_and_port(), Ok(("::1".to_owned(), 8080)));
     /// ```
     ///
     /// # Errors
     ///
-    /// When there is no host or no port, or when they are none that could be reached.
+    /// Returns [`ProbeError::Address`] if the address has no valid host, or if there is no port from 1 to 65 535.
     pub fn host_and_port(&self) -> Result<(String, u16), ProbeError> {
         let address = self.parsed()?;
         match self.port.or(address.known_port()) {
@@ -50,6 +63,7 @@ impl Target {
     }
 }
 
+/// The id, and the address in parentheses.
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.id, self.address)

@@ -1,101 +1,104 @@
-use futures::future::BoxFuture;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
-    Answer, InvalidProbe, Probe, ProbeError, Target,
+    InvalidProbe, Probe, ProbeError, ProbeFuture, ProbeOutcome, Target,
     connect::connect,
-    pattern::{Pattern, Search, bound},
+    pattern::{Pattern, Search, byte_limit},
 };
 
-/// A TCP connection; if asked, bytes are sent and others expected.
+/// A probe that opens a TCP connection. It can also send bytes and wait for an expected answer.
 ///
 /// ```
-/// use equipoise_health::probe::Tcp;
+/// use equipoise_health::probe::TcpProbe;
 ///
-/// let accepts = Tcp::new();
-/// let redis = Tcp::new().send("PING\r\n").expect_prefix("+PONG")?;
-/// let smtp = Tcp::new().expect("ESMTP")?.max_in_flight(512)?;
+/// let accepts = TcpProbe::new();
+/// let redis = TcpProbe::new().send("PING\r\n").expect_prefix("+PONG")?;
+/// let smtp = TcpProbe::new().expect("ESMTP")?.max_bytes(512)?;
 /// # Ok::<(), equipoise_health::probe::InvalidProbe>(())
 /// ```
 ///
-/// Without anything expected it passes once the system has accepted the connection, even if the process behind it is stuck:
-/// its backlog accepts for it. Expect something where that matters.
+/// Without an expected answer, the probe passes even if the process behind the socket is stuck, because the operating system
+/// accepts connections for it. Set [`expect`](Self::expect) or [`expect_prefix`](Self::expect_prefix) to detect this.
 #[derive(Clone, Debug)]
-pub struct Tcp {
+pub struct TcpProbe {
     send: Vec<u8>,
     expect: Option<Pattern>,
-    limit: usize,
+    max_bytes: usize,
 }
 
-impl Tcp {
-    /// Passes when a connection comes about.
+impl TcpProbe {
+    /// A probe that passes if the connection is accepted. It sends nothing and expects nothing.
     #[must_use]
     pub fn new() -> Self {
-        Self { send: Vec::new(), expect: None, limit: 16 * 1024 }
+        Self { send: Vec::new(), expect: None, max_bytes: 16 * 1024 }
     }
 
-    /// Sends this first. Nothing by default.
+    /// Sends these bytes after connecting. Default: none.
     #[must_use]
     pub fn send(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.send = bytes.into();
         self
     }
 
-    /// Passes only when this is somewhere in what comes; the last expectation counts. It is read until it is found, the
-    /// peer has ended, or [`limit`](Self::limit).
+    /// Passes only if these bytes occur anywhere in the answer. Replaces an earlier expectation.
+    ///
+    /// The probe reads until the bytes are found, the peer closes the connection, or [`max_bytes`](Self::max_bytes) have
+    /// been read.
     ///
     /// # Errors
     ///
-    /// When it is empty.
+    /// Returns an error if `bytes` is empty.
     pub fn expect(mut self, bytes: impl Into<Vec<u8>>) -> Result<Self, InvalidProbe> {
         self.expect = Some(Pattern::contains("expect", bytes.into())?);
         Ok(self)
     }
 
-    /// Passes only when what comes begins with this; the last expectation counts. It fails at the first byte that differs.
+    /// Passes only if the answer begins with these bytes. Replaces an earlier expectation. The probe fails at the first byte
+    /// that differs.
     ///
     /// # Errors
     ///
-    /// When it is empty.
+    /// Returns an error if `bytes` is empty.
     pub fn expect_prefix(mut self, bytes: impl Into<Vec<u8>>) -> Result<Self, InvalidProbe> {
         self.expect = Some(Pattern::prefix("expect_prefix", bytes.into())?);
         Ok(self)
     }
 
-    /// How many bytes are read at most; what is expected must be within them. By default 16 KiB.
+    /// The maximum number of bytes of the answer to read. The expected bytes must be within them. Range: 1 byte to 16 MiB.
+    /// Default: 16 KiB.
     ///
     /// # Errors
     ///
-    /// When it is 0, or above 16 MiB.
-    pub fn limit(mut self, bytes: usize) -> Result<Self, InvalidProbe> {
-        self.limit = bound("limit", bytes)?;
+    /// Returns an error if `bytes` is out of range.
+    pub fn max_bytes(mut self, bytes: usize) -> Result<Self, InvalidProbe> {
+        self.max_bytes = byte_limit("max_bytes", bytes)?;
         Ok(self)
     }
 
-    async fn look(&self, target: &Target) -> Result<Answer, ProbeError> {
+    async fn check(&self, target: &Target) -> Result<ProbeOutcome, ProbeError> {
         let mut stream = connect(target).await?;
         stream.write_all(&self.send).await?;
-        let Some(pattern) = &self.expect else { return Ok(Answer::Passed) };
-        let mut search = Search::new(pattern, self.limit);
-        let mut piece = vec![0; self.limit.min(4096)];
+        let Some(pattern) = &self.expect else { return Ok(ProbeOutcome::Passed) };
+        let mut search = Search::new(pattern, self.max_bytes);
+        let mut buffer = vec![0; self.max_bytes.min(4096)];
         loop {
-            match stream.read(&mut piece).await? {
-                0 => return search.end().map(Answer::from),
-                length if search.more(&piece[..length])? => return Ok(Answer::Passed),
+            match stream.read(&mut buffer).await? {
+                0 => return search.end().map(ProbeOutcome::from),
+                length if search.more(&buffer[..length])? => return Ok(ProbeOutcome::Passed),
                 _ => {}
             }
         }
     }
 }
 
-impl Default for Tcp {
+impl Default for TcpProbe {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Probe for Tcp {
-    fn probe<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<Answer, ProbeError>> {
-        Box::pin(self.look(target))
+impl Probe for TcpProbe {
+    fn probe<'a>(&'a self, target: &'a Target) -> ProbeFuture<'a> {
+        Box::pin(self.check(target))
     }
 }

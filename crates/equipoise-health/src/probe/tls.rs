@@ -3,32 +3,32 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use futures::future::BoxFuture;
 use rustls::{ClientConfig, RootCertStore, client::Resumption, crypto::ring, pki_types::ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::{Answer, InvalidProbe, Probe, ProbeError, Target, connect::connect};
+use super::{InvalidProbe, Probe, ProbeError, ProbeFuture, ProbeOutcome, Target, connect::connect};
 
-/// A TLS handshake. Also how [`Http`](super::Http) and [`Grpc`](super::Grpc) are told to use TLS.
+/// A probe that makes a TLS handshake. It also holds the TLS settings of [`HttpProbe`](super::HttpProbe) and
+/// [`GrpcProbe`](super::GrpcProbe).
 ///
 /// ```
-/// use equipoise_health::probe::Tls;
+/// use equipoise_health::probe::TlsProbe;
 ///
-/// let by_its_address = Tls::new();
-/// let by_name = Tls::new().server_name("db.example.com")?;
+/// let by_its_address = TlsProbe::new();
+/// let by_name = TlsProbe::new().server_name("db.example.com")?;
 /// # Ok::<(), equipoise_health::probe::InvalidProbe>(())
 /// ```
 ///
-/// Each handshake is a full one, so that a certificate which has run out or changed is seen. In TLS 1.3 a server that
-/// refuses the *client's* certificate does so after the handshake: only a probe that goes on to read notices.
+/// Sessions are never resumed, so that an expired or changed certificate is noticed. In TLS 1.3, a server that rejects the
+/// *client's* certificate does so after the handshake. This probe does not notice it; an HTTP or gRPC probe does.
 #[derive(Clone)]
-pub struct Tls {
+pub struct TlsProbe {
     config: Arc<ClientConfig>,
     server_name: Option<ServerName<'static>>,
 }
 
-/// The roots that browsers trust, without client certificates.
+/// The configuration of [`TlsProbe::new`].
 static PUBLIC: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| {
     let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -39,37 +39,38 @@ static PUBLIC: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| {
     Arc::new(without_resumption(config))
 });
 
-impl Tls {
-    /// Trusts the roots that browsers do (webpki-roots).
+impl TlsProbe {
+    /// A probe that trusts the root certificates of Mozilla (crate `webpki-roots`) and has no client certificate.
     #[must_use]
     pub fn new() -> Self {
         Self { config: Arc::clone(&PUBLIC), server_name: None }
     }
 
-    /// With a configuration of one's own: other roots, a client's certificate, another provider. Its protocols (ALPN) are
-    /// kept by a bare handshake, HTTP and gRPC set theirs.
+    /// A probe with this configuration, for instance with other root certificates, a client certificate or another crypto
+    /// provider. Session resumption is disabled. The ALPN protocols of the configuration are used by this probe; HTTP and
+    /// gRPC probes replace them.
     #[must_use]
     pub fn with_config(config: impl Into<Arc<ClientConfig>>) -> Self {
         let config = without_resumption(Arc::unwrap_or_clone(config.into()));
         Self { config: Arc::new(config), server_name: None }
     }
 
-    /// The name (or address) that the certificate is to have. By default the host of the endpoint's address.
+    /// The DNS name or IP address that the server's certificate must have. Default: the host of the endpoint's address.
     ///
     /// # Errors
     ///
-    /// When it is neither a DNS name nor an IP address.
+    /// Returns an error if `name` is neither a DNS name nor an IP address.
     pub fn server_name(mut self, name: &str) -> Result<Self, InvalidProbe> {
         let name = ServerName::try_from(name.to_owned()).map_err(|_| InvalidProbe {
             setting: "server_name",
             value: name.to_owned(),
-            wanted: "it is a DNS name or an IP address, without scheme or port".into(),
+            expected: "use a DNS name or an IP address, without scheme or port".into(),
         })?;
         self.server_name = Some(name);
         Ok(self)
     }
 
-    /// Shakes hands; `protocols` for ALPN, or what the configuration has.
+    /// Makes the handshake. `protocols` are offered by ALPN; with `None`, those of the configuration.
     pub(super) async fn handshake(
         &self,
         stream: TcpStream,
@@ -79,7 +80,7 @@ impl Tls {
         let name = match &self.server_name {
             Some(name) => name.clone(),
             None => {
-                // A certificate knows no zones (`%eth0`).
+                // Certificates have no zone identifiers (`%eth0`).
                 let host = target.parsed()?.host().split('%').next().unwrap_or_default().to_owned();
                 ServerName::try_from(host)
                     .map_err(|_| target.refuse("its host is no name that a certificate can have"))?
@@ -99,23 +100,23 @@ fn without_resumption(mut config: ClientConfig) -> ClientConfig {
     config
 }
 
-impl Default for Tls {
+impl Default for TlsProbe {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Probe for Tls {
-    fn probe<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<Answer, ProbeError>> {
+impl Probe for TlsProbe {
+    fn probe<'a>(&'a self, target: &'a Target) -> ProbeFuture<'a> {
         Box::pin(async {
             let stream = connect(target).await?;
-            self.handshake(stream, target, None).await.map(|_| Answer::Passed)
+            self.handshake(stream, target, None).await.map(|_| ProbeOutcome::Passed)
         })
     }
 }
 
-impl fmt::Debug for Tls {
+impl fmt::Debug for TlsProbe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tls").field("server_name", &self.server_name).finish_non_exhaustive()
+        f.debug_struct("TlsProbe").field("server_name", &self.server_name).finish_non_exhaustive()
     }
 }

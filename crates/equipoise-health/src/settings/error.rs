@@ -1,27 +1,27 @@
 use std::{fmt, time::Duration};
 
-/// Why settings are refused. Names the check, if it is one's, the setting, what it was, and what would be right.
+/// The error for an invalid health setting. Its text names the check (if any), the setting, the value, and what is valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}{setting} cannot be {given}: {wanted}", of(.check.as_deref()))]
+#[error("{}{setting} cannot be {value}: {expected}", prefix(.check.as_deref()))]
 #[non_exhaustive]
 pub struct InvalidHealth {
-    /// The name of the check whose schedule is refused; `None` for outlier detection, and for a schedule by itself.
+    /// The name of the check that has the setting. `None` for outlier detection and for a schedule without a check.
     pub check: Option<String>,
-    /// The setting.
+    /// The name of the setting.
     pub setting: &'static str,
-    /// What it was.
-    pub given: String,
-    /// What would be right.
-    pub wanted: &'static str,
+    /// The invalid value.
+    pub value: String,
+    /// What a valid value is.
+    pub expected: &'static str,
 }
 
 impl InvalidHealth {
-    pub(crate) fn new(setting: &'static str, given: impl fmt::Display, wanted: &'static str) -> Self {
-        Self { check: None, setting, given: given.to_string(), wanted }
+    pub(crate) fn new(setting: &'static str, value: impl fmt::Display, expected: &'static str) -> Self {
+        Self { check: None, setting, value: value.to_string(), expected }
     }
 
-    pub(crate) fn time(setting: &'static str, given: Duration, wanted: &'static str) -> Self {
-        Self { check: None, setting, given: format!("{given:?}"), wanted }
+    pub(crate) fn time(setting: &'static str, value: Duration, expected: &'static str) -> Self {
+        Self { check: None, setting, value: format!("{value:?}"), expected }
     }
 
     pub(super) fn of_check(self, name: &str) -> Self {
@@ -29,11 +29,11 @@ impl InvalidHealth {
     }
 }
 
-fn of(check: Option<&str>) -> String {
+fn prefix(check: Option<&str>) -> String {
     check.map(|name| format!("check {name:?}: ")).unwrap_or_default()
 }
 
-/// There is no preset of this name.
+/// The error for an unknown name of a preset. Its text lists the known names.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there is no preset {name:?} for {what}: {known}")]
 pub struct UnknownPreset {

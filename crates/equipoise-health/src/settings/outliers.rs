@@ -1,11 +1,15 @@
 use std::{str::FromStr, time::Duration};
 
-use super::{InvalidHealth, UnknownPreset, schedule::LONGEST};
+use super::{
+    EjectionGrowth, FailurePercentage, InvalidHealth, LatencyOutlier, OnFailureLimit, SuccessRate, UnknownPreset,
+    schedule::MAX_TIME,
+};
 
-/// When an endpoint is ejected for how it treats requests, for how long, and how many may be.
+/// The settings of outlier detection: which endpoints are ejected because of their requests, for how long, and how many at a
+/// time.
 ///
-/// Every rule is off until it is set; the presets [`envoy`](Self::envoy), [`grpc`](Self::grpc),
-/// [`linkerd`](Self::linkerd) and [`nginx`](Self::nginx) are starting points, also by name.
+/// All rules are off by default. The presets [`envoy`](Self::envoy), [`grpc`](Self::grpc), [`linkerd`](Self::linkerd) and
+/// [`nginx`](Self::nginx) are starting points. They are also available by name:
 ///
 /// ```
 /// use equipoise_health::Outliers;
@@ -13,313 +17,272 @@ use super::{InvalidHealth, UnknownPreset, schedule::LONGEST};
 /// let outliers: Outliers = "envoy".parse()?;
 /// assert_eq!(outliers, Outliers::envoy());
 /// let stricter = outliers.consecutive_failures(3);
-/// assert!(stricter.check().is_ok());
+/// assert!(stricter.validate().is_ok());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// With the feature `serde` it is read from the name of a preset, or from a table whose fields are called as the methods
-/// here; `preset` says which preset they change, and `"off"` turns a rule or `longest_pause` off. Unknown fields and
-/// settings that are impossible are refused. It is written as a table.
+/// # In configuration files
+///
+/// With the feature `serde`, the settings are the name of a preset or a table whose fields are named like the methods. The
+/// field `preset` names the preset that the other fields change. `"off"` turns off a rule, `max_retry_after` or
+/// `abandon_factor`. Unknown fields and invalid settings are errors. Settings are serialized as a table.
 ///
 /// ```
 /// # #[cfg(feature = "serde")] {
-/// use equipoise_health::Outliers;
 /// use std::time::Duration;
 ///
+/// use equipoise_health::{Outliers, SuccessRate};
+///
 /// let outliers: Outliers = serde_json::from_str(
-///     r#"{ "preset": "envoy", "consecutive_gateway": "off", "ejection": { "base": "10s", "longest": "1m" } }"#,
+///     r#"{ "preset": "envoy", "consecutive_gateway_failures": "off", "base_ejection": "10s", "max_ejection": "1m" }"#,
 /// )?;
-/// let (base, longest) = (Duration::from_secs(10), Duration::from_secs(60));
-/// let success_rate = equipoise_health::SuccessRate { deviations: 1.9, hosts: 5, volume: 100 };
-/// let same = Outliers::new().consecutive_failures(5).success_rate(success_rate).longest_pause(None);
-/// assert_eq!(outliers, same.ejection(base, longest));
+/// let same = Outliers::new()
+///     .consecutive_failures(5)
+///     .success_rate(SuccessRate::new(1.9))
+///     .max_retry_after(None)
+///     .base_ejection(Duration::from_secs(10))
+///     .max_ejection(Duration::from_secs(60));
+/// assert_eq!(outliers, same);
 /// # }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[must_use]
 pub struct Outliers {
-    pub(crate) failures: Option<u32>,
-    pub(crate) gateway: Option<u32>,
-    pub(crate) connection: Option<u32>,
-    pub(crate) within: Option<(u32, Duration)>,
+    pub(crate) consecutive_failures: Option<u32>,
+    pub(crate) consecutive_gateway_failures: Option<u32>,
+    pub(crate) consecutive_connection_failures: Option<u32>,
+    pub(crate) failures_within: Option<(u32, Duration)>,
     pub(crate) success_rate: Option<SuccessRate>,
     pub(crate) failure_percentage: Option<FailurePercentage>,
     pub(crate) latency: Option<LatencyOutlier>,
-    pub(crate) on_trip: OnTrip,
+    pub(crate) on_failure_limit: OnFailureLimit,
     pub(crate) interval: Duration,
-    pub(crate) base: Duration,
-    pub(crate) longest: Duration,
-    pub(crate) growth: Growth,
+    pub(crate) base_ejection: Duration,
+    pub(crate) max_ejection: Duration,
+    pub(crate) growth: EjectionGrowth,
     pub(crate) jitter: f64,
-    pub(crate) most_percent: u32,
-    pub(crate) longest_pause: Option<Duration>,
-    pub(crate) abandoned: Option<f64>,
-}
-
-/// What follows when there were too many failures in a row, or within a time. All but the first speak through the
-/// [checks](crate::Source::Checks), which bring the endpoint back: HAProxy's `on-error`, with `observe layer7`. A pool
-/// without checks ejects.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(rename_all = "kebab-case"))]
-pub enum OnTrip {
-    /// The endpoint is ejected for a time.
-    #[default]
-    Eject,
-    /// The next look comes after the [fast](crate::Schedule::fast) interval.
-    LookSoon,
-    /// It counts as a look that failed.
-    FailCheck,
-    /// It counts as so many that one more takes the endpoint down.
-    SuddenDeath,
-    /// The endpoint is down.
-    MarkDown,
-}
-
-/// How ejections grow with each that follows another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(rename_all = "kebab-case"))]
-pub enum Growth {
-    /// The base time times how many there were.
-    Linear,
-    /// Twice as long each time.
-    Doubling,
-}
-
-/// Ejects endpoints whose success rate lies far below the mean of all.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(deny_unknown_fields))]
-pub struct SuccessRate {
-    /// By how many standard deviations.
-    pub deviations: f64,
-    /// Only among at least so many endpoints that had
-    pub hosts: usize,
-    /// at least so many requests each in the interval.
-    pub volume: u64,
-}
-
-/// Ejects endpoints of whose requests too many fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(deny_unknown_fields))]
-pub struct FailurePercentage {
-    /// So many percent or more.
-    pub percent: u32,
-    /// Only among at least so many endpoints that had
-    pub hosts: usize,
-    /// at least so many requests each in the interval.
-    pub volume: u64,
-}
-
-/// Ejects endpoints whose mean time to the first byte is a multiple of the others'.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(deny_unknown_fields))]
-pub struct LatencyOutlier {
-    /// So many times the median of all endpoints' means, or more.
-    pub factor: f64,
-    /// Only among at least so many endpoints that had
-    pub hosts: usize,
-    /// at least so many answers each in the interval.
-    pub volume: u64,
+    pub(crate) max_ejection_percent: u32,
+    pub(crate) max_retry_after: Option<Duration>,
+    pub(crate) abandon_factor: Option<f64>,
 }
 
 impl Outliers {
-    /// No rule; ejections of 30 s times how many there were in a row, at most 300 s, of at most 10 % of the endpoints;
-    /// windows of 10 s; `Retry-After` is heeded up to 30 s.
+    /// Settings without rules. The other settings have their defaults: an interval of 10 s, ejections of 30 s that grow
+    /// linearly up to 300 s with a jitter of 10 %, at most 10 % of the endpoints ejected, and `Retry-After` up to 30 s.
     pub const fn new() -> Self {
         Self {
-            failures: None,
-            gateway: None,
-            connection: None,
-            within: None,
+            consecutive_failures: None,
+            consecutive_gateway_failures: None,
+            consecutive_connection_failures: None,
+            failures_within: None,
             success_rate: None,
             failure_percentage: None,
             latency: None,
-            on_trip: OnTrip::Eject,
+            on_failure_limit: OnFailureLimit::Eject,
             interval: Duration::from_secs(10),
-            base: Duration::from_secs(30),
-            longest: Duration::from_secs(300),
-            growth: Growth::Linear,
+            base_ejection: Duration::from_secs(30),
+            max_ejection: Duration::from_secs(300),
+            growth: EjectionGrowth::Linear,
             jitter: 0.1,
-            most_percent: 10,
-            longest_pause: Some(Duration::from_secs(30)),
-            abandoned: None,
+            max_ejection_percent: 10,
+            max_retry_after: Some(Duration::from_secs(30)),
+            abandon_factor: None,
         }
     }
 
-    /// Envoy's defaults: 5 failures in a row, 5 gateway failures in a row; success rates below mean − 1.9 standard
-    /// deviations among 5 endpoints with 100 requests. (Its failure percentage is off by default.)
+    /// Envoy's defaults: 5 consecutive failures, 5 consecutive gateway failures, and [`SuccessRate::new(1.9)`]. Envoy's
+    /// failure percentage is off by default, and so it is here. `Retry-After` is ignored.
+    ///
+    /// [`SuccessRate::new(1.9)`]: SuccessRate::new
     pub const fn envoy() -> Self {
         Self {
-            failures: Some(5),
-            gateway: Some(5),
-            success_rate: Some(SuccessRate { deviations: 1.9, hosts: 5, volume: 100 }),
-            longest_pause: None,
+            consecutive_failures: Some(5),
+            consecutive_gateway_failures: Some(5),
+            success_rate: Some(SuccessRate::new(1.9)),
+            max_retry_after: None,
             ..Self::new()
         }
     }
 
-    /// gRPC's (A50): success rates as Envoy, and failure percentages of 85 % among 5 endpoints with 50 requests.
+    /// gRPC's defaults (proposal A50): the success rate as in Envoy, and a failure percentage of 85 % among at least 5
+    /// endpoints with 50 requests. `Retry-After` is ignored.
     pub const fn grpc() -> Self {
         Self {
-            success_rate: Some(SuccessRate { deviations: 1.9, hosts: 5, volume: 100 }),
-            failure_percentage: Some(FailurePercentage { percent: 85, hosts: 5, volume: 50 }),
-            longest_pause: None,
+            success_rate: Some(SuccessRate::new(1.9)),
+            failure_percentage: Some(FailurePercentage::new(85)),
+            max_retry_after: None,
             ..Self::new()
         }
     }
 
-    /// linkerd's circuit breaker: 7 failures in a row; out for 1 s, twice as long each time, at most 60 s, with 50 %
-    /// jitter. Any number of endpoints may be out.
+    /// The defaults of linkerd's circuit breaker: 7 consecutive failures. The first ejection lasts 1 s, and each further one
+    /// twice as long, up to 60 s, with a jitter of 50 %. All endpoints may be ejected. `Retry-After` is ignored.
     pub const fn linkerd() -> Self {
         Self {
-            failures: Some(7),
-            base: Duration::from_secs(1),
-            longest: Duration::from_secs(60),
-            growth: Growth::Doubling,
+            consecutive_failures: Some(7),
+            base_ejection: Duration::from_secs(1),
+            max_ejection: Duration::from_secs(60),
+            growth: EjectionGrowth::Doubling,
             jitter: 0.5,
-            most_percent: 100,
-            longest_pause: None,
+            max_ejection_percent: 100,
+            max_retry_after: None,
             ..Self::new()
         }
     }
 
-    /// nginx's: `max_fails` failures within `fail_timeout`, out for `fail_timeout`. Any number may be out. nginx's own
-    /// defaults are 1 and 10 s.
+    /// nginx's rule: `max_fails` failures within `fail_timeout` eject for `fail_timeout`. nginx's defaults are 1 and 10 s;
+    /// the preset named `nginx` uses them. All endpoints may be ejected. `Retry-After` is ignored.
     pub const fn nginx(max_fails: u32, fail_timeout: Duration) -> Self {
         Self {
-            within: Some((max_fails, fail_timeout)),
-            base: fail_timeout,
-            longest: fail_timeout,
+            failures_within: Some((max_fails, fail_timeout)),
+            base_ejection: fail_timeout,
+            max_ejection: fail_timeout,
             jitter: 0.0,
-            most_percent: 100,
-            longest_pause: None,
+            max_ejection_percent: 100,
+            max_retry_after: None,
             ..Self::new()
         }
     }
 
-    /// Ejects after so many failures of any kind in a row.
+    /// Ejects an endpoint after this many consecutive failures of any kind. Minimum 1. Default: off.
     pub const fn consecutive_failures(mut self, failures: u32) -> Self {
-        self.failures = Some(failures);
+        self.consecutive_failures = Some(failures);
         self
     }
 
-    /// Ejects after so many gateway failures (502, 503, 504, gRPC `UNAVAILABLE`) in a row, or failures to reach it at all. A
-    /// 503 with a `Retry-After` that is [heeded](Self::longest_pause) is none.
-    pub const fn consecutive_gateway(mut self, failures: u32) -> Self {
-        self.gateway = Some(failures);
+    /// Ejects an endpoint after this many consecutive gateway failures: status 502, 503 or 504, gRPC `UNAVAILABLE`, and
+    /// connection failures. Minimum 1. Default: off.
+    ///
+    /// A 503 whose `Retry-After` is [respected](Self::max_retry_after) is not counted.
+    pub const fn consecutive_gateway_failures(mut self, failures: u32) -> Self {
+        self.consecutive_gateway_failures = Some(failures);
         self
     }
 
-    /// Ejects after so many requests in a row for which there was no connection, or whose connection broke or timed out.
-    pub const fn consecutive_connection(mut self, failures: u32) -> Self {
-        self.connection = Some(failures);
+    /// Ejects an endpoint after this many consecutive connection failures: requests that got no connection, whose connection
+    /// broke, or that timed out. Minimum 1. Default: off.
+    pub const fn consecutive_connection_failures(mut self, failures: u32) -> Self {
+        self.consecutive_connection_failures = Some(failures);
         self
     }
 
-    /// Ejects after so many failures within a time, successes between them or not.
+    /// Ejects an endpoint after this many failures of any kind within `time`, even with successes between them. At least 1
+    /// failure; a time above 0, up to 365 days. Default: off.
     pub const fn failures_within(mut self, failures: u32, time: Duration) -> Self {
-        self.within = Some((failures, time));
+        self.failures_within = Some((failures, time));
         self
     }
 
-    /// Ejects those whose success rate lies far below the others'.
+    /// Ejects endpoints whose success rate is far below the mean of all endpoints. Default: off.
     pub const fn success_rate(mut self, rule: SuccessRate) -> Self {
         self.success_rate = Some(rule);
         self
     }
 
-    /// Ejects those of whose requests too many fail.
+    /// Ejects endpoints at which a large percentage of the requests fail. Default: off.
     pub const fn failure_percentage(mut self, rule: FailurePercentage) -> Self {
         self.failure_percentage = Some(rule);
         self
     }
 
-    /// Ejects those that are many times slower than the others.
+    /// Ejects endpoints that are many times as slow as the median. Default: off.
     pub const fn latency(mut self, rule: LatencyOutlier) -> Self {
         self.latency = Some(rule);
         self
     }
 
-    /// What follows when there were too many failures in a row, or within a time; ejection by default.
-    pub const fn on_trip(mut self, what: OnTrip) -> Self {
-        self.on_trip = what;
+    /// What happens when an endpoint reaches one of the limits of consecutive failures or of
+    /// [`failures_within`](Self::failures_within). Default: [`OnFailureLimit::Eject`].
+    pub const fn on_failure_limit(mut self, action: OnFailureLimit) -> Self {
+        self.on_failure_limit = action;
         self
     }
 
-    /// The window over which rates are taken; by default 10 s. At its end, after the endpoints that stand out in it have been
-    /// ejected, each endpoint that serves has one ejection forgiven, so that its next one is shorter (as in gRPC's A50).
+    /// The interval over which success rates, failure percentages and latencies are measured. Above 0, up to 365 days.
+    /// Default: 10 s.
+    ///
+    /// At the end of an interval, outliers are ejected. Then the number of past ejections decreases by one for each endpoint
+    /// that is not ejected, so that its next ejection is shorter (as in gRPC's A50).
     pub const fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval;
         self
     }
 
-    /// How long the first ejection lasts, and the longest.
-    pub const fn ejection(mut self, base: Duration, longest: Duration) -> Self {
-        self.base = base;
-        self.longest = longest;
+    /// The time of the first ejection of an endpoint. Above 0, at most [`max_ejection`](Self::max_ejection). Default: 30 s.
+    pub const fn base_ejection(mut self, time: Duration) -> Self {
+        self.base_ejection = time;
         self
     }
 
-    /// How ejections grow.
-    pub const fn growth(mut self, growth: Growth) -> Self {
+    /// The maximum time of an ejection, before [jitter](Self::jitter). At least [`base_ejection`](Self::base_ejection), up to
+    /// 365 days. Default: 300 s.
+    pub const fn max_ejection(mut self, time: Duration) -> Self {
+        self.max_ejection = time;
+        self
+    }
+
+    /// How the time of an ejection grows while an endpoint is ejected repeatedly. Default: [`EjectionGrowth::Linear`].
+    pub const fn growth(mut self, growth: EjectionGrowth) -> Self {
         self.growth = growth;
         self
     }
 
-    /// Each ejection is longer by up to this part of it, by chance, from 0 to 1.
+    /// The jitter of ejections: each one lasts longer by a random fraction of up to this much. Range: 0 to 1. Default: 0.1.
     pub const fn jitter(mut self, jitter: f64) -> Self {
         self.jitter = jitter;
         self
     }
 
-    /// At most so many percent of the endpoints are out at a time because of their requests alone; one always may be.
-    pub const fn most_percent(mut self, percent: u32) -> Self {
-        self.most_percent = percent;
+    /// The maximum percentage of endpoints that are out because of their requests alone, rounded down. Range: 0 to 100.
+    /// Default: 10. One endpoint may always be out.
+    pub const fn max_ejection_percent(mut self, percent: u32) -> Self {
+        self.max_ejection_percent = percent;
         self
     }
 
-    /// The longest `Retry-After` that is heeded; by default 30 s, and none (`None`) in the presets, as in what they are named
-    /// after. An endpoint that answers 429 or 503 with a `Retry-After` in seconds gets no requests for that time, unless
-    /// [the maximum](Self::most_percent) of endpoints is out already. Since no response says whose limit was reached, that
-    /// goes for all requests: where clients have limits of their own, heed none.
+    /// The maximum `Retry-After` time that is respected; longer times are cut to it. `None` ignores `Retry-After`.
+    /// Default: 30 s; the presets ignore it, like the software they are named after.
     ///
-    /// Where it is not heeded (or is 0, or a date), a 503 with `Retry-After` counts as a gateway failure
-    /// ([`Verdict::Unavailable`](equipoise_core::Verdict::Unavailable)), a 429 as nothing
-    /// ([`Verdict::Overloaded`](equipoise_core::Verdict::Overloaded)). A request on probation that is answered with such a
-    /// 503 has failed in either case.
-    pub const fn longest_pause(mut self, longest: Option<Duration>) -> Self {
-        self.longest_pause = longest;
+    /// An endpoint that answers 429 or 503 with a `Retry-After` in seconds gets no requests for that time, unless
+    /// [`max_ejection_percent`](Self::max_ejection_percent) is reached. A response does not say whether a limit of the
+    /// endpoint or of one client was exceeded. If your servers limit individual clients, use `None`.
+    ///
+    /// If `Retry-After` is ignored, is 0 or is a date, a 503 counts as a gateway failure
+    /// ([`Verdict::Unavailable`](equipoise_core::Verdict::Unavailable)) and a 429 does not count
+    /// ([`Verdict::Overloaded`](equipoise_core::Verdict::Overloaded)). A 503 always fails a request on probation.
+    pub const fn max_retry_after(mut self, time: Option<Duration>) -> Self {
+        self.max_retry_after = time;
         self
     }
 
-    /// Counts requests that callers give up as [timeouts](equipoise_core::Failure::Timeout), if they had waited for the
-    /// first byte at least this many times as long as usual; as many as the other rules ask for then eject the endpoint,
-    /// and one of them fails its probation. `None`, the default, ignores them.
+    /// Counts a request that its caller abandons as a [timeout](equipoise_core::Failure::Timeout) if it had waited for the
+    /// first byte at least this many times as long as usual. At least 1. Default: `None`, which ignores abandoned requests.
     ///
-    /// The usual time is a moving average over the endpoint's own answers (a sixteenth of the difference for each). Where it
-    /// has not answered yet, the slowest average among the pool's endpoints counts; where no endpoint has, nothing is
-    /// counted. Use a factor that a slow but successful answer rarely reaches, such as 10.
+    /// The usual time is a moving average over the endpoint's own responses, with a weight of 1/16 for each. If the endpoint
+    /// has not answered yet, the largest average in the pool is used. If no endpoint has answered, nothing is counted. Use a
+    /// factor that slow but successful responses rarely reach, such as 10.
     ///
-    /// It is off by default because the decision is then the caller's: a client can make requests that take long, hang up
-    /// and so have endpoints ejected that work. Turn it on where callers can be trusted, as in a client's own balancer below
-    /// the application's timeouts. An attempt timeout below the balancer needs no such trust and tells the same; Envoy,
-    /// HAProxy and nginx have only that.
-    pub const fn abandoned(mut self, times_usual: Option<f64>) -> Self {
-        self.abandoned = times_usual;
+    /// It is off by default because callers control it: a client can send slow requests and hang up, and so have healthy
+    /// endpoints ejected. Turn it on if callers are trusted, for instance in a client's own balancer below the application's
+    /// timeouts. An attempt timeout below the balancer gives the same signal without this risk; Envoy, HAProxy and nginx have
+    /// only that.
+    pub const fn abandon_factor(mut self, factor: Option<f64>) -> Self {
+        self.abandon_factor = factor;
         self
     }
 
-    /// Whether it makes sense.
+    /// Validates the settings.
     ///
     /// # Errors
     ///
-    /// When it does not; the error names the setting.
-    pub fn check(&self) -> Result<(), InvalidHealth> {
+    /// Returns an error that names the first invalid setting.
+    pub fn validate(&self) -> Result<(), InvalidHealth> {
         let counts = [
-            ("consecutive_failures", self.failures),
-            ("consecutive_gateway", self.gateway),
-            ("consecutive_connection", self.connection),
-            ("failures_within", self.within.map(|(count, _)| count)),
+            ("consecutive_failures", self.consecutive_failures),
+            ("consecutive_gateway_failures", self.consecutive_gateway_failures),
+            ("consecutive_connection_failures", self.consecutive_connection_failures),
+            ("failures_within", self.failures_within.map(|(count, _)| count)),
         ];
         for (setting, count) in counts {
             if count == Some(0) {
@@ -327,24 +290,25 @@ impl Outliers {
             }
         }
         let times = [
-            ("failures_within", self.within.map(|(_, time)| time)),
+            ("failures_within", self.failures_within.map(|(_, time)| time)),
             ("interval", Some(self.interval)),
-            ("ejection", Some(self.base)),
-            ("ejection", Some(self.longest)),
+            ("base_ejection", Some(self.base_ejection)),
+            ("max_ejection", Some(self.max_ejection)),
         ];
         for (setting, time) in times {
-            if let Some(time) = time.filter(|time| time.is_zero() || *time > LONGEST) {
-                return Err(InvalidHealth::time(setting, time, "it takes some time, at most 365 days"));
+            if let Some(time) = time.filter(|time| time.is_zero() || *time > MAX_TIME) {
+                return Err(InvalidHealth::time(setting, time, "use a time above 0, at most 365 days"));
             }
         }
-        if self.longest < self.base {
-            return Err(InvalidHealth::time("ejection", self.longest, "the longest is at least the first"));
+        if self.max_ejection < self.base_ejection {
+            return Err(InvalidHealth::time("max_ejection", self.max_ejection, "use at least base_ejection"));
         }
         if !(0.0..=1.0).contains(&self.jitter) {
-            return Err(InvalidHealth::new("jitter", self.jitter, "it is a part of the time, from 0 to 1"));
+            return Err(InvalidHealth::new("jitter", self.jitter, "use a fraction from 0 to 1"));
         }
-        if self.most_percent > 100 {
-            return Err(InvalidHealth::new("most_percent", self.most_percent, "there are no more than 100 percent"));
+        if self.max_ejection_percent > 100 {
+            let percent = self.max_ejection_percent;
+            return Err(InvalidHealth::new("max_ejection_percent", percent, "use at most 100 percent"));
         }
         if let Some(rule) = self.success_rate.filter(|rule| !(rule.deviations > 0.0 && rule.deviations.is_finite())) {
             return Err(InvalidHealth::new("success_rate", rule.deviations, "use deviations above 0"));
@@ -355,23 +319,23 @@ impl Outliers {
         if let Some(rule) = self.latency.filter(|rule| !(rule.factor > 1.0 && rule.factor.is_finite())) {
             return Err(InvalidHealth::new("latency", rule.factor, "use a factor above 1"));
         }
-        if let Some(times) = self.abandoned.filter(|times| !(*times >= 1.0 && times.is_finite())) {
-            return Err(InvalidHealth::new("abandoned", times, "use a factor of 1 or more"));
+        if let Some(factor) = self.abandon_factor.filter(|factor| !(*factor >= 1.0 && factor.is_finite())) {
+            return Err(InvalidHealth::new("abandon_factor", factor, "use a factor of 1 or more"));
         }
         Ok(())
     }
 
-    /// How long the ejection lasts that is the `times`th in a row, without jitter.
-    pub(crate) fn duration(&self, times: u32) -> Duration {
+    /// The time of the n-th consecutive ejection, before jitter.
+    pub(crate) fn ejection_time(&self, n: u32) -> Duration {
         let factor = match self.growth {
-            Growth::Linear => times.max(1),
-            Growth::Doubling => 1u32.checked_shl(times.saturating_sub(1)).unwrap_or(u32::MAX),
+            EjectionGrowth::Linear => n.max(1),
+            EjectionGrowth::Doubling => 1u32.checked_shl(n.saturating_sub(1)).unwrap_or(u32::MAX),
         };
-        self.base.saturating_mul(factor).min(self.longest)
+        self.base_ejection.saturating_mul(factor).min(self.max_ejection)
     }
 
-    /// Whether rates are taken at all.
-    pub(crate) fn counts(&self) -> bool {
+    /// Whether a rule needs [`RequestCounts`](crate::machine::RequestCounts) at the end of each interval.
+    pub(crate) fn needs_counts(&self) -> bool {
         self.success_rate.is_some() || self.failure_percentage.is_some() || self.latency.is_some()
     }
 }
@@ -382,6 +346,7 @@ impl Default for Outliers {
     }
 }
 
+/// Parses the name of a preset: `envoy`, `grpc`, `linkerd` or `nginx`.
 impl FromStr for Outliers {
     type Err = UnknownPreset;
 

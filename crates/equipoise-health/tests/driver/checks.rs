@@ -5,7 +5,7 @@ use std::time::Duration;
 use equipoise_core::{Availability, EndpointSpec, P2c, PickRequest, Pool};
 use equipoise_health::{
     Health, Schedule,
-    probe::{Answer, Probe, ProbeError, Target, Tcp, probe_fn},
+    probe::{Probe, ProbeError, ProbeOutcome, Target, TcpProbe, probe_fn},
 };
 use futures::future::BoxFuture;
 use tokio::net::{TcpListener, TcpSocket};
@@ -23,7 +23,7 @@ async fn one_line_attaches_it_to_a_pool() {
     let pool = Pool::new(P2c::new());
     pool.update(addresses.clone().map(EndpointSpec::new), |_| ()).expect("good endpoints");
 
-    let health = Health::builder().check("tcp", Schedule::new(), Tcp::new()).build().expect("good settings");
+    let health = Health::builder().check("tcp", Schedule::new(), TcpProbe::new()).build().expect("good settings");
     let _checking = health.spawn(&pool);
     until(&pool, &addresses[1], Availability::Unhealthy).await;
     assert_eq!(of(&pool, &addresses[0]), Availability::Up);
@@ -37,8 +37,8 @@ async fn a_probe_that_panics_has_failed_and_the_checks_go_on() {
     let pool = pool(&health, &["a:1", "b:1"]);
     let _checking = health.spawn(&pool);
     until(&pool, "a:1", Availability::Unhealthy).await;
-    let standing = health.standing("a:1").expect("it is known");
-    assert_eq!(standing.checks[0].last.as_deref(), Some("the probe panicked"));
+    let standing = health.status("a:1").expect("it is known");
+    assert_eq!(standing.checks[0].last_error.as_deref(), Some("the probe panicked"));
     script.say("a:1", Say::Pass);
     until(&pool, "a:1", Availability::Up).await;
     assert_eq!(of(&pool, "b:1"), Availability::Up);
@@ -48,7 +48,7 @@ async fn a_probe_that_panics_has_failed_and_the_checks_go_on() {
 struct Clumsy;
 
 impl Probe for Clumsy {
-    fn probe<'a>(&'a self, _: &'a Target) -> BoxFuture<'a, Result<Answer, ProbeError>> {
+    fn probe<'a>(&'a self, _: &'a Target) -> BoxFuture<'a, Result<ProbeOutcome, ProbeError>> {
         panic!("as the test wants")
     }
 }
@@ -66,12 +66,12 @@ async fn a_probe_that_hangs_has_failed_at_its_deadline_and_the_others_go_on() {
     let script = Script::default();
     script.say("a:1", Say::Hang);
     // So few that hanging probes would soon leave none for the others.
-    let health = script.health(every_second()).most_probes(2).build().expect("good settings");
+    let health = script.health(every_second()).max_concurrent_probes(2).build().expect("good settings");
     let pool = pool(&health, &["a:1", "b:1"]);
     let _checking = health.spawn(&pool);
     until(&pool, "a:1", Availability::Unhealthy).await;
-    let standing = health.standing("a:1").expect("it is known");
-    assert_eq!(standing.checks[0].last.as_deref(), Some("no answer in time"));
+    let standing = health.status("a:1").expect("it is known");
+    assert_eq!(standing.checks[0].last_error.as_deref(), Some("no answer in time"));
     let before = script.probes("b:1");
     tokio::time::sleep(seconds(10)).await;
     assert!(script.probes("b:1") >= before + 9);
@@ -128,10 +128,10 @@ async fn a_probe_that_ended_in_time_is_not_late_because_the_driver_is() {
         began.notified().await;
         // It ends, something else happens, and it is long past the deadline before anybody gets to run.
         drop(answer);
-        health.order("b:1", equipoise_health::Order::Ready);
+        health.set_admin_state("b:1", equipoise_health::AdminState::Ready);
         tokio::time::advance(seconds(3)).await;
         tokio::time::sleep(seconds(3)).await;
-        assert!(changes.try_recv().is_err(), "nothing has changed");
+        assert!(changes.try_next().is_none(), "nothing has changed");
     }
 }
 

@@ -1,7 +1,7 @@
 //! Endpoints that join, leave and move.
 
 use equipoise_core::{Availability, EndpointSpec, PickRequest, Pool, RoundRobin};
-use equipoise_health::{Schedule, Start};
+use equipoise_health::{InitialState, Schedule};
 
 use crate::world::{Say, Script, every_second, of, pick, pool, seconds, until, update};
 
@@ -20,8 +20,8 @@ async fn who_joins_is_looked_at_and_who_leaves_is_not() {
     let before = script.probes("a:1");
     tokio::time::sleep(seconds(10)).await;
     assert_eq!(script.probes("a:1"), before);
-    assert!(health.standing("a:1").is_none());
-    assert_eq!(health.standings().len(), 1);
+    assert!(health.status("a:1").is_none());
+    assert_eq!(health.statuses().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -46,7 +46,7 @@ async fn who_moves_is_looked_at_where_it_is_and_begins_anew() {
 #[tokio::test(start_paused = true)]
 async fn who_leaves_and_is_back_before_anybody_looks_is_looked_at_anew() {
     let script = Script::default();
-    let schedule = every_second().start(Start::MustPass);
+    let schedule = every_second().initial_state(InitialState::MustPass);
     let health = script.health(schedule).build().expect("good settings");
     let pool =
         Pool::<()>::builder(health.watch(RoundRobin::new())).initial_availability(Availability::Maintenance).build();
@@ -63,7 +63,7 @@ async fn who_leaves_and_is_back_before_anybody_looks_is_looked_at_anew() {
 async fn newcomers_are_never_picked_before_they_have_passed() {
     let script = Script::default();
     script.say("b:1", Say::Fail);
-    let schedule: Schedule = every_second().start(Start::MustPass);
+    let schedule: Schedule = every_second().initial_state(InitialState::MustPass);
     let health = script.health(schedule).build().expect("good settings");
     let pool =
         Pool::<()>::builder(health.watch(RoundRobin::new())).initial_availability(Availability::Maintenance).build();

@@ -1,8 +1,8 @@
 //! What operators want, and who hears of it.
 
 use equipoise_core::{Availability, PickRequest, Verdict};
-use equipoise_health::{Change, Drained, Order, Source};
-use futures::{FutureExt, StreamExt};
+use equipoise_health::{AdminState, AvailabilityChange, DrainOutcome, Source};
+use futures::FutureExt;
 
 use crate::world::{Say, Script, every_second, of, pick, pool, seconds, until, update};
 
@@ -10,16 +10,16 @@ use crate::world::{Say, Script, every_second, of, pick, pool, seconds, until, up
 async fn orders_hold_whether_they_come_before_the_endpoint_the_run_or_later() {
     let health = Script::default().health(every_second()).build().expect("good settings");
     let pool = pool(&health, &["a:1", "b:1", "c:1"]);
-    health.order("later:1", Order::Maintenance);
-    health.order("a:1", Order::Maintenance);
+    health.set_admin_state("later:1", AdminState::Maintenance);
+    health.set_admin_state("a:1", AdminState::Maintenance);
     let _checking = health.spawn(&pool);
     until(&pool, "a:1", Availability::Maintenance).await;
-    health.order("b:1", Order::Maintenance);
+    health.set_admin_state("b:1", AdminState::Maintenance);
     until(&pool, "b:1", Availability::Maintenance).await;
     update(&pool, &["a:1", "b:1", "c:1", "later:1"]);
     until(&pool, "later:1", Availability::Maintenance).await;
     for id in ["a:1", "b:1", "later:1"] {
-        health.order(id, Order::Ready);
+        health.set_admin_state(id, AdminState::Ready);
         until(&pool, id, Availability::Up).await;
     }
 }
@@ -37,7 +37,7 @@ async fn a_drain_ends_with_the_last_lease_and_nothing_new_comes() {
     tokio::time::sleep(seconds(29)).await;
     assert_eq!((of(&pool, "a:1"), (&mut drain).now_or_never()), (Availability::Draining, None));
     until(&pool, "a:1", Availability::Maintenance).await;
-    assert_eq!(drain.await, Drained::Deadline { left: 1 });
+    assert_eq!(drain.await, DrainOutcome::DeadlineExceeded { in_flight: 1 });
     drop(lease);
 }
 
@@ -54,7 +54,7 @@ async fn a_drain_whose_last_lease_ends_in_time_is_idle() {
     lease.draining().await;
     assert!(lease.closing().now_or_never().is_none(), "the deadline has not passed");
     drop(lease);
-    assert_eq!(drain.await.expect("no panic"), Drained::Idle);
+    assert_eq!(drain.await.expect("no panic"), DrainOutcome::Completed);
 }
 
 #[tokio::test(start_paused = true)]
@@ -66,7 +66,7 @@ async fn the_deadline_of_a_drain_is_told_to_the_leases_that_are_left() {
     let begun = tokio::time::Instant::now();
     let (drained, ()) =
         tokio::join!(health.drain(&pool, "a:1", Some(seconds(30))), async { leases[0].closing().await });
-    assert_eq!((drained, begun.elapsed().as_secs()), (Drained::Deadline { left: 2 }, 30));
+    assert_eq!((drained, begun.elapsed().as_secs()), (DrainOutcome::DeadlineExceeded { in_flight: 2 }, 30));
     pool.remove("a:1").expect("it is still a member");
     drop(leases);
 }
@@ -76,7 +76,7 @@ async fn a_drain_of_an_unknown_id_says_so_and_orders_nothing() {
     let health = Script::default().health(every_second()).build().expect("good settings");
     let pool = pool(&health, &["a:1"]);
     let _checking = health.spawn(&pool);
-    assert_eq!(health.drain(&pool, "b:1", Some(seconds(30))).await, Drained::Unknown);
+    assert_eq!(health.drain(&pool, "b:1", Some(seconds(30))).await, DrainOutcome::UnknownEndpoint);
     update(&pool, &["a:1", "b:1"]);
     tokio::time::sleep(seconds(5)).await;
     assert_eq!(of(&pool, "b:1"), Availability::Up);
@@ -90,10 +90,10 @@ async fn a_drain_that_is_taken_back_says_so() {
     let lease = pick(&pool, "a:1").expect("its turn comes");
     let back = async {
         lease.draining().await;
-        health.order("a:1", Order::Ready);
+        health.set_admin_state("a:1", AdminState::Ready);
     };
     let (drained, ()) = tokio::join!(health.drain(&pool, "a:1", Some(seconds(30))), back);
-    assert_eq!(drained, Drained::Recalled);
+    assert_eq!(drained, DrainOutcome::Cancelled);
     until(&pool, "a:1", Availability::Up).await;
     drop(lease);
 }
@@ -103,13 +103,13 @@ async fn a_drain_ends_at_its_deadline_also_where_nothing_runs_and_where_the_endp
     let health = Script::default().health(every_second()).build().expect("good settings");
     let pool = pool(&health, &["a:1", "b:1"]);
     let lease = pick(&pool, "a:1").expect("its turn comes");
-    assert_eq!(health.drain(&pool, "a:1", Some(seconds(1))).await, Drained::Deadline { left: 1 });
+    assert_eq!(health.drain(&pool, "a:1", Some(seconds(1))).await, DrainOutcome::DeadlineExceeded { in_flight: 1 });
     let removed = async {
         tokio::time::sleep(seconds(1)).await;
         pool.remove("a:1").expect("it is a member");
     };
     let (drained, ()) = tokio::join!(health.drain(&pool, "a:1", Some(seconds(3))), removed);
-    assert_eq!(drained, Drained::Deadline { left: 1 });
+    assert_eq!(drained, DrainOutcome::DeadlineExceeded { in_flight: 1 });
     drop(lease);
 }
 
@@ -118,7 +118,7 @@ async fn a_longest_deadline_is_no_deadline() {
     let health = Script::default().health(every_second()).build().expect("good settings");
     let pool = pool(&health, &["a:1", "b:1"]);
     let _checking = health.spawn(&pool);
-    assert_eq!(health.drain(&pool, "a:1", Some(std::time::Duration::MAX)).await, Drained::Idle);
+    assert_eq!(health.drain(&pool, "a:1", Some(std::time::Duration::MAX)).await, DrainOutcome::Completed);
 }
 
 #[tokio::test(start_paused = true)]
@@ -134,7 +134,7 @@ async fn a_drain_of_an_idle_endpoint_ends_only_once_nothing_new_comes() {
     lease.finish(Verdict::Success);
     drain.await;
     assert!(pick(&pool, "a:1").is_none());
-    assert_eq!(health.drain(&pool, "nobody:1", None).await, Drained::Unknown);
+    assert_eq!(health.drain(&pool, "nobody:1", None).await, DrainOutcome::UnknownEndpoint);
 }
 
 #[tokio::test(start_paused = true)]
@@ -147,9 +147,9 @@ async fn changes_say_who_from_what_to_what_and_why_in_order() {
     script.say("a:1", Say::Fail);
     until(&pool, "a:1", Availability::Unhealthy).await;
     drop(gone);
-    health.order("a:1", Order::Maintenance);
+    health.set_admin_state("a:1", AdminState::Maintenance);
     until(&pool, "a:1", Availability::Maintenance).await;
-    health.order("a:1", Order::Ready);
+    health.set_admin_state("a:1", AdminState::Ready);
     until(&pool, "a:1", Availability::Unhealthy).await;
     script.say("a:1", Say::Pass);
     until(&pool, "a:1", Availability::Up).await;
@@ -159,13 +159,13 @@ async fn changes_say_who_from_what_to_what_and_why_in_order() {
         (open, unfit, Source::Checks, failed),
         (unfit, closed, Source::Operator, "maintenance"),
         (closed, unfit, Source::Checks, failed),
-        (unfit, open, Source::Checks, "well again"),
+        (unfit, open, Source::Checks, "recovered"),
     ] {
-        let Change { id, from: was, to: is, source: whose, reason: why, .. } =
+        let AvailabilityChange { id, from: was, to: is, source: whose, reason: why, .. } =
             changes.next().await.expect("more comes");
         assert_eq!((id.as_str(), was, is, whose, &*why), ("a:1", from, to, source, reason));
     }
-    assert!(changes.try_recv().is_err(), "and no more");
+    assert!(changes.try_next().is_none(), "and no more");
 }
 
 #[tokio::test(start_paused = true)]
@@ -174,7 +174,7 @@ async fn whoever_is_told_finds_the_pool_told() {
     let pool = pool(&health, &["a:1", "b:1"]);
     let mut changes = health.changes();
     let _checking = health.spawn(&pool);
-    health.order("a:1", Order::Maintenance);
+    health.set_admin_state("a:1", AdminState::Maintenance);
     let change = changes.next().await.expect("a change");
     assert_eq!((change.to, of(&pool, "a:1")), (Availability::Maintenance, Availability::Maintenance));
     assert!(pool.pick(&PickRequest::new()).is_ok());

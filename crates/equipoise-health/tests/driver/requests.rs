@@ -7,7 +7,8 @@ use crate::world::{of, pick, pool, seconds, until};
 
 /// Three failures in a row, 10 s.
 fn watched() -> (Health, Pool<()>) {
-    let outliers = Outliers::new().consecutive_failures(3).ejection(seconds(10), seconds(60)).jitter(0.0);
+    let outliers =
+        Outliers::new().consecutive_failures(3).base_ejection(seconds(10)).max_ejection(seconds(60)).jitter(0.0);
     let health = Health::builder().outliers(outliers).build().expect("good settings");
     let pool = pool(&health, &["a:1", "b:1", "c:1"]);
     (health, pool)
@@ -108,8 +109,8 @@ async fn who_asks_to_be_left_alone_is_left_alone_for_so_long() {
     let _checking = health.spawn(&pool);
     pick(&pool, "a:1").expect("its turn comes").finish(Verdict::Overloaded { retry_after: Some(seconds(7)) });
     until(&pool, "a:1", Availability::Unhealthy).await;
-    let reason = &health.standing("a:1").expect("it is known").opinions[0].reason;
-    assert_eq!(reason, "it asked to be left alone for 7s");
+    let reason = &health.status("a:1").expect("it is known").conditions[0].reason;
+    assert_eq!(reason, "it asked for a pause of 7s");
     tokio::time::sleep(seconds(6)).await;
     assert_eq!(of(&pool, "a:1"), Availability::Unhealthy);
     until(&pool, "a:1", Availability::Up).await;
@@ -159,13 +160,13 @@ const COME_BACK: [Verdict; 2] =
 
 #[tokio::test(start_paused = true)]
 async fn unavailable_with_retry_after_counts_as_a_gateway_failure_where_it_is_not_heeded() {
-    let new = Outliers::new().longest_pause(None);
-    let few = SuccessRate { deviations: 1.0, hosts: 3, volume: 10 };
+    let new = Outliers::new().max_retry_after(None);
+    let few = SuccessRate::new(1.0).min_hosts(3).min_requests(10);
     for outliers in [
         Outliers::envoy(),
         Outliers::linkerd(),
         Outliers::nginx(7, seconds(10)),
-        new.consecutive_gateway(7),
+        new.consecutive_gateway_failures(7),
         new.success_rate(few),
     ] {
         for verdict in COME_BACK {
@@ -199,15 +200,15 @@ async fn unavailable_with_retry_after_is_a_pause_where_it_is_heeded() {
         }
     }
     until(&pool, "a:1", Availability::Unhealthy).await;
-    let reason = &health.standing("a:1").expect("it is known").opinions[0].reason;
-    assert_eq!(reason, "it asked to be left alone for 7s");
+    let reason = &health.status("a:1").expect("it is known").conditions[0].reason;
+    assert_eq!(reason, "it asked for a pause of 7s");
     until(&pool, "a:1", Availability::Up).await;
     // For how long is not known.
     for _ in 0..3 {
         pick(&pool, "a:1").expect("its turn comes").finish(COME_BACK[1]);
     }
     until(&pool, "a:1", Availability::Unhealthy).await;
-    let reason = &health.standing("a:1").expect("it is known").opinions[0].reason;
+    let reason = &health.status("a:1").expect("it is known").conditions[0].reason;
     assert_eq!(reason, "3 failures in a row");
 }
 
@@ -215,8 +216,12 @@ async fn unavailable_with_retry_after_is_a_pause_where_it_is_heeded() {
 async fn unavailable_with_retry_after_passes_no_probation() {
     for heeds in [None, Some(seconds(30))] {
         for verdict in COME_BACK {
-            let outliers = Outliers::new().consecutive_failures(3).ejection(seconds(10), seconds(60)).jitter(0.0);
-            let health = Health::builder().outliers(outliers.longest_pause(heeds)).build().expect("good settings");
+            let outliers = Outliers::new()
+                .consecutive_failures(3)
+                .base_ejection(seconds(10))
+                .max_ejection(seconds(60))
+                .jitter(0.0);
+            let health = Health::builder().outliers(outliers.max_retry_after(heeds)).build().expect("good settings");
             let pool = pool(&health, &["a:1", "b:1", "c:1"]);
             let _checking = health.spawn(&pool);
             eject(&pool).await;

@@ -8,7 +8,7 @@ use equipoise_core::{
 use equipoise_health::{
     Health, HealthBuilder, Schedule,
     agent::AgentReply,
-    probe::{Answer, ProbeError, ProbeFn, Target, probe_fn},
+    probe::{ProbeError, ProbeFn, ProbeOutcome, Target, probe_fn},
 };
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
@@ -47,7 +47,7 @@ impl Script {
 
     pub(crate) fn probe(
         &self,
-    ) -> ProbeFn<impl Fn(Target) -> BoxFuture<'static, Result<Answer, ProbeError>> + Send + Sync + use<>> {
+    ) -> ProbeFn<impl Fn(Target) -> BoxFuture<'static, Result<ProbeOutcome, ProbeError>> + Send + Sync + use<>> {
         let script = self.clone();
         probe_fn(move |target: Target| {
             let mut lines = script.0.lock();
@@ -56,11 +56,13 @@ impl Script {
             drop(lines);
             let answer: BoxFuture<'static, _> = Box::pin(async move {
                 match say {
-                    Say::Pass => Ok(Answer::Passed),
+                    Say::Pass => Ok(ProbeOutcome::Passed),
                     Say::Fail => Err(ProbeError::Unexpected("status 500".to_owned())),
                     Say::Hang => std::future::pending().await,
                     Say::Panic => panic!("as the test wants"),
-                    Say::Agent(line) => Ok(Answer::Agent(AgentReply::parse(line.as_bytes()).expect("a whole line"))),
+                    Say::Agent(line) => {
+                        Ok(ProbeOutcome::Agent(AgentReply::parse(line.as_bytes()).expect("a whole line")))
+                    }
                 }
             });
             answer

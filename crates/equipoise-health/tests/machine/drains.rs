@@ -1,28 +1,28 @@
 //! Draining.
 
 use equipoise_core::Availability;
-use equipoise_health::{Event, Order, Policy};
+use equipoise_health::{AdminState, HealthPolicy, machine::Event};
 
 use crate::world::{World, id, seconds};
 
 #[test]
 fn a_drain_ends_in_closing_at_its_deadline() {
-    let mut world = World::new(Policy::new(), 2);
-    world.order(0, Order::Drain { deadline: Some(seconds(10.0)) });
+    let mut world = World::new(HealthPolicy::new(), 2);
+    world.order(0, AdminState::Drain { deadline: Some(seconds(10.0)) });
     assert_eq!(world.of(0), Availability::Draining);
     world.pass(seconds(9.9), |_, _| None);
     assert_eq!(world.of(0), Availability::Draining);
     world.pass(seconds(0.2), |_, _| None);
     assert_eq!(world.of(0), Availability::Maintenance);
-    world.order(0, Order::Ready);
+    world.order(0, AdminState::Ready);
     assert_eq!(world.of(0), Availability::Up);
 }
 
 #[test]
 fn ready_takes_back_the_deadline_too() {
-    let mut world = World::new(Policy::new(), 2);
-    world.order(0, Order::Drain { deadline: Some(seconds(10.0)) });
-    world.order(0, Order::Ready);
+    let mut world = World::new(HealthPolicy::new(), 2);
+    world.order(0, AdminState::Drain { deadline: Some(seconds(10.0)) });
+    world.order(0, AdminState::Ready);
     world.pass(seconds(20.0), |_, _| None);
     assert_eq!(world.of(0), Availability::Up);
     assert_eq!(world.machine.timers(), 0);
@@ -30,29 +30,29 @@ fn ready_takes_back_the_deadline_too() {
 
 #[test]
 fn without_a_deadline_it_drains_for_good() {
-    let mut world = World::new(Policy::new(), 2);
-    world.order(0, Order::Drain { deadline: None });
+    let mut world = World::new(HealthPolicy::new(), 2);
+    world.order(0, AdminState::Drain { deadline: None });
     world.pass(seconds(1e6), |_, _| None);
     assert_eq!(world.of(0), Availability::Draining);
 }
 
 #[test]
 fn who_has_left_leaves_nothing_behind() {
-    let mut world = World::new(Policy::new(), 2);
-    world.order(0, Order::Drain { deadline: Some(seconds(10.0)) });
+    let mut world = World::new(HealthPolicy::new(), 2);
+    world.order(0, AdminState::Drain { deadline: Some(seconds(10.0)) });
     world.tell(Event::Left(id(0)));
     assert_eq!(world.machine.timers(), 0);
-    assert!(world.machine.standing(&id(0)).is_none());
+    assert!(world.machine.status(&id(0)).is_none());
     world.tell(Event::Joined(id(0)));
-    assert_eq!(world.machine.standing(&id(0)).map(|standing| standing.availability), Some(Availability::Up));
+    assert_eq!(world.machine.status(&id(0)).map(|standing| standing.availability), Some(Availability::Up));
 }
 
 #[test]
 fn an_order_may_come_before_the_endpoint() {
-    let mut world = World::new(Policy::new(), 1);
-    world.order(1, Order::Maintenance);
-    world.order(2, Order::Maintenance);
-    world.order(2, Order::Ready);
+    let mut world = World::new(HealthPolicy::new(), 1);
+    world.order(1, AdminState::Maintenance);
+    world.order(2, AdminState::Maintenance);
+    world.order(2, AdminState::Ready);
     world.tell(Event::Joined(id(1)));
     world.tell(Event::Joined(id(2)));
     assert_eq!((world.of(1), world.of(2)), (Availability::Maintenance, Availability::Up));
@@ -60,9 +60,9 @@ fn an_order_may_come_before_the_endpoint() {
 
 #[test]
 fn an_order_holds_for_whoever_takes_the_place_at_another_address() {
-    let mut world = World::new(Policy::new(), 2);
-    world.order(0, Order::Maintenance);
-    world.order(1, Order::Drain { deadline: Some(seconds(10.0)) });
+    let mut world = World::new(HealthPolicy::new(), 2);
+    world.order(0, AdminState::Maintenance);
+    world.order(1, AdminState::Drain { deadline: Some(seconds(10.0)) });
     world.pass(seconds(4.0), |_, _| None);
     for at in 0..2 {
         world.availability.insert(id(at), Availability::Up);
@@ -71,7 +71,7 @@ fn an_order_holds_for_whoever_takes_the_place_at_another_address() {
     assert_eq!((world.of(0), world.of(1)), (Availability::Maintenance, Availability::Draining));
     world.pass(seconds(6.1), |_, _| None);
     assert_eq!(world.of(1), Availability::Maintenance);
-    world.order(0, Order::Ready);
+    world.order(0, AdminState::Ready);
     world.tell(Event::Left(id(0)));
     world.tell(Event::Joined(id(0)));
     assert_eq!(world.of(0), Availability::Up);

@@ -2,8 +2,9 @@
 
 use equipoise_core::{Availability, Timestamp};
 use equipoise_health::{
-    CheckPolicy, Event, Order, Outliers, Policy, Schedule, Signal, Source, Trip,
-    probe::{Answer, ProbeError},
+    AdminState, CheckPolicy, HealthPolicy, Outliers, Schedule, Source,
+    machine::{Event, FailureLimit, Signal},
+    probe::{ProbeError, ProbeOutcome},
 };
 use proptest::prelude::*;
 
@@ -14,10 +15,10 @@ const ENDPOINTS: usize = 8;
 #[derive(Clone, Copy, Debug)]
 enum Op {
     Pass(u16),
-    Trip(usize),
+    FailureLimit(usize),
     Trial(usize, bool),
     Pause(usize, u16),
-    Order(usize, u8),
+    AdminState(usize, u8),
     Leave(usize),
     Join(usize),
     /// From now on probes of this endpoint are answered so; 2 is silence.
@@ -29,10 +30,10 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
     let at = 0..ENDPOINTS;
     let op = prop_oneof![
         6 => (0..30_000u16).prop_map(Op::Pass),
-        4 => at.clone().prop_map(Op::Trip),
+        4 => at.clone().prop_map(Op::FailureLimit),
         2 => (at.clone(), any::<bool>()).prop_map(|(at, good)| Op::Trial(at, good)),
         1 => (at.clone(), 0..60u16).prop_map(|(at, time)| Op::Pause(at, time)),
-        2 => (at.clone(), 0..4u8).prop_map(|(at, order)| Op::Order(at, order)),
+        2 => (at.clone(), 0..4u8).prop_map(|(at, order)| Op::AdminState(at, order)),
         1 => at.clone().prop_map(Op::Leave),
         1 => at.clone().prop_map(Op::Join),
         3 => (at, 0..3u8).prop_map(|(at, how)| Op::Answers(at, how)),
@@ -41,10 +42,10 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
     proptest::collection::vec(op, 1..80)
 }
 
-fn policy(percent: u32) -> Policy {
+fn policy(percent: u32) -> HealthPolicy {
     let check = CheckPolicy::new("tcp", Schedule::new());
-    let outliers = Outliers::envoy().most_percent(percent);
-    Policy { checks: vec![check], outliers: Some(outliers), most_probes: 3 }
+    let outliers = Outliers::envoy().max_ejection_percent(percent);
+    HealthPolicy::new().check(check).outliers(outliers).max_concurrent_probes(3)
 }
 
 /// Plays it all, and checks after each step what must always hold.
@@ -56,14 +57,14 @@ fn play(ops: &[Op], percent: u32) -> World {
     for op in ops {
         match *op {
             Op::Pass(millis) => pass(&mut world, f64::from(millis) / 1e3, &answers),
-            Op::Trip(at) => world.signal(at, Signal::Tripped(Trip::Failures(5))),
-            Op::Trial(at, true) => world.signal(at, Signal::TrialPassed),
-            Op::Trial(at, false) => world.signal(at, Signal::TrialFailed),
-            Op::Pause(at, time) => world.signal(at, Signal::Pause(seconds(time.into()))),
-            Op::Order(at, 0) => world.order(at, Order::Ready),
-            Op::Order(at, 1) => world.order(at, Order::Maintenance),
-            Op::Order(at, 2) => world.order(at, Order::Drain { deadline: None }),
-            Op::Order(at, _) => world.order(at, Order::Drain { deadline: Some(seconds(20.0)) }),
+            Op::FailureLimit(at) => world.signal(at, Signal::FailureLimitReached(FailureLimit::Consecutive(5))),
+            Op::Trial(at, true) => world.signal(at, Signal::ProbationPassed),
+            Op::Trial(at, false) => world.signal(at, Signal::ProbationFailed),
+            Op::Pause(at, time) => world.signal(at, Signal::RetryAfter(seconds(time.into()))),
+            Op::AdminState(at, 0) => world.order(at, AdminState::Ready),
+            Op::AdminState(at, 1) => world.order(at, AdminState::Maintenance),
+            Op::AdminState(at, 2) => world.order(at, AdminState::Drain { deadline: None }),
+            Op::AdminState(at, _) => world.order(at, AdminState::Drain { deadline: Some(seconds(20.0)) }),
             Op::Leave(at) => {
                 members[at] = false;
                 world.tell(Event::Left(id(at)));
@@ -84,11 +85,11 @@ fn play(ops: &[Op], percent: u32) -> World {
         let there = members.iter().filter(|member| **member).count();
         assert!(world.machine.timers() <= 3 * there + 1, "{} timers", world.machine.timers());
         for (at, ejected) in ejected.iter_mut().enumerate() {
-            let standing = world.machine.standing(&id(at));
+            let standing = world.machine.status(&id(at));
             assert_eq!(standing.is_some(), members[at]);
             *ejected = standing.is_some_and(|standing| {
                 assert_eq!(world.availability[&id(at)], standing.availability, "what is thought is what was said");
-                standing.opinions.first().is_some_and(|first| first.source == Source::Requests)
+                standing.conditions.first().is_some_and(|first| first.source == Source::Requests)
             });
         }
         if there == ENDPOINTS {
@@ -107,7 +108,7 @@ fn pass(world: &mut World, time: f64, answers: &[u8; ENDPOINTS]) {
     world.pass(seconds(time), |who, _| {
         let at = (0..ENDPOINTS).find(|&at| id(at) == *who).expect("one of them");
         match answers[at] {
-            0 => Some(Ok(Answer::Passed)),
+            0 => Some(Ok(ProbeOutcome::Passed)),
             1 => Some(Err(ProbeError::Connect("refused".to_owned()))),
             _ => None,
         }
@@ -126,14 +127,14 @@ proptest! {
     fn whoever_everybody_is_content_with_is_open_again(ops in ops()) {
         let mut world = play(&ops, 100);
         for at in 0..ENDPOINTS {
-            world.order(at, Order::Ready);
+            world.order(at, AdminState::Ready);
         }
         // The longest ejection, with its jitter, and then rise looks; then a request, where one is on trial.
         pass(&mut world, 330.0 + 60.0, &[0; ENDPOINTS]);
         for at in 0..ENDPOINTS {
-            world.signal(at, Signal::TrialPassed);
+            world.signal(at, Signal::ProbationPassed);
         }
-        for standing in world.machine.standings() {
+        for standing in world.machine.statuses() {
             prop_assert_eq!(standing.availability, Availability::Up, "{:?}", standing);
         }
     }

@@ -4,23 +4,25 @@ use std::time::Duration;
 
 use equipoise_core::Availability;
 use equipoise_health::{
-    Action, Counts, Event, FailurePercentage, LatencyOutlier, OnTrip, Order, Outliers, Policy, Schedule, Signal,
-    Source, SuccessRate, Trip, probe::Answer,
+    AdminState, FailurePercentage, HealthPolicy, LatencyOutlier, OnFailureLimit, Outliers, Schedule, Source,
+    SuccessRate,
+    machine::{Action, Event, FailureLimit, RequestCounts, Signal},
+    probe::ProbeOutcome,
 };
 use serde::Deserialize;
 
 use crate::world::{World, checks, failed, id, seconds};
 
 fn world(outliers: Outliers, endpoints: usize) -> World {
-    World::new(Policy { outliers: Some(outliers), ..Policy::new() }, endpoints)
+    World::new(HealthPolicy::new().outliers(outliers), endpoints)
 }
 
 fn plain() -> Outliers {
-    Outliers::envoy().jitter(0.0).most_percent(100)
+    Outliers::envoy().jitter(0.0).max_ejection_percent(100)
 }
 
 fn trip(world: &mut World, at: usize) {
-    world.signal(at, Signal::Tripped(Trip::Failures(5)));
+    world.signal(at, Signal::FailureLimitReached(FailureLimit::Consecutive(5)));
 }
 
 fn wait(world: &mut World, time: f64) {
@@ -36,7 +38,7 @@ fn an_ejected_endpoint_comes_back_through_one_request() {
     assert_eq!(world.of(0), Availability::Unhealthy);
     wait(&mut world, 0.2);
     assert_eq!(world.of(0), Availability::Probation);
-    world.signal(0, Signal::TrialPassed);
+    world.signal(0, Signal::ProbationPassed);
     assert_eq!(world.of(0), Availability::Up);
 }
 
@@ -50,7 +52,7 @@ fn each_ejection_that_follows_another_is_longer_up_to_the_longest() {
         assert_eq!(world.of(0), Availability::Unhealthy, "the {times}th lasts {due} s");
         wait(&mut world, 0.2);
         assert_eq!(world.of(0), Availability::Probation);
-        world.signal(0, Signal::TrialFailed);
+        world.signal(0, Signal::ProbationFailed);
     }
 }
 
@@ -63,7 +65,7 @@ fn doubling_is_linkerd_s() {
         assert_eq!(world.of(0), Availability::Unhealthy, "lasts {time} s");
         wait(&mut world, 0.1 + 1e-6);
         assert_eq!(world.of(0), Availability::Probation);
-        world.signal(0, Signal::TrialFailed);
+        world.signal(0, Signal::ProbationFailed);
     }
 }
 
@@ -72,7 +74,7 @@ fn good_windows_make_ejections_short_again() {
     let mut world = world(plain(), 3);
     trip(&mut world, 0);
     wait(&mut world, 30.1);
-    world.signal(0, Signal::TrialPassed);
+    world.signal(0, Signal::ProbationPassed);
     wait(&mut world, 11.0);
     trip(&mut world, 0);
     wait(&mut world, 30.1);
@@ -80,11 +82,11 @@ fn good_windows_make_ejections_short_again() {
 }
 
 /// Ten endpoints; lets time pass until e0 is on trial, counting each window by `of`, and answers after how long it was.
-fn until_trial(world: &mut World, of: &[Counts]) -> f64 {
+fn until_trial(world: &mut World, of: &[RequestCounts]) -> f64 {
     let begun = world.now;
     for _ in 0..10_000 {
         world.step(begun + seconds(1000.0));
-        if world.others.drain(..).any(|action| action == Action::Count) {
+        if world.others.drain(..).any(|action| action == Action::CollectCounts) {
             let counts = of.iter().enumerate().map(|(at, counts)| (id(at), *counts)).collect();
             world.tell(Event::Counted(counts));
         }
@@ -97,12 +99,12 @@ fn until_trial(world: &mut World, of: &[Counts]) -> f64 {
 
 #[test]
 fn ejections_by_each_rule_grow_while_every_window_is_bad_though_the_trials_pass() {
-    let good = Counts { successes: 100, failures: 0, samples: 100, latency: Duration::from_secs(1) };
-    let failing = Counts { successes: 8, failures: 92, ..good };
-    let slow = Counts { latency: Duration::from_secs(100), ..good };
-    let latency = LatencyOutlier { factor: 3.0, hosts: 5, volume: 100 };
-    let percentage = FailurePercentage { percent: 85, hosts: 5, volume: 50 };
-    let rate = SuccessRate { deviations: 1.9, hosts: 5, volume: 100 };
+    let good = RequestCounts::new(100, 0).with_latency(100, Duration::from_secs(1));
+    let failing = RequestCounts::new(8, 92).with_latency(100, Duration::from_secs(1));
+    let slow = good.with_latency(100, Duration::from_secs(100));
+    let latency = LatencyOutlier::new(3.0).min_hosts(5).min_requests(100);
+    let percentage = FailurePercentage::new(85).min_hosts(5).min_requests(50);
+    let rate = SuccessRate::new(1.9);
     for (rules, bad) in [
         (Outliers::grpc(), failing),
         (Outliers::envoy(), failing),
@@ -119,14 +121,14 @@ fn ejections_by_each_rule_grow_while_every_window_is_bad_though_the_trials_pass(
             let ejected = world.changes[changes..].iter().find(|change| change.to == Availability::Unhealthy);
             let time = world.now.since(ejected.expect("it was ejected").at).as_secs_f64();
             assert_eq!(time, f64::from((30 * times).min(300)), "the {times}th by {rules:?}");
-            world.signal(0, Signal::TrialPassed);
+            world.signal(0, Signal::ProbationPassed);
         }
         // Good windows are forgiving: one ejection each.
         of[0] = good;
         let left = world.now + seconds(95.0);
         while world.now < left {
             world.step(left);
-            if world.others.drain(..).any(|action| action == Action::Count) {
+            if world.others.drain(..).any(|action| action == Action::CollectCounts) {
                 world.tell(Event::Counted(of.iter().enumerate().map(|(at, counts)| (id(at), *counts)).collect()));
             }
         }
@@ -148,7 +150,7 @@ fn a_window_that_is_not_counted_forgives_before_the_next_ejection() {
             world.step(ejected + seconds(1000.0));
         }
         assert_eq!(world.now.since(ejected), seconds(30.0), "the last one was forgiven");
-        world.signal(0, Signal::TrialPassed);
+        world.signal(0, Signal::ProbationPassed);
         wait(&mut world, 10.0);
     }
 }
@@ -158,9 +160,9 @@ fn a_trial_that_fails_while_another_answer_asks_for_a_pause_has_failed() {
     let mut world = world(Outliers::new().jitter(0.0), 3);
     trip(&mut world, 0);
     wait(&mut world, 30.1);
-    world.signal(0, Signal::Pause(seconds(5.0)));
+    world.signal(0, Signal::RetryAfter(seconds(5.0)));
     assert_eq!(world.of(0), Availability::Unhealthy);
-    world.signal(0, Signal::TrialFailed);
+    world.signal(0, Signal::ProbationFailed);
     wait(&mut world, 59.9);
     assert_eq!(world.of(0), Availability::Unhealthy, "for 60 s");
     wait(&mut world, 0.2);
@@ -172,12 +174,12 @@ fn a_pause_does_not_end_a_probation() {
     let mut world = world(Outliers::new().jitter(0.0), 3);
     trip(&mut world, 0);
     wait(&mut world, 30.1);
-    world.signal(0, Signal::Pause(seconds(5.0)));
+    world.signal(0, Signal::RetryAfter(seconds(5.0)));
     wait(&mut world, 5.1);
     assert_eq!(world.of(0), Availability::Probation, "after the pause, one request decides");
     // The request that asked for it was the one on trial, and is heard of later: it works.
-    world.signal(0, Signal::Pause(seconds(5.0)));
-    world.signal(0, Signal::TrialPassed);
+    world.signal(0, Signal::RetryAfter(seconds(5.0)));
+    world.signal(0, Signal::ProbationPassed);
     assert_eq!(world.of(0), Availability::Unhealthy);
     wait(&mut world, 5.1);
     assert_eq!(world.of(0), Availability::Up);
@@ -186,7 +188,7 @@ fn a_pause_does_not_end_a_probation() {
 #[test]
 fn no_more_are_out_than_allowed_but_one_always_may_be() {
     for (endpoints, percent, most) in [(1, 10, 1), (3, 10, 1), (10, 10, 1), (20, 10, 2), (20, 50, 10), (5, 0, 1)] {
-        let mut world = world(plain().most_percent(percent), endpoints);
+        let mut world = world(plain().max_ejection_percent(percent), endpoints);
         (0..endpoints).for_each(|at| trip(&mut world, at));
         assert_eq!(world.out(), most, "{endpoints} endpoints, {percent} %");
         // Those on trial count too.
@@ -198,13 +200,13 @@ fn no_more_are_out_than_allowed_but_one_always_may_be() {
 
 #[test]
 fn a_failed_trial_is_followed_by_another_also_where_fewer_may_be_out_by_then() {
-    let mut world = world(plain().most_percent(50), 4);
+    let mut world = world(plain().max_ejection_percent(50), 4);
     (0..2).for_each(|at| trip(&mut world, at));
     wait(&mut world, 30.1);
     // Of two, one may be out; and two are on trial.
     (2..4).for_each(|at| world.tell(Event::Left(id(at))));
     for at in 0..2 {
-        world.signal(at, Signal::TrialFailed);
+        world.signal(at, Signal::ProbationFailed);
         assert_eq!(world.of(at), Availability::Unhealthy);
     }
     wait(&mut world, 60.1);
@@ -222,24 +224,24 @@ fn a_trial_without_requests_is_no_way_to_be_lost() {
 #[test]
 fn who_asks_to_be_left_alone_is_and_comes_back_by_itself() {
     let mut world = world(Outliers::new(), 3);
-    world.signal(0, Signal::Pause(Duration::from_secs(7)));
+    world.signal(0, Signal::RetryAfter(Duration::from_secs(7)));
     assert_eq!(world.of(0), Availability::Unhealthy);
     wait(&mut world, 7.1);
     assert_eq!(world.of(0), Availability::Up);
-    world.signal(0, Signal::Pause(Duration::from_secs(1_000_000)));
+    world.signal(0, Signal::RetryAfter(Duration::from_secs(1_000_000)));
     wait(&mut world, 30.1);
     assert_eq!(world.of(0), Availability::Up, "for at most 30 s");
 }
 
-fn counts(of: &[(u64, u64)]) -> Vec<(equipoise_core::EndpointId, Counts)> {
-    let counts = |&(successes, failures): &(u64, u64)| Counts { successes, failures, ..Counts::default() };
+fn counts(of: &[(u64, u64)]) -> Vec<(equipoise_core::EndpointId, RequestCounts)> {
+    let counts = |&(successes, failures): &(u64, u64)| RequestCounts::new(successes, failures);
     of.iter().enumerate().map(|(at, of)| (id(at), counts(of))).collect()
 }
 
 #[test]
 fn a_success_rate_far_below_the_others_is_an_outlier() {
-    let rule = SuccessRate { deviations: 1.9, hosts: 5, volume: 100 };
-    let rules = Outliers::new().success_rate(rule).most_percent(100);
+    let rule = SuccessRate::new(1.9);
+    let rules = Outliers::new().success_rate(rule).max_ejection_percent(100);
     let mut enough = world(rules, 10);
     let mut of = vec![(99, 1); 10];
     of[3] = (60, 40);
@@ -255,8 +257,8 @@ fn a_success_rate_far_below_the_others_is_an_outlier() {
 
 #[test]
 fn the_worst_go_first_where_not_all_may() {
-    let rule = FailurePercentage { percent: 50, hosts: 2, volume: 10 };
-    let mut world = world(Outliers::new().failure_percentage(rule).most_percent(10), 10);
+    let rule = FailurePercentage::new(50).min_hosts(2).min_requests(10);
+    let mut world = world(Outliers::new().failure_percentage(rule).max_ejection_percent(10), 10);
     let mut of = vec![(10, 0); 10];
     (of[2], of[5], of[7]) = ((4, 6), (0, 10), (5, 5));
     world.tell(Event::Counted(counts(&of)));
@@ -265,11 +267,11 @@ fn the_worst_go_first_where_not_all_may() {
 
 #[test]
 fn who_goes_does_not_depend_on_the_order_of_the_counts() {
-    let rule = FailurePercentage { percent: 50, hosts: 2, volume: 10 };
+    let rule = FailurePercentage::new(50).min_hosts(2).min_requests(10);
     let mut of = vec![(10, 0); 10];
     (of[2], of[5], of[7]) = ((0, 10), (0, 10), (0, 10));
     for turn in 0..10 {
-        let mut world = world(Outliers::new().failure_percentage(rule).most_percent(10), 10);
+        let mut world = world(Outliers::new().failure_percentage(rule).max_ejection_percent(10), 10);
         let mut counts = counts(&of);
         counts.rotate_left(turn);
         world.tell(Event::Counted(counts));
@@ -279,20 +281,14 @@ fn who_goes_does_not_depend_on_the_order_of_the_counts() {
 
 #[test]
 fn many_times_slower_than_the_median_is_an_outlier() {
-    let rule = LatencyOutlier { factor: 3.0, hosts: 3, volume: 10 };
-    let mut world = world(Outliers::new().latency(rule).most_percent(100), 4);
-    let of = [10, 12, 31, 11].map(|millis| Counts {
-        samples: 10,
-        latency: Duration::from_millis(10 * millis),
-        ..Counts::default()
-    });
+    let rule = LatencyOutlier::new(3.0).min_hosts(3).min_requests(10);
+    let mut world = world(Outliers::new().latency(rule).max_ejection_percent(100), 4);
+    let of =
+        [10, 12, 31, 11].map(|millis| RequestCounts::default().with_latency(10, Duration::from_millis(10 * millis)));
     world.tell(Event::Counted(of.into_iter().enumerate().map(|(at, counts)| (id(at), counts)).collect()));
     assert_eq!((world.out(), world.of(2)), (0, Availability::Up), "31 is not 3 times 12");
-    let of = [10, 12, 37, 11].map(|millis| Counts {
-        samples: 10,
-        latency: Duration::from_millis(10 * millis),
-        ..Counts::default()
-    });
+    let of =
+        [10, 12, 37, 11].map(|millis| RequestCounts::default().with_latency(10, Duration::from_millis(10 * millis)));
     world.tell(Event::Counted(of.into_iter().enumerate().map(|(at, counts)| (id(at), counts)).collect()));
     assert_eq!((world.out(), world.of(2)), (1, Availability::Unhealthy));
 }
@@ -317,15 +313,15 @@ fn requests_that_speak_through_checks_do_what_they_do_in_haproxy() {
     assert_eq!(golden.observe_layer7.len(), 4);
     for Observed { on_error, error_limit, fall, status_after_each_500_response } in golden.observe_layer7 {
         let what = match &*on_error {
-            "mark-down" => OnTrip::MarkDown,
-            "fail-check" => OnTrip::FailCheck,
-            "sudden-death" => OnTrip::SuddenDeath,
-            "fastinter" => OnTrip::LookSoon,
+            "mark-down" => OnFailureLimit::MarkDown,
+            "fail-check" => OnFailureLimit::FailCheck,
+            "sudden-death" => OnFailureLimit::SuddenDeath,
+            "fastinter" => OnFailureLimit::CheckSoon,
             other => panic!("{other:?} is not in the recording"),
         };
-        let outliers = Outliers::new().consecutive_failures(3).on_trip(what);
-        let mut world = World::new(Policy { outliers: Some(outliers), ..checks(Schedule::haproxy().fall(fall)) }, 1);
-        world.pass(seconds(1.0), |_, _| Some(Ok(Answer::Passed)));
+        let outliers = Outliers::new().consecutive_failures(3).on_failure_limit(what);
+        let mut world = World::new(checks(Schedule::haproxy().fall(fall)).outliers(outliers), 1);
+        world.pass(seconds(1.0), |_, _| Some(Ok(ProbeOutcome::Passed)));
         for (responses, status) in status_after_each_500_response.iter().enumerate() {
             if responses > 0 && responses % error_limit == 0 {
                 trip(&mut world, 0);
@@ -338,19 +334,19 @@ fn requests_that_speak_through_checks_do_what_they_do_in_haproxy() {
 
 #[test]
 fn trouble_is_looked_into_soon_where_that_is_wanted() {
-    let outliers = Outliers::new().consecutive_failures(3).on_trip(OnTrip::LookSoon);
-    let schedule = Schedule::new().interval(seconds(60.0)).fast(seconds(1.0)).jitter(0.0);
-    let mut world = World::new(Policy { outliers: Some(outliers), ..checks(schedule) }, 1);
-    world.pass(seconds(10.0), |_, _| Some(Ok(Answer::Passed)));
+    let outliers = Outliers::new().consecutive_failures(3).on_failure_limit(OnFailureLimit::CheckSoon);
+    let schedule = Schedule::new().interval(seconds(60.0)).fast_interval(seconds(1.0)).jitter(0.0);
+    let mut world = World::new(checks(schedule).outliers(outliers), 1);
+    world.pass(seconds(10.0), |_, _| Some(Ok(ProbeOutcome::Passed)));
     assert_eq!(world.started[&id(0)], 1);
     trip(&mut world, 0);
-    world.pass(seconds(1.1), |_, _| Some(Ok(Answer::Passed)));
+    world.pass(seconds(1.1), |_, _| Some(Ok(ProbeOutcome::Passed)));
     assert_eq!(world.started[&id(0)], 2);
 }
 
 #[test]
 fn without_a_check_to_speak_through_requests_eject() {
-    let mut world = world(plain().on_trip(OnTrip::MarkDown), 2);
+    let mut world = world(plain().on_failure_limit(OnFailureLimit::MarkDown), 2);
     trip(&mut world, 0);
     assert_eq!(world.of(0), Availability::Unhealthy);
     assert_eq!(world.changes[0].source, Source::Requests);
@@ -366,14 +362,14 @@ fn a_trial_that_nobody_ends_is_followed_by_another() {
     assert_eq!(trials(&world), 1);
     wait(&mut world, 25.0);
     assert_eq!(trials(&world), 3, "one more every ten seconds");
-    world.signal(0, Signal::TrialPassed);
+    world.signal(0, Signal::ProbationPassed);
     wait(&mut world, 60.0);
     assert_eq!((trials(&world), world.of(0)), (3, Availability::Up));
 }
 
 #[test]
 fn who_is_out_for_other_reasons_too_leaves_its_place_to_others() {
-    for how in [Order::Maintenance, Order::Drain { deadline: None }] {
+    for how in [AdminState::Maintenance, AdminState::Drain { deadline: None }] {
         let mut world = world(Outliers::envoy(), 3);
         trip(&mut world, 0);
         trip(&mut world, 1);
@@ -386,10 +382,10 @@ fn who_is_out_for_other_reasons_too_leaves_its_place_to_others() {
         trip(&mut world, 1);
         assert_eq!(world.of(1), Availability::Unhealthy, "{how:?}");
     }
-    let rules = Policy { outliers: Some(Outliers::envoy()), ..checks(Schedule::new()) };
+    let rules = checks(Schedule::new()).outliers(Outliers::envoy());
     let mut world = World::new(rules, 3);
     trip(&mut world, 0);
-    world.pass(seconds(60.0), |who, _| Some(if *who == id(0) { failed() } else { Ok(Answer::Passed) }));
+    world.pass(seconds(60.0), |who, _| Some(if *who == id(0) { failed() } else { Ok(ProbeOutcome::Passed) }));
     trip(&mut world, 1);
     assert_eq!((world.of(0), world.of(1)), (Availability::Unhealthy, Availability::Unhealthy));
 }
@@ -398,7 +394,7 @@ fn who_is_out_for_other_reasons_too_leaves_its_place_to_others() {
 fn pauses_are_not_granted_beyond_what_may_be_out() {
     let mut world = world(Outliers::new(), 3);
     for at in 0..3 {
-        world.signal(at, Signal::Pause(seconds(5.0)));
+        world.signal(at, Signal::RetryAfter(seconds(5.0)));
     }
     assert_eq!(world.out(), 1);
     wait(&mut world, 5.1);

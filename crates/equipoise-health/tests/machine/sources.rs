@@ -2,41 +2,41 @@
 
 use equipoise_core::Availability;
 use equipoise_health::{
-    Action, CheckPolicy, Event, Order, Outliers, Policy, Schedule, Signal, Source, Start, Trip,
+    AdminState, CheckPolicy, HealthPolicy, InitialState, Outliers, Schedule, Source,
     agent::AgentReply,
-    probe::{Answer, ProbeError, Silence},
+    machine::{Action, Event, FailureLimit, Signal},
+    probe::{OnTimeout, ProbeError, ProbeOutcome},
 };
 
 use crate::world::{World, failed, id, seconds};
 
 /// One check and one agent.
-fn policy() -> Policy {
+fn policy() -> HealthPolicy {
     let schedule = Schedule::new().jitter(0.0);
-    let check = |name, silence| CheckPolicy { silence, ..CheckPolicy::new(name, schedule) };
-    Policy {
-        checks: vec![check("http", Silence::Fails), check("agent", Silence::SaysNothing)],
-        outliers: Some(Outliers::envoy().most_percent(100)),
-        ..Policy::new()
-    }
+    let check = |name, silence| CheckPolicy::new(name, schedule).on_timeout(silence);
+    HealthPolicy::new()
+        .check(check("http", OnTimeout::Fail))
+        .check(check("agent", OnTimeout::Ignore))
+        .outliers(Outliers::envoy().max_ejection_percent(100))
 }
 
 struct Both {
     world: World,
-    check: Result<Answer, ProbeError>,
-    agent: Result<Answer, ProbeError>,
+    check: Result<ProbeOutcome, ProbeError>,
+    agent: Result<ProbeOutcome, ProbeError>,
 }
 
 impl Both {
     fn new() -> Self {
-        Self { world: World::new(policy(), 1), check: Ok(Answer::Passed), agent: silence() }
+        Self { world: World::new(policy(), 1), check: Ok(ProbeOutcome::Passed), agent: silence() }
     }
 
     fn agent_says(&mut self, line: &str) {
-        self.agent = Ok(Answer::Agent(AgentReply::parse(line.as_bytes()).expect("a whole line")));
+        self.agent = Ok(ProbeOutcome::Agent(AgentReply::parse(line.as_bytes()).expect("a whole line")));
         self.pass(6.0);
     }
 
-    fn check_says(&mut self, result: Result<Answer, ProbeError>) {
+    fn check_says(&mut self, result: Result<ProbeOutcome, ProbeError>) {
         self.check = result;
         self.pass(30.0);
     }
@@ -57,9 +57,9 @@ impl Both {
 
     fn is(&self, availability: Availability, source: Option<Source>) {
         assert_eq!(self.world.of(0), availability);
-        let standing = self.world.machine.standing(&id(0)).expect("it is there");
+        let standing = self.world.machine.status(&id(0)).expect("it is there");
         assert_eq!(standing.availability, availability);
-        assert_eq!(standing.opinions.first().map(|opinion| opinion.source), source);
+        assert_eq!(standing.conditions.first().map(|opinion| opinion.source), source);
     }
 }
 
@@ -73,15 +73,15 @@ fn each_source_takes_back_only_what_it_said_itself() {
     both.agent_says("drain\n");
     // Who drains and is unfit is of no use to anybody.
     both.is(Availability::Maintenance, Some(Source::Agent));
-    both.check_says(Ok(Answer::Passed));
+    both.check_says(Ok(ProbeOutcome::Passed));
     both.is(Availability::Draining, Some(Source::Agent));
     both.agent_says("up\n");
     both.is(Availability::Draining, Some(Source::Agent));
-    both.world.order(0, Order::Maintenance);
+    both.world.order(0, AdminState::Maintenance);
     both.is(Availability::Maintenance, Some(Source::Operator));
     both.agent_says("ready\n");
     both.is(Availability::Maintenance, Some(Source::Operator));
-    both.world.order(0, Order::Ready);
+    both.world.order(0, AdminState::Ready);
     both.is(Availability::Up, None);
 }
 
@@ -90,8 +90,8 @@ fn an_agent_that_says_down_is_obeyed_until_it_says_up() {
     let mut both = Both::new();
     both.agent_says("down # disk is full\n");
     both.is(Availability::Maintenance, Some(Source::Agent));
-    let standing = both.world.machine.standing(&id(0)).expect("it is there");
-    assert!(standing.opinions[0].reason.contains("disk is full"), "{standing:?}");
+    let standing = both.world.machine.status(&id(0)).expect("it is there");
+    assert!(standing.conditions[0].reason.contains("disk is full"), "{standing:?}");
     both.agent_says("75%\n");
     both.is(Availability::Maintenance, Some(Source::Agent));
     both.agent = silence();
@@ -115,15 +115,15 @@ fn an_agent_that_answers_has_passed() {
     let mut both = Both::new();
     both.agent = silence();
     both.pass(6.0);
-    let last = |both: &Both| both.world.machine.standing(&id(0)).expect("it is there").checks[1].last.clone();
+    let last = |both: &Both| both.world.machine.status(&id(0)).expect("it is there").checks[1].last_error.clone();
     assert!(last(&both).is_some());
     both.agent_says("up\n");
     assert_eq!(last(&both), None);
 
     // Where it has to before anything is taken, and where it failed (a probe of the user's own may do both).
-    let agent = CheckPolicy::new("agent", Schedule::new().start(Start::MustPass));
-    let mut world = World::new(Policy { checks: vec![agent], ..Policy::new() }, 1);
-    let up = || Some(Ok(Answer::Agent(AgentReply::parse(b"up\n").expect("a whole line"))));
+    let agent = CheckPolicy::new("agent", Schedule::new().initial_state(InitialState::MustPass));
+    let mut world = World::new(HealthPolicy::new().check(agent), 1);
+    let up = || Some(Ok(ProbeOutcome::Agent(AgentReply::parse(b"up\n").expect("a whole line"))));
     assert_eq!(world.of(0), Availability::Maintenance);
     for (answer, availability) in
         [(up(), Availability::Up), (Some(failed()), Availability::Unhealthy), (up(), Availability::Up)]
@@ -140,12 +140,12 @@ fn weight_and_limit_are_said_once_each_time_they_change() {
         both.agent_says(line);
     }
     let said = |wanted: fn(&Action) -> bool| both.world.others.iter().filter(|action| wanted(action)).count();
-    assert_eq!(said(|action| matches!(action, Action::Weigh { .. })), 2);
-    assert_eq!(said(|action| matches!(action, Action::Limit { .. })), 2);
+    assert_eq!(said(|action| matches!(action, Action::SetWeightPercent { .. })), 2);
+    assert_eq!(said(|action| matches!(action, Action::SetMaxInFlight { .. })), 2);
 }
 
-fn silence() -> Result<Answer, ProbeError> {
-    Ok(Answer::Silent(ProbeError::Connect("refused".to_owned())))
+fn silence() -> Result<ProbeOutcome, ProbeError> {
+    Ok(ProbeOutcome::Inconclusive(ProbeError::Connect("refused".to_owned())))
 }
 
 #[test]
@@ -153,13 +153,13 @@ fn requests_and_checks_have_to_agree() {
     let mut both = Both::new();
     both.pass(5.0);
     both.check = failed();
-    both.world.signal(0, Signal::Tripped(Trip::Failures(5)));
+    both.world.signal(0, Signal::FailureLimitReached(FailureLimit::Consecutive(5)));
     both.is(Availability::Unhealthy, Some(Source::Requests));
     both.pass(60.0);
     both.is(Availability::Unhealthy, Some(Source::Checks));
-    both.check_says(Ok(Answer::Passed));
+    both.check_says(Ok(ProbeOutcome::Passed));
     // What requests have said, only a request takes back.
     both.is(Availability::Probation, Some(Source::Requests));
-    both.world.signal(0, Signal::TrialPassed);
+    both.world.signal(0, Signal::ProbationPassed);
     both.is(Availability::Up, None);
 }

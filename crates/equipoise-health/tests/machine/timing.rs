@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use equipoise_core::{Availability, EndpointId, Timestamp};
 use equipoise_health::{
-    CheckPolicy, Event, Outliers, Policy, Schedule, Start,
-    probe::{Answer, ProbeError},
+    CheckPolicy, HealthPolicy, InitialState, Outliers, Schedule,
+    machine::Event,
+    probe::{ProbeError, ProbeOutcome},
 };
 use serde::Deserialize;
 
@@ -35,8 +36,8 @@ fn schedule(options: &str) -> Schedule {
     let words: Vec<&str> = options.split_whitespace().filter(|word| *word != "check").collect();
     words.chunks(2).fold(Schedule::haproxy(), |schedule, pair| match pair {
         ["inter", value] => schedule.interval(time(value)).timeout(time(value)),
-        ["fastinter", value] => schedule.fast(time(value)),
-        ["downinter", value] => schedule.down(time(value)),
+        ["fastinter", value] => schedule.fast_interval(time(value)),
+        ["downinter", value] => schedule.down_interval(time(value)),
         ["rise", value] => schedule.rise(count(value)),
         ["fall", value] => schedule.fall(count(value)),
         other => panic!("{other:?} is not in the recording"),
@@ -53,7 +54,7 @@ fn looks_come_when_haproxy_s_come_and_mean_what_they_mean_there() {
         world.pass(seconds(60.0), |_, now| {
             let (_, passes, _) = probes.get(looks.len())?;
             looks.push(now);
-            Some(if *passes { Ok(Answer::Passed) } else { failed() })
+            Some(if *passes { Ok(ProbeOutcome::Passed) } else { failed() })
         });
         // Now slowly, look by look.
         let mut slow = World::new(checks(schedule(&options)), 1);
@@ -70,7 +71,7 @@ fn looks_come_when_haproxy_s_come_and_mean_what_they_mean_there() {
                 let until = slow.machine.poll_timeout().expect("a look is planned");
                 slow.pass(until.since(slow.now), |_, _| {
                     answered = true;
-                    Some(if *passes { Ok(Answer::Passed) } else { failed() })
+                    Some(if *passes { Ok(ProbeOutcome::Passed) } else { failed() })
                 });
             }
             let up = if status.starts_with("UP") { Availability::Up } else { Availability::Unhealthy };
@@ -90,10 +91,10 @@ fn the_first_look_decides_whatever_fall_says() {
 
 #[test]
 fn who_must_pass_first_takes_nothing_until_it_was_looked_at() {
-    let must_pass = || World::new(checks(Schedule::new().start(Start::MustPass)), 1);
+    let must_pass = || World::new(checks(Schedule::new().initial_state(InitialState::MustPass)), 1);
     let mut world = must_pass();
     assert_eq!(world.of(0), Availability::Maintenance);
-    world.pass(seconds(1.0), |_, _| Some(Ok(Answer::Passed)));
+    world.pass(seconds(1.0), |_, _| Some(Ok(ProbeOutcome::Passed)));
     assert_eq!(world.of(0), Availability::Up);
     // Seen and found down: a matter of opinion, which a panic may overrule.
     let mut world = must_pass();
@@ -108,14 +109,14 @@ fn who_must_pass_first_takes_nothing_until_it_was_looked_at() {
 #[test]
 fn those_that_hang_do_not_keep_the_others_from_being_seen() {
     let schedule = Schedule::new().interval(seconds(5.0)).timeout(seconds(2.0)).jitter(0.0);
-    let mut world = World::new(Policy { most_probes: 20, ..checks(schedule) }, 200);
+    let mut world = World::new(checks(schedule).max_concurrent_probes(20), 200);
     let hangs = |who: &EndpointId| (0..100).any(|at| id(at) == *who);
-    world.pass(seconds(60.0), |who, _| (!hangs(who)).then_some(Ok(Answer::Passed)));
+    world.pass(seconds(60.0), |who, _| (!hangs(who)).then_some(Ok(ProbeOutcome::Passed)));
     // Now one of the others fails.
     let began = world.now;
     while world.of(150) == Availability::Up {
         world.pass(seconds(0.1), |who, _| {
-            (!hangs(who)).then(|| if *who == id(150) { failed() } else { Ok(Answer::Passed) })
+            (!hangs(who)).then(|| if *who == id(150) { failed() } else { Ok(ProbeOutcome::Passed) })
         });
     }
     let took = world.now.since(began);
@@ -124,7 +125,7 @@ fn those_that_hang_do_not_keep_the_others_from_being_seen() {
 
 #[test]
 fn at_the_end_of_all_time_nothing_runs_in_circles() {
-    let mut world = World::new(Policy { outliers: Some(Outliers::envoy()), ..checks(Schedule::new()) }, 2);
+    let mut world = World::new(checks(Schedule::new()).outliers(Outliers::envoy()), 2);
     world.set_clock(Timestamp::from_nanos(u64::MAX));
     world.set_clock(Timestamp::from_nanos(u64::MAX));
     assert!(world.machine.timers() < 10);
@@ -132,9 +133,9 @@ fn at_the_end_of_all_time_nothing_runs_in_circles() {
 
 #[test]
 fn a_probe_without_an_answer_is_cancelled_and_counts_as_failed() {
-    let schedule = Schedule::new().interval(seconds(5.0)).timeout(seconds(2.0)).fast(seconds(1.0)).jitter(0.0);
+    let schedule = Schedule::new().interval(seconds(5.0)).timeout(seconds(2.0)).fast_interval(seconds(1.0)).jitter(0.0);
     let mut world = World::new(checks(schedule.fall(3)), 1);
-    world.pass(seconds(1.0), |_, _| Some(Ok(Answer::Passed)));
+    world.pass(seconds(1.0), |_, _| Some(Ok(ProbeOutcome::Passed)));
     let hangs_from = world.now;
     let mut hung = 0;
     while world.of(0) == Availability::Up {
@@ -150,7 +151,7 @@ fn a_probe_without_an_answer_is_cancelled_and_counts_as_failed() {
 
 #[test]
 fn looks_are_spread_and_bounded_from_the_start() {
-    let policy = Policy { most_probes: 7, ..checks(Schedule::new()) };
+    let policy = checks(Schedule::new()).max_concurrent_probes(7);
     let mut world = World::new(policy, 1_000);
     let (mut most, mut first_second) = (0, 0);
     for tenth in 0..60 {
@@ -161,7 +162,7 @@ fn looks_are_spread_and_bounded_from_the_start() {
             first_second = world.started.len();
         }
         for probe in std::mem::take(&mut world.probes).into_keys() {
-            world.tell(Event::Probed { probe, result: Ok(Answer::Passed) });
+            world.tell(Event::Probed { probe, result: Ok(ProbeOutcome::Passed) });
         }
     }
     assert!(most <= 7, "{most} at a time");
@@ -172,12 +173,12 @@ fn looks_are_spread_and_bounded_from_the_start() {
 #[test]
 fn all_checks_have_to_pass() {
     let check = |name: &str| CheckPolicy::new(name, Schedule::new());
-    let policy = Policy { checks: vec![check("one"), check("other")], ..Policy::new() };
+    let policy = HealthPolicy::new().check(check("one")).check(check("other"));
     let mut world = World::new(policy, 1);
     let until = world.now + seconds(60.0);
     while world.step(until) {
         for probe in std::mem::take(&mut world.probes).into_keys() {
-            let result = if probe.check() == 0 { Ok(Answer::Passed) } else { failed() };
+            let result = if probe.check() == 0 { Ok(ProbeOutcome::Passed) } else { failed() };
             world.tell(Event::Probed { probe, result });
         }
     }
@@ -189,19 +190,19 @@ fn all_checks_have_to_pass() {
 fn a_clock_that_is_set_back_does_not_stop_the_checks() {
     let mut world = World::new(checks(Schedule::new()), 1);
     world.now = world.now + seconds(100_000.0);
-    world.pass(seconds(10.0), |_, _| Some(Ok(Answer::Passed)));
+    world.pass(seconds(10.0), |_, _| Some(Ok(ProbeOutcome::Passed)));
     let before = world.started[&id(0)];
     world.set_clock(Timestamp::from_nanos(5));
-    world.pass(seconds(60.0), |_, _| Some(Ok(Answer::Passed)));
+    world.pass(seconds(60.0), |_, _| Some(Ok(ProbeOutcome::Passed)));
     assert!(world.started[&id(0)] >= before + 9, "{} looks in a minute", world.started[&id(0)] - before);
 }
 
 #[test]
 fn a_clock_that_leaps_forward_starts_no_more_than_one_look_each() {
     let mut world = World::new(checks(Schedule::new()), 10);
-    world.pass(seconds(10.0), |_, _| Some(Ok(Answer::Passed)));
+    world.pass(seconds(10.0), |_, _| Some(Ok(ProbeOutcome::Passed)));
     let before = world.started[&id(0)];
     world.now = world.now + seconds(1e6);
-    world.pass(seconds(0.0), |_, _| Some(Ok(Answer::Passed)));
+    world.pass(seconds(0.0), |_, _| Some(Ok(ProbeOutcome::Passed)));
     assert_eq!(world.started[&id(0)], before + 1);
 }

@@ -4,8 +4,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use equipoise_core::{Availability, EndpointId, Timestamp};
 use equipoise_health::{
-    Action, Change, CheckPolicy, Event, Machine, Order, Policy, ProbeId, Schedule, Signal,
-    probe::{Answer, ProbeError},
+    AdminState, AvailabilityChange, CheckPolicy, HealthPolicy, Schedule,
+    machine::{Action, Event, Machine, ProbeId, Signal},
+    probe::{ProbeError, ProbeOutcome},
 };
 
 pub(crate) struct World {
@@ -14,7 +15,7 @@ pub(crate) struct World {
     /// Probes that are under way, and when they began.
     pub(crate) probes: BTreeMap<ProbeId, (EndpointId, Timestamp)>,
     pub(crate) availability: BTreeMap<EndpointId, Availability>,
-    pub(crate) changes: Vec<Change>,
+    pub(crate) changes: Vec<AvailabilityChange>,
     /// Every availability that it set.
     pub(crate) sets: Vec<(EndpointId, Availability)>,
     /// What else it wanted done.
@@ -31,17 +32,17 @@ pub(crate) fn seconds(seconds: f64) -> Duration {
     Duration::from_secs_f64(seconds)
 }
 
-pub(crate) fn checks(schedule: Schedule) -> Policy {
+pub(crate) fn checks(schedule: Schedule) -> HealthPolicy {
     let check = CheckPolicy::new("http", schedule);
-    Policy { checks: vec![check], ..Policy::new() }
+    HealthPolicy::new().check(check)
 }
 
-pub(crate) fn failed() -> Result<Answer, ProbeError> {
+pub(crate) fn failed() -> Result<ProbeOutcome, ProbeError> {
     Err(ProbeError::Unexpected("status 500".to_owned()))
 }
 
 impl World {
-    pub(crate) fn new(policy: Policy, endpoints: usize) -> Self {
+    pub(crate) fn new(policy: HealthPolicy, endpoints: usize) -> Self {
         let machine = Machine::new(policy, 1).expect("a policy that makes sense");
         let mut world = Self {
             machine,
@@ -69,8 +70,8 @@ impl World {
         self.tell(Event::Signalled { id: id(at), signal });
     }
 
-    pub(crate) fn order(&mut self, at: usize, order: Order) {
-        self.tell(Event::Ordered { id: id(at), order });
+    pub(crate) fn order(&mut self, at: usize, order: AdminState) {
+        self.tell(Event::AdminStateSet { id: id(at), state: order });
     }
 
     pub(crate) fn of(&self, at: usize) -> Availability {
@@ -89,12 +90,12 @@ impl World {
                     *self.started.entry(id.clone()).or_default() += 1;
                     self.probes.insert(probe, (id, self.now));
                 }
-                Action::Cancel(probe) => drop(self.probes.remove(&probe)),
-                Action::Set { id, availability } => {
+                Action::CancelProbe(probe) => drop(self.probes.remove(&probe)),
+                Action::SetAvailability { id, availability } => {
                     self.sets.push((id.clone(), availability));
                     self.availability.insert(id, availability);
                 }
-                Action::Tell(change) => self.changes.push(change),
+                Action::Notify(change) => self.changes.push(change),
                 other => self.others.push(other),
             }
         }
@@ -119,7 +120,7 @@ impl World {
     pub(crate) fn pass(
         &mut self,
         time: Duration,
-        mut answer: impl FnMut(&EndpointId, Timestamp) -> Option<Result<Answer, ProbeError>>,
+        mut answer: impl FnMut(&EndpointId, Timestamp) -> Option<Result<ProbeOutcome, ProbeError>>,
     ) {
         let until = self.now + time;
         loop {

@@ -1,4 +1,4 @@
-use equipoise_health::probe::{Answer, Grpc, ProbeError};
+use equipoise_health::probe::{GrpcProbe, ProbeError, ProbeOutcome};
 use hyper::server::conn::http2;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
@@ -21,56 +21,56 @@ async fn answer(io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
     let _ = http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(io), service).await;
 }
 
-fn unexpected(answer: &Result<Answer, ProbeError>, what: &str) -> bool {
+fn unexpected(answer: &Result<ProbeOutcome, ProbeError>, what: &str) -> bool {
     matches!(answer, Err(ProbeError::Unexpected(reason)) if reason.contains(what))
 }
 
 #[tokio::test]
 async fn serving_passes_for_the_server_and_for_a_service() {
     let address = serve(answer).await;
-    assert_eq!(look(&Grpc::new(), address).await, Ok(Answer::Passed));
-    let named = Grpc::new().service("up").authority("shop.example.com").unwrap();
-    assert_eq!(look(&named, format!("http://{address}")).await, Ok(Answer::Passed));
+    assert_eq!(look(&GrpcProbe::new(), address).await, Ok(ProbeOutcome::Passed));
+    let named = GrpcProbe::new().service("up").authority("shop.example.com").unwrap();
+    assert_eq!(look(&named, format!("http://{address}")).await, Ok(ProbeOutcome::Passed));
 }
 
 #[tokio::test]
 async fn anything_else_is_unexpected_and_named() {
     let address = serve(answer).await;
-    let down = look(&Grpc::new().service("down"), address).await;
+    let down = look(&GrpcProbe::new().service("down"), address).await;
     assert!(unexpected(&down, "NOT_SERVING"), "{down:?}");
-    let unknown = look(&Grpc::new().service("who"), address).await;
+    let unknown = look(&GrpcProbe::new().service("who"), address).await;
     assert!(unexpected(&unknown, "NotFound"), "{unknown:?}");
 }
 
 #[tokio::test]
 async fn what_is_no_grpc_fails_it() {
-    assert!(matches!(look(&Grpc::new(), nobody()).await, Err(ProbeError::Connect(_))));
+    assert!(matches!(look(&GrpcProbe::new(), nobody()).await, Err(ProbeError::Connect(_))));
     for bytes in ["", "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n", "\0\0\0\0\0\0\0\0\0\0\0\0"] {
-        let answer = look(&Grpc::new(), saying(bytes).await).await;
-        assert!(matches!(answer, Err(ProbeError::Broken(_))), "{bytes:?}: {answer:?}");
+        let answer = look(&GrpcProbe::new(), saying(bytes).await).await;
+        assert!(matches!(answer, Err(ProbeError::Failed(_))), "{bytes:?}: {answer:?}");
     }
-    let answer = reset(&Grpc::new()).await;
-    assert!(matches!(answer, Err(ProbeError::Broken(_))), "{answer:?}");
+    let answer = reset(&GrpcProbe::new()).await;
+    assert!(matches!(answer, Err(ProbeError::Failed(_))), "{answer:?}");
 }
 
 #[tokio::test]
 async fn silence_is_waited_for_until_the_look_is_dropped() {
-    waits_until_dropped(&Grpc::new()).await;
+    waits_until_dropped(&GrpcProbe::new()).await;
 }
 
 #[cfg(feature = "tls")]
 #[tokio::test]
 async fn over_tls_too() {
-    use equipoise_health::probe::Tls;
+    use equipoise_health::probe::TlsProbe;
 
     let (server, tls) = crate::tls::identity("127.0.0.1", &[b"h2"]);
     let address = crate::tls::serve_tls(server, answer).await;
-    assert_eq!(look(&Grpc::new().tls(tls), address).await, Ok(Answer::Passed));
-    let distrusted = look(&Grpc::new().tls(Tls::new()), address).await;
+    assert_eq!(look(&GrpcProbe::new().tls(tls), address).await, Ok(ProbeOutcome::Passed));
+    let distrusted = look(&GrpcProbe::new().tls(TlsProbe::new()), address).await;
     assert!(matches!(distrusted, Err(ProbeError::Connect(_))), "{distrusted:?}");
 }
 
 #[test]
 fn an_authority_that_is_none_is_refused() {
-    assert_eq!(Grpc::new().authority("a b").unwrap_err().setting, "authority");
+    assert_eq!(GrpcProbe::new().authority("a b").unwrap_err().setting, "authority");
 }

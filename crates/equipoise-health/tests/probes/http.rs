@@ -1,7 +1,7 @@
 use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
 use ::http::{Request, Response};
-use equipoise_health::probe::{Answer, Http, HttpVersion, ProbeError};
+use equipoise_health::probe::{HttpProbe, HttpVersion, ProbeError, ProbeOutcome};
 use http_body_util::Full;
 use hyper::{
     body::{Bytes, Incoming},
@@ -14,8 +14,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::server::{droning, look, nobody, reset, saying, serve, until_closed, waits_until_dropped};
 
-fn get() -> Http {
-    Http::new("/healthz?full=1").expect("a path")
+fn get() -> HttpProbe {
+    HttpProbe::new("/healthz?full=1").expect("a path")
 }
 
 /// Answers so, and remembers what it was asked.
@@ -47,14 +47,14 @@ async fn answer_h2(io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
     let _ = http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(io), echo).await;
 }
 
-fn unexpected(answer: &Result<Answer, ProbeError>, what: &str) -> bool {
+fn unexpected(answer: &Result<ProbeOutcome, ProbeError>, what: &str) -> bool {
     matches!(answer, Err(ProbeError::Unexpected(reason)) if reason.contains(what))
 }
 
 #[tokio::test]
 async fn it_asks_what_it_was_told_to() {
     let (address, asked) = answering("HTTP/1.1 204 No Content\r\n\r\n").await;
-    assert_eq!(look(&get(), address).await, Ok(Answer::Passed));
+    assert_eq!(look(&get(), address).await, Ok(ProbeOutcome::Passed));
     let first = asked.lock().clone();
     assert!(first.starts_with("get /healthz?full=1 http/1.1\r\n"), "{first}");
     assert!(first.contains(&format!("host: {address}\r\n")), "{first}");
@@ -62,7 +62,7 @@ async fn it_asks_what_it_was_told_to() {
 
     let head = get().method("HEAD").unwrap().host("shop.example.com").unwrap();
     let head = head.header("X-Token", "t").unwrap().header("User-Agent", "me").unwrap();
-    assert_eq!(look(&head, format!("http://{address}/api")).await, Ok(Answer::Passed));
+    assert_eq!(look(&head, format!("http://{address}/api")).await, Ok(ProbeOutcome::Passed));
     let second = asked.lock().clone();
     assert!(second.starts_with("head /healthz?full=1 "), "the path is the check's, not the address's: {second}");
     assert!(second.contains("host: shop.example.com\r\n") && second.contains("x-token: t\r\n"), "{second}");
@@ -81,16 +81,16 @@ async fn the_status_decides() {
     }
     let (address, _) = answering("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").await;
     let picky = get().statuses([200..=204, 404..=404]).unwrap();
-    assert_eq!(look(&picky, address).await, Ok(Answer::Passed));
+    assert_eq!(look(&picky, address).await, Ok(ProbeOutcome::Passed));
 }
 
 #[tokio::test]
 async fn a_body_is_searched() {
     let (address, _) = answering("HTTP/1.1 200 OK\r\ncontent-length: 15\r\n\r\n{\"ready\": true}").await;
-    assert_eq!(look(&get().body_contains("true").unwrap(), address).await, Ok(Answer::Passed));
+    assert_eq!(look(&get().body_contains("true").unwrap(), address).await, Ok(ProbeOutcome::Passed));
     let answer = look(&get().body_contains("false").unwrap(), address).await;
     assert!(unexpected(&answer, "ready"), "{answer:?}");
-    let answer = look(&get().body_contains("true").unwrap().body_limit(4).unwrap(), address).await;
+    let answer = look(&get().body_contains("true").unwrap().max_body_bytes(4).unwrap(), address).await;
     assert!(unexpected(&answer, "in 4 bytes"), "{answer:?}");
 }
 
@@ -98,7 +98,7 @@ async fn a_body_is_searched() {
 #[tokio::test]
 async fn a_body_is_matched() {
     let (address, _) = answering("HTTP/1.1 200 OK\r\ncontent-length: 15\r\n\r\n{\"ready\": true}").await;
-    assert_eq!(look(&get().body_matches(r#""ready":\s*true\}$"#).unwrap(), address).await, Ok(Answer::Passed));
+    assert_eq!(look(&get().body_matches(r#""ready":\s*true\}$"#).unwrap(), address).await, Ok(ProbeOutcome::Passed));
     assert!(unexpected(&look(&get().body_matches("^ready").unwrap(), address).await, "ready"));
     let refused = get().body_matches("(").unwrap_err();
     assert!(refused.to_string().contains("unclosed group"), "{refused}");
@@ -108,8 +108,8 @@ async fn a_body_is_matched() {
 async fn an_endless_body_is_read_to_the_limit_if_it_is_read_at_all() {
     let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
     let address = droning(head, b"2\r\nla\r\n").await;
-    assert_eq!(look(&get(), address).await, Ok(Answer::Passed), "nothing is looked for in it");
-    assert_eq!(look(&get().body_contains("lala").unwrap(), address).await, Ok(Answer::Passed));
+    assert_eq!(look(&get(), address).await, Ok(ProbeOutcome::Passed), "nothing is looked for in it");
+    assert_eq!(look(&get().body_contains("lala").unwrap(), address).await, Ok(ProbeOutcome::Passed));
     let answer = look(&get().body_contains("stop").unwrap(), address).await;
     assert!(unexpected(&answer, "in 65536 bytes"), "{answer:?}");
 }
@@ -118,7 +118,7 @@ async fn an_endless_body_is_read_to_the_limit_if_it_is_read_at_all() {
 async fn a_body_that_breaks_off_breaks_the_look() {
     let address = saying("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf").await;
     let answer = look(&get().body_contains("whole").unwrap(), address).await;
-    assert!(matches!(answer, Err(ProbeError::Broken(_))), "{answer:?}");
+    assert!(matches!(answer, Err(ProbeError::Failed(_))), "{answer:?}");
 }
 
 #[tokio::test]
@@ -129,7 +129,7 @@ async fn an_answer_that_contradicts_itself_fails_it() {
         "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 503 Service Unavailable\r\ncontent-length: 5\r\n\r\nready",
     ] {
         let looked = look(&get().body_contains("ready").unwrap(), saying(answer).await).await;
-        assert!(matches!(looked, Err(ProbeError::Unexpected(_) | ProbeError::Broken(_))), "{answer:?}: {looked:?}");
+        assert!(matches!(looked, Err(ProbeError::Unexpected(_) | ProbeError::Failed(_))), "{answer:?}: {looked:?}");
     }
 }
 
@@ -141,7 +141,7 @@ async fn what_is_no_http_is_unexpected() {
         let answer = look(&get(), saying(garbage).await).await;
         assert!(unexpected(&answer, ""), "{garbage:?}: {answer:?}");
         let answer = look(&get().version(HttpVersion::Http2), saying(garbage).await).await;
-        assert!(matches!(answer, Err(ProbeError::Broken(_))), "{garbage:?}: {answer:?}");
+        assert!(matches!(answer, Err(ProbeError::Failed(_))), "{garbage:?}: {answer:?}");
     }
     let answer = look(&get(), droning(b"HTTP/1.1 200 OK\r\n", b"x-more: and more\r\n").await).await;
     assert!(unexpected(&answer, ""), "headers without end: {answer:?}");
@@ -152,8 +152,8 @@ async fn nobody_resets_and_early_ends_fail_it() {
     for version in [HttpVersion::Http1, HttpVersion::Http2] {
         let probe = get().version(version);
         assert!(matches!(look(&probe, nobody()).await, Err(ProbeError::Connect(_))));
-        assert!(matches!(reset(&probe).await, Err(ProbeError::Broken(_))));
-        assert!(matches!(look(&probe, saying("").await).await, Err(ProbeError::Broken(_))));
+        assert!(matches!(reset(&probe).await, Err(ProbeError::Failed(_))));
+        assert!(matches!(look(&probe, saying("").await).await, Err(ProbeError::Failed(_))));
     }
 }
 
@@ -168,12 +168,12 @@ async fn http2_is_spoken_in_the_clear_where_asked_for() {
     let address = serve(answer_h2).await;
     let probe = get().version(HttpVersion::Http2).host("shop.example.com").unwrap();
     let probe = probe.body_contains("GET http://shop.example.com/healthz?full=1 ").unwrap();
-    assert_eq!(look(&probe, address).await, Ok(Answer::Passed));
+    assert_eq!(look(&probe, address).await, Ok(ProbeOutcome::Passed));
 }
 
 #[cfg(feature = "tls")]
 mod tls {
-    use equipoise_health::probe::Tls;
+    use equipoise_health::probe::TlsProbe;
 
     use super::*;
     use crate::tls::{identity, serve_tls};
@@ -183,7 +183,7 @@ mod tls {
         let (server, tls) = identity("127.0.0.1", &[b"h2"]);
         let address = serve_tls(server, answer_h2).await;
         let probe = get().tls(tls).body_contains(format!("GET https://{address}/healthz?full=1 ")).unwrap();
-        assert_eq!(look(&probe, address).await, Ok(Answer::Passed));
+        assert_eq!(look(&probe, address).await, Ok(ProbeOutcome::Passed));
 
         let (server, tls) = identity("127.0.0.1", &[b"http/1.1"]);
         let address = serve_tls(server, |mut stream| async move {
@@ -194,7 +194,7 @@ mod tls {
             stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.expect("the probe is there");
         })
         .await;
-        assert_eq!(look(&get().tls(tls.clone()), address).await, Ok(Answer::Passed));
+        assert_eq!(look(&get().tls(tls.clone()), address).await, Ok(ProbeOutcome::Passed));
         let h2 = get().tls(tls).version(HttpVersion::Http2);
         assert!(matches!(look(&h2, address).await, Err(ProbeError::Connect(_))), "they have no protocol in common");
     }
@@ -205,7 +205,7 @@ mod tls {
         let address = serve_tls(server, |_| async {}).await;
         let answer = look(&get(), format!("https://{address}")).await;
         assert!(matches!(&answer, Err(ProbeError::Connect(reason)) if reason.contains("UnknownIssuer")), "{answer:?}");
-        waits_until_dropped(&get().tls(Tls::new())).await;
+        waits_until_dropped(&get().tls(TlsProbe::new())).await;
     }
 }
 
@@ -218,7 +218,7 @@ async fn https_without_its_feature_is_refused() {
 #[test]
 fn wrong_settings_are_refused_by_name() {
     for path in ["", "healthz", "http://a/b", "/a b", "/a#b", "*"] {
-        assert_eq!(Http::new(path).unwrap_err().setting, "path", "{path:?}");
+        assert_eq!(HttpProbe::new(path).unwrap_err().setting, "path", "{path:?}");
     }
     for method in ["", "GE T", "CONNECT"] {
         assert_eq!(get().method(method).unwrap_err().setting, "method", "{method:?}");
@@ -234,5 +234,5 @@ fn wrong_settings_are_refused_by_name() {
         assert_eq!(get().statuses(statuses.clone()).unwrap_err().setting, "statuses", "{statuses:?}");
     }
     assert_eq!(get().body_contains("").unwrap_err().setting, "body_contains");
-    assert_eq!(get().body_limit(0).unwrap_err().setting, "body_limit");
+    assert_eq!(get().max_body_bytes(0).unwrap_err().setting, "max_body_bytes");
 }

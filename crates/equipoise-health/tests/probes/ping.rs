@@ -1,13 +1,13 @@
-use equipoise_health::probe::{Answer, InvalidProbe, Ping, ProbeError};
+use equipoise_health::probe::{InvalidProbe, PingProbe, ProbeError, ProbeOutcome};
 use futures::future::join_all;
 
 use crate::server::look;
 
 /// A ping, or a word on why there is none: not every system allows one.
-fn ping() -> Option<Ping> {
-    match Ping::new() {
+fn ping() -> Option<PingProbe> {
+    match PingProbe::new() {
         Ok(ping) => Some(ping),
-        Err(InvalidProbe { wanted, .. }) => {
+        Err(InvalidProbe { expected: wanted, .. }) => {
             eprintln!("skipped: {wanted}");
             None
         }
@@ -19,12 +19,12 @@ async fn loopback_answers_over_both_families() {
     let Some(ping) = ping() else { return };
     for address in ["127.0.0.1", "127.0.0.1:80", "::1", "http://[::1]/"] {
         match look(&ping, address).await {
-            Err(error @ (ProbeError::Forbidden(_) | ProbeError::Broken(_) | ProbeError::Connect(_)))
+            Err(error @ (ProbeError::Forbidden(_) | ProbeError::Failed(_) | ProbeError::Connect(_)))
                 if address.contains("::") && std::net::TcpListener::bind("[::1]:0").is_err() =>
             {
                 eprintln!("skipped, there is no IPv6: {error}");
             }
-            answer => assert_eq!(answer, Ok(Answer::Passed), "{address}"),
+            answer => assert_eq!(answer, Ok(ProbeOutcome::Passed), "{address}"),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use equipoise_health::probe::{Answer, Probe, ProbeError, Target};
+use equipoise_health::probe::{Probe, ProbeError, ProbeOutcome, Target};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpSocket, TcpStream},
@@ -11,7 +11,7 @@ use tokio::{
 };
 
 pub(crate) fn target(address: impl ToString) -> Target {
-    Target { id: "a".into(), address: address.to_string(), port: None }
+    Target::new("a", address.to_string())
 }
 
 /// Accepts on loopback for as long as the test runs.
@@ -70,13 +70,13 @@ pub(crate) async fn until_closed(mut stream: TcpStream) {
     while matches!(stream.read(&mut sink).await, Ok(1..)) {}
 }
 
-pub(crate) async fn look(probe: &impl Probe, address: impl ToString) -> Result<Answer, ProbeError> {
+pub(crate) async fn look(probe: &impl Probe, address: impl ToString) -> Result<ProbeOutcome, ProbeError> {
     let target = target(address);
     timeout(Duration::from_secs(10), probe.probe(&target)).await.expect("a look at loopback ends")
 }
 
 /// What a reset makes of a look.
-pub(crate) async fn reset(probe: &impl Probe) -> Result<Answer, ProbeError> {
+pub(crate) async fn reset(probe: &impl Probe) -> Result<ProbeOutcome, ProbeError> {
     let address = serve(|stream| async move { stream.set_zero_linger().expect("a TCP socket") }).await;
     look(probe, address).await
 }

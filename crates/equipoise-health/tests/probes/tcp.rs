@@ -1,6 +1,6 @@
 use equipoise_health::{
     agent::AgentHealth,
-    probe::{Agent, Answer, Probe, ProbeError, Silence, Target, Tcp},
+    probe::{AgentProbe, OnTimeout, Probe, ProbeError, ProbeOutcome, TcpProbe},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -11,19 +11,19 @@ use crate::server::{droning, look, nobody, reset, saying, serve, silent, target,
 
 #[tokio::test]
 async fn a_connection_is_enough() {
-    assert_eq!(look(&Tcp::new(), saying("").await).await, Ok(Answer::Passed));
+    assert_eq!(look(&TcpProbe::new(), saying("").await).await, Ok(ProbeOutcome::Passed));
 }
 
 #[tokio::test]
 async fn nobody_there_is_no_connection() {
-    assert!(matches!(look(&Tcp::new(), nobody()).await, Err(ProbeError::Connect(_))));
+    assert!(matches!(look(&TcpProbe::new(), nobody()).await, Err(ProbeError::Connect(_))));
 }
 
 #[tokio::test]
 async fn a_name_is_resolved_and_one_that_does_not_exist_is_no_connection() {
     let port = saying("").await.port();
-    assert_eq!(look(&Tcp::new(), format!("localhost:{port}")).await, Ok(Answer::Passed));
-    assert!(matches!(look(&Tcp::new(), "nobody.invalid:1").await, Err(ProbeError::Connect(_))));
+    assert_eq!(look(&TcpProbe::new(), format!("localhost:{port}")).await, Ok(ProbeOutcome::Passed));
+    assert!(matches!(look(&TcpProbe::new(), "nobody.invalid:1").await, Err(ProbeError::Connect(_))));
 }
 
 #[tokio::test]
@@ -42,20 +42,22 @@ async fn a_name_whose_first_address_is_silent_is_reached_at_the_next() {
             let _ = stream.write_all(b"up\n").await;
         }
     });
-    assert_eq!(look(&Tcp::new(), format!("localhost:{port}")).await, Ok(Answer::Passed));
-    let Ok(Answer::Agent(reply)) = look(&Agent::new(), format!("localhost:{port}")).await else { panic!("silence") };
+    assert_eq!(look(&TcpProbe::new(), format!("localhost:{port}")).await, Ok(ProbeOutcome::Passed));
+    let Ok(ProbeOutcome::Agent(reply)) = look(&AgentProbe::new(), format!("localhost:{port}")).await else {
+        panic!("silence")
+    };
     assert_eq!(reply.health, Some(AgentHealth::Up));
 }
 
 #[tokio::test]
 async fn an_address_without_a_port_is_refused() {
-    assert!(matches!(look(&Tcp::new(), "127.0.0.1").await, Err(ProbeError::Address { .. })));
+    assert!(matches!(look(&TcpProbe::new(), "127.0.0.1").await, Err(ProbeError::Address { .. })));
 }
 
 #[tokio::test]
 async fn checks_may_have_a_port_of_their_own() {
-    let target = Target { port: Some(saying("").await.port()), ..target(nobody()) };
-    assert_eq!(Tcp::new().probe(&target).await, Ok(Answer::Passed));
+    let target = target(nobody()).with_port(saying("").await.port());
+    assert_eq!(TcpProbe::new().probe(&target).await, Ok(ProbeOutcome::Passed));
 }
 
 #[tokio::test]
@@ -72,14 +74,20 @@ async fn what_is_sent_arrives_and_what_is_expected_is_found_in_pieces() {
         until_closed(stream).await;
     })
     .await;
-    assert_eq!(look(&Tcp::new().send("PING\r\n").expect("PONG").unwrap(), address).await, Ok(Answer::Passed));
-    assert_eq!(look(&Tcp::new().send("PING\r\n").expect_prefix("+PONG").unwrap(), address).await, Ok(Answer::Passed));
+    assert_eq!(
+        look(&TcpProbe::new().send("PING\r\n").expect("PONG").unwrap(), address).await,
+        Ok(ProbeOutcome::Passed)
+    );
+    assert_eq!(
+        look(&TcpProbe::new().send("PING\r\n").expect_prefix("+PONG").unwrap(), address).await,
+        Ok(ProbeOutcome::Passed)
+    );
 }
 
 #[tokio::test]
 async fn another_answer_is_unexpected_and_shown() {
     let address = saying("-ERR busy\r\n").await;
-    for probe in [Tcp::new().expect("PONG"), Tcp::new().expect_prefix("+")] {
+    for probe in [TcpProbe::new().expect("PONG"), TcpProbe::new().expect_prefix("+")] {
         let Err(ProbeError::Unexpected(reason)) = look(&probe.unwrap(), address).await else { panic!("it passed") };
         assert!(reason.contains(r"-ERR busy\r\n"), "{reason}");
     }
@@ -88,27 +96,27 @@ async fn another_answer_is_unexpected_and_shown() {
 #[tokio::test]
 async fn an_endless_answer_is_read_no_further_than_the_limit() {
     let address = droning(b"", b"la").await;
-    let probe = Tcp::new().expect("stop").unwrap().limit(1000).unwrap();
+    let probe = TcpProbe::new().expect("stop").unwrap().max_bytes(1000).unwrap();
     let Err(ProbeError::Unexpected(reason)) = look(&probe, address).await else { panic!("it passed") };
     assert!(reason.contains("in 1000 bytes"), "{reason}");
 }
 
 #[tokio::test]
 async fn silence_is_waited_for_until_the_look_is_dropped() {
-    waits_until_dropped(&Tcp::new().expect("hello").unwrap()).await;
-    assert_eq!(Tcp::new().silence(), Silence::Fails);
+    waits_until_dropped(&TcpProbe::new().expect("hello").unwrap()).await;
+    assert_eq!(TcpProbe::new().on_timeout(), OnTimeout::Fail);
 }
 
 #[tokio::test]
 async fn a_reset_breaks_it() {
-    let answer = reset(&Tcp::new().expect("hello").unwrap()).await;
-    assert!(matches!(answer, Err(ProbeError::Broken(_))), "{answer:?}");
+    let answer = reset(&TcpProbe::new().expect("hello").unwrap()).await;
+    assert!(matches!(answer, Err(ProbeError::Failed(_))), "{answer:?}");
 }
 
 #[test]
 fn expecting_nothing_and_reading_nothing_are_refused() {
-    assert_eq!(Tcp::new().expect("").unwrap_err().setting, "expect");
-    assert_eq!(Tcp::new().expect_prefix("").unwrap_err().setting, "expect_prefix");
-    assert_eq!(Tcp::new().limit(0).unwrap_err().setting, "limit");
-    assert_eq!(Tcp::new().limit(usize::MAX).unwrap_err().setting, "limit");
+    assert_eq!(TcpProbe::new().expect("").unwrap_err().setting, "expect");
+    assert_eq!(TcpProbe::new().expect_prefix("").unwrap_err().setting, "expect_prefix");
+    assert_eq!(TcpProbe::new().max_bytes(0).unwrap_err().setting, "max_bytes");
+    assert_eq!(TcpProbe::new().max_bytes(usize::MAX).unwrap_err().setting, "max_bytes");
 }

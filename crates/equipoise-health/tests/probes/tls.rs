@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use equipoise_health::probe::{Answer, Probe, ProbeError, Tls};
+use equipoise_health::probe::{Probe, ProbeError, ProbeOutcome, TlsProbe};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, crypto::ring, pki_types::PrivateKeyDer};
 use tokio::net::TcpStream;
@@ -9,7 +9,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use crate::server::{look, nobody, reset, saying, serve, target, waits_until_dropped};
 
 /// A server's side, and the client's that trusts it.
-pub(crate) fn identity(name: &str, protocols: &[&[u8]]) -> (TlsAcceptor, Tls) {
+pub(crate) fn identity(name: &str, protocols: &[&[u8]]) -> (TlsAcceptor, TlsProbe) {
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed([name.to_owned()]).expect("a name");
     let mut roots = RootCertStore::empty();
     roots.add(cert.der().clone()).expect("a certificate");
@@ -25,7 +25,7 @@ pub(crate) fn identity(name: &str, protocols: &[&[u8]]) -> (TlsAcceptor, Tls) {
         .with_single_cert(vec![cert.der().clone()], PrivateKeyDer::Pkcs8(signing_key.serialize_der().into()))
         .expect("they belong together");
     server.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-    (TlsAcceptor::from(Arc::new(server)), Tls::with_config(client))
+    (TlsAcceptor::from(Arc::new(server)), TlsProbe::with_config(client))
 }
 
 /// Shakes hands with whoever comes and then does what the test says.
@@ -45,7 +45,7 @@ where
     .await
 }
 
-fn no_handshake(answer: &Result<Answer, ProbeError>) -> bool {
+fn no_handshake(answer: &Result<ProbeOutcome, ProbeError>) -> bool {
     matches!(answer, Err(ProbeError::Connect(reason)) if reason.starts_with("TLS handshake: "))
 }
 
@@ -53,22 +53,22 @@ fn no_handshake(answer: &Result<Answer, ProbeError>) -> bool {
 async fn a_trusted_certificate_of_the_right_name_passes() {
     let (server, tls) = identity("localhost", &[]);
     let address = serve_tls(server, |_| async {}).await;
-    assert_eq!(look(&tls, format!("localhost:{}", address.port())).await, Ok(Answer::Passed));
-    assert_eq!(look(&tls.server_name("localhost").unwrap(), address).await, Ok(Answer::Passed));
+    assert_eq!(look(&tls, format!("localhost:{}", address.port())).await, Ok(ProbeOutcome::Passed));
+    assert_eq!(look(&tls.server_name("localhost").unwrap(), address).await, Ok(ProbeOutcome::Passed));
 }
 
 #[tokio::test]
 async fn a_certificate_may_be_for_an_address() {
     let (server, tls) = identity("127.0.0.1", &[]);
     let address = serve_tls(server, |_| async {}).await;
-    assert_eq!(look(&tls, format!("https://{address}/path")).await, Ok(Answer::Passed));
+    assert_eq!(look(&tls, format!("https://{address}/path")).await, Ok(ProbeOutcome::Passed));
 }
 
 #[tokio::test]
 async fn another_name_or_an_unknown_issuer_is_refused_with_the_reason() {
     let (server, tls) = identity("localhost", &[]);
     let address = serve_tls(server, |_| async {}).await;
-    for (tls, why) in [(tls, "not valid for name"), (Tls::new(), "UnknownIssuer")] {
+    for (tls, why) in [(tls, "not valid for name"), (TlsProbe::new(), "UnknownIssuer")] {
         let answer = look(&tls, address).await;
         assert!(no_handshake(&answer), "{answer:?}");
         assert!(answer.unwrap_err().to_string().contains(why));
@@ -77,26 +77,26 @@ async fn another_name_or_an_unknown_issuer_is_refused_with_the_reason() {
 
 #[tokio::test]
 async fn what_is_no_tls_is_no_connection() {
-    assert!(matches!(look(&Tls::new(), nobody()).await, Err(ProbeError::Connect(_))));
+    assert!(matches!(look(&TlsProbe::new(), nobody()).await, Err(ProbeError::Connect(_))));
     for address in [saying("HTTP/1.1 400 Bad Request\r\n\r\n").await, saying("").await] {
-        let answer = look(&Tls::new(), address).await;
+        let answer = look(&TlsProbe::new(), address).await;
         assert!(no_handshake(&answer), "{answer:?}");
     }
-    let answer = reset(&Tls::new()).await;
+    let answer = reset(&TlsProbe::new()).await;
     assert!(no_handshake(&answer), "{answer:?}");
 }
 
 #[tokio::test]
 async fn silence_is_waited_for_until_the_look_is_dropped() {
-    waits_until_dropped(&Tls::new()).await;
+    waits_until_dropped(&TlsProbe::new()).await;
 }
 
 #[tokio::test]
 async fn a_host_that_no_certificate_can_have_is_refused() {
     let port = saying("").await.port();
     let target = target(format!("local_host-:{port}"));
-    let answer = Tls::new().probe(&target).await;
+    let answer = TlsProbe::new().probe(&target).await;
     assert!(matches!(answer, Err(ProbeError::Address { .. } | ProbeError::Connect(_))), "{answer:?}");
-    assert_eq!(Tls::new().server_name("a:443").unwrap_err().setting, "server_name");
-    assert_eq!(Tls::new().server_name("").unwrap_err().setting, "server_name");
+    assert_eq!(TlsProbe::new().server_name("a:443").unwrap_err().setting, "server_name");
+    assert_eq!(TlsProbe::new().server_name("").unwrap_err().setting, "server_name");
 }

@@ -68,7 +68,7 @@ impl Engine<'_> {
                     self.send_check(number, probe, &id);
                     Ok(true)
                 }
-                Some(Action::Set { id, availability }) => {
+                Some(Action::SetAvailability { id, availability }) => {
                     availabilities.push((id, availability));
                     Ok(true)
                 }
@@ -79,7 +79,7 @@ impl Engine<'_> {
                     monitor.machine.handle(now, counted);
                     Ok(true)
                 }
-                Some(Action::Tell(change)) => {
+                Some(Action::Notify(change)) => {
                     self.note(number, &change);
                     Ok(true)
                 }

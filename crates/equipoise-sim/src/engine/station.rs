@@ -5,7 +5,7 @@ use std::{
     collections::{BinaryHeap, VecDeque},
 };
 
-use equipoise_health::probe::{Answer, ProbeError};
+use equipoise_health::probe::{ProbeError, ProbeOutcome};
 
 use super::events::{AttemptId, Nanos};
 use crate::{

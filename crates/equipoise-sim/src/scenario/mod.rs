@@ -61,7 +61,7 @@ pub struct Scenario {
     pub(crate) network: Network,
     pub(crate) antagonists: Option<Antagonists>,
     pub(crate) faults: Vec<Fault>,
-    pub(crate) health: Option<Policy>,
+    pub(crate) health: Option<HealthPolicy>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) cancels: bool,
     pub(crate) retries: Retries,
@@ -223,15 +223,15 @@ impl Scenario {
     ///
     /// ```
     /// use equipoise_core::StrategySpec;
-    /// use equipoise_sim::{Fault, Scenario, Server, health::{Outliers, Policy}};
+    /// use equipoise_sim::{Fault, Scenario, Server, health::{Outliers, HealthPolicy}};
     ///
-    /// let policy = Policy { outliers: Some(Outliers::envoy()), ..Policy::new() };
+    /// let policy = HealthPolicy::new().outliers(Outliers::envoy());
     /// let ejected = Scenario::of(10, Server::sharing(4.0)).fault(Fault::sinkhole(0)).health(policy);
     /// let report = ejected.run(&"p2c".parse::<StrategySpec>()?)?;
     /// assert!(report.error_rate() < 0.001);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn health(mut self, policy: Policy) -> Self {
+    pub fn health(mut self, policy: HealthPolicy) -> Self {
         self.health = Some(policy);
         self
     }
@@ -336,7 +336,7 @@ impl Scenario {
         if servers.saturating_mul(clients) > max {
             return Err(InvalidScenario::TooLarge { clients, servers, max });
         }
-        self.health.as_ref().map_or(Ok(()), Policy::check)?;
+        self.health.as_ref().map_or(Ok(()), HealthPolicy::validate)?;
         for (at, server) in self.servers.iter().enumerate() {
             server.check(at)?;
         }

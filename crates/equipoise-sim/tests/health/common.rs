@@ -31,15 +31,15 @@ pub(crate) fn requests() -> Policy {
 }
 
 pub(crate) fn schedule() -> Schedule {
-    Schedule::new().interval(secs(2)).fast(ms(500)).timeout(secs(1)).jitter(0.0)
+    Schedule::new().interval(secs(2)).fast_interval(ms(500)).timeout(secs(1)).jitter(0.0)
 }
 
-pub(crate) fn checks() -> Policy {
-    Policy { checks: vec![CheckPolicy::new("tcp", schedule())], ..Policy::new() }
+pub(crate) fn checks() -> HealthPolicy {
+    HealthPolicy::new().check(CheckPolicy::new("tcp", schedule()))
 }
 
-pub(crate) fn both() -> Policy {
-    Policy { outliers: requests().outliers, ..checks() }
+pub(crate) fn both() -> HealthPolicy {
+    checks().outliers(requests().outliers)
 }
 
 pub(crate) fn run(scenario: &Scenario, strategy: &str) -> (Report, HealthReport) {

@@ -33,14 +33,14 @@ fn all_servers_recover_after_all_faults() {
     let passive = |rules| Policy { outliers: Some(rules), ..Policy::new() };
     let must_pass = CheckPolicy::new("tcp", schedule().start(Start::MustPass));
     let policies = [
-        ("envoy", passive(short(Outliers::envoy().most_percent(50)))),
+        ("envoy", passive(short(Outliers::envoy().max_ejection_percent(50)))),
         ("grpc", passive(short(Outliers::grpc().interval(secs(2))))),
-        ("linkerd", passive(Outliers::linkerd().ejection(secs(1), secs(20)))),
+        ("linkerd", passive(Outliers::linkerd().base_ejection(secs(1)).max_ejection(secs(20)))),
         ("nginx", passive(Outliers::nginx(3, secs(5)))),
         ("requests", requests()),
         ("checks", checks()),
         ("both", both()),
-        ("must pass", Policy { checks: vec![must_pass], ..both() }),
+        ("must pass", requests().check(must_pass)),
     ];
     for (name, policy) in policies {
         for seed in 0..2 {

@@ -1,14 +1,14 @@
 use equipoise_sim::{
     Fault, InvalidScenario, Report, RunError, Scenario, Server,
-    health::{FailurePercentage, Outliers, Policy},
+    health::{FailurePercentage, HealthPolicy, Outliers},
 };
 
 use crate::common::{both, ms, run, secs, tens};
 
 /// A scenario with every source of health and every fault.
 fn mixed() -> Scenario {
-    let rules = Outliers::envoy().failure_percentage(FailurePercentage { percent: 30, hosts: 3, volume: 10 });
-    let outliers = rules.most_percent(50).interval(secs(2)).ejection(secs(3), secs(10));
+    let rules = Outliers::envoy().failure_percentage(FailurePercentage::new(30).min_hosts(3).min_requests(10));
+    let outliers = rules.max_ejection_percent(50).interval(secs(2)).base_ejection(secs(3)).max_ejection(secs(10));
     tens()
         .clients(3)
         .fault(Fault::sinkhole(0).from(secs(5)).lasting(secs(3)).every(secs(9)))

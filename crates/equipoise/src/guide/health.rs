@@ -5,7 +5,7 @@
 //!
 //! | source | speaks through | can do |
 //! | --- | --- | --- |
-//! | operator | [`Health::order`](crate::health::Health::order) | take an endpoint out, drain it, put it back |
+//! | operator | [`Health::set_admin_state`](crate::health::Health::set_admin_state) | take an endpoint out, drain it, put it back |
 //! | agent | a line of HAProxy's agent-check protocol | take its endpoint out, drain it, set its weight and limit |
 //! | checks | probes at regular intervals | take out an endpoint that does not answer well |
 //! | requests | the verdicts of real requests | eject an endpoint for a time, pause it for a `Retry-After` |
@@ -21,13 +21,13 @@
 //!
 //! ```
 //! use equipoise::{EndpointSpec, PeakEwma, Pool, SlowStart};
-//! use equipoise::health::{Health, Outliers, Schedule, probe::Tcp};
+//! use equipoise::health::{Health, Outliers, Schedule, probe::TcpProbe};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let health = Health::builder()
-//!     .check("tcp", Schedule::new(), Tcp::new())
-//!     .outliers(Outliers::new().consecutive_failures(5).most_percent(50))
+//!     .check("tcp", Schedule::new(), TcpProbe::new())
+//!     .outliers(Outliers::new().consecutive_failures(5).max_ejection_percent(50))
 //!     .build()?;
 //! let pool = Pool::new(health.watch(SlowStart::new(PeakEwma::new())));
 //! let checking = health.spawn(&pool);
@@ -67,7 +67,7 @@
 //! ([`PoolBuilder::panic_threshold`](crate::PoolBuilder::panic_threshold)). Either the checks are wrong, or the few healthy
 //! endpoints would be overloaded by the traffic of all. Endpoints that an operator or an agent took out are still not
 //! used. As a consequence, failing checks and ejections never leave a pool without an endpoint. The exception is
-//! [`Start::MustPass`](crate::health::Start::MustPass): an endpoint that has not passed its first check is not used.
+//! [`InitialState::MustPass`](crate::health::InitialState::MustPass): an endpoint that has not passed its first check is not used.
 //!
 //! # Draining
 //!

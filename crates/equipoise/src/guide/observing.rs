@@ -122,14 +122,13 @@
 //!
 //! # Health
 //!
-//! [`standings`](crate::health::Health::standings) returns the verdict for each endpoint, all opinions against it with
-//! their reasons, and the last result of each check. [`changes`](crate::health::Health::changes) is a stream of all
-//! changes from now on. It is unbounded: read it, or drop it.
+//! [`statuses`](crate::health::Health::statuses) returns the verdict for each endpoint, the conditions against it with
+//! their reasons, and the last result of each check. [`changes`](crate::health::Health::changes) returns all
+//! changes from now on. They are queued without a limit: read them, or drop the receiver.
 //!
 //! ```
-//! use equipoise::health::{Health, Order, Source};
+//! use equipoise::health::{AdminState, Health, Source};
 //! use equipoise::{EndpointSpec, Pool};
-//! use futures::StreamExt;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -138,7 +137,7 @@
 //! let checking = health.spawn(&pool);
 //! pool.add(EndpointSpec::new("a:80"), ())?;
 //! let mut changes = health.changes();
-//! health.order("a:80", Order::Maintenance);
+//! health.set_admin_state("a:80", AdminState::Maintenance);
 //!
 //! while let Some(change) = changes.next().await {
 //!     println!("{change}");
@@ -146,9 +145,9 @@
 //!         break;
 //!     }
 //! }
-//! for standing in health.standings() {
-//!     let reasons: Vec<_> = standing.opinions.iter().map(|it| format!("{}: {}", it.source, it.reason)).collect();
-//!     println!("{} {} {}", standing.id, standing.availability, reasons.join("; "));
+//! for status in health.statuses() {
+//!     let reasons: Vec<_> = status.conditions.iter().map(|it| format!("{}: {}", it.source, it.reason)).collect();
+//!     println!("{} {} {}", status.id, status.availability, reasons.join("; "));
 //!     assert_eq!(reasons.len(), 1);
 //! }
 //! # drop(checking);

@@ -37,7 +37,7 @@
 //! ```
 //! use std::time::Duration;
 //!
-//! use equipoise::{EndpointSpec, Pool, health::{Drained, Health}};
+//! use equipoise::{EndpointSpec, Pool, health::{DrainOutcome, Health}};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -47,9 +47,9 @@
 //! pool.add(EndpointSpec::new("10.0.0.1:80"), ())?;
 //!
 //! match health.drain(&pool, "10.0.0.1:80", Some(Duration::from_secs(60))).await {
-//!     Drained::Idle => {}
-//!     Drained::Deadline { left } => println!("{left} requests are still in flight; they go on"),
-//!     Drained::Recalled => return Ok(()), // an operator has put it back
+//!     DrainOutcome::Completed => {}
+//!     DrainOutcome::DeadlineExceeded { in_flight } => println!("{in_flight} requests are still in flight; they go on"),
+//!     DrainOutcome::Cancelled => return Ok(()), // an operator has put it back
 //!     other => return Err(format!("not drained: {other:?}").into()), // such as an unknown id
 //! }
 //! pool.remove("10.0.0.1:80")?;

@@ -1,4 +1,3 @@
-use futures::future::BoxFuture;
 use http::{HeaderValue, Request, Response, Uri, header::HOST};
 use http_body_util::{BodyExt, Empty};
 use hyper::{
@@ -9,25 +8,25 @@ use hyper_util::rt::TokioIo;
 
 use super::{
     super::{
-        Answer, Probe, ProbeError, Target,
+        Probe, ProbeError, ProbeFuture, ProbeOutcome, Target,
         open::{Tasks, failed},
         pattern::Search,
     },
-    Http, HttpVersion,
+    HttpProbe, HttpVersion,
 };
 
-impl Http {
-    async fn look(&self, target: &Target) -> Result<Answer, ProbeError> {
+impl HttpProbe {
+    async fn check(&self, target: &Target) -> Result<ProbeOutcome, ProbeError> {
         let tasks = Tasks::default();
-        let response = self.ask(target, &tasks).await?;
+        let response = self.send(target, &tasks).await?;
         let status = response.status().as_u16();
         if !self.statuses.iter().any(|expected| expected.contains(&status)) {
             return Err(ProbeError::Unexpected(format!("status {status}")));
         }
-        self.read(response.into_body()).await.map(Answer::from)
+        self.read(response.into_body()).await.map(ProbeOutcome::from)
     }
 
-    async fn ask(&self, target: &Target, tasks: &Tasks) -> Result<Response<Incoming>, ProbeError> {
+    async fn send(&self, target: &Target, tasks: &Tasks) -> Result<Response<Incoming>, ProbeError> {
         let url = self.security.url(target, self.host.as_ref(), self.path.as_str())?;
         let protocols: &[&[u8]] = match self.version {
             HttpVersion::Negotiated => &[b"h2", b"http/1.1"],
@@ -61,10 +60,10 @@ impl Http {
         request
     }
 
-    /// Looks for what is looked for.
+    /// Reads the body until the expected pattern is found, if there is one.
     async fn read(&self, mut body: Incoming) -> Result<(), ProbeError> {
         let Some(pattern) = &self.body else { return Ok(()) };
-        let mut search = Search::new(pattern, self.body_limit);
+        let mut search = Search::new(pattern, self.max_body_bytes);
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| failed(&error))?;
             if frame.data_ref().map(|data| search.more(data)).transpose()? == Some(true) {
@@ -75,8 +74,8 @@ impl Http {
     }
 }
 
-impl Probe for Http {
-    fn probe<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<Answer, ProbeError>> {
-        Box::pin(self.look(target))
+impl Probe for HttpProbe {
+    fn probe<'a>(&'a self, target: &'a Target) -> ProbeFuture<'a> {
+        Box::pin(self.check(target))
     }
 }

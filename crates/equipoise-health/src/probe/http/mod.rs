@@ -1,4 +1,4 @@
-//! The probe over HTTP: what is asked and what is expected; `exchange.rs` is how.
+//! The settings of the HTTP probe. `exchange.rs` sends the request and evaluates the response.
 
 mod exchange;
 
@@ -11,68 +11,72 @@ use http::{
 };
 
 #[cfg(feature = "tls")]
-use super::Tls;
+use super::TlsProbe;
 use super::{
     InvalidProbe,
     open::{Security, authority},
-    pattern::{Pattern, bound},
+    pattern::{Pattern, byte_limit},
 };
 
-/// A request over HTTP, on a connection of its own.
+/// A probe that sends an HTTP request. Each probe opens a new connection.
 ///
 /// ```
-/// use equipoise_health::probe::Http;
+/// use equipoise_health::probe::HttpProbe;
 ///
-/// let plain = Http::new("/healthz")?;
-/// let picky = Http::new("/status?full=1")?
+/// let plain = HttpProbe::new("/healthz")?;
+/// let detailed = HttpProbe::new("/status?full=1")?
 ///     .host("shop.example.com")?
-///     .header("authorization", "Bearer of news")?
+///     .header("authorization", "Bearer secret")?
 ///     .statuses([200..=204])?
 ///     .body_contains("\"ready\":true")?;
 /// # Ok::<(), equipoise_health::probe::InvalidProbe>(())
 /// ```
 ///
-/// It passes when the status is expected, by default from 200 to 399; redirects are not followed. The body is read only if
-/// something is looked for in it, and then until that is found or [`body_limit`](Self::body_limit) is reached: what is beyond
-/// does not count, so that an endless body is a failed probe, unless it has what is looked for.
+/// The probe passes if the response has an expected status, by default from 200 to 399. Redirects are not followed. If a
+/// pattern is set ([`body_contains`](Self::body_contains) or `body_matches`), the body must also match it. The body is read
+/// until the pattern is found or [`max_body_bytes`](Self::max_body_bytes) have been read. Without a pattern, it is not read.
 ///
-/// TLS is used where the endpoint's address is an `https` URL, or where `tls` was called.
+/// TLS is used if the endpoint's address is an `https` URL or `tls` was called.
 #[derive(Clone, Debug)]
-pub struct Http {
+pub struct HttpProbe {
     method: Method,
     path: PathAndQuery,
     host: Option<Authority>,
     headers: HeaderMap,
     statuses: Vec<RangeInclusive<u16>>,
     body: Option<Pattern>,
-    body_limit: usize,
+    max_body_bytes: usize,
     version: HttpVersion,
     security: Security,
 }
 
-/// Which HTTP to speak.
+/// The HTTP version that an [`HttpProbe`] uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HttpVersion {
-    /// HTTP/1.1 in the clear; what the endpoint prefers over TLS.
+    /// HTTP/1.1 without TLS. Over TLS, HTTP/2 or HTTP/1.1 as negotiated by ALPN.
     #[default]
     Negotiated,
-    /// HTTP/1.1.
+    /// HTTP/1.1, with and without TLS.
     Http1,
-    /// HTTP/2; in the clear without asking (prior knowledge).
+    /// HTTP/2. Without TLS, it is used with prior knowledge, that is, without an upgrade from HTTP/1.1.
     Http2,
 }
 
-impl Http {
-    /// `GET`s this path, which may have a query.
+impl HttpProbe {
+    /// A probe that sends a `GET` request for this path, which may have a query.
     ///
     /// # Errors
     ///
-    /// When it is no path: it begins with `/`, and has neither a fragment nor blanks.
+    /// Returns an error if `path` does not begin with `/`, or has a fragment or characters that must be percent-encoded.
     pub fn new(path: &str) -> Result<Self, InvalidProbe> {
         let parsed = PathAndQuery::try_from(path).ok().filter(|_| path.starts_with('/') && !path.contains('#'));
         let path = parsed.ok_or_else(|| {
-            refuse("path", path, "it begins with '/', like \"/healthz?full=1\"; blanks and others are %-encoded")
+            refuse(
+                "path",
+                path,
+                "use a path that begins with '/', like \"/healthz?full=1\", with blanks and others %-encoded",
+            )
         })?;
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
@@ -84,46 +88,48 @@ impl Http {
             headers,
             statuses: vec![200..=399],
             body: None,
-            body_limit: 64 * 1024,
+            max_body_bytes: 64 * 1024,
             version: HttpVersion::default(),
             security: Security::default(),
         })
     }
 
-    /// Another method than `GET`. No body is sent with any.
+    /// The method of the request, which never has a body. Default: `GET`.
     ///
     /// # Errors
     ///
-    /// When it is none, or `CONNECT`.
+    /// Returns an error if `method` is not a valid method, or is `CONNECT`.
     pub fn method(mut self, method: &str) -> Result<Self, InvalidProbe> {
         let parsed = Method::from_bytes(method.as_bytes()).ok().filter(|method| method != Method::CONNECT);
         self.method =
-            parsed.ok_or_else(|| refuse("method", method, "it is one like GET, HEAD or OPTIONS, not CONNECT"))?;
+            parsed.ok_or_else(|| refuse("method", method, "use a method like GET, HEAD or OPTIONS, not CONNECT"))?;
         Ok(self)
     }
 
-    /// What to say in `Host`, or `:authority`. By default the host and port that is connected to.
+    /// The value of the `Host` header (in HTTP/2, `:authority`): a host with or without a port. Default: the host and port of
+    /// the connection.
     ///
     /// # Errors
     ///
-    /// When it is no host with or without a port.
+    /// Returns an error if `host` is not a host with or without a port.
     pub fn host(mut self, host: &str) -> Result<Self, InvalidProbe> {
         self.host = Some(authority("host", host)?);
         Ok(self)
     }
 
-    /// One more header. `Accept` and `User-Agent` are replaced if given.
+    /// Adds a header. By default there are `Accept: */*` and a `User-Agent`; these two are replaced instead of added.
     ///
     /// # Errors
     ///
-    /// When it is none, or one that is not the user's: `Host` (see [`host`](Self::host)), and what speaks of a body.
+    /// Returns an error if the name or value is invalid, or if the name is `Host` (use [`host`](Self::host)),
+    /// `Content-Length` or `Transfer-Encoding`.
     pub fn header(mut self, name: &str, value: &str) -> Result<Self, InvalidProbe> {
         let key =
-            HeaderName::try_from(name).map_err(|_| refuse("header", name, "a name is letters, digits and '-'"))?;
+            HeaderName::try_from(name).map_err(|_| refuse("header", name, "use a name of letters, digits and '-'"))?;
         let header = HeaderValue::try_from(value)
-            .map_err(|_| refuse("header", value, "a value is visible ASCII and blanks, without line ends"))?;
+            .map_err(|_| refuse("header", value, "use a value of visible ASCII and blanks, without line ends"))?;
         match key {
-            HOST => return Err(refuse("header", name, "that one has a setting of its own, host")),
+            HOST => return Err(refuse("header", name, "use the setting `host` for this header")),
             CONTENT_LENGTH | TRANSFER_ENCODING => return Err(refuse("header", name, "a probe sends no body")),
             ACCEPT | USER_AGENT => drop(self.headers.insert(key, header)),
             _ => drop(self.headers.append(key, header)),
@@ -131,11 +137,11 @@ impl Http {
         Ok(self)
     }
 
-    /// Which statuses are expected instead of those from 200 to 399.
+    /// The ranges of expected statuses. Default: 200 to 399.
     ///
     /// # Errors
     ///
-    /// When there is none, or a range is backwards or leaves 100 to 999.
+    /// Returns an error if there are no ranges, or if a range is empty or not within 100 to 999.
     pub fn statuses(mut self, expected: impl IntoIterator<Item = RangeInclusive<u16>>) -> Result<Self, InvalidProbe> {
         self.statuses = expected.into_iter().collect();
         let right = |range: &RangeInclusive<u16>| !range.is_empty() && *range.start() >= 100 && *range.end() <= 999;
@@ -144,60 +150,60 @@ impl Http {
             return Err(refuse(
                 "statuses",
                 &value,
-                "it is one or more ranges within 100..=999, like [200..=299, 404..=404]",
+                "use one or more ranges within 100..=999, like [200..=299, 404..=404]",
             ));
         }
         Ok(self)
     }
 
-    /// Passes only when this is somewhere in the body; the last expectation counts.
+    /// Passes only if this text occurs in the body. Replaces an earlier pattern. Default: the body is not read.
     ///
     /// # Errors
     ///
-    /// When it is empty.
+    /// Returns an error if `text` is empty.
     pub fn body_contains(mut self, text: impl Into<Vec<u8>>) -> Result<Self, InvalidProbe> {
         self.body = Some(Pattern::contains("body_contains", text.into())?);
         Ok(self)
     }
 
-    /// Passes only when this regular expression matches somewhere in the body, or in as much of it as is read; the last
-    /// expectation counts.
+    /// Passes only if this regular expression matches somewhere in the body. Only the first
+    /// [`max_body_bytes`](Self::max_body_bytes) are matched. Replaces an earlier pattern.
     ///
     /// # Errors
     ///
-    /// When it is not one of the crate `regex`.
+    /// Returns an error if `expression` is not valid for the crate `regex`.
     #[cfg(feature = "regex")]
     pub fn body_matches(mut self, expression: &str) -> Result<Self, InvalidProbe> {
         self.body = Some(Pattern::regex("body_matches", expression)?);
         Ok(self)
     }
 
-    /// How much of a body is read at most. By default 64 KiB.
+    /// The maximum number of bytes of the body to read. Range: 1 byte to 16 MiB. Default: 64 KiB.
     ///
     /// # Errors
     ///
-    /// When it is 0, or above 16 MiB.
-    pub fn body_limit(mut self, bytes: usize) -> Result<Self, InvalidProbe> {
-        self.body_limit = bound("body_limit", bytes)?;
+    /// Returns an error if `bytes` is out of range.
+    pub fn max_body_bytes(mut self, bytes: usize) -> Result<Self, InvalidProbe> {
+        self.max_body_bytes = byte_limit("max_body_bytes", bytes)?;
         Ok(self)
     }
 
-    /// Which HTTP to speak.
+    /// The HTTP version. Default: [`HttpVersion::Negotiated`].
     #[must_use]
     pub fn version(mut self, version: HttpVersion) -> Self {
         self.version = version;
         self
     }
 
-    /// Speaks TLS, whatever the address says, with this. An `https` address has [`Tls::new`] by default.
+    /// Uses TLS with these settings for every address. Default: [`TlsProbe::new`] for `https` addresses, no TLS for others.
     #[cfg(feature = "tls")]
     #[must_use]
-    pub fn tls(mut self, tls: Tls) -> Self {
+    pub fn tls(mut self, tls: TlsProbe) -> Self {
         self.security.tls = Some(tls);
         self
     }
 }
 
-fn refuse(setting: &'static str, value: &str, wanted: &'static str) -> InvalidProbe {
-    InvalidProbe { setting, value: value.to_owned(), wanted: wanted.into() }
+fn refuse(setting: &'static str, value: &str, expected: &'static str) -> InvalidProbe {
+    InvalidProbe { setting, value: value.to_owned(), expected: expected.into() }
 }

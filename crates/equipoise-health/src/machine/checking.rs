@@ -1,0 +1,85 @@
+//! The checks of the machine: when probes start, and what follows from their results.
+
+use equipoise_core::Timestamp;
+
+use super::{Action, ProbeId, check::Running, state::Machine, timers::Timer};
+use crate::probe::{OnTimeout, ProbeError, ProbeOutcome};
+
+impl Machine {
+    pub(super) fn schedule(&mut self, number: u64, check: usize, at: Timestamp) {
+        let Some(record) = self.records.get_mut(&number) else { return };
+        record.checks[check].due = Some(self.timers.set(at, Timer::Check { record: number, check }));
+    }
+
+    pub(super) fn check_due(&mut self, number: u64, check: usize) {
+        let Some(record) = self.records.get_mut(&number) else { return };
+        record.checks[check].due = None;
+        record.checks[check].waits = true;
+        self.due.push((number, check), record.checks[check].hangs);
+    }
+
+    /// Starts probes that are due, as long as there are free places.
+    pub(super) fn start_due(&mut self) {
+        while self.running < self.policy.max_concurrent_probes {
+            // Endpoints that hang get at most half of the places, so that they do not delay the other probes.
+            let is_full = self.running_hanging >= self.policy.max_concurrent_probes.div_ceil(2);
+            let Some((number, check)) = self.due.pop(!is_full) else { return };
+            let Some(record) = self.records.get_mut(&number) else { continue };
+            let schedule = &self.policy.checks[check].schedule;
+            self.next_probe += 1;
+            let running = Running { number: self.next_probe, since: self.now, deadline: self.now + schedule.timeout };
+            record.checks[check].waits = false;
+            record.checks[check].running = Some(running);
+            self.running += 1;
+            self.running_hanging += usize::from(record.checks[check].hangs);
+            self.timers.set(running.deadline, Timer::Deadline { record: number, check });
+            let probe = ProbeId { record: number, check, number: running.number };
+            self.actions.push_back(Action::Probe { probe, id: record.id.clone(), port: schedule.port });
+        }
+    }
+
+    pub(super) fn probe_timed_out(&mut self, number: u64, check: usize) {
+        let Some(running) = self.records.get(&number).and_then(|record| record.checks[check].running) else { return };
+        let probe = ProbeId { record: number, check, number: running.number };
+        self.actions.push_back(Action::CancelProbe(probe));
+        let result = match self.policy.checks[check].on_timeout {
+            OnTimeout::Fail => Err(ProbeError::Timeout),
+            OnTimeout::Ignore => Ok(ProbeOutcome::Inconclusive(ProbeError::Timeout)),
+        };
+        self.probed(probe, result);
+    }
+
+    pub(super) fn probed(&mut self, probe: ProbeId, result: Result<ProbeOutcome, ProbeError>) {
+        let ProbeId { record: number, check, number: of } = probe;
+        let Some(record) = self.records.get_mut(&number) else { return };
+        let Some(state) = record.checks.get_mut(check) else { return };
+        let Some(running) = state.running.take_if(|running| running.number == of) else { return };
+        let schedule = self.policy.checks[check].schedule;
+        self.timers.cancel(Some(running.deadline), Timer::Deadline { record: number, check });
+        self.running -= 1;
+        self.running_hanging -= usize::from(state.hangs);
+        self.unprobed -= usize::from(std::mem::take(&mut record.unprobed));
+        state.hangs = matches!(result, Err(ProbeError::Timeout) | Ok(ProbeOutcome::Inconclusive(ProbeError::Timeout)));
+        match result {
+            // The check itself passes with any reply; the agent's state is a source of its own.
+            Ok(ProbeOutcome::Agent(reply)) => {
+                state.record(Ok(()), &schedule, self.now);
+                let has_error = reply.unknown_word.is_some() || reply.warning.is_some();
+                state.last_error = has_error.then(|| reply.text.clone());
+                record.agent_replied(&reply, self.now);
+            }
+            // A probe that the system forbids says nothing about the endpoint.
+            Ok(ProbeOutcome::Inconclusive(why)) | Err(why @ ProbeError::Forbidden(_)) => {
+                state.inconclusive(why.to_string());
+            }
+            Ok(ProbeOutcome::Passed) => state.record(Ok(()), &schedule, self.now),
+            Err(why) => state.record(Err(why.to_string()), &schedule, self.now),
+        }
+        let interval = record.checks[check].interval(&schedule);
+        // Jitter only shortens the interval, so that the configured interval is an upper limit.
+        let jitter = 1.0 - schedule.jitter * self.random_fraction();
+        let next = (running.since + interval.mul_f64(jitter)).max(self.now);
+        self.schedule(number, check, next);
+        self.publish(number);
+    }
+}

@@ -1,0 +1,215 @@
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::{
+        Arc, Weak,
+        atomic::{
+            AtomicU8,
+            Ordering::{Acquire, Release},
+        },
+    },
+    time::Duration,
+};
+
+use equipoise_core::{EndpointId, Timestamp, Verdict};
+use parking_lot::Mutex;
+
+use super::tally::{Flags, Tally, nanos};
+use crate::{machine::Event, settings::Outliers};
+
+/// Collects the results of a pool's requests for a [`Machine`](crate::machine::Machine). Clones share the results.
+///
+/// [`Health`](crate::Health) has its own; use this type only to drive a machine yourself. Requests update atomics of their
+/// endpoint. A result that matters at once, such as a reached failure limit, also sets a flag, and the first flag calls
+/// [`wake_by`](Self::wake_by). No result is lost.
+///
+/// ```
+/// use equipoise_core::{EndpointSpec, Failure, P2c, PickRequest, Pool, Verdict};
+/// use equipoise_health::{Outliers, Signals};
+/// use equipoise_health::machine::{Event, FailureLimit, Signal};
+///
+/// let signals = Signals::new(Outliers::new().consecutive_failures(2));
+/// let pool = Pool::new(signals.watch(P2c::new()));
+/// pool.add(EndpointSpec::new("a:80"), ())?;
+/// for _ in 0..2 {
+///     pool.pick(&PickRequest::new())?.finish(Verdict::Failure(Failure::Server));
+/// }
+/// let reached = Signal::FailureLimitReached(FailureLimit::Consecutive(2));
+/// assert!(matches!(&signals.take()[..], [Event::Signalled { signal, .. }] if *signal == reached));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Signals(Arc<Registry>);
+
+struct Registry {
+    rules: Option<Outliers>,
+    /// By id, the newest last. There may be several: a replaced endpoint lives as long as its leases, and a new endpoint may
+    /// be rejected by the pool.
+    endpoints: Mutex<HashMap<EndpointId, Vec<Weak<EndpointSignals>>>>,
+    flagged: Mutex<Vec<Weak<EndpointSignals>>>,
+    wake: Mutex<Option<Arc<dyn Fn() + Send + Sync>>>,
+}
+
+/// The results of the requests to one endpoint.
+#[derive(Debug)]
+pub(super) struct EndpointSignals {
+    id: EndpointId,
+    tally: Tally,
+    flags: AtomicU8,
+    registry: Weak<Registry>,
+    this: Weak<EndpointSignals>,
+}
+
+impl EndpointSignals {
+    pub(super) fn on_latency(&self, latency: Duration) {
+        self.tally.on_latency(latency);
+    }
+
+    pub(super) fn on_outcome(&self, verdict: Verdict, now: Timestamp) {
+        self.set(self.tally.on_outcome(verdict, now));
+    }
+
+    pub(super) fn on_probation(&self, verdict: Verdict) {
+        self.set(Tally::on_probation(verdict));
+    }
+
+    /// Whether a request that was abandoned after this time counts as a timeout.
+    pub(super) fn is_timeout(&self, waited: Duration) -> bool {
+        let Some(factor) = self.tally.abandon_factor() else { return false };
+        let usual = match self.tally.usual_latency() {
+            // Without a response of its own, the endpoint is assumed to be as slow as the slowest.
+            0 => self.registry.upgrade().map_or(0, |registry| registry.max_usual_latency()),
+            usual => usual,
+        };
+        usual > 0 && nanos(waited) as f64 >= factor * usual as f64
+    }
+
+    fn set(&self, flags: Flags) {
+        // Only the first flag has to announce the endpoint; later ones are found with it.
+        if flags != 0
+            && self.flags.fetch_or(flags, Release) == 0
+            && let Some(registry) = self.registry.upgrade()
+        {
+            registry.flagged.lock().push(Weak::clone(&self.this));
+            let wake = registry.wake.lock().clone();
+            if let Some(wake) = wake {
+                wake();
+            }
+        }
+    }
+
+    fn take_flags(&self) -> Flags {
+        self.flags.swap(0, Acquire)
+    }
+}
+
+impl Registry {
+    /// The newest signals of each endpoint.
+    fn newest(&self) -> Vec<Arc<EndpointSignals>> {
+        // Collected, so that the lock is released before a last reference is dropped: that takes the lock again.
+        self.endpoints.lock().values().filter_map(|endpoints| newest(endpoints)).collect()
+    }
+
+    /// The usual latency of the slowest endpoint in nanoseconds; 0 if none has answered. O(n) for n endpoints.
+    fn max_usual_latency(&self) -> u64 {
+        self.newest().iter().map(|endpoint| endpoint.tally.usual_latency()).max().unwrap_or_default()
+    }
+}
+
+impl Signals {
+    /// Signals by these rules. With `None`, nothing is collected.
+    pub fn new(rules: impl Into<Option<Outliers>>) -> Self {
+        Self(Arc::new(Registry {
+            rules: rules.into(),
+            endpoints: Mutex::default(),
+            flagged: Mutex::default(),
+            wake: Mutex::default(),
+        }))
+    }
+
+    /// Sets the function that is called when there is something to [take](Self::take). It runs on the threads on which
+    /// requests end, and must not block. Replaces an earlier function.
+    pub fn wake_by(&self, wake: impl Fn() + Send + Sync + 'static) {
+        *self.0.wake.lock() = Some(Arc::new(wake));
+    }
+
+    /// The signals since the last call, each as an [`Event::Signalled`].
+    pub fn take(&self) -> Vec<Event> {
+        let flagged = std::mem::take(&mut *self.0.flagged.lock());
+        let mut events = Vec::new();
+        for endpoint in flagged.iter().filter_map(Weak::upgrade) {
+            let signals = endpoint.tally.signals(endpoint.take_flags());
+            // Ignores an endpoint that has left or was replaced.
+            if self.newest(&endpoint.id).is_some_and(|newest| Arc::ptr_eq(&newest, &endpoint)) {
+                events.extend(signals.map(|signal| Event::Signalled { id: endpoint.id.clone(), signal }));
+            }
+        }
+        events
+    }
+
+    /// The counts of requests since the last call, as an [`Event::Counted`]: the answer to
+    /// [`Action::CollectCounts`](crate::machine::Action::CollectCounts).
+    pub fn count(&self) -> Event {
+        let endpoints = self.0.newest();
+        Event::Counted(endpoints.iter().map(|endpoint| (endpoint.id.clone(), endpoint.tally.take_counts())).collect())
+    }
+
+    /// Whether a strategy is watched and has endpoints.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn has_endpoints(&self) -> bool {
+        !self.0.endpoints.lock().is_empty()
+    }
+
+    pub(crate) fn rules(&self) -> Option<Outliers> {
+        self.0.rules
+    }
+
+    /// Adds an endpoint. `None` if there are no rules.
+    pub(super) fn add(&self, id: &EndpointId) -> Option<Arc<EndpointSignals>> {
+        let rules = self.0.rules?;
+        let endpoint = Arc::new_cyclic(|this| EndpointSignals {
+            id: id.clone(),
+            tally: Tally::new(rules),
+            flags: AtomicU8::new(0),
+            registry: Arc::downgrade(&self.0),
+            this: Weak::clone(this),
+        });
+        self.0.endpoints.lock().entry(id.clone()).or_default().push(Arc::downgrade(&endpoint));
+        Some(endpoint)
+    }
+
+    fn newest(&self, id: &EndpointId) -> Option<Arc<EndpointSignals>> {
+        newest(self.0.endpoints.lock().get(id)?)
+    }
+}
+
+fn newest(endpoints: &[Weak<EndpointSignals>]) -> Option<Arc<EndpointSignals>> {
+    endpoints.iter().rev().find_map(Weak::upgrade)
+}
+
+/// Removes the endpoint from the registry: a `Weak` that stays there would keep its allocation.
+impl Drop for EndpointSignals {
+    fn drop(&mut self) {
+        let Some(registry) = self.registry.upgrade() else { return };
+        if let Entry::Occupied(mut endpoints) = registry.endpoints.lock().entry(self.id.clone()) {
+            endpoints.get_mut().retain(|endpoint| !Weak::ptr_eq(endpoint, &self.this));
+            if endpoints.get().is_empty() {
+                endpoints.remove();
+            }
+        }
+        if *self.flags.get_mut() != 0 {
+            registry.flagged.lock().retain(|endpoint| !Weak::ptr_eq(endpoint, &self.this));
+        }
+    }
+}
+
+impl std::fmt::Debug for Signals {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Signals").field("rules", &self.0.rules).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registry").finish_non_exhaustive()
+    }
+}

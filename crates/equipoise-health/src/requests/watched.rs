@@ -1,0 +1,76 @@
+use std::{sync::Arc, time::Duration};
+
+use equipoise_core::{BuildError, EndpointSpec, Layered, Needs, Strategy, Timestamp, Verdict, View, forward_hooks};
+
+use super::signals::{EndpointSignals, Signals};
+
+/// A strategy whose requests are watched for outlier detection. It picks as the inner strategy does. Made by
+/// [`Health::watch`](crate::Health::watch) and [`Signals::watch`].
+#[derive(Debug)]
+pub struct Watched<S> {
+    inner: S,
+    signals: Signals,
+}
+
+/// The state of an endpoint in [`Watched`].
+#[derive(Debug)]
+pub struct WatchedState(Option<Arc<EndpointSignals>>);
+
+impl Signals {
+    /// Wraps a strategy, so that the results of its pool's requests are collected. It picks as before. Watch the strategy of
+    /// only one pool.
+    pub fn watch<S: Strategy>(&self, strategy: S) -> Watched<S> {
+        Watched { inner: strategy, signals: self.clone() }
+    }
+}
+
+impl<S: Strategy> Strategy for Watched<S> {
+    type State = Layered<WatchedState, S::State>;
+    type Picker = S::Picker;
+
+    fn state(&self, spec: &EndpointSpec) -> Self::State {
+        Layered::new(WatchedState(self.signals.add(spec.id())), self.inner.state(spec))
+    }
+
+    fn build(&self, view: &View, last: Option<&S::Picker>) -> Result<S::Picker, BuildError> {
+        self.inner.build(&view.within::<WatchedState, S::State>(), last)
+    }
+
+    fn needs(&self) -> Needs {
+        let needs = self.inner.needs();
+        match self.signals.rules() {
+            Some(rules) if rules.latency.is_some() || rules.abandon_factor.is_some() => needs.outcomes().latency(),
+            Some(_) => needs.outcomes(),
+            None => needs,
+        }
+    }
+
+    fn on_latency(&self, state: &Self::State, latency: Duration, now: Timestamp) {
+        if let Some(signals) = &state.own.0 {
+            signals.on_latency(latency);
+        }
+        self.inner.on_latency(&state.inner, latency, now);
+    }
+
+    fn on_abandon(&self, state: &Self::State, waited: Duration, now: Timestamp) -> bool {
+        // The inner strategy is always asked, because it learns from the call.
+        let inner = self.inner.on_abandon(&state.inner, waited, now);
+        inner || state.own.0.as_ref().is_some_and(|signals| signals.is_timeout(waited))
+    }
+
+    fn on_outcome(&self, state: &Self::State, verdict: Verdict, now: Timestamp) {
+        if let Some(signals) = &state.own.0 {
+            signals.on_outcome(verdict, now);
+        }
+        self.inner.on_outcome(&state.inner, verdict, now);
+    }
+
+    fn on_probation(&self, state: &Self::State, verdict: Verdict, now: Timestamp) {
+        if let Some(signals) = &state.own.0 {
+            signals.on_probation(verdict);
+        }
+        self.inner.on_probation(&state.inner, verdict, now);
+    }
+
+    forward_hooks!(self.inner, state.inner: admit, on_release, on_refresh);
+}
