@@ -223,7 +223,7 @@ impl Scenario {
     ///
     /// ```
     /// use equipoise_core::StrategySpec;
-    /// use equipoise_sim::{Fault, Scenario, Server, health::{Outliers, HealthPolicy}};
+    /// use equipoise_sim::{Fault, Scenario, Server, health::{HealthPolicy, Outliers}};
     ///
     /// let policy = HealthPolicy::new().outliers(Outliers::envoy());
     /// let ejected = Scenario::of(10, Server::sharing(4.0)).fault(Fault::sinkhole(0)).health(policy);

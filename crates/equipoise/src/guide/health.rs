@@ -1,7 +1,7 @@
 //! Health checks, outlier detection and draining.
 //!
 //! A strategy picks among endpoints that work. [`Health`](crate::health::Health) decides which endpoints work. It has
-//! four sources of information and combines them into one verdict for each endpoint:
+//! four sources of information and combines them into one availability for each endpoint:
 //!
 //! | source | speaks through | can do |
 //! | --- | --- | --- |
@@ -10,14 +10,14 @@
 //! | checks | probes at regular intervals | take out an endpoint that does not answer well |
 //! | requests | the verdicts of real requests | eject an endpoint for a time, pause it for a `Retry-After` |
 //!
-//! Each source can only take back its own decisions. The strictest decision applies, and the reason for it is kept: see
+//! A source can only end its own decisions. The strictest decision applies, and the reason for it is kept: see
 //! the chapter [`observing`](super::observing).
 //!
 //! # Checks
 //!
 //! A check consists of a name, a [schedule](crate::health::Schedule) and a [probe](crate::health::probe). With the
 //! default schedule, an endpoint is probed every 5 s. After a failed probe, the next one follows after 1 s. An endpoint
-//! is down after 3 failed probes in a row and up again after 2 successful ones.
+//! is down after 3 consecutive failed probes and up again after 2 consecutive successful ones.
 //!
 //! ```
 //! use equipoise::{EndpointSpec, PeakEwma, Pool, SlowStart};
@@ -67,7 +67,8 @@
 //! ([`PoolBuilder::panic_threshold`](crate::PoolBuilder::panic_threshold)). Either the checks are wrong, or the few healthy
 //! endpoints would be overloaded by the traffic of all. Endpoints that an operator or an agent took out are still not
 //! used. As a consequence, failing checks and ejections never leave a pool without an endpoint. The exception is
-//! [`InitialState::MustPass`](crate::health::InitialState::MustPass): an endpoint that has not passed its first check is not used.
+//! [`InitialState::MustPass`](crate::health::InitialState::MustPass): an endpoint that has not passed its first probe is
+//! not used.
 //!
 //! # Draining
 //!
