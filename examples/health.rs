@@ -48,22 +48,22 @@ async fn main() -> anyhow::Result<ExitCode> {
     let failing = Failing::default();
     let mut watch = Watch::new();
 
-    // Connects, sends a line and expects a response.
-    watch.add("tcp", tcp_server(&failing).await?, Tcp::new().send("PING\r\n").expect_prefix("+PONG")?)?;
+    // A connection comes about, and something is said over it.
+    watch.add("tcp", tcp_server(&failing).await?, TcpProbe::new().send("PING\r\n").expect_prefix("+PONG")?)?;
 
     // Completes a handshake with a trusted certificate for this name.
     let (acceptor, tls) = self_signed()?;
     watch.add("tls", tls_server(&failing, acceptor).await?, tls.server_name("localhost")?)?;
 
-    // Expects a status and a text in the body.
-    let http = Http::new("/healthz?full=1")?.host("shop.example.com")?.statuses([200..=204])?;
+    // The status is as expected, and there is something in the body.
+    let http = HttpProbe::new("/healthz?full=1")?.host("shop.example.com")?.statuses([200..=204])?;
     watch.add("http", http_server(&failing).await?, http.body_contains("\"ready\":true")?)?;
 
-    // grpc.health.v1, for one service.
-    watch.add("grpc", grpc_server(&failing).await?, Grpc::new().service("shop.v1.Basket"))?;
+    // grpc.health.v1, of one service.
+    watch.add("grpc", grpc_server(&failing).await?, GrpcProbe::new().service("shop.v1.Basket"))?;
 
-    // A program on the endpoint reports its state; see equipoise::health::agent.
-    watch.add("agent", agent(&failing).await?, Agent::new().send("how are you?\n"))?;
+    // A program on the endpoint says how it is; see equipoise::health::agent.
+    watch.add("agent", agent(&failing).await?, AgentProbe::new().send("how are you?\n"))?;
 
     // Any other check is a closure.
     let disk = failing.clone();
@@ -73,8 +73,8 @@ async fn main() -> anyhow::Result<ExitCode> {
     });
     watch.add("closure", "anywhere:1".to_owned(), closure)?;
 
-    // An ICMP echo, if the system permits it. The operating system answers it, so this endpoint stays healthy.
-    match Ping::new() {
+    // An ICMP echo, where the system lets us. What answers here is the system itself, so it does not fall ill.
+    match PingProbe::new() {
         Ok(ping) => watch.add("ping", "127.0.0.1".to_owned(), ping)?,
         Err(forbidden) => println!("        ping     skipped: {forbidden}"),
     }
@@ -96,9 +96,9 @@ async fn main() -> anyhow::Result<ExitCode> {
 struct Watch {
     began: Instant,
     names: Vec<&'static str>,
-    changes: SelectAll<UnboundedReceiver<Change>>,
-    /// Checks run until these guards are dropped.
-    checking: Vec<equipoise::health::Guard>,
+    changes: SelectAll<Changes>,
+    /// They are checked until these are dropped.
+    checking: Vec<equipoise::health::HealthGuard>,
 }
 
 impl Watch {
@@ -238,9 +238,9 @@ async fn grpc_server(failing: &Failing) -> io::Result<String> {
     .await
 }
 
-/// A TLS acceptor for `localhost`, and a probe that trusts only its certificate.
-fn self_signed() -> anyhow::Result<(TlsAcceptor, Tls)> {
-    // Explicit, because more than one crypto provider may be compiled in.
+/// A server's side for `localhost`, and a probe that trusts it and nobody else.
+fn self_signed() -> anyhow::Result<(TlsAcceptor, TlsProbe)> {
+    // Said here, because more than one may be compiled in.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let rcgen::CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
     let mut roots = RootCertStore::empty();

@@ -153,8 +153,8 @@ pub(crate) async fn play(
     Ok(())
 }
 
-/// Prints changes until server 2 has this availability.
-async fn became(changes: &mut UnboundedReceiver<Change>, wanted: Availability, tell: &impl Fn(&str)) {
+/// Tells what changes until server 2 has become so.
+async fn became(changes: &mut Changes, wanted: Availability, tell: &impl Fn(&str)) {
     while let Some(change) = changes.next().await {
         tell(&change.to_string());
         if change.id.as_str() == "server 2" && change.to == wanted {

@@ -11,8 +11,6 @@ pub mod probe;
 mod requests;
 mod settings;
 
-pub(crate) use equipoise_core::__private::saturating_nanos;
-
 #[cfg(feature = "tokio")]
 pub use crate::driver::{Changes, DrainOutcome, Health, HealthBuilder, HealthGuard};
 pub use crate::{

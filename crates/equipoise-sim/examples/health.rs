@@ -14,7 +14,7 @@ use std::{error::Error, time::Duration};
 use equipoise_core::{Availability, StrategySpec};
 use equipoise_sim::{
     Comparison, Contender, Control, Fault, Network, Report, Sample, Scenario, Server, Work,
-    health::{CheckPolicy, LatencyOutlier, Outliers, Policy, Schedule},
+    health::{CheckPolicy, HealthPolicy, LatencyOutlier, Outliers, Schedule},
 };
 
 const SERVERS: usize = 10;

@@ -4,7 +4,10 @@
 use std::time::Duration;
 
 use equipoise_core::{EndpointId, Timestamp};
-use equipoise_health::{Action, Change, Event as HealthEvent, ProbeId};
+use equipoise_health::{
+    AvailabilityChange,
+    machine::{Action, Event as HealthEvent, ProbeId},
+};
 
 use super::{
     client,
@@ -72,9 +75,9 @@ impl Engine<'_> {
                     availabilities.push((id, availability));
                     Ok(true)
                 }
-                Some(Action::Weigh { id, percent }) => client.pool.set_weight_percent(id, percent),
-                Some(Action::Limit { id, limit }) => client.pool.set_max_in_flight(id, limit),
-                Some(Action::Count) => {
+                Some(Action::SetWeightPercent { id, percent }) => client.pool.set_weight_percent(id, percent),
+                Some(Action::SetMaxInFlight { id, max_in_flight }) => client.pool.set_max_in_flight(id, max_in_flight),
+                Some(Action::CollectCounts) => {
                     let counted = monitor.signals.count();
                     monitor.machine.handle(now, counted);
                     Ok(true)
@@ -106,7 +109,7 @@ impl Engine<'_> {
         }
     }
 
-    fn note(&mut self, client: usize, change: &Change) {
+    fn note(&mut self, client: usize, change: &AvailabilityChange) {
         let Some(server) = client::server_index(&change.id) else { return };
         let at = Duration::from_nanos(self.now - ORIGIN);
         let reason = format!("{}: {}", change.source, change.reason);

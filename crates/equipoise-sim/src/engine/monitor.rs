@@ -4,8 +4,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use equipoise_core::AnyStrategy;
 use equipoise_health::{
-    Machine, Policy, ProbeId, Signals,
-    probe::{Answer, ProbeError},
+    HealthPolicy, Signals,
+    machine::{Machine, ProbeId},
+    probe::{ProbeError, ProbeOutcome},
 };
 use slab::Slab;
 
@@ -17,7 +18,7 @@ use crate::scenario::InvalidScenario;
 
 /// What the monitors of all clients share.
 pub(super) struct Health {
-    pub(super) policy: Policy,
+    pub(super) policy: HealthPolicy,
     pub(super) seed: u64,
     /// Clients whose signals have news for their machine.
     pub(super) woken: (Sender<usize>, Receiver<usize>),
@@ -41,11 +42,11 @@ pub(super) struct Check {
     pub(super) server: usize,
     pub(super) probe: ProbeId,
     /// `None` on the way to the server.
-    pub(super) result: Option<Result<Answer, ProbeError>>,
+    pub(super) result: Option<Result<ProbeOutcome, ProbeError>>,
 }
 
 impl Health {
-    pub(super) fn new(policy: &Policy, seed: u64) -> Self {
+    pub(super) fn new(policy: &HealthPolicy, seed: u64) -> Self {
         let network = stream(seed, Purpose::Checks, 0);
         Self { policy: policy.clone(), seed, woken: channel(), checks: Slab::new(), network }
     }

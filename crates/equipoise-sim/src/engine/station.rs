@@ -279,7 +279,7 @@ impl Faults {
     }
 
     /// Returns the result of a health check and the time it takes; `None` if there is no response.
-    pub(super) fn check(&self, now: Nanos) -> Option<(Result<Answer, ProbeError>, Nanos)> {
+    pub(super) fn check(&self, now: Nanos) -> Option<(Result<ProbeOutcome, ProbeError>, Nanos)> {
         if self.is_blackhole() || self.stalls() {
             return None;
         }
@@ -290,7 +290,7 @@ impl Faults {
             return Some((Err(ProbeError::Unexpected("an error".to_owned())), CHECK));
         }
         // The conversion saturates for an extremely slow server.
-        Some((Ok(Answer::Passed), (CHECK as f64 * self.slowness() * self.coldness(now)) as Nanos))
+        Some((Ok(ProbeOutcome::Passed), (CHECK as f64 * self.slowness() * self.coldness(now)) as Nanos))
     }
 
     pub(super) fn is_removed(&self) -> bool {

@@ -12,7 +12,7 @@ mod work;
 use std::time::Duration;
 
 use equipoise_core::Needs;
-use equipoise_health::Policy;
+use equipoise_health::HealthPolicy;
 
 pub use self::{
     antagonists::Antagonists, arrivals::Arrivals, error::InvalidScenario, fault::Fault, keys::Keys, network::Network,

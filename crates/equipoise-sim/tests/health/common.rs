@@ -3,7 +3,7 @@ use std::time::Duration;
 use equipoise_core::{Availability, StrategySpec};
 use equipoise_sim::{
     HealthReport, Network, Report, Scenario, Server, Work,
-    health::{CheckPolicy, Outliers, Policy, Schedule},
+    health::{CheckPolicy, HealthPolicy, Outliers, Schedule},
 };
 
 pub(crate) const fn secs(seconds: u64) -> Duration {
@@ -25,9 +25,9 @@ pub(crate) fn tens() -> Scenario {
         .warm_up(0.0)
 }
 
-/// Ejects after five failures in a row, at most half of the servers.
-pub(crate) fn requests() -> Policy {
-    Policy { outliers: Some(Outliers::envoy().most_percent(50)), ..Policy::new() }
+/// Five failures in a row, half of all at most.
+pub(crate) fn requests() -> HealthPolicy {
+    HealthPolicy::new().outliers(Outliers::envoy().max_ejection_percent(50))
 }
 
 pub(crate) fn schedule() -> Schedule {

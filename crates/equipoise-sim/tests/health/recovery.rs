@@ -3,7 +3,7 @@
 use equipoise_core::Availability;
 use equipoise_sim::{
     Fault, Scenario,
-    health::{CheckPolicy, Outliers, Policy, Start},
+    health::{CheckPolicy, HealthPolicy, InitialState, Outliers},
 };
 
 use crate::common::{both, checks, ms, requests, run, schedule, secs, tens};
@@ -28,10 +28,10 @@ fn trouble(seed: u64, all: bool) -> Scenario {
 }
 
 #[test]
-fn all_servers_recover_after_all_faults() {
-    let short = |rules: Outliers| rules.ejection(secs(2), secs(10));
-    let passive = |rules| Policy { outliers: Some(rules), ..Policy::new() };
-    let must_pass = CheckPolicy::new("tcp", schedule().start(Start::MustPass));
+fn once_all_is_well_all_are_back() {
+    let short = |rules: Outliers| rules.base_ejection(secs(2)).max_ejection(secs(10));
+    let passive = |rules| HealthPolicy::new().outliers(rules);
+    let must_pass = CheckPolicy::new("tcp", schedule().initial_state(InitialState::MustPass));
     let policies = [
         ("envoy", passive(short(Outliers::envoy().max_ejection_percent(50)))),
         ("grpc", passive(short(Outliers::grpc().interval(secs(2))))),

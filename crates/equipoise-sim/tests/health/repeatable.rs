@@ -19,7 +19,7 @@ fn mixed() -> Scenario {
         .fault(Fault::stall(5).lasting(ms(1_500)).every(secs(3)))
         .fault(Fault::removed(6).from(secs(8)).lasting(secs(5)))
         .max_retries(1)
-        .health(Policy { outliers: Some(outliers), ..both() })
+        .health(both().outliers(outliers))
         .lasting(secs(30))
 }
 
@@ -55,8 +55,8 @@ fn a_report_survives_serialization() {
 }
 
 #[test]
-fn an_invalid_policy_is_refused_before_the_run() {
-    let scenario = tens().health(Policy { outliers: Some(Outliers::new().consecutive_failures(0)), ..Policy::new() });
+fn a_policy_that_cannot_be_gone_by_is_refused_before() {
+    let scenario = tens().health(HealthPolicy::new().outliers(Outliers::new().consecutive_failures(0)));
     let Err(error @ InvalidScenario::Health(_)) = scenario.check() else { panic!("it is accepted") };
     assert_eq!(error.to_string(), "health: consecutive_failures cannot be 0: it takes at least one failure");
     let run = scenario.run(&"p2c".parse::<equipoise_core::StrategySpec>().expect("a strategy"));
