@@ -1,4 +1,4 @@
-//! Requests that callers give up, as timeouts.
+//! Requests that their callers abandon, counted as timeouts.
 
 use std::{sync::Arc, time::Duration};
 
@@ -45,7 +45,7 @@ impl World {
         drop(lease);
     }
 
-    /// What was said of endpoint a.
+    /// The signals of endpoint a since the last call.
     fn said(&self) -> Vec<Signal> {
         let all = self.signals.take().into_iter();
         all.map(|event| match event {

@@ -14,7 +14,7 @@ struct Golden {
     without_health_check: Vec<Recorded>,
 }
 
-/// Recorded later, for what the others leave open.
+/// Recorded later, for cases that the first recording lacks.
 #[derive(Deserialize)]
 struct More {
     sequences: Vec<Vec<Recorded>>,
@@ -40,7 +40,7 @@ fn golden() -> Golden {
 }
 
 impl Recorded {
-    /// What the agent sent, or nothing where it was the connection that mattered.
+    /// The line that the agent sent. `None` if the case is about the connection.
     fn bytes(&self) -> Option<Vec<u8>> {
         let script = self.reply.starts_with('#') && !self.reply.ends_with('\n');
         let text = match &*self.reply {
@@ -96,7 +96,7 @@ impl Recorded {
         };
         assert_eq!(self.agent_status, status, "{:?}", self.reply);
         if let Some(text) = &self.last_agt {
-            // Some of HAProxy's warnings end with a line end, which is no use to anybody.
+            // Some of HAProxy's warnings end with a line end, which is dropped here.
             assert_eq!(text.replace('\n', ""), reply.text, "{:?}", self.reply);
         }
     }

@@ -172,15 +172,15 @@ fn what_is_wrong_is_refused_and_said_what_would_be_right() {
 }
 
 #[test]
-fn standings_and_changes_are_data() {
+fn statuses_and_changes_can_be_serialized() {
     let mut machine =
         Machine::new(HealthPolicy::new().check(CheckPolicy::new("tcp", Schedule::new())), 1).expect("a valid policy");
     let (now, id) = (Timestamp::from_nanos(5), EndpointId::from("a:80"));
     machine.handle(now, Event::Joined(id.clone()));
     machine.handle(now, Event::AdminStateSet { id: id.clone(), state: AdminState::Drain { deadline: None } });
-    let standing = serde_json::to_value(machine.status(&id).expect("it has joined")).expect("data");
+    let status = serde_json::to_value(machine.status(&id).expect("it has joined")).expect("data");
     assert_eq!(
-        standing,
+        status,
         json!({
             "id": "a:80", "availability": "draining",
             "conditions": [{ "source": "operator", "availability": "draining", "reason": "drain", "since": 5 }],

@@ -1,4 +1,4 @@
-//! Nothing is kept of what has left.
+//! No memory is kept of endpoints that have left.
 #![cfg(not(miri))]
 
 use equipoise_core::{EndpointSpec, P2c, PickRequest, Pool, Verdict};
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use equipoise_core::{EndpointId, Failure, Timestamp};
 
-/// Bytes that are left of `times` rounds.
+/// The bytes that remain allocated after `times` rounds.
 fn left(times: usize, mut round: impl FnMut(usize)) -> i64 {
     allocation_counter::measure(|| (0..times).for_each(&mut round)).bytes_current
 }
@@ -31,10 +31,10 @@ fn signals_keep_nothing_of_endpoints_that_have_left_under_any_rule() {
         let replace = |round: usize| {
             let id = format!("e{round:08}");
             pool.update([EndpointSpec::new(&*id)], |_| ()).expect("a valid endpoint");
-            // What one of them has said last, nothing takes.
+            // The last signal of an endpoint is never taken.
             pool.pick(&PickRequest::new()).expect("an endpoint").finish(Verdict::Failure(Failure::Server));
         };
-        // Whatever is allocated once.
+        // A first round, for what is allocated only once.
         (0..1000).for_each(replace);
         assert!(left(1000, replace) < 2000, "{rules:?}: {} bytes an endpoint", left(1000, replace) / 1000);
         let replace_under_one_id = |round: usize| {
@@ -46,7 +46,7 @@ fn signals_keep_nothing_of_endpoints_that_have_left_under_any_rule() {
 }
 
 #[test]
-fn orders_for_endpoints_that_never_join_are_forgotten_oldest_first() {
+fn states_of_endpoints_that_never_join_are_dropped_oldest_first() {
     let mut machine = Machine::new(HealthPolicy::new(), 1).expect("a valid policy");
     let now = Timestamp::from_nanos(1);
     let mut order = |number: usize| {
@@ -55,11 +55,11 @@ fn orders_for_endpoints_that_never_join_are_forgotten_oldest_first() {
     };
     (0..10_000).for_each(&mut order);
     assert!(left(10_000, |round| order(round + 10_000)) < 100_000);
-    let mut closed = |number: usize| {
+    let mut in_maintenance = |number: usize| {
         let id = EndpointId::from(format!("e{number:08}"));
         machine.handle(now, Event::Joined(id.clone()));
         !machine.status(&id).expect("it has joined").conditions.is_empty()
     };
-    assert!(closed(19_999) && closed(19_999 - 1_000), "the last thousand are remembered");
-    assert!(!closed(0), "the first are not");
+    assert!(in_maintenance(19_999) && in_maintenance(19_999 - 1_000), "the last thousand are kept");
+    assert!(!in_maintenance(0), "the first are not");
 }

@@ -23,7 +23,7 @@ struct Recorded {
     weight_over_time: Vec<(f64, String, f64)>,
 }
 
-/// HAProxy counts weights in sixteenths and begins with one; it writes them down rounded, and was asked a little late.
+/// HAProxy counts weights in sixteenths, starts with one and reports rounded values. The recording was a little late.
 const STEP: f64 = 1.0 / 16.0 + 0.01;
 
 #[test]
@@ -55,27 +55,27 @@ fn the_share_of_one_that_comes_back_rises_as_haproxy_s_slowstart_raises_weights(
         let picks = 40_000;
         let came =
             (0..picks).filter(|_| pool.pick(&PickRequest::new()).is_ok_and(|it| *it.endpoint().id() == id)).count();
-        // Chance gives each half, and then a factor counts in full.
+        // Each of the two gets half of the picks at random, and the factor reduces only its own half.
         let factor = 2.0 * came as f64 / f64::from(picks);
         let error = (factor - weight / 100.0).abs();
         assert!(error <= STEP, "after {at} s: {factor:.3} of its share, HAProxy {weight} % of its weight");
     }
 }
 
-/// Answers the machine's next probe, and does to the pool what it says.
+/// Answers the machine's next probe, and applies its actions to the pool.
 fn answer_next(machine: &mut Machine, pool: &Pool<()>, result: Result<ProbeOutcome, ProbeError>) {
     let mut result = Some(result);
     while result.is_some() {
-        let at = machine.poll_timeout().expect("a look is planned");
+        let at = machine.poll_timeout().expect("a probe is scheduled");
         machine.handle_timeout(at);
         while let Some(action) = machine.poll_action() {
             match action {
                 Action::Probe { probe, .. } => {
-                    let result = result.take().expect("one look at a time");
+                    let result = result.take().expect("one probe at a time");
                     machine.handle(at, Event::Probed { probe, result });
                 }
                 Action::SetAvailability { id, availability } => {
-                    pool.set_availability(id, availability).map(drop).expect("a member")
+                    pool.set_availability(id, availability).map(drop).expect("a member");
                 }
                 _ => {}
             }

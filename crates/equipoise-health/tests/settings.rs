@@ -1,4 +1,4 @@
-//! Settings that cannot be: each is refused by name, before anything is checked, and what is accepted never panics.
+//! Invalid settings are refused by name when the machine is built, and accepted ones never panic.
 
 use std::time::Duration;
 

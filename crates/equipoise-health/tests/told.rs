@@ -1,4 +1,4 @@
-//! When the driver tells of a change.
+//! The moment at which the driver reports a change.
 #![cfg(feature = "tokio")]
 
 use equipoise_core::{EndpointSpec, P2c, Pool};
@@ -13,7 +13,7 @@ async fn a_change_is_told_once_the_pool_has_it() {
     pool.add(EndpointSpec::new("a:80"), ()).unwrap();
     let mut changes = health.changes();
     let _checking = health.spawn(&pool);
-    // Many times, and without a rest: it is a matter of microseconds.
+    // Many times and without a pause, because the race lasts only microseconds.
     for order in [AdminState::Maintenance, AdminState::Ready].into_iter().cycle().take(1000) {
         health.set_admin_state("a:80", order);
         let change = loop {

@@ -15,7 +15,7 @@ use crate::world::{Say, Script, every_second, of, pool, seconds, until};
 #[tokio::test]
 async fn one_line_attaches_it_to_a_pool() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
-    // Bound, so that nobody else gets it, and refusing.
+    // Bound but not listening: the port refuses connections, and no other test gets it.
     let refusing = TcpSocket::new_v4().expect("a socket");
     refusing.bind(([127, 0, 0, 1], 0).into()).expect("loopback");
     let addresses =
@@ -37,14 +37,14 @@ async fn a_probe_that_panics_has_failed_and_the_checks_go_on() {
     let pool = pool(&health, &["a:1", "b:1"]);
     let _checking = health.spawn(&pool);
     until(&pool, "a:1", Availability::Unhealthy).await;
-    let standing = health.status("a:1").expect("it is known");
-    assert_eq!(standing.checks[0].last_error.as_deref(), Some("the probe panicked"));
+    let status = health.status("a:1").expect("it is known");
+    assert_eq!(status.checks[0].last_error.as_deref(), Some("the probe panicked"));
     script.say("a:1", Say::Pass);
     until(&pool, "a:1", Availability::Up).await;
     assert_eq!(of(&pool, "b:1"), Availability::Up);
 }
 
-/// Does not even get to a future.
+/// Panics before it returns a future.
 struct Clumsy;
 
 impl Probe for Clumsy {
@@ -54,7 +54,7 @@ impl Probe for Clumsy {
 }
 
 #[tokio::test(start_paused = true)]
-async fn so_has_one_that_panics_before_it_looks() {
+async fn a_probe_that_panics_before_its_future_has_failed_as_well() {
     let health = Health::builder().check("clumsy", every_second(), Clumsy).build().expect("good settings");
     let pool = pool(&health, &["a:1"]);
     let _checking = health.spawn(&pool);
@@ -65,25 +65,25 @@ async fn so_has_one_that_panics_before_it_looks() {
 async fn a_probe_that_hangs_has_failed_at_its_deadline_and_the_others_go_on() {
     let script = Script::default();
     script.say("a:1", Say::Hang);
-    // So few that hanging probes would soon leave none for the others.
+    // Few places, so that hanging probes could occupy all of them.
     let health = script.health(every_second()).max_concurrent_probes(2).build().expect("good settings");
     let pool = pool(&health, &["a:1", "b:1"]);
     let _checking = health.spawn(&pool);
     until(&pool, "a:1", Availability::Unhealthy).await;
-    let standing = health.status("a:1").expect("it is known");
-    assert_eq!(standing.checks[0].last_error.as_deref(), Some("no answer in time"));
+    let status = health.status("a:1").expect("it is known");
+    assert_eq!(status.checks[0].last_error.as_deref(), Some("no answer in time"));
     let before = script.probes("b:1");
     tokio::time::sleep(seconds(10)).await;
     assert!(script.probes("b:1") >= before + 9);
     assert_eq!(of(&pool, "b:1"), Availability::Up);
 }
 
-/// As a lookup does whose resolver hangs: on a thread for what blocks, which dropping the look does not end.
+/// Blocks a blocking thread, as a lookup does whose resolver hangs. Dropping the probe does not end it.
 #[tokio::test]
-async fn a_resolver_that_hangs_fails_its_own_looks_only() {
+async fn a_resolver_that_hangs_fails_only_its_own_probes() {
     let (_release, held) = std::sync::mpsc::channel::<()>();
     let held = std::sync::Arc::new(parking_lot::Mutex::new(held));
-    let look = probe_fn(move |target: Target| {
+    let probe = probe_fn(move |target: Target| {
         let held = std::sync::Arc::clone(&held);
         async move {
             if target.address == "slow:1" {
@@ -94,9 +94,9 @@ async fn a_resolver_that_hangs_fails_its_own_looks_only() {
         }
     });
     let millis = Duration::from_millis;
-    // Generous to the look that is to pass, on a machine that has other things to do.
+    // A long timeout for the probe that must pass, because the test machine may be busy.
     let schedule = Schedule::new().interval(millis(20)).timeout(millis(500));
-    let health = Health::builder().check("name", schedule, look).build().expect("good settings");
+    let health = Health::builder().check("name", schedule, probe).build().expect("good settings");
     let pool = pool(&health, &["slow:1", "b:1"]);
     let _checking = health.spawn(&pool);
     until(&pool, "slow:1", Availability::Unhealthy).await;
@@ -105,13 +105,13 @@ async fn a_resolver_that_hangs_fails_its_own_looks_only() {
 
 #[tokio::test(start_paused = true)]
 async fn a_probe_that_ended_in_time_is_not_late_because_the_driver_is() {
-    // More than once, since it is chance what a driver that is late looks at first.
+    // Several times, because a late driver handles its events in a random order.
     for _ in 0..20 {
         let (answer, awaited) = tokio::sync::oneshot::channel::<()>();
         let awaited = parking_lot::Mutex::new(Some(awaited));
         let began = std::sync::Arc::new(tokio::sync::Notify::new());
         let begins = std::sync::Arc::clone(&began);
-        let look = probe_fn(move |_| {
+        let probe = probe_fn(move |_| {
             let awaited = awaited.lock().take();
             begins.notify_one();
             async move {
@@ -121,12 +121,12 @@ async fn a_probe_that_ended_in_time_is_not_late_because_the_driver_is() {
                 Ok::<_, ProbeError>(())
             }
         });
-        let health = Health::builder().check("check", every_second(), look).build().expect("good settings");
+        let health = Health::builder().check("check", every_second(), probe).build().expect("good settings");
         let pool = pool(&health, &["a:1"]);
         let mut changes = health.changes();
         let _checking = health.spawn(&pool);
         began.notified().await;
-        // It ends, something else happens, and it is long past the deadline before anybody gets to run.
+        // The probe ends in time, but the driver runs only after the deadline.
         drop(answer);
         health.set_admin_state("b:1", equipoise_health::AdminState::Ready);
         tokio::time::advance(seconds(3)).await;
@@ -160,7 +160,7 @@ async fn an_agent_s_weight_and_limit_reach_the_pool() {
     crate::world::until_it_is(&pool, "a:1", "half as heavy", is(50, Some(3))).await;
     script.say("a:1", Say::Agent("100% maxconn:0\n"));
     crate::world::until_it_is(&pool, "a:1", "whole", is(100, None)).await;
-    // It drains, and goes on.
+    // It drains, and is checked further.
     script.say("a:1", Say::Agent("drain\n"));
     until(&pool, "a:1", Availability::Draining).await;
     script.say("a:1", Say::Agent("ready\n"));

@@ -1,4 +1,4 @@
-//! Endpoints that join, leave and move.
+//! Endpoints that join, leave and change their address.
 
 use equipoise_core::{Availability, EndpointSpec, PickRequest, Pool, RoundRobin};
 use equipoise_health::{InitialState, Schedule};
@@ -6,7 +6,7 @@ use equipoise_health::{InitialState, Schedule};
 use crate::world::{Say, Script, every_second, of, pick, pool, seconds, until, update};
 
 #[tokio::test(start_paused = true)]
-async fn who_joins_is_looked_at_and_who_leaves_is_not() {
+async fn endpoints_that_join_are_probed_and_those_that_leave_are_not() {
     let script = Script::default();
     let health = script.health(every_second()).build().expect("good settings");
     let pool = pool(&health, &["a:1"]);
@@ -25,7 +25,7 @@ async fn who_joins_is_looked_at_and_who_leaves_is_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_moves_is_looked_at_where_it_is_and_begins_anew() {
+async fn an_endpoint_with_a_new_address_is_probed_there_and_starts_anew() {
     let script = Script::default();
     script.say("old:1", Say::Hang);
     let health = script.health(every_second()).build().expect("good settings");
@@ -44,7 +44,7 @@ async fn who_moves_is_looked_at_where_it_is_and_begins_anew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_leaves_and_is_back_before_anybody_looks_is_looked_at_anew() {
+async fn an_endpoint_that_leaves_and_rejoins_at_once_starts_anew() {
     let script = Script::default();
     let schedule = every_second().initial_state(InitialState::MustPass);
     let health = script.health(schedule).build().expect("good settings");

@@ -1,4 +1,4 @@
-//! What operators want, and who hears of it.
+//! Administrative states, drains, and the listeners of changes.
 
 use equipoise_core::{Availability, PickRequest, Verdict};
 use equipoise_health::{AdminState, AvailabilityChange, DrainOutcome, Source};
@@ -7,7 +7,7 @@ use futures::FutureExt;
 use crate::world::{Say, Script, every_second, of, pick, pool, seconds, until, update};
 
 #[tokio::test(start_paused = true)]
-async fn orders_hold_whether_they_come_before_the_endpoint_the_run_or_later() {
+async fn administrative_states_may_be_set_before_the_endpoint_joins_before_the_run_and_later() {
     let health = Script::default().health(every_second()).build().expect("good settings");
     let pool = pool(&health, &["a:1", "b:1", "c:1"]);
     health.set_admin_state("later:1", AdminState::Maintenance);
@@ -25,7 +25,7 @@ async fn orders_hold_whether_they_come_before_the_endpoint_the_run_or_later() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_ends_with_the_last_lease_and_nothing_new_comes() {
+async fn a_drain_ends_with_the_last_lease_and_admits_no_new_request() {
     let health = Script::default().health(every_second()).build().expect("good settings");
     let pool = pool(&health, &["a:1", "b:1"]);
     let _checking = health.spawn(&pool);
@@ -42,7 +42,7 @@ async fn a_drain_ends_with_the_last_lease_and_nothing_new_comes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_whose_last_lease_ends_in_time_is_idle() {
+async fn a_drain_whose_last_lease_ends_in_time_is_completed() {
     let health = Script::default().health(every_second()).build().expect("good settings");
     let pool = pool(&health, &["a:1", "b:1"]);
     let _checking = health.spawn(&pool);
@@ -58,7 +58,7 @@ async fn a_drain_whose_last_lease_ends_in_time_is_idle() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_deadline_of_a_drain_is_told_to_the_leases_that_are_left() {
+async fn the_remaining_leases_are_told_of_the_deadline_of_a_drain() {
     let health = Script::default().health(every_second()).build().expect("good settings");
     let pool = pool(&health, &["a:1", "b:1"]);
     let _checking = health.spawn(&pool);
@@ -72,7 +72,7 @@ async fn the_deadline_of_a_drain_is_told_to_the_leases_that_are_left() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_of_an_unknown_id_says_so_and_orders_nothing() {
+async fn a_drain_of_an_unknown_id_changes_nothing() {
     let health = Script::default().health(every_second()).build().expect("good settings");
     let pool = pool(&health, &["a:1"]);
     let _checking = health.spawn(&pool);
@@ -83,7 +83,7 @@ async fn a_drain_of_an_unknown_id_says_so_and_orders_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_that_is_taken_back_says_so() {
+async fn a_drain_that_an_operator_ends_is_cancelled() {
     let health = Script::default().health(every_second()).build().expect("good settings");
     let pool = pool(&health, &["a:1", "b:1"]);
     let _checking = health.spawn(&pool);
@@ -99,7 +99,7 @@ async fn a_drain_that_is_taken_back_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_ends_at_its_deadline_also_where_nothing_runs_and_where_the_endpoint_is_gone() {
+async fn a_drain_ends_at_its_deadline_without_a_run_and_without_its_endpoint() {
     let health = Script::default().health(every_second()).build().expect("good settings");
     let pool = pool(&health, &["a:1", "b:1"]);
     let lease = pick(&pool, "a:1").expect("its turn comes");
@@ -114,7 +114,7 @@ async fn a_drain_ends_at_its_deadline_also_where_nothing_runs_and_where_the_endp
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_longest_deadline_is_no_deadline() {
+async fn the_maximum_duration_is_no_deadline() {
     let health = Script::default().health(every_second()).build().expect("good settings");
     let pool = pool(&health, &["a:1", "b:1"]);
     let _checking = health.spawn(&pool);
@@ -122,11 +122,11 @@ async fn a_longest_deadline_is_no_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_of_an_idle_endpoint_ends_only_once_nothing_new_comes() {
+async fn a_drain_of_an_idle_endpoint_ends_only_after_the_pool_knows_of_it() {
     let health = Script::default().health(every_second()).build().expect("good settings");
     let pool = pool(&health, &["a:1", "b:1"]);
     let mut drain = health.drain(&pool, "a:1", None).boxed();
-    assert!((&mut drain).now_or_never().is_none(), "nobody has told the pool yet");
+    assert!((&mut drain).now_or_never().is_none(), "the pool does not know of it");
     let lease = pick(&pool, "a:1").expect("its turn comes");
     let _checking = health.spawn(&pool);
     until(&pool, "a:1", Availability::Draining).await;
@@ -138,7 +138,7 @@ async fn a_drain_of_an_idle_endpoint_ends_only_once_nothing_new_comes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn changes_say_who_from_what_to_what_and_why_in_order() {
+async fn changes_are_complete_and_in_order() {
     let script = Script::default();
     let health = script.health(every_second()).build().expect("good settings");
     let pool = pool(&health, &["a:1", "b:1"]);
@@ -153,23 +153,23 @@ async fn changes_say_who_from_what_to_what_and_why_in_order() {
     until(&pool, "a:1", Availability::Unhealthy).await;
     script.say("a:1", Say::Pass);
     until(&pool, "a:1", Availability::Up).await;
-    let (open, unfit, closed) = (Availability::Up, Availability::Unhealthy, Availability::Maintenance);
+    let (up, unhealthy, maintenance) = (Availability::Up, Availability::Unhealthy, Availability::Maintenance);
     let failed = "check: unexpected answer: status 500";
     for (from, to, source, reason) in [
-        (open, unfit, Source::Checks, failed),
-        (unfit, closed, Source::Operator, "maintenance"),
-        (closed, unfit, Source::Checks, failed),
-        (unfit, open, Source::Checks, "recovered"),
+        (up, unhealthy, Source::Checks, failed),
+        (unhealthy, maintenance, Source::Operator, "maintenance"),
+        (maintenance, unhealthy, Source::Checks, failed),
+        (unhealthy, up, Source::Checks, "recovered"),
     ] {
         let AvailabilityChange { id, from: was, to: is, source: whose, reason: why, .. } =
             changes.next().await.expect("more comes");
         assert_eq!((id.as_str(), was, is, whose, &*why), ("a:1", from, to, source, reason));
     }
-    assert!(changes.try_next().is_none(), "and no more");
+    assert!(changes.try_next().is_none(), "there are no more");
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_is_told_finds_the_pool_told() {
+async fn the_pool_has_a_change_before_its_listeners() {
     let health = Script::default().health(every_second()).build().expect("good settings");
     let pool = pool(&health, &["a:1", "b:1"]);
     let mut changes = health.changes();

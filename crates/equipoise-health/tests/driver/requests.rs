@@ -1,11 +1,11 @@
-//! Ejections, trials and pauses through the leases of a real pool.
+//! Ejections, probation and pauses through the leases of a real pool.
 
 use equipoise_core::{Availability, Failure, Pool, Verdict};
 use equipoise_health::{Health, Outliers, SuccessRate};
 
 use crate::world::{of, pick, pool, seconds, until};
 
-/// Three failures in a row, 10 s.
+/// Ejects for 10 s after three consecutive failures.
 fn watched() -> (Health, Pool<()>) {
     let outliers =
         Outliers::new().consecutive_failures(3).base_ejection(seconds(10)).max_ejection(seconds(60)).jitter(0.0);
@@ -28,19 +28,19 @@ async fn one_request_decides_and_no_other_is_let_in_meanwhile() {
     let _checking = health.spawn(&pool);
     eject(&pool).await;
     until(&pool, "a:1", Availability::Probation).await;
-    let trial = pick(&pool, "a:1").expect("a trial");
+    let probation = pick(&pool, "a:1").expect("probation admits it");
     assert!(pick(&pool, "a:1").is_none());
-    trial.finish(Verdict::Success);
+    probation.finish(Verdict::Success);
     until(&pool, "a:1", Availability::Up).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_trial_that_fails_is_followed_by_a_longer_ejection() {
+async fn a_failed_probation_is_followed_by_a_longer_ejection() {
     let (health, pool) = watched();
     let _checking = health.spawn(&pool);
     eject(&pool).await;
     until(&pool, "a:1", Availability::Probation).await;
-    pick(&pool, "a:1").expect("a trial").finish(Verdict::Failure(Failure::Connect));
+    pick(&pool, "a:1").expect("probation admits it").finish(Verdict::Failure(Failure::Connect));
     until(&pool, "a:1", Availability::Unhealthy).await;
     tokio::time::sleep(seconds(19)).await;
     assert_eq!(of(&pool, "a:1"), Availability::Unhealthy);
@@ -48,12 +48,12 @@ async fn a_trial_that_fails_is_followed_by_a_longer_ejection() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_trial_without_a_verdict_leaves_the_chance_to_the_next_request() {
+async fn without_a_verdict_the_next_request_decides_on_probation() {
     let (health, pool) = watched();
     let _checking = health.spawn(&pool);
     eject(&pool).await;
     until(&pool, "a:1", Availability::Probation).await;
-    drop(pick(&pool, "a:1").expect("a trial"));
+    drop(pick(&pool, "a:1").expect("probation admits it"));
     pick(&pool, "a:1").expect("another").finish(Verdict::Neutral);
     let last = pick(&pool, "a:1").expect("and another");
     assert!(pick(&pool, "a:1").is_none());
@@ -73,19 +73,19 @@ async fn what_was_sent_before_decides_nothing() {
         tokio::time::sleep(seconds(1)).await;
         assert_eq!(of(&pool, "a:1"), Availability::Probation, "{verdict:?}");
     }
-    pick(&pool, "a:1").expect("a trial").finish(Verdict::Success);
+    pick(&pool, "a:1").expect("probation admits it").finish(Verdict::Success);
     until(&pool, "a:1", Availability::Up).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_trial_is_decided_in_a_panic_too() {
+async fn probation_is_decided_in_a_panic_too() {
     let (health, pool) = watched();
     crate::world::update(&pool, &["a:1"]);
     let _checking = health.spawn(&pool);
     eject_the_only_one(&pool).await;
     until(&pool, "a:1", Availability::Probation).await;
     let first = pick(&pool, "a:1").expect("nobody else");
-    // Used like any other: but only the first of them is the one that decides.
+    // In a panic the endpoint is used like any other, but only its first request decides.
     pick(&pool, "a:1").expect("nobody else").finish(Verdict::Failure(Failure::Server));
     tokio::time::sleep(seconds(1)).await;
     assert_eq!(of(&pool, "a:1"), Availability::Probation);
@@ -94,17 +94,17 @@ async fn a_trial_is_decided_in_a_panic_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_says_on_trial_that_it_is_busy_works() {
+async fn an_endpoint_that_is_overloaded_on_probation_is_up() {
     let (health, pool) = watched();
     let _checking = health.spawn(&pool);
     eject(&pool).await;
     until(&pool, "a:1", Availability::Probation).await;
-    pick(&pool, "a:1").expect("a trial").finish(Verdict::Overloaded { retry_after: None });
+    pick(&pool, "a:1").expect("probation admits it").finish(Verdict::Overloaded { retry_after: None });
     until(&pool, "a:1", Availability::Up).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_asks_to_be_left_alone_is_left_alone_for_so_long() {
+async fn an_endpoint_gets_no_requests_for_its_retry_after() {
     let (health, pool) = watched();
     let _checking = health.spawn(&pool);
     pick(&pool, "a:1").expect("its turn comes").finish(Verdict::Overloaded { retry_after: Some(seconds(7)) });
@@ -143,18 +143,18 @@ async fn eject_the_only_one(pool: &Pool<()>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_has_had_the_beginning_of_an_answer_need_not_read_it_to_the_end() {
+async fn a_response_that_has_begun_need_not_be_read_to_its_end() {
     let (health, pool) = watched();
     let _checking = health.spawn(&pool);
     eject(&pool).await;
     until(&pool, "a:1", Availability::Probation).await;
-    let mut stream = pick(&pool, "a:1").expect("a trial");
+    let mut stream = pick(&pool, "a:1").expect("probation admits it");
     stream.first_byte();
     drop(stream);
     until(&pool, "a:1", Availability::Up).await;
 }
 
-/// 503 with a Retry-After that is heeded, not heeded, or not understood.
+/// A 503 with a Retry-After that is respected, ignored, or not understood.
 const COME_BACK: [Verdict; 2] =
     [Verdict::Unavailable { retry_after: Some(seconds(7)) }, Verdict::Unavailable { retry_after: None }];
 
@@ -203,7 +203,7 @@ async fn unavailable_with_retry_after_is_a_pause_where_it_is_heeded() {
     let reason = &health.status("a:1").expect("it is known").conditions[0].reason;
     assert_eq!(reason, "it asked for a pause of 7s");
     until(&pool, "a:1", Availability::Up).await;
-    // For how long is not known.
+    // Without a time.
     for _ in 0..3 {
         pick(&pool, "a:1").expect("its turn comes").finish(COME_BACK[1]);
     }
@@ -226,7 +226,7 @@ async fn unavailable_with_retry_after_passes_no_probation() {
             let _checking = health.spawn(&pool);
             eject(&pool).await;
             until(&pool, "a:1", Availability::Probation).await;
-            pick(&pool, "a:1").expect("a trial").finish(verdict);
+            pick(&pool, "a:1").expect("probation admits it").finish(verdict);
             until(&pool, "a:1", Availability::Unhealthy).await;
             tokio::time::sleep(seconds(19)).await;
             assert_eq!(of(&pool, "a:1"), Availability::Unhealthy, "twice as long");

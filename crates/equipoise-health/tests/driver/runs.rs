@@ -1,4 +1,4 @@
-//! Runs that end and begin again.
+//! Runs of the driver that end and begin again.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::world::{Say, Script, every_second, of, pool, seconds, until};
 async fn probes_that_a_run_leaves_behind_are_neither_lost_nor_failed() {
     let script = Script::default();
     script.say("a:1", Say::Hang);
-    // One place for a probe, and one failure is enough.
+    // One place for probes, and one failure takes an endpoint down.
     let health = script.health(every_second().fall(1)).max_concurrent_probes(1).build().expect("good settings");
     let pool = pool(&health, &["a:1"]);
     let mut changes = health.changes();

@@ -1,4 +1,4 @@
-//! Endpoints that answer probes as the test says, and ways to wait for what follows.
+//! Endpoints that answer probes as the test says, and functions that wait for an availability.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
-/// What a probe of an endpoint comes to; it passes where nothing is said.
+/// The behaviour of a probe. By default it passes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Say {
     Pass,
@@ -35,12 +35,12 @@ struct Lines {
 }
 
 impl Script {
-    /// From now on this address answers so.
+    /// Sets the behaviour of probes of this address.
     pub(crate) fn say(&self, address: &str, say: Say) {
         self.0.lock().say.insert(address.to_owned(), say);
     }
 
-    /// How many probes of this address were started.
+    /// The number of probes of this address that were started.
     pub(crate) fn probes(&self, address: &str) -> usize {
         self.0.lock().probes.get(address).copied().unwrap_or_default()
     }
@@ -69,7 +69,7 @@ impl Script {
         })
     }
 
-    /// A health whose one check asks this script.
+    /// A builder with one check that follows this script.
     pub(crate) fn health(&self, schedule: Schedule) -> HealthBuilder {
         Health::builder().check("check", schedule, self.probe()).seed(1)
     }
@@ -83,7 +83,7 @@ pub(crate) const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// A pool that takes turns, watched.
+/// A round-robin pool whose requests are watched.
 pub(crate) fn pool(health: &Health, endpoints: &[&str]) -> Pool<()> {
     let pool = Pool::new(health.watch(RoundRobin::new()));
     update(&pool, endpoints);
@@ -103,7 +103,7 @@ pub(crate) fn of(pool: &Pool<()>, id: &str) -> Availability {
     status(pool, id).availability
 }
 
-/// Waits until it is so.
+/// Waits until the status satisfies the condition.
 pub(crate) async fn until_it_is(pool: &Pool<()>, id: &str, what: &str, so: impl Fn(&EndpointStatus) -> bool) {
     let wait = async {
         loop {
@@ -123,7 +123,7 @@ pub(crate) async fn until(pool: &Pool<()>, id: &str, availability: Availability)
     until_it_is(pool, id, &availability.to_string(), |status| status.availability == availability).await;
 }
 
-/// A lease on this endpoint, if one of so many picks as take everybody's turn gets one. The others succeed.
+/// A lease on this endpoint, if a full turn of the pool gives one. The leases on other endpoints succeed.
 pub(crate) fn pick(pool: &Pool<()>, id: &str) -> Option<Lease<()>> {
     for _ in 0..2 * pool.endpoints().len() {
         let lease = pool.pick(&PickRequest::new()).expect("somebody takes it");

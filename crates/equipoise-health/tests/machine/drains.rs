@@ -1,4 +1,4 @@
-//! Draining.
+//! Drains.
 
 use equipoise_core::Availability;
 use equipoise_health::{AdminState, HealthPolicy, machine::Event};
@@ -19,7 +19,7 @@ fn a_drain_ends_in_closing_at_its_deadline() {
 }
 
 #[test]
-fn ready_takes_back_the_deadline_too() {
+fn ready_also_cancels_the_deadline() {
     let mut world = World::new(HealthPolicy::new(), 2);
     world.order(0, AdminState::Drain { deadline: Some(seconds(10.0)) });
     world.order(0, AdminState::Ready);
@@ -37,18 +37,18 @@ fn without_a_deadline_it_drains_for_good() {
 }
 
 #[test]
-fn who_has_left_leaves_nothing_behind() {
+fn an_endpoint_that_leaves_leaves_no_timer() {
     let mut world = World::new(HealthPolicy::new(), 2);
     world.order(0, AdminState::Drain { deadline: Some(seconds(10.0)) });
     world.tell(Event::Left(id(0)));
     assert_eq!(world.machine.timers(), 0);
-    assert!(world.machine.status(&id(0)).is_none());
+    assert!(world.machine.status(id(0)).is_none());
     world.tell(Event::Joined(id(0)));
-    assert_eq!(world.machine.status(&id(0)).map(|standing| standing.availability), Some(Availability::Up));
+    assert_eq!(world.machine.status(id(0)).map(|status| status.availability), Some(Availability::Up));
 }
 
 #[test]
-fn an_order_may_come_before_the_endpoint() {
+fn an_administrative_state_may_be_set_before_the_endpoint_joins() {
     let mut world = World::new(HealthPolicy::new(), 1);
     world.order(1, AdminState::Maintenance);
     world.order(2, AdminState::Maintenance);
@@ -59,7 +59,7 @@ fn an_order_may_come_before_the_endpoint() {
 }
 
 #[test]
-fn an_order_holds_for_whoever_takes_the_place_at_another_address() {
+fn an_administrative_state_survives_a_change_of_address() {
     let mut world = World::new(HealthPolicy::new(), 2);
     world.order(0, AdminState::Maintenance);
     world.order(1, AdminState::Drain { deadline: Some(seconds(10.0)) });

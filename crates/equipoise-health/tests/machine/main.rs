@@ -1,4 +1,4 @@
-//! The machine under a clock of the test's own.
+//! The machine under a manual clock.
 
 mod drains;
 mod properties;

@@ -1,4 +1,4 @@
-//! What holds whatever happens.
+//! Properties that hold for all sequences of events.
 
 use equipoise_core::{Availability, Timestamp};
 use equipoise_health::{
@@ -16,12 +16,12 @@ const ENDPOINTS: usize = 8;
 enum Op {
     Pass(u16),
     FailureLimit(usize),
-    Trial(usize, bool),
+    Probation(usize, bool),
     Pause(usize, u16),
     AdminState(usize, u8),
     Leave(usize),
     Join(usize),
-    /// From now on probes of this endpoint are answered so; 2 is silence.
+    /// Sets the answer to probes of this endpoint: 0 passes, 1 fails, 2 gives no answer.
     Answers(usize, u8),
     Back(u16),
 }
@@ -31,7 +31,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
     let op = prop_oneof![
         6 => (0..30_000u16).prop_map(Op::Pass),
         4 => at.clone().prop_map(Op::FailureLimit),
-        2 => (at.clone(), any::<bool>()).prop_map(|(at, good)| Op::Trial(at, good)),
+        2 => (at.clone(), any::<bool>()).prop_map(|(at, good)| Op::Probation(at, good)),
         1 => (at.clone(), 0..60u16).prop_map(|(at, time)| Op::Pause(at, time)),
         2 => (at.clone(), 0..4u8).prop_map(|(at, order)| Op::AdminState(at, order)),
         1 => at.clone().prop_map(Op::Leave),
@@ -48,7 +48,7 @@ fn policy(percent: u32) -> HealthPolicy {
     HealthPolicy::new().check(check).outliers(outliers).max_concurrent_probes(3)
 }
 
-/// Plays it all, and checks after each step what must always hold.
+/// Applies all operations, and checks the invariants after each.
 fn play(ops: &[Op], percent: u32) -> World {
     let mut world = World::new(policy(percent), ENDPOINTS);
     let mut members = [true; ENDPOINTS];
@@ -58,8 +58,8 @@ fn play(ops: &[Op], percent: u32) -> World {
         match *op {
             Op::Pass(millis) => pass(&mut world, f64::from(millis) / 1e3, &answers),
             Op::FailureLimit(at) => world.signal(at, Signal::FailureLimitReached(FailureLimit::Consecutive(5))),
-            Op::Trial(at, true) => world.signal(at, Signal::ProbationPassed),
-            Op::Trial(at, false) => world.signal(at, Signal::ProbationFailed),
+            Op::Probation(at, true) => world.signal(at, Signal::ProbationPassed),
+            Op::Probation(at, false) => world.signal(at, Signal::ProbationFailed),
             Op::Pause(at, time) => world.signal(at, Signal::RetryAfter(seconds(time.into()))),
             Op::AdminState(at, 0) => world.order(at, AdminState::Ready),
             Op::AdminState(at, 1) => world.order(at, AdminState::Maintenance),
@@ -81,20 +81,20 @@ fn play(ops: &[Op], percent: u32) -> World {
             }
         }
         assert!(world.probes.len() <= 3, "no more probes than allowed");
-        // A check has one timer (due or deadline), a record two more; and there is the window.
+        // One timer for each check (due or deadline), two more for each endpoint, and one for the interval.
         let there = members.iter().filter(|member| **member).count();
         assert!(world.machine.timers() <= 3 * there + 1, "{} timers", world.machine.timers());
         for (at, ejected) in ejected.iter_mut().enumerate() {
-            let standing = world.machine.status(&id(at));
-            assert_eq!(standing.is_some(), members[at]);
-            *ejected = standing.is_some_and(|standing| {
-                assert_eq!(world.availability[&id(at)], standing.availability, "what is thought is what was said");
-                standing.conditions.first().is_some_and(|first| first.source == Source::Requests)
+            let status = world.machine.status(id(at));
+            assert_eq!(status.is_some(), members[at]);
+            *ejected = status.is_some_and(|status| {
+                assert_eq!(world.availability[&id(at)], status.availability, "the status is what was set");
+                status.conditions.first().is_some_and(|first| first.source == Source::Requests)
             });
         }
         if there == ENDPOINTS {
             let out = ejected.iter().filter(|ejected| **ejected).count();
-            // Who leaves makes the allowance smaller for those who are out already.
+            // An endpoint that leaves lowers the maximum, but not the number of those that are out.
             if !ops.iter().any(|op| matches!(op, Op::Leave(_))) {
                 assert!(out <= most, "{out} ejected of {ENDPOINTS}, {most} allowed");
             }
@@ -129,13 +129,13 @@ proptest! {
         for at in 0..ENDPOINTS {
             world.order(at, AdminState::Ready);
         }
-        // The longest ejection, with its jitter, and then rise looks; then a request, where one is on trial.
+        // The longest ejection with its jitter, then `rise` probes, then a request for endpoints on probation.
         pass(&mut world, 330.0 + 60.0, &[0; ENDPOINTS]);
         for at in 0..ENDPOINTS {
             world.signal(at, Signal::ProbationPassed);
         }
-        for standing in world.machine.statuses() {
-            prop_assert_eq!(standing.availability, Availability::Up, "{:?}", standing);
+        for status in world.machine.statuses() {
+            prop_assert_eq!(status.availability, Availability::Up, "{:?}", status);
         }
     }
 

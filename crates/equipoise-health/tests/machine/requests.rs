@@ -1,4 +1,4 @@
-//! What requests bring about: ejections, trials, pauses.
+//! Outlier detection: ejections, probation and pauses.
 
 use std::time::Duration;
 
@@ -81,8 +81,8 @@ fn good_windows_make_ejections_short_again() {
     assert_eq!(world.of(0), Availability::Probation, "the first was forgiven");
 }
 
-/// Ten endpoints; lets time pass until e0 is on trial, counting each window by `of`, and answers after how long it was.
-fn until_trial(world: &mut World, of: &[RequestCounts]) -> f64 {
+/// Advances the time until e0 is on probation, with these counts in each interval. Returns the seconds that it took.
+fn until_probation(world: &mut World, of: &[RequestCounts]) -> f64 {
     let begun = world.now;
     for _ in 0..10_000 {
         world.step(begun + seconds(1000.0));
@@ -98,7 +98,7 @@ fn until_trial(world: &mut World, of: &[RequestCounts]) -> f64 {
 }
 
 #[test]
-fn ejections_by_each_rule_grow_while_every_window_is_bad_though_the_trials_pass() {
+fn ejections_by_each_rule_grow_while_all_intervals_are_bad_even_if_probation_passes() {
     let good = RequestCounts::new(100, 0).with_latency(100, Duration::from_secs(1));
     let failing = RequestCounts::new(8, 92).with_latency(100, Duration::from_secs(1));
     let slow = good.with_latency(100, Duration::from_secs(100));
@@ -117,13 +117,13 @@ fn ejections_by_each_rule_grow_while_every_window_is_bad_though_the_trials_pass(
         of[0] = bad;
         for times in 1..=12u32 {
             let changes = world.changes.len();
-            until_trial(&mut world, &of);
+            until_probation(&mut world, &of);
             let ejected = world.changes[changes..].iter().find(|change| change.to == Availability::Unhealthy);
             let time = world.now.since(ejected.expect("it was ejected").at).as_secs_f64();
             assert_eq!(time, f64::from((30 * times).min(300)), "the {times}th by {rules:?}");
             world.signal(0, Signal::ProbationPassed);
         }
-        // Good windows are forgiving: one ejection each.
+        // Each good interval subtracts one ejection.
         of[0] = good;
         let left = world.now + seconds(95.0);
         while world.now < left {
@@ -134,7 +134,7 @@ fn ejections_by_each_rule_grow_while_every_window_is_bad_though_the_trials_pass(
         }
         of[0] = bad;
         let changes = world.changes.len();
-        until_trial(&mut world, &of);
+        until_probation(&mut world, &of);
         let ejected = &world.changes[changes];
         assert_eq!(world.now.since(ejected.at), seconds(30.0 * 4.0), "the 13th less ten forgiven, and itself");
     }
@@ -156,7 +156,7 @@ fn a_window_that_is_not_counted_forgives_before_the_next_ejection() {
 }
 
 #[test]
-fn a_trial_that_fails_while_another_answer_asks_for_a_pause_has_failed() {
+fn probation_fails_even_if_another_response_asks_for_a_pause() {
     let mut world = world(Outliers::new().jitter(0.0), 3);
     trip(&mut world, 0);
     wait(&mut world, 30.1);
@@ -177,7 +177,7 @@ fn a_pause_does_not_end_a_probation() {
     world.signal(0, Signal::RetryAfter(seconds(5.0)));
     wait(&mut world, 5.1);
     assert_eq!(world.of(0), Availability::Probation, "after the pause, one request decides");
-    // The request that asked for it was the one on trial, and is heard of later: it works.
+    // The pause comes from the request on probation, whose result is reported later: the endpoint works.
     world.signal(0, Signal::RetryAfter(seconds(5.0)));
     world.signal(0, Signal::ProbationPassed);
     assert_eq!(world.of(0), Availability::Unhealthy);
@@ -191,7 +191,7 @@ fn no_more_are_out_than_allowed_but_one_always_may_be() {
         let mut world = world(plain().max_ejection_percent(percent), endpoints);
         (0..endpoints).for_each(|at| trip(&mut world, at));
         assert_eq!(world.out(), most, "{endpoints} endpoints, {percent} %");
-        // Those on trial count too.
+        // Endpoints on probation count too.
         wait(&mut world, 30.1);
         (0..endpoints).for_each(|at| trip(&mut world, at));
         assert_eq!(world.out(), most);
@@ -199,11 +199,11 @@ fn no_more_are_out_than_allowed_but_one_always_may_be() {
 }
 
 #[test]
-fn a_failed_trial_is_followed_by_another_also_where_fewer_may_be_out_by_then() {
+fn a_failed_probation_is_followed_by_another_even_if_fewer_may_be_out_by_then() {
     let mut world = world(plain().max_ejection_percent(50), 4);
     (0..2).for_each(|at| trip(&mut world, at));
     wait(&mut world, 30.1);
-    // Of two, one may be out; and two are on trial.
+    // Of two endpoints one may be out, and both are on probation.
     (2..4).for_each(|at| world.tell(Event::Left(id(at))));
     for at in 0..2 {
         world.signal(at, Signal::ProbationFailed);
@@ -214,7 +214,7 @@ fn a_failed_trial_is_followed_by_another_also_where_fewer_may_be_out_by_then() {
 }
 
 #[test]
-fn a_trial_without_requests_is_no_way_to_be_lost() {
+fn probation_without_requests_goes_on() {
     let mut world = world(plain(), 3);
     trip(&mut world, 0);
     wait(&mut world, 100_000.0);
@@ -222,7 +222,7 @@ fn a_trial_without_requests_is_no_way_to_be_lost() {
 }
 
 #[test]
-fn who_asks_to_be_left_alone_is_and_comes_back_by_itself() {
+fn a_pause_ends_without_a_request() {
     let mut world = world(Outliers::new(), 3);
     world.signal(0, Signal::RetryAfter(Duration::from_secs(7)));
     assert_eq!(world.of(0), Availability::Unhealthy);
@@ -247,7 +247,7 @@ fn a_success_rate_far_below_the_others_is_an_outlier() {
     of[3] = (60, 40);
     enough.tell(Event::Counted(counts(&of)));
     assert_eq!((enough.out(), enough.of(3)), (1, Availability::Unhealthy));
-    // Too few requests at the others, too few others, or all alike.
+    // The others have too few requests, there are too few others, or all are alike.
     for of in [vec![(9, 0), (9, 0), (9, 0), (9, 0), (0, 100)], vec![(100, 0), (0, 100)], vec![(50, 50); 10]] {
         let mut few = world(rules, of.len());
         few.tell(Event::Counted(counts(&of)));
@@ -266,7 +266,7 @@ fn the_worst_go_first_where_not_all_may() {
 }
 
 #[test]
-fn who_goes_does_not_depend_on_the_order_of_the_counts() {
+fn the_choice_of_outliers_does_not_depend_on_the_order_of_the_counts() {
     let rule = FailurePercentage::new(50).min_hosts(2).min_requests(10);
     let mut of = vec![(10, 0); 10];
     (of[2], of[5], of[7]) = ((0, 10), (0, 10), (0, 10));
@@ -303,7 +303,7 @@ struct Observed {
     on_error: String,
     error_limit: usize,
     fall: u32,
-    /// Before the first, and after each.
+    /// Before the first report, and after each.
     status_after_each_500_response: Vec<String>,
 }
 
@@ -333,7 +333,7 @@ fn requests_that_speak_through_checks_do_what_they_do_in_haproxy() {
 }
 
 #[test]
-fn trouble_is_looked_into_soon_where_that_is_wanted() {
+fn check_soon_brings_the_next_probe_forward() {
     let outliers = Outliers::new().consecutive_failures(3).on_failure_limit(OnFailureLimit::CheckSoon);
     let schedule = Schedule::new().interval(seconds(60.0)).fast_interval(seconds(1.0)).jitter(0.0);
     let mut world = World::new(checks(schedule).outliers(outliers), 1);
@@ -353,22 +353,22 @@ fn without_a_check_to_speak_through_requests_eject() {
 }
 
 #[test]
-fn a_trial_that_nobody_ends_is_followed_by_another() {
+fn probation_without_a_result_admits_another_request() {
     let mut world = world(plain(), 3);
     trip(&mut world, 0);
     wait(&mut world, 31.0);
-    let trials =
+    let probations =
         |world: &World| world.sets.iter().filter(|(who, to)| (who, *to) == (&id(0), Availability::Probation)).count();
-    assert_eq!(trials(&world), 1);
+    assert_eq!(probations(&world), 1);
     wait(&mut world, 25.0);
-    assert_eq!(trials(&world), 3, "one more every ten seconds");
+    assert_eq!(probations(&world), 3, "one more every ten seconds");
     world.signal(0, Signal::ProbationPassed);
     wait(&mut world, 60.0);
-    assert_eq!((trials(&world), world.of(0)), (3, Availability::Up));
+    assert_eq!((probations(&world), world.of(0)), (3, Availability::Up));
 }
 
 #[test]
-fn who_is_out_for_other_reasons_too_leaves_its_place_to_others() {
+fn an_endpoint_that_is_out_for_other_reasons_does_not_count_as_ejected() {
     for how in [AdminState::Maintenance, AdminState::Drain { deadline: None }] {
         let mut world = world(Outliers::envoy(), 3);
         trip(&mut world, 0);

@@ -1,4 +1,4 @@
-//! Who decides, and who takes what back.
+//! How the sources are combined, and which source ends which condition.
 
 use equipoise_core::Availability;
 use equipoise_health::{
@@ -57,9 +57,9 @@ impl Both {
 
     fn is(&self, availability: Availability, source: Option<Source>) {
         assert_eq!(self.world.of(0), availability);
-        let standing = self.world.machine.status(&id(0)).expect("it is there");
-        assert_eq!(standing.availability, availability);
-        assert_eq!(standing.conditions.first().map(|opinion| opinion.source), source);
+        let status = self.world.machine.status(id(0)).expect("it is there");
+        assert_eq!(status.availability, availability);
+        assert_eq!(status.conditions.first().map(|condition| condition.source), source);
     }
 }
 
@@ -71,7 +71,7 @@ fn each_source_takes_back_only_what_it_said_itself() {
     both.check_says(failed());
     both.is(Availability::Unhealthy, Some(Source::Checks));
     both.agent_says("drain\n");
-    // Who drains and is unfit is of no use to anybody.
+    // Draining and unhealthy together are maintenance.
     both.is(Availability::Maintenance, Some(Source::Agent));
     both.check_says(Ok(ProbeOutcome::Passed));
     both.is(Availability::Draining, Some(Source::Agent));
@@ -90,8 +90,8 @@ fn an_agent_that_says_down_is_obeyed_until_it_says_up() {
     let mut both = Both::new();
     both.agent_says("down # disk is full\n");
     both.is(Availability::Maintenance, Some(Source::Agent));
-    let standing = both.world.machine.status(&id(0)).expect("it is there");
-    assert!(standing.conditions[0].reason.contains("disk is full"), "{standing:?}");
+    let status = both.world.machine.status(id(0)).expect("it is there");
+    assert!(status.conditions[0].reason.contains("disk is full"), "{status:?}");
     both.agent_says("75%\n");
     both.is(Availability::Maintenance, Some(Source::Agent));
     both.agent = silence();
@@ -102,7 +102,7 @@ fn an_agent_that_says_down_is_obeyed_until_it_says_up() {
 }
 
 #[test]
-fn an_agent_that_does_not_answer_has_no_opinion() {
+fn an_agent_that_does_not_answer_changes_nothing() {
     let mut both = Both::new();
     both.agent = silence();
     both.pass(120.0);
@@ -115,12 +115,12 @@ fn an_agent_that_answers_has_passed() {
     let mut both = Both::new();
     both.agent = silence();
     both.pass(6.0);
-    let last = |both: &Both| both.world.machine.status(&id(0)).expect("it is there").checks[1].last_error.clone();
+    let last = |both: &Both| both.world.machine.status(id(0)).expect("it is there").checks[1].last_error.clone();
     assert!(last(&both).is_some());
     both.agent_says("up\n");
     assert_eq!(last(&both), None);
 
-    // Where it has to before anything is taken, and where it failed (a probe of the user's own may do both).
+    // For an endpoint that must pass first, and for one whose check has failed (a custom probe may do both).
     let agent = CheckPolicy::new("agent", Schedule::new().initial_state(InitialState::MustPass));
     let mut world = World::new(HealthPolicy::new().check(agent), 1);
     let up = || Some(Ok(ProbeOutcome::Agent(AgentReply::parse(b"up\n").expect("a whole line"))));
@@ -158,7 +158,7 @@ fn requests_and_checks_have_to_agree() {
     both.pass(60.0);
     both.is(Availability::Unhealthy, Some(Source::Checks));
     both.check_says(Ok(ProbeOutcome::Passed));
-    // What requests have said, only a request takes back.
+    // Only a request ends a condition of the requests.
     both.is(Availability::Probation, Some(Source::Requests));
     both.world.signal(0, Signal::ProbationPassed);
     both.is(Availability::Up, None);

@@ -1,5 +1,4 @@
-//! When endpoints are looked at, and after how many looks a mind is changed: as real HAProxy does, and where it has no
-//! opinion.
+//! The times of probes, and the number of results that change a state: as recorded from HAProxy, and beyond it.
 
 use std::time::Duration;
 
@@ -22,7 +21,7 @@ struct Golden {
 struct Case {
     name: String,
     options: String,
-    /// When, whether it passed, and what HAProxy called the server after it.
+    /// The time, whether the check passed, and HAProxy's state of the server after it.
     probes: Vec<(f64, bool, String)>,
 }
 
@@ -45,7 +44,7 @@ fn schedule(options: &str) -> Schedule {
 }
 
 #[test]
-fn looks_come_when_haproxy_s_come_and_mean_what_they_mean_there() {
+fn probes_have_the_times_and_effects_of_haproxy_s_checks() {
     let golden: Golden = serde_json::from_str(include_str!("../golden/agent_check.json")).expect("readable");
     assert!(!golden.health_timing.is_empty());
     for Case { name, options, probes } in golden.health_timing {
@@ -56,32 +55,32 @@ fn looks_come_when_haproxy_s_come_and_mean_what_they_mean_there() {
             looks.push(now);
             Some(if *passes { Ok(ProbeOutcome::Passed) } else { failed() })
         });
-        // Now slowly, look by look.
+        // Now probe by probe.
         let mut slow = World::new(checks(schedule(&options)), 1);
         for (at, (recorded, passes, status)) in probes.iter().enumerate() {
             let since_first = looks[at].since(looks[0]).as_secs_f64();
-            // Each look of HAProxy's came some milliseconds late, and the next counts from there.
+            // Each check of HAProxy was some milliseconds late, and the next one counts from there.
             let late = 0.002 + 0.005 * at as f64;
             assert!(
                 (since_first - recorded).abs() <= late.max(0.02),
-                "{name}: look {at} at {since_first}, not {recorded}"
+                "{name}: probe {at} at {since_first}, not {recorded}"
             );
             let mut answered = false;
             while !answered {
-                let until = slow.machine.poll_timeout().expect("a look is planned");
+                let until = slow.machine.poll_timeout().expect("a probe is scheduled");
                 slow.pass(until.since(slow.now), |_, _| {
                     answered = true;
                     Some(if *passes { Ok(ProbeOutcome::Passed) } else { failed() })
                 });
             }
             let up = if status.starts_with("UP") { Availability::Up } else { Availability::Unhealthy };
-            assert_eq!(slow.of(0), up, "{name}: after look {at}, HAProxy says {status}");
+            assert_eq!(slow.of(0), up, "{name}: after probe {at}, HAProxy says {status}");
         }
     }
 }
 
 #[test]
-fn the_first_look_decides_whatever_fall_says() {
+fn the_first_probe_decides_whatever_fall_is() {
     let mut world = World::new(checks(Schedule::new().fall(3)), 1);
     world.pass(seconds(5.0), |_, _| Some(failed()));
     assert_eq!(world.changes.len(), 1);
@@ -90,17 +89,17 @@ fn the_first_look_decides_whatever_fall_says() {
 }
 
 #[test]
-fn who_must_pass_first_takes_nothing_until_it_was_looked_at() {
+fn an_endpoint_that_must_pass_first_is_in_maintenance_until_its_first_probe_ends() {
     let must_pass = || World::new(checks(Schedule::new().initial_state(InitialState::MustPass)), 1);
     let mut world = must_pass();
     assert_eq!(world.of(0), Availability::Maintenance);
     world.pass(seconds(1.0), |_, _| Some(Ok(ProbeOutcome::Passed)));
     assert_eq!(world.of(0), Availability::Up);
-    // Seen and found down: a matter of opinion, which a panic may overrule.
+    // Probed and down: unhealthy, so that it is used in a panic.
     let mut world = must_pass();
     world.pass(seconds(1.0), |_, _| Some(failed()));
     assert_eq!(world.of(0), Availability::Unhealthy);
-    // Nothing was learnt, and nothing more will be.
+    // An inconclusive probe ends the wait.
     let mut world = must_pass();
     world.pass(seconds(1.0), |_, _| Some(Err(ProbeError::Forbidden("no sockets".to_owned()))));
     assert_eq!(world.of(0), Availability::Up);
@@ -124,7 +123,7 @@ fn those_that_hang_do_not_keep_the_others_from_being_seen() {
 }
 
 #[test]
-fn at_the_end_of_all_time_nothing_runs_in_circles() {
+fn at_the_maximum_of_the_clock_no_timer_repeats_endlessly() {
     let mut world = World::new(checks(Schedule::new()).outliers(Outliers::envoy()), 2);
     world.set_clock(Timestamp::from_nanos(u64::MAX));
     world.set_clock(Timestamp::from_nanos(u64::MAX));
@@ -150,12 +149,12 @@ fn a_probe_without_an_answer_is_cancelled_and_counts_as_failed() {
 }
 
 #[test]
-fn looks_are_spread_and_bounded_from_the_start() {
+fn probes_are_spread_and_limited_from_the_start() {
     let policy = checks(Schedule::new()).max_concurrent_probes(7);
     let mut world = World::new(policy, 1_000);
     let (mut most, mut first_second) = (0, 0);
     for tenth in 0..60 {
-        // Answers take a tenth of a second.
+        // Each probe takes 100 ms.
         world.pass(seconds(0.1), |_, _| None);
         most = most.max(world.probes.len());
         if tenth < 10 {
@@ -198,7 +197,7 @@ fn a_clock_that_is_set_back_does_not_stop_the_checks() {
 }
 
 #[test]
-fn a_clock_that_leaps_forward_starts_no_more_than_one_look_each() {
+fn a_clock_that_leaps_forward_starts_at_most_one_probe_each() {
     let mut world = World::new(checks(Schedule::new()), 10);
     world.pass(seconds(10.0), |_, _| Some(Ok(ProbeOutcome::Passed)));
     let before = world.started[&id(0)];

@@ -12,15 +12,15 @@ use equipoise_health::{
 pub(crate) struct World {
     pub(crate) machine: Machine,
     pub(crate) now: Timestamp,
-    /// Probes that are under way, and when they began.
+    /// The running probes with the time of their start.
     pub(crate) probes: BTreeMap<ProbeId, (EndpointId, Timestamp)>,
     pub(crate) availability: BTreeMap<EndpointId, Availability>,
     pub(crate) changes: Vec<AvailabilityChange>,
-    /// Every availability that it set.
+    /// All availabilities that the machine has set, in order.
     pub(crate) sets: Vec<(EndpointId, Availability)>,
-    /// What else it wanted done.
+    /// All other actions.
     pub(crate) others: Vec<Action>,
-    /// How many probes were started, by endpoint.
+    /// The number of probes started, by endpoint.
     pub(crate) started: BTreeMap<EndpointId, usize>,
 }
 
@@ -78,7 +78,7 @@ impl World {
         self.availability[&id(at)]
     }
 
-    /// Who is not open, and how.
+    /// The number of endpoints that are not up.
     pub(crate) fn out(&self) -> usize {
         self.availability.values().filter(|&&availability| availability != Availability::Up).count()
     }
@@ -107,7 +107,7 @@ impl World {
         self.act();
     }
 
-    /// Goes to the machine's next moment, if that comes before `until`; else there. Answers whether it did.
+    /// Advances to the machine's next timeout, at most to `until`. Returns whether there was one.
     pub(crate) fn step(&mut self, until: Timestamp) -> bool {
         let next = self.machine.poll_timeout().filter(|&at| at <= until);
         self.now = next.unwrap_or(until).max(self.now);
@@ -116,7 +116,7 @@ impl World {
         next.is_some()
     }
 
-    /// Lets time pass. Probes are answered at once; `None` leaves one without an answer.
+    /// Advances the time. Probes are answered at once; with `None`, a probe gets no answer.
     pub(crate) fn pass(
         &mut self,
         time: Duration,

@@ -4,10 +4,10 @@ use equipoise_health::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::server::{droning, look, nobody, reset, saying, serve, until_closed, waits_until_dropped};
+use crate::server::{droning, nobody, probe_once, reset, saying, serve, until_closed, waits_until_dropped};
 
 async fn asked(agent: &AgentProbe, address: impl ToString) -> ProbeOutcome {
-    look(agent, address).await.expect("an agent never fails")
+    probe_once(agent, address).await.expect("an agent never fails")
 }
 
 #[tokio::test]

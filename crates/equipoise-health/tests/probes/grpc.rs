@@ -10,7 +10,7 @@ use tonic_health::{
     server::{HealthReporter, health_reporter},
 };
 
-use crate::server::{look, nobody, reset, saying, serve, waits_until_dropped};
+use crate::server::{nobody, probe_once, reset, saying, serve, waits_until_dropped};
 
 /// A health service that knows `up` and `down`.
 async fn answer(io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
@@ -28,25 +28,25 @@ fn unexpected(answer: &Result<ProbeOutcome, ProbeError>, what: &str) -> bool {
 #[tokio::test]
 async fn serving_passes_for_the_server_and_for_a_service() {
     let address = serve(answer).await;
-    assert_eq!(look(&GrpcProbe::new(), address).await, Ok(ProbeOutcome::Passed));
+    assert_eq!(probe_once(&GrpcProbe::new(), address).await, Ok(ProbeOutcome::Passed));
     let named = GrpcProbe::new().service("up").authority("shop.example.com").unwrap();
-    assert_eq!(look(&named, format!("http://{address}")).await, Ok(ProbeOutcome::Passed));
+    assert_eq!(probe_once(&named, format!("http://{address}")).await, Ok(ProbeOutcome::Passed));
 }
 
 #[tokio::test]
 async fn anything_else_is_unexpected_and_named() {
     let address = serve(answer).await;
-    let down = look(&GrpcProbe::new().service("down"), address).await;
+    let down = probe_once(&GrpcProbe::new().service("down"), address).await;
     assert!(unexpected(&down, "NOT_SERVING"), "{down:?}");
-    let unknown = look(&GrpcProbe::new().service("who"), address).await;
+    let unknown = probe_once(&GrpcProbe::new().service("who"), address).await;
     assert!(unexpected(&unknown, "NotFound"), "{unknown:?}");
 }
 
 #[tokio::test]
 async fn what_is_no_grpc_fails_it() {
-    assert!(matches!(look(&GrpcProbe::new(), nobody()).await, Err(ProbeError::Connect(_))));
+    assert!(matches!(probe_once(&GrpcProbe::new(), nobody()).await, Err(ProbeError::Connect(_))));
     for bytes in ["", "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n", "\0\0\0\0\0\0\0\0\0\0\0\0"] {
-        let answer = look(&GrpcProbe::new(), saying(bytes).await).await;
+        let answer = probe_once(&GrpcProbe::new(), saying(bytes).await).await;
         assert!(matches!(answer, Err(ProbeError::Failed(_))), "{bytes:?}: {answer:?}");
     }
     let answer = reset(&GrpcProbe::new()).await;
@@ -54,7 +54,7 @@ async fn what_is_no_grpc_fails_it() {
 }
 
 #[tokio::test]
-async fn silence_is_waited_for_until_the_look_is_dropped() {
+async fn a_peer_that_never_answers_is_waited_for_until_the_probe_is_dropped() {
     waits_until_dropped(&GrpcProbe::new()).await;
 }
 
@@ -65,8 +65,8 @@ async fn over_tls_too() {
 
     let (server, tls) = crate::tls::identity("127.0.0.1", &[b"h2"]);
     let address = crate::tls::serve_tls(server, answer).await;
-    assert_eq!(look(&GrpcProbe::new().tls(tls), address).await, Ok(ProbeOutcome::Passed));
-    let distrusted = look(&GrpcProbe::new().tls(TlsProbe::new()), address).await;
+    assert_eq!(probe_once(&GrpcProbe::new().tls(tls), address).await, Ok(ProbeOutcome::Passed));
+    let distrusted = probe_once(&GrpcProbe::new().tls(TlsProbe::new()), address).await;
     assert!(matches!(distrusted, Err(ProbeError::Connect(_))), "{distrusted:?}");
 }
 

@@ -1,4 +1,4 @@
-//! Each probe against real sockets on loopback: good ones and all kinds of bad ones.
+//! Each probe against servers on loopback that work, and that fail in many ways.
 #![cfg(feature = "tokio")]
 
 mod agent;

@@ -1,9 +1,9 @@
 use equipoise_health::probe::{InvalidProbe, PingProbe, ProbeError, ProbeOutcome};
 use futures::future::join_all;
 
-use crate::server::look;
+use crate::server::probe_once;
 
-/// A ping, or a word on why there is none: not every system allows one.
+/// A ping probe. `None` if the system does not permit ICMP.
 fn ping() -> Option<PingProbe> {
     match PingProbe::new() {
         Ok(ping) => Some(ping),
@@ -18,7 +18,7 @@ fn ping() -> Option<PingProbe> {
 async fn loopback_answers_over_both_families() {
     let Some(ping) = ping() else { return };
     for address in ["127.0.0.1", "127.0.0.1:80", "::1", "http://[::1]/"] {
-        match look(&ping, address).await {
+        match probe_once(&ping, address).await {
             Err(error @ (ProbeError::Forbidden(_) | ProbeError::Failed(_) | ProbeError::Connect(_)))
                 if address.contains("::") && std::net::TcpListener::bind("[::1]:0").is_err() =>
             {
@@ -30,19 +30,19 @@ async fn loopback_answers_over_both_families() {
 }
 
 #[tokio::test]
-async fn many_looks_at_once_do_not_take_each_others_answers() {
+async fn many_probes_at_once_do_not_take_each_others_answers() {
     let Some(ping) = ping() else { return };
-    let answers = join_all((1..=50).map(|host| look(&ping, format!("127.0.0.{host}")))).await;
+    let answers = join_all((1..=50).map(|host| probe_once(&ping, format!("127.0.0.{host}")))).await;
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
-    let same = join_all((1..=50).map(|_| look(&ping, "127.0.0.1"))).await;
+    let same = join_all((1..=50).map(|_| probe_once(&ping, "127.0.0.1"))).await;
     assert!(same.iter().all(Result::is_ok), "{same:?}");
 }
 
 #[tokio::test]
 async fn an_address_that_is_none_or_unreachable_is_an_error() {
     let Some(ping) = ping() else { return };
-    assert!(matches!(look(&ping, "").await, Err(ProbeError::Address { .. })));
-    assert!(matches!(look(&ping, "nobody.invalid").await, Err(ProbeError::Connect(_))));
-    let broadcast = look(&ping, "255.255.255.255").await;
+    assert!(matches!(probe_once(&ping, "").await, Err(ProbeError::Address { .. })));
+    assert!(matches!(probe_once(&ping, "nobody.invalid").await, Err(ProbeError::Connect(_))));
+    let broadcast = probe_once(&ping, "255.255.255.255").await;
     assert!(matches!(broadcast, Err(ProbeError::Connect(_))), "{broadcast:?}");
 }

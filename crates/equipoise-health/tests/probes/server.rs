@@ -1,4 +1,4 @@
-//! Servers that do what a test says.
+//! Servers that behave as the test says.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -30,7 +30,7 @@ where
     address
 }
 
-/// Says this at once and closes in order.
+/// A server that sends these bytes at once and closes the connection orderly.
 pub(crate) async fn saying(bytes: impl Into<Vec<u8>>) -> SocketAddr {
     let bytes = bytes.into();
     serve(move |mut stream| {
@@ -44,7 +44,7 @@ pub(crate) async fn saying(bytes: impl Into<Vec<u8>>) -> SocketAddr {
     .await
 }
 
-/// Says the same thing for ever.
+/// A server that repeats the same bytes endlessly.
 pub(crate) async fn droning(first: &'static [u8], then: &'static [u8]) -> SocketAddr {
     serve(move |mut stream| async move {
         let mut sent = stream.write_all(first).await;
@@ -55,7 +55,7 @@ pub(crate) async fn droning(first: &'static [u8], then: &'static [u8]) -> Socket
     .await
 }
 
-/// An address that nobody listens on: taken, so that no other test gets it, but without a listener.
+/// An address that refuses connections. It is bound, so that no other test gets it.
 pub(crate) fn nobody() -> SocketAddr {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("loopback");
@@ -64,24 +64,24 @@ pub(crate) fn nobody() -> SocketAddr {
     address
 }
 
-/// Reads until the peer is gone, so that closing does not reset what is still unread.
+/// Reads until the peer has closed, because closing with unread data resets the connection.
 pub(crate) async fn until_closed(mut stream: TcpStream) {
     let mut sink = [0; 1024];
     while matches!(stream.read(&mut sink).await, Ok(1..)) {}
 }
 
-pub(crate) async fn look(probe: &impl Probe, address: impl ToString) -> Result<ProbeOutcome, ProbeError> {
+pub(crate) async fn probe_once(probe: &impl Probe, address: impl ToString) -> Result<ProbeOutcome, ProbeError> {
     let target = target(address);
-    timeout(Duration::from_secs(10), probe.probe(&target)).await.expect("a look at loopback ends")
+    timeout(Duration::from_secs(10), probe.probe(&target)).await.expect("a probe on loopback ends")
 }
 
-/// What a reset makes of a look.
+/// The result of a probe whose connection is reset.
 pub(crate) async fn reset(probe: &impl Probe) -> Result<ProbeOutcome, ProbeError> {
     let address = serve(|stream| async move { stream.set_zero_linger().expect("a TCP socket") }).await;
-    look(probe, address).await
+    probe_once(probe, address).await
 }
 
-/// Somebody accepts and never answers: the look waits until it is dropped, and then its connection is closed.
+/// Against a server that accepts and never answers, the probe waits until it is dropped, and then closes its connection.
 pub(crate) async fn waits_until_dropped(probe: &impl Probe) {
     let (events, mut happened) = mpsc::unbounded_channel();
     let address = serve(move |stream| {
@@ -94,17 +94,17 @@ pub(crate) async fn waits_until_dropped(probe: &impl Probe) {
     })
     .await;
     let target = target(address);
-    let mut look = probe.probe(&target);
+    let mut probing = probe.probe(&target);
     tokio::select! {
-        answer = &mut look => panic!("nobody answered, and yet {answer:?}"),
+        answer = &mut probing => panic!("nobody answered, and yet {answer:?}"),
         event = happened.recv() => assert_eq!(event, Some("accepted")),
     }
-    assert!(timeout(Duration::from_millis(30), &mut look).await.is_err());
-    drop(look);
+    assert!(timeout(Duration::from_millis(30), &mut probing).await.is_err());
+    drop(probing);
     assert_eq!(happened.recv().await, Some("closed"));
 }
 
-/// A listener that answers nothing, not even a request to connect: its backlog is full. Silent until it is dropped.
+/// A listener whose backlog is full, so that connection attempts get no answer.
 pub(crate) async fn silent(address: SocketAddr) -> std::io::Result<(TcpListener, Vec<TcpStream>)> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.bind(address)?;

@@ -7,23 +7,25 @@ use tokio::{
     net::TcpListener,
 };
 
-use crate::server::{droning, look, nobody, reset, saying, serve, silent, target, until_closed, waits_until_dropped};
+use crate::server::{
+    droning, nobody, probe_once, reset, saying, serve, silent, target, until_closed, waits_until_dropped,
+};
 
 #[tokio::test]
 async fn a_connection_is_enough() {
-    assert_eq!(look(&TcpProbe::new(), saying("").await).await, Ok(ProbeOutcome::Passed));
+    assert_eq!(probe_once(&TcpProbe::new(), saying("").await).await, Ok(ProbeOutcome::Passed));
 }
 
 #[tokio::test]
-async fn nobody_there_is_no_connection() {
-    assert!(matches!(look(&TcpProbe::new(), nobody()).await, Err(ProbeError::Connect(_))));
+async fn without_a_listener_there_is_no_connection() {
+    assert!(matches!(probe_once(&TcpProbe::new(), nobody()).await, Err(ProbeError::Connect(_))));
 }
 
 #[tokio::test]
 async fn a_name_is_resolved_and_one_that_does_not_exist_is_no_connection() {
     let port = saying("").await.port();
-    assert_eq!(look(&TcpProbe::new(), format!("localhost:{port}")).await, Ok(ProbeOutcome::Passed));
-    assert!(matches!(look(&TcpProbe::new(), "nobody.invalid:1").await, Err(ProbeError::Connect(_))));
+    assert_eq!(probe_once(&TcpProbe::new(), format!("localhost:{port}")).await, Ok(ProbeOutcome::Passed));
+    assert!(matches!(probe_once(&TcpProbe::new(), "nobody.invalid:1").await, Err(ProbeError::Connect(_))));
 }
 
 #[tokio::test]
@@ -42,8 +44,8 @@ async fn a_name_whose_first_address_is_silent_is_reached_at_the_next() {
             let _ = stream.write_all(b"up\n").await;
         }
     });
-    assert_eq!(look(&TcpProbe::new(), format!("localhost:{port}")).await, Ok(ProbeOutcome::Passed));
-    let Ok(ProbeOutcome::Agent(reply)) = look(&AgentProbe::new(), format!("localhost:{port}")).await else {
+    assert_eq!(probe_once(&TcpProbe::new(), format!("localhost:{port}")).await, Ok(ProbeOutcome::Passed));
+    let Ok(ProbeOutcome::Agent(reply)) = probe_once(&AgentProbe::new(), format!("localhost:{port}")).await else {
         panic!("silence")
     };
     assert_eq!(reply.health, Some(AgentHealth::Up));
@@ -51,7 +53,7 @@ async fn a_name_whose_first_address_is_silent_is_reached_at_the_next() {
 
 #[tokio::test]
 async fn an_address_without_a_port_is_refused() {
-    assert!(matches!(look(&TcpProbe::new(), "127.0.0.1").await, Err(ProbeError::Address { .. })));
+    assert!(matches!(probe_once(&TcpProbe::new(), "127.0.0.1").await, Err(ProbeError::Address { .. })));
 }
 
 #[tokio::test]
@@ -75,11 +77,11 @@ async fn what_is_sent_arrives_and_what_is_expected_is_found_in_pieces() {
     })
     .await;
     assert_eq!(
-        look(&TcpProbe::new().send("PING\r\n").expect("PONG").unwrap(), address).await,
+        probe_once(&TcpProbe::new().send("PING\r\n").expect("PONG").unwrap(), address).await,
         Ok(ProbeOutcome::Passed)
     );
     assert_eq!(
-        look(&TcpProbe::new().send("PING\r\n").expect_prefix("+PONG").unwrap(), address).await,
+        probe_once(&TcpProbe::new().send("PING\r\n").expect_prefix("+PONG").unwrap(), address).await,
         Ok(ProbeOutcome::Passed)
     );
 }
@@ -88,7 +90,9 @@ async fn what_is_sent_arrives_and_what_is_expected_is_found_in_pieces() {
 async fn another_answer_is_unexpected_and_shown() {
     let address = saying("-ERR busy\r\n").await;
     for probe in [TcpProbe::new().expect("PONG"), TcpProbe::new().expect_prefix("+")] {
-        let Err(ProbeError::Unexpected(reason)) = look(&probe.unwrap(), address).await else { panic!("it passed") };
+        let Err(ProbeError::Unexpected(reason)) = probe_once(&probe.unwrap(), address).await else {
+            panic!("it passed")
+        };
         assert!(reason.contains(r"-ERR busy\r\n"), "{reason}");
     }
 }
@@ -97,12 +101,12 @@ async fn another_answer_is_unexpected_and_shown() {
 async fn an_endless_answer_is_read_no_further_than_the_limit() {
     let address = droning(b"", b"la").await;
     let probe = TcpProbe::new().expect("stop").unwrap().max_bytes(1000).unwrap();
-    let Err(ProbeError::Unexpected(reason)) = look(&probe, address).await else { panic!("it passed") };
+    let Err(ProbeError::Unexpected(reason)) = probe_once(&probe, address).await else { panic!("it passed") };
     assert!(reason.contains("in 1000 bytes"), "{reason}");
 }
 
 #[tokio::test]
-async fn silence_is_waited_for_until_the_look_is_dropped() {
+async fn a_peer_that_never_answers_is_waited_for_until_the_probe_is_dropped() {
     waits_until_dropped(&TcpProbe::new().expect("hello").unwrap()).await;
     assert_eq!(TcpProbe::new().on_timeout(), OnTimeout::Fail);
 }

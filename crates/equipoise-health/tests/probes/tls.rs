@@ -6,9 +6,9 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig, crypto::ring, pki_types:
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use crate::server::{look, nobody, reset, saying, serve, target, waits_until_dropped};
+use crate::server::{nobody, probe_once, reset, saying, serve, target, waits_until_dropped};
 
-/// A server's side, and the client's that trusts it.
+/// TLS settings of a server, and of a probe that trusts it.
 pub(crate) fn identity(name: &str, protocols: &[&[u8]]) -> (TlsAcceptor, TlsProbe) {
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed([name.to_owned()]).expect("a name");
     let mut roots = RootCertStore::empty();
@@ -28,7 +28,7 @@ pub(crate) fn identity(name: &str, protocols: &[&[u8]]) -> (TlsAcceptor, TlsProb
     (TlsAcceptor::from(Arc::new(server)), TlsProbe::with_config(client))
 }
 
-/// Shakes hands with whoever comes and then does what the test says.
+/// A TLS server that does what the test says after the handshake.
 pub(crate) async fn serve_tls<F, Fut>(acceptor: TlsAcceptor, with: F) -> std::net::SocketAddr
 where
     F: Fn(TlsStream<TcpStream>) -> Fut + Clone + Send + 'static,
@@ -53,15 +53,15 @@ fn no_handshake(answer: &Result<ProbeOutcome, ProbeError>) -> bool {
 async fn a_trusted_certificate_of_the_right_name_passes() {
     let (server, tls) = identity("localhost", &[]);
     let address = serve_tls(server, |_| async {}).await;
-    assert_eq!(look(&tls, format!("localhost:{}", address.port())).await, Ok(ProbeOutcome::Passed));
-    assert_eq!(look(&tls.server_name("localhost").unwrap(), address).await, Ok(ProbeOutcome::Passed));
+    assert_eq!(probe_once(&tls, format!("localhost:{}", address.port())).await, Ok(ProbeOutcome::Passed));
+    assert_eq!(probe_once(&tls.server_name("localhost").unwrap(), address).await, Ok(ProbeOutcome::Passed));
 }
 
 #[tokio::test]
 async fn a_certificate_may_be_for_an_address() {
     let (server, tls) = identity("127.0.0.1", &[]);
     let address = serve_tls(server, |_| async {}).await;
-    assert_eq!(look(&tls, format!("https://{address}/path")).await, Ok(ProbeOutcome::Passed));
+    assert_eq!(probe_once(&tls, format!("https://{address}/path")).await, Ok(ProbeOutcome::Passed));
 }
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn another_name_or_an_unknown_issuer_is_refused_with_the_reason() {
     let (server, tls) = identity("localhost", &[]);
     let address = serve_tls(server, |_| async {}).await;
     for (tls, why) in [(tls, "not valid for name"), (TlsProbe::new(), "UnknownIssuer")] {
-        let answer = look(&tls, address).await;
+        let answer = probe_once(&tls, address).await;
         assert!(no_handshake(&answer), "{answer:?}");
         assert!(answer.unwrap_err().to_string().contains(why));
     }
@@ -77,9 +77,9 @@ async fn another_name_or_an_unknown_issuer_is_refused_with_the_reason() {
 
 #[tokio::test]
 async fn what_is_no_tls_is_no_connection() {
-    assert!(matches!(look(&TlsProbe::new(), nobody()).await, Err(ProbeError::Connect(_))));
+    assert!(matches!(probe_once(&TlsProbe::new(), nobody()).await, Err(ProbeError::Connect(_))));
     for address in [saying("HTTP/1.1 400 Bad Request\r\n\r\n").await, saying("").await] {
-        let answer = look(&TlsProbe::new(), address).await;
+        let answer = probe_once(&TlsProbe::new(), address).await;
         assert!(no_handshake(&answer), "{answer:?}");
     }
     let answer = reset(&TlsProbe::new()).await;
@@ -87,7 +87,7 @@ async fn what_is_no_tls_is_no_connection() {
 }
 
 #[tokio::test]
-async fn silence_is_waited_for_until_the_look_is_dropped() {
+async fn a_peer_that_never_answers_is_waited_for_until_the_probe_is_dropped() {
     waits_until_dropped(&TlsProbe::new()).await;
 }
 
