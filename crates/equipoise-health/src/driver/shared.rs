@@ -38,7 +38,7 @@ pub(super) struct Known {
 
 #[derive(PartialEq)]
 pub(super) struct Member {
-    /// Changes when an endpoint leaves and comes back, even if that happens between two looks at the pool.
+    /// Changes when an endpoint leaves and comes back, even if the driver did not see it leave.
     pub(super) joined: Revision,
     pub(super) address: Box<str>,
 }
