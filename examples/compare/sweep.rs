@@ -106,7 +106,7 @@ impl Watch {
                 run()
             });
             while is_done.recv_timeout(Duration::from_millis(100)) == Err(RecvTimeoutError::Timeout) {
-                self.bar.set_position(begun + (self.control.done() * FINE as f32) as u64);
+                self.bar.set_position(begun + (self.control.progress() * FINE as f32) as u64);
             }
             running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         });

@@ -84,7 +84,7 @@ impl Comparison {
                 let scenario = scenario.clone().seed(seed);
                 done.push((run, scenario.run_under(contenders[run / seeds], &control.part())));
                 let finished = finished.fetch_add(1, Ordering::Relaxed) + 1;
-                control.set_done(finished as f32 / runs as f32);
+                control.set_progress(finished as f32 / runs as f32);
             }
         };
         let threads = thread::available_parallelism().map_or(1, usize::from).min(runs);

@@ -20,7 +20,7 @@ use std::sync::{
 pub struct Control {
     stopped: Arc<AtomicBool>,
     /// The progress from 0 to 1, as the bits of an `f32`.
-    done: Arc<AtomicU32>,
+    progress: Arc<AtomicU32>,
 }
 
 impl Control {
@@ -40,16 +40,16 @@ impl Control {
     }
 
     /// Returns the progress of the run, from 0 to 1.
-    pub fn done(&self) -> f32 {
-        f32::from_bits(self.done.load(Ordering::Relaxed))
+    pub fn progress(&self) -> f32 {
+        f32::from_bits(self.progress.load(Ordering::Relaxed))
     }
 
     /// Creates a handle for one run of several that are stopped together. Its progress is its own.
     pub(crate) fn part(&self) -> Self {
-        Self { stopped: Arc::clone(&self.stopped), done: Arc::default() }
+        Self { stopped: Arc::clone(&self.stopped), progress: Arc::default() }
     }
 
-    pub(crate) fn set_done(&self, part: f32) {
-        self.done.store(part.to_bits(), Ordering::Relaxed);
+    pub(crate) fn set_progress(&self, part: f32) {
+        self.progress.store(part.to_bits(), Ordering::Relaxed);
     }
 }

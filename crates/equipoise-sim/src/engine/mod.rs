@@ -84,7 +84,7 @@ impl Engine<'_> {
                     return Ok(true);
                 }
                 if self.meter.is_complete(self.now) {
-                    self.control.set_done(1.0);
+                    self.control.set_progress(1.0);
                     return Ok(false);
                 }
                 self.step()?;
@@ -95,7 +95,7 @@ impl Engine<'_> {
                     return Err(RunError::HookPanicked { label: self.contender.label(), after: self.elapsed() });
                 }
             }
-            self.control.set_done(self.meter.part_done(self.now));
+            self.control.set_progress(self.meter.part_done(self.now));
         }
     }
 

@@ -35,7 +35,7 @@ fn a_stopped_run_reports_the_simulated_part() {
     assert!(report.measured > secs(75) && report.measured < secs(105), "{:?}", report.measured);
     assert!(report.utilisation.iter().all(|used| (used - 0.5).abs() < 0.1), "{:?}", report.utilisation);
     assert!(report.to_string().ends_with("(interrupted)"));
-    assert!(control.done() > 0.0 && control.done() < 0.01);
+    assert!(control.progress() > 0.0 && control.progress() < 0.01);
 }
 
 #[test]
@@ -93,5 +93,5 @@ fn a_finished_run_has_progress_1() {
     let control = Control::new();
     let report = long().lasting(secs(5)).run_under(&strategy("p2c"), &control).expect("a report");
     assert!(!report.interrupted && report.measured == secs(5));
-    assert_eq!(control.done(), 1.0);
+    assert_eq!(control.progress(), 1.0);
 }
