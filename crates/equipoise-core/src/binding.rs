@@ -126,6 +126,17 @@ pub enum BindingOutcome {
     Missed(MissReason),
 }
 
+impl BindingOutcome {
+    /// The outcome as a stable label for metrics and logs. For the reason of a miss, see [`MissReason::as_str`].
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unbound => "unbound",
+            Self::Kept => "kept",
+            Self::Missed(_) => "missed",
+        }
+    }
+}
+
 /// Why the endpoint that a request is bound to or prefers was not picked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "kebab-case"))]
@@ -161,6 +172,20 @@ impl MissReason {
         Self::Refused,
         Self::Overloaded,
     ];
+
+    /// The reason as a stable label for metrics and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Gone => "gone",
+            Self::Maintenance => "maintenance",
+            Self::Unhealthy => "unhealthy",
+            Self::Excluded => "excluded",
+            Self::Full => "full",
+            Self::OnProbation => "on_probation",
+            Self::Refused => "refused",
+            Self::Overloaded => "overloaded",
+        }
+    }
 
     /// Returns whether the reason is temporary: the endpoint is busy or on probation, and may serve the session again
     /// soon.

@@ -38,6 +38,28 @@ pub enum Fate {
     Maintenance,
 }
 
+impl Fate {
+    /// The fate as a stable label for metrics and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Picked => "picked",
+            Self::Preferred => "preferred",
+            Self::StandIn => "stand_in",
+            Self::Outscored => "outscored",
+            Self::NotConsidered => "not_considered",
+            Self::Excluded => "excluded",
+            Self::Full => "full",
+            Self::OnProbation => "on_probation",
+            Self::Failing => "failing",
+            Self::PassedOver => "passed_over",
+            Self::NoWeight => "no_weight",
+            Self::Draining => "draining",
+            Self::Unhealthy => "unhealthy",
+            Self::Maintenance => "maintenance",
+        }
+    }
+}
+
 impl fmt::Display for Fate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {

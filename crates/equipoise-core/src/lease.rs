@@ -3,7 +3,7 @@ use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 use crate::{
     binding::BindingOutcome,
     endpoint::{Admission, Closing, Endpoint, LeaseHooks, Slot, Stage},
-    load::Handle,
+    load::{Ended, Handle},
     strategy::Needs,
     time::Timestamp,
     verdict::{Failure, Verdict},
@@ -74,12 +74,16 @@ struct LeaseInner {
     timed: bool,
     /// Whether there is a verdict.
     judged: bool,
+    /// How the lease is counted if it ends now.
+    ended: Ended,
 }
 
 /// Which hooks of the strategy a lease calls.
 #[derive(Clone, Copy)]
 struct HookNeeds {
     latency: bool,
+    /// Whether latencies are recorded in the pool's histograms.
+    histogram: bool,
     outcomes: bool,
     leases: bool,
     /// Whether verdicts update the failing mark of the endpoint.
@@ -89,14 +93,20 @@ struct HookNeeds {
 impl<T> Lease<T> {
     /// Takes a lease on the selected endpoint, which has admitted the request, and counts it as in flight.
     #[inline]
-    pub(crate) fn take(handle: Arc<Handle>, selection: Selection, picked_at: Timestamp, needs: &Needs) -> Self {
+    pub(crate) fn take(
+        handle: Arc<Handle>,
+        selection: Selection,
+        picked_at: Timestamp,
+        needs: &Needs,
+        histogram: bool,
+    ) -> Self {
         handle.enter();
         let Needs { latency, outcomes, leases, caps_failing: failing, .. } = *needs;
-        let hooks = HookNeeds { latency, outcomes, leases, failing };
+        let hooks = HookNeeds { latency, histogram, outcomes, leases, failing };
         let Selection { admission, binding_outcome, has_alternatives, .. } = selection;
-        let (timed, judged) = (false, false);
+        let (timed, judged, ended) = (false, false, Ended::CANCELLED);
         let inner =
-            LeaseInner { handle, picked_at, admission, binding_outcome, has_alternatives, hooks, timed, judged };
+            LeaseInner { handle, picked_at, admission, binding_outcome, has_alternatives, hooks, timed, judged, ended };
         Self { inner, target: PhantomData }
     }
 
@@ -190,6 +200,11 @@ impl<T> Lease<T> {
 }
 
 impl<T> Lease<T> {
+    /// Gives the lease back because no caller got it: it is not counted as a request.
+    pub(crate) fn withdraw(mut self) {
+        self.inner.ended = Ended::WITHDRAWN;
+    }
+
     /// Returns whether its end may free capacity for other requests: it has a permit or a pass, or the strategy counts
     /// leases.
     #[inline]
@@ -227,9 +242,18 @@ impl LeaseInner {
     }
 
     fn first_byte(&mut self) {
-        if !std::mem::replace(&mut self.timed, true) && self.hooks.latency {
+        if !std::mem::replace(&mut self.timed, true) && (self.hooks.latency || self.hooks.histogram) {
             let (now, latency) = self.elapsed();
+            self.sample(latency, now);
+        }
+    }
+
+    fn sample(&self, latency: Duration, now: Timestamp) {
+        if self.hooks.latency {
             self.strategy().on_latency(&*self.handle.endpoint.state, latency, now);
+        }
+        if let Some(latencies) = self.handle.traffic.latencies().filter(|_| self.hooks.histogram) {
+            latencies.record(latency);
         }
     }
 
@@ -237,20 +261,21 @@ impl LeaseInner {
         if std::mem::replace(&mut self.judged, true) {
             return;
         }
+        self.ended = Ended::with(verdict);
         if self.hooks.failing {
             self.handle.endpoint.judge(verdict);
         }
         // The verdict decides the probation: the pass is used up.
         let tried = verdict != Verdict::Neutral && self.admission.pass.take().is_some();
         let untimed = !std::mem::replace(&mut self.timed, true);
-        let sample = self.hooks.latency && untimed && verdict == Verdict::Success;
+        let sample = (self.hooks.latency || self.hooks.histogram) && untimed && verdict == Verdict::Success;
         if !sample && !self.hooks.outcomes {
             return;
         }
         let (now, latency) = self.elapsed();
         let state = &*self.handle.endpoint.state;
         if sample {
-            self.strategy().on_latency(state, latency, now);
+            self.sample(latency, now);
         }
         if self.hooks.outcomes {
             self.strategy().on_outcome(state, verdict, now);
@@ -299,7 +324,7 @@ impl LeaseInner {
 impl Drop for LeaseInner {
     #[inline]
     fn drop(&mut self) {
-        let emptied = self.handle.leave();
+        let emptied = self.handle.leave(self.ended);
         if self.is_scarce() || self.is_abandoned() {
             self.release_more();
         }

@@ -38,6 +38,7 @@ pub use crate::{
     fate::Fate,
     ids::{EndpointId, Revision, Slot, Tier},
     lease::{AnyTarget, Lease},
+    load::{LatencyHistogram, RequestCounts},
     pool::{
         Acquire, AppliedChanges, Candidate, Changes, EndpointStatus, Explanation, Idle, PickError, Pool, PoolBuilder,
     },

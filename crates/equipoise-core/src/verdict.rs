@@ -29,6 +29,21 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// The kind of verdict as a stable label for metrics and logs. A failure's label names its kind: `failure_timeout`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure(Failure::Connect) => "failure_connect",
+            Self::Failure(Failure::Transport) => "failure_transport",
+            Self::Failure(Failure::Timeout) => "failure_timeout",
+            Self::Failure(Failure::Gateway) => "failure_gateway",
+            Self::Failure(Failure::Server) => "failure_server",
+            Self::Overloaded { .. } => "overloaded",
+            Self::Unavailable { .. } => "unavailable",
+            Self::Neutral => "neutral",
+        }
+    }
+
     /// Returns whether strategies should count it as a failure: true for `Failure`, `Overloaded` and `Unavailable`.
     pub const fn is_failure(self) -> bool {
         matches!(self, Self::Failure(_) | Self::Overloaded { .. } | Self::Unavailable { .. })
@@ -50,4 +65,17 @@ pub enum Failure {
     Gateway,
     /// The endpoint reported its own failure: any other HTTP 5xx, or gRPC `INTERNAL`, `UNKNOWN` or `DATA_LOSS`.
     Server,
+}
+
+impl Failure {
+    /// The kind of failure as a stable label for metrics and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Transport => "transport",
+            Self::Timeout => "timeout",
+            Self::Gateway => "gateway",
+            Self::Server => "server",
+        }
+    }
 }

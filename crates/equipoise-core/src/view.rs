@@ -6,7 +6,7 @@ use crate::{
     endpoint::{Endpoint, EndpointId, EndpointSpec, EndpointState, MAX_WEIGHT, PoolContext, Slot, Tier},
     entropy::mix,
     ids::Revision,
-    load::Handle,
+    load::{Handle, LatencyHistogram, RequestCounts},
     time::Timestamp,
 };
 
@@ -101,6 +101,27 @@ impl Members {
             at += stride;
         }
         sum
+    }
+}
+
+impl Members {
+    fn stripes(&self, slot: Slot) -> impl Iterator<Item = &Arc<Handle>> {
+        self.handles.iter().skip(slot.index()).step_by(self.slots.len().max(1)).flatten()
+    }
+
+    /// The requests of an endpoint so far.
+    pub(crate) fn requests(&self, slot: Slot) -> RequestCounts {
+        let mut all = RequestCounts::default();
+        self.stripes(slot).for_each(|handle| all.add(handle.counts()));
+        all
+    }
+
+    /// The latencies of an endpoint so far, if the pool keeps histograms.
+    pub(crate) fn latency(&self, slot: Slot) -> Option<LatencyHistogram> {
+        self.stripes(slot).filter_map(|handle| handle.traffic.histogram()).reduce(|mut all, stripe| {
+            all.add(&stripe);
+            all
+        })
     }
 }
 

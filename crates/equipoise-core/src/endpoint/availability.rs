@@ -56,15 +56,22 @@ pub enum Availability {
     Maintenance,
 }
 
-impl fmt::Display for Availability {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
+impl Availability {
+    /// The state as a stable label for metrics and logs. The same as its `Display` and its form in configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
             Self::Up => "up",
             Self::Unhealthy => "unhealthy",
             Self::Probation => "probation",
             Self::Draining => "draining",
             Self::Maintenance => "maintenance",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Availability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
     }
 }
 

@@ -69,6 +69,8 @@ pub(crate) struct PoolContext {
     pub(crate) hooks: Arc<dyn LeaseHooks>,
     /// How many endpoints are marked as failing. Picks check the marks only if there are any.
     pub(crate) failing: AtomicU32,
+    /// Whether endpoints have a histogram of latencies.
+    pub(crate) latency_histograms: bool,
     /// How many requests wait in the pool's queue.
     pub(crate) waiting: AtomicU64,
     pub(crate) queue: Box<dyn CapacityListener>,

@@ -3,9 +3,10 @@ use std::{
     sync::{Arc, Weak},
 };
 
+use super::traffic::{Ended, RequestCounts, Traffic};
 use crate::{
     endpoint::Endpoint,
-    sync::{AtomicU32, Ordering},
+    sync::{AtomicU64, Ordering},
 };
 
 /// What a lease holds: the endpoint, its target, and one stripe's part of its in-flight count.
@@ -14,15 +15,18 @@ use crate::{
 /// (this `Arc`'s count and the counter beside it), so two threads that pick the same endpoint do not fight for a
 /// cache line.
 pub(crate) struct Handle {
-    /// The leases that are out, and whether somebody waits for the last of them: in one number, so that each of the two
-    /// sides is either before the other and seen by it, or after it and sees it.
-    state: AtomicU32,
+    /// The leases in flight (31 bits), whether a task waits for the last of them (1 bit), and how many have succeeded (32
+    /// bits). In one number, so that each change is seen before or after each other one, and so that a success costs no
+    /// second atomic operation.
+    state: AtomicU64,
     pub(crate) endpoint: Arc<Endpoint>,
     /// The pool's `T`. Shared by the endpoint's stripes, and of this handle's leases only: a new target comes with new
     /// handles. (With it and the `Arc`'s own counts, a handle is a cache line long. Alignment would put the counts on
     /// another line than the counter. Neighbours on the heap are mostly of the same stripe: they are made stripe by
     /// stripe.)
     pub(crate) target: Arc<dyn Any + Send + Sync>,
+    /// The ends of the stripe's leases, with all targets of the endpoint.
+    pub(crate) traffic: Arc<Traffic>,
     /// The stripe's handles with earlier targets of the same endpoint, whose leases still count.
     before: Option<Box<Before>>,
 }
@@ -37,19 +41,28 @@ impl Before {
     }
 }
 
-/// The bit of [`Handle`]'s state that says that somebody waits.
-const WATCHED: u32 = 1 << 31;
+/// The bit of [`Handle`]'s state that says that a task waits.
+const WATCHED: u64 = 1 << 31;
+
+/// The bits of the leases in flight.
+const IN_FLIGHT: u64 = WATCHED - 1;
+
+/// One success, in the upper half.
+const SUCCESS: u64 = 1 << 32;
 
 impl Handle {
     pub(crate) fn new(endpoint: Arc<Endpoint>, target: Arc<dyn Any + Send + Sync>) -> Self {
-        Self { state: AtomicU32::new(0), endpoint, target, before: None }
+        let traffic = Arc::new(Traffic::new(endpoint.context.latency_histograms));
+        Self { state: AtomicU64::new(0), endpoint, target, traffic, before: None }
     }
 
     /// The handle that takes the place of this one, with another target.
     pub(crate) fn retargeted(self: &Arc<Self>, target: Arc<dyn Any + Send + Sync>) -> Self {
         let earlier = self.before.iter().flat_map(|before| &before.0).filter(|weak| weak.strong_count() > 0);
         let before = earlier.cloned().chain([Arc::downgrade(self)]).collect();
-        Self { before: Some(Box::new(Before(before))), ..Self::new(Arc::clone(&self.endpoint), target) }
+        let before = Some(Box::new(Before(before)));
+        let (endpoint, traffic) = (Arc::clone(&self.endpoint), Arc::clone(&self.traffic));
+        Self { state: AtomicU64::new(0), endpoint, target, traffic, before }
     }
 
     /// Itself, and those before it that still have leases.
@@ -70,7 +83,7 @@ impl Handle {
     /// The leases that are out on this handle alone.
     #[inline]
     pub(crate) fn own_in_flight(&self) -> u32 {
-        self.state.load(Ordering::Relaxed) & !WATCHED
+        (self.state.load(Ordering::Relaxed) & IN_FLIGHT) as u32
     }
 
     #[inline]
@@ -78,15 +91,36 @@ impl Handle {
         self.state.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Answers whether somebody waits for the stripe to become empty, and it has.
+    /// Ends a lease. Returns whether a task waits for the stripe to become empty, and it has.
     #[inline]
-    pub(crate) fn leave(&self) -> bool {
-        self.state.fetch_sub(1, Ordering::Relaxed) == WATCHED + 1
+    pub(crate) fn leave(&self, ended: Ended) -> bool {
+        let before = if ended == Ended::SUCCESS {
+            let before = self.state.fetch_add(SUCCESS - 1, Ordering::Relaxed);
+            if before >= u64::MAX - (SUCCESS - 1) {
+                self.traffic.keep_successes(1 << 32);
+            }
+            before
+        } else {
+            let before = self.state.fetch_sub(1, Ordering::Relaxed);
+            self.traffic.count(ended);
+            before
+        };
+        before & (SUCCESS - 1) == WATCHED + 1
+    }
+
+    /// The counts of the stripe.
+    pub(crate) fn counts(self: &Arc<Self>) -> RequestCounts {
+        self.traffic.read(|| {
+            self.with_earlier().fold((0, 0), |(in_flight, successes), handle| {
+                let state = handle.state.load(Ordering::Relaxed);
+                (in_flight + (state & IN_FLIGHT), successes + (state >> 32))
+            })
+        })
     }
 
     /// How many are out. When the last of them has left, whoever waits is [told](Self::tell_empty).
     pub(crate) fn watch(&self) -> u32 {
-        self.state.fetch_or(WATCHED, Ordering::Relaxed) & !WATCHED
+        (self.state.fetch_or(WATCHED, Ordering::Relaxed) & IN_FLIGHT) as u32
     }
 
     /// Wakes those who wait. They watch again if they have to: a stripe that nobody watches tells nobody.
@@ -94,5 +128,11 @@ impl Handle {
     pub(crate) fn tell_empty(&self) {
         self.state.fetch_and(!WATCHED, Ordering::Relaxed);
         self.endpoint.emptied.wake_all();
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.traffic.keep_successes(self.state.load(Ordering::Relaxed) >> 32);
     }
 }

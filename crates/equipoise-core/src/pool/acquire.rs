@@ -139,7 +139,9 @@ impl<T> Drop for Acquire<T> {
         let Some(ticket) = self.ticket else { return };
         let (outcome, group) = self.pool.queue.leave(ticket);
         // The end of an unused lease hands its capacity to the next entry.
-        drop(outcome);
+        if let Some(Ok(lease)) = outcome {
+            lease.withdraw();
+        }
         // A strategy may refuse one request (by its cost, for example) and admit the next.
         if let Some(group) = group.filter(|_| self.pool.settings.needs.leases) {
             self.pool.queue.recheck(Recheck::Group(group));

@@ -50,6 +50,21 @@ pub enum PickError {
 }
 
 impl PickError {
+    /// The kind of error as a stable label for metrics and logs, without its details.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::Unavailable { .. } => "unavailable",
+            Self::Saturated => "saturated",
+            Self::Excluded => "excluded",
+            Self::Bound { .. } => "bound",
+            Self::Unbound => "unbound",
+            Self::Declined => "declined",
+            Self::Misbehaved { .. } => "misbehaved",
+            Self::Panicked => "panicked",
+        }
+    }
+
     /// Returns whether [waiting](crate::Pool::acquire) may help: an endpoint may join, come up or have capacity again,
     /// and the strategy may find one later.
     pub const fn is_temporary(&self) -> bool {
@@ -98,6 +113,20 @@ pub enum UpdateError {
     /// The strategy could not build a picker for the new set of endpoints.
     #[error(transparent)]
     Strategy(#[from] BuildError),
+}
+
+impl UpdateError {
+    /// The kind of error as a stable label for metrics and logs, without its details.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Invalid(_) => "invalid",
+            Self::Unknown { .. } => "unknown",
+            Self::Exists { .. } => "exists",
+            Self::NoTarget { .. } => "no_target",
+            Self::TooMany { .. } => "too_many",
+            Self::Strategy(_) => "strategy",
+        }
+    }
 }
 
 /// Why [`Pool::try_update`](crate::Pool::try_update) or [`Pool::try_update_with`](crate::Pool::try_update_with) failed.

@@ -57,7 +57,7 @@ impl PoolInner {
         let Some(handle) = snapshot.members().handle(selection.slot, stripe) else {
             return Err(PickError::Misbehaved { slot: selection.slot });
         };
-        Ok(Lease::take(Arc::clone(handle), selection, now, &settings.needs))
+        Ok(Lease::take(Arc::clone(handle), selection, now, &settings.needs, settings.context.latency_histograms))
     }
 
     /// Picks, and overtakes no request that waits for the same capacity.
@@ -104,7 +104,7 @@ impl PoolInner {
                 return Ok(lease);
             };
             // The end of the lease serves the queue. If no request could use the endpoint, the next pick may.
-            drop(lease);
+            lease.withdraw();
             refused = (queue.served() == served).then_some(capacity.slot);
             lease = self.pick_waiting(request)?;
         }

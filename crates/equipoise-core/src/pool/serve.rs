@@ -122,7 +122,7 @@ impl PoolInner {
             Ok(lease) if at != Some(lease.endpoint().slot()) => {
                 let capacity = self.capacity_of(lease);
                 if queue.is_wanted(&capacity, entry.ticket) {
-                    drop(outcome);
+                    let _ = outcome.map(Lease::withdraw);
                     return Served::Overtaking(capacity.slot);
                 }
             }
@@ -133,7 +133,7 @@ impl PoolInner {
             Ok(waker) if wake.polled != Some(entry.ticket) => wake.wakers.push(waker),
             Ok(_) => {}
             // The request was given up just now. The end of the lease adds a recheck.
-            Err(outcome) => drop(outcome),
+            Err(outcome) => _ = outcome.map(Lease::withdraw),
         }
         if made_room {
             queue.recheck(Recheck::All);

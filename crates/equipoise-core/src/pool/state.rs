@@ -146,7 +146,11 @@ impl<T> Pool<T> {
     /// Returns the current state of all endpoints, sorted by slot, for status pages and metrics. O(n), allocates.
     pub fn endpoints(&self) -> Vec<EndpointStatus> {
         let snapshot = self.inner.snapshot.load();
-        snapshot.slots().filter_map(|slot| EndpointStatus::of(&snapshot, slot)).collect()
+        let status = |slot| {
+            let latency = snapshot.members().latency(slot);
+            Some(EndpointStatus { latency, ..EndpointStatus::of(&snapshot, slot)? })
+        };
+        snapshot.slots().filter_map(status).collect()
     }
 
     /// Adds a check for the addresses of endpoints that join from now on, as

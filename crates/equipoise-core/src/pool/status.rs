@@ -2,6 +2,7 @@ use super::snapshot::Snapshot;
 use crate::{
     endpoint::Availability,
     ids::{EndpointId, Revision, Slot, Tier},
+    load::{LatencyHistogram, RequestCounts},
 };
 
 /// The state of an endpoint at one moment: returned by [`Pool::endpoints`](crate::Pool::endpoints).
@@ -45,11 +46,17 @@ pub struct EndpointStatus {
     /// The maximum number of leases: that of [`Pool::set_max_in_flight`](crate::Pool::set_max_in_flight), otherwise
     /// that of the spec. `None`: no limit.
     pub max_in_flight: Option<u32>,
+    /// How many requests it has had since it joined, by their ends.
+    pub requests: RequestCounts,
+    /// How long it took to the first byte of its responses, since it joined. `None` if the pool keeps no
+    /// [histograms](crate::PoolBuilder::latency_histograms), and in explanations.
+    pub latency: Option<LatencyHistogram>,
 }
 
 impl EndpointStatus {
     pub(super) fn of(snapshot: &Snapshot, slot: Slot) -> Option<Self> {
         let member = snapshot.members().get(slot)?;
+        let requests = snapshot.members().requests(slot);
         Some(Self {
             id: member.endpoint.id().clone(),
             joined: member.endpoint.joined,
@@ -58,8 +65,10 @@ impl EndpointStatus {
             zone: member.spec.zone_name().map(ToString::to_string),
             weight: member.weight(),
             availability: snapshot.availability(slot),
-            in_flight: snapshot.members().in_flight(slot),
+            in_flight: u32::try_from(requests.in_flight).unwrap_or(u32::MAX),
             max_in_flight: member.max_in_flight(),
+            requests,
+            latency: None,
         })
     }
 }

@@ -1,0 +1,70 @@
+//! Labels for metrics and logs.
+
+use std::collections::HashSet;
+
+use equipoise_core::{Availability, BindingOutcome, Failure, Fate, MissReason, PickError, RequestCounts, UpdateError};
+
+/// Checks that labels are unique and snake_case.
+fn check<'a>(labels: impl IntoIterator<Item = &'a str>) {
+    let mut seen = HashSet::new();
+    for label in labels {
+        let is_snake_case =
+            label.split('_').all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase()));
+        assert!(is_snake_case, "{label:?}");
+        assert!(seen.insert(label), "{label:?} stands for two things");
+    }
+}
+
+#[test]
+fn labels_are_unique_and_snake_case() {
+    use Failure::{Connect, Gateway, Server, Timeout, Transport};
+    check([Connect, Transport, Timeout, Gateway, Server].map(Failure::as_str));
+    // Those of all verdicts.
+    check(RequestCounts::default().by_outcome().map(|(label, _)| label));
+    let availabilities = [
+        Availability::Up,
+        Availability::Unhealthy,
+        Availability::Probation,
+        Availability::Draining,
+        Availability::Maintenance,
+    ];
+    check(availabilities.map(Availability::as_str));
+    check(MissReason::ALL.map(MissReason::as_str));
+    let outcomes = [BindingOutcome::Unbound, BindingOutcome::Kept, BindingOutcome::Missed(MissReason::Full)];
+    check(outcomes.map(BindingOutcome::as_str));
+    let fates = [
+        Fate::Picked,
+        Fate::Preferred,
+        Fate::StandIn,
+        Fate::Outscored,
+        Fate::NotConsidered,
+        Fate::Excluded,
+        Fate::Full,
+        Fate::OnProbation,
+        Fate::Failing,
+        Fate::PassedOver,
+        Fate::NoWeight,
+        Fate::Draining,
+        Fate::Unhealthy,
+        Fate::Maintenance,
+    ];
+    check(fates.map(Fate::as_str));
+    let errors = [
+        PickError::Empty,
+        PickError::Unavailable { members: 1 },
+        PickError::Saturated,
+        PickError::Excluded,
+        PickError::Bound { missed: MissReason::Full },
+        PickError::Unbound,
+        PickError::Declined,
+        PickError::Panicked,
+    ];
+    check(errors.iter().map(PickError::as_str));
+    let errors = [
+        UpdateError::Unknown { id: "a".into() },
+        UpdateError::Exists { id: "a".into() },
+        UpdateError::NoTarget { id: "a".into() },
+        UpdateError::TooMany { count: 1 },
+    ];
+    check(errors.iter().map(UpdateError::as_str));
+}
