@@ -17,7 +17,7 @@ use axum::{
 };
 use equipoise::{
     EndpointSpec, Pool, RoundRobin,
-    tower::{BalanceLayer, Error, Http},
+    tower::{BalanceLayer, Error, HttpProtocol},
 };
 use http_body_util::BodyExt;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
@@ -64,7 +64,7 @@ async fn main() -> anyhow::Result<()> {
 /// The application: its own routes, and a balancer for the rest.
 fn gateway(pool: Pool<()>) -> Router {
     let client = Client::builder(TokioExecutor::new()).build_http::<Body>();
-    let layer = BalanceLayer::with_protocol(pool, Http::new().header(HeaderName::from_static("x-served-by")));
+    let layer = BalanceLayer::with_protocol(pool, HttpProtocol::new().header(HeaderName::from_static("x-served-by")));
     // axum requires infallible services. The response must not contain internal addresses; the log has the endpoint and
     // the cause.
     let balanced = HandleError::new(layer.layer(client), async |error: Error| {

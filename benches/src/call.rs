@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use equipoise_core::{EndpointSpec, Pool};
-use equipoise_tower::{Balance, Plain, Targets};
+use equipoise_tower::{Balance, PlainProtocol, Targets};
 use http::{Request, Response};
 use http_body_util::Full;
 use tower_service::Service;
@@ -67,11 +67,13 @@ pub fn immediate(kind: Kind, n: usize) -> Pool<Immediate> {
 }
 
 /// A balancer for any request type: pick, lease, call, verdict.
-pub fn bare<R>(pool: Pool<Immediate>) -> Balance<Immediate, Targets, Plain<R, <Immediate as Service<R>>::Response>>
+pub fn bare<R>(
+    pool: Pool<Immediate>,
+) -> Balance<Immediate, Targets, PlainProtocol<R, <Immediate as Service<R>>::Response>>
 where
     Immediate: Service<R>,
 {
-    Balance::with_protocol(pool, Plain::new())
+    Balance::with_protocol(pool, PlainProtocol::new())
 }
 
 /// A GET with three headers, as small as real requests.

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use equipoise::{
     Pool,
     affinity::{Affinity, AffinityLayer, source::PeerAddr},
-    tower::{BalanceLayer, Error, Http, LeasedBody, Replayable, ServedBy},
+    tower::{BalanceLayer, Error, HttpProtocol, LeasedBody, Replayable, ServedBy},
 };
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header::CONTENT_TYPE};
 use http_body_util::{Either, Full};
@@ -66,7 +66,7 @@ fn balanced(
         }
         request
     });
-    let balanced = BalanceLayer::with_protocol(pool, Http::new().header(SERVED_BY)).layer(counted);
+    let balanced = BalanceLayer::with_protocol(pool, HttpProtocol::new().header(SERVED_BY)).layer(counted);
     option_layer(affinity.map(AffinityLayer::new)).layer(balanced)
 }
 

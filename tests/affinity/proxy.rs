@@ -6,7 +6,7 @@ use bytes::Bytes;
 use equipoise::{
     Pool,
     affinity::{Affinity, AffinityLayer, Outcome, WithAffinity, source::PeerAddr},
-    tower::{Balance, BalanceLayer, Http, LeasedBody, Replayable, Shared, TunnelLease},
+    tower::{Balance, BalanceLayer, HttpProtocol, LeasedBody, Replayable, SharedClient, TunnelLease},
 };
 use equipoise_tests::Reserved;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
@@ -29,7 +29,7 @@ pub(crate) const SERVED_BY: HeaderName = HeaderName::from_static("x-served-by");
 pub(crate) const OUTCOME: HeaderName = HeaderName::from_static("x-outcome");
 
 type Inner = Client<HttpConnector, Replayable<Incoming>>;
-type Balanced = WithAffinity<Balance<(), Shared<Inner>>>;
+type Balanced = WithAffinity<Balance<(), SharedClient<Inner>>>;
 type Body = Either<LeasedBody<Incoming>, Full<Bytes>>;
 
 /// A proxy on its own port, until it is stopped or dropped.
@@ -49,7 +49,7 @@ impl Proxy {
     /// Starts on the port of a stopped proxy.
     pub(crate) fn on(port: Reserved, pool: &Pool<()>, affinity: &Affinity) -> Self {
         let client = Client::builder(TokioExecutor::new()).build_http();
-        let balanced = BalanceLayer::with_protocol(pool.clone(), Http::new().header(SERVED_BY)).layer(client);
+        let balanced = BalanceLayer::with_protocol(pool.clone(), HttpProtocol::new().header(SERVED_BY)).layer(client);
         let service = AffinityLayer::new(affinity.clone()).layer(balanced);
         let under_way = Arc::new(watch::Sender::new(0));
         let (stop, stopped) = oneshot::channel();

@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use equipoise::{
     EndpointId,
-    tower::{BalanceLayer, Error, Http, ServedBy},
+    tower::{BalanceLayer, Error, HttpProtocol, ServedBy},
 };
 use equipoise_tests::{Backend, soon};
 use http::{HeaderName, Request, Response};
@@ -56,7 +56,7 @@ async fn responses_name_their_endpoint_and_on_request_in_a_header() {
         Response::builder().header("x-served-by", "somebody else").body(body).unwrap()
     };
     let a = Backend::answering(claims).unwrap();
-    for (http, named) in [(Http::new(), "somebody else"), (Http::new().header(header.clone()), "a")] {
+    for (http, named) in [(HttpProtocol::new(), "somebody else"), (HttpProtocol::new().header(header.clone()), "a")] {
         let (pool, _) = pool(&[("a", a.address())]);
         let response = soon(BalanceLayer::with_protocol(pool, http).layer(client()).oneshot(get())).await.unwrap();
         assert_eq!(response.extensions().get(), Some(&ServedBy("a".into())));

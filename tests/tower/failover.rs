@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use equipoise::{
     Failure, Verdict,
-    tower::{BalanceLayer, Error, Http, Replayable, ServedBy},
+    tower::{BalanceLayer, Error, HttpProtocol, Replayable, ServedBy},
 };
 use equipoise_tests::{Backend, Peer, Reserved, Scripted, soon};
 use http::{Method, Request, StatusCode};
@@ -106,8 +106,9 @@ async fn a_post_whose_connection_died_before_the_head_is_an_error_and_not_sent_t
 
 #[tokio::test]
 async fn a_put_is_repeated_only_if_the_user_calls_it_idempotent() {
-    let called = Http::new().idempotent(|request| *request.method == Method::PUT && request.uri.path() == "/today");
-    for (http, repeated) in [(Http::new(), false), (called, true)] {
+    let called =
+        HttpProtocol::new().idempotent(|request| *request.method == Method::PUT && request.uri.path() == "/today");
+    for (http, repeated) in [(HttpProtocol::new(), false), (called, true)] {
         let (a, b) = (closing_before_the_head(5), Backend::start("b").unwrap());
         let (pool, _) = pool(&[("a", a.address()), ("b", b.address())]);
         let balanced = BalanceLayer::with_protocol(pool, http).layer(client());
@@ -124,7 +125,7 @@ async fn a_streaming_body_that_was_touched_is_not_repeated() {
     let (a, b) = (closing_before_the_head("5\r\norder\r\n".len()), Backend::start("b").unwrap());
     let (pool, _) = pool(&[("a", a.address()), ("b", b.address())]);
     let (mut pieces, request) = streaming(Method::PUT);
-    let balanced = BalanceLayer::with_protocol(pool, Http::new().idempotent(|_| true)).layer(client());
+    let balanced = BalanceLayer::with_protocol(pool, HttpProtocol::new().idempotent(|_| true)).layer(client());
     let response = tokio::spawn(balanced.oneshot(request));
     soon(pieces.send_data("order".into())).await.unwrap();
     let error = soon(response).await.unwrap().unwrap_err();
@@ -193,7 +194,7 @@ async fn failing_body(http2: bool) {
     let (pool, recorder) = pool(&[("a", a.address()), ("b", b.address())]);
     let (mut pieces, request) = streaming(Method::PUT);
     let client = Client::builder(TokioExecutor::new()).http2_only(http2).build_http();
-    let balanced = BalanceLayer::with_protocol(pool.clone(), Http::new().idempotent(|_| true)).layer(client);
+    let balanced = BalanceLayer::with_protocol(pool.clone(), HttpProtocol::new().idempotent(|_| true)).layer(client);
     let response = tokio::spawn(balanced.oneshot(request));
     soon(pieces.send_data("half of it".into())).await.unwrap();
     // As in a proxy whose incoming connection dies while it streams the body.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::{Buf, BufMut, Bytes};
 use equipoise::{
     EndpointSpec, Failure, Pool, Verdict,
-    tower::{Balance, BalancedChannel, Http, balanced_channel},
+    tower::{Balance, BalancedChannel, HttpProtocol, balanced_channel},
 };
 use equipoise_tests::{Answer, Backend, Recorder, Reserved, soon};
 use http::{HeaderMap, HeaderValue, Response, uri::PathAndQuery};
@@ -173,7 +173,7 @@ async fn a_refused_call_goes_to_another_endpoint() {
 async fn calls_leave_a_killed_server_for_another() {
     let (mut a, b) = (server("a", Some("0")), server("b", Some("0")));
     let (pool, _) = pool(&[("a", a.address()), ("b", b.address())]);
-    let balance = Balance::with_protocol(pool.clone(), Http::new());
+    let balance = Balance::with_protocol(pool.clone(), HttpProtocol::new());
     assert_eq!(call(balance.clone()).await.unwrap(), "a");
     a.stop().await;
     // The channel may find out by the first call, which may then have reached the server and is not repeated.

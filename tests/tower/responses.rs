@@ -3,7 +3,7 @@ use std::{io, sync::Arc};
 use bytes::Bytes;
 use equipoise::{
     Failure, Pool, Verdict,
-    tower::{Balance, BalanceLayer, Http, LeasedBody, ServedBy, Shared},
+    tower::{Balance, BalanceLayer, HttpProtocol, LeasedBody, ServedBy, SharedClient},
 };
 use equipoise_tests::{Backend, Peer, Recorder, Scripted, soon};
 use http::{Request, Response};
@@ -36,12 +36,12 @@ where
     (Scripted::start(script).unwrap(), go)
 }
 
-type Balanced = Balance<(), Shared<Client<HttpConnector, Full<Bytes>>>>;
+type Balanced = Balance<(), SharedClient<Client<HttpConnector, Full<Bytes>>>>;
 
 /// A balancer over `a`, the scripted backend, and `b`, which answers requests whose key is `b`.
 fn beside_a_healthy_one(a: &Scripted, b: &Backend) -> (Balanced, Pool<()>, Recorder) {
     let (pool, recorder) = pool(&[("a", a.address()), ("b", b.address())]);
-    let http = Http::new().key(|request| Some(request.headers.get("x-to")?.as_bytes().into()));
+    let http = HttpProtocol::new().key(|request| Some(request.headers.get("x-to")?.as_bytes().into()));
     (BalanceLayer::with_protocol(pool.clone(), http).layer(client()), pool, recorder)
 }
 

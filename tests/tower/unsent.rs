@@ -3,7 +3,7 @@
 
 use equipoise::{
     Failure, Verdict,
-    tower::{BalanceLayer, Http, ReqwestService},
+    tower::{BalanceLayer, HttpProtocol, ReqwestService},
 };
 use equipoise_tests::{Backend, Peer, Scripted, soon};
 use http::{Method, Request, StatusCode, Version};
@@ -59,7 +59,7 @@ async fn a_reqwest_body_of_bytes_can_be_sent_again() {
     let (dying, b) = (closing_before_the_head(5), Backend::start("b").unwrap());
     let (both, recorder) = pool(&[("a", dying.address()), ("b", b.address())]);
     let reqwest = ReqwestService::build(reqwest::Client::builder().no_proxy()).unwrap();
-    let balance = BalanceLayer::with_protocol(both, Http::new().idempotent(|_| true)).layer(reqwest);
+    let balance = BalanceLayer::with_protocol(both, HttpProtocol::new().idempotent(|_| true)).layer(reqwest);
     let response = soon(balance.oneshot(Request::put("http://orders/").body(order()).unwrap())).await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(recorder.verdicts()[0], ("a".into(), Verdict::Failure(Failure::Transport)));

@@ -8,14 +8,14 @@ use std::{
 
 use equipoise_core::EndpointId;
 
-/// An extension of requests and responses: which attempt of the balancer this is, and at which endpoint.
+/// An extension of requests and responses: the number of the balancer's attempt, and its endpoint.
 ///
-/// [`Http`](crate::Http) sets it on the request that an endpoint's service gets, and on the response that the caller
-/// gets. For failed requests see [`Error::attempts`](crate::Error::attempts) and
+/// [`HttpProtocol`](crate::HttpProtocol) sets it on the request that an endpoint's service receives, and on the response
+/// that the balancer returns. For failed requests see [`Error::attempts`](crate::Error::attempts) and
 /// [`Error::endpoint`](crate::Error::endpoint).
 ///
-/// A balancer that is the endpoint of another balancer replaces the request's extension by its own, and the outer
-/// balancer replaces the response's. The request's extension also tells the inner balancer that the outer one retries,
+/// If a balancer is the endpoint of another balancer, the inner one replaces the request's extension by its own, and the
+/// outer one replaces the response's. The request's extension also tells the inner balancer that the outer one retries,
 /// so that their attempts do not multiply: see [`Balance::max_attempts`](crate::Balance::max_attempts).
 ///
 /// ```
@@ -38,7 +38,7 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// As a response's extension, where nothing is left to retry.
+    /// The same attempt as an extension of the response, without the retries of balancers below.
     pub(crate) fn of_response(self) -> Self {
         Self { retries: None, ..self }
     }
@@ -53,7 +53,7 @@ impl fmt::Debug for Attempt {
     }
 }
 
-/// The retries that all balancers below the outermost one that retries have together for one request.
+/// The retries that all balancers below the outermost retrying balancer share for one request.
 ///
 /// The outermost balancer creates it empty, and the first balancer below fills it with its own number of retries.
 #[derive(Clone, Debug, Default)]

@@ -3,7 +3,8 @@ use tower_service::Service;
 
 use crate::{error::PointError, point::PointAt};
 
-/// Where the service for a picked endpoint comes from: [`Targets`] or [`Shared`].
+/// How a request reaches a picked endpoint: through the pool's target ([`Targets`]) or through one client for all endpoints
+/// ([`SharedClient`]). Implemented by these two types only.
 #[diagnostic::on_unimplemented(
     message = "the services of this balancer do not take requests of type `{Req}`",
     label = "no `Service<{Req}>` below this balancer",
@@ -11,25 +12,26 @@ use crate::{error::PointError, point::PointAt};
     note = "a client that is built for another body, such as `Client<_, Incoming>`, must be built for the wrapped one: `build_http::<equipoise::tower::Replayable<Incoming>>()`"
 )]
 pub trait Dispatch<T, Req>: sealed::Sealed {
-    /// The service that the request is sent through.
+    /// The service through which the request is sent.
     type Service: Service<Req>;
 
-    /// Whether [`point`](Self::point) leaves requests as they are, so that one that was not sent may go to another
-    /// endpoint.
+    /// Whether [`point`](Self::point) leaves requests unchanged. Then a request that was not sent can go to another endpoint
+    /// without a copy.
     const LEAVES_REQUESTS: bool;
 
-    /// The service for this lease.
+    /// Returns the service for this lease.
     fn service(&self, lease: &Lease<T>) -> Self::Service;
 
-    /// Makes the request one to this endpoint.
+    /// Changes the request so that it goes to this endpoint.
     ///
     /// # Errors
     ///
-    /// When the request cannot go to the endpoint, or not to any: see [`PointError`].
+    /// If the request cannot be sent to this endpoint, or to any endpoint: see [`PointError`].
     fn point(&self, request: &mut Req, endpoint: &Endpoint) -> Result<(), PointError>;
 }
 
-/// The pool's targets are the services: each request goes through a clone of the picked endpoint's.
+/// Sends requests through the pool's targets, which are services: each request goes through a clone of the picked
+/// endpoint's target.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Targets;
 
@@ -51,13 +53,14 @@ where
     }
 }
 
-/// One client serves all endpoints: each request is [pointed](PointAt) at the picked one and goes through a clone.
+/// Sends all requests through one client: each request is [pointed](PointAt) at the picked endpoint and goes through a clone
+/// of the client.
 #[derive(Clone, Copy, Debug)]
-pub struct Shared<C>(pub(crate) C);
+pub struct SharedClient<C>(pub(crate) C);
 
 // So that the compile error is this trait's, with its advice, and not that of `Service`.
 #[diagnostic::do_not_recommend]
-impl<T, C, Req> Dispatch<T, Req> for Shared<C>
+impl<T, C, Req> Dispatch<T, Req> for SharedClient<C>
 where
     C: Service<Req> + Clone,
     Req: PointAt,
@@ -78,5 +81,5 @@ where
 mod sealed {
     pub trait Sealed {}
     impl Sealed for super::Targets {}
-    impl<C> Sealed for super::Shared<C> {}
+    impl<C> Sealed for super::SharedClient<C> {}
 }

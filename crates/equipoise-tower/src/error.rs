@@ -7,7 +7,7 @@ use http::StatusCode;
 
 use crate::failure_stage::FailureStage;
 
-/// Any error: tower's convention.
+/// A boxed error of any type, as in tower.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a balanced request got no response.
@@ -20,12 +20,12 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub enum Error {
     /// No endpoint could be picked, not even after the [wait](crate::Balance::queue_timeout) that was allowed.
     Pick(PickError),
-    /// The request is not one that can be sent.
+    /// The request is invalid and cannot be sent.
     Request {
         /// What is wrong with it.
         source: BoxError,
     },
-    /// The endpoint's address is not what the request needs.
+    /// The request cannot be sent to the endpoint's address.
     Address {
         /// The endpoint with that address.
         endpoint: EndpointId,
@@ -34,30 +34,48 @@ pub enum Error {
         /// The number of attempts made, this one included.
         attempts: usize,
     },
-    /// The request cannot be sent through a client that all endpoints share, whichever endpoint is picked.
+    /// The request cannot be sent through a client that all endpoints share, whatever endpoint is picked.
     Unsupported(UnsupportedRequest),
-    /// The last endpoint tried failed; this is its own error.
+    /// The last endpoint that was tried has failed.
     Endpoint {
         /// The endpoint that failed.
         endpoint: EndpointId,
-        /// The inner service's error.
+        /// The error of the endpoint's service.
         source: BoxError,
+        /// How far the request got.
+        stage: FailureStage,
         /// The number of attempts made, this one included.
         attempts: usize,
     },
 }
 
 impl Error {
-    /// The status with which a gateway answers its client: 503 where no endpoint could be picked or all were overloaded
-    /// (the request may be tried again, later), 504 where the endpoint took too long, 400 where the client's own body
-    /// failed, 501 where the request cannot be sent to any endpoint, and 502 where the endpoint failed otherwise.
+    /// The kind of error as a stable label for metrics and logs. For endpoints that failed, see also
+    /// [`FailureStage::as_str`].
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Pick(_) => "pick",
+            Self::Request { .. } => "request",
+            Self::Address { .. } => "address",
+            Self::Unsupported(_) => "unsupported",
+            Self::Endpoint { .. } => "endpoint",
+        }
+    }
+
+    /// Returns the status that a gateway should send to its client:
+    ///
+    /// - 503 if no endpoint could be picked or the last one was overloaded; the client may retry later,
+    /// - 504 if the endpoint took too long,
+    /// - 400 if the client's request body failed or the request is invalid,
+    /// - 501 if the request cannot be sent to any endpoint,
+    /// - 502 if the endpoint failed otherwise.
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Pick(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Request { .. } => StatusCode::BAD_REQUEST,
             Self::Address { .. } => StatusCode::BAD_GATEWAY,
             Self::Unsupported(_) => StatusCode::NOT_IMPLEMENTED,
-            Self::Endpoint { source, .. } => match FailureStage::of(&**source) {
+            Self::Endpoint { stage, .. } => match stage {
                 FailureStage::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
                 FailureStage::TimedOut => StatusCode::GATEWAY_TIMEOUT,
                 FailureStage::Caller => StatusCode::BAD_REQUEST,
@@ -66,7 +84,7 @@ impl Error {
         }
     }
 
-    /// A sentence for clients that goes with [`status`](Self::status). It contains no id, no address and no cause.
+    /// Returns a message for clients that matches [`status`](Self::status). It contains no id, no address and no cause.
     pub fn public_message(&self) -> &'static str {
         match self.status() {
             StatusCode::BAD_REQUEST => "the request could not be forwarded",
@@ -76,7 +94,7 @@ impl Error {
         }
     }
 
-    /// The endpoint that failed, if the request got as far as one.
+    /// Returns the endpoint that failed; `None` if no endpoint was picked.
     pub fn endpoint(&self) -> Option<&EndpointId> {
         match self {
             Self::Pick(_) | Self::Request { .. } | Self::Unsupported(_) => None,
@@ -84,8 +102,8 @@ impl Error {
         }
     }
 
-    /// The number of attempts that this balancer made, including those at endpoints whose address cannot be used. 0 if
-    /// no endpoint was picked. The attempts of a balancer further in are not included.
+    /// Returns the number of attempts that this balancer made, including those at endpoints whose address cannot be used. 0
+    /// if no endpoint was picked. Attempts of balancers below are not included.
     pub fn attempts(&self) -> usize {
         match self {
             Self::Pick(_) | Self::Request { .. } | Self::Unsupported(_) => 0,
@@ -111,7 +129,7 @@ impl std::error::Error for Error {
         match self {
             // tonic's clients look for a status among the causes, and say `Unknown` if there is none.
             #[cfg(feature = "tonic")]
-            Self::Pick(_) => Some(crate::grpc::unavailable()),
+            Self::Pick(_) => Some(unavailable()),
             #[cfg(not(feature = "tonic"))]
             Self::Pick(error) => error.source(),
             Self::Unsupported(error) => error.source(),
@@ -131,10 +149,10 @@ impl From<PickError> for Error {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PointError {
-    /// The endpoint's address is not one that such a request can go to. Another endpoint may do.
+    /// Such a request cannot be sent to the endpoint's address. Other endpoints are tried.
     #[error(transparent)]
     Address(#[from] InvalidAddress),
-    /// The request cannot be pointed at any endpoint. No other endpoint is tried, and none is held responsible.
+    /// The request cannot be pointed at any endpoint. No other endpoint is tried, and no verdict is recorded.
     #[error(transparent)]
     Unsupported(#[from] UnsupportedRequest),
 }
@@ -148,8 +166,76 @@ pub struct UnsupportedRequest {
 }
 
 impl UnsupportedRequest {
-    /// For this reason, which is the error's message.
+    /// An error with this message.
     pub fn new(reason: impl Into<std::borrow::Cow<'static, str>>) -> Self {
         Self { reason: reason.into() }
     }
+}
+
+/// An error of a request that was not sent, so that the balancer may send it to another endpoint. For services of your
+/// own.
+///
+/// ```
+/// use equipoise_tower::{FailureStage, NotSent};
+///
+/// let error = NotSent::new("the circuit is open");
+/// assert_eq!(FailureStage::of(&error), FailureStage::NotSent);
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[error("the request was not sent")]
+pub struct NotSent {
+    source: BoxError,
+}
+
+impl NotSent {
+    /// An error with `source` as its cause.
+    pub fn new(source: impl Into<BoxError>) -> Self {
+        Self { source: source.into() }
+    }
+}
+
+/// The error of an attempt that got no response within [`Balance::attempt_timeout`](crate::Balance::attempt_timeout).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no response within the attempt timeout of {timeout:?}")]
+#[non_exhaustive]
+pub struct AttemptTimedOut {
+    /// The timeout.
+    pub timeout: std::time::Duration,
+}
+
+impl AttemptTimedOut {
+    pub(crate) fn after(timeout: std::time::Duration) -> Self {
+        Self { timeout }
+    }
+}
+
+/// The error of [`ReqwestService`](crate::ReqwestService): a [`reqwest::Error`] of a request that was sent once, without
+/// redirects.
+///
+/// [`FailureStage::of`] recognises from it that a request was not sent. A bare [`reqwest::Error`] does not tell, since it may
+/// be about a redirect.
+#[cfg(feature = "reqwest")]
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct ReqwestError(#[from] reqwest::Error);
+
+#[cfg(feature = "reqwest")]
+impl ReqwestError {
+    /// Returns a reference to reqwest's error.
+    pub fn get_ref(&self) -> &reqwest::Error {
+        &self.0
+    }
+
+    /// Returns reqwest's error.
+    pub fn into_inner(self) -> reqwest::Error {
+        self.0
+    }
+}
+
+/// The cause that tonic's clients find in an error of a plain [`Balance`] that had no endpoint to pick.
+#[cfg(feature = "tonic")]
+fn unavailable() -> &'static tonic::Status {
+    static UNAVAILABLE: std::sync::LazyLock<tonic::Status> =
+        std::sync::LazyLock::new(|| tonic::Status::unavailable("no endpoint can take the call"));
+    &UNAVAILABLE
 }

@@ -3,7 +3,7 @@
 use std::{
     error::Error as _,
     pin::Pin,
-    sync::{Arc, LazyLock},
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -22,7 +22,7 @@ use crate::{
     dispatch::Targets,
     error::Error,
     failure_stage::FailureStage,
-    http::{Http, LeasedBody},
+    http::{HttpProtocol, LeasedBody},
 };
 
 /// A balanced channel for tonic's generated clients, over a tonic [`Channel`] for each endpoint.
@@ -62,11 +62,11 @@ pub struct BalancedChannel(Balance<Channel>);
 ///
 /// # Errors
 ///
-/// When an address is not valid or occurs twice.
+/// If an address is not valid or occurs twice.
 ///
 /// # Panics
 ///
-/// Outside of a tokio runtime: tonic starts a task for each channel.
+/// If called outside of a tokio runtime: tonic starts a task for each channel.
 pub fn balanced_channel<A>(addresses: impl IntoIterator<Item = A>) -> Result<BalancedChannel, BalancedChannelError>
 where
     A: Into<String>,
@@ -83,7 +83,7 @@ where
     Ok(BalancedChannel::new(pool))
 }
 
-/// Why [`balanced_channel`] made no channel.
+/// The error of [`balanced_channel`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BalancedChannelError {
@@ -92,7 +92,7 @@ pub enum BalancedChannelError {
     Address {
         /// The address.
         address: String,
-        /// What tonic says.
+        /// Tonic's error.
         source: tonic::transport::Error,
     },
     /// The endpoints are not valid together.
@@ -101,7 +101,7 @@ pub enum BalancedChannelError {
 }
 
 impl BalancedChannel {
-    /// Over the channels of a pool, with the defaults of [`Balance`].
+    /// A channel over the tonic channels of a pool, with the defaults of [`Balance`].
     ///
     /// ```no_run
     /// use equipoise_core::{EndpointSpec, Pool, RoundRobin};
@@ -124,7 +124,7 @@ impl BalancedChannel {
         Self(Balance::new(pool))
     }
 
-    /// The pool.
+    /// Returns the pool.
     pub fn pool(&self) -> &Pool<Channel> {
         self.0.pool()
     }
@@ -154,7 +154,7 @@ pin_project! {
     /// The future of [`BalancedChannel`].
     pub struct BalancedChannelFuture {
         #[pin]
-        future: ResponseFuture<Channel, Targets, Http, Request<Body>>,
+        future: ResponseFuture<Channel, Targets, HttpProtocol, Request<Body>>,
     }
 }
 
@@ -166,7 +166,7 @@ impl Future for BalancedChannelFuture {
     }
 }
 
-/// The status of a call that got no answer:
+/// Converts the error of a call without a response into its status:
 ///
 /// | error | status |
 /// | --- | --- |
@@ -183,9 +183,9 @@ impl From<Error> for Status {
             Error::Pick(error) => Self::unavailable(error.to_string()),
             Error::Request { .. } | Error::Unsupported(_) => Self::internal(error.public_message()),
             Error::Address { .. } => Self::unavailable(error.public_message()),
-            Error::Endpoint { source, .. } => {
+            Error::Endpoint { stage, .. } => {
                 let message = error.public_message();
-                match (own_status(&error), FailureStage::of(&**source)) {
+                match (own_status(&error), *stage) {
                     (Some(status), _) => status,
                     (None, FailureStage::NotSent | FailureStage::Overloaded | FailureStage::NoResponse) => {
                         Self::unavailable(message)
@@ -212,10 +212,4 @@ fn own_status(error: &Error) -> Option<Status> {
         next = error.source();
     }
     None
-}
-
-/// The cause that tonic's clients find in an error of a plain [`Balance`] that had no endpoint to pick.
-pub(crate) fn unavailable() -> &'static Status {
-    static UNAVAILABLE: LazyLock<Status> = LazyLock::new(|| Status::unavailable("no endpoint can take the call"));
-    &UNAVAILABLE
 }

@@ -6,10 +6,12 @@ mod attempt;
 mod balance;
 mod dispatch;
 mod error;
+mod error_class;
 mod failure_stage;
 #[cfg(feature = "tonic")]
 mod grpc;
 mod http;
+mod observe;
 mod placement;
 mod plain;
 mod point;
@@ -20,22 +22,26 @@ mod reqwest;
 
 use equipoise_core::__private as guard;
 
+#[cfg(feature = "reqwest")]
+pub use crate::error::ReqwestError;
 #[cfg(feature = "tonic")]
 pub use crate::grpc::{BalancedChannel, BalancedChannelError, BalancedChannelFuture, balanced_channel};
 #[cfg(feature = "reqwest")]
-pub use crate::reqwest::{
-    BalancedClient, BalancedClientError, BalancedClientFuture, ReqwestError, ReqwestService, balanced_client,
-};
+pub use crate::reqwest::{BalancedClient, BalancedClientError, BalancedClientFuture, ReqwestService, balanced_client};
 pub use crate::{
     attempt::Attempt,
-    balance::{Balance, BalanceLayer, ResponseFuture},
-    dispatch::{Dispatch, Shared, Targets},
-    error::{BoxError, Error, InvalidAddress, PointError, UnsupportedRequest},
-    failure_stage::{FailureStage, NotSent},
-    http::{Classify, ClassifyHttp, Http, KeptRequest, LeasedBody, RequestHead, ResponseHead, ServedBy, TunnelLease},
+    balance::{Balance, BalanceLayer, ReplayBodies, ReplayBodiesLayer, ResponseFuture},
+    dispatch::{Dispatch, SharedClient, Targets},
+    error::{AttemptTimedOut, BoxError, Error, InvalidAddress, NotSent, PointError, UnsupportedRequest},
+    error_class::{ErrorClass, Retryable},
+    failure_stage::FailureStage,
+    http::{
+        Classify, ClassifyHttp, HttpProtocol, KeptRequest, LeasedBody, RequestHead, ResponseHead, ServedBy, TunnelLease,
+    },
+    observe::{AttemptEnd, Event, EventKind, Observe, Outcome, QueueEnd, RequestId},
     placement::Placement,
-    plain::Plain,
+    plain::PlainProtocol,
     point::PointAt,
     protocol::Protocol,
-    replay::{KeptBody, Replay, ReplayBodies, ReplayBodiesLayer, Replayable},
+    replay::{KeptBody, Replay, Replayable},
 };

@@ -3,11 +3,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use equipoise_core::{Binding, EndpointId, PickRequest};
 
-/// A request extension: where this request is to go, decided before it reached the balancer. Session affinity
-/// (`equipoise-affinity`) is such a layer; so may any of yours be.
+/// A request extension by which a layer above the balancer decides where a request goes. Session affinity
+/// (`equipoise-affinity`) uses it; so can layers of your own.
 ///
-/// [`Http`](crate::Http) heeds it; what became of the binding is in the response's extensions, as a
-/// [`BindingOutcome`](equipoise_core::BindingOutcome).
+/// [`HttpProtocol`](crate::HttpProtocol) takes it out of each request. If it has a binding, the response has an extension
+/// that says what became of it: a [`BindingOutcome`](equipoise_core::BindingOutcome).
 ///
 /// ```
 /// use bytes::Bytes;
@@ -39,29 +39,30 @@ pub struct Placement {
 }
 
 impl Placement {
-    /// Nothing is decided.
+    /// A placement that decides nothing.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The endpoint that it belongs to.
+    /// Binds the request to an endpoint, as for a sticky session. Default: none.
     #[must_use]
     pub fn binding(mut self, binding: Binding) -> Self {
         self.binding = Some(binding);
         self
     }
 
-    /// What strategies place it by, instead of the protocol's [key](crate::Protocol::key).
+    /// The key for strategies that place requests by key. Default: the protocol's [key](crate::Protocol::key).
     #[must_use]
     pub fn key(mut self, key: impl Into<Bytes>) -> Self {
         self.key = Some(key.into());
         self
     }
 
-    /// How long it may wait for an endpoint, instead of what the balancer [allows](crate::Balance::queue_timeout).
+    /// How long the request may wait in the queue for an endpoint. Default: the balancer's
+    /// [`queue_timeout`](crate::Balance::queue_timeout).
     #[must_use]
-    pub fn queue_timeout(mut self, longest: Duration) -> Self {
-        self.wait = Some(longest);
+    pub fn queue_timeout(mut self, timeout: Duration) -> Self {
+        self.wait = Some(timeout);
         self
     }
 
@@ -135,9 +136,9 @@ impl Placement {
         self
     }
 
-    /// Completes this placement by an earlier one of the same request: what this one leaves open is taken from
-    /// `earlier`, and endpoints excluded by either are excluded. For layers that set a placement and must not lose that
-    /// of a layer above.
+    /// Merges this placement with an earlier one of the same request. What this one leaves open is taken from `earlier`.
+    /// Endpoints that either of them excludes are excluded. Layers that set a placement use it to keep that of a layer
+    /// above.
     #[must_use]
     pub fn or(mut self, earlier: Self) -> Self {
         self.exclude.extend(earlier.exclude);
@@ -149,12 +150,12 @@ impl Placement {
         }
     }
 
-    /// Whether nothing is decided.
+    /// Whether this placement decides nothing.
     pub fn is_empty(&self) -> bool {
         self.binding.is_none() && self.key.is_none() && self.wait.is_none() && self.exclude.is_empty()
     }
 
-    /// A pick's request as this placement makes it: to [explain](equipoise_core::Pool::explain) where it would go.
+    /// Returns the pick request of a request with this placement, for [`Pool::explain`](equipoise_core::Pool::explain).
     pub fn request(&self) -> PickRequest<'_> {
         self.of(PickRequest::new().exclude(&self.exclude))
     }

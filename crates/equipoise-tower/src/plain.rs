@@ -1,16 +1,16 @@
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{borrow::Cow, error::Error, fmt, sync::Arc};
 
 use equipoise_core::{AnyTarget, Lease, Verdict};
 
-use crate::{guard::guarded, protocol::Protocol};
+use crate::{error_class::ErrorClass, guard::guarded, protocol::Protocol};
 
-/// Requests and responses of any type: the lease ends when the response is there.
+/// The protocol of requests and responses of any type. A request's lease ends when its response has come.
 ///
-/// Without settings every response is a success, nothing has a key, and nothing is sent twice.
+/// By default, every response counts as a success, requests have no key, and no request is sent twice.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, Failure, Pool, Verdict};
-/// use equipoise_tower::{Balance, Plain};
+/// use equipoise_tower::{Balance, PlainProtocol};
 /// use tower::{ServiceExt, service_fn};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -20,7 +20,7 @@ use crate::{guard::guarded, protocol::Protocol};
 ///     let name = spec.id().to_string();
 ///     service_fn(move |n: u32| std::future::ready(Ok::<_, std::io::Error>(format!("{n} from {name}"))))
 /// })?;
-/// let protocol = Plain::new()
+/// let protocol = PlainProtocol::new()
 ///     .classify(|answer: &String| if answer.is_empty() { Verdict::Failure(Failure::Server) } else { Verdict::Success })
 ///     .repeat(|_: &u32| true);
 /// let answer = Balance::with_protocol(pool, protocol).oneshot(7).await?;
@@ -28,9 +28,10 @@ use crate::{guard::guarded, protocol::Protocol};
 /// # Ok(())
 /// # }
 /// ```
-pub struct Plain<Req, Res> {
+pub struct PlainProtocol<Req, Res> {
     key: Option<Arc<KeyFn<Req>>>,
     classify: Option<Arc<ClassifyFn<Res>>>,
+    classify_error: Option<Arc<ClassifyErrorFn>>,
     repeat: Option<Repeat<Req>>,
 }
 
@@ -41,30 +42,44 @@ struct Repeat<Req> {
 
 type KeyFn<Req> = dyn for<'r> Fn(&'r Req) -> Option<Cow<'r, [u8]>> + Send + Sync;
 type ClassifyFn<Res> = dyn Fn(&Res) -> Verdict + Send + Sync;
+type ClassifyErrorFn = dyn Fn(&(dyn Error + 'static)) -> ErrorClass + Send + Sync;
 type IdempotentFn<Req> = dyn Fn(&Req) -> bool + Send + Sync;
 
-impl<Req, Res> Plain<Req, Res> {
-    /// No key, every response a success, nothing sent twice.
+impl<Req, Res> PlainProtocol<Req, Res> {
+    /// The defaults: no key, every response is a success, no request is sent twice.
     pub fn new() -> Self {
-        Self { key: None, classify: None, repeat: None }
+        Self { key: None, classify: None, classify_error: None, repeat: None }
     }
 
-    /// What strategies that place by key place a request by. A panic in it counts as no key.
+    /// The key of a request, for strategies that place requests by key. Called once per request. A panic in it counts as no
+    /// key.
     #[must_use]
     pub fn key(mut self, key: impl for<'r> Fn(&'r Req) -> Option<Cow<'r, [u8]>> + Send + Sync + 'static) -> Self {
         self.key = Some(Arc::new(key));
         self
     }
 
-    /// Which responses count against the endpoint. A panic in it counts as [`Verdict::Neutral`].
+    /// The verdict for a response. Default: [`Verdict::Success`]. A panic in it counts as [`Verdict::Neutral`].
     #[must_use]
     pub fn classify(mut self, classify: impl Fn(&Res) -> Verdict + Send + Sync + 'static) -> Self {
         self.classify = Some(Arc::new(classify));
         self
     }
 
-    /// Lets requests fail over, by cloning them: those that never reached an endpoint, and those for which
-    /// `idempotent` says that sending them twice does no harm.
+    /// What errors of attempts mean: what counts against the endpoint, and which requests may be sent to another one. By
+    /// default, and if it panics, [`ErrorClass::of`].
+    #[must_use]
+    pub fn classify_error(
+        mut self,
+        classify: impl Fn(&(dyn Error + 'static)) -> ErrorClass + Send + Sync + 'static,
+    ) -> Self {
+        self.classify_error = Some(Arc::new(classify));
+        self
+    }
+
+    /// Turns on failover, for which every request is cloned. A request that never reached an endpoint goes to another one. So
+    /// does a request that may have reached one, if `idempotent` returns true for it. A panic in `idempotent` counts as
+    /// false.
     #[must_use]
     pub fn repeat(mut self, idempotent: impl Fn(&Req) -> bool + Send + Sync + 'static) -> Self
     where
@@ -75,7 +90,7 @@ impl<Req, Res> Plain<Req, Res> {
     }
 }
 
-impl<Req, Res> Protocol<Req, Res> for Plain<Req, Res> {
+impl<Req, Res> Protocol<Req, Res> for PlainProtocol<Req, Res> {
     type Kept = Req;
     type Response = Res;
 
@@ -97,6 +112,11 @@ impl<Req, Res> Protocol<Req, Res> for Plain<Req, Res> {
         Some(kept)
     }
 
+    fn classify_error(&self, error: &(dyn Error + 'static)) -> ErrorClass {
+        let classified = self.classify_error.as_ref().and_then(|classify| guarded(|| classify(error)));
+        classified.unwrap_or_else(|| ErrorClass::of(error))
+    }
+
     fn attach(&self, response: Res, lease: Lease<AnyTarget>) -> Res {
         let classify = self.classify.as_ref();
         lease.finish(classify.map_or(Verdict::Success, |f| guarded(|| f(&response)).unwrap_or(Verdict::Neutral)));
@@ -104,7 +124,7 @@ impl<Req, Res> Protocol<Req, Res> for Plain<Req, Res> {
     }
 }
 
-impl<Req, Res> Default for Plain<Req, Res> {
+impl<Req, Res> Default for PlainProtocol<Req, Res> {
     fn default() -> Self {
         Self::new()
     }
@@ -116,14 +136,15 @@ impl<Req> Clone for Repeat<Req> {
     }
 }
 
-impl<Req, Res> Clone for Plain<Req, Res> {
+impl<Req, Res> Clone for PlainProtocol<Req, Res> {
     fn clone(&self) -> Self {
-        Self { key: self.key.clone(), classify: self.classify.clone(), repeat: self.repeat.clone() }
+        let (key, repeat) = (self.key.clone(), self.repeat.clone());
+        Self { key, classify: self.classify.clone(), classify_error: self.classify_error.clone(), repeat }
     }
 }
 
-impl<Req, Res> fmt::Debug for Plain<Req, Res> {
+impl<Req, Res> fmt::Debug for PlainProtocol<Req, Res> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Plain").finish_non_exhaustive()
+        f.debug_struct("PlainProtocol").finish_non_exhaustive()
     }
 }

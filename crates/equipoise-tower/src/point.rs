@@ -7,8 +7,8 @@ use http::{
 
 use crate::error::{InvalidAddress, PointError, UnsupportedRequest};
 
-/// A request that can be pointed at an endpoint: what [`BalanceLayer`](crate::BalanceLayer) does to each request before
-/// the shared client gets it.
+/// A request that can be pointed at an endpoint: changed so that a client sends it there.
+/// [`BalanceLayer`](crate::BalanceLayer) does so with each request, since one client serves all endpoints.
 ///
 /// Implemented for [`http::Request`]; implement it for request types of your own.
 ///
@@ -28,12 +28,12 @@ use crate::error::{InvalidAddress, PointError, UnsupportedRequest};
 /// }
 /// ```
 pub trait PointAt {
-    /// Makes the request one to this endpoint.
+    /// Changes the request so that it goes to this endpoint.
     ///
     /// # Errors
     ///
-    /// [`PointError::Address`] when the endpoint's address is not one that such a request can go to: the request is then
-    /// pointed at another endpoint. [`PointError::Unsupported`] when no endpoint can be right: the request fails.
+    /// [`PointError::Address`] if such a request cannot be sent to the endpoint's address: another endpoint is then picked.
+    /// [`PointError::Unsupported`] if it cannot be sent to any endpoint: the request fails.
     fn point_at(&mut self, endpoint: &Endpoint) -> Result<(), PointError>;
 }
 
@@ -41,7 +41,7 @@ pub trait PointAt {
 /// `http://host` or `https://host` with or without a port, the scheme in whatever case; without a scheme the request's is
 /// kept, or `http` if it has none. A host alone is refused: its port would depend on the scheme of each request.
 ///
-/// The endpoint still sees the name that was asked for: a `Host` header stays as it is, and a request without one gets the
+/// The endpoint still receives the host name of the original request: a `Host` header stays as it is, and a request without one gets the
 /// old authority as `Host`, without user and password (RFC 9110, 7.2), which are dropped. Over HTTP/2 connections the
 /// endpoint gets both, its address as `:authority` and the name as
 /// `Host`; for servers that refuse that (RFC 9113, 8.3.1 allows it), remove `Host` in a layer below the balancer. With TLS,
@@ -87,7 +87,7 @@ impl<B> PointAt for Request<B> {
     }
 }
 
-/// What HTTP demands of an address: see [`BalanceLayer::check_addresses`](crate::BalanceLayer::check_addresses).
+/// Checks that an address can be used for HTTP: see [`BalanceLayer::check_addresses`](crate::BalanceLayer::check_addresses).
 pub(crate) fn check(address: &str) -> Result<(), InvalidAddress> {
     origin(address).map(drop)
 }

@@ -13,16 +13,16 @@ use tower_service::Service;
 
 use crate::{
     balance::{Balance, BalanceLayer},
-    dispatch::Shared,
-    error::{BoxError, Error},
+    dispatch::SharedClient,
+    error::{BoxError, Error, ReqwestError},
 };
 
-/// Reqwest's client as a service of [`http`] requests and responses, which [`BalanceLayer`] can point at endpoints.
+/// Reqwest's client as a tower service of [`http`] requests and responses, for use below [`BalanceLayer`].
 ///
-/// The client is built here, so that it sends each request once and to the endpoint that was picked: it follows no
-/// redirect and repeats nothing, whatever the builder says. Otherwise the error of a followed redirect or of a retry
-/// would be taken for that of the first request, which the endpoint may have processed. A redirect is a response like
-/// any other; put tower-http's `FollowRedirect` above the balancer to follow it, through the balancer again.
+/// The client sends each request once, and only to the endpoint that was picked: redirects and retries are off, whatever the
+/// builder says. Otherwise the error of a redirect or of a retry would be taken for that of the first request, which the
+/// endpoint may have processed. Redirects are returned as responses. To follow them through the balancer, put tower-http's
+/// `FollowRedirect` above it.
 ///
 /// Reqwest takes proxies from the environment (`HTTP_PROXY`, `NO_PROXY`). Behind a proxy, failures of the proxy count as
 /// failures of the endpoint; use [`ClientBuilder::no_proxy`] unless the endpoints can only be reached through one.
@@ -50,29 +50,9 @@ impl ReqwestService {
     ///
     /// # Errors
     ///
-    /// When reqwest cannot build it.
+    /// If reqwest cannot build the client.
     pub fn build(builder: ClientBuilder) -> Result<Self, reqwest::Error> {
         builder.redirect(redirect::Policy::none()).retry(retry::never()).build().map(Self)
-    }
-}
-
-/// Reqwest's error for a request that was sent once and to one place.
-///
-/// [`FailureStage`](crate::FailureStage) trusts it when it says that there was no connection. A bare [`reqwest::Error`] may be about a
-/// redirect.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct ReqwestError(#[from] reqwest::Error);
-
-impl ReqwestError {
-    /// Reqwest's own error.
-    pub fn get_ref(&self) -> &reqwest::Error {
-        &self.0
-    }
-
-    /// Reqwest's own error.
-    pub fn into_inner(self) -> reqwest::Error {
-        self.0
     }
 }
 
@@ -122,14 +102,14 @@ fn set_url(extensions: &mut Extensions, url: Url) {
 /// # }
 /// ```
 #[derive(Clone, Debug)]
-pub struct BalancedClient<S = Balance<(), Shared<ReqwestService>>>(S);
+pub struct BalancedClient<S = Balance<(), SharedClient<ReqwestService>>>(S);
 
 /// A [`BalancedClient`] over these addresses (`host:port`, `http://…` or `https://…`), with the default strategy and a client
 /// without proxies.
 ///
 /// # Errors
 ///
-/// When an address is not valid or occurs twice, or reqwest cannot build its client.
+/// If an address is not valid or occurs twice, or if reqwest cannot build its client.
 pub fn balanced_client<A>(addresses: impl IntoIterator<Item = A>) -> Result<BalancedClient, BalancedClientError>
 where
     A: Into<String>,
@@ -139,7 +119,7 @@ where
     Ok(BalancedClient::new(pool, Client::builder().no_proxy())?)
 }
 
-/// Why [`balanced_client`] made no client.
+/// The error of [`balanced_client`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BalancedClientError {
@@ -152,24 +132,26 @@ pub enum BalancedClientError {
 }
 
 impl BalancedClient {
-    /// Over a pool, with the defaults of [`Balance`]; the client is built as for [`ReqwestService::build`].
+    /// A client over the endpoints of a pool, with the defaults of [`Balance`]. Reqwest's client is built as by
+    /// [`ReqwestService::build`].
     ///
     /// # Errors
     ///
-    /// When reqwest cannot build its client.
+    /// If reqwest cannot build its client.
     pub fn new(pool: Pool<()>, builder: ClientBuilder) -> Result<Self, reqwest::Error> {
         use tower_layer::Layer;
         Ok(Self(BalanceLayer::new(pool).layer(ReqwestService::build(builder)?)))
     }
 
-    /// The pool.
+    /// Returns the pool.
     pub fn pool(&self) -> &Pool<()> {
         self.0.pool()
     }
 }
 
 impl<S> BalancedClient<S> {
-    /// Over a balancer with settings, or layers over one: any service of [`http`] requests with reqwest's [`Body`].
+    /// A client over a service of [`http`] requests with reqwest's [`Body`]: a balancer with its own settings, or layers over
+    /// one.
     pub fn over(service: S) -> Self {
         Self(service)
     }
@@ -178,7 +160,7 @@ impl<S> BalancedClient<S> {
     ///
     /// # Errors
     ///
-    /// Those of the balancer, and [`Error::Request`] when the URL is not one that can be sent to.
+    /// Those of the balancer, and [`Error::Request`] if a request cannot be sent to the URL.
     pub async fn execute<B>(&self, request: reqwest::Request) -> Result<reqwest::Response, Error>
     where
         S: Service<Request<Body>, Response = Response<B>, Error = Error> + Clone,

@@ -22,7 +22,7 @@ impl Affinity {
     /// Where a request would go and why: whom it belongs to, whether that endpoint can take it, and what the pool makes
     /// of it. Runs the code that places requests. It takes no lease and binds nothing; but it asks the session store,
     /// for which that is a use of the session. What the balancer itself takes for a key
-    /// ([`Http::key`](equipoise_tower::Http::key)) it does not know.
+    /// ([`HttpProtocol::key`](equipoise_tower::HttpProtocol::key)) it does not know.
     ///
     /// ```
     /// use equipoise_affinity::{Affinity, Mode, key::SessionKey};

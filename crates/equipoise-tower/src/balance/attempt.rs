@@ -4,119 +4,212 @@ use std::{
     time::Duration,
 };
 
-use equipoise_core::EndpointId;
+use equipoise_core::{EndpointId, Lease};
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 use tower_service::Service;
 
-use super::progress::Unready;
-use crate::{dispatch::Dispatch, guard::guarded};
+use super::{settings::Core, unready::Unready};
+use crate::{
+    dispatch::Dispatch,
+    error::{AttemptTimedOut, BoxError},
+    guard::guarded,
+    observe::{AttemptEnd, ObservedAttempt},
+    protocol::Protocol,
+};
 
 /// The future of the service that `D` yields.
 pub(super) type InnerFuture<T, D, Req> = <<D as Dispatch<T, Req>>::Service as Service<Req>>::Future;
-/// What it answers.
+/// The response of that service.
 pub(super) type InnerResponse<T, D, Req> = <<D as Dispatch<T, Req>>::Service as Service<Req>>::Response;
-/// How it fails.
+/// The error of that service.
 pub(super) type InnerError<T, D, Req> = <<D as Dispatch<T, Req>>::Service as Service<Req>>::Error;
 
 pin_project! {
-    /// One request on its way to one endpoint: first until the endpoint's service is ready, then until it answers.
-    #[project = AttemptProj]
-    pub(super) enum Attempt<T, D, Req>
+    /// One request on its way to one endpoint, with all that belongs to it: the endpoint's lease, and what was kept of the
+    /// request. It depends on no other attempt of the request.
+    pub(super) struct Attempt<T, D, P, Req>
+    where
+        D: Dispatch<T, Req>,
+        P: Protocol<Req, InnerResponse<T, D, Req>>,
+    {
+        // Dropped first: the lease lasts longer than the future of the service.
+        #[pin]
+        stage: Stage<T, D, Req>,
+        held: Option<Held<T, P::Kept>>,
+        // Whether the request may go elsewhere if the service does not get ready.
+        is_movable: bool,
+    }
+}
+
+/// What an attempt owns beside the request that is under way.
+pub(super) struct Held<T, K> {
+    pub(super) lease: Lease<T>,
+    /// What is needed to send the request again.
+    pub(super) kept: Option<K>,
+    pub(super) observed: ObservedAttempt,
+    /// The attempt timeout, from the first time that the attempt had to wait.
+    pub(super) timeout: Option<Pin<Box<Sleep>>>,
+}
+
+pin_project! {
+    #[project = StageProj]
+    enum Stage<T, D, Req>
     where
         D: Dispatch<T, Req>,
     {
-        Preparing { service: Option<D::Service>, request: Option<Req>, wait: Wait },
+        // Until the endpoint's service is ready.
+        Preparing { service: Option<D::Service>, request: Option<Req>, wait: ReadyWait },
+        // Until the service responds.
         Calling { #[pin] future: InnerFuture<T, D, Req> },
     }
 }
 
 /// How long an attempt waits for its endpoint's service to get ready.
-pub(super) enum Wait {
+pub(super) enum ReadyWait {
     /// Decided when the service is first found not ready.
     Undecided,
-    /// Until then.
+    /// Until the timer ends.
     Bounded(Pin<Box<Sleep>>),
     /// For as long as it takes.
     Unbounded,
 }
 
 /// What decides how long an attempt waits for its endpoint's service to get ready.
-pub(super) struct Readiness<'a> {
-    pub(super) unready: &'a Unready,
-    pub(super) endpoint: &'a EndpointId,
+struct Readiness<'a> {
+    unready: &'a Unready,
+    endpoint: &'a EndpointId,
     /// The longest wait; `None` if the request cannot go elsewhere.
-    pub(super) longest: Option<Duration>,
-    pub(super) may_skip: bool,
+    longest: Option<Duration>,
+    may_skip: bool,
 }
 
 impl Readiness<'_> {
     /// `None` if the request is not to wait at all.
-    fn wait(&self) -> Option<Wait> {
-        let Some(longest) = self.longest else { return Some(Wait::Unbounded) };
+    fn wait(&self) -> Option<ReadyWait> {
+        let Some(longest) = self.longest else { return Some(ReadyWait::Unbounded) };
         if self.may_skip && !self.unready.may_wait(self.endpoint) {
             return None;
         }
         // Without tokio's timer there is no bound.
-        Some(guarded(|| sleep(longest)).map_or(Wait::Unbounded, |sleep| Wait::Bounded(Box::pin(sleep))))
+        Some(guarded(|| sleep(longest)).map_or(ReadyWait::Unbounded, |sleep| ReadyWait::Bounded(Box::pin(sleep))))
     }
 }
 
-/// An attempt that came to nothing.
-pub(super) enum Failed<S, Req, E> {
-    /// The service failed. With the request, if the service was never called with it.
-    Error { error: E, unsent: Option<Req> },
+/// Why an attempt got no response.
+pub(super) enum Failed<S, Req> {
+    /// The service failed, or the attempt timed out. With the request, if the service was never called with it.
+    Error { error: BoxError, unsent: Option<Req> },
     /// The service did not get ready in time, or is known not to do so, and was not `waited` for.
     NotReady { service: S, request: Req, waited: bool },
 }
 
-/// The ways in which an attempt with these types ends.
-pub(super) type Outcome<T, D, Req> =
-    Result<InnerResponse<T, D, Req>, Failed<<D as Dispatch<T, Req>>::Service, Req, InnerError<T, D, Req>>>;
-
-impl<T, D, Req> Attempt<T, D, Req>
+impl<T, D, P, Req> Attempt<T, D, P, Req>
 where
+    T: Send + Sync + 'static,
     D: Dispatch<T, Req>,
+    P: Protocol<Req, InnerResponse<T, D, Req>>,
 {
-    pub(super) fn new(service: D::Service, request: Req, wait: Wait) -> Self {
-        Self::Preparing { service: Some(service), request: Some(request), wait }
+    /// An attempt through the service of the leased endpoint.
+    pub(super) fn new(
+        service: D::Service,
+        request: Req,
+        held: Held<T, P::Kept>,
+        wait: ReadyWait,
+        is_movable: bool,
+    ) -> Self {
+        let stage = Stage::Preparing { service: Some(service), request: Some(request), wait };
+        Self { stage, held: Some(held), is_movable }
     }
 
+    /// Returns the response or why there is none, with what the attempt owned. Pending once it has ended.
+    #[expect(clippy::type_complexity, reason = "the types of the attempt's parts")]
     pub(super) fn poll(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        core: &Core<T, P>,
+        may_skip: bool,
+    ) -> Poll<(Result<InnerResponse<T, D, Req>, Failed<D::Service, Req>>, Held<T, P::Kept>)>
+    where
+        InnerError<T, D, Req>: Into<BoxError>,
+    {
+        let mut this = self.project();
+        let Some(held) = this.held.as_mut() else { return Poll::Pending };
+        let readiness = Readiness {
+            unready: &core.unready,
+            endpoint: held.lease.endpoint().id(),
+            longest: this.is_movable.then_some(core.settings.ready_timeout),
+            may_skip,
+        };
+        let mut outcome = this.stage.as_mut().poll(cx, &readiness);
+        if outcome.is_pending()
+            && let Some(timeout) = core.settings.attempt_timeout
+        {
+            if held.timeout.is_none() {
+                // Without tokio's timer there is no bound.
+                held.timeout = guarded(|| Box::pin(sleep(timeout)));
+            }
+            if held.timeout.as_mut().is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready()) {
+                let error = AttemptTimedOut::after(timeout).into();
+                let unsent = match this.stage.project() {
+                    StageProj::Preparing { request, .. } => request.take(),
+                    StageProj::Calling { .. } => None,
+                };
+                outcome = Poll::Ready(Err(Failed::Error { error, unsent }));
+            }
+        }
+        let outcome = ready!(outcome);
+        if outcome.is_ok() {
+            held.observed.end(AttemptEnd::Response);
+        }
+        match this.held.take() {
+            Some(held) => Poll::Ready((outcome, held)),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<T, D, Req> Stage<T, D, Req>
+where
+    D: Dispatch<T, Req>,
+    InnerError<T, D, Req>: Into<BoxError>,
+{
+    #[expect(clippy::type_complexity, reason = "the types of the service")]
+    fn poll(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         readiness: &Readiness<'_>,
-    ) -> Poll<Outcome<T, D, Req>> {
+    ) -> Poll<Result<InnerResponse<T, D, Req>, Failed<D::Service, Req>>> {
         loop {
             let next = match self.as_mut().project() {
-                AttemptProj::Calling { future } => {
-                    return future.poll(cx).map_err(|error| Failed::Error { error, unsent: None });
+                StageProj::Calling { future } => {
+                    return future.poll(cx).map_err(|error| Failed::Error { error: error.into(), unsent: None });
                 }
-                AttemptProj::Preparing { service, request, wait } => {
+                StageProj::Preparing { service, request, wait } => {
                     // `None`: polled after it has ended.
                     let Some(held) = service else { return Poll::Pending };
                     match held.poll_ready(cx) {
                         Poll::Ready(Err(error)) => {
                             *service = None;
-                            return Poll::Ready(Err(Failed::Error { error, unsent: request.take() }));
+                            return Poll::Ready(Err(Failed::Error { error: error.into(), unsent: request.take() }));
                         }
                         Poll::Ready(Ok(())) => {
-                            if !matches!(wait, Wait::Undecided) {
+                            if !matches!(wait, ReadyWait::Undecided) {
                                 readiness.unready.got_ready(readiness.endpoint);
                             }
                             let Some(request) = request.take() else { return Poll::Pending };
                             Self::Calling { future: held.call(request) }
                         }
                         Poll::Pending => {
-                            if matches!(wait, Wait::Undecided)
+                            if matches!(wait, ReadyWait::Undecided)
                                 && let Some(decided) = readiness.wait()
                             {
                                 *wait = decided;
                             }
                             let waited = match wait {
-                                Wait::Undecided => false,
-                                Wait::Unbounded => return Poll::Pending,
-                                Wait::Bounded(sleep) => {
+                                ReadyWait::Undecided => false,
+                                ReadyWait::Unbounded => return Poll::Pending,
+                                ReadyWait::Bounded(sleep) => {
                                     ready!(sleep.as_mut().poll(cx));
                                     true
                                 }

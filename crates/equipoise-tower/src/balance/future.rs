@@ -2,40 +2,51 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
-use equipoise_core::{Acquire, EndpointId, Lease, PickError, PickRequest};
+use equipoise_core::{EndpointId, Lease};
 use pin_project_lite::pin_project;
 
 use super::{
-    Core,
-    attempt::{Attempt, Failed, InnerError, InnerResponse, Readiness, Wait},
-    progress::{Progress, verdict},
+    attempt::{Attempt, Failed, Held, InnerError, InnerResponse, ReadyWait},
+    progress::Progress,
+    routing::Routing,
+    settings::Core,
+    unready::verdict,
     waiting::Waiting,
 };
 use crate::{
     dispatch::Dispatch,
-    error::{BoxError, Error, PointError},
-    failure_stage::{FailureStage, NotSent},
+    error::{BoxError, Error, NotSent, PointError},
+    error_class::{ErrorClass, Retryable},
+    failure_stage::FailureStage,
+    observe::{AttemptEnd, ObservedRequest, ObservedWait, Outcome, QueueEnd},
     protocol::Protocol,
 };
 
 pin_project! {
-    /// The future of [`Balance`](super::Balance): one attempt after the other until one succeeds or none is left.
+    /// The future of [`Balance`](super::Balance): makes one attempt after the other until one succeeds or none is left.
     pub struct ResponseFuture<T, D, P, Req>
     where
         D: Dispatch<T, Req>,
         P: Protocol<Req, InnerResponse<T, D, Req>>,
     {
-        core: Arc<Core<T, P>>,
-        dispatch: D,
-        progress: Progress,
-        // From the first time that it has to wait.
-        waiting: Option<Waiting<T>>,
+        // Dropped first, so that the end of the attempt is reported before the end of the request.
         #[pin]
         state: State<T, D, P, Req>,
+        // From the first time that the request has to wait.
+        waiting: Option<Waiting<T>>,
+        balancing: Balancing<T, D, P>,
     }
+}
+
+/// What all attempts of one request share.
+struct Balancing<T, D, P> {
+    core: Arc<Core<T, P>>,
+    dispatch: D,
+    routing: Routing,
+    progress: Progress,
+    observed: ObservedRequest,
 }
 
 pin_project! {
@@ -45,16 +56,10 @@ pin_project! {
         D: Dispatch<T, Req>,
         P: Protocol<Req, InnerResponse<T, D, Req>>,
     {
-        Trying {
-            #[pin]
-            attempt: Attempt<T, D, Req>,
-            lease: Option<Lease<T>>,
-            kept: Option<P::Kept>,
-            // Whether it may go elsewhere if its service does not get ready.
-            movable: bool,
-        },
-        // With how it has failed before, if it has.
-        Waiting { request: Option<Req>, failed: Option<Error> },
+        Trying { #[pin] attempt: Attempt<T, D, P, Req> },
+        // With the error of the last attempt, if there was one.
+        Waiting { request: Option<Req>, failed: Option<Error>, observed: ObservedWait },
+        // `None` once the future has ended.
         Failed { error: Option<Error> },
     }
 }
@@ -65,176 +70,157 @@ where
     D: Dispatch<T, Req>,
     P: Protocol<Req, InnerResponse<T, D, Req>>,
 {
-    pub(super) fn new(core: Arc<Core<T, P>>, dispatch: D, request: Req) -> Self {
-        let protocol = &core.settings.protocol;
-        let excluded = protocol.placement(&request).map(|placement| placement.exclude.clone()).unwrap_or_default();
-        let mut progress = Progress::new(core.settings.tries, excluded, protocol.outer_attempt(&request));
-        let state = match pick(&core, &request, &progress.excluded) {
-            Ok(lease) => State::start(&core, &dispatch, &mut progress, lease, request),
-            Err(error) if error.is_temporary() && patience(&core, &request).is_some() => {
-                State::Waiting { request: Some(request), failed: None }
-            }
+    pub(super) fn new(core: Arc<Core<T, P>>, dispatch: D, mut request: Req) -> Self {
+        let settings = &core.settings;
+        let observed = settings.observer.request();
+        let routing = Routing::of(&settings.protocol, &mut request, settings.queue_timeout);
+        let progress = Progress::new(settings.max_attempts, settings.protocol.outer_attempt(&request));
+        let picked = core.pool.pick(&routing.request());
+        let mut balancing = Balancing { core, dispatch, routing, progress, observed };
+        let state = match picked {
+            Ok(lease) => balancing.start(lease, request),
+            Err(error) if error.is_temporary() && balancing.may_queue() => balancing.queue(request, None),
             Err(error) => State::Failed { error: Some(error.into()) },
         };
-        Self { core, dispatch, progress, waiting: None, state }
+        Self { state, waiting: None, balancing }
     }
 }
 
-/// Asks the pool for an endpoint that has not failed this request.
-fn pick<T, P, Req, Res>(core: &Core<T, P>, request: &Req, tried: &[EndpointId]) -> Result<Lease<T>, PickError>
-where
-    T: Send + Sync + 'static,
-    P: Protocol<Req, Res>,
-{
-    about(core, request, tried, |about| core.pool.pick(about))
-}
+impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
+    fn may_queue(&self) -> bool {
+        self.routing.queue_timeout.is_some()
+    }
 
-/// Puts the request into the pool's queue.
-fn acquire<T, P, Req, Res>(core: &Core<T, P>, request: &Req, tried: &[EndpointId]) -> Acquire<T>
-where
-    T: Send + Sync + 'static,
-    P: Protocol<Req, Res>,
-{
-    about(core, request, tried, |about| core.pool.acquire(about))
-}
+    /// The request waits in the queue; if in vain, it fails with `failed`.
+    fn queue<Req>(&self, request: Req, failed: Option<Error>) -> State<T, D, P, Req>
+    where
+        D: Dispatch<T, Req>,
+        P: Protocol<Req, InnerResponse<T, D, Req>>,
+    {
+        State::Waiting { request: Some(request), failed, observed: self.observed.queue() }
+    }
 
-/// What the pool is told of a request: what it says of itself, and who has failed it.
-fn about<T, P, Req, Res, R>(
-    core: &Core<T, P>,
-    request: &Req,
-    tried: &[EndpointId],
-    ask: impl FnOnce(&PickRequest<'_>) -> R,
-) -> R
-where
-    P: Protocol<Req, Res>,
-{
-    let protocol = &core.settings.protocol;
-    let about = PickRequest::new().exclude(tried);
-    let key = protocol.key(request);
-    let about = match &key {
-        Some(key) => about.key(key),
-        None => about,
-    };
-    ask(&match protocol.placement(request) {
-        Some(placement) => placement.of(about),
-        None => about,
-    })
-}
-
-/// How long the request may wait for an endpoint.
-fn patience<T, P, Req, Res>(core: &Core<T, P>, request: &Req) -> Option<Duration>
-where
-    P: Protocol<Req, Res>,
-{
-    core.settings.protocol.placement(request).and_then(|placement| placement.wait).or(core.settings.wait)
-}
-
-impl<T, D, P, Req> State<T, D, P, Req>
-where
-    T: Send + Sync + 'static,
-    D: Dispatch<T, Req>,
-    P: Protocol<Req, InnerResponse<T, D, Req>>,
-{
-    /// The first attempt at the leased endpoint, or at the next one whose address will do.
-    fn start(core: &Core<T, P>, dispatch: &D, progress: &mut Progress, mut lease: Lease<T>, mut request: Req) -> Self {
+    /// Starts an attempt at the leased endpoint, or at the next one whose address the request can be sent to.
+    fn start<Req>(&mut self, mut lease: Lease<T>, mut request: Req) -> State<T, D, P, Req>
+    where
+        D: Dispatch<T, Req>,
+        P: Protocol<Req, InnerResponse<T, D, Req>>,
+    {
+        let core = Arc::clone(&self.core);
         let protocol = &core.settings.protocol;
         loop {
-            let attempt = progress.begin(lease.endpoint().id());
-            let last = !progress.may_retry() || !lease.has_alternatives();
+            let attempt = self.progress.begin(lease.endpoint().id());
+            self.observed.attempts = self.progress.attempts;
+            let (endpoint, binding) = (lease.endpoint().id(), lease.binding_outcome());
+            let mut observed = self.observed.attempt(endpoint, binding, attempt.number);
+            let is_last = !self.progress.may_retry() || !lease.has_alternatives();
             // Kept as it came, before it is pointed anywhere.
-            let (mut sent, kept) = if last { (request, None) } else { protocol.keep(request) };
-            protocol.detach(&mut sent);
-            let source = match dispatch.point(&mut sent, lease.endpoint()) {
+            let (mut sent, kept) = if is_last { (request, None) } else { protocol.keep(request) };
+            let error = match self.dispatch.point(&mut sent, lease.endpoint()) {
                 Ok(()) => {
                     protocol.on_attempt(&mut sent, attempt);
-                    let attempt = Attempt::new(dispatch.service(&lease), sent, Wait::Undecided);
-                    let movable = kept.is_some() || !last && D::LEAVES_REQUESTS;
-                    return Self::Trying { attempt, lease: Some(lease), kept, movable };
+                    let service = self.dispatch.service(&lease);
+                    let is_movable = kept.is_some() || !is_last && D::LEAVES_REQUESTS;
+                    let held = Held { lease, kept, observed, timeout: None };
+                    let attempt = Attempt::new(service, sent, held, ReadyWait::Undecided, is_movable);
+                    return State::Trying { attempt };
                 }
-                Err(PointError::Unsupported(reason)) => {
-                    return Self::Failed { error: Some(Error::Unsupported(reason)) };
+                Err(error) => error,
+            };
+            observed.end(AttemptEnd::Refused(&error));
+            let source = match error {
+                PointError::Unsupported(reason) => {
+                    return State::Failed { error: Some(Error::Unsupported(reason)) };
                 }
-                Err(PointError::Address(source)) => source,
+                PointError::Address(source) => source,
             };
             let endpoint = lease.endpoint().id().clone();
             lease.finish(FailureStage::NotSent.verdict());
-            progress.excluded.push(endpoint.clone());
+            self.routing.excluded.push(endpoint.clone());
             // The attempt's half of the request goes first: what was lent to it comes back to the other.
             drop(sent);
             let next = kept.and_then(|kept| protocol.restore(kept));
-            let next = next.and_then(|request| Some((pick(core, &request, &progress.excluded).ok()?, request)));
-            let next = next.filter(|_| progress.take_retry());
+            let next = next.and_then(|request| Some((core.pool.pick(&self.routing.request()).ok()?, request)));
+            let next = next.filter(|_| self.progress.take_retry());
             match next {
-                Some(next) => (lease, request) = next,
+                Some((next, again)) => {
+                    self.observed.failover(&endpoint, Some(next.endpoint().id()));
+                    (lease, request) = (next, again);
+                }
                 None => {
-                    let error = Error::Address { endpoint, source, attempts: progress.attempts };
-                    return Self::Failed { error: Some(error) };
+                    let error = Error::Address { endpoint, source, attempts: self.progress.attempts };
+                    return State::Failed { error: Some(error) };
                 }
             }
         }
     }
 
     /// What comes after a failed attempt: another one elsewhere, or the end.
-    fn after(
-        core: &Core<T, P>,
-        dispatch: &D,
-        progress: &mut Progress,
-        mut lease: Lease<T>,
-        kept: Option<P::Kept>,
-        error: InnerError<T, D, Req>,
-        unsent: Option<Req>,
-    ) -> Self
+    fn after<Req>(&mut self, held: Held<T, P::Kept>, source: BoxError, unsent: Option<Req>) -> State<T, D, P, Req>
     where
-        InnerError<T, D, Req>: Into<BoxError>,
+        D: Dispatch<T, Req>,
+        P: Protocol<Req, InnerResponse<T, D, Req>>,
     {
+        let core = Arc::clone(&self.core);
         let protocol = &core.settings.protocol;
-        let source = error.into();
-        let stage = match FailureStage::of(&*source) {
-            // What a service that never got ready says is hardly ever a sentence that `FailureStage` knows.
-            FailureStage::Other if unsent.is_some() => FailureStage::NotSent,
-            stage => stage,
+        let Held { mut lease, kept, mut observed, .. } = held;
+        let class = match protocol.classify_error(&*source) {
+            // The error of a service that never got ready is hardly ever one that `FailureStage` knows.
+            class if class.stage == FailureStage::Other && unsent.is_some() => ErrorClass::new(FailureStage::NotSent),
+            class => class,
         };
-        lease.record(stage.verdict());
+        observed.end(AttemptEnd::Error { error: &*source, class });
+        lease.record(class.verdict);
         let endpoint = lease.endpoint().id().clone();
         drop(lease);
-        progress.excluded.push(endpoint.clone());
-        let again = match stage {
-            _ if unsent.is_some() || stage.is_unsent() => true,
-            FailureStage::NoResponse => kept.as_ref().is_some_and(|kept| protocol.is_idempotent(kept)),
-            _ => false,
-        };
+        self.routing.excluded.push(endpoint.clone());
+        let again = unsent.is_some()
+            || match class.retry {
+                Retryable::Always => true,
+                Retryable::IfIdempotent => kept.as_ref().is_some_and(|kept| protocol.is_idempotent(kept)),
+                Retryable::Never => false,
+            };
         drop(unsent);
-        let failed = Some(Error::Endpoint { endpoint, source, attempts: progress.attempts });
-        let request = kept.filter(|_| again && progress.may_retry()).and_then(|kept| protocol.restore(kept));
-        let Some(request) = request else { return Self::Failed { error: failed } };
-        match pick(core, &request, &progress.excluded) {
-            Ok(lease) if progress.take_retry() => Self::start(core, dispatch, progress, lease, request),
-            // The others are full, and this one has nowhere to go: the dead look idle when all who live are busy.
-            Err(error) if error.is_temporary() && patience(core, &request).is_some() && progress.take_retry() => {
-                Self::Waiting { request: Some(request), failed }
+        let attempts = self.progress.attempts;
+        let failed = Some(Error::Endpoint { endpoint: endpoint.clone(), source, stage: class.stage, attempts });
+        let request = kept.filter(|_| again && self.progress.may_retry()).and_then(|kept| protocol.restore(kept));
+        let Some(request) = request else { return State::Failed { error: failed } };
+        match core.pool.pick(&self.routing.request()) {
+            Ok(lease) if self.progress.take_retry() => {
+                self.observed.failover(&endpoint, Some(lease.endpoint().id()));
+                self.start(lease, request)
             }
-            _ => Self::Failed { error: failed },
+            // The others are full. Endpoints that fail at once look idle when all that work are busy, so this one is
+            // not tried again.
+            Err(error) if error.is_temporary() && self.may_queue() && self.progress.take_retry() => {
+                self.observed.failover(&endpoint, None);
+                self.queue(request, failed)
+            }
+            _ => State::Failed { error: failed },
         }
     }
 
     /// What comes after an attempt whose service is not ready: another one elsewhere, or, if there is no other endpoint,
     /// the same one for as long as it takes. Its service is kept until then, for its place in a queue.
-    #[expect(clippy::too_many_arguments, reason = "it is all that the attempt held")]
-    fn elsewhere(
-        core: &Core<T, P>,
-        dispatch: &D,
-        progress: &mut Progress,
-        lease: Lease<T>,
-        kept: Option<P::Kept>,
+    fn elsewhere<Req>(
+        &mut self,
+        held: Held<T, P::Kept>,
         service: D::Service,
         sent: Req,
         waited: bool,
-    ) -> Self {
+    ) -> State<T, D, P, Req>
+    where
+        D: Dispatch<T, Req>,
+        P: Protocol<Req, InnerResponse<T, D, Req>>,
+    {
+        let core = Arc::clone(&self.core);
         let protocol = &core.settings.protocol;
+        let Held { lease, kept, mut observed, timeout } = held;
         let endpoint = lease.endpoint().id().clone();
-        let failed = |attempts| {
+        let failed = |endpoint: &EndpointId, attempts| {
             let source = NotSent::new(format!("its service was not ready within {:?}", core.settings.ready_timeout));
-            Some(Error::Endpoint { endpoint: endpoint.clone(), source: source.into(), attempts })
+            let (endpoint, stage) = (endpoint.clone(), FailureStage::NotSent);
+            Some(Error::Endpoint { endpoint, source: source.into(), stage, attempts })
         };
         if waited {
             core.unready.timed_out(&endpoint);
@@ -247,43 +233,52 @@ where
             }
             None => D::LEAVES_REQUESTS.then_some(sent),
         };
+        let end = AttemptEnd::NotReady { waited };
         let Some(request) = request else {
+            observed.end(end);
             lease.finish(verdict(waited));
-            return Self::Failed { error: failed(progress.attempts) };
+            return State::Failed { error: failed(&endpoint, self.progress.attempts) };
         };
-        progress.excluded.push(endpoint.clone());
-        match pick(core, &request, &progress.excluded) {
-            Ok(next) if !waited || progress.take_retry() => {
+        self.routing.excluded.push(endpoint.clone());
+        match core.pool.pick(&self.routing.request()) {
+            Ok(next) if !waited || self.progress.take_retry() => {
+                observed.end(end);
                 lease.finish(verdict(waited));
                 if !waited {
-                    progress.skip();
+                    self.progress.skip();
                 }
-                Self::start(core, dispatch, progress, next, request)
+                self.observed.failover(&endpoint, Some(next.endpoint().id()));
+                self.start(next, request)
             }
-            Err(error)
-                if error.is_temporary() && patience(core, &request).is_some() && (!waited || progress.take_retry()) =>
-            {
+            Err(error) if error.is_temporary() && self.may_queue() && (!waited || self.progress.take_retry()) => {
+                observed.end(end);
                 lease.finish(verdict(waited));
-                let failed = failed(progress.attempts);
+                let failed = failed(&endpoint, self.progress.attempts);
                 if !waited {
-                    progress.skip();
+                    self.progress.skip();
                 }
-                Self::Waiting { request: Some(request), failed }
+                self.observed.failover(&endpoint, None);
+                self.queue(request, failed)
             }
             _ => {
-                progress.excluded.pop();
+                self.routing.excluded.pop();
                 let (mut sent, kept) = protocol.keep(request);
-                protocol.detach(&mut sent);
-                match dispatch.point(&mut sent, lease.endpoint()) {
+                match self.dispatch.point(&mut sent, lease.endpoint()) {
                     Ok(()) => {
-                        protocol.on_attempt(&mut sent, progress.attempt(&endpoint));
-                        let attempt = Attempt::new(service, sent, Wait::Unbounded);
-                        Self::Trying { attempt, lease: Some(lease), kept, movable: false }
+                        protocol.on_attempt(&mut sent, self.progress.attempt(&endpoint));
+                        let held = Held { lease, kept, observed, timeout };
+                        let attempt = Attempt::new(service, sent, held, ReadyWait::Unbounded, false);
+                        State::Trying { attempt }
                     }
-                    Err(PointError::Unsupported(reason)) => Self::Failed { error: Some(Error::Unsupported(reason)) },
-                    Err(PointError::Address(source)) => {
-                        let error = Error::Address { endpoint, source, attempts: progress.attempts };
-                        Self::Failed { error: Some(error) }
+                    Err(error) => {
+                        observed.end(AttemptEnd::Refused(&error));
+                        let attempts = self.progress.attempts;
+                        State::Failed {
+                            error: Some(match error {
+                                PointError::Unsupported(reason) => Error::Unsupported(reason),
+                                PointError::Address(source) => Error::Address { endpoint, source, attempts },
+                            }),
+                        }
                     }
                 }
             }
@@ -300,60 +295,59 @@ where
 {
     type Output = Result<P::Response, Error>;
 
+    /// Pending for ever once it has ended.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let core = &**this.core;
+        let balancing = this.balancing;
         loop {
             let next = match this.state.as_mut().project() {
-                StateProj::Trying { attempt, lease, kept, movable } => {
-                    let Some(held) = lease.as_ref() else { return Poll::Pending };
-                    let endpoint = held.endpoint().id();
-                    let readiness = Readiness {
-                        unready: &core.unready,
-                        endpoint,
-                        longest: movable.then_some(core.settings.ready_timeout),
-                        may_skip: this.progress.may_skip(),
-                    };
-                    let failed = match ready!(attempt.poll(cx, &readiness)) {
+                StateProj::Trying { attempt } => {
+                    let (outcome, held) = ready!(attempt.poll(cx, &balancing.core, balancing.progress.may_skip()));
+                    match outcome {
                         Ok(response) => {
-                            let protocol = &core.settings.protocol;
-                            let attempt = this.progress.attempt(endpoint).of_response();
-                            let Some(lease) = lease.take() else { return Poll::Pending };
-                            let mut response = protocol.attach(response, lease.without_target());
+                            let protocol = &balancing.core.settings.protocol;
+                            let endpoint = held.lease.endpoint().id();
+                            let attempt = balancing.progress.attempt(endpoint).of_response();
+                            balancing.observed.finish(Outcome::Response { endpoint });
+                            let mut response = protocol.attach(response, held.lease.without_target());
                             protocol.on_response(&mut response, attempt);
                             return Poll::Ready(Ok(response));
                         }
-                        Err(failed) => failed,
-                    };
-                    let Some(lease) = lease.take() else { return Poll::Pending };
-                    let kept = kept.take();
-                    // Some futures hold the request until they are dropped: its body comes back first.
-                    this.state.set(State::Failed { error: None });
-                    match failed {
-                        Failed::Error { error, unsent } => {
-                            State::after(core, this.dispatch, this.progress, lease, kept, error, unsent)
-                        }
-                        Failed::NotReady { service, request, waited } => {
-                            State::elsewhere(core, this.dispatch, this.progress, lease, kept, service, request, waited)
+                        Err(failed) => {
+                            // Some futures hold the request until they are dropped: its body comes back first.
+                            this.state.set(State::Failed { error: None });
+                            match failed {
+                                Failed::Error { error, unsent } => balancing.after(held, error, unsent),
+                                Failed::NotReady { service, request, waited } => {
+                                    balancing.elsewhere(held, service, request, waited)
+                                }
+                            }
                         }
                     }
                 }
-                StateProj::Waiting { request, failed } => {
-                    let Some(held) = request.as_ref() else { return Poll::Pending };
+                StateProj::Waiting { request, failed, observed } => {
                     // Made here and not in `call`: the timer belongs to the runtime that polls.
-                    let waiting =
-                        this.waiting.get_or_insert_with(|| Waiting::new(patience(core, held).unwrap_or_default()));
-                    let excluded = &this.progress.excluded;
-                    let picked = ready!(waiting.poll(cx, || acquire(core, held, excluded)));
+                    let routing = &balancing.routing;
+                    let longest = routing.queue_timeout.unwrap_or_default();
+                    let waiting = this.waiting.get_or_insert_with(|| Waiting::new(longest));
+                    let picked = ready!(waiting.poll(cx, || balancing.core.pool.acquire(&routing.request())));
                     match (picked, request.take()) {
-                        (Ok(lease), Some(request)) => State::start(core, this.dispatch, this.progress, lease, request),
-                        (Err(error), _) => return Poll::Ready(Err(failed.take().unwrap_or(error.into()))),
+                        (Ok(lease), Some(request)) => {
+                            observed.end(QueueEnd::Served);
+                            balancing.start(lease, request)
+                        }
+                        (Err(error), _) => {
+                            observed.end(QueueEnd::Failed(&error));
+                            State::Failed { error: Some(failed.take().unwrap_or(error.into())) }
+                        }
                         (Ok(_), None) => return Poll::Pending,
                     }
                 }
                 StateProj::Failed { error } => match error.take() {
-                    Some(error) => return Poll::Ready(Err(error)),
-                    // Polled after it has ended.
+                    Some(error) => {
+                        balancing.observed.finish(Outcome::Error(&error));
+                        return Poll::Ready(Err(error));
+                    }
                     None => return Poll::Pending,
                 },
             };

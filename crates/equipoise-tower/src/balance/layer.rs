@@ -3,13 +3,18 @@ use std::{fmt, time::Duration};
 use equipoise_core::{InvalidSpec, Pool};
 use tower_layer::Layer;
 
-use super::{Balance, Settings};
-use crate::{dispatch::Shared, http::Http, point, replay::ReplayBodiesLayer};
+use super::{service::Balance, settings::Settings};
+use crate::{
+    dispatch::SharedClient,
+    http::HttpProtocol,
+    observe::{Observe, Observer},
+    point,
+};
 
-/// Puts a balancer over one client that serves all endpoints: each request is [pointed](crate::PointAt) at the endpoint
-/// that was picked for it.
+/// A layer that puts a [`Balance`] over one client for all endpoints: each request is [pointed](crate::PointAt) at the
+/// endpoint that was picked for it.
 ///
-/// The client is an application's own: hyper-util's, reqwest's, or a stack of layers over one.
+/// The client is any service of HTTP requests: hyper-util's client, reqwest's, or layers over one.
 ///
 /// ```no_run
 /// use bytes::Bytes;
@@ -31,27 +36,27 @@ use crate::{dispatch::Shared, http::Http, point, replay::ReplayBodiesLayer};
 /// # Ok(())
 /// # }
 /// ```
-pub struct BalanceLayer<T = (), P = Http> {
+pub struct BalanceLayer<T = (), P = HttpProtocol> {
     pool: Pool<T>,
     settings: Settings<P>,
 }
 
 impl<T> BalanceLayer<T> {
-    /// With the defaults of [`Balance`].
+    /// A layer with the defaults of [`Balance`].
     ///
-    /// From now on the pool refuses endpoints with addresses that no request over HTTP can go to: see
-    /// [`check_addresses`](Self::check_addresses), which also looks at the endpoints that are there. Those that are there
-    /// with such an address are passed over, and named in the [error](crate::Error::Address) if nobody is left.
+    /// From now on the pool refuses new endpoints whose addresses cannot be used for HTTP. Endpoints with such addresses that
+    /// are already in the pool are skipped; a request for which no other endpoint is left fails with
+    /// [`Error::Address`](crate::Error::Address). [`check_addresses`](Self::check_addresses) refuses them at once.
     pub fn new(pool: Pool<T>) -> Self {
-        // The answer is about those that are there, and for whoever asks.
+        // The result is about endpoints that are already in the pool: see `check_addresses`.
         let _ = pool.demand_addresses(point::check);
-        Self { pool, settings: Settings::new(Http::new()) }
+        Self { pool, settings: Settings::new(HttpProtocol::new()) }
     }
 }
 
-impl<T> BalanceLayer<T, Http> {
-    /// Makes sure that the addresses of the pool's endpoints are ones of HTTP: `host:port`, or `http://` or `https://` with
-    /// a host, perhaps a port, and no path. A host alone is none: its port would depend on each request's scheme.
+impl<T> BalanceLayer<T, HttpProtocol> {
+    /// Checks that the addresses of the pool's endpoints can be used for HTTP: `host:port`, or `http://` or `https://` with a
+    /// host, an optional port, and no path. A host alone is refused: its port would depend on each request's scheme.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, Pool};
@@ -69,7 +74,7 @@ impl<T> BalanceLayer<T, Http> {
     ///
     /// # Errors
     ///
-    /// When an endpoint that is there has another address. The pool refuses such addresses from now on, also then.
+    /// If an endpoint in the pool has another address. Also then, the pool refuses new endpoints with such addresses.
     pub fn check_addresses(self) -> Result<Self, InvalidSpec> {
         self.pool.demand_addresses(point::check)?;
         Ok(self)
@@ -77,70 +82,49 @@ impl<T> BalanceLayer<T, Http> {
 }
 
 impl<T, P> BalanceLayer<T, P> {
-    /// For another protocol than HTTP with its defaults: see [`Balance::with_protocol`].
+    /// A layer for another protocol, or for [`HttpProtocol`] with settings: see [`Balance::with_protocol`].
     pub fn with_protocol(pool: Pool<T>, protocol: P) -> Self {
         Self { pool, settings: Settings::new(protocol) }
     }
 
     /// See [`Balance::max_attempts`].
     #[must_use]
-    pub fn max_attempts(mut self, tries: usize) -> Self {
-        self.settings.tries = tries.max(1);
+    pub fn max_attempts(mut self, max_attempts: usize) -> Self {
+        self.settings.max_attempts = max_attempts.max(1);
         self
     }
 
     /// See [`Balance::queue_timeout`].
     #[must_use]
-    pub fn queue_timeout(mut self, longest: Duration) -> Self {
-        self.settings.wait = Some(longest);
+    pub fn queue_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.queue_timeout = Some(timeout);
         self
     }
 
     /// See [`Balance::ready_timeout`].
     #[must_use]
-    pub fn ready_timeout(mut self, longest: Duration) -> Self {
-        self.settings.ready_timeout = longest;
+    pub fn ready_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.ready_timeout = timeout;
         self
     }
 
-    /// For servers: a layer whose service takes requests with bodies of any type, such as hyper's `Incoming` or axum's
-    /// `Body`, and wraps them in [`Replayable`](crate::Replayable), so that failover can send them again.
-    ///
-    /// The client must take the wrapped body: let the compiler infer the client's body type, or write
-    /// `build_http::<Replayable<Incoming>>()`.
-    ///
-    /// ```no_run
-    /// use std::convert::Infallible;
-    ///
-    /// use equipoise_core::{EndpointSpec, Pool};
-    /// use equipoise_tower::{BalanceLayer, Error};
-    /// use http::Request;
-    /// use hyper::body::Incoming;
-    /// use hyper_util::{client::legacy::Client, rt::TokioExecutor};
-    /// use tower::Layer;
-    ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let pool = Pool::default();
-    /// pool.update(["127.0.0.1:8001", "127.0.0.1:8002"].map(EndpointSpec::new), |_| ())?;
-    /// let client = Client::builder(TokioExecutor::new()).build_http();
-    /// let balanced = BalanceLayer::new(pool).incoming().layer(client);
-    /// let gateway = move |request: Request<Incoming>| {
-    ///     let balanced = balanced.clone();
-    ///     async move { balanced.oneshot(request).await.map_err(|error: Error| error.status()) }
-    /// };
-    /// # drop(gateway);
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// See [`Balance::attempt_timeout`].
     #[must_use]
-    pub fn incoming(self) -> ReplayBodiesLayer<Self> {
-        ReplayBodiesLayer::new(self)
+    pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.attempt_timeout = Some(timeout);
+        self
+    }
+
+    /// See [`Balance::observe`].
+    #[must_use]
+    pub fn observe(mut self, observe: impl Observe) -> Self {
+        self.settings.observer = Observer::new(observe);
+        self
     }
 }
 
 impl<T, P: Clone, C> Layer<C> for BalanceLayer<T, P> {
-    type Service = Balance<T, Shared<C>, P>;
+    type Service = Balance<T, SharedClient<C>, P>;
 
     fn layer(&self, client: C) -> Self::Service {
         Balance::over(self.pool.clone(), client, self.settings.clone())

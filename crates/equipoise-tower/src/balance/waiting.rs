@@ -7,7 +7,7 @@ use std::{
 use equipoise_core::{Acquire, Lease, PickError};
 use tokio::time::{Sleep, sleep};
 
-/// A request that waits for an endpoint, perhaps several times; it has one deadline for all of them.
+/// The waits of one request in the pool's queue. They have one deadline together.
 pub(super) struct Waiting<T> {
     deadline: Pin<Box<Sleep>>,
     /// Its entry in the pool's queue, while it waits.
@@ -19,7 +19,7 @@ impl<T: Send + Sync + 'static> Waiting<T> {
         Self { deadline: Box::pin(sleep(longest)), entry: None }
     }
 
-    /// The lease, as soon as it is this request's turn; or, at the deadline, the reason for which it still waits.
+    /// Returns the lease when it is the request's turn; at the deadline, the reason why the request still waits.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -31,7 +31,7 @@ impl<T: Send + Sync + 'static> Waiting<T> {
             Poll::Pending if self.deadline.as_mut().poll(cx).is_ready() => Err(entry.reason()),
             Poll::Pending => return Poll::Pending,
         };
-        // Here and not when the request is dropped: its turn is the next one's at once.
+        // Now, and not when the request is dropped: the next request takes its turn.
         self.entry = None;
         Poll::Ready(outcome)
     }

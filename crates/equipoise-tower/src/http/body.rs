@@ -10,15 +10,15 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::Classify;
+use super::classify::Classify;
 use crate::guard::guarded;
 
 pin_project! {
-    /// A response body with the lease of its request: released at the body's end, at an error, or when it is dropped.
+    /// A response body that holds the lease of its request. The lease is released at the end of the body, at an error, or
+    /// when the body is dropped.
     ///
-    /// An end in good order completes the verdict, and so does a body that nobody begins to read: its head was all that
-    /// was wanted. An error counts as a broken connection. A body dropped half-way was cancelled by the client and says
-    /// nothing more about the endpoint.
+    /// If the body ends without an error, or is dropped before it was polled, the request has the verdict of the response's
+    /// head. An error counts as a broken connection. A body that is dropped half-way counts as cancelled by the client.
     ///
     /// A response that switches protocols has no body: its lease is a [`TunnelLease`](crate::TunnelLease).
     pub struct LeasedBody<B>
@@ -33,7 +33,7 @@ pin_project! {
     impl<B: Body> PinnedDrop for LeasedBody<B> {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
-            // Who knows that the last frame was the last need not poll for the end.
+            // Callers may stop polling once `is_end_stream` returns true.
             let over = this.inner.is_end_stream() || !this.rider.begun;
             if over && matches!(this.rider.ending, Ending::Success) {
                 this.rider.end(None);
@@ -46,12 +46,12 @@ pin_project! {
 struct Rider {
     lease: Option<Lease<AnyTarget>>,
     ending: Ending,
-    /// Whether anybody has begun to read the body.
+    /// Whether the body was polled.
     begun: bool,
 }
 
 pub(super) enum Ending {
-    /// An end in good order is a success (unless the head has settled the verdict already).
+    /// An end without an error is a success, unless the verdict was recorded at the head.
     Success,
     /// The trailers decide.
     Trailers(Arc<dyn Classify>),
@@ -70,24 +70,25 @@ impl<B: Body> LeasedBody<B> {
         Self { inner, rider }
     }
 
-    /// Waits until the endpoint takes no new clients ([`Lease::draining`]): for long bodies, such as event streams, that can
-    /// be ended early. `None` once the body has ended.
+    /// Returns a future that ends when the endpoint accepts no new clients: see [`Lease::draining`]. For long bodies that can
+    /// be ended early, such as event streams. `None` once the body has ended.
     pub fn draining(&self) -> Option<Closing> {
         self.rider.lease.as_ref().map(Lease::draining)
     }
 
-    /// Waits until the endpoint takes nothing at all ([`Lease::closing`]). `None` once the body has ended.
+    /// Returns a future that ends when the endpoint accepts no requests at all: see [`Lease::closing`]. `None` once the body
+    /// has ended.
     pub fn closing(&self) -> Option<Closing> {
         self.rider.lease.as_ref().map(Lease::closing)
     }
 
-    /// The body of a response whose lease does not ride on it.
+    /// A body without a lease.
     pub(super) fn unleased(inner: B) -> Self {
         Self { inner, rider: Rider { lease: None, ending: Ending::Success, begun: false } }
     }
 }
 
-/// The default body, without a lease: for layers that answer by themselves, such as tonic's interceptors.
+/// The default body, without a lease: for layers that respond by themselves, such as tonic's interceptors.
 impl<B: Body + Default> Default for LeasedBody<B> {
     fn default() -> Self {
         Self::unleased(B::default())

@@ -3,19 +3,27 @@ use std::time::Duration;
 use equipoise_core::{Failure, Verdict};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use super::ResponseHead;
+use super::head::ResponseHead;
+use crate::error_class::ErrorClass;
 
-/// Judges responses: what counts against the endpoint.
+/// Judges responses and errors: what counts against the endpoint, and which errors may be retried.
 ///
-/// Every closure from a response's head to a [`Verdict`] is one.
+/// Every closure from a response's head to a [`Verdict`] is one. For a closure from errors, see
+/// [`HttpProtocol::classify_error`](crate::HttpProtocol::classify_error).
 pub trait Classify: Send + Sync + 'static {
-    /// The verdict by the head, or `None` if the trailers decide.
+    /// Returns the verdict by the response's head; `None` if it is decided by the trailers.
     fn response(&self, head: ResponseHead<'_>) -> Option<Verdict>;
 
-    /// The verdict at the end of a body that [`response`](Self::response) left open: by the trailers, `None` if the
-    /// body ended without.
+    /// Returns the verdict at the end of the body, if [`response`](Self::response) returned `None`. `trailers` is `None` if the
+    /// body had none. By default [`Verdict::Success`].
     fn trailers(&self, _trailers: Option<&HeaderMap>) -> Verdict {
         Verdict::Success
+    }
+
+    /// Returns what the error of an attempt without a response means: what counts against the endpoint, and whether the request
+    /// may be sent to another one. By default [`ErrorClass::of`].
+    fn error(&self, error: &(dyn std::error::Error + 'static)) -> ErrorClass {
+        ErrorClass::of(error)
     }
 }
 
@@ -41,8 +49,7 @@ where
 /// | other 5xx | failure of the endpoint |
 /// | any other | success |
 ///
-/// An endpoint that sends 408 has waited in vain for the rest of the request (RFC 9110, 15.5.9): that is the client's
-/// doing. A 408 without any header field was not sent by an endpoint, since servers with a clock send `Date` (RFC 9110,
+/// An endpoint that sends 408 has not received the whole request in time (RFC 9110, 15.5.9): the client was too slow. A 408 without any header field was not sent by an endpoint, since servers with a clock send `Date` (RFC 9110,
 /// 6.6.1): it is how tower-http's `TimeoutLayer` below the balancer says that the endpoint took too long. The client gets
 /// that 408 as it is; with `TimeoutLayer::with_status_code` it gets 504, which counts as the failure of a gateway.
 ///

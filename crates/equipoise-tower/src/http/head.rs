@@ -1,6 +1,7 @@
+use equipoise_core::EndpointId;
 use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode, Uri, Version, request::Parts};
 
-/// A request without its body, for closures that look at it.
+/// A request without its body, for closures.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct RequestHead<'r> {
@@ -12,7 +13,7 @@ pub struct RequestHead<'r> {
     pub version: Version,
     /// The headers.
     pub headers: &'r HeaderMap,
-    /// What earlier layers noted, such as the peer's address.
+    /// The request's extensions: what earlier layers noted, such as the peer's address.
     pub extensions: &'r Extensions,
 }
 
@@ -28,7 +29,7 @@ impl<'r> RequestHead<'r> {
         }
     }
 
-    /// The head that `parts` are.
+    /// The head in `parts`.
     pub fn of_parts(parts: &'r Parts) -> Self {
         Self {
             method: &parts.method,
@@ -40,7 +41,7 @@ impl<'r> RequestHead<'r> {
     }
 }
 
-/// A response without its body, for closures that judge it.
+/// A response without its body, for closures and for [`Classify`](crate::Classify).
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct ResponseHead<'r> {
@@ -50,7 +51,7 @@ pub struct ResponseHead<'r> {
     pub version: Version,
     /// The headers.
     pub headers: &'r HeaderMap,
-    /// What the inner services noted.
+    /// The response's extensions: what the inner services noted.
     pub extensions: &'r Extensions,
 }
 
@@ -65,3 +66,17 @@ impl<'r> ResponseHead<'r> {
         }
     }
 }
+
+/// A response extension: the endpoint that served the request.
+///
+/// ```
+/// use equipoise_tower::ServedBy;
+///
+/// fn log<B>(response: &http::Response<B>) {
+///     if let Some(ServedBy(endpoint)) = response.extensions().get() {
+///         println!("{} from {endpoint}", response.status());
+///     }
+/// }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServedBy(pub EndpointId);

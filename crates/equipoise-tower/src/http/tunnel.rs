@@ -5,11 +5,12 @@ use equipoise_core::{AnyTarget, Closing, Lease};
 /// A response extension: the lease of a connection that has switched protocols (WebSocket and whatever else answers 101,
 /// and with the feature `hyper` also CONNECT's tunnels).
 ///
-/// Such a response has no body that the lease could ride on. Whoever runs the tunnel takes this out of the extensions and
-/// keeps it until the tunnel has ended: so long the connection counts as the endpoint's, and
-/// [`Pool::idle`](equipoise_core::Pool::idle) waits for it. If nobody takes it, the lease ends with the response's head.
-/// Whatever happens to the endpoint meanwhile (it drains, closes, leaves), the connection stays where it is; the tunnel is
-/// told by [`draining`](Self::draining) and [`closing`](Self::closing), and ends itself.
+/// Such a response has no body that could hold the lease. Take the extension out of the response and keep it until the tunnel
+/// has ended. While it is kept, the connection counts as a request in flight at its endpoint, and
+/// [`Pool::idle`](equipoise_core::Pool::idle) waits for it. If it stays in the response, the lease ends with the response.
+///
+/// The connection stays open when the endpoint drains, is set to maintenance or leaves the pool. The tunnel learns of it by
+/// [`draining`](Self::draining) and [`closing`](Self::closing), and should end by itself.
 ///
 /// ```
 /// use equipoise_tower::TunnelLease;
@@ -34,15 +35,15 @@ impl TunnelLease {
         Self { lease: Arc::new(lease) }
     }
 
-    /// Waits until the endpoint takes no new clients: it drains, is closed, or has left the pool. A tunnel that ends now
-    /// has until the deadline of the drain to do so. Not for clients that are bound to the endpoint: while it only drains,
-    /// they would come back to it. See [`Lease::draining`].
+    /// Returns a future that ends when the endpoint accepts no new clients: it drains, is in maintenance, or has left the
+    /// pool. The tunnel then has until the deadline of the drain to end. Do not use it for clients that are bound to the
+    /// endpoint: while it only drains, they would come back to it. See [`Lease::draining`].
     pub fn draining(&self) -> Closing {
         self.lease.draining()
     }
 
-    /// Waits until the endpoint takes nothing at all: the deadline of its drain has passed, it was closed, or it has left
-    /// the pool. See [`Lease::closing`].
+    /// Returns a future that ends when the endpoint accepts no requests at all: the deadline of its drain has passed, it is
+    /// in maintenance, or it has left the pool. See [`Lease::closing`].
     pub fn closing(&self) -> Closing {
         self.lease.closing()
     }

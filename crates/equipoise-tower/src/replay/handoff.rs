@@ -7,7 +7,7 @@ use std::{
 use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
 
-/// Where a lent body comes back to.
+/// The place to which a lent body comes back.
 #[derive(Debug)]
 pub(super) struct Slot<B>(Arc<Mutex<Option<B>>>);
 
@@ -24,7 +24,7 @@ pub(super) fn lend<B: Body + Unpin>(body: B) -> (Lent<B>, Slot<B>) {
     (Lent { body: Some(body), slot: Arc::clone(&slot), touched: false }, Slot(slot))
 }
 
-/// A body that goes back to its slot when it is dropped before anybody has taken a frame.
+/// A body that goes back to its slot when it is dropped before a frame was taken.
 #[derive(Debug)]
 pub(super) struct Lent<B> {
     body: Option<B>,
@@ -38,7 +38,7 @@ impl<B> Lent<B> {
         self.body.take()
     }
 
-    /// Puts the body back in; `None` if whoever it was lent on to has taken frames of it.
+    /// Puts the body back in; `None` if an inner attempt has taken frames of it.
     pub(super) fn refill(mut self, body: Option<B>) -> Self {
         self.touched |= body.is_none();
         self.body = body;

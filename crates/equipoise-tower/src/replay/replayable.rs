@@ -6,12 +6,12 @@ use std::{
 use http_body::{Body, Frame, SizeHint};
 
 use super::{
-    Replay,
+    body::Replay,
     handoff::{Lent, Slot, lend},
 };
 
-/// Makes any body one that failover can send again, if no attempt has taken a frame of it: for bodies that cannot be
-/// copied, such as those that a server receives.
+/// A wrapper for request bodies that cannot be copied, such as those that a server receives. Failover can send the body
+/// again as long as no attempt has taken a frame of it.
 ///
 /// ```
 /// use equipoise_tower::Replayable;
@@ -34,18 +34,18 @@ enum Inner<B> {
 }
 
 impl<B: Body + Unpin> Replayable<B> {
-    /// Wraps it. Costs nothing until the body is lent to an attempt (one allocation then, none for empty bodies).
+    /// Wraps a body. Each attempt that can be followed by another one allocates once, except for empty bodies.
     pub fn new(body: B) -> Self {
         Self(if body.is_end_stream() { Inner::Empty } else { Inner::Whole(body) })
     }
 }
 
-/// What stays behind of a body that is lent.
+/// What is kept of a body during an attempt.
 #[derive(Debug)]
 pub struct KeptBody<B> {
     /// Where the attempt hands the body back; `None` for an empty one.
     slot: Option<Slot<B>>,
-    /// The shell that the body came in, where another balancer further out has lent it: it goes back there in the end.
+    /// The wrapper in which the body came, if an outer balancer has lent it. The body goes back into it in the end.
     shell: Option<Lent<B>>,
 }
 

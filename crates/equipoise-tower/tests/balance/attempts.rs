@@ -50,10 +50,10 @@ async fn the_error_tells_the_number_and_the_last_endpoint() {
 #[tokio::test]
 async fn an_endpoint_with_an_unusable_address_counts_as_an_attempt() {
     let log = Log::default();
-    let (some, _) = pool(&[("no-such-thing", ()), ("10.0.0.1:80", ())]);
+    let (some, _) = pool(&[("shard-7", ()), ("10.0.0.1:80", ())]);
     BalanceLayer::new(some).layer(logging(&log, true)).oneshot(get()).await.unwrap();
     assert_eq!(*log.lock(), [Some((2, "10.0.0.1:80".to_owned()))]);
-    let (none, _) = pool(&[("no-such-thing", ()), ("nor-this", ())]);
+    let (none, _) = pool(&[("shard-7", ()), ("shard-8", ())]);
     let error = BalanceLayer::new(none).layer(logging(&log, true)).oneshot(get()).await.unwrap_err();
     assert!(matches!(error, Error::Address { attempts: 2, .. }), "{error:?}");
 }

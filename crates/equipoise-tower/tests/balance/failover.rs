@@ -9,7 +9,7 @@ use std::{
 };
 
 use equipoise_core::{EndpointId, Failure, Verdict};
-use equipoise_tower::{Balance, Error, Http, ServedBy};
+use equipoise_tower::{Balance, Error, HttpProtocol, ServedBy};
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use tower::{Service, util::BoxCloneSyncService};
@@ -120,7 +120,7 @@ async fn four_endpoints_are_tried_by_default() {
 #[tokio::test]
 async fn a_failed_endpoint_is_not_tried_again_although_it_is_the_only_one_left() {
     let (pool, recorder) = pool(&[("a", failing(io::ErrorKind::ConnectionRefused))]);
-    let balance = Balance::with_protocol(pool, Http::new().idempotent(|_| true)).max_attempts(9);
+    let balance = Balance::with_protocol(pool, HttpProtocol::new().idempotent(|_| true)).max_attempts(9);
     balance.oneshot(get()).await.unwrap_err();
     assert_eq!(recorder.admit(), ["a"]);
 }

@@ -3,9 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
 mod attempts;
+mod classify_error;
 mod common;
 mod failover;
+mod labels;
 mod nested;
+mod observe;
 mod panics;
 mod placement;
 mod plain;

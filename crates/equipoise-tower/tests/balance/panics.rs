@@ -8,7 +8,7 @@ use std::sync::{
 use equipoise_core::{
     BuildError, EndpointSpec, Needs, PickCx, PickError, Picker, Pool, Slot, Strategy, Timestamp, Verdict, View,
 };
-use equipoise_tower::{Balance, Classify, Error, Http, ResponseHead, ServedBy};
+use equipoise_tower::{Balance, Classify, Error, HttpProtocol, ResponseHead, ServedBy};
 use http::{HeaderMap, Response};
 use http_body_util::BodyExt;
 
@@ -17,7 +17,7 @@ use crate::common::{Frames, answering, echo, failing, get, in_flight, pool, post
 #[tokio::test]
 async fn in_a_classifier_says_nothing_about_the_endpoint() {
     let (pool, recorder) = pool(&[("a", echo())]);
-    let http = Http::new().classify(|_: ResponseHead<'_>| -> Verdict { panic!("a user's mistake") });
+    let http = HttpProtocol::new().classify(|_: ResponseHead<'_>| -> Verdict { panic!("a user's mistake") });
     let response = Balance::with_protocol(pool.clone(), http).oneshot(post("order")).await.unwrap();
     assert_eq!(response.extensions().get(), Some(&ServedBy("a".into())));
     assert_eq!(response.collect().await.unwrap().to_bytes(), "order");
@@ -39,7 +39,7 @@ async fn in_a_classifier_of_trailers_says_nothing_about_the_endpoint() {
     }
     for body in [Frames::default(), Frames::default().data("a"), Frames::default().data("a").trailer("status", "0")] {
         let (pool, recorder) = pool(&[("a", answering(Response::new(body)))]);
-        let balance = Balance::with_protocol(pool.clone(), Http::new().classify(AtTheEnd));
+        let balance = Balance::with_protocol(pool.clone(), HttpProtocol::new().classify(AtTheEnd));
         balance.oneshot(get()).await.unwrap().collect().await.unwrap();
         assert_eq!(recorder.verdicts(), [("a".into(), Verdict::Neutral)]);
         assert_eq!(in_flight(&pool), [0]);
@@ -49,7 +49,7 @@ async fn in_a_classifier_of_trailers_says_nothing_about_the_endpoint() {
 #[tokio::test]
 async fn in_the_key_means_no_key() {
     let (pool, _) = pool(&[("a", echo()), ("b", echo())]);
-    let balance = Balance::with_protocol(pool.clone(), Http::new().key(|_| panic!("a user's mistake")));
+    let balance = Balance::with_protocol(pool.clone(), HttpProtocol::new().key(|_| panic!("a user's mistake")));
     let response = balance.oneshot(get()).await.unwrap();
     assert_eq!(response.extensions().get(), Some(&ServedBy("a".into())));
     drop(response);
@@ -59,7 +59,7 @@ async fn in_the_key_means_no_key() {
 #[tokio::test]
 async fn in_idempotent_means_no() {
     let (pool, _) = pool(&[("a", failing(std::io::ErrorKind::ConnectionReset)), ("b", echo())]);
-    let balance = Balance::with_protocol(pool.clone(), Http::new().idempotent(|_| panic!("a user's mistake")));
+    let balance = Balance::with_protocol(pool.clone(), HttpProtocol::new().idempotent(|_| panic!("a user's mistake")));
     let error = balance.clone().oneshot(post("order")).await.unwrap_err();
     assert_eq!(error.endpoint(), Some(&"a".into()));
     balance.oneshot(get()).await.unwrap();

@@ -3,7 +3,7 @@
 use std::io;
 
 use equipoise_core::{Failure, Pool, Verdict};
-use equipoise_tower::{Balance, BoxError, Plain};
+use equipoise_tower::{Balance, BoxError, PlainProtocol};
 use tower::{service_fn, util::BoxCloneSyncService};
 
 use crate::common::{Recorder, in_flight, pool};
@@ -30,13 +30,13 @@ fn two(a: Server) -> (Pool<Server>, Recorder) {
 async fn nothing_is_sent_twice_unless_asked_for() {
     for a in [refusing(), resetting()] {
         let (pool, _) = two(a);
-        Balance::with_protocol(pool, Plain::new()).oneshot("q").await.unwrap_err();
+        Balance::with_protocol(pool, PlainProtocol::new()).oneshot("q").await.unwrap_err();
     }
 }
 
 #[tokio::test]
 async fn requests_that_may_be_repeated_fail_over() {
-    let protocol = Plain::new().repeat(|query: &&str| query.starts_with("select"));
+    let protocol = PlainProtocol::new().repeat(|query: &&str| query.starts_with("select"));
     let refused = Balance::with_protocol(two(refusing()).0, protocol.clone());
     assert_eq!(refused.clone().oneshot("select").await.unwrap(), "select from b");
     assert_eq!(refused.oneshot("insert").await.unwrap(), "insert from b");
@@ -48,9 +48,10 @@ async fn requests_that_may_be_repeated_fail_over() {
 #[tokio::test]
 async fn the_key_places_and_the_classifier_judges() {
     let (pool, recorder) = two(server("a"));
-    let protocol = Plain::new().key(|query: &&str| Some(query.as_bytes().into())).classify(|answer: &String| {
-        if answer.ends_with("from b") { Verdict::Failure(Failure::Server) } else { Verdict::Success }
-    });
+    let protocol =
+        PlainProtocol::new().key(|query: &&str| Some(query.as_bytes().into())).classify(|answer: &String| {
+            if answer.ends_with("from b") { Verdict::Failure(Failure::Server) } else { Verdict::Success }
+        });
     let balance = Balance::with_protocol(pool.clone(), protocol);
     assert_eq!(balance.clone().oneshot("b").await.unwrap(), "b from b");
     assert_eq!(balance.oneshot("a").await.unwrap(), "a from a");
@@ -62,7 +63,7 @@ async fn the_key_places_and_the_classifier_judges() {
 #[tokio::test]
 async fn a_panic_in_a_closure_harms_nothing() {
     let (pool, recorder) = two(resetting());
-    let protocol = Plain::new()
+    let protocol = PlainProtocol::new()
         .key(|_: &&str| panic!("a user's mistake"))
         .classify(|_: &String| panic!("a user's mistake"))
         .repeat(|query: &&str| if *query == "never" { panic!("a user's mistake") } else { true });

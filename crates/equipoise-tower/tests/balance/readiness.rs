@@ -9,7 +9,7 @@ use equipoise_core::{
     AnyStrategy, EndpointId, EndpointSpec, FirstFit, LeastConnections, LeastTime, Maglev, P2c, PeakEwma, Pool, Random,
     RoundRobin, Verdict,
 };
-use equipoise_tower::{Attempt, Balance, Http, Plain, ServedBy};
+use equipoise_tower::{Attempt, Balance, HttpProtocol, PlainProtocol, ServedBy};
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
@@ -125,7 +125,7 @@ async fn a_target_that_never_gets_ready_makes_no_caller_give_up_under_any_strate
             if spec.id().as_str() == "a" { gate.mock() } else { ok() }
         })
         .unwrap();
-        let http = Http::new().key(|request| Some(request.headers.get("x-user")?.as_bytes().into()));
+        let http = HttpProtocol::new().key(|request| Some(request.headers.get("x-user")?.as_bytes().into()));
         let balance = Balance::with_protocol(pool, http);
         let (mut hung, mut delayed) = (0, 0);
         for n in 0..100 {
@@ -266,7 +266,7 @@ async fn a_request_that_cannot_be_copied_goes_elsewhere_if_it_was_not_sent() {
         }
     }
     let (pool, _) = pool(&[("a", Echo(false)), ("b", Echo(true))]);
-    assert_eq!(Balance::with_protocol(pool, Plain::new()).oneshot(Once("order")).await.unwrap(), "order");
+    assert_eq!(Balance::with_protocol(pool, PlainProtocol::new()).oneshot(Once("order")).await.unwrap(), "order");
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! What requests are picked by, and pointed at.
 
 use equipoise_core::{Endpoint, EndpointId, EndpointSpec, Pool};
-use equipoise_tower::{Balance, BalanceLayer, Error, Http, Plain, PointAt, PointError, ServedBy, UnsupportedRequest};
+use equipoise_tower::{
+    Balance, BalanceLayer, Error, HttpProtocol, PlainProtocol, PointAt, PointError, ServedBy, UnsupportedRequest,
+};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use tower::{Layer, service_fn};
@@ -11,7 +13,7 @@ use crate::common::{Frames, Mock, Once, echo, get, in_flight, mock, pool, post};
 #[tokio::test]
 async fn the_key_reaches_the_strategy() {
     let (pool, _) = pool(&[("a", echo()), ("b", echo()), ("c", echo())]);
-    let http = Http::new().key(|request| Some(request.headers.get("x-user")?.as_bytes().into()));
+    let http = HttpProtocol::new().key(|request| Some(request.headers.get("x-user")?.as_bytes().into()));
     let balance = Balance::with_protocol(pool, http);
     for (user, served_by) in [(Some("b"), "b"), (Some("c"), "c"), (Some("nobody"), "a"), (None, "a")] {
         let mut request = get();
@@ -27,7 +29,7 @@ async fn the_key_reaches_the_strategy() {
 async fn the_key_is_taken_from_the_request_as_it_came_also_for_the_second_try() {
     let pool = pool(&[("127.0.0.1:1", ()), ("127.0.0.1:2", ()), ("127.0.0.1:3", ())]).0;
     // By the URI's host, which pointing replaces: the first try is at 3, the second must still ask for 3 and get 1.
-    let http = Http::new().key(|request| Some(request.uri.authority()?.as_str().as_bytes().into()));
+    let http = HttpProtocol::new().key(|request| Some(request.uri.authority()?.as_str().as_bytes().into()));
     let client = service_fn(|request: Request<Once>| async move {
         let at = request.uri().authority().unwrap().to_string();
         assert_eq!(request.headers()["host"], "127.0.0.1:3");
@@ -81,7 +83,7 @@ async fn a_request_type_of_the_users_is_pointed_as_he_says() {
     let pool: Pool<()> = Pool::default();
     pool.add(EndpointSpec::new("shard-7").with_id("seven"), ()).unwrap();
     let client = service_fn(|query: Query| async { Ok::<_, std::io::Error>(query.0) });
-    let balanced = BalanceLayer::with_protocol(pool, Plain::new()).layer(client);
+    let balanced = BalanceLayer::with_protocol(pool, PlainProtocol::new()).layer(client);
     assert_eq!(balanced.oneshot(Query("select".into())).await.unwrap(), "select at shard-7");
 }
 
@@ -144,6 +146,6 @@ async fn a_request_type_of_the_users_may_refuse_to_be_pointed() {
         }
     }
     let client = service_fn(|_: Local| async { Ok::<_, std::io::Error>(()) });
-    let balanced = BalanceLayer::with_protocol(pool(&[("a", ())]).0, Plain::new()).layer(client);
+    let balanced = BalanceLayer::with_protocol(pool(&[("a", ())]).0, PlainProtocol::new()).layer(client);
     assert_eq!(balanced.oneshot(Local).await.unwrap_err().to_string(), "it stays here");
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use equipoise_core::{Failure, Verdict};
-use equipoise_tower::{Balance, Http, LeasedBody, ServedBy};
+use equipoise_tower::{Balance, HttpProtocol, LeasedBody, ServedBy};
 use http::{HeaderName, Response};
 use http_body::Body;
 use http_body_util::BodyExt;
@@ -122,7 +122,7 @@ async fn an_endpoint_that_was_removed_is_held_until_its_body_has_ended() {
 #[tokio::test]
 async fn the_header_names_the_endpoint_also_when_its_name_is_not_ascii() {
     let (pool, _) = pool(&[("zürich-1", answering(Response::new(Frames::default())))]);
-    let http = Http::new().header(HeaderName::from_static("x-served-by"));
+    let http = HttpProtocol::new().header(HeaderName::from_static("x-served-by"));
     let response = Balance::with_protocol(pool, http).oneshot(get()).await.unwrap();
     assert_eq!(response.headers()["x-served-by"].as_bytes(), "zürich-1".as_bytes());
     assert_eq!(response.extensions().get(), Some(&ServedBy("zürich-1".into())));

@@ -74,7 +74,7 @@
 //! | 503 | no endpoint could take the request; the client may try again later |
 //! | 504 | the endpoint took too long |
 //!
-//! [`Http::header`](crate::tower::Http::header) puts the id of the endpoint into a response header. This helps
+//! [`HttpProtocol::header`](crate::tower::HttpProtocol::header) puts the id of the endpoint into a response header. This helps
 //! operators. If clients must not see it, choose ids that reveal nothing, or read [`ServedBy`](crate::tower::ServedBy)
 //! for the log instead.
 //!

@@ -1,76 +1,30 @@
+//! How far a request got, read off an error.
+
 use std::{error::Error, io};
 
-use equipoise_core::{Failure, Verdict};
-
-use crate::error::Error as Balanced;
-
-/// How far a failed request got.
-///
-/// Everything here is about one request to one endpoint. A client or a layer **below** the balancer that sends further
-/// requests by itself breaks that: its last error says nothing about the requests before it. A redirect that is followed
-/// to a host that does not exist ends with "not connected", although the first request was processed; so does a retry.
-/// Therefore redirects (tower-http's `FollowRedirect`) and retries (`tower::retry`) belong **above** the balancer, where
-/// each request that they send is balanced again. `ReqwestService` (feature `reqwest`) switches off those of reqwest.
-/// hyper-util's client may stay as it is: it repeats only requests that were not sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum FailureStage {
-    /// The request never reached the endpoint, or the endpoint says that it did not process it: connection refused, name
-    /// not found, handshake failed, HTTP/2 stream refused or above the last stream of a GOAWAY (RFC 9113, 6.8 and 8.7).
-    /// Any request whose body is untouched may go elsewhere, whatever its method.
-    NotSent,
-    /// A limit in front of the endpoint turned the request away before it was sent (`tower::load_shed`). Any request whose
-    /// body is untouched may go elsewhere. Counts as [`Verdict::Overloaded`], which ejects no endpoint.
-    Overloaded,
-    /// The connection was lost before an answer began. The endpoint may have acted on the request; an idempotent one may go
-    /// elsewhere.
-    NoResponse,
-    /// Time ran out. The request is not sent again, lest what is slow is done twice. A time-out under the balancer that is
-    /// to send idempotent requests elsewhere, as nginx does, says that it gave up the connection:
-    /// [`io::ErrorKind::ConnectionAborted`].
-    TimedOut,
-    /// The caller's own doing: its request body failed, or the client refuses to send such a request. Nothing is held
-    /// against the endpoint, and the request is not sent again.
-    Caller,
-    /// Something else; the request is not sent again.
-    Other,
-}
+use super::FailureStage;
+use crate::error::{AttemptTimedOut, Error as Balanced, NotSent};
 
 impl FailureStage {
-    /// What such an end says of the endpoint.
-    pub(crate) fn verdict(self) -> Verdict {
-        Verdict::Failure(match self {
-            Self::NotSent => Failure::Connect,
-            Self::TimedOut => Failure::Timeout,
-            Self::NoResponse | Self::Other => Failure::Transport,
-            Self::Overloaded => return Verdict::Overloaded { retry_after: None },
-            Self::Caller => return Verdict::Neutral,
-        })
-    }
-
-    /// Whether the endpoint has not seen the request, so that any request may go elsewhere.
-    pub(crate) fn is_unsent(self) -> bool {
-        matches!(self, Self::NotSent | Self::Overloaded)
-    }
-
-    /// Reads it off an error and its causes: errors of [`std::io`], tokio's time-outs, [`NotSent`], and with the features of
-    /// these names those of hyper and hyper-util's client (on which reqwest and tonic stand), of h2 (`http2`), of tower's
-    /// layers (`tower`), of reqwest and of tonic.
+    /// Returns the stage of an error, by its type and by its causes. Recognised are errors of [`std::io`], tokio's time-outs,
+    /// [`NotSent`], [`AttemptTimedOut`] and errors of a nested balancer; with the feature `hyper` those of hyper and
+    /// hyper-util's client, on which reqwest and tonic are built; with `http2` those of h2; and with `tower`, `reqwest` and
+    /// `tonic` those of these crates. Any other error is [`Other`](Self::Other).
     ///
-    /// A bare `reqwest::Error` is never [`NotSent`](Self::NotSent): reqwest's client follows redirects unless told not
-    /// to, and its errors name the first URL whichever request failed.
+    /// A bare `reqwest::Error` is never [`NotSent`](Self::NotSent): reqwest's client follows redirects by default, and its
+    /// errors do not tell which of the requests failed.
     pub fn of(error: &(dyn Error + 'static)) -> Self {
         let mut stage = Self::Other;
         let mut known = Known::default();
         let mut next = Some(error);
         while let Some(error) = next {
-            // An error further down is nearer to the cause, but these settle it wherever they stand.
+            // The innermost error counts, except for these: they are certain wherever they occur.
             match known.stage(error) {
                 Some(settled @ (Self::NotSent | Self::Overloaded | Self::Caller)) => return settled,
                 Some(found) => stage = found,
                 None => {}
             }
-            // `source` of an `io::Error` passes over the error that it was made from.
+            // `source` of an `io::Error` skips the error that it was made from.
             let made_from = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
             next = made_from.map(|error| error as &(dyn Error + 'static)).or_else(|| error.source());
         }
@@ -78,7 +32,7 @@ impl FailureStage {
     }
 }
 
-/// What the errors further up have said about those below.
+/// What is known from the outer errors.
 #[derive(Default)]
 struct Known {
     /// There was a connection, so an I/O error is not one of connecting.
@@ -109,7 +63,7 @@ impl Known {
             return h2(error);
         }
         #[cfg(feature = "reqwest")]
-        if let Some(error) = error.downcast_ref::<crate::reqwest::ReqwestError>() {
+        if let Some(error) = error.downcast_ref::<crate::error::ReqwestError>() {
             return reqwest(error.get_ref());
         }
         #[cfg(feature = "reqwest")]
@@ -133,14 +87,14 @@ impl Known {
         if error.is::<tonic::TimeoutExpired>() {
             return Some(FailureStage::TimedOut);
         }
-        if error.is::<tokio::time::error::Elapsed>() {
+        if error.is::<tokio::time::error::Elapsed>() || error.is::<AttemptTimedOut>() {
             return Some(FailureStage::TimedOut);
         }
-        // No endpoint can take such a request, and none is to blame.
+        // No endpoint can serve such a request.
         if let Some(Balanced::Unsupported(_)) = error.downcast_ref() {
             return Some(FailureStage::Caller);
         }
-        // The latter: a balancer further in that found no endpoint for it.
+        // The latter: a balancer below found no endpoint for the request.
         if error.is::<NotSent>() || matches!(error.downcast_ref(), Some(Balanced::Pick(_) | Balanced::Address { .. })) {
             return Some(FailureStage::NotSent);
         }
@@ -248,28 +202,6 @@ fn reqwest(error: &::reqwest::Error) -> Option<FailureStage> {
     // A URL or scheme that it does not send to.
     let refused = error.is_builder().then_some(FailureStage::Caller);
     refused.or(error.is_timeout().then_some(FailureStage::TimedOut))
-}
-
-/// Marks an error as one of a request that never reached its endpoint, so that it may go elsewhere: for services of
-/// your own.
-///
-/// ```
-/// use equipoise_tower::{NotSent, FailureStage};
-///
-/// let error = NotSent::new("the circuit is open");
-/// assert_eq!(FailureStage::of(&error), FailureStage::NotSent);
-/// ```
-#[derive(Debug, thiserror::Error)]
-#[error("the request was not sent")]
-pub struct NotSent {
-    source: crate::error::BoxError,
-}
-
-impl NotSent {
-    /// Because of `source`.
-    pub fn new(source: impl Into<crate::error::BoxError>) -> Self {
-        Self { source: source.into() }
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,229 @@
+use std::{borrow::Cow, error::Error, fmt, sync::Arc};
+
+use equipoise_core::{AnyTarget, BindingOutcome, Lease, Verdict};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, request::Parts};
+use http_body::Body;
+
+use super::{
+    body::{Ending, LeasedBody},
+    classify::{Classify, ClassifyHttp},
+    head::{RequestHead, ResponseHead, ServedBy},
+    tunnel::TunnelLease,
+};
+use crate::{
+    attempt::Attempt, error::BoxError, error_class::ErrorClass, guard::guarded, placement::Placement,
+    protocol::Protocol, replay::Replay,
+};
+
+/// The protocol of [`http`] requests and responses, the default.
+///
+/// - The lease lasts until the response body has ended, failed or been dropped.
+/// - Responses are judged by [`ClassifyHttp`]: by status, `Retry-After` and gRPC status. [`classify`](Self::classify) sets
+///   another classifier.
+/// - GET, HEAD and OPTIONS count as idempotent. [`idempotent`](Self::idempotent) adds other requests.
+/// - A request's [`Placement`] extension decides where it goes. If it has a binding, the response has a [`BindingOutcome`]
+///   extension.
+/// - A response that switches protocols has the lease as a [`TunnelLease`] extension.
+/// - Every response has a [`ServedBy`] extension. [`header`](Self::header) adds a header with the same information.
+/// - The request of each attempt and the response have an [`Attempt`] extension: the attempt's number and endpoint.
+///
+/// ```
+/// use equipoise_core::Verdict;
+/// use equipoise_tower::{HttpProtocol, ResponseHead};
+/// use http::{HeaderName, Method, StatusCode};
+///
+/// let http = HttpProtocol::new()
+///     // Clients of one user go to one endpoint (with a strategy that places by key).
+///     .key(|request| Some(request.headers.get("x-user")?.as_bytes().into()))
+///     // Here, 404 means that a shard is missing.
+///     .classify(|response: ResponseHead<'_>| match response.status {
+///         StatusCode::NOT_FOUND => Verdict::Failure(equipoise_core::Failure::Server),
+///         _ => Verdict::Success,
+///     })
+///     .idempotent(|request| *request.method == Method::PUT)
+///     .header(HeaderName::from_static("x-served-by"));
+/// # let _ = http;
+/// ```
+#[derive(Clone)]
+pub struct HttpProtocol {
+    key: Option<Arc<KeyFn>>,
+    classify: Arc<dyn Classify>,
+    classify_error: Option<Arc<ClassifyErrorFn>>,
+    idempotent: Option<Arc<IdempotentFn>>,
+    header: Option<HeaderName>,
+}
+
+type KeyFn = dyn for<'r> Fn(RequestHead<'r>) -> Option<Cow<'r, [u8]>> + Send + Sync;
+type ClassifyErrorFn = dyn Fn(&(dyn Error + 'static)) -> ErrorClass + Send + Sync;
+type IdempotentFn = dyn Fn(RequestHead<'_>) -> bool + Send + Sync;
+
+impl HttpProtocol {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self { key: None, classify: Arc::new(ClassifyHttp), classify_error: None, idempotent: None, header: None }
+    }
+
+    /// The key of a request, for strategies that place requests by key. Called once per request. A panic in it counts as no
+    /// key.
+    #[must_use]
+    pub fn key(
+        mut self,
+        key: impl for<'r> Fn(RequestHead<'r>) -> Option<Cow<'r, [u8]>> + Send + Sync + 'static,
+    ) -> Self {
+        self.key = Some(Arc::new(key));
+        self
+    }
+
+    /// How responses and errors are judged: a [`Classify`], or a closure from the response's head to a verdict. Default:
+    /// [`ClassifyHttp`]. A panic in it counts as [`Verdict::Neutral`].
+    #[must_use]
+    pub fn classify(mut self, classify: impl Classify) -> Self {
+        self.classify = Arc::new(classify);
+        self
+    }
+
+    /// What errors of attempts mean, in place of [`Classify::error`]: what counts against the endpoint, and which requests
+    /// may be sent to another one. If it panics, [`ErrorClass::of`] is used. See [`ErrorClass`] for an example.
+    #[must_use]
+    pub fn classify_error(
+        mut self,
+        classify: impl Fn(&(dyn Error + 'static)) -> ErrorClass + Send + Sync + 'static,
+    ) -> Self {
+        self.classify_error = Some(Arc::new(classify));
+        self
+    }
+
+    /// Which requests are idempotent, in addition to GET, HEAD and OPTIONS: they may be sent again although an endpoint may
+    /// have processed them. A panic in it counts as false.
+    #[must_use]
+    pub fn idempotent(mut self, idempotent: impl Fn(RequestHead<'_>) -> bool + Send + Sync + 'static) -> Self {
+        self.idempotent = Some(Arc::new(idempotent));
+        self
+    }
+
+    /// Sets this response header to the id of the endpoint that served the request. A header of that name from the endpoint
+    /// is replaced. Default: no header.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName) -> Self {
+        self.header = Some(name);
+        self
+    }
+}
+
+impl Default for HttpProtocol {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for HttpProtocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpProtocol").field("header", &self.header).finish_non_exhaustive()
+    }
+}
+
+/// What is kept of a request during an attempt, to send it again.
+pub struct KeptRequest<B: Replay> {
+    head: Parts,
+    body: B::Kept,
+}
+
+/// Whether the connection leaves HTTP after this response.
+fn switches_protocols<R>(response: &Response<R>) -> bool {
+    #[cfg(feature = "hyper")]
+    if response.extensions().get::<hyper::upgrade::OnUpgrade>().is_some() {
+        return true;
+    }
+    response.status() == StatusCode::SWITCHING_PROTOCOLS
+}
+
+impl<B, R> Protocol<Request<B>, Response<R>> for HttpProtocol
+where
+    B: Replay,
+    R: Body,
+    R::Error: Into<BoxError>,
+{
+    type Kept = KeptRequest<B>;
+    type Response = Response<LeasedBody<R>>;
+
+    fn key<'r>(&self, request: &'r Request<B>) -> Option<Cow<'r, [u8]>> {
+        let key = self.key.as_ref()?;
+        guarded(|| key(RequestHead::of(request))).flatten()
+    }
+
+    fn take_placement(&self, request: &mut Request<B>) -> Option<Placement> {
+        request.extensions_mut().remove()
+    }
+
+    fn outer_attempt<'r>(&self, request: &'r Request<B>) -> Option<&'r Attempt> {
+        request.extensions().get()
+    }
+
+    fn on_attempt(&self, request: &mut Request<B>, attempt: Attempt) {
+        request.extensions_mut().insert(attempt);
+    }
+
+    fn on_response(&self, response: &mut Response<LeasedBody<R>>, attempt: Attempt) {
+        response.extensions_mut().insert(attempt);
+    }
+
+    fn keep(&self, request: Request<B>) -> (Request<B>, Option<KeptRequest<B>>) {
+        let (head, body) = request.into_parts();
+        let (body, kept) = body.replay();
+        let kept = KeptRequest { head: head.clone(), body: kept };
+        (Request::from_parts(head, body), Some(kept))
+    }
+
+    fn is_idempotent(&self, kept: &KeptRequest<B>) -> bool {
+        let head = &kept.head;
+        matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS)
+            || self
+                .idempotent
+                .as_ref()
+                .is_some_and(|idempotent| guarded(|| idempotent(RequestHead::of_parts(head))).unwrap_or(false))
+    }
+
+    fn restore(&self, kept: KeptRequest<B>) -> Option<Request<B>> {
+        Some(Request::from_parts(kept.head, B::restore(kept.body)?))
+    }
+
+    fn classify_error(&self, error: &(dyn Error + 'static)) -> ErrorClass {
+        let classified = guarded(|| match &self.classify_error {
+            Some(classify) => classify(error),
+            None => self.classify.error(error),
+        });
+        classified.unwrap_or_else(|| ErrorClass::of(error))
+    }
+
+    fn attach(&self, mut response: Response<R>, mut lease: Lease<AnyTarget>) -> Response<LeasedBody<R>> {
+        let verdict = guarded(|| self.classify.response(ResponseHead::of(&response))).unwrap_or(Some(Verdict::Neutral));
+        let id = lease.endpoint().id();
+        if let Some(name) = &self.header
+            && let Ok(value) = HeaderValue::from_bytes(id.as_str().as_bytes())
+        {
+            response.headers_mut().insert(name.clone(), value);
+        }
+        response.extensions_mut().insert(ServedBy(id.clone()));
+        // An outcome that is there is that of a balancer below.
+        match lease.binding_outcome() {
+            BindingOutcome::Unbound => drop(response.extensions_mut().remove::<BindingOutcome>()),
+            preference => drop(response.extensions_mut().insert(preference)),
+        }
+        if switches_protocols(&response) {
+            lease.first_byte();
+            lease.record(verdict.unwrap_or(Verdict::Success));
+            response.extensions_mut().insert(TunnelLease::new(lease));
+            return response.map(LeasedBody::unleased);
+        }
+        let ending = match verdict {
+            None => Ending::Trailers(Arc::clone(&self.classify)),
+            Some(Verdict::Success) => Ending::Success,
+            Some(verdict) => {
+                // Before the first byte: the latency of a failure is not the latency of work.
+                lease.record(verdict);
+                Ending::Success
+            }
+        };
+        response.map(|body| LeasedBody::new(body, lease, ending))
+    }
+}

@@ -1,0 +1,67 @@
+//! Labels for metrics and logs.
+
+use std::{collections::HashSet, io, time::Duration};
+
+use equipoise_core::{BindingOutcome, EndpointId, PickError};
+use equipoise_tower::{
+    AttemptEnd, Error, ErrorClass, EventKind, FailureStage, Outcome, PointError, QueueEnd, Retryable,
+    UnsupportedRequest,
+};
+
+/// Checks that labels are unique and snake_case.
+fn check<'a>(labels: impl IntoIterator<Item = &'a str>) {
+    let mut seen = HashSet::new();
+    for label in labels {
+        let is_snake_case =
+            label.split('_').all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase()));
+        assert!(is_snake_case, "{label:?}");
+        assert!(seen.insert(label), "{label:?} stands for two things");
+    }
+}
+
+#[test]
+fn labels_are_unique_and_snake_case() {
+    use FailureStage::{Caller, NoResponse, NotSent, Other, Overloaded, TimedOut};
+    check([NotSent, Overloaded, NoResponse, TimedOut, Caller, Other].map(FailureStage::as_str));
+    check([Retryable::Never, Retryable::IfIdempotent, Retryable::Always].map(Retryable::as_str));
+    let (endpoint, attempt, attempts) = (&EndpointId::from("a"), 1, 1);
+    let (elapsed, waited) = (Duration::ZERO, Duration::ZERO);
+    let source = io::Error::other("broken");
+    let refused = PointError::Unsupported(UnsupportedRequest::new("no"));
+    let ends = [
+        AttemptEnd::Response,
+        AttemptEnd::Error { error: &source, class: ErrorClass::new(NotSent) },
+        AttemptEnd::NotReady { waited: true },
+        AttemptEnd::Refused(&refused),
+        AttemptEnd::Cancelled,
+    ];
+    check(ends.iter().map(AttemptEnd::as_str));
+    let queue = [QueueEnd::Served, QueueEnd::Failed(&PickError::Empty), QueueEnd::Cancelled];
+    check(queue.iter().map(QueueEnd::as_str));
+    let pick = Error::Pick(PickError::Empty);
+    let outcomes = [Outcome::Response { endpoint }, Outcome::Error(&pick), Outcome::Cancelled];
+    check(outcomes.iter().map(Outcome::as_str));
+    let kinds = [
+        EventKind::Started,
+        EventKind::Picked { endpoint, binding: BindingOutcome::Unbound },
+        EventKind::AttemptStarted { endpoint, attempt },
+        EventKind::AttemptEnded { endpoint, attempt, end: ends[0], elapsed },
+        EventKind::Failover { from: endpoint, to: None },
+        EventKind::QueueEntered,
+        EventKind::QueueLeft { end: queue[0], waited },
+        EventKind::Finished { outcome: outcomes[0], attempts, elapsed },
+    ];
+    check(kinds.iter().map(EventKind::as_str));
+    let errors = [
+        Error::Pick(PickError::Empty),
+        Error::Request { source: "no".into() },
+        Error::Address { endpoint: endpoint.clone(), source: address(), attempts },
+        Error::Unsupported(UnsupportedRequest::new("no")),
+        Error::Endpoint { endpoint: endpoint.clone(), source: "broken".into(), stage: Other, attempts },
+    ];
+    check(errors.iter().map(Error::as_str));
+}
+
+fn address() -> equipoise_tower::InvalidAddress {
+    equipoise_core::Address::parse("").err().unwrap_or_else(|| unreachable!("an empty address is refused"))
+}
