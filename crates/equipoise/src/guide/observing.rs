@@ -1,12 +1,13 @@
 //! Observing: what to log and what to measure.
 //!
-//! The library has no metrics of its own, so that you can use yours. It tells you what happened in four places:
+//! The library is tied to no metrics library, so that you can use yours. It tells you what happened in five places:
 //!
 //! | source | tells |
 //! | --- | --- |
+//! | [`Observe`](crate::tower::Observe) | each step of a request: picks, attempts, failovers, waits in the queue, and its outcome |
 //! | extensions of each response | which endpoint served it, at which attempt ([`Attempt`](crate::tower::Attempt)), and what became of its session ([`BindingOutcome`](crate::BindingOutcome), `affinity::Outcome`) |
 //! | each [`Error`](crate::tower::Error) | which endpoint failed, after how many attempts, why, and which status a gateway should send |
-//! | the pool | the state of each endpoint ([`Pool::endpoints`](crate::Pool::endpoints)), and why a request goes where it goes ([`Pool::explain`](crate::Pool::explain)) |
+//! | the pool | the state and the request counts of each endpoint ([`Pool::endpoints`](crate::Pool::endpoints)), and why a request goes where it goes ([`Pool::explain`](crate::Pool::explain)) |
 //! | [`Health`](crate::health::Health) | the verdict for each endpoint with its reasons, and each change |
 //!
 //! # Requests
@@ -73,6 +74,49 @@
 //! # }
 //! ```
 //!
+//! # Steps of a request
+//!
+//! An [observer](crate::tower::Observe) of a balancer is called at each step of a request, also if the request is
+//! dropped: every beginning has its end. All kinds have a stable label (`as_str`) for metrics.
+//!
+//! ```
+//! use std::{collections::HashMap, sync::{Arc, Mutex}};
+//!
+//! use bytes::Bytes;
+//! use equipoise::tower::{Event, EventKind};
+//! use equipoise::{Balance, EndpointSpec, Pool, RoundRobin};
+//! use http::{Request, Response};
+//! use http_body_util::Full;
+//! use tower::service_fn;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let pool = Pool::new(RoundRobin::new());
+//! pool.update(["dead", "works"].map(EndpointSpec::new), |spec| {
+//!     let dead = spec.id().as_str() == "dead";
+//!     service_fn(move |_: Request<Full<Bytes>>| async move {
+//!         if dead { Err(std::io::Error::from(std::io::ErrorKind::ConnectionRefused)) } else { Ok(Response::new(String::new())) }
+//!     })
+//! })?;
+//! let attempts: Arc<Mutex<HashMap<String, u32>>> = Arc::default();
+//! let counts = Arc::clone(&attempts);
+//! let balance = Balance::new(pool).observe(move |event: &Event<'_>| {
+//!     if let EventKind::AttemptEnded { endpoint, end, elapsed, .. } = event.kind {
+//!         println!("request {}: {} from {endpoint} after {elapsed:?}", event.request, end.as_str());
+//!         if let Ok(mut counts) = counts.lock() {
+//!             *counts.entry(format!("{endpoint} {}", end.as_str())).or_default() += 1;
+//!         }
+//!     }
+//! });
+//! for _ in 0..2 {
+//!     balance.clone().oneshot(Request::new(Full::default())).await?;
+//! }
+//! let counts = attempts.lock().map_err(|_| "poisoned")?;
+//! assert_eq!(counts.get("works response"), Some(&2));
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! A layer [below the balancer](super::layers) sees each attempt. There, the [`Attempt`](crate::tower::Attempt)
 //! extension of the request tells its number and its endpoint. Attempts per request are an early sign of trouble: they
 //! rise while failover still hides the failures.
@@ -97,6 +141,28 @@
 //! let up = pool.endpoints().iter().filter(|endpoint| endpoint.availability == Availability::Up).count();
 //! assert_eq!(up, 1);
 //! # drop(lease);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Each endpoint has [counts of its requests](crate::RequestCounts) by outcome, until the end of the response body. They are
+//! exact and survive updates. With [`latency_histograms`](crate::PoolBuilder::latency_histograms), it also has a
+//! [histogram](crate::LatencyHistogram) of the time to the first byte.
+//!
+//! ```
+//! use equipoise::{EndpointSpec, P2c, PickRequest, Pool, Verdict};
+//!
+//! let pool: Pool<()> = Pool::builder(P2c::new()).latency_histograms(true).build();
+//! pool.add(EndpointSpec::new("a:80"), ())?;
+//! pool.pick(&PickRequest::new())?.finish(Verdict::Success);
+//!
+//! for endpoint in pool.endpoints() {
+//!     for (outcome, count) in endpoint.requests.by_outcome() {
+//!         println!("requests_total{{endpoint={:?},outcome={outcome:?}}} {count}", endpoint.id.as_str());
+//!     }
+//!     let p99 = endpoint.latency.and_then(|latency| latency.quantile(0.99));
+//!     println!("{}: p99 {p99:?}", endpoint.id);
+//!     assert_eq!(endpoint.requests.success, 1);
+//! }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -164,8 +230,9 @@
 //!
 //! | measure | from | watch for |
 //! | --- | --- | --- |
-//! | requests by endpoint and status class | `Attempt` and the status; [`Error::endpoint`](crate::tower::Error::endpoint) | one endpoint with more errors than the others |
-//! | time to the head of the response, by endpoint | a layer below the balancer | one endpoint that is slower than the others |
+//! | requests by endpoint and outcome | `Pool::endpoints`: `requests` | one endpoint with more errors than the others |
+//! | time to the first byte, by endpoint | `Pool::endpoints`: `latency`, or an observer | one endpoint that is slower than the others |
+//! | time in the queue | an observer: `QueueLeft` | any, or a rising share of requests that wait |
 //! | attempts per request | `Attempt::number`, [`Error::attempts`](crate::tower::Error::attempts) | a mean above 1 |
 //! | [`PickError`](crate::PickError)s by kind | [`Error::Pick`](crate::tower::Error::Pick) | any: no endpoint was available, or all were full |
 //! | requests in flight, by endpoint | `Pool::endpoints` | a value near the endpoint's limit |
