@@ -8,7 +8,7 @@ use bytes::Bytes;
 use equipoise::{
     Availability, EndpointSpec, Pool, PoolBuilder, RoundRobin, Strategy,
     health::{Changes, Health, HealthBuilder, HealthGuard, Schedule, probe::HttpProbe},
-    tower::{Balance, BalanceLayer, BoxError, Shared},
+    tower::{Balance, BalanceLayer, BoxError, SharedClient},
 };
 use equipoise_tests::soon;
 use futures::future::BoxFuture;
@@ -33,7 +33,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// Timeout of an attempt, until the head of the response.
 const TRY: Duration = Duration::from_secs(2);
 
-pub(crate) type Balanced = Balance<(), Shared<Impatient>>;
+pub(crate) type Balanced = Balance<(), SharedClient<Impatient>>;
 
 /// Checks every 100 ms with a long timeout, so that a busy machine does not count as a fault.
 pub(crate) fn checked() -> HealthBuilder {

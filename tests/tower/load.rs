@@ -8,7 +8,7 @@ use std::{
 
 use equipoise::{
     EndpointSpec, P2c, PeakEwma, Pool, RoundRobin, Strategy,
-    tower::{Balance, BalanceLayer, ServedBy, Shared},
+    tower::{Balance, BalanceLayer, ServedBy, SharedClient},
 };
 use equipoise_tests::{Backend, soon};
 use http::StatusCode;
@@ -19,7 +19,7 @@ use tower::Layer;
 
 use crate::setup::{client, get, in_flight};
 
-type Balanced = Balance<(), Shared<Client<HttpConnector, Full<bytes::Bytes>>>>;
+type Balanced = Balance<(), SharedClient<Client<HttpConnector, Full<bytes::Bytes>>>>;
 
 fn balanced(strategy: impl Strategy, backends: &[Backend]) -> Balanced {
     let pool = Pool::new(strategy);
