@@ -1,7 +1,7 @@
-//! The primitives that model checking replaces: everything atomic in this crate comes from here.
+//! Atomics, locks and events. This crate uses no others, so that model checking can replace them.
 //!
-//! Under `--cfg loom` atomics and locks are loom's, `arc-swap` is a lock around an `Arc`, and wake-ups do nothing
-//! (models look at state, not at wakers).
+//! With `--cfg loom`, atomics and locks are those of loom, `arc-swap` is a lock around an `Arc`, and events do nothing,
+//! because the models check states and not wake-ups.
 
 #[cfg(not(loom))]
 pub(crate) use self::native::{AtomicU32, AtomicU64, Event, Mutex, MutexGuard, Ordering, Swap, fence, ordered, spin};
@@ -16,17 +16,17 @@ mod native {
     pub(crate) use parking_lot::{Mutex, MutexGuard};
     pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
-    /// Stands between two `SeqCst` accesses whose order counts. They need no help; loom takes them for `AcqRel`, and
-    /// models the order only where it finds a fence.
+    /// Marks that the order of the `SeqCst` accesses before and after it matters. It does nothing here. Loom treats
+    /// `SeqCst` accesses as `AcqRel`, so there it is a fence.
     #[inline(always)]
     pub(crate) fn ordered() {}
 
-    /// Waits a moment for another thread, for the `n`th time.
+    /// Spins or yields while another thread makes progress. `n` counts the calls of one wait.
     pub(crate) fn spin(n: u32) {
         if n.is_multiple_of(8) { std::thread::yield_now() } else { std::hint::spin_loop() }
     }
 
-    /// Wakes futures. Costs a fence and a load where nobody listens.
+    /// Wakes futures. Costs a fence and a load if no future listens.
     #[derive(Default)]
     pub(crate) struct Event(event_listener::Event);
 

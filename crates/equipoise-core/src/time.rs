@@ -76,7 +76,7 @@ pub struct SystemClock {
 }
 
 impl SystemClock {
-    /// Creates a clock whose origin is now.
+    /// Creates a clock with the current time as its origin.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the system's clock")]
     pub fn new() -> Self {
         Self { origin: Instant::now() }

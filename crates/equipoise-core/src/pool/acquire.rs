@@ -91,7 +91,7 @@ impl<T: Send + Sync + 'static> Acquire<T> {
             Some(ticket) => ticket,
             None => {
                 if self.pool.settings.context.is_waiting(Ordering::Relaxed) {
-                    self.pool.refresh_if_due(self.pool.settings.pick_time());
+                    self.pool.refresh_if_due(self.pool.pick_time());
                 } else {
                     match self.pool.pick_in_turn(&self.request.as_request()) {
                         Err(error) if error.is_temporary() => {}

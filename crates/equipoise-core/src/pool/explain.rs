@@ -31,7 +31,7 @@ impl<T: Send + Sync + 'static> Pool<T> {
     /// ```
     pub fn explain(&self, request: &PickRequest<'_>) -> Explanation {
         let settings = &self.inner.settings;
-        let now = settings.pick_time();
+        let now = self.inner.pick_time();
         let snapshot = self.inner.snapshot.load();
         let mut notes = Notes::default();
         let selection = snapshot.select(request, settings, now, Some(&mut notes));

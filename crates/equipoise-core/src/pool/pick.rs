@@ -19,7 +19,7 @@ use crate::{
     request::PickRequest,
     strategy::{Notes, PickCx},
     sync::{Ordering, ordered},
-    time::Timestamp,
+    time::{Timestamp, saturating_nanos},
 };
 
 impl<T: Send + Sync + 'static> Pool<T> {
@@ -45,7 +45,33 @@ impl PoolInner {
     /// Picks for a request that waits. Does not refresh the strategy: that would be a change of the pool, after which
     /// all requests that wait are tried again.
     pub(super) fn pick_waiting(&self, request: &PickRequest<'_>) -> Result<Lease<AnyTarget>, PickError> {
-        self.pick_at(request, self.settings.pick_time())
+        self.pick_at(request, self.pick_time())
+    }
+
+    /// Returns the time of a pick, or zero if the strategy does not need it.
+    #[inline]
+    pub(super) fn pick_time(&self) -> Timestamp {
+        if self.settings.needs.clock { self.settings.context.clock.now() } else { Timestamp::ZERO }
+    }
+
+    /// Refreshes the strategy if its period is over.
+    #[inline]
+    pub(super) fn refresh_if_due(&self, now: Timestamp) {
+        if self.settings.needs.refresh.is_some() && self.refresh_is_due(now) {
+            self.refresh(now);
+        }
+    }
+
+    /// Returns whether the refresh period is over, and starts the next one. True for one caller only.
+    fn refresh_is_due(&self, now: Timestamp) -> bool {
+        let Some(period) = self.settings.needs.refresh else { return false };
+        let due = self.refresh_at.load(Ordering::Relaxed);
+        let period = saturating_nanos(period);
+        let next = now.as_nanos().saturating_add(period);
+        // Clock readings of two threads differ by less than a period, so the clock was set back.
+        let was_set_back = due > next.saturating_add(period);
+        (now.as_nanos() >= due || was_set_back)
+            && self.refresh_at.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     #[inline]
@@ -63,7 +89,7 @@ impl PoolInner {
     /// Picks, and overtakes no request that waits for the same capacity.
     #[inline]
     pub(super) fn pick_in_turn<T>(&self, request: &PickRequest<'_>) -> Result<Lease<T>, PickError> {
-        let now = self.settings.pick_time();
+        let now = self.pick_time();
         self.refresh_if_due(now);
         let lease = self.pick_at(request, now)?;
         if lease.is_scarce() && self.may_be_overtaking() {

@@ -7,7 +7,6 @@ use crate::{
     endpoint::{Availability, EndpointSpec, InvalidAddress, InvalidSpec, PoolContext},
     strategy::{AnyStrategy, Needs},
     sync::Mutex,
-    time::Timestamp,
 };
 
 pub(super) struct PoolSettings {
@@ -21,14 +20,6 @@ pub(super) struct PoolSettings {
     pub(super) address_checks: AddressChecks,
     /// Clock, entropy and counters, which endpoints and leases use too.
     pub(super) context: Arc<PoolContext>,
-}
-
-impl PoolSettings {
-    /// Returns the time of a pick, or zero if the strategy does not need it.
-    #[inline]
-    pub(super) fn pick_time(&self) -> Timestamp {
-        if self.needs.clock { self.context.clock.now() } else { Timestamp::ZERO }
-    }
 }
 
 type AddressCheck = Arc<dyn Fn(&str) -> Result<(), InvalidAddress> + Send + Sync>;

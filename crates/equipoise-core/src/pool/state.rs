@@ -13,7 +13,7 @@ use crate::{
     ids::{Revision, Slot},
     strategy::Strategy,
     sync::{AtomicU64, Event, Mutex, MutexGuard, Ordering, Swap, fence},
-    time::{Timestamp, saturating_nanos},
+    time::Timestamp,
 };
 
 /// A set of endpoints, each with a target of type `T`, and the strategy that picks one of them for each request.
@@ -180,28 +180,9 @@ impl PoolInner {
         Writer { guard: Some(self.writer.lock()), inner: self }
     }
 
-    /// Refreshes the strategy if its period is over.
-    #[inline]
-    pub(super) fn refresh_if_due(&self, now: Timestamp) {
-        if self.settings.needs.refresh.is_some() && self.refresh_is_due(now) {
-            self.refresh(now);
-        }
-    }
-
-    /// Returns whether the refresh period is over, and starts the next one. True for one caller only.
-    fn refresh_is_due(&self, now: Timestamp) -> bool {
-        let Some(period) = self.settings.needs.refresh else { return false };
-        let due = self.refresh_at.load(Ordering::Relaxed);
-        let period = saturating_nanos(period);
-        let next = now.as_nanos().saturating_add(period);
-        // Clock readings of two threads differ by less than a period, so the clock was set back.
-        let was_set_back = due > next.saturating_add(period);
-        (now.as_nanos() >= due || was_set_back)
-            && self.refresh_at.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-    }
-
+    /// Refreshes the strategy. Builds new pickers if it asks for them.
     #[cold]
-    fn refresh(&self, now: Timestamp) {
+    pub(super) fn refresh(&self, now: Timestamp) {
         if self.settings.strategy.on_refresh(now) {
             // A pick does not wait for the lock. The change that holds it builds new pickers anyway.
             let Some(guard) = self.writer.try_lock() else { return };

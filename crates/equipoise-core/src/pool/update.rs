@@ -57,8 +57,8 @@ impl<T: Send + Sync + 'static> Pool<T> {
         self.change_surely(|_| Ok(all), |_| false, |spec, _| Some(make(spec)))
     }
 
-    /// Changes the endpoints of the pool to exactly `all`, as [`update`](Self::update) does, with targets whose making
-    /// can fail. If one fails, nothing changes.
+    /// Changes the endpoints of the pool to exactly `all`, as [`update`](Self::update) does, for a `make` that can
+    /// fail. If it fails for one endpoint, nothing changes.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, Pool, TryUpdateError};
