@@ -101,7 +101,7 @@ fn in_flight_survives_an_update_made_while_the_lease_ends() {
 #[test]
 fn a_limit_is_never_exceeded_and_every_permit_comes_back() {
     model(|| {
-        let pool = pool(RoundRobin::new(), [EndpointSpec::new("a").limit(1)]);
+        let pool = pool(RoundRobin::new(), [EndpointSpec::new("a").max_in_flight(1)]);
         let other = pool.clone();
         let serve = |pool: &Pool<u32>| match pick(pool) {
             Ok(lease) => {
@@ -127,10 +127,10 @@ fn a_limit_is_never_exceeded_and_every_permit_comes_back() {
 #[test]
 fn a_limit_lowered_while_permits_are_taken_holds_afterwards() {
     model(|| {
-        let pool = pool(RoundRobin::new(), [EndpointSpec::new("a").limit(2)]);
+        let pool = pool(RoundRobin::new(), [EndpointSpec::new("a").max_in_flight(2)]);
         let other = pool.clone();
         let thread = thread::spawn(move || drop((pick(&other).ok(), pick(&other).ok())));
-        pool.update([EndpointSpec::new("a").limit(1)], |_| unreachable!("nobody is new")).expect("valid");
+        pool.update([EndpointSpec::new("a").max_in_flight(1)], |_| unreachable!("nobody is new")).expect("valid");
         thread.join().expect("no panic");
         let lease = pick(&pool).expect("all permits are back");
         assert!(matches!(pick(&pool), Err(PickError::Saturated)));

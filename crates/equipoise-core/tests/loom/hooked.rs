@@ -125,7 +125,7 @@ fn a_tournament_built_while_a_lease_is_taken_or_ends_knows_of_it() {
 #[test]
 fn room_that_was_made_while_an_endpoint_was_found_full_is_seen() {
     check(|| {
-        let pool = pool(FirstFit::new(), ["a", "b"].map(|id| EndpointSpec::new(id).limit(1)));
+        let pool = pool(FirstFit::new(), ["a", "b"].map(|id| EndpointSpec::new(id).max_in_flight(1)));
         let first = pick(&pool).expect("room");
         let thread = thread::spawn(move || drop(first));
         let meanwhile = pick(&pool).expect("room");

@@ -22,7 +22,7 @@ fn check(run: impl Fn() + Send + Sync + 'static) {
 }
 
 fn one() -> Pool<u32> {
-    pool(RoundRobin::new(), [EndpointSpec::new("a").limit(1)])
+    pool(RoundRobin::new(), [EndpointSpec::new("a").max_in_flight(1)])
 }
 
 fn poll(acquire: &mut Acquire<u32>) -> Poll<Result<Lease<u32>, PickError>> {
@@ -108,7 +108,7 @@ fn a_limit_that_is_raised_while_a_request_joins_the_queue_is_not_lost() {
         let pool = one();
         let _held = pick(&pool).expect("room");
         let other = pool.clone();
-        let thread = thread::spawn(move || assert!(other.set_limit("a", Some(2)).expect("known")));
+        let thread = thread::spawn(move || assert!(other.set_max_in_flight("a", Some(2)).expect("known")));
         let mut next = pool.acquire(&PickRequest::new());
         let first = poll(&mut next);
         thread.join().expect("no panic");
