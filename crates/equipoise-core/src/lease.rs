@@ -211,6 +211,11 @@ impl<T> Lease<T> {
     pub(crate) fn is_scarce(&self) -> bool {
         self.inner.is_scarce()
     }
+
+    /// Returns whether it holds the pass of an endpoint on probation.
+    pub(crate) fn has_pass(&self) -> bool {
+        self.inner.admission.pass.is_some()
+    }
 }
 
 impl Lease<AnyTarget> {

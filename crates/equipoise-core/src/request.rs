@@ -118,18 +118,47 @@ enum OwnedPrefer {
 /// unless the strategy looks at their [cost](PickRequest::cost). So it suffices to try the first of them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Wants {
-    /// This endpoint only.
-    Only(EndpointId),
+    /// One endpoint only.
+    Only {
+        endpoint: EndpointId,
+        forced: bool,
+        /// The request excludes the endpoint: it fails once the endpoint is a member.
+        excluded: bool,
+    },
     /// Any eligible endpoint, except excluded ones.
     Any {
         /// Sorted and without duplicates, so that equal sets compare equal.
         exclude: Arc<[EndpointId]>,
         /// The key, if the strategy uses keys: it may refuse one key and admit another.
         key: Option<Box<[u8]>>,
-        /// The preferred endpoint, which the request can use even if that is not eligible; and whether the request has
-        /// a session, for which another endpoint can stand in.
-        preferred: Option<(EndpointId, bool)>,
+        preferred: Option<Preferred>,
     },
+}
+
+/// The endpoint that a waiting request prefers: it can use that even if it is not eligible.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Preferred {
+    pub(crate) endpoint: EndpointId,
+    pub(crate) forced: bool,
+    /// Whether the request has a session, for which another endpoint can stand in.
+    session: bool,
+    /// The bits of [`Binding::max_share`].
+    max_share: Option<u32>,
+}
+
+impl Preferred {
+    fn plain(endpoint: &EndpointId) -> Self {
+        Self { endpoint: endpoint.clone(), forced: false, session: false, max_share: None }
+    }
+
+    fn bound(binding: &Binding) -> Self {
+        Self {
+            forced: binding.forced,
+            session: binding.session.is_some(),
+            max_share: binding.max_share.map(f32::to_bits),
+            ..Self::plain(&binding.endpoint)
+        }
+    }
 }
 
 impl OwnedRequest {
@@ -160,9 +189,12 @@ impl OwnedRequest {
     /// Returns which endpoints the request can use. `by_key`: the strategy uses keys.
     pub(crate) fn wants(&self, by_key: bool) -> Wants {
         let preferred = match &self.prefer {
-            Some(OwnedPrefer::Bound(binding)) if binding.strict => return Wants::Only(binding.endpoint.clone()),
-            Some(OwnedPrefer::Bound(binding)) => Some((binding.endpoint.clone(), binding.session.is_some())),
-            Some(OwnedPrefer::Endpoint(id)) => Some((id.clone(), false)),
+            Some(OwnedPrefer::Bound(binding)) if binding.strict => {
+                let excluded = self.exclude.contains(&binding.endpoint);
+                return Wants::Only { endpoint: binding.endpoint.clone(), forced: binding.forced, excluded };
+            }
+            Some(OwnedPrefer::Bound(binding)) => Some(Preferred::bound(binding)),
+            Some(OwnedPrefer::Endpoint(id)) => Some(Preferred::plain(id)),
             None => None,
         };
         let mut exclude = self.exclude.to_vec();

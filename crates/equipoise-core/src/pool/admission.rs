@@ -17,6 +17,17 @@ pub(super) enum PassRule {
     Required,
 }
 
+/// Which requests can use free capacity at an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum UsableBy {
+    /// Only forced ones: the endpoint is unhealthy or in maintenance, or on probation with its pass out.
+    Forced,
+    /// Only those that are bound to the endpoint or prefer it: it is draining or has weight 0.
+    Bound,
+    /// All: the endpoint is eligible.
+    All,
+}
+
 /// Asks the endpoint to admit a request: takes a permit if there is a limit, and the pass if it is on probation, and
 /// asks the strategy if it counts leases. Returns `None` if one of them refuses. An explained pick only looks, and
 /// takes nothing.

@@ -3,6 +3,7 @@
 use std::{sync::Weak, task::Waker};
 
 use super::{
+    admission::UsableBy,
     queue::{BUDGET, Capacity, Kind, NextEntry, Recheck, Ticket},
     state::PoolInner,
 };
@@ -145,14 +146,16 @@ impl PoolInner {
     fn free_capacity_at(&self, slot: Slot) -> Option<Capacity> {
         let snapshot = self.snapshot.load();
         let id = snapshot.members().get(slot)?.endpoint.id().clone();
-        let (eligible, revision) = (snapshot.is_eligible(slot), snapshot.revision());
-        snapshot.has_capacity_at(slot).then_some(Capacity { slot, id, eligible, revision })
+        let usable_by = snapshot.capacity_at(slot)?;
+        Some(Capacity { slot, id, usable_by, revision: snapshot.revision() })
     }
 
     /// Returns the capacity that this lease uses.
     pub(super) fn capacity_of(&self, lease: &Lease<AnyTarget>) -> Capacity {
         let snapshot = self.snapshot.load();
         let (slot, id) = (lease.endpoint().slot(), lease.endpoint().id().clone());
-        Capacity { slot, id, eligible: snapshot.is_eligible(slot), revision: snapshot.revision() }
+        let is_forced = snapshot.is_on_probation(slot) && !lease.has_pass();
+        let usable_by = if is_forced { UsableBy::Forced } else { snapshot.usable_by(slot) };
+        Capacity { slot, id, usable_by, revision: snapshot.revision() }
     }
 }

@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use super::{
-    admission::{PassRule, why_refused},
+    admission::{PassRule, UsableBy, why_refused},
     settings::PoolSettings,
     spillover::{Shares, TierHealth},
 };
 use crate::{
+    binding::MissReason,
     endpoint::{Availability, Slot, Tier},
     ids::Revision,
     strategy::{BuildError, Picker, Tickets},
@@ -221,16 +222,30 @@ impl Snapshot {
         self.is_on_probation(slot) && self.members.get(slot).is_some_and(|member| member.endpoint.probation.is_out())
     }
 
-    /// Returns whether this endpoint can admit a request. Does not ask the strategy.
-    pub(super) fn has_capacity_at(&self, slot: Slot) -> bool {
-        self.members.get(slot).is_some_and(|member| why_refused(member, self.pass_rule(slot)).is_none())
+    /// Returns which requests this endpoint can admit, or `None` if it is full. Does not ask the strategy.
+    pub(super) fn capacity_at(&self, slot: Slot) -> Option<UsableBy> {
+        match why_refused(self.members.get(slot)?, self.pass_rule(slot)) {
+            None => Some(self.usable_by(slot)),
+            // The binding of a forced request does not need the pass.
+            Some(MissReason::OnProbation) => Some(UsableBy::Forced),
+            Some(_) => None,
+        }
+    }
+
+    /// Returns which requests can use capacity at this endpoint, if they need no pass or have it.
+    pub(super) fn usable_by(&self, slot: Slot) -> UsableBy {
+        match self.availability(slot) {
+            _ if self.is_eligible(slot) => UsableBy::All,
+            Availability::Unhealthy | Availability::Maintenance => UsableBy::Forced,
+            Availability::Up | Availability::Probation | Availability::Draining => UsableBy::Bound,
+        }
     }
 
     /// Returns whether any eligible endpoint can admit a request, beginning with number `seen`. Sets `seen` to the
     /// number of the first that can.
     pub(super) fn has_capacity(&self, seen: &mut usize) -> bool {
         let eligible = self.tiers.iter().flat_map(|tier| tier.view.eligible());
-        let found = eligible.skip(*seen).position(|&slot| self.has_capacity_at(slot));
+        let found = eligible.skip(*seen).position(|&slot| self.capacity_at(slot) == Some(UsableBy::All));
         *seen += found.unwrap_or(self.eligible);
         found.is_some()
     }

@@ -9,6 +9,7 @@ mod handover;
 mod model;
 mod price;
 mod threads;
+mod wants;
 
 use std::{
     future::Future,

@@ -9,7 +9,7 @@ use std::{
 use crate::{
     ids::EndpointId,
     lease::{AnyTarget, Lease},
-    pool::error::PickError,
+    pool::{admission::UsableBy, error::PickError},
     request::{OwnedRequest, Wants},
 };
 
@@ -43,8 +43,8 @@ pub(super) struct Entries {
     by_wants: HashMap<Arc<Wants>, GroupId>,
     /// By [`Kind`]: the groups, by the ticket of their first entry.
     heads: [BTreeMap<Ticket, GroupId>; 3],
-    /// By preferred endpoint: the groups that prefer one but can also use others, by the ticket of their first entry.
-    preferring: HashMap<EndpointId, BTreeMap<Ticket, GroupId>>,
+    /// By endpoint: the groups that prefer it or can use it only, by the ticket of their first entry.
+    bound: HashMap<EndpointId, BTreeMap<Ticket, GroupId>>,
 }
 
 struct Entry {
@@ -158,24 +158,27 @@ impl Entries {
     }
 
     /// Returns the first entry after `after` that is the first of its group and can use capacity at this endpoint.
-    /// O(log n), and linear in the number of groups that exclude the endpoint.
-    pub(super) fn next_for(&self, id: &EndpointId, eligible: bool, after: Ticket) -> Option<NextEntry> {
-        let only = self.by_wants.get(&Wants::Only(id.clone())).and_then(|group| self.groups.get(group));
-        let only = only.and_then(|members| members.waiting.first()).copied().filter(|&ticket| ticket > after);
-        let admits = |group: &GroupId| match self.groups.get(group).map(|members| &*members.wants) {
-            Some(Wants::Any { exclude, .. }) => exclude.binary_search(id).is_err(),
-            _ => false,
+    /// O(log n), and linear in the number of groups that exclude the endpoint. If only forced requests can use the
+    /// capacity, linear in the number of groups that are bound to the endpoint and are not forced.
+    pub(super) fn next_for(&self, id: &EndpointId, usable_by: UsableBy, after: Ticket) -> Option<NextEntry> {
+        let can_use = |group: &GroupId| match self.groups.get(group).map(|members| &*members.wants) {
+            // One that excludes the endpoint is tried so that it fails.
+            Some(Wants::Only { forced, excluded, .. }) => *forced || *excluded || usable_by > UsableBy::Forced,
+            Some(Wants::Any { exclude, preferred, .. }) => {
+                let forced = preferred.as_ref().is_some_and(|preferred| preferred.forced);
+                exclude.binary_search(id).is_err() && (forced || usable_by > UsableBy::Forced)
+            }
+            None => false,
         };
         let first_of = |groups: &BTreeMap<Ticket, GroupId>| {
-            groups.range(after + 1..).find(|(_, group)| admits(group)).map(|(&ticket, _)| ticket)
+            groups.range(after + 1..).find(|(_, group)| can_use(group)).map(|(&ticket, _)| ticket)
         };
-        let others = if eligible {
-            let [any, except] = [Kind::Any, Kind::Except].map(|kind| first_of(&self.heads[kind as usize]));
-            [any, except]
-        } else {
-            [self.preferring.get(id).and_then(first_of), None]
+        let others = match usable_by {
+            UsableBy::All => [Kind::Any, Kind::Except].map(|kind| first_of(&self.heads[kind as usize])),
+            UsableBy::Bound | UsableBy::Forced => [None, None],
         };
-        self.candidate(others.into_iter().chain([only]).flatten().min()?)
+        let bound = self.bound.get(id).and_then(first_of);
+        self.candidate(others.into_iter().chain([bound]).flatten().min()?)
     }
 
     fn candidate(&self, ticket: Ticket) -> Option<NextEntry> {
@@ -206,20 +209,20 @@ impl Entries {
     fn list(&mut self, group: GroupId, head: Ticket) {
         let Some(members) = self.groups.get(&group) else { return };
         self.heads[kind(&members.wants) as usize].insert(head, group);
-        if let Some(preferred) = preferred(&members.wants) {
-            self.preferring.entry(preferred.clone()).or_default().insert(head, group);
+        if let Some(endpoint) = bound_to(&members.wants) {
+            self.bound.entry(endpoint.clone()).or_default().insert(head, group);
         }
     }
 
     fn unlist(&mut self, group: GroupId, head: Ticket) {
         let Some(members) = self.groups.get(&group) else { return };
         self.heads[kind(&members.wants) as usize].remove(&head);
-        if let Some(preferred) = preferred(&members.wants)
-            && let Some(groups) = self.preferring.get_mut(preferred)
+        if let Some(endpoint) = bound_to(&members.wants)
+            && let Some(groups) = self.bound.get_mut(endpoint)
         {
             groups.remove(&head);
             if groups.is_empty() {
-                self.preferring.remove(preferred);
+                self.bound.remove(endpoint);
             }
         }
     }
@@ -227,16 +230,17 @@ impl Entries {
 
 fn kind(wants: &Wants) -> Kind {
     match wants {
-        Wants::Only(_) => Kind::Only,
+        Wants::Only { .. } => Kind::Only,
         Wants::Any { exclude, .. } if exclude.is_empty() => Kind::Any,
         Wants::Any { .. } => Kind::Except,
     }
 }
 
-fn preferred(wants: &Wants) -> Option<&EndpointId> {
+/// Returns the endpoint that these requests prefer or can use only.
+fn bound_to(wants: &Wants) -> Option<&EndpointId> {
     match wants {
-        Wants::Any { preferred: Some((id, _)), .. } => Some(id),
-        _ => None,
+        Wants::Only { endpoint, .. } => Some(endpoint),
+        Wants::Any { preferred, .. } => preferred.as_ref().map(|preferred| &preferred.endpoint),
     }
 }
 
@@ -251,15 +255,15 @@ mod tests {
         entries.insert(request, wants, Waker::noop().clone())
     }
 
-    fn next_for(entries: &Entries, id: &str, eligible: bool, after: Ticket) -> Option<Ticket> {
-        entries.next_for(&id.into(), eligible, after).map(|candidate| candidate.ticket)
+    fn next_for(entries: &Entries, id: &str, usable_by: UsableBy, after: Ticket) -> Option<Ticket> {
+        entries.next_for(&id.into(), usable_by, after).map(|candidate| candidate.ticket)
     }
 
     fn is_empty(entries: &Entries) -> bool {
         entries.groups.is_empty()
             && entries.by_wants.is_empty()
             && entries.heads.iter().all(BTreeMap::is_empty)
-            && entries.preferring.is_empty()
+            && entries.bound.is_empty()
             && entries.entries.is_empty()
     }
 
@@ -275,14 +279,14 @@ mod tests {
             PickRequest::new(),
         ];
         let tickets = requests.map(|request| insert(&mut entries, &request).0);
-        assert_eq!(next_for(&entries, "a", true, 0), Some(tickets[0]));
-        assert_eq!(next_for(&entries, "a", true, tickets[0]), Some(tickets[2]));
-        assert_eq!(next_for(&entries, "b", true, 0), Some(tickets[1]));
-        assert_eq!(next_for(&entries, "b", true, tickets[2]), Some(tickets[3]));
+        assert_eq!(next_for(&entries, "a", UsableBy::All, 0), Some(tickets[0]));
+        assert_eq!(next_for(&entries, "a", UsableBy::All, tickets[0]), Some(tickets[2]));
+        assert_eq!(next_for(&entries, "b", UsableBy::All, 0), Some(tickets[1]));
+        assert_eq!(next_for(&entries, "b", UsableBy::All, tickets[2]), Some(tickets[3]));
         // An endpoint that accepts bound requests only.
-        assert_eq!(next_for(&entries, "a", false, tickets[0]), Some(tickets[2]));
-        assert_eq!(next_for(&entries, "a", false, tickets[2]), None);
-        assert_eq!(next_for(&entries, "b", false, 0), None);
+        assert_eq!(next_for(&entries, "a", UsableBy::Bound, tickets[0]), Some(tickets[2]));
+        assert_eq!(next_for(&entries, "a", UsableBy::Bound, tickets[2]), None);
+        assert_eq!(next_for(&entries, "b", UsableBy::Bound, 0), None);
         for ticket in tickets {
             entries.remove(ticket);
         }
@@ -295,9 +299,9 @@ mod tests {
         let [first, second, third] = [(); 3].map(|()| insert(&mut entries, &PickRequest::new()));
         assert!(first.1.is_some() && second.1.is_none() && third.1.is_none());
         assert_eq!(entries.remove(first.0).was_head_of, first.1);
-        assert_eq!(next_for(&entries, "a", true, 0), Some(second.0));
+        assert_eq!(next_for(&entries, "a", UsableBy::All, 0), Some(second.0));
         assert!(entries.deliver(second.0, Err(PickError::Empty)).is_ok());
-        assert_eq!(next_for(&entries, "a", true, 0), Some(third.0));
+        assert_eq!(next_for(&entries, "a", UsableBy::All, 0), Some(third.0));
         assert!(entries.deliver(first.0, Err(PickError::Empty)).is_err(), "it has left");
         assert!(entries.deliver(second.0, Err(PickError::Empty)).is_err(), "it has been served");
         assert!(entries.poll(third.0, Waker::noop()).0.is_none());

@@ -47,6 +47,7 @@ use crate::{
     endpoint::PoolContext,
     ids::{EndpointId, Revision, Slot},
     load::thread_number,
+    pool::admission::UsableBy,
     request::{OwnedRequest, Wants},
     sync::{AtomicU64, Mutex, MutexGuard, Ordering, fence},
 };
@@ -179,7 +180,7 @@ impl Queue {
     /// counts as tried.
     pub(super) fn next_for(&self, capacity: &Capacity, after: Ticket, settled: bool) -> Option<NextEntry> {
         let mut state = self.state.lock();
-        let next = state.entries.next_for(&capacity.id, capacity.eligible, after);
+        let next = state.entries.next_for(&capacity.id, capacity.usable_by, after);
         if next.is_none() && settled {
             state.settled.insert(capacity.slot, capacity.revision);
         }
@@ -242,7 +243,7 @@ impl State {
     }
 
     fn is_wanted(&self, capacity: &Capacity, before: Ticket) -> bool {
-        let first = self.entries.next_for(&capacity.id, capacity.eligible, 0);
+        let first = self.entries.next_for(&capacity.id, capacity.usable_by, 0);
         first.is_some_and(|first| first.ticket < before) && self.settled.get(&capacity.slot) != Some(&capacity.revision)
     }
 }
@@ -251,7 +252,6 @@ impl State {
 pub(super) struct Capacity {
     pub(super) slot: Slot,
     pub(super) id: EndpointId,
-    /// Whether the endpoint is eligible. If not, only requests that are bound to it can use the capacity.
-    pub(super) eligible: bool,
+    pub(super) usable_by: UsableBy,
     pub(super) revision: Revision,
 }
