@@ -168,9 +168,9 @@ mod tests {
             heard
         };
         let finished = take();
-        assert_eq!(finished, ["admit", "on_outcome", "on_refresh", "on_release", "on_latency", "on_probation"]);
+        assert_eq!(finished, ["admit", "on_latency", "on_outcome", "on_probation", "on_refresh", "on_release"]);
         pool.set_availability("a", Availability::Probation).expect("a member");
         drop(pool.pick(&PickRequest::new()).expect("an endpoint"));
-        assert_eq!(take(), ["on_abandon", "admit", "on_outcome", "on_release", "on_probation"]);
+        assert_eq!(take(), ["admit", "on_abandon", "on_outcome", "on_probation", "on_release"]);
     }
 }
