@@ -17,7 +17,7 @@ use equipoise::{
     EndpointSpec, Pool, RoundRobin,
     affinity::{
         Affinity, AffinityLayer, AffinitySpec, Mode, Outcome, Values,
-        by_name::Means,
+        by_name::BuildContext,
         cookie::PersistenceCookie,
         key::SessionKey,
         learn::Learn,
@@ -48,8 +48,8 @@ async fn main() -> anyhow::Result<()> {
     if let Some(text) = std::env::args().nth(1) {
         let spec: AffinitySpec = text.parse()?;
         println!("{spec}");
-        let means = Means::new().keys(KeyRing::new(Key::generate(1)));
-        return story(|pool| Ok(spec.build(pool, &means)?)).await;
+        let context = BuildContext::new().keys(KeyRing::new(Key::generate(1)));
+        return story(|pool| Ok(spec.build(pool, &context)?)).await;
     }
 
     println!("A cookie of the balancer: an authenticated token that tells clients nothing.");

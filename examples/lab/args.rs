@@ -7,7 +7,7 @@ use equipoise::{
     Pool, StrategySpec,
     affinity::{
         Affinity, AffinitySpec,
-        by_name::Means,
+        by_name::BuildContext,
         token::{Key, KeyRing},
     },
 };
@@ -88,7 +88,7 @@ impl Args {
 
     /// Builds [`affinity`](Self::affinity) for this pool.
     pub(crate) fn affinity_over(&self, pool: &Pool<()>) -> anyhow::Result<Affinity> {
-        Ok(self.affinity.build(pool, &Means::new().keys(KeyRing::new(Key::generate(1))))?)
+        Ok(self.affinity.build(pool, &BuildContext::new().keys(KeyRing::new(Key::generate(1))))?)
     }
 
     /// Binds the socket of the proxy.

@@ -55,7 +55,7 @@ fn list(out: &mut impl Write) -> io::Result<()> {
         }
         writeln!(out)?;
     }
-    writeln!(out, "STRATEGY is any of these, nested at most {} deep.", by_name::DEEPEST)
+    writeln!(out, "STRATEGY is any of these, nested at most {} deep.", by_name::MAX_DEPTH)
 }
 
 fn described(preset: by_name::Preset) -> String {

@@ -12,6 +12,7 @@ mod lease;
 mod load;
 mod pool;
 mod request;
+pub mod spec;
 pub mod strategy;
 mod sync;
 #[cfg(all(feature = "testing", not(loom)))]

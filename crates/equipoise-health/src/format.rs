@@ -3,7 +3,7 @@
 
 use std::{fmt, marker::PhantomData, str::FromStr, time::Duration};
 
-use equipoise_core::{Timestamp, strategy::by_name::time};
+use equipoise_core::{Timestamp, spec::time};
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{self, IntoDeserializer, value::MapAccessDeserializer},

@@ -1,118 +1,108 @@
-use equipoise_core::strategy::by_name::suggestion;
+use equipoise_core::InvalidHashing;
 
-use super::{Definition, Parameter, Position, Refusal, value::Kind};
+use crate::{
+    cookie::InvalidCookie, key::InvalidSessionKey, learn::InvalidName, mode::InvalidValues, source::InvalidProxies,
+};
 
-/// Why a text names no mode of affinity. Where in the text it stands is a [`Position`]; messages count characters from 1.
+/// Why a mode refuses values that are of the right kinds.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
-pub enum InvalidAffinity {
-    /// There is none of this name.
-    #[error("there is no mode {name:?}{}: {}there are {}", place(*.at), suggestion(.name, super::all().iter().map(Definition::name)), names())]
-    UnknownMode {
-        /// The name as given.
-        name: String,
-        /// Where it stands.
-        at: Position,
-    },
-    /// The mode has no parameter of this name.
-    #[error("{mode} has no parameter {parameter:?}{}: {}{}", place(*.at), did_you_mean(mode, .parameter), parameters(mode))]
-    UnknownParameter {
-        /// The mode.
-        mode: &'static str,
-        /// The name as given.
-        parameter: String,
-        /// Where it stands.
-        at: Position,
-    },
-    /// A parameter is set twice.
-    #[error("{mode} is given {parameter} twice{}", place(*.at))]
-    RepeatedParameter {
-        /// The mode.
-        mode: &'static str,
-        /// The parameter.
+pub enum InvalidModeSettings {
+    /// A setting of the cookie is refused.
+    #[error(transparent)]
+    Cookie(#[from] InvalidCookie),
+    /// The key that identifies sessions is refused.
+    #[error(transparent)]
+    Key(#[from] InvalidSessionKey),
+    /// The name of a cookie, header or parameter that backends set is refused.
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+    /// The names of the endpoints are refused.
+    #[error(transparent)]
+    Values(#[from] InvalidValues),
+    /// The list of trusted proxies is refused.
+    #[error(transparent)]
+    Proxies(#[from] InvalidProxies),
+    /// The length of a network prefix is refused.
+    #[error(transparent)]
+    Prefix(#[from] InvalidHashing),
+    /// A parameter would have no effect with the value of another one.
+    #[error("{parameter} has no effect with {with}: it goes with {fits}")]
+    Unused {
+        /// The parameter without effect.
         parameter: &'static str,
-        /// Where it stands for the second time.
-        at: Position,
+        /// The other parameter and its value, such as `by=hash`.
+        with: String,
+        /// The values with which it has an effect, such as `by=table or by=store`.
+        fits: String,
     },
-    /// A parameter without a default is not set.
-    #[error("{mode}{} needs {parameter}=…: {}", place(*.at), wanted(mode, parameter))]
-    MissingParameter {
-        /// The mode.
-        mode: &'static str,
-        /// The parameter.
+    /// A parameter has no effect without another one.
+    #[error("{setting} needs {parameter}=…: {why}")]
+    Needs {
+        /// The parameter without effect, or the parameter and its value, such as `by=redis`.
+        setting: &'static str,
+        /// The parameter that it needs.
         parameter: &'static str,
-        /// Where the mode stands.
-        at: Position,
+        /// What the needed parameter means.
+        why: &'static str,
     },
-    /// A value is not of the parameter's kind, or out of its range.
-    #[error("{mode} cannot have {parameter}={value:?}{}: {}", place(*.at), wanted(mode, parameter))]
-    InvalidValue {
-        /// The mode.
-        mode: &'static str,
-        /// The parameter.
-        parameter: &'static str,
-        /// The value as given; of a URL, which may hold a password, only `…`.
-        value: String,
-        /// Where it stands.
-        at: Position,
+    /// Two parameters exclude each other.
+    #[error("{one} and {other} cannot both be set: take one of them")]
+    Together {
+        /// The first parameter.
+        one: &'static str,
+        /// The second parameter.
+        other: &'static str,
     },
-    /// All values are of the right kind, but the mode does not take them, or not together.
-    #[error("{mode}{}: {reason}", place(*.at))]
-    Refused {
-        /// The mode.
-        mode: &'static str,
-        /// Where the parameter that is refused stands, or the mode.
-        at: Position,
-        /// Why not.
-        reason: Refusal,
+    /// No parameter says where the key of a session is, or none that backends can set.
+    #[error("there is no place for the key of a session: set {places}")]
+    NoPlace {
+        /// The parameters that can say so.
+        places: &'static str,
     },
-    /// Something else should stand here: a bracket, a comma, the end.
-    #[error("{expected} should stand{}, not {}", place(*.at), shown(.found))]
-    Syntax {
-        /// What should.
-        expected: &'static str,
-        /// What does; `None` at the end of the text.
-        found: Option<char>,
-        /// Where.
-        at: Position,
+    /// `missing=refuse` with `by=table`: every request would be refused.
+    #[error(
+        "missing=refuse with by=table refuses every request: the table has only sessions of requests that were \
+         accepted; use a store that is filled from elsewhere too"
+    )]
+    RefusesAll,
+    /// An entry of `ignore-paths` does not begin with `/`.
+    #[error("no path begins with {path:?}: in ignore-paths each begins with '/', as in /static")]
+    NoPath {
+        /// The entry as given.
+        path: String,
     },
+    /// `same-site=None` without `secure`: browsers drop such cookies.
+    #[error("same-site=None needs secure: browsers drop the cookie without it")]
+    Insecure,
+    /// The `url` has a user or a password in it.
+    #[error(
+        "url has a user or a password in it, and secrets do not stand in the text: build the store with it, pass it \
+         to BuildContext::store, and set by=store"
+    )]
+    Secret,
 }
 
-fn place(at: Position) -> String {
-    format!(" (at {})", at.character + 1)
-}
-
-fn shown(found: &Option<char>) -> String {
-    found.map_or_else(|| "the end".to_owned(), |found| format!("{found:?}"))
-}
-
-fn listed(names: impl Iterator<Item = &'static str>) -> String {
-    names.collect::<Vec<_>>().join(", ")
-}
-
-fn did_you_mean(mode: &str, parameter: &str) -> String {
-    let known = Definition::named(mode).map(Definition::parameters).unwrap_or_default();
-    suggestion(parameter, known.iter().map(Parameter::name))
-}
-
-fn names() -> String {
-    listed(super::all().iter().map(Definition::name))
-}
-
-fn parameters(mode: &str) -> String {
-    match Definition::named(mode).map(Definition::parameters) {
-        None | Some([]) => "it has no parameters".to_owned(),
-        Some(known) => format!("its parameters are {}", listed(known.iter().map(Parameter::name))),
-    }
-}
-
-fn wanted(mode: &str, parameter: &str) -> String {
-    let Some(known) = Definition::named(mode).and_then(|mode| mode.parameter(parameter)) else {
-        return String::new();
-    };
-    let absent = if parameter == "by" && cfg!(not(feature = "redis")) { " (feature redis adds redis)" } else { "" };
-    match known.kind() {
-        kind @ Kind::Choice(_) => format!("{parameter} is {kind}{absent}"),
-        kind => format!("{parameter} is {kind}, such as {}", known.example()),
+impl InvalidModeSettings {
+    /// The parameter that the refusal is about, if it is about a single one.
+    pub(super) fn parameter(&self) -> Option<&'static str> {
+        match self {
+            Self::Cookie(InvalidCookie::Name { .. }) | Self::Key(_) => Some("name"),
+            Self::Cookie(InvalidCookie::HostOnly { .. }) => Some("name"),
+            Self::Cookie(InvalidCookie::Needs { what, .. }) if what == "its prefix" => Some("name"),
+            Self::Cookie(InvalidCookie::Needs { .. }) => Some("attributes"),
+            Self::Cookie(InvalidCookie::Domain { .. }) => Some("domain"),
+            Self::Cookie(InvalidCookie::Attribute { .. }) => Some("attributes"),
+            Self::Proxies(_) => Some("trusted"),
+            Self::Values(_) => Some("names"),
+            Self::Unused { parameter, .. } => Some(parameter),
+            Self::Needs { setting, .. } => setting.split('=').next(),
+            Self::Together { other, .. } => Some(other),
+            Self::RefusesAll => Some("missing"),
+            Self::NoPath { .. } => Some("ignore-paths"),
+            Self::Insecure => Some("same-site"),
+            Self::Secret => Some("url"),
+            _ => None,
+        }
     }
 }

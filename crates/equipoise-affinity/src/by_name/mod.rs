@@ -1,7 +1,8 @@
-//! Modes by name: for configuration files, command lines and tools.
+//! Modes of affinity by name: for configuration files, command lines and tools.
 //!
-//! An [`AffinitySpec`] is a mode as text, with what happens where it does not hold: a name, and in brackets what differs
-//! from the defaults. It reads like [strategies by name](equipoise_core::strategy::by_name).
+//! An [`AffinitySpec`] is a mode as text: a name, and in brackets the parameters that differ from their defaults. It has
+//! the same [grammar](equipoise_core::spec#grammar) as
+//! [strategies by name](equipoise_core::strategy::by_name).
 //!
 //! ```text
 //! none
@@ -16,84 +17,92 @@
 //! cookie(name=SRV, force-cookie=maintenance, ignore-paths={/static, /images})
 //! ```
 //!
-//! # Grammar
-//!
-//! ```text
-//! mode      = name [ "(" [ argument { "," argument } ] ")" ]
-//! argument  = name "=" value      a parameter, at most once each, in any order
-//!           | name                a flag: as good as name=true
-//! ```
-//!
-//! | a value is | as in |
-//! | --- | --- |
-//! | a whole number | `3`, `65536`, `0x10000` |
-//! | a number | `1.25`, `2` |
-//! | a time | `10s`, `2.5s`, `250ms`, `1m`, `1h` |
-//! | a word of a few | `table`, `token`, `Lax` |
-//! | a text | `x-session`, or with anything but letters, digits and `-_.:/+` in it, `"in \"quotes\""` |
-//! | one character | `.`, `"!"` |
-//! | texts | `{10.0.0.0/8, loopback}` |
-//! | texts by name | `{10.0.0.1:80=A, 10.0.0.2:80=B}` |
-//! | a [`Fallback`](crate::Fallback) | `rebind`, `refuse`, `wait(5s)` |
-//!
-//! White space between these parts does not matter. Names are written in lower case. [`all`] lists every mode with its
-//! parameters, their defaults and what they mean. `by=hash` wants a pool whose strategy places by key, such as
-//! `maglev`; all else goes with every strategy.
+//! [`all`] lists every mode with its parameters, their defaults and what they mean. `by=hash` needs a pool whose strategy
+//! places by key, such as `maglev`; all other modes work with every strategy.
 //!
 //! # What is not in the text
 //!
-//! Secrets, stores and code are handed over when a mode is built, in its [`Means`]. A text can be logged. What a closure
-//! says ([`SessionKey::by`](crate::key::SessionKey::by)) has no text. [`Affinity::except`], [`Affinity::force`] (which
-//! replace `ignore-paths` and `force-cookie`), [`Affinity::session_limit`] and [`Affinity::clock`] can be called on what
-//! was built.
+//! A text can be logged: secrets, stores and code are not in it. They are in the [`BuildContext`] with which a mode is
+//! built. A key that a closure computes ([`SessionKey::by`](crate::key::SessionKey::by)) has no text.
+//! [`Affinity::except`] and [`Affinity::force`] (which replace `ignore-paths` and `force-cookie`),
+//! [`Affinity::session_limit`] and [`Affinity::clock`] can be called on a mode that was built from a text.
 //!
-//! # What would have no effect is refused
+//! # Parameters that would have no effect are refused
 //!
-//! | | because |
+//! | text | reason |
 //! | --- | --- |
-//! | `unavailable`, `until-saturated`, `force-cookie` with `by=hash` | the strategy places requests, and passes over who cannot take them |
-//! | `until-saturated` with `unavailable=refuse` or `wait` | nobody shares an endpoint that requests are strictly bound to |
-//! | a store's settings without that store | such as `sessions` with `by=redis` |
-//! | `header` without `trusted` | nobody is believed |
-//! | `missing=refuse` with `by=table`, but under `learn` | nobody would ever get in |
+//! | `unavailable`, `until-saturated`, `force-cookie` with `by=hash` | the strategy places requests, and skips endpoints that cannot accept them |
+//! | `until-saturated` with `unavailable=refuse` or `wait` | a request that is strictly bound to an endpoint never goes elsewhere |
+//! | a store's settings without that store | for example, `sessions` has no meaning for `by=redis` |
+//! | `header` without `trusted` | any client can set the header |
+//! | `missing=refuse` with `by=table`, except under `learn` | every request would be refused: only accepted requests enter the table |
 //! | `same-site=None` without `secure` | browsers drop such cookies |
 
-mod definition;
+mod context;
 mod error;
 mod make;
-mod means;
-mod parser;
-mod refusal;
-#[cfg(feature = "serde")]
-mod serde;
-mod settings;
+mod parameters;
 mod table;
 #[cfg(test)]
 mod tests;
-mod value;
+mod words;
 
-use std::{fmt, str::FromStr};
-
-use equipoise_core::Pool;
-pub use equipoise_core::strategy::by_name::{Position, Preset};
+pub use equipoise_core::spec::{Kind, Parameter, Position, Preset};
+use equipoise_core::{
+    Pool,
+    spec::{Definition, InvalidText, Spec, Vocabulary},
+};
 
 pub use self::{
-    definition::{Definition, Parameter},
-    error::InvalidAffinity,
-    means::{BuildError, Means},
-    refusal::Refusal,
-    value::Kind,
+    context::{BuildAffinityError, BuildContext},
+    error::InvalidModeSettings,
 };
-use self::{settings::Settings, value::Value};
+use self::{
+    make::Make,
+    parameters::{LOOKUP, MISSING, UNAVAILABLE, UNTIL},
+};
 use crate::Affinity;
 
-/// A mode of affinity and its settings, as text and as a value: for choosing one at run time.
+/// The vocabulary of modes: marks their definitions and errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Modes {}
+
+/// The definition of a mode: its name and its parameters.
+pub type ModeDefinition = Definition<Modes>;
+
+/// Why a text is no mode of affinity.
+pub type InvalidAffinity = InvalidText<Modes>;
+
+type Settings<'a> = equipoise_core::spec::Settings<'a, Modes>;
+
+impl Vocabulary for Modes {
+    type Make = Make;
+    type Refusal = InvalidModeSettings;
+
+    const NOUN: &'static str = "mode";
+    const EXPECTED: &'static str = "the name of a mode";
+
+    fn definitions() -> &'static [ModeDefinition] {
+        table::ALL
+    }
+
+    fn check(settings: &Settings<'_>) -> Result<(), InvalidModeSettings> {
+        settings.spec().definition().make().check(settings)
+    }
+
+    fn refused_parameter(refusal: &InvalidModeSettings) -> Option<&'static str> {
+        refusal.parameter()
+    }
+}
+
+/// A mode of affinity and its settings, as text and as a value: for choosing one at run time. The default is `none`.
 ///
-/// What is written out is read back as an equal value. Parameters that are set to their defaults are as good as not
-/// set: they do not show. The [module](self) tells the grammar.
+/// A spec that is written as text is read back as an equal value. A parameter that is set to its default counts as not
+/// set: it is not written, and specs with and without it are equal. The [module](self) describes the text. With the
+/// feature `serde` a spec is serialized as its text.
 ///
 /// ```
-/// use equipoise_affinity::{AffinitySpec, by_name::Means};
+/// use equipoise_affinity::{AffinitySpec, by_name::BuildContext};
 /// use equipoise_core::{EndpointSpec, Pool};
 ///
 /// let spec: AffinitySpec = "header(name=x-session, by=table, idle=1h, unavailable=wait(2s))".parse()?;
@@ -101,12 +110,12 @@ use crate::Affinity;
 ///
 /// let pool = Pool::default();
 /// pool.update(["a:80", "b:80"].map(EndpointSpec::new), |_| ())?;
-/// let affinity = spec.build(&pool, &Means::new())?;
+/// let affinity = spec.build(&pool, &BuildContext::new())?;
 /// # drop(affinity);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// What is wrong is refused, with what would be right:
+/// The error for a wrong text says what would be right:
 ///
 /// ```
 /// use equipoise_affinity::AffinitySpec;
@@ -119,96 +128,59 @@ use crate::Affinity;
 /// let error = "header(name=x-session, by=hash, unavailable=refuse)".parse::<AffinitySpec>().unwrap_err();
 /// assert!(error.to_string().starts_with("header (at 33): unavailable has no effect with by=hash: it goes with by=table"));
 /// ```
-///
-/// With the feature `serde` it is serialized as its text.
 #[derive(Clone, Debug, PartialEq)]
-pub struct AffinitySpec {
-    definition: &'static Definition,
-    /// As many as the definition has parameters; `None` where the preset holds, so that equal settings are equal values.
-    values: Vec<Option<Value>>,
-}
+pub struct AffinitySpec(Spec<Modes>);
 
-/// Numbers are finite wherever they are read.
+equipoise_core::__spec_as_text!(AffinitySpec, Modes, "a mode of affinity by name, such as cookie(name=SRV, indirect)");
+
+/// Numbers in a spec are finite, so equality is reflexive.
 impl Eq for AffinitySpec {}
 
 impl AffinitySpec {
     /// The mode's name, without its settings.
     pub fn name(&self) -> &'static str {
-        self.definition.name()
+        self.definition().name()
     }
 
-    /// What [`all`] says of the mode.
-    pub fn definition(&self) -> &'static Definition {
-        self.definition
+    /// The mode's entry in [`all`].
+    pub fn definition(&self) -> &'static ModeDefinition {
+        self.0.definition()
     }
 
-    /// The mode over this pool. Each call makes new stores, but for one that is handed over.
+    /// Builds the mode for a pool. Each call makes new stores, except for `by=store`, which takes the store of the
+    /// context.
     ///
     /// # Errors
     ///
-    /// When the means lack what the mode needs, the pool's endpoints cannot be named in its cookie, or Redis cannot be
-    /// what the URL says.
-    pub fn build<T: Send + Sync + 'static>(&self, pool: &Pool<T>, means: &Means) -> Result<Affinity, BuildError> {
-        let settings = Settings::of(self);
-        let mut affinity = Affinity::new(pool, self.definition.make.mode(&settings, means)?)?;
-        if let Some(fallback) = settings.get_if_set("missing") {
-            affinity = affinity.missing(fallback);
+    /// [`BuildAffinityError`], if the context lacks what the mode needs, if an endpoint of the pool cannot be named in
+    /// the mode's cookie, or if the store in Redis cannot be built.
+    pub fn build<T: Send + Sync + 'static>(
+        &self,
+        pool: &Pool<T>,
+        context: &BuildContext,
+    ) -> Result<Affinity, BuildAffinityError> {
+        let settings = Settings::of(&self.0);
+        let mut affinity = Affinity::new(pool, self.definition().make().mode(&settings, context)?)?
+            .missing(settings.get(&MISSING))
+            .unavailable(settings.get(&UNAVAILABLE));
+        if let Some(factor) = settings.get(&UNTIL) {
+            affinity = affinity.until_saturated(factor as f32);
         }
-        if let Some(fallback) = settings.get_if_set("unavailable") {
-            affinity = affinity.unavailable(fallback);
-        }
-        if let Some(factor) = settings.get_if_set("until-saturated") {
-            affinity = affinity.until_saturated(factor);
-        }
-        if let Some(longest) = settings.get_if_set("lookup") {
+        if let Some(longest) = settings.get(&LOOKUP) {
             affinity = affinity.lookup_limit(longest);
         }
         Ok(make::apply_rules(&settings, affinity))
     }
 }
 
-/// `none`.
 impl Default for AffinitySpec {
     fn default() -> Self {
-        Self { definition: &table::ALL[0], values: Vec::new() }
+        Self(Spec::of(&table::ALL[0]))
     }
 }
 
-impl FromStr for AffinitySpec {
-    type Err = InvalidAffinity;
-
-    fn from_str(text: &str) -> Result<Self, InvalidAffinity> {
-        parser::parse(text)
-    }
-}
-
-impl TryFrom<&str> for AffinitySpec {
-    type Error = InvalidAffinity;
-
-    fn try_from(text: &str) -> Result<Self, InvalidAffinity> {
-        text.parse()
-    }
-}
-
-/// The text that is parsed to an equal value.
-impl fmt::Display for AffinitySpec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())?;
-        let mut lead = "(";
-        for (parameter, value) in self.definition.parameters().iter().zip(&self.values) {
-            match value {
-                Some(Value::Flag(true)) => write!(f, "{lead}{}", parameter.name())?,
-                Some(value) => write!(f, "{lead}{}={value}", parameter.name())?,
-                None => continue,
-            }
-            lead = ", ";
-        }
-        if lead == "(" { Ok(()) } else { f.write_str(")") }
-    }
-}
-
-/// Every mode that has a name, in an order to read them in: none, what tells sessions by a part of the request, what the
-/// balancer sets, what backends set.
+/// Every mode that has a name: first `none`, then those that identify a session by a part of the request, then those
+/// whose cookie the balancer sets, then those that use what backends set.
 ///
 /// ```
 /// use equipoise_affinity::by_name;
@@ -221,6 +193,6 @@ impl fmt::Display for AffinitySpec {
 /// }
 /// # assert!(by_name::all().iter().any(|mode| mode.name() == "cookie"));
 /// ```
-pub fn all() -> &'static [Definition] {
+pub fn all() -> &'static [ModeDefinition] {
     table::ALL
 }

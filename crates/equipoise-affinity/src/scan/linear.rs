@@ -9,7 +9,6 @@ use http::{
 };
 
 use crate::{
-    AffinitySpec,
     cookie::{Claim, PersistenceCookie, PersistenceCookieBuilder, Presented, Served},
     key::SessionKey,
     learn::{Learn, Route},
@@ -203,16 +202,4 @@ fn proxy_headers_are_read_in_linear_time() {
         }
     });
     assert!(work <= 107 * line.len() as u64, "{work}");
-}
-
-#[test]
-fn texts_of_modes_are_read_in_linear_time() {
-    for part in [" ", "(", ",", "a", "a=b,", "\"", "\\\"", "{", "{a=b},", "a, ", "\u{e4}"] {
-        for begin in ["", "cookie(name=", "cookie(name=\"", "source(trusted={", "source(trusted={a,", "cookie(names={"]
-        {
-            is_linear(part, 4, |rest| {
-                drop(format!("{begin}{}", std::str::from_utf8(rest).unwrap()).parse::<AffinitySpec>());
-            });
-        }
-    }
 }

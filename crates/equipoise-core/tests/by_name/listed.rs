@@ -25,7 +25,7 @@ fn every_strategy_is_made_and_picks() {
 
 #[test]
 fn names_and_parameters_are_told_apart() {
-    let names: BTreeSet<_> = by_name::all().iter().map(by_name::Definition::name).collect();
+    let names: BTreeSet<_> = by_name::all().iter().map(by_name::StrategyDefinition::name).collect();
     assert_eq!(names.len(), by_name::all().len());
     for definition in by_name::all() {
         let parameters: BTreeSet<_> = definition.parameters().iter().map(by_name::Parameter::name).collect();

@@ -6,7 +6,7 @@ use crate::{refusal, spec};
 
 #[test]
 fn what_is_wrong_is_refused_with_what_would_be_right() {
-    let names = by_name::all().iter().map(by_name::Definition::name).collect::<Vec<_>>().join(", ");
+    let names = by_name::all().iter().map(by_name::StrategyDefinition::name).collect::<Vec<_>>().join(", ");
     for (text, message) in [
         ("", r#"the name of a strategy should stand (at 1), not the end"#),
         ("p2d", &*format!("there is no strategy \"p2d\" (at 1): did you mean p2c? there are {names}")),
@@ -77,8 +77,8 @@ fn what_is_wrong_is_refused_with_what_would_be_right() {
 #[test]
 fn strategies_nest_sixteen_deep_and_no_deeper() {
     let nested = |depth: usize| format!("{}p2c{}", "slow-start(".repeat(depth - 1), ")".repeat(depth - 1));
-    assert_eq!(spec(&nested(by_name::DEEPEST)).to_string(), nested(by_name::DEEPEST));
-    assert!(matches!(refusal(&nested(by_name::DEEPEST + 1)), InvalidStrategy::TooDeep { at } if at.byte == 176));
+    assert_eq!(spec(&nested(by_name::MAX_DEPTH)).to_string(), nested(by_name::MAX_DEPTH));
+    assert!(matches!(refusal(&nested(by_name::MAX_DEPTH + 1)), InvalidStrategy::TooDeep { at } if at.byte == 176));
     assert!(matches!(refusal(&"slow-start(".repeat(100_000)), InvalidStrategy::TooDeep { .. }));
     assert!(matches!(refusal(&"maglev(fallback=".repeat(100_000)), InvalidStrategy::TooDeep { .. }));
 }

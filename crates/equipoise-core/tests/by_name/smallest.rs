@@ -1,7 +1,7 @@
-use equipoise_core::strategy::by_name::{Definition, Kind, Preset};
+use equipoise_core::strategy::by_name::{Kind, Preset, StrategyDefinition};
 
 /// A strategy with only what it must be given.
-pub(crate) fn smallest(definition: &Definition) -> String {
+pub(crate) fn smallest(definition: &StrategyDefinition) -> String {
     let mut arguments: Vec<String> = definition.wraps().then(|| "p2c".to_owned()).into_iter().collect();
     for (at, parameter) in definition.parameters().iter().enumerate() {
         if parameter.preset() == Preset::Required {

@@ -16,17 +16,17 @@ fn value(kind: Kind, depth: u32) -> BoxedStrategy<String> {
     };
     match kind {
         Kind::Number { from, to } => (from..=to).prop_map(|number| number.to_string()).boxed(),
-        Kind::Real => (0.01..8.0f64).prop_map(|real| real.to_string()).boxed(),
-        Kind::Time => prop_oneof![
+        Kind::Real { .. } => (0.01..8.0f64).prop_map(|real| real.to_string()).boxed(),
+        Kind::Time { .. } => prop_oneof![
             (0u64..=u64::MAX).prop_map(|nanos| format!("{nanos}ns")),
             (0u32..10_000, 0u32..1000).prop_map(|(whole, parts)| format!("{whole}.{parts:03}s")),
             (0u32..100, "h|m|ms|us").prop_map(|(whole, unit)| format!("{whole}{unit}")),
         ]
         .boxed(),
-        Kind::Flag => any::<bool>().prop_map(|flag| flag.to_string()).boxed(),
+        Kind::Bool => any::<bool>().prop_map(|flag| flag.to_string()).boxed(),
         Kind::Text => text().boxed(),
         Kind::Range => (1u32..5000, 0u32..5000).prop_map(|(from, more)| format!("{from}..{}", from + more)).boxed(),
-        Kind::Shares => proptest::collection::vec((text(), any::<u32>()), 0..4)
+        Kind::NumbersByName => proptest::collection::vec((text(), any::<u32>()), 0..4)
             .prop_map(|shares| {
                 let shares: Vec<_> = shares.into_iter().map(|(name, share)| format!("{name}={share}")).collect();
                 format!("{{{}}}", shares.join(","))

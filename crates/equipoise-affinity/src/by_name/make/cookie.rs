@@ -1,92 +1,112 @@
-//! A cookie that the balancer sets, or takes part in.
+//! A cookie that the balancer sets or changes.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
-use super::{BuildError, Means, Refusal, Settings, fits};
+use equipoise_core::spec::Parameter;
+
+use super::{
+    super::{
+        parameters::{
+            ATTRIBUTES, COOKIE_IDLE, COOKIE_LIFE, COOKIE_NAME, DOMAIN, HTTPONLY, INDIRECT, MAX_BYTES, MAX_COOKIES,
+            NAMES, NOCACHE, POSTONLY, PRESERVE, SAME_SITE, SECURE, VALUES,
+        },
+        words::{Naming, SameSite},
+    },
+    BuildAffinityError, BuildContext, InvalidModeSettings, Settings, fits,
+};
 use crate::{
     Values,
-    by_name::means::Keys,
+    by_name::context::Keys,
     cookie::{CookieMode, PersistenceCookie, PersistenceCookieBuilder},
 };
 
-pub(super) fn check(mode: CookieMode, settings: &Settings<'_>) -> Result<(), Refusal> {
-    let values: &str = settings.get("values");
-    if settings.is_set("names") && values != "name" {
-        return Err(fits("names", "values", values, ["name"].into_iter()));
+pub(super) fn check(mode: CookieMode, settings: &Settings<'_>) -> Result<(), InvalidModeSettings> {
+    let values = settings.get(&VALUES);
+    let only_with = |parameter: &Parameter, fitting: Naming| {
+        fits(parameter, &VALUES.parameter, values.word(), [fitting.word()].into_iter())
+    };
+    if settings.is_set(&NAMES.parameter) && values != Naming::Name {
+        return Err(only_with(&NAMES.parameter, Naming::Name));
     }
-    // Dates beside the value are of a cookie that the balancer sets; in a token, they are a part of it.
-    if mode != CookieMode::Insert && values != "token" {
-        for parameter in ["idle", "life"] {
+    // Tokens contain their dates. Beside another value, dates fit only into a cookie that the balancer sets itself.
+    if mode != CookieMode::Insert && values != Naming::Token {
+        for parameter in [&COOKIE_IDLE.parameter, &COOKIE_LIFE.parameter] {
             if settings.is_set(parameter) {
-                return Err(fits(parameter, "values", values, ["token"].into_iter()));
+                return Err(only_with(parameter, Naming::Token));
             }
         }
     }
-    if settings.get_if_set("same-site") == Some("None") && !settings.flag("secure") {
-        return Err(Refusal::Insecure);
+    if settings.get(&SAME_SITE) == Some(SameSite::None) && !settings.get(&SECURE) {
+        return Err(InvalidModeSettings::Insecure);
     }
     let cookie = cookie(mode, settings)?;
-    if values == "name" {
+    if values == Naming::Name {
         named(&cookie, settings)?;
     }
     Ok(())
 }
 
-pub(super) fn cookie(mode: CookieMode, settings: &Settings<'_>) -> Result<PersistenceCookie, Refusal> {
-    let name: String = settings.get("name");
+pub(super) fn cookie(mode: CookieMode, settings: &Settings<'_>) -> Result<PersistenceCookie, InvalidModeSettings> {
+    let name = settings.get(&COOKIE_NAME);
     let mut cookie = match mode {
         CookieMode::Insert => PersistenceCookie::insert(name),
         CookieMode::Rewrite => PersistenceCookie::rewrite(name),
         CookieMode::Prefix => PersistenceCookie::prefix(name),
     };
     for (flag, set) in [
-        ("indirect", PersistenceCookieBuilder::indirect as fn(_) -> _),
-        ("nocache", PersistenceCookieBuilder::nocache),
-        ("preserve", PersistenceCookieBuilder::preserve),
-        ("postonly", PersistenceCookieBuilder::postonly),
-        ("httponly", PersistenceCookieBuilder::httponly),
-        ("secure", PersistenceCookieBuilder::secure),
+        (&INDIRECT, PersistenceCookieBuilder::indirect as fn(_) -> _),
+        (&NOCACHE, PersistenceCookieBuilder::nocache),
+        (&PRESERVE, PersistenceCookieBuilder::preserve),
+        (&POSTONLY, PersistenceCookieBuilder::postonly),
+        (&HTTPONLY, PersistenceCookieBuilder::httponly),
+        (&SECURE, PersistenceCookieBuilder::secure),
     ] {
-        if settings.flag(flag) {
+        if settings.get(flag) {
             cookie = set(cookie);
         }
     }
-    if let Some(domain) = settings.get_if_set::<String>("domain") {
+    if let Some(domain) = settings.get(&DOMAIN) {
         cookie = cookie.domain(domain);
     }
-    if let Some(site) = settings.get_if_set::<&str>("same-site") {
-        cookie = cookie.attribute(format!("SameSite={site}"));
+    if let Some(site) = settings.get(&SAME_SITE) {
+        cookie = cookie.attribute(format!("SameSite={}", site.word()));
     }
-    for attribute in settings.get_if_set::<Vec<String>>("attributes").unwrap_or_default() {
+    for attribute in settings.get(&ATTRIBUTES) {
         cookie = cookie.attribute(attribute);
     }
-    if settings.get::<&str>("values") != "token" {
-        if let Some(idle) = settings.get_if_set("idle") {
+    if settings.get(&VALUES) != Naming::Token {
+        if let Some(idle) = settings.get(&COOKIE_IDLE) {
             cookie = cookie.max_idle(idle);
         }
-        if let Some(life) = settings.get_if_set("life") {
+        if let Some(life) = settings.get(&COOKIE_LIFE) {
             cookie = cookie.max_life(life);
         }
     }
-    let cookie = cookie.most_cookies(settings.get("most-cookies")).most_bytes(settings.get("most-bytes"));
+    let cookie = cookie.most_cookies(settings.get(&MAX_COOKIES)).most_bytes(settings.get(&MAX_BYTES));
     Ok(cookie.build()?)
 }
 
-pub(super) fn values(cookie: &PersistenceCookie, settings: &Settings<'_>, means: &Means) -> Result<Values, BuildError> {
-    let mode = settings.mode();
-    match settings.get("values") {
-        "id" => Ok(Values::ids()),
-        "name" => Ok(named(cookie, settings)?),
-        "dynamic" => Ok(Values::dynamic(means.dynamic_key.as_ref().ok_or(BuildError::NoDynamicKey { mode })?)),
-        _ => {
-            let mut values = match means.keys.as_ref().ok_or(BuildError::NoKeys { mode })? {
+pub(super) fn values(
+    cookie: &PersistenceCookie,
+    settings: &Settings<'_>,
+    context: &BuildContext,
+) -> Result<Values, BuildAffinityError> {
+    let mode = settings.name();
+    match settings.get(&VALUES) {
+        Naming::Id => Ok(Values::ids()),
+        Naming::Name => Ok(named(cookie, settings)?),
+        Naming::Dynamic => {
+            Ok(Values::dynamic(context.dynamic_key.as_ref().ok_or(BuildAffinityError::NoDynamicKey { mode })?))
+        }
+        Naming::Token => {
+            let mut values = match context.keys.as_ref().ok_or(BuildAffinityError::NoKeys { mode })? {
                 Keys::Ring(ring) => Values::tokens(ring.clone(), cookie),
                 Keys::Tokens(tokens) => Values::of_tokens(Arc::clone(tokens)),
             };
-            if let Some(idle) = settings.get_if_set("idle") {
+            if let Some(idle) = settings.get(&COOKIE_IDLE) {
                 values = values.idle(idle);
             }
-            if let Some(life) = settings.get_if_set("life") {
+            if let Some(life) = settings.get(&COOKIE_LIFE) {
                 values = values.life(life);
             }
             Ok(values)
@@ -94,9 +114,9 @@ pub(super) fn values(cookie: &PersistenceCookie, settings: &Settings<'_>, means:
     }
 }
 
-fn named(cookie: &PersistenceCookie, settings: &Settings<'_>) -> Result<Values, Refusal> {
-    let why = "each endpoint's id and what it is called, such as {\"10.0.0.1:80\"=A}";
-    let missing = Refusal::Needs { setting: "values=name", parameter: "names", why };
-    let names: BTreeMap<String, String> = settings.get_if_set("names").ok_or(missing)?;
+fn named(cookie: &PersistenceCookie, settings: &Settings<'_>) -> Result<Values, InvalidModeSettings> {
+    let why = "the id of each endpoint and its name in the cookie, such as {\"10.0.0.1:80\"=A}";
+    let missing = InvalidModeSettings::Needs { setting: "values=name", parameter: "names", why };
+    let names = settings.get(&NAMES).ok_or(missing)?;
     Ok(Values::named(cookie, names)?)
 }

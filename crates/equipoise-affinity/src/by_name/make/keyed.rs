@@ -1,47 +1,54 @@
-//! What tells sessions: a part of the request.
+//! Keys that requests bring.
 
 use equipoise_core::SourcePrefix;
 
-use super::{Means, Refusal, Settings};
+use super::{
+    super::{
+        parameters::{
+            APP_COOKIE_NAME, BY, FIRST, FORWARDED, HEADER_NAME, HOPS, HOST, KEY_COOKIE, KEY_HEADER, KEY_PATH,
+            KEY_QUERY, MISSING, SEGMENT, TRUSTED, URL_NAME, V4, V6,
+        },
+        words::By,
+    },
+    BuildContext, InvalidModeSettings, Settings,
+};
 use crate::{
     Fallback,
     key::{InvalidSessionKey, SessionKey},
     source::{ClientAddress, ForwardedHeader, TrustedProxies},
 };
 
-type Made = Result<SessionKey, Refusal>;
+type Made = Result<SessionKey, InvalidModeSettings>;
 
-pub(super) fn check(settings: &Settings<'_>) -> Result<(), Refusal> {
-    let missing: Fallback = settings.get("missing");
-    match settings.get("by") {
-        "table" if missing == Fallback::Refuse => Err(Refusal::NobodyGetsIn),
-        _ => Ok(()),
+pub(super) fn check(settings: &Settings<'_>) -> Result<(), InvalidModeSettings> {
+    if settings.get(&BY) == By::Table && settings.get(&MISSING) == Fallback::Refuse {
+        return Err(InvalidModeSettings::RefusesAll);
     }
+    Ok(())
 }
 
-pub(in crate::by_name) fn source(settings: &Settings<'_>, means: &Means) -> Made {
-    let trusted: Vec<String> = settings.get("trusted");
-    let trusted: TrustedProxies = trusted.join(",").parse()?;
+pub(in crate::by_name) fn source(settings: &Settings<'_>, context: &BuildContext) -> Made {
+    let trusted: TrustedProxies = settings.get(&TRUSTED).join(",").parse()?;
     let behind_some = trusted != TrustedProxies::none();
     let mut client = ClientAddress::behind(trusted);
-    if let Some(name) = settings.get_if_set::<String>("header") {
+    if let Some(name) = settings.get(&FORWARDED) {
         if !behind_some {
-            let why = "the proxies that are believed; what anybody else writes into the header is not";
-            return Err(Refusal::Needs { setting: "header", parameter: "trusted", why });
+            let why = "the proxies whose header is trusted; other clients may write anything into it";
+            return Err(InvalidModeSettings::Needs { setting: "header", parameter: "trusted", why });
         }
-        client = client.header(forwarded(&name)?).hops(settings.get("hops"));
-    } else if settings.is_set("hops") {
-        let why = "the one of whose list so many elements are looked at";
-        return Err(Refusal::Needs { setting: "hops", parameter: "header", why });
+        client = client.header(forwarded(&name)?).hops(settings.get(&HOPS));
+    } else if settings.is_set(&HOPS.parameter) {
+        let why = "the header whose list has these elements";
+        return Err(InvalidModeSettings::Needs { setting: "hops", parameter: "header", why });
     }
-    if let Some(peer) = means.peer.clone() {
+    if let Some(peer) = context.peer.clone() {
         client = client.peer(move |head| peer(head));
     }
-    Ok(SessionKey::source(client, SourcePrefix::new(settings.get("v4"), settings.get("v6"))?))
+    Ok(SessionKey::source(client, SourcePrefix::new(settings.get(&V4), settings.get(&V6))?))
 }
 
-fn forwarded(name: &str) -> Result<ForwardedHeader, Refusal> {
-    // Also says what is wrong with a name.
+fn forwarded(name: &str) -> Result<ForwardedHeader, InvalidModeSettings> {
+    // Its error says what is wrong with a name.
     SessionKey::header(name)?;
     Ok(match name.to_ascii_lowercase().as_str() {
         "x-forwarded-for" => ForwardedHeader::XForwardedFor,
@@ -52,54 +59,54 @@ fn forwarded(name: &str) -> Result<ForwardedHeader, Refusal> {
     })
 }
 
-pub(in crate::by_name) fn header(settings: &Settings<'_>, _: &Means) -> Made {
-    Ok(SessionKey::header(&settings.get::<String>("name"))?)
+pub(in crate::by_name) fn header(settings: &Settings<'_>, _: &BuildContext) -> Made {
+    Ok(SessionKey::header(&settings.get(&HEADER_NAME))?)
 }
 
-pub(in crate::by_name) fn app_cookie(settings: &Settings<'_>, _: &Means) -> Made {
-    Ok(SessionKey::cookie(&settings.get::<String>("name"))?)
+pub(in crate::by_name) fn app_cookie(settings: &Settings<'_>, _: &BuildContext) -> Made {
+    Ok(SessionKey::cookie(&settings.get(&APP_COOKIE_NAME))?)
 }
 
-pub(in crate::by_name) fn query(settings: &Settings<'_>, _: &Means) -> Made {
-    Ok(SessionKey::query_parameter(&settings.get::<String>("name"))?)
+pub(in crate::by_name) fn query(settings: &Settings<'_>, _: &BuildContext) -> Made {
+    Ok(SessionKey::query_parameter(&settings.get(&URL_NAME))?)
 }
 
-pub(in crate::by_name) fn path_parameter(settings: &Settings<'_>, _: &Means) -> Made {
-    Ok(SessionKey::path_parameter(&settings.get::<String>("name"))?)
+pub(in crate::by_name) fn path_parameter(settings: &Settings<'_>, _: &BuildContext) -> Made {
+    Ok(SessionKey::path_parameter(&settings.get(&URL_NAME))?)
 }
 
-pub(in crate::by_name) fn path(settings: &Settings<'_>, _: &Means) -> Made {
-    match (settings.get_if_set("segment"), settings.get_if_set("first")) {
-        (Some(_), Some(_)) => Err(Refusal::Together { one: "segment", other: "first" }),
+pub(in crate::by_name) fn path(settings: &Settings<'_>, _: &BuildContext) -> Made {
+    match (settings.get(&SEGMENT), settings.get(&FIRST)) {
+        (Some(_), Some(_)) => Err(InvalidModeSettings::Together { one: "segment", other: "first" }),
         (Some(segment), None) => Ok(SessionKey::path_segment(segment)),
         (None, Some(segments)) => Ok(SessionKey::path_prefix(segments)?),
         (None, None) => Ok(SessionKey::path()),
     }
 }
 
-pub(in crate::by_name) fn host(_: &Settings<'_>, _: &Means) -> Made {
+pub(in crate::by_name) fn host(_: &Settings<'_>, _: &BuildContext) -> Made {
     Ok(SessionKey::host())
 }
 
-pub(in crate::by_name) fn first_of(settings: &Settings<'_>, _: &Means) -> Made {
+pub(in crate::by_name) fn first_of(settings: &Settings<'_>, _: &BuildContext) -> Made {
     several(settings, SessionKey::or)
 }
 
-pub(in crate::by_name) fn all_of(settings: &Settings<'_>, _: &Means) -> Made {
+pub(in crate::by_name) fn all_of(settings: &Settings<'_>, _: &BuildContext) -> Made {
     several(settings, SessionKey::and)
 }
 
 fn several(settings: &Settings<'_>, join: fn(SessionKey, SessionKey) -> SessionKey) -> Made {
     type Named = fn(&str) -> Result<SessionKey, InvalidSessionKey>;
-    let named: [(&str, Named); 4] = [
-        ("cookie", SessionKey::cookie),
-        ("header", SessionKey::header),
-        ("path-parameter", SessionKey::path_parameter),
-        ("query", SessionKey::query_parameter),
+    let named: [(_, Named); 4] = [
+        (&KEY_COOKIE, SessionKey::cookie),
+        (&KEY_HEADER, SessionKey::header),
+        (&KEY_PATH, SessionKey::path_parameter),
+        (&KEY_QUERY, SessionKey::query_parameter),
     ];
-    let mut keys = settings.flag("host").then(SessionKey::host);
+    let mut keys = settings.get(&HOST).then(SessionKey::host);
     for (parameter, named) in named {
-        if let Some(name) = settings.get_if_set::<String>(parameter) {
+        if let Some(name) = settings.get(parameter) {
             let key = named(&name)?;
             keys = Some(match keys {
                 Some(keys) => join(keys, key),
@@ -107,5 +114,5 @@ fn several(settings: &Settings<'_>, join: fn(SessionKey, SessionKey) -> SessionK
             });
         }
     }
-    keys.ok_or(Refusal::NoPlace { places: "cookie, header, path-parameter or query" })
+    keys.ok_or(InvalidModeSettings::NoPlace { places: "cookie, header, path-parameter or query" })
 }

@@ -10,28 +10,32 @@ use self::store::fits;
 pub(super) use self::{
     keyed::{all_of, app_cookie, first_of, header, host, path, path_parameter, query, source},
     rules::apply as apply_rules,
-    store::{KEYED, STORES},
 };
-use super::{BuildError, Means, Refusal, Settings, value::Value};
+use super::{
+    BuildAffinityError, BuildContext, InvalidModeSettings, Settings,
+    parameters::{BY, BY_STORE, MAX_KEY, UNAVAILABLE, UNTIL},
+    words::By,
+};
 use crate::{Fallback, Mode, cookie::CookieMode, key::SessionKey};
 
+type MakeKey = fn(&Settings<'_>, &BuildContext) -> Result<SessionKey, InvalidModeSettings>;
+
 /// How a mode is made.
-pub(super) enum Make {
+pub enum Make {
     None,
-    Keyed(fn(&Settings<'_>, &Means) -> Result<SessionKey, Refusal>),
+    /// A key in the request; `by` says where bindings are kept.
+    Keyed(MakeKey),
     Cookie(CookieMode),
     Learn,
     Route,
 }
 
 impl Make {
-    /// Whether the values go together; of those that the text sets, also where they are defaults.
-    pub(super) fn check(&self, settings: &Settings<'_>) -> Result<(), Refusal> {
-        let unavailable = settings.get_if_set("unavailable").unwrap_or(Fallback::Rebind);
-        if settings.is_set("until-saturated") && unavailable != Fallback::Rebind {
-            let with = format!("unavailable={}", Value::Fallback(unavailable));
-            let fits = "unavailable=rebind".to_owned();
-            return Err(Refusal::Unused { parameter: "until-saturated", with, fits });
+    /// Whether the values go together. Parameters that the text sets to their defaults count as set.
+    pub(super) fn check(&self, settings: &Settings<'_>) -> Result<(), InvalidModeSettings> {
+        if settings.is_set(&UNTIL.parameter) && settings.get(&UNAVAILABLE) != Fallback::Rebind {
+            let (with, fits) = (settings.written(&UNAVAILABLE.parameter), "unavailable=rebind".to_owned());
+            return Err(InvalidModeSettings::Unused { parameter: UNTIL.parameter.name(), with, fits });
         }
         rules::check(settings)?;
         match self {
@@ -39,7 +43,7 @@ impl Make {
             Self::Keyed(key) => {
                 store::check(settings)?;
                 keyed::check(settings)?;
-                key(settings, &Means::new()).map(drop)
+                key(settings, &BuildContext::new()).map(drop)
             }
             Self::Cookie(mode) => cookie::check(*mode, settings),
             Self::Learn => {
@@ -50,23 +54,25 @@ impl Make {
         }
     }
 
-    pub(super) fn mode(&self, settings: &Settings<'_>, means: &Means) -> Result<Mode, BuildError> {
+    pub(super) fn mode(&self, settings: &Settings<'_>, context: &BuildContext) -> Result<Mode, BuildAffinityError> {
         Ok(match self {
             Self::None => Mode::none(),
             Self::Keyed(key) => {
-                let key = key(settings, means)?;
-                let key = key.longest(settings.get("longest")).map_err(Refusal::from)?;
-                match settings.get("by") {
-                    "hash" => Mode::hash(key),
-                    by => Mode::table(key, store::store(by, settings, means)?),
+                let key = key(settings, context)?;
+                let key = key.longest(settings.get(&MAX_KEY)).map_err(InvalidModeSettings::from)?;
+                match settings.get(&BY) {
+                    By::Hash => Mode::hash(key),
+                    by => Mode::table(key, store::store(by, settings, context)?),
                 }
             }
             Self::Cookie(mode) => {
                 let cookie = cookie::cookie(*mode, settings)?;
-                let values = cookie::values(&cookie, settings, means)?;
+                let values = cookie::values(&cookie, settings, context)?;
                 Mode::cookie(cookie, values)
             }
-            Self::Learn => Mode::learn(backend::learn(settings)?, store::store(settings.get("by"), settings, means)?),
+            Self::Learn => {
+                Mode::learn(backend::learn(settings)?, store::store(settings.get(&BY_STORE), settings, context)?)
+            }
             Self::Route => Mode::route(backend::places(settings)?, backend::route(settings)),
         })
     }

@@ -1,78 +1,93 @@
-//! Where bindings are: `by=…`.
+//! Where bindings are kept: `by=…`.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use super::{BuildError, Means, Refusal, Settings};
+use equipoise_core::spec::{Parameter, either};
+
+#[cfg(feature = "redis")]
+use super::super::parameters::{KEY_PREFIX, NEAR_SESSIONS, NEAR_TTL, URL};
+use super::{
+    super::{
+        parameters::{BY, FORCE, IDLE, LIFE, LOOKUP, SESSIONS, UNAVAILABLE, UNTIL},
+        words::By,
+    },
+    BuildAffinityError, BuildContext, InvalidModeSettings, Settings,
+};
 #[cfg(feature = "redis")]
 use crate::redis::RedisStore;
-use crate::{SessionStore, by_name::value::either, table::SessionTable};
+use crate::{SessionStore, table::SessionTable};
 
-/// Where sessions can be kept.
-pub(in crate::by_name) const STORES: &[&str] = &[
-    "table",
+/// The values of `by` with which parameters have an effect. Parameters that are not listed fit all.
+const FITS: &[(Parameter, &[By])] = &[
+    // A strategy that hashes skips endpoints that cannot accept a request.
+    (UNAVAILABLE.parameter, By::STORES),
+    (UNTIL.parameter, By::STORES),
+    (FORCE.parameter, By::STORES),
+    (IDLE.parameter, EXPIRING),
+    (LIFE.parameter, EXPIRING),
+    (SESSIONS.parameter, &[By::Table]),
     #[cfg(feature = "redis")]
-    "redis",
-    "store",
-];
-
-/// The same, and nowhere: a hash places them.
-pub(in crate::by_name) const KEYED: &[&str] = &[
-    "hash",
-    "table",
+    (URL.parameter, &[By::Redis]),
     #[cfg(feature = "redis")]
-    "redis",
-    "store",
+    (KEY_PREFIX.parameter, &[By::Redis]),
+    #[cfg(feature = "redis")]
+    (NEAR_TTL.parameter, &[By::Redis]),
+    #[cfg(feature = "redis")]
+    (NEAR_SESSIONS.parameter, &[By::Redis]),
+    (LOOKUP.parameter, ASKED),
 ];
 
-/// Which parameters go with which ways; what is not here goes with all.
-const FITS: &[(&str, &[&str])] = &[
-    // A strategy that hashes passes over who cannot take a request by itself.
-    ("unavailable", STORES),
-    ("until-saturated", STORES),
-    ("force-cookie", STORES),
-    ("idle", &["table", "redis"]),
-    ("life", &["table", "redis"]),
-    ("sessions", &["table"]),
-    ("url", &["redis"]),
-    ("key-prefix", &["redis"]),
-    ("near-ttl", &["redis"]),
-    ("near-sessions", &["redis"]),
-    ("lookup", &["redis", "store"]),
+/// The stores whose sessions end after a time that the text sets.
+const EXPIRING: &[By] = &[
+    By::Table,
+    #[cfg(feature = "redis")]
+    By::Redis,
 ];
 
-pub(super) fn check(settings: &Settings<'_>) -> Result<(), Refusal> {
-    let by: &str = settings.get("by");
-    for (parameter, ways) in FITS {
-        if settings.is_set(parameter) && !ways.contains(&by) {
-            return Err(fits(parameter, "by", by, ways.iter().copied().filter(|way| STORES.contains(way))));
+/// The stores that a request may have to wait for.
+const ASKED: &[By] = &[
+    #[cfg(feature = "redis")]
+    By::Redis,
+    By::Store,
+];
+
+pub(super) fn check(settings: &Settings<'_>) -> Result<(), InvalidModeSettings> {
+    // Also of modes with `BY_STORE`: their words are a part of these.
+    let by = settings.get(&BY);
+    for (parameter, fitting) in FITS {
+        if settings.is_set(parameter) && !fitting.contains(&by) {
+            return Err(fits(parameter, &BY.parameter, by.word(), fitting.iter().map(|by| by.word())));
         }
     }
-    if by == "redis" {
-        let needs = Refusal::Needs {
+    #[cfg(feature = "redis")]
+    if by == By::Redis {
+        let needs = InvalidModeSettings::Needs {
             setting: "by=redis",
             parameter: "url",
-            why: "it says where the server is, such as redis://10.0.0.5:6379/0",
+            why: "the address of the Redis server, such as redis://10.0.0.5:6379/0",
         };
-        if has_secrets(&settings.get_if_set::<String>("url").ok_or(needs)?) {
-            return Err(Refusal::Secret);
+        if has_secrets(&settings.get(&URL).ok_or(needs)?) {
+            return Err(InvalidModeSettings::Secret);
         }
     }
     Ok(())
 }
 
-/// A parameter that goes with other values of `setting` only.
+/// A parameter that has an effect only with other values of `setting`.
 pub(super) fn fits(
-    parameter: &'static str,
-    setting: &str,
+    parameter: &Parameter,
+    setting: &Parameter,
     value: &str,
-    with: impl Iterator<Item = &'static str>,
-) -> Refusal {
-    let fits: Vec<String> = with.map(|value| format!("{setting}={value}")).collect();
+    fitting: impl Iterator<Item = &'static str>,
+) -> InvalidModeSettings {
+    let setting = setting.name();
+    let fits: Vec<String> = fitting.map(|value| format!("{setting}={value}")).collect();
     let fits = either(fits.iter().map(String::as_str));
-    Refusal::Unused { parameter, with: format!("{setting}={value}"), fits }
+    InvalidModeSettings::Unused { parameter: parameter.name(), with: format!("{setting}={value}"), fits }
 }
 
 /// Whether a URL has a user or a password: `redis://user:password@host`, `redis+unix:///path?pass=password`.
+#[cfg(feature = "redis")]
 fn has_secrets(url: &str) -> bool {
     let (_, rest) = url.split_once("://").unwrap_or(("", url));
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
@@ -80,34 +95,36 @@ fn has_secrets(url: &str) -> bool {
     authority.contains('@') || query.split(['&', '#']).any(|pair| pair.starts_with("pass") || pair.starts_with("user"))
 }
 
-pub(super) fn store(by: &str, settings: &Settings<'_>, means: &Means) -> Result<Arc<dyn SessionStore>, BuildError> {
-    let idle: Option<Duration> = settings.get_if_set("idle");
-    let life: Option<Duration> = settings.get_if_set("life");
+pub(super) fn store(
+    by: By,
+    settings: &Settings<'_>,
+    context: &BuildContext,
+) -> Result<Arc<dyn SessionStore>, BuildAffinityError> {
+    let (idle, life) = (settings.get(&IDLE), settings.get(&LIFE));
     match by {
-        "table" => {
-            let table = SessionTable::builder().capacity(settings.get("sessions")).idle(idle).lifetime(life);
+        By::Table => {
+            let table = SessionTable::builder().capacity(settings.get(&SESSIONS)).idle(idle).lifetime(life);
             Ok(Arc::new(table.build()?))
         }
         #[cfg(feature = "redis")]
-        "redis" => {
-            let mut redis = RedisStore::builder(&settings.get::<String>("url"))
-                .prefix(settings.get::<String>("key-prefix"))
-                .near_ttl(settings.get("near-ttl"))
-                .near_capacity(settings.get("near-sessions"));
-            if let Some(idle) = idle {
-                redis = redis.idle_timeout(idle);
-            }
+        By::Redis => {
+            let mut redis = RedisStore::builder(&settings.get(&URL).unwrap_or_default())
+                .prefix(settings.get(&KEY_PREFIX))
+                .near_ttl(settings.get(&NEAR_TTL))
+                .near_capacity(settings.get(&NEAR_SESSIONS))
+                .idle_timeout(idle);
             if let Some(life) = life {
                 redis = redis.lifetime(life);
             }
-            if let Some(longest) = settings.get_if_set("lookup") {
+            if let Some(longest) = settings.get(&LOOKUP) {
                 redis = redis.lookup_timeout(longest);
             }
-            if let Some(runtime) = means.runtime.clone() {
+            if let Some(runtime) = context.runtime.clone() {
                 redis = redis.runtime(runtime);
             }
             Ok(Arc::new(redis.build()?))
         }
-        _ => means.store.clone().ok_or(BuildError::NoStore { mode: settings.mode() }),
+        // `hash` needs no store, and asks for none.
+        By::Store | By::Hash => context.store.clone().ok_or(BuildAffinityError::NoStore { mode: settings.name() }),
     }
 }

@@ -7,13 +7,13 @@ use http::Request;
 use super::{keys, pool, spec};
 use crate::{
     Affinity, Unbound,
-    by_name::{BuildError, Means},
+    by_name::{BuildAffinityError, BuildContext},
     table::SessionTable,
     token::Tokens,
 };
 
 fn built(text: &str) -> Affinity {
-    spec(text).build(&pool(), &super::means()).unwrap_or_else(|error| panic!("{text}: {error}"))
+    spec(text).build(&pool(), &super::context()).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
 #[test]
@@ -59,8 +59,8 @@ async fn tokens_are_read_with_the_keys_that_were_handed_over() {
     let token = tokens.issue(&id, None, std::time::SystemTime::now()).expect("the ring signs");
     let request = Request::get("/").header("cookie", format!("SRV={token}")).body(()).unwrap();
     let spec = spec("cookie(name=SRV, idle=30m)");
-    for means in [Means::new().keys(keys()), Means::new().tokens(tokens)] {
-        let affinity = spec.build(&pool(), &means).unwrap();
+    for context in [BuildContext::new().keys(keys()), BuildContext::new().tokens(tokens)] {
+        let affinity = spec.build(&pool(), &context).unwrap();
         assert_eq!(affinity.explain(&request).await.home, Ok(id.clone()));
     }
 }
@@ -70,18 +70,18 @@ async fn the_store_that_was_handed_over_is_asked() {
     let table = SessionTable::builder().build().unwrap();
     let store: Arc<dyn crate::SessionStore> = Arc::new(table);
     store.bind(b"ada", &"10.0.0.2:80".into(), None);
-    let means = Means::new().store(Arc::clone(&store));
-    let affinity = spec("header(name=x-user, by=store)").build(&pool(), &means).unwrap();
+    let context = BuildContext::new().store(Arc::clone(&store));
+    let affinity = spec("header(name=x-user, by=store)").build(&pool(), &context).unwrap();
     let request = Request::get("/").header("x-user", "ada").body(()).unwrap();
     assert_eq!(affinity.explain(&request).await.home, Ok("10.0.0.2:80".into()));
 }
 
 #[tokio::test]
 async fn a_peer_that_was_handed_over_is_the_source() {
-    let means = Means::new().peer(|_| Some([192, 0, 2, 7].into()));
-    let affinity = spec("source").build(&pool(), &means).unwrap();
+    let context = BuildContext::new().peer(|_| Some([192, 0, 2, 7].into()));
+    let affinity = spec("source").build(&pool(), &context).unwrap();
     assert_eq!(affinity.explain(&Request::new(())).await.home, Err(Unbound::Unknown));
-    let affinity = spec("source").build(&pool(), &Means::new()).unwrap();
+    let affinity = spec("source").build(&pool(), &BuildContext::new()).unwrap();
     assert_eq!(affinity.explain(&Request::new(())).await.home, Err(Unbound::Absent));
 }
 
@@ -90,23 +90,23 @@ fn what_a_mode_needs_and_does_not_get_is_said() {
     for (text, message) in [
         (
             "cookie(name=SRV)",
-            "cookie needs keys for its tokens, which do not stand in the text: hand them over with Means::keys, or choose values=id if clients may know and choose endpoints",
+            "cookie needs keys for its tokens, which do not stand in the text: pass them to BuildContext::keys, or choose values=id if clients may know and choose endpoints",
         ),
         (
             "prefix(name=SRV, values=dynamic)",
-            "prefix needs the key that values=dynamic hashes with, which does not stand in the text: hand it over with Means::dynamic_key",
+            "prefix needs the key that values=dynamic hashes with, which does not stand in the text: pass it to BuildContext::dynamic_key",
         ),
         (
             "learn(header=mcp-session-id, by=store)",
-            "learn needs the store that by=store speaks of: hand it over with Means::store, or choose by=table",
+            "learn needs the store of by=store: pass it to BuildContext::store, or choose by=table",
         ),
     ] {
-        assert_eq!(spec(text).build(&pool(), &Means::new()).unwrap_err().to_string(), message);
+        assert_eq!(spec(text).build(&pool(), &BuildContext::new()).unwrap_err().to_string(), message);
     }
     let pool = equipoise_core::Pool::<()>::default();
     pool.update([equipoise_core::EndpointSpec::new("a;b")], |_| ()).unwrap();
-    let unfit = spec("cookie(name=SRV, values=id)").build(&pool, &Means::new());
-    assert!(matches!(unfit, Err(BuildError::Mode(_))));
+    let unfit = spec("cookie(name=SRV, values=id)").build(&pool, &BuildContext::new());
+    assert!(matches!(unfit, Err(BuildAffinityError::Mode(_))));
 }
 
 #[cfg(feature = "redis")]
@@ -114,18 +114,21 @@ fn what_a_mode_needs_and_does_not_get_is_said() {
 fn redis_needs_a_url_and_a_runtime() {
     use crate::redis::InvalidRedisStore;
 
-    let elsewhere = spec("host(by=redis, url=http://10.0.0.1)").build(&pool(), &Means::new());
-    assert!(matches!(elsewhere, Err(BuildError::Redis(InvalidRedisStore::Url { .. }))));
+    let elsewhere = spec("host(by=redis, url=http://10.0.0.1)").build(&pool(), &BuildContext::new());
+    assert!(matches!(elsewhere, Err(BuildAffinityError::Redis(InvalidRedisStore::Url { .. }))));
     let here = spec("host(by=redis, url=redis://127.0.0.1:1)");
-    assert_eq!(here.build(&pool(), &Means::new()).unwrap_err(), BuildError::Redis(InvalidRedisStore::NoRuntime));
+    assert_eq!(
+        here.build(&pool(), &BuildContext::new()).unwrap_err(),
+        BuildAffinityError::Redis(InvalidRedisStore::NoRuntime)
+    );
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    assert!(here.build(&pool(), &Means::new().runtime(runtime.handle().clone())).is_ok());
+    assert!(here.build(&pool(), &BuildContext::new().runtime(runtime.handle().clone())).is_ok());
 }
 
 #[test]
-fn means_show_no_secrets() {
-    let text = format!("{:?}", Means::new().keys(keys()).dynamic_key("pepper"));
-    assert_eq!(text, "Means { keys: true, dynamic_key: true, store: false, peer: false, .. }");
+fn contexts_show_no_secrets() {
+    let text = format!("{:?}", BuildContext::new().keys(keys()).dynamic_key("pepper"));
+    assert_eq!(text, "BuildContext { keys: true, dynamic_key: true, store: false, peer: false, .. }");
 }
 
 #[tokio::test]
@@ -136,7 +139,7 @@ async fn rules_are_those_of_the_text() {
     let pool = pool();
     pool.set_availability("10.0.0.2:80", Availability::Maintenance).expect("a member");
     let text = "cookie(name=SRV, values=id, force-cookie=maintenance, ignore-paths={/static, /img})";
-    let affinity = spec(text).build(&pool, &super::means()).expect("it fits");
+    let affinity = spec(text).build(&pool, &super::context()).expect("it fits");
     let picked = async |path: &str, cookies: &str| {
         let request = Request::get(path).header("cookie", cookies).body(()).expect("a request");
         let explained = affinity.explain(&request).await;

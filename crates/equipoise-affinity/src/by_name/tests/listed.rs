@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{mode, smallest, spec};
-use crate::by_name::{self, Definition, Kind, Parameter, Preset, parser};
+use super::{definition, mode, smallest, spec};
+use crate::by_name::{self, Kind, ModeDefinition, Parameter, Preset};
 
 fn preset(mode: &str, parameter: &str) -> &'static str {
-    let known = Definition::named(mode).and_then(|mode| mode.parameter(parameter)).expect(parameter);
+    let known = definition(mode).parameter(parameter).expect(parameter);
     match known.preset() {
         Preset::Is(value) => value,
         other => panic!("{mode}: {parameter} is {other}"),
@@ -18,14 +18,14 @@ fn every_mode_is_built() {
     for definition in by_name::all() {
         let spec = spec(&smallest(definition.name()));
         assert_eq!(spec.definition(), definition);
-        spec.build(&super::pool(), &super::means()).unwrap_or_else(|error| panic!("{spec}: {error}"));
+        spec.build(&super::pool(), &super::context()).unwrap_or_else(|error| panic!("{spec}: {error}"));
     }
     assert_eq!(by_name::AffinitySpec::default(), spec("none"));
 }
 
 #[test]
 fn names_and_parameters_are_told_apart() {
-    let names: BTreeSet<_> = by_name::all().iter().map(Definition::name).collect();
+    let names: BTreeSet<_> = by_name::all().iter().map(ModeDefinition::name).collect();
     assert_eq!(names.len(), by_name::all().len());
     for definition in by_name::all() {
         let parameters: BTreeSet<_> = definition.parameters().iter().map(Parameter::name).collect();
@@ -37,15 +37,22 @@ fn names_and_parameters_are_told_apart() {
 fn presets_and_examples_are_values() {
     for definition in by_name::all() {
         for parameter in definition.parameters() {
-            let example = parser::value(parameter.example(), parameter.kind());
-            assert!(example.is_some(), "{definition}: {}", parameter.name());
-            assert!(
-                !matches!(parameter.preset(), Preset::Is(_)) || parameter.value().is_some(),
-                "{}",
-                parameter.name()
-            );
+            let is_value = |text| equipoise_core::spec::Value::parse(text, parameter.kind()).is_some();
+            assert!(is_value(parameter.example()), "{definition}: {}", parameter.name());
+            if let Preset::Is(text) = parameter.preset() {
+                assert!(is_value(text), "{definition}: {}", parameter.name());
+            }
         }
     }
+}
+
+#[test]
+fn defaults_that_are_given_twice_are_equal() {
+    use crate::by_name::parameters::{AFTER_FIRST, BY, BY_STORE, MISSING, UNAVAILABLE, VALUES};
+
+    assert!(MISSING.is_consistent() && UNAVAILABLE.is_consistent());
+    assert!(BY.is_consistent() && BY_STORE.is_consistent());
+    assert!(VALUES.is_consistent() && AFTER_FIRST.is_consistent());
 }
 
 #[test]
@@ -104,8 +111,8 @@ fn listed_defaults_are_those_of_the_builders() {
 fn limits_are_those_of_the_builders() {
     use crate::{cookie::PersistenceCookie, key::SessionKey, table::SessionTable};
 
-    let limits = |mode, parameter| match Definition::named(mode).and_then(|mode| mode.parameter(parameter)) {
-        Some(Parameter { kind: Kind::Number { from, to }, .. }) => (*from as usize, *to as usize),
+    let limits = |mode, parameter| match definition(mode).parameter(parameter).map(Parameter::kind) {
+        Some(Kind::Number { from, to }) => (from as usize, to as usize),
         _ => panic!("{mode}: {parameter}"),
     };
     let (from, to) = limits("header", "sessions");
@@ -115,9 +122,7 @@ fn limits_are_those_of_the_builders() {
     for (bytes, fits) in [(from - 1, false), (from, true), (to, true), (to + 1, false)] {
         assert_eq!(SessionKey::path().longest(bytes).is_ok(), fits, "{bytes}");
     }
-    let Some(Kind::Time { from, to }) =
-        Definition::named("cookie").and_then(|mode| mode.parameter("idle")).map(Parameter::kind)
-    else {
+    let Some(Kind::Time { from, to }) = definition("cookie").parameter("idle").map(Parameter::kind) else {
         panic!("no limits")
     };
     for idle in [from, to] {
@@ -127,7 +132,7 @@ fn limits_are_those_of_the_builders() {
 
 #[test]
 fn definitions_show_how_they_are_written() {
-    let shown = Definition::named("route").expect("listed").to_string();
+    let shown = definition("route").to_string();
     assert_eq!(
         shown,
         "route([cookie=…], [header=…], [path-parameter=…], [query=…], after-first=., [after-last=…], [whole], longest=4096, missing=rebind, unavailable=rebind, [until-saturated=…], [force-cookie=…], ignore-paths={})"

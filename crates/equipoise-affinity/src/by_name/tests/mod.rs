@@ -6,7 +6,7 @@ mod texts;
 
 use equipoise_core::{EndpointSpec, Maglev, Pool};
 
-use super::{AffinitySpec, InvalidAffinity, Means, Settings};
+use super::{AffinitySpec, BuildContext, InvalidAffinity, Settings};
 use crate::{
     Mode,
     token::{Key, KeyRing},
@@ -26,17 +26,21 @@ fn refusal(text: &str) -> InvalidAffinity {
 /// The mode alone.
 fn mode(text: &str) -> Mode {
     let spec = spec(text);
-    spec.definition.make.mode(&Settings::of(&spec), &means()).unwrap_or_else(|error| panic!("{text}: {error}"))
+    spec.definition().make().mode(&Settings::of(&spec.0), &context()).unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+fn definition(name: &str) -> &'static super::ModeDefinition {
+    super::all().iter().find(|definition| definition.name() == name).expect(name)
 }
 
 fn keys() -> KeyRing {
     KeyRing::new(Key::new(1, [7; 32]).expect("long enough"))
 }
 
-/// All there can be.
-fn means() -> Means {
+/// With everything that a mode may need.
+fn context() -> BuildContext {
     let store = crate::table::SessionTable::builder().capacity(16).build().expect("a table");
-    Means::new().keys(keys()).dynamic_key(b"pepper").store(std::sync::Arc::new(store))
+    BuildContext::new().keys(keys()).dynamic_key(b"pepper").store(std::sync::Arc::new(store))
 }
 
 fn pool() -> Pool<()> {
@@ -45,7 +49,7 @@ fn pool() -> Pool<()> {
     pool
 }
 
-/// A mode with only what it must be given.
+/// A mode with only its required parameters.
 fn smallest(name: &str) -> String {
     match name {
         "none" | "source" | "path" | "host" => name.to_owned(),

@@ -1,13 +1,13 @@
 //! What is no mode, and what is said of it.
 
-use super::{refusal, spec};
-use crate::by_name::{self, Definition, Parameter};
+use super::{definition, refusal, spec};
+use crate::by_name::{self, ModeDefinition, Parameter};
 
 #[test]
 fn what_is_wrong_is_refused_with_what_would_be_right() {
-    let names = by_name::all().iter().map(Definition::name).collect::<Vec<_>>().join(", ");
+    let names = by_name::all().iter().map(ModeDefinition::name).collect::<Vec<_>>().join(", ");
     let parameters = |mode: &str| {
-        let known = Definition::named(mode).expect(mode).parameters();
+        let known = definition(mode).parameters();
         known.iter().map(Parameter::name).collect::<Vec<_>>().join(", ")
     };
     let stores =
@@ -140,15 +140,15 @@ fn what_goes_not_together_is_refused_where_it_stands() {
         ),
         (
             "host(by=table, missing=refuse)",
-            "host (at 16): missing=refuse with by=table lets nobody in: the table has only sessions of requests that have been let in; take a store that somebody else fills, too",
+            "host (at 16): missing=refuse with by=table refuses every request: the table has only sessions of requests that were accepted; use a store that is filled from elsewhere too",
         ),
         (
             "source(header=x-forwarded-for)",
-            "source (at 8): header needs trusted=…: the proxies that are believed; what anybody else writes into the header is not",
+            "source (at 8): header needs trusted=…: the proxies whose header is trusted; other clients may write anything into it",
         ),
         (
             "source(trusted={private}, hops=3)",
-            "source (at 27): hops needs header=…: the one of whose list so many elements are looked at",
+            "source (at 27): hops needs header=…: the header whose list has these elements",
         ),
         (
             "source(trusted={10.0.0.1/8})",
@@ -173,7 +173,7 @@ fn what_goes_not_together_is_refused_where_it_stands() {
         ),
         (
             "cookie(name=S, values=name)",
-            "cookie (at 16): values=name needs names=…: each endpoint's id and what it is called, such as {\"10.0.0.1:80\"=A}",
+            "cookie (at 16): values=name needs names=…: the id of each endpoint and its name in the cookie, such as {\"10.0.0.1:80\"=A}",
         ),
         (
             "cookie(name=S, values=name, names={a=A, b=A})",
@@ -227,7 +227,7 @@ fn no_url_with_a_secret_is_taken_or_repeated() {
     }
     assert_eq!(
         refusal("host(by=redis)").to_string(),
-        "host (at 6): by=redis needs url=…: it says where the server is, such as redis://10.0.0.5:6379/0"
+        "host (at 6): by=redis needs url=…: the address of the Redis server, such as redis://10.0.0.5:6379/0"
     );
     assert_eq!(
         refusal("host(url=redis://10.0.0.5)").to_string(),

@@ -24,7 +24,7 @@ fn value(parameter: &'static str, kind: Kind) -> BoxedStrategy<String> {
             (from..100).prop_map(|number| number.to_string()).boxed()
         }
         Kind::Number { from, to } => (from..=to).prop_map(|number| number.to_string()).boxed(),
-        Kind::Real { from, to } => (f32::from(from)..f32::from(to)).prop_map(|real| real.to_string()).boxed(),
+        Kind::Real { from, to } => (from..to).prop_map(|real| real.to_string()).boxed(),
         Kind::Time { from, to } => prop_oneof![
             (from.as_millis()..=to.as_millis()).prop_map(|millis| format!("{millis}ms")),
             (1u32..60, 0u32..1000).prop_map(|(whole, parts)| format!("{whole}.{parts:03}s")),
@@ -41,18 +41,19 @@ fn value(parameter: &'static str, kind: Kind) -> BoxedStrategy<String> {
         Kind::List => {
             proptest::collection::vec(text(), 0..4).prop_map(|texts| format!("{{{}}}", texts.join(","))).boxed()
         }
-        Kind::Names => proptest::collection::vec((text(), text()), 0..4)
+        Kind::TextsByName => proptest::collection::vec((text(), text()), 0..4)
             .prop_map(|names| {
                 let names: Vec<_> = names.into_iter().map(|(name, text)| format!("{name} = {text}")).collect();
                 format!("{{{}}}", names.join(","))
             })
             .boxed(),
-        Kind::Fallback => prop_oneof![
+        Kind::ChoiceOrTimed { .. } => prop_oneof![
             "rebind|refuse",
             (1u32..100).prop_map(|tenths| format!("wait({}.{}s)", tenths / 10, tenths % 10))
         ]
         .boxed(),
         Kind::Text => text().boxed(),
+        other => panic!("no values of {other}"),
     }
 }
 
@@ -97,8 +98,8 @@ proptest! {
                 prop_assert_eq!(&again, &spec);
                 prop_assert_eq!(again.to_string(), written);
                 // Redis is not there, and would need a runtime. What was taken may lack means, but is not refused.
-                let built = spec.definition.make.mode(&super::Settings::of(&spec), &super::means());
-                prop_assert!(!matches!(built, Err(by_name::BuildError::Refused(_))), "{text}: {built:?}");
+                let built = spec.definition().make().mode(&super::Settings::of(&spec.0), &super::context());
+                prop_assert!(!matches!(built, Err(by_name::BuildAffinityError::Refused(_))), "{text}: {built:?}");
             }
             // Names by chance, and what does not go together.
             Err(InvalidAffinity::Refused { .. }) => {}

@@ -1,7 +1,7 @@
 //! Strategies by name: for configuration files, command lines and tools.
 //!
-//! A [`StrategySpec`] is a strategy as text. It reads as the builders do: a name, and in brackets what is wrapped and
-//! what differs from the defaults.
+//! A [`StrategySpec`] is a strategy as text: a name, and in brackets the strategy that it wraps and the parameters that
+//! differ from their defaults. It has the names of the types and their builders.
 //!
 //! ```text
 //! p2c
@@ -12,63 +12,51 @@
 //! slow-start(zone-aware(p2c, zone=eu-1a), window=1m)
 //! ```
 //!
-//! # Grammar
-//!
-//! ```text
-//! strategy  = name [ "(" [ argument { "," argument } ] ")" ]
-//! argument  = strategy            what a combinator wraps: exactly one, anywhere in the brackets
-//!           | name "=" value      a parameter, at most once each, in any order
-//! ```
-//!
-//! | a value is | as in |
-//! | --- | --- |
-//! | a whole number | `3`, `65537`, `0x5eed` |
-//! | a number | `1.25`, `2` |
-//! | a time | `10s`, `2.5s`, `250ms`, `1m`, `1h`, `10us`, `1ns` |
-//! | yes or no | `true`, `false` |
-//! | a range, both ends included | `1024..65536` |
-//! | a text | `eu-1a`, or with anything but letters, digits and `-_.:/+` in it, `"in \"quotes\""` |
-//! | numbers by name | `{eu-1a=3, eu-1b=2}` |
-//! | a strategy | `peak-ewma(decay=5s)` |
-//!
-//! White space between these parts does not matter. Strategies nest up to [`DEEPEST`] deep. Names are written in lower
-//! case.
-//!
-//! [`all`] lists every strategy with its parameters, their defaults and what they mean. Who only wants the types'
-//! defaults needs none of this: every strategy is a type of its own.
+//! The [grammar](crate::spec#grammar) is that of all textual specs. [`all`] lists every strategy with its parameters,
+//! their defaults and what they mean. Code that knows its strategy when it is compiled does not need names: every
+//! strategy is a type.
 
-mod definition;
-mod error;
-mod nearest;
-mod parser;
-#[cfg(feature = "serde")]
-mod serde;
 mod settings;
 mod table;
-// How times and texts are written is shared with other specs by name (`equipoise-affinity`).
-#[doc(hidden)]
-pub mod time;
-mod value;
 
-use std::{fmt, str::FromStr};
-
-#[doc(hidden)]
-pub use self::nearest::suggestion;
-#[doc(hidden)]
-pub use self::value::{is_plain, whole, write_text};
-pub use self::{
-    definition::{Definition, Parameter, Preset},
-    error::{InvalidStrategy, Position, Refusal},
-    parser::DEEPEST,
-    value::Kind,
-};
-use self::{settings::Settings, value::Value};
+pub use self::settings::InvalidStrategySettings;
+use self::settings::StrategySettings;
 use super::AnyStrategy;
+use crate::spec::{Definition, InvalidText, Settings, Spec, Vocabulary};
+pub use crate::spec::{Kind, MAX_DEPTH, Parameter, Position, Preset};
+
+/// The vocabulary of strategies: marks their definitions and errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strategies {}
+
+/// The definition of a strategy: its name and its parameters.
+pub type StrategyDefinition = Definition<Strategies>;
+
+/// Why a text is no strategy.
+pub type InvalidStrategy = InvalidText<Strategies>;
+
+impl Vocabulary for Strategies {
+    type Make = fn(&StrategySettings<'_>) -> Result<AnyStrategy, InvalidStrategySettings>;
+    type Refusal = InvalidStrategySettings;
+
+    const NOUN: &'static str = "strategy";
+    const EXPECTED: &'static str = "the name of a strategy";
+
+    fn definitions() -> &'static [StrategyDefinition] {
+        table::ALL
+    }
+
+    fn check(settings: &Settings<'_, Self>) -> Result<(), InvalidStrategySettings> {
+        let spec = settings.spec();
+        (spec.definition().make())(&StrategySettings::to_check(spec)).map(drop)
+    }
+}
 
 /// A strategy and its settings, as text and as a value: for choosing one at run time.
 ///
-/// What is written out is read back as an equal value. Parameters that are set to their defaults are as good as not
-/// set: they do not show. The [module](self) tells the grammar.
+/// A spec that is written as text is read back as an equal value. A parameter that is set to its default counts as not
+/// set: it is not written, and specs with and without it are equal. The [module](self) describes the text. With the
+/// feature `serde` a spec is serialized as its text.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, PickRequest, Pool, StrategySpec};
@@ -83,7 +71,7 @@ use super::AnyStrategy;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// What is wrong is refused, with what would be right:
+/// The error for a wrong text says what would be right:
 ///
 /// ```
 /// use equipoise_core::{InvalidStrategy, StrategySpec};
@@ -95,7 +83,7 @@ use super::AnyStrategy;
 /// );
 /// ```
 ///
-/// A name that is not known is answered with the one that was probably meant:
+/// For an unknown name it suggests the one that was probably meant:
 ///
 /// ```
 /// use equipoise_core::StrategySpec;
@@ -103,77 +91,33 @@ use super::AnyStrategy;
 /// let error = "peek-ewma".parse::<StrategySpec>().unwrap_err();
 /// assert!(error.to_string().starts_with(r#"there is no strategy "peek-ewma" (at 1): did you mean peak-ewma? there are"#));
 /// ```
-///
-/// With the feature `serde` it is serialized as its text.
 #[derive(Clone, Debug, PartialEq)]
-pub struct StrategySpec {
-    definition: &'static Definition,
-    /// What a combinator wraps.
-    inner: Option<Box<StrategySpec>>,
-    /// As many as the definition has parameters; `None` where the preset holds, so that equal settings are equal values.
-    values: Vec<Option<Value>>,
-}
+pub struct StrategySpec(Spec<Strategies>);
 
-/// Numbers are finite wherever they are read.
+crate::__spec_as_text!(StrategySpec, Strategies, "a strategy by name, such as p2c(choices=3)");
+
+/// Numbers in a spec are finite, so equality is reflexive.
 impl Eq for StrategySpec {}
 
 impl StrategySpec {
     /// The strategy's name, without its settings.
     pub fn name(&self) -> &'static str {
-        self.definition.name()
+        self.definition().name()
     }
 
-    /// What [`all`] says of the strategy.
-    pub fn definition(&self) -> &'static Definition {
-        self.definition
+    /// The strategy's entry in [`all`].
+    pub fn definition(&self) -> &'static StrategyDefinition {
+        self.0.definition()
     }
 
-    /// The strategy that a combinator wraps.
-    pub fn inner(&self) -> Option<&Self> {
-        self.inner.as_deref()
+    /// The strategy that a combinator wraps; `None` for other strategies.
+    pub fn inner(&self) -> Option<Self> {
+        self.0.inner().cloned().map(Self)
     }
 
-    /// The strategy. Each call makes a new one, that shares nothing with the last: one for each pool.
+    /// Makes the strategy. Each call makes a new one that shares no state with others: make one for each pool.
     pub fn build(&self) -> AnyStrategy {
-        match (self.definition.make)(&Settings::of(self)) {
-            Ok(strategy) => strategy.written_as(self),
-            Err(refusal) => unreachable!("{self} has been made before, when it was parsed: {refusal}"),
-        }
-    }
-}
-
-impl FromStr for StrategySpec {
-    type Err = InvalidStrategy;
-
-    fn from_str(text: &str) -> Result<Self, InvalidStrategy> {
-        parser::parse(text)
-    }
-}
-
-impl TryFrom<&str> for StrategySpec {
-    type Error = InvalidStrategy;
-
-    fn try_from(text: &str) -> Result<Self, InvalidStrategy> {
-        text.parse()
-    }
-}
-
-/// The text that is parsed to an equal value.
-impl fmt::Display for StrategySpec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())?;
-        let mut lead = "(";
-        if let Some(inner) = &self.inner {
-            write!(f, "{lead}{inner}")?;
-            lead = ", ";
-        }
-        for (parameter, value) in self.definition.parameters().iter().zip(&self.values) {
-            if let Some(value) = value {
-                write!(f, "{lead}{}={value}", parameter.name())?;
-                lead = ", ";
-            }
-        }
-        if lead == "(" { Ok(()) } else { f.write_str(")") }
+        settings::build(&self.0)
     }
 }
 
@@ -189,8 +133,8 @@ impl From<&StrategySpec> for AnyStrategy {
     }
 }
 
-/// Every strategy that has a name, in an order to read them in: what takes turns or chances, what looks at load, what
-/// places by key, what wraps others.
+/// Every strategy that has a name: first those that take turns or draw, then those that compare load, then those that
+/// place by key, then those that wrap others.
 ///
 /// ```
 /// use equipoise_core::strategy::by_name;
@@ -200,6 +144,6 @@ impl From<&StrategySpec> for AnyStrategy {
 /// }
 /// # assert!(by_name::all().iter().any(|strategy| strategy.to_string() == "p2c(choices=2)"));
 /// ```
-pub fn all() -> &'static [Definition] {
+pub fn all() -> &'static [StrategyDefinition] {
     table::ALL
 }

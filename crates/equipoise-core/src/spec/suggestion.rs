@@ -1,16 +1,16 @@
-//! The known name that an unknown one was probably meant to be. Other specs by name use it too (`equipoise-affinity`).
+//! The known name that an unknown one was probably meant to be.
 
-/// Longer texts are no misspelt names, and comparing them would cost the product of their lengths.
-const LONGEST: usize = 32;
+/// Longer names are not compared: a comparison takes the product of both lengths.
+const MAX_LENGTH: usize = 32;
 
 /// `did you mean NAME? `, or nothing if no name is near: ignoring case and separators, or at most a third of the letters
 /// (and at least one) added, left out, replaced or swapped with the next.
-pub fn suggestion<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> String {
+pub(super) fn suggestion<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> String {
     let plain = |name: &str| -> Vec<char> {
-        name.chars().filter(|c| !matches!(c, '-' | '_')).flat_map(char::to_lowercase).take(LONGEST + 1).collect()
+        name.chars().filter(|c| !matches!(c, '-' | '_')).flat_map(char::to_lowercase).take(MAX_LENGTH + 1).collect()
     };
     let meant = plain(given);
-    if meant.is_empty() || meant.len() > LONGEST {
+    if meant.is_empty() || meant.len() > MAX_LENGTH {
         return String::new();
     }
     let near = known.filter_map(|name| {

@@ -1,0 +1,144 @@
+//! Textual specs: the grammar, the tables and the errors that strategies by name and modes of affinity by name share.
+//!
+//! A spec is a name and, in brackets, what differs from the defaults: `peak-ewma(decay=10s)`. A [`Vocabulary`] is the
+//! set of names that one kind of spec knows. There are two: strategies
+//! ([`strategy::by_name`](crate::strategy::by_name)) and modes of affinity (`equipoise_affinity::by_name`). Each lists
+//! its names as [`Definition`]s, and refuses a wrong text with an [`InvalidText`].
+//!
+//! # Grammar
+//!
+//! ```text
+//! spec      = name [ "(" [ argument { "," argument } ] ")" ]
+//! argument  = name "=" value      a parameter, at most once each, in any order
+//!           | name                a flag: the same as name=true
+//!           | spec                the strategy that a combinator wraps: exactly one, in any place
+//! ```
+//!
+//! | [kind of value](Kind) | examples |
+//! | --- | --- |
+//! | whole number | `3`, `65537`, `0x5eed` |
+//! | number | `1.25`, `2` |
+//! | time | `10s`, `2.5s`, `250ms`, `1m`, `1h`, `10us`, `1ns` |
+//! | boolean, flag | `true`, `false` |
+//! | text | `eu-1a`; in quotes if it has characters other than letters, digits and `-_.:/+`: `"in \"quotes\""` |
+//! | one character | `.`, `"!"` |
+//! | one of several words | `table`, `token`, `Lax` |
+//! | word with a time | `wait(5s)` |
+//! | range, both ends included | `1024..65536` |
+//! | numbers by name | `{eu-1a=3, eu-1b=2}` |
+//! | list of texts | `{10.0.0.0/8, loopback}` |
+//! | texts by name | `{10.0.0.1:80=A, 10.0.0.2:80=B}` |
+//! | strategy | `peak-ewma(decay=5s)` |
+//!
+//! White space between these parts is ignored. Names are in lower case. Specs nest at most [`MAX_DEPTH`] deep. Parsing
+//! takes time linear in the length of the text.
+
+mod definition;
+mod error;
+mod param;
+mod parser;
+mod scanner;
+#[cfg(feature = "serde")]
+mod serde;
+mod settings;
+mod suggestion;
+#[cfg(all(test, not(loom)))]
+mod tests;
+#[doc(hidden)]
+pub mod time;
+mod value;
+
+use std::{error::Error, fmt};
+
+#[cfg(feature = "serde")]
+#[doc(hidden)]
+pub use self::serde::deserialize;
+pub use self::{
+    definition::{Definition, Parameter, Preset},
+    error::{InvalidText, Position},
+    parser::MAX_DEPTH,
+    value::Kind,
+};
+#[doc(hidden)]
+pub use self::{
+    param::{Nested, Param, ParamBuilder, Setting},
+    settings::{Settings, Spec},
+    value::{Value, either},
+};
+
+/// The set of names that one kind of spec knows, such as the strategies.
+///
+/// `equipoise` implements it for strategies and for modes of affinity. Other crates cannot rely on its items, which may
+/// change in any release.
+pub trait Vocabulary: Sized + Clone + fmt::Debug + PartialEq + 'static {
+    /// How a definition is turned into what it describes.
+    #[doc(hidden)]
+    type Make: Send + Sync + 'static;
+    /// Why values of the right kinds are refused.
+    type Refusal: Error + Clone + PartialEq;
+
+    /// What a definition is called in messages.
+    #[doc(hidden)]
+    const NOUN: &'static str;
+    /// What a syntax error says where a spec is missing.
+    #[doc(hidden)]
+    const EXPECTED: &'static str;
+
+    /// All definitions.
+    #[doc(hidden)]
+    fn definitions() -> &'static [Definition<Self>];
+
+    /// Refuses values that do not go together. Parameters that the text sets to their defaults still count as set.
+    #[doc(hidden)]
+    fn check(settings: &Settings<'_, Self>) -> Result<(), Self::Refusal>;
+
+    /// The parameter that a refusal is about, if it is about a single one.
+    #[doc(hidden)]
+    fn refused_parameter(_refusal: &Self::Refusal) -> Option<&'static str> {
+        None
+    }
+}
+
+/// Implements reading and writing as text for a newtype of [`Spec`].
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __spec_as_text {
+    ($spec:ident, $vocabulary:ty, $expected:literal) => {
+        impl ::std::str::FromStr for $spec {
+            type Err = $crate::spec::InvalidText<$vocabulary>;
+
+            fn from_str(text: &str) -> ::std::result::Result<Self, Self::Err> {
+                $crate::spec::Spec::parse(text).map(Self)
+            }
+        }
+
+        impl ::std::convert::TryFrom<&str> for $spec {
+            type Error = $crate::spec::InvalidText<$vocabulary>;
+
+            fn try_from(text: &str) -> ::std::result::Result<Self, Self::Error> {
+                text.parse()
+            }
+        }
+
+        /// The shortest text that is parsed to an equal value.
+        impl ::std::fmt::Display for $spec {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        #[cfg(feature = "serde")]
+        impl ::serde::Serialize for $spec {
+            fn serialize<S: ::serde::Serializer>(&self, serializer: S) -> ::std::result::Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        #[cfg(feature = "serde")]
+        impl<'de> ::serde::Deserialize<'de> for $spec {
+            fn deserialize<D: ::serde::Deserializer<'de>>(deserializer: D) -> ::std::result::Result<Self, D::Error> {
+                $crate::spec::deserialize(deserializer, $expected)
+            }
+        }
+    };
+}

@@ -1,0 +1,172 @@
+use super::{Definition, InvalidText, Kind, Parameter, Preset, Settings, Spec, Vocabulary, scanner::Scanner};
+use crate::spec::settings::Argument;
+
+/// How deep specs nest, the outermost counted: 16. It bounds the use of the stack.
+pub const MAX_DEPTH: usize = 16;
+
+impl<V: Vocabulary> Spec<V> {
+    /// Reads a spec, and checks that its values go together.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidText`], with the first error in the text.
+    pub fn parse(text: &str) -> Result<Self, InvalidText<V>> {
+        let mut scanner = Scanner::new(text);
+        let spec = Self::read(&mut scanner, 1)?;
+        scanner.end()?;
+        Ok(spec)
+    }
+
+    fn read(scanner: &mut Scanner<'_>, depth: usize) -> Result<Self, InvalidText<V>> {
+        scanner.space();
+        let begin = scanner.byte();
+        if depth > MAX_DEPTH {
+            return Err(InvalidText::TooDeep { at: scanner.position(begin) });
+        }
+        let name = scanner.word();
+        if name.is_empty() {
+            return Err(scanner.expected(V::EXPECTED).into());
+        }
+        let Some(definition) = Definition::named(name) else {
+            return Err(InvalidText::UnknownName { name: name.to_owned(), at: scanner.position(begin) });
+        };
+        let mut call = Call { spec: Self::of(definition), begin, begins: vec![begin; definition.parameters().len()] };
+        if scanner.takes('(') && !scanner.takes(')') {
+            call.arguments(scanner, depth)?;
+        }
+        call.complete(scanner)
+    }
+}
+
+/// A spec whose brackets are being read.
+struct Call<V: Vocabulary> {
+    spec: Spec<V>,
+    /// Where its name begins.
+    begin: usize,
+    /// Where each parameter begins that is set; others are at the name.
+    begins: Vec<usize>,
+}
+
+impl<V: Vocabulary> Call<V> {
+    /// Everything between the brackets, and the closing one.
+    fn arguments(&mut self, scanner: &mut Scanner<'_>, depth: usize) -> Result<(), InvalidText<V>> {
+        let definition = self.spec.definition;
+        loop {
+            scanner.space();
+            let begin = scanner.byte();
+            let word = scanner.word();
+            if word.is_empty() {
+                let expected = if definition.wraps() { "a strategy or a parameter" } else { "a parameter" };
+                return Err(scanner.expected(expected).into());
+            }
+            match definition.position(word) {
+                Some(index) => self.parameter(scanner, index, begin, depth)?,
+                None => self.unnamed(scanner, word, begin, depth)?,
+            }
+            if scanner.takes(')') {
+                return Ok(());
+            }
+            if !scanner.takes(',') {
+                return Err(scanner.expected("\",\" or \")\"").into());
+            }
+        }
+    }
+
+    /// What comes after the name of a known parameter.
+    fn parameter(
+        &mut self,
+        scanner: &mut Scanner<'_>,
+        index: usize,
+        begin: usize,
+        depth: usize,
+    ) -> Result<(), InvalidText<V>> {
+        let definition = self.spec.definition;
+        let parameter = &definition.parameters()[index];
+        let argument = &mut self.spec.arguments[index];
+        if argument.is_some() {
+            return Err(InvalidText::RepeatedParameter { definition, parameter, at: scanner.position(begin) });
+        }
+        self.begins[index] = begin;
+        if !scanner.takes('=') {
+            if parameter.kind != Kind::Flag {
+                return Err(scanner.expected("\"=\" and a value").into());
+            }
+            *argument = Some(Argument::FLAG);
+            return Ok(());
+        }
+        scanner.space();
+        let begin = scanner.byte();
+        *argument = Argument::read(scanner, parameter.kind, depth)?;
+        if argument.is_some() {
+            return Ok(());
+        }
+        let value = if parameter.secret { "…" } else { scanner.read_since(begin).trim_end() };
+        let (value, at) = (value.to_owned(), scanner.position(begin));
+        Err(InvalidText::InvalidValue { definition, parameter, value, at })
+    }
+
+    /// What begins with a word that is no parameter: a wrapped strategy, or an error.
+    fn unnamed(
+        &mut self,
+        scanner: &mut Scanner<'_>,
+        word: &str,
+        begin: usize,
+        depth: usize,
+    ) -> Result<(), InvalidText<V>> {
+        let definition = self.spec.definition;
+        let wrapping = V::definitions().iter().any(Definition::wraps);
+        if !wrapping || scanner.takes('=') {
+            let (parameter, at) = (word.to_owned(), scanner.position(begin));
+            return Err(InvalidText::UnknownParameter { definition, parameter, at });
+        }
+        if !definition.wraps() || self.spec.inner.is_some() {
+            let (found, at) = (word.to_owned(), scanner.position(begin));
+            return Err(InvalidText::Misplaced { definition, found, at });
+        }
+        scanner.back_to(begin);
+        self.spec.inner = Some(Box::new(Spec::read(scanner, depth + 1)?));
+        Ok(())
+    }
+
+    /// Refuses what is missing or does not go together, and removes arguments that are defaults: specs with equal
+    /// settings are equal.
+    fn complete(self, scanner: &Scanner<'_>) -> Result<Spec<V>, InvalidText<V>> {
+        let Self { mut spec, begin, begins } = self;
+        let definition = spec.definition;
+        if definition.wraps() && spec.inner.is_none() {
+            return Err(InvalidText::NothingWrapped { definition, at: scanner.position(begin) });
+        }
+        for (parameter, argument) in definition.parameters().iter().zip(&spec.arguments) {
+            if argument.is_none() && parameter.preset == Preset::Required {
+                return Err(InvalidText::MissingParameter { definition, parameter, at: scanner.position(begin) });
+            }
+        }
+        if let Err(reason) = V::check(&Settings::of(&spec)) {
+            let index = V::refused_parameter(&reason).and_then(|parameter| definition.position(parameter));
+            let at = scanner.position(index.map_or(begin, |index| begins[index]));
+            return Err(InvalidText::Refused { definition, at, reason });
+        }
+        for (parameter, argument) in definition.parameters().iter().zip(&mut spec.arguments) {
+            if argument.is_some() && *argument == Argument::preset(parameter) {
+                *argument = None;
+            }
+        }
+        Ok(spec)
+    }
+}
+
+impl<V: Vocabulary> Argument<V> {
+    /// What comes next; `None` if that is not of this kind.
+    fn read(scanner: &mut Scanner<'_>, kind: Kind, depth: usize) -> Result<Option<Self>, InvalidText<V>> {
+        if kind == Kind::Strategy {
+            return Ok(Some(Self::Spec(Box::new(Spec::read(scanner, depth + 1)?))));
+        }
+        Ok(kind.read(scanner)?.map(Self::Value))
+    }
+
+    /// The default of a parameter, if it has one.
+    fn preset(parameter: &Parameter) -> Option<Self> {
+        let Preset::Is(text) = parameter.preset else { return None };
+        Self::read(&mut Scanner::new(text), parameter.kind, 1).ok().flatten()
+    }
+}

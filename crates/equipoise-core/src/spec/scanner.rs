@@ -1,0 +1,193 @@
+//! Reading a text from left to right, one token after another.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Position,
+    value::{is_plain, whole},
+};
+
+/// A place in the text where something else was expected.
+#[derive(Debug)]
+pub(super) struct Unexpected {
+    pub(super) expected: &'static str,
+    pub(super) found: Option<char>,
+    pub(super) at: Position,
+}
+
+pub(super) struct Scanner<'a> {
+    text: &'a str,
+    byte: usize,
+}
+
+impl<'a> Scanner<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        Self { text, byte: 0 }
+    }
+
+    /// How many bytes have been read.
+    pub(super) fn byte(&self) -> usize {
+        self.byte
+    }
+
+    /// Goes back to a place that [`byte`](Self::byte) has returned.
+    pub(super) fn back_to(&mut self, byte: usize) {
+        self.byte = byte;
+    }
+
+    /// Counts characters from the beginning of the text: for errors only.
+    pub(super) fn position(&self, byte: usize) -> Position {
+        Position { byte, character: self.text[..byte].chars().map(look).count() }
+    }
+
+    pub(super) fn expected(&self, expected: &'static str) -> Unexpected {
+        Unexpected { expected, found: self.peek(), at: self.position(self.byte) }
+    }
+
+    /// What was read since `begin`. If that is nothing, what stands before the next comma or closing bracket.
+    pub(super) fn read_since(&self, begin: usize) -> &'a str {
+        let rest = &self.text[begin..];
+        match self.byte - begin {
+            0 => &rest[..rest.find([',', ')']).unwrap_or(rest.len())],
+            length => &rest[..length],
+        }
+    }
+
+    pub(super) fn end(&mut self) -> Result<(), Unexpected> {
+        self.space();
+        if self.peek().is_none() { Ok(()) } else { Err(self.expected("the end")) }
+    }
+
+    pub(super) fn space(&mut self) {
+        self.while_is(char::is_whitespace);
+    }
+
+    /// The characters up to the first that may not stand without quotes. May be empty.
+    pub(super) fn word(&mut self) -> &'a str {
+        self.while_is(is_plain)
+    }
+
+    /// Skips white space, and then `wanted` if it comes next.
+    pub(super) fn takes(&mut self, wanted: char) -> bool {
+        self.space();
+        let found = self.peek() == Some(wanted);
+        if found {
+            self.byte += wanted.len_utf8();
+        }
+        found
+    }
+
+    /// A text in quotes or a word; `None` if neither comes next.
+    pub(super) fn text(&mut self) -> Result<Option<String>, Unexpected> {
+        if !self.takes('"') {
+            let word = self.word();
+            return Ok((!word.is_empty()).then(|| word.to_owned()));
+        }
+        let mut text = String::new();
+        loop {
+            let next = match self.next() {
+                Some('"') => return Ok(Some(text)),
+                Some('\\') => self.next(),
+                next => next,
+            };
+            text.push(next.ok_or_else(|| self.expected("a closing quote"))?);
+        }
+    }
+
+    /// `{text, …}`; `None` if no curly bracket comes next.
+    pub(super) fn list(&mut self) -> Result<Option<Vec<String>>, Unexpected> {
+        let mut texts = Vec::new();
+        let found = self.braced(|scanner| {
+            texts.push(scanner.text()?.ok_or_else(|| scanner.expected("a text"))?);
+            Ok(())
+        })?;
+        Ok(found.then_some(texts))
+    }
+
+    /// `{name=text, …}`; `None` if no curly bracket comes next.
+    pub(super) fn texts_by_name(&mut self) -> Result<Option<BTreeMap<String, String>>, Unexpected> {
+        let mut texts = BTreeMap::new();
+        let found = self.braced(|scanner| {
+            let begin = scanner.byte;
+            let name = scanner.text()?.ok_or_else(|| scanner.expected("a name"))?;
+            if !scanner.takes('=') {
+                return Err(scanner.expected("\"=\" and a text"));
+            }
+            scanner.space();
+            let text = scanner.text()?.ok_or_else(|| scanner.expected("a text"))?;
+            if texts.insert(name, text).is_some() {
+                scanner.byte = begin;
+                return Err(scanner.expected("another name: this one has a text"));
+            }
+            Ok(())
+        })?;
+        Ok(found.then_some(texts))
+    }
+
+    /// `{name=number, …}`; `None` if no curly bracket comes next.
+    pub(super) fn numbers_by_name(&mut self) -> Result<Option<BTreeMap<String, u32>>, Unexpected> {
+        let mut numbers = BTreeMap::new();
+        let found = self.braced(|scanner| {
+            let name = scanner.text()?.ok_or_else(|| scanner.expected("a name"))?;
+            if !scanner.takes('=') {
+                return Err(scanner.expected("\"=\" and a whole number"));
+            }
+            scanner.space();
+            let begin = scanner.byte;
+            let Some(number) = whole(scanner.word()).and_then(|number| number.try_into().ok()) else {
+                scanner.byte = begin;
+                return Err(scanner.expected("a whole number below 2^32"));
+            };
+            if numbers.insert(name, number).is_some() {
+                scanner.byte = begin;
+                return Err(scanner.expected("the number of another name: this one has one"));
+            }
+            Ok(())
+        })?;
+        Ok(found.then_some(numbers))
+    }
+
+    /// Items in curly brackets with commas between them; `false` if no curly bracket comes next.
+    fn braced(&mut self, mut item: impl FnMut(&mut Self) -> Result<(), Unexpected>) -> Result<bool, Unexpected> {
+        if !self.takes('{') {
+            return Ok(false);
+        }
+        if self.takes('}') {
+            return Ok(true);
+        }
+        loop {
+            self.space();
+            item(self)?;
+            if self.takes('}') {
+                return Ok(true);
+            }
+            if !self.takes(',') {
+                return Err(self.expected("\",\" or \"}\""));
+            }
+        }
+    }
+
+    fn peek(&self) -> Option<char> {
+        self.text[self.byte..].chars().next()
+    }
+
+    fn next(&mut self) -> Option<char> {
+        let next = look(self.peek()?);
+        self.byte += next.len_utf8();
+        Some(next)
+    }
+
+    fn while_is(&mut self, holds: impl Fn(char) -> bool) -> &'a str {
+        let rest = &self.text[self.byte..];
+        let passed = &rest[..rest.find(|c| !holds(look(c))).unwrap_or(rest.len())];
+        self.byte += passed.len();
+        passed
+    }
+}
+
+/// A character that the scanner looks at. Unit tests count them.
+fn look(seen: char) -> char {
+    #[cfg(all(test, not(loom)))]
+    super::tests::count();
+    seen
+}

@@ -1,0 +1,33 @@
+use std::{fmt, marker::PhantomData, str::FromStr};
+
+use ::serde::{Deserializer, de};
+
+/// Reads a value from its text. `expected` completes the message for data that is no text.
+///
+/// # Errors
+///
+/// When the data is no text, or the text is no value.
+pub fn deserialize<'de, T, D>(deserializer: D, expected: &'static str) -> Result<T, D::Error>
+where
+    T: FromStr<Err: fmt::Display>,
+    D: Deserializer<'de>,
+{
+    deserializer.deserialize_str(Text { expected, spec: PhantomData })
+}
+
+struct Text<T> {
+    expected: &'static str,
+    spec: PhantomData<T>,
+}
+
+impl<T: FromStr<Err: fmt::Display>> de::Visitor<'_> for Text<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expected)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
+}
