@@ -87,7 +87,7 @@ pub(super) const FALLBACK: Kind = Kind::ChoiceOrTimed {
     to: Duration::from_secs(3600),
 };
 
-/// Of kind [`FALLBACK`].
+// Of the kind `FALLBACK`.
 impl Setting for Fallback {
     type Preset = Self;
 
