@@ -96,7 +96,7 @@ struct InFlightOnly;
 
 impl Gauge for InFlightOnly {
     #[inline]
-    fn read(&self, _slot: Slot, _in_flight: u32, _now: Timestamp) -> Cost {
+    fn read(&self, _slot: Slot, _now: Timestamp) -> Cost {
         Cost::UNIT
     }
 }

@@ -181,12 +181,11 @@ impl Picker for LeastTimePicker {
 
 impl Gauge for LeastTimePicker {
     #[inline]
-    fn read(&self, slot: Slot, in_flight: u32, now: Timestamp) -> Cost {
+    fn read(&self, slot: Slot, now: Timestamp) -> Cost {
         let Some(state) = self.memories.get(slot) else { return Cost::UNIT };
         Cost {
             estimate: f64::from_bits(state.average.load(Ordering::Relaxed)),
-            // What is in flight will renew it; only without it does time work for the endpoint.
-            idle: if in_flight == 0 { self.settings.halvings(state, now) * std::f64::consts::LN_2 } else { 0.0 },
+            idle: self.settings.halvings(state, now) * std::f64::consts::LN_2,
             penalty: 0.0,
         }
     }

@@ -372,13 +372,12 @@ impl Gauge for PeakEwmaPicker {
     const CURIOSITY: f64 = 0.1;
 
     #[inline]
-    fn read(&self, slot: Slot, in_flight: u32, now: Timestamp) -> Cost {
+    fn read(&self, slot: Slot, now: Timestamp) -> Cost {
         let Some(state) = self.memories.get(slot) else { return Cost::UNIT };
         let stamp = state.latency.stamp.load(Ordering::Relaxed);
         Cost {
             estimate: state.latency.read(),
-            // What is in flight will renew the estimate; only without it does time work for the endpoint.
-            idle: if in_flight == 0 { now.as_nanos().abs_diff(stamp) as f64 * self.inverse_fade } else { 0.0 },
+            idle: now.as_nanos().abs_diff(stamp) as f64 * self.inverse_fade,
             penalty: state.penalty.millis(now, self.fade),
         }
     }

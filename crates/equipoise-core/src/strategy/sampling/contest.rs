@@ -1,71 +1,80 @@
-//! The comparison behind P2C, least time and Peak-EWMA.
+//! The comparison of a few endpoints that P2C, least time and Peak-EWMA share.
 //!
-//! Three demands at once: idle shares follow the weights, in-flight follows them under load, and nobody is forced upon
-//! a stuck endpoint.
+//! Three goals: without load, shares follow the weights; under load, requests in flight follow them; and an endpoint that
+//! is stuck can always be avoided.
 //!
-//! - **Equal weights**: two *distinct* endpoints are drawn, the lower `cost × (in-flight + 1)` wins (the power of two
-//!   choices: Mitzenmacher 2001). Of three, all three: a stuck one then has to beat both others.
-//! - **Unequal weights**: a *race*. Each contender scores `cost × (in-flight + E) / weight`, with `E` exponential of
-//!   mean 1; the lowest wins. Idle, the winner of a race of exponentials is distributed exactly as the weights;
-//!   loaded, in-flight per weight decides; and an endpoint that is stuck loses however heavy it is. Comparing
-//!   `(in-flight + 1) / weight` instead starves small weights, `in-flight / weight` floods them. An idle small one is
-//!   not taken to be emptier than the others when its share is a fraction of a request: see [`SLACK`].
-//! - With **more choices** than two, so many distinct endpoints are drawn where weights are equal, and the best of so
-//!   many weighted draws enters the race where they are not.
-//! - Contenders are all endpoints of a small pool. In a larger one they are those that hold more than an eighth of the
-//!   weight each (so at most seven), and the better of two weighted draws among the rest. Two draws with replacement
-//!   force (w/W)² of the traffic on an endpoint whatever its state: below an eighth that is next to nothing.
+//! - **Equal weights**: two *distinct* endpoints are drawn, and the lower `cost × (in-flight + 1)` wins (the power of two
+//!   choices: Mitzenmacher 2001). Of three endpoints all are compared, so that a stuck one has to beat both others.
+//! - **Unequal weights**: a *race*. Each contender scores `cost × (in-flight + E) / weight`, where `E` is exponential with
+//!   mean 1, and the lowest wins. Without load, the winner of a race of exponentials is distributed exactly as the weights.
+//!   Under load, in-flight per weight decides, and a stuck endpoint loses whatever its weight. Comparing
+//!   `(in-flight + 1) / weight` instead starves small weights, and `in-flight / weight` floods them. An idle endpoint of
+//!   small weight does not count as emptier than the others while its share is a fraction of a request: see [`SLACK`].
+//! - **More than two choices**: with equal weights, that many distinct endpoints are drawn. With unequal weights, the best
+//!   of that many weighted draws enters the race.
+//! - **Contenders** of a race are all endpoints of a small pool. In a larger one they are those that hold more than an
+//!   eighth of the weight each (at most seven), and the better of two weighted draws among the rest. Two draws with
+//!   replacement force a share of (w/W)² on an endpoint whatever its state, which is little below an eighth.
 //!
-//! An idle endpoint whose estimate keeps it from winning would never be measured again, so now and then it is **tried**:
-//! it wins all the same, with a chance of [`CURIOSITY`](Gauge::CURIOSITY) × the winner's cost / its own. Whatever the
-//! rate of requests, the number of endpoints and the estimate, trials thus cost a fixed part of what requests take
-//! anyway; and where the others are overloaded, so that waiting for the fading of a memory is dear, there are more.
+//! An idle endpoint whose estimate keeps it from winning would never be measured again. So now and then it is **tried**: it
+//! wins with a probability of [`CURIOSITY`](Gauge::CURIOSITY) × the winner's cost / its own. These requests cost a fixed
+//! part of what all requests take, whatever the rate of requests, the number of endpoints and the estimate.
+//!
+//! # Counts of other threads
+//!
+//! Requests in flight are counted per thread (see [`Handle`](crate::load::Handle)). To read a count that another thread has
+//! just changed costs a cache miss, and its next change costs that thread one. So of two endpoints the count of the second
+//! is read only if it can change the outcome: not if the first wins even against an idle second. In a pool with little
+//! load that halves the reads. The decision is the same as with both counts.
 
 use super::{Lottery, REDRAWS, below, choices::MOST_CHOICES, distinct::several, exponential::exponential};
 use crate::{endpoint::Slot, strategy::PickCx, time::Timestamp, view::View};
 
-/// Pools of unequal weights up to this size race all their endpoints.
+/// The largest pool of unequal weights in which all endpoints take part in each race.
 const SMALL: usize = 8;
-/// In larger pools an endpoint of more than this share of the weight is always among the contenders.
+/// In larger pools, an endpoint with more than this share of the weight takes part in each race.
 const HEAVY_SHARE: f64 = 1.0 / 8.0;
-/// An estimate renewed within this part of the fading time has not faded (which saves an exponential per pick).
+/// An estimate renewed within this part of the fading time counts as not faded, which saves an exponential per pick.
 const FRESH: f64 = 1e-3;
-/// Load below the level that the least loaded contender would reach with this much of a request more tells nothing:
-/// in-flight comes in whole requests, so of 198:1:1 the small ones mostly hold none however busy the pool is. Without
-/// it they get six times their share at eight in flight. More of it sheds less: of 2:1, a first one fifty times slower
-/// draws 12.5 % without, 13.1 % with 0.25, 15.3 % with 1.0.
+/// The part of a request by which the level exceeds the load of the least loaded contender. Loads below the level count as
+/// the level.
+///
+/// In-flight comes in whole requests: with weights 198:1:1, the small ones mostly hold none however busy the pool is.
+/// Without the slack they get six times their share at eight in flight. More slack sheds less load: with weights 2:1, a
+/// first endpoint that is fifty times slower gets 12.5 % without, 13.1 % with 0.25 and 15.3 % with 1.0.
 const SLACK: f64 = 0.25;
-/// All of a small pool, or at most seven heavy ones, and two drawn.
+/// The largest number of contenders with two choices: a small pool, or at most seven heavy endpoints and two drawn.
 const USUAL_FIELD: usize = SMALL + 2;
-/// The same with as many drawn as may be.
+/// The largest number of contenders with [`MOST_CHOICES`].
 const LARGEST_FIELD: usize = SMALL + MOST_CHOICES;
 
-/// What one request costs at an endpoint, in any unit.
+/// The cost of one request at an endpoint, in any unit.
 #[derive(Clone, Copy)]
 pub(crate) struct Cost {
-    /// The estimate; 0 where nothing was measured yet. Below 0, the estimate is at least that far from 0: no answer has
-    /// come yet, but a request has waited for one.
+    /// The estimate. 0 if nothing was measured yet. Negative if no answer has come yet but a request has waited for one:
+    /// the estimate is then at least the absolute value.
     pub(crate) estimate: f64,
-    /// For how long the estimate has not been renewed, in units of the time after which it counts for 1/e.
+    /// The time since the estimate was renewed, in units of the time after which it weighs 1/e. 0 for an endpoint that has
+    /// requests in flight.
     pub(crate) idle: f64,
-    /// What recent failures add.
+    /// The cost that recent failures add.
     pub(crate) penalty: f64,
 }
 
 impl Cost {
-    /// All endpoints alike: only in-flight counts.
+    /// The same cost for all endpoints: only requests in flight matter.
     pub(crate) const UNIT: Self = Self { estimate: 1.0, idle: 0.0, penalty: 0.0 };
 
     /// The cost to compare by, given the lowest estimate among the contenders.
     ///
-    /// - An endpoint without a measurement is taken to be as good as that: neither starved nor flooded.
-    /// - A higher cost that is not renewed fades, so that nobody is shunned forever. It fades towards half of the
-    ///   lowest: less than that would draw a flood before the first answer shows what the endpoint is like now, and no
-    ///   less than the lowest itself would let the last trace of a penalty decide for as long as there is one.
-    /// - What lies within the strategy's [noise](Gauge::NOISE) above the lowest counts as the lowest.
+    /// - An endpoint without a measurement counts as being as good as the lowest, so it is neither starved nor flooded.
+    /// - A higher cost that is not renewed fades towards half of the lowest, so that an endpoint is not avoided for ever.
+    ///   Lower than that, it would draw a flood before the first answer shows what the endpoint is like now. Not lower than
+    ///   the lowest, the last trace of a penalty would keep the endpoint from winning.
+    /// - An estimate within the strategy's [noise](Gauge::NOISE) above the lowest counts as the lowest.
     #[inline]
     fn settle(self, lowest: f64, noise: f64) -> f64 {
-        // The reciprocal is a constant by the time this runs.
+        // The compiler computes the reciprocal.
         let estimate = (self.estimate.abs() * (1.0 / noise)).max(lowest);
         let cost = if estimate + self.penalty > lowest && self.idle > FRESH {
             let floor = lowest / 2.0;
@@ -79,36 +88,37 @@ impl Cost {
 
 /// Reads the cost of an endpoint.
 pub(crate) trait Gauge {
-    /// Estimates that differ by less than this factor tell nothing.
+    /// The factor below which a difference between estimates does not count.
     const NOISE: f64 = 1.0;
 
-    /// What trials may cost, as a part of what requests take: 0 for none.
+    /// The cost of requests that try slow endpoints, as a part of what all requests take. 0 for no such requests.
     const CURIOSITY: f64 = 0.0;
 
-    fn read(&self, slot: Slot, in_flight: u32, now: Timestamp) -> Cost;
+    /// The cost at an endpoint that has nothing in flight.
+    fn read(&self, slot: Slot, now: Timestamp) -> Cost;
 
-    /// This idle endpoint gets a request to see what it is like by now.
+    /// Called when this idle endpoint is picked to measure it again, although it would not have won.
     fn on_probation(&self, _slot: Slot) {}
 }
 
-/// The eligible endpoints of a view, laid out for comparisons. Building is O(n), picking O(1).
+/// The eligible endpoints of a view, laid out for comparisons. Build O(n), pick O(1).
 pub(crate) struct Contest {
     slots: Box<[Slot]>,
     /// `None` for equal weights.
     weighted: Option<Weighted>,
-    /// How many are drawn, from 2 to [`MOST_CHOICES`].
+    /// The number of endpoints drawn, from 2 to [`MOST_CHOICES`].
     choices: usize,
 }
 
 struct Weighted {
     /// 1 / weight, by position.
     inverse: Box<[f64]>,
-    /// The positions that take part in every race.
+    /// The positions that take part in each race.
     heavy: Box<[u32]>,
     light: Option<Light>,
 }
 
-/// The positions of which two are drawn.
+/// The positions from which contenders are drawn.
 struct Light {
     positions: Box<[u32]>,
     lottery: Lottery,
@@ -125,14 +135,22 @@ struct Contender {
 }
 
 impl Contender {
-    /// Its cost times what it would have in flight.
+    #[inline]
+    fn new(slot: Slot, inverse: f64, cost: Cost, cx: &PickCx<'_>) -> Self {
+        let in_flight = cx.view().in_flight(slot);
+        // What is in flight will renew the estimate. Only without it does time work for the endpoint.
+        let idle = if in_flight == 0 { cost.idle } else { 0.0 };
+        Self { slot, in_flight: f64::from(in_flight), cost: Cost { idle, ..cost }, inverse }
+    }
+
+    /// The cost times the requests in flight, with one more.
     #[inline]
     fn score<G: Gauge>(&self, lowest: f64, _: &G) -> f64 {
         self.cost.settle(lowest, G::NOISE) * (self.in_flight + 1.0)
     }
 }
 
-/// Who takes part in one race.
+/// The contenders of one race.
 struct Field<const MOST: usize> {
     contenders: [Contender; MOST],
     n: usize,
@@ -140,8 +158,8 @@ struct Field<const MOST: usize> {
 
 impl<const MOST: usize> Default for Field<MOST> {
     fn default() -> Self {
-        let nobody = Contender { slot: Slot(0), in_flight: 0.0, cost: Cost::UNIT, inverse: 0.0 };
-        Self { contenders: [nobody; MOST], n: 0 }
+        let none = Contender { slot: Slot(0), in_flight: 0.0, cost: Cost::UNIT, inverse: 0.0 };
+        Self { contenders: [none; MOST], n: 0 }
     }
 }
 
@@ -155,12 +173,12 @@ impl<const MOST: usize> Field<MOST> {
 }
 
 impl Contest {
-    /// With the best of two draws.
+    /// A contest with two choices.
     pub(crate) fn new(view: &View) -> Self {
         Self::with_choices(view, 2)
     }
 
-    /// With the best of `choices` draws.
+    /// A contest with this many choices.
     pub(crate) fn with_choices(view: &View, choices: usize) -> Self {
         let slots: Box<[Slot]> = view.eligible().into();
         let weights: Vec<u32> = slots.iter().map(|&slot| view.weight(slot)).collect();
@@ -168,7 +186,7 @@ impl Contest {
         Self { slots, weighted: (!equal).then(|| Weighted::new(&weights)), choices: choices.clamp(2, MOST_CHOICES) }
     }
 
-    /// The slot of the winner, if any endpoint is usable.
+    /// The slot of the winner; `None` if no endpoint is usable.
     #[inline]
     pub(crate) fn pick(&self, cx: &mut PickCx<'_>, gauge: &impl Gauge) -> Option<Slot> {
         match &self.weighted {
@@ -182,26 +200,32 @@ impl Contest {
     #[inline]
     fn contender(&self, at: usize, inverse: f64, cx: &PickCx<'_>, gauge: &impl Gauge) -> Option<Contender> {
         let slot = *self.slots.get(at)?;
-        let in_flight = cx.view().in_flight(slot);
-        Some(Contender { slot, in_flight: f64::from(in_flight), cost: gauge.read(slot, in_flight, cx.now()), inverse })
+        Some(Contender::new(slot, inverse, gauge.read(slot, cx.now()), cx))
     }
 
+    /// The better of two distinct draws.
     #[inline]
-    fn duel(&self, cx: &mut PickCx<'_>, gauge: &impl Gauge) -> Option<Slot> {
+    fn duel<G: Gauge>(&self, cx: &mut PickCx<'_>, gauge: &G) -> Option<Slot> {
         let drawn = if cx.is_checked() { self.two_usable(cx) } else { self.two(cx.random()) };
-        let one = self.contender(drawn.0?, 1.0, cx, gauge)?;
-        let Some(other) = drawn.1.and_then(|other| self.contender(other, 1.0, cx, gauge)) else {
-            return Some(least(&[one], cx, gauge));
+        let slot = *self.slots.get(drawn.0?)?;
+        let Some(other_slot) = drawn.1.and_then(|other| self.slots.get(other).copied()) else {
+            return Some(least(&[Contender::new(slot, 1.0, gauge.read(slot, cx.now()), cx)], cx, gauge));
         };
-        if self.slots.len() == 3
-            && let (Some(first), Some(second)) = drawn
-            && cx.usable(self.slots[3 - first - second])
-            && let Some(third) = self.contender(3 - first - second, 1.0, cx, gauge)
-        {
-            return Some(least(&[one, other, third], cx, gauge));
+        if self.slots.len() == 3 {
+            return self.triel(drawn, cx, gauge);
         }
-        let lowest = lowest_estimate(&[one, other]);
-        let [a, b] = [one, other].map(|c| c.score(lowest, gauge));
+        let (cost, other_cost) = (gauge.read(slot, cx.now()), gauge.read(other_slot, cx.now()));
+        let lowest = lowest_of(&[cost, other_cost]);
+        let one = Contender::new(slot, 1.0, cost, cx);
+        let a = one.score(lowest, gauge);
+        // The second scores at least this with nothing in flight. No endpoint can be due to be tried if all estimates are
+        // alike.
+        let is_alike = |cost: Cost| G::CURIOSITY == 0.0 || cost.estimate.abs() <= lowest * G::NOISE;
+        if a <= other_cost.settle(lowest, G::NOISE) && is_alike(cost) && is_alike(other_cost) && !cx.is_explained() {
+            return Some(slot);
+        }
+        let other = Contender::new(other_slot, 1.0, other_cost, cx);
+        let b = other.score(lowest, gauge);
         cx.score(one.slot, a);
         cx.score(other.slot, b);
         let (winner, loser, tied) = if b < a { (other, one, false) } else { (one, other, a == b) };
@@ -214,7 +238,21 @@ impl Contest {
         Some(winner.slot)
     }
 
-    /// Two distinct positions, each equally likely; the second is missing where there is only one.
+    /// The best of a pool of three, of which two were drawn.
+    #[inline(never)]
+    fn triel(&self, drawn: (Option<usize>, Option<usize>), cx: &mut PickCx<'_>, gauge: &impl Gauge) -> Option<Slot> {
+        let (first, second) = (drawn.0?, drawn.1?);
+        let one = self.contender(first, 1.0, cx, gauge)?;
+        let other = self.contender(second, 1.0, cx, gauge)?;
+        if cx.usable(self.slots[3 - first - second])
+            && let Some(third) = self.contender(3 - first - second, 1.0, cx, gauge)
+        {
+            return Some(least(&[one, other, third], cx, gauge));
+        }
+        Some(least(&[one, other], cx, gauge))
+    }
+
+    /// Two distinct positions, each equally likely. The second is `None` in a pool of one.
     #[inline]
     fn two(&self, bits: u64) -> (Option<usize>, Option<usize>) {
         match self.slots.len() {
@@ -228,7 +266,7 @@ impl Contest {
         }
     }
 
-    /// Two distinct usable positions: by drawing again, and where that fails by a scan from a random start.
+    /// Two distinct usable positions: drawn up to [`REDRAWS`] times, then found by a scan from a random start.
     #[cold]
     fn two_usable(&self, cx: &mut PickCx<'_>) -> (Option<usize>, Option<usize>) {
         let mut found = None;
@@ -271,7 +309,7 @@ impl Contest {
         Some(least(&field.contenders[..field.n], cx, gauge))
     }
 
-    // Kept out of the way of the duel, which most pools are settled by.
+    // Not inlined, so that the duel stays small: most pools have equal weights.
     #[inline(never)]
     fn race<const MOST: usize>(&self, weighted: &Weighted, cx: &mut PickCx<'_>, gauge: &impl Gauge) -> Option<Slot> {
         let mut field = Field::<MOST>::default();
@@ -286,7 +324,7 @@ impl Contest {
             self.enter(&mut field, at as usize, weighted, cx, gauge);
         }
         if field.n == 0 {
-            // All heavy ones are unusable and so was every draw.
+            // All heavy endpoints and all draws were unusable.
             let (one, other) = self.two_usable(cx);
             for at in [one, other].into_iter().flatten() {
                 self.enter(&mut field, at, weighted, cx, gauge);
@@ -299,7 +337,7 @@ impl Contest {
         let (light, heavy) = field.split_at(drawn);
         let mut best = (None, f64::INFINITY);
         if let (Some(group), Some((contender, cost))) = (&weighted.light, better(light, lowest, weighted, cx, gauge)) {
-            // The drawn one stands for its whole group, so it draws the group's exponential.
+            // The drawn contender stands for its group, so its exponential has the mean of the group.
             let chance = if heavy.is_empty() { 0.0 } else { exponential(cx.random() as u32) * group.inverse_total };
             best = (Some(contender), cost * (load(&contender) + chance));
         }
@@ -360,7 +398,7 @@ impl Light {
         }
     }
 
-    /// Enters weighted draws until `choices` are in (`enter` answers how many), or draw after draw was unusable.
+    /// Passes weighted draws to `enter` until it returns that `choices` have entered, at most [`REDRAWS`] draws more.
     fn draw(&self, choices: usize, cx: &mut PickCx<'_>, mut enter: impl FnMut(u32, &mut PickCx<'_>) -> usize) {
         for _ in 0..REDRAWS + choices - 2 {
             let at = self.positions[self.lottery.draw(cx.random())];
@@ -371,7 +409,7 @@ impl Light {
     }
 }
 
-/// The slot of the least loaded; of several that tie the first, so they are to be given in random order.
+/// The slot of the lowest score. Of several that tie it is the first, so contenders are passed in random order.
 #[inline]
 fn least(contenders: &[Contender], cx: &mut PickCx<'_>, gauge: &impl Gauge) -> Slot {
     let lowest = lowest_estimate(contenders);
@@ -386,8 +424,8 @@ fn least(contenders: &[Contender], cx: &mut PickCx<'_>, gauge: &impl Gauge) -> S
     trial(contenders, best.0, lowest, cx, gauge).unwrap_or(best.0.slot)
 }
 
-/// An idle endpoint to be tried instead of the winner. Of many contenders each is tried more rarely, so that together
-/// they cost no more.
+/// An idle endpoint to pick instead of the winner, to measure it again. The more contenders, the more rarely each is
+/// tried, so that the cost of all together stays the same.
 #[inline]
 fn trial<G: Gauge>(
     contenders: &[Contender],
@@ -403,7 +441,7 @@ fn trial<G: Gauge>(
     draw_trial(contenders, winner, lowest, cx, gauge)
 }
 
-// Kept out of the way of pools where nobody is slow.
+// Not inlined: rare where no endpoint is slow.
 #[inline(never)]
 fn draw_trial<G: Gauge>(
     contenders: &[Contender],
@@ -417,7 +455,7 @@ fn draw_trial<G: Gauge>(
     let tried = contenders.iter().find(|contender| {
         let Cost { estimate, penalty, .. } = contender.cost;
         let estimate = estimate.abs();
-        // Whoever fails, or asked for a pause, is left alone until that has faded.
+        // An endpoint that fails, or has sent `Retry-After`, is not tried until the penalty has faded.
         if contender.in_flight > 0.0 || estimate <= most || penalty > estimate {
             return false;
         }
@@ -439,8 +477,7 @@ fn noise<G: Gauge>(_: &G) -> f64 {
     G::NOISE
 }
 
-/// The better of the drawn contenders, and its settled cost. Drawing has already honoured the weights, so a tie goes
-/// to the first.
+/// The best of the drawn contenders, and its settled cost. The draws are weighted already, so a tie goes to the first.
 fn better(
     drawn: &[Contender],
     lowest: f64,
@@ -461,13 +498,20 @@ fn better(
     best.map(|(contender, cost, _)| (contender, cost))
 }
 
-/// The lowest estimate there is; 1 where nothing was measured.
+/// The lowest estimate of the contenders: see [`lowest_of`].
 #[inline]
 fn lowest_estimate(field: &[Contender]) -> f64 {
-    let lowest = field
-        .iter()
-        .map(|contender| contender.cost.estimate)
-        .filter(|&estimate| estimate > 0.0)
-        .fold(f64::INFINITY, f64::min);
+    lowest(field.iter().map(|contender| contender.cost.estimate))
+}
+
+/// The lowest measured estimate; 1 where nothing was measured.
+#[inline]
+fn lowest_of(costs: &[Cost]) -> f64 {
+    lowest(costs.iter().map(|cost| cost.estimate))
+}
+
+#[inline]
+fn lowest(estimates: impl Iterator<Item = f64>) -> f64 {
+    let lowest = estimates.filter(|&estimate| estimate > 0.0).fold(f64::INFINITY, f64::min);
     if lowest.is_finite() { lowest } else { 1.0 }
 }
