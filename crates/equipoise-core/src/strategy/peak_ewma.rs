@@ -14,42 +14,46 @@ use crate::{
     view::View,
 };
 
-/// The default: the power of two choices by expected time, with failures counted as time lost.
+/// The default strategy: the power of two choices by expected latency, with a penalty for failures.
 ///
-/// An endpoint's cost is a moving average of its latency that jumps up at once and comes down slowly, times the
-/// requests in flight there; of two endpoints drawn at random, the cheaper one is taken (small pools compare more: see
-/// [`P2c`](super::P2c)). Choose it unless you know better: it needs no settings, notices slow and failing endpoints
-/// within a request or two, and sends them little instead of nothing.
+/// The cost of an endpoint is a moving average of its latency, times its requests in flight plus one. The average jumps to
+/// a higher latency at once and comes down slowly. Of two endpoints drawn at random, the cheaper one is picked (small pools
+/// compare more: see [`P2c`](super::P2c)). Slow and failing endpoints are noticed within a request or two, and get little
+/// traffic instead of none. It needs no settings, so choose it unless another strategy fits better.
 ///
-/// - **Failures** ([`Verdict::is_failure`]) add a penalty: an eighth of [`penalty`](Self::penalty) at first, more than
-///   doubling with each further one up to the whole. A success takes three quarters of it off. The latency of a
-///   failure is never sampled, so failing fast does not look fast. `Retry-After` keeps the whole penalty up for as
-///   long as the endpoint asked (at most 300 s).
-/// - **A request that is given up** without a first byte raises the estimate to the time that it waited, if the estimate is
-///   lower. So an endpoint that never answers gets what one gets that answers after the time at which requests are given
-///   up; a client that hangs up early changes nothing.
-/// - **Nobody is shunned forever.** A slow endpoint that has nothing in flight is tried now and then, the slower the more
-///   rarely: all trials together add at most 15 % to what the endpoints picked are expected to take. Each good answer
-///   then halves the distance in orders of magnitude. In a busy pool an endpoint that stalled is thus back within a
-///   fraction of a second. Besides, what is remembered of an endpoint that gets no traffic [fades](Self::fade), failures
-///   too: one that has failed for a while gets its next request some 10 s after the last failure.
-/// - **Noise counts as none**: estimates within a factor of 1.5 of the lowest compared are taken to be alike, and then
-///   requests in flight decide alone.
-/// - **A newcomer** is taken to be as fast as the one that it is compared with.
+/// - **Failures** ([`Verdict::is_failure`]) add a penalty to the cost. The first failure adds an eighth of
+///   [`penalty`](Self::penalty); each further one more than doubles it, up to the whole. A success takes three quarters of
+///   it off. The latency of a failure is never sampled, so an endpoint that fails fast does not look fast. `Retry-After`
+///   keeps the whole penalty up for as long as the endpoint asked (at most 300 s).
+/// - **An abandoned request**, which ends without a first byte, raises the average to the time that it waited, if the
+///   average is lower. An endpoint that never answers is thus treated like one that answers after the time at which
+///   requests are abandoned. A client that hangs up early changes nothing.
+/// - **Recovery**: a slow endpoint that has nothing in flight is tried now and then, the slower the more rarely. All these
+///   requests together add at most 15 % to the expected latency. Each good answer then halves the distance in orders of
+///   magnitude, so in a busy pool an endpoint that stalled is back within a fraction of a second. Besides, the average and
+///   the penalty of an endpoint without traffic [fade](Self::fade): one that has failed for a while gets its next request
+///   some 10 s after the last failure.
+/// - **Noise**: averages within a factor of 1.5 of the lowest compared count as equal. Then requests in flight decide.
+/// - **A new endpoint** counts as being as fast as the one that it is compared with.
 /// - **Weights** count as with [`P2c`](super::P2c), on top of the latency.
+/// - **High rates**: of the answers within 10 µs after a sample, only those that raise the average are sampled.
 ///
-/// The score that an explanation shows is in milliseconds.
+/// Scores in an [explanation](crate::Pool::explain) are in milliseconds.
 ///
-/// Its weaknesses: a client that sends only a few requests a second across the pool measures too little; its choice
-/// becomes a random one, and an endpoint that has recovered waits some ten seconds for its share. Of two that differ in
-/// speed by less than 1.5, the faster is not preferred. Where latencies scatter widely, a heavy endpoint shows more peaks
-/// and gets less than its weight says: with exponential ones and eight in flight, those of weight 1 beside 2 and 4 carry
-/// 9 % more than their share at a mean of 10 ms and 15 % more at 1 s; those beside 198, half as much again and seven
-/// times their share. A slow endpoint to which least-request sends less than a hundredth
-/// of the requests anyway (one of ten, fifty times slower) does not show in p99, where Peak-EWMA is then no better.
+/// Limits:
 ///
-/// Build O(n), pick O(1), two clock readings a request. Sources: Finagle's and linkerd's Peak EWMA (decay 10 s,
-/// penalty 5 s); fading, trials, the shorter memory of busy endpoints and the allowance for noise are added.
+/// - A client that sends only a few requests a second across the pool measures too little. Its choice becomes random, and
+///   an endpoint that has recovered waits some 10 s for its share.
+/// - Of two endpoints that differ in latency by a factor below 1.5, the faster is not preferred.
+/// - Where latencies scatter widely, an endpoint with a large weight shows more peaks and gets less than its share. With
+///   exponential latencies and eight requests in flight, endpoints of weight 1 beside 2 and 4 carry 9 % more than their
+///   share at a mean of 10 ms and 15 % more at 1 s. Beside a weight of 198 they carry half as much again and seven times
+///   their share.
+/// - A slow endpoint to which least-request sends less than a hundredth of the requests (one of ten, fifty times slower)
+///   does not show in the 99th percentile. There, Peak-EWMA is no better.
+///
+/// Build O(n), pick O(1), two clock readings a request. Sources: Peak EWMA of Finagle and linkerd (decay 10 s, penalty
+/// 5 s). Fading, requests that try slow endpoints, the shorter memory of busy endpoints and the factor for noise are added.
 ///
 /// ```
 /// use std::time::Duration;
@@ -68,36 +72,42 @@ pub struct PeakEwma {
     penalty: Duration,
 }
 
-/// Milliseconds below which a latency is not told from none; an estimate of 0 means that there is none.
+/// The lowest latency in milliseconds: an estimate of 0 means that there is none.
 const SHORTEST: f64 = 1e-6;
 
-/// What an answer counts for at least, so that the memory of a busy endpoint is that of its last hundreds of answers.
-/// Within the whole decay, the largest of many thousand is remembered, which says little about the endpoint and
-/// puts off for long one that was overloaded for a moment.
+/// The least weight of a sample, so that the memory of a busy endpoint is that of its last hundreds of answers. With
+/// less, the largest of many thousand latencies is remembered. That says little about the endpoint, and keeps away
+/// traffic for long after a moment of overload.
 const LEAST_SHARE: f64 = 0.01;
 
-/// The bit of the estimate (its sign) that marks an endpoint that is tried.
+/// Of the answers within this time (in nanoseconds) after the last sample, only those that raise the estimate are sampled.
+///
+/// Each sample writes to memory that picks on all threads read. Below 100 000 answers a second and endpoint the interval
+/// changes next to nothing; above that, the memory of an endpoint is that of its last millisecond at least.
+const MIN_SAMPLE_INTERVAL: u64 = 10_000;
+
+/// The bit of the estimate (its sign) that marks a slow endpoint that has been given a request to measure it again.
 const TRIED: u64 = 1 << 63;
 
-/// What marks an estimate that is only a lower bound, since no answer has come yet. The last bit of an `f64`, which no
-/// comparison notices.
+/// The bit that marks an estimate as a lower bound: no answer has come yet, but a request has waited for one. It is the
+/// last bit of an `f64`, too small to matter in comparisons.
 const BOUND: u64 = 1;
 
-/// Nobody is left alone for longer than this, whatever `Retry-After` says (linkerd's cap).
+/// The longest time for which `Retry-After` keeps the penalty up. Source: linkerd.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
 
 impl PeakEwma {
-    /// Decay 10 s, fade 2.5 s, penalty 5 s.
+    /// The strategy with its defaults: decay 10 s, fade 2.5 s, penalty 5 s.
     pub const fn new() -> Self {
         Self { decay: Duration::from_secs(10), fade: Duration::from_millis(2500), penalty: Duration::from_secs(5) }
     }
 
-    /// The time after which an old latency counts for 1/e beside new ones. It never counts for more than that after a
-    /// hundred answers.
+    /// Sets the time after which an old latency weighs 1/e beside new ones. Default 10 s. After a hundred answers it weighs
+    /// no more than that, however short the time.
     ///
     /// # Errors
     ///
-    /// When it is below 1 µs: nothing would be averaged.
+    /// When `decay` is below 1 µs: nothing would be averaged.
     pub const fn decay(self, decay: Duration) -> Result<Self, InvalidSpan> {
         match span("decay", decay) {
             Ok(decay) => Ok(Self { decay, ..self }),
@@ -105,12 +115,12 @@ impl PeakEwma {
         }
     }
 
-    /// The time after which what is remembered of an endpoint counts for 1/e if nothing is in flight there and nothing
-    /// new is learned. `Duration::MAX` never forgets.
+    /// Sets the time after which the average and the penalty of an endpoint weigh 1/e, while it has nothing in flight and
+    /// no answers come. Default 2.5 s. With `Duration::MAX` they never fade.
     ///
     /// # Errors
     ///
-    /// When it is below 1 µs: nothing would be remembered of idle endpoints, not even failures.
+    /// When `fade` is below 1 µs: nothing would be remembered of idle endpoints, not even failures.
     pub const fn fade(self, fade: Duration) -> Result<Self, InvalidSpan> {
         match span("fade", fade) {
             Ok(fade) => Ok(Self { fade, ..self }),
@@ -118,7 +128,8 @@ impl PeakEwma {
         }
     }
 
-    /// What an endpoint that keeps failing costs on top of its latency. With zero, failures cost nothing.
+    /// Sets the largest penalty, which an endpoint that keeps failing costs on top of its latency. Default 5 s. With zero,
+    /// failures cost nothing.
     #[must_use]
     pub const fn penalty(mut self, penalty: Duration) -> Self {
         self.penalty = penalty;
@@ -154,11 +165,11 @@ impl Strategy for PeakEwma {
     }
 
     fn on_latency(&self, state: &PeakEwmaState, latency: Duration, now: Timestamp) {
-        state.latency.sample(latency.as_secs_f64() * 1e3, now, self.decay, self.fade);
+        state.latency.sample(millis(latency), now, self.decay, self.fade);
     }
 
     fn on_abandon(&self, state: &PeakEwmaState, waited: Duration, now: Timestamp) -> bool {
-        state.latency.raise(waited.as_secs_f64() * 1e3, now, self.fade);
+        state.latency.raise(millis(waited), now, self.fade);
         false
     }
 
@@ -175,8 +186,9 @@ impl Strategy for PeakEwma {
     }
 }
 
-/// What [`PeakEwma`] remembers of an endpoint.
+/// The state that [`PeakEwma`] keeps of an endpoint: its latency and its penalty.
 #[derive(Debug, Default)]
+#[repr(align(64))] // A cache line of its own: neighbours in memory are not written with it.
 pub struct PeakEwmaState {
     latency: Latency,
     penalty: Penalty,
@@ -184,28 +196,29 @@ pub struct PeakEwmaState {
 
 /// A moving average over time that a peak overrides.
 ///
-/// Two words that are not updated together. No sample is lost; of two that come at the same moment on two threads, both
-/// may claim the time since the one before, and count for a little more than their share.
+/// The two words are not updated together. Two samples that come at the same moment on two threads may both count the time
+/// since the one before, and so weigh a little too much.
 #[derive(Debug, Default)]
 struct Latency {
-    /// Milliseconds, as the bits of an `f64`; 0 before anything is known. Negative while the endpoint is [`TRIED`], odd
-    /// while it is a [`BOUND`].
+    /// Milliseconds, as the bits of an `f64`; 0 before the first sample. Negative while the endpoint is [`TRIED`], odd
+    /// while the estimate is a [`BOUND`].
     estimate: AtomicU64,
-    /// When the last sample came.
+    /// The time of the last sample, in nanoseconds on the pool's clock.
     stamp: AtomicU64,
 }
 
 impl Latency {
     fn sample(&self, latency: f64, now: Timestamp, decay: Duration, fade: Duration) {
         let latency = latency.max(SHORTEST);
-        // Also when `now` is earlier: a clock that was set back must not stop the decay until it has caught up.
         let last = Timestamp::from_nanos(self.stamp.load(Ordering::Relaxed));
-        self.stamp.store(now.as_nanos(), Ordering::Relaxed);
-        let elapsed = saturating_nanos(now.since(last)) as f64;
-        let per = |time: Duration| elapsed / saturating_nanos(time).max(1) as f64;
-        // After a gap longer than the fading time, what was left of the memory had faded, not only aged.
-        let share = share(per(decay).max(per(fade) - 1.0)).max(LEAST_SHARE);
         let mut seen = self.estimate.load(Ordering::Relaxed);
+        // A clock that was set back shows 0 here too, but then the stamp differs, and has to follow.
+        let elapsed = saturating_nanos(now.since(last));
+        if elapsed < MIN_SAMPLE_INTERVAL && now >= last && seen & TRIED == 0 && latency < f64::from_bits(seen) {
+            return;
+        }
+        self.stamp.store(now.as_nanos(), Ordering::Relaxed);
+        let share = share_after(elapsed, saturating_nanos(decay), saturating_nanos(fade));
         loop {
             let estimate = f64::from_bits(seen).abs();
             let aged = estimate + (latency - estimate) * share;
@@ -226,7 +239,7 @@ impl Latency {
         }
     }
 
-    /// The latency of a request that was given up is at least `waited`: raises what is left of the estimate to that.
+    /// Raises the faded estimate to `waited`: the latency of an abandoned request is at least that.
     fn raise(&self, waited: f64, now: Timestamp, fade: Duration) {
         let waited = waited.max(SHORTEST);
         let last = Timestamp::from_nanos(self.stamp.load(Ordering::Relaxed));
@@ -239,7 +252,7 @@ impl Latency {
                 return;
             }
             if waited < estimate {
-                // It has faded to less than that. The estimate stays, as if it had faded only as far.
+                // The estimate has faded to less than `waited`. Its time is set so that it has faded to just that.
                 let faded = (fade * (estimate / waited).ln()) as u64;
                 return self.stamp.store(now.as_nanos().saturating_sub(faded), Ordering::Relaxed);
             }
@@ -252,7 +265,7 @@ impl Latency {
         }
     }
 
-    /// For comparisons: below 0 where it is only a bound.
+    /// The estimate for comparisons: below 0 where it is a [`BOUND`].
     #[inline]
     fn read(&self) -> f64 {
         let word = self.estimate.load(Ordering::Relaxed);
@@ -261,42 +274,55 @@ impl Latency {
     }
 }
 
-/// What a sample counts for when `x` decay times have passed since the last: 1 − e^(−x).
-fn share(x: f64) -> f64 {
-    // Samples are mostly close together; there two terms of the series are exact to 2 · 10⁻⁷ of the result.
-    if x < 1e-3 { x - x * x / 2.0 } else { -(-x).exp_m1() }
+/// A duration in milliseconds. Without the division that `Duration::as_secs_f64` makes.
+#[inline]
+fn millis(duration: Duration) -> f64 {
+    saturating_nanos(duration) as f64 * 1e-6
 }
 
-/// What failures cost, in one word: seconds as an `f32` above, the moment from which it fades (units of 2²⁰ ns, about
-/// a millisecond) below. 0 if nothing is held against the endpoint.
+/// The weight of a sample that comes `elapsed` after the last, all in nanoseconds.
+#[inline]
+fn share_after(elapsed: u64, decay: u64, fade: u64) -> f64 {
+    // 1 − e^(−x) is at most x, so where x is below the least share, there is nothing to compute.
+    if elapsed <= fade && elapsed < decay / 100 {
+        return LEAST_SHARE;
+    }
+    let per = |time: u64| elapsed as f64 / time.max(1) as f64;
+    // After a gap longer than the fading time, what was left of the memory had faded, not only aged.
+    let x = per(decay).max(per(fade) - 1.0);
+    (-(-x).exp_m1()).max(LEAST_SHARE)
+}
+
+/// The penalty for failures, in one word. The upper half holds seconds as an `f32`; the lower half holds the time from
+/// which it fades, in units of 2²⁰ ns (about a millisecond). 0 without a penalty.
 #[derive(Debug, Default)]
 struct Penalty(AtomicU64);
 
 impl Penalty {
-    /// Below this many seconds it is forgotten.
+    /// A penalty below this many seconds is removed.
     const NEGLIGIBLE: f32 = 1e-6;
 
     fn ticks(at: Timestamp) -> u32 {
         (at.as_nanos() >> 20) as u32
     }
 
-    /// Seconds left at `now`.
+    /// The seconds left of a penalty at `now`.
     fn seconds(word: u64, now: Timestamp, fade: Duration) -> f32 {
         let full = f32::from_bits((word >> 32) as u32);
         if Self::is_held(word, now) {
             return full;
         }
-        // Wrapping counters: right while they are less than 26 days apart, and an older penalty has long faded.
+        // The counters wrap. The age is right up to 26 days; an older penalty has long faded.
         let age = Self::ticks(now).wrapping_sub(word as u32).cast_signed();
         if age < 0 {
-            // Further ahead than any hold: the clock has jumped back.
+            // Later than any `Retry-After` allows: the clock was set back.
             return 0.0;
         }
         let age = age as f32 * (1u32 << 20) as f32 * 1e-9;
         full * (-age / fade.as_secs_f32().max(f32::MIN_POSITIVE)).exp()
     }
 
-    /// Whether it is kept up for a `Retry-After` that has not passed yet.
+    /// Whether a `Retry-After` that has not passed yet keeps the penalty up.
     fn is_held(word: u64, now: Timestamp) -> bool {
         let ahead = (word as u32).wrapping_sub(Self::ticks(now));
         ahead > 0 && ahead <= Self::ticks(Timestamp::ZERO + LONGEST_RETRY_AFTER) + 1
@@ -311,7 +337,7 @@ impl Penalty {
     }
 
     fn change(&self, change: impl Fn(u64) -> Option<u64>) {
-        // `Err` says that nothing was to be changed.
+        // `Err` means that there was nothing to change.
         let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
     }
 
@@ -320,7 +346,7 @@ impl Penalty {
             let left = if word == 0 { 0.0 } else { Self::seconds(word, now, fade) };
             let most = most.as_secs_f32();
             let next = if hold.is_zero() { (2.0 * left + most / 8.0).min(most) } else { most };
-            // A hold that is under way is not cut short.
+            // A `Retry-After` that has not passed is not cut short.
             let from = Self::ticks(now + hold);
             let later = word != 0 && Self::is_held(word, now) && (word as u32).wrapping_sub(from).cast_signed() > 0;
             let from = if later { word as u32 } else { from };
@@ -352,7 +378,7 @@ pub struct PeakEwmaPicker {
     contest: Contest,
     memories: Memories<PeakEwmaState>,
     fade: Duration,
-    /// Per nanosecond.
+    /// 1 / fade, per nanosecond.
     inverse_fade: f64,
 }
 
@@ -363,10 +389,10 @@ impl Picker for PeakEwmaPicker {
 }
 
 impl Gauge for PeakEwmaPicker {
-    // Estimates of endpoints that are alike differ by some tens of a percent, since peaks come by chance. More of it
-    // costs where endpoints do differ by a factor of two: with half of a hundred at half the speed and 90 % load, p99 was
-    // 817 ms without, 903 with 1.5, 1003 with 2 (least-request: 2036); with one of five that stalls at 85 %, the median
-    // was 7.6 ms without, 7.2 with 1.5 (least-request: 7.1).
+    // Estimates of equal endpoints differ by some tens of a percent, since peaks come by chance. A larger factor costs
+    // where endpoints differ by a factor of two: with half of a hundred at half the speed and 90 % load, p99 was 817 ms
+    // without, 903 with 1.5, 1003 with 2 (least-request: 2036). With one of five that stalls at 85 % load, the median was
+    // 7.6 ms without, 7.2 with 1.5 (least-request: 7.1).
     const NOISE: f64 = 1.5;
 
     const CURIOSITY: f64 = 0.1;
@@ -393,7 +419,23 @@ impl Gauge for PeakEwmaPicker {
 mod tests {
     use std::{sync::Arc, time::Duration};
 
+    use super::{Latency, Timestamp};
     use crate::{EndpointSpec, ManualClock, PeakEwma, PickRequest, Pool, Verdict};
+
+    #[test]
+    fn within_ten_microseconds_of_a_sample_only_higher_latencies_are_sampled() {
+        const DECAY: Duration = Duration::from_secs(10);
+        let latency = Latency::default();
+        let sample = |millis, at_nanos, expected: f64, why| {
+            latency.sample(millis, Timestamp::from_nanos(at_nanos), DECAY, DECAY);
+            assert!((latency.read() - expected).abs() < 1e-9, "{} instead of {expected}: {why}", latency.read());
+        };
+        sample(10.0, 1_000_000, 10.0, "the first");
+        sample(2.0, 1_009_999, 10.0, "lower and within the interval");
+        sample(20.0, 1_009_999, 20.0, "higher");
+        sample(10.0, 1_019_999, 19.9, "10 µs after the last sample");
+        sample(9.9, 1_000_000, 19.8, "the clock was set back");
+    }
 
     #[test]
     fn an_explanation_scores_the_only_endpoint_in_milliseconds_too() {
