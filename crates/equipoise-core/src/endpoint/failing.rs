@@ -42,6 +42,7 @@ impl Failing {
         (before == Ok(1)).then_some(Mark::Removed)
     }
 
+    /// Whether the endpoint is marked as failing.
     #[inline]
     pub(crate) fn is_marked(&self) -> bool {
         self.left.load(Ordering::Relaxed) != 0
@@ -89,6 +90,6 @@ mod tests {
         failing.picked(10);
         let had = [11, 12, 13, 14].map(|turn| failing.has_had_its_share(turn, 4));
         assert_eq!(had, [true, true, true, false]);
-        assert!(!failing.has_had_its_share(9, 4), "counted by another tier, which is further on");
+        assert!(!failing.has_had_its_share(9, 4), "the last pick is later: another tier has counted it");
     }
 }

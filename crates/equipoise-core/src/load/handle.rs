@@ -11,9 +11,9 @@ use crate::{
 
 /// What a lease holds: the endpoint, its target, and one stripe's part of its in-flight count.
 ///
-/// There is one per endpoint and stripe, each allocated by itself: a lease touches only memory of its thread's stripe
-/// (this `Arc`'s count and the counter beside it), so two threads that pick the same endpoint do not fight for a
-/// cache line.
+/// There is one handle per endpoint and stripe, each in an allocation of its own. A lease writes only to memory of its
+/// thread's stripe: the count of this `Arc` and the counter beside it. So leases on two threads do not write to one cache
+/// line, also at the same endpoint.
 pub(crate) struct Handle {
     /// The leases in flight (31 bits), whether a task waits for the last of them (1 bit), and how many have succeeded (32
     /// bits). In one number, so that each change is seen before or after each other one, and so that a success costs no
@@ -31,7 +31,7 @@ pub(crate) struct Handle {
     before: Option<Box<Before>>,
 }
 
-/// Not owned, so that an old target goes with its last lease.
+/// Handles with earlier targets. Not owned, so that an old target is dropped with its last lease.
 struct Before(Box<[Weak<Handle>]>);
 
 impl Before {
@@ -56,7 +56,7 @@ impl Handle {
         Self { state: AtomicU64::new(0), endpoint, target, traffic, before: None }
     }
 
-    /// The handle that takes the place of this one, with another target.
+    /// A handle with another target that replaces this one.
     pub(crate) fn retargeted(self: &Arc<Self>, target: Arc<dyn Any + Send + Sync>) -> Self {
         let earlier = self.before.iter().flat_map(|before| &before.0).filter(|weak| weak.strong_count() > 0);
         let before = earlier.cloned().chain([Arc::downgrade(self)]).collect();
@@ -65,13 +65,13 @@ impl Handle {
         Self { state: AtomicU64::new(0), endpoint, target, traffic, before }
     }
 
-    /// Itself, and those before it that still have leases.
+    /// This handle, and those with earlier targets that still have leases.
     pub(crate) fn with_earlier(self: &Arc<Self>) -> impl Iterator<Item = Arc<Self>> {
         let earlier = self.before.iter().flat_map(|before| before.0.iter().filter_map(Weak::upgrade));
         earlier.chain([Arc::clone(self)])
     }
 
-    /// The leases that are out, those with earlier targets included.
+    /// The number of leases, including those with earlier targets.
     #[inline]
     pub(crate) fn in_flight(&self) -> u32 {
         match &self.before {
@@ -80,18 +80,20 @@ impl Handle {
         }
     }
 
-    /// The leases that are out on this handle alone.
+    /// The number of leases on this handle alone.
     #[inline]
     pub(crate) fn own_in_flight(&self) -> u32 {
         (self.state.load(Ordering::Relaxed) & IN_FLIGHT) as u32
     }
 
+    /// Counts a new lease.
     #[inline]
     pub(crate) fn enter(&self) {
         self.state.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Ends a lease. Returns whether a task waits for the stripe to become empty, and it has.
+    /// Counts the end of a lease. Returns whether it was the last one and a future waits for that: the caller then calls
+    /// [`tell_empty`](Self::tell_empty).
     #[inline]
     pub(crate) fn leave(&self, ended: Ended) -> bool {
         let before = if ended == Ended::SUCCESS {
@@ -118,12 +120,12 @@ impl Handle {
         })
     }
 
-    /// How many are out. When the last of them has left, whoever waits is [told](Self::tell_empty).
+    /// Returns the number of leases. When the last of them ends, futures that wait are [woken](Self::tell_empty).
     pub(crate) fn watch(&self) -> u32 {
         (self.state.fetch_or(WATCHED, Ordering::Relaxed) & IN_FLIGHT) as u32
     }
 
-    /// Wakes those who wait. They watch again if they have to: a stripe that nobody watches tells nobody.
+    /// Wakes the futures that wait, and clears the [`WATCHED`] bit. A future that has to go on waiting watches again.
     #[cold]
     pub(crate) fn tell_empty(&self) {
         self.state.fetch_and(!WATCHED, Ordering::Relaxed);

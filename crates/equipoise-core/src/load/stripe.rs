@@ -1,19 +1,20 @@
-//! Which of an endpoint's counters a thread uses.
+//! The stripe, of those that an endpoint's in-flight count is split into, on which a thread counts.
 
 use std::{
     cell::Cell,
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-/// More stripes than this cost readers (a comparison of two endpoints sums all their stripes) more than writers win.
+/// The largest default number of stripes. With more, a comparison of endpoints, which sums all stripes, loses more than
+/// writers gain.
 const MOST_STRIPES: usize = 4;
 
-/// One stripe a core, within reason.
+/// The default number of stripes: one per core, at most [`MOST_STRIPES`].
 pub(crate) fn default_stripes() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from).clamp(1, MOST_STRIPES)
 }
 
-/// A small number that tells threads apart; they are numbered in the order of their first pick.
+/// The number of the current thread. Threads are numbered from 0 in the order of their first picks.
 #[inline]
 pub(crate) fn thread_number() -> usize {
     #[cfg(not(loom))]
@@ -26,7 +27,7 @@ pub(crate) fn thread_number() -> usize {
     }
     NUMBER.with(|number| match number.get() {
         usize::MAX => {
-            // Not part of any model: it only has to differ between threads.
+            // Not loom's: the number only has to differ between threads.
             static NEXT: AtomicUsize = AtomicUsize::new(0);
             let mine = NEXT.fetch_add(1, Ordering::Relaxed) & (usize::MAX >> 1);
             number.set(mine);

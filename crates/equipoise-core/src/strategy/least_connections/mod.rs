@@ -19,40 +19,40 @@ use crate::{
 
 /// The endpoint with the fewest requests in flight for its weight, exactly.
 ///
-/// Choose it where requests are long and differ (uploads, streams, sessions, queries), so that the last bit of evenness
-/// pays, or where there are so few endpoints that drawing two misses much. With many balancers in front of the same
-/// endpoints it is no better than [`P2c`](super::P2c), which costs less: each is exact about no more than it sees itself.
-/// As for all that count requests, an endpoint that fails fast looks idle, so one that fails is
-/// [capped](super::Needs::caps_failing) at the share that its weight says. To send it less than that, use
+/// Choose it where requests are long and differ (uploads, streams, sessions, queries), or where a pool is so small that two
+/// draws miss much. With many balancers in front of the same endpoints it is no better than [`P2c`](super::P2c), which
+/// costs less, because each balancer counts only its own requests. An endpoint that fails fast looks idle, so one that
+/// fails is [capped](super::Needs::caps_failing) at the share that its weight says. To send it less than that, use
 /// [`PeakEwma`](super::PeakEwma) or ejection.
 ///
-/// # Who is least loaded
+/// # The least loaded endpoint
 ///
-/// With equal weights, whoever has the fewest requests in flight; one of them if there are several, by chance.
+/// With equal weights it is the endpoint with the fewest requests in flight. If several have as few, one of them is drawn.
 ///
-/// With unequal weights *fewest per weight* has a trap: in-flight comes in whole requests. By `in-flight / weight` every
-/// idle endpoint comes before all busy ones, and of 198:1:1 the small ones get a third each at three in flight (HAProxy
-/// does so); by `(in-flight + 1) / weight` they get nothing before 197 are in flight. Here half a request counts as
-/// nothing:
+/// With unequal weights, *fewest per weight* is not enough, because in-flight comes in whole requests. By
+/// `in-flight / weight`, each idle endpoint comes before all busy ones: with weights 198:1:1, the small ones get a third
+/// each at three in flight (as in HAProxy). By `(in-flight + 1) / weight`, they get nothing below 197 in flight. Here a
+/// difference of half a request does not count:
 ///
-/// - the *level* is the lowest `(in-flight + ½) / weight`; whoever carries no more than the level per weight is *low*;
-/// - one endpoint is drawn in proportion to the weights (beyond 2048 endpoints: in turn, from a random start), and taken
-///   if it is low;
-/// - otherwise the one that makes the level is taken (by chance, if several do).
+/// - The *level* is the lowest `(in-flight + ½) / weight`. Endpoints whose `in-flight / weight` is at most the level are
+///   *low*.
+/// - One endpoint is drawn in proportion to the weights, and picked if it is low. (Beyond 2048 endpoints it is drawn in
+///   turn, from a random start.)
+/// - Otherwise the endpoint that has the level is picked. If several have it, one of them is drawn.
 ///
-/// So idle shares are the weights, in-flight follows them under load, and nobody is picked who carries more per weight
-/// than another would with half a request more. With equal weights only those with the fewest are low.
+/// So without load the shares follow the weights, and under load requests in flight follow them. With equal weights, only
+/// the endpoints with the fewest requests are low.
 ///
 /// # Cost
 ///
-/// Up to 16 endpoints are simply looked at. Beyond, a tournament of atomics (sixteen to a node) knows the lowest: pick,
-/// acquisition and release are O(log₁₆ n), without locks; build is O(n). Requests that exclude endpoints walk the
-/// tournament in order: O(log n) for each that is in the way, O(n) at worst.
+/// A pool of up to 16 endpoints is scanned. A larger one has a tree of atomics with sixteen children to a node, which
+/// holds the lowest load: pick, acquisition and release are O(log₁₆ n) without locks, build is O(n). A request that
+/// excludes endpoints walks the tree in order: O(log n) for each excluded endpoint on the way, O(n) at worst.
 ///
-/// Leases are counted at acquisition, whoever chose the endpoint, and the counts survive every update. On one thread the
-/// choice is exact. With several, a pick can be wrong by what picks and releases that run at that very moment have not
-/// written down yet: two threads that find one endpoint least loaded both take it. Nothing of that stays: as soon as no
-/// such call is under way the next pick is exact. Ties are broken by chance, so threads seldom meet.
+/// Leases are counted at acquisition, also those of requests that are bound to an endpoint, and the counts survive each
+/// update. On one thread the choice is exact. With several, a pick does not see picks and releases that run at the same
+/// moment: two threads can pick the same least loaded endpoint. The next pick after these calls is exact again. Ties are
+/// broken at random, so that threads seldom pick the same endpoint.
 ///
 /// Sources: HAProxy's `leastconn` and nginx's `least_conn`; for the half request, Webster's method of apportionment.
 ///
@@ -71,14 +71,14 @@ pub struct LeastConnections {
 }
 
 impl LeastConnections {
-    /// The strategy; it has no settings.
+    /// The strategy. It has no settings.
     pub fn new() -> Self {
         Self::default()
     }
 }
 
 impl Clone for LeastConnections {
-    /// One that serves another pool: it has no settings, and what it is told of is not shared.
+    /// A strategy for another pool. It shares nothing with this one.
     fn clone(&self) -> Self {
         Self::new()
     }
@@ -106,8 +106,8 @@ impl Strategy for LeastConnections {
         let memories = Memories::of(view, last.map(|last| &last.memories));
         let mut slots: Box<[Slot]> =
             view.eligible().iter().copied().filter(|&slot| memories.get(slot).is_some()).collect();
-        // Balancers that share the endpoints begin elsewhere each: among equals, a tournament favours those in its last
-        // nodes, which have fewer children.
+        // Each balancer begins elsewhere: among equal endpoints, a tournament favours those in its last nodes, which have
+        // fewer children.
         slots.rotate_left(below(slots.len(), view.random() as u32));
         let weights: Vec<u32> = slots.iter().map(|&slot| view.weight(slot)).collect();
         let lottery = Lottery::new(&weights);
@@ -136,11 +136,11 @@ impl Strategy for LeastConnections {
     }
 }
 
-/// What [`LeastConnections`] remembers of an endpoint: how many leases are out.
+/// The state that [`LeastConnections`] keeps of an endpoint: its number of leases.
 #[derive(Debug)]
 pub struct LeastConnectionsState {
     leases: AtomicU32,
-    /// Makes it, with the counts of the `Arc` around it, a cache line long, so that endpoints do not share one.
+    /// Makes the state as long as a cache line, with the counts of its `Arc`, so that endpoints do not share one.
     _padding: [u64; 5],
 }
 
@@ -151,7 +151,7 @@ impl LeastConnectionsState {
     }
 }
 
-/// What endpoints are compared by: twice (in-flight + ½) / weight.
+/// The load by which endpoints are compared: twice (in-flight + ½) / weight.
 #[inline]
 fn load_of(in_flight: u32, inverse: f64) -> f64 {
     (2.0 * f64::from(in_flight) + 1.0) * inverse
@@ -168,7 +168,7 @@ pub struct LeastConnectionsPicker {
     memories: Memories<LeastConnectionsState>,
 }
 
-/// In larger pools whom to look at first goes by turns.
+/// The largest pool in which the first endpoint is drawn at random. In larger pools it is drawn in turn.
 const MOST_DRAWN: usize = 2048;
 
 enum Loads {
@@ -182,8 +182,8 @@ impl Picker for LeastConnectionsPicker {
         if self.slots.is_empty() {
             return None;
         }
-        // Not in turn: whoever is done before its turn comes round again would look as fast as any. But where they are so
-        // many that chance would find each out of the cache, neighbours in the pool are neighbours in memory.
+        // Not in turn: an endpoint that is done before its next turn would look as fast as any other. But in a large pool
+        // each random endpoint is a cache miss, while the next one is a neighbour in memory.
         let bits = cx.random();
         let drawn = match self.slots.len() {
             ..=MOST_DRAWN => self.lottery.draw(bits),
@@ -198,7 +198,7 @@ impl Picker for LeastConnectionsPicker {
 }
 
 impl LeastConnectionsPicker {
-    /// Whether an endpoint of this load is low, where `lowest` makes the level: what it carries without the half.
+    /// Whether an endpoint of this load is low: whether its load without the half request is at most the lowest load.
     #[inline]
     fn is_low(&self, at: usize, load: f64, lowest: f64) -> bool {
         load - self.inverse(at) <= lowest
@@ -218,10 +218,11 @@ impl LeastConnectionsPicker {
         cx: &mut PickCx<'_>,
     ) -> Option<usize> {
         if !cx.is_checked() && states[drawn].count() == 0 {
-            // Nobody carries less than nothing.
+            // No load is lower.
             return Some(drawn);
         }
-        // The draw has used the upper half; where weights differ also the lower, whose last bits matter least to it.
+        // The draw has used the upper half of the bits. With unequal weights it has also used the lower half, of which the
+        // last bits matter least.
         let start = below(states.len(), (bits as u32).rotate_left(16));
         let (mut best, mut lowest, mut own) = (None, f64::INFINITY, f64::INFINITY);
         for part in [start..states.len(), 0..start] {

@@ -1,4 +1,4 @@
-//! Who is least loaded, without looking at everybody.
+//! A tree that finds the least loaded endpoint without a scan.
 
 use std::sync::Arc;
 
@@ -12,34 +12,34 @@ use crate::{
     sync::{AtomicU64, Ordering, ordered},
 };
 
-/// How many children a node has: two cache lines of keys. Wider means fewer levels and more keys to compare on each;
-/// four levels do for 65 536 endpoints. (Models need a tree, not many endpoints.)
+/// The number of children of a node: two cache lines of keys. A wider node means fewer levels with more keys to compare on
+/// each. Four levels suffice for 65 536 endpoints. (Models under loom need a tree, not many endpoints.)
 pub(super) const WIDTH: usize = if cfg!(loom) { 2 } else { 16 };
 
 /// A tree of keys, each node holding the lowest of its sixteen children; the leaves are the endpoints' loads.
 ///
-/// Everything in it is derived: the counts live with the endpoints, a leaf follows its endpoint's count, a node its
-/// children. Whoever changes something brings what follows from it up to date, *looks again* at what that was derived
-/// from, and repeats if it has changed meanwhile. So the last to write a word has written what is true, and when no
-/// hook is running every word is exact. While hooks run, a word can be wrong by what they have not yet written: a pick
-/// is then wrong by as many leases, and it never fails, for it descends by the children that it finds.
+/// Everything in it is derived: a leaf follows its endpoint's count, which is kept with the endpoint, and a node follows its
+/// children. After a write, a hook *reads again* what the written word is derived from, and repeats if it has changed
+/// meanwhile. So the last write to each word is right, and when no hook is running every word is exact. While hooks run, a
+/// word can lack what they have not yet written. A pick is then wrong by as many leases. It never fails, because it
+/// descends by the children that it finds.
 ///
-/// The argument needs one order over all accesses, hence `SeqCst` throughout (on x86 that costs nothing: the writes are
-/// read-modify-writes anyway).
+/// The argument needs one order over all accesses, hence `SeqCst` throughout. On x86 that costs nothing: the writes are
+/// read-modify-writes anyway.
 pub(super) struct Tournament {
-    /// By slot.
+    /// The seats by slot; `None` for slots of other tiers and parts.
     seats: Box<[Option<Seat>]>,
-    /// Keeps the states alive whose addresses the seats know.
+    /// Keeps the states alive whose addresses the seats hold.
     _memories: Memories<LeastConnectionsState>,
-    /// Keys from the leaves up to the level that has at most [`WIDTH`] of them. A key is a positive `f64`, as bits:
-    /// these are in the same order.
+    /// The keys, level by level, from the leaves up to the first level with at most [`WIDTH`] keys. A key is the bits of a
+    /// positive `f64`, which have the order of the number.
     levels: Box<[Box<[AtomicU64]>]>,
 }
 
-/// Where an endpoint sits; all that a hook needs, on one cache line.
+/// The place of an endpoint among the leaves, with all that a hook needs to update it.
 #[derive(Clone, Copy)]
 struct Seat {
-    /// The address of its state, to tell it from whoever has the same slot elsewhere.
+    /// The address of its state, to tell it from an endpoint with the same slot in another pool or of another time.
     state: usize,
     /// 1 / weight.
     inverse: f64,
@@ -47,8 +47,8 @@ struct Seat {
 }
 
 impl Tournament {
-    /// For the endpoints in these slots, enlisted. It is exact from the first pick on, whatever is acquired and released
-    /// meanwhile.
+    /// A tournament of the endpoints in these slots, enlisted for hooks. It is exact from the first pick on, also if leases
+    /// begin and end while it is built.
     pub(super) fn enlisted(
         slots: &[Slot],
         inverse: impl Fn(usize) -> f64,
@@ -72,7 +72,7 @@ impl Tournament {
         levels.push(keys);
         let levels = levels.into_iter().map(|keys| keys.into_iter().map(AtomicU64::new).collect()).collect();
         let tournament = live.enlist(Self { seats, _memories: memories.clone(), levels });
-        // Who came or went before the hooks found it here.
+        // Leases that began or ended before the hooks found the tournament.
         for &slot in slots {
             if let (Some(state), Some(seat)) = (memories.get(slot), tournament.seats[slot.index()])
                 && tournament.key(seat.at as usize) != load_of(state.count(), seat.inverse)
@@ -89,13 +89,13 @@ impl Tournament {
         self.levels[0].get(at).map_or(f64::MAX, |key| f64::from_bits(key.load(Ordering::SeqCst)))
     }
 
-    /// The lowest load of all.
+    /// The lowest load of all endpoints.
     #[inline]
     pub(super) fn lowest(&self) -> f64 {
         f64::from_bits(self.levels.last().map_or(u64::MAX, |top| lowest_of(top)))
     }
 
-    /// The position of an endpoint with the lowest load; among equals, chance has a say.
+    /// The position of an endpoint with the lowest load. Of several, `bits` choose one.
     #[inline]
     pub(super) fn winner(&self, bits: u64) -> Option<usize> {
         let (top, rest) = self.levels.split_last()?;
@@ -106,12 +106,12 @@ impl Tournament {
             let (child, key) = first_lowest(children, bits.rotate_left(8 * depth))?;
             (at, found) = (at * WIDTH + child, key);
         }
-        // Somebody has just taken what was promised here: there may be a lower one elsewhere.
+        // The load below this node has just risen: there may be a lower one elsewhere.
         if found > promised { self.winner_among(bits, &mut |_| true) } else { Some(at) }
     }
 
-    /// The position of the one with the lowest load among those that `usable` admits. It enters only subtrees that
-    /// promise a lower load than was found, and asks about each endpoint at most once.
+    /// The position of the endpoint with the lowest load among those for which `usable` returns true. Only subtrees with a
+    /// lower key than the load found so far are entered, and `usable` is called at most once per endpoint.
     pub(super) fn winner_among(&self, bits: u64, usable: &mut dyn FnMut(usize) -> bool) -> Option<usize> {
         let mut best = (u64::MAX, None);
         let top = self.levels.len().checked_sub(1)?;
@@ -149,8 +149,8 @@ impl Tournament {
         }
     }
 
-    /// A lease on the endpoint in `slot` was taken or has ended. Nothing if it is not the endpoint that is seated here:
-    /// it may be another pool's, or have left.
+    /// Updates the tree after a lease on the endpoint in `slot` has begun or ended. Does nothing if that endpoint has no
+    /// seat here, because it belongs to another tier or has left.
     #[inline]
     pub(super) fn follow(&self, slot: Slot, state: &LeastConnectionsState) {
         if let Some(Some(seat)) = self.seats.get(slot.index())
@@ -176,13 +176,13 @@ impl Tournament {
             count = again;
             now = load_of(count, seat.inverse).to_bits();
             leaf.swap(now, Ordering::SeqCst);
-            // Several words were seen here: let every node above be looked at.
+            // Other threads may have seen any of several keys here, so every node above is checked.
             was = 0;
         }
         self.ascend(at, was, now);
     }
 
-    /// Brings the nodes above up to date after a child went from `was` to `now`.
+    /// Updates the nodes above after a child's key has changed from `was` to `now`.
     #[inline]
     fn ascend(&self, mut at: usize, mut was: u64, mut now: u64) {
         for pair in self.levels.windows(2) {
@@ -191,7 +191,7 @@ impl Tournament {
             ordered();
             let stands = node.load(Ordering::SeqCst);
             if was > stands && now >= stands {
-                // It was not the lowest and is not now.
+                // The child was not the lowest and is not now.
                 return;
             }
             let mut lowest = lowest_of(children);
@@ -230,7 +230,7 @@ fn lowest_of(keys: &[AtomicU64]) -> u64 {
     keys.iter().map(|key| key.load(Ordering::SeqCst)).fold(u64::MAX, u64::min)
 }
 
-/// The index of the lowest key, and that key; of several, the first in an order that `bits` choose.
+/// The index of the lowest key, and that key. Of several, it is the first in an order that `bits` choose.
 #[inline]
 fn first_lowest(keys: &[AtomicU64], bits: u64) -> Option<(usize, u64)> {
     let mut best = None;
@@ -244,8 +244,8 @@ fn first_lowest(keys: &[AtomicU64], bits: u64) -> Option<(usize, u64)> {
     best
 }
 
-/// The numbers below `n`, at most [`WIDTH`], in one of 128 orders. Not just from one of them on: whoever comes after
-/// many that are busy would win their ties too.
+/// The numbers below `n`, which is at most [`WIDTH`], in one of 128 orders that `bits` choose. Rotations alone are too few:
+/// an endpoint after many busy ones would win their ties too.
 #[inline]
 fn shuffled(n: usize, bits: u64) -> impl Iterator<Item = usize> {
     let (start, stride) = (bits as usize >> 4, bits as usize & 15 | 1);

@@ -1,7 +1,7 @@
 /// The largest number of endpoints that a strategy may draw and compare.
 pub(crate) const MOST_CHOICES: usize = 10;
 
-/// How many endpoints are drawn and compared.
+/// The number of endpoints that are drawn and compared, from 2 to 10.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Choices(u8);
 
@@ -23,7 +23,7 @@ impl Default for Choices {
     }
 }
 
-/// A number of choices that makes no sense.
+/// The error for a number of choices that is not from 2 to 10.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{choices} choices: 2 to 10 endpoints can be compared (one is `Random`, all is `LeastConnections`)")]
 #[non_exhaustive]

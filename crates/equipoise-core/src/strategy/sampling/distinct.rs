@@ -1,21 +1,21 @@
 use super::{REDRAWS, below};
 use crate::strategy::PickCx;
 
-/// Offers positions below `n`, each once and in random order, until `enter` answers that `wanted` are in.
+/// Passes positions below `n` to `enter`, each once and in random order, until `enter` returns that `wanted` have entered.
 ///
-/// Few of many are drawn, again where a draw repeats one of the last or is turned down; where that does not bring enough,
-/// all that are left are offered from a random start on.
+/// If `wanted` is small beside `n`, positions are drawn, and drawn again if they repeat or do not enter. If that does not
+/// bring enough, all that are left follow from a random start.
 pub(super) fn several(
     n: usize,
     wanted: usize,
     cx: &mut PickCx<'_>,
     mut enter: impl FnMut(usize, &mut PickCx<'_>) -> usize,
 ) {
-    /// What is drawn at most before everybody is asked.
+    /// The largest number of draws before all positions are passed.
     const MOST: usize = 2 * (super::choices::MOST_CHOICES + REDRAWS);
     let mut offered = [usize::MAX; MOST];
     let mut count = 0;
-    // Drawing from a pool that is hardly larger than what is wanted would mostly repeat.
+    // In a pool that is hardly larger than `wanted`, most draws would repeat.
     if n > 2 * wanted {
         for _ in 0..(wanted + REDRAWS).div_ceil(2) {
             let bits = cx.random();
@@ -41,7 +41,7 @@ pub(super) fn several(
     }
 }
 
-/// A step below `n` that visits everybody: in a small pool any neighbour may follow any other.
+/// A random step that visits all positions below `n`: one that has no common factor with `n`.
 fn stride(n: usize, bits: u64) -> usize {
     let first = 1 + below(n.saturating_sub(1), bits as u32);
     (first..n).chain(1..first).find(|&step| gcd(step, n) == 1).unwrap_or(1)

@@ -1,7 +1,7 @@
 /// An exponentially distributed number of mean 1, from 32 random bits: −ln U with U in (0, 1).
 ///
 /// The logarithm is taken from the bits' leading zeros and a polynomial in the rest (absolute error below 5 · 10⁻⁵),
-/// several times faster than `f64::ln`: a race draws one of these per contender.
+/// several times faster than `f64::ln`: a race draws one number per contender.
 #[inline]
 pub(super) fn exponential(bits: u32) -> f64 {
     let u = bits | 1;

@@ -1,16 +1,16 @@
 use super::below;
 
-/// Draws a position in proportion to its weight, in constant time.
+/// Draws positions in proportion to their weights, in constant time.
 ///
-/// Equal weights need no table. Others get Walker's alias table: 8 bytes an entry, however large the weights; shares
-/// are exact to 2⁻³². It is filled in one sweep, without lists beside it. Source: Hübschle-Schneider and Sanders,
-/// *Parallel Weighted Random Sampling*, ESA 2019.
+/// Equal weights need no table. Others get Walker's alias table: 8 bytes per entry whatever the weights, with shares exact
+/// to 2⁻³². It is built in one sweep without auxiliary lists. Source: Hübschle-Schneider and Sanders, *Parallel Weighted
+/// Random Sampling*, ESA 2019.
 pub(crate) enum Lottery {
     Equal(usize),
     Alias(Box<[Entry]>),
 }
 
-/// One column: itself below the threshold, its alias above.
+/// One column of the alias table: a coin below the threshold stands for the column itself, any other for its alias.
 pub(crate) struct Entry {
     threshold: u32,
     alias: u32,
@@ -22,16 +22,16 @@ impl Lottery {
             return Self::Equal(weights.len());
         }
         let total: u64 = weights.iter().map(|&weight| u64::from(weight)).sum();
-        // In units of total / n², so that all is whole: each column holds `total`, each position brings weight · n.
+        // In units that keep all numbers whole: each column holds `total`, each position contributes weight · n.
         let brings = |at: usize| u64::from(weights[at]) * weights.len() as u64;
-        // In floating point, which is exact enough and several times faster than 128 bits.
+        // Floating point is exact enough, and several times faster than 128 bits.
         let scale = 4_294_967_296.0 / total as f64;
         let entry = |own: u64, alias: usize| Entry { threshold: (own as f64 * scale) as u32, alias: alias as u32 };
         let mut entries: Vec<Entry> =
             (0..weights.len()).map(|at| Entry { threshold: u32::MAX, alias: at as u32 }).collect();
         let mut poor = (0..weights.len()).filter(|&at| brings(at) < total);
         let mut rich = (0..weights.len()).filter(|&at| brings(at) >= total);
-        // One of the rich at a time fills up the poor, until it is poor itself and is filled up by the next.
+        // A position with more than a column fills up those with less, until it has less itself and the next one fills it.
         let mut giver = rich.next().unwrap_or(0);
         let mut left = brings(giver);
         loop {
@@ -49,7 +49,7 @@ impl Lottery {
         Self::Alias(entries.into())
     }
 
-    /// The position that these 64 random bits stand for. There must be at least one.
+    /// The position that these 64 random bits stand for. There must be at least one position.
     #[inline]
     pub(crate) fn draw(&self, bits: u64) -> usize {
         let n = match self {
@@ -59,8 +59,8 @@ impl Lottery {
         self.draw_in(below(n, (bits >> 32) as u32), bits as u32)
     }
 
-    /// The position that this column and 32 random bits stand for. Whoever visits all columns equally often, in
-    /// whatever order, draws in proportion to the weights.
+    /// The position that this column and 32 random bits stand for. If all columns are used equally often, in any order,
+    /// positions come in proportion to their weights.
     #[inline]
     pub(crate) fn draw_in(&self, column: usize, coin: u32) -> usize {
         match self {

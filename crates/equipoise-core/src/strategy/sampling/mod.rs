@@ -1,5 +1,5 @@
-//! Choosing by chance: what [`Random`](super::Random), [`LeastConnections`](super::LeastConnections) and those that
-//! compare a few ([`P2c`](super::P2c), [`LeastTime`](super::LeastTime), [`PeakEwma`](super::PeakEwma)) share.
+//! Random choice: shared by [`Random`](super::Random), [`LeastConnections`](super::LeastConnections) and the strategies
+//! that compare a few endpoints ([`P2c`](super::P2c), [`LeastTime`](super::LeastTime), [`PeakEwma`](super::PeakEwma)).
 
 mod choices;
 mod contest;
@@ -14,10 +14,10 @@ pub(super) use self::{
     lottery::Lottery,
 };
 
-/// How often a sampling picker draws again when it hits an unusable endpoint, before it looks at all of them.
+/// How many times a sampling picker draws again after an unusable endpoint, before it scans all of them.
 pub(super) const REDRAWS: usize = 8;
 
-/// A number below `n`, from 32 random bits: the multiply-shift method (bias below n / 2³²).
+/// A number below `n` from 32 random bits, by the multiply-shift method (bias below n / 2³²).
 #[inline]
 pub(super) fn below(n: usize, bits: u32) -> usize {
     ((n as u64 * u64::from(bits)) >> 32) as usize
