@@ -34,7 +34,8 @@ use crate::ids::EndpointId;
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Binding {
-    pub(crate) endpoint: EndpointId,
+    /// `None`: it has left the pool, and its id is not known.
+    pub(crate) endpoint: Option<EndpointId>,
     pub(crate) session: Option<u64>,
     pub(crate) max_share: Option<f32>,
     pub(crate) strict: bool,
@@ -47,7 +48,25 @@ const SALT: u64 = 0x7365_7373_696f_6e73;
 impl Binding {
     /// Creates a binding to this endpoint. If it cannot serve a request, the strategy picks.
     pub fn to(endpoint: impl Into<EndpointId>) -> Self {
-        Self { endpoint: endpoint.into(), session: None, max_share: None, strict: false, forced: false }
+        Self { endpoint: Some(endpoint.into()), session: None, max_share: None, strict: false, forced: false }
+    }
+
+    /// Creates a binding to an endpoint that has left the pool and whose id is not known, such as one that only a keyed hash
+    /// names. The endpoint is [`Gone`](MissReason::Gone), so the [session](Self::session) selects another one by
+    /// rendezvous hashing.
+    ///
+    /// ```
+    /// use equipoise_core::{Binding, BindingOutcome, EndpointSpec, MissReason, PickRequest, Pool};
+    ///
+    /// let pool = Pool::default();
+    /// pool.update(["a:80", "b:80"].map(EndpointSpec::new), |_| ())?;
+    /// let binding = Binding::to_departed(b"user-42");
+    /// let lease = pool.pick(&PickRequest::new().bound(&binding))?;
+    /// assert_eq!(lease.binding_outcome(), BindingOutcome::Missed(MissReason::Gone));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn to_departed(session: impl AsRef<[u8]>) -> Self {
+        Self { endpoint: None, session: None, max_share: None, strict: false, forced: false }.session(session)
     }
 
     /// Sets what identifies the session among those that are bound to the same endpoint, such as its key or the number
@@ -105,9 +124,9 @@ impl Binding {
         self
     }
 
-    /// Returns the id of the endpoint.
-    pub fn endpoint(&self) -> &EndpointId {
-        &self.endpoint
+    /// Returns the id of the endpoint, or `None` if it has left the pool and [its id is not known](Self::to_departed).
+    pub fn endpoint(&self) -> Option<&EndpointId> {
+        self.endpoint.as_ref()
     }
 }
 

@@ -28,10 +28,10 @@ pub(crate) enum Prefer<'a> {
 }
 
 impl<'a> Prefer<'a> {
-    pub(crate) fn endpoint(self) -> &'a EndpointId {
+    pub(crate) fn endpoint(self) -> Option<&'a EndpointId> {
         match self {
-            Self::Endpoint(id) => id,
-            Self::Bound(binding) => &binding.endpoint,
+            Self::Endpoint(id) => Some(id),
+            Self::Bound(binding) => binding.endpoint(),
         }
     }
 }
@@ -138,7 +138,8 @@ pub(crate) enum Wants {
 /// The endpoint that a waiting request prefers: it can use that even if it is not eligible.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Preferred {
-    pub(crate) endpoint: EndpointId,
+    /// `None`: it has left the pool, and its id is not known.
+    pub(crate) endpoint: Option<EndpointId>,
     pub(crate) forced: bool,
     /// Whether the request has a session, for which another endpoint can stand in.
     session: bool,
@@ -147,8 +148,8 @@ pub(crate) struct Preferred {
 }
 
 impl Preferred {
-    fn plain(endpoint: &EndpointId) -> Self {
-        Self { endpoint: endpoint.clone(), forced: false, session: false, max_share: None }
+    fn plain(endpoint: Option<&EndpointId>) -> Self {
+        Self { endpoint: endpoint.cloned(), forced: false, session: false, max_share: None }
     }
 
     fn bound(binding: &Binding) -> Self {
@@ -156,7 +157,7 @@ impl Preferred {
             forced: binding.forced,
             session: binding.session.is_some(),
             max_share: binding.max_share.map(f32::to_bits),
-            ..Self::plain(&binding.endpoint)
+            ..Self::plain(binding.endpoint.as_ref())
         }
     }
 }
@@ -189,12 +190,12 @@ impl OwnedRequest {
     /// Returns which endpoints the request can use. `by_key`: the strategy uses keys.
     pub(crate) fn wants(&self, by_key: bool) -> Wants {
         let preferred = match &self.prefer {
-            Some(OwnedPrefer::Bound(binding)) if binding.strict => {
-                let excluded = self.exclude.contains(&binding.endpoint);
-                return Wants::Only { endpoint: binding.endpoint.clone(), forced: binding.forced, excluded };
+            Some(OwnedPrefer::Bound(Binding { endpoint: Some(id), strict: true, forced, .. })) => {
+                let excluded = self.exclude.contains(id);
+                return Wants::Only { endpoint: id.clone(), forced: *forced, excluded };
             }
             Some(OwnedPrefer::Bound(binding)) => Some(Preferred::bound(binding)),
-            Some(OwnedPrefer::Endpoint(id)) => Some(Preferred::plain(id)),
+            Some(OwnedPrefer::Endpoint(id)) => Some(Preferred::plain(Some(id))),
             None => None,
         };
         let mut exclude = self.exclude.to_vec();

@@ -83,7 +83,7 @@ impl Snapshot {
         let Some(Prefer::Bound(binding)) = request.prefer.filter(|_| request.is_strict()) else {
             return self.why_none(request, settings);
         };
-        let missed = match self.preferred(&binding.endpoint, request, binding.forced) {
+        let missed = match self.preferred(binding.endpoint.as_ref(), request, binding.forced) {
             Err(reason) => reason,
             Ok((slot, member)) => {
                 // If it has capacity, a request further ahead is about to get it, or the strategy refuses.
@@ -111,10 +111,11 @@ impl Snapshot {
     /// Returns the endpoint of this id, if its availability accepts requests that are bound to it, or they are forced.
     fn preferred(
         &self,
-        id: &EndpointId,
+        id: Option<&EndpointId>,
         request: &PickRequest<'_>,
         forced: bool,
     ) -> Result<(Slot, &Member), MissReason> {
+        let id = id.ok_or(MissReason::Gone)?;
         let slot = *self.members().index.get(id).ok_or(MissReason::Gone)?;
         let member = self.members().get(slot).ok_or(MissReason::Gone)?;
         match self.availability(slot) {
@@ -150,7 +151,7 @@ impl Snapshot {
             let candidate = |&slot: &Slot| {
                 let member = self.members().get(slot)?;
                 let id = member.endpoint.id();
-                let out = *id == binding.endpoint
+                let out = Some(id) == binding.endpoint.as_ref()
                     || args.request.excludes(id)
                     || why_refused(member, self.pass_rule(slot)).is_some()
                     || share.as_ref().is_some_and(|share| share.is_had(self, slot));

@@ -240,7 +240,7 @@ fn kind(wants: &Wants) -> Kind {
 fn bound_to(wants: &Wants) -> Option<&EndpointId> {
     match wants {
         Wants::Only { endpoint, .. } => Some(endpoint),
-        Wants::Any { preferred, .. } => preferred.as_ref().map(|preferred| &preferred.endpoint),
+        Wants::Any { preferred, .. } => preferred.as_ref().and_then(|preferred| preferred.endpoint.as_ref()),
     }
 }
 
