@@ -9,6 +9,7 @@ mod fallback;
 pub mod key;
 mod layer;
 pub mod learn;
+mod members;
 mod mode;
 mod outcome;
 mod read;

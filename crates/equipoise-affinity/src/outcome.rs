@@ -2,7 +2,7 @@ use std::fmt;
 
 use equipoise_core::{EndpointId, MissReason};
 
-use crate::token::Refused;
+use crate::{store::StoreError, token::Refused};
 
 /// A response extension: how the request was bound.
 ///
@@ -97,6 +97,15 @@ impl Unbound {
     /// The reason as a metric's label.
     pub const fn as_str(&self) -> &'static str {
         Self::LABELS[self.index()]
+    }
+}
+
+impl From<StoreError> for Unbound {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Away { .. } => Self::StoreAway,
+            StoreError::Garbage { .. } => Self::StoreGarbage,
+        }
     }
 }
 

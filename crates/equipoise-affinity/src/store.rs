@@ -1,4 +1,4 @@
-use std::{fmt, pin::Pin, sync::Arc};
+use std::{fmt, future::poll_fn, pin::Pin, sync::Arc, task::Poll, time::Duration};
 
 use equipoise_core::EndpointId;
 
@@ -35,6 +35,24 @@ pub enum Lookup {
     Now(Result<Option<EndpointId>, StoreError>),
     /// It has to ask.
     Later(Pin<Box<dyn Future<Output = Result<Option<EndpointId>, StoreError>> + Send>>),
+}
+
+/// What a session store answers: the endpoint that a key is bound to, if any.
+pub(crate) type StoreAnswer = Result<Option<EndpointId>, StoreError>;
+
+impl Lookup {
+    /// Waits for the answer, for `timeout` at most. Without Tokio's timer it waits for as long as the store does.
+    pub(crate) async fn within(self, timeout: Duration) -> StoreAnswer {
+        let mut pending = match self {
+            Self::Now(answer) => return answer,
+            Self::Later(pending) => pending,
+        };
+        let mut answer = Box::pin(poll_fn(|cx| {
+            guarded(|| pending.as_mut().poll(cx)).unwrap_or_else(|| Poll::Ready(Err(StoreError::panicked())))
+        }));
+        let Some(limited) = guarded(|| tokio::time::timeout(timeout, answer.as_mut())) else { return answer.await };
+        limited.await.unwrap_or_else(|_| Err(StoreError::Away { why: format!("no answer within {timeout:?}") }))
+    }
 }
 
 impl fmt::Debug for Lookup {

@@ -4,7 +4,7 @@ use equipoise_core::{EndpointId, Explanation, PickError};
 use http::Request;
 
 use super::Affinity;
-use crate::{layer::look_up, outcome::Unbound};
+use crate::outcome::Unbound;
 
 /// Why a request would go where it would: see [`Affinity::explain`]. Prints as a text.
 #[derive(Clone, Debug)]
@@ -45,15 +45,14 @@ impl Affinity {
         head.version = request.version();
         head.headers = request.headers().clone();
         head.extensions = request.extensions().clone();
-        let mut sighting = self.sight(&mut head);
-        let found = match sighting.lookup.take() {
-            Some(lookup) => Some(look_up(lookup, self.longest_lookup()).await),
-            None => None,
-        };
-        match self.place(sighting, found) {
-            Ok((track, placement)) => {
-                let pick = self.shared.roster.pool().explain(&placement.request());
-                Explained { home: track.home, keyed: track.keyed, pick: Ok(pick) }
+        let mut found = self.find(&mut head);
+        if let Some(lookup) = found.lookup.take() {
+            found.set_answer(lookup.within(self.store_timeout()).await);
+        }
+        match self.place(&found) {
+            Ok(placement) => {
+                let pick = self.shared.members.pool().explain(&placement.request());
+                Explained { home: found.endpoint, keyed: found.keyed, pick: Ok(pick) }
             }
             Err(why) => Explained { home: Err(why), keyed: false, pick: Err(PickError::Unbound) },
         }

@@ -1,11 +1,9 @@
 //! What joins a mode, a pool and what is to happen when the two do not fit.
 
-mod counters;
 mod explained;
-mod members;
-mod passage;
-mod roster;
+mod request;
 mod session_limit;
+mod stats;
 
 use std::{
     fmt,
@@ -16,12 +14,12 @@ use std::{
 use equipoise_core::Pool;
 use equipoise_tower::RequestHead;
 
-pub(crate) use self::passage::{Sighting, Track};
-use self::{counters::Counters, roster::HashMembers, session_limit::NewSessions};
-pub use self::{counters::Stats, explained::Explained, session_limit::SessionLimit};
+pub use self::{explained::Explained, session_limit::SessionLimit, stats::Stats};
+use self::{session_limit::NewSessions, stats::Counters};
 use crate::{
     fallback::Fallback,
     guard::guarded,
+    members::PoolMembers,
     mode::{InvalidValues, Kind, Mode},
 };
 
@@ -53,8 +51,8 @@ pub struct Affinity {
 struct Settings {
     missing: Fallback,
     unavailable: Fallback,
-    until: Option<f32>,
-    lookup: Duration,
+    max_share: Option<f32>,
+    lookup_timeout: Duration,
     now: Arc<dyn Fn() -> SystemTime + Send + Sync>,
     except: Option<Arc<Rule>>,
     force: Option<Arc<Rule>>,
@@ -66,7 +64,7 @@ type Rule = dyn Fn(RequestHead<'_>) -> bool + Send + Sync;
 
 struct Shared {
     mode: Kind,
-    roster: HashMembers,
+    members: PoolMembers,
     counters: Counters,
 }
 
@@ -86,12 +84,12 @@ impl Affinity {
         if let Kind::Cookie(_, values) = &mode {
             values.check()?;
         }
-        let shared = Shared { mode, roster: HashMembers::new(pool.clone()), counters: Counters::default() };
+        let shared = Shared { mode, members: PoolMembers::new(pool.clone()), counters: Counters::default() };
         let settings = Settings {
             missing: Fallback::Rebind,
             unavailable: Fallback::Rebind,
-            until: None,
-            lookup: Duration::from_millis(100),
+            max_share: None,
+            lookup_timeout: Duration::from_millis(100),
             now: Arc::new(SystemTime::now),
             except: None,
             force: None,
@@ -126,7 +124,7 @@ impl Affinity {
     /// [`unavailable`](Self::unavailable) says, of which only [`Fallback::Rebind`] fits.
     #[must_use]
     pub fn until_saturated(mut self, factor: f32) -> Self {
-        self.settings.until = Some(factor);
+        self.settings.max_share = Some(factor);
         self
     }
 
@@ -134,7 +132,7 @@ impl Affinity {
     /// store with a shorter time limit of its own keeps to that. Less than 1 ms counts as 1 ms.
     #[must_use]
     pub fn lookup_limit(mut self, longest: Duration) -> Self {
-        self.settings.lookup = longest.max(Duration::from_millis(1));
+        self.settings.lookup_timeout = longest.max(Duration::from_millis(1));
         self
     }
 
@@ -196,10 +194,8 @@ impl Affinity {
         guarded(|| (self.settings.now)()).unwrap_or_else(SystemTime::now)
     }
 
-    /// Tells the mode who has left the pool and who is there, unless somebody else is about to.
     fn follow(&self) -> Result<(), InvalidValues> {
-        let Shared { mode, roster, .. } = &*self.shared;
-        roster.follow(false, |id| mode.left(id), |endpoints| mode.there(endpoints))
+        self.shared.mode.follow(&self.shared.members)
     }
 
     /// What has become of requests so far.
@@ -227,7 +223,7 @@ impl fmt::Debug for Affinity {
         f.debug_struct("Affinity")
             .field("missing", &self.settings.missing)
             .field("unavailable", &self.settings.unavailable)
-            .field("until", &self.settings.until)
+            .field("max_share", &self.settings.max_share)
             .finish_non_exhaustive()
     }
 }

@@ -1,78 +1,72 @@
+//! The mode `cookie`: a cookie of the client names its endpoint.
+
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, request::Parts};
+use http::{HeaderMap, request::Parts};
 use xxhash_rust::xxh64::xxh64;
 
-use super::{Answer, Home, Members, Sought, Values, values::Named};
+use super::{Found, Settlement, Values};
 use crate::{
-    cookie::{Claim, CookieAction, CookieMode, CookieOutcome, PersistenceCookie, Presented, Served},
+    cookie::{Claim, CookieAction, CookieMode, CookieOutcome, PersistenceCookie, Served},
+    members::PoolMembers,
     outcome::Unbound,
     token::{Refused, Session},
 };
 
-/// What is remembered of a request's cookie until its response comes.
-#[derive(Debug, Default)]
-pub(crate) struct Memo {
-    presented: Presented,
-    method: Method,
-    /// Which goes on, wherever it goes.
-    session: Option<Session>,
-    /// Whether it is to be set afresh although it is kept.
-    due: bool,
-}
-
-pub(super) fn seek(
+pub(super) fn find(
     cookie: &PersistenceCookie,
     values: &Values,
     head: &mut Parts,
     now: SystemTime,
-    members: &dyn Members,
-) -> Sought {
-    let whose = |value: &[u8]| match values.whose(value, now) {
-        // Whom another balancer has named may have joined just now.
+    members: &PoolMembers,
+    forced: bool,
+) -> Found {
+    let read = |value: &[u8]| match values.read(value, now) {
+        // Another balancer may have named an endpoint that joined just now.
         Err(Unbound::Unknown | Unbound::Token(Refused::UnknownEndpoint { .. })) => {
-            members.catch_up();
-            values.whose(value, now)
+            follow(cookie, values, members);
+            values.read(value, now)
         }
         known => known,
     };
+    // The first endpoint that cannot take the request, and why the first unusable value names none.
     let (mut down, mut refused) = (None, None);
-    let (found, presented) = cookie.read(&mut head.headers, now, |value, own| match whose(value) {
-        Ok(named) if members.takes(&named.endpoint) => Claim::Endpoint((told(named.session, own), named)),
+    let (named, presented) = cookie.read(&mut head.headers, now, |value, own| match read(value) {
+        Ok(named) if members.accepts(&named.endpoint, forced) => Claim::Endpoint((session_key(named.session, own), named)),
         Ok(named) => {
-            down.get_or_insert_with(|| (told(named.session, own), named));
+            down.get_or_insert_with(|| (session_key(named.session, own), named));
             Claim::Down
         }
-        Err(why) => {
-            refused.get_or_insert(why);
+        Err(reason) => {
+            refused.get_or_insert(reason);
             Claim::Unknown
         }
     });
-    let mut memo = Memo { presented, method: head.method.clone(), session: None, due: false };
-    // If none that can take it is named, one that cannot has been its home.
-    if let Some((told, Named { endpoint, session, due })) = found.or(down) {
-        memo.session = session;
-        memo.due = due;
-        return Sought { home: Home::Known(Ok(endpoint)), session: told, memo };
-    }
-    let why = match presented.outcome() {
+    let reason = match presented.outcome() {
         CookieOutcome::Absent => Unbound::Absent,
         CookieOutcome::Expired | CookieOutcome::Old => Unbound::Expired,
         CookieOutcome::TooMany | CookieOutcome::TooLong => Unbound::Oversized,
         CookieOutcome::Disregarded => Unbound::Off,
         _ => refused.unwrap_or(Unbound::Unknown),
     };
-    if let Unbound::Token(Refused::UnknownEndpoint { session }) = why {
-        memo.session = Some(session);
-        return Sought { home: Home::Lost(why), session: told(Some(session), None), memo };
+    let mut found = Found { presented, method: head.method.clone(), ..Found::unbound(reason) };
+    // If no value names an endpoint that can take the request, the session is bound to the first one that cannot.
+    if let Some((key, named)) = named.or(down) {
+        found.endpoint = Ok(named.endpoint);
+        found.key = key;
+        found.token_session = named.session;
+        found.renew = named.due;
+    } else if let Unbound::Token(Refused::UnknownEndpoint { session }) = reason {
+        found.key = session_key(Some(session), None);
+        found.token_session = Some(session);
     }
-    Sought { home: Home::Known(Err(why)), session: None, memo }
+    found
 }
 
-/// What tells the session from others: its number; or else the endpoint's own value behind a prefix, of which all
-/// balancers make the same.
-fn told(session: Option<Session>, own: Option<&[u8]>) -> Option<Bytes> {
+/// The session's key: the number in its token, or else a hash of the endpoint's own value behind a prefix. Both are the
+/// same at all balancers.
+fn session_key(session: Option<Session>, own: Option<&[u8]>) -> Option<Bytes> {
     match session {
         Some(session) => Some(Bytes::copy_from_slice(session.key())),
         None => own.filter(|own| !own.is_empty()).map(|own| Bytes::copy_from_slice(&xxh64(own, 0).to_be_bytes())),
@@ -80,45 +74,53 @@ fn told(session: Option<Session>, own: Option<&[u8]>) -> Option<Bytes> {
 }
 
 /// For a request that is not to be bound, whatever its cookie says.
-pub(super) fn disregard(cookie: &PersistenceCookie, head: &mut Parts) -> Memo {
+pub(super) fn disregard(cookie: &PersistenceCookie, head: &mut Parts) -> Found {
     let presented = cookie.disregard(&mut head.headers);
-    Memo { presented, method: head.method.clone(), session: None, due: false }
+    Found { presented, method: head.method.clone(), ..Found::unbound(Unbound::Off) }
 }
 
+/// Sets or changes the cookie of the response. Returns whether it now names another endpoint than the request's.
 pub(super) fn settle(
     cookie: &PersistenceCookie,
     values: &Values,
-    memo: Memo,
-    answer: &Answer<'_>,
+    settlement: &Settlement<'_>,
     headers: &mut HeaderMap,
 ) -> bool {
-    // Who is away for the moment keeps the cookie of its home; what another endpoint sets of its own is that one's.
-    let named = match answer.home {
-        Some(home) if !answer.binds && cookie.mode() == CookieMode::Insert => home,
-        _ => answer.served,
+    let Settlement { found, served, binds, now, .. } = *settlement;
+    // A request that another endpoint served this once keeps its cookie. But a cookie that endpoints set themselves
+    // belongs to the endpoint that set it.
+    let named = match &found.endpoint {
+        Ok(bound_to) if !binds && cookie.mode() == CookieMode::Insert => bound_to,
+        _ => served,
     };
-    let afresh = answer.binds || memo.due;
-    // Nothing is made that nobody will see.
-    let seen = afresh || cookie.mode() != CookieMode::Insert || cookie.is_stale(memo.presented, answer.now);
-    let name = || values.of(cookie, named, memo.session, answer.now);
-    // It may have joined since the request came.
-    let joined = || {
-        answer.members.catch_up();
+    let renew = binds || found.renew;
+    // A token costs an HMAC, so it is made only if the client will see it.
+    let is_sent = renew || cookie.mode() != CookieMode::Insert || cookie.is_stale(found.presented, now);
+    let name = || values.name(cookie, named, found.token_session, now);
+    let name_after_update = || {
+        follow(cookie, values, settlement.members);
         name()
     };
-    let value = if seen { name().or_else(joined) } else { None };
-    let served = Served {
-        presented: memo.presented,
-        // That one cannot be named says nothing about the cookie that the client has.
-        kept: !afresh || value.is_none(),
+    let value = if is_sent { name().or_else(name_after_update) } else { None };
+    let response = Served {
+        presented: found.presented,
+        // That no value names the endpoint says nothing about the cookie that the client has.
+        kept: !renew || value.is_none(),
         value: value.as_ref(),
-        method: &memo.method,
-        now: answer.now,
+        method: &found.method,
+        now,
     };
-    let action = cookie.on_response(served, answer.status, headers);
-    // Where the endpoint sets the cookie, whoever sets it has the session, also one that was only to help out.
-    let takes_over = cookie.mode() != CookieMode::Insert && answer.home.is_some_and(|home| home != answer.served);
-    (answer.binds || takes_over)
+    let action = cookie.on_response(response, settlement.status, headers);
+    let is_taken_over =
+        cookie.mode() != CookieMode::Insert && found.endpoint.as_ref().is_ok_and(|bound_to| bound_to != served);
+    (binds || is_taken_over)
         && value.is_some()
         && matches!(action, CookieAction::Inserted | CookieAction::Updated | CookieAction::Replaced)
+}
+
+/// Returns when the values name all current members.
+fn follow(cookie: &PersistenceCookie, values: &Values, members: &PoolMembers) {
+    if let Some(Err(error)) = members.follow(true, |_| (), |endpoints| values.set_members(cookie, endpoints)) {
+        tracing::warn!("{error}");
+    }
 }

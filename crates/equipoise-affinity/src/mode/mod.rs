@@ -2,25 +2,23 @@
 
 mod cookie;
 mod keyed;
-mod learned;
-mod routed;
-mod table;
 mod values;
 
-use std::{fmt, sync::Arc, time::SystemTime};
+use std::{fmt, net::IpAddr, sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 use equipoise_core::EndpointId;
-use http::{HeaderMap, StatusCode, request::Parts};
+use http::{HeaderMap, Method, StatusCode, request::Parts};
 
-pub(crate) use self::cookie::Memo;
 pub use self::values::{InvalidValues, Values};
 use crate::{
-    cookie::PersistenceCookie,
+    cookie::{PersistenceCookie, Presented},
     key::SessionKey,
     learn::{Learn, Route},
+    members::PoolMembers,
     outcome::Unbound,
-    store::{Guarded, Lookup, SessionStore},
+    store::{Guarded, Lookup, SessionStore, StoreAnswer},
+    token::{Refused, Session},
 };
 
 /// How sessions are told, and where it is kept whom they belong to.
@@ -104,100 +102,103 @@ impl Mode {
     }
 }
 
-/// What a mode asks of the pool.
-pub(crate) trait Members {
-    /// Whether there is such an endpoint.
-    fn has(&self, id: &EndpointId) -> bool;
-
-    /// Whether it takes those who are bound to it.
-    fn takes(&self, id: &EndpointId) -> bool;
-
-    /// Whether there is such an endpoint, or has been lately.
-    fn knows(&self, id: &EndpointId) -> bool;
-
-    /// Returns when the mode has been [told](Kind::there) of everybody who is there now.
-    fn catch_up(&self);
+/// What was found for a request. It is kept until the response.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// The endpoint that the session is bound to, or why there is none.
+    pub(crate) endpoint: Result<EndpointId, Unbound>,
+    /// The session's key. A store remembers the session by it, and another endpoint is selected by it.
+    pub(crate) key: Option<Bytes>,
+    /// Whether the strategy places the request by its key.
+    pub(crate) keyed: bool,
+    /// The session store's answer, while it is awaited.
+    pub(crate) lookup: Option<Lookup>,
+    /// Whether the request goes to its endpoint whatever the endpoint's availability is.
+    pub(crate) forced: bool,
+    /// The client's address, if new sessions are limited by it and it is known.
+    pub(crate) client: Option<IpAddr>,
+    /// The request's cookie. Mode `cookie` only, as the rest.
+    presented: Presented,
+    method: Method,
+    /// The session that the cookie's token names. The next token continues it.
+    token_session: Option<Session>,
+    /// Whether the cookie is to be set again although its endpoint stays.
+    renew: bool,
 }
 
-/// What a mode makes of a request.
-pub(crate) struct Sought {
-    pub(crate) home: Home,
-    /// What tells the session from others: by it the strategy places, a store remembers, and somebody stands in.
-    pub(crate) session: Option<Bytes>,
-    pub(crate) memo: Memo,
-}
-
-pub(crate) enum Home {
-    /// It has none, or the endpoint is known.
-    Known(Result<EndpointId, Unbound>),
-    /// The endpoint has left, and nobody knows which it was.
-    Lost(Unbound),
-    /// The strategy shall place it.
-    Keyed,
-    /// The store has to be asked.
-    Asked(Lookup),
-}
-
-impl Sought {
-    /// By the key that a request brings, if it brings one.
-    fn by_key(key: Result<Bytes, Unbound>, home: impl FnOnce(&[u8]) -> Home) -> Self {
-        match key {
-            Ok(key) => Self { home: home(&key), session: Some(key), memo: Memo::default() },
-            Err(why) => Self::unbound(why),
+impl Found {
+    fn unbound(reason: Unbound) -> Self {
+        Self {
+            endpoint: Err(reason),
+            key: None,
+            keyed: false,
+            lookup: None,
+            forced: false,
+            client: None,
+            presented: Presented::default(),
+            method: Method::GET,
+            token_session: None,
+            renew: false,
         }
     }
 
-    fn unbound(why: Unbound) -> Self {
-        Self { home: Home::Known(Err(why)), session: None, memo: Memo::default() }
+    /// Takes the session store's answer.
+    pub(crate) fn set_answer(&mut self, answer: StoreAnswer) {
+        self.endpoint = answer.map_err(Unbound::from).and_then(|id| id.ok_or(Unbound::Unknown));
+    }
+
+    /// Whether the session had an endpoint that has left the pool, and whose id is not known.
+    pub(crate) fn has_lost_endpoint(&self) -> bool {
+        matches!(self.endpoint, Err(Unbound::Token(Refused::UnknownEndpoint { .. })))
     }
 }
 
-/// What is to be remembered of a response.
-pub(crate) struct Answer<'a> {
-    /// Who answered.
+/// How a request is settled with its response.
+#[derive(Clone, Copy)]
+pub(crate) struct Settlement<'a> {
+    pub(crate) found: &'a Found,
+    /// The endpoint that answered.
     pub(crate) served: &'a EndpointId,
-    /// Where the session belonged, if anywhere.
-    pub(crate) home: Option<&'a EndpointId>,
-    /// Whether it belongs to who answered, from now on.
+    /// Whether the session is bound to that endpoint from now on.
     pub(crate) binds: bool,
-    pub(crate) session: Option<&'a [u8]>,
     pub(crate) status: StatusCode,
     pub(crate) now: SystemTime,
     /// Counts a new session for the client, and returns whether it may be remembered.
     pub(crate) may_begin: &'a dyn Fn() -> bool,
-    pub(crate) members: &'a dyn Members,
+    pub(crate) members: &'a PoolMembers,
 }
 
 impl Kind {
-    /// Whom the request belongs to, so far as it can be told at once. What the backend is not to see is taken out.
-    pub(crate) fn seek(&self, head: &mut Parts, now: SystemTime, members: &dyn Members) -> Sought {
-        match self {
-            Self::None => Sought::unbound(Unbound::Off),
-            Self::Hash(key) => keyed::seek(key, head),
-            Self::Table(key, store) => table::seek(key, store, head),
-            Self::Cookie(cookie, values) => cookie::seek(cookie, values, head, now, members),
-            Self::Learn(learn, store) => learned::seek(learn, store, head),
-            Self::Route(learn, route) => routed::seek(learn, *route, head, members),
-        }
+    /// Finds the request's session and its endpoint, as far as they are known at once. Removes from the head what the
+    /// endpoint is not to see.
+    pub(crate) fn find(&self, head: &mut Parts, now: SystemTime, members: &PoolMembers, forced: bool) -> Found {
+        let found = match self {
+            Self::None => Found::unbound(Unbound::Off),
+            Self::Hash(key) => keyed::find_by_hash(key, head),
+            Self::Table(key, store) => keyed::find_in_table(key, store, head),
+            Self::Cookie(cookie, values) => cookie::find(cookie, values, head, now, members, forced),
+            Self::Learn(learn, store) => keyed::find_learned(learn, store, head),
+            Self::Route(learn, route) => keyed::find_by_route(learn, *route, head, members),
+        };
+        Found { forced, ..found }
     }
 
     /// For a request that is not to be bound, whatever it brings.
-    pub(crate) fn disregard(&self, head: &mut Parts) -> Sought {
-        let mut sought = Sought::unbound(Unbound::Off);
-        if let Self::Cookie(cookie, _) = self {
-            sought.memo = cookie::disregard(cookie, head);
+    pub(crate) fn disregard(&self, head: &mut Parts) -> Found {
+        match self {
+            Self::Cookie(cookie, _) => cookie::disregard(cookie, head),
+            _ => Found::unbound(Unbound::Off),
         }
-        sought
     }
 
-    /// Remembers it, and puts into the response what the client is to bring next time. Answers whether a session that is
-    /// to be bound is bound now.
-    pub(crate) fn settle(&self, memo: Memo, answer: &Answer<'_>, headers: &mut HeaderMap) -> bool {
+    /// Remembers the session, and puts into the response what the client is to bring next time. Returns whether the
+    /// session is bound to the endpoint that answered, and was not before.
+    pub(crate) fn settle(&self, settlement: &Settlement<'_>, headers: &mut HeaderMap) -> bool {
         match self {
             Self::None | Self::Hash(_) | Self::Route(..) => false,
-            Self::Table(_, store) => unless_gone(store, answer, || table::settle(store, answer)),
-            Self::Cookie(cookie, values) => cookie::settle(cookie, values, memo, answer, headers),
-            Self::Learn(learn, store) => unless_gone(store, answer, || learned::settle(learn, store, answer, headers)),
+            Self::Table(_, store) => keyed::settle_in_table(store, settlement),
+            Self::Cookie(cookie, values) => cookie::settle(cookie, values, settlement, headers),
+            Self::Learn(learn, store) => keyed::settle_learned(learn, store, settlement, headers),
         }
     }
 
@@ -206,36 +207,19 @@ impl Kind {
         matches!(self, Self::Table(..) | Self::Learn(..))
     }
 
-    /// An endpoint has left.
-    pub(crate) fn left(&self, endpoint: &EndpointId) {
-        if let Self::Table(_, store) | Self::Learn(_, store) = self {
-            store.left(endpoint);
-        }
-    }
-
-    /// These are there.
-    pub(crate) fn there(&self, endpoints: &[(EndpointId, String)]) -> Result<(), InvalidValues> {
-        match self {
-            Self::Cookie(cookie, values) => values.there(cookie, endpoints),
+    /// Brings the mode up to date with the pool's members, unless another thread is doing so.
+    pub(crate) fn follow(&self, members: &PoolMembers) -> Result<(), InvalidValues> {
+        let on_departure = |id: &EndpointId| {
+            if let Self::Table(_, store) | Self::Learn(_, store) = self {
+                store.left(id);
+            }
+        };
+        let followed = members.follow(false, on_departure, |endpoints| match self {
+            Self::Cookie(cookie, values) => values.set_members(cookie, endpoints),
             _ => Ok(()),
-        }
+        });
+        followed.unwrap_or(Ok(()))
     }
-}
-
-/// Remembers who answered, unless that one has left meanwhile: nobody would tell the store so again, and if it ever came
-/// back, so would a binding from before.
-fn unless_gone(store: &Guarded, answer: &Answer<'_>, settle: impl FnOnce() -> bool) -> bool {
-    // Who joined after the request came has to be known, or nobody sees it leave.
-    answer.members.catch_up();
-    if !settle() {
-        return false;
-    }
-    // Asked only now: whoever leaves after this is told of as everybody is.
-    let there = answer.members.has(answer.served);
-    if !there {
-        store.left(answer.served);
-    }
-    there
 }
 
 impl fmt::Debug for Mode {

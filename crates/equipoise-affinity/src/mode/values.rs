@@ -49,11 +49,11 @@ struct Directory {
     endpoints: HashMap<Box<[u8]>, EndpointId>,
 }
 
-/// Whom a value names.
-pub(super) struct Named {
+/// The endpoint that a value names.
+pub(super) struct NamedEndpoint {
     pub(super) endpoint: EndpointId,
     pub(super) session: Option<Session>,
-    /// Whether it is to be set afresh.
+    /// Whether the cookie is to be set again.
     pub(super) due: bool,
 }
 
@@ -156,22 +156,22 @@ impl Values {
         })
     }
 
-    /// Whom this value names, or why nobody.
-    pub(super) fn whose(&self, value: &[u8], now: SystemTime) -> Result<Named, Unbound> {
+    /// Returns the endpoint that `value` names, or why it names none.
+    pub(super) fn read(&self, value: &[u8], now: SystemTime) -> Result<NamedEndpoint, Unbound> {
         match &self.0 {
             Naming::Tokens { tokens, idle, life } => {
                 let token = tokens.read(value, now, *idle, *life).map_err(Unbound::Token)?;
-                Ok(Named { endpoint: token.endpoint().clone(), session: Some(token.session()), due: token.is_due() })
+                Ok(NamedEndpoint { endpoint: token.endpoint().clone(), session: Some(token.session()), due: token.is_due() })
             }
             Naming::Plain { known, .. } => {
                 let endpoint = known.load().endpoints.get(value).cloned().ok_or(Unbound::Unknown)?;
-                Ok(Named { endpoint, session: None, due: false })
+                Ok(NamedEndpoint { endpoint, session: None, due: false })
             }
         }
     }
 
-    /// What names this endpoint; `None` if nothing can.
-    pub(super) fn of(
+    /// Returns the value that names `endpoint`, or `None` if it has no name.
+    pub(super) fn name(
         &self,
         cookie: &PersistenceCookie,
         endpoint: &EndpointId,
@@ -194,7 +194,7 @@ impl Values {
     }
 
     /// These are the endpoints now. The first of them that cannot be named is the error; all others can.
-    pub(super) fn there(
+    pub(super) fn set_members(
         &self,
         cookie: &PersistenceCookie,
         endpoints: &[(EndpointId, String)],

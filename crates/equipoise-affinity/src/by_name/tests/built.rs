@@ -22,7 +22,7 @@ fn fallbacks_and_factors_arrive() {
     assert_eq!(format!("{affinity:?}"), "Affinity { missing: Refuse, unavailable: Wait(2.5s), until: None, .. }");
     let affinity = built("learn(cookie=x, by=store, until-saturated=1.25, lookup=20ms)");
     assert_eq!(format!("{affinity:?}"), "Affinity { missing: Rebind, unavailable: Rebind, until: Some(1.25), .. }");
-    assert_eq!(affinity.longest_lookup(), Duration::from_millis(20));
+    assert_eq!(affinity.store_timeout(), Duration::from_millis(20));
     let none = built("none");
     assert_eq!(format!("{none:?}"), "Affinity { missing: Rebind, unavailable: Rebind, until: None, .. }");
 }

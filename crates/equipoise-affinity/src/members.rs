@@ -7,11 +7,8 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-
 use equipoise_core::{Availability, EndpointId, EndpointStatus, Explanation, PickRequest, Pool, Revision};
 use parking_lot::Mutex;
-
-use crate::mode::InvalidValues;
 
 /// The pool, whatever its targets are.
 pub(crate) trait AnyPool: Send + Sync + 'static {
@@ -40,7 +37,7 @@ impl<T: Send + Sync + 'static> AnyPool for Pool<T> {
 }
 
 /// Who is in the pool, as of the last request that looked: no task follows it.
-pub(crate) struct HashMembers {
+pub(crate) struct PoolMembers {
     pool: Box<dyn AnyPool>,
     /// The membership's revision that `present` is of, and one more; 0 before the first look.
     seen: AtomicU64,
@@ -90,7 +87,7 @@ impl Present {
     }
 }
 
-impl HashMembers {
+impl PoolMembers {
     pub(crate) fn new(pool: impl AnyPool) -> Self {
         Self { pool: Box::new(pool), seen: AtomicU64::new(0), present: Mutex::default(), departed: ArcSwap::default() }
     }
@@ -99,8 +96,23 @@ impl HashMembers {
         &*self.pool
     }
 
-    /// Whether an endpoint of this id has been in the pool and left it, lately: O(1).
-    pub(crate) fn has_departed(&self, id: &EndpointId) -> bool {
+    /// Whether the pool has this endpoint. O(1).
+    pub(crate) fn contains(&self, id: &EndpointId) -> bool {
+        self.pool.availability(id).is_some()
+    }
+
+    /// Whether the endpoint takes requests that are bound to it; if `forced`, whatever its availability is. O(1).
+    pub(crate) fn accepts(&self, id: &EndpointId, forced: bool) -> bool {
+        let availability = self.pool.availability(id);
+        availability.is_some_and(|now| forced || !matches!(now, Availability::Maintenance | Availability::Unhealthy))
+    }
+
+    /// Whether the pool has this endpoint, or had it recently. O(1).
+    pub(crate) fn knows(&self, id: &EndpointId) -> bool {
+        self.contains(id) || self.has_departed(id)
+    }
+
+    fn has_departed(&self, id: &EndpointId) -> bool {
         self.departed.load().contains(id)
     }
 
@@ -109,25 +121,25 @@ impl HashMembers {
     ///
     /// If somebody else is telling, `waits` for it: when it returns, everybody has been told of who was there when it was
     /// called. Otherwise goes on meanwhile.
-    pub(crate) fn follow(
+    pub(crate) fn follow<R>(
         &self,
         waits: bool,
         left: impl Fn(&EndpointId),
-        there: impl Fn(&[(EndpointId, String)]) -> Result<(), InvalidValues>,
-    ) -> Result<(), InvalidValues> {
+        there: impl Fn(&[(EndpointId, String)]) -> R,
+    ) -> Option<R> {
         let seen = self.seen.load(Ordering::Acquire);
         if self.pool.membership().get().wrapping_add(1) == seen {
-            return Ok(());
+            return None;
         }
         let present = if waits { Some(self.present.lock()) } else { self.present.try_lock() };
-        let Some(mut present) = present else { return Ok(()) };
+        let Some(mut present) = present else { return None };
         // Before the look: what changes after it is found by the next request.
         let revision = self.pool.membership().get().wrapping_add(1);
         if self.seen.load(Ordering::Acquire) == revision {
-            return Ok(());
+            return None;
         }
         let endpoints = self.pool.endpoints();
-        let mut named = Ok(());
+        let mut told = None;
         if !present.is(&endpoints) {
             let gone: Vec<EndpointId> = present.left(&endpoints).cloned().collect();
             gone.iter().for_each(left);
@@ -138,10 +150,10 @@ impl HashMembers {
             let (ids, joined) = endpoints.into_iter().map(|now| ((now.id, now.address), now.joined)).unzip();
             present.named = ids;
             present.joined = joined;
-            named = there(&present.named);
+            told = Some(there(&present.named));
         }
         self.seen.store(revision, Ordering::Release);
-        named
+        told
     }
 }
 
@@ -166,13 +178,10 @@ mod tests {
     #[test]
     fn nobody_is_told_of_weights_and_availability() {
         let (pool, told, gone) = (pool(), Cell::new(0), RefCell::new(vec![]));
-        let roster = HashMembers::new(pool.clone());
+        let members = PoolMembers::new(pool.clone());
         let follow = || {
-            let there = |_: &[_]| {
-                told.set(told.get() + 1);
-                Ok(())
-            };
-            roster.follow(false, |id| gone.borrow_mut().push(id.to_string()), there).unwrap();
+            let there = |_: &[_]| told.set(told.get() + 1);
+            members.follow(false, |id| gone.borrow_mut().push(id.to_string()), there);
             told.get()
         };
         assert_eq!(follow(), 1);
@@ -191,44 +200,43 @@ mod tests {
     #[test]
     fn the_last_endpoints_that_left_are_remembered() {
         let pool = pool();
-        let roster = HashMembers::new(pool.clone());
-        let follow = || roster.follow(false, |_| (), |_| Ok(())).unwrap();
+        let members = PoolMembers::new(pool.clone());
+        let follow = || members.follow(false, |_| (), |_| ());
         follow();
-        assert!(!roster.has_departed(&"a".into()));
+        assert!(!members.has_departed(&"a".into()));
         pool.remove("a").unwrap();
         follow();
-        assert!(roster.has_departed(&"a".into()) && !roster.has_departed(&"b".into()));
+        assert!(members.has_departed(&"a".into()) && !members.has_departed(&"b".into()));
         pool.update((0..MAX_DEPARTED).map(|n| EndpointSpec::new(format!("{n}"))), |_| ()).unwrap();
         follow();
         pool.update(["x"].map(EndpointSpec::new), |_| ()).unwrap();
         follow();
-        assert_eq!(roster.departed.load().len(), MAX_DEPARTED);
-        assert!(!roster.has_departed(&"a".into()) && roster.has_departed(&"7".into()));
+        assert_eq!(members.departed.load().len(), MAX_DEPARTED);
+        assert!(!members.has_departed(&"a".into()) && members.has_departed(&"7".into()));
     }
 
     #[test]
     fn who_waits_goes_on_when_all_have_been_told_and_others_at_once() {
         let pool = pool();
-        let roster = HashMembers::new(pool.clone());
+        let members = PoolMembers::new(pool.clone());
         let (begun, has_begun) = mpsc::channel();
         let (go_on, may_go_on) = mpsc::channel::<()>();
         let told = AtomicU64::new(0);
         thread::scope(|scope| {
-            let (roster, told) = (&roster, &told);
+            let (members, told) = (&members, &told);
             scope.spawn(move || {
                 let there = |_: &[_]| {
                     begun.send(()).unwrap();
                     may_go_on.recv().unwrap();
                     told.store(1, Ordering::Release);
-                    Ok(())
                 };
-                roster.follow(false, |_| (), there).unwrap();
+                members.follow(false, |_| (), there);
             });
             has_begun.recv().unwrap();
-            roster.follow(false, |_| (), |_| unreachable!("somebody is telling")).unwrap();
+            members.follow(false, |_| (), |_| unreachable!("somebody is telling"));
             assert_eq!(told.load(Ordering::Acquire), 0);
             let waiting = scope.spawn(move || {
-                roster.follow(true, |_| (), |_| unreachable!("somebody has told")).unwrap();
+                members.follow(true, |_| (), |_| unreachable!("somebody has told"));
                 told.load(Ordering::Acquire)
             });
             go_on.send(()).unwrap();

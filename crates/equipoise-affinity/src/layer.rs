@@ -1,0 +1,230 @@
+//! Affinity as a layer over a balancer.
+
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use equipoise_core::PickError;
+use equipoise_tower::Placement;
+use http::{Request, Response};
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::{affinity::Affinity, mode::Found, store::StoreAnswer};
+
+/// Puts [`Affinity`] over a [`Balance`](equipoise_tower::Balance), or over a stack of layers that has one within.
+///
+/// What lies between must hand on the extensions of requests and responses, through which the two talk:
+/// [`Placement`](equipoise_tower::Placement) down, [`ServedBy`](equipoise_tower::ServedBy) and
+/// [`BindingOutcome`](equipoise_core::BindingOutcome) up. Responses get an [`Outcome`](crate::Outcome).
+///
+/// ```
+/// use bytes::Bytes;
+/// use equipoise_affinity::{
+///     Affinity, AffinityLayer, Mode, Outcome, Values,
+///     cookie::PersistenceCookie,
+///     token::{Key, KeyRing},
+/// };
+/// use equipoise_core::{EndpointSpec, Pool};
+/// use equipoise_tower::Balance;
+/// use http::{Request, Response, header::{COOKIE, SET_COOKIE}};
+/// use http_body_util::{Empty, Full};
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let pool = Pool::default();
+/// pool.update(["a", "b"].map(EndpointSpec::new), |_| {
+///     service_fn(|_: Request<Empty<Bytes>>| {
+///         std::future::ready(Ok::<_, std::io::Error>(Response::new(Full::<Bytes>::default())))
+///     })
+/// })?;
+/// let cookie = PersistenceCookie::insert("lb").indirect().httponly().build()?;
+/// let values = Values::tokens(KeyRing::new(Key::generate(1)), &cookie);
+/// let affinity = Affinity::new(&pool, Mode::cookie(cookie, values))?;
+/// let service = AffinityLayer::new(affinity).layer(Balance::new(pool));
+///
+/// let first = service.clone().oneshot(Request::new(Empty::new())).await?;
+/// let set = first.headers()[SET_COOKIE].to_str()?.split(';').next().unwrap_or_default().to_owned();
+/// let again = service.oneshot(Request::get("/").header(COOKIE, set).body(Empty::new())?).await?;
+/// assert_eq!(again.extensions().get(), Some(&Outcome::Kept));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct AffinityLayer {
+    affinity: Affinity,
+}
+
+impl AffinityLayer {
+    /// Of this affinity.
+    pub fn new(affinity: Affinity) -> Self {
+        Self { affinity }
+    }
+}
+
+impl<S> Layer<S> for AffinityLayer {
+    type Service = WithAffinity<S>;
+
+    fn layer(&self, inner: S) -> WithAffinity<S> {
+        WithAffinity { affinity: self.affinity.clone(), inner }
+    }
+}
+
+/// A balancer under [`AffinityLayer`].
+///
+/// Ready when the balancer is. In the future of a call nothing is awaited before the balancer but the session store,
+/// where there is one that has to be asked.
+#[derive(Clone, Debug)]
+pub struct WithAffinity<S> {
+    affinity: Affinity,
+    inner: S,
+}
+
+impl<S> WithAffinity<S> {
+    /// The affinity: its counters, its explanations.
+    pub fn affinity(&self) -> &Affinity {
+        &self.affinity
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for WithAffinity<S>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone,
+    S::Error: From<PickError>,
+{
+    type Response = Response<R>;
+    type Error = S::Error;
+    type Future = AffinityFuture<S, B>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> AffinityFuture<S, B> {
+        // The one that is ready serves this request; the next one is made ready anew.
+        let next = self.inner.clone();
+        let ready = std::mem::replace(&mut self.inner, next);
+        AffinityFuture::new(self.affinity.clone(), ready, request)
+    }
+}
+
+pin_project! {
+    /// The future of [`WithAffinity`].
+    pub struct AffinityFuture<S, B>
+    where
+        S: Service<Request<B>>,
+    {
+        affinity: Affinity,
+        #[pin]
+        state: State<S, B>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<S, B>
+    where
+        S: Service<Request<B>>,
+    {
+        LookingUp {
+            answer: Pin<Box<dyn Future<Output = StoreAnswer> + Send>>,
+            call: Option<(S, Request<B>, Found)>,
+        },
+        Calling {
+            #[pin]
+            future: S::Future,
+            found: Option<Found>,
+        },
+        Refused { error: Option<PickError> },
+    }
+}
+
+impl<S, B> AffinityFuture<S, B>
+where
+    S: Service<Request<B>>,
+{
+    fn new(affinity: Affinity, mut service: S, request: Request<B>) -> Self {
+        if affinity.is_off() {
+            let state = State::Calling { future: service.call(request), found: None };
+            return Self { affinity, state };
+        }
+        let (mut head, body) = request.into_parts();
+        let mut found = affinity.find(&mut head);
+        let request = Request::from_parts(head, body);
+        let state = match found.lookup.take() {
+            None => State::call(&affinity, service, request, found),
+            Some(lookup) => State::LookingUp {
+                answer: Box::pin(lookup.within(affinity.store_timeout())),
+                call: Some((service, request, found)),
+            },
+        };
+        Self { affinity, state }
+    }
+}
+
+impl<S, B> State<S, B>
+where
+    S: Service<Request<B>>,
+{
+    fn call(affinity: &Affinity, mut service: S, mut request: Request<B>, found: Found) -> Self {
+        let placed = affinity.place(&found);
+        affinity.count(&found, &placed);
+        let Ok(placement) = placed else { return Self::Refused { error: Some(PickError::Unbound) } };
+        if !placement.is_empty() {
+            // An outer layer, such as one that retries, may have excluded endpoints.
+            let earlier = request.extensions_mut().remove::<Placement>().unwrap_or_default();
+            request.extensions_mut().insert(placement.or(earlier));
+        }
+        Self::Calling { future: service.call(request), found: Some(found) }
+    }
+}
+
+impl<S, B, R> Future for AffinityFuture<S, B>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    S::Error: From<PickError>,
+{
+    type Output = Result<Response<R>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            let next = match this.state.as_mut().project() {
+                StateProj::LookingUp { answer, call } => {
+                    let answer = ready!(answer.as_mut().poll(cx));
+                    // `None`: polled again after it has returned an error.
+                    let Some((service, request, mut found)) = call.take() else { return Poll::Pending };
+                    found.set_answer(answer);
+                    State::call(this.affinity, service, request, found)
+                }
+                StateProj::Calling { future, found } => {
+                    let mut outcome = ready!(future.poll(cx));
+                    match (&mut outcome, found.take()) {
+                        (Ok(response), Some(found)) => this.affinity.settle(found, response),
+                        (Err(_), Some(_)) => this.affinity.count_error(),
+                        (_, None) => {}
+                    }
+                    return Poll::Ready(outcome);
+                }
+                StateProj::Refused { error } => match error.take() {
+                    Some(error) => return Poll::Ready(Err(error.into())),
+                    None => return Poll::Pending,
+                },
+            };
+            this.state.set(next);
+        }
+    }
+}
+
+impl<S, B> fmt::Debug for AffinityFuture<S, B>
+where
+    S: Service<Request<B>>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AffinityFuture").finish_non_exhaustive()
+    }
+}
