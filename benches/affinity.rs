@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use criterion::{BatchSize, Criterion};
 use equipoise_affinity::{
-    Affinity, AffinityLayer, Mode, Outcome, Values,
+    Affinity, AffinityLayer, AffinityOutcome, Mode, Values,
     cookie::PersistenceCookie,
     key::SessionKey,
     table::SessionTable,
@@ -68,7 +68,8 @@ fn modes(criterion: &mut Criterion) {
             }
             request
         };
-        let outcome = answer(&mut service, again()).extensions().get().map(Outcome::to_string).unwrap_or_default();
+        let outcome =
+            answer(&mut service, again()).extensions().get().map(AffinityOutcome::to_string).unwrap_or_default();
         group.bench_function(format!("{name}: {outcome}"), |b| {
             b.iter_batched(again, |request| call(&mut service, request), BatchSize::SmallInput);
         });

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use equipoise::{
     EndpointSpec, Pool, RoundRobin,
     affinity::{
-        Affinity, AffinityLayer, AffinitySpec, Mode, Outcome, Values,
+        Affinity, AffinityLayer, AffinityOutcome, AffinitySpec, Mode, Values,
         by_name::BuildContext,
         cookie::PersistenceCookie,
         key::SessionKey,
@@ -93,7 +93,7 @@ async fn story(affinity: impl FnOnce(&Pool<()>) -> anyhow::Result<Affinity>) -> 
             for _ in 0..3 {
                 let response = service.clone().oneshot(guest.request()?).await?;
                 guest.keep_cookies(&response);
-                let outcome = response.extensions().get().map(Outcome::to_string).unwrap_or_default();
+                let outcome = response.extensions().get().map(AffinityOutcome::to_string).unwrap_or_default();
                 let body = response.into_body().collect().await?.to_bytes();
                 let body = String::from_utf8_lossy(&body);
                 println!("  {}: {body:32} {outcome}", guest.name);

@@ -142,7 +142,7 @@ async fn an_old_token_is_unbound_and_one_from_the_future_is_kept_and_renewed() {
     let day = Duration::from_secs(24 * 60 * 60);
     let cookie = equipoise::affinity::cookie::PersistenceCookie::insert("lb").indirect().build().unwrap();
     for (now, stale) in [(SystemTime::now() - day, 0), (SystemTime::now() + day, 1)] {
-        let values = equipoise::affinity::Values::tokens(ring(), &cookie).idle(day / 2);
+        let values = equipoise::affinity::Values::tokens(ring(), &cookie).idle_timeout(day / 2);
         let affinity = affinity(&pool, Mode::cookie(cookie.clone(), values)).clock(move || now);
         let proxy = Proxy::start(&pool, &affinity);
         let answer = soon(get_with(&proxy, &site.session)).await;

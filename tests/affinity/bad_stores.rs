@@ -40,7 +40,7 @@ async fn asked(store: impl SessionStore) -> (Affinity, Vec<Answer>) {
 async fn asked_with(store: impl SessionStore, missing: Fallback) -> (Affinity, Vec<Answer>) {
     let servers = Servers::start(["a", "b", "c"]);
     let pool = servers.pool();
-    let affinity = affinity(&pool, Mode::table(user(), Arc::new(store))).lookup_limit(Duration::from_millis(5));
+    let affinity = affinity(&pool, Mode::table(user(), Arc::new(store))).lookup_timeout(Duration::from_millis(5));
     let affinity = affinity.missing(missing);
     let proxy = Proxy::start(&pool, &affinity);
     let mut answers = Vec::new();
@@ -53,28 +53,28 @@ async fn asked_with(store: impl SessionStore, missing: Fallback) -> (Affinity, V
 }
 
 fn garbage() -> Result<Option<EndpointId>, StoreError> {
-    Err(StoreError::Garbage { what: "an essay".into() })
+    Err(StoreError::Malformed { reason: "an essay".into() })
 }
 
 #[tokio::test]
-async fn an_unreachable_store_does_not_refuse_requests_that_may_have_a_session() {
-    let away = || Lookup::Now(Err(StoreError::Away { why: "at lunch".into() }));
+async fn a_store_that_is_away_is_no_reason_to_refuse_who_may_have_a_session() {
+    let away = || Lookup::Now(Err(StoreError::Unavailable { reason: "at lunch".into() }));
     let (affinity, _) = asked_with(Odd(away), Fallback::Refuse).await;
-    assert_eq!((affinity.stats().unbound_for("store_away"), affinity.stats().refused), (3, 0));
+    assert_eq!((affinity.stats().unbound_for("store_unavailable"), affinity.stats().refused), (3, 0));
 }
 
 #[tokio::test]
 async fn a_store_that_returns_garbage_counts_as_none() {
     let later = || Lookup::Later(Box::pin(ready(garbage())));
     for (affinity, _) in [asked(Odd(|| Lookup::Now(garbage()))).await, asked(Odd(later)).await] {
-        assert_eq!(affinity.stats().unbound_for("store_garbage"), 3);
+        assert_eq!(affinity.stats().unbound_for("store_malformed"), 3);
     }
 }
 
 #[tokio::test]
 async fn a_store_that_never_answers_counts_as_unreachable() {
     let (affinity, _) = asked(Odd(|| Lookup::Later(Box::pin(pending())))).await;
-    assert_eq!(affinity.stats().unbound_for("store_away"), 3);
+    assert_eq!(affinity.stats().unbound_for("store_unavailable"), 3);
 }
 
 #[tokio::test]
@@ -90,7 +90,7 @@ async fn a_store_that_names_an_unknown_endpoint_is_corrected() {
 async fn a_panicking_store_counts_as_unreachable() {
     let later = || Lookup::Later(Box::pin(async { panic!("as it should") }));
     for (affinity, _) in [asked(Odd(|| panic!("as it should"))).await, asked(Odd(later)).await] {
-        assert_eq!(affinity.stats().unbound_for("store_away"), 3);
+        assert_eq!(affinity.stats().unbound_for("store_unavailable"), 3);
     }
     // Also in `bind` and `unbind`.
     struct Deaf;

@@ -2,7 +2,7 @@
 
 use equipoise::{
     Availability, BindingOutcome, MissReason, PickError,
-    affinity::{Explained, Fallback, Unbound},
+    affinity::{AffinityExplanation, Fallback, UnboundReason},
 };
 use equipoise_tests::soon;
 use http::{Request, header::COOKIE};
@@ -14,7 +14,7 @@ use crate::{
     setup::{Servers, USER, affinity, tokens},
 };
 
-async fn explain(site: &Site, cookie: &str) -> Explained {
+async fn explain(site: &Site, cookie: &str) -> AffinityExplanation {
     site.affinity.explain(&Request::get("/").header(COOKIE, cookie).body(()).unwrap()).await
 }
 
@@ -26,20 +26,23 @@ async fn a_bound_an_unbound_and_a_moved_session_are_explained_as_they_then_happe
     let session = soon(get(&site.proxy, "")).await.cookie().unwrap();
 
     let unbound = explain(&site, "theme=dark").await;
-    assert_eq!(unbound.home, Err(Unbound::Absent));
+    assert_eq!(unbound.endpoint, Err(UnboundReason::Absent));
     assert_eq!(unbound.pick.as_ref().unwrap().picked, Ok("c".into()));
-    assert!(unbound.to_string().starts_with("belongs to nobody: it brings no session\n"), "{unbound}");
+    assert!(unbound.to_string().starts_with("not bound: it has no session\n"), "{unbound}");
 
     let bound = explain(&site, &session).await;
     let pick = bound.pick.as_ref().unwrap();
-    assert_eq!((&bound.home, &pick.picked, pick.preference), (&Ok("b".into()), &Ok("b".into()), BindingOutcome::Kept));
-    assert!(bound.to_string().starts_with("belongs to b\n"), "{bound}");
+    assert_eq!(
+        (&bound.endpoint, &pick.picked, pick.preference),
+        (&Ok("b".into()), &Ok("b".into()), BindingOutcome::Kept)
+    );
+    assert!(bound.to_string().starts_with("bound to b\n"), "{bound}");
 
     site.pool.set_availability("b", Availability::Maintenance).unwrap();
     let before = site.affinity.stats();
     let moves = explain(&site, &session).await;
     let pick = moves.pick.as_ref().unwrap();
-    assert_eq!((&moves.home, pick.preference), (&Ok("b".into()), BindingOutcome::Missed(MissReason::Maintenance)));
+    assert_eq!((&moves.endpoint, pick.preference), (&Ok("b".into()), BindingOutcome::Missed(MissReason::Maintenance)));
     assert!(moves.to_string().contains("maintenance"), "{moves}");
     // Explaining has no effect.
     assert_eq!(site.affinity.stats(), before);
@@ -47,8 +50,8 @@ async fn a_bound_an_unbound_and_a_moved_session_are_explained_as_they_then_happe
     assert_eq!(Ok(moved.server().into()), pick.picked);
 
     let after = explain(&site, &moved.cookie().unwrap()).await;
-    assert_eq!(after.home, Ok(moved.server().into()));
-    // None of these explanations was a request, so round robin has not advanced.
+    assert_eq!(after.endpoint, Ok(moved.server().into()));
+    // Nothing of all that was a request: the turn is where it was.
     assert_eq!(explain(&site, "").await.pick.unwrap().picked, unbound.pick.unwrap().picked);
 }
 
@@ -80,25 +83,25 @@ async fn a_hashed_session_is_explained_as_it_then_happens() {
 async fn a_learned_session_is_explained_before_it_is_known_after_that_and_when_it_moves() {
     let servers = Servers::start(["a", "b", "c"]);
     let site = Kind::Learn.site(&servers).await;
-    assert_eq!(explain(&site, "theme=dark").await.home, Err(Unbound::Absent));
-    assert_eq!(explain(&site, "JSESSIONID=a1.a").await.home, Err(Unbound::Unknown));
+    assert_eq!(explain(&site, "theme=dark").await.endpoint, Err(UnboundReason::Absent));
+    assert_eq!(explain(&site, "JSESSIONID=a1.a").await.endpoint, Err(UnboundReason::Unknown));
 
     let login = Kind::Learn.visitor("ann").ask(&site.proxy, "/login").await;
     let (home, session) = (login.server(), login.cookie().unwrap());
     let bound = explain(&site, &session).await;
     let pick = bound.pick.as_ref().unwrap();
     assert_eq!(
-        (&bound.home, &pick.picked, pick.preference),
+        (&bound.endpoint, &pick.picked, pick.preference),
         (&Ok(home.into()), &Ok(home.into()), BindingOutcome::Kept)
     );
 
     site.pool.set_availability(home, Availability::Maintenance).unwrap();
     let moves = explain(&site, &session).await;
     let pick = moves.pick.unwrap();
-    assert_eq!((moves.home, pick.preference), (Ok(home.into()), BindingOutcome::Missed(MissReason::Maintenance)));
+    assert_eq!((moves.endpoint, pick.preference), (Ok(home.into()), BindingOutcome::Missed(MissReason::Maintenance)));
     let moved = soon(get_with(&site.proxy, &session)).await;
     assert_eq!(pick.picked, Ok(moved.server().into()));
-    assert_eq!(explain(&site, &session).await.home, Ok(moved.server().into()));
+    assert_eq!(explain(&site, &session).await.endpoint, Ok(moved.server().into()));
 }
 
 #[tokio::test]
@@ -107,18 +110,21 @@ async fn a_route_is_explained_with_and_without_its_server() {
     let site = Kind::Route.site(&servers).await;
     let bound = explain(&site, "JSESSIONID=7.b").await;
     let pick = bound.pick.as_ref().unwrap();
-    assert_eq!((&bound.home, &pick.picked, pick.preference), (&Ok("b".into()), &Ok("b".into()), BindingOutcome::Kept));
-    for (session, why) in [("JSESSIONID=7", Unbound::Unknown), ("theme=dark", Unbound::Absent)] {
-        assert_eq!(explain(&site, session).await.home, Err(why), "{session}");
+    assert_eq!(
+        (&bound.endpoint, &pick.picked, pick.preference),
+        (&Ok("b".into()), &Ok("b".into()), BindingOutcome::Kept)
+    );
+    for (session, why) in [("JSESSIONID=7", UnboundReason::Unknown), ("theme=dark", UnboundReason::Absent)] {
+        assert_eq!(explain(&site, session).await.endpoint, Err(why), "{session}");
     }
 
     site.pool.set_availability("b", Availability::Maintenance).unwrap();
     let away = explain(&site, "JSESSIONID=7.b").await;
     let pick = away.pick.unwrap();
-    assert_eq!((away.home, pick.preference), (Ok("b".into()), BindingOutcome::Missed(MissReason::Maintenance)));
+    assert_eq!((away.endpoint, pick.preference), (Ok("b".into()), BindingOutcome::Missed(MissReason::Maintenance)));
     assert_eq!(pick.picked, Ok(soon(get_with(&site.proxy, "JSESSIONID=7.b")).await.server().into()));
-    // The route still names b, so the session goes back to b.
-    assert_eq!(explain(&site, "JSESSIONID=7.b").await.home, Ok("b".into()));
+    // The route still says b, so that is what it goes back to.
+    assert_eq!(explain(&site, "JSESSIONID=7.b").await.endpoint, Ok("b".into()));
 }
 
 #[tokio::test]
@@ -132,12 +138,12 @@ async fn a_refused_session_is_explained() {
         async |cookie: &str| refusing.explain(&Request::get("/").header(COOKIE, cookie).body(()).unwrap()).await;
 
     let unbound = explain("lb=nonsense").await;
-    assert_eq!((unbound.home.is_err(), unbound.pick.as_ref().err()), (true, Some(&PickError::Unbound)));
+    assert_eq!((unbound.endpoint.is_err(), unbound.pick.as_ref().err()), (true, Some(&PickError::Unbound)));
     assert!(unbound.to_string().contains("not let in"), "{unbound}");
 
     pool.set_availability("a", Availability::Maintenance).unwrap();
     let bound = explain(&session).await;
-    assert_eq!(bound.home, Ok("a".into()));
+    assert_eq!(bound.endpoint, Ok("a".into()));
     let picked = bound.pick.unwrap().picked;
     assert_eq!(picked, Err(PickError::Bound { missed: MissReason::Maintenance }));
 }
@@ -152,9 +158,9 @@ async fn a_session_in_redis_is_explained() {
     for (number, (_, home)) in visitors.iter().enumerate() {
         let request = Request::get("/").header(USER, format!("visitor {number}")).body(()).unwrap();
         for site in [&site, &other] {
-            assert_eq!(site.affinity.explain(&request).await.home, Ok(home.as_str().into()));
+            assert_eq!(site.affinity.explain(&request).await.endpoint, Ok(home.as_str().into()));
         }
     }
     let nobody = Request::get("/").header(USER, "nobody").body(()).unwrap();
-    assert_eq!(other.affinity.explain(&nobody).await.home, Err(Unbound::Unknown));
+    assert_eq!(other.affinity.explain(&nobody).await.endpoint, Err(UnboundReason::Unknown));
 }

@@ -24,7 +24,7 @@ async fn through_a_thousand_requests(kind: &Kind) {
     let ((one, one_home), (other, other_home)) = (&visitors[0], &visitors[1]);
     tokio::join!(stays(one, &site, 1000, one_home), stays(other, &site, 100, other_home));
     let stats = site.affinity.stats();
-    assert_eq!((&stats.moved[..], &stats.away[..]), (&[][..], &[][..]));
+    assert_eq!((&stats.moved[..], &stats.diverted[..]), (&[][..], &[][..]));
     let kept = if matches!(kind, Kind::Hash) { stats.keyed - 2 } else { stats.kept };
     assert_eq!(kept, 1100);
 }

@@ -134,7 +134,7 @@ async fn a_route_to_an_unavailable_server_leads_to_the_same_stand_in_everywhere_
         // The round robins of the two balancers are at different turns each time.
         soon(get(&other.proxy, "")).await;
         let (first, second) = tokio::join!(get_with(&one.proxy, &session), get_with(&other.proxy, &session));
-        assert_eq!((first.server(), first.outcome()), (second.server(), "away from b: closed"));
+        assert_eq!((first.server(), first.outcome()), (second.server(), "diverted from b: in maintenance"));
     }
     one.pool.set_availability("b", Availability::Up).unwrap();
     assert_eq!(soon(get_with(&one.proxy, "JSESSIONID=7.b")).await.outcome(), "kept");

@@ -76,7 +76,7 @@ async fn a_redis_killed_and_restarted_under_load_fails_no_request_and_moves_no_s
     }
     // Lookups of new clients failed while Redis was away. They were bound anyway.
     let stats = site.affinity.stats();
-    assert!(stats.unbound_for("store_away") >= 50, "{stats}");
+    assert!(stats.unbound_for("store_unavailable") >= 50, "{stats}");
     assert_eq!((stats.misses(), &stats.moved[..]), (stats.new, &[][..]));
     assert!(store.stats().reconnects >= 1);
 
@@ -104,7 +104,7 @@ async fn sessions_that_begin_while_redis_is_away_are_kept_by_their_balancer() {
     for (visitor, home) in &visitors {
         assert_eq!(soon(visitor.servers(&site.proxy, 5)).await, [home.as_str()]);
     }
-    assert_eq!(site.affinity.stats().unbound_for("store_away"), 6);
+    assert_eq!(site.affinity.stats().unbound_for("store_unavailable"), 6);
 }
 
 #[cfg_attr(not(unix), ignore = "there are no signals here")]
@@ -124,7 +124,7 @@ async fn a_hanging_redis_fails_no_request_and_moves_no_session() {
         let first = soon(newcomer.servers(&proxy, 2)).await;
         assert_eq!((first.len(), soon(visitor.servers(&proxy, 2)).await), (1, vec![home.clone()]));
     }
-    assert!(affinity.stats().unbound_for("store_away") >= 15, "{}", affinity.stats());
+    assert!(affinity.stats().unbound_for("store_unavailable") >= 15, "{}", affinity.stats());
     server.signal("-CONT");
     eventually("connected", || store.stats().connected).await;
     assert_eq!(soon(visitor.servers(&proxy, 5)).await, [home]);

@@ -5,7 +5,7 @@ use std::{convert::Infallible, future::poll_fn, pin::pin, sync::Arc};
 use bytes::Bytes;
 use equipoise::{
     Pool,
-    affinity::{Affinity, AffinityLayer, Outcome, WithAffinity, source::PeerAddr},
+    affinity::{Affinity, AffinityLayer, AffinityOutcome, WithAffinity, source::PeerAddr},
     tower::{Balance, BalanceLayer, HttpProtocol, LeasedBody, Replayable, SharedClient, TunnelLease},
 };
 use equipoise_tests::Reserved;
@@ -139,7 +139,7 @@ async fn forward(
             drop(lease);
         });
     }
-    if let Some(outcome) = response.extensions().get::<Outcome>() {
+    if let Some(outcome) = response.extensions().get::<AffinityOutcome>() {
         let outcome = HeaderValue::try_from(outcome.to_string()).unwrap();
         response.headers_mut().insert(OUTCOME, outcome);
     }

@@ -31,7 +31,7 @@ async fn is_left_and_returned_to(servers: &Servers, pool: &Pool<()>, affinity: &
         for _ in 0..5 {
             let away = visitor.get(&proxy).await;
             assert_ne!(away.server(), "a");
-            assert_eq!(away.outcome(), format!("away from a: {why}"));
+            assert_eq!(away.outcome(), format!("diverted from a: {why}"));
             assert_eq!(away.header(&SET_COOKIE), None);
         }
         let idle = pool.idle("a");
@@ -44,20 +44,20 @@ async fn is_left_and_returned_to(servers: &Servers, pool: &Pool<()>, affinity: &
     }
     let stats = affinity.stats();
     assert_eq!((stats.new, stats.kept, stats.moved), (1, 6, vec![]));
-    assert_eq!(stats.away.iter().map(|(why, n)| (why.to_string(), *n)).collect::<Vec<_>>(), [(why.to_owned(), 15)]);
+    assert_eq!(stats.diverted.iter().map(|(why, n)| (why.to_string(), *n)).collect::<Vec<_>>(), [(why.to_owned(), 15)]);
 }
 
 async fn at_its_limit(mode: Mode) {
     let servers = Servers::start(["a", "b", "c"]);
     let pool = site(&servers, |spec| spec.max_in_flight(1));
-    // A max share so high that only the limit counts.
-    is_left_and_returned_to(&servers, &pool, &affinity(&pool, mode).until_saturated(1e6), "full").await;
+    // So much that only the limit counts.
+    is_left_and_returned_to(&servers, &pool, &affinity(&pool, mode).max_share(1e6), "full").await;
 }
 
 async fn over_its_share(mode: Mode) {
     let servers = Servers::start(["a", "b", "c"]);
     let pool = site(&servers, |spec| spec);
-    is_left_and_returned_to(&servers, &pool, &affinity(&pool, mode).until_saturated(1.25), "overloaded").await;
+    is_left_and_returned_to(&servers, &pool, &affinity(&pool, mode).max_share(1.25), "overloaded").await;
 }
 
 #[tokio::test]
@@ -89,7 +89,7 @@ async fn without_a_max_share_a_session_also_returns_to_a_server_that_was_at_its_
     assert_eq!(visitor.get(&proxy).await.server(), "a");
     let held = visitor.open(&proxy, "/hold").await;
     let elsewhere = visitor.get(&proxy).await;
-    assert_eq!((elsewhere.outcome(), elsewhere.cookie()), ("away from a: full", None));
+    assert_eq!((elsewhere.outcome(), elsewhere.cookie()), ("diverted from a: full", None));
     servers.release();
     visitor.read(held).await;
     assert_eq!(soon(visitor.servers(&proxy, 5)).await, ["a"]);

@@ -128,8 +128,8 @@ pub(crate) fn in_table() -> Mode {
 }
 
 pub(crate) fn affinity(pool: &Pool<()>, mode: Mode) -> Affinity {
-    // A long timeout, so that a busy machine does not count as an outage.
-    Affinity::new(pool, mode).unwrap().lookup_limit(Duration::from_secs(10))
+    // A busy machine is not to be taken for a store that is away.
+    Affinity::new(pool, mode).unwrap().lookup_timeout(Duration::from_secs(10))
 }
 
 /// Polls for a condition that has no event.

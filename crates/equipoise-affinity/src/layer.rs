@@ -1,4 +1,4 @@
-//! Affinity as a layer over a balancer.
+//! The tower layer and service that apply affinity to requests.
 
 use std::{
     fmt,
@@ -15,16 +15,17 @@ use tower_service::Service;
 
 use crate::{affinity::Affinity, mode::Found, store::StoreAnswer};
 
-/// Puts [`Affinity`] over a [`Balance`](equipoise_tower::Balance), or over a stack of layers that has one within.
+/// A layer that adds [`Affinity`] to a [`Balance`](equipoise_tower::Balance), or to a stack of layers that contains
+/// one.
 ///
-/// What lies between must hand on the extensions of requests and responses, through which the two talk:
-/// [`Placement`](equipoise_tower::Placement) down, [`ServedBy`](equipoise_tower::ServedBy) and
-/// [`BindingOutcome`](equipoise_core::BindingOutcome) up. Responses get an [`Outcome`](crate::Outcome).
+/// Layers in between must pass on the extensions of requests and responses: [`Placement`](equipoise_tower::Placement)
+/// down, [`ServedBy`](equipoise_tower::ServedBy) and [`BindingOutcome`](equipoise_core::BindingOutcome) up. Responses
+/// get an [`AffinityOutcome`](crate::AffinityOutcome).
 ///
 /// ```
 /// use bytes::Bytes;
 /// use equipoise_affinity::{
-///     Affinity, AffinityLayer, Mode, Outcome, Values,
+///     Affinity, AffinityLayer, Mode, AffinityOutcome, Values,
 ///     cookie::PersistenceCookie,
 ///     token::{Key, KeyRing},
 /// };
@@ -50,7 +51,7 @@ use crate::{affinity::Affinity, mode::Found, store::StoreAnswer};
 /// let first = service.clone().oneshot(Request::new(Empty::new())).await?;
 /// let set = first.headers()[SET_COOKIE].to_str()?.split(';').next().unwrap_or_default().to_owned();
 /// let again = service.oneshot(Request::get("/").header(COOKIE, set).body(Empty::new())?).await?;
-/// assert_eq!(again.extensions().get(), Some(&Outcome::Kept));
+/// assert_eq!(again.extensions().get(), Some(&AffinityOutcome::Kept));
 /// # Ok(())
 /// # }
 /// ```
@@ -60,7 +61,7 @@ pub struct AffinityLayer {
 }
 
 impl AffinityLayer {
-    /// Of this affinity.
+    /// Creates a layer that applies `affinity`, which must be over the pool of the balancer below.
     pub fn new(affinity: Affinity) -> Self {
         Self { affinity }
     }
@@ -74,10 +75,10 @@ impl<S> Layer<S> for AffinityLayer {
     }
 }
 
-/// A balancer under [`AffinityLayer`].
+/// A service that applies [`Affinity`] to the balancer below it. Made by [`AffinityLayer`].
 ///
-/// Ready when the balancer is. In the future of a call nothing is awaited before the balancer but the session store,
-/// where there is one that has to be asked.
+/// It is ready when the balancer is. A call awaits nothing before the balancer except a session store that has to ask a
+/// server.
 #[derive(Clone, Debug)]
 pub struct WithAffinity<S> {
     affinity: Affinity,
@@ -85,7 +86,7 @@ pub struct WithAffinity<S> {
 }
 
 impl<S> WithAffinity<S> {
-    /// The affinity: its counters, its explanations.
+    /// Returns the affinity, for its counters and explanations.
     pub fn affinity(&self) -> &Affinity {
         &self.affinity
     }
@@ -105,7 +106,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> AffinityFuture<S, B> {
-        // The one that is ready serves this request; the next one is made ready anew.
+        // The service that is ready takes this request. Its clone has to become ready first.
         let next = self.inner.clone();
         let ready = std::mem::replace(&mut self.inner, next);
         AffinityFuture::new(self.affinity.clone(), ready, request)

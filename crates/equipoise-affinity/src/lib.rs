@@ -5,7 +5,6 @@
 mod affinity;
 pub mod by_name;
 pub mod cookie;
-mod fallback;
 pub mod key;
 mod layer;
 pub mod learn;
@@ -25,11 +24,10 @@ pub mod token;
 use equipoise_core::__private as guard;
 
 pub use crate::{
-    affinity::{Affinity, Explained, InvalidMode, SessionLimit, Stats},
+    affinity::{Affinity, AffinityExplanation, AffinityStats, Fallback, InvalidMode, SessionLimit},
     by_name::{AffinitySpec, InvalidAffinity},
-    fallback::Fallback,
     layer::{AffinityFuture, AffinityLayer, WithAffinity},
     mode::{InvalidValues, Mode, Values},
-    outcome::{Outcome, Unbound},
+    outcome::{AffinityOutcome, UnboundReason},
     store::{Lookup, SessionStore, StoreError},
 };

@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use equipoise_core::{Availability, EndpointId, EndpointStatus, Explanation, PickRequest, Pool, Revision};
 use parking_lot::Mutex;
 
-/// The pool, whatever its targets are.
+/// A pool of any target type.
 pub(crate) trait AnyPool: Send + Sync + 'static {
     fn membership(&self) -> Revision;
     fn endpoints(&self) -> Vec<EndpointStatus>;
@@ -36,26 +36,26 @@ impl<T: Send + Sync + 'static> AnyPool for Pool<T> {
     }
 }
 
-/// Who is in the pool, as of the last request that looked: no task follows it.
+/// The pool's members as of the last request. No task follows the pool; requests do.
 pub(crate) struct PoolMembers {
     pool: Box<dyn AnyPool>,
-    /// The membership's revision that `present` is of, and one more; 0 before the first look.
+    /// 1 plus the membership revision that `present` reflects; 0 at first.
     seen: AtomicU64,
     present: Mutex<Present>,
-    /// Endpoints that have left, the last [`MAX_DEPARTED`] of them. Some may be back.
+    /// The last [`MAX_DEPARTED`] endpoints that left. Some may be back.
     departed: ArcSwap<HashSet<EndpointId>>,
 }
 
-/// How many endpoints that have left are remembered.
+/// Maximum number of endpoints remembered after they left.
 const MAX_DEPARTED: usize = 1024;
 
-/// In the order of their slots.
+/// The members, in the order of their slots.
 #[derive(Default)]
 struct Present {
     /// Ids and addresses.
     named: Vec<(EndpointId, String)>,
     joined: Vec<Revision>,
-    /// In the order in which they left, each once.
+    /// Endpoints that left, oldest first, each once.
     departed: VecDeque<EndpointId>,
 }
 
@@ -68,7 +68,7 @@ impl Present {
             && self.named.iter().zip(&self.joined).zip(endpoints).all(|(known, now)| one(known, now))
     }
 
-    /// Remembers those who have left, the last ones only.
+    /// Remembers endpoints that left, up to [`MAX_DEPARTED`].
     fn remember(&mut self, left: Vec<EndpointId>) {
         for id in left {
             if !self.departed.contains(&id) {
@@ -79,7 +79,7 @@ impl Present {
         self.departed.drain(..surplus);
     }
 
-    /// Those who are not among them any more, or are again.
+    /// The endpoints that have left since, also if they have joined again.
     fn left<'a>(&'a self, endpoints: &[EndpointStatus]) -> impl Iterator<Item = &'a EndpointId> {
         let now: HashMap<_, _> = endpoints.iter().map(|endpoint| (endpoint.id.clone(), endpoint.joined)).collect();
         let known = self.named.iter().zip(&self.joined);
@@ -116,11 +116,12 @@ impl PoolMembers {
         self.departed.load().contains(id)
     }
 
-    /// Tells who has left and who is there, if that has changed since it was last told. One atomic load if nothing has
-    /// changed but for availability, and a look at all endpoints if they are still the same.
+    /// Calls `left` for each endpoint that has left and `there` with the current members, if they have changed since
+    /// the last call. Returns what `there` returned, if it was called. One atomic load if the membership is unchanged,
+    /// O(endpoints) otherwise.
     ///
-    /// If somebody else is telling, `waits` for it: when it returns, everybody has been told of who was there when it was
-    /// called. Otherwise goes on meanwhile.
+    /// If another thread is doing this, the call returns `None` at once, or with `waits` after that thread has
+    /// finished.
     pub(crate) fn follow<R>(
         &self,
         waits: bool,
@@ -132,8 +133,8 @@ impl PoolMembers {
             return None;
         }
         let present = if waits { Some(self.present.lock()) } else { self.present.try_lock() };
-        let Some(mut present) = present else { return None };
-        // Before the look: what changes after it is found by the next request.
+        let mut present = present?;
+        // Read before the members: a later change is found by the next request.
         let revision = self.pool.membership().get().wrapping_add(1);
         if self.seen.load(Ordering::Acquire) == revision {
             return None;

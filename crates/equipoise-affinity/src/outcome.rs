@@ -2,72 +2,72 @@ use std::fmt;
 
 use equipoise_core::{EndpointId, MissReason};
 
-use crate::{store::StoreError, token::Refused};
+use crate::{store::StoreError, token::InvalidToken};
 
-/// A response extension: how the request was bound.
+/// How a request was bound. A response extension.
 ///
-/// Which endpoint answered is in [`ServedBy`](equipoise_tower::ServedBy).
+/// The endpoint that answered is in [`ServedBy`](equipoise_tower::ServedBy).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Outcome {
-    /// It had no binding, and has none now.
-    Unbound(Unbound),
-    /// It had no binding, and now belongs to the endpoint that answered.
-    New(Unbound),
-    /// The endpoint that it belongs to answered.
+pub enum AffinityOutcome {
+    /// The request had no binding, and still has none.
+    Unbound(UnboundReason),
+    /// The request had no binding, and is now bound to the endpoint that answered.
+    New(UnboundReason),
+    /// The endpoint that the request is bound to answered.
     Kept,
-    /// Another one answered, and it belongs to that one now.
+    /// Another endpoint answered, and the session is now bound to that one.
     Moved {
-        /// Where it belonged.
+        /// The endpoint that the session was bound to.
         from: EndpointId,
-        /// Why it could not stay there.
-        why: MissReason,
+        /// Why that endpoint did not take the request.
+        reason: MissReason,
     },
-    /// Another one answered, and it goes on belonging where it did: that one has
-    /// [too much to do](crate::Affinity::until_saturated) for the moment, or nothing on the way back could say otherwise
-    /// (as where the backend [names itself](crate::Mode::route), or the cookie is set on POST only).
-    Away {
-        /// Where it belongs.
-        home: EndpointId,
-        /// Why it was not answered there.
-        why: MissReason,
+    /// Another endpoint answered, and the session stays bound to its own. Either its own is only [busy for the
+    /// moment](crate::Affinity::max_share), or the response could not change the binding: the backend [names
+    /// itself](crate::Mode::route), or the cookie is set in responses to POST only.
+    Diverted {
+        /// The endpoint that the session is bound to.
+        bound_to: EndpointId,
+        /// Why that endpoint did not take the request.
+        reason: MissReason,
     },
-    /// Its key was given to the strategy, which places by it.
+    /// The strategy placed the request by its key ([`Mode::hash`](crate::Mode::hash)).
     Keyed,
 }
 
 /// Why a request has no binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Unbound {
-    /// Affinity is off.
+pub enum UnboundReason {
+    /// The mode is [`none`](crate::Mode::none), or [`except`](crate::Affinity::except) selects the request.
     Off,
-    /// It brings no cookie, no key.
+    /// The request has no cookie or key of the session.
     Absent,
-    /// Its key is too long, or its cookies are too many or too large.
+    /// The key is too long, or the cookies are too many or too large.
     Oversized,
-    /// Nobody has bound its key, or what it names is no endpoint.
+    /// The key is bound to no endpoint, or the cookie names none.
     Unknown,
-    /// Its cookie has been idle or has lived for too long.
+    /// The cookie was idle for too long, or is too old.
     Expired,
-    /// Its token is not to be believed.
-    Token(Refused),
-    /// The session store could not be asked.
-    StoreAway,
-    /// The session store answered what is no binding.
-    StoreGarbage,
+    /// The cookie's token is invalid.
+    Token(InvalidToken),
+    /// The session store did not answer.
+    StoreUnavailable,
+    /// The session store answered something other than a binding.
+    StoreMalformed,
 }
 
-impl Unbound {
-    /// Every reason as a metric's label, by [index](Self::index).
+impl UnboundReason {
+    /// The labels of all reasons, by [index](Self::index).
     pub(crate) const LABELS: [&'static str; 13] = [
         "off",
         "absent",
         "oversized",
         "unknown",
         "expired",
-        "store_away",
-        "store_garbage",
+        "store_unavailable",
+        "store_malformed",
         "malformed",
         "unknown_key",
         "forged",
@@ -83,64 +83,64 @@ impl Unbound {
             Self::Oversized => 2,
             Self::Unknown => 3,
             Self::Expired => 4,
-            Self::StoreAway => 5,
-            Self::StoreGarbage => 6,
-            Self::Token(Refused::Malformed) => 7,
-            Self::Token(Refused::UnknownKey { .. }) => 8,
-            Self::Token(Refused::Forged) => 9,
-            Self::Token(Refused::KeyExpired { .. }) => 10,
-            Self::Token(Refused::Stale) => 11,
-            Self::Token(Refused::UnknownEndpoint { .. }) => 12,
+            Self::StoreUnavailable => 5,
+            Self::StoreMalformed => 6,
+            Self::Token(InvalidToken::Malformed) => 7,
+            Self::Token(InvalidToken::UnknownKey { .. }) => 8,
+            Self::Token(InvalidToken::Forged) => 9,
+            Self::Token(InvalidToken::KeyExpired { .. }) => 10,
+            Self::Token(InvalidToken::Stale) => 11,
+            Self::Token(InvalidToken::UnknownEndpoint { .. }) => 12,
         }
     }
 
-    /// The reason as a metric's label.
+    /// Returns the reason as a label for metrics, such as `absent`. Labels are stable.
     pub const fn as_str(&self) -> &'static str {
         Self::LABELS[self.index()]
     }
 }
 
-impl From<StoreError> for Unbound {
+impl From<StoreError> for UnboundReason {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Away { .. } => Self::StoreAway,
-            StoreError::Garbage { .. } => Self::StoreGarbage,
+            StoreError::Unavailable { .. } => Self::StoreUnavailable,
+            StoreError::Malformed { .. } => Self::StoreMalformed,
         }
     }
 }
 
-impl fmt::Display for Unbound {
+impl fmt::Display for UnboundReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Off => f.write_str("affinity is off"),
-            Self::Absent => f.write_str("it brings no session"),
+            Self::Absent => f.write_str("it has no session"),
             Self::Oversized => f.write_str("its key is too long, or its cookies are too many or too large"),
-            Self::Unknown => f.write_str("nobody has bound its session"),
+            Self::Unknown => f.write_str("its session is bound to no endpoint"),
             Self::Expired => f.write_str("its session has expired"),
-            Self::Token(refused) => write!(f, "its token is not believed: {refused}"),
-            Self::StoreAway => f.write_str("the session store is away"),
-            Self::StoreGarbage => f.write_str("the session store answered what is no binding"),
+            Self::Token(refused) => write!(f, "its token is invalid: {refused}"),
+            Self::StoreUnavailable => f.write_str("the session store is unavailable"),
+            Self::StoreMalformed => f.write_str("the session store answered something other than a binding"),
         }
     }
 }
 
-impl fmt::Display for Outcome {
+impl fmt::Display for AffinityOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unbound(why) => write!(f, "unbound: {why}"),
             Self::New(why) => write!(f, "newly bound: {why}"),
             Self::Kept => f.write_str("kept"),
-            Self::Moved { from, why } => write!(f, "moved from {from}: {}", reason(*why)),
-            Self::Away { home, why } => write!(f, "away from {home}: {}", reason(*why)),
+            Self::Moved { from, reason } => write!(f, "moved from {from}: {}", describe(*reason)),
+            Self::Diverted { bound_to, reason } => write!(f, "diverted from {bound_to}: {}", describe(*reason)),
             Self::Keyed => f.write_str("placed by its key"),
         }
     }
 }
 
-/// Balancers exclude whom they have tried.
-fn reason(why: MissReason) -> String {
-    match why {
+/// Balancers exclude the endpoints that have failed a request.
+fn describe(reason: MissReason) -> String {
+    match reason {
         MissReason::Excluded => "it has failed the request".to_owned(),
-        why => why.to_string(),
+        reason => reason.to_string(),
     }
 }

@@ -1,10 +1,10 @@
-//! What is read off a request's head, on bytes: names in headers, cookies and URLs may be anybody's.
+//! Reads cookies, headers and URL parameters, as bytes: clients can send any.
 
 use http::{HeaderMap, HeaderName, header::COOKIE};
 
 use crate::scan;
 
-/// Whether it is a token (RFC 9110 §5.6.2), such as a cookie's name.
+/// Whether `name` is a token (RFC 9110 §5.6.2), such as a cookie's name.
 pub(crate) fn is_token(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(is_token_byte)
 }

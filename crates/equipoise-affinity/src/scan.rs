@@ -1,8 +1,7 @@
-//! Reading bytes that come from outside, one after the other.
+//! Functions that parsers use to read bytes from outside.
 //!
-//! The parsers of this crate look at their input through these functions only. Each of them looks at a byte at most once
-//! per call. In unit tests every byte that is looked at is counted, and `linear` checks for each parser that twice
-//! the input is at most twice the work.
+//! The parsers of this crate read their input through these functions only. Each reads a byte at most once per call. Unit
+//! tests count every byte read, and `linear` checks for each parser that twice the input is at most twice the work.
 
 #[cfg(test)]
 pub(crate) mod linear;

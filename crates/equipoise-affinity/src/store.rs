@@ -4,36 +4,39 @@ use equipoise_core::EndpointId;
 
 use crate::guard::guarded;
 
-/// Where bindings are remembered: key → endpoint. [`SessionTable`](crate::table::SessionTable) in memory,
-/// `RedisStore` (feature `redis`) for several balancers side by side, or one of your own.
+/// A map from session keys to endpoints. Implementations: [`SessionTable`](crate::table::SessionTable) in memory,
+/// `RedisStore` (feature `redis`) for several balancers, or your own.
 ///
-/// No request ever waits for more than one [`lookup`](Self::lookup), and none fails because of a store: what it answers
-/// too late, wrongly or not at all counts as no binding. One that panics is away.
+/// A request waits for one [`lookup`](Self::lookup) at most, and never fails because of a store: a late, wrong or
+/// missing answer counts as no binding. A store that panics counts as unavailable.
 pub trait SessionStore: Send + Sync + 'static {
-    /// Whom `key` is bound to. A hit counts as use: idle expiry starts again.
+    /// Returns the endpoint that `key` is bound to. A hit is a use of the session: its idle timeout starts again.
     fn lookup(&self, key: &[u8]) -> Lookup;
 
-    /// Binds `key` to `endpoint`, in place of what it was found bound to. If meanwhile somebody else (another balancer)
-    /// has bound it otherwise, that stands: of two who move a session at once, one wins, and both follow.
+    /// Binds `key` to `endpoint`, in place of `instead_of`, the endpoint it was found bound to. If another balancer has
+    /// bound the key to a third endpoint meanwhile, that binding stays: if two balancers move a session at once, one
+    /// wins and both follow.
     ///
-    /// Returns at once. Whatever takes longer, the store does in its own time.
+    /// Returns at once. A store that needs longer works in the background.
     fn bind(&self, key: &[u8], endpoint: &EndpointId, instead_of: Option<&EndpointId>);
 
-    /// Ends a session.
+    /// Ends the session of `key`. Returns at once.
     fn unbind(&self, key: &[u8]);
 
-    /// Returns at once. An endpoint has left the pool: whatever is bound to it is void. A store that cannot tell, or serves several pools
-    /// (in which the same id may stay), does nothing: a binding to an endpoint that is not there is no binding.
+    /// Reports that an endpoint has left the pool: its bindings become void. Returns at once.
+    ///
+    /// A store that cannot do this, or that serves several pools (another one may have an endpoint of the same id),
+    /// does nothing, which is the default. A binding to an endpoint that the pool does not have counts as none anyway.
     fn left(&self, endpoint: &EndpointId) {
         let _ = endpoint;
     }
 }
 
-/// What [`SessionStore::lookup`] answers: at once, or after a round trip.
+/// The answer of [`SessionStore::lookup`]: immediate, or after a round trip.
 pub enum Lookup {
-    /// What it found.
+    /// The answer.
     Now(Result<Option<EndpointId>, StoreError>),
-    /// It has to ask.
+    /// A future of the answer, for a store that has to ask a server.
     Later(Pin<Box<dyn Future<Output = Result<Option<EndpointId>, StoreError>> + Send>>),
 }
 
@@ -51,7 +54,9 @@ impl Lookup {
             guarded(|| pending.as_mut().poll(cx)).unwrap_or_else(|| Poll::Ready(Err(StoreError::panicked())))
         }));
         let Some(limited) = guarded(|| tokio::time::timeout(timeout, answer.as_mut())) else { return answer.await };
-        limited.await.unwrap_or_else(|_| Err(StoreError::Away { why: format!("no answer within {timeout:?}") }))
+        limited
+            .await
+            .unwrap_or_else(|_| Err(StoreError::Unavailable { reason: format!("no answer within {timeout:?}") }))
     }
 }
 
@@ -64,31 +69,31 @@ impl fmt::Debug for Lookup {
     }
 }
 
-/// Why a store has no answer. The request goes on without a binding.
+/// Why a session store has no answer. The request continues without a binding.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// It cannot be reached, or did not answer in time.
-    #[error("the session store is away: {why}")]
-    Away {
+    /// The store cannot be reached, or did not answer in time.
+    #[error("the session store is unavailable: {reason}")]
+    Unavailable {
         /// What happened.
-        why: String,
+        reason: String,
     },
-    /// It answered what is no binding.
-    #[error("the session store answered what is no binding: {what}")]
-    Garbage {
-        /// What it answered.
-        what: String,
+    /// The store answered something other than a binding.
+    #[error("the session store answered something other than a binding: {reason}")]
+    Malformed {
+        /// What the store answered.
+        reason: String,
     },
 }
 
 impl StoreError {
     pub(crate) fn panicked() -> Self {
-        Self::Away { why: "it panicked".to_owned() }
+        Self::Unavailable { reason: "it panicked".to_owned() }
     }
 }
 
-/// A store, which may be the user's own: what it does harms no request.
+/// A store whose panics are caught, since it may be the user's own code.
 #[derive(Clone)]
 pub(crate) struct Guarded(Arc<dyn SessionStore>);
 
@@ -102,7 +107,6 @@ impl Guarded {
     }
 
     pub(crate) fn bind(&self, key: &[u8], endpoint: &EndpointId, instead_of: Option<&EndpointId>) {
-        // What it has not kept, it does not know when it is asked.
         let _ = guarded(|| self.0.bind(key, endpoint, instead_of));
     }
 

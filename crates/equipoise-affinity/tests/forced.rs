@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use equipoise_affinity::{
-    Affinity, AffinityLayer, Fallback, Mode, Outcome, Values, WithAffinity,
+    Affinity, AffinityLayer, AffinityOutcome, Fallback, Mode, Values, WithAffinity,
     cookie::PersistenceCookie,
     key::SessionKey,
     learn::{Learn, Route},
@@ -81,9 +81,9 @@ async fn ask(site: &Site, request: Req) -> Result<Response<LeasedBody<Empty<Byte
     site.clone().oneshot(request).await
 }
 
-fn told(answer: &Response<LeasedBody<Empty<Bytes>>>) -> (String, Outcome) {
+fn told(answer: &Response<LeasedBody<Empty<Bytes>>>) -> (String, AffinityOutcome) {
     let extensions = answer.extensions();
-    (extensions.get::<ServedBy>().unwrap().0.to_string(), extensions.get::<Outcome>().unwrap().clone())
+    (extensions.get::<ServedBy>().unwrap().0.to_string(), extensions.get::<AffinityOutcome>().unwrap().clone())
 }
 
 const EVERY: [Availability; 5] = [
@@ -102,7 +102,7 @@ async fn a_forced_request_reaches_its_endpoint_in_every_state_and_keeps_its_sess
         pool.set_availability("b", availability).unwrap();
         for _ in 0..3 {
             let answer = ask(&site, request("SRV=b", true)).await.unwrap();
-            assert_eq!(told(&answer), ("b".to_owned(), Outcome::Kept), "{availability}");
+            assert_eq!(told(&answer), ("b".to_owned(), AffinityOutcome::Kept), "{availability}");
             assert!(!answer.headers().contains_key(SET_COOKIE));
         }
     }
@@ -131,7 +131,7 @@ async fn sessions_in_a_table_and_in_the_backends_hands_are_forced_as_well() {
         let (home, _) = told(&ask(&site, request("JSESSIONID=7.a", false)).await.unwrap());
         pool.set_availability(home.as_str(), Availability::Maintenance).unwrap();
         let answer = ask(&site, request("JSESSIONID=7.a", true)).await.unwrap();
-        assert_eq!(told(&answer), (home, Outcome::Kept));
+        assert_eq!(told(&answer), (home, AffinityOutcome::Kept));
     }
 }
 
@@ -141,7 +141,7 @@ async fn a_request_that_is_not_forced_leaves_an_endpoint_in_maintenance() {
     let site = site(&pool, affinity(&pool, by_id()));
     pool.set_availability("b", Availability::Maintenance).unwrap();
     let answer = ask(&site, request("SRV=b", false)).await.unwrap();
-    assert!(matches!(told(&answer), (server, Outcome::Moved { .. }) if server != "b"));
+    assert!(matches!(told(&answer), (server, AffinityOutcome::Moved { .. }) if server != "b"));
 }
 
 #[tokio::test]
@@ -174,7 +174,7 @@ async fn a_forced_request_waits_for_room_where_sessions_wait() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(!waiting.is_finished());
     drop(held);
-    assert_eq!(waiting.await.unwrap().unwrap(), ("b".to_owned(), Outcome::Kept));
+    assert_eq!(waiting.await.unwrap().unwrap(), ("b".to_owned(), AffinityOutcome::Kept));
 }
 
 #[tokio::test]
@@ -185,11 +185,11 @@ async fn what_has_no_binding_or_is_excepted_is_not_forced() {
         pool.set_availability("b", availability).unwrap();
         for cookie in ["SRV=gone", "x=y"] {
             let answer = ask(&site(&pool, affinity.clone()), request(cookie, true)).await.unwrap();
-            assert!(matches!(told(&answer), (server, Outcome::New(_)) if server != "b"));
+            assert!(matches!(told(&answer), (server, AffinityOutcome::New(_)) if server != "b"));
         }
         let site = site(&pool, affinity.clone().except(|_| true));
         let answer = ask(&site, request("SRV=b", true)).await.unwrap();
-        assert!(matches!(told(&answer), (server, Outcome::Unbound(_)) if server != "b"));
+        assert!(matches!(told(&answer), (server, AffinityOutcome::Unbound(_)) if server != "b"));
     }
 }
 

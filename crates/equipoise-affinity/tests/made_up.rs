@@ -17,7 +17,7 @@ use std::{
 
 use bytes::Bytes;
 use equipoise_affinity::{
-    Affinity, AffinityLayer, Fallback, Mode, Outcome, SessionLimit, Unbound, WithAffinity,
+    Affinity, AffinityLayer, AffinityOutcome, Fallback, Mode, SessionLimit, UnboundReason, WithAffinity,
     key::SessionKey,
     learn::{Learn, Route},
     source::{ClientAddress, PeerAddr},
@@ -85,8 +85,8 @@ async fn ask(site: &Site, request: Req) -> Response<LeasedBody<Empty<Bytes>>> {
     site.clone().oneshot(request).await.unwrap()
 }
 
-async fn outcome(site: &Site, request: Req) -> Outcome {
-    ask(site, request).await.extensions().get::<Outcome>().unwrap().clone()
+async fn outcome(site: &Site, request: Req) -> AffinityOutcome {
+    ask(site, request).await.extensions().get::<AffinityOutcome>().unwrap().clone()
 }
 
 fn limit(sessions: u32) -> SessionLimit {
@@ -139,14 +139,18 @@ async fn requests_without_a_cookie_do_not_fill_the_table_of_what_backends_set() 
     let site = site(&pool, affinity.session_limit(limit(10)));
     for n in 0..1_000 {
         let said = outcome(&site, from(ATTACKER)).await;
-        let expected = if n < 10 { Outcome::New(Unbound::Absent) } else { Outcome::Unbound(Unbound::Absent) };
+        let expected = if n < 10 {
+            AffinityOutcome::New(UnboundReason::Absent)
+        } else {
+            AffinityOutcome::Unbound(UnboundReason::Absent)
+        };
         assert_eq!(said, expected);
     }
     assert_eq!((table.len(), site.affinity().stats().limited), (10, 990));
     // Its sessions go on, and so do those of others.
     let brought = with(from(ATTACKER), "cookie", "sid=3");
-    assert_eq!(outcome(&site, brought).await, Outcome::Kept);
-    assert_eq!(outcome(&site, from(Ipv4Addr::new(10, 0, 0, 1))).await, Outcome::New(Unbound::Absent));
+    assert_eq!(outcome(&site, brought).await, AffinityOutcome::Kept);
+    assert_eq!(outcome(&site, from(Ipv4Addr::new(10, 0, 0, 1))).await, AffinityOutcome::New(UnboundReason::Absent));
 }
 
 #[tokio::test]
@@ -160,16 +164,19 @@ async fn a_source_may_begin_sessions_again_in_the_next_interval_and_known_ones_m
     let site = site(&pool, affinity.clock(now).session_limit(limit(1).interval(Duration::from_secs(60))));
     let key = |key: &str| with(from(ATTACKER), "x-key", key);
     let first = ask(&site, key("one")).await;
-    assert_eq!(first.extensions().get(), Some(&Outcome::New(Unbound::Unknown)));
-    assert_eq!(outcome(&site, key("two")).await, Outcome::Unbound(Unbound::Unknown));
+    assert_eq!(first.extensions().get(), Some(&AffinityOutcome::New(UnboundReason::Unknown)));
+    assert_eq!(outcome(&site, key("two")).await, AffinityOutcome::Unbound(UnboundReason::Unknown));
 
     let home = first.extensions().get::<ServedBy>().unwrap().0.clone();
     drop(first);
     pool.set_availability(home.as_str(), equipoise_core::Availability::Maintenance).unwrap();
-    assert_eq!(outcome(&site, key("one")).await, Outcome::Moved { from: home, why: MissReason::Maintenance });
+    assert_eq!(
+        outcome(&site, key("one")).await,
+        AffinityOutcome::Moved { from: home, reason: MissReason::Maintenance }
+    );
 
     seconds.store(660, Ordering::Relaxed);
-    assert_eq!(outcome(&site, key("two")).await, Outcome::New(Unbound::Unknown));
+    assert_eq!(outcome(&site, key("two")).await, AffinityOutcome::New(UnboundReason::Unknown));
 }
 
 fn by_route(pool: &Pool<Backend>) -> Affinity {
@@ -181,12 +188,12 @@ async fn an_endpoint_that_a_client_makes_up_is_no_binding() {
     let pool = pool_of(1_000);
     let site = site(&pool, by_route(&pool));
     let route = |id: &str| with(from(ATTACKER), "cookie", &format!("sid=6A3F.{id}"));
-    assert_eq!(outcome(&site, route("n7")).await, Outcome::Kept);
+    assert_eq!(outcome(&site, route("n7")).await, AffinityOutcome::Kept);
     for id in ["made-up", "n1000", &"n".repeat(4_000)] {
-        assert_eq!(outcome(&site, route(id)).await, Outcome::Unbound(Unbound::Unknown));
+        assert_eq!(outcome(&site, route(id)).await, AffinityOutcome::Unbound(UnboundReason::Unknown));
         // No binding: nothing has to be found that stands in, whatever the size of the pool.
         let explained = site.affinity().explain(&route(id)).await;
-        assert_eq!(explained.home, Err(Unbound::Unknown));
+        assert_eq!(explained.endpoint, Err(UnboundReason::Unknown));
         assert_eq!(explained.pick.unwrap().preference, equipoise_core::BindingOutcome::Unbound);
     }
     assert_eq!(site.affinity().stats().unbound_for("unknown"), 3);
@@ -209,6 +216,9 @@ async fn sessions_of_an_endpoint_that_has_left_have_one_stand_in_on_all_balancer
         let (first, second) = (ask(&one, route()).await, ask(&other, route()).await);
         let server = |answer: &Response<_>| answer.extensions().get::<ServedBy>().unwrap().0.clone();
         assert_eq!(server(&first), server(&second));
-        assert_eq!(first.extensions().get(), Some(&Outcome::Away { home: "n7".into(), why: MissReason::Gone }));
+        assert_eq!(
+            first.extensions().get(),
+            Some(&AffinityOutcome::Diverted { bound_to: "n7".into(), reason: MissReason::Gone })
+        );
     }
 }

@@ -17,7 +17,7 @@ use std::{
 
 use bytes::Bytes;
 use equipoise_affinity::{
-    Affinity, AffinityLayer, InvalidMode, InvalidValues, Mode, Outcome, Values, WithAffinity,
+    Affinity, AffinityLayer, AffinityOutcome, InvalidMode, InvalidValues, Mode, Values, WithAffinity,
     cookie::{PersistenceCookie, PersistenceCookieBuilder},
     key::SessionKey,
     learn::Learn,
@@ -134,8 +134,8 @@ fn cookie(answer: &Answer) -> Option<String> {
     line.split(';').next().map(ToOwned::to_owned)
 }
 
-fn outcome(answer: &Answer) -> Outcome {
-    answer.extensions().get::<Outcome>().unwrap().clone()
+fn outcome(answer: &Answer) -> AffinityOutcome {
+    answer.extensions().get::<AffinityOutcome>().unwrap().clone()
 }
 
 fn by(answer: &Answer) -> String {
@@ -151,10 +151,10 @@ async fn one_mode_serves_pools_that_have_nothing_in_common() {
         let brought = cookie(&get(&first, None).await);
         let second = site(&other, Affinity::new(&other, mode).unwrap());
         for _ in 0..3 {
-            assert_eq!(outcome(&get(&first, brought.as_deref()).await), Outcome::Kept);
+            assert_eq!(outcome(&get(&first, brought.as_deref()).await), AffinityOutcome::Kept);
         }
         let brought = cookie(&get(&second, None).await);
-        assert_eq!(outcome(&get(&second, brought.as_deref()).await), Outcome::Kept);
+        assert_eq!(outcome(&get(&second, brought.as_deref()).await), AffinityOutcome::Kept);
     }
 }
 
@@ -168,13 +168,13 @@ async fn a_change_of_keys_reaches_all_pools_of_the_tokens() {
         let brought = cookie(&get(site, None).await);
         tokens.rotate(KeyRing::new(Key::new(2, [8; 32]).unwrap()).accept(Key::new(1, [7; 32]).unwrap()).unwrap());
         let answer = get(site, brought.as_deref()).await;
-        assert_eq!(outcome(&answer), Outcome::Kept);
+        assert_eq!(outcome(&answer), AffinityOutcome::Kept);
         // With a token of the new key, which the first does not know.
         let renewed = cookie(&answer);
         assert!(renewed.is_some());
         tokens.rotate(KeyRing::new(Key::new(2, [8; 32]).unwrap()));
-        assert_eq!(outcome(&get(site, renewed.as_deref()).await), Outcome::Kept);
-        assert!(matches!(outcome(&get(site, brought.as_deref()).await), Outcome::New(_)));
+        assert_eq!(outcome(&get(site, renewed.as_deref()).await), AffinityOutcome::Kept);
+        assert!(matches!(outcome(&get(site, brought.as_deref()).await), AffinityOutcome::New(_)));
         tokens.rotate(ring());
     }
 }
@@ -205,7 +205,7 @@ fn whom_another_balancer_has_named_is_known_as_soon_as_it_has_joined() {
                         let (site, brought) = (site.clone(), brought.clone());
                         Box::pin(async move { get(&site, Some(&brought)).await })
                     });
-                    assert_eq!(outcome(&answer), Outcome::Kept);
+                    assert_eq!(outcome(&answer), AffinityOutcome::Kept);
                 });
             }
         });
@@ -222,7 +222,7 @@ async fn who_joins_while_a_request_waits_is_named_in_its_response() {
         fill(&pool, &[("a", Backend::new())]);
         let answer = waiting.await.unwrap();
         assert_eq!(cookie(&answer).as_deref(), Some("lb=a"));
-        assert!(matches!(outcome(&answer), Outcome::New(_)));
+        assert!(matches!(outcome(&answer), AffinityOutcome::New(_)));
     }
 }
 
@@ -248,7 +248,7 @@ async fn sessions_stay_where_they_are_when_clocks_are_ten_minutes_apart() {
     let pool = pool_of(&["a", "b", "c"]);
     let time = Arc::new(AtomicU64::new(1_800_000_000));
     let balancer = |skew: u64| {
-        let values = Values::tokens(ring(), &inserted()).idle(Duration::from_secs(1800));
+        let values = Values::tokens(ring(), &inserted()).idle_timeout(Duration::from_secs(1800));
         let time = Arc::clone(&time);
         let now = move || -> SystemTime { UNIX_EPOCH + Duration::from_secs(time.load(Ordering::Relaxed) + skew) };
         site(&pool, Affinity::new(&pool, Mode::cookie(inserted(), values)).unwrap().clock(now))
@@ -258,7 +258,7 @@ async fn sessions_stay_where_they_are_when_clocks_are_ten_minutes_apart() {
     for n in 1..40 {
         time.fetch_add(60, Ordering::Relaxed);
         let answer = get(&balancers[n % 2], brought.as_deref()).await;
-        assert_eq!(outcome(&answer), Outcome::Kept, "request {n}");
+        assert_eq!(outcome(&answer), AffinityOutcome::Kept, "request {n}");
         brought = cookie(&answer).or(brought);
     }
 }
@@ -271,7 +271,7 @@ async fn nobody_is_bound_to_an_endpoint_that_left_before_it_answered() {
         let backend = Backend::setting("J=1");
         let pool = Pool::new(RoundRobin::new());
         fill(&pool, &[("a", backend.clone())]);
-        let table = Arc::new(SessionTable::builder().idle(None).build().unwrap());
+        let table = Arc::new(SessionTable::builder().idle_timeout(None).build().unwrap());
         let site = site(&pool, Affinity::new(&pool, mode(&table)).unwrap());
         let slow = tokio::spawn(site.clone().oneshot(user("/slow", "ada")));
         backend.asked.acquire().await.unwrap().forget();
@@ -281,7 +281,7 @@ async fn nobody_is_bound_to_an_endpoint_that_left_before_it_answered() {
         backend.go_on.add_permits(1);
         let answer = slow.await.unwrap().unwrap();
         assert_eq!(by(&answer), "a");
-        assert!(matches!(outcome(&answer), Outcome::Unbound(_)));
+        assert!(matches!(outcome(&answer), AffinityOutcome::Unbound(_)));
         table.sweep();
         assert!(table.sessions().all(|session| session.endpoint().as_str() == "b"));
         // Also not if one of this name comes back.
@@ -293,19 +293,19 @@ async fn nobody_is_bound_to_an_endpoint_that_left_before_it_answered() {
 #[tokio::test]
 async fn who_joined_and_answered_unseen_is_seen_leaving() {
     let pool: Pool<Backend> = Pool::new(RoundRobin::new());
-    let table = Arc::new(SessionTable::builder().idle(None).build().unwrap());
+    let table = Arc::new(SessionTable::builder().idle_timeout(None).build().unwrap());
     let site = site(&pool, Affinity::new(&pool, by_user(&table)).unwrap());
     let waiting = tokio::spawn(site.clone().oneshot(user("/", "ada")));
     tokio::task::yield_now().await;
     fill(&pool, &[("a", Backend::new())]);
-    assert!(matches!(outcome(&waiting.await.unwrap().unwrap()), Outcome::New(_)));
+    assert!(matches!(outcome(&waiting.await.unwrap().unwrap()), AffinityOutcome::New(_)));
     fill(&pool, &[("b", Backend::new())]);
     let _ = site.clone().oneshot(user("/", "bob")).await.unwrap();
     assert!(table.sessions().all(|session| session.endpoint().as_str() == "b"));
 }
 
 /// Who answers the requests of a client, and what becomes of them.
-async fn stand_ins(site: &Site, brought: &str) -> (HashSet<String>, Vec<Outcome>) {
+async fn stand_ins(site: &Site, brought: &str) -> (HashSet<String>, Vec<AffinityOutcome>) {
     let (mut who, mut what) = (HashSet::new(), vec![]);
     for _ in 0..8 {
         let answer = get(site, Some(brought)).await;
@@ -343,7 +343,12 @@ async fn behind_a_prefix_the_endpoints_own_value_says_who_stands_in() {
                     [stand_ins(&sites[0], &brought).await, stand_ins(&sites[1], &brought).await];
                 assert_eq!((one.len(), &one), (1, &other), "{brought}");
                 // The endpoints do not set it again: the client goes on bringing what it brought.
-                assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Away { .. } | Outcome::Unbound(_))));
+                assert!(
+                    outcomes.iter().all(|outcome| matches!(
+                        outcome,
+                        AffinityOutcome::Diverted { .. } | AffinityOutcome::Unbound(_)
+                    ))
+                );
                 all.extend(one);
             }
         }
@@ -360,9 +365,9 @@ async fn what_the_client_is_not_told_has_not_moved() {
         let site = site(&pool, Affinity::new(&pool, mode).unwrap());
         pool.set_availability("a", Availability::Maintenance).unwrap();
         let (_, outcomes) = stand_ins(&site, "J=a").await;
-        assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Away { .. })), "{outcomes:?}");
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, AffinityOutcome::Diverted { .. })), "{outcomes:?}");
         pool.set_availability("a", Availability::Up).unwrap();
-        assert_eq!(outcome(&get(&site, Some("J=a")).await), Outcome::Kept);
+        assert_eq!(outcome(&get(&site, Some("J=a")).await), AffinityOutcome::Kept);
     }
 }
 
@@ -381,8 +386,8 @@ async fn who_helps_out_and_sets_the_cookie_itself_has_the_session() {
         let request = Request::get("http://app/").header(COOKIE, brought).body(Empty::new()).unwrap();
         let answer = service.oneshot(request).await.unwrap();
         assert!(answer.headers()[SET_COOKIE].as_bytes().starts_with(b"JS=b"));
-        let outcome = answer.extensions().get::<Outcome>().unwrap();
-        assert!(matches!(outcome, Outcome::Moved { why: MissReason::Full, .. }), "{outcome}");
+        let outcome = answer.extensions().get::<AffinityOutcome>().unwrap();
+        assert!(matches!(outcome, AffinityOutcome::Moved { reason: MissReason::Full, .. }), "{outcome}");
     }
 }
 
@@ -391,8 +396,8 @@ fn tokens_that_would_be_void_at_once_are_refused() {
     let cookie = PersistenceCookie::insert("SRV").build().unwrap();
     let pool: Pool<()> = Pool::default();
     for (setting, values) in [
-        ("idle", Values::tokens(ring(), &cookie).idle(Duration::ZERO)),
-        ("life", Values::tokens(ring(), &cookie).life(Duration::ZERO)),
+        ("idle_timeout", Values::tokens(ring(), &cookie).idle_timeout(Duration::ZERO)),
+        ("lifetime", Values::tokens(ring(), &cookie).lifetime(Duration::ZERO)),
     ] {
         let refused = Affinity::new(&pool, Mode::cookie(cookie.clone(), values)).unwrap_err();
         assert_eq!(refused, InvalidMode::Values(InvalidValues::Zero { setting }));

@@ -1,6 +1,6 @@
-//! What joins a mode, a pool and what is to happen when the two do not fit.
+//! Session affinity over a pool: settings, and what happens to each request.
 
-mod explained;
+mod explanation;
 mod request;
 mod session_limit;
 mod stats;
@@ -14,19 +14,18 @@ use std::{
 use equipoise_core::Pool;
 use equipoise_tower::RequestHead;
 
-pub use self::{explained::Explained, session_limit::SessionLimit, stats::Stats};
+pub use self::{explanation::AffinityExplanation, session_limit::SessionLimit, stats::AffinityStats};
 use self::{session_limit::NewSessions, stats::Counters};
 use crate::{
-    fallback::Fallback,
     guard::guarded,
     members::PoolMembers,
     mode::{InvalidValues, Kind, Mode},
 };
 
-/// Who comes back where: a [`Mode`] over a pool.
+/// Session affinity: a [`Mode`] over a pool.
 ///
-/// Cheap to clone; clones share counters. [`AffinityLayer`](crate::AffinityLayer) puts it over a
-/// [`Balance`](equipoise_tower::Balance).
+/// [`AffinityLayer`](crate::AffinityLayer) adds it to a [`Balance`](equipoise_tower::Balance). Cheap to clone. Clones
+/// share their counters.
 ///
 /// ```
 /// use std::{sync::Arc, time::Duration};
@@ -59,7 +58,7 @@ struct Settings {
     new_sessions: Option<Arc<NewSessions>>,
 }
 
-/// A condition on requests.
+/// A condition on a request's head.
 type Rule = dyn Fn(RequestHead<'_>) -> bool + Send + Sync;
 
 struct Shared {
@@ -69,13 +68,14 @@ struct Shared {
 }
 
 impl Affinity {
-    /// This mode over this pool: a request that has no binding goes where the strategy says, and one that cannot go
-    /// where it belongs goes to whoever stands in, and stays there.
+    /// Creates affinity for `pool`. Both fallbacks are [`Fallback::Rebind`]: a request without a binding goes where the
+    /// strategy says, and a session whose endpoint cannot take it moves to another one.
     ///
     /// # Errors
     ///
-    /// When the mode leaves placing to a strategy that does not go by keys, or endpoints cannot be named in its cookie. Of
-    /// those that join later and cannot be named, a warning is logged, and nobody is bound to them.
+    /// - [`InvalidMode::NoKeys`]: the mode is [`Mode::hash`], and the pool's strategy does not place by key.
+    /// - [`InvalidMode::Values`]: an endpoint of the pool cannot be named in the mode's cookie. If such an endpoint
+    ///   joins later, a warning is logged, and no session is bound to it.
     pub fn new<T: Send + Sync + 'static>(pool: &Pool<T>, mode: Mode) -> Result<Self, InvalidMode> {
         let mode = mode.into_kind();
         if matches!(mode, Kind::Hash(_)) && !pool.places_by_key() {
@@ -100,58 +100,64 @@ impl Affinity {
         Ok(affinity)
     }
 
-    /// What happens to a request that has no binding.
+    /// Sets what happens to a request without a binding. Default: [`Fallback::Rebind`].
     #[must_use]
     pub fn missing(mut self, fallback: Fallback) -> Self {
         self.settings.missing = fallback;
         self
     }
 
-    /// What happens to a request whose endpoint cannot take it: it is closed or unfit, has just failed it, or is at its
-    /// limit. (One that has left the pool is no endpoint: its sessions go where its stand-ins are, or where
-    /// [`missing`](Self::missing) says otherwise, are refused.)
+    /// Sets what happens to a request whose endpoint cannot take it: it is in maintenance or unhealthy, has just failed
+    /// this request, or is at its limit. Default: [`Fallback::Rebind`].
+    ///
+    /// An endpoint that has left the pool does not count as unavailable. Its sessions have no binding:
+    /// [`missing`](Self::missing) applies to them. With [`Fallback::Rebind`] there, they move to another endpoint.
     #[must_use]
     pub fn unavailable(mut self, fallback: Fallback) -> Self {
         self.settings.unavailable = fallback;
         self
     }
 
-    /// An endpoint that would get more than `factor` times its share of what its tier has in flight is left, as one that is
-    /// at its limit is, and come back to when it has less: the session does not move (unless the backend itself sets the
-    /// cookie, and the one that helps out does). For caches, and for inference servers that
-    /// keep what they have read, where home is better than elsewhere and waiting is worse than both. See
-    /// [`Binding::max_share`](equipoise_core::Binding::max_share); usually from 1.2 to 2. What fails or leaves is still dealt with as
-    /// [`unavailable`](Self::unavailable) says, of which only [`Fallback::Rebind`] fits.
+    /// Sends a request to another endpoint while its own has more than `factor` times its share of the requests in
+    /// flight in its tier. The session stays where it is, and its requests return when the endpoint has less. (But a
+    /// cookie that backends set themselves moves the session with it.) Default: no limit. At least 1, usually 1.2 to 2.
+    ///
+    /// This is for caches and inference servers, where the right endpoint is better than others, but not worth waiting
+    /// for. See [`Binding::max_share`](equipoise_core::Binding::max_share). It has no effect on a request that may only
+    /// go to its own endpoint, as with [`Fallback::Refuse`] and [`Fallback::Wait`].
     #[must_use]
-    pub fn until_saturated(mut self, factor: f32) -> Self {
+    pub fn max_share(mut self, factor: f32) -> Self {
         self.settings.max_share = Some(factor);
         self
     }
 
-    /// The longest that a request waits for the session store: 100 ms by default. A store that takes longer is away. A
-    /// store with a shorter time limit of its own keeps to that. Less than 1 ms counts as 1 ms.
+    /// Sets how long a request waits for the session store. Default: 100 ms; at least 1 ms. After that the store counts
+    /// as unavailable. A store may have a shorter timeout of its own.
     #[must_use]
-    pub fn lookup_limit(mut self, longest: Duration) -> Self {
+    pub fn lookup_timeout(mut self, longest: Duration) -> Self {
         self.settings.lookup_timeout = longest.max(Duration::from_millis(1));
         self
     }
 
-    /// Requests that are not bound, whatever they bring, and get no cookie: HAProxy's `ignore-persist`. A panic in it
-    /// counts as `false`.
+    /// Selects requests that are never bound and get no cookie, such as those for images: HAProxy's `ignore-persist`.
+    /// Default: none. If `except` panics, that counts as `false`.
     #[must_use]
     pub fn except(mut self, except: impl Fn(RequestHead<'_>) -> bool + Send + Sync + 'static) -> Self {
         self.settings.except = Some(Arc::new(except));
         self
     }
 
-    /// Requests for which `force` returns `true` go to the endpoint that they are bound to in whatever state it is, also
-    /// closed or unfit: HAProxy's `force-persist`, for operators who try a server in maintenance before clients may. A
-    /// source address or a cookie of the operator's browser makes a good condition. A panic in it counts as `false`.
+    /// Selects requests that go to the endpoint they are bound to whatever its availability is, also in maintenance or
+    /// unhealthy: HAProxy's `force-persist`. Default: none. If `force` panics, that counts as `false`.
     ///
-    /// Such a request never goes elsewhere, as if [`unavailable`](Self::unavailable) were [`Fallback::Refuse`] (or
-    /// [`Fallback::Wait`], if that is set): if the endpoint is at its limit, refuses or fails, the request fails. Limits
-    /// hold, and the session stays bound. It changes nothing for a request without a binding, whose endpoint is not in the
-    /// pool, or that [`except`](Self::except) holds for; nor with [`Mode::hash`], which has no bindings.
+    /// With it, an operator can test a server in maintenance before clients use it. A source address or a cookie of the
+    /// operator's browser is a good condition.
+    ///
+    /// Such a request never goes to another endpoint, as with [`Fallback::Refuse`] (or [`Fallback::Wait`], if
+    /// [`unavailable`](Self::unavailable) is that): if its endpoint is at its limit, refuses it or fails, the request
+    /// fails. The session stays bound. The setting has no effect on a request without a binding, on one whose endpoint
+    /// has left the pool, on one that [`except`](Self::except) selects, or with [`Mode::hash`], which stores no
+    /// bindings.
     ///
     /// ```
     /// use equipoise_affinity::{Affinity, Mode, Values, cookie::PersistenceCookie};
@@ -171,19 +177,21 @@ impl Affinity {
         self
     }
 
-    /// Limits how many sessions the clients behind one address may begin: see [`SessionLimit`]. Default: no limit, since
-    /// where a client's address is found depends on the proxies in front.
+    /// Limits how many sessions the clients behind one address may start: see [`SessionLimit`]. Default: no limit,
+    /// because the client's address depends on the proxies in front.
     ///
-    /// A request beyond the limit is served like any other, but nothing is remembered of it
-    /// ([`Outcome::Unbound`](crate::Outcome::Unbound); counted in [`Stats::limited`]). Sessions that are known already go on
-    /// and may move. It holds for modes with a session store, [`Mode::table`] and [`Mode::learn`]; others keep nothing.
+    /// A request beyond the limit is served like any other, but its session is not stored
+    /// ([`AffinityOutcome::Unbound`](crate::AffinityOutcome::Unbound), counted in [`AffinityStats::limited`]). Existing
+    /// sessions continue and may move. The limit applies to the modes with a session store, [`Mode::table`] and
+    /// [`Mode::learn`].
     #[must_use]
     pub fn session_limit(mut self, limit: SessionLimit) -> Self {
         self.settings.new_sessions = Some(Arc::new(NewSessions::new(limit)));
         self
     }
 
-    /// Where the dates of cookies come from: the system's clock by default, and where this one panics.
+    /// Sets the clock for the dates in cookies and the intervals of [`SessionLimit`]. Default: [`SystemTime::now`],
+    /// which is also used when `now` panics.
     #[must_use]
     pub fn clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.settings.now = Arc::new(now);
@@ -194,26 +202,56 @@ impl Affinity {
         guarded(|| (self.settings.now)()).unwrap_or_else(SystemTime::now)
     }
 
+    /// Brings the mode up to date with the pool's members, unless another thread is doing so.
     fn follow(&self) -> Result<(), InvalidValues> {
         self.shared.mode.follow(&self.shared.members)
     }
 
-    /// What has become of requests so far.
-    pub fn stats(&self) -> Stats {
+    /// Returns how many requests had which outcome so far, over all clones.
+    pub fn stats(&self) -> AffinityStats {
         self.shared.counters.stats()
     }
 }
 
-/// Why a mode does not fit a pool.
+/// What happens to a request that cannot go to the endpoint it is bound to, or is not bound to any.
+///
+/// It is set separately for requests [without a binding](crate::Affinity::missing) and for those whose endpoint [cannot
+/// take them](crate::Affinity::unavailable).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fallback {
+    /// Another endpoint takes the request, and from now on the session. The default.
+    ///
+    /// If the endpoint is only busy [for the moment](equipoise_core::MissReason::is_momentary), such as at its limit,
+    /// another one takes this request alone, and the session stays.
+    ///
+    /// The other endpoint is selected by rendezvous hashing of the session, so all balancers agree on it (see
+    /// [`Binding`](equipoise_core::Binding)). The strategy picks it if the request has no binding, or if nothing
+    /// distinguishes the session from others, as with plain names in cookies.
+    #[default]
+    Rebind,
+    /// The request fails. If its endpoint has just been tried, the error is the endpoint's own. Otherwise it is
+    /// [`PickError::Bound`](equipoise_core::PickError::Bound), which says why, or
+    /// [`PickError::Unbound`](equipoise_core::PickError::Unbound) for a request without a binding; gateways answer both
+    /// with 503. A request without a binding does not reach the balancer.
+    Refuse,
+    /// The request waits for its endpoint for up to this time. Then it fails, as with [`Refuse`](Self::Refuse). A
+    /// request without a binding waits for any endpoint that the strategy may pick. A request does not wait for an
+    /// endpoint that has just failed it. It does wait for one that leaves the pool meanwhile, since that one may come
+    /// back.
+    Wait(Duration),
+}
+
+/// Why a mode cannot be used with a pool.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidMode {
-    /// [`Mode::hash`] over a pool whose strategy pays no heed to keys.
+    /// The mode is [`Mode::hash`], but the pool's strategy does not place requests by their key.
     #[error(
         "the pool's strategy does not place by key: use one that does, such as maglev, ring or rendezvous, or a table"
     )]
     NoKeys,
-    /// Endpoints cannot be named in the mode's cookie.
+    /// An endpoint cannot be named in the mode's cookie.
     #[error(transparent)]
     Values(#[from] InvalidValues),
 }

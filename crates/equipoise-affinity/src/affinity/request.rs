@@ -6,12 +6,11 @@ use equipoise_core::{Binding, BindingOutcome, MissReason};
 use equipoise_tower::{Placement, RequestHead, ServedBy};
 use http::{Response, request::Parts};
 
-use super::{Affinity, Rule, Shared};
+use super::{Affinity, Fallback, Rule, Shared};
 use crate::{
-    fallback::Fallback,
     guard::guarded,
     mode::{Found, Kind, Settlement},
-    outcome::{Outcome, Unbound},
+    outcome::{AffinityOutcome, UnboundReason},
 };
 
 impl Affinity {
@@ -47,7 +46,7 @@ impl Affinity {
     }
 
     /// Returns where the request is to go; or why it has no binding, if [`Fallback::Refuse`] applies to that.
-    pub(crate) fn place(&self, found: &Found) -> Result<Placement, Unbound> {
+    pub(crate) fn place(&self, found: &Found) -> Result<Placement, UnboundReason> {
         let mut placement = Placement::new();
         if found.keyed {
             return Ok(match &found.key {
@@ -60,15 +59,19 @@ impl Affinity {
         let fallback = match &found.endpoint {
             Ok(_) if is_present && found.forced && self.settings.unavailable == Fallback::Rebind => Fallback::Refuse,
             Ok(_) if is_present => self.settings.unavailable,
-            Err(Unbound::Off) => Fallback::Rebind,
+            Err(UnboundReason::Off) => Fallback::Rebind,
             // The session may exist. The client is not to blame that the store cannot say so.
-            Err(Unbound::StoreAway | Unbound::StoreGarbage) if self.settings.missing == Fallback::Refuse => {
+            Err(UnboundReason::StoreUnavailable | UnboundReason::StoreMalformed)
+                if self.settings.missing == Fallback::Refuse =>
+            {
                 Fallback::Rebind
             }
             _ => self.settings.missing,
         };
         match fallback {
-            Fallback::Refuse if !is_present => return Err(found.endpoint.as_ref().err().copied().unwrap_or(Unbound::Unknown)),
+            Fallback::Refuse if !is_present => {
+                return Err(found.endpoint.as_ref().err().copied().unwrap_or(UnboundReason::Unknown));
+            }
             Fallback::Wait(timeout) => placement = placement.queue_timeout(timeout),
             _ => {}
         }
@@ -98,7 +101,7 @@ impl Affinity {
     }
 
     /// Counts a request that was placed or refused.
-    pub(crate) fn count(&self, found: &Found, placed: &Result<Placement, Unbound>) {
+    pub(crate) fn count(&self, found: &Found, placed: &Result<Placement, UnboundReason>) {
         let counters = &self.shared.counters;
         match (placed, &found.endpoint) {
             (Err(reason), _) => {
@@ -116,7 +119,7 @@ impl Affinity {
     }
 
     /// Binds the session to the endpoint that answered, tells the client what to bring next time, and adds an
-    /// [`Outcome`] to the response. Does nothing for a response that no endpoint gave.
+    /// [`AffinityOutcome`] to the response. Does nothing for a response that no endpoint gave.
     pub(crate) fn settle<B>(&self, found: Found, response: &mut Response<B>) {
         let Some(ServedBy(served)) = response.extensions().get().cloned() else { return };
         let missed = match response.extensions().get() {
@@ -144,16 +147,16 @@ impl Affinity {
         };
         // A request that is not to be bound is not remembered. But the client must not see the endpoint's cookie.
         let mode = &self.shared.mode;
-        let is_excepted = matches!(found.endpoint, Err(Unbound::Off)) && !matches!(mode, Kind::Cookie(..));
+        let is_excepted = matches!(found.endpoint, Err(UnboundReason::Off)) && !matches!(mode, Kind::Cookie(..));
         let is_bound = !is_excepted && mode.settle(&settlement, response.headers_mut());
-        let why = missed.unwrap_or(MissReason::Gone);
+        let reason = missed.unwrap_or(MissReason::Gone);
         let outcome = match found.endpoint {
-            _ if found.keyed => Outcome::Keyed,
-            Ok(_) if is_kept => Outcome::Kept,
-            Ok(from) if is_bound => Outcome::Moved { from, why },
-            Ok(home) => Outcome::Away { home, why },
-            Err(why) if is_bound => Outcome::New(why),
-            Err(why) => Outcome::Unbound(why),
+            _ if found.keyed => AffinityOutcome::Keyed,
+            Ok(_) if is_kept => AffinityOutcome::Kept,
+            Ok(from) if is_bound => AffinityOutcome::Moved { from, reason },
+            Ok(bound_to) => AffinityOutcome::Diverted { bound_to, reason },
+            Err(why) if is_bound => AffinityOutcome::New(why),
+            Err(why) => AffinityOutcome::Unbound(why),
         };
         self.shared.counters.answered(&outcome);
         response.extensions_mut().insert(outcome);

@@ -16,19 +16,19 @@ use quick_cache::sync::Cache;
 
 use crate::source::ClientAddress;
 
-/// How many sources are counted at a time, some 100 bytes each. Of more, those that have not been seen for longest are
-/// forgotten, and begin anew.
+/// Maximum number of sources that are counted at a time, at about 100 bytes each. Beyond it, the sources not seen for
+/// longest are forgotten, and start again at 0.
 const MAX_SOURCES: usize = 65_536;
 
-/// How many sessions the clients behind one address may begin in an interval: see
+/// A limit on how many sessions the clients behind one address may start in an interval: see
 /// [`Affinity::session_limit`](crate::Affinity::session_limit).
 ///
-/// It protects a [session store](crate::SessionStore) from a client that begins sessions without end, be it with keys that
-/// it makes up or by sending requests without a session to a backend that makes one for each. Such sessions, once they are
-/// used twice, displace those of other clients, because nothing in a key tells who made it up.
+/// It protects a [session store](crate::SessionStore) from a client that starts endless sessions, with keys that it
+/// invents, or by requests without a session to a backend that creates one for each. Such sessions, once used twice,
+/// displace those of other clients, because a key does not show where it comes from.
 ///
-/// A good interval is the store's idle timeout: a source then has at most twice `max_sessions` live sessions that it does
-/// not use. Clients behind one address translator (NAT) are one source, so leave room for as many as there may be.
+/// A good interval is the store's idle timeout. A source then has at most twice `max_sessions` live sessions that it
+/// does not use. Clients behind one address translator (NAT) are one source, so allow for as many as there may be.
 ///
 /// ```
 /// use std::{num::NonZeroU32, sync::Arc};
@@ -58,23 +58,23 @@ pub struct SessionLimit {
 }
 
 impl SessionLimit {
-    /// At most `max_sessions` new sessions in 30 minutes for each IPv4 address and each IPv6 network of 64 bits. `client`
-    /// says where a request came from; requests for which it does not know that are one source together.
+    /// Allows `max_sessions` new sessions in 30 minutes for each IPv4 address and each IPv6 network of 64 bits.
+    /// `client` determines where a request comes from. Requests whose address it cannot determine count as one source.
     pub fn new(client: ClientAddress, max_sessions: NonZeroU32) -> Self {
         Self { client, prefix: SourcePrefix::default(), max_sessions, interval: Duration::from_secs(30 * 60) }
     }
 
-    /// How much of an address makes a source. Default: 32 bits of an IPv4 address, 64 of an IPv6 one.
+    /// Sets how many bits of an address make a source. Default: 32 bits of an IPv4 address, 64 bits of an IPv6 address.
     #[must_use]
     pub fn prefix(mut self, prefix: SourcePrefix) -> Self {
         self.prefix = prefix;
         self
     }
 
-    /// The interval in which sessions are counted. Default: 30 minutes. Counted in whole seconds, at least 1.
+    /// Sets the interval in which sessions are counted, in whole seconds. Default: 30 minutes; at least 1 second.
     ///
-    /// Intervals follow one another by the [clock](crate::Affinity::clock), the same for all sources; so around the end of
-    /// one a source may begin up to twice `max_sessions`.
+    /// Intervals follow one another by the [clock](crate::Affinity::clock), and are the same for all sources. Around
+    /// the end of one, a source may therefore start up to twice `max_sessions`.
     #[must_use]
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval;
@@ -82,10 +82,10 @@ impl SessionLimit {
     }
 }
 
-/// What each source has begun so far.
+/// How many sessions each source has started.
 pub(super) struct NewSessions {
     limit: SessionLimit,
-    /// The number of the interval in the upper half, the sessions begun in it in the lower half.
+    /// The number of the interval in the upper half, the sessions started in it in the lower half.
     sources: Cache<Option<SourceKey>, Arc<AtomicU64>>,
 }
 
@@ -94,12 +94,12 @@ impl NewSessions {
         Self { limit, sources: Cache::new(MAX_SOURCES) }
     }
 
-    /// The client that a request came from, if that is known.
+    /// Returns the address of the client that sent the request, if it is known.
     pub(super) fn client(&self, head: RequestHead<'_>) -> Option<IpAddr> {
         self.limit.client.of(head)
     }
 
-    /// Counts one more session for the client's source, and returns whether it may begin.
+    /// Counts one more session for the client's source. Returns whether it is within the limit.
     pub(super) fn begin(&self, client: Option<IpAddr>, now: SystemTime) -> bool {
         let source = client.map(|client| self.limit.prefix.key(client));
         let Ok(counter) = self.sources.get_or_insert_with(&source, || Ok::<_, Infallible>(Arc::default()));

@@ -5,9 +5,9 @@ use std::{
 
 use equipoise_core::MissReason;
 
-use crate::outcome::{Outcome, Unbound};
+use crate::outcome::{AffinityOutcome, UnboundReason};
 
-/// What has become of requests so far.
+/// Counts requests by outcome.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     kept: AtomicU64,
@@ -16,9 +16,9 @@ pub(crate) struct Counters {
     refused: AtomicU64,
     limited: AtomicU64,
     failed: AtomicU64,
-    unbound: [AtomicU64; Unbound::LABELS.len()],
+    unbound: [AtomicU64; UnboundReason::LABELS.len()],
     moved: [AtomicU64; MissReason::ALL.len()],
-    away: [AtomicU64; MissReason::ALL.len()],
+    diverted: [AtomicU64; MissReason::ALL.len()],
 }
 
 fn one_more(counter: Option<&AtomicU64>) {
@@ -28,44 +28,44 @@ fn one_more(counter: Option<&AtomicU64>) {
 }
 
 impl Counters {
-    /// A request found no binding.
-    pub(crate) fn unbound(&self, why: Unbound) {
+    /// Counts a request that had no binding.
+    pub(crate) fn unbound(&self, why: UnboundReason) {
         one_more(self.unbound.get(why.index()));
     }
 
-    /// A request was not let in.
+    /// Counts a request that was refused for want of a binding.
     pub(crate) fn refused(&self) {
         one_more(Some(&self.refused));
     }
 
-    /// A session was not remembered because its source had begun as many as it may.
+    /// Counts a session that was not stored because its source had reached its limit.
     pub(crate) fn limited(&self) {
         one_more(Some(&self.limited));
     }
 
-    /// A request ended in an error.
+    /// Counts a request that ended in an error.
     pub(crate) fn failed(&self) {
         one_more(Some(&self.failed));
     }
 
-    /// A request was answered.
-    pub(crate) fn answered(&self, outcome: &Outcome) {
+    /// Counts a request that an endpoint answered.
+    pub(crate) fn answered(&self, outcome: &AffinityOutcome) {
         let of = |counters: &'_ [AtomicU64; MissReason::ALL.len()], why| {
             one_more(MissReason::ALL.iter().position(|missed| *missed == why).and_then(|at| counters.get(at)));
         };
         match outcome {
-            Outcome::Unbound(_) => {}
-            Outcome::Kept => one_more(Some(&self.kept)),
-            Outcome::Keyed => one_more(Some(&self.keyed)),
-            Outcome::New(_) => one_more(Some(&self.new)),
-            Outcome::Moved { why, .. } => of(&self.moved, *why),
-            Outcome::Away { why, .. } => of(&self.away, *why),
+            AffinityOutcome::Unbound(_) => {}
+            AffinityOutcome::Kept => one_more(Some(&self.kept)),
+            AffinityOutcome::Keyed => one_more(Some(&self.keyed)),
+            AffinityOutcome::New(_) => one_more(Some(&self.new)),
+            AffinityOutcome::Moved { reason, .. } => of(&self.moved, *reason),
+            AffinityOutcome::Diverted { reason, .. } => of(&self.diverted, *reason),
         }
     }
 
-    pub(crate) fn stats(&self) -> Stats {
+    pub(crate) fn stats(&self) -> AffinityStats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let unbound = Unbound::LABELS.iter().zip(&self.unbound).map(|(label, counter)| (*label, read(counter)));
+        let unbound = UnboundReason::LABELS.iter().zip(&self.unbound).map(|(label, counter)| (*label, read(counter)));
         let missed = |counters: &[AtomicU64; MissReason::ALL.len()]| {
             MissReason::ALL
                 .iter()
@@ -74,7 +74,7 @@ impl Counters {
                 .filter(|(_, n)| *n > 0)
                 .collect()
         };
-        Stats {
+        AffinityStats {
             kept: read(&self.kept),
             keyed: read(&self.keyed),
             new: read(&self.new),
@@ -83,50 +83,52 @@ impl Counters {
             failed: read(&self.failed),
             unbound: unbound.filter(|(_, n)| *n > 0).collect(),
             moved: missed(&self.moved),
-            away: missed(&self.away),
+            diverted: missed(&self.diverted),
         }
     }
 }
 
-/// How many requests were bound how: see [`Affinity::stats`](crate::Affinity::stats). Prints as one line a number.
+/// Numbers of requests by outcome: see [`Affinity::stats`](crate::Affinity::stats). `Display` writes one number per
+/// line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Stats {
-    /// Answered by the endpoint that they belong to: the hits.
+pub struct AffinityStats {
+    /// Requests that were answered by the endpoint they are bound to.
     pub kept: u64,
-    /// Placed by the strategy, by their key.
+    /// Requests that the strategy placed by their key ([`Mode::hash`](crate::Mode::hash)).
     pub keyed: u64,
-    /// Bound for the first time.
+    /// Requests that had no binding and got one.
     pub new: u64,
-    /// Not let in, because they had no binding ([`Fallback::Refuse`](crate::Fallback::Refuse)).
+    /// Requests that were refused because they had no binding ([`Fallback::Refuse`](crate::Fallback::Refuse)).
     pub refused: u64,
-    /// Sessions that were not remembered because their source had begun as many as its
-    /// [limit](crate::Affinity::session_limit) allows.
+    /// Sessions that were not stored because their source had reached its [limit](crate::Affinity::session_limit).
     pub limited: u64,
-    /// Ended in an error: their endpoint could not have them and nobody else was to
-    /// ([`Fallback`](crate::Fallback)), or whoever had them failed.
+    /// Requests that ended in an error after they were placed: the endpoint failed, or it could not take the request
+    /// and no other was allowed to.
     pub failed: u64,
-    /// Came without a binding, by [reason](Unbound::as_str): the misses. Reasons that never occurred are left out.
+    /// Requests that came without a binding, by [reason](UnboundReason::as_str). Reasons that have not occurred are
+    /// left out.
     pub unbound: Vec<(&'static str, u64)>,
-    /// Moved to another endpoint for good, by reason.
+    /// Requests whose session moved to another endpoint, by reason. Reasons that have not occurred are left out.
     pub moved: Vec<(MissReason, u64)>,
-    /// Answered elsewhere this once, by reason.
-    pub away: Vec<(MissReason, u64)>,
+    /// Requests that another endpoint answered while the session stayed, by reason. Reasons that have not occurred are
+    /// left out.
+    pub diverted: Vec<(MissReason, u64)>,
 }
 
-impl Stats {
-    /// The requests that came without a binding, for whatever reason.
+impl AffinityStats {
+    /// Returns how many requests came without a binding, for any reason.
     pub fn misses(&self) -> u64 {
         self.unbound.iter().map(|(_, n)| n).sum()
     }
 
-    /// How many came without a binding for this [reason](Unbound::as_str).
+    /// Returns how many requests came without a binding for this [reason](UnboundReason::as_str); 0 for an unknown one.
     pub fn unbound_for(&self, reason: &str) -> u64 {
         self.unbound.iter().filter(|(label, _)| *label == reason).map(|(_, n)| n).sum()
     }
 }
 
-impl fmt::Display for Stats {
+impl fmt::Display for AffinityStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -139,8 +141,8 @@ impl fmt::Display for Stats {
         for (why, n) in &self.moved {
             write!(f, "\nmoved ({why}) {n}")?;
         }
-        for (why, n) in &self.away {
-            write!(f, "\naway ({why}) {n}")?;
+        for (why, n) in &self.diverted {
+            write!(f, "\ndiverted ({why}) {n}")?;
         }
         Ok(())
     }
@@ -153,26 +155,26 @@ mod tests {
     #[test]
     fn every_reason_has_a_counter_of_its_own() {
         let reasons = [
-            Unbound::Off,
-            Unbound::Absent,
-            Unbound::Oversized,
-            Unbound::Unknown,
-            Unbound::Expired,
-            Unbound::StoreAway,
-            Unbound::StoreGarbage,
-            Unbound::Token(crate::token::Refused::Malformed),
-            Unbound::Token(crate::token::Refused::UnknownKey { kid: 1 }),
-            Unbound::Token(crate::token::Refused::Forged),
-            Unbound::Token(crate::token::Refused::KeyExpired { kid: 1 }),
-            Unbound::Token(crate::token::Refused::Stale),
+            UnboundReason::Off,
+            UnboundReason::Absent,
+            UnboundReason::Oversized,
+            UnboundReason::Unknown,
+            UnboundReason::Expired,
+            UnboundReason::StoreUnavailable,
+            UnboundReason::StoreMalformed,
+            UnboundReason::Token(crate::token::InvalidToken::Malformed),
+            UnboundReason::Token(crate::token::InvalidToken::UnknownKey { kid: 1 }),
+            UnboundReason::Token(crate::token::InvalidToken::Forged),
+            UnboundReason::Token(crate::token::InvalidToken::KeyExpired { kid: 1 }),
+            UnboundReason::Token(crate::token::InvalidToken::Stale),
         ];
         let counters = Counters::default();
         for why in reasons {
             counters.unbound(why);
             assert_eq!(counters.stats().unbound_for(why.as_str()), 1, "{why}");
         }
-        for why in MissReason::ALL {
-            counters.answered(&Outcome::Moved { from: "a".into(), why });
+        for reason in MissReason::ALL {
+            counters.answered(&AffinityOutcome::Moved { from: "a".into(), reason });
         }
         assert_eq!(counters.stats().moved, MissReason::ALL.map(|why| (why, 1)));
     }

@@ -7,7 +7,7 @@ use super::InvalidModeSettings;
 use crate::redis::InvalidRedisStore;
 use crate::{
     InvalidMode, SessionStore,
-    table::TableError,
+    table::InvalidSessionTable,
     token::{KeyRing, Tokens},
 };
 
@@ -143,7 +143,7 @@ pub enum BuildAffinityError {
     Mode(#[from] InvalidMode),
     /// The session table cannot be built.
     #[error(transparent)]
-    Table(#[from] TableError),
+    Table(#[from] InvalidSessionTable),
     /// The store in Redis cannot be built: its URL is invalid, or there is no runtime.
     #[cfg(feature = "redis")]
     #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]

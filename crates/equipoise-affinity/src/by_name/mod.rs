@@ -164,10 +164,10 @@ impl AffinitySpec {
             .missing(settings.get(&MISSING))
             .unavailable(settings.get(&UNAVAILABLE));
         if let Some(factor) = settings.get(&UNTIL) {
-            affinity = affinity.until_saturated(factor as f32);
+            affinity = affinity.max_share(factor as f32);
         }
         if let Some(longest) = settings.get(&LOOKUP) {
-            affinity = affinity.lookup_limit(longest);
+            affinity = affinity.lookup_timeout(longest);
         }
         Ok(make::apply_rules(&settings, affinity))
     }

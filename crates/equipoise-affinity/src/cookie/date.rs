@@ -5,17 +5,17 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::scan;
 
 const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-/// A timestamp: thirty bits, six a digit.
+/// Length of a timestamp: 30 bits, 6 per digit.
 const LENGTH: usize = 5;
-/// The finest step a timestamp can tell, in seconds.
+/// The resolution of a timestamp, in seconds.
 const STEP: u64 = 4;
-/// How far ahead a date may be and still count: clocks and time zones are sometimes wrong, for a while.
+/// How far in the future a date may be, in seconds, since clocks and time zones are sometimes wrong.
 const AHEAD: u64 = 24 * 60 * 60;
 
-/// Parts a value from its dates.
+/// Separates a value from its dates.
 pub(super) const DATE: u8 = b'|';
 
-/// Seconds since 1970; 0 for what was before.
+/// Seconds since 1970; 0 for earlier times.
 pub(super) fn seconds(now: SystemTime) -> u64 {
     now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
@@ -28,7 +28,7 @@ pub(super) struct Dates {
 }
 
 impl Dates {
-    /// Cuts the dates off `value` and notes those that can be read; the others stay what they were.
+    /// Removes the dates from `value`, and stores those that can be read.
     pub(super) fn cut<'a>(&mut self, value: &'a [u8]) -> &'a [u8] {
         let Some((value, dates)) = split(value) else { return value };
         self.last = read(dates).or(self.last);
@@ -41,7 +41,7 @@ fn split(text: &[u8]) -> Option<(&[u8], &[u8])> {
     scan::split_once(text, DATE)
 }
 
-/// Reads the timestamp that `text` begins with. Whatever follows it is ignored, and 0 is none.
+/// Reads the timestamp at the start of `text`. The rest is ignored, and 0 counts as no timestamp.
 fn read(text: &[u8]) -> Option<u64> {
     let steps = text.get(..LENGTH)?.iter().try_fold(0, |steps, byte| Some(steps << 6 | digit(*byte)?))?;
     (steps > 0).then_some(steps * STEP)
@@ -58,13 +58,13 @@ fn digit(byte: u8) -> Option<u64> {
     }))
 }
 
-/// Writes a moment, rounded up, so that what was written now is never older than now.
+/// Formats a time, rounded up, so that the current time is never read as a past one.
 pub(super) fn written(seconds: u64) -> [u8; LENGTH] {
     let steps = seconds.div_ceil(STEP);
     [24_u32, 18, 12, 6, 0].map(|shift| DIGITS[(steps >> shift & 63) as usize])
 }
 
-/// Whether more than `limit` seconds have passed since `then`, or it is too far ahead to be believed.
+/// Whether more than `limit` seconds have passed since `then`, or `then` is too far in the future.
 pub(super) fn over(then: u64, now: u64, limit: u64) -> bool {
     now.saturating_sub(then) > limit || then.saturating_sub(now) > AHEAD
 }

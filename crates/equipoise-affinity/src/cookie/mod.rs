@@ -1,9 +1,9 @@
-//! HAProxy's cookie persistence: a cookie names the endpoint that a client comes back to.
+//! HAProxy's cookie persistence: a cookie names the endpoint that a client returns to.
 //!
-//! What `cookie NAME insert | rewrite | prefix …` does in HAProxy, this does to a request's and an answer's headers, byte
-//! for byte (compared with HAProxy 2.6), but for one thing: where a cookie begins and ends is RFC 6265's rule, as for the
-//! endpoints, so that [no byte of another cookie](PersistenceCookie::on_request) is ever touched. Whom a value names is the caller's business: a map of plain names, HAProxy's
-//! [dynamic](CookieValue::dynamic) ones, or signed tokens.
+//! It changes the headers of requests and responses as HAProxy's `cookie NAME insert | rewrite | prefix …` does, byte for
+//! byte (compared with HAProxy 2.6). There is one difference: cookies begin and end as RFC 6265 says, as endpoints see
+//! them, so [no byte of another cookie](PersistenceCookie::on_request) is changed. The caller determines which endpoint a
+//! value names: by a map of plain names, by HAProxy's [dynamic](CookieValue::dynamic) names, or by signed tokens.
 //!
 //! ```
 //! use equipoise_affinity::cookie::{Claim, PersistenceCookie, Served};
@@ -13,7 +13,7 @@
 //! let cookie = PersistenceCookie::insert("SRV").indirect().nocache().httponly().build()?;
 //! let now = SystemTime::now();
 //!
-//! // A client with a cookie that names nobody is sent to whoever is next, say to B …
+//! // The cookie names no endpoint, so the request goes to any endpoint, such as B …
 //! let mut request = HeaderMap::new();
 //! request.insert(header::COOKIE, HeaderValue::from_static("theme=dark; SRV=gone"));
 //! let (endpoint, presented) = cookie.on_request(&mut request, now, |value| match value {
@@ -23,7 +23,7 @@
 //! assert_eq!(endpoint, None);
 //! assert_eq!(request[header::COOKIE], "theme=dark");
 //!
-//! // … and is told.
+//! // … and the response sets the cookie.
 //! let value = cookie.value("B")?;
 //! let mut response = HeaderMap::new();
 //! let served = Served { presented, kept: false, value: Some(&value), method: &Method::GET, now };
@@ -32,12 +32,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! It knows `Cookie` and `Set-Cookie` (RFC 6265), not `Set-Cookie2`, which RFC 6265 took back.
+//! `Cookie` and `Set-Cookie` (RFC 6265) are supported. `Set-Cookie2`, which RFC 6265 made obsolete, is not.
 
-mod cacheable;
 mod date;
-mod headers;
-mod line;
+mod lines;
 mod pairs;
 mod request;
 mod response;
@@ -53,16 +51,16 @@ pub use self::{
     value::{CookieValue, InvalidCookieValue},
 };
 
-/// Parts the balancer's value from the endpoint's in prefix mode.
+/// Separates the balancer's value from the endpoint's in prefix mode.
 const PREFIX: u8 = b'~';
 
-/// What browsers keep of a cookie's name and value together (RFC 6265, 6.1).
-const LONGEST: usize = 4096;
+/// Maximum length of a cookie's name and value together that browsers store (RFC 6265, 6.1).
+const MAX_LEN: usize = 4096;
 
-/// A cookie by which clients come back to their endpoint: HAProxy's `cookie` line.
+/// The settings of a persistence cookie: HAProxy's `cookie` line.
 ///
-/// [`on_request`](Self::on_request) reads it and [`on_response`](Self::on_response) sets it. It holds no state and reads no
-/// clock; share it as you like.
+/// [`on_request`](Self::on_request) reads the cookie and [`on_response`](Self::on_response) sets it. It has no state
+/// and reads no clock, so it can be shared freely.
 #[derive(Clone, Debug)]
 pub struct PersistenceCookie {
     name: String,
@@ -73,21 +71,21 @@ pub struct PersistenceCookie {
     postonly: bool,
     max_idle: Option<u64>,
     max_life: Option<u64>,
-    /// What follows the value in a `Set-Cookie` line.
+    /// The text after the value in a `Set-Cookie` line.
     tail: String,
-    most_cookies: usize,
-    most_bytes: usize,
+    max_cookies: usize,
+    max_bytes: usize,
 }
 
 impl PersistenceCookie {
-    /// A cookie that the balancer sets itself. What most want is this with
+    /// A cookie that the balancer sets. The usual choice, together with
     /// [`indirect`](PersistenceCookieBuilder::indirect) and [`nocache`](PersistenceCookieBuilder::nocache).
     pub fn insert(name: impl Into<String>) -> PersistenceCookieBuilder {
         PersistenceCookieBuilder::new(name.into(), CookieMode::Insert)
     }
 
-    /// A cookie that endpoints set, whose value the balancer replaces. They decide who is bound, and see the balancer's
-    /// value in what comes back.
+    /// A cookie that endpoints set, whose value the balancer replaces. The endpoints decide which clients get one, and
+    /// see the balancer's value in requests.
     ///
     /// ```
     /// use equipoise_affinity::cookie::{PersistenceCookie, Presented, Served};
@@ -112,8 +110,8 @@ impl PersistenceCookie {
         PersistenceCookieBuilder::new(name.into(), CookieMode::Rewrite)
     }
 
-    /// A cookie that endpoints set and need, such as `JSESSIONID`, in front of whose value the balancer puts its own. For
-    /// clients that keep only one cookie.
+    /// A cookie that endpoints set and need, such as `JSESSIONID`. The balancer puts its own value in front of the
+    /// endpoint's. For clients that store only one cookie.
     ///
     /// ```
     /// use equipoise_affinity::cookie::{Claim, PersistenceCookie};
@@ -132,12 +130,12 @@ impl PersistenceCookie {
         PersistenceCookieBuilder::new(name.into(), CookieMode::Prefix)
     }
 
-    /// The cookie's name.
+    /// Returns the cookie's name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What is done with it.
+    /// Returns how the cookie is set.
     pub fn mode(&self) -> CookieMode {
         self.mode
     }
@@ -146,12 +144,13 @@ impl PersistenceCookie {
     ///
     /// # Errors
     ///
-    /// When it is empty, too long for browsers, or holds what is no RFC 6265 `cookie-octet`; or `|`, where dates begin in
-    /// insert and rewrite mode, or `~`, where the endpoint's value begins in prefix mode.
+    /// [`InvalidCookieValue`] if the text is empty, is too long for browsers, or contains a byte that is not an RFC
+    /// 6265 `cookie-octet`. `|`, which precedes dates, is not allowed in insert and rewrite mode. `~`, which precedes
+    /// the endpoint's value, is not allowed in prefix mode.
     pub fn value(&self, text: impl AsRef<[u8]>) -> Result<CookieValue, InvalidCookieValue> {
         let reserved = if self.mode == CookieMode::Prefix { PREFIX } else { date::DATE };
         // Two dates take twelve bytes.
-        let longest = LONGEST.saturating_sub(self.name.len() + 12);
-        CookieValue::checked(text.as_ref(), reserved, longest)
+        let max = MAX_LEN.saturating_sub(self.name.len() + 12);
+        CookieValue::checked(text.as_ref(), reserved, max)
     }
 }

@@ -7,28 +7,28 @@ use crate::scan;
 /// One cookie of a header line, as byte ranges of that line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pair {
-    /// Where the delimiter in front of it stands; the first of a line has none and starts at 0.
+    /// The position of the delimiter before it. 0 for the first of a line, which has none.
     pub(super) start: usize,
     /// The name without the white space around it. May be empty.
     pub(super) name: Range<usize>,
     /// `None` for a word without `=`.
     pub(super) assigned: Option<Assigned>,
-    /// Where the next delimiter stands, or the line ends.
+    /// The position of the next delimiter, or the end of the line.
     pub(super) end: usize,
 }
 
 /// What follows a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Assigned {
-    /// Where `=` stands.
+    /// The position of `=`.
     pub(super) equal: usize,
     /// The value without the white space around it, quotes included.
     pub(super) value: Range<usize>,
 }
 
-/// The cookies of a `Cookie` line in order, as servers that go by RFC 6265 (and 6265bis) see them: `;` delimits, and
-/// nothing else does. HAProxy goes by RFC 2965, where `,` delimits too and quotes hide delimiters; by that rule a comma in
-/// somebody else's value could begin a cookie of ours, and a quote in it hide one.
+/// The cookies of a `Cookie` line in order, as in RFC 6265 and 6265bis: only `;` is a delimiter. HAProxy follows RFC 2965,
+/// where `,` is one too and quotes hide delimiters. Then a comma in another cookie's value could begin a cookie of ours,
+/// and a quote could hide one.
 pub(super) struct Pairs<'a> {
     line: &'a [u8],
     at: usize,
@@ -59,7 +59,7 @@ pub(super) fn set_cookie(line: &[u8]) -> Pair {
     pair(line, 0, 0)
 }
 
-/// Looks at nothing beyond the next `;`: what stands there is looked at when its turn comes.
+/// Reads no byte beyond the next `;`, so that reading a line takes linear time.
 fn pair(line: &[u8], start: usize, body: usize) -> Pair {
     let end = position(line, body, |byte| byte == b';');
     let line = line.get(..end).unwrap_or(line);
@@ -73,7 +73,7 @@ fn pair(line: &[u8], start: usize, body: usize) -> Pair {
     Pair { start, name, assigned: Some(Assigned { equal, value: value..trim_end(line, value, end) }), end }
 }
 
-/// Where the first such byte stands, at `from` or after it, or the line ends.
+/// The position of the first such byte from `from` on, or the end of the line.
 fn position(line: &[u8], from: usize, such: impl Fn(u8) -> bool) -> usize {
     let rest = line.get(from..).unwrap_or_default();
     scan::find(rest, such).map_or(line.len(), |at| from + at)

@@ -5,49 +5,50 @@ use http::{HeaderMap, header::COOKIE};
 use super::{
     CookieMode, PREFIX, PersistenceCookie,
     date::{Dates, over, seconds},
-    headers::{Edit, edit},
-    line::Line,
+    lines::{Edit, Line, edit},
     pairs::{Pair, Pairs},
 };
 use crate::scan;
 
-/// Whom a cookie's value names, as the caller sees it.
+/// What a cookie's value names, as the caller of [`PersistenceCookie::on_request`] determines it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim<T> {
-    /// This one, and it may have the request.
+    /// An endpoint that can take the request.
     Endpoint(T),
-    /// One that is known, but not fit to have the request. If another cookie of the name follows, that one is asked.
+    /// An endpoint that is known but cannot take the request. If the request has another cookie of the name, that one
+    /// is tried.
     Down,
-    /// Nobody.
+    /// No endpoint.
     Unknown,
 }
 
-/// What a request's cookie was worth. In parentheses HAProxy's letter for it, as in its log.
+/// The result of reading a request's cookie. In parentheses: HAProxy's letter for it in its log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CookieOutcome {
-    /// None of that name (`N`).
+    /// The request has no cookie of the name (`N`).
     #[default]
     Absent,
-    /// It names an endpoint (`V`).
+    /// The cookie names an endpoint that can take the request (`V`).
     Valid,
-    /// It names one that is [down](Claim::Down) (`D`).
+    /// The cookie names an endpoint that is [down](Claim::Down) (`D`).
     Down,
-    /// It names nobody, or is empty (`I`).
+    /// The cookie names no endpoint, or is empty (`I`).
     Invalid,
-    /// It was last seen too long ago (`E`).
+    /// The cookie was last seen too long ago (`E`).
     Expired,
-    /// It was set too long ago (`O`).
+    /// The cookie was first set too long ago (`O`).
     Old,
-    /// It was not to be looked at (`U`).
+    /// The cookie was not read, because the request is not to be bound (`U`).
     Disregarded,
-    /// There are more of that name than are looked at.
+    /// The request has more cookies of the name than are read.
     TooMany,
-    /// The `Cookie` lines are too long to be looked at.
+    /// The `Cookie` lines are too long to be read.
     TooLong,
 }
 
-/// What [`on_request`](PersistenceCookie::on_request) remembers for [`on_response`](PersistenceCookie::on_response).
+/// The state of a request's cookie that [`on_request`](PersistenceCookie::on_request) passes to
+/// [`on_response`](PersistenceCookie::on_response).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Presented {
     outcome: CookieOutcome,
@@ -56,28 +57,31 @@ pub struct Presented {
 }
 
 impl Presented {
-    /// What the cookie was worth: worth counting.
+    /// Returns the result of reading the cookie.
     pub fn outcome(&self) -> CookieOutcome {
         self.outcome
     }
 }
 
 impl PersistenceCookie {
-    /// Finds out whom the request's cookie names, and makes the `Cookie` lines what the endpoint shall see.
+    /// Reads the request's cookie, and changes the `Cookie` lines to what the endpoint should see. Returns the endpoint
+    /// that the cookie names, if any.
     ///
-    /// `whose` gets the bytes that should name an endpoint (never empty; dates and what follows a prefix are off) and is
-    /// asked until it names one. `now` is what [`max_idle`](super::PersistenceCookieBuilder::max_idle) and
-    /// [`max_life`](super::PersistenceCookieBuilder::max_life) go by.
+    /// `whose` gets a value without dates and without the endpoint's own value. The value is never empty. `whose` is
+    /// called for each cookie of the name until one names an endpoint. `now` is compared with
+    /// [`max_idle`](super::PersistenceCookieBuilder::max_idle) and
+    /// [`max_life`](super::PersistenceCookieBuilder::max_life).
     ///
-    /// Cookies are what servers that go by RFC 6265 see: `;` parts them, while commas and quotes are bytes like others and
-    /// part of a value. Names are compared with case; several lines count as one. In insert mode with `indirect` the cookie
-    /// is removed, wherever and however often it stands, also if it names nobody; `$Path`, `$Domain` and `$Port` after it
-    /// (RFC 2965's, of which Java still sends some) go with it, and so does a line in which nobody else's cookie stands.
-    /// In prefix mode the value up to the first `~` is removed. All other cookies stay byte for byte. (HAProxy differs in
-    /// that: `,` parts cookies as well, quotes hide `;`, white space around every `=` is removed, and whatever begins
-    /// with `$` goes with the cookie before it.)
+    /// Cookies are separated as RFC 6265 says: by `;` only. Commas and quotes are part of a value, names are compared
+    /// with case, and several lines count as one. In insert mode with `indirect`, all cookies of the name are removed,
+    /// also those that name no endpoint. `$Path`, `$Domain` and `$Port` after such a cookie (RFC 2965, still sent by
+    /// some Java clients) are removed with it, and so is a line that has no other cookie. In prefix mode, the value up
+    /// to the first `~` is removed. All other cookies stay byte for byte.
     ///
-    /// One pass, in the length of the lines; nothing is copied unless something changes.
+    /// HAProxy differs: `,` separates cookies too, quotes hide `;`, white space around every `=` is removed, and
+    /// everything that begins with `$` is removed with the cookie before it.
+    ///
+    /// O(length of the lines), in one pass. Nothing is copied unless a line changes.
     pub fn on_request<T>(
         &self,
         headers: &mut HeaderMap,
@@ -87,7 +91,7 @@ impl PersistenceCookie {
         self.read(headers, now, |value, _| whose(value))
     }
 
-    /// The same; `whose` also gets what follows a prefix, the endpoint's own value.
+    /// As [`on_request`](Self::on_request), but `whose` also gets the endpoint's own value, in prefix mode.
     pub(crate) fn read<T>(
         &self,
         headers: &mut HeaderMap,
@@ -96,14 +100,14 @@ impl PersistenceCookie {
     ) -> (Option<T>, Presented) {
         let length = headers.get_all(COOKIE).iter().fold(0, |sum: usize, line| sum.saturating_add(line.len()));
         let mut search = Search::new(self, now, whose);
-        search.too_long = length > self.most_bytes;
+        search.too_long = length > self.max_bytes;
         edit(headers, COOKIE, |line| self.on_cookies(line, &mut search));
         search.done()
     }
 
-    /// For a request that shall not be bound, whatever its cookie says (HAProxy's `ignore-persist`): only makes the
-    /// `Cookie` lines what the endpoint shall see. Its answer is to be handed to
-    /// [`on_response`](PersistenceCookie::on_response) all the same, which then sets nothing.
+    /// Changes the `Cookie` lines to what the endpoint should see, without reading the cookie: for a request that is
+    /// not to be bound (HAProxy's `ignore-persist`). The result must be passed to
+    /// [`on_response`](PersistenceCookie::on_response), which then sets no cookie.
     pub fn disregard(&self, headers: &mut HeaderMap) -> Presented {
         let mut search = Search::new(self, SystemTime::UNIX_EPOCH, |_, _| Claim::<()>::Unknown);
         search.presented.disregarded = true;
@@ -117,11 +121,11 @@ impl PersistenceCookie {
         search: &mut Search<'_, T, impl FnMut(&[u8], Option<&[u8]>) -> Claim<T>>,
     ) -> Edit {
         let mut line = Line::new(old);
-        // Where what is being removed began, and whether anything is to stay.
+        // Where the removed part begins in the new line, and whether any cookie stays.
         let (mut cut, mut stays) = (None, false);
         for pair in Pairs::new(old) {
             if is_attribute(old.get(pair.name.clone()).unwrap_or_default()) {
-                // Belongs to the cookie before it, and goes with it.
+                // It belongs to the cookie before it, and is removed with it.
                 if cut.is_none() {
                     line.keep(pair.start..pair.end);
                 }
@@ -159,14 +163,14 @@ impl PersistenceCookie {
     }
 }
 
-/// Whether it is the name of one of the attributes that RFC 2965, section 3.3.4, puts between cookies, and no cookie's.
+/// Whether this is not a cookie's name, but an attribute between cookies (RFC 2965, section 3.3.4).
 fn is_attribute(name: &[u8]) -> bool {
     name.first() == Some(&b'$')
         && [&b"$Version"[..], b"$Path", b"$Domain", b"$Port"].iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
-/// Keeps a cookie. If something before it was `cut` out, one delimiter and one space stand in for that one's; at the
-/// start of a line there are none.
+/// Keeps a cookie. If cookies before it were removed, one delimiter and a space replace theirs, and none at the start of
+/// a line.
 fn keep(line: &mut Line<'_>, pair: &Pair, cut: Option<usize>) {
     match cut {
         None => line.keep(pair.start..pair.name.start),
@@ -180,7 +184,7 @@ fn keep(line: &mut Line<'_>, pair: &Pair, cut: Option<usize>) {
     line.keep(pair.name.start..pair.end);
 }
 
-/// What is known so far about a request's cookies of the name.
+/// The state of reading a request's cookies.
 struct Search<'a, T, F> {
     cookie: &'a PersistenceCookie,
     now: u64,
@@ -199,7 +203,7 @@ impl<'a, T, F: FnMut(&[u8], Option<&[u8]>) -> Claim<T>> Search<'a, T, F> {
 
     fn found(&mut self, value: &[u8], own: Option<&[u8]>) {
         self.seen = self.seen.saturating_add(1);
-        if self.too_long || self.seen > self.cookie.most_cookies || self.presented.disregarded {
+        if self.too_long || self.seen > self.cookie.max_cookies || self.presented.disregarded {
             return;
         }
         let Presented { outcome, dates, .. } = &mut self.presented;
@@ -216,8 +220,8 @@ impl<'a, T, F: FnMut(&[u8], Option<&[u8]>) -> Claim<T>> Search<'a, T, F> {
             *dates = Dates::default();
             value = &[];
         }
-        // The first that names an endpoint decides. One after it can still change what is known of dates, and so bring
-        // about a fresh cookie.
+        // The first cookie that names an endpoint is used. The dates of later ones still count, as in HAProxy, and may cause
+        // the cookie to be set again.
         if self.endpoint.is_some() {
             return;
         }
@@ -243,7 +247,7 @@ impl<'a, T, F: FnMut(&[u8], Option<&[u8]>) -> Claim<T>> Search<'a, T, F> {
         } else if self.too_long {
             Some(CookieOutcome::TooLong)
         } else {
-            (self.seen > self.cookie.most_cookies).then_some(CookieOutcome::TooMany)
+            (self.seen > self.cookie.max_cookies).then_some(CookieOutcome::TooMany)
         };
         if let Some(outcome) = limit {
             self.endpoint = None;

@@ -1,66 +1,65 @@
 use std::time::SystemTime;
 
 use http::{
-    HeaderMap, HeaderValue, Method, StatusCode,
-    header::{CACHE_CONTROL, SET_COOKIE},
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
+    header::{CACHE_CONTROL, ETAG, EXPIRES, LAST_MODIFIED, PRAGMA, SET_COOKIE},
 };
 
 use super::{
     CookieMode, CookieValue, PREFIX, PersistenceCookie, Presented,
-    cacheable::is_cacheable,
     date::{DATE, seconds, written},
-    headers::{Edit, edit},
-    line::Line,
+    lines::{Edit, Line, edit},
     pairs::set_cookie,
 };
+use crate::scan;
 
-/// What an answer's cookie depends on.
+/// What [`on_response`](PersistenceCookie::on_response) needs to know of a request and its response.
 #[derive(Clone, Copy, Debug)]
 pub struct Served<'a> {
-    /// What [`on_request`](PersistenceCookie::on_request) said.
+    /// The state of the request's cookie, from [`on_request`](PersistenceCookie::on_request).
     pub presented: Presented,
-    /// Whether the one that served is the one the cookie named. Say no as well if it is, but the cookie should be set
-    /// afresh, for instance because the key that signed it is about to go.
+    /// Whether the endpoint that answered is the one that the cookie named. Use `false` also to set the cookie again
+    /// for the same endpoint, such as when the key of its token is about to be dropped.
     pub kept: bool,
-    /// What names the one that served. `None` if nothing does, as with one that only apologises for the others: unless
-    /// it is `kept`, an inserted cookie is then erased at the client, and one that the endpoint sets stays as it is.
+    /// The value that names the endpoint that answered. `None` if none does. Then an inserted cookie is erased at the
+    /// client unless it is `kept`, and a cookie that the endpoint sets is not changed.
     pub value: Option<&'a CookieValue>,
-    /// The request's.
+    /// The request's method.
     pub method: &'a Method,
-    /// What dates go by.
+    /// The current time, for the cookie's dates.
     pub now: SystemTime,
 }
 
-/// What was done with an answer's cookie. In parentheses HAProxy's letter for it, as in its log.
+/// What was done with a response's cookie. In parentheses: HAProxy's letter for it in its log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CookieAction {
-    /// Nothing, and the endpoint did not set it either (`N`).
+    /// Nothing; the endpoint did not set it (`N`).
     Nothing,
-    /// The endpoint set it, and that was left alone (`P`).
+    /// The endpoint set it, and it was not changed (`P`).
     Found,
-    /// The endpoint set it, and that was removed (`D`).
+    /// The endpoint set it, and it was removed (`D`).
     Deleted,
     /// The endpoint set it, and its value was replaced or prefixed (`R`).
     Replaced,
-    /// It was set, or erased (`I`).
+    /// It was added, or erased at the client (`I`).
     Inserted,
-    /// It was set again, for the sake of its dates (`U`).
+    /// It was added again to update its dates (`U`).
     Updated,
 }
 
 impl PersistenceCookie {
-    /// Makes the `Set-Cookie` and `Cache-Control` lines what the client shall see.
+    /// Changes the `Set-Cookie` and `Cache-Control` lines to what the client should see.
     ///
-    /// - In insert mode a cookie of the name that the endpoint sets is removed (but for
-    ///   [`preserve`](super::PersistenceCookieBuilder::preserve)), and ours is added, unless the client has it already.
-    /// - In rewrite and prefix mode those that the endpoint sets are changed. If it sets none, nothing is.
+    /// - In insert mode, a cookie of the name that the endpoint sets is removed (except with
+    ///   [`preserve`](super::PersistenceCookieBuilder::preserve)). The balancer's is added unless the client has it.
+    /// - In rewrite and prefix mode, the endpoint's cookies are changed. If it sets none, nothing is added.
     ///
-    /// For answers that an endpoint gave; what a balancer answers by itself has no cookie.
+    /// Call it for responses of endpoints only. Responses of the balancer itself have no cookie.
     ///
-    /// Other lines are not touched. (HAProxy also removes white space around the first `=` of every `Set-Cookie` line.)
-    /// A value reaches to the first `;`, as for browsers. (In HAProxy a comma ends it as well, and quotes hide both.)
-    /// Linear in the length of the `Set-Cookie` and `Cache-Control` lines.
+    /// Other lines are not changed (HAProxy removes white space around the first `=` of every `Set-Cookie` line). A
+    /// value ends at the first `;`, as in browsers (in HAProxy also at a comma, and quotes hide both). O(length of
+    /// these lines).
     pub fn on_response(&self, served: Served<'_>, status: StatusCode, headers: &mut HeaderMap) -> CookieAction {
         let mut action = CookieAction::Nothing;
         edit(headers, SET_COOKIE, |line| self.on_set_cookie(line, &served, &mut action));
@@ -69,7 +68,7 @@ impl PersistenceCookie {
         }
         let Ok(line) = HeaderValue::try_from(self.set_cookie(&served)) else { return action };
         let hides = self.nocache && is_cacheable(served.method, status, headers);
-        // Both or none: without the second, a cache could hand the first to others.
+        // Both lines or none: without `private`, a cache could give the cookie to other clients.
         if hides && headers.try_append(CACHE_CONTROL, HeaderValue::from_static("private")).is_err() {
             return action;
         }
@@ -121,7 +120,7 @@ impl PersistenceCookie {
             && (!served.kept || served.value.is_some() && self.is_stale(presented, served.now))
     }
 
-    /// Whether a cookie that is kept is set again all the same, for the sake of its dates.
+    /// Whether a cookie that is kept must be set again to update its dates.
     pub(crate) fn is_stale(&self, presented: Presented, now: SystemTime) -> bool {
         let (first, last) = (presented.dates.first, presented.dates.last);
         let idle = self.max_idle.is_some() || last.is_some();
@@ -148,5 +147,64 @@ impl PersistenceCookie {
         }
         line.extend_from_slice(self.tail.as_bytes());
         line
+    }
+}
+
+/// Whether a shared cache may store this response, by HAProxy's rules for `nocache`.
+fn is_cacheable(method: &Method, status: StatusCode, headers: &HeaderMap) -> bool {
+    let pragma = headers.get(PRAGMA);
+    if status.is_informational() || pragma.is_some_and(|pragma| pragma.as_bytes().eq_ignore_ascii_case(b"no-cache")) {
+        return false;
+    }
+    let mut cacheable = method.is_safe() && by_default(status);
+    let mut lives = false;
+    for directive in headers.get_all(CACHE_CONTROL).iter().flat_map(|line| Directives(line.as_bytes())) {
+        let is = |name: &[u8]| directive.eq_ignore_ascii_case(name);
+        let begins = |name: &[u8]| directive.get(..name.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(name));
+        if is(b"public") {
+            cacheable = true;
+        } else if [&b"private"[..], b"no-cache", b"no-store", b"max-age=0", b"s-maxage=0"].iter().any(|name| is(name)) {
+            cacheable = false;
+        } else if begins(b"max-age") || begins(b"s-maxage") {
+            lives = true;
+        }
+    }
+    let has = |name: HeaderName| headers.contains_key(name);
+    // Without a lifetime or a validator, no cache stores it.
+    cacheable && (lives || has(EXPIRES) || has(ETAG) || has(LAST_MODIFIED))
+}
+
+/// Whether responses of this status are cacheable by default (RFC 9110, 15.1).
+fn by_default(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 200 | 203 | 204 | 206 | 300 | 301 | 404 | 405 | 410 | 414 | 501)
+}
+
+/// The directives of a line, separated by commas outside quotes, without white space around them.
+struct Directives<'a>(&'a [u8]);
+
+impl<'a> Iterator for Directives<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let (mut quoted, mut escaped) = (false, false);
+        let comma = scan::find(self.0, |byte| {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' if quoted => escaped = true,
+                b'"' => quoted = !quoted,
+                b',' => return !quoted,
+                _ => {}
+            }
+            false
+        });
+        let (directive, rest) = match comma {
+            Some(comma) => (&self.0[..comma], &self.0[comma + 1..]),
+            None => (self.0, &[][..]),
+        };
+        self.0 = rest;
+        Some(scan::trim(directive))
     }
 }

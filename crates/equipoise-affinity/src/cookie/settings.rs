@@ -52,7 +52,7 @@ impl fmt::Display for CookieMode {
 #[must_use]
 pub struct PersistenceCookieBuilder {
     cookie: PersistenceCookie,
-    /// What was asked for that only `insert` can do; the first is enough for an error.
+    /// The first setting that only insert mode has, for the error in other modes.
     insert_only: Option<&'static str>,
     domains: Vec<String>,
     attributes: Vec<String>,
@@ -75,8 +75,8 @@ impl PersistenceCookieBuilder {
                 max_idle: None,
                 max_life: None,
                 tail: String::from("; path=/"),
-                most_cookies: 16,
-                most_bytes: 64 * 1024,
+                max_cookies: 16,
+                max_bytes: 64 * 1024,
             },
             insert_only: None,
             domains: Vec::new(),
@@ -93,95 +93,98 @@ impl PersistenceCookieBuilder {
         self
     }
 
-    /// The cookie stays between client and balancer: endpoints do not see it.
+    /// Hides the cookie from endpoints: it is removed from requests. Insert mode only.
     pub fn indirect(mut self) -> Self {
         self.cookie.indirect = true;
         self.insert_only("indirect")
     }
 
-    /// Adds `cache-control: private` where the cookie is set in an answer that a shared cache might keep, so that nobody
-    /// gets somebody else's cookie. Has no effect where nothing is inserted, as in HAProxy.
+    /// Adds `cache-control: private` to a response that sets the cookie and that a shared cache could store, so that no
+    /// other client gets the cookie. Has no effect if nothing is inserted, as in HAProxy.
     pub fn nocache(mut self) -> Self {
         self.cookie.nocache = true;
         self
     }
 
-    /// Leaves alone what the endpoint itself sets by the cookie's name, and sets nothing then: with an empty value or a
-    /// date in the past it ends the session. Without this, such a line is removed.
+    /// Keeps a cookie of this name that the endpoint sets, and then adds none. With an empty value or a date in the
+    /// past, the endpoint can end the session. By default, the endpoint's cookie is removed. Insert mode only.
     pub fn preserve(mut self) -> Self {
         self.cookie.preserve = true;
         self.insert_only("preserve")
     }
 
-    /// Sets the cookie in answers to `POST` only: clients that never log in get none.
+    /// Sets the cookie only in responses to `POST`, so that clients that never log in get none. Insert mode only.
     pub fn postonly(mut self) -> Self {
         self.cookie.postonly = true;
         self.insert_only("postonly")
     }
 
-    /// Adds `HttpOnly`: scripts cannot read it.
+    /// Adds `HttpOnly`: scripts cannot read the cookie. Insert mode only.
     pub fn httponly(mut self) -> Self {
         self.http_only = true;
         self.insert_only("httponly")
     }
 
-    /// Adds `Secure`: it is sent over TLS only.
+    /// Adds `Secure`: the cookie is sent over TLS only. Insert mode only.
     pub fn secure(mut self) -> Self {
         self.secure = true;
         self.insert_only("secure")
     }
 
-    /// Adds `domain=…`. May be said several times; the last counts for a browser.
+    /// Adds `domain=…`. Can be called several times; browsers use the last one. Insert mode only.
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
         self.domains.push(domain.into());
         self.insert_only("domain")
     }
 
-    /// Adds an attribute as it stands, such as `SameSite=Lax`. May be said several times.
+    /// Adds an attribute as it is, such as `SameSite=Lax`. Can be called several times. Insert mode only.
     pub fn attribute(mut self, attribute: impl Into<String>) -> Self {
         self.attributes.push(attribute.into());
         self.insert_only("attribute")
     }
 
-    /// A cookie not seen for longer names nobody. The date goes along with the value, to four seconds, and is brought up
-    /// to date with the next answer. Whole seconds count, from 1 to 2³¹ − 1.
+    /// Ignores a cookie that was last seen longer ago than this. Default: no limit; 1 to 2³¹ − 1 whole seconds. The
+    /// cookie's value contains the date, in steps of 4 seconds, and each response updates it. Insert mode only.
     pub fn max_idle(mut self, idle: Duration) -> Self {
         self.max_idle = Some(idle);
         self.insert_only("max_idle")
     }
 
-    /// A cookie set longer ago names nobody, however often it is seen. Whole seconds count, from 1 to 2³¹ − 1.
+    /// Ignores a cookie that was first set longer ago than this. Default: no limit; 1 to 2³¹ − 1 whole seconds. Insert
+    /// mode only.
     pub fn max_life(mut self, life: Duration) -> Self {
         self.max_life = Some(life);
         self.insert_only("max_life")
     }
 
-    /// How many cookies of that name are looked at; a request with more is unbound. 16 by default.
-    pub fn most_cookies(mut self, cookies: usize) -> Self {
-        self.cookie.most_cookies = cookies;
+    /// Sets how many cookies of this name a request may have. Default: 16; at least 1. A request with more has no
+    /// binding.
+    pub fn max_cookies(mut self, cookies: usize) -> Self {
+        self.cookie.max_cookies = cookies;
         self
     }
 
-    /// How long the `Cookie` lines of a request may be together, in bytes; one with more is unbound. 64 KiB by default.
-    pub fn most_bytes(mut self, bytes: usize) -> Self {
-        self.cookie.most_bytes = bytes;
+    /// Sets how long the `Cookie` lines of a request may be together, in bytes. Default: 64 KiB; at least 1. A request
+    /// with more has no binding.
+    pub fn max_bytes(mut self, bytes: usize) -> Self {
+        self.cookie.max_bytes = bytes;
         self
     }
 
-    /// Puts it together. A cookie that browsers would ignore is refused: `SameSite=None`, `Partitioned` and the name prefix
-    /// `__Secure-` need [`secure`](Self::secure); `__Host-` needs it too and allows no domain and no path but `/`;
-    /// `__Http-` and `__Host-Http-` also need [`httponly`](Self::httponly).
+    /// Creates the cookie. A cookie that browsers would ignore is an error: `SameSite=None`, `Partitioned` and the name
+    /// prefix `__Secure-` need [`secure`](Self::secure). `__Host-` needs it too, and allows no domain and no path
+    /// except `/`. `__Http-` and `__Host-Http-` also need [`httponly`](Self::httponly).
     ///
     /// # Errors
     ///
-    /// When a setting is impossible or does not go with the mode; the error names it and says what would do.
+    /// [`InvalidCookie`] names the setting that is invalid or does not fit the mode, and says what would be valid.
     pub fn build(self) -> Result<PersistenceCookie, InvalidCookie> {
         let Self { mut cookie, domains, attributes, .. } = self;
         check_name(&cookie.name)?;
         if let (Some(setting), CookieMode::Rewrite | CookieMode::Prefix) = (self.insert_only, cookie.mode) {
             return Err(InvalidCookie::InsertOnly { setting, mode: cookie.mode });
         }
-        if cookie.most_cookies == 0 || cookie.most_bytes == 0 {
+        if cookie.max_cookies == 0 || cookie.max_bytes == 0 {
             return Err(InvalidCookie::NoneAllowed);
         }
         cookie.max_idle = self.max_idle.map(|idle| in_seconds("max_idle", idle)).transpose()?;
@@ -289,13 +292,13 @@ impl<'a> Attributes<'a> {
     }
 }
 
-/// The longest name: leaves room for a value in the 4096 bytes that browsers keep.
-const LONGEST_NAME: usize = 256;
+/// Maximum length of a name, in bytes. It leaves room for a value in the 4096 bytes that browsers store.
+const MAX_NAME: usize = 256;
 
 fn check_name(name: &str) -> Result<(), InvalidCookie> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     // What begins with `$` is an attribute of the cookie before it (RFC 2965), and would never be found again.
-    if name.is_empty() || name.len() > LONGEST_NAME || name.starts_with('$') || !name.bytes().all(fits) {
+    if name.is_empty() || name.len() > MAX_NAME || name.starts_with('$') || !name.bytes().all(fits) {
         return Err(InvalidCookie::Name { name: name.to_owned() });
     }
     Ok(())
@@ -308,19 +311,19 @@ fn in_seconds(setting: &'static str, time: Duration) -> Result<u64, InvalidCooki
     }
 }
 
-/// Why a [`PersistenceCookie`] cannot be what was asked for.
+/// Why settings of a [`PersistenceCookie`] are invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidCookie {
-    /// The name is no RFC 6265 token.
+    /// The name is not an RFC 6265 token, is too long, or begins with `$`.
     #[error(
-        "{name:?} cannot be a cookie's name: 1 to {LONGEST_NAME} letters, digits or !#$%&'*+-.^_`|~, and no '$' in front"
+        "{name:?} cannot be a cookie's name: 1 to {MAX_NAME} letters, digits or !#$%&'*+-.^_`|~, and no '$' in front"
     )]
     Name {
         /// The name.
         name: String,
     },
-    /// The setting shapes a cookie that the balancer sets, and in this mode it sets none.
+    /// The setting applies only to a cookie that the balancer sets, which it does not do in this mode.
     #[error("`{setting}` goes with insert only; in {mode} mode it is the endpoint that sets the cookie")]
     InsertOnly {
         /// The setting.
@@ -328,13 +331,13 @@ pub enum InvalidCookie {
         /// The mode.
         mode: CookieMode,
     },
-    /// The domain holds what no domain can.
+    /// The domain has a character that domains cannot have.
     #[error("{domain:?} cannot be a cookie's domain: letters, digits, '.', '-' and '_' can, as in `.example.com`")]
     Domain {
         /// The domain.
         domain: String,
     },
-    /// The attribute is empty, or would break out of its place.
+    /// The attribute is empty, or has a character that would end it.
     #[error("{attribute:?} cannot be an attribute: printable ASCII without ';' can, as in `SameSite=Lax`")]
     Attribute {
         /// The attribute.
@@ -350,7 +353,7 @@ pub enum InvalidCookie {
         /// The attribute that is missing: `Secure` or `HttpOnly`.
         attribute: &'static str,
     },
-    /// Browsers ignore the cookie: one whose name begins with `__Host-` is for one host and the path `/` (RFC 6265bis).
+    /// Browsers ignore the cookie: a name that begins with `__Host-` allows no domain and no path except `/` (RFC 6265bis).
     #[error(
         "browsers do not keep the cookie {name:?} with {attribute:?}: its prefix allows no domain and no path but `/`; \
          leave the attribute out, or take another name"
@@ -361,7 +364,7 @@ pub enum InvalidCookie {
         /// The attribute that does not go with the name.
         attribute: String,
     },
-    /// The time is too short or too long.
+    /// The time is less than 1 s or more than 2³¹ − 1 s.
     #[error("`{setting}` cannot be {time:?}: 1 s to 2147483647 s can; for no limit leave it out")]
     Time {
         /// The setting.
@@ -369,7 +372,7 @@ pub enum InvalidCookie {
         /// The time.
         time: Duration,
     },
-    /// No cookie would ever be looked at.
+    /// A limit is 0, so no cookie would be read.
     #[error("a limit of 0 admits no cookie at all: at least 1 is needed")]
     NoneAllowed,
 }

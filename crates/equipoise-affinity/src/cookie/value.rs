@@ -2,20 +2,20 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 
 use xxhash_rust::xxh64::Xxh64;
 
-/// What a cookie says to name an endpoint; [`PersistenceCookie::value`](super::PersistenceCookie::value) makes one.
+/// A cookie value that names an endpoint, made by [`PersistenceCookie::value`](super::PersistenceCookie::value).
 ///
-/// It is known to be fit for a `Set-Cookie` line. Cheap to clone, so that one per endpoint can be kept.
+/// It is valid in a `Set-Cookie` line. Cheap to clone, so one can be kept for each endpoint.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct CookieValue(Arc<str>);
 
 impl CookieValue {
-    /// `text`, unless it holds anything but RFC 6265's `cookie-octet`s, or `reserved`.
-    pub(super) fn checked(text: &[u8], reserved: u8, longest: usize) -> Result<Self, InvalidCookieValue> {
+    /// Checks that `text` has only RFC 6265 `cookie-octet`s and not `reserved`.
+    pub(super) fn checked(text: &[u8], reserved: u8, max: usize) -> Result<Self, InvalidCookieValue> {
         if text.is_empty() {
             return Err(InvalidCookieValue::Empty);
         }
-        if text.len() > longest {
-            return Err(InvalidCookieValue::TooLong { length: text.len(), longest });
+        if text.len() > max {
+            return Err(InvalidCookieValue::TooLong { length: text.len(), max });
         }
         let unfit = |byte: &u8| !is_octet(*byte) || *byte == reserved;
         if let Some(at) = text.iter().position(unfit) {
@@ -26,10 +26,10 @@ impl CookieValue {
     }
 
     /// The value that HAProxy's `cookie … dynamic` gives to the server at `addr`: 16 lower-case hexadecimal digits of
-    /// XXH64 (seed 0) over the `dynamic-cookie-key`, the address's 4 or 16 bytes and the port as 4 bytes, all in network
-    /// order. Balancers that share a key agree on it without talking to each other.
+    /// XXH64 (seed 0) over the `dynamic-cookie-key`, the address's 4 or 16 bytes and the port as 4 bytes, all in
+    /// network order. Balancers with the same key compute the same values.
     ///
-    /// It names an address to whoever holds the key, and anyone can send it: a label, not a proof.
+    /// The value is not authenticated: any client can send it, and with the key, its address can be found out.
     ///
     /// ```
     /// use equipoise_affinity::cookie::CookieValue;
@@ -49,13 +49,13 @@ impl CookieValue {
         Self(Arc::from(format!("{:016x}", hash.digest())))
     }
 
-    /// The value's text.
+    /// Returns the value's text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Not the value: it may be what admits a session.
+/// Does not show the value, which may give access to a session.
 impl fmt::Debug for CookieValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CookieValue").field("length", &self.0.len()).finish_non_exhaustive()
@@ -70,27 +70,27 @@ fn is_octet(byte: u8) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidCookieValue {
-    /// It would never be found again: an empty cookie names nobody.
+    /// The value is empty, and an empty cookie names no endpoint.
     #[error("a cookie that names an endpoint must not be empty")]
     Empty,
-    /// It holds a byte that would end the value, or be taken for what separates it from something else.
+    /// The value contains a byte that would end it, or that separates it from dates or from the endpoint's value.
     #[error(
         "byte 0x{byte:02x} at {at} cannot be in this cookie's value: RFC 6265 allows printable ASCII without white \
-         space, '\"', ',', ';' and '\\', and '~' (prefix) or '|' (insert, rewrite) is taken"
+         space, '\"', ',', ';' and '\\', and '~' (prefix) or '|' (insert, rewrite) has another meaning"
     )]
     Byte {
         /// The byte.
         byte: u8,
-        /// Where it stands.
+        /// Its position.
         at: usize,
     },
-    /// Browsers drop cookies whose name and value make more than 4096 bytes.
-    #[error("{length} bytes are too many for this cookie's value: browsers keep {longest} at most")]
+    /// The value is too long. Browsers drop cookies whose name and value have more than 4096 bytes.
+    #[error("{length} bytes are too many for this cookie's value: browsers keep {max} at most")]
     TooLong {
-        /// Its length.
+        /// The value's length, in bytes.
         length: usize,
-        /// What would do.
-        longest: usize,
+        /// The maximum length, in bytes.
+        max: usize,
     },
 }
 
@@ -118,7 +118,7 @@ mod tests {
         assert_eq!(CookieValue::checked(b"", b'|', 9), Err(InvalidCookieValue::Empty));
         assert_eq!(
             CookieValue::checked(b"0123456789", b'|', 9),
-            Err(InvalidCookieValue::TooLong { length: 10, longest: 9 })
+            Err(InvalidCookieValue::TooLong { length: 10, max: 9 })
         );
     }
 

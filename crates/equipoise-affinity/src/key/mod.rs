@@ -1,8 +1,5 @@
-//! What a session is told by: [`SessionKey`].
+//! The part of a request that identifies its session: [`SessionKey`].
 
-mod error;
-mod host;
-mod parts;
 mod rule;
 #[cfg(test)]
 mod tests;
@@ -12,22 +9,22 @@ use std::{borrow::Cow, sync::Arc};
 use equipoise_core::SourcePrefix;
 use equipoise_tower::RequestHead;
 
+pub use self::rule::Extracted;
 use self::rule::Rule;
-pub use self::{error::InvalidSessionKey, rule::Extracted};
 use crate::{read::is_token, source::ClientAddress};
 
-/// Which part of a request tells its session: requests with the same key belong together.
+/// The part of a request that identifies its session. Requests with the same key belong to the same session.
 ///
-/// Values are taken as they stand in the request, byte for byte: nothing is decoded, case matters (but in
-/// [`host`](Self::host)), as with nginx and HAProxy. An empty value is none. So is a longer one than the
-/// [limit](Self::longest), which is told apart, since it may be an attempt to fill the table.
+/// Values are used byte for byte as they are in the request: nothing is decoded, and case matters (except in
+/// [`host`](Self::host)), as in nginx and HAProxy. An empty value counts as absent. A value longer than
+/// [`max_len`](Self::max_len) is not used, and reported separately, since it may be an attempt to fill a session store.
 ///
-/// Keys of different parts are not kept apart: the cookie `SID` and the path parameter `sid` of one session are one key.
-/// Where a client could write what means something else elsewhere, they are: the key of a [`source`](Self::source) or of
-/// [several parts](Self::and) begins with a byte that no text in a request can have.
+/// Keys from different parts are equal if their bytes are: the cookie `SID` and the path parameter `sid` of a session
+/// are one key. The exceptions are a [`source`](Self::source) and a [combination](Self::and). Their keys begin with a
+/// byte that no header or URI can contain, so a client cannot imitate them.
 ///
-/// None of these is a secret, and all but the source a client is free to choose. Whoever knows the key of another's
-/// session reaches its endpoint, no more.
+/// No key is a secret, and clients can choose any key except the source. A client that sends another session's key
+/// reaches that session's endpoint, and nothing more.
 ///
 /// ```
 /// use equipoise_affinity::key::{Extracted, SessionKey};
@@ -46,14 +43,14 @@ use crate::{read::is_token, source::ClientAddress};
 #[derive(Clone, Debug)]
 pub struct SessionKey {
     rule: Rule,
-    longest: usize,
+    max_len: usize,
 }
 
 impl SessionKey {
-    /// The longest key by default, in bytes.
-    pub const LONGEST: usize = 4096;
+    /// Default of [`max_len`](Self::max_len): 4096 bytes.
+    pub const MAX_LEN: usize = 4096;
 
-    /// The client's address, or its network: its first so many bits. Absent if the address is not known.
+    /// The client's address, shortened to a network of `prefix` bits. Absent if the address is not known.
     ///
     /// ```
     /// use equipoise_affinity::{key::SessionKey, source::{ClientAddress, ForwardedHeader, TrustedProxies}};
@@ -68,23 +65,23 @@ impl SessionKey {
         Rule::Source(client, prefix).into()
     }
 
-    /// A header, without the white space around it. Of several lines the last counts, as with HAProxy's `req.fhdr`: the
-    /// one that the nearest proxy added. A list is not taken apart.
+    /// The value of a header, without white space around it. Of several lines the last counts, the one that the nearest
+    /// proxy added, as with HAProxy's `req.fhdr`. A comma-separated list is one value.
     ///
     /// # Errors
     ///
-    /// When no header can have that name.
+    /// [`InvalidSessionKey::Header`] if no header can have this name.
     pub fn header(name: &str) -> Result<Self, InvalidSessionKey> {
         let parsed = name.parse().map_err(|_| InvalidSessionKey::Header { name: name.to_owned() })?;
         Ok(Rule::Header(parsed).into())
     }
 
-    /// A request cookie: the application's own, or of another layer. Quotes around its value are no part of it. Of several of that
-    /// name, the first counts that is not empty.
+    /// The value of a request cookie, without quotes around it. The cookie may be the application's own. Of several
+    /// cookies of this name, the first that is not empty counts.
     ///
     /// # Errors
     ///
-    /// When no cookie can have that name.
+    /// [`InvalidSessionKey::Cookie`] if no cookie can have this name.
     pub fn cookie(name: &str) -> Result<Self, InvalidSessionKey> {
         if is_token(name) {
             Ok(Rule::Cookie(name.into()).into())
@@ -93,21 +90,22 @@ impl SessionKey {
         }
     }
 
-    /// A parameter of the query: `3f9a` in `/cart?item=7&sid=3f9a`. Of several of that name, the first counts that is not empty.
+    /// The value of a query parameter: `3f9a` for `sid` in `/cart?item=7&sid=3f9a`. Of several parameters of this name,
+    /// the first that is not empty counts.
     ///
     /// # Errors
     ///
-    /// When no parameter can have that name as it stands in a URL.
+    /// [`InvalidSessionKey::Parameter`] if no parameter of a URL can have this name.
     pub fn query_parameter(name: &str) -> Result<Self, InvalidSessionKey> {
         Ok(Rule::Query(parameter(name, "&=#")?).into())
     }
 
-    /// A parameter in the path: `3f9a` in `/shop;sid=3f9a/cart`, as servers write it for clients without cookies. Of
-    /// several of that name, the first counts that is not empty.
+    /// The value of a path parameter: `3f9a` for `sid` in `/shop;sid=3f9a/cart`. Servers write it for clients without
+    /// cookies. Of several parameters of this name, the first that is not empty counts.
     ///
     /// # Errors
     ///
-    /// When no parameter can have that name as it stands in a URL.
+    /// [`InvalidSessionKey::Parameter`] if no parameter of a URL can have this name.
     pub fn path_parameter(name: &str) -> Result<Self, InvalidSessionKey> {
         Ok(Rule::PathParameter(parameter(name, ";=/?#")?).into())
     }
@@ -118,30 +116,31 @@ impl SessionKey {
         Rule::Path.into()
     }
 
-    /// One segment of the path, counted from 0: segment 1 of `/tenants/acme/users` is `acme`.
+    /// One segment of the path, counted from 0: segment 1 of `/tenants/acme/users` is `acme`. Absent if the path has
+    /// fewer segments.
     #[must_use]
     pub fn path_segment(index: usize) -> Self {
         Rule::PathSegment(index).into()
     }
 
-    /// The path's first so many segments, or as many as there are: the first 2 of `/tenants/acme/users` are
-    /// `/tenants/acme`, which is also what they are of `/tenants/acme/`. Absent for `/`.
+    /// The first `segments` segments of the path, or all if there are fewer: for 2, `/tenants/acme` of both
+    /// `/tenants/acme/users` and `/tenants/acme/`. Absent for `/`.
     ///
     /// # Errors
     ///
-    /// When there are to be none.
+    /// [`InvalidSessionKey::NoSegments`] if `segments` is 0.
     pub fn path_prefix(segments: usize) -> Result<Self, InvalidSessionKey> {
         if segments == 0 { Err(InvalidSessionKey::NoSegments) } else { Ok(Rule::PathPrefix(segments).into()) }
     }
 
-    /// The host that was asked for: of the URI, else of the `Host` header, in lower case, without a port or a dot at the
-    /// end.
+    /// The requested host, from the URI or else the `Host` header: in lower case, without the port and without a dot at
+    /// the end.
     #[must_use]
     pub fn host() -> Self {
         Rule::Host.into()
     }
 
-    /// Whatever the closure makes of a request. If it panics, there is no key.
+    /// The value that a closure computes from the request. If the closure panics, the key is absent.
     ///
     /// ```
     /// use equipoise_affinity::key::{Extracted, SessionKey};
@@ -162,15 +161,15 @@ impl SessionKey {
         Rule::By(Arc::new(key)).into()
     }
 
-    /// This one, or the other where it is absent or too long.
+    /// This key, or `other` if this one is absent or too long.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
-        let longest = self.longest.max(other.longest);
-        Self { rule: self.rule.or(other.rule), longest }
+        let max_len = self.max_len.max(other.max_len);
+        Self { rule: self.rule.or(other.rule), max_len }
     }
 
-    /// This one and the other together. Absent where either is. What one ends with cannot be taken for what the other
-    /// begins with: `ab` and `c` are another key than `a` and `bc`.
+    /// This key and `other` combined. Absent if either is. Combinations are unambiguous: `ab` and `c` make another key
+    /// than `a` and `bc`.
     ///
     /// ```
     /// use equipoise_affinity::key::{Extracted, SessionKey};
@@ -183,42 +182,78 @@ impl SessionKey {
     /// ```
     #[must_use]
     pub fn and(self, other: Self) -> Self {
-        let longest = self.longest.max(other.longest);
-        Self { rule: self.rule.and(other.rule), longest }
+        let max_len = self.max_len.max(other.max_len);
+        Self { rule: self.rule.and(other.rule), max_len }
     }
 
-    /// The longest that the key, and each part of it, may be in bytes; [`LONGEST`](Self::LONGEST) by default. Of two that
-    /// are put together the larger limit counts, unless it is set after that.
+    /// Sets the maximum length of the key, and of each part of a combination, in bytes. Default:
+    /// [`MAX_LEN`](Self::MAX_LEN). When keys are combined, the larger of their limits applies; it can be set again
+    /// afterwards.
     ///
     /// # Errors
     ///
-    /// When it is below 1 or above 65,535.
-    pub fn longest(mut self, bytes: usize) -> Result<Self, InvalidSessionKey> {
-        if !(1..=rule::MOST).contains(&bytes) {
-            return Err(InvalidSessionKey::Longest { bytes, most: rule::MOST });
+    /// [`InvalidSessionKey::MaxLen`] unless it is from 1 to 65,535.
+    pub fn max_len(mut self, bytes: usize) -> Result<Self, InvalidSessionKey> {
+        if !(1..=rule::MAX_LEN).contains(&bytes) {
+            return Err(InvalidSessionKey::MaxLen { bytes, max: rule::MAX_LEN });
         }
-        self.longest = bytes;
+        self.max_len = bytes;
         Ok(self)
     }
 
-    /// The key of a request. Linear in what it looks at (the query, the path, the cookies), and copies only the address of
-    /// a source, several parts, and a host in upper case.
+    /// Returns the key of a request. O(length of the parts it reads). Allocates only for a source, a combination, and a
+    /// host in upper case.
     #[must_use]
     pub fn of<'r>(&self, head: RequestHead<'r>) -> Extracted<'r> {
-        self.rule.find(head, self.longest)
+        self.rule.find(head, self.max_len)
     }
 }
 
 impl From<Rule> for SessionKey {
     fn from(rule: Rule) -> Self {
-        Self { rule, longest: Self::LONGEST }
+        Self { rule, max_len: Self::MAX_LEN }
     }
 }
 
-/// The name of a parameter, unless there is something in it that ends a name.
+/// Returns `name`, unless it contains a character that ends names in a URL.
 fn parameter(name: &str, ends: &str) -> Result<Box<str>, InvalidSessionKey> {
     if name.is_empty() || name.chars().any(|c| ends.contains(c) || c.is_whitespace() || c.is_control()) {
         return Err(InvalidSessionKey::Parameter { name: name.to_owned() });
     }
     Ok(name.into())
+}
+
+/// Why a [`SessionKey`] cannot be created.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidSessionKey {
+    /// No header can have that name.
+    #[error("{name:?} is not a header name: use letters, digits and !#$%&'*+-.^_`|~")]
+    Header {
+        /// The name as given.
+        name: String,
+    },
+    /// No cookie can have that name.
+    #[error("{name:?} is not a cookie name: use letters, digits and !#$%&'*+-.^_`|~")]
+    Cookie {
+        /// The name as given.
+        name: String,
+    },
+    /// No parameter can have that name.
+    #[error("{name:?} is not a parameter name: write it as in a URL, with special characters as %XX")]
+    Parameter {
+        /// The name as given.
+        name: String,
+    },
+    /// A prefix of 0 segments would be the same key for all requests.
+    #[error("the first 0 segments of a path do not distinguish sessions: use at least 1")]
+    NoSegments,
+    /// The maximum length is out of range.
+    #[error("the maximum length of a key cannot be {bytes} bytes: use 1 to {max}")]
+    MaxLen {
+        /// The maximum length as given, in bytes.
+        bytes: usize,
+        /// The largest possible value, in bytes.
+        max: usize,
+    },
 }

@@ -2,31 +2,30 @@ use std::{borrow::Cow, fmt, sync::Arc};
 
 use equipoise_core::SourcePrefix;
 use equipoise_tower::RequestHead;
-use http::HeaderName;
+use http::{HeaderName, header};
 
-use super::{host::host, parts};
-use crate::{guard::guarded, read, source::ClientAddress};
+use crate::{guard::guarded, read, scan, source::ClientAddress};
 
-/// The largest limit that keys may have: the length of each of several parts is 2 bytes of the key.
-pub(super) const MOST: usize = u16::MAX as usize;
+/// Largest possible limit: a combined key holds the length of each part in 2 bytes.
+pub(super) const MAX_LEN: usize = u16::MAX as usize;
 
-/// The first bytes of keys that are not as they stand in a request. Neither a header nor a URI can have them.
+/// First bytes of keys that are not copied from a request. No header or URI can contain them.
 const SOURCE: u8 = 0;
 const JOINED: u8 = 1;
 
-/// What [`SessionKey::of`](super::SessionKey::of) found.
+/// The result of [`SessionKey::of`](super::SessionKey::of).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Extracted<'r> {
-    /// The key, at least a byte long.
+    /// The key. It has at least one byte.
     Found(Cow<'r, [u8]>),
-    /// There is none: the request has no such thing, or it is empty.
+    /// The request has no key, or an empty one.
     Absent,
-    /// There is one, but it is longer than the limit. Not to be used.
+    /// The key is longer than the limit, and must not be used.
     Oversized,
 }
 
 impl<'r> Extracted<'r> {
-    /// The key, if there is one.
+    /// Returns the key, if there is one.
     ///
     /// ```
     /// use equipoise_affinity::key::SessionKey;
@@ -45,11 +44,11 @@ impl<'r> Extracted<'r> {
         }
     }
 
-    fn within(key: Option<Cow<'r, [u8]>>, longest: usize) -> Self {
+    fn within(key: Option<Cow<'r, [u8]>>, max_len: usize) -> Self {
         match key {
             None => Self::Absent,
             Some(key) if key.is_empty() => Self::Absent,
-            Some(key) if key.len() > longest => Self::Oversized,
+            Some(key) if key.len() > max_len => Self::Oversized,
             Some(key) => Self::Found(key),
         }
     }
@@ -86,7 +85,7 @@ impl Rule {
         Self::Joined(rules)
     }
 
-    pub(super) fn find<'r>(&self, head: RequestHead<'r>, longest: usize) -> Extracted<'r> {
+    pub(super) fn find<'r>(&self, head: RequestHead<'r>, max_len: usize) -> Extracted<'r> {
         let uri = head.uri;
         let key = match self {
             Self::Source(client, prefix) => {
@@ -97,21 +96,21 @@ impl Rule {
             Self::Query(name) => uri.query().and_then(|query| read::query_parameter(query, name)).map(Cow::Borrowed),
             Self::PathParameter(name) => read::path_parameter(uri.path(), name).map(Cow::Borrowed),
             Self::Path => Some(Cow::Borrowed(uri.path().as_bytes())),
-            Self::PathSegment(index) => parts::path_segment(uri.path(), *index).map(Cow::Borrowed),
-            Self::PathPrefix(segments) => Some(Cow::Borrowed(parts::path_prefix(uri.path(), *segments))),
+            Self::PathSegment(index) => path_segment(uri.path(), *index).map(Cow::Borrowed),
+            Self::PathPrefix(segments) => Some(Cow::Borrowed(path_prefix(uri.path(), *segments))),
             Self::Host => host(head),
             Self::By(key) => guarded(|| key(head)).flatten(),
-            Self::First(rules) => return first(rules, head, longest),
-            Self::Joined(rules) => return joined(rules, head, longest),
+            Self::First(rules) => return first(rules, head, max_len),
+            Self::Joined(rules) => return joined(rules, head, max_len),
         };
-        Extracted::within(key, longest)
+        Extracted::within(key, max_len)
     }
 }
 
-fn first<'r>(rules: &[Rule], head: RequestHead<'r>, longest: usize) -> Extracted<'r> {
+fn first<'r>(rules: &[Rule], head: RequestHead<'r>, max_len: usize) -> Extracted<'r> {
     let mut otherwise = Extracted::Absent;
     for rule in rules {
-        match rule.find(head, longest) {
+        match rule.find(head, max_len) {
             Extracted::Found(key) => return Extracted::Found(key),
             Extracted::Oversized => otherwise = Extracted::Oversized,
             Extracted::Absent => {}
@@ -121,10 +120,10 @@ fn first<'r>(rules: &[Rule], head: RequestHead<'r>, longest: usize) -> Extracted
 }
 
 /// Each part after its length.
-fn joined<'r>(rules: &[Rule], head: RequestHead<'r>, longest: usize) -> Extracted<'r> {
+fn joined<'r>(rules: &[Rule], head: RequestHead<'r>, max_len: usize) -> Extracted<'r> {
     let mut key = vec![JOINED];
     for rule in rules {
-        let part = match rule.find(head, longest) {
+        let part = match rule.find(head, max_len) {
             Extracted::Found(part) => part,
             other => return other,
         };
@@ -132,7 +131,7 @@ fn joined<'r>(rules: &[Rule], head: RequestHead<'r>, longest: usize) -> Extracte
         key.extend_from_slice(&length.to_be_bytes());
         key.extend_from_slice(&part);
     }
-    Extracted::within(Some(Cow::Owned(key)), longest)
+    Extracted::within(Some(Cow::Owned(key)), max_len)
 }
 
 impl fmt::Debug for Rule {
@@ -152,4 +151,38 @@ impl fmt::Debug for Rule {
             Self::Joined(rules) => f.debug_tuple("Joined").field(rules).finish(),
         }
     }
+}
+
+fn path_segment(path: &str, index: usize) -> Option<&[u8]> {
+    scan::split(path.as_bytes().strip_prefix(b"/")?, b'/').nth(index)
+}
+
+fn path_prefix(path: &str, segments: usize) -> &[u8] {
+    let path = path.as_bytes();
+    let slashes = scan::bytes(path).enumerate().filter(|(_, byte)| *byte == b'/').map(|(at, _)| at);
+    let end = slashes.skip(1).nth(segments.saturating_sub(1));
+    let prefix = end.and_then(|end| path.get(..end)).unwrap_or(path);
+    let end = scan::rfind(prefix, |byte| byte != b'/').map_or(0, |last| last + 1);
+    prefix.get(..end).unwrap_or(prefix)
+}
+
+/// The host of the URI (as in HTTP/2, HTTP/3 and proxy requests), or else of the `Host` header.
+fn host(head: RequestHead<'_>) -> Option<Cow<'_, [u8]>> {
+    let host = match head.uri.host() {
+        Some(host) => host.as_bytes(),
+        None => without_port(scan::trim(head.headers.get(header::HOST)?.as_bytes())),
+    };
+    let host = host.strip_suffix(b".").unwrap_or(host);
+    Some(if scan::find(host, |byte| byte.is_ascii_uppercase()).is_some() {
+        Cow::Owned(host.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(host)
+    })
+}
+
+fn without_port(host: &[u8]) -> &[u8] {
+    // The colons of an IPv6 address are in brackets.
+    let from = scan::find(host, |byte| byte == b']').unwrap_or(0);
+    let colon = scan::find(host.get(from..).unwrap_or_default(), |byte| byte == b':');
+    colon.and_then(|colon| host.get(..from + colon)).unwrap_or(host)
 }

@@ -217,17 +217,17 @@ fn keys_over_the_limit_are_told_apart() {
     assert_eq!(told(&header("a"), &get("/", &[("a", &long(4096))])), long(4096));
     assert_eq!(told(&header("a"), &get("/", &[("a", &long(4097))])), "(oversized)");
 
-    let either = header("a").or(header("b")).longest(8).unwrap();
+    let either = header("a").or(header("b")).max_len(8).unwrap();
     assert_eq!(told(&either, &get("/", &[("a", &long(9)), ("b", "b")])), "b");
     assert_eq!(told(&either, &get("/", &[("a", &long(9))])), "(oversized)");
     assert_eq!(told(&either, &get("/", &[("b", &long(9))])), "(oversized)");
 
-    let both = header("a").and(header("b")).longest(8).unwrap();
+    let both = header("a").and(header("b")).max_len(8).unwrap();
     assert_eq!(told(&both, &get("/", &[("a", "a"), ("b", "bb")])), "\u{1}\0\u{1}a\0\u{2}bb");
     assert_eq!(told(&both, &get("/", &[("a", "aa"), ("b", "bb")])), "(oversized)");
     assert_eq!(told(&both, &get("/", &[("a", &long(9)), ("b", "b")])), "(oversized)");
 
-    let larger = header("a").longest(5000).unwrap().or(header("b"));
+    let larger = header("a").max_len(5000).unwrap().or(header("b"));
     assert_eq!(told(&larger, &get("/", &[("b", &long(5000))])), long(5000));
 }
 
@@ -255,10 +255,10 @@ fn what_can_never_be_found_is_refused() {
     }
     assert_eq!(SessionKey::path_prefix(0).unwrap_err(), InvalidSessionKey::NoSegments);
     for bytes in [0, 65_536, usize::MAX] {
-        let refused = InvalidSessionKey::Longest { bytes, most: 65_535 };
-        assert_eq!(SessionKey::path().longest(bytes).unwrap_err(), refused);
+        let refused = InvalidSessionKey::MaxLen { bytes, max: 65_535 };
+        assert_eq!(SessionKey::path().max_len(bytes).unwrap_err(), refused);
     }
-    assert!(SessionKey::path().longest(65_535).is_ok());
+    assert!(SessionKey::path().max_len(65_535).is_ok());
 }
 
 fn every_rule() -> Vec<SessionKey> {
@@ -282,7 +282,7 @@ proptest! {
         uri in "(/|;|s=|s|&|\\?|[a-zA-Z0-9%.:@*\\[\\]-]){1,24}",
         cookie in proptest::collection::vec(any::<u8>(), 0..40),
         host in "([a-zA-Z.:]|\\[|\\]|\u{e4}){0,12}",
-        longest in 1..20_usize,
+        max_len in 1..20_usize,
     ) {
         let mut request = Request::new(());
         if let Ok(uri) = uri.parse() {
@@ -294,8 +294,8 @@ proptest! {
             }
         }
         for key in every_rule() {
-            if let Some(key) = key.longest(longest).unwrap().of(RequestHead::of(&request)).found() {
-                prop_assert!(!key.is_empty() && key.len() <= longest);
+            if let Some(key) = key.max_len(max_len).unwrap().of(RequestHead::of(&request)).found() {
+                prop_assert!(!key.is_empty() && key.len() <= max_len);
             }
         }
     }

@@ -2,11 +2,11 @@
 
 use crate::scan;
 
-/// Seconds since 1970 of a date, by the algorithm of RFC 6265 §5.1.1; none if it is no date.
+/// Parses a date by the algorithm of RFC 6265 §5.1.1. Returns seconds since 1970.
 pub(super) fn cookie_date(text: &[u8]) -> Option<i64> {
     let (mut time, mut day, mut month, mut year) = (None, None, None, None);
     for word in text.split(|byte| is_delimiter(scan::look(*byte))).filter(|word| !word.is_empty()) {
-        // Each word is the first of these that it can be and that is not there yet.
+        // Each word is the first of these parts that it can be and that has not been found yet.
         if time.is_none() && clock(word).is_some() {
             time = clock(word);
         } else if day.is_none() && number(word, 1, 2).is_some() {
@@ -34,7 +34,7 @@ fn is_delimiter(byte: u8) -> bool {
     matches!(byte, 0x09 | 0x20..=0x2f | 0x3b..=0x40 | 0x5b..=0x60 | 0x7b..=0x7e)
 }
 
-/// So many digits at the start, then none.
+/// A number of `least` to `most` digits at the start of the word.
 fn number(word: &[u8], least: usize, most: usize) -> Option<i64> {
     let digits = scan::bytes(word).take_while(u8::is_ascii_digit).count();
     if !(least..=most).contains(&digits) {

@@ -3,19 +3,16 @@ use std::{num::NonZeroUsize, time::SystemTime};
 use equipoise_tower::RequestHead;
 use http::{HeaderMap, HeaderName};
 
-use super::{
-    cookie::{Told, told},
-    place::{InvalidName, Place, parameter_name},
-};
+use super::cookie::{Told, told};
 use crate::read::{self, is_token};
 
 const LIMIT: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
 
-/// Where the key of a backend's session is.
+/// Where the session key of a backend is.
 ///
-/// Places are tried in the order in which they are named; the first that is there and not empty counts, as with nginx's
-/// lists of variables. (Apache looks at the URL before the cookie.) Cookies and headers are where responses set keys and
-/// requests bring them; parameters are in requests only. Without any place there is no key.
+/// Places are tried in the order in which they were added. The first that is present and not empty counts, as in
+/// nginx's lists of variables (Apache looks at the URL before the cookie). Cookies and headers are read in requests and
+/// responses, parameters in requests only. Without a place there is no key.
 ///
 /// ```
 /// use equipoise_affinity::learn::{InvalidName, Learn};
@@ -34,12 +31,12 @@ pub struct Learn {
 }
 
 impl Learn {
-    /// No place yet; keys of up to 4096 bytes.
+    /// Creates a value without places, for keys of up to 4096 bytes.
     pub fn new() -> Self {
         Self { places: Vec::new(), limit: LIMIT, adopts: false }
     }
 
-    /// The cookie `name` (case matters), set by `Set-Cookie`, brought by `Cookie`.
+    /// Adds the cookie `name`: set by `Set-Cookie`, sent by `Cookie`. Case matters.
     ///
     /// # Errors
     ///
@@ -52,7 +49,7 @@ impl Learn {
         Ok(self.or(Place::Cookie(name)))
     }
 
-    /// The header `name`, of responses and requests; of several lines the last that is not empty.
+    /// Adds the header `name`, of responses and requests. Of several lines, the last that is not empty counts.
     ///
     /// # Errors
     ///
@@ -65,28 +62,30 @@ impl Learn {
         }
     }
 
-    /// The parameter `name` (case matters) of a path segment, as in `/cart;jsessionid=6A3F` (RFC 3986 §3.3). It ends at
-    /// the next `;` or `/`.
+    /// Adds the parameter `name` of a path segment, as in `/cart;jsessionid=6A3F` (RFC 3986 §3.3). Case matters. The
+    /// value ends at the next `;` or `/`.
     ///
     /// # Errors
     ///
-    /// [`InvalidName::Parameter`].
+    /// [`InvalidName::Parameter`] if no parameter of a URL can have this name.
     pub fn path_parameter(self, name: impl Into<String>) -> Result<Self, InvalidName> {
         Ok(self.or(Place::PathParameter(parameter_name(name.into())?)))
     }
 
-    /// The parameter `name` (case matters) of the query, as in `/cart?PHPSESSID=6a3f`. It ends at the next `&`.
+    /// Adds the parameter `name` of the query, as in `/cart?PHPSESSID=6a3f`. Case matters. The value ends at the next
+    /// `&`.
     ///
     /// # Errors
     ///
-    /// [`InvalidName::Parameter`].
+    /// [`InvalidName::Parameter`] if no parameter of a URL can have this name.
     pub fn query_parameter(self, name: impl Into<String>) -> Result<Self, InvalidName> {
         Ok(self.or(Place::QueryParameter(parameter_name(name.into())?)))
     }
 
-    /// The longest key, in bytes. Longer ones are none, so that no client fills a session table with them. Default: 4096.
+    /// Sets the maximum length of a key, in bytes. Default: 4096. Longer keys are ignored, so that no client fills a
+    /// session store with them.
     #[must_use]
-    pub fn limit(mut self, bytes: NonZeroUsize) -> Self {
+    pub fn max_key_len(mut self, bytes: NonZeroUsize) -> Self {
         self.limit = bytes;
         self
     }
@@ -96,10 +95,12 @@ impl Learn {
         self
     }
 
-    /// A key that a request brings and nobody knows belongs to whoever answers, although no backend has set it: HAProxy's
-    /// `request-learn`. For backends that say a session's key once and keep the session for longer than the store does,
-    /// as PHP's do. The price: clients can fill the store, within its bound;
-    /// see [`Affinity::session_limit`](crate::Affinity::session_limit).
+    /// Binds an unknown key in a request to the endpoint that answers, although no backend has set it: HAProxy's
+    /// `request-learn`. Default: off.
+    ///
+    /// This is for backends that set a key once and keep the session for longer than the store does, as PHP's do. With
+    /// it, clients can fill the store, within its limit: see
+    /// [`Affinity::session_limit`](crate::Affinity::session_limit).
     #[must_use]
     pub fn adopt(mut self) -> Self {
         self.adopts = true;
@@ -110,26 +111,25 @@ impl Learn {
         self.adopts
     }
 
-    /// The key that a request brings. Borrows; O(length of the head's part that is looked at).
+    /// Returns the key of a request, if it has one. O(length of the parts it reads). Does not allocate.
     ///
     /// # Errors
     ///
-    /// [`KeyTooLong`]: the request is unbound.
+    /// [`KeyTooLong`] if the key is longer than allowed. The request then has no binding.
     pub fn request_key<'r>(&self, request: RequestHead<'r>) -> Result<Option<&'r [u8]>, KeyTooLong> {
         self.places.iter().find_map(|place| place.of_request(request)).map(|key| self.limited(key)).transpose()
     }
 
-    /// What a response says about the session. `now` is what the cookie's `Expires` is compared with.
+    /// Returns what a response says about the session. `now` is compared with the cookie's `Expires`.
     ///
-    /// Of several `Set-Cookie` lines for the cookie the last counts, as in the client (RFC 6265 §5.3), whose next request
-    /// it decides; nginx takes the first. One that takes
-    /// the cookie back (no value, `Max-Age` of 0 or less, or else `Expires` in the past) counts only against an earlier
-    /// one of the same `Domain` and `Path`, or if no other sets it: applications that move a cookie to another path take
-    /// it back at the old one.
+    /// Of several `Set-Cookie` lines for the cookie, the last counts, as in the client (RFC 6265 §5.3); in nginx it is
+    /// the first. A line that deletes the cookie (an empty value, `Max-Age` of 0 or less, or else `Expires` in the
+    /// past) overrides only an earlier line with the same `Domain` and `Path`. Applications that move a cookie to
+    /// another path delete it at the old one.
     ///
     /// # Errors
     ///
-    /// [`KeyTooLong`]: nothing is learned.
+    /// [`KeyTooLong`] if the key is longer than allowed. Nothing is learned then.
     pub fn response<'r>(&self, headers: &'r HeaderMap, now: SystemTime) -> Result<Learned<'r>, KeyTooLong> {
         let mut ended = false;
         for place in &self.places {
@@ -170,24 +170,63 @@ impl Place {
     }
 }
 
-/// What [`Learn::response`] found.
+/// What a response says about the session: the result of [`Learn::response`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Learned<'r> {
-    /// The response sets this key: whoever brings it belongs to the endpoint that answered.
+    /// The response sets this key. Requests with it belong to the endpoint that answered.
     Key(&'r [u8]),
-    /// The response takes the cookie back: the session that the *request* named is over. (What such a cookie's value is,
-    /// the response does not say: some write nothing there, some `deleted`.)
+    /// The response deletes the cookie, so the session of the *request* has ended. (The value in the response does not
+    /// show which session that is: it may be empty, or `deleted`.)
     Ended,
-    /// Neither.
+    /// The response neither sets nor deletes the key.
     Nothing,
 }
 
-/// A key is longer than [`Learn::limit`] allows.
+/// A key is longer than [`Learn::max_key_len`] allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a session key of {len} bytes, where {limit} are allowed")]
 pub struct KeyTooLong {
-    /// Its length in bytes.
+    /// The key's length, in bytes.
     pub len: usize,
-    /// The limit in bytes.
+    /// The maximum length, in bytes.
     pub limit: usize,
+}
+
+#[derive(Clone, Debug)]
+enum Place {
+    Cookie(String),
+    Header(HeaderName),
+    PathParameter(String),
+    QueryParameter(String),
+}
+
+/// Why a name of a place in [`Learn`] is invalid.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidName {
+    /// No cookie can have this name.
+    #[error("{name:?} is not a cookie name: use at least one of ASCII letters, digits and !#$%&'*+-.^_`|~")]
+    Cookie {
+        /// The name.
+        name: String,
+    },
+    /// No header can have this name.
+    #[error("{name:?} is not a header name: use at least one of ASCII letters, digits and !#$%&'*+-.^_`|~")]
+    Header {
+        /// The name.
+        name: String,
+    },
+    /// No parameter of a URL can have this name.
+    #[error(
+        "{name:?} is not the name of a URL parameter: use at least one visible ASCII character other than / ? # ; & ="
+    )]
+    Parameter {
+        /// The name.
+        name: String,
+    },
+}
+
+fn parameter_name(name: String) -> Result<String, InvalidName> {
+    let one = |byte: u8| byte.is_ascii_graphic() && !b"/?#;&=".contains(&byte);
+    if !name.is_empty() && name.bytes().all(one) { Ok(name) } else { Err(InvalidName::Parameter { name }) }
 }

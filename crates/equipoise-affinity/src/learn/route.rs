@@ -1,10 +1,10 @@
 use crate::scan;
 
-/// Which part of a key names the endpoint that has the session, if the backends write that into it.
+/// The part of a session key that names the endpoint, for backends that write it there.
 ///
-/// Tomcat appends a dot and its `jvmRoute` to each session's id; Apache's mod_proxy_balancer and mod_jk send the request
-/// to the worker of that `route`, without any table. What a route names is up to the caller; by default the endpoint of
-/// that id.
+/// Tomcat appends a dot and its `jvmRoute` to each session's id. Apache's mod_proxy_balancer and mod_jk send the
+/// request to the worker of that `route`, without a table. In [`Mode::route`](crate::Mode::route) the name is the
+/// endpoint's id.
 ///
 /// ```
 /// use equipoise_affinity::learn::Route;
@@ -18,17 +18,17 @@ use crate::scan;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Route {
-    /// What follows the first of these bytes, so that the route may have some of its own. With `.` the default, as in
-    /// Apache, where `stickysessionsep` is another.
+    /// The text after the first of these bytes; it may contain more of them. `.` is the default, as in Apache, where
+    /// `stickysessionsep` sets it.
     AfterFirst(u8),
-    /// What follows the last of these bytes, for session ids that may have some of their own.
+    /// The text after the last of these bytes, for session ids that contain more of them.
     AfterLast(u8),
-    /// All of it: nginx's `sticky route`, Apache's `stickysessionsep=Off`.
+    /// The whole key: nginx's `sticky route`, Apache's `stickysessionsep=Off`.
     Whole,
 }
 
 impl Route {
-    /// The route in `key`; none if there is no separator, nothing after it, or what is there is not UTF-8.
+    /// Returns the route in `key`, or `None` if there is no separator, nothing after it, or the text is not UTF-8.
     pub fn of<'k>(&self, key: &'k [u8]) -> Option<&'k str> {
         let after = |at: usize| key.get(at.checked_add(1)?..);
         let route = match *self {

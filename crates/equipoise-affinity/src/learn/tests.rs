@@ -205,7 +205,7 @@ fn a_clock_before_1970_ends_nothing_that_lives() {
 
 #[test]
 fn a_key_above_the_limit_is_none() {
-    let learn = tomcat().limit(NonZeroUsize::new(4).unwrap());
+    let learn = tomcat().max_key_len(NonZeroUsize::new(4).unwrap());
     let too_long = KeyTooLong { len: 5, limit: 4 };
     let request = |uri| request(uri, HeaderMap::new());
     let (fits, exceeds) = (request("/;jsessionid=1234"), request("/;jsessionid=12345"));

@@ -6,12 +6,15 @@ use bytes::Bytes;
 use http::{HeaderMap, request::Parts};
 use xxhash_rust::xxh64::xxh64;
 
-use super::{Found, Settlement, Values};
+use super::{
+    found::{Found, Settlement},
+    values::Values,
+};
 use crate::{
     cookie::{Claim, CookieAction, CookieMode, CookieOutcome, PersistenceCookie, Served},
     members::PoolMembers,
-    outcome::Unbound,
-    token::{Refused, Session},
+    outcome::UnboundReason,
+    token::{InvalidToken, TokenSession},
 };
 
 pub(super) fn find(
@@ -24,7 +27,7 @@ pub(super) fn find(
 ) -> Found {
     let read = |value: &[u8]| match values.read(value, now) {
         // Another balancer may have named an endpoint that joined just now.
-        Err(Unbound::Unknown | Unbound::Token(Refused::UnknownEndpoint { .. })) => {
+        Err(UnboundReason::Unknown | UnboundReason::Token(InvalidToken::UnknownEndpoint { .. })) => {
             follow(cookie, values, members);
             values.read(value, now)
         }
@@ -33,7 +36,9 @@ pub(super) fn find(
     // The first endpoint that cannot take the request, and why the first unusable value names none.
     let (mut down, mut refused) = (None, None);
     let (named, presented) = cookie.read(&mut head.headers, now, |value, own| match read(value) {
-        Ok(named) if members.accepts(&named.endpoint, forced) => Claim::Endpoint((session_key(named.session, own), named)),
+        Ok(named) if members.accepts(&named.endpoint, forced) => {
+            Claim::Endpoint((session_key(named.session, own), named))
+        }
         Ok(named) => {
             down.get_or_insert_with(|| (session_key(named.session, own), named));
             Claim::Down
@@ -44,11 +49,11 @@ pub(super) fn find(
         }
     });
     let reason = match presented.outcome() {
-        CookieOutcome::Absent => Unbound::Absent,
-        CookieOutcome::Expired | CookieOutcome::Old => Unbound::Expired,
-        CookieOutcome::TooMany | CookieOutcome::TooLong => Unbound::Oversized,
-        CookieOutcome::Disregarded => Unbound::Off,
-        _ => refused.unwrap_or(Unbound::Unknown),
+        CookieOutcome::Absent => UnboundReason::Absent,
+        CookieOutcome::Expired | CookieOutcome::Old => UnboundReason::Expired,
+        CookieOutcome::TooMany | CookieOutcome::TooLong => UnboundReason::Oversized,
+        CookieOutcome::Disregarded => UnboundReason::Off,
+        _ => refused.unwrap_or(UnboundReason::Unknown),
     };
     let mut found = Found { presented, method: head.method.clone(), ..Found::unbound(reason) };
     // If no value names an endpoint that can take the request, the session is bound to the first one that cannot.
@@ -57,7 +62,7 @@ pub(super) fn find(
         found.key = key;
         found.token_session = named.session;
         found.renew = named.due;
-    } else if let Unbound::Token(Refused::UnknownEndpoint { session }) = reason {
+    } else if let UnboundReason::Token(InvalidToken::UnknownEndpoint { session }) = reason {
         found.key = session_key(Some(session), None);
         found.token_session = Some(session);
     }
@@ -66,7 +71,7 @@ pub(super) fn find(
 
 /// The session's key: the number in its token, or else a hash of the endpoint's own value behind a prefix. Both are the
 /// same at all balancers.
-fn session_key(session: Option<Session>, own: Option<&[u8]>) -> Option<Bytes> {
+fn session_key(session: Option<TokenSession>, own: Option<&[u8]>) -> Option<Bytes> {
     match session {
         Some(session) => Some(Bytes::copy_from_slice(session.key())),
         None => own.filter(|own| !own.is_empty()).map(|own| Bytes::copy_from_slice(&xxh64(own, 0).to_be_bytes())),
@@ -76,7 +81,7 @@ fn session_key(session: Option<Session>, own: Option<&[u8]>) -> Option<Bytes> {
 /// For a request that is not to be bound, whatever its cookie says.
 pub(super) fn disregard(cookie: &PersistenceCookie, head: &mut Parts) -> Found {
     let presented = cookie.disregard(&mut head.headers);
-    Found { presented, method: head.method.clone(), ..Found::unbound(Unbound::Off) }
+    Found { presented, method: head.method.clone(), ..Found::unbound(UnboundReason::Off) }
 }
 
 /// Sets or changes the cookie of the response. Returns whether it now names another endpoint than the request's.

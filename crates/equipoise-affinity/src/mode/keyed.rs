@@ -5,12 +5,12 @@ use equipoise_core::EndpointId;
 use equipoise_tower::RequestHead;
 use http::{HeaderMap, request::Parts};
 
-use super::{Found, Settlement};
+use super::found::{Found, Settlement};
 use crate::{
     key::{Extracted, SessionKey},
     learn::{Learn, Learned, Route},
     members::PoolMembers,
-    outcome::Unbound,
+    outcome::UnboundReason,
     store::{Guarded, Lookup},
 };
 
@@ -47,27 +47,27 @@ pub(super) fn find_by_route(learn: &Learn, route: Route, head: &Parts, members: 
     found
 }
 
-fn extract(key: &SessionKey, head: &Parts) -> Result<Bytes, Unbound> {
+fn extract(key: &SessionKey, head: &Parts) -> Result<Bytes, UnboundReason> {
     match key.of(RequestHead::of_parts(head)) {
         Extracted::Found(key) => Ok(Bytes::copy_from_slice(&key)),
-        Extracted::Absent => Err(Unbound::Absent),
-        Extracted::Oversized => Err(Unbound::Oversized),
+        Extracted::Absent => Err(UnboundReason::Absent),
+        Extracted::Oversized => Err(UnboundReason::Oversized),
     }
 }
 
-fn extract_learned(learn: &Learn, head: &Parts) -> Result<Bytes, Unbound> {
+fn extract_learned(learn: &Learn, head: &Parts) -> Result<Bytes, UnboundReason> {
     match learn.request_key(RequestHead::of_parts(head)) {
         Ok(Some(key)) => Ok(Bytes::copy_from_slice(key)),
-        Ok(None) => Err(Unbound::Absent),
-        Err(_) => Err(Unbound::Oversized),
+        Ok(None) => Err(UnboundReason::Absent),
+        Err(_) => Err(UnboundReason::Oversized),
     }
 }
 
 impl Found {
     /// A request with this key, or without one for this reason.
-    fn with_key(key: Result<Bytes, Unbound>) -> Self {
+    fn with_key(key: Result<Bytes, UnboundReason>) -> Self {
         match key {
-            Ok(key) => Self { key: Some(key), ..Self::unbound(Unbound::Unknown) },
+            Ok(key) => Self { key: Some(key), ..Self::unbound(UnboundReason::Unknown) },
             Err(reason) => Self::unbound(reason),
         }
     }
@@ -96,12 +96,7 @@ pub(super) fn settle_in_table(store: &Guarded, settlement: &Settlement<'_>) -> b
 }
 
 /// Binds the key that the backend has set. Returns whether a key is bound now.
-pub(super) fn settle_learned(
-    learn: &Learn,
-    store: &Guarded,
-    settlement: &Settlement<'_>,
-    headers: &HeaderMap,
-) -> bool {
+pub(super) fn settle_learned(learn: &Learn, store: &Guarded, settlement: &Settlement<'_>, headers: &HeaderMap) -> bool {
     let Settlement { found, served, binds, .. } = settlement;
     if_still_member(store, settlement, || {
         let learned = learn.response(headers, settlement.now).unwrap_or(Learned::Nothing);

@@ -1,36 +1,36 @@
-//! How sessions are told, and where their bindings are kept.
+//! How a session is recognised, and where its endpoint is stored.
 
 mod cookie;
+mod found;
 mod keyed;
 mod values;
 
-use std::{fmt, net::IpAddr, sync::Arc, time::SystemTime};
+use std::{fmt, sync::Arc, time::SystemTime};
 
-use bytes::Bytes;
 use equipoise_core::EndpointId;
-use http::{HeaderMap, Method, StatusCode, request::Parts};
+use http::{HeaderMap, request::Parts};
 
+pub(crate) use self::found::{Found, Settlement};
 pub use self::values::{InvalidValues, Values};
 use crate::{
-    cookie::{PersistenceCookie, Presented},
+    cookie::PersistenceCookie,
     key::SessionKey,
     learn::{Learn, Route},
     members::PoolMembers,
-    outcome::Unbound,
-    store::{Guarded, Lookup, SessionStore, StoreAnswer},
-    token::{Refused, Session},
+    outcome::UnboundReason,
+    store::{Guarded, SessionStore},
 };
 
-/// How sessions are told, and where it is kept whom they belong to.
+/// How a session is recognised, and where its endpoint is stored.
 ///
-/// | mode | what tells the session | where its binding is |
+/// | mode | what identifies the session | where its endpoint is stored |
 /// | --- | --- | --- |
 /// | [`none`](Self::none) | nothing | nowhere |
-/// | [`hash`](Self::hash) | a key: source address, header, query, path, cookie, a closure | nowhere: a hashing strategy works it out |
+/// | [`hash`](Self::hash) | a key: source address, header, query, path, cookie, a closure | nowhere: a hashing strategy computes it |
 /// | [`table`](Self::table) | such a key | in a session store |
 /// | [`cookie`](Self::cookie) | a cookie that the balancer sets | in that cookie |
-/// | [`learn`](Self::learn) | what the backend sets | in a session store |
-/// | [`route`](Self::route) | what the backend sets | in that: a part of it names the endpoint |
+/// | [`learn`](Self::learn) | a cookie or header that the backend sets | in a session store |
+/// | [`route`](Self::route) | a cookie or header that the backend sets | in it: a part of its value names the endpoint |
 #[derive(Clone)]
 pub struct Mode(pub(crate) Kind);
 
@@ -45,55 +45,60 @@ pub(crate) enum Kind {
 }
 
 impl Mode {
-    /// No affinity: every request goes where the strategy says, and responses have no [`Outcome`](crate::Outcome).
+    /// No affinity. Every request goes where the strategy says, and responses have no
+    /// [`AffinityOutcome`](crate::AffinityOutcome).
     pub fn none() -> Self {
         Self(Kind::None)
     }
 
-    /// The strategy places requests by this key: [`Maglev`](equipoise_core::Maglev), [`Ring`](equipoise_core::Ring),
-    /// [`Rendezvous`](equipoise_core::Rendezvous), [`BoundedLoad`](equipoise_core::BoundedLoad) over one of them. With other
-    /// strategies, [`Affinity::new`](crate::Affinity::new) is an error.
+    /// The strategy places requests by this key. It must be a hashing one, such as [`Maglev`](equipoise_core::Maglev),
+    /// [`Ring`](equipoise_core::Ring), [`Rendezvous`](equipoise_core::Rendezvous) or
+    /// [`BoundedLoad`](equipoise_core::BoundedLoad) over one of them. With others,
+    /// [`Affinity::new`](crate::Affinity::new) returns an error.
     ///
-    /// Nothing is kept and all balancers agree; but a few keys move whenever the pool changes, and come back when it
-    /// changes back.
+    /// Nothing is stored, and all balancers agree. But a few keys move whenever the pool changes, and move back when
+    /// the change is undone.
     pub fn hash(key: SessionKey) -> Self {
         Self(Kind::Hash(key))
     }
 
-    /// The first request with a key goes where the strategy says, and those after it to the same endpoint, as long as
-    /// `store` remembers. A session is bound when the head of its first response is there. Clients can make up keys:
-    /// [`Affinity::session_limit`](crate::Affinity::session_limit) bounds how many sessions each may begin.
+    /// The first request with a key goes where the strategy says. Later ones go to the same endpoint, for as long as
+    /// `store` remembers it. A session is bound when the head of its first response arrives. Clients can invent keys:
+    /// [`Affinity::session_limit`](crate::Affinity::session_limit) limits how many sessions each may start.
     ///
-    /// Whether pools can share a store is up to it: see [`SessionStore`]. A
-    /// [`SessionTable`](crate::table::SessionTable) is for one.
+    /// A [`SessionTable`](crate::table::SessionTable) serves one pool. Other stores may serve several: see
+    /// [`SessionStore`].
     pub fn table(key: SessionKey, store: Arc<dyn SessionStore>) -> Self {
         Self(Kind::Table(key, Guarded::new(store)))
     }
 
-    /// The balancer sets a cookie, or takes part in one that the backend sets: HAProxy's `cookie`. `values` says how a
-    /// cookie's value names an endpoint.
+    /// The balancer sets a cookie, or changes one that the backend sets: HAProxy's `cookie`. `values` determines how
+    /// the cookie's value names an endpoint.
     pub fn cookie(cookie: PersistenceCookie, values: Values) -> Self {
         Self(Kind::Cookie(cookie, values))
     }
 
-    /// Whoever brings what a backend has set (a cookie such as `JSESSIONID`, a header) goes to that backend: nginx's
-    /// `sticky learn`, HAProxy's `stick store-response` with `stick match`. Only what backends set enters `store`. So
-    /// clients cannot put keys of their own there, but a backend that makes a session for each request without one lets
-    /// any client fill it with such requests: [`Affinity::session_limit`](crate::Affinity::session_limit) bounds that. As
-    /// with [`table`](Self::table), `store` is for one pool unless it says otherwise.
+    /// A request with a session key that a backend once set (in a cookie such as `JSESSIONID`, or in a header) goes to
+    /// that backend: nginx's `sticky learn`, HAProxy's `stick store-response` with `stick match`.
+    ///
+    /// Only keys that backends set enter `store`, so clients cannot add keys of their own. But if a backend creates a
+    /// session for each request without one, any client can fill the store:
+    /// [`Affinity::session_limit`](crate::Affinity::session_limit) limits that. As in mode [`table`](Self::table), a
+    /// store may be for one pool only.
     pub fn learn(learn: Learn, store: Arc<dyn SessionStore>) -> Self {
         Self(Kind::Learn(learn, Guarded::new(store)))
     }
 
-    /// A part of what the backend has set names the endpoint by its id: Tomcat's `jvmRoute`, nginx's `sticky route`.
+    /// A part of the key that the backend sets names the endpoint by its id: Tomcat's `jvmRoute`, nginx's `sticky
+    /// route`.
     ///
-    /// A request that names an endpoint which is neither in the pool nor has left it lately (the last 1 024 departures
-    /// that this balancer has seen count) has no binding. So ids that clients make up cost no more than a look.
+    /// A request has no binding if it names an endpoint that is not in the pool and has not left it recently (among the
+    /// last 1,024 departures that this balancer has seen). So an invented id costs only a lookup.
     pub fn route(learn: Learn, route: Route) -> Self {
         Self(Kind::Route(learn, route))
     }
 
-    /// For one pool: what is known of its endpoints is known of no other's.
+    /// The mode for one pool, whose endpoints no other pool shares.
     pub(crate) fn into_kind(self) -> Kind {
         match self.0 {
             Kind::Cookie(cookie, values) => Kind::Cookie(cookie, values.for_pool()),
@@ -102,78 +107,12 @@ impl Mode {
     }
 }
 
-/// What was found for a request. It is kept until the response.
-#[derive(Debug)]
-pub(crate) struct Found {
-    /// The endpoint that the session is bound to, or why there is none.
-    pub(crate) endpoint: Result<EndpointId, Unbound>,
-    /// The session's key. A store remembers the session by it, and another endpoint is selected by it.
-    pub(crate) key: Option<Bytes>,
-    /// Whether the strategy places the request by its key.
-    pub(crate) keyed: bool,
-    /// The session store's answer, while it is awaited.
-    pub(crate) lookup: Option<Lookup>,
-    /// Whether the request goes to its endpoint whatever the endpoint's availability is.
-    pub(crate) forced: bool,
-    /// The client's address, if new sessions are limited by it and it is known.
-    pub(crate) client: Option<IpAddr>,
-    /// The request's cookie. Mode `cookie` only, as the rest.
-    presented: Presented,
-    method: Method,
-    /// The session that the cookie's token names. The next token continues it.
-    token_session: Option<Session>,
-    /// Whether the cookie is to be set again although its endpoint stays.
-    renew: bool,
-}
-
-impl Found {
-    fn unbound(reason: Unbound) -> Self {
-        Self {
-            endpoint: Err(reason),
-            key: None,
-            keyed: false,
-            lookup: None,
-            forced: false,
-            client: None,
-            presented: Presented::default(),
-            method: Method::GET,
-            token_session: None,
-            renew: false,
-        }
-    }
-
-    /// Takes the session store's answer.
-    pub(crate) fn set_answer(&mut self, answer: StoreAnswer) {
-        self.endpoint = answer.map_err(Unbound::from).and_then(|id| id.ok_or(Unbound::Unknown));
-    }
-
-    /// Whether the session had an endpoint that has left the pool, and whose id is not known.
-    pub(crate) fn has_lost_endpoint(&self) -> bool {
-        matches!(self.endpoint, Err(Unbound::Token(Refused::UnknownEndpoint { .. })))
-    }
-}
-
-/// How a request is settled with its response.
-#[derive(Clone, Copy)]
-pub(crate) struct Settlement<'a> {
-    pub(crate) found: &'a Found,
-    /// The endpoint that answered.
-    pub(crate) served: &'a EndpointId,
-    /// Whether the session is bound to that endpoint from now on.
-    pub(crate) binds: bool,
-    pub(crate) status: StatusCode,
-    pub(crate) now: SystemTime,
-    /// Counts a new session for the client, and returns whether it may be remembered.
-    pub(crate) may_begin: &'a dyn Fn() -> bool,
-    pub(crate) members: &'a PoolMembers,
-}
-
 impl Kind {
     /// Finds the request's session and its endpoint, as far as they are known at once. Removes from the head what the
     /// endpoint is not to see.
     pub(crate) fn find(&self, head: &mut Parts, now: SystemTime, members: &PoolMembers, forced: bool) -> Found {
         let found = match self {
-            Self::None => Found::unbound(Unbound::Off),
+            Self::None => Found::unbound(UnboundReason::Off),
             Self::Hash(key) => keyed::find_by_hash(key, head),
             Self::Table(key, store) => keyed::find_in_table(key, store, head),
             Self::Cookie(cookie, values) => cookie::find(cookie, values, head, now, members, forced),
@@ -187,7 +126,7 @@ impl Kind {
     pub(crate) fn disregard(&self, head: &mut Parts) -> Found {
         match self {
             Self::Cookie(cookie, _) => cookie::disregard(cookie, head),
-            _ => Found::unbound(Unbound::Off),
+            _ => Found::unbound(UnboundReason::Off),
         }
     }
 

@@ -11,13 +11,13 @@ use equipoise_core::{Address, EndpointId};
 
 use crate::{
     cookie::{CookieValue, InvalidCookieValue, PersistenceCookie},
-    outcome::Unbound,
-    token::{KeyRing, Session, Tokens},
+    outcome::UnboundReason,
+    token::{KeyRing, TokenSession, Tokens},
 };
 
 /// How the value of a cookie names an endpoint.
 ///
-/// Cheap to clone, and good for any number of pools: each [`Affinity`](crate::Affinity) knows its own endpoints by it.
+/// Cheap to clone, and usable with any number of pools: each [`Affinity`](crate::Affinity) tracks its own endpoints.
 #[derive(Clone)]
 pub struct Values(Naming);
 
@@ -28,7 +28,7 @@ enum Naming {
         idle: Option<Duration>,
         life: Option<Duration>,
     },
-    /// As the operator says, or by what the endpoints are.
+    /// A name that is not authenticated.
     Plain {
         given: Given,
         known: Arc<ArcSwap<Directory>>,
@@ -42,7 +42,7 @@ enum Given {
     Dynamic(Arc<[u8]>),
 }
 
-/// Both ways.
+/// The names of the endpoints, in both directions.
 #[derive(Default)]
 struct Directory {
     values: HashMap<EndpointId, CookieValue>,
@@ -52,59 +52,64 @@ struct Directory {
 /// The endpoint that a value names.
 pub(super) struct NamedEndpoint {
     pub(super) endpoint: EndpointId,
-    pub(super) session: Option<Session>,
+    pub(super) session: Option<TokenSession>,
     /// Whether the cookie is to be set again.
     pub(super) due: bool,
 }
 
 impl Values {
-    /// Authenticated tokens, the usual choice: no address leaks, nobody can choose an endpoint, and each session has a
-    /// number by which all balancers agree on who stands in for an endpoint. They are good for this cookie alone. See
-    /// [`token`](crate::token).
+    /// Authenticated tokens under the keys of `ring`: the recommended choice. They reveal no address, clients cannot
+    /// choose an endpoint, and each session has a number by which all balancers select the same replacement for an
+    /// unavailable endpoint. They are valid in this cookie only. See [`token`](crate::token).
     pub fn tokens(ring: KeyRing, cookie: &PersistenceCookie) -> Self {
         Self::of_tokens(Arc::new(Tokens::new(ring, cookie.name())))
     }
 
-    /// Tokens whose keys are shared with whoever [rotates](Tokens::rotate) them. Their
-    /// [members](Tokens::members) are not: a pool's own count.
+    /// Tokens whose keys can be [rotated](Tokens::rotate) through `tokens`. The [members](Tokens::members) of `tokens`
+    /// itself are not used: each pool has its own.
     pub fn of_tokens(tokens: Arc<Tokens>) -> Self {
         Self(Naming::Tokens { tokens, idle: None, life: None })
     }
 
-    /// A token that was not brought for so long is void; it is renewed while it is in use. Authenticated, unlike the dates
-    /// of [`max_idle`](crate::cookie::PersistenceCookieBuilder::max_idle), which are HAProxy's. No effect but on tokens.
-    #[must_use]
-    pub fn idle(mut self, longest: Duration) -> Self {
-        if let Naming::Tokens { idle, .. } = &mut self.0 {
-            *idle = Some(longest);
-        }
-        self
-    }
-
-    /// A session that has lasted so long ends, in use or not. No effect but on tokens.
-    #[must_use]
-    pub fn life(mut self, longest: Duration) -> Self {
-        if let Naming::Tokens { life, .. } = &mut self.0 {
-            *life = Some(longest);
-        }
-        self
-    }
-
-    /// The endpoints' ids, for compatibility. They tell clients what the endpoints are called, by default their
-    /// addresses, and clients may choose.
+    /// Sets how long a token is valid after it was issued. It is renewed while it is in use. Default: no limit. A
+    /// timeout of zero is an error of [`Affinity::new`](crate::Affinity::new). Has an effect on tokens only.
     ///
-    /// As with all values but tokens, nothing tells a session from others: who stands in for its endpoint is up to the
-    /// strategy, and each balancer's. Until the client has taken another cookie, each of its requests may go elsewhere;
-    /// and in rewrite mode, or under [`postonly`](crate::cookie::PersistenceCookieBuilder::postonly), that may be long.
-    /// In prefix mode, however, the endpoint's own value tells the session, as a token's number does, as long as the one
-    /// it belongs to has not left. (A name that is no endpoint's any more is no name, as in HAProxy; a token is one.)
+    /// Unlike the dates of [`max_idle`](crate::cookie::PersistenceCookieBuilder::max_idle), which are HAProxy's, this
+    /// is authenticated.
+    #[must_use]
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        if let Naming::Tokens { idle, .. } = &mut self.0 {
+            *idle = Some(timeout);
+        }
+        self
+    }
+
+    /// Sets how long a session lasts at most, whether it is used or not. Default: no limit. A lifetime of zero is an
+    /// error of [`Affinity::new`](crate::Affinity::new). Has an effect on tokens only.
+    #[must_use]
+    pub fn lifetime(mut self, lifetime: Duration) -> Self {
+        if let Naming::Tokens { life, .. } = &mut self.0 {
+            *life = Some(lifetime);
+        }
+        self
+    }
+
+    /// The endpoints' ids, for compatibility. They reveal the ids to clients, which are addresses by default, and
+    /// clients can choose an endpoint.
+    ///
+    /// As with all values except tokens, nothing distinguishes sessions of one endpoint. If the endpoint cannot take
+    /// them, each balancer's strategy picks another one, and each request of the client may go elsewhere until the
+    /// client has the new cookie. In rewrite mode, or with
+    /// [`postonly`](crate::cookie::PersistenceCookieBuilder::postonly), that may take long. In prefix mode, the
+    /// endpoint's own value identifies the session, as a token's number does, while the session's endpoint is in the
+    /// pool. A value that names no endpoint of the pool counts as none, as in HAProxy.
     pub fn ids() -> Self {
         Self::plain(Given::Ids)
     }
 
-    /// Names of your own, as HAProxy's `server … cookie NAME`. Endpoints without one are not bound to; if one of them
-    /// answers, the client keeps the cookie that it has (where HAProxy erases it). Who stands in for an endpoint is up to
-    /// the strategy, see [`ids`](Self::ids).
+    /// Names of your own, as in HAProxy's `server … cookie NAME`. Sessions are not bound to endpoints without a name.
+    /// If such an endpoint answers, the client keeps the cookie that it has (HAProxy erases it). For sessions of an
+    /// unavailable endpoint, see [`ids`](Self::ids).
     ///
     /// ```
     /// use equipoise_affinity::{Values, cookie::PersistenceCookie};
@@ -119,7 +124,8 @@ impl Values {
     ///
     /// # Errors
     ///
-    /// When a name is not fit for a cookie, or two endpoints have the same.
+    /// [`InvalidValues::Unfit`] if a name cannot be a cookie's value, and [`InvalidValues::Twice`] if two endpoints
+    /// have the same name.
     pub fn named(
         cookie: &PersistenceCookie,
         names: impl IntoIterator<Item = (impl Into<EndpointId>, impl AsRef<[u8]>)>,
@@ -138,8 +144,8 @@ impl Values {
         Ok(Self::plain(Given::Names(Arc::new(all))))
     }
 
-    /// HAProxy's `dynamic`: a hash of this key and the endpoint's address, which has to be an IP address with a port. See
-    /// [`CookieValue::dynamic`]. Who stands in for an endpoint is up to the strategy, see [`ids`](Self::ids).
+    /// HAProxy's `dynamic`: a hash of this key and the endpoint's address, which must be an IP address with a port. See
+    /// [`CookieValue::dynamic`]. For sessions of an unavailable endpoint, see [`ids`](Self::ids).
     pub fn dynamic(key: impl AsRef<[u8]>) -> Self {
         Self::plain(Given::Dynamic(key.as_ref().into()))
     }
@@ -148,7 +154,7 @@ impl Values {
         Self(Naming::Plain { given, known: Arc::default() })
     }
 
-    /// The same for one pool, with a directory of its own: no endpoint is known yet.
+    /// The same values for another pool, with no members yet.
     pub(super) fn for_pool(self) -> Self {
         Self(match self.0 {
             Naming::Tokens { tokens, idle, life } => Naming::Tokens { tokens: Arc::new(tokens.for_pool()), idle, life },
@@ -157,14 +163,18 @@ impl Values {
     }
 
     /// Returns the endpoint that `value` names, or why it names none.
-    pub(super) fn read(&self, value: &[u8], now: SystemTime) -> Result<NamedEndpoint, Unbound> {
+    pub(super) fn read(&self, value: &[u8], now: SystemTime) -> Result<NamedEndpoint, UnboundReason> {
         match &self.0 {
             Naming::Tokens { tokens, idle, life } => {
-                let token = tokens.read(value, now, *idle, *life).map_err(Unbound::Token)?;
-                Ok(NamedEndpoint { endpoint: token.endpoint().clone(), session: Some(token.session()), due: token.is_due() })
+                let token = tokens.read(value, now, *idle, *life).map_err(UnboundReason::Token)?;
+                Ok(NamedEndpoint {
+                    endpoint: token.endpoint().clone(),
+                    session: Some(token.session()),
+                    due: token.is_due(),
+                })
             }
             Naming::Plain { known, .. } => {
-                let endpoint = known.load().endpoints.get(value).cloned().ok_or(Unbound::Unknown)?;
+                let endpoint = known.load().endpoints.get(value).cloned().ok_or(UnboundReason::Unknown)?;
                 Ok(NamedEndpoint { endpoint, session: None, due: false })
             }
         }
@@ -175,7 +185,7 @@ impl Values {
         &self,
         cookie: &PersistenceCookie,
         endpoint: &EndpointId,
-        session: Option<Session>,
+        session: Option<TokenSession>,
         now: SystemTime,
     ) -> Option<CookieValue> {
         match &self.0 {
@@ -187,7 +197,8 @@ impl Values {
     /// Refuses settings with which no cookie is ever valid.
     pub(crate) fn check(&self) -> Result<(), InvalidValues> {
         let Naming::Tokens { idle, life, .. } = &self.0 else { return Ok(()) };
-        match [("idle", idle), ("life", life)].into_iter().find(|(_, time)| **time == Some(Duration::ZERO)) {
+        match [("idle_timeout", idle), ("lifetime", life)].into_iter().find(|(_, time)| **time == Some(Duration::ZERO))
+        {
             Some((setting, _)) => Err(InvalidValues::Zero { setting }),
             None => Ok(()),
         }
@@ -255,18 +266,18 @@ fn socket(address: &str) -> Option<SocketAddr> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidValues {
-    /// A name, or an id that is to be one, is not fit for a cookie.
+    /// A name, or an id used as a name, cannot be a cookie's value.
     #[error("endpoint {endpoint} cannot be named in a cookie: name it otherwise, or use tokens")]
     Unfit {
-        /// Whose.
+        /// The endpoint.
         endpoint: EndpointId,
         /// What is wrong with it.
         source: InvalidCookieValue,
     },
-    /// A time of zero, with which every token would be void at once.
-    #[error("{setting} of tokens has to be longer than zero; without it, they do not end by it")]
+    /// A time of zero: every token would be void at once.
+    #[error("{setting} of tokens must be longer than zero; leave it out for no limit")]
     Zero {
-        /// The setting: `idle` or `life`.
+        /// The setting: `idle_timeout` or `lifetime`.
         setting: &'static str,
     },
     /// Two endpoints have the same name.
@@ -275,17 +286,17 @@ pub enum InvalidValues {
         /// The name.
         name: String,
     },
-    /// The address is not an IP address with a port, of which [`Values::dynamic`] makes a name.
+    /// The endpoint's address is not an IP address with a port, which [`Values::dynamic`] needs.
     #[error("the address of endpoint {endpoint}, {address:?}, is not an IP address with a port")]
     Address {
-        /// Whose.
+        /// The endpoint.
         endpoint: EndpointId,
         /// The address.
         address: String,
     },
 }
 
-/// Never what a value is made with.
+/// Does not show keys.
 impl fmt::Debug for Values {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.0 {

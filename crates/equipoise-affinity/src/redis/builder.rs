@@ -12,31 +12,29 @@ use tokio::{
 
 use super::{
     RedisStore,
-    backoff::Backoff,
-    error::InvalidRedisStore,
-    link::{Link, LinkSettings},
-    near::Near,
-    server::Server,
-    shared::{MOST_OPEN, Settings, Shared},
+    link::{Backoff, Link, LinkSettings},
+    local_cache::LocalCache,
+    server::{InvalidRedisStore, Server},
+    shared::{MAX_LOOKUPS, Settings, Shared},
     stats::Counters,
     writer,
 };
 
-/// The longest time a setting takes: ten years. Redis adds it to today in milliseconds.
-const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
-const LONGEST_PREFIX: usize = 128;
-const MOST_NEAR: usize = 1 << 28;
-const MOST_QUEUED: usize = 1 << 20;
+/// Maximum of times: ten years. Redis adds them to the current time in milliseconds.
+const MAX_TIME: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+const MAX_PREFIX: usize = 128;
+const MAX_CACHED: usize = 1 << 28;
+const MAX_QUEUED: usize = 1 << 20;
 
-/// What a [`RedisStore`] goes by. Made by [`RedisStore::builder`].
+/// Settings of a [`RedisStore`]. Created by [`RedisStore::builder`].
 #[must_use]
 pub struct RedisStoreBuilder {
     url: String,
     prefix: String,
     idle_timeout: Duration,
     lifetime: Option<Duration>,
-    near_ttl: Duration,
-    near_capacity: usize,
+    cache_ttl: Duration,
+    cache_capacity: usize,
     lookup_timeout: Duration,
     connect_timeout: Duration,
     backoff: Backoff,
@@ -55,11 +53,11 @@ impl RedisStoreBuilder {
             prefix: "equipoise:".to_owned(),
             idle_timeout: Duration::from_secs(30 * 60),
             lifetime: None,
-            near_ttl: Duration::from_secs(1),
-            near_capacity: 65_536,
+            cache_ttl: Duration::from_secs(1),
+            cache_capacity: 65_536,
             lookup_timeout: Duration::from_millis(50),
             connect_timeout: Duration::from_secs(1),
-            backoff: Backoff { first: Duration::from_millis(50), most: Duration::from_secs(5) },
+            backoff: Backoff { min: Duration::from_millis(50), max: Duration::from_secs(5) },
             write_queue: 16_384,
             clock: Arc::new(SystemClock::new()),
             wall_clock: Arc::new(SystemTime::now),
@@ -69,91 +67,94 @@ impl RedisStoreBuilder {
         }
     }
 
-    /// What the names of the store's entries in Redis begin with; `equipoise:` by default. Balancers with the same prefix
-    /// share sessions, so give each pool its own. At most 128 bytes that end with `:`, or empty. Of two prefixes one may
-    /// begin with the other (`shop:` and `shop:eu:`): their entries never meet.
+    /// Sets the prefix of the store's entries in Redis. Default: `equipoise:`. Balancers with the same prefix share
+    /// sessions, so use one for each pool. At most 128 bytes; it must end with `:` or be empty. One prefix may begin
+    /// with another (`shop:` and `shop:eu:`): their entries stay separate.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
     }
 
-    /// How long a session lasts after it was last used; 30 minutes by default. 1 ms to 10 years.
+    /// Sets how long a session lasts without being used. Default: 30 minutes; 1 ms to 10 years.
     pub fn idle_timeout(mut self, idle: Duration) -> Self {
         self.idle_timeout = idle;
         self
     }
 
-    /// How long a session lasts at most after it was first bound, however much it is used or moved; without end by
-    /// default. 1 s to 10 years. Goes by the balancers' wall clocks, and from the full second: keep them together.
+    /// Sets how long a session lasts at most from its first binding, whether it is used or moved. Default: no limit; 1
+    /// s to 10 years. It is counted from the full second, by the balancers' wall clocks, which should agree.
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
         self.lifetime = Some(lifetime);
         self
     }
 
-    /// How long the near-cache answers for the server; 1 s by default, which is how long a balancer may go on sending a
-    /// session where another one has moved it from. 0: the near-cache serves only while the server is away.
-    pub fn near_ttl(mut self, ttl: Duration) -> Self {
-        self.near_ttl = ttl;
+    /// Sets how long the local cache answers instead of the server. Default: 1 s. For this time, a balancer may send
+    /// requests to an endpoint from which another balancer has moved the session. With 0, the cache answers only while
+    /// the server is unavailable.
+    pub fn cache_ttl(mut self, ttl: Duration) -> Self {
+        self.cache_ttl = ttl;
         self
     }
 
-    /// How many sessions the near-cache holds, which are also those that last through an outage; 65 536 by default, some
-    /// 300 bytes each. 1 to 2²⁸.
-    pub fn near_capacity(mut self, sessions: usize) -> Self {
-        self.near_capacity = sessions;
+    /// Sets how many sessions the local cache holds. Default: 65,536, at about 300 bytes each; 1 to 2²⁸. These sessions
+    /// continue during an outage.
+    pub fn cache_capacity(mut self, sessions: usize) -> Self {
+        self.cache_capacity = sessions;
         self
     }
 
-    /// How long a lookup waits for the server; 50 ms by default. What comes later still gets into the near-cache. 1 ms to
-    /// 10 years.
+    /// Sets how long a lookup waits for the server. Default: 50 ms; 1 ms to 10 years. A later answer still enters the
+    /// local cache.
     pub fn lookup_timeout(mut self, timeout: Duration) -> Self {
         self.lookup_timeout = timeout;
         self
     }
 
-    /// How long connecting may take, up to the server's first answers, and how long a connection may owe answers without
-    /// any coming; 1 s by default. 1 ms to 10 years.
+    /// Sets how long connecting may take, including the server's first replies. A connection on which an expected reply
+    /// does not come for this time is ended. Default: 1 s; 1 ms to 10 years.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// How long to wait before connecting again: nothing after a connection that lasted for `most`, then `first`, then twice as long
-    /// each time up to `most`, less up to half by chance; 50 ms and 5 s by default. 1 ms to 10 years.
-    pub fn backoff(mut self, first: Duration, most: Duration) -> Self {
-        self.backoff = Backoff { first, most };
+    /// Sets the wait before connecting again: `min` after the first failure, then doubling up to `max`, and shortened
+    /// by up to half at random. There is no wait after a connection that lasted for `max`. Defaults: 50 ms and 5 s; 1
+    /// ms to 10 years.
+    pub fn backoff(mut self, min: Duration, max: Duration) -> Self {
+        self.backoff = Backoff { min, max };
         self
     }
 
-    /// How many bindings may wait to be written; 16 384 by default, some 100 bytes each. More are dropped and
-    /// [counted](super::RedisStats::writes_dropped). 1 to 2²⁰.
+    /// Sets how many bindings may wait to be written. Default: 16,384, at about 100 bytes each; 1 to 2²⁰. Further ones
+    /// are dropped and [counted](super::RedisStats::writes_dropped).
     pub fn write_queue(mut self, bindings: usize) -> Self {
         self.write_queue = bindings;
         self
     }
 
-    /// What the near-cache goes by; the system's monotonic clock by default. Time limits towards the server go by the
-    /// runtime's.
+    /// Sets the clock of the local cache. Default: the system's monotonic clock. Timeouts towards the server use the
+    /// runtime's timer.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
     }
 
-    /// What [lifetimes](Self::lifetime) go by; [`SystemTime::now`] by default.
+    /// Sets the clock for [lifetimes](Self::lifetime). Default: [`SystemTime::now`].
     pub fn wall_clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.wall_clock = Arc::new(now);
         self
     }
 
-    /// Where the connection lives; the runtime [`build`](Self::build) is called in by default. It needs Tokio's I/O and
-    /// time drivers.
+    /// Sets the Tokio runtime of the connection, which needs the I/O and time drivers. Default: the runtime in which
+    /// [`build`](Self::build) is called.
     pub fn runtime(mut self, runtime: Handle) -> Self {
         self.runtime = Some(runtime);
         self
     }
 
-    /// How to speak TLS to a `rediss://` server: other roots than those browsers trust, which are the default, a client's
-    /// certificate, another provider. Certificates are always looked at, and have to have the URL's host.
+    /// Sets the TLS configuration for a `rediss://` server, such as other roots, a client certificate or another
+    /// provider. Default: the roots that browsers trust. Certificates are always verified, and must be valid for the
+    /// URL's host.
     #[cfg(feature = "redis-tls")]
     #[cfg_attr(docsrs, doc(cfg(feature = "redis-tls")))]
     pub fn tls(mut self, config: impl Into<Arc<rustls::ClientConfig>>) -> Self {
@@ -161,11 +162,11 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// Begins to connect, and returns without waiting for it.
+    /// Creates the store. It starts to connect, and returns without waiting.
     ///
     /// # Errors
     ///
-    /// When a setting is impossible; the error names it. That the server is away is none.
+    /// [`InvalidRedisStore`] if a setting is invalid, or there is no runtime. An unavailable server is not an error.
     pub fn build(self) -> Result<RedisStore, InvalidRedisStore> {
         let server = Server::new(
             &self.url,
@@ -184,7 +185,7 @@ impl RedisStoreBuilder {
                 prefix: self.prefix,
                 idle: self.idle_timeout,
                 life: self.lifetime,
-                near_ttl: self.near_ttl,
+                cache_ttl: self.cache_ttl,
                 link: LinkSettings {
                     server,
                     probe,
@@ -195,10 +196,10 @@ impl RedisStoreBuilder {
                 clock: self.clock,
                 wall: self.wall_clock,
             },
-            near: Near::new(self.near_capacity),
+            cache: LocalCache::new(self.cache_capacity),
             link: Link::new(),
             counters: Counters::default(),
-            open: Arc::new(Semaphore::new(MOST_OPEN)),
+            open: Arc::new(Semaphore::new(MAX_LOOKUPS)),
             writes,
             runtime: runtime.clone(),
         });
@@ -215,31 +216,31 @@ impl RedisStoreBuilder {
             ("idle_timeout", self.idle_timeout),
             ("lookup_timeout", self.lookup_timeout),
             ("connect_timeout", self.connect_timeout),
-            ("backoff's first wait", self.backoff.first),
-            ("backoff's longest wait", self.backoff.most),
+            ("backoff's minimum", self.backoff.min),
+            ("backoff's maximum", self.backoff.max),
         ] {
-            if !(Duration::from_millis(1)..=LONGEST).contains(&given) {
+            if !(Duration::from_millis(1)..=MAX_TIME).contains(&given) {
                 return wrong(setting, format!("{given:?}"), "it goes from 1 ms to 10 years");
             }
         }
         if let Some(lifetime) = self.lifetime
-            && !(Duration::from_secs(1)..=LONGEST).contains(&lifetime)
+            && !(Duration::from_secs(1)..=MAX_TIME).contains(&lifetime)
         {
             return wrong("lifetime", format!("{lifetime:?}"), "it goes from 1 s to 10 years");
         }
-        if self.backoff.most < self.backoff.first {
-            return wrong("backoff's longest wait", format!("{:?}", self.backoff.most), "it is no less than the first");
+        if self.backoff.max < self.backoff.min {
+            return wrong("backoff's maximum", format!("{:?}", self.backoff.max), "it is at least the minimum");
         }
         if !self.prefix.is_empty() && !self.prefix.ends_with(':') {
             return wrong("prefix", format!("{:?}", self.prefix), "it ends with ':', as in \"shop:\", or is empty");
         }
-        if self.prefix.len() > LONGEST_PREFIX {
+        if self.prefix.len() > MAX_PREFIX {
             return wrong("prefix", format!("{} bytes long", self.prefix.len()), "it has at most 128 bytes");
         }
-        if !(1..=MOST_NEAR).contains(&self.near_capacity) {
-            return wrong("near_capacity", self.near_capacity.to_string(), "it goes from 1 to 2²⁸");
+        if !(1..=MAX_CACHED).contains(&self.cache_capacity) {
+            return wrong("cache_capacity", self.cache_capacity.to_string(), "it goes from 1 to 2²⁸");
         }
-        if !(1..=MOST_QUEUED).contains(&self.write_queue) {
+        if !(1..=MAX_QUEUED).contains(&self.write_queue) {
             return wrong("write_queue", self.write_queue.to_string(), "it goes from 1 to 2²⁰");
         }
         Ok(())
@@ -253,8 +254,8 @@ impl fmt::Debug for RedisStoreBuilder {
             .field("prefix", &self.prefix)
             .field("idle_timeout", &self.idle_timeout)
             .field("lifetime", &self.lifetime)
-            .field("near_ttl", &self.near_ttl)
-            .field("near_capacity", &self.near_capacity)
+            .field("cache_ttl", &self.cache_ttl)
+            .field("cache_capacity", &self.cache_capacity)
             .field("lookup_timeout", &self.lookup_timeout)
             .field("connect_timeout", &self.connect_timeout)
             .field("backoff", &self.backoff)

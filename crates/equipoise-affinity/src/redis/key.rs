@@ -2,13 +2,13 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-/// Bytes of a key that are kept as they are. One less than a digest's hex digits, so that no key can pass for another's
-/// digest.
+/// Maximum length of a key that is stored unchanged: one less than a digest's hex digits, so that no key equals the digest
+/// of another.
 const KEPT: usize = 63;
 
-/// What a session key is called in Redis, after the prefix: itself, or the SHA-256 of a long one in hex.
+/// The name of a session key in Redis, after the prefix: the key itself, or the SHA-256 of a long one in hex.
 ///
-/// 64 bytes in place, so that neither the near-cache nor a lookup in it allocates for keys.
+/// 64 bytes inline, so that neither the local cache nor a lookup in it allocates.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct StoreKey {
     bytes: [u8; KEPT + 1],
@@ -36,8 +36,8 @@ impl StoreKey {
         self.bytes.get(..usize::from(self.len)).unwrap_or(&self.bytes)
     }
 
-    /// The whole name in Redis. The last colon ends the prefix: those of the key are escaped, as is the character that
-    /// escapes. So no two pairs of prefix and key have one name.
+    /// Returns the whole name in Redis. The last colon ends the prefix, because colons in the key are escaped. So different
+    /// pairs of prefix and key have different names.
     pub(super) fn under(&self, prefix: &str) -> Vec<u8> {
         let mut name = Vec::with_capacity(prefix.len() + KEPT + 1);
         name.extend_from_slice(prefix.as_bytes());
@@ -53,7 +53,7 @@ impl StoreKey {
 }
 
 impl fmt::Debug for StoreKey {
-    /// Keys are secrets of a sort: whoever has one is taken for its client.
+    /// Does not show the key, which may give access to a session.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "StoreKey({} bytes)", self.len)
     }

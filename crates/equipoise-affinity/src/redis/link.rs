@@ -1,4 +1,4 @@
-//! The connection: made, watched, given up and made again by one task.
+//! The connection to the server. One task makes it, watches it, ends it and makes it again.
 
 use std::{
     sync::{
@@ -13,18 +13,34 @@ use redis::{AsyncConnectionConfig, Pipeline, Value, aio::MultiplexedConnection, 
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
-    backoff::Backoff,
     live::{Driver, Live},
     script::Script,
     server::Server,
     stats::Counters,
-    wire::{Guarded, Wire},
+    wire::{Checked, Replies},
 };
 
-/// What the connection goes by.
+/// How long to wait before connecting again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Backoff {
+    pub(super) min: Duration,
+    pub(super) max: Duration,
+}
+
+impl Backoff {
+    /// The wait after this number of failures in a row: none, then `min`, then doubling up to `max`. `random`, from 0 to
+    /// 1, shortens it by up to half, so that balancers do not all reconnect at the same moment.
+    pub(super) fn wait(&self, failures: u32, random: f64) -> Duration {
+        let Some(doublings) = failures.checked_sub(1) else { return Duration::ZERO };
+        let whole = self.min.saturating_mul(2_u32.saturating_pow(doublings)).min(self.max);
+        whole.mul_f64(1.0 - random.clamp(0.0, 1.0) / 2.0)
+    }
+}
+
+/// Settings of the connection.
 pub(super) struct LinkSettings {
     pub(super) server: Server,
-    /// A key that may be asked for to see whether this server will do.
+    /// A key that is read to check whether the server can be used.
     pub(super) probe: Vec<u8>,
     pub(super) connect_timeout: Duration,
     pub(super) lookup_timeout: Duration,
@@ -48,17 +64,17 @@ impl Link {
         }
     }
 
-    /// The connection, if the server can be asked now.
+    /// Returns the connection, if the server answers.
     pub(super) fn live(&self) -> Option<Arc<Live>> {
         self.live.load().as_ref().filter(|live| !live.is_stalled()).map(Arc::clone)
     }
 
-    /// Which connection that is.
+    /// Returns the number of that connection.
     pub(super) fn epoch(&self) -> Option<u64> {
         self.live.load().as_ref().filter(|live| !live.is_stalled()).map(|live| live.epoch)
     }
 
-    /// Why it cannot.
+    /// Returns why there is none.
     pub(super) fn why(&self) -> String {
         if self.live.load().is_some() { "it has stopped answering".to_owned() } else { self.why.load().to_string() }
     }
@@ -68,11 +84,11 @@ impl Link {
         let server = settings.server.address();
         let mut failures = 0_u32;
         loop {
-            let wire = Arc::new(Wire::new());
-            let connected = timeout(settings.connect_timeout, self.connect(settings, &wire)).await;
+            let replies = Arc::new(Replies::new());
+            let connected = timeout(settings.connect_timeout, self.connect(settings, &replies)).await;
             let why = match connected.unwrap_or_else(|_| Err("no connection within its time".to_owned())) {
                 Ok((live, driver)) => {
-                    tracing::info!(%server, "the session store is there");
+                    tracing::info!(%server, "the session store is connected");
                     let since = Instant::now();
                     if live.epoch > 1 {
                         counters.reconnects.count();
@@ -80,7 +96,7 @@ impl Link {
                     let live = Arc::new(live);
                     self.live.store(Some(Arc::clone(&live)));
                     let why = live.hold(driver, settings.lookup_timeout, settings.connect_timeout).await;
-                    if since.elapsed() >= settings.backoff.most {
+                    if since.elapsed() >= settings.backoff.max {
                         failures = 0;
                     } else {
                         failures = failures.saturating_add(1);
@@ -92,18 +108,18 @@ impl Link {
                     why
                 }
             };
-            let why = match wire.broken() {
-                Some(how) => {
+            let why = match replies.violation.get() {
+                Some(violation) => {
                     counters.protocol_errors.count();
-                    format!("it broke the protocol: {how}")
+                    format!("it broke the protocol: {violation}")
                 }
                 None => why,
             };
             // Once per outage, not once per try.
             if failures <= 1 {
-                tracing::warn!(%server, why, "the session store is away");
+                tracing::warn!(%server, why, "the session store is unavailable");
             } else {
-                tracing::debug!(%server, why, failures, "the session store is still away");
+                tracing::debug!(%server, why, failures, "the session store is still unavailable");
             }
             self.why.store(Arc::new(why));
             self.live.store(None);
@@ -111,41 +127,41 @@ impl Link {
         }
     }
 
-    async fn connect(&self, settings: &LinkSettings, wire: &Arc<Wire>) -> Result<(Live, Driver), String> {
+    async fn connect(&self, settings: &LinkSettings, replies: &Arc<Replies>) -> Result<(Live, Driver), String> {
         let stream = settings.server.open().await.map_err(|error| error.to_string())?;
         let (mut connection, driver) = MultiplexedConnection::new_with_config(
             settings.server.introduction(),
-            Guarded::new(stream, Arc::clone(wire)),
+            Checked::new(stream, Arc::clone(replies)),
             // Time limits are kept here, where what comes late is still of use.
             AsyncConnectionConfig::new().set_response_timeout(None),
         )
         .await
         .map_err(|error| error.to_string())?;
-        wire.settle();
+        // The handshake is over: from now on, each reply must have been asked for.
+        replies.expected.store(replies.received.load(Ordering::Relaxed), Ordering::Relaxed);
         let mut driver: Driver = Box::pin(driver);
 
         let (touch, claim) = tokio::select! {
-            fit = try_out(&mut connection, wire, &settings.probe) => fit?,
+            fit = try_out(&mut connection, replies, &settings.probe) => fit?,
             () = &mut driver => return Err("it closed the connection".to_owned()),
         };
         let epoch = self.epochs.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        let live = Live::new(epoch, touch, claim, connection, Arc::clone(wire));
+        let live = Live::new(epoch, touch, claim, connection, Arc::clone(replies));
         Ok((live, driver))
     }
 }
 
-/// That a server lets itself be connected to says little. One that hangs does, and so does one that is too old, a replica,
-/// or ours only to look at, which would refuse every lookup.
+/// Checks that the server can be used. A server that hangs, is too old, or is read-only accepts connections too.
 async fn try_out(
     connection: &mut MultiplexedConnection,
-    wire: &Wire,
+    replies: &Replies,
     probe: &[u8],
 ) -> Result<(Script, Script), String> {
     let (mut touch, mut claim, mut get) = (Script::touch(), Script::claim(), cmd("GETEX"));
     get.arg(probe);
     let mut first = Pipeline::new();
     first.add_command(cmd("PING")).add_command(get).add_command(touch.load()).add_command(claim.load());
-    wire.due(4);
+    replies.expected.fetch_add(4, Ordering::Relaxed);
     let answers = connection.send_packed_commands(&first, 0, 4).await.map_err(|error| error.to_string())?;
     let mut answers = answers.into_iter();
     match answers.next() {
@@ -165,4 +181,23 @@ async fn try_out(
     touch.loaded(answers.next().unwrap_or_default());
     claim.loaded(answers.next().unwrap_or_default());
     Ok((touch, claim))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_try_is_at_once_and_waits_double_up_to_the_maximum() {
+        let backoff = Backoff { min: Duration::from_millis(50), max: Duration::from_secs(5) };
+        let waits = [0, 1, 2, 3, 7, 8, 9, u32::MAX].map(|failures| backoff.wait(failures, 0.0).as_millis());
+        assert_eq!(waits, [0, 50, 100, 200, 3200, 5000, 5000, 5000]);
+    }
+
+    #[test]
+    fn waits_are_shortened_by_up_to_half() {
+        let backoff = Backoff { min: Duration::from_millis(50), max: Duration::from_secs(5) };
+        assert_eq!(backoff.wait(2, 1.0), Duration::from_millis(50));
+        assert_eq!(backoff.wait(2, 0.5), Duration::from_millis(75));
+    }
 }

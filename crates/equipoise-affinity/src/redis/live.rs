@@ -16,21 +16,21 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{script::Script, wire::Wire};
+use super::{script::Script, wire::Replies};
 
-/// What moves its bytes.
+/// The future that reads and writes the connection.
 pub(super) type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A connection that has shown that it works.
+/// A connection to a server that has been checked.
 pub(super) struct Live {
-    /// Which it is: the first is 1.
+    /// The number of the connection; the first is 1.
     pub(super) epoch: u64,
     pub(super) touch: Script,
     pub(super) claim: Script,
     connection: MultiplexedConnection,
-    wire: Arc<Wire>,
+    replies: Arc<Replies>,
     stalled: AtomicBool,
-    /// How many answers there were when it stalled.
+    /// How many replies had been received when it stalled.
     stalled_at: AtomicU64,
     suspected: Notify,
     refused: Notify,
@@ -38,7 +38,7 @@ pub(super) struct Live {
 
 impl fmt::Debug for Live {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Live").field("epoch", &self.epoch).field("wire", &self.wire).finish_non_exhaustive()
+        f.debug_struct("Live").field("epoch", &self.epoch).field("replies", &self.replies).finish_non_exhaustive()
     }
 }
 
@@ -48,14 +48,14 @@ impl Live {
         touch: Script,
         claim: Script,
         connection: MultiplexedConnection,
-        wire: Arc<Wire>,
+        replies: Arc<Replies>,
     ) -> Self {
         Self {
             epoch,
             touch,
             claim,
             connection,
-            wire,
+            replies,
             stalled: AtomicBool::new(false),
             stalled_at: AtomicU64::new(0),
             suspected: Notify::new(),
@@ -63,17 +63,17 @@ impl Live {
         }
     }
 
-    /// Asks one thing. Ends when the answer is there or the connection is not.
+    /// Sends one command. Returns when the reply is received or the connection has ended.
     pub(super) async fn ask(&self, command: &Cmd) -> RedisResult<Value> {
-        self.wire.due(1);
+        self.replies.expected.fetch_add(1, Ordering::Relaxed);
         let answer = self.connection.clone().send_packed_command(command).await?;
         self.look_at(&answer);
         Ok(answer)
     }
 
-    /// Asks several things in one round trip.
+    /// Sends several commands in one round trip.
     pub(super) async fn ask_all(&self, commands: Vec<Cmd>) -> RedisResult<Vec<Value>> {
-        self.wire.due(commands.len() as u64);
+        self.replies.expected.fetch_add(commands.len() as u64, Ordering::Relaxed);
         let mut pipeline = Pipeline::with_capacity(commands.len());
         let count = commands.len();
         for command in commands {
@@ -84,7 +84,7 @@ impl Live {
         Ok(answers)
     }
 
-    /// A server that has become a replica, or wants to know who we are, will not change its mind on this connection.
+    /// Ends the connection if the server has become a replica or requires authentication.
     fn look_at(&self, answer: &Value) {
         if let Value::ServerError(error) = answer
             && (error.kind() == Some(ServerErrorKind::ReadOnly) || error.code() == "NOAUTH")
@@ -97,28 +97,28 @@ impl Live {
         self.stalled.load(Ordering::Relaxed)
     }
 
-    /// A mark to [suspect](Self::suspect) from.
+    /// Returns how many replies have been received, for [`suspect`](Self::suspect).
     pub(super) fn answers(&self) -> u64 {
-        self.wire.answers()
+        self.replies.received.load(Ordering::Relaxed)
     }
 
-    /// A question has waited too long since there were so many answers. If none has come in since, the server is taken
-    /// for away until one does.
+    /// Reports that a command has timed out. If no reply has been received since `answers`, the server counts as
+    /// unavailable until it sends one.
     pub(super) fn suspect(&self, answers: u64) {
-        if self.wire.answers() == answers && !self.stalled.swap(true, Ordering::Relaxed) {
+        if self.answers() == answers && !self.stalled.swap(true, Ordering::Relaxed) {
             self.stalled_at.store(answers, Ordering::Relaxed);
             self.suspected.notify_one();
         }
     }
 
     /// How the server has broken the protocol, if that is why the connection ended.
-    pub(super) fn broken(&self) -> Option<&'static str> {
-        self.wire.broken()
+    pub(super) fn violation(&self) -> Option<&'static str> {
+        self.replies.violation.get().copied()
     }
 
-    /// Drives the connection until it is over; why it is. Once a question has been waiting for `patience` in vain, there is
-    /// `most` for an answer.
-    pub(super) async fn hold(&self, driver: Driver, patience: Duration, most: Duration) -> String {
+    /// Drives the connection until it ends, and returns why. After a command has timed out, the server has `max` to send
+    /// any reply. `interval` is how often that is checked.
+    pub(super) async fn hold(&self, driver: Driver, interval: Duration, max: Duration) -> String {
         let mut driver = pin!(driver);
         loop {
             tokio::select! {
@@ -126,15 +126,15 @@ impl Live {
                 () = self.refused.notified() => return "it refuses: a replica, or authentication is wanted".to_owned(),
                 () = self.suspected.notified() => {}
             }
-            // Somebody waits in vain. Until the next answer nobody else shall; if none comes, the connection is given up.
+            // A command has timed out. Until the next reply, others do not wait; if none comes, the connection ends.
             let (answers, since) = (self.stalled_at.load(Ordering::Relaxed), Instant::now());
-            while self.wire.answers() == answers {
-                if since.elapsed() >= most {
+            while self.answers() == answers {
+                if since.elapsed() >= max {
                     return "it has stopped answering".to_owned();
                 }
                 tokio::select! {
                     () = &mut driver => return "it closed the connection".to_owned(),
-                    () = sleep(patience) => {}
+                    () = sleep(interval) => {}
                 }
             }
             self.stalled.store(false, Ordering::Relaxed);

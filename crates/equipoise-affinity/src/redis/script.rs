@@ -1,5 +1,4 @@
-//! What is asked of Redis: one command or script for each thing a store does, so that each is one round trip and nobody
-//! comes between.
+//! The commands and scripts of the store: one for each operation, so that each is atomic and takes one round trip.
 
 use redis::{Cmd, Value, cmd};
 

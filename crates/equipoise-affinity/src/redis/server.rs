@@ -8,11 +8,10 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::error::InvalidRedisStore;
 #[cfg(feature = "redis-tls")]
 use super::tls::Tls;
 
-/// Where the server is, and how to speak to it.
+/// The server's address, and how to connect to it.
 pub(super) struct Server {
     info: ConnectionInfo,
     #[cfg(feature = "redis-tls")]
@@ -30,7 +29,7 @@ impl Server {
         #[cfg(feature = "redis-tls")] config: Option<Arc<rustls::ClientConfig>>,
     ) -> Result<Self, InvalidRedisStore> {
         let wrong = |why: &str| InvalidRedisStore::Url { why: why.to_owned() };
-        // Taken off here: whether certificates are looked at is not for a URL to say.
+        // Removed here, because a URL must not decide whether certificates are verified.
         let (plain, encrypted) = match url.split_once("s://") {
             Some((scheme @ ("redis" | "valkey"), rest)) => (format!("{scheme}://{rest}"), true),
             _ => (url.to_owned(), false),
@@ -100,3 +99,38 @@ impl Server {
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// Why a [`RedisStore`](super::RedisStore) cannot be created. An unavailable server is not an error.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidRedisStore {
+    /// The URL is invalid. It is not shown here, because it may contain a password.
+    #[error(
+        "the store's URL is invalid ({why}): redis://[user[:password]@]host[:port][/database] or \
+         redis+unix:///path[?db=database]"
+    )]
+    Url {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// TLS cannot be used: a `rediss://` URL without feature `redis-tls`, a TLS configuration without such a URL, or a host
+    /// that no certificate can have.
+    #[error("{why}")]
+    Tls {
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// A setting is out of bounds.
+    #[error("{setting} cannot be {given}: {wanted}")]
+    Setting {
+        /// The setting.
+        setting: &'static str,
+        /// Its value.
+        given: String,
+        /// What is valid.
+        wanted: &'static str,
+    },
+    /// There is no Tokio runtime for the connection.
+    #[error("a store needs a Tokio runtime: build it within one, or give it a handle")]
+    NoRuntime,
+}

@@ -1,4 +1,4 @@
-//! What a store's callers and its tasks share.
+//! The state that a store's callers and its tasks share.
 
 use std::{
     sync::Arc,
@@ -17,33 +17,38 @@ use super::{
     key::StoreKey,
     link::{Link, LinkSettings},
     live::{Live, is_unknown_script},
-    near::{Entry, Near, SKEW},
+    local_cache::{CacheEntry, LocalCache, SKEW},
     script,
     stats::{Counter, Counters},
     value::Binding,
-    writer::Write,
 };
 use crate::StoreError;
 
-/// Questions that may be open at a time. Some 2 KiB each; at a millisecond a round trip these are four million a second.
-pub(super) const MOST_OPEN: usize = 4096;
+/// Maximum number of lookups at a time. Each takes about 2 KiB. At 1 ms per round trip this is 4 million lookups a second.
+pub(super) const MAX_LOOKUPS: usize = 4096;
 
 type Found = Result<Option<EndpointId>, StoreError>;
 
-/// What a store goes by.
+/// Settings of a store.
 pub(super) struct Settings {
     pub(super) prefix: String,
     pub(super) idle: Duration,
     pub(super) life: Option<Duration>,
-    pub(super) near_ttl: Duration,
+    pub(super) cache_ttl: Duration,
     pub(super) link: LinkSettings,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) wall: Arc<dyn Fn() -> SystemTime + Send + Sync>,
 }
 
+/// A binding, or the end of a session, to write to the server.
+pub(super) struct Write {
+    pub(super) key: StoreKey,
+    pub(super) entry: Arc<CacheEntry>,
+}
+
 pub(super) struct Shared {
     pub(super) settings: Settings,
-    pub(super) near: Near,
+    pub(super) cache: LocalCache,
     pub(super) link: Link,
     pub(super) counters: Counters,
     pub(super) open: Arc<Semaphore>,
@@ -63,7 +68,7 @@ impl Shared {
     }
 
     /// When the session was first bound, in seconds since 1970.
-    pub(super) fn born(&self, entry: &Entry) -> u64 {
+    pub(super) fn born(&self, entry: &CacheEntry) -> u64 {
         entry.born(self.wall() / 1000)
     }
 
@@ -77,15 +82,15 @@ impl Shared {
     }
 
     /// Whether an entry's session goes on, as far as this balancer knows.
-    pub(super) fn goes_on(&self, entry: &Entry, now: Timestamp) -> bool {
+    pub(super) fn goes_on(&self, entry: &CacheEntry, now: Timestamp) -> bool {
         entry.unused_for(now) < self.settings.idle
             && (self.settings.life.is_none()
                 || entry.bound.is_none()
                 || self.wall() < self.born(entry).saturating_mul(1000).saturating_add(self.life()))
     }
 
-    /// Hands an entry to the writer, unless it is there already.
-    pub(super) fn write(&self, key: &StoreKey, entry: &Arc<Entry>) {
+    /// Passes an entry to the writer, unless it is there already.
+    pub(super) fn write(&self, key: &StoreKey, entry: &Arc<CacheEntry>) {
         if self.link.epoch().is_none() {
             return self.counters.writes_dropped.count();
         }
@@ -95,8 +100,8 @@ impl Shared {
         }
     }
 
-    /// The claim of what `entry` says.
-    pub(super) fn claim(&self, live: &Live, key: &StoreKey, entry: &Entry, text: bool) -> Cmd {
+    /// The command that binds what `entry` says.
+    pub(super) fn claim(&self, live: &Live, key: &StoreKey, entry: &CacheEntry, text: bool) -> Cmd {
         let mut claim = live.claim.call(&key.under(&self.settings.prefix), text);
         claim
             .arg(entry.bound.as_ref().map_or("", EndpointId::as_str))
@@ -111,7 +116,7 @@ impl Shared {
 
     /// The question whom `key` is bound to. One that this balancer knows a binding of, on whose connection the server has
     /// not agreed to it, tells it at the same time: a server that came back empty has it again.
-    fn question(&self, live: &Live, key: &StoreKey, known: Option<&Entry>, text: bool) -> Cmd {
+    fn question(&self, live: &Live, key: &StoreKey, known: Option<&CacheEntry>, text: bool) -> Cmd {
         if let Some(known) = known
             && known.epoch != live.epoch
         {
@@ -126,12 +131,12 @@ impl Shared {
         touch
     }
 
-    /// Asks the server, and tells `caller` within the time for lookups. An answer that comes later is still learned from.
+    /// Asks the server, and answers `caller` within the lookup timeout. A later answer still enters the local cache.
     pub(super) async fn ask(
         self: Arc<Self>,
         live: Arc<Live>,
         key: StoreKey,
-        known: Option<Arc<Entry>>,
+        known: Option<Arc<CacheEntry>>,
         caller: Option<oneshot::Sender<Found>>,
         _permit: OwnedSemaphorePermit,
     ) {
@@ -148,8 +153,8 @@ impl Shared {
         let stale = || known.as_ref().and_then(|known| known.bound.clone());
         let found = match timeout(self.settings.link.lookup_timeout, &mut answer).await {
             Ok(Ok(answer)) => self.learn(&live, &key, answer, asked),
-            Ok(Err(_)) => Err(match live.broken() {
-                Some(how) => StoreError::Garbage { what: how.to_owned() },
+            Ok(Err(_)) => Err(match live.violation() {
+                Some(violation) => StoreError::Malformed { reason: violation.to_owned() },
                 None => away("the connection was lost"),
             }),
             Err(_) => {
@@ -164,7 +169,7 @@ impl Shared {
         self.tell(caller, found, stale());
     }
 
-    /// Tells whoever asked, if anybody did, and counts.
+    /// Counts the lookup and answers `caller`, if there is one.
     fn tell(&self, caller: Option<oneshot::Sender<Found>>, found: Found, stale: Option<EndpointId>) {
         let Some(caller) = caller else { return };
         let (counter, found) = self.judge(found, stale);
@@ -177,36 +182,36 @@ impl Shared {
         match found {
             Ok(Some(_)) => (&counters.hits, found),
             Ok(None) => (&counters.misses, found),
-            Err(StoreError::Away { .. }) if stale.is_some() => (&counters.stale_hits, Ok(stale)),
-            Err(StoreError::Away { .. }) => (&counters.away, found),
-            Err(StoreError::Garbage { .. }) => (&counters.garbage, found),
+            Err(StoreError::Unavailable { .. }) if stale.is_some() => (&counters.stale_hits, Ok(stale)),
+            Err(StoreError::Unavailable { .. }) => (&counters.unavailable, found),
+            Err(StoreError::Malformed { .. }) => (&counters.malformed, found),
         }
     }
 
     fn learn(&self, live: &Live, key: &StoreKey, answer: Value, asked: Timestamp) -> Found {
         let found = read(answer)?;
-        Ok(self.near.learn(key, found, asked, self.now(), live.epoch))
+        Ok(self.cache.learn(key, found, asked, self.now(), live.epoch))
     }
 }
 
-/// What the server says a session is bound to.
+/// Reads the endpoint that the server says a session is bound to.
 pub(super) fn read(answer: Value) -> Result<Option<Binding>, StoreError> {
     match answer {
         Value::Nil => Ok(None),
         Value::BulkString(value) => match Binding::parse(&value) {
             Ok(binding) => Ok(Some(binding)),
-            Err(what) => Err(StoreError::Garbage { what: what.to_owned() }),
+            Err(what) => Err(StoreError::Malformed { reason: what.to_owned() }),
         },
         Value::ServerError(error) if error.code() == "WRONGTYPE" => {
-            Err(StoreError::Garbage { what: "a value that is no string".to_owned() })
+            Err(StoreError::Malformed { reason: "a value that is no string".to_owned() })
         }
         Value::ServerError(error) => Err(away(&format!("it refused: {}", error.code()))),
-        _ => Err(StoreError::Garbage { what: "an answer of the wrong type".to_owned() }),
+        _ => Err(StoreError::Malformed { reason: "an answer of the wrong type".to_owned() }),
     }
 }
 
 pub(super) fn away(why: &str) -> StoreError {
-    StoreError::Away { why: why.to_owned() }
+    StoreError::Unavailable { reason: why.to_owned() }
 }
 
 fn millis(duration: Duration) -> u64 {

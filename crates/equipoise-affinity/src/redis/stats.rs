@@ -1,35 +1,35 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What a [`RedisStore`](super::RedisStore) has done since it was built.
+/// What a [`RedisStore`](super::RedisStore) has done since it was created.
 ///
-/// Every lookup counts once, as one of the first six; those whose caller left before the answer count too.
+/// Each lookup is counted in exactly one of the first six fields, also if its caller did not wait for the answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RedisStats {
-    /// Lookups answered from the near-cache.
-    pub near_hits: u64,
-    /// Lookups answered from the near-cache although its entry was past its time, because the server was away.
+    /// Lookups answered from the local cache.
+    pub cache_hits: u64,
+    /// Lookups answered from a cache entry past its time, because the server was unavailable.
     pub stale_hits: u64,
     /// Lookups for which the server had a binding.
     pub hits: u64,
-    /// Lookups for which nobody had a binding.
+    /// Lookups for which there was no binding.
     pub misses: u64,
-    /// Lookups without an answer: the server away, too slow, or refusing.
-    pub away: u64,
-    /// Lookups whose answer was no binding.
-    pub garbage: u64,
-    /// Bindings and endings written to the server.
+    /// Lookups without an answer: the server was unavailable or too slow, or refused the command.
+    pub unavailable: u64,
+    /// Lookups whose answer was not a binding.
+    pub malformed: u64,
+    /// Bindings and ends of sessions written to the server.
     pub writes: u64,
-    /// Bindings and endings that did not get to the server: the queue full, the server away or refusing. The near-cache
-    /// has them, and writes them when they are next used.
+    /// Bindings and ends of sessions that were not written: the queue was full, or the server was unavailable or
+    /// refused them. The local cache has them, and writes them when they are next used.
     pub writes_dropped: u64,
-    /// Bindings that lost to another balancer's.
+    /// Bindings that lost against another balancer's.
     pub races_lost: u64,
-    /// Connections made after the first.
+    /// Connections made after the first one.
     pub reconnects: u64,
-    /// Connections given up because the server broke the protocol.
+    /// Connections ended because the server broke the protocol.
     pub protocol_errors: u64,
-    /// Whether the server can be asked now.
+    /// Whether the server is connected and answers.
     pub connected: bool,
 }
 
@@ -47,12 +47,12 @@ macro_rules! counters {
 }
 
 counters!(
-    near_hits,
+    cache_hits,
     stale_hits,
     hits,
     misses,
-    away,
-    garbage,
+    unavailable,
+    malformed,
     writes,
     writes_dropped,
     races_lost,

@@ -1,9 +1,9 @@
 use equipoise_core::EndpointId;
 
-/// The longest endpoint id a pool takes.
-const LONGEST_ID: usize = 255;
+/// Maximum length of an endpoint id in a pool, in bytes.
+const MAX_ID: usize = 255;
 
-/// The longest birth: what Lua, whose numbers are floating point, reads exactly in milliseconds.
+/// Maximum number of digits of a birth: more are not exact in Lua, whose numbers are floating point.
 const MAX_BIRTH_DIGITS: usize = 15;
 
 /// A value in Redis: `1 <birth> <endpoint id>`, where 1 is the format's version and birth is when the session was first
@@ -17,7 +17,7 @@ pub(super) struct Binding {
 impl Binding {
     /// # Errors
     ///
-    /// When this is no binding: what is wrong with it. Never the value itself, which is anybody's.
+    /// Returns what is wrong, without the value, which may be foreign data.
     pub(super) fn parse(value: &[u8]) -> Result<Self, &'static str> {
         let text = std::str::from_utf8(value).map_err(|_| "a value that is not UTF-8")?;
         let (version, rest) = text.split_once(' ').ok_or("a value without a version")?;
@@ -43,9 +43,9 @@ fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Whether a pool would take this for an endpoint's id.
+/// Whether this is a valid endpoint id.
 pub(super) fn is_valid(id: &str) -> bool {
-    (1..=LONGEST_ID).contains(&id.len()) && !id.chars().any(char::is_control)
+    (1..=MAX_ID).contains(&id.len()) && !id.chars().any(char::is_control)
 }
 
 #[cfg(test)]

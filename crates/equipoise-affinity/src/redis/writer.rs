@@ -1,27 +1,17 @@
-use std::sync::Arc;
-
 use redis::Value;
 use tokio::{sync::mpsc, time::timeout};
 
 use super::{
-    key::StoreKey,
     live::{Live, is_unknown_script},
-    near::Entry,
     script,
-    shared::{Shared, read},
+    shared::{Shared, Write, read},
 };
 use crate::StoreError;
 
-/// Writes that go in one round trip. Enough for any rate; few enough that lookups behind them do not notice.
+/// Maximum number of writes in one round trip. Few enough not to delay the lookups behind them.
 const BATCH: usize = 64;
 
-/// A binding, or the end of one, that the server is to know of.
-pub(super) struct Write {
-    pub(super) key: StoreKey,
-    pub(super) entry: Arc<Entry>,
-}
-
-/// Writes for as long as it is polled: in order, and whatever has come together at once.
+/// Writes what the queue receives, in order and in batches, for as long as it is polled.
 pub(super) async fn write(shared: &Shared, mut queue: mpsc::Receiver<Write>) {
     let mut batch = Vec::with_capacity(BATCH);
     while queue.recv_many(&mut batch, BATCH).await > 0 {
@@ -37,7 +27,7 @@ pub(super) async fn write(shared: &Shared, mut queue: mpsc::Receiver<Write>) {
     }
 }
 
-/// One round trip; whose scripts the server does not know comes back.
+/// Writes a batch in one round trip. Returns the writes whose script the server does not know.
 async fn round(shared: &Shared, live: &Live, batch: Vec<Write>, text: bool) -> Vec<Write> {
     let commands = batch.iter().map(|write| match &write.entry.bound {
         Some(_) => shared.claim(live, &write.key, &write.entry, text),
@@ -68,20 +58,20 @@ fn settle(shared: &Shared, live: &Live, write: &Write, answer: Value) {
     let holds = match (&write.entry.bound, answer) {
         (None, Value::Int(_)) => None,
         (None, answer) => match read(answer) {
-            Err(StoreError::Away { .. }) => return failed(shared, write),
+            Err(StoreError::Unavailable { .. }) => return failed(shared, write),
             _ => return garbage(shared, write),
         },
         (Some(_), answer) => match read(answer) {
             Ok(holds) => holds,
-            Err(StoreError::Garbage { .. }) => return garbage(shared, write),
-            Err(StoreError::Away { .. }) => return failed(shared, write),
+            Err(StoreError::Malformed { .. }) => return garbage(shared, write),
+            Err(StoreError::Unavailable { .. }) => return failed(shared, write),
         },
     };
     shared.counters.writes.count();
     if holds.as_ref().is_some_and(|holds| Some(&holds.endpoint) != write.entry.bound.as_ref()) {
         shared.counters.races_lost.count();
     }
-    shared.near.written(&write.key, &write.entry, holds, shared.now(), live.epoch);
+    shared.cache.written(&write.key, &write.entry, holds, shared.now(), live.epoch);
 }
 
 fn failed(shared: &Shared, write: &Write) {
@@ -90,6 +80,6 @@ fn failed(shared: &Shared, write: &Write) {
 }
 
 fn garbage(shared: &Shared, write: &Write) {
-    tracing::debug!(key = ?write.key, "the session store answered a write with what is no binding");
+    tracing::debug!(key = ?write.key, "the session store answered a write with something other than a binding");
     failed(shared, write);
 }

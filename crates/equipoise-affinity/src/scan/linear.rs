@@ -166,7 +166,7 @@ fn keys_are_read_in_linear_time() {
 #[test]
 fn forwarded_addresses_are_read_in_linear_time() {
     let everybody: TrustedProxies = "0.0.0.0/0".parse().unwrap();
-    let client = |header| ClientAddress::behind(everybody.clone()).header(header).hops(usize::MAX);
+    let client = |header| ClientAddress::behind(everybody.clone()).header(header).max_hops(usize::MAX);
     let parts = [",", ", ", "1.2.3.4, ", "1.2.3.4:5,", "for=1.2.3.4,", "for=\"1.2.3.4\", ", ";", "for=1.2.3.4;,"];
     for part in parts.into_iter().chain(["\"", "\\\"", "\\", "\"\\\\\",", "for=\"\\1.2.3.4\",", "[", ":", "%", "a"]) {
         for (header, name) in [

@@ -1,8 +1,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The address that an element of `X-Forwarded-For`, or the `for` of a `Forwarded`, names: IPv4 or IPv6, either with a
-/// port (then IPv6 is in brackets), IPv6 perhaps with a zone. Neither the port nor the zone is of interest. An IPv4
-/// address in IPv6's clothes is an IPv4 address. `unknown` and `_hidden` are no addresses.
+/// Parses the address in an element of `X-Forwarded-For`, or in the `for` of `Forwarded`. Ports and zones are dropped. With
+/// a port, an IPv6 address is in brackets. IPv4-mapped IPv6 addresses become IPv4 addresses. `unknown` and `_hidden` are
+/// not addresses.
 pub(super) fn parse(text: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(text).ok()?;
     if let Some(bracketed) = text.strip_prefix('[') {
@@ -30,12 +30,12 @@ fn v6(text: &str) -> Option<IpAddr> {
     address.parse::<Ipv6Addr>().ok().map(|address| IpAddr::from(address).to_canonical())
 }
 
-/// As in RFC 6874, where `%` is itself written `%25`, and as everybody writes it.
+/// Both forms of the separator: `%25` as in RFC 6874, and `%`, which is common.
 fn is_zone(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._~-%".contains(&byte))
 }
 
-/// A port, or (RFC 7239, section 6.3) the name of one that is not told.
+/// A port, or an obfuscated one (RFC 7239, section 6.3).
 fn is_port(text: &str) -> bool {
     match text.strip_prefix('_') {
         Some(name) => {

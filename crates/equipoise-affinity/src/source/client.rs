@@ -1,4 +1,8 @@
-use std::{fmt, net::IpAddr, sync::Arc};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use equipoise_tower::RequestHead;
 use http::HeaderName;
@@ -7,27 +11,26 @@ use super::{
     address,
     header::{ForwardedHeader, forwarded_for},
     list::FromRight,
-    peer::{PeerAddr, ProxiedAddr},
     trusted::TrustedProxies,
 };
 use crate::{guard::guarded, scan};
 
 type PeerFn = dyn Fn(RequestHead<'_>) -> Option<IpAddr> + Send + Sync;
 
-/// Tells the IP address of the client that a request came from.
+/// Determines the IP address of the client that sent a request.
 ///
-/// It begins with the connection's address. As long as that is of a trusted proxy, the one that this proxy was called
-/// from takes its place: first what it said in the PROXY protocol ([`ProxiedAddr`]), then from the right to the left what
-/// the [header](Self::header) says, all lines of which are one list. The first address that is of no trusted proxy is the
-/// client's, and nothing to the left of it is looked at: that is what the client itself wrote. If all are trusted, it is
-/// the leftmost. Where the list says something that is no address (`unknown`, `_hidden`, garbage, over 512 bytes), it is
-/// the last address before that.
+/// It starts with the connection's address. While the current address belongs to a trusted proxy, the address that this
+/// proxy reports takes its place. These are first the address in the PROXY protocol ([`ProxiedAddr`]), and then the
+/// elements of the [header](Self::header) from right to left, all lines taken as one list. The first address that
+/// belongs to no trusted proxy is the client's. Elements further left were written by the client, and are not read. If
+/// all addresses are trusted, the leftmost is the client's. If an element is not an address (`unknown`, `_hidden`,
+/// garbage, more than 512 bytes), the address before it is the client's.
 ///
-/// IPv4 addresses in IPv6's clothes (`::ffff:192.0.2.7`) are IPv4 addresses; ports and zones (`fe80::1%eth0`) are
-/// dropped. It allocates nothing but for quoted strings in `Forwarded`, and however long a list is, no more than
-/// [`hops`](Self::hops) elements of it are read, each of at most 512 bytes.
+/// IPv4-mapped IPv6 addresses (`::ffff:192.0.2.7`) count as IPv4 addresses. Ports and zones (`fe80::1%eth0`) are
+/// dropped. At most [`max_hops`](Self::max_hops) elements are read, each of at most 512 bytes. It allocates only for
+/// quoted strings in `Forwarded`.
 ///
-/// nginx's `set_real_ip_from` with `real_ip_recursive on` does the same, and so do Envoy's `xff_trusted_cidrs`.
+/// nginx's `set_real_ip_from` with `real_ip_recursive on` and Envoy's `xff_trusted_cidrs` do the same.
 ///
 /// ```
 /// use std::net::SocketAddr;
@@ -56,43 +59,44 @@ pub struct ClientAddress {
 }
 
 impl ClientAddress {
-    /// The connection's address, whoever that is: for a balancer that clients connect to themselves.
+    /// The connection's address: for a balancer that clients connect to directly.
     #[must_use]
     pub fn connection() -> Self {
         Self::behind(TrustedProxies::none())
     }
 
-    /// What these proxies say: in the PROXY protocol, and in a header if one is [named](Self::header).
+    /// The address that `trusted` proxies report: in the PROXY protocol, and in a header if [one is set](Self::header).
     #[must_use]
     pub fn behind(trusted: TrustedProxies) -> Self {
         Self { trusted, header: None, hops: 32, peer: None }
     }
 
-    /// The header in which the proxies say it. Every trusted proxy must add to it or overwrite it; one that passes on what
-    /// its client wrote lets that client be anybody. None by default.
+    /// Sets the header in which the proxies report addresses. Default: none. Every trusted proxy must append to it or
+    /// overwrite it. If one passes on what its client wrote, that client can claim any address.
     #[must_use]
     pub fn header(mut self, header: ForwardedHeader) -> Self {
         self.header = Some(header);
         self
     }
 
-    /// How many elements of the header are looked at, from the right; 32 by default. With 0, none.
+    /// Sets how many elements of the header are read, from the right. Default: 32. With 0, the header is not read.
     #[must_use]
-    pub fn hops(mut self, most: usize) -> Self {
-        self.hops = most;
+    pub fn max_hops(mut self, hops: usize) -> Self {
+        self.hops = hops;
         self
     }
 
-    /// Where a request's extensions have the connection's address, in place of [`PeerAddr`]. With axum's `ConnectInfo`:
-    /// `|head| head.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip())`. For a Unix domain socket, whose
-    /// peers have none, say which address they count as, such as `127.0.0.1`. If it panics, there is none.
+    /// Sets how the connection's address is read from a request. Default: the extension [`PeerAddr`]. With axum's
+    /// `ConnectInfo`: `|head| head.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip())`. Peers of a
+    /// Unix domain socket have no address; return the one they should count as, such as `127.0.0.1`. If `peer` panics,
+    /// the address is not known.
     #[must_use]
     pub fn peer(mut self, peer: impl Fn(RequestHead<'_>) -> Option<IpAddr> + Send + Sync + 'static) -> Self {
         self.peer = Some(Arc::new(peer));
         self
     }
 
-    /// The client's address, canonical. `None` if the connection's is not known: then there is nobody to believe.
+    /// Returns the client's address in canonical form, or `None` if the connection's address is not known.
     #[must_use]
     pub fn of(&self, head: RequestHead<'_>) -> Option<IpAddr> {
         let peer = match &self.peer {
@@ -175,3 +179,28 @@ impl fmt::Debug for ClientAddress {
             .finish_non_exhaustive()
     }
 }
+
+/// A request extension: the address of the peer of the request's connection, as the listener accepted it.
+///
+/// ```
+/// use std::net::SocketAddr;
+/// use equipoise_affinity::source::{ClientAddress, PeerAddr};
+/// use equipoise_tower::RequestHead;
+///
+/// let accepted: SocketAddr = "192.0.2.7:40312".parse()?; // What `TcpListener::accept` says.
+/// let mut request = http::Request::new(());
+/// request.extensions_mut().insert(PeerAddr(accepted));
+///
+/// assert_eq!(ClientAddress::connection().of(RequestHead::of(&request)), Some(accepted.ip()));
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PeerAddr(pub SocketAddr);
+
+/// A request extension: the client's address that the peer reported in a PROXY protocol header at the start of the
+/// connection.
+///
+/// It is added beside [`PeerAddr`], and is used only if that address belongs to a trusted proxy.
+/// [`ProxyHeader`](super::ProxyHeader) has an example.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ProxiedAddr(pub SocketAddr);

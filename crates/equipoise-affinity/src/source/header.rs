@@ -5,24 +5,24 @@ use http::HeaderName;
 use super::address;
 use crate::{read::is_token_byte, scan};
 
-/// The header in which trusted proxies say whom a request came from. Exactly one is believed: proxies write one of them,
-/// and pass on whatever a client wrote into the others.
+/// The header in which trusted proxies report the client's address. Only one header is read: a proxy writes one of
+/// them, and passes on the others as the client wrote them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ForwardedHeader {
-    /// `X-Forwarded-For`: a list of addresses, to which each proxy adds the one it was called from.
+    /// `X-Forwarded-For`: a list of addresses. Each proxy appends the address of its own client.
     XForwardedFor,
-    /// `Forwarded` (RFC 7239): the same as the `for` of each element. An element without a `for`, or one that is no
-    /// address (`unknown`, `_hidden`), is as far as it can be read.
+    /// `Forwarded` (RFC 7239): the `for` of each element. Reading stops at an element without `for`, or with one that
+    /// is not an address (`unknown`, `_hidden`).
     Forwarded,
-    /// A header with one address which the outermost proxy sets, in place of what the client wrote: `X-Real-IP`,
-    /// `CF-Connecting-IP`, `True-Client-IP`. With two such lines, or two addresses, it says nothing.
+    /// A header with one address, which the outermost proxy sets in place of what the client wrote: `X-Real-IP`,
+    /// `CF-Connecting-IP`, `True-Client-IP`. With two lines or two addresses it is ignored.
     Single(HeaderName),
 }
 
-/// The address in one element of a `Forwarded` header: pairs with `;` between them, the values of which are tokens or
-/// quoted strings. More is let pass in values than in RFC 7239, section 4: a colon and brackets in one that is not
-/// quoted, white space around the semicolons. An element that names two clients names none.
+/// Returns the address in one element of a `Forwarded` header. The element has pairs separated by `;`, whose values are
+/// tokens or quoted strings. Two things are accepted beyond RFC 7239, section 4: colons and brackets in an unquoted
+/// value, and white space around semicolons. An element with two `for` has no address.
 pub(super) fn forwarded_for(element: &[u8]) -> Option<IpAddr> {
     let (mut rest, mut found) = (element, None);
     loop {

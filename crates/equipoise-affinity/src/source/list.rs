@@ -1,15 +1,15 @@
 use crate::scan;
 
-/// Longer elements of a list are not read: an address with its port is at most 47 bytes, and the rest of a `Forwarded`
-/// element is the names of one or two hosts.
-pub(super) const LONGEST_ELEMENT: usize = 512;
+/// Maximum length of an element that is read, in bytes. An address with its port has at most 47; the rest of a
+/// `Forwarded` element is the names of one or two hosts.
+pub(super) const MAX_ELEMENT: usize = 512;
 
-/// The elements of a comma-separated list from the last to the first, without the white space around them: `None`, and
-/// then nothing, for one that is too long.
+/// The elements of a comma-separated list from the last to the first, without white space around them. `None` stands for
+/// an element that is too long, and ends the list.
 ///
-/// Whoever handles a request adds to the right of what is there already. So the right is read by itself, and nothing to
-/// the left of it, such as a quote that is never closed, can change what it says. An element costs at most
-/// [`LONGEST_ELEMENT`], however long the list is.
+/// Each proxy appends on the right. So an element is read without the text to its left, which an attacker may have written:
+/// a quote there that is never closed changes nothing. An element costs at most
+/// [`MAX_ELEMENT`], however long the list is.
 #[derive(Debug)]
 pub(super) struct FromRight<'a> {
     rest: Option<&'a [u8]>,
@@ -33,7 +33,7 @@ impl<'a> Iterator for FromRight<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let rest = self.rest.take()?;
-        let (unseen, seen) = rest.split_at(rest.len().saturating_sub(LONGEST_ELEMENT + 1));
+        let (unseen, seen) = rest.split_at(rest.len().saturating_sub(MAX_ELEMENT + 1));
         let comma = if self.quoting { unquoted_comma(seen) } else { scan::rfind(seen, |byte| byte == b',') };
         match comma {
             Some(at) => {
@@ -41,7 +41,7 @@ impl<'a> Iterator for FromRight<'a> {
                 Some(seen.get(at + 1..).map(scan::trim))
             }
             // There is nothing unseen either, if it is that short.
-            None => Some((seen.len() <= LONGEST_ELEMENT).then(|| scan::trim(seen))),
+            None => Some((seen.len() <= MAX_ELEMENT).then(|| scan::trim(seen))),
         }
     }
 }
@@ -105,12 +105,12 @@ mod tests {
 
     #[test]
     fn elements_that_are_too_long_end_it() {
-        let (longest, longer) = ("x".repeat(LONGEST_ELEMENT), "x".repeat(LONGEST_ELEMENT + 1));
+        let (longest, longer) = ("x".repeat(MAX_ELEMENT), "x".repeat(MAX_ELEMENT + 1));
         assert_eq!(plain(&longest), [&longest]);
         assert_eq!(plain(&longer), ["(too long)"]);
         assert_eq!(plain(&format!("a,{longest},b")), ["b", &longest, "a"]);
         assert_eq!(plain(&format!("a,{longer},b")), ["b", "(too long)"]);
-        assert_eq!(quoting(&format!("a,\"{},\",b", "\\".repeat(LONGEST_ELEMENT))), ["b", "(too long)"]);
+        assert_eq!(quoting(&format!("a,\"{},\",b", "\\".repeat(MAX_ELEMENT))), ["b", "(too long)"]);
     }
 
     proptest! {

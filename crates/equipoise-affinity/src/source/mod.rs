@@ -1,27 +1,25 @@
-//! Who a client is: the address that a request really came from, however many proxies it passed.
+//! The client's address behind any number of proxies.
 //!
-//! [`ClientAddress`] starts with the connection's own address, which nobody can forge, and believes what a proxy says
-//! about its client only as far as [`TrustedProxies`] names that proxy. A client which says such things itself is not
-//! believed.
+//! [`ClientAddress`] starts with the connection's own address, which cannot be forged. It accepts what a proxy says
+//! about its client only if [`TrustedProxies`] contains that proxy. What an untrusted client says about itself is
+//! ignored.
 //!
-//! What the connection's address is, the server knows: it puts [`PeerAddr`] into the request's extensions (or the user
-//! says where to find it: [`ClientAddress::peer`]). A listener behind a proxy that speaks the PROXY protocol reads its
-//! header with [`ProxyHeader::parse`], and adds [`ProxiedAddr`].
+//! The server puts the connection's address into the request's extensions as [`PeerAddr`], or [`ClientAddress::peer`]
+//! says where else to find it. A listener behind a proxy that speaks the PROXY protocol reads the proxy's header with
+//! [`ProxyHeader::parse`] and adds [`ProxiedAddr`].
 
 mod address;
 mod client;
 mod header;
 mod list;
-mod peer;
 mod proxy_protocol;
 #[cfg(test)]
 mod tests;
 mod trusted;
 
 pub use self::{
-    client::ClientAddress,
+    client::{ClientAddress, PeerAddr, ProxiedAddr},
     header::ForwardedHeader,
-    peer::{PeerAddr, ProxiedAddr},
     proxy_protocol::{InvalidProxyHeader, ProxyHeader},
     trusted::{InvalidProxies, TrustedProxies},
 };

@@ -6,12 +6,12 @@ const V1_PREFIX: &[u8] = b"PROXY ";
 const V2_SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 const V2_FIXED: usize = 16;
 
-/// What a proxy that speaks the PROXY protocol says at the beginning of a connection, in version 1 (text) or 2 (binary):
-/// whom it was called from, and where.
+/// The header that a proxy sends at the start of a connection: the PROXY protocol, version 1 (text) or 2 (binary). It
+/// holds the address of the proxy's client, and the address that the client connected to.
 ///
-/// A listener reads it before anything else, from every connection or from none: what does not begin with a header is
-/// refused, since a client could otherwise send one of its own. Then each request of the connection is given both
-/// addresses, and [`ClientAddress`](super::ClientAddress) believes this one as far as the proxy is trusted. See
+/// A listener must read it before anything else, and from every connection or from none. Connections without it must be
+/// refused, because a client could otherwise send a header of its own. Each request of the connection then gets both
+/// addresses as extensions. [`ClientAddress`](super::ClientAddress) uses them if the proxy is trusted. Source:
 /// haproxy.org's proxy-protocol.txt.
 ///
 /// ```
@@ -39,19 +39,21 @@ pub struct ProxyHeader {
 }
 
 impl ProxyHeader {
-    /// The longest header that is read, in bytes: as much as HAProxy's buffer holds by default. Addresses take at most 52 bytes of a
-    /// binary header; the rest is for extensions, such as a client's certificate. One in text has at most 107 bytes.
-    pub const LONGEST: usize = 16 * 1024;
+    /// Maximum length of a header, in bytes: the default size of HAProxy's buffer. A header in text form has at most
+    /// 107 bytes. In binary form, addresses take at most 52 bytes, and the rest is for extensions such as a client's
+    /// certificate.
+    pub const MAX_LEN: usize = 16 * 1024;
 
-    /// The header at the beginning of `bytes`: everything that was read from the connection so far. `None` if more must be
-    /// read to tell. What no further bytes can mend is refused at once, so a peer that does not speak the protocol need
-    /// not be waited for. The caller limits the time that it waits.
+    /// Parses the header at the start of `bytes`, which are all bytes read from the connection so far. Returns `None`
+    /// if more bytes are needed.
     ///
-    /// TLVs (extensions of version 2) are passed over, and a checksum among them is not checked.
+    /// Bytes that cannot become a valid header are an error at once, so a peer that does not speak the protocol is not
+    /// waited for. The caller must limit how long it waits for more. Extensions of version 2 (TLVs) are skipped, and
+    /// their checksum is not checked.
     ///
     /// # Errors
     ///
-    /// When it is no such header. The connection is to be closed.
+    /// Returns why the bytes are not a PROXY protocol header. The connection should then be closed.
     pub fn parse(bytes: &[u8]) -> Result<Option<Self>, InvalidProxyHeader> {
         if begins(bytes, V1_PREFIX) {
             v1(bytes)
@@ -62,21 +64,22 @@ impl ProxyHeader {
         }
     }
 
-    /// How many of the bytes are the header. What the client sent follows.
+    /// Returns the length of the header in bytes. The bytes after it are the client's.
     #[must_use]
     pub fn length(&self) -> usize {
         self.length
     }
 
-    /// Whom the proxy was called from. `None` if the connection is the proxy's own (a health check), or came to it over
-    /// something that has no IP addresses, such as a Unix domain socket: then [`PeerAddr`](super::PeerAddr) is all that
-    /// is known.
+    /// Returns the address of the proxy's client. `None` if the connection is the proxy's own, such as a health check,
+    /// or if the client's connection has no IP addresses, such as a Unix domain socket. Then only
+    /// [`PeerAddr`](super::PeerAddr) is known.
     #[must_use]
     pub fn source(&self) -> Option<SocketAddr> {
         self.addresses.map(|(source, _)| source)
     }
 
-    /// Where the proxy was called. `None` where [`source`](Self::source) is.
+    /// Returns the address of the proxy that the client connected to. `None` in the same cases as
+    /// [`source`](Self::source).
     #[must_use]
     pub fn destination(&self) -> Option<SocketAddr> {
         self.addresses.map(|(_, destination)| destination)
@@ -90,13 +93,13 @@ fn begins(bytes: &[u8], prefix: &[u8]) -> bool {
 
 /// `PROXY TCP4 192.0.2.7 192.0.2.1 40312 443\r\n`
 fn v1(bytes: &[u8]) -> Result<Option<ProxyHeader>, InvalidProxyHeader> {
-    const LONGEST: usize = 107;
-    let seen = bytes.get(..LONGEST).unwrap_or(bytes);
+    const MAX_LEN: usize = 107;
+    let seen = bytes.get(..MAX_LEN).unwrap_or(bytes);
     let mut last = 0;
     let ends = |byte| std::mem::replace(&mut last, byte) == b'\r' && byte == b'\n';
     let Some(end) = scan::find(seen, ends).map(|at| at - 1) else {
-        let long = seen.len() == LONGEST;
-        return if long { Err(InvalidProxyHeader::TooLong { most: LONGEST }) } else { Ok(None) };
+        let long = seen.len() == MAX_LEN;
+        return if long { Err(InvalidProxyHeader::TooLong { max: MAX_LEN }) } else { Ok(None) };
     };
     let line = seen.get(V1_PREFIX.len()..end).and_then(|line| std::str::from_utf8(line).ok());
     let line = line.ok_or(InvalidProxyHeader::Addresses)?;
@@ -145,8 +148,8 @@ fn v2(bytes: &[u8]) -> Result<Option<ProxyHeader>, InvalidProxyHeader> {
         None => return Ok(None),
     };
     let length = V2_FIXED + usize::from(u16::from_be_bytes([high, low]));
-    if length > ProxyHeader::LONGEST {
-        return Err(InvalidProxyHeader::TooLong { most: ProxyHeader::LONGEST });
+    if length > ProxyHeader::MAX_LEN {
+        return Err(InvalidProxyHeader::TooLong { max: ProxyHeader::MAX_LEN });
     }
     // The protocol, TCP or UDP, matters to nobody here, but what is neither is an error. The family matters only if it
     // is about somebody else: with LOCAL, all of it is to be ignored.
@@ -182,11 +185,11 @@ where
     Some((address(source, source_port), address(destination, destination_port)))
 }
 
-/// What a connection began with is no header of the PROXY protocol.
+/// Why the first bytes of a connection are not a PROXY protocol header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidProxyHeader {
-    /// It begins with something else: the peer does not speak the protocol.
+    /// The bytes begin with something else: the peer does not speak the protocol.
     #[error("the connection does not begin with a PROXY protocol header; is the peer a proxy that sends one?")]
     Signature,
     /// The version is neither 1 nor 2.
@@ -195,19 +198,19 @@ pub enum InvalidProxyHeader {
     /// The command is neither LOCAL nor PROXY.
     #[error("the command of the PROXY protocol header is neither LOCAL nor PROXY")]
     Command,
-    /// The protocol or address family is none of those there are.
+    /// The protocol or address family is unknown.
     #[error(
-        "the PROXY protocol header is about no known protocol (TCP4, TCP6, UNKNOWN; in version 2 UDP and UNIX too)"
+        "the PROXY protocol header has an unknown protocol (known: TCP4, TCP6, UNKNOWN; in version 2 UDP and UNIX too)"
     )]
     Protocol,
-    /// The addresses or ports are incomplete, or are none.
-    #[error("the addresses in the PROXY protocol header are incomplete, or are none")]
+    /// The addresses or ports are incomplete or invalid.
+    #[error("the addresses in the PROXY protocol header are incomplete or invalid")]
     Addresses,
-    /// It goes on and on.
-    #[error("the PROXY protocol header has more than {most} bytes")]
+    /// The header is longer than allowed.
+    #[error("the PROXY protocol header has more than {max} bytes")]
     TooLong {
-        /// The most that it may have.
-        most: usize,
+        /// The maximum length, in bytes.
+        max: usize,
     },
 }
 

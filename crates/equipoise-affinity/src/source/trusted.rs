@@ -5,12 +5,12 @@ use std::{
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-/// The proxies in front of this one whose word about their clients is taken: networks.
+/// The networks of the proxies in front of this one whose reports about their clients are accepted.
 ///
-/// As text: networks (`10.0.0.0/8`), addresses, and the words `loopback`, `link-local` and `private` for the networks
-/// that [`loopback`](Self::loopback), [`link_local`](Self::link_local) and [`private`](Self::private) name, with commas
-/// or white space between them. Name what is really a proxy: whoever else is in these networks can say that it is
-/// anybody. Whether an address is among them takes O(log n) of n networks.
+/// As text, it is a list separated by commas or white space: networks (`10.0.0.0/8`), addresses, and the words
+/// `loopback`, `link-local` and `private` for the networks of [`loopback`](Self::loopback),
+/// [`link_local`](Self::link_local) and [`private`](Self::private). Include proxies only: any other machine in these
+/// networks can claim any address. A lookup takes O(log n) for n networks.
 ///
 /// ```
 /// use equipoise_affinity::source::TrustedProxies;
@@ -30,7 +30,7 @@ pub struct TrustedProxies {
 }
 
 impl TrustedProxies {
-    /// Nobody.
+    /// No networks: no proxy is trusted.
     #[must_use]
     pub fn none() -> Self {
         Self::default()
@@ -60,14 +60,14 @@ impl TrustedProxies {
         ])
     }
 
-    /// These, and those of `others`.
+    /// Returns these networks and those of `others`.
     #[must_use]
     pub fn and(self, others: Self) -> Self {
         self.networks.into_iter().chain(others.networks).collect()
     }
 
-    /// Whether `address` is in one of the networks. An IPv4 address in IPv6's clothes is an IPv4 address, and `::/0` is
-    /// every IPv6 address but no IPv4 one.
+    /// Returns whether `address` is in one of the networks. An IPv4-mapped IPv6 address counts as an IPv4 address.
+    /// `::/0` contains every IPv6 address and no IPv4 address.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();

@@ -4,8 +4,8 @@ use equipoise_core::{Clock, SystemClock};
 
 use super::SessionTable;
 
-/// The most sessions a table can be asked to hold: 2³⁰, some 100 GB.
-pub(super) const MOST: usize = 1 << 30;
+/// Largest capacity: 2³⁰ sessions, about 100 GB.
+pub(super) const MAX_CAPACITY: usize = 1 << 30;
 
 /// Settings of a [`SessionTable`].
 ///
@@ -15,10 +15,10 @@ pub(super) const MOST: usize = 1 << 30;
 ///
 /// let table = SessionTable::builder()
 ///     .capacity(1_000_000)
-///     .idle(Duration::from_secs(3_600))
+///     .idle_timeout(Duration::from_secs(3_600))
 ///     .lifetime(Duration::from_secs(86_400))
 ///     .build()?;
-/// # Ok::<(), equipoise_affinity::table::TableError>(())
+/// # Ok::<(), equipoise_affinity::table::InvalidSessionTable>(())
 /// ```
 #[must_use = "a builder does nothing until it builds"]
 #[derive(Clone)]
@@ -34,42 +34,44 @@ impl SessionTableBuilder {
         Self { capacity: 100_000, idle: Some(Duration::from_secs(30 * 60)), lifetime: None, clock: None }
     }
 
-    /// How many sessions the table holds at most; 100 000 by default. Some 110 bytes each, taken as sessions come.
+    /// Sets the maximum number of sessions. Default: 100,000; 1 to 2³⁰. Each takes about 110 bytes, allocated as
+    /// sessions are added.
     pub fn capacity(mut self, sessions: usize) -> Self {
         self.capacity = sessions;
         self
     }
 
-    /// How long a session lasts without being used; 30 minutes by default, [`None`] for as long as there is room.
-    pub fn idle(mut self, idle: impl Into<Option<Duration>>) -> Self {
+    /// Sets how long a session lasts without being used. Default: 30 minutes. [`None`]: no limit. Must not be zero.
+    pub fn idle_timeout(mut self, idle: impl Into<Option<Duration>>) -> Self {
         self.idle = idle.into();
         self
     }
 
-    /// How long a session lasts at most, used or not, from when it was bound to its endpoint; forever by default.
+    /// Sets how long a session lasts at most from its first binding, whether it is used or not. Default: [`None`], no
+    /// limit. Must not be zero.
     pub fn lifetime(mut self, lifetime: impl Into<Option<Duration>>) -> Self {
         self.lifetime = lifetime.into();
         self
     }
 
-    /// Where the table gets the time from; a [`SystemClock`] by default.
+    /// Sets the clock. Default: a [`SystemClock`].
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = Some(clock);
         self
     }
 
-    /// The table.
+    /// Creates the table.
     ///
     /// # Errors
     ///
-    /// When the capacity or a duration is out of range.
-    pub fn build(self) -> Result<SessionTable, TableError> {
-        if !(1..=MOST).contains(&self.capacity) {
-            return Err(TableError::Capacity { sessions: self.capacity });
+    /// [`InvalidSessionTable`] if the capacity or a time is out of range.
+    pub fn build(self) -> Result<SessionTable, InvalidSessionTable> {
+        if !(1..=MAX_CAPACITY).contains(&self.capacity) {
+            return Err(InvalidSessionTable::Capacity { sessions: self.capacity });
         }
-        for (what, span) in [("idle", self.idle), ("lifetime", self.lifetime)] {
+        for (what, span) in [("idle_timeout", self.idle), ("lifetime", self.lifetime)] {
             if span.is_some_and(|span| span.is_zero()) {
-                return Err(TableError::Zero { what });
+                return Err(InvalidSessionTable::Zero { what });
             }
         }
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
@@ -93,18 +95,18 @@ impl fmt::Debug for SessionTableBuilder {
     }
 }
 
-/// Why settings make no [`SessionTable`].
+/// Why settings of a [`SessionTable`] are invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum TableError {
-    /// It would hold nothing, or more than a table can.
-    #[error("a session table holds 1 to {MOST} sessions, not {sessions}")]
+pub enum InvalidSessionTable {
+    /// The capacity is 0 or more than 2³⁰.
+    #[error("a session table holds 1 to {MAX_CAPACITY} sessions, not {sessions}")]
     Capacity {
-        /// How many it was to hold.
+        /// The capacity.
         sessions: usize,
     },
-    /// Sessions would end as they begin.
-    #[error("{what} has to be longer than zero (None: sessions do not expire by it)")]
+    /// A time is zero, so every session would end at once.
+    #[error("{what} must be longer than zero (None means no limit)")]
     Zero {
         /// The setting.
         what: &'static str,

@@ -2,24 +2,24 @@ use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
 
 use sha2::{Digest, Sha256};
 
-/// What keys longer than [`INLINE`] are marked with, so that no raw key of 32 bytes equals a digest.
+/// The tag of keys longer than [`INLINE`], so that no raw key of 32 bytes equals a digest.
 const DIGEST: u8 = u8::MAX;
 
-/// How long a key may be to be kept as it is.
+/// Maximum length of a key that is stored unchanged, in bytes.
 const INLINE: usize = 32;
 
-/// A key as the table keeps it: itself up to 32 bytes, else its SHA-256. Always of one size.
+/// A key as the table stores it: unchanged up to 32 bytes, else its SHA-256. Always of the same size.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct StoredKey {
     bytes: [u8; INLINE],
     /// The length, or [`DIGEST`].
     tag: u8,
-    /// Half of its hash, so that eviction and growth need not hash again. Bytes, since a word would need four more.
+    /// Half of its hash, so that eviction and growth do not hash again. As bytes, because alignment would cost 3 more.
     hash: [u8; 4],
 }
 
 impl StoredKey {
-    /// A key, and the other half of its hash, for choosing a shard: halves do not correlate.
+    /// Returns the stored key and the other half of its hash, which selects the shard.
     pub(super) fn new(key: &[u8], hasher: &RandomState) -> (Self, u32) {
         let mut bytes = [0; INLINE];
         let tag = match bytes.get_mut(..key.len()) {
@@ -33,7 +33,7 @@ impl StoredKey {
             }
         };
         let mut hasher = hasher.build_hasher();
-        // Always all of it: nothing depends on the length.
+        // All bytes, whatever the length.
         hasher.write(&bytes);
         hasher.write_u8(tag);
         let hash = hasher.finish();
@@ -55,18 +55,18 @@ impl Hash for StoredKey {
     }
 }
 
-/// What a map within the table hashes with: the hash that a key brings with it.
-pub(super) type Hashed = BuildHasherDefault<AsItIs>;
+/// The hasher of the table's maps, which uses the hash stored in a key.
+pub(super) type Hashed = BuildHasherDefault<StoredHash>;
 
 #[derive(Default)]
-pub(super) struct AsItIs(u64);
+pub(super) struct StoredHash(u64);
 
-impl Hasher for AsItIs {
+impl Hasher for StoredHash {
     fn write(&mut self, bytes: &[u8]) {
         bytes.iter().for_each(|&byte| self.write_u32(byte.into()));
     }
 
-    /// Spread over 64 bits: maps look at the lowest and the highest.
+    /// Spreads the hash over 64 bits, since maps use the lowest and the highest.
     fn write_u32(&mut self, hash: u32) {
         self.0 = (self.0 ^ u64::from(hash)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }

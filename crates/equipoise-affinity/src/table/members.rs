@@ -10,13 +10,13 @@ use std::{
 use equipoise_core::EndpointId;
 use parking_lot::RwLock;
 
-/// Binding threads meet here, also those of different sessions.
+/// Number of locks, so that threads that bind different sessions rarely wait for each other.
 const PARTS: usize = 16;
 
-/// Below this many endpoints a part is not looked through for those that no session is bound to.
+/// Minimum size of a part before endpoints without sessions are removed from it.
 const FEW: usize = 32;
 
-/// An endpoint from when sessions came to be bound to it until it leaves. If it joins again, that is another one.
+/// An endpoint, from its first binding until it leaves. If it joins again, it is a new member.
 pub(super) struct Member {
     id: EndpointId,
     gone: AtomicBool,
@@ -33,8 +33,8 @@ impl Member {
     }
 }
 
-/// The endpoints that sessions are bound to, each once. An entry of the table points to its member, so one mark there
-/// voids all entries of an endpoint, and what has left is freed with the last entry that points to it.
+/// The endpoints that sessions are bound to, each once. Entries of the table point to their member, so one flag there voids
+/// all entries of an endpoint. A member is freed with the last entry that points to it.
 pub(super) struct Members {
     hasher: RandomState,
     parts: [RwLock<Part>; PARTS],
@@ -43,7 +43,7 @@ pub(super) struct Members {
 
 struct Part {
     present: HashMap<EndpointId, Arc<Member>>,
-    /// At how many it is looked through next.
+    /// The size at which unused endpoints are removed next.
     full: usize,
 }
 
@@ -64,7 +64,7 @@ impl Members {
         }
         let mut part = part.write();
         if part.present.len() >= part.full && !part.present.contains_key(id) {
-            // Owners need not report who has left. Under the lock nobody gets hold of one that only the map holds.
+            // Departures need not be reported. Under the lock, no other thread can start to use a member.
             part.present.retain(|_, member| Arc::strong_count(member) > 1);
             part.full = (part.present.len() * 2).max(FEW);
         }
@@ -80,7 +80,7 @@ impl Members {
         }
     }
 
-    /// How many have left.
+    /// Returns how many endpoints have left.
     pub(super) fn departures(&self) -> u64 {
         self.departures.load(Ordering::Relaxed)
     }

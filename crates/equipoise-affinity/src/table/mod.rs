@@ -1,58 +1,54 @@
-//! Sessions in memory: what HAProxy calls a stick table.
+//! Sessions in memory: a stick table in HAProxy's terms.
 //!
-//! A [`SessionTable`] remembers for each key (a cookie's value, a source address, a header) which endpoint it is bound
-//! to. It is made for keys that come from outside, so it stays as large as it was asked to be, whatever comes.
+//! A [`SessionTable`] stores which endpoint each session key (a cookie's value, a source address, a header) is bound
+//! to. Keys come from clients, so its size is bounded.
 //!
 //! # When a session ends
 //!
-//! - It was not used for longer than [`idle`](SessionTableBuilder::idle), or is older than
-//!   [`lifetime`](SessionTableBuilder::lifetime), whichever endpoints it has been bound to. Time is counted in tenths of a second: a session never ends before its
-//!   time, and up to two tenths after. If the clock goes back, nothing ends for that.
-//! - Its endpoint has [left](SessionStore::left): all sessions of an endpoint are void at once, in O(1). If the same id
-//!   joins again, they stay void.
-//! - The table is full and the session is the one to be evicted, see below.
+//! - It has not been used for [`idle_timeout`](SessionTableBuilder::idle_timeout), or is older than
+//!   [`lifetime`](SessionTableBuilder::lifetime), counted over all endpoints it was bound to. Time is counted in tenths
+//!   of a second: a session ends up to two tenths late, and never early. If the clock goes back, no session ends
+//!   because of that.
+//! - Its endpoint has [left](SessionStore::left): all sessions of an endpoint become void at once, in O(1). They stay
+//!   void if the same id joins again.
+//! - The table is full and the session is evicted, see below.
 //!
-//! Sessions that have ended are never answered, and removed where they are asked for. Nobody need do anything about the
-//! others: new keys and lookups that find nothing look through their shard, at four sessions for each of them, but all
-//! at once when enough of them have come, and only if one may have expired there or an endpoint has left. So what has
-//! ended makes room at the latest when a shard has seen a quarter as many strangers as it holds sessions.
-//! [`sweep`](SessionTable::sweep) looks at all, for owners who would rather have [`len`](SessionTable::len) exact while
-//! nothing happens.
+//! A session that has ended is never returned, and a lookup removes it. Other ended sessions are removed by sweeps of
+//! single shards. A shard is swept when the new keys and missed lookups since the last sweep reach a quarter of its
+//! sessions, and if a session in it may have ended. [`sweep`](SessionTable::sweep) sweeps all shards; it is needed only
+//! to keep [`len`](SessionTable::len) exact while the table is not used.
 //!
 //! # A full table
 //!
-//! Who has to go is up to [`quick_cache`](https://docs.rs/quick_cache)'s policy, a modified CLOCK-Pro much like
-//! S3-FIFO. Nine tenths of each shard are hot. Sessions that come while there is room there are hot at once; later ones
-//! are cold, and the oldest cold one goes first, unless it was used: then it becomes hot, in place of one there that
-//! was not used since the clock's hand came by last. So a flood of keys that are used once passes through the cold
-//! tenth, and takes nothing from the hot ones, used or not. Only what is used more than once competes with these. Of
-//! keys that were evicted unused, the last few, half as many as the capacity, are remembered: who of them comes back is
-//! hot at once.
+//! [`quick_cache`](https://docs.rs/quick_cache) selects the sessions to evict, with a modified CLOCK-Pro similar to
+//! S3-FIFO. Nine tenths of each shard are hot. While there is room, new sessions are hot. Later ones are cold, and the
+//! oldest cold session is evicted first. If it was used meanwhile, it becomes hot instead, in place of a hot session
+//! that was not used recently. So a flood of keys that are used once passes through the cold tenth and evicts no hot
+//! session. The keys that were last evicted unused, up to half the capacity, are remembered; such a key is hot when it
+//! returns.
 //!
-//! That protects against keys that are used once, and against nothing else: no table can tell keys that a client makes up
-//! and uses twice from those of honest sessions. Such a flood takes the place of sessions that are idle meanwhile, in the
-//! end of all of them. [`Affinity::session_limit`](crate::Affinity::session_limit) bounds how many sessions one source may
-//! begin, and is the setting that protects against it.
+//! This protects against keys that are used only once. A table cannot distinguish keys that a client invents and uses
+//! twice from those of honest sessions. Such a flood evicts idle sessions, and finally all of them.
+//! [`Affinity::session_limit`](crate::Affinity::session_limit) protects against it: it limits how many sessions one
+//! source may start.
 //!
-//! Keys are spread over shards by chance, and each has its share of the capacity. So the table is never fuller than
-//! asked, but some shards are full before others: when as many keys have come as it is to hold, 1.2 % of them had to
-//! make room (about 2 % with a capacity of some thousands, none below 1 024, which is one shard). After more keys it
-//! holds all its capacity.
+//! Keys are distributed over shards at random, and each shard has its share of the capacity. So some shards are full
+//! before others. When as many keys have been added as the capacity, about 1.2 % of them were evicted: about 2 % at a
+//! capacity of some thousands, and none below 1,024, which is one shard. After more keys, the table holds its full
+//! capacity.
 //!
-//! # What it costs
+//! # Cost
 //!
-//! A session of a full table takes some 105 bytes, its key (32) included, and 8 more once sessions were evicted: [the
-//! benches](https://github.com/equipoise-rs/equipoise/tree/main/benches#sessions) have figures. Longer keys are kept as
-//! their SHA-256, so it is the same whatever the keys; their digest takes time as they are long. Memory is taken as
-//! sessions come, and kept.
+//! A session in a full table takes about 105 bytes, including its key (32 bytes), and 8 more after the first evictions.
+//! [The benches](https://github.com/equipoise-rs/equipoise/tree/main/benches#sessions) have figures. A key of more than
+//! 32 bytes is stored as its SHA-256, which takes the same memory and time in proportion to its length. Memory is
+//! allocated as sessions are added, and kept.
 //!
-//! There is no global lock: each shard has its own, and up to 1 344 sessions. Under it a lookup takes O(1), and so does
-//! a bind, except for three things that may take as long as the shard is large (some 20 to 100 µs): growing, sweeping,
-//! and finding one to evict among hot sessions that are all in use, of which each is passed over twice at most. None of
-//! it depends on the size of the table, nor on how many sessions end at once. Two who bind the same new key at once
-//! wait for each other.
+//! There is no global lock. Each shard has its own, and up to 1,344 sessions. A lookup takes O(1), and so does a bind.
+//! Three things take O(shard), 20 to 100 µs: growing, sweeping, and eviction among hot sessions that are all in use.
+//! Nothing depends on the size of the table. Threads that bind the same new key at once wait for each other.
 //!
-//! Keys are placed by SipHash under a random secret, so nobody can choose keys that meet in one place.
+//! Keys are distributed by SipHash with a random secret, so that clients cannot choose keys that collide.
 //!
 //! ```
 //! use equipoise_affinity::{Lookup, SessionStore, table::SessionTable};
@@ -64,9 +60,9 @@
 //! table.bind(b"session-1", &a, None);
 //! assert!(matches!(table.lookup(b"session-1"), Lookup::Now(Ok(Some(found))) if found == a));
 //!
-//! // Somebody else was first: that stands.
+//! // The key is bound already: that binding stays.
 //! table.bind(b"session-1", &b, None);
-//! // Moved, knowing whom it was bound to.
+//! // The session moves, from the endpoint that it is bound to.
 //! table.bind(b"session-2", &a, None);
 //! table.bind(b"session-2", &b, Some(&a));
 //!
@@ -74,50 +70,50 @@
 //! assert!(matches!(table.lookup(b"session-1"), Lookup::Now(Ok(None))));
 //! let listed: Vec<_> = table.sessions().take(100).map(|session| session.endpoint().clone()).collect();
 //! assert_eq!(listed, [b]);
-//! # Ok::<(), equipoise_affinity::table::TableError>(())
+//! # Ok::<(), equipoise_affinity::table::InvalidSessionTable>(())
 //! ```
 
-mod bound;
 mod builder;
+mod entry;
 mod key;
 mod members;
 mod sessions;
 mod shard;
 #[cfg(test)]
 mod tests;
-mod time;
 
 use std::{fmt, hash::RandomState, sync::Arc, time::Duration};
 
 use equipoise_core::{Clock, EndpointId};
 
 pub use self::{
-    builder::{SessionTableBuilder, TableError},
-    sessions::{Session, Sessions},
+    builder::{InvalidSessionTable, SessionTableBuilder},
+    sessions::{TableSession, TableSessions},
+    shard::TableStats,
 };
 use self::{
+    entry::{Moment, Time},
     key::StoredKey,
     members::Members,
     shard::Shard,
-    time::{Moment, Time},
 };
 use crate::{Lookup, SessionStore};
 
-/// How many sessions a shard holds at most: with its ghosts a little less than 2 048, to which it grows by doubling.
+/// Maximum number of sessions in a shard. With the remembered keys that is just below 2,048, to which it grows by doubling.
 const SHARD: usize = 1_344;
 
-/// How few a shard may hold where that makes for more shards, up to [`PARALLEL`].
+/// Smallest capacity of a shard when a table is split into more shards, up to [`PARALLEL`].
 const SMALL_SHARD: usize = 512;
 
-/// How many shards keep threads out of each other's way.
+/// Number of shards that is enough for threads to rarely wait for each other.
 const PARALLEL: usize = 16;
 
-/// Sessions in memory, as many as they may be and no more. A clone is the same table.
+/// A bounded table of sessions in memory. Clones share the table.
 ///
-/// A table is for one pool: what [leaves](SessionStore::left) one of two pools would be void in the other, if that has an
-/// endpoint of the same id, and a key that both are asked for would be bound in one of them only. Give each its own.
+/// A table is for one pool: an endpoint that [left](SessionStore::left) one pool would be void for another pool with
+/// the same id, and a key used in both pools would be bound in one of them only. Use a table for each pool.
 ///
-/// See [the module](self) for what it does and costs.
+/// See [the module](self) for its behaviour and cost.
 #[derive(Clone)]
 pub struct SessionTable(Arc<Shared>);
 
@@ -129,20 +125,8 @@ struct Shared {
     time: Time,
 }
 
-/// What has happened to the sessions of a table, since it was made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Counts {
-    /// Live sessions that had to make room.
-    pub evictions: u64,
-    /// Sessions that were found expired: when they were asked for, by sweeping, or where room was needed.
-    pub expirations: u64,
-    /// Sessions that were found bound to an endpoint that has left.
-    pub voided: u64,
-}
-
 impl SessionTable {
-    /// Settings, to begin with: 100 000 sessions, 30 minutes idle, no end to their lifetime.
+    /// Returns settings with their defaults: 100,000 sessions, an idle timeout of 30 minutes, no maximum lifetime.
     pub fn builder() -> SessionTableBuilder {
         SessionTableBuilder::new()
     }
@@ -159,27 +143,27 @@ impl SessionTable {
         }))
     }
 
-    /// How many sessions it holds, those included that have ended and were not yet found to. Never more than
-    /// [`capacity`](Self::capacity). Asks every shard.
+    /// Returns how many sessions the table holds, including ended ones that have not been removed yet. At most
+    /// [`capacity`](Self::capacity). O(shards).
     pub fn len(&self) -> usize {
         self.0.shards.iter().map(Shard::len).sum()
     }
 
-    /// Whether it holds none.
+    /// Returns whether the table holds no sessions. O(shards).
     pub fn is_empty(&self) -> bool {
         self.0.shards.iter().all(|shard| shard.len() == 0)
     }
 
-    /// How many sessions it holds at most.
+    /// Returns the maximum number of sessions.
     pub fn capacity(&self) -> usize {
         self.0.capacity
     }
 
-    /// What has happened so far. Asks every shard.
-    pub fn counts(&self) -> Counts {
-        self.0.shards.iter().fold(Counts::default(), |sum, shard| {
-            let counts = shard.counts();
-            Counts {
+    /// Returns what has happened to sessions so far. O(shards).
+    pub fn stats(&self) -> TableStats {
+        self.0.shards.iter().fold(TableStats::default(), |sum, shard| {
+            let counts = shard.stats();
+            TableStats {
                 evictions: sum.evictions + counts.evictions,
                 expirations: sum.expirations + counts.expirations,
                 voided: sum.voided + counts.voided,
@@ -187,18 +171,19 @@ impl SessionTable {
         })
     }
 
-    /// The live sessions, in no order, for an operator to look at; `take` bounds it. Listing is no use of them.
+    /// Returns an iterator over the live sessions, in no order, for operators; `take` limits it. Listing is not a use
+    /// of a session.
     ///
-    /// Locks a shard for one session at a time, and nothing between calls of `next`. A session that stays throughout is
-    /// listed once; one that comes or goes meanwhile may be listed or not.
-    pub fn sessions(&self) -> Sessions<'_> {
-        Sessions::new(self)
+    /// It locks a shard for one session at a time, and nothing between calls of `next`. A session that exists
+    /// throughout is listed once. One that is added or removed meanwhile may be listed or not.
+    pub fn sessions(&self) -> TableSessions<'_> {
+        TableSessions::new(self)
     }
 
-    /// Removes all sessions that have ended, and answers how many those were.
+    /// Removes all sessions that have ended, and returns their number.
     ///
-    /// Never needed for correctness, see [the module](self). O([capacity](Self::capacity)) for the caller (some 60 ms
-    /// for a million that have all ended), while others wait for one shard at most.
+    /// It is never needed for correctness, see [the module](self). O([capacity](Self::capacity)) for the caller, about
+    /// 60 ms for a million ended sessions. Other threads wait for one shard at most.
     pub fn sweep(&self) -> usize {
         let sweep = |shard: &Shard| shard.sweep(&self.moment(), &self.0.members);
         self.0.shards.iter().map(sweep).sum()
@@ -223,14 +208,14 @@ impl SessionTable {
 }
 
 impl SessionStore for SessionTable {
-    /// Always at once, and never an error.
+    /// Always [`Lookup::Now`], and never an error.
     fn lookup(&self, key: &[u8]) -> Lookup {
         let (key, shard) = self.place(key);
         Lookup::Now(Ok(shard.lookup(&key, &self.moment(), &self.0.members)))
     }
 
-    /// Atomic for each key. Binding to the endpoint that the key is bound to anyway is use; neither that nor a move to
-    /// another one prolongs the session's lifetime.
+    /// Atomic for each key. Binding a key to the endpoint that it is bound to counts as use. Neither that nor a move
+    /// extends the session's lifetime.
     fn bind(&self, key: &[u8], endpoint: &EndpointId, instead_of: Option<&EndpointId>) {
         let (key, shard) = self.place(key);
         shard.bind(&key, (endpoint, instead_of), &self.0.members, &self.moment());
@@ -241,7 +226,7 @@ impl SessionStore for SessionTable {
         shard.unbind(&key, &self.moment());
     }
 
-    /// In O(1). What is bound to this id from now on is valid again; what was, stays void.
+    /// O(1). Bindings to this id from now on are valid; earlier ones stay void.
     fn left(&self, endpoint: &EndpointId) {
         self.0.members.left(endpoint);
     }

@@ -13,49 +13,59 @@ use quick_cache::{
 };
 
 use super::{
-    Counts,
-    bound::{Bound, Ended},
+    entry::{Ended, Entry, Moment, NEVER},
     key::{Hashed, StoredKey},
     members::Members,
-    time::{Moment, NEVER},
 };
 
-/// How much of a shard belongs to sessions that have proved themselves, or came while there was room.
+/// The hot share of a shard: sessions that were used again, or were added while there was room.
 const HOT: f64 = 0.9;
 
-/// How many of those evicted unused are remembered, in shares of the capacity.
+/// How many keys that were evicted unused are remembered, as a share of the capacity.
 const GHOSTS: f64 = 0.5;
 
-/// How many sessions a newcomer or a miss pays for to be looked at, for what has ended.
-const ALONG_THE_WAY: usize = 4;
+/// How many sessions a sweep may check for each new key or missed lookup.
+const CHECKS_PER_MISS: usize = 4;
 
-/// How many of those come at least before a shard is looked through.
-const STRANGERS: u32 = 16;
+/// Minimum number of new keys and missed lookups before a shard is swept.
+const MIN_MISSES: u32 = 16;
 
-/// Two shards' counters never share a cache line, nor two lines that are fetched together.
+/// Aligned so that two shards never share a cache line, nor two lines that are fetched together.
 #[repr(align(128))]
 pub(super) struct Shard {
-    sessions: Cache<StoredKey, Bound, UnitWeighter, Hashed, Judge>,
-    tally: Tally,
-    /// How many misses and new keys there were since it was last looked through.
-    strangers: AtomicU32,
+    sessions: Cache<StoredKey, Entry, UnitWeighter, Hashed, EvictionCheck>,
+    counters: Counters,
+    /// Missed lookups and new keys since the last sweep.
+    misses: AtomicU32,
     /// No session expires before this tick.
     next_end: AtomicU32,
-    /// How many endpoints had left when it was last looked through.
+    /// How many endpoints had left at the last sweep.
     departures: AtomicU64,
 }
 
+/// What has happened to the sessions of a table since it was created.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TableStats {
+    /// Live sessions that were evicted because their shard was full.
+    pub evictions: u64,
+    /// Sessions that were removed because they had expired.
+    pub expirations: u64,
+    /// Sessions that were removed because their endpoint had left.
+    pub voided: u64,
+}
+
 /// The live and ended sessions of a shard.
-pub(super) type Listing<'a> = Iter<'a, StoredKey, Bound, UnitWeighter, Hashed, Judge>;
+pub(super) type Listing<'a> = Iter<'a, StoredKey, Entry, UnitWeighter, Hashed, EvictionCheck>;
 
 #[derive(Default)]
-struct Tally {
+struct Counters {
     evictions: AtomicU64,
     expirations: AtomicU64,
     voided: AtomicU64,
 }
 
-impl Tally {
+impl Counters {
     fn ended(&self, why: Ended) {
         let counter = match why {
             Ended::Expired => &self.expirations,
@@ -65,11 +75,11 @@ impl Tally {
     }
 }
 
-/// Tells whether what had to make room was still alive.
+/// Determines whether an evicted session was still live.
 #[derive(Clone)]
-pub(super) struct Judge;
+pub(super) struct EvictionCheck;
 
-/// As of when it is to be judged, and what became of it.
+/// The time of an eviction, and its result.
 #[derive(Default)]
 pub(super) struct Evicted {
     at: Moment,
@@ -77,49 +87,49 @@ pub(super) struct Evicted {
     ended: Option<Ended>,
 }
 
-impl Lifecycle<StoredKey, Bound> for Judge {
+impl Lifecycle<StoredKey, Entry> for EvictionCheck {
     type RequestState = Evicted;
 
-    fn on_evict(&self, evicted: &mut Evicted, _: StoredKey, bound: Bound) {
+    fn on_evict(&self, evicted: &mut Evicted, _: StoredKey, bound: Entry) {
         evicted.ended = bound.ended(&evicted.at);
         evicted.live += u64::from(evicted.ended.is_none());
     }
 }
 
 impl Shard {
-    /// A shard that holds up to `capacity` sessions. Takes memory as they come.
+    /// Creates a shard for up to `capacity` sessions. Memory is allocated as they are added.
     pub(super) fn new(capacity: usize) -> Self {
         let all = capacity as u64;
         let mut options = OptionsBuilder::new();
         options.shards(1).estimated_items_capacity(capacity).weight_capacity(all);
         options.hot_allocation(HOT).ghost_allocation(GHOSTS);
         let sessions = match options.build() {
-            Ok(options) => Cache::with_options(options, UnitWeighter, Hashed::default(), Judge),
-            Err(_) => Cache::with(capacity, all, UnitWeighter, Hashed::default(), Judge),
+            Ok(options) => Cache::with_options(options, UnitWeighter, Hashed::default(), EvictionCheck),
+            Err(_) => Cache::with(capacity, all, UnitWeighter, Hashed::default(), EvictionCheck),
         };
-        let (strangers, departures) = (AtomicU32::new(0), AtomicU64::new(0));
-        Self { sessions, tally: Tally::default(), strangers, next_end: NEVER.into(), departures }
+        let (misses, departures) = (AtomicU32::new(0), AtomicU64::new(0));
+        Self { sessions, counters: Counters::default(), misses, next_end: NEVER.into(), departures }
     }
 
     pub(super) fn len(&self) -> usize {
         self.sessions.len()
     }
 
-    pub(super) fn counts(&self) -> Counts {
-        let Tally { evictions, expirations, voided } = &self.tally;
-        Counts {
+    pub(super) fn stats(&self) -> TableStats {
+        let Counters { evictions, expirations, voided } = &self.counters;
+        TableStats {
             evictions: evictions.load(Relaxed),
             expirations: expirations.load(Relaxed),
             voided: voided.load(Relaxed),
         }
     }
 
-    /// Whom the key is bound to; that counts as use.
+    /// Returns the endpoint that the key is bound to. Counts as use.
     #[inline]
     pub(super) fn lookup(&self, key: &StoredKey, at: &Moment, members: &Members) -> Option<EndpointId> {
-        // Asked first, because where there is nothing an entry is a place to insert something, and forgets a ghost.
+        // `entry` of an absent key would reserve a place for it and forget that the key was evicted.
         if !self.sessions.contains_key(key) {
-            self.sweep_along(at, members);
+            self.sweep_if_due(at, members);
             return None;
         }
         let found = self.sessions.entry(key, Some(Duration::ZERO), |_, bound| match bound.ended(at) {
@@ -128,7 +138,7 @@ impl Shard {
                 EntryAction::Retain(bound.endpoint().clone())
             }
             Some(why) => {
-                self.tally.ended(why);
+                self.counters.ended(why);
                 EntryAction::Remove
             }
         });
@@ -145,12 +155,12 @@ impl Shard {
         members: &Members,
         at: &Moment,
     ) {
-        let new = || Bound::new(members.member(endpoint), at);
-        // Whoever binds the same key at the same time waits until it is bound.
+        let new = || Entry::new(members.member(endpoint), at);
+        // Other threads that bind the same key wait until it is bound.
         let place = self.sessions.entry(key, None, |_, bound| {
             let ended = bound.ended(at);
             if let Some(why) = ended {
-                self.tally.ended(why);
+                self.counters.ended(why);
             }
             if ended.is_some() {
                 *bound = new();
@@ -162,16 +172,16 @@ impl Shard {
             EntryAction::Retain(())
         });
         if let EntryResult::Vacant(place) = place {
-            self.sweep_along(at, members);
+            self.sweep_if_due(at, members);
             let mut evicted = Evicted { at: *at, ..Evicted::default() };
-            // It fails if somebody else removes the place, which nobody does.
+            // It fails only if another thread removes the place, which does not happen.
             let _ = place.insert_with_lifecycle(new(), &mut evicted);
             self.next_end.fetch_min(at.end(at.now, at.now), Relaxed);
             if let Some(why) = evicted.ended {
-                self.tally.ended(why);
+                self.counters.ended(why);
             }
             if evicted.live > 0 {
-                self.tally.evictions.fetch_add(evicted.live, Relaxed);
+                self.counters.evictions.fetch_add(evicted.live, Relaxed);
             }
         }
     }
@@ -179,17 +189,17 @@ impl Shard {
     pub(super) fn unbind(&self, key: &StoredKey, at: &Moment) {
         self.sessions.remove_if(key, |bound| {
             if let Some(why) = bound.ended(at) {
-                self.tally.ended(why);
+                self.counters.ended(why);
             }
             true
         });
     }
 
-    /// Removes what has ended. Answers how many that were.
+    /// Removes all ended sessions, and returns their number.
     pub(super) fn sweep(&self, at: &Moment, members: &Members) -> usize {
-        self.strangers.store(0, Relaxed);
+        self.misses.store(0, Relaxed);
         self.departures.store(members.departures(), Relaxed);
-        // Before the sessions are looked at: one that is bound meanwhile may lower it again.
+        // Before the sweep: a session that is bound meanwhile may lower it again.
         self.next_end.store(NEVER, Relaxed);
         let (swept, next_end) = (Cell::new(0), Cell::new(NEVER));
         self.sessions.retain(|_, bound| {
@@ -197,7 +207,7 @@ impl Shard {
             let ended = bound.ended(at);
             match ended {
                 Some(why) => {
-                    self.tally.ended(why);
+                    self.counters.ended(why);
                     swept.set(swept.get() + 1);
                 }
                 None => next_end.set(next_end.get().min(at.end(bound.used(), bound.born()))),
@@ -208,11 +218,11 @@ impl Shard {
         swept.get()
     }
 
-    /// Sweeps if anything may have ended, and as many misses and new keys have come as are to pay for it.
-    fn sweep_along(&self, at: &Moment, members: &Members) {
-        let strangers = self.strangers.fetch_add(1, Relaxed).saturating_add(1);
+    /// Sweeps if a session may have ended, and if there were enough misses and new keys since the last sweep.
+    fn sweep_if_due(&self, at: &Moment, members: &Members) {
+        let misses = self.misses.fetch_add(1, Relaxed).saturating_add(1);
         let any = at.now > self.next_end.load(Relaxed) || members.departures() != self.departures.load(Relaxed);
-        if any && strangers >= STRANGERS && strangers as usize * ALONG_THE_WAY >= self.len() {
+        if any && misses >= MIN_MISSES && misses as usize * CHECKS_PER_MISS >= self.len() {
             self.sweep(at, members);
         }
     }

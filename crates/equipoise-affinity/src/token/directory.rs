@@ -4,9 +4,9 @@ use equipoise_core::EndpointId;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
-use super::wire::Tag;
+use super::format::Tag;
 
-/// Tag → endpoint, under one key.
+/// The tags of the endpoints under one key, in both directions.
 #[derive(Clone, Default)]
 pub(super) struct Directory {
     tags: HashMap<EndpointId, Tag>,
@@ -14,7 +14,7 @@ pub(super) struct Directory {
 }
 
 impl Directory {
-    /// The directory of `ids`. The tags of those that this one has are taken over.
+    /// Returns the directory of `ids`. Known tags are reused.
     pub(super) fn with(&self, ids: &[EndpointId], hash: impl Fn(&EndpointId) -> Tag) -> Self {
         let mut next = Self { tags: HashMap::with_capacity(ids.len()), ids: HashMap::with_capacity(ids.len()) };
         for id in ids {
@@ -24,8 +24,8 @@ impl Directory {
                 Entry::Vacant(place) => {
                     place.insert(id.clone());
                 }
-                // One pair in 2⁶⁴. The smaller id has the tag, so that all balancers agree; the other's sessions move to
-                // it with their second request, and stay.
+                // One pair in 2⁶⁴. The smaller id gets the tag, so that all balancers agree. Sessions of the other one move
+                // to it with their second request.
                 Entry::Occupied(mut place) if id < place.get() => {
                     place.insert(id.clone());
                 }

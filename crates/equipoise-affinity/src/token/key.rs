@@ -3,10 +3,10 @@ use std::{fmt, time::SystemTime};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
-/// The shortest secret: half of SHA-256's output, as RFC 2104 §3 has it a secret's strength.
+/// Minimum length of a secret, in bytes: half of SHA-256's output. Shorter secrets can be guessed.
 const SHORTEST: usize = 16;
 
-/// A secret that tokens are authenticated with, under a number that they name it by.
+/// A secret that authenticates tokens, and the id by which tokens refer to it.
 ///
 /// ```
 /// use equipoise_affinity::token::{Key, KeyError};
@@ -25,12 +25,12 @@ pub struct Key {
 }
 
 impl Key {
-    /// The key `kid`, of at least 16 random bytes; 32 are recommended, more than 64 add nothing. Balancers which share
-    /// cookies share keys, `kid` included.
+    /// Creates the key with id `kid` from a secret of at least 16 random bytes. 32 bytes are recommended; more than 64
+    /// add nothing. Balancers that share cookies must have the same keys under the same ids.
     ///
     /// # Errors
     ///
-    /// [`KeyError::TooShort`].
+    /// [`KeyError::TooShort`] if the secret has less than 16 bytes.
     pub fn new(kid: u8, secret: impl AsRef<[u8]>) -> Result<Self, KeyError> {
         let bytes = secret.as_ref();
         if bytes.len() < SHORTEST {
@@ -48,7 +48,8 @@ impl Key {
         Ok(Self { kid, not_after: None, secret })
     }
 
-    /// 32 bytes from this thread's cryptographic generator: for one balancer whose sessions need not outlive it.
+    /// Creates a key from 32 bytes of the thread's cryptographic generator. For a single balancer whose sessions may
+    /// end when it restarts.
     pub fn generate(kid: u8) -> Self {
         let mut secret = [0; 64];
         let random: [u8; 32] = rand::random();
@@ -56,14 +57,14 @@ impl Key {
         Self { kid, not_after: None, secret }
     }
 
-    /// The last moment at which this key counts. Default: none.
+    /// Sets the last moment at which the key is valid. Default: no end.
     #[must_use]
     pub fn not_after(mut self, end: SystemTime) -> Self {
         self.not_after = Some(end);
         self
     }
 
-    /// The number that tokens name this key by.
+    /// Returns the id by which tokens refer to this key.
     pub fn kid(&self) -> u8 {
         self.kid
     }
@@ -72,7 +73,7 @@ impl Key {
         self.not_after
     }
 
-    /// A key of its own for one purpose and context.
+    /// Derives the key for one purpose and context.
     pub(super) fn derive(&self, label: &str, context: &[u8]) -> Hmac<Sha256> {
         let derived =
             keyed(&self.secret).chain_update(label).chain_update([0]).chain_update(context).finalize().into_bytes();
@@ -92,10 +93,9 @@ impl fmt::Debug for Key {
     }
 }
 
-/// One key that signs, and those accepted beside it.
+/// The key that signs tokens, and further keys that are accepted.
 ///
-/// The empty ring (the default) signs nothing and accepts nothing: affinity is off, and requests go where they would
-/// have gone without.
+/// The empty ring, which is the default, signs and accepts nothing: requests go where they would go without affinity.
 ///
 /// ```
 /// use equipoise_affinity::token::{Key, KeyError, KeyRing};
@@ -114,16 +114,16 @@ pub struct KeyRing {
 }
 
 impl KeyRing {
-    /// Signs with `signing`, and accepts what it has signed.
+    /// Creates a ring that signs with this key, and accepts tokens signed by it.
     pub fn new(signing: Key) -> Self {
         Self { signing: Some(signing), accepted: Vec::new() }
     }
 
-    /// Also accepts what `key` has signed: the one before, or the next.
+    /// Also accepts tokens signed by `key`: the previous key, or the next one.
     ///
     /// # Errors
     ///
-    /// [`KeyError::DuplicateKid`].
+    /// [`KeyError::DuplicateKid`] if the ring has a key of this id.
     pub fn accept(mut self, key: Key) -> Result<Self, KeyError> {
         if self.keys().any(|(known, _)| known.kid == key.kid) {
             return Err(KeyError::DuplicateKid { kid: key.kid });
@@ -132,24 +132,24 @@ impl KeyRing {
         Ok(self)
     }
 
-    /// All keys, and which of them signs.
+    /// All keys, and whether each signs.
     pub(super) fn keys(&self) -> impl Iterator<Item = (&Key, bool)> {
         self.signing.iter().map(|key| (key, true)).chain(self.accepted.iter().map(|key| (key, false)))
     }
 }
 
-/// Why a key or a ring is none.
+/// Why a [`Key`] or [`KeyRing`] cannot be created.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
     /// The secret is shorter than 16 bytes.
     #[error("a secret of {len} bytes can be guessed: give at least 16, better 32, random ones")]
     TooShort {
-        /// How long it is, in bytes.
+        /// The length of the secret, in bytes.
         len: usize,
     },
-    /// Two keys of a ring have one id.
-    #[error("two keys have the id {kid}: give each key of a ring, and each new key, an id of its own")]
+    /// Two keys of a ring have the same id.
+    #[error("two keys have the id {kid}: every key of a ring needs its own id")]
     DuplicateKid {
         /// The id.
         kid: u8,

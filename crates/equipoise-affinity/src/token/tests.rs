@@ -3,7 +3,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use equipoise_core::EndpointId;
 use proptest::prelude::*;
 
-use super::{session::seconds, wire::Body, *};
+use super::{format::Body, format::seconds, *};
 
 const IDLE: Option<Duration> = Some(Duration::from_secs(1000));
 
@@ -33,7 +33,7 @@ fn the_format_is_that_of_other_versions() {
         secret: &'a [u8],
         context: &'a str,
         endpoint: &'a str,
-        session: Session,
+        session: TokenSession,
         seen: u32,
         text: &'a str,
     }
@@ -44,7 +44,7 @@ fn the_format_is_that_of_other_versions() {
             secret: &counting,
             context: "srv",
             endpoint: "10.0.0.1:8080",
-            session: Session { nonce: [0, 1, 2, 3, 4, 5, 6, 7], began: 1_700_000_000 },
+            session: TokenSession { nonce: [0, 1, 2, 3, 4, 5, 6, 7], began: 1_700_000_000 },
             seen: 1_700_000_600,
             text: "AQdlU_EAZVPzWAABAgMEBQYHCzi2d9iZvBxQs-v0edbE7cPXPsfIaAPJ",
         },
@@ -53,7 +53,7 @@ fn the_format_is_that_of_other_versions() {
             secret: &[b'k'; 16],
             context: "",
             endpoint: "a",
-            session: Session { nonce: [255; 8], began: 0 },
+            session: TokenSession { nonce: [255; 8], began: 0 },
             seen: u32::MAX,
             text: "Af8AAAAA________________1kFxjITh1tQmFGinPHoKPH7L3JHtUzgR",
         },
@@ -62,7 +62,7 @@ fn the_format_is_that_of_other_versions() {
             secret: &[b'x'; 100],
             context: "SERVERID",
             endpoint: "knöten",
-            session: Session { nonce: [0; 8], began: 1 },
+            session: TokenSession { nonce: [0; 8], began: 1 },
             seen: 2,
             text: "AQAAAAABAAAAAgAAAAAAAAAAGryIHPcoeqiL7RCm4FFgm2w-G7Z9zRjI",
         },
@@ -71,7 +71,7 @@ fn the_format_is_that_of_other_versions() {
         let tokens = Tokens::new(KeyRing::new(Key::new(vector.kid, vector.secret).unwrap()), vector.context);
         tokens.members([id(vector.endpoint)]);
         let now = at(vector.seen.into());
-        assert_eq!(tokens.issue(&id(vector.endpoint), Some(vector.session), now).unwrap(), vector.text);
+        assert_eq!(tokens.issue(id(vector.endpoint), Some(vector.session), now).unwrap(), vector.text);
         let token = tokens.read(vector.text.as_bytes(), now, None, None).unwrap();
         assert_eq!(token.endpoint(), &id(vector.endpoint));
         assert_eq!(token.session(), vector.session);
@@ -82,7 +82,7 @@ fn the_format_is_that_of_other_versions() {
 #[test]
 fn a_token_names_no_endpoint() {
     let tokens = tokens(KeyRing::new(key(1)));
-    let text = tokens.issue(&id("10.0.0.1:8080"), None, at(0)).unwrap();
+    let text = tokens.issue(id("10.0.0.1:8080"), None, at(0)).unwrap();
     let bytes = base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, text).unwrap();
     assert!(!bytes.windows(4).any(|part| part == [10, 0, 0, 1] || part == b"10.0"));
 }
@@ -90,12 +90,12 @@ fn a_token_names_no_endpoint() {
 #[test]
 fn sessions_are_told_apart_and_survive_each_new_token() {
     let tokens = tokens(KeyRing::new(key(1)));
-    let first = tokens.issue(&id("a"), None, at(100)).unwrap();
-    let other = tokens.issue(&id("a"), None, at(100)).unwrap();
+    let first = tokens.issue(id("a"), None, at(100)).unwrap();
+    let other = tokens.issue(id("a"), None, at(100)).unwrap();
     let session = tokens.read(first.as_bytes(), at(100), None, None).unwrap().session();
     assert_ne!(session.key(), tokens.read(other.as_bytes(), at(100), None, None).unwrap().session().key());
 
-    let moved = tokens.issue(&id("b"), Some(session), at(200)).unwrap();
+    let moved = tokens.issue(id("b"), Some(session), at(200)).unwrap();
     let token = tokens.read(moved.as_bytes(), at(200), None, None).unwrap();
     assert_eq!((token.endpoint(), token.session()), (&id("b"), session));
     assert_eq!((token.session().began(), token.seen()), (at(100), at(200)));
@@ -107,19 +107,19 @@ fn a_token_is_stale_once_idle_or_old() {
     let read = |text: &str, now, idle, life| tokens.read(text.as_bytes(), at(now), idle, life).map(drop);
     let secs = |n| Some(Duration::from_secs(n));
 
-    let session = Session { nonce: [1; 8], began: 1000 };
-    let text = tokens.issue(&id("a"), Some(session), at(1500)).unwrap();
+    let session = TokenSession { nonce: [1; 8], began: 1000 };
+    let text = tokens.issue(id("a"), Some(session), at(1500)).unwrap();
     assert_eq!(read(&text, 1600, secs(100), None), Ok(()));
-    assert_eq!(read(&text, 1601, secs(100), None), Err(Refused::Stale));
+    assert_eq!(read(&text, 1601, secs(100), None), Err(InvalidToken::Stale));
     assert_eq!(read(&text, 2000, None, secs(1000)), Ok(()));
-    assert_eq!(read(&text, 2001, None, secs(1000)), Err(Refused::Stale));
+    assert_eq!(read(&text, 2001, None, secs(1000)), Err(InvalidToken::Stale));
     assert_eq!(read(&text, 4_000_000_000, None, None), Ok(()));
 }
 
 #[test]
 fn clocks_may_be_apart_and_from_five_minutes_on_a_token_is_due() {
     let tokens = tokens(KeyRing::new(key(1)));
-    let text = tokens.issue(&id("a"), None, at(1000)).unwrap();
+    let text = tokens.issue(id("a"), None, at(1000)).unwrap();
     for (now, ahead) in [(1000, false), (700, false), (699, true), (0, true)] {
         let token = tokens.read(text.as_bytes(), at(now), IDLE, IDLE).unwrap();
         assert_eq!((token.endpoint(), token.is_due(), token.is_from_the_future()), (&id("a"), ahead, ahead));
@@ -129,14 +129,14 @@ fn clocks_may_be_apart_and_from_five_minutes_on_a_token_is_due() {
 #[test]
 fn a_session_that_began_in_the_future_begins_now_and_ends_in_time() {
     let tokens = tokens(KeyRing::new(key(1)));
-    let text = tokens.issue(&id("a"), Some(Session { nonce: [1; 8], began: 900_000 }), at(1000)).unwrap();
+    let text = tokens.issue(id("a"), Some(TokenSession { nonce: [1; 8], began: 900_000 }), at(1000)).unwrap();
     let token = tokens.read(text.as_bytes(), at(1000), None, None).unwrap();
     assert!(token.is_due() && token.is_from_the_future());
     assert_eq!((token.session().key(), token.session().began()), (&[1; 8], at(1000)));
 
-    let text = tokens.issue(&id("a"), Some(token.session()), at(1000)).unwrap();
+    let text = tokens.issue(id("a"), Some(token.session()), at(1000)).unwrap();
     assert!(tokens.read(text.as_bytes(), at(2000), None, IDLE).is_ok());
-    assert_eq!(tokens.read(text.as_bytes(), at(2001), None, IDLE), Err(Refused::Stale));
+    assert_eq!(tokens.read(text.as_bytes(), at(2001), None, IDLE), Err(InvalidToken::Stale));
 }
 
 #[test]
@@ -147,12 +147,12 @@ fn pools_share_keys_and_not_members() {
     other.members([id("d")]);
     for ring in [KeyRing::new(key(1)), KeyRing::new(key(2))] {
         tokens.rotate(ring);
-        let text = other.issue(&id("c"), None, at(0)).unwrap();
+        let text = other.issue(id("c"), None, at(0)).unwrap();
         let read =
             |tokens: &Tokens| tokens.read(text.as_bytes(), at(0), None, None).map(|token| token.endpoint().clone());
         assert_eq!(read(&one), Ok(id("c")));
-        assert!(matches!(read(&other), Err(Refused::UnknownEndpoint { .. })));
-        assert!(matches!(read(&tokens), Err(Refused::UnknownEndpoint { .. })));
+        assert!(matches!(read(&other), Err(InvalidToken::UnknownEndpoint { .. })));
+        assert!(matches!(read(&tokens), Err(InvalidToken::UnknownEndpoint { .. })));
     }
 }
 
@@ -171,7 +171,7 @@ fn dates_that_do_not_fit_are_the_nearest_that_do() {
     let tokens = tokens(KeyRing::new(key(1)));
     let ages = Duration::from_secs(u64::from(u32::MAX) * 2);
     for now in [UNIX_EPOCH - Duration::from_secs(1), UNIX_EPOCH + ages] {
-        let text = tokens.issue(&id("a"), None, now).unwrap();
+        let text = tokens.issue(id("a"), None, now).unwrap();
         assert!(tokens.read(text.as_bytes(), now, Some(Duration::ZERO), Some(Duration::ZERO)).is_ok());
     }
     assert_eq!(seconds(UNIX_EPOCH + ages), u32::MAX);
@@ -180,7 +180,7 @@ fn dates_that_do_not_fit_are_the_nearest_that_do() {
 #[test]
 fn a_token_is_due_after_a_tenth_of_the_idle_time() {
     let tokens = tokens(KeyRing::new(key(1)));
-    let text = tokens.issue(&id("a"), None, at(5000)).unwrap();
+    let text = tokens.issue(id("a"), None, at(5000)).unwrap();
     let due = |now, idle| tokens.read(text.as_bytes(), at(now), idle, None).unwrap().is_due();
     assert!(!due(5099, IDLE));
     assert!(due(5100, IDLE));
@@ -196,8 +196,8 @@ fn another_cookies_or_clusters_token_is_forged() {
     let other_cookie = Tokens::new(ring, "other");
     let other_cluster = Tokens::new(KeyRing::new(Key::generate(1)), "srv");
     for foreign in [other_cookie, other_cluster] {
-        let text = foreign.issue(&id("a"), None, at(0)).unwrap();
-        assert_eq!(here.read(text.as_bytes(), at(0), None, None), Err(Refused::Forged));
+        let text = foreign.issue(id("a"), None, at(0)).unwrap();
+        assert_eq!(here.read(text.as_bytes(), at(0), None, None), Err(InvalidToken::Forged));
     }
 }
 
@@ -205,7 +205,7 @@ fn another_cookies_or_clusters_token_is_forged() {
 fn a_key_changes_without_losing_a_session() {
     let (one, other) = (tokens(KeyRing::new(key(1))), tokens(KeyRing::new(key(1))));
     let read = |tokens: &Tokens, text: &str| tokens.read(text.as_bytes(), at(0), IDLE, None);
-    let old = one.issue(&id("a"), None, at(0)).unwrap();
+    let old = one.issue(id("a"), None, at(0)).unwrap();
 
     // All accept the next key.
     one.rotate(KeyRing::new(key(1)).accept(key(2)).unwrap());
@@ -222,34 +222,34 @@ fn a_key_changes_without_losing_a_session() {
 
     // The old one is dropped.
     one.rotate(KeyRing::new(key(2)));
-    assert_eq!(read(&one, &old), Err(Refused::UnknownKey { kid: 1 }));
+    assert_eq!(read(&one, &old), Err(InvalidToken::UnknownKey { kid: 1 }));
     assert_eq!(read(&one, &new).unwrap().endpoint(), &id("a"));
 }
 
 #[test]
 fn a_key_counts_up_to_its_last_moment() {
     let tokens = tokens(KeyRing::new(key(1)));
-    let text = tokens.issue(&id("a"), None, at(0)).unwrap();
+    let text = tokens.issue(id("a"), None, at(0)).unwrap();
     tokens.rotate(KeyRing::new(key(2)).accept(key(1).not_after(at(10))).unwrap());
     assert!(tokens.read(text.as_bytes(), at(10), None, None).is_ok());
-    assert_eq!(tokens.read(text.as_bytes(), at(11), None, None), Err(Refused::KeyExpired { kid: 1 }));
+    assert_eq!(tokens.read(text.as_bytes(), at(11), None, None), Err(InvalidToken::KeyExpired { kid: 1 }));
 }
 
 #[test]
 fn an_expired_ring_signs_nothing_and_renews_nothing() {
     let tokens = tokens(KeyRing::new(key(1)));
-    let text = tokens.issue(&id("a"), None, at(0)).unwrap();
+    let text = tokens.issue(id("a"), None, at(0)).unwrap();
     tokens.rotate(KeyRing::new(key(2).not_after(at(0))).accept(key(1)).unwrap());
-    assert_eq!(tokens.issue(&id("a"), None, at(1)), None);
+    assert_eq!(tokens.issue(id("a"), None, at(1)), None);
     assert!(!tokens.read(text.as_bytes(), at(900), IDLE, None).unwrap().is_due());
 }
 
 #[test]
 fn an_empty_ring_signs_and_accepts_nothing() {
-    let signed = tokens(KeyRing::new(key(1))).issue(&id("a"), None, at(0)).unwrap();
+    let signed = tokens(KeyRing::new(key(1))).issue(id("a"), None, at(0)).unwrap();
     let tokens = tokens(KeyRing::default());
-    assert_eq!(tokens.issue(&id("a"), None, at(0)), None);
-    assert_eq!(tokens.read(signed.as_bytes(), at(0), None, None), Err(Refused::UnknownKey { kid: 1 }));
+    assert_eq!(tokens.issue(id("a"), None, at(0)), None);
+    assert_eq!(tokens.read(signed.as_bytes(), at(0), None, None), Err(InvalidToken::UnknownKey { kid: 1 }));
 
     tokens.rotate(KeyRing::new(key(1)));
     assert_eq!(tokens.read(signed.as_bytes(), at(0), None, None).unwrap().endpoint(), &id("a"));
@@ -258,10 +258,10 @@ fn an_empty_ring_signs_and_accepts_nothing() {
 #[test]
 fn an_endpoint_that_left_is_unknown_and_its_session_goes_on() {
     let tokens = tokens(KeyRing::new(key(1)));
-    let session = Session::start(at(50));
-    let text = tokens.issue(&id("a"), Some(session), at(60)).unwrap();
+    let session = TokenSession::start(at(50));
+    let text = tokens.issue(id("a"), Some(session), at(60)).unwrap();
     tokens.members([id("b")]);
-    assert_eq!(tokens.read(text.as_bytes(), at(60), None, None), Err(Refused::UnknownEndpoint { session }));
+    assert_eq!(tokens.read(text.as_bytes(), at(60), None, None), Err(InvalidToken::UnknownEndpoint { session }));
     tokens.members([id("a"), id("b")]);
     assert!(tokens.read(text.as_bytes(), at(60), None, None).is_ok());
 }
@@ -269,7 +269,7 @@ fn an_endpoint_that_left_is_unknown_and_its_session_goes_on() {
 #[test]
 fn who_is_not_yet_a_member_can_be_named() {
     let tokens = tokens(KeyRing::new(key(1)));
-    let text = tokens.issue(&id("c"), None, at(0)).unwrap();
+    let text = tokens.issue(id("c"), None, at(0)).unwrap();
     tokens.members([id("c")]);
     assert_eq!(tokens.read(text.as_bytes(), at(0), None, None).unwrap().endpoint(), &id("c"));
 }
@@ -292,16 +292,16 @@ fn nothing_prints_a_secret() {
 
 #[test]
 fn reasons_have_labels_of_their_own() {
-    let session = Session::start(at(0));
+    let session = TokenSession::start(at(0));
     let all = [
-        Refused::Malformed,
-        Refused::UnknownKey { kid: 0 },
-        Refused::Forged,
-        Refused::KeyExpired { kid: 0 },
-        Refused::Stale,
-        Refused::UnknownEndpoint { session },
+        InvalidToken::Malformed,
+        InvalidToken::UnknownKey { kid: 0 },
+        InvalidToken::Forged,
+        InvalidToken::KeyExpired { kid: 0 },
+        InvalidToken::Stale,
+        InvalidToken::UnknownEndpoint { session },
     ];
-    let labels: std::collections::HashSet<_> = all.iter().map(Refused::as_str).collect();
+    let labels: std::collections::HashSet<_> = all.iter().map(InvalidToken::as_str).collect();
     assert_eq!(labels.len(), all.len());
 }
 
@@ -312,7 +312,7 @@ fn changes_at_once_do_not_undo_each_other() {
         scope.spawn(|| (0..100).for_each(|_| tokens.members([id("c")])));
         scope.spawn(|| (0..100).for_each(|_| tokens.rotate(KeyRing::new(key(2)))));
     });
-    let text = tokens.issue(&id("c"), None, at(0)).unwrap();
+    let text = tokens.issue(id("c"), None, at(0)).unwrap();
     assert!(tokens.read(text.as_bytes(), at(0), None, None).is_ok());
     assert!(format!("{tokens:?}").contains("kids: [2], members: 1"));
 }
@@ -322,8 +322,8 @@ proptest! {
     fn what_is_issued_is_read(nonce: [u8; 8], began: u32, seen: u32, name in "[^\\pC]{1,60}") {
         let tokens = tokens(KeyRing::new(key(9)));
         tokens.members([id(&name), id("b")]);
-        let (session, now) = (Session { nonce, began }, at(seen.max(began).into()));
-        let text = tokens.issue(&id(&name), Some(session), now).unwrap();
+        let (session, now) = (TokenSession { nonce, began }, at(seen.max(began).into()));
+        let text = tokens.issue(id(&name), Some(session), now).unwrap();
         prop_assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')));
         let token = tokens.read(text.as_bytes(), now, IDLE, None).unwrap();
         prop_assert_eq!(token.endpoint(), &id(&name));
@@ -339,7 +339,7 @@ proptest! {
 
     #[test]
     fn what_looks_like_a_token_is_refused(text in "AQE[A-Za-z0-9_-]{53}") {
-        prop_assert_eq!(tokens(KeyRing::new(key(1))).read(text.as_bytes(), at(0), None, None), Err(Refused::Forged));
+        prop_assert_eq!(tokens(KeyRing::new(key(1))).read(text.as_bytes(), at(0), None, None), Err(InvalidToken::Forged));
     }
 
     #[test]
@@ -348,7 +348,7 @@ proptest! {
     ) {
         let tokens = tokens(KeyRing::new(key(1)));
         let mac = key(1).derive("equipoise token 1 mac", b"srv");
-        let text = Body { kid: 1, session: Session { nonce, began }, seen, tag }.sign(mac);
+        let text = Body { kid: 1, session: TokenSession { nonce, began }, seen, tag }.sign(mac);
         let (idle, life) = (Duration::from_secs(idle), Duration::from_secs(life));
         prop_assert!(tokens.read(text.as_bytes(), at(now.into()), Some(idle), Some(life)).is_err());
     }
@@ -357,14 +357,14 @@ proptest! {
 #[test]
 fn each_flipped_bit_is_refused() {
     let tokens = tokens(KeyRing::new(key(1)).accept(key(0)).unwrap().accept(key(3)).unwrap());
-    let text = tokens.issue(&id("a"), None, at(0)).unwrap().into_bytes();
+    let text = tokens.issue(id("a"), None, at(0)).unwrap().into_bytes();
     for (at_byte, bit) in (0..text.len()).flat_map(|byte| (0..8).map(move |bit| (byte, bit))) {
         let mut flipped = text.clone();
         flipped[at_byte] ^= 1 << bit;
         assert!(tokens.read(&flipped, at(0), None, None).is_err(), "byte {at_byte}, bit {bit}");
     }
     for len in 0..text.len() {
-        assert_eq!(tokens.read(&text[..len], at(0), None, None), Err(Refused::Malformed));
+        assert_eq!(tokens.read(&text[..len], at(0), None, None), Err(InvalidToken::Malformed));
     }
-    assert_eq!(tokens.read(&[&text[..], b"="].concat(), at(0), None, None), Err(Refused::Malformed));
+    assert_eq!(tokens.read(&[&text[..], b"="].concat(), at(0), None, None), Err(InvalidToken::Malformed));
 }

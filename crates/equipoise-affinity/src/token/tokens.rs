@@ -11,29 +11,28 @@ use parking_lot::Mutex;
 use sha2::Sha256;
 
 use super::{
-    KeyRing, Refused, Session,
+    InvalidToken, KeyRing, TokenSession,
     directory::{Directory, tag},
-    session::{moment, seconds},
-    wire::{Body, Unverified},
+    format::{Body, Unverified, moment, seconds},
 };
 
-/// How far the balancers' clocks may be apart before their tokens are renewed for it, in seconds.
+/// Maximum difference between the balancers' clocks, in seconds, before tokens are renewed because of it.
 const SKEW: u32 = 300;
-/// A token is renewed once a tenth of the idle time has passed.
+/// A token is renewed after this fraction of the idle timeout, so that not every response sets a cookie.
 const RENEWALS: u32 = 10;
 
 /// Issues and reads the tokens of one cookie.
 ///
 /// [`issue`](Self::issue) and [`read`](Self::read) take no lock and cost one HMAC of 26 bytes. [`rotate`](Self::rotate)
-/// and [`members`](Self::members) may be called at any time; each request sees the state before or the state after.
+/// and [`members`](Self::members) may be called at any time. Each request sees the state before or after the call.
 ///
-/// Handed over to [`Values::of_tokens`](crate::Values::of_tokens), they lend their keys to any number of pools, each of
-/// which has members of its own: [`rotate`](Self::rotate) reaches them all.
+/// [`Values::of_tokens`](crate::Values::of_tokens) uses the keys of one `Tokens` for any number of pools, each of which
+/// has its own members. [`rotate`](Self::rotate) then applies to all of them.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
 ///
-/// use equipoise_affinity::token::{Key, KeyRing, Refused, Tokens};
+/// use equipoise_affinity::token::{Key, KeyRing, InvalidToken, Tokens};
 /// use equipoise_core::EndpointId;
 ///
 /// let tokens = Tokens::new(KeyRing::new(Key::generate(1)), "srv");
@@ -50,20 +49,20 @@ const RENEWALS: u32 = 10;
 ///
 /// // An endpoint leaves: its sessions are unbound, and keep their number and age in the next token.
 /// tokens.members([b.clone()]);
-/// let Err(Refused::UnknownEndpoint { session }) = tokens.read(text.as_bytes(), now, idle, None) else { panic!() };
+/// let Err(InvalidToken::UnknownEndpoint { session }) = tokens.read(text.as_bytes(), now, idle, None) else { panic!() };
 /// let moved = tokens.issue(&b, Some(session), now).expect("the ring signs");
 /// assert_eq!(tokens.read(moved.as_bytes(), now, idle, None)?.session(), token.session());
-/// # Ok::<(), Refused>(())
+/// # Ok::<(), InvalidToken>(())
 /// ```
 pub struct Tokens {
     shared: Arc<Shared>,
     state: Arc<ArcSwap<State>>,
 }
 
-/// What those of one ring have in common.
+/// Shared by the tokens of all pools with one ring.
 struct Shared {
     context: Box<[u8]>,
-    // Whoever changes a state holds this, so that no change undoes another.
+    // Locked while a state is changed, so that no change is lost.
     states: Mutex<Vec<Weak<ArcSwap<State>>>>,
 }
 
@@ -105,8 +104,8 @@ impl State {
 }
 
 impl Tokens {
-    /// Tokens under these keys that are void in any other `context`: the cookie's name, and the cluster's too if several
-    /// clusters share keys. There are no members yet.
+    /// Creates tokens under the keys of `ring`, with no members yet. They are invalid under any other `context`: the
+    /// cookie's name, and also the cluster's if several clusters share keys.
     pub fn new(ring: KeyRing, context: impl AsRef<[u8]>) -> Self {
         let context: Box<[u8]> = context.as_ref().into();
         let keys = accepted(&ring, &context);
@@ -115,7 +114,7 @@ impl Tokens {
         Self { shared: Arc::new(Shared { context, states }), state }
     }
 
-    /// The same keys, also when they change, over other members: none yet.
+    /// Tokens for another pool: the same keys, also after they change, and no members yet.
     pub(crate) fn for_pool(&self) -> Self {
         let mut states = self.shared.states.lock();
         let state = Arc::new(ArcSwap::from_pointee(State::new(&self.state.load().keys, Arc::default())));
@@ -124,7 +123,7 @@ impl Tokens {
         Self { shared: Arc::clone(&self.shared), state }
     }
 
-    /// Takes other keys, at once and for all, in whichever pool they are used. Costs one HMAC per key and member.
+    /// Replaces the keys, for all pools that use these tokens. Costs one HMAC per key and member.
     pub fn rotate(&self, ring: KeyRing) {
         let keys = accepted(&ring, &self.shared.context);
         for state in self.shared.states.lock().iter().filter_map(Weak::upgrade) {
@@ -133,9 +132,9 @@ impl Tokens {
         }
     }
 
-    /// The endpoints that tokens may name, in place of those before: all of the pool, also those that drain. O(members),
-    /// with one HMAC per key for each that is new. An [`Affinity`](crate::Affinity) sees to its own members: this is for
-    /// who reads and issues tokens without one.
+    /// Replaces the endpoints that tokens may name: all of the pool, including those that drain. O(members), with one
+    /// HMAC per key for each new member. An [`Affinity`](crate::Affinity) does this for its own pool; call it only to
+    /// use tokens without one.
     pub fn members(&self, ids: impl IntoIterator<Item = impl Into<EndpointId>>) {
         let members: Arc<[EndpointId]> = ids.into_iter().map(Into::into).collect();
         let _one_at_a_time = self.shared.states.lock();
@@ -143,39 +142,40 @@ impl Tokens {
         self.state.store(Arc::new(state));
     }
 
-    /// A token that binds `session`, or a new one, to `endpoint`. `None` if no key signs: the ring is empty, or its
-    /// signing key's time is over.
-    pub fn issue(&self, endpoint: impl AsRef<str>, session: Option<Session>, now: SystemTime) -> Option<String> {
+    /// Returns a token that binds `session` to `endpoint`; `None` starts a new session. Returns `None` if no key signs:
+    /// the ring is empty, or its signing key has expired.
+    pub fn issue(&self, endpoint: impl AsRef<str>, session: Option<TokenSession>, now: SystemTime) -> Option<String> {
         let endpoint = endpoint.as_ref();
         let state = self.state.load();
         let key = state.signer(now)?;
-        let session = session.unwrap_or_else(|| Session::start(now));
+        let session = session.unwrap_or_else(|| TokenSession::start(now));
         let tag = key.directory.tag(endpoint).unwrap_or_else(|| tag(&key.endpoint, endpoint));
         Some(Body { kid: key.kid, session, seen: seconds(now), tag }.sign(key.mac.clone()))
     }
 
-    /// Reads a cookie's value. A token is stale if it was issued more than `idle` ago, or its session began more than
-    /// `life` ago (HAProxy's `maxidle` and `maxlife`); `None` is no limit.
+    /// Reads a cookie's value. The token is stale if it was issued more than `idle` ago, or if its session began more
+    /// than `life` ago (HAProxy's `maxidle` and `maxlife`). `None` means no limit. Times are compared in whole seconds.
+    ///
+    /// A time in the future counts as now, since balancers' clocks may differ. From five minutes on, the token is
+    /// [due](Token::is_due) for a new one, and a session that began in the future began now.
     ///
     /// # Errors
     ///
-    /// Why the request is unbound. Times are in whole seconds. What lies ahead counts as now: the balancers' clocks
-    /// disagree, which is not the session's fault. From five minutes on, the token is [due](Token::is_due) for one of
-    /// this clock, and a session that began later than now began now.
+    /// Returns why the token is invalid. The request then has no binding.
     pub fn read(
         &self,
         value: &[u8],
         now: SystemTime,
         idle: Option<Duration>,
         life: Option<Duration>,
-    ) -> Result<Token, Refused> {
+    ) -> Result<Token, InvalidToken> {
         let unverified = Unverified::read(value)?;
         let kid = unverified.kid;
         let state = self.state.load();
-        let key = state.keys.iter().find(|key| key.kid == kid).ok_or(Refused::UnknownKey { kid })?;
+        let key = state.keys.iter().find(|key| key.kid == kid).ok_or(InvalidToken::UnknownKey { kid })?;
         let Body { mut session, seen, tag, .. } = unverified.verify(key.mac.clone())?;
         if !key.counts(now) {
-            return Err(Refused::KeyExpired { kid });
+            return Err(InvalidToken::KeyExpired { kid });
         }
 
         let clock = seconds(now);
@@ -186,10 +186,10 @@ impl Tokens {
         }
         let since = |then: u32| Duration::from_secs(clock.saturating_sub(then).into());
         if idle.is_some_and(|idle| since(seen) > idle) || life.is_some_and(|life| since(session.began) > life) {
-            return Err(Refused::Stale);
+            return Err(InvalidToken::Stale);
         }
 
-        let endpoint = key.directory.id(&tag).cloned().ok_or(Refused::UnknownEndpoint { session })?;
+        let endpoint = key.directory.id(&tag).cloned().ok_or(InvalidToken::UnknownEndpoint { session })?;
         let worn =
             !key.signs || ahead || idle.is_some_and(|idle| !since(seen).is_zero() && since(seen) >= idle / RENEWALS);
         Ok(Token { endpoint, session, seen, ahead, due: worn && state.signer(now).is_some() })
@@ -219,39 +219,40 @@ impl fmt::Debug for Tokens {
     }
 }
 
-/// What an authentic, fresh token says.
+/// The contents of a valid token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
     endpoint: EndpointId,
-    session: Session,
+    session: TokenSession,
     seen: u32,
     ahead: bool,
     due: bool,
 }
 
 impl Token {
-    /// Whom the session is bound to.
+    /// Returns the endpoint that the session is bound to.
     pub fn endpoint(&self) -> &EndpointId {
         &self.endpoint
     }
 
-    /// The session.
-    pub fn session(&self) -> Session {
+    /// Returns the session.
+    pub fn session(&self) -> TokenSession {
         self.session
     }
 
-    /// When the token was issued, in whole seconds.
+    /// Returns when the token was issued, in whole seconds.
     pub fn seen(&self) -> SystemTime {
         moment(self.seen)
     }
 
-    /// Whether it was issued, or its session began, more than five minutes from now: the balancers' clocks disagree.
+    /// Returns whether the token was issued, or its session began, more than five minutes in the future: the balancers'
+    /// clocks differ.
     pub fn is_from_the_future(&self) -> bool {
         self.ahead
     }
 
-    /// Whether the response shall carry a new one: a tenth of the idle time has passed (so that not each response sets
-    /// a cookie), its key no longer signs, or it is [from the future](Self::is_from_the_future). Never while no key signs.
+    /// Returns whether the response should set a new token: a tenth of the idle timeout has passed, the token's key no
+    /// longer signs, or the token is [from the future](Self::is_from_the_future). Always `false` if no key signs.
     pub fn is_due(&self) -> bool {
         self.due
     }

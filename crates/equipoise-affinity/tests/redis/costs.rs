@@ -9,8 +9,8 @@ use super::{builder, connected, eventually, find, id, server::Server};
 #[tokio::test]
 async fn a_lookup_is_one_command_or_none() {
     let Some(server) = Server::start(&[]).await else { return };
-    let one = connected(builder(&server.url()).near_ttl(Duration::from_secs(3600))).await;
-    let other = connected(builder(&server.url()).near_ttl(Duration::from_secs(3600))).await;
+    let one = connected(builder(&server.url()).cache_ttl(Duration::from_secs(3600))).await;
+    let other = connected(builder(&server.url()).cache_ttl(Duration::from_secs(3600))).await;
     one.bind(b"k", &id("a"), None);
     eventually("written", || one.stats().writes == 1).await;
     let _: String = server.ask(&["CONFIG", "RESETSTAT"]);
@@ -19,7 +19,7 @@ async fn a_lookup_is_one_command_or_none() {
         assert_eq!(find(&other, "k").await, Ok(Some(id("a"))));
     }
     assert_eq!((server.calls("getex"), server.calls("evalsha"), server.calls("eval")), (1, 0, 0));
-    assert_eq!((one.stats().near_hits, other.stats().near_hits, other.stats().hits), (10, 9, 1));
+    assert_eq!((one.stats().cache_hits, other.stats().cache_hits, other.stats().hits), (10, 9, 1));
 }
 
 #[tokio::test]
@@ -72,8 +72,8 @@ async fn a_hundred_lookups_at_once_share_one_connection() {
 #[ignore = "a measurement: cargo test --release --features redis --test redis -- --ignored --nocapture"]
 async fn how_long_a_lookup_takes_on_loopback() {
     let Some(server) = Server::start(&[]).await else { return };
-    let measure = async |what: &str, near_ttl, at_once: usize| {
-        let store = connected(builder(&server.url()).near_ttl(near_ttl)).await;
+    let measure = async |what: &str, cache_ttl, at_once: usize| {
+        let store = connected(builder(&server.url()).cache_ttl(cache_ttl)).await;
         store.bind(b"k", &id("10.0.0.7:8080"), None);
         eventually("written", || store.stats().writes == 1).await;
         let mut took = Vec::new();

@@ -36,7 +36,7 @@ async fn an_idle_session_ends_and_a_used_one_starts_anew() {
 async fn hits_in_the_near_cache_keep_the_session_alive_at_the_server() {
     let Some(server) = Server::start(&[]).await else { return };
     let clock = Arc::new(ManualClock::new());
-    let settings = builder(&server.url()).clock(clock.clone()).near_ttl(Duration::from_secs(50));
+    let settings = builder(&server.url()).clock(clock.clone()).cache_ttl(Duration::from_secs(50));
     let store = connected(settings.idle_timeout(Duration::from_secs(100))).await;
     store.bind(b"k", &id("a"), None);
     eventually("written", || store.stats().writes == 1).await;
@@ -50,7 +50,7 @@ async fn hits_in_the_near_cache_keep_the_session_alive_at_the_server() {
     assert_eq!(find(&store, "k").await, Ok(Some(id("a"))));
     eventually("refreshed", || server.ask::<u64>(&["PTTL", "equipoise:k"]) > 50_000).await;
     assert_eq!(find(&store, "k").await, Ok(Some(id("a"))));
-    assert_eq!((store.stats().near_hits, store.stats().hits, server.calls("getex")), (3, 0, 1));
+    assert_eq!((store.stats().cache_hits, store.stats().hits, server.calls("getex")), (3, 0, 1));
 }
 
 #[tokio::test]
@@ -148,7 +148,7 @@ async fn what_a_balancer_bound_while_its_clock_was_ahead_ends_by_its_lifetime_wi
 async fn what_the_server_evicts_is_unbound_and_what_it_has_no_room_for_is_counted() {
     let full = ["--maxmemory", "2mb", "--maxmemory-policy", "volatile-lru"];
     let Some(server) = Server::start(&full).await else { return };
-    let store = connected(builder(&server.url()).near_capacity(1)).await;
+    let store = connected(builder(&server.url()).cache_capacity(1)).await;
     const SESSIONS: u64 = 15_000;
     for session in 0..SESSIONS {
         store.bind(format!("session-{session}").as_bytes(), &id("10.0.0.7:8080"), None);

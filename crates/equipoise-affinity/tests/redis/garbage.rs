@@ -98,7 +98,7 @@ impl Fake {
 }
 
 fn garbage(found: &Result<Option<equipoise_core::EndpointId>, StoreError>) -> bool {
-    matches!(found, Err(StoreError::Garbage { .. }))
+    matches!(found, Err(StoreError::Malformed { .. }))
 }
 
 #[tokio::test]
@@ -121,7 +121,7 @@ async fn answers_that_are_no_bindings_are_counted_and_the_connection_stays() {
             assert!(garbage(&found), "{:?}: {found:?}", String::from_utf8_lossy(answer));
         }
         let stats = store.stats();
-        assert_eq!((stats.garbage, stats.reconnects, stats.protocol_errors), (3, 0, 0));
+        assert_eq!((stats.malformed, stats.reconnects, stats.protocol_errors), (3, 0, 0));
     }
 }
 
@@ -159,7 +159,7 @@ async fn whoever_speaks_nonsense_from_the_start_is_never_connected_and_costs_no_
         let store = builder(&format!("redis://{address}")).connect_timeout(Duration::from_millis(50)).build().unwrap();
         eventually(
             "tried",
-            || matches!(store.lookup(b"k"), Lookup::Now(Err(StoreError::Away { why })) if why != "not connected yet"),
+            || matches!(store.lookup(b"k"), Lookup::Now(Err(StoreError::Unavailable { reason })) if reason != "not connected yet"),
         )
         .await;
         assert!(!store.stats().connected);
@@ -190,9 +190,9 @@ async fn one_that_never_answers_or_stops_in_the_middle_costs_the_time_limit_once
         let settings = builder(&format!("redis://{address}")).lookup_timeout(Duration::from_millis(30));
         let store = connected(settings.connect_timeout(Duration::from_millis(300))).await;
         let since = Instant::now();
-        assert!(matches!(find(&store, "k").await, Err(StoreError::Away { .. })));
+        assert!(matches!(find(&store, "k").await, Err(StoreError::Unavailable { .. })));
         assert!(since.elapsed() < Duration::from_secs(5), "{:?}", since.elapsed());
-        assert!(matches!(store.lookup(b"k"), Lookup::Now(Err(StoreError::Away { .. }))));
+        assert!(matches!(store.lookup(b"k"), Lookup::Now(Err(StoreError::Unavailable { .. }))));
         eventually("given up", || store.stats().reconnects > 0).await;
     }
 }
@@ -202,9 +202,9 @@ async fn one_that_closes_in_the_middle_loses_the_lookup_and_no_more() {
     for answer in [&b""[..], b"$10\r\n1 1 a"] {
         let (address, _) = Fake { then_close: true, ..Fake::new(answer) }.serve().await;
         let store = connected(builder(&format!("redis://{address}"))).await;
-        assert!(matches!(find(&store, "k").await, Err(StoreError::Away { .. })));
+        assert!(matches!(find(&store, "k").await, Err(StoreError::Unavailable { .. })));
         eventually("connected again", || store.stats().reconnects > 0).await;
-        assert_eq!(store.stats().garbage, 0);
+        assert_eq!(store.stats().malformed, 0);
     }
 }
 
@@ -220,7 +220,7 @@ async fn foreign_values_in_a_real_server_are_no_bindings() {
     for key in ["list", "text", "broken", "later"] {
         assert!(garbage(&find(&store, key).await), "{key}");
     }
-    assert_eq!((store.stats().garbage, store.stats().protocol_errors), (4, 0));
+    assert_eq!((store.stats().malformed, store.stats().protocol_errors), (4, 0));
 
     for key in ["list", "text", "broken", "later"] {
         store.bind(key.as_bytes(), &id("a"), None);
@@ -264,11 +264,11 @@ async fn impossible_settings_are_refused_and_an_absent_server_is_none() {
         (new().lifetime(Duration::from_millis(999)), "lifetime"),
         (new().lookup_timeout(zero), "lookup_timeout"),
         (new().connect_timeout(zero), "connect_timeout"),
-        (new().backoff(zero, zero), "backoff's first wait"),
-        (new().backoff(Duration::from_secs(2), Duration::from_secs(1)), "backoff's longest wait"),
+        (new().backoff(zero, zero), "backoff's minimum"),
+        (new().backoff(Duration::from_secs(2), Duration::from_secs(1)), "backoff's maximum"),
         (new().prefix("p".repeat(129)), "prefix"),
-        (new().near_capacity(0), "near_capacity"),
-        (new().near_capacity(usize::MAX), "near_capacity"),
+        (new().cache_capacity(0), "cache_capacity"),
+        (new().cache_capacity(usize::MAX), "cache_capacity"),
         (new().write_queue(0), "write_queue"),
         (new().write_queue(usize::MAX), "write_queue"),
     ] {
@@ -277,7 +277,7 @@ async fn impossible_settings_are_refused_and_an_absent_server_is_none() {
             other => panic!("{other:?}"),
         }
     }
-    assert!(matches!(find(&new().build().unwrap(), "k").await, Err(StoreError::Away { .. })));
+    assert!(matches!(find(&new().build().unwrap(), "k").await, Err(StoreError::Unavailable { .. })));
 }
 
 #[test]

@@ -27,7 +27,7 @@ const AT_LAST: Duration = Duration::from_secs(30);
 /// A store that comes back soon and does not answer by itself. Its time limit is out of the way of a busy machine.
 fn builder(url: &str) -> RedisStoreBuilder {
     RedisStore::builder(url)
-        .near_ttl(Duration::ZERO)
+        .cache_ttl(Duration::ZERO)
         .lookup_timeout(Duration::from_secs(5))
         .backoff(Duration::from_millis(5), Duration::from_millis(50))
 }

@@ -17,7 +17,7 @@ use super::{builder, connected, eventually, find, id, server::Server};
 async fn killed_and_restarted_under_load_no_lookup_fails_or_hangs() {
     let Some(mut server) = Server::start(&[]).await else { return };
     let limit = Duration::from_millis(100);
-    let store = Arc::new(connected(builder(&server.url()).near_capacity(32).lookup_timeout(limit)).await);
+    let store = Arc::new(connected(builder(&server.url()).cache_capacity(32).lookup_timeout(limit)).await);
     let (over, lookups) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let load: Vec<_> = (0..8_u64)
         .map(|client| {
@@ -31,7 +31,7 @@ async fn killed_and_restarted_under_load_no_lookup_fails_or_hangs() {
                     let (key, since) = (format!("k{}", (client * 31 + request * 7) % 200), Instant::now());
                     match find(&store, &key).await {
                         Ok(Some(endpoint)) => assert_eq!(endpoint, id(&key)),
-                        Ok(None) | Err(StoreError::Away { .. }) => store.bind(key.as_bytes(), &id(&key), None),
+                        Ok(None) | Err(StoreError::Unavailable { .. }) => store.bind(key.as_bytes(), &id(&key), None),
                         Err(other) => panic!("{other:?}"),
                     }
                     longest = longest.max(since.elapsed());
@@ -50,7 +50,7 @@ async fn killed_and_restarted_under_load_no_lookup_fails_or_hangs() {
         eventually("requests that go on without it", || {
             let stats = store.stats();
             lookups.load(Ordering::Relaxed) > so_far.0 + 500
-                && stats.away > so_far.1.away
+                && stats.unavailable > so_far.1.unavailable
                 && stats.stale_hits > so_far.1.stale_hits
         })
         .await;
@@ -66,14 +66,14 @@ async fn killed_and_restarted_under_load_no_lookup_fails_or_hangs() {
         assert!(longest < limit * 10, "{longest:?}");
     }
     let stats = store.stats();
-    assert_eq!((stats.reconnects, stats.garbage, stats.protocol_errors), (3, 0, 0), "{stats:?}");
+    assert_eq!((stats.reconnects, stats.malformed, stats.protocol_errors), (3, 0, 0), "{stats:?}");
 }
 
 #[tokio::test]
 async fn a_balancer_keeps_its_sessions_through_an_outage_and_tells_a_server_that_came_back_empty() {
     let Some(mut server) = Server::start(&[]).await else { return };
     let clock = Arc::new(ManualClock::new());
-    let settings = builder(&server.url()).clock(clock.clone()).near_ttl(Duration::from_secs(1));
+    let settings = builder(&server.url()).clock(clock.clone()).cache_ttl(Duration::from_secs(1));
     let store = connected(settings.idle_timeout(Duration::from_secs(1000))).await;
     store.bind(b"before", &id("a"), None);
     eventually("written", || store.stats().writes == 1).await;
@@ -89,8 +89,8 @@ async fn a_balancer_keeps_its_sessions_through_an_outage_and_tells_a_server_that
     for (key, endpoint) in [("before", "a"), ("during", "b"), ("moved", "d")] {
         assert!(matches!(store.lookup(key.as_bytes()), Lookup::Now(Ok(Some(found))) if found == id(endpoint)));
     }
-    assert!(matches!(store.lookup(b"unknown"), Lookup::Now(Err(StoreError::Away { .. }))));
-    assert_eq!((store.stats().stale_hits, store.stats().away), (3, 1));
+    assert!(matches!(store.lookup(b"unknown"), Lookup::Now(Err(StoreError::Unavailable { .. }))));
+    assert_eq!((store.stats().stale_hits, store.stats().unavailable), (3, 1));
 
     server.spawn().await;
     eventually("back", || store.stats().connected).await;
@@ -143,20 +143,20 @@ async fn a_server_that_hangs_is_waited_for_once_and_taken_up_again_when_it_goes_
     let store = connected(settings.connect_timeout(Duration::from_secs(20))).await;
     server.signal("-STOP");
     let Lookup::Later(found) = store.lookup(b"k") else { panic!("who should know?") };
-    assert!(matches!(found.await, Err(StoreError::Away { .. })));
+    assert!(matches!(found.await, Err(StoreError::Unavailable { .. })));
     for _ in 0..100 {
-        assert!(matches!(store.lookup(b"k"), Lookup::Now(Err(StoreError::Away { .. }))));
+        assert!(matches!(store.lookup(b"k"), Lookup::Now(Err(StoreError::Unavailable { .. }))));
     }
     server.signal("-CONT");
     eventually("back", || store.stats().connected).await;
     assert_eq!(find(&store, "k").await, Ok(None));
-    assert_eq!((store.stats().away, store.stats().reconnects), (101, 0));
+    assert_eq!((store.stats().unavailable, store.stats().reconnects), (101, 0));
 }
 
 #[tokio::test]
 async fn what_the_queue_has_no_room_for_is_counted_and_written_when_it_is_next_used() {
     let Some(server) = Server::start(&[]).await else { return };
-    let settings = builder(&server.url()).near_ttl(Duration::from_secs(3600)).write_queue(2);
+    let settings = builder(&server.url()).cache_ttl(Duration::from_secs(3600)).write_queue(2);
     let store = connected(settings.connect_timeout(Duration::from_secs(20))).await;
     server.signal("-STOP");
     let keys: Vec<_> = (0..20).map(|key| format!("k{key}")).collect();
@@ -174,7 +174,7 @@ async fn what_the_queue_has_no_room_for_is_counted_and_written_when_it_is_next_u
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     eventually("written", || store.stats().writes == 20).await;
-    assert_eq!((store.stats().hits, store.stats().away), (0, 0));
+    assert_eq!((store.stats().hits, store.stats().unavailable), (0, 0));
 }
 
 #[tokio::test]
@@ -182,11 +182,11 @@ async fn a_server_that_has_become_a_replica_is_left_until_it_is_none() {
     let Some(server) = Server::start(&[]).await else { return };
     let store = connected(builder(&server.url())).await;
     let _: String = server.ask(&["REPLICAOF", "127.0.0.1", "1"]);
-    assert!(matches!(find(&store, "k").await, Err(StoreError::Away { .. })));
+    assert!(matches!(find(&store, "k").await, Err(StoreError::Unavailable { .. })));
     eventually("left", || !store.stats().connected).await;
     eventually(
         "refused",
-        || matches!(store.lookup(b"k"), Lookup::Now(Err(StoreError::Away { why })) if why.contains("READONLY")),
+        || matches!(store.lookup(b"k"), Lookup::Now(Err(StoreError::Unavailable { reason })) if reason.contains("READONLY")),
     )
     .await;
     let _: String = server.ask(&["REPLICAOF", "NO", "ONE"]);

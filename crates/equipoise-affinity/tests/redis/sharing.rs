@@ -25,7 +25,7 @@ async fn what_one_balancer_binds_moves_and_ends_the_other_follows() {
     assert_eq!(find(&other, "k").await, Ok(None));
     let (ours, theirs) = (one.stats(), other.stats());
     assert_eq!((ours.races_lost, theirs.races_lost, ours.writes_dropped, theirs.writes_dropped), (0, 0, 0, 0));
-    assert_eq!((theirs.hits, theirs.misses, theirs.away, theirs.garbage), (1, 2, 0, 0));
+    assert_eq!((theirs.hits, theirs.misses, theirs.unavailable, theirs.malformed), (1, 2, 0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

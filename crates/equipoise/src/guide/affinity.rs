@@ -60,7 +60,7 @@
 //! | --- | --- |
 //! | the endpoint is draining, or has weight 0 | It keeps its sessions and gets no new ones. In mode `hash`, where nothing is stored, its keys move at once. |
 //! | the endpoint is in maintenance or unhealthy, or has just failed this request | Setting [`unavailable`](crate::affinity::Affinity::unavailable): another endpoint takes the session over (the default), the request fails with 503, or it waits. |
-//! | the endpoint is at its limit; or, with [`until_saturated`](crate::affinity::Affinity::until_saturated), it has more than its share of requests | Another endpoint serves this request and the session stays (the default), the request fails with 503, or it waits. |
+//! | the endpoint is at its limit; or, with [`max_share`](crate::affinity::Affinity::max_share), it has more than its share of requests | Another endpoint serves this request and the session stays (the default), the request fails with 503, or it waits. |
 //! | the request has no session, or its endpoint was removed | Setting [`missing`](crate::affinity::Affinity::missing): the strategy picks (the default), the request fails with 503, or it waits until an endpoint can be picked. |
 //!
 //! The endpoint that takes a session over is not chosen by chance. It is computed from the session by rendezvous
@@ -120,7 +120,7 @@
 //!     Some(text[..text.len().min(1024)].to_vec().into())
 //! });
 //! let table = SessionTable::builder().capacity(1_000_000).build()?;
-//! let affinity = Affinity::new(&pool, Mode::table(prefix, Arc::new(table)))?.until_saturated(1.25);
+//! let affinity = Affinity::new(&pool, Mode::table(prefix, Arc::new(table)))?.max_share(1.25);
 //! # drop(affinity);
 //! # Ok(()) }
 //! ```
@@ -130,6 +130,6 @@
 //!
 //! # Observing sessions
 //!
-//! Every response has an [`Outcome`](crate::affinity::Outcome) extension. [`stats`](crate::affinity::Affinity::stats)
+//! Every response has an [`AffinityOutcome`](crate::affinity::AffinityOutcome) extension. [`stats`](crate::affinity::Affinity::stats)
 //! counts outcomes by reason, and [`explain`](crate::affinity::Affinity::explain) shows where a request would go and
 //! why. `cargo run --example sticky` shows three modes.

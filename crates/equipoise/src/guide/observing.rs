@@ -4,8 +4,7 @@
 //!
 //! | source | tells |
 //! | --- | --- |
-//! | [`Observe`](crate::tower::Observe) | each step of a request: picks, attempts, failovers, waits in the queue, and its outcome |
-//! | extensions of each response | which endpoint served it, at which attempt ([`Attempt`](crate::tower::Attempt)), and what became of its session ([`BindingOutcome`](crate::BindingOutcome), `affinity::Outcome`) |
+//! | extensions of each response | which endpoint served it, at which attempt ([`Attempt`](crate::tower::Attempt)), and what became of its session ([`BindingOutcome`](crate::BindingOutcome), `affinity::AffinityOutcome`) |
 //! | each [`Error`](crate::tower::Error) | which endpoint failed, after how many attempts, why, and which status a gateway should send |
 //! | the pool | the state and the request counts of each endpoint ([`Pool::endpoints`](crate::Pool::endpoints)), and why a request goes where it goes ([`Pool::explain`](crate::Pool::explain)) |
 //! | [`Health`](crate::health::Health) | the verdict for each endpoint with its reasons, and each change |

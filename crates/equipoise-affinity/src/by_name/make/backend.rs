@@ -33,7 +33,7 @@ pub(super) fn places(settings: &Settings<'_>) -> Result<Learn, InvalidModeSettin
         learn = learn.query_parameter(name)?;
     }
     if let Some(longest) = NonZeroUsize::new(settings.get(&MAX_KEY)) {
-        learn = learn.limit(longest);
+        learn = learn.max_key_len(longest);
     }
     Ok(learn)
 }

@@ -82,7 +82,7 @@ pub(super) fn cookie(mode: CookieMode, settings: &Settings<'_>) -> Result<Persis
             cookie = cookie.max_life(life);
         }
     }
-    let cookie = cookie.most_cookies(settings.get(&MAX_COOKIES)).most_bytes(settings.get(&MAX_BYTES));
+    let cookie = cookie.max_cookies(settings.get(&MAX_COOKIES)).max_bytes(settings.get(&MAX_BYTES));
     Ok(cookie.build()?)
 }
 
@@ -104,10 +104,10 @@ pub(super) fn values(
                 Keys::Tokens(tokens) => Values::of_tokens(Arc::clone(tokens)),
             };
             if let Some(idle) = settings.get(&COOKIE_IDLE) {
-                values = values.idle(idle);
+                values = values.idle_timeout(idle);
             }
             if let Some(life) = settings.get(&COOKIE_LIFE) {
-                values = values.life(life);
+                values = values.lifetime(life);
             }
             Ok(values)
         }

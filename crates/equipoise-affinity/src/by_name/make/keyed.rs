@@ -36,7 +36,7 @@ pub(in crate::by_name) fn source(settings: &Settings<'_>, context: &BuildContext
             let why = "the proxies whose header is trusted; other clients may write anything into it";
             return Err(InvalidModeSettings::Needs { setting: "header", parameter: "trusted", why });
         }
-        client = client.header(forwarded(&name)?).hops(settings.get(&HOPS));
+        client = client.header(forwarded(&name)?).max_hops(settings.get(&HOPS));
     } else if settings.is_set(&HOPS.parameter) {
         let why = "the header whose list has these elements";
         return Err(InvalidModeSettings::Needs { setting: "hops", parameter: "header", why });

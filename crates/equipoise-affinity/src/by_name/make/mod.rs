@@ -59,7 +59,7 @@ impl Make {
             Self::None => Mode::none(),
             Self::Keyed(key) => {
                 let key = key(settings, context)?;
-                let key = key.longest(settings.get(&MAX_KEY)).map_err(InvalidModeSettings::from)?;
+                let key = key.max_len(settings.get(&MAX_KEY)).map_err(InvalidModeSettings::from)?;
                 match settings.get(&BY) {
                     By::Hash => Mode::hash(key),
                     by => Mode::table(key, store::store(by, settings, context)?),

@@ -103,15 +103,15 @@ pub(super) fn store(
     let (idle, life) = (settings.get(&IDLE), settings.get(&LIFE));
     match by {
         By::Table => {
-            let table = SessionTable::builder().capacity(settings.get(&SESSIONS)).idle(idle).lifetime(life);
+            let table = SessionTable::builder().capacity(settings.get(&SESSIONS)).idle_timeout(idle).lifetime(life);
             Ok(Arc::new(table.build()?))
         }
         #[cfg(feature = "redis")]
         By::Redis => {
             let mut redis = RedisStore::builder(&settings.get(&URL).unwrap_or_default())
                 .prefix(settings.get(&KEY_PREFIX))
-                .near_ttl(settings.get(&NEAR_TTL))
-                .near_capacity(settings.get(&NEAR_SESSIONS))
+                .cache_ttl(settings.get(&NEAR_TTL))
+                .cache_capacity(settings.get(&NEAR_SESSIONS))
                 .idle_timeout(idle);
             if let Some(life) = life {
                 redis = redis.lifetime(life);

@@ -42,7 +42,7 @@ fn texts_build_what_builders_build() {
         ),
         (
             "source(trusted={private}, header=forwarded, hops=2)",
-            table(SessionKey::source(behind("private").header(ForwardedHeader::Forwarded).hops(2), prefix(32, 64))),
+            table(SessionKey::source(behind("private").header(ForwardedHeader::Forwarded).max_hops(2), prefix(32, 64))),
         ),
         (
             "source(trusted={loopback}, header=x-real-ip)",
@@ -57,7 +57,7 @@ fn texts_build_what_builders_build() {
         ),
         (
             "app-cookie(name=sid, by=hash, longest=64, missing=refuse)",
-            Mode::hash(SessionKey::cookie("sid").unwrap().longest(64).unwrap()),
+            Mode::hash(SessionKey::cookie("sid").unwrap().max_len(64).unwrap()),
         ),
         ("query(name=sid)", table(SessionKey::query_parameter("sid").unwrap())),
         ("path-parameter(name=sid)", table(SessionKey::path_parameter("sid").unwrap())),
@@ -104,8 +104,8 @@ fn texts_build_what_builders_build() {
                     .attribute("SameSite=None")
                     .attribute("Partitioned")
                     .attribute("Priority=High")
-                    .most_cookies(3)
-                    .most_bytes(4096)
+                    .max_cookies(3)
+                    .max_bytes(4096)
                     .build()
                     .unwrap(),
             ),
@@ -126,7 +126,7 @@ fn texts_build_what_builders_build() {
                     .unwrap()
                     .query_parameter("sid")
                     .unwrap()
-                    .limit(128.try_into().unwrap()),
+                    .max_key_len(128.try_into().unwrap()),
                 std::sync::Arc::new(SessionTable::builder().build().unwrap()),
             ),
         ),

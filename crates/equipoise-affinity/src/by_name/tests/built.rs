@@ -6,7 +6,7 @@ use http::Request;
 
 use super::{keys, pool, spec};
 use crate::{
-    Affinity, Unbound,
+    Affinity, UnboundReason,
     by_name::{BuildAffinityError, BuildContext},
     table::SessionTable,
     token::Tokens,
@@ -19,12 +19,12 @@ fn built(text: &str) -> Affinity {
 #[test]
 fn fallbacks_and_factors_arrive() {
     let affinity = built("header(name=x, by=store, missing=refuse, unavailable=wait(2.5s))");
-    assert_eq!(format!("{affinity:?}"), "Affinity { missing: Refuse, unavailable: Wait(2.5s), until: None, .. }");
+    assert_eq!(format!("{affinity:?}"), "Affinity { missing: Refuse, unavailable: Wait(2.5s), max_share: None, .. }");
     let affinity = built("learn(cookie=x, by=store, until-saturated=1.25, lookup=20ms)");
-    assert_eq!(format!("{affinity:?}"), "Affinity { missing: Rebind, unavailable: Rebind, until: Some(1.25), .. }");
+    assert_eq!(format!("{affinity:?}"), "Affinity { missing: Rebind, unavailable: Rebind, max_share: Some(1.25), .. }");
     assert_eq!(affinity.store_timeout(), Duration::from_millis(20));
     let none = built("none");
-    assert_eq!(format!("{none:?}"), "Affinity { missing: Rebind, unavailable: Rebind, until: None, .. }");
+    assert_eq!(format!("{none:?}"), "Affinity { missing: Rebind, unavailable: Rebind, max_share: None, .. }");
 }
 
 #[tokio::test]
@@ -33,23 +33,23 @@ async fn requests_go_where_the_text_says() {
     for (text, home) in [
         ("route(cookie=JSESSIONID)", Ok("10.0.0.2:80".into())),
         // No endpoint is called so.
-        ("route(cookie=JSESSIONID, whole)", Err(Unbound::Unknown)),
-        ("route(cookie=other)", Err(Unbound::Absent)),
-        ("route(cookie=JSESSIONID, longest=3)", Err(Unbound::Oversized)),
-        ("cookie(name=JSESSIONID)", Err(Unbound::Token(crate::token::Refused::Malformed))),
-        ("learn(cookie=JSESSIONID)", Err(Unbound::Unknown)),
-        ("none", Err(Unbound::Off)),
+        ("route(cookie=JSESSIONID, whole)", Err(UnboundReason::Unknown)),
+        ("route(cookie=other)", Err(UnboundReason::Absent)),
+        ("route(cookie=JSESSIONID, longest=3)", Err(UnboundReason::Oversized)),
+        ("cookie(name=JSESSIONID)", Err(UnboundReason::Token(crate::token::InvalidToken::Malformed))),
+        ("learn(cookie=JSESSIONID)", Err(UnboundReason::Unknown)),
+        ("none", Err(UnboundReason::Off)),
     ] {
-        assert_eq!(built(text).explain(&routed).await.home, home, "{text}");
+        assert_eq!(built(text).explain(&routed).await.endpoint, home, "{text}");
     }
     let whole = Request::get("/").header("cookie", "JSESSIONID=10.0.0.2:80").body(()).unwrap();
-    assert_eq!(built("route(cookie=JSESSIONID, whole)").explain(&whole).await.home, Ok("10.0.0.2:80".into()));
+    assert_eq!(built("route(cookie=JSESSIONID, whole)").explain(&whole).await.endpoint, Ok("10.0.0.2:80".into()));
     let refusing = built("route(cookie=other, missing=refuse)").explain(&routed).await;
     assert!(refusing.pick.is_err());
 
     let named = Request::get("/").header("cookie", "SRV=B").body(()).unwrap();
     let text = "cookie(name=SRV, values=name, names={10.0.0.1:80=A, 10.0.0.2:80=B})";
-    assert_eq!(built(text).explain(&named).await.home, Ok("10.0.0.2:80".into()));
+    assert_eq!(built(text).explain(&named).await.endpoint, Ok("10.0.0.2:80".into()));
 }
 
 #[tokio::test]
@@ -61,7 +61,7 @@ async fn tokens_are_read_with_the_keys_that_were_handed_over() {
     let spec = spec("cookie(name=SRV, idle=30m)");
     for context in [BuildContext::new().keys(keys()), BuildContext::new().tokens(tokens)] {
         let affinity = spec.build(&pool(), &context).unwrap();
-        assert_eq!(affinity.explain(&request).await.home, Ok(id.clone()));
+        assert_eq!(affinity.explain(&request).await.endpoint, Ok(id.clone()));
     }
 }
 
@@ -73,16 +73,16 @@ async fn the_store_that_was_handed_over_is_asked() {
     let context = BuildContext::new().store(Arc::clone(&store));
     let affinity = spec("header(name=x-user, by=store)").build(&pool(), &context).unwrap();
     let request = Request::get("/").header("x-user", "ada").body(()).unwrap();
-    assert_eq!(affinity.explain(&request).await.home, Ok("10.0.0.2:80".into()));
+    assert_eq!(affinity.explain(&request).await.endpoint, Ok("10.0.0.2:80".into()));
 }
 
 #[tokio::test]
 async fn a_peer_that_was_handed_over_is_the_source() {
     let context = BuildContext::new().peer(|_| Some([192, 0, 2, 7].into()));
     let affinity = spec("source").build(&pool(), &context).unwrap();
-    assert_eq!(affinity.explain(&Request::new(())).await.home, Err(Unbound::Unknown));
+    assert_eq!(affinity.explain(&Request::new(())).await.endpoint, Err(UnboundReason::Unknown));
     let affinity = spec("source").build(&pool(), &BuildContext::new()).unwrap();
-    assert_eq!(affinity.explain(&Request::new(())).await.home, Err(Unbound::Absent));
+    assert_eq!(affinity.explain(&Request::new(())).await.endpoint, Err(UnboundReason::Absent));
 }
 
 #[test]
@@ -143,7 +143,7 @@ async fn rules_are_those_of_the_text() {
     let picked = async |path: &str, cookies: &str| {
         let request = Request::get(path).header("cookie", cookies).body(()).expect("a request");
         let explained = affinity.explain(&request).await;
-        (explained.home.ok().map(|home| home.to_string()), explained.pick.map(|Explanation { picked, .. }| picked))
+        (explained.endpoint.ok().map(|home| home.to_string()), explained.pick.map(|Explanation { picked, .. }| picked))
     };
     let (closed, home) = (Ok(Ok(EndpointId::from("10.0.0.2:80"))), Some("10.0.0.2:80".to_owned()));
     assert_eq!(picked("/", "SRV=10.0.0.2:80; maintenance=1").await, (home.clone(), closed.clone()));

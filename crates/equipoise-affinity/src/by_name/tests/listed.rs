@@ -86,14 +86,14 @@ fn listed_defaults_are_those_of_the_builders() {
     shows(table.clone(), &format!("capacity: {}", preset("header", "sessions")));
     assert_eq!((preset("header", "idle"), table.contains("idle: Some(1800s)")), ("30m", true));
     shows(table, "lifetime: None");
-    assert_eq!(preset("path", "longest"), SessionKey::LONGEST.to_string());
+    assert_eq!(preset("path", "longest"), SessionKey::MAX_LEN.to_string());
     let source = SessionKey::source(ClientAddress::connection(), equipoise_core::SourcePrefix::default());
     assert_eq!(format!("{:?}", mode("source(by=hash)")), format!("hash({source:?})"));
     shows(format!("{:?}", ClientAddress::connection()), &format!("hops: {}", preset("source", "hops")));
     let cookie = format!("{:?}", PersistenceCookie::insert("SRV").build().unwrap());
     assert_eq!(format!("{:?}", mode("cookie(name=SRV)")), format!("cookie({cookie}, tokens)"));
-    shows(cookie.clone(), &format!("most_cookies: {}", preset("cookie", "most-cookies")));
-    shows(cookie, &format!("most_bytes: {}", preset("cookie", "most-bytes")));
+    shows(cookie.clone(), &format!("max_cookies: {}", preset("cookie", "most-cookies")));
+    shows(cookie, &format!("max_bytes: {}", preset("cookie", "most-bytes")));
     let learn = learn::Learn::new().cookie("JSESSIONID").unwrap();
     let route = learn::Route::default();
     assert_eq!(format!("{:?}", mode("route(cookie=JSESSIONID)")), format!("route({learn:?}, {route:?})"));
@@ -101,8 +101,8 @@ fn listed_defaults_are_those_of_the_builders() {
     {
         let redis = format!("{:?}", crate::redis::RedisStore::builder(""));
         shows(redis.clone(), &format!("prefix: {:?}", preset("learn", "key-prefix")));
-        shows(redis.clone(), &format!("near_ttl: {}", preset("learn", "near-ttl")));
-        shows(redis.clone(), &format!("near_capacity: {}", preset("learn", "near-sessions")));
+        shows(redis.clone(), &format!("cache_ttl: {}", preset("learn", "near-ttl")));
+        shows(redis.clone(), &format!("cache_capacity: {}", preset("learn", "near-sessions")));
         shows(redis, "idle_timeout: 1800s");
     }
 }
@@ -120,7 +120,7 @@ fn limits_are_those_of_the_builders() {
     assert!(SessionTable::builder().capacity(to + 1).build().is_err());
     let (from, to) = limits("header", "longest");
     for (bytes, fits) in [(from - 1, false), (from, true), (to, true), (to + 1, false)] {
-        assert_eq!(SessionKey::path().longest(bytes).is_ok(), fits, "{bytes}");
+        assert_eq!(SessionKey::path().max_len(bytes).is_ok(), fits, "{bytes}");
     }
     let Some(Kind::Time { from, to }) = definition("cookie").parameter("idle").map(Parameter::kind) else {
         panic!("no limits")

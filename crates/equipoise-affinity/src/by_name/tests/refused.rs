@@ -128,7 +128,7 @@ fn what_goes_not_together_is_refused_where_it_stands() {
         ),
         (
             "host(force-cookie=\"a b\")",
-            "host (at 1): \"a b\" is no cookie name: give at least one of ASCII letters, digits and !#$%&'*+-.^_`|~",
+            "host (at 1): \"a b\" is not a cookie name: use at least one of ASCII letters, digits and !#$%&'*+-.^_`|~",
         ),
         (
             "cookie(name=__Host-lb)",
@@ -157,7 +157,7 @@ fn what_goes_not_together_is_refused_where_it_stands() {
         ("path(segment=1, first=2)", "path (at 17): segment and first cannot both be set: take one of them"),
         (
             "header(name=\"a b\")",
-            "header (at 8): \"a b\" is no name of a header: letters, digits and !#$%&'*+-.^_`|~ make one",
+            "header (at 8): \"a b\" is not a header name: use letters, digits and !#$%&'*+-.^_`|~",
         ),
         (
             "cookie(name=S, domain=\"a;b\")",
@@ -201,7 +201,7 @@ fn what_goes_not_together_is_refused_where_it_stands() {
         ),
         (
             "learn(cookie=\"a=b\")",
-            "learn (at 1): \"a=b\" is no cookie name: give at least one of ASCII letters, digits and !#$%&'*+-.^_`|~",
+            "learn (at 1): \"a=b\" is not a cookie name: use at least one of ASCII letters, digits and !#$%&'*+-.^_`|~",
         ),
     ] {
         assert_eq!(refusal(text).to_string(), message, "{text}");

@@ -75,7 +75,7 @@ fn every_outcome_says_why() {
 
 #[test]
 fn too_many_cookies_are_no_binding_and_are_still_hidden() {
-    let cookie = PersistenceCookie::insert("SRV").indirect().most_cookies(2).build().unwrap();
+    let cookie = PersistenceCookie::insert("SRV").indirect().max_cookies(2).build().unwrap();
     let mut asked = 0;
     let mut headers = cookies(&["SRV=X; SRV=X; a=1", "SRV=A; SRV=B"]);
     let (endpoint, presented) = cookie.on_request(&mut headers, at(NOW), |value| {
@@ -90,7 +90,7 @@ fn too_many_cookies_are_no_binding_and_are_still_hidden() {
 
 #[test]
 fn lines_that_are_too_long_are_no_binding_and_are_still_cleared() {
-    let cookie = PersistenceCookie::insert("SRV").indirect().most_bytes(10).build().unwrap();
+    let cookie = PersistenceCookie::insert("SRV").indirect().max_bytes(10).build().unwrap();
     assert_eq!(outcome(&cookie, &["SRV=A", "a=123"]), (Some('A'), CookieOutcome::Valid));
     assert_eq!(outcome(&cookie, &["SRV=A", "a=1234"]), (None, CookieOutcome::TooLong));
     let mut headers = cookies(&["SRV=A", "a=1234"]);
@@ -259,8 +259,8 @@ fn settings_that_make_no_sense_say_what_would() {
         let error = insert().max_life(time).build().unwrap_err();
         assert_eq!(error, InvalidCookie::Time { setting: "max_life", time });
     }
-    assert_eq!(insert().most_cookies(0).build().unwrap_err(), InvalidCookie::NoneAllowed);
-    assert_eq!(insert().most_bytes(0).build().unwrap_err(), InvalidCookie::NoneAllowed);
+    assert_eq!(insert().max_cookies(0).build().unwrap_err(), InvalidCookie::NoneAllowed);
+    assert_eq!(insert().max_bytes(0).build().unwrap_err(), InvalidCookie::NoneAllowed);
     let error = PersistenceCookie::prefix("SRV").nocache().indirect().secure().build().unwrap_err();
     assert_eq!(error, InvalidCookie::InsertOnly { setting: "indirect", mode: CookieMode::Prefix });
     assert_eq!(

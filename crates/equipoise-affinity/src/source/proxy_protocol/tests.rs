@@ -71,8 +71,8 @@ fn version_1_is_at_most_107_bytes() {
     let line = format!("PROXY UNKNOWN {}\r\n", "x".repeat(91));
     assert_eq!(ProxyHeader::parse(line.as_bytes()), header(107, None));
     let line = format!("PROXY UNKNOWN {}\r\n", "x".repeat(92));
-    assert_eq!(ProxyHeader::parse(line.as_bytes()), Err(InvalidProxyHeader::TooLong { most: 107 }));
-    assert_eq!(ProxyHeader::parse(&line.as_bytes()[..107]), Err(InvalidProxyHeader::TooLong { most: 107 }));
+    assert_eq!(ProxyHeader::parse(line.as_bytes()), Err(InvalidProxyHeader::TooLong { max: 107 }));
+    assert_eq!(ProxyHeader::parse(&line.as_bytes()[..107]), Err(InvalidProxyHeader::TooLong { max: 107 }));
     assert_eq!(ProxyHeader::parse(&line.as_bytes()[..106]), Ok(None));
 }
 
@@ -127,11 +127,11 @@ fn version_2_that_is_wrong_is_refused() {
 
 #[test]
 fn version_2_is_at_most_16_kibibytes() {
-    let longest = binary(0x21, 0x11, &[IPV4, &vec![0; ProxyHeader::LONGEST - V2_FIXED - IPV4.len()]].concat());
-    assert_eq!(longest.len(), ProxyHeader::LONGEST);
+    let longest = binary(0x21, 0x11, &[IPV4, &vec![0; ProxyHeader::MAX_LEN - V2_FIXED - IPV4.len()]].concat());
+    assert_eq!(longest.len(), ProxyHeader::MAX_LEN);
     assert_eq!(ProxyHeader::parse(&longest), header(longest.len(), Some(("203.0.113.9:40312", "192.0.2.1:443"))));
-    let longer = binary(0x20, 0x00, &vec![0; ProxyHeader::LONGEST - V2_FIXED + 1]);
-    let too_long = Err(InvalidProxyHeader::TooLong { most: ProxyHeader::LONGEST });
+    let longer = binary(0x20, 0x00, &vec![0; ProxyHeader::MAX_LEN - V2_FIXED + 1]);
+    let too_long = Err(InvalidProxyHeader::TooLong { max: ProxyHeader::MAX_LEN });
     assert_eq!(ProxyHeader::parse(&longer[..V2_FIXED]), too_long);
 }
 

@@ -15,12 +15,12 @@ fn a_session_is_found_until_it_is_ended() {
     table.unbind(b"k");
     assert_eq!(bound(&table, b"k"), None);
     assert!(table.is_empty());
-    assert_eq!(table.counts(), Counts::default());
+    assert_eq!(table.stats(), TableStats::default());
 }
 
 #[test]
 fn a_session_expires_when_it_is_not_used() {
-    let (table, clock) = table_with(SessionTable::builder().idle(secs(10)));
+    let (table, clock) = table_with(SessionTable::builder().idle_timeout(secs(10)));
     table.bind(b"k", &id("a"), None);
     for _ in 0..5 {
         clock.advance(secs(10));
@@ -29,7 +29,7 @@ fn a_session_expires_when_it_is_not_used() {
     clock.advance(secs(10) + TICK);
     assert_eq!(bound(&table, b"k"), None);
     assert!(table.is_empty(), "reading removes it");
-    assert_eq!(table.counts().expirations, 1);
+    assert_eq!(table.stats().expirations, 1);
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn idle_is_half_an_hour_unless_said_otherwise() {
 #[test]
 fn no_session_expires_early_whatever_the_tick() {
     for offset in [0, 1, 50_000_000, 99_999_999] {
-        let (table, clock) = table_with(SessionTable::builder().idle(Duration::from_millis(150)));
+        let (table, clock) = table_with(SessionTable::builder().idle_timeout(Duration::from_millis(150)));
         clock.advance(Duration::from_nanos(offset));
         table.bind(b"k", &id("a"), None);
         clock.advance(Duration::from_millis(150));
@@ -57,7 +57,7 @@ fn no_session_expires_early_whatever_the_tick() {
 
 #[test]
 fn a_session_in_use_ends_with_its_lifetime() {
-    let (table, clock) = table_with(SessionTable::builder().idle(None).lifetime(secs(60)));
+    let (table, clock) = table_with(SessionTable::builder().idle_timeout(None).lifetime(secs(60)));
     table.bind(b"k", &id("a"), None);
     for _ in 0..60 {
         clock.advance(secs(1));
@@ -70,7 +70,7 @@ fn a_session_in_use_ends_with_its_lifetime() {
 
 #[test]
 fn moving_a_session_does_not_prolong_its_lifetime() {
-    let (table, clock) = table_with(SessionTable::builder().idle(None).lifetime(secs(60)));
+    let (table, clock) = table_with(SessionTable::builder().idle_timeout(None).lifetime(secs(60)));
     table.bind(b"k", &id("a"), None);
     clock.advance(secs(50));
     table.bind(b"k", &id("b"), Some(&id("a")));
@@ -83,7 +83,7 @@ fn moving_a_session_does_not_prolong_its_lifetime() {
 
 #[test]
 fn without_expiry_a_session_stays() {
-    let (table, clock) = table_with(SessionTable::builder().idle(None));
+    let (table, clock) = table_with(SessionTable::builder().idle_timeout(None));
     table.bind(b"k", &id("a"), None);
     clock.set(Timestamp::from_nanos(u64::MAX));
     assert_eq!(bound(&table, b"k"), Some(id("a")));
@@ -92,7 +92,7 @@ fn without_expiry_a_session_stays() {
 
 #[test]
 fn a_clock_that_goes_back_ends_nothing_and_keeps_nothing_forever() {
-    let (table, clock) = table_with(SessionTable::builder().idle(secs(10)).lifetime(secs(100)));
+    let (table, clock) = table_with(SessionTable::builder().idle_timeout(secs(10)).lifetime(secs(100)));
     clock.advance(secs(1_000_000));
     for key in [b"read", b"left"] {
         table.bind(key, &id("a"), None);
@@ -107,7 +107,7 @@ fn a_clock_that_goes_back_ends_nothing_and_keeps_nothing_forever() {
 
 #[test]
 fn what_nobody_asks_for_is_swept() {
-    let (table, clock) = table_with(SessionTable::builder().capacity(10_000).idle(secs(10)));
+    let (table, clock) = table_with(SessionTable::builder().capacity(10_000).idle_timeout(secs(10)));
     for n in 0..5_000u32 {
         table.bind(&n.to_be_bytes(), &id("a"), None);
     }
@@ -116,13 +116,13 @@ fn what_nobody_asks_for_is_swept() {
     // The new one has cleared its own shard, one of sixteen.
     assert!(table.len() > 4_000);
     assert!(table.sweep() > 4_000);
-    assert_eq!((table.len(), table.sweep(), table.counts().expirations), (1, 0, 5_000));
+    assert_eq!((table.len(), table.sweep(), table.stats().expirations), (1, 0, 5_000));
 }
 
 #[test]
 fn binds_and_misses_sweep_along_the_way() {
     for miss in [false, true] {
-        let (table, clock) = table_with(SessionTable::builder().capacity(100_000).idle(secs(10)));
+        let (table, clock) = table_with(SessionTable::builder().capacity(100_000).idle_timeout(secs(10)));
         for n in 0..5_000u32 {
             table.bind(&n.to_be_bytes(), &id("a"), None);
         }
@@ -134,7 +134,7 @@ fn binds_and_misses_sweep_along_the_way() {
                 table.bind(&n.to_be_bytes(), &id("a"), None);
             }
         }
-        assert_eq!(table.counts().expirations, 5_000);
+        assert_eq!(table.stats().expirations, 5_000);
         assert_eq!(table.len(), if miss { 0 } else { 5_000 });
     }
 }
@@ -152,7 +152,7 @@ fn sessions_of_an_endpoint_that_has_left_are_void_even_if_it_comes_back() {
         let expected = if n == 0 { Some(id("a")) } else { (n % 2 == 1).then(|| id("b")) };
         assert_eq!(bound(&table, &n.to_be_bytes()), expected);
     }
-    assert_eq!((table.len(), table.counts().voided, table.counts().expirations), (51, 49 + 1, 0));
+    assert_eq!((table.len(), table.stats().voided, table.stats().expirations), (51, 49 + 1, 0));
 }
 
 #[test]
@@ -198,7 +198,8 @@ fn long_keys_are_told_apart_and_kept_as_digests() {
     assert_eq!(bound(&table, &one), Some(id("a")));
     assert_eq!(bound(&table, &other), Some(id("b")));
     assert_eq!(bound(&table, b""), Some(id("c")));
-    let digests: Vec<_> = table.sessions().filter(Session::is_digest).map(|session| session.key().to_vec()).collect();
+    let digests: Vec<_> =
+        table.sessions().filter(TableSession::is_digest).map(|session| session.key().to_vec()).collect();
     assert_eq!(digests.len(), 2);
     // Whoever sees a digest cannot use it as a key.
     assert!(digests.iter().all(|digest| bound(&table, digest).is_none()));
@@ -206,7 +207,8 @@ fn long_keys_are_told_apart_and_kept_as_digests() {
 
 #[test]
 fn an_operator_sees_live_sessions_once_each() {
-    let (table, clock) = table_with(SessionTable::builder().capacity(10_000).idle(secs(100)).lifetime(secs(1_000)));
+    let (table, clock) =
+        table_with(SessionTable::builder().capacity(10_000).idle_timeout(secs(100)).lifetime(secs(1_000)));
     for n in 0..3_000u32 {
         table.bind(&n.to_be_bytes(), &id(if n < 1_000 { "a" } else { "b" }), None);
     }
@@ -243,8 +245,8 @@ fn settings_out_of_range_are_errors_that_say_what_would_be_right() {
     let capacity = "a session table holds 1 to 1073741824 sessions, not ";
     assert_eq!(error(SessionTable::builder().capacity(0)), format!("{capacity}0"));
     assert_eq!(error(SessionTable::builder().capacity(usize::MAX)), format!("{capacity}{}", usize::MAX));
-    let zero = "has to be longer than zero (None: sessions do not expire by it)";
-    assert_eq!(error(SessionTable::builder().idle(Duration::ZERO)), format!("idle {zero}"));
+    let zero = "must be longer than zero (None means no limit)";
+    assert_eq!(error(SessionTable::builder().idle_timeout(Duration::ZERO)), format!("idle_timeout {zero}"));
     assert_eq!(error(SessionTable::builder().lifetime(Duration::ZERO)), format!("lifetime {zero}"));
-    assert!(SessionTable::builder().idle(Duration::MAX).lifetime(Duration::MAX).build().is_ok());
+    assert!(SessionTable::builder().idle_timeout(Duration::MAX).lifetime(Duration::MAX).build().is_ok());
 }

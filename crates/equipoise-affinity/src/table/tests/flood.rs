@@ -23,7 +23,7 @@ fn a_flood_of_a_million_leaves_sessions_alone_that_were_used_once_before_it() {
         assert!(table.len() <= 20_000);
     }
     assert_eq!(alive(&table, 10_000), 10_000);
-    assert_eq!((table.len(), table.counts().evictions), (20_000, 990_000));
+    assert_eq!((table.len(), table.stats().evictions), (20_000, 990_000));
     assert_eq!(table.sessions().count(), 20_000);
 }
 
@@ -107,7 +107,7 @@ fn a_table_full_of_sessions_in_use_gives_up_a_tenth_to_newcomers() {
 
 #[test]
 fn what_has_ended_makes_room_first() {
-    let (table, clock) = table_with(SessionTable::builder().capacity(1_000).idle(secs(10)));
+    let (table, clock) = table_with(SessionTable::builder().capacity(1_000).idle_timeout(secs(10)));
     for n in 0..1_000 {
         table.bind(&key(n), &id("a"), None);
     }
@@ -115,7 +115,7 @@ fn what_has_ended_makes_room_first() {
     for n in 1_000..2_000 {
         table.bind(&key(n), &id("a"), None);
     }
-    assert_eq!(table.counts(), Counts { expirations: 1_000, ..Counts::default() });
+    assert_eq!(table.stats(), TableStats { expirations: 1_000, ..TableStats::default() });
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn a_table_below_1024_fills_up_before_anybody_is_evicted_and_a_larger_one_nearly
         for n in 0..capacity as u32 {
             table.bind(&key(n), &id("a"), None);
         }
-        assert_eq!(table.len() as u64 + table.counts().evictions, capacity as u64);
-        assert!(table.counts().evictions <= evictions, "{capacity}: {}", table.counts().evictions);
+        assert_eq!(table.len() as u64 + table.stats().evictions, capacity as u64);
+        assert!(table.stats().evictions <= evictions, "{capacity}: {}", table.stats().evictions);
     }
 }

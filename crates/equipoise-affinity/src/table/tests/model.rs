@@ -71,7 +71,7 @@ proptest! {
     #[test]
     fn while_there_is_room_a_table_is_a_map_with_a_clock(steps in steps(), capacity in 100..3_000usize) {
         let builder = SessionTable::builder().capacity(capacity);
-        let (table, clock) = table_with(builder.idle(TICK * IDLE as u32).lifetime(TICK * LIFETIME as u32));
+        let (table, clock) = table_with(builder.idle_timeout(TICK * IDLE as u32).lifetime(TICK * LIFETIME as u32));
         let mut model = Model::default();
         let name = |n: u8| id(&n.to_string());
         for step in steps {
@@ -110,6 +110,6 @@ proptest! {
             prop_assert_eq!(session.idle(), TICK * (model.now - used) as u32);
             prop_assert_eq!(session.age(), TICK * (model.now - born) as u32);
         }
-        prop_assert_eq!(table.counts().evictions, 0);
+        prop_assert_eq!(table.stats().evictions, 0);
     }
 }

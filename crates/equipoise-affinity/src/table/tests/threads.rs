@@ -43,7 +43,7 @@ fn of_those_who_bind_or_move_a_session_at_once_one_wins() {
 
 #[test]
 fn threads_that_do_everything_at_once_keep_the_bound_and_the_books() {
-    let (table, clock) = table_with(SessionTable::builder().capacity(500).idle(secs(2)));
+    let (table, clock) = table_with(SessionTable::builder().capacity(500).idle_timeout(secs(2)));
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         for seed in 0..THREADS as u64 {

@@ -1,11 +1,85 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
-use equipoise_core::{Clock, Timestamp};
+use equipoise_core::{Clock, EndpointId, Timestamp};
 
-/// What time is counted in here: small enough for sessions, and 32 bits of it are 13 years. (Then time stands still.)
+use super::members::Member;
+
+/// A session's endpoint and times. Times are in ticks, and atomic because lookups and sweeps change them too.
+pub(super) struct Entry {
+    member: Arc<Member>,
+    born: AtomicU32,
+    used: AtomicU32,
+}
+
+/// Why a session has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// It was idle for too long, or is too old.
+    Expired,
+    /// Its endpoint has left.
+    Void,
+}
+
+impl Entry {
+    pub(super) fn new(member: Arc<Member>, at: &Moment) -> Self {
+        Self { member, born: at.now.into(), used: at.now.into() }
+    }
+
+    /// The same session at another endpoint: as old as it was, and in use.
+    pub(super) fn moved(&self, member: Arc<Member>, at: &Moment) -> Self {
+        Self { member, born: self.born().min(at.now).into(), used: at.now.into() }
+    }
+
+    pub(super) fn endpoint(&self) -> &EndpointId {
+        self.member.id()
+    }
+
+    pub(super) fn born(&self) -> u32 {
+        self.born.load(Relaxed)
+    }
+
+    pub(super) fn used(&self) -> u32 {
+        self.used.load(Relaxed)
+    }
+
+    /// Why the session has ended, if it has.
+    #[inline]
+    pub(super) fn ended(&self, at: &Moment) -> Option<Ended> {
+        if at.is_past(self.used(), self.born()) {
+            return Some(Ended::Expired);
+        }
+        self.member.is_gone().then_some(Ended::Void)
+    }
+
+    #[inline]
+    pub(super) fn touch(&self, at: &Moment) {
+        self.used.store(at.now, Relaxed);
+        self.born.fetch_min(at.now, Relaxed);
+    }
+
+    /// Limits the times to now. A clock that jumped ahead and back must not leave sessions that never expire.
+    pub(super) fn catch_up(&self, at: &Moment) {
+        self.used.fetch_min(at.now, Relaxed);
+        self.born.fetch_min(at.now, Relaxed);
+    }
+}
+
+impl Clone for Entry {
+    fn clone(&self) -> Self {
+        Self { member: Arc::clone(&self.member), born: self.born().into(), used: self.used().into() }
+    }
+}
+
+/// The unit of time. 32 bits of it are 13 years; after that, time stands still.
 const TICK: Duration = Duration::from_millis(100);
 
-/// What never happens.
+/// A tick that never comes.
 pub(super) const NEVER: u32 = u32::MAX;
 
 /// The table's time, in ticks since it was made.

@@ -1,4 +1,4 @@
-//! The near-cache: what this balancer knows by itself.
+//! The local cache: the sessions that this balancer remembers itself.
 
 use std::{
     sync::{
@@ -17,25 +17,25 @@ use super::{key::StoreKey, value::Binding};
 /// How far the clocks of balancers may be apart, in seconds: the same as for [tokens](crate::token).
 pub(super) const SKEW: u64 = 300;
 
-/// What is known of one session.
+/// What is known about one session.
 #[derive(Debug)]
-pub(super) struct Entry {
-    /// Whom it is bound to; `None` once it has been ended here and the server does not know yet.
+pub(super) struct CacheEntry {
+    /// The endpoint it is bound to. `None`: it has ended here, and the server does not know yet.
     pub(super) bound: Option<EndpointId>,
-    /// While the server does not know yet: what it is to be bound in place of.
+    /// While the binding is not written yet: the endpoint that it replaces at the server.
     pub(super) instead_of: Option<EndpointId>,
     /// When it was first bound, in seconds since 1970.
     born: AtomicU64,
     /// When this was learned.
     pub(super) learned: Timestamp,
-    /// The connection on which the server agreed to this; 0 while it has not.
+    /// The connection on which the server confirmed this; 0 if none.
     pub(super) epoch: u64,
     used: AtomicU64,
     refreshed: AtomicU64,
     writing: AtomicBool,
 }
 
-impl Entry {
+impl CacheEntry {
     pub(super) fn new(bound: Option<EndpointId>, born: u64, now: Timestamp) -> Self {
         Self {
             bound,
@@ -77,37 +77,37 @@ impl Entry {
         now.since(Timestamp::from_nanos(self.used.load(Ordering::Relaxed)))
     }
 
-    /// Whether the server should hear that this is in use; one caller is told so.
+    /// Whether the server should be told that the session is in use. `true` for one caller only.
     pub(super) fn wants_refresh(&self, now: Timestamp, every: Duration) -> bool {
         let last = self.refreshed.load(Ordering::Relaxed);
         now.since(Timestamp::from_nanos(last)) > every
             && self.refreshed.compare_exchange(last, now.as_nanos(), Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
-    /// Whether a write of this is on its way.
+    /// Whether a write of this is running.
     pub(super) fn is_writing(&self) -> bool {
         self.writing.load(Ordering::Relaxed)
     }
 
-    /// A write sets out; false if one is on its way already.
+    /// Marks that a write begins. Returns `false` if one is already running.
     pub(super) fn set_out(&self) -> bool {
         !self.writing.swap(true, Ordering::Relaxed)
     }
 
-    /// It is over, or has come to nothing.
+    /// Marks that the write has ended, with or without success.
     pub(super) fn write_ended(&self) {
         self.writing.store(false, Ordering::Relaxed);
     }
 }
 
 /// Entries by key, as many as fit; which stay is up to how often they are used (CLOCK-Pro, as `quick_cache` has it).
-pub(super) struct Near {
-    entries: Cache<StoreKey, Arc<Entry>>,
-    /// Held between looking and changing. Reads do without.
+pub(super) struct LocalCache {
+    entries: Cache<StoreKey, Arc<CacheEntry>>,
+    /// Locked from reading to writing an entry. Lookups do not need it.
     changing: Mutex<()>,
 }
 
-impl Near {
+impl LocalCache {
     pub(super) fn new(capacity: usize) -> Self {
         Self { entries: Cache::new(capacity), changing: Mutex::new(()) }
     }
@@ -116,12 +116,16 @@ impl Near {
         self.entries.len()
     }
 
-    pub(super) fn get(&self, key: &StoreKey) -> Option<Arc<Entry>> {
+    pub(super) fn get(&self, key: &StoreKey) -> Option<Arc<CacheEntry>> {
         self.entries.get(key)
     }
 
-    /// Puts in its place what `next` makes of what is there.
-    pub(super) fn change(&self, key: &StoreKey, next: impl FnOnce(Option<&Entry>) -> Entry) -> Arc<Entry> {
+    /// Replaces the entry by what `next` computes from it.
+    pub(super) fn change(
+        &self,
+        key: &StoreKey,
+        next: impl FnOnce(Option<&CacheEntry>) -> CacheEntry,
+    ) -> Arc<CacheEntry> {
         let _changing = self.changing.lock();
         let next = Arc::new(next(self.entries.peek(key).as_deref()));
         self.entries.insert(*key, Arc::clone(&next));
@@ -150,7 +154,7 @@ impl Near {
     pub(super) fn written(
         &self,
         key: &StoreKey,
-        entry: &Arc<Entry>,
+        entry: &Arc<CacheEntry>,
         holds: Option<Binding>,
         now: Timestamp,
         epoch: u64,
@@ -168,7 +172,7 @@ impl Near {
             return None;
         };
         let endpoint = binding.endpoint.clone();
-        self.entries.insert(*key, Arc::new(Entry::agreed(binding, now, epoch)));
+        self.entries.insert(*key, Arc::new(CacheEntry::agreed(binding, now, epoch)));
         Some(endpoint)
     }
 }
@@ -185,48 +189,48 @@ mod tests {
         Binding { endpoint: EndpointId::from(endpoint), born: 7 }
     }
 
-    fn bound(near: &Near, key: &StoreKey) -> Option<String> {
-        near.get(key).and_then(|entry| entry.bound.as_ref().map(ToString::to_string))
+    fn bound(cache: &LocalCache, key: &StoreKey) -> Option<String> {
+        cache.get(key).and_then(|entry| entry.bound.as_ref().map(ToString::to_string))
     }
 
     #[test]
     fn what_was_decided_here_stands_against_an_older_answer() {
-        let (near, key) = (Near::new(8), StoreKey::new(b"k"));
-        near.change(&key, |_| Entry::new(Some(EndpointId::from("a")), 7, at(5)));
-        assert_eq!(near.learn(&key, Some(binding("b")), at(4), at(6), 1), Some(EndpointId::from("a")));
-        assert_eq!(near.learn(&key, None, at(4), at(6), 1), Some(EndpointId::from("a")));
+        let (cache, key) = (LocalCache::new(8), StoreKey::new(b"k"));
+        cache.change(&key, |_| CacheEntry::new(Some(EndpointId::from("a")), 7, at(5)));
+        assert_eq!(cache.learn(&key, Some(binding("b")), at(4), at(6), 1), Some(EndpointId::from("a")));
+        assert_eq!(cache.learn(&key, None, at(4), at(6), 1), Some(EndpointId::from("a")));
 
-        assert_eq!(near.learn(&key, Some(binding("b")), at(6), at(7), 1), Some(EndpointId::from("b")));
-        assert_eq!(near.learn(&key, None, at(8), at(9), 1), None);
-        assert_eq!(near.len(), 0);
+        assert_eq!(cache.learn(&key, Some(binding("b")), at(6), at(7), 1), Some(EndpointId::from("b")));
+        assert_eq!(cache.learn(&key, None, at(8), at(9), 1), None);
+        assert_eq!(cache.len(), 0);
     }
 
     #[test]
     fn the_winner_of_a_race_takes_the_losers_place_unless_that_is_out_of_date() {
-        let (near, key) = (Near::new(8), StoreKey::new(b"k"));
-        let lost = near.change(&key, |_| Entry::new(Some(EndpointId::from("loser")), 7, at(1)));
-        near.written(&key, &lost, Some(binding("winner")), at(2), 3);
-        assert_eq!(bound(&near, &key).as_deref(), Some("winner"));
+        let (cache, key) = (LocalCache::new(8), StoreKey::new(b"k"));
+        let lost = cache.change(&key, |_| CacheEntry::new(Some(EndpointId::from("loser")), 7, at(1)));
+        cache.written(&key, &lost, Some(binding("winner")), at(2), 3);
+        assert_eq!(bound(&cache, &key).as_deref(), Some("winner"));
 
-        let newer = near.change(&key, |_| Entry::new(Some(EndpointId::from("newer")), 7, at(3)));
-        near.written(&key, &lost, Some(binding("winner")), at(4), 3);
-        assert_eq!(bound(&near, &key).as_deref(), Some("newer"));
-        near.written(&key, &newer, None, at(5), 3);
-        assert_eq!(bound(&near, &key), None);
+        let newer = cache.change(&key, |_| CacheEntry::new(Some(EndpointId::from("newer")), 7, at(3)));
+        cache.written(&key, &lost, Some(binding("winner")), at(4), 3);
+        assert_eq!(bound(&cache, &key).as_deref(), Some("newer"));
+        cache.written(&key, &newer, None, at(5), 3);
+        assert_eq!(bound(&cache, &key), None);
     }
 
     #[test]
     fn it_holds_no_more_than_its_capacity() {
-        let near = Near::new(100);
+        let cache = LocalCache::new(100);
         for key in 0..10_000_u32 {
-            near.change(&StoreKey::new(&key.to_be_bytes()), |_| Entry::new(None, 0, at(0)));
+            cache.change(&StoreKey::new(&key.to_be_bytes()), |_| CacheEntry::new(None, 0, at(0)));
         }
-        assert!((1..=100).contains(&near.len()), "{}", near.len());
+        assert!((1..=100).contains(&cache.len()), "{}", cache.len());
     }
 
     #[test]
     fn a_birth_in_the_future_counts_as_now_and_ages_from_then_on() {
-        let entry = Entry::new(None, 1_000 + SKEW, at(0));
+        let entry = CacheEntry::new(None, 1_000 + SKEW, at(0));
         assert_eq!(entry.born(1_000), 1_000 + SKEW);
         assert_eq!(entry.born(999), 999);
         assert_eq!(entry.born(5_000), 999);
@@ -234,7 +238,7 @@ mod tests {
 
     #[test]
     fn one_caller_at_a_time_is_told_to_refresh() {
-        let entry = Entry::new(None, 0, at(0));
+        let entry = CacheEntry::new(None, 0, at(0));
         let every = Duration::from_secs(10);
         assert!(!entry.wants_refresh(at(10), every));
         assert!(entry.wants_refresh(at(11), every));

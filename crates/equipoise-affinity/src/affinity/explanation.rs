@@ -4,25 +4,28 @@ use equipoise_core::{EndpointId, Explanation, PickError};
 use http::Request;
 
 use super::Affinity;
-use crate::outcome::Unbound;
+use crate::outcome::UnboundReason;
 
-/// Why a request would go where it would: see [`Affinity::explain`]. Prints as a text.
+/// Where a request would go, and why: see [`Affinity::explain`]. `Display` writes it as text.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Explained {
-    /// Whom it belongs to, or why to nobody.
-    pub home: Result<EndpointId, Unbound>,
-    /// Whether it has a key by which the strategy places it ([`Mode::hash`](crate::Mode::hash)); it then has no home.
+pub struct AffinityExplanation {
+    /// The endpoint that the request is bound to, or why it is bound to none.
+    pub endpoint: Result<EndpointId, UnboundReason>,
+    /// Whether the strategy places the request by its key ([`Mode::hash`](crate::Mode::hash)). Such a request is bound
+    /// to no endpoint.
     pub keyed: bool,
-    /// What the pool makes of it; or that it would not be let in.
+    /// The pool's own explanation, or the error of a request that would be refused before it reaches the pool.
     pub pick: Result<Explanation, PickError>,
 }
 
 impl Affinity {
-    /// Where a request would go and why: whom it belongs to, whether that endpoint can take it, and what the pool makes
-    /// of it. Runs the code that places requests. It takes no lease and binds nothing; but it asks the session store,
-    /// for which that is a use of the session. What the balancer itself takes for a key
-    /// ([`HttpProtocol::key`](equipoise_tower::HttpProtocol::key)) it does not know.
+    /// Explains where a request would go: the endpoint it is bound to, whether that can take it, and what the pool
+    /// would do. It runs the code that places requests.
+    ///
+    /// It takes no lease and binds nothing. But it asks the session store, for which this is a use of the session. A
+    /// key that the balancer itself takes from the request ([`HttpProtocol::key`](equipoise_tower::HttpProtocol::key)) is not
+    /// considered.
     ///
     /// ```
     /// use equipoise_affinity::{Affinity, Mode, key::SessionKey};
@@ -38,7 +41,7 @@ impl Affinity {
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn explain<B>(&self, request: &Request<B>) -> Explained {
+    pub async fn explain<B>(&self, request: &Request<B>) -> AffinityExplanation {
         let (mut head, ()) = Request::new(()).into_parts();
         head.method = request.method().clone();
         head.uri = request.uri().clone();
@@ -52,23 +55,23 @@ impl Affinity {
         match self.place(&found) {
             Ok(placement) => {
                 let pick = self.shared.members.pool().explain(&placement.request());
-                Explained { home: found.endpoint, keyed: found.keyed, pick: Ok(pick) }
+                AffinityExplanation { endpoint: found.endpoint, keyed: found.keyed, pick: Ok(pick) }
             }
-            Err(why) => Explained { home: Err(why), keyed: false, pick: Err(PickError::Unbound) },
+            Err(why) => AffinityExplanation { endpoint: Err(why), keyed: false, pick: Err(PickError::Unbound) },
         }
     }
 }
 
-impl fmt::Display for Explained {
+impl fmt::Display for AffinityExplanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.home {
-            Ok(home) => writeln!(f, "belongs to {home}")?,
+        match &self.endpoint {
+            Ok(endpoint) => writeln!(f, "bound to {endpoint}")?,
             Err(_) if self.keyed => writeln!(f, "placed by its key")?,
-            Err(why) => writeln!(f, "belongs to nobody: {why}")?,
+            Err(why) => writeln!(f, "not bound: {why}")?,
         }
         match &self.pick {
             Ok(pick) => write!(f, "{pick}"),
-            Err(error) => writeln!(f, "not let in: {error}"),
+            Err(error) => writeln!(f, "refused: {error}"),
         }
     }
 }

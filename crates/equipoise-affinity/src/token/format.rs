@@ -1,0 +1,156 @@
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+
+pub(super) type Tag = [u8; 8];
+
+const VERSION: u8 = 1;
+const BODY: usize = 26;
+const MAC: usize = 16;
+const LEN: usize = BODY + MAC;
+/// 42 bytes are 56 characters and no bit more, so there is one spelling of each token.
+const TEXT: usize = LEN / 3 * 4;
+
+/// The authenticated contents of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Body {
+    pub(super) kid: u8,
+    pub(super) session: TokenSession,
+    pub(super) seen: u32,
+    pub(super) tag: Tag,
+}
+
+impl Body {
+    pub(super) fn sign(&self, mac: Hmac<Sha256>) -> String {
+        let mut bytes = [0; LEN];
+        let (body, seal) = bytes.split_at_mut(BODY);
+        let fields = [VERSION, self.kid]
+            .into_iter()
+            .chain(self.session.began.to_be_bytes())
+            .chain(self.seen.to_be_bytes())
+            .chain(self.session.nonce)
+            .chain(self.tag);
+        body.iter_mut().zip(fields).for_each(|(to, from)| *to = from);
+        let whole = mac.chain_update(&*body).finalize().into_bytes();
+        seal.iter_mut().zip(whole).for_each(|(to, from)| *to = from);
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+}
+
+/// A token whose MAC has not been checked.
+pub(super) struct Unverified {
+    pub(super) kid: u8,
+    bytes: [u8; LEN],
+}
+
+impl Unverified {
+    pub(super) fn read(text: &[u8]) -> Result<Self, InvalidToken> {
+        let mut bytes = [0; LEN];
+        if text.len() != TEXT || URL_SAFE_NO_PAD.decode_slice(text, &mut bytes) != Ok(LEN) {
+            return Err(InvalidToken::Malformed);
+        }
+        match bytes {
+            [VERSION, kid, ..] => Ok(Self { kid, bytes }),
+            _ => Err(InvalidToken::Malformed),
+        }
+    }
+
+    pub(super) fn verify(self, mac: Hmac<Sha256>) -> Result<Body, InvalidToken> {
+        let (body, seal) = self.bytes.split_at(BODY);
+        mac.chain_update(body).verify_truncated_left(seal).map_err(|_| InvalidToken::Forged)?;
+        let body: &[u8; BODY] = body.first_chunk().ok_or(InvalidToken::Malformed)?;
+        let &[_, kid, b0, b1, b2, b3, s0, s1, s2, s3, ref rest @ ..] = body;
+        let &[n0, n1, n2, n3, n4, n5, n6, n7, ref tag @ ..] = rest;
+        let session =
+            TokenSession { nonce: [n0, n1, n2, n3, n4, n5, n6, n7], began: u32::from_be_bytes([b0, b1, b2, b3]) };
+        Ok(Body { kid, session, seen: u32::from_be_bytes([s0, s1, s2, s3]), tag: *tag })
+    }
+}
+
+/// The session that a token belongs to: a random number that identifies it, and when it began. A new token for the
+/// session keeps both, also if it moves the session to another endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TokenSession {
+    pub(super) nonce: [u8; 8],
+    pub(super) began: u32,
+}
+
+impl TokenSession {
+    /// Starts a new session at `now`.
+    pub fn start(now: SystemTime) -> Self {
+        Self { nonce: rand::random(), began: seconds(now) }
+    }
+
+    /// Returns the session's random number. Balancers that hash it in the same way select the same endpoint.
+    pub fn key(&self) -> &[u8; 8] {
+        &self.nonce
+    }
+
+    /// Returns when the session began, in whole seconds.
+    pub fn began(&self) -> SystemTime {
+        moment(self.began)
+    }
+}
+
+/// Seconds since 1970, limited to the years 1970 to 2106.
+pub(super) fn seconds(time: SystemTime) -> u32 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u32::try_from(since.as_secs()).unwrap_or(u32::MAX)
+}
+
+pub(super) fn moment(seconds: u32) -> SystemTime {
+    UNIX_EPOCH.checked_add(Duration::from_secs(seconds.into())).unwrap_or(UNIX_EPOCH)
+}
+
+/// Why a token is invalid. The request then has no binding, and is treated as one without a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidToken {
+    /// The value is not 56 characters of base64, or has another format version.
+    #[error("not a token")]
+    Malformed,
+    /// The ring has no key of the token's key id. The key was dropped, is not known here yet, or belongs to another
+    /// cluster.
+    #[error("the ring has no key {kid}")]
+    UnknownKey {
+        /// The id of the key.
+        kid: u8,
+    },
+    /// The MAC is wrong. The token was altered or invented, or belongs to another cookie or cluster.
+    #[error("forged, or issued for another cookie or cluster")]
+    Forged,
+    /// The token is authentic, but its key's [`not_after`](super::Key::not_after) has passed.
+    #[error("signed by key {kid}, which has expired")]
+    KeyExpired {
+        /// The id of the key.
+        kid: u8,
+    },
+    /// The token is authentic, but was issued longer ago than the idle timeout, or its session is older than its
+    /// lifetime.
+    #[error("idle for too long, or too old")]
+    Stale,
+    /// The token is valid, but its endpoint is not among the [members](super::Tokens::members). The session moves: its
+    /// next token keeps the number and the age.
+    #[error("the endpoint is not in the pool")]
+    UnknownEndpoint {
+        /// The session.
+        session: TokenSession,
+    },
+}
+
+impl InvalidToken {
+    /// Returns the reason as a label for metrics: `malformed`, `unknown_key`, `forged`, `key_expired`, `stale` or
+    /// `unknown_endpoint`.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::UnknownKey { .. } => "unknown_key",
+            Self::Forged => "forged",
+            Self::KeyExpired { .. } => "key_expired",
+            Self::Stale => "stale",
+            Self::UnknownEndpoint { .. } => "unknown_endpoint",
+        }
+    }
+}
