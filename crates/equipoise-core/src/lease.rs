@@ -257,7 +257,14 @@ impl LeaseInner {
         if self.hooks.latency {
             self.strategy().on_latency(&*self.handle.endpoint.state, latency, now);
         }
-        if let Some(latencies) = self.handle.traffic.latencies().filter(|_| self.hooks.histogram) {
+        if self.hooks.histogram {
+            self.record_latency(latency);
+        }
+    }
+
+    #[cold]
+    fn record_latency(&self, latency: Duration) {
+        if let Some(latencies) = self.handle.traffic.latencies() {
             latencies.record(latency);
         }
     }

@@ -134,7 +134,13 @@ impl Ended {
     /// The caller never got the lease.
     pub(crate) const WITHDRAWN: Self = Self(u8::MAX);
 
-    pub(crate) const fn with(verdict: Verdict) -> Self {
+    #[inline]
+    pub(crate) fn with(verdict: Verdict) -> Self {
+        if verdict == Verdict::Success { Self::SUCCESS } else { Self::with_other(verdict) }
+    }
+
+    #[cold]
+    const fn with_other(verdict: Verdict) -> Self {
         match verdict {
             Verdict::Success => Self::SUCCESS,
             Verdict::Failure(Failure::Connect) => Self(0),
@@ -174,7 +180,7 @@ impl Traffic {
     }
 
     /// Counts the end of a lease that is no longer in flight. (In this order, no reader sees it in both places.)
-    #[inline]
+    #[cold]
     pub(crate) fn count(&self, ended: Ended) {
         if let Some(count) = self.ended.get(usize::from(ended.0)) {
             count.fetch_add(1, Ordering::Release);

@@ -7,7 +7,7 @@ use http_body_util::{Empty, Full};
 /// Implemented for [`Full`], [`Empty`], strings and bytes (copied), for [`BoxBody`](http_body_util::combinators::BoxBody) and [`UnsyncBoxBody`](http_body_util::combinators::UnsyncBoxBody) and, with the
 /// features of these names, for the bodies of `axum`, `tonic` and `reqwest` (handed back if no frame was taken; bytes in
 /// reqwest's are copied).
-/// Wrap any other in [`Replayable`].
+/// Wrap any other in [`Replayable`](crate::Replayable).
 #[diagnostic::on_unimplemented(
     message = "the request body `{Self}` cannot be sent again to another endpoint",
     label = "this request body does not implement `Replay`"
