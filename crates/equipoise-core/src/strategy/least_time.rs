@@ -23,7 +23,7 @@ use crate::{
 /// The time of a failure is not sampled. An endpoint that fails looks idle, and its average halves while no answers come,
 /// so it is [capped](super::Needs::caps_failing) at the share that its weight says. To send it less than that, combine
 /// this strategy with ejection. A request that is given up counts as an answer after the time that it waited, if that
-/// raises the average.
+/// raises the average. It never lowers the average.
 ///
 /// Where nginx looks at all endpoints, which sends whatever comes one at a time to the fastest, here the better of
 /// [two](Self::with_choices) is taken, as in [`P2c`](super::P2c), and **weights** count as described there: all of a
@@ -93,6 +93,26 @@ impl LeastTime {
         // Beyond that nothing is left of it.
         (idle / saturating_nanos(self.period).max(1)).min(64) as f64
     }
+
+    /// Raises the average for a request that was given up after `waited` nanoseconds. Never lowers it.
+    fn raise(&self, state: &LeastTimeState, average: f64, waited: f64, now: Timestamp) {
+        let halvings = self.halvings(state, now);
+        let halved = average * (-halvings).exp2();
+        if waited > average {
+            let next = (SHARE * waited + (1.0 - SHARE) * halved).max(average);
+            state.stamp.store(now.as_nanos(), Ordering::Relaxed);
+            let raised = |seen: u64| (next > f64::from_bits(seen)).then_some(next.to_bits());
+            // `Err`: another thread has raised it further.
+            let _ = state.average.fetch_update(Ordering::Relaxed, Ordering::Relaxed, raised);
+        } else if waited > halved {
+            // The average stays, as if it had halved only so often that it is not above the time waited.
+            let fewer = (average / waited).log2().ceil();
+            if fewer < halvings {
+                let idle = saturating_nanos(self.period).saturating_mul(fewer as u64);
+                state.stamp.store(now.as_nanos().saturating_sub(idle), Ordering::Relaxed);
+            }
+        }
+    }
 }
 
 impl Default for LeastTime {
@@ -136,9 +156,7 @@ impl Strategy for LeastTime {
         let average = f64::from_bits(state.average.load(Ordering::Relaxed));
         let waited_nanos = saturating_nanos(waited) as f64;
         if average > 0.0 {
-            if waited_nanos > average * (-self.halvings(state, now)).exp2() {
-                self.on_latency(state, waited, now);
-            }
+            self.raise(state, average, waited_nanos, now);
             return false;
         }
         // No answer yet: all that is known is the longest time without one.

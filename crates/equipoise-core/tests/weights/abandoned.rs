@@ -152,3 +152,28 @@ fn a_fallback_hears_of_requests_given_up() {
         who == 1
     }));
 }
+
+#[test]
+fn a_request_given_up_never_lowers_an_average_that_has_halved_while_a_stream_was_open() {
+    let (pool, clock) = clocked(LeastTime::new(), &[1, 1], SEED);
+    let home = id(0);
+    let to_first = || pool.pick(&PickRequest::new().prefer(&home)).expect("open");
+    let lease = to_first();
+    clock.advance(USUAL * 10);
+    lease.finish(Verdict::Success);
+    let _stream = to_first();
+    clock.advance(Duration::from_secs(30));
+    let score = || pool.explain(&PickRequest::new()).candidates[0].score.expect("compared");
+    for waited in [20, 60, 99] {
+        let before = score();
+        let lease = to_first();
+        clock.advance(Duration::from_millis(waited));
+        drop(lease);
+        assert_eq!(score(), before, "after {waited} ms");
+    }
+    let before = score();
+    let lease = to_first();
+    clock.advance(USUAL * 100);
+    drop(lease);
+    assert!(score() >= before, "after a longer wait than the average");
+}
