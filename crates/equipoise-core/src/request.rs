@@ -121,6 +121,8 @@ pub(crate) enum Wants {
     /// One endpoint only.
     Only {
         endpoint: EndpointId,
+        /// Whether the request has a key, if the strategy uses keys.
+        keyed: bool,
         forced: bool,
         /// The request excludes the endpoint: it fails once the endpoint is a member.
         excluded: bool,
@@ -129,10 +131,21 @@ pub(crate) enum Wants {
     Any {
         /// Sorted and without duplicates, so that equal sets compare equal.
         exclude: Arc<[EndpointId]>,
-        /// The key, if the strategy uses keys: it may refuse one key and admit another.
+        /// The key, if the strategy may refuse one key and admit another. Empty if it only matters that there is one.
         key: Option<Box<[u8]>>,
         preferred: Option<Preferred>,
     },
+}
+
+/// What of a request's key decides whether an endpoint can serve it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeyUse {
+    /// Nothing: the strategy ignores keys.
+    Ignored,
+    /// Whether there is one: a request with a key can use every endpoint that another with a key can use.
+    Presence,
+    /// The key itself.
+    Value,
 }
 
 /// The endpoint that a waiting request prefers: it can use that even if it is not eligible.
@@ -187,12 +200,17 @@ impl OwnedRequest {
         }
     }
 
-    /// Returns which endpoints the request can use. `by_key`: the strategy uses keys.
-    pub(crate) fn wants(&self, by_key: bool) -> Wants {
+    /// Returns which endpoints the request can use.
+    pub(crate) fn wants(&self, key_use: KeyUse) -> Wants {
+        let key = match key_use {
+            KeyUse::Ignored => None,
+            KeyUse::Presence => self.key.as_ref().map(|_| Box::default()),
+            KeyUse::Value => self.key.clone(),
+        };
         let preferred = match &self.prefer {
             Some(OwnedPrefer::Bound(Binding { endpoint: Some(id), strict: true, forced, .. })) => {
-                let excluded = self.exclude.contains(id);
-                return Wants::Only { endpoint: id.clone(), forced: *forced, excluded };
+                let (excluded, keyed) = (self.exclude.contains(id), key.is_some());
+                return Wants::Only { endpoint: id.clone(), keyed, forced: *forced, excluded };
             }
             Some(OwnedPrefer::Bound(binding)) => Some(Preferred::bound(binding)),
             Some(OwnedPrefer::Endpoint(id)) => Some(Preferred::plain(Some(id))),
@@ -201,7 +219,7 @@ impl OwnedRequest {
         let mut exclude = self.exclude.to_vec();
         exclude.sort_unstable();
         exclude.dedup();
-        Wants::Any { exclude: exclude.into(), key: self.key.clone().filter(|_| by_key), preferred }
+        Wants::Any { exclude: exclude.into(), key, preferred }
     }
 }
 

@@ -98,7 +98,7 @@ impl<T: Send + Sync + 'static> Acquire<T> {
                         settled => return Poll::Ready(settled),
                     }
                 }
-                let wants = self.request.wants(self.pool.settings.needs.key);
+                let wants = self.request.wants(self.pool.settings.needs.key_use());
                 let (ticket, first) = queue.enter(Arc::clone(&self.request), wants, cx.waker().clone());
                 self.ticket = Some(ticket);
                 if first {

@@ -83,7 +83,7 @@ pub use self::{
 };
 use crate::{
     endpoint::{Endpoint, EndpointSpec, Slot},
-    request::PickRequest,
+    request::{KeyUse, PickRequest},
     time::Timestamp,
     verdict::Verdict,
     view::View,
@@ -176,6 +176,8 @@ pub struct Needs {
     pub(crate) outcomes: bool,
     pub(crate) leases: bool,
     pub(crate) key: bool,
+    /// Whether a pick may fail for one key while another finds an endpoint.
+    pub(crate) refuses_by_key: bool,
     pub(crate) caps_failing: bool,
     pub(crate) caps_failing_by_key: bool,
     pub(crate) shared_room: bool,
@@ -191,6 +193,7 @@ impl Needs {
             outcomes: false,
             leases: false,
             key: false,
+            refuses_by_key: false,
             caps_failing: false,
             caps_failing_by_key: false,
             shared_room: false,
@@ -233,9 +236,28 @@ impl Needs {
 
     /// The request's key: it decides where the request goes. What is drawn by lot around the strategy (a tier, a zone,
     /// an endpoint that is starting slowly) is then drawn by the key, so that requests of one key go one way.
+    ///
+    /// Requests of different keys [wait](crate::Pool::acquire) apart, because a pick may fail for one key while another
+    /// finds an endpoint. A strategy that wraps another and refuses endpoints by key must ask for this even if the wrapped
+    /// one does too.
     pub const fn key(mut self) -> Self {
+        self.refuses_by_key = true;
+        self.places_any_key()
+    }
+
+    /// [`key`](Self::key), for strategies that find an endpoint for every key if any endpoint is usable.
+    pub(crate) const fn places_any_key(mut self) -> Self {
         self.key = true;
         self
+    }
+
+    /// What of a request's key decides whether an endpoint can serve it.
+    pub(crate) const fn key_use(&self) -> KeyUse {
+        match (self.key, self.refuses_by_key) {
+            (false, _) => KeyUse::Ignored,
+            (true, false) => KeyUse::Presence,
+            (true, true) => KeyUse::Value,
+        }
     }
 
     /// A cap on endpoints that fail. From a failed request until the third success after the last failure, the endpoint is
@@ -277,6 +299,7 @@ impl Needs {
             outcomes: self.outcomes || other.outcomes,
             leases: self.leases || other.leases,
             key: self.key || other.key,
+            refuses_by_key: self.refuses_by_key || other.refuses_by_key,
             caps_failing: self.caps_failing || other.caps_failing,
             caps_failing_by_key: self.caps_failing_by_key || other.caps_failing_by_key,
             shared_room: self.shared_room || other.shared_room,

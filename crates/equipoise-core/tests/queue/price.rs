@@ -2,11 +2,11 @@
 
 use std::sync::atomic::Ordering;
 
-use equipoise_core::{Availability, Binding, Pool, RoundRobin};
+use equipoise_core::{Availability, Binding, BoundedLoad, Pool, Ring, RoundRobin};
 
 use crate::{
     Waiter, any,
-    common::{id, pick, spec},
+    common::{at, id, pick, spec},
     counted,
 };
 
@@ -48,4 +48,42 @@ fn an_endpoint_that_flips_costs_no_attempt_for_those_that_cannot_use_it() {
     }
     assert_eq!(picks.load(Ordering::Relaxed), before, "all are full");
     assert!(free.iter().all(|waiter| waiter.rung() == 0));
+}
+
+#[test]
+fn a_release_under_a_bound_costs_few_attempts_however_many_keys_wait() {
+    let keys: Vec<String> = (0..500).map(|key| key.to_string()).collect();
+    let (strategy, picks) = counted(BoundedLoad::new(Ring::new()));
+    let pool: Pool<()> = Pool::new(strategy);
+    pool.update((0..4).map(|at| spec(at).max_in_flight(2)), |_| ()).unwrap();
+    let mut held: Vec<_> = (0..8).map(|key: u8| pool.pick(&any().key(&[key])).unwrap()).collect();
+    let mut waiters: Vec<_> = keys.iter().map(|key| Waiter::new(pool.acquire(&any().key(key.as_bytes())))).collect();
+    assert!(waiters.iter_mut().all(|waiter| waiter.poll().is_pending()));
+    for turn in 0..waiters.len() {
+        let before = picks.load(Ordering::Relaxed);
+        drop(held.remove(0));
+        let made = picks.load(Ordering::Relaxed) - before;
+        assert!(made <= 4, "{made} attempts");
+        assert_eq!(waiters.iter().filter(|waiter| waiter.rung() > 0).count(), turn + 1, "one is served");
+        held.push(waiters[turn].ready());
+    }
+}
+
+#[test]
+fn under_a_bound_room_goes_to_the_first_that_can_use_it() {
+    let pool: Pool<()> = Pool::new(BoundedLoad::new(Ring::new()));
+    pool.update((0..2).map(|at| spec(at).max_in_flight(1)), |_| ()).unwrap();
+    let mut held: Vec<_> = (0..2).map(|key: u8| pool.pick(&any().key(&[key])).unwrap()).collect();
+    held.sort_by_key(at);
+    let strict = Binding::to(id(0)).strict();
+    let excluded = [id(1)];
+    let mut bound = Waiter::new(pool.acquire(&any().bound(&strict)));
+    let mut elsewhere = Waiter::new(pool.acquire(&any().exclude(&excluded).key(b"a")));
+    let mut keyed = Waiter::new(pool.acquire(&any().key(b"b")));
+    assert!([&mut bound, &mut elsewhere, &mut keyed].into_iter().all(|waiter| waiter.poll().is_pending()));
+    drop(held.pop());
+    assert_eq!([bound.rung(), elsewhere.rung(), keyed.rung()], [0, 0, 1]);
+    drop(held.pop());
+    drop(bound.ready());
+    assert_eq!(at(&elsewhere.ready()), 0);
 }

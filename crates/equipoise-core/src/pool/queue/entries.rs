@@ -247,11 +247,11 @@ fn bound_to(wants: &Wants) -> Option<&EndpointId> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::{Binding, PickError, PickRequest};
+    use crate::{Binding, PickError, PickRequest, request::KeyUse};
 
     fn insert(entries: &mut Entries, request: &PickRequest<'_>) -> (Ticket, Option<GroupId>) {
         let request = Arc::new(OwnedRequest::of(request));
-        let wants = request.wants(false);
+        let wants = request.wants(KeyUse::Ignored);
         entries.insert(request, wants, Waker::noop().clone())
     }
 

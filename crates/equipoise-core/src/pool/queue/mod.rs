@@ -25,7 +25,8 @@
 //! Without entries, a pick that takes scarce capacity costs one more load, and the end of such a lease a fence and a
 //! load. With entries, a release costs O(log n) in their number, and one pick. It is linear in the number of *groups*
 //! only if the strategy refuses to use free capacity, and in the number of different exclude lists that contain the
-//! endpoint.
+//! endpoint. Under a [shared bound](crate::Needs::shared_room), a release costs a pick for each group, because it may have
+//! made room at any endpoint. Keys do not add groups there unless the strategy refuses by key.
 //!
 //! # Locks
 //!
@@ -129,7 +130,10 @@ impl Queue {
         let mut state = self.state.lock();
         state.unsettle(recheck);
         state.own += own;
-        state.rechecks.push_back(recheck);
+        // Every recheck of all reads the pool after it was taken from the queue, so one is enough.
+        if !matches!((recheck, state.rechecks.back()), (Recheck::All, Some(Recheck::All))) {
+            state.rechecks.push_back(recheck);
+        }
     }
 
     /// Adds a request at the end. Returns whether it has to be tried now, because no other entry has equal wants.

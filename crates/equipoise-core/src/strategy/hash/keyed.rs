@@ -94,7 +94,7 @@ impl<P: Placement, F: Strategy> Strategy for Keyed<P, F> {
     }
 
     fn needs(&self) -> Needs {
-        self.fallback.needs().key()
+        self.fallback.needs().places_any_key()
     }
 
     fn admit(&self, state: &Self::State, endpoint: &Endpoint, request: &PickRequest<'_>) -> bool {
