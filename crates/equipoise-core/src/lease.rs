@@ -200,11 +200,6 @@ impl<T> Lease<T> {
 }
 
 impl<T> Lease<T> {
-    /// Gives the lease back because no caller got it: it is not counted as a request.
-    pub(crate) fn withdraw(mut self) {
-        self.inner.ended = Ended::WITHDRAWN;
-    }
-
     /// Returns whether its end may free capacity for other requests: it has a permit or a pass, or the strategy counts
     /// leases.
     #[inline]
@@ -219,6 +214,14 @@ impl<T> Lease<T> {
 }
 
 impl Lease<AnyTarget> {
+    /// Ends a lease that no request has got. It is not counted as a request, says nothing about the endpoint, and is no
+    /// offer of probation.
+    pub(crate) fn withdraw(mut self) {
+        self.inner.ended = Ended::WITHDRAWN;
+        self.inner.admission.offered = false;
+        self.inner.judged = true;
+    }
+
     /// Returns the lease with access to its target. It must be of a pool of `T`.
     pub(crate) fn with_target<T>(self) -> Lease<T> {
         Lease { inner: self.inner, target: PhantomData }

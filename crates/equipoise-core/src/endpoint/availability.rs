@@ -40,11 +40,13 @@ pub enum Availability {
     /// [`Neutral`](crate::Verdict::Neutral), the probation is over, and the endpoint accepts no further request until
     /// its availability is set again. Setting `Probation` again starts a new probation.
     ///
-    /// Each probation is offered once: to the next request that reaches the endpoint's tier, is not
+    /// The pool offers the lease to the next request that reaches the endpoint's tier, is not
     /// [bound](crate::PickRequest::bound) to another endpoint and does not exclude this one. The offer does not depend
     /// on the strategy or on the request's key. If that lease ends without a verdict and without a first byte, or with
-    /// `Neutral`, the next request that the strategy sends here, or that is bound here, gets the lease. A lease that
-    /// ends without a verdict after the first byte counts as a success.
+    /// `Neutral`, the next request that the strategy sends here, or that is bound here, gets the lease. The pool offers
+    /// it again after 8 further picks, and after each further offer without a verdict waits twice as long, up to 1,024
+    /// picks: an endpoint that never responds gets few requests, and is not forgotten. A lease that ends without a
+    /// verdict after the first byte counts as a success.
     ///
     /// In a [panic](crate::PoolBuilder::panic_threshold), and when endpoints are counted for a panic or for
     /// [spillover](crate::Spillover), an endpoint on probation is treated as unhealthy.

@@ -53,7 +53,10 @@ impl Permits {
 ///
 /// The low byte holds the number of the pass, and in its lowest bit whether the pass is out. The number keeps a lease
 /// of an earlier probation from giving back the pass of a later one. It repeats after 128 probations; the worst case is
-/// one request too many. The bit above the byte says that the pool has [offered](Self::was_offered) this pass.
+/// one request too many.
+///
+/// The pool offers the pass to a request if it is available. The bits above the byte hold how many of these offers have
+/// ended without a verdict, and above that how many picks have to pass before the next offer.
 #[derive(Debug, Default)]
 pub(crate) struct Probation(AtomicU32);
 
@@ -61,7 +64,17 @@ const OUT: u32 = 1;
 
 const BYTE: u32 = 0xff;
 
-const OFFERED: u32 = 1 << 8;
+/// Where the number of vain offers begins. It has 4 bits.
+const VAIN: u32 = 8;
+
+/// Where the number of picks before the next offer begins.
+const WAIT: u32 = 12;
+
+/// How many picks pass after the first vain offer. The number doubles with each.
+const FIRST_WAIT: u32 = 8;
+
+/// After so many vain offers the number of picks is 1024 and stays.
+const MAX_DOUBLINGS: u32 = 7;
 
 /// The right to the one lease of a probation: the low byte of [`Probation`] while the pass is out. It is one byte so
 /// that an [`Admission`] fits into a register.
@@ -93,16 +106,28 @@ impl Probation {
         let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, back);
     }
 
-    /// Returns whether the pass is available and has not been offered in this probation.
+    /// Returns whether the pass is available and is to be offered to this request.
     pub(crate) fn is_to_be_offered(&self) -> bool {
-        self.0.load(Ordering::Relaxed) & (OUT | OFFERED) == 0
+        let now = self.0.load(Ordering::Relaxed);
+        now & OUT == 0 && now >> WAIT == 0
     }
 
-    /// Marks this pass as offered. A pass of an earlier probation is ignored.
-    pub(crate) fn was_offered(&self, Pass(mine): Pass) {
+    /// Counts a pick that the pass was not offered to, if picks have to pass before the next offer.
+    pub(crate) fn pass_by(&self) {
+        let less = |now: u32| (now & OUT == 0 && now >> WAIT != 0).then(|| now - (1 << WAIT));
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+
+    /// Gives back a pass that was offered to a request, which has ended without a verdict. The next offer has to wait. A
+    /// pass of an earlier probation is ignored.
+    pub(crate) fn give_back_offered(&self, Pass(mine): Pass) {
         let mine = u32::from(mine.get());
-        let offered = |now: u32| (now & BYTE == mine).then_some(now | OFFERED);
-        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, offered);
+        let back = |now: u32| {
+            let vain = (now >> VAIN) & ((1 << (WAIT - VAIN)) - 1);
+            let wait = FIRST_WAIT << vain.min(MAX_DOUBLINGS);
+            (now & BYTE == mine).then_some(wait << WAIT | (vain + 1).min(MAX_DOUBLINGS) << VAIN | (now & BYTE & !OUT))
+        };
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, back);
     }
 }
 
@@ -114,6 +139,8 @@ pub(crate) struct Admission {
     /// The pass, if the endpoint is on probation. In a panic a lease needs no pass, but the first one still takes it,
     /// so that its verdict decides the probation.
     pub(crate) pass: Option<Pass>,
+    /// Whether the pool has offered the pass to the request, which had not asked for this endpoint.
+    pub(crate) offered: bool,
 }
 
 impl Admission {
@@ -149,15 +176,31 @@ mod tests {
     }
 
     #[test]
-    fn a_pass_is_offered_once_and_again_when_it_was_renewed() {
+    fn each_vain_offer_doubles_the_picks_before_the_next_up_to_1024() {
         let probation = Probation::default();
-        assert!(probation.is_to_be_offered());
+        for wait in [8, 16, 32, 64, 128, 256, 512, 1024, 1024, 1024] {
+            assert!(probation.is_to_be_offered());
+            let pass = probation.try_take().expect("the pass is available");
+            assert!(!probation.is_to_be_offered());
+            probation.give_back_offered(pass);
+            for _ in 0..wait {
+                assert!(!probation.is_to_be_offered() && !probation.is_out());
+                probation.pass_by();
+            }
+        }
+    }
+
+    #[test]
+    fn a_renewed_pass_is_offered_at_once() {
+        let probation = Probation::default();
         let old = probation.try_take().expect("the pass is available");
-        probation.was_offered(old);
-        probation.give_back(old);
-        assert!(!probation.is_to_be_offered() && !probation.is_out());
         probation.renew();
-        probation.was_offered(old);
+        probation.give_back_offered(old);
+        assert!(probation.is_to_be_offered(), "a pass of an earlier probation is void");
+        let pass = probation.try_take().expect("the pass is available");
+        probation.give_back_offered(pass);
+        assert!(!probation.is_to_be_offered());
+        probation.renew();
         assert!(probation.is_to_be_offered());
     }
 

@@ -188,8 +188,10 @@ impl Endpoint {
         if admission.permit {
             self.permits.release();
         }
-        if let Some(pass) = admission.pass {
-            self.probation.give_back(pass);
+        match admission.pass {
+            Some(pass) if admission.offered => self.probation.give_back_offered(pass),
+            Some(pass) => self.probation.give_back(pass),
+            None => {}
         }
     }
 

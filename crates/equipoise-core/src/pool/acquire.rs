@@ -9,6 +9,7 @@ use std::{
 use super::{
     error::PickError,
     queue::{BUDGET, Recheck, Ticket},
+    serve::withdraw,
     state::{Pool, PoolInner},
 };
 use crate::{
@@ -138,9 +139,8 @@ impl<T> Drop for Acquire<T> {
     fn drop(&mut self) {
         let Some(ticket) = self.ticket else { return };
         let (outcome, group) = self.pool.queue.leave(ticket);
-        // The end of an unused lease hands its capacity to the next entry.
-        if let Some(Ok(lease)) = outcome {
-            lease.withdraw();
+        if let Some(outcome) = outcome {
+            withdraw(outcome);
         }
         // A strategy may refuse one request (by its cost, for example) and admit the next.
         if let Some(group) = group.filter(|_| self.pool.settings.needs.leases) {

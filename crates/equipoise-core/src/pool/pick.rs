@@ -239,9 +239,9 @@ impl Snapshot {
 
     /// Admits the request at an endpoint on probation whose pass is to be offered, unless the request excludes it.
     ///
-    /// Each probation is offered once. If that request ends without a verdict, the strategy decides which request takes
-    /// the pass next. Otherwise an endpoint that accepts requests and never responds would get one request after the
-    /// other.
+    /// If that request ends without a verdict, the strategy decides which request takes the pass next, and the pool
+    /// offers it again after some picks. At once, an endpoint that accepts requests and never responds would get one
+    /// request after the other; never, an endpoint that the strategy does not pick would stay on probation.
     #[cold]
     fn offer(
         &self,
@@ -253,15 +253,17 @@ impl Snapshot {
         offers.to_check(explained).find_map(|slot| {
             let member = self.members().get(slot)?;
             let (probation, pass) = (&member.endpoint.probation, self.pass_rule(slot));
-            let is_free = probation.is_to_be_offered() && why_refused(member, pass).is_none();
-            if !is_free || request.excludes(member.endpoint.id()) {
+            if request.excludes(member.endpoint.id()) || why_refused(member, pass).is_some() {
+                return None;
+            }
+            if !probation.is_to_be_offered() {
+                if !explained {
+                    probation.pass_by();
+                }
                 return None;
             }
             let admission = admit(member, pass, request, settings, explained)?;
-            if let Some(pass) = admission.pass {
-                probation.was_offered(pass);
-            }
-            Some((slot, admission))
+            Some((slot, Admission { offered: true, ..admission }))
         })
     }
 

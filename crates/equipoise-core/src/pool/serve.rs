@@ -4,7 +4,7 @@ use std::{sync::Weak, task::Waker};
 
 use super::{
     admission::UsableBy,
-    queue::{BUDGET, Capacity, Kind, NextEntry, Recheck, Ticket},
+    queue::{BUDGET, Capacity, Kind, NextEntry, Outcome, Recheck, Ticket},
     state::PoolInner,
 };
 use crate::{
@@ -40,6 +40,13 @@ enum Served {
     Done,
     /// The pick found capacity at this endpoint that an entry further ahead may want.
     Overtaking(Slot),
+}
+
+/// Ends the lease of an outcome that no request gets. The end hands its capacity to the next entry.
+pub(super) fn withdraw(outcome: Outcome) {
+    if let Ok(lease) = outcome {
+        lease.withdraw();
+    }
 }
 
 /// Wakes tasks when it is dropped, which is after the turn has been given back.
@@ -123,7 +130,7 @@ impl PoolInner {
             Ok(lease) if at != Some(lease.endpoint().slot()) => {
                 let capacity = self.capacity_of(lease);
                 if queue.is_wanted(&capacity, entry.ticket) {
-                    let _ = outcome.map(Lease::withdraw);
+                    withdraw(outcome);
                     return Served::Overtaking(capacity.slot);
                 }
             }
@@ -134,7 +141,7 @@ impl PoolInner {
             Ok(waker) if wake.polled != Some(entry.ticket) => wake.wakers.push(waker),
             Ok(_) => {}
             // The request was given up just now. The end of the lease adds a recheck.
-            Err(outcome) => _ = outcome.map(Lease::withdraw),
+            Err(outcome) => withdraw(outcome),
         }
         if made_room {
             queue.recheck(Recheck::All);

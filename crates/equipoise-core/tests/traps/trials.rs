@@ -319,27 +319,62 @@ fn a_trial_is_offered_to_requests_only_that_may_go_there() {
     }
 }
 
-#[test]
-fn a_trial_is_offered_once_until_it_is_set_again() {
-    for (set_again, offered) in [(false, 0), (true, 1)] {
-        let pool = pool_of(LeastConnections::new(), &[1; 4], SEED);
-        let _stream = long_stream(&pool);
-        pool.set_availability("e0", Availability::Probation).expect("known");
-        let hangs = pick(&pool);
-        assert_eq!(at(&hangs), 0);
-        drop(hangs);
-        if set_again {
-            pool.set_availability("e0", Availability::Probation).expect("known");
+/// An endpoint that the strategy never picks, because a stream is open there, on probation.
+fn shunned() -> (Pool<()>, Lease<()>) {
+    let pool = pool_of(LeastConnections::new(), &[1; 4], SEED);
+    let stream = long_stream(&pool);
+    pool.set_availability("e0", Availability::Probation).expect("known");
+    (pool, stream)
+}
+
+/// How many picks go elsewhere before one goes to the endpoint on probation, and its lease.
+fn picks_before_the_next_offer(pool: &Pool<()>) -> (usize, Lease<()>) {
+    for passed in 0..5000 {
+        let lease = pick(pool);
+        if at(&lease) == 0 {
+            return (passed, lease);
         }
-        let tried = (0..50).filter(|_| {
-            let lease = pick(&pool);
-            let tried = at(&lease) == 0;
-            lease.finish(Verdict::Success);
-            tried
-        });
-        assert_eq!(tried.count(), offered, "a request that is given up decides nothing");
-        assert!(try_it(&pool).is_some() != set_again, "and leaves the pass to the strategy");
+        lease.finish(Verdict::Success);
     }
+    panic!("it is forgotten");
+}
+
+#[test]
+fn a_trial_that_ends_without_a_verdict_is_offered_again_after_ever_more_picks() {
+    let (pool, _stream) = shunned();
+    for passes in [0, 8, 16, 32, 64, 128, 256, 512, 1024, 1024] {
+        let (passed, hangs) = picks_before_the_next_offer(&pool);
+        assert_eq!(passed, passes, "a request that is given up decides nothing");
+        drop(hangs);
+    }
+    assert!(try_it(&pool).is_some(), "the strategy and bound requests have the pass meanwhile");
+    pool.set_availability("e0", Availability::Probation).expect("known");
+    assert_eq!(picks_before_the_next_offer(&pool).0, 0, "set anew");
+}
+
+#[test]
+fn a_trial_that_was_decided_is_not_offered_again() {
+    let (pool, _stream) = shunned();
+    let (_, first) = picks_before_the_next_offer(&pool);
+    drop(first);
+    let (_, second) = picks_before_the_next_offer(&pool);
+    second.finish(Verdict::Success);
+    assert!((0..3000).all(|_| at(&pick(&pool)) != 0));
+}
+
+#[test]
+fn a_request_that_waits_and_leaves_before_it_gets_its_lease_is_no_offer() {
+    let pool: Pool<()> = Pool::<()>::builder(LeastConnections::new()).panic_threshold(0.0).build();
+    pool.update([spec(0), spec(1)], |_| ()).expect("valid");
+    let _stream = long_stream(&pool);
+    pool.set_availabilities([(id(0), Availability::Unhealthy), (id(1), Availability::Maintenance)]).expect("known");
+    let mut waits = Box::pin(pool.acquire(&PickRequest::new()));
+    assert!((&mut waits).now_or_never().is_none());
+    pool.set_availability("e0", Availability::Probation).expect("known");
+    assert_eq!(in_flight(&pool)[0], 2, "it has been served, and does not ask for its lease");
+    drop(waits);
+    pool.set_availability("e1", Availability::Up).expect("known");
+    assert_eq!(at(&pick(&pool)), 0);
 }
 
 #[test]
