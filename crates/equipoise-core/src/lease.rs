@@ -311,7 +311,13 @@ impl LeaseInner {
         if self.is_abandoned() {
             let (now, waited) = self.elapsed();
             if self.strategy().on_abandon(&*self.handle.endpoint.state, waited, now) {
-                self.record(Verdict::Failure(Failure::Timeout));
+                let timeout = Verdict::Failure(Failure::Timeout);
+                match self.hooks.outcomes {
+                    true => self.record(timeout),
+                    // Nothing is told of a verdict, so it must not decide a probation.
+                    false if self.hooks.failing => self.handle.endpoint.judge(timeout),
+                    false => {}
+                }
             }
         }
         let endpoint = &self.handle.endpoint;

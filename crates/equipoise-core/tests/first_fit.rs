@@ -3,8 +3,10 @@
 
 mod common;
 
-use common::{at, id, in_flight, pick, pool_of, spec};
-use equipoise_core::{Availability, FirstFit, PickError, PickRequest, Pool};
+use std::time::Duration;
+
+use common::{at, clocked, id, in_flight, pick, pool_of, spec};
+use equipoise_core::{Availability, FirstFit, PickError, PickRequest, Pool, Verdict};
 
 const SEED: u64 = 0xf1f1;
 
@@ -88,4 +90,33 @@ fn threads_leave_nobody_marked_full_who_is_not() {
         let all: Vec<_> = (0..100).map(|_| pick(&pool)).collect();
         assert_eq!(all.iter().map(at).collect::<Vec<_>>(), (0..100).collect::<Vec<_>>());
     }
+}
+
+/// How many of 100 requests get the first of four endpoints, each given up after that time if it does.
+fn given_up_at_the_first(after: Duration) -> usize {
+    let (pool, clock) = clocked(FirstFit::new(), &[1; 4], SEED);
+    let usual = Duration::from_millis(20);
+    let serve = |silent: bool| {
+        let lease = pick(&pool);
+        let first = at(&lease) == 0;
+        clock.advance(if first && silent { after } else { usual });
+        if first && silent {
+            drop(lease)
+        } else {
+            lease.finish(Verdict::Success)
+        }
+        first
+    };
+    assert!((0..20).all(|_| serve(false)), "it works, and comes first");
+    (0..100).filter(|_| serve(true)).count()
+}
+
+#[test]
+fn an_endpoint_that_never_answers_gets_its_share_while_requests_are_given_up() {
+    assert!(given_up_at_the_first(Duration::from_millis(100)) <= 26);
+}
+
+#[test]
+fn hanging_up_within_the_usual_latency_leaves_the_first_endpoint_the_first() {
+    assert_eq!(given_up_at_the_first(Duration::from_millis(30)), 100);
 }

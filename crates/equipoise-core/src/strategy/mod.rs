@@ -65,7 +65,7 @@ pub use self::{
     by_name::{InvalidStrategy, StrategySpec},
     combine::{Aperture, InvalidCombinator, SlowStart, Subset, ZoneAware},
     cx::PickCx,
-    first_fit::FirstFit,
+    first_fit::{FirstFit, FirstFitState},
     hash::{
         BoundedLoad, BoundedLoadPicker, BoundedLoadState, HashMembers, InvalidHashing, Jump, JumpPlacement, JumpTable,
         Keyed, KeyedPicker, KeyedState, LoadCount, Maglev, MaglevPlacement, MaglevTable, NoTable, Placement,
@@ -135,7 +135,8 @@ pub trait Strategy: Send + Sync + 'static {
     /// time and for any reason, so one that waited for less than the usual latency says nothing.
     ///
     /// `true` makes it count as a [timeout](crate::Failure::Timeout): [`on_outcome`](Self::on_outcome) is told so, and
-    /// [`on_probation`](Self::on_probation) where the request was the one on trial. The default is `false`. Needs [`Needs::latency`].
+    /// [`on_probation`](Self::on_probation) where the request was the one on trial. Without [`Needs::outcomes`] it counts
+    /// for [`Needs::caps_failing`] only, and decides no probation. The default is `false`. Needs [`Needs::latency`].
     fn on_abandon(&self, _state: &Self::State, _waited: Duration, _now: Timestamp) -> bool {
         false
     }

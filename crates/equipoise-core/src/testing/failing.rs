@@ -10,7 +10,7 @@ use crate::{
     entropy::Entropy,
     lease::Lease,
     request::PickRequest,
-    strategy::AnyStrategy,
+    strategy::{AnyStrategy, Strategy},
     time::Timestamp,
     verdict::{Failure, Verdict},
 };
@@ -62,16 +62,20 @@ pub(super) fn check(make: &dyn Fn() -> AnyStrategy, seed: u64, findings: &mut Fi
                 .map(|Tally { failing, all }| (failing as f64 / all as f64, all as f64))
         };
         let mut fault = |what: String| findings.note(Check::Failing, seed, format!("at {rate} requests/s: {what}"));
-        // Strategies that fill one endpoint after the other, or see only a part of them, give it more than its weight
-        // says while it works; they must not give it more than that.
         let works = match share(Ending::Answered) {
-            Ok((works, _)) => works.max(1.0 / ENDPOINTS as f64),
+            Ok((works, _)) => works,
             Err(error) => return fault(error),
         };
+        let fair = match used(make(), seed) {
+            Ok(used) => 1.0 / used.max(1) as f64,
+            Err(error) => return fault(error),
+        };
+        // Keys give an endpoint more than its weight says while it works; they must not give it more than that.
+        let most = if make().needs().places_by_key() { works.max(fair) } else { fair };
         for ending in FAULTS {
             match share(ending) {
                 // Both shares are samples of the same size.
-                Ok((fails, all)) if fails <= works + 4.0 * (works * (1.0 - works) / all).sqrt() => {}
+                Ok((fails, all)) if fails <= most + 4.0 * (most * (1.0 - most) / all).sqrt() => {}
                 Ok((fails, _)) => fault(format!(
                     "an endpoint that {ending} gets {:.1} % of the requests, and {:.1} % while it works",
                     100.0 * fails,
@@ -81,6 +85,16 @@ pub(super) fn check(make: &dyn Fn() -> AnyStrategy, seed: u64, findings: &mut Fi
             }
         }
     }
+}
+
+/// How many of the endpoints the strategy uses: those that it picks when all others are excluded.
+fn used(strategy: AnyStrategy, seed: u64) -> Result<usize, String> {
+    let world = World::of(strategy, &[1; ENDPOINTS], seed).map_err(|error| format!("refuses its members: {error}"))?;
+    let picks = |at: &usize| {
+        let others: Vec<_> = (0..ENDPOINTS).filter(|other| other != at).map(id).collect();
+        world.pool.pick(&PickRequest::new().key(b"any").exclude(&others)).is_ok()
+    };
+    Ok((0..ENDPOINTS).filter(picks).count())
 }
 
 struct Tally {

@@ -18,7 +18,8 @@ pub enum Check {
     /// Picks on several threads go on while members and availability change, nobody starves, and nothing is left of it.
     Threads,
     /// An endpoint that fails (after 1 ms, after 500 ms, or without an answer until requests are given up) gets no more
-    /// requests than its weight's share, or than it gets while it works; at 1, 2, 10 and 50 requests a second.
+    /// requests than its weight's share among the endpoints that the strategy uses; where requests are placed by key, no
+    /// more than that or than it gets while it works. At 1, 2, 10 and 50 requests a second, without limits.
     Failing,
     /// Idle shares are the weights.
     Weights,

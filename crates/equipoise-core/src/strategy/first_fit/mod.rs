@@ -1,6 +1,9 @@
+mod patience;
 mod vacancies;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
+
+pub use self::patience::FirstFitState;
 
 use self::vacancies::Vacancies;
 use super::{
@@ -10,6 +13,7 @@ use super::{
 use crate::{
     endpoint::{Endpoint, EndpointSpec, Slot},
     sync::{Ordering, fence},
+    time::Timestamp,
     view::View,
 };
 
@@ -21,9 +25,10 @@ use crate::{
 /// endpoints joined, and a newcomer takes the lowest free one. An endpoint without a limit never fills, so nobody behind
 /// it is ever reached (unless requests exclude it). Weights do not count, but for 0. Its weakness is its purpose: load
 /// is as uneven as limits allow. An endpoint that fails is [capped](super::Needs::caps_failing) at the share that its
-/// weight says; one that never answers, while requests are given up, still gets all that its limit allows.
+/// weight says. A request that is given up counts as a failure after twice the longest recent latency of its endpoint, or
+/// after 1 s if nothing is known of that, and at least after 10 ms. So an endpoint that never answers is capped too.
 ///
-/// Build O(n). Pick O(log₆₄ n): a set of bits knows who may have room; an endpoint found full is taken out, and put
+/// Build O(n), two clock readings a request. Pick O(log₆₄ n): a set of bits knows who may have room; an endpoint found full is taken out, and put
 /// back by the end of its next lease. After an update everybody counts as having room until found full, once each.
 /// Requests that exclude endpoints walk past them. Source: the first fit of bin packing; HAProxy's `balance first`.
 ///
@@ -71,13 +76,15 @@ struct Order {
 }
 
 impl Strategy for FirstFit {
-    type State = ();
+    type State = FirstFitState;
     type Picker = FirstFitPicker;
 
-    fn state(&self, _: &EndpointSpec) {}
+    fn state(&self, _: &EndpointSpec) -> FirstFitState {
+        FirstFitState::default()
+    }
 
     fn needs(&self) -> Needs {
-        Needs::new().leases().caps_failing()
+        Needs::new().leases().latency().caps_failing()
     }
 
     fn build(&self, view: &View, _last: Option<&FirstFitPicker>) -> Result<FirstFitPicker, BuildError> {
@@ -90,7 +97,15 @@ impl Strategy for FirstFit {
         Ok(FirstFitPicker(self.live.enlist(Order { slots, positions, vacancies })))
     }
 
-    fn on_release(&self, (): &(), endpoint: &Endpoint) {
+    fn on_latency(&self, state: &FirstFitState, latency: Duration, _now: Timestamp) {
+        state.answered(latency);
+    }
+
+    fn on_abandon(&self, state: &FirstFitState, waited: Duration, _now: Timestamp) -> bool {
+        state.is_too_long(waited)
+    }
+
+    fn on_release(&self, _: &FirstFitState, endpoint: &Endpoint) {
         if endpoint.max_in_flight().is_none() {
             return;
         }
