@@ -101,9 +101,9 @@ fn given_up_at_the_first(after: Duration) -> usize {
         let first = at(&lease) == 0;
         clock.advance(if first && silent { after } else { usual });
         if first && silent {
-            drop(lease)
+            drop(lease);
         } else {
-            lease.finish(Verdict::Success)
+            lease.finish(Verdict::Success);
         }
         first
     };
