@@ -60,7 +60,7 @@ fn every_method_takes_ids_of_every_kind() {
     assert_eq!(AsRef::<str>::as_ref(&id), "a:80");
     for known in [
         pool.availability("a:80"),
-        pool.availability("a:80".to_owned()),
+        pool.availability(String::from("a:80")),
         pool.availability(&id),
         pool.availability(id.clone()),
     ] {
