@@ -118,12 +118,15 @@ impl PoolInner {
             // User code picks while this thread serves the queue: the queue cannot be served before it returns.
             return Ok(lease);
         }
+        let shared_room = self.settings.needs.shared_room;
         let mut refused = None;
         for _ in 0..MAX_YIELDS {
             let capacity = self.capacity_of(&lease);
-            let served = queue.wants(&capacity).filter(|_| refused != Some(capacity.slot));
+            // Without shared room, the queue itself remembers that no entry can use an endpoint. It must not be concluded
+            // from one vain attempt: another pick may have held the endpoint for a moment while it gave way, too.
+            let served = queue.wants(&capacity).filter(|_| !shared_room || refused != Some(capacity.slot));
             let Some(served) = served else {
-                if self.settings.needs.shared_room {
+                if shared_room {
                     queue.recheck(Recheck::All);
                     self.serve(BUDGET, None);
                 }
