@@ -33,6 +33,8 @@ pub enum Error {
         source: InvalidAddress,
         /// The number of attempts made, this one included.
         attempts: usize,
+        /// Whether an endpoint may have processed the request in an earlier attempt of this balancer.
+        maybe_processed: bool,
     },
     /// The request cannot be sent through a client that all endpoints share, whatever endpoint is picked.
     Unsupported(UnsupportedRequest),
@@ -42,10 +44,13 @@ pub enum Error {
         endpoint: EndpointId,
         /// The error of the endpoint's service.
         source: BoxError,
-        /// How far the request got.
+        /// How far the request got in the last attempt.
         stage: FailureStage,
         /// The number of attempts made, this one included.
         attempts: usize,
+        /// Whether an endpoint may have processed the request in any attempt of this balancer, the last one included. An
+        /// outer balancer then sends the request elsewhere only if it is idempotent.
+        maybe_processed: bool,
     },
 }
 

@@ -4,7 +4,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use equipoise_core::{EndpointId, Lease};
+use equipoise_core::Lease;
 use pin_project_lite::pin_project;
 
 use super::{
@@ -148,7 +148,7 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
                     (lease, request) = (next, again);
                 }
                 None => {
-                    let error = Error::Address { endpoint, source, attempts: self.progress.attempts };
+                    let error = self.progress.invalid_address(endpoint, source);
                     return State::Failed { error: Some(error) };
                 }
             }
@@ -170,6 +170,7 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
             class => class,
         };
         observed.end(AttemptEnd::Error { error: &*source, class });
+        self.progress.maybe_processed |= unsent.is_none() && !class.stage.is_unsent();
         lease.record(class.verdict);
         let endpoint = lease.endpoint().id().clone();
         drop(lease);
@@ -181,8 +182,7 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
                 Retryable::Never => false,
             };
         drop(unsent);
-        let attempts = self.progress.attempts;
-        let failed = Some(Error::Endpoint { endpoint: endpoint.clone(), source, stage: class.stage, attempts });
+        let failed = Some(self.progress.failed(&endpoint, source, class.stage));
         let request = kept.filter(|_| again && self.progress.may_retry()).and_then(|kept| protocol.restore(kept));
         let Some(request) = request else { return State::Failed { error: failed } };
         match core.pool.pick(&self.routing.request()) {
@@ -217,10 +217,9 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
         let protocol = &core.settings.protocol;
         let Held { lease, kept, mut observed, timeout } = held;
         let endpoint = lease.endpoint().id().clone();
-        let failed = |endpoint: &EndpointId, attempts| {
+        let failed = |progress: &Progress| {
             let source = NotSent::new(format!("its service was not ready within {:?}", core.settings.ready_timeout));
-            let (endpoint, stage) = (endpoint.clone(), FailureStage::NotSent);
-            Some(Error::Endpoint { endpoint, source: source.into(), stage, attempts })
+            Some(progress.failed(&endpoint, source.into(), FailureStage::NotSent))
         };
         if waited {
             core.unready.timed_out(&endpoint);
@@ -237,7 +236,7 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
         let Some(request) = request else {
             observed.end(end);
             lease.finish(verdict(waited));
-            return State::Failed { error: failed(&endpoint, self.progress.attempts) };
+            return State::Failed { error: failed(&self.progress) };
         };
         self.routing.excluded.push(endpoint.clone());
         match core.pool.pick(&self.routing.request()) {
@@ -253,7 +252,7 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
             Err(error) if error.is_temporary() && self.may_queue() && (!waited || self.progress.take_retry()) => {
                 observed.end(end);
                 lease.finish(verdict(waited));
-                let failed = failed(&endpoint, self.progress.attempts);
+                let failed = failed(&self.progress);
                 if !waited {
                     self.progress.skip();
                 }
@@ -272,11 +271,10 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
                     }
                     Err(error) => {
                         observed.end(AttemptEnd::Refused(&error));
-                        let attempts = self.progress.attempts;
                         State::Failed {
                             error: Some(match error {
                                 PointError::Unsupported(reason) => Error::Unsupported(reason),
-                                PointError::Address(source) => Error::Address { endpoint, source, attempts },
+                                PointError::Address(source) => self.progress.invalid_address(endpoint, source),
                             }),
                         }
                     }

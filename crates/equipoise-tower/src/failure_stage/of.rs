@@ -12,7 +12,8 @@ impl FailureStage {
     /// `tonic` those of these crates. Any other error is [`Other`](Self::Other).
     ///
     /// A bare `reqwest::Error` is never [`NotSent`](Self::NotSent): reqwest's client follows redirects by default, and its
-    /// errors do not tell which of the requests failed.
+    /// errors do not tell which of the requests failed. Nor is the error of a nested balancer, if an endpoint may have
+    /// processed the request in an attempt before the last one.
     pub fn of(error: &(dyn Error + 'static)) -> Self {
         let mut stage = Self::Other;
         let mut known = Known::default();
@@ -37,7 +38,7 @@ impl FailureStage {
 struct Known {
     /// There was a connection, so an I/O error is not one of connecting.
     connected: bool,
-    /// There may have been requests before the one that failed.
+    /// There may have been requests before the one that failed, and an endpoint may have processed them.
     several: bool,
 }
 
@@ -93,6 +94,13 @@ impl Known {
         // No endpoint can serve such a request.
         if let Some(Balanced::Unsupported(_)) = error.downcast_ref() {
             return Some(FailureStage::Caller);
+        }
+        // A retry of a balancer below has failed. Its error says nothing about the attempts before it.
+        if let Some(
+            Balanced::Endpoint { maybe_processed: true, .. } | Balanced::Address { maybe_processed: true, .. },
+        ) = error.downcast_ref()
+        {
+            self.several = true;
         }
         // The latter: a balancer below found no endpoint for the request.
         if error.is::<NotSent>() || matches!(error.downcast_ref(), Some(Balanced::Pick(_) | Balanced::Address { .. })) {

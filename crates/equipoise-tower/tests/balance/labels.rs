@@ -55,9 +55,15 @@ fn labels_are_unique_and_snake_case() {
     let errors = [
         Error::Pick(PickError::Empty),
         Error::Request { source: "no".into() },
-        Error::Address { endpoint: endpoint.clone(), source: address(), attempts },
+        Error::Address { endpoint: endpoint.clone(), source: address(), attempts, maybe_processed: false },
         Error::Unsupported(UnsupportedRequest::new("no")),
-        Error::Endpoint { endpoint: endpoint.clone(), source: "broken".into(), stage: Other, attempts },
+        Error::Endpoint {
+            endpoint: endpoint.clone(),
+            source: "broken".into(),
+            stage: Other,
+            attempts,
+            maybe_processed: true,
+        },
     ];
     check(errors.iter().map(Error::as_str));
 }

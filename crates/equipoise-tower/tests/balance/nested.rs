@@ -9,11 +9,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use equipoise_core::{EndpointSpec, Pool, Verdict};
-use equipoise_tower::{Balance, BoxError, Replayable, ServedBy};
+use equipoise_core::{EndpointSpec, Failure, Pool, Verdict};
+use equipoise_tower::{Balance, BalanceLayer, BoxError, Error, FailureStage, HttpProtocol, Replayable, ServedBy};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
-use tower::{service_fn, util::BoxCloneSyncService};
+use tower::{Layer, service_fn, util::BoxCloneSyncService};
 
 use crate::common::{Mock, echo, failing, in_flight, mock, not_sent, pool, post};
 
@@ -131,4 +131,60 @@ async fn each_request_has_retries_of_its_own() {
         nested.clone().oneshot(wrapped("order")).await.unwrap_err();
         assert_eq!(count.load(Ordering::Relaxed), 7 * requests);
     }
+}
+
+/// Takes the request in, counts it, and loses the connection (`processes`), or refuses every request.
+fn counted(processes: bool, count: &Arc<AtomicUsize>) -> Server {
+    let count = Arc::clone(count);
+    BoxCloneSyncService::new(service_fn(move |request: Request<Wrapped>| {
+        let count = Arc::clone(&count);
+        async move {
+            if !processes {
+                return Err(io::Error::from(io::ErrorKind::ConnectionRefused).into());
+            }
+            drop(request);
+            count.fetch_add(1, Ordering::Relaxed);
+            Err(io::Error::from(io::ErrorKind::ConnectionReset).into())
+        }
+    }))
+}
+
+#[tokio::test]
+async fn a_refused_retry_does_not_hide_that_a_region_may_have_processed_the_request() {
+    let count = Arc::new(AtomicUsize::new(0));
+    let region = || {
+        let (servers, _) = pool(&[("x", counted(true, &count)), ("y", counted(false, &count))]);
+        Balance::with_protocol(servers, HttpProtocol::new().idempotent(|_| true))
+    };
+    let (regions, recorder) = pool(&[("east", region()), ("west", region()), ("north", region())]);
+    let error = Balance::new(regions).oneshot(wrapped("order")).await.unwrap_err();
+    assert_eq!(count.load(Ordering::Relaxed), 1);
+    let outer = |error: &Error| match error {
+        Error::Endpoint { stage, attempts, maybe_processed, .. } => (*stage, *attempts, *maybe_processed),
+        _ => panic!("{error:?}"),
+    };
+    assert_eq!(outer(&error), (FailureStage::NoResponse, 1, true));
+    assert_eq!(recorder.verdicts(), [("east".into(), Verdict::Failure(Failure::Transport))]);
+    // A request that is idempotent for the outer balancer too goes on.
+    let (regions, _) = pool(&[("east", region()), ("west", Balance::new(pool(&[("w1", alive())]).0))]);
+    let idempotent = Balance::with_protocol(regions, HttpProtocol::new().idempotent(|_| true));
+    assert_eq!(idempotent.oneshot(wrapped("order")).await.unwrap().extensions().get(), Some(&ServedBy("west".into())));
+}
+
+#[tokio::test]
+async fn refused_attempts_of_a_region_alone_send_the_request_elsewhere() {
+    let (east, _) = pool(&[("e1", dead()), ("e2", dead())]);
+    let error = Balance::new(east).oneshot(wrapped("order")).await.unwrap_err();
+    assert!(matches!(error, Error::Endpoint { attempts: 2, maybe_processed: false, .. }), "{error:?}");
+    assert_eq!(FailureStage::of(&error), FailureStage::NotSent);
+}
+
+#[tokio::test]
+async fn an_invalid_address_after_an_attempt_does_not_hide_it_either() {
+    let count = Arc::new(AtomicUsize::new(0));
+    let (servers, _) = pool(&[("10.0.0.1:80", ()), ("no-such-address", ())]);
+    let layer = BalanceLayer::with_protocol(servers, HttpProtocol::new().idempotent(|_| true));
+    let error = layer.layer(counted(true, &count)).oneshot(wrapped("order")).await.unwrap_err();
+    assert!(matches!(error, Error::Address { attempts: 2, maybe_processed: true, .. }), "{error:?}");
+    assert_eq!(FailureStage::of(&error), FailureStage::NoResponse);
 }
