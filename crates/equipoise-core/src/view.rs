@@ -197,7 +197,7 @@ fn downcast<S: Any + Send + Sync>(mut state: EndpointState) -> Option<Arc<S>> {
 ///         state.own.fetch_add(u64::from(taken), Ordering::Relaxed);
 ///         taken
 ///     }
-///     forward_hooks!(self.0, state.inner: on_release, on_latency, on_abandon, on_outcome, on_probation, on_refresh);
+///     forward_hooks!(self.0, state.inner; except admit);
 /// }
 ///
 /// let pool = Pool::new(Counted(RoundRobin::new()));

@@ -1,17 +1,20 @@
-/// The hooks of a [`Strategy`](crate::Strategy) that wraps another, in its `impl`: each calls the wrapped one's.
+/// Writes the hooks of a [`Strategy`](crate::Strategy) that wraps another: each calls the same hook of the wrapped one.
 ///
-/// The first argument is where the wrapped strategy is. The second is where the wrapped one's memory is in the
-/// wrapper's [`State`](crate::Strategy::State): `state.inner` in a [`Layered`](crate::Layered), nothing where the wrapper
-/// remembers nothing itself. Hooks that the wrapper has use for are written by hand, and then the others are listed:
+/// Use it inside `impl Strategy`. It writes every hook, also those that a later version adds, except the ones named after
+/// `except`, which the wrapper writes by hand. A name that is not a hook is a compile error.
+///
+/// The first argument is the field with the wrapped strategy. The second is the field of the wrapper's
+/// [`State`](crate::Strategy::State) with the state of the wrapped one: `state.inner` in a [`Layered`](crate::Layered).
+/// Leave it out where both have the same state.
 ///
 /// ```text
-/// forward_hooks!(self.inner);                  // State = S::State
-/// forward_hooks!(self.inner, state.inner);     // State = Layered<…, S::State>
-/// forward_hooks!(self.inner, state.inner: on_latency, on_abandon, on_outcome, on_probation, on_refresh);
+/// forward_hooks!(self.inner);                                        // State = S::State
+/// forward_hooks!(self.inner, state.inner);                           // State = Layered<…, S::State>
+/// forward_hooks!(self.inner, state.inner; except admit, on_release); // these two are written by hand
 /// ```
 ///
-/// Without a list, hooks that a later version adds are forwarded too. What is [needed](crate::Strategy::needs) is up to
-/// the wrapper: at least what the wrapped one needs.
+/// [`Strategy::needs`](crate::Strategy::needs) is not a hook. The wrapper writes it, and asks for at least what the
+/// wrapped strategy needs.
 ///
 /// ```
 /// use equipoise_core::{BuildError, EndpointSpec, Needs, Pool, RoundRobin, Strategy, View, forward_hooks};
@@ -40,16 +43,45 @@
 /// ```
 #[macro_export]
 macro_rules! forward_hooks {
-    (self.$inner:tt $(, state.$part:tt)?) => {
-        $crate::forward_hooks!(
-            self.$inner $(, state.$part)?: admit, on_release, on_latency, on_abandon, on_outcome, on_probation, on_refresh
-        );
+    (self.$inner:tt $(; except $($except:ident),+ $(,)?)?) => {
+        $crate::forward_hooks!(@all $inner [] [$($($except)+)?]);
     };
-    (self.$inner:tt: $($hook:ident),+ $(,)?) => {
-        $($crate::forward_hooks!(@$hook $inner []);)+
+    (self.$inner:tt, state.$part:tt $(; except $($except:ident),+ $(,)?)?) => {
+        $crate::forward_hooks!(@all $inner [.$part] [$($($except)+)?]);
     };
-    (self.$inner:tt, state.$part:tt: $($hook:ident),+ $(,)?) => {
-        $($crate::forward_hooks!(@$hook $inner [.$part]);)+
+    // The only list of all hooks.
+    (@all $inner:tt $part:tt [$($except:ident)*]) => {
+        $($crate::forward_hooks!(@known $except);)*
+        $crate::forward_hooks!(@unless admit $inner $part [$($except)*]);
+        $crate::forward_hooks!(@unless on_release $inner $part [$($except)*]);
+        $crate::forward_hooks!(@unless on_latency $inner $part [$($except)*]);
+        $crate::forward_hooks!(@unless on_abandon $inner $part [$($except)*]);
+        $crate::forward_hooks!(@unless on_outcome $inner $part [$($except)*]);
+        $crate::forward_hooks!(@unless on_probation $inner $part [$($except)*]);
+        $crate::forward_hooks!(@unless on_refresh $inner $part [$($except)*]);
+    };
+    (@known admit) => {};
+    (@known on_release) => {};
+    (@known on_latency) => {};
+    (@known on_abandon) => {};
+    (@known on_outcome) => {};
+    (@known on_probation) => {};
+    (@known on_refresh) => {};
+    (@known $other:ident) => {
+        ::core::compile_error!(::core::concat!("`", ::core::stringify!($other), "` is not a hook of `Strategy`"));
+    };
+    (@unless admit $inner:tt $part:tt [admit $($rest:ident)*]) => {};
+    (@unless on_release $inner:tt $part:tt [on_release $($rest:ident)*]) => {};
+    (@unless on_latency $inner:tt $part:tt [on_latency $($rest:ident)*]) => {};
+    (@unless on_abandon $inner:tt $part:tt [on_abandon $($rest:ident)*]) => {};
+    (@unless on_outcome $inner:tt $part:tt [on_outcome $($rest:ident)*]) => {};
+    (@unless on_probation $inner:tt $part:tt [on_probation $($rest:ident)*]) => {};
+    (@unless on_refresh $inner:tt $part:tt [on_refresh $($rest:ident)*]) => {};
+    (@unless $hook:ident $inner:tt $part:tt [$other:ident $($rest:ident)*]) => {
+        $crate::forward_hooks!(@unless $hook $inner $part [$($rest)*]);
+    };
+    (@unless $hook:ident $inner:tt $part:tt []) => {
+        $crate::forward_hooks!(@$hook $inner $part);
     };
     (@admit $inner:tt [$($part:tt)*]) => {
         fn admit(
@@ -94,18 +126,19 @@ macro_rules! forward_hooks {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::{sync::Arc, time::Duration};
 
     use crate::{
-        Availability, BoundedLoad, BuildError, Endpoint, EndpointSpec, Maglev, ManualClock, Needs, PickRequest, Pool,
-        Random, SlowStart, Strategy, Timestamp, Verdict, View, sync::Mutex,
+        AnyStrategy, Availability, BoundedLoad, BuildError, Endpoint, EndpointSpec, Maglev, ManualClock, Needs,
+        PickRequest, Pool, Random, SlowStart, Strategy, Subset, Timestamp, Verdict, View, sync::Mutex,
     };
 
+    /// Notes which of its hooks were called.
     #[derive(Clone, Default)]
-    struct Heard(Arc<Mutex<Vec<&'static str>>>);
+    pub(crate) struct HookLog(Arc<Mutex<Vec<&'static str>>>);
 
-    impl Strategy for Heard {
+    impl Strategy for HookLog {
         type State = ();
         type Picker = <Random as Strategy>::Picker;
 
@@ -151,26 +184,44 @@ mod tests {
         }
     }
 
-    #[test]
-    fn every_hook_is_forwarded_in_every_form() {
-        let heard = Heard::default();
-        // All of them, in a part of the memory; some by list, the others by hand; all of them, in the same memory.
-        let strategy = SlowStart::new(BoundedLoad::new(Maglev::new().fallback(heard.clone())));
+    /// Finishes one request and gives up another on probation, and expects each hook of the wrapped strategy to be called.
+    pub(crate) fn assert_forwards_every_hook<S: Strategy>(wrap: impl FnOnce(HookLog) -> S) {
+        let log = HookLog::default();
         let clock = Arc::new(ManualClock::new());
-        let pool = Pool::<()>::builder(strategy).clock(clock.clone()).build();
+        let pool = Pool::<()>::builder(wrap(log.clone())).clock(clock.clone()).build();
         pool.update([EndpointSpec::new("a")], |_| ()).expect("a valid spec");
         pool.set_availability("a", Availability::Probation).expect("a member");
         clock.advance(Duration::from_secs(2));
         pool.pick(&PickRequest::new()).expect("an endpoint").finish(Verdict::Success);
         let take = || {
-            let mut heard = std::mem::take(&mut *heard.0.lock());
-            heard.sort_unstable();
-            heard
+            let mut called = std::mem::take(&mut *log.0.lock());
+            called.sort_unstable();
+            called
         };
         let finished = take();
         assert_eq!(finished, ["admit", "on_latency", "on_outcome", "on_probation", "on_refresh", "on_release"]);
         pool.set_availability("a", Availability::Probation).expect("a member");
         drop(pool.pick(&PickRequest::new()).expect("an endpoint"));
         assert_eq!(take(), ["admit", "on_abandon", "on_outcome", "on_probation", "on_release"]);
+    }
+
+    #[test]
+    fn every_hook_is_forwarded_in_every_form() {
+        // All hooks, to a part of the state; all but two, which are written by hand; all hooks, with the same state.
+        assert_forwards_every_hook(|log| SlowStart::new(BoundedLoad::new(Maglev::new().fallback(log))));
+        assert_forwards_every_hook(|log| Subset::new(log, 3, 0));
+        assert_forwards_every_hook(AnyStrategy::new);
+    }
+
+    #[test]
+    fn every_hook_of_the_trait_is_forwarded() {
+        let source = include_str!("mod.rs");
+        let names = source.lines().filter_map(|line| line.strip_prefix("    fn ")?.split('(').next());
+        let hooks: Vec<&str> = names.filter(|name| *name == "admit" || name.starts_with("on_")).collect();
+        assert!(hooks.len() >= 7, "{hooks:?}");
+        for hook in hooks {
+            assert!(include_str!("forward.rs").contains(&format!("(@unless {hook} ")), "forward_hooks! drops {hook}");
+            assert!(include_str!("any.rs").contains(&format!("Strategy::{hook}(self")), "AnyStrategy drops {hook}");
+        }
     }
 }

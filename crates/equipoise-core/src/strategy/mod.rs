@@ -43,7 +43,7 @@ pub mod by_name;
 pub mod combine;
 mod cx;
 mod first_fit;
-mod forward;
+pub(crate) mod forward;
 mod hash;
 mod least_connections;
 mod least_request;

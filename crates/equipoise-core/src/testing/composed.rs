@@ -98,3 +98,14 @@ impl<P: Picker> Picker for HalfPicker<P> {
         picked.or_else(|| self.all.iter().copied().find(|&slot| cx.usable(slot)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Half, Watch};
+    use crate::strategy::forward::tests::assert_forwards_every_hook;
+
+    #[test]
+    fn the_wrapper_of_the_suite_forwards_every_hook() {
+        assert_forwards_every_hook(|inner| Half { inner, watch: Watch::default() });
+    }
+}

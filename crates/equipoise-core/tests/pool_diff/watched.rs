@@ -71,7 +71,7 @@ impl<S: Strategy> Strategy for Watched<S> {
         self.inner.on_release(state, endpoint);
     }
 
-    forward_hooks!(self.inner: on_latency, on_outcome, on_probation, on_refresh);
+    forward_hooks!(self.inner; except admit, on_release);
 }
 
 impl<P: Picker> Picker for WatchedPicker<P> {

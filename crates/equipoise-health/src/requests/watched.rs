@@ -72,5 +72,5 @@ impl<S: Strategy> Strategy for Watched<S> {
         self.inner.on_probation(&state.inner, verdict, now);
     }
 
-    forward_hooks!(self.inner, state.inner: admit, on_release, on_refresh);
+    forward_hooks!(self.inner, state.inner; except on_latency, on_abandon, on_outcome, on_probation);
 }

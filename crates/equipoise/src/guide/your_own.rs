@@ -155,7 +155,7 @@
 //!         self.ties.on_abandon(&state.inner, waited, now)
 //!     }
 //!
-//!     forward_hooks!(self.ties, state.inner: admit, on_release, on_probation, on_refresh);
+//!     forward_hooks!(self.ties, state.inner; except on_latency, on_abandon, on_outcome);
 //! }
 //!
 //! impl Candidate {

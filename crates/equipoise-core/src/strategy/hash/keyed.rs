@@ -114,7 +114,7 @@ impl<P: Placement, F: Strategy> Strategy for Keyed<P, F> {
         }
     }
 
-    forward_hooks!(self.fallback, state.inner: on_latency, on_abandon, on_outcome, on_probation, on_refresh);
+    forward_hooks!(self.fallback, state.inner; except admit, on_release);
 }
 
 /// The picker of [`Keyed`].

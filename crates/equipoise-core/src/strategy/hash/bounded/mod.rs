@@ -151,7 +151,7 @@ impl<S: Strategy> Strategy for BoundedLoad<S> {
         self.inner.on_release(&state.inner, endpoint);
     }
 
-    forward_hooks!(self.inner, state.inner: on_latency, on_abandon, on_outcome, on_probation, on_refresh);
+    forward_hooks!(self.inner, state.inner; except admit, on_release);
 }
 
 /// The picker of [`BoundedLoad`].
