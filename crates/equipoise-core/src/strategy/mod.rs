@@ -66,11 +66,7 @@ pub use self::{
     combine::{Aperture, InvalidCombinator, SlowStart, Subset, ZoneAware},
     cx::PickCx,
     first_fit::{FirstFit, FirstFitState},
-    hash::{
-        BoundedLoad, BoundedLoadPicker, BoundedLoadState, HashMembers, InvalidHashing, Jump, JumpPlacement, JumpTable,
-        Keyed, KeyedPicker, KeyedState, LoadCount, Maglev, MaglevPlacement, MaglevTable, NoTable, Placement,
-        Rendezvous, RendezvousPlacement, Ring, RingPlacement, RingTable, SourceKey, SourcePrefix, Table, Uncounted,
-    },
+    hash::{BoundedLoad, InvalidHashing, Jump, Keyed, Maglev, Rendezvous, Ring, SourceKey, SourcePrefix},
     least_connections::{LeastConnections, LeastConnectionsState},
     least_request::P2c,
     least_time::{LeastTime, LeastTimeState},
@@ -80,6 +76,12 @@ pub use self::{
     sampling::InvalidChoices,
     span::InvalidSpan,
     tickets::Tickets,
+};
+// These appear in public types, but are not meant to be named.
+#[doc(hidden)]
+pub use self::hash::{
+    BoundedLoadPicker, BoundedLoadState, HashMembers, JumpPlacement, JumpTable, KeyPlacement, KeyedPicker, KeyedState,
+    LoadCount, MaglevPlacement, MaglevTable, NoTable, RendezvousPlacement, RingPlacement, RingTable, Table, Uncounted,
 };
 use crate::{
     endpoint::{Endpoint, EndpointSpec, Slot},

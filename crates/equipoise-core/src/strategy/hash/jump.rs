@@ -1,4 +1,4 @@
-use super::{HashMembers, Keyed, Placement, Table, placement::sealed::Sealed};
+use super::{HashMembers, KeyPlacement, Keyed, Table, keyed::sealed::Sealed};
 use crate::{
     endpoint::Slot,
     entropy::{GAMMA, mix},
@@ -41,17 +41,17 @@ pub struct JumpPlacement(());
 
 impl Sealed for JumpPlacement {}
 
-impl Placement for JumpPlacement {
+impl KeyPlacement for JumpPlacement {
     type Table = JumpTable;
 
-    fn lay(&self, roster: &HashMembers) -> Result<JumpTable, BuildError> {
-        let mut entries = roster.entries().to_vec();
+    fn build_table(&self, members: &HashMembers) -> Result<JumpTable, BuildError> {
+        let mut entries = members.entries().to_vec();
         entries.sort_unstable_by_key(|entry| entry.slot);
         let heaviest = entries.iter().map(|entry| entry.weight).max().unwrap_or(1);
         let odds = |weight: u32| ((u64::from(weight) << 32) / u64::from(heaviest)) as u32;
         Ok(JumpTable {
             slots: entries.iter().map(|entry| entry.slot).collect(),
-            odds: match roster.is_even() {
+            odds: match members.is_even() {
                 true => Box::default(),
                 // The heaviest has odds of 2³², which do not fit, and accepts all.
                 false => entries.iter().map(|entry| odds(entry.weight).wrapping_sub(1)).collect(),
@@ -109,7 +109,7 @@ mod tests {
     use crate::{
         Availability, EndpointSpec, Jump, PickRequest, Pool,
         entropy::mix,
-        strategy::hash::{HashMembers, Placement, Table},
+        strategy::hash::{HashMembers, KeyPlacement, Table},
     };
 
     #[test]
@@ -122,8 +122,8 @@ mod tests {
 
     #[test]
     fn candidates_end_however_seldom_an_endpoint_accepts() {
-        let roster = HashMembers::of::<super::JumpTable>(&[("a", 1_000_000), ("b", 1), ("c", 1), ("d", 1)]);
-        let table = JumpPlacement::default().lay(&roster).expect("a table");
+        let members = HashMembers::of::<super::JumpTable>(&[("a", 1_000_000), ("b", 1), ("c", 1), ("d", 1)]);
+        let table = JumpPlacement::default().build_table(&members).expect("a table");
         let declined = |hash: u64| table.candidates(mix(hash)).take(1000).count() < 1000;
         assert!((0..100).all(declined));
     }

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::{HashMembers, Placement, Table, placement::PATIENCE};
+use super::{HashMembers, Table};
 use crate::{
     endpoint::{Endpoint, EndpointSpec, Slot},
     forward_hooks,
@@ -10,6 +10,29 @@ use crate::{
     sync::{AtomicU32, Ordering},
     view::{Layered, View},
 };
+
+/// How many candidates a pick tries per member before it falls back to rendezvous hashing over all members.
+///
+/// It must not depend on which endpoints are eligible, or a change of availability would move keys of other endpoints.
+/// With 3, the average number of steps is within one percent of members / eligible members.
+const MAX_CANDIDATES_PER_MEMBER: usize = 3;
+
+/// A hashing algorithm: builds the table that maps keys to members. It is sealed; use it as a bound.
+pub trait KeyPlacement: sealed::Sealed + Send + Sync + 'static {
+    /// The table that the algorithm builds.
+    type Table: Table;
+
+    /// Builds the table. It is called only when the membership has changed, and may be slow.
+    ///
+    /// # Errors
+    ///
+    /// When no table of these settings can hold the members.
+    fn build_table(&self, members: &HashMembers) -> Result<Self::Table, BuildError>;
+}
+
+pub(super) mod sealed {
+    pub trait Sealed {}
+}
 
 /// Places requests by their [key](crate::PickRequest::key): what [`Maglev`](super::Maglev), [`Ring`](super::Ring),
 /// [`Rendezvous`](super::Rendezvous) and [`Jump`](super::Jump) have in common. Those are the names to use.
@@ -32,14 +55,14 @@ pub struct Keyed<P, F = Random> {
     seed: u64,
 }
 
-impl<P: Placement + Default> Keyed<P> {
+impl<P: KeyPlacement + Default> Keyed<P> {
     /// With the defaults: seed 0, and [`Random`] for requests without a key.
     pub fn new() -> Self {
         Self::default()
     }
 }
 
-impl<P: Placement, F> Keyed<P, F> {
+impl<P: KeyPlacement, F> Keyed<P, F> {
     /// What chooses for requests without a key; [`Random`] by default. It may be any strategy, with a memory of its own.
     ///
     /// ```
@@ -72,7 +95,7 @@ pub type KeyedState<I> = Layered<Uncounted, I>;
 #[derive(Debug, Default)]
 pub struct Uncounted(AtomicU32);
 
-impl<P: Placement, F: Strategy> Strategy for Keyed<P, F> {
+impl<P: KeyPlacement, F: Strategy> Strategy for Keyed<P, F> {
     type State = KeyedState<F::State>;
     type Picker = KeyedPicker<P::Table, F::Picker>;
 
@@ -86,7 +109,7 @@ impl<P: Placement, F: Strategy> Strategy for Keyed<P, F> {
             _ => Arc::new(Layout::new(&self.placement, view, self.seed)?),
         };
         Ok(KeyedPicker {
-            open: Open::new(view, layout.roster.len()),
+            eligible: Eligible::new(view, layout.members.len()),
             layout,
             fallback: self.fallback.build(&view.within::<Uncounted, F::State>(), last.map(|last| &last.fallback))?,
             seed: self.seed,
@@ -121,7 +144,7 @@ impl<P: Placement, F: Strategy> Strategy for Keyed<P, F> {
 pub struct KeyedPicker<T, F> {
     /// Shared from one picker to the next while the membership stands.
     layout: Arc<Layout<T>>,
-    open: Open,
+    eligible: Eligible,
     fallback: F,
     seed: u64,
 }
@@ -129,34 +152,35 @@ pub struct KeyedPicker<T, F> {
 /// What depends on the members alone.
 struct Layout<T> {
     table: T,
-    roster: HashMembers,
+    members: HashMembers,
     membership: Revision,
 }
 
 impl<T: Table> Layout<T> {
-    fn new(placement: &impl Placement<Table = T>, view: &View, seed: u64) -> Result<Self, BuildError> {
-        let roster = HashMembers::new::<T>(view, seed);
-        let table = placement.lay(&roster)?;
-        Ok(Self { table, roster, membership: view.membership_revision() })
+    fn new(placement: &impl KeyPlacement<Table = T>, view: &View, seed: u64) -> Result<Self, BuildError> {
+        let members = HashMembers::new::<T>(view, seed);
+        let table = placement.build_table(&members)?;
+        Ok(Self { table, members, membership: view.membership_revision() })
     }
 
     #[inline]
-    fn find(&self, hash: u64, cx: &mut PickCx<'_>, open: impl Fn(Slot) -> bool) -> Option<Slot> {
-        for (step, slot) in self.table.candidates(hash).take(PATIENCE * self.roster.len()).enumerate() {
+    fn find(&self, hash: u64, cx: &mut PickCx<'_>, eligible: impl Fn(Slot) -> bool) -> Option<Slot> {
+        for (step, slot) in self.table.candidates(hash).take(MAX_CANDIDATES_PER_MEMBER * self.members.len()).enumerate()
+        {
             if cx.is_checked() {
                 cx.score(slot, step as f64);
             }
-            if open(slot) && cx.usable(slot) {
+            if eligible(slot) && cx.usable(slot) {
                 return Some(slot);
             }
         }
-        self.search(hash, cx, open)
+        self.search(hash, cx, eligible)
     }
 
     /// Kept apart from what a pick of a table does: only rendezvous comes here often.
     #[inline(never)]
-    fn search(&self, hash: u64, cx: &mut PickCx<'_>, open: impl Fn(Slot) -> bool) -> Option<Slot> {
-        self.roster.dearest(hash, |slot| open(slot) && cx.usable(slot))
+    fn search(&self, hash: u64, cx: &mut PickCx<'_>, eligible: impl Fn(Slot) -> bool) -> Option<Slot> {
+        self.members.rendezvous(hash, |slot| eligible(slot) && cx.usable(slot))
     }
 }
 
@@ -164,34 +188,34 @@ impl<T: Table, F: Picker> Picker for KeyedPicker<T, F> {
     fn pick(&self, cx: &mut PickCx<'_>) -> Option<Slot> {
         let Some(key) = cx.key() else { return self.fallback.pick(cx) };
         let hash = T::hash(key, self.seed);
-        match &self.open {
-            Open::All => self.layout.find(hash, cx, |_| true),
-            Open::Some(open) => self.layout.find(hash, cx, |slot| open.get(slot.index()) == Some(&true)),
-            Open::None => None,
+        match &self.eligible {
+            Eligible::All => self.layout.find(hash, cx, |_| true),
+            Eligible::Some(eligible) => self.layout.find(hash, cx, |slot| eligible.get(slot.index()) == Some(&true)),
+            Eligible::None => None,
         }
     }
 }
 
 /// Which members are eligible.
-enum Open {
+enum Eligible {
     All,
     /// By slot.
     Some(Box<[bool]>),
     None,
 }
 
-impl Open {
-    /// `most` is the number of members that could be.
-    fn new(view: &View, most: usize) -> Self {
+impl Eligible {
+    /// `members` is the number of members that keys can be placed on.
+    fn new(view: &View, members: usize) -> Self {
         match view.eligible().len() {
             0 => Self::None,
-            eligible if eligible == most => Self::All,
+            all if all == members => Self::All,
             _ => {
-                let mut open = vec![false; view.capacity()];
+                let mut eligible = vec![false; view.capacity()];
                 for slot in view.eligible() {
-                    open[slot.index()] = true;
+                    eligible[slot.index()] = true;
                 }
-                Self::Some(open.into())
+                Self::Some(eligible.into())
             }
         }
     }

@@ -1,9 +1,6 @@
 use std::{cmp::Reverse, collections::BinaryHeap};
 
-use super::{
-    HashMembers, InvalidHashing, Keyed, Placement, Table,
-    placement::{scaled, sealed::Sealed},
-};
+use super::{HashMembers, InvalidHashing, KeyPlacement, Keyed, Table, keyed::sealed::Sealed, table::scaled};
 use crate::{
     endpoint::Slot,
     entropy::{GAMMA, mix},
@@ -78,28 +75,28 @@ impl Default for MaglevPlacement {
 
 impl Sealed for MaglevPlacement {}
 
-impl Placement for MaglevPlacement {
+impl KeyPlacement for MaglevPlacement {
     type Table = MaglevTable;
 
-    fn lay(&self, roster: &HashMembers) -> Result<MaglevTable, BuildError> {
-        let (size, members) = (self.size as usize, roster.len());
-        if members > size {
+    fn build_table(&self, members: &HashMembers) -> Result<MaglevTable, BuildError> {
+        let (size, count) = (self.size as usize, members.len());
+        if count > size {
             return Err(BuildError::Refused(format!(
-                "a Maglev table of {size} entries has no room for {members} endpoints: give it a hundred times as many"
+                "a Maglev table of {size} entries is too small for {count} endpoints: use about a hundred times as many entries"
             )));
         }
-        if members == 0 {
+        if count == 0 {
             return Ok(MaglevTable { entries: Box::default() });
         }
-        let mut walks: Vec<Walk> = roster.entries().iter().map(|entry| Walk::new(entry.hash, self.size)).collect();
+        let mut walks: Vec<Walk> = members.entries().iter().map(|entry| Walk::new(entry.hash, self.size)).collect();
         let mut draft = Draft::new(self.size);
-        if roster.is_even() {
-            (0..size).for_each(|turn| draft.take(&mut walks, turn % members));
+        if members.is_even() {
+            (0..size).for_each(|turn| draft.take(&mut walks, turn % count));
         } else {
-            let weights = roster.entries().iter().map(|entry| entry.weight);
-            Turns::new(weights).take(size).for_each(|who| draft.take(&mut walks, who));
+            let weights = members.entries().iter().map(|entry| entry.weight);
+            Turns::new(weights).take(size).for_each(|at| draft.take(&mut walks, at));
         }
-        let slot = |&at: &u32| roster.entries().get(at as usize).map(|entry| entry.slot);
+        let slot = |&at: &u32| members.entries().get(at as usize).map(|entry| entry.slot);
         Ok(MaglevTable { entries: draft.owners.iter().filter_map(slot).collect() })
     }
 }
@@ -137,7 +134,7 @@ impl Walk {
 
 /// A table that is being filled.
 struct Draft {
-    /// Positions in the roster.
+    /// Positions in the members.
     owners: Vec<u32>,
     /// A bit an entry: nearly all of what filling does is to find entries taken, and this fits the innermost cache.
     taken: Vec<u64>,
@@ -203,8 +200,8 @@ mod tests {
     use super::*;
 
     fn table(members: &[(&str, u32)]) -> Vec<u32> {
-        let roster = HashMembers::of::<MaglevTable>(members);
-        MaglevPlacement::default().lay(&roster).expect("room").entries.iter().map(|slot| slot.0).collect()
+        let present = HashMembers::of::<MaglevTable>(members);
+        MaglevPlacement::default().build_table(&present).expect("room").entries.iter().map(|slot| slot.0).collect()
     }
 
     fn named(n: usize) -> Vec<String> {
@@ -256,8 +253,8 @@ mod tests {
             let mut moved = 0.0;
             for gone in 0..10 {
                 // The others keep their slots.
-                let roster = HashMembers::of::<MaglevTable>(&members).without(Slot(gone));
-                let after = MaglevPlacement::default().lay(&roster).expect("room").entries;
+                let present = HashMembers::of::<MaglevTable>(&members).without(Slot(gone));
+                let after = MaglevPlacement::default().build_table(&present).expect("room").entries;
                 moved += before.iter().zip(&after).filter(|(before, after)| **before != after.0).count() as f64;
             }
             let moved = 100.0 * moved / 10.0 / 65_537.0;

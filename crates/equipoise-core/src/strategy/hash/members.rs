@@ -5,19 +5,20 @@ use crate::{
     view::View,
 };
 
-/// The members that keys can be placed on, in an order that depends on their ids alone: every balancer with the same
-/// members and seed has the same, whatever happened before. Members of weight 0 are not in it.
+/// The members of a tier that keys can be placed on. Members of weight 0 are left out.
+///
+/// The order depends on the ids and the seed only, so all balancers with the same members and seed have the same order.
 pub struct HashMembers(Box<[Entry]>);
 
 #[derive(Clone, Copy)]
 pub(super) struct Entry {
-    /// Of the id.
+    /// The hash of the id.
     pub(super) hash: u64,
     pub(super) slot: Slot,
     pub(super) weight: u32,
 }
 
-/// Keeps the hash of a key that happens to be an id apart from the hash of that id.
+/// Makes the hash of an id differ from the hash of a key with the same bytes.
 const IDS: u64 = 0x6964_735f_6861_7368;
 
 impl HashMembers {
@@ -39,7 +40,7 @@ impl HashMembers {
         self.0.len()
     }
 
-    /// All weights, summed up.
+    /// The sum of the weights.
     pub(super) fn weight(&self) -> u64 {
         self.0.iter().map(|entry| u64::from(entry.weight)).sum()
     }
@@ -48,21 +49,21 @@ impl HashMembers {
         self.0.windows(2).all(|pair| pair[0].weight == pair[1].weight)
     }
 
-    /// Weighted rendezvous: the open member that this key holds dearest. O(n), and nothing that a member has depends on
-    /// another.
+    /// Weighted rendezvous hashing over the members that `eligible` accepts. O(n). The score of a member depends on the
+    /// key and on that member only.
     ///
     /// For each member the key draws an exponential of mean 1 / weight; the smallest wins.
-    pub(super) fn dearest(&self, hash: u64, mut open: impl FnMut(Slot) -> bool) -> Option<Slot> {
+    pub(super) fn rendezvous(&self, hash: u64, mut eligible: impl FnMut(Slot) -> bool) -> Option<Slot> {
         let (mut best, mut least) = (None, f64::INFINITY);
         for entry in &self.0 {
             let unit = unit(mix(entry.hash ^ hash));
             let weight = f64::from(entry.weight);
-            // -ln(u) is never below 1 - u, which tells almost all losers without a logarithm.
+            // -ln(u) >= 1 - u, so that most members are ruled out without a logarithm.
             if 1.0 - unit >= least * weight {
                 continue;
             }
             let drawn = -unit.ln() / weight;
-            if drawn < least && open(entry.slot) {
+            if drawn < least && eligible(entry.slot) {
                 (best, least) = (Some(entry.slot), drawn);
             }
         }

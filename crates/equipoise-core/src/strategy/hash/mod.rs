@@ -7,7 +7,7 @@
 //! | [`Rendezvous`](super::Rendezvous) | even | looks at all | none | its keys move |
 //! | [`Jump`](super::Jump) | even | O(log n × heaviest / mean weight) arithmetic | none | cheap only for the last |
 //!
-//! All are one type, [`Keyed`](super::Keyed), over one of four [`Placement`](super::Placement)s: what they have in
+//! All are one type, [`Keyed`](super::Keyed), over one of four [`KeyPlacement`](super::KeyPlacement)s: what they have in
 //! common is in `keyed.rs`, and what an algorithm is in the file of its name.
 
 mod bounded;
@@ -16,20 +16,20 @@ mod jump;
 mod keyed;
 mod maglev;
 mod members;
-mod placement;
 mod rendezvous;
 mod ring;
 mod source;
+mod table;
 
 pub use self::{
     bounded::{BoundedLoad, BoundedLoadPicker, BoundedLoadState, LoadCount},
     error::InvalidHashing,
     jump::{Jump, JumpPlacement, JumpTable},
-    keyed::{Keyed, KeyedPicker, KeyedState, Uncounted},
+    keyed::{KeyPlacement, Keyed, KeyedPicker, KeyedState, Uncounted},
     maglev::{Maglev, MaglevPlacement, MaglevTable},
     members::HashMembers,
-    placement::{Placement, Table},
     rendezvous::{NoTable, Rendezvous, RendezvousPlacement},
     ring::{Ring, RingPlacement, RingTable},
     source::{SourceKey, SourcePrefix},
+    table::Table,
 };

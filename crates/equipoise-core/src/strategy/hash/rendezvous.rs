@@ -1,4 +1,4 @@
-use super::{HashMembers, Keyed, Placement, Table, placement::sealed::Sealed};
+use super::{HashMembers, KeyPlacement, Keyed, Table, keyed::sealed::Sealed};
 use crate::{
     endpoint::Slot,
     strategy::{BuildError, Random},
@@ -32,10 +32,10 @@ pub struct RendezvousPlacement(());
 
 impl Sealed for RendezvousPlacement {}
 
-impl Placement for RendezvousPlacement {
+impl KeyPlacement for RendezvousPlacement {
     type Table = NoTable;
 
-    fn lay(&self, _: &HashMembers) -> Result<NoTable, BuildError> {
+    fn build_table(&self, _: &HashMembers) -> Result<NoTable, BuildError> {
         Ok(NoTable(()))
     }
 }

@@ -1,6 +1,6 @@
 use std::ops::RangeInclusive;
 
-use super::{HashMembers, InvalidHashing, Keyed, Placement, Table, placement::sealed::Sealed};
+use super::{HashMembers, InvalidHashing, KeyPlacement, Keyed, Table, keyed::sealed::Sealed};
 use crate::{
     endpoint::Slot,
     entropy::{GAMMA, mix},
@@ -112,22 +112,22 @@ impl RingPlacement {
 
 impl Sealed for RingPlacement {}
 
-impl Placement for RingPlacement {
+impl KeyPlacement for RingPlacement {
     type Table = RingTable;
 
-    fn lay(&self, roster: &HashMembers) -> Result<RingTable, BuildError> {
-        let members = roster.len() as u64;
-        if members == 0 {
+    fn build_table(&self, members: &HashMembers) -> Result<RingTable, BuildError> {
+        let number = members.len() as u64;
+        if number == 0 {
             return Ok(RingTable { points: Box::default(), starts: Box::default(), shift: 0 });
         }
-        let whole = u128::from(self.points_of(members) * members);
-        let total = u128::from(roster.weight());
+        let whole = u128::from(self.points_of(number) * number);
+        let total = u128::from(members.weight());
         // Rounded to the nearest; everybody has one.
         let share = |weight: u32| ((whole * u128::from(weight) * 2 + total) / (total * 2)).max(1) as u64;
-        let count = roster.entries().iter().map(|entry| share(entry.weight) as usize).sum();
+        let count = members.entries().iter().map(|entry| share(entry.weight) as usize).sum();
         // Drawn twice rather than kept: that takes less than to write them down and to read them again.
         let points = || {
-            roster.entries().iter().enumerate().flat_map(|(at, entry)| {
+            members.entries().iter().enumerate().flat_map(|(at, entry)| {
                 let places = std::iter::successors(Some(entry.hash.wrapping_add(GAMMA)), |state| {
                     Some(state.wrapping_add(GAMMA))
                 });
@@ -137,7 +137,7 @@ impl Placement for RingPlacement {
         let mut table = RingTable::sorted(count, points);
         // Points in the same place are in the order of the roster, which all balancers share; slots are this pool's own.
         for point in &mut table.points {
-            let slot = roster.entries().get(*point as u32 as usize).map_or(0, |entry| entry.slot.0);
+            let slot = members.entries().get(*point as u32 as usize).map_or(0, |entry| entry.slot.0);
             *point = *point >> 32 << 32 | u64::from(slot);
         }
         Ok(table)
@@ -229,7 +229,7 @@ mod tests {
     use super::*;
 
     fn ring(placement: RingPlacement, members: &[(&str, u32)]) -> RingTable {
-        placement.lay(&HashMembers::of::<RingTable>(members)).expect("a ring")
+        placement.build_table(&HashMembers::of::<RingTable>(members)).expect("a ring")
     }
 
     fn counts(table: &RingTable, n: usize) -> Vec<usize> {
