@@ -45,7 +45,9 @@ pub use crate::{
     },
     pool::{Spillover, TryUpdateError, UpdateError},
     request::PickRequest,
-    strategy::{AnyStrategy, BuildError, Needs, P2c, PeakEwma, PickCx, Picker, Random, RoundRobin, Strategy, Tickets},
+    strategy::{
+        AnyStrategy, BuildError, Needs, P2c, PeakEwma, PickCounter, PickCx, Picker, Random, RoundRobin, Strategy,
+    },
     strategy::{Aperture, InvalidCombinator, SlowStart, Subset, ZoneAware},
     strategy::{BoundedLoad, InvalidHashing, Jump, Keyed, Maglev, Rendezvous, Ring, SourceKey, SourcePrefix},
     strategy::{Edf, FirstFit, InvalidChoices, LeastConnections, LeastTime},

@@ -24,7 +24,7 @@ fn suite(text: &str) -> Conformance<'static> {
 
 /// For strategies that place by key, evenly up to `tolerance`, and go by the weights where there is none.
 fn keyed(text: &str, tolerance: f64) -> Conformance<'static> {
-    suite(text).honours_weights().spreads_keys(tolerance).holds_keys_on_flips()
+    suite(text).honours_weights().spreads_keys(tolerance).keeps_keys_on_availability_change()
 }
 
 macro_rules! conform {
@@ -50,20 +50,20 @@ conform! {
     // Fills one after the other: weights are not its business.
     first_fit: suite("first-fit");
 
-    maglev: keyed("maglev(table=4099)", 0.05).holds_keys_on_removal(0.05);
-    ring: keyed("ring", 0.2).holds_keys_on_removal(0.0);
-    rendezvous: keyed("rendezvous", 0.0).holds_keys_on_removal(0.0);
+    maglev: keyed("maglev(table=4099)", 0.05).keeps_keys_on_removal(0.05);
+    ring: keyed("ring", 0.2).keeps_keys_on_removal(0.0);
+    rendezvous: keyed("rendezvous", 0.0).keeps_keys_on_removal(0.0);
     // Only the last one leaves cheaply.
     jump: keyed("jump", 0.0);
     maglev_or_least_connections: keyed("maglev(table=2039, fallback=least-connections)", 0.05);
     ring_or_turns: keyed("ring(fallback=round-robin)", 0.2);
     rendezvous_or_peak_ewma: keyed("rendezvous(fallback=peak-ewma)", 0.0);
     // Keyless requests fill one after the other.
-    jump_or_first_fit: suite("jump(fallback=first-fit)").spreads_keys(0.0).holds_keys_on_flips();
+    jump_or_first_fit: suite("jump(fallback=first-fit)").spreads_keys(0.0).keeps_keys_on_availability_change();
 
-    bounded_maglev: keyed("bounded-load(maglev(table=4099))", 0.05).holds_keys_on_removal(0.05).may_refuse();
-    bounded_ring: keyed("bounded-load(ring)", 0.2).holds_keys_on_removal(0.0).may_refuse();
-    bounded_rendezvous: keyed("bounded-load(rendezvous)", 0.0).holds_keys_on_removal(0.0).may_refuse();
+    bounded_maglev: keyed("bounded-load(maglev(table=4099))", 0.05).keeps_keys_on_removal(0.05).may_refuse();
+    bounded_ring: keyed("bounded-load(ring)", 0.2).keeps_keys_on_removal(0.0).may_refuse();
+    bounded_rendezvous: keyed("bounded-load(rendezvous)", 0.0).keeps_keys_on_removal(0.0).may_refuse();
     bounded_jump: keyed("bounded-load(jump)", 0.0).may_refuse();
     bounded_ring_or_least_time: keyed("bounded-load(ring(fallback=least-time))", 0.2).may_refuse();
     bounded_p2c: suite("bounded-load(p2c)").honours_weights().may_refuse();
@@ -75,7 +75,7 @@ conform! {
     // A part only, and so not by all weights.
     subset_of_least_connections: suite("subset(least-connections, size=4, seed=7)");
     subset_of_ring: suite("subset(ring, size=4, seed=7)");
-    subset_of_all: keyed("subset(rendezvous, size=100, seed=7)", 0.0).holds_keys_on_removal(0.0);
+    subset_of_all: keyed("subset(rendezvous, size=100, seed=7)", 0.0).keeps_keys_on_removal(0.0);
     aperture: suite("aperture(peak-ewma, peer=1, peers=3, minimum=2)");
     aperture_of_one: suite("aperture(p2c, peer=0, peers=1)").honours_weights();
     zones: suite("zone-aware(p2c, zone=a)").honours_weights();
@@ -100,14 +100,14 @@ fn what_was_not_asked_for_is_said() {
         Check::Allocations,
         Check::SpreadsKeys,
         Check::KeepsKeys,
-        Check::AppliedChanges,
+        Check::AvailabilityChanges,
         Check::Removals,
     ];
     assert_eq!(bare.not_asked_for, not_asked_for);
     assert!(
         bare.to_string().contains("NOT CHECKED, because not asked for:\n  Weights, asked for by `honours_weights`\n")
     );
-    let all = keyed("rendezvous", 0.0).holds_keys_on_removal(0.0).check().expect("it conforms");
+    let all = keyed("rendezvous", 0.0).keeps_keys_on_removal(0.0).check().expect("it conforms");
     assert!(all.not_asked_for.is_empty() && !all.to_string().contains("NOT"), "{all}");
     assert!(all.done.iter().all(|check| bare.done.contains(check) == check.asked_for_by().is_none()));
 }

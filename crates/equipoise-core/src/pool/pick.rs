@@ -290,7 +290,7 @@ impl Snapshot {
         // If most endpoints fail, a failure says little about a single endpoint.
         let is_exception = u64::from(failing) * 2 <= self.eligible_count() as u64;
         let goes_by_key = settings.needs.key && request.has_key() && !settings.needs.caps_failing_by_key;
-        (is_exception && !goes_by_key).then(|| if explained { tier.turns.peek() } else { tier.turns.take() })
+        (is_exception && !goes_by_key).then(|| if explained { tier.turns.value() } else { tier.turns.take() })
     }
 
     /// Checks the slot that the strategy returned, and admits the request. `None`: the strategy has to pick again.

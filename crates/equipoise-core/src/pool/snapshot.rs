@@ -12,7 +12,7 @@ use crate::{
     binding::MissReason,
     endpoint::{Availability, Slot, Tier},
     ids::Revision,
-    strategy::{BuildError, Picker, Tickets},
+    strategy::{BuildError, PickCounter, Picker},
     sync::{AtomicU32, Ordering},
     view::{Members, View},
 };
@@ -43,7 +43,7 @@ pub(super) struct TierView {
     pub(super) picker: Box<dyn Picker>,
     pub(super) offers: Offers,
     /// Counts picks while any endpoint is marked as failing.
-    pub(super) turns: Arc<Tickets>,
+    pub(super) turns: Arc<PickCounter>,
 }
 
 /// The first number of [`TierView::turns`]. Endpoints that were never picked have turn 0, which must look long ago.
@@ -148,7 +148,8 @@ impl Snapshot {
             let view = View::new(context, Arc::clone(&members), slots, eligible, Arc::clone(&on_probation));
             let offers = Offers::new(view.eligible().iter().copied().filter(is_on_probation));
             let last = self.tiers.iter().find(|last| last.tier == tier);
-            let turns = last.map_or_else(|| Arc::new(Tickets::starting_at(FIRST_TURN)), |last| Arc::clone(&last.turns));
+            let turns =
+                last.map_or_else(|| Arc::new(PickCounter::starting_at(FIRST_TURN)), |last| Arc::clone(&last.turns));
             let picker = settings.strategy.build_guarded(&view, last.map(|last| &*last.picker))?;
             tiers.push(TierView { tier, view, picker, offers, turns });
         }

@@ -10,7 +10,10 @@ use crate::{
     view::View,
 };
 
-/// A strategy whose type is forgotten: for choosing one at run time. Cloning shares it.
+/// A strategy of any type, for a choice at run time. Clones share the strategy.
+///
+/// Its `Debug` output is the text if the strategy was chosen [by name](crate::StrategySpec), and the type name
+/// otherwise.
 ///
 /// ```
 /// use equipoise_core::{AnyStrategy, P2c, Pool, RoundRobin};
@@ -28,12 +31,12 @@ use crate::{
 #[derive(Clone)]
 pub struct AnyStrategy {
     strategy: Arc<dyn Erased>,
-    /// How it is written, if it was made from a text.
+    /// The text that it was built from, if any.
     text: Option<Arc<str>>,
 }
 
 impl AnyStrategy {
-    /// Forgets the type of `strategy`.
+    /// Wraps `strategy`. An `AnyStrategy` is not wrapped again.
     pub fn new<S: Strategy>(strategy: S) -> Self {
         // A pool erases what it is given; an erased strategy need not be wrapped twice.
         match (&strategy as &dyn Any).downcast_ref::<Self>() {

@@ -5,21 +5,21 @@ use crate::{
     entropy::{Entropy, thread_random},
     fate::Fate,
     request::PickRequest,
-    strategy::Tickets,
+    strategy::PickCounter,
     time::Timestamp,
     view::View,
 };
 
-/// All that a [`Picker`](crate::Picker) may look at while it picks.
+/// What a [`Picker`](crate::Picker) can read during one pick: the view, the request, the time, and random numbers.
 ///
-/// It owns randomness and tickets, and it takes notes when a pick is [explained](crate::Pool::explain): an explanation
-/// runs the very code that picks.
+/// It also records scores and exclusions if the pick is [explained](crate::Pool::explain). An explanation runs the same
+/// code as a pick.
 pub struct PickCx<'a> {
     view: &'a View,
     request: &'a PickRequest<'a>,
     entropy: Option<&'a dyn Entropy>,
     now: Timestamp,
-    /// Whether any endpoint might be unusable, or notes are wanted: otherwise [`usable`](Self::usable) need not look.
+    /// Whether an endpoint may be unusable or the pick is explained. Otherwise [`usable`](Self::usable) is always true.
     checked: bool,
     /// The number of this pick, if endpoints that fail are to be [capped](crate::Needs::caps_failing).
     turn: Option<u64>,
@@ -30,7 +30,7 @@ pub struct PickCx<'a> {
     filter: Option<&'a Filter<'a>>,
 }
 
-/// Whom a wrapping strategy lets the wrapped one pick, and whom those further out do.
+/// The endpoints that a wrapping strategy lets the wrapped one pick, and the filters of the strategies further out.
 struct Filter<'a> {
     allows: &'a dyn Fn(Slot) -> bool,
     outer: Option<&'a Filter<'a>>,
@@ -42,7 +42,7 @@ impl Filter<'_> {
     }
 }
 
-/// What an explained pick leaves behind, by slot.
+/// What an explained pick has recorded, by slot.
 #[derive(Default)]
 pub(crate) struct Notes {
     pub(crate) scores: Vec<(Slot, f64)>,
@@ -69,35 +69,36 @@ impl<'a> PickCx<'a> {
         self
     }
 
-    /// The view that the picker was built for.
+    /// The view that this picker was built for.
     #[inline]
     pub fn view(&self) -> &'a View {
         self.view
     }
 
-    /// What decides where the request goes, for strategies that place by key.
+    /// The [key](crate::PickRequest::key) of the request; `None` if it has none. Strategies that place by key use it.
     pub fn key(&self) -> Option<&'a [u8]> {
         self.request.key
     }
 
-    /// Whether the request excludes somebody: it is tried again.
+    /// Whether the request [excludes](crate::PickRequest::exclude) at least one endpoint. Such a request is usually a
+    /// retry.
     #[inline]
     pub fn is_retry(&self) -> bool {
         !self.request.exclude.is_empty()
     }
 
-    /// How much work the request is, relative to the usual one.
+    /// The [cost](crate::PickRequest::cost) of the request, relative to a usual one of 1.
     pub fn cost(&self) -> f32 {
         self.request.cost
     }
 
-    /// The time of the pick. [`Timestamp::ZERO`] unless the strategy [needs](crate::Needs::clock) it.
+    /// The time of the pick. It is [`Timestamp::ZERO`] unless the strategy [asks for it](crate::Needs::clock).
     #[inline]
     pub fn now(&self) -> Timestamp {
         self.now
     }
 
-    /// 64 random bits.
+    /// Returns 64 random bits from the pool's [entropy](crate::PoolBuilder::entropy).
     #[inline]
     pub fn random(&mut self) -> u64 {
         match self.entropy {
@@ -106,46 +107,47 @@ impl<'a> PickCx<'a> {
         }
     }
 
-    /// 64 bits for a wrapping strategy to decide by. Where the wrapped one [places by key](crate::Needs::places_by_key)
-    /// and there is a key they belong to the key and to `salt`, so that requests of one key go one way; else they are
-    /// random.
-    pub fn lot(&mut self, by_key: bool, salt: u64) -> u64 {
+    /// Returns 64 bits for a decision of a wrapping strategy. If `by_key` is true and the request has a key, they are a
+    /// hash of the key and `salt`, so that all requests of one key get the same decision. Otherwise they are random.
+    /// Pass what [`Needs::places_by_key`](crate::Needs::places_by_key) says of the wrapped strategy; each strategy uses
+    /// its own `salt`.
+    pub fn random_by_key(&mut self, by_key: bool, salt: u64) -> u64 {
         match self.request.key.filter(|_| by_key) {
             Some(key) => xxh3_64_with_seed(key, salt),
             None => self.random(),
         }
     }
 
-    /// The pick's number; take one per pick. An explanation sees the next number and leaves it.
+    /// Returns the next number of `counter`. Call it once per pick. During an explanation it returns the number that
+    /// the next pick gets, and does not advance the counter.
     #[inline]
-    pub fn ticket(&mut self, tickets: &Tickets) -> u64 {
-        if self.is_explained() { tickets.peek() } else { tickets.take() }
+    pub fn next_number(&mut self, counter: &PickCounter) -> u64 {
+        if self.is_explained() { counter.value() } else { counter.take() }
     }
 
-    /// Whether this pick is only [explained](crate::Pool::explain): a picker that writes down anything itself, be it what
-    /// its first pick has drawn, leaves that out then.
+    /// Whether this pick is only [explained](crate::Pool::explain). A picker must not change its own data then.
     #[inline]
     pub fn is_explained(&self) -> bool {
         self.notes.is_some()
     }
 
-    /// Whether this eligible endpoint may be picked for this request: it is not excluded, not at its limit, not on a
-    /// trial that another request has, and has not just been picked while its requests
-    /// [fail](crate::Needs::caps_failing).
+    /// Whether this eligible endpoint may be picked for this request. It may not if it is excluded, at its limit, on
+    /// probation with a request under way, [capped](crate::Needs::caps_failing) because it fails, or [filtered
+    /// out](Self::filtered).
     #[inline]
     pub fn usable(&mut self, slot: Slot) -> bool {
         !self.checked || self.inspect(slot)
     }
 
-    /// Whether [`usable`](Self::usable) may say no: if not, a picker can skip asking.
+    /// Whether [`usable`](Self::usable) can return `false`. If not, a picker need not call it.
     #[inline]
     pub fn is_checked(&self) -> bool {
         self.checked
     }
 
-    /// Lets `pick` choose among those endpoints only that `allows` admits: for strategies that wrap another. Inside,
-    /// [`usable`](Self::usable) says no to all others, so a hashing strategy walks on and a sampling one draws again.
-    /// `allows` should answer the same each time it is asked during one pick.
+    /// Runs `pick` with only those endpoints usable that `allows` accepts. For strategies that wrap another: a hashing
+    /// strategy then tries its next candidate, a sampling one draws again. During one pick, `allows` should return the
+    /// same for the same endpoint.
     pub fn filtered<R>(&mut self, allows: &dyn Fn(Slot) -> bool, pick: impl FnOnce(&mut PickCx<'_>) -> R) -> R {
         let filter = Filter { allows, outer: self.filter };
         let mut inside = PickCx {
@@ -164,8 +166,8 @@ impl<'a> PickCx<'a> {
         result
     }
 
-    /// Lets `pick` see another view than this one: the [part](View::narrowed) of it, say, that a wrapping strategy has
-    /// built the wrapped one's picker from. It must be a view of the same pool and tier.
+    /// Runs `pick` with another view, such as the [part](View::narrowed) that a wrapping strategy has built the wrapped
+    /// picker from. The view must be of the same pool and tier.
     pub fn within<R>(&mut self, view: &View, pick: impl FnOnce(&mut PickCx<'_>) -> R) -> R {
         let mut inside = PickCx {
             view,
@@ -183,8 +185,8 @@ impl<'a> PickCx<'a> {
         result
     }
 
-    /// Tells an explanation that a wrapping strategy keeps these endpoints from the wrapped one. Costs nothing
-    /// otherwise.
+    /// Records in an explanation that a wrapping strategy does not let the wrapped one pick these endpoints. Does
+    /// nothing in a normal pick.
     #[inline]
     pub fn pass_over(&mut self, slots: &[Slot]) {
         if let Some(notes) = &mut self.notes {
@@ -224,7 +226,7 @@ impl<'a> PickCx<'a> {
         self.uncapped & bit == 0
     }
 
-    /// Tells an explanation what the candidate scored (the lowest wins). Costs nothing otherwise.
+    /// Records the score of a candidate in an explanation; the lowest wins. Does nothing in a normal pick.
     #[inline]
     pub fn score(&mut self, slot: Slot, score: f64) {
         if let Some(notes) = &mut self.notes {

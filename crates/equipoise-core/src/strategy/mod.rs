@@ -1,13 +1,13 @@
 //! Strategies: how one of the eligible endpoints is chosen.
 //!
-//! A [`Strategy`] is cold: it holds settings and [builds](Strategy::build) a [`Picker`] whenever membership or
-//! availability changes. A picker is hot: [`pick`](Picker::pick) runs on every request, from many threads at once,
-//! on `&self`. What a strategy must remember of an endpoint is its [`State`](Strategy::State), which the pool keeps
-//! with the endpoint, so that it survives every update.
+//! A [`Strategy`] holds settings and [builds](Strategy::build) a [`Picker`] whenever membership or availability changes.
+//! This may be slow. [`Picker::pick`] runs on every request, from many threads at once, on `&self`, and must be fast. What
+//! a strategy remembers of an endpoint is its [`State`](Strategy::State). The pool keeps it with the endpoint, so it
+//! survives every update.
 //!
 //! # A strategy of your own
 //!
-//! Always the endpoint with the smallest id that is usable:
+//! This one always picks the usable endpoint with the smallest id:
 //!
 //! ```
 //! use equipoise_core::{BuildError, EndpointSpec, PickCx, PickRequest, Picker, Pool, Slot, Strategy, View};
@@ -51,11 +51,11 @@ mod least_time;
 mod live;
 mod memories;
 mod peak_ewma;
+mod pick_counter;
 mod random;
 mod round_robin;
 mod sampling;
 mod span;
-mod tickets;
 
 use std::{any::Any, time::Duration};
 
@@ -71,11 +71,11 @@ pub use self::{
     least_request::P2c,
     least_time::{LeastTime, LeastTimeState},
     peak_ewma::{PeakEwma, PeakEwmaState},
+    pick_counter::PickCounter,
     random::Random,
     round_robin::{Edf, RoundRobin},
     sampling::InvalidChoices,
     span::InvalidSpan,
-    tickets::Tickets,
 };
 // These appear in public types, but are not meant to be named.
 #[doc(hidden)]
@@ -91,27 +91,29 @@ use crate::{
     view::View,
 };
 
-/// Settings and cold work of a way to choose; see the [module](self) for an example.
+/// A way to choose an endpoint: its settings, and a factory of [pickers](Picker). The [module](self) has an example.
 ///
-/// One value serves one pool, which calls `build` once per tier. The hooks (`admit` and so on) run on the
-/// request's path and only when [`needs`](Self::needs) asks for them; a hook that panics is caught and ignored.
+/// One value serves one pool. The pool calls [`build`](Self::build) once per tier. The hooks ([`admit`](Self::admit)
+/// and the `on_…` methods) run on the path of a request, and only if [`needs`](Self::needs) asks for them. A panic in a
+/// hook is caught and ignored.
 pub trait Strategy: Send + Sync + 'static {
-    /// What the strategy remembers of one endpoint; `()` if nothing. Made when an endpoint joins, shared by all
-    /// pickers, kept until the endpoint has left and its last lease is gone.
+    /// What the strategy remembers of one endpoint; `()` if nothing. The pool creates it when an endpoint joins, shares
+    /// it between all pickers, and keeps it until the endpoint has been removed and its last lease has ended.
     type State: Send + Sync + 'static;
 
-    /// The hot half.
+    /// The picker that [`build`](Self::build) creates. It runs on every request.
     type Picker: Picker;
 
-    /// The memory for an endpoint that joins.
+    /// Creates the state of an endpoint that joins the pool.
     fn state(&self, spec: &EndpointSpec) -> Self::State;
 
-    /// Makes a picker for `view`. May be slow: requests go on with the old picker meanwhile. `last` is the picker that
-    /// this one replaces, to take positions and tables over.
+    /// Creates a picker for the endpoints in `view`. It may be slow: requests use the old picker meanwhile. `last` is
+    /// the picker that the new one replaces, `None` for the first. Positions and tables can be taken over from it.
     ///
     /// # Errors
     ///
-    /// When no picker can be made for this membership. The change that asked for it is then refused as a whole.
+    /// [`BuildError`] if the strategy cannot serve these endpoints. The pool then rejects the whole update that caused
+    /// the call.
     fn build(&self, view: &View, last: Option<&Self::Picker>) -> Result<Self::Picker, BuildError>;
 
     /// What it wants to be told. Asked once, when the pool is built.
@@ -119,51 +121,58 @@ pub trait Strategy: Send + Sync + 'static {
         Needs::new()
     }
 
-    /// A lease on the endpoint is about to be given out for `request`, whoever chose it; `false` refuses, and the pool
-    /// picks again. What it counts here it must count back in [`on_release`](Self::on_release); of what it refuses it hears
-    /// no more. Needs [`Needs::leases`]; and [`Needs::shared_room`] if a refusal depends on other endpoints than this one.
+    /// Called before a lease on the endpoint is given out for `request`, also if a binding chose the endpoint. Returns
+    /// whether the endpoint may take the request; after `false` the pool picks again. The default is `true`.
+    ///
+    /// What is counted here must be uncounted in [`on_release`](Self::on_release), which is not called for refused
+    /// requests. Needs [`Needs::leases`]; and [`Needs::shared_room`] if the answer depends on the load of other
+    /// endpoints.
     fn admit(&self, _state: &Self::State, _endpoint: &Endpoint, _request: &PickRequest<'_>) -> bool {
         true
     }
 
-    /// A lease on the endpoint ended, and its permit, if it had one, was given back. Needs [`Needs::leases`].
+    /// Called when a lease on the endpoint has ended and its place under the endpoint's limit is free again. Needs
+    /// [`Needs::leases`].
     fn on_release(&self, _state: &Self::State, _endpoint: &Endpoint) {}
 
-    /// A request took `latency` until its first byte. Needs [`Needs::latency`].
+    /// Called at the first byte of a response; `latency` is the time since the pick. Needs [`Needs::latency`].
     fn on_latency(&self, _state: &Self::State, _latency: Duration, _now: Timestamp) {}
 
-    /// A request was given up: its lease ended `waited` after the pick, without a first byte and without a verdict. So its
-    /// latency is at least `waited`: an estimate may be raised to that, never lowered. A request may be given up at any
-    /// time and for any reason, so one that waited for less than the usual latency says nothing.
+    /// Called when a lease ends without a first byte and without a verdict, `waited` after the pick: the request was
+    /// given up. The latency of the endpoint is at least `waited`, so an estimate may be raised to it, but never
+    /// lowered. A request that waited for less than the usual latency says nothing.
     ///
-    /// `true` makes it count as a [timeout](crate::Failure::Timeout): [`on_outcome`](Self::on_outcome) is told so, and
-    /// [`on_probation`](Self::on_probation) where the request was the one on trial. Without [`Needs::outcomes`] it counts
-    /// for [`Needs::caps_failing`] only, and decides no probation. The default is `false`. Needs [`Needs::latency`].
+    /// Returns whether the request counts as a [timeout](crate::Failure::Timeout). If so,
+    /// [`on_outcome`](Self::on_outcome) is called with it, and [`on_probation`](Self::on_probation) if the request was
+    /// the one on probation. Without [`Needs::outcomes`] it counts for [`Needs::caps_failing`] only, and decides no
+    /// probation. The default is `false`. Needs [`Needs::latency`].
     fn on_abandon(&self, _state: &Self::State, _waited: Duration, _now: Timestamp) -> bool {
         false
     }
 
-    /// A request ended with `verdict`. Needs [`Needs::outcomes`].
+    /// Called when a request has ended with `verdict`. Needs [`Needs::outcomes`].
     fn on_outcome(&self, _state: &Self::State, _verdict: Verdict, _now: Timestamp) {}
 
-    /// That request, of which [`on_outcome`](Self::on_outcome) has just told, was the one by which an endpoint was
-    /// [tried](crate::Availability::Probation): its verdict decides. Needs [`Needs::outcomes`].
+    /// Called after [`on_outcome`](Self::on_outcome) for the one request that an endpoint on
+    /// [probation](crate::Availability::Probation) gets: `verdict` decides whether the endpoint comes back. Needs
+    /// [`Needs::outcomes`].
     fn on_probation(&self, _state: &Self::State, _verdict: Verdict, _now: Timestamp) {}
 
-    /// A [refresh period](Needs::refresh) is over; `true` asks for new pickers.
+    /// Called by the first pick after a [refresh period](Needs::refresh) has passed. Returns whether the pool should
+    /// build new pickers. The default is `false`.
     fn on_refresh(&self, _now: Timestamp) -> bool {
         false
     }
 }
 
-/// Chooses one endpoint for one request. Runs on many threads at once and must not block.
+/// Picks one endpoint for one request. It runs on many threads at once and must not block.
 pub trait Picker: Any + Send + Sync {
-    /// The slot of a [usable](PickCx::usable) endpoint, or `None` if the picker finds none. The pool refuses a slot
-    /// that is not eligible.
+    /// Returns the slot of a [usable](PickCx::usable) endpoint, or `None` if there is none. If the slot is not
+    /// eligible, the pick fails with [`PickError::Misbehaved`](crate::PickError::Misbehaved).
     fn pick(&self, cx: &mut PickCx<'_>) -> Option<Slot>;
 }
 
-/// What a [`Strategy`] wants to be told. The pool reads the clock and calls hooks only for what is asked for here.
+/// What a [`Strategy`] needs from the pool. The pool reads the clock and calls hooks only if they are asked for here.
 ///
 /// ```
 /// use equipoise_core::Needs;
@@ -188,7 +197,7 @@ pub struct Needs {
 }
 
 impl Needs {
-    /// Nothing.
+    /// Asks for nothing: no clock and no hooks.
     pub const fn new() -> Self {
         Self {
             clock: false,
@@ -204,45 +213,47 @@ impl Needs {
         }
     }
 
-    /// The time of the pick, as [`PickCx::now`].
+    /// Asks for the time of the pick, in [`PickCx::now`].
     pub const fn clock(mut self) -> Self {
         self.clock = true;
         self
     }
 
-    /// [`Strategy::on_latency`], [`Strategy::on_abandon`], and the time of the pick.
+    /// Asks for [`Strategy::on_latency`] and [`Strategy::on_abandon`], and for the time of the pick.
     pub const fn latency(mut self) -> Self {
         self.latency = true;
         self.clock()
     }
 
-    /// [`Strategy::on_outcome`] and [`Strategy::on_probation`].
+    /// Asks for [`Strategy::on_outcome`] and [`Strategy::on_probation`].
     pub const fn outcomes(mut self) -> Self {
         self.outcomes = true;
         self
     }
 
-    /// [`Strategy::admit`] and [`Strategy::on_release`].
+    /// Asks for [`Strategy::admit`] and [`Strategy::on_release`].
     pub const fn leases(mut self) -> Self {
         self.leases = true;
         self
     }
 
-    /// [`leases`](Self::leases), where a lease that is taken or ends at one endpoint may make room at another: as under a
-    /// bound on an endpoint's share of all requests ([`BoundedLoad`]), or on their number in all. The
-    /// pool then looks at all [waiting](crate::Pool::acquire) requests after each pick and release, and not only at those
-    /// that can use the endpoint in question. What [`admit`](Strategy::admit) counts, it must count with `SeqCst`.
+    /// Asks for [`leases`](Self::leases), and declares that a lease that starts or ends at one endpoint can make room
+    /// at another. This holds for a bound on the share of an endpoint ([`BoundedLoad`]) or on the requests of the whole
+    /// pool.
+    ///
+    /// After each pick and release the pool then checks the [waiting](crate::Pool::acquire) requests for all endpoints,
+    /// and not only for the endpoint of the lease. [`Strategy::admit`] must count with `SeqCst`.
     pub const fn shared_room(mut self) -> Self {
         self.shared_room = true;
         self.leases()
     }
 
-    /// The request's key: it decides where the request goes. What is drawn by lot around the strategy (a tier, a zone,
-    /// an endpoint that is starting slowly) is then drawn by the key, so that requests of one key go one way.
+    /// Declares that the request's key decides the endpoint. Combinators and tiers around the strategy then decide by
+    /// the key instead of at random ([`PickCx::random_by_key`]), so that all requests of one key take the same way.
     ///
-    /// Requests of different keys [wait](crate::Pool::acquire) apart, because a pick may fail for one key while another
-    /// finds an endpoint. A strategy that wraps another and refuses endpoints by key must ask for this even if the wrapped
-    /// one does too.
+    /// Requests with different keys also [wait](crate::Pool::acquire) in separate queues, because a pick may fail for
+    /// one key and succeed for another. A wrapping strategy that refuses endpoints by key must ask for this, even if
+    /// the wrapped one does.
     pub const fn key(mut self) -> Self {
         self.refuses_by_key = true;
         self.places_any_key()
@@ -254,7 +265,7 @@ impl Needs {
         self
     }
 
-    /// What of a request's key decides whether an endpoint can serve it.
+    /// How a request's key affects whether an endpoint can serve the request.
     pub(crate) const fn key_use(&self) -> KeyUse {
         match (self.key, self.refuses_by_key) {
             (false, _) => KeyUse::Ignored,
@@ -263,38 +274,39 @@ impl Needs {
         }
     }
 
-    /// A cap on endpoints that fail. From a failed request until the third success after the last failure, the endpoint is
-    /// [usable](PickCx::usable) no more often than its weight says: one of four equal endpoints in every fourth pick at
-    /// most. For strategies that compare requests in flight or latencies, to which an endpoint that fails in a millisecond
-    /// looks idle or fast.
+    /// Asks for a cap on failing endpoints. An endpoint fails from a failed request until the third success after its
+    /// last failure. Meanwhile it is [usable](PickCx::usable) only as often as its weight says: one of four equal
+    /// endpoints in at most every fourth pick. Strategies that compare requests in flight or latencies need this,
+    /// because an endpoint that fails within a millisecond looks idle or fast.
     ///
-    /// The cap is off while more than half of the pool's endpoints fail, and for a pick that would find no other endpoint.
-    /// Requests that are placed by [key](Self::key) are not subject to it: their keys stay. It costs one look at the
-    /// endpoint at the end of each request.
+    /// The cap is off while more than half of the pool's endpoints fail, and for a pick that would otherwise find no
+    /// endpoint. Requests that are placed by [key](Self::key) are not capped, so keys stay. The cost is one read per
+    /// finished request.
     pub const fn caps_failing(mut self) -> Self {
         self.caps_failing = true;
         self
     }
 
-    /// [`caps_failing`](Self::caps_failing), also for requests that are placed by key: for strategies that move keys from
-    /// endpoints with much load to those with little.
+    /// Asks for [`caps_failing`](Self::caps_failing), also for requests that are placed by key. For strategies that
+    /// move keys from loaded endpoints to others.
     pub(crate) const fn caps_failing_by_key(mut self) -> Self {
         self.caps_failing_by_key = true;
         self.caps_failing()
     }
 
-    /// [`Strategy::on_refresh`], at most once per `period`: by the first pick after it has passed.
+    /// Asks for [`Strategy::on_refresh`] at most once per `period`, by the first pick after the period has passed.
+    /// Without requests it is not called.
     pub const fn refresh(mut self, period: Duration) -> Self {
         self.refresh = Some(period);
         self.clock()
     }
 
-    /// Whether the [key](Self::key) is among it.
+    /// Returns whether [`key`](Self::key) was asked for.
     pub const fn places_by_key(&self) -> bool {
         self.key
     }
 
-    /// What either of the two needs: for a strategy that wraps another.
+    /// Combines the needs of two strategies, for a strategy that wraps another. The shorter refresh period counts.
     pub fn and(self, other: Self) -> Self {
         Self {
             clock: self.clock || other.clock,
@@ -311,14 +323,14 @@ impl Needs {
     }
 }
 
-/// Why a strategy could not make a picker.
+/// Why a strategy could not build a picker.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// The strategy says so.
+    /// The strategy cannot serve these endpoints, for the reason in the text.
     #[error("the strategy cannot serve these endpoints: {0}")]
     Refused(String),
-    /// The strategy panicked.
+    /// The strategy panicked in [`Strategy::build`] or [`Strategy::state`].
     #[error("the strategy panicked while it built a picker")]
     Panicked,
 }

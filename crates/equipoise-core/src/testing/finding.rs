@@ -33,7 +33,7 @@ pub enum Check {
     /// One key, one endpoint.
     KeepsKeys,
     /// An endpoint that closes or is excluded moves its own keys only.
-    AppliedChanges,
+    AvailabilityChanges,
     /// An endpoint that leaves moves few keys of others.
     Removals,
 }
@@ -52,7 +52,7 @@ impl Check {
         Self::Allocations,
         Self::SpreadsKeys,
         Self::KeepsKeys,
-        Self::AppliedChanges,
+        Self::AvailabilityChanges,
         Self::Removals,
     ];
 
@@ -69,8 +69,8 @@ impl Check {
             Self::Weights | Self::Updates => Some("honours_weights"),
             Self::Allocations => Some("allocations"),
             Self::SpreadsKeys | Self::KeepsKeys => Some("spreads_keys"),
-            Self::AppliedChanges => Some("holds_keys_on_flips"),
-            Self::Removals => Some("holds_keys_on_removal"),
+            Self::AvailabilityChanges => Some("keeps_keys_on_availability_change"),
+            Self::Removals => Some("keeps_keys_on_removal"),
         }
     }
 }

@@ -74,12 +74,12 @@ fn spread_in(world: &World, ids: &[EndpointId], weights: &[u32], tolerance: f64,
 pub(super) fn flips(make: &dyn Fn() -> AnyStrategy, seed: u64, findings: &mut Findings) {
     for n in SIZES {
         let Ok(world) = World::of(make(), &vec![1; n], seed) else {
-            return findings.note(Check::AppliedChanges, seed, format!("refuses {n} endpoints"));
+            return findings.note(Check::AvailabilityChanges, seed, format!("refuses {n} endpoints"));
         };
         let before = places(&world, &[], seed);
         let mut judge = |what: &str, own: &EndpointId, after: &[Option<EndpointId>]| {
             if let (1.., Some(first)) = moved(&before, after, own) {
-                findings.note(Check::AppliedChanges, seed, format!("of {n}, {what}: {first}"));
+                findings.note(Check::AvailabilityChanges, seed, format!("of {n}, {what}: {first}"));
             }
         };
         for at in [0, 3, n - 1] {

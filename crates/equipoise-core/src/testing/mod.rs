@@ -19,8 +19,8 @@
 //! | [`honours_weights`](Conformance::honours_weights) | [`Weights`](Check::Weights), [`Updates`](Check::Updates) |
 //! | [`allocations`](Conformance::allocations) | [`Allocations`](Check::Allocations) |
 //! | [`spreads_keys`](Conformance::spreads_keys) | [`SpreadsKeys`](Check::SpreadsKeys), [`KeepsKeys`](Check::KeepsKeys) |
-//! | [`holds_keys_on_flips`](Conformance::holds_keys_on_flips) | [`AppliedChanges`](Check::AppliedChanges) |
-//! | [`holds_keys_on_removal`](Conformance::holds_keys_on_removal) | [`Removals`](Check::Removals) |
+//! | [`keeps_keys_on_availability_change`](Conformance::keeps_keys_on_availability_change) | [`AvailabilityChanges`](Check::AvailabilityChanges) |
+//! | [`keeps_keys_on_removal`](Conformance::keeps_keys_on_removal) | [`Removals`](Check::Removals) |
 //!
 //! Time stands still unless a check moves it, and chance comes from the [`seed`](Conformance::seed): but for the checks
 //! with threads, a failure fails again. What the suite does not see: panics in hooks (the pool swallows them), whether a
@@ -113,13 +113,13 @@ impl<'a> Conformance<'a> {
     }
 
     /// An endpoint that closes, or is excluded, moves its own keys only; they come back with it.
-    pub fn holds_keys_on_flips(mut self) -> Self {
+    pub fn keeps_keys_on_availability_change(mut self) -> Self {
         self.flips = true;
         self
     }
 
     /// When one of ten or of forty endpoints leaves, at most this part (0.01: one in a hundred) of the keys of the others moves.
-    pub fn holds_keys_on_removal(mut self, others: f64) -> Self {
+    pub fn keeps_keys_on_removal(mut self, others: f64) -> Self {
         self.removal = Some(others);
         self
     }
@@ -162,7 +162,7 @@ impl<'a> Conformance<'a> {
         }
         if self.flips {
             keys::flips(make, seed, &mut findings);
-            done.push(Check::AppliedChanges);
+            done.push(Check::AvailabilityChanges);
         }
         if let Some(others) = self.removal {
             keys::removal(make, others, seed, &mut findings);

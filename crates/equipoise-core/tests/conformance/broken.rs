@@ -208,9 +208,9 @@ fn modulo(known: &Known, cx: &mut PickCx<'_>) -> Option<Slot> {
 
 #[test]
 fn one_that_moves_keys() {
-    let suite = of(modulo).holds_keys_on_flips().holds_keys_on_removal(0.05);
+    let suite = of(modulo).keeps_keys_on_availability_change().keeps_keys_on_removal(0.05);
     let found = faults(&suite);
-    assert!(found.fails(Check::AppliedChanges) && found.fails(Check::Removals), "{found}");
+    assert!(found.fails(Check::AvailabilityChanges) && found.fails(Check::Removals), "{found}");
 }
 
 #[test]

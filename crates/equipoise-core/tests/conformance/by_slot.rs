@@ -74,7 +74,7 @@ impl Shares {
 
 impl Picker for Shares {
     fn pick(&self, cx: &mut PickCx<'_>) -> Option<Slot> {
-        let lot = cx.lot(true, 0);
+        let lot = cx.random_by_key(true, 0);
         let sound = |place: &Place| place.failures.load(Ordering::Relaxed) < 3;
         let drawn = self.draw(lot, &mut |place| sound(place) && cx.usable(place.slot));
         drawn.or_else(|| self.draw(lot, &mut |place| cx.usable(place.slot)))

@@ -226,5 +226,5 @@
 //! - A failing endpoint keeps its share. It does not get less.
 //!
 //! [`PeakEwma`](crate::PeakEwma) shows how to solve these. For a strategy that places requests by key, also ask the
-//! suite for `spreads_keys`, `holds_keys_on_flips` and `holds_keys_on_removal`. `allocations` shows that picks do not
+//! suite for `spreads_keys`, `keeps_keys_on_availability_change` and `keeps_keys_on_removal`. `allocations` shows that picks do not
 //! allocate.

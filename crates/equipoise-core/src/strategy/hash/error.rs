@@ -1,6 +1,6 @@
 use std::ops::RangeInclusive;
 
-/// Why a setting of a hashing strategy is refused.
+/// Why a setting of a hashing strategy or of [`BoundedLoad`](super::BoundedLoad) is refused.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidHashing {
@@ -8,37 +8,38 @@ pub enum InvalidHashing {
     #[error(
         "{size} is no size for a Maglev table: it is a prime number of at most {most} (65537, 655373 or {most}), best a hundred times the number of endpoints"
     )]
+    /// The size of a Maglev table is not a prime number, or is too large.
     TableSize {
-        /// The size as given.
+        /// The given size.
         size: u32,
-        /// The largest that there may be.
+        /// The largest allowed size.
         most: u32,
     },
-    /// A ring would have no points.
+    /// The number of points per endpoint on a ring is 0.
     #[error("a ring needs at least one point for each endpoint; 160 keeps shares within some 8 percent of each other")]
     Points,
-    /// The limits of a ring's size contradict each other or go too far.
+    /// The range of sizes of a ring is empty, contains 0 or is too large.
     #[error("a ring cannot have {sizes:?} points: the limits are in order, at least 1 and at most {most}")]
     RingSize {
-        /// The limits as given.
+        /// The given range.
         sizes: RangeInclusive<u32>,
-        /// The largest that there may be.
+        /// The largest allowed number of points.
         most: u32,
     },
-    /// The factor of bounded loads is below 1, or not a number.
+    /// The factor of [`BoundedLoad`](super::BoundedLoad) is below 1 or not finite.
     #[error("{factor} is no factor for bounded loads: it is at least 1, and usually from 1.2 to 2")]
     Factor {
-        /// The factor as given.
+        /// The given factor.
         factor: f64,
     },
-    /// A prefix is longer than an address.
+    /// A prefix of [`SourcePrefix`](super::SourcePrefix) is longer than an address.
     #[error("/{length} is no prefix of an IPv{version} address: it has at most {most} bits")]
     Prefix {
-        /// Which addresses it was meant for: 4 or 6.
+        /// The IP version of the addresses: 4 or 6.
         version: u8,
-        /// The length as given.
+        /// The given length in bits.
         length: u8,
-        /// How many bits such an address has.
+        /// The number of bits of an address of this version.
         most: u8,
     },
 }

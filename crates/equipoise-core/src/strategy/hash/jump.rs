@@ -5,23 +5,24 @@ use crate::{
     strategy::{BuildError, Random},
 };
 
-/// Jump consistent hashing: numbers the endpoints, and computes the number from the key alone.
+/// Jump consistent hashing: numbers the endpoints and computes the number of a key's endpoint arithmetically.
 ///
-/// Choose it for sets that are numbered by nature and grow and shrink at their end, such as shards: shares are as even
-/// as hashing can be, and of n endpoints a further one takes 1 / (n + 1) of each one's keys and moves nothing else. Its
-/// weakness: endpoints count by position (in the order of their slots, thus of the list that the pool was first given),
-/// not by id. Only the last one leaves cheaply; after any other, all behind it move up and so do their keys (one that
-/// is [replaced](crate::Pool::update) in the same update as it leaves hands its position on). An endpoint that is
-/// merely closed or excluded keeps its position. Two balancers agree only if they have seen the same changes.
+/// Choose it for numbered sets that grow and shrink at their end, such as shards. Shares are as even as hashing allows,
+/// and an additional endpoint takes 1 / (n + 1) of the keys of each of n endpoints and moves no others.
 ///
-/// Unequal weights are met by refusal: an endpoint that is half as heavy as the heaviest declines half of the keys that
-/// come its way, which then jump again. This takes heaviest / mean weight jumps on average; a key that is declined 32
-/// times is placed as by [`Rendezvous`](super::Rendezvous), so shares stay exact.
+/// Weakness: endpoints count by position, not by id. The position is the order of their slots, which is the order of
+/// the list that the pool was first given. If an endpoint other than the last is removed, all later ones move up, and
+/// so do their keys. An endpoint that is [replaced](crate::Pool::update) in one update hands its position on; one that
+/// is down or excluded keeps it. Two balancers agree only if they have seen the same changes.
 ///
-/// Pick O(log n × heaviest / mean weight), some 7 ns a doubling of n where weights are even; O(n) for most keys where
-/// the heaviest has more than 32 times the mean, so use another then. Build O(n log n). Source: Lamping and Veach, *A
-/// Fast, Minimal Memory, Consistent Hash Algorithm*, 2014. What all hashing strategies have in common is told at
-/// [`Keyed`].
+/// With unequal weights, an endpoint declines a part of its keys, which then jump again: one of half the largest weight
+/// declines half. This takes largest / mean weight jumps on average. A key that was declined 32 times is placed as by
+/// [`Rendezvous`](super::Rendezvous), so shares stay exact.
+///
+/// Pick O(log n × largest / mean weight), about 7 ns per doubling of n for equal weights. If the largest weight is more
+/// than 32 times the mean, most picks are O(n), so use another strategy. Build O(n log n). Source: Lamping and Veach,
+/// *A Fast, Minimal Memory, Consistent Hash Algorithm*, 2014. [`Keyed`] describes what all hashing strategies have in
+/// common.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, Jump, PickRequest, Pool};
@@ -35,7 +36,7 @@ use crate::{
 /// ```
 pub type Jump<F = Random> = Keyed<JumpPlacement, F>;
 
-/// The settings of [`Jump`]: there are none.
+/// The settings of [`Jump`]; there are none.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct JumpPlacement(());
 
@@ -53,33 +54,33 @@ impl KeyPlacement for JumpPlacement {
             slots: entries.iter().map(|entry| entry.slot).collect(),
             odds: match members.is_even() {
                 true => Box::default(),
-                // The heaviest has odds of 2³², which do not fit, and accepts all.
+                // The heaviest has odds of 2³²: they wrap to the largest value, which accepts all.
                 false => entries.iter().map(|entry| odds(entry.weight).wrapping_sub(1)).collect(),
             },
         })
     }
 }
 
-/// The layout of [`Jump`]: who has which number.
+/// The table of [`Jump`]: the members by number.
 pub struct JumpTable {
     slots: Box<[Slot]>,
-    /// The highest of 2³² throws that each accepts; empty if all accept all.
+    /// The highest of 2³² draws that each member accepts. Empty if the weights are equal.
     odds: Box<[u32]>,
 }
 
-/// How often a key is declined before it is left to rendezvous, which costs as much as this many jumps for some thousand
-/// endpoints. Constant, so that it depends on nobody.
-const PERSEVERANCE: usize = 32;
+/// The number of declines after which a key is placed by rendezvous hashing, which costs about as much as 32 jumps
+/// among a few thousand endpoints. It is constant, so it does not depend on the members.
+const MAX_DECLINES: usize = 32;
 
 impl Table for JumpTable {
     #[inline]
     fn candidates(&self, hash: u64) -> impl Iterator<Item = Slot> {
         let (mut state, mut declined) = (hash, 0);
         std::iter::from_fn(move || {
-            while declined < PERSEVERANCE {
+            while declined < MAX_DECLINES {
                 let (from, at) = (state, jump(state, self.slots.len()));
                 state = mix(state.wrapping_add(GAMMA));
-                // The jump sees mostly the upper bits of what `from` becomes; the throw must know nothing of it.
+                // The draw must be independent of the jump, which uses the upper bits of `from`.
                 let accepts = |&odds: &u32| (mix(!from) >> 32) as u32 <= odds;
                 if self.odds.get(at).is_none_or(accepts) {
                     return self.slots.get(at).copied();
@@ -91,7 +92,7 @@ impl Table for JumpTable {
     }
 }
 
-/// A number below `n`, which is not 0. The paper's, to the letter.
+/// A number below `n`, which must not be 0. This is the algorithm of the paper.
 #[inline]
 fn jump(mut key: u64, n: usize) -> usize {
     let (mut at, mut next) = (0, 0u64);

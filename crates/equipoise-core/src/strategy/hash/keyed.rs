@@ -34,20 +34,23 @@ pub(super) mod sealed {
     pub trait Sealed {}
 }
 
-/// Places requests by their [key](crate::PickRequest::key): what [`Maglev`](super::Maglev), [`Ring`](super::Ring),
-/// [`Rendezvous`](super::Rendezvous) and [`Jump`](super::Jump) have in common. Those are the names to use.
+/// A hashing strategy: places requests by their [key](crate::PickRequest::key). Use it through its aliases
+/// [`Maglev`](super::Maglev), [`Ring`](super::Ring), [`Rendezvous`](super::Rendezvous) and [`Jump`](super::Jump). This
+/// page describes what all four have in common.
 ///
-/// - **Where a key belongs depends on the members alone**, by their ids and weights, not on who is eligible. So an
-///   endpoint that goes down and comes back moves its own keys and nobody else's, and tables are kept meanwhile.
-/// - **An endpoint that cannot take a request** (down, excluded, full, passed over by a combinator) hands each of its
-///   keys to another one that depends on the key, so that they spread over all. With k of n endpoints left this takes
-///   n / k steps on average. Whoever cannot be found so is found among all members, by weighted rendezvous.
-/// - **A request without a key** goes where the [fallback](Self::fallback) says. The fallback is told of all leases, to
-///   see the load as it is, but refuses only requests without a key: those with one it has not placed.
-/// - **Two balancers agree** if their members have the same ids and weights and their strategies the same settings.
+/// - **The endpoint of a key depends on the ids and weights of the members only**, not on their availability. An
+///   endpoint that goes down and comes back moves its own keys only, and the tables are kept.
+/// - **If the endpoint of a key cannot be used** (down, excluded, at its limit, filtered out by a combinator), the key
+///   goes to another endpoint that depends on the key. So the keys of one endpoint spread over all others. If k of n
+///   endpoints are usable, this takes n / k steps on average. After three steps per member it falls back to rendezvous
+///   hashing over all members.
+/// - **A request without a key** goes where the [fallback](Self::fallback) strategy sends it. The fallback counts the
+///   leases of requests with a key too, but cannot refuse them.
+/// - **Two balancers agree** if their members have the same ids and weights and their strategies have the same
+///   settings.
 ///
-/// Keys and ids are hashed with XXH3 and the [seed](Self::seed). It is no secret: whoever chooses keys can choose where
-/// they go; put [`BoundedLoad`](super::BoundedLoad) around it where that matters.
+/// Keys and ids are hashed with XXH3 and the [seed](Self::seed). The seed is not a secret: a client that chooses its
+/// keys can choose its endpoint. Put [`BoundedLoad`](super::BoundedLoad) around the strategy if that matters.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Keyed<P, F = Random> {
     pub(super) placement: P,
@@ -56,14 +59,15 @@ pub struct Keyed<P, F = Random> {
 }
 
 impl<P: KeyPlacement + Default> Keyed<P> {
-    /// With the defaults: seed 0, and [`Random`] for requests without a key.
+    /// Creates the strategy with seed 0, the defaults of the algorithm, and [`Random`] for requests without a key.
     pub fn new() -> Self {
         Self::default()
     }
 }
 
 impl<P: KeyPlacement, F> Keyed<P, F> {
-    /// What chooses for requests without a key; [`Random`] by default. It may be any strategy, with a memory of its own.
+    /// Sets the strategy for requests without a key. The default is [`Random`]. Any strategy can be used, also one with
+    /// state.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, Maglev, PeakEwma, PickRequest, Pool};
@@ -79,8 +83,11 @@ impl<P: KeyPlacement, F> Keyed<P, F> {
         Keyed { placement: self.placement, fallback, seed: self.seed }
     }
 
-    /// Another seed is another placement; 0 by default. Balancers that are to agree have the same. Those that stand one
-    /// behind another should not: else the second would see only keys that the first has found alike.
+    /// Sets the seed of the hashes. The default is 0. Balancers that must agree on the endpoint of a key need the same
+    /// seed.
+    ///
+    /// Balancers in a row need different seeds: with the same one, each balancer of the second row sees only keys that
+    /// the first row has hashed to one place, and uses few of its endpoints.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
@@ -88,10 +95,10 @@ impl<P: KeyPlacement, F> Keyed<P, F> {
     }
 }
 
-/// What [`Keyed`] remembers of an endpoint, beside what the fallback does.
+/// The state that [`Keyed`] keeps of an endpoint, together with the state of its fallback.
 pub type KeyedState<I> = Layered<Uncounted, I>;
 
-/// How many leases that went by key the fallback would have refused, and so does not count.
+/// The number of leases for requests with a key that the fallback has refused, and so does not count.
 #[derive(Debug, Default)]
 pub struct Uncounted(AtomicU32);
 
@@ -129,7 +136,7 @@ impl<P: KeyPlacement, F: Strategy> Strategy for Keyed<P, F> {
     }
 
     fn on_release(&self, state: &Self::State, endpoint: &Endpoint) {
-        // Which of them ends is all the same: the fallback counts as many of those that are left as it would let in.
+        // Leases are interchangeable: the fallback must only count as many as it has admitted.
         let uncounted =
             state.own.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |uncounted| uncounted.checked_sub(1));
         if uncounted.is_err() {
@@ -149,7 +156,7 @@ pub struct KeyedPicker<T, F> {
     seed: u64,
 }
 
-/// What depends on the members alone.
+/// What depends on the membership only.
 struct Layout<T> {
     table: T,
     members: HashMembers,
@@ -177,7 +184,7 @@ impl<T: Table> Layout<T> {
         self.search(hash, cx, eligible)
     }
 
-    /// Kept apart from what a pick of a table does: only rendezvous comes here often.
+    /// Not inlined into the pick, because only rendezvous hashing needs it often.
     #[inline(never)]
     fn search(&self, hash: u64, cx: &mut PickCx<'_>, eligible: impl Fn(Slot) -> bool) -> Option<Slot> {
         self.members.rendezvous(hash, |slot| eligible(slot) && cx.usable(slot))
@@ -196,7 +203,7 @@ impl<T: Table, F: Picker> Picker for KeyedPicker<T, F> {
     }
 }
 
-/// Which members are eligible.
+/// The members that are eligible.
 enum Eligible {
     All,
     /// By slot.

@@ -7,16 +7,17 @@ use crate::{
     strategy::{BuildError, Random},
 };
 
-/// Maglev hashing: one look-up in a table that all endpoints have filled in turns, each in an order of its own.
+/// Maglev hashing: a key is looked up in a table that the endpoints fill in turns, each in its own order.
 ///
-/// The default choice among the hashing strategies: the fastest pick, and shares that equal the weights to within one
-/// entry of the table. Its weakness: when an endpoint leaves or joins, a few keys of others move too (of 65 537 entries
-/// over 100 endpoints, 1.6 % instead of 1 %; relatively more the smaller the table is); [`Ring`](super::Ring) and
-/// [`Rendezvous`](super::Rendezvous) move none. An endpoint that goes down or is excluded moves its own keys only.
+/// It is the default choice among the hashing strategies: the fastest pick, and shares that equal the weights to within
+/// one table entry. Weakness: when an endpoint joins or leaves, a few keys of others move too. With 65 537 entries and
+/// 100 endpoints, 1.6 % of the keys move instead of 1 %, and more with smaller tables. [`Ring`](super::Ring) and
+/// [`Rendezvous`](super::Rendezvous) move no keys of others. An endpoint that goes down or is excluded moves its own
+/// keys only.
 ///
-/// Pick O(1). Build, when the membership changes, about a millisecond for 65 537 entries; 4 bytes an entry. Source:
-/// Eisenbud and others, *Maglev: A Fast and Reliable Software Network Load Balancer*, NSDI 2016; turns by weight as Envoy
-/// gives them. What all hashing strategies have in common is told at [`Keyed`].
+/// Pick O(1). Build about 1 ms for 65 537 entries, when the membership changes. The table takes 4 bytes per entry.
+/// Source: Eisenbud and others, *Maglev: A Fast and Reliable Software Network Load Balancer*, NSDI 2016; weights work
+/// as in Envoy. [`Keyed`] describes what all hashing strategies have in common.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, Maglev, PickRequest, Pool};
@@ -30,12 +31,12 @@ use crate::{
 /// ```
 pub type Maglev<F = Random> = Keyed<MaglevPlacement, F>;
 
-/// Envoy's limit: 20 MB, and a build takes a good tenth of a second.
+/// The largest table size, as in Envoy: 20 MB, and more than 100 ms per build.
 const LARGEST: u32 = 5_000_011;
 
 impl<F> Maglev<F> {
-    /// The number of entries, a prime number of at most 5 000 011; 65 537 by default. A hundred times the number of
-    /// endpoints keeps shares within a percent; with fewer entries than endpoints, updates are refused.
+    /// Sets the number of table entries: a prime number of at most 5 000 011. The default is 65 537. About 100 entries
+    /// per endpoint keep shares within one percent. With fewer entries than endpoints, the pool rejects updates.
     ///
     /// ```
     /// use equipoise_core::Maglev;
@@ -47,7 +48,7 @@ impl<F> Maglev<F> {
     ///
     /// # Errors
     ///
-    /// When it is not prime, or too large.
+    /// [`InvalidHashing::TableSize`] if `size` is not prime or too large.
     pub fn table_size(mut self, size: u32) -> Result<Self, InvalidHashing> {
         if size > LARGEST || !is_prime(size) {
             return Err(InvalidHashing::TableSize { size, most: LARGEST });
@@ -101,13 +102,13 @@ impl KeyPlacement for MaglevPlacement {
     }
 }
 
-/// The layout of [`Maglev`].
+/// The table of [`Maglev`].
 pub struct MaglevTable {
     entries: Box<[Slot]>,
 }
 
 impl Table for MaglevTable {
-    /// Hashes again and again: each member comes by as often as it has entries.
+    /// Hashes the key again for each candidate, so each member occurs in proportion to its entries.
     #[inline]
     fn candidates(&self, hash: u64) -> impl Iterator<Item = Slot> {
         let mut at = hash;
@@ -119,7 +120,7 @@ impl Table for MaglevTable {
     }
 }
 
-/// A member's way through the table: every entry once, because the size is prime.
+/// The order in which a member visits the table entries. It visits every entry once, because the size is prime.
 struct Walk {
     next: u32,
     step: u32,
@@ -134,9 +135,9 @@ impl Walk {
 
 /// A table that is being filled.
 struct Draft {
-    /// Positions in the members.
+    /// The index of the member that has the entry.
     owners: Vec<u32>,
-    /// A bit an entry: nearly all of what filling does is to find entries taken, and this fits the innermost cache.
+    /// One bit per entry. Filling mostly checks whether entries are taken, and the bits fit in the L1 cache.
     taken: Vec<u64>,
 }
 
@@ -145,30 +146,30 @@ impl Draft {
         Self { owners: vec![0; size as usize], taken: vec![0; size.div_ceil(64) as usize] }
     }
 
-    /// Gives `who` the first free entry on its way. There must be one.
+    /// Gives the member at `member` the first free entry in its order. There must be a free one.
     #[inline]
-    fn take(&mut self, walks: &mut [Walk], who: usize) {
+    fn take(&mut self, walks: &mut [Walk], member: usize) {
         let size = self.owners.len() as u32;
-        let Walk { next, step } = &mut walks[who];
+        let Walk { next, step } = &mut walks[member];
         loop {
             let at = *next;
             *next = if at >= size - *step { at - (size - *step) } else { at + *step };
             let (word, bit) = (&mut self.taken[at as usize / 64], 1 << (at % 64));
             if *word & bit == 0 {
                 *word |= bit;
-                self.owners[at as usize] = who as u32;
+                self.owners[at as usize] = member as u32;
                 return;
             }
         }
     }
 }
 
-/// Whose turn it is where weights differ: the heaviest has one in every round, others in as many as their weight
-/// allows, all in the first.
+/// The order of turns for unequal weights. The heaviest member has a turn in every round, the others in proportion to
+/// their weights. All have one in the first round.
 struct Turns {
-    /// Round and position of each one's next turn.
+    /// The round of each member's next turn, and the member.
     due: BinaryHeap<Reverse<(u64, u32)>>,
-    /// How many turns each has had, and its weight.
+    /// The number of turns that each member has had, and its weight.
     had: Vec<(u64, u64)>,
     heaviest: u64,
 }
@@ -187,11 +188,11 @@ impl Iterator for Turns {
     fn next(&mut self) -> Option<usize> {
         let mut first = self.due.peek_mut()?;
         let Reverse((round, at)) = &mut *first;
-        let who = *at as usize;
-        let (turns, weight) = &mut self.had[who];
+        let member = *at as usize;
+        let (turns, weight) = &mut self.had[member];
         *turns += 1;
         *round = (*turns * self.heaviest).div_ceil(*weight);
-        Some(who)
+        Some(member)
     }
 }
 
@@ -245,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_leaver_moves_few_entries_besides_its_own() {
-        // Measured elsewhere with the same size: 10.25, 1.56 and 0.67 % of all entries.
+        // Other implementations with the same size move 10.25, 1.56 and 0.67 % of all entries.
         for (n, percent) in [(10, 10.25), (100, 1.56), (1_000, 0.67)] {
             let names = named(n);
             let members = even(&names);
@@ -269,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn primes_are_told() {
+    fn primes_are_recognised() {
         assert!([2, 3, 251, 65_537, 655_373, LARGEST].into_iter().all(is_prime));
         assert!(![0, 1, 4, 65_536, 65_539 * 3, 4_999_999 - 1].into_iter().any(is_prime));
     }

@@ -4,15 +4,15 @@ use crate::{
     strategy::{BuildError, Random},
 };
 
-/// Weighted rendezvous hashing: of all endpoints, the one that the key and the endpoint's id score highest together.
+/// Weighted rendezvous hashing: a key goes to the endpoint with the highest score of key and endpoint id.
 ///
-/// Choose it for small pools (a few dozen) or where nothing but exact theory will do: shares equal the weights, and
-/// whatever changes, only the keys of the endpoint that changed move, those of a leaver to all others in proportion to
-/// their weights. Its weakness: each pick looks at every endpoint, O(n), so some 1.5 ns an endpoint.
+/// Choose it for small pools (a few dozen endpoints), or if shares and moves must be exact. Shares equal the weights.
+/// After any change only the keys of the changed endpoint move; the keys of a removed endpoint go to all others in
+/// proportion to their weights. Weakness: each pick scores all endpoints, O(n), about 1.5 ns per endpoint.
 ///
-/// No tables; build O(n log n) when the membership changes, else O(n). Sources: Thaler and Ravishankar, *Using
-/// Name-Based Mappings to Increase Hit Rates*, 1998; for the weights, the race of exponentials (Efraimidis and Spirakis
-/// 2006). What all hashing strategies have in common is told at [`Keyed`].
+/// There is no table. Build O(n log n) when the membership changes, else O(n). Sources: Thaler and Ravishankar, *Using
+/// Name-Based Mappings to Increase Hit Rates*, 1998; for the weights, Efraimidis and Spirakis, *Weighted Random
+/// Sampling with a Reservoir*, 2006. [`Keyed`] describes what all hashing strategies have in common.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, PickRequest, Pool, Rendezvous};
@@ -26,7 +26,7 @@ use crate::{
 /// ```
 pub type Rendezvous<F = Random> = Keyed<RendezvousPlacement, F>;
 
-/// The settings of [`Rendezvous`]: there are none.
+/// The settings of [`Rendezvous`]; there are none.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RendezvousPlacement(());
 
@@ -40,7 +40,7 @@ impl KeyPlacement for RendezvousPlacement {
     }
 }
 
-/// The layout of [`Rendezvous`]: it needs none, because the last resort of all others is its way.
+/// The empty table of [`Rendezvous`]. Without candidates, every pick falls back to rendezvous hashing over all members.
 pub struct NoTable(());
 
 impl Table for NoTable {

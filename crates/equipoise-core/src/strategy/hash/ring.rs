@@ -7,20 +7,20 @@ use crate::{
     strategy::{BuildError, Random},
 };
 
-/// A hash ring: each endpoint marks many points on a circle, and a key belongs to the first point after its own.
+/// A hash ring: each endpoint has many points on a circle, and a key belongs to the endpoint of the next point.
 ///
-/// Choose it where few keys may move: an endpoint that joins or leaves moves only what it gains or loses. Its weakness:
-/// shares vary by 1 / √points (8 % at the default of 160, so of a hundred endpoints the busiest gets a fifth more than
-/// its share); [`Maglev`](super::Maglev) is even, and smaller. Put [`BoundedLoad`](super::BoundedLoad) around it to
-/// clip the peaks.
+/// Choose it if few keys may move: an endpoint that joins or leaves moves only the keys that it gains or loses.
+/// Weakness: shares vary by about 1 / √points. That is 8 % with the default of 160, so the busiest of a hundred
+/// endpoints gets about a fifth more than its share. [`Maglev`](super::Maglev) is even and smaller.
+/// [`BoundedLoad`](super::BoundedLoad) around the ring limits the peaks.
 ///
-/// An endpoint has [`points`](Self::points) times its weight over the mean weight. So where weights differ, a change of
-/// the mean adds or takes a few points everywhere. A key whose endpoint cannot take it goes to the next point of one that
-/// can.
+/// The number of points of an endpoint is [`points`](Self::points) × weight / mean weight. So with unequal weights, a
+/// change of the mean weight adds or removes a few points everywhere. A key whose endpoint cannot take it goes to the
+/// next point of an endpoint that can.
 ///
-/// Pick O(1): a table leads to within a few points of the right one. Build O(points) when the membership changes; 9
-/// to 10 bytes a point. Sources: Karger and others, *Consistent Hashing and Random Trees*, 1997; the number of points is
-/// ketama's. What all hashing strategies have in common is told at [`Keyed`].
+/// Pick O(1): an index leads to within a few points of the right one. Build O(points), when the membership changes. A
+/// point takes 9 to 10 bytes. Sources: Karger and others, *Consistent Hashing and Random Trees*, 1997; the default
+/// number of points is that of ketama. [`Keyed`] describes what all hashing strategies have in common.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, PickRequest, Pool, Ring};
@@ -34,15 +34,15 @@ use crate::{
 /// ```
 pub type Ring<F = Random> = Keyed<RingPlacement, F>;
 
-/// Envoy's limit: about 80 MB here.
+/// The largest number of points, as in Envoy: about 80 MB.
 const LARGEST: u32 = 8_388_608;
 
 impl<F> Ring<F> {
-    /// How many points an endpoint of mean weight has; 160 by default, at least 1.
+    /// Sets the number of points of an endpoint of mean weight: at least 1. The default is 160.
     ///
     /// # Errors
     ///
-    /// When it is 0.
+    /// [`InvalidHashing::Points`] if `points` is 0.
     pub fn points(mut self, points: u32) -> Result<Self, InvalidHashing> {
         if points == 0 {
             return Err(InvalidHashing::Points);
@@ -51,11 +51,12 @@ impl<F> Ring<F> {
         Ok(self)
     }
 
-    /// How many points the ring has in all; 1024 to 8 388 608 by default, which is as far as it can go. On a ring that
-    /// would have too few, each endpoint's points are doubled until they suffice; on one that would have too many, they
-    /// are halved until they fit, or each endpoint has a single one.
+    /// Sets the range of the total number of points of the ring, within 1 to 8 388 608. The default is 1024 to 8 388
+    /// 608.
     ///
-    /// (Doubled, because points that grew gradually would move keys between endpoints that stay.)
+    /// If the ring would be too small, the points per endpoint are doubled until it is large enough. If it would be too
+    /// large, they are halved until it fits or each endpoint has one point. They are doubled and not increased
+    /// gradually, because a gradual increase would move keys between endpoints that stay.
     ///
     /// ```
     /// use equipoise_core::Ring;
@@ -67,7 +68,7 @@ impl<F> Ring<F> {
     ///
     /// # Errors
     ///
-    /// When the range is empty or goes beyond 1 to 8 388 608.
+    /// [`InvalidHashing::RingSize`] if the range is empty or not within 1 to 8 388 608.
     pub fn sizes(mut self, sizes: RangeInclusive<u32>) -> Result<Self, InvalidHashing> {
         let (least, most) = (*sizes.start(), *sizes.end());
         if least == 0 || least > most || most > LARGEST {
@@ -92,12 +93,12 @@ impl Default for RingPlacement {
     }
 }
 
-/// How many of those asked a walk remembers. A pool of ten is then asked little more than once each; in large ones
-/// hardly anybody comes twice.
+/// The number of recently returned members that are skipped. In a pool of ten each is then returned little more than
+/// once; in large pools repetitions are rare.
 const REMEMBERED: usize = 8;
 
 impl RingPlacement {
-    /// How many points a member of mean weight has on a ring of `members`.
+    /// The number of points of a member of mean weight, on a ring with `members` members.
     fn points_of(&self, members: u64) -> u64 {
         let mut points = u64::from(self.points);
         while points * members < u64::from(self.least) {
@@ -122,10 +123,10 @@ impl KeyPlacement for RingPlacement {
         }
         let whole = u128::from(self.points_of(number) * number);
         let total = u128::from(members.weight());
-        // Rounded to the nearest; everybody has one.
+        // Rounded to the nearest, and at least one.
         let share = |weight: u32| ((whole * u128::from(weight) * 2 + total) / (total * 2)).max(1) as u64;
         let count = members.entries().iter().map(|entry| share(entry.weight) as usize).sum();
-        // Drawn twice rather than kept: that takes less than to write them down and to read them again.
+        // Computed twice: that is faster than to store and read them.
         let points = || {
             members.entries().iter().enumerate().flat_map(|(at, entry)| {
                 let places = std::iter::successors(Some(entry.hash.wrapping_add(GAMMA)), |state| {
@@ -135,7 +136,7 @@ impl KeyPlacement for RingPlacement {
             })
         };
         let mut table = RingTable::sorted(count, points);
-        // Points in the same place are in the order of the roster, which all balancers share; slots are this pool's own.
+        // Sorted by member index, which all balancers share. Slots differ between balancers.
         for point in &mut table.points {
             let slot = members.entries().get(*point as u32 as usize).map_or(0, |entry| entry.slot.0);
             *point = *point >> 32 << 32 | u64::from(slot);
@@ -144,18 +145,19 @@ impl KeyPlacement for RingPlacement {
     }
 }
 
-/// The layout of [`Ring`].
+/// The table of [`Ring`].
 pub struct RingTable {
-    /// Where it is on the circle above, whose it is below; in order.
+    /// Sorted. The upper half of each is the place on the circle, the lower half the slot of the member.
     points: Box<[u64]>,
-    /// For equal parts of the circle, the first point that is not before the part.
+    /// For each of equal parts of the circle, the first point that is not before the part.
     starts: Box<[u32]>,
-    /// By how many bits a place on the circle is finer than the number of its part.
+    /// The part of a place is `place >> shift`.
     shift: u32,
 }
 
 impl RingTable {
-    /// Sorts by counting into the parts that `starts` is about, which hold two to four points each, and then within them.
+    /// Sorts by counting into the parts of `starts`, which have two to four points each, and then by insertion within
+    /// them.
     fn sorted<I: Iterator<Item = u64>>(count: usize, points: impl Fn() -> I) -> Self {
         let bits = count.max(1).ilog2().saturating_sub(1).clamp(1, 31);
         let shift = 32 - bits;
@@ -167,14 +169,14 @@ impl RingTable {
             sum += *end;
             *end = sum;
         }
-        // From the back of each part, so that each end comes down to its part's start.
+        // Fills each part from its end, so that `ends` becomes the starts.
         let mut sorted = vec![0; count];
         points().for_each(|point| {
             let end = &mut ends[part(point)];
             *end -= 1;
             sorted[*end as usize] = point;
         });
-        // Insertion: nothing is further from its place than its part is long.
+        // Insertion sort: no point is further from its place than its part is long.
         for at in 1..sorted.len() {
             let (point, mut to) = (sorted[at], at);
             while to > 0 && sorted[to - 1] > point {
@@ -186,7 +188,7 @@ impl RingTable {
         Self { points: sorted.into(), starts: ends.into(), shift }
     }
 
-    /// The first point at or after the place, or the end.
+    /// The index of the first point at or after `place`, or the number of points if there is none.
     #[inline]
     fn seek(&self, place: u32) -> usize {
         let mut at = self.starts.get((place >> self.shift) as usize).map_or(0, |&start| start as usize);
@@ -198,12 +200,12 @@ impl RingTable {
 }
 
 impl Table for RingTable {
-    /// Walks on from point to point, once around, past the points of those who have just been asked.
+    /// Walks the points once around the ring, and skips those of members that were returned recently.
     #[inline]
     fn candidates(&self, hash: u64) -> impl Iterator<Item = Slot> {
         let mut at = self.seek((hash >> 32) as u32);
         let mut left = self.points.len();
-        // Nobody lives in the last slot of all: a pool's endpoints are numbered by one less than a u32 can count.
+        // No endpoint has the slot `u32::MAX`.
         let (mut asked, mut turn) = ([u32::MAX; REMEMBERED], 0);
         std::iter::from_fn(move || {
             while left > 0 {

@@ -2,16 +2,16 @@ use std::{net::IpAddr, ops::Deref};
 
 use super::InvalidHashing;
 
-/// Makes a key of the address that a request came from: its first so many bits.
+/// Makes a key of the first bits of a client's IP address.
 ///
-/// Choose it where clients have no better name (a cookie, a user): who is behind one network address shares an
-/// endpoint, and who changes networks changes it. By default the whole IPv4 address and the first 64 bits of an IPv6
-/// address: the rest of it a host picks for itself, and renews every day for privacy. Shorter prefixes keep whole
-/// networks together (nginx's `ip_hash` takes 24 bits of an IPv4 address and all 128 of an IPv6 one). An IPv4 address
-/// in IPv6's clothes (`::ffff:192.0.2.7`) is an IPv4 address.
+/// Choose it if clients have no better key, such as a cookie or a user id. Clients with the same prefix share an
+/// endpoint, and a client that changes its network changes its endpoint. The default is the whole IPv4 address and the
+/// first 64 bits of an IPv6 address, because hosts choose and renew the other 64 bits themselves. Shorter prefixes keep
+/// whole networks together: `ip_hash` of nginx uses 24 bits of IPv4 addresses and all 128 bits of IPv6 addresses.
+/// IPv4-mapped IPv6 addresses (`::ffff:192.0.2.7`) count as IPv4 addresses.
 ///
-/// Its weakness: many clients behind one address (NAT, another proxy) all land on one endpoint; bound the load, or use
-/// a key that tells them apart.
+/// Weakness: all clients behind one address (NAT, another proxy) go to one endpoint. Bound the load, or use a key that
+/// distinguishes them.
 ///
 /// ```
 /// use std::net::IpAddr;
@@ -34,11 +34,12 @@ pub struct SourcePrefix {
 }
 
 impl SourcePrefix {
-    /// The first `v4` bits of an IPv4 address, the first `v6` of an IPv6 one. Zero puts all such addresses together.
+    /// Keys are the first `v4` bits (0 to 32) of an IPv4 address and the first `v6` bits (0 to 128) of an IPv6 address.
+    /// With 0, all addresses of that version have the same key.
     ///
     /// # Errors
     ///
-    /// When there are no so many: at most 32 and 128.
+    /// [`InvalidHashing::Prefix`] if a prefix is longer than an address.
     pub const fn new(v4: u8, v6: u8) -> Result<Self, InvalidHashing> {
         if v4 > 32 {
             return Err(InvalidHashing::Prefix { version: 4, length: v4, most: 32 });
@@ -49,7 +50,7 @@ impl SourcePrefix {
         Ok(Self { v4, v6 })
     }
 
-    /// The key of an address, for [`PickRequest::key`](crate::PickRequest::key). Allocates nothing.
+    /// Returns the key of an address, for [`PickRequest::key`](crate::PickRequest::key). It does not allocate.
     pub fn key(&self, address: impl Into<IpAddr>) -> SourceKey {
         match address.into().to_canonical() {
             IpAddr::V4(address) => {
@@ -65,13 +66,13 @@ impl SourcePrefix {
 }
 
 impl Default for SourcePrefix {
-    /// 32 bits of IPv4, 64 of IPv6.
+    /// 32 bits of IPv4 addresses, 64 bits of IPv6 addresses.
     fn default() -> Self {
         Self { v4: 32, v6: 64 }
     }
 }
 
-/// The key that [`SourcePrefix`] makes of an address: 4 or 16 bytes.
+/// The key of an address, from [`SourcePrefix::key`]: 4 or 16 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SourceKey {
     bytes: [u8; 16],

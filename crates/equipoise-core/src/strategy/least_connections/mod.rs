@@ -7,8 +7,8 @@ use super::{
     BuildError, Needs, PickCx, Picker, Strategy,
     live::{Enlisted, LiveParts},
     memories::Memories,
+    pick_counter::PickCounter,
     sampling::{Lottery, below},
-    tickets::Tickets,
 };
 use crate::{
     endpoint::{Endpoint, EndpointSpec, Slot},
@@ -121,7 +121,7 @@ impl Strategy for LeastConnections {
             let inverse = |at: usize| inverse.as_ref().map_or(1.0, |inverse| inverse[at]);
             Loads::Many(Tournament::enlisted(&slots, inverse, view.capacity(), &memories, &self.live))
         };
-        Ok(LeastConnectionsPicker { slots, inverse, lottery, tickets: Tickets::new(), loads, memories })
+        Ok(LeastConnectionsPicker { slots, inverse, lottery, tickets: PickCounter::new(), loads, memories })
     }
 
     fn admit(&self, state: &LeastConnectionsState, endpoint: &Endpoint, _: &PickRequest<'_>) -> bool {
@@ -163,7 +163,7 @@ pub struct LeastConnectionsPicker {
     /// 1 / weight, by position; `None` for equal weights.
     inverse: Option<Box<[f64]>>,
     lottery: Lottery,
-    tickets: Tickets,
+    tickets: PickCounter,
     loads: Loads,
     memories: Memories<LeastConnectionsState>,
 }
@@ -187,7 +187,7 @@ impl Picker for LeastConnectionsPicker {
         let bits = cx.random();
         let drawn = match self.slots.len() {
             ..=MOST_DRAWN => self.lottery.draw(bits),
-            n => self.lottery.draw_in((cx.ticket(&self.tickets) % n as u64) as usize, bits as u32),
+            n => self.lottery.draw_in((cx.next_number(&self.tickets) % n as u64) as usize, bits as u32),
         };
         let at = match &self.loads {
             Loads::Few(states) => self.among_few(states, drawn, bits, cx),

@@ -1,7 +1,7 @@
 use crate::{
     endpoint::Slot,
     entropy::mix,
-    strategy::{PickCx, Tickets},
+    strategy::{PickCounter, PickCx},
 };
 
 /// How many places of the turn a pick looks at to get past unusable endpoints, before it looks at all of them.
@@ -9,17 +9,17 @@ const MOST_PLACES: u64 = 32;
 
 /// Who is next: for requests that come, and for those that come again.
 pub(super) struct Counters {
-    pub(super) first: Tickets,
+    pub(super) first: PickCounter,
     /// For requests that exclude somebody. Did they take turns like the others, then with one of two endpoints dead
     /// every turn of the living one would go to a second try, and every first try to the dead one.
-    again: Tickets,
+    again: PickCounter,
 }
 
 impl Counters {
     /// Counts first tries from `first`, second ones from where `last` stood.
     pub(super) fn starting_at(first: u64, last: Option<&Self>) -> Self {
-        let again = last.map_or(0, |last| last.again.peek());
-        Self { first: Tickets::starting_at(first), again: Tickets::starting_at(again) }
+        let again = last.map_or(0, |last| last.again.value());
+        Self { first: PickCounter::starting_at(first), again: PickCounter::starting_at(again) }
     }
 
     /// The endpoint whose turn it is, or else the next usable one, in the order that `at` tells.
@@ -28,7 +28,7 @@ impl Counters {
         if cx.is_retry() {
             return self.pick_again(at, all, cx);
         }
-        let ticket = cx.ticket(&self.first);
+        let ticket = cx.next_number(&self.first);
         let slot = at(ticket)?;
         if !cx.is_checked() || cx.usable(slot) {
             return Some(slot);
@@ -41,7 +41,7 @@ impl Counters {
     /// after it.
     #[cold]
     fn pick_again(&self, at: impl Fn(u64) -> Option<Slot>, all: &[Slot], cx: &mut PickCx<'_>) -> Option<Slot> {
-        let ticket = cx.ticket(&self.again);
+        let ticket = cx.next_number(&self.again);
         let place = |probe: u64| mix(ticket.wrapping_mul(MOST_PLACES).wrapping_add(probe));
         let next = (0..MOST_PLACES).map_while(|probe| at(place(probe))).find(|&slot| cx.usable(slot));
         next.or_else(|| scan(ticket, all, cx))

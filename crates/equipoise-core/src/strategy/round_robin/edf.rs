@@ -74,7 +74,7 @@ impl Strategy for Edf {
             Some(last) if last.membership == membership => last.course.clone(),
             _ => course(view, seed.unwrap_or(0)),
         };
-        let served = last.map_or(0, |last| last.counters.first.peek());
+        let served = last.map_or(0, |last| last.counters.first.value());
         let (turn, first) = match &course {
             Course::LaidOut { period, deadlines } => {
                 let turn = eligible_part(deadlines, view);

@@ -52,7 +52,7 @@ impl Strategy for RoundRobin {
     fn build(&self, view: &View, last: Option<&RoundRobinPicker>) -> Result<RoundRobinPicker, BuildError> {
         let slots: Arc<[Slot]> = view.eligible().into();
         let weights: Vec<u32> = slots.iter().map(|&slot| view.weight(slot)).collect();
-        let served = last.map_or(0, |last| last.counters.first.peek());
+        let served = last.map_or(0, |last| last.counters.first.value());
         let schedule = Schedule::new(&slots, &weights, last.map(|last| (&last.schedule, served)));
         // A laid-out turn starts where the last one stood; a sequence goes on by its number.
         let first = if schedule.is_laid_out() { 0 } else { served };

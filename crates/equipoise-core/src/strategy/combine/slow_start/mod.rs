@@ -230,7 +230,7 @@ impl<P: Picker> SlowStartPicker<P> {
             return cx.within(&self.view, |cx| self.inner.pick(cx));
         }
         let largest = self.lead.map_or(1.0, |lead| self.curve.factor(lead, now));
-        let lot = cx.lot(self.by_key, SALT);
+        let lot = cx.random_by_key(self.by_key, SALT);
         let wins = |slot: Slot| {
             let Some(start) = self.ramp(slot).and_then(|ramp| ramp.started(self.curve, now)) else { return true };
             // A coin for each endpoint and pick, so that asking again during the pick gives the same answer.

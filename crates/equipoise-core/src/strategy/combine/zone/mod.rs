@@ -135,7 +135,7 @@ impl<P: Picker> Picker for ZonePicker<P> {
     fn pick(&self, cx: &mut PickCx<'_>) -> Option<Slot> {
         let stays = match self.stay {
             0 => false,
-            stay => stay > u64::from(u32::MAX) || cx.lot(self.by_key, SALT) >> 32 < stay,
+            stay => stay > u64::from(u32::MAX) || cx.random_by_key(self.by_key, SALT) >> 32 < stay,
         };
         let (first, second) = if stays { (&self.near, &self.far) } else { (&self.far, &self.near) };
         match first.as_ref().and_then(|part| part.pick(cx)) {

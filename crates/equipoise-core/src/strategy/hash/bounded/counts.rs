@@ -11,7 +11,7 @@ use crate::{
     sync::{AtomicU64, Ordering},
 };
 
-/// What [`BoundedLoad`](super::BoundedLoad) counts at an endpoint.
+/// What [`BoundedLoad`](super::BoundedLoad) counts for one endpoint.
 #[derive(Default)]
 pub struct LoadCount {
     /// Above, one more than the number of the tier it counts in, or 0; below, the requests in flight.

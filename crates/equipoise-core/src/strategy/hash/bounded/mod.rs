@@ -19,29 +19,31 @@ use crate::{
     view::{Layered, View},
 };
 
-/// Bounds the load of each endpoint to a factor of the mean: keys whose endpoint is full go on to another.
+/// Bounds the load of each endpoint to a factor of the mean load. Keys whose endpoint is full go to another one.
 ///
-/// Choose it around a hashing strategy where some keys are much hotter than others. No endpoint is given a request that
-/// would put it above ⌈c · m · w / W⌉ requests in flight, where m counts what the eligible endpoints of its tier would
-/// then have in all, w is its weight, W that of them all, and c the [factor](Self::factor). The wrapped strategy sees a
-/// full endpoint as one that cannot be used, so a key goes on to the same next endpoint each time. The smaller the
-/// factor, the evener the load, and the more requests go elsewhere than to their key's first choice: at 1000 in flight
-/// over 50 endpoints with keys of Zipf's distribution, 31 % at 1.25, 13 % at 2.
+/// Choose it around a hashing strategy if some keys are much more frequent than others. No endpoint gets a request that
+/// would put more than ⌈c · m · w / W⌉ requests in flight there. Here c is the [factor](Self::factor), m the number of
+/// requests that the eligible endpoints of its tier would then have in flight, w the weight of the endpoint, and W the
+/// sum of the weights of the eligible endpoints.
 ///
-/// - **The bound is exact**, also with many threads: an endpoint's place is taken by compare-and-swap before its lease
-///   is given out. When others' requests end, the mean falls, and an endpoint may be above the bound until some of its
-///   own do; it gets nothing new until then.
-/// - **All of the pool's requests count**, also those that [prefer](crate::PickRequest::prefer) their endpoint (they are
-///   bounded like others) and those without a key.
-/// - **A request may find nobody**: when all endpoints that are not full are excluded from it or at a limit of theirs.
-///   So set no limit below an endpoint's bound: of weights 100, 1, 1 with a limit of 5 on the first, the others are full
-///   at one request each. Without those there is always one with room, because the bounds add up to more than what is
-///   in flight.
-/// - **Within combinators** the eligible are those of the view that it is given.
+/// The wrapped strategy sees a full endpoint as unusable, so a key always moves to the same next endpoint. The smaller
+/// the factor, the more even the load, and the more requests miss the first choice of their key. With 1000 requests in
+/// flight, 50 endpoints and Zipf-distributed keys, 31 % miss it with a factor of 1.25, 13 % with 2.
 ///
-/// Its weakness is its price: one counter for the whole tier, which all threads write twice a request and read once for
-/// each endpoint that is looked at. There is no lock. On one thread that costs some 75 ns a request. Build O(n).
-/// Source: Mirrokni, Thorup and Zadimoghaddam, *Consistent Hashing with Bounded Loads*, SODA 2018.
+/// - **The bound is exact**, also with many threads: a place is taken by compare-and-swap before the lease is given
+///   out. If requests elsewhere end, the mean falls, and an endpoint may be above the bound. It then gets no request
+///   until enough of its own have ended.
+/// - **All requests of the pool count**, also those with a [binding](crate::PickRequest::prefer), which are bounded
+///   too, and those without a key.
+/// - **A request may find no endpoint** if all endpoints that are not full are excluded from it or at their own limit.
+///   So do not set a limit below the bound of an endpoint: with weights 100, 1, 1 and a limit of 5 on the first, the
+///   others are full with one request each. Without exclusions and limits there is always room, because the sum of the
+///   bounds is above the requests in flight.
+/// - **Inside a combinator**, the eligible endpoints are those of the view that the combinator passes on.
+///
+/// Weakness: there is one counter per tier. All threads write it twice per request and read it once per endpoint that
+/// they look at. There is no lock. On one thread this costs about 75 ns per request. Build O(n). Source: Mirrokni,
+/// Thorup and Zadimoghaddam, *Consistent Hashing with Bounded Loads*, SODA 2018.
 ///
 /// ```
 /// use equipoise_core::{BoundedLoad, EndpointSpec, PickRequest, Pool, Ring};
@@ -59,20 +61,20 @@ pub struct BoundedLoad<S> {
     bound: Arc<Bound>,
 }
 
-/// What [`BoundedLoad`] remembers of an endpoint, beside what the wrapped strategy does.
+/// The state that [`BoundedLoad`] keeps of an endpoint, together with that of the wrapped strategy.
 pub type BoundedLoadState<I> = Layered<LoadCount, I>;
 
 impl<S: Strategy> BoundedLoad<S> {
-    /// Bounds what `inner` picks to 1.25 times the mean.
+    /// Wraps `inner` with a factor of 1.25.
     pub fn new(inner: S) -> Self {
         Self { inner, bound: Arc::new(Bound::new(1.25)) }
     }
 
-    /// How far above the mean an endpoint's load may be: at least 1, usually from 1.2 to 2.
+    /// Sets how far the load of an endpoint may be above the mean: at least 1, usually 1.2 to 2. The default is 1.25.
     ///
     /// # Errors
     ///
-    /// When it is below 1 or not finite.
+    /// [`InvalidHashing::Factor`] if `factor` is below 1 or not finite.
     pub fn factor(mut self, factor: f64) -> Result<Self, InvalidHashing> {
         if !(1.0..f64::INFINITY).contains(&factor) {
             return Err(InvalidHashing::Factor { factor });
@@ -176,7 +178,7 @@ const MOST_LOOKS: u32 = 32_000;
 
 type States<S> = Arc<[Option<Arc<BoundedLoadState<<S as Strategy>::State>>>]>;
 
-/// The members' alone: who is in another tier counts there.
+/// The states of the members of this view only: an endpoint in another tier counts there.
 fn by_slot<I: Send + Sync + 'static>(view: &View) -> Arc<[Option<Arc<BoundedLoadState<I>>>]> {
     let mut states: Vec<_> = (0..view.capacity()).map(|_| None).collect();
     for &slot in view.members() {
@@ -186,7 +188,7 @@ fn by_slot<I: Send + Sync + 'static>(view: &View) -> Arc<[Option<Arc<BoundedLoad
 }
 
 impl<S: Strategy> BoundedLoadPicker<S> {
-    /// Whoever is not among `present` any more.
+    /// The states of members that are not in `present` any more.
     fn gone<'a>(&'a self, present: &'a States<S>) -> impl Iterator<Item = &'a Arc<BoundedLoadState<S::State>>> {
         let stays = |at: usize, state| matches!(present.get(at), Some(Some(now)) if Arc::ptr_eq(now, state));
         self.states.iter().enumerate().filter_map(move |(at, state)| state.as_ref().filter(|state| !stays(at, state)))

@@ -1,0 +1,39 @@
+use std::fmt;
+
+use crate::sync::{AtomicU64, Ordering};
+
+/// A shared counter that gives each pick its own number. It has its own cache line.
+///
+/// Call [`PickCx::next_number`](crate::PickCx::next_number) once per pick. If a picker took another number for each
+/// endpoint that it skips, two threads could keep each other from making progress.
+#[repr(align(128))]
+#[derive(Default)]
+pub struct PickCounter(AtomicU64);
+
+impl PickCounter {
+    /// Creates a counter whose first number is 0.
+    pub fn new() -> Self {
+        Self::starting_at(0)
+    }
+
+    /// Creates a counter whose first number is `first`.
+    pub fn starting_at(first: u64) -> Self {
+        Self(AtomicU64::new(first))
+    }
+
+    /// The number that the next pick gets.
+    pub fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(crate) fn take(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+impl fmt::Debug for PickCounter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PickCounter").field(&self.value()).finish()
+    }
+}
