@@ -8,18 +8,18 @@ use crate::{
     view::View,
 };
 
-/// The power of two choices by requests in flight: of two endpoints drawn at random, the less loaded one. (Of three
-/// endpoints it compares all three, and so it does with all of a small pool of unequal weights.)
+/// Power of two choices by requests in flight: compares two random endpoints and picks the one with less load.
 ///
-/// Choose it where requests differ in cost but endpoints do not, or where latency says little. Almost as good as
-/// looking at all endpoints, at constant cost, and it stays good when what one balancer sees is stale or partial.
-/// Weights count as described for the weighted race: idle shares and in-flight both follow them, and a stuck endpoint
-/// is avoided however heavy it is. An endpoint that fails fast looks idle, so one that fails is
-/// [capped](super::Needs::caps_failing) at the share that its weight says. To send it less than that, use
-/// [`PeakEwma`](super::PeakEwma) or ejection.
+/// Choose it if requests differ in cost and endpoints do not, or if latency says little. It is almost as good as a
+/// comparison of all endpoints, at constant cost, and stays good if the balancer sees only a part of the load. In pools
+/// of three, and in small pools with unequal weights, it compares all endpoints.
 ///
-/// Build O(n), pick O(1) (O([choices](Self::with_choices))). Sources: Mitzenmacher, *The Power of Two Choices in
-/// Randomized Load Balancing*, 2001; for the weighting, the race of exponentials (Efraimidis and Spirakis 2006).
+/// Idle shares and requests in flight follow the weights. An endpoint that hangs is avoided, whatever its weight. An
+/// endpoint that fails fast looks idle, so a failing one is [capped](super::Needs::caps_failing) at its share by
+/// weight. To send it less, use [`PeakEwma`](super::PeakEwma) or add ejection.
+///
+/// Build O(n), pick O([choices](Self::with_choices)). Sources: Mitzenmacher, *The Power of Two Choices in Randomized
+/// Load Balancing*, 2001; for the weights, Efraimidis and Spirakis, *Weighted Random Sampling with a Reservoir*, 2006.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, P2c, PickRequest, Pool};
@@ -37,13 +37,13 @@ pub struct P2c {
 }
 
 impl P2c {
-    /// Two choices.
+    /// Compares two endpoints per pick.
     pub const fn new() -> Self {
         Self { choices: Choices::TWO }
     }
 
-    /// The least loaded of `choices` endpoints, from 2 to 10. Two get most of what there is to get; more even out what
-    /// is left, cost as much each, and let many balancers agree on the same endpoint sooner.
+    /// Compares `choices` endpoints per pick: 2 to 10. Two give most of the benefit. More even out the rest at
+    /// proportional cost, but let many balancers choose the same endpoint more often.
     ///
     /// ```
     /// use equipoise_core::P2c;
@@ -54,7 +54,7 @@ impl P2c {
     ///
     /// # Errors
     ///
-    /// When `choices` is not from 2 to 10.
+    /// [`InvalidChoices`] if `choices` is not 2 to 10.
     pub const fn with_choices(choices: usize) -> Result<Self, InvalidChoices> {
         match Choices::new(choices) {
             Ok(choices) => Ok(Self { choices }),
@@ -62,7 +62,7 @@ impl P2c {
         }
     }
 
-    /// How many endpoints are compared.
+    /// The number of endpoints that a pick compares.
     pub const fn choices(&self) -> usize {
         self.choices.get()
     }

@@ -13,29 +13,27 @@ use crate::{
     view::View,
 };
 
-/// The lowest average time to the first byte times the requests in flight: nginx's `least_time`.
+/// Least time: the endpoint with the lowest average time to the first byte × (requests in flight + 1), as `least_time`
+/// in nginx.
 ///
-/// Each answer moves an endpoint's average by a twentieth of the difference, whenever it comes; endpoints compare by
-/// `average × (in-flight + 1)`. Choose it where latencies differ steadily and single slow answers mean nothing.
-/// [`PeakEwma`](super::PeakEwma) is the better choice in most other cases: this average counts answers, not time, so it
-/// takes dozens of answers to notice a change.
+/// Each response moves the average by 5 % of the difference, regardless of the time since the last one. Choose it if
+/// latencies differ steadily and single slow responses mean nothing. [`PeakEwma`](super::PeakEwma) is the better choice
+/// in most other cases: this average needs dozens of responses to follow a change.
 ///
-/// The time of a failure is not sampled. An endpoint that fails looks idle, and its average halves while no answers come,
-/// so it is [capped](super::Needs::caps_failing) at the share that its weight says. To send it less than that, combine
-/// this strategy with ejection. A request that is given up counts as an answer after the time that it waited, if that
-/// raises the average. It never lowers the average.
+/// Failures are not sampled. An endpoint that fails looks idle, and its average halves while no responses come, so it
+/// is [capped](super::Needs::caps_failing) at its share by weight. To send it less, add ejection. A request that is
+/// given up counts as a response after the time that it waited, if this raises the average.
 ///
-/// Where nginx looks at all endpoints, which sends whatever comes one at a time to the fastest, here the better of
-/// [two](Self::with_choices) is taken, as in [`P2c`](super::P2c), and **weights** count as described there: all of a
-/// small pool of unequal weights are compared, idle shares follow weight and speed, and a slow one is not forced upon
-/// anybody.
+/// nginx compares all endpoints, which sends requests that come one at a time to the fastest one. This strategy
+/// compares [two](Self::with_choices), with weights as in [`P2c`](super::P2c): in small pools with unequal weights it
+/// compares all, and idle shares follow weight and speed.
 ///
-/// - An average **halves** for each whole [period](Self::period) without an answer, so that nobody is shunned forever: in
-///   comparisons while nothing is in flight, and not below half of the lowest compared (less would draw a flood before
-///   the first answer); and for good when the next answer comes.
-/// - A **newcomer** is taken to be as fast as the best that it is compared with.
+/// - **Without responses, an average halves** once per [period](Self::period), so that no endpoint is avoided for ever.
+///   In comparisons this applies while nothing is in flight, and not below half of the lowest compared average, to
+///   prevent a burst before the first response. The next response makes it permanent.
+/// - **A new endpoint** starts with the lowest average that it is compared with.
 ///
-/// Build O(n), pick O(1), two clock readings a request. Source: nginx `least_time` (0.05 new + 0.95 old).
+/// Build O(n), pick O(1), two clock readings per request. Source: nginx `least_time` (0.05 × new + 0.95 × old).
 ///
 /// ```
 /// use std::time::Duration;
@@ -53,20 +51,20 @@ pub struct LeastTime {
     period: Duration,
 }
 
-/// What a new answer counts for.
+/// The weight of a new response in the average.
 const SHARE: f64 = 0.05;
 
 impl LeastTime {
-    /// Two choices, period 10 s (nginx's `fail_timeout`).
+    /// Compares two endpoints, with a period of 10 s, which is the default `fail_timeout` of nginx.
     pub const fn new() -> Self {
         Self { choices: Choices::TWO, period: Duration::from_secs(10) }
     }
 
-    /// The best of `choices` endpoints, from 2 to 10. More come nearer to nginx, which looks at all.
+    /// Compares `choices` endpoints per pick: 2 to 10. More are closer to nginx, which compares all.
     ///
     /// # Errors
     ///
-    /// When `choices` is not from 2 to 10.
+    /// [`InvalidChoices`] if `choices` is not 2 to 10.
     pub const fn with_choices(choices: usize) -> Result<Self, InvalidChoices> {
         match Choices::new(choices) {
             Ok(choices) => Ok(Self { choices, ..Self::new() }),
@@ -74,11 +72,12 @@ impl LeastTime {
         }
     }
 
-    /// The time without an answer after which an average is halved. With `Duration::MAX` it never is.
+    /// Sets the time without a response after which an average halves: at least 1 µs. The default is 10 s. With
+    /// `Duration::MAX` it never halves.
     ///
     /// # Errors
     ///
-    /// When it is below 1 µs: nothing would be remembered of idle endpoints.
+    /// [`InvalidSpan`] if `period` is below 1 µs.
     pub const fn period(self, period: Duration) -> Result<Self, InvalidSpan> {
         match span("period", period) {
             Ok(period) => Ok(Self { period, ..self }),
@@ -171,10 +170,10 @@ impl Strategy for LeastTime {
     }
 }
 
-/// What [`LeastTime`] remembers of an endpoint.
+/// The state that [`LeastTime`] keeps of an endpoint.
 ///
-/// Two words that are not updated together: no answer is lost, and of two that come at the same moment on two threads,
-/// both may halve what was there for the time since the one before.
+/// Its two words are not updated together. No response is lost, but two at the same moment on two threads may both
+/// apply the halvings since the last response.
 #[derive(Debug, Default)]
 pub struct LeastTimeState {
     /// Nanoseconds, as the bits of an `f64`. Before the first answer it is 0, or below that the longest time that a

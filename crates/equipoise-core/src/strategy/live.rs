@@ -2,22 +2,22 @@ use std::{ops::Deref, sync::Arc};
 
 use crate::sync::{AtomicU32, Mutex, Ordering, Swap, ordered};
 
-/// The parts of a strategy's pickers that its hooks have to reach.
+/// The parts of a strategy's pickers that its hooks must reach.
 ///
-/// A strategy builds a picker per tier (and per part of a pool, under a combinator) and does not see which of them are
-/// still in use: each enlists its part, and strikes it off when it is dropped. Hooks take no lock, and where nobody is
-/// enlisted they pay one load.
+/// A strategy builds a picker per tier (and per part of a pool inside a combinator) and does not know which are still
+/// in use. Each picker registers its part, and removes it when it is dropped. Hooks take no lock; without parts they
+/// cost one load.
 pub(super) struct LiveParts<T> {
     parts: Swap<Vec<Arc<T>>>,
     /// How many there are.
     len: AtomicU32,
-    /// Held by whoever changes the list.
+    /// Locked while the list changes.
     writer: Mutex<()>,
 }
 
 impl<T> LiveParts<T> {
-    /// Every part that is enlisted. Whoever changes something, by an access that is `SeqCst`, and then calls this either
-    /// finds a part or has its change seen by what that part does after it was enlisted.
+    /// Calls `f` for every registered part. A caller that changes something with a `SeqCst` access before either finds
+    /// a part, or that part sees the change after it has registered.
     #[inline]
     pub(super) fn each(&self, f: impl FnMut(&Arc<T>)) {
         ordered();

@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use crate::{endpoint::Slot, ids::Revision, view::View};
 
-/// What a strategy remembers of the endpoints, by slot: shared from one picker to the next while the membership
-/// stands, so that a health flip need not look up each of them.
+/// The states of the endpoints, by slot. Pickers share them while the membership is the same, so that a change of
+/// availability need not look up each state.
 pub(super) struct Memories<S> {
     by_slot: Arc<[Option<Arc<S>>]>,
     membership: Revision,

@@ -9,9 +9,9 @@ use crate::{
 
 /// Picks at random, in proportion to the weights.
 ///
-/// Choose it where balancers are many and know nothing of each other, and requests are alike. Its weakness: shares
-/// are even only in the long run, and it looks at no load. Build O(n), pick O(1) (alias table); when requests exclude
-/// most endpoints, O(n).
+/// Choose it if there are many balancers that do not know of each other, and requests are alike. Weaknesses: shares are
+/// even only in the long run, and it ignores load. Build O(n), pick O(1) by an alias table, O(n) if a request excludes
+/// most endpoints.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, PickRequest, Pool, Random};
@@ -26,7 +26,7 @@ use crate::{
 pub struct Random;
 
 impl Random {
-    /// The strategy; it has no settings.
+    /// Creates the strategy. It has no settings.
     pub const fn new() -> Self {
         Self
     }
@@ -56,7 +56,7 @@ impl RandomPicker {
         self.slots.get(self.lottery.draw(cx.random())).copied()
     }
 
-    /// A weighted choice among the usable, for requests that exclude most endpoints: a reservoir of one.
+    /// A weighted choice among the usable endpoints, for requests that exclude most: reservoir sampling.
     #[cold]
     fn scan(&self, cx: &mut PickCx<'_>) -> Option<Slot> {
         let (mut chosen, mut total) = (None, 0usize);

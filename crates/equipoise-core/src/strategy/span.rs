@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-/// A time over which a strategy remembers, too short to remember anything.
+/// A time setting of a strategy is too short: it must be at least 1 µs.
 ///
 /// ```
 /// use std::time::Duration;
@@ -13,16 +13,16 @@ use std::time::Duration;
 #[error("{setting} cannot be {given:?}: it is at least 1 us, usually some seconds")]
 #[non_exhaustive]
 pub struct InvalidSpan {
-    /// The setting's name.
+    /// The name of the setting.
     pub setting: &'static str,
-    /// The time as given.
+    /// The given time.
     pub given: Duration,
 }
 
-/// Latencies and clocks are not told apart below this. Zero would read as "never" or "off" as well as "at once".
+/// The resolution of clocks and latencies. Zero could mean "never" as well as "at once".
 const SHORTEST: Duration = Duration::from_micros(1);
 
-/// The time, if something can be remembered over it.
+/// Returns `given` if it is long enough.
 pub(super) const fn span(setting: &'static str, given: Duration) -> Result<Duration, InvalidSpan> {
     if given.as_nanos() < SHORTEST.as_nanos() { Err(InvalidSpan { setting, given }) } else { Ok(given) }
 }

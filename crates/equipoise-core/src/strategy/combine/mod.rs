@@ -1,20 +1,21 @@
-//! Combinators: strategies that narrow, divide or thin what another strategy chooses from.
+//! Combinators: strategies that wrap another strategy and restrict the endpoints that it chooses from.
 //!
-//! Each wraps any strategy, another combinator too, and hands on everything: the request's key, cost and exclusions,
-//! the explanation's notes, all hooks, and what the wrapped strategy remembers. They compose with what the pool does
-//! by itself: each tier has pickers of its own, so every combinator works within a tier.
+//! A combinator wraps any strategy, also another combinator. It passes on the key, cost and exclusions of a request, all
+//! hooks, the state of the wrapped strategy, and what an explanation records. Each tier has its own pickers, so a
+//! combinator works within one tier.
 //!
-//! | question | answer |
+//! | task | solution |
 //! | --- | --- |
-//! | Who steps in when the others are gone? | a [`Tier`](crate::Tier): [`Tier::BACKUP`](crate::Tier::BACKUP) |
-//! | When do tiers share the traffic? | [`PoolBuilder::spillover`](crate::PoolBuilder::spillover) |
-//! | How many connections may a client hold? | [`Subset`], or [`Aperture`] where clients know their number |
-//! | Who is near? | [`ZoneAware`] |
-//! | Who is cold? | [`SlowStart`] |
+//! | use other endpoints if all usual ones are down | a second [`Tier`](crate::Tier), such as [`Tier::BACKUP`](crate::Tier::BACKUP) |
+//! | share the traffic between tiers | [`PoolBuilder::spillover`](crate::PoolBuilder::spillover) |
+//! | limit the number of endpoints that a client connects to | [`Subset`], or [`Aperture`] if clients are numbered |
+//! | prefer endpoints in the same zone | [`ZoneAware`] |
+//! | give new endpoints little traffic at first | [`SlowStart`] |
 //!
-//! Order matters: what is outermost looks at the whole tier. Put [`SlowStart`] outermost, so that it sees who is new
-//! to the pool and not who is new to a subset, and whoever limits connections next. What keeps one account of a tier
-//! ([`BoundedLoad`](crate::BoundedLoad)) goes around [`ZoneAware`], which builds what it wraps twice.
+//! The order matters: only the outermost combinator sees the whole tier. Put [`SlowStart`] outermost, so that it treats
+//! endpoints that are new to the pool, and not those that are new to a subset. Put [`Subset`] or [`Aperture`] next.
+//! [`BoundedLoad`](crate::BoundedLoad) goes around [`ZoneAware`], because it counts per tier and [`ZoneAware`] builds its
+//! wrapped strategy twice.
 //!
 //! ```
 //! use equipoise_core::{EndpointSpec, P2c, PickRequest, Pool, SlowStart, Spillover, Tier, ZoneAware};

@@ -1,4 +1,4 @@
-//! Letting the wrapped strategy choose within a part of the tier.
+//! Pickers of a wrapped strategy for a part of the tier.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ pub(super) struct Part<P> {
 }
 
 impl<P: Picker> Part<P> {
-    /// `None` if the part is empty: a pool never asks a strategy to build for nobody.
+    /// Returns `None` if the part is empty, because strategies are never asked to build for no endpoints.
     pub(super) fn build<S: Strategy<Picker = P>>(
         strategy: &S,
         view: View,
@@ -42,10 +42,10 @@ impl<P: Picker> Part<P> {
     }
 }
 
-/// The members of a tier in a client's own order, which depends on the membership alone: the first few are its part.
+/// The members of a tier in the order of one client, which depends on the membership only. The first few are its part.
 pub(super) struct Ranking {
     pub(super) order: Box<[Slot]>,
-    /// How many of them make up the part.
+    /// The number of members in the part.
     pub(super) chosen: usize,
     membership: Revision,
 }
@@ -60,16 +60,17 @@ impl Ranking {
     }
 }
 
-/// The picker of a strategy that keeps to the first few of a [`Ranking`].
+/// A picker for the first few members of a [`Ranking`].
 pub(super) struct Ranked<P> {
     pub(super) ranking: Arc<Ranking>,
     part: Option<Part<P>>,
-    /// Those eligible that are not in the part, in order.
+    /// The eligible members that are not in the part, in order.
     rest: Box<[Slot]>,
 }
 
 impl<P: Picker> Ranked<P> {
-    /// The chosen, whether eligible or not; and while fewer than `at_least` of them are eligible, the next who are.
+    /// The part has the first members, eligible or not. If fewer than `at_least` of them are eligible, the next eligible
+    /// ones are added.
     pub(super) fn build<S: Strategy<Picker = P>>(
         strategy: &S,
         view: &View,

@@ -10,25 +10,26 @@ use crate::{
     view::View,
 };
 
-/// Keeps each client to a few of the endpoints, chosen by rendezvous hashing with a seed of its own.
+/// Restricts each client to a few endpoints, which it chooses by rendezvous hashing with its own seed.
 ///
-/// Choose it where clients and endpoints are so many that connections between all of them cost too much. Every client
-/// needs another seed (a hash of its host name, a random number kept for the life of the process); the same seed
-/// chooses the same endpoints again. When an endpoint joins or leaves, at most one of a client's endpoints changes.
+/// Choose it if clients and endpoints are so many that connections between all of them cost too much. Each client needs
+/// its own seed: a hash of its host name, or a random number that it keeps while it runs. The same seed chooses the
+/// same endpoints. If an endpoint joins or leaves, at most one endpoint of a client changes.
 ///
-/// - **Who belongs to the subset depends on the members alone**, not on who is eligible, so an endpoint that goes down
-///   and comes back finds its clients again. While fewer than [`at_least`](Self::at_least) of the subset are eligible
-///   (by default: while any is not), it is topped up with those that come next in the client's order.
-/// - **Nobody is refused who could be served**: if the wrapped strategy finds nobody in the subset for a request (all
-///   excluded, or at their limit), the first usable one outside takes it.
-/// - Endpoints of weight 0 are not chosen. Other weights do not matter to who is chosen, but to the wrapped strategy.
+/// - **The subset depends on the members only**, not on their availability, so an endpoint that goes down and comes
+///   back keeps its clients. While fewer than [`at_least`](Self::at_least) of the subset are eligible (by default:
+///   while any is not), the next endpoints in the client's order are added.
+/// - **A request that the subset cannot serve** (all excluded or at their limit) goes to the first usable endpoint
+///   outside.
+/// - **Weights** do not affect the choice of the subset, except that endpoints of weight 0 are left out. The wrapped
+///   strategy sees the weights.
 ///
-/// Its weakness: chance. How many clients an endpoint gets varies as random placement does, by about the square root
-/// of their mean number; [`Aperture`](super::Aperture) is exact but wants to know the client's number. With a hashing
-/// strategy inside, keys go to different endpoints from different clients, and topping up moves a few of them.
+/// Weakness: the subsets are random. The number of clients per endpoint varies by about the square root of its mean.
+/// [`Aperture`](super::Aperture) is exact, but needs numbered clients. If the wrapped strategy places by key, a key
+/// goes to different endpoints from different clients, and some keys move when endpoints are added.
 ///
-/// Build O(n), O(n log n) when the membership changes; a pick costs what the wrapped one costs, and a few nanoseconds.
-/// Source: gRPC proposal A68 (deterministic subsetting by rendezvous), which tops up nothing.
+/// Build O(n), O(n log n) when the membership changes. A pick costs a few nanoseconds more than that of the wrapped
+/// strategy. Source: gRPC proposal A68 (deterministic subsetting by rendezvous hashing), which adds no endpoints.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, P2c, PickRequest, Pool, Subset};
@@ -49,14 +50,16 @@ pub struct Subset<S> {
 }
 
 impl<S> Subset<S> {
-    /// `inner` chooses among `size` of the endpoints of each tier; zero counts as one.
+    /// Lets `inner` choose among `size` endpoints of each tier. A size of 0 counts as 1. `seed` must differ between
+    /// clients.
     pub const fn new(inner: S, size: usize, seed: u64) -> Self {
         let size = if size == 0 { 1 } else { size };
         Self { inner, size, at_least: size, seed }
     }
 
-    /// Tops the subset up only while fewer than `eligible` of it are eligible; by default and at most its size. With 1
-    /// it is left alone until nobody is left: for hashing strategies, whose keys then stay.
+    /// Adds endpoints while fewer than `eligible` of the subset are eligible. The range is 1 to the size of the subset;
+    /// other values are clamped. The default is the size. Use 1 with hashing strategies, so that keys move only if the
+    /// subset is down.
     #[must_use]
     pub const fn at_least(mut self, eligible: usize) -> Self {
         self.at_least = if eligible < self.size { eligible } else { self.size };

@@ -7,22 +7,22 @@ use crate::{
 /// How many places of the turn a pick looks at to get past unusable endpoints, before it looks at all of them.
 const MOST_PLACES: u64 = 32;
 
-/// Who is next: for requests that come, and for those that come again.
+/// The positions in the turn: one for first attempts, one for retries.
 pub(super) struct Counters {
     pub(super) first: PickCounter,
-    /// For requests that exclude somebody. Did they take turns like the others, then with one of two endpoints dead
-    /// every turn of the living one would go to a second try, and every first try to the dead one.
+    /// For requests that exclude an endpoint. If they shared a counter with first attempts and one of two endpoints was
+    /// down, all turns of the working one would go to retries, and all first attempts to the one that is down.
     again: PickCounter,
 }
 
 impl Counters {
-    /// Counts first tries from `first`, second ones from where `last` stood.
+    /// Counts first attempts from `first`, and retries from where `last` stood.
     pub(super) fn starting_at(first: u64, last: Option<&Self>) -> Self {
         let again = last.map_or(0, |last| last.again.value());
         Self { first: PickCounter::starting_at(first), again: PickCounter::starting_at(again) }
     }
 
-    /// The endpoint whose turn it is, or else the next usable one, in the order that `at` tells.
+    /// The endpoint whose turn it is, or else the next usable one, in the order of `at`.
     #[inline]
     pub(super) fn pick(&self, at: impl Fn(u64) -> Option<Slot>, all: &[Slot], cx: &mut PickCx<'_>) -> Option<Slot> {
         if cx.is_retry() {
@@ -37,8 +37,8 @@ impl Counters {
         next.or_else(|| scan(ticket, all, cx))
     }
 
-    /// Somebody else, scattered over the turn, so that the requests of a dead endpoint do not all fall to whoever comes
-    /// after it.
+    /// An endpoint at a random place of the turn, so that the requests of an endpoint that is down do not all go to the
+    /// one after it.
     #[cold]
     fn pick_again(&self, at: impl Fn(u64) -> Option<Slot>, all: &[Slot], cx: &mut PickCx<'_>) -> Option<Slot> {
         let ticket = cx.next_number(&self.again);

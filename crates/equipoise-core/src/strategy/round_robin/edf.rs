@@ -9,21 +9,22 @@ use crate::{
     view::View,
 };
 
-/// Takes turns by earliest deadline, in proportion to the weights, from a start that differs from balancer to balancer.
+/// Earliest deadline first: takes turns in proportion to the weights, with a random start per balancer.
 ///
-/// An endpoint of weight `w` is due every `1/w`; whoever is due first is next. Its first deadline lies at random within
-/// its first period, and thus so do all: where [`RoundRobin`](super::RoundRobin) begins with the same endpoint in every
-/// process, and many balancers that start together move in step, these do not. Choose it for many clients of the same
-/// endpoints (proxyless gRPC, sidecars), and `RoundRobin` where its sequence, which spreads each endpoint's turns more
-/// evenly among the others', matters more. The weakness of both: they look at no load.
+/// An endpoint of weight `w` is due every `1/w`; the endpoint with the earliest deadline is next. Its first deadline is
+/// random within its first period. Balancers that start together therefore do not send their first requests to the same
+/// endpoint, as they do with [`RoundRobin`](super::RoundRobin). Choose it for many clients of the same endpoints
+/// (proxyless gRPC, sidecars). Choose `RoundRobin` if an even spacing of turns matters more. Weakness of both: they
+/// ignore load.
 ///
-/// Deadlines repeat after one turn (the sum of the weights divided by their greatest common divisor), so the turn is laid
-/// out when a picker is built and walked by one shared counter, without a lock. Updates go on at the deadline that was
-/// reached: who stays keeps their deadlines, who comes gets a random one within a period. Pick O(1). Build O(n) while the
-/// membership stands, else O(turn × log turn). A turn of more than 65 536 is not laid out: tickets then walk a
-/// low-discrepancy sequence over the weights from a random point (pick O(log n)).
+/// Deadlines repeat after one turn, which is the sum of the weights divided by their greatest common divisor. So the
+/// order of a turn is computed when a picker is built, and a shared counter walks it without a lock. Updates continue
+/// at the deadline that was reached: endpoints that stay keep their deadlines, and new ones get a random deadline
+/// within a period.
 ///
-/// Sources: gRPC A58 and Envoy's EDF scheduler, which keep a queue of deadlines behind a lock instead.
+/// Pick O(1). Build O(n) while the membership is the same, else O(turn × log turn). Turns above 65 536 are not
+/// computed: picks then follow a low-discrepancy sequence over the weights from a random point, in O(log n). Sources:
+/// gRPC A58 and Envoy's EDF scheduler, which keep a queue of deadlines behind a lock.
 ///
 /// ```
 /// use equipoise_core::{Edf, EndpointSpec, PickRequest, Pool};
@@ -40,18 +41,18 @@ pub struct Edf {
 }
 
 impl Edf {
-    /// With a start that is drawn from the pool's [entropy](crate::PoolBuilder::entropy).
+    /// The start is drawn from the pool's [entropy](crate::PoolBuilder::entropy).
     pub const fn new() -> Self {
         Self { seed: None }
     }
 
-    /// With the start that belongs to `seed` (and to the endpoints' ids): whatever the pool's entropy.
+    /// The start depends on `seed` and the endpoint ids only, not on the pool's entropy.
     pub const fn seeded(seed: u64) -> Self {
         Self { seed: Some(seed) }
     }
 }
 
-/// A deadline within the turn, and whose it is.
+/// A deadline within the turn, and its endpoint.
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
 struct Due {
     /// In units of 1 / weight.
@@ -67,7 +68,7 @@ impl Strategy for Edf {
 
     fn build(&self, view: &View, last: Option<&EdfPicker>) -> Result<EdfPicker, BuildError> {
         let membership = view.membership_revision();
-        // Drawn once there is somebody, and kept.
+        // Drawn when the first member is there, and kept.
         let drawn = || (!view.members().is_empty()).then(|| view.random());
         let seed = self.seed.or(last.and_then(|last| last.seed)).or_else(drawn);
         let course = match last {
@@ -126,7 +127,7 @@ fn course(view: &View, seed: u64) -> Course {
     Course::LaidOut { period: 1.0 / f64::from(divisor), deadlines: deadlines.into() }
 }
 
-/// What depends on the membership alone.
+/// What depends on the membership only.
 #[derive(Clone)]
 enum Course {
     LaidOut { period: f64, deadlines: Arc<[Due]> },
@@ -155,7 +156,7 @@ pub struct EdfPicker {
     counters: Counters,
     course: Course,
     membership: Revision,
-    /// `None` as long as nobody was there.
+    /// `None` as long as there were no members.
     seed: Option<u64>,
 }
 

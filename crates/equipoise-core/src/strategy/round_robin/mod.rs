@@ -12,17 +12,18 @@ use crate::{
     view::View,
 };
 
-/// Takes turns, in proportion to the weights and as evenly spread as they allow: nginx's smooth weighted round robin.
+/// Smooth weighted round robin, as in nginx: takes turns in proportion to the weights, spread as evenly as they allow.
 ///
-/// Choose it where requests and endpoints are alike: it is exact (after each full turn everybody has had their share)
-/// and the cheapest of all. Weights 5, 1, 1 give `a a b a c a a`. Its weakness: it looks at no load, so a slow endpoint
-/// gets as much as a fast one.
+/// Choose it if requests and endpoints are alike. It is exact: after a full turn each endpoint has had its share. It is
+/// also the cheapest strategy. Weights 5, 1, 1 give `a a b a c a a`. Weakness: it ignores load, so a slow endpoint gets
+/// as much as a fast one.
 ///
-/// The turn is laid out when a picker is built and walked by one shared counter, so that picks take no lock; who was
-/// owed a turn is carried over to the next picker, so that updates neither restart the turn nor favour anybody. Pick
-/// O(1). Build O(n) for equal weights, else O(turn × distinct weights), where the turn is the sum of the weights
-/// divided by their greatest common divisor. A turn of more than 65 536 is not laid out: tickets then walk a
-/// low-discrepancy sequence over the weights (shares as exact, order not nginx's; pick O(log n)).
+/// The order of a turn is computed when a picker is built, and a shared counter walks it, so picks take no lock. A new
+/// picker continues where the last one stood, so updates neither restart the turn nor favour an endpoint.
+///
+/// Pick O(1). Build O(n) for equal weights, else O(turn × distinct weights). The length of a turn is the sum of the
+/// weights divided by their greatest common divisor. Turns above 65 536 are not computed: picks then follow a
+/// low-discrepancy sequence over the weights, with exact shares but another order than nginx, in O(log n).
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, PickRequest, Pool, RoundRobin};
@@ -37,7 +38,7 @@ use crate::{
 pub struct RoundRobin;
 
 impl RoundRobin {
-    /// The strategy; it has no settings.
+    /// Creates the strategy. It has no settings.
     pub const fn new() -> Self {
         Self
     }

@@ -1,4 +1,4 @@
-//! Who is served by which ticket.
+//! The order of turns: which endpoint a pick number belongs to.
 
 use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
 
@@ -17,7 +17,7 @@ pub(super) enum Schedule {
     Spread { slots: Arc<[Slot]>, bounds: Box<[u64]> },
 }
 
-/// Everybody as often as their weight: it ends with the credits that it began with.
+/// Each endpoint as often as its weight. It ends with the credits that it began with.
 pub(super) struct Turn {
     order: Box<[Slot]>,
     classes: Box<[Class]>,
@@ -30,7 +30,7 @@ struct Class {
     /// With what each is owed at the first ticket, the one to be served next in front. It grows by the weight each round and
     /// falls by the total when served.
     ///
-    /// As all of them gain alike and whoever is served is then owed least, they are served in this order for ever.
+    /// All gain the same, and the one just served is then owed least, so this order never changes.
     queue: Vec<(i64, Slot)>,
 }
 
@@ -92,13 +92,13 @@ impl Turn {
                 *credit = owed.get(slot.index()).map_or(0, |&owed| (owed as f64 * worth) as i64);
             }
             queue.sort_by_key(|&(credit, _)| Reverse(credit));
-            // Nobody is further behind than one who has just been served; a changed membership may have left it so.
+            // No endpoint is further behind than one that was just served; a membership change may have left it so.
             let least = queue.first().map_or(0, |&(most, _)| most - total);
             queue.iter_mut().for_each(|(credit, _)| *credit = least.max(*credit));
         }
     }
 
-    /// What everybody is owed after so many tickets of the turn, by slot, compared with the average: so a newcomer, with
+    /// What each endpoint is owed after so many tickets of the turn, by slot, compared with the average: so a newcomer, with
     /// nothing, is neither ahead nor behind.
     fn owed_after(&self, served: usize) -> Vec<i64> {
         let credits = || self.classes.iter().flat_map(|class| &class.queue);
@@ -129,11 +129,11 @@ fn classes(slots: &[Slot], weights: &[u32]) -> Vec<Class> {
     queues.into_iter().map(|(weight, queue)| Class { weight: i64::from(weight), queue }).collect()
 }
 
-/// One turn of nginx's smooth weighted round robin: in each round everybody is credited their weight, the one who is
+/// One turn of nginx's smooth weighted round robin: in each round all are credited their weight, and the one that is
 /// owed most (the first of equals) is served and debited the total. Only the fronts of the classes can be that one.
 ///
-/// Nobody is served more often than their weight. So the turn ends as it began, also where a changed membership has left
-/// credits that nginx's own would take some turns to even out; here they only say where in the turn everybody is.
+/// No endpoint is served more often than its weight, so the turn ends as it began. This holds also after a membership
+/// change, whose credits nginx would even out over several turns.
 fn smooth(classes: &[Class], total: i64) -> Box<[Slot]> {
     let mut order = Vec::with_capacity((total / FINE) as usize);
     let mut contenders: Vec<Contender<'_>> = classes.iter().filter_map(Contender::new).collect();
@@ -161,7 +161,7 @@ fn smooth(classes: &[Class], total: i64) -> Box<[Slot]> {
 /// A class that takes part in a turn.
 struct Contender<'a> {
     class: &'a Class,
-    /// Who is next, and what they are owed by now.
+    /// The endpoint that is next, and what it is owed.
     next: usize,
     front: Slot,
     owed: i64,

@@ -16,27 +16,29 @@ use crate::{
     view::View,
 };
 
-/// Keeps each client to a few of the endpoints, so laid out that all clients together load them evenly: the
-/// deterministic aperture.
+/// Deterministic aperture: restricts each numbered client to a few endpoints, so that all clients together load all
+/// endpoints evenly.
 ///
-/// Endpoints sit on a ring, each on an arc as long as its weight; clients sit on the same ring, evenly spaced. Each
-/// client uses the endpoints under an arc that begins where it sits, and one that is covered only in part counts for
-/// that part of its weight. The arc is as many client spacings long as hold [`minimum`](Self::minimum) endpoints, so
-/// every point of the ring is covered equally often: shares are exact, whatever the numbers.
+/// Endpoints are on a ring, each with an arc as long as its weight. Clients are on the same ring at even distances. A
+/// client uses the endpoints under an arc that starts at its place; an endpoint that is only partly covered counts with
+/// that part of its weight. The length of the arc is the smallest number of client distances that holds
+/// [`minimum`](Self::minimum) endpoints. So all points of the ring are covered equally often, and shares are exact for
+/// any number of clients and endpoints.
 ///
-/// Choose it over [`Subset`](super::Subset) where clients know how many they are and which one each of them is (a
-/// replica's ordinal in a stateful set). Its weakness: that knowledge. Two clients with one number double the load on
-/// one arc; a wrong count leaves gaps. When the number of clients changes, pools are to be made anew, and arcs shift.
+/// Choose it over [`Subset`](super::Subset) if clients know how many they are and which number each has, such as the
+/// ordinal in a stateful set. Weakness: these numbers must be right. Two clients with the same number double the load
+/// on one arc; a wrong count leaves gaps. If the number of clients changes, each needs a new pool, and all arcs move.
 ///
-/// - **The ring depends on the members alone**, not on who is eligible; all clients must know the same ids and weights.
-/// - While fewer than [`at_least`](Self::at_least) of a client's endpoints are eligible (by default: than the minimum, or
-///   than all under an arc of fewer heavy ones), the next ones along the ring are added, with all of their weight. Shares
-///   are then only about even.
-/// - Nobody is refused who could be served: see [`Subset`](super::Subset).
-/// - The weights that the wrapped strategy sees are lengths of arcs; their ratios are what was set.
+/// - **The ring depends on the members only**, not on their availability. All clients must know the same ids and
+///   weights.
+/// - While fewer than [`at_least`](Self::at_least) of a client's endpoints are eligible, the next ones along the ring
+///   are added with their full weight. Shares are then only roughly even.
+/// - A request that the arc cannot serve (all excluded or at their limit) goes to the first usable endpoint outside.
+/// - The wrapped strategy sees lengths of arcs as weights. Their ratios are those of the weights, except at the ends of
+///   the arc.
 ///
-/// Build O(n), O(n log n) when the membership changes; a pick costs what the wrapped one costs with unequal weights.
-/// Source: Finagle's deterministic aperture (minimum 12), which has no weights; arcs by weight are added.
+/// Build O(n), O(n log n) when the membership changes. A pick costs that of the wrapped strategy with unequal weights.
+/// Source: Finagle's deterministic aperture (minimum 12), which has no weights.
 ///
 /// ```
 /// use equipoise_core::{Aperture, EndpointSpec, P2c, PickRequest, Pool};
@@ -57,15 +59,15 @@ pub struct Aperture<S> {
     at_least: Option<usize>,
 }
 
-/// Enough for the power of two choices to work with, and for some to fail (Finagle's).
+/// Enough for the power of two choices, also when some fail; the default of Finagle.
 const MINIMUM: u32 = 12;
 
 impl<S> Aperture<S> {
-    /// `inner` chooses among the endpoints under the arc of client number `peer` (from 0) of `peers`.
+    /// Lets `inner` choose among the endpoints of client number `peer`, counted from 0, of `peers` clients.
     ///
     /// # Errors
     ///
-    /// When there is no such client.
+    /// [`InvalidCombinator::Peer`] if `peer` is not below `peers`.
     pub fn new(inner: S, peer: u32, peers: u32) -> Result<Self, InvalidCombinator> {
         if peer >= peers {
             return Err(InvalidCombinator::Peer { peer, peers });
@@ -73,22 +75,22 @@ impl<S> Aperture<S> {
         Ok(Self { inner, peer, peers, minimum: MINIMUM, at_least: None })
     }
 
-    /// How many endpoints of mean weight the arc is to hold at least; 12 by default, zero counts as one.
+    /// Sets the minimum number of endpoints of mean weight under the arc. The default is 12, and 0 counts as 1.
     #[must_use]
     pub const fn minimum(mut self, endpoints: u32) -> Self {
         self.minimum = if endpoints == 0 { 1 } else { endpoints };
         self
     }
 
-    /// Adds endpoints while fewer than `eligible` under the arc are; by default the minimum, or as many as are under the
-    /// arc where heavy ones make it fewer. Zero counts as one.
+    /// Adds endpoints while fewer than `eligible` under the arc are eligible. 0 counts as 1. The default is the
+    /// [`minimum`](Self::minimum), or all endpoints under the arc if these are fewer because they are heavy.
     #[must_use]
     pub const fn at_least(mut self, eligible: usize) -> Self {
         self.at_least = Some(if eligible == 0 { 1 } else { eligible });
         self
     }
 
-    /// The ring from where this client sits, and the weights that the endpoints count for, by slot.
+    /// The ring from the client's place on, and the weights of the endpoints by slot.
     fn layout(&self, view: &View) -> (Ranking, Box<[u32]>) {
         let place = |slot: Slot| {
             let id = view.endpoint(slot)?.id().as_str();
@@ -125,7 +127,7 @@ impl<S: Strategy> Strategy for Aperture<S> {
                 (Arc::new(ranking), weights.into())
             }
         };
-        // Of unequal weights an arc may hold fewer than the minimum, and is not short of any.
+        // With unequal weights an arc may hold fewer endpoints than the minimum. That is not a shortage.
         let at_least = self.at_least.unwrap_or_else(|| ranking.chosen.min(self.minimum as usize));
         let weighed = view.reweighted(|slot| weights[slot.index()]);
         let ranked = Ranked::build(&self.inner, &weighed, ranking, at_least, last.map(|last| &last.ranked))?;

@@ -15,37 +15,36 @@ use crate::{
     view::{Layered, View},
 };
 
-/// Lets endpoints that are cold take up their share little by little, under any strategy.
+/// Gives endpoints that start only a part of their share at first, and increases it over time.
 ///
-/// Choose it where a fresh process is slow at first (empty caches, a compiler that is still warming up, connections to
-/// be made). An endpoint's *factor* is max([`floor`](Self::floor), (t / [`window`](Self::window))^(1 /
-/// [`aggression`](Self::aggression))), t after it started; it gets that part of what the wrapped strategy would send
-/// it (and, where several are starting, a little of what the others of them lose). Each choice of an endpoint that is
-/// starting is tossed for, and the strategy chooses again if it loses.
+/// Choose it if a new process is slow at first, because of empty caches, a JIT compiler or new connections. The
+/// *factor* of an endpoint is max([`floor`](Self::floor), (t / [`window`](Self::window))^(1 /
+/// [`aggression`](Self::aggression))), t after its start. It gets that part of what the wrapped strategy would send it.
+/// If several are starting, it also gets a little of what the others lose. When the wrapped strategy picks a starting
+/// endpoint, a random draw decides by the factor; if it loses, the strategy picks again.
 ///
-/// - **Who starts slowly**: an endpoint that joins a pool whose tier has members, or becomes eligible again (it comes
-///   back, its weight rises from 0, its draining is called off), from that moment on its own clock. What happens to
-///   others does not touch it. The first members of a tier do not, unless [asked for](Self::from_the_first).
-/// - **The clock is the pool's, not the traffic's**: without requests a start ends as early as with many.
-/// - **Factors count relative to the largest**, so if all are starting at once, nobody pays.
-/// - **A request is never refused for it**: when everybody else is excluded or at their limit, an endpoint that is
-///   starting takes what there is.
-/// - For a wrapped strategy that places by [key](crate::Needs::key) the toss belongs to the key: a starting endpoint is
-///   given its keys one by one, and each moves once.
+/// - **Endpoints start slowly** if they join a tier that has members, or become eligible again: they come back, their
+///   weight rises from 0, or draining ends. Each has its own start time. The first members of a tier start with their
+///   full share, unless [`from_the_first`](Self::from_the_first) is set.
+/// - **Starts end by the clock**, not by the number of requests.
+/// - **Factors are relative to the largest**: if all endpoints are starting at once, none loses traffic.
+/// - **No request fails because of it**: if all other endpoints are excluded or at their limit, a starting one takes
+///   the request.
+/// - If the wrapped strategy places by [key](crate::Needs::key), the draw depends on the key: an endpoint gets its keys
+///   one by one, and each moves once.
 ///
-/// Wrap it around other combinators, not inside them: inside a [`Subset`](super::Subset), who is merely new to the
-/// subset starts slowly too.
+/// Put it around other combinators: inside a [`Subset`](super::Subset), endpoints that are only new to the subset would
+/// start slowly too.
 ///
-/// Its weakness: time says little about how warm an endpoint is. Also, after eight picks of endpoints that lose
-/// their toss, or the same one twice, the strategy is asked to choose among the others, and one that takes turns
-/// then gives the next in turn more than its due. What takes turns asks for each turn anew, so a factor f counts
-/// there as a weight does: one starting beside a full one gets f / (1 + f), where any other strategy gives it f /
-/// 2. A strategy that fills the least loaded first still fills an idle newcomer, at the floor's part of the
-/// traffic.
+/// Weaknesses: time says little about how warm an endpoint is. After eight lost draws, or the same endpoint twice, the
+/// wrapped strategy has to pick among the others; one that takes turns then gives the next in turn more than its share.
+/// Strategies that take turns advance with each draw, so a factor f acts like a weight: one starting endpoint beside a
+/// full one gets f / (1 + f), and f / 2 with other strategies. Strategies that fill the least loaded endpoint first
+/// still fill a new idle one, with the floor's part of the traffic.
 ///
-/// A pick costs a nanosecond or two when nobody is starting, and no reading of the clock; otherwise a reading (if the
-/// wrapped strategy has none) and a toss where one is due. Build O(n); none is needed during a start. Source: Envoy's
-/// slow start, which scales weights instead, and so gives nothing at all to a newcomer where they hardly count.
+/// A pick costs 1 to 2 ns while no endpoint is starting. Otherwise it costs a draw where one is needed, and a clock
+/// reading if the wrapped strategy needs none. Build O(n); a start needs no further builds. Source: Envoy's slow start.
+/// Envoy scales weights, so a new endpoint gets nothing if weights hardly count.
 ///
 /// ```
 /// use std::time::Duration;
@@ -65,23 +64,23 @@ pub struct SlowStart<S> {
 }
 
 impl<S> SlowStart<S> {
-    /// Half a minute, linear, from a tenth on.
+    /// Wraps `inner` with a window of 30 s, aggression 1 and a floor of 0.1.
     pub const fn new(inner: S) -> Self {
         Self { inner, curve: Curve::DEFAULT, from_the_first: false }
     }
 
-    /// How long a start takes. Zero turns it off.
+    /// Sets how long a start takes. The default is 30 s. Zero turns slow start off.
     #[must_use]
     pub fn window(mut self, window: Duration) -> Self {
         self.curve.window = saturating_nanos(window);
         self
     }
 
-    /// How the share rises: 1, the default, in a straight line; 2 faster at first, 0.5 slower.
+    /// Sets how the share rises: linearly with 1, the default; faster at first above 1; slower at first below 1.
     ///
     /// # Errors
     ///
-    /// When it is not above 0.
+    /// [`InvalidCombinator::Aggression`] if `aggression` is not above 0 or not finite.
     pub fn aggression(mut self, aggression: f64) -> Result<Self, InvalidCombinator> {
         if !(aggression > 0.0 && aggression.is_finite()) {
             return Err(InvalidCombinator::Aggression { aggression });
@@ -90,12 +89,12 @@ impl<S> SlowStart<S> {
         Ok(self)
     }
 
-    /// The part of its share that an endpoint starts with; a tenth by default. Without one, it would not be found out
-    /// that it works.
+    /// Sets the part of its share that an endpoint gets at first: above 0, at most 1. The default is 0.1. It cannot be
+    /// 0, because an endpoint without requests cannot show that it works.
     ///
     /// # Errors
     ///
-    /// When it is not above 0, or above 1.
+    /// [`InvalidCombinator::Floor`] if `floor` is not above 0 and at most 1.
     pub fn floor(mut self, floor: f64) -> Result<Self, InvalidCombinator> {
         if !(floor > 0.0 && floor <= 1.0) {
             return Err(InvalidCombinator::Floor { floor });
@@ -104,7 +103,8 @@ impl<S> SlowStart<S> {
         Ok(self)
     }
 
-    /// Also the first members of a tier start slowly. It shows only when others join them before they are done.
+    /// Lets the first members of a tier start slowly too. This has an effect only if others join before their start has
+    /// ended.
     #[must_use]
     pub const fn from_the_first(mut self) -> Self {
         self.from_the_first = true;
@@ -125,7 +125,7 @@ impl<S: Strategy> Strategy for SlowStart<S> {
         let inner = self.inner.build(&inside, last.map(|last| &last.inner))?;
         let now = view.now();
         let mut eligible = vec![false; view.capacity()];
-        // Who is on trial has not started yet.
+        // An endpoint on probation has not started yet.
         let serving = || view.eligible().iter().filter(|slot| !view.is_on_probation(**slot));
         serving().for_each(|slot| eligible[slot.index()] = true);
         let same = last.filter(|last| last.membership == view.membership_revision());
@@ -133,14 +133,14 @@ impl<S: Strategy> Strategy for SlowStart<S> {
             Some(same) => Arc::clone(&same.ramps),
             None => by_slot::<S::State>(view),
         };
-        // Starting one again that does not become eligible after all, because a change was refused, is of no consequence.
+        // A start that was set for an update that is then rejected has no effect.
         if last.is_some() || self.from_the_first {
             let news = serving().filter(|slot| !last.is_some_and(|last| last.knew(&ramps, **slot)));
             news.filter_map(|slot| ramps[slot.index()].as_ref()).for_each(|ramp| ramp.start(now));
         }
         let started = |slot: &Slot| Some((*slot, ramps[slot.index()].as_ref()?.started(self.curve, now)?));
         let starting: Vec<(Slot, Timestamp)> = match same {
-            // Spares a look at all endpoints when one flips.
+            // Avoids a look at all endpoints when the availability of one changes.
             Some(same) => {
                 let newly = serving().filter(|slot| !same.eligible[slot.index()]);
                 let still = same.starting.iter().filter(|slot| eligible[slot.index()]);
@@ -183,7 +183,7 @@ pub struct SlowStartPicker<P> {
     ramps: Arc<[Option<Arc<Ramp>>]>,
     /// By slot.
     eligible: Box<[bool]>,
-    /// Who was starting when it was built.
+    /// The endpoints that were starting when it was built.
     starting: Box<[Slot]>,
     curve: Curve,
     /// When the last start is over, in nanoseconds; 0 once it is.
@@ -203,11 +203,11 @@ fn by_slot<I: Send + Sync + 'static>(view: &View) -> Arc<[Option<Arc<Ramp>>]> {
     ramps.into()
 }
 
-/// How often the strategy chooses freely before it is told whom not to choose: those that take turns stay fair so.
+/// The number of free picks before losing endpoints are filtered out. Free picks keep strategies that take turns fair.
 const TOSSES: usize = 8;
-/// A start that is to end later than this after twice the window: the clock was set back.
+/// A start that would end later than this after twice the window: the clock was set back.
 const SLACK: u64 = 1_000_000_000;
-/// Keeps this lot apart from others that are drawn by the same key.
+/// Makes this decision independent of others by the same key.
 const SALT: u64 = 0x7261_6d70;
 
 impl<P: Picker> SlowStartPicker<P> {
@@ -233,7 +233,7 @@ impl<P: Picker> SlowStartPicker<P> {
         let lot = cx.random_by_key(self.by_key, SALT);
         let wins = |slot: Slot| {
             let Some(start) = self.ramp(slot).and_then(|ramp| ramp.started(self.curve, now)) else { return true };
-            // A coin for each endpoint and pick, so that asking again during the pick gives the same answer.
+            // One draw per endpoint and pick, so that a second call during the pick returns the same.
             let coin = mix(lot ^ u64::from(slot.0).wrapping_mul(GAMMA)) >> 32;
             (coin as f64) < self.curve.factor(start, now) / largest * 2f64.powi(32)
         };

@@ -3,7 +3,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// When an endpoint started: one more than the nanoseconds; 0 if it has not started slowly.
+/// The start time of an endpoint in nanoseconds, plus 1. 0 if it has not started slowly.
 #[derive(Debug, Default)]
 pub struct Ramp(AtomicU64);
 
@@ -12,14 +12,14 @@ impl Ramp {
         self.0.store(now.as_nanos().saturating_add(1), Ordering::Relaxed);
     }
 
-    /// When it started, unless that is over.
+    /// The start time, or `None` if the start has ended.
     pub(super) fn started(&self, curve: Curve, now: Timestamp) -> Option<Timestamp> {
         let start = Timestamp::from_nanos(self.0.load(Ordering::Relaxed).checked_sub(1)?);
         (now < curve.end(start)).then_some(start)
     }
 }
 
-/// How a share rises.
+/// How the share of a starting endpoint rises.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Curve {
     /// In nanoseconds.

@@ -11,34 +11,31 @@ use crate::{
     view::View,
 };
 
-/// Prefers the endpoints in the client's own zone, as long as that does not overload them.
+/// Prefers the endpoints in the client's own zone, as long as this does not overload them.
 ///
-/// Choose it where crossing a zone costs money or time. A zone's *capacity* is the weight of its eligible endpoints;
-/// its *callers* are the clients that stand there. While the client's zone holds at least as large a part of the
-/// capacity as of the callers, all of the client's requests stay. Otherwise it keeps as many as its capacity is meant
-/// for (capacity part / callers part), and the rest goes to those zones that have more capacity than callers, in
-/// proportion to what they have to spare.
+/// Choose it if traffic between zones costs money or time. The *capacity* of a zone is the weight of its eligible
+/// endpoints. Its *callers* are the clients in it. While the client's zone has at least as large a share of all
+/// capacity as of all callers, all requests stay in the zone. Otherwise the share (capacity share / caller share)
+/// stays. The rest goes to zones that have more capacity than callers, in proportion to the difference.
 ///
-/// - **Callers** are taken to be spread evenly over the zones that have members, and the client's own. Say
-///   [`callers`](Self::callers) if they are not.
-/// - **With fewer than [`minimum`](Self::minimum) eligible endpoints nearby** zones are disregarded: requests are
-///   spread by capacity alone.
-/// - **Nobody is refused who could be served**: if those nearby are all excluded from a request or at their limit,
-///   others are asked, and the other way round.
-/// - Endpoints without a zone form a zone of their own that has no callers. Members of weight 0 do not count.
-/// - For a wrapped strategy that places by [key](crate::Needs::key), the way out of the zone is drawn by the key.
+/// - **Callers** are assumed to be spread evenly over the client's zone and all zones with members. If not, set
+///   [`callers`](Self::callers).
+/// - **With fewer than [`minimum`](Self::minimum) eligible endpoints in the client's zone**, zones are ignored and
+///   requests are spread by capacity.
+/// - **A request that one part cannot serve** (all endpoints excluded or at their limit) goes to the other part.
+/// - Endpoints without a zone form a zone without callers. Members of weight 0 do not count.
+/// - If the wrapped strategy places by [key](crate::Needs::key), the key decides whether a request leaves the zone.
 ///
-/// Its weakness: it looks at capacity and not at load, so a zone whose clients are busier than others is not relieved.
-/// Zones in [tiers](crate::Tier) are the rougher way: everything stays until nobody is left.
+/// Weakness: it compares capacity and not load, so a zone with busier clients than others is not relieved.
+/// [Tiers](crate::Tier) are a simpler way: all requests stay in the zone until it has no eligible endpoint.
 ///
-/// A wrapped strategy that places by key keeps the far keys where they are while shares stand; when a zone falls short
-/// some move, because the weights of the others change. One that keeps a single account of the tier, as
-/// [`BoundedLoad`](crate::BoundedLoad) does, belongs around this one: the wrapped strategy is built twice, for those
-/// nearby and for the others.
+/// If the wrapped strategy places by key, keys outside the zone stay where they are while the shares stay. If a zone
+/// loses capacity, some move, because the weights of the others change. [`BoundedLoad`](crate::BoundedLoad) belongs
+/// around this strategy, because the wrapped strategy is built twice: for the client's zone and for the rest.
 ///
-/// Build O(n); a pick costs what the wrapped one costs, and a random number while the zone keeps only part of it.
-/// Source: Envoy's zone-aware routing, whose `min_cluster_size` (6 endpoints in all) is `minimum` here, of the client's
-/// zone, and whose callers are the members of the client's own cluster; it counts endpoints where this weighs them.
+/// Build O(n). A pick costs that of the wrapped strategy, and a random number while only a part stays in the zone.
+/// Source: Envoy's zone-aware routing. Its callers are the members of the client's cluster, its `min_cluster_size` (6,
+/// of all endpoints) is `minimum` here (of the client's zone), and it counts endpoints instead of weights.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, P2c, PickRequest, Pool, ZoneAware};
@@ -58,20 +55,21 @@ pub struct ZoneAware<S> {
 }
 
 impl<S> ZoneAware<S> {
-    /// `inner` chooses, first among the endpoints of `zone`: where the client stands.
+    /// Lets `inner` choose, and prefers the endpoints of `zone`, the zone of this client.
     pub fn new(inner: S, zone: impl Into<String>) -> Self {
         Self { inner, zone: zone.into(), minimum: 1, callers: None }
     }
 
-    /// How many endpoints of the client's zone have to be eligible for zones to count; 1 by default.
+    /// Sets how many endpoints of the client's zone must be eligible; below that, zones are ignored. The default is 1,
+    /// and 0 counts as 1.
     #[must_use]
     pub fn minimum(mut self, eligible: usize) -> Self {
         self.minimum = eligible;
         self
     }
 
-    /// How many clients stand in each zone, or any numbers of the same ratios. Zones that are not named have none. If
-    /// all are zero, they are taken to be spread evenly again.
+    /// Sets the number of clients in each zone, or any numbers in the same proportion. Zones that are not named have
+    /// none. If all numbers are 0, callers are assumed to be spread evenly, as by default.
     #[must_use]
     pub fn callers<Z: Into<String>>(mut self, callers: impl IntoIterator<Item = (Z, u32)>) -> Self {
         let callers: BTreeMap<String, u32> = callers.into_iter().map(|(zone, n)| (zone.into(), n)).collect();
@@ -98,7 +96,7 @@ impl<S: Strategy> Strategy for ZoneAware<S> {
         if let Some(spare) = &plan.spare {
             let weight = |slot: Slot| zoning.of(spare, slot) * f64::from(view.weight(slot));
             let most = far.eligible().iter().map(|&slot| weight(slot)).fold(0.0, f64::max);
-            // Zones without anything to spare keep a weight of 1 in a million: the last resort of a request.
+            // Zones without spare capacity keep a weight of 1 in a million, so a request can still fall back to them.
             far = far.reweighted(|slot| (weight(slot) / most * f64::from(MAX_WEIGHT)).round() as u32);
         }
         let near = view.narrowed(|slot| zoning.is_near(slot));
@@ -123,12 +121,12 @@ pub struct ZonePicker<P> {
     near: Option<Part<P>>,
     far: Option<Part<P>>,
     zoning: Arc<Zoning>,
-    /// The part of the requests that stays, in units of 2⁻³².
+    /// The share of requests that stays in the zone, in units of 2⁻³².
     stay: u64,
     by_key: bool,
 }
 
-/// Keeps this lot apart from others that are drawn by the same key.
+/// Makes this decision independent of others by the same key.
 const SALT: u64 = 0x7a6f_6e65;
 
 impl<P: Picker> Picker for ZonePicker<P> {

@@ -2,25 +2,25 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{endpoint::Slot, ids::Revision, view::View};
 
-/// Who stands in which zone, members and callers: all that depends on the membership alone.
+/// The zones of members and callers, which depend on the membership only.
 pub(super) struct Zoning {
     /// By slot: the number of its zone.
     zones: Box<[u32]>,
-    /// By zone: the part of all callers that stands there.
+    /// By zone: its share of all callers.
     callers: Box<[f64]>,
     membership: Revision,
 }
 
 /// The number of the client's own zone.
 const NEAR: u32 = 0;
-/// The number of what is in no zone.
+/// The number for endpoints without a zone.
 const NOWHERE: u32 = 1;
 
 /// How requests are divided.
 pub(super) struct Plan {
-    /// The part that stays in the client's zone.
+    /// The share that stays in the client's zone.
     pub(super) stay: f64,
-    /// By zone: the part of its capacity that its own callers leave; `None` where weights alone decide.
+    /// By zone: the share of its capacity that its own callers do not need. `None` if only weights count.
     pub(super) spare: Option<Vec<f64>>,
 }
 
