@@ -1,4 +1,4 @@
-//! Picks, through the caller's counter.
+//! Counts allocations of picks with the counter of the caller.
 
 use super::{
     Check, Counter, Findings,
@@ -25,7 +25,7 @@ pub(super) fn check(make: &dyn Fn() -> AnyStrategy, count: &Counter<'_>, seed: u
                 }
             }
         };
-        // What a thread does once is not what a pick costs.
+        // Not counted: what a thread allocates once.
         picks();
         let made = count(&mut picks);
         if made > 0 {

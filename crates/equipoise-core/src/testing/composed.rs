@@ -1,4 +1,4 @@
-//! Within wrappers: the strategy keeps to the part that it is shown.
+//! Inside wrapping strategies, a strategy picks only endpoints that it is shown.
 
 use std::sync::Arc;
 
@@ -36,8 +36,8 @@ pub(super) fn check(make: &dyn Fn() -> AnyStrategy, seed: u64, findings: &mut Fi
 
 type Watch = Arc<Mutex<Vec<String>>>;
 
-/// Shows the wrapped strategy every other member, and keeps it from one of them. Nobody is refused who could be served:
-/// outside, the first that is usable is taken.
+/// Shows the wrapped strategy every other member, and filters one of them out. If the wrapped strategy finds none, the
+/// first usable endpoint outside is picked.
 struct Half<S> {
     inner: S,
     watch: Watch,
@@ -85,8 +85,10 @@ impl<P: Picker> Picker for HalfPicker<P> {
         let picked = cx.within(&self.part, |cx| cx.filtered(&shown, |cx| self.inner.pick(cx)));
         let mut may = |slot: Slot| self.part.eligible().contains(&slot) && shown(slot) && cx.usable(slot);
         let fault = match picked {
-            Some(slot) if !may(slot) => Some(format!("picked slot {}, which it is kept from", slot.index())),
-            None if self.part.eligible().iter().any(|&slot| may(slot)) => Some("found nobody in its part".to_owned()),
+            Some(slot) if !may(slot) => Some(format!("picked slot {}, which is filtered out", slot.index())),
+            None if self.part.eligible().iter().any(|&slot| may(slot)) => {
+                Some("found no endpoint in its part".to_owned())
+            }
             _ => None,
         };
         let picked = picked.filter(|&slot| may(slot));

@@ -1,4 +1,4 @@
-//! An explanation is the pick that would be made, and nothing else.
+//! An explanation shows the pick that would be made, and changes nothing.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub(super) fn check(make: &dyn Fn() -> AnyStrategy, seed: u64, findings: &mut Fi
                 request = request.exclude(&excluded);
             }
             let before = world.pool.endpoints();
-            // The same luck for all.
+            // The same random numbers for all.
             let explain = || {
                 world.chance.restart(u64::from(turn) ^ seed);
                 world.pool.explain(&request)

@@ -17,7 +17,7 @@ use crate::{
 
 const ENDPOINTS: usize = 4;
 
-/// How long an endpoint takes that works.
+/// The latency of an endpoint that works.
 const USUAL: Duration = Duration::from_millis(10);
 
 /// One of the endpoints works for this long, and fails from then on.
@@ -140,7 +140,7 @@ fn count(strategy: AnyStrategy, rate: f64, ending: Ending, seed: u64) -> Result<
         world.clock.set(now);
         let key = dice.next_u64().to_le_bytes();
         let lease =
-            world.pool.pick(&PickRequest::new().key(&key)).map_err(|error| format!("picked nobody ({error})"))?;
+            world.pool.pick(&PickRequest::new().key(&key)).map_err(|error| format!("picked no endpoint ({error})"))?;
         let fails = *lease.endpoint().id() == failing;
         if COUNTED.contains(&time) {
             tally.failing += u64::from(fails);

@@ -1,40 +1,42 @@
 use std::fmt;
 
-/// What is checked.
+/// A property of strategies that the [suite](super::Conformance) checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Check {
-    /// Whoever is picked may be: a member that is open, of a weight above 0 and not excluded; whatever has changed
-    /// before. Nor does the strategy panic or refuse its members.
+    /// Only usable endpoints are picked: members that are up, have a weight above 0 and are not excluded. The strategy
+    /// does not panic and does not refuse its members.
     Usable,
-    /// Somebody is picked if anybody may be, also if it is the only one left.
+    /// A pick finds an endpoint if any is usable, also if only one is.
     Finds,
-    /// All places of endpoints with limits are given out, none beyond, and those that come back are given out again.
+    /// Endpoints with limits are filled up to their limits and never above, and places that become free are used again.
     Limits,
-    /// Within a wrapping strategy that hands on a part of the view, and filters, it keeps to what it is shown.
+    /// Inside a wrapping strategy that narrows the view and filters endpoints, only endpoints that are shown are
+    /// picked.
     Composes,
-    /// An explanation names whom the pick takes, and takes nothing itself.
+    /// An explanation names the endpoint that the pick would choose, and changes nothing.
     Explains,
-    /// Picks on several threads go on while members and availability change, nobody starves, and nothing is left of it.
+    /// Picks on several threads succeed while members and availability change, none runs forever, and no lease remains
+    /// counted.
     Threads,
     /// An endpoint that fails (after 1 ms, after 500 ms, or without an answer until requests are given up) gets no more
     /// requests than its weight's share among the endpoints that the strategy uses; where requests are placed by key, no
     /// more than that or than it gets while it works. At 1, 2, 10 and 50 requests a second, without limits.
     Failing,
-    /// Idle shares are the weights.
+    /// Shares follow the weights while no other requests are in flight.
     Weights,
-    /// And remain so while others come, go, close and open, and when another takes an endpoint's place and all weights
-    /// change.
+    /// Shares follow the weights also while members and availability change, and after an update that replaces a member
+    /// and changes all weights.
     Updates,
-    /// Picks allocate nothing.
+    /// Picks do not allocate.
     Allocations,
-    /// Endpoints' shares of the keys are the weights.
+    /// The endpoints' shares of the keys follow the weights.
     SpreadsKeys,
-    /// One key, one endpoint.
+    /// All requests of one key go to one endpoint.
     KeepsKeys,
-    /// An endpoint that closes or is excluded moves its own keys only.
+    /// An endpoint that goes into maintenance or is excluded moves only its own keys.
     AvailabilityChanges,
-    /// An endpoint that leaves moves few keys of others.
+    /// An endpoint that is removed moves few keys of other endpoints.
     Removals,
 }
 
@@ -56,7 +58,7 @@ impl Check {
         Self::Removals,
     ];
 
-    /// The method of [`Conformance`](super::Conformance) that asks for it; `None` if it is always made.
+    /// The method of [`Conformance`](super::Conformance) that requests the check; `None` if it always runs.
     pub const fn asked_for_by(self) -> Option<&'static str> {
         match self {
             Self::Usable
@@ -75,13 +77,13 @@ impl Check {
     }
 }
 
-/// The strategy conforms, as far as it was checked.
+/// The result for a strategy that conforms in all checks that ran.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Conforming {
-    /// The checks that were made.
+    /// The checks that ran.
     pub done: Vec<Check>,
-    /// Those that were **not** made, because nobody asked for them: of these nothing is known.
+    /// The checks that did **not** run, because they were not requested.
     pub not_asked_for: Vec<Check>,
 }
 
@@ -92,7 +94,7 @@ impl Conforming {
     }
 }
 
-/// What was checked, a line each, and what was not.
+/// The checks that ran, one per line, and those that did not.
 impl fmt::Display for Conforming {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the strategy conforms in:")?;
@@ -106,15 +108,15 @@ impl fmt::Display for Conforming {
     }
 }
 
-/// One thing that is not as it should be.
+/// A property that the strategy does not have, with evidence.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Finding {
-    /// What was checked.
+    /// The check that failed.
     pub check: Check,
-    /// What the case was drawn from.
+    /// The seed of the failed case.
     pub seed: u64,
-    /// The case, and what happened.
+    /// The failed case, and what happened.
     pub evidence: String,
 }
 
@@ -124,16 +126,16 @@ impl fmt::Display for Finding {
     }
 }
 
-/// The strategy does not conform.
+/// The error for a strategy that does not conform.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct NonConforming {
-    /// In what: the first few cases for each check.
+    /// The first few failed cases of each check: at most three.
     pub findings: Vec<Finding>,
 }
 
 impl NonConforming {
-    /// Whether this check was failed.
+    /// Whether the strategy failed this check.
     pub fn fails(&self, check: Check) -> bool {
         self.findings.iter().any(|finding| finding.check == check)
     }
@@ -148,15 +150,15 @@ impl fmt::Display for NonConforming {
 
 impl std::error::Error for NonConforming {}
 
-/// One case shows a fault, a few show a pattern, more hide the other faults.
-const MOST_OF_A_KIND: usize = 3;
+/// The maximum number of findings per check. A few show a pattern; more would hide findings of other checks.
+const MAX_FINDINGS_PER_CHECK: usize = 3;
 
 #[derive(Default)]
 pub(super) struct Findings(Vec<Finding>);
 
 impl Findings {
     pub(super) fn note(&mut self, check: Check, seed: u64, evidence: impl Into<String>) {
-        if self.0.iter().filter(|finding| finding.check == check).count() < MOST_OF_A_KIND {
+        if self.0.iter().filter(|finding| finding.check == check).count() < MAX_FINDINGS_PER_CHECK {
             self.0.push(Finding { check, seed, evidence: evidence.into() });
         }
     }

@@ -1,4 +1,4 @@
-//! Where keys go, and what moves them.
+//! The endpoints of keys, and which changes move them.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::{
 const KEYS: u64 = 4_000;
 const SIZES: [usize; 2] = [10, 40];
 
-/// Where each key goes; nobody, where nobody was picked.
+/// The endpoint of each key; `None` if the pick failed.
 fn places(world: &World, excluded: &[EndpointId], seed: u64) -> Vec<Option<EndpointId>> {
     let place = |key: u64| {
         let key = (key ^ seed).to_le_bytes();
@@ -43,14 +43,14 @@ pub(super) fn spread(make: &dyn Fn() -> AnyStrategy, tolerance: f64, seed: u64, 
             };
             let mut ids: Vec<EndpointId> = (0..weights.len()).map(id).collect();
             spread_in(&world, &ids, weights, tolerance, seed, findings);
-            // Their slots stay the same, and nothing else does.
+            // Only the slots stay the same.
             let mut weights = weights.to_vec();
             weights.rotate_left(1);
             ids[1] = stranger.id().clone();
             if let Err(error) = world.pool.update(specs_with(&stranger, &weights), |_| ()) {
                 return findings.note(Check::SpreadsKeys, seed, format!("refuses weights {weights:?}: {error}"));
             }
-            // By then it has started, however slowly.
+            // Long enough for any slow start to end.
             world.clock.advance(Duration::from_secs(3600));
             spread_in(&world, &ids, &weights, tolerance, seed, findings);
         }
@@ -85,10 +85,10 @@ pub(super) fn flips(make: &dyn Fn() -> AnyStrategy, seed: u64, findings: &mut Fi
         for at in [0, 3, n - 1] {
             let own = id(at);
             judge(&format!("{own} excluded"), &own, &places(&world, std::slice::from_ref(&own), seed));
-            for (to, what) in [(Availability::Maintenance, "closed"), (Availability::Up, "open again")] {
+            for (to, what) in [(Availability::Maintenance, "in maintenance"), (Availability::Up, "up again")] {
                 if world.pool.set_availability(own.clone(), to).is_ok() {
-                    // Once it is back, even its own are to be where they were.
-                    let own = if to == Availability::Up { EndpointId::from("nobody") } else { own.clone() };
+                    // Once it is back, its own keys must be back too.
+                    let own = if to == Availability::Up { EndpointId::from("no endpoint") } else { own.clone() };
                     judge(&format!("e{at} {what}"), &own, &places(&world, &[], seed));
                 }
             }

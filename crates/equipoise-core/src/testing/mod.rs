@@ -1,19 +1,19 @@
-//! Does a strategy keep what strategies promise? A suite to run against one's own.
+//! A conformance suite for strategies: it checks whether your strategy keeps what the pool and its users rely on.
 //!
 //! ```
 //! use equipoise_core::{RoundRobin, testing::Conformance};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let done = Conformance::new(RoundRobin::new).honours_weights().check()?;
-//! println!("{done}"); // also what was NOT checked: here allocations, and all about keys
+//! println!("{done}"); // lists also what was not checked: here allocations and keys
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! Some checks hold for every strategy and always run; those that hold for some only are asked for, and **are not made
-//! unless they are**. What [`check`](Conformance::check) answers says which those were.
+//! Some checks apply to every strategy and always run. The others run **only if they are requested**. The result of
+//! [`check`](Conformance::check) lists which checks ran and which did not.
 //!
-//! | asked for by | check |
+//! | requested by | check |
 //! | --- | --- |
 //! | always | [`Usable`](Check::Usable), [`Finds`](Check::Finds), [`Limits`](Check::Limits), [`Composes`](Check::Composes), [`Explains`](Check::Explains), [`Threads`](Check::Threads), [`Failing`](Check::Failing) |
 //! | [`honours_weights`](Conformance::honours_weights) | [`Weights`](Check::Weights), [`Updates`](Check::Updates) |
@@ -22,9 +22,9 @@
 //! | [`keeps_keys_on_availability_change`](Conformance::keeps_keys_on_availability_change) | [`AvailabilityChanges`](Check::AvailabilityChanges) |
 //! | [`keeps_keys_on_removal`](Conformance::keeps_keys_on_removal) | [`Removals`](Check::Removals) |
 //!
-//! Time stands still unless a check moves it, and chance comes from the [`seed`](Conformance::seed): but for the checks
-//! with threads, a failure fails again. What the suite does not see: panics in hooks (the pool swallows them), whether a
-//! score is a wise one, and how long a pick takes.
+//! The clock moves only when a check moves it, and random numbers come from the [`seed`](Conformance::seed), so a failure can
+//! be reproduced, except in the checks with threads. The suite does not detect panics in hooks, which the pool ignores, and
+//! does not measure how good the picks are or how long they take.
 
 mod allocations;
 mod composed;
@@ -43,12 +43,12 @@ pub use self::finding::{Check, Conforming, Finding, NonConforming};
 use self::{finding::Findings, turns::Turns};
 use crate::strategy::{AnyStrategy, Strategy};
 
-/// Makes a strategy as the suite needs it: a fresh one for each pool.
+/// Creates a new strategy for each pool of the suite.
 type Make<'a> = Box<dyn Fn() -> AnyStrategy + 'a>;
-/// Runs what it is given and answers how many allocations that took.
+/// Runs a closure and returns the number of allocations in it.
 type Counter<'a> = Box<dyn Fn(&mut dyn FnMut()) -> u64 + 'a>;
 
-/// The suite, with what is to be checked: see the [module](self).
+/// The conformance suite for a strategy, with the checks that are requested. The [module](self) has an example.
 #[must_use = "nothing is checked before `check`"]
 pub struct Conformance<'a> {
     make: Make<'a>,
@@ -62,7 +62,7 @@ pub struct Conformance<'a> {
 }
 
 impl<'a> Conformance<'a> {
-    /// What every strategy has to keep. `make` is called once for each pool that the suite sets up.
+    /// Creates a suite with the checks that apply to every strategy. `make` is called once for each pool of the suite.
     pub fn new<S: Strategy>(make: impl Fn() -> S + 'a) -> Self {
         Self {
             make: Box::new(move || AnyStrategy::new(make())),
@@ -76,59 +76,62 @@ impl<'a> Conformance<'a> {
         }
     }
 
-    /// Draws from another seed.
+    /// Sets the seed of all random numbers. The default is 0x5eed.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// While other requests are under way, the strategy may refuse one that excludes endpoints (as one that bounds their
-    /// load does), although somebody is usable.
+    /// Allows the strategy to refuse a request that excludes endpoints, although an endpoint is usable, while other
+    /// requests are in flight. Strategies that bound the load of endpoints do this.
     pub fn may_refuse(mut self) -> Self {
         self.may_refuse = true;
         self
     }
 
-    /// Of requests that come one after the other and are all answered alike, every endpoint gets its weight's share,
-    /// also while members and availability change, and after an update that replaces one of them and reweighs all.
+    /// Requests that [each endpoint's share follows its weight](Check::Weights), for requests one after the other with
+    /// equal results. This must also hold while members and availability change, and after an update that replaces a
+    /// member and changes all weights.
     pub fn honours_weights(mut self) -> Self {
         self.weights = true;
         self
     }
 
-    /// Picks allocate nothing. `count` runs what it is given and answers how many allocations that made: this takes a
-    /// global allocator that counts, such as that of the crate `allocation-counter`:
+    /// Requests that picks do not allocate. `count` must run the closure that it gets and return the number of
+    /// allocations in it. This needs a global allocator that counts, such as that of the crate `allocation-counter`:
     /// `|picks| allocation_counter::measure(picks).count_total`.
     pub fn allocations(mut self, count: impl Fn(&mut dyn FnMut()) -> u64 + 'a) -> Self {
         self.allocations = Some(Box::new(count));
         self
     }
 
-    /// Requests of one key go to one endpoint, and no endpoint's share of the keys is further than `tolerance` (0.1: a
-    /// tenth of it) from what its weight says, chance aside; also after an update that replaces one of them and reweighs
-    /// all.
+    /// Requests that all requests of one key go to one endpoint, and that each endpoint's share of the keys follows its
+    /// weight. The share may differ by random variation and by `tolerance`, a fraction of it: 0.1 is 10 %. This must
+    /// also hold after an update that replaces a member and changes all weights.
     pub fn spreads_keys(mut self, tolerance: f64) -> Self {
         self.spread = Some(tolerance);
         self
     }
 
-    /// An endpoint that closes, or is excluded, moves its own keys only; they come back with it.
+    /// Requests that an endpoint that goes into maintenance, or is excluded, moves only its own keys, and that they
+    /// return with it.
     pub fn keeps_keys_on_availability_change(mut self) -> Self {
         self.flips = true;
         self
     }
 
-    /// When one of ten or of forty endpoints leaves, at most this part (0.01: one in a hundred) of the keys of the others moves.
+    /// Requests that few keys of other endpoints move when one of 10 or one of 40 endpoints leaves: at most the
+    /// fraction `others` of all keys. 0.01 is one in a hundred.
     pub fn keeps_keys_on_removal(mut self, others: f64) -> Self {
         self.removal = Some(others);
         self
     }
 
-    /// Runs the checks, and answers which they were, and which were not asked for.
+    /// Runs the checks, and returns which ran and which were not requested.
     ///
     /// # Errors
     ///
-    /// When the strategy does not conform: what was found, with evidence.
+    /// [`NonConforming`] with the findings, if the strategy does not conform.
     pub fn check(&self) -> Result<Conforming, NonConforming> {
         let (make, seed) = (&*self.make, self.seed);
         let mut findings = Findings::default();
@@ -171,12 +174,12 @@ impl<'a> Conformance<'a> {
         findings.into_result().map(|()| Conforming::of(done))
     }
 
-    /// [`check`](Self::check), for a test. Prints what was and what was not checked; the test harness shows it with
-    /// `--nocapture`.
+    /// Runs [`check`](Self::check) in a test. It prints which checks ran and which did not, which the test harness
+    /// shows with `--nocapture`.
     ///
     /// # Panics
     ///
-    /// When the strategy does not conform, with all that was found.
+    /// If the strategy does not conform; the message lists the findings.
     #[track_caller]
     pub fn assert(&self) {
         match self.check() {

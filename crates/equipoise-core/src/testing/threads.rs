@@ -1,4 +1,4 @@
-//! Picks on two threads, beside changes.
+//! Picks on two threads while the pool changes.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -29,14 +29,14 @@ pub(super) fn check(make: &dyn Fn() -> AnyStrategy, seed: u64, may_refuse: bool,
         changes(make, least, seed, may_refuse, &faults);
     }
     for n in [10, 40] {
-        nobody_starves(make, n, seed, may_refuse, &faults);
+        no_request_starves(make, n, seed, may_refuse, &faults);
     }
     for fault in faults.lock().drain(..) {
         findings.note(Check::Threads, seed, fault);
     }
 }
 
-/// Two threads pick while at `least` so many come, go, close and open.
+/// Two threads pick while members and availability change. There are at `least` so many members.
 fn changes(make: &dyn Fn() -> AnyStrategy, least: usize, seed: u64, may_refuse: bool, faults: &Mutex<Vec<String>>) {
     let world = World::new(make(), seed);
     let members = |turn: usize| (0..least + turn % 7).map(move |at| spec(at).weight(1 + (at + turn) as u32 % 3));
@@ -59,11 +59,11 @@ fn changes(make: &dyn Fn() -> AnyStrategy, least: usize, seed: u64, may_refuse: 
                     let request = if again { request.exclude(excluded) } else { request };
                     match world.pool.pick(&request) {
                         Ok(lease) if again && excluded.contains(lease.endpoint().id()) => {
-                            faults.lock().push(format!("picked {}, who is excluded", lease.endpoint().id()));
+                            faults.lock().push(format!("picked {}, which is excluded", lease.endpoint().id()));
                         }
                         Ok(lease) => held.push(lease),
                         Err(PickError::Saturated) if may_refuse => {}
-                        Err(error) => faults.lock().push(format!("picked nobody while things changed ({error})")),
+                        Err(error) => faults.lock().push(format!("picked no endpoint while things changed ({error})")),
                     }
                     if held.len() > 3 {
                         held.swap_remove(turn as usize % 3).finish(Verdict::Success);
@@ -86,19 +86,25 @@ fn changes(make: &dyn Fn() -> AnyStrategy, least: usize, seed: u64, may_refuse: 
         done.store(true, Ordering::Relaxed);
     });
     for status in world.pool.endpoints().iter().filter(|status| status.in_flight != 0) {
-        faults.lock().push(format!("{} in flight at {} when all was released", status.in_flight, status.id));
+        faults.lock().push(format!("{} in flight at {} after all leases had ended", status.in_flight, status.id));
     }
     for at in 0..least + (CHANGES - 1) % 7 {
         world.pool.set_availability(id(at), Availability::Up).ok();
         let others: Vec<EndpointId> = (0..least + 7).filter(|&other| other != at).map(id).collect();
         if let Err(error) = world.pool.pick(&PickRequest::new().key(b"last").exclude(&others)) {
-            faults.lock().push(format!("afterwards, with all but e{at} excluded: picked nobody ({error})"));
+            faults.lock().push(format!("afterwards, with all but e{at} excluded: picked no endpoint ({error})"));
         }
     }
 }
 
-/// All but the last are excluded, and two threads pick.
-fn nobody_starves(make: &dyn Fn() -> AnyStrategy, n: usize, seed: u64, may_refuse: bool, faults: &Mutex<Vec<String>>) {
+/// Two threads pick with all but the last endpoint excluded.
+fn no_request_starves(
+    make: &dyn Fn() -> AnyStrategy,
+    n: usize,
+    seed: u64,
+    may_refuse: bool,
+    faults: &Mutex<Vec<String>>,
+) {
     let weights: Vec<u32> = (0..n as u32).map(|at| 1 + at % 4 / 2).collect();
     let Ok(world) = World::of(make(), &weights, seed) else { return };
     let last = n - 1;

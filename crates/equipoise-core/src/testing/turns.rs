@@ -1,4 +1,4 @@
-//! Random memberships, weights, tiers, flips and exclusions: who is picked, and whether anybody is.
+//! Random memberships, weights, tiers, availability and exclusions: a pick must find a usable endpoint.
 
 use std::{fmt, time::Duration};
 
@@ -17,23 +17,24 @@ use crate::{
 
 struct Size {
     names: usize,
-    /// How many of four names are there, at least.
+    /// The minimum number of quarters of the names that are members.
     quarters: usize,
-    /// Enough for slots to be left and taken again several times.
+    /// Enough for slots to be reused several times.
     turns: usize,
-    /// One of so many is left alone in each turn.
+    /// In each turn, one of so many members is tried as the only one that is not excluded.
     alone: usize,
 }
 
-/// Of the large one some 36 can be picked (of 130: three quarters are there, as many are in the first tier, as many weigh
-/// something, two thirds are open), and still 18 within a part of a half: there, strategies do not look at all of them.
+/// In the large size about 36 of 130 are usable: three quarters are members, of these three quarters are in the first
+/// tier and have a weight, and two thirds are up. 18 are left in a part of half the members. That is more than strategies
+/// look at per pick.
 const SIZES: [Size; 2] =
     [Size { names: 14, quarters: 1, turns: 14, alone: 1 }, Size { names: 130, quarters: 3, turns: 5, alone: 10 }];
 
 pub(super) struct Turns<'a> {
-    /// What a finding counts for, if not for itself.
+    /// The check that findings count for, if not their own.
     pub(super) as_check: Option<Check>,
-    /// What is around the strategy.
+    /// The wrapping strategy, for messages.
     pub(super) wrapped: &'a str,
 }
 
@@ -111,16 +112,19 @@ impl Turns<'_> {
                 fault(Check::Usable, format!("picked slot {}, which cannot be picked", slot.index()));
             }
             (Err(PickError::Panicked), _) => fault(Check::Usable, "panicked".to_owned()),
-            (Err(error), Some(_)) => fault(Check::Finds, format!("picked nobody ({error})")),
+            (Err(error), Some(_)) => fault(Check::Finds, format!("picked no endpoint ({error})")),
             (Ok(lease), first) => {
                 let it = members.iter().find(|member| id(member.at) == *lease.endpoint().id());
                 match it {
                     Some(it) if !usable(it) => fault(Check::Usable, format!("picked {it}")),
                     Some(it) if Some(it.tier) != first => {
-                        fault(Check::Finds, format!("found nobody in the first tier that has somebody: picked {it}"));
+                        fault(
+                            Check::Finds,
+                            format!("found no endpoint in the first tier that has a usable one: picked {it}"),
+                        );
                     }
                     Some(_) => {}
-                    None => fault(Check::Usable, format!("picked {}, who has left", lease.endpoint().id())),
+                    None => fault(Check::Usable, format!("picked {}, which was removed", lease.endpoint().id())),
                 }
             }
             (Err(_), None) => {}
@@ -158,7 +162,7 @@ fn list(members: &[Member]) -> String {
     members.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// Fills the pool to its limits, more than once.
+/// Fills the pool to its limits several times.
 pub(super) fn limits(make: &dyn Fn() -> AnyStrategy, seed: u64, findings: &mut Findings) {
     for limits in [&[3, 3, 3, 3][..], &[1, 2, 3], &[2; 20]] {
         let mut fault = |what: String| findings.note(Check::Limits, seed, format!("limits {limits:?}: {what}"));
@@ -177,7 +181,7 @@ pub(super) fn limits(make: &dyn Fn() -> AnyStrategy, seed: u64, findings: &mut F
                     Ok(lease) => leases.push(lease),
                     Err(error) => {
                         return fault(format!(
-                            "round {round}, {} of {places} places given out: picked nobody ({error})",
+                            "round {round}, {} of {places} places given out: picked no endpoint ({error})",
                             leases.len()
                         ));
                     }
@@ -187,7 +191,7 @@ pub(super) fn limits(make: &dyn Fn() -> AnyStrategy, seed: u64, findings: &mut F
                 Err(PickError::Saturated) => {}
                 other => return fault(format!("round {round}, all {places} places given out: {other:?}")),
             }
-            // All at first, later one or a few: whoever has just become free is the only one to find.
+            // All at first, later one to three: then only the endpoints that just became free can be found.
             let back = if round < 3 { leases.len() } else { 1 + dice.below(3) };
             for _ in 0..back.min(leases.len()) {
                 leases.swap_remove(dice.below(leases.len())).finish(Verdict::Success);
@@ -195,7 +199,7 @@ pub(super) fn limits(make: &dyn Fn() -> AnyStrategy, seed: u64, findings: &mut F
         }
         drop(leases);
         if let Some(status) = world.pool.endpoints().iter().find(|status| status.in_flight != 0) {
-            fault(format!("{} in flight at {} when all leases were released", status.in_flight, status.id));
+            fault(format!("{} in flight at {} after all leases had ended", status.in_flight, status.id));
         }
     }
 }

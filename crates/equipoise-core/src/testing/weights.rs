@@ -1,4 +1,4 @@
-//! Shares against weights.
+//! Shares compared with weights.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ fn calm(make: &dyn Fn() -> AnyStrategy, weights: &[u32], seed: u64) -> Result<()
     follow(&shares(&world, &ids(weights), |_| Ok(()))?, weights, TOLERANCE)
 }
 
-/// Every other time somebody joins, closes, opens, leaves.
+/// An additional endpoint joins, goes into maintenance and up again, and leaves.
 fn with_guests(make: &dyn Fn() -> AnyStrategy, weights: &[u32], seed: u64) -> Result<(), String> {
     let world = World::of(make(), weights, seed).map_err(|error| error.to_string())?;
     let guest = weights.len();
@@ -55,8 +55,8 @@ fn with_guests(make: &dyn Fn() -> AnyStrategy, weights: &[u32], seed: u64) -> Re
     follow(&shares(&world, &ids(weights), change)?, weights, TOLERANCE)
 }
 
-/// One update replaces e1, of which nothing good is known, and gives everybody another weight: what was remembered of
-/// a slot is then another's, and what was laid out for these slots is not to be used again.
+/// One update replaces e1, which has failed, and changes all weights. State and tables of the old members must not be
+/// used for the new ones in the same slots.
 fn with_stranger(
     make: &dyn Fn() -> AnyStrategy,
     weights: &[u32],
@@ -84,7 +84,7 @@ fn ids(weights: &[u32]) -> Vec<EndpointId> {
     (0..weights.len()).map(id).collect()
 }
 
-/// Who of `ids` is picked how often, one request after the other, while things `change`.
+/// How often each of `ids` is picked, one request after the other, while `change` runs.
 fn shares(world: &World, ids: &[EndpointId], change: impl Fn(u32) -> Result<(), String>) -> Result<Vec<u32>, String> {
     let mut counts = vec![0; ids.len()];
     for turn in 0..PICKS {
@@ -100,10 +100,10 @@ fn shares(world: &World, ids: &[EndpointId], change: impl Fn(u32) -> Result<(), 
 }
 
 fn pick(world: &World) -> Result<Lease<()>, String> {
-    world.pool.pick(&PickRequest::new()).map_err(|error| format!("picked nobody ({error})"))
+    world.pool.pick(&PickRequest::new()).map_err(|error| format!("picked no endpoint ({error})"))
 }
 
-/// How far shares may be off besides chance: turns under way when things change.
+/// How far shares may differ besides random variation, because of turns that a change interrupts.
 const TOLERANCE: f64 = 0.02;
 
 /// Whether `counts` are in proportion to `weights`: each within five standard deviations of a fair draw, and

@@ -1,4 +1,4 @@
-//! Pools whose time and chance are in the suite's hands.
+//! Pools whose clock and random numbers the suite controls.
 
 use std::sync::{
     Arc,
@@ -13,7 +13,7 @@ use crate::{
     time::ManualClock,
 };
 
-/// A stream of random numbers that can be taken back to a named point.
+/// A stream of random numbers that can be restarted at a given point.
 pub(super) struct Chance(AtomicU64);
 
 impl Chance {
@@ -44,7 +44,7 @@ impl Entropy for Chance {
 pub(super) struct World {
     pub(super) pool: Pool<()>,
     pub(super) clock: Arc<ManualClock>,
-    /// What the strategy draws from.
+    /// The random numbers of the pool.
     pub(super) chance: Arc<Chance>,
 }
 
@@ -57,7 +57,7 @@ impl World {
         Self { pool, clock, chance }
     }
 
-    /// With an endpoint `e0`, `e1` … for each weight.
+    /// A pool with the endpoints `e0`, `e1` … of these weights.
     pub(super) fn of(strategy: AnyStrategy, weights: &[u32], seed: u64) -> Result<Self, UpdateError> {
         let world = Self::new(strategy, seed);
         world.pool.update(specs(weights), |_| ())?;
@@ -73,12 +73,13 @@ pub(super) fn specs(weights: &[u32]) -> impl Iterator<Item = EndpointSpec> {
     weights.iter().enumerate().map(|(at, &weight)| spec(at).weight(weight))
 }
 
-/// [`specs`], but that e1 has left and its slot is the stranger's, who has e1's weight.
+/// [`specs`], with e1 replaced by the stranger, which has the weight of e1 and gets its slot.
 pub(super) fn specs_with(stranger: &EndpointSpec, weights: &[u32]) -> impl Iterator<Item = EndpointSpec> {
     specs(weights).enumerate().map(|(at, spec)| if at == 1 { stranger.clone().weight(weights[1]) } else { spec })
 }
 
-/// Who can take e1's slot in a pool of `n`: somebody else, or e1 itself at another address, which is a new endpoint too.
+/// Endpoints that can get the slot of e1 in a pool of `n`: one with another id, and e1 at another address, which is a
+/// new endpoint too.
 pub(super) fn strangers(n: usize) -> [EndpointSpec; 2] {
     [spec(n), spec(n).with_id(id(1))]
 }

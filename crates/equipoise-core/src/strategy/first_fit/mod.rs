@@ -17,20 +17,21 @@ use crate::{
     view::View,
 };
 
-/// The first endpoint that is not full, in the order of the slots: fills one up to its
-/// [limit](crate::EndpointSpec::max_in_flight) before it turns to the next.
+/// First fit: the first endpoint that is below its [limit](crate::EndpointSpec::max_in_flight), in the order of the
+/// slots.
 ///
-/// Choose it where few busy endpoints are better than many idle ones: so that the others can be shut down, scaled in or
-/// kept for batch work, or where a license or a warm cache makes the first ones cheap. Slots follow the order in which
-/// endpoints joined, and a newcomer takes the lowest free one. An endpoint without a limit never fills, so nobody behind
-/// it is ever reached (unless requests exclude it). Weights do not count, but for 0. Its weakness is its purpose: load
-/// is as uneven as limits allow. An endpoint that fails is [capped](super::Needs::caps_failing) at the share that its
-/// weight says. A request that is given up counts as a failure after twice the longest recent latency of its endpoint, or
-/// after 1 s if nothing is known of that, and at least after 10 ms. So an endpoint that never answers is capped too.
+/// Choose it if few busy endpoints are better than many idle ones: the others can be shut down, scaled in or used for
+/// batch work, or a licence or a warm cache makes the first ones cheap. Slots follow the order in which endpoints
+/// joined, and a new endpoint takes the lowest free slot. An endpoint without a limit is never full, so later endpoints
+/// get only requests that exclude it. Weights do not count, except 0. Weakness: load is as uneven as the limits allow.
 ///
-/// Build O(n), two clock readings a request. Pick O(log₆₄ n): a set of bits knows who may have room; an endpoint found full is taken out, and put
-/// back by the end of its next lease. After an update everybody counts as having room until found full, once each.
-/// Requests that exclude endpoints walk past them. Source: the first fit of bin packing; HAProxy's `balance first`.
+/// An endpoint that fails is [capped](super::Needs::caps_failing) at its share by weight. A request that is given up
+/// counts as a failure after twice the longest recent latency of its endpoint, and at least after 10 ms; after 1 s if
+/// no latency is known. So an endpoint that never answers is capped too.
+///
+/// Build O(n), pick O(log₆₄ n), two clock readings per request. A bit set marks the endpoints that may have room. A
+/// pick that finds an endpoint full clears its bit, and the end of a lease there sets it. After an update all bits are
+/// set. Requests that exclude endpoints skip them. Source: first fit in bin packing; HAProxy's `balance first`.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, FirstFit, PickRequest, Pool};
@@ -48,14 +49,14 @@ pub struct FirstFit {
 }
 
 impl FirstFit {
-    /// The strategy; it has no settings.
+    /// Creates the strategy. It has no settings.
     pub fn new() -> Self {
         Self::default()
     }
 }
 
 impl Clone for FirstFit {
-    /// One that serves another pool: it has no settings, and what it is told of is not shared.
+    /// Returns a strategy for another pool. It shares nothing with the original.
     fn clone(&self) -> Self {
         Self::new()
     }
@@ -67,10 +68,10 @@ impl fmt::Debug for FirstFit {
     }
 }
 
-/// Who comes when, and who may have room.
+/// The endpoints in order, and which of them may have room.
 struct Order {
     slots: Box<[Slot]>,
-    /// By slot; out of range for those that are not here.
+    /// By slot; `u32::MAX` for endpoints that are not eligible.
     positions: Box<[u32]>,
     vacancies: Vacancies,
 }
@@ -112,7 +113,7 @@ impl Strategy for FirstFit {
         // Between giving the permit back and looking at the bit, as in `pick` between the bit and the permit.
         fence(Ordering::SeqCst);
         self.live.each(|order| {
-            // In another pool's order that is somebody else, who is found full again if need be.
+            // In another pool's order this is another endpoint. Its bit is cleared again when it is found full.
             if let Some(&at) = order.positions.get(endpoint.slot().index()) {
                 order.vacancies.put_in(at as usize);
             }

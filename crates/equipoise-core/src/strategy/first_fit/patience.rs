@@ -5,8 +5,8 @@ use crate::{
     time::saturating_nanos,
 };
 
-/// What [`FirstFit`](super::FirstFit) remembers of an endpoint: the longest recent latency, in nanoseconds. 0 before the
-/// first answer. Each shorter answer lowers it by a twentieth of the difference.
+/// The state that [`FirstFit`](super::FirstFit) keeps of an endpoint: the longest recent latency in nanoseconds, 0
+/// before the first response. Each shorter latency lowers it by 5 % of the difference.
 #[derive(Debug, Default)]
 pub struct FirstFitState(AtomicU64);
 

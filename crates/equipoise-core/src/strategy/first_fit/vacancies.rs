@@ -1,10 +1,11 @@
 use crate::sync::{AtomicU64, Ordering, ordered};
 
-/// A set of positions that finds its first member after a given one in O(log₆₄ n): bits, and above each level of words
-/// one that says which of them are not empty.
+/// A set of positions that finds the first member at or after a position in O(log₆₄ n). It has levels of bit words: a
+/// bit of a higher level says that a word of the level below is not empty.
 ///
-/// Lock-free. Whoever takes a bit out looks again whether that was right and puts it back if not, so when no call is
-/// under way a word above is never empty while one below is not; the reverse costs a wasted look and is mended by it.
+/// Lock-free. After it has cleared a bit, a thread checks whether that was right, and sets the bit again if not. So
+/// while no call is running, a bit above a word that is not empty is set. A bit above an empty word costs a wasted
+/// read, which clears it.
 pub(super) struct Vacancies {
     levels: Box<[Box<[AtomicU64]>]>,
 }
@@ -59,7 +60,7 @@ impl Vacancies {
         if word.load(Ordering::SeqCst) & bit == 0 {
             word.fetch_or(bit, Ordering::SeqCst);
         }
-        // Also where the bit was there: whoever put it in may not have come to the word above yet.
+        // Also if the bit was set: the thread that set it may not have reached the word above yet.
         self.put_in_at(level + 1, at / BITS);
     }
 
@@ -88,14 +89,14 @@ mod tests {
     }
 
     #[test]
-    fn everybody_is_a_member_at_first() {
+    fn all_positions_are_members_at_first() {
         for n in [0, 1, 63, 64, 65, 4096, 4097, 10_000] {
             assert_eq!(members(&Vacancies::full(n)), (0..n).collect::<Vec<_>>(), "{n}");
         }
     }
 
     #[test]
-    fn whoever_was_taken_out_is_passed_over_until_put_back() {
+    fn a_removed_position_is_skipped_until_it_is_put_back() {
         let vacancies = Vacancies::full(5000);
         (0..5000).filter(|at| at % 777 != 0).for_each(|at| vacancies.take_out(at, || true));
         assert_eq!(members(&vacancies), [0, 777, 1554, 2331, 3108, 3885, 4662]);
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_removal_that_is_not_right_any_more_is_undone() {
+    fn a_removal_that_is_no_longer_right_is_undone() {
         let vacancies = Vacancies::full(200);
         vacancies.take_out(7, || false);
         assert_eq!(members(&vacancies).len(), 200);
