@@ -81,14 +81,14 @@ struct Readiness<'a> {
     endpoint: &'a EndpointId,
     /// The longest wait; `None` if the request cannot go elsewhere.
     longest: Option<Duration>,
-    may_skip: bool,
+    may_move: bool,
 }
 
 impl Readiness<'_> {
     /// `None` if the request is not to wait at all.
     fn wait(&self) -> Option<ReadyWait> {
         let Some(longest) = self.longest else { return Some(ReadyWait::Unbounded) };
-        if self.may_skip && !self.unready.may_wait(self.endpoint) {
+        if self.may_move && !self.unready.may_wait(self.endpoint) {
             return None;
         }
         // Without tokio's timer there is no bound.
@@ -128,7 +128,7 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         core: &Core<T, P>,
-        may_skip: bool,
+        may_move: bool,
     ) -> Poll<(Result<InnerResponse<T, D, Req>, Failed<D::Service, Req>>, Held<T, P::Kept>)>
     where
         InnerError<T, D, Req>: Into<BoxError>,
@@ -139,7 +139,7 @@ where
             unready: &core.unready,
             endpoint: held.lease.endpoint().id(),
             longest: this.is_movable.then_some(core.settings.ready_timeout),
-            may_skip,
+            may_move,
         };
         let mut outcome = this.stage.as_mut().poll(cx, &readiness);
         if outcome.is_pending()

@@ -4,7 +4,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use equipoise_core::Lease;
+use equipoise_core::{EndpointId, Lease};
 use pin_project_lite::pin_project;
 
 use super::{
@@ -113,14 +113,15 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
             self.observed.attempts = self.progress.attempts;
             let (endpoint, binding) = (lease.endpoint().id(), lease.binding_outcome());
             let mut observed = self.observed.attempt(endpoint, binding, attempt.number);
-            let is_last = !self.progress.may_retry() || !lease.has_alternatives();
+            let may_retry = self.progress.may_retry() && lease.has_alternatives();
+            let may_move = may_retry || self.progress.may_move() && lease.has_alternatives();
             // Kept as it came, before it is pointed anywhere.
-            let (mut sent, kept) = if is_last { (request, None) } else { protocol.keep(request) };
+            let (mut sent, kept) = if may_retry { protocol.keep(request) } else { (request, None) };
             let error = match self.dispatch.point(&mut sent, lease.endpoint()) {
                 Ok(()) => {
                     protocol.on_attempt(&mut sent, attempt);
                     let service = self.dispatch.service(&lease);
-                    let is_movable = kept.is_some() || !is_last && D::LEAVES_REQUESTS;
+                    let is_movable = kept.is_some() || may_move && D::LEAVES_REQUESTS;
                     let held = Held { lease, kept, observed, timeout: None };
                     let attempt = Attempt::new(service, sent, held, ReadyWait::Undecided, is_movable);
                     return State::Trying { attempt };
@@ -217,9 +218,12 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
         let protocol = &core.settings.protocol;
         let Held { lease, kept, mut observed, timeout } = held;
         let endpoint = lease.endpoint().id().clone();
-        let failed = |progress: &Progress| {
+        // As of now: a move may change the number of attempts.
+        let Progress { attempts, maybe_processed, .. } = self.progress;
+        let failed = |endpoint: &EndpointId| {
             let source = NotSent::new(format!("its service was not ready within {:?}", core.settings.ready_timeout));
-            Some(progress.failed(&endpoint, source.into(), FailureStage::NotSent))
+            let (endpoint, stage) = (endpoint.clone(), FailureStage::NotSent);
+            Some(Error::Endpoint { endpoint, source: source.into(), stage, attempts, maybe_processed })
         };
         if waited {
             core.unready.timed_out(&endpoint);
@@ -236,28 +240,21 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
         let Some(request) = request else {
             observed.end(end);
             lease.finish(verdict(waited));
-            return State::Failed { error: failed(&self.progress) };
+            return State::Failed { error: failed(&endpoint) };
         };
         self.routing.excluded.push(endpoint.clone());
         match core.pool.pick(&self.routing.request()) {
-            Ok(next) if !waited || self.progress.take_retry() => {
+            Ok(next) if self.progress.take_move(waited) => {
                 observed.end(end);
                 lease.finish(verdict(waited));
-                if !waited {
-                    self.progress.skip();
-                }
                 self.observed.failover(&endpoint, Some(next.endpoint().id()));
                 self.start(next, request)
             }
-            Err(error) if error.is_temporary() && self.may_queue() && (!waited || self.progress.take_retry()) => {
+            Err(error) if error.is_temporary() && self.may_queue() && self.progress.take_move(waited) => {
                 observed.end(end);
                 lease.finish(verdict(waited));
-                let failed = failed(&self.progress);
-                if !waited {
-                    self.progress.skip();
-                }
                 self.observed.failover(&endpoint, None);
-                self.queue(request, failed)
+                self.queue(request, failed(&endpoint))
             }
             _ => {
                 self.routing.excluded.pop();
@@ -300,7 +297,7 @@ where
         loop {
             let next = match this.state.as_mut().project() {
                 StateProj::Trying { attempt } => {
-                    let (outcome, held) = ready!(attempt.poll(cx, &balancing.core, balancing.progress.may_skip()));
+                    let (outcome, held) = ready!(attempt.poll(cx, &balancing.core, balancing.progress.may_move()));
                     match outcome {
                         Ok(response) => {
                             let protocol = &balancing.core.settings.protocol;

@@ -98,6 +98,9 @@ impl<T, D, P> Balance<T, D, P> {
     /// makes 100 attempts. There is no retry budget over all requests. If many endpoints can fail at once, keep the number
     /// small, and take failing endpoints out by health checks or outlier detection.
     ///
+    /// An endpoint that the request leaves because its service did not get ready is not counted: the endpoint never got the
+    /// request. See [`ready_timeout`](Self::ready_timeout).
+    ///
     /// **Nested balancers**: if the endpoints of a balancer are balancers, attempts do not multiply. For each request, all
     /// balancers below one that retries share the retries of the first balancer below it. With the default, a
     /// request makes at most 4 + 3 = 7 attempts at servers, however many balancers are nested, and not 4 × 4 or 4 × 4 × 4.
@@ -133,9 +136,13 @@ impl<T, D, P> Balance<T, D, P> {
     /// eject it, since a service that is not ready may only be busy. During the next second, other requests that find it not
     /// ready go elsewhere at once; then one of them waits again. There is no cost for services that are ready at once.
     ///
-    /// A request that cannot go elsewhere, because there is no other endpoint or no attempt left, waits without a limit: use
-    /// [`attempt_timeout`](Self::attempt_timeout) or a time-out above the balancer. If the other endpoints are full and there
-    /// is a [`queue_timeout`](Self::queue_timeout), it waits for them in the queue.
+    /// Going elsewhere is no retry, so it does not count against [`max_attempts`](Self::max_attempts), except after 16
+    /// endpoints. [`Attempt::number`](crate::Attempt::number) and [`Error::attempts`] include the endpoints that were waited for.
+    ///
+    /// A request that cannot go elsewhere waits without a limit: use [`attempt_timeout`](Self::attempt_timeout) or a time-out
+    /// above the balancer. This is so if there is no other endpoint, after 16 endpoints if no retry is left, and if one client
+    /// serves all endpoints and no retry is left. If the other endpoints are full and there is a
+    /// [`queue_timeout`](Self::queue_timeout), it waits for them in the queue.
     ///
     /// The default leaves time for a second attempt to callers with a time-out of 100 ms. It is longer than it takes to
     /// connect within a region. Services that connect in `poll_ready` over longer distances, or that queue requests there on

@@ -20,7 +20,7 @@ use tokio::{
 };
 use tower::{Service, ServiceExt, util::BoxCloneSyncService};
 
-use crate::common::{Fault, Frames, Mock, Once, answering, echo, get, in_flight, pool, post};
+use crate::common::{Fault, Frames, Mock, Once, answering, echo, failing, get, in_flight, pool, post};
 
 const BOUND: Duration = Duration::from_millis(50);
 const OVERLOADED: Verdict = Verdict::Overloaded { retry_after: None };
@@ -197,6 +197,61 @@ async fn several_targets_that_are_not_ready_use_up_no_attempts() {
     let started = Instant::now();
     let response = balance.oneshot(get()).await.unwrap();
     assert_eq!((served_by(&response), started.elapsed()), ("f", Duration::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_never_gets_ready_makes_no_caller_give_up_without_retries() {
+    let (gate, _open) = Gate::new();
+    let pool = Pool::new(RoundRobin::new());
+    pool.update(["a", "b", "c", "d"].map(EndpointSpec::new), |spec| {
+        if spec.id().as_str() == "a" { gate.mock() } else { ok() }
+    })
+    .unwrap();
+    let balance = Balance::new(pool.clone()).max_attempts(1);
+    for _ in 0..100 {
+        let response = timeout(Duration::from_millis(100), balance.clone().oneshot(post("order"))).await.unwrap();
+        drop(response.unwrap());
+        advance(Duration::from_millis(20)).await;
+    }
+    assert_eq!(in_flight(&pool), [0; 4]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn leaving_an_endpoint_that_is_not_ready_uses_up_no_retry() {
+    let (gate, _open) = Gate::new();
+    let refusing = || failing(std::io::ErrorKind::ConnectionRefused);
+    for (max_attempts, served) in [(1, None), (2, Some((3, "c")))] {
+        let (pool, _) = pool(&[("a", gate.mock()), ("b", refusing()), ("c", ok())]);
+        let outcome = Balance::new(pool).max_attempts(max_attempts).oneshot(post("order")).await;
+        let attempt = outcome.as_ref().ok().and_then(|response| response.extensions().get::<Attempt>());
+        assert_eq!(attempt.map(|attempt| (attempt.number, attempt.endpoint.as_str())), served);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_nested_balancer_without_retries_left_leaves_an_endpoint_that_is_not_ready() {
+    let (gate, _open) = Gate::new();
+    let refusing = || failing(std::io::ErrorKind::ConnectionRefused);
+    // The one retry that the inner balancers share is used up in `east`.
+    let east = Balance::new(pool(&[("e1", refusing()), ("e2", refusing())]).0).max_attempts(2);
+    let west = Balance::new(pool(&[("w1", gate.mock()), ("w2", ok())]).0).max_attempts(2);
+    let (regions, _) = pool(&[("east", east), ("west", west)]);
+    let response = timeout(Duration::from_millis(100), Balance::new(regions).oneshot(post("order"))).await.unwrap();
+    assert_eq!(served_by(&response.unwrap()), "west");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_leaves_at_most_16_endpoints_that_are_not_ready_without_a_retry() {
+    let (gate, _open) = Gate::new();
+    for (not_ready, is_served) in [(16, true), (17, false)] {
+        let pool = Pool::new(crate::common::Recorder::default());
+        for n in 0..not_ready {
+            pool.add(EndpointSpec::new(format!("gate-{n}")), gate.mock()).unwrap();
+        }
+        pool.add(EndpointSpec::new("ok"), ok()).unwrap();
+        let request = Balance::new(pool).max_attempts(1).oneshot(get());
+        assert_eq!(timeout(Duration::from_secs(60), request).await.is_ok(), is_served, "{not_ready}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
