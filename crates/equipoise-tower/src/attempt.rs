@@ -60,17 +60,17 @@ impl fmt::Debug for Attempt {
 pub(crate) struct NestedRetries(Arc<OnceLock<AtomicUsize>>);
 
 impl NestedRetries {
-    fn cell(&self, tries: usize) -> &AtomicUsize {
-        self.0.get_or_init(|| AtomicUsize::new(tries.saturating_sub(1)))
+    fn cell(&self, max_attempts: usize) -> &AtomicUsize {
+        self.0.get_or_init(|| AtomicUsize::new(max_attempts.saturating_sub(1)))
     }
 
     /// Whether a balancer that makes at most `max_attempts` attempts may retry.
-    pub(crate) fn any_left(&self, tries: usize) -> bool {
-        self.cell(tries).load(Ordering::Relaxed) > 0
+    pub(crate) fn any_left(&self, max_attempts: usize) -> bool {
+        self.cell(max_attempts).load(Ordering::Relaxed) > 0
     }
 
     /// Takes one retry; false if none is left.
-    pub(crate) fn take(&self, tries: usize) -> bool {
-        self.cell(tries).fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+    pub(crate) fn take(&self, max_attempts: usize) -> bool {
+        self.cell(max_attempts).fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
     }
 }

@@ -34,7 +34,7 @@ use equipoise_core::{Binding, EndpointId, PickRequest};
 pub struct Placement {
     pub(crate) binding: Option<Binding>,
     pub(crate) key: Option<Bytes>,
-    pub(crate) wait: Option<Duration>,
+    pub(crate) queue_timeout: Option<Duration>,
     pub(crate) exclude: Vec<EndpointId>,
 }
 
@@ -62,7 +62,7 @@ impl Placement {
     /// [`queue_timeout`](crate::Balance::queue_timeout).
     #[must_use]
     pub fn queue_timeout(mut self, timeout: Duration) -> Self {
-        self.wait = Some(timeout);
+        self.queue_timeout = Some(timeout);
         self
     }
 
@@ -145,14 +145,14 @@ impl Placement {
         Self {
             binding: self.binding.or(earlier.binding),
             key: self.key.or(earlier.key),
-            wait: self.wait.or(earlier.wait),
+            queue_timeout: self.queue_timeout.or(earlier.queue_timeout),
             exclude: self.exclude,
         }
     }
 
     /// Whether this placement decides nothing.
     pub fn is_empty(&self) -> bool {
-        self.binding.is_none() && self.key.is_none() && self.wait.is_none() && self.exclude.is_empty()
+        self.binding.is_none() && self.key.is_none() && self.queue_timeout.is_none() && self.exclude.is_empty()
     }
 
     /// Returns the pick request of a request with this placement, for [`Pool::explain`](equipoise_core::Pool::explain).

@@ -53,7 +53,7 @@ impl Routing {
         let key = protocol.key(request).map(Key::new);
         let mut placement = protocol.take_placement(request);
         let excluded = placement.as_mut().map(|placement| std::mem::take(&mut placement.exclude)).unwrap_or_default();
-        let queue_timeout = placement.as_ref().and_then(|placement| placement.wait).or(queue_timeout);
+        let queue_timeout = placement.as_ref().and_then(|placement| placement.queue_timeout).or(queue_timeout);
         Self { key, placement: placement.map(Box::new), excluded, queue_timeout }
     }
 

@@ -134,7 +134,7 @@ impl Known {
 
 /// hyper-util 0.1.21, all kinds of its client's errors:
 ///
-/// | kind | source | reach |
+/// | kind | source | stage |
 /// | --- | --- | --- |
 /// | `Connect` | of the connector, or none | never sent |
 /// | `Canceled` | `hyper::Error`, cancelled | by the source: never sent |
@@ -153,7 +153,7 @@ fn legacy(error: &hyper_util::client::legacy::Error) -> Option<FailureStage> {
 
 /// hyper 1.12, all kinds of errors that it attributes to the user ([`hyper::Error::is_user`]):
 ///
-/// | kind | when | reach |
+/// | kind | when | stage |
 /// | --- | --- | --- |
 /// | `Body` | the request's body failed | the caller's |
 /// | `BodyWriteAborted` | the request's body ended before its `content-length` | the caller's |
@@ -184,7 +184,7 @@ fn is_dispatch_gone(error: &hyper::Error) -> bool {
 
 /// h2 0.4:
 ///
-/// | error | reach |
+/// | error | stage |
 /// | --- | --- |
 /// | GOAWAY received | the stream is above its last one: never processed (RFC 9113, 6.8) |
 /// | RST_STREAM received with `REFUSED_STREAM` | never processed (RFC 9113, 8.7) |
