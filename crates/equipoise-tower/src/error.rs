@@ -94,6 +94,7 @@ impl Error {
         match self.status() {
             StatusCode::BAD_REQUEST => "the request could not be forwarded",
             StatusCode::SERVICE_UNAVAILABLE => "no backend can take the request now",
+            StatusCode::NOT_IMPLEMENTED => "such a request is not supported",
             StatusCode::GATEWAY_TIMEOUT => "the backend did not answer in time",
             _ => "the backend could not be reached or failed",
         }

@@ -114,9 +114,10 @@ pub fn balanced_client<A>(addresses: impl IntoIterator<Item = A>) -> Result<Bala
 where
     A: Into<String>,
 {
-    let pool = Pool::default();
-    pool.update(addresses.into_iter().map(|address| EndpointSpec::new(address.into())), |_| ())?;
-    Ok(BalancedClient::new(pool, Client::builder().no_proxy())?)
+    // Before the endpoints join, so that the pool checks their addresses.
+    let client = BalancedClient::new(Pool::default(), Client::builder().no_proxy())?;
+    client.pool().update(addresses.into_iter().map(|address| EndpointSpec::new(address.into())), |_| ())?;
+    Ok(client)
 }
 
 /// The error of [`balanced_client`].
