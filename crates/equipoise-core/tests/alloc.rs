@@ -36,7 +36,7 @@ fn cost_of(strategy: AnyStrategy, weights: &[u32], limit: Option<u32>, request: 
             .expect("valid specs");
     }
     let round_trip = |verdict| {
-        let mut lease = pool.pick(request).expect("somebody can be picked");
+        let mut lease = pool.pick(request).expect("an endpoint");
         clock.advance(Duration::from_millis(1));
         lease.first_byte();
         lease.finish(verdict);

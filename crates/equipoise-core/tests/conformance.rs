@@ -68,7 +68,7 @@ conform! {
     bounded_ring_or_least_time: keyed("bounded-load(ring(fallback=least-time))", 0.2).may_refuse();
     bounded_p2c: suite("bounded-load(p2c)").honours_weights().may_refuse();
 
-    // Who starts slowly gets less than its share, and so does who is often away.
+    // An endpoint that starts slowly gets less than its share, and these often go down.
     slow_p2c: suite("slow-start(p2c)");
     slow_without_a_window: suite("slow-start(round-robin, window=0s)").honours_weights();
     slow_rendezvous: suite("slow-start(rendezvous)").spreads_keys(0.0);

@@ -27,7 +27,7 @@ fn each_endpoint_is_filled_before_the_next() {
 }
 
 #[test]
-fn whoever_has_room_again_comes_first_again() {
+fn an_endpoint_with_room_again_comes_first_again() {
     let pool = pool(&[1; 200]);
     let mut leases: Vec<_> = (0..150).map(|_| pick(&pool)).collect();
     for freed in [149, 70, 3, 0, 64] {
@@ -49,7 +49,7 @@ fn an_endpoint_without_a_limit_never_fills() {
 }
 
 #[test]
-fn an_excluded_or_closed_endpoint_is_passed_over_and_comes_back() {
+fn an_excluded_endpoint_or_one_in_maintenance_is_skipped_and_comes_back() {
     let pool = pool(&[5, 5]);
     let tried = [id(0)];
     assert_eq!(at(&pool.pick(&PickRequest::new().exclude(&tried)).unwrap()), 1);
@@ -71,7 +71,7 @@ fn a_raised_limit_gives_room_at_once() {
 }
 
 #[test]
-fn threads_leave_nobody_marked_full_who_is_not() {
+fn threads_leave_no_endpoint_wrongly_marked_as_full() {
     let pool = pool(&[1; 100]);
     for _ in 0..5 {
         std::thread::scope(|scope| {

@@ -29,7 +29,7 @@ impl Server {
         match self.flags.as_deref() {
             None => spec,
             Some("backup") => spec.tier(Tier::BACKUP),
-            Some(other) => panic!("nobody has said what {other:?} means here"),
+            Some(other) => panic!("unknown server state {other:?}"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Exact least connections beside a model that looks at everybody, and under threads.
+//! Exact least connections compared with a model that looks at all endpoints, and with threads.
 #![cfg(not(loom))]
 
 mod common;
@@ -47,7 +47,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn nobody_is_picked_who_carries_more_than_another_would_with_half_a_request_more(
+    fn no_picked_endpoint_carries_more_than_another_would_with_half_a_request_more(
         (mut weights, ops) in scenario(),
     ) {
         let pool = pool_of(LeastConnections::new(), &weights, SEED);
@@ -257,7 +257,7 @@ fn taken_by_many(pools: u64, n: usize, leases: usize) -> Vec<usize> {
 }
 
 #[test]
-fn balancers_that_know_nothing_of_each_other_favour_nobody() {
+fn balancers_that_know_nothing_of_each_other_favour_no_endpoint() {
     // Of 17, one sits alone in its node.
     for n in [10, 17, 33, 100] {
         let (pools, leases) = (1_000, n / 2);
@@ -270,7 +270,7 @@ fn balancers_that_know_nothing_of_each_other_favour_nobody() {
 }
 
 #[test]
-fn whoever_takes_longer_gets_less_also_if_it_is_done_before_all_others_had_their_turn() {
+fn a_slower_endpoint_gets_less_also_if_it_is_done_before_all_others_had_their_turn() {
     for n in [16usize, 20] {
         let pool = pool_of(LeastConnections::new(), &vec![1; n], SEED);
         let (mut slow, picks) = (std::collections::VecDeque::new(), 20_000);

@@ -73,11 +73,11 @@ fn a_lease_ends_right_whatever_an_update_does_meanwhile() {
         let pool = pool(RoundRobin::new(), two());
         let other = pool.clone();
         let thread = thread::spawn(move || {
-            let lease = pick(&other).expect("somebody is always open");
+            let lease = pick(&other).expect("an endpoint is always up");
             assert_eq!(*lease.target(), if name(&lease) == "a" { 1 } else { 2 });
             drop(lease);
         });
-        pool.update([EndpointSpec::new("b").weight(2)], |_| unreachable!("nobody is new")).expect("valid");
+        pool.update([EndpointSpec::new("b").weight(2)], |_| unreachable!("no endpoint is new")).expect("valid");
         thread.join().expect("no panic");
         assert_eq!(in_flight(&pool), [0]);
         assert_eq!(name(&pick(&pool).expect("open")), "b");
@@ -130,7 +130,7 @@ fn a_limit_lowered_while_permits_are_taken_holds_afterwards() {
         let pool = pool(RoundRobin::new(), [EndpointSpec::new("a").max_in_flight(2)]);
         let other = pool.clone();
         let thread = thread::spawn(move || drop((pick(&other).ok(), pick(&other).ok())));
-        pool.update([EndpointSpec::new("a").max_in_flight(1)], |_| unreachable!("nobody is new")).expect("valid");
+        pool.update([EndpointSpec::new("a").max_in_flight(1)], |_| unreachable!("no endpoint is new")).expect("valid");
         thread.join().expect("no panic");
         let lease = pick(&pool).expect("all permits are back");
         assert!(matches!(pick(&pool), Err(PickError::Saturated)));
@@ -152,7 +152,7 @@ fn two_threads_get_different_endpoints_of_two() {
 }
 
 #[test]
-fn a_flip_is_seen_whole_by_whoever_picks_meanwhile() {
+fn an_availability_change_is_seen_whole_by_concurrent_picks() {
     model(|| {
         let pool = pool(RoundRobin::new(), two());
         let other = pool.clone();
@@ -161,7 +161,7 @@ fn a_flip_is_seen_whole_by_whoever_picks_meanwhile() {
             drop(lease);
         });
         assert!(pool.set_availability("a", Availability::Maintenance).expect("known"));
-        assert_eq!(name(&pick(&pool).expect("open")), "b", "who has closed it does not get it");
+        assert_eq!(name(&pick(&pool).expect("open")), "b", "an endpoint in maintenance does not get it");
         thread.join().expect("no panic");
         assert_eq!(in_flight(&pool), [0, 0]);
     });

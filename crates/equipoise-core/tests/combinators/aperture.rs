@@ -19,7 +19,7 @@ fn client(inner: impl Strategy, peer: u32, peers: u32, minimum: u32, weights: &[
 }
 
 #[test]
-fn all_clients_together_load_everybody_by_weight() {
+fn all_clients_together_load_each_endpoint_by_weight() {
     let unequal: Vec<u32> = (0..20).map(|at| 1 + at % 4).collect();
     for (weights, peers, minimum) in [(&[1; 10][..], 3, 1), (&[1; 10], 7, 2), (&unequal, 9, 4), (&[5, 1, 1], 4, 1)] {
         let mut counts = vec![0; weights.len()];
@@ -65,7 +65,7 @@ fn a_client_keeps_to_its_arc() {
 }
 
 #[test]
-fn a_client_that_nobody_can_be_is_refused() {
+fn a_client_number_out_of_range_is_refused() {
     for (peer, peers) in [(0, 0), (3, 3), (9, 3)] {
         let error = Aperture::new(P2c::new(), peer, peers).expect_err("nobody");
         assert_eq!(error, InvalidCombinator::Peer { peer, peers });

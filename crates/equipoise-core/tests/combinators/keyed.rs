@@ -35,5 +35,5 @@ impl Picker for Table {
 
 /// Where each of `n` keys goes.
 pub(crate) fn owners(pool: &Pool<()>, n: u32) -> Vec<usize> {
-    (0..n).map(|key| at(&pool.pick(&PickRequest::new().key(&key.to_le_bytes())).expect("somebody"))).collect()
+    (0..n).map(|key| at(&pool.pick(&PickRequest::new().key(&key.to_le_bytes())).expect("an endpoint"))).collect()
 }

@@ -1,4 +1,4 @@
-//! The layer of combinators: what each does to shares, who is never picked, and that any nesting works. Every run draws
+//! The layer of combinators: what each does to shares, which endpoints are never picked, and that any nesting works. Every run draws
 //! from a named seed.
 #![cfg(not(loom))]
 

@@ -20,7 +20,7 @@ use crate::{
 
 const SEED: u64 = 0x2e57;
 
-/// All combinators around what `inner` makes, in several orders; with four endpoints none of them leaves anybody out.
+/// All combinators around what `inner` makes, in several orders; with four endpoints none of them leaves one out.
 pub(crate) fn nests<S: Strategy>(inner: impl Fn() -> S) -> Vec<AnyStrategy> {
     let any = || AnyStrategy::new(inner());
     vec![
@@ -121,7 +121,7 @@ fn hooks_and_the_requests_context_arrive_in_any_nest() {
         let (pool, clock) = clocked(strategy.clone(), &[1; 4], SEED);
         clock.advance(Duration::from_secs(5));
         for _ in 0..10 {
-            let lease = pool.pick(&PickRequest::new().key(b"key").cost(2.0)).expect("somebody");
+            let lease = pool.pick(&PickRequest::new().key(b"key").cost(2.0)).expect("an endpoint");
             lease.finish(Verdict::Success);
         }
         let told: Vec<u32> = witness.0.iter().map(|count| count.swap(0, Ordering::Relaxed)).collect();
@@ -131,7 +131,7 @@ fn hooks_and_the_requests_context_arrive_in_any_nest() {
 
 #[test]
 fn what_is_inside_sees_its_part_only() {
-    /// Whoever is first of those that the context shows.
+    /// The first endpoint that the context shows.
     struct First;
 
     impl Strategy for First {

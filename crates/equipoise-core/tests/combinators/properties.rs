@@ -1,4 +1,4 @@
-//! Whatever happens, the endpoint picked is one that may be picked; and somebody is, if anybody may be.
+//! In every case the picked endpoint is usable, and one is picked if any is usable.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -44,7 +44,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
-    fn somebody_usable_is_picked_if_there_is_anybody(turns in vec(turn(), 1..6), which in 0usize..9) {
+    fn a_usable_endpoint_is_picked_if_there_is_one(turns in vec(turn(), 1..6), which in 0usize..9) {
         let strategies = [
             nests(Random::new).swap_remove(which),
             nests(P2c::new).swap_remove(which),
@@ -86,7 +86,7 @@ proptest! {
 }
 
 #[test]
-fn picks_go_on_while_members_and_flips_change() {
+fn picks_go_on_while_members_and_availability_change() {
     const TURNS: usize = 60;
     let all = [nests(P2c::new), nests(LeastConnections::new), nests(Rendezvous::new)];
     for strategy in all.into_iter().flatten() {

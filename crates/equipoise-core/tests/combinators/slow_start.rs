@@ -78,7 +78,7 @@ fn the_first_members_are_warm() {
     let (pool, _) = clocked(SlowStart::new(Random::new()), &[1; 4], SEED);
     let counts = idle(&pool, 4, 40_000);
     follow(&counts, &[1; 4]).unwrap_or_else(|error| panic!("{error}"));
-    // Unless asked: whoever joins ten seconds later is compared with a third, not with the whole.
+    // Unless requested: an endpoint that joins ten seconds later is compared with a third, not with the whole.
     let (pool, clock) = clocked(SlowStart::new(Random::new()).from_the_first(), &[1; 4], SEED);
     follow(&idle(&pool, 4, 40_000), &[1; 4]).unwrap_or_else(|error| panic!("{error}"));
     clock.advance(Duration::from_secs(10));
@@ -87,7 +87,7 @@ fn the_first_members_are_warm() {
 }
 
 #[test]
-fn whoever_comes_back_starts_slowly_and_the_others_do_not() {
+fn an_endpoint_that_comes_back_starts_slowly_and_the_others_do_not() {
     let (pool, clock) = clocked(SlowStart::new(Random::new()), &[1; 5], SEED);
     close(&pool, [2]);
     clock.advance(Duration::from_secs(100));
@@ -107,7 +107,7 @@ fn a_newcomer_does_not_restart_the_others() {
     // Half and a tenth, and a little of what the other one loses.
     close_to(share(&counts, 4) * 6.0, 0.59);
     close_to(share(&counts, 5) * 6.0, 0.11);
-    // Nor do flips, other weights, or somebody leaving.
+    // Nor do changes of availability, other weights, or a removal.
     close(&pool, [0]);
     pool.update((1..6).map(|at| spec(at).weight(2)), |_| ()).expect("valid specs");
     clock.advance(WINDOW / 4);
@@ -135,7 +135,7 @@ fn a_start_goes_on_without_traffic() {
 }
 
 #[test]
-fn nobody_pays_when_all_are_starting() {
+fn no_endpoint_loses_traffic_when_all_are_starting() {
     let (pool, clock) = clocked(SlowStart::new(RoundRobin::new()), &[1; 4], SEED);
     pool.update([4, 5, 6, 7].map(spec), |_| ()).expect("valid specs");
     assert_eq!(idle(&pool, 4, 400), [100; 4]);
@@ -148,7 +148,7 @@ fn nobody_pays_when_all_are_starting() {
 }
 
 #[test]
-fn whoever_is_starting_serves_when_nobody_else_can() {
+fn a_starting_endpoint_serves_when_no_other_can() {
     let (pool, _) = four_and_one(P2c::new());
     let tried: Vec<EndpointId> = (0..4).map(id).collect();
     for _ in 0..100 {
@@ -175,7 +175,7 @@ fn taking_turns_stays_even_among_the_others() {
 
 #[test]
 fn a_newcomer_gets_traffic_under_least_request_and_is_not_flooded() {
-    // Everybody holds ten requests: the newcomer, idle, wins each comparison that it is drawn for.
+    // All hold ten requests: the new endpoint, idle, wins each comparison that it is drawn for.
     let (pool, clock) = clocked(SlowStart::new(P2c::new()), &[1; 10], SEED);
     let _busy: Vec<_> = (0..100).map(|_| pick(&pool)).collect();
     pool.add(spec(10), ()).expect("a new endpoint");

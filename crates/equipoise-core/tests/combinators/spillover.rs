@@ -63,14 +63,14 @@ fn nothing_spills_unless_asked() {
 }
 
 #[test]
-fn whoever_is_drawn_in_vain_is_followed_by_the_others_in_order() {
+fn an_unusable_drawn_endpoint_is_followed_by_the_others_in_order() {
     let pool = tiered(P2c::new(), Spillover::ENVOY, 2, 3);
     close(&pool, [0, 2]);
     // Tiers 0 and 1 share what comes, 70 to 30; without the first's last one, the second gets all of it, and so on.
     for (tried, next) in [(vec![1], 3), (vec![3], 1), (vec![1, 3, 4], 5)] {
         let tried: Vec<_> = tried.into_iter().map(id).collect();
         for _ in 0..200 {
-            let lease = pool.pick(&PickRequest::new().exclude(&tried)).expect("somebody is left");
+            let lease = pool.pick(&PickRequest::new().exclude(&tried)).expect("an endpoint is left");
             assert_eq!(at(&lease), next, "without {tried:?}");
         }
     }

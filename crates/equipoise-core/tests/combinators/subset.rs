@@ -66,7 +66,7 @@ fn at_most_one_entry_changes_with_each_member_that_joins_or_leaves() {
 }
 
 #[test]
-fn a_flip_tops_up_with_one_more_and_gives_it_back() {
+fn an_endpoint_that_goes_down_is_replaced_by_one_until_it_is_back() {
     let pool = subset(5, 7, 30);
     let before = used(&pool, 300);
     close(&pool, [before[0]]);
@@ -75,7 +75,7 @@ fn a_flip_tops_up_with_one_more_and_gives_it_back() {
     assert_eq!(meanwhile.iter().filter(|at| before.contains(at)).count(), 4);
     open(&pool, before[0]);
     assert_eq!(used(&pool, 300), before);
-    // Somebody outside changes nothing.
+    // An endpoint outside changes nothing.
     close(&pool, (0..30).filter(|at| !before.contains(at)));
     assert_eq!(used(&pool, 300), before);
 }
@@ -146,7 +146,7 @@ fn a_hashing_strategy_in_a_subset_that_may_shrink_keeps_the_keys_of_the_healthy(
 }
 
 #[test]
-fn an_explanation_says_who_is_outside() {
+fn an_explanation_says_which_endpoints_are_outside() {
     let pool = pool_of(Subset::new(P2c::new(), 2, 23), &[1; 6], SEED);
     let explanation = pool.explain(&PickRequest::new());
     let outside = explanation.candidates.iter().filter(|candidate| candidate.fate == Fate::PassedOver).count();

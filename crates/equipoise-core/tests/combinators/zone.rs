@@ -76,7 +76,7 @@ fn capacity_is_weight() {
 }
 
 #[test]
-fn with_nobody_near_everybody_serves_by_weight() {
+fn without_endpoints_in_the_zone_all_serve_by_weight() {
     for (zone, sizes) in [("z", [2, 2, 2]), ("a", [0, 2, 4])] {
         let pool = zones(ZoneAware::new(Random::new(), zone), &sizes);
         check(&pool, &[1; 6]);
@@ -126,7 +126,7 @@ fn an_endpoint_that_changes_zones_keeps_its_load() {
 }
 
 #[test]
-fn turns_go_on_within_the_zone_while_others_flip() {
+fn turns_go_on_within_the_zone_while_the_availability_of_others_changes() {
     let pool = zones(ZoneAware::new(RoundRobin::new(), "a"), &[3, 3]);
     let mut counts = [0; 6];
     for turn in 0..300 {
@@ -151,7 +151,7 @@ fn requests_of_one_key_go_one_way() {
 }
 
 #[test]
-fn an_explanation_says_who_is_too_far() {
+fn an_explanation_says_which_endpoints_are_outside_the_zone() {
     let pool = zones(ZoneAware::new(P2c::new(), "a"), &[2, 3]);
     let explanation = pool.explain(&PickRequest::new());
     let far = explanation.candidates.iter().filter(|candidate| candidate.fate == Fate::PassedOver).count();

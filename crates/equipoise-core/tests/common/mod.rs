@@ -14,7 +14,7 @@ pub(crate) fn clocked(strategy: impl Strategy, weights: &[u32], seed: u64) -> (P
     (pool, clock)
 }
 
-/// [`clocked`] where nobody asks for the time.
+/// [`clocked`] where no strategy needs the time.
 pub(crate) fn pool_of(strategy: impl Strategy, weights: &[u32], seed: u64) -> Pool<()> {
     clocked(strategy, weights, seed).0
 }
@@ -32,7 +32,7 @@ pub(crate) fn id(at: usize) -> EndpointId {
 }
 
 pub(crate) fn pick<T: Send + Sync + 'static>(pool: &Pool<T>) -> Lease<T> {
-    pool.pick(&PickRequest::new()).expect("somebody can be picked")
+    pool.pick(&PickRequest::new()).expect("an endpoint")
 }
 
 /// The position of the endpoint that the lease is on.

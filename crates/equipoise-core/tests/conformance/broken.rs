@@ -10,7 +10,7 @@ use equipoise_core::{
     testing::{Check, Conformance, NonConforming},
 };
 
-/// What a picker is made of here: who was eligible, and a count.
+/// The eligible endpoints and a count.
 struct Known {
     slots: Vec<Slot>,
     picks: AtomicU64,
@@ -133,7 +133,7 @@ fn one_that_ignores_exclusions() {
 }
 
 #[test]
-fn one_that_asks_only_when_somebody_is_excluded() {
+fn a_strategy_that_checks_only_retries() {
     let found = faults(&of(|known, cx| match cx.is_retry() {
         true => known.any(cx),
         false => known.slots.get(cx.random() as usize % known.slots.len()).copied(),

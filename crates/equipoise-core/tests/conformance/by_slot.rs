@@ -1,4 +1,4 @@
-//! A strategy that takes whoever has a slot for whoever had it.
+//! A faulty strategy that mistakes the endpoint in a slot for the one that had the slot before.
 
 use std::sync::{
     Arc,

@@ -18,7 +18,7 @@ fn a_pick_allocates_nothing() {
                     for key in &keys {
                         let request = PickRequest::new().key(key);
                         for request in [request, request.exclude(&tried), PickRequest::new()] {
-                            pool.pick(&request).expect("somebody is left").finish(Verdict::Success);
+                            pool.pick(&request).expect("an endpoint is left").finish(Verdict::Success);
                         }
                     }
                 };

@@ -19,7 +19,7 @@ fn cap(factor: f64, total: u32, weight: u32, all: u32) -> u32 {
 struct Outcome {
     /// Of the requests, how many came to their key's own endpoint, in percent.
     first_choice: f64,
-    /// The highest load that anybody ever had, over the mean.
+    /// The highest load that an endpoint ever had, over the mean.
     peak: f64,
 }
 
@@ -33,8 +33,8 @@ struct Run<'a> {
 const PLACEMENTS: u64 = 12;
 
 impl Run<'_> {
-    /// A thousand in flight over fifty endpoints, a request ending at random whenever one comes. Each time somebody is
-    /// picked, `check` sees who, and how much each one has.
+    /// A thousand in flight over fifty endpoints, a request ending at random whenever one comes. After each
+    /// pick, `check` gets the endpoint and the load of all.
     fn run(&self, mut check: impl FnMut(usize, &[u32])) -> Outcome {
         let (mut outcome, requests) = (Outcome::default(), 4_000);
         for seed in 0..PLACEMENTS {
@@ -64,7 +64,7 @@ impl Run<'_> {
         outcome
     }
 
-    /// [`run`](Self::run) within bounds of this factor, and nobody ever above.
+    /// [`run`](Self::run) within bounds of this factor, and no endpoint ever above.
     fn bounded(placement: fn(u64) -> AnyStrategy, factor: f64, keys: usize) -> Outcome {
         let around = &|inner| AnyStrategy::new(BoundedLoad::new(inner).factor(factor).expect("at least 1"));
         let outcome = Run { placement, around, keys }.run(|who, load| {
@@ -124,11 +124,11 @@ fn without_a_bound_the_hottest_of_ten_thousand_keys_makes_seven_times_the_mean()
     assert!((outcome.first_choice - 100.0).abs() < 1e-9, "{outcome:?}");
     // Of a thousand in flight 102 are the hottest key's and 18 its endpoint's part of the others: 6 times the mean, and
     // more at the highest. Measured elsewhere: 7.4, on one placement. Simulated: 7.1, where one placement strays by 1, by
-    // who shares an endpoint with the hottest key; of 30 000 keys 6.5, of 3000 7.9.
+    // the keys that share an endpoint with the hottest key; of 30 000 keys 6.5, of 3000 7.9.
     assert!((outcome.peak - 7.4).abs() < 1.0, "{outcome:?}");
 }
 
-/// Takes leases on one hot key and says who gets them.
+/// Takes leases on one hot key and returns their endpoints.
 fn hot(pool: &Pool<()>, count: usize) -> Vec<Lease<()>> {
     (0..count).map(|_| lease(pool, b"hot")).collect()
 }
@@ -228,20 +228,20 @@ fn load(pool: &Pool<()>) -> Vec<(String, u32)> {
 }
 
 #[test]
-fn who_is_bound_to_an_endpoint_is_bounded_there_too() {
+fn requests_with_a_binding_are_bounded_too() {
     let pool = pool_of(BoundedLoad::new(Maglev::new()), &[1; 4], SEED);
     let own = id(2);
     let bound: Vec<_> = (0..8).map(|_| pool.pick(&PickRequest::new().prefer(&own)).expect("room")).collect();
     // ⌈1.25 · 8 / 4⌉
     assert_eq!(bound.iter().filter(|lease| lease.is_preferred()).count(), 3);
     assert_eq!(in_flight(&pool)[2], 3);
-    // Who drains has no bound: it takes those bound to it only.
+    // A draining endpoint has no bound: it takes only requests bound to it.
     pool.drain(own.clone()).expect("a member");
     assert!(pool.pick(&PickRequest::new().prefer(&own)).expect("room").is_preferred());
 }
 
 #[test]
-fn the_bound_holds_where_nobody_else_may_be_picked() {
+fn the_bound_holds_where_no_other_endpoint_may_be_picked() {
     let pool = pool_of(BoundedLoad::new(Maglev::new()), &[1; 2], SEED);
     let others = [id(1)];
     let request = PickRequest::new().key(b"key").exclude(&others);

@@ -5,7 +5,7 @@ use crate::{
     keys::{SEED, even, homes, keys, placements},
 };
 
-/// Of keys that were and are somewhere: from whom and to whom those went that moved.
+/// The old and new endpoints of keys that moved.
 fn moves(before: &[usize], after: &[usize]) -> Vec<(usize, usize)> {
     before.iter().copied().zip(after.iter().copied()).filter(|(before, after)| before != after).collect()
 }

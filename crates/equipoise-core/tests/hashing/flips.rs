@@ -1,4 +1,4 @@
-//! Whoever is down, drained, excluded or full: the keys of all others stay.
+//! If an endpoint is down, draining, excluded or full, the keys of all others stay.
 
 use std::collections::BTreeSet;
 
@@ -10,14 +10,14 @@ use crate::{
     keys::{SEED, homes, keys, lease, placements},
 };
 
-/// Weights, and who goes down or comes back, one after the other.
+/// Weights, and the endpoints that go down or come back, one after the other.
 fn worlds() -> impl Strategy<Value = (Vec<u32>, Vec<usize>, u64)> {
     let weights = prop_oneof![
         (1..25usize).prop_map(|n| vec![1; n]),
         prop::collection::vec(1..6u32, 1..25),
         prop::collection::vec(prop_oneof![Just(0), Just(1), Just(1_000)], 2..12),
     ];
-    let weights = weights.prop_filter("somebody takes work", |weights| weights.iter().any(|&weight| weight > 0));
+    let weights = weights.prop_filter("an endpoint has weight", |weights| weights.iter().any(|&weight| weight > 0));
     weights.prop_flat_map(|weights| {
         let n = weights.len();
         (Just(weights), prop::collection::vec(0..n, 1..8), any::<u64>())
@@ -28,7 +28,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_flip_moves_the_keys_of_whoever_flips_and_no_other((weights, flips, seed) in worlds()) {
+    fn an_availability_change_moves_the_keys_of_that_endpoint_only((weights, flips, seed) in worlds()) {
         let keys = keys(120, seed);
         for (name, strategy) in placements() {
             let pool = pool_of(strategy, &weights, SEED);
@@ -63,7 +63,7 @@ proptest! {
     }
 
     #[test]
-    fn whoever_is_excluded_or_full_is_passed_as_if_it_were_down((weights, flips, seed) in worlds()) {
+    fn an_excluded_or_full_endpoint_is_skipped_as_if_it_were_down((weights, flips, seed) in worlds()) {
         let down: BTreeSet<usize> = flips.into_iter().collect();
         prop_assume!((0..weights.len()).any(|at| !down.contains(&at) && weights[at] > 0));
         let tried: Vec<EndpointId> = down.iter().copied().map(id).collect();
@@ -74,7 +74,7 @@ proptest! {
                 .iter()
                 .map(|key| pool.pick(&PickRequest::new().key(key).exclude(&tried)).map(|lease| at(&lease)))
                 .collect::<Result<_, _>>()
-                .expect("somebody is left");
+                .expect("an endpoint is left");
             let limited = crate::common::specs(&weights).into_iter().enumerate();
             let limited = limited.map(|(at, spec)| if down.contains(&at) { spec.max_in_flight(1) } else { spec });
             pool.update(limited, |_| ()).expect("valid");
@@ -91,7 +91,7 @@ proptest! {
 }
 
 #[test]
-fn somebody_usable_is_found_however_few_there_are() {
+fn a_usable_endpoint_is_found_however_few_there_are() {
     let keys = keys(300, 20);
     for (name, strategy) in placements() {
         for weights in [vec![1; 200], (0..200).map(|at| if at == 7 { 1 } else { 100_000 }).collect()] {

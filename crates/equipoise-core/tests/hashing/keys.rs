@@ -31,7 +31,7 @@ pub(crate) fn even(strategy: impl Strategy, n: usize) -> Pool<()> {
 }
 
 pub(crate) fn lease(pool: &Pool<()>, key: &[u8]) -> Lease<()> {
-    pool.pick(&PickRequest::new().key(key)).expect("somebody can be picked")
+    pool.pick(&PickRequest::new().key(key)).expect("an endpoint")
 }
 
 /// The position of the endpoint that a key is on.

@@ -56,7 +56,7 @@ fn keys_need_no_clock() {
     struct Never;
     impl Clock for Never {
         fn now(&self) -> Timestamp {
-            panic!("nobody needs the time")
+            panic!("no strategy needs the time")
         }
     }
     let pool: Pool<()> = Pool::<()>::builder(Maglev::new()).clock(Arc::new(Never)).build();

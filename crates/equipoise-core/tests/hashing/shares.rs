@@ -55,7 +55,7 @@ fn shares_of_a_ring_vary_by_one_over_the_root_of_its_points() {
 
 #[test]
 fn placements_are_pinned() {
-    // Balancers of different versions must agree; a change here moves everybody's keys.
+    // Balancers of different versions must agree; a change here moves all keys.
     let texts = ["user-1", "user-2", "user-3", "a much longer key, as cached objects have them: /images/2024/logo.svg"];
     let placed: Vec<(&str, Vec<usize>)> = placements()
         .into_iter()

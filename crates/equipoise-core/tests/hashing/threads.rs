@@ -32,7 +32,7 @@ fn no_load_is_above_its_bound_when_threads_take_leases_together() {
                 .collect();
             threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
         });
-        // The total only rose, so whoever was within the bound then is within it now: ⌈1.25 · 1000 / 20⌉.
+        // The total only rose, so an endpoint that was within the bound then is within it now: ⌈1.25 · 1000 / 20⌉.
         assert!(in_flight(&pool).iter().all(|&load| load <= 63), "{:?}", in_flight(&pool));
         drop(held);
         assert_eq!(in_flight(&pool), [0; 20]);

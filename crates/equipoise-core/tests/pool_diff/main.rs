@@ -36,7 +36,7 @@ proptest! {
     }
 
     #[test]
-    fn each_trial_is_for_one(
+    fn each_probation_is_for_one_request(
         strategy in 0..STRATEGIES,
         seed: u64,
         history in prop::collection::vec(ops::trial_op(), 1..60),

@@ -65,7 +65,7 @@ impl Expected {
     }
 }
 
-/// Who may be picked, or why nobody can.
+/// The endpoints that may be picked, or why none can.
 #[derive(Debug)]
 pub(crate) enum Verdict {
     Preferred(String),
@@ -176,12 +176,12 @@ impl Model {
     }
 
     /// Whether it takes a pass to get there.
-    pub(crate) fn on_trial(&self, entry: &Entry) -> bool {
+    pub(crate) fn on_probation(&self, entry: &Entry) -> bool {
         entry.availability == Availability::Probation && !self.panics(entry.draft.tier)
     }
 
     fn full(&self, entry: &Entry) -> bool {
-        entry.limit().is_some_and(|limit| entry.permits >= limit) || self.on_trial(entry) && entry.trial.out
+        entry.limit().is_some_and(|limit| entry.permits >= limit) || self.on_probation(entry) && entry.trial.out
     }
 
     pub(crate) fn verdict(&self, exclude: &[String], prefer: Option<&String>) -> Verdict {

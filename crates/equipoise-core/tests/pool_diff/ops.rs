@@ -77,7 +77,7 @@ fn draft() -> impl Strategy<Value = Draft> {
     })
 }
 
-/// Each id at most once; still refused if nobody has weight.
+/// Each id at most once; still refused if no endpoint has weight.
 pub(crate) fn valid_specs() -> impl Strategy<Value = Vec<Draft>> {
     prop::collection::vec(draft(), 0..8).prop_map(|mut drafts| {
         let mut seen = std::collections::HashSet::new();
@@ -108,7 +108,7 @@ pub(crate) fn faulty_specs() -> impl Strategy<Value = Vec<Draft>> {
     })
 }
 
-/// Members of one tier that come and go between trial and use.
+/// Members of one tier that change between probation and up.
 pub(crate) fn trial_op() -> impl Strategy<Value = Op> {
     let id = || (0..2u8).prop_map(|n| format!("e{n}"));
     let availability = prop_oneof![4 => Just(Availability::Probation), 1 => Just(Availability::Up)];

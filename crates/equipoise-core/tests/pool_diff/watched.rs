@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 /// What the hooks and builds have shown so far.
 #[derive(Default)]
 pub(crate) struct Sightings {
-    /// Slot and weight of whoever was in a view since this was last emptied.
+    /// Slot and weight of the endpoints in a view since this was last emptied.
     pub(crate) members: Mutex<BTreeMap<String, (usize, u32)>>,
     pub(crate) states: AtomicU32,
     pub(crate) acquired: AtomicU32,

@@ -27,7 +27,7 @@ struct Out {
     id: String,
     target: u32,
     permit: bool,
-    /// The round of the trial that it is for.
+    /// The round of the probation that it is for.
     pass: Option<u32>,
 }
 
@@ -246,7 +246,7 @@ impl World {
         let others = self.model.entries.values();
         let others = others.filter(|entry| self.model.eligible(entry) && entry.draft.id != id).count();
         prop_assert_eq!(lease.has_alternatives(), others > 0);
-        // In a panic a pass is not needed, but there for whoever comes first.
+        // In a panic a pass is not needed, but the first request gets it.
         let entry = &self.model.entries[&id];
         let tries = entry.availability == Availability::Probation && !entry.trial.out;
         let entry = self.model.entries.get_mut(&id).expect("members are picked");
@@ -297,7 +297,7 @@ impl World {
         Ok(())
     }
 
-    /// Everybody goes home.
+    /// All leases end.
     pub(crate) fn end(mut self) -> Done {
         while let Some(out) = self.leases.pop() {
             self.release(out, None);

@@ -148,7 +148,7 @@ fn requests_wait_for_endpoints_that_join_open_or_pass_probation() {
     drop(trial);
     let trial = next.ready();
     trial.finish(equipoise_core::Verdict::Success);
-    assert_eq!(last.rung(), 0, "the trial has been decided");
+    assert_eq!(last.rung(), 0, "the probation has been decided");
     pool.set_availability("e0", Availability::Probation).unwrap();
     drop(last.ready());
 }

@@ -1,4 +1,4 @@
-//! Requests that wait for an endpoint: who is served when, and at what price.
+//! Requests that wait for an endpoint: the order in which they are served, and the cost.
 #![cfg(not(loom))]
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 

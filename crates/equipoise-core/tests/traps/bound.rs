@@ -14,7 +14,7 @@ fn pool_of(ids: &[&str]) -> Pool<()> {
 }
 
 fn pick(pool: &Pool<()>, binding: &Binding) -> Lease<()> {
-    pool.pick(&PickRequest::new().bound(binding)).expect("there is somebody")
+    pool.pick(&PickRequest::new().bound(binding)).expect("an endpoint")
 }
 
 fn taken(pool: &Pool<()>, binding: &Binding) -> (String, BindingOutcome) {
@@ -70,7 +70,7 @@ fn it_says_why_home_was_not_taken() {
 }
 
 #[test]
-fn balancers_agree_on_who_stands_in() {
+fn balancers_agree_on_the_substitute() {
     let one = pool_of(&["a", "b", "c", "d", "e"]);
     let other = Pool::new(P2c::new());
     other.update(["e", "d", "c", "b", "a"].map(EndpointSpec::new), |_| ()).expect("valid endpoints");
@@ -102,7 +102,7 @@ fn the_sessions_of_one_that_has_died_spread_by_weight() {
 }
 
 #[test]
-fn another_that_flips_moves_only_those_that_it_had_taken_in() {
+fn a_substitute_that_goes_down_moves_only_the_requests_that_it_had() {
     let pool = pool_of(&["a", "b", "c", "d"]);
     pool.set_availability("a", Availability::Maintenance).expect("a is there");
     let stand_in = |session: u32| taken(&pool, &Binding::to("a").session(session.to_le_bytes())).0;
@@ -116,7 +116,7 @@ fn another_that_flips_moves_only_those_that_it_had_taken_in() {
 }
 
 #[test]
-fn who_stands_in_is_neither_excluded_nor_full_and_of_the_first_tier_with_room() {
+fn the_substitute_is_neither_excluded_nor_full_and_of_the_first_tier_with_room() {
     let pool = pool_of(&["a", "b", "c"]);
     pool.add(EndpointSpec::new("spare").tier(Tier::BACKUP), ()).expect("a valid endpoint");
     pool.set_availability("a", Availability::Maintenance).expect("a is there");
@@ -172,7 +172,7 @@ fn a_home_with_more_than_its_share_is_left_and_come_back_to() {
         "a" => lease.binding_outcome() == BindingOutcome::Kept,
         _ => lease.binding_outcome() == BindingOutcome::Missed(MissReason::Overloaded),
     }));
-    assert!(pool.endpoints().iter().all(|endpoint| endpoint.in_flight <= 6), "who stands in is bounded too");
+    assert!(pool.endpoints().iter().all(|endpoint| endpoint.in_flight <= 6), "the substitute is bounded too");
     for lease in leases {
         lease.finish(Verdict::Success);
     }
@@ -180,7 +180,7 @@ fn a_home_with_more_than_its_share_is_left_and_come_back_to() {
 }
 
 #[test]
-fn a_home_with_more_than_its_share_takes_what_nobody_else_can() {
+fn an_endpoint_above_its_share_takes_what_no_other_can() {
     let pool = pool_of(&["a", "b"]);
     pool.set_max_in_flight("b", Some(1)).expect("b is there");
     let binding = Binding::to("a").session(b"s").max_share(1.0);
@@ -190,7 +190,7 @@ fn a_home_with_more_than_its_share_takes_what_nobody_else_can() {
 }
 
 #[test]
-fn an_explanation_names_who_stands_in_and_why() {
+fn an_explanation_names_the_substitute_and_the_reason() {
     let pool = pool_of(&["a", "b", "c"]);
     pool.set_availability("a", Availability::Maintenance).expect("a is there");
     let binding = Binding::to("a").session(b"s");

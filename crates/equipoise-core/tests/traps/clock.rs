@@ -26,7 +26,7 @@ fn a_jump_back_during_a_request_is_no_time_at_all() {
 }
 
 #[test]
-fn nobody_is_lost_when_the_clock_jumps_back() {
+fn no_endpoint_is_lost_when_the_clock_jumps_back() {
     for verdict in [Verdict::Success, Verdict::Failure(Failure::Gateway)] {
         for weights in [[1, 1], [2, 1]] {
             let (pool, clock) = clocked(PeakEwma::new(), &weights, SEED);

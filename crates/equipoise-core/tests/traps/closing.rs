@@ -70,7 +70,7 @@ fn newcomers_are_as_the_pool_takes_them() {
 }
 
 #[test]
-fn those_who_wait_on_other_threads_are_woken_without_the_lease() {
+fn tasks_that_wait_on_other_threads_are_woken_without_the_lease() {
     let pool = pool(&["a", "b"]);
     let lease = Arc::new(lease(&pool, "a"));
     let waiting = [lease.draining(), lease.closing(), lease.closing()]

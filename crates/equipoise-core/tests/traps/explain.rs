@@ -10,7 +10,7 @@ use crate::{
 const SEED: u64 = 6;
 
 #[test]
-fn an_explanation_names_whom_the_next_pick_takes() {
+fn an_explanation_names_the_endpoint_of_the_next_pick() {
     for weights in [&[1, 1, 1][..], &[5, 1, 1, 2], &[1, 2, 3, 4, 5, 6, 7, 8, 9, 50]] {
         for strategy in strategies() {
             // The same stream twice: one pool explains where the other picks.

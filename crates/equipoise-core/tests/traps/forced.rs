@@ -44,14 +44,14 @@ fn every_state_admits_a_forced_request() {
 }
 
 #[test]
-fn a_forced_request_decides_a_trial_if_it_comes_first_and_does_not_wait_for_it_otherwise() {
+fn a_forced_request_decides_a_probation_if_it_comes_first_and_does_not_wait_for_it_otherwise() {
     let pool = Pool::default();
     pool.update(["a", "b"].map(EndpointSpec::new), |_| ()).expect("valid");
     pool.set_availability("b", Availability::Probation).expect("a member");
     let (binding, bound) = (forced(), Binding::to("b").strict());
     let first = pool.pick(&PickRequest::new().bound(&binding)).expect("forced");
-    let on_trial = PickError::Bound { missed: MissReason::OnProbation };
-    assert_eq!(pool.pick(&PickRequest::new().bound(&bound)).map(|_| ()), Err(on_trial));
+    let on_probation = PickError::Bound { missed: MissReason::OnProbation };
+    assert_eq!(pool.pick(&PickRequest::new().bound(&bound)).map(|_| ()), Err(on_probation));
     let second = pool.pick(&PickRequest::new().bound(&binding)).expect("forced");
     second.finish(Verdict::Success);
     drop(first);

@@ -1,4 +1,4 @@
-//! Who is who: duplicate addresses, changed addresses, endpoints that leave while leased.
+//! Identity of endpoints: duplicate addresses, changed addresses, endpoints that leave while leased.
 
 use equipoise_core::{Availability, EndpointId, EndpointSpec, PickRequest, Pool, RoundRobin, UpdateError};
 
@@ -61,7 +61,7 @@ fn a_lease_outlives_its_pool() {
 }
 
 #[test]
-fn who_takes_over_a_slot_does_not_inherit_its_load() {
+fn an_endpoint_that_gets_a_used_slot_does_not_inherit_its_load() {
     for strategy in strategies() {
         let pool = pool_of(strategy, &[1, 1], SEED);
         let leases: Vec<_> = (0..10).map(|_| pick(&pool)).collect();
@@ -105,10 +105,10 @@ fn one_that_leaves_and_returns_starts_anew() {
 }
 
 #[test]
-fn the_order_of_an_update_means_nothing_to_those_who_stay() {
+fn the_order_of_an_update_does_not_affect_endpoints_that_stay() {
     let pool = pool_of(RoundRobin::new(), &[1, 1, 1], SEED);
     let before = pool.revision();
-    let changes = pool.update([spec(2), spec(0), spec(1)], |_| panic!("nobody is new")).unwrap();
+    let changes = pool.update([spec(2), spec(0), spec(1)], |_| panic!("no endpoint is new")).unwrap();
     assert!(changes.is_empty());
     assert_eq!(pool.revision(), before);
     assert_eq!((0..3).map(|_| at(&pick(&pool))).collect::<Vec<_>>(), [0, 1, 2]);

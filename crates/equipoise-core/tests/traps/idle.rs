@@ -25,7 +25,7 @@ fn one() -> Pool<()> {
 }
 
 #[test]
-fn nobody_is_waited_for_where_nobody_is() {
+fn an_unknown_endpoint_is_idle_at_once() {
     let pool = one();
     futures::executor::block_on(pool.idle("e0"));
     futures::executor::block_on(pool.idle("nobody"));
@@ -78,7 +78,7 @@ fn a_watched_endpoint_counts_as_before() {
 }
 
 #[test]
-fn several_who_wait_are_all_told_and_one_that_gives_up_is_not_missed() {
+fn several_waiting_tasks_are_all_woken_and_one_that_gives_up_is_not_missed() {
     let pool = one();
     let lease = pick(&pool);
     let gives_up = pool.idle("e0");
@@ -90,7 +90,7 @@ fn several_who_wait_are_all_told_and_one_that_gives_up_is_not_missed() {
 }
 
 #[test]
-fn it_takes_no_wake_from_those_who_wait_for_room() {
+fn it_takes_no_wake_up_from_requests_that_wait_for_room() {
     let pool = pool_of(P2c::new(), &[1, 1], SEED);
     pool.update([spec(0).max_in_flight(1), spec(1)], |_| ()).expect("valid");
     let bound = id(0);

@@ -20,6 +20,7 @@ mod misbehaviour;
 mod overlays;
 mod panics;
 mod prefer;
+mod probation;
 mod reentry;
 mod refresh;
 mod replacing;
@@ -28,8 +29,7 @@ mod state;
 mod threads;
 mod tiers;
 mod traits;
-mod trials;
-mod unfit;
+mod unhealthy;
 mod wakes;
 mod weights;
 

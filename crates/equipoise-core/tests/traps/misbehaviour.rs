@@ -48,7 +48,7 @@ fn misbehaves(pool: &Pool<()>, request: &PickRequest<'_>) {
 }
 
 #[test]
-fn a_closed_or_draining_one_is_refused() {
+fn an_endpoint_in_maintenance_or_draining_is_refused() {
     let pool = stubborn([0, 1].map(spec));
     drop(pick(&pool));
     for availability in [Availability::Maintenance, Availability::Draining] {
@@ -94,7 +94,7 @@ fn a_full_one_ends_in_an_error_and_not_in_a_loop() {
     drop(pick(&pool));
 }
 
-/// Finds nobody.
+/// Finds no endpoint.
 struct Shy;
 
 impl Strategy for Shy {
@@ -115,7 +115,7 @@ impl Picker for Shy {
 }
 
 #[test]
-fn one_that_finds_nobody_is_told_from_a_pool_that_has_nobody() {
+fn a_strategy_that_finds_no_endpoint_is_distinguished_from_an_empty_pool() {
     let pool: Pool<()> = Pool::new(Shy);
     assert_eq!(pool.pick(&PickRequest::new()).unwrap_err(), PickError::Empty);
     pool.add(spec(0), ()).expect("valid");

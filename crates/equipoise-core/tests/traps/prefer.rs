@@ -1,4 +1,4 @@
-//! Whom a request prefers, against everything that may be said against it.
+//! Bindings of requests, against every reason not to honour them.
 
 use equipoise_core::{Availability, PickError, PickRequest};
 
@@ -10,7 +10,7 @@ use crate::{
 const SEED: u64 = 3;
 
 #[test]
-fn an_open_a_draining_and_a_weightless_one_are_honoured_and_a_closed_one_is_not() {
+fn endpoints_that_are_up_draining_or_weightless_are_honoured_and_one_in_maintenance_is_not() {
     for strategy in strategies() {
         let pool = pool_of(strategy, &[1, 1, 1, 0], SEED);
         pool.set_availability("e1", Availability::Draining).unwrap();
@@ -73,7 +73,7 @@ fn a_backup_is_honoured_while_primaries_are_there() {
 }
 
 #[test]
-fn the_only_one_draining_serves_its_own_and_nobody_else() {
+fn the_only_endpoint_serves_only_its_own_requests_while_it_drains() {
     for strategy in strategies() {
         let pool = pool_of(strategy, &[1], SEED);
         pool.drain("e0").unwrap();

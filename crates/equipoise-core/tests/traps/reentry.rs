@@ -56,7 +56,7 @@ impl Picker for InOrder {
 }
 
 #[test]
-fn a_release_wakes_whom_the_strategy_refused() {
+fn a_release_wakes_requests_that_the_strategy_refused() {
     let pool = Pool::new(OneAtATime);
     pool.add(EndpointSpec::new("a"), ()).unwrap();
     let lease = pool.pick(&PickRequest::new()).unwrap();

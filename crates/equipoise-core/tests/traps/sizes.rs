@@ -56,7 +56,7 @@ fn a_pool_of_one_serves_again_after_failures() {
 }
 
 #[test]
-fn the_only_one_excluded_or_closed_is_two_different_errors() {
+fn the_only_endpoint_excluded_or_in_maintenance_is_two_different_errors() {
     for strategy in strategies() {
         let pool = pool_of(strategy, &[1], SEED);
         let tried = [id(0)];
@@ -67,7 +67,7 @@ fn the_only_one_excluded_or_closed_is_two_different_errors() {
 }
 
 #[test]
-fn ids_that_nobody_has_may_be_excluded() {
+fn unknown_ids_may_be_excluded() {
     for strategy in strategies() {
         let pool = pool_of(strategy, &[1], SEED);
         let tried = [id(7), id(8)];

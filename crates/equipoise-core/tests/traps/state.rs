@@ -56,7 +56,7 @@ impl Picker for FairestPicker {
 }
 
 #[test]
-fn memory_survives_updates_and_flips_and_ends_with_the_endpoint() {
+fn state_survives_updates_and_availability_changes_and_ends_with_the_endpoint() {
     let pool: Pool<()> = Pool::new(Fairest);
     pool.update(specs(&[1, 1, 1]), |_| ()).unwrap();
     let bound = id(0);
@@ -70,11 +70,11 @@ fn memory_survives_updates_and_flips_and_ends_with_the_endpoint() {
     assert!((0..30).all(|_| at(&pick(&pool)) != 0), "the others catch up first");
     pool.remove("e0").unwrap();
     pool.add(spec(0), ()).unwrap();
-    assert!((0..10).all(|_| at(&pick(&pool)) == 0), "who comes back begins anew");
+    assert!((0..10).all(|_| at(&pick(&pool)) == 0), "an endpoint that comes back starts anew");
 }
 
 #[test]
-fn a_flip_keeps_positions_in_the_turn() {
+fn an_availability_change_keeps_positions_in_the_turn() {
     let pool: Pool<()> = Pool::new(equipoise_core::RoundRobin::new());
     pool.update(specs(&[1, 1, 1, 1]), |_| ()).unwrap();
     let mut served = [0; 4];

@@ -10,7 +10,7 @@ use crate::{
 };
 
 #[test]
-fn two_threads_with_nine_of_ten_excluded_starve_nobody() {
+fn two_threads_with_nine_of_ten_excluded_do_not_starve() {
     for strategy in strategies() {
         let pool: Pool<()> = Pool::new(strategy);
         pool.update(specs(&[1; 10]), |_| ()).expect("valid");

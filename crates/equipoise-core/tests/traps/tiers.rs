@@ -26,7 +26,7 @@ fn backups_idle_while_a_primary_can_be_picked() {
 }
 
 #[test]
-fn backups_serve_when_all_primaries_are_closed_or_draining() {
+fn backups_serve_when_all_primaries_are_in_maintenance_or_draining() {
     for strategy in strategies() {
         let pool = pool(strategy);
         pool.set_availability("e0", Availability::Maintenance).expect("valid");

@@ -10,7 +10,7 @@ use crate::{
 const SEED: u64 = 0xedf;
 
 #[test]
-fn every_turn_gives_everybody_their_share() {
+fn every_turn_gives_each_endpoint_its_share() {
     for weights in [&[1, 1, 1][..], &[5, 1, 1], &[198, 1, 1], &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10], &[1; 500]] {
         let pool = pool_of(Edf::seeded(SEED), weights, SEED);
         let turn = weights.iter().sum();
@@ -21,7 +21,7 @@ fn every_turn_gives_everybody_their_share() {
 }
 
 #[test]
-fn within_a_turn_nobody_strays_from_its_share_by_two() {
+fn within_a_turn_no_endpoint_differs_from_its_share_by_two() {
     let weights = [7, 3, 2, 5];
     for seed in 0..50 {
         let pool = pool_of(Edf::seeded(seed), &weights, SEED);
@@ -86,7 +86,7 @@ fn updates_that_change_nothing_for_the_others_keep_the_position() {
 }
 
 #[test]
-fn endless_changes_starve_nobody() {
+fn endless_changes_starve_no_endpoint() {
     for weights in [[5, 1, 1], [1, 1, 1], [6, 4, 2]] {
         let pool = pool_of(Edf::seeded(SEED), &weights, SEED);
         let mut counts = vec![0; 3];
@@ -103,7 +103,7 @@ fn endless_changes_starve_nobody() {
 }
 
 #[test]
-fn flips_keep_the_shares_of_the_others() {
+fn availability_changes_keep_the_shares_of_the_others() {
     let pool = pool_of(Edf::seeded(SEED), &[4, 2, 1, 1], SEED);
     let mut counts = vec![0; 4];
     for turn in 0..4000 {

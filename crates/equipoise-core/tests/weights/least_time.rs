@@ -1,4 +1,4 @@
-//! Least time prefers who answers fast, and loses nobody.
+//! Least time prefers fast endpoints, and loses none.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The distribution layer: who gets how much, idle, under load and with somebody slow or failing. Every run draws from
+//! The distribution layer: the share of each endpoint, idle, under load and with a slow or failing one. Every run draws from
 //! a named seed, so a bound is either met always or never.
 #![cfg(not(loom))]
 

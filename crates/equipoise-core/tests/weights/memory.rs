@@ -1,4 +1,4 @@
-//! What Peak-EWMA remembers fades: nobody is lost forever, and a newcomer is neither starved nor flooded.
+//! Averages of Peak-EWMA decay: no endpoint is lost for ever, and a new one is neither starved nor flooded.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ fn an_endpoint_shunned_for_one_stall_is_tried_again_and_then_back() {
 }
 
 #[test]
-fn sequential_traffic_reaches_everybody_though_latencies_differ() {
+fn sequential_traffic_reaches_every_endpoint_though_latencies_differ() {
     for weights in [&[1, 1][..], &[1; 5], &[3, 1, 1]] {
         let (pool, clock) = clocked(PeakEwma::new(), weights, SEED);
         let mut last = vec![0; weights.len()];
@@ -52,13 +52,13 @@ fn the_shunned_are_tried_by_one_request_and_not_by_a_flood() {
     assert!((1..=5).contains(&first), "{first} of 9");
 }
 
-/// Remembers an idle endpoint for ever, so that only trials bring it back.
+/// Remembers an idle endpoint for ever, so that only probes bring it back.
 fn unfading() -> PeakEwma {
     PeakEwma::new().fade(Duration::MAX).expect("it is long enough")
 }
 
 #[test]
-fn trials_of_a_slow_endpoint_cost_the_same_however_slow_it_is() {
+fn probes_of_a_slow_endpoint_cost_the_same_however_slow_it_is() {
     for n in [2, 3, 5, 20] {
         for slowness in [10, 100, 1000] {
             let (pool, clock) = clocked(unfading(), &vec![1; n], SEED);
@@ -76,14 +76,14 @@ fn trials_of_a_slow_endpoint_cost_the_same_however_slow_it_is() {
 }
 
 #[test]
-fn good_answers_to_trials_bring_an_endpoint_back() {
+fn fast_responses_to_probes_bring_an_endpoint_back() {
     for weights in [&[1, 1][..], &[1, 1, 1], &[2, 1, 1], &[1; 10]] {
         let (pool, clock) = clocked(unfading(), weights, SEED);
         let bound = id(0);
         let lease = pool.pick(&PickRequest::new().prefer(&bound)).expect("open");
         clock.advance(Duration::from_secs(1));
         lease.finish(Verdict::Success);
-        // The first trial comes after 1 / (0.15 × 2/n × 1/100) picks in the mean: 3300 of ten endpoints.
+        // The first probe comes after 1 / (0.15 × 2/n × 1/100) picks in the mean: 3300 of ten endpoints.
         (0..30_000).for_each(|_| _ = serve(&pool, &clock, |_| FAST));
         let share = (0..10_000).filter(|_| serve(&pool, &clock, |_| FAST) == 0).count() as f64 / 1e4;
         let due = f64::from(weights[0]) / f64::from(weights.iter().sum::<u32>());
@@ -92,7 +92,7 @@ fn good_answers_to_trials_bring_an_endpoint_back() {
 }
 
 #[test]
-fn one_good_answer_to_a_trial_draws_no_flood() {
+fn one_fast_response_to_a_probe_draws_no_burst() {
     for seed in SEED..SEED + 20 {
         let (pool, clock) = clocked(unfading(), &[1; 5], seed);
         let bound = id(0);
@@ -107,7 +107,7 @@ fn one_good_answer_to_a_trial_draws_no_flood() {
 }
 
 #[test]
-fn an_explanation_tries_nobody() {
+fn an_explanation_probes_no_endpoint() {
     let (pool, clock) = clocked(unfading(), &[1, 1], SEED);
     let bound = id(0);
     let lease = pool.pick(&PickRequest::new().prefer(&bound)).expect("open");
@@ -122,7 +122,7 @@ fn an_explanation_tries_nobody() {
     let lease = pool.pick(&PickRequest::new().prefer(&bound)).expect("open");
     clock.advance(FAST);
     lease.finish(Verdict::Success);
-    // The answer to a trial would have moved it to a tenth of the second; any other moves it by a hundredth.
+    // The response to a probe would have moved it to a tenth of the second; any other moves it by a hundredth.
     let left = score() / before;
     assert!((0.98..1.0).contains(&left), "{left}");
 }

@@ -10,7 +10,7 @@ use crate::{
 const SEED: u64 = 0;
 
 #[test]
-fn every_turn_gives_everybody_their_share() {
+fn every_turn_gives_each_endpoint_its_share() {
     for weights in [&[1, 1, 1][..], &[5, 1, 1], &[198, 1, 1], &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]] {
         let pool = pool_of(RoundRobin::new(), weights, SEED);
         let turn = weights.iter().sum();
@@ -55,7 +55,7 @@ fn weight_changes_keep_the_shares_exact_afterwards() {
 }
 
 #[test]
-fn endless_weight_changes_starve_nobody() {
+fn endless_weight_changes_starve_no_endpoint() {
     let pool = pool_of(RoundRobin::new(), &[5, 1, 1], SEED);
     let mut counts = vec![0; 3];
     for turn in 0..3000 {
@@ -67,7 +67,7 @@ fn endless_weight_changes_starve_nobody() {
 }
 
 #[test]
-fn endless_changes_of_huge_weights_starve_nobody() {
+fn endless_changes_of_huge_weights_starve_no_endpoint() {
     let pool = pool_of(RoundRobin::new(), &[1_000_000, 999_983, 999_979], SEED);
     let mut counts = vec![0; 3];
     for turn in 0..3000 {

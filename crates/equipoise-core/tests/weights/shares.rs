@@ -1,4 +1,4 @@
-//! Counting who was picked, and what chance allows.
+//! Counts of picks, and how much they may vary by chance.
 
 use equipoise_core::Pool;
 

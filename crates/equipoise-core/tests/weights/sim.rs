@@ -21,7 +21,7 @@ pub(crate) struct Sim<'a> {
 }
 
 impl Sim<'_> {
-    /// Who got how many of `requests`, after a quarter as many to warm up.
+    /// How many of `requests` each endpoint got, after a quarter as many to warm up.
     pub(crate) fn run(&self, requests: u32) -> Vec<u32> {
         let chance = SeededEntropy::new(self.seed);
         let exponential = |mean: f64| {
@@ -59,7 +59,7 @@ fn nanos(clock: &ManualClock) -> u64 {
     equipoise_core::Clock::now(clock).as_nanos()
 }
 
-/// A request that takes `time` and succeeds; answers who served it.
+/// A request that takes `time` and succeeds; returns the endpoint that served it.
 pub(crate) fn serve(pool: &Pool<()>, clock: &ManualClock, time: impl FnOnce(usize) -> Duration) -> usize {
     let lease = pick(pool);
     let who = at(&lease);

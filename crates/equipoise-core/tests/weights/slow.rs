@@ -1,4 +1,4 @@
-//! Nobody is forced upon an endpoint that is fifty times slower.
+//! No request has to use an endpoint that is fifty times slower.
 
 use equipoise_core::{AnyStrategy, LeastTime, P2c, PeakEwma};
 

@@ -1,4 +1,4 @@
-//! An endpoint on trial: one request decides.
+//! An endpoint on probation: one request decides.
 
 use std::sync::{
     Barrier,
@@ -32,8 +32,8 @@ fn all_strategies() -> impl Iterator<Item = AnyStrategy> {
     strategies().into_iter().chain(others)
 }
 
-/// A pool of `n` whose first one is on trial.
-fn on_trial(strategy: AnyStrategy, n: usize) -> Pool<()> {
+/// A pool of `n` whose first endpoint is on probation.
+fn on_probation(strategy: AnyStrategy, n: usize) -> Pool<()> {
     let pool = pool_of(strategy, &vec![1; n], SEED);
     assert!(pool.set_availability("e0", Availability::Probation).expect("known"));
     pool
@@ -48,7 +48,7 @@ fn try_it(pool: &Pool<()>) -> Option<Lease<()>> {
 fn exactly_one_request_is_let_in_and_the_others_go_elsewhere() {
     for strategy in all_strategies() {
         // Three, so that none panics.
-        let pool = on_trial(strategy.clone(), 3);
+        let pool = on_probation(strategy.clone(), 3);
         let leases: Vec<_> =
             (0..300u32).map(|n| pool.pick(&PickRequest::new().key(&n.to_le_bytes())).expect("two are open")).collect();
         let tried = leases.iter().filter(|lease| at(lease) == 0).count();
@@ -60,18 +60,18 @@ fn exactly_one_request_is_let_in_and_the_others_go_elsewhere() {
 }
 
 #[test]
-fn a_verdict_that_says_something_ends_the_trial_and_any_other_end_gives_it_on() {
+fn a_conclusive_verdict_ends_the_probation_and_any_other_end_passes_it_on() {
     for strategy in strategies() {
-        let pool = on_trial(strategy, 3);
+        let pool = on_probation(strategy, 3);
         for verdict in [None, Some(Verdict::Neutral)] {
-            let mut lease = try_it(&pool).expect("the trial is free");
+            let mut lease = try_it(&pool).expect("the probation is free");
             assert!(try_it(&pool).is_none());
             verdict.into_iter().for_each(|verdict| lease.record(verdict));
             assert!(try_it(&pool).is_none(), "until the lease has ended");
         }
         for verdict in [Verdict::Success, Verdict::Failure(Failure::Connect), Verdict::Overloaded { retry_after: None }]
         {
-            try_it(&pool).expect("the trial is free").finish(verdict);
+            try_it(&pool).expect("the probation is free").finish(verdict);
             assert!(try_it(&pool).is_none(), "{verdict:?}");
             assert!(!pool.set_availability("e0", Availability::Probation).expect("known"), "no change");
         }
@@ -80,8 +80,8 @@ fn a_verdict_that_says_something_ends_the_trial_and_any_other_end_gives_it_on() 
 }
 
 #[test]
-fn a_lease_of_an_earlier_trial_frees_no_later_one() {
-    let pool = on_trial(strategies()[0].clone(), 3);
+fn a_lease_of_an_earlier_probation_frees_no_later_one() {
+    let pool = on_probation(strategies()[0].clone(), 3);
     let first = try_it(&pool).expect("free");
     pool.set_availability("e0", Availability::Probation).expect("known");
     let second = try_it(&pool).expect("set anew");
@@ -92,8 +92,8 @@ fn a_lease_of_an_earlier_trial_frees_no_later_one() {
 }
 
 #[test]
-fn a_trial_survives_updates_and_other_flips() {
-    let pool = on_trial(strategies()[2].clone(), 3);
+fn a_probation_survives_updates_and_changes_of_other_endpoints() {
+    let pool = on_probation(strategies()[2].clone(), 3);
     let lease = try_it(&pool).expect("free");
     pool.set_weight("e0", 4).expect("known");
     pool.set_availability("e1", Availability::Draining).expect("known");
@@ -103,7 +103,7 @@ fn a_trial_survives_updates_and_other_flips() {
 }
 
 #[test]
-fn alone_it_is_saturated_and_whoever_waits_is_woken() {
+fn alone_it_is_saturated_and_a_waiting_request_is_woken() {
     for strategy in strategies() {
         let builder = Pool::<()>::builder(strategy).panic_threshold(0.0);
         let pool: Pool<()> = builder.build();
@@ -128,7 +128,7 @@ fn alone_it_is_saturated_and_whoever_waits_is_woken() {
 #[test]
 fn one_of_many_threads_gets_it() {
     for strategy in strategies() {
-        let pool = on_trial(strategy, 3);
+        let pool = on_probation(strategy, 3);
         for _ in 0..50 {
             pool.set_availability("e0", Availability::Probation).expect("known");
             let (start, tried) = (Barrier::new(4), AtomicU32::new(0));
@@ -152,7 +152,7 @@ fn one_of_many_threads_gets_it() {
 
 #[test]
 fn threads_that_cancel_hand_it_on_and_never_hold_two() {
-    let pool = on_trial(strategies()[0].clone(), 3);
+    let pool = on_probation(strategies()[0].clone(), 3);
     let (held, served) = (AtomicU32::new(0), AtomicU32::new(0));
     std::thread::scope(|scope| {
         for _ in 0..4 {
@@ -174,8 +174,8 @@ fn threads_that_cancel_hand_it_on_and_never_hold_two() {
 }
 
 #[test]
-fn a_limit_and_a_trial_give_both_back() {
-    let pool = on_trial(strategies()[0].clone(), 3);
+fn a_limit_and_a_probation_are_both_given_back() {
+    let pool = on_probation(strategies()[0].clone(), 3);
     pool.update([spec(0).max_in_flight(1), spec(1), spec(2)], |_| ()).expect("valid");
     for _ in 0..3 {
         let lease = try_it(&pool).expect("free");
@@ -189,7 +189,7 @@ fn a_limit_and_a_trial_give_both_back() {
 #[test]
 fn in_a_panic_it_is_used_like_any_other() {
     for strategy in strategies() {
-        let pool = on_trial(strategy, 3);
+        let pool = on_probation(strategy, 3);
         pool.set_availabilities([1, 2].map(|at| (id(at), Availability::Unhealthy))).expect("valid");
         let leases: Vec<_> = (0..50).map(|_| try_it(&pool).expect("all are used")).collect();
         leases.into_iter().for_each(|lease| lease.finish(Verdict::Success));
@@ -199,7 +199,7 @@ fn in_a_panic_it_is_used_like_any_other() {
 
 #[test]
 fn without_weight_it_is_tried_by_its_own_clients_only() {
-    let pool = on_trial(strategies()[0].clone(), 3);
+    let pool = on_probation(strategies()[0].clone(), 3);
     pool.set_weight("e0", 0).expect("known");
     assert!((0..20).all(|_| at(&pick(&pool)) != 0));
     let _lease = try_it(&pool).expect("free");
@@ -207,9 +207,9 @@ fn without_weight_it_is_tried_by_its_own_clients_only() {
 }
 
 #[test]
-fn an_explanation_names_it_and_leaves_the_trial_free() {
+fn an_explanation_names_it_and_leaves_the_probation_free() {
     for strategy in strategies() {
-        let pool = on_trial(strategy, 3);
+        let pool = on_probation(strategy, 3);
         let bound = id(0);
         let request = PickRequest::new().prefer(&bound);
         for _ in 0..2 {
@@ -223,7 +223,7 @@ fn an_explanation_names_it_and_leaves_the_trial_free() {
 }
 
 #[test]
-fn a_tier_of_nobody_but_trials_is_tried_while_others_share_the_traffic() {
+fn a_tier_on_probation_is_tried_while_other_tiers_share_the_traffic() {
     for strategy in strategies() {
         let pool: Pool<()> = Pool::<()>::builder(strategy).spillover(Spillover::ENVOY).build();
         let tier = |at: usize| Tier::new(u8::from(at > 0) + u8::from(at > 2));
@@ -240,7 +240,7 @@ fn a_tier_of_nobody_but_trials_is_tried_while_others_share_the_traffic() {
 }
 
 #[test]
-fn many_are_flipped_at_once_and_the_unknown_are_named() {
+fn many_availabilities_change_at_once_and_unknown_ids_are_named() {
     let pool = pool_of(strategies()[0].clone(), &[1, 1, 1], SEED);
     let before = pool.revision().get();
     let wanted = [
@@ -268,7 +268,7 @@ fn long_stream(pool: &Pool<()>) -> Lease<()> {
 }
 
 #[test]
-fn the_next_request_is_offered_the_trial_although_a_stream_is_still_open_there() {
+fn the_next_request_is_offered_the_probation_although_a_stream_is_in_flight_there() {
     for strategy in all_strategies() {
         let pool = pool_of(strategy.clone(), &[1; 4], SEED);
         let _stream = long_stream(&pool);
@@ -282,7 +282,7 @@ fn the_next_request_is_offered_the_trial_although_a_stream_is_still_open_there()
 }
 
 #[test]
-fn an_endpoint_remembered_for_failures_is_offered_its_trial() {
+fn an_endpoint_with_failures_in_its_state_is_offered_its_probation() {
     let (pool, clock) = clocked(PeakEwma::new(), &[1; 3], SEED);
     let bound = id(0);
     for _ in 0..20 {
@@ -301,7 +301,7 @@ fn an_endpoint_remembered_for_failures_is_offered_its_trial() {
 }
 
 #[test]
-fn a_trial_is_offered_to_requests_only_that_may_go_there() {
+fn a_probation_is_offered_only_to_requests_that_may_go_there() {
     for strategy in all_strategies() {
         let pool: Pool<()> = Pool::<()>::builder(strategy.clone()).build();
         pool.update([spec(0), spec(1), spec(2), spec(3).tier(Tier::BACKUP), spec(4).tier(Tier::BACKUP)], |_| ())
@@ -340,7 +340,7 @@ fn picks_before_the_next_offer(pool: &Pool<()>) -> (usize, Lease<()>) {
 }
 
 #[test]
-fn a_trial_that_ends_without_a_verdict_is_offered_again_after_ever_more_picks() {
+fn a_probation_that_ends_without_a_verdict_is_offered_again_after_ever_more_picks() {
     let (pool, _stream) = shunned();
     for passes in [0, 8, 16, 32, 64, 128, 256, 512, 1024, 1024] {
         let (passed, hangs) = picks_before_the_next_offer(&pool);
@@ -353,7 +353,7 @@ fn a_trial_that_ends_without_a_verdict_is_offered_again_after_ever_more_picks() 
 }
 
 #[test]
-fn a_trial_that_was_decided_is_not_offered_again() {
+fn a_probation_that_was_decided_is_not_offered_again() {
     let (pool, _stream) = shunned();
     let (_, first) = picks_before_the_next_offer(&pool);
     drop(first);
@@ -378,7 +378,7 @@ fn a_request_that_waits_and_leaves_before_it_gets_its_lease_is_no_offer() {
 }
 
 #[test]
-fn of_many_trials_each_is_offered() {
+fn of_many_probations_each_is_offered() {
     // Fewer than half of them, so that the tier does not panic.
     let pool = pool_of(LeastConnections::new(), &[1; 200], SEED);
     let streams: Vec<_> = (0..60)

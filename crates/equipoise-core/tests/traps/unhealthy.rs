@@ -18,7 +18,7 @@ fn set(pool: &Pool<()>, who: impl IntoIterator<Item = usize>, availability: Avai
     assert!(flips.unknown.is_empty());
 }
 
-/// Whether anybody unfit is picked.
+/// Whether an unhealthy endpoint is picked.
 fn panics(pool: &Pool<()>) -> bool {
     let endpoints = pool.endpoints();
     (0..200).any(|_| endpoints[at(&pick(pool))].availability == Availability::Unhealthy)
@@ -29,7 +29,7 @@ fn of(strategy: AnyStrategy, n: usize) -> Pool<()> {
 }
 
 #[test]
-fn an_unfit_one_is_never_picked_nor_honoured_while_enough_are_fit() {
+fn an_unhealthy_endpoint_is_never_picked_nor_honoured_while_enough_are_healthy() {
     for strategy in strategies() {
         let pool = of(strategy, 4);
         set(&pool, [0, 1], Availability::Unhealthy);
@@ -59,7 +59,7 @@ fn below_half_the_tier_is_used_whole_and_at_half_no_more() {
 }
 
 #[test]
-fn who_is_out_on_purpose_neither_counts_nor_serves_in_a_panic() {
+fn an_endpoint_in_maintenance_neither_counts_nor_serves_in_a_panic() {
     for strategy in strategies() {
         let pool = pool_of(strategy, &[1, 1, 1, 1, 0], SEED);
         set(&pool, [0], Availability::Maintenance);
