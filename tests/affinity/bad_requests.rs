@@ -128,7 +128,7 @@ async fn a_token_with_an_expired_key_is_unbound_and_a_ring_that_cannot_sign_does
         for _ in 0..3 {
             let answer = soon(get_with(&proxy, &site.session)).await;
             assert_eq!(answer.status, StatusCode::OK);
-            assert!(answer.outcome().starts_with("unbound: its token is not believed"), "{answer:?}");
+            assert!(answer.outcome().starts_with("unbound: its token is invalid"), "{answer:?}");
         }
         let stats = affinity.stats();
         assert_eq!((stats.unbound_for(reason), stats.misses(), stats.new), (3, 3, 0));
@@ -195,7 +195,7 @@ async fn a_panicking_exemption_does_not_apply() {
     let pool = servers.pool();
     let affinity = affinity(&pool, in_table()).except(|_| panic!("as it should"));
     let proxy = Proxy::start(&pool, &affinity);
-    for outcome in ["newly bound: nobody has bound its session", "kept"] {
+    for outcome in ["newly bound: its session is bound to no endpoint", "kept"] {
         let answer = soon(get(&proxy, "x-user: ada\r\n")).await;
         assert_eq!((answer.status, answer.outcome()), (StatusCode::OK, outcome));
     }

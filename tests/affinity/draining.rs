@@ -67,7 +67,7 @@ async fn a_drain(kind: &Kind) {
         assert_eq!(first.status, StatusCode::OK);
         match home == "b" {
             true if first.outcome() == "kept" => assert_ne!(first.server(), "b"),
-            true => assert_eq!(first.outcome(), "moved from b: closed"),
+            true => assert_eq!(first.outcome(), "moved from b: in maintenance"),
             false => assert_eq!((first.server(), first.outcome()), (home.as_str(), "kept")),
         }
         for _ in 0..5 {

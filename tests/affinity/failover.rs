@@ -97,7 +97,7 @@ async fn two_balancers_agree_on_the_stand_in_of_a_removed_server() {
     for (number, session) in sessions.iter().enumerate() {
         let (first, second) = both(&one, &other, session, number).await;
         assert_eq!((first.status, first.server()), (StatusCode::OK, second.server()));
-        assert!(first.outcome().starts_with("newly bound: its token is not believed"), "{first:?}");
+        assert!(first.outcome().starts_with("newly bound: its token is invalid"), "{first:?}");
         stand_ins.push(first);
     }
     spread(stand_ins.iter().map(Answer::server));

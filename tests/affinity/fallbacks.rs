@@ -37,7 +37,7 @@ async fn rebind_moves_a_session_whose_server_is_in_maintenance_and_admits_new_se
     let (pool, proxy, cookie) = site(&servers, Fallback::Rebind, Fallback::Rebind).await;
     pool.set_availability("a", Availability::Maintenance).unwrap();
     let moved = soon(get_with(&proxy, &cookie)).await;
-    assert_eq!((moved.status, moved.outcome()), (StatusCode::OK, "moved from a: closed"));
+    assert_eq!((moved.status, moved.outcome()), (StatusCode::OK, "moved from a: in maintenance"));
     let again = soon(get_with(&proxy, moved.cookie().unwrap())).await;
     assert_eq!((again.server(), again.outcome()), (moved.server(), "kept"));
     assert!(soon(get(&proxy, "")).await.outcome().starts_with("newly bound"));

@@ -67,7 +67,7 @@ async fn a_tunnel_survives_draining_maintenance_and_removal_and_idle_waits_for_i
     says(&mut tunnel, "a", "tri.").await;
     // New requests and the session go to another server; the tunnel stays.
     let moved = soon(get_with(&proxy, &session)).await;
-    assert_eq!((moved.server(), moved.outcome()), ("b", "moved from a: closed"));
+    assert_eq!((moved.server(), moved.outcome()), ("b", "moved from a: in maintenance"));
     says(&mut tunnel, "a", "for.").await;
 
     let mut idle = pool.idle("a");

@@ -29,11 +29,11 @@ impl<'r> Extracted<'r> {
     ///
     /// ```
     /// use equipoise_affinity::key::SessionKey;
-    /// use equipoise_tower::Http;
+    /// use equipoise_tower::HttpProtocol;
     ///
     /// // Without a table: by a hash of the same key.
     /// let user = SessionKey::header("x-user")?;
-    /// let http = Http::new().key(move |head| user.of(head).found());
+    /// let http = HttpProtocol::new().key(move |head| user.of(head).found());
     /// # Ok::<(), equipoise_affinity::key::InvalidSessionKey>(())
     /// ```
     #[must_use]

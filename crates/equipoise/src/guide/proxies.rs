@@ -86,7 +86,7 @@
 //! use std::{error::Error as _, net::{IpAddr, SocketAddr}};
 //!
 //! use bytes::Bytes;
-//! use equipoise::tower::{Error, LeasedBody, ReplayBodies, Replayable, Shared, TunnelLease};
+//! use equipoise::tower::{Error, LeasedBody, ReplayBodies, Replayable, SharedClient, TunnelLease};
 //! use equipoise::{Balance, BalanceLayer, EndpointSpec, Pool};
 //! use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 //! use http_body_util::{Either, Full};
@@ -99,7 +99,7 @@
 //! use tokio::net::TcpListener;
 //! use tower::Layer;
 //!
-//! type Balanced = ReplayBodies<Balance<(), Shared<Client<HttpConnector, Replayable<Incoming>>>>>;
+//! type Balanced = ReplayBodies<Balance<(), SharedClient<Client<HttpConnector, Replayable<Incoming>>>>>;
 //! type Body = Either<LeasedBody<Incoming>, Full<Bytes>>;
 //!
 //! async fn serve(listener: TcpListener, pool: Pool<()>) -> std::io::Result<()> {
