@@ -94,6 +94,11 @@ impl<'a> PickRequest<'a> {
     }
 
     /// Returns whether the request excludes this endpoint.
+    /// Returns whether the request has a forced binding.
+    pub(crate) fn is_forced(&self) -> bool {
+        matches!(self.prefer, Some(Prefer::Bound(binding)) if binding.forced)
+    }
+
     pub(crate) fn excludes(&self, id: &EndpointId) -> bool {
         self.exclude.contains(id)
     }

@@ -2,22 +2,27 @@
 
 use std::num::NonZeroU8;
 
-use crate::sync::{AtomicU32, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// The permits of an endpoint with `max_in_flight`: an exact count by compare-and-swap. Endpoints without a limit do
 /// not use it.
 #[derive(Debug)]
 pub(crate) struct Permits {
-    used: AtomicU32,
+    /// The permits that are out, in the lower half, and the number of releases, in the upper half. In one word, so that
+    /// a reader that sees a free permit also sees the release that made it free.
+    state: AtomicU64,
     limit: AtomicU32,
 }
+
+/// One release, in the upper half.
+const RELEASE: u64 = 1 << 32;
 
 /// The value of `limit` that means "no limit".
 const UNLIMITED: u32 = u32::MAX;
 
 impl Permits {
     pub(crate) fn new(limit: Option<u32>) -> Self {
-        Self { used: AtomicU32::new(0), limit: AtomicU32::new(limit.unwrap_or(UNLIMITED)) }
+        Self { state: AtomicU64::new(0), limit: AtomicU32::new(limit.unwrap_or(UNLIMITED)) }
     }
 
     pub(crate) fn limit(&self) -> Option<u32> {
@@ -34,18 +39,24 @@ impl Permits {
 
     /// Returns whether [`try_acquire`](Self::try_acquire) would fail now.
     pub(crate) fn exhausted(&self) -> bool {
-        self.used.load(Ordering::Relaxed) >= self.limit.load(Ordering::Relaxed)
+        self.state.load(Ordering::Relaxed) as u32 >= self.limit.load(Ordering::Relaxed)
     }
 
-    /// Takes one permit if `used` is below the limit. `used` never exceeds it.
+    /// Returns the number of releases so far, which wraps around. If it has changed, a permit was out meanwhile.
+    pub(crate) fn releases(&self) -> u32 {
+        (self.state.load(Ordering::Relaxed) >> 32) as u32
+    }
+
+    /// Takes one permit if fewer than the limit are out. The limit is never exceeded.
     pub(crate) fn try_acquire(&self) -> bool {
         let limit = self.limit.load(Ordering::Relaxed);
-        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| (used < limit).then_some(used + 1)).is_ok()
+        let taken = |state: u64| ((state as u32) < limit).then_some(state + 1);
+        self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken).is_ok()
     }
 
     /// Gives back a permit taken by [`try_acquire`](Self::try_acquire).
     pub(crate) fn release(&self) {
-        self.used.fetch_sub(1, Ordering::Relaxed);
+        self.state.fetch_add(RELEASE - 1, Ordering::Relaxed);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    admission::{admit, why_refused},
+    admission::{UsableBy, admit, why_refused},
     error::PickError,
     queue::{BUDGET, Recheck},
     settings::PoolSettings,
@@ -126,6 +126,13 @@ impl PoolInner {
             // from one vain attempt: another pick may have held the endpoint for a moment while it gave way, too.
             let served = queue.wants(&capacity).filter(|_| !shared_room || refused != Some(capacity.slot));
             let Some(served) = served else {
+                // The endpoint has changed since the pick, and does not accept the request any more. Requests that have
+                // waited for it longer were not served either.
+                if matches!(capacity.usable_by, UsableBy::Forced) && !request.is_forced() {
+                    lease.withdraw();
+                    lease = self.pick_waiting(request)?;
+                    continue;
+                }
                 if shared_room {
                     queue.recheck(Recheck::All);
                     self.serve(BUDGET, None);

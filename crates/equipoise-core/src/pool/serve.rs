@@ -83,18 +83,25 @@ impl PoolInner {
         }
     }
 
+    /// Returns the number of permits that this endpoint has got back, or `None` if it has left.
+    fn releases_at(&self, slot: Slot) -> Option<u32> {
+        self.snapshot.load().members().get(slot).map(|member| member.endpoint.permits.releases())
+    }
+
     fn work_off(&self, recheck: Recheck, wake: &mut WakeLater) {
         let queue = &self.queue;
         let mut after = 0;
         // Where the search for an eligible endpoint with capacity goes on.
         let mut seen = 0;
-        let mut revision = None;
+        let mut first_seen = None;
         loop {
             let next = match recheck {
                 Recheck::Slot(slot) => {
                     let Some(capacity) = self.free_capacity_at(slot) else { return };
-                    // Only if all picks saw the same revision.
-                    let settled = *revision.get_or_insert(capacity.revision) == capacity.revision;
+                    // Only if all picks saw the same revision, and none was in vain because another pick held a permit for
+                    // a moment: that pick has released it since.
+                    let seen_now = (capacity.revision, self.releases_at(slot));
+                    let settled = *first_seen.get_or_insert(seen_now) == seen_now;
                     queue.next_for(&capacity, after, settled)
                 }
                 Recheck::Group(group) => queue.head(group),
@@ -129,6 +136,11 @@ impl PoolInner {
             Err(error) if error.is_temporary() => return Served::No,
             Ok(lease) if at != Some(lease.endpoint().slot()) => {
                 let capacity = self.capacity_of(lease);
+                // The endpoint has changed since the pick, and does not accept the request any more.
+                if matches!(capacity.usable_by, UsableBy::Forced) && !entry.request.as_request().is_forced() {
+                    withdraw(outcome);
+                    return Served::No;
+                }
                 if queue.is_wanted(&capacity, entry.ticket) {
                     withdraw(outcome);
                     return Served::Overtaking(capacity.slot);

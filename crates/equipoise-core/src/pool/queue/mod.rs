@@ -140,6 +140,8 @@ impl Queue {
     pub(super) fn enter(&self, request: Arc<OwnedRequest>, wants: Wants, waker: Waker) -> (Ticket, bool) {
         let own = usize::from(self.is_worker());
         let mut state = self.state.lock();
+        // No pick has been made for the new entry yet.
+        state.settled.clear();
         let (ticket, group) = state.entries.insert(request, wants, waker);
         self.context.waiting.fetch_add(1, Ordering::SeqCst);
         if let Some(group) = group {
