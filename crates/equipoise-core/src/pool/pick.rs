@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    admission::{UsableBy, admit, why_refused},
+    admission::{admit, why_refused},
     error::PickError,
     queue::{BUDGET, Recheck},
     settings::PoolSettings,
@@ -128,7 +128,7 @@ impl PoolInner {
             let Some(served) = served else {
                 // The endpoint has changed since the pick, and does not accept the request any more. Requests that have
                 // waited for it longer were not served either.
-                if matches!(capacity.usable_by, UsableBy::Forced) && !request.is_forced() {
+                if !capacity.accepts(request) {
                     lease.withdraw();
                     lease = self.pick_waiting(request)?;
                     continue;

@@ -11,6 +11,7 @@ use crate::{
     endpoint::CapacityListener,
     ids::Slot,
     lease::{AnyTarget, Lease},
+    request::PickRequest,
 };
 
 /// The link from endpoints and leases to the queue of their pool. It does not keep the pool alive.
@@ -40,6 +41,13 @@ enum Served {
     Done,
     /// The pick found capacity at this endpoint that an entry further ahead may want.
     Overtaking(Slot),
+}
+
+impl Capacity {
+    /// Returns whether the endpoint still accepts this request, for which a pick of an earlier snapshot took a lease.
+    pub(super) fn accepts(&self, request: &PickRequest<'_>) -> bool {
+        !matches!(self.usable_by, UsableBy::Forced) || request.is_forced()
+    }
 }
 
 /// Ends the lease of an outcome that no request gets. The end hands its capacity to the next entry.
@@ -137,7 +145,7 @@ impl PoolInner {
             Ok(lease) if at != Some(lease.endpoint().slot()) => {
                 let capacity = self.capacity_of(lease);
                 // The endpoint has changed since the pick, and does not accept the request any more.
-                if matches!(capacity.usable_by, UsableBy::Forced) && !entry.request.as_request().is_forced() {
+                if !capacity.accepts(&entry.request.as_request()) {
                     withdraw(outcome);
                     return Served::No;
                 }
