@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! cargo run --example sticky
-//! cargo run --example sticky -- "header(name=x-user, idle=1h)"    any mode, as text
+//! cargo run --example sticky -- "header(name=x-user, idle-timeout=1h)"    any mode, as text
 //! ```
 
 use std::{collections::HashMap, convert::Infallible, io, net::SocketAddr, sync::Arc};

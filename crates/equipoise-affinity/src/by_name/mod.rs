@@ -7,10 +7,10 @@
 //! ```text
 //! none
 //! source(v4=24, v6=56, trusted={10.0.0.0/8, loopback}, header=x-forwarded-for, by=hash)
-//! header(name=x-session, idle=1h, sessions=1000000)
+//! header(name=x-session, idle-timeout=1h, capacity=1000000)
 //! path(segment=1, by=hash)
 //! all-of(host, header=x-user)
-//! cookie(name=SRV, indirect, nocache, httponly, secure, same-site=Lax, idle=30m, life=8h)
+//! cookie(name=SRV, indirect, nocache, httponly, secure, same-site=Lax, max-idle=30m, max-life=8h)
 //! prefix(name=JSESSIONID, values=name, names={10.0.0.1:80=A, 10.0.0.2:80=B})
 //! learn(cookie=JSESSIONID, path-parameter=jsessionid, unavailable=wait(2s))
 //! route(cookie=JSESSIONID, after-last="!", missing=refuse)
@@ -31,9 +31,9 @@
 //!
 //! | text | reason |
 //! | --- | --- |
-//! | `unavailable`, `until-saturated`, `force-cookie` with `by=hash` | the strategy places requests, and skips endpoints that cannot accept them |
-//! | `until-saturated` with `unavailable=refuse` or `wait` | a request that is strictly bound to an endpoint never goes elsewhere |
-//! | a store's settings without that store | for example, `sessions` has no meaning for `by=redis` |
+//! | `unavailable`, `max-share`, `force-cookie` with `by=hash` | the strategy places requests, and skips endpoints that cannot accept them |
+//! | `max-share` with `unavailable=refuse` or `wait` | a request that is strictly bound to an endpoint never goes elsewhere |
+//! | a store's settings without that store | for example, `capacity` has no meaning for `by=redis` |
 //! | `header` without `trusted` | any client can set the header |
 //! | `missing=refuse` with `by=table`, except under `learn` | every request would be refused: only accepted requests enter the table |
 //! | `same-site=None` without `secure` | browsers drop such cookies |
@@ -105,8 +105,8 @@ impl Vocabulary for Modes {
 /// use equipoise_affinity::{AffinitySpec, by_name::BuildContext};
 /// use equipoise_core::{EndpointSpec, Pool};
 ///
-/// let spec: AffinitySpec = "header(name=x-session, by=table, idle=1h, unavailable=wait(2s))".parse()?;
-/// assert_eq!(spec.to_string(), "header(name=x-session, idle=1h, unavailable=wait(2s))");
+/// let spec: AffinitySpec = "header(name=x-session, by=table, idle-timeout=1h, unavailable=wait(2s))".parse()?;
+/// assert_eq!(spec.to_string(), "header(name=x-session, idle-timeout=1h, unavailable=wait(2s))");
 ///
 /// let pool = Pool::default();
 /// pool.update(["a:80", "b:80"].map(EndpointSpec::new), |_| ())?;

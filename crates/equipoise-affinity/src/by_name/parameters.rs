@@ -33,7 +33,7 @@ pub(super) const UNAVAILABLE: Param<Fallback> = ParamBuilder::new(
 )
 .preset("rebind", Fallback::Rebind);
 pub(super) const UNTIL: Param<Option<f64>> = Param::real(
-    "until-saturated",
+    "max-share",
     "a request goes elsewhere while its endpoint has this many times its share in flight",
 )
 .range(1.0, 100.0)
@@ -46,7 +46,7 @@ pub(super) const FORCE: Text = Param::text(
 pub(super) const IGNORE: Param<Vec<String>> =
     Param::list("ignore-paths", "requests whose path begins with one of these are not bound: HAProxy's ignore-persist");
 pub(super) const MAX_KEY: Param<usize> =
-    Param::<usize>::number("longest", "how many bytes a key may have; a longer one is ignored")
+    Param::<usize>::number("max-key-len", "how many bytes a key may have; a longer one is ignored")
         .range(1, 65_535)
         .default("4096");
 
@@ -69,12 +69,12 @@ pub(super) const BY_STORE: Param<By> = ParamBuilder::new(
 .note(BY_NOTE)
 .preset("table", By::Table);
 pub(super) const IDLE: Param<Duration> =
-    session_time("idle", "how long a session lasts without requests").default("30m");
+    session_time("idle-timeout", "how long a session lasts without requests").default("30m");
 pub(super) const LIFE: Param<Option<Duration>> =
-    session_time("life", "how long a session lasts after it was bound, with or without requests")
+    session_time("lifetime", "how long a session lasts after it was bound, with or without requests")
         .otherwise("no limit", "8h");
 pub(super) const SESSIONS: Param<usize> =
-    Param::<usize>::number("sessions", "how many sessions the table holds").range(1, 1 << 30).default("100000");
+    Param::<usize>::number("capacity", "how many sessions the table holds").range(1, 1 << 30).default("100000");
 #[cfg(feature = "redis")]
 pub(super) const URL: Text = Param::text("url", "the address of the Redis server, without user and password")
     .secret()
@@ -87,18 +87,18 @@ pub(super) const KEY_PREFIX: Param<String> = Param::text(
 .default("equipoise:");
 #[cfg(feature = "redis")]
 pub(super) const NEAR_TTL: Param<Duration> =
-    Param::time("near-ttl", "how long the local cache answers in place of the server")
+    Param::time("cache-ttl", "how long the local cache answers in place of the server")
         .range(Duration::ZERO, MAX_TIME)
         .default("1s");
 #[cfg(feature = "redis")]
 pub(super) const NEAR_SESSIONS: Param<usize> = Param::<usize>::number(
-    "near-sessions",
+    "cache-capacity",
     "how many sessions the local cache holds; these stay bound while the server is unreachable",
 )
 .range(1, 1 << 28)
 .default("65536");
 pub(super) const LOOKUP: Param<Option<Duration>> =
-    Param::time("lookup", "how long a request waits for the store; a slower store counts as unreachable")
+    Param::time("lookup-timeout", "how long a request waits for the store; a slower store counts as unreachable")
         .range(Duration::from_millis(1), Duration::from_secs(60))
         .otherwise("100ms, of which Redis has 50ms", "50ms");
 
@@ -142,7 +142,7 @@ pub(super) const FORWARDED: Text = Param::text(
 )
 .otherwise("no header is trusted", "x-forwarded-for");
 pub(super) const HOPS: Param<usize> =
-    Param::<usize>::number("hops", "how many elements of the header are looked at, from the right")
+    Param::<usize>::number("max-hops", "how many elements of the header are looked at, from the right")
         .range(1, 1024)
         .default("32");
 pub(super) const SEGMENT: Param<Option<usize>> =
@@ -201,15 +201,15 @@ pub(super) const NAMES: Param<Option<BTreeMap<String, String>>> = ParamBuilder::
 )
 .otherwise("none, which values=name refuses", "{10.0.0.1:80=A, 10.0.0.2:80=B}");
 pub(super) const COOKIE_IDLE: Param<Option<Duration>> =
-    session_time("idle", "a cookie that was not sent for this long is ignored").otherwise("no limit", "30m");
+    session_time("max-idle", "a cookie that was not sent for this long is ignored").otherwise("no limit", "30m");
 pub(super) const COOKIE_LIFE: Param<Option<Duration>> =
-    session_time("life", "a session ends this long after it was bound").otherwise("no limit", "8h");
+    session_time("max-life", "a session ends this long after it was bound").otherwise("no limit", "8h");
 pub(super) const MAX_COOKIES: Param<usize> =
-    Param::<usize>::number("most-cookies", "how many cookies of the name are read; a request with more is unbound")
+    Param::<usize>::number("max-cookies", "how many cookies of the name are read; a request with more is unbound")
         .range(1, 1024)
         .default("16");
 pub(super) const MAX_BYTES: Param<usize> =
-    Param::<usize>::number("most-bytes", "how many bytes of cookies are read; a request with more is unbound")
+    Param::<usize>::number("max-bytes", "how many bytes of cookies are read; a request with more is unbound")
         .range(1, 1 << 24)
         .default("65536");
 

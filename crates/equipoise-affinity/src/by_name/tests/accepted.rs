@@ -41,7 +41,7 @@ fn texts_build_what_builders_build() {
             )),
         ),
         (
-            "source(trusted={private}, header=forwarded, hops=2)",
+            "source(trusted={private}, header=forwarded, max-hops=2)",
             table(SessionKey::source(behind("private").header(ForwardedHeader::Forwarded).max_hops(2), prefix(32, 64))),
         ),
         (
@@ -52,11 +52,11 @@ fn texts_build_what_builders_build() {
             )),
         ),
         (
-            "header(name=x-session, by=table, idle=30m, sessions=1000000)",
+            "header(name=x-session, by=table, idle-timeout=30m, capacity=1000000)",
             table(SessionKey::header("x-session").unwrap()),
         ),
         (
-            "app-cookie(name=sid, by=hash, longest=64, missing=refuse)",
+            "app-cookie(name=sid, by=hash, max-key-len=64, missing=refuse)",
             Mode::hash(SessionKey::cookie("sid").unwrap().max_len(64).unwrap()),
         ),
         ("query(name=sid)", table(SessionKey::query_parameter("sid").unwrap())),
@@ -79,7 +79,7 @@ fn texts_build_what_builders_build() {
         ),
         ("host(by=store, missing=refuse)", table(SessionKey::host())),
         (
-            "cookie(name=SRV, indirect, nocache, httponly, secure, domain=.example.com, same-site=Lax, idle=30m, life=8h)",
+            "cookie(name=SRV, indirect, nocache, httponly, secure, domain=.example.com, same-site=Lax, max-idle=30m, max-life=8h)",
             tokens(
                 insert()
                     .indirect()
@@ -93,11 +93,11 @@ fn texts_build_what_builders_build() {
             ),
         ),
         (
-            "cookie(name=SRV, values=id, idle=30m, life=8h, preserve, postonly=true, indirect=false)",
+            "cookie(name=SRV, values=id, max-idle=30m, max-life=8h, preserve, postonly=true, indirect=false)",
             plain(insert().max_idle(minutes(30)).max_life(minutes(480)).preserve().postonly().build().unwrap()),
         ),
         (
-            r#"cookie(name=SRV, secure, same-site=None, attributes={Partitioned, "Priority=High"}, most-cookies=3, most-bytes=4096)"#,
+            r#"cookie(name=SRV, secure, same-site=None, attributes={Partitioned, "Priority=High"}, max-cookies=3, max-bytes=4096)"#,
             tokens(
                 insert()
                     .secure()
@@ -112,12 +112,12 @@ fn texts_build_what_builders_build() {
         ),
         ("rewrite(name=SRV, values=id)", plain(PersistenceCookie::rewrite("SRV").build().unwrap())),
         (
-            "prefix(name=JSESSIONID, nocache, idle=1h)",
+            "prefix(name=JSESSIONID, nocache, max-idle=1h)",
             tokens(PersistenceCookie::prefix("JSESSIONID").nocache().build().unwrap()),
         ),
         ("cookie(name=SRV, values=dynamic)", Mode::cookie(insert().build().unwrap(), Values::dynamic(b"pepper"))),
         (
-            "learn(query=sid, cookie=JSESSIONID, path-parameter=jsessionid, longest=128)",
+            "learn(query=sid, cookie=JSESSIONID, path-parameter=jsessionid, max-key-len=128)",
             Mode::learn(
                 Learn::new()
                     .cookie("JSESSIONID")
@@ -153,13 +153,13 @@ fn texts_are_written_without_what_needs_not_be_said() {
         ("cookie(secure=true, indirect=false, name=SRV, nocache)", "cookie(name=SRV, nocache, secure)"),
         ("source(trusted={ 10.0.0.0/8,loopback })", "source(trusted={10.0.0.0/8, loopback})"),
         ("source(trusted={})", "source"),
-        ("route(cookie=sid, after-first=\".\", until-saturated=1.50)", "route(cookie=sid, until-saturated=1.5)"),
+        ("route(cookie=sid, after-first=\".\", max-share=1.50)", "route(cookie=sid, max-share=1.5)"),
         ("route(cookie=sid, after-last=\"\\\\\")", "route(cookie=sid, after-last=\"\\\\\")"),
         (
             "prefix(name=S, values=name, names={ b:80 = B, \"a 1\" = \"A\" })",
             "prefix(name=S, values=name, names={\"a 1\"=A, b:80=B})",
         ),
-        ("learn(cookie=\"a*b\", idle=3600s, sessions=0x10)", "learn(cookie=\"a*b\", idle=1h, sessions=16)"),
+        ("learn(cookie=\"a*b\", idle-timeout=3600s, capacity=0x10)", "learn(cookie=\"a*b\", idle-timeout=1h, capacity=16)"),
     ] {
         assert_eq!(spec(text).to_string(), written, "{text}");
         assert_eq!(spec(written), spec(text), "{text}");
@@ -169,7 +169,7 @@ fn texts_are_written_without_what_needs_not_be_said() {
 #[cfg(feature = "redis")]
 #[tokio::test]
 async fn sessions_in_redis_are_asked_for_by_url() {
-    let text = "header(name=x, by=redis, idle=1h, life=8h, url=redis://127.0.0.1:1/3, key-prefix=shop:, near-ttl=0s, near-sessions=10, lookup=20ms)";
+    let text = "header(name=x, by=redis, idle-timeout=1h, lifetime=8h, url=redis://127.0.0.1:1/3, key-prefix=shop:, cache-ttl=0s, cache-capacity=10, lookup-timeout=20ms)";
     assert_eq!(spec(text).to_string(), text);
     assert_eq!(format!("{:?}", mode(text)), format!("{:?}", table(SessionKey::header("x").unwrap())));
 }

@@ -20,7 +20,7 @@ fn built(text: &str) -> Affinity {
 fn fallbacks_and_factors_arrive() {
     let affinity = built("header(name=x, by=store, missing=refuse, unavailable=wait(2.5s))");
     assert_eq!(format!("{affinity:?}"), "Affinity { missing: Refuse, unavailable: Wait(2.5s), max_share: None, .. }");
-    let affinity = built("learn(cookie=x, by=store, until-saturated=1.25, lookup=20ms)");
+    let affinity = built("learn(cookie=x, by=store, max-share=1.25, lookup-timeout=20ms)");
     assert_eq!(format!("{affinity:?}"), "Affinity { missing: Rebind, unavailable: Rebind, max_share: Some(1.25), .. }");
     assert_eq!(affinity.store_timeout(), Duration::from_millis(20));
     let none = built("none");
@@ -35,7 +35,7 @@ async fn requests_go_where_the_text_says() {
         // No endpoint is called so.
         ("route(cookie=JSESSIONID, whole)", Err(UnboundReason::Unknown)),
         ("route(cookie=other)", Err(UnboundReason::Absent)),
-        ("route(cookie=JSESSIONID, longest=3)", Err(UnboundReason::Oversized)),
+        ("route(cookie=JSESSIONID, max-key-len=3)", Err(UnboundReason::Oversized)),
         ("cookie(name=JSESSIONID)", Err(UnboundReason::Token(crate::token::InvalidToken::Malformed))),
         ("learn(cookie=JSESSIONID)", Err(UnboundReason::Unknown)),
         ("none", Err(UnboundReason::Off)),
@@ -58,7 +58,7 @@ async fn tokens_are_read_with_the_keys_that_were_handed_over() {
     let id: equipoise_core::EndpointId = "10.0.0.3:80".into();
     let token = tokens.issue(&id, None, std::time::SystemTime::now()).expect("the ring signs");
     let request = Request::get("/").header("cookie", format!("SRV={token}")).body(()).unwrap();
-    let spec = spec("cookie(name=SRV, idle=30m)");
+    let spec = spec("cookie(name=SRV, max-idle=30m)");
     for context in [BuildContext::new().keys(keys()), BuildContext::new().tokens(tokens)] {
         let affinity = spec.build(&pool(), &context).unwrap();
         assert_eq!(affinity.explain(&request).await.endpoint, Ok(id.clone()));

@@ -69,7 +69,7 @@ fn what_is_listed_with_its_defaults_is_the_mode_itself() {
             match spelled_out.parse::<by_name::AffinitySpec>() {
                 Ok(spec) => assert_eq!(spec.to_string(), smallest),
                 Err(error) => assert!(
-                    matches!(parameter.name(), "hops" | "key-prefix" | "near-ttl" | "near-sessions"),
+                    matches!(parameter.name(), "max-hops" | "key-prefix" | "cache-ttl" | "cache-capacity"),
                     "{spelled_out}: {error}"
                 ),
             }
@@ -83,17 +83,17 @@ fn listed_defaults_are_those_of_the_builders() {
 
     let shows = |built: String, shown: &str| assert!(built.contains(shown), "{built} has no {shown}");
     let table = format!("{:?}", SessionTable::builder());
-    shows(table.clone(), &format!("capacity: {}", preset("header", "sessions")));
-    assert_eq!((preset("header", "idle"), table.contains("idle: Some(1800s)")), ("30m", true));
+    shows(table.clone(), &format!("capacity: {}", preset("header", "capacity")));
+    assert_eq!((preset("header", "idle-timeout"), table.contains("idle: Some(1800s)")), ("30m", true));
     shows(table, "lifetime: None");
-    assert_eq!(preset("path", "longest"), SessionKey::MAX_LEN.to_string());
+    assert_eq!(preset("path", "max-key-len"), SessionKey::MAX_LEN.to_string());
     let source = SessionKey::source(ClientAddress::connection(), equipoise_core::SourcePrefix::default());
     assert_eq!(format!("{:?}", mode("source(by=hash)")), format!("hash({source:?})"));
-    shows(format!("{:?}", ClientAddress::connection()), &format!("hops: {}", preset("source", "hops")));
+    shows(format!("{:?}", ClientAddress::connection()), &format!("hops: {}", preset("source", "max-hops")));
     let cookie = format!("{:?}", PersistenceCookie::insert("SRV").build().unwrap());
     assert_eq!(format!("{:?}", mode("cookie(name=SRV)")), format!("cookie({cookie}, tokens)"));
-    shows(cookie.clone(), &format!("max_cookies: {}", preset("cookie", "most-cookies")));
-    shows(cookie, &format!("max_bytes: {}", preset("cookie", "most-bytes")));
+    shows(cookie.clone(), &format!("max_cookies: {}", preset("cookie", "max-cookies")));
+    shows(cookie, &format!("max_bytes: {}", preset("cookie", "max-bytes")));
     let learn = learn::Learn::new().cookie("JSESSIONID").unwrap();
     let route = learn::Route::default();
     assert_eq!(format!("{:?}", mode("route(cookie=JSESSIONID)")), format!("route({learn:?}, {route:?})"));
@@ -101,8 +101,8 @@ fn listed_defaults_are_those_of_the_builders() {
     {
         let redis = format!("{:?}", crate::redis::RedisStore::builder(""));
         shows(redis.clone(), &format!("prefix: {:?}", preset("learn", "key-prefix")));
-        shows(redis.clone(), &format!("cache_ttl: {}", preset("learn", "near-ttl")));
-        shows(redis.clone(), &format!("cache_capacity: {}", preset("learn", "near-sessions")));
+        shows(redis.clone(), &format!("cache_ttl: {}", preset("learn", "cache-ttl")));
+        shows(redis.clone(), &format!("cache_capacity: {}", preset("learn", "cache-capacity")));
         shows(redis, "idle_timeout: 1800s");
     }
 }
@@ -115,14 +115,14 @@ fn limits_are_those_of_the_builders() {
         Some(Kind::Number { from, to }) => (from as usize, to as usize),
         _ => panic!("{mode}: {parameter}"),
     };
-    let (from, to) = limits("header", "sessions");
+    let (from, to) = limits("header", "capacity");
     assert!(SessionTable::builder().capacity(from - 1).build().is_err());
     assert!(SessionTable::builder().capacity(to + 1).build().is_err());
-    let (from, to) = limits("header", "longest");
+    let (from, to) = limits("header", "max-key-len");
     for (bytes, fits) in [(from - 1, false), (from, true), (to, true), (to + 1, false)] {
         assert_eq!(SessionKey::path().max_len(bytes).is_ok(), fits, "{bytes}");
     }
-    let Some(Kind::Time { from, to }) = definition("cookie").parameter("idle").map(Parameter::kind) else {
+    let Some(Kind::Time { from, to }) = definition("cookie").parameter("max-idle").map(Parameter::kind) else {
         panic!("no limits")
     };
     for idle in [from, to] {
@@ -135,6 +135,6 @@ fn definitions_show_how_they_are_written() {
     let shown = definition("route").to_string();
     assert_eq!(
         shown,
-        "route([cookie=…], [header=…], [path-parameter=…], [query=…], after-first=., [after-last=…], [whole], longest=4096, missing=rebind, unavailable=rebind, [until-saturated=…], [force-cookie=…], ignore-paths={})"
+        "route([cookie=…], [header=…], [path-parameter=…], [query=…], after-first=., [after-last=…], [whole], max-key-len=4096, missing=rebind, unavailable=rebind, [max-share=…], [force-cookie=…], ignore-paths={})"
     );
 }

@@ -44,13 +44,13 @@ fn what_is_wrong_is_refused_with_what_would_be_right() {
             "cookie cannot have values=\"tokens\" (at 23): values is token, id, name or dynamic",
         ),
         (
-            "cookie(name=S, idle=500ms)",
-            "cookie cannot have idle=\"500ms\" (at 21): idle is a time from 1s to 87600h in h, m, s, ms, us or ns, such as 30m",
+            "cookie(name=S, max-idle=500ms)",
+            "cookie cannot have max-idle=\"500ms\" (at 25): max-idle is a time from 1s to 87600h in h, m, s, ms, us or ns, such as 30m",
         ),
         ("source(v6=129)", "source cannot have v6=\"129\" (at 11): v6 is a whole number from 0 to 128, such as 64"),
         (
-            "header(name=x, sessions=0)",
-            "header cannot have sessions=\"0\" (at 25): sessions is a whole number from 1 to 1073741824, such as 100000",
+            "header(name=x, capacity=0)",
+            "header cannot have capacity=\"0\" (at 25): capacity is a whole number from 1 to 1073741824, such as 100000",
         ),
         ("learn(cookie=S, by=hash)", &*format!("learn cannot have by=\"hash\" (at 20): by is {stores}")),
         (
@@ -64,12 +64,12 @@ fn what_is_wrong_is_refused_with_what_would_be_right() {
         ("host(missing=wait)", "\"(\" and a time should stand (at 18), not ')'"),
         ("host(missing=wait(5s)", "\",\" or \")\" should stand (at 22), not the end"),
         (
-            "host(until-saturated=0.9)",
-            "host cannot have until-saturated=\"0.9\" (at 22): until-saturated is a number from 1 to 100, such as 1.25",
+            "host(max-share=0.9)",
+            "host cannot have max-share=\"0.9\" (at 16): max-share is a number from 1 to 100, such as 1.25",
         ),
         (
-            "host(until-saturated=nan)",
-            "host cannot have until-saturated=\"nan\" (at 22): until-saturated is a number from 1 to 100, such as 1.25",
+            "host(max-share=nan)",
+            "host cannot have max-share=\"nan\" (at 16): max-share is a number from 1 to 100, such as 1.25",
         ),
         (
             "route(cookie=S, after-first=ab)",
@@ -109,14 +109,14 @@ fn what_goes_not_together_is_refused_where_it_stands() {
             &*format!("host (at 15): unavailable has no effect with by=hash: it goes with {every}"),
         ),
         (
-            "host(until-saturated=2, by=hash)",
-            &*format!("host (at 6): until-saturated has no effect with by=hash: it goes with {every}"),
+            "host(max-share=2, by=hash)",
+            &*format!("host (at 6): max-share has no effect with by=hash: it goes with {every}"),
         ),
-        ("host(by=hash, idle=30m)", &*format!("host (at 15): idle has no effect with by=hash: it goes with {kept}")),
-        ("host(by=store, sessions=5)", "host (at 16): sessions has no effect with by=store: it goes with by=table"),
+        ("host(by=hash, idle-timeout=30m)", &*format!("host (at 15): idle-timeout has no effect with by=hash: it goes with {kept}")),
+        ("host(by=store, capacity=5)", "host (at 16): capacity has no effect with by=store: it goes with by=table"),
         (
-            "host(until-saturated=1.25, unavailable=wait(5s))",
-            "host (at 6): until-saturated has no effect with unavailable=wait(5s): it goes with unavailable=rebind",
+            "host(max-share=1.25, unavailable=wait(5s))",
+            "host (at 6): max-share has no effect with unavailable=wait(5s): it goes with unavailable=rebind",
         ),
         (
             "host(by=hash, force-cookie=x)",
@@ -147,7 +147,7 @@ fn what_goes_not_together_is_refused_where_it_stands() {
             "source (at 8): header needs trusted=…: the proxies whose header is trusted; other clients may write anything into it",
         ),
         (
-            "source(trusted={private}, hops=3)",
+            "source(trusted={private}, max-hops=3)",
             "source (at 27): hops needs header=…: the header whose list has these elements",
         ),
         (
@@ -180,8 +180,8 @@ fn what_goes_not_together_is_refused_where_it_stands() {
             "cookie (at 29): \"A\" names two endpoints: give each a name of its own",
         ),
         (
-            "rewrite(name=S, values=id, idle=1h)",
-            "rewrite (at 28): idle has no effect with values=id: it goes with values=token",
+            "rewrite(name=S, values=id, max-idle=1h)",
+            "rewrite (at 28): max-idle has no effect with values=id: it goes with values=token",
         ),
         (
             "learn(query=sid)",

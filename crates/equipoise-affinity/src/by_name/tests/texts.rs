@@ -20,7 +20,7 @@ fn value(parameter: &'static str, kind: Kind) -> BoxedStrategy<String> {
     };
     match kind {
         // A table may take its room at once.
-        Kind::Number { from, .. } if parameter == "sessions" => {
+        Kind::Number { from, .. } if parameter == "capacity" => {
             (from..100).prop_map(|number| number.to_string()).boxed()
         }
         Kind::Number { from, to } => (from..=to).prop_map(|number| number.to_string()).boxed(),
