@@ -3,9 +3,9 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod binding;
+mod candidate;
 mod endpoint;
 mod entropy;
-mod fate;
 mod guard;
 mod ids;
 mod lease;
@@ -34,9 +34,9 @@ pub mod __private {
 
 pub use crate::{
     binding::{Binding, BindingOutcome, MissReason},
+    candidate::CandidateResult,
     endpoint::{Address, Availability, Closing, Endpoint, EndpointSpec, InvalidAddress, InvalidSpec, MAX_WEIGHT},
     entropy::{Entropy, SeededEntropy},
-    fate::Fate,
     ids::{EndpointId, Revision, Slot, Tier},
     lease::{AnyTarget, Lease},
     load::{LatencyHistogram, RequestCounts},

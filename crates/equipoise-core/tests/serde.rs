@@ -66,7 +66,7 @@ fn ids_status_and_explanations_are_data() {
     assert_eq!(explanation["picked"], json!({"endpoint": "b:80"}));
     assert_eq!((&explanation["preference"], &explanation["revision"]), (&json!("unbound"), &json!(1)));
     assert_eq!(explanation["candidates"][0]["status"], status);
-    assert_eq!(explanation["candidates"][0]["fate"], json!("excluded"));
+    assert_eq!(explanation["candidates"][0]["result"], json!("excluded"));
     let nobody = to_value(Pool::<()>::default().explain(&PickRequest::new())).unwrap();
     assert_eq!(nobody["picked"], json!({"error": "the pool has no endpoints"}));
 }

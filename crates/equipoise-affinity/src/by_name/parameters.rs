@@ -32,12 +32,10 @@ pub(super) const UNAVAILABLE: Param<Fallback> = ParamBuilder::new(
     "what happens to a request whose endpoint cannot accept it: it moves, it fails, or it waits for the endpoint",
 )
 .preset("rebind", Fallback::Rebind);
-pub(super) const UNTIL: Param<Option<f64>> = Param::real(
-    "max-share",
-    "a request goes elsewhere while its endpoint has this many times its share in flight",
-)
-.range(1.0, 100.0)
-.otherwise("stays, whatever the load of its endpoint", "1.25");
+pub(super) const UNTIL: Param<Option<f64>> =
+    Param::real("max-share", "a request goes elsewhere while its endpoint has this many times its share in flight")
+        .range(1.0, 100.0)
+        .otherwise("stays, whatever the load of its endpoint", "1.25");
 pub(super) const FORCE: Text = Param::text(
     "force-cookie",
     "a request with this cookie goes to its endpoint in any availability: HAProxy's force-persist",

@@ -10,9 +10,9 @@ use super::{
 };
 use crate::{
     binding::{Binding, BindingOutcome, MissReason},
+    candidate::CandidateResult,
     endpoint::{Admission, Availability, EndpointId, Slot},
     entropy::{mix, unit},
-    fate::Fate,
     lease::Selection,
     request::{PickRequest, Prefer},
     strategy::Notes,
@@ -61,7 +61,7 @@ impl Snapshot {
             }
             if let Some((slot, admission)) = self.stand_in(binding, args) {
                 if let Some(notes) = &mut notes {
-                    notes.fates.push((slot, Fate::StandIn));
+                    notes.results.push((slot, CandidateResult::StandIn));
                 }
                 return Ok(self.selection(slot, admission, BindingOutcome::Missed(reason)));
             }

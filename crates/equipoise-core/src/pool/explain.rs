@@ -3,8 +3,8 @@ use std::fmt;
 use super::{error::PickError, snapshot::Snapshot, state::Pool, status::EndpointStatus};
 use crate::{
     binding::BindingOutcome,
+    candidate::CandidateResult,
     endpoint::Availability,
-    fate::Fate,
     ids::{EndpointId, Revision, Slot},
     lease::Selection,
     request::PickRequest,
@@ -68,7 +68,7 @@ pub struct Candidate {
     /// strategy did not compare it.
     pub score: Option<f64>,
     /// What happened to the endpoint in this pick.
-    pub fate: Fate,
+    pub result: CandidateResult,
 }
 
 impl Explanation {
@@ -81,16 +81,20 @@ impl Explanation {
         let candidate = |slot: Slot| {
             let status = EndpointStatus::of(snapshot, slot)?;
             let score = notes.scores.iter().rev().find(|(noted, _)| *noted == slot).map(|&(_, score)| score);
-            let fate = match &selection {
+            let result = match &selection {
                 Ok(selection) if selection.slot == slot => match selection.binding_outcome {
-                    BindingOutcome::Kept => Fate::Preferred,
-                    BindingOutcome::Missed(_) if notes.fates.contains(&(slot, Fate::StandIn)) => Fate::StandIn,
-                    _ => Fate::Picked,
+                    BindingOutcome::Kept => CandidateResult::Preferred,
+                    BindingOutcome::Missed(_) if notes.results.contains(&(slot, CandidateResult::StandIn)) => {
+                        CandidateResult::StandIn
+                    }
+                    _ => CandidateResult::Picked,
                 },
-                _ if status.availability == Availability::Unhealthy && !snapshot.is_eligible(slot) => Fate::Unhealthy,
-                _ => fate(slot, &status, request, score, &notes, snapshot.is_tried(slot)),
+                _ if status.availability == Availability::Unhealthy && !snapshot.is_eligible(slot) => {
+                    CandidateResult::Unhealthy
+                }
+                _ => result(slot, &status, request, score, &notes, snapshot.is_tried(slot)),
             };
-            Some(Candidate { status, score, fate })
+            Some(Candidate { status, score, result })
         };
         let candidates: Vec<Candidate> = snapshot.slots().filter_map(candidate).collect();
         let preference = match &selection {
@@ -113,29 +117,29 @@ fn picked<S: serde::Serializer>(picked: &Result<EndpointId, PickError>, serializ
     }
 }
 
-fn fate(
+fn result(
     slot: Slot,
     status: &EndpointStatus,
     request: &PickRequest<'_>,
     score: Option<f64>,
     notes: &Notes,
     tried: bool,
-) -> Fate {
+) -> CandidateResult {
     match status.availability {
-        Availability::Maintenance => return Fate::Maintenance,
-        Availability::Draining => return Fate::Draining,
-        _ if status.weight == 0 => return Fate::NoWeight,
+        Availability::Maintenance => return CandidateResult::Maintenance,
+        Availability::Draining => return CandidateResult::Draining,
+        _ if status.weight == 0 => return CandidateResult::NoWeight,
         // An unhealthy endpoint gets here only in a panic.
         Availability::Up | Availability::Unhealthy | Availability::Probation => {}
     }
-    let noted = notes.fates.iter().find(|(noted, _)| *noted == slot).map(|&(_, fate)| fate);
+    let noted = notes.results.iter().find(|(noted, _)| *noted == slot).map(|&(_, result)| result);
     noted.unwrap_or_else(|| match score {
-        Some(_) => Fate::Outscored,
+        Some(_) => CandidateResult::Outscored,
         // The picker did not look at it, but would have found it unusable.
-        None if request.excludes(&status.id) => Fate::Excluded,
-        None if status.max_in_flight.is_some_and(|most| status.in_flight >= most) => Fate::Full,
-        None if tried => Fate::OnProbation,
-        None => Fate::NotConsidered,
+        None if request.excludes(&status.id) => CandidateResult::Excluded,
+        None if status.max_in_flight.is_some_and(|most| status.in_flight >= most) => CandidateResult::Full,
+        None if tried => CandidateResult::OnProbation,
+        None => CandidateResult::NotConsidered,
     })
 }
 
@@ -149,12 +153,12 @@ impl fmt::Display for Explanation {
             writeln!(f, "  the endpoint that it is bound to is not used: {missed}")?;
         }
         let width = self.candidates.iter().map(|candidate| candidate.status.id.as_str().len()).max().unwrap_or(0);
-        for Candidate { status, score, fate } in &self.candidates {
+        for Candidate { status, score, result } in &self.candidates {
             let score = score.map_or_else(|| "-".to_owned(), |score| format!("{score:.3}"));
             writeln!(
                 f,
                 "  {:<width$}  {:<14}  score {score:>10}  in flight {:>4}  weight {:>3}  {}",
-                status.id, fate, status.in_flight, status.weight, status.tier
+                status.id, result, status.in_flight, status.weight, status.tier
             )?;
         }
         Ok(())

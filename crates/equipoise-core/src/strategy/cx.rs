@@ -1,9 +1,9 @@
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::{
+    candidate::CandidateResult,
     endpoint::{Endpoint, Slot},
     entropy::{Entropy, thread_random},
-    fate::Fate,
     request::PickRequest,
     strategy::PickCounter,
     time::Timestamp,
@@ -46,7 +46,7 @@ impl Filter<'_> {
 #[derive(Default)]
 pub(crate) struct Notes {
     pub(crate) scores: Vec<(Slot, f64)>,
-    pub(crate) fates: Vec<(Slot, Fate)>,
+    pub(crate) results: Vec<(Slot, CandidateResult)>,
 }
 
 impl<'a> PickCx<'a> {
@@ -188,30 +188,30 @@ impl<'a> PickCx<'a> {
     /// Records in an explanation that a wrapping strategy does not let the wrapped one pick these endpoints. Does
     /// nothing in a normal pick.
     #[inline]
-    pub fn pass_over(&mut self, slots: &[Slot]) {
+    pub fn filter_out(&mut self, slots: &[Slot]) {
         if let Some(notes) = &mut self.notes {
-            notes.fates.extend(slots.iter().map(|&slot| (slot, Fate::PassedOver)));
+            notes.results.extend(slots.iter().map(|&slot| (slot, CandidateResult::FilteredOut)));
         }
     }
 
     #[cold]
     fn inspect(&mut self, slot: Slot) -> bool {
         let Some(endpoint) = self.view.endpoint(slot) else { return false };
-        let fate = if self.request.excludes(endpoint.id()) {
-            Fate::Excluded
+        let result = if self.request.excludes(endpoint.id()) {
+            CandidateResult::Excluded
         } else if endpoint.permits.exhausted() {
-            Fate::Full
+            CandidateResult::Full
         } else if self.view.is_on_probation(slot) && endpoint.probation.is_out() {
-            Fate::OnProbation
+            CandidateResult::OnProbation
         } else if self.is_capped(slot, endpoint) {
-            Fate::Failing
+            CandidateResult::Failing
         } else if self.filter.is_some_and(|filter| !filter.admits(slot)) {
-            Fate::PassedOver
+            CandidateResult::FilteredOut
         } else {
             return true;
         };
         if let Some(notes) = &mut self.notes {
-            notes.fates.push((slot, fate));
+            notes.results.push((slot, result));
         }
         false
     }

@@ -6,7 +6,7 @@ use super::{
     Check, Findings,
     world::{World, id},
 };
-use crate::{fate::Fate, lease::Lease, request::PickRequest, strategy::AnyStrategy, verdict::Verdict};
+use crate::{candidate::CandidateResult, lease::Lease, request::PickRequest, strategy::AnyStrategy, verdict::Verdict};
 
 pub(super) fn check(make: &dyn Fn() -> AnyStrategy, seed: u64, findings: &mut Findings) {
     let long: Vec<u32> = (0..30).map(|at| 1 + at % 3).collect();
@@ -46,9 +46,9 @@ pub(super) fn check(make: &dyn Fn() -> AnyStrategy, seed: u64, findings: &mut Fi
                 fault("an explanation changed what is in flight".to_owned());
             }
             for candidate in &first.candidates {
-                let is_picked = candidate.fate == Fate::Picked;
+                let is_picked = candidate.result == CandidateResult::Picked;
                 if is_picked != (first.picked.as_ref() == Ok(&candidate.status.id)) {
-                    fault(format!("{} is {} in the explanation", candidate.status.id, candidate.fate));
+                    fault(format!("{} is {} in the explanation", candidate.status.id, candidate.result));
                 }
             }
             if let Ok(lease) = picked {

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use equipoise_core::{EndpointId, Fate, Maglev, P2c, PickRequest, Pool, Random, Subset};
+use equipoise_core::{CandidateResult, EndpointId, Maglev, P2c, PickRequest, Pool, Random, Subset};
 
 use crate::{
     close,
@@ -149,6 +149,7 @@ fn a_hashing_strategy_in_a_subset_that_may_shrink_keeps_the_keys_of_the_healthy(
 fn an_explanation_says_which_endpoints_are_outside() {
     let pool = pool_of(Subset::new(P2c::new(), 2, 23), &[1; 6], SEED);
     let explanation = pool.explain(&PickRequest::new());
-    let outside = explanation.candidates.iter().filter(|candidate| candidate.fate == Fate::PassedOver).count();
+    let outside =
+        explanation.candidates.iter().filter(|candidate| candidate.result == CandidateResult::FilteredOut).count();
     assert_eq!(outside, 4);
 }

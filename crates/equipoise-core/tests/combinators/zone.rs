@@ -1,4 +1,4 @@
-use equipoise_core::{EndpointSpec, Fate, P2c, PickRequest, Pool, Random, RoundRobin, Strategy, ZoneAware};
+use equipoise_core::{CandidateResult, EndpointSpec, P2c, PickRequest, Pool, Random, RoundRobin, Strategy, ZoneAware};
 
 use crate::{
     close,
@@ -154,6 +154,7 @@ fn requests_of_one_key_go_one_way() {
 fn an_explanation_says_which_endpoints_are_outside_the_zone() {
     let pool = zones(ZoneAware::new(P2c::new(), "a"), &[2, 3]);
     let explanation = pool.explain(&PickRequest::new());
-    let far = explanation.candidates.iter().filter(|candidate| candidate.fate == Fate::PassedOver).count();
+    let far =
+        explanation.candidates.iter().filter(|candidate| candidate.result == CandidateResult::FilteredOut).count();
     assert_eq!(far, 3);
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use equipoise_core::{
-    Availability, Binding, BindingOutcome, EndpointId, EndpointSpec, Fate, Lease, MissReason, P2c, PickError,
-    PickRequest, Pool, Random, RoundRobin, Tier, Verdict,
+    Availability, Binding, BindingOutcome, CandidateResult, EndpointId, EndpointSpec, Lease, MissReason, P2c,
+    PickError, PickRequest, Pool, Random, RoundRobin, Tier, Verdict,
 };
 
 fn pool_of(ids: &[&str]) -> Pool<()> {
@@ -196,7 +196,7 @@ fn an_explanation_names_the_substitute_and_the_reason() {
     let binding = Binding::to("a").session(b"s");
     let explanation = pool.explain(&PickRequest::new().bound(&binding));
     assert_eq!(explanation.preference, BindingOutcome::Missed(MissReason::Maintenance));
-    let stands_in = explanation.candidates.iter().find(|candidate| candidate.fate == Fate::StandIn);
+    let stands_in = explanation.candidates.iter().find(|candidate| candidate.result == CandidateResult::StandIn);
     let picked = pick(&pool, &binding);
     assert_eq!(stands_in.map(|candidate| &candidate.status.id), Some(picked.endpoint().id()));
     assert!(

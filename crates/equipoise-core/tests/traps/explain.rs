@@ -1,6 +1,8 @@
 //! An explanation says what a pick would do, and leaves no trace.
 
-use equipoise_core::{AnyStrategy, Availability, EndpointId, Fate, PickRequest, Pool, RoundRobin, SeededEntropy, Tier};
+use equipoise_core::{
+    AnyStrategy, Availability, CandidateResult, EndpointId, PickRequest, Pool, RoundRobin, SeededEntropy, Tier,
+};
 
 use crate::{
     common::{at, id, in_flight, pick, pool_of, spec, specs},
@@ -66,17 +68,17 @@ fn every_member_gets_the_fate_that_kept_it_from_being_picked() {
         let _full = pool.pick(&PickRequest::new().prefer(&bound)).expect("valid");
         let tried = [id(5)];
         let explanation = pool.explain(&PickRequest::new().exclude(&tried));
-        let fates: Vec<Fate> = explanation.candidates.iter().map(|candidate| candidate.fate).collect();
+        let results: Vec<CandidateResult> = explanation.candidates.iter().map(|candidate| candidate.result).collect();
         let due = [
-            Fate::Picked,
-            Fate::Maintenance,
-            Fate::Draining,
-            Fate::NoWeight,
-            Fate::Full,
-            Fate::Excluded,
-            Fate::NotConsidered,
+            CandidateResult::Picked,
+            CandidateResult::Maintenance,
+            CandidateResult::Draining,
+            CandidateResult::NoWeight,
+            CandidateResult::Full,
+            CandidateResult::Excluded,
+            CandidateResult::NotConsidered,
         ];
-        assert_eq!(fates, due, "{strategy:?}");
+        assert_eq!(results, due, "{strategy:?}");
         assert!(explanation.to_string().contains("picked e0"));
     }
 }
@@ -89,7 +91,7 @@ fn an_exclusion_is_told_even_if_the_picker_never_came_by() {
         for _ in 0..20 {
             let explanation = pool.explain(&PickRequest::new().exclude(&tried));
             for slot in [3, 7, 11] {
-                assert_eq!(explanation.candidates[slot].fate, Fate::Excluded, "{strategy:?}");
+                assert_eq!(explanation.candidates[slot].result, CandidateResult::Excluded, "{strategy:?}");
             }
         }
     }
@@ -101,8 +103,8 @@ fn a_preference_is_explained_as_such() {
     pool.update([0, 1].map(|at| spec(at).max_in_flight(1)), |_| ()).expect("valid");
     let bound = id(1);
     let request = PickRequest::new().prefer(&bound);
-    assert_eq!(pool.explain(&request).candidates[1].fate, Fate::Preferred);
+    assert_eq!(pool.explain(&request).candidates[1].result, CandidateResult::Preferred);
     let _full = pool.pick(&request).expect("valid");
     let explanation = pool.explain(&request);
-    assert_eq!((explanation.picked, explanation.candidates[1].fate), (Ok(id(0)), Fate::Full));
+    assert_eq!((explanation.picked, explanation.candidates[1].result), (Ok(id(0)), CandidateResult::Full));
 }

@@ -1,8 +1,8 @@
 //! Bindings that do not ask for their endpoint's state.
 
 use equipoise_core::{
-    Availability, Binding, BindingOutcome, EndpointId, EndpointSpec, Fate, MissReason, PickError, PickRequest, Pool,
-    Verdict,
+    Availability, Binding, BindingOutcome, CandidateResult, EndpointId, EndpointSpec, MissReason, PickError,
+    PickRequest, Pool, Verdict,
 };
 
 fn pool() -> Pool<()> {
@@ -39,7 +39,7 @@ fn every_state_admits_a_forced_request() {
         drop(lease);
         let explanation = pool.explain(&request);
         assert_eq!(explanation.picked, Ok(EndpointId::from("b")));
-        assert!(explanation.candidates.iter().any(|candidate| candidate.fate == Fate::Preferred));
+        assert!(explanation.candidates.iter().any(|candidate| candidate.result == CandidateResult::Preferred));
     }
 }
 

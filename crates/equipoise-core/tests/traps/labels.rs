@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
-use equipoise_core::{Availability, BindingOutcome, Failure, Fate, MissReason, PickError, RequestCounts, UpdateError};
+use equipoise_core::{
+    Availability, BindingOutcome, CandidateResult, Failure, MissReason, PickError, RequestCounts, UpdateError,
+};
 
 /// Checks that labels are unique and snake_case.
 fn check<'a>(labels: impl IntoIterator<Item = &'a str>) {
@@ -32,23 +34,23 @@ fn labels_are_unique_and_snake_case() {
     check(MissReason::ALL.map(MissReason::as_str));
     let outcomes = [BindingOutcome::Unbound, BindingOutcome::Kept, BindingOutcome::Missed(MissReason::Full)];
     check(outcomes.map(BindingOutcome::as_str));
-    let fates = [
-        Fate::Picked,
-        Fate::Preferred,
-        Fate::StandIn,
-        Fate::Outscored,
-        Fate::NotConsidered,
-        Fate::Excluded,
-        Fate::Full,
-        Fate::OnProbation,
-        Fate::Failing,
-        Fate::PassedOver,
-        Fate::NoWeight,
-        Fate::Draining,
-        Fate::Unhealthy,
-        Fate::Maintenance,
+    let results = [
+        CandidateResult::Picked,
+        CandidateResult::Preferred,
+        CandidateResult::StandIn,
+        CandidateResult::Outscored,
+        CandidateResult::NotConsidered,
+        CandidateResult::Excluded,
+        CandidateResult::Full,
+        CandidateResult::OnProbation,
+        CandidateResult::Failing,
+        CandidateResult::FilteredOut,
+        CandidateResult::NoWeight,
+        CandidateResult::Draining,
+        CandidateResult::Unhealthy,
+        CandidateResult::Maintenance,
     ];
-    check(fates.map(Fate::as_str));
+    check(results.map(CandidateResult::as_str));
     let errors = [
         PickError::Empty,
         PickError::Unavailable { members: 1 },

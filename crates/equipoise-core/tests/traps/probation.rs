@@ -7,8 +7,8 @@ use std::sync::{
 use std::time::Duration;
 
 use equipoise_core::{
-    AnyStrategy, Availability, Edf, EndpointId, Failure, Fate, FirstFit, Lease, LeastConnections, LeastTime, Maglev,
-    PeakEwma, PickError, PickRequest, Pool, Rendezvous, Ring, Spillover, Tier, Verdict,
+    AnyStrategy, Availability, CandidateResult, Edf, EndpointId, Failure, FirstFit, Lease, LeastConnections, LeastTime,
+    Maglev, PeakEwma, PickError, PickRequest, Pool, Rendezvous, Ring, Spillover, Tier, Verdict,
 };
 use futures::FutureExt;
 
@@ -213,11 +213,11 @@ fn an_explanation_names_it_and_leaves_the_probation_free() {
         let bound = id(0);
         let request = PickRequest::new().prefer(&bound);
         for _ in 0..2 {
-            assert_eq!(pool.explain(&request).candidates[0].fate, Fate::Preferred);
+            assert_eq!(pool.explain(&request).candidates[0].result, CandidateResult::Preferred);
         }
         let _lease = try_it(&pool).expect("free");
         let explanation = pool.explain(&request);
-        assert_eq!(explanation.candidates[0].fate, Fate::OnProbation);
+        assert_eq!(explanation.candidates[0].result, CandidateResult::OnProbation);
         assert_eq!(explanation.candidates[0].status.availability, Availability::Probation);
     }
 }

@@ -3,7 +3,7 @@
 use std::{ops::Range, sync::Arc};
 
 use equipoise_core::{
-    AnyStrategy, Availability, Fate, PickError, PickRequest, Pool, Random, SeededEntropy, Spillover, Tier,
+    AnyStrategy, Availability, CandidateResult, PickError, PickRequest, Pool, Random, SeededEntropy, Spillover, Tier,
 };
 
 use crate::{
@@ -38,7 +38,7 @@ fn an_unhealthy_endpoint_is_never_picked_nor_honoured_while_enough_are_healthy()
         let lease = pool.pick(&PickRequest::new().prefer(&bound)).expect("two are fit");
         assert!(!lease.is_preferred() && at(&lease) > 1);
         let explanation = pool.explain(&PickRequest::new());
-        assert_eq!(explanation.candidates[0].fate, Fate::Unhealthy);
+        assert_eq!(explanation.candidates[0].result, CandidateResult::Unhealthy);
         let tried = [id(2), id(3)];
         assert_eq!(pool.pick(&PickRequest::new().exclude(&tried)).unwrap_err(), PickError::Excluded);
     }

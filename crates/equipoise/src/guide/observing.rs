@@ -173,7 +173,7 @@
 //! affinity, use `Affinity::explain`.
 //!
 //! ```
-//! use equipoise::{EndpointSpec, Fate, PickRequest, Pool};
+//! use equipoise::{EndpointSpec, CandidateResult, PickRequest, Pool};
 //!
 //! let pool: Pool<()> = Pool::default();
 //! pool.update(["a:80", "b:80"].map(EndpointSpec::new), |_| ())?;
@@ -181,7 +181,7 @@
 //!
 //! let explanation = pool.explain(&PickRequest::new());
 //! println!("{explanation}");
-//! assert_eq!(explanation.candidates[1].fate, Fate::Draining);
+//! assert_eq!(explanation.candidates[1].result, CandidateResult::Draining);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

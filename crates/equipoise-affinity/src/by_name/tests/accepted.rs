@@ -159,7 +159,10 @@ fn texts_are_written_without_what_needs_not_be_said() {
             "prefix(name=S, values=name, names={ b:80 = B, \"a 1\" = \"A\" })",
             "prefix(name=S, values=name, names={\"a 1\"=A, b:80=B})",
         ),
-        ("learn(cookie=\"a*b\", idle-timeout=3600s, capacity=0x10)", "learn(cookie=\"a*b\", idle-timeout=1h, capacity=16)"),
+        (
+            "learn(cookie=\"a*b\", idle-timeout=3600s, capacity=0x10)",
+            "learn(cookie=\"a*b\", idle-timeout=1h, capacity=16)",
+        ),
     ] {
         assert_eq!(spec(text).to_string(), written, "{text}");
         assert_eq!(spec(written), spec(text), "{text}");

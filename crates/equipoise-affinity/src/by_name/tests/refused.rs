@@ -112,7 +112,10 @@ fn what_goes_not_together_is_refused_where_it_stands() {
             "host(max-share=2, by=hash)",
             &*format!("host (at 6): max-share has no effect with by=hash: it goes with {every}"),
         ),
-        ("host(by=hash, idle-timeout=30m)", &*format!("host (at 15): idle-timeout has no effect with by=hash: it goes with {kept}")),
+        (
+            "host(by=hash, idle-timeout=30m)",
+            &*format!("host (at 15): idle-timeout has no effect with by=hash: it goes with {kept}"),
+        ),
         ("host(by=store, capacity=5)", "host (at 16): capacity has no effect with by=store: it goes with by=table"),
         (
             "host(max-share=1.25, unavailable=wait(5s))",

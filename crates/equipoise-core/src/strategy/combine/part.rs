@@ -100,7 +100,7 @@ impl<P: Picker> Picker for Ranked<P> {
     fn pick(&self, cx: &mut PickCx<'_>) -> Option<Slot> {
         match self.part.as_ref().and_then(|part| part.pick(cx)) {
             Some(slot) => {
-                cx.pass_over(&self.rest);
+                cx.filter_out(&self.rest);
                 Some(slot)
             }
             None => self.rest.iter().copied().find(|&slot| cx.usable(slot)),

@@ -244,7 +244,7 @@ impl<P: Picker> SlowStartPicker<P> {
                 if wins(slot) {
                     return Some(slot);
                 }
-                cx.pass_over(&[slot]);
+                cx.filter_out(&[slot]);
                 if loser.replace(slot) == Some(slot) {
                     break;
                 }

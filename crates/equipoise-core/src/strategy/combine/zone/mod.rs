@@ -139,7 +139,7 @@ impl<P: Picker> Picker for ZonePicker<P> {
         match first.as_ref().and_then(|part| part.pick(cx)) {
             Some(slot) => {
                 if let Some(second) = second {
-                    cx.pass_over(second.eligible());
+                    cx.filter_out(second.eligible());
                 }
                 Some(slot)
             }

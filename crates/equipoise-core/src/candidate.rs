@@ -1,10 +1,10 @@
 use std::fmt;
 
-/// What happened to one endpoint in a pick: see [`Candidate::fate`](crate::Candidate::fate).
+/// What happened to one endpoint in a pick: see [`Candidate::result`](crate::Candidate::result).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
-pub enum Fate {
+pub enum CandidateResult {
     /// The strategy picked it.
     Picked,
     /// It was picked because the request [prefers](crate::PickRequest::prefer) it or is
@@ -26,7 +26,7 @@ pub enum Fate {
     /// [`Needs::caps_failing`](crate::Needs::caps_failing).
     Failing,
     /// A combinator, such as [`ZoneAware`](crate::ZoneAware), hides it from the wrapped strategy for this request.
-    PassedOver,
+    FilteredOut,
     /// Its weight is 0.
     NoWeight,
     /// It is [draining](crate::Availability::Draining), and the request is not bound to it.
@@ -38,8 +38,8 @@ pub enum Fate {
     Maintenance,
 }
 
-impl Fate {
-    /// The fate as a stable label for metrics and logs.
+impl CandidateResult {
+    /// The result as a stable label for metrics and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Picked => "picked",
@@ -51,7 +51,7 @@ impl Fate {
             Self::Full => "full",
             Self::OnProbation => "on_probation",
             Self::Failing => "failing",
-            Self::PassedOver => "passed_over",
+            Self::FilteredOut => "filtered_out",
             Self::NoWeight => "no_weight",
             Self::Draining => "draining",
             Self::Unhealthy => "unhealthy",
@@ -60,7 +60,7 @@ impl Fate {
     }
 }
 
-impl fmt::Display for Fate {
+impl fmt::Display for CandidateResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Picked => "picked",
@@ -72,7 +72,7 @@ impl fmt::Display for Fate {
             Self::Full => "full",
             Self::OnProbation => "on probation",
             Self::Failing => "failing",
-            Self::PassedOver => "passed over",
+            Self::FilteredOut => "filtered out",
             Self::NoWeight => "weight 0",
             Self::Draining => "draining",
             Self::Unhealthy => "unhealthy",
