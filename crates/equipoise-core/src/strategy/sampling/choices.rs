@@ -1,5 +1,5 @@
 /// The largest number of endpoints that a strategy may draw and compare.
-pub(crate) const MOST_CHOICES: usize = 10;
+pub(crate) const MAX_CHOICES: usize = 10;
 
 /// The number of endpoints that are drawn and compared, from 2 to 10.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,7 +9,7 @@ impl Choices {
     pub(crate) const TWO: Self = Self(2);
 
     pub(crate) const fn new(choices: usize) -> Result<Self, InvalidChoices> {
-        if choices >= 2 && choices <= MOST_CHOICES { Ok(Self(choices as u8)) } else { Err(InvalidChoices { choices }) }
+        if choices >= 2 && choices <= MAX_CHOICES { Ok(Self(choices as u8)) } else { Err(InvalidChoices { choices }) }
     }
 
     pub(crate) const fn get(self) -> usize {

@@ -1,5 +1,48 @@
+//! Draws of distinct positions.
+
 use super::{REDRAWS, below};
-use crate::strategy::PickCx;
+use crate::{endpoint::Slot, strategy::PickCx};
+
+/// Two distinct positions, each equally likely. The second is `None` in a pool of one.
+#[inline]
+pub(super) fn two(n: usize, bits: u64) -> (Option<usize>, Option<usize>) {
+    match n {
+        0 => (None, None),
+        1 => (Some(0), None),
+        n => {
+            let one = below(n, bits as u32);
+            let other = below(n - 1, (bits >> 32) as u32);
+            (Some(one), Some(other + usize::from(other >= one)))
+        }
+    }
+}
+
+/// Two distinct usable positions: drawn up to [`REDRAWS`] times, then found by a scan from a random start.
+#[cold]
+pub(super) fn two_usable(slots: &[Slot], cx: &mut PickCx<'_>) -> (Option<usize>, Option<usize>) {
+    let mut found = None;
+    for _ in 0..REDRAWS {
+        let (one, other) = two(slots.len(), cx.random());
+        for at in [one, other].into_iter().flatten() {
+            if found != Some(at) && cx.usable(slots[at]) {
+                match found {
+                    None => found = Some(at),
+                    Some(_) => return (found, Some(at)),
+                }
+            }
+        }
+    }
+    let start = below(slots.len(), cx.random() as u32);
+    for at in (start..slots.len()).chain(0..start) {
+        if found != Some(at) && cx.usable(slots[at]) {
+            match found {
+                None => found = Some(at),
+                Some(_) => return (found, Some(at)),
+            }
+        }
+    }
+    (found, None)
+}
 
 /// Passes positions below `n` to `enter`, each once and in random order, until `enter` returns that `wanted` have entered.
 ///
@@ -12,7 +55,7 @@ pub(super) fn several(
     mut enter: impl FnMut(usize, &mut PickCx<'_>) -> usize,
 ) {
     /// The largest number of draws before all positions are passed.
-    const MOST: usize = 2 * (super::choices::MOST_CHOICES + REDRAWS);
+    const MOST: usize = 2 * (super::choices::MAX_CHOICES + REDRAWS);
     let mut offered = [usize::MAX; MOST];
     let mut count = 0;
     // In a pool that is hardly larger than `wanted`, most draws would repeat.

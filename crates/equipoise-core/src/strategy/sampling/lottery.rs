@@ -29,21 +29,22 @@ impl Lottery {
         let entry = |own: u64, alias: usize| Entry { threshold: (own as f64 * scale) as u32, alias: alias as u32 };
         let mut entries: Vec<Entry> =
             (0..weights.len()).map(|at| Entry { threshold: u32::MAX, alias: at as u32 }).collect();
-        let mut poor = (0..weights.len()).filter(|&at| brings(at) < total);
-        let mut rich = (0..weights.len()).filter(|&at| brings(at) >= total);
-        // A position with more than a column fills up those with less, until it has less itself and the next one fills it.
-        let mut giver = rich.next().unwrap_or(0);
-        let mut left = brings(giver);
+        let mut light = (0..weights.len()).filter(|&at| brings(at) < total);
+        let mut heavy = (0..weights.len()).filter(|&at| brings(at) >= total);
+        // A heavy position (with at least a column) fills the columns of light ones, until it is light itself; then the next
+        // heavy one fills its column.
+        let mut donor = heavy.next().unwrap_or(0);
+        let mut left = brings(donor);
         loop {
             if left >= total {
-                let Some(at) = poor.next() else { break };
-                entries[at] = entry(brings(at), giver);
+                let Some(at) = light.next() else { break };
+                entries[at] = entry(brings(at), donor);
                 left -= total - brings(at);
             } else {
-                let Some(next) = rich.next() else { break };
-                entries[giver] = entry(left, next);
+                let Some(next) = heavy.next() else { break };
+                entries[donor] = entry(left, next);
                 left += brings(next) - total;
-                giver = next;
+                donor = next;
             }
         }
         Self::Alias(entries.into())

@@ -2,15 +2,19 @@
 //! that compare a few endpoints ([`P2c`](super::P2c), [`LeastTime`](super::LeastTime), [`PeakEwma`](super::PeakEwma)).
 
 mod choices;
+mod contender;
 mod contest;
+mod cost;
 mod distinct;
 mod exponential;
 mod lottery;
+mod race;
 
 pub use self::choices::InvalidChoices;
 pub(super) use self::{
     choices::Choices,
-    contest::{Contest, Cost, Gauge},
+    contest::Contest,
+    cost::{Cost, Gauge},
     lottery::Lottery,
 };
 
