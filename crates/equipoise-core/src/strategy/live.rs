@@ -26,11 +26,11 @@ impl<T> LiveParts<T> {
         }
     }
 
-    pub(super) fn enlist(self: &Arc<Self>, part: T) -> Enlisted<T> {
+    pub(super) fn register(self: &Arc<Self>, part: T) -> Registered<T> {
         let part = Arc::new(part);
         self.change(|parts| parts.push(Arc::clone(&part)));
         ordered();
-        Enlisted { live: Arc::clone(self), part }
+        Registered { live: Arc::clone(self), part }
     }
 
     #[cold]
@@ -51,12 +51,12 @@ impl<T> Default for LiveParts<T> {
 }
 
 /// A part that hooks reach, for as long as its picker lives.
-pub(super) struct Enlisted<T> {
+pub(super) struct Registered<T> {
     live: Arc<LiveParts<T>>,
     part: Arc<T>,
 }
 
-impl<T> Deref for Enlisted<T> {
+impl<T> Deref for Registered<T> {
     type Target = T;
 
     #[inline]
@@ -65,7 +65,7 @@ impl<T> Deref for Enlisted<T> {
     }
 }
 
-impl<T> Drop for Enlisted<T> {
+impl<T> Drop for Registered<T> {
     fn drop(&mut self) {
         self.live.change(|parts| parts.retain(|part| !Arc::ptr_eq(part, &self.part)));
     }

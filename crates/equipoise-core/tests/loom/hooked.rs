@@ -1,5 +1,5 @@
 //! Strategies whose hooks write what their picks read: least connections' tournament (of two to a node here, so that
-//! three endpoints make a tree) and first fit's set of vacancies.
+//! three endpoints make a tree) and first fit's bit set.
 
 use std::sync::Arc;
 

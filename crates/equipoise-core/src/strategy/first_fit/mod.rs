@@ -1,14 +1,14 @@
+mod bit_set;
 mod patience;
-mod vacancies;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 pub use self::patience::FirstFitState;
 
-use self::vacancies::Vacancies;
+use self::bit_set::AtomicBitSet;
 use super::{
     BuildError, Needs, PickCx, Picker, Strategy,
-    live::{Enlisted, LiveParts},
+    live::{LiveParts, Registered},
 };
 use crate::{
     endpoint::{Endpoint, EndpointSpec, Slot},
@@ -73,7 +73,7 @@ struct Order {
     slots: Box<[Slot]>,
     /// By slot; `u32::MAX` for endpoints that are not eligible.
     positions: Box<[u32]>,
-    vacancies: Vacancies,
+    with_room: AtomicBitSet,
 }
 
 impl Strategy for FirstFit {
@@ -94,8 +94,8 @@ impl Strategy for FirstFit {
         for (at, slot) in slots.iter().enumerate() {
             positions[slot.index()] = at as u32;
         }
-        let vacancies = Vacancies::full(slots.len());
-        Ok(FirstFitPicker(self.live.enlist(Order { slots, positions, vacancies })))
+        let with_room = AtomicBitSet::full(slots.len());
+        Ok(FirstFitPicker(self.live.register(Order { slots, positions, with_room })))
     }
 
     fn on_latency(&self, state: &FirstFitState, latency: Duration, _now: Timestamp) {
@@ -115,28 +115,28 @@ impl Strategy for FirstFit {
         self.live.each(|order| {
             // In another pool's order this is another endpoint. Its bit is cleared again when it is found full.
             if let Some(&at) = order.positions.get(endpoint.slot().index()) {
-                order.vacancies.put_in(at as usize);
+                order.with_room.insert(at as usize);
             }
         });
     }
 }
 
 /// The picker of [`FirstFit`].
-pub struct FirstFitPicker(Enlisted<Order>);
+pub struct FirstFitPicker(Registered<Order>);
 
 impl Picker for FirstFitPicker {
     fn pick(&self, cx: &mut PickCx<'_>) -> Option<Slot> {
         let order = &*self.0;
         let mut at = 0;
         loop {
-            at = order.vacancies.next(at)?;
+            at = order.with_room.next(at)?;
             let slot = *order.slots.get(at)?;
             if cx.usable(slot) {
                 return Some(slot);
             }
             let is_full = || cx.view().endpoint(slot).is_some_and(|endpoint| endpoint.permits.exhausted());
             if is_full() {
-                order.vacancies.take_out(at, || {
+                order.with_room.remove(at, || {
                     fence(Ordering::SeqCst);
                     is_full()
                 });

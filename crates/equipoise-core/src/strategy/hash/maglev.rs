@@ -89,13 +89,14 @@ impl KeyPlacement for MaglevPlacement {
         if count == 0 {
             return Ok(MaglevTable { entries: Box::default() });
         }
-        let mut walks: Vec<Walk> = members.entries().iter().map(|entry| Walk::new(entry.hash, self.size)).collect();
+        let mut permutations: Vec<Permutation> =
+            members.entries().iter().map(|entry| Permutation::new(entry.hash, self.size)).collect();
         let mut draft = Draft::new(self.size);
         if members.is_even() {
-            (0..size).for_each(|turn| draft.take(&mut walks, turn % count));
+            (0..size).for_each(|turn| draft.take(&mut permutations, turn % count));
         } else {
             let weights = members.entries().iter().map(|entry| entry.weight);
-            Turns::new(weights).take(size).for_each(|at| draft.take(&mut walks, at));
+            Turns::new(weights).take(size).for_each(|at| draft.take(&mut permutations, at));
         }
         let slot = |&at: &u32| members.entries().get(at as usize).map(|entry| entry.slot);
         Ok(MaglevTable { entries: draft.owners.iter().filter_map(slot).collect() })
@@ -120,13 +121,14 @@ impl Table for MaglevTable {
     }
 }
 
-/// The order in which a member visits the table entries. It visits every entry once, because the size is prime.
-struct Walk {
+/// The order in which a member visits the table entries: the permutation of the paper. It contains every entry once,
+/// because the size is prime.
+struct Permutation {
     next: u32,
     step: u32,
 }
 
-impl Walk {
+impl Permutation {
     fn new(hash: u64, size: u32) -> Self {
         let below = |n: u32, salt: u64| scaled(mix(hash ^ salt), n as usize) as u32;
         Self { next: below(size, GAMMA), step: 1 + below(size - 1, !GAMMA) }
@@ -148,9 +150,9 @@ impl Draft {
 
     /// Gives the member at `member` the first free entry in its order. There must be a free one.
     #[inline]
-    fn take(&mut self, walks: &mut [Walk], member: usize) {
+    fn take(&mut self, permutations: &mut [Permutation], member: usize) {
         let size = self.owners.len() as u32;
-        let Walk { next, step } = &mut walks[member];
+        let Permutation { next, step } = &mut permutations[member];
         loop {
             let at = *next;
             *next = if at >= size - *step { at - (size - *step) } else { at + *step };

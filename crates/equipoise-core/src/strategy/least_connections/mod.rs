@@ -1,11 +1,17 @@
+mod load;
 mod tournament;
 
 use std::{fmt, sync::Arc};
 
-use self::tournament::{Tournament, WIDTH};
+pub use self::load::LeastConnectionsState;
+
+use self::{
+    load::load_of,
+    tournament::{Tournament, WIDTH},
+};
 use super::{
     BuildError, Needs, PickCx, Picker, Strategy,
-    live::{Enlisted, LiveParts},
+    live::{LiveParts, Registered},
     memories::Memories,
     pick_counter::PickCounter,
     sampling::{Lottery, below},
@@ -13,7 +19,6 @@ use super::{
 use crate::{
     endpoint::{Endpoint, EndpointSpec, Slot},
     request::PickRequest,
-    sync::{AtomicU32, Ordering},
     view::View,
 };
 
@@ -95,7 +100,7 @@ impl Strategy for LeastConnections {
     type Picker = LeastConnectionsPicker;
 
     fn state(&self, _: &EndpointSpec) -> LeastConnectionsState {
-        LeastConnectionsState { leases: AtomicU32::new(0), _padding: [0; 5] }
+        LeastConnectionsState::default()
     }
 
     fn needs(&self) -> Needs {
@@ -119,42 +124,21 @@ impl Strategy for LeastConnections {
             Loads::Few(slots.iter().filter_map(|&slot| memories.get(slot).cloned()).collect())
         } else {
             let inverse = |at: usize| inverse.as_ref().map_or(1.0, |inverse| inverse[at]);
-            Loads::Many(Tournament::enlisted(&slots, inverse, view.capacity(), &memories, &self.live))
+            Loads::Many(Tournament::registered(&slots, inverse, view.capacity(), &memories, &self.live))
         };
         Ok(LeastConnectionsPicker { slots, inverse, lottery, tickets: PickCounter::new(), loads, memories })
     }
 
     fn admit(&self, state: &LeastConnectionsState, endpoint: &Endpoint, _: &PickRequest<'_>) -> bool {
-        state.leases.fetch_add(1, Ordering::SeqCst);
+        state.begin();
         self.live.each(|tournament| tournament.follow(endpoint.slot(), state));
         true
     }
 
     fn on_release(&self, state: &LeastConnectionsState, endpoint: &Endpoint) {
-        state.leases.fetch_sub(1, Ordering::SeqCst);
+        state.end();
         self.live.each(|tournament| tournament.follow(endpoint.slot(), state));
     }
-}
-
-/// The state that [`LeastConnections`] keeps of an endpoint: its number of leases.
-#[derive(Debug)]
-pub struct LeastConnectionsState {
-    leases: AtomicU32,
-    /// Makes the state as long as a cache line, with the counts of its `Arc`, so that endpoints do not share one.
-    _padding: [u64; 5],
-}
-
-impl LeastConnectionsState {
-    #[inline]
-    fn count(&self) -> u32 {
-        self.leases.load(Ordering::SeqCst)
-    }
-}
-
-/// The load by which endpoints are compared: twice (in-flight + ½) / weight.
-#[inline]
-fn load_of(in_flight: u32, inverse: f64) -> f64 {
-    (2.0 * f64::from(in_flight) + 1.0) * inverse
 }
 
 /// The picker of [`LeastConnections`].
@@ -174,7 +158,7 @@ const MOST_DRAWN: usize = 2048;
 enum Loads {
     /// By position.
     Few(Box<[Arc<LeastConnectionsState>]>),
-    Many(Enlisted<Tournament>),
+    Many(Registered<Tournament>),
 }
 
 impl Picker for LeastConnectionsPicker {

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{LeastConnectionsState, load_of};
+use super::load::{LeastConnectionsState, load_of};
 use crate::{
     endpoint::Slot,
     strategy::{
-        live::{Enlisted, LiveParts},
+        live::{LiveParts, Registered},
         memories::Memories,
     },
     sync::{AtomicU64, Ordering, ordered},
@@ -27,18 +27,18 @@ pub(super) const WIDTH: usize = if cfg!(loom) { 2 } else { 16 };
 /// The argument needs one order over all accesses, hence `SeqCst` throughout. On x86 that costs nothing: the writes are
 /// read-modify-writes anyway.
 pub(super) struct Tournament {
-    /// The seats by slot; `None` for slots of other tiers and parts.
-    seats: Box<[Option<Seat>]>,
-    /// Keeps the states alive whose addresses the seats hold.
+    /// The leaves by slot; `None` for slots of other tiers and parts.
+    leaves: Box<[Option<Leaf>]>,
+    /// Keeps the states alive whose addresses the leaves hold.
     _memories: Memories<LeastConnectionsState>,
     /// The keys, level by level, from the leaves up to the first level with at most [`WIDTH`] keys. A key is the bits of a
     /// positive `f64`, which have the order of the number.
     levels: Box<[Box<[AtomicU64]>]>,
 }
 
-/// The place of an endpoint among the leaves, with all that a hook needs to update it.
+/// The leaf of an endpoint: what a hook needs to update its key.
 #[derive(Clone, Copy)]
-struct Seat {
+struct Leaf {
     /// The address of its state, to tell it from an endpoint with the same slot in another pool or of another time.
     state: usize,
     /// 1 / weight.
@@ -47,22 +47,22 @@ struct Seat {
 }
 
 impl Tournament {
-    /// A tournament of the endpoints in these slots, enlisted for hooks. It is exact from the first pick on, also if leases
+    /// A tournament of the endpoints in these slots, registered for hooks. It is exact from the first pick on, also if leases
     /// begin and end while it is built.
-    pub(super) fn enlisted(
+    pub(super) fn registered(
         slots: &[Slot],
         inverse: impl Fn(usize) -> f64,
         capacity: usize,
         memories: &Memories<LeastConnectionsState>,
         live: &Arc<LiveParts<Self>>,
-    ) -> Enlisted<Self> {
-        let mut seats = vec![None; capacity].into_boxed_slice();
+    ) -> Registered<Self> {
+        let mut leaves = vec![None; capacity].into_boxed_slice();
         let mut keys = Vec::with_capacity(slots.len());
         for (at, &slot) in slots.iter().enumerate() {
             let Some(state) = memories.get(slot) else { continue };
-            let seat = Seat { state: address(state), inverse: inverse(at), at: keys.len() as u32 };
-            keys.push(load_of(state.count(), seat.inverse).to_bits());
-            seats[slot.index()] = Some(seat);
+            let leaf = Leaf { state: address(state), inverse: inverse(at), at: keys.len() as u32 };
+            keys.push(load_of(state.count(), leaf.inverse).to_bits());
+            leaves[slot.index()] = Some(leaf);
         }
         let mut levels = Vec::new();
         while keys.len() > WIDTH {
@@ -71,13 +71,13 @@ impl Tournament {
         }
         levels.push(keys);
         let levels = levels.into_iter().map(|keys| keys.into_iter().map(AtomicU64::new).collect()).collect();
-        let tournament = live.enlist(Self { seats, _memories: memories.clone(), levels });
+        let tournament = live.register(Self { leaves, _memories: memories.clone(), levels });
         // Leases that began or ended before the hooks found the tournament.
         for &slot in slots {
-            if let (Some(state), Some(seat)) = (memories.get(slot), tournament.seats[slot.index()])
-                && tournament.key(seat.at as usize) != load_of(state.count(), seat.inverse)
+            if let (Some(state), Some(leaf)) = (memories.get(slot), tournament.leaves[slot.index()])
+                && tournament.key(leaf.at as usize) != load_of(state.count(), leaf.inverse)
             {
-                tournament.follow_from(seat, state);
+                tournament.follow_from(leaf, state);
             }
         }
         tournament
@@ -150,23 +150,23 @@ impl Tournament {
     }
 
     /// Updates the tree after a lease on the endpoint in `slot` has begun or ended. Does nothing if that endpoint has no
-    /// seat here, because it belongs to another tier or has left.
+    /// leaf here, because it belongs to another tier or has left.
     #[inline]
     pub(super) fn follow(&self, slot: Slot, state: &LeastConnectionsState) {
-        if let Some(Some(seat)) = self.seats.get(slot.index())
-            && seat.state == address(state)
+        if let Some(Some(leaf)) = self.leaves.get(slot.index())
+            && leaf.state == address(state)
         {
-            self.follow_from(*seat, state);
+            self.follow_from(*leaf, state);
         }
     }
 
     #[inline]
-    fn follow_from(&self, seat: Seat, state: &LeastConnectionsState) {
-        let at = seat.at as usize;
-        let Some(leaf) = self.levels[0].get(at) else { return };
+    fn follow_from(&self, leaf: Leaf, state: &LeastConnectionsState) {
+        let at = leaf.at as usize;
+        let Some(key) = self.levels[0].get(at) else { return };
         let mut count = state.count();
-        let mut now = load_of(count, seat.inverse).to_bits();
-        let mut was = leaf.swap(now, Ordering::SeqCst);
+        let mut now = load_of(count, leaf.inverse).to_bits();
+        let mut was = key.swap(now, Ordering::SeqCst);
         loop {
             ordered();
             let again = state.count();
@@ -174,8 +174,8 @@ impl Tournament {
                 break;
             }
             count = again;
-            now = load_of(count, seat.inverse).to_bits();
-            leaf.swap(now, Ordering::SeqCst);
+            now = load_of(count, leaf.inverse).to_bits();
+            key.swap(now, Ordering::SeqCst);
             // Other threads may have seen any of several keys here, so every node above is checked.
             was = 0;
         }

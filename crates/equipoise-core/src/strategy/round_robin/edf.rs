@@ -41,12 +41,12 @@ pub struct Edf {
 }
 
 impl Edf {
-    /// The start is drawn from the pool's [entropy](crate::PoolBuilder::entropy).
+    /// Creates the strategy. Its start is drawn from the pool's [entropy](crate::PoolBuilder::entropy).
     pub const fn new() -> Self {
         Self { seed: None }
     }
 
-    /// The start depends on `seed` and the endpoint ids only, not on the pool's entropy.
+    /// Creates the strategy with a start that depends on `seed` and the endpoint ids only, not on the pool's entropy.
     pub const fn seeded(seed: u64) -> Self {
         Self { seed: Some(seed) }
     }
@@ -68,17 +68,17 @@ impl Strategy for Edf {
 
     fn build(&self, view: &View, last: Option<&EdfPicker>) -> Result<EdfPicker, BuildError> {
         let membership = view.membership_revision();
-        // Drawn when the first member is there, and kept.
+        // The seed is drawn when the first member joins, and kept.
         let drawn = || (!view.members().is_empty()).then(|| view.random());
         let seed = self.seed.or(last.and_then(|last| last.seed)).or_else(drawn);
-        let course = match last {
-            Some(last) if last.membership == membership => last.course.clone(),
-            _ => course(view, seed.unwrap_or(0)),
+        let deadlines = match last {
+            Some(last) if last.membership == membership => last.deadlines.clone(),
+            _ => deadlines_of(view, seed.unwrap_or(0)),
         };
         let served = last.map_or(0, |last| last.counters.first.value());
-        let (turn, first) = match &course {
-            Course::LaidOut { period, deadlines } => {
-                let turn = eligible_part(deadlines, view);
+        let (turn, first) = match &deadlines {
+            Deadlines::LaidOut { period, all } => {
+                let turn = eligible_part(all, view);
                 let reached = last.and_then(|last| last.reached(served));
                 let next = reached.map_or(0, |mut reached| {
                     reached.at %= period;
@@ -86,7 +86,7 @@ impl Strategy for Edf {
                 });
                 (Turn::LaidOut(turn), next as u64)
             }
-            Course::TooLong => {
+            Deadlines::TooLong => {
                 let weights: Vec<u32> = view.eligible().iter().map(|&slot| view.weight(slot)).collect();
                 let first = if last.is_some_and(|last| last.seed.is_some()) { served } else { seed.unwrap_or(0) };
                 (Turn::Spread(Schedule::spread(&view.eligible().into(), &weights)), first)
@@ -96,52 +96,55 @@ impl Strategy for Edf {
             slots: view.eligible().into(),
             turn,
             counters: Counters::starting_at(first, last.map(|last| &last.counters)),
-            course,
+            deadlines,
             membership,
             seed,
         })
     }
 }
 
-/// Where in its period the endpoint's deadlines lie: drawn by its id, so that it stays what it is.
+/// Returns the first deadline of an endpoint as a part of its period, from 0 to below 1. It depends on the seed and the id
+/// only, so an endpoint that stays keeps it.
 fn phase(seed: u64, id: &EndpointId) -> f64 {
     let drawn = id.as_str().bytes().fold(mix(seed), |drawn, byte| mix(drawn ^ u64::from(byte)));
     (drawn >> 11) as f64 / (1u64 << 53) as f64
 }
 
-/// All deadlines of the members within one turn.
-fn course(view: &View, seed: u64) -> Course {
+/// Returns all deadlines of the members within one turn.
+fn deadlines_of(view: &View, seed: u64) -> Deadlines {
     let divisor = view.members().iter().fold(0, |a, &slot| super::schedule::gcd(a, view.weight(slot))).max(1);
     let total: u64 = view.members().iter().map(|&slot| u64::from(view.weight(slot) / divisor)).sum();
     if total > super::schedule::LONGEST_TURN {
-        return Course::TooLong;
+        return Deadlines::TooLong;
     }
-    let mut deadlines = Vec::with_capacity(total as usize);
+    let mut all = Vec::with_capacity(total as usize);
     for &slot in view.members() {
         let (Some(endpoint), weight) = (view.endpoint(slot), view.weight(slot)) else { continue };
         let phase = phase(seed, endpoint.id());
         let due = |turn: u32| Due { at: (phase + f64::from(turn)) / f64::from(weight), slot };
-        deadlines.extend((0..weight / divisor).map(due));
+        all.extend((0..weight / divisor).map(due));
     }
-    deadlines.sort_unstable_by(|a, b| a.at.total_cmp(&b.at).then(a.slot.cmp(&b.slot)));
-    Course::LaidOut { period: 1.0 / f64::from(divisor), deadlines: deadlines.into() }
+    all.sort_unstable_by(|a, b| a.at.total_cmp(&b.at).then(a.slot.cmp(&b.slot)));
+    Deadlines::LaidOut { period: 1.0 / f64::from(divisor), all: all.into() }
 }
 
-/// What depends on the membership only.
+/// The deadlines of all members, which depend on the membership only.
 #[derive(Clone)]
-enum Course {
-    LaidOut { period: f64, deadlines: Arc<[Due]> },
+enum Deadlines {
+    /// The length of a turn, and its deadlines in order.
+    LaidOut { period: f64, all: Arc<[Due]> },
+    /// The turn has more deadlines than are computed.
     TooLong,
 }
 
-/// The deadlines of those that are eligible.
-fn eligible_part(deadlines: &Arc<[Due]>, view: &View) -> Arc<[Due]> {
+/// Returns the deadlines of the eligible endpoints.
+fn eligible_part(all: &Arc<[Due]>, view: &View) -> Arc<[Due]> {
     if view.eligible().len() == view.members().len() {
-        return Arc::clone(deadlines);
+        return Arc::clone(all);
     }
     let mut eligible = vec![false; view.capacity()];
     view.eligible().iter().for_each(|slot| eligible[slot.index()] = true);
-    deadlines.iter().filter(|due| eligible[due.slot.index()]).copied().collect()
+    all.iter().filter(|due| eligible[due.slot.index()]).copied().collect()
 }
 
 enum Turn {
@@ -154,9 +157,9 @@ pub struct EdfPicker {
     slots: Box<[Slot]>,
     turn: Turn,
     counters: Counters,
-    course: Course,
+    deadlines: Deadlines,
     membership: Revision,
-    /// `None` as long as there were no members.
+    /// `None` until the first member has joined.
     seed: Option<u64>,
 }
 
@@ -169,7 +172,7 @@ impl EdfPicker {
         }
     }
 
-    /// The deadline of the last ticket below `served`.
+    /// Returns the deadline of the last of `served` picks.
     fn reached(&self, served: u64) -> Option<Due> {
         let Turn::LaidOut(turn) = &self.turn else { return None };
         let last = served.checked_sub(1)?.checked_rem(turn.len() as u64)?;

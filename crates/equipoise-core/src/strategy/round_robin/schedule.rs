@@ -1,42 +1,45 @@
-//! The order of turns: which endpoint a pick number belongs to.
+//! The order of turns: the endpoint of each pick number.
 
 use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
 
 use crate::{endpoint::Slot, entropy::GAMMA};
 
-/// The longest turn that is laid out.
+/// The maximum length of a turn that is laid out as a table.
 pub(super) const LONGEST_TURN: u64 = 1 << 16;
 
-/// Credits are counted in this fraction of nginx's units, so that little is lost when they pass on to another total.
-const FINE: i64 = 1 << 10;
+/// The number of units of credit for one unit of weight. nginx has 1. With more, little is lost by rounding when credits are
+/// converted to another total.
+const CREDIT_UNIT: i64 = 1 << 10;
 
 pub(super) enum Schedule {
-    /// One turn, again and again.
+    /// A table of one turn, which is repeated.
     LaidOut(Turn),
-    /// Cumulative weights, walked by a Weyl sequence in the golden ratio.
+    /// A turn that is too long for a table: the cumulative weights, in which a Weyl sequence with the golden ratio finds the
+    /// endpoint of a number.
     Spread { slots: Arc<[Slot]>, bounds: Box<[u64]> },
 }
 
-/// Each endpoint as often as its weight. It ends with the credits that it began with.
+/// One turn: each endpoint occurs as often as its weight says. At its end, all credits are as at its beginning.
 pub(super) struct Turn {
     order: Box<[Slot]>,
     classes: Box<[Class]>,
     total: i64,
 }
 
-/// Endpoints of one weight.
+/// The endpoints of one weight.
 struct Class {
     weight: i64,
-    /// With what each is owed at the first ticket, the one to be served next in front. It grows by the weight each round and
-    /// falls by the total when served.
+    /// The credit of each endpoint at the start of the turn, and its slot; the endpoint to serve next is first. A credit
+    /// grows by the weight in each round, and falls by the total when the endpoint is served.
     ///
-    /// All gain the same, and the one just served is then owed least, so this order never changes.
+    /// All credits of a class grow by the same amount, and the endpoint that was just served has the lowest one. So the
+    /// endpoints are served in this order again and again.
     queue: Vec<(i64, Slot)>,
 }
 
 impl Schedule {
-    /// The schedule for these endpoints, in the order of their slots, going on from where `last` stood after so many
-    /// tickets.
+    /// Creates the schedule of these endpoints, which are sorted by slot. With `last`, the former schedule and its number of
+    /// picks, endpoints keep their credits.
     pub(super) fn new(slots: &Arc<[Slot]>, weights: &[u32], last: Option<(&Self, u64)>) -> Self {
         let mut classes = classes(slots, weights);
         let divisor = classes.iter().fold(0, |a, class| gcd(a, class.weight as u32)).max(1);
@@ -45,15 +48,15 @@ impl Schedule {
         if classes.len() > 1 && length as u64 > LONGEST_TURN {
             return Self::spread(slots, weights);
         }
-        classes.iter_mut().for_each(|class| class.weight *= FINE);
-        let total = length * FINE;
+        classes.iter_mut().for_each(|class| class.weight *= CREDIT_UNIT);
+        let total = length * CREDIT_UNIT;
         if let Some((Self::LaidOut(last), served)) = last {
-            last.hand_over(served, &mut classes, total);
+            last.pass_credits(served, &mut classes, total);
         }
         Self::LaidOut(Turn { order: smooth(&classes, total), classes: classes.into(), total })
     }
 
-    /// The sequence over weights whose turn is too long to lay out.
+    /// Creates a schedule without a table, for weights whose turn is too long.
     pub(super) fn spread(slots: &Arc<[Slot]>, weights: &[u32]) -> Self {
         let mut sum = 0;
         let bounds = weights.iter().map(|&weight| {
@@ -81,39 +84,39 @@ impl Schedule {
 }
 
 impl Turn {
-    /// Tells `classes`, which have nothing yet, what their members are owed once `served` tickets are gone.
-    fn hand_over(&self, served: u64, classes: &mut [Class], total: i64) {
+    /// Gives the members of `classes`, which have no credits yet, the credits that they have here after `served` picks.
+    fn pass_credits(&self, served: u64, classes: &mut [Class], total: i64) {
         let Some(served) = served.checked_rem(self.order.len() as u64) else { return };
-        let owed = self.owed_after(served as usize);
-        // A request is worth the total, which may be another one now.
-        let worth = total as f64 / self.total as f64;
+        let credits = self.credits_after(served as usize);
+        // A served request costs the total, which may be another one now.
+        let scale = total as f64 / self.total as f64;
         for Class { queue, .. } in classes {
             for (credit, slot) in &mut *queue {
-                *credit = owed.get(slot.index()).map_or(0, |&owed| (owed as f64 * worth) as i64);
+                *credit = credits.get(slot.index()).map_or(0, |&credit| (credit as f64 * scale) as i64);
             }
             queue.sort_by_key(|&(credit, _)| Reverse(credit));
-            // No endpoint is further behind than one that was just served; a membership change may have left it so.
+            // Within a class, credits differ by at most the total. After a change of membership they may differ by more.
             let least = queue.first().map_or(0, |&(most, _)| most - total);
             queue.iter_mut().for_each(|(credit, _)| *credit = least.max(*credit));
         }
     }
 
-    /// What each endpoint is owed after so many tickets of the turn, by slot, compared with the average: so a newcomer, with
-    /// nothing, is neither ahead nor behind.
-    fn owed_after(&self, served: usize) -> Vec<i64> {
+    /// Returns the credits after `served` picks of the turn, by slot, less the mean credit. So a new endpoint, which starts
+    /// with 0, is served neither earlier nor later than the others.
+    fn credits_after(&self, served: usize) -> Vec<i64> {
         let credits = || self.classes.iter().flat_map(|class| &class.queue);
         let (sum, count, last) = credits()
             .fold((0, 0, 0), |(sum, count, last), &(credit, slot)| (sum + credit, count + 1, last.max(slot.index())));
         let mean = sum / count.max(1);
-        let mut owed = vec![0; last + 1];
+        let mut after = vec![0; last + 1];
         for Class { weight, queue } in &self.classes {
             let gained = weight * served as i64 - mean;
-            queue.iter().for_each(|&(credit, slot)| owed[slot.index()] = credit + gained);
+            queue.iter().for_each(|&(credit, slot)| after[slot.index()] = credit + gained);
         }
         for slot in &self.order[..served] {
-            owed[slot.index()] -= self.total;
+            after[slot.index()] -= self.total;
         }
-        owed
+        after
     }
 }
 
@@ -129,28 +132,29 @@ fn classes(slots: &[Slot], weights: &[u32]) -> Vec<Class> {
     queues.into_iter().map(|(weight, queue)| Class { weight: i64::from(weight), queue }).collect()
 }
 
-/// One turn of nginx's smooth weighted round robin: in each round all are credited their weight, and the one that is
-/// owed most (the first of equals) is served and debited the total. Only the fronts of the classes can be that one.
+/// Computes one turn of nginx's smooth weighted round robin. In each round, every endpoint gets its weight as credit. Then
+/// the endpoint with the highest credit is served (of several, the one of the lowest slot), and its credit falls by the
+/// total. Only the first endpoint of each class can have the highest credit.
 ///
-/// No endpoint is served more often than its weight, so the turn ends as it began. This holds also after a membership
-/// change, whose credits nginx would even out over several turns.
+/// No endpoint is served more often than its weight says, so all credits are the same at the end of the turn as at its
+/// beginning. This is also so after a change of membership. nginx would balance the credits over several turns.
 fn smooth(classes: &[Class], total: i64) -> Box<[Slot]> {
-    let mut order = Vec::with_capacity((total / FINE) as usize);
+    let mut order = Vec::with_capacity((total / CREDIT_UNIT) as usize);
     let mut contenders: Vec<Contender<'_>> = classes.iter().filter_map(Contender::new).collect();
-    let pace = classes.iter().map(|class| class.weight).max().unwrap_or(0);
+    let heaviest = classes.iter().map(|class| class.weight).max().unwrap_or(0);
     while !contenders.is_empty() {
-        let (mut best, mut most, mut rival) = (0, (i64::MIN, Reverse(Slot(0))), i64::MIN);
+        let (mut best, mut highest, mut second) = (0, (i64::MIN, Reverse(Slot(0))), i64::MIN);
         for (at, contender) in contenders.iter().enumerate() {
-            let claim = (contender.owed, Reverse(contender.front));
-            if claim > most {
-                (best, most, rival) = (at, claim, most.0);
+            let rank = (contender.credit, Reverse(contender.first));
+            if rank > highest {
+                (best, highest, second) = (at, rank, highest.0);
             } else {
-                rival = rival.max(claim.0);
+                second = second.max(rank.0);
             }
         }
         let mut contender = contenders.swap_remove(best);
-        let rounds = contender.serve(&mut order, rival, pace, total);
-        contenders.iter_mut().for_each(|other| other.owed += other.class.weight * rounds);
+        let rounds = contender.serve(&mut order, second, heaviest, total);
+        contenders.iter_mut().for_each(|other| other.credit += other.class.weight * rounds);
         if contender.left > 0 {
             contenders.push(contender);
         }
@@ -158,43 +162,45 @@ fn smooth(classes: &[Class], total: i64) -> Box<[Slot]> {
     order.into()
 }
 
-/// A class that takes part in a turn.
+/// A class while a turn is computed.
 struct Contender<'a> {
     class: &'a Class,
-    /// The endpoint that is next, and what it is owed.
+    /// The position in the queue of the endpoint to serve next.
     next: usize,
-    front: Slot,
-    owed: i64,
-    /// How often the class is yet to be served.
+    /// The slot of that endpoint.
+    first: Slot,
+    /// The credit of that endpoint.
+    credit: i64,
+    /// How many more times endpoints of the class are served in this turn.
     left: i64,
 }
 
 impl<'a> Contender<'a> {
     fn new(class: &'a Class) -> Option<Self> {
-        let &(owed, front) = class.queue.first()?;
-        let left = class.weight / FINE * class.queue.len() as i64;
-        (left > 0).then_some(Self { class, next: 0, front, owed: owed + class.weight, left })
+        let &(credit, first) = class.queue.first()?;
+        let left = class.weight / CREDIT_UNIT * class.queue.len() as i64;
+        (left > 0).then_some(Self { class, next: 0, first, credit: credit + class.weight, left })
     }
 
-    /// Serves as long as nobody else can be owed more: `rival` is what any other is owed at most, `pace` what they gain a
-    /// round at most. Returns how many rounds that took.
-    fn serve(&mut self, order: &mut Vec<Slot>, mut rival: i64, pace: i64, total: i64) -> i64 {
+    /// Serves endpoints of this class for as long as no other class can have a higher credit. `second` is the highest credit
+    /// of another class, which grows by at most `heaviest` in each round. Returns the number of rounds.
+    fn serve(&mut self, order: &mut Vec<Slot>, mut second: i64, heaviest: i64, total: i64) -> i64 {
         let Class { weight, queue } = self.class;
         let before = order.len();
         loop {
-            order.push(self.front);
+            order.push(self.first);
             self.left -= 1;
             let (served, _) = queue[self.next];
             self.next += 1;
             if self.next == queue.len() {
                 self.next = 0;
-                self.owed -= total;
+                self.credit -= total;
             }
             let (credit, slot) = queue[self.next];
-            self.front = slot;
-            self.owed += weight + credit - served;
-            rival = rival.saturating_add(pace);
-            if self.left == 0 || self.owed <= rival {
+            self.first = slot;
+            self.credit += weight + credit - served;
+            second = second.saturating_add(heaviest);
+            if self.left == 0 || self.credit <= second {
                 return (order.len() - before) as i64;
             }
         }
@@ -214,7 +220,7 @@ mod tests {
         (from..from + n).map(|ticket| schedule.at(ticket).expect("not empty").0).collect()
     }
 
-    /// nginx's own arithmetic, naively.
+    /// The picks of nginx's algorithm, computed as nginx does.
     fn nginx(weights: &[u32], rounds: usize) -> Vec<u32> {
         let total: i64 = weights.iter().map(|&weight| i64::from(weight)).sum();
         let mut current = vec![0; weights.len()];
@@ -254,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rebuild_after_every_ticket_starves_nobody() {
+    fn a_rebuild_after_every_pick_starves_no_endpoint() {
         for weights in [vec![1, 1, 1], vec![5, 1, 1], vec![2, 3, 4]] {
             let slots = slots(3);
             let total: u32 = weights.iter().sum();
@@ -281,7 +287,7 @@ mod tests {
         }
     }
 
-    /// Memberships that follow one another, each after some tickets of the one before.
+    /// Calls `check` with the schedules of successive memberships, each after some picks from the one before.
     fn changes(seed: u64, mut check: impl FnMut(&Schedule, &[u32], &[u32])) {
         let mut state = seed;
         let mut below = |n: u64| {
@@ -301,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_gives_everybody_their_weight_whatever_they_were_owed() {
+    fn a_turn_serves_each_endpoint_by_its_weight_whatever_its_credit() {
         changes(11, |schedule, members, weights| {
             let divisor = weights.iter().fold(0, |a, &b| gcd(a, b)).max(1);
             let total: u32 = weights.iter().map(|weight| weight / divisor).sum();
@@ -315,7 +321,7 @@ mod tests {
 
     #[test]
     fn a_changed_membership_s_turn_is_nearly_as_even() {
-        // The longest wait for a turn, in periods: 1 is as even as can be.
+        // The longest time between two picks of an endpoint, in periods. 1 is the best possible.
         let worst = |schedule: &Schedule, members: &[u32], weights: &[u32]| {
             let total: u32 = weights.iter().sum();
             let order = take(schedule, 0, u64::from(total) * 3);

@@ -1,18 +1,21 @@
 use crate::endpoint::MAX_WEIGHT;
 
-/// What a client's arc covers of a ring of endpoints. Lengths are whole numbers: with weights of the sum W and n
-/// clients, the ring is W · n long, an endpoint of weight w takes w · n of it, and clients sit W apart.
+/// The part of the ring of endpoints that the arc of one client covers.
+///
+/// Lengths are whole numbers. With n clients and weights whose sum is W, the ring has the length W · n, an endpoint of
+/// weight w has the length w · n, and the distance between two clients is W.
 pub(super) struct Span {
     /// The position of the endpoint in which the arc begins.
     pub(super) first: usize,
-    /// How many endpoints it touches; they follow each other.
+    /// The number of endpoints that the arc covers, at least in part. They are adjacent.
     pub(super) count: usize,
-    /// By position: the length that is covered, or all of its length for an endpoint that is not touched.
+    /// By position: the covered length of the endpoint, or its full length if none of it is covered.
     pub(super) weights: Vec<u32>,
 }
 
 impl Span {
-    /// The arc of client `peer` of `peers`, over endpoints of these `weights` above 0.
+    /// Computes the arc of client number `peer` of `peers`, over endpoints of these `weights`, which are above 0. The arc has
+    /// at least the length of `minimum` endpoints of mean weight.
     pub(super) fn new(weights: &[u32], peer: u32, peers: u32, minimum: u32) -> Self {
         let (total, n) = (weights.iter().map(|&weight| u128::from(weight)).sum::<u128>(), u128::from(peers));
         let spacings = (u128::from(minimum) * n).div_ceil(weights.len().max(1) as u128).clamp(1, n);
@@ -36,7 +39,8 @@ impl Span {
     }
 }
 
-/// The lengths in the smallest whole numbers of the same ratios, or, where these are too large, rounded.
+/// Returns the smallest whole numbers in the same ratios as `lengths`. If one of them would be above [`MAX_WEIGHT`], all are
+/// scaled down and rounded.
 fn scaled(lengths: &[u128]) -> Vec<u32> {
     let unit = lengths.iter().copied().fold(0, gcd).max(1);
     let most = lengths.iter().copied().max().unwrap_or(0) / unit;
@@ -52,7 +56,7 @@ fn gcd(a: u128, b: u128) -> u128 {
 mod tests {
     use super::*;
 
-    /// What each endpoint is covered for by all clients together, as a multiple of what client arcs hold on average.
+    /// Returns the share of the traffic of all clients that each endpoint gets, as a multiple of its share by weight.
     fn coverage(weights: &[u32], peers: u32, minimum: u32) -> Vec<f64> {
         let mut covered = vec![0.0; weights.len()];
         for peer in 0..peers {
@@ -69,13 +73,13 @@ mod tests {
     }
 
     #[test]
-    fn all_clients_together_cover_everybody_by_weight() {
+    fn all_clients_together_cover_each_endpoint_by_weight() {
         let unequal: Vec<u32> = (0..40).map(|at| 1 + at * 7 % 13).collect();
         for weights in [&[1; 10][..], &[1; 97], &[5, 1, 1], &unequal, &[1_000_000, 999_983, 1]] {
             for peers in [1, 2, 3, 7, 20, 101] {
                 for minimum in [1, 2, 12, 1000] {
                     for (at, share) in coverage(weights, peers, minimum).into_iter().enumerate() {
-                        // The last digits of large ratios are rounded; of a millionth, half may go.
+                        // Large ratios are rounded, so the share of a millionth may be wrong by half.
                         let most = if weights[at] == 1 && weights.len() == 3 { 0.5 } else { 1e-3 };
                         assert!((share - 1.0).abs() < most, "{weights:?} {peers} {minimum}: {at} gets {share}");
                     }
@@ -86,7 +90,7 @@ mod tests {
 
     #[test]
     fn an_arc_has_fractional_ends() {
-        // Three clients on ten endpoints, one each at least: each covers three and a third.
+        // With three clients, ten endpoints and a minimum of one, each client covers three endpoints and a third.
         let spans = [0, 1, 2].map(|peer| Span::new(&[1; 10], peer, 3, 1));
         assert_eq!(spans.each_ref().map(|span| (span.first, span.count)), [(0, 4), (3, 4), (6, 4)]);
         assert_eq!(spans[0].weights, [3, 3, 3, 1, 3, 3, 3, 3, 3, 3]);

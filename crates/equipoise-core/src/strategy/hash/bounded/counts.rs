@@ -1,8 +1,9 @@
-//! How many requests are in flight, at each endpoint and in its tier, so that no thread ever sees too much room.
+//! The requests in flight at each endpoint and in each tier, counted so that no thread computes a bound that is too high.
 //!
-//! One word for each endpoint says where it counts (nowhere, or in a tier) and how much; each tier has the total of its
-//! endpoints. A total is never above the sum of what it is the total of, but for requests that end at this very moment:
-//! it goes up after the word and comes down before it. So whoever reads it sees no more room than there is.
+//! Each endpoint has one word: the tier in which the endpoint counts, if any, and its requests in flight. Each tier has a
+//! total. A request that begins is counted in the word first and then in the total. A request that ends is subtracted from
+//! the total first and then from the word. So a total is at most the sum of its words, and the bound that a thread computes
+//! from the total is at most the true one.
 
 use std::fmt;
 
@@ -14,19 +15,22 @@ use crate::{
 /// What [`BoundedLoad`](super::BoundedLoad) counts for one endpoint.
 #[derive(Default)]
 pub struct LoadCount {
-    /// Above, one more than the number of the tier it counts in, or 0; below, the requests in flight.
+    /// Upper half: the number of the tier in which the endpoint counts, plus 1; 0 if it counts in none. Lower half: its
+    /// requests in flight.
     word: AtomicU64,
     weight: AtomicU64,
 }
 
-/// As many as there can be; a model makes all of them anew for each of its schedules, and has two.
+/// The number of tiers: all that a [`Tier`] can be. Models under loom have two, because they create all of them for each
+/// schedule.
 const TIERS: usize = if cfg!(loom) { 2 } else { 256 };
 
-/// More than what four roundings add, and too little to matter: the bounds still add up to more than what is in flight.
+/// The part of a bound that is subtracted from it, against rounding errors. It is more than four roundings can add, and so
+/// little that the sum of the bounds stays above the requests in flight.
 const ROUNDING: f64 = 1e-12;
 
-/// Where the half begins that says where it counts.
-const HOME: u32 = 32;
+/// The first bit of the upper half of a word, which contains the tier.
+const TIER_SHIFT: u32 = 32;
 
 fn in_flight(word: u64) -> u64 {
     u64::from(word as u32)
@@ -34,7 +38,7 @@ fn in_flight(word: u64) -> u64 {
 
 impl LoadCount {
     /// Sets the endpoint's weight.
-    pub(super) fn weigh(&self, weight: u32) {
+    pub(super) fn set_weight(&self, weight: u32) {
         self.weight.store(u64::from(weight), Ordering::Relaxed);
     }
 }
@@ -45,38 +49,40 @@ impl fmt::Debug for LoadCount {
     }
 }
 
-/// The bound, and the sums of each tier that it is taken of.
+/// The bound: its factor, and the sums of each tier from which it is computed.
 pub(super) struct Bound {
     factor: f64,
     tiers: Box<[Sums]>,
 }
 
-/// A cache line each: the first is written by all threads.
+/// The sums of one tier. Each has a cache line of its own, because all threads write `total`.
 #[derive(Default)]
 #[repr(align(64))]
 struct Sums {
-    /// Wraps below zero for a moment when an endpoint goes elsewhere while a request enters.
+    /// The requests in flight. Below zero for a moment if an endpoint moves to another tier while a request begins there.
     total: AtomicU64,
-    /// Of the eligible.
+    /// The sum of the weights of the eligible endpoints.
     weight: AtomicU64,
+    /// The number of pickers that were built for the tier.
     builds: AtomicU64,
 }
 
-/// What a look at all endpoints of a tier has shown.
+/// The counts of all endpoints of a tier, read one after the other.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Look {
-    /// What the endpoints count.
+pub(super) struct Reading {
+    /// The sum of the requests in flight at the endpoints.
     pub(super) sum: i64,
-    /// Their total as of before. Less than the sum while a request is between its two counts.
+    /// The total of the tier before the endpoints were read. Below `sum` while a request is counted in its word but not in
+    /// the total yet.
     pub(super) total: i64,
-    /// Whether the bound lets a usable one have more.
+    /// Whether a usable endpoint is below its bound.
     pub(super) room: bool,
-    /// Whether the total was the same after.
+    /// Whether the total had not changed when all endpoints had been read.
     pub(super) is_stable: bool,
 }
 
 impl Sums {
-    /// Ordered after what the reader has seen of an endpoint before.
+    /// Returns the total, at least 0. The load is ordered after the reader's earlier loads of words.
     #[inline]
     fn read(&self) -> i64 {
         self.total.load(Ordering::Acquire).cast_signed().max(0)
@@ -94,9 +100,9 @@ impl Bound {
         Self { factor, tiers: (0..TIERS).map(|_| Sums::default()).collect() }
     }
 
-    /// A picker is being built over eligible endpoints of this `weight`. Answers the number of the build and of the one
-    /// before.
-    pub(super) fn opens(&self, tier: Tier, weight: u64) -> (u64, u64) {
+    /// Sets the weight of the eligible endpoints of a tier, for which a picker is built. Returns the number of this build and
+    /// of the previous one.
+    pub(super) fn begin_build(&self, tier: Tier, weight: u64) -> (u64, u64) {
         let Some(sums) = self.tiers.get(usize::from(tier.get())) else { return (0, 0) };
         sums.weight.store(weight, Ordering::Relaxed);
         let previous = sums.builds.fetch_add(1, Ordering::Relaxed);
@@ -104,53 +110,59 @@ impl Bound {
     }
 
     fn sums(&self, word: u64) -> Option<&Sums> {
-        self.tiers.get(((word >> HOME) as usize).checked_sub(1)?)
+        self.tiers.get(((word >> TIER_SHIFT) as usize).checked_sub(1)?)
     }
 
-    /// The most that may be in flight at the endpoint when there is one more than `total` in its tier.
+    /// Returns the maximum number of requests in flight at the endpoint, if its tier has `total + 1` of them.
     #[inline]
-    fn most(&self, count: &LoadCount, sums: &Sums, total: i64) -> u64 {
+    fn max_in_flight(&self, count: &LoadCount, sums: &Sums, total: i64) -> u64 {
         let (weight, all) = (count.weight.load(Ordering::Relaxed), sums.weight.load(Ordering::Relaxed));
         let most = self.factor * (total + 1) as f64 * weight as f64 / all.max(1) as f64;
-        // 1.1 · 100 / 10 is 11 and a little: what rounding adds to a whole number makes no room for one more.
+        // As `f64`, 1.1 · 100 / 10 is slightly more than 11. Without the correction it would be rounded up to 12.
         (most - most * ROUNDING).ceil() as u64
     }
 
-    /// Whether one more may enter now. A pick asks this; it is [`enters`](Self::enters) that decides.
+    /// Returns whether the endpoint is below its bound now. Only [`try_enter`](Self::try_enter) decides.
     #[inline]
     pub(super) fn admits(&self, count: &LoadCount) -> bool {
         let word = count.word.load(Ordering::Acquire);
-        self.sums(word).is_none_or(|sums| in_flight(word) < self.most(count, sums, sums.read()))
+        self.sums(word).is_none_or(|sums| in_flight(word) < self.max_in_flight(count, sums, sums.read()))
     }
 
-    /// What is counted in the tier.
+    /// Returns the requests in flight in the tier.
     pub(super) fn total(&self, tier: Tier) -> i64 {
         self.tiers.get(usize::from(tier.get())).map_or(0, Sums::read)
     }
 
-    /// Looks at these endpoints, which may be usable but for the bound, while the tier's total is `total`.
-    pub(super) fn look<'a>(&self, tier: Tier, total: i64, counts: impl Iterator<Item = (&'a LoadCount, bool)>) -> Look {
-        let home = u64::from(tier.get()) + 1;
+    /// Reads the counts of these endpoints, each with whether it is usable apart from the bound. `total` is the total of the
+    /// tier, read before.
+    pub(super) fn read<'a>(
+        &self,
+        tier: Tier,
+        total: i64,
+        counts: impl Iterator<Item = (&'a LoadCount, bool)>,
+    ) -> Reading {
+        let tier_bits = u64::from(tier.get()) + 1;
         let (mut sum, mut room) = (0, false);
         for (count, usable) in counts {
             let word = count.word.load(Ordering::Acquire);
-            if word >> HOME == home
+            if word >> TIER_SHIFT == tier_bits
                 && let Some(sums) = self.sums(word)
             {
                 sum += in_flight(word).cast_signed();
-                room |= usable && in_flight(word) < self.most(count, sums, total);
+                room |= usable && in_flight(word) < self.max_in_flight(count, sums, total);
             }
         }
-        Look { sum, total, room, is_stable: self.total(tier) == total }
+        Reading { sum, total, room, is_stable: self.total(tier) == total }
     }
 
-    /// Counts one more, if the bound allows it. Where the endpoint is not eligible there is none.
-    pub(super) fn enters(&self, count: &LoadCount) -> bool {
+    /// Counts a request that begins, if the bound allows it. An endpoint that counts in no tier has no bound.
+    pub(super) fn try_enter(&self, count: &LoadCount) -> bool {
         let mut seen = count.word.load(Ordering::Acquire);
         loop {
             let sums = self.sums(seen);
             let total = sums.map_or(0, Sums::read);
-            let allows = |sums: &Sums, total: i64| in_flight(seen) < self.most(count, sums, total);
+            let allows = |sums: &Sums, total: i64| in_flight(seen) < self.max_in_flight(count, sums, total);
             if sums.is_some_and(|sums| !allows(sums, total)) {
                 return false;
             }
@@ -158,45 +170,47 @@ impl Bound {
                 Err(now) => seen = now,
                 Ok(_) => {
                     let Some(sums) = sums else { return true };
-                    // Requests may have ended since the total was read; with them goes the room that they made.
+                    // If requests have ended since the total was read, the bound is lower now.
                     let now = sums.read();
                     if now >= total || allows(sums, now) {
                         // `SeqCst`: see `Needs::shared_room`.
                         sums.total.fetch_add(1, Ordering::SeqCst);
                         return true;
                     }
-                    self.retracts(count, seen >> HOME, sums);
+                    self.retract(count, seen >> TIER_SHIFT, sums);
                     return false;
                 }
             }
         }
     }
 
-    /// Takes back what has entered at the endpoint but is not in the total yet.
+    /// Takes back a request that was counted in the word and not in the total yet. `tier_bits` is the upper half of the word
+    /// at that time.
     #[cold]
-    fn retracts(&self, count: &LoadCount, home: u64, sums: &Sums) {
+    fn retract(&self, count: &LoadCount, tier_bits: u64, sums: &Sums) {
         let mut seen = count.word.load(Ordering::Acquire);
-        while seen >> HOME == home {
+        while seen >> TIER_SHIFT == tier_bits {
             match count.word.compare_exchange_weak(seen, seen - 1, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return,
                 Err(now) => seen = now,
             }
         }
-        // It has moved, and has taken from the old total also what was not in it.
+        // The endpoint has moved to another tier. The move has subtracted this request from the old total, which did not
+        // contain it.
         sums.total.fetch_add(1, Ordering::AcqRel);
-        self.leaves(count);
+        self.leave(count);
     }
 
-    /// One less.
-    pub(super) fn leaves(&self, count: &LoadCount) {
+    /// Counts a request that ends.
+    pub(super) fn leave(&self, count: &LoadCount) {
         let mut seen = count.word.load(Ordering::Acquire);
         loop {
             let sums = self.sums(seen);
             if let Some(sums) = sums {
                 sums.total.fetch_sub(1, Ordering::AcqRel);
             }
-            let home = seen >> HOME;
-            while seen >> HOME == home {
+            let tier_bits = seen >> TIER_SHIFT;
+            while seen >> TIER_SHIFT == tier_bits {
                 match count.word.compare_exchange_weak(seen, seen - 1, Ordering::AcqRel, Ordering::Acquire) {
                     Ok(_) => return,
                     Err(now) => seen = now,
@@ -208,20 +222,20 @@ impl Bound {
         }
     }
 
-    /// The endpoint is no member of `tier` any more: what is still in flight there counts nowhere, unless another tier
-    /// has it now.
-    pub(super) fn drops(&self, count: &LoadCount, tier: Tier) {
-        if count.word.load(Ordering::Acquire) >> HOME == u64::from(tier.get()) + 1 {
-            self.moves(count, None);
+    /// Removes an endpoint from `tier`, of which it is no longer a member. Its requests in flight then count in no tier. Does
+    /// nothing if the endpoint counts in another tier by now.
+    pub(super) fn remove_from(&self, count: &LoadCount, tier: Tier) {
+        if count.word.load(Ordering::Acquire) >> TIER_SHIFT == u64::from(tier.get()) + 1 {
+            self.move_to(count, None);
         }
     }
 
-    /// The endpoint counts in `tier` from now on, with all that is in flight there; or nowhere.
-    pub(super) fn moves(&self, count: &LoadCount, tier: Option<Tier>) {
-        let home = tier.map_or(0, |tier| u64::from(tier.get()) + 1);
+    /// Moves an endpoint to `tier`, with its requests in flight. With `None`, it counts in no tier.
+    pub(super) fn move_to(&self, count: &LoadCount, tier: Option<Tier>) {
+        let tier_bits = tier.map_or(0, |tier| u64::from(tier.get()) + 1);
         let mut seen = count.word.load(Ordering::Acquire);
-        while seen >> HOME != home {
-            let (from, word) = (self.sums(seen), home << HOME | in_flight(seen));
+        while seen >> TIER_SHIFT != tier_bits {
+            let (from, word) = (self.sums(seen), tier_bits << TIER_SHIFT | in_flight(seen));
             if let Some(from) = from {
                 from.total.fetch_sub(in_flight(seen), Ordering::AcqRel);
             }

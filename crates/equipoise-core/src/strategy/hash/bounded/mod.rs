@@ -107,20 +107,20 @@ impl<S: Strategy> Strategy for BoundedLoad<S> {
             Some(same) => Arc::clone(&same.states),
             None => by_slot(view),
         };
-        let (build, previous) = self.bound.opens(tier, weight);
-        // Another build since the last picker's, which was refused, may have moved counts that this one cannot know of.
+        let (build, previous) = self.bound.begin_build(tier, weight);
+        // If a build failed since the last picker was built, it may have moved counts. Then all endpoints are set again.
         let known = same.filter(|same| same.build == previous);
         for &slot in view.members() {
             let at = slot.index();
             if known.is_none_or(|known| known.eligible[at] != eligible[at])
                 && let Some(state) = &states[at]
             {
-                state.own.weigh(view.weight(slot));
-                self.bound.moves(&state.own, eligible[at].then_some(tier));
+                state.own.set_weight(view.weight(slot));
+                self.bound.move_to(&state.own, eligible[at].then_some(tier));
             }
         }
         for gone in last.filter(|_| same.is_none()).iter().flat_map(|last| last.gone(&states)) {
-            self.bound.drops(&gone.own, tier);
+            self.bound.remove_from(&gone.own, tier);
         }
         Ok(BoundedLoadPicker {
             inner,
@@ -138,18 +138,18 @@ impl<S: Strategy> Strategy for BoundedLoad<S> {
     }
 
     fn admit(&self, state: &Self::State, endpoint: &Endpoint, request: &PickRequest<'_>) -> bool {
-        if !self.bound.enters(&state.own) {
+        if !self.bound.try_enter(&state.own) {
             return false;
         }
         let taken = self.inner.admit(&state.inner, endpoint, request);
         if !taken {
-            self.bound.leaves(&state.own);
+            self.bound.leave(&state.own);
         }
         taken
     }
 
     fn on_release(&self, state: &Self::State, endpoint: &Endpoint) {
-        self.bound.leaves(&state.own);
+        self.bound.leave(&state.own);
         self.inner.on_release(&state.inner, endpoint);
     }
 
@@ -160,25 +160,26 @@ impl<S: Strategy> Strategy for BoundedLoad<S> {
 pub struct BoundedLoadPicker<S: Strategy> {
     inner: S::Picker,
     bound: Arc<Bound>,
-    /// By slot; shared from one picker to the next while the membership stands.
+    /// By slot. Successive pickers share it while the membership is the same.
     states: States<S>,
-    /// By slot.
+    /// By slot: whether the endpoint is eligible.
     eligible: Box<[bool]>,
     membership: Revision,
     tier: Tier,
-    /// Which of its tier's builds made it.
+    /// The number of the build of its tier that has created it.
     build: u64,
 }
 
-/// How often a pick that finds no endpoint looks again although nothing moves, if that may be right.
-const FEW_LOOKS: u32 = 32;
+/// How often a pick that finds no endpoint tries again while the counts do not change, if the result may be right.
+const FEW_TRIES: u32 = 32;
 
-/// The same while another pick is under way. It ends, but its thread may have to wait for a processor.
-const MOST_LOOKS: u32 = 32_000;
+/// The same while another pick has counted its request in one of two places. That pick will end, but its thread may have to
+/// wait for a processor.
+const MANY_TRIES: u32 = 32_000;
 
 type States<S> = Arc<[Option<Arc<BoundedLoadState<<S as Strategy>::State>>>]>;
 
-/// The states of the members of this view only: an endpoint in another tier counts there.
+/// Returns the states of the members of this view, by slot.
 fn by_slot<I: Send + Sync + 'static>(view: &View) -> Arc<[Option<Arc<BoundedLoadState<I>>>]> {
     let mut states: Vec<_> = (0..view.capacity()).map(|_| None).collect();
     for &slot in view.members() {
@@ -188,7 +189,7 @@ fn by_slot<I: Send + Sync + 'static>(view: &View) -> Arc<[Option<Arc<BoundedLoad
 }
 
 impl<S: Strategy> BoundedLoadPicker<S> {
-    /// The states of members that are not in `present` any more.
+    /// Returns the states of members that are not in `present`.
     fn gone<'a>(&'a self, present: &'a States<S>) -> impl Iterator<Item = &'a Arc<BoundedLoadState<S::State>>> {
         let stays = |at: usize, state| matches!(present.get(at), Some(Some(now)) if Arc::ptr_eq(now, state));
         self.states.iter().enumerate().filter_map(move |(at, state)| state.as_ref().filter(|state| !stays(at, state)))
@@ -199,9 +200,9 @@ impl<S: Strategy> Picker for BoundedLoadPicker<S> {
     fn pick(&self, cx: &mut PickCx<'_>) -> Option<Slot> {
         let state = |slot: Slot| self.states.get(slot.index())?.as_ref();
         let has_room = |slot: Slot| state(slot).is_none_or(|state| self.bound.admits(&state.own));
-        // Another pick that has counted its request at the endpoint but not yet in the total hides room for a moment. So a
-        // pick in vain looks whether it is right.
-        let (mut looks, mut last) = (0, None);
+        // While another pick has counted its request at the endpoint and not yet in the total, the bound is too low. So a
+        // pick that finds no endpoint checks the counts, and tries again if they say so.
+        let (mut tries, mut last) = (0, None);
         loop {
             let before = self.bound.total(self.tier);
             let refused = Cell::new(false);
@@ -217,23 +218,23 @@ impl<S: Strategy> Picker for BoundedLoadPicker<S> {
             let mut usable = |at: usize| self.eligible[at] && cx.usable(Slot(at as u32));
             let states = self.states.iter().enumerate();
             let counts = states.filter_map(|(at, state)| Some((&state.as_ref()?.own, at)));
-            let look = self.bound.look(self.tier, before, counts.map(|(count, at)| (count, usable(at))));
-            let changes = last.replace(look).is_some_and(|last| last != look) || !look.is_stable;
-            looks = if changes { 0 } else { looks + 1 };
-            let most = match look.sum.cmp(&look.total) {
-                // Since the pick; or where the wrapped strategy does not look.
-                _ if look.room => FEW_LOOKS,
+            let reading = self.bound.read(self.tier, before, counts.map(|(count, at)| (count, usable(at))));
+            let changes = last.replace(reading).is_some_and(|last| last != reading) || !reading.is_stable;
+            tries = if changes { 0 } else { tries + 1 };
+            let max_tries = match reading.sum.cmp(&reading.total) {
+                // There is room: since the pick, or at an endpoint that the wrapped strategy has not considered.
+                _ if reading.room => FEW_TRIES,
                 // All are full.
                 Equal => 1,
-                // A pick is between its two counts, perhaps on a thread that does not run now.
-                Greater => MOST_LOOKS,
-                // A part of a view, or endpoints come and go.
-                Less => FEW_LOOKS,
+                // Another pick has counted its request at the endpoint only. Its thread may not be running now.
+                Greater => MANY_TRIES,
+                // The view is a part of the tier, or endpoints join or leave.
+                Less => FEW_TRIES,
             };
-            if looks >= most {
+            if tries >= max_tries {
                 return None;
             }
-            spin(looks);
+            spin(tries);
         }
     }
 }
