@@ -1,4 +1,9 @@
-use super::{Definition, Kind, MAX_DEPTH, Parameter, Vocabulary, scanner::Unexpected, suggestion::suggestion};
+use super::{
+    Kind, Parameter,
+    scanner::{Position, Unexpected},
+    suggestion::suggestion,
+    vocabulary::{Definition, MAX_DEPTH, Vocabulary},
+};
 
 /// Why a text is no spec. Every message says where the error is, counted in characters from 1, and what would be right.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -104,15 +109,6 @@ impl<V: Vocabulary> From<Unexpected> for InvalidText<V> {
     fn from(Unexpected { expected, found, at }: Unexpected) -> Self {
         Self::Syntax { expected, found, at }
     }
-}
-
-/// A place in a text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Position {
-    /// The number of bytes before the place.
-    pub byte: usize,
-    /// The number of characters before the place.
-    pub character: usize,
 }
 
 fn place(at: Position) -> String {

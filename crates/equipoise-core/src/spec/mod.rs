@@ -33,71 +33,36 @@
 //! White space between these parts is ignored. Names are in lower case. Specs nest at most [`MAX_DEPTH`] deep. Parsing
 //! takes time linear in the length of the text.
 
-mod definition;
 mod error;
 mod param;
 mod parser;
 mod scanner;
 #[cfg(feature = "serde")]
 mod serde;
-mod settings;
 mod suggestion;
 #[cfg(all(test, not(loom)))]
 mod tests;
 #[doc(hidden)]
 pub mod time;
 mod value;
-
-use std::{error::Error, fmt};
+mod vocabulary;
 
 #[cfg(feature = "serde")]
 #[doc(hidden)]
 pub use self::serde::deserialize;
 pub use self::{
-    definition::{Definition, Parameter, Preset},
-    error::{InvalidText, Position},
-    parser::MAX_DEPTH,
+    error::InvalidText,
+    param::{Parameter, Preset},
+    scanner::Position,
     value::Kind,
+    vocabulary::{Definition, MAX_DEPTH, Vocabulary},
 };
 #[doc(hidden)]
 pub use self::{
     param::{Nested, Param, ParamBuilder, Setting},
-    settings::{Settings, Spec},
     value::{Value, either},
+    vocabulary::{Settings, Spec},
 };
-
-/// The set of names that one kind of spec knows, such as the strategies.
-///
-/// `equipoise` implements it for strategies and for modes of affinity. Other crates cannot rely on its items, which may
-/// change in any release.
-pub trait Vocabulary: Sized + Clone + fmt::Debug + PartialEq + 'static {
-    /// How a definition is turned into what it describes.
-    #[doc(hidden)]
-    type Make: Send + Sync + 'static;
-    /// Why values of the right kinds are refused.
-    type Refusal: Error + Clone + PartialEq;
-
-    /// What a definition is called in messages.
-    #[doc(hidden)]
-    const NOUN: &'static str;
-    /// What a syntax error says where a spec is missing.
-    #[doc(hidden)]
-    const EXPECTED: &'static str;
-
-    /// All definitions.
-    #[doc(hidden)]
-    fn definitions() -> &'static [Definition<Self>];
-
-    /// Refuses values that do not go together. Parameters that the text sets to their defaults still count as set.
-    #[doc(hidden)]
-    fn check(settings: &Settings<'_, Self>) -> Result<(), Self::Refusal>;
-
-    /// The parameter that a refusal is about, if it is about a single one.
-    #[doc(hidden)]
-    fn refused_parameter(_refusal: &Self::Refusal) -> Option<&'static str> {
-        None
-    }
-}
 
 /// Implements reading and writing as text for a newtype of [`Spec`].
 #[doc(hidden)]

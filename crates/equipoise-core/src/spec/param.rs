@@ -1,4 +1,4 @@
-//! Typed descriptors of parameters: what is listed, parsed and read follows from one constant.
+//! Parameters, and their typed descriptors: what is listed, parsed and read follows from one constant.
 //!
 //! ```ignore
 //! const DECAY: Param<Duration> = Param::time("decay", "after it, an old latency counts for 1/e").default("10s");
@@ -6,9 +6,74 @@
 //!
 //! Defaults of numbers and times are read at compile time: one that is no value of the type does not compile.
 
-use std::{collections::BTreeMap, marker::PhantomData, ops::RangeInclusive, time::Duration};
+use std::{collections::BTreeMap, fmt, marker::PhantomData, ops::RangeInclusive, time::Duration};
 
-use super::{Kind, Parameter, Preset, Value, time};
+use super::{Kind, Value, time};
+
+/// One setting of a [`Definition`](super::Definition).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Parameter {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) preset: Preset,
+    pub(super) example: &'static str,
+    about: &'static str,
+    /// Follows the kind in messages.
+    pub(super) note: &'static str,
+    /// Whether its values are kept out of messages.
+    pub(super) secret: bool,
+}
+
+impl Parameter {
+    /// The name, such as `decay`.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Which values it takes.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// What holds if it is not set.
+    pub fn preset(&self) -> Preset {
+        self.preset
+    }
+
+    /// A value that it can have, as text. It is the default if there is one, except for flags.
+    pub fn example(&self) -> &'static str {
+        self.example
+    }
+
+    /// What it means, in one line.
+    pub fn about(&self) -> &'static str {
+        self.about
+    }
+}
+
+/// What holds if a parameter is not set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Preset {
+    /// This value, as text.
+    Is(&'static str),
+    /// A number that is drawn from the entropy of the pool.
+    Drawn,
+    /// Something that is no value of the parameter, in words: `the whole path counts`.
+    Otherwise(&'static str),
+    /// Nothing: a text without the parameter is refused.
+    Required,
+}
+
+impl fmt::Display for Preset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Is(text) | Self::Otherwise(text) => text,
+            Self::Drawn => "random",
+            Self::Required => "required",
+        })
+    }
+}
 
 /// A type that parameters are read as.
 pub trait Setting: Sized {

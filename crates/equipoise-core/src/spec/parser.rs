@@ -1,8 +1,8 @@
-use super::{Definition, InvalidText, Kind, Parameter, Preset, Settings, Spec, Vocabulary, scanner::Scanner};
-use crate::spec::settings::Argument;
-
-/// How deep specs nest, the outermost counted: 16. It bounds the use of the stack.
-pub const MAX_DEPTH: usize = 16;
+use super::{
+    InvalidText, Kind, Parameter, Preset,
+    scanner::Scanner,
+    vocabulary::{Argument, Definition, MAX_DEPTH, Settings, Spec, Vocabulary},
+};
 
 impl<V: Vocabulary> Spec<V> {
     /// Reads a spec, and checks that its values go together.

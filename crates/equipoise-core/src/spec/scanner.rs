@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    Position,
-    value::{is_plain, whole},
-};
+/// A place in a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The number of bytes before the place.
+    pub byte: usize,
+    /// The number of characters before the place.
+    pub character: usize,
+}
 
 /// A place in the text where something else was expected.
 #[derive(Debug)]
@@ -185,9 +189,27 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// A character that the scanner looks at. Unit tests count them.
+/// Whether a character may stand in a text without quotes, and in names and numbers.
+pub(super) fn is_plain(c: char) -> bool {
+    c.is_alphanumeric() || "-_.:/+".contains(c)
+}
+
+/// Decimal, or hexadecimal after `0x`.
+pub(super) fn whole(word: &str) -> Option<u64> {
+    let (digits, radix) = word.strip_prefix("0x").map_or((word, 10), |digits| (digits, 16));
+    // Rust would take a sign.
+    if digits.starts_with('+') { None } else { u64::from_str_radix(digits, radix).ok() }
+}
+
+/// Returns a character that the scanner reads. Unit tests count these calls.
 fn look(seen: char) -> char {
     #[cfg(all(test, not(loom)))]
-    super::tests::count();
+    READ.set(READ.get() + 1);
     seen
+}
+
+#[cfg(all(test, not(loom)))]
+thread_local! {
+    /// How many characters scanners have read on this thread.
+    pub(super) static READ: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }

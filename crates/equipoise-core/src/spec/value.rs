@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use super::{
-    scanner::{Scanner, Unexpected},
+    scanner::{Scanner, Unexpected, is_plain, whole},
     time::{self, Time},
 };
 
@@ -239,18 +239,6 @@ fn write_text(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{c}")?;
     }
     f.write_str("\"")
-}
-
-/// Whether a character may stand in a text without quotes, and in names and numbers.
-pub(super) fn is_plain(c: char) -> bool {
-    c.is_alphanumeric() || "-_.:/+".contains(c)
-}
-
-/// Decimal, or hexadecimal after `0x`.
-pub(super) fn whole(word: &str) -> Option<u64> {
-    let (digits, radix) = word.strip_prefix("0x").map_or((word, 10), |digits| (digits, 16));
-    // Rust would take a sign.
-    if digits.starts_with('+') { None } else { u64::from_str_radix(digits, radix).ok() }
 }
 
 fn one_of(words: &'static [&'static str], word: &str) -> Option<&'static str> {

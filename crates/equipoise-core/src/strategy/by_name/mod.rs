@@ -19,18 +19,11 @@
 mod settings;
 mod table;
 
-pub use self::settings::InvalidStrategySettings;
 use self::settings::StrategySettings;
+pub use self::settings::{InvalidStrategySettings, Strategies, StrategyDefinition};
 use super::AnyStrategy;
-use crate::spec::{Definition, InvalidText, Settings, Spec, Vocabulary};
+use crate::spec::{InvalidText, Settings, Spec, Vocabulary};
 pub use crate::spec::{Kind, MAX_DEPTH, Parameter, Position, Preset};
-
-/// The vocabulary of strategies: marks their definitions and errors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Strategies {}
-
-/// The definition of a strategy: its name and its parameters.
-pub type StrategyDefinition = Definition<Strategies>;
 
 /// Why a text is no strategy.
 pub type InvalidStrategy = InvalidText<Strategies>;

@@ -1,8 +1,18 @@
-use super::{AnyStrategy, Strategies};
 use crate::{
-    spec::{Param, Setting, Settings, Spec},
-    strategy::{InvalidChoices, InvalidCombinator, InvalidHashing, InvalidSpan, Random},
+    spec::{Definition, Nested, Param, Setting, Settings, Spec},
+    strategy::{AnyStrategy, InvalidChoices, InvalidCombinator, InvalidHashing, InvalidSpan, Random},
 };
+
+/// The vocabulary of strategies: marks their definitions and errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strategies {}
+
+/// The definition of a strategy: its name and its parameters.
+pub type StrategyDefinition = Definition<Strategies>;
+
+/// The parameter of hashing strategies that [`StrategySettings::fallback`] reads.
+pub(super) const FALLBACK: Param<Nested> =
+    Param::strategy("fallback", "the strategy that picks for requests without a key", "random");
 
 /// Why a strategy refuses values that are of the right kinds.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -46,7 +56,7 @@ impl<'a> StrategySettings<'a> {
 
     /// The strategy that picks for requests without a key.
     pub(super) fn fallback(&self) -> AnyStrategy {
-        self.nested(self.settings.nested(&super::table::FALLBACK.parameter))
+        self.nested(self.settings.nested(&FALLBACK.parameter))
     }
 
     fn nested(&self, spec: Option<&Spec<Strategies>>) -> AnyStrategy {

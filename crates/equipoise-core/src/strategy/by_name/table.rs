@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
-use super::{AnyStrategy, Kind, StrategyDefinition};
+use super::settings::{FALLBACK, StrategyDefinition};
 use crate::{
-    spec::{Nested, Param, ParamBuilder},
+    spec::{Kind, Param, ParamBuilder},
     strategy::{
-        Aperture, BoundedLoad, Edf, FirstFit, Jump, LeastConnections, LeastTime, Maglev, P2c, PeakEwma, Random,
-        Rendezvous, Ring, RoundRobin, SlowStart, Subset, ZoneAware,
+        AnyStrategy, Aperture, BoundedLoad, Edf, FirstFit, Jump, LeastConnections, LeastTime, Maglev, P2c, PeakEwma,
+        Random, Rendezvous, Ring, RoundRobin, SlowStart, Subset, ZoneAware,
     },
 };
 
@@ -23,8 +23,6 @@ const PENALTY: Param<Duration> = Param::time("penalty", "what a failure adds to 
 
 const SEED: Param<u64> =
     Param::<u64>::number("seed", "another seed is another placement; balancers that shall agree share it").default("0");
-pub(super) const FALLBACK: Param<Nested> =
-    Param::strategy("fallback", "the strategy that picks for requests without a key", "random");
 const TABLE: Param<u32> =
     Param::<u32>::number("table", "how many entries: a prime number up to 5000011").at_least(1).default("65537");
 const POINTS: Param<u32> =

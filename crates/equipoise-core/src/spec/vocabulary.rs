@@ -1,0 +1,289 @@
+//! A vocabulary: its definitions, and the specs that are made of them.
+
+use std::{error::Error, fmt};
+
+use super::{
+    param::{Param, Parameter, Preset, Setting},
+    value::{Kind, Value},
+};
+
+/// How deep specs nest, the outermost counted: 16. It bounds the use of the stack.
+pub const MAX_DEPTH: usize = 16;
+
+/// The set of names that one kind of spec knows, such as the strategies.
+///
+/// `equipoise` implements it for strategies and for modes of affinity. Other crates cannot rely on its items, which may
+/// change in any release.
+pub trait Vocabulary: Sized + Clone + fmt::Debug + PartialEq + 'static {
+    /// How a definition is turned into what it describes.
+    #[doc(hidden)]
+    type Make: Send + Sync + 'static;
+    /// Why values of the right kinds are refused.
+    type Refusal: Error + Clone + PartialEq;
+
+    /// What a definition is called in messages.
+    #[doc(hidden)]
+    const NOUN: &'static str;
+    /// What a syntax error says where a spec is missing.
+    #[doc(hidden)]
+    const EXPECTED: &'static str;
+
+    /// All definitions.
+    #[doc(hidden)]
+    fn definitions() -> &'static [Definition<Self>];
+
+    /// Refuses values that do not go together. Parameters that the text sets to their defaults still count as set.
+    #[doc(hidden)]
+    fn check(settings: &Settings<'_, Self>) -> Result<(), Self::Refusal>;
+
+    /// The parameter that a refusal is about, if it is about a single one.
+    #[doc(hidden)]
+    fn refused_parameter(_refusal: &Self::Refusal) -> Option<&'static str> {
+        None
+    }
+}
+
+/// One name of a [`Vocabulary`]: what it stands for, and its parameters.
+///
+/// Its `Display` shows how it is written with all parameters at their defaults. A parameter that has no default value
+/// and may be left out stands in square brackets, as does a flag.
+pub struct Definition<V: Vocabulary> {
+    name: &'static str,
+    about: &'static str,
+    wraps: bool,
+    parameters: &'static [Parameter],
+    make: V::Make,
+}
+
+impl<V: Vocabulary> Definition<V> {
+    #[doc(hidden)]
+    pub const fn new(name: &'static str, about: &'static str, parameters: &'static [Parameter], make: V::Make) -> Self {
+        Self { name, about, wraps: false, parameters, make }
+    }
+
+    /// A definition that wraps a strategy.
+    #[doc(hidden)]
+    pub const fn combinator(
+        name: &'static str,
+        about: &'static str,
+        parameters: &'static [Parameter],
+        make: V::Make,
+    ) -> Self {
+        Self { name, about, wraps: true, parameters, make }
+    }
+
+    /// The name, such as `peak-ewma`.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// What it does, in one line.
+    pub fn about(&self) -> &'static str {
+        self.about
+    }
+
+    /// Whether it is a combinator: a strategy that wraps another one, which is then given in its brackets.
+    pub fn wraps(&self) -> bool {
+        self.wraps
+    }
+
+    /// The parameters that can be set, in the order in which they are written.
+    pub fn parameters(&self) -> &'static [Parameter] {
+        self.parameters
+    }
+
+    /// The parameter of this name; `None` if there is none.
+    pub fn parameter(&self, name: &str) -> Option<&'static Parameter> {
+        self.parameters.get(self.position(name)?)
+    }
+
+    #[doc(hidden)]
+    pub fn make(&self) -> &V::Make {
+        &self.make
+    }
+
+    pub(super) fn position(&self, parameter: &str) -> Option<usize> {
+        self.parameters.iter().position(|known| known.name == parameter)
+    }
+
+    pub(super) fn named(name: &str) -> Option<&'static Self> {
+        V::definitions().iter().find(|definition| definition.name == name)
+    }
+}
+
+/// By name: a vocabulary has each name once.
+impl<V: Vocabulary> PartialEq for Definition<V> {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl<V: Vocabulary> Eq for Definition<V> {}
+
+impl<V: Vocabulary> fmt::Debug for Definition<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Definition").field(&self.name).finish()
+    }
+}
+
+impl<V: Vocabulary> fmt::Display for Definition<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut call = Call::new(self.name, f)?;
+        if self.wraps {
+            call.argument(format_args!("STRATEGY"))?;
+        }
+        for Parameter { name, kind, preset, .. } in self.parameters {
+            match (preset, kind) {
+                (Preset::Is(_), Kind::Flag) => call.argument(format_args!("[{name}]"))?,
+                (Preset::Is(value), _) => call.argument(format_args!("{name}={value}"))?,
+                (Preset::Required, _) => call.argument(format_args!("{name}=…"))?,
+                (Preset::Drawn | Preset::Otherwise(_), _) => call.argument(format_args!("[{name}=…]"))?,
+            }
+        }
+        call.end()
+    }
+}
+
+/// Writes a name and its arguments; no brackets if there are none.
+struct Call<'a, 'b> {
+    f: &'a mut fmt::Formatter<'b>,
+    lead: &'static str,
+}
+
+impl<'a, 'b> Call<'a, 'b> {
+    fn new(name: &str, f: &'a mut fmt::Formatter<'b>) -> Result<Self, fmt::Error> {
+        f.write_str(name)?;
+        Ok(Self { f, lead: "(" })
+    }
+
+    fn argument(&mut self, argument: fmt::Arguments<'_>) -> fmt::Result {
+        self.f.write_str(self.lead)?;
+        self.lead = ", ";
+        self.f.write_fmt(argument)
+    }
+
+    fn end(self) -> fmt::Result {
+        if self.lead == "(" { Ok(()) } else { self.f.write_str(")") }
+    }
+}
+
+/// A spec that was parsed: a name, and the arguments that differ from the defaults.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spec<V: Vocabulary> {
+    pub(super) definition: &'static Definition<V>,
+    /// The strategy that a combinator wraps.
+    pub(super) inner: Option<Box<Spec<V>>>,
+    /// One for each parameter of the definition; `None` where the preset holds.
+    pub(super) arguments: Vec<Option<Argument<V>>>,
+}
+
+impl<V: Vocabulary> Spec<V> {
+    /// A spec without arguments.
+    pub fn of(definition: &'static Definition<V>) -> Self {
+        Self { definition, inner: None, arguments: vec![None; definition.parameters().len()] }
+    }
+
+    /// What the spec's name stands for.
+    pub fn definition(&self) -> &'static Definition<V> {
+        self.definition
+    }
+
+    /// The strategy that a combinator wraps; `None` for other specs.
+    pub fn inner(&self) -> Option<&Self> {
+        self.inner.as_deref()
+    }
+}
+
+impl<V: Vocabulary> fmt::Display for Spec<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut call = Call::new(self.definition.name(), f)?;
+        if let Some(inner) = &self.inner {
+            call.argument(format_args!("{inner}"))?;
+        }
+        for (Parameter { name, kind, .. }, argument) in self.definition.parameters().iter().zip(&self.arguments) {
+            match argument {
+                None => {}
+                Some(Argument::Value(Value::Bool(true))) if *kind == Kind::Flag => {
+                    call.argument(format_args!("{name}"))?;
+                }
+                Some(argument) => call.argument(format_args!("{name}={argument}"))?,
+            }
+        }
+        call.end()
+    }
+}
+
+/// What a parameter is set to.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Argument<V: Vocabulary> {
+    Value(Value),
+    Spec(Box<Spec<V>>),
+}
+
+impl<V: Vocabulary> Argument<V> {
+    /// A flag that stands alone.
+    pub(super) const FLAG: Self = Self::Value(Value::Bool(true));
+}
+
+impl<V: Vocabulary> fmt::Display for Argument<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Value(value) => value.fmt(f),
+            Self::Spec(spec) => spec.fmt(f),
+        }
+    }
+}
+
+/// Typed access to the values of a spec.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings<'a, V: Vocabulary>(&'a Spec<V>);
+
+impl<'a, V: Vocabulary> Settings<'a, V> {
+    /// The values of this spec.
+    pub fn of(spec: &'a Spec<V>) -> Self {
+        Self(spec)
+    }
+
+    /// The spec itself.
+    pub fn spec(&self) -> &'a Spec<V> {
+        self.0
+    }
+
+    /// The name of the definition.
+    pub fn name(&self) -> &'static str {
+        self.0.definition.name()
+    }
+
+    /// The value of a parameter. If the text does not set it, or the definition does not have it: its default.
+    pub fn get<T: Setting>(&self, param: &Param<T>) -> T {
+        match self.argument(&param.parameter) {
+            Some(Argument::Value(value)) => T::read(value),
+            _ => None,
+        }
+        .unwrap_or_else(|| T::from_preset(param.preset))
+    }
+
+    /// The spec that a parameter of kind [`Kind::Strategy`] is set to; `None` if the default holds.
+    pub fn nested(&self, parameter: &Parameter) -> Option<&'a Spec<V>> {
+        match self.argument(parameter)? {
+            Argument::Spec(spec) => Some(spec),
+            Argument::Value(_) => None,
+        }
+    }
+
+    /// Whether the text sets a parameter. While a text is [checked](Vocabulary::check), also to its default; afterwards
+    /// only to another value.
+    pub fn is_set(&self, parameter: &Parameter) -> bool {
+        self.argument(parameter).is_some()
+    }
+
+    /// `name=value`, as the text sets the parameter; only the name if the text does not set it.
+    pub fn written(&self, parameter: &Parameter) -> String {
+        let name = parameter.name;
+        self.argument(parameter).map_or_else(|| name.to_owned(), |argument| format!("{name}={argument}"))
+    }
+
+    fn argument(&self, parameter: &Parameter) -> Option<&'a Argument<V>> {
+        self.0.arguments.get(self.0.definition.position(parameter.name)?)?.as_ref()
+    }
+}
