@@ -20,11 +20,14 @@ use std::{
 use equipoise::{
     Availability, EndpointSpec, PeakEwma, Pool,
     health::{
-        AvailabilityChange, Changes, Health, InitialState, Schedule,
+        AvailabilityChange, Health, InitialState, Schedule,
         probe::{AgentProbe, GrpcProbe, HttpProbe, PingProbe, Probe, TcpProbe, TlsProbe, probe_fn},
     },
 };
-use futures::{StreamExt, stream::SelectAll};
+use futures::{
+    StreamExt,
+    stream::{BoxStream, SelectAll, poll_fn},
+};
 use http::{Response, StatusCode};
 use hyper::{
     server::conn::{http1, http2},
@@ -96,7 +99,7 @@ async fn main() -> anyhow::Result<ExitCode> {
 struct Watch {
     began: Instant,
     names: Vec<&'static str>,
-    changes: SelectAll<Changes>,
+    changes: SelectAll<BoxStream<'static, AvailabilityChange>>,
     /// They are checked until these are dropped.
     checking: Vec<equipoise::health::HealthGuard>,
 }
@@ -111,7 +114,8 @@ impl Watch {
         let schedule =
             Schedule::new().interval(millis(300)).fast_interval(millis(100)).initial_state(InitialState::MustPass);
         let health = Health::builder().check(name, schedule, probe).build()?;
-        self.changes.push(health.changes());
+        let mut changes = health.changes();
+        self.changes.push(poll_fn(move |cx| changes.poll_next(cx)).boxed());
         // The endpoint starts in maintenance; its first passed check brings it up.
         let pool = Pool::<()>::builder(PeakEwma::new()).initial_availability(Availability::Maintenance).build();
         self.checking.push(health.spawn(&pool));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use equipoise::{
     Availability, EndpointSpec, Pool, SlowStart, StrategySpec,
-    health::{Changes, Health, Schedule, probe::HttpProbe},
+    health::{AvailabilityChanges, Health, Schedule, probe::HttpProbe},
 };
 use http::StatusCode;
 use tokio::{net::TcpListener, time::timeout};
@@ -154,7 +154,7 @@ pub(crate) async fn play(
 }
 
 /// Tells what changes until server 2 has become so.
-async fn became(changes: &mut Changes, wanted: Availability, tell: &impl Fn(&str)) {
+async fn became(changes: &mut AvailabilityChanges, wanted: Availability, tell: &impl Fn(&str)) {
     while let Some(change) = changes.next().await {
         tell(&change.to_string());
         if change.id.as_str() == "server 2" && change.to == wanted {

@@ -7,7 +7,7 @@ use std::{
 use bytes::Bytes;
 use equipoise::{
     Availability, EndpointSpec, Pool, PoolBuilder, RoundRobin, Strategy,
-    health::{Changes, Health, HealthBuilder, HealthGuard, Schedule, probe::HttpProbe},
+    health::{AvailabilityChanges, Health, HealthBuilder, HealthGuard, Schedule, probe::HttpProbe},
     tower::{Balance, BalanceLayer, BoxError, SharedClient},
 };
 use equipoise_tests::soon;
@@ -47,7 +47,7 @@ fn checked_by(schedule: Schedule) -> HealthBuilder {
 /// A pool of three servers named 1, 2 and 3, with their health and a balancer.
 pub(crate) struct World {
     pub(crate) balanced: Balanced,
-    changes: Changes,
+    changes: AvailabilityChanges,
     _checking: HealthGuard,
 }
 

@@ -12,7 +12,7 @@ mod requests;
 mod settings;
 
 #[cfg(feature = "tokio")]
-pub use crate::driver::{Changes, DrainOutcome, Health, HealthBuilder, HealthGuard};
+pub use crate::driver::{AvailabilityChanges, DrainOutcome, Health, HealthBuilder, HealthGuard};
 pub use crate::{
     machine::{AdminState, AvailabilityChange, CheckStatus, Condition, HealthStatus, Source},
     requests::{Signals, Watched, WatchedState},

@@ -1,9 +1,5 @@
-use std::{
-    pin::Pin,
-    task::{Context, Poll},
-};
+use std::task::{Context, Poll};
 
-use futures::Stream;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
@@ -11,12 +7,13 @@ use crate::machine::AvailabilityChange;
 
 /// The changes of availability since [`Health::changes`](crate::Health::changes), in order.
 ///
-/// Changes are queued without a limit until they are read. Drop the value if it is not read any more. It also implements
-/// [`Stream`].
+/// Changes are queued without a limit until they are read. Drop the value if it is not read any more.
+///
+/// A stream of them, for code that expects one, is `futures::stream::poll_fn(move |cx| changes.poll_next(cx))`.
 #[derive(Debug)]
-pub struct Changes(mpsc::UnboundedReceiver<AvailabilityChange>);
+pub struct AvailabilityChanges(mpsc::UnboundedReceiver<AvailabilityChange>);
 
-impl Changes {
+impl AvailabilityChanges {
     /// Waits for the next change. `None` if all clones of the [`Health`](crate::Health) are gone.
     ///
     /// The future may be dropped at any time; no change is lost.
@@ -24,17 +21,15 @@ impl Changes {
         self.0.recv().await
     }
 
-    /// The next change, if one is queued.
+    /// Polls for the next change: [`next`](Self::next) for futures and streams that are written by hand. `Ready(None)` if
+    /// all clones of the [`Health`](crate::Health) are gone.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<AvailabilityChange>> {
+        self.0.poll_recv(cx)
+    }
+
+    /// Returns the next change if one is queued, without waiting.
     pub fn try_next(&mut self) -> Option<AvailabilityChange> {
         self.0.try_recv().ok()
-    }
-}
-
-impl Stream for Changes {
-    type Item = AvailabilityChange;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<AvailabilityChange>> {
-        self.0.poll_recv(cx)
     }
 }
 
@@ -43,13 +38,13 @@ impl Stream for Changes {
 pub(super) struct Listeners(Mutex<Vec<mpsc::UnboundedSender<AvailabilityChange>>>);
 
 impl Listeners {
-    pub(super) fn add(&self) -> Changes {
+    pub(super) fn add(&self) -> AvailabilityChanges {
         let (sender, receiver) = mpsc::unbounded_channel();
         let mut listeners = self.0.lock();
         // Also here, because there may never be a change.
         listeners.retain(|listener| !listener.is_closed());
         listeners.push(sender);
-        Changes(receiver)
+        AvailabilityChanges(receiver)
     }
 
     /// Sends a change to all listeners, and removes those that are gone.

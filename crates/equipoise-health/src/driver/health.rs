@@ -5,7 +5,7 @@ use parking_lot::Mutex;
 use tokio::{sync::Notify, task::JoinHandle, time::Instant};
 
 use super::{
-    changes::{Changes, Listeners},
+    changes::{AvailabilityChanges, Listeners},
     run::Runner,
     shared::Shared,
 };
@@ -112,7 +112,7 @@ impl Health {
     }
 
     /// The changes of availability from now on, in order. A change is sent after the pool has it.
-    pub fn changes(&self) -> Changes {
+    pub fn changes(&self) -> AvailabilityChanges {
         self.0.listeners.add()
     }
 }

@@ -7,7 +7,7 @@ mod run;
 mod shared;
 
 pub use self::{
-    changes::Changes,
+    changes::AvailabilityChanges,
     drain::DrainOutcome,
     health::{Health, HealthBuilder, HealthGuard},
 };

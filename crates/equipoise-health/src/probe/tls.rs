@@ -49,6 +49,9 @@ impl TlsProbe {
     /// A probe with this configuration, for instance with other root certificates, a client certificate or another crypto
     /// provider. Session resumption is disabled. The ALPN protocols of the configuration are used by this probe; HTTP and
     /// gRPC probes replace them.
+    ///
+    /// The type is that of rustls 0.23, because a configuration is usually made by the application for all of its
+    /// connections, and a wrapper would have to repeat all of its settings. [`new`](Self::new) needs no type of rustls.
     #[must_use]
     pub fn with_config(config: impl Into<Arc<ClientConfig>>) -> Self {
         let config = without_resumption(Arc::unwrap_or_clone(config.into()));

@@ -1,6 +1,6 @@
 //! Runs of the driver that end and begin again.
 
-use std::time::Duration;
+use std::{task::Poll, time::Duration};
 
 use equipoise_core::Availability;
 use equipoise_health::Schedule;
@@ -89,4 +89,17 @@ fn a_runtime_that_is_shut_down_takes_the_run_with_it_and_another_goes_on() {
         until(&pool, "a:1", Availability::Up).await;
     });
     assert_eq!(of(&pool, "b:1"), Availability::Up);
+}
+
+#[tokio::test(start_paused = true)]
+async fn changes_can_be_polled_in_place_of_awaited() {
+    let script = Script::default();
+    script.say("a:1", Say::Fail);
+    let health = script.health(every_second()).build().expect("good settings");
+    let pool = pool(&health, &["a:1"]);
+    let mut changes = health.changes();
+    assert!(std::future::poll_fn(|cx| Poll::Ready(changes.poll_next(cx).is_pending())).await);
+    let _checking = health.spawn(&pool);
+    let change = std::future::poll_fn(|cx| changes.poll_next(cx)).await.expect("the endpoint fails its check");
+    assert_eq!((change.id.as_str(), change.to), ("a:1", Availability::Unhealthy));
 }
