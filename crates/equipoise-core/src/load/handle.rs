@@ -1,6 +1,9 @@
+//! The handles of endpoints, and the stripes to which threads belong.
+
 use std::{
     any::Any,
-    sync::{Arc, Weak},
+    cell::Cell,
+    sync::{Arc, Weak, atomic::AtomicUsize},
 };
 
 use super::traffic::{Ended, RequestCounts, Traffic};
@@ -14,21 +17,24 @@ use crate::{
 /// There is one handle per endpoint and stripe, each in an allocation of its own. A lease writes only to memory of its
 /// thread's stripe: the count of this `Arc` and the counter beside it. So leases on two threads do not write to one cache
 /// line, also at the same endpoint.
+///
+/// The order of the fields is fixed: the counts of the `Arc` and the first two fields are 32 bytes, and all that picks and
+/// ends of leases write or compare. In three of four allocations they are on one cache line. Rust's own order puts the
+/// counter beside the counts of the next handle, so that a reader also missed after leases of another endpoint.
+#[repr(C)]
 pub(crate) struct Handle {
     /// The leases in flight (31 bits), whether a task waits for the last of them (1 bit), and how many have succeeded (32
     /// bits). In one number, so that each change is seen before or after each other one, and so that a success costs no
     /// second atomic operation.
     state: AtomicU64,
+    /// The stripe's handles with earlier targets of the same endpoint, whose leases still count.
+    before: Option<Box<Before>>,
     pub(crate) endpoint: Arc<Endpoint>,
     /// The pool's `T`. Shared by the endpoint's stripes, and of this handle's leases only: a new target comes with new
-    /// handles. (With it and the `Arc`'s own counts, a handle is a cache line long. Alignment would put the counts on
-    /// another line than the counter. Neighbours on the heap are mostly of the same stripe: they are made stripe by
-    /// stripe.)
+    /// handles.
     pub(crate) target: Arc<dyn Any + Send + Sync>,
     /// The ends of the stripe's leases, with all targets of the endpoint.
     pub(crate) traffic: Arc<Traffic>,
-    /// The stripe's handles with earlier targets of the same endpoint, whose leases still count.
-    before: Option<Box<Before>>,
 }
 
 /// Handles with earlier targets. Not owned, so that an old target is dropped with its last lease.
@@ -137,4 +143,36 @@ impl Drop for Handle {
     fn drop(&mut self) {
         self.traffic.keep_successes(self.state.load(Ordering::Relaxed) >> 32);
     }
+}
+
+/// The largest default number of stripes. With more, a comparison of endpoints, which sums all stripes, loses more than
+/// writers gain.
+const MAX_STRIPES: usize = 4;
+
+/// The default number of stripes: one per core, at most [`MAX_STRIPES`].
+pub(crate) fn default_stripes() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).clamp(1, MAX_STRIPES)
+}
+
+/// The number of the current thread. Threads are numbered from 0 in the order of their first picks.
+#[inline]
+pub(crate) fn thread_number() -> usize {
+    #[cfg(not(loom))]
+    thread_local! {
+        static NUMBER: Cell<usize> = const { Cell::new(usize::MAX) };
+    }
+    #[cfg(loom)]
+    loom::thread_local! {
+        static NUMBER: Cell<usize> = Cell::new(usize::MAX);
+    }
+    NUMBER.with(|number| match number.get() {
+        usize::MAX => {
+            // Not loom's: the number only has to differ between threads.
+            static NEXT: AtomicUsize = AtomicUsize::new(0);
+            let mine = NEXT.fetch_add(1, Ordering::Relaxed) & (usize::MAX >> 1);
+            number.set(mine);
+            mine
+        }
+        mine => mine,
+    })
 }

@@ -2,12 +2,10 @@
 
 mod handle;
 mod latency;
-mod stripe;
 mod traffic;
 
 pub(crate) use self::{
-    handle::Handle,
-    stripe::{default_stripes, thread_number},
+    handle::{Handle, default_stripes, thread_number},
     traffic::Ended,
 };
 
