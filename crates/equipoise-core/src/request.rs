@@ -93,12 +93,12 @@ impl<'a> PickRequest<'a> {
         matches!(self.prefer, Some(Prefer::Bound(binding)) if binding.strict)
     }
 
-    /// Returns whether the request excludes this endpoint.
     /// Returns whether the request has a forced binding.
     pub(crate) fn is_forced(&self) -> bool {
         matches!(self.prefer, Some(Prefer::Bound(binding)) if binding.forced)
     }
 
+    /// Returns whether the request excludes this endpoint.
     pub(crate) fn excludes(&self, id: &EndpointId) -> bool {
         self.exclude.contains(id)
     }

@@ -1,8 +1,8 @@
 use std::{marker::PhantomData, sync::Arc};
 
 use super::{
+    acquire::QueueLink,
     queue::Queue,
-    serve::QueueLink,
     settings::{AddressChecks, PoolSettings},
     snapshot::Snapshot,
     spillover::Spillover,

@@ -7,7 +7,7 @@
 //! | `pick`, `bound` | from the request to the lease; requests that are bound to an endpoint |
 //! | `admission` | whether an endpoint accepts a request |
 //! | `update`, `draft`, `overlay`, `availability` | changes |
-//! | `queue`, `serve`, `acquire` | requests that wait for capacity |
+//! | `queue`, `acquire` | requests that wait for capacity |
 
 mod acquire;
 mod admission;
@@ -21,7 +21,6 @@ mod idle;
 mod overlay;
 mod pick;
 mod queue;
-mod serve;
 mod settings;
 mod snapshot;
 mod spillover;

@@ -242,7 +242,8 @@ impl Needs {
     /// pool.
     ///
     /// After each pick and release the pool then checks the [waiting](crate::Pool::acquire) requests for all endpoints,
-    /// and not only for the endpoint of the lease. [`Strategy::admit`] must count with `SeqCst`.
+    /// and not only for the endpoint of the lease: see [the cost](crate::Pool::acquire#cost). [`Strategy::admit`] must count
+    /// with `SeqCst`.
     pub const fn shared_room(mut self) -> Self {
         self.shared_room = true;
         self.leases()

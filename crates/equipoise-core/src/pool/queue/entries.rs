@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// What an entry is served with.
-pub(in crate::pool) type Outcome = Result<Lease<AnyTarget>, PickError>;
+pub(in crate::pool) type PickResult = Result<Lease<AnyTarget>, PickError>;
 
 /// The position of an entry in the queue. The first is 1.
 pub(in crate::pool) type Ticket = u64;
@@ -52,7 +52,7 @@ struct Entry {
     request: Arc<OwnedRequest>,
     waker: Waker,
     /// Set when the entry has been served. It has left its group then.
-    outcome: Option<Outcome>,
+    result: Option<PickResult>,
 }
 
 /// The entries with equal wants.
@@ -70,8 +70,8 @@ pub(in crate::pool) struct NextEntry {
 /// What is left of an entry that was removed.
 #[derive(Default)]
 pub(super) struct Removed {
-    /// Its outcome, if it had been served.
-    pub(super) outcome: Option<Outcome>,
+    /// Its result, if it had been served.
+    pub(super) result: Option<PickResult>,
     /// Its group, if it was the first to wait in it, and others still wait.
     pub(super) was_head_of: Option<GroupId>,
     /// Whether it was still waiting.
@@ -104,20 +104,20 @@ impl Entries {
         if present.is_none() {
             self.list(group, ticket);
         }
-        self.entries.insert(ticket, Entry { group, request, waker, outcome: None });
+        self.entries.insert(ticket, Entry { group, request, waker, result: None });
         (ticket, present.is_none().then_some(group))
     }
 
-    /// Returns the outcome of an entry that has been served, and removes the entry. Otherwise stores `waker`. Also
+    /// Returns the result of an entry that has been served, and removes the entry. Otherwise stores `waker`. Also
     /// returns the waker that is no longer needed, to be dropped outside the lock.
-    pub(super) fn poll(&mut self, ticket: Ticket, waker: &Waker) -> (Option<Outcome>, Option<Waker>) {
+    pub(super) fn poll(&mut self, ticket: Ticket, waker: &Waker) -> (Option<PickResult>, Option<Waker>) {
         match self.entries.get_mut(&ticket) {
-            Some(entry) if entry.outcome.is_none() => {
+            Some(entry) if entry.result.is_none() => {
                 let stays = entry.waker.will_wake(waker);
                 (None, (!stays).then(|| std::mem::replace(&mut entry.waker, waker.clone())))
             }
             _ => match self.entries.remove(&ticket) {
-                Some(entry) => (entry.outcome, Some(entry.waker)),
+                Some(entry) => (entry.result, Some(entry.waker)),
                 None => (None, None),
             },
         }
@@ -126,21 +126,21 @@ impl Entries {
     /// Removes an entry, served or not.
     pub(super) fn remove(&mut self, ticket: Ticket) -> Removed {
         let Some(entry) = self.entries.remove(&ticket) else { return Removed::default() };
-        if entry.outcome.is_some() {
-            return Removed { outcome: entry.outcome, _waker: Some(entry.waker), ..Removed::default() };
+        if entry.result.is_some() {
+            return Removed { result: entry.result, _waker: Some(entry.waker), ..Removed::default() };
         }
         let was_head = self.leave(entry.group, ticket);
         let goes_on = self.groups.contains_key(&entry.group);
         let was_head_of = (was_head && goes_on).then_some(entry.group);
-        Removed { outcome: None, was_head_of, waited: true, _waker: Some(entry.waker) }
+        Removed { result: None, was_head_of, waited: true, _waker: Some(entry.waker) }
     }
 
-    /// Serves an entry. Returns its waker, or the outcome if the entry has left.
-    pub(super) fn deliver(&mut self, ticket: Ticket, outcome: Outcome) -> Result<Waker, Outcome> {
-        let Some(entry) = self.entries.get_mut(&ticket).filter(|entry| entry.outcome.is_none()) else {
-            return Err(outcome);
+    /// Serves an entry. Returns its waker, or the result if the entry has left.
+    pub(super) fn deliver(&mut self, ticket: Ticket, result: PickResult) -> Result<Waker, PickResult> {
+        let Some(entry) = self.entries.get_mut(&ticket).filter(|entry| entry.result.is_none()) else {
+            return Err(result);
         };
-        entry.outcome = Some(outcome);
+        entry.result = Some(result);
         let (waker, group) = (std::mem::replace(&mut entry.waker, Waker::noop().clone()), entry.group);
         self.leave(group, ticket);
         Ok(waker)

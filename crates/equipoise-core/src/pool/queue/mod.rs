@@ -43,7 +43,7 @@ use std::{
 };
 
 use self::entries::{Entries, Removed};
-pub(super) use self::entries::{GroupId, Kind, NextEntry, Outcome, Ticket};
+pub(super) use self::entries::{GroupId, Kind, NextEntry, PickResult, Ticket};
 use crate::{
     endpoint::PoolContext,
     ids::{EndpointId, Revision, Slot},
@@ -151,14 +151,14 @@ impl Queue {
         (ticket, group.is_some())
     }
 
-    /// Returns the outcome of an entry. If it is still waiting, `waker` is woken when it is served.
-    pub(super) fn poll(&self, ticket: Ticket, waker: &Waker) -> Option<Outcome> {
-        let (outcome, _old) = self.state.lock().entries.poll(ticket, waker);
-        outcome
+    /// Returns the result of an entry. If it is still waiting, `waker` is woken when it is served.
+    pub(super) fn poll(&self, ticket: Ticket, waker: &Waker) -> Option<PickResult> {
+        let (result, _old) = self.state.lock().entries.poll(ticket, waker);
+        result
     }
 
-    /// Removes an entry. Returns its outcome, if it has been served, and the group whose next entry is to be tried.
-    pub(super) fn leave(&self, ticket: Ticket) -> (Option<Outcome>, Option<GroupId>) {
+    /// Removes an entry. Returns its result, if it has been served, and the group whose next entry is to be tried.
+    pub(super) fn leave(&self, ticket: Ticket) -> (Option<PickResult>, Option<GroupId>) {
         let removed = {
             let mut state = self.state.lock();
             let removed = state.entries.remove(ticket);
@@ -167,8 +167,8 @@ impl Queue {
             }
             removed
         };
-        let Removed { outcome, was_head_of, .. } = removed;
-        (outcome, was_head_of)
+        let Removed { result, was_head_of, .. } = removed;
+        (result, was_head_of)
     }
 
     /// Returns how many entries have been served so far, if an entry may want this capacity.
@@ -229,10 +229,10 @@ impl Queue {
         state.own += 2;
     }
 
-    /// Serves an entry. Returns the outcome if the entry has left.
-    pub(super) fn deliver(&self, ticket: Ticket, outcome: Outcome) -> Result<Waker, Outcome> {
+    /// Serves an entry. Returns the result if the entry has left.
+    pub(super) fn deliver(&self, ticket: Ticket, result: PickResult) -> Result<Waker, PickResult> {
         let mut state = self.state.lock();
-        let waker = state.entries.deliver(ticket, outcome)?;
+        let waker = state.entries.deliver(ticket, result)?;
         state.served += 1;
         self.context.waiting.fetch_sub(1, Ordering::SeqCst);
         Ok(waker)
