@@ -25,9 +25,6 @@ use crate::{
 /// let pool: Pool<()> = Pool::new(strategy);
 /// # let _ = pool;
 /// ```
-///
-/// Its `Debug` shows a strategy that was chosen [by name](crate::StrategySpec) as it is written, and the type of any
-/// other.
 #[derive(Clone)]
 pub struct AnyStrategy {
     strategy: Arc<dyn Erased>,
@@ -38,7 +35,7 @@ pub struct AnyStrategy {
 impl AnyStrategy {
     /// Wraps `strategy`. An `AnyStrategy` is not wrapped again.
     pub fn new<S: Strategy>(strategy: S) -> Self {
-        // A pool erases what it is given; an erased strategy need not be wrapped twice.
+        // A pool erases the type of any strategy. A strategy that is erased already is not wrapped twice.
         match (&strategy as &dyn Any).downcast_ref::<Self>() {
             Some(erased) => erased.clone(),
             None => Self { strategy: Arc::new(strategy), text: None },

@@ -29,10 +29,10 @@
 
 use super::{
     choices::MAX_CHOICES,
-    contender::{Contender, Contenders, least, trial},
-    cost::{Cost, Gauge, lowest},
-    distinct::{several, two, two_usable},
+    contender::{Contender, Contenders, Cost, Gauge, least, lowest, trial},
+    distinct::{several, two_usable},
     race::Race,
+    two,
 };
 use crate::{endpoint::Slot, strategy::PickCx, view::View};
 

@@ -1,21 +1,7 @@
 //! Draws of distinct positions.
 
-use super::{REDRAWS, below};
+use super::{REDRAWS, below, two};
 use crate::{endpoint::Slot, strategy::PickCx};
-
-/// Two distinct positions, each equally likely. The second is `None` in a pool of one.
-#[inline]
-pub(super) fn two(n: usize, bits: u64) -> (Option<usize>, Option<usize>) {
-    match n {
-        0 => (None, None),
-        1 => (Some(0), None),
-        n => {
-            let one = below(n, bits as u32);
-            let other = below(n - 1, (bits >> 32) as u32);
-            (Some(one), Some(other + usize::from(other >= one)))
-        }
-    }
-}
 
 /// Two distinct usable positions: drawn up to [`REDRAWS`] times, then found by a scan from a random start.
 #[cold]

@@ -4,7 +4,6 @@
 mod choices;
 mod contender;
 mod contest;
-mod cost;
 mod distinct;
 mod exponential;
 mod lottery;
@@ -13,8 +12,8 @@ mod race;
 pub use self::choices::InvalidChoices;
 pub(super) use self::{
     choices::Choices,
+    contender::{Cost, Gauge},
     contest::Contest,
-    cost::{Cost, Gauge},
     lottery::Lottery,
 };
 
@@ -25,4 +24,18 @@ pub(super) const REDRAWS: usize = 8;
 #[inline]
 pub(super) fn below(n: usize, bits: u32) -> usize {
     ((n as u64 * u64::from(bits)) >> 32) as usize
+}
+
+/// Two distinct positions, each equally likely. The second is `None` in a pool of one.
+#[inline]
+pub(super) fn two(n: usize, bits: u64) -> (Option<usize>, Option<usize>) {
+    match n {
+        0 => (None, None),
+        1 => (Some(0), None),
+        n => {
+            let one = below(n, bits as u32);
+            let other = below(n - 1, (bits >> 32) as u32);
+            (Some(one), Some(other + usize::from(other >= one)))
+        }
+    }
 }

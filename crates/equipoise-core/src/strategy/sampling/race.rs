@@ -3,8 +3,7 @@
 use super::{
     Lottery, REDRAWS,
     choices::MAX_CHOICES,
-    contender::{Contender, Contenders, lowest_estimate, trial},
-    cost::Gauge,
+    contender::{Contender, Contenders, Gauge, lowest_estimate, trial},
     distinct::two_usable,
     exponential::exponential,
 };
