@@ -20,8 +20,7 @@ use tower_service::Service;
 use crate::{
     balance::{Balance, ResponseFuture},
     dispatch::Targets,
-    error::Error,
-    failure_stage::FailureStage,
+    error::{Error, FailureStage},
     http::{HttpProtocol, LeasedBody},
 };
 

@@ -145,7 +145,7 @@ pub enum EventKind<'a> {
     /// The response future has ended. The last event of each request. A response's body may still be read.
     Finished {
         /// How the request ended.
-        outcome: Outcome<'a>,
+        outcome: RequestOutcome<'a>,
         /// The number of attempts.
         attempts: usize,
         /// The time since the balancer was called.
@@ -234,7 +234,7 @@ impl QueueEnd<'_> {
 /// How a request ended.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub enum Outcome<'a> {
+pub enum RequestOutcome<'a> {
     /// With a response, whatever its status.
     Response {
         /// The endpoint that sent it.
@@ -246,7 +246,7 @@ pub enum Outcome<'a> {
     Cancelled,
 }
 
-impl Outcome<'_> {
+impl RequestOutcome<'_> {
     /// The kind of outcome as a stable label for metrics and logs. For errors see also [`Error::as_str`].
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -338,7 +338,7 @@ impl ObservedRequest {
     }
 
     #[inline]
-    pub(crate) fn finish(&mut self, outcome: Outcome<'_>) {
+    pub(crate) fn finish(&mut self, outcome: RequestOutcome<'_>) {
         if let Some(open) = self.open.take() {
             let (attempts, elapsed) = (self.attempts, open.since.elapsed());
             open.emit(EventKind::Finished { outcome, attempts, elapsed });
@@ -349,7 +349,7 @@ impl ObservedRequest {
 impl Drop for ObservedRequest {
     #[inline]
     fn drop(&mut self) {
-        self.finish(Outcome::Cancelled);
+        self.finish(RequestOutcome::Cancelled);
     }
 }
 

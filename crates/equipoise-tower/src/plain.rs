@@ -2,7 +2,11 @@ use std::{borrow::Cow, error::Error, fmt, sync::Arc};
 
 use equipoise_core::{AnyTarget, Lease, Verdict};
 
-use crate::{error_class::ErrorClass, guard::guarded, protocol::Protocol};
+use crate::{
+    error_class::{ErrorClass, ErrorClassifier},
+    guard::guarded,
+    protocol::Protocol,
+};
 
 /// The protocol of requests and responses of any type. A request's lease ends when its response has come.
 ///
@@ -31,7 +35,7 @@ use crate::{error_class::ErrorClass, guard::guarded, protocol::Protocol};
 pub struct PlainProtocol<Req, Res> {
     key: Option<Arc<KeyFn<Req>>>,
     classify: Option<Arc<ClassifyFn<Res>>>,
-    classify_error: Option<Arc<ClassifyErrorFn>>,
+    classify_error: Option<ErrorClassifier>,
     repeat: Option<Repeat<Req>>,
 }
 
@@ -42,7 +46,6 @@ struct Repeat<Req> {
 
 type KeyFn<Req> = dyn for<'r> Fn(&'r Req) -> Option<Cow<'r, [u8]>> + Send + Sync;
 type ClassifyFn<Res> = dyn Fn(&Res) -> Verdict + Send + Sync;
-type ClassifyErrorFn = dyn Fn(&(dyn Error + 'static)) -> ErrorClass + Send + Sync;
 type IdempotentFn<Req> = dyn Fn(&Req) -> bool + Send + Sync;
 
 impl<Req, Res> PlainProtocol<Req, Res> {
@@ -73,7 +76,7 @@ impl<Req, Res> PlainProtocol<Req, Res> {
         mut self,
         classify: impl Fn(&(dyn Error + 'static)) -> ErrorClass + Send + Sync + 'static,
     ) -> Self {
-        self.classify_error = Some(Arc::new(classify));
+        self.classify_error = Some(ErrorClassifier::new(classify));
         self
     }
 
@@ -113,8 +116,7 @@ impl<Req, Res> Protocol<Req, Res> for PlainProtocol<Req, Res> {
     }
 
     fn classify_error(&self, error: &(dyn Error + 'static)) -> ErrorClass {
-        let classified = self.classify_error.as_ref().and_then(|classify| guarded(|| classify(error)));
-        classified.unwrap_or_else(|| ErrorClass::of(error))
+        self.classify_error.as_ref().map_or_else(|| ErrorClass::of(error), |classifier| classifier.class(error))
     }
 
     fn attach(&self, response: Res, lease: Lease<AnyTarget>) -> Res {

@@ -9,7 +9,7 @@ use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 use tower_service::Service;
 
-use super::{settings::Core, unready::Unready};
+use super::shared::{Core, Unready};
 use crate::{
     dispatch::Dispatch,
     error::{AttemptTimedOut, BoxError},
@@ -26,14 +26,14 @@ pub(super) type InnerResponse<T, D, Req> = <<D as Dispatch<T, Req>>::Service as 
 pub(super) type InnerError<T, D, Req> = <<D as Dispatch<T, Req>>::Service as Service<Req>>::Error;
 
 pin_project! {
-    /// One request on its way to one endpoint, with all that belongs to it: the endpoint's lease, and what was kept of the
-    /// request. It depends on no other attempt of the request.
+    /// One attempt: a request that is sent to one endpoint, with the endpoint's lease and what was kept of the request. It
+    /// depends on no other attempt of the request.
     pub(super) struct Attempt<T, D, P, Req>
     where
         D: Dispatch<T, Req>,
         P: Protocol<Req, InnerResponse<T, D, Req>>,
     {
-        // Dropped first: the lease lasts longer than the future of the service.
+        // Dropped first, so that the lease ends after the future of the service.
         #[pin]
         stage: Stage<T, D, Req>,
         held: Option<Held<T, P::Kept>>,
@@ -42,13 +42,13 @@ pin_project! {
     }
 }
 
-/// What an attempt owns beside the request that is under way.
+/// What an attempt owns besides the request and the future of the service.
 pub(super) struct Held<T, K> {
     pub(super) lease: Lease<T>,
-    /// What is needed to send the request again.
+    /// What is needed to send the request again. `None` if it cannot be sent again.
     pub(super) kept: Option<K>,
     pub(super) observed: ObservedAttempt,
-    /// The attempt timeout, from the first time that the attempt had to wait.
+    /// The timer of the attempt timeout. It is created when the attempt has to wait for the first time.
     pub(super) timeout: Option<Pin<Box<Sleep>>>,
 }
 
@@ -58,20 +58,20 @@ pin_project! {
     where
         D: Dispatch<T, Req>,
     {
-        // Until the endpoint's service is ready.
+        // Waits until the endpoint's service is ready.
         Preparing { service: Option<D::Service>, request: Option<Req>, wait: ReadyWait },
-        // Until the service responds.
+        // Waits until the service responds.
         Calling { #[pin] future: InnerFuture<T, D, Req> },
     }
 }
 
 /// How long an attempt waits for its endpoint's service to get ready.
 pub(super) enum ReadyWait {
-    /// Decided when the service is first found not ready.
+    /// Not decided yet: the service was not found unready so far.
     Undecided,
     /// Until the timer ends.
     Bounded(Pin<Box<Sleep>>),
-    /// For as long as it takes.
+    /// Without a limit.
     Unbounded,
 }
 
@@ -79,28 +79,28 @@ pub(super) enum ReadyWait {
 struct Readiness<'a> {
     unready: &'a Unready,
     endpoint: &'a EndpointId,
-    /// The longest wait; `None` if the request cannot go elsewhere.
-    longest: Option<Duration>,
+    /// The maximum wait. `None` if the request cannot go to another endpoint.
+    max_wait: Option<Duration>,
     may_move: bool,
 }
 
 impl Readiness<'_> {
-    /// `None` if the request is not to wait at all.
+    /// Decides how long the request waits. `None` if it does not wait at all.
     fn wait(&self) -> Option<ReadyWait> {
-        let Some(longest) = self.longest else { return Some(ReadyWait::Unbounded) };
+        let Some(max_wait) = self.max_wait else { return Some(ReadyWait::Unbounded) };
         if self.may_move && !self.unready.may_wait(self.endpoint) {
             return None;
         }
         // Without tokio's timer there is no bound.
-        Some(guarded(|| sleep(longest)).map_or(ReadyWait::Unbounded, |sleep| ReadyWait::Bounded(Box::pin(sleep))))
+        Some(guarded(|| sleep(max_wait)).map_or(ReadyWait::Unbounded, |sleep| ReadyWait::Bounded(Box::pin(sleep))))
     }
 }
 
 /// Why an attempt got no response.
 pub(super) enum Failed<S, Req> {
-    /// The service failed, or the attempt timed out. With the request, if the service was never called with it.
+    /// The service failed, or the attempt timed out. `unsent` is the request if the service was never called with it.
     Error { error: BoxError, unsent: Option<Req> },
-    /// The service did not get ready in time, or is known not to do so, and was not `waited` for.
+    /// The service did not get ready within the time limit (`waited`), or is known not to get ready and was not waited for.
     NotReady { service: S, request: Req, waited: bool },
 }
 
@@ -110,7 +110,7 @@ where
     D: Dispatch<T, Req>,
     P: Protocol<Req, InnerResponse<T, D, Req>>,
 {
-    /// An attempt through the service of the leased endpoint.
+    /// Creates an attempt through the service of the leased endpoint.
     pub(super) fn new(
         service: D::Service,
         request: Req,
@@ -122,7 +122,8 @@ where
         Self { stage, held: Some(held), is_movable }
     }
 
-    /// Returns the response or why there is none, with what the attempt owned. Pending once it has ended.
+    /// Returns the response, or why there is none, together with what the attempt owned. Returns `Pending` for ever after it
+    /// has returned `Ready`.
     #[expect(clippy::type_complexity, reason = "the types of the attempt's parts")]
     pub(super) fn poll(
         self: Pin<&mut Self>,
@@ -138,7 +139,7 @@ where
         let readiness = Readiness {
             unready: &core.unready,
             endpoint: held.lease.endpoint().id(),
-            longest: this.is_movable.then_some(core.settings.ready_timeout),
+            max_wait: this.is_movable.then_some(core.settings.ready_timeout),
             may_move,
         };
         let mut outcome = this.stage.as_mut().poll(cx, &readiness);
@@ -186,7 +187,7 @@ where
                     return future.poll(cx).map_err(|error| Failed::Error { error: error.into(), unsent: None });
                 }
                 StageProj::Preparing { service, request, wait } => {
-                    // `None`: polled after it has ended.
+                    // `None` if the stage is polled after its end.
                     let Some(held) = service else { return Poll::Pending };
                     match held.poll_ready(cx) {
                         Poll::Ready(Err(error)) => {

@@ -2,25 +2,23 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
-use equipoise_core::{EndpointId, Lease};
+use equipoise_core::{Acquire, EndpointId, Lease, PickError};
 use pin_project_lite::pin_project;
+use tokio::time::{Sleep, sleep};
 
 use super::{
     attempt::{Attempt, Failed, Held, InnerError, InnerResponse, ReadyWait},
-    progress::Progress,
-    routing::Routing,
-    settings::Core,
-    unready::verdict,
-    waiting::Waiting,
+    plan::{Progress, Routing},
+    shared::{Core, verdict},
 };
 use crate::{
     dispatch::Dispatch,
-    error::{BoxError, Error, NotSent, PointError},
+    error::{BoxError, Error, FailureStage, NotSent, PointError},
     error_class::{ErrorClass, Retryable},
-    failure_stage::FailureStage,
-    observe::{AttemptEnd, ObservedRequest, ObservedWait, Outcome, QueueEnd},
+    observe::{AttemptEnd, ObservedRequest, ObservedWait, QueueEnd, RequestOutcome},
     protocol::Protocol,
 };
 
@@ -40,7 +38,7 @@ pin_project! {
     }
 }
 
-/// What all attempts of one request share.
+/// The data that all attempts of one request share.
 struct Balancing<T, D, P> {
     core: Arc<Core<T, P>>,
     dispatch: D,
@@ -57,9 +55,9 @@ pin_project! {
         P: Protocol<Req, InnerResponse<T, D, Req>>,
     {
         Trying { #[pin] attempt: Attempt<T, D, P, Req> },
-        // With the error of the last attempt, if there was one.
+        // Waits in the queue. `failed` is the error of the last attempt, if there was one.
         Waiting { request: Option<Req>, failed: Option<Error>, observed: ObservedWait },
-        // `None` once the future has ended.
+        // Has failed. The error is `None` once the future has returned it.
         Failed { error: Option<Error> },
     }
 }
@@ -91,7 +89,7 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
         self.routing.queue_timeout.is_some()
     }
 
-    /// The request waits in the queue; if in vain, it fails with `failed`.
+    /// Returns the state of a request that waits in the queue. If it is not served in time, it fails with `failed`.
     fn queue<Req>(&self, request: Req, failed: Option<Error>) -> State<T, D, P, Req>
     where
         D: Dispatch<T, Req>,
@@ -100,7 +98,7 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
         State::Waiting { request: Some(request), failed, observed: self.observed.queue() }
     }
 
-    /// Starts an attempt at the leased endpoint, or at the next one whose address the request can be sent to.
+    /// Starts an attempt at the leased endpoint. If its address cannot be used, starts one at the next endpoint.
     fn start<Req>(&mut self, mut lease: Lease<T>, mut request: Req) -> State<T, D, P, Req>
     where
         D: Dispatch<T, Req>,
@@ -115,7 +113,7 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
             let mut observed = self.observed.attempt(endpoint, binding, attempt.number);
             let may_retry = self.progress.may_retry() && lease.has_alternatives();
             let may_move = may_retry || self.progress.may_move() && lease.has_alternatives();
-            // Kept as it came, before it is pointed anywhere.
+            // What is kept is the request as it came, before it is pointed at an endpoint.
             let (mut sent, kept) = if may_retry { protocol.keep(request) } else { (request, None) };
             let error = match self.dispatch.point(&mut sent, lease.endpoint()) {
                 Ok(()) => {
@@ -138,7 +136,7 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
             let endpoint = lease.endpoint().id().clone();
             lease.finish(FailureStage::NotSent.verdict());
             self.routing.excluded.push(endpoint.clone());
-            // The attempt's half of the request goes first: what was lent to it comes back to the other.
+            // Dropped before `restore`, so that the body which was lent to the attempt can be taken back.
             drop(sent);
             let next = kept.and_then(|kept| protocol.restore(kept));
             let next = next.and_then(|request| Some((core.pool.pick(&self.routing.request()).ok()?, request)));
@@ -156,7 +154,7 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
         }
     }
 
-    /// What comes after a failed attempt: another one elsewhere, or the end.
+    /// Returns the state after a failed attempt: an attempt at another endpoint, waiting for one, or the error.
     fn after<Req>(&mut self, held: Held<T, P::Kept>, source: BoxError, unsent: Option<Req>) -> State<T, D, P, Req>
     where
         D: Dispatch<T, Req>,
@@ -166,7 +164,7 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
         let protocol = &core.settings.protocol;
         let Held { mut lease, kept, mut observed, .. } = held;
         let class = match protocol.classify_error(&*source) {
-            // The error of a service that never got ready is hardly ever one that `FailureStage` knows.
+            // The service was never called, so nothing was sent. Errors of `poll_ready` are often of unknown types.
             class if class.stage == FailureStage::Other && unsent.is_some() => ErrorClass::new(FailureStage::NotSent),
             class => class,
         };
@@ -191,8 +189,8 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
                 self.observed.failover(&endpoint, Some(lease.endpoint().id()));
                 self.start(lease, request)
             }
-            // The others are full. Endpoints that fail at once look idle when all that work are busy, so this one is
-            // not tried again.
+            // The other endpoints are full. This endpoint stays excluded: one that fails at once looks idle while all
+            // working endpoints are busy.
             Err(error) if error.is_temporary() && self.may_queue() && self.progress.take_retry() => {
                 self.observed.failover(&endpoint, None);
                 self.queue(request, failed)
@@ -201,8 +199,9 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
         }
     }
 
-    /// What comes after an attempt whose service is not ready: another one elsewhere, or, if there is no other endpoint,
-    /// the same one for as long as it takes. Its service is kept until then, for its place in a queue.
+    /// Returns the state after an attempt whose service is not ready: an attempt at another endpoint, or waiting for one. If
+    /// there is no other endpoint, the attempt goes on and waits without a limit. The service is kept until that is decided,
+    /// because it may have a place in a queue.
     fn elsewhere<Req>(
         &mut self,
         held: Held<T, P::Kept>,
@@ -218,7 +217,7 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
         let protocol = &core.settings.protocol;
         let Held { lease, kept, mut observed, timeout } = held;
         let endpoint = lease.endpoint().id().clone();
-        // As of now: a move may change the number of attempts.
+        // Read now, because a move may change the number of attempts.
         let Progress { attempts, maybe_processed, .. } = self.progress;
         let failed = |endpoint: &EndpointId| {
             let source = NotSent::new(format!("its service was not ready within {:?}", core.settings.ready_timeout));
@@ -230,7 +229,7 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
         }
         let request = match kept {
             Some(kept) => {
-                // What was lent to the attempt comes back.
+                // Dropped before `restore`, so that the body which was lent to the attempt can be taken back.
                 drop(sent);
                 protocol.restore(kept)
             }
@@ -281,6 +280,36 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
     }
 }
 
+/// The waits of one request in the pool's queue. All of them together have one deadline.
+struct Waiting<T> {
+    deadline: Pin<Box<Sleep>>,
+    /// The entry in the pool's queue while the request waits.
+    entry: Option<Acquire<T>>,
+}
+
+impl<T: Send + Sync + 'static> Waiting<T> {
+    fn new(max_wait: Duration) -> Self {
+        Self { deadline: Box::pin(sleep(max_wait)), entry: None }
+    }
+
+    /// Returns the lease when the request is served, or at the deadline the reason why it still waits.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        acquire: impl FnOnce() -> Acquire<T>,
+    ) -> Poll<Result<Lease<T>, PickError>> {
+        let entry = self.entry.get_or_insert_with(acquire);
+        let outcome = match Pin::new(&mut *entry).poll(cx) {
+            Poll::Ready(outcome) => outcome,
+            Poll::Pending if self.deadline.as_mut().poll(cx).is_ready() => Err(entry.reason()),
+            Poll::Pending => return Poll::Pending,
+        };
+        // Removed now and not when the request is dropped, so that the next request takes its turn.
+        self.entry = None;
+        Poll::Ready(outcome)
+    }
+}
+
 impl<T, D, P, Req> Future for ResponseFuture<T, D, P, Req>
 where
     T: Send + Sync + 'static,
@@ -290,7 +319,7 @@ where
 {
     type Output = Result<P::Response, Error>;
 
-    /// Pending for ever once it has ended.
+    /// Returns `Pending` for ever after it has returned `Ready`.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let balancing = this.balancing;
@@ -303,13 +332,13 @@ where
                             let protocol = &balancing.core.settings.protocol;
                             let endpoint = held.lease.endpoint().id();
                             let attempt = balancing.progress.attempt(endpoint).of_response();
-                            balancing.observed.finish(Outcome::Response { endpoint });
+                            balancing.observed.finish(RequestOutcome::Response { endpoint });
                             let mut response = protocol.attach(response, held.lease.without_target());
                             protocol.on_response(&mut response, attempt);
                             return Poll::Ready(Ok(response));
                         }
                         Err(failed) => {
-                            // Some futures hold the request until they are dropped: its body comes back first.
+                            // Some futures hold the request until they are dropped. Its body must come back first.
                             this.state.set(State::Failed { error: None });
                             match failed {
                                 Failed::Error { error, unsent } => balancing.after(held, error, unsent),
@@ -323,8 +352,8 @@ where
                 StateProj::Waiting { request, failed, observed } => {
                     // Made here and not in `call`: the timer belongs to the runtime that polls.
                     let routing = &balancing.routing;
-                    let longest = routing.queue_timeout.unwrap_or_default();
-                    let waiting = this.waiting.get_or_insert_with(|| Waiting::new(longest));
+                    let max_wait = routing.queue_timeout.unwrap_or_default();
+                    let waiting = this.waiting.get_or_insert_with(|| Waiting::new(max_wait));
                     let picked = ready!(waiting.poll(cx, || balancing.core.pool.acquire(&routing.request())));
                     match (picked, request.take()) {
                         (Ok(lease), Some(request)) => {
@@ -340,7 +369,7 @@ where
                 }
                 StateProj::Failed { error } => match error.take() {
                     Some(error) => {
-                        balancing.observed.finish(Outcome::Error(&error));
+                        balancing.observed.finish(RequestOutcome::Error(&error));
                         return Poll::Ready(Err(error));
                     }
                     None => return Poll::Pending,

@@ -3,12 +3,11 @@ use std::{fmt, time::Duration};
 use equipoise_core::{InvalidSpec, Pool};
 use tower_layer::Layer;
 
-use super::{service::Balance, settings::Settings};
+use super::{service::Balance, shared::Settings};
 use crate::{
-    dispatch::SharedClient,
+    dispatch::{self, SharedClient},
     http::HttpProtocol,
     observe::{Observe, Observer},
-    point,
 };
 
 /// A layer that puts a [`Balance`] over one client for all endpoints: each request is [pointed](crate::PointAt) at the
@@ -49,7 +48,7 @@ impl<T> BalanceLayer<T> {
     /// [`Error::Address`](crate::Error::Address). [`check_addresses`](Self::check_addresses) refuses them at once.
     pub fn new(pool: Pool<T>) -> Self {
         // The result is about endpoints that are already in the pool: see `check_addresses`.
-        let _ = pool.demand_addresses(point::check);
+        let _ = pool.demand_addresses(dispatch::check);
         Self { pool, settings: Settings::new(HttpProtocol::new()) }
     }
 }
@@ -76,7 +75,7 @@ impl<T> BalanceLayer<T, HttpProtocol> {
     ///
     /// If an endpoint in the pool has another address. Also then, the pool refuses new endpoints with such addresses.
     pub fn check_addresses(self) -> Result<Self, InvalidSpec> {
-        self.pool.demand_addresses(point::check)?;
+        self.pool.demand_addresses(dispatch::check)?;
         Ok(self)
     }
 }

@@ -4,12 +4,9 @@ mod attempt;
 mod future;
 mod incoming;
 mod layer;
-mod progress;
-mod routing;
+mod plan;
 mod service;
-mod settings;
-mod unready;
-mod waiting;
+mod shared;
 
 pub use self::{
     future::ResponseFuture,

@@ -5,8 +5,7 @@ use tower_service::Service;
 
 use super::{
     future::ResponseFuture,
-    settings::{Core, Settings},
-    unready::Unready,
+    shared::{Core, Settings, Unready},
 };
 use crate::{
     dispatch::{Dispatch, SharedClient, Targets},

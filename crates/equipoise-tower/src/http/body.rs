@@ -27,29 +27,30 @@ pin_project! {
     {
         #[pin]
         inner: B,
-        rider: Rider,
+        held: HeldLease,
     }
 
     impl<B: Body> PinnedDrop for LeasedBody<B> {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
-            // Callers may stop polling once `is_end_stream` returns true.
-            let over = this.inner.is_end_stream() || !this.rider.begun;
-            if over && matches!(this.rider.ending, Ending::Success) {
-                this.rider.end(None);
+            // Callers may stop polling once `is_end_stream` returns true, so the body may be complete without a last frame.
+            let over = this.inner.is_end_stream() || !this.held.begun;
+            if over && matches!(this.held.ending, Ending::Success) {
+                this.held.end(None);
             }
         }
     }
 }
 
-/// The lease, and how it will end.
-struct Rider {
+/// The lease of a response, and how it ends.
+struct HeldLease {
     lease: Option<Lease<AnyTarget>>,
     ending: Ending,
-    /// Whether the body was polled.
+    /// Whether the body was polled at least once.
     begun: bool,
 }
 
+/// How the verdict of a response with a lease is decided.
 pub(super) enum Ending {
     /// An end without an error is a success, unless the verdict was recorded at the head.
     Success,
@@ -63,28 +64,28 @@ impl<B: Body> LeasedBody<B> {
         if !over || matches!(ending, Ending::Trailers(_)) {
             lease.first_byte();
         }
-        let mut rider = Rider { lease: Some(lease), ending, begun: false };
+        let mut held = HeldLease { lease: Some(lease), ending, begun: false };
         if over {
-            rider.end(None);
+            held.end(None);
         }
-        Self { inner, rider }
+        Self { inner, held }
     }
 
     /// Returns a future that ends when the endpoint accepts no new clients: see [`Lease::draining`]. For long bodies that can
     /// be ended early, such as event streams. `None` once the body has ended.
     pub fn draining(&self) -> Option<Closing> {
-        self.rider.lease.as_ref().map(Lease::draining)
+        self.held.lease.as_ref().map(Lease::draining)
     }
 
     /// Returns a future that ends when the endpoint accepts no requests at all: see [`Lease::closing`]. `None` once the body
     /// has ended.
     pub fn closing(&self) -> Option<Closing> {
-        self.rider.lease.as_ref().map(Lease::closing)
+        self.held.lease.as_ref().map(Lease::closing)
     }
 
     /// A body without a lease.
     pub(super) fn unleased(inner: B) -> Self {
-        Self { inner, rider: Rider { lease: None, ending: Ending::Success, begun: false } }
+        Self { inner, held: HeldLease { lease: None, ending: Ending::Success, begun: false } }
     }
 }
 
@@ -95,7 +96,7 @@ impl<B: Body + Default> Default for LeasedBody<B> {
     }
 }
 
-impl Rider {
+impl HeldLease {
     fn end(&mut self, trailers: Option<&HeaderMap>) {
         if let Some(lease) = self.lease.take() {
             lease.finish(match &self.ending {
@@ -118,18 +119,18 @@ impl<B: Body> Body for LeasedBody<B> {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let mut this = self.project();
-        this.rider.begun = true;
+        this.held.begun = true;
         let frame = ready!(this.inner.as_mut().poll_frame(cx));
         match &frame {
             Some(Ok(frame)) => {
                 if let Some(trailers) = frame.trailers_ref() {
-                    this.rider.end(Some(trailers));
+                    this.held.end(Some(trailers));
                 } else if this.inner.is_end_stream() {
-                    this.rider.end(None);
+                    this.held.end(None);
                 }
             }
-            Some(Err(_)) => this.rider.fail(),
-            None => this.rider.end(None),
+            Some(Err(_)) => this.held.fail(),
+            None => this.held.end(None),
         }
         Poll::Ready(frame)
     }
@@ -147,7 +148,54 @@ impl<B: Body + fmt::Debug> fmt::Debug for LeasedBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LeasedBody")
             .field("inner", &self.inner)
-            .field("lease", &self.rider.lease)
+            .field("lease", &self.held.lease)
             .finish_non_exhaustive()
+    }
+}
+
+/// A response extension: the lease of a connection that has switched protocols (WebSocket and other
+/// responses with status 101, and with the feature `hyper` also CONNECT's tunnels).
+///
+/// Such a response has no body that could hold the lease. Take the extension out of the response and keep it until the tunnel
+/// has ended. While it is kept, the connection counts as a request in flight at its endpoint, and
+/// [`Pool::idle`](equipoise_core::Pool::idle) waits for it. If it stays in the response, the lease ends with the response.
+///
+/// The connection stays open when the endpoint drains, is set to maintenance or leaves the pool. The tunnel learns of it by
+/// [`draining`](Self::draining) and [`closing`](Self::closing), and should end by itself.
+///
+/// ```
+/// use equipoise_tower::TunnelLease;
+///
+/// async fn tunnel<B>(mut response: http::Response<B>, copy: impl Future<Output = ()>) {
+///     let Some(lease): Option<TunnelLease> = response.extensions_mut().remove() else { return };
+///     tokio::select! {
+///         () = copy => {}
+///         // Close both sides; for WebSocket, send a close frame with 1001 (going away).
+///         () = lease.closing() => {}
+///     }
+///     drop(lease);
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct TunnelLease {
+    lease: Arc<Lease<AnyTarget>>,
+}
+
+impl TunnelLease {
+    pub(super) fn new(lease: Lease<AnyTarget>) -> Self {
+        Self { lease: Arc::new(lease) }
+    }
+
+    /// Returns a future that ends when the endpoint accepts no new clients: it drains, is in maintenance, or has left the
+    /// pool. The tunnel then has until the deadline of the drain to end. Do not use it for clients that are bound to the
+    /// endpoint: while it only drains, they would come back to it. See [`Lease::draining`].
+    pub fn draining(&self) -> Closing {
+        self.lease.draining()
+    }
+
+    /// Returns a future that ends when the endpoint accepts no requests at all: the deadline of its drain has passed, it is
+    /// in maintenance, or it has left the pool. See [`Lease::closing`].
+    pub fn closing(&self) -> Closing {
+        self.lease.closing()
     }
 }

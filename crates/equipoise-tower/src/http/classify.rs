@@ -1,10 +1,77 @@
 use std::time::Duration;
 
 use equipoise_core::{Failure, Verdict};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{
+    Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header, request::Parts,
+};
 
-use super::head::ResponseHead;
 use crate::error_class::ErrorClass;
+
+/// A request without its body, for closures.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct RequestHead<'r> {
+    /// The method.
+    pub method: &'r Method,
+    /// The URI, before the request is pointed at an endpoint.
+    pub uri: &'r Uri,
+    /// The HTTP version.
+    pub version: Version,
+    /// The headers.
+    pub headers: &'r HeaderMap,
+    /// The request's extensions: what earlier layers noted, such as the peer's address.
+    pub extensions: &'r Extensions,
+}
+
+impl<'r> RequestHead<'r> {
+    /// The head of `request`.
+    pub fn of<B>(request: &'r Request<B>) -> Self {
+        Self {
+            method: request.method(),
+            uri: request.uri(),
+            version: request.version(),
+            headers: request.headers(),
+            extensions: request.extensions(),
+        }
+    }
+
+    /// The head in `parts`.
+    pub fn of_parts(parts: &'r Parts) -> Self {
+        Self {
+            method: &parts.method,
+            uri: &parts.uri,
+            version: parts.version,
+            headers: &parts.headers,
+            extensions: &parts.extensions,
+        }
+    }
+}
+
+/// A response without its body, for closures and for [`Classify`](crate::Classify).
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct ResponseHead<'r> {
+    /// The status.
+    pub status: StatusCode,
+    /// The HTTP version.
+    pub version: Version,
+    /// The headers.
+    pub headers: &'r HeaderMap,
+    /// The response's extensions: what the inner services noted.
+    pub extensions: &'r Extensions,
+}
+
+impl<'r> ResponseHead<'r> {
+    /// The head of `response`.
+    pub fn of<B>(response: &'r Response<B>) -> Self {
+        Self {
+            status: response.status(),
+            version: response.version(),
+            headers: response.headers(),
+            extensions: response.extensions(),
+        }
+    }
+}
 
 /// Judges responses and errors: what counts against the endpoint, and which errors may be retried.
 ///
@@ -124,8 +191,6 @@ fn grpc(status: &HeaderValue) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use http::Response;
-
     use super::*;
 
     fn verdict(status: u16, headers: &[(&str, &str)]) -> Option<Verdict> {

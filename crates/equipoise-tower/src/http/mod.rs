@@ -2,14 +2,10 @@
 
 mod body;
 mod classify;
-mod head;
 mod protocol;
-mod tunnel;
 
 pub use self::{
-    body::LeasedBody,
-    classify::{Classify, ClassifyHttp},
-    head::{RequestHead, ResponseHead, ServedBy},
-    protocol::{HttpProtocol, KeptRequest},
-    tunnel::TunnelLease,
+    body::{LeasedBody, TunnelLease},
+    classify::{Classify, ClassifyHttp, RequestHead, ResponseHead},
+    protocol::{HttpProtocol, KeptRequest, ServedBy},
 };

@@ -1,18 +1,20 @@
 use std::{borrow::Cow, error::Error, fmt, sync::Arc};
 
-use equipoise_core::{AnyTarget, BindingOutcome, Lease, Verdict};
+use equipoise_core::{AnyTarget, BindingOutcome, EndpointId, Lease, Verdict};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, request::Parts};
 use http_body::Body;
 
 use super::{
-    body::{Ending, LeasedBody},
-    classify::{Classify, ClassifyHttp},
-    head::{RequestHead, ResponseHead, ServedBy},
-    tunnel::TunnelLease,
+    body::{Ending, LeasedBody, TunnelLease},
+    classify::{Classify, ClassifyHttp, RequestHead, ResponseHead},
 };
 use crate::{
-    attempt::Attempt, error::BoxError, error_class::ErrorClass, guard::guarded, placement::Placement,
-    protocol::Protocol, replay::Replay,
+    error::BoxError,
+    error_class::{ErrorClass, ErrorClassifier},
+    guard::guarded,
+    placement::Placement,
+    protocol::{Attempt, Protocol},
+    replay::Replay,
 };
 
 /// The protocol of [`http`] requests and responses, the default.
@@ -48,13 +50,12 @@ use crate::{
 pub struct HttpProtocol {
     key: Option<Arc<KeyFn>>,
     classify: Arc<dyn Classify>,
-    classify_error: Option<Arc<ClassifyErrorFn>>,
+    classify_error: Option<ErrorClassifier>,
     idempotent: Option<Arc<IdempotentFn>>,
     header: Option<HeaderName>,
 }
 
 type KeyFn = dyn for<'r> Fn(RequestHead<'r>) -> Option<Cow<'r, [u8]>> + Send + Sync;
-type ClassifyErrorFn = dyn Fn(&(dyn Error + 'static)) -> ErrorClass + Send + Sync;
 type IdempotentFn = dyn Fn(RequestHead<'_>) -> bool + Send + Sync;
 
 impl HttpProtocol {
@@ -89,7 +90,7 @@ impl HttpProtocol {
         mut self,
         classify: impl Fn(&(dyn Error + 'static)) -> ErrorClass + Send + Sync + 'static,
     ) -> Self {
-        self.classify_error = Some(Arc::new(classify));
+        self.classify_error = Some(ErrorClassifier::new(classify));
         self
     }
 
@@ -121,6 +122,20 @@ impl fmt::Debug for HttpProtocol {
         f.debug_struct("HttpProtocol").field("header", &self.header).finish_non_exhaustive()
     }
 }
+
+/// A response extension: the endpoint that served the request.
+///
+/// ```
+/// use equipoise_tower::ServedBy;
+///
+/// fn log<B>(response: &http::Response<B>) {
+///     if let Some(ServedBy(endpoint)) = response.extensions().get() {
+///         println!("{} from {endpoint}", response.status());
+///     }
+/// }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServedBy(pub EndpointId);
 
 /// What is kept of a request during an attempt, to send it again.
 pub struct KeptRequest<B: Replay> {
@@ -188,11 +203,10 @@ where
     }
 
     fn classify_error(&self, error: &(dyn Error + 'static)) -> ErrorClass {
-        let classified = guarded(|| match &self.classify_error {
-            Some(classify) => classify(error),
-            None => self.classify.error(error),
-        });
-        classified.unwrap_or_else(|| ErrorClass::of(error))
+        match &self.classify_error {
+            Some(classifier) => classifier.class(error),
+            None => guarded(|| self.classify.error(error)).unwrap_or_else(|| ErrorClass::of(error)),
+        }
     }
 
     fn attach(&self, mut response: Response<R>, mut lease: Lease<AnyTarget>) -> Response<LeasedBody<R>> {

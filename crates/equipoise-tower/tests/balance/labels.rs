@@ -4,7 +4,7 @@ use std::{collections::HashSet, io, time::Duration};
 
 use equipoise_core::{BindingOutcome, EndpointId, PickError};
 use equipoise_tower::{
-    AttemptEnd, Error, ErrorClass, EventKind, FailureStage, Outcome, PointError, QueueEnd, Retryable,
+    AttemptEnd, Error, ErrorClass, EventKind, FailureStage, PointError, QueueEnd, RequestOutcome, Retryable,
     UnsupportedRequest,
 };
 
@@ -39,8 +39,8 @@ fn labels_are_unique_and_snake_case() {
     let queue = [QueueEnd::Served, QueueEnd::Failed(&PickError::Empty), QueueEnd::Cancelled];
     check(queue.iter().map(QueueEnd::as_str));
     let pick = Error::Pick(PickError::Empty);
-    let outcomes = [Outcome::Response { endpoint }, Outcome::Error(&pick), Outcome::Cancelled];
-    check(outcomes.iter().map(Outcome::as_str));
+    let outcomes = [RequestOutcome::Response { endpoint }, RequestOutcome::Error(&pick), RequestOutcome::Cancelled];
+    check(outcomes.iter().map(RequestOutcome::as_str));
     let kinds = [
         EventKind::Started,
         EventKind::Picked { endpoint, binding: BindingOutcome::Unbound },

@@ -3,7 +3,7 @@
 use std::{io, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use equipoise_core::{EndpointSpec, Pool, RoundRobin};
-use equipoise_tower::{AttemptEnd, Balance, Event, EventKind, Observe, Outcome, QueueEnd, RequestId};
+use equipoise_tower::{AttemptEnd, Balance, Event, EventKind, Observe, QueueEnd, RequestId, RequestOutcome};
 use http::Response;
 use parking_lot::Mutex;
 use tokio::time::sleep;
@@ -139,5 +139,5 @@ fn observers_are_objects() {
     let observers: [Box<dyn Observe>; 2] = [Box::new(Silent), Box::new(|_: &Event<'_>| {})];
     drop(observers);
     let _: [fn(&QueueEnd<'static>) -> &'static str; 1] = [QueueEnd::as_str];
-    let _: fn(&Outcome<'static>) -> &'static str = Outcome::as_str;
+    let _: fn(&RequestOutcome<'static>) -> &'static str = RequestOutcome::as_str;
 }

@@ -1,0 +1,179 @@
+//! What is decided about one request before its first attempt, and how many attempts it may still make.
+
+use std::{borrow::Cow, time::Duration};
+
+use equipoise_core::{EndpointId, PickRequest};
+
+use crate::{
+    error::{BoxError, Error, FailureStage, InvalidAddress},
+    placement::Placement,
+    protocol::{Attempt, NestedRetries, Protocol},
+};
+
+/// What decides where a request goes: its key, its placement and the excluded endpoints. It is computed once per request and
+/// used for each of its picks.
+pub(super) struct Routing {
+    /// The key that the protocol has read off the request.
+    key: Option<Key>,
+    /// The placement of a layer above, without its exclusions. Boxed, because few requests have one.
+    placement: Option<Box<Placement>>,
+    /// Endpoints that must not be picked: those that the placement excludes, and those that the request has left.
+    pub(super) excluded: Vec<EndpointId>,
+    /// How long the request may wait in the queue. `None`: it may not wait.
+    pub(super) queue_timeout: Option<Duration>,
+}
+
+/// An owned copy of a key. Short keys need no allocation: a UUID without hyphens has 32 bytes, a 64-bit number at most 20.
+enum Key {
+    Short { length: u8, bytes: [u8; Key::SHORT] },
+    Long(Box<[u8]>),
+}
+
+impl Key {
+    const SHORT: usize = 38;
+
+    fn new(key: Cow<'_, [u8]>) -> Self {
+        let mut bytes = [0; Self::SHORT];
+        match bytes.get_mut(..key.len()) {
+            Some(place) => {
+                place.copy_from_slice(&key);
+                Self::Short { length: key.len() as u8, bytes }
+            }
+            None => Self::Long(key.into_owned().into()),
+        }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Short { length, bytes } => bytes.get(..usize::from(*length)).unwrap_or_default(),
+            Self::Long(bytes) => bytes,
+        }
+    }
+}
+
+impl Routing {
+    /// Reads the key off the request, and removes the placement from it, because the placement is not meant for balancers
+    /// below.
+    pub(super) fn of<P, Req, Res>(protocol: &P, request: &mut Req, queue_timeout: Option<Duration>) -> Self
+    where
+        P: Protocol<Req, Res>,
+    {
+        let key = protocol.key(request).map(Key::new);
+        let mut placement = protocol.take_placement(request);
+        let excluded = placement.as_mut().map(|placement| std::mem::take(&mut placement.exclude)).unwrap_or_default();
+        let queue_timeout = placement.as_ref().and_then(|placement| placement.queue_timeout).or(queue_timeout);
+        Self { key, placement: placement.map(Box::new), excluded, queue_timeout }
+    }
+
+    /// Returns the request as the pool sees it.
+    pub(super) fn request(&self) -> PickRequest<'_> {
+        let request = PickRequest::new().exclude(&self.excluded);
+        let request = match &self.key {
+            Some(key) => request.key(key.as_bytes()),
+            None => request,
+        };
+        match &self.placement {
+            Some(placement) => placement.of(request),
+            None => request,
+        }
+    }
+}
+
+/// The attempts that a request has made, and those that it may still make.
+pub(super) struct Progress {
+    /// The number of attempts that have begun. An attempt that left its endpoint without waiting, because that was known not
+    /// to be ready, is not counted.
+    pub(super) attempts: usize,
+    /// Whether an endpoint may have processed the request in one of the attempts.
+    pub(super) maybe_processed: bool,
+    max_attempts: usize,
+    /// How many endpoints the request has left before they got it, because their services were not ready.
+    moves: usize,
+    /// For how many of these the request has waited. They count in `attempts`, but not against `max_attempts`.
+    waited_moves: usize,
+    /// The retries that this balancer shares with others, if it is below a balancer that retries.
+    above: Option<NestedRetries>,
+    /// The retries that balancers below this one share.
+    below: Option<NestedRetries>,
+}
+
+impl Progress {
+    /// The maximum number of moves. Then the request waits even for an endpoint that is known not to be ready. Each move adds
+    /// to the list of excluded endpoints, which every pick reads.
+    const MAX_MOVES: usize = 16;
+
+    pub(super) fn new(max_attempts: usize, outer: Option<&Attempt>) -> Self {
+        let above = outer.and_then(|attempt| attempt.retries.clone());
+        let below = above.clone().or_else(|| (max_attempts > 1).then(NestedRetries::default));
+        Self { attempts: 0, maybe_processed: false, max_attempts, moves: 0, waited_moves: 0, above, below }
+    }
+
+    /// Counts an attempt at this endpoint, and returns its extension.
+    pub(super) fn begin(&mut self, endpoint: &EndpointId) -> Attempt {
+        self.attempts += 1;
+        self.attempt(endpoint)
+    }
+
+    /// Returns the extension of the current attempt, which goes to this endpoint.
+    pub(super) fn attempt(&self, endpoint: &EndpointId) -> Attempt {
+        Attempt { number: self.attempts, endpoint: endpoint.clone(), retries: self.below.clone() }
+    }
+
+    /// Returns the error of the current attempt after its endpoint has failed.
+    pub(super) fn failed(&self, endpoint: &EndpointId, source: BoxError, stage: FailureStage) -> Error {
+        let (attempts, maybe_processed) = (self.attempts, self.maybe_processed);
+        Error::Endpoint { endpoint: endpoint.clone(), source, stage, attempts, maybe_processed }
+    }
+
+    /// Returns the error of the current attempt if the address of its endpoint cannot be used.
+    pub(super) fn invalid_address(&self, endpoint: EndpointId, source: InvalidAddress) -> Error {
+        Error::Address { endpoint, source, attempts: self.attempts, maybe_processed: self.maybe_processed }
+    }
+
+    /// Returns whether another attempt is allowed.
+    pub(super) fn may_retry(&self) -> bool {
+        self.attempts_left() && self.above.as_ref().is_none_or(|retries| retries.any_left(self.max_attempts))
+    }
+
+    /// Takes the permission for another attempt. Returns false if there is none.
+    pub(super) fn take_retry(&self) -> bool {
+        self.attempts_left() && self.above.as_ref().is_none_or(|retries| retries.take(self.max_attempts))
+    }
+
+    fn attempts_left(&self) -> bool {
+        self.attempts.saturating_sub(self.waited_moves) < self.max_attempts
+    }
+
+    /// Returns whether the request may leave an endpoint whose service is not ready, without using up a retry.
+    pub(super) fn may_move(&self) -> bool {
+        self.moves < Self::MAX_MOVES
+    }
+
+    /// Takes the permission to leave the endpoint of the current attempt, whose service is not ready. Returns false if there
+    /// is none. Such a move is no retry, because the endpoint never got the request. After [`MAX_MOVES`](Self::MAX_MOVES),
+    /// only a request that has `waited` may leave, and this uses up a retry. An attempt that has not waited is not counted.
+    pub(super) fn take_move(&mut self, waited: bool) -> bool {
+        if !self.may_move() {
+            return waited && self.take_retry();
+        }
+        self.moves += 1;
+        match waited {
+            true => self.waited_moves += 1,
+            false => self.attempts = self.attempts.saturating_sub(1),
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_of_any_length_is_kept_whole() {
+        for length in [0, 1, Key::SHORT - 1, Key::SHORT, Key::SHORT + 1, 1_000] {
+            let key = vec![7; length];
+            assert_eq!(Key::new(Cow::Borrowed(&key)).as_bytes(), key);
+        }
+    }
+}
