@@ -1,4 +1,4 @@
-//! Load signals: how many leases each endpoint has out, counted per thread.
+//! The load of endpoints: leases in flight, counted per stripe of threads, and requests by outcome.
 
 mod handle;
 mod latency;

@@ -1,4 +1,4 @@
-//! What became of an endpoint's requests: counts, and on demand a histogram of latencies.
+//! Counts of an endpoint's requests by outcome, and an optional histogram of their latencies.
 
 // Not part of any model: nothing but reports depends on these counts.
 use std::sync::atomic::{AtomicU64, Ordering};

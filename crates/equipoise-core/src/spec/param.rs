@@ -1,10 +1,10 @@
-//! Parameters, and their typed descriptors: what is listed, parsed and read follows from one constant.
+//! Parameters, and their typed descriptors. One constant says how a parameter is listed, parsed and read.
 //!
 //! ```ignore
 //! const DECAY: Param<Duration> = Param::time("decay", "after it, an old latency counts for 1/e").default("10s");
 //! ```
 //!
-//! Defaults of numbers and times are read at compile time: one that is no value of the type does not compile.
+//! Defaults of numbers and times are parsed at compile time, so a default that is not a value of the type does not compile.
 
 use std::{collections::BTreeMap, fmt, marker::PhantomData, ops::RangeInclusive, time::Duration};
 
@@ -30,12 +30,12 @@ impl Parameter {
         self.name
     }
 
-    /// Which values it takes.
+    /// The kind of its values.
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// What holds if it is not set.
+    /// What applies if it is not set.
     pub fn preset(&self) -> Preset {
         self.preset
     }
@@ -51,15 +51,15 @@ impl Parameter {
     }
 }
 
-/// What holds if a parameter is not set.
+/// What applies if a parameter is not set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Preset {
-    /// This value, as text.
+    /// The default value, as text.
     Is(&'static str),
     /// A number that is drawn from the entropy of the pool.
     Drawn,
-    /// Something that is no value of the parameter, in words: `the whole path counts`.
+    /// A default that is not a value of the parameter, in words: `the whole path counts`.
     Otherwise(&'static str),
     /// Nothing: a text without the parameter is refused.
     Required,
@@ -91,13 +91,13 @@ pub trait Setting: Sized {
 pub struct Param<T: Setting> {
     /// What is listed and parsed.
     pub parameter: Parameter,
-    /// Holds if the text does not set the parameter. Of a required parameter it is the example, and never holds: a text
-    /// without the parameter is refused.
+    /// The value if the text does not set the parameter. For a required parameter it is the example and is never used, because
+    /// a text without the parameter is refused.
     pub(super) preset: T::Preset,
 }
 
 impl<T: Setting + PartialEq> Param<T> {
-    /// Whether the default as text is the default as value. For tests.
+    /// Returns whether the default as text is the default as value. For tests.
     pub fn is_consistent(&self) -> bool {
         let Preset::Is(text) = self.parameter.preset else { return true };
         Value::parse(text, self.parameter.kind).and_then(|value| T::read(&value)) == Some(T::from_preset(self.preset))
@@ -117,7 +117,7 @@ impl<T: Setting> ParamBuilder<T> {
         Self { parameter, value: PhantomData }
     }
 
-    /// A text that follows the kind in messages.
+    /// Sets a text that follows the kind in messages.
     pub const fn note(mut self, note: &'static str) -> Self {
         self.parameter.note = note;
         self

@@ -1,4 +1,4 @@
-//! Reading a text from left to right, one token after another.
+//! The scanner: reads a text from left to right, one token after another.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The known name that an unknown one was probably meant to be.
+//! Suggestions for unknown names: the known name that is most similar.
 
 /// Longer names are not compared: a comparison takes the product of both lengths.
 const MAX_LENGTH: usize = 32;

@@ -1,4 +1,4 @@
-//! Times as text: exact to the nanosecond in both directions.
+//! Times as text. Reading and writing are exact to the nanosecond.
 
 use std::{fmt, time::Duration};
 

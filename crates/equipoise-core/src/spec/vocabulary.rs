@@ -15,16 +15,16 @@ pub const MAX_DEPTH: usize = 16;
 /// `equipoise` implements it for strategies and for modes of affinity. Other crates cannot rely on its items, which may
 /// change in any release.
 pub trait Vocabulary: Sized + Clone + fmt::Debug + PartialEq + 'static {
-    /// How a definition is turned into what it describes.
+    /// What a definition holds to make the described object: usually a function.
     #[doc(hidden)]
     type Make: Send + Sync + 'static;
     /// Why values of the right kinds are refused.
     type Refusal: Error + Clone + PartialEq;
 
-    /// What a definition is called in messages.
+    /// The word for a definition in messages, such as `strategy`.
     #[doc(hidden)]
     const NOUN: &'static str;
-    /// What a syntax error says where a spec is missing.
+    /// The words for a missing spec in syntax errors, such as `the name of a strategy`.
     #[doc(hidden)]
     const EXPECTED: &'static str;
 
@@ -32,11 +32,11 @@ pub trait Vocabulary: Sized + Clone + fmt::Debug + PartialEq + 'static {
     #[doc(hidden)]
     fn definitions() -> &'static [Definition<Self>];
 
-    /// Refuses values that do not go together. Parameters that the text sets to their defaults still count as set.
+    /// Refuses values that do not fit together. Parameters that the text sets to their defaults count as set here.
     #[doc(hidden)]
     fn check(settings: &Settings<'_, Self>) -> Result<(), Self::Refusal>;
 
-    /// The parameter that a refusal is about, if it is about a single one.
+    /// Returns the parameter that a refusal is about; `None` if it is about several.
     #[doc(hidden)]
     fn refused_parameter(_refusal: &Self::Refusal) -> Option<&'static str> {
         None
@@ -111,7 +111,7 @@ impl<V: Vocabulary> Definition<V> {
     }
 }
 
-/// By name: a vocabulary has each name once.
+/// Definitions are compared by name, because a vocabulary has each name once.
 impl<V: Vocabulary> PartialEq for Definition<V> {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name
@@ -173,7 +173,7 @@ pub struct Spec<V: Vocabulary> {
     pub(super) definition: &'static Definition<V>,
     /// The strategy that a combinator wraps.
     pub(super) inner: Option<Box<Spec<V>>>,
-    /// One for each parameter of the definition; `None` where the preset holds.
+    /// The argument of each parameter of the definition; `None` if the preset applies.
     pub(super) arguments: Vec<Option<Argument<V>>>,
 }
 
@@ -183,7 +183,7 @@ impl<V: Vocabulary> Spec<V> {
         Self { definition, inner: None, arguments: vec![None; definition.parameters().len()] }
     }
 
-    /// What the spec's name stands for.
+    /// The definition that the spec's name refers to.
     pub fn definition(&self) -> &'static Definition<V> {
         self.definition
     }
@@ -213,7 +213,7 @@ impl<V: Vocabulary> fmt::Display for Spec<V> {
     }
 }
 
-/// What a parameter is set to.
+/// The value or spec that a parameter is set to.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Argument<V: Vocabulary> {
     Value(Value),
@@ -221,7 +221,7 @@ pub(super) enum Argument<V: Vocabulary> {
 }
 
 impl<V: Vocabulary> Argument<V> {
-    /// A flag that stands alone.
+    /// The value of a flag that is written without a value.
     pub(super) const FLAG: Self = Self::Value(Value::Bool(true));
 }
 

@@ -1,9 +1,9 @@
 //! Strategies: how one of the eligible endpoints is chosen.
 //!
 //! A [`Strategy`] holds settings and [builds](Strategy::build) a [`Picker`] whenever membership or availability changes.
-//! This may be slow. [`Picker::pick`] runs on every request, from many threads at once, on `&self`, and must be fast. What
-//! a strategy remembers of an endpoint is its [`State`](Strategy::State). The pool keeps it with the endpoint, so it
-//! survives every update.
+//! This may be slow. [`Picker::pick`] runs on every request, from many threads at once, on `&self`, and must be fast. A
+//! strategy keeps its memory of an endpoint in a [`State`](Strategy::State). The pool stores the state with the endpoint,
+//! so it survives every update.
 //!
 //! # A strategy of your own
 //!

@@ -1,4 +1,4 @@
-//! Every strategy by name: what is parsed, written and listed follows from here.
+//! The table of all strategies by name. Parsing, writing and listing follow it.
 
 use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 

@@ -3,7 +3,8 @@
 //! Each endpoint has one word: the tier in which the endpoint counts, if any, and its requests in flight. Each tier has a
 //! total. A request that begins is counted in the word first and then in the total. A request that ends is subtracted from
 //! the total first and then from the word. So a total is at most the sum of its words, and the bound that a thread computes
-//! from the total is at most the true one.
+//! from the total is at most the true one. If requests end between reading the total and reading a word, the total is too
+//! high; `try_enter` therefore reads it again.
 
 use std::fmt;
 
