@@ -12,8 +12,8 @@ use equipoise_core::{
 
 use crate::broken::faults;
 
-/// By lot or by key, in proportion to the weights; whoever has failed three times is left aside. `weights` and `failures`
-/// say what is wrongly taken over from whoever had the slot before.
+/// Picks at random or by key, in proportion to the weights, and skips endpoints that have failed three times. `weights` and
+/// `failures` say what it wrongly takes over from the endpoint that had the slot before.
 #[derive(Clone, Copy, Default)]
 struct BySlot {
     weights: bool,

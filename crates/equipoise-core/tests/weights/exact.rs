@@ -95,7 +95,7 @@ fn a_burst_is_laid_out_evenly_in_a_pool_of_any_size() {
 fn ties_are_spread() {
     let pool = pool_of(LeastConnections::new(), &[1; 100], SEED);
     let mut counts = vec![0; 100];
-    // Ninety have one lease more than the ten that follow, who are thus all that is in question.
+    // Ninety endpoints have one lease more than the other ten, so only these ten can be picked.
     let held: Vec<_> = (0..100).map(|_| pick(&pool)).collect();
     let (idle, _busy): (Vec<_>, Vec<_>) = held.into_iter().partition(|lease| at(lease) >= 90);
     drop(idle);

@@ -57,7 +57,7 @@ async fn an_endpoint_that_fails_a_bound_request_is_missed_by_the_next_try() {
     let response = balance.clone().oneshot(bound(Binding::to("b").session(b"s"))).await.unwrap();
     assert_eq!(told(&response), ("a", BindingOutcome::Missed(MissReason::Excluded)));
     let error = balance.oneshot(bound(Binding::to("b").strict())).await.unwrap_err();
-    assert_eq!(error.endpoint().map(EndpointId::as_str), Some("b"), "strict: nobody else is tried");
+    assert_eq!(error.endpoint().map(EndpointId::as_str), Some("b"), "strict: no other endpoint is tried");
     assert_eq!(error.status(), StatusCode::BAD_GATEWAY);
 }
 
@@ -85,7 +85,7 @@ async fn a_strict_binding_fails_at_once_or_waits_as_long_as_the_request_may() {
 }
 
 #[tokio::test]
-async fn the_lease_of_a_tunnel_is_held_by_whoever_runs_it() {
+async fn the_lease_of_a_tunnel_lasts_until_its_extension_is_dropped() {
     let pool = pool_of(&["a"]);
     pool.remove("a").unwrap();
     let mut switching = Response::new(Frames::default());
@@ -131,7 +131,7 @@ async fn tunnels_and_bodies_are_told_that_their_endpoint_drains_and_closes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_one_endpoint_does_not_keep_others_from_the_next() {
+async fn a_request_that_waits_for_one_endpoint_does_not_delay_others() {
     let pool = pool_of(&["a", "b"]);
     pool.set_max_in_flight_all([("a", Some(1)), ("b", Some(1))]).unwrap();
     let balance = Balance::new(pool.clone());
@@ -141,7 +141,7 @@ async fn who_waits_for_one_endpoint_does_not_keep_others_from_the_next() {
     };
     let a = balance.clone().oneshot(bound(Binding::to("a"))).await.unwrap();
     let b = balance.clone().oneshot(bound(Binding::to("b"))).await.unwrap();
-    // In this order they listen: the first is who would be woken.
+    // They listen in this order: the first would be woken.
     let for_a = to("a");
     tokio::task::yield_now().await;
     let for_b = to("b");

@@ -60,7 +60,7 @@ async fn addresses_that_are_none_are_passed_over_with_the_body_untouched() {
 }
 
 #[tokio::test]
-async fn an_address_that_is_none_is_a_typed_error_when_nobody_is_left() {
+async fn an_address_that_is_none_is_a_typed_error_when_no_endpoint_is_left() {
     let alone = pool(&[("no-such-thing", ())]).0;
     let several = pool(&[("10.0.0.1:80/path", ()), ("no-such-thing", ())]).0;
     for pool in [alone, several] {

@@ -66,7 +66,7 @@ async fn a_bad_status_is_a_verdict_at_the_head_and_the_lease_goes_on() {
 }
 
 #[tokio::test]
-async fn who_asks_to_be_left_alone_says_for_how_long() {
+async fn retry_after_says_how_long_an_endpoint_wants_fewer_requests() {
     let busy = Response::builder().status(429).header("retry-after", "7").body(Frames::default()).unwrap();
     let (_, _, recorder) = answer(busy).await;
     let retry_after = Some(Duration::from_secs(7));
@@ -74,7 +74,7 @@ async fn who_asks_to_be_left_alone_says_for_how_long() {
 }
 
 #[tokio::test]
-async fn one_that_is_unavailable_and_says_for_how_long_is_told_apart() {
+async fn a_503_with_retry_after_is_a_verdict_of_its_own() {
     let down = Response::builder().status(503).header("retry-after", "7").body(Frames::default()).unwrap();
     let (_, _, recorder) = answer(down).await;
     let retry_after = Some(Duration::from_secs(7));
@@ -102,7 +102,7 @@ async fn the_last_frame_ends_the_lease_where_it_is_known_to_be_the_last() {
 }
 
 #[tokio::test]
-async fn a_body_that_nobody_begins_to_read_was_not_wanted() {
+async fn a_body_that_is_dropped_unread_is_a_success() {
     let (response, pool, recorder) = answer(Response::new(Frames::default().data("1"))).await;
     assert_eq!(in_flight(&pool), [1]);
     drop(response);

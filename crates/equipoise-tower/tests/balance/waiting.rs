@@ -1,4 +1,4 @@
-//! When there is nobody to pick. Time is paused: it moves only when nothing else can.
+//! Requests for which no endpoint can be picked. Time is paused: it advances only when no task can run.
 
 use std::time::Duration;
 
@@ -183,7 +183,7 @@ async fn sixty_four_tasks_take_turns_at_one_place() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_waits_for_an_endpoint_that_has_just_failed_the_request() {
+async fn no_request_waits_for_an_endpoint_that_has_just_failed_it() {
     let (pool, _) = pool(&[("a", failing(std::io::ErrorKind::ConnectionRefused))]);
     let start = Instant::now();
     let error = Balance::new(pool).queue_timeout(BOUND).oneshot(get()).await.unwrap_err();

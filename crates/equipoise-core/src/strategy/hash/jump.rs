@@ -131,7 +131,7 @@ mod tests {
 
     /// One of 64 among 63 ones: about a third of all keys are declined until they are left to rendezvous.
     #[test]
-    fn shares_are_exact_and_only_the_keys_of_who_is_down_move_whoever_places_them() {
+    fn shares_are_exact_and_only_keys_of_unavailable_endpoints_move() {
         let n = 64;
         let pool = Pool::new(Jump::new());
         let weight = |at| if at == 20 { n } else { 1 };
