@@ -1,4 +1,6 @@
-//! Settings in configuration files: the name of a preset, or a table whose fields are named like the builders' methods.
+//! Serde implementations of the settings, for configuration files. A schedule and the settings of outlier detection
+//! are written as the name of a preset or as a table; a check and a policy are written as a table. The fields of a
+//! table have the names of the setter methods.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -188,7 +190,8 @@ impl Serialize for Schedule {
     }
 }
 
-/// A schedule that is not validated yet. Its check validates it, so that the error names the check.
+/// A schedule that is not validated yet. The check that contains the schedule validates it, so that the error names
+/// the check.
 struct Unvalidated(Schedule);
 
 impl<'de> Deserialize<'de> for Unvalidated {

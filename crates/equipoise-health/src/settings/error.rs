@@ -1,17 +1,20 @@
 use std::{fmt, time::Duration};
 
-/// The error for an invalid health setting. Its text names the check (if any), the setting, the value, and what is valid.
+/// The error for an invalid setting of health checks or outlier detection. Its text names the check (if the setting
+/// belongs to one), the setting, the invalid value, and what to use instead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}{setting} cannot be {value}: {expected}", prefix(.check.as_deref()))]
 #[non_exhaustive]
 pub struct InvalidHealth {
-    /// The name of the check that has the setting. `None` for outlier detection and for a schedule without a check.
+    /// The name of the check whose schedule has the invalid setting. `None` if the setting belongs to
+    /// [`Outliers`](crate::Outliers) or [`HealthPolicy`](crate::HealthPolicy), or if a [`Schedule`](crate::Schedule)
+    /// without a check was validated.
     pub check: Option<String>,
-    /// The name of the setting.
+    /// The name of the invalid setting, such as `fall`. The method that sets it has the same name.
     pub setting: &'static str,
-    /// The invalid value.
+    /// The invalid value as text, such as `0`.
     pub value: String,
-    /// What a valid value is.
+    /// What to use instead, as text for people, such as `use 1 or more probes`.
     pub expected: &'static str,
 }
 
@@ -33,7 +36,8 @@ fn prefix(check: Option<&str>) -> String {
     check.map(|name| format!("check {name:?}: ")).unwrap_or_default()
 }
 
-/// The error for an unknown name of a preset. Its text lists the known names.
+/// The error for text that is not the name of a preset. Parsing a [`Schedule`](crate::Schedule) or
+/// [`Outliers`](crate::Outliers) returns it. Its text lists the known names.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there is no preset {name:?} for {what}: {known}")]
 pub struct UnknownPreset {

@@ -1,4 +1,5 @@
-//! Settings: plain values that are validated when a [machine](crate::machine::Machine) is built.
+//! The settings of health checks and outlier detection. They are plain values, which are validated when a health
+//! state machine ([`Machine`](crate::machine::Machine)) is created with them.
 
 #[cfg(feature = "serde")]
 mod config;

@@ -5,11 +5,12 @@ use super::{
     schedule::MAX_TIME,
 };
 
-/// The settings of outlier detection: which endpoints are ejected because of their requests, for how long, and how many at a
-/// time.
+/// The settings of outlier detection, which ejects endpoints because of the results of their requests. An ejected
+/// endpoint gets no requests for some time. The settings say which endpoints are ejected, for how long, and how many
+/// at a time.
 ///
-/// All rules are off by default. The presets [`envoy`](Self::envoy), [`grpc`](Self::grpc), [`linkerd`](Self::linkerd) and
-/// [`nginx`](Self::nginx) are starting points. They are also available by name:
+/// All rules are off by default. The presets [`envoy`](Self::envoy), [`grpc`](Self::grpc), [`linkerd`](Self::linkerd)
+/// and [`nginx`](Self::nginx) are starting points. They are also available by name:
 ///
 /// ```
 /// use equipoise_health::Outliers;
@@ -23,9 +24,10 @@ use super::{
 ///
 /// # In configuration files
 ///
-/// With the feature `serde`, the settings are the name of a preset or a table whose fields are named like the methods. The
-/// field `preset` names the preset that the other fields change. `"off"` turns off a rule, `max_retry_after` or
-/// `abandon_factor`. Unknown fields and invalid settings are errors. Settings are serialized as a table.
+/// With the feature `serde`, the settings are written as the name of a preset or as a table. The fields of the table
+/// have the names of the setter methods. The field `preset` names the preset that the other fields change. `"off"`
+/// turns off a rule, `max_retry_after` or `abandon_factor`. Unknown fields and invalid settings are errors. The
+/// settings are serialized as a table.
 ///
 /// ```
 /// # #[cfg(feature = "serde")] {
@@ -68,8 +70,9 @@ pub struct Outliers {
 }
 
 impl Outliers {
-    /// Settings without rules. The other settings have their defaults: an interval of 10 s, ejections of 30 s that grow
-    /// linearly up to 300 s with a jitter of 10 %, at most 10 % of the endpoints ejected, and `Retry-After` up to 30 s.
+    /// Creates settings in which all rules are off. The other settings have their defaults: an interval of 10 s,
+    /// ejections of 30 s that grow linearly up to 300 s plus a random jitter of up to 10 %, at most 10 % of the
+    /// endpoints ejected, and `Retry-After` obeyed for up to 30 s.
     pub const fn new() -> Self {
         Self {
             consecutive_failures: None,
@@ -91,8 +94,9 @@ impl Outliers {
         }
     }
 
-    /// Envoy's defaults: 5 consecutive failures, 5 consecutive gateway failures, and [`SuccessRate::new(1.9)`]. Envoy's
-    /// failure percentage is off by default, and so it is here. `Retry-After` is ignored.
+    /// Creates settings with Envoy's defaults: 5 consecutive failures or 5 consecutive gateway failures eject an
+    /// endpoint, and the rule [`SuccessRate::new(1.9)`] is on. The rule for failure percentages is off, as in Envoy.
+    /// `Retry-After` is ignored.
     ///
     /// [`SuccessRate::new(1.9)`]: SuccessRate::new
     pub const fn envoy() -> Self {
@@ -105,8 +109,11 @@ impl Outliers {
         }
     }
 
-    /// gRPC's defaults (proposal A50): the success rate as in Envoy, and a failure percentage of 85 % among at least 5
-    /// endpoints with 50 requests. `Retry-After` is ignored.
+    /// Creates settings with gRPC's defaults (proposal A50): the rules [`SuccessRate::new(1.9)`] and
+    /// [`FailurePercentage::new(85)`] are on. `Retry-After` is ignored.
+    ///
+    /// [`SuccessRate::new(1.9)`]: SuccessRate::new
+    /// [`FailurePercentage::new(85)`]: FailurePercentage::new
     pub const fn grpc() -> Self {
         Self {
             success_rate: Some(SuccessRate::new(1.9)),
@@ -116,8 +123,9 @@ impl Outliers {
         }
     }
 
-    /// The defaults of linkerd's circuit breaker: 7 consecutive failures. The first ejection lasts 1 s, and each further one
-    /// twice as long, up to 60 s, with a jitter of 50 %. All endpoints may be ejected. `Retry-After` is ignored.
+    /// Creates settings with the defaults of linkerd's circuit breaker: 7 consecutive failures eject an endpoint. The
+    /// first ejection lasts 1 s. Each further ejection lasts twice as long as the one before, up to 60 s. A random
+    /// jitter of up to 50 % is added. All endpoints may be ejected at the same time. `Retry-After` is ignored.
     pub const fn linkerd() -> Self {
         Self {
             consecutive_failures: Some(7),
@@ -131,8 +139,11 @@ impl Outliers {
         }
     }
 
-    /// nginx's rule: `max_fails` failures within `fail_timeout` eject for `fail_timeout`. nginx's defaults are 1 and 10 s;
-    /// the preset named `nginx` uses them. All endpoints may be ejected. `Retry-After` is ignored.
+    /// Creates settings with nginx's rule: an endpoint that has `max_fails` failed requests within `fail_timeout` is
+    /// ejected for `fail_timeout`. All endpoints may be ejected at the same time. `Retry-After` is ignored.
+    ///
+    /// nginx's defaults are `max_fails` 1 and `fail_timeout` 10 s. The preset with the name `nginx` uses these
+    /// values.
     pub const fn nginx(max_fails: u32, fail_timeout: Duration) -> Self {
         Self {
             failures_within: Some((max_fails, fail_timeout)),
@@ -145,134 +156,165 @@ impl Outliers {
         }
     }
 
-    /// Ejects an endpoint after this many consecutive failures of any kind. Minimum 1. Default: off.
+    /// Sets the number of consecutive failed requests after which an endpoint is ejected. Failures of all kinds
+    /// count. [`on_failure_limit`](Self::on_failure_limit) can set another action than an ejection. Minimum: 1.
+    /// Default: off.
     pub const fn consecutive_failures(mut self, failures: u32) -> Self {
         self.consecutive_failures = Some(failures);
         self
     }
 
-    /// Ejects an endpoint after this many consecutive gateway failures: status 502, 503 or 504, gRPC `UNAVAILABLE`, and
-    /// connection failures. Minimum 1. Default: off.
+    /// Sets the number of consecutive gateway failures after which an endpoint is ejected. These failures are
+    /// responses with status 502, 503 or 504, gRPC `UNAVAILABLE`, and connection failures (see
+    /// [`consecutive_connection_failures`](Self::consecutive_connection_failures)).
+    /// [`on_failure_limit`](Self::on_failure_limit) can set another action than an ejection. Minimum: 1. Default:
+    /// off.
     ///
-    /// A 503 whose `Retry-After` is [respected](Self::max_retry_after) is not counted.
+    /// A 503 does not count if its `Retry-After` is obeyed (see [`max_retry_after`](Self::max_retry_after)).
     pub const fn consecutive_gateway_failures(mut self, failures: u32) -> Self {
         self.consecutive_gateway_failures = Some(failures);
         self
     }
 
-    /// Ejects an endpoint after this many consecutive connection failures: requests that got no connection, whose connection
-    /// broke, or that timed out. Minimum 1. Default: off.
+    /// Sets the number of consecutive connection failures after which an endpoint is ejected. These failures are
+    /// requests for which no connection could be made, whose connection broke, or that timed out.
+    /// [`on_failure_limit`](Self::on_failure_limit) can set another action than an ejection. Minimum: 1. Default:
+    /// off.
     pub const fn consecutive_connection_failures(mut self, failures: u32) -> Self {
         self.consecutive_connection_failures = Some(failures);
         self
     }
 
-    /// Ejects an endpoint after this many failures of any kind within `time`, even with successes between them. At least 1
-    /// failure; a time above 0, up to 365 days. Default: off.
+    /// Sets the number of failed requests within `time` after which an endpoint is ejected. Failures of all kinds
+    /// count, and successes between them do not matter. [`on_failure_limit`](Self::on_failure_limit) can set another
+    /// action than an ejection. Range: 1 or more failures, and a time above 0, up to 365 days. Default: off.
+    ///
+    /// The time starts with the first failure. If it ends before the endpoint has had this many failures, the count
+    /// starts again with the next failure.
     pub const fn failures_within(mut self, failures: u32, time: Duration) -> Self {
         self.failures_within = Some((failures, time));
         self
     }
 
-    /// Ejects endpoints whose success rate is far below the mean of all endpoints. Default: off.
+    /// Turns on the rule [`SuccessRate`], which ejects endpoints whose success rate is far below the mean of all
+    /// endpoints. Default: off.
     pub const fn success_rate(mut self, rule: SuccessRate) -> Self {
         self.success_rate = Some(rule);
         self
     }
 
-    /// Ejects endpoints at which a large percentage of the requests fail. Default: off.
+    /// Turns on the rule [`FailurePercentage`], which ejects endpoints at which a large percentage of the requests
+    /// fail. Default: off.
     pub const fn failure_percentage(mut self, rule: FailurePercentage) -> Self {
         self.failure_percentage = Some(rule);
         self
     }
 
-    /// Ejects endpoints that are many times as slow as the median. Default: off.
+    /// Turns on the rule [`LatencyOutlier`], which ejects endpoints that are much slower than the others. Default:
+    /// off.
     pub const fn latency(mut self, rule: LatencyOutlier) -> Self {
         self.latency = Some(rule);
         self
     }
 
-    /// What happens when an endpoint reaches one of the limits of consecutive failures or of
+    /// Sets what happens when an endpoint reaches one of these failure limits:
+    /// [`consecutive_failures`](Self::consecutive_failures),
+    /// [`consecutive_gateway_failures`](Self::consecutive_gateway_failures),
+    /// [`consecutive_connection_failures`](Self::consecutive_connection_failures) or
     /// [`failures_within`](Self::failures_within). Default: [`OnFailureLimit::Eject`].
     pub const fn on_failure_limit(mut self, action: OnFailureLimit) -> Self {
         self.on_failure_limit = action;
         self
     }
 
-    /// The interval over which success rates, failure percentages and latencies are measured. Above 0, up to 365 days.
-    /// Default: 10 s.
+    /// Sets the length of the interval over which outlier detection measures success rates, failure percentages and
+    /// latencies. At the end of each interval, the rules for these values eject endpoints. Range: above 0, up to 365
+    /// days. Default: 10 s.
     ///
-    /// At the end of an interval, outliers are ejected. Then the number of past ejections decreases by one for each endpoint
-    /// that is not ejected, so that its next ejection is shorter (as in gRPC's A50).
+    /// After that, the number of past ejections decreases by one for each endpoint that is up (not ejected, paused by
+    /// `Retry-After`, or on probation). The next ejection of such an endpoint is therefore shorter (as in gRPC's
+    /// proposal A50).
     pub const fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval;
         self
     }
 
-    /// The time of the first ejection of an endpoint. Above 0, at most [`max_ejection`](Self::max_ejection). Default: 30 s.
+    /// Sets how long the first ejection of an endpoint lasts, before [`jitter`](Self::jitter) is added.
+    /// [`growth`](Self::growth) says how long further ejections last. Range: above 0, up to
+    /// [`max_ejection`](Self::max_ejection). Default: 30 s.
     pub const fn base_ejection(mut self, time: Duration) -> Self {
         self.base_ejection = time;
         self
     }
 
-    /// The maximum time of an ejection, before [jitter](Self::jitter). At least [`base_ejection`](Self::base_ejection), up to
-    /// 365 days. Default: 300 s.
+    /// Sets the maximum time of an ejection, before [`jitter`](Self::jitter) is added. Range:
+    /// [`base_ejection`](Self::base_ejection) to 365 days. Default: 300 s.
     pub const fn max_ejection(mut self, time: Duration) -> Self {
         self.max_ejection = time;
         self
     }
 
-    /// How the time of an ejection grows while an endpoint is ejected repeatedly. Default: [`EjectionGrowth::Linear`].
+    /// Sets how the ejection time grows if an endpoint is ejected several times. Default: [`EjectionGrowth::Linear`].
     pub const fn growth(mut self, growth: EjectionGrowth) -> Self {
         self.growth = growth;
         self
     }
 
-    /// The jitter of ejections: each one lasts longer by a random fraction of up to this much. Range: 0 to 1. Default: 0.1.
+    /// Sets the maximum fraction by which each ejection is prolonged at random. It prevents endpoints that were
+    /// ejected together from getting requests again at the same moment. Range: 0 (no jitter) to 1. Default: 0.1.
     pub const fn jitter(mut self, jitter: f64) -> Self {
         self.jitter = jitter;
         self
     }
 
-    /// The maximum percentage of endpoints that are out because of their requests alone, rounded down. Range: 0 to 100.
-    /// Default: 10. One endpoint may always be out.
+    /// Sets the maximum percentage of the pool's endpoints that may be ejected at the same time. The resulting number
+    /// of endpoints is rounded down, but one endpoint may always be ejected. While the maximum is reached, no further
+    /// endpoint is ejected. Range: 0 to 100. Default: 10.
+    ///
+    /// Endpoints that are paused by [`Retry-After`](Self::max_retry_after) or on probation count as ejected. An
+    /// endpoint that gets no requests for another reason as well, such as failed checks, does not count.
     pub const fn max_ejection_percent(mut self, percent: u32) -> Self {
         self.max_ejection_percent = percent;
         self
     }
 
-    /// The maximum `Retry-After` time that is respected; longer times are cut to it. `None` ignores `Retry-After`.
-    /// Default: 30 s; the presets ignore it, like the software they are named after.
+    /// Sets the maximum `Retry-After` time that is obeyed. `None` means that `Retry-After` is ignored. Default: 30 s.
+    /// The presets ignore `Retry-After`, like the software that they are named after.
     ///
-    /// An endpoint that answers 429 or 503 with a `Retry-After` in seconds gets no requests for that time, unless
-    /// [`max_ejection_percent`](Self::max_ejection_percent) is reached. A response does not say whether a limit of the
-    /// endpoint or of one client was exceeded. If your servers limit individual clients, use `None`.
+    /// An endpoint that answers 429 or 503 with a `Retry-After` in seconds gets no requests for that time, or for the
+    /// maximum time if that is shorter. The endpoint still gets requests if
+    /// [`max_ejection_percent`](Self::max_ejection_percent) is reached. A response does not say whether the limit of
+    /// the endpoint or the limit of one client was exceeded. If your servers limit individual clients, use `None`.
     ///
     /// If `Retry-After` is ignored, is 0 or is a date, a 503 counts as a gateway failure
-    /// ([`Verdict::Unavailable`](equipoise_core::Verdict::Unavailable)) and a 429 does not count
-    /// ([`Verdict::Overloaded`](equipoise_core::Verdict::Overloaded)). A 503 always fails a request on probation.
+    /// ([`Verdict::Unavailable`](equipoise_core::Verdict::Unavailable)), and a 429 does not count
+    /// ([`Verdict::Overloaded`](equipoise_core::Verdict::Overloaded)). For an endpoint on probation, a 503 always
+    /// counts as a failure.
     pub const fn max_retry_after(mut self, time: Option<Duration>) -> Self {
         self.max_retry_after = time;
         self
     }
 
-    /// Counts a request that its caller abandons as a [timeout](equipoise_core::Failure::Timeout) if it had waited for the
-    /// first byte at least this many times as long as usual. At least 1. Default: `None`, which ignores abandoned requests.
+    /// Sets the factor for abandoned requests. A caller abandons a request by dropping it before the first byte of
+    /// the response. If the caller has waited for at least `factor` times the usual time to the first byte, the
+    /// request counts as a [timeout](equipoise_core::Failure::Timeout). Range: 1 or more. Default: `None`, which
+    /// means that abandoned requests do not count.
     ///
-    /// The usual time is a moving average over the endpoint's own responses, with a weight of 1/16 for each. If the endpoint
-    /// has not answered yet, the largest average in the pool is used. If no endpoint has answered, nothing is counted. Use a
-    /// factor that slow but successful responses rarely reach, such as 10.
+    /// The usual time is a moving average over the responses of the same endpoint. Each new response has a weight of
+    /// 1/16. If the endpoint has not answered yet, the largest average of all endpoints in the pool is used. If no
+    /// endpoint has answered yet, the request does not count. Use a factor that slow but successful responses rarely
+    /// reach, such as 10.
     ///
-    /// It is off by default because callers control it: a client can send slow requests and hang up, and so have healthy
-    /// endpoints ejected. Turn it on if callers are trusted, for instance in a client's own balancer below the application's
-    /// timeouts. An attempt timeout below the balancer gives the same signal without this risk; Envoy, HAProxy and nginx have
-    /// only that.
+    /// The setting is off by default because callers could abuse it: a client could send slow requests and give them
+    /// up, until healthy endpoints are ejected. Turn it on if callers are trusted, for instance in the application's
+    /// own balancer. An attempt timeout below the balancer gives the same information without this risk. Envoy,
+    /// HAProxy and nginx support only such a timeout.
     pub const fn abandon_factor(mut self, factor: Option<f64>) -> Self {
         self.abandon_factor = factor;
         self
     }
 
-    /// Validates the settings.
+    /// Validates the settings of outlier detection.
     ///
     /// # Errors
     ///
@@ -325,7 +367,7 @@ impl Outliers {
         Ok(())
     }
 
-    /// The time of the n-th consecutive ejection, before jitter.
+    /// The time of the n-th ejection of an endpoint, before jitter is added. The first ejection has n = 1.
     pub(crate) fn ejection_time(&self, n: u32) -> Duration {
         let factor = match self.growth {
             EjectionGrowth::Linear => n.max(1),
@@ -346,7 +388,8 @@ impl Default for Outliers {
     }
 }
 
-/// Parses the name of a preset: `envoy`, `grpc`, `linkerd` or `nginx`.
+/// Parses the name of a preset: `envoy`, `grpc`, `linkerd` or `nginx`. The preset `nginx` ejects an endpoint for 10 s
+/// after one failure.
 impl FromStr for Outliers {
     type Err = UnknownPreset;
 

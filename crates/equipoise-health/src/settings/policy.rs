@@ -1,10 +1,11 @@
 use super::{InvalidHealth, Outliers, Schedule};
 use crate::probe::OnTimeout;
 
-/// All settings of a [machine](crate::machine::Machine): its checks and its outlier detection.
+/// All settings of the health checks of one pool: the checks, outlier detection, and the maximum number of concurrent
+/// probes. A [`Machine`](crate::machine::Machine) is created with it.
 ///
-/// With the feature `serde` it is a table with the optional fields `checks`, `outliers` and `max_concurrent_probes`. Invalid
-/// settings and unknown fields are errors.
+/// With the feature `serde`, a policy is a table with the optional fields `checks`, `outliers` and
+/// `max_concurrent_probes`. Invalid settings and unknown fields are errors.
 ///
 /// ```
 /// # #[cfg(feature = "serde")] {
@@ -27,43 +28,50 @@ use crate::probe::OnTimeout;
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct HealthPolicy {
-    /// The active checks, including agents. An endpoint must pass all of them. Default: none.
+    /// The active checks, including those that ask agents. An endpoint must pass all of them to be up. Default: none.
     pub checks: Vec<CheckPolicy>,
-    /// The outlier detection, which uses the results of real requests. Default: `None`, which turns it off.
+    /// The settings of outlier detection, which ejects endpoints because of the results of real requests. `None`
+    /// turns outlier detection off. Default: `None`.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub outliers: Option<Outliers>,
-    /// The maximum number of probes that run at a time, over all endpoints. Minimum 1, default 256. Further probes wait until
-    /// one ends.
+    /// The maximum number of probes that run at the same time, over all endpoints and checks. Further probes wait
+    /// until a running probe ends. Minimum: 1. Default: 256.
     ///
-    /// Endpoints whose last probe exceeded its timeout use at most half of these places, so that they do not delay the other
-    /// probes. An endpoint that hangs occupies a place for one [timeout](Schedule::timeout) in each interval. If many
-    /// endpoints may hang at once, use a larger number, or failures are detected later.
+    /// A probe of an endpoint that hangs runs until its [timeout](Schedule::timeout) is over. At most half of the
+    /// running probes, rounded up, belong to endpoints whose last probe exceeded its timeout, so that the probes of
+    /// other endpoints are not delayed. If many endpoints may hang at the same time, use a larger number. Otherwise
+    /// failures are detected later.
     pub max_concurrent_probes: usize,
 }
 
-/// One check that is applied to every endpoint of a pool.
+/// One check that is applied to every endpoint of a pool: its name, its schedule, and whether a timeout counts as a
+/// failure. What a probe of the check does is not part of the policy.
 ///
-/// With the feature `serde` it is a table with the fields `name`, `schedule` (default: [`Schedule::new`]) and `on_timeout`
-/// (default: `"fail"`).
+/// With the feature `serde`, a check is a table with the fields `name`, `schedule` (default: [`Schedule::new`]) and
+/// `on_timeout` (default: `"fail"`).
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct CheckPolicy {
-    /// The name of the check in reasons and status.
+    /// The name of the check. [`CheckStatus`](crate::CheckStatus) and the reasons for an endpoint's availability
+    /// mention it.
     pub name: String,
-    /// How often the check runs, and how many results change the state of an endpoint.
+    /// How often the check probes an endpoint, and how many results change the state of the endpoint.
     pub schedule: Schedule,
-    /// What a probe that exceeds its timeout means. Default: [`OnTimeout::Fail`].
+    /// Whether a probe that exceeds its [timeout](Schedule::timeout) counts as failed or is ignored. Default:
+    /// [`OnTimeout::Fail`].
     pub on_timeout: OnTimeout,
 }
 
 impl CheckPolicy {
-    /// A check whose probes fail if they exceed the timeout.
+    /// Creates a check with this name and schedule. A probe that exceeds its timeout counts as failed
+    /// ([`OnTimeout::Fail`]).
     pub fn new(name: impl Into<String>, schedule: Schedule) -> Self {
         Self { name: name.into(), schedule, on_timeout: OnTimeout::Fail }
     }
 
-    /// What a probe that exceeds its timeout means. Default: [`OnTimeout::Fail`].
+    /// Sets whether a probe that exceeds its [timeout](Schedule::timeout) counts as failed or is ignored. Default:
+    /// [`OnTimeout::Fail`].
     #[must_use]
     pub fn on_timeout(mut self, on_timeout: OnTimeout) -> Self {
         self.on_timeout = on_timeout;
@@ -81,34 +89,36 @@ impl CheckPolicy {
 }
 
 impl HealthPolicy {
-    /// A policy without checks and without outlier detection, with at most 256 probes at a time.
+    /// Creates a policy without checks and without outlier detection. At most 256 probes run at the same time.
     #[must_use]
     pub const fn new() -> Self {
         Self { checks: Vec::new(), outliers: None, max_concurrent_probes: 256 }
     }
 
-    /// Adds a check.
+    /// Adds a check, which is applied to every endpoint. An endpoint must pass all checks to be up.
     #[must_use]
     pub fn check(mut self, check: CheckPolicy) -> Self {
         self.checks.push(check);
         self
     }
 
-    /// Sets the outlier detection; `None` turns it off, which is the default.
+    /// Sets the settings of outlier detection. `None` turns outlier detection off. Default: `None`.
     #[must_use]
     pub fn outliers(mut self, outliers: impl Into<Option<Outliers>>) -> Self {
         self.outliers = outliers.into();
         self
     }
 
-    /// Sets the maximum number of probes that run at a time. Minimum 1, default 256.
+    /// Sets the maximum number of probes that run at the same time, over all endpoints and checks. Further probes
+    /// wait until a running probe ends. Minimum: 1. Default: 256.
     #[must_use]
     pub const fn max_concurrent_probes(mut self, probes: usize) -> Self {
         self.max_concurrent_probes = probes;
         self
     }
 
-    /// Validates all settings.
+    /// Validates all settings of the policy: those of the checks, of outlier detection, and the maximum number of
+    /// probes.
     ///
     /// # Errors
     ///

@@ -1,92 +1,128 @@
-/// What happens when an endpoint reaches a [failure limit](crate::machine::FailureLimit): HAProxy's `on-error`.
+/// What happens when an endpoint reaches a [failure limit](crate::machine::FailureLimit), that is, a configured
+/// number of consecutive failed requests, or of failed requests within a time. It corresponds to HAProxy's
+/// `on-error`.
 ///
-/// All variants except [`Eject`](Self::Eject) act through the [checks](crate::Source::Checks), and the checks decide when
-/// the endpoint is up again. If a pool has no check that can fail, the endpoint is ejected.
+/// With [`Eject`](Self::Eject), outlier detection ejects the endpoint. With any other variant, the endpoint's
+/// [checks](crate::Source::Checks) decide when it is unhealthy and when it is up again. Checks that [ignore
+/// timeouts](crate::probe::OnTimeout::Ignore), such as those of agents, are not affected. If the policy has no other
+/// check, the endpoint is ejected.
 ///
-/// With the feature `serde` it is the [label](Self::as_str).
+/// With the feature `serde`, the value is written as its [label](Self::as_str).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum OnFailureLimit {
-    /// The endpoint is ejected for a limited time.
+    /// Ejects the endpoint: it gets no requests until the ejection time is over (see
+    /// [`base_ejection`](crate::Outliers::base_ejection)).
     #[default]
     Eject,
-    /// The next probe runs after the [fast interval](crate::Schedule::fast_interval) (HAProxy: `fastinter`).
+    /// Starts the next probe of each check after at most one [fast interval](crate::Schedule::fast_interval). The
+    /// availability of the endpoint does not change before. HAProxy calls this `fastinter`.
     CheckSoon,
-    /// It counts as one failed probe of each check.
+    /// Counts as one failed probe of each check. The endpoint becomes unhealthy if this is the
+    /// [`fall`](crate::Schedule::fall)-th consecutive failure of a check. The next probe of each check starts after
+    /// at most one [fast interval](crate::Schedule::fast_interval).
     FailCheck,
-    /// It counts as so many failed probes that one more takes the endpoint down.
+    /// Counts as several failed probes of each check, so that at most one further failed probe makes the endpoint
+    /// unhealthy. If [`fall`](crate::Schedule::fall) is 1, the endpoint becomes unhealthy at once. The next probe of
+    /// each check starts after at most one [fast interval](crate::Schedule::fast_interval).
     SuddenDeath,
-    /// All checks take the endpoint down.
+    /// Makes the endpoint unhealthy at once, as if [`fall`](crate::Schedule::fall) probes of each check had failed.
+    /// The endpoint is up again when [`rise`](crate::Schedule::rise) consecutive probes of each check have passed.
+    /// The next probe of each check starts after at most one [fast interval](crate::Schedule::fast_interval).
     MarkDown,
 }
 
-/// How the time of an ejection grows while an endpoint is ejected repeatedly.
+/// How the ejection time grows if an endpoint is ejected several times. The number of past ejections of an endpoint
+/// decreases by one at the end of each [interval](crate::Outliers::interval), unless the endpoint is ejected, paused
+/// by `Retry-After`, or on probation at that time.
 ///
-/// With the feature `serde` it is the [label](Self::as_str).
+/// With the feature `serde`, the value is written as its [label](Self::as_str).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum EjectionGrowth {
-    /// The n-th ejection lasts n times the base time.
+    /// The n-th ejection of an endpoint lasts n times [`base_ejection`](crate::Outliers::base_ejection), but at most
+    /// [`max_ejection`](crate::Outliers::max_ejection).
     Linear,
-    /// Each ejection lasts twice as long as the one before.
+    /// The first ejection of an endpoint lasts [`base_ejection`](crate::Outliers::base_ejection). Each further
+    /// ejection lasts twice as long as the one before, but at most [`max_ejection`](crate::Outliers::max_ejection).
     Doubling,
 }
 
-/// Ejects endpoints whose success rate is far below the mean of all endpoints.
+/// A rule of outlier detection: ejects endpoints whose success rate is far below the mean of all endpoints.
 ///
-/// At the end of each interval, an endpoint is ejected if its success rate is below the mean minus `deviations` standard
-/// deviations. With the feature `serde`, `deviations` is required and the other fields have their defaults.
+/// The rule is applied at the end of each [interval](crate::Outliers::interval). It ejects an endpoint if the
+/// endpoint's success rate is below the mean minus [`deviations`](Self::deviations) standard deviations.
+///
+/// With the feature `serde`, the rule is a table. The field `deviations` is required; the other fields have defaults.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(deny_unknown_fields))]
 #[non_exhaustive]
 pub struct SuccessRate {
-    /// The number of standard deviations below the mean. Must be above 0; Envoy and gRPC use 1.9.
+    /// The number of standard deviations. An endpoint is ejected if its success rate is more than this many standard
+    /// deviations below the mean of all endpoints. Must be above 0. Envoy and gRPC use 1.9.
     pub deviations: f64,
-    /// The minimum number of endpoints with at least `min_requests` in the interval. With fewer, the rule is not applied.
-    /// Default: 5.
+    /// How many endpoints must have had at least [`min_requests`](field@Self::min_requests) requests in an
+    /// [interval](crate::Outliers::interval) for the rule `SuccessRate` to be applied. With fewer such endpoints, the
+    /// rule ejects none. Default: 5. 0 has the same effect as 1.
     #[cfg_attr(feature = "serde", serde(default = "default_min_hosts"))]
     pub min_hosts: usize,
-    /// The minimum number of requests of an endpoint in the interval. An endpoint with fewer is ignored. Default: 100.
+    /// How many requests an endpoint must have had in an [interval](crate::Outliers::interval) for the rule
+    /// `SuccessRate` to judge it. The rule ignores an endpoint with fewer requests. Default: 100. 0 has the same
+    /// effect as 1.
     #[cfg_attr(feature = "serde", serde(default = "default_min_requests"))]
     pub min_requests: u64,
 }
 
-/// Ejects endpoints at which a large percentage of the requests fail.
+/// A rule of outlier detection: ejects endpoints at which a large percentage of the requests fail.
 ///
-/// The rule is applied at the end of each interval. With the feature `serde`, `percent` is required and the other fields have
-/// their defaults.
+/// The rule is applied at the end of each [interval](crate::Outliers::interval). It ejects an endpoint if at least
+/// [`percent`](Self::percent) percent of the endpoint's requests in that interval failed.
+///
+/// With the feature `serde`, the rule is a table. The field `percent` is required; the other fields have defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(deny_unknown_fields))]
 #[non_exhaustive]
 pub struct FailurePercentage {
-    /// The percentage of failed requests from which an endpoint is ejected. Range: 1 to 100.
+    /// The limit for the percentage of failed requests. An endpoint is ejected if at least this percentage of its
+    /// requests in an [interval](crate::Outliers::interval) failed. Range: 1 to 100.
     pub percent: u32,
-    /// The minimum number of endpoints with at least `min_requests` in the interval. With fewer, the rule is not applied.
-    /// Default: 5.
+    /// How many endpoints must have had at least [`min_requests`](field@Self::min_requests) requests in an
+    /// [interval](crate::Outliers::interval) for the rule `FailurePercentage` to be applied. With fewer such
+    /// endpoints, the rule ejects none. Default: 5. 0 has the same effect as 1.
     #[cfg_attr(feature = "serde", serde(default = "default_min_hosts"))]
     pub min_hosts: usize,
-    /// The minimum number of requests of an endpoint in the interval. An endpoint with fewer is ignored. Default: 50.
+    /// How many requests an endpoint must have had in an [interval](crate::Outliers::interval) for the rule
+    /// `FailurePercentage` to judge it. The rule ignores an endpoint with fewer requests. Default: 50. 0 has the same
+    /// effect as 1.
     #[cfg_attr(feature = "serde", serde(default = "default_min_requests_for_percentage"))]
     pub min_requests: u64,
 }
 
-/// Ejects endpoints whose mean time to the first byte is a multiple of the median of all endpoints.
+/// A rule of outlier detection: ejects endpoints that are much slower than the others.
 ///
-/// The rule is applied at the end of each interval. With the feature `serde`, `factor` is required and the other fields have
-/// their defaults.
+/// The rule is applied at the end of each [interval](crate::Outliers::interval). It computes the mean time to the
+/// first byte of each endpoint. It ejects an endpoint if this mean is at least [`factor`](Self::factor) times the
+/// median of the means of all endpoints.
+///
+/// With the feature `serde`, the rule is a table. The field `factor` is required; the other fields have defaults.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(deny_unknown_fields))]
 #[non_exhaustive]
 pub struct LatencyOutlier {
-    /// The multiple of the median from which an endpoint is ejected. Must be above 1.
+    /// The factor by which an endpoint may be slower than the median. An endpoint is ejected if its mean time to the
+    /// first byte in an [interval](crate::Outliers::interval) is at least `factor` times the median of these means
+    /// over all endpoints. Must be above 1.
     pub factor: f64,
-    /// The minimum number of endpoints with at least `min_requests` in the interval. With fewer, the rule is not applied.
-    /// Default: 5.
+    /// How many endpoints must have had at least [`min_requests`](field@Self::min_requests) responses in an
+    /// [interval](crate::Outliers::interval) for the rule `LatencyOutlier` to be applied. With fewer such endpoints,
+    /// the rule ejects none. Default: 5. 0 has the same effect as 1.
     #[cfg_attr(feature = "serde", serde(default = "default_min_hosts"))]
     pub min_hosts: usize,
-    /// The minimum number of responses of an endpoint in the interval. An endpoint with fewer is ignored. Default: 100.
+    /// How many responses an endpoint must have had in an [interval](crate::Outliers::interval) for the rule
+    /// `LatencyOutlier` to judge it. The rule ignores an endpoint with fewer responses. Default: 100. 0 has the same
+    /// effect as 1.
     #[cfg_attr(feature = "serde", serde(default = "default_min_requests"))]
     pub min_requests: u64,
 }
@@ -104,7 +140,7 @@ const fn default_min_requests_for_percentage() -> u64 {
 }
 
 impl OnFailureLimit {
-    /// A stable label in kebab case, such as `check-soon`.
+    /// Returns a stable label in kebab case: `eject`, `check-soon`, `fail-check`, `sudden-death` or `mark-down`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -118,7 +154,7 @@ impl OnFailureLimit {
 }
 
 impl EjectionGrowth {
-    /// A stable label in lower case: `linear` or `doubling`.
+    /// Returns a stable label in lower case: `linear` or `doubling`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -129,7 +165,9 @@ impl EjectionGrowth {
 }
 
 impl SuccessRate {
-    /// Ejects endpoints this many standard deviations below the mean. `min_hosts` is 5, `min_requests` is 100, as in Envoy.
+    /// Creates a rule that ejects an endpoint if its success rate is more than `deviations` standard deviations below
+    /// the mean of all endpoints. `deviations` must be above 0. As in Envoy, [`min_hosts`](field@Self::min_hosts) is
+    /// 5 and [`min_requests`](field@Self::min_requests) is 100.
     #[must_use]
     pub const fn new(deviations: f64) -> Self {
         Self { deviations, min_hosts: default_min_hosts(), min_requests: default_min_requests() }
@@ -151,7 +189,9 @@ impl SuccessRate {
 }
 
 impl FailurePercentage {
-    /// Ejects endpoints at which this percentage of the requests fail. `min_hosts` is 5, `min_requests` is 50, as in gRPC.
+    /// Creates a rule that ejects an endpoint if at least `percent` percent of its requests fail. `percent` must be
+    /// from 1 to 100. As in gRPC, [`min_hosts`](field@Self::min_hosts) is 5 and
+    /// [`min_requests`](field@Self::min_requests) is 50.
     #[must_use]
     pub const fn new(percent: u32) -> Self {
         Self { percent, min_hosts: default_min_hosts(), min_requests: default_min_requests_for_percentage() }
@@ -173,7 +213,9 @@ impl FailurePercentage {
 }
 
 impl LatencyOutlier {
-    /// Ejects endpoints that are this many times as slow as the median. `min_hosts` is 5, `min_requests` is 100.
+    /// Creates a rule that ejects an endpoint if its mean time to the first byte is at least `factor` times the
+    /// median of these means over all endpoints. `factor` must be above 1. [`min_hosts`](field@Self::min_hosts) is 5
+    /// and [`min_requests`](field@Self::min_requests) is 100.
     #[must_use]
     pub const fn new(factor: f64) -> Self {
         Self { factor, min_hosts: default_min_hosts(), min_requests: default_min_requests() }

@@ -2,7 +2,7 @@ use std::{str::FromStr, time::Duration};
 
 use super::{InvalidHealth, UnknownPreset};
 
-/// How often an endpoint is probed, and how many results change its state.
+/// When the probes of a check run, and how many results change the state of an endpoint.
 ///
 /// ```
 /// use std::time::Duration;
@@ -14,9 +14,10 @@ use super::{InvalidHealth, UnknownPreset};
 /// assert!(Schedule::new().rise(0).validate().is_err());
 /// ```
 ///
-/// With the feature `serde` it is the name of the preset, `"haproxy"`, or a table whose fields are named like the methods.
-/// All fields are optional. The field `preset` names the preset that the other fields change, and `fast_interval = "off"`
-/// uses the normal interval. Unknown fields and invalid settings are errors. A schedule is serialized as a table.
+/// With the feature `serde`, a schedule is written as the name of the only preset, `"haproxy"`, or as a table. The
+/// fields of the table have the names of the setter methods, and all of them are optional. The field `preset` names
+/// the preset that the other fields change. `fast_interval = "off"` turns off the fast interval, so that the normal
+/// interval is used. Unknown fields and invalid settings are errors. A schedule is serialized as a table.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[must_use]
 pub struct Schedule {
@@ -31,24 +32,27 @@ pub struct Schedule {
     pub(crate) port: Option<u16>,
 }
 
-/// The state of an endpoint before its first probe has ended: HAProxy's `init-state`.
+/// The state of an endpoint before its first probe has ended. HAProxy calls it `init-state`.
 ///
-/// With the feature `serde` it is `"up"` or `"must-pass"`.
+/// With the feature `serde`, the value is written as `"up"` or `"must-pass"`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum InitialState {
-    /// The endpoint is up. The first probe decides: if it fails, the endpoint is down at once, whatever
-    /// [`fall`](Schedule::fall) says (as in HAProxy).
+    /// The endpoint counts as up until its first probe ends. If that probe passes, the endpoint stays up. If that
+    /// probe fails, the endpoint is unhealthy at once: [`fall`](Schedule::fall) does not apply to the first probe, as
+    /// in HAProxy.
     #[default]
     Up,
-    /// The endpoint is in maintenance until one probe passes. It gets no requests, not even in a
-    /// [panic](equipoise_core::PoolBuilder::panic_threshold).
+    /// The endpoint is in maintenance until its first probe ends. It gets no requests meanwhile, not even in a
+    /// [panic](equipoise_core::PoolBuilder::panic_threshold). If that probe passes or is inconclusive, the endpoint
+    /// is up. If that probe fails, the endpoint is unhealthy until [`rise`](Schedule::rise) consecutive probes have
+    /// passed.
     MustPass,
 }
 
 impl InitialState {
-    /// A stable label in kebab case: `up` or `must-pass`.
+    /// Returns a stable label in kebab case: `up` or `must-pass`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -59,7 +63,8 @@ impl InitialState {
 }
 
 impl Schedule {
-    /// The default schedule: interval 5 s, fast interval 1 s, timeout 2 s, rise 2, fall 3, jitter 0.1, initially up.
+    /// Creates a schedule with the default settings: interval 5 s, fast interval 1 s, timeout 2 s, rise 2, fall 3,
+    /// jitter 0.1, and endpoints that are initially up.
     pub const fn new() -> Self {
         Self {
             interval: Duration::from_secs(5),
@@ -74,70 +79,78 @@ impl Schedule {
         }
     }
 
-    /// HAProxy's defaults: interval 2 s in all states, timeout 2 s, rise 2, fall 3, no jitter, initially up.
+    /// Creates a schedule with HAProxy's defaults: interval 2 s in all states, timeout 2 s, rise 2, fall 3, no
+    /// jitter, and endpoints that are initially up.
     pub const fn haproxy() -> Self {
         let interval = Duration::from_secs(2);
         Self { interval, fast_interval: None, down_interval: None, timeout: interval, jitter: 0.0, ..Self::new() }
     }
 
-    /// The time between the starts of two probes of an endpoint. Range: 1 ms to 365 days. Default: 5 s.
+    /// Sets the time between the starts of two probes of an endpoint. Two other settings replace it:
+    /// [`fast_interval`](Self::fast_interval) while the state of the endpoint may change soon, and
+    /// [`down_interval`](Self::down_interval) while the endpoint is down. Range: 1 ms to 365 days. Default: 5 s.
     pub const fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval;
         self
     }
 
-    /// The interval during a transition: the endpoint is up and its last probe failed, or it is down and its last probe
-    /// passed. Range: 1 ms to 365 days. Default: 1 s. If it is longer than the interval, the interval is used.
+    /// Sets the time between the starts of two probes while the state of an endpoint may change soon: after a failed
+    /// probe of an endpoint that is up, and after a passed probe of an endpoint that is down. If it is longer than
+    /// [`interval`](Self::interval), `interval` is used instead. Range: 1 ms to 365 days. Default: 1 s.
     pub const fn fast_interval(mut self, interval: Duration) -> Self {
         self.fast_interval = Some(interval);
         self
     }
 
-    /// The interval while the endpoint is down. Range: 1 ms to 365 days. Default: the normal interval.
+    /// Sets the time between the starts of two probes while an endpoint is down. Range: 1 ms to 365 days. Default:
+    /// the same as [`interval`](Self::interval).
     pub const fn down_interval(mut self, interval: Duration) -> Self {
         self.down_interval = Some(interval);
         self
     }
 
-    /// The maximum time of a probe. A probe that takes longer is dropped, and counts as failed unless the check has
-    /// [`OnTimeout::Ignore`](crate::probe::OnTimeout::Ignore). Range: 1 ms to 365 days. Default: 2 s.
+    /// Sets the maximum duration of a probe. A probe that takes longer is dropped. It counts as failed, unless the
+    /// check has [`OnTimeout::Ignore`](crate::probe::OnTimeout::Ignore). Range: 1 ms to 365 days. Default: 2 s.
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// The number of consecutive probes that must pass before an endpoint that is down is up. Minimum 1. Default: 2.
+    /// Sets how many consecutive probes of an endpoint must pass to change its state from down to up. Minimum: 1.
+    /// Default: 2.
     pub const fn rise(mut self, rise: u32) -> Self {
         self.rise = rise;
         self
     }
 
-    /// The number of consecutive probes that must fail before an endpoint that is up is down. Minimum 1. Default: 3.
+    /// Sets how many consecutive probes of an endpoint must fail to change its state from up to down. Minimum: 1.
+    /// Default: 3.
     pub const fn fall(mut self, fall: u32) -> Self {
         self.fall = fall;
         self
     }
 
-    /// The jitter of the interval: each one is shorter by a random fraction of up to this much, so that several balancers do
-    /// not probe at the same time. Range: 0 to 0.5. Default: 0.1.
+    /// Sets the maximum fraction by which each interval is shortened at random. It prevents several balancers from
+    /// probing an endpoint at the same time. Range: 0 (no jitter) to 0.5. Default: 0.1.
     pub const fn jitter(mut self, jitter: f64) -> Self {
         self.jitter = jitter;
         self
     }
 
-    /// The state of an endpoint before its first probe has ended. Default: [`InitialState::Up`].
+    /// Sets the state of an endpoint before its first probe has ended. Default: [`InitialState::Up`].
     pub const fn initial_state(mut self, state: InitialState) -> Self {
         self.initial_state = state;
         self
     }
 
-    /// Probes this port instead of the endpoint's own. Range: 1 to 65 535. Default: the endpoint's own port.
+    /// Sets the port to which probes connect, if it is not the port of the endpoint's address. Range: 1 to 65 535.
+    /// Default: the port of the endpoint's address.
     pub const fn port(mut self, port: u16) -> Self {
         self.port = Some(port);
         self
     }
 
-    /// Validates the settings.
+    /// Validates the settings of the schedule.
     ///
     /// # Errors
     ///
@@ -168,12 +181,13 @@ impl Schedule {
         Ok(())
     }
 
-    /// The interval during a transition.
+    /// The time between the starts of two probes while the state of the endpoint may change soon: the fast interval,
+    /// if there is one and it is shorter than the normal interval.
     pub(crate) fn transition_interval(&self) -> Duration {
         self.fast_interval.map_or(self.interval, |fast| fast.min(self.interval))
     }
 
-    /// The interval while the endpoint is down.
+    /// The time between the starts of two probes while the endpoint is down.
     pub(crate) fn interval_while_down(&self) -> Duration {
         self.down_interval.unwrap_or(self.interval)
     }
@@ -185,7 +199,7 @@ impl Default for Schedule {
     }
 }
 
-/// Parses the name of a preset. The only one is `haproxy`.
+/// Parses the name of a preset. The only preset is `haproxy`.
 impl FromStr for Schedule {
     type Err = UnknownPreset;
 
@@ -197,7 +211,8 @@ impl FromStr for Schedule {
     }
 }
 
-/// The minimum of all times in a schedule. A machine with an interval of 0 would probe endlessly.
+/// The minimum of all times in a schedule. With an interval of 0, the health state machine would start probes in an
+/// endless loop.
 const MIN_TIME: Duration = Duration::from_millis(1);
 /// The maximum of all times in the settings, so that sums of times do not overflow.
 pub(super) const MAX_TIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
