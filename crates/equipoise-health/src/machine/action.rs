@@ -2,46 +2,51 @@ use equipoise_core::{Availability, EndpointId};
 
 use super::{AvailabilityChange, ProbeId};
 
-/// An output of a [`Machine`](super::Machine), which its driver must carry out. See
-/// [`Machine::poll_action`](super::Machine::poll_action).
+/// A task from a [`Machine`](super::Machine), which the driver (the code that runs the machine) must carry out.
+/// [`Machine::poll_action`](super::Machine::poll_action) returns it.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Action {
-    /// Start a probe, and report its result as [`Event::Probed`](super::Event::Probed). The machine enforces the timeout.
+    /// Start a probe of an endpoint, and report its result as [`Event::Probed`](super::Event::Probed). If the probe
+    /// exceeds its timeout, [`CancelProbe`](Self::CancelProbe) follows.
     Probe {
-        /// The id of the probe. [`ProbeId::check`] tells which check it belongs to.
+        /// The id of the probe. [`ProbeId::check`] returns which check the probe belongs to.
         probe: ProbeId,
-        /// The endpoint to probe.
+        /// The id of the endpoint to probe.
         id: EndpointId,
-        /// The port to probe. `None` means the endpoint's own.
+        /// The port to connect to. `None` means the port of the endpoint's address.
         port: Option<u16>,
     },
-    /// Drop a probe that exceeded its timeout or whose endpoint has left. Its result would be ignored.
+    /// Drop the probe with this id, because it has exceeded its timeout or its endpoint has left the pool. A result
+    /// of this probe is ignored.
     CancelProbe(ProbeId),
-    /// Set the availability of an endpoint. A second [`Probation`](Availability::Probation) in a row must be set as well: it
-    /// admits another request.
+    /// Set the availability of an endpoint in the pool. If two such actions in a row set
+    /// [`Probation`](Availability::Probation) for the same endpoint, carry out both: the second action lets the
+    /// endpoint get another request.
     SetAvailability {
-        /// The endpoint.
+        /// The id of the endpoint.
         id: EndpointId,
-        /// The new availability.
+        /// The new availability of the endpoint.
         availability: Availability,
     },
-    /// Set the weight of an endpoint, as its agent reports it.
+    /// Set the weight of an endpoint in the pool to the value that the endpoint's agent has reported.
     SetWeightPercent {
-        /// The endpoint.
+        /// The id of the endpoint.
         id: EndpointId,
-        /// The weight in percent of the configured weight, from 0 to 25 600.
+        /// The new weight of the endpoint in percent of its configured weight. Range: 0 to 25 600.
         percent: u32,
     },
-    /// Set the maximum number of requests in flight of an endpoint, as its agent reports it.
+    /// Set the maximum number of requests in flight of an endpoint in the pool to the value that the endpoint's agent
+    /// has reported.
     SetMaxInFlight {
-        /// The endpoint.
+        /// The id of the endpoint.
         id: EndpointId,
-        /// The maximum. `None` means no limit.
+        /// The new maximum number of requests in flight of the endpoint. `None` means that there is no limit.
         max_in_flight: Option<u32>,
     },
-    /// Report the results of all requests since the last report as [`Event::Counted`](super::Event::Counted).
+    /// Collect the results of all endpoints' requests since the last `CollectCounts`, and report them as
+    /// [`Event::Counted`](super::Event::Counted).
     CollectCounts,
-    /// Report a change of availability to listeners.
+    /// Report this change of an endpoint's availability to listeners, such as logs. Do so after the pool was changed.
     Notify(AvailabilityChange),
 }

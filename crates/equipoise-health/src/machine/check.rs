@@ -8,25 +8,25 @@ use crate::settings::{InitialState, OnFailureLimit, Schedule};
 #[derive(Debug)]
 pub(super) struct CheckState {
     pub(super) up: bool,
-    /// The number of consecutive results that contradict `up`.
+    /// The number of consecutive probe results that contradict `up`.
     pub(super) against: u32,
-    /// Whether a result is known.
+    /// Whether a probe has passed or failed, or a failure limit was applied.
     known: bool,
-    /// Whether the endpoint must pass its first probe, which has not ended yet.
+    /// Whether the endpoint must pass its first probe, and that probe has not ended yet.
     pub(super) must_pass: bool,
     pub(super) since: Timestamp,
-    /// Why the last probe failed or was inconclusive.
+    /// Why the last probe failed or was inconclusive. `None` if it passed.
     pub(super) last_error: Option<String>,
-    /// The time of the next probe, if one is scheduled.
+    /// The time at which the next probe starts. `None` if no probe is scheduled.
     pub(super) due: Option<Timestamp>,
     pub(super) running: Option<Running>,
-    /// Whether a probe is due and waits for a free place.
+    /// Whether a probe is due but waits, because the maximum number of probes runs.
     pub(super) waits: bool,
     /// Whether the last probe exceeded its timeout.
     pub(super) hangs: bool,
 }
 
-/// A probe that runs.
+/// A running probe.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Running {
     pub(super) number: u64,
@@ -50,7 +50,7 @@ impl CheckState {
         }
     }
 
-    /// Records the result of a probe.
+    /// Records the result of a probe that passed or failed.
     pub(super) fn record(&mut self, result: Result<(), String>, schedule: &Schedule, now: Timestamp) {
         let passed = result.is_ok();
         self.must_pass = false;
@@ -67,14 +67,14 @@ impl CheckState {
         }
     }
 
-    /// Records a probe that was inconclusive. It ends the wait for the first probe, because the next one may be inconclusive
-    /// as well.
+    /// Records the end of an inconclusive probe. If the endpoint had to pass its first probe, it now counts as up,
+    /// because further probes may be inconclusive as well.
     pub(super) fn inconclusive(&mut self, reason: String) {
         self.up |= std::mem::take(&mut self.must_pass);
         self.last_error = Some(reason);
     }
 
-    /// Applies a failure limit that the endpoint's requests have reached.
+    /// Applies `action` to this check, because the endpoint's requests have reached a failure limit.
     pub(super) fn failure_limit_reached(
         &mut self,
         action: OnFailureLimit,
@@ -88,7 +88,7 @@ impl CheckState {
         match action {
             OnFailureLimit::Eject | OnFailureLimit::CheckSoon => return,
             OnFailureLimit::FailCheck => {}
-            // The record below adds one, so that one more failed probe reaches `fall`.
+            // The call of `record` below adds one, so that the next failed probe reaches `fall`.
             OnFailureLimit::SuddenDeath => self.against = self.against.max(schedule.fall.saturating_sub(2)),
             OnFailureLimit::MarkDown => self.against = schedule.fall,
         }
@@ -96,7 +96,7 @@ impl CheckState {
         self.record(Err(reason.to_owned()), schedule, now);
     }
 
-    /// The time between the starts of the last probe and the next one.
+    /// Returns the time between the starts of the last probe and the next one, before jitter.
     pub(super) fn interval(&self, schedule: &Schedule) -> Duration {
         match (self.against, self.up) {
             (0, true) => schedule.interval,

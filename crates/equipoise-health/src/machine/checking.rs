@@ -1,4 +1,4 @@
-//! The checks of the machine: when probes start, and what follows from their results.
+//! Active checks in the health state machine: when probes start, and how their results change the state of endpoints.
 
 use equipoise_core::Timestamp;
 
@@ -18,10 +18,10 @@ impl Machine {
         self.due.push((number, check), record.checks[check].hangs);
     }
 
-    /// Starts probes that are due, as long as there are free places.
+    /// Starts probes that are due, until the maximum number of probes runs.
     pub(super) fn start_due(&mut self) {
         while self.running < self.policy.max_concurrent_probes {
-            // Endpoints that hang get at most half of the places, so that they do not delay the other probes.
+            // Endpoints that hang get at most half of the running probes, so that they do not delay the other probes.
             let is_full = self.running_hanging >= self.policy.max_concurrent_probes.div_ceil(2);
             let Some((number, check)) = self.due.pop(!is_full) else { return };
             let Some(record) = self.records.get_mut(&number) else { continue };
@@ -61,14 +61,14 @@ impl Machine {
         self.unprobed -= usize::from(std::mem::take(&mut record.unprobed));
         state.hangs = matches!(result, Err(ProbeError::Timeout) | Ok(ProbeOutcome::Inconclusive(ProbeError::Timeout)));
         match result {
-            // The check itself passes with any reply; the agent's state is a source of its own.
+            // The check passes with any reply of the agent. The state that the agent reports is a source of its own.
             Ok(ProbeOutcome::Agent(reply)) => {
                 state.record(Ok(()), &schedule, self.now);
                 let has_error = reply.unknown_word.is_some() || reply.warning.is_some();
                 state.last_error = has_error.then(|| reply.text.clone());
                 record.agent_replied(&reply, self.now);
             }
-            // A probe that the system forbids says nothing about the endpoint.
+            // A probe that the operating system forbids says nothing about the endpoint.
             Ok(ProbeOutcome::Inconclusive(why)) | Err(why @ ProbeError::Forbidden(_)) => {
                 state.inconclusive(why.to_string());
             }

@@ -1,9 +1,10 @@
 use std::collections::VecDeque;
 
-/// The number of an endpoint's record and the index of a check.
+/// The record number of an endpoint and the index of a check.
 type Due = (u64, usize);
 
-/// The checks that are due and wait for a free place, each with a sequence number.
+/// The checks whose next probe is due but waits, because the maximum number of probes runs. Each check has a sequence
+/// number.
 #[derive(Debug, Default)]
 pub(super) struct DueChecks {
     sequence: u64,
@@ -18,7 +19,8 @@ impl DueChecks {
         if hangs { &mut self.hanging } else { &mut self.others }.push_back((self.sequence, due));
     }
 
-    /// Removes and returns the check that has waited longest. Hanging ones are considered only if `hanging_too` is true.
+    /// Removes and returns the check that has waited longest. Checks whose last probe exceeded its timeout are only
+    /// considered if `hanging_too` is true.
     pub(super) fn pop(&mut self, hanging_too: bool) -> Option<Due> {
         let first = |queue: &VecDeque<(u64, Due)>| queue.front().map_or(u64::MAX, |(sequence, _)| *sequence);
         let hangs = hanging_too && first(&self.hanging) < first(&self.others);

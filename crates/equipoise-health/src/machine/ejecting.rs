@@ -1,4 +1,5 @@
-//! Outlier detection in the machine: ejections, pauses and probation.
+//! Outlier detection in the health state machine: when endpoints are ejected, paused or on probation, and for how
+//! long.
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::{
     settings::{OnFailureLimit, Outliers},
 };
 
-/// The time after which another request is admitted on probation if the last one has had no result.
+/// How long an endpoint on probation has to answer its request. After that, another request is admitted.
 const PROBATION_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Machine {
@@ -24,7 +25,8 @@ impl Machine {
         let Some(&number) = self.ids.get(id) else { return };
         let Some(record) = self.records.get_mut(&number) else { return };
         let Some(rules) = self.policy.outliers else { return };
-        // A pause that begins on probation does not hide the result of the request on probation.
+        // The endpoint may have been paused by another response while it was on probation. The result of the request
+        // on probation still counts then.
         let paused_on_probation = record.requests.paused_on_probation;
         match (signal, record.requests.phase) {
             (Signal::FailureLimitReached(limit), Phase::Up) => {
@@ -56,7 +58,7 @@ impl Machine {
         self.publish(number);
     }
 
-    /// Applies a failure limit through the checks.
+    /// Applies `action` to the endpoint's checks, because its requests have reached a failure limit.
     fn fail_checks(&mut self, number: u64, reason: &str, action: OnFailureLimit) {
         let Some(record) = self.records.get_mut(&number) else { return };
         let checks = record.checks.iter_mut().zip(&self.policy.checks).enumerate();
@@ -80,8 +82,8 @@ impl Machine {
         self.take_out(number, Phase::Ejected, time, reason);
     }
 
-    /// Takes an endpoint out for a time, unless the maximum number of endpoints is out. An endpoint that is out already stays
-    /// out.
+    /// Keeps an endpoint out for `time`, unless outlier detection already keeps out the maximum number of endpoints.
+    /// An endpoint that is already out stays out, for the new time.
     fn take_out(&mut self, number: u64, phase: Phase, time: Duration, reason: String) {
         let max = self.max_out();
         let Some(record) = self.records.get_mut(&number) else { return };
@@ -97,13 +99,14 @@ impl Machine {
         self.publish(number);
     }
 
-    /// The maximum number of endpoints that may be out because of their requests alone.
+    /// Returns the maximum number of endpoints that outlier detection may keep out at the same time. It is at least
+    /// 1.
     pub(super) fn max_out(&self) -> usize {
         let percent = self.policy.outliers.map_or(0, |rules| rules.max_ejection_percent as usize);
         (self.records.len() * percent / 100).max(1)
     }
 
-    /// Handles the end of an ejection, of a pause, or of the timeout on probation.
+    /// Handles the end of an ejection, of a pause, or of the timeout of the request on probation.
     pub(super) fn release(&mut self, number: u64) {
         let Some(record) = self.records.get_mut(&number) else { return };
         record.requests.until = None;
@@ -113,7 +116,7 @@ impl Machine {
                 record.enter(Phase::Probation, self.now);
             }
             Phase::Paused => record.enter(Phase::Up, self.now),
-            // The request on probation hangs or has ended without a verdict: admit another one.
+            // The request on probation hangs or has ended without a verdict, so another request is admitted.
             Phase::Probation => record.admit_another(&mut self.actions),
             Phase::Up => return,
         }
@@ -136,8 +139,9 @@ impl Machine {
         }
     }
 
-    /// Subtracts one ejection of each endpoint that is up at the end of an interval, as gRPC's A50 does. Outliers of the
-    /// interval are ejected before. A driver that does not answer [`Action::CollectCounts`] has found none.
+    /// Subtracts one from the number of past ejections of each endpoint that is up at the end of an interval, as
+    /// gRPC's proposal A50 does. It is called after the outliers of the interval were ejected. If the driver does not
+    /// answer [`Action::CollectCounts`], there are no outliers in that interval.
     fn forgive(&mut self) {
         if std::mem::take(&mut self.forgiveness_due) {
             for record in self.records.values_mut().filter(|record| record.requests.phase == Phase::Up) {
@@ -149,7 +153,7 @@ impl Machine {
     pub(super) fn counted(&mut self, counts: Vec<(EndpointId, RequestCounts)>) {
         let Some(rules) = self.policy.outliers else { return };
         let known = counts.into_iter().filter_map(|(id, counts)| Some((*self.ids.get(&id)?, counts)));
-        // Endpoints that are out are not compared with the others.
+        // Endpoints that outlier detection keeps out are not compared with the others.
         let is_up = |(number, _): &(u64, RequestCounts)| {
             self.records.get(number).is_some_and(|record| record.requests.phase == Phase::Up)
         };

@@ -4,7 +4,8 @@ use equipoise_core::EndpointId;
 
 use crate::probe::{ProbeError, ProbeOutcome};
 
-/// Identifies one probe of one [`Machine`](super::Machine). A late result is recognized by its id.
+/// Identifies one probe that a [`Machine`](super::Machine) has started. Every probe has its own id, so that the late
+/// result of a cancelled probe is recognized and ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ProbeId {
     pub(super) record: u64,
@@ -13,115 +14,134 @@ pub struct ProbeId {
 }
 
 impl ProbeId {
-    /// The index of the probe's check in [`HealthPolicy::checks`](crate::HealthPolicy::checks).
+    /// Returns the index of the check to which the probe belongs, in
+    /// [`HealthPolicy::checks`](crate::HealthPolicy::checks).
     pub const fn check(self) -> usize {
         self.check
     }
 }
 
-/// An input of a [`Machine`](super::Machine), given to [`Machine::handle`](super::Machine::handle).
+/// An event for a [`Machine`](super::Machine). The driver (the code that runs the machine) reports it with
+/// [`Machine::handle`](super::Machine::handle).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// An endpoint has joined the pool. If the id is already known, the endpoint was replaced, for instance because its
-    /// address changed: its state starts anew, except for what an operator has set.
+    /// The endpoint with this id has joined the pool. If an endpoint with this id had joined already, it was
+    /// replaced, for instance because its address changed. Its state then starts anew, except for the [administrative
+    /// state](AdminState), which is kept.
     Joined(EndpointId),
-    /// An endpoint has left the pool. An unknown id is ignored.
+    /// The endpoint with this id has left the pool. The event is ignored if no endpoint with this id has joined.
     Left(EndpointId),
-    /// A probe has ended. The result of a cancelled or unknown probe is ignored.
+    /// A probe has ended. The event is ignored if the probe was cancelled.
     Probed {
-        /// The id from [`Action::Probe`](super::Action::Probe).
+        /// The id of the ended probe, from [`Action::Probe`](super::Action::Probe).
         probe: ProbeId,
-        /// The result of the probe.
+        /// The outcome of the probe, or the reason why the probe failed.
         result: Result<ProbeOutcome, ProbeError>,
     },
-    /// The requests of an endpoint require an immediate decision. See [`Signals::take`](crate::Signals::take).
+    /// The requests of an endpoint had a result that requires an immediate decision.
+    /// [`Signals::take`](crate::Signals::take) returns these events.
     Signalled {
-        /// The endpoint. An unknown id is ignored.
+        /// The id of the endpoint whose requests had this result. The event is ignored if no endpoint with this id
+        /// has joined.
         id: EndpointId,
-        /// What the requests have shown.
+        /// The result of the endpoint's requests.
         signal: Signal,
     },
-    /// The answer to [`Action::CollectCounts`](super::Action::CollectCounts): the results of requests since the last one. See
-    /// [`Signals::count`](crate::Signals::count).
+    /// The results of each endpoint's requests since the last event of this kind. It is the answer to
+    /// [`Action::CollectCounts`](super::Action::CollectCounts). [`Signals::count`](crate::Signals::count) returns it.
     Counted(Vec<(EndpointId, RequestCounts)>),
-    /// An operator has set the administrative state of an endpoint.
+    /// An operator has set the administrative state of an endpoint: ready, drain or maintenance.
     AdminStateSet {
-        /// The endpoint. For an endpoint that has not joined, the state is kept until it joins. The last 1 024 such states
-        /// are kept.
+        /// The id of the endpoint. If no endpoint with this id has joined, the state is kept until one joins. At most
+        /// 1 024 such states are kept; after that, the oldest one is dropped.
         id: EndpointId,
-        /// The new state.
+        /// The new administrative state of the endpoint.
         state: AdminState,
     },
 }
 
-/// A result of an endpoint's requests that requires an immediate decision.
+/// A result of an endpoint's requests that requires an immediate decision by the health state machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Signal {
-    /// The endpoint has reached a failure limit.
+    /// The endpoint has reached a failure limit: a configured number of consecutive failed requests, or of failed
+    /// requests within a time.
     FailureLimitReached(FailureLimit),
-    /// The request on probation succeeded.
+    /// The endpoint is on probation after an ejection. The one request that decides whether it is up again has
+    /// succeeded.
     ProbationPassed,
-    /// The request on probation failed.
+    /// The endpoint is on probation after an ejection. The one request that decides whether it is up again has
+    /// failed.
     ProbationFailed,
-    /// The endpoint asked for a pause of this length (`Retry-After`).
+    /// The endpoint answered 429 or 503 with a `Retry-After` header. It asks to get no requests for this long.
     RetryAfter(Duration),
 }
 
-/// A limit of failures that an endpoint has reached, with the number of failures.
+/// The limit of failed requests that an endpoint has reached. Each variant contains the configured number of
+/// failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FailureLimit {
-    /// This many consecutive failures of any kind: [`consecutive_failures`](crate::Outliers::consecutive_failures).
+    /// The endpoint had this many consecutive failed requests, with failures of any kind. The limit is set by
+    /// [`consecutive_failures`](crate::Outliers::consecutive_failures).
     Consecutive(u32),
-    /// This many consecutive gateway failures:
+    /// The endpoint had this many consecutive gateway failures, such as status 502, 503 or 504. The limit is set by
     /// [`consecutive_gateway_failures`](crate::Outliers::consecutive_gateway_failures).
     ConsecutiveGateway(u32),
-    /// This many consecutive connection failures:
-    /// [`consecutive_connection_failures`](crate::Outliers::consecutive_connection_failures).
+    /// The endpoint had this many consecutive connection failures: no connection, a broken connection, or a timeout.
+    /// The limit is set by [`consecutive_connection_failures`](crate::Outliers::consecutive_connection_failures).
     ConsecutiveConnection(u32),
-    /// This many failures within the configured time: [`failures_within`](crate::Outliers::failures_within).
+    /// The endpoint had this many failed requests within the configured time. The limit and the time are set by
+    /// [`failures_within`](crate::Outliers::failures_within).
     Within(u32),
 }
 
-/// The results of one endpoint's requests in one [interval](crate::Outliers::interval).
+/// The results of one endpoint's requests in one [interval](crate::Outliers::interval) of outlier detection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RequestCounts {
-    /// The number of successful requests.
+    /// The number of the endpoint's requests that succeeded in the [interval](crate::Outliers::interval) of outlier
+    /// detection.
     pub successes: u64,
-    /// The number of failed requests.
+    /// The number of the endpoint's requests that failed in the [interval](crate::Outliers::interval) of outlier
+    /// detection.
     pub failures: u64,
-    /// The number of responses whose time to the first byte was measured.
+    /// The number of responses of the endpoint for which the time to the first byte was measured, in one
+    /// [interval](crate::Outliers::interval) of outlier detection.
     pub latency_samples: u64,
-    /// The sum of the times to the first byte.
+    /// The sum of the measured times to the first byte of the endpoint's responses, in one
+    /// [interval](crate::Outliers::interval) of outlier detection.
     pub latency_sum: Duration,
 }
 
-/// The administrative state of an endpoint, as set by an operator. It corresponds to HAProxy's `set server … state`.
+/// The administrative state of an endpoint, which an operator sets. It corresponds to HAProxy's command `set server …
+/// state`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AdminState {
-    /// The operator has no objection. Ends a drain and maintenance; the other sources still count.
+    /// The operator permits all requests to the endpoint. This ends a drain or a maintenance that an operator has
+    /// set. The other sources, such as checks, still decide about the endpoint.
     Ready,
-    /// The endpoint takes only requests that are bound to it.
+    /// The operator is draining the endpoint. It gets only requests that are bound to it, such as those of its
+    /// existing sessions.
     Drain {
-        /// The time from now after which the endpoint takes no requests at all. `None` means no limit.
+        /// How long the endpoint still gets requests that are bound to it, counted from the time when this state is
+        /// set. After that, the endpoint gets no requests. `None` means that there is no limit.
         deadline: Option<Duration>,
     },
-    /// The endpoint takes no requests.
+    /// The operator has taken the endpoint out. It gets no requests.
     Maintenance,
 }
 
 impl RequestCounts {
-    /// Counts without latencies.
+    /// Creates counts of successful and failed requests, without latencies.
     #[must_use]
     pub const fn new(successes: u64, failures: u64) -> Self {
         Self { successes, failures, latency_samples: 0, latency_sum: Duration::ZERO }
     }
 
-    /// Sets the number of measured times to the first byte and their sum.
+    /// Sets how many times to the first byte were measured, and the sum of these times. Default: 0 for both.
     #[must_use]
     pub const fn with_latency(mut self, samples: u64, sum: Duration) -> Self {
         (self.latency_samples, self.latency_sum) = (samples, sum);
@@ -130,7 +150,7 @@ impl RequestCounts {
 }
 
 impl AdminState {
-    /// A stable label in lower case: `ready`, `drain` or `maintenance`.
+    /// Returns a stable label in lower case: `ready`, `drain` or `maintenance`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -142,7 +162,9 @@ impl AdminState {
 }
 
 impl FailureLimit {
-    /// A stable label: the name of the setting in [`Outliers`](crate::Outliers), such as `consecutive_failures`.
+    /// Returns a stable label: `consecutive_failures`, `consecutive_gateway_failures`,
+    /// `consecutive_connection_failures` or `failures_within`. It is the name of the method of
+    /// [`Outliers`](crate::Outliers) that sets the limit.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -154,7 +176,7 @@ impl FailureLimit {
     }
 }
 
-/// The reason for an ejection, such as `5 failures in a row`.
+/// Writes the limit as the reason for an ejection, such as `5 failures in a row`.
 impl fmt::Display for FailureLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

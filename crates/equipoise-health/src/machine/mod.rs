@@ -1,8 +1,10 @@
-//! The state machine behind [`Health`](crate::Health): it decides on the health of one pool's endpoints, without I/O, clock
-//! or threads.
+//! The health state machine: it decides which availability each endpoint of one pool has. It has no I/O, no clock and
+//! no threads.
 //!
-//! Use it directly to run health checks without tokio. [`Machine`] takes an [`Event`] and the time, and returns an
-//! [`Action`] for the driver to carry out. [`Signals`](crate::Signals) collects the results of requests for it.
+//! [`Health`](crate::Health) runs it under tokio. Use this module directly to run health checks under another
+//! runtime. The code around a [`Machine`] is called the driver: it reports each [`Event`] together with the time, and
+//! carries out each [`Action`] that the `Machine` returns. [`Signals`](crate::Signals) collects the results of
+//! requests for the driver.
 //!
 //! ```
 //! use equipoise_core::{Availability, EndpointId, Timestamp};

@@ -5,16 +5,16 @@ use equipoise_core::Timestamp;
 use super::RequestCounts;
 use crate::settings::{FailurePercentage, LatencyOutlier, Outliers, SuccessRate};
 
-/// The state that outlier detection keeps of one endpoint.
+/// What outlier detection stores for one endpoint.
 #[derive(Debug, Default)]
 pub(super) struct RequestState {
     pub(super) phase: Phase,
-    /// The number of consecutive ejections.
+    /// The number of past ejections, which decreases while the endpoint is up.
     pub(super) ejections: u32,
-    /// Whether the present pause began on probation, which continues after it.
+    /// Whether the endpoint was on probation when its present pause began. The probation continues after the pause.
     pub(super) paused_on_probation: bool,
     pub(super) reason: String,
-    /// The time at which the present phase ends.
+    /// The time at which the present phase ends. `None` if the phase has no end.
     pub(super) until: Option<Timestamp>,
 }
 
@@ -22,18 +22,19 @@ pub(super) struct RequestState {
 pub(super) enum Phase {
     #[default]
     Up,
-    /// Ejected because of its requests.
+    /// The endpoint is ejected because of the results of its requests.
     Ejected,
-    /// Paused because it sent `Retry-After`.
+    /// The endpoint is paused because it sent `Retry-After`.
     Paused,
-    /// One request decides whether it is up.
+    /// The result of one request decides whether the endpoint is up again.
     Probation,
 }
 
-/// An outlier with its score and the reason. The lowest score is the worst.
+/// The record number of an outlier, its score, and the reason for its ejection. The lowest score is the worst.
 type Outlier = (u64, f64, String);
 
-/// The outliers of an interval with the reasons. The worst come first, because not all of them may be ejected.
+/// Returns the endpoints that must be ejected at the end of an interval, with the reasons. The worst ones come first,
+/// because the maximum number of ejected endpoints may be reached before the last ones.
 pub(super) fn find_outliers(counts: &[(u64, RequestCounts)], rules: &Outliers) -> Vec<(u64, String)> {
     let mut found: Vec<Outlier> = Vec::new();
     found.extend(rules.success_rate.into_iter().flat_map(|rule| by_success_rate(counts, rule)));
@@ -44,7 +45,8 @@ pub(super) fn find_outliers(counts: &[(u64, RequestCounts)], rules: &Outliers) -
     found.into_iter().filter(|(record, ..)| seen.insert(*record)).map(|(record, _, reason)| (record, reason)).collect()
 }
 
-/// The success rates in percent of the endpoints with enough requests; none if there are too few such endpoints.
+/// Returns the success rates, in percent, of the endpoints that had at least `min_requests` requests. Returns none if
+/// fewer than `min_hosts` endpoints had that many.
 fn success_rates(counts: &[(u64, RequestCounts)], min_requests: u64, min_hosts: usize) -> Vec<(u64, f64)> {
     let requests = |counts: &RequestCounts| counts.successes + counts.failures;
     let enough = counts.iter().filter(|(_, counts)| requests(counts) >= min_requests.max(1));

@@ -6,21 +6,22 @@ use super::AdminState;
 
 /// The administrative states of endpoints that have not joined yet.
 ///
-/// A state may be set before its endpoint joins. An id that never joins may be misspelt, so the number of states is limited;
-/// the oldest is dropped.
+/// An operator may set a state before the endpoint joins. The id may be misspelt, so that its endpoint never joins.
+/// The number of states is therefore limited: if there are too many, the oldest one is dropped.
 #[derive(Debug, Default)]
 pub(super) struct PendingAdminStates {
     by_id: HashMap<EndpointId, (u64, AdminState)>,
-    /// The ids in the order in which they were set.
+    /// The ids in the order in which their states were set.
     ids: BTreeMap<u64, EndpointId>,
     next: u64,
 }
 
-/// The maximum number of states: more than an operator sets ahead of a deployment. Each takes about 200 bytes.
+/// The maximum number of states. It is more than an operator sets before a deployment. Each state takes about 200
+/// bytes.
 const MAX: usize = 1024;
 
 impl PendingAdminStates {
-    /// Sets the state of an id. If there are [`MAX`] others, the oldest is dropped.
+    /// Sets the state of an id. If there are already [`MAX`] states of other ids, the oldest one is dropped.
     pub(super) fn insert(&mut self, id: EndpointId, state: AdminState) {
         self.remove(&id);
         if self.by_id.len() >= MAX

@@ -12,30 +12,30 @@ use crate::{
     settings::{CheckPolicy, HealthPolicy},
 };
 
-/// The state of one endpoint.
+/// The state of one endpoint in the health state machine.
 #[derive(Debug)]
 pub(super) struct Record {
     pub(super) id: EndpointId,
     operator: OperatorState,
     operator_since: Timestamp,
-    /// The deadline of the drain.
+    /// The time at which the drain that an operator has set reaches its deadline.
     pub(super) drained_at: Option<Timestamp>,
     agent: AgentState,
-    /// The text of the last reply that mentioned the health.
+    /// The text of the agent's last reply that mentioned the endpoint's health.
     agent_text: String,
     agent_since: Timestamp,
     pub(super) checks: Box<[CheckState]>,
     pub(super) requests: RequestState,
     requests_since: Timestamp,
-    /// Whether it counts towards the maximum number of endpoints that are out because of their requests.
+    /// Whether the endpoint counts towards the maximum number of endpoints that outlier detection keeps out.
     pub(super) counted_out: bool,
-    /// Whether none of its probes has ended.
+    /// Whether no probe of the endpoint has ended yet.
     pub(super) unprobed: bool,
-    /// The availability that the pool was told last; `None` if it was told nothing.
+    /// The availability in the last `SetAvailability` action. `None` if there was no such action.
     set_availability: Option<Availability>,
-    /// The availability of the last notification.
+    /// The availability in the last notification of listeners.
     notified: Availability,
-    /// The source of the last notification.
+    /// The source in the last notification of listeners.
     last_source: Source,
     set_weight: Option<u32>,
     set_max_in_flight: Option<Option<u32>>,
@@ -45,7 +45,7 @@ pub(super) struct Record {
 enum OperatorState {
     Ready,
     Draining,
-    /// The deadline of the drain has passed.
+    /// The deadline of a drain has passed.
     Drained,
     Maintenance,
 }
@@ -95,7 +95,7 @@ impl Record {
         }
     }
 
-    /// The administrative state to hand over to an endpoint that replaces this one.
+    /// Returns the administrative state that an endpoint inherits if it replaces this one. `None` means ready.
     pub(super) fn admin_state(&self, now: Timestamp) -> Option<AdminState> {
         match self.operator {
             OperatorState::Ready => None,
@@ -114,12 +114,12 @@ impl Record {
         self.requests_since = now;
     }
 
-    /// Whether it is out because of its requests alone.
+    /// Whether outlier detection alone keeps the endpoint out.
     pub(super) fn is_out_for_its_requests(&self) -> bool {
         self.requests.phase != Phase::Up && self.against().all(|(source, _)| source == Source::Requests)
     }
 
-    /// Admits another request on probation.
+    /// Adds an action that admits another request to an endpoint on probation.
     pub(super) fn admit_another(&self, actions: &mut VecDeque<Action>) {
         if self.set_availability == Some(Availability::Probation) {
             let availability = Availability::Probation;
@@ -127,12 +127,13 @@ impl Record {
         }
     }
 
-    /// Forgets what the pool was told, so that it is told again.
+    /// Forgets which actions were returned, so that `publish` returns them again.
     pub(super) fn forget_settings(&mut self) {
         (self.set_availability, self.set_weight, self.set_max_in_flight) = (None, None, None);
     }
 
-    /// The sources that have a condition against the endpoint, in the order of priority, with the availability of each.
+    /// Returns the sources that have a condition against the endpoint, in the order of priority, each with the
+    /// availability that it causes.
     fn against(&self) -> impl Iterator<Item = (Source, Availability)> {
         let operator = match self.operator {
             OperatorState::Ready => None,
@@ -162,7 +163,8 @@ impl Record {
         all.into_iter().filter_map(|(source, availability)| Some((source, availability?)))
     }
 
-    /// The strictest availability of all sources. An endpoint that is draining and unhealthy takes no requests.
+    /// Returns the strictest availability of all sources. An endpoint that is both draining and unhealthy gets no
+    /// requests.
     fn availability(&self) -> Availability {
         self.against().fold(Availability::Up, |all, (_, one)| match (all, one) {
             (Availability::Up, one) => one,
@@ -172,7 +174,7 @@ impl Record {
         })
     }
 
-    /// The condition of a source that has one.
+    /// Returns the condition of a source that has a condition against the endpoint.
     fn condition(&self, source: Source, availability: Availability, policy: &HealthPolicy) -> Condition {
         let (reason, since) = match source {
             Source::Operator => {
@@ -220,7 +222,7 @@ impl Record {
         }
     }
 
-    /// Adds the actions that bring the pool and the listeners up to date.
+    /// Adds the actions that report the present state of the endpoint to the pool and to listeners.
     pub(super) fn publish(&mut self, policy: &HealthPolicy, now: Timestamp, actions: &mut VecDeque<Action>) {
         let availability = self.availability();
         let id = self.id.clone();

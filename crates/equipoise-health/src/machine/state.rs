@@ -15,29 +15,38 @@ use super::{
 };
 use crate::settings::{HealthPolicy, InvalidHealth};
 
-/// Decides on the health of one pool's endpoints, from all sources of information.
+/// The health state machine: decides which availability each endpoint of one pool has, from all sources of
+/// information.
 ///
-/// It does no I/O. Call [`handle`](Self::handle) when something happens, and [`handle_timeout`](Self::handle_timeout) at the
-/// time that [`poll_timeout`](Self::poll_timeout) returns. After each call, carry out the actions that
-/// [`poll_action`](Self::poll_action) returns. The same events at the same times give the same actions, whatever drives the
-/// machine: tokio, a manual clock or the simulator.
+/// It does no I/O. The code that calls it is the driver. The driver calls [`handle`](Self::handle) when something
+/// happens, and [`handle_timeout`](Self::handle_timeout) at the time that [`poll_timeout`](Self::poll_timeout)
+/// returns. After each of these calls, it carries out the actions that [`poll_action`](Self::poll_action) returns.
+/// The same events at the same times cause the same actions under every driver, such as tokio, a manual clock or the
+/// simulator.
 ///
 /// # Sources
 ///
-/// | source | availability | ends by |
+/// The table shows, for each source of information, which [`Availability`](equipoise_core::Availability) it causes,
+/// and what ends it.
+///
+/// | source | availability | ended by |
 /// | --- | --- | --- |
 /// | operator | maintenance: `Maintenance`; drain: `Draining`, and `Maintenance` after its deadline | [`AdminState::Ready`] |
-/// | agent | `maint` and `down`: `Maintenance`; `drain`: `Draining` | `ready` for `maint` and `drain`, `up` for `down` |
+/// | agent | `maint` and `down`: `Maintenance`; `drain`: `Draining` | `ready` ends `maint` and `drain`; `up` ends `down` |
 /// | checks | down: `Unhealthy`; before a first probe that [must pass](crate::InitialState::MustPass): `Maintenance` | [`rise`](crate::Schedule::rise) passed probes of every check |
-/// | requests | ejected or paused: `Unhealthy`; then, after an ejection, `Probation` | its time; on probation, one successful request |
+/// | requests | ejected or paused: `Unhealthy`; after an ejection: `Probation` | the end of the ejection or pause; on probation, one successful request |
 ///
-/// A source can only end its own conditions. (In HAProxy, an agent's `ready` also ends an operator's maintenance or drain. Here
-/// it does not: a server that is being repaired must not come back because a program on it is fine.)
+/// A source can only end what it has caused itself. In HAProxy, an agent's `ready` also ends a maintenance or drain
+/// that an operator has set. Here it does not, because an endpoint under repair must not get requests as soon as its
+/// agent reports `ready`.
 ///
-/// The strictest availability is used; `Draining` and `Unhealthy` together are `Maintenance`. The reason is that of the first
-/// source in the table. If too many endpoints of a tier are unhealthy, the pool uses them anyway
-/// ([`PoolBuilder::panic_threshold`](equipoise_core::PoolBuilder::panic_threshold)); it never uses endpoints that an operator
-/// or an agent took out.
+/// If several sources cause an availability other than `Up`, the strictest one applies. `Maintenance` is the
+/// strictest, followed by `Unhealthy` and `Draining`, and then `Probation`. `Unhealthy` and `Draining` together give
+/// `Maintenance`. The reported reason is that of the first of these sources in the table.
+///
+/// If too many endpoints of a tier (a priority group of endpoints) are unhealthy, the pool sends requests to the
+/// unhealthy endpoints, too ([`PoolBuilder::panic_threshold`](equipoise_core::PoolBuilder::panic_threshold)).
+/// This does not change anything for endpoints in maintenance or draining.
 #[derive(Debug)]
 pub struct Machine {
     pub(super) policy: HealthPolicy,
@@ -50,28 +59,31 @@ pub struct Machine {
     pub(super) timers: Timers,
     pub(super) actions: VecDeque<Action>,
     pub(super) due: DueChecks,
-    /// The number of probes that run.
+    /// The number of running probes.
     pub(super) running: usize,
-    /// How many of them are of checks whose last probe exceeded its timeout.
+    /// The number of running probes that follow a timeout: the previous probe of the same check at the same endpoint
+    /// exceeded its timeout.
     pub(super) running_hanging: usize,
-    /// The number of endpoints of which no probe has ended.
+    /// The number of endpoints for which no probe has ended yet.
     pub(super) unprobed: usize,
-    /// The number of endpoints that are out because of their requests alone.
+    /// The number of endpoints that are kept out by outlier detection alone.
     pub(super) out: usize,
-    /// Whether an interval has ended without `forgive`.
+    /// Whether an interval of outlier detection has ended and `forgive` was not called since.
     pub(super) forgiveness_due: bool,
-    /// The present time, which never goes back.
+    /// The current time of the machine, which never goes back.
     pub(super) now: Timestamp,
-    /// How much `now` is ahead of the driver's clock, because that was set back.
+    /// The difference between `now` and the driver's clock. It grows when the driver's clock is set back.
     lag: Duration,
 }
 
-/// The first probes of endpoints that join at the same time are spread over this time for each of them, so that they do not
-/// all start at once. This gives about 100 first probes a second.
+/// The first probes of n endpoints that join at the same time are spread over n times this duration, so that they do
+/// not all start at once. About 100 first probes start in each second.
 const FIRST_PROBE_SPREAD: Duration = Duration::from_millis(10);
 
 impl Machine {
-    /// A machine for an empty pool. `seed` determines all random numbers (jitter, and the spread of first probes).
+    /// Creates a health state machine for a pool without endpoints. Report the endpoints as [`Event::Joined`].
+    ///
+    /// `seed` determines all random numbers: the jitter of intervals and ejections, and the start of first probes.
     ///
     /// # Errors
     ///
@@ -99,7 +111,8 @@ impl Machine {
         })
     }
 
-    /// Handles an event that happens at `now`. Then call [`poll_action`](Self::poll_action).
+    /// Handles an event that happens at `now`. Afterwards, call [`poll_action`](Self::poll_action) until it returns
+    /// `None`.
     pub fn handle(&mut self, now: Timestamp, event: Event) {
         self.advance(now);
         match event {
@@ -113,8 +126,9 @@ impl Machine {
         self.start_due();
     }
 
-    /// Handles the timers that are due at `now`. Call it at the time that [`poll_timeout`](Self::poll_timeout) returns; an
-    /// earlier call does nothing. Then call [`poll_action`](Self::poll_action).
+    /// Handles the timers that are due at `now`, such as the start of a probe or the end of an ejection. Call it at
+    /// the time that [`poll_timeout`](Self::poll_timeout) returns; an earlier call does nothing. Afterwards, call
+    /// [`poll_action`](Self::poll_action) until it returns `None`.
     pub fn handle_timeout(&mut self, now: Timestamp) {
         self.advance(now);
         while let Some(timer) = self.timers.due(self.now) {
@@ -129,30 +143,35 @@ impl Machine {
         self.start_due();
     }
 
-    /// The time at which [`handle_timeout`](Self::handle_timeout) must be called, on the clock of the driver. `None` if
-    /// nothing is scheduled.
+    /// Returns the time at which [`handle_timeout`](Self::handle_timeout) must be called, on the clock whose times
+    /// are passed to [`handle`](Self::handle). Returns `None` if no timer is set. Each call of `handle` or
+    /// `handle_timeout` may change the time.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let lag = (Timestamp::ZERO + self.lag).as_nanos();
         self.timers.next().map(|at| Timestamp::from_nanos(at.as_nanos().saturating_sub(lag)))
     }
 
-    /// The next action to carry out, in order. Call it until it returns `None`, after each call of [`handle`](Self::handle),
+    /// Removes and returns the next action that the caller must carry out. Returns `None` if there are no more
+    /// actions. Call it until it returns `None` after each call of [`handle`](Self::handle),
     /// [`handle_timeout`](Self::handle_timeout) and [`republish`](Self::republish).
     pub fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
     }
 
-    /// The health of an endpoint. `None` if it has not joined.
+    /// Returns the health of the endpoint with this id. Returns `None` if no endpoint with this id has
+    /// [joined](Event::Joined), or if the endpoint has left.
     pub fn status(&self, id: impl AsRef<str>) -> Option<HealthStatus> {
         Some(self.records.get(self.ids.get(id.as_ref())?)?.status(&self.policy))
     }
 
-    /// The health of all endpoints, in the order in which they joined.
+    /// Returns the health of all endpoints, in the order in which they joined.
     pub fn statuses(&self) -> impl Iterator<Item = HealthStatus> {
         self.records.values().map(|record| record.status(&self.policy))
     }
 
-    /// Repeats the actions that set availabilities, weights and limits, for a pool that does not have them.
+    /// Repeats the actions that set the present availability, weight and maximum number of requests in flight of each
+    /// endpoint. Call it before using another pool, which has not received the earlier actions. Afterwards, call
+    /// [`poll_action`](Self::poll_action) until it returns `None`.
     pub fn republish(&mut self) {
         for record in self.records.values_mut() {
             record.forget_settings();
@@ -160,14 +179,15 @@ impl Machine {
         }
     }
 
-    /// The number of timers that are set: at most one for each check, and two more, for each endpoint, and one for the pool.
-    /// For tests.
+    /// Returns the number of timers that are set. Tests use it to detect timers that are never removed. The maximum
+    /// is 1 + n · (2 + c) for n endpoints and c checks.
     pub fn timers(&self) -> usize {
         self.timers.len()
     }
 
-    /// Advances the machine's own time. If the driver's clock was set back, the machine's time continues from where it was;
-    /// otherwise all timers would wait until the clock has caught up.
+    /// Advances the machine's time to `told`, the time on the driver's clock. If the driver's clock was set back, the
+    /// machine's time stays and then continues from there. Otherwise all timers would wait until the driver's clock
+    /// has caught up.
     fn advance(&mut self, told: Timestamp) {
         let now = told + self.lag;
         if now < self.now {
@@ -177,13 +197,14 @@ impl Machine {
         }
     }
 
-    /// A random number from 0 up to, but not including, 1.
+    /// Returns a random number from 0 (included) to 1 (excluded).
     pub(super) fn random_fraction(&self) -> f64 {
         (self.entropy.next_u64() >> 11) as f64 / (1u64 << 53) as f64
     }
 
     fn join(&mut self, id: EndpointId) {
-        // An operator's state belongs to the id. It survives a change of the address; everything else starts anew.
+        // An administrative state belongs to the id of the endpoint. It is kept if the endpoint is replaced, for
+        // instance because its address changed. Everything else starts anew.
         let state = self.ids.get(&id).and_then(|number| self.records[number].admin_state(self.now));
         let state = state.or_else(|| self.pending.remove(&id));
         self.leave(&id);
@@ -260,14 +281,15 @@ impl Machine {
         self.publish(number);
     }
 
-    /// Adds the actions that follow from a changed record.
+    /// Adds the actions that follow from a changed record of an endpoint.
     pub(super) fn publish(&mut self, number: u64) {
         let max = self.max_out();
         if let Some(record) = self.records.get_mut(&number) {
             self.out -= usize::from(record.counted_out);
             let counts = record.is_out_for_its_requests();
             if counts && !record.counted_out && self.out >= max {
-                // Until now it was out for another reason as well, and other endpoints have used up the maximum.
+                // The endpoint was out for another reason as well, which has ended. Meanwhile other endpoints have
+                // used up the maximum number of endpoints that outlier detection may keep out.
                 self.timers.cancel(record.requests.until.take(), Timer::Release { record: number });
                 record.enter(Phase::Up, self.now);
             }

@@ -2,25 +2,27 @@ use std::fmt;
 
 use equipoise_core::{Availability, EndpointId, Timestamp};
 
-/// A source of information about an endpoint's health, in the order of priority.
+/// A source of information about an endpoint's health. The variants are in the order of priority.
 ///
-/// If several sources have a condition against an endpoint, the first one is named as the reason.
+/// Several sources can have a [`Condition`] against the same endpoint. An [`AvailabilityChange`] then names the first
+/// of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum Source {
-    /// An operator: [`AdminState`](super::AdminState).
+    /// The operator: a person or a program that sets the [administrative state](super::AdminState) of the endpoint.
     Operator,
-    /// An agent on the endpoint: [`AgentProbe`](crate::probe).
+    /// An agent: a program on the endpoint that reports the state of the endpoint. The `AgentProbe` in the module
+    /// [`probe`](crate::probe) asks the agent.
     Agent,
-    /// Active checks.
+    /// Active checks: probes of the endpoint that are repeated by a [schedule](crate::Schedule).
     Checks,
-    /// Outlier detection, which uses the results of real requests.
+    /// Outlier detection, which uses the results of the endpoint's real requests.
     Requests,
 }
 
 impl Source {
-    /// A stable label in lower case: `operator`, `agent`, `checks` or `requests`.
+    /// Returns a stable label in lower case: `operator`, `agent`, `checks` or `requests`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -34,8 +36,8 @@ impl Source {
 
 /// The health of one endpoint: its availability and the reasons for it.
 ///
-/// With the feature `serde` it can be serialized. Ids and availabilities are written as they are displayed, and timestamps as
-/// nanoseconds on the machine's clock.
+/// With the feature `serde`, it can be serialized. Ids and availabilities are serialized as text. Timestamps are
+/// serialized as nanoseconds since the start of the clock of [`Health::now`](crate::Health::now).
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -43,13 +45,15 @@ pub struct HealthStatus {
     /// The id of the endpoint.
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::format::display"))]
     pub id: EndpointId,
-    /// The availability that follows from all conditions.
+    /// The availability of the endpoint, which follows from its [`conditions`](Self::conditions): the strictest one
+    /// applies. Without conditions, the endpoint is up.
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::format::display"))]
     pub availability: Availability,
-    /// The conditions against the endpoint, in the order of [`Source`]: at most one for each source. Empty if the endpoint
-    /// is up.
+    /// The reasons why the endpoint is not up: at most one for each [`Source`], in the order of `Source`. Empty if
+    /// the endpoint is up.
     pub conditions: Vec<Condition>,
-    /// The state of each check, in the order of [`HealthPolicy::checks`](crate::HealthPolicy::checks).
+    /// The state of each check of the endpoint, in the order of
+    /// [`HealthPolicy::checks`](crate::HealthPolicy::checks).
     pub checks: Vec<CheckStatus>,
 }
 
@@ -60,36 +64,42 @@ pub struct HealthStatus {
 pub struct CheckStatus {
     /// The [name](crate::CheckPolicy::name) of the check.
     pub name: String,
-    /// Whether the check considers the endpoint up.
+    /// Whether the endpoint is up according to this check. [`Schedule::rise`](crate::Schedule::rise) and
+    /// [`Schedule::fall`](crate::Schedule::fall) say how many results change this.
     pub up: bool,
-    /// The time of the last change of `up`, or the time at which the endpoint joined.
+    /// The time when [`up`](Self::up) last changed. If `up` has not changed yet, the time when the endpoint joined.
+    /// It is a time on the clock of [`Health::now`](crate::Health::now).
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::format::nanos"))]
     pub since: Timestamp,
-    /// Why the last probe failed or was inconclusive, or what was wrong with an agent's line. `None` if no probe has ended
-    /// or the last one passed.
+    /// Why the last probe of this check failed or was inconclusive. For a check that asks an agent, it is the agent's
+    /// reply if the reply contains an error. If the endpoint's requests have reached a failure limit, it may be that
+    /// limit (see [`OnFailureLimit`](crate::OnFailureLimit)). `None` if the last probe passed or no probe has ended
+    /// yet.
     pub last_error: Option<String>,
 }
 
-/// What one source holds against an endpoint.
+/// A reason why an endpoint is not up. It comes from one [`Source`]: an operator, an agent, the checks, or outlier
+/// detection.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Condition {
-    /// The source of the condition.
+    /// The source from which this condition comes: an operator, an agent, the checks, or outlier detection.
     pub source: Source,
-    /// The availability that this condition alone would cause.
+    /// The availability that the endpoint would have if this condition were the only one.
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::format::display"))]
     pub availability: Availability,
-    /// The reason, for people. Its wording is not stable.
+    /// The reason for the condition, as text for people. The wording may change between versions.
     pub reason: String,
-    /// The time at which the condition began.
+    /// The time when the condition began. It is a time on the clock of [`Health::now`](crate::Health::now).
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::format::nanos"))]
     pub since: Timestamp,
 }
 
 /// A change of an endpoint's availability.
 ///
-/// With the feature `serde` it can be serialized, in the format of [`HealthStatus`].
+/// With the feature `serde`, it can be serialized. The id and the availabilities are serialized as text. The
+/// timestamp is serialized as nanoseconds since the start of the clock of [`Health::now`](crate::Health::now).
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -97,22 +107,26 @@ pub struct AvailabilityChange {
     /// The id of the endpoint.
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::format::display"))]
     pub id: EndpointId,
-    /// The availability before the change.
+    /// The endpoint's availability before the change.
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::format::display"))]
     pub from: Availability,
-    /// The availability after the change.
+    /// The endpoint's availability after the change.
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::format::display"))]
     pub to: Availability,
-    /// The first source that has a condition against the endpoint. If there is none any more, the source of the last one.
+    /// The source that caused the change. If several sources have a [`Condition`] against the endpoint after the
+    /// change, it is the first of them in the order of [`Source`]. If no source has one, it is the source that the
+    /// endpoint's previous change named.
     pub source: Source,
-    /// The reason of that source, for people. Its wording is not stable.
+    /// Why the endpoint's availability changed, as text for people: the reason of [`source`](Self::source), or
+    /// `recovered` if no source has a [`Condition`] against the endpoint any more. The wording may change between
+    /// versions.
     pub reason: String,
-    /// The time of the change.
+    /// The time of the change. It is a time on the clock of [`Health::now`](crate::Health::now).
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::format::nanos"))]
     pub at: Timestamp,
 }
 
-/// The [label](Source::as_str).
+/// Writes the [label](Source::as_str).
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())

@@ -2,27 +2,28 @@ use std::collections::BTreeSet;
 
 use equipoise_core::Timestamp;
 
-/// A timer of the machine. Each exists at most once, so that there are only a few for each endpoint.
+/// A timer of the health state machine. At most one timer with the same value is set at a time, so that each endpoint
+/// has only a few timers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Timer {
-    /// A check is due.
+    /// The next probe of a check is due.
     Check { record: u64, check: usize },
-    /// A probe exceeds its timeout.
+    /// A running probe exceeds its timeout.
     Deadline { record: u64, check: usize },
-    /// An ejection, a pause or the timeout on probation ends.
+    /// The ejection or pause of an endpoint ends, or its request on probation takes too long.
     Release { record: u64 },
-    /// A drain reaches its deadline.
+    /// The drain of an endpoint reaches its deadline.
     Drained { record: u64 },
-    /// The interval of outlier detection ends.
+    /// An interval of outlier detection ends.
     Interval,
 }
 
-/// The set timers, ordered by time.
+/// The timers that are set, ordered by time.
 #[derive(Debug, Default)]
 pub(super) struct Timers(BTreeSet<(Timestamp, Timer)>);
 
 impl Timers {
-    /// Sets a timer. Returns its time, which [`cancel`](Self::cancel) needs.
+    /// Sets a timer to `at`. Returns `at`, because [`cancel`](Self::cancel) needs it.
     pub(super) fn set(&mut self, at: Timestamp, timer: Timer) -> Timestamp {
         self.0.insert((at, timer));
         at
@@ -38,10 +39,10 @@ impl Timers {
         self.0.first().map(|&(at, _)| at)
     }
 
-    /// Removes and returns the next timer that is due.
+    /// Removes and returns the first timer that is due at `now`.
     pub(super) fn due(&mut self, now: Timestamp) -> Option<Timer> {
         let &(at, timer) = self.0.first()?;
-        // At the maximum of the clock, a recurring timer would be due again at once, endlessly.
+        // At the maximum time of the clock, a recurring timer would be due again at once, in an endless loop.
         (at <= now && at.as_nanos() < u64::MAX).then(|| {
             self.0.remove(&(at, timer));
             timer
