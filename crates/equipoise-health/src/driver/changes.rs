@@ -5,35 +5,37 @@ use tokio::sync::mpsc;
 
 use crate::machine::AvailabilityChange;
 
-/// The changes of availability since [`Health::changes`](crate::Health::changes), in order.
+/// A queue of changes of endpoints' availability, in order. [`Health::changes`](crate::Health::changes) returns it.
+/// The queue receives each change that happens after that call.
 ///
-/// Changes are queued without a limit until they are read. Drop the value if it is not read any more.
+/// The queue has no limit: changes stay in it until they are read. Drop the queue when it is not read any more.
 ///
-/// A stream of them, for code that expects one, is `futures::stream::poll_fn(move |cx| changes.poll_next(cx))`.
+/// To get a `Stream` from it, use `futures::stream::poll_fn(move |cx| changes.poll_next(cx))`.
 #[derive(Debug)]
 pub struct AvailabilityChanges(mpsc::UnboundedReceiver<AvailabilityChange>);
 
 impl AvailabilityChanges {
-    /// Waits for the next change. `None` if all clones of the [`Health`](crate::Health) are gone.
+    /// Waits for the next change and returns it. Returns `None` if all clones of the [`Health`](crate::Health) were
+    /// dropped and the queue is empty.
     ///
-    /// The future may be dropped at any time; no change is lost.
+    /// No change is lost if the future is dropped before it ends.
     pub async fn next(&mut self) -> Option<AvailabilityChange> {
         self.0.recv().await
     }
 
-    /// Polls for the next change: [`next`](Self::next) for futures and streams that are written by hand. `Ready(None)` if
-    /// all clones of the [`Health`](crate::Health) are gone.
+    /// Polls for the next change, for futures and streams that are written by hand. Otherwise use [`next`](Self::next).
+    /// Returns `Ready(None)` if all clones of the [`Health`](crate::Health) were dropped and the queue is empty.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<AvailabilityChange>> {
         self.0.poll_recv(cx)
     }
 
-    /// Returns the next change if one is queued, without waiting.
+    /// Returns the next change without waiting. Returns `None` if no change is queued.
     pub fn try_next(&mut self) -> Option<AvailabilityChange> {
         self.0.try_recv().ok()
     }
 }
 
-/// The receivers of changes.
+/// The senders of changes, one for each [`AvailabilityChanges`] queue.
 #[derive(Debug, Default)]
 pub(super) struct Listeners(Mutex<Vec<mpsc::UnboundedSender<AvailabilityChange>>>);
 
@@ -41,13 +43,13 @@ impl Listeners {
     pub(super) fn add(&self) -> AvailabilityChanges {
         let (sender, receiver) = mpsc::unbounded_channel();
         let mut listeners = self.0.lock();
-        // Also here, because there may never be a change.
+        // Senders are removed here as well as in `notify`, because there may never be a change.
         listeners.retain(|listener| !listener.is_closed());
         listeners.push(sender);
         AvailabilityChanges(receiver)
     }
 
-    /// Sends a change to all listeners, and removes those that are gone.
+    /// Logs a change and sends it to all queues. Removes the senders of dropped queues.
     pub(super) fn notify(&self, change: &AvailabilityChange) {
         tracing::info!(
             endpoint = %change.id, from = %change.from, to = %change.to, source = %change.source,

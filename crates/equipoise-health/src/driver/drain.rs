@@ -5,26 +5,28 @@ use equipoise_core::{Availability, EndpointId, Pool};
 use super::health::Health;
 use crate::machine::{AdminState, Condition, Source};
 
-/// The result of a [drain](Health::drain).
+/// The result of draining an endpoint with [`Health::drain`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DrainOutcome {
-    /// The last lease has ended. The endpoint can be removed.
+    /// All leases (requests) of the drained endpoint have ended. The endpoint can be removed from the pool, and its
+    /// server can be stopped.
     Completed,
-    /// The deadline passed before the last lease ended. The endpoint gets no more requests. It can be removed if the
-    /// remaining requests may be given up.
+    /// The deadline of the drain passed before all leases (requests) of the endpoint ended. The endpoint gets no more
+    /// requests. Stopping its server now aborts the requests that have not ended.
     DeadlineExceeded {
-        /// The number of leases that have not ended.
+        /// The number of leases of the endpoint that had not ended at the deadline.
         in_flight: u32,
     },
-    /// The pool has no endpoint of this id. Its administrative state was not changed.
+    /// The pool has no endpoint with this id. No administrative state was set.
     UnknownEndpoint,
-    /// An operator has set [`AdminState::Ready`] meanwhile. Do not remove the endpoint.
+    /// The drain was cancelled, because an operator has set [`AdminState::Ready`] for the endpoint. The endpoint gets
+    /// requests again, so do not remove it.
     Cancelled,
 }
 
 impl DrainOutcome {
-    /// A stable label in snake case, such as `deadline_exceeded`.
+    /// Returns a stable label in snake case: `completed`, `deadline_exceeded`, `unknown_endpoint` or `cancelled`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -37,19 +39,24 @@ impl DrainOutcome {
 }
 
 impl Health {
-    /// Drains an endpoint: sets [`AdminState::Drain`] and waits for its last lease. [`run`](Self::run) must be active.
+    /// Drains an endpoint: sets [`AdminState::Drain`] and waits until all leases (requests) of the endpoint have
+    /// ended. [`run`](Self::run) must be active, because it applies the state to the pool.
     ///
-    /// The endpoint gets no new requests, except those that are bound to it. After `deadline` it gets none at all; `None`
-    /// means no limit.
+    /// During the drain, the endpoint gets only requests that are bound to it. After `deadline`, it gets no requests
+    /// at all. A `deadline` of `None` means that there is no limit.
     ///
-    /// The future ends when the last lease has ended, at the deadline, or when an operator sets [`AdminState::Ready`]. The
-    /// result says which. The drain begins when the future is first polled. Dropping the future does not end the drain.
+    /// The drain begins when the future is first polled. Dropping the future does not end the drain. The future ends
+    /// when one of these events happens:
     ///
-    /// [`Lease::draining`](equipoise_core::Lease::draining) tells the holders of leases that the drain begins, and
-    /// [`Lease::closing`](equipoise_core::Lease::closing) tells them of the deadline, so that tunnels and long bodies can
-    /// end. A drain never cuts off a request, and neither does [`Pool::remove`].
+    /// - All leases of the endpoint have ended: [`DrainOutcome::Completed`].
+    /// - The deadline has passed: [`DrainOutcome::DeadlineExceeded`].
+    /// - An operator has set [`AdminState::Ready`] for the endpoint: [`DrainOutcome::Cancelled`].
+    /// - The pool has no endpoint with this id: [`DrainOutcome::UnknownEndpoint`], at once.
     ///
-    /// If the pool has no endpoint of this id, the result is [`DrainOutcome::UnknownEndpoint`].
+    /// A drain never aborts a request, and neither does [`Pool::remove`]. The holder of a lease learns from
+    /// [`Lease::draining`](equipoise_core::Lease::draining) that the drain begins, and from
+    /// [`Lease::closing`](equipoise_core::Lease::closing) that the deadline has passed. It can then end tunnels and
+    /// long bodies.
     pub async fn drain<T: Send + Sync + 'static>(
         &self,
         pool: &Pool<T>,
@@ -63,7 +70,7 @@ impl Health {
         let mut idle = pool.idle(id.clone());
         self.set_admin_state(id.clone(), AdminState::Drain { deadline });
         let ended = async {
-            // The endpoint may be idle before the pool knows of the drain, and then get new requests.
+            // The endpoint may be idle before the drain reaches the pool, and then get new requests.
             let mut pool_knows = false;
             while !self.is_cancelled(&id) {
                 let revision = pool.revision();
@@ -90,7 +97,7 @@ impl Health {
         }
     }
 
-    /// Whether the endpoint is known and has no condition from an operator.
+    /// Returns whether the endpoint has joined and has no condition from an operator.
     fn is_cancelled(&self, id: &EndpointId) -> bool {
         let by_operator = |condition: &Condition| condition.source == Source::Operator;
         self.status(id).is_some_and(|status| !status.conditions.iter().any(by_operator))

@@ -16,7 +16,7 @@ use crate::{
     settings::{CheckPolicy, HealthPolicy, InvalidHealth, Outliers, Schedule},
 };
 
-/// Health checks and outlier detection for one pool, driven by tokio. Clones share the state.
+/// The health checks and outlier detection of one pool, run by tokio. Clones share the state.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, PeakEwma, Pool};
@@ -31,36 +31,42 @@ use crate::{
 /// # Ok(()) }
 /// ```
 ///
-/// See [`Machine`](crate::machine::Machine) for how the sources of information are combined.
+/// [`machine::Machine`](crate::machine::Machine) describes how the sources of information (operators, agents, checks and
+/// requests) are combined.
 #[derive(Clone)]
 pub struct Health(pub(super) Arc<Shared>);
 
 impl Health {
-    /// A builder without checks and without outlier detection.
+    /// Creates a builder without checks and without outlier detection.
     pub fn builder() -> HealthBuilder {
         HealthBuilder { policy: HealthPolicy::new(), probes: Vec::new(), seed: None }
     }
 
-    /// Wraps a pool's strategy, so that outlier detection sees the results of its requests. It picks as before.
+    /// Wraps the strategy of a pool, so that outlier detection learns the results of the pool's requests. The wrapped
+    /// strategy picks the same endpoints as before.
     ///
-    /// It is needed for [`outliers`](HealthBuilder::outliers) only. Watch the strategy of only one pool; each pool needs a
-    /// `Health` of its own.
+    /// This is only needed if outlier detection is turned on by [`outliers`](HealthBuilder::outliers). Wrap the
+    /// strategy of one pool only. Another pool needs another `Health`.
     pub fn watch<S: Strategy>(&self, strategy: S) -> Watched<S> {
         self.0.signals.watch(strategy)
     }
 
-    /// Checks the pool's endpoints and sets their availability, for as long as the future is polled. It never ends.
+    /// Checks the endpoints of the pool and sets their availability, for as long as the future is polled. The future
+    /// never ends.
     ///
-    /// Endpoints that join, leave or change their address are noticed. While it runs, do not set availability on the pool:
-    /// such a setting is overwritten when a condition changes. Operators use [`set_admin_state`](Self::set_admin_state).
+    /// Endpoints that join, leave or change their address are noticed. While this runs, do not set the availability
+    /// of endpoints on the pool, because it is overwritten when their health changes. To drain endpoints or put them
+    /// in maintenance, use [`set_admin_state`](Self::set_admin_state).
     ///
-    /// Only one call runs at a time. Another call waits until the first one is dropped, and then continues with its state.
+    /// Only one call is active at a time. A second call waits until the future of the first call is dropped. It then
+    /// continues with the health that the first call has determined.
     pub async fn run<T: Send + Sync + 'static>(&self, pool: Pool<T>) {
         let mut known = self.0.running.lock().await;
         Runner::new(&self.0, &pool, &mut known).run().await;
     }
 
-    /// Starts [`run`](Self::run) as a task. The task ends when the guard is dropped.
+    /// Starts a tokio task that checks the pool's endpoints and sets their availability (see [`run`](Self::run)). The
+    /// task ends when the returned guard is dropped.
     ///
     /// # Panics
     ///
@@ -70,20 +76,23 @@ impl Health {
         HealthGuard(tokio::spawn(async move { health.run(pool).await }))
     }
 
-    /// Sets the administrative state of an endpoint. It takes effect at once if [`run`](Self::run) is active.
+    /// Sets the administrative state of an endpoint: ready, drain or maintenance. It takes effect at once if
+    /// [`run`](Self::run) is active, and otherwise when `run` becomes active.
     ///
-    /// If the pool has no endpoint of this id, the state is kept until one joins; the last 1 024 such states are kept. The
-    /// state ends when the endpoint leaves the pool.
+    /// If the pool has no endpoint with this id, the state is kept until one joins. At most 1 024 such states are
+    /// kept; after that, the oldest one is dropped. The state is forgotten when the endpoint leaves the pool.
     pub fn set_admin_state(&self, id: impl Into<EndpointId>, state: AdminState) {
         let event = Event::AdminStateSet { id: id.into(), state };
         self.0.machine.lock().handle(self.0.now(), event);
         self.0.wake.notify_one();
     }
 
-    /// The time on the clock of [`Condition::since`](crate::Condition::since) and
+    /// Returns the present time, for comparison with [`Condition::since`](crate::Condition::since),
+    /// [`CheckStatus::since`](crate::CheckStatus::since) and
     /// [`AvailabilityChange::at`](crate::AvailabilityChange::at).
     ///
-    /// It is tokio's clock, so it stands still if tokio's time is paused. It is not the clock of the [pool](Pool::now).
+    /// The clock is tokio's clock: it stands still while tokio's time is paused. It starts when the `Health` is
+    /// built, so its times cannot be compared with those of [`Pool::now`].
     ///
     /// ```
     /// use equipoise_health::Health;
@@ -101,17 +110,20 @@ impl Health {
         self.0.now()
     }
 
-    /// The health of an endpoint. `None` if [`run`](Self::run) has not seen it in the pool.
+    /// Returns the health of the endpoint with this id. Returns `None` if the pool has no such endpoint, or if
+    /// [`run`](Self::run) has not noticed it yet.
     pub fn status(&self, id: impl AsRef<str>) -> Option<HealthStatus> {
         self.0.machine.lock().status(id)
     }
 
-    /// The health of all endpoints, in the order in which they joined. O(n) for n endpoints, under the lock of the machine.
+    /// Returns the health of all endpoints, in the order in which they joined. Takes O(n) time for n endpoints. Holds
+    /// the lock of the health state machine meanwhile.
     pub fn statuses(&self) -> Vec<HealthStatus> {
         self.0.machine.lock().statuses().collect()
     }
 
-    /// The changes of availability from now on, in order. A change is sent after the pool has it.
+    /// Returns a queue that receives all future changes of endpoints' availability, in order. A change is sent after
+    /// it was applied to the pool.
     pub fn changes(&self) -> AvailabilityChanges {
         self.0.listeners.add()
     }
@@ -123,7 +135,7 @@ impl fmt::Debug for Health {
     }
 }
 
-/// Runs health checks until it is dropped. Returned by [`Health::spawn`].
+/// Keeps the task of [`Health::spawn`] running. The health checks of the pool end when the guard is dropped.
 #[derive(Debug)]
 #[must_use = "the checks end when it is dropped"]
 pub struct HealthGuard(JoinHandle<()>);
@@ -134,7 +146,8 @@ impl Drop for HealthGuard {
     }
 }
 
-/// Builds a [`Health`].
+/// Builds a [`Health`], which has the health checks and outlier detection of one pool. [`Health::builder`] creates
+/// it.
 #[must_use]
 pub struct HealthBuilder {
     policy: HealthPolicy,
@@ -143,36 +156,41 @@ pub struct HealthBuilder {
 }
 
 impl HealthBuilder {
-    /// Adds a check, which runs the probe on every endpoint by the schedule. `name` is used in reasons and status.
+    /// Adds a check, which runs `probe` on every endpoint by `schedule`. The `name` appears in reasons and in
+    /// [`CheckStatus`](crate::CheckStatus). An endpoint must pass all checks to be up.
     ///
-    /// There may be several checks: an endpoint must pass all of them. An [`AgentProbe`](crate::probe::AgentProbe) does not
-    /// fail; it reports the state that its agent wants.
+    /// A check with an [`AgentProbe`](crate::probe::AgentProbe) never fails. It applies the state that the agent on
+    /// the endpoint reports.
     pub fn check(mut self, name: impl Into<String>, schedule: Schedule, probe: impl Probe) -> Self {
         self.policy.checks.push(CheckPolicy::new(name, schedule).on_timeout(probe.on_timeout()));
         self.probes.push(Arc::new(probe));
         self
     }
 
-    /// Turns on outlier detection. The pool's strategy must be wrapped by [`Health::watch`]. Default: off.
+    /// Turns on outlier detection, which ejects endpoints because of the results of their requests. The pool's
+    /// strategy must be wrapped by [`Health::watch`]. Default: off.
     pub fn outliers(mut self, outliers: Outliers) -> Self {
         self.policy.outliers = Some(outliers);
         self
     }
 
-    /// The maximum number of probes that run at a time. Minimum 1, default 256. See
-    /// [`HealthPolicy::max_concurrent_probes`](field@HealthPolicy::max_concurrent_probes).
+    /// Sets the maximum number of probes that run at the same time, over all endpoints and checks. Further probes
+    /// wait until a running probe ends.
+    /// [`HealthPolicy::max_concurrent_probes`](field@HealthPolicy::max_concurrent_probes) has more details. Minimum:
+    /// 1. Default: 256.
     pub fn max_concurrent_probes(mut self, probes: usize) -> Self {
         self.policy.max_concurrent_probes = probes;
         self
     }
 
-    /// The seed of all random numbers (jitter, and the spread of first probes). Default: a random seed.
+    /// Sets the seed of all random numbers: the jitter of intervals and ejections, and the start of first probes.
+    /// Default: a random seed.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
     }
 
-    /// Builds the `Health`. It does nothing until [`Health::run`] or [`Health::spawn`] is called.
+    /// Creates the `Health`. Checks do not start until [`Health::run`] or [`Health::spawn`] is called.
     ///
     /// # Errors
     ///

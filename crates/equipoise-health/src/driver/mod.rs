@@ -1,4 +1,5 @@
-//! The driver: runs a machine under tokio.
+//! The driver: runs the health state machine under tokio. It starts probes, reports events to the state machine, and
+//! sets the availability of the pool's endpoints.
 
 mod changes;
 mod drain;

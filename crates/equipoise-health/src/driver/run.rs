@@ -15,14 +15,14 @@ use crate::{
 
 type Probed = (ProbeId, Result<ProbeOutcome, ProbeError>);
 
-/// One run of the driver: connects a machine with a pool.
+/// One call of `Health::run`: it connects the health state machine with a pool.
 pub(super) struct Runner<'a, T> {
     shared: &'a Shared,
     pool: &'a Pool<T>,
     known: &'a mut Known,
     seen: Option<Revision>,
-    /// Each probe is a task of its own, so that a probe that blocks its thread does not delay the others. The tasks end with
-    /// the run.
+    /// The running probes. Each one is a task of its own, so that a probe that blocks its thread does not delay the
+    /// others. The tasks end when the `Runner` is dropped.
     probes: JoinSet<Probed>,
 }
 
@@ -40,7 +40,8 @@ impl<'a, T: Send + Sync + 'static> Runner<'a, T> {
         loop {
             let revision = self.pool.revision();
             self.update_members();
-            // Before the timeouts: a probe that ended in time must not be late because the driver is.
+            // Handled before the timeouts: a probe that ended in time must not count as late because the driver is
+            // late.
             while let Some(ended) = self.probes.try_join_next() {
                 self.probed(ended);
             }
@@ -57,7 +58,8 @@ impl<'a, T: Send + Sync + 'static> Runner<'a, T> {
         self.shared.machine.lock().handle(self.shared.now(), event);
     }
 
-    /// Waits until there may be something to do.
+    /// Waits until there may be something to do: a timer, a wake-up by requests or operators, a change of the pool,
+    /// or the end of a probe.
     async fn wait(&mut self, revision: Revision) {
         let timeout = self.shared.machine.lock().poll_timeout();
         let now = self.shared.now();
@@ -78,7 +80,7 @@ impl<'a, T: Send + Sync + 'static> Runner<'a, T> {
         }
     }
 
-    /// Tells the machine which endpoints have joined, left or changed their address.
+    /// Reports to the health state machine which endpoints have joined, left or changed their address.
     fn update_members(&mut self) {
         let membership = self.pool.membership();
         if self.seen.replace(membership) == Some(membership) {
@@ -101,14 +103,14 @@ impl<'a, T: Send + Sync + 'static> Runner<'a, T> {
         }
     }
 
-    /// Carries out the machine's actions.
+    /// Carries out the actions of the health state machine.
     fn act(&mut self) {
-        // Applied together, because many changes of the pool cost as much as one.
+        // These are applied together, because many changes of the pool cost as much as one.
         let (mut availabilities, mut weights, mut limits) = (Vec::new(), Vec::new(), Vec::new());
-        // Sent after the pool has changed, so that listeners see its new state.
+        // These are sent after the pool has changed, so that listeners see its new state.
         let mut changes = Vec::new();
         loop {
-            // A statement of its own, so that the lock is released before the action.
+            // This is a statement of its own, so that the lock is released before the action is carried out.
             let action = self.shared.machine.lock().poll_action();
             match action {
                 None => break,
@@ -134,7 +136,7 @@ impl<'a, T: Send + Sync + 'static> Runner<'a, T> {
     }
 
     fn probe(&mut self, probe: ProbeId, id: EndpointId, port: Option<u16>) {
-        // If the endpoint has just left, the machine does not need a result.
+        // If the endpoint has just left, the health state machine does not need a result.
         let Some(Member { address, .. }) = self.known.members.get(&id) else { return };
         let Some(implementation) = self.shared.probes.get(probe.check()).map(Arc::clone) else { return };
         let mut target = Target::new(id, &**address);
@@ -146,8 +148,8 @@ impl<'a, T: Send + Sync + 'static> Runner<'a, T> {
     }
 }
 
-/// Applies all changes at once. If the strategy refuses them, applies them one by one, so that only the refused ones are
-/// lost. Endpoints that have left are ignored.
+/// Applies all changes at once. If the pool's strategy refuses them, applies them one by one, so that only the
+/// refused ones are lost. Changes of endpoints that have left are ignored.
 fn apply<V: Copy>(
     changes: Vec<(EndpointId, V)>,
     set: impl Fn(Vec<(EndpointId, V)>) -> Result<AppliedChanges, UpdateError>,

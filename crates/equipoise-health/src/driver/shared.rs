@@ -17,36 +17,37 @@ use crate::{
 /// The state that the clones of a `Health` share.
 pub(super) struct Shared {
     pub(super) machine: Mutex<Machine>,
-    /// By index of the check.
+    /// The probe of each check, by the index of the check.
     pub(super) probes: Vec<Arc<dyn Probe>>,
     pub(super) signals: Signals,
     pub(super) wake: Arc<Notify>,
-    /// Locked while the driver runs, so that it runs once at a time.
+    /// Locked while the driver runs, so that only one call of `Health::run` is active at a time.
     pub(super) running: tokio::sync::Mutex<Known>,
     pub(super) listeners: Listeners,
     pub(super) origin: Instant,
 }
 
-/// What one run of the driver leaves for the next.
+/// The state that one call of `Health::run` leaves for the next call.
 #[derive(Default)]
 pub(super) struct Known {
-    /// The endpoints that the machine knows.
+    /// The endpoints that have joined, as far as the health state machine knows.
     pub(super) members: BTreeMap<EndpointId, Member>,
-    /// The probes that the machine waits for.
+    /// The running probes whose results the health state machine waits for.
     pub(super) probes: HashMap<ProbeId, AbortHandle>,
 }
 
 #[derive(PartialEq)]
 pub(super) struct Member {
-    /// Changes when an endpoint leaves and comes back, even if the driver did not see it leave.
+    /// The revision in which the endpoint joined. It changes when an endpoint leaves and comes back, even if the
+    /// driver did not notice that it left.
     pub(super) joined: Revision,
     pub(super) address: Box<str>,
 }
 
 impl Shared {
-    /// The time on the machine's clock.
+    /// Returns the present time on the clock of the health state machine.
     pub(super) fn now(&self) -> Timestamp {
-        // Starts at 1 ns, because 0 means "never" in some places.
+        // The clock starts at 1 ns, because 0 means "never" in some places.
         Timestamp::from_nanos(1) + self.origin.elapsed()
     }
 }

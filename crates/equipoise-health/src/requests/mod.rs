@@ -1,4 +1,5 @@
-//! The results of requests, collected where they end.
+//! The results of requests, which outlier detection uses. They are collected on the threads on which the requests
+//! end.
 
 mod signals;
 mod tally;

@@ -16,11 +16,12 @@ use parking_lot::Mutex;
 use super::tally::{Flags, Tally, nanos};
 use crate::{machine::Event, settings::Outliers};
 
-/// Collects the results of a pool's requests for a [`Machine`](crate::machine::Machine). Clones share the results.
+/// Collects the results of a pool's requests for outlier detection by a [`Machine`](crate::machine::Machine). Clones
+/// share the results.
 ///
-/// [`Health`](crate::Health) has its own; use this type only to drive a machine yourself. Requests update atomics of their
-/// endpoint. A result that matters at once, such as a reached failure limit, also sets a flag, and the first flag calls
-/// [`wake_by`](Self::wake_by). No result is lost.
+/// [`Health`](crate::Health) contains a `Signals`. Use this type only with a `Machine` that runs without `Health`.
+/// When a request ends, it updates atomic counters of its endpoint. If its result requires an immediate decision,
+/// such as at a failure limit, the function set by [`wake_by`](Self::wake_by) is called. No result is lost.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, Failure, P2c, PickRequest, Pool, Verdict};
@@ -42,8 +43,8 @@ pub struct Signals(Arc<Registry>);
 
 struct Registry {
     rules: Option<Outliers>,
-    /// By id, the newest last. There may be several: a replaced endpoint lives as long as its leases, and a new endpoint may
-    /// be rejected by the pool.
+    /// The endpoints with each id, the newest one last. An id may have several: a replaced endpoint exists as long as
+    /// its leases, and the pool may reject a new endpoint.
     endpoints: Mutex<HashMap<EndpointId, Vec<Weak<EndpointSignals>>>>,
     flagged: Mutex<Vec<Weak<EndpointSignals>>>,
     wake: Mutex<Option<Arc<dyn Fn() + Send + Sync>>>,
@@ -72,11 +73,11 @@ impl EndpointSignals {
         self.set(Tally::on_probation(verdict));
     }
 
-    /// Whether a request that was abandoned after this time counts as a timeout.
+    /// Returns whether a request that its caller abandoned after this time counts as a timeout.
     pub(super) fn is_timeout(&self, waited: Duration) -> bool {
         let Some(factor) = self.tally.abandon_factor() else { return false };
         let usual = match self.tally.usual_latency() {
-            // Without a response of its own, the endpoint is assumed to be as slow as the slowest.
+            // Without a response of its own, the endpoint is assumed to be as slow as the slowest endpoint.
             0 => self.registry.upgrade().map_or(0, |registry| registry.max_usual_latency()),
             usual => usual,
         };
@@ -84,7 +85,7 @@ impl EndpointSignals {
     }
 
     fn set(&self, flags: Flags) {
-        // Only the first flag has to announce the endpoint; later ones are found with it.
+        // Only the first flag has to announce the endpoint. Later flags are read together with it.
         if flags != 0
             && self.flags.fetch_or(flags, Release) == 0
             && let Some(registry) = self.registry.upgrade()
@@ -103,20 +104,23 @@ impl EndpointSignals {
 }
 
 impl Registry {
-    /// The newest signals of each endpoint.
+    /// Returns the newest endpoint with each id.
     fn newest(&self) -> Vec<Arc<EndpointSignals>> {
-        // Collected, so that the lock is released before a last reference is dropped: that takes the lock again.
+        // The result is a `Vec`, so that the lock is released before a last reference is dropped. Dropping it takes
+        // the lock again.
         self.endpoints.lock().values().filter_map(|endpoints| newest(endpoints)).collect()
     }
 
-    /// The usual latency of the slowest endpoint in nanoseconds; 0 if none has answered. O(n) for n endpoints.
+    /// Returns the usual latency of the slowest endpoint in nanoseconds, or 0 if no endpoint has answered yet. Takes
+    /// O(n) time for n endpoints.
     fn max_usual_latency(&self) -> u64 {
         self.newest().iter().map(|endpoint| endpoint.tally.usual_latency()).max().unwrap_or_default()
     }
 }
 
 impl Signals {
-    /// Signals by these rules. With `None`, nothing is collected.
+    /// Creates a collector of the results that these settings of outlier detection need. With `None`, it collects
+    /// nothing.
     pub fn new(rules: impl Into<Option<Outliers>>) -> Self {
         Self(Arc::new(Registry {
             rules: rules.into(),
@@ -126,13 +130,14 @@ impl Signals {
         }))
     }
 
-    /// Sets the function that is called when there is something to [take](Self::take). It runs on the threads on which
-    /// requests end, and must not block. Replaces an earlier function.
+    /// Sets the function that is called when [`take`](Self::take) has something to return. It is called on the
+    /// threads on which requests end, and must not block. It replaces an earlier function.
     pub fn wake_by(&self, wake: impl Fn() + Send + Sync + 'static) {
         *self.0.wake.lock() = Some(Arc::new(wake));
     }
 
-    /// The signals since the last call, each as an [`Event::Signalled`].
+    /// Returns the results that require an immediate decision and have occurred since the last call, each as an
+    /// [`Event::Signalled`]. Pass them to [`Machine::handle`](crate::machine::Machine::handle).
     pub fn take(&self) -> Vec<Event> {
         let flagged = std::mem::take(&mut *self.0.flagged.lock());
         let mut events = Vec::new();
@@ -146,14 +151,14 @@ impl Signals {
         events
     }
 
-    /// The counts of requests since the last call, as an [`Event::Counted`]: the answer to
-    /// [`Action::CollectCounts`](crate::machine::Action::CollectCounts).
+    /// Returns how many requests of each endpoint succeeded and failed since the last call, and their latencies, as
+    /// an [`Event::Counted`]. It is the answer to [`Action::CollectCounts`](crate::machine::Action::CollectCounts).
     pub fn count(&self) -> Event {
         let endpoints = self.0.newest();
         Event::Counted(endpoints.iter().map(|endpoint| (endpoint.id.clone(), endpoint.tally.take_counts())).collect())
     }
 
-    /// Whether a strategy is watched and has endpoints.
+    /// Returns whether a strategy was wrapped by `watch` and its pool has endpoints.
     #[cfg(feature = "tokio")]
     pub(crate) fn has_endpoints(&self) -> bool {
         !self.0.endpoints.lock().is_empty()
@@ -163,7 +168,7 @@ impl Signals {
         self.0.rules
     }
 
-    /// Adds an endpoint. `None` if there are no rules.
+    /// Adds an endpoint. Returns `None` if outlier detection is off.
     pub(super) fn add(&self, id: &EndpointId) -> Option<Arc<EndpointSignals>> {
         let rules = self.0.rules?;
         let endpoint = Arc::new_cyclic(|this| EndpointSignals {
@@ -186,7 +191,8 @@ fn newest(endpoints: &[Weak<EndpointSignals>]) -> Option<Arc<EndpointSignals>> {
     endpoints.iter().rev().find_map(Weak::upgrade)
 }
 
-/// Removes the endpoint from the registry: a `Weak` that stays there would keep its allocation.
+/// Removes the endpoint from the registry. A `Weak` that stayed there would keep the memory of the endpoint
+/// allocated.
 impl Drop for EndpointSignals {
     fn drop(&mut self) {
         let Some(registry) = self.registry.upgrade() else { return };

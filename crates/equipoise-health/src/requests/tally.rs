@@ -10,7 +10,7 @@ use crate::{
     settings::Outliers,
 };
 
-/// What the requests to one endpoint have shown. Requests end on all threads at once, so everything is atomic.
+/// The results of the requests to one endpoint. Requests end on all threads at once, so everything is atomic.
 #[derive(Debug)]
 pub(super) struct Tally {
     rules: Outliers,
@@ -22,12 +22,12 @@ pub(super) struct Tally {
     failed: AtomicU64,
     latency_samples: AtomicU64,
     latency_nanos: AtomicU64,
-    /// The longest `Retry-After` since the last [`Tally::signals`], in nanoseconds.
+    /// The longest `Retry-After` since the last call of [`Tally::signals`], in nanoseconds.
     retry_after: AtomicU64,
     usual_latency: MovingAverage,
 }
 
-/// Signals of an endpoint, as a set of bits.
+/// A set of signals of an endpoint, with one bit for each kind of signal.
 pub(super) type Flags = u8;
 
 const FAILURES: Flags = 1;
@@ -55,12 +55,12 @@ impl Tally {
         }
     }
 
-    /// The factor of the usual latency from which an abandoned request counts as a timeout.
+    /// The factor for abandoned requests: see [`Outliers::abandon_factor`]. `None` if they do not count.
     pub(super) fn abandon_factor(&self) -> Option<f64> {
         self.rules.abandon_factor
     }
 
-    /// The usual time to the first byte in nanoseconds; 0 before the first response.
+    /// The usual time to the first byte in nanoseconds. 0 before the first response.
     pub(super) fn usual_latency(&self) -> u64 {
         self.usual_latency.get()
     }
@@ -94,7 +94,8 @@ impl Tally {
         }
     }
 
-    /// Records the result of the request on probation. An endpoint that is only overloaded works.
+    /// Returns the signal for the result of the request on probation. An endpoint that is only overloaded works, so
+    /// its probation succeeds.
     pub(super) fn on_probation(verdict: Verdict) -> Flags {
         let failed = matches!(verdict, Verdict::Failure(_) | Verdict::Unavailable { .. });
         if failed { PROBATION_FAILED } else { PROBATION_PASSED }
@@ -144,7 +145,7 @@ impl Tally {
         flags
     }
 
-    /// The signals for these flags.
+    /// Returns the signals whose bits are set in `flags`.
     pub(super) fn signals(&self, flags: Flags) -> impl Iterator<Item = Signal> + use<> {
         let rules = &self.rules;
         let limit = |limit: Option<u32>, kind: fn(u32) -> FailureLimit| {
@@ -163,7 +164,7 @@ impl Tally {
         signals.into_iter().filter(move |(flag, _)| flags & flag != 0).map(|(_, signal)| signal)
     }
 
-    /// The counts since the last call.
+    /// Returns the counts since the last call.
     pub(super) fn take_counts(&self) -> RequestCounts {
         let sum = Duration::from_nanos(self.latency_nanos.swap(0, Relaxed));
         RequestCounts::new(self.successes.swap(0, Relaxed), self.failed.swap(0, Relaxed))
@@ -171,7 +172,7 @@ impl Tally {
     }
 }
 
-/// A duration in nanoseconds, capped at `u64::MAX`.
+/// Converts a duration to nanoseconds, at most `u64::MAX`.
 pub(super) fn nanos(time: Duration) -> u64 {
     (Timestamp::ZERO + time).as_nanos()
 }
@@ -181,7 +182,8 @@ pub(super) fn nanos(time: Duration) -> u64 {
 struct Consecutive(AtomicU32);
 
 impl Consecutive {
-    /// Adds one. Returns whether the limit is reached, and then starts anew: the endpoint may not be ejected this time.
+    /// Adds one failure. Returns whether the limit is reached. If so, the count starts again at 0, because the
+    /// endpoint may not be ejected this time.
     fn reaches(&self, limit: u32) -> bool {
         let reached = self.0.fetch_add(1, Relaxed) + 1 >= limit;
         if reached {
@@ -190,7 +192,7 @@ impl Consecutive {
         reached
     }
 
-    /// Reads before it writes, so that successes in a row do not write to shared memory.
+    /// Sets the count to 0. Reads it before, so that consecutive successes do not write to shared memory.
     fn reset(&self) {
         if self.0.load(Relaxed) != 0 {
             self.0.store(0, Relaxed);
@@ -198,7 +200,7 @@ impl Consecutive {
     }
 }
 
-/// A moving average of times in nanoseconds, with a weight of 1/16 for each sample; 0 before the first sample.
+/// A moving average of times in nanoseconds. Each new sample has a weight of 1/16. 0 before the first sample.
 #[derive(Debug, Default)]
 struct MovingAverage(AtomicU64);
 
@@ -217,13 +219,13 @@ impl MovingAverage {
     }
 }
 
-/// The number of failures in a window that begins with its first failure. One word holds the start of the window (upper 32
-/// bits, in units of 2²⁰ ns, about a millisecond) and the count (lower 32 bits).
+/// The number of failures in a time window that begins with its first failure. One word contains the start of the
+/// window (upper 32 bits, in units of 2²⁰ ns, about a millisecond) and the count (lower 32 bits).
 #[derive(Debug, Default)]
 struct WindowCount(AtomicU64);
 
 impl WindowCount {
-    /// Adds one failure. Returns the new count.
+    /// Adds one failure at `now`. Returns the new count.
     fn add(&self, now: Timestamp, window: Duration) -> u32 {
         let tick = (now.as_nanos() >> 20) as u32;
         let window = u64::try_from(window.as_nanos() >> 20).unwrap_or(u64::MAX);

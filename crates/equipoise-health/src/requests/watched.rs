@@ -4,21 +4,21 @@ use equipoise_core::{BuildError, EndpointSpec, Layered, Needs, Strategy, Timesta
 
 use super::signals::{EndpointSignals, Signals};
 
-/// A strategy whose requests are watched for outlier detection. It picks as the inner strategy does. Made by
-/// [`Health::watch`](crate::Health::watch) and [`Signals::watch`].
+/// A strategy whose requests are watched by outlier detection. It picks the same endpoints as the strategy that it
+/// wraps. [`Health::watch`](crate::Health::watch) and [`Signals::watch`] create it.
 #[derive(Debug)]
 pub struct Watched<S> {
     inner: S,
     signals: Signals,
 }
 
-/// The state of an endpoint in [`Watched`].
+/// What [`Watched`] stores for each endpoint: the results of its requests. Empty if outlier detection is off.
 #[derive(Debug)]
 pub struct WatchedState(Option<Arc<EndpointSignals>>);
 
 impl Signals {
-    /// Wraps a strategy, so that the results of its pool's requests are collected. It picks as before. Watch the strategy of
-    /// only one pool.
+    /// Wraps the strategy of a pool, so that the results of the pool's requests are collected. The wrapped strategy
+    /// picks the same endpoints as before. Wrap the strategy of one pool only.
     pub fn watch<S: Strategy>(&self, strategy: S) -> Watched<S> {
         Watched { inner: strategy, signals: self.clone() }
     }
@@ -53,7 +53,7 @@ impl<S: Strategy> Strategy for Watched<S> {
     }
 
     fn on_abandon(&self, state: &Self::State, waited: Duration, now: Timestamp) -> bool {
-        // The inner strategy is always asked, because it learns from the call.
+        // The inner strategy is always called, because it learns from the call.
         let inner = self.inner.on_abandon(&state.inner, waited, now);
         inner || state.own.0.as_ref().is_some_and(|signals| signals.is_timeout(waited))
     }
