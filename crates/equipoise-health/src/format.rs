@@ -1,5 +1,5 @@
-//! The formats of values in configuration files and in serialized status. Times are written as in strategies by name (`10s`,
-//! `250ms`).
+//! The serde formats of values in settings and in serialized status. Durations are written as text with a unit, such
+//! as `10s` or `250ms`, as in the textual specs of strategies (`peak-ewma(decay=10s)`).
 
 use std::{fmt, marker::PhantomData, str::FromStr, time::Duration};
 
@@ -9,7 +9,7 @@ use serde::{
     de::{self, IntoDeserializer, value::MapAccessDeserializer},
 };
 
-/// A time as text, with its unit.
+/// A duration that is written as text with a unit, such as `10s`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Time(pub(crate) Duration);
 
@@ -56,7 +56,7 @@ pub(crate) fn nanos<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::O
     serializer.serialize_u64(at.as_nanos())
 }
 
-/// A setting that the text `"off"` turns off.
+/// The value of a setting that can be turned off by the text `"off"`.
 pub(crate) enum Switch<T> {
     On(T),
     Off,

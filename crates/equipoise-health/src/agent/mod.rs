@@ -1,26 +1,26 @@
-//! HAProxy's agent-check protocol: how a program on an endpoint reports the state of that endpoint.
+//! HAProxy's agent-check protocol: how a program on an endpoint (an agent) reports the state of that endpoint.
 //!
-//! An agent answers with one line of words. The words are separated by spaces, tabs or commas. Their order and their case
-//! do not matter. The line ends at the first CR or LF. [`AgentReply`] is one parsed line; [`AgentState`] is the state after
-//! a sequence of lines.
+//! An agent answers with one line of words. The words are separated by spaces, tabs or commas. Their order and their
+//! case do not matter. The line ends at the first CR or LF. [`AgentReply`] is one parsed line. [`AgentState`] is the
+//! state of the endpoint after a sequence of lines.
 //!
 //! | word | meaning |
 //! | --- | --- |
 //! | `up` | the endpoint is up |
 //! | `down`, `fail`, `stopped` | the endpoint is down |
-//! | `ready` | the endpoint takes requests; ends `drain` and `maint` |
-//! | `drain` | the endpoint takes only requests that are bound to it |
-//! | `maint` | the endpoint takes no requests |
+//! | `ready` | the endpoint gets all requests; this ends `drain` and `maint` |
+//! | `drain` | the endpoint gets only requests that are bound to it |
+//! | `maint` | the endpoint gets no requests |
 //! | `N%` | the weight as a percentage of the configured weight, rounded down |
 //! | `maxconn:N` | the maximum number of requests in flight; 0 removes the limit |
-//! | `#` at the start of a word | the rest of the line is the reason for `up` or `down` |
+//! | `#` at the start of a word | the rest of the line is the reason for `up`, `down`, `fail` or `stopped` |
 //!
-//! If a line has several words of one kind, the last one counts. What a line does not mention stays as it was. An unknown
-//! word is reported in [`AgentReply::text`], and the other words still count. A line without CR or LF is incomplete and
-//! changes nothing.
+//! If a line has several words of one kind, the last one counts. If a line has no word of some kind, the value that
+//! an earlier line reported stays valid. An unknown word is reported in [`AgentReply::unknown_word`], and the other
+//! words still count. A line without CR or LF is incomplete and changes nothing.
 //!
-//! The behaviour is that of HAProxy 2.6: most of it was recorded from HAProxy itself, the rest follows its source. See
-//! <https://docs.haproxy.org/2.6/configuration.html#5.2-agent-check>.
+//! The behaviour is that of HAProxy 2.6. Most of it was recorded from HAProxy itself; the rest follows its source
+//! code. See <https://docs.haproxy.org/2.6/configuration.html#5.2-agent-check>.
 
 mod number;
 mod parse;

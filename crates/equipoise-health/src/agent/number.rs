@@ -1,7 +1,8 @@
-//! Numbers as C's `strtol` reads them, because HAProxy uses it.
+//! Parses numbers as C's `strtol` does, because HAProxy uses `strtol` for the numbers in an agent's reply.
 
-/// The number at the beginning of `text` and the rest of the text; `None` if there is no number. White space and a sign may
-/// precede the number. Numbers that do not fit are capped at the limits of `i64`.
+/// Returns the number at the beginning of `text` and the rest of the text, or `None` if `text` does not begin with a
+/// number. White space and a sign may precede the digits. A number that is out of the range of `i64` becomes the
+/// nearest `i64`.
 pub(super) fn leading(text: &[u8]) -> Option<(i64, &[u8])> {
     let blanks = text.iter().take_while(|byte| matches!(byte, b' ' | b'\t'..=b'\r')).count();
     let text = &text[blanks..];

@@ -1,16 +1,17 @@
-//! The parser for an agent's line. It reads each byte a constant number of times.
+//! The parser for an agent's line. Its time is linear in the length of the line.
 
 use super::{AgentAdmin, AgentHealth, AgentReply, AgentWarning, IncompleteLine, number};
 
-/// The maximum length of a text in HAProxy, in bytes.
+/// The maximum length in bytes of a text about an agent's reply in HAProxy.
 const MAX_TEXT: usize = 127;
 
 impl AgentReply {
-    /// Parses a line. The line ends at the first CR or LF; bytes after it are ignored. Takes O(n) for n bytes.
+    /// Parses the line that an agent has sent. The line ends at the first CR or LF; the bytes after it are ignored.
+    /// Takes O(n) time for n bytes.
     ///
     /// # Errors
     ///
-    /// Returns [`IncompleteLine`] if there is no CR or LF, or a NUL before it.
+    /// Returns [`IncompleteLine`] if there is no CR or LF, or if there is a NUL before the first one.
     pub fn parse(line: &[u8]) -> Result<Self, IncompleteLine> {
         let end = line.iter().position(|byte| matches!(read(*byte), b'\r' | b'\n' | 0)).ok_or(IncompleteLine)?;
         if line[end] == 0 {
@@ -21,7 +22,7 @@ impl AgentReply {
     }
 }
 
-/// The words of a line, and the description after the first word that begins with `#`.
+/// Returns the words of a line, and the description: the text after the first `#` at the start of a word.
 fn split(line: &[u8]) -> (impl Iterator<Item = &[u8]>, &[u8]) {
     let separates = |byte: &u8| matches!(read(*byte), b' ' | b'\t' | b',');
     let starts = |at: usize| at == 0 || separates(&line[at - 1]);
@@ -31,7 +32,7 @@ fn split(line: &[u8]) -> (impl Iterator<Item = &[u8]>, &[u8]) {
     (line[..sharp].split(separates).filter(|word| !word.is_empty()), &description[blanks..])
 }
 
-/// The last word of each kind, and the first unknown word.
+/// The last word of each kind in a line, and the first unknown word.
 #[derive(Default)]
 struct Words<'a> {
     health: Option<(AgentHealth, &'a [u8])>,
@@ -83,7 +84,8 @@ impl<'a> Words<'a> {
         }
     }
 
-    /// The description of a `down` word always has priority over errors. Otherwise, errors have priority.
+    /// Returns the summary of the line. If the line has both a description and an error, the summary contains the
+    /// description if the endpoint is down, and the error if it is up.
     fn text(&self, description: &[u8], warning: Option<AgentWarning>) -> String {
         let warning = warning.map(|warning| warning.to_string());
         let warning = warning.as_deref().map(str::as_bytes);
@@ -109,15 +111,15 @@ fn after<'a>(word: &'a [u8], name: &str) -> Option<&'a [u8]> {
     start.eq_ignore_ascii_case(name.as_bytes()).then_some(rest)
 }
 
-/// The value, if it is valid. Otherwise stores the error, unless there is one already.
+/// Returns the value if it is valid. Otherwise stores the error in `warning`, unless there is an earlier error.
 fn valid<T>(parsed: Result<T, AgentWarning>, warning: &mut Option<AgentWarning>) -> Option<T> {
     parsed.map_err(|wrong| warning.get_or_insert(wrong).to_owned()).ok()
 }
 
-/// Parses a weight word. It must begin with a digit.
+/// Parses a weight word, which must begin with a digit.
 fn weight(text: &[u8]) -> Result<u32, AgentWarning> {
     match number::leading(text) {
-        // 100 times the maximum weight of 256: larger values have the same effect.
+        // 25 600 is 100 times the maximum weight of 256. Larger values have the same effect.
         Some((percent, b"%")) => Ok(percent.clamp(0, 25_600) as u32),
         Some((257.., _)) => Err(AgentWarning::WeightOutOfRange),
         _ => Err(AgentWarning::WeightTrailing),
@@ -135,13 +137,13 @@ fn limit(text: &[u8]) -> Result<Option<u32>, AgentWarning> {
     }
 }
 
-/// The text for logs: at most [`MAX_TEXT`] bytes of the input. Control characters are replaced.
+/// Converts bytes to text for logs. Uses at most the first [`MAX_TEXT`] bytes and replaces control characters.
 fn readable(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_TEXT)]);
     text.replace(|character: char| character.is_control() && character != '\t', "\u{fffd}")
 }
 
-/// Reads a byte. Unit tests count the calls.
+/// Reads a byte. Unit tests count the calls, to verify that parsing takes linear time.
 fn read(byte: u8) -> u8 {
     #[cfg(test)]
     tests::count();

@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// One parsed line of an agent.
+/// One parsed line of an agent: what the agent reports about its endpoint.
 ///
 /// ```
 /// use equipoise_health::agent::{AgentHealth, AgentReply};
@@ -19,71 +19,77 @@ use std::fmt;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AgentReply {
-    /// The weight in percent of the endpoint's configured weight, from 0 to 25 600 (larger values are capped). `None` if the
-    /// line has no valid weight.
+    /// The weight that the line reports, in percent of the endpoint's configured weight. Range: 0 to 25 600; larger
+    /// values are capped. `None` if the line has no valid weight.
     pub weight_percent: Option<u32>,
-    /// The maximum number of requests in flight (`maxconn`). `Some(None)` removes the limit. `None` if the line has no valid
-    /// `maxconn` word.
+    /// The maximum number of requests in flight that the line reports (the word `maxconn:`). `Some(Some(n))`: at most
+    /// `n`. `Some(None)`: there is no limit. `None`: the line has no valid `maxconn:` word.
     pub max_in_flight: Option<Option<u32>>,
-    /// The administrative state: ready, drain or maintenance. `None` if the line does not mention it.
+    /// The administrative state that the line reports: ready, drain or maintenance. `None` if the line does not
+    /// contain one.
     pub admin: Option<AgentAdmin>,
-    /// Whether the endpoint is up or down. `None` if the line does not mention it.
+    /// The health that the line reports: up or down. `None` if the line does not contain one.
     pub health: Option<AgentHealth>,
-    /// The first word of the line that has no meaning, cut to 127 bytes. `None` if all words are known.
+    /// The first word of the line that is not part of the protocol, cut to 127 bytes. `None` if all words are known.
     pub unknown_word: Option<String>,
-    /// The first syntax error in a weight or `maxconn` word. That word is ignored. `None` if there is no error.
+    /// The first syntax error in a weight or `maxconn:` word of the line. That word is ignored. `None` if there is no
+    /// such error.
     pub warning: Option<AgentWarning>,
-    /// A summary for people, in HAProxy's words: `via agent : down (going)`, `agent reports an error : …`,
-    /// `agent warns : …`, or empty. It has at most 127 bytes, without control characters.
+    /// A summary of the line for people, in HAProxy's words: `via agent : down (going)`, `agent reports an error : …`
+    /// or `agent warns : …`. It is cut to 127 bytes, and then control characters other than tabs are replaced by
+    /// U+FFFD. Empty if the line has neither a health word nor an error.
     pub text: String,
 }
 
-/// The administrative state that an agent reports: which requests its endpoint should get.
+/// The administrative state of an endpoint that its agent reports. It says which requests the endpoint should get.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AgentAdmin {
-    /// `ready`: all requests. It ends an earlier `drain` or `maint`.
+    /// The agent reported `ready`: the endpoint should get all requests. This ends an earlier `drain` or `maint` of
+    /// the agent.
     #[default]
     Ready,
-    /// `drain`: only requests that are bound to the endpoint.
+    /// The agent reported `drain`: the endpoint should get only requests that are bound to it.
     Drain,
-    /// `maint`: no requests.
+    /// The agent reported `maint`: the endpoint should get no requests.
     Maintenance,
 }
 
-/// Whether an agent reports its endpoint as up or down.
+/// The health of an endpoint that its agent reports: up or down.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AgentHealth {
-    /// The agent reported `up`.
+    /// The agent reported that the endpoint is `up`.
     #[default]
     Up,
-    /// The agent reported `down`, `fail` or `stopped`.
+    /// The agent reported that the endpoint is `down`. The words `fail` and `stopped` mean the same.
     Down,
 }
 
-/// A syntax error in the weight or `maxconn` word of an agent's line.
+/// A syntax error in the weight or `maxconn:` word of an agent's line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AgentWarning {
-    /// The weight is followed by other characters, such as `1.5%`.
+    /// The weight word is not a whole number followed by `%`, and the number at its beginning is at most 256.
+    /// Example: `1.5%`.
     WeightTrailing,
-    /// The weight is followed by other characters, and its number is above 256.
+    /// The weight word is not a whole number followed by `%`, and the number at its beginning is above 256. Example:
+    /// `300.5%`.
     WeightOutOfRange,
-    /// The word `maxconn:` has no number.
+    /// The word `maxconn:` has no value.
     LimitMissing,
-    /// The value of `maxconn:` does not begin with a number.
+    /// The value of the word `maxconn:` does not begin with a number.
     LimitNotANumber,
-    /// The number of `maxconn:` is followed by other characters.
+    /// The value of the word `maxconn:` has other characters after its number.
     LimitTrailing,
 }
 
-/// The error for an agent's line that does not end with CR or LF, or that has a NUL before its end. Such a line changes
-/// nothing.
+/// The error for an incomplete line of an agent: the line has no CR or LF, or a NUL character comes before it. Such a
+/// line must be ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("Ignoring incomplete line from agent")]
 pub struct IncompleteLine;
 
 impl AgentAdmin {
-    /// A stable label in lower case: `ready`, `drain` or `maintenance`.
+    /// Returns a stable label in lower case: `ready`, `drain` or `maintenance`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -95,7 +101,7 @@ impl AgentAdmin {
 }
 
 impl AgentHealth {
-    /// A stable label in lower case: `up` or `down`.
+    /// Returns a stable label in lower case: `up` or `down`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -105,7 +111,7 @@ impl AgentHealth {
     }
 }
 
-/// HAProxy's message for the error.
+/// Writes HAProxy's message for the error.
 impl fmt::Display for AgentWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -118,7 +124,7 @@ impl fmt::Display for AgentWarning {
     }
 }
 
-/// The [text](AgentReply::text).
+/// Writes the [summary](AgentReply::text) of the line.
 impl fmt::Display for AgentReply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)

@@ -1,8 +1,9 @@
 use super::{AgentAdmin, AgentHealth, AgentReply};
 
-/// The state after a sequence of an agent's replies. The default is ready and up, with the endpoint's own weight and limit.
+/// The state that an agent on an endpoint has reported, after a sequence of replies. The default, before the first
+/// reply, is ready and up, with the configured weight and limit of the endpoint.
 ///
-/// A missing or incomplete reply must not be applied: it changes nothing.
+/// Apply only complete replies. If a reply is missing or incomplete, the state stays as it is.
 ///
 /// ```
 /// use equipoise_health::agent::{AgentAdmin, AgentReply, AgentState};
@@ -18,20 +19,21 @@ use super::{AgentAdmin, AgentHealth, AgentReply};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AgentState {
-    /// The last reported weight in percent of the configured weight. `None` if no reply had one.
+    /// The last weight that the agent reported, in percent of the configured weight. Range: 0 to 25 600. `None` if
+    /// the agent has not reported a weight yet.
     pub weight_percent: Option<u32>,
-    /// The last reported maximum number of requests in flight. `Some(None)` means no limit; `None` means that no reply had
-    /// one.
+    /// The last maximum number of requests in flight that the agent reported. `Some(Some(n))`: at most `n`.
+    /// `Some(None)`: the agent reported that there is no limit. `None`: the agent has not reported a maximum yet.
     pub max_in_flight: Option<Option<u32>>,
-    /// The last reported administrative state: ready, drain or maintenance.
+    /// The last administrative state that the agent reported: ready, drain or maintenance. Default: ready.
     pub admin: AgentAdmin,
-    /// The last reported health: up or down. It is independent of `admin`: an endpoint that goes down during maintenance is
-    /// still down after `ready`.
+    /// The last health that the agent reported: up or down. Default: up. It is independent of [`admin`](Self::admin):
+    /// an endpoint that goes down during maintenance is still down after `ready`.
     pub health: AgentHealth,
 }
 
 impl AgentState {
-    /// Applies a reply. What the reply does not mention stays as it is.
+    /// Updates the state by one reply of the agent. A value that the reply does not contain stays as it is.
     pub fn apply(&mut self, reply: &AgentReply) {
         self.weight_percent = reply.weight_percent.or(self.weight_percent);
         self.max_in_flight = reply.max_in_flight.or(self.max_in_flight);
@@ -39,10 +41,10 @@ impl AgentState {
         self.health = reply.health.unwrap_or(self.health);
     }
 
-    /// The weight of an endpoint whose configured weight is `configured`: the reported percentage of it, rounded down.
+    /// Returns the weight of an endpoint whose configured weight is `configured`: the reported percentage of
+    /// `configured`, rounded down. If the agent has not reported a weight, it is `configured`.
     ///
-    /// The result is at most 256 (the maximum in HAProxy), or `configured` if that is larger. Without a reported weight it is
-    /// `configured`.
+    /// The result is at most 256 (the maximum in HAProxy), or at most `configured` if that is larger.
     #[must_use]
     pub fn weight(&self, configured: u32) -> u32 {
         const MAX_WEIGHT: u32 = 256;
@@ -51,8 +53,9 @@ impl AgentState {
         share.min(u64::from(configured.max(MAX_WEIGHT))).try_into().unwrap_or(u32::MAX)
     }
 
-    /// The maximum number of requests in flight for an endpoint whose configured maximum is `configured`: the reported one,
-    /// or `configured` if none was reported. `None` means no limit.
+    /// Returns the maximum number of requests in flight of an endpoint whose configured maximum is `configured`: the
+    /// maximum that the agent reported, or `configured` if the agent has not reported one. `None` means that there is
+    /// no limit.
     #[must_use]
     pub fn max_in_flight(&self, configured: Option<u32>) -> Option<u32> {
         self.max_in_flight.unwrap_or(configured)
