@@ -6,12 +6,14 @@ use super::{
 };
 use crate::agent::AgentReply;
 
-/// The maximum length of an agent's line in bytes: the size of HAProxy's buffer.
+/// The maximum length of an agent's line in bytes. It is the size of HAProxy's buffer.
 const MAX_LINE: usize = 16 * 1024;
 
-/// A probe that asks an agent on the endpoint for its state, by HAProxy's [agent-check protocol](crate::agent).
+/// A probe that asks an agent on the endpoint for the state of the endpoint, with HAProxy's [agent-check
+/// protocol](crate::agent). An agent is a program that reports the endpoint's health, weight and administrative
+/// state.
 ///
-/// It connects, sends a request if one is set, and reads one line.
+/// The probe opens a TCP connection, sends a text if one is set, and reads one line.
 ///
 /// ```
 /// use equipoise_health::probe::AgentProbe;
@@ -19,8 +21,8 @@ const MAX_LINE: usize = 16 * 1024;
 /// let agent = AgentProbe::new().send("status of web1\n");
 /// ```
 ///
-/// The probe never fails. If the agent cannot be reached, exceeds the timeout, or sends an incomplete line or one of more
-/// than 16 KiB, the outcome is [`ProbeOutcome::Inconclusive`]. An agent usually listens on a port of its own: see
+/// The probe never fails. The outcome is [`ProbeOutcome::Inconclusive`] if the agent cannot be reached, exceeds the
+/// timeout, or sends a line that is incomplete or longer than 16 KiB. An agent usually has its own port: see
 /// [`Schedule::port`](crate::Schedule::port).
 #[derive(Clone, Debug, Default)]
 pub struct AgentProbe {
@@ -28,14 +30,14 @@ pub struct AgentProbe {
 }
 
 impl AgentProbe {
-    /// A probe that sends nothing and reads one line.
+    /// Creates a probe that sends nothing and reads one line from the agent.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sends these bytes after connecting. They are sent unchanged, so include a line end if the agent needs one. Default:
-    /// none.
+    /// Sets the bytes that the probe sends after connecting. They are sent unchanged, so include a line end if the
+    /// agent needs one. Default: none.
     #[must_use]
     pub fn send(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.send = bytes.into();

@@ -1,4 +1,4 @@
-//! TCP connections for probes.
+//! Opens TCP connections for probes.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -7,14 +7,14 @@ use tokio::{net::TcpStream, time::sleep};
 
 use super::{ProbeError, Target, resolve::resolve};
 
-/// The time after which the next address is tried although the last attempt has not ended. RFC 8305, section 8, recommends
+/// How long an attempt to connect may take before the next address is tried as well. RFC 8305, section 8, recommends
 /// 250 ms (Connection Attempt Delay).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// Connects to the target and returns the first connection that is accepted.
 ///
-/// If the name has several addresses, the next attempt begins when one has failed, or after [`ATTEMPT_DELAY`] (RFC 8305). The
-/// remaining attempts are dropped.
+/// If the name has several addresses, the next attempt begins when an attempt has failed or has taken
+/// [`ATTEMPT_DELAY`] (RFC 8305). The remaining attempts are dropped.
 pub(super) async fn connect(target: &Target) -> Result<TcpStream, ProbeError> {
     let (host, port) = target.host_and_port()?;
     let addresses = alternating(&resolve(&host, port).await?);
@@ -23,7 +23,8 @@ pub(super) async fn connect(target: &Target) -> Result<TcpStream, ProbeError> {
     connected.map_err(|error| ProbeError::Connect(error.to_string()))
 }
 
-/// The result of the first attempt that succeeds. If all fail, the error of the last one. `None` if there are no addresses.
+/// Returns the result of the first attempt that succeeds. If all attempts fail, returns the error of the last one.
+/// Returns `None` if there are no addresses.
 async fn race<T, E, F>(addresses: Vec<SocketAddr>, attempt: impl Fn(SocketAddr) -> F) -> Option<Result<T, E>>
 where
     F: Future<Output = Result<T, E>>,
@@ -49,8 +50,8 @@ where
     }
 }
 
-/// The addresses in the resolver's order, with alternating families while both remain (RFC 8305, section 4). So if one family
-/// does not work, it costs one delay instead of one for each of its addresses.
+/// Returns the addresses in the resolver's order, but with alternating address families as long as both remain (RFC
+/// 8305, section 4). If one family does not work, it costs one delay instead of one delay for each of its addresses.
 fn alternating(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     let first_is_v4 = addresses.first().is_some_and(SocketAddr::is_ipv4);
     let of = |first: bool| addresses.iter().copied().filter(move |address| (address.is_ipv4() == first_is_v4) == first);
@@ -62,7 +63,7 @@ fn alternating(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     order
 }
 
-/// The first 80 bytes that a peer sent, escaped, for an error text.
+/// Returns the first 80 bytes that a peer has sent, escaped, for an error text.
 pub(super) fn excerpt(bytes: &[u8]) -> String {
     const MAX: usize = 80;
     let more = if bytes.len() > MAX { "…" } else { "" };

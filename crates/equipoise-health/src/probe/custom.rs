@@ -2,14 +2,14 @@ use std::fmt;
 
 use super::{Probe, ProbeError, ProbeFuture, ProbeOutcome, Target};
 
-/// A closure as a probe, made by [`probe_fn`].
+/// A probe that calls an async closure. [`probe_fn`] creates it.
 #[derive(Clone)]
 pub struct ProbeFn<F>(F);
 
-/// Makes a probe of an async closure.
+/// Creates a probe that calls an async closure with the [`Target`] to examine.
 ///
-/// The closure gets the target. It returns a [`ProbeOutcome`], an [`AgentReply`](crate::agent::AgentReply) or `()`, which
-/// means [`ProbeOutcome::Passed`]. Its error is a [`ProbeError`], a string or an I/O error.
+/// The closure returns a [`ProbeOutcome`], an [`AgentReply`](crate::agent::AgentReply), or `()`, which means
+/// [`ProbeOutcome::Passed`]. An error means that the probe failed. It is a [`ProbeError`], a string or an I/O error.
 ///
 /// ```
 /// use equipoise_health::probe::{Probe, ProbeError, ProbeOutcome, Target, probe_fn};
@@ -25,7 +25,7 @@ pub struct ProbeFn<F>(F);
 /// # });
 /// ```
 ///
-/// The future must not block its thread, and it may be dropped at any time.
+/// The future of the closure must not block its thread. It may be dropped at any time.
 pub fn probe_fn<F, Fut, T, E>(probe: F) -> ProbeFn<F>
 where
     F: Fn(Target) -> Fut + Send + Sync + 'static,

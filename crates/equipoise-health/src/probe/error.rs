@@ -1,39 +1,42 @@
 use std::{borrow::Cow, error::Error, io};
 
-/// Why a probe failed or was inconclusive.
+/// Why a probe of an endpoint failed or was inconclusive.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProbeError {
-    /// The probe cannot use the endpoint's address, for instance because it has no port.
+    /// The probe cannot use the address of the endpoint, for instance because the address has no port.
     #[error("cannot be checked at {address:?}: {reason}")]
     Address {
-        /// The endpoint's address, as in its [spec](equipoise_core::EndpointSpec).
+        /// The address of the endpoint, as in its [spec](equipoise_core::EndpointSpec).
         address: String,
-        /// What is wrong with the address.
+        /// What is wrong with the address, as text for people.
         reason: Cow<'static, str>,
     },
-    /// There is no connection: the name has no address, the connection was refused, the host is unreachable, or the TLS
-    /// handshake failed.
+    /// The probe could not connect to the endpoint, for the reason in this text. Possible reasons: the host name has
+    /// no address, the connection was refused, the host is unreachable, or the TLS handshake failed.
     #[error("no connection: {0}")]
     Connect(String),
-    /// The probe failed for another reason, for instance because the connection broke. Also the error of a custom probe.
+    /// The probe failed for another reason, which is in this text, for instance because the connection broke. Custom
+    /// probes use it for their own errors.
     #[error("{0}")]
     Failed(String),
     /// The probe exceeded its [timeout](crate::Schedule::timeout).
     #[error("no answer in time")]
     Timeout,
-    /// The endpoint answered, but not as expected.
+    /// The endpoint answered the probe, but not as expected. The text describes the answer.
     #[error("unexpected answer: {0}")]
     Unexpected(String),
-    /// The operating system does not permit the probe, for instance ICMP sockets. The state of the endpoint does not change.
+    /// The operating system does not permit the probe, for the reason in this text. For instance, the process may not
+    /// open ICMP sockets. The state of the endpoint does not change.
     #[error("not allowed: {0}")]
     Forbidden(String),
-    /// The probe panicked.
+    /// The code of the probe panicked. The probe counts as failed.
     #[error("the probe panicked")]
     Panicked,
 }
 
-/// The error for an invalid setting of a probe. Its text names the setting, the value, and what is valid.
+/// The error for an invalid setting of a probe. Its text names the setting, the invalid value, and what to use
+/// instead.
 ///
 /// ```
 /// # #[cfg(feature = "tokio")] {
@@ -48,16 +51,17 @@ pub enum ProbeError {
 #[error("{setting} cannot be {value:?}: {expected}")]
 #[non_exhaustive]
 pub struct InvalidProbe {
-    /// The name of the setting.
+    /// The name of the invalid setting, such as `max_bytes`. The method that sets it usually has the same name.
     pub setting: &'static str,
-    /// The invalid value.
+    /// The invalid value as text, such as `0`.
     pub value: String,
-    /// What a valid value is.
+    /// What to use instead, as text for people, such as `use from 1 to 16 777 216 bytes`.
     pub expected: Cow<'static, str>,
 }
 
 impl ProbeError {
-    /// A stable label in lower case: `address`, `connect`, `failed`, `timeout`, `unexpected`, `forbidden` or `panicked`.
+    /// Returns a stable label in lower case: `address`, `connect`, `failed`, `timeout`, `unexpected`, `forbidden` or
+    /// `panicked`.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -71,7 +75,8 @@ impl ProbeError {
         }
     }
 
-    /// The text of an error and its causes. The errors of hyper and rustls are rarely clear without their causes.
+    /// Returns the text of an error and its causes. The errors of hyper and rustls are rarely clear without their
+    /// causes.
     pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
         let mut text = error.to_string();
         let mut cause = error.source();
@@ -87,21 +92,21 @@ impl ProbeError {
     }
 }
 
-/// [`ProbeError::Failed`] with the text of the error and its causes.
+/// Returns [`ProbeError::Failed`] with the text of the error and its causes.
 impl From<io::Error> for ProbeError {
     fn from(error: io::Error) -> Self {
         ProbeError::Failed(ProbeError::chain(&error))
     }
 }
 
-/// [`ProbeError::Failed`] with this reason.
+/// Returns [`ProbeError::Failed`] with this reason.
 impl From<String> for ProbeError {
     fn from(reason: String) -> Self {
         ProbeError::Failed(reason)
     }
 }
 
-/// [`ProbeError::Failed`] with this reason.
+/// Returns [`ProbeError::Failed`] with this reason.
 impl From<&str> for ProbeError {
     fn from(reason: &str) -> Self {
         ProbeError::Failed(reason.to_owned())

@@ -19,7 +19,8 @@ use super::{
     open::{Security, Tasks, authority, failed},
 };
 
-/// A probe that calls `Check` of gRPC's health service (`grpc.health.v1.Health`). Each probe opens a new connection.
+/// A probe that calls the method `Check` of gRPC's health service (`grpc.health.v1.Health`). Each probe opens a new
+/// connection.
 ///
 /// ```
 /// use equipoise_health::probe::GrpcProbe;
@@ -29,9 +30,11 @@ use super::{
 /// # Ok::<(), equipoise_health::probe::InvalidProbe>(())
 /// ```
 ///
-/// The probe passes if the answer is `SERVING`. It fails for any other status, and for an endpoint that does not know the
-/// service or the health protocol. It uses HTTP/2 over TLS if the endpoint's address is an `https` URL or `tls` was called,
-/// and HTTP/2 with prior knowledge otherwise.
+/// The probe passes if the answer is `SERVING`. It fails if the answer is another status, or if the endpoint does not
+/// know the service or the health protocol.
+///
+/// If the endpoint's address is an `https` URL or `tls` was called, the probe uses HTTP/2 over TLS. Otherwise it uses
+/// HTTP/2 without TLS and without an upgrade from HTTP/1.1 (prior knowledge).
 #[derive(Clone, Debug, Default)]
 pub struct GrpcProbe {
     service: String,
@@ -40,22 +43,22 @@ pub struct GrpcProbe {
 }
 
 impl GrpcProbe {
-    /// A probe that asks for the health of the whole server.
+    /// Creates a probe that asks for the health of the whole server.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Asks for the health of one service, by its full name, such as `shop.v1.Basket`. The default is the empty name, which
-    /// means the whole server.
+    /// Sets the full name of the service whose health the probe asks for, such as `shop.v1.Basket`. Default: the
+    /// empty name, which means the whole server.
     #[must_use]
     pub fn service(mut self, name: impl Into<String>) -> Self {
         self.service = name.into();
         self
     }
 
-    /// The value of the `:authority` pseudo-header: a host with or without a port. Default: the host and port of the
-    /// connection.
+    /// Sets the value of the `:authority` pseudo-header: a host with or without a port. Default: the host and port
+    /// that the probe connects to.
     ///
     /// # Errors
     ///
@@ -65,7 +68,8 @@ impl GrpcProbe {
         Ok(self)
     }
 
-    /// Uses TLS with these settings for every address. Default: [`TlsProbe::new`] for `https` addresses, no TLS for others.
+    /// Sets the TLS settings of the probe, and uses TLS for every address. Default: TLS with the settings of
+    /// [`TlsProbe::new`] for `https` URLs, and no TLS for other addresses.
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, tls: TlsProbe) -> Self {
@@ -74,7 +78,7 @@ impl GrpcProbe {
     }
 
     async fn check(&self, target: &Target) -> Result<ProbeOutcome, ProbeError> {
-        /// A valid answer has only a few bytes.
+        /// The maximum size of the answer in bytes. A valid answer has only a few bytes.
         const MAX_ANSWER: usize = 4096;
         let url = self.security.url(target, self.authority.as_ref(), "/")?;
         let (io, _) = self.security.open(target, &[b"h2"]).await?;
@@ -97,7 +101,8 @@ impl Probe for GrpcProbe {
     }
 }
 
-/// A status with a source comes from the connection, one without comes from the endpoint.
+/// Converts an error status. A status with a source comes from the connection, and a status without a source comes
+/// from the endpoint.
 fn refused(status: &Status) -> ProbeError {
     match std::error::Error::source(status) {
         Some(cause) => ProbeError::Failed(ProbeError::chain(cause)),

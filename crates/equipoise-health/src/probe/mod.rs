@@ -1,7 +1,7 @@
-//! Probes: a probe examines one endpoint once.
+//! Probes of active health checks. A probe examines one endpoint once.
 //!
-//! A probe does only the I/O. The [schedule](crate::Schedule) decides when it runs, and the
-//! [machine](crate::machine::Machine) decides what follows from the outcome.
+//! A probe does only the I/O. The [schedule](crate::Schedule) decides when it runs, and the [health state
+//! machine](crate::machine::Machine) decides what its outcome means for the endpoint.
 //!
 //! | probe | feature | passes if |
 //! | --- | --- | --- |
@@ -10,22 +10,24 @@
 //! | [`HttpProbe`] | `http`; `tls` for https, `regex` for regular expressions | the status and, if set, the body are as expected |
 //! | [`GrpcProbe`] | `grpc`; `tls` for TLS | the service `grpc.health.v1.Health` answers `SERVING` |
 //! | [`PingProbe`] | `ping` | an ICMP echo reply arrives |
-//! | [`AgentProbe`] | `tokio` | (reports the state that an agent sends) |
+//! | [`AgentProbe`] | `tokio` | (never fails: it reports the state that an agent sends) |
 //! | [`probe_fn`] | | an async closure returns `Ok` |
 //! | [`probe_service`] | `tower` | a tower service returns `Ok` |
 //!
 //! # Timeouts
 //!
-//! Probes have no timeout of their own. The caller drops a probe's future when its [timeout](crate::Schedule::timeout) is
-//! over, and catches its panics. Every probe in this module may be dropped at any time and leaves no task behind.
+//! A probe has no timeout of its own. The caller drops the future of a probe when the
+//! [timeout](crate::Schedule::timeout) is over, and catches panics of the future. Every probe in this module may be
+//! dropped at any time and leaves no task behind.
 //!
 //! # Names and addresses
 //!
-//! A host name is resolved again for each probe, by the system's resolver on a blocking thread. A lookup that hangs delays
-//! only its probe, but it occupies the thread until the system gives up. A process runs at most 32 lookups at a time.
+//! The operating system resolves a host name again for each probe, on a blocking thread. A lookup that hangs delays
+//! only its own probe, but it occupies the thread until the operating system gives up. A process runs at most 32
+//! lookups at the same time.
 //!
-//! If a name has several addresses, the first one that accepts a connection is used. The next address is tried as soon as an
-//! attempt fails, or after 250 ms (RFC 8305); IPv4 and IPv6 addresses alternate. For such a name, use a
+//! If a name has several addresses, the first one that accepts a connection is used. The next address is tried as
+//! soon as an attempt fails, or after 250 ms (RFC 8305). IPv4 and IPv6 addresses alternate. For such a name, use a
 //! [timeout](crate::Schedule::timeout) of at least one second. [`PingProbe`] uses only the first address.
 
 #[cfg(feature = "tokio")]

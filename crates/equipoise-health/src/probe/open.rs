@@ -1,4 +1,4 @@
-//! What the HTTP and gRPC probes share: connections with and without TLS, and hyper's tasks.
+//! Connections of the HTTP and gRPC probes, with and without TLS, and the tasks that hyper starts for them.
 
 use std::sync::{Arc, Weak};
 
@@ -25,7 +25,7 @@ pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 impl Security {
-    /// Whether to use TLS: if it was set, or if the address is an `https` URL.
+    /// Returns whether to use TLS: if TLS settings were set, or if the address is an `https` URL.
     pub(super) fn is_https(&self, target: &Target) -> Result<bool, ProbeError> {
         let by_address = target.parsed()?.has_scheme("https");
         #[cfg(feature = "tls")]
@@ -34,7 +34,8 @@ impl Security {
         return if by_address { Err(target.refuse("https takes the feature tls")) } else { Ok(false) };
     }
 
-    /// Connects, with TLS if needed. `protocols` are offered by ALPN. Also returns whether HTTP/2 was negotiated.
+    /// Opens a connection, with TLS if needed. `protocols` are offered by ALPN. Also returns whether HTTP/2 was
+    /// negotiated.
     pub(super) async fn open(&self, target: &Target, protocols: &[&[u8]]) -> Result<(Box<dyn Io>, bool), ProbeError> {
         let https = self.is_https(target)?;
         let stream = connect(target).await?;
@@ -50,7 +51,8 @@ impl Security {
         Ok((Box::new(stream), false))
     }
 
-    /// The URL of a path on the target. If `authority` is `None`, the target's host and port are used.
+    /// Returns the URL of a path on the target. If `authority` is `None`, the URL contains the host and port of the
+    /// target.
     pub(super) fn url(&self, target: &Target, authority: Option<&Authority>, path: &str) -> Result<Uri, ProbeError> {
         let https = self.is_https(target)?;
         let authority = match authority {
@@ -77,17 +79,18 @@ pub(super) fn authority(setting: &'static str, text: &str) -> Result<Authority, 
     Authority::try_from(text).ok().filter(|authority| !authority.as_str().contains('@')).ok_or_else(refused)
 }
 
-/// The tasks that hyper starts for a connection. They end when this is dropped.
+/// The tasks that hyper starts for a connection. They end when this value is dropped.
 #[derive(Default)]
 pub(super) struct Tasks(Arc<Mutex<JoinSet<()>>>);
 
-/// Starts tasks, but does not own them: a task may hold this, which would be a reference cycle.
+/// Starts tasks for hyper but does not own them. A task may contain this value, so owning the tasks would be a
+/// reference cycle.
 #[derive(Clone)]
 pub(super) struct Spawn(Weak<Mutex<JoinSet<()>>>);
 
 impl Tasks {
     pub(super) fn run(&self, connection: impl Future<Output = Result<(), hyper::Error>> + Send + 'static) {
-        // The request gets the same error, and reports it.
+        // The future of the request gets the same error and reports it.
         self.0.lock().spawn(async { drop(connection.await) });
     }
 
@@ -104,7 +107,7 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Spawn {
     }
 }
 
-/// The probe's error for an error of hyper.
+/// Converts an error of hyper to the error of a probe.
 pub(super) fn failed(error: &hyper::Error) -> ProbeError {
     let reason = ProbeError::chain(error);
     if error.is_parse() { ProbeError::Unexpected(reason) } else { ProbeError::Failed(reason) }

@@ -1,6 +1,6 @@
 use super::{InvalidProbe, ProbeError, connect::excerpt};
 
-/// The answer that a probe expects.
+/// The bytes that a probe expects in an answer.
 #[derive(Clone, Debug)]
 pub(super) enum Pattern {
     Contains(Vec<u8>),
@@ -9,7 +9,7 @@ pub(super) enum Pattern {
     Regex(regex::bytes::Regex),
 }
 
-/// Searches a pattern in an answer that arrives in parts, up to a maximum number of bytes.
+/// A search for a pattern in an answer that arrives in parts, up to a maximum number of bytes.
 #[derive(Debug)]
 pub(super) struct Search<'a> {
     pattern: &'a Pattern,
@@ -36,9 +36,11 @@ impl Pattern {
         regex::bytes::Regex::new(expression).map(Pattern::Regex).map_err(invalid)
     }
 
-    /// Whether the pattern matches `seen`, whose last `fresh` bytes are new. `None` if more bytes are needed to decide.
+    /// Returns whether the pattern matches `seen`, whose last `fresh` bytes are new. Returns `None` if more bytes are
+    /// needed to decide.
     ///
-    /// A regular expression is matched once, at the end: it may contain `$`, and a match for each new byte would take O(n²).
+    /// A regular expression is matched only once, at the end of the answer. It may contain `$`, and a match for each
+    /// new byte would take O(n²) time.
     fn found(&self, seen: &[u8], fresh: usize, ended: bool) -> Option<bool> {
         let (found, clear) = match self {
             Pattern::Contains(text) => {
@@ -46,7 +48,7 @@ impl Pattern {
                 (seen[from..].windows(text.len()).any(|window| window == text), false)
             }
             Pattern::Prefix(text) => {
-                // Earlier bytes matched, or the search would have ended.
+                // The earlier bytes matched. Otherwise the search would have ended.
                 let (from, to) = (seen.len() - fresh, text.len().min(seen.len()));
                 let differs = from < to && seen[from..to] != text[from..to];
                 (!differs && seen.len() >= text.len(), differs)
@@ -63,7 +65,8 @@ impl<'a> Search<'a> {
         Self { pattern, max_bytes, seen: Vec::new() }
     }
 
-    /// Adds bytes. Returns true once the pattern is found, and an error once it cannot be found any more.
+    /// Adds bytes of the answer. Returns `true` as soon as the pattern is found, and an error as soon as it cannot be
+    /// found any more.
     pub(super) fn more(&mut self, bytes: &[u8]) -> Result<bool, ProbeError> {
         let fresh = bytes.len().min(self.max_bytes - self.seen.len());
         self.seen.extend_from_slice(&bytes[..fresh]);
@@ -94,7 +97,7 @@ fn not_empty(setting: &'static str, text: Vec<u8>) -> Result<Vec<u8>, InvalidPro
     Ok(text)
 }
 
-/// Checks a maximum number of bytes: at least 1, and at most 16 MiB, since that much is buffered.
+/// Validates a maximum number of bytes to read. Range: 1 byte to 16 MiB, because this many bytes are buffered.
 pub(super) fn byte_limit(setting: &'static str, bytes: usize) -> Result<usize, InvalidProbe> {
     const MAX: usize = 16 * 1024 * 1024;
     match bytes {

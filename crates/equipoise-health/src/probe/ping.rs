@@ -11,7 +11,8 @@ use surge_ping::{Client, Config, ICMP, IcmpPacket, PingIdentifier, PingSequence,
 
 use super::{InvalidProbe, Probe, ProbeError, ProbeFuture, ProbeOutcome, Target, resolve::resolve};
 
-/// A probe that sends an ICMP echo request, over IPv4 or IPv6 depending on the endpoint's address.
+/// A probe that sends an ICMP echo request (ping), over IPv4 or IPv6 depending on the endpoint's address. It passes
+/// if the echo reply arrives.
 ///
 /// ```no_run
 /// use equipoise_health::probe::PingProbe;
@@ -20,21 +21,24 @@ use super::{InvalidProbe, Probe, ProbeError, ProbeFuture, ProbeOutcome, Target, 
 /// # Ok::<(), equipoise_health::probe::InvalidProbe>(())
 /// ```
 ///
-/// The probe uses datagram sockets, which need no privilege if `net.ipv4.ping_group_range` allows them. Otherwise it uses raw
-/// sockets, which need `CAP_NET_RAW`. Each probe sends one echo request, so one lost packet fails the probe; use a
-/// [`fall`](crate::Schedule::fall) above 1. For a host name, only the first address is used. The address needs no port.
+/// The probe uses a datagram socket, which needs no privilege if the Linux setting `net.ipv4.ping_group_range`
+/// permits it. Otherwise the probe uses a raw socket, which needs the capability `CAP_NET_RAW`.
+///
+/// Each probe sends one echo request, so one lost packet fails the probe. Use a [`fall`](crate::Schedule::fall) above
+/// 1. For a host name, only the first address is used. The endpoint's address needs no port.
 #[derive(Debug)]
 pub struct PingProbe {
-    /// Distinguishes the probes of this process if the system does not.
+    /// The number of probes so far. It distinguishes the probes of this process if the operating system does not.
     count: AtomicU32,
 }
 
 impl PingProbe {
-    /// A probe, if the operating system permits ICMP.
+    /// Creates a probe, if the operating system permits ICMP sockets.
     ///
     /// # Errors
     ///
-    /// Returns an error if the system permits neither datagram nor raw ICMP sockets, for neither IPv4 nor IPv6.
+    /// Returns an error if the operating system permits no ICMP socket at all: no datagram socket and no raw socket,
+    /// neither for IPv4 nor for IPv6.
     pub fn new() -> Result<Self, InvalidProbe> {
         match may(Domain::IPV4, Protocol::ICMPV4).or_else(|_| may(Domain::IPV6, Protocol::ICMPV6)) {
             Ok(()) => Ok(Self { count: AtomicU32::new(process::id()) }),
@@ -49,7 +53,7 @@ impl PingProbe {
     async fn check(&self, target: &Target) -> Result<ProbeOutcome, ProbeError> {
         let address = address(target).await?;
         let kind = if address.is_ipv4() { ICMP::V4 } else { ICMP::V6 };
-        // A socket for each probe: it must not outlive the runtime, and it must be closed with the probe.
+        // Each probe has its own socket, which must not outlive the runtime and must be closed with the probe.
         let client = Client::new(&Config::builder().kind(kind).build()).map_err(|error| match error.kind() {
             io::ErrorKind::PermissionDenied => ProbeError::Forbidden(format!("{}; {HOW_TO}", forbidden(&error))),
             _ => ProbeError::Failed(error.to_string()),
@@ -82,13 +86,13 @@ fn may(domain: Domain, protocol: Protocol) -> io::Result<()> {
         .map(drop)
 }
 
-/// The first address of the target, with a port that is not used.
+/// Returns the first address of the target. Its port is not used.
 async fn address(target: &Target) -> Result<SocketAddr, ProbeError> {
     let host = target.parsed()?.host();
     resolve(host, 0).await?.into_iter().next().ok_or_else(|| ProbeError::Connect(format!("{host} has no address")))
 }
 
-/// Evaluates an answer. Routers send ICMP errors about the echo request.
+/// Returns the outcome for an ICMP answer. It may also be an ICMP error of a router about the echo request.
 fn judge(packet: &IcmpPacket) -> Result<ProbeOutcome, ProbeError> {
     const ECHO_REPLY: u8 = 0;
     const ECHO_REPLY_V6: u8 = 129;

@@ -5,14 +5,16 @@ use tower_service::Service;
 
 use super::{Probe, ProbeError, ProbeFuture, ProbeOutcome, Target};
 
-/// A tower service as a probe, made by [`probe_service`].
+/// A probe that calls a tower service. [`probe_service`] creates it.
 pub struct ProbeService<S>(Mutex<S>);
 
-/// Makes a probe of a `tower::Service` whose requests are [`Target`]s.
+/// Creates a probe that calls a `tower::Service`. The request is the [`Target`] to examine.
 ///
-/// Each probe uses a clone of the service. State that must be shared, such as a rate limit, must therefore be shared by the
-/// clones, as in tower's own middleware. The response is a [`ProbeOutcome`] or `()`, which means [`ProbeOutcome::Passed`].
-/// An error is a failed probe: a [`ProbeError`] is kept, any other error becomes [`ProbeError::Failed`].
+/// The response must be a [`ProbeOutcome`] or `()`, which means [`ProbeOutcome::Passed`]. An error means that the
+/// probe failed. A [`ProbeError`] is used as it is; any other error becomes [`ProbeError::Failed`].
+///
+/// Each probe calls a clone of the service. If the service has state that must be common to all probes, such as a
+/// rate limit, its clones must share that state. The clones of tower's own middleware do so.
 ///
 /// ```
 /// use equipoise_health::probe::{Probe, ProbeOutcome, Target, probe_service};

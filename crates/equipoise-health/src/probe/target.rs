@@ -4,33 +4,37 @@ use equipoise_core::{Address, EndpointId};
 
 use super::ProbeError;
 
-/// The endpoint that a probe examines.
+/// The endpoint that a probe examines: its id, its address and the port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Target {
-    /// The endpoint's id.
+    /// The id of the endpoint.
     pub id: EndpointId,
-    /// The endpoint's address, as in its [spec](equipoise_core::EndpointSpec): `host:port`, `[v6]:port` or a URL.
+    /// The address of the endpoint, as in its [spec](equipoise_core::EndpointSpec): `host:port`, `[v6]:port` or a
+    /// URL.
     pub address: String,
-    /// The port to examine instead of the address's own: [`Schedule::port`](crate::Schedule::port).
+    /// The port that the probe examines, if [`Schedule::port`](crate::Schedule::port) sets one. `None` means the port
+    /// of the address.
     pub port: Option<u16>,
 }
 
 impl Target {
-    /// A target with this id and address, at the address's own port.
+    /// Creates a target with this id and address. Probes examine the port of the address.
     pub fn new(id: impl Into<EndpointId>, address: impl Into<String>) -> Self {
         Self { id: id.into(), address: address.into(), port: None }
     }
 
-    /// Examines this port instead of the address's own.
+    /// Sets the port that probes examine. Range: 1 to 65 535. With 0, [`host_and_port`](Self::host_and_port) returns
+    /// an error. Default: the port of the address.
     #[must_use]
     pub const fn with_port(mut self, port: u16) -> Self {
         self.port = Some(port);
         self
     }
 
-    /// The host and port to connect to: those of the address, except that [`port`](Self::port) has priority. A URL without a
-    /// port has its scheme's default port.
+    /// Returns the host and the port that a probe connects to. They are those of the address, but
+    /// [`port`](Self::port) replaces the port of the address. A URL without a port has the default port of its
+    /// scheme.
     ///
     /// ```
     /// use equipoise_health::probe::Target;
@@ -42,7 +46,8 @@ impl Target {
     ///
     /// # Errors
     ///
-    /// Returns [`ProbeError::Address`] if the address has no valid host, or if there is no port from 1 to 65 535.
+    /// Returns [`ProbeError::Address`] if the address is invalid or has no host, or if there is no port from 1 to 65
+    /// 535.
     pub fn host_and_port(&self) -> Result<(String, u16), ProbeError> {
         let address = self.parsed()?;
         match self.port.or(address.known_port()) {
@@ -63,7 +68,7 @@ impl Target {
     }
 }
 
-/// The id, and the address in parentheses.
+/// Writes the id of the endpoint, followed by its address in parentheses.
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.id, self.address)

@@ -17,8 +17,9 @@ use super::{
 /// # Ok::<(), equipoise_health::probe::InvalidProbe>(())
 /// ```
 ///
-/// Without an expected answer, the probe passes even if the process behind the socket is stuck, because the operating system
-/// accepts connections for it. Set [`expect`](Self::expect) or [`expect_prefix`](Self::expect_prefix) to detect this.
+/// Without an expected answer, the probe passes as soon as the connection is accepted. The operating system accepts
+/// connections even if the server process is stuck. Set [`expect`](Self::expect) or
+/// [`expect_prefix`](Self::expect_prefix) to detect a stuck process.
 #[derive(Clone, Debug)]
 pub struct TcpProbe {
     send: Vec<u8>,
@@ -27,23 +28,24 @@ pub struct TcpProbe {
 }
 
 impl TcpProbe {
-    /// A probe that passes if the connection is accepted. It sends nothing and expects nothing.
+    /// Creates a probe that passes if the TCP connection is accepted. It sends nothing and expects no answer.
     #[must_use]
     pub fn new() -> Self {
         Self { send: Vec::new(), expect: None, max_bytes: 16 * 1024 }
     }
 
-    /// Sends these bytes after connecting. Default: none.
+    /// Sets the bytes that the probe sends after connecting. Default: none.
     #[must_use]
     pub fn send(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.send = bytes.into();
         self
     }
 
-    /// Passes only if these bytes occur anywhere in the answer. Replaces an earlier expectation.
+    /// Sets the bytes that must occur anywhere in the answer for the probe to pass. They replace those of an earlier
+    /// call of `expect` or [`expect_prefix`](Self::expect_prefix). Default: no answer is expected.
     ///
-    /// The probe reads until the bytes are found, the peer closes the connection, or [`max_bytes`](Self::max_bytes) have
-    /// been read.
+    /// The probe reads until the bytes are found, the peer closes the connection, or [`max_bytes`](Self::max_bytes)
+    /// have been read.
     ///
     /// # Errors
     ///
@@ -53,8 +55,10 @@ impl TcpProbe {
         Ok(self)
     }
 
-    /// Passes only if the answer begins with these bytes. Replaces an earlier expectation. The probe fails at the first byte
-    /// that differs.
+    /// Sets the bytes with which the answer must begin for the probe to pass. They replace those of an earlier call
+    /// of [`expect`](Self::expect) or `expect_prefix`. Default: no answer is expected.
+    ///
+    /// The probe fails at the first byte that differs.
     ///
     /// # Errors
     ///
@@ -64,8 +68,8 @@ impl TcpProbe {
         Ok(self)
     }
 
-    /// The maximum number of bytes of the answer to read. The expected bytes must be within them. Range: 1 byte to 16 MiB.
-    /// Default: 16 KiB.
+    /// Sets the maximum number of bytes of the answer that the probe reads. The bytes set by [`expect`](Self::expect)
+    /// or [`expect_prefix`](Self::expect_prefix) must be within them. Range: 1 byte to 16 MiB. Default: 16 KiB.
     ///
     /// # Errors
     ///

@@ -9,8 +9,8 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{InvalidProbe, Probe, ProbeError, ProbeFuture, ProbeOutcome, Target, connect::connect};
 
-/// A probe that makes a TLS handshake. It also holds the TLS settings of [`HttpProbe`](super::HttpProbe) and
-/// [`GrpcProbe`](super::GrpcProbe).
+/// A probe that passes if a TLS handshake with the endpoint succeeds. It also contains the TLS settings of
+/// [`HttpProbe`](super::HttpProbe) and [`GrpcProbe`](super::GrpcProbe).
 ///
 /// ```
 /// use equipoise_health::probe::TlsProbe;
@@ -20,15 +20,16 @@ use super::{InvalidProbe, Probe, ProbeError, ProbeFuture, ProbeOutcome, Target, 
 /// # Ok::<(), equipoise_health::probe::InvalidProbe>(())
 /// ```
 ///
-/// Sessions are never resumed, so that an expired or changed certificate is noticed. In TLS 1.3, a server that rejects the
-/// *client's* certificate does so after the handshake. This probe does not notice it; an HTTP or gRPC probe does.
+/// TLS sessions are never resumed, so that every probe verifies the certificate. In TLS 1.3, a server rejects the
+/// *client's* certificate only after the handshake. This probe does not notice such a rejection; an HTTP or gRPC
+/// probe does.
 #[derive(Clone)]
 pub struct TlsProbe {
     config: Arc<ClientConfig>,
     server_name: Option<ServerName<'static>>,
 }
 
-/// The configuration of [`TlsProbe::new`].
+/// The TLS configuration of [`TlsProbe::new`].
 static PUBLIC: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| {
     let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -40,25 +41,24 @@ static PUBLIC: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| {
 });
 
 impl TlsProbe {
-    /// A probe that trusts the root certificates of Mozilla (crate `webpki-roots`) and has no client certificate.
+    /// Creates a probe that trusts the root certificates of Mozilla (crate `webpki-roots`). It has no client
+    /// certificate.
     #[must_use]
     pub fn new() -> Self {
         Self { config: Arc::clone(&PUBLIC), server_name: None }
     }
 
-    /// A probe with this configuration, for instance with other root certificates, a client certificate or another crypto
-    /// provider. Session resumption is disabled. The ALPN protocols of the configuration are used by this probe; HTTP and
-    /// gRPC probes replace them.
-    ///
-    /// The type is that of rustls 0.23, because a configuration is usually made by the application for all of its
-    /// connections, and a wrapper would have to repeat all of its settings. [`new`](Self::new) needs no type of rustls.
+    /// Creates a probe with this TLS configuration, for instance with other root certificates, a client certificate
+    /// or another crypto provider. Session resumption is turned off. This probe offers the ALPN protocols of the
+    /// configuration; HTTP and gRPC probes offer their own protocols.
     #[must_use]
     pub fn with_config(config: impl Into<Arc<ClientConfig>>) -> Self {
         let config = without_resumption(Arc::unwrap_or_clone(config.into()));
         Self { config: Arc::new(config), server_name: None }
     }
 
-    /// The DNS name or IP address that the server's certificate must have. Default: the host of the endpoint's address.
+    /// Sets the DNS name or IP address for which the server's certificate must be valid. Default: the host of the
+    /// endpoint's address.
     ///
     /// # Errors
     ///
@@ -73,7 +73,8 @@ impl TlsProbe {
         Ok(self)
     }
 
-    /// Makes the handshake. `protocols` are offered by ALPN; with `None`, those of the configuration.
+    /// Makes the TLS handshake. `protocols` are offered by ALPN. With `None`, the protocols of the configuration are
+    /// offered.
     pub(super) async fn handshake(
         &self,
         stream: TcpStream,

@@ -60,7 +60,7 @@ impl HttpProbe {
         request
     }
 
-    /// Reads the body until the expected pattern is found, if there is one.
+    /// Reads the body until the expected pattern is found. Without a pattern, the body is not read.
     async fn read(&self, mut body: Incoming) -> Result<(), ProbeError> {
         let Some(pattern) = &self.body else { return Ok(()) };
         let mut search = Search::new(pattern, self.max_body_bytes);

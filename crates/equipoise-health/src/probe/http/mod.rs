@@ -1,4 +1,4 @@
-//! The settings of the HTTP probe. `exchange.rs` sends the request and evaluates the response.
+//! The HTTP probe and its settings. `exchange.rs` sends the request and evaluates the response.
 
 mod exchange;
 
@@ -32,11 +32,14 @@ use super::{
 /// # Ok::<(), equipoise_health::probe::InvalidProbe>(())
 /// ```
 ///
-/// The probe passes if the response has an expected status, by default from 200 to 399. Redirects are not followed. If a
-/// pattern is set ([`body_contains`](Self::body_contains) or `body_matches`), the body must also match it. The body is read
-/// until the pattern is found or [`max_body_bytes`](Self::max_body_bytes) have been read. Without a pattern, it is not read.
+/// The probe passes if the status of the response is expected. By default, all statuses from 200 to 399 are expected.
+/// Redirects are not followed.
 ///
-/// TLS is used if the endpoint's address is an `https` URL or `tls` was called.
+/// If a pattern is set with [`body_contains`](Self::body_contains) or `body_matches`, the body must also match the
+/// pattern. The body is read until the pattern is found or [`max_body_bytes`](Self::max_body_bytes) have been read.
+/// Without a pattern, the body is not read.
+///
+/// TLS is used if the endpoint's address is an `https` URL or if `tls` was called.
 #[derive(Clone, Debug)]
 pub struct HttpProbe {
     method: Method,
@@ -54,21 +57,23 @@ pub struct HttpProbe {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HttpVersion {
-    /// HTTP/1.1 without TLS. Over TLS, HTTP/2 or HTTP/1.1 as negotiated by ALPN.
+    /// The probe uses HTTP/1.1 without TLS. With TLS, it offers HTTP/2 and HTTP/1.1 by ALPN and uses the version that
+    /// the server chooses.
     #[default]
     Negotiated,
-    /// HTTP/1.1, with and without TLS.
+    /// The probe uses HTTP/1.1, with and without TLS.
     Http1,
-    /// HTTP/2. Without TLS, it is used with prior knowledge, that is, without an upgrade from HTTP/1.1.
+    /// The probe uses HTTP/2, with and without TLS. Without TLS, there is no upgrade from HTTP/1.1 (prior knowledge).
     Http2,
 }
 
 impl HttpProbe {
-    /// A probe that sends a `GET` request for this path, which may have a query.
+    /// Creates a probe that sends a `GET` request for this path. The path may have a query.
     ///
     /// # Errors
     ///
-    /// Returns an error if `path` does not begin with `/`, or has a fragment or characters that must be percent-encoded.
+    /// Returns an error if `path` does not begin with `/`, has a fragment (`#`), or has characters that must be
+    /// percent-encoded.
     pub fn new(path: &str) -> Result<Self, InvalidProbe> {
         let parsed = PathAndQuery::try_from(path).ok().filter(|_| path.starts_with('/') && !path.contains('#'));
         let path = parsed.ok_or_else(|| {
@@ -94,11 +99,11 @@ impl HttpProbe {
         })
     }
 
-    /// The method of the request, which never has a body. Default: `GET`.
+    /// Sets the method of the request. The request has no body, whatever the method is. Default: `GET`.
     ///
     /// # Errors
     ///
-    /// Returns an error if `method` is not a valid method, or is `CONNECT`.
+    /// Returns an error if `method` is not a valid HTTP method, or if it is `CONNECT`.
     pub fn method(mut self, method: &str) -> Result<Self, InvalidProbe> {
         let parsed = Method::from_bytes(method.as_bytes()).ok().filter(|method| method != Method::CONNECT);
         self.method =
@@ -106,8 +111,8 @@ impl HttpProbe {
         Ok(self)
     }
 
-    /// The value of the `Host` header (in HTTP/2, `:authority`): a host with or without a port. Default: the host and port of
-    /// the connection.
+    /// Sets the value of the `Host` header (in HTTP/2, of `:authority`): a host with or without a port. Default: the
+    /// host and port that the probe connects to.
     ///
     /// # Errors
     ///
@@ -117,12 +122,13 @@ impl HttpProbe {
         Ok(self)
     }
 
-    /// Adds a header. By default there are `Accept: */*` and a `User-Agent`; these two are replaced instead of added.
+    /// Adds a header to the request. By default, the request has the headers `Accept: */*` and `User-Agent`. A header
+    /// with one of these two names replaces the default; any other header is added.
     ///
     /// # Errors
     ///
-    /// Returns an error if the name or value is invalid, or if the name is `Host` (use [`host`](Self::host)),
-    /// `Content-Length` or `Transfer-Encoding`.
+    /// Returns an error if the name or the value is invalid. Returns an error if the name is `Host` (use
+    /// [`host`](Self::host)), `Content-Length` or `Transfer-Encoding`.
     pub fn header(mut self, name: &str, value: &str) -> Result<Self, InvalidProbe> {
         let key =
             HeaderName::try_from(name).map_err(|_| refuse("header", name, "use a name of letters, digits and '-'"))?;
@@ -137,7 +143,7 @@ impl HttpProbe {
         Ok(self)
     }
 
-    /// The ranges of expected statuses. Default: 200 to 399.
+    /// Sets the ranges of statuses for which the probe passes. They replace the earlier ranges. Default: 200 to 399.
     ///
     /// # Errors
     ///
@@ -156,7 +162,9 @@ impl HttpProbe {
         Ok(self)
     }
 
-    /// Passes only if this text occurs in the body. Replaces an earlier pattern. Default: the body is not read.
+    /// Sets a text that must occur in the body of the response for the probe to pass. It must occur within the first
+    /// [`max_body_bytes`](Self::max_body_bytes). It replaces an earlier text or regular expression. Default: the body
+    /// is not read.
     ///
     /// # Errors
     ///
@@ -166,8 +174,9 @@ impl HttpProbe {
         Ok(self)
     }
 
-    /// Passes only if this regular expression matches somewhere in the body. Only the first
-    /// [`max_body_bytes`](Self::max_body_bytes) are matched. Replaces an earlier pattern.
+    /// Sets a regular expression that must match somewhere in the body of the response for the probe to pass. It is
+    /// applied to the first [`max_body_bytes`](Self::max_body_bytes) only. It replaces an earlier text or regular
+    /// expression. Default: the body is not read.
     ///
     /// # Errors
     ///
@@ -178,7 +187,8 @@ impl HttpProbe {
         Ok(self)
     }
 
-    /// The maximum number of bytes of the body to read. Range: 1 byte to 16 MiB. Default: 64 KiB.
+    /// Sets the maximum number of bytes of the response's body that the probe reads. Range: 1 byte to 16 MiB.
+    /// Default: 64 KiB.
     ///
     /// # Errors
     ///
@@ -188,14 +198,15 @@ impl HttpProbe {
         Ok(self)
     }
 
-    /// The HTTP version. Default: [`HttpVersion::Negotiated`].
+    /// Sets the HTTP version of the request. Default: [`HttpVersion::Negotiated`].
     #[must_use]
     pub fn version(mut self, version: HttpVersion) -> Self {
         self.version = version;
         self
     }
 
-    /// Uses TLS with these settings for every address. Default: [`TlsProbe::new`] for `https` addresses, no TLS for others.
+    /// Sets the TLS settings of the probe, and uses TLS for every address. Default: TLS with the settings of
+    /// [`TlsProbe::new`] for `https` URLs, and no TLS for other addresses.
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, tls: TlsProbe) -> Self {
