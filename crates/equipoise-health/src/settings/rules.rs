@@ -173,14 +173,18 @@ impl SuccessRate {
         Self { deviations, min_hosts: default_min_hosts(), min_requests: default_min_requests() }
     }
 
-    /// Sets the minimum number of endpoints with enough requests. With fewer, the rule is not applied. Default: 5.
+    /// Sets how many endpoints must have had at least [`min_requests`](field@Self::min_requests) requests in an
+    /// [interval](crate::Outliers::interval) for the rule `SuccessRate` to be applied. With fewer such endpoints, the
+    /// rule ejects none. Default: 5. 0 has the same effect as 1.
     #[must_use]
     pub const fn min_hosts(mut self, hosts: usize) -> Self {
         self.min_hosts = hosts;
         self
     }
 
-    /// Sets the minimum number of requests of an endpoint in the interval. Default: 100.
+    /// Sets how many requests an endpoint must have had in an [interval](crate::Outliers::interval) for the rule
+    /// `SuccessRate` to judge it. The rule ignores an endpoint with fewer requests. Default: 100. 0 has the same
+    /// effect as 1.
     #[must_use]
     pub const fn min_requests(mut self, requests: u64) -> Self {
         self.min_requests = requests;
@@ -197,14 +201,18 @@ impl FailurePercentage {
         Self { percent, min_hosts: default_min_hosts(), min_requests: default_min_requests_for_percentage() }
     }
 
-    /// Sets the minimum number of endpoints with enough requests. With fewer, the rule is not applied. Default: 5.
+    /// Sets how many endpoints must have had at least [`min_requests`](field@Self::min_requests) requests in an
+    /// [interval](crate::Outliers::interval) for the rule `FailurePercentage` to be applied. With fewer such
+    /// endpoints, the rule ejects none. Default: 5. 0 has the same effect as 1.
     #[must_use]
     pub const fn min_hosts(mut self, hosts: usize) -> Self {
         self.min_hosts = hosts;
         self
     }
 
-    /// Sets the minimum number of requests of an endpoint in the interval. Default: 50.
+    /// Sets how many requests an endpoint must have had in an [interval](crate::Outliers::interval) for the rule
+    /// `FailurePercentage` to judge it. The rule ignores an endpoint with fewer requests. Default: 50. 0 has the same
+    /// effect as 1.
     #[must_use]
     pub const fn min_requests(mut self, requests: u64) -> Self {
         self.min_requests = requests;
@@ -221,14 +229,18 @@ impl LatencyOutlier {
         Self { factor, min_hosts: default_min_hosts(), min_requests: default_min_requests() }
     }
 
-    /// Sets the minimum number of endpoints with enough responses. With fewer, the rule is not applied. Default: 5.
+    /// Sets how many endpoints must have had at least [`min_requests`](field@Self::min_requests) responses in an
+    /// [interval](crate::Outliers::interval) for the rule `LatencyOutlier` to be applied. With fewer such endpoints,
+    /// the rule ejects none. Default: 5. 0 has the same effect as 1.
     #[must_use]
     pub const fn min_hosts(mut self, hosts: usize) -> Self {
         self.min_hosts = hosts;
         self
     }
 
-    /// Sets the minimum number of responses of an endpoint in the interval. Default: 100.
+    /// Sets how many responses an endpoint must have had in an [interval](crate::Outliers::interval) for the rule
+    /// `LatencyOutlier` to judge it. The rule ignores an endpoint with fewer responses. Default: 100. 0 has the same
+    /// effect as 1.
     #[must_use]
     pub const fn min_requests(mut self, requests: u64) -> Self {
         self.min_requests = requests;
