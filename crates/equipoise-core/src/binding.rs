@@ -4,17 +4,18 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::ids::EndpointId;
 
-/// The endpoint to which a session is bound, and what happens if that endpoint cannot serve a request: see
-/// [`PickRequest::bound`](crate::PickRequest::bound).
+/// The endpoint to which a session is bound, and what happens if that endpoint cannot serve a request. Passed to a pool
+/// with [`PickRequest::bound`](crate::PickRequest::bound).
 ///
-/// The endpoint is picked if its [availability](crate::Availability) accepts bound requests, and it is neither excluded
-/// nor at its limit. It may be draining or have weight 0. Otherwise:
+/// The bound endpoint is picked if its [availability](crate::Availability) accepts bound requests, the request does not
+/// exclude it, and it is not at its limit. It is also picked if it is draining or has weight 0. If it cannot be picked:
 ///
 /// 1. If the binding is [strict](Self::strict), the pick fails.
-/// 2. If the binding has a [session](Self::session), another endpoint stands in: the one that rendezvous hashing of the
-///    session gives among the eligible endpoints, by tier. All balancers that see the same eligible endpoints agree on
-///    it. It differs between sessions, so the sessions of a failed endpoint are spread over the others by weight.
-/// 3. Otherwise, or if no endpoint can stand in, the strategy picks.
+/// 2. If the binding has a [session](Self::session), another endpoint serves the request. It is chosen by rendezvous
+///    hashing of the session among the eligible endpoints of the first tier (priority group) that has capacity. All
+///    balancers that see the same eligible endpoints choose the same one. The sessions of a failed endpoint are spread
+///    over the other endpoints by weight.
+/// 3. If the binding has no session, or rendezvous hashing finds no endpoint, the strategy picks.
 ///
 /// ```
 /// use equipoise_core::{Binding, EndpointSpec, MissReason, PickRequest, Pool, BindingOutcome};
@@ -34,7 +35,7 @@ use crate::ids::EndpointId;
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Binding {
-    /// `None`: it has left the pool, and its id is not known.
+    /// `None`: the endpoint has left the pool, and its id is not known.
     pub(crate) endpoint: Option<EndpointId>,
     pub(crate) session: Option<u64>,
     pub(crate) max_share: Option<f32>,
@@ -42,18 +43,20 @@ pub struct Binding {
     pub(crate) forced: bool,
 }
 
-/// Keeps this hash independent of others of the same bytes.
+/// The seed of the session's hash. It makes this hash independent of other hashes of the same bytes.
 const SALT: u64 = 0x7365_7373_696f_6e73;
 
 impl Binding {
-    /// Creates a binding to this endpoint. If it cannot serve a request, the strategy picks.
+    /// Creates a binding to this endpoint. If the endpoint cannot serve a request, the strategy picks another one.
     pub fn to(endpoint: impl Into<EndpointId>) -> Self {
         Self { endpoint: Some(endpoint.into()), session: None, max_share: None, strict: false, forced: false }
     }
 
-    /// Creates a binding to an endpoint that has left the pool and whose id is not known, such as one that only a keyed hash
-    /// names. The endpoint is [`Gone`](MissReason::Gone), so the [session](Self::session) selects another one by
-    /// rendezvous hashing.
+    /// Creates a binding of `session` to an endpoint that has left the pool and whose id is not known, for example
+    /// because only a keyed hash of the id is known.
+    ///
+    /// The pool treats the bound endpoint as [`Gone`](MissReason::Gone). Another endpoint serves the request: it is
+    /// chosen by rendezvous hashing of the [session](Self::session).
     ///
     /// ```
     /// use equipoise_core::{Binding, BindingOutcome, EndpointSpec, MissReason, PickRequest, Pool};
@@ -69,28 +72,31 @@ impl Binding {
         Self { endpoint: None, session: None, max_share: None, strict: false, forced: false }.session(session)
     }
 
-    /// Sets what identifies the session among those that are bound to the same endpoint, such as its key or the number
-    /// of its token. If the endpoint cannot serve a request, the stand-in is chosen by it. Only a hash is stored.
-    /// Default: none, so the strategy picks.
+    /// Sets a value that identifies the session, such as its key or the number of its token. If the bound endpoint
+    /// cannot serve a request, the pool hashes this value to choose another endpoint, which is the same one for each
+    /// request of the session. Only a hash of the value is stored. Default: no session, so that the strategy picks the
+    /// other endpoint.
     #[must_use]
     pub fn session(mut self, session: impl AsRef<[u8]>) -> Self {
         self.session = Some(xxh3_64_with_seed(session.as_ref(), SALT));
         self
     }
 
-    /// Sets the maximum share: requests go elsewhere while one more would give the endpoint more than `factor` times
-    /// its average share of the requests in flight in its tier. The share is by weight and is rounded up, as in
-    /// [`BoundedLoad`](crate::BoundedLoad).
+    /// Sets the maximum share of the bound endpoint: `factor` times its fair share. The fair share is the endpoint's
+    /// part, by weight, of all requests in flight in its tier (priority group). While one more request would exceed the
+    /// maximum, other endpoints serve the requests of this binding, if they can. The maximum is rounded up to a whole
+    /// number of requests.
     ///
-    /// Usual values are 1.2 to 2; values below 1 and NaN count as 1. Default: no maximum. Strict bindings ignore it.
-    /// The cost is O(n) in the endpoints of the tier while the endpoint has requests in flight, otherwise O(1).
+    /// Range: 1.0 and above. Lower values and NaN count as 1.0. Usual values are 1.2 to 2. Default: no maximum.
+    /// [Strict](Self::strict) bindings ignore it. Checking the maximum takes O(n) time for n endpoints of the tier, or
+    /// O(1) if the endpoint has no requests in flight.
     #[must_use]
     pub fn max_share(mut self, factor: f32) -> Self {
         self.max_share = Some(factor.max(1.0));
         self
     }
 
-    /// Makes the binding strict: if the endpoint cannot serve a request, the pick fails with
+    /// Makes the binding strict: if the bound endpoint cannot serve a request, the pick fails with
     /// [`PickError::Bound`](crate::PickError::Bound). A strict binding ignores [`max_share`](Self::max_share).
     #[must_use]
     pub fn strict(mut self) -> Self {
@@ -98,12 +104,12 @@ impl Binding {
         self
     }
 
-    /// Makes the binding forced: the endpoint is picked regardless of its availability, even if it is unhealthy or in
-    /// maintenance, or on probation with its one request out.
+    /// Makes the binding forced: the bound endpoint is picked regardless of its availability. It may be unhealthy or in
+    /// maintenance. It may also be on probation while the single request of its probation is still in flight.
     ///
-    /// For operators who test a server in maintenance; HAProxy calls it `force-persist`. The endpoint must still be a
-    /// member, below its limit, admitted by the strategy and not excluded. If the binding is also
-    /// [strict](Self::strict), the request goes to that endpoint or fails.
+    /// Operators can use this to test a server in maintenance. HAProxy calls it `force-persist`. The endpoint must
+    /// still be in the pool, below its limit and not excluded by the request, and the strategy must admit the request.
+    /// If the binding is also [strict](Self::strict), the request goes to that endpoint or fails.
     ///
     /// ```
     /// use equipoise_core::{Availability, Binding, EndpointSpec, PickRequest, Pool};
@@ -124,29 +130,31 @@ impl Binding {
         self
     }
 
-    /// Returns the id of the endpoint, or `None` if it has left the pool and [its id is not known](Self::to_departed).
+    /// Returns the id of the bound endpoint. `None` if the binding was created with [`to_departed`](Self::to_departed):
+    /// the endpoint has left the pool and its id is not known.
     pub fn endpoint(&self) -> Option<&EndpointId> {
         self.endpoint.as_ref()
     }
 }
 
-/// Whether a pick followed the [binding](crate::PickRequest::bound) or [preference](crate::PickRequest::prefer) of its
-/// request: returned by [`Lease::binding_outcome`](crate::Lease::binding_outcome).
+/// Whether a pick followed the [binding](crate::PickRequest::bound) or the [preference](crate::PickRequest::prefer) of
+/// its request. Returned by [`Lease::binding_outcome`](crate::Lease::binding_outcome).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum BindingOutcome {
-    /// The request has no binding and no preference.
+    /// The request has no binding and no preferred endpoint.
     #[default]
     Unbound,
     /// The endpoint that the request is bound to or prefers was picked.
     Kept,
-    /// Another endpoint was picked, for this reason.
+    /// The request is bound to an endpoint or prefers an endpoint, but another endpoint was picked. The value says why.
     Missed(MissReason),
 }
 
 impl BindingOutcome {
-    /// The outcome as a stable label for metrics and logs. For the reason of a miss, see [`MissReason::as_str`].
+    /// Returns the outcome as a stable label for metrics and logs: `unbound`, `kept` or `missed`. For the reason of a
+    /// miss, see [`MissReason::as_str`].
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Unbound => "unbound",
@@ -161,26 +169,32 @@ impl BindingOutcome {
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum MissReason {
-    /// The pool has no endpoint of this id.
+    /// The pool has no endpoint with the id to which the request is bound or which it prefers.
     Gone,
-    /// The endpoint is in maintenance, for example because the deadline of its drain has passed.
+    /// The bound or preferred endpoint is in [maintenance](crate::Availability::Maintenance), for example because the
+    /// deadline of its drain has passed.
     Maintenance,
-    /// The endpoint is unhealthy.
+    /// The bound or preferred endpoint is [unhealthy](crate::Availability::Unhealthy), and its tier (priority group) is
+    /// not in a [panic](crate::PoolBuilder::panic_threshold).
     Unhealthy,
-    /// The request excludes the endpoint, usually because it has failed this request.
+    /// The request excludes the endpoint that it is bound to or prefers, usually because that endpoint has already
+    /// failed to serve it.
     Excluded,
-    /// The endpoint is at its limit.
+    /// The bound or preferred endpoint has reached its [maximum number of requests in
+    /// flight](crate::EndpointSpec::max_in_flight).
     Full,
-    /// The endpoint is on probation, and another request decides it.
+    /// The bound or preferred endpoint is on [probation](crate::Availability::Probation), and another request has the
+    /// single lease of that probation.
     OnProbation,
-    /// The strategy did not admit the request.
+    /// The strategy did not admit the request to the bound or preferred endpoint.
     Refused,
-    /// The endpoint has more than its [maximum share](Binding::max_share).
+    /// One more request would give the bound endpoint more than the [maximum share](Binding::max_share) of the requests
+    /// in flight in its tier (priority group).
     Overloaded,
 }
 
 impl MissReason {
-    /// All reasons, in the order of their declaration.
+    /// All variants of `MissReason`, in the order of their declaration.
     pub const ALL: [Self; 8] = [
         Self::Gone,
         Self::Maintenance,
@@ -192,7 +206,7 @@ impl MissReason {
         Self::Overloaded,
     ];
 
-    /// The reason as a stable label for metrics and logs.
+    /// Returns the reason as a stable label for metrics and logs, such as `on_probation`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Gone => "gone",
@@ -206,8 +220,9 @@ impl MissReason {
         }
     }
 
-    /// Returns whether the reason is temporary: the endpoint is busy or on probation, and may serve the session again
-    /// soon.
+    /// Returns whether the reason is temporary: the endpoint is busy or on probation, and can probably serve the
+    /// session again soon. True for [`Full`](Self::Full), [`OnProbation`](Self::OnProbation),
+    /// [`Refused`](Self::Refused) and [`Overloaded`](Self::Overloaded).
     pub const fn is_momentary(self) -> bool {
         matches!(self, Self::Full | Self::OnProbation | Self::Refused | Self::Overloaded)
     }

@@ -1,45 +1,50 @@
 use std::fmt;
 
-/// What happened to one endpoint in a pick: see [`Candidate::result`](crate::Candidate::result).
+/// What happened to one endpoint in the pick for a request. Shown in explanations of picks: see
+/// [`Candidate::result`](crate::Candidate::result).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum CandidateResult {
-    /// The strategy picked it.
+    /// The strategy picked the endpoint.
     Picked,
-    /// It was picked because the request [prefers](crate::PickRequest::prefer) it or is
+    /// The endpoint was picked because the request [prefers](crate::PickRequest::prefer) it or is
     /// [bound](crate::PickRequest::bound) to it.
     Preferred,
-    /// It was picked in place of the endpoint that the request's [session](crate::Binding::session) is bound to.
+    /// The endpoint was picked in place of the endpoint to which the request's [session](crate::Binding::session) is
+    /// bound, because that endpoint cannot serve the request.
     StandIn,
-    /// The strategy compared it with others, and another endpoint had a lower score.
+    /// The strategy compared the endpoint with others, and another endpoint had a better (lower) score.
     Outscored,
-    /// It could have been picked, but the strategy did not look at it.
+    /// The endpoint could have been picked, but the strategy did not look at it.
     NotConsidered,
-    /// The request [excludes](crate::PickRequest::exclude) it.
+    /// The request [excludes](crate::PickRequest::exclude) the endpoint.
     Excluded,
-    /// It is at its [limit](crate::EndpointSpec::max_in_flight).
+    /// The endpoint is at its [maximum number of requests in flight](crate::EndpointSpec::max_in_flight).
     Full,
-    /// It is on [probation](crate::Availability::Probation), and the one request that decides it is out or has ended.
+    /// The endpoint is on [probation](crate::Availability::Probation): it may serve a single request. That request is
+    /// still in flight, or has ended and the availability has not been set again yet.
     OnProbation,
-    /// Its last requests failed, and it has had its share of picks: see
+    /// The last requests of the endpoint failed, and it has already had its share of the picks. See
     /// [`Needs::caps_failing`](crate::Needs::caps_failing).
     Failing,
-    /// A combinator, such as [`ZoneAware`](crate::ZoneAware), hides it from the wrapped strategy for this request.
+    /// A combinator (a strategy that wraps another one), such as [`ZoneAware`](crate::ZoneAware), does not let the
+    /// wrapped strategy pick the endpoint for this request.
     FilteredOut,
-    /// Its weight is 0.
+    /// The [weight](crate::EndpointSpec::weight) of the endpoint is 0.
     NoWeight,
-    /// It is [draining](crate::Availability::Draining), and the request is not bound to it.
+    /// The endpoint is [draining](crate::Availability::Draining), and the request is neither bound to it nor prefers
+    /// it.
     Draining,
-    /// It is [unhealthy](crate::Availability::Unhealthy), and its tier is not in a
+    /// The endpoint is [unhealthy](crate::Availability::Unhealthy), and its tier (priority group) is not in a
     /// [panic](crate::PoolBuilder::panic_threshold).
     Unhealthy,
-    /// It is in [maintenance](crate::Availability::Maintenance).
+    /// The endpoint is in [maintenance](crate::Availability::Maintenance).
     Maintenance,
 }
 
 impl CandidateResult {
-    /// The result as a stable label for metrics and logs.
+    /// Returns the result as a stable label for metrics and logs, such as `not_considered`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Picked => "picked",

@@ -1,24 +1,26 @@
-//! Random numbers, as a parameter of the pool.
+//! Random numbers: the trait for the source that a pool draws from, a source with a seed, and the default generator of
+//! each thread.
 
 use std::cell::Cell;
 
 use crate::sync::{AtomicU64, Ordering};
 
-/// A source of random numbers for the strategy of a pool: see [`PoolBuilder::entropy`](crate::PoolBuilder::entropy).
+/// A source of random numbers for a pool and its strategy. Set it with
+/// [`PoolBuilder::entropy`](crate::PoolBuilder::entropy).
 ///
-/// By default a pool has none, and each thread uses its own generator, which is seeded once from the operating system.
-/// With a [`SeededEntropy`], the picks of a pool are repeatable.
+/// By default a pool has no such source. Each thread then uses a generator of its own, which is seeded once from the
+/// operating system. With a [`SeededEntropy`], the picks of a pool are repeatable.
 pub trait Entropy: Send + Sync + 'static {
-    /// Returns 64 uniformly distributed bits. Called from many threads, at most a few times per pick.
+    /// Returns 64 uniformly distributed random bits. Many threads may call it at the same time, each at most a few
+    /// times per pick.
     fn next_u64(&self) -> u64;
 }
 
-/// A repeatable sequence of random numbers that threads can share: `SplitMix64` with one atomic counter. Not for
-/// secrets.
+/// A repeatable sequence of random numbers that several threads can share. It must not be used for secrets.
 ///
-/// The same seed gives the same sequence on every platform. If several threads draw from it, the scheduler decides
-/// which thread gets which number. Source: Steele, Lea, Flood, *Fast Splittable Pseudorandom Number Generators*, OOPSLA
-/// 2014.
+/// The same seed gives the same sequence on every platform. If several threads draw from the sequence, the scheduler of
+/// the operating system decides which thread gets which number. The generator is `SplitMix64` with one atomic counter.
+/// Source: Steele, Lea, Flood, *Fast Splittable Pseudorandom Number Generators*, OOPSLA 2014.
 ///
 /// ```
 /// use equipoise_core::{Entropy, SeededEntropy};
@@ -30,7 +32,7 @@ pub trait Entropy: Send + Sync + 'static {
 pub struct SeededEntropy(AtomicU64);
 
 impl SeededEntropy {
-    /// Creates the sequence of this seed.
+    /// Creates the sequence of random numbers that belongs to `seed`.
     pub fn new(seed: u64) -> Self {
         Self(AtomicU64::new(seed))
     }
@@ -42,7 +44,7 @@ impl Entropy for SeededEntropy {
     }
 }
 
-/// Returns the next number of this thread's generator. Not for secrets.
+/// Returns the next random number of this thread's generator. It must not be used for secrets.
 #[inline]
 pub(crate) fn thread_random() -> u64 {
     STATE.with(|state| {
@@ -57,16 +59,16 @@ thread_local! {
     static STATE: Cell<u64> = Cell::new(rand::random());
 }
 
-/// 2⁶⁴ / φ, rounded to an odd number: the step of `SplitMix64`'s counter.
+/// 2⁶⁴ / φ, rounded to an odd number: the amount by which `SplitMix64` increases its counter at each step.
 pub(crate) const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Converts 64 random bits into a number in (0, 1).
+/// Converts 64 random bits into a number above 0 and below 1.
 #[inline]
 pub(crate) fn unit(bits: u64) -> f64 {
     ((bits >> 11) as f64 + 0.5) / (1u64 << 53) as f64
 }
 
-/// The finaliser of `SplitMix64`: a bijection in which every bit of the result depends on every bit of `z`.
+/// The output function of `SplitMix64`: a bijection in which every bit of the result depends on every bit of `z`.
 #[inline]
 pub(crate) fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,4 +1,4 @@
-//! The small values that name things: endpoints, their slots and tiers, and revisions of a pool.
+//! Identifiers: endpoint ids, slots (positions in a pool), tiers (priority groups) and revisions (counts of changes).
 
 use std::{
     borrow::{Borrow, Cow},
@@ -10,9 +10,10 @@ use crate::entropy::mix;
 
 /// The id of an endpoint: a text that is unique in its pool and stays the same across updates.
 ///
-/// Load, latency estimates and other state belong to the id. The default id of an [`EndpointSpec`](crate::EndpointSpec)
-/// is its address. A valid id has 1 to 255 bytes and no control characters, so that it fits into a header or a cookie.
-/// The pool checks this when a spec is added. Cloning is cheap: clones share the text.
+/// The pool stores the load, the latency estimates and all other state of an endpoint under its id. The default id of
+/// an [`EndpointSpec`](crate::EndpointSpec) is its address. A valid id has 1 to 255 bytes and no control characters, so
+/// that it fits into a header or a cookie. The pool checks this when a spec is added. Clones share the text, so cloning
+/// does not copy it.
 ///
 /// Methods that need an id accept `&str`, `String`, `EndpointId` and `&EndpointId`. With the feature `serde`, an id is
 /// serialized as its text.
@@ -37,7 +38,7 @@ impl EndpointId {
     }
 }
 
-/// Converts `&str`, `&String`, `&EndpointId` and other references to texts. Copies the text.
+/// Creates an id from a `&str`, a `&String`, an `&EndpointId` or another reference to a text. Copies the text.
 impl<S: AsRef<str> + ?Sized> From<&S> for EndpointId {
     fn from(text: &S) -> Self {
         Self(Arc::from(text.as_ref()))
@@ -86,26 +87,27 @@ impl fmt::Debug for EndpointId {
     }
 }
 
-/// The position of an endpoint in its pool: a small number that stays the same while the endpoint is a member.
+/// The position of an endpoint in its pool: a small number that stays the same while the endpoint is in the pool.
 ///
-/// Strategies use it as an index into their tables. After an endpoint has left, its slot may be given to an endpoint
-/// that joins later.
+/// Strategies use slots as indexes into their tables. After an endpoint has been removed, an endpoint that is added
+/// later may get the same slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(pub(crate) u32);
 
 impl Slot {
-    /// Returns the slot as an index. It is below [`View::capacity`](crate::View::capacity).
+    /// Returns the slot as an index into a table. It is at least 0 and below [`View::capacity`](crate::View::capacity).
     #[inline]
     pub const fn index(self) -> usize {
         self.0 as usize
     }
 }
 
-/// The priority of an endpoint. Lower numbers are used first; the default is [`PRIMARY`](Self::PRIMARY), which is 0.
+/// The priority of an endpoint, as a number. All endpoints of one pool with the same number form a tier (a priority
+/// group). Endpoints with lower numbers are used first. Default: [`PRIMARY`](Self::PRIMARY), which is 0.
 ///
-/// A pool picks from the lowest tier in which an endpoint can be picked. With
-/// [`Spillover::Proportional`](crate::Spillover::Proportional), a tier that has lost endpoints also passes a part of
-/// its requests to the next tier.
+/// A pool picks from the first tier in which an endpoint can be picked. With
+/// [`Spillover::Proportional`](crate::Spillover::Proportional), a tier in which too few endpoints are eligible also
+/// passes a part of its requests to the next tier.
 ///
 /// ```
 /// use equipoise_core::Tier;
@@ -117,18 +119,19 @@ impl Slot {
 pub struct Tier(u8);
 
 impl Tier {
-    /// Tier 0: the endpoints that are used first.
+    /// Tier 0: the priority group of the endpoints that are used first.
     pub const PRIMARY: Self = Self(0);
-    /// Tier 1: used if no primary endpoint can be picked, because all are down, excluded or at their limit.
+    /// Tier 1: the priority group of the endpoints that are used if no primary endpoint can be picked, because all
+    /// primary endpoints are unavailable, excluded or at their limit.
     pub const BACKUP: Self = Self(1);
 
-    /// Creates tier number `n`: 0 is [`PRIMARY`](Self::PRIMARY), 1 is [`BACKUP`](Self::BACKUP), and higher numbers are
-    /// used after those.
+    /// Creates the tier (priority group) with the number `n`. 0 is [`PRIMARY`](Self::PRIMARY), and 1 is
+    /// [`BACKUP`](Self::BACKUP). Tiers with higher numbers are used after these.
     pub const fn new(n: u8) -> Self {
         Self(n)
     }
 
-    /// Returns the number of the tier.
+    /// Returns the number of the tier (priority group): 0 is used first, 255 last.
     pub const fn get(self) -> u8 {
         self.0
     }
@@ -144,16 +147,16 @@ impl fmt::Display for Tier {
     }
 }
 
-/// The number of changes that a pool has seen. Each change of membership, weights, limits or availability adds 1.
+/// The number of changes that a pool has had so far. Each change of members, weights, limits or availability adds 1.
 ///
-/// Revisions of one pool can be compared: a larger one is later. With the feature `serde`, it is serialized as a
-/// number.
+/// Revisions of the same pool can be compared: the larger revision is the later one. With the feature `serde`, a
+/// revision is serialized as a number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(transparent))]
 pub struct Revision(u64);
 
 impl Revision {
-    /// Returns the number of changes up to this revision.
+    /// Returns the number of changes that the pool has had up to this revision. 0 for a new pool.
     pub const fn get(self) -> u64 {
         self.0
     }
@@ -162,7 +165,8 @@ impl Revision {
         Self(self.0 + 1)
     }
 
-    /// A revision for what was derived from this one, such as a narrowed view. The high bit keeps it apart from counts.
+    /// Returns a revision for something that was derived from the state of this revision, such as a narrowed view. The
+    /// highest bit is set, so that the result never equals the revision of a pool.
     pub(crate) fn derived(self, digest: u64) -> Self {
         Self(mix(self.0 ^ digest) | 1 << 63)
     }

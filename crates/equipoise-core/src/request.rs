@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use crate::{binding::Binding, ids::EndpointId};
 
-/// What a pick knows of a request: its key, its cost, the endpoints it excludes, and the one that it is bound to or
-/// prefers.
+/// The properties of a request that decide where it is sent: its key, its cost, the endpoints that it excludes, and the
+/// endpoint that it is bound to or prefers. Passed to [`Pool::pick`](crate::Pool::pick).
 ///
 /// ```
 /// use equipoise_core::{EndpointId, PickRequest};
@@ -37,46 +37,50 @@ impl<'a> Prefer<'a> {
 }
 
 impl<'a> PickRequest<'a> {
-    /// Creates a request of cost 1, without key, exclusions or binding.
+    /// Creates a request with cost 1.0. It has no key, no binding and no preferred endpoint, and excludes no endpoint.
     pub const fn new() -> Self {
         Self { key: None, cost: 1.0, exclude: &[], prefer: None }
     }
 
-    /// Sets the key. Hashing strategies send requests of one key to one endpoint; other strategies ignore it. An empty
-    /// key is a valid key. Default: no key.
+    /// Sets the key of the request. Hashing strategies send all requests with the same key to the same endpoint. Other
+    /// strategies ignore the key. An empty key is valid and differs from no key. Default: no key.
     #[must_use]
     pub const fn key(mut self, key: &'a [u8]) -> Self {
         self.key = Some(key);
         self
     }
 
-    /// Sets the work of the request, relative to an average request, which has cost 1.0, the default. Strategies of
-    /// this crate ignore it; a custom strategy can use [`PickCx::cost`](crate::PickCx::cost).
+    /// Sets the work that the request causes, relative to an average request. Default: 1.0, an average request. The
+    /// strategies of this crate ignore the cost. A custom strategy can read it with
+    /// [`PickCx::cost`](crate::PickCx::cost).
     #[must_use]
     pub const fn cost(mut self, cost: f32) -> Self {
         self.cost = cost;
         self
     }
 
-    /// Sets the endpoints that must not be picked, such as those that have failed this request. Default: none.
+    /// Sets the endpoints that must not be picked, such as those that have already failed to serve this request.
+    /// Default: none.
     #[must_use]
     pub const fn exclude(mut self, ids: &'a [EndpointId]) -> Self {
         self.exclude = ids;
         self
     }
 
-    /// Sets the endpoint that the request prefers. In place of [`bound`](Self::bound).
+    /// Sets the endpoint that the request prefers. Default: none. Replaces a binding that was set with
+    /// [`bound`](Self::bound).
     ///
-    /// It is picked if its [availability](crate::Availability) accepts such requests, and it is neither excluded nor at
-    /// its limit. It may be draining or have weight 0. Otherwise the strategy picks.
+    /// The preferred endpoint is picked if its [availability](crate::Availability) accepts such requests, the request
+    /// does not exclude it, and it is not at its limit. It is also picked if it is draining or has weight 0. Otherwise
+    /// the strategy picks an endpoint.
     #[must_use]
     pub const fn prefer(mut self, id: &'a EndpointId) -> Self {
         self.prefer = Some(Prefer::Endpoint(id));
         self
     }
 
-    /// Sets the endpoint to which the request's session is bound, and what happens if that cannot serve it. In place of
-    /// [`prefer`](Self::prefer).
+    /// Sets the endpoint to which the request's session is bound, and what happens if that endpoint cannot serve the
+    /// request. Default: no binding. Replaces an endpoint that was set with [`prefer`](Self::prefer).
     #[must_use]
     pub const fn bound(mut self, binding: &'a Binding) -> Self {
         self.prefer = Some(Prefer::Bound(binding));
@@ -88,12 +92,13 @@ impl<'a> PickRequest<'a> {
         self.key.is_some()
     }
 
-    /// Returns whether only one endpoint can serve the request.
+    /// Returns whether the request has a [strict](Binding::strict) binding: only one endpoint may serve it.
     pub(crate) fn is_strict(&self) -> bool {
         matches!(self.prefer, Some(Prefer::Bound(binding)) if binding.strict)
     }
 
-    /// Returns whether the request has a forced binding.
+    /// Returns whether the request has a [forced](Binding::forced) binding: the availability of its endpoint is
+    /// ignored.
     pub(crate) fn is_forced(&self) -> bool {
         matches!(self.prefer, Some(Prefer::Bound(binding)) if binding.forced)
     }
@@ -104,7 +109,7 @@ impl<'a> PickRequest<'a> {
     }
 }
 
-/// A copy of a [`PickRequest`], for requests that wait.
+/// An owned copy of a [`PickRequest`], for a request that waits in the queue.
 #[derive(Debug)]
 pub(crate) struct OwnedRequest {
     key: Option<Box<[u8]>>,
@@ -119,49 +124,51 @@ enum OwnedPrefer {
     Bound(Binding),
 }
 
-/// Which endpoints a waiting request can use. Of requests with equal wants, either all can use an endpoint or none can,
-/// unless the strategy looks at their [cost](PickRequest::cost). So it suffices to try the first of them.
+/// Which endpoints a waiting request can use. If two requests have equal `Wants`, each endpoint can serve both or none
+/// of them, unless the strategy looks at their [cost](PickRequest::cost). The queue therefore tries only the first of
+/// them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Wants {
-    /// One endpoint only.
+    /// The request can use this endpoint only.
     Only {
         endpoint: EndpointId,
-        /// Whether the request has a key, if the strategy uses keys.
+        /// Whether the request has a key. Always false if the strategy ignores keys.
         keyed: bool,
         forced: bool,
-        /// The request excludes the endpoint: it fails once the endpoint is a member.
+        /// Whether the request excludes the endpoint. Such a request fails as soon as the endpoint is in the pool.
         excluded: bool,
     },
-    /// Any eligible endpoint, except excluded ones.
+    /// The request can use all eligible endpoints that it does not exclude.
     Any {
-        /// Sorted and without duplicates, so that equal sets compare equal.
+        /// The ids of the excluded endpoints. Sorted and without duplicates, so that equal sets compare equal.
         exclude: Arc<[EndpointId]>,
-        /// The key, if the strategy may refuse one key and admit another. Empty if it only matters that there is one.
+        /// The key, if the strategy may refuse one key and admit another. Empty if only the presence of a key matters.
+        /// `None` if the request has no key or the strategy ignores keys.
         key: Option<Box<[u8]>>,
         preferred: Option<Preferred>,
     },
 }
 
-/// What of a request's key decides whether an endpoint can serve it.
+/// Which property of a request's key decides whether an endpoint can serve the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum KeyUse {
-    /// Nothing: the strategy ignores keys.
+    /// No property: the strategy ignores keys.
     Ignored,
-    /// Whether there is one: a request with a key can use every endpoint that another with a key can use.
+    /// The presence of a key. If an endpoint can serve one request with a key, it can serve every request with a key.
     Presence,
-    /// The key itself.
+    /// The value of the key.
     Value,
 }
 
-/// The endpoint that a waiting request prefers: it can use that even if it is not eligible.
+/// The endpoint that a waiting request is bound to or prefers. The request can use it even if it is not eligible.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Preferred {
-    /// `None`: it has left the pool, and its id is not known.
+    /// `None`: the endpoint has left the pool, and its id is not known.
     pub(crate) endpoint: Option<EndpointId>,
     pub(crate) forced: bool,
-    /// Whether the request has a session, for which another endpoint can stand in.
+    /// Whether the request has a session. If so, another endpoint can stand in for the preferred one.
     session: bool,
-    /// The bits of [`Binding::max_share`].
+    /// The bits of the number that [`Binding::max_share`] has set.
     max_share: Option<u32>,
 }
 

@@ -1,7 +1,7 @@
-//! Atomics, locks and events. This crate uses no others, so that model checking can replace them.
+//! The atomics, locks and events of this crate. The crate uses no others, so that model checking can replace them.
 //!
-//! With `--cfg loom`, atomics and locks are those of loom, `arc-swap` is a lock around an `Arc`, and events do nothing,
-//! because the models check states and not wake-ups.
+//! With `--cfg loom`, atomics and locks are those of loom, and `arc-swap` is replaced by a lock around an `Arc`. Events
+//! do nothing, because the models check states and not wake-ups.
 
 #[cfg(not(loom))]
 pub(crate) use self::native::{AtomicU32, AtomicU64, Event, Mutex, MutexGuard, Ordering, Swap, fence, ordered, spin};
@@ -16,17 +16,17 @@ mod native {
     pub(crate) use parking_lot::{Mutex, MutexGuard};
     pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
-    /// Marks that the order of the `SeqCst` accesses before and after it matters. It does nothing here. Loom treats
-    /// `SeqCst` accesses as `AcqRel`, so there it is a fence.
+    /// Marks a point where the order of the `SeqCst` accesses before and after it matters. Without loom it does
+    /// nothing. With loom it is a fence, because loom treats `SeqCst` accesses as `AcqRel`.
     #[inline(always)]
     pub(crate) fn ordered() {}
 
-    /// Spins or yields while another thread makes progress. `n` counts the calls of one wait.
+    /// Spins or yields while another thread makes progress. `n` is the number of earlier calls during the same wait.
     pub(crate) fn spin(n: u32) {
         if n.is_multiple_of(8) { std::thread::yield_now() } else { std::hint::spin_loop() }
     }
 
-    /// Wakes futures. Costs a fence and a load if no future listens.
+    /// Wakes the futures that listen to it. If no future listens, waking costs a fence and a load.
     #[derive(Default)]
     pub(crate) struct Event(event_listener::Event);
 

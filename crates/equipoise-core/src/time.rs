@@ -1,14 +1,14 @@
-//! Time, as a parameter of the pool. The core reads the time only from the [`Clock`] of a pool: [`SystemClock`] by
-//! default, [`ManualClock`] in tests and simulations.
+//! Points in time, and the clocks that pools read. A pool reads the time only from its [`Clock`]: a [`SystemClock`] by
+//! default, or a [`ManualClock`] in tests and simulations.
 
 use std::time::{Duration, Instant};
 
 use crate::sync::{AtomicU64, Ordering};
 
-/// A point in time on a [`Clock`]: nanoseconds since the origin of that clock.
+/// A point in time on a [`Clock`]: the number of nanoseconds since the origin of that clock.
 ///
-/// Compare and subtract only timestamps of the same clock. All arithmetic saturates, so a clock that is set back gives
-/// a duration of zero. The range is 584 years.
+/// Only timestamps of the same clock can be compared or subtracted. All arithmetic saturates, so the time between two
+/// timestamps is never negative, even if the clock was set back. The largest timestamp is 584 years after the origin.
 ///
 /// ```
 /// use std::time::Duration;
@@ -23,20 +23,20 @@ use crate::sync::{AtomicU64, Ordering};
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// The origin of the clock.
+    /// The origin of the clock: zero nanoseconds.
     pub const ZERO: Self = Self(0);
 
-    /// Creates the timestamp `nanos` nanoseconds after the origin of the clock.
+    /// Creates the timestamp that is `nanos` nanoseconds after the origin of the clock.
     pub const fn from_nanos(nanos: u64) -> Self {
         Self(nanos)
     }
 
-    /// Returns the nanoseconds since the origin of the clock.
+    /// Returns the number of nanoseconds since the origin of the clock.
     pub const fn as_nanos(self) -> u64 {
         self.0
     }
 
-    /// Returns the time from `earlier` to this timestamp, or zero if `earlier` is later.
+    /// Returns the time from `earlier` to this timestamp. Zero if `earlier` is later than this timestamp.
     #[inline]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
@@ -51,32 +51,33 @@ impl std::ops::Add<Duration> for Timestamp {
     }
 }
 
-/// Returns a duration in nanoseconds, at most `u64::MAX`.
+/// Returns a duration in nanoseconds, or `u64::MAX` if it is longer.
 #[inline]
 pub fn saturating_nanos(duration: Duration) -> u64 {
     // `Duration::as_nanos` would multiply 128-bit numbers.
     duration.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(duration.subsec_nanos()))
 }
 
-/// The source of time for a pool: see [`PoolBuilder::clock`](crate::PoolBuilder::clock).
+/// The source of time of a pool. Set it with [`PoolBuilder::clock`](crate::PoolBuilder::clock). Default:
+/// [`SystemClock`].
 ///
-/// A pool reads it at most once per pick and once per event of a lease, and only for strategies that
-/// [need](crate::Needs) the time.
+/// A pool reads its clock at most once for each pick and once for each event of a lease, and only if the strategy
+/// [needs](crate::Needs) the time.
 pub trait Clock: Send + Sync + 'static {
-    /// Returns the current time. It should never decrease; if it does, durations are measured as zero.
+    /// Returns the current time. It should never decrease. If it decreases, the pool measures durations as zero.
     fn now(&self) -> Timestamp;
 }
 
-/// The monotonic clock of the operating system. Its origin is the time when the value was created.
+/// The monotonic clock of the operating system. Its origin is the moment at which the value was created.
 ///
-/// On common platforms a reading needs no system call and takes about 20 ns.
+/// On common platforms, reading it needs no system call and takes about 20 ns.
 #[derive(Clone, Copy, Debug)]
 pub struct SystemClock {
     origin: Instant,
 }
 
 impl SystemClock {
-    /// Creates a clock with the current time as its origin.
+    /// Creates a clock whose origin is the current time.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the system's clock")]
     pub fn new() -> Self {
         Self { origin: Instant::now() }
@@ -97,7 +98,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that changes only when it is advanced or set: for tests and simulations.
+/// A clock for tests and simulations. Its time changes only by [`advance`](Self::advance) and [`set`](Self::set).
 ///
 /// ```
 /// use std::{sync::Arc, time::Duration};
@@ -111,17 +112,18 @@ impl Clock for SystemClock {
 pub struct ManualClock(AtomicU64);
 
 impl ManualClock {
-    /// Creates a clock at [`Timestamp::ZERO`].
+    /// Creates a clock that shows [`Timestamp::ZERO`].
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Advances the clock.
+    /// Moves the time of the clock forward by `by`.
     pub fn advance(&self, by: Duration) {
         self.0.fetch_add(saturating_nanos(by), Ordering::Relaxed);
     }
 
-    /// Sets the clock, forward or back, to test how code handles clocks that jump.
+    /// Sets the time of the clock to `now`, which may be earlier than before. Tests use this to check how code handles
+    /// a clock that jumps.
     pub fn set(&self, now: Timestamp) {
         self.0.store(now.as_nanos(), Ordering::Relaxed);
     }

@@ -1,27 +1,35 @@
 use std::time::Duration;
 
-/// What the result of a request says about its endpoint: reported with [`Lease::record`](crate::Lease::record).
+/// What the result of a request says about the endpoint that served it. Callers report it with
+/// [`Lease::record`](crate::Lease::record).
 ///
-/// Strategies and outlier detection use it besides the latency, because an endpoint that fails within a millisecond
-/// must not look fast.
+/// Strategies and outlier detection use the verdict in addition to the latency: an endpoint that fails within a
+/// millisecond must not count as a fast endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Verdict {
-    /// The endpoint works. This includes responses that report an error of the client, such as HTTP 404.
+    /// The endpoint works. Responses that report an error of the client, such as HTTP 404, are also successes.
     Success,
-    /// The endpoint failed, in this way.
+    /// The endpoint failed. The value says how.
     Failure(Failure),
-    /// The endpoint works but asks for fewer requests, as with HTTP 429. The limit may concern a single client.
-    /// Strategies count it as a failure, outlier detection does not. It ends a probation successfully.
+    /// The endpoint works but asks for fewer requests, as with HTTP 429. Possibly it asks only one client for this.
+    ///
+    /// Strategies count this verdict as a failure. Outlier detection does not. If the endpoint is on
+    /// [probation](crate::Availability::Probation), this verdict ends the probation successfully.
     Overloaded {
-        /// How long the endpoint asks to wait, from its `Retry-After`. `None` if it does not say.
+        /// How long the endpoint asks the client to wait before the next request, from its `Retry-After` header. `None`
+        /// if there is no such header, or if its value is not a number of seconds.
         retry_after: Option<Duration>,
     },
-    /// The endpoint could not serve the request and says that it will later, as with HTTP 503 and `Retry-After`.
-    /// Strategies treat it like [`Overloaded`](Self::Overloaded). Outlier detection counts it as [`Failure::Gateway`],
-    /// unless it is set to obey `retry_after`. It ends a probation without success.
+    /// The endpoint could not serve the request and says that it will serve requests later, as with HTTP 503 and a
+    /// `Retry-After` header.
+    ///
+    /// Strategies treat this verdict like [`Overloaded`](Self::Overloaded). Outlier detection counts it as
+    /// [`Failure::Gateway`], unless it is configured to obey `retry_after`. If the endpoint is on
+    /// [probation](crate::Availability::Probation), this verdict ends the probation without success.
     Unavailable {
-        /// How long the endpoint asks to wait. `None` if its `Retry-After` cannot be parsed.
+        /// How long the endpoint asks the client to wait before the next request. `None` if the value of its
+        /// `Retry-After` header is not a number of seconds.
         retry_after: Option<Duration>,
     },
     /// The result says nothing about the endpoint, for example because the client closed the connection.
@@ -29,7 +37,8 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// The kind of verdict as a stable label for metrics and logs. A failure's label names its kind: `failure_timeout`.
+    /// Returns the kind of the verdict as a stable label for metrics and logs, such as `success`. The label of a
+    /// failure includes the kind of failure, as in `failure_timeout`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Success => "success",
@@ -44,31 +53,32 @@ impl Verdict {
         }
     }
 
-    /// Returns whether strategies should count it as a failure: true for `Failure`, `Overloaded` and `Unavailable`.
+    /// Returns whether strategies should count the verdict as a failure: true for `Failure`, `Overloaded` and
+    /// `Unavailable`.
     pub const fn is_failure(self) -> bool {
         matches!(self, Self::Failure(_) | Self::Overloaded { .. } | Self::Unavailable { .. })
     }
 }
 
-/// In which way an endpoint failed.
+/// How an endpoint failed to serve a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Failure {
-    /// No connection could be made: refused, unreachable, or failed in the handshake. The endpoint did not get the
-    /// request.
+    /// No connection to the endpoint could be made: it was refused, the endpoint was unreachable, or the handshake
+    /// failed. The endpoint did not get the request.
     Connect,
-    /// The connection broke while the request was sent or its response received.
+    /// The connection to the endpoint broke while the request was sent or while the response was received.
     Transport,
-    /// There was no response in time.
+    /// The endpoint did not respond in time.
     Timeout,
-    /// The endpoint reported the failure of a server behind it: HTTP 502, 503 or 504, or gRPC `UNAVAILABLE`.
+    /// The endpoint reported that a server behind it failed: HTTP 502, 503 or 504, or gRPC `UNAVAILABLE`.
     Gateway,
-    /// The endpoint reported its own failure: any other HTTP 5xx, or gRPC `INTERNAL`, `UNKNOWN` or `DATA_LOSS`.
+    /// The endpoint reported that it failed itself: any other HTTP 5xx, or gRPC `INTERNAL`, `UNKNOWN` or `DATA_LOSS`.
     Server,
 }
 
 impl Failure {
-    /// The kind of failure as a stable label for metrics and logs.
+    /// Returns the kind of failure as a stable label for metrics and logs, such as `timeout`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Connect => "connect",
