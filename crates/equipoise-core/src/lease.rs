@@ -12,15 +12,18 @@ use crate::{
 /// The right to send one request to the endpoint that was picked for it. The request counts as in flight until the
 /// lease is dropped.
 ///
-/// The holder reports two events, and drops the lease at the end:
+/// The holder reports two events and then drops the lease:
 ///
-/// 1. the **first byte** of the response ([`first_byte`](Self::first_byte)): the time since the pick is the latency;
-/// 2. the **verdict** ([`record`](Self::record)): when the head of the response has arrived, or for gRPC its trailers;
-/// 3. the **release**, by dropping the lease: at the end of the response body, the stream or the session.
+/// 1. At the **first byte** of the response, it calls [`first_byte`](Self::first_byte). The time since the pick is the
+///    latency.
+/// 2. When the result is known, it calls [`record`](Self::record) with the **verdict**. The result is known when the
+///    head of the response has arrived, or for gRPC its trailers.
+/// 3. At the end of the response body, the stream or the session, it **drops** the lease.
 ///
-/// A lease that is dropped without a verdict was cancelled. If there was no first byte either, the strategy [is
-/// told](crate::Strategy::on_abandon) how long the endpoint has not responded. If that says nothing about the endpoint
-/// (because the request has no response, or was never sent), record [`Verdict::Neutral`] before dropping the lease.
+/// A lease that is dropped without a verdict counts as cancelled. If there was no first byte either, the pool [tells
+/// the strategy](crate::Strategy::on_abandon) how long the endpoint has not responded. In some cases this time says
+/// nothing about the endpoint, because the request has no response or was never sent. Record [`Verdict::Neutral`]
+/// before dropping the lease in these cases.
 ///
 /// The endpoint, its target and its counters exist at least as long as the lease, even if the endpoint or the pool is
 /// removed.
@@ -46,7 +49,7 @@ pub struct Lease<T> {
     target: PhantomData<fn() -> T>,
 }
 
-/// The target type of a lease whose target cannot be accessed: see [`Lease::without_target`].
+/// The target type of a [`Lease`] whose target cannot be accessed. [`Lease::without_target`] returns such a lease.
 #[derive(Debug)]
 pub struct AnyTarget(PhantomData<*const ()>);
 
@@ -68,17 +71,17 @@ struct LeaseInner {
     admission: Admission,
     binding_outcome: BindingOutcome,
     has_alternatives: bool,
-    /// Copied from the strategy's needs, so that a lease without hooks need not read the memory of its endpoint.
+    /// Copied from the strategy's needs, so that a lease without hooks does not read the memory of its endpoint.
     hooks: HookNeeds,
-    /// Whether the latency has been taken, or no longer can be.
+    /// Whether the latency has been taken, or can no longer be taken.
     timed: bool,
-    /// Whether there is a verdict.
+    /// Whether a verdict has been recorded.
     judged: bool,
     /// How the lease is counted if it ends now.
     ended: Ended,
 }
 
-/// Which hooks of the strategy a lease calls.
+/// The hooks of the strategy that a lease calls.
 #[derive(Clone, Copy)]
 struct HookNeeds {
     latency: bool,
@@ -91,7 +94,8 @@ struct HookNeeds {
 }
 
 impl<T> Lease<T> {
-    /// Takes a lease on the selected endpoint, which has admitted the request, and counts it as in flight.
+    /// Takes a lease on the selected endpoint and counts it as in flight. The endpoint has already admitted the
+    /// request.
     #[inline]
     pub(crate) fn take(
         handle: Arc<Handle>,
@@ -110,42 +114,43 @@ impl<T> Lease<T> {
         Self { inner, target: PhantomData }
     }
 
-    /// Returns the endpoint that was picked.
+    /// Returns the endpoint that was picked for the request.
     #[inline]
     pub fn endpoint(&self) -> &Endpoint {
         &self.inner.handle.endpoint
     }
 
-    /// Returns whether the endpoint is the one that the request [prefers](crate::PickRequest::prefer) or is
-    /// [bound](crate::PickRequest::bound) to.
+    /// Returns whether the picked endpoint is the one that the request [prefers](crate::PickRequest::prefer) or is
+    /// [bound](crate::PickRequest::bound) to. False if the request has no such endpoint.
     pub fn is_preferred(&self) -> bool {
         self.inner.binding_outcome == BindingOutcome::Kept
     }
 
-    /// Returns whether the pick followed the request's [binding](crate::PickRequest::bound) or
-    /// [preference](crate::PickRequest::prefer), and why not.
+    /// Returns whether the pick followed the [binding](crate::PickRequest::bound) or the
+    /// [preference](crate::PickRequest::prefer) of the request. If it did not, the result says why.
     pub fn binding_outcome(&self) -> BindingOutcome {
         self.inner.binding_outcome
     }
 
-    /// Returns whether another endpoint was eligible when this one was picked, in any tier. If not, a retry at another
-    /// endpoint is not possible.
+    /// Returns whether another endpoint was eligible, in any tier (priority group), when this lease's endpoint was
+    /// picked. If not, the request cannot be retried at another endpoint.
     #[inline]
     pub fn has_alternatives(&self) -> bool {
         self.inner.has_alternatives
     }
 
-    /// Reports the first byte of the response. The time since the pick is the latency of the request.
+    /// Reports the first byte of the response. The time since the pick becomes the latency of the request.
     ///
-    /// Only the first call counts. A call after [`record`](Self::record) is ignored, because the latency of a failure
-    /// says little about the latency of successful requests.
+    /// Only the first call has an effect. A call after [`record`](Self::record) is ignored, because the latency of a
+    /// failure says little about the latency of successful requests.
     pub fn first_byte(&mut self) {
         self.inner.first_byte();
     }
 
-    /// Reports the result of the request. Only the first verdict counts.
+    /// Reports the result of the request. Only the first verdict of a lease counts.
     ///
-    /// A [`Verdict::Success`] without an earlier [`first_byte`](Self::first_byte) also takes the latency.
+    /// If [`first_byte`](Self::first_byte) was not called before, [`Verdict::Success`] also takes the latency: the time
+    /// since the pick.
     pub fn record(&mut self, verdict: Verdict) {
         self.inner.record(verdict);
     }
@@ -155,25 +160,26 @@ impl<T> Lease<T> {
         self.record(verdict);
     }
 
-    /// Waits until the endpoint accepts no new sessions: it is [draining](crate::Availability::Draining), in
-    /// [maintenance](crate::Availability::Maintenance), or removed from the pool. Returns at once if that is so
-    /// already.
+    /// Returns a future that waits until the endpoint accepts no new sessions. That is so when the endpoint is
+    /// [draining](crate::Availability::Draining), in [maintenance](crate::Availability::Maintenance), or removed from
+    /// the pool. If it is so already, the future ends at once.
     ///
-    /// For long streams and tunnels that can move to another endpoint: they learn of a drain when it begins, and can
-    /// end in good order before its deadline. A client with a sticky session is sent back to the endpoint while that
-    /// drains. Its tunnel should wait for [`closing`](Self::closing) instead.
+    /// Use it for long streams and tunnels that can move to another endpoint. They can end in good order between the
+    /// start of a drain and its deadline. Do not use it for a tunnel of a sticky session: while the endpoint drains,
+    /// the client would be sent back to it. Use [`closing`](Self::closing) for such a tunnel.
     ///
-    /// An endpoint that becomes unhealthy or is on probation does not end this future: its leases may still succeed.
+    /// The future does not end when the endpoint becomes unhealthy or is on probation, because its leases may still
+    /// succeed.
     pub fn draining(&self) -> Closing {
         self.inner.handle.endpoint.departure.reaches(Stage::Draining)
     }
 
-    /// Waits until the endpoint accepts no requests at all: it is in [maintenance](crate::Availability::Maintenance),
-    /// for example because the deadline of a drain has passed, or removed from the pool. Returns at once if that is so
-    /// already.
+    /// Returns a future that waits until the endpoint accepts no requests at all. That is so when the endpoint is in
+    /// [maintenance](crate::Availability::Maintenance), for example after the deadline of a drain, or removed from the
+    /// pool. If it is so already, the future ends at once.
     ///
-    /// An endpoint whose id is given to another endpoint counts as removed. The lease stays valid, and the pool cuts no
-    /// connection: the holder decides whether to end the stream.
+    /// If the id of the endpoint is given to another endpoint, this endpoint counts as removed. The lease stays valid,
+    /// and the pool does not close connections. The holder of the lease decides whether to end the stream.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, PickRequest, Pool};
@@ -192,45 +198,45 @@ impl<T> Lease<T> {
         self.inner.handle.endpoint.departure.reaches(Stage::Maintenance)
     }
 
-    /// Returns the lease without access to its target, for types that only have to keep it until they end, such as a
-    /// response body.
+    /// Returns the lease without access to its target. Use this for types that only have to hold a lease until they
+    /// end, such as a response body.
     pub fn without_target(self) -> Lease<AnyTarget> {
         Lease { inner: self.inner, target: PhantomData }
     }
 }
 
 impl<T> Lease<T> {
-    /// Returns whether its end may free capacity for other requests: it has a permit or a pass, or the strategy counts
-    /// leases.
+    /// Returns whether the end of the lease may free capacity for other requests. This is so if it has a permit or a
+    /// pass, or if the strategy counts leases.
     #[inline]
     pub(crate) fn is_scarce(&self) -> bool {
         self.inner.is_scarce()
     }
 
-    /// Returns whether it holds the pass of an endpoint on probation.
+    /// Returns whether the lease holds the pass of an endpoint on probation (the right to send its single request).
     pub(crate) fn has_pass(&self) -> bool {
         self.inner.admission.pass.is_some()
     }
 }
 
 impl Lease<AnyTarget> {
-    /// Ends a lease that no request has got. It is not counted as a request, says nothing about the endpoint, and is no
-    /// offer of probation.
+    /// Ends a lease that was never given to a request. It is not counted as a request, says nothing about the endpoint,
+    /// and does not count as an offer of a probation.
     pub(crate) fn withdraw(mut self) {
         self.inner.ended = Ended::WITHDRAWN;
         self.inner.admission.offered = false;
         self.inner.judged = true;
     }
 
-    /// Returns the lease with access to its target. It must be of a pool of `T`.
+    /// Returns the lease with access to its target. The lease must be of a pool of `T`.
     pub(crate) fn with_target<T>(self) -> Lease<T> {
         Lease { inner: self.inner, target: PhantomData }
     }
 }
 
 impl<T: Send + Sync + 'static> Lease<T> {
-    /// Returns the target that the endpoint had when the lease was taken. [`Pool::replace`](crate::Pool::replace) sets
-    /// the target of later leases only.
+    /// Returns the target that the endpoint had when the lease was taken. A later
+    /// [`Pool::replace`](crate::Pool::replace) does not change the target of this lease.
     #[expect(clippy::missing_panics_doc, reason = "a pool of T makes every target a T, and AnyTarget is not Send")]
     #[inline]
     pub fn target(&self) -> &T {
@@ -280,7 +286,7 @@ impl LeaseInner {
         if self.hooks.failing {
             self.handle.endpoint.judge(verdict);
         }
-        // The verdict decides the probation: the pass is used up.
+        // The verdict decides the probation, so the pass is used up.
         let tried = verdict != Verdict::Neutral && self.admission.pass.take().is_some();
         let untimed = !std::mem::replace(&mut self.timed, true);
         let sample = (self.hooks.latency || self.hooks.histogram) && untimed && verdict == Verdict::Success;
@@ -300,7 +306,7 @@ impl LeaseInner {
         }
     }
 
-    /// Returns whether the strategy needs latencies and has learned nothing from this lease.
+    /// Returns whether the strategy needs latencies and has got neither a latency nor a verdict from this lease.
     #[inline]
     fn is_abandoned(&self) -> bool {
         self.hooks.latency && !self.timed && !self.judged
@@ -314,19 +320,19 @@ impl LeaseInner {
                 let timeout = Verdict::Failure(Failure::Timeout);
                 match self.hooks.outcomes {
                     true => self.record(timeout),
-                    // Nothing is told of a verdict, so it must not decide a probation.
+                    // The strategy gets no verdicts, so this one must not decide a probation.
                     false if self.hooks.failing => self.handle.endpoint.judge(timeout),
                     false => {}
                 }
             }
         }
         let endpoint = &self.handle.endpoint;
-        // A response had begun, and its receiver did not want the rest: the endpoint works.
+        // The response had begun, and the caller did not want the rest of it: the endpoint works.
         if !self.judged && self.timed && self.admission.pass.take().is_some() && self.hooks.outcomes {
             self.strategy().on_probation(&*endpoint.state, Verdict::Success, endpoint.context.clock.now());
         }
         let frees_capacity = self.is_scarce();
-        // Before the hook, which may read the permits.
+        // This comes before the hook, which may read the number of permits.
         endpoint.give_back(self.admission);
         if self.hooks.leases {
             self.strategy().on_release(&*endpoint.state, endpoint);

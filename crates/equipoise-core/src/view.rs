@@ -1,4 +1,4 @@
-//! The members of a pool, and the view of one tier from which strategies build their pickers.
+//! The members of a pool, and the view of one tier (priority group) from which a strategy builds its picker.
 
 use std::{any::Any, collections::HashMap, sync::Arc};
 
@@ -10,22 +10,22 @@ use crate::{
     time::Timestamp,
 };
 
-/// One endpoint with its settings in the current membership.
+/// One endpoint of a pool, with its current settings.
 #[derive(Clone)]
 pub(crate) struct Member {
-    /// As given in the last update. [`weight`](Self::weight) and [`max_in_flight`](Self::max_in_flight) apply the
-    /// overlay.
+    /// The spec of the last update. [`weight`](Self::weight) and [`max_in_flight`](Self::max_in_flight) combine it with
+    /// the overlay.
     pub(crate) spec: EndpointSpec,
     pub(crate) overlay: Overlay,
     pub(crate) endpoint: Arc<Endpoint>,
 }
 
-/// Settings that override those of the spec, and stay when an update brings another spec.
+/// Settings that override those of the spec. They stay when an update brings another spec.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Overlay {
-    /// Percentage of the spec's weight. Default 100.
+    /// Percentage of the spec's weight. Default: 100.
     pub(crate) percent: u32,
-    /// Replaces the `max_in_flight` of the spec.
+    /// Replaces the `max_in_flight` of the spec. `None`: the spec's value applies.
     pub(crate) max_in_flight: Option<u32>,
 }
 
@@ -46,14 +46,14 @@ impl Member {
     }
 }
 
-/// The membership of a pool: what changes with an update, but not with availability. All views share it.
+/// The membership of a pool: everything that changes with an update but not with availability. All views share it.
 pub(crate) struct Members {
-    /// By slot; `None` for an empty slot.
+    /// The members by slot. `None` for an empty slot.
     pub(crate) slots: Box<[Option<Member>]>,
-    /// All slots of stripe 0, then all of stripe 1, and so on: a thread reads one contiguous part.
+    /// The handles of all slots for stripe 0, then for stripe 1, and so on. A thread reads one contiguous part.
     pub(crate) handles: Box<[Option<Arc<Handle>>]>,
     pub(crate) index: HashMap<EndpointId, Slot>,
-    /// Whether any member has a limit. If not, picks skip the check.
+    /// Whether any member has a maximum number of requests in flight. If not, picks skip the check.
     pub(crate) limited: bool,
     pub(crate) revision: Revision,
 }
@@ -80,7 +80,7 @@ impl Members {
         Self { limited: is_limited(&slots), slots, handles: self.handles.clone(), index: self.index.clone(), revision }
     }
 
-    /// Returns the member in this slot.
+    /// Returns the member in this slot. `None` for an empty slot.
     pub(crate) fn get(&self, slot: Slot) -> Option<&Member> {
         self.slots.get(slot.index())?.as_ref()
     }
@@ -90,7 +90,7 @@ impl Members {
         self.handles.get(stripe * self.slots.len() + slot.index())?.as_ref()
     }
 
-    /// Returns the number of leases that are out, summed over all stripes.
+    /// Returns the number of leases in flight on the endpoint in this slot, summed over all stripes.
     #[inline]
     pub(crate) fn in_flight(&self, slot: Slot) -> u32 {
         let stride = self.slots.len();
@@ -109,14 +109,14 @@ impl Members {
         self.handles.iter().skip(slot.index()).step_by(self.slots.len().max(1)).flatten()
     }
 
-    /// The requests of an endpoint so far.
+    /// Returns the counts of the requests of an endpoint so far.
     pub(crate) fn requests(&self, slot: Slot) -> RequestCounts {
         let mut all = RequestCounts::default();
         self.stripes(slot).for_each(|handle| all.add(handle.counts()));
         all
     }
 
-    /// The latencies of an endpoint so far, if the pool keeps histograms.
+    /// Returns the histogram of an endpoint's latencies so far. `None` if the pool keeps no histograms.
     pub(crate) fn latency(&self, slot: Slot) -> Option<LatencyHistogram> {
         self.stripes(slot).filter_map(|handle| handle.traffic.histogram()).reduce(|mut all, stripe| {
             all.add(&stripe);
@@ -125,16 +125,17 @@ impl Members {
     }
 }
 
-/// Returns whether any of these members has a limit.
+/// Returns whether any of these members has a maximum number of requests in flight.
 pub(crate) fn is_limited(slots: &[Option<Member>]) -> bool {
     slots.iter().flatten().any(|member| member.max_in_flight().is_some())
 }
 
-/// The members of one tier, and which of them are eligible.
+/// The endpoints from which a strategy picks: the members of one tier (priority group), and which of them are eligible.
 ///
-/// [`Strategy::build`](crate::Strategy::build) gets a view, and a [`Picker`](crate::Picker) reads it through
-/// [`PickCx::view`](crate::PickCx::view). A pool builds one view and one picker per tier, so a strategy need not handle
-/// tiers. A view never changes, except for the number of leases that are [in flight](Self::in_flight).
+/// A pool builds one view and one picker per tier, so a strategy does not have to know about tiers.
+/// [`Strategy::build`](crate::Strategy::build) gets the view, and a [`Picker`](crate::Picker) reads it with
+/// [`PickCx::view`](crate::PickCx::view). A view never changes, except for the number of requests [in
+/// flight](Self::in_flight).
 #[derive(Clone)]
 pub struct View {
     context: Arc<PoolContext>,
@@ -142,22 +143,24 @@ pub struct View {
     all: Arc<Members>,
     members: Arc<[Slot]>,
     eligible: Arc<[Slot]>,
-    /// Sorted, of all tiers: the endpoints on probation, which need a pass.
+    /// The endpoints on probation in all tiers, sorted. A request needs the pass of such an endpoint.
     on_probation: Arc<[Slot]>,
-    /// Whether any endpoint may be full or on probation.
+    /// Whether any endpoint can be at its limit or is on probation.
     limited: bool,
-    /// The sum of the weights of eligible endpoints.
+    /// The sum of the weights of the eligible endpoints.
     eligible_weight: u64,
-    /// By slot: the weights that a wrapping strategy has set.
+    /// The weights by slot that a wrapping strategy has set. `None`: the weights of the members apply.
     weights: Option<Arc<[u32]>>,
     revision: Revision,
-    /// How to get from the state of the outermost wrapper to that of the wrapped strategy, outermost step first.
+    /// The steps from the state of the outermost wrapping strategy to the state of the wrapped strategy, outermost step
+    /// first.
     projections: Vec<Projection>,
 }
 
 type Projection = fn(EndpointState) -> Option<EndpointState>;
 
-/// Returns the state as an `S`. Removes the additional `Arc` of each [`AnyStrategy`](crate::AnyStrategy) in between.
+/// Returns the state as an `S`. Removes the additional `Arc` that each [`AnyStrategy`](crate::AnyStrategy) in between
+/// adds.
 fn downcast<S: Any + Send + Sync>(mut state: EndpointState) -> Option<Arc<S>> {
     loop {
         state = match state.downcast::<S>() {
@@ -167,7 +170,7 @@ fn downcast<S: Any + Send + Sync>(mut state: EndpointState) -> Option<Arc<S>> {
     }
 }
 
-/// The state of a strategy that wraps another one: its own state and that of the wrapped strategy.
+/// The state of a strategy that wraps another one: its own state and the state of the wrapped strategy.
 ///
 /// Use it as [`Strategy::State`](crate::Strategy::State), together with [`View::within`].
 ///
@@ -207,14 +210,15 @@ fn downcast<S: Any + Send + Sync>(mut state: EndpointState) -> Option<Arc<S>> {
 /// ```
 #[derive(Debug, Default)]
 pub struct Layered<O, I> {
-    /// The state of the wrapping strategy.
+    /// The wrapping strategy's own state of the endpoint.
     pub own: O,
-    /// The state of the wrapped strategy. In an `Arc`, because the wrapped strategy's pickers share it.
+    /// The wrapped strategy's state of the endpoint. It is in an `Arc`, because the pickers of the wrapped strategy
+    /// share it.
     pub inner: Arc<I>,
 }
 
 impl<O, I> Layered<O, I> {
-    /// Creates the state from its two parts.
+    /// Creates the state of an endpoint from the wrapping strategy's own state and the state of the wrapped strategy.
     pub fn new(own: O, inner: I) -> Self {
         Self { own, inner: Arc::new(inner) }
     }
@@ -248,7 +252,7 @@ impl View {
         self
     }
 
-    /// The number of picks of which one goes to the endpoint in `slot` by its weight, rounded up. At least 1.
+    /// Returns the number of picks of which the endpoint in `slot` gets one by its weight, rounded up. At least 1.
     pub(crate) fn turns_of(&self, slot: Slot) -> u64 {
         self.eligible_weight.div_ceil(u64::from(self.weight(slot)).max(1)).max(1)
     }
@@ -257,7 +261,7 @@ impl View {
         &self.members
     }
 
-    /// Returns the tier of the members, or `None` if there are none.
+    /// Returns the tier of the members. `None` if there are no members.
     pub(crate) fn tier(&self) -> Option<Tier> {
         Some(self.all.get(*self.members.first()?)?.spec.tier_value())
     }
@@ -266,13 +270,13 @@ impl View {
         self.limited
     }
 
-    /// Returns whether the endpoint in `slot` is on probation and needs a pass.
+    /// Returns whether the endpoint in `slot` is on probation, so that a request needs its pass.
     pub(crate) fn is_on_probation(&self, slot: Slot) -> bool {
         self.on_probation.binary_search(&slot).is_ok()
     }
 
-    /// Returns the view for a wrapped strategy: its [`state`](Self::state) is the inner part of the wrapping strategy's
-    /// [`Layered`]`<O, I>`.
+    /// Returns this view as a wrapped strategy must see it: [`state`](Self::state) returns the wrapped strategy's part
+    /// of the state. `O` and `I` are the types of the wrapping strategy's [`Layered`]`<O, I>`.
     pub fn within<O: Send + Sync + 'static, I: Send + Sync + 'static>(&self) -> Self {
         let inner: Projection = |outer| Some(Arc::clone(&downcast::<Layered<O, I>>(outer)?.inner) as _);
         let mut view = self.clone();
@@ -280,11 +284,12 @@ impl View {
         view
     }
 
-    /// Returns the view with only those members, eligible or not, for which `keep` returns true.
+    /// Returns the view with only those members for which `keep` returns true. `keep` decides about all members,
+    /// eligible or not.
     ///
-    /// For strategies that let a wrapped strategy choose within a part of the endpoints. They pass the same part to the
-    /// wrapped picker with [`PickCx::within`](crate::PickCx::within). Unless all members are kept, the part has a
-    /// [`membership_revision`](Self::membership_revision) of its own. O(n).
+    /// Strategies use this to let a wrapped strategy pick from a part of the endpoints. They pass the same part to the
+    /// wrapped picker with [`PickCx::within`](crate::PickCx::within). Unless all members are kept, the returned view
+    /// has its own [`membership_revision`](Self::membership_revision). Takes O(n) time for n members.
     pub fn narrowed(&self, keep: impl Fn(Slot) -> bool) -> Self {
         let kept = |slots: &[Slot]| slots.iter().copied().filter(|&slot| keep(slot)).collect::<Arc<[Slot]>>();
         let members = kept(&self.members);
@@ -296,10 +301,11 @@ impl View {
         Self { eligible: kept(&self.eligible), members, revision, ..self.clone() }.weighed()
     }
 
-    /// Returns the view with other weights. The weight of an eligible endpoint is raised to 1 if it is 0.
+    /// Returns the view with the weights that `weight` returns. If `weight` returns 0 for an eligible endpoint, its
+    /// weight becomes 1.
     ///
-    /// For strategies that let a wrapped strategy choose by weights of their own. Other weights mean another
-    /// [`membership_revision`](Self::membership_revision). O(n).
+    /// Strategies use this to let a wrapped strategy pick by other weights. The returned view has its own
+    /// [`membership_revision`](Self::membership_revision), which depends on the weights. Takes O(n) time for n members.
     pub fn reweighted(&self, weight: impl Fn(Slot) -> u32) -> Self {
         let mut weights = vec![0; self.capacity()];
         for &slot in &*self.members {
@@ -308,37 +314,39 @@ impl View {
         for slot in &*self.eligible {
             weights[slot.index()] = weights[slot.index()].max(1);
         }
-        // After weights were raised to 1, which depends on eligibility: tables leave out endpoints of weight 0.
+        // The digest is computed after weights were raised to 1. This depends on eligibility, and tables omit endpoints
+        // of weight 0.
         let digest = self.members.iter().fold(2 << 40, |digest, slot| mix(digest ^ u64::from(weights[slot.index()])));
         Self { weights: Some(weights.into()), revision: self.revision.derived(digest), ..self.clone() }.weighed()
     }
 
-    /// Returns all members of the tier, eligible or not, sorted by slot.
+    /// Returns the slots of all members of the tier (priority group), eligible or not, in ascending order.
     pub fn members(&self) -> &[Slot] {
         &self.members
     }
 
-    /// Returns the members that may be picked, sorted by slot.
+    /// Returns the slots of the members that may be picked, in ascending order.
     ///
-    /// Their weight is above 0 and they are up or on probation. In a [panic](crate::PoolBuilder::panic_threshold),
-    /// unhealthy members are eligible too.
+    /// These members have a weight above 0 and are up or on probation. In a
+    /// [panic](crate::PoolBuilder::panic_threshold), unhealthy members are eligible too.
     pub fn eligible(&self) -> &[Slot] {
         &self.eligible
     }
 
-    /// Returns the length of a table that is indexed by slot: one more than the highest slot of the pool.
+    /// Returns the length that a table indexed by slot must have: one more than the highest slot of the pool.
     pub fn capacity(&self) -> usize {
         self.all.slots.len()
     }
 
-    /// Returns the endpoint in `slot`, or `None` for an empty slot.
+    /// Returns the endpoint in `slot`. `None` for an empty slot.
     pub fn endpoint(&self, slot: Slot) -> Option<&Endpoint> {
         Some(&*self.all.get(slot)?.endpoint)
     }
 
-    /// Returns the weight of the endpoint in `slot`, after
-    /// [`Pool::set_weight_percent`](crate::Pool::set_weight_percent) and [`reweighted`](Self::reweighted). 0 for an
-    /// empty slot.
+    /// Returns the weight of the endpoint in `slot`. 0 for an empty slot.
+    ///
+    /// The weight includes the effects of [`Pool::set_weight_percent`](crate::Pool::set_weight_percent) and
+    /// [`reweighted`](Self::reweighted).
     pub fn weight(&self, slot: Slot) -> u32 {
         match &self.weights {
             None => self.all.get(slot).map_or(0, Member::weight),
@@ -346,46 +354,48 @@ impl View {
         }
     }
 
-    /// Returns the zone of the endpoint in `slot`, or `None` if it has none.
+    /// Returns the zone of the endpoint in `slot`. `None` if the endpoint has no zone, or for an empty slot.
     pub fn zone(&self, slot: Slot) -> Option<&str> {
         self.all.get(slot)?.spec.zone_name().map(|zone| &**zone)
     }
 
-    /// Returns the number of leases that the endpoint in `slot` has out. 0 for an empty slot.
+    /// Returns the number of requests in flight at the endpoint in `slot`: its leases that have not ended. 0 for an
+    /// empty slot.
     ///
-    /// A lease counts from the pick until it is dropped, so concurrent picks see each other. The cost is one load per
+    /// A lease counts from the pick until it is dropped, so concurrent picks see each other. A call costs one load per
     /// [stripe](crate::PoolBuilder::stripes).
     #[inline]
     pub fn in_flight(&self, slot: Slot) -> u32 {
         self.all.in_flight(slot)
     }
 
-    /// Returns the strategy's state for the endpoint in `slot`: the value that
-    /// [`Strategy::state`](crate::Strategy::state) returned when the endpoint joined. `None` for an empty slot, or if
-    /// the state is not an `S`.
+    /// Returns the strategy's state of the endpoint in `slot`: the value that
+    /// [`Strategy::state`](crate::Strategy::state) returned when the endpoint was added. `None` for an empty slot, or
+    /// if the state is not an `S`.
     ///
-    /// Look it up when building a picker and keep the `Arc`: the value stays the same until the endpoint leaves.
+    /// Call this when building a picker, and keep the `Arc`. The endpoint has the same state until it is removed.
     pub fn state<S: Any + Send + Sync>(&self, slot: Slot) -> Option<Arc<S>> {
         let outermost = Arc::clone(&self.all.get(slot)?.endpoint.state);
         downcast(self.projections.iter().try_fold(outermost, |state, inner| inner(state))?)
     }
 
-    /// Returns the revision at which the membership last changed: ids, addresses, weights, tiers, zones or limits, but
-    /// not availability.
+    /// Returns the revision of the pool at which the membership last changed. Changes of ids, addresses, weights,
+    /// tiers, zones and limits count as changes of membership. Changes of availability do not.
     ///
-    /// While it stays the same, a new picker can reuse tables of the last one that depend on membership only. Compare
-    /// it for equality only: views that were [narrowed](Self::narrowed) or [reweighted](Self::reweighted) have
-    /// revisions that are not in order.
+    /// While this revision stays the same, a new picker can reuse tables of the last picker that depend only on the
+    /// membership. Compare revisions only for equality: [narrowed](Self::narrowed) and [reweighted](Self::reweighted)
+    /// views have revisions that are not in order.
     pub fn membership_revision(&self) -> Revision {
         self.revision
     }
 
-    /// Reads the pool's clock, for times that [`build`](crate::Strategy::build) needs.
+    /// Returns the current time of the pool's clock. Use it in [`Strategy::build`](crate::Strategy::build).
     pub fn now(&self) -> Timestamp {
         self.context.clock.now()
     }
 
-    /// Returns 64 random bits from the pool's entropy, for random choices in [`build`](crate::Strategy::build).
+    /// Returns 64 random bits from the pool's entropy. Use them for random choices in
+    /// [`Strategy::build`](crate::Strategy::build).
     pub fn random(&self) -> u64 {
         self.context.random()
     }

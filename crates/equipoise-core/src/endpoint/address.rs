@@ -1,8 +1,9 @@
 use std::{borrow::Cow, fmt, net::Ipv6Addr};
 
-/// The parts of an endpoint's address. All crates of this project and all probes parse addresses with it.
+/// The parts of an endpoint's address: scheme, user information, host, port and path. All crates of this project parse
+/// addresses with this type.
 ///
-/// It parses three forms:
+/// It parses three forms of addresses:
 ///
 /// | form | examples |
 /// | --- | --- |
@@ -41,8 +42,9 @@ impl<'a> Address<'a> {
     ///
     /// # Errors
     ///
-    /// If the scheme, the host or the port is invalid, or the host is missing. Only a URL with a path, without a port,
-    /// and whose scheme has no [default port](Self::known_port) may have no host, such as `unix:///run/app.sock`.
+    /// - The scheme, the host or the port is invalid.
+    /// - The host is missing. Exception: a URL may have no host if it has a path but no port, and its scheme has no
+    ///   [default port](Self::known_port), such as `unix:///run/app.sock`.
     pub fn parse(address: &'a str) -> Result<Self, InvalidAddress> {
         let refuse = |reason: &'static str| InvalidAddress::new(address).because(reason);
         let (scheme, hierarchy) = match address.split_once("://") {
@@ -98,53 +100,54 @@ impl<'a> Address<'a> {
         Ok(parsed)
     }
 
-    /// Returns the scheme as it is written, or `None` if the address is not a URL.
+    /// Returns the scheme of the address as it is written, such as `HTTPS`. `None` if the address is not a URL.
     pub fn scheme(&self) -> Option<&'a str> {
         self.scheme
     }
 
-    /// Returns whether the address is a URL of this scheme. The case does not matter.
+    /// Returns whether the address is a URL with this scheme. The case of the scheme does not matter.
     pub fn has_scheme(&self, scheme: &str) -> bool {
         self.scheme.is_some_and(|own| own.eq_ignore_ascii_case(scheme))
     }
 
-    /// Returns the text before `@`, a user name and perhaps a password, or `None` if there is no `@`.
+    /// Returns the text before `@` in the address: a user name, or a user name and a password. `None` if there is no
+    /// `@`.
     pub fn userinfo(&self) -> Option<&'a str> {
         self.userinfo
     }
 
-    /// Returns the host. An IPv6 address is without brackets, and with its zone if it has one (`fe80::1%eth0`). Empty
-    /// for URLs without a host, such as `unix:///run/app.sock`.
+    /// Returns the host of the address. An IPv6 address is returned without brackets. It includes its zone if it has
+    /// one, as in `fe80::1%eth0`. Empty for URLs without a host, such as `unix:///run/app.sock`.
     pub fn host(&self) -> &'a str {
         self.host
     }
 
-    /// Returns whether the host is an IPv6 address, which needs brackets if a port follows.
+    /// Returns whether the host is an IPv6 address. Such a host needs brackets if a port follows.
     pub fn is_ipv6(&self) -> bool {
         self.is_ipv6
     }
 
-    /// Returns the port in the address, from 1 to 65535, or `None` if there is none.
+    /// Returns the port that is written in the address, from 1 to 65535. `None` if there is no port.
     pub fn port(&self) -> Option<u16> {
         self.port
     }
 
-    /// Returns the port in the address, otherwise the default port of the scheme: 80 for `http` and `ws`, 443 for
-    /// `https` and `wss`. `None` for other addresses without a port.
+    /// Returns the port that is written in the address. If there is none, returns the default port of the scheme: 80
+    /// for `http` and `ws`, 443 for `https` and `wss`. `None` if there is no port and the scheme has no default port.
     pub fn known_port(&self) -> Option<u16> {
         let schemes = [("http", 80), ("https", 443), ("ws", 80), ("wss", 443)];
         let of_scheme = || schemes.into_iter().find(|(scheme, _)| self.has_scheme(scheme)).map(|(_, port)| port);
         self.port.or_else(of_scheme)
     }
 
-    /// Returns path, query and fragment as they are written, or an empty text if there are none.
+    /// Returns the path, the query and the fragment of the address as they are written. Empty if the address has none.
     pub fn path_and_more(&self) -> &'a str {
         self.rest
     }
 }
 
-/// Checks what does not depend on the transport. A text that looks neither like a host with a port nor like a URL is
-/// accepted, because only the endpoint's target knows its form.
+/// Checks the parts of an address that do not depend on the transport. A text that looks neither like a host with a
+/// port nor like a URL is accepted, because only the endpoint's target knows its form.
 pub(super) fn check(address: &str) -> Result<(), InvalidAddress> {
     let refuse = |reason: &'static str| Err(InvalidAddress::new(address).because(reason));
     if address.is_empty() {
@@ -178,7 +181,7 @@ fn is_scheme(text: &str) -> bool {
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
 }
 
-/// Returns whether this is an IPv6 address, with or without a zone (`fe80::1%eth0`).
+/// Returns whether the text is an IPv6 address, with or without a zone (`fe80::1%eth0`).
 fn is_ipv6(host: &str) -> bool {
     host.split('%').next().is_some_and(|address| address.parse::<Ipv6Addr>().is_ok())
 }
@@ -189,7 +192,7 @@ fn read_port(digits: &str) -> Option<u16> {
     digits.parse().ok().filter(|&port| plain && port > 0)
 }
 
-/// An address that cannot be used, with the reason. Its `Display` is a sentence with both.
+/// The error for an address that cannot be used, with the reason. Its `Display` is a sentence with both.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidAddress {
     address: String,
@@ -197,25 +200,25 @@ pub struct InvalidAddress {
 }
 
 impl InvalidAddress {
-    /// Creates the error for this address, without a reason: see [`because`](Self::because).
+    /// Creates the error for this address, without a reason. Add the reason with [`because`](Self::because).
     pub fn new(address: impl Into<String>) -> Self {
         Self { address: address.into(), reason: None }
     }
 
-    /// Sets the reason. In the error's text it follows "… is not a usable address: ", so it should begin in lower case,
-    /// and it should say what would be valid.
+    /// Sets the reason why the address cannot be used. In the error's text it follows "… is not a usable address: ". It
+    /// should begin in lower case and say what would be valid. Default: no reason.
     #[must_use]
     pub fn because(mut self, reason: impl Into<Cow<'static, str>>) -> Self {
         self.reason = Some(reason.into());
         self
     }
 
-    /// Returns the address as it was given.
+    /// Returns the address that cannot be used, as it was given.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// Returns the reason, or `None` if it was not set.
+    /// Returns the reason why the address cannot be used. `None` if no reason was set.
     pub fn reason(&self) -> Option<&str> {
         self.reason.as_deref()
     }

@@ -1,4 +1,4 @@
-//! Which requests an endpoint accepts, and futures that end when it stops accepting them.
+//! The availability of an endpoint (which requests it accepts), and futures that end when it stops accepting requests.
 
 use std::{
     fmt,
@@ -9,8 +9,8 @@ use std::{
 
 use crate::sync::{AtomicU32, Event, Ordering};
 
-/// Which requests an endpoint accepts. Health checks, outlier detection and operators set it; a pool never changes it
-/// by itself.
+/// Which requests an endpoint accepts. Health checks, outlier detection and operators set the availability. A pool
+/// never changes it by itself.
 ///
 /// | availability | picked by the strategy | accepts requests that are bound to it or prefer it |
 /// | --- | --- | --- |
@@ -21,7 +21,7 @@ use crate::sync::{AtomicU32, Event, Ordering};
 /// | `Draining` | no | yes |
 /// | `Maintenance` | no | no |
 ///
-/// A [forced](crate::Binding::forced) binding is accepted in every state. Leases that are out stay valid when the
+/// A [forced](crate::Binding::forced) binding is accepted in every state. Existing leases stay valid when the
 /// availability changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
@@ -30,36 +30,40 @@ pub enum Availability {
     /// The endpoint accepts all requests. This is the default.
     #[default]
     Up,
-    /// A health check or outlier detection has taken the endpoint out. It accepts no requests, except in a
-    /// [panic](crate::PoolBuilder::panic_threshold): when too many endpoints of its tier are unhealthy, the tier
-    /// ignores health.
+    /// A health check or outlier detection has found the endpoint unhealthy. It accepts no requests, except in a
+    /// [panic](crate::PoolBuilder::panic_threshold): if too many endpoints of its tier (priority group) are unhealthy,
+    /// the pool ignores health in this tier.
     Unhealthy,
-    /// The endpoint was unhealthy and may have recovered: the result of one request decides.
+    /// The endpoint was unhealthy and may have recovered. It gets a single request, and the result of this request
+    /// decides.
     ///
-    /// The pool gives out one lease. If the lease gets a [verdict](crate::Lease::record) other than
-    /// [`Neutral`](crate::Verdict::Neutral), the probation is over, and the endpoint accepts no further request until
-    /// its availability is set again. Setting `Probation` again starts a new probation.
+    /// The pool gives out one lease. When this lease gets a [verdict](crate::Lease::record) other than
+    /// [`Neutral`](crate::Verdict::Neutral), the probation is over. The endpoint then accepts no further request until
+    /// its availability is set again. Setting `Probation` again starts a new probation. If the lease ends without a
+    /// verdict after the first byte of the response, this counts as a success.
     ///
-    /// The pool offers the lease to the next request that reaches the endpoint's tier, is not
-    /// [bound](crate::PickRequest::bound) to another endpoint and does not exclude this one. The offer does not depend
-    /// on the strategy or on the request's key. If that lease ends without a verdict and without a first byte, or with
-    /// `Neutral`, the next request that the strategy sends here, or that is bound here, gets the lease. The pool offers
-    /// it again after 8 further picks, and after each further offer without a verdict waits twice as long, up to 1,024
-    /// picks: an endpoint that never responds gets few requests, and is not forgotten. A lease that ends without a
-    /// verdict after the first byte counts as a success.
+    /// The pool offers the lease to the next request that reaches the endpoint's tier (priority group). Requests that
+    /// exclude the endpoint or are [bound](crate::PickRequest::bound) to another one do not get the offer. The offer
+    /// does not depend on the strategy or on the request's key.
     ///
-    /// In a [panic](crate::PoolBuilder::panic_threshold), and when endpoints are counted for a panic or for
-    /// [spillover](crate::Spillover), an endpoint on probation is treated as unhealthy.
+    /// If the lease ends without a verdict and without a first byte, or with `Neutral`, another request gets the lease:
+    /// the next one that the strategy sends to the endpoint, or that is bound to it. The pool also offers the lease
+    /// again after 8 further picks. After each offer that ends without a verdict, this number doubles, up to 1,024
+    /// picks. An endpoint that never responds therefore gets few requests, but is still tried.
+    ///
+    /// For a [panic](crate::PoolBuilder::panic_threshold) and for [spillover](crate::Spillover), an endpoint on
+    /// probation counts as unhealthy.
     Probation,
     /// The endpoint finishes its existing sessions. It accepts only requests that are
     /// [bound](crate::PickRequest::bound) to it or [prefer](crate::PickRequest::prefer) it.
     Draining,
-    /// An operator or an agent has taken the endpoint out. It accepts no requests.
+    /// An operator or an agent has set the endpoint to maintenance. It accepts no requests.
     Maintenance,
 }
 
 impl Availability {
-    /// The state as a stable label for metrics and logs. The same as its `Display` and its form in configuration.
+    /// Returns the availability as a stable label for metrics and logs, such as `maintenance`. The label equals the
+    /// `Display` form and the form in configuration files.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Up => "up",
@@ -77,7 +81,7 @@ impl fmt::Display for Availability {
     }
 }
 
-/// How far an endpoint is on its way out of the pool. `Removed` is final.
+/// How far the removal of an endpoint from the pool has progressed. `Removed` is final.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Stage {
     Serving,
@@ -96,7 +100,7 @@ impl From<Availability> for Stage {
     }
 }
 
-/// The [`Stage`] of one endpoint. The pool writes it when it publishes a change; [`Closing`] reads it.
+/// The [`Stage`] of one endpoint. The pool sets it when it publishes a change. [`Closing`] reads it.
 #[derive(Default)]
 pub(crate) struct Departure {
     stage: AtomicU32,
@@ -106,15 +110,15 @@ pub(crate) struct Departure {
 impl Departure {
     pub(crate) fn set(&self, stage: Stage) {
         let stage = stage as u32;
-        // Only one thread at a time publishes changes, so a load and a store suffice. Most changes concern few
-        // endpoints.
+        // Only one thread at a time publishes changes, so a load and a store suffice. The load avoids a write for
+        // endpoints that a change does not concern.
         if self.stage.load(Ordering::Relaxed) != stage {
             self.stage.store(stage, Ordering::SeqCst);
             self.changed.wake_all();
         }
     }
 
-    /// Waits until this stage or a later one is reached.
+    /// Returns a future that waits until this stage or a later one is reached.
     pub(crate) fn reaches(self: &Arc<Self>, stage: Stage) -> Closing {
         Closing(Box::pin(reached(Arc::clone(self), stage)))
     }
@@ -130,7 +134,7 @@ async fn reached(departure: Arc<Departure>, stage: Stage) {
     }
 }
 
-/// A future that ends when the endpoint of a lease stops accepting requests: see
+/// A future that ends when the endpoint of a lease stops accepting requests. Returned by
 /// [`Lease::draining`](crate::Lease::draining) and [`Lease::closing`](crate::Lease::closing).
 ///
 /// It works on every async runtime. It keeps neither the lease nor the endpoint alive.

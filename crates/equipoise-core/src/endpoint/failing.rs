@@ -3,24 +3,27 @@ use crate::{
     verdict::Verdict,
 };
 
-/// The failing mark of an endpoint: set by a failed request, removed by [`SUCCESSES`] successes after the last failure.
+/// The failing mark of an endpoint. A failed request sets it. [`SUCCESSES`] successes after the last failure remove it.
 ///
-/// A strategy that compares requests in flight or latencies takes an endpoint that fails within a millisecond for an
-/// idle or fast one. While an endpoint is marked, it is [usable](crate::PickCx::usable) no more often than its weight
-/// says.
+/// To a strategy that compares requests in flight or latencies, an endpoint that fails within a millisecond looks idle
+/// or fast. While an endpoint is marked, [`PickCx::usable`](crate::PickCx::usable) lets it have no more picks than its
+/// share by weight.
 #[derive(Debug, Default)]
 pub(crate) struct Failing {
-    /// How many more successes remove the mark. 0: the endpoint is not marked.
+    /// The number of successes that are still needed to remove the mark. 0: the endpoint is not marked.
     left: AtomicU32,
-    /// The number of the last pick of this endpoint. A tier counts picks while any endpoint is marked.
+    /// The number of the last pick of this endpoint. A tier counts its picks while any endpoint is marked.
     picked_at: AtomicU64,
 }
 
-/// With 1, a single success would unmark an endpoint that mostly fails. With more than 3, endpoints that rarely fail
-/// would stay marked for long: at 3, an endpoint that fails 1 % of its requests is marked for 3 % of them.
+/// The number of successes that remove the mark.
+///
+/// With 1, a single success would remove the mark from an endpoint that mostly fails. With more than 3, endpoints that
+/// rarely fail would stay marked for long: with 3, an endpoint that fails 1 % of its requests is marked for 3 % of
+/// them.
 const SUCCESSES: u32 = 3;
 
-/// How a verdict changes the mark.
+/// How a verdict has changed the failing mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mark {
     Set,
@@ -28,13 +31,13 @@ pub(crate) enum Mark {
 }
 
 impl Failing {
-    /// Updates the mark. Returns whether this verdict has set or removed it.
+    /// Updates the mark after a verdict. Returns whether the verdict has set or removed the mark.
     #[inline]
     pub(crate) fn judge(&self, verdict: Verdict) -> Option<Mark> {
         if verdict.is_failure() {
             return (self.left.swap(SUCCESSES, Ordering::Relaxed) == 0).then_some(Mark::Set);
         }
-        // Checked first, so that healthy endpoints are not written to.
+        // Checked first, to avoid writes for healthy endpoints.
         if verdict != Verdict::Success || !self.is_marked() {
             return None;
         }
@@ -42,18 +45,18 @@ impl Failing {
         (before == Ok(1)).then_some(Mark::Removed)
     }
 
-    /// Whether the endpoint is marked as failing.
+    /// Returns whether the endpoint is marked as failing.
     #[inline]
     pub(crate) fn is_marked(&self) -> bool {
         self.left.load(Ordering::Relaxed) != 0
     }
 
-    /// Returns whether it is marked and was last picked less than `turns` picks before pick number `turn`.
+    /// Returns whether the endpoint is marked and was last picked less than `turns` picks before pick number `turn`.
     pub(crate) fn has_had_its_share(&self, turn: u64, turns: u64) -> bool {
         self.is_marked() && turn.wrapping_sub(self.picked_at.load(Ordering::Relaxed)) < turns
     }
 
-    /// Notes that pick number `turn` chose this endpoint.
+    /// Stores that pick number `turn` has chosen this endpoint.
     pub(crate) fn picked(&self, turn: u64) {
         if self.is_marked() {
             self.picked_at.store(turn, Ordering::Relaxed);

@@ -1,20 +1,21 @@
-//! What limits the leases of one endpoint: permits under `max_in_flight`, and the pass of an endpoint on probation.
+//! The limits on the leases of one endpoint: permits for `max_in_flight`, and the pass of an endpoint on probation (the
+//! right to its single request).
 
 use std::num::NonZeroU8;
 
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
-/// The permits of an endpoint with `max_in_flight`: an exact count by compare-and-swap. Endpoints without a limit do
-/// not use it.
+/// The permits of an endpoint with `max_in_flight`: an exact count, changed by compare-and-swap. Endpoints without a
+/// limit do not use it.
 #[derive(Debug)]
 pub(crate) struct Permits {
-    /// The permits that are out, in the lower half, and the number of releases, in the upper half. In one word, so that
-    /// a reader that sees a free permit also sees the release that made it free.
+    /// Lower half: the number of permits in use. Upper half: the number of releases. Both are in one word, so that a
+    /// reader that sees a free permit also sees the release that made it free.
     state: AtomicU64,
     limit: AtomicU32,
 }
 
-/// One release, in the upper half.
+/// One release, in the upper half of the state.
 const RELEASE: u64 = 1 << 32;
 
 /// The value of `limit` that means "no limit".
@@ -32,7 +33,7 @@ impl Permits {
         }
     }
 
-    /// Applies to later acquisitions. Permits that are out stay valid.
+    /// Sets the limit for later acquisitions. Permits in use stay valid.
     pub(crate) fn set_limit(&self, limit: Option<u32>) {
         self.limit.store(limit.unwrap_or(UNLIMITED), Ordering::Relaxed);
     }
@@ -42,32 +43,34 @@ impl Permits {
         self.state.load(Ordering::Relaxed) as u32 >= self.limit.load(Ordering::Relaxed)
     }
 
-    /// Returns the number of releases so far, which wraps around. If it has changed, a permit was out meanwhile.
+    /// Returns the number of releases so far, which wraps around. If it has changed between two calls, a permit was in
+    /// use meanwhile.
     pub(crate) fn releases(&self) -> u32 {
         (self.state.load(Ordering::Relaxed) >> 32) as u32
     }
 
-    /// Takes one permit if fewer than the limit are out. The limit is never exceeded.
+    /// Takes one permit, unless as many permits as the limit are in use. The limit is never exceeded.
     pub(crate) fn try_acquire(&self) -> bool {
         let limit = self.limit.load(Ordering::Relaxed);
         let taken = |state: u64| ((state as u32) < limit).then_some(state + 1);
         self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken).is_ok()
     }
 
-    /// Gives back a permit taken by [`try_acquire`](Self::try_acquire).
+    /// Gives back a permit that was taken by [`try_acquire`](Self::try_acquire).
     pub(crate) fn release(&self) {
         self.state.fetch_add(RELEASE - 1, Ordering::Relaxed);
     }
 }
 
-/// The pass of an endpoint on probation: one lease holds it, and its verdict decides. Each probation has a new pass.
+/// The pass of an endpoint on probation: the right to send the endpoint its single request. One lease at a time holds
+/// it, and the verdict of this lease decides the probation. Each probation has a new pass.
 ///
-/// The low byte holds the number of the pass, and in its lowest bit whether the pass is out. The number keeps a lease
-/// of an earlier probation from giving back the pass of a later one. It repeats after 128 probations; the worst case is
-/// one request too many.
+/// The low byte holds the number of the pass. The lowest bit of the byte says whether the pass is held or used up.
+/// Because of the number, a lease of an earlier probation cannot give back the pass of a later one. The number repeats
+/// after 128 probations. In the worst case this causes one request too many.
 ///
-/// The pool offers the pass to a request if it is available. The bits above the byte hold how many of these offers have
-/// ended without a verdict, and above that how many picks have to pass before the next offer.
+/// The pool offers an available pass to a request. The bits above the byte hold the number of offers that have ended
+/// without a verdict. The bits above these hold the number of picks that have to pass before the next offer.
 #[derive(Debug, Default)]
 pub(crate) struct Probation(AtomicU32);
 
@@ -75,36 +78,37 @@ const OUT: u32 = 1;
 
 const BYTE: u32 = 0xff;
 
-/// Where the number of vain offers begins. It has 4 bits.
+/// The lowest bit of the number of offers without a verdict. The number has 4 bits.
 const VAIN: u32 = 8;
 
-/// Where the number of picks before the next offer begins.
+/// The lowest bit of the number of picks before the next offer.
 const WAIT: u32 = 12;
 
-/// How many picks pass after the first vain offer. The number doubles with each.
+/// The number of picks before the next offer, after the first offer without a verdict. It doubles with each further
+/// one.
 const FIRST_WAIT: u32 = 8;
 
-/// After so many vain offers the number of picks is 1024 and stays.
+/// The maximum number of doublings. After them, the number of picks before the next offer stays at 1024.
 const MAX_DOUBLINGS: u32 = 7;
 
-/// The right to the one lease of a probation: the low byte of [`Probation`] while the pass is out. It is one byte so
-/// that an [`Admission`] fits into a register.
+/// The right to the single lease of a probation: the low byte of [`Probation`] while the pass is held. It is one byte
+/// so that an [`Admission`] fits into a register.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pass(NonZeroU8);
 
 impl Probation {
-    /// Starts a new probation with a new pass. The previous pass becomes void.
+    /// Starts a new probation with a new pass. The previous pass becomes invalid.
     pub(crate) fn renew(&self) {
         let next = |now: u32| Some(((now | OUT) + 1) & BYTE);
         let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
     }
 
-    /// Returns whether the pass is out or used up.
+    /// Returns whether the pass is held by a lease or used up.
     pub(crate) fn is_out(&self) -> bool {
         self.0.load(Ordering::Relaxed) & OUT != 0
     }
 
-    /// Takes the pass if it is available.
+    /// Takes the pass. Returns `None` if it is not available.
     pub(crate) fn try_take(&self) -> Option<Pass> {
         let now = self.0.fetch_or(OUT, Ordering::Relaxed);
         NonZeroU8::new((now | OUT) as u8).filter(|_| now & OUT == 0).map(Pass)
@@ -117,20 +121,20 @@ impl Probation {
         let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, back);
     }
 
-    /// Returns whether the pass is available and is to be offered to this request.
+    /// Returns whether the pass is available and the pool should offer it to the current request.
     pub(crate) fn is_to_be_offered(&self) -> bool {
         let now = self.0.load(Ordering::Relaxed);
         now & OUT == 0 && now >> WAIT == 0
     }
 
-    /// Counts a pick that the pass was not offered to, if picks have to pass before the next offer.
+    /// Counts a pick that did not get an offer, if picks have to pass before the next offer.
     pub(crate) fn pass_by(&self) {
         let less = |now: u32| (now & OUT == 0 && now >> WAIT != 0).then(|| now - (1 << WAIT));
         let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 
-    /// Gives back a pass that was offered to a request, which has ended without a verdict. The next offer has to wait. A
-    /// pass of an earlier probation is ignored.
+    /// Gives back a pass that the pool had offered to a request, which has ended without a verdict. Picks have to pass
+    /// before the next offer. A pass of an earlier probation is ignored.
     pub(crate) fn give_back_offered(&self, Pass(mine): Pass) {
         let mine = u32::from(mine.get());
         let back = |now: u32| {
@@ -142,20 +146,20 @@ impl Probation {
     }
 }
 
-/// What a lease took to be admitted at its endpoint, and gives back when it ends.
+/// What a lease took from its endpoint when it was admitted. It gives this back when it ends.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Admission {
-    /// Whether a permit was taken, because the endpoint has a limit.
+    /// Whether the lease took a permit, because the endpoint has a limit.
     pub(crate) permit: bool,
-    /// The pass, if the endpoint is on probation. In a panic a lease needs no pass, but the first one still takes it,
-    /// so that its verdict decides the probation.
+    /// The pass, if the endpoint is on probation. In a panic a lease needs no pass. The first lease still takes the
+    /// pass, so that its verdict decides the probation.
     pub(crate) pass: Option<Pass>,
-    /// Whether the pool has offered the pass to the request, which had not asked for this endpoint.
+    /// Whether the pool offered the pass to the request. Such a request had not asked for this endpoint.
     pub(crate) offered: bool,
 }
 
 impl Admission {
-    /// Returns whether anything was taken.
+    /// Returns whether the lease took a permit or a pass.
     #[inline]
     pub(crate) fn is_scarce(&self) -> bool {
         self.permit || self.pass.is_some()

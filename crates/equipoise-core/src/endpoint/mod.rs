@@ -1,4 +1,4 @@
-//! Endpoints: the members of a pool, their specs, and what limits the requests that they get.
+//! Endpoints: the members of a pool, their settings (specs), their availability, and the limits on their requests.
 
 mod address;
 mod availability;
@@ -33,51 +33,52 @@ use crate::{
     verdict::Verdict,
 };
 
-/// A member of a pool, which strategies and leases see.
+/// An endpoint in a pool: a server, or an instance of a service, to which requests can be sent. Strategies and leases
+/// have access to it.
 ///
-/// It exists from the update that adds its id until it has been removed and its last lease has ended. An id that is
-/// removed and added again, or whose address changes, is a new endpoint without history.
+/// It exists from the update that adds its id until it has been removed and its last lease has ended. If an id is
+/// removed and added again, or its address changes, it is a new endpoint without history.
 pub struct Endpoint {
     id: EndpointId,
     address: Arc<str>,
     slot: Slot,
-    /// The revision at which it joined.
+    /// The revision of the pool at which the endpoint was added.
     pub(crate) joined: Revision,
     pub(crate) permits: Permits,
     pub(crate) probation: Probation,
-    /// Used by strategies that [cap](crate::Needs::caps_failing) failing endpoints.
+    /// Used if the strategy [limits](crate::Needs::caps_failing) the picks of failing endpoints.
     pub(crate) failing: Failing,
-    /// Wakes tasks that wait until no lease is out.
+    /// Wakes tasks that wait for the end of the last lease.
     pub(crate) emptied: Event,
     pub(crate) departure: Arc<Departure>,
-    /// From the latest spec. Never read while a request is picked.
+    /// The zone of the latest spec. Never read while a request is picked.
     zone: Mutex<Option<Arc<str>>>,
     /// The strategy's [`State`](crate::Strategy::State) for this endpoint.
     pub(crate) state: EndpointState,
     pub(crate) context: Arc<PoolContext>,
 }
 
-/// A strategy's state for one endpoint, with its type erased.
+/// The strategy's state of one endpoint, with its type erased.
 pub(crate) type EndpointState = Arc<dyn Any + Send + Sync>;
 
-/// What endpoints, views and leases use of their pool. It is defined here so that they do not depend on the pool.
+/// The parts of a pool that endpoints, views and leases use. It is defined here so that they do not depend on the pool.
 pub(crate) struct PoolContext {
     pub(crate) clock: Arc<dyn Clock>,
-    /// `None`: the generator of the current thread.
+    /// `None`: each thread uses its own generator.
     pub(crate) entropy: Option<Arc<dyn Entropy>>,
     /// The hooks of the pool's strategy.
     pub(crate) hooks: Arc<dyn LeaseHooks>,
-    /// How many endpoints are marked as failing. Picks check the marks only if there are any.
+    /// The number of endpoints that are marked as failing. Picks check the marks only if it is above 0.
     pub(crate) failing: AtomicU32,
-    /// Whether endpoints have a histogram of latencies.
+    /// Whether endpoints have a histogram of their latencies.
     pub(crate) latency_histograms: bool,
-    /// How many requests wait in the pool's queue.
+    /// The number of requests that wait in the pool's queue.
     pub(crate) waiting: AtomicU64,
     pub(crate) queue: Box<dyn CapacityListener>,
 }
 
-/// The hooks of a [`Strategy`](crate::Strategy) that leases call, with the type of its state erased. A hook that panics
-/// is ignored.
+/// The hooks of a [`Strategy`](crate::Strategy) that leases call. The type of the strategy's state is erased. If a hook
+/// panics, the panic is ignored.
 pub(crate) trait LeaseHooks: Send + Sync {
     fn on_release(&self, state: &(dyn Any + Send + Sync), endpoint: &Endpoint);
     fn on_latency(&self, state: &(dyn Any + Send + Sync), latency: Duration, now: Timestamp);
@@ -86,17 +87,17 @@ pub(crate) trait LeaseHooks: Send + Sync {
     fn on_probation(&self, state: &(dyn Any + Send + Sync), verdict: Verdict, now: Timestamp);
 }
 
-/// The pool's queue, as endpoints see it: it hands freed capacity to requests that wait.
+/// The pool's queue of waiting requests, as endpoints see it. It gives free capacity to requests that wait.
 pub(crate) trait CapacityListener: Send + Sync {
-    /// A lease at this endpoint has ended.
+    /// Called when a lease on the endpoint in `slot` has ended.
     fn on_freed(&self, slot: Slot);
-    /// A pick took capacity of this endpoint and gave it back at once, because the strategy did not admit the request.
-    /// A concurrent pick may have found the endpoint full meanwhile.
+    /// Called when a pick took capacity of the endpoint in `slot` and gave it back at once, because the strategy did
+    /// not admit the request. Meanwhile, a concurrent pick may have found the endpoint full.
     fn on_given_back(&self, slot: Slot);
 }
 
 impl PoolContext {
-    /// Passes freed capacity to the queue. Costs a fence and a load if no request waits.
+    /// Tells the queue that a lease has freed capacity. Costs a fence and a load if no request waits.
     #[inline]
     pub(crate) fn freed(&self, slot: Slot) {
         fence(Ordering::SeqCst);
@@ -105,7 +106,7 @@ impl PoolContext {
         }
     }
 
-    /// Passes capacity to the queue that a failed pick held for a moment.
+    /// Tells the queue that a pick has given back capacity at once.
     #[cold]
     pub(crate) fn given_back(&self, slot: Slot) {
         fence(Ordering::SeqCst);
@@ -120,7 +121,7 @@ impl PoolContext {
         self.waiting.load(order) != 0
     }
 
-    /// Returns 64 random bits.
+    /// Returns 64 random bits from the pool's entropy, or from the generator of this thread.
     #[inline]
     pub(crate) fn random(&self) -> u64 {
         match &self.entropy {
@@ -154,22 +155,22 @@ impl Endpoint {
         }
     }
 
-    /// Returns the id, which is unique in the pool.
+    /// Returns the id of the endpoint, which is unique in its pool.
     pub fn id(&self) -> &EndpointId {
         &self.id
     }
 
-    /// Returns the address as it was given to [`EndpointSpec::new`].
+    /// Returns the address of the endpoint, as it was given to [`EndpointSpec::new`].
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// Returns the position in the pool.
+    /// Returns the slot of the endpoint: its position in the pool.
     pub fn slot(&self) -> Slot {
         self.slot
     }
 
-    /// Returns the zone of the latest spec, or `None` if that has no zone.
+    /// Returns the zone in the latest spec of the endpoint. `None` if that spec has no zone.
     pub fn zone(&self) -> Option<Arc<str>> {
         self.zone.lock().clone()
     }
@@ -178,12 +179,12 @@ impl Endpoint {
         *self.zone.lock() = zone.cloned();
     }
 
-    /// Returns the maximum number of concurrent leases, or `None` if there is no limit.
+    /// Returns the maximum number of concurrent leases on the endpoint. `None` means no limit.
     pub fn max_in_flight(&self) -> Option<u32> {
         self.permits.limit()
     }
 
-    /// Gives back what a lease took.
+    /// Gives back the permit and the pass that a lease took.
     pub(crate) fn give_back(&self, admission: Admission) {
         if admission.permit {
             self.permits.release();
@@ -195,7 +196,7 @@ impl Endpoint {
         }
     }
 
-    /// Updates the failing mark, for strategies that cap failing endpoints.
+    /// Updates the failing mark of the endpoint. Called only if the strategy limits the picks of failing endpoints.
     #[inline]
     pub(crate) fn judge(&self, verdict: Verdict) {
         match self.failing.judge(verdict) {

@@ -60,7 +60,7 @@ impl<'de> Deserialize<'de> for Tier {
     }
 }
 
-/// The serialized form of a spec.
+/// The serialized form of an [`EndpointSpec`].
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename = "EndpointSpec")]
 struct Table<T> {

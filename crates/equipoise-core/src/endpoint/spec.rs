@@ -3,15 +3,15 @@ use std::{collections::HashSet, sync::Arc};
 use super::address::{self, InvalidAddress};
 use crate::ids::{EndpointId, Tier};
 
-/// The maximum weight of an endpoint: 1 000 000. Finer shares than one in a million have no effect in practice.
+/// The maximum weight of an endpoint: 1 000 000. Smaller shares than one in a million have no effect in practice.
 pub const MAX_WEIGHT: u32 = 1_000_000;
 
-/// The settings of one endpoint, for [`Pool::update`](crate::Pool::update) and [`Pool::add`](crate::Pool::add). They
-/// are checked when the spec is given to a pool.
+/// The settings of one endpoint, for [`Pool::update`](crate::Pool::update) and [`Pool::add`](crate::Pool::add). A pool
+/// checks them when it gets the spec.
 ///
 /// With the feature `serde`, a spec is deserialized from its address (`"10.0.0.7:8080"`) or from a table with the
 /// fields `address`, `id`, `weight`, `tier`, `max_in_flight` and `zone`. Only `address` is required, and unknown fields
-/// are an error. It is serialized as a table.
+/// are an error. A spec is serialized as such a table.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, Tier};
@@ -31,17 +31,18 @@ pub struct EndpointSpec {
 }
 
 impl EndpointSpec {
-    /// Creates the spec of an endpoint at `address`. Its id is the address, its weight 1, its tier
-    /// [`Tier::PRIMARY`]; it has no limit and no zone.
+    /// Creates the spec of an endpoint at `address`. By default, its id is the address, its weight is 1, its tier
+    /// (priority group) is [`Tier::PRIMARY`], and it has no limit and no zone.
     ///
     /// The address is `host:port`, a URL, the path of a socket, or any other text that the endpoint's target
-    /// understands (such as `shard-7`). The core does not interpret it. A pool only refuses addresses that no transport
+    /// understands, such as `shard-7`. The core does not interpret it. A pool refuses only addresses that no transport
     /// can use:
     ///
     /// - an empty address;
-    /// - control characters, and white space except in paths, which begin with `/`, `.` or `unix:`;
+    /// - an address with control characters;
+    /// - an address with white space, unless it is a path, which begins with `/`, `.` or `unix:`;
     /// - a text with `://` and an invalid scheme, host or port;
-    /// - a text that looks like `host:port` with an invalid host or port, such as `a:99999` or `:80`.
+    /// - a text that looks like `host:port` and has an invalid host or port, such as `a:99999` or `:80`.
     ///
     /// A host without a port is accepted. If clients need a port, check for it with
     /// [`PoolBuilder::addresses`](crate::PoolBuilder::addresses).
@@ -51,47 +52,51 @@ impl EndpointSpec {
         Self { id, address, weight: 1, tier: Tier::PRIMARY, max_in_flight: None, zone: None }
     }
 
-    /// Sets the id. Default: the address. Several endpoints can share an address if their ids differ.
+    /// Sets the id of the endpoint. Default: the address. Several endpoints can have the same address if their ids
+    /// differ.
     pub fn with_id(mut self, id: impl Into<EndpointId>) -> Self {
         self.id = id.into();
         self
     }
 
-    /// Sets the weight: the share of requests relative to other endpoints of the tier. From 0 to [`MAX_WEIGHT`];
-    /// default 1. An endpoint of weight 0 gets only requests that are [bound](crate::PickRequest::bound) to it or
-    /// [prefer](crate::PickRequest::prefer) it.
+    /// Sets the weight of the endpoint: its share of the requests, relative to the other endpoints of its tier
+    /// (priority group). Range: 0 to [`MAX_WEIGHT`]. Default: 1. An endpoint of weight 0 gets only requests that are
+    /// [bound](crate::PickRequest::bound) to it or [prefer](crate::PickRequest::prefer) it.
     pub fn weight(mut self, weight: u32) -> Self {
         self.weight = weight;
         self
     }
 
-    /// Sets the priority. Default [`Tier::PRIMARY`].
+    /// Sets the tier (priority group) of the endpoint. Default: [`Tier::PRIMARY`].
     pub fn tier(mut self, tier: Tier) -> Self {
         self.tier = tier;
         self
     }
 
-    /// Sets the maximum number of concurrent leases, at least 1. It is never exceeded. Default: no limit. Leases that
-    /// were taken while there was no limit do not count.
+    /// Sets the maximum number of concurrent leases on the endpoint. Range: 1 and above. Default: no limit.
+    ///
+    /// The maximum is never exceeded. Exception: if the endpoint had no limit before, leases from that time are not
+    /// counted.
     pub fn max_in_flight(mut self, max_in_flight: u32) -> Self {
         self.max_in_flight = Some(max_in_flight);
         self
     }
 
-    /// Sets the zone, for strategies that prefer near endpoints, such as [`ZoneAware`](crate::ZoneAware). The name is
-    /// that of an availability zone, a rack or any other place. An empty name means no zone, the default.
+    /// Sets the zone of the endpoint, such as the name of its availability zone or rack. Strategies such as
+    /// [`ZoneAware`](crate::ZoneAware) prefer endpoints in the client's zone. Default: no zone. An empty name also
+    /// means no zone.
     pub fn zone(mut self, name: impl AsRef<str>) -> Self {
         let name = name.as_ref();
         self.zone = (!name.is_empty()).then(|| Arc::from(name));
         self
     }
 
-    /// Returns the id.
+    /// Returns the id of the endpoint.
     pub fn id(&self) -> &EndpointId {
         &self.id
     }
 
-    /// Returns the address.
+    /// Returns the address of the endpoint.
     pub fn address(&self) -> &str {
         &self.address
     }
@@ -117,55 +122,55 @@ impl EndpointSpec {
     }
 }
 
-/// Why a spec, or a set of specs, is invalid.
+/// Why the spec of an endpoint, or a set of specs, is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidSpec {
-    /// The id is empty, has more than 255 bytes, or contains a control character.
+    /// The id of an endpoint is empty, has more than 255 bytes, or contains a control character.
     #[error("endpoint id {id:?} is not usable: an id has 1 to 255 bytes and no control characters")]
     Id {
         /// The invalid id.
         id: EndpointId,
     },
-    /// The address cannot be used by any transport, or fails a check of the
-    /// [pool](crate::PoolBuilder::addresses).
+    /// The address of an endpoint cannot be used by any transport, or a check of the
+    /// [pool](crate::PoolBuilder::addresses) refuses it.
     #[error("endpoint {id:?} cannot be reached")]
     Address {
-        /// The id of the endpoint.
+        /// The id of the endpoint with the invalid address.
         id: EndpointId,
-        /// The address, and why it is invalid.
+        /// The invalid address, and why it is invalid.
         source: InvalidAddress,
     },
-    /// Two specs have the same id.
+    /// Two specs of endpoints have the same id.
     #[error(
         "endpoint id {id:?} occurs twice: ids are unique in a pool (give endpoints that share an address ids of their own)"
     )]
     DuplicateId {
-        /// The id that occurs twice.
+        /// The id that two specs have.
         id: EndpointId,
     },
-    /// The weight is above [`MAX_WEIGHT`].
+    /// The weight of an endpoint is above [`MAX_WEIGHT`].
     #[error("endpoint {id:?} has weight {weight}: weights go from 0 to {MAX_WEIGHT}, and only their ratio counts")]
     Weight {
-        /// The id of the endpoint.
+        /// The id of the endpoint with the invalid weight.
         id: EndpointId,
         /// The invalid weight.
         weight: u32,
     },
-    /// `max_in_flight` is 0.
+    /// The `max_in_flight` of an endpoint is 0.
     #[error(
         "endpoint {id:?} has a limit of 0, which would never admit a request: use at least 1, or drain the endpoint"
     )]
     Limit {
-        /// The id of the endpoint.
+        /// The id of the endpoint with the invalid limit.
         id: EndpointId,
     },
-    /// All endpoints have weight 0, so no strategy could pick one.
+    /// All endpoints have weight 0, so that no strategy could pick one.
     #[error(
         "all {count} endpoints have weight 0, so none could take work: give at least one a weight of 1 or more, or set them to draining or maintenance"
     )]
     NoWeight {
-        /// The number of endpoints.
+        /// The number of endpoints in the set of specs.
         count: usize,
     },
 }
