@@ -12,32 +12,36 @@ use crate::{
     sync::{AtomicU64, Ordering},
 };
 
-/// What a lease holds: the endpoint, its target, and one stripe's part of its in-flight count.
+/// The part of an endpoint that a lease holds: the endpoint, its target, and the in-flight count of one stripe.
 ///
-/// There is one handle per endpoint and stripe, each in an allocation of its own. A lease writes only to memory of its
-/// thread's stripe: the count of this `Arc` and the counter beside it. So leases on two threads do not write to one cache
-/// line, also at the same endpoint.
+/// Each endpoint has one handle per stripe, each in its own allocation. A lease writes only to memory of its thread's
+/// stripe: to the reference count of this `Arc` and to the counter beside it. Leases on threads of different stripes
+/// therefore never write to the same cache line, even if they are leases on the same endpoint.
 ///
-/// The order of the fields is fixed: the counts of the `Arc` and the first two fields are 32 bytes, and all that picks and
-/// ends of leases write or compare. In three of four allocations they are on one cache line. Rust's own order puts the
+/// The order of the fields is fixed: the counts of the `Arc` and the first two fields take 32 bytes. Picks and ends of leases
+/// write and read nothing else. In three of four allocations they are on one cache line. Rust's own order puts the
 /// counter beside the counts of the next handle, so that a reader also missed after leases of another endpoint.
 #[repr(C)]
 pub(crate) struct Handle {
-    /// The leases in flight (31 bits), whether a task waits for the last of them (1 bit), and how many have succeeded (32
-    /// bits). In one number, so that each change is seen before or after each other one, and so that a success costs no
-    /// second atomic operation.
+    /// Three values in one number: the number of leases in flight (31 bits), whether a task waits for the last of them
+    /// (1 bit), and the number of leases that have succeeded (32 bits). In one number, the changes have a total order,
+    /// and a success needs no second atomic operation.
     state: AtomicU64,
     /// The stripe's handles with earlier targets of the same endpoint, whose leases still count.
     before: Option<Box<Before>>,
     pub(crate) endpoint: Arc<Endpoint>,
-    /// The pool's `T`. Shared by the endpoint's stripes, and of this handle's leases only: a new target comes with new
-    /// handles.
+    /// The pool's `T`. All stripes of the endpoint share it. All leases on this handle have the same target: a new
+    /// target comes with new handles.
+    ///
+    /// With this field and the counts of the `Arc`, a handle is as long as a cache line. It is not aligned to one,
+    /// because alignment would put the counts of the `Arc` and the counter on different lines. Neighbours on the heap
+    /// are usually of the same stripe, because handles are created stripe by stripe.
     pub(crate) target: Arc<dyn Any + Send + Sync>,
-    /// The ends of the stripe's leases, with all targets of the endpoint.
+    /// Counts how the leases of the stripe have ended, with all targets of the endpoint.
     pub(crate) traffic: Arc<Traffic>,
 }
 
-/// Handles with earlier targets. Not owned, so that an old target is dropped with its last lease.
+/// Handles with earlier targets. The references are weak, so that an old target is dropped with its last lease.
 struct Before(Box<[Weak<Handle>]>);
 
 impl Before {
@@ -47,13 +51,13 @@ impl Before {
     }
 }
 
-/// The bit of [`Handle`]'s state that says that a task waits.
+/// The bit of [`Handle`]'s state that says that a task waits for the last lease.
 const WATCHED: u64 = 1 << 31;
 
-/// The bits of the leases in flight.
+/// The bits of [`Handle`]'s state that hold the number of leases in flight.
 const IN_FLIGHT: u64 = WATCHED - 1;
 
-/// One success, in the upper half.
+/// One success, in the upper half of the state.
 const SUCCESS: u64 = 1 << 32;
 
 impl Handle {
@@ -62,7 +66,7 @@ impl Handle {
         Self { state: AtomicU64::new(0), endpoint, target, traffic, before: None }
     }
 
-    /// A handle with another target that replaces this one.
+    /// Creates a handle with another target that replaces this handle.
     pub(crate) fn retargeted(self: &Arc<Self>, target: Arc<dyn Any + Send + Sync>) -> Self {
         let earlier = self.before.iter().flat_map(|before| &before.0).filter(|weak| weak.strong_count() > 0);
         let before = earlier.cloned().chain([Arc::downgrade(self)]).collect();
@@ -71,13 +75,13 @@ impl Handle {
         Self { state: AtomicU64::new(0), endpoint, target, traffic, before }
     }
 
-    /// This handle, and those with earlier targets that still have leases.
+    /// Returns this handle, and the handles with earlier targets that still have leases.
     pub(crate) fn with_earlier(self: &Arc<Self>) -> impl Iterator<Item = Arc<Self>> {
         let earlier = self.before.iter().flat_map(|before| before.0.iter().filter_map(Weak::upgrade));
         earlier.chain([Arc::clone(self)])
     }
 
-    /// The number of leases, including those with earlier targets.
+    /// Returns the number of leases in flight, including those with earlier targets.
     #[inline]
     pub(crate) fn in_flight(&self) -> u32 {
         match &self.before {
@@ -86,7 +90,7 @@ impl Handle {
         }
     }
 
-    /// The number of leases on this handle alone.
+    /// Returns the number of leases in flight on this handle alone.
     #[inline]
     pub(crate) fn own_in_flight(&self) -> u32 {
         (self.state.load(Ordering::Relaxed) & IN_FLIGHT) as u32
@@ -98,8 +102,8 @@ impl Handle {
         self.state.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts the end of a lease. Returns whether it was the last one and a future waits for that: the caller then calls
-    /// [`tell_empty`](Self::tell_empty).
+    /// Counts the end of a lease. Returns true if it was the last lease and a future waits for that. The caller must
+    /// then call [`tell_empty`](Self::tell_empty).
     #[inline]
     pub(crate) fn leave(&self, ended: Ended) -> bool {
         let before = if ended == Ended::SUCCESS {
@@ -116,7 +120,7 @@ impl Handle {
         before & (SUCCESS - 1) == WATCHED + 1
     }
 
-    /// The counts of the stripe.
+    /// Returns the counts of the stripe.
     pub(crate) fn counts(self: &Arc<Self>) -> RequestCounts {
         self.traffic.read(|| {
             self.with_earlier().fold((0, 0), |(in_flight, successes), handle| {
@@ -126,12 +130,14 @@ impl Handle {
         })
     }
 
-    /// Returns the number of leases. When the last of them ends, futures that wait are [woken](Self::tell_empty).
+    /// Returns the number of leases in flight. When the last of them ends, waiting futures are
+    /// [woken](Self::tell_empty).
     pub(crate) fn watch(&self) -> u32 {
         (self.state.fetch_or(WATCHED, Ordering::Relaxed) & IN_FLIGHT) as u32
     }
 
-    /// Wakes the futures that wait, and clears the [`WATCHED`] bit. A future that has to go on waiting watches again.
+    /// Wakes the futures that wait for the last lease, and clears the [`WATCHED`] bit. A future that must wait longer
+    /// sets it again with [`watch`](Self::watch).
     #[cold]
     pub(crate) fn tell_empty(&self) {
         self.state.fetch_and(!WATCHED, Ordering::Relaxed);

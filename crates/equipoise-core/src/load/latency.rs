@@ -1,4 +1,4 @@
-//! A histogram of latencies in fixed memory.
+//! Histograms of latencies in a fixed amount of memory.
 
 use std::{
     fmt,
@@ -9,18 +9,18 @@ use std::{
 
 use crate::time::saturating_nanos;
 
-/// Every power of two is split into `2^SPLIT` buckets of equal width.
+/// Each power of two is split into `2^SPLIT` buckets of equal width.
 const SPLIT: u32 = 4;
 
-/// Latencies below `2^FIRST` nanoseconds, about 1 µs, share one bucket.
+/// All latencies below `2^FIRST` nanoseconds, about 1 µs, are in the first bucket.
 const FIRST: u32 = 10;
 
-/// Latencies from `2^LAST` nanoseconds on, about 69 s, share one bucket.
+/// All latencies of `2^LAST` nanoseconds or more, about 69 s, are in the last bucket.
 const LAST: u32 = 36;
 
 const BUCKETS: usize = (((LAST - FIRST) << SPLIT) + 2) as usize;
 
-/// The bucket of a latency.
+/// Returns the bucket of a latency.
 fn bucket(nanos: u64) -> usize {
     match nanos.checked_ilog2() {
         None | Some(..FIRST) => 0,
@@ -32,7 +32,7 @@ fn bucket(nanos: u64) -> usize {
     }
 }
 
-/// The lowest latency that belongs to a bucket above this one, in nanoseconds.
+/// Returns the lowest latency, in nanoseconds, that is above the bucket.
 fn upper_bound(bucket: usize) -> u64 {
     if bucket + 1 >= BUCKETS {
         return u64::MAX;
@@ -41,7 +41,7 @@ fn upper_bound(bucket: usize) -> u64 {
     ((1 << SPLIT) + part) << (power - SPLIT)
 }
 
-/// Latencies as they are recorded.
+/// The buckets to which leases add their latencies.
 pub(crate) struct Latencies {
     counts: [AtomicU64; BUCKETS],
     sum: AtomicU64,
@@ -68,15 +68,16 @@ impl Default for Latencies {
     }
 }
 
-/// How long an endpoint took to the first byte of its responses: see
-/// [`PoolBuilder::latency_histograms`](crate::PoolBuilder::latency_histograms).
+/// A histogram of an endpoint's latencies. A latency is the time from the pick to the first byte of the response. A
+/// pool records latencies only with [`PoolBuilder::latency_histograms`](crate::PoolBuilder::latency_histograms).
 ///
-/// A latency is the time from the pick to [`Lease::first_byte`](crate::Lease::first_byte), or to a
-/// [`Success`](crate::Verdict::Success) that is recorded without one. Failures are not in it.
+/// The latency is taken at [`Lease::first_byte`](crate::Lease::first_byte), or at a
+/// [`Success`](crate::Verdict::Success) that is recorded without a first byte. Requests that fail before the first byte
+/// are not in the histogram.
 ///
-/// The buckets are log-linear: 16 of equal width for each power of two. From 1 µs to 69 s, a
-/// [quantile](Self::quantile) differs from the exact value by at most 3.2 %. Latencies below and above share one bucket
-/// each.
+/// The buckets are log-linear: each power of two is split into 16 buckets of equal width. From 1 µs to 69 s, a
+/// [quantile](Self::quantile) differs from the exact value by at most 3.2 %. All latencies below 1 µs are in one
+/// bucket, and all latencies above 69 s are in another one.
 #[derive(Clone, PartialEq, Eq)]
 pub struct LatencyHistogram {
     counts: Box<[u64]>,
@@ -84,18 +85,21 @@ pub struct LatencyHistogram {
 }
 
 impl LatencyHistogram {
-    /// Returns the number of latencies.
+    /// Returns the number of latencies in the histogram.
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
     }
 
-    /// Returns the sum of all latencies. It is exact, unlike the buckets.
+    /// Returns the sum of all latencies. The sum is exact, unlike the quantiles.
     pub fn sum(&self) -> Duration {
         Duration::from_nanos(self.sum)
     }
 
-    /// Returns an upper bound of the fastest `part` of the latencies: 0.5 for the median, 0.99 for the 99th percentile.
-    /// `part` is clamped to the range from 0 to 1. `None` if there is no latency yet. Latencies above 69 s count as 69 s.
+    /// Returns the quantile for the share `part` of the latencies: 0.5 for the median, 0.99 for the 99th percentile.
+    /// That is the middle of the bucket that contains the exact quantile.
+    ///
+    /// Range of `part`: 0 to 1. Other values are clamped. `None` if the histogram is empty. Latencies above 69 s count
+    /// as 69 s.
     ///
     /// ```
     /// use std::{sync::Arc, time::Duration};
@@ -131,8 +135,9 @@ impl LatencyHistogram {
         Some(Duration::from_nanos(value))
     }
 
-    /// Returns the buckets that are not empty, in ascending order: the exclusive upper bound of their latencies, and how
-    /// many there are. The last bucket's bound is [`Duration::MAX`].
+    /// Returns the buckets that are not empty, in ascending order. For each bucket, returns the exclusive upper bound
+    /// of its latencies and the number of latencies in it. The upper bound of the last possible bucket is
+    /// [`Duration::MAX`].
     pub fn buckets(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
         let filled = self.counts.iter().enumerate().filter(|(_, count)| **count > 0);
         filled.map(|(bucket, &count)| match upper_bound(bucket) {
@@ -159,7 +164,8 @@ impl fmt::Debug for LatencyHistogram {
     }
 }
 
-/// Seconds: `count`, `sum`, and `buckets` as pairs of an exclusive upper bound (`null` for the last) and a count.
+/// Serializes three fields: `count`, `sum` in seconds, and `buckets`. A bucket is a pair of its exclusive upper bound
+/// in seconds (`null` for the last possible bucket) and its number of latencies.
 #[cfg(feature = "serde")]
 impl serde::Serialize for LatencyHistogram {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

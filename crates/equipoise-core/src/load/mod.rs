@@ -1,4 +1,5 @@
-//! The load of endpoints: leases in flight, counted per stripe of threads, and requests by outcome.
+//! The load of each endpoint: its leases in flight, the counts of its requests, and a histogram of its latencies. The
+//! counts are kept per stripe (a group of threads), so that threads do not contend.
 
 mod handle;
 mod latency;

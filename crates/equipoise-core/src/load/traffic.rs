@@ -1,6 +1,6 @@
-//! Counts of an endpoint's requests by outcome, and an optional histogram of their latencies.
+//! How the requests of an endpoint ended: counts by verdict, and an optional histogram of latencies.
 
-// Not part of any model: nothing but reports depends on these counts.
+// Not part of any loom model: only reports depend on these counts.
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::latency::{Latencies, LatencyHistogram};
@@ -9,15 +9,17 @@ use crate::{
     verdict::{Failure, Verdict},
 };
 
-/// How many requests an endpoint has had, by their ends: see [`EndpointStatus::requests`](crate::EndpointStatus::requests).
+/// The numbers of requests that an endpoint has had, by their outcome. Returned in
+/// [`EndpointStatus::requests`](crate::EndpointStatus::requests).
 ///
-/// Each lease that a caller got from the pool is one request. It is counted once, when it is dropped: by the first
-/// [verdict](crate::Lease::record) that was recorded, or as cancelled. So `total` is always the sum of the other fields.
+/// Each lease that a caller got from the pool is one request. When the lease is dropped, the request is counted once:
+/// under the first [verdict](crate::Lease::record) that was recorded, or as cancelled if there was none. `total` is
+/// therefore always the sum of the other fields.
 ///
-/// Counting starts when the endpoint joins. It goes on through updates that keep the endpoint, also those that
-/// [replace](crate::Pool::replace) its target. Every field except `total` and `in_flight` only grows, so that metrics can
-/// export it as a counter. A request that ends while the counts are read may be missing from them; it is never counted
-/// twice.
+/// Counting starts when the endpoint is added. It continues through updates that keep the endpoint, even if they
+/// [replace](crate::Pool::replace) its target. All fields except `total` and `in_flight` never decrease, so that
+/// metrics can export them as counters. A request that ends while the counts are read may be missing from them. It is
+/// never counted twice.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, Failure, PickRequest, Pool, Verdict};
@@ -39,34 +41,35 @@ use crate::{
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct RequestCounts {
-    /// All requests: the sum of the other fields.
+    /// The number of all requests: the sum of the other fields.
     pub total: u64,
-    /// Requests whose lease is still held.
+    /// The number of requests whose lease has not been dropped yet.
     pub in_flight: u64,
-    /// Requests with [`Verdict::Success`].
+    /// The number of requests that ended with [`Verdict::Success`].
     pub success: u64,
-    /// Requests with [`Failure::Connect`].
+    /// The number of requests that ended with [`Failure::Connect`].
     pub failure_connect: u64,
-    /// Requests with [`Failure::Transport`].
+    /// The number of requests that ended with [`Failure::Transport`].
     pub failure_transport: u64,
-    /// Requests with [`Failure::Timeout`].
+    /// The number of requests that ended with [`Failure::Timeout`].
     pub failure_timeout: u64,
-    /// Requests with [`Failure::Gateway`].
+    /// The number of requests that ended with [`Failure::Gateway`].
     pub failure_gateway: u64,
-    /// Requests with [`Failure::Server`].
+    /// The number of requests that ended with [`Failure::Server`].
     pub failure_server: u64,
-    /// Requests with [`Verdict::Overloaded`].
+    /// The number of requests that ended with [`Verdict::Overloaded`].
     pub overloaded: u64,
-    /// Requests with [`Verdict::Unavailable`].
+    /// The number of requests that ended with [`Verdict::Unavailable`].
     pub unavailable: u64,
-    /// Requests with [`Verdict::Neutral`].
+    /// The number of requests that ended with [`Verdict::Neutral`].
     pub neutral: u64,
-    /// Requests whose lease was dropped without a verdict.
+    /// The number of requests whose lease was dropped without a verdict.
     pub cancelled: u64,
 }
 
 impl RequestCounts {
-    /// Returns the number of ended requests by outcome. The labels are those of [`Verdict::as_str`], and `cancelled`.
+    /// Returns the numbers of ended requests by outcome, as pairs of a label and a number. The labels are those of
+    /// [`Verdict::as_str`], and `cancelled` for requests without a verdict.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, PickRequest, Pool, Verdict};
@@ -121,17 +124,17 @@ impl RequestCounts {
     }
 }
 
-/// How a lease ended, as far as it is counted.
+/// How a lease ended, for the counts.
 ///
-/// A byte, so that leases do not grow: the index in [`RequestCounts::of_kind`], or one of two others.
+/// It is a byte, so that leases stay small: the index in [`RequestCounts::of_kind`], or one of two other values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ended(u8);
 
 impl Ended {
-    /// Without a verdict.
+    /// The lease ended without a verdict.
     pub(crate) const CANCELLED: Self = Self(KINDS as u8 - 1);
     pub(crate) const SUCCESS: Self = Self(u8::MAX - 1);
-    /// The caller never got the lease.
+    /// The lease ended before a caller got it.
     pub(crate) const WITHDRAWN: Self = Self(u8::MAX);
 
     #[inline]
@@ -159,13 +162,13 @@ const KINDS: usize = 9;
 
 /// The counts of one stripe of an endpoint, for all of its targets.
 ///
-/// Successes are counted in the handle, in the atomic operation that ends the lease, so that they cost nothing more. Here
-/// are the other ends, and the successes that no handle counts any longer.
+/// Successes are counted in the handle, by the atomic operation that ends the lease, so that counting them costs
+/// nothing. The counts here are those of the other outcomes, and the successes of handles that no longer exist.
 pub(crate) struct Traffic {
     ended: [AtomicU64; KINDS],
     successes: AtomicU64,
     latencies: Option<Box<Latencies>>,
-    /// The number of successes that were reported last. Readers take turns here.
+    /// The highest number of successes that was reported so far. The lock lets only one reader count at a time.
     reported: Mutex<u64>,
 }
 
@@ -179,7 +182,7 @@ impl Traffic {
         }
     }
 
-    /// Counts the end of a lease that is no longer in flight. (In this order, no reader sees it in both places.)
+    /// Counts the end of a lease that is no longer in flight. Because of this order, no reader counts the lease twice.
     #[cold]
     pub(crate) fn count(&self, ended: Ended) {
         if let Some(count) = self.ended.get(usize::from(ended.0)) {
@@ -187,7 +190,7 @@ impl Traffic {
         }
     }
 
-    /// Counts successes that a handle counts no longer.
+    /// Adds the successes of a handle that no longer counts them.
     #[cold]
     pub(crate) fn keep_successes(&self, successes: u64) {
         self.successes.fetch_add(successes, Ordering::Release);
@@ -205,13 +208,13 @@ impl Traffic {
     pub(crate) fn read(&self, handles: impl FnOnce() -> (u64, u64)) -> RequestCounts {
         let mut reported = self.reported.lock();
         let mut counts = RequestCounts::default();
-        // Before the handles, which are changed before this is.
+        // These counts are read before the handles, because leases change the handles first.
         for (kind, count) in self.ended.iter().enumerate() {
             *counts.of_kind(kind) = count.load(Ordering::Acquire);
         }
         let kept = self.successes.load(Ordering::Acquire);
         let (in_flight, successes) = handles();
-        // Successes on their way from a handle to here are in neither place for a moment.
+        // Successes that move from a handle to here are in neither place for a moment.
         *reported = (*reported).max(kept.wrapping_add(successes));
         (counts.success, counts.in_flight) = (*reported, in_flight);
         counts.total = counts.by_outcome().iter().map(|(_, count)| count).sum::<u64>() + in_flight;
