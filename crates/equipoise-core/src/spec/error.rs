@@ -5,102 +5,105 @@ use super::{
     vocabulary::{Definition, MAX_DEPTH, Vocabulary},
 };
 
-/// Why a text is no spec. Every message says where the error is, counted in characters from 1, and what would be right.
+/// Why a text is not a valid spec. Every message says where the error is, counted in characters from 1, and what would
+/// be valid.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidText<V: Vocabulary> {
-    /// The vocabulary does not have this name.
+    /// The text uses a name that does not exist, such as the name of an unknown strategy.
     #[error("there is no {} {name:?}{}: {}there are {}", V::NOUN, place(*.at), suggestion(.name, names::<V>()), listed(names::<V>()))]
     UnknownName {
-        /// The name as given.
+        /// The unknown name, as it is in the text.
         name: String,
-        /// Where the name stands.
+        /// The position of the unknown name in the text.
         at: Position,
     },
-    /// The definition has no parameter of this name.
+    /// The text sets a parameter that the strategy or mode does not have.
     #[error("{} has no parameter {parameter:?}{}: {}{}", .definition.name(), place(*.at), suggestion(.parameter, parameter_names(.definition)), parameters(.definition))]
     UnknownParameter {
-        /// The definition that the text names.
+        /// The definition of the strategy or mode in front of the brackets.
         definition: &'static Definition<V>,
-        /// The parameter's name as given.
+        /// The name of the unknown parameter, as it is in the text.
         parameter: String,
-        /// Where the parameter stands.
+        /// The position of the unknown parameter in the text.
         at: Position,
     },
-    /// A parameter is set twice.
+    /// The text sets a parameter twice.
     #[error("{} is given {} twice{}", .definition.name(), .parameter.name(), place(*.at))]
     RepeatedParameter {
-        /// The definition that the text names.
+        /// The definition of the strategy or mode in front of the brackets.
         definition: &'static Definition<V>,
         /// The parameter that is set twice.
         parameter: &'static Parameter,
-        /// Where the parameter stands for the second time.
+        /// The position in the text at which the parameter is set for the second time.
         at: Position,
     },
-    /// A required parameter is not set.
+    /// The text does not set a required parameter.
     #[error("{}{} needs {}=…: {}", .definition.name(), place(*.at), .parameter.name(), wanted(.parameter))]
     MissingParameter {
-        /// The definition that the text names.
+        /// The definition of the strategy or mode whose parameter is missing.
         definition: &'static Definition<V>,
         /// The parameter that is missing.
         parameter: &'static Parameter,
-        /// Where the definition's name stands.
+        /// The position in the text of the strategy or mode whose parameter is missing.
         at: Position,
     },
-    /// A value is not of the parameter's [`Kind`], or out of its range.
+    /// The text sets a parameter to a value that is not of the parameter's [`Kind`], or is outside its range.
     #[error("{} cannot have {}={value:?}{}: {}", .definition.name(), .parameter.name(), place(*.at), wanted(.parameter))]
     InvalidValue {
-        /// The definition that the text names.
+        /// The definition of the strategy or mode in front of the brackets.
         definition: &'static Definition<V>,
-        /// The parameter that has the value.
+        /// The parameter that has the invalid value.
         parameter: &'static Parameter,
-        /// The value as given. `…` for a parameter that may hold a password.
+        /// The invalid value, as it is in the text. `…` if values of the parameter can contain a password.
         value: String,
-        /// Where the value stands.
+        /// The position of the invalid value in the text.
         at: Position,
     },
-    /// All values are of the right kind, but one is refused, or they do not go together.
+    /// All values in the text are of the right kinds, but one of them is invalid, or two of them contradict each other.
     #[error("{}{}: {reason}", .definition.name(), place(*.at))]
     Refused {
-        /// The definition that the text names.
+        /// The definition of the strategy or mode in front of the brackets.
         definition: &'static Definition<V>,
-        /// Where the parameter stands that is refused. If it is not a single one: where the definition's name stands.
+        /// The position in the text of the parameter with the invalid value. If the error is not about a single
+        /// parameter, the position of the name in front of the brackets.
         at: Position,
-        /// Why the values are refused.
+        /// Why the values are invalid.
         reason: V::Refusal,
     },
-    /// A combinator has no strategy to wrap.
+    /// The text uses a combinator (a strategy that wraps another one) without the strategy that it should wrap.
     #[error("{name}{} wraps another strategy, which stands in its brackets: {name}(p2c)", place(*.at), name = .definition.name())]
     NothingWrapped {
-        /// The combinator.
+        /// The definition of the combinator.
         definition: &'static Definition<V>,
-        /// Where the combinator's name stands.
+        /// The position of the combinator's name in the text.
         at: Position,
     },
-    /// A strategy stands in the brackets of one that wraps none, or that wraps one already.
+    /// The brackets contain a strategy where none is allowed: the strategy or mode in front of them wraps no strategy,
+    /// or the brackets already contain the strategy to wrap.
     #[error("{} wraps {}, so {found:?}{} has no place there; {}", .definition.name(), capacity(.definition), place(*.at), parameters(.definition))]
     Misplaced {
-        /// The definition with the brackets.
+        /// The definition of the strategy or mode in front of the brackets.
         definition: &'static Definition<V>,
-        /// The name that stands in the brackets.
+        /// The name of the strategy that is not allowed in the brackets.
         found: String,
-        /// Where that name stands.
+        /// The position in the text of the strategy that is not allowed.
         at: Position,
     },
-    /// Specs are nested more than [`MAX_DEPTH`] deep.
+    /// The text nests specs more than [`MAX_DEPTH`] levels deep.
     #[error("more than {MAX_DEPTH} are nested in each other{}", place(*.at))]
     TooDeep {
-        /// Where the first one stands that is too deep.
+        /// The position in the text of the first spec that is nested too deep.
         at: Position,
     },
-    /// Something else is expected here, such as a bracket, a comma or the end.
+    /// The text has a syntax error, such as a missing bracket or comma.
     #[error("{expected} should stand{}, not {}", place(*.at), shown(*.found))]
     Syntax {
-        /// What is expected, in words.
+        /// What is valid at the position of the error, in words.
         expected: &'static str,
-        /// The character that stands there; `None` at the end of the text.
+        /// The character at the position of the error. `None` if the error is at the end of the text.
         found: Option<char>,
-        /// Where that character stands.
+        /// The position of the error in the text.
         at: Position,
     },
 }

@@ -1,17 +1,18 @@
-//! Textual specs: the grammar, the tables and the errors that strategies by name and modes of affinity by name share.
+//! Textual specs: strategies and affinity modes written as text, such as `peak-ewma(decay=10s)`. This module contains
+//! the grammar, the parser, the types of parameters and the errors. Strategies and affinity modes share them.
 //!
-//! A spec is a name and, in brackets, what differs from the defaults: `peak-ewma(decay=10s)`. A [`Vocabulary`] is the
-//! set of names that one kind of spec knows. There are two: strategies
-//! ([`strategy::by_name`](crate::strategy::by_name)) and modes of affinity (`equipoise_affinity::by_name`). Each lists
-//! its names as [`Definition`]s, and refuses a wrong text with an [`InvalidText`].
+//! A spec begins with a name. Brackets after the name contain the parameters that differ from their defaults. A
+//! [`Vocabulary`] is a set of names that specs can use. There are two vocabularies: strategies
+//! ([`strategy::by_name`](crate::strategy::by_name)) and affinity modes (`equipoise_affinity::by_name`). Each describes
+//! its names by [`Definition`]s. Parsing an invalid text fails with [`InvalidText`].
 //!
 //! # Grammar
 //!
 //! ```text
 //! spec      = name [ "(" [ argument { "," argument } ] ")" ]
-//! argument  = name "=" value      a parameter, at most once each, in any order
-//!           | name                a flag: the same as name=true
-//!           | spec                the strategy that a combinator wraps: exactly one, in any place
+//! argument  = name "=" value        sets a parameter, at most once each, in any order
+//!           | name                  sets a flag: the same as name=true
+//!           | spec                  the strategy that a combinator wraps: exactly one, at any position in the brackets
 //! ```
 //!
 //! | [kind of value](Kind) | examples |
@@ -30,8 +31,8 @@
 //! | texts by name | `{10.0.0.1:80=A, 10.0.0.2:80=B}` |
 //! | strategy | `peak-ewma(decay=5s)` |
 //!
-//! White space between these parts is ignored. Names are in lower case. Specs nest at most [`MAX_DEPTH`] deep. Parsing
-//! takes time linear in the length of the text.
+//! White space between these parts is ignored. Names are in lower case. Specs can be nested, at most [`MAX_DEPTH`]
+//! levels deep. Parsing takes time linear in the length of the text.
 
 mod error;
 mod param;
@@ -85,7 +86,7 @@ macro_rules! __spec_as_text {
             }
         }
 
-        /// The shortest text that is parsed to an equal value.
+        /// Formats the spec as the shortest text that is parsed to an equal value.
         impl ::std::fmt::Display for $spec {
             fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
                 self.0.fmt(f)

@@ -1,10 +1,12 @@
-//! Parameters, and their typed descriptors. One constant says how a parameter is listed, parsed and read.
+//! Typed parameters of textual specs. One constant describes a parameter: listing, parsing and reading its value all
+//! use this constant.
 //!
 //! ```ignore
 //! const DECAY: Param<Duration> = Param::time("decay", "after it, an old latency counts for 1/e").default("10s");
 //! ```
 //!
-//! Defaults of numbers and times are parsed at compile time, so a default that is not a value of the type does not compile.
+//! Defaults of numbers and times are parsed at compile time. A default that is not a value of the type is a compile
+//! error.
 
 use std::{collections::BTreeMap, fmt, marker::PhantomData, ops::RangeInclusive, time::Duration};
 
@@ -75,71 +77,77 @@ impl fmt::Display for Preset {
     }
 }
 
-/// A type that parameters are read as.
+/// A type of values of parameters, such as `u32` or `Duration`.
 pub trait Setting: Sized {
-    /// A value in a form that constants can hold.
+    /// The type in which a constant stores the default, such as `&'static str` for a `String`.
     type Preset: Copy;
 
-    /// The value, if it is of the right kind.
+    /// Converts a parsed value into this type. Returns `None` if the value is of another kind.
     fn read(value: &Value) -> Option<Self>;
 
-    /// The value that a constant holds.
+    /// Converts a default, as a constant stores it, into this type.
     fn from_preset(preset: Self::Preset) -> Self;
 }
 
-/// A parameter that is read as `T`.
+/// A parameter of a textual spec whose value is read as a `T`.
 pub struct Param<T: Setting> {
-    /// What is listed and parsed.
+    /// The description of the parameter for listing and parsing: name, kind of values, default and explanation.
     pub parameter: Parameter,
-    /// The value if the text does not set the parameter. For a required parameter it is the example and is never used, because
-    /// a text without the parameter is refused.
+    /// The default: the value if the text does not set the parameter. For a required parameter it is the example, which
+    /// is never used, because a text without the parameter is refused.
     pub(super) preset: T::Preset,
 }
 
 impl<T: Setting + PartialEq> Param<T> {
-    /// Returns whether the default as text is the default as value. For tests.
+    /// Returns whether the default's text is parsed to the default's value. True if there is no default value. Used by
+    /// tests.
     pub fn is_consistent(&self) -> bool {
         let Preset::Is(text) = self.parameter.preset else { return true };
         Value::parse(text, self.parameter.kind).and_then(|value| T::read(&value)) == Some(T::from_preset(self.preset))
     }
 }
 
-/// A parameter that lacks its default.
+/// The definition of a parameter of a textual spec before its default is known. A method such as
+/// [`preset`](Self::preset) completes it.
 pub struct ParamBuilder<T> {
     parameter: Parameter,
     value: PhantomData<fn() -> T>,
 }
 
 impl<T: Setting> ParamBuilder<T> {
-    /// A parameter of any kind. [`Param`] has shorter constructors for the usual kinds.
+    /// Starts the definition of a parameter `name` with values of any kind. `about` explains it in one line. [`Param`]
+    /// has shorter constructors for the usual kinds.
     pub const fn new(name: &'static str, kind: Kind, about: &'static str) -> Self {
         let parameter = Parameter { name, kind, preset: Preset::Required, example: "", about, note: "", secret: false };
         Self { parameter, value: PhantomData }
     }
 
-    /// Sets a text that follows the kind in messages.
+    /// Sets a text that follows the description of the parameter's kind in error messages. Default: empty.
     pub const fn note(mut self, note: &'static str) -> Self {
         self.parameter.note = note;
         self
     }
 
-    /// Keeps values out of messages.
+    /// Marks the parameter's values as secret: error messages show `…` instead of a value.
     pub const fn secret(mut self) -> Self {
         self.parameter.secret = true;
         self
     }
 
-    /// A default as text and as value. A test compares them.
+    /// Completes the definition of the parameter. Its default is given as text and as value. A test checks that both
+    /// are the same.
     pub const fn preset(self, text: &'static str, preset: T::Preset) -> Param<T> {
         self.finish(Preset::Is(text), text, preset)
     }
 
-    /// No default: without a value, something else holds.
+    /// Completes the definition of the parameter. It has no default value: if a text does not set the parameter, its
+    /// value is `None`. `otherwise` describes in words what applies in this case. `example` is a valid value.
     pub const fn otherwise(self, otherwise: &'static str, example: &'static str) -> Param<Option<T>> {
         Param { parameter: self.described(Preset::Otherwise(otherwise), example), preset: () }
     }
 
-    /// No default: without a value, one is drawn.
+    /// Completes the definition of the parameter. It has no default value: if a text does not set the parameter, its
+    /// value is `None`, and a random number is used. `example` is a valid value.
     pub const fn drawn(self, example: &'static str) -> Param<Option<T>> {
         Param { parameter: self.described(Preset::Drawn, example), preset: () }
     }
@@ -154,79 +162,100 @@ impl<T: Setting> ParamBuilder<T> {
 }
 
 impl<T: Number> Param<T> {
-    /// A whole number, at most the largest of its type, and below 2^32 for `usize`.
+    /// Starts the definition of a parameter `name` whose value is a whole number from 0 to `T::MAX`. `about` explains
+    /// it in one line.
     pub const fn number(name: &'static str, about: &'static str) -> ParamBuilder<T> {
         ParamBuilder::new(name, Kind::Number { from: 0, to: T::MAX }, about)
     }
 }
 
 impl<T: Number> ParamBuilder<T> {
-    /// The smallest value that is accepted.
+    /// Sets the smallest number that the parameter accepts. Default: 0. The largest number becomes `T::MAX`.
+    ///
+    /// # Panics
+    ///
+    /// At compile time, if `from` is above `T::MAX`.
     pub const fn at_least(self, from: u64) -> Self {
         self.range(from, T::MAX)
     }
 
-    /// The smallest and the largest value that are accepted.
+    /// Sets the smallest and the largest number that the parameter accepts. Default: 0 and `T::MAX`.
     ///
     /// # Panics
     ///
-    /// At compile time, if the type does not have these numbers.
+    /// At compile time, if `from` is above `to`, or `to` is above `T::MAX`.
     pub const fn range(mut self, from: u64, to: u64) -> Self {
         assert!(from <= to && to <= T::MAX, "a range of the type");
         self.parameter.kind = Kind::Number { from, to };
         self
     }
 
-    /// The value that holds if the text does not set the parameter.
+    /// Completes the definition of the parameter. Its default is the number that `text` contains in decimal digits.
+    ///
+    /// # Panics
+    ///
+    /// At compile time, if `text` is not a whole number.
     pub const fn default(self, text: &'static str) -> Param<T> {
         self.finish(Preset::Is(text), text, whole(text))
     }
 
-    /// No default: a text without the parameter is refused.
+    /// Completes the definition of the parameter. It is required: a text that does not set it is refused. `example` is
+    /// a valid number.
+    ///
+    /// # Panics
+    ///
+    /// At compile time, if `example` is not a whole number.
     pub const fn required(self, example: &'static str) -> Param<T> {
         self.finish(Preset::Required, example, whole(example))
     }
 }
 
 impl Param<f64> {
-    /// A number with or without a decimal point.
+    /// Starts the definition of a parameter `name` whose value is a number, with or without a decimal point. `about`
+    /// explains it in one line.
     pub const fn real(name: &'static str, about: &'static str) -> ParamBuilder<f64> {
         ParamBuilder::new(name, Kind::Real { from: f64::MIN, to: f64::MAX }, about)
     }
 }
 
 impl ParamBuilder<f64> {
-    /// The smallest and the largest value that are accepted.
+    /// Sets the smallest and the largest number that the parameter accepts. Default: no limits.
     pub const fn range(mut self, from: f64, to: f64) -> Self {
         self.parameter.kind = Kind::Real { from, to };
         self
     }
 
-    /// The value that holds if the text does not set the parameter.
+    /// Completes the definition of the parameter. Its default is the number that `text` contains in decimal digits,
+    /// with or without a decimal point.
+    ///
+    /// # Panics
+    ///
+    /// At compile time, if `text` is not such a number, or has too many digits for an exact conversion.
     pub const fn default(self, text: &'static str) -> Param<f64> {
         self.finish(Preset::Is(text), text, decimal(text))
     }
 }
 
 impl Param<Duration> {
-    /// A time with a unit.
+    /// Starts the definition of a parameter `name` whose value is a time with a unit, such as `10s`. `about` explains
+    /// it in one line.
     pub const fn time(name: &'static str, about: &'static str) -> ParamBuilder<Duration> {
         ParamBuilder::new(name, Kind::Time { from: Duration::ZERO, to: Duration::MAX }, about)
     }
 }
 
 impl ParamBuilder<Duration> {
-    /// The smallest and the largest value that are accepted.
+    /// Sets the shortest and the longest time that the parameter accepts. Default: no limits.
     pub const fn range(mut self, from: Duration, to: Duration) -> Self {
         self.parameter.kind = Kind::Time { from, to };
         self
     }
 
-    /// The value that holds if the text does not set the parameter.
+    /// Completes the definition of the parameter. Its default is the time that `text` contains, such as `10s`.
     ///
     /// # Panics
     ///
-    /// At compile time, if the text is no time.
+    /// At compile time, if `text` is not a time.
     pub const fn default(self, text: &'static str) -> Param<Duration> {
         match time::read(text) {
             Some(time) => self.finish(Preset::Is(text), text, time),
@@ -236,52 +265,55 @@ impl ParamBuilder<Duration> {
 }
 
 impl Param<bool> {
-    /// A boolean that is written `name=true` or `name=false`, `false` by default.
+    /// Creates a parameter `name` whose value is a boolean, written as `name=true` or `name=false`. Default: `false`.
     pub const fn bool(name: &'static str, about: &'static str) -> Self {
         ParamBuilder::new(name, Kind::Bool, about).preset("false", false)
     }
 
-    /// A boolean for which `name` is enough, `false` by default.
+    /// Creates a parameter `name` whose value is a boolean. The name alone means `name=true`. Default: `false`.
     pub const fn flag(name: &'static str, about: &'static str) -> Self {
         ParamBuilder::new(name, Kind::Flag, about).finish(Preset::Is("false"), "true", false)
     }
 }
 
 impl Param<String> {
-    /// A text, in quotes if necessary.
+    /// Starts the definition of a parameter `name` whose value is a text. `about` explains it in one line.
     pub const fn text(name: &'static str, about: &'static str) -> ParamBuilder<String> {
         ParamBuilder::new(name, Kind::Text, about)
     }
 }
 
 impl ParamBuilder<String> {
-    /// The value that holds if the text does not set the parameter.
+    /// Completes the definition of the parameter. Its default is `text`.
     pub const fn default(self, text: &'static str) -> Param<String> {
         self.finish(Preset::Is(text), text, text)
     }
 
-    /// No default: a text without the parameter is refused.
+    /// Completes the definition of the parameter. It is required: a spec that does not set it is refused. `example` is
+    /// a valid text.
     pub const fn required(self, example: &'static str) -> Param<String> {
         self.finish(Preset::Required, example, example)
     }
 }
 
 impl Param<Vec<String>> {
-    /// Texts, none by default.
+    /// Creates a parameter `name` whose value is a list of texts. Default: an empty list.
     pub const fn list(name: &'static str, about: &'static str) -> Self {
         ParamBuilder::new(name, Kind::List, about).preset("{}", ())
     }
 }
 
 impl Param<Nested> {
-    /// A strategy; the default is what the reader takes for [`Settings::nested`](super::Settings::nested) without a
-    /// value.
+    /// Creates a parameter `name` whose value is a strategy. `default` describes the default in listings. The code that
+    /// reads the parameter with [`Settings::nested`](super::Settings::nested) must use this default if the result is
+    /// `None`.
     pub const fn strategy(name: &'static str, about: &'static str, default: &'static str) -> Self {
         ParamBuilder::new(name, Kind::Strategy, about).preset(default, ())
     }
 }
 
-/// A parameter that is read by [`Settings::nested`](super::Settings::nested).
+/// The type of parameters whose value is a strategy. Their values are read by
+/// [`Settings::nested`](super::Settings::nested).
 pub struct Nested;
 
 impl Setting for Nested {
@@ -296,7 +328,7 @@ impl Setting for Nested {
     }
 }
 
-/// A parameter without a default.
+/// The value of a parameter without a default: `None` if the text does not set the parameter.
 impl<T: Setting> Setting for Option<T> {
     type Preset = ();
 
@@ -309,9 +341,10 @@ impl<T: Setting> Setting for Option<T> {
     }
 }
 
-/// A type for whole numbers.
+/// A type of whole numbers, as values of parameters.
 pub trait Number: Setting<Preset = u64> {
-    /// The largest number.
+    /// The largest number that a parameter of this type accepts. For `usize` it is 2^32 - 1, so that the same texts are
+    /// valid on all platforms.
     const MAX: u64;
 }
 
@@ -338,7 +371,7 @@ macro_rules! settings {
 macro_rules! numbers {
     ($($type:ty: $max:expr;)*) => {
         settings! {
-            // Presets are not larger than the type's largest number: `range` and `whole` see to it.
+            // No default is above the type's largest number: `range` and `whole` ensure this.
             $($type, u64: Value::Number(number) => (*number).try_into().ok(), |preset| preset.try_into().unwrap_or(<$type>::MAX);)*
         }
         $(impl Number for $type {
@@ -350,7 +383,7 @@ macro_rules! numbers {
 numbers! {
     u8: u8::MAX as u64;
     u32: u32::MAX as u64;
-    // The same texts on all platforms.
+    // The same texts are valid on all platforms.
     usize: u32::MAX as u64;
     u64: u64::MAX;
 }
@@ -367,7 +400,7 @@ settings! {
     BTreeMap<String, u32>, (): Value::NumbersByName(numbers) => Some(numbers.clone()), |()| BTreeMap::new();
 }
 
-/// Digits as a number, in constants.
+/// Parses decimal digits as a whole number, at compile time.
 const fn whole(text: &str) -> u64 {
     match u64::from_str_radix(text, 10) {
         Ok(number) => number,
@@ -375,8 +408,8 @@ const fn whole(text: &str) -> u64 {
     }
 }
 
-/// Digits, with a decimal point or without, as a number, in constants. The quotient is the nearest number, since both of
-/// its sides are exact.
+/// Parses decimal digits, with or without a decimal point, as a number, at compile time. The result is the nearest
+/// `f64`, because the division has two exact operands.
 const fn decimal(text: &str) -> f64 {
     let (mut at, mut digits, mut scale, mut fraction) = (0, 0u64, 1u64, false);
     while at < text.len() {

@@ -5,11 +5,11 @@ use super::{
 };
 
 impl<V: Vocabulary> Spec<V> {
-    /// Reads a spec, and checks that its values go together.
+    /// Parses a spec and checks its values.
     ///
     /// # Errors
     ///
-    /// [`InvalidText`], with the first error in the text.
+    /// [`InvalidText`] for the first error in the text.
     pub fn parse(text: &str) -> Result<Self, InvalidText<V>> {
         let mut scanner = Scanner::new(text);
         let spec = Self::read(&mut scanner, 1)?;
@@ -38,17 +38,18 @@ impl<V: Vocabulary> Spec<V> {
     }
 }
 
-/// A spec whose brackets are being read.
+/// A spec of which the part in brackets is being parsed.
 struct Call<V: Vocabulary> {
     spec: Spec<V>,
-    /// Where its name begins.
+    /// The position of its name in the text, in bytes.
     begin: usize,
-    /// Where each parameter begins that is set; others are at the name.
+    /// For each parameter, the position in the text at which it is set. For a parameter that is not set: the position
+    /// of the name.
     begins: Vec<usize>,
 }
 
 impl<V: Vocabulary> Call<V> {
-    /// Everything between the brackets, and the closing one.
+    /// Parses everything between the brackets, and the closing bracket.
     fn arguments(&mut self, scanner: &mut Scanner<'_>, depth: usize) -> Result<(), InvalidText<V>> {
         let definition = self.spec.definition;
         loop {
@@ -72,7 +73,7 @@ impl<V: Vocabulary> Call<V> {
         }
     }
 
-    /// What comes after the name of a known parameter.
+    /// Parses the rest of an argument after the name of a known parameter.
     fn parameter(
         &mut self,
         scanner: &mut Scanner<'_>,
@@ -105,7 +106,7 @@ impl<V: Vocabulary> Call<V> {
         Err(InvalidText::InvalidValue { definition, parameter, value, at })
     }
 
-    /// What begins with a word that is no parameter: a wrapped strategy, or an error.
+    /// Parses an argument that begins with a word which is not a parameter: a wrapped strategy, or an error.
     fn unnamed(
         &mut self,
         scanner: &mut Scanner<'_>,
@@ -128,8 +129,8 @@ impl<V: Vocabulary> Call<V> {
         Ok(())
     }
 
-    /// Refuses what is missing or does not go together, and removes arguments that are defaults: specs with equal
-    /// settings are equal.
+    /// Refuses specs with missing or contradicting values. Removes arguments that equal their defaults, so that specs
+    /// with equal settings are equal.
     fn complete(self, scanner: &Scanner<'_>) -> Result<Spec<V>, InvalidText<V>> {
         let Self { mut spec, begin, begins } = self;
         let definition = spec.definition;
@@ -156,7 +157,7 @@ impl<V: Vocabulary> Call<V> {
 }
 
 impl<V: Vocabulary> Argument<V> {
-    /// What comes next; `None` if that is not of this kind.
+    /// Reads the next value. Returns `None` if the next text is not of this kind.
     fn read(scanner: &mut Scanner<'_>, kind: Kind, depth: usize) -> Result<Option<Self>, InvalidText<V>> {
         if kind == Kind::Strategy {
             return Ok(Some(Self::Spec(Box::new(Spec::read(scanner, depth + 1)?))));
@@ -164,7 +165,7 @@ impl<V: Vocabulary> Argument<V> {
         Ok(kind.read(scanner)?.map(Self::Value))
     }
 
-    /// The default of a parameter, if it has one.
+    /// Returns the default of a parameter, if it has one.
     fn preset(parameter: &Parameter) -> Option<Self> {
         let Preset::Is(text) = parameter.preset else { return None };
         Self::read(&mut Scanner::new(text), parameter.kind, 1).ok().flatten()

@@ -1,4 +1,4 @@
-//! The scanner: reads a text from left to right, one token after another.
+//! The scanner of textual specs: it reads a text from left to right, token by token.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ pub struct Position {
     pub character: usize,
 }
 
-/// A place in the text where something else was expected.
+/// A syntax error: something else was expected at this position.
 #[derive(Debug)]
 pub(super) struct Unexpected {
     pub(super) expected: &'static str,
@@ -29,17 +29,18 @@ impl<'a> Scanner<'a> {
         Self { text, byte: 0 }
     }
 
-    /// How many bytes have been read.
+    /// Returns the number of bytes that have been read.
     pub(super) fn byte(&self) -> usize {
         self.byte
     }
 
-    /// Goes back to a place that [`byte`](Self::byte) has returned.
+    /// Goes back to a position that [`byte`](Self::byte) has returned.
     pub(super) fn back_to(&mut self, byte: usize) {
         self.byte = byte;
     }
 
-    /// Counts characters from the beginning of the text: for errors only.
+    /// Converts a number of bytes into a [`Position`]. It counts characters from the beginning of the text, so only
+    /// errors use it.
     pub(super) fn position(&self, byte: usize) -> Position {
         Position { byte, character: self.text[..byte].chars().map(look).count() }
     }
@@ -48,7 +49,8 @@ impl<'a> Scanner<'a> {
         Unexpected { expected, found: self.peek(), at: self.position(self.byte) }
     }
 
-    /// What was read since `begin`. If that is nothing, what stands before the next comma or closing bracket.
+    /// Returns the text that was read since `begin`. If nothing was read, returns the text before the next comma or
+    /// closing bracket.
     pub(super) fn read_since(&self, begin: usize) -> &'a str {
         let rest = &self.text[begin..];
         match self.byte - begin {
@@ -66,12 +68,12 @@ impl<'a> Scanner<'a> {
         self.while_is(char::is_whitespace);
     }
 
-    /// The characters up to the first that may not stand without quotes. May be empty.
+    /// Reads all characters that need no quotes, up to the first other character. The result may be empty.
     pub(super) fn word(&mut self) -> &'a str {
         self.while_is(is_plain)
     }
 
-    /// Skips white space, and then `wanted` if it comes next.
+    /// Skips white space, and then `wanted` if it is the next character. Returns whether it was.
     pub(super) fn takes(&mut self, wanted: char) -> bool {
         self.space();
         let found = self.peek() == Some(wanted);
@@ -81,7 +83,7 @@ impl<'a> Scanner<'a> {
         found
     }
 
-    /// A text in quotes or a word; `None` if neither comes next.
+    /// Reads a text in quotes or a word. Returns `None` if neither comes next.
     pub(super) fn text(&mut self) -> Result<Option<String>, Unexpected> {
         if !self.takes('"') {
             let word = self.word();
@@ -98,7 +100,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// `{text, …}`; `None` if no curly bracket comes next.
+    /// Reads `{text, …}`. Returns `None` if no curly bracket comes next.
     pub(super) fn list(&mut self) -> Result<Option<Vec<String>>, Unexpected> {
         let mut texts = Vec::new();
         let found = self.braced(|scanner| {
@@ -108,7 +110,7 @@ impl<'a> Scanner<'a> {
         Ok(found.then_some(texts))
     }
 
-    /// `{name=text, …}`; `None` if no curly bracket comes next.
+    /// Reads `{name=text, …}`. Returns `None` if no curly bracket comes next.
     pub(super) fn texts_by_name(&mut self) -> Result<Option<BTreeMap<String, String>>, Unexpected> {
         let mut texts = BTreeMap::new();
         let found = self.braced(|scanner| {
@@ -128,7 +130,7 @@ impl<'a> Scanner<'a> {
         Ok(found.then_some(texts))
     }
 
-    /// `{name=number, …}`; `None` if no curly bracket comes next.
+    /// Reads `{name=number, …}`. Returns `None` if no curly bracket comes next.
     pub(super) fn numbers_by_name(&mut self) -> Result<Option<BTreeMap<String, u32>>, Unexpected> {
         let mut numbers = BTreeMap::new();
         let found = self.braced(|scanner| {
@@ -151,7 +153,7 @@ impl<'a> Scanner<'a> {
         Ok(found.then_some(numbers))
     }
 
-    /// Items in curly brackets with commas between them; `false` if no curly bracket comes next.
+    /// Reads items in curly brackets, separated by commas. Returns `false` if no curly bracket comes next.
     fn braced(&mut self, mut item: impl FnMut(&mut Self) -> Result<(), Unexpected>) -> Result<bool, Unexpected> {
         if !self.takes('{') {
             return Ok(false);

@@ -2,11 +2,12 @@ use std::{fmt, marker::PhantomData, str::FromStr};
 
 use ::serde::{Deserializer, de};
 
-/// Reads a value from its text. `expected` completes the message for data that is no text.
+/// Deserializes a value from its text. If the data is not a text, the error message says that `expected` was expected,
+/// such as `a strategy by name`.
 ///
 /// # Errors
 ///
-/// When the data is no text, or the text is no value.
+/// If the data is not a text, or the text cannot be parsed as a `T`.
 pub fn deserialize<'de, T, D>(deserializer: D, expected: &'static str) -> Result<T, D::Error>
 where
     T: FromStr<Err: fmt::Display>,

@@ -1,10 +1,12 @@
-//! Suggestions for unknown names: the known name that is most similar.
+//! Suggestions for unknown names: the known name that was probably meant.
 
-/// Longer names are not compared: a comparison takes the product of both lengths.
+/// The maximum length of names that are compared. The time of a comparison grows with the product of both lengths.
 const MAX_LENGTH: usize = 32;
 
-/// `did you mean NAME? `, or nothing if no name is near: ignoring case and separators, or at most a third of the letters
-/// (and at least one) added, left out, replaced or swapped with the next.
+/// Returns `did you mean NAME? `, or an empty text if no known name is similar.
+///
+/// Case and separators are ignored. A name is similar if at most a third of its letters differ, or one letter of a
+/// short name. A difference is a letter that is added, left out, replaced, or swapped with the next one.
 pub(super) fn suggestion<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> String {
     let plain = |name: &str| -> Vec<char> {
         name.chars().filter(|c| !matches!(c, '-' | '_')).flat_map(char::to_lowercase).take(MAX_LENGTH + 1).collect()
@@ -22,7 +24,8 @@ pub(super) fn suggestion<'a>(given: &str, known: impl Iterator<Item = &'a str>) 
     near.min_by_key(|(distance, _)| *distance).map_or_else(String::new, |(_, name)| format!("did you mean {name}? "))
 }
 
-/// Damerau's distance between adjacent letters ("optimal string alignment").
+/// Returns the number of differences: the Damerau distance with swaps of adjacent letters only ("optimal string
+/// alignment").
 fn distance(one: &[char], other: &[char]) -> usize {
     let mut before: Vec<usize> = Vec::new();
     let mut last: Vec<usize> = (0..=other.len()).collect();

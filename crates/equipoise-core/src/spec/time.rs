@@ -1,16 +1,19 @@
-//! Times as text. Reading and writing are exact to the nanosecond.
+//! Formats durations as text and parses them. Both are exact to the nanosecond.
 
 use std::{fmt, time::Duration};
 
-/// The units and their nanoseconds, longest first. A time is written in the first unit that it is at least as long as.
+/// The units and their lengths in nanoseconds, longest first.
 const UNITS: [(&str, u128); 6] =
     [("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1000), ("ns", 1)];
 
-/// Nothing is shorter than a nanosecond, and the longest unit has thirteen digits of them.
+/// The maximum number of digits after the decimal point: the longest unit has 13 digits of nanoseconds.
 const MAX_FRACTION: usize = 13;
 
-/// Reads a number, with a decimal point or without, and a unit. Returns `None` for anything else, for fractions of a
-/// nanosecond, and for times of 2^64 nanoseconds (584 years) and more.
+/// Parses a time: a number, with or without a decimal point, followed by a unit, such as `2.5s`. Units: `h`, `m`, `s`,
+/// `ms`, `us` and `ns`.
+///
+/// Returns `None` for any other text, for fractions of a nanosecond, and for times of 2^64 nanoseconds (584 years) or
+/// more.
 pub const fn read(word: &str) -> Option<Duration> {
     let bytes = word.as_bytes();
     let (mut at, mut whole) = (0, 0u128);
@@ -51,7 +54,7 @@ pub const fn read(word: &str) -> Option<Duration> {
     if nanos > u64::MAX as u128 { None } else { Some(Duration::from_nanos(nanos as u64)) }
 }
 
-/// The nanoseconds of the unit that is written from `begin` to the end of `bytes`.
+/// Returns the length in nanoseconds of the unit that `bytes` contains from `begin` to the end.
 const fn unit(bytes: &[u8], begin: usize) -> Option<u128> {
     let mut known = 0;
     while known < UNITS.len() {
@@ -69,11 +72,12 @@ const fn unit(bytes: &[u8], begin: usize) -> Option<u128> {
     None
 }
 
-/// Writes a time so that [`read`] reads it back, if it is shorter than 2^64 nanoseconds.
+/// Formats a time as a number with a unit, such as `2.5s`. If the time is shorter than 2^64 nanoseconds, [`read`]
+/// parses the text to the same time.
 ///
 /// # Errors
 ///
-/// When the formatter fails.
+/// If the formatter fails.
 pub fn write(time: Duration, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let nanos = time.as_nanos();
     if nanos == 0 {
@@ -91,7 +95,7 @@ pub fn write(time: Duration, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     f.write_str(name)
 }
 
-/// A time that is displayed as it is written in specs.
+/// A time whose `Display` is its form in textual specs, such as `2.5s`.
 pub(super) struct Time(pub(super) Duration);
 
 impl fmt::Display for Time {

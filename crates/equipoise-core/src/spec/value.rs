@@ -5,66 +5,73 @@ use super::{
     time::{self, Time},
 };
 
-/// Which values a parameter takes. Its `Display` describes them in words, such as `a whole number from 2 to 10`.
+/// The kind and the range of values that a parameter of a textual spec accepts. Its `Display` describes them in words,
+/// such as `a whole number from 2 to 10`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Kind {
-    /// A whole number, decimal or hexadecimal after `0x`.
+    /// The parameter accepts whole numbers, in decimal digits, or in hexadecimal digits after `0x`.
     Number {
-        /// The smallest number.
+        /// The smallest number that is accepted.
         from: u64,
-        /// The largest number.
+        /// The largest number that is accepted.
         to: u64,
     },
-    /// A number with or without a decimal point.
+    /// The parameter accepts numbers with or without a decimal point.
     Real {
-        /// The smallest number; `f64::MIN` if there is no limit.
+        /// The smallest number that is accepted. `f64::MIN` means no limit.
         from: f64,
-        /// The largest number; `f64::MAX` if there is no limit.
+        /// The largest number that is accepted. `f64::MAX` means no limit.
         to: f64,
     },
-    /// A number with a unit: `h`, `m`, `s`, `ms`, `us` or `ns`.
+    /// The parameter accepts times: a number and a unit, such as `2.5s`. Units: `h`, `m`, `s`, `ms`, `us` and `ns`.
     Time {
-        /// The shortest time.
+        /// The shortest time that is accepted.
         from: Duration,
-        /// The longest time; `Duration::MAX` if there is no limit but the 584 years that can be written.
+        /// The longest time that is accepted. `Duration::MAX` means no limit, except that a text can contain at most
+        /// 584 years.
         to: Duration,
     },
-    /// `true` or `false`.
+    /// The parameter accepts `true` and `false`.
     Bool,
-    /// `true` or `false`; `name` alone means `name=true`.
+    /// The parameter accepts `true` and `false`. The name alone, without a value, means `name=true`.
     Flag,
-    /// A text, in quotes if necessary.
+    /// The parameter accepts a text. The text must be in quotes if it has characters other than letters, digits and
+    /// `-_.:/+`.
     Text,
-    /// One ASCII character, in quotes if necessary.
+    /// The parameter accepts one ASCII character. It must be in quotes unless it is a letter, a digit or one of
+    /// `-_.:/+`.
     Character,
-    /// One of these words.
+    /// The parameter accepts one of these words.
     Choice(&'static [&'static str]),
-    /// One of several words, or another word with a time in brackets, such as `wait(5s)`.
+    /// The parameter accepts one of several words, or another word with a time in brackets, such as `wait(5s)`.
     ChoiceOrTimed {
-        /// The words that stand alone.
+        /// The words that are accepted without a time.
         words: &'static [&'static str],
-        /// The word that has a time in brackets.
+        /// The word that is accepted only with a time in brackets.
         timed: &'static str,
-        /// The shortest time.
+        /// The shortest time that is accepted in the brackets.
         from: Duration,
-        /// The longest time.
+        /// The longest time that is accepted in the brackets.
         to: Duration,
     },
-    /// A range of whole numbers below 2^32, both ends included.
+    /// The parameter accepts a range of whole numbers below 2^32, such as `1024..65536`. Both ends belong to the range.
     Range,
-    /// Texts in curly brackets.
+    /// The parameter accepts a list of texts in curly brackets, such as `{10.0.0.0/8, loopback}`.
     List,
-    /// Texts in curly brackets, each with a name of its own.
+    /// The parameter accepts texts by name in curly brackets, such as `{10.0.0.1:80=A, 10.0.0.2:80=B}`. Each name may
+    /// occur once.
     TextsByName,
-    /// Whole numbers below 2^32 in curly brackets, each with a name of its own.
+    /// The parameter accepts whole numbers below 2^32 by name in curly brackets, such as `{eu-1a=3, eu-1b=2}`. Each
+    /// name may occur once.
     NumbersByName,
-    /// A strategy, with parameters of its own.
+    /// The parameter accepts the spec of a strategy, such as `peak-ewma(decay=5s)`.
     Strategy,
 }
 
 impl Kind {
-    /// The value that comes next; `None` if what comes next is not of this kind. Strategies are read by the parser.
+    /// Reads the next value of this kind. Returns `None` if the next text is not of this kind. Strategies are read by
+    /// the parser.
     pub(super) fn read(self, scanner: &mut Scanner<'_>) -> Result<Option<Value>, Unexpected> {
         Ok(match self {
             Self::Text => scanner.text()?.map(Value::Text),
@@ -149,37 +156,39 @@ impl fmt::Display for Kind {
     }
 }
 
-/// The value of a parameter, as the text sets it. Its `Display` is the text.
+/// A parsed value of a parameter of a textual spec. Its `Display` is the text that is parsed to this value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
-    /// Of [`Kind::Number`].
+    /// A whole number: the value of a parameter of kind [`Kind::Number`].
     Number(u64),
-    /// Of [`Kind::Real`].
+    /// A number with or without a decimal point: the value of a parameter of kind [`Kind::Real`].
     Real(f64),
-    /// Of [`Kind::Time`].
+    /// A time: the value of a parameter of kind [`Kind::Time`].
     Time(Duration),
-    /// Of [`Kind::Bool`] and [`Kind::Flag`].
+    /// `true` or `false`: the value of a parameter of kind [`Kind::Bool`] or [`Kind::Flag`].
     Bool(bool),
-    /// Of [`Kind::Text`].
+    /// A text, without quotes: the value of a parameter of kind [`Kind::Text`].
     Text(String),
-    /// Of [`Kind::Character`].
+    /// One ASCII character: the value of a parameter of kind [`Kind::Character`].
     Character(char),
-    /// Of [`Kind::Choice`], and a word that stands alone of [`Kind::ChoiceOrTimed`].
+    /// One of the words that the parameter accepts: the value of a parameter of kind [`Kind::Choice`], or of kind
+    /// [`Kind::ChoiceOrTimed`] if the word has no time.
     Choice(&'static str),
-    /// The word of [`Kind::ChoiceOrTimed`] that has a time.
+    /// A word and the time in its brackets: a value of a parameter of kind [`Kind::ChoiceOrTimed`].
     Timed(&'static str, Duration),
-    /// Of [`Kind::Range`], both ends included.
+    /// The first and the last number of a range: the value of a parameter of kind [`Kind::Range`].
     Range(u32, u32),
-    /// Of [`Kind::List`].
+    /// A list of texts: the value of a parameter of kind [`Kind::List`].
     List(Vec<String>),
-    /// Of [`Kind::TextsByName`].
+    /// Texts by name: the value of a parameter of kind [`Kind::TextsByName`].
     TextsByName(BTreeMap<String, String>),
-    /// Of [`Kind::NumbersByName`].
+    /// Whole numbers by name: the value of a parameter of kind [`Kind::NumbersByName`].
     NumbersByName(BTreeMap<String, u32>),
 }
 
 impl Value {
-    /// The value that a text is; `None` if it is not of this kind.
+    /// Parses `text` as a value of this kind. Returns `None` if it is not a value of this kind, and for
+    /// [`Kind::Strategy`].
     pub fn parse(text: &str, kind: Kind) -> Option<Self> {
         kind.read(&mut Scanner::new(text)).ok().flatten()
     }
@@ -226,7 +235,7 @@ fn write_braced<T>(
     f.write_str("}")
 }
 
-/// Writes a text, in quotes unless all of it may stand without.
+/// Writes a text, in quotes if any of its characters needs them.
 fn write_text(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if !text.is_empty() && text.chars().all(is_plain) {
         return f.write_str(text);
@@ -245,7 +254,7 @@ fn one_of(words: &'static [&'static str], word: &str) -> Option<&'static str> {
     words.iter().copied().find(|known| *known == word)
 }
 
-/// The words as a text: `a, b or c`.
+/// Joins words into one text, such as `a, b or c`.
 pub fn either<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     match *words.into_iter().collect::<Vec<_>>() {
         [] => String::new(),
