@@ -1,4 +1,4 @@
-//! Counts allocations of picks with the counter of the caller.
+//! The check that picks do not allocate memory. The caller provides the counter.
 
 use super::{
     Check, Counter, Findings,
@@ -25,7 +25,7 @@ pub(super) fn check(make: &dyn Fn() -> AnyStrategy, count: &Counter<'_>, seed: u
                 }
             }
         };
-        // Not counted: what a thread allocates once.
+        // Allocations that a thread makes only once are not counted.
         picks();
         let made = count(&mut picks);
         if made > 0 {

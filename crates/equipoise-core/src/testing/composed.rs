@@ -1,4 +1,4 @@
-//! Inside wrapping strategies, a strategy picks only endpoints that it is shown.
+//! The check that a strategy inside wrapping strategies picks only endpoints that are in the view and not filtered out.
 
 use std::sync::Arc;
 
@@ -36,8 +36,8 @@ pub(super) fn check(make: &dyn Fn() -> AnyStrategy, seed: u64, findings: &mut Fi
 
 type Watch = Arc<Mutex<Vec<String>>>;
 
-/// Shows the wrapped strategy every other member, and filters one of them out. If the wrapped strategy finds none, the
-/// first usable endpoint outside is picked.
+/// A wrapping strategy: it shows the wrapped strategy every other member, and filters out one of them. If the wrapped
+/// strategy picks no endpoint, it picks the first usable endpoint of all.
 struct Half<S> {
     inner: S,
     watch: Watch,

@@ -1,4 +1,4 @@
-//! An explanation shows the pick that would be made, and changes nothing.
+//! The check that an explanation names the endpoint that a pick would choose, and changes nothing.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub(super) fn check(make: &dyn Fn() -> AnyStrategy, seed: u64, findings: &mut Fi
                 request = request.exclude(&excluded);
             }
             let before = world.pool.endpoints();
-            // The same random numbers for all.
+            // Explanations and the pick get the same random numbers.
             let explain = || {
                 world.chance.restart(u64::from(turn) ^ seed);
                 world.pool.explain(&request)

@@ -1,4 +1,5 @@
-//! An endpoint that fails gets no more than its share, however fast it fails and however rare requests are.
+//! The check that a failing endpoint gets no more than its share of the requests, for fast and slow failures and for
+//! frequent and rare requests.
 
 use std::{cmp::Reverse, collections::BTreeMap, fmt, time::Duration};
 
@@ -20,13 +21,13 @@ const ENDPOINTS: usize = 4;
 /// The latency of an endpoint that works.
 const USUAL: Duration = Duration::from_millis(10);
 
-/// One of the endpoints works for this long, and fails from then on.
+/// The time for which the failing endpoint works before it fails.
 const WORKS_UNTIL: Duration = Duration::from_secs(10);
 
-/// Requests that arrive in the second minute are counted.
+/// The time in which requests are counted: the second minute.
 const COUNTED: std::ops::Range<Duration> = Duration::from_secs(60)..Duration::from_secs(120);
 
-/// Requests a second, and how many runs: rare requests take more of them to say something.
+/// Pairs of a rate (requests per second) and a number of runs. Low rates need more runs for a significant result.
 const RATES: [(f64, u64); 4] = [(1.0, 30), (2.0, 15), (10.0, 6), (50.0, 3)];
 
 /// How the requests of the failing endpoint end.
@@ -70,7 +71,8 @@ pub(super) fn check(make: &dyn Fn() -> AnyStrategy, seed: u64, findings: &mut Fi
             Ok(used) => 1.0 / used.max(1) as f64,
             Err(error) => return fault(error),
         };
-        // Keys give an endpoint more than its weight says while it works; they must not give it more than that.
+        // With keys, an endpoint may get more than its weight's share while it works. When it fails, it must not get
+        // more than that.
         let most = if make().needs().places_by_key() { works.max(fair) } else { fair };
         for ending in FAULTS {
             match share(ending) {
@@ -87,7 +89,8 @@ pub(super) fn check(make: &dyn Fn() -> AnyStrategy, seed: u64, findings: &mut Fi
     }
 }
 
-/// How many of the endpoints the strategy uses: those that it picks when all others are excluded.
+/// Returns the number of endpoints that the strategy uses. It uses an endpoint if it picks it when all others are
+/// excluded.
 fn used(strategy: AnyStrategy, seed: u64) -> Result<usize, String> {
     let world = World::of(strategy, &[1; ENDPOINTS], seed).map_err(|error| format!("refuses its members: {error}"))?;
     let picks = |at: &usize| {
@@ -111,10 +114,11 @@ impl std::iter::Sum for Tally {
     }
 }
 
-/// Requests under way: when each ends and its number, the first to end last.
+/// Requests in flight, by the time at which they end and their number. The first request to end comes last.
 type UnderWay = BTreeMap<Reverse<(Timestamp, u64)>, (Lease<()>, Option<Verdict>)>;
 
-/// What the first of four equal endpoints gets of one run's requests, which arrive by chance.
+/// Counts the requests of one run, and those of them that the first of four equal endpoints gets. Requests arrive at
+/// random times.
 fn count(strategy: AnyStrategy, rate: f64, ending: Ending, seed: u64) -> Result<Tally, String> {
     let world = World::of(strategy, &[1; ENDPOINTS], seed).map_err(|error| format!("refuses its members: {error}"))?;
     let (dice, failing) = (Chance::new(!seed), id(0));

@@ -1,42 +1,46 @@
 use std::fmt;
 
-/// A property of strategies that the [suite](super::Conformance) checks.
+/// A check of the [conformance suite](super::Conformance): one property that a strategy must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Check {
-    /// Only usable endpoints are picked: members that are up, have a weight above 0 and are not excluded. The strategy
-    /// does not panic and does not refuse its members.
+    /// The strategy picks only usable endpoints: members that are up, have a weight above 0 and are not excluded. It
+    /// does not panic, and it does not refuse the members of the pool.
     Usable,
-    /// A pick finds an endpoint if any is usable, also if only one is.
+    /// The strategy always picks an endpoint if any endpoint is usable, even if only one is.
     Finds,
-    /// Endpoints with limits are filled up to their limits and never above, and places that become free are used again.
+    /// The strategy picks endpoints with a maximum number of requests in flight until all are at their maximum, and
+    /// never beyond. When requests end, it picks the endpoints that have become free.
     Limits,
-    /// Inside a wrapping strategy that narrows the view and filters endpoints, only endpoints that are shown are
-    /// picked.
+    /// Inside a wrapping strategy, which narrows the view and filters out endpoints, the strategy picks only endpoints
+    /// that are in the view and not filtered out.
     Composes,
     /// An explanation names the endpoint that the pick would choose, and changes nothing.
     Explains,
-    /// Picks on several threads succeed while members and availability change, none runs forever, and no lease remains
-    /// counted.
+    /// Picks on several threads succeed while members and availability change. Every pick ends, and after all leases
+    /// have ended, no request is counted as in flight.
     Threads,
-    /// An endpoint that fails (after 1 ms, after 500 ms, or without an answer until requests are given up) gets no more
-    /// requests than its weight's share among the endpoints that the strategy uses; where requests are placed by key, no
-    /// more than that or than it gets while it works. At 1, 2, 10 and 50 requests a second, without limits.
+    /// A failing endpoint gets no more requests than its share by weight among the endpoints that the strategy uses. If
+    /// the strategy places requests by key, the endpoint may also get as many requests as it gets while it works.
+    ///
+    /// The endpoint fails each request after 1 ms or after 500 ms, or never responds, so that requests are given up.
+    /// Requests arrive at 1, 2, 10 and 50 per second. The endpoints have no limits.
     Failing,
-    /// Shares follow the weights while no other requests are in flight.
+    /// Each endpoint's share of the requests is proportional to its weight, if there is one request at a time.
     Weights,
-    /// Shares follow the weights also while members and availability change, and after an update that replaces a member
-    /// and changes all weights.
+    /// Each endpoint's share of the requests stays proportional to its weight while members and availability change,
+    /// and after an update that replaces a member and changes all weights.
     Updates,
-    /// Picks do not allocate.
+    /// Picks do not allocate memory.
     Allocations,
-    /// The endpoints' shares of the keys follow the weights.
+    /// Each endpoint's share of the keys is proportional to its weight.
     SpreadsKeys,
-    /// All requests of one key go to one endpoint.
+    /// All requests with the same key go to the same endpoint.
     KeepsKeys,
-    /// An endpoint that goes into maintenance or is excluded moves only its own keys.
+    /// If an endpoint goes into maintenance or is excluded, only its own keys move to other endpoints.
     AvailabilityChanges,
-    /// An endpoint that is removed moves few keys of other endpoints.
+    /// If an endpoint is removed, few keys of the other endpoints move: at most the part that was given to
+    /// [`keeps_keys_on_removal`](super::Conformance::keeps_keys_on_removal).
     Removals,
 }
 
@@ -58,7 +62,8 @@ impl Check {
         Self::Removals,
     ];
 
-    /// The method of [`Conformance`](super::Conformance) that requests the check; `None` if it always runs.
+    /// Returns the name of the method of [`Conformance`](super::Conformance) that adds this check. `None` if the check
+    /// always runs.
     pub const fn asked_for_by(self) -> Option<&'static str> {
         match self {
             Self::Usable
@@ -77,11 +82,11 @@ impl Check {
     }
 }
 
-/// The result for a strategy that conforms in all checks that ran.
+/// The result of a [conformance suite](super::Conformance) that the strategy has passed: all checks that ran succeeded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Conforming {
-    /// The checks that ran.
+    /// The checks that ran. The strategy has passed all of them.
     pub done: Vec<Check>,
     /// The checks that did **not** run, because they were not requested.
     pub not_asked_for: Vec<Check>,
@@ -94,7 +99,7 @@ impl Conforming {
     }
 }
 
-/// The checks that ran, one per line, and those that did not.
+/// Lists the checks that ran, one per line, and then those that did not run.
 impl fmt::Display for Conforming {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the strategy conforms in:")?;
@@ -108,15 +113,15 @@ impl fmt::Display for Conforming {
     }
 }
 
-/// A property that the strategy does not have, with evidence.
+/// A case in which the strategy has failed a check of the [conformance suite](super::Conformance), with evidence.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Finding {
     /// The check that failed.
     pub check: Check,
-    /// The seed of the failed case.
+    /// The seed of the random numbers in the failed case.
     pub seed: u64,
-    /// The failed case, and what happened.
+    /// A description of the failed case and of what happened in it.
     pub evidence: String,
 }
 
@@ -126,16 +131,16 @@ impl fmt::Display for Finding {
     }
 }
 
-/// The error for a strategy that does not conform.
+/// The error for a strategy that has failed a check of the [conformance suite](super::Conformance).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct NonConforming {
-    /// The first few failed cases of each check: at most three.
+    /// The failed cases: at most the first three of each check.
     pub findings: Vec<Finding>,
 }
 
 impl NonConforming {
-    /// Whether the strategy failed this check.
+    /// Returns whether the strategy has failed this check.
     pub fn fails(&self, check: Check) -> bool {
         self.findings.iter().any(|finding| finding.check == check)
     }

@@ -1,4 +1,4 @@
-//! The endpoints of keys, and which changes move them.
+//! The checks of keys: the endpoint of each key, and the changes that may move a key to another endpoint.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::{
 const KEYS: u64 = 4_000;
 const SIZES: [usize; 2] = [10, 40];
 
-/// The endpoint of each key; `None` if the pick failed.
+/// Returns the endpoint of each key. `None` if the pick failed.
 fn places(world: &World, excluded: &[EndpointId], seed: u64) -> Vec<Option<EndpointId>> {
     let place = |key: u64| {
         let key = (key ^ seed).to_le_bytes();
@@ -26,7 +26,7 @@ fn places(world: &World, excluded: &[EndpointId], seed: u64) -> Vec<Option<Endpo
     (0..KEYS).map(place).collect()
 }
 
-/// How many keys moved that did not belong to `own`, and whose key was the first of them.
+/// Returns the number of keys that moved although they did not belong to `own`, and a description of the first of them.
 fn moved(before: &[Option<EndpointId>], after: &[Option<EndpointId>], own: &EndpointId) -> (usize, Option<String>) {
     let mut others =
         (before.iter().zip(after)).enumerate().filter(|(_, (was, is))| was != is && was.as_ref() != Some(own));
@@ -50,7 +50,7 @@ pub(super) fn spread(make: &dyn Fn() -> AnyStrategy, tolerance: f64, seed: u64, 
             if let Err(error) = world.pool.update(specs_with(&stranger, &weights), |_| ()) {
                 return findings.note(Check::SpreadsKeys, seed, format!("refuses weights {weights:?}: {error}"));
             }
-            // Long enough for any slow start to end.
+            // The time is long enough for any slow start to end.
             world.clock.advance(Duration::from_secs(3600));
             spread_in(&world, &ids, &weights, tolerance, seed, findings);
         }
@@ -87,7 +87,7 @@ pub(super) fn flips(make: &dyn Fn() -> AnyStrategy, seed: u64, findings: &mut Fi
             judge(&format!("{own} excluded"), &own, &places(&world, std::slice::from_ref(&own), seed));
             for (to, what) in [(Availability::Maintenance, "in maintenance"), (Availability::Up, "up again")] {
                 if world.pool.set_availability(own.clone(), to).is_ok() {
-                    // Once it is back, its own keys must be back too.
+                    // When the endpoint is up again, its own keys must be back too.
                     let own = if to == Availability::Up { EndpointId::from("no endpoint") } else { own.clone() };
                     judge(&format!("e{at} {what}"), &own, &places(&world, &[], seed));
                 }

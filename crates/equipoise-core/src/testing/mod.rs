@@ -1,11 +1,12 @@
-//! A conformance suite for strategies: it checks whether your strategy keeps what the pool and its users rely on.
+//! A conformance suite for strategies. It checks whether your strategy has the properties that a pool and its users
+//! rely on.
 //!
 //! ```
 //! use equipoise_core::{RoundRobin, testing::Conformance};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let done = Conformance::new(RoundRobin::new).honours_weights().check()?;
-//! println!("{done}"); // lists also what was not checked: here allocations and keys
+//! println!("{done}"); // also lists what was not checked: here allocations and keys
 //! # Ok(())
 //! # }
 //! ```
@@ -22,9 +23,10 @@
 //! | [`keeps_keys_on_availability_change`](Conformance::keeps_keys_on_availability_change) | [`AvailabilityChanges`](Check::AvailabilityChanges) |
 //! | [`keeps_keys_on_removal`](Conformance::keeps_keys_on_removal) | [`Removals`](Check::Removals) |
 //!
-//! The clock moves only when a check moves it, and random numbers come from the [`seed`](Conformance::seed), so a failure can
-//! be reproduced, except in the checks with threads. The suite does not detect panics in hooks, which the pool ignores, and
-//! does not measure how good the picks are or how long they take.
+//! The clock of the pools changes only when a check changes it, and random numbers come from the
+//! [`seed`](Conformance::seed). Failures can therefore be reproduced, except those of checks with threads. The suite
+//! does not detect panics in hooks, because the pool ignores them. It measures neither how good the picks are nor how
+//! long they take.
 
 mod allocations;
 mod composed;
@@ -48,7 +50,7 @@ type Make<'a> = Box<dyn Fn() -> AnyStrategy + 'a>;
 /// Runs a closure and returns the number of allocations in it.
 type Counter<'a> = Box<dyn Fn(&mut dyn FnMut()) -> u64 + 'a>;
 
-/// The conformance suite for a strategy, with the checks that are requested. The [module](self) has an example.
+/// A conformance suite for one strategy, with the checks that are requested. The [module](self) has an example.
 #[must_use = "nothing is checked before `check`"]
 pub struct Conformance<'a> {
     make: Make<'a>,
@@ -62,7 +64,8 @@ pub struct Conformance<'a> {
 }
 
 impl<'a> Conformance<'a> {
-    /// Creates a suite with the checks that apply to every strategy. `make` is called once for each pool of the suite.
+    /// Creates a suite with the checks that apply to every strategy. The suite calls `make` to create the strategy of
+    /// each of its pools.
     pub fn new<S: Strategy>(make: impl Fn() -> S + 'a) -> Self {
         Self {
             make: Box::new(move || AnyStrategy::new(make())),
@@ -76,62 +79,67 @@ impl<'a> Conformance<'a> {
         }
     }
 
-    /// Sets the seed of all random numbers. The default is 0x5eed.
+    /// Sets the seed of all random numbers of the suite. Default: 0x5eed.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// Allows the strategy to refuse a request that excludes endpoints, although an endpoint is usable, while other
-    /// requests are in flight. Strategies that bound the load of endpoints do this.
+    /// Allows the strategy to pick no endpoint although one is usable, if other requests are in flight. Default: not
+    /// allowed. Strategies that limit the load of each endpoint need this.
     pub fn may_refuse(mut self) -> Self {
         self.may_refuse = true;
         self
     }
 
-    /// Requests that [each endpoint's share follows its weight](Check::Weights), for requests one after the other with
-    /// equal results. This must also hold while members and availability change, and after an update that replaces a
-    /// member and changes all weights.
+    /// Adds the checks [`Check::Weights`] and [`Check::Updates`]: each endpoint's share of the requests must be
+    /// proportional to its weight. This must also hold while members and availability change, and after an update that
+    /// replaces a member and changes all weights. The suite sends one request at a time, and all have the same result.
     pub fn honours_weights(mut self) -> Self {
         self.weights = true;
         self
     }
 
-    /// Requests that picks do not allocate. `count` must run the closure that it gets and return the number of
-    /// allocations in it. This needs a global allocator that counts, such as that of the crate `allocation-counter`:
+    /// Adds the check [`Check::Allocations`]: picks must not allocate memory.
+    ///
+    /// `count` must run the closure that it gets and return the number of allocations in it. It needs a global
+    /// allocator that counts, such as that of the crate `allocation-counter`:
     /// `|picks| allocation_counter::measure(picks).count_total`.
     pub fn allocations(mut self, count: impl Fn(&mut dyn FnMut()) -> u64 + 'a) -> Self {
         self.allocations = Some(Box::new(count));
         self
     }
 
-    /// Requests that all requests of one key go to one endpoint, and that each endpoint's share of the keys follows its
-    /// weight. The share may differ by random variation and by `tolerance`, a fraction of it: 0.1 is 10 %. This must
-    /// also hold after an update that replaces a member and changes all weights.
+    /// Adds the checks [`Check::KeepsKeys`] and [`Check::SpreadsKeys`]: all requests of one key must go to the same
+    /// endpoint, and each endpoint's share of the keys must be proportional to its weight. This must also hold after an
+    /// update that replaces a member and changes all weights.
+    ///
+    /// Shares may differ by random variation, and in addition by `tolerance`, a fraction of the share: 0.1 means 10 %.
     pub fn spreads_keys(mut self, tolerance: f64) -> Self {
         self.spread = Some(tolerance);
         self
     }
 
-    /// Requests that an endpoint that goes into maintenance, or is excluded, moves only its own keys, and that they
-    /// return with it.
+    /// Adds the check [`Check::AvailabilityChanges`]: if an endpoint goes into maintenance or is excluded, only its own
+    /// keys may move to other endpoints. When it is up again, they must return to it.
     pub fn keeps_keys_on_availability_change(mut self) -> Self {
         self.flips = true;
         self
     }
 
-    /// Requests that few keys of other endpoints move when one of 10 or one of 40 endpoints leaves: at most the
-    /// fraction `others` of all keys. 0.01 is one in a hundred.
+    /// Adds the check [`Check::Removals`]: if an endpoint is removed, few keys of the other endpoints may move.
+    /// `others` is the maximum, as a fraction of all keys: 0.01 means 1 %. The check removes single endpoints from
+    /// pools of 10 and of 40 endpoints.
     pub fn keeps_keys_on_removal(mut self, others: f64) -> Self {
         self.removal = Some(others);
         self
     }
 
-    /// Runs the checks, and returns which ran and which were not requested.
+    /// Runs the checks. Returns the checks that ran, and those that did not run because they were not requested.
     ///
     /// # Errors
     ///
-    /// [`NonConforming`] with the findings, if the strategy does not conform.
+    /// [`NonConforming`] with the findings, if the strategy fails a check.
     pub fn check(&self) -> Result<Conforming, NonConforming> {
         let (make, seed) = (&*self.make, self.seed);
         let mut findings = Findings::default();
@@ -174,12 +182,12 @@ impl<'a> Conformance<'a> {
         findings.into_result().map(|()| Conforming::of(done))
     }
 
-    /// Runs [`check`](Self::check) in a test. It prints which checks ran and which did not, which the test harness
-    /// shows with `--nocapture`.
+    /// Runs [`check`](Self::check) in a test. Prints which checks ran and which did not. The test harness shows this
+    /// with `--nocapture`.
     ///
     /// # Panics
     ///
-    /// If the strategy does not conform; the message lists the findings.
+    /// If the strategy fails a check. The message lists the findings.
     #[track_caller]
     pub fn assert(&self) {
         match self.check() {

@@ -1,4 +1,4 @@
-//! Picks on two threads while the pool changes.
+//! The check that picks on two threads succeed while the pool changes.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -20,7 +20,7 @@ use crate::{
 };
 
 const CHANGES: usize = 40;
-/// Each thread makes at least as many picks, however fast the changes are.
+/// The minimum number of picks of each thread, even if the changes take less time.
 const PICKS: u32 = 1_000;
 
 pub(super) fn check(make: &dyn Fn() -> AnyStrategy, seed: u64, may_refuse: bool, findings: &mut Findings) {
@@ -36,7 +36,7 @@ pub(super) fn check(make: &dyn Fn() -> AnyStrategy, seed: u64, may_refuse: bool,
     }
 }
 
-/// Two threads pick while members and availability change. There are at `least` so many members.
+/// Two threads pick while members and availability change. There are always at least `least` members.
 fn changes(make: &dyn Fn() -> AnyStrategy, least: usize, seed: u64, may_refuse: bool, faults: &Mutex<Vec<String>>) {
     let world = World::new(make(), seed);
     let members = |turn: usize| (0..least + turn % 7).map(move |at| spec(at).weight(1 + (at + turn) as u32 % 3));
@@ -97,7 +97,7 @@ fn changes(make: &dyn Fn() -> AnyStrategy, least: usize, seed: u64, may_refuse: 
     }
 }
 
-/// Two threads pick with all but the last endpoint excluded.
+/// Two threads pick while all endpoints except the last are excluded.
 fn no_request_starves(
     make: &dyn Fn() -> AnyStrategy,
     n: usize,

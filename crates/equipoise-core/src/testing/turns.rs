@@ -1,4 +1,5 @@
-//! Random memberships, weights, tiers, availability and exclusions: a pick must find a usable endpoint.
+//! The check that picks find a usable endpoint, with random members, weights, tiers, availability and exclusions. The
+//! check that pools can be filled to their limits.
 
 use std::{fmt, time::Duration};
 
@@ -19,22 +20,22 @@ struct Size {
     names: usize,
     /// The minimum number of quarters of the names that are members.
     quarters: usize,
-    /// Enough for slots to be reused several times.
+    /// The number of turns. It is large enough for slots to be reused several times.
     turns: usize,
-    /// In each turn, one of so many members is tried as the only one that is not excluded.
+    /// In each turn, one of this many members is tried as the only one that is not excluded.
     alone: usize,
 }
 
-/// In the large size about 36 of 130 are usable: three quarters are members, of these three quarters are in the first
-/// tier and have a weight, and two thirds are up. 18 are left in a part of half the members. That is more than strategies
-/// look at per pick.
+/// In the large size about 36 of 130 endpoints are usable: three quarters are members, three quarters of these are in
+/// the first tier and have a weight, and two thirds of these are up. In a part with half of the members, 18 are usable.
+/// That is more than strategies look at per pick.
 const SIZES: [Size; 2] =
     [Size { names: 14, quarters: 1, turns: 14, alone: 1 }, Size { names: 130, quarters: 3, turns: 5, alone: 10 }];
 
 pub(super) struct Turns<'a> {
-    /// The check that findings count for, if not their own.
+    /// The check that the findings count for. `None`: each finding counts for its own check.
     pub(super) as_check: Option<Check>,
-    /// The wrapping strategy, for messages.
+    /// The name of the wrapping strategy, for messages.
     pub(super) wrapped: &'a str,
 }
 
@@ -191,7 +192,8 @@ pub(super) fn limits(make: &dyn Fn() -> AnyStrategy, seed: u64, findings: &mut F
                 Err(PickError::Saturated) => {}
                 other => return fault(format!("round {round}, all {places} places given out: {other:?}")),
             }
-            // All at first, later one to three: then only the endpoints that just became free can be found.
+            // The first rounds end all leases. Later rounds end one to three, so that only the endpoints that just
+            // became free can be picked.
             let back = if round < 3 { leases.len() } else { 1 + dice.below(3) };
             for _ in 0..back.min(leases.len()) {
                 leases.swap_remove(dice.below(leases.len())).finish(Verdict::Success);

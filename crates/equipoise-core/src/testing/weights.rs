@@ -1,4 +1,4 @@
-//! Shares compared with weights.
+//! The checks that compare each endpoint's share of the requests with its weight.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ fn calm(make: &dyn Fn() -> AnyStrategy, weights: &[u32], seed: u64) -> Result<()
     follow(&shares(&world, &ids(weights), |_| Ok(()))?, weights, TOLERANCE)
 }
 
-/// An additional endpoint joins, goes into maintenance and up again, and leaves.
+/// An additional endpoint is added, goes into maintenance, is up again, and is removed.
 fn with_guests(make: &dyn Fn() -> AnyStrategy, weights: &[u32], seed: u64) -> Result<(), String> {
     let world = World::of(make(), weights, seed).map_err(|error| error.to_string())?;
     let guest = weights.len();
@@ -55,8 +55,8 @@ fn with_guests(make: &dyn Fn() -> AnyStrategy, weights: &[u32], seed: u64) -> Re
     follow(&shares(&world, &ids(weights), change)?, weights, TOLERANCE)
 }
 
-/// One update replaces e1, which has failed, and changes all weights. State and tables of the old members must not be
-/// used for the new ones in the same slots.
+/// One update replaces e1, which has failed, and changes all weights. The strategy must not use state and tables of the
+/// old members for the new ones in the same slots.
 fn with_stranger(
     make: &dyn Fn() -> AnyStrategy,
     weights: &[u32],
@@ -84,7 +84,7 @@ fn ids(weights: &[u32]) -> Vec<EndpointId> {
     (0..weights.len()).map(id).collect()
 }
 
-/// How often each of `ids` is picked, one request after the other, while `change` runs.
+/// Returns how often each of `ids` is picked. Sends one request at a time, and calls `change` before each.
 fn shares(world: &World, ids: &[EndpointId], change: impl Fn(u32) -> Result<(), String>) -> Result<Vec<u32>, String> {
     let mut counts = vec![0; ids.len()];
     for turn in 0..PICKS {
@@ -103,11 +103,11 @@ fn pick(world: &World) -> Result<Lease<()>, String> {
     world.pool.pick(&PickRequest::new()).map_err(|error| format!("picked no endpoint ({error})"))
 }
 
-/// How far shares may differ besides random variation, because of turns that a change interrupts.
+/// How far shares may differ in addition to random variation, because changes interrupt turns.
 const TOLERANCE: f64 = 0.02;
 
-/// Whether `counts` are in proportion to `weights`: each within five standard deviations of a fair draw, and
-/// `tolerance` of its share.
+/// Checks whether `counts` are in proportion to `weights`. Each may differ from its share by five standard deviations
+/// of random draws, and in addition by `tolerance`, a fraction of the share.
 pub(super) fn follow(counts: &[u32], weights: &[u32], tolerance: f64) -> Result<(), String> {
     let total: f64 = weights.iter().copied().map(f64::from).sum();
     let drawn = f64::from(counts.iter().sum::<u32>());

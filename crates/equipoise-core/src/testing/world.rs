@@ -1,4 +1,4 @@
-//! Pools whose clock and random numbers the suite controls.
+//! Pools for the conformance suite. The suite controls their clock and their random numbers.
 
 use std::sync::{
     Arc,
@@ -13,7 +13,7 @@ use crate::{
     time::ManualClock,
 };
 
-/// A stream of random numbers that can be restarted at a given point.
+/// A sequence of random numbers that can be restarted with another seed.
 pub(super) struct Chance(AtomicU64);
 
 impl Chance {
@@ -25,7 +25,7 @@ impl Chance {
         self.0.store(mix(at), Ordering::Relaxed);
     }
 
-    /// A number below `n`.
+    /// Returns a random number below `n`.
     pub(super) fn below(&self, n: usize) -> usize {
         (self.next_u64() % n.max(1) as u64) as usize
     }
@@ -51,13 +51,13 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(strategy: AnyStrategy, seed: u64) -> Self {
         let (clock, chance) = (Arc::new(ManualClock::new()), Arc::new(Chance::new(seed)));
-        // A clock at zero reads as one that was never read.
+        // Strategies take a time of zero for "never".
         clock.advance(std::time::Duration::from_secs(1));
         let pool = Pool::<()>::builder(strategy).clock(clock.clone()).entropy(chance.clone()).build();
         Self { pool, clock, chance }
     }
 
-    /// A pool with the endpoints `e0`, `e1` … of these weights.
+    /// Creates a pool with the endpoints `e0`, `e1` and so on, which have these weights.
     pub(super) fn of(strategy: AnyStrategy, weights: &[u32], seed: u64) -> Result<Self, UpdateError> {
         let world = Self::new(strategy, seed);
         world.pool.update(specs(weights), |_| ())?;
@@ -73,13 +73,13 @@ pub(super) fn specs(weights: &[u32]) -> impl Iterator<Item = EndpointSpec> {
     weights.iter().enumerate().map(|(at, &weight)| spec(at).weight(weight))
 }
 
-/// [`specs`], with e1 replaced by the stranger, which has the weight of e1 and gets its slot.
+/// Returns [`specs`] with e1 replaced by the stranger. The stranger gets the weight and the slot of e1.
 pub(super) fn specs_with(stranger: &EndpointSpec, weights: &[u32]) -> impl Iterator<Item = EndpointSpec> {
     specs(weights).enumerate().map(|(at, spec)| if at == 1 { stranger.clone().weight(weights[1]) } else { spec })
 }
 
-/// Endpoints that can get the slot of e1 in a pool of `n`: one with another id, and e1 at another address, which is a
-/// new endpoint too.
+/// Returns endpoints that can get the slot of e1 in a pool of `n`: one with another id, and e1 at another address. A
+/// changed address also makes it a new endpoint.
 pub(super) fn strangers(n: usize) -> [EndpointSpec; 2] {
     [spec(n), spec(n).with_id(id(1))]
 }
