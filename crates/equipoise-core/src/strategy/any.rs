@@ -10,10 +10,7 @@ use crate::{
     view::View,
 };
 
-/// A strategy of any type, for a choice at run time. Clones share the strategy.
-///
-/// Its `Debug` output is the text if the strategy was chosen [by name](crate::StrategySpec), and the type name
-/// otherwise.
+/// A strategy whose type is erased, so that it can be chosen at run time. Clones share the strategy.
 ///
 /// ```
 /// use equipoise_core::{AnyStrategy, P2c, Pool, RoundRobin};
@@ -25,24 +22,28 @@ use crate::{
 /// let pool: Pool<()> = Pool::new(strategy);
 /// # let _ = pool;
 /// ```
+///
+/// Its `Debug` output contains the text of the strategy if it was chosen [by name](crate::StrategySpec), such as
+/// `p2c(choices=3)`. Otherwise it contains the name of the strategy's type.
 #[derive(Clone)]
 pub struct AnyStrategy {
     strategy: Arc<dyn Erased>,
-    /// The text that it was built from, if any.
+    /// The text from which the strategy was built. `None` if it was not built from text.
     text: Option<Arc<str>>,
 }
 
 impl AnyStrategy {
-    /// Wraps `strategy`. An `AnyStrategy` is not wrapped again.
+    /// Creates an `AnyStrategy` from a strategy of any type. If `strategy` is an `AnyStrategy` already, returns it
+    /// unchanged.
     pub fn new<S: Strategy>(strategy: S) -> Self {
-        // A pool erases the type of any strategy. A strategy that is erased already is not wrapped twice.
+        // A pool erases the type of every strategy. An erased strategy does not have to be wrapped again.
         match (&strategy as &dyn Any).downcast_ref::<Self>() {
             Some(erased) => erased.clone(),
             None => Self { strategy: Arc::new(strategy), text: None },
         }
     }
 
-    /// The hooks that leases call.
+    /// Returns the hooks that leases call.
     pub(crate) fn lease_hooks(&self) -> Arc<dyn LeaseHooks> {
         Arc::<dyn Erased>::clone(&self.strategy)
     }
@@ -51,12 +52,12 @@ impl AnyStrategy {
         Self { text: Some(text.to_string().into()), ..self }
     }
 
-    /// [`Strategy::state`], with a panic in it turned into an error.
+    /// Calls [`Strategy::state`]. Turns a panic into an error.
     pub(crate) fn state_guarded(&self, spec: &EndpointSpec) -> Result<Arc<dyn Any + Send + Sync>, BuildError> {
         guarded(|| self.strategy.state(spec)).ok_or(BuildError::Panicked)
     }
 
-    /// [`Strategy::build`], with a panic in it turned into an error.
+    /// Calls [`Strategy::build`]. Turns a panic into an error.
     pub(crate) fn build_guarded(&self, view: &View, last: Option<&dyn Picker>) -> Result<Box<dyn Picker>, BuildError> {
         guarded(|| self.strategy.build(view, last)).unwrap_or(Err(BuildError::Panicked))
     }
@@ -79,7 +80,7 @@ impl Strategy for AnyStrategy {
     }
 
     fn admit(&self, state: &Self::State, endpoint: &Endpoint, request: &PickRequest<'_>) -> bool {
-        // Not refused: a lease whose hook panicked is released like any other.
+        // A panic does not refuse the request, because the release hook is called for every lease.
         guarded(|| self.strategy.admit(&**state, endpoint, request)).unwrap_or(true)
     }
 

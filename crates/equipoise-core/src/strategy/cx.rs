@@ -10,27 +10,31 @@ use crate::{
     view::View,
 };
 
-/// What a [`Picker`](crate::Picker) can read during one pick: the view, the request, the time, and random numbers.
+/// The context of one pick: the view, the request, the time, and random numbers. A [`Picker`](crate::Picker) gets it
+/// for each request.
 ///
-/// It also records scores and exclusions if the pick is [explained](crate::Pool::explain). An explanation runs the same
-/// code as a pick.
+/// If the pick is [explained](crate::Pool::explain), it also records the scores of the candidates and why others cannot
+/// be picked. Explaining runs the same code as picking.
 pub struct PickCx<'a> {
     view: &'a View,
     request: &'a PickRequest<'a>,
     entropy: Option<&'a dyn Entropy>,
     now: Timestamp,
-    /// Whether an endpoint may be unusable or the pick is explained. Otherwise [`usable`](Self::usable) is always true.
+    /// Whether any endpoint may be unusable, or the pick is explained. If not, [`usable`](Self::usable) always returns
+    /// true.
     checked: bool,
-    /// The number of this pick, if endpoints that fail are to be [capped](crate::Needs::caps_failing).
+    /// The number of this pick. `None` if the picks of failing endpoints are not [capped](crate::Needs::caps_failing).
     turn: Option<u64>,
-    /// Which endpoints were usable under that cap, by the last bits of their slots. Their share is larger in a part of the
-    /// view than in the whole, and a wrapping strategy must find usable what the wrapped one has picked.
+    /// The failing endpoints that this pick has found below their cap, by the last bits of their slots. Without it, the
+    /// same endpoint could be usable in a part of the view, where its share is larger, and unusable in the whole view.
+    /// A wrapping strategy must find an endpoint usable that the wrapped strategy has picked.
     uncapped: u64,
     notes: Option<&'a mut Notes>,
     filter: Option<&'a Filter<'a>>,
 }
 
-/// The endpoints that a wrapping strategy lets the wrapped one pick, and the filters of the strategies further out.
+/// The endpoints that a wrapping strategy allows the wrapped one to pick, together with the filters of the strategies
+/// that wrap both.
 struct Filter<'a> {
     allows: &'a dyn Fn(Slot) -> bool,
     outer: Option<&'a Filter<'a>>,
@@ -42,7 +46,7 @@ impl Filter<'_> {
     }
 }
 
-/// What an explained pick has recorded, by slot.
+/// The records of an explained pick, by slot.
 #[derive(Default)]
 pub(crate) struct Notes {
     pub(crate) scores: Vec<(Slot, f64)>,
@@ -61,7 +65,7 @@ impl<'a> PickCx<'a> {
         Self { view, request, entropy, now, checked, turn: None, uncapped: 0, notes, filter: None }
     }
 
-    /// Caps endpoints that are marked as failing, if there is a turn to count by.
+    /// Caps the picks of endpoints that are marked as failing, if `turn` is the number of this pick.
     #[inline]
     pub(crate) fn at(mut self, turn: Option<u64>) -> Self {
         self.checked |= turn.is_some();
@@ -69,30 +73,32 @@ impl<'a> PickCx<'a> {
         self
     }
 
-    /// The view that this picker was built for.
+    /// Returns the view for which this picker was built: the endpoints of its tier (priority group).
     #[inline]
     pub fn view(&self) -> &'a View {
         self.view
     }
 
-    /// The [key](crate::PickRequest::key) of the request; `None` if it has none. Strategies that place by key use it.
+    /// Returns the [key](crate::PickRequest::key) of the request. `None` if the request has no key. Strategies that
+    /// place requests by key use it.
     pub fn key(&self) -> Option<&'a [u8]> {
         self.request.key
     }
 
-    /// Whether the request [excludes](crate::PickRequest::exclude) at least one endpoint. Such a request is usually a
-    /// retry.
+    /// Returns whether the request [excludes](crate::PickRequest::exclude) at least one endpoint. Such a request is
+    /// usually a retry.
     #[inline]
     pub fn is_retry(&self) -> bool {
         !self.request.exclude.is_empty()
     }
 
-    /// The [cost](crate::PickRequest::cost) of the request, relative to a usual one of 1.
+    /// Returns the [cost](crate::PickRequest::cost) of the request, relative to an average request, which has cost 1.0.
     pub fn cost(&self) -> f32 {
         self.request.cost
     }
 
-    /// The time of the pick. It is [`Timestamp::ZERO`] unless the strategy [asks for it](crate::Needs::clock).
+    /// Returns the time of the pick. [`Timestamp::ZERO`] if the strategy has not [asked for the
+    /// time](crate::Needs::clock).
     #[inline]
     pub fn now(&self) -> Timestamp {
         self.now
@@ -107,10 +113,12 @@ impl<'a> PickCx<'a> {
         }
     }
 
-    /// Returns 64 bits for a decision of a wrapping strategy. If `by_key` is true and the request has a key, they are a
-    /// hash of the key and `salt`, so that all requests of one key get the same decision. Otherwise they are random.
-    /// Pass what [`Needs::places_by_key`](crate::Needs::places_by_key) says of the wrapped strategy; each strategy uses
-    /// its own `salt`.
+    /// Returns 64 bits for a decision of a strategy that wraps another one.
+    ///
+    /// If `by_key` is true and the request has a key, the bits are a hash of the key and of `salt`, so that the
+    /// decision is the same for all requests of one key. Otherwise the bits are random. Pass
+    /// [`Needs::places_by_key`](crate::Needs::places_by_key) of the wrapped strategy as `by_key`. Each strategy should
+    /// use its own `salt`.
     pub fn random_by_key(&mut self, by_key: bool, salt: u64) -> u64 {
         match self.request.key.filter(|_| by_key) {
             Some(key) => xxh3_64_with_seed(key, salt),
@@ -118,36 +126,46 @@ impl<'a> PickCx<'a> {
         }
     }
 
-    /// Returns the next number of `counter`. Call it once per pick. During an explanation it returns the number that
-    /// the next pick gets, and does not advance the counter.
+    /// Returns the next number of `counter` and advances the counter. Call this once per pick. If the pick is
+    /// [explained](crate::Pool::explain), the counter does not advance: the result is the number that the next pick
+    /// will get.
     #[inline]
     pub fn next_number(&mut self, counter: &PickCounter) -> u64 {
         if self.is_explained() { counter.value() } else { counter.take() }
     }
 
-    /// Whether this pick is only [explained](crate::Pool::explain). A picker must not change its own data then.
+    /// Returns whether this pick is only [explained](crate::Pool::explain). In this case, a picker must not change its
+    /// own data.
     #[inline]
     pub fn is_explained(&self) -> bool {
         self.notes.is_some()
     }
 
-    /// Whether this eligible endpoint may be picked for this request. It may not if it is excluded, at its limit, on
-    /// probation with a request under way, [capped](crate::Needs::caps_failing) because it fails, or [filtered
-    /// out](Self::filtered).
+    /// Returns whether this eligible endpoint may be picked for this request. False if the endpoint
+    ///
+    /// - is excluded by the request,
+    /// - is at its maximum number of requests in flight,
+    /// - is on probation, and the single request of the probation is in flight or has ended,
+    /// - is failing and has already had [its share of the picks](crate::Needs::caps_failing), or
+    /// - is [filtered out](Self::filtered) by a wrapping strategy.
     #[inline]
     pub fn usable(&mut self, slot: Slot) -> bool {
         !self.checked || self.inspect(slot)
     }
 
-    /// Whether [`usable`](Self::usable) can return `false`. If not, a picker need not call it.
+    /// Returns whether [`usable`](Self::usable) can return false in this pick. If not, a picker does not have to call
+    /// it.
     #[inline]
     pub fn is_checked(&self) -> bool {
         self.checked
     }
 
-    /// Runs `pick` with only those endpoints usable that `allows` accepts. For strategies that wrap another: a hashing
-    /// strategy then tries its next candidate, a sampling one draws again. During one pick, `allows` should return the
-    /// same for the same endpoint.
+    /// Runs `pick` with a filter: only endpoints for which `allows` returns true are usable. Returns the result of
+    /// `pick`.
+    ///
+    /// Strategies use this to let a wrapped strategy pick from a part of the endpoints. A hashing strategy then tries
+    /// its next candidate, and a sampling strategy draws again. During one pick, `allows` should always return the same
+    /// for the same endpoint.
     pub fn filtered<R>(&mut self, allows: &dyn Fn(Slot) -> bool, pick: impl FnOnce(&mut PickCx<'_>) -> R) -> R {
         let filter = Filter { allows, outer: self.filter };
         let mut inside = PickCx {
@@ -166,8 +184,10 @@ impl<'a> PickCx<'a> {
         result
     }
 
-    /// Runs `pick` with another view, such as the [part](View::narrowed) that a wrapping strategy has built the wrapped
-    /// picker from. The view must be of the same pool and tier.
+    /// Runs `pick` with another view. Returns the result of `pick`.
+    ///
+    /// Strategies use this if they have built the wrapped picker from another view, such as a [part](View::narrowed) of
+    /// their own view. The view must be of the same pool and the same tier (priority group).
     pub fn within<R>(&mut self, view: &View, pick: impl FnOnce(&mut PickCx<'_>) -> R) -> R {
         let mut inside = PickCx {
             view,
@@ -185,7 +205,7 @@ impl<'a> PickCx<'a> {
         result
     }
 
-    /// Records in an explanation that a wrapping strategy does not let the wrapped one pick these endpoints. Does
+    /// Records in an explanation that a wrapping strategy does not let the wrapped strategy pick these endpoints. Does
     /// nothing in a normal pick.
     #[inline]
     pub fn filter_out(&mut self, slots: &[Slot]) {
@@ -216,7 +236,7 @@ impl<'a> PickCx<'a> {
         false
     }
 
-    /// Whether the endpoint fails and has had its share of the picks.
+    /// Returns whether the endpoint is failing and has already had its share of the picks.
     fn is_capped(&mut self, slot: Slot, endpoint: &Endpoint) -> bool {
         let Some(turn) = self.turn.filter(|_| endpoint.failing.is_marked()) else { return false };
         let bit = 1 << (slot.index() % u64::BITS as usize);
@@ -226,7 +246,8 @@ impl<'a> PickCx<'a> {
         self.uncapped & bit == 0
     }
 
-    /// Records the score of a candidate in an explanation; the lowest wins. Does nothing in a normal pick.
+    /// Records the score of a candidate in an explanation. The endpoint with the lowest score is picked. Does nothing
+    /// in a normal pick.
     #[inline]
     pub fn score(&mut self, slot: Slot, score: f64) {
         if let Some(notes) = &mut self.notes {

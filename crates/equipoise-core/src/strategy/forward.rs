@@ -1,11 +1,12 @@
-/// Writes the hooks of a [`Strategy`](crate::Strategy) that wraps another: each calls the same hook of the wrapped one.
+/// Generates the hooks of a [`Strategy`](crate::Strategy) that wraps another strategy. Each generated hook calls the
+/// same hook of the wrapped strategy.
 ///
-/// Use it inside `impl Strategy`. It writes every hook, also those that a later version adds, except the ones named after
-/// `except`, which the wrapper writes by hand. A name that is not a hook is a compile error.
+/// Use the macro inside `impl Strategy`. It generates all hooks, including those that later versions add. To write some
+/// hooks by hand, list them after `except`. A name in this list that is not a hook is a compile error.
 ///
-/// The first argument is the field with the wrapped strategy. The second is the field of the wrapper's
-/// [`State`](crate::Strategy::State) with the state of the wrapped one: `state.inner` in a [`Layered`](crate::Layered).
-/// Leave it out where both have the same state.
+/// The first argument is the field that contains the wrapped strategy. The second argument is the field of the
+/// wrapper's [`State`](crate::Strategy::State) that contains the state of the wrapped strategy. In a
+/// [`Layered`](crate::Layered), this is `state.inner`. Omit the second argument if both strategies have the same state.
 ///
 /// ```text
 /// forward_hooks!(self.inner);                                        // State = S::State
@@ -13,8 +14,8 @@
 /// forward_hooks!(self.inner, state.inner; except admit, on_release); // these two are written by hand
 /// ```
 ///
-/// [`Strategy::needs`](crate::Strategy::needs) is not a hook. The wrapper writes it, and asks for at least what the
-/// wrapped strategy needs.
+/// [`Strategy::needs`](crate::Strategy::needs) is not a hook. Write it by hand. It must return at least the needs of
+/// the wrapped strategy.
 ///
 /// ```
 /// use equipoise_core::{BuildError, EndpointSpec, Needs, Pool, RoundRobin, Strategy, View, forward_hooks};

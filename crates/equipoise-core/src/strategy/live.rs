@@ -2,22 +2,22 @@ use std::{ops::Deref, sync::Arc};
 
 use crate::sync::{AtomicU32, Mutex, Ordering, Swap, ordered};
 
-/// The parts of a strategy's pickers that its hooks must reach.
+/// The parts of a strategy's pickers that its hooks access.
 ///
-/// A strategy builds a picker per tier (and per part of a pool inside a combinator) and does not know which are still
-/// in use. Each picker registers its part, and removes it when it is dropped. Hooks take no lock; without parts they
-/// cost one load.
+/// A strategy builds a picker for each tier, and inside a combinator for each part of a pool. It does not know which
+/// pickers are still in use. Each picker therefore registers its part, and removes it when it is dropped. Hooks take no
+/// lock. If no part is registered, they cost one load.
 pub(super) struct LiveParts<T> {
     parts: Swap<Vec<Arc<T>>>,
-    /// How many there are.
+    /// The number of registered parts.
     len: AtomicU32,
     /// Locked while the list changes.
     writer: Mutex<()>,
 }
 
 impl<T> LiveParts<T> {
-    /// Calls `f` for every registered part. A caller that changes something with a `SeqCst` access before either finds
-    /// a part, or that part sees the change after it has registered.
+    /// Calls `f` for every registered part. If a caller makes a change with a `SeqCst` access before the call, every
+    /// part gets to know of it: `f` is called for the part, or the part sees the change after it has registered.
     #[inline]
     pub(super) fn each(&self, f: impl FnMut(&Arc<T>)) {
         ordered();

@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use crate::{endpoint::Slot, ids::Revision, view::View};
 
-/// The states of the endpoints, by slot. Pickers share them while the membership is the same, so that a change of
-/// availability need not look up each state.
+/// The states of the endpoints, by slot. Pickers share them as long as the membership is the same, so that a change of
+/// availability does not have to look up each state.
 pub(super) struct Memories<S> {
     by_slot: Arc<[Option<Arc<S>>]>,
     membership: Revision,

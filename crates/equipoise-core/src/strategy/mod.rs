@@ -1,13 +1,14 @@
-//! Strategies: how one of the eligible endpoints is chosen.
+//! Strategies: algorithms that pick one of the eligible endpoints for each request. This module contains the trait
+//! [`Strategy`], the strategies of this crate, and the combinators, which wrap other strategies.
 //!
-//! A [`Strategy`] holds settings and [builds](Strategy::build) a [`Picker`] whenever membership or availability changes.
-//! This may be slow. [`Picker::pick`] runs on every request, from many threads at once, on `&self`, and must be fast. A
-//! strategy keeps its memory of an endpoint in a [`State`](Strategy::State). The pool stores the state with the endpoint,
-//! so it survives every update.
+//! A [`Strategy`] holds settings. It [builds](Strategy::build) a [`Picker`] whenever membership or availability
+//! changes. This may be slow. [`Picker::pick`] runs on every request, on many threads at once, on `&self`, and must be
+//! fast. A strategy stores what it has measured or counted at an endpoint in the endpoint's [`State`](Strategy::State).
+//! The pool keeps the state with the endpoint, so it survives every update.
 //!
 //! # A strategy of your own
 //!
-//! This one always picks the usable endpoint with the smallest id:
+//! This strategy always picks the usable endpoint with the smallest id:
 //!
 //! ```
 //! use equipoise_core::{BuildError, EndpointSpec, PickCx, PickRequest, Picker, Pool, Slot, Strategy, View};
@@ -91,24 +92,28 @@ use crate::{
     view::View,
 };
 
-/// A way to choose an endpoint: its settings, and a factory of [pickers](Picker). The [module](self) has an example.
+/// An algorithm that picks an endpoint for each request. A `Strategy` holds the settings, and creates the
+/// [pickers](Picker), which do the work of each request. The [module](self) has an example.
 ///
-/// One value serves one pool. The pool calls [`build`](Self::build) once per tier. The hooks ([`admit`](Self::admit)
-/// and the `on_…` methods) run on the path of a request, and only if [`needs`](Self::needs) asks for them. A panic in a
-/// hook is caught and ignored.
+/// One value serves one pool. The pool calls [`build`](Self::build) once for each tier (priority group of endpoints).
+/// The pool calls the hooks, [`admit`](Self::admit) and the `on_…` methods, while it processes requests. It calls only
+/// those that [`needs`](Self::needs) asks for. A panic in a hook is caught and ignored.
 pub trait Strategy: Send + Sync + 'static {
-    /// What the strategy remembers of one endpoint; `()` if nothing. The pool creates it when an endpoint joins, shares
-    /// it between all pickers, and keeps it until the endpoint has been removed and its last lease has ended.
+    /// The data that the strategy keeps about one endpoint. Use `()` if it keeps none. The pool creates it when the
+    /// endpoint is added, shares it between all pickers, and keeps it until the endpoint has been removed and its last
+    /// lease has ended.
     type State: Send + Sync + 'static;
 
-    /// The picker that [`build`](Self::build) creates. It runs on every request.
+    /// The type of the pickers that [`build`](Self::build) creates. A picker picks the endpoint of each request.
     type Picker: Picker;
 
-    /// Creates the state of an endpoint that joins the pool.
+    /// Creates the state of an endpoint that is added to the pool.
     fn state(&self, spec: &EndpointSpec) -> Self::State;
 
-    /// Creates a picker for the endpoints in `view`. It may be slow: requests use the old picker meanwhile. `last` is
-    /// the picker that the new one replaces, `None` for the first. Positions and tables can be taken over from it.
+    /// Creates a picker for the endpoints in `view`. It may be slow, because requests use the old picker meanwhile.
+    ///
+    /// `last` is the picker that the new one replaces. It is `None` for the first picker of a tier (priority group).
+    /// The new picker can take over positions and tables from it.
     ///
     /// # Errors
     ///
@@ -116,63 +121,74 @@ pub trait Strategy: Send + Sync + 'static {
     /// the call.
     fn build(&self, view: &View, last: Option<&Self::Picker>) -> Result<Self::Picker, BuildError>;
 
-    /// What it wants to be told. Asked once, when the pool is built.
+    /// Returns what the strategy needs from the pool: the clock and the hooks that the pool should call. Called once,
+    /// when the pool is built. Default: nothing.
     fn needs(&self) -> Needs {
         Needs::new()
     }
 
-    /// Called before a lease on the endpoint is given out for `request`, also if a binding chose the endpoint. Returns
-    /// whether the endpoint may take the request; after `false` the pool picks again. The default is `true`.
+    /// Called before a lease on `endpoint` is given to `request`, even if a binding chose the endpoint. Returns whether
+    /// the endpoint may take the request. If the result is `false`, the pool picks again. Default: `true`.
     ///
-    /// What is counted here must be uncounted in [`on_release`](Self::on_release), which is not called for refused
-    /// requests. Needs [`Needs::leases`]; and [`Needs::shared_room`] if the answer depends on the load of other
-    /// endpoints.
+    /// If this method counts requests, [`on_release`](Self::on_release) must subtract them again. The pool does not
+    /// call `on_release` for refused requests.
+    ///
+    /// The pool calls this method only with [`Needs::leases`]. If the result depends on the load of other endpoints,
+    /// [`Needs::shared_room`] is needed too.
     fn admit(&self, _state: &Self::State, _endpoint: &Endpoint, _request: &PickRequest<'_>) -> bool {
         true
     }
 
-    /// Called when a lease on the endpoint has ended and its place under the endpoint's limit is free again. Needs
-    /// [`Needs::leases`].
+    /// Called when a lease on `endpoint` has ended. If the endpoint has a limit, the lease no longer counts against it.
+    /// The pool calls this method only with [`Needs::leases`].
     fn on_release(&self, _state: &Self::State, _endpoint: &Endpoint) {}
 
-    /// Called at the first byte of a response; `latency` is the time since the pick. Needs [`Needs::latency`].
+    /// Called at the first byte of a response, or when [`Verdict::Success`] is recorded without a first byte. `latency`
+    /// is the time since the pick. The pool calls this method only with [`Needs::latency`].
     fn on_latency(&self, _state: &Self::State, _latency: Duration, _now: Timestamp) {}
 
-    /// Called when a lease ends without a first byte and without a verdict, `waited` after the pick: the request was
-    /// given up. The latency of the endpoint is at least `waited`, so an estimate may be raised to it, but never
-    /// lowered. A request that waited for less than the usual latency says nothing.
+    /// Called when the caller gives up a request: its lease ends `waited` after the pick, without a first byte and
+    /// without a verdict. Returns whether the request counts as a [timeout](crate::Failure::Timeout). Default: `false`.
     ///
-    /// Returns whether the request counts as a [timeout](crate::Failure::Timeout). If so,
-    /// [`on_outcome`](Self::on_outcome) is called with it, and [`on_probation`](Self::on_probation) if the request was
-    /// the one on probation. Without [`Needs::outcomes`] it counts for [`Needs::caps_failing`] only, and decides no
-    /// probation. The default is `false`. Needs [`Needs::latency`].
+    /// The latency of the endpoint is at least `waited`. An estimate may be raised to `waited`, but never lowered. A
+    /// request that waited less than the usual latency says nothing about the endpoint.
+    ///
+    /// If the result is `true`, the pool calls [`on_outcome`](Self::on_outcome) with the timeout. If the request was
+    /// the single request of a probation, it also calls [`on_probation`](Self::on_probation). Without
+    /// [`Needs::outcomes`], it calls neither of them. The timeout then counts only for [`Needs::caps_failing`], and
+    /// does not decide a probation.
+    ///
+    /// The pool calls this method only with [`Needs::latency`].
     fn on_abandon(&self, _state: &Self::State, _waited: Duration, _now: Timestamp) -> bool {
         false
     }
 
-    /// Called when a request has ended with `verdict`. Needs [`Needs::outcomes`].
+    /// Called when a request has ended with `verdict`. The pool calls this method only with [`Needs::outcomes`].
     fn on_outcome(&self, _state: &Self::State, _verdict: Verdict, _now: Timestamp) {}
 
-    /// Called after [`on_outcome`](Self::on_outcome) for the one request that an endpoint on
-    /// [probation](crate::Availability::Probation) gets: `verdict` decides whether the endpoint comes back. Needs
-    /// [`Needs::outcomes`].
+    /// Called when the single request of an endpoint on [probation](crate::Availability::Probation) has ended with
+    /// `verdict`, after [`on_outcome`](Self::on_outcome). `verdict` decides whether the endpoint is up again. The pool
+    /// calls this method only with [`Needs::outcomes`].
     fn on_probation(&self, _state: &Self::State, _verdict: Verdict, _now: Timestamp) {}
 
-    /// Called by the first pick after a [refresh period](Needs::refresh) has passed. Returns whether the pool should
-    /// build new pickers. The default is `false`.
+    /// Called by the first pick after a [refresh period](Needs::refresh) is over. Returns whether the pool should build
+    /// new pickers. Default: `false`. The pool calls this method only with [`Needs::refresh`].
     fn on_refresh(&self, _now: Timestamp) -> bool {
         false
     }
 }
 
-/// Picks one endpoint for one request. It runs on many threads at once and must not block.
+/// The part of a [`Strategy`] that picks one endpoint for one request. It runs on many threads at once and must not
+/// block.
 pub trait Picker: Any + Send + Sync {
-    /// Returns the slot of a [usable](PickCx::usable) endpoint, or `None` if there is none. If the slot is not
-    /// eligible, the pick fails with [`PickError::Misbehaved`](crate::PickError::Misbehaved).
+    /// Returns the slot of a [usable](PickCx::usable) endpoint, or `None` if no endpoint is usable. If the returned
+    /// slot is not [eligible](View::eligible), the pick fails with
+    /// [`PickError::Misbehaved`](crate::PickError::Misbehaved).
     fn pick(&self, cx: &mut PickCx<'_>) -> Option<Slot>;
 }
 
-/// What a [`Strategy`] needs from the pool. The pool reads the clock and calls hooks only if they are asked for here.
+/// What a [`Strategy`] needs from its pool. The pool reads the clock and calls hooks only if the strategy asks for them
+/// here.
 ///
 /// ```
 /// use equipoise_core::Needs;
@@ -188,7 +204,7 @@ pub struct Needs {
     pub(crate) outcomes: bool,
     pub(crate) leases: bool,
     pub(crate) key: bool,
-    /// Whether a pick may fail for one key while another finds an endpoint.
+    /// Whether a pick may fail for one key although it succeeds for another.
     pub(crate) refuses_by_key: bool,
     pub(crate) caps_failing: bool,
     pub(crate) caps_failing_by_key: bool,
@@ -197,7 +213,7 @@ pub struct Needs {
 }
 
 impl Needs {
-    /// Asks for nothing: no clock and no hooks.
+    /// Creates empty needs: the pool does not read the clock for the strategy and calls none of its hooks.
     pub const fn new() -> Self {
         Self {
             clock: false,
@@ -213,60 +229,63 @@ impl Needs {
         }
     }
 
-    /// Asks for the time of the pick, in [`PickCx::now`].
+    /// Asks for the time of the pick, which [`PickCx::now`] returns.
     pub const fn clock(mut self) -> Self {
         self.clock = true;
         self
     }
 
-    /// Asks for [`Strategy::on_latency`] and [`Strategy::on_abandon`], and for the time of the pick.
+    /// Asks for calls of [`Strategy::on_latency`] and [`Strategy::on_abandon`], and for the time of the pick
+    /// ([`clock`](Self::clock)).
     pub const fn latency(mut self) -> Self {
         self.latency = true;
         self.clock()
     }
 
-    /// Asks for [`Strategy::on_outcome`] and [`Strategy::on_probation`].
+    /// Asks for calls of [`Strategy::on_outcome`] and [`Strategy::on_probation`].
     pub const fn outcomes(mut self) -> Self {
         self.outcomes = true;
         self
     }
 
-    /// Asks for [`Strategy::admit`] and [`Strategy::on_release`].
+    /// Asks for calls of [`Strategy::admit`] and [`Strategy::on_release`].
     pub const fn leases(mut self) -> Self {
         self.leases = true;
         self
     }
 
-    /// Asks for [`leases`](Self::leases), and declares that a lease that starts or ends at one endpoint can make room
-    /// at another. This holds for a bound on the share of an endpoint ([`BoundedLoad`]) or on the requests of the whole
-    /// pool.
+    /// Asks for [`leases`](Self::leases), and declares that a lease that starts or ends at one endpoint can free
+    /// capacity at another. This is the case if [`Strategy::admit`] limits the share of an endpoint, as [`BoundedLoad`]
+    /// does, or the number of requests of the whole pool.
     ///
-    /// After each pick and release the pool then checks the [waiting](crate::Pool::acquire) requests for all endpoints,
-    /// and not only for the endpoint of the lease: see [the cost](crate::Pool::acquire#cost). [`Strategy::admit`] must count
-    /// with `SeqCst`.
+    /// After each pick and each release, the pool then checks whether any endpoint can take
+    /// [waiting](crate::Pool::acquire) requests. Without `shared_room`, it checks only the endpoint of the lease.
+    /// [`Strategy::admit`] must count with `SeqCst` operations.
     pub const fn shared_room(mut self) -> Self {
         self.shared_room = true;
         self.leases()
     }
 
-    /// Declares that the request's key decides the endpoint. Combinators and tiers around the strategy then decide by
-    /// the key instead of at random ([`PickCx::random_by_key`]), so that all requests of one key take the same way.
+    /// Declares that the key of a request decides its endpoint. Wrapping strategies and tiers (priority groups of
+    /// endpoints) then decide by the key and not at random (see [`PickCx::random_by_key`]), so that they decide equally
+    /// for all requests of one key.
     ///
-    /// Requests with different keys also [wait](crate::Pool::acquire) in separate queues, because a pick may fail for
-    /// one key and succeed for another. A wrapping strategy that refuses endpoints by key must ask for this, even if
-    /// the wrapped one does.
+    /// [Waiting](crate::Pool::acquire) requests with different keys then also have separate queues, because a pick may
+    /// fail for one key and succeed for another. A wrapping strategy that refuses endpoints by key must ask for this
+    /// itself, even if the wrapped strategy asks for it.
     pub const fn key(mut self) -> Self {
         self.refuses_by_key = true;
         self.places_any_key()
     }
 
-    /// [`key`](Self::key), for strategies that find an endpoint for every key if any endpoint is usable.
+    /// Declares the same as [`key`](Self::key), for strategies that find an endpoint for every key if any endpoint is
+    /// usable.
     pub(crate) const fn places_any_key(mut self) -> Self {
         self.key = true;
         self
     }
 
-    /// How a request's key affects whether an endpoint can serve the request.
+    /// Returns how a request's key affects whether an endpoint can serve the request.
     pub(crate) const fn key_use(&self) -> KeyUse {
         match (self.key, self.refuses_by_key) {
             (false, _) => KeyUse::Ignored,
@@ -275,39 +294,47 @@ impl Needs {
         }
     }
 
-    /// Asks for a cap on failing endpoints. An endpoint fails from a failed request until the third success after its
-    /// last failure. Meanwhile it is [usable](PickCx::usable) only as often as its weight says: one of four equal
-    /// endpoints in at most every fourth pick. Strategies that compare requests in flight or latencies need this,
-    /// because an endpoint that fails within a millisecond looks idle or fast.
+    /// Asks for a cap on the picks of failing endpoints. An endpoint is failing from its first failed request until the
+    /// third success after its last failure. While it is failing, it is [usable](PickCx::usable) only for its share of
+    /// the picks by weight. If it is one of four endpoints of equal weight, this is at most every fourth pick.
     ///
-    /// The cap is off while more than half of the pool's endpoints fail, and for a pick that would otherwise find no
-    /// endpoint. Requests that are placed by [key](Self::key) are not capped, so keys stay. The cost is one read per
-    /// finished request.
+    /// Strategies that compare requests in flight or latencies need this cap, because an endpoint that fails within a
+    /// millisecond looks idle or fast to them.
+    ///
+    /// The cap does not apply in these cases:
+    ///
+    /// - More than half of the pool's eligible endpoints are failing.
+    /// - The pick would find no endpoint with the cap.
+    /// - The request is placed by its [key](Self::key). Its key therefore stays at its endpoint.
+    ///
+    /// The cap costs one read of memory for each request that ends.
     pub const fn caps_failing(mut self) -> Self {
         self.caps_failing = true;
         self
     }
 
-    /// Asks for [`caps_failing`](Self::caps_failing), also for requests that are placed by key. For strategies that
-    /// move keys from loaded endpoints to others.
+    /// Asks for [`caps_failing`](Self::caps_failing), but with the cap also for requests that are placed by key. For
+    /// strategies that move keys from loaded endpoints to others.
     pub(crate) const fn caps_failing_by_key(mut self) -> Self {
         self.caps_failing_by_key = true;
         self.caps_failing()
     }
 
-    /// Asks for [`Strategy::on_refresh`] at most once per `period`, by the first pick after the period has passed.
-    /// Without requests it is not called.
+    /// Asks for calls of [`Strategy::on_refresh`], at most one per `period`. The first pick after the end of a period
+    /// makes the call. Without requests there are no calls. Also asks for the time of the pick
+    /// ([`clock`](Self::clock)).
     pub const fn refresh(mut self, period: Duration) -> Self {
         self.refresh = Some(period);
         self.clock()
     }
 
-    /// Returns whether [`key`](Self::key) was asked for.
+    /// Returns whether the strategy asked for [`key`](Self::key): the key of a request decides its endpoint.
     pub const fn places_by_key(&self) -> bool {
         self.key
     }
 
-    /// Combines the needs of two strategies, for a strategy that wraps another. The shorter refresh period counts.
+    /// Combines the needs of two strategies, for a strategy that wraps another one. If both have a refresh period, the
+    /// shorter one applies.
     pub fn and(self, other: Self) -> Self {
         Self {
             clock: self.clock || other.clock,
@@ -324,11 +351,11 @@ impl Needs {
     }
 }
 
-/// Why a strategy could not build a picker.
+/// Why a strategy could not build a picker for the endpoints of a pool.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// The strategy cannot serve these endpoints, for the reason in the text.
+    /// The strategy cannot serve these endpoints. The text says why.
     #[error("the strategy cannot serve these endpoints: {0}")]
     Refused(String),
     /// The strategy panicked in [`Strategy::build`] or [`Strategy::state`].

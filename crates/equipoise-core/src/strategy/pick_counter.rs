@@ -4,24 +4,24 @@ use crate::sync::{AtomicU64, Ordering};
 
 /// A shared counter that gives each pick its own number. It has its own cache line.
 ///
-/// Call [`PickCx::next_number`](crate::PickCx::next_number) once per pick. If a picker took another number for each
-/// endpoint that it skips, two threads could keep each other from making progress.
+/// Call [`PickCx::next_number`](crate::PickCx::next_number) once per pick. Do not take another number for each endpoint
+/// that a picker skips: two threads could then keep each other from making progress.
 #[repr(align(128))]
 #[derive(Default)]
 pub struct PickCounter(AtomicU64);
 
 impl PickCounter {
-    /// Creates a counter whose first number is 0.
+    /// Creates a counter that gives the number 0 to the first pick.
     pub fn new() -> Self {
         Self::starting_at(0)
     }
 
-    /// Creates a counter whose first number is `first`.
+    /// Creates a counter that gives the number `first` to the first pick.
     pub fn starting_at(first: u64) -> Self {
         Self(AtomicU64::new(first))
     }
 
-    /// The number that the next pick gets.
+    /// Returns the number that the next pick will get. Does not advance the counter.
     pub fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }

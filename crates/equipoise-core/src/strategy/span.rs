@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-/// A time setting of a strategy is too short: it must be at least 1 µs.
+/// The error for a time setting of a strategy that is too short. Minimum: 1 µs.
 ///
 /// ```
 /// use std::time::Duration;
@@ -13,16 +13,17 @@ use std::time::Duration;
 #[error("{setting} cannot be {given:?}: it is at least 1 us, usually some seconds")]
 #[non_exhaustive]
 pub struct InvalidSpan {
-    /// The name of the setting.
+    /// The name of the setting that is too short, such as `decay`.
     pub setting: &'static str,
-    /// The given time.
+    /// The time that was given for the setting.
     pub given: Duration,
 }
 
-/// The resolution of clocks and latencies. Zero could mean "never" as well as "at once".
+/// The shortest valid time: the resolution of clocks and latencies. Zero is not valid, because it could mean "never" as
+/// well as "at once".
 const SHORTEST: Duration = Duration::from_micros(1);
 
-/// Returns `given` if it is long enough.
+/// Returns `given`, or an error if it is too short.
 pub(super) const fn span(setting: &'static str, given: Duration) -> Result<Duration, InvalidSpan> {
     if given.as_nanos() < SHORTEST.as_nanos() { Err(InvalidSpan { setting, given }) } else { Ok(given) }
 }

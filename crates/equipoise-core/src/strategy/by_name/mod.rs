@@ -1,7 +1,7 @@
-//! Strategies by name: for configuration files, command lines and tools.
+//! Strategies by name: strategies written as text, for configuration files, command lines and tools.
 //!
-//! A [`StrategySpec`] is a strategy as text: a name, and in brackets the strategy that it wraps and the parameters that
-//! differ from their defaults. It has the names of the types and their builders.
+//! A [`StrategySpec`] is such a text. It consists of a name, and of a part in brackets: the strategy that it wraps, and
+//! the parameters that differ from their defaults. The names are those of the types and their builder methods.
 //!
 //! ```text
 //! p2c
@@ -13,7 +13,7 @@
 //! ```
 //!
 //! The [grammar](crate::spec#grammar) is that of all textual specs. [`all`] lists every strategy with its parameters,
-//! their defaults and what they mean. Code that knows its strategy when it is compiled does not need names: every
+//! their defaults and their meaning. If the strategy is known at compile time, names are not needed, because every
 //! strategy is a type.
 
 mod settings;
@@ -45,11 +45,12 @@ impl Vocabulary for Strategies {
     }
 }
 
-/// A strategy and its settings, as text and as a value: for choosing one at run time.
+/// A strategy and its settings, as a value that can be parsed from text and written as text. Use it to choose a
+/// strategy at run time.
 ///
-/// A spec that is written as text is read back as an equal value. A parameter that is set to its default counts as not
-/// set: it is not written, and specs with and without it are equal. The [module](self) describes the text. With the
-/// feature `serde` a spec is serialized as its text.
+/// Writing a spec as text and parsing this text gives an equal spec. A parameter that the text sets to its default is
+/// treated as not set: it is not written, and specs with and without it are equal. The [module](self) describes the
+/// text. With the feature `serde`, a spec is serialized as its text.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, PickRequest, Pool, StrategySpec};
@@ -64,7 +65,7 @@ impl Vocabulary for Strategies {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// The error for a wrong text says what would be right:
+/// The error for an invalid text says what would be valid:
 ///
 /// ```
 /// use equipoise_core::{InvalidStrategy, StrategySpec};
@@ -76,7 +77,7 @@ impl Vocabulary for Strategies {
 /// );
 /// ```
 ///
-/// For an unknown name it suggests the one that was probably meant:
+/// The error for an unknown name suggests the name that was probably meant:
 ///
 /// ```
 /// use equipoise_core::StrategySpec;
@@ -89,26 +90,27 @@ pub struct StrategySpec(Spec<Strategies>);
 
 crate::__spec_as_text!(StrategySpec, Strategies, "a strategy by name, such as p2c(choices=3)");
 
-/// Numbers in a spec are finite, so equality is reflexive.
+/// Numbers in a spec are never NaN, so every spec equals itself.
 impl Eq for StrategySpec {}
 
 impl StrategySpec {
-    /// The strategy's name, without its settings.
+    /// Returns the name of the strategy without its settings, such as `p2c`.
     pub fn name(&self) -> &'static str {
         self.definition().name()
     }
 
-    /// The strategy's entry in [`all`].
+    /// Returns the definition of the strategy: its entry in [`all`].
     pub fn definition(&self) -> &'static StrategyDefinition {
         self.0.definition()
     }
 
-    /// The strategy that a combinator wraps; `None` for other strategies.
+    /// Returns the strategy that this strategy wraps. `None` if it wraps no strategy.
     pub fn inner(&self) -> Option<Self> {
         self.0.inner().cloned().map(Self)
     }
 
-    /// Makes the strategy. Each call makes a new one that shares no state with others: make one for each pool.
+    /// Creates the strategy. Each call creates a new strategy that shares no state with others. Use one strategy for
+    /// each pool.
     pub fn build(&self) -> AnyStrategy {
         settings::build(&self.0)
     }
@@ -126,8 +128,10 @@ impl From<&StrategySpec> for AnyStrategy {
     }
 }
 
-/// Every strategy that has a name: first those that take turns or draw, then those that compare load, then those that
-/// place by key, then those that wrap others.
+/// Returns the definitions of all strategies that have a name.
+///
+/// The order is: strategies that take turns or draw at random, strategies that compare load, strategies that place
+/// requests by key, and strategies that wrap others.
 ///
 /// ```
 /// use equipoise_core::strategy::by_name;

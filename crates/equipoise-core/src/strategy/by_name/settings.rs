@@ -18,25 +18,25 @@ pub(super) const FALLBACK: Param<Nested> =
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidStrategySettings {
-    /// The number of choices is refused.
+    /// The number of endpoints that a pick compares (`choices`) is out of range.
     #[error(transparent)]
     Choices(#[from] InvalidChoices),
-    /// A setting of a hashing strategy is refused.
+    /// A setting of a hashing strategy is invalid.
     #[error(transparent)]
     Hashing(#[from] InvalidHashing),
-    /// The time over which a strategy forgets is too short.
+    /// A time setting of the strategy, such as `decay` or `period`, is too short.
     #[error(transparent)]
     Span(#[from] InvalidSpan),
-    /// A setting of a combinator is refused.
+    /// A setting of a combinator (a strategy that wraps another one) is invalid.
     #[error(transparent)]
     Combinator(#[from] InvalidCombinator),
 }
 
-/// What a strategy is made from.
+/// The settings from which a strategy by name is created.
 pub struct StrategySettings<'a> {
     settings: Settings<'a, Strategies>,
-    /// Whether the strategy is made only to see whether it takes its settings. Nested ones have been checked before, and
-    /// are not made again.
+    /// Whether the strategy is created only to check its settings. The strategies that it wraps have been checked
+    /// before, and are not created again.
     check: bool,
 }
 
@@ -49,12 +49,12 @@ impl<'a> StrategySettings<'a> {
         self.settings.get(param)
     }
 
-    /// The strategy that a combinator wraps.
+    /// Creates the strategy that a combinator wraps.
     pub(super) fn inner(&self) -> AnyStrategy {
         self.nested(self.settings.spec().inner())
     }
 
-    /// The strategy that picks for requests without a key.
+    /// Creates the strategy that picks for requests without a key.
     pub(super) fn fallback(&self) -> AnyStrategy {
         self.nested(self.settings.nested(&FALLBACK.parameter))
     }

@@ -1,4 +1,5 @@
-//! The table of all strategies by name. Parsing, writing and listing follow it.
+//! The table of all strategies by name. Parsing a strategy, writing it as text and listing the strategies all use this
+//! table.
 
 use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
@@ -59,7 +60,7 @@ const AGGRESSION: Param<f64> =
 const FLOOR: Param<f64> = Param::real("floor", "the fraction of its share to begin with").default("0.1");
 const FROM_THE_FIRST: Param<bool> = Param::bool("from-the-first", "whether a pool's first endpoints start slowly too");
 
-/// A test compares the presets with the builders' defaults.
+/// The definitions of all strategies. A test checks that their defaults are those of the builders.
 pub(super) const ALL: &[StrategyDefinition] = &[
     StrategyDefinition::new(
         "round-robin",
