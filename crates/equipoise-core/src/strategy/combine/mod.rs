@@ -1,8 +1,8 @@
-//! Combinators: strategies that wrap another strategy and restrict the endpoints that it chooses from.
+//! Combinators: strategies that wrap another strategy and restrict the endpoints from which it picks.
 //!
-//! A combinator wraps any strategy, also another combinator. It passes on the key, cost and exclusions of a request, all
-//! hooks, the state of the wrapped strategy, and what an explanation records. Each tier has its own pickers, so a
-//! combinator works within one tier.
+//! A combinator can wrap any strategy, including another combinator. It passes on the key, the cost and the exclusions
+//! of a request, all hooks, the state of the wrapped strategy, and the records of an explanation. Each tier (priority
+//! group of endpoints) has its own pickers, so a combinator works within one tier.
 //!
 //! | task | solution |
 //! | --- | --- |
@@ -12,10 +12,12 @@
 //! | prefer endpoints in the same zone | [`ZoneAware`] |
 //! | give new endpoints little traffic at first | [`SlowStart`] |
 //!
-//! The order matters: only the outermost combinator sees the whole tier. Put [`SlowStart`] outermost, so that it treats
-//! endpoints that are new to the pool, and not those that are new to a subset. Put [`Subset`] or [`Aperture`] next.
-//! [`BoundedLoad`](crate::BoundedLoad) goes around [`ZoneAware`], because it counts per tier and [`ZoneAware`] builds its
-//! wrapped strategy twice.
+//! The order of combinators matters, because only the outermost one sees the whole tier:
+//!
+//! - [`SlowStart`] should be outermost. Inside a subset, it would also treat endpoints that are only new to the subset.
+//! - [`Subset`] or [`Aperture`] should come next.
+//! - [`BoundedLoad`](crate::BoundedLoad) should wrap [`ZoneAware`], because it counts the requests of the whole tier.
+//!   [`ZoneAware`] builds its wrapped strategy twice, for two parts of the tier.
 //!
 //! ```
 //! use equipoise_core::{EndpointSpec, P2c, PickRequest, Pool, SlowStart, Spillover, Tier, ZoneAware};

@@ -1,4 +1,4 @@
-//! Pickers of a wrapped strategy for a part of the tier.
+//! Pickers of a wrapped strategy for a part of a tier (priority group of endpoints).
 
 use std::sync::Arc;
 
@@ -16,7 +16,8 @@ pub(super) struct Part<P> {
 }
 
 impl<P: Picker> Part<P> {
-    /// Returns `None` if the part is empty, because strategies are never asked to build for no endpoints.
+    /// Builds the picker for the members in `view`. Returns `None` if there are none, because strategies are never
+    /// asked to build a picker for no endpoints.
     pub(super) fn build<S: Strategy<Picker = P>>(
         strategy: &S,
         view: View,
@@ -42,7 +43,8 @@ impl<P: Picker> Part<P> {
     }
 }
 
-/// The members of a tier in the order of one client, which depends on the membership only. The first few are its part.
+/// The members of a tier in the order in which one client uses them. The order depends only on the membership. The
+/// first members form the client's part.
 pub(super) struct Ranking {
     pub(super) order: Box<[Slot]>,
     /// The number of members in the part.
@@ -60,7 +62,7 @@ impl Ranking {
     }
 }
 
-/// A picker for the first few members of a [`Ranking`].
+/// A picker for the first members of a [`Ranking`].
 pub(super) struct Ranked<P> {
     pub(super) ranking: Arc<Ranking>,
     part: Option<Part<P>>,
@@ -69,8 +71,8 @@ pub(super) struct Ranked<P> {
 }
 
 impl<P: Picker> Ranked<P> {
-    /// The part has the first members, eligible or not. If fewer than `at_least` of them are eligible, the next eligible
-    /// ones are added.
+    /// Builds the picker for the first members of the ranking, eligible or not. If fewer than `at_least` of them are
+    /// eligible, the next eligible members are added.
     pub(super) fn build<S: Strategy<Picker = P>>(
         strategy: &S,
         view: &View,

@@ -10,26 +10,29 @@ use crate::{
     view::View,
 };
 
-/// Restricts each client to a few endpoints, which it chooses by rendezvous hashing with its own seed.
+/// A combinator that restricts each client to a few endpoints. A client chooses them by rendezvous hashing with its own
+/// seed.
 ///
-/// Choose it if clients and endpoints are so many that connections between all of them cost too much. Each client needs
-/// its own seed: a hash of its host name, or a random number that it keeps while it runs. The same seed chooses the
-/// same endpoints. If an endpoint joins or leaves, at most one endpoint of a client changes.
+/// Choose it if there are so many clients and endpoints that connections between all of them cost too much. Each client
+/// needs its own seed, such as a hash of its host name, or a random number that it keeps while it runs. The same seed
+/// always chooses the same endpoints. If one endpoint is added or removed, at most one endpoint of a client changes.
 ///
-/// - **The subset depends on the members only**, not on their availability, so an endpoint that goes down and comes
-///   back keeps its clients. While fewer than [`at_least`](Self::at_least) of the subset are eligible (by default:
-///   while any is not), the next endpoints in the client's order are added.
-/// - **A request that the subset cannot serve** (all excluded or at their limit) goes to the first usable endpoint
-///   outside.
-/// - **Weights** do not affect the choice of the subset, except that endpoints of weight 0 are left out. The wrapped
-///   strategy sees the weights.
+/// - **The subset depends only on the members**, not on their availability. An endpoint that becomes unhealthy and
+///   recovers keeps its clients. While fewer than [`at_least`](Self::at_least) endpoints of the subset are eligible,
+///   the next endpoints in the client's order are added.
+/// - **A request that the subset cannot serve** goes to the first usable endpoint outside. This happens if all
+///   endpoints of the subset are excluded or at their limit.
+/// - **Weights** do not affect which endpoints are in the subset, but endpoints of weight 0 are never in it. The
+///   wrapped strategy sees the weights.
 ///
-/// Weakness: the subsets are random. The number of clients per endpoint varies by about the square root of its mean.
-/// [`Aperture`](super::Aperture) is exact, but needs numbered clients. If the wrapped strategy places by key, a key
-/// goes to different endpoints from different clients, and some keys move when endpoints are added.
+/// Weakness: the subsets are random, so the number of clients per endpoint varies. Its standard deviation is about the
+/// square root of its mean. [`Aperture`](super::Aperture) distributes clients exactly, but needs numbered clients. If
+/// the wrapped strategy places requests by key, different clients send the same key to different endpoints, and some
+/// keys move when endpoints are added to the subset.
 ///
-/// Build O(n), O(n log n) when the membership changes. A pick costs a few nanoseconds more than that of the wrapped
-/// strategy. Source: gRPC proposal A68 (deterministic subsetting by rendezvous hashing), which adds no endpoints.
+/// Building a picker takes O(n) time for n endpoints, and O(n log n) if the membership has changed. A pick takes a few
+/// nanoseconds more than that of the wrapped strategy. Source: gRPC proposal A68 (deterministic subsetting by
+/// rendezvous hashing), which adds no endpoints to a subset.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, P2c, PickRequest, Pool, Subset};
@@ -50,16 +53,18 @@ pub struct Subset<S> {
 }
 
 impl<S> Subset<S> {
-    /// Lets `inner` choose among `size` endpoints of each tier. A size of 0 counts as 1. `seed` must differ between
-    /// clients.
+    /// Creates a combinator that lets `inner` pick from `size` endpoints of each tier (priority group). A size of 0
+    /// counts as 1. `seed` must be different for each client.
     pub const fn new(inner: S, size: usize, seed: u64) -> Self {
         let size = if size == 0 { 1 } else { size };
         Self { inner, size, at_least: size, seed }
     }
 
-    /// Adds endpoints while fewer than `eligible` of the subset are eligible. The range is 1 to the size of the subset;
-    /// other values are clamped. The default is the size. Use 1 with hashing strategies, so that keys move only if the
-    /// subset is down.
+    /// Sets how many endpoints of the subset must be eligible. While fewer are eligible, other eligible endpoints are
+    /// added.
+    ///
+    /// Range: 1 to the size of the subset. Other values are clamped. Default: the size. Use 1 with hashing strategies,
+    /// so that keys move only if no endpoint of the subset is eligible.
     #[must_use]
     pub const fn at_least(mut self, eligible: usize) -> Self {
         self.at_least = if eligible < self.size { eligible } else { self.size };
@@ -105,7 +110,7 @@ impl<S: Strategy> Strategy for Subset<S> {
     forward_hooks!(self.inner);
 }
 
-/// The picker of [`Subset`].
+/// The picker of [`Subset`], which picks the endpoint of each request.
 pub struct SubsetPicker<P>(Ranked<P>);
 
 impl<P: Picker> Picker for SubsetPicker<P> {

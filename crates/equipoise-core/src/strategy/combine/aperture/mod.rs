@@ -16,29 +16,33 @@ use crate::{
     view::View,
 };
 
-/// Deterministic aperture: restricts each numbered client to a few endpoints, so that all clients together load all
-/// endpoints evenly.
+/// A combinator that restricts each client to a few endpoints, so that all clients together load all endpoints evenly
+/// ("deterministic aperture"). The clients must be numbered.
 ///
-/// Endpoints are on a ring, each with an arc as long as its weight. Clients are on the same ring at even distances. A
-/// client uses the endpoints under an arc that starts at its place; an endpoint that is only partly covered counts with
-/// that part of its weight. The length of the arc is the smallest number of client distances that holds
-/// [`minimum`](Self::minimum) endpoints. So all points of the ring are covered equally often, and shares are exact for
-/// any number of clients and endpoints.
+/// The endpoints form a ring. Each endpoint takes a part of the ring (an arc) that is as long as its weight. The
+/// clients are on the same ring, at equal distances. A client uses the endpoints inside an arc that begins at its
+/// position. An endpoint that is only partly inside this arc counts with the covered part of its weight. The client's
+/// arc is a whole number of client distances long, and just long enough for [`minimum`](Self::minimum) endpoints. Every
+/// point of the ring is therefore covered by the same number of clients, so that the shares are exact for any number of
+/// clients and endpoints.
 ///
-/// Choose it over [`Subset`](super::Subset) if clients know how many they are and which number each has, such as the
+/// Choose it over [`Subset`](super::Subset) if each client knows the number of clients and its own number, such as the
 /// ordinal in a stateful set. Weakness: these numbers must be right. Two clients with the same number double the load
-/// on one arc; a wrong count leaves gaps. If the number of clients changes, each needs a new pool, and all arcs move.
+/// on one arc. A wrong number of clients leaves gaps. If the number of clients changes, each client needs a new pool,
+/// and all arcs move.
 ///
-/// - **The ring depends on the members only**, not on their availability. All clients must know the same ids and
+/// - **The ring depends only on the members**, not on their availability. All clients must know the same ids and
 ///   weights.
-/// - While fewer than [`at_least`](Self::at_least) of a client's endpoints are eligible, the next ones along the ring
-///   are added with their full weight. Shares are then only roughly even.
-/// - A request that the arc cannot serve (all excluded or at their limit) goes to the first usable endpoint outside.
-/// - The wrapped strategy sees lengths of arcs as weights. Their ratios are those of the weights, except at the ends of
-///   the arc.
+/// - **While fewer than [`at_least`](Self::at_least) endpoints of a client are eligible**, the next endpoints on the
+///   ring are added with their full weight. Shares are then only approximately even.
+/// - **A request that the endpoints of the arc cannot serve** goes to the first usable endpoint outside. This happens
+///   if all endpoints of the arc are excluded or at their limit.
+/// - **The wrapped strategy gets the covered lengths as weights.** Their ratios are those of the weights, except at the
+///   ends of the arc.
 ///
-/// Build O(n), O(n log n) when the membership changes. A pick costs that of the wrapped strategy with unequal weights.
-/// Source: Finagle's deterministic aperture (minimum 12), which has no weights.
+/// Building a picker takes O(n) time for n endpoints, and O(n log n) if the membership has changed. A pick takes as
+/// long as that of the wrapped strategy with unequal weights. Source: Finagle's deterministic aperture (minimum 12),
+/// which has no weights.
 ///
 /// ```
 /// use equipoise_core::{Aperture, EndpointSpec, P2c, PickRequest, Pool};
@@ -59,11 +63,12 @@ pub struct Aperture<S> {
     at_least: Option<usize>,
 }
 
-/// Enough for the power of two choices, also when some fail; the default of Finagle.
+/// The default minimum: enough endpoints for the power of two choices, even if some fail. It is Finagle's default.
 const MINIMUM: u32 = 12;
 
 impl<S> Aperture<S> {
-    /// Lets `inner` choose among the endpoints of client number `peer`, counted from 0, of `peers` clients.
+    /// Creates a combinator that lets `inner` pick from the endpoints of client number `peer` of `peers` clients. The
+    /// first client has number 0.
     ///
     /// # Errors
     ///
@@ -75,22 +80,28 @@ impl<S> Aperture<S> {
         Ok(Self { inner, peer, peers, minimum: MINIMUM, at_least: None })
     }
 
-    /// Sets the minimum number of endpoints of mean weight under the arc. The default is 12, and 0 counts as 1.
+    /// Sets the minimum number of endpoints that a client uses, if all have the same weight. If the weights differ, the
+    /// endpoints of a client have at least the total weight of this many endpoints of mean weight. A value of 0 counts
+    /// as 1. Default: 12.
     #[must_use]
     pub const fn minimum(mut self, endpoints: u32) -> Self {
         self.minimum = if endpoints == 0 { 1 } else { endpoints };
         self
     }
 
-    /// Adds endpoints while fewer than `eligible` under the arc are eligible. 0 counts as 1. The default is the
-    /// [`minimum`](Self::minimum), or all endpoints under the arc if these are fewer because they are heavy.
+    /// Sets how many endpoints of the client must be eligible. While fewer are eligible, other eligible endpoints are
+    /// added.
+    ///
+    /// Default: the [`minimum`](Self::minimum), or all endpoints of the client if they are fewer because their weights
+    /// are large. A value of 0 counts as 1.
     #[must_use]
     pub const fn at_least(mut self, eligible: usize) -> Self {
         self.at_least = Some(if eligible == 0 { 1 } else { eligible });
         self
     }
 
-    /// The ring from the client's place on, and the weights of the endpoints by slot.
+    /// Returns the endpoints in the order of the ring, beginning at the client's position, and the weights of the
+    /// endpoints by slot.
     fn layout(&self, view: &View) -> (Ranking, Box<[u32]>) {
         let place = |slot: Slot| {
             let id = view.endpoint(slot)?.id().as_str();
@@ -127,7 +138,8 @@ impl<S: Strategy> Strategy for Aperture<S> {
                 (Arc::new(ranking), weights.into())
             }
         };
-        // With unequal weights an arc may hold fewer endpoints than the minimum. That is not a shortage.
+        // With unequal weights, an arc may contain fewer endpoints than the minimum. This is no reason to add
+        // endpoints.
         let at_least = self.at_least.unwrap_or_else(|| ranking.chosen.min(self.minimum as usize));
         let weighed = view.reweighted(|slot| weights[slot.index()]);
         let ranked = Ranked::build(&self.inner, &weighed, ranking, at_least, last.map(|last| &last.ranked))?;
@@ -141,7 +153,7 @@ impl<S: Strategy> Strategy for Aperture<S> {
     forward_hooks!(self.inner);
 }
 
-/// The picker of [`Aperture`].
+/// The picker of [`Aperture`], which picks the endpoint of each request.
 pub struct AperturePicker<P> {
     ranked: Ranked<P>,
     weights: Arc<[u32]>,

@@ -1,21 +1,20 @@
 use crate::endpoint::MAX_WEIGHT;
 
-/// The part of the ring of endpoints that the arc of one client covers.
+/// The part of a ring of endpoints that a client's arc covers.
 ///
-/// Lengths are whole numbers. With n clients and weights whose sum is W, the ring has the length W · n, an endpoint of
-/// weight w has the length w · n, and the distance between two clients is W.
+/// Lengths are whole numbers. With weights of the sum W and n clients, the ring has the length W · n, an endpoint of
+/// weight w takes w · n of it, and the distance between clients is W.
 pub(super) struct Span {
     /// The position of the endpoint in which the arc begins.
     pub(super) first: usize,
-    /// The number of endpoints that the arc covers, at least in part. They are adjacent.
+    /// The number of endpoints of which the arc covers a part. They follow each other.
     pub(super) count: usize,
-    /// By position: the covered length of the endpoint, or its full length if none of it is covered.
+    /// By position: the length that the arc covers, or the whole length if the arc covers no part of the endpoint.
     pub(super) weights: Vec<u32>,
 }
 
 impl Span {
-    /// Computes the arc of client number `peer` of `peers`, over endpoints of these `weights`, which are above 0. The arc has
-    /// at least the length of `minimum` endpoints of mean weight.
+    /// Returns the arc of client `peer` of `peers` clients, over endpoints with these `weights`, which are above 0.
     pub(super) fn new(weights: &[u32], peer: u32, peers: u32, minimum: u32) -> Self {
         let (total, n) = (weights.iter().map(|&weight| u128::from(weight)).sum::<u128>(), u128::from(peers));
         let spacings = (u128::from(minimum) * n).div_ceil(weights.len().max(1) as u128).clamp(1, n);
@@ -39,8 +38,8 @@ impl Span {
     }
 }
 
-/// Returns the smallest whole numbers in the same ratios as `lengths`. If one of them would be above [`MAX_WEIGHT`], all are
-/// scaled down and rounded.
+/// Returns the lengths as the smallest whole numbers with the same ratios. If these numbers are too large, they are
+/// rounded.
 fn scaled(lengths: &[u128]) -> Vec<u32> {
     let unit = lengths.iter().copied().fold(0, gcd).max(1);
     let most = lengths.iter().copied().max().unwrap_or(0) / unit;

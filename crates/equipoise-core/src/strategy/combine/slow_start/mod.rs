@@ -15,36 +15,46 @@ use crate::{
     view::{Layered, View},
 };
 
-/// Gives endpoints that start only a part of their share at first, and increases it over time.
+/// A combinator that gives endpoints that start only a part of their share of the requests at first, and increases it
+/// over time ("slow start").
 ///
-/// Choose it if a new process is slow at first, because of empty caches, a JIT compiler or new connections. The
-/// *factor* of an endpoint is max([`floor`](Self::floor), (t / [`window`](Self::window))^(1 /
-/// [`aggression`](Self::aggression))), t after its start. It gets that part of what the wrapped strategy would send it.
-/// If several are starting, it also gets a little of what the others lose. When the wrapped strategy picks a starting
-/// endpoint, a random draw decides by the factor; if it loses, the strategy picks again.
+/// Choose it if a new process is slow at first, because of empty caches, a JIT compiler or new connections. An endpoint
+/// gets the share that the wrapped strategy would give it, multiplied by a *factor*. At the time t after its start, the
+/// factor is max([`floor`](Self::floor), (t / [`window`](Self::window))^(1 / [`aggression`](Self::aggression))). If
+/// several endpoints are starting, each also gets a little of the requests that the others do not get. When the wrapped
+/// strategy picks a starting endpoint, a random draw with the factor as its probability decides whether the endpoint
+/// gets the request. If it does not, the wrapped strategy picks again.
 ///
-/// - **Endpoints start slowly** if they join a tier that has members, or become eligible again: they come back, their
-///   weight rises from 0, or draining ends. Each has its own start time. The first members of a tier start with their
-///   full share, unless [`from_the_first`](Self::from_the_first) is set.
-/// - **Starts end by the clock**, not by the number of requests.
-/// - **Factors are relative to the largest**: if all endpoints are starting at once, none loses traffic.
-/// - **No request fails because of it**: if all other endpoints are excluded or at their limit, a starting one takes
-///   the request.
-/// - If the wrapped strategy places by [key](crate::Needs::key), the draw depends on the key: an endpoint gets its keys
-///   one by one, and each moves once.
+/// - **Which endpoints start slowly:** endpoints that are added to a tier (priority group) with other members, and
+///   endpoints that become eligible again. The latter have recovered, or their weight has risen from 0, or they are no
+///   longer draining. Each endpoint has its own start time. The first members of a tier start with their full share,
+///   unless [`from_the_first`](Self::from_the_first) is set.
+/// - **Starts end after the time of the window**, whatever the number of requests.
+/// - **Factors are relative to the largest factor.** If all endpoints start at the same time, none of them loses
+///   traffic.
+/// - **No request fails because of slow start.** If all other endpoints are excluded or at their limit, a starting
+///   endpoint gets the request.
+/// - **If the wrapped strategy places requests by [key](crate::Needs::key)**, the draw depends on the key. A starting
+///   endpoint gets its keys one by one, and each key moves once.
 ///
-/// Put it around other combinators: inside a [`Subset`](super::Subset), endpoints that are only new to the subset would
-/// start slowly too.
+/// It should wrap other combinators and not be wrapped by them. Inside a [`Subset`](super::Subset), endpoints that are
+/// only new to the subset would start slowly too.
 ///
-/// Weaknesses: time says little about how warm an endpoint is. After eight lost draws, or the same endpoint twice, the
-/// wrapped strategy has to pick among the others; one that takes turns then gives the next in turn more than its share.
-/// Strategies that take turns advance with each draw, so a factor f acts like a weight: one starting endpoint beside a
-/// full one gets f / (1 + f), and f / 2 with other strategies. Strategies that fill the least loaded endpoint first
-/// still fill a new idle one, with the floor's part of the traffic.
+/// Weaknesses:
 ///
-/// A pick costs 1 to 2 ns while no endpoint is starting. Otherwise it costs a draw where one is needed, and a clock
-/// reading if the wrapped strategy needs none. Build O(n); a start needs no further builds. Source: Envoy's slow start.
-/// Envoy scales weights, so a new endpoint gets nothing if weights hardly count.
+/// - Time says little about how warm an endpoint is.
+/// - After eight failed draws, or two in a row for the same endpoint, the wrapped strategy must pick from the endpoints
+///   whose draw succeeds. A strategy that takes turns then gives the next endpoint more than its share.
+/// - Strategies that take turns advance with each draw, so that a factor f acts like a weight. One starting endpoint
+///   beside another endpoint then gets the part f / (1 + f) of the requests, and f / 2 with other strategies.
+/// - Strategies that send requests to the endpoint with the least load prefer a new idle endpoint. At first it gets the
+///   part `floor` of the whole traffic, and not of its share.
+///
+/// A pick takes 1 to 2 ns more while no endpoint is starting. While endpoints are starting, it also takes the draws,
+/// and a reading of the clock if the wrapped strategy does not need the time. Building a picker takes O(n) time for n
+/// endpoints.
+///
+/// Source: Envoy's slow start. Envoy scales weights, so that slow start has no effect there if weights hardly matter.
 ///
 /// ```
 /// use std::time::Duration;
@@ -64,23 +74,25 @@ pub struct SlowStart<S> {
 }
 
 impl<S> SlowStart<S> {
-    /// Wraps `inner` with a window of 30 s, aggression 1 and a floor of 0.1.
+    /// Creates a combinator around `inner` with a [`window`](Self::window) of 30 s, an [`aggression`](Self::aggression)
+    /// of 1 and a [`floor`](Self::floor) of 0.1.
     pub const fn new(inner: S) -> Self {
         Self { inner, curve: Curve::DEFAULT, from_the_first: false }
     }
 
-    /// Sets how long a start takes. The default is 30 s. Zero turns slow start off.
+    /// Sets how long the start of an endpoint takes. Default: 30 s. `Duration::ZERO` turns slow start off.
     #[must_use]
     pub fn window(mut self, window: Duration) -> Self {
         self.curve.window = saturating_nanos(window);
         self
     }
 
-    /// Sets how the share rises: linearly with 1, the default; faster at first above 1; slower at first below 1.
+    /// Sets the curve by which the share of a starting endpoint rises. With 1 it rises linearly. With larger values it
+    /// rises faster at first, and with smaller values slower at first. Range: above 0. Default: 1.
     ///
     /// # Errors
     ///
-    /// [`InvalidCombinator::Aggression`] if `aggression` is not above 0 or not finite.
+    /// [`InvalidCombinator::Aggression`] if `aggression` is not above 0, or is not finite.
     pub fn aggression(mut self, aggression: f64) -> Result<Self, InvalidCombinator> {
         if !(aggression > 0.0 && aggression.is_finite()) {
             return Err(InvalidCombinator::Aggression { aggression });
@@ -89,12 +101,12 @@ impl<S> SlowStart<S> {
         Ok(self)
     }
 
-    /// Sets the part of its share that an endpoint gets at first: above 0, at most 1. The default is 0.1. It cannot be
-    /// 0, because an endpoint without requests cannot show that it works.
+    /// Sets the part of its share that a starting endpoint gets at first. Range: above 0, at most 1. Default: 0.1. The
+    /// floor cannot be 0, because an endpoint without requests cannot show that it works.
     ///
     /// # Errors
     ///
-    /// [`InvalidCombinator::Floor`] if `floor` is not above 0 and at most 1.
+    /// [`InvalidCombinator::Floor`] if `floor` is out of range.
     pub fn floor(mut self, floor: f64) -> Result<Self, InvalidCombinator> {
         if !(floor > 0.0 && floor <= 1.0) {
             return Err(InvalidCombinator::Floor { floor });
@@ -103,8 +115,9 @@ impl<S> SlowStart<S> {
         Ok(self)
     }
 
-    /// Lets the first members of a tier start slowly too. This has an effect only if others join before their start has
-    /// ended.
+    /// Lets the first members of a tier (priority group) start slowly too. This has an effect only if other endpoints
+    /// are added before the start of the first members has ended. Default: the first members start with their full
+    /// share.
     #[must_use]
     pub const fn from_the_first(mut self) -> Self {
         self.from_the_first = true;
@@ -133,14 +146,14 @@ impl<S: Strategy> Strategy for SlowStart<S> {
             Some(same) => Arc::clone(&same.ramps),
             None => by_slot::<S::State>(view),
         };
-        // A start that was set for an update that is then rejected has no effect.
+        // If the update is rejected after this, the new start times have no effect.
         if last.is_some() || self.from_the_first {
             let news = serving().filter(|slot| !last.is_some_and(|last| last.knew(&ramps, **slot)));
             news.filter_map(|slot| ramps[slot.index()].as_ref()).for_each(|ramp| ramp.start(now));
         }
         let started = |slot: &Slot| Some((*slot, ramps[slot.index()].as_ref()?.started(self.curve, now)?));
         let starting: Vec<(Slot, Timestamp)> = match same {
-            // Avoids a look at all endpoints when the availability of one changes.
+            // The picker need not inspect all endpoints when the availability of one changes.
             Some(same) => {
                 let newly = serving().filter(|slot| !same.eligible[slot.index()]);
                 let still = same.starting.iter().filter(|slot| eligible[slot.index()]);
@@ -173,24 +186,24 @@ impl<S: Strategy> Strategy for SlowStart<S> {
     forward_hooks!(self.inner, state.inner);
 }
 
-/// The picker of [`SlowStart`].
+/// The picker of [`SlowStart`], which picks the endpoint of each request.
 pub struct SlowStartPicker<P> {
     inner: P,
-    /// The view as the wrapped strategy sees it.
+    /// The view that the wrapped strategy sees.
     view: View,
     membership: Revision,
-    /// By slot, of all members; shared from one picker to the next while the membership stands.
+    /// The start times of all members, by slot. Pickers share them while the membership stays the same.
     ramps: Arc<[Option<Arc<Ramp>>]>,
-    /// By slot.
+    /// By slot: whether the endpoint was eligible and not on probation.
     eligible: Box<[bool]>,
-    /// The endpoints that were starting when it was built.
+    /// The endpoints that were starting when the picker was built.
     starting: Box<[Slot]>,
     curve: Curve,
-    /// When the last start is over, in nanoseconds; 0 once it is.
+    /// The end of the last start, in nanoseconds. 0 after this end.
     ends: AtomicU64,
-    /// The earliest start, where all are starting.
+    /// The earliest start time, if all eligible endpoints are starting.
     lead: Option<Timestamp>,
-    /// Whether the context knows the time.
+    /// Whether the pick's context contains the time.
     timed: bool,
     by_key: bool,
 }
@@ -203,11 +216,12 @@ fn by_slot<I: Send + Sync + 'static>(view: &View) -> Arc<[Option<Arc<Ramp>>]> {
     ramps.into()
 }
 
-/// The number of free picks before losing endpoints are filtered out. Free picks keep strategies that take turns fair.
+/// The number of picks before endpoints with a failed draw are filtered out. Picks without a filter keep strategies
+/// that take turns fair.
 const TOSSES: usize = 8;
-/// A start that would end later than this after twice the window: the clock was set back.
+/// If a start would end later than after twice the window and this time, the clock was set back.
 const SLACK: u64 = 1_000_000_000;
-/// Makes this decision independent of others by the same key.
+/// A seed that makes this decision independent of other decisions by the same key.
 const SALT: u64 = 0x7261_6d70;
 
 impl<P: Picker> SlowStartPicker<P> {
@@ -215,7 +229,7 @@ impl<P: Picker> SlowStartPicker<P> {
         self.ramps.get(slot.index())?.as_ref()
     }
 
-    /// Whether the endpoint in `slot`, as `ramps` has it, was eligible then.
+    /// Returns whether the endpoint in `slot` was eligible for this picker and is still the same endpoint in `ramps`.
     fn knew(&self, ramps: &[Option<Arc<Ramp>>], slot: Slot) -> bool {
         let same = |ramp: &Arc<Ramp>| ramps[slot.index()].as_ref().is_some_and(|now| Arc::ptr_eq(now, ramp));
         self.eligible.get(slot.index()) == Some(&true) && self.ramp(slot).is_some_and(same)
@@ -233,7 +247,7 @@ impl<P: Picker> SlowStartPicker<P> {
         let lot = cx.random_by_key(self.by_key, SALT);
         let wins = |slot: Slot| {
             let Some(start) = self.ramp(slot).and_then(|ramp| ramp.started(self.curve, now)) else { return true };
-            // One draw per endpoint and pick, so that a second call during the pick returns the same.
+            // There is one draw per endpoint and pick, so that a second call during the pick returns the same.
             let coin = mix(lot ^ u64::from(slot.0).wrapping_mul(GAMMA)) >> 32;
             (coin as f64) < self.curve.factor(start, now) / largest * 2f64.powi(32)
         };

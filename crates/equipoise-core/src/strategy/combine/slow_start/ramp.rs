@@ -3,7 +3,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// The start time of an endpoint in nanoseconds, plus 1. 0 if it has not started slowly.
+/// The start time of an endpoint in nanoseconds, plus 1. 0 if the endpoint did not start slowly.
 #[derive(Debug, Default)]
 pub struct Ramp(AtomicU64);
 
@@ -12,17 +12,17 @@ impl Ramp {
         self.0.store(now.as_nanos().saturating_add(1), Ordering::Relaxed);
     }
 
-    /// The start time, or `None` if the start has ended.
+    /// Returns the start time. `None` if the start has ended, or if the endpoint did not start slowly.
     pub(super) fn started(&self, curve: Curve, now: Timestamp) -> Option<Timestamp> {
         let start = Timestamp::from_nanos(self.0.load(Ordering::Relaxed).checked_sub(1)?);
         (now < curve.end(start)).then_some(start)
     }
 }
 
-/// How the share of a starting endpoint rises.
+/// The curve by which the share of a starting endpoint rises.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Curve {
-    /// In nanoseconds.
+    /// The duration of a start in nanoseconds.
     pub(super) window: u64,
     pub(super) exponent: f64,
     pub(super) floor: f64,

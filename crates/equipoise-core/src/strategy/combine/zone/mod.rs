@@ -11,31 +11,38 @@ use crate::{
     view::View,
 };
 
-/// Prefers the endpoints in the client's own zone, as long as this does not overload them.
+/// A combinator that prefers the endpoints in the client's own zone, as long as this does not overload them.
 ///
-/// Choose it if traffic between zones costs money or time. The *capacity* of a zone is the weight of its eligible
-/// endpoints. Its *callers* are the clients in it. While the client's zone has at least as large a share of all
-/// capacity as of all callers, all requests stay in the zone. Otherwise the share (capacity share / caller share)
-/// stays. The rest goes to zones that have more capacity than callers, in proportion to the difference.
+/// Choose it if traffic between zones costs money or time. The *capacity* of a zone is the total weight of its eligible
+/// endpoints. The *callers* of a zone are the clients in it. If the client's zone has at least as large a share of all
+/// capacity as of all callers, all requests stay in the zone. Otherwise, the part (capacity share / caller share) of
+/// the requests stays in the zone. The other requests go to zones that have more capacity than callers, in proportion
+/// to the difference.
 ///
-/// - **Callers** are assumed to be spread evenly over the client's zone and all zones with members. If not, set
-///   [`callers`](Self::callers).
-/// - **With fewer than [`minimum`](Self::minimum) eligible endpoints in the client's zone**, zones are ignored and
+/// - **Callers** are assumed to be spread evenly over the client's zone and all zones with members. Set
+///   [`callers`](Self::callers) if they are not.
+/// - **If the client's zone has fewer than [`minimum`](Self::minimum) eligible endpoints**, zones are ignored and
 ///   requests are spread by capacity.
-/// - **A request that one part cannot serve** (all endpoints excluded or at their limit) goes to the other part.
-/// - Endpoints without a zone form a zone without callers. Members of weight 0 do not count.
-/// - If the wrapped strategy places by [key](crate::Needs::key), the key decides whether a request leaves the zone.
+/// - **If all endpoints of the client's zone are excluded or at their limit**, the request goes to another zone. If all
+///   endpoints of the other zones are, it goes to the client's zone.
+/// - **Endpoints without a zone** form a zone without callers. Members of weight 0 do not count.
+/// - **If the wrapped strategy places requests by [key](crate::Needs::key)**, the key decides whether a request leaves
+///   the zone.
 ///
-/// Weakness: it compares capacity and not load, so a zone with busier clients than others is not relieved.
-/// [Tiers](crate::Tier) are a simpler way: all requests stay in the zone until it has no eligible endpoint.
+/// Weakness: it compares capacity and not load, so it does not relieve a zone with unusually busy clients.
+/// [Tiers](crate::Tier) are a simpler solution: all requests stay in the zone as long as it has an eligible endpoint.
 ///
-/// If the wrapped strategy places by key, keys outside the zone stay where they are while the shares stay. If a zone
-/// loses capacity, some move, because the weights of the others change. [`BoundedLoad`](crate::BoundedLoad) belongs
-/// around this strategy, because the wrapped strategy is built twice: for the client's zone and for the rest.
+/// If the wrapped strategy places requests by key, keys outside the zone stay at their endpoints as long as the shares
+/// of the zones stay the same. If a zone loses capacity, some keys move, because the weights of the other zones change.
+/// [`BoundedLoad`](crate::BoundedLoad) should wrap this strategy and not be wrapped by it, because the wrapped strategy
+/// is built twice: for the client's zone and for the other zones.
 ///
-/// Build O(n). A pick costs that of the wrapped strategy, and a random number while only a part stays in the zone.
-/// Source: Envoy's zone-aware routing. Its callers are the members of the client's cluster, its `min_cluster_size` (6,
-/// of all endpoints) is `minimum` here (of the client's zone), and it counts endpoints instead of weights.
+/// Building a picker takes O(n) time for n endpoints. A pick takes as long as that of the wrapped strategy. It also
+/// takes a random number if only a part of the requests stays in the zone.
+///
+/// Source: Envoy's zone-aware routing. Envoy's callers are the members of the client's cluster. Its `min_cluster_size`
+/// (6, counted over all endpoints) corresponds to `minimum` here (counted in the client's zone). Envoy counts endpoints
+/// and not weights.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, P2c, PickRequest, Pool, ZoneAware};
@@ -55,21 +62,22 @@ pub struct ZoneAware<S> {
 }
 
 impl<S> ZoneAware<S> {
-    /// Lets `inner` choose, and prefers the endpoints of `zone`, the zone of this client.
+    /// Creates a combinator that lets `inner` pick, and prefers the endpoints of `zone`, which is the zone of this
+    /// client.
     pub fn new(inner: S, zone: impl Into<String>) -> Self {
         Self { inner, zone: zone.into(), minimum: 1, callers: None }
     }
 
-    /// Sets how many endpoints of the client's zone must be eligible; below that, zones are ignored. The default is 1,
-    /// and 0 counts as 1.
+    /// Sets the minimum number of eligible endpoints in the client's zone. If fewer are eligible, zones are ignored.
+    /// A value of 0 counts as 1. Default: 1.
     #[must_use]
     pub fn minimum(mut self, eligible: usize) -> Self {
         self.minimum = eligible;
         self
     }
 
-    /// Sets the number of clients in each zone, or any numbers in the same proportion. Zones that are not named have
-    /// none. If all numbers are 0, callers are assumed to be spread evenly, as by default.
+    /// Sets the number of clients in each zone, or any other numbers in the same proportion. Zones that are not in the
+    /// list have no clients. Default: clients are spread evenly over all zones. This also applies if all numbers are 0.
     #[must_use]
     pub fn callers<Z: Into<String>>(mut self, callers: impl IntoIterator<Item = (Z, u32)>) -> Self {
         let callers: BTreeMap<String, u32> = callers.into_iter().map(|(zone, n)| (zone.into(), n)).collect();
@@ -116,17 +124,17 @@ impl<S: Strategy> Strategy for ZoneAware<S> {
     forward_hooks!(self.inner);
 }
 
-/// The picker of [`ZoneAware`].
+/// The picker of [`ZoneAware`], which picks the endpoint of each request.
 pub struct ZonePicker<P> {
     near: Option<Part<P>>,
     far: Option<Part<P>>,
     zoning: Arc<Zoning>,
-    /// The share of requests that stays in the zone, in units of 2⁻³².
+    /// The share of the requests that stays in the zone, in units of 2⁻³².
     stay: u64,
     by_key: bool,
 }
 
-/// Makes this decision independent of others by the same key.
+/// A seed that makes this decision independent of other decisions by the same key.
 const SALT: u64 = 0x7a6f_6e65;
 
 impl<P: Picker> Picker for ZonePicker<P> {

@@ -2,9 +2,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{endpoint::Slot, ids::Revision, view::View};
 
-/// The zones of members and callers, which depend on the membership only.
+/// The zones of members and callers, which depend only on the membership.
 pub(super) struct Zoning {
-    /// By slot: the number of its zone.
+    /// By slot: the number of the endpoint's zone.
     zones: Box<[u32]>,
     /// By zone: its share of all callers.
     callers: Box<[f64]>,
@@ -13,14 +13,15 @@ pub(super) struct Zoning {
 
 /// The number of the client's own zone.
 const NEAR: u32 = 0;
-/// The number for endpoints without a zone.
+/// The number of the zone that consists of the endpoints without a zone.
 const NOWHERE: u32 = 1;
 
-/// How requests are divided.
+/// How requests are divided between the client's zone and the others.
 pub(super) struct Plan {
-    /// The share that stays in the client's zone.
+    /// The share of the requests that stays in the client's zone.
     pub(super) stay: f64,
-    /// By zone: the share of its capacity that its own callers do not need. `None` if only weights count.
+    /// By zone: the share of its capacity that its own callers do not need. `None` if requests are divided by weight
+    /// alone.
     pub(super) spare: Option<Vec<f64>>,
 }
 
@@ -56,7 +57,7 @@ impl Zoning {
         self.zones[slot.index()] == NEAR
     }
 
-    /// The zone's entry for an endpoint.
+    /// Returns the entry of `by_zone` for the zone of an endpoint.
     pub(super) fn of(&self, by_zone: &[f64], slot: Slot) -> f64 {
         by_zone[self.zones[slot.index()] as usize]
     }
@@ -74,7 +75,7 @@ impl Zoning {
         if near < minimum.max(1) {
             return Plan { stay: here, spare: None };
         }
-        // Sums of fractions: equal parts may differ in the last digit.
+        // The numbers are sums of fractions, so that equal shares may differ in the last digit.
         if here >= callers - 1e-9 {
             return Plan { stay: 1.0, spare: None };
         }
