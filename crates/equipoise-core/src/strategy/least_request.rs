@@ -8,18 +8,21 @@ use crate::{
     view::View,
 };
 
-/// Power of two choices by requests in flight: compares two random endpoints and picks the one with less load.
+/// Power of two choices by requests in flight: compares two random endpoints and picks the one with fewer requests in
+/// flight for its weight.
 ///
-/// Choose it if requests differ in cost and endpoints do not, or if latency says little. It is almost as good as a
-/// comparison of all endpoints, at constant cost, and stays good if the balancer sees only a part of the load. In pools
-/// of three, and in small pools with unequal weights, it compares all endpoints.
+/// Choose it if requests differ in cost and endpoints do not, or if latency says little about load. It is almost as
+/// good as a comparison of all endpoints, but a pick takes constant time. It also works well if the balancer sees only
+/// a part of the load. In pools of three endpoints, and in small pools with unequal weights, it compares all endpoints.
 ///
-/// Idle shares and requests in flight follow the weights. An endpoint that hangs is avoided, whatever its weight. An
-/// endpoint that fails fast looks idle, so a failing one is [capped](super::Needs::caps_failing) at its share by
-/// weight. To send it less, use [`PeakEwma`](super::PeakEwma) or add ejection.
+/// If endpoints are idle, their shares of the requests follow their weights. Under load, the numbers of requests in
+/// flight follow the weights. An endpoint that hangs gets few requests, whatever its weight. An endpoint that fails
+/// fast looks idle, so a failing endpoint gets at most [its share of the picks by weight](super::Needs::caps_failing).
+/// To send it fewer requests, use [`PeakEwma`](super::PeakEwma) or outlier detection.
 ///
-/// Build O(n), pick O([choices](Self::with_choices)). Sources: Mitzenmacher, *The Power of Two Choices in Randomized
-/// Load Balancing*, 2001; for the weights, Efraimidis and Spirakis, *Weighted Random Sampling with a Reservoir*, 2006.
+/// Building a picker takes O(n) time for n endpoints. A pick takes time proportional to the number of
+/// [choices](Self::with_choices). Sources: Mitzenmacher, *The Power of Two Choices in Randomized Load Balancing*, 2001;
+/// for the weights, Efraimidis and Spirakis, *Weighted Random Sampling with a Reservoir*, 2006.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, P2c, PickRequest, Pool};
@@ -37,13 +40,15 @@ pub struct P2c {
 }
 
 impl P2c {
-    /// Compares two endpoints per pick.
+    /// Creates a strategy that compares two endpoints per pick.
     pub const fn new() -> Self {
         Self { choices: Choices::TWO }
     }
 
-    /// Compares `choices` endpoints per pick: 2 to 10. Two give most of the benefit. More even out the rest at
-    /// proportional cost, but let many balancers choose the same endpoint more often.
+    /// Creates a strategy that compares `choices` endpoints per pick. Range: 2 to 10.
+    ///
+    /// Two choices give most of the benefit. More choices even out the load a little more, but take proportionally
+    /// longer. With many balancers, they also make it more likely that several choose the same endpoint.
     ///
     /// ```
     /// use equipoise_core::P2c;
@@ -54,7 +59,7 @@ impl P2c {
     ///
     /// # Errors
     ///
-    /// [`InvalidChoices`] if `choices` is not 2 to 10.
+    /// [`InvalidChoices`] if `choices` is not in the range from 2 to 10.
     pub const fn with_choices(choices: usize) -> Result<Self, InvalidChoices> {
         match Choices::new(choices) {
             Ok(choices) => Ok(Self { choices }),
@@ -62,7 +67,7 @@ impl P2c {
         }
     }
 
-    /// The number of endpoints that a pick compares.
+    /// Returns the number of endpoints that a pick compares, from 2 to 10.
     pub const fn choices(&self) -> usize {
         self.choices.get()
     }
@@ -83,7 +88,7 @@ impl Strategy for P2c {
     }
 }
 
-/// The picker of [`P2c`].
+/// The picker of [`P2c`], which picks the endpoint of each request.
 pub struct P2cPicker(Contest);
 
 impl Picker for P2cPicker {

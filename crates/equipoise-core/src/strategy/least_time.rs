@@ -13,27 +13,30 @@ use crate::{
     view::View,
 };
 
-/// Least time: the endpoint with the lowest average time to the first byte × (requests in flight + 1), as `least_time`
-/// in nginx.
+/// Least time: picks the endpoint with the lowest value of average time to the first byte × (requests in flight + 1),
+/// as `least_time` in nginx.
 ///
-/// Each response moves the average by 5 % of the difference, regardless of the time since the last one. Choose it if
-/// latencies differ steadily and single slow responses mean nothing. [`PeakEwma`](super::PeakEwma) is the better choice
-/// in most other cases: this average needs dozens of responses to follow a change.
+/// Each response moves the average by 5 % of the difference, regardless of the time since the last response. Choose
+/// this strategy if latencies of endpoints differ steadily and single slow responses mean nothing. In most other cases,
+/// [`PeakEwma`](super::PeakEwma) is the better choice, because this average needs dozens of responses to follow a
+/// change.
 ///
-/// Failures are not sampled. An endpoint that fails looks idle, and its average halves while no responses come, so it
-/// is [capped](super::Needs::caps_failing) at its share by weight. To send it less, add ejection. A request that is
-/// given up counts as a response after the time that it waited, if this raises the average.
+/// Failures do not change the average. Because a failing endpoint looks idle, it gets at most [its share of the picks
+/// by weight](super::Needs::caps_failing). To send it fewer requests, use outlier detection. When a caller gives up a
+/// request, the time that it has waited counts as a latency. This can raise the average, but not lower it.
 ///
-/// nginx compares all endpoints, which sends requests that come one at a time to the fastest one. This strategy
-/// compares [two](Self::with_choices), with weights as in [`P2c`](super::P2c): in small pools with unequal weights it
-/// compares all, and idle shares follow weight and speed.
+/// nginx compares all endpoints. If requests come one at a time, it sends all of them to the fastest endpoint. This
+/// strategy compares [two endpoints](Self::with_choices), and treats weights as [`P2c`](super::P2c) does: it compares
+/// all endpoints in small pools with unequal weights, and the shares of idle endpoints follow their weight and speed.
 ///
-/// - **Without responses, an average halves** once per [period](Self::period), so that no endpoint is avoided for ever.
-///   In comparisons this applies while nothing is in flight, and not below half of the lowest compared average, to
-///   prevent a burst before the first response. The next response makes it permanent.
-/// - **A new endpoint** starts with the lowest average that it is compared with.
+/// - **Without responses, an average halves** once per [period](Self::period), so that every endpoint is tried again. A
+///   comparison uses the halved average only while no request is in flight at the endpoint. The halved average is not
+///   lower than half of the lowest average in the comparison. This prevents a burst of requests before the first
+///   response. The next response makes the halving permanent.
+/// - **A new endpoint** counts with the lowest average of the endpoints that it is compared with.
 ///
-/// Build O(n), pick O(1), two clock readings per request. Source: nginx `least_time` (0.05 × new + 0.95 × old).
+/// Building a picker takes O(n) time for n endpoints. A pick takes O(1) time. Each request reads the clock twice.
+/// Source: nginx `least_time` (0.05 × new + 0.95 × old).
 ///
 /// ```
 /// use std::time::Duration;
@@ -55,16 +58,18 @@ pub struct LeastTime {
 const SHARE: f64 = 0.05;
 
 impl LeastTime {
-    /// Compares two endpoints, with a period of 10 s, which is the default `fail_timeout` of nginx.
+    /// Creates a strategy that compares two endpoints per pick, with a [period](Self::period) of 10 s. This is the
+    /// default `fail_timeout` of nginx.
     pub const fn new() -> Self {
         Self { choices: Choices::TWO, period: Duration::from_secs(10) }
     }
 
-    /// Compares `choices` endpoints per pick: 2 to 10. More are closer to nginx, which compares all.
+    /// Creates a strategy that compares `choices` endpoints per pick. Range: 2 to 10. More choices make it more similar
+    /// to nginx, which compares all endpoints.
     ///
     /// # Errors
     ///
-    /// [`InvalidChoices`] if `choices` is not 2 to 10.
+    /// [`InvalidChoices`] if `choices` is not in the range from 2 to 10.
     pub const fn with_choices(choices: usize) -> Result<Self, InvalidChoices> {
         match Choices::new(choices) {
             Ok(choices) => Ok(Self { choices, ..Self::new() }),
@@ -72,8 +77,8 @@ impl LeastTime {
         }
     }
 
-    /// Sets the time without a response after which an average halves: at least 1 µs. The default is 10 s. With
-    /// `Duration::MAX` it never halves.
+    /// Sets the time without a response after which the average of an endpoint halves. Minimum: 1 µs. Default: 10 s.
+    /// With `Duration::MAX` it never halves.
     ///
     /// # Errors
     ///
@@ -85,15 +90,15 @@ impl LeastTime {
         }
     }
 
-    /// How often the average of an endpoint has halved since its last answer.
+    /// Returns how often the average of an endpoint has halved since its last response.
     fn halvings(&self, state: &LeastTimeState, now: Timestamp) -> f64 {
         let last = Timestamp::from_nanos(state.stamp.load(Ordering::Relaxed));
         let idle = saturating_nanos(now.since(last));
-        // Beyond that nothing is left of it.
+        // After 64 halvings, the average is practically 0.
         (idle / saturating_nanos(self.period).max(1)).min(64) as f64
     }
 
-    /// Raises the average for a request that was given up after `waited` nanoseconds. Never lowers it.
+    /// Raises the average after a request that was given up after `waited` nanoseconds. Never lowers it.
     fn raise(&self, state: &LeastTimeState, average: f64, waited: f64, now: Timestamp) {
         let halvings = self.halvings(state, now);
         let halved = average * (-halvings).exp2();
@@ -104,7 +109,8 @@ impl LeastTime {
             // `Err`: another thread has raised it further.
             let _ = state.average.fetch_update(Ordering::Relaxed, Ordering::Relaxed, raised);
         } else if waited > halved {
-            // The average stays, as if it had halved only so often that it is not above the time waited.
+            // The average stays. It counts as halved fewer times, so that the halved average is not above the time
+            // waited.
             let fewer = (average / waited).log2().ceil();
             if fewer < halvings {
                 let idle = saturating_nanos(self.period).saturating_mul(fewer as u64);
@@ -144,7 +150,7 @@ impl Strategy for LeastTime {
         let latency = (saturating_nanos(latency) as f64).max(1.0);
         let left = (-self.halvings(state, now)).exp2();
         state.stamp.store(now.as_nanos(), Ordering::Relaxed);
-        // `Err` never comes: there is always something to be changed.
+        // The closure always returns `Some`, so that there is no `Err`.
         let _ = state.average.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |seen| {
             let old = f64::from_bits(seen) * left;
             Some(if seen == 0 || old < 0.0 { latency } else { SHARE * latency + (1.0 - SHARE) * old }.to_bits())
@@ -158,7 +164,7 @@ impl Strategy for LeastTime {
             self.raise(state, average, waited_nanos, now);
             return false;
         }
-        // No answer yet: all that is known is the longest time without one.
+        // There was no response yet. The only known value is the longest time without a response.
         if waited_nanos >= -average {
             state.stamp.store(now.as_nanos(), Ordering::Relaxed);
         }
@@ -170,20 +176,21 @@ impl Strategy for LeastTime {
     }
 }
 
-/// The state that [`LeastTime`] keeps of an endpoint.
+/// The state that [`LeastTime`] keeps about an endpoint: its average time to the first byte, and the time of the last
+/// response.
 ///
-/// Its two words are not updated together. No response is lost, but two at the same moment on two threads may both
-/// apply the halvings since the last response.
+/// The two values are not updated together. No response is lost. If two responses arrive at the same moment on two
+/// threads, both may apply the halvings since the last response.
 #[derive(Debug, Default)]
 pub struct LeastTimeState {
-    /// Nanoseconds, as the bits of an `f64`. Before the first answer it is 0, or below that the longest time that a
-    /// request waited in vain.
+    /// The average in nanoseconds, as the bits of an `f64`. Before the first response it is 0, or minus the longest
+    /// time that a request has waited before it was given up.
     average: AtomicU64,
-    /// When the last answer came.
+    /// The time of the last response.
     stamp: AtomicU64,
 }
 
-/// The picker of [`LeastTime`].
+/// The picker of [`LeastTime`], which picks the endpoint of each request.
 pub struct LeastTimePicker {
     contest: Contest,
     memories: Memories<LeastTimeState>,

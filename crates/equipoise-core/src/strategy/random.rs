@@ -7,11 +7,11 @@ use crate::{
     view::View,
 };
 
-/// Picks at random, in proportion to the weights.
+/// Picks endpoints at random, in proportion to their weights.
 ///
-/// Choose it if there are many balancers that do not know of each other, and requests are alike. Weaknesses: shares are
-/// even only in the long run, and it ignores load. Build O(n), pick O(1) by an alias table, O(n) if a request excludes
-/// most endpoints.
+/// Choose it if there are many balancers that do not know of each other and requests are alike. Weaknesses: the shares
+/// are even only in the long run, and the load of endpoints is ignored. Building a picker takes O(n) time for n
+/// endpoints. A pick takes O(1) time with an alias table, and O(n) if the request excludes most endpoints.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, PickRequest, Pool, Random};
@@ -44,7 +44,7 @@ impl Strategy for Random {
     }
 }
 
-/// The picker of [`Random`].
+/// The picker of [`Random`], which picks the endpoint of each request.
 pub struct RandomPicker {
     slots: Box<[Slot]>,
     lottery: Lottery,
@@ -56,7 +56,7 @@ impl RandomPicker {
         self.slots.get(self.lottery.draw(cx.random())).copied()
     }
 
-    /// A weighted choice among the usable endpoints, for requests that exclude most: reservoir sampling.
+    /// Picks by weight among the usable endpoints, for requests that exclude most endpoints (reservoir sampling).
     #[cold]
     fn scan(&self, cx: &mut PickCx<'_>) -> Option<Slot> {
         let (mut chosen, mut total) = (None, 0usize);
@@ -64,7 +64,7 @@ impl RandomPicker {
             if cx.usable(slot) {
                 let weight = cx.view().weight(slot) as usize;
                 total += weight;
-                // Kept with probability weight / total; totals beyond 32 bits lose some evenness, nothing else.
+                // Kept with probability weight / total. Totals above 32 bits only make the shares slightly less exact.
                 if below(total, cx.random() as u32) < weight {
                     chosen = Some(slot);
                 }

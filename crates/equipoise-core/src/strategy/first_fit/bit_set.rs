@@ -1,7 +1,7 @@
 use crate::sync::{AtomicU64, Ordering, ordered};
 
-/// A set of positions that finds the first member at or after a position in O(log₆₄ n). It has levels of bit words: a
-/// bit of a higher level says that a word of the level below is not empty.
+/// A set of positions that finds the first member at or after a position in O(log₆₄ n) time. It consists of levels of
+/// 64-bit words. A bit of a higher level says that a word of the level below is not empty.
 ///
 /// Lock-free. After it has cleared a bit, a thread checks whether that was right, and sets the bit again if not. So
 /// while no call is running, a bit above a word that is not empty is set. A bit above an empty word costs a wasted
@@ -28,7 +28,7 @@ impl AtomicBitSet {
         }
     }
 
-    /// The first member at or after `from`.
+    /// Returns the first member at or after `from`.
     #[inline]
     pub(super) fn next(&self, from: usize) -> Option<usize> {
         self.next_at(0, from)

@@ -17,21 +17,24 @@ use crate::{
     view::View,
 };
 
-/// First fit: the first endpoint that is below its [limit](crate::EndpointSpec::max_in_flight), in the order of the
-/// slots.
+/// First fit: picks the first endpoint that is below its [maximum number of requests in
+/// flight](crate::EndpointSpec::max_in_flight), in the order of the slots.
 ///
-/// Choose it if few busy endpoints are better than many idle ones: the others can be shut down, scaled in or used for
-/// batch work, or a licence or a warm cache makes the first ones cheap. Slots follow the order in which endpoints
-/// joined, and a new endpoint takes the lowest free slot. An endpoint without a limit is never full, so later endpoints
-/// get only requests that exclude it. Weights do not count, except 0. Weakness: load is as uneven as the limits allow.
+/// Choose it if a few busy endpoints are better than many idle ones. Idle endpoints can be shut down or used for batch
+/// work. A licence or a warm cache can also make the first endpoints cheaper. Slots follow the order in which endpoints
+/// were added, and a new endpoint takes the lowest free slot. An endpoint without a maximum is never full, so the
+/// endpoints after it get only requests that exclude it. Weights have no effect, except that weight 0 means no
+/// requests. Weakness: the load is as uneven as the maxima allow.
 ///
-/// An endpoint that fails is [capped](super::Needs::caps_failing) at its share by weight. A request that is given up
-/// counts as a failure after twice the longest recent latency of its endpoint, and at least after 10 ms; after 1 s if
-/// no latency is known. So an endpoint that never answers is capped too.
+/// A failing endpoint gets at most [its share of the picks by weight](super::Needs::caps_failing). A request that the
+/// caller gives up counts as a failure if it has waited for twice the longest recent latency of its endpoint, and for
+/// at least 10 ms. If no latency is known, it counts as a failure after 1 s. An endpoint that never responds therefore
+/// counts as failing too.
 ///
-/// Build O(n), pick O(log₆₄ n), two clock readings per request. A bit set marks the endpoints that may have room. A
-/// pick that finds an endpoint full clears its bit, and the end of a lease there sets it. After an update all bits are
-/// set. Requests that exclude endpoints skip them. Source: first fit in bin packing; HAProxy's `balance first`.
+/// Building a picker takes O(n) time for n endpoints. A pick takes O(log₆₄ n) time. Each request reads the clock twice.
+/// A bit set marks the endpoints that may have capacity. A pick that finds an endpoint full clears its bit, and the end
+/// of a lease on the endpoint sets it again. After an update, all bits are set. Requests that exclude endpoints skip
+/// them. Source: first fit in bin packing; HAProxy's `balance first`.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, FirstFit, PickRequest, Pool};
@@ -56,7 +59,7 @@ impl FirstFit {
 }
 
 impl Clone for FirstFit {
-    /// Returns a strategy for another pool. It shares nothing with the original.
+    /// Creates a strategy for another pool. It shares nothing with the original.
     fn clone(&self) -> Self {
         Self::new()
     }
@@ -68,10 +71,10 @@ impl fmt::Debug for FirstFit {
     }
 }
 
-/// The endpoints in order, and which of them may have room.
+/// The endpoints in order, and which of them may have capacity.
 struct Order {
     slots: Box<[Slot]>,
-    /// By slot; `u32::MAX` for endpoints that are not eligible.
+    /// The position of each slot in the order. `u32::MAX` for endpoints that are not eligible.
     positions: Box<[u32]>,
     with_room: AtomicBitSet,
 }
@@ -110,10 +113,11 @@ impl Strategy for FirstFit {
         if endpoint.max_in_flight().is_none() {
             return;
         }
-        // Between giving the permit back and looking at the bit, as in `pick` between the bit and the permit.
+        // A release gives back the permit, then reads the bit. `pick` clears the bit, then reads the permits. Each
+        // needs a fence in between.
         fence(Ordering::SeqCst);
         self.live.each(|order| {
-            // In another pool's order this is another endpoint. Its bit is cleared again when it is found full.
+            // In the order of another pool, this is another endpoint. If it is full, a pick clears the bit again.
             if let Some(&at) = order.positions.get(endpoint.slot().index()) {
                 order.with_room.insert(at as usize);
             }

@@ -5,15 +5,15 @@ use crate::{
     time::saturating_nanos,
 };
 
-/// The state that [`FirstFit`](super::FirstFit) keeps of an endpoint: the longest recent latency in nanoseconds, 0
-/// before the first response. Each shorter latency lowers it by 5 % of the difference.
+/// The state that [`FirstFit`](super::FirstFit) keeps about an endpoint: its longest recent latency in nanoseconds, or
+/// 0 before the first response. Each shorter latency lowers the value by 5 % of the difference.
 #[derive(Debug, Default)]
 pub struct FirstFitState(AtomicU64);
 
-/// A request that is given up counts as a failure after this time, if no latency is known.
+/// The time after which a request that is given up counts as a failure, if no latency of the endpoint is known.
 const UNKNOWN: Duration = Duration::from_secs(1);
 
-/// It never counts as one before. Short latencies vary much.
+/// The shortest time after which a request that is given up counts as a failure. Short latencies vary much.
 const SHORTEST: Duration = Duration::from_millis(10);
 
 impl FirstFitState {
@@ -23,7 +23,8 @@ impl FirstFitState {
         let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
     }
 
-    /// Returns whether a request that was given up after this time has waited longer than the endpoint usually takes.
+    /// Returns whether `waited` is longer than the endpoint usually takes. It is the time after which a request was
+    /// given up.
     pub(super) fn is_too_long(&self, waited: Duration) -> bool {
         let most = match self.0.load(Ordering::Relaxed) {
             0 => UNKNOWN,

@@ -4,25 +4,26 @@ use crate::{
     strategy::{PickCounter, PickCx},
 };
 
-/// How many places of the turn a pick looks at to get past unusable endpoints, before it looks at all of them.
+/// The number of positions in the cycle that a pick tries to find a usable endpoint, before it tries all endpoints.
 const MOST_PLACES: u64 = 32;
 
-/// The positions in the turn: one for first attempts, one for retries.
+/// The positions in the cycle: one for first attempts and one for retries.
 pub(super) struct Counters {
     pub(super) first: PickCounter,
-    /// For requests that exclude an endpoint. If they shared a counter with first attempts and one of two endpoints was
-    /// down, all turns of the working one would go to retries, and all first attempts to the one that is down.
+    /// The position for requests that exclude an endpoint. If they shared a counter with first attempts and one of two
+    /// endpoints failed, all turns of the working endpoint could go to retries, and all first attempts to the failed
+    /// endpoint.
     again: PickCounter,
 }
 
 impl Counters {
-    /// Counts first attempts from `first`, and retries from where `last` stood.
+    /// Creates counters in which first attempts begin at `first`, and retries continue where `last` stopped.
     pub(super) fn starting_at(first: u64, last: Option<&Self>) -> Self {
         let again = last.map_or(0, |last| last.again.value());
         Self { first: PickCounter::starting_at(first), again: PickCounter::starting_at(again) }
     }
 
-    /// The endpoint whose turn it is, or else the next usable one, in the order of `at`.
+    /// Picks the endpoint whose turn it is. If it is not usable, picks the next usable endpoint in the order of `at`.
     #[inline]
     pub(super) fn pick(&self, at: impl Fn(u64) -> Option<Slot>, all: &[Slot], cx: &mut PickCx<'_>) -> Option<Slot> {
         if cx.is_retry() {
@@ -37,8 +38,8 @@ impl Counters {
         next.or_else(|| scan(ticket, all, cx))
     }
 
-    /// An endpoint at a random place of the turn, so that the requests of an endpoint that is down do not all go to the
-    /// one after it.
+    /// Picks an endpoint at a random position of the cycle, so that the requests of a failed endpoint do not all go to
+    /// the endpoint after it.
     #[cold]
     fn pick_again(&self, at: impl Fn(u64) -> Option<Slot>, all: &[Slot], cx: &mut PickCx<'_>) -> Option<Slot> {
         let ticket = cx.next_number(&self.again);

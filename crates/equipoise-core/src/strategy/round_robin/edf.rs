@@ -9,22 +9,23 @@ use crate::{
     view::View,
 };
 
-/// Earliest deadline first: takes turns in proportion to the weights, with a random start per balancer.
+/// Earliest deadline first: endpoints take turns in proportion to their weights, with a random start in each balancer.
 ///
-/// An endpoint of weight `w` is due every `1/w`; the endpoint with the earliest deadline is next. Its first deadline is
-/// random within its first period. Balancers that start together therefore do not send their first requests to the same
-/// endpoint, as they do with [`RoundRobin`](super::RoundRobin). Choose it for many clients of the same endpoints
-/// (proxyless gRPC, sidecars). Choose `RoundRobin` if an even spacing of turns matters more. Weakness of both: they
-/// ignore load.
+/// An endpoint of weight `w` has a deadline every `1/w`, and the endpoint with the earliest deadline is picked next.
+/// The first deadline of an endpoint is random within its first interval of `1/w`. Balancers that start together
+/// therefore do not send their first requests to the same endpoint, as they would with
+/// [`RoundRobin`](super::RoundRobin). Choose it if the same endpoints have many clients (proxyless gRPC, sidecars).
+/// Choose `RoundRobin` if evenly spaced turns matter more. Weakness of both: they ignore load.
 ///
-/// Deadlines repeat after one turn, which is the sum of the weights divided by their greatest common divisor. So the
-/// order of a turn is computed when a picker is built, and a shared counter walks it without a lock. Updates continue
-/// at the deadline that was reached: endpoints that stay keep their deadlines, and new ones get a random deadline
-/// within a period.
+/// The deadlines repeat after a cycle, whose length is the sum of the weights divided by their greatest common divisor.
+/// The order of a cycle is computed when a picker is built. Picks advance a shared counter and take no lock. A new
+/// picker continues at the deadline that was reached: endpoints that stay keep their deadlines, and a new endpoint gets
+/// a random deadline within its first interval.
 ///
-/// Pick O(1). Build O(n) while the membership is the same, else O(turn × log turn). Turns above 65 536 are not
-/// computed: picks then follow a low-discrepancy sequence over the weights from a random point, in O(log n). Sources:
-/// gRPC A58 and Envoy's EDF scheduler, which keep a queue of deadlines behind a lock.
+/// A pick takes O(1) time. Building a picker takes O(n) time for n endpoints, and O(cycle × log cycle) if the
+/// membership has changed. If a cycle would be longer than 65 536, none is computed. Picks then follow a
+/// low-discrepancy sequence over the weights from a random point, in O(log n) time. Sources: gRPC A58 and Envoy's EDF
+/// scheduler, which keep a queue of deadlines behind a lock.
 ///
 /// ```
 /// use equipoise_core::{Edf, EndpointSpec, PickRequest, Pool};
@@ -41,21 +42,23 @@ pub struct Edf {
 }
 
 impl Edf {
-    /// Creates the strategy. Its start is drawn from the pool's [entropy](crate::PoolBuilder::entropy).
+    /// Creates a strategy that draws the first deadlines of the endpoints from the pool's
+    /// [entropy](crate::PoolBuilder::entropy).
     pub const fn new() -> Self {
         Self { seed: None }
     }
 
-    /// Creates the strategy with a start that depends on `seed` and the endpoint ids only, not on the pool's entropy.
+    /// Creates a strategy in which the first deadlines of the endpoints depend only on `seed` and the endpoints' ids.
+    /// The pool's entropy has no effect on them.
     pub const fn seeded(seed: u64) -> Self {
         Self { seed: Some(seed) }
     }
 }
 
-/// A deadline within the turn, and its endpoint.
+/// A deadline within the cycle, and its endpoint.
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
 struct Due {
-    /// In units of 1 / weight.
+    /// The time of the deadline. An endpoint of weight `w` has a deadline every `1 / w`.
     at: f64,
     slot: Slot,
 }
@@ -68,7 +71,7 @@ impl Strategy for Edf {
 
     fn build(&self, view: &View, last: Option<&EdfPicker>) -> Result<EdfPicker, BuildError> {
         let membership = view.membership_revision();
-        // The seed is drawn when the first member joins, and kept.
+        // The seed is drawn when the first member exists, and then kept.
         let drawn = || (!view.members().is_empty()).then(|| view.random());
         let seed = self.seed.or(last.and_then(|last| last.seed)).or_else(drawn);
         let deadlines = match last {
@@ -103,8 +106,8 @@ impl Strategy for Edf {
     }
 }
 
-/// Returns the first deadline of an endpoint as a part of its period, from 0 to below 1. It depends on the seed and the id
-/// only, so an endpoint that stays keeps it.
+/// Returns the position of an endpoint's deadlines within its interval, from 0 to 1. It depends on the seed and the id,
+/// so that it never changes.
 fn phase(seed: u64, id: &EndpointId) -> f64 {
     let drawn = id.as_str().bytes().fold(mix(seed), |drawn, byte| mix(drawn ^ u64::from(byte)));
     (drawn >> 11) as f64 / (1u64 << 53) as f64
@@ -128,7 +131,7 @@ fn deadlines_of(view: &View, seed: u64) -> Deadlines {
     Deadlines::LaidOut { period: 1.0 / f64::from(divisor), all: all.into() }
 }
 
-/// The deadlines of all members, which depend on the membership only.
+/// The deadlines of all members. They depend only on the membership.
 #[derive(Clone)]
 enum Deadlines {
     /// The length of a turn, and its deadlines in order.
@@ -152,7 +155,7 @@ enum Turn {
     Spread(Schedule),
 }
 
-/// The picker of [`Edf`].
+/// The picker of [`Edf`], which picks the endpoint of each request.
 pub struct EdfPicker {
     slots: Box<[Slot]>,
     turn: Turn,
@@ -172,7 +175,7 @@ impl EdfPicker {
         }
     }
 
-    /// Returns the deadline of the last of `served` picks.
+    /// Returns the deadline of the last pick whose number is below `served`.
     fn reached(&self, served: u64) -> Option<Due> {
         let Turn::LaidOut(turn) = &self.turn else { return None };
         let last = served.checked_sub(1)?.checked_rem(turn.len() as u64)?;

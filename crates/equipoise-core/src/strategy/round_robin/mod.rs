@@ -12,18 +12,20 @@ use crate::{
     view::View,
 };
 
-/// Smooth weighted round robin, as in nginx: takes turns in proportion to the weights, spread as evenly as they allow.
+/// Smooth weighted round robin, as in nginx: endpoints take turns in proportion to their weights, spread as evenly as
+/// possible.
 ///
-/// Choose it if requests and endpoints are alike. It is exact: after a full turn each endpoint has had its share. It is
-/// also the cheapest strategy. Weights 5, 1, 1 give `a a b a c a a`. Weakness: it ignores load, so a slow endpoint gets
-/// as much as a fast one.
+/// Choose it if requests are alike and endpoints are alike. It is exact: after a full cycle, each endpoint has had its
+/// share. It is also the cheapest strategy. With weights 5, 1 and 1, the cycle is `a a b a c a a`. Weakness: it ignores
+/// load, so a slow endpoint gets as many requests as a fast one.
 ///
-/// The order of a turn is computed when a picker is built, and a shared counter walks it, so picks take no lock. A new
-/// picker continues where the last one stood, so updates neither restart the turn nor favour an endpoint.
+/// The order of a cycle is computed when a picker is built. Picks advance a shared counter and take no lock. A new
+/// picker continues where the last one stopped, so that updates neither restart the cycle nor favour an endpoint.
 ///
-/// Pick O(1). Build O(n) for equal weights, else O(turn × distinct weights). The length of a turn is the sum of the
-/// weights divided by their greatest common divisor. Turns above 65 536 are not computed: picks then follow a
-/// low-discrepancy sequence over the weights, with exact shares but another order than nginx, in O(log n).
+/// A pick takes O(1) time. Building a picker takes O(n) time for n endpoints of equal weight, and otherwise O(length of
+/// the cycle × number of distinct weights) time. The length of the cycle is the sum of the weights divided by their
+/// greatest common divisor. If it is above 65 536, no cycle is computed. Picks then follow a low-discrepancy sequence
+/// over the weights in O(log n) time. The shares are exact in the long run, but the order differs from that of nginx.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, PickRequest, Pool, RoundRobin};
@@ -55,7 +57,7 @@ impl Strategy for RoundRobin {
         let weights: Vec<u32> = slots.iter().map(|&slot| view.weight(slot)).collect();
         let served = last.map_or(0, |last| last.counters.first.value());
         let schedule = Schedule::new(&slots, &weights, last.map(|last| (&last.schedule, served)));
-        // A laid-out turn starts where the last one stood; a sequence goes on by its number.
+        // A new cycle starts where the last picker stopped. A sequence continues with the next number.
         let first = if schedule.is_laid_out() { 0 } else { served };
         Ok(RoundRobinPicker {
             counters: Counters::starting_at(first, last.map(|last| &last.counters)),
@@ -65,7 +67,7 @@ impl Strategy for RoundRobin {
     }
 }
 
-/// The picker of [`RoundRobin`].
+/// The picker of [`RoundRobin`], which picks the endpoint of each request.
 pub struct RoundRobinPicker {
     counters: Counters,
     schedule: Schedule,

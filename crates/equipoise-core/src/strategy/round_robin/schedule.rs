@@ -1,4 +1,4 @@
-//! The order of turns: the endpoint of each pick number.
+//! The order of turns in round robin: which endpoint each pick number belongs to.
 
 use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
 
@@ -29,17 +29,17 @@ pub(super) struct Turn {
 /// The endpoints of one weight.
 struct Class {
     weight: i64,
-    /// The credit of each endpoint at the start of the turn, and its slot; the endpoint to serve next is first. A credit
-    /// grows by the weight in each round, and falls by the total when the endpoint is served.
+    /// The credit of each endpoint at the start of the cycle, and its slot. The endpoint with the next turn is first. A
+    /// credit grows by the weight in each round, and falls by the total when the endpoint has a turn.
     ///
-    /// All credits of a class grow by the same amount, and the endpoint that was just served has the lowest one. So the
-    /// endpoints are served in this order again and again.
+    /// All credits grow by the same amount, and the endpoint that had the last turn has the lowest credit. The order
+    /// therefore never changes.
     queue: Vec<(i64, Slot)>,
 }
 
 impl Schedule {
-    /// Creates the schedule of these endpoints, which are sorted by slot. With `last`, the former schedule and its number of
-    /// picks, endpoints keep their credits.
+    /// Creates the schedule for these endpoints, which are in the order of their slots. `last` is the last schedule and
+    /// the number of picks that it has served. The new schedule continues from there.
     pub(super) fn new(slots: &Arc<[Slot]>, weights: &[u32], last: Option<(&Self, u64)>) -> Self {
         let mut classes = classes(slots, weights);
         let divisor = classes.iter().fold(0, |a, class| gcd(a, class.weight as u32)).max(1);
@@ -56,7 +56,7 @@ impl Schedule {
         Self::LaidOut(Turn { order: smooth(&classes, total), classes: classes.into(), total })
     }
 
-    /// Creates a schedule without a table, for weights whose turn is too long.
+    /// Creates the sequence over the weights, for cycles that are too long to compute.
     pub(super) fn spread(slots: &Arc<[Slot]>, weights: &[u32]) -> Self {
         let mut sum = 0;
         let bounds = weights.iter().map(|&weight| {
@@ -95,7 +95,8 @@ impl Turn {
                 *credit = credits.get(slot.index()).map_or(0, |&credit| (credit as f64 * scale) as i64);
             }
             queue.sort_by_key(|&(credit, _)| Reverse(credit));
-            // Within a class, credits differ by at most the total. After a change of membership they may differ by more.
+            // No endpoint is further behind than an endpoint that just had a turn. Without this, a membership change
+            // could leave one further behind.
             let least = queue.first().map_or(0, |&(most, _)| most - total);
             queue.iter_mut().for_each(|(credit, _)| *credit = least.max(*credit));
         }
@@ -132,12 +133,12 @@ fn classes(slots: &[Slot], weights: &[u32]) -> Vec<Class> {
     queues.into_iter().map(|(weight, queue)| Class { weight: i64::from(weight), queue }).collect()
 }
 
-/// Computes one turn of nginx's smooth weighted round robin. In each round, every endpoint gets its weight as credit. Then
-/// the endpoint with the highest credit is served (of several, the one of the lowest slot), and its credit falls by the
-/// total. Only the first endpoint of each class can have the highest credit.
+/// Computes one cycle of nginx's smooth weighted round robin. In each round, the credit of each endpoint grows by its
+/// weight. The endpoint with the highest credit has a turn (the first one if several have it), and its credit falls by
+/// the total. Only the first endpoint of each class can have the highest credit.
 ///
-/// No endpoint is served more often than its weight says, so all credits are the same at the end of the turn as at its
-/// beginning. This is also so after a change of membership. nginx would balance the credits over several turns.
+/// No endpoint has more turns than its weight, so the credits after the cycle are those before it. This also holds
+/// after a membership change. nginx would distribute the credits after such a change over several cycles.
 fn smooth(classes: &[Class], total: i64) -> Box<[Slot]> {
     let mut order = Vec::with_capacity((total / CREDIT_UNIT) as usize);
     let mut contenders: Vec<Contender<'_>> = classes.iter().filter_map(Contender::new).collect();
