@@ -5,24 +5,26 @@ use crate::{
     strategy::{BuildError, Random},
 };
 
-/// Jump consistent hashing: numbers the endpoints and computes the number of a key's endpoint arithmetically.
+/// Jump consistent hashing: the endpoints are numbered, and the number of a key's endpoint is computed.
 ///
-/// Choose it for numbered sets that grow and shrink at their end, such as shards. Shares are as even as hashing allows,
-/// and an additional endpoint takes 1 / (n + 1) of the keys of each of n endpoints and moves no others.
+/// Choose it for numbered sets that grow and shrink at their end, such as shards. Shares are as even as hashing allows.
+/// An additional endpoint takes 1 / (n + 1) of the keys of each of n endpoints. No other keys move.
 ///
-/// Weakness: endpoints count by position, not by id. The position is the order of their slots, which is the order of
-/// the list that the pool was first given. If an endpoint other than the last is removed, all later ones move up, and
-/// so do their keys. An endpoint that is [replaced](crate::Pool::update) in one update hands its position on; one that
-/// is down or excluded keeps it. Two balancers agree only if they have seen the same changes.
+/// Weakness: an endpoint is identified by its position, not by its id. The position is the order of the slots, which is
+/// the order of the first list of endpoints that the pool got. If an endpoint other than the last is removed, the
+/// positions of all later endpoints change, and their keys move. If one update removes an endpoint and adds another,
+/// the [new endpoint](crate::Pool::update) gets the position of the old one. An endpoint that is unavailable or
+/// excluded keeps its position. Two balancers send a key to the same endpoint only if they have seen the same changes.
 ///
-/// With unequal weights, an endpoint declines a part of its keys, which then jump again: one of half the largest weight
-/// declines half. This takes largest / mean weight jumps on average. A key that was declined 32 times is placed as by
-/// [`Rendezvous`](super::Rendezvous), so shares stay exact.
+/// If weights are unequal, an endpoint declines a part of its keys, and the next number of such a key is computed. For
+/// example, an endpoint with half the largest weight declines half of its keys. On average, a key needs largest weight
+/// / mean weight computations. A key that was declined 32 times is placed as by [`Rendezvous`](super::Rendezvous), so
+/// that the shares stay exact.
 ///
-/// Pick O(log n × largest / mean weight), about 7 ns per doubling of n for equal weights. If the largest weight is more
-/// than 32 times the mean, most picks are O(n), so use another strategy. Build O(n log n). Source: Lamping and Veach,
-/// *A Fast, Minimal Memory, Consistent Hash Algorithm*, 2014. [`Keyed`] describes what all hashing strategies have in
-/// common.
+/// A pick takes O(log n × largest weight / mean weight) time: about 7 ns per doubling of n for equal weights. If the
+/// largest weight is more than 32 times the mean, most picks take O(n) time, and another strategy is better. Building a
+/// picker takes O(n log n) time. Source: Lamping and Veach, *A Fast, Minimal Memory, Consistent Hash Algorithm*, 2014.
+/// [`Keyed`] describes what all hashing strategies have in common.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, Jump, PickRequest, Pool};
@@ -36,7 +38,7 @@ use crate::{
 /// ```
 pub type Jump<F = Random> = Keyed<JumpPlacement, F>;
 
-/// The settings of [`Jump`]; there are none.
+/// The settings of jump consistent hashing ([`Jump`]). It has none.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct JumpPlacement(());
 
@@ -54,22 +56,22 @@ impl KeyPlacement for JumpPlacement {
             slots: entries.iter().map(|entry| entry.slot).collect(),
             odds: match members.is_even() {
                 true => Box::default(),
-                // The heaviest has odds of 2³²: they wrap to the largest value, which accepts all.
+                // The odds of the heaviest member are 2³². They wrap to the largest value, which accepts all draws.
                 false => entries.iter().map(|entry| odds(entry.weight).wrapping_sub(1)).collect(),
             },
         })
     }
 }
 
-/// The table of [`Jump`]: the members by number.
+/// The table of jump consistent hashing ([`Jump`]), which maps the hash of a key to a member: the members by number.
 pub struct JumpTable {
     slots: Box<[Slot]>,
     /// The highest of 2³² draws that each member accepts. Empty if the weights are equal.
     odds: Box<[u32]>,
 }
 
-/// The number of declines after which a key is placed by rendezvous hashing, which costs about as much as 32 jumps
-/// among a few thousand endpoints. It is constant, so it does not depend on the members.
+/// The number of declines after which a key is placed by rendezvous hashing. For a few thousand endpoints, this takes
+/// about as long as 32 computations. It is constant, so that it does not depend on the members.
 const MAX_DECLINES: usize = 32;
 
 impl Table for JumpTable {
@@ -92,7 +94,7 @@ impl Table for JumpTable {
     }
 }
 
-/// A number below `n`, which must not be 0. This is the algorithm of the paper.
+/// Returns a number below `n`, which must not be 0. This is the algorithm of the paper.
 #[inline]
 fn jump(mut key: u64, n: usize) -> usize {
     let (mut at, mut next) = (0, 0u64);

@@ -11,22 +11,22 @@ use crate::{
     view::{Layered, View},
 };
 
-/// How many candidates a pick tries per member before it falls back to rendezvous hashing over all members.
+/// The number of candidates that a pick tries per member before it uses rendezvous hashing over all members.
 ///
-/// It must not depend on which endpoints are eligible, or a change of availability would move keys of other endpoints.
-/// With 3, the average number of steps is within one percent of members / eligible members.
+/// It must not depend on which endpoints are eligible. Otherwise a change of availability would move keys of other
+/// endpoints. With 3, the average number of steps is within one percent of members / eligible members.
 const MAX_CANDIDATES_PER_MEMBER: usize = 3;
 
-/// A hashing algorithm: builds the table that maps keys to members. It is sealed; use it as a bound.
+/// A hashing algorithm: it builds the table that maps keys to endpoints. This trait is sealed. Use it as a bound.
 pub trait KeyPlacement: sealed::Sealed + Send + Sync + 'static {
-    /// The table that the algorithm builds.
+    /// The type of the table that maps keys to endpoints.
     type Table: Table;
 
-    /// Builds the table. It is called only when the membership has changed, and may be slow.
+    /// Builds the table that maps keys to endpoints. Called only when the membership has changed. It may be slow.
     ///
     /// # Errors
     ///
-    /// When no table of these settings can hold the members.
+    /// If a table with these settings cannot contain all members.
     fn build_table(&self, members: &HashMembers) -> Result<Self::Table, BuildError>;
 }
 
@@ -34,23 +34,23 @@ pub(super) mod sealed {
     pub trait Sealed {}
 }
 
-/// A hashing strategy: places requests by their [key](crate::PickRequest::key). Use it through its aliases
+/// A hashing strategy: the [key](crate::PickRequest::key) of a request decides its endpoint. Use it by its aliases
 /// [`Maglev`](super::Maglev), [`Ring`](super::Ring), [`Rendezvous`](super::Rendezvous) and [`Jump`](super::Jump). This
 /// page describes what all four have in common.
 ///
-/// - **The endpoint of a key depends on the ids and weights of the members only**, not on their availability. An
-///   endpoint that goes down and comes back moves its own keys only, and the tables are kept.
-/// - **If the endpoint of a key cannot be used** (down, excluded, at its limit, filtered out by a combinator), the key
-///   goes to another endpoint that depends on the key. So the keys of one endpoint spread over all others. If k of n
-///   endpoints are usable, this takes n / k steps on average. After three steps per member it falls back to rendezvous
-///   hashing over all members.
-/// - **A request without a key** goes where the [fallback](Self::fallback) strategy sends it. The fallback counts the
-///   leases of requests with a key too, but cannot refuse them.
-/// - **Two balancers agree** if their members have the same ids and weights and their strategies have the same
-///   settings.
+/// - **The endpoint of a key depends only on the ids and weights of the members**, not on their availability. If an
+///   endpoint becomes unavailable and recovers, only its own keys move, and the tables are kept.
+/// - **If the endpoint of a key cannot be used**, the key goes to another endpoint, which depends on the key. The keys
+///   of one endpoint are therefore spread over all others. An endpoint cannot be used if it is unavailable, excluded,
+///   at its limit or filtered out by a combinator. If k of n endpoints are usable, a pick tries n / k endpoints on
+///   average. After three tries per member, it uses rendezvous hashing over all members.
+/// - **A request without a key** is sent by the [fallback](Self::fallback) strategy. The fallback also counts the
+///   leases of requests with a key, but cannot refuse them.
+/// - **Two balancers send a key to the same endpoint** if their members have the same ids and weights and their
+///   strategies have the same settings.
 ///
 /// Keys and ids are hashed with XXH3 and the [seed](Self::seed). The seed is not a secret: a client that chooses its
-/// keys can choose its endpoint. Put [`BoundedLoad`](super::BoundedLoad) around the strategy if that matters.
+/// keys can choose its endpoint. If that is a problem, wrap the strategy in [`BoundedLoad`](super::BoundedLoad).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Keyed<P, F = Random> {
     pub(super) placement: P,
@@ -59,15 +59,16 @@ pub struct Keyed<P, F = Random> {
 }
 
 impl<P: KeyPlacement + Default> Keyed<P> {
-    /// Creates the strategy with seed 0, the defaults of the algorithm, and [`Random`] for requests without a key.
+    /// Creates the strategy with the [seed](Self::seed) 0, the defaults of the algorithm, and [`Random`] for requests
+    /// without a key.
     pub fn new() -> Self {
         Self::default()
     }
 }
 
 impl<P: KeyPlacement, F> Keyed<P, F> {
-    /// Sets the strategy for requests without a key. The default is [`Random`]. Any strategy can be used, also one with
-    /// state.
+    /// Sets the strategy that picks for requests without a key. Default: [`Random`]. All strategies are possible,
+    /// including those with state.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, Maglev, PeakEwma, PickRequest, Pool};
@@ -83,11 +84,10 @@ impl<P: KeyPlacement, F> Keyed<P, F> {
         Keyed { placement: self.placement, fallback, seed: self.seed }
     }
 
-    /// Sets the seed of the hashes. The default is 0. Balancers that must agree on the endpoint of a key need the same
-    /// seed.
+    /// Sets the seed of the hashes. Default: 0. Balancers that must send a key to the same endpoint need the same seed.
     ///
-    /// Balancers in a row need different seeds: with the same one, each balancer of the second row sees only keys that
-    /// the first row has hashed to one place, and uses few of its endpoints.
+    /// If requests pass through two layers of balancers, the layers need different seeds. With the same seed, a
+    /// balancer of the second layer gets only keys with similar hashes, and sends them to only a few of its endpoints.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
@@ -95,10 +95,10 @@ impl<P: KeyPlacement, F> Keyed<P, F> {
     }
 }
 
-/// The state that [`Keyed`] keeps of an endpoint, together with the state of its fallback.
+/// The state that [`Keyed`] keeps about an endpoint, together with the state of its fallback strategy.
 pub type KeyedState<I> = Layered<Uncounted, I>;
 
-/// The number of leases for requests with a key that the fallback has refused, and so does not count.
+/// The number of leases that the fallback strategy does not count: it has refused their requests, but these have a key.
 #[derive(Debug, Default)]
 pub struct Uncounted(AtomicU32);
 
@@ -136,7 +136,7 @@ impl<P: KeyPlacement, F: Strategy> Strategy for Keyed<P, F> {
     }
 
     fn on_release(&self, state: &Self::State, endpoint: &Endpoint) {
-        // Leases are interchangeable: the fallback must only count as many as it has admitted.
+        // Leases are interchangeable. The fallback must only count as many releases as it has admitted.
         let uncounted =
             state.own.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |uncounted| uncounted.checked_sub(1));
         if uncounted.is_err() {
@@ -147,16 +147,16 @@ impl<P: KeyPlacement, F: Strategy> Strategy for Keyed<P, F> {
     forward_hooks!(self.fallback, state.inner; except admit, on_release);
 }
 
-/// The picker of [`Keyed`].
+/// The picker of a hashing strategy ([`Keyed`]), which picks the endpoint of each request.
 pub struct KeyedPicker<T, F> {
-    /// Shared from one picker to the next while the membership stands.
+    /// Pickers share it while the membership stays the same.
     layout: Arc<Layout<T>>,
     eligible: Eligible,
     fallback: F,
     seed: u64,
 }
 
-/// What depends on the membership only.
+/// The parts of a picker that depend only on the membership.
 struct Layout<T> {
     table: T,
     members: HashMembers,
@@ -184,7 +184,8 @@ impl<T: Table> Layout<T> {
         self.search(hash, cx, eligible)
     }
 
-    /// Not inlined into the pick, because only rendezvous hashing needs it often.
+    /// Searches all members by rendezvous hashing. Not inlined into the pick, because only
+    /// [`Rendezvous`](super::Rendezvous) often needs it.
     #[inline(never)]
     fn search(&self, hash: u64, cx: &mut PickCx<'_>, eligible: impl Fn(Slot) -> bool) -> Option<Slot> {
         self.members.rendezvous(hash, |slot| eligible(slot) && cx.usable(slot))
@@ -203,16 +204,16 @@ impl<T: Table, F: Picker> Picker for KeyedPicker<T, F> {
     }
 }
 
-/// The members that are eligible.
+/// Which members are eligible.
 enum Eligible {
     All,
-    /// By slot.
+    /// Whether each member is eligible, by slot.
     Some(Box<[bool]>),
     None,
 }
 
 impl Eligible {
-    /// `members` is the number of members that keys can be placed on.
+    /// Reads the eligible members of `view`. `members` is the number of members that keys can be placed on.
     fn new(view: &View, members: usize) -> Self {
         match view.eligible().len() {
             0 => Self::None,

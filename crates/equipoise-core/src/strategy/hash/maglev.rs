@@ -7,17 +7,18 @@ use crate::{
     strategy::{BuildError, Random},
 };
 
-/// Maglev hashing: a key is looked up in a table that the endpoints fill in turns, each in its own order.
+/// Maglev hashing: the endpoint of a key is looked up in a table. The endpoints fill this table in turns, each in its
+/// own order.
 ///
-/// It is the default choice among the hashing strategies: the fastest pick, and shares that equal the weights to within
-/// one table entry. Weakness: when an endpoint joins or leaves, a few keys of others move too. With 65 537 entries and
-/// 100 endpoints, 1.6 % of the keys move instead of 1 %, and more with smaller tables. [`Ring`](super::Ring) and
-/// [`Rendezvous`](super::Rendezvous) move no keys of others. An endpoint that goes down or is excluded moves its own
-/// keys only.
+/// It is the default choice among the hashing strategies: it has the fastest pick, and its shares equal the weights to
+/// within one table entry. Weakness: when an endpoint is added or removed, a few keys of other endpoints move too. With
+/// 65 537 entries and 100 endpoints, 1.6 % of the keys move and not only 1 %. With smaller tables, more keys move.
+/// [`Ring`](super::Ring) and [`Rendezvous`](super::Rendezvous) move no keys of other endpoints. If an endpoint becomes
+/// unavailable or is excluded, only its own keys move.
 ///
-/// Pick O(1). Build about 1 ms for 65 537 entries, when the membership changes. The table takes 4 bytes per entry.
-/// Source: Eisenbud and others, *Maglev: A Fast and Reliable Software Network Load Balancer*, NSDI 2016; weights work
-/// as in Envoy. [`Keyed`] describes what all hashing strategies have in common.
+/// A pick takes O(1) time. Building the table takes about 1 ms for 65 537 entries, and is done only when the membership
+/// changes. An entry takes 4 bytes. Source: Eisenbud and others, *Maglev: A Fast and Reliable Software Network Load
+/// Balancer*, NSDI 2016. Weights work as in Envoy. [`Keyed`] describes what all hashing strategies have in common.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, Maglev, PickRequest, Pool};
@@ -31,12 +32,13 @@ use crate::{
 /// ```
 pub type Maglev<F = Random> = Keyed<MaglevPlacement, F>;
 
-/// The largest table size, as in Envoy: 20 MB, and more than 100 ms per build.
+/// The largest table size, as in Envoy. This is 20 MB, and takes more than 100 ms to build.
 const LARGEST: u32 = 5_000_011;
 
 impl<F> Maglev<F> {
-    /// Sets the number of table entries: a prime number of at most 5 000 011. The default is 65 537. About 100 entries
-    /// per endpoint keep shares within one percent. With fewer entries than endpoints, the pool rejects updates.
+    /// Sets the number of entries of the Maglev table. It must be a prime number of at most 5 000 011. Default: 65 537.
+    /// With about 100 entries per endpoint, shares are within one percent of the weights. If the table has fewer
+    /// entries than endpoints, the pool rejects updates.
     ///
     /// ```
     /// use equipoise_core::Maglev;
@@ -48,7 +50,7 @@ impl<F> Maglev<F> {
     ///
     /// # Errors
     ///
-    /// [`InvalidHashing::TableSize`] if `size` is not prime or too large.
+    /// [`InvalidHashing::TableSize`] if `size` is not a prime number, or is too large.
     pub fn table_size(mut self, size: u32) -> Result<Self, InvalidHashing> {
         if size > LARGEST || !is_prime(size) {
             return Err(InvalidHashing::TableSize { size, most: LARGEST });
@@ -62,7 +64,7 @@ fn is_prime(n: u32) -> bool {
     n >= 2 && (2..).take_while(|d| d * d <= n).all(|d| !n.is_multiple_of(d))
 }
 
-/// The settings of [`Maglev`].
+/// The settings of Maglev hashing ([`Maglev`]): the number of entries of the table.
 #[derive(Clone, Copy, Debug)]
 pub struct MaglevPlacement {
     size: u32,
@@ -103,13 +105,14 @@ impl KeyPlacement for MaglevPlacement {
     }
 }
 
-/// The table of [`Maglev`].
+/// The table of Maglev hashing ([`Maglev`]), which maps the hash of a key to a member.
 pub struct MaglevTable {
     entries: Box<[Slot]>,
 }
 
 impl Table for MaglevTable {
-    /// Hashes the key again for each candidate, so each member occurs in proportion to its entries.
+    /// Returns the members for the hash, then for the hash of the hash, and so on. Each member occurs in proportion to
+    /// its number of entries.
     #[inline]
     fn candidates(&self, hash: u64) -> impl Iterator<Item = Slot> {
         let mut at = hash;
@@ -137,9 +140,9 @@ impl Permutation {
 
 /// A table that is being filled.
 struct Draft {
-    /// The index of the member that has the entry.
+    /// The index of the member that owns each entry.
     owners: Vec<u32>,
-    /// One bit per entry. Filling mostly checks whether entries are taken, and the bits fit in the L1 cache.
+    /// Whether each entry is taken: one bit per entry. Filling mostly checks this, and the bits fit into the L1 cache.
     taken: Vec<u64>,
 }
 
@@ -148,7 +151,7 @@ impl Draft {
         Self { owners: vec![0; size as usize], taken: vec![0; size.div_ceil(64) as usize] }
     }
 
-    /// Gives the member at `member` the first free entry in its order. There must be a free one.
+    /// Gives the member with index `member` the first free entry in its order. There must be a free entry.
     #[inline]
     fn take(&mut self, permutations: &mut [Permutation], member: usize) {
         let size = self.owners.len() as u32;
@@ -166,10 +169,10 @@ impl Draft {
     }
 }
 
-/// The order of turns for unequal weights. The heaviest member has a turn in every round, the others in proportion to
-/// their weights. All have one in the first round.
+/// The order of turns for unequal weights. The heaviest member has a turn in every round, the others have turns in
+/// proportion to their weights. All members have a turn in the first round.
 struct Turns {
-    /// The round of each member's next turn, and the member.
+    /// The round of each member's next turn, and the index of the member.
     due: BinaryHeap<Reverse<(u64, u32)>>,
     /// The number of turns that each member has had, and its weight.
     had: Vec<(u64, u64)>,

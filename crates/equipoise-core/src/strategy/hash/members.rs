@@ -5,20 +5,21 @@ use crate::{
     view::View,
 };
 
-/// The members of a tier that keys can be placed on. Members of weight 0 are left out.
+/// The members of a tier (priority group of endpoints) on which keys can be placed: those with a weight above 0.
 ///
-/// The order depends on the ids and the seed only, so all balancers with the same members and seed have the same order.
+/// Their order depends only on the ids and the seed. All balancers with the same members and the same seed have the
+/// same order.
 pub struct HashMembers(Box<[Entry]>);
 
 #[derive(Clone, Copy)]
 pub(super) struct Entry {
-    /// The hash of the id.
+    /// The hash of the endpoint's id.
     pub(super) hash: u64,
     pub(super) slot: Slot,
     pub(super) weight: u32,
 }
 
-/// Makes the hash of an id differ from the hash of a key with the same bytes.
+/// Changes the seed for ids, so that the hash of an id differs from the hash of a key with the same bytes.
 const IDS: u64 = 0x6964_735f_6861_7368;
 
 impl HashMembers {
@@ -40,7 +41,7 @@ impl HashMembers {
         self.0.len()
     }
 
-    /// The sum of the weights.
+    /// Returns the sum of the weights of all members.
     pub(super) fn weight(&self) -> u64 {
         self.0.iter().map(|entry| u64::from(entry.weight)).sum()
     }
@@ -49,16 +50,17 @@ impl HashMembers {
         self.0.windows(2).all(|pair| pair[0].weight == pair[1].weight)
     }
 
-    /// Weighted rendezvous hashing over the members that `eligible` accepts. O(n). The score of a member depends on the
-    /// key and on that member only.
+    /// Picks by weighted rendezvous hashing from the members that `eligible` accepts. Takes O(n) time for n members.
+    /// The score of a member depends only on the key and on this member.
     ///
-    /// For each member the key draws an exponential of mean 1 / weight; the smallest wins.
+    /// For each member, the key draws an exponentially distributed number with mean 1 / weight. The member with the
+    /// smallest number is picked.
     pub(super) fn rendezvous(&self, hash: u64, mut eligible: impl FnMut(Slot) -> bool) -> Option<Slot> {
         let (mut best, mut least) = (None, f64::INFINITY);
         for entry in &self.0 {
             let unit = unit(mix(entry.hash ^ hash));
             let weight = f64::from(entry.weight);
-            // -ln(u) >= 1 - u, so that most members are ruled out without a logarithm.
+            // -ln(u) >= 1 - u. This rules out most members without computing a logarithm.
             if 1.0 - unit >= least * weight {
                 continue;
             }

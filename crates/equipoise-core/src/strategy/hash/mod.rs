@@ -1,15 +1,15 @@
-//! Hashing strategies: requests with the same key go to the same endpoint as long as it is a member. The key can be a
-//! client, a user or a cached object.
+//! Hashing strategies: requests with the same key go to the same endpoint, as long as it is in the pool. The key can
+//! identify a client, a user or a cached object.
 //!
-//! | | shares | a pick | tables | when an endpoint leaves |
+//! | strategy | shares of the endpoints | work of a pick | memory of the table | keys that move when an endpoint is removed |
 //! | --- | --- | --- | --- | --- |
-//! | [`Maglev`](super::Maglev) | even | one look-up | 4 bytes an entry | its keys move, and a few others |
-//! | [`Ring`](super::Ring) | within some 8 % | two look-ups | about 10 bytes a point | its keys move |
-//! | [`Rendezvous`](super::Rendezvous) | even | scores all | none | its keys move |
-//! | [`Jump`](super::Jump) | even | O(log n × heaviest / mean weight) arithmetic | none | few keys move only if it is the last |
+//! | [`Maglev`] | even | one look-up | 4 bytes per entry | its own keys, and a few others |
+//! | [`Ring`] | differ by about 8 % | two look-ups | about 10 bytes per point | its own keys |
+//! | [`Rendezvous`] | even | one score per endpoint | none | its own keys |
+//! | [`Jump`] | even | O(log n × largest / mean weight) | none | its own keys, and those of all later endpoints |
 //!
-//! All four are the type [`Keyed`](super::Keyed) with one of four [`KeyPlacement`](super::KeyPlacement)s. `keyed.rs` has what
-//! they share; each algorithm has a file of its own.
+//! All four strategies are the type [`Keyed`] with one of four [`KeyPlacement`]s. `keyed.rs` contains what they have in
+//! common. Each algorithm has its own file.
 
 mod bounded;
 mod error;

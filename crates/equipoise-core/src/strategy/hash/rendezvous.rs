@@ -4,15 +4,18 @@ use crate::{
     strategy::{BuildError, Random},
 };
 
-/// Weighted rendezvous hashing: a key goes to the endpoint with the highest score of key and endpoint id.
+/// Weighted rendezvous hashing: a key goes to the endpoint with the highest score. A score is a hash of the key and the
+/// endpoint's id.
 ///
-/// Choose it for small pools (a few dozen endpoints), or if shares and moves must be exact. Shares equal the weights.
-/// After any change only the keys of the changed endpoint move; the keys of a removed endpoint go to all others in
-/// proportion to their weights. Weakness: each pick scores all endpoints, O(n), about 1.5 ns per endpoint.
+/// Choose it for small pools (a few dozen endpoints), or if shares and moves must be exact. The shares equal the
+/// weights. After any change, only the keys of the changed endpoint move. The keys of a removed endpoint go to all
+/// others in proportion to their weights. Weakness: each pick computes the scores of all endpoints. This takes O(n)
+/// time, about 1.5 ns per endpoint.
 ///
-/// There is no table. Build O(n log n) when the membership changes, else O(n). Sources: Thaler and Ravishankar, *Using
-/// Name-Based Mappings to Increase Hit Rates*, 1998; for the weights, Efraimidis and Spirakis, *Weighted Random
-/// Sampling with a Reservoir*, 2006. [`Keyed`] describes what all hashing strategies have in common.
+/// There is no table. Building a picker takes O(n) time for n endpoints, and O(n log n) if the membership has changed.
+/// Sources: Thaler and Ravishankar, *Using Name-Based Mappings to Increase Hit Rates*, 1998; for the weights,
+/// Efraimidis and Spirakis, *Weighted Random Sampling with a Reservoir*, 2006. [`Keyed`] describes what all hashing
+/// strategies have in common.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, PickRequest, Pool, Rendezvous};
@@ -26,7 +29,7 @@ use crate::{
 /// ```
 pub type Rendezvous<F = Random> = Keyed<RendezvousPlacement, F>;
 
-/// The settings of [`Rendezvous`]; there are none.
+/// The settings of rendezvous hashing ([`Rendezvous`]). It has none.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RendezvousPlacement(());
 
@@ -40,7 +43,8 @@ impl KeyPlacement for RendezvousPlacement {
     }
 }
 
-/// The empty table of [`Rendezvous`]. Without candidates, every pick falls back to rendezvous hashing over all members.
+/// The empty table of rendezvous hashing ([`Rendezvous`]). It returns no candidates, so that every pick uses rendezvous
+/// hashing over all members.
 pub struct NoTable(());
 
 impl Table for NoTable {

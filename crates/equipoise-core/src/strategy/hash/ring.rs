@@ -7,20 +7,22 @@ use crate::{
     strategy::{BuildError, Random},
 };
 
-/// A hash ring: each endpoint has many points on a circle, and a key belongs to the endpoint of the next point.
+/// A hash ring (consistent hashing): each endpoint has many points on a circle. A key has a point on the circle too,
+/// and belongs to the endpoint of the next point.
 ///
-/// Choose it if few keys may move: an endpoint that joins or leaves moves only the keys that it gains or loses.
-/// Weakness: shares vary by about 1 / √points. That is 8 % with the default of 160, so the busiest of a hundred
-/// endpoints gets about a fifth more than its share. [`Maglev`](super::Maglev) is even and smaller.
-/// [`BoundedLoad`](super::BoundedLoad) around the ring limits the peaks.
+/// Choose it if few keys may move: when an endpoint is added or removed, only the keys that it gains or loses move.
+/// Weakness: shares vary by about 1 / √points. With the default of 160 points this is 8 %, so that the busiest of a
+/// hundred endpoints gets about a fifth more than its share. [`Maglev`](super::Maglev) has even shares and needs less
+/// memory. [`BoundedLoad`](super::BoundedLoad) around the ring limits the load of the busiest endpoints.
 ///
-/// The number of points of an endpoint is [`points`](Self::points) × weight / mean weight. So with unequal weights, a
-/// change of the mean weight adds or removes a few points everywhere. A key whose endpoint cannot take it goes to the
-/// next point of an endpoint that can.
+/// The number of points of an endpoint is [`points`](Self::points) × weight / mean weight. If weights are unequal, a
+/// change of the mean weight therefore adds or removes a few points of every endpoint. If the endpoint of a key cannot
+/// be picked, the key goes to the next point of an endpoint that can.
 ///
-/// Pick O(1): an index leads to within a few points of the right one. Build O(points), when the membership changes. A
-/// point takes 9 to 10 bytes. Sources: Karger and others, *Consistent Hashing and Random Trees*, 1997; the default
-/// number of points is that of ketama. [`Keyed`] describes what all hashing strategies have in common.
+/// A pick takes O(1) time, because an index leads to a position a few points before the right one. Building the ring
+/// takes time proportional to the number of points, and is done only when the membership changes. A point takes 9 to 10
+/// bytes. Sources: Karger and others, *Consistent Hashing and Random Trees*, 1997; the default number of points is that
+/// of ketama. [`Keyed`] describes what all hashing strategies have in common.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, PickRequest, Pool, Ring};
@@ -34,11 +36,11 @@ use crate::{
 /// ```
 pub type Ring<F = Random> = Keyed<RingPlacement, F>;
 
-/// The largest number of points, as in Envoy: about 80 MB.
+/// The largest number of points on a ring, as in Envoy. This is about 80 MB.
 const LARGEST: u32 = 8_388_608;
 
 impl<F> Ring<F> {
-    /// Sets the number of points of an endpoint of mean weight: at least 1. The default is 160.
+    /// Sets the number of points on the hash ring for an endpoint of mean weight. Minimum: 1. Default: 160.
     ///
     /// # Errors
     ///
@@ -51,12 +53,12 @@ impl<F> Ring<F> {
         Ok(self)
     }
 
-    /// Sets the range of the total number of points of the ring, within 1 to 8 388 608. The default is 1024 to 8 388
-    /// 608.
+    /// Sets the range for the total number of points on the hash ring. It must be within 1 to 8 388 608. Default: 1024
+    /// to 8 388 608.
     ///
-    /// If the ring would be too small, the points per endpoint are doubled until it is large enough. If it would be too
-    /// large, they are halved until it fits or each endpoint has one point. They are doubled and not increased
-    /// gradually, because a gradual increase would move keys between endpoints that stay.
+    /// If the ring would have too few points, the number of points per endpoint is doubled until there are enough. If
+    /// it would have too many, the number is halved until it fits or each endpoint has one point. A gradual increase
+    /// would move keys between endpoints that stay.
     ///
     /// ```
     /// use equipoise_core::Ring;
@@ -79,7 +81,7 @@ impl<F> Ring<F> {
     }
 }
 
-/// The settings of [`Ring`].
+/// The settings of the hash ring [`Ring`]: the number of points per endpoint, and the range of the total.
 #[derive(Clone, Copy, Debug)]
 pub struct RingPlacement {
     points: u32,
@@ -93,12 +95,12 @@ impl Default for RingPlacement {
     }
 }
 
-/// The number of recently returned members that are skipped. In a pool of ten each is then returned little more than
-/// once; in large pools repetitions are rare.
+/// The number of recently returned members that the candidates skip. In a pool of ten members, each is then returned
+/// little more than once. In large pools, repetitions are rare.
 const REMEMBERED: usize = 8;
 
 impl RingPlacement {
-    /// The number of points of a member of mean weight, on a ring with `members` members.
+    /// Returns the number of points of a member of mean weight, on a ring with `members` members.
     fn points_of(&self, members: u64) -> u64 {
         let mut points = u64::from(self.points);
         while points * members < u64::from(self.least) {
@@ -123,10 +125,10 @@ impl KeyPlacement for RingPlacement {
         }
         let whole = u128::from(self.points_of(number) * number);
         let total = u128::from(members.weight());
-        // Rounded to the nearest, and at least one.
+        // Rounded to the nearest number, and at least one.
         let share = |weight: u32| ((whole * u128::from(weight) * 2 + total) / (total * 2)).max(1) as u64;
         let count = members.entries().iter().map(|entry| share(entry.weight) as usize).sum();
-        // Computed twice: that is faster than to store and read them.
+        // The points are computed twice, because this is faster than storing and reading them.
         let points = || {
             members.entries().iter().enumerate().flat_map(|(at, entry)| {
                 let places = std::iter::successors(Some(entry.hash.wrapping_add(GAMMA)), |state| {
@@ -136,7 +138,8 @@ impl KeyPlacement for RingPlacement {
             })
         };
         let mut table = RingTable::sorted(count, points);
-        // Sorted by member index, which all balancers share. Slots differ between balancers.
+        // The points are sorted with the member's index, which is the same in all balancers. Slots differ between
+        // balancers.
         for point in &mut table.points {
             let slot = members.entries().get(*point as u32 as usize).map_or(0, |entry| entry.slot.0);
             *point = *point >> 32 << 32 | u64::from(slot);
@@ -145,19 +148,20 @@ impl KeyPlacement for RingPlacement {
     }
 }
 
-/// The table of [`Ring`].
+/// The table of the hash ring [`Ring`], which maps the hash of a key to a member.
 pub struct RingTable {
-    /// Sorted. The upper half of each is the place on the circle, the lower half the slot of the member.
+    /// The points, sorted. The upper half of each is its position on the circle, the lower half is the slot of the
+    /// member.
     points: Box<[u64]>,
-    /// For each of equal parts of the circle, the first point that is not before the part.
+    /// The circle is divided into equal parts. This is the index of the first point that is not before each part.
     starts: Box<[u32]>,
-    /// The part of a place is `place >> shift`.
+    /// The part of a position is `position >> shift`.
     shift: u32,
 }
 
 impl RingTable {
-    /// Sorts by counting into the parts of `starts`, which have two to four points each, and then by insertion within
-    /// them.
+    /// Sorts the points by counting into the parts of `starts`, which have two to four points each, and then by
+    /// insertion within the parts.
     fn sorted<I: Iterator<Item = u64>>(count: usize, points: impl Fn() -> I) -> Self {
         let bits = count.max(1).ilog2().saturating_sub(1).clamp(1, 31);
         let shift = 32 - bits;
@@ -169,14 +173,14 @@ impl RingTable {
             sum += *end;
             *end = sum;
         }
-        // Fills each part from its end, so that `ends` becomes the starts.
+        // Each part is filled from its end, so that `ends` becomes the starts.
         let mut sorted = vec![0; count];
         points().for_each(|point| {
             let end = &mut ends[part(point)];
             *end -= 1;
             sorted[*end as usize] = point;
         });
-        // Insertion sort: no point is further from its place than its part is long.
+        // Insertion sort: no point is further from its sorted position than the length of its part.
         for at in 1..sorted.len() {
             let (point, mut to) = (sorted[at], at);
             while to > 0 && sorted[to - 1] > point {
@@ -188,7 +192,7 @@ impl RingTable {
         Self { points: sorted.into(), starts: ends.into(), shift }
     }
 
-    /// The index of the first point at or after `place`, or the number of points if there is none.
+    /// Returns the index of the first point at or after the position `place`, or the number of points if there is none.
     #[inline]
     fn seek(&self, place: u32) -> usize {
         let mut at = self.starts.get((place >> self.shift) as usize).map_or(0, |&start| start as usize);
@@ -200,7 +204,7 @@ impl RingTable {
 }
 
 impl Table for RingTable {
-    /// Walks the points once around the ring, and skips those of members that were returned recently.
+    /// Returns the members of the points once around the ring. Skips members that were returned recently.
     #[inline]
     fn candidates(&self, hash: u64) -> impl Iterator<Item = Slot> {
         let mut at = self.seek((hash >> 32) as u32);

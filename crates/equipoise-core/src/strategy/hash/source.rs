@@ -2,16 +2,16 @@ use std::{net::IpAddr, ops::Deref};
 
 use super::InvalidHashing;
 
-/// Makes a key of the first bits of a client's IP address.
+/// Makes keys for hashing strategies from the first bits of a client's IP address.
 ///
 /// Choose it if clients have no better key, such as a cookie or a user id. Clients with the same prefix share an
-/// endpoint, and a client that changes its network changes its endpoint. The default is the whole IPv4 address and the
-/// first 64 bits of an IPv6 address, because hosts choose and renew the other 64 bits themselves. Shorter prefixes keep
-/// whole networks together: `ip_hash` of nginx uses 24 bits of IPv4 addresses and all 128 bits of IPv6 addresses.
-/// IPv4-mapped IPv6 addresses (`::ffff:192.0.2.7`) count as IPv4 addresses.
+/// endpoint, and a client that changes its network changes its endpoint. Default: the whole IPv4 address, or the first
+/// 64 bits of an IPv6 address, because hosts choose and renew the other 64 bits themselves. Shorter prefixes send the
+/// clients of a whole network to the same endpoint: `ip_hash` of nginx uses 24 bits of IPv4 addresses and all 128 bits
+/// of IPv6 addresses. IPv4-mapped IPv6 addresses (`::ffff:192.0.2.7`) are treated as IPv4 addresses.
 ///
-/// Weakness: all clients behind one address (NAT, another proxy) go to one endpoint. Bound the load, or use a key that
-/// distinguishes them.
+/// Weakness: all clients behind one address (NAT, or another proxy) go to one endpoint. Limit its load with
+/// [`BoundedLoad`](super::BoundedLoad), or use a key that distinguishes the clients.
 ///
 /// ```
 /// use std::net::IpAddr;
@@ -34,12 +34,13 @@ pub struct SourcePrefix {
 }
 
 impl SourcePrefix {
-    /// Keys are the first `v4` bits (0 to 32) of an IPv4 address and the first `v6` bits (0 to 128) of an IPv6 address.
-    /// With 0, all addresses of that version have the same key.
+    /// Creates a source of keys that uses the first `v4` bits of IPv4 addresses and the first `v6` bits of IPv6
+    /// addresses. Range: 0 to 32 for `v4`, and 0 to 128 for `v6`. With 0, all addresses of this version have the same
+    /// key.
     ///
     /// # Errors
     ///
-    /// [`InvalidHashing::Prefix`] if a prefix is longer than an address.
+    /// [`InvalidHashing::Prefix`] if `v4` is above 32 or `v6` is above 128.
     pub const fn new(v4: u8, v6: u8) -> Result<Self, InvalidHashing> {
         if v4 > 32 {
             return Err(InvalidHashing::Prefix { version: 4, length: v4, most: 32 });
@@ -50,7 +51,7 @@ impl SourcePrefix {
         Ok(Self { v4, v6 })
     }
 
-    /// Returns the key of an address, for [`PickRequest::key`](crate::PickRequest::key). It does not allocate.
+    /// Returns the key of an address, for [`PickRequest::key`](crate::PickRequest::key). Does not allocate.
     pub fn key(&self, address: impl Into<IpAddr>) -> SourceKey {
         match address.into().to_canonical() {
             IpAddr::V4(address) => {
@@ -66,13 +67,14 @@ impl SourcePrefix {
 }
 
 impl Default for SourcePrefix {
-    /// 32 bits of IPv4 addresses, 64 bits of IPv6 addresses.
+    /// Creates a source of keys that uses all 32 bits of IPv4 addresses and the first 64 bits of IPv6 addresses.
     fn default() -> Self {
         Self { v4: 32, v6: 64 }
     }
 }
 
-/// The key of an address, from [`SourcePrefix::key`]: 4 or 16 bytes.
+/// The key of an IP address, for hashing strategies. Returned by [`SourcePrefix::key`]. It has 4 or 16 bytes, and
+/// dereferences to them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SourceKey {
     bytes: [u8; 16],

@@ -2,22 +2,24 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::endpoint::Slot;
 
-/// A lookup table from the hash of a key to the members of a tier.
+/// A table that maps the hash of a key to members of a tier (priority group of endpoints).
 pub trait Table: Send + Sync + 'static {
-    /// The members in the order in which a pick tries them for a key with this hash. The first is the key's own.
+    /// Returns the members in the order in which a pick tries them for a key with this hash. The first is the key's own
+    /// member.
     ///
-    /// The sequence may repeat members, may be infinite and may end early. It must not depend on which members are
-    /// eligible.
+    /// The sequence may contain members several times, may be infinite, and may end early. It must not depend on which
+    /// members are eligible.
     fn candidates(&self, hash: u64) -> impl Iterator<Item = Slot>;
 
-    /// The hash of a key or of an endpoint id. Tables that must match another program byte for byte replace it.
+    /// Returns the hash of a key or of an endpoint id. Default: XXH3 with `seed`. Tables that must give the same
+    /// results as another program can override it.
     #[inline]
     fn hash(bytes: &[u8], seed: u64) -> u64 {
         xxh3_64_with_seed(bytes, seed)
     }
 }
 
-/// A number below `n`, from 64 random bits: the multiply-shift method.
+/// Converts 64 random bits into a number below `n` (multiply-shift method).
 #[inline]
 pub(super) fn scaled(bits: u64, n: usize) -> usize {
     ((u128::from(bits) * n as u128) >> 64) as usize

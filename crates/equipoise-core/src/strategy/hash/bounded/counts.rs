@@ -1,10 +1,10 @@
-//! The requests in flight at each endpoint and in each tier, counted so that no thread computes a bound that is too high.
+//! Counts of the requests in flight for [`BoundedLoad`](super::BoundedLoad), at each endpoint and in its tier (priority
+//! group).
 //!
-//! Each endpoint has one word: the tier in which the endpoint counts, if any, and its requests in flight. Each tier has a
-//! total. A request that begins is counted in the word first and then in the total. A request that ends is subtracted from
-//! the total first and then from the word. So a total is at most the sum of its words, and the bound that a thread computes
-//! from the total is at most the true one. If requests end between reading the total and reading a word, the total is too
-//! high; `try_enter` therefore reads it again.
+//! Each endpoint has one word. It contains the tier in which the endpoint is counted, or none, and the number of its
+//! requests. Each tier has the total of its endpoints. A start increases the word first and then the total. An end
+//! decreases the total first and then the word. The total is therefore never above the sum of the words, apart from
+//! requests that are just ending. A reader of the total never sees more free capacity than there is.
 
 use std::fmt;
 
@@ -13,11 +13,11 @@ use crate::{
     sync::{AtomicU64, Ordering},
 };
 
-/// What [`BoundedLoad`](super::BoundedLoad) counts for one endpoint.
+/// The count that [`BoundedLoad`](super::BoundedLoad) keeps about one endpoint: its requests in flight and its weight.
 #[derive(Default)]
 pub struct LoadCount {
-    /// Upper half: the number of the tier in which the endpoint counts, plus 1; 0 if it counts in none. Lower half: its
-    /// requests in flight.
+    /// Upper half: the number of the tier in which the endpoint is counted, plus 1, or 0 for none. Lower half: the
+    /// number of requests in flight.
     word: AtomicU64,
     weight: AtomicU64,
 }
@@ -50,17 +50,18 @@ impl fmt::Debug for LoadCount {
     }
 }
 
-/// The bound: its factor, and the sums of each tier from which it is computed.
+/// The factor, and for each tier the sums from which the bounds are computed.
 pub(super) struct Bound {
     factor: f64,
     tiers: Box<[Sums]>,
 }
 
-/// The sums of one tier. Each has a cache line of its own, because all threads write `total`.
+/// The sums of one tier. Each has its own cache line, because all threads write the total.
 #[derive(Default)]
 #[repr(align(64))]
 struct Sums {
-    /// The requests in flight. Below zero for a moment if an endpoint moves to another tier while a request begins there.
+    /// The number of requests in flight. It may be below zero for a moment if an endpoint changes its tier while a
+    /// request starts.
     total: AtomicU64,
     /// The sum of the weights of the eligible endpoints.
     weight: AtomicU64,
@@ -83,7 +84,7 @@ pub(super) struct Reading {
 }
 
 impl Sums {
-    /// Returns the total, at least 0. The load is ordered after the reader's earlier loads of words.
+    /// Reads the total. The read is ordered after earlier reads of the endpoint's word.
     #[inline]
     fn read(&self) -> i64 {
         self.total.load(Ordering::Acquire).cast_signed().max(0)
@@ -114,23 +115,24 @@ impl Bound {
         self.tiers.get(((word >> TIER_SHIFT) as usize).checked_sub(1)?)
     }
 
-    /// Returns the maximum number of requests in flight at the endpoint, if its tier has `total + 1` of them.
+    /// Returns the maximum number of requests in flight at the endpoint if its tier has `total` and one more.
     #[inline]
     fn max_in_flight(&self, count: &LoadCount, sums: &Sums, total: i64) -> u64 {
         let (weight, all) = (count.weight.load(Ordering::Relaxed), sums.weight.load(Ordering::Relaxed));
         let most = self.factor * (total + 1) as f64 * weight as f64 / all.max(1) as f64;
-        // As `f64`, 1.1 · 100 / 10 is slightly more than 11. Without the correction it would be rounded up to 12.
+        // 1.1 · 100 / 10 gives slightly more than 11. Rounding errors must not raise the bound to the next whole
+        // number.
         (most - most * ROUNDING).ceil() as u64
     }
 
-    /// Returns whether the endpoint is below its bound now. Only [`try_enter`](Self::try_enter) decides.
+    /// Returns whether one more request could be counted now. Picks ask this. [`enters`](Self::enters) decides.
     #[inline]
     pub(super) fn admits(&self, count: &LoadCount) -> bool {
         let word = count.word.load(Ordering::Acquire);
         self.sums(word).is_none_or(|sums| in_flight(word) < self.max_in_flight(count, sums, sums.read()))
     }
 
-    /// Returns the requests in flight in the tier.
+    /// Returns the number of requests that are counted in the tier.
     pub(super) fn total(&self, tier: Tier) -> i64 {
         self.tiers.get(usize::from(tier.get())).map_or(0, Sums::read)
     }
@@ -171,10 +173,10 @@ impl Bound {
                 Err(now) => seen = now,
                 Ok(_) => {
                     let Some(sums) = sums else { return true };
-                    // If requests have ended since the total was read, the bound is lower now.
+                    // Requests may have ended since the total was read. The bound is then lower.
                     let now = sums.read();
                     if now >= total || allows(sums, now) {
-                        // `SeqCst`: see `Needs::shared_room`.
+                        // For `SeqCst`, see `Needs::shared_room`.
                         sums.total.fetch_add(1, Ordering::SeqCst);
                         return true;
                     }
@@ -185,8 +187,7 @@ impl Bound {
         }
     }
 
-    /// Takes back a request that was counted in the word and not in the total yet. `tier_bits` is the upper half of the word
-    /// at that time.
+    /// Subtracts a request that was counted at the endpoint but not yet in the total.
     #[cold]
     fn retract(&self, count: &LoadCount, tier_bits: u64, sums: &Sums) {
         let mut seen = count.word.load(Ordering::Acquire);
@@ -196,8 +197,8 @@ impl Bound {
                 Err(now) => seen = now,
             }
         }
-        // The endpoint has moved to another tier. The move has subtracted this request from the old total, which did not
-        // contain it.
+        // The endpoint has changed its tier. This also subtracted the request from the old total, in which it was not
+        // counted.
         sums.total.fetch_add(1, Ordering::AcqRel);
         self.leave(count);
     }

@@ -19,31 +19,39 @@ use crate::{
     view::{Layered, View},
 };
 
-/// Bounds the load of each endpoint to a factor of the mean load. Keys whose endpoint is full go to another one.
+/// A combinator that limits the load of each endpoint to a factor of the mean load. If the endpoint of a key is at this
+/// bound, the key goes to another endpoint.
 ///
-/// Choose it around a hashing strategy if some keys are much more frequent than others. No endpoint gets a request that
-/// would put more than ⌈c · m · w / W⌉ requests in flight there. Here c is the [factor](Self::factor), m the number of
-/// requests that the eligible endpoints of its tier would then have in flight, w the weight of the endpoint, and W the
-/// sum of the weights of the eligible endpoints.
+/// Wrap a hashing strategy in it if some keys are much more frequent than others. No endpoint gets a request with which
+/// it would have more than ⌈c · m · w / W⌉ requests in flight. In this formula,
 ///
-/// The wrapped strategy sees a full endpoint as unusable, so a key always moves to the same next endpoint. The smaller
-/// the factor, the more even the load, and the more requests miss the first choice of their key. With 1000 requests in
-/// flight, 50 endpoints and Zipf-distributed keys, 31 % miss it with a factor of 1.25, 13 % with 2.
+/// - c is the [factor](Self::factor),
+/// - m is the number of requests in flight, including the new one, at all eligible endpoints of the tier (priority
+///   group),
+/// - w is the weight of the endpoint, and
+/// - W is the sum of the weights of the eligible endpoints.
 ///
-/// - **The bound is exact**, also with many threads: a place is taken by compare-and-swap before the lease is given
-///   out. If requests elsewhere end, the mean falls, and an endpoint may be above the bound. It then gets no request
-///   until enough of its own have ended.
-/// - **All requests of the pool count**, also those with a [binding](crate::PickRequest::prefer), which are bounded
-///   too, and those without a key.
-/// - **A request may find no endpoint** if all endpoints that are not full are excluded from it or at their own limit.
-///   So do not set a limit below the bound of an endpoint: with weights 100, 1, 1 and a limit of 5 on the first, the
-///   others are full with one request each. Without exclusions and limits there is always room, because the sum of the
-///   bounds is above the requests in flight.
-/// - **Inside a combinator**, the eligible endpoints are those of the view that the combinator passes on.
+/// For the wrapped strategy, an endpoint at its bound is unusable, so that a key always moves to the same next
+/// endpoint. With a smaller factor, the load is more even, and more requests miss the first endpoint of their key. For
+/// example, with 1000 requests in flight, 50 endpoints and Zipf-distributed keys, 31 % of the requests miss it with a
+/// factor of 1.25, and 13 % with a factor of 2.
 ///
-/// Weakness: there is one counter per tier. All threads write it twice per request and read it once per endpoint that
-/// they look at. There is no lock. On one thread this costs about 75 ns per request. Build O(n). Source: Mirrokni,
-/// Thorup and Zadimoghaddam, *Consistent Hashing with Bounded Loads*, SODA 2018.
+/// - **The bound is exact**, even with many threads: a request is counted by compare-and-swap before the lease is given
+///   out. When requests at other endpoints end, the mean falls, and an endpoint may exceed its bound. It then gets no
+///   request until enough of its own requests have ended.
+/// - **All requests of the pool count**, including those without a key. Requests with a
+///   [binding](crate::PickRequest::bound) or a [preference](crate::PickRequest::prefer) count too, and the bound
+///   applies to them.
+/// - **A request may find no endpoint** if all endpoints below their bound are excluded or at their own limit. A limit
+///   should therefore not be below the bound of its endpoint. For example, with the weights 100, 1 and 1, and a limit
+///   of 5 for the first endpoint, the others are at their bound with one request each. Without exclusions and limits,
+///   one endpoint is always below its bound, because the sum of the bounds is above the number of requests in flight.
+/// - **Inside another combinator**, the eligible endpoints are those of the view that this combinator passes on.
+///
+/// Weakness: there is one counter per tier. All threads write it twice per request, and read it once for each endpoint
+/// that they consider. There is no lock. On one thread this takes about 75 ns per request. Building a picker takes O(n)
+/// time for n endpoints. Source: Mirrokni, Thorup and Zadimoghaddam, *Consistent Hashing with Bounded Loads*, SODA
+/// 2018.
 ///
 /// ```
 /// use equipoise_core::{BoundedLoad, EndpointSpec, PickRequest, Pool, Ring};
@@ -61,16 +69,18 @@ pub struct BoundedLoad<S> {
     bound: Arc<Bound>,
 }
 
-/// The state that [`BoundedLoad`] keeps of an endpoint, together with that of the wrapped strategy.
+/// The state that [`BoundedLoad`] keeps about an endpoint, together with the state of the wrapped strategy.
 pub type BoundedLoadState<I> = Layered<LoadCount, I>;
 
 impl<S: Strategy> BoundedLoad<S> {
-    /// Wraps `inner` with a factor of 1.25.
+    /// Creates a combinator that limits the load of the endpoints from which `inner` picks, with a
+    /// [factor](Self::factor) of 1.25.
     pub fn new(inner: S) -> Self {
         Self { inner, bound: Arc::new(Bound::new(1.25)) }
     }
 
-    /// Sets how far the load of an endpoint may be above the mean: at least 1, usually 1.2 to 2. The default is 1.25.
+    /// Sets the maximum load of an endpoint as a multiple of the mean load by weight. Range: 1.0 and above, finite.
+    /// Usual values are 1.2 to 2. Default: 1.25.
     ///
     /// # Errors
     ///
@@ -156,7 +166,7 @@ impl<S: Strategy> Strategy for BoundedLoad<S> {
     forward_hooks!(self.inner, state.inner; except admit, on_release);
 }
 
-/// The picker of [`BoundedLoad`].
+/// The picker of [`BoundedLoad`], which picks the endpoint of each request.
 pub struct BoundedLoadPicker<S: Strategy> {
     inner: S::Picker,
     bound: Arc<Bound>,
@@ -189,7 +199,7 @@ fn by_slot<I: Send + Sync + 'static>(view: &View) -> Arc<[Option<Arc<BoundedLoad
 }
 
 impl<S: Strategy> BoundedLoadPicker<S> {
-    /// Returns the states of members that are not in `present`.
+    /// Returns the states of members that are no longer in `present`.
     fn gone<'a>(&'a self, present: &'a States<S>) -> impl Iterator<Item = &'a Arc<BoundedLoadState<S::State>>> {
         let stays = |at: usize, state| matches!(present.get(at), Some(Some(now)) if Arc::ptr_eq(now, state));
         self.states.iter().enumerate().filter_map(move |(at, state)| state.as_ref().filter(|state| !stays(at, state)))
