@@ -27,7 +27,7 @@ pub(crate) struct Handle {
     /// (1 bit), and the number of leases that have succeeded (32 bits). In one number, the changes have a total order,
     /// and a success needs no second atomic operation.
     state: AtomicU64,
-    /// The stripe's handles with earlier targets of the same endpoint, whose leases still count.
+    /// The stripe's handles with earlier targets of the same endpoint. Leases on them still count.
     before: Option<Box<Before>>,
     pub(crate) endpoint: Arc<Endpoint>,
     /// The pool's `T`. All stripes of the endpoint share it. All leases on this handle have the same target: a new
@@ -160,7 +160,7 @@ pub(crate) fn default_stripes() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from).clamp(1, MAX_STRIPES)
 }
 
-/// The number of the current thread. Threads are numbered from 0 in the order of their first picks.
+/// Returns the number of the current thread. Threads are numbered from 0 in the order of their first picks.
 #[inline]
 pub(crate) fn thread_number() -> usize {
     #[cfg(not(loom))]

@@ -65,7 +65,7 @@ pub use self::{
     vocabulary::{Settings, Spec},
 };
 
-/// Implements reading and writing as text for a newtype of [`Spec`].
+/// Implements parsing and formatting as text, and serialization as text, for a newtype of [`Spec`].
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __spec_as_text {

@@ -20,14 +20,14 @@ pub struct Parameter {
     pub(super) preset: Preset,
     pub(super) example: &'static str,
     about: &'static str,
-    /// Follows the kind in messages.
+    /// A text that follows the description of the kind in error messages.
     pub(super) note: &'static str,
-    /// Whether its values are kept out of messages.
+    /// Whether error messages omit the values of the parameter.
     pub(super) secret: bool,
 }
 
 impl Parameter {
-    /// The name, such as `decay`.
+    /// Returns the name of the parameter, such as `decay`.
     pub fn name(&self) -> &'static str {
         self.name
     }
@@ -42,12 +42,13 @@ impl Parameter {
         self.preset
     }
 
-    /// A value that it can have, as text. It is the default if there is one, except for flags.
+    /// Returns an example of a value, as text. If the parameter has a default, the example is the default. Exception:
+    /// the example of a flag is `true`.
     pub fn example(&self) -> &'static str {
         self.example
     }
 
-    /// What it means, in one line.
+    /// Returns a description, in one line, of what the parameter means.
     pub fn about(&self) -> &'static str {
         self.about
     }
@@ -59,11 +60,11 @@ impl Parameter {
 pub enum Preset {
     /// The default value, as text.
     Is(&'static str),
-    /// A number that is drawn from the entropy of the pool.
+    /// If a spec does not set the parameter, its value is a random number, drawn from the entropy of the pool.
     Drawn,
     /// A default that is not a value of the parameter, in words: `the whole path counts`.
     Otherwise(&'static str),
-    /// Nothing: a text without the parameter is refused.
+    /// Every spec must set the parameter, because it has no default.
     Required,
 }
 

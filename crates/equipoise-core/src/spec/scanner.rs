@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-/// A place in a text.
+/// A position in a text, such as the position of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// The number of bytes before the place.
+    /// The position as the number of bytes of the text before it. 0 is the start of the text.
     pub byte: usize,
-    /// The number of characters before the place.
+    /// The position as the number of `char`s of the text before it. 0 is the start of the text.
     pub character: usize,
 }
 
@@ -191,12 +191,12 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// Whether a character may stand in a text without quotes, and in names and numbers.
+/// Returns whether a character needs no quotes. Names and numbers consist of such characters.
 pub(super) fn is_plain(c: char) -> bool {
     c.is_alphanumeric() || "-_.:/+".contains(c)
 }
 
-/// Decimal, or hexadecimal after `0x`.
+/// Parses a whole number, in decimal digits, or in hexadecimal digits after `0x`.
 pub(super) fn whole(word: &str) -> Option<u64> {
     let (digits, radix) = word.strip_prefix("0x").map_or((word, 10), |digits| (digits, 16));
     // Rust would take a sign.

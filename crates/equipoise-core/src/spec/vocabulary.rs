@@ -7,18 +7,19 @@ use super::{
     value::{Kind, Value},
 };
 
-/// How deep specs nest, the outermost counted: 16. It bounds the use of the stack.
+/// The maximum number of levels to which textual specs can be nested: 16, including the outermost spec. The limit
+/// bounds the use of the stack.
 pub const MAX_DEPTH: usize = 16;
 
-/// The set of names that one kind of spec knows, such as the strategies.
+/// A set of names that textual specs can use, such as the names of the strategies.
 ///
-/// `equipoise` implements it for strategies and for modes of affinity. Other crates cannot rely on its items, which may
-/// change in any release.
+/// `equipoise` implements this trait for strategies and for affinity modes. Other crates should not use its items,
+/// because they may change in any release.
 pub trait Vocabulary: Sized + Clone + fmt::Debug + PartialEq + 'static {
     /// What a definition holds to make the described object: usually a function.
     #[doc(hidden)]
     type Make: Send + Sync + 'static;
-    /// Why values of the right kinds are refused.
+    /// The error for values that have the right kinds but are invalid.
     type Refusal: Error + Clone + PartialEq;
 
     /// The word for a definition in messages, such as `strategy`.
@@ -28,7 +29,7 @@ pub trait Vocabulary: Sized + Clone + fmt::Debug + PartialEq + 'static {
     #[doc(hidden)]
     const EXPECTED: &'static str;
 
-    /// All definitions.
+    /// Returns all definitions of the vocabulary.
     #[doc(hidden)]
     fn definitions() -> &'static [Definition<Self>];
 
@@ -43,10 +44,11 @@ pub trait Vocabulary: Sized + Clone + fmt::Debug + PartialEq + 'static {
     }
 }
 
-/// One name of a [`Vocabulary`]: what it stands for, and its parameters.
+/// The definition of one name that textual specs can use, such as `peak-ewma`: a description and the list of
+/// parameters.
 ///
-/// Its `Display` shows how it is written with all parameters at their defaults. A parameter that has no default value
-/// and may be left out stands in square brackets, as does a flag.
+/// Its `Display` shows the name with all parameters at their defaults. Flags are in square brackets, and so are
+/// optional parameters without a default value.
 pub struct Definition<V: Vocabulary> {
     name: &'static str,
     about: &'static str,
@@ -61,7 +63,7 @@ impl<V: Vocabulary> Definition<V> {
         Self { name, about, wraps: false, parameters, make }
     }
 
-    /// A definition that wraps a strategy.
+    /// Creates the definition of a combinator: a strategy that wraps another one.
     #[doc(hidden)]
     pub const fn combinator(
         name: &'static str,
@@ -72,27 +74,28 @@ impl<V: Vocabulary> Definition<V> {
         Self { name, about, wraps: true, parameters, make }
     }
 
-    /// The name, such as `peak-ewma`.
+    /// Returns the name that this definition describes, such as `peak-ewma`.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// What it does, in one line.
+    /// Returns a description of the strategy or mode that has this name, in one line.
     pub fn about(&self) -> &'static str {
         self.about
     }
 
-    /// Whether it is a combinator: a strategy that wraps another one, which is then given in its brackets.
+    /// Returns whether the name stands for a combinator: a strategy that wraps another strategy. The wrapped strategy
+    /// is given in the brackets, as in `slow-start(p2c)`.
     pub fn wraps(&self) -> bool {
         self.wraps
     }
 
-    /// The parameters that can be set, in the order in which they are written.
+    /// Returns the parameters that a spec with this name can set, in the order in which they are written.
     pub fn parameters(&self) -> &'static [Parameter] {
         self.parameters
     }
 
-    /// The parameter of this name; `None` if there is none.
+    /// Returns the parameter with this name. `None` if the definition has no parameter with this name.
     pub fn parameter(&self, name: &str) -> Option<&'static Parameter> {
         self.parameters.get(self.position(name)?)
     }
@@ -144,7 +147,7 @@ impl<V: Vocabulary> fmt::Display for Definition<V> {
     }
 }
 
-/// Writes a name and its arguments; no brackets if there are none.
+/// Writes a name and its arguments in brackets. Omits the brackets if there are no arguments.
 struct Call<'a, 'b> {
     f: &'a mut fmt::Formatter<'b>,
     lead: &'static str,
@@ -167,7 +170,7 @@ impl<'a, 'b> Call<'a, 'b> {
     }
 }
 
-/// A spec that was parsed: a name, and the arguments that differ from the defaults.
+/// A parsed textual spec: its definition, and the arguments that differ from the defaults.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spec<V: Vocabulary> {
     pub(super) definition: &'static Definition<V>,
@@ -178,7 +181,7 @@ pub struct Spec<V: Vocabulary> {
 }
 
 impl<V: Vocabulary> Spec<V> {
-    /// A spec without arguments.
+    /// Creates the spec of a definition without arguments: all parameters have their defaults.
     pub fn of(definition: &'static Definition<V>) -> Self {
         Self { definition, inner: None, arguments: vec![None; definition.parameters().len()] }
     }
@@ -188,7 +191,7 @@ impl<V: Vocabulary> Spec<V> {
         self.definition
     }
 
-    /// The strategy that a combinator wraps; `None` for other specs.
+    /// Returns the spec of the strategy that a combinator wraps. `None` for specs that wrap no strategy.
     pub fn inner(&self) -> Option<&Self> {
         self.inner.as_deref()
     }
@@ -234,27 +237,28 @@ impl<V: Vocabulary> fmt::Display for Argument<V> {
     }
 }
 
-/// Typed access to the values of a spec.
+/// Typed access to the parameter values of a textual spec.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings<'a, V: Vocabulary>(&'a Spec<V>);
 
 impl<'a, V: Vocabulary> Settings<'a, V> {
-    /// The values of this spec.
+    /// Creates a `Settings` that reads the parameter values of `spec`.
     pub fn of(spec: &'a Spec<V>) -> Self {
         Self(spec)
     }
 
-    /// The spec itself.
+    /// Returns the spec whose parameter values this `Settings` reads.
     pub fn spec(&self) -> &'a Spec<V> {
         self.0
     }
 
-    /// The name of the definition.
+    /// Returns the name that the spec begins with, such as `peak-ewma`.
     pub fn name(&self) -> &'static str {
         self.0.definition.name()
     }
 
-    /// The value of a parameter. If the text does not set it, or the definition does not have it: its default.
+    /// Returns the value of a parameter. If the text does not set the parameter, or the definition does not have it,
+    /// returns the default of `param`.
     pub fn get<T: Setting>(&self, param: &Param<T>) -> T {
         match self.argument(&param.parameter) {
             Some(Argument::Value(value)) => T::read(value),
@@ -263,7 +267,8 @@ impl<'a, V: Vocabulary> Settings<'a, V> {
         .unwrap_or_else(|| T::from_preset(param.preset))
     }
 
-    /// The spec that a parameter of kind [`Kind::Strategy`] is set to; `None` if the default holds.
+    /// Returns the strategy to which a parameter of kind [`Kind::Strategy`] is set. `None` if the parameter has its
+    /// default.
     pub fn nested(&self, parameter: &Parameter) -> Option<&'a Spec<V>> {
         match self.argument(parameter)? {
             Argument::Spec(spec) => Some(spec),
@@ -271,13 +276,16 @@ impl<'a, V: Vocabulary> Settings<'a, V> {
         }
     }
 
-    /// Whether the text sets a parameter. While a text is [checked](Vocabulary::check), also to its default; afterwards
-    /// only to another value.
+    /// Returns whether the text sets a parameter.
+    ///
+    /// During [`Vocabulary::check`], also true for a parameter that the text sets to its default. Later true only for
+    /// parameters with other values than their defaults.
     pub fn is_set(&self, parameter: &Parameter) -> bool {
         self.argument(parameter).is_some()
     }
 
-    /// `name=value`, as the text sets the parameter; only the name if the text does not set it.
+    /// Returns the argument that sets a parameter, as text: `name=value`. Only the name if the text does not set the
+    /// parameter.
     pub fn written(&self, parameter: &Parameter) -> String {
         let name = parameter.name;
         self.argument(parameter).map_or_else(|| name.to_owned(), |argument| format!("{name}={argument}"))

@@ -25,7 +25,7 @@ use super::AnyStrategy;
 use crate::spec::{InvalidText, Settings, Spec, Vocabulary};
 pub use crate::spec::{Kind, MAX_DEPTH, Parameter, Position, Preset};
 
-/// Why a text is no strategy.
+/// Why a text is not a valid strategy.
 pub type InvalidStrategy = InvalidText<Strategies>;
 
 impl Vocabulary for Strategies {

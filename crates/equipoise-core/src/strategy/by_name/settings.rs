@@ -3,18 +3,19 @@ use crate::{
     strategy::{AnyStrategy, InvalidChoices, InvalidCombinator, InvalidHashing, InvalidSpan, Random},
 };
 
-/// The vocabulary of strategies: marks their definitions and errors.
+/// The [`Vocabulary`] of strategies by name, as a marker type without values. [`StrategyDefinition`] and
+/// [`InvalidStrategy`] are the definitions and errors of this vocabulary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strategies {}
 
-/// The definition of a strategy: its name and its parameters.
+/// The definition of a strategy by name: its name, a description and its parameters.
 pub type StrategyDefinition = Definition<Strategies>;
 
 /// The parameter of hashing strategies that [`StrategySettings::fallback`] reads.
 pub(super) const FALLBACK: Param<Nested> =
     Param::strategy("fallback", "the strategy that picks for requests without a key", "random");
 
-/// Why a strategy refuses values that are of the right kinds.
+/// Why a strategy by name cannot be created although its parameters have the right kinds of values.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidStrategySettings {

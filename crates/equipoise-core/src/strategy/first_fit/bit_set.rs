@@ -13,7 +13,7 @@ pub(super) struct AtomicBitSet {
 const BITS: usize = u64::BITS as usize;
 
 impl AtomicBitSet {
-    /// All positions below `n`.
+    /// Creates the set of all positions below `n`.
     pub(super) fn full(n: usize) -> Self {
         let mut levels = Vec::new();
         let mut n = n;
