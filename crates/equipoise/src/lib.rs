@@ -12,24 +12,24 @@
 
 pub mod guide;
 
-/// Session affinity: returning clients to the same endpoint.
+/// Session affinity: sends all requests of a session to the same endpoint.
 #[cfg(feature = "affinity")]
 #[cfg_attr(docsrs, doc(cfg(feature = "affinity")))]
 #[doc(inline)]
 pub use equipoise_affinity as affinity;
 #[doc(inline)]
 pub use equipoise_core::*;
-/// Health checks, outlier detection and draining.
+/// Finds out which endpoints are healthy: health checks, outlier detection, draining.
 #[cfg(feature = "health")]
 #[cfg_attr(docsrs, doc(cfg(feature = "health")))]
 #[doc(inline)]
 pub use equipoise_health as health;
-/// A simulator that runs pools and strategies under virtual time.
+/// A simulator that runs real pools and strategies under virtual time.
 #[cfg(feature = "sim")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sim")))]
 #[doc(inline)]
 pub use equipoise_sim as sim;
-/// Balancers as tower services, for HTTP and gRPC.
+/// Balancers as tower services: for HTTP, gRPC and any other request type.
 #[cfg(feature = "tower")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
 #[doc(inline)]

@@ -1,17 +1,18 @@
 //! Clients: reqwest, gRPC and hyper.
 //!
-//! All clients work the same way: a [`Pool`](crate::Pool) of endpoints, and a service that sends each request to one of
-//! them. The host in the URL of a request is the name of the service. The endpoint sees it as `Host`, but the request
-//! goes to the address of the endpoint. Clones of a balanced client share the pool, so keep a handle of the pool to
-//! update endpoints.
+//! All balanced clients have the same two parts: a [`Pool`](crate::Pool) of endpoints, and a service that sends each
+//! request to one of them. The host in the URL of a request is the name of the service. The endpoint gets this name in
+//! `Host`, but the request goes to the address of the endpoint. Clones of a balanced client share the pool. Keep a clone
+//! of the pool to update its endpoints.
 //!
-//! A request counts as in flight until its response body has been read or dropped. Read bodies to their end, or drop
-//! them.
+//! A request counts as in flight until its response body has been read to the end or dropped. A body that is kept unread
+//! makes its endpoint look busy.
 //!
 //! # reqwest
 //!
-//! Feature `reqwest`. [`balanced_client`](crate::tower::balanced_client) makes a client from addresses. For a pool with
-//! another strategy, use [`BalancedClient::new`](crate::tower::BalancedClient::new).
+//! This section needs the feature `reqwest`. [`balanced_client`](crate::tower::balanced_client) creates a client from
+//! addresses. [`BalancedClient::new`](crate::tower::BalancedClient::new) takes a pool, for example one with another
+//! strategy:
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -41,20 +42,22 @@
 //! # }
 //! ```
 //!
-//! The reqwest client below the balancer follows no redirects and makes no retries of its own: see
-//! [redirects](super::layers#redirects). reqwest takes proxies from the environment unless `no_proxy` is set. Behind a
-//! proxy, the proxy's failures count as the endpoint's.
+//! The reqwest client below the balancer follows no redirects and makes no retries: see
+//! [redirects](super::layers#redirects). reqwest uses the proxy that the environment names, unless `no_proxy` is set.
+//! With a proxy, failures of the proxy count as failures of the endpoint.
 //!
-//! For layers between the balancer and reqwest, use [`ReqwestService`](crate::tower::ReqwestService), which takes and
-//! returns types of the crate `http`. `cargo run --example reqwest_client` shows a client whose backend dies.
+//! To put layers between the balancer and reqwest, use [`ReqwestService`](crate::tower::ReqwestService), which takes and
+//! returns the types of the crate `http`. `cargo run --example reqwest_client` shows a client while one of its servers
+//! dies.
 //!
 //! # gRPC
 //!
-//! Feature `tonic`. [`balanced_channel`](crate::tower::balanced_channel) makes a channel from addresses. All clients
-//! that tonic generates accept it, also with an interceptor. Each endpoint has a tonic `Channel` with its own HTTP/2
-//! connection, and each call is balanced: without a balancer, all calls use one connection to one server.
+//! This section needs the feature `tonic`. [`balanced_channel`](crate::tower::balanced_channel) creates a channel from
+//! addresses. All clients that tonic generates accept it, also with an interceptor. Each endpoint has a tonic `Channel`
+//! with its own HTTP/2 connection, and the balancer picks an endpoint for each call. Without a balancer, all calls use one
+//! connection to one server.
 //!
-//! For channels with TLS or time-outs, or for another strategy, make the pool yourself:
+//! For channels with TLS or timeouts, or for another strategy, create the pool yourself:
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -80,20 +83,22 @@
 //! # }
 //! ```
 //!
-//! - A call fails with the status of the server. If no endpoint could be picked, the status is `UNAVAILABLE`.
-//! - The verdict for the endpoint is read from `grpc-status`: see [`ClassifyHttp`](crate::tower::ClassifyHttp).
+//! - If the server answers with an error, the call fails with the status of the server. If no endpoint could be picked,
+//!   the status is `UNAVAILABLE`.
+//! - The balancer reads from `grpc-status` whether the endpoint works: see
+//!   [`ClassifyHttp`](crate::tower::ClassifyHttp).
 //! - A call that was not processed goes to another endpoint. This includes streams that an HTTP/2 server refused, and
-//!   streams above the last one in a GOAWAY.
-//! - Calls that may have been processed are not repeated, not even after `UNAVAILABLE`. Repeat them in the caller, or
-//!   in a [layer above](super::layers#retries).
+//!   streams with a higher number than the last one in a GOAWAY.
+//! - A call that may have been processed is not repeated, not even after `UNAVAILABLE`. Repeat it in the caller, or in a
+//!   [layer above](super::layers#retries) the balancer.
 //! - A streaming call stays at its endpoint until it ends.
 //!
-//! `cargo run --example grpc_client` shows a client whose backend dies.
+//! `cargo run --example grpc_client` shows a client while one of its servers stops.
 //!
 //! # hyper
 //!
-//! Feature `tower`, on by default. [`BalanceLayer`](crate::BalanceLayer) wraps hyper-util's client, or any stack of
-//! layers over one. The connection pool of the client works as before: it keeps connections for each address.
+//! This section needs the feature `tower`, which is on by default. [`BalanceLayer`](crate::BalanceLayer) wraps hyper-util's
+//! client, or layers around it. The client keeps its own connection pool, with connections for each address.
 //!
 //! ```
 //! use std::time::Duration;
@@ -108,7 +113,7 @@
 //! pool.update(["10.0.0.1:8080", "10.0.0.2:8080"].map(EndpointSpec::new), |_| ())?;
 //!
 //! let mut connector = HttpConnector::new();
-//! // Otherwise failover from a host that is switched off can take minutes.
+//! // Without this, a connection attempt to a host that is switched off can take minutes until failover.
 //! connector.set_connect_timeout(Some(Duration::from_secs(1)));
 //! connector.set_nodelay(true);
 //! let client = Client::builder(TokioExecutor::new()).build::<_, Full<Bytes>>(connector);
@@ -119,8 +124,8 @@
 //!
 //! # Endpoints that are services themselves
 //!
-//! [`Balance::new`](crate::Balance::new) balances over any tower services, such as mocks in tests. The pool's targets
-//! are the services:
+//! With [`Balance::new`](crate::Balance::new), each endpoint has a tower service of its own, such as a mock in tests. The
+//! services are the targets of the pool:
 //!
 //! ```
 //! use bytes::Bytes;

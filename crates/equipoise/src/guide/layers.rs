@@ -1,15 +1,15 @@
 //! Layers: what goes above the balancer, and what below.
 //!
-//! A [`Balance`](crate::Balance) is a tower service, so it can be combined with any tower layer. The place of a layer
-//! decides what it applies to:
+//! A [`Balance`](crate::Balance) is a tower service, so it can be combined with any tower layer. It matters whether a
+//! layer is above or below the balancer:
 //!
 //! - A layer **above** the balancer sees each request once, before an endpoint is picked, and the final response.
-//! - A layer **below** the balancer sees each *attempt*: one try at one endpoint. A request with failover has several
-//!   attempts. The balancer sees only what this layer lets through, and takes it as the behaviour of the endpoint.
+//! - A layer **below** the balancer sees each *attempt* to send the request to one endpoint. A request with failover has
+//!   several attempts. The balancer sees the result that this layer returns, and judges the endpoint by it.
 //!
 //! ```text
 //! request ──► layers above ──► Balance ──► layers below ──► client ──► endpoint
-//!             once a request               once an attempt
+//!             once per request             once per attempt
 //! ```
 //!
 //! # Which layer goes where
@@ -17,13 +17,13 @@
 //! | layer | above | below |
 //! | --- | --- | --- |
 //! | session affinity (`affinity`) | directly above the balancer: it decides where the request goes | no |
-//! | time-out | the deadline of the whole request, with all attempts | the time-out of one attempt |
+//! | timeout | the deadline of the whole request, with all attempts | the timeout of one attempt |
 //! | retry | retries by response, such as after 503 | no: see [retries](#retries) |
 //! | concurrency limit | the total of this process | no: set [`EndpointSpec::max_in_flight`](crate::EndpointSpec::max_in_flight) |
 //! | load shedding | above a concurrency limit | in the service of one endpoint |
 //! | rate limit | the total of this process | in the service of one endpoint |
 //! | tracing, metrics | one span per request | one span per attempt |
-//! | request id, idempotency key | yes: all attempts of a request must carry the same | no |
+//! | request id, idempotency key | yes: all attempts of a request must have the same one | no |
 //! | authentication by a token | yes, if all endpoints take the same token | if each endpoint has its own token |
 //! | request signing | if the signature covers the name in `Host` | if it covers a time or the endpoint's address |
 //! | following redirects | yes, with care: see [redirects](#redirects) | never |
@@ -31,67 +31,72 @@
 //! | compression, decompression | yes | yes |
 //! | `tower::buffer` | not needed: a balancer is `Clone` | not needed |
 //!
-//! # Time-outs
+//! # Timeouts
 //!
-//! Use both kinds. The time-out above bounds what the caller waits for in total. The time-out below bounds one attempt,
-//! and tells the strategy and outlier detection that the endpoint was too slow
-//! ([`Failure::Timeout`](crate::Failure::Timeout)). A request that timed out is not sent again, because the endpoint
-//! may still be working on it.
+//! Use both kinds. The timeout above the balancer limits how long the caller waits in total. The timeout below the
+//! balancer limits one attempt, and tells the strategy and outlier detection that the endpoint was too slow
+//! ([`Failure::Timeout`](crate::Failure::Timeout)). A request whose attempt timed out is not sent again, because the
+//! endpoint may still be working on it. [`Balance::attempt_timeout`](crate::Balance::attempt_timeout) limits one attempt
+//! too, but then sends an idempotent request to another endpoint.
 //!
-//! The time-out below should be the shorter one. If the time-out above ends first, the attempt is dropped without a
+//! The timeout below should be the shorter one. If the timeout above ends first, the attempt is dropped without a
 //! result. The strategy then learns that the endpoint takes at least that long. Outlier detection learns nothing,
-//! unless `Outliers::on_abandon` of the health module is set.
+//! unless `Outliers::abandon_factor` of the health module is set.
 //!
-//! A service that does not get ready is a third case: after [`Balance::ready_timeout`](crate::Balance::ready_timeout),
-//! the request goes to another endpoint.
+//! If the service below the balancer does not become ready, the request goes to another endpoint after
+//! [`Balance::ready_timeout`](crate::Balance::ready_timeout).
 //!
-//! Time-outs of tower and hyper end with the head of the response. For bodies, the server or the reader of the body
-//! needs a time-out of its own.
+//! The timeouts of tower and hyper end when the head of the response arrives. For bodies, the server or the reader of the
+//! body needs a timeout of its own.
 //!
 //! # Retries
 //!
-//! The balancer retries by itself where that is safe: see failover in [`Balance`](crate::Balance). It never retries
-//! because of a response. For that, use a retry layer above the balancer.
+//! The balancer retries by itself if this is safe: see failover in [`Balance`](crate::Balance). It never retries because
+//! of a response, such as a 503. To do this, use a retry layer above the balancer.
 //!
-//! A retry layer below the balancer is wrong for three reasons. It sends the request to the same endpoint again. The
-//! strategy counts several requests as one. And the error of the last try hides that an earlier try may have reached
-//! the endpoint, so that the balancer may repeat a request that must not be repeated. For the same reason, switch off
-//! retries in the client itself.
+//! A retry layer below the balancer is wrong for three reasons:
 //!
-//! Retries multiply. A retry layer with 3 tries above a balancer with 4 tries makes up to 12 attempts. Lower
-//! [`Balance::max_attempts`](crate::Balance::max_attempts) if you retry above. Each retry starts with no knowledge of the first try,
-//! so a strategy by key sends it to the same endpoint again. To prevent that, exclude the endpoint:
-//! [`Placement::exclude`](crate::tower::Placement::exclude) has an example with `tower::retry`. The endpoint is in the
-//! [`Attempt`](crate::tower::Attempt) extension of the response.
+//! - It sends the request to the same endpoint again.
+//! - The strategy counts several requests as one.
+//! - The balancer sees only the error of the last try. An earlier try may have reached the endpoint, and the balancer may
+//!   then repeat a request that must not be repeated.
+//!
+//! For the third reason, also turn off the retries of the client itself.
+//!
+//! Retries multiply. A retry layer with 3 tries above a balancer with 4 attempts makes up to 12 attempts. If you retry
+//! above the balancer, use a lower [`Balance::max_attempts`](crate::Balance::max_attempts). For the balancer, each retry
+//! from above is a new request, and a strategy by key sends it to the same endpoint again. To prevent this, exclude the
+//! endpoint: [`Placement::exclude`](crate::tower::Placement::exclude) has an example with `tower::retry`. The response
+//! names its endpoint in the [`Attempt`](crate::tower::Attempt) extension.
 //!
 //! Nested balancers, where the endpoints of one balancer are balancers themselves, share their retries: see
 //! [`Balance::max_attempts`](crate::Balance::max_attempts).
 //!
 //! # Limits and load shedding
 //!
-//! A concurrency limit above the balancer bounds the requests of this process. `tower::limit::ConcurrencyLimit` makes
+//! A concurrency limit above the balancer limits the requests of this process. `tower::limit::ConcurrencyLimit` lets
 //! requests wait for their turn; with `tower::load_shed` above it, they fail at once instead. Load shedding directly
-//! above the balancer does nothing, because a balancer is always ready. Below the balancer, in the service of one
-//! endpoint, it sends requests to other endpoints: a request that was shed was not sent, and is not held against the
-//! endpoint.
+//! above the balancer does nothing, because a balancer is always ready. Load shedding in the service of one endpoint,
+//! below the balancer, sends requests to other endpoints: a request that was shed was not sent, and it does not count as
+//! a failure of the endpoint.
 //!
-//! Do not put a concurrency limit between the balancer and a shared client. Requests would wait there after their
-//! endpoint was picked, and a slow endpoint would use up the places of the fast ones. To limit the requests of each
-//! endpoint, set [`max_in_flight`](crate::EndpointSpec::max_in_flight): the balancer then picks another endpoint, and
-//! with [`Balance::queue_timeout`](crate::Balance::queue_timeout) it queues requests while all endpoints are full.
+//! Do not put a concurrency limit between the balancer and a client that all endpoints share. Requests would wait there
+//! after their endpoint was picked, and requests to one slow endpoint could use up the whole limit. To limit the requests
+//! of each endpoint, set [`max_in_flight`](crate::EndpointSpec::max_in_flight). The balancer then picks another endpoint.
+//! With [`Balance::queue_timeout`](crate::Balance::queue_timeout), requests wait in a queue while all endpoints are full.
 //!
 //! # Authentication
 //!
 //! The balancer keeps all headers. It changes scheme and authority of the URI, and with HTTP/1 the endpoint gets the
-//! original name in `Host`. So a bearer token, or a signature over `Host`, can be set above the balancer, once for each
-//! request. A signature that expires soon, or that must not be used twice, belongs below: then each attempt is signed
-//! anew.
+//! original name in `Host`. A layer above the balancer can therefore add a bearer token, or a signature over `Host`, once
+//! for each request. A signature that expires soon, or that must not be used twice, belongs below the balancer, so that
+//! each attempt gets a new signature.
 //!
 //! # Redirects
 //!
-//! Do not follow redirects below the balancer. A followed redirect leaves the endpoint that was picked, and its errors
-//! look like errors of the first request, which the endpoint has already processed. Then a POST could be sent twice.
-//! Browsers' redirects pass through a gateway unchanged: let the client follow them.
+//! Do not follow redirects below the balancer. The redirected request may go to another server. If it fails, the error
+//! looks like an error of the first request, which the endpoint has already processed, and a POST could be sent twice. In
+//! a gateway, pass redirects on to the client unchanged, and let the client follow them.
 //!
 //! Above the balancer, each followed redirect is a new request to the pool. This is right for redirects within the
 //! service. A redirect to another host would be sent to the pool too, because the balancer replaces the host. Restrict

@@ -7,8 +7,8 @@
 //! - [`strategies`]: choose a strategy.
 #![cfg_attr(feature = "tower", doc = "- [`layers`]: which tower layers go above the balancer, and which below.")]
 #![cfg_attr(feature = "tower", doc = "- [`proxies`]: write a gateway or reverse proxy.")]
-#![cfg_attr(feature = "health", doc = "- [`health`]: check endpoints, eject them, and bring them back.")]
-#![cfg_attr(feature = "affinity", doc = "- [`affinity`]: return clients to the same endpoint.")]
+#![cfg_attr(feature = "health", doc = "- [`health`]: find out which endpoints are healthy.")]
+#![cfg_attr(feature = "affinity", doc = "- [`affinity`]: send all requests of a session to the same endpoint.")]
 #![cfg_attr(
     all(feature = "tower", feature = "health"),
     doc = "- [`shutdown`]: take out an endpoint, or stop the application, without losing requests."

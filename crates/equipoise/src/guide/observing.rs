@@ -1,18 +1,19 @@
 //! Observing: what to log and what to measure.
 //!
-//! The library is tied to no metrics library, so that you can use yours. It tells you what happened in five places:
+//! equipoise depends on no metrics library; you can use any. It reports what happened in these places:
 //!
-//! | source | tells |
+//! | source | reports |
 //! | --- | --- |
-//! | extensions of each response | which endpoint served it, at which attempt ([`Attempt`](crate::tower::Attempt)), and what became of its session ([`BindingOutcome`](crate::BindingOutcome), `affinity::AffinityOutcome`) |
+//! | extensions of each response | which endpoint served it, at which attempt ([`Attempt`](crate::tower::Attempt)), and whether the session stayed at its endpoint ([`BindingOutcome`](crate::BindingOutcome), `affinity::AffinityOutcome`) |
 //! | each [`Error`](crate::tower::Error) | which endpoint failed, after how many attempts, why, and which status a gateway should send |
-//! | the pool | the state and the request counts of each endpoint ([`Pool::endpoints`](crate::Pool::endpoints)), and why a request goes where it goes ([`Pool::explain`](crate::Pool::explain)) |
-//! | [`Health`](crate::health::Health) | the verdict for each endpoint with its reasons, and each change |
+//! | an [observer](crate::tower::Observe) | each step of a request |
+//! | the pool | the state and the request counts of each endpoint ([`Pool::endpoints`](crate::Pool::endpoints)), and why a request goes to its endpoint ([`Pool::explain`](crate::Pool::explain)) |
+//! | [`Health`](crate::health::Health) | the availability of each endpoint with its reasons, and each change |
 //!
 //! # Requests
 //!
-//! Log one line per request, with the endpoint. For a failed request, also log the causes of the error: the error
-//! itself names the endpoint, its [`source`](std::error::Error::source) says what happened there.
+//! Log one line per request, with the endpoint. For a failed request, also log the causes of the error. The error itself
+//! names the endpoint, and its [`source`](std::error::Error::source) says what happened there.
 //!
 //! ```
 //! use std::error::Error as _;
@@ -75,8 +76,8 @@
 //!
 //! # Steps of a request
 //!
-//! An [observer](crate::tower::Observe) of a balancer is called at each step of a request, also if the request is
-//! dropped: every beginning has its end. All kinds have a stable label (`as_str`) for metrics.
+//! A balancer calls its [observer](crate::tower::Observe) at each step of a request. Each step that begins also ends, even
+//! if the request is dropped. All kinds of steps and of results have a stable label (`as_str`) for metrics.
 //!
 //! ```
 //! use std::{collections::HashMap, sync::{Arc, Mutex}};
@@ -116,13 +117,13 @@
 //! # }
 //! ```
 //!
-//! A layer [below the balancer](super::layers) sees each attempt. There, the [`Attempt`](crate::tower::Attempt)
-//! extension of the request tells its number and its endpoint. Attempts per request are an early sign of trouble: they
-//! rise while failover still hides the failures.
+//! A layer [below the balancer](super::layers) sees each attempt. There, the [`Attempt`](crate::tower::Attempt) extension
+//! of the request has the number and the endpoint of the attempt. Measure the attempts per request: this number rises
+//! while failover still hides the failures from clients.
 //!
 //! # Endpoints
 //!
-//! [`Pool::endpoints`](crate::Pool::endpoints) returns the state of each endpoint now: id, address, tier, zone, weight,
+//! [`Pool::endpoints`](crate::Pool::endpoints) returns the present state of each endpoint: id, address, tier, zone, weight,
 //! availability, requests in flight and their limit. It takes O(n) and allocates, so call it for a status page or once
 //! per scrape of your metrics, not for each request.
 //!
@@ -143,8 +144,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Each endpoint has [counts of its requests](crate::RequestCounts) by outcome, until the end of the response body. They are
-//! exact and survive updates. With [`latency_histograms`](crate::PoolBuilder::latency_histograms), it also has a
+//! For each endpoint, the pool [counts its requests](crate::RequestCounts) by outcome. A request is counted when its
+//! response body has ended. The counts are exact and survive updates. With
+//! [`latency_histograms`](crate::PoolBuilder::latency_histograms), each endpoint also has a
 //! [histogram](crate::LatencyHistogram) of the time to the first byte.
 //!
 //! ```
@@ -167,10 +169,10 @@
 //!
 //! # Why did this request go there?
 //!
-//! [`Pool::explain`](crate::Pool::explain) makes the same decision as a pick, without taking a lease, and tells for
-//! each endpoint what became of it: picked, compared and not picked (with its score), excluded, full, draining,
-//! unhealthy. Printed, it is a table. Give it the same key and binding as the request. For requests with session
-//! affinity, use `Affinity::explain`.
+//! [`Pool::explain`](crate::Pool::explain) makes the same decision as a pick, without taking a lease. It returns for each
+//! endpoint whether it would be picked, and otherwise why not: compared and not picked (with its score), excluded, full,
+//! draining, unhealthy. The result prints as a table. Give `explain` the same key and binding as the request has. For
+//! requests with session affinity, use `Affinity::explain`.
 //!
 //! ```
 //! use equipoise::{EndpointSpec, CandidateResult, PickRequest, Pool};
@@ -187,9 +189,9 @@
 //!
 //! # Health
 //!
-//! [`statuses`](crate::health::Health::statuses) returns the verdict for each endpoint, the conditions against it with
-//! their reasons, and the last result of each check. [`changes`](crate::health::Health::changes) returns all
-//! changes from now on. They are queued without a limit: read them, or drop the receiver.
+//! [`statuses`](crate::health::Health::statuses) returns the availability of each endpoint, the reasons why it is not up,
+//! and the last result of each check. [`changes`](crate::health::Health::changes) returns a receiver of all later changes.
+//! Its queue has no limit: read the changes, or drop the receiver.
 //!
 //! ```
 //! use equipoise::health::{AdminState, Health, Source};
@@ -220,7 +222,7 @@
 //! # }
 //! ```
 //!
-//! The times in them (`since`, `at`) are on the clock of [`Health::now`](crate::health::Health::now).
+//! The times in statuses and changes (`since`, `at`) are on the clock of [`Health::now`](crate::health::Health::now).
 //!
 //! Each change is also a `tracing` event of level info with the message `health changed` and the fields `endpoint`,
 //! `from`, `to`, `source` and `reason`. Lost connections to a session store are events of level warn.
@@ -231,9 +233,9 @@
 //! | --- | --- | --- |
 //! | requests by endpoint and outcome | `Pool::endpoints`: `requests` | one endpoint with more errors than the others |
 //! | time to the first byte, by endpoint | `Pool::endpoints`: `latency`, or an observer | one endpoint that is slower than the others |
-//! | time in the queue | an observer: `QueueLeft` | any, or a rising share of requests that wait |
+//! | time in the queue | an observer: `QueueLeft` | requests that wait at all, or a rising share of them |
 //! | attempts per request | `Attempt::number`, [`Error::attempts`](crate::tower::Error::attempts) | a mean above 1 |
-//! | [`PickError`](crate::PickError)s by kind | [`Error::Pick`](crate::tower::Error::Pick) | any: no endpoint was available, or all were full |
+//! | [`PickError`](crate::PickError)s by kind | [`Error::Pick`](crate::tower::Error::Pick) | each of these errors: no endpoint was available, or all were full |
 //! | requests in flight, by endpoint | `Pool::endpoints` | a value near the endpoint's limit |
 //! | share of endpoints that are up, by tier | `Pool::endpoints` | values near the [panic threshold](crate::PoolBuilder::panic_threshold) |
 //! | health changes by source | `Health::changes` | ejections that repeat: the endpoint fails its probation |
@@ -244,5 +246,5 @@
 //! - failed requests, with endpoint and causes;
 //! - requests that took several attempts;
 //! - health changes, with source and reason;
-//! - changes of the pool: the result of [`Pool::update`](crate::Pool::update) says which endpoints joined and left;
+//! - changes of the pool: the result of [`Pool::update`](crate::Pool::update) lists which endpoints joined and left;
 //! - errors of `Pool::update`, such as an invalid address: the pool then keeps its old endpoints.

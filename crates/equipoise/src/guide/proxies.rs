@@ -1,19 +1,20 @@
 //! Proxies: a gateway or reverse proxy with a balancer.
 //!
-//! A gateway is a server that sends each request to one of several backends and the response back to the client. The
-//! balancer does a part of that: it picks the backend, points the request at it, and repeats the request elsewhere if
-//! it could not be delivered. The rest is the gateway's task, because it depends on the connection to the client:
+//! A gateway is a server that sends each request to one of several backends, and sends the response back to the client.
+//! The balancer does a part of this: it picks the backend, gives the request the backend's address, and sends the request
+//! to another backend if it could not be delivered. The other tasks depend on the connection to the client, so the gateway
+//! must do them:
 //!
 //! | subject | balancer | gateway |
 //! | --- | --- | --- |
 //! | URI | replaces scheme and authority by those of the endpoint | – |
 //! | `Host` | keeps it; adds it from the URI if it is missing | – |
-//! | HTTP version | sends HTTP/2 requests on as HTTP/1.1 | joins cookies |
+//! | HTTP version | forwards HTTP/2 requests as HTTP/1.1 | joins cookies |
 //! | `X-Forwarded-For`, `Forwarded` | – | adds the client's address |
 //! | hop-by-hop headers | – | removes them, in both directions |
-//! | upgrades (WebSocket) | holds the endpoint's lease | connects the two connections |
-//! | request body | sends it again if it is untouched | [`BalanceLayer::incoming`](crate::BalanceLayer::incoming) |
-//! | errors | [`Error::status`](crate::tower::Error::status) | the error response, and the log |
+//! | upgrades (WebSocket) | provides the lease of the tunnel | copies bytes between the two connections |
+//! | request body | sends it again if no attempt has read any of it | calls [`BalanceLayer::incoming`](crate::BalanceLayer::incoming) |
+//! | errors | says which status to send ([`Error::status`](crate::tower::Error::status)) | sends the error response, and writes the log |
 //!
 //! # Host
 //!
@@ -23,13 +24,13 @@
 //!
 //! # HTTP versions
 //!
-//! The version of a request belongs to one connection. [`BalanceLayer`](crate::BalanceLayer) sends a request that came
-//! by HTTP/2 on as HTTP/1.1, and adds `Host` from its URI. A client that has an HTTP/2 connection to the endpoint uses
-//! it all the same. One task remains for the gateway: the cookies of an HTTP/2 request may be in several `Cookie`
-//! headers, and HTTP/1 wants one header, joined by `"; "` (RFC 9113, section 8.2.3).
+//! Each connection has its own HTTP version. If a request came over HTTP/2, [`BalanceLayer`](crate::BalanceLayer) sets its
+//! version to HTTP/1.1 and adds `Host` from its URI. If the client below the balancer has an HTTP/2 connection to the
+//! endpoint, it still uses this connection. One task remains for the gateway: the cookies of an HTTP/2 request may be in
+//! several `Cookie` headers, and HTTP/1 requires one header, joined by `"; "` (RFC 9113, section 8.2.3).
 //!
-//! Backends that need HTTP/2, as gRPC servers do, take a client that speaks HTTP/2 only (hyper-util's
-//! `http2_only(true)`). Keep `te: trailers` for them.
+//! For backends that need HTTP/2, such as gRPC servers, use a client that speaks HTTP/2 only (hyper-util's
+//! `http2_only(true)`), and do not remove `te: trailers`.
 //!
 //! # The client's address
 //!
@@ -47,40 +48,40 @@
 //!
 //! # Upgrades
 //!
-//! For an upgrade, put `Connection: upgrade` and `Upgrade` back after the hop-by-hop headers are removed. If the
-//! backend answers 101, copy bytes between the two connections. The balancer puts a
-//! [`TunnelLease`](crate::tower::TunnelLease) into the extensions of such a response. Hold it until the tunnel ends: as
-//! long as it exists, the connection counts as a request in flight of its endpoint, and a drain waits for it. When the
-//! endpoint is taken out, [`closing`](crate::tower::TunnelLease::closing) ends, and the tunnel should end too.
+//! For an upgrade, add `Connection: upgrade` and `Upgrade` again after the hop-by-hop headers are removed. If the backend
+//! answers with status 101, copy bytes between the two connections. The balancer puts a
+//! [`TunnelLease`](crate::tower::TunnelLease) into the extensions of such a response. Keep it until the tunnel ends: as
+//! long as it exists, the connection counts as a request in flight of its endpoint, and a drain waits for it. The future
+//! [`closing`](crate::tower::TunnelLease::closing) ends when the endpoint is taken out; end the tunnel then.
 //!
 //! # Request bodies
 //!
-//! The body that a server receives can be read only once. Failover is possible all the same: if an attempt fails before
-//! it has read anything of the body, the body goes to the next attempt. No byte is buffered. For this,
+//! The body that a server receives can be read only once. Failover is still possible: if an attempt fails before it has
+//! read anything of the body, the next attempt gets the body. Nothing is buffered. For this,
 //! [`BalanceLayer::incoming`](crate::BalanceLayer::incoming) wraps each body in
 //! [`Replayable`](crate::tower::Replayable).
 //!
 //! # Error responses
 //!
-//! The message and the causes of an [`Error`](crate::tower::Error) contain ids and addresses of endpoints. They belong
-//! in the log. Send the client the status ([`Error::status`](crate::tower::Error::status)) and the
+//! The message and the causes of an [`Error`](crate::tower::Error) contain ids and addresses of endpoints. Write them to
+//! the log only. Send the client the status ([`Error::status`](crate::tower::Error::status)) and the
 //! [`public_message`](crate::tower::Error::public_message), which names no endpoint:
 //!
 //! | status | when |
 //! | --- | --- |
 //! | 400 | the client's own request body failed, or the request cannot be forwarded |
-//! | 501 | the request cannot be forwarded over a shared client: `CONNECT` |
+//! | 501 | a `CONNECT` request, which a client for all endpoints cannot forward |
 //! | 502 | the endpoint failed, or its connection was lost |
 //! | 503 | no endpoint could take the request; the client may try again later |
 //! | 504 | the endpoint took too long |
 //!
-//! [`HttpProtocol::header`](crate::tower::HttpProtocol::header) puts the id of the endpoint into a response header. This helps
-//! operators. If clients must not see it, choose ids that reveal nothing, or read [`ServedBy`](crate::tower::ServedBy)
-//! for the log instead.
+//! [`HttpProtocol::header`](crate::tower::HttpProtocol::header) adds a response header with the id of the endpoint, which
+//! helps operators. If clients must not see ids, choose ids that reveal nothing, or write the
+//! [`ServedBy`](crate::tower::ServedBy) extension of the response to the log instead.
 //!
 //! # A gateway
 //!
-//! For HTTP/1 and HTTP/2 clients, in front of HTTP/1 backends:
+//! This gateway serves HTTP/1 and HTTP/2 clients and forwards their requests to HTTP/1 backends:
 //!
 //! ```
 //! use std::{error::Error as _, net::{IpAddr, SocketAddr}};
@@ -200,7 +201,7 @@
 //!     }
 //! }
 //!
-//! /// At the edge: what the client says about itself is replaced.
+//! /// For a gateway at the edge: replaces what the client says about its own address.
 //! fn set_client(headers: &mut HeaderMap, peer: IpAddr) {
 //!     headers.remove(header::FORWARDED);
 //!     if let Ok(peer) = HeaderValue::from_str(&peer.to_canonical().to_string()) {

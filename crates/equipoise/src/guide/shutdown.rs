@@ -2,7 +2,7 @@
 //!
 //! # Taking out an endpoint
 //!
-//! 1. **Drain** the endpoint. It keeps the clients that are bound to it, and the strategy no longer picks it.
+//! 1. **Drain** the endpoint. Clients with a session at this endpoint still reach it, and the strategy no longer picks it.
 //! 2. **Wait** until its last request has ended, with a deadline.
 //! 3. **Remove** it from the pool.
 //!
@@ -30,9 +30,9 @@
 //! # }
 //! ```
 //!
-//! Where [`Health`](crate::health::Health) runs, use [`Health::drain`](crate::health::Health::drain) instead. It does
-//! steps 1 and 2 and says how they ended. At the deadline it sets the endpoint to maintenance, so that bound clients
-//! move too. A check or an agent cannot put the endpoint back meanwhile:
+//! If the application uses [`Health`](crate::health::Health), call [`Health::drain`](crate::health::Health::drain)
+//! instead. It does steps 1 and 2 and returns how they ended. At the deadline it sets the endpoint to maintenance, so that
+//! clients with a session move to other endpoints too. During the drain, checks and agents cannot bring the endpoint back:
 //!
 //! ```
 //! use std::time::Duration;
@@ -60,25 +60,27 @@
 //!
 //! # Tunnels and endless bodies
 //!
-//! WebSockets and event streams do not end by themselves, so they are told when to end. Two futures do that, on
-//! [`TunnelLease`](crate::tower::TunnelLease), [`LeasedBody`](crate::tower::LeasedBody) and [`Lease`](crate::Lease):
+//! WebSockets and event streams do not end by themselves. The library notifies them that they should end. For this,
+//! [`TunnelLease`](crate::tower::TunnelLease), [`LeasedBody`](crate::tower::LeasedBody) and [`Lease`](crate::Lease) have two
+//! methods that return a future:
 //!
 //! | future | ends when the endpoint | use it |
 //! | --- | --- | --- |
-//! | [`draining`](crate::tower::TunnelLease::draining) | drains, is set to maintenance, or is removed | to end early; the deadline of the drain is the time that is left |
-//! | [`closing`](crate::tower::TunnelLease::closing) | reaches the deadline of its drain, is set to maintenance, or is removed | for clients with session affinity, which would return to a draining endpoint |
+//! | [`draining`](crate::tower::TunnelLease::draining) | drains, is set to maintenance, or is removed | to end the stream in an orderly way before the deadline of the drain |
+//! | [`closing`](crate::tower::TunnelLease::closing) | reaches the deadline of its drain, is set to maintenance, or is removed | for clients with session affinity: if their stream ended earlier, they would reconnect to the draining endpoint |
 //!
-//! Nothing is cut off by force: a tunnel that listens to neither stays open until one side closes it.
+//! The library cuts off nothing: a tunnel that uses neither future stays open until one side closes it.
 //!
 //! # Replacing a target
 //!
-//! To give an endpoint another target, such as a client with a new certificate, do not remove and add it: between the
-//! two, picks would not find it. [`Pool::replace`](crate::Pool::replace) changes the target without a gap. Requests in
-//! flight keep the old target, which is dropped with its last lease.
+//! To give an endpoint another target, such as a client with a new certificate, call
+//! [`Pool::replace`](crate::Pool::replace). Requests in flight keep the old target, which is dropped when the last of them
+//! has ended. Do not remove the endpoint and add it again: in between, picks would not find it.
 //!
 //! # What removing does
 //!
-//! [`Pool::remove`](crate::Pool::remove), and an [`update`](crate::Pool::update) without the endpoint, end nothing:
+//! [`Pool::remove`](crate::Pool::remove), and an [`update`](crate::Pool::update) whose list lacks the endpoint, end no
+//! request:
 //!
 //! | | after the removal |
 //! | --- | --- |
@@ -89,16 +91,18 @@
 //! | idle connections of hyper and reqwest clients | are closed by the client after its `pool_idle_timeout` (90 s by default) |
 //! | a target, such as a tonic channel | is dropped with its last lease |
 //!
-//! So removing an endpoint without draining it loses no requests either. Draining is for endpoints that have bound
-//! clients, and for knowing when the server can be stopped. If a server stops without notice, requests that never
-//! reached it go to other endpoints. Requests in flight fail, unless they are idempotent and no response had begun.
+//! Removing an endpoint without draining it therefore loses no requests. Drain an endpoint if clients have sessions there,
+//! or to find out when the server can be stopped.
+//!
+//! If a server stops without notice, requests that did not reach it go to other endpoints. A request in flight goes to
+//! another endpoint if it is idempotent and its response had not begun; other requests in flight fail.
 //!
 //! # Stopping the application
 //!
 //! A gateway is itself an endpoint of the balancers in front of it. Stop it in this order:
 //!
 //! 1. **Announce it.** Let the readiness check of the application fail. Go on serving until the balancers in front have
-//!    noticed: the interval of their checks, times the number of failures that they need.
+//!    noticed. This takes the interval of their checks, times the number of failures after which they take a server out.
 //! 2. **Stop accepting** connections, and let requests in flight end. HTTP/1 connections close after their current
 //!    request; HTTP/2 connections get a GOAWAY. In axum this is `with_graceful_shutdown`, with hyper-util
 //!    `GracefulShutdown`.
@@ -110,8 +114,8 @@
 //! failover. A balancer has no task or queue that must be shut down. Only `Health` has a task, which ends when its
 //! guard is dropped.
 //!
-//! Step 2 does not wait for tunnels, because an upgraded connection no longer belongs to the server. Wait for them with
-//! [`Pool::idle`](crate::Pool::idle), for each endpoint: it also waits for every
+//! Step 2 does not wait for tunnels, because the HTTP server no longer controls an upgraded connection. To wait for them,
+//! call [`Pool::idle`](crate::Pool::idle) for each endpoint: it also waits for every
 //! [`TunnelLease`](crate::tower::TunnelLease).
 //!
 //! ```
@@ -203,10 +207,10 @@
 //!
 //! # Deadlines
 //!
-//! | what waits | how to bound it |
+//! | what takes time | how to limit it |
 //! | --- | --- |
 //! | a drain | the `deadline` of [`Health::drain`](crate::health::Health::drain), or tokio's `timeout` around [`Pool::idle`](crate::Pool::idle) |
 //! | a request that waits for an endpoint | [`Balance::queue_timeout`](crate::Balance::queue_timeout); without it, requests do not wait |
-//! | one attempt | a time-out [below the balancer](super::layers#time-outs) |
-//! | a request with all attempts | a time-out above the balancer |
-//! | a response body, a tunnel | nothing does by itself: use a time-out where the bytes are copied |
+//! | one attempt | a timeout [below the balancer](super::layers#timeouts), or [`Balance::attempt_timeout`](crate::Balance::attempt_timeout) |
+//! | a request with all attempts | a timeout above the balancer |
+//! | a response body, a tunnel | the library has no limit: use a timeout in the code that copies the bytes |

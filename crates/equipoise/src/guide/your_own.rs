@@ -3,25 +3,26 @@
 //! Counting requests says little about load if requests differ: a report may cost a hundred times as much as a look-up.
 //! The strategy of this chapter, `LeastWork`, therefore measures *work*. The work of an endpoint is the total time that
 //! its responses took. Each request in flight counts as one usual response time of its endpoint. `LeastWork` picks the
-//! endpoint with the least work for its weight. Among equals, another strategy picks.
+//! endpoint with the lowest work divided by weight. If this is equal for several endpoints, another strategy picks one of
+//! them.
 //!
 //! # The parts of a strategy
 //!
 //! - [`Strategy`](crate::Strategy) holds the settings and builds pickers. It runs rarely.
 //! - [`Picker`](crate::Picker) picks an endpoint. It runs for each request.
-//! - [`State`](crate::Strategy::State) is what the strategy remembers about one endpoint. The pool keeps it with the
-//!   endpoint: it survives updates as long as the endpoint stays in the pool. If another endpoint gets the same slot,
-//!   it gets a new state.
+//! - [`State`](crate::Strategy::State) is what the strategy remembers about one endpoint. The pool stores it with the
+//!   endpoint: the state survives updates as long as the endpoint stays in the pool. If the endpoint leaves and another
+//!   one gets its slot (its index in the pool), the new endpoint gets a new state.
 //!
-//! Hooks run on many threads at once, so the state consists of atomics. `LeastWork` wraps another strategy, whose state
-//! is stored together with its own: [`Layered`](crate::Layered).
+//! Hooks run on many threads at once, so the state consists of atomics. `LeastWork` wraps another strategy. A
+//! [`Layered`](crate::Layered) holds the states of both.
 //!
 //! ```
 //! # use std::sync::atomic::AtomicU64;
-//! /// Both in nanoseconds.
+//! /// The state of one endpoint. Both times are in nanoseconds.
 //! #[derive(Default)]
 //! struct Work {
-//!     /// Total time of all responses. Divided by the weight when endpoints are compared.
+//!     /// Total time of all responses. A comparison of endpoints divides it by the weight.
 //!     done: AtomicU64,
 //!     /// Usual time of a response: a moving average.
 //!     usual: AtomicU64,
@@ -30,40 +31,41 @@
 //!
 //! # Hooks
 //!
-//! The pool calls only those hooks that [`needs`](crate::Strategy::needs) asks for. `LeastWork` needs latencies and
-//! outcomes, in addition to what the wrapped strategy needs: [`Needs::and`](crate::Needs::and).
+//! Hooks are methods of `Strategy` that the pool calls when something happens to a request. It calls only those hooks that
+//! [`needs`](crate::Strategy::needs) asks for. `LeastWork` needs latencies and outcomes, and what the wrapped strategy
+//! needs. [`Needs::and`](crate::Needs::and) combines the two.
 //!
-//! - The latency of a response is added to the work of its endpoint.
-//! - The latency of a failed request is not sampled, so a failing endpoint would look idle and get most of the requests. A
-//!   failure therefore counts as one usual response.
-//! - A request that the caller gave up counts as the time that it waited. Otherwise an endpoint that never answers would
-//!   look idle.
+//! - `on_latency` adds the latency of a response to the work of its endpoint.
+//! - `on_outcome` counts a failure as one usual response. The pool reports no latency for a failed request, so a failing
+//!   endpoint would otherwise look idle and get most of the requests.
+//! - `on_abandon` counts the time that a request waited before the caller gave it up. Otherwise an endpoint that never
+//!   answers would look idle.
 //!
-//! A strategy that wraps another one must forward every hook, by hand or by [`forward_hooks`](crate::forward_hooks).
-//! Otherwise the wrapped strategy never gets the call.
+//! A strategy that wraps another one must forward every hook to it, by hand or by [`forward_hooks`](crate::forward_hooks).
+//! Otherwise the hooks of the wrapped strategy are not called.
 //!
 //! # Building a picker
 //!
-//! [`build`](crate::Strategy::build) runs when members or their availability change. Requests use the old picker
-//! meanwhile, so `build` may be slow. Everything that can be looked up in advance is looked up here: the
+//! [`build`](crate::Strategy::build) runs when members or their availability change. Meanwhile requests use the old
+//! picker, so `build` may be slow. It looks up all that a pick would otherwise have to look up: the
 //! [eligible](crate::View::eligible) endpoints and their states.
 //!
-//! A new endpoint has no work yet, and would get all requests until it has caught up. It therefore starts with the
-//! least work of the others. The wrapped strategy builds its picker from the view [`within`](crate::View::within) this
-//! one, in which it finds its own states.
+//! A new endpoint has no work yet, and would get all requests until it has as much work as the others. It therefore starts
+//! with the least work of the others. The wrapped strategy expects states of its own type. The view that
+//! [`within`](crate::View::within) returns has these states, so the wrapped strategy builds its picker from that view.
 //!
 //! # Picking
 //!
 //! A picker follows four rules, which the conformance suite checks:
 //!
-//! 1. Pick only endpoints that are [`usable`](crate::PickCx::usable). Others are excluded or full.
+//! 1. Pick only endpoints that are [`usable`](crate::PickCx::usable). Others are, for example, excluded or full.
 //! 2. If any endpoint is usable, pick one.
 //! 3. Do not allocate, and do not lock.
-//! 4. Take random numbers, tickets and the time from the context. Only then can an explanation show what a pick would
-//!    do.
+//! 4. Take random numbers, [pick numbers](crate::PickCx::next_number) and the time from the context. Otherwise
+//!    [`Pool::explain`](crate::Pool::explain) cannot show what a pick would do.
 //!
-//! [`score`](crate::PickCx::score) tells an explanation which values were compared. It costs a pick nothing. To let
-//! another strategy pick among some of the endpoints, run its pick inside [`filtered`](crate::PickCx::filtered).
+//! [`score`](crate::PickCx::score) tells `explain` which values were compared. In a pick it does nothing. To let another
+//! strategy pick among some of the endpoints, run its pick inside [`filtered`](crate::PickCx::filtered).
 //!
 //! # The complete strategy
 //!
@@ -83,7 +85,7 @@
 //!     usual: AtomicU64,
 //! }
 //!
-//! /// Picks the endpoint with the least work for its weight. `ties` picks among equals.
+//! /// Picks the endpoint with the lowest work divided by weight. `ties` picks among endpoints for which it is equal.
 //! struct LeastWork<S> {
 //!     ties: S,
 //! }
@@ -118,7 +120,7 @@
 //!             Some(Candidate { slot, work: view.state(slot)?, weight: f64::from(view.weight(slot)) })
 //!         };
 //!         let candidates: Vec<Candidate> = view.eligible().iter().filter_map(candidate).collect();
-//!         // An endpoint that joins or returns starts with the least work for its weight among the others. Endpoints
+//!         // An endpoint that joins or returns starts with the lowest work divided by weight of the others. Endpoints
 //!         // are recognised by their state, because a new endpoint may have the slot of a removed one.
 //!         let was_here = |it: &Candidate| {
 //!             last.is_some_and(|last| last.candidates.iter().any(|other| Arc::ptr_eq(&other.work, &it.work)))
@@ -163,7 +165,7 @@
 //!         self.work.own.done.load(Relaxed) as f64 / self.weight
 //!     }
 //!
-//!     /// The work for its weight, including the expected work of requests in flight.
+//!     /// The work divided by the weight, including the expected work of requests in flight.
 //!     fn score(&self, view: &View) -> f64 {
 //!         let usual = self.work.own.usual.load(Relaxed).max(1) as f64;
 //!         self.done() + f64::from(view.in_flight(self.slot)) * usual / self.weight
@@ -195,7 +197,7 @@
 //!             candidate.map(|candidate| candidate.score(&self.inside))
 //!         };
 //!         let ties = |slot: Slot| score(slot) == Some(least);
-//!         // If another thread has broken the tie in the meantime, the first of the equals will do.
+//!         // If another thread has changed the scores in the meantime, the first of the equal endpoints is picked.
 //!         cx.within(&self.inside, |cx| cx.filtered(&ties, |cx| self.ties.pick(cx))).or(Some(slot))
 //!     }
 //! }
@@ -218,13 +220,14 @@
 //!
 //! # Limits of this strategy
 //!
-//! - A pick looks at every endpoint. That is fine for ten endpoints and too slow for a thousand. [`P2c`](crate::P2c)
-//!   compares only a few endpoints, drawn at random.
-//! - Work is never forgotten. An endpoint that was slow for an hour keeps that work for ever.
-//! - Work is divided by the current weight. If the weight of an endpoint is raised, it gets all requests until the
-//!   others have caught up.
-//! - A failing endpoint keeps its share. It does not get less.
+//! - A pick looks at every endpoint. This is fast enough for ten endpoints and too slow for a thousand.
+//!   [`P2c`](crate::P2c) compares only a few endpoints, drawn at random.
+//! - Work is never forgotten. An endpoint that was slow for an hour keeps this work for ever.
+//! - Work is divided by the current weight. If the weight of an endpoint is raised, the endpoint gets all requests until it
+//!   has as much work for its weight as the others.
+//! - A failing endpoint gets as many requests as a working one.
 //!
-//! [`PeakEwma`](crate::PeakEwma) shows how to solve these. For a strategy that places requests by key, also ask the
-//! suite for `spreads_keys`, `keeps_keys_on_availability_change` and `keeps_keys_on_removal`. `allocations` shows that picks do not
-//! allocate.
+//! [`PeakEwma`](crate::PeakEwma) shows how to solve these problems.
+//!
+//! In the tests of a strategy that places requests by key, also call `spreads_keys`, `keeps_keys_on_availability_change`
+//! and `keeps_keys_on_removal` of the conformance suite. `allocations` checks that picks do not allocate.
