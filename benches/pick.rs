@@ -12,7 +12,8 @@ use equipoise_benches::{
     timing,
 };
 
-/// Sizes for nine of ten endpoints in maintenance. Impossible in a pool of three, and slow to set up in a large one.
+/// The sizes of pools in which nine of ten endpoints are in maintenance. This is impossible in a pool of three, and
+/// slow to set up in a large one.
 const SIZES_TO_CLOSE: [usize; 3] = [10, 100, 1_000];
 
 fn main() {
@@ -51,8 +52,8 @@ fn one_thread(criterion: &mut Criterion, weights: Weights) {
     group.finish();
 }
 
-/// The time is that of all picks divided by their number. Two threads that do not disturb each other take half the time
-/// of one.
+/// The result is the time of all picks divided by their number. Two threads that do not slow each other down give half
+/// the result of one thread.
 fn two_threads(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("pick/two-threads");
     for kind in Kind::ALL {

@@ -1,6 +1,7 @@
 //! Measures a session table with a million sessions, compared with a bare `HashMap` of the same size.
 //!
-//! First the figures with targets, alternating and in multiples; then each alone, by criterion.
+//! First come the figures with targets: table and map alternate, and the results are multiples. Then criterion measures
+//! each operation alone.
 
 use std::{
     array,
@@ -48,7 +49,7 @@ struct Subjects {
     table: SessionTable,
     map: HashMap<Key, EndpointId>,
     endpoints: Vec<EndpointId>,
-    /// A table for binding: as full as the other, with unused keys only.
+    /// A second table, for measuring binds. It is as full as the first; its keys are never looked up.
     full: SessionTable,
     flood: AtomicU64,
 }
@@ -87,12 +88,14 @@ impl Subjects {
         }
     }
 
-    /// The floor: no lock, no clock, no refresh. The result is cloned, because a store returns an owned result.
+    /// The floor: a lookup in a `HashMap`, without a lock, a clock or a refresh. The result is cloned, because a store
+    /// returns an owned result.
     fn in_map(&self) {
         drop(black_box(self.map.get(&key(any_session())).cloned()));
     }
 
-    /// The same without the clone. The processor can then look up several keys at once, which requests cannot.
+    /// The floor without the clone of the result. The processor can then look up several keys at once, which is not
+    /// possible for lookups in different requests.
     fn in_map_borrowed(&self) {
         black_box(self.map.get(&key(any_session())));
     }
@@ -144,7 +147,7 @@ impl Subjects {
             );
             (median_of(&answers, |[one, two, ..]| one / two), answers)
         };
-        // Load of other machines on the same host may pass.
+        // Tries again: load of other machines on the same host may be over by then.
         let (calibration, two) = (1..ATTEMPTS)
             .map(|_| attempt())
             .find(|&(calibration, _)| calibration >= CALIBRATED)

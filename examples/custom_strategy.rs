@@ -81,7 +81,7 @@ impl Picker for FewestPoints {
             if cx.usable(*slot) {
                 // Requests in flight count as points, so that a burst spreads.
                 let score = points.0.load(Ordering::Relaxed) + u64::from(cx.view().in_flight(*slot));
-                // A note for `explain`; without an explanation it costs nothing.
+                // Tells `Pool::explain` which score was compared. In a pick this does nothing.
                 cx.score(*slot, score as f64);
                 if best.is_none_or(|(least, _)| score < least) {
                     best = Some((score, *slot));

@@ -51,21 +51,21 @@ async fn main() -> anyhow::Result<ExitCode> {
     let failing = Failing::default();
     let mut watch = Watch::new();
 
-    // A connection comes about, and something is said over it.
+    // Opens a connection, sends a line and expects a certain answer.
     watch.add("tcp", tcp_server(&failing).await?, TcpProbe::new().send("PING\r\n").expect_prefix("+PONG")?)?;
 
-    // Completes a handshake with a trusted certificate for this name.
+    // Completes a TLS handshake; the certificate must be trusted and for this name.
     let (acceptor, tls) = self_signed()?;
     watch.add("tls", tls_server(&failing, acceptor).await?, tls.server_name("localhost")?)?;
 
-    // The status is as expected, and there is something in the body.
+    // Sends a request; the status and the body must be as expected.
     let http = HttpProbe::new("/healthz?full=1")?.host("shop.example.com")?.statuses([200..=204])?;
     watch.add("http", http_server(&failing).await?, http.body_contains("\"ready\":true")?)?;
 
-    // grpc.health.v1, of one service.
+    // Asks for the health of one service by gRPC's health protocol (grpc.health.v1).
     watch.add("grpc", grpc_server(&failing).await?, GrpcProbe::new().service("shop.v1.Basket"))?;
 
-    // A program on the endpoint says how it is; see equipoise::health::agent.
+    // Asks a program on the endpoint for its state; see equipoise::health::agent.
     watch.add("agent", agent(&failing).await?, AgentProbe::new().send("how are you?\n"))?;
 
     // Any other check is a closure.
@@ -76,7 +76,8 @@ async fn main() -> anyhow::Result<ExitCode> {
     });
     watch.add("closure", "anywhere:1".to_owned(), closure)?;
 
-    // An ICMP echo, where the system lets us. What answers here is the system itself, so it does not fall ill.
+    // Sends an ICMP echo, if the system permits it. The system itself answers, so this endpoint never becomes
+    // unhealthy.
     match PingProbe::new() {
         Ok(ping) => watch.add("ping", "127.0.0.1".to_owned(), ping)?,
         Err(forbidden) => println!("        ping     skipped: {forbidden}"),
@@ -100,7 +101,7 @@ struct Watch {
     began: Instant,
     names: Vec<&'static str>,
     changes: SelectAll<BoxStream<'static, AvailabilityChange>>,
-    /// They are checked until these are dropped.
+    /// The guards of the health checks. The checks end when they are dropped.
     checking: Vec<equipoise::health::HealthGuard>,
 }
 
@@ -176,7 +177,7 @@ where
     Ok(address)
 }
 
-/// Answers each line with a line.
+/// Answers each line of the client with one line.
 async fn lines(failing: &Failing, when_well: &'static str, when_ill: &'static str) -> io::Result<String> {
     let failing = failing.clone();
     serve(move |mut stream| {
@@ -242,9 +243,9 @@ async fn grpc_server(failing: &Failing) -> io::Result<String> {
     .await
 }
 
-/// A server's side for `localhost`, and a probe that trusts it and nobody else.
+/// Creates a TLS acceptor for `localhost` and a probe that trusts the certificate of this acceptor only.
 fn self_signed() -> anyhow::Result<(TlsAcceptor, TlsProbe)> {
-    // Said here, because more than one may be compiled in.
+    // The provider is named here, because several may be compiled in.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let rcgen::CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
     let mut roots = RootCertStore::empty();

@@ -7,11 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Maximum number of untimed calls before the timed ones; never more than those. They fill the caches.
+/// Maximum number of untimed calls before the timed ones. They fill the caches. There are never more of them than timed
+/// calls.
 const WARM_UP: u64 = 20_000;
 
-/// Number of calls that a thread takes at a time if several threads share the calls. Large enough that taking is
-/// negligible.
+/// Number of calls that a thread takes at a time if several threads share the calls. It is so large that the time for
+/// taking them does not matter.
 const PORTION: u64 = 1_024;
 
 /// The length of a measurement.
@@ -140,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_ratio_is_taken_within_its_round() {
-        // The machine is twice as slow in the second round and ten times in the third.
+        // In the second round the machine is twice as slow as in the first, in the third ten times.
         let answers = [vec![10.0, 20.0, 100.0], vec![30.0, 60.0, 300.0]];
         assert_eq!(median_of(&answers, |[floor, subject]| subject / floor), 3.0);
     }

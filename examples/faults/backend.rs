@@ -40,7 +40,7 @@ pub(crate) const WORKERS: usize = 16;
 
 pub(crate) async fn serve(port: u16) -> anyhow::Result<()> {
     let socket = TcpSocket::new_v4()?;
-    // Connections of a killed predecessor linger.
+    // The port may still have connections of a killed server.
     socket.set_reuseaddr(cfg!(not(windows)))?;
     socket.bind(([127, 0, 0, 1], port).into())?;
     let listener = socket.listen(1024)?;

@@ -20,11 +20,11 @@ pub(crate) struct Fault {
 /// The load during a fault.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Load {
-    /// At the rate of the option `--rate`.
+    /// An open-loop load at the rate of the option `--rate`.
     Asked,
-    /// At this number of requests per second.
+    /// An open-loop load of this number of requests per second.
     Rate(u32),
-    /// As fast as the servers can, from more clients than there are workers.
+    /// A closed-loop load from more clients than there are workers, so that the servers are always busy.
     Saturating {
         /// Whether the balancer limits the requests in flight to the workers of a server.
         limited: bool,

@@ -21,7 +21,7 @@ use tokio::{
     time::{interval, timeout},
 };
 
-/// A response after this time counts as missing.
+/// A response that takes longer counts as missing.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Returns the time in seconds since 1970, which is the same in all processes.

@@ -43,7 +43,7 @@ impl Drop for Process {
     }
 }
 
-/// A command that runs this program in another role.
+/// Returns a command that starts this program in another role.
 pub(crate) fn myself(role: &str) -> anyhow::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg(role);

@@ -12,11 +12,12 @@ use crate::{
     proxies::{Proxy, Running},
 };
 
-/// The result.
+/// What was measured during one fault.
 pub(crate) struct Figures {
     pub(crate) errors: usize,
     pub(crate) requests: usize,
-    /// Time of the last request to the server, from the begin of the fault. `None` if more than one server is affected.
+    /// Time of the last request to the server, from the beginning of the fault. `None` if more than one server is
+    /// affected.
     pub(crate) out: Option<Out>,
     /// 99th percentile of the latency during the fault.
     pub(crate) p99: Duration,
@@ -28,13 +29,14 @@ pub(crate) enum Out {
     Never,
 }
 
-/// Time before and after the fault.
+/// How long the load runs before the fault, and again after it.
 const AROUND: Duration = Duration::from_secs(1);
 
-/// More than the workers of two servers.
+/// The number of clients of a closed-loop load: more than the workers of two servers.
 const CLIENTS: usize = 64;
 
-/// A request to the server so shortly before the end means that it was never taken out.
+/// If the server got a request within this time before the end of the fault, the table says that it was never taken
+/// out.
 const TO_THE_END: Duration = Duration::from_millis(500);
 
 pub(crate) async fn run(fault: &Fault, proxy: Proxy, args: &Args) -> anyhow::Result<Figures> {
@@ -77,7 +79,7 @@ pub(crate) async fn run(fault: &Fault, proxy: Proxy, args: &Args) -> anyhow::Res
 }
 
 impl fmt::Display for Figures {
-    /// `#` adds the number of requests.
+    /// The flag `#` adds the number of requests.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.errors)?;
         if f.alternate() {

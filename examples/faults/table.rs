@@ -1,4 +1,4 @@
-//! The table, and its place in the documentation.
+//! Formats the table of results, and writes it into docs/health.md.
 
 use std::{fmt::Write, fs, io};
 

@@ -110,7 +110,7 @@ async fn a_server_dies(
 ) -> anyhow::Result<Report> {
     println!("\nAct 2: a server dies under load ({CONNECTIONS} keep-alive connections, {RATE} requests per second)");
     let third = requests.div_ceil(3) as usize;
-    // In addition to the time that the requests take.
+    // The limit for the act is this time, plus the time that the requests take.
     let patience = PATIENCE + Duration::from_secs(1) * requests / RATE;
     let began = Instant::now();
     let tell = |what: String| println!("  {:5.2} s  {what}", began.elapsed().as_secs_f64());

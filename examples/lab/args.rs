@@ -64,9 +64,9 @@ pub(crate) struct Args {
 
     /// Number of requests of the load
     ///
-    /// With --backend exactly this number, at 100 per second. Otherwise at least this number, at 300 per second: a
-    /// third before server 2 is killed, a third while it is down, a third after, and more until it serves again. The
-    /// act with health checks is not included.
+    /// With --backend, exactly this number is sent, at 100 per second. Otherwise at least this number, at 300 per
+    /// second: a third before server 2 is killed, a third while it is down, a third after, and more until it serves
+    /// again. The act with health checks is not included.
     #[arg(long, value_name = "N", default_value_t = 900, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) requests: u32,
 

@@ -153,7 +153,7 @@ pub(crate) async fn play(
     Ok(())
 }
 
-/// Tells what changes until server 2 has become so.
+/// Prints each change of availability until server 2 has this availability.
 async fn became(changes: &mut AvailabilityChanges, wanted: Availability, tell: &impl Fn(&str)) {
     while let Some(change) = changes.next().await {
         tell(&change.to_string());
@@ -161,6 +161,6 @@ async fn became(changes: &mut AvailabilityChanges, wanted: Availability, tell: &
             return;
         }
     }
-    // No more changes will come.
+    // The receiver ends when no more changes can come.
     std::future::pending::<()>().await;
 }

@@ -29,7 +29,7 @@ use crate::proxy::{SERVED_BY, TRIES};
 /// Number of keep-alive connections of the load.
 pub(crate) const CONNECTIONS: u32 = 6;
 
-/// A response after this time counts as missing.
+/// A response that takes longer counts as missing.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A client with one keep-alive connection to the proxy.

@@ -114,7 +114,7 @@ where
     if request.method() == Method::CONNECT {
         return plain(StatusCode::NOT_IMPLEMENTED, "this proxy does not tunnel");
     }
-    // An incoming body cannot be cloned, but it can be sent to another server if no attempt has read of it.
+    // An incoming body cannot be cloned, but it can be sent to another server if no attempt has read any of it.
     let mut request = request.map(Replayable::new);
     *request.version_mut() = Version::HTTP_11;
     // `Host` is unchanged: the balancer only changes the destination.

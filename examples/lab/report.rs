@@ -116,7 +116,7 @@ fn percentile(latencies: &[Duration], percent: usize) -> String {
     sorted.get(rank).map_or_else(|| "-".to_owned(), |latency| millis(*latency))
 }
 
-/// `1.2 ms`
+/// Formats a time in milliseconds, such as `1.2 ms`.
 pub(crate) fn millis(time: Duration) -> String {
     format!("{:.1} ms", time.as_secs_f64() * 1e3)
 }

@@ -76,7 +76,7 @@ pub(crate) async fn play(
     let serving = tokio::spawn(proxy::serve(listener, pool, Some(affinity.clone()), None));
 
     let mut guests = [Guest::arrive("Ann", proxy).await?, Guest::arrive("Bob", proxy).await?];
-    // Both at the same time, so that a strategy that looks at load sends them to different servers.
+    // Both visitors send at the same time, so that a strategy that looks at load sends them to different servers.
     let [ann, bob] = &mut guests;
     tokio::try_join!(ann.ask(REQUESTS), bob.ask(REQUESTS))?;
     for guest in &guests {

@@ -13,7 +13,7 @@ use crate::{
     report::{Checks, Report, millis},
 };
 
-/// Requests per second: slow enough to kill a server by hand meanwhile.
+/// Requests per second. The rate is low, so that there is time to kill a server by hand.
 const RATE: u32 = 100;
 
 /// Sends load through the proxy to the user's servers.

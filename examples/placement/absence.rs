@@ -1,4 +1,4 @@
-//! Which keys move when an endpoint is absent.
+//! Counts the keys that move when an endpoint is absent.
 
 use equipoise::{Availability, EndpointId, Pool};
 
@@ -16,7 +16,7 @@ pub(crate) struct Absence {
 impl Absence {
     /// Measures the moves without the endpoint, which it takes out of `pool`.
     pub(crate) fn of(id: &EndpointId, pool: &Pool<()>, sample: &Sample) -> Self {
-        // The same pool serves for both, because an endpoint that is down can leave too.
+        // The same pool is used for both measurements: the endpoint is first set down and then removed.
         let down = pool.set_availability(id.clone(), Availability::Maintenance).is_ok();
         let down = down.then(|| Moves::of(id, pool, sample));
         let left = pool.remove(id.clone()).is_ok().then(|| Moves::of(id, pool, sample));

@@ -1,4 +1,4 @@
-//! Explanations match what then happens.
+//! `Affinity::explain` says what then happens to the request.
 
 use equipoise::{
     Availability, BindingOutcome, MissReason, PickError,
@@ -51,7 +51,7 @@ async fn a_bound_an_unbound_and_a_moved_session_are_explained_as_they_then_happe
 
     let after = explain(&site, &moved.cookie().unwrap()).await;
     assert_eq!(after.endpoint, Ok(moved.server().into()));
-    // Nothing of all that was a request: the turn is where it was.
+    // None of the explanations was a request, so round robin continues where it was.
     assert_eq!(explain(&site, "").await.pick.unwrap().picked, unbound.pick.unwrap().picked);
 }
 
@@ -123,7 +123,7 @@ async fn a_route_is_explained_with_and_without_its_server() {
     let pick = away.pick.unwrap();
     assert_eq!((away.endpoint, pick.preference), (Ok("b".into()), BindingOutcome::Missed(MissReason::Maintenance)));
     assert_eq!(pick.picked, Ok(soon(get_with(&site.proxy, "JSESSIONID=7.b")).await.server().into()));
-    // The route still says b, so that is what it goes back to.
+    // The route still names b, so the session returns to b.
     assert_eq!(explain(&site, "JSESSIONID=7.b").await.endpoint, Ok("b".into()));
 }
 

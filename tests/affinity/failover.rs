@@ -37,8 +37,8 @@ async fn bound_to_b(kind: &Kind, site: &Site) -> Vec<String> {
 }
 
 /// Sends a request of the same session to both balancers at the same time, so that neither knows the other's result.
-/// Between such requests, one balancer gets a request without a session, so that the round robins of both are never in
-/// step for long.
+/// Between such requests, one balancer gets a request without a session, so that the round robins of the two balancers
+/// are at different servers.
 async fn both(one: &Site, other: &Site, session: &str, number: usize) -> (Answer, Answer) {
     soon(get(&other.proxy, format!("{USER}: somebody new {number}\r\n"))).await;
     soon(async { tokio::join!(get(&one.proxy, session), get(&other.proxy, session)) }).await
@@ -111,7 +111,7 @@ async fn two_balancers_with_one_redis_agree_on_the_stand_in_and_stay_when_the_se
     let (one, other) = (redis.site(&servers).await, redis.site(&servers).await);
     let sessions = bound_to_b(&redis, &one).await;
     one.has_written(SESSIONS as u64).await;
-    // So that the other balancer knows the sessions too.
+    // The other balancer must know the sessions too.
     for session in &sessions {
         assert_eq!(soon(get(&other.proxy, session)).await.outcome(), "kept");
     }

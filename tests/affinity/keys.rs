@@ -100,7 +100,7 @@ async fn users_are_distinguished_by_the_path() {
     site.distinguishes(|user| format!("/tenants/{user}/cart"), same("")).await;
 }
 
-/// The header lines by which the proxy in front names its client.
+/// The header lines with which a proxy in front sends the address of its client.
 fn forwarded(user: usize) -> String {
     format!("x-forwarded-for: 203.0.113.{user}\r\n")
 }

@@ -26,7 +26,7 @@ async fn is_left_and_returned_to(servers: &Servers, pool: &Pool<()>, affinity: &
     let visitor = Browser::with(USER, "ada");
     assert_eq!(visitor.get(&proxy).await.server(), "a");
     for _ in 0..3 {
-        // Its only place is taken, or it has more than its share.
+        // The server has as many requests in flight as it may have, or more than its share.
         let held = visitor.open(&proxy, "/hold").await;
         for _ in 0..5 {
             let away = visitor.get(&proxy).await;
@@ -50,7 +50,7 @@ async fn is_left_and_returned_to(servers: &Servers, pool: &Pool<()>, affinity: &
 async fn at_its_limit(mode: Mode) {
     let servers = Servers::start(["a", "b", "c"]);
     let pool = site(&servers, |spec| spec.max_in_flight(1));
-    // So much that only the limit counts.
+    // The maximum share is so large that only the limit counts.
     is_left_and_returned_to(&servers, &pool, &affinity(&pool, mode).max_share(1e6), "full").await;
 }
 

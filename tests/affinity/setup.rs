@@ -128,7 +128,7 @@ pub(crate) fn in_table() -> Mode {
 }
 
 pub(crate) fn affinity(pool: &Pool<()>, mode: Mode) -> Affinity {
-    // A busy machine is not to be taken for a store that is away.
+    // A long timeout, so that a busy machine does not count as a store that cannot be reached.
     Affinity::new(pool, mode).unwrap().lookup_timeout(Duration::from_secs(10))
 }
 

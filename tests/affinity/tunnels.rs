@@ -55,7 +55,7 @@ async fn a_tunnel_survives_draining_maintenance_and_removal_and_idle_waits_for_i
     tunnel.write_all(request.as_bytes()).await.unwrap();
     let switched = soon(head(&mut tunnel)).await;
     assert_eq!((switched.status, switched.server()), (StatusCode::SWITCHING_PROTOCOLS, "a"));
-    // The response has a session, as any other.
+    // The response of an upgrade sets a session cookie, as any other response.
     let session = switched.cookie().unwrap();
     says(&mut tunnel, "a", "one.").await;
     assert_eq!(pool.endpoints()[0].in_flight, 1);

@@ -37,7 +37,7 @@ pub(crate) enum End {
     Well,
     /// A response with another status than 200.
     Status(StatusCode),
-    /// The response broke off.
+    /// The connection ended in the middle of the response.
     Broken,
     Error(String),
 }

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 pub(crate) enum Mode {
     /// Reads requests and probes and never answers.
     Mute,
-    /// Breaks off in the middle of the response. Passes health checks.
+    /// Closes the connection in the middle of the response. Passes health checks.
     Breaks,
     /// Answers 500 at once. Passes health checks.
     Fails,

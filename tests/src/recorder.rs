@@ -40,7 +40,7 @@ impl Recorder {
         self.log.borrow().verdicts.clone()
     }
 
-    /// Waits until the records are as wanted, and returns them.
+    /// Waits until this condition holds for the records, and returns them.
     pub async fn until(&self, wanted: impl FnMut(&Log) -> bool) -> Log {
         let mut log = self.log.subscribe();
         match log.wait_for(wanted).await {
@@ -81,7 +81,7 @@ impl Strategy for Recorder {
     }
 }
 
-/// The picker of [`Recorder`].
+/// Picks for [`Recorder`]: the endpoint that the key names, otherwise the first usable one.
 #[derive(Debug)]
 pub struct FirstOrKey(Box<[Slot]>);
 

@@ -72,7 +72,8 @@ async fn a_get_whose_connection_died_before_the_head_goes_to_another_endpoint() 
 #[tokio::test]
 async fn a_get_whose_http2_connection_died_before_the_head_goes_to_another_endpoint() {
     let a = Scripted::start(|mut peer: Peer| async move {
-        // The preface reads like a head; then read frames until the one that opens the stream.
+        // HTTP/2's connection preface ends like the head of a request. After it, reads frames until the one that opens
+        // the stream.
         peer.head().await?;
         peer.body(b"SM\r\n\r\n".len()).await?;
         loop {

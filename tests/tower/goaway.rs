@@ -23,10 +23,11 @@ const GOAWAY: u8 = 7;
 /// The behaviour of an HTTP/2 server on each connection.
 #[derive(Clone, Copy)]
 pub(crate) struct GoAway {
-    /// Waits for a request first.
+    /// Whether the server waits for a request before it sends the frame.
     after_a_request: bool,
-    /// The frame, and whether the connection is closed after it.
+    /// The type and the payload of the frame that the server sends; `None` for no frame.
     frame: Option<(u8, [u8; 8])>,
+    /// Whether the server then closes the connection.
     closes: bool,
 }
 
@@ -52,7 +53,7 @@ impl GoAway {
         Self { after_a_request: true, frame: None, closes: false }
     }
 
-    /// Closes the connection after that.
+    /// Also closes the connection, after the frame.
     pub(crate) fn and_close(self) -> Self {
         Self { closes: true, ..self }
     }
@@ -62,7 +63,7 @@ impl GoAway {
 pub(crate) fn http2(does: GoAway) -> Scripted {
     let frame = |kind: u8, payload: &[u8]| [&[0, 0, payload.len() as u8, kind, 0, 0, 0, 0, 0], payload].concat();
     Scripted::start(move |mut peer: Peer| async move {
-        // The preface reads like a head; frames follow.
+        // HTTP/2's connection preface ends like the head of a request. Frames follow.
         peer.head().await?;
         peer.body(b"SM\r\n\r\n".len()).await?;
         peer.send(frame(SETTINGS, &[])).await?;
@@ -83,8 +84,8 @@ pub(crate) fn http2(does: GoAway) -> Scripted {
     .unwrap()
 }
 
-/// Sends one request to a pool of such a server and a healthy one. Returns the endpoint that answered and the first
-/// verdict.
+/// Sends one request to a pool of a server with this behaviour and a healthy one. Returns the endpoint that answered
+/// and the first verdict.
 async fn beside_a_healthy_one(does: GoAway, method: Method) -> (Option<String>, Verdict) {
     let (a, b) = (http2(does), Backend::start("b").unwrap());
     let (pool, recorder) = pool(&[("a", a.address()), ("b", b.address())]);

@@ -176,7 +176,8 @@ async fn calls_leave_a_killed_server_for_another() {
     let balance = Balance::with_protocol(pool.clone(), HttpProtocol::new());
     assert_eq!(call(balance.clone()).await.unwrap(), "a");
     a.stop().await;
-    // The channel may find out by the first call, which may then have reached the server and is not repeated.
+    // The channel may notice the end of the connection by the first call. This call may have reached the server, so it
+    // is not repeated.
     if let Ok(answer) = call(balance.clone()).await {
         assert_eq!(answer, "b");
     }
@@ -188,7 +189,7 @@ async fn calls_leave_a_killed_server_for_another() {
 
 #[tokio::test]
 async fn a_call_above_the_last_stream_of_a_goaway_is_unavailable() {
-    // It was not processed, but hyper has taken its message, which tonic can only give once.
+    // The call was not processed, but hyper has taken its message, and tonic can provide a message only once.
     let (a, b) = (http2(GoAway::after_the_request(0, 0)), server("b", Some("0")));
     let (pool, recorder) = pool(&[("a", a.address()), ("b", b.address())]);
     assert_eq!(call(BalancedChannel::new(pool)).await.unwrap_err().code(), Code::Unavailable);

@@ -35,7 +35,7 @@ fn order() -> Request<Body> {
 async fn reqwest_passes_a_redirect_on() {
     let [a, b] = [(); 2].map(|()| redirecting("http://orders.invalid/1".to_owned()));
     let (both, recorder) = pool(&[("a", a.address()), ("b", b.address())]);
-    // For every setting of the builder.
+    // The same must hold with every setting of the builder.
     let builder = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::limited(10));
     let balanced = BalanceLayer::new(both).layer(ReqwestService::build(builder).unwrap());
     let response = soon(balanced.oneshot(order())).await.unwrap();

@@ -26,7 +26,8 @@ async fn a_post_on_a_closed_connection_goes_to_another_endpoint() {
         answered += usize::from(outcome.is_ok());
         assert_eq!(b.seen().len(), usize::from(outcome.is_ok()));
     }
-    // Not all of them: if the head was sent before the close was noticed, the endpoint may have acted on it.
+    // Not all requests go elsewhere: if the head was sent before the close was noticed, the endpoint may have processed
+    // it.
     assert!(answered > 0);
 }
 

@@ -8,8 +8,8 @@ use crate::table::{Outcome, Table, Tally};
 const SMALL: usize = 10;
 const LARGE: usize = 10_000;
 
-/// The logarithm of a thousand times as many endpoints is four times as large. Effects of caches are part of the
-/// measurement.
+/// With a thousand times as many endpoints, the logarithm of their number is four times as large. Effects of caches are
+/// part of the measurement.
 const LOGARITHMIC: f64 = 4.0;
 
 pub(super) fn measure(effort: Effort, tally: &mut Tally) {

@@ -26,7 +26,7 @@ impl fmt::Display for Floors {
 
 /// Returns the limit of a pick, or `None` without a limit.
 fn asked(kind: Kind, n: usize, weights: Weights) -> Option<Floors> {
-    // Two weighted draws may cost one A more.
+    // With unequal weights, the two weighted draws may cost one more floor A.
     let more = if weights == Weights::Cycling { 1.0 } else { 0.0 };
     let (a, b) = match (kind, n) {
         (Kind::RoundRobin | Kind::Random, _) => (3.0, 0.0),

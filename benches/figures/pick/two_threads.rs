@@ -38,7 +38,7 @@ pub(super) fn measure(effort: Effort, tally: &mut Tally) {
                 let answers = in_turn(effort.rounds, [&|| calibrate(1), &|| calibrate(2), &|| time(1), &|| time(2)]);
                 (median_of(&answers, |[one, two, ..]| one / two), answers)
             };
-            // Load of other machines on the same host may pass.
+            // Tries again: load of other machines on the same host may be over by then.
             let (calibration, answers) = (1..ATTEMPTS)
                 .map(|_| attempt())
                 .find(|&(calibration, _)| calibration >= CALIBRATED)

@@ -7,8 +7,9 @@ use equipoise_tower::Balance;
 
 use crate::table::{Outcome, Table, Tally};
 
-/// Limits in nanoseconds and allocations: for a call without HTTP, for what naming the endpoint on an HTTP response
-/// adds, and for what keeping the head of a request adds if there is another endpoint.
+/// Limits in nanoseconds and allocations. The first is for a call without HTTP. The second is for the addition if the
+/// endpoint is named on an HTTP response. The third is for the addition if the head of the request is kept for another
+/// endpoint.
 const BARE: (f64, u64) = (120.0, 0);
 const NAMING: (f64, u64) = (60.0, 3);
 const KEEPING: (f64, u64) = (110.0, 2);

@@ -43,7 +43,7 @@ pub(crate) fn measure(table: &mut Table) {
             table.picks(
                 &race,
                 || {
-                    // The caller provides the hash; this one is very cheap.
+                    // The caller provides the hash. The hash of this caller, a multiplication, is very cheap.
                     let hash = u64::from_le_bytes(next_key()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
                     METAINFO.with(|metadata| metadata.borrow_mut().insert(RequestHash(hash)));
                     first(&consistent, &callee, &discover);

@@ -162,7 +162,7 @@ mod tests {
         assert_eq!(rest, "", "{AGAIN}");
     }
 
-    /// On other platforms logarithms may differ in the last bit.
+    /// Runs on one platform only: on others, logarithms may differ in the last bit, and figures with them.
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
     #[test]
     fn the_document_has_current_figures() {
