@@ -1,4 +1,4 @@
-//! Shares of endpoints, and moved keys when one of them is absent.
+//! Counts the share of keys of each endpoint, and how many keys move when one endpoint is absent.
 
 use std::{
     collections::HashMap,

@@ -1,4 +1,4 @@
-//! Layers: what goes above the balancer, and what below.
+//! Layers: which tower layers go above the balancer, and which below.
 //!
 //! A [`Balance`](crate::Balance) is a tower service, so it can be combined with any tower layer. It matters whether a
 //! layer is above or below the balancer:
