@@ -2,7 +2,6 @@
 
 mod address;
 mod availability;
-mod failing;
 mod limits;
 #[cfg(feature = "serde")]
 mod serde;
@@ -17,7 +16,7 @@ pub use self::{
 };
 use self::{
     availability::Departure,
-    failing::{Failing, Mark},
+    limits::{Failing, Mark},
 };
 pub(crate) use self::{
     availability::Stage,
