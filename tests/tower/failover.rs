@@ -121,17 +121,34 @@ async fn a_put_is_repeated_only_if_the_user_calls_it_idempotent() {
 }
 
 #[tokio::test]
-async fn a_streaming_body_that_was_touched_is_not_repeated() {
+async fn a_streaming_body_of_which_more_was_taken_than_is_kept_is_not_repeated() {
     // The first chunk of "order", in HTTP/1's chunked coding.
     let (a, b) = (closing_before_the_head("5\r\norder\r\n".len()), Backend::start("b").unwrap());
     let (pool, _) = pool(&[("a", a.address()), ("b", b.address())]);
     let (mut pieces, request) = streaming(Method::PUT);
-    let balanced = BalanceLayer::with_protocol(pool, HttpProtocol::new().idempotent(|_| true)).layer(client());
+    let http = HttpProtocol::new().idempotent(|_| true).max_replay_bytes(4);
+    let balanced = BalanceLayer::with_protocol(pool, http).layer(client());
     let response = tokio::spawn(balanced.oneshot(request));
     soon(pieces.send_data("order".into())).await.unwrap();
     let error = soon(response).await.unwrap().unwrap_err();
     assert_eq!(error.endpoint().map(equipoise::EndpointId::as_str), Some("a"));
     assert_eq!((a.requests(), b.served()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_streaming_body_that_has_begun_goes_to_another_endpoint_from_its_start() {
+    let (a, b) = (closing_before_the_head("4\r\none \r\n".len()), Backend::start("b").unwrap());
+    let (pool, recorder) = pool(&[("a", a.address()), ("b", b.address())]);
+    let (mut pieces, request) = streaming(Method::PUT);
+    let balanced = BalanceLayer::with_protocol(pool, HttpProtocol::new().idempotent(|_| true)).layer(client());
+    let response = tokio::spawn(balanced.oneshot(request));
+    soon(pieces.send_data("one ".into())).await.unwrap();
+    soon(recorder.until(|log| log.acquired.len() == 2)).await;
+    soon(pieces.send_data("two".into())).await.unwrap();
+    drop(pieces);
+    let response = soon(response).await.unwrap().unwrap();
+    assert_eq!(response.extensions().get(), Some(&ServedBy("b".into())));
+    assert_eq!(b.seen()[0].body, "one two");
 }
 
 #[tokio::test]

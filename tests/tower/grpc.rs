@@ -65,9 +65,7 @@ impl Decoder for Raw {
 /// A server that answers every call with `text`, and ends with this status or without trailers.
 fn server(text: &'static str, status: Option<&'static str>) -> Backend {
     Backend::answering(move |_| {
-        // The frame header: not compressed, and the length.
-        let message = [&[0, 0, 0, 0, text.len() as u8], text.as_bytes()].concat();
-        let body = Full::new(Bytes::from(message)).map_err(|never| match never {});
+        let body = Full::new(Bytes::from(framed(text.as_bytes()))).map_err(|never| match never {});
         let trailers = status.map(|status| {
             let trailers = HeaderMap::from_iter([("grpc-status".parse().unwrap(), HeaderValue::from_static(status))]);
             Ok(trailers)
@@ -187,13 +185,48 @@ async fn calls_leave_a_killed_server_for_another() {
     assert_eq!(in_flight(&pool), [0, 0]);
 }
 
+/// A message with the five bytes that gRPC puts before it: not compressed, and the length.
+fn framed(message: &[u8]) -> Vec<u8> {
+    [&[0, 0, 0, 0, message.len() as u8], message].concat()
+}
+
 #[tokio::test]
-async fn a_call_above_the_last_stream_of_a_goaway_is_unavailable() {
-    // The call was not processed, but hyper has taken its message, and tonic can provide a message only once.
-    let (a, b) = (http2(GoAway::after_the_request(0, 0)), server("b", Some("0")));
+async fn a_call_above_the_last_stream_of_a_goaway_goes_to_another_endpoint_with_its_message() {
+    for does in
+        [GoAway::after_the_request(0, 0), GoAway::after_the_body(0, 0), GoAway::after_the_body(0, 0).and_close()]
+    {
+        let (a, b) = (http2(does), server("b", Some("0")));
+        let (pool, recorder) = pool(&[("a", a.address()), ("b", b.address())]);
+        assert_eq!(call(BalancedChannel::new(pool)).await.unwrap(), "b");
+        assert_eq!(b.seen()[0].body, framed(b"which"));
+        let verdicts = [("a".into(), Verdict::Failure(Failure::Connect)), ("b".into(), Verdict::Success)];
+        assert_eq!(recorder.verdicts(), verdicts);
+    }
+}
+
+#[tokio::test]
+async fn a_streaming_call_goes_to_another_endpoint_with_all_messages() {
+    let (a, b) = (http2(GoAway::after_the_body(0, 0)), server("b", Some("0")));
+    let (pool, _) = pool(&[("a", a.address()), ("b", b.address())]);
+    let mut grpc = Grpc::new(BalancedChannel::new(pool));
+    let messages = futures::stream::iter(["one", "two"].map(Bytes::from));
+    let path = PathAndQuery::from_static("/orders.Orders/Place");
+    let response = soon(async {
+        grpc.ready().await?;
+        grpc.client_streaming(tonic::Request::new(messages), path, Raw).await
+    });
+    assert_eq!(response.await.unwrap().into_inner(), "b");
+    assert_eq!(b.seen()[0].body, [framed(b"one"), framed(b"two")].concat());
+}
+
+#[tokio::test]
+async fn an_unprocessed_call_whose_message_may_not_be_kept_is_unavailable() {
+    let (a, b) = (http2(GoAway::after_the_body(0, 0)), server("b", Some("0")));
     let (pool, recorder) = pool(&[("a", a.address()), ("b", b.address())]);
-    assert_eq!(call(BalancedChannel::new(pool)).await.unwrap_err().code(), Code::Unavailable);
+    let balance = Balance::with_protocol(pool, HttpProtocol::new().max_replay_bytes(9));
+    assert_eq!(call(BalancedChannel::from(balance)).await.unwrap_err().code(), Code::Unavailable);
     assert_eq!(recorder.verdicts(), [("a".into(), Verdict::Failure(Failure::Connect))]);
+    assert!(b.seen().is_empty());
 }
 
 #[tokio::test]

@@ -35,8 +35,8 @@ pub struct ErrorClass {
     pub retry: Retryable,
 }
 
-/// Whether a request may be sent to another endpoint after an error. In every case, only if its body was not touched or
-/// can be repeated, and within [`max_attempts`](crate::Balance::max_attempts).
+/// Whether a request may be sent to another endpoint after an error. In every case, only if its body can be
+/// [sent again](crate::Replay), and within [`max_attempts`](crate::Balance::max_attempts).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Retryable {

@@ -30,8 +30,9 @@ use crate::{
 /// status: `UNAVAILABLE` where no endpoint could be picked or reached, `DEADLINE_EXCEEDED` where time ran out, otherwise as
 /// `From<Error> for Status` has it. The message names no address; the [`Error`] is the status's source.
 ///
-/// A call whose message hyper has taken cannot be sent again, even if the server says that it was not processed: tonic's
-/// messages are streams. Such a call is `UNAVAILABLE`.
+/// A call that the server has not processed, such as one above the last stream of a GOAWAY, goes to another endpoint too, if
+/// its messages so far have at most [`HttpProtocol::max_replay_bytes`] (default: 64 KiB). Otherwise it is `UNAVAILABLE`, and so is a
+/// streaming call whose stream of messages tonic still holds when the attempt fails.
 ///
 /// Cheap to clone; clones share the pool. Made by [`balanced_channel`] from addresses, by [`new`](Self::new) from a pool, or
 /// from a [`Balance`] with settings of its own.

@@ -52,6 +52,7 @@ pub struct HttpProtocol {
     classify: Arc<dyn Classify>,
     classify_error: Option<ErrorClassifier>,
     idempotent: Option<Arc<IdempotentFn>>,
+    max_replay_bytes: usize,
     header: Option<HeaderName>,
 }
 
@@ -61,7 +62,15 @@ type IdempotentFn = dyn Fn(RequestHead<'_>) -> bool + Send + Sync;
 impl HttpProtocol {
     /// The defaults.
     pub fn new() -> Self {
-        Self { key: None, classify: Arc::new(ClassifyHttp), classify_error: None, idempotent: None, header: None }
+        Self {
+            key: None,
+            classify: Arc::new(ClassifyHttp),
+            classify_error: None,
+            idempotent: None,
+            // As in linkerd.
+            max_replay_bytes: 64 * 1024,
+            header: None,
+        }
     }
 
     /// The key of a request, for strategies that place requests by key. Called once per request. A panic in it counts as no
@@ -99,6 +108,21 @@ impl HttpProtocol {
     #[must_use]
     pub fn idempotent(mut self, idempotent: impl Fn(RequestHead<'_>) -> bool + Send + Sync + 'static) -> Self {
         self.idempotent = Some(Arc::new(idempotent));
+        self
+    }
+
+    /// The maximum number of bytes that are kept of a request body that cannot be copied, while an attempt takes it. Default:
+    /// 64 KiB. 0 keeps nothing.
+    ///
+    /// The frames that an attempt takes are kept until the head of its response comes. If it fails, the body is sent again from
+    /// its start. A body of which an attempt has taken more is not sent again, so the request fails with the attempt.
+    ///
+    /// A frame is kept as a second handle of its data, which costs no copy for [`Bytes`](bytes::Bytes); a handle keeps the whole
+    /// buffer that its bytes are in. Each frame after the first counts for about 100 bytes more than its length. Bodies that can be
+    /// copied, such as [`Full`](http_body_util::Full), have no limit: see [`Replay`].
+    #[must_use]
+    pub fn max_replay_bytes(mut self, max_bytes: usize) -> Self {
+        self.max_replay_bytes = max_bytes;
         self
     }
 
@@ -184,7 +208,7 @@ where
 
     fn keep(&self, request: Request<B>) -> (Request<B>, Option<KeptRequest<B>>) {
         let (head, body) = request.into_parts();
-        let (body, kept) = body.replay();
+        let (body, kept) = body.replay(self.max_replay_bytes);
         let kept = KeptRequest { head: head.clone(), body: kept };
         (Request::from_parts(head, body), Some(kept))
     }

@@ -1,13 +1,16 @@
 use bytes::Bytes;
 use http_body_util::{Empty, Full};
 
-/// A request body that failover can send again. Either it can be copied, or it comes back from an attempt that did not touch
-/// it.
+/// A request body that failover can send again.
 ///
-/// Implemented for [`Full`], [`Empty`], strings and bytes (copied), for [`BoxBody`](http_body_util::combinators::BoxBody) and [`UnsyncBoxBody`](http_body_util::combinators::UnsyncBoxBody) and, with the
-/// features of these names, for the bodies of `axum`, `tonic` and `reqwest` (handed back if no frame was taken; bytes in
-/// reqwest's are copied).
-/// Wrap any other in [`Replayable`](crate::Replayable).
+/// - [`Full`], [`Empty`], strings, bytes, and bytes in `reqwest`'s body are copied, whatever their length.
+/// - [`BoxBody`](http_body_util::combinators::BoxBody), [`UnsyncBoxBody`](http_body_util::combinators::UnsyncBoxBody),
+///   [`Replayable`](crate::Replayable) and, with the features of these names, the bodies of `axum`, `tonic` and `reqwest` are lent
+///   to the attempt. Copies of the frames that it takes are kept, trailers included, up to
+///   [`HttpProtocol::max_replay_bytes`](crate::HttpProtocol::max_replay_bytes). Such a body can be sent again unless the attempt has
+///   taken more, the body has failed, or the attempt has taken only a part and has not dropped the rest.
+///
+/// Wrap a body of any other type in [`Replayable`](crate::Replayable).
 #[diagnostic::on_unimplemented(
     message = "the request body `{Self}` cannot be sent again to another endpoint",
     label = "this request body does not implement `Replay`"
@@ -38,10 +41,11 @@ pub trait Replay: Sized {
     /// What is kept during an attempt.
     type Kept;
 
-    /// Returns the body to send, and what is kept.
-    fn replay(self) -> (Self, Self::Kept);
+    /// Returns the body to send, and what is kept. A body that cannot be copied keeps at most `max_bytes` of what the attempt
+    /// takes.
+    fn replay(self, max_bytes: usize) -> (Self, Self::Kept);
 
-    /// Returns the body again. `None` if it cannot be copied and an attempt has taken frames of it or still holds it.
+    /// Returns the body again, from its start. `None` if that is not possible.
     fn restore(kept: Self::Kept) -> Option<Self>;
 }
 
@@ -50,7 +54,7 @@ macro_rules! by_copy {
         impl<$($data: Clone)?> Replay for $body {
             type Kept = Self;
 
-            fn replay(self) -> (Self, Self) {
+            fn replay(self, _: usize) -> (Self, Self) {
                 (self.clone(), self)
             }
 
@@ -66,7 +70,7 @@ by_copy!([] (), [] &'static str, [] String, [] Vec<u8>, [] Bytes, [D] Full<D>);
 impl<D> Replay for Empty<D> {
     type Kept = ();
 
-    fn replay(self) -> (Self, ()) {
+    fn replay(self, _: usize) -> (Self, ()) {
         (self, ())
     }
 

@@ -4,22 +4,29 @@
 use bytes::Bytes;
 use http_body_util::combinators::{BoxBody, UnsyncBoxBody};
 
-use super::{body::Replay, handoff, replayable::KeptBody};
+use super::{
+    body::Replay,
+    handoff::{Source, lend},
+    replayable::KeptBody,
+};
 
-/// A boxed body is put into a box that hands it back.
+/// A boxed body is put into a box that hands it back, unless it is empty.
 macro_rules! by_handing_back {
     ($(#[$when:meta])* [$($data:ident $error:ident)?] $body:ty, $put_into_box:path) => {
         $(#[$when])*
-        impl<$($data: bytes::Buf + Send + Sync + 'static, $error: 'static)?> Replay for $body {
+        impl<$($data: bytes::Buf + Clone + Send + Sync + 'static, $error: 'static)?> Replay for $body {
             type Kept = KeptBody<Self>;
 
-            fn replay(self) -> (Self, KeptBody<Self>) {
-                let (lent, slot) = handoff::lend(self);
+            fn replay(self, max_bytes: usize) -> (Self, KeptBody<Self>) {
+                if http_body::Body::is_end_stream(&self) {
+                    return (self, KeptBody::empty());
+                }
+                let (lent, slot) = lend(Source::new(self), max_bytes);
                 ($put_into_box(lent), KeptBody::of(slot))
             }
 
             fn restore(kept: KeptBody<Self>) -> Option<Self> {
-                kept.take()
+                kept.take().map(|source| source.into_body().unwrap_or_else($put_into_box))
             }
         }
     };
@@ -35,11 +42,11 @@ by_handing_back!(#[cfg(feature = "tonic")] [] tonic::body::Body, tonic::body::Bo
 impl Replay for reqwest::Body {
     type Kept = Result<Bytes, KeptBody<Self>>;
 
-    fn replay(self) -> (Self, Self::Kept) {
+    fn replay(self, max_bytes: usize) -> (Self, Self::Kept) {
         match self.as_bytes().map(Bytes::copy_from_slice) {
             Some(bytes) => (bytes.clone().into(), Ok(bytes)),
             None => {
-                let (lent, slot) = handoff::lend(self);
+                let (lent, slot) = lend(Source::new(self), max_bytes);
                 (Self::wrap(lent), Err(KeptBody::of(slot)))
             }
         }
@@ -48,7 +55,7 @@ impl Replay for reqwest::Body {
     fn restore(kept: Self::Kept) -> Option<Self> {
         match kept {
             Ok(bytes) => Some(bytes.into()),
-            Err(kept) => kept.take(),
+            Err(kept) => kept.take().map(|source| source.into_body().unwrap_or_else(Self::wrap)),
         }
     }
 }

@@ -1,75 +1,189 @@
+//! Lending a body to an attempt and taking it back.
+
 use std::{
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
 
-/// The place to which a lent body comes back.
-#[derive(Debug)]
-pub(super) struct Slot<B>(Arc<Mutex<Option<B>>>);
+use super::frames::{Frames, Record};
 
-impl<B> Slot<B> {
-    /// The body, if it has come back.
-    pub(super) fn take(&self) -> Option<B> {
-        self.0.lock().take()
-    }
-}
-
-/// Lends a body to one attempt.
-pub(super) fn lend<B: Body + Unpin>(body: B) -> (Lent<B>, Slot<B>) {
-    let slot = Arc::new(Mutex::new(None));
-    (Lent { body: Some(body), slot: Arc::clone(&slot), touched: false }, Slot(slot))
-}
-
-/// A body that goes back to its slot when it is dropped before a frame was taken.
-#[derive(Debug)]
-pub(super) struct Lent<B> {
+/// A body, with the frames before it that an earlier attempt has taken out of it.
+pub(super) struct Source<B: Body> {
+    /// These frames come first.
+    again: Option<Box<Frames<B::Data>>>,
+    /// `None` once it has ended.
     body: Option<B>,
-    slot: Arc<Mutex<Option<B>>>,
-    touched: bool,
 }
 
-impl<B> Lent<B> {
-    /// Takes the body out, to lend it on.
-    pub(super) fn empty(&mut self) -> Option<B> {
-        self.body.take()
+impl<B: Body> Source<B> {
+    pub(super) fn new(body: B) -> Self {
+        Self { again: None, body: Some(body) }
     }
 
-    /// Puts the body back in; `None` if an inner attempt has taken frames of it.
-    pub(super) fn refill(mut self, body: Option<B>) -> Self {
-        self.touched |= body.is_none();
-        self.body = body;
+    pub(super) fn ended() -> Self {
+        Self { again: None, body: None }
+    }
+
+    /// The body if no frame has been taken out of it.
+    pub(super) fn into_body(self) -> Result<B, Self> {
+        match self {
+            Self { again: None, body: Some(body) } => Ok(body),
+            other => Err(other),
+        }
+    }
+
+    /// The same with these frames before its own.
+    fn after(mut self, mut frames: Frames<B::Data>) -> Self {
+        if !frames.is_empty() {
+            if let Some(more) = self.again.take() {
+                frames.append(*more);
+            }
+            self.again = Some(Box::new(frames));
+        }
         self
     }
 }
 
-impl<B> Drop for Lent<B> {
+impl<B: Body + Unpin> Body for Source<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        if let Some(frame) = self.again.as_mut().and_then(|again| again.pop()) {
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        self.again = None;
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let frame = ready!(Pin::new(body).poll_frame(cx));
+        if frame.is_none() {
+            self.body = None;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.again.as_ref().is_none_or(|again| again.is_empty()) && self.body.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let body = self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint);
+        let Some(again) = &self.again else { return body };
+        let before = again.data_bytes();
+        let mut hint = SizeHint::new();
+        if let Some(upper) = body.upper().and_then(|upper| upper.checked_add(before)) {
+            hint.set_upper(upper);
+        }
+        hint.set_lower(body.lower().saturating_add(before));
+        hint
+    }
+}
+
+/// What an attempt and the balancer share of a body.
+struct Shared<B: Body> {
+    /// What the attempt has taken. `None` if that is more than may be kept, if the body has failed, or once the balancer
+    /// does not need it any more.
+    taken: Option<Record<B::Data>>,
+    /// What the attempt has left, once it has dropped the body.
+    left: Option<Source<B>>,
+}
+
+impl<B: Body<Data: Clone>> Shared<B> {
+    /// Notes what the attempt has polled. False if there is no need to note more.
+    fn note(&mut self, polled: Option<&Result<Frame<B::Data>, B::Error>>, ended: bool) -> bool {
+        let Some(taken) = &mut self.taken else { return false };
+        let (kept, last) = match polled {
+            Some(Ok(frame)) => (taken.keep(frame), frame.is_trailers()),
+            Some(Err(_)) => (false, true),
+            None => (true, true),
+        };
+        if kept {
+            taken.ended = ended || last;
+        } else {
+            self.taken = None;
+        }
+        kept
+    }
+}
+
+/// The balancer's end of a body that was lent.
+pub(super) struct Slot<B: Body>(Arc<Mutex<Shared<B>>>);
+
+impl<B: Body> Slot<B> {
+    /// The body as it was lent. `None` if the attempt has taken more than was kept, or has not dropped a body that has not
+    /// ended. The attempt's end notes nothing any more.
+    pub(super) fn take(&self) -> Option<Source<B>> {
+        let (taken, left) = {
+            let mut shared = self.0.lock();
+            (shared.taken.take(), shared.left.take())
+        };
+        let taken = taken?;
+        // A body that was taken as a whole need not come back: hyper may hold it for longer than its request.
+        let left = if taken.ended { Source::ended() } else { left? };
+        Some(left.after(taken.frames))
+    }
+}
+
+/// Lends a body to one attempt. At most `max_bytes` of what the attempt takes are kept.
+pub(super) fn lend<B: Body<Data: Clone> + Unpin>(source: Source<B>, max_bytes: usize) -> (Lent<B>, Slot<B>) {
+    let shared = Arc::new(Mutex::new(Shared { taken: Some(Record::new(max_bytes)), left: None }));
+    (Lent { source: Some(source), shared: Arc::clone(&shared), notes: true }, Slot(shared))
+}
+
+/// The attempt's end of a body that was lent. What is left of it goes back when it is dropped.
+pub(super) struct Lent<B: Body> {
+    source: Option<Source<B>>,
+    shared: Arc<Mutex<Shared<B>>>,
+    /// Whether the balancer can still use what this end notes.
+    notes: bool,
+}
+
+impl<B: Body> Lent<B> {
+    /// Takes the body out, to lend it on.
+    pub(super) fn empty(&mut self) -> Option<Source<B>> {
+        self.source.take()
+    }
+
+    /// Puts the body back in; `None` if an inner attempt has taken it.
+    pub(super) fn refill(mut self, source: Option<Source<B>>) -> Self {
+        self.source = source;
+        self
+    }
+}
+
+impl<B: Body> Drop for Lent<B> {
     fn drop(&mut self) {
-        if !self.touched {
-            *self.slot.lock() = self.body.take();
+        if self.notes
+            && let Some(source) = self.source.take()
+        {
+            self.shared.lock().left = Some(source);
         }
     }
 }
 
-impl<B: Body + Unpin> Body for Lent<B> {
+impl<B: Body<Data: Clone> + Unpin> Body for Lent<B> {
     type Data = B::Data;
     type Error = B::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let this = &mut *self;
-        let polled = this.body.as_mut().map_or(Poll::Ready(None), |body| Pin::new(body).poll_frame(cx));
-        this.touched |= matches!(polled, Poll::Ready(Some(_)));
-        polled
+        let Some(source) = &mut this.source else { return Poll::Ready(None) };
+        let polled = ready!(Pin::new(&mut *source).poll_frame(cx));
+        if this.notes {
+            let ended = source.is_end_stream();
+            this.notes = this.shared.lock().note(polled.as_ref(), ended);
+        }
+        Poll::Ready(polled)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Body::is_end_stream)
+        self.source.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        self.source.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }

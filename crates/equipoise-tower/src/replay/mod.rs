@@ -2,6 +2,7 @@
 
 mod body;
 mod boxed;
+mod frames;
 mod handoff;
 mod replayable;
 

@@ -1,4 +1,5 @@
 use std::{
+    fmt,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -7,11 +8,13 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::{
     body::Replay,
-    handoff::{Lent, Slot, lend},
+    handoff::{Lent, Slot, Source, lend},
 };
 
-/// A wrapper for request bodies that cannot be copied, such as those that a server receives. Failover can send the body
-/// again as long as no attempt has taken a frame of it.
+/// A wrapper for request bodies that cannot be copied, such as those that a server receives.
+///
+/// Failover can send the body again as long as no attempt has taken more of it than is kept:
+/// [`HttpProtocol::max_replay_bytes`](crate::HttpProtocol::max_replay_bytes), by default 64 KiB.
 ///
 /// ```
 /// use equipoise_tower::Replayable;
@@ -22,88 +25,92 @@ use super::{
 ///     request.map(Replayable::new)
 /// }
 /// ```
-#[derive(Debug)]
-pub struct Replayable<B>(Inner<B>);
+pub struct Replayable<B: Body>(Inner<B>);
 
-#[derive(Debug)]
-enum Inner<B> {
+enum Inner<B: Body> {
     /// Empty bodies need not come back to be sent again.
     Empty,
-    Whole(B),
+    Whole(Source<B>),
     Lent(Lent<B>),
 }
 
-impl<B: Body + Unpin> Replayable<B> {
-    /// Wraps a body. Each attempt that can be followed by another one allocates once, except for empty bodies.
+impl<B: Body> Replayable<B> {
+    /// Wraps a body. Each attempt that can be followed by another one allocates once, except for empty bodies, and once more if
+    /// it takes several frames.
     pub fn new(body: B) -> Self {
-        Self(if body.is_end_stream() { Inner::Empty } else { Inner::Whole(body) })
+        Self(if body.is_end_stream() { Inner::Empty } else { Inner::Whole(Source::new(body)) })
     }
 }
 
-/// What is kept of a body during an attempt.
-#[derive(Debug)]
-pub struct KeptBody<B> {
-    /// Where the attempt hands the body back; `None` for an empty one.
+/// What is kept of a body during an attempt: copies of the frames that the attempt has taken, and the place to which the rest
+/// comes back. Once it is dropped, nothing is kept any more.
+pub struct KeptBody<B: Body> {
+    /// `None` for an empty body.
     slot: Option<Slot<B>>,
     /// The wrapper in which the body came, if an outer balancer has lent it. The body goes back into it in the end.
     shell: Option<Lent<B>>,
 }
 
-impl<B> KeptBody<B> {
+impl<B: Body> KeptBody<B> {
     pub(super) fn of(slot: Slot<B>) -> Self {
         Self { slot: Some(slot), shell: None }
     }
 
-    /// The body, if it has come back.
-    pub(super) fn take(self) -> Option<B> {
-        self.slot.as_ref()?.take()
+    pub(super) fn empty() -> Self {
+        Self { slot: None, shell: None }
     }
-}
 
-impl<B> Drop for KeptBody<B> {
-    fn drop(&mut self) {
-        if let (Some(slot), Some(shell)) = (self.slot.take(), self.shell.take()) {
-            drop(shell.refill(slot.take()));
+    /// The body as it was lent, if that is known.
+    pub(super) fn take(mut self) -> Option<Source<B>> {
+        match self.slot.take() {
+            Some(slot) => slot.take(),
+            None => Some(Source::ended()),
         }
     }
 }
 
-impl<B: Body + Unpin> Replay for Replayable<B> {
+impl<B: Body> Drop for KeptBody<B> {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot.take() {
+            let source = slot.take();
+            if let Some(shell) = self.shell.take() {
+                drop(shell.refill(source));
+            }
+        }
+    }
+}
+
+impl<B: Body<Data: Clone> + Unpin> Replay for Replayable<B> {
     type Kept = KeptBody<B>;
 
-    fn replay(self) -> (Self, KeptBody<B>) {
-        let (body, shell) = match self.0 {
-            Inner::Empty => return (self, KeptBody { slot: None, shell: None }),
-            Inner::Whole(body) => (Some(body), None),
+    fn replay(self, max_bytes: usize) -> (Self, KeptBody<B>) {
+        let (source, shell) = match self.0 {
+            Inner::Empty => return (self, KeptBody::empty()),
+            Inner::Whole(source) => (Some(source), None),
             Inner::Lent(mut shell) => (shell.empty(), Some(shell)),
         };
-        match body {
-            Some(body) => {
-                let (lent, slot) = lend(body);
-                (Self(Inner::Lent(lent)), KeptBody { slot: Some(slot), shell })
-            }
-            None => (Self(Inner::Empty), KeptBody { slot: None, shell: None }),
-        }
+        let (lent, slot) = lend(source.unwrap_or_else(Source::ended), max_bytes);
+        (Self(Inner::Lent(lent)), KeptBody { slot: Some(slot), shell })
     }
 
     fn restore(mut kept: KeptBody<B>) -> Option<Self> {
         let Some(slot) = kept.slot.take() else { return Some(Self(Inner::Empty)) };
-        let body = slot.take()?;
+        let source = slot.take()?;
         Some(Self(match kept.shell.take() {
-            Some(shell) => Inner::Lent(shell.refill(Some(body))),
-            None => Inner::Whole(body),
+            Some(shell) => Inner::Lent(shell.refill(Some(source))),
+            None => Inner::Whole(source),
         }))
     }
 }
 
-impl<B: Body + Unpin> Body for Replayable<B> {
+impl<B: Body<Data: Clone> + Unpin> Body for Replayable<B> {
     type Data = B::Data;
     type Error = B::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         match &mut self.0 {
             Inner::Empty => Poll::Ready(None),
-            Inner::Whole(body) => Pin::new(body).poll_frame(cx),
+            Inner::Whole(source) => Pin::new(source).poll_frame(cx),
             Inner::Lent(lent) => Pin::new(lent).poll_frame(cx),
         }
     }
@@ -111,7 +118,7 @@ impl<B: Body + Unpin> Body for Replayable<B> {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Inner::Empty => true,
-            Inner::Whole(body) => body.is_end_stream(),
+            Inner::Whole(source) => source.is_end_stream(),
             Inner::Lent(lent) => lent.is_end_stream(),
         }
     }
@@ -119,8 +126,20 @@ impl<B: Body + Unpin> Body for Replayable<B> {
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Inner::Empty => SizeHint::with_exact(0),
-            Inner::Whole(body) => body.size_hint(),
+            Inner::Whole(source) => source.size_hint(),
             Inner::Lent(lent) => lent.size_hint(),
         }
+    }
+}
+
+impl<B: Body> fmt::Debug for Replayable<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replayable").finish_non_exhaustive()
+    }
+}
+
+impl<B: Body> fmt::Debug for KeptBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeptBody").finish_non_exhaustive()
     }
 }

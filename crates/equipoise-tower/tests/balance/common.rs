@@ -48,6 +48,10 @@ impl From<Fault> for BoxError {
 pub(crate) struct Frames(VecDeque<Option<Result<Bytes, HeaderMap>>>);
 
 impl Frames {
+    pub(crate) fn of(data: impl IntoIterator<Item = Bytes>) -> Self {
+        Self(data.into_iter().map(|data| Some(Ok(data))).collect())
+    }
+
     pub(crate) fn data(mut self, data: &'static str) -> Self {
         self.0.push_back(Some(Ok(data.into())));
         self

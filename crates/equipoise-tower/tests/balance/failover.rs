@@ -77,18 +77,6 @@ async fn a_body_that_the_failed_attempt_still_holds_when_it_ends_goes_elsewhere(
 }
 
 #[tokio::test]
-async fn a_body_that_was_touched_goes_nowhere_even_if_nothing_was_sent() {
-    let touching = mock(|request: Request<Once>| async {
-        request.into_body().frame().await;
-        Err(not_sent().into())
-    });
-    let (pool, _) = pool(&[("a", touching), ("b", echo())]);
-    let error = Balance::new(pool.clone()).oneshot(post("order")).await.unwrap_err();
-    assert_eq!(error.endpoint().map(EndpointId::as_str), Some("a"));
-    assert_eq!(in_flight(&pool), [0, 0]);
-}
-
-#[tokio::test]
 async fn only_failures_that_leave_no_doubt_are_followed_by_another_try() {
     for (kind, of_get, of_post) in [
         (io::ErrorKind::ConnectionRefused, true, true),

@@ -14,6 +14,7 @@ mod placement;
 mod plain;
 mod queue;
 mod readiness;
+mod replay;
 mod requests;
 mod responses;
 mod waiting;
