@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::{Buf, BufMut, Bytes};
 use equipoise::{
     EndpointSpec, Failure, Pool, Verdict,
-    tower::{Balance, BalancedChannel, HttpProtocol, balanced_channel},
+    tower::{Balance, BalancedChannel, BalancedChannelError, HttpProtocol, balanced_channel},
 };
 use equipoise_tests::{Answer, Backend, Recorder, Reserved, soon};
 use http::{HeaderMap, HeaderValue, Response, uri::PathAndQuery};
@@ -263,8 +263,65 @@ async fn a_balanced_channel_is_made_from_addresses_and_leaves_dead_ones_alone() 
         assert_eq!(call(channel.clone()).await.unwrap(), "b");
     }
     assert_eq!(in_flight(channel.pool()), [0, 0]);
-    balanced_channel(["no such thing"]).unwrap_err();
-    balanced_channel(["a:1", "a:1"]).unwrap_err();
+    assert!(matches!(balanced_channel(["a:1", "a:1"]), Err(BalancedChannelError::Endpoints(_))));
+}
+
+#[tokio::test]
+async fn a_balanced_channel_refuses_addresses_that_cannot_work() {
+    for (address, reason) in [
+        ("a", "neither a port nor a scheme"),
+        ("no such thing", "white space"),
+        ("", "no host"),
+        ("http://", "no host"),
+        ("a:0", "port"),
+        ("http://a:80/path", "path"),
+        ("a:80/path", "path"),
+        ("http://a:80?x", "path"),
+        ("http://me:secret@a:80", "user"),
+        ("me@a:80", "user"),
+        ("ftp://a:80", "scheme"),
+        ("dns:///a:80", "scheme"),
+        ("https://a", "BalancedChannel::new"),
+        ("HTTPS://a:443", "BalancedChannel::new"),
+        ("unix:/run/app.sock", "unix:///path"),
+        ("unix:run/app.sock", "unix:///path"),
+        ("UNIX:/run/app.sock", "unix:///path"),
+        ("unix://host/run/app.sock", "unix:///path"),
+        ("unix:///", "unix:///path"),
+    ] {
+        let error = balanced_channel(["b:1", address]).expect_err(address);
+        let BalancedChannelError::Address(error) = error else { panic!("{address}: {error:?}") };
+        assert_eq!(error.address(), address);
+        assert!(error.reason().is_some_and(|said| said.contains(reason)), "{error}");
+    }
+    for address in ["a:1", "http://a", "HTTP://a:1/", "[::1]:1", "http://[::1]", "unix:///run/my app.sock"] {
+        balanced_channel([address]).expect(address);
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_balanced_channel_reaches_a_unix_socket() {
+    let folder = std::env::temp_dir().join(format!("equipoise-grpc-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("orders.sock");
+    let listener = tokio::net::UnixListener::bind(&path).unwrap();
+    let server = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let answer = hyper::service::service_fn(|_| async {
+            let body = Full::new(Bytes::from(framed(b"by file")));
+            let trailers = HeaderMap::from_iter([("grpc-status".parse().unwrap(), HeaderValue::from_static("0"))]);
+            let body = body.with_trailers(std::future::ready(Some(Ok(trailers))));
+            let response = Response::builder().header("content-type", "application/grpc").body(body);
+            response
+        });
+        let http2 = hyper::server::conn::http2::Builder::new(hyper_util::rt::TokioExecutor::new());
+        let _ = http2.serve_connection(hyper_util::rt::TokioIo::new(stream), answer).await;
+    });
+    let channel = balanced_channel([format!("unix://{}", path.to_str().unwrap())]).unwrap();
+    assert_eq!(call(channel).await.unwrap(), "by file");
+    server.abort();
+    std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[tokio::test]

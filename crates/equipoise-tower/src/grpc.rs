@@ -7,8 +7,11 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use equipoise_core::{EndpointSpec, Pool, UpdateError};
-use http::{Request, Response};
+use equipoise_core::{Address, EndpointSpec, Pool, UpdateError};
+use http::{
+    Request, Response, Uri,
+    uri::{PathAndQuery, Scheme},
+};
 use pin_project_lite::pin_project;
 use tonic::{
     Status,
@@ -20,8 +23,9 @@ use tower_service::Service;
 use crate::{
     balance::{Balance, ResponseFuture},
     dispatch::Targets,
-    error::{Error, FailureStage},
+    error::{Error, FailureStage, InvalidAddress},
     http::{HttpProtocol, LeasedBody},
+    point,
 };
 
 /// A balanced channel for tonic's generated clients, over a tonic [`Channel`] for each endpoint.
@@ -55,14 +59,15 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct BalancedChannel(Balance<Channel>);
 
-/// A [`BalancedChannel`] over these addresses, `http://host:port` or `host:port`, with the default strategy. Connections
-/// are opened when they are needed.
+/// Creates a [`BalancedChannel`] over endpoints with these addresses, with the default strategy. Connections are opened when
+/// they are needed.
 ///
-/// Endpoints with TLS, time-outs or another strategy take a pool: see [`BalancedChannel::new`].
+/// An address is `host:port`, `http://host` with or without a port, or `unix:///path` for a Unix socket. Endpoints with TLS or
+/// time-outs, and other strategies, take a pool: see [`BalancedChannel::new`].
 ///
 /// # Errors
 ///
-/// If an address is not valid or occurs twice.
+/// If an address is not one of these or occurs twice. `https` is refused, because it needs TLS settings.
 ///
 /// # Panics
 ///
@@ -74,27 +79,46 @@ where
     let pool = Pool::default();
     for address in addresses {
         let address = address.into();
-        let uri = if address.contains("://") { address.clone() } else { format!("http://{address}") };
-        match Endpoint::from_shared(uri) {
-            Ok(endpoint) => pool.add(EndpointSpec::new(address), endpoint.connect_lazy())?,
-            Err(source) => return Err(BalancedChannelError::Address { address, source }),
-        };
+        let channel = plaintext(&address)?.connect_lazy();
+        pool.add(EndpointSpec::new(address), channel)?;
     }
     Ok(BalancedChannel::new(pool))
+}
+
+/// Returns tonic's endpoint of this address, without TLS.
+fn plaintext(address: &str) -> Result<Endpoint, InvalidAddress> {
+    const VALID: &str = "use host:port, http:// with a host, perhaps a port, and no path, or unix:///path";
+    const TLS: &str = "https needs TLS settings: make a pool of tonic channels and use BalancedChannel::new";
+    const UNIX: &str = "a Unix socket is written as unix:///path";
+    let refuse = |reason: &'static str| InvalidAddress::new(address).because(reason);
+    if address.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("unix:")) {
+        let path = Address::parse(address).ok().filter(|parsed| parsed.scheme().is_some() && parsed.host().is_empty());
+        return match path.map(|parsed| parsed.path_and_more()) {
+            _ if cfg!(not(unix)) => Err(refuse("this platform has no Unix sockets for tonic")),
+            Some(path) if path.starts_with('/') => {
+                Endpoint::from_shared(format!("unix://{path}")).map_err(|_| refuse(UNIX))
+            }
+            _ => Err(refuse(UNIX)),
+        };
+    }
+    let (scheme, authority) = point::origin(address, VALID)?;
+    if scheme == Some(Scheme::HTTPS) {
+        return Err(refuse(TLS));
+    }
+    let mut parts = http::uri::Parts::default();
+    parts.scheme = Some(Scheme::HTTP);
+    parts.authority = Some(authority);
+    parts.path_and_query = Some(PathAndQuery::from_static("/"));
+    Uri::from_parts(parts).map(Endpoint::from).map_err(|_| refuse(VALID))
 }
 
 /// The error of [`balanced_channel`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BalancedChannelError {
-    /// An address is not a URI.
-    #[error("{address:?} is not an address: use http://host:port or host:port")]
-    Address {
-        /// The address.
-        address: String,
-        /// Tonic's error.
-        source: tonic::transport::Error,
-    },
+    /// An address cannot be used for gRPC without TLS.
+    #[error(transparent)]
+    Address(#[from] InvalidAddress),
     /// The endpoints are not valid together.
     #[error(transparent)]
     Endpoints(#[from] UpdateError),

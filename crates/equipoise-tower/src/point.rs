@@ -1,0 +1,216 @@
+use equipoise_core::{Address, Endpoint};
+use http::{
+    HeaderValue, Method, Request, Uri, Version,
+    header::HOST,
+    uri::{Authority, PathAndQuery, Scheme},
+};
+
+use crate::error::{InvalidAddress, PointError, UnsupportedRequest};
+
+/// A request that can be pointed at an endpoint: changed so that a client sends it there.
+/// [`BalanceLayer`](crate::BalanceLayer) does so with each request, since one client serves all endpoints.
+///
+/// Implemented for [`http::Request`]; implement it for request types of your own.
+///
+/// ```
+/// use equipoise_core::Endpoint;
+/// use equipoise_tower::{PointAt, PointError};
+///
+/// struct Query {
+///     shard: String,
+/// }
+///
+/// impl PointAt for Query {
+///     fn point_at(&mut self, endpoint: &Endpoint) -> Result<(), PointError> {
+///         self.shard = endpoint.address().to_owned();
+///         Ok(())
+///     }
+/// }
+/// ```
+pub trait PointAt {
+    /// Changes the request so that it goes to this endpoint.
+    ///
+    /// # Errors
+    ///
+    /// [`PointError::Address`] if such a request cannot be sent to the endpoint's address: another endpoint is then picked.
+    /// [`PointError::Unsupported`] if it cannot be sent to any endpoint: the request fails.
+    fn point_at(&mut self, endpoint: &Endpoint) -> Result<(), PointError>;
+}
+
+/// Replaces scheme and authority of the URI, and leaves path and query alone. The address is `host:port`, or
+/// `http://host` or `https://host` with or without a port, the scheme in whatever case; without a scheme the request's is
+/// kept, or `http` if it has none. A host alone is refused: its port would depend on the scheme of each request.
+///
+/// The endpoint still receives the host name of the original request: a `Host` header stays as it is, and a request without one gets the
+/// old authority as `Host`, without user and password (RFC 9110, 7.2), which are dropped. Over HTTP/2 connections the
+/// endpoint gets both, its address as `:authority` and the name as
+/// `Host`; for servers that refuse that (RFC 9113, 8.3.1 allows it), remove `Host` in a layer below the balancer. With TLS,
+/// certificates are checked against the endpoint's address: give such endpoints addresses by name.
+///
+/// The version is that of one hop: a request that came by HTTP/2 is sent on as HTTP/1.1. A client that has an HTTP/2
+/// connection to the endpoint uses it all the same; one that has not would refuse the request otherwise. HTTP/3 stays, since
+/// reqwest speaks it only where the request asks for it.
+///
+/// `CONNECT` is refused with [`PointError::Unsupported`]: its target must stay as it is ([RFC 9110, section 9.3.6]), and
+/// a client that knows nothing but the request would connect to that target instead of the endpoint. Use
+/// [`Balance::new`](crate::Balance::new) with one service per endpoint. Extended `CONNECT` over HTTP/2 (RFC 8441) has an
+/// ordinary URI and is pointed like any other request, if the feature `http2` is on.
+///
+/// [RFC 9110, section 9.3.6]: https://www.rfc-editor.org/rfc/rfc9110#section-9.3.6
+impl<B> PointAt for Request<B> {
+    fn point_at(&mut self, endpoint: &Endpoint) -> Result<(), PointError> {
+        if self.method() == Method::CONNECT && !is_extended_connect(self) {
+            return Err(UnsupportedRequest::new(
+                "CONNECT cannot be sent through a client that all endpoints share, which would connect to the target \
+                 instead of the endpoint; use Balance::new with one service per endpoint",
+            )
+            .into());
+        }
+        let (scheme, authority) = origin(endpoint.address(), VALID)?;
+        let mut parts = std::mem::take(self.uri_mut()).into_parts();
+        let asked_for = parts.authority.replace(authority);
+        parts.scheme = scheme.or(parts.scheme).or(Some(Scheme::HTTP));
+        parts.path_and_query.get_or_insert_with(|| PathAndQuery::from_static("/"));
+        *self.uri_mut() = Uri::from_parts(parts).map_err(|_| InvalidAddress::new(endpoint.address()))?;
+        // RFC 9110, 6.2: an intermediary sends its own version.
+        if self.version() == Version::HTTP_2 {
+            *self.version_mut() = Version::HTTP_11;
+        }
+        if let Some(name) = asked_for
+            && self.version() < Version::HTTP_2
+            && !self.headers().contains_key(HOST)
+            && let Ok(host) = HeaderValue::from_str(without_userinfo(&name))
+        {
+            self.headers_mut().insert(HOST, host);
+        }
+        Ok(())
+    }
+}
+
+/// Checks that an address can be used for HTTP: see [`BalanceLayer::check_addresses`](crate::BalanceLayer::check_addresses).
+pub(crate) fn check(address: &str) -> Result<(), InvalidAddress> {
+    origin(address, VALID).map(drop)
+}
+
+const VALID: &str = "use host:port, or http:// or https:// with a host, perhaps a port, and no path";
+
+/// Returns the scheme and the authority of an address that HTTP can use. `valid` says in the error which addresses are valid.
+pub(crate) fn origin(address: &str, valid: &str) -> Result<(Option<Scheme>, Authority), InvalidAddress> {
+    let refuse = |what: &str| InvalidAddress::new(address).because(format!("{what}: {valid}"));
+    let parsed = Address::parse(address)?;
+    let scheme = match parsed.scheme() {
+        _ if parsed.has_scheme("http") => Some(Scheme::HTTP),
+        _ if parsed.has_scheme("https") => Some(Scheme::HTTPS),
+        None => None,
+        Some(_) => return Err(refuse("its scheme is not one of HTTP")),
+    };
+    if parsed.userinfo().is_some() {
+        return Err(refuse("it has a user or a password"));
+    }
+    if !matches!(parsed.path_and_more(), "" | "/") {
+        return Err(refuse("it has a path"));
+    }
+    let host = if parsed.is_ipv6() { format!("[{}]", parsed.host()) } else { parsed.host().to_owned() };
+    let authority = match parsed.port() {
+        Some(port) => format!("{host}:{port}"),
+        None if scheme.is_some() => host,
+        None => return Err(refuse("it has neither a port nor a scheme")),
+    };
+    let authority = authority.parse::<Authority>().map_err(|_| refuse("its host cannot stand in a URL"))?;
+    Ok((scheme, authority))
+}
+
+/// The authority's host and port.
+fn without_userinfo(authority: &Authority) -> &str {
+    authority.as_str().rsplit_once('@').map_or(authority.as_str(), |(_, host)| host)
+}
+
+/// Whether a CONNECT request asks for another protocol on one HTTP/2 stream (RFC 8441).
+fn is_extended_connect<B>(request: &Request<B>) -> bool {
+    #[cfg(feature = "http2")]
+    return request.version() == Version::HTTP_2 && request.extensions().get::<hyper::ext::Protocol>().is_some();
+    #[cfg(not(feature = "http2"))]
+    {
+        let _ = request;
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use equipoise_core::{EndpointSpec, PickRequest, Pool};
+
+    use super::*;
+
+    fn pointed(uri: &str, address: &str) -> Result<Request<()>, PointError> {
+        let pool = Pool::default();
+        pool.add(EndpointSpec::new(address), ()).expect("a valid endpoint");
+        let lease = pool.pick(&PickRequest::new()).expect("it is open");
+        let mut request = Request::builder().uri(uri).body(()).expect("a valid request");
+        request.point_at(lease.endpoint())?;
+        Ok(request)
+    }
+
+    #[test]
+    fn path_and_query_stay() {
+        for (uri, address, expected) in [
+            ("/a?b=c", "10.0.0.1:80", "http://10.0.0.1:80/a?b=c"),
+            ("http://orders/a", "10.0.0.1:80", "http://10.0.0.1:80/a"),
+            ("/a", "https://orders", "https://orders/a"),
+            ("https://orders", "10.0.0.1:443", "https://10.0.0.1:443/"),
+            ("http://orders/", "https://[::1]:8443/", "https://[::1]:8443/"),
+            ("/a", "HTTPS://orders", "https://orders/a"),
+            ("/a", "Http://orders:8080", "http://orders:8080/a"),
+            ("*", "10.0.0.1:80", "http://10.0.0.1:80*"),
+        ] {
+            let request = pointed(uri, address);
+            assert_eq!(request.map(|request| request.uri().to_string()).as_deref(), Ok(expected), "{uri} at {address}");
+        }
+    }
+
+    #[test]
+    fn the_endpoint_sees_the_name_that_was_asked_for() {
+        let request = pointed("http://orders:8080/a", "10.0.0.1:80").expect("a valid address");
+        assert_eq!(request.headers()[HOST], "orders:8080");
+        assert!(!pointed("/a", "10.0.0.1:80").expect("a valid address").headers().contains_key(HOST));
+    }
+
+    #[test]
+    fn user_and_password_are_not_part_of_the_host() {
+        for (authority, host) in [
+            ("user:secret@orders:8080", "orders:8080"),
+            ("user@orders", "orders"),
+            ("@orders", "orders"),
+            ("user:secret@[::1]:8080", "[::1]:8080"),
+            ("user:p%40ss@orders", "orders"),
+        ] {
+            let request = pointed(&format!("http://{authority}/a"), "10.0.0.1:80").expect("a valid address");
+            assert_eq!(request.headers()[HOST], host, "{authority}");
+            assert_eq!(request.uri(), "http://10.0.0.1:80/a");
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_not_one_of_http_is_refused() {
+        for address in [
+            "10.0.0.1:80/path",
+            "http://",
+            "http://a b c/",
+            "unix:///run/app.sock",
+            "http://me@a",
+            "a",
+            "no such thing",
+            "://x",
+            "ftp://a:80",
+            "http://a:80//",
+            "me:secret@a:80",
+            "10.0.0.1:99999",
+            "10.0.0.1:0",
+            "10.0.0.1:",
+            "10.0.0.1",
+            "[::1]",
+        ] {
+            assert_eq!(check(address).expect_err(address).address(), address);
+        }
+    }
+}
