@@ -37,7 +37,7 @@ async fn main() -> anyhow::Result<()> {
     pool.update(addresses.map(|address| EndpointSpec::new(address.to_string())), |_| ())?;
     // Balances the application's client. The result is a tower service that is cheap to clone and shared by all tasks.
     let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
-    let orders = BalanceLayer::new(pool.clone()).layer(client);
+    let orders = BalanceLayer::new(pool.clone()).check_addresses()?.layer(client);
 
     let mut tasks = JoinSet::new();
     for n in 1..=30 {

@@ -4,8 +4,11 @@ use std::convert::Infallible;
 
 use bytes::Bytes;
 use equipoise::{
-    Failure, Verdict,
-    tower::{BalanceLayer, BalancedClient, Error, ReqwestError, ReqwestService, ServedBy, balanced_client},
+    Failure, InvalidSpec, UpdateError, Verdict,
+    tower::{
+        BalanceLayer, BalancedClient, BalancedClientError, Error, ReqwestError, ReqwestService, ServedBy,
+        balanced_client,
+    },
 };
 use equipoise_tests::{Backend, Reserved, soon};
 use http::{Request, StatusCode};
@@ -121,6 +124,22 @@ async fn a_balanced_client_is_a_service_made_from_addresses() {
     let nonsense = reqwest::Request::new(reqwest::Method::GET, "http://{{orders}}/".parse().unwrap());
     assert!(matches!(soon(client.execute(nonsense)).await.unwrap_err(), Error::Request { .. }));
     balanced_client(["a:1", "a:1"]).unwrap_err();
+}
+
+#[tokio::test]
+async fn a_balanced_client_refuses_addresses_that_http_cannot_reach() {
+    for address in ["a", "http://a:80/path", "http://me:secret@a:80", "ftp://a:80", "unix:///run/app.sock"] {
+        for error in [
+            balanced_client(["b:1", address]).expect_err(address),
+            BalancedClient::new(pool(&[("a", address.to_owned())]).0, Client::builder()).expect_err(address),
+        ] {
+            let BalancedClientError::Endpoints(UpdateError::Invalid(InvalidSpec::Address { source, .. })) = error
+            else {
+                panic!("{address}: {error:?}")
+            };
+            assert_eq!(source.address(), address);
+        }
+    }
 }
 
 #[tokio::test]

@@ -38,7 +38,7 @@ use crate::{
 /// let pool = Pool::default();
 /// pool.update(["127.0.0.1:8001", "127.0.0.1:8002"].map(EndpointSpec::new), |_| ())?;
 /// let client = ReqwestService::build(reqwest::Client::builder().no_proxy())?;
-/// let balanced = BalanceLayer::new(pool).layer(client);
+/// let balanced = BalanceLayer::new(pool).check_addresses()?.layer(client);
 /// # drop(balanced);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -114,13 +114,12 @@ pub fn balanced_client<A>(addresses: impl IntoIterator<Item = A>) -> Result<Bala
 where
     A: Into<String>,
 {
-    // Before the endpoints join, so that the pool checks their addresses.
-    let client = BalancedClient::new(Pool::default(), Client::builder().no_proxy())?;
-    client.pool().update(addresses.into_iter().map(|address| EndpointSpec::new(address.into())), |_| ())?;
-    Ok(client)
+    let pool = Pool::default();
+    pool.update(addresses.into_iter().map(|address| EndpointSpec::new(address.into())), |_| ())?;
+    BalancedClient::new(pool, Client::builder().no_proxy())
 }
 
-/// The error of [`balanced_client`].
+/// The error of [`balanced_client`] and [`BalancedClient::new`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BalancedClientError {
@@ -134,14 +133,16 @@ pub enum BalancedClientError {
 
 impl BalancedClient {
     /// A client over the endpoints of a pool, with the defaults of [`Balance`]. Reqwest's client is built as by
-    /// [`ReqwestService::build`].
+    /// [`ReqwestService::build`]. From now on the pool refuses new endpoints whose addresses cannot be used for HTTP.
     ///
     /// # Errors
     ///
-    /// If reqwest cannot build its client.
-    pub fn new(pool: Pool<()>, builder: ClientBuilder) -> Result<Self, reqwest::Error> {
+    /// If an endpoint in the pool has an address that cannot be used for HTTP: see [`BalanceLayer::check_addresses`]. If reqwest
+    /// cannot build its client.
+    pub fn new(pool: Pool<()>, builder: ClientBuilder) -> Result<Self, BalancedClientError> {
         use tower_layer::Layer;
-        Ok(Self(BalanceLayer::new(pool).layer(ReqwestService::build(builder)?)))
+        let layer = BalanceLayer::new(pool).check_addresses().map_err(UpdateError::from)?;
+        Ok(Self(layer.layer(ReqwestService::build(builder)?)))
     }
 
     /// Returns the pool.

@@ -8,8 +8,8 @@ use tower_service::Service;
 use super::{future::ResponseFuture, layer::BalanceLayer, service::Balance};
 use crate::{dispatch::Dispatch, error::BoxError, protocol::Protocol, replay::Replayable};
 
-/// A service that wraps request bodies of any type in [`Replayable`] and passes the requests to the balancer within. Made by [`Balance::incoming`](crate::Balance::incoming) and
-/// [`BalanceLayer::incoming`](crate::BalanceLayer::incoming).
+/// A service that wraps request bodies of any type in [`Replayable`] and passes the requests to the balancer within. Made by
+/// [`Balance::incoming`](crate::Balance::incoming) and [`BalanceLayer::incoming`](crate::BalanceLayer::incoming).
 #[derive(Clone, Copy, Debug)]
 pub struct ReplayBodies<S>(S);
 
@@ -117,7 +117,7 @@ impl<T, P> BalanceLayer<T, P> {
     /// let pool = Pool::default();
     /// pool.update(["127.0.0.1:8001", "127.0.0.1:8002"].map(EndpointSpec::new), |_| ())?;
     /// let client = Client::builder(TokioExecutor::new()).build_http();
-    /// let balanced = BalanceLayer::new(pool).incoming().layer(client);
+    /// let balanced = BalanceLayer::new(pool).check_addresses()?.incoming().layer(client);
     /// let gateway = move |request: Request<Incoming>| {
     ///     let balanced = balanced.clone();
     ///     async move { balanced.oneshot(request).await.map_err(|error: Error| error.status()) }

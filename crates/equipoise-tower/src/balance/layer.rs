@@ -29,7 +29,7 @@ use crate::{
 /// let pool = Pool::default();
 /// pool.update(["127.0.0.1:8001", "127.0.0.1:8002"].map(EndpointSpec::new), |_| ())?;
 /// let client = Client::builder(TokioExecutor::new()).build_http();
-/// let mut balanced = BalanceLayer::new(pool).layer(client);
+/// let mut balanced = BalanceLayer::new(pool).check_addresses()?.layer(client);
 /// let response = balanced.call(Request::get("http://orders/today").body(Empty::<Bytes>::new())?).await?;
 /// # drop(response);
 /// # Ok(())
@@ -45,7 +45,9 @@ impl<T> BalanceLayer<T> {
     ///
     /// From now on the pool refuses new endpoints whose addresses cannot be used for HTTP. Endpoints with such addresses that
     /// are already in the pool are skipped; a request for which no other endpoint is left fails with
-    /// [`Error::Address`](crate::Error::Address). [`check_addresses`](Self::check_addresses) refuses them at once.
+    /// [`Error::Address`](crate::Error::Address). Call [`check_addresses`](Self::check_addresses) to have them refused when the
+    /// layer is built. It is not part of `new`, because a layer may also be built over a pool whose endpoints are not all for
+    /// it.
     pub fn new(pool: Pool<T>) -> Self {
         // The result is about endpoints that are already in the pool: see `check_addresses`.
         let _ = pool.demand_addresses(dispatch::check);

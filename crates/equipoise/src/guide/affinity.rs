@@ -40,7 +40,7 @@
 //!
 //! let service = ServiceBuilder::new()
 //!     .layer(AffinityLayer::new(affinity.clone()))
-//!     .layer(BalanceLayer::new(pool))
+//!     .layer(BalanceLayer::new(pool).check_addresses()?)
 //!     .service(client);
 //! # drop(service);
 //! # Ok(()) }

@@ -57,7 +57,8 @@
 //! with its own HTTP/2 connection, and the balancer picks an endpoint for each call. Without a balancer, all calls use one
 //! connection to one server.
 //!
-//! For channels with TLS or timeouts, or for another strategy, create the pool yourself:
+//! An address is `host:port`, `http://host`, or `unix:///path` for a Unix socket. For channels with TLS or time-outs, or
+//! for another strategy, make the pool yourself:
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -88,17 +89,21 @@
 //! - The balancer reads from `grpc-status` whether the endpoint works: see
 //!   [`ClassifyHttp`](crate::tower::ClassifyHttp).
 //! - A call that was not processed goes to another endpoint. This includes streams that an HTTP/2 server refused, and
-//!   streams with a higher number than the last one in a GOAWAY.
-//! - A call that may have been processed is not repeated, not even after `UNAVAILABLE`. Repeat it in the caller, or in a
-//!   [layer above](super::layers#retries) the balancer.
+//!   streams above the last one in a GOAWAY. For this, the balancer keeps the messages that were sent, up to
+//!   [`max_replay_bytes`](crate::tower::HttpProtocol::max_replay_bytes) (default: 64 KiB), until the response begins. A
+//!   call with more fails with `UNAVAILABLE`.
+//! - Calls that may have been processed are not repeated, not even after `UNAVAILABLE`. Repeat them in the caller, or
+//!   in a [layer above](super::layers#retries).
 //! - A streaming call stays at its endpoint until it ends.
 //!
 //! `cargo run --example grpc_client` shows a client while one of its servers stops.
 //!
 //! # hyper
 //!
-//! This section needs the feature `tower`, which is on by default. [`BalanceLayer`](crate::BalanceLayer) wraps hyper-util's
-//! client, or layers around it. The client keeps its own connection pool, with connections for each address.
+//! Feature `tower`, on by default. [`BalanceLayer`](crate::BalanceLayer) wraps hyper-util's client, or any stack of
+//! layers over one. The connection pool of the client works as before: it keeps connections for each address.
+//! [`check_addresses`](crate::BalanceLayer::check_addresses) refuses endpoints that HTTP cannot reach when the client is
+//! built. Without it, requests skip such endpoints, and fail if there is no other.
 //!
 //! ```
 //! use std::time::Duration;
@@ -117,7 +122,7 @@
 //! connector.set_connect_timeout(Some(Duration::from_secs(1)));
 //! connector.set_nodelay(true);
 //! let client = Client::builder(TokioExecutor::new()).build::<_, Full<Bytes>>(connector);
-//! let balanced = BalanceLayer::new(pool).max_attempts(3).layer(client);
+//! let balanced = BalanceLayer::new(pool).check_addresses()?.max_attempts(3).layer(client);
 //! # drop(balanced);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
