@@ -9,6 +9,9 @@ use tower::Layer;
 
 fn main() {
     let client = Client::builder(TokioExecutor::new()).build_http::<Body>();
+    // Without `serving`, the compiler says only that `HandleError<Balance<…>, …>` is not a service. That type is axum's
+    // and has an impl for each number of extractors, so the compiler names none of their bounds, and no hint of this
+    // crate can be part of the message.
     let balanced = BalanceLayer::new(Pool::<()>::default()).layer(client).serving::<Request<Body>>();
     let service = HandleError::new(balanced, async |error: Error| error.status());
     let _ = Router::<()>::new().fallback_service(service);

@@ -25,10 +25,13 @@ use crate::{
 /// service is ready; if there is another endpoint, for at most [`ready_timeout`](Self::ready_timeout).
 ///
 /// - **Lease**: a request counts as in flight at its endpoint until the response body has ended or was dropped.
-/// - **Failover**: a request that did not reach an endpoint goes to another one, whatever its method, if its body was not
-///   touched. So does an idempotent request whose connection broke before a response began. A request never goes to the
-///   same endpoint twice, and to at most [`max_attempts`](Self::max_attempts) endpoints. See
-///   [`FailureStage`](crate::FailureStage), [`ErrorClass`](crate::ErrorClass) and [`Replay`](crate::Replay).
+/// - **Failover**: a request that did not reach an endpoint goes to another one, whatever its method, if its body can be
+///   [sent again](crate::Replay). So does an idempotent request whose connection broke before a response began. A request
+///   never goes to the same endpoint twice, and to at most [`max_attempts`](Self::max_attempts) endpoints. See
+///   [`FailureStage`](crate::FailureStage) and [`ErrorClass`](crate::ErrorClass).
+/// - **Layers below**: they must send each request once. Redirects (tower-http's `FollowRedirect`) and retries
+///   (`tower::retry`, or a client's own) belong above the balancer. Below it, the error of their last request would be taken
+///   for that of the first one, which the endpoint may have processed.
 /// - **Queue**: if no endpoint can be picked, the request fails at once, or waits for up to
 ///   [`queue_timeout`](Self::queue_timeout). A request that has failed at one endpoint and finds the others full waits too;
 ///   if none gets free in time, it fails with its first error.
@@ -139,9 +142,14 @@ impl<T, D, P> Balance<T, D, P> {
     /// endpoints. [`Attempt::number`](crate::Attempt::number) and [`Error::attempts`] include the endpoints that were waited for.
     ///
     /// A request that cannot go elsewhere waits without a limit: use [`attempt_timeout`](Self::attempt_timeout) or a time-out
-    /// above the balancer. This is so if there is no other endpoint, after 16 endpoints if no retry is left, and if one client
-    /// serves all endpoints and no retry is left. If the other endpoints are full and there is a
-    /// [`queue_timeout`](Self::queue_timeout), it waits for them in the queue.
+    /// above the balancer. There are three such cases:
+    ///
+    /// - The pool has no other endpoint that the request can go to. If the others are full and there is a
+    ///   [`queue_timeout`](Self::queue_timeout), the request waits for them in the queue instead.
+    /// - The request has left 16 endpoints that were not ready, and has no retry left.
+    /// - One client serves all endpoints ([`BalanceLayer`](crate::BalanceLayer)), and the request has no retry left, such as with
+    ///   `max_attempts(1)`. Going elsewhere would not help: such a client does not know the request's endpoint before it is
+    ///   ready.
     ///
     /// The default leaves time for a second attempt to callers with a time-out of 100 ms. It is longer than it takes to
     /// connect within a region. Services that connect in `poll_ready` over longer distances, or that queue requests there on
@@ -232,7 +240,8 @@ impl<T, D, P> Balance<T, D, P> {
     }
 
     /// Returns the balancer unchanged. Fails to compile if the balancer is not a service of requests of type `Req`, with an
-    /// error that says why. Frameworks such as axum only report that their handler is not one.
+    /// error that says why. Below axum's `HandleError`, the compiler would only report that `HandleError<…>` is not a
+    /// service.
     ///
     /// ```
     /// use bytes::Bytes;

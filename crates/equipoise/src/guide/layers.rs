@@ -54,7 +54,11 @@
 //! The balancer retries by itself if this is safe: see failover in [`Balance`](crate::Balance). It never retries because
 //! of a response, such as a 503. To do this, use a retry layer above the balancer.
 //!
-//! A retry layer below the balancer is wrong for three reasons:
+//! A retry layer below the balancer is wrong for three reasons. It sends the request to the same endpoint again. The
+//! strategy counts several requests as one. And the error of the last try hides that an earlier try may have reached
+//! the endpoint, so that the balancer may repeat a request that must not be repeated. For the same reason, switch off
+//! retries in the client itself. hyper-util's client can stay as it is: it repeats only requests that were not sent.
+//! `ReqwestService` (feature `reqwest`) switches off those of reqwest.
 //!
 //! - It sends the request to the same endpoint again.
 //! - The strategy counts several requests as one.
@@ -94,9 +98,9 @@
 //!
 //! # Redirects
 //!
-//! Do not follow redirects below the balancer. The redirected request may go to another server. If it fails, the error
-//! looks like an error of the first request, which the endpoint has already processed, and a POST could be sent twice. In
-//! a gateway, pass redirects on to the client unchanged, and let the client follow them.
+//! Do not follow redirects below the balancer, neither with tower-http's `FollowRedirect` nor in the client. A followed redirect leaves the endpoint that was picked, and its errors
+//! look like errors of the first request, which the endpoint has already processed. Then a POST could be sent twice.
+//! Browsers' redirects pass through a gateway unchanged: let the client follow them.
 //!
 //! Above the balancer, each followed redirect is a new request to the pool. This is right for redirects within the
 //! service. A redirect to another host would be sent to the pool too, because the balancer replaces the host. Restrict
@@ -145,7 +149,7 @@
 //!         request
 //!     })
 //!     .map_request(count(&requests))
-//!     .layer(BalanceLayer::new(pool))
+//!     .layer(BalanceLayer::new(pool).check_addresses()?)
 //!     // Below: once for each attempt.
 //!     .map_request(count(&attempts))
 //!     .timeout(Duration::from_secs(5))

@@ -12,9 +12,9 @@
 //! | HTTP version | forwards HTTP/2 requests as HTTP/1.1 | joins cookies |
 //! | `X-Forwarded-For`, `Forwarded` | – | adds the client's address |
 //! | hop-by-hop headers | – | removes them, in both directions |
-//! | upgrades (WebSocket) | provides the lease of the tunnel | copies bytes between the two connections |
-//! | request body | sends it again if no attempt has read any of it | calls [`BalanceLayer::incoming`](crate::BalanceLayer::incoming) |
-//! | errors | says which status to send ([`Error::status`](crate::tower::Error::status)) | sends the error response, and writes the log |
+//! | upgrades (WebSocket) | holds the endpoint's lease | connects the two connections |
+//! | request body | sends it again if the failed attempt took at most 64 KiB | [`BalanceLayer::incoming`](crate::BalanceLayer::incoming) |
+//! | errors | [`Error::status`](crate::tower::Error::status) | the error response, and the log |
 //!
 //! # Host
 //!
@@ -56,10 +56,20 @@
 //!
 //! # Request bodies
 //!
-//! The body that a server receives can be read only once. Failover is still possible: if an attempt fails before it has
-//! read anything of the body, the next attempt gets the body. Nothing is buffered. For this,
+//! The body that a server receives can be read only once. Failover is possible all the same:
 //! [`BalanceLayer::incoming`](crate::BalanceLayer::incoming) wraps each body in
-//! [`Replayable`](crate::tower::Replayable).
+//! [`Replayable`](crate::tower::Replayable). What an attempt has read of the body is kept until its response begins, and
+//! the next attempt starts with it. An attempt that has read more than
+//! [`HttpProtocol::max_replay_bytes`](crate::tower::HttpProtocol::max_replay_bytes) (default: 64 KiB) is the last one.
+//! The body is never waited for: each frame goes to the endpoint as it comes.
+//!
+//! # Inside axum
+//!
+//! A balancer is a fallback service or a nested service of an axum router, below axum's `HandleError`, which turns its
+//! errors into responses: see `examples/axum_service.rs`. If the router does not accept it, the compiler says only that
+//! `HandleError<…>` is not a service. Call [`Balance::serving`](crate::Balance::serving) to learn why:
+//! `layer.layer(client).serving::<Request<Body>>()`. The most common reason is the body: turn on the feature `axum`, or
+//! use [`BalanceLayer::incoming`](crate::BalanceLayer::incoming).
 //!
 //! # Error responses
 //!
@@ -103,9 +113,9 @@
 //! type Balanced = ReplayBodies<Balance<(), SharedClient<Client<HttpConnector, Replayable<Incoming>>>>>;
 //! type Body = Either<LeasedBody<Incoming>, Full<Bytes>>;
 //!
-//! async fn serve(listener: TcpListener, pool: Pool<()>) -> std::io::Result<()> {
+//! async fn serve(listener: TcpListener, pool: Pool<()>) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 //!     let client = Client::builder(TokioExecutor::new()).build_http();
-//!     let balanced = BalanceLayer::new(pool).incoming().layer(client);
+//!     let balanced = BalanceLayer::new(pool).check_addresses()?.incoming().layer(client);
 //!     loop {
 //!         let (stream, peer) = listener.accept().await?;
 //!         let balanced = balanced.clone();
