@@ -5,6 +5,10 @@ use crate::{binding::Binding, ids::EndpointId};
 /// The properties of a request that decide where it is sent: its key, its cost, the endpoints that it excludes, and the
 /// endpoint that it is bound to or prefers. Passed to [`Pool::pick`](crate::Pool::pick).
 ///
+/// It is made for each pick, so it is `Copy` and borrows what it names. [`exclude`](Self::exclude) and
+/// [`prefer`](Self::prefer) therefore take references to ids, where other functions take `impl Into<EndpointId>`: making
+/// an id from a text allocates.
+///
 /// ```
 /// use equipoise_core::{EndpointId, PickRequest};
 ///
@@ -97,8 +101,7 @@ impl<'a> PickRequest<'a> {
         matches!(self.prefer, Some(Prefer::Bound(binding)) if binding.strict)
     }
 
-    /// Returns whether the request has a [forced](Binding::forced) binding: the availability of its endpoint is
-    /// ignored.
+    /// Returns whether the request has a forced binding.
     pub(crate) fn is_forced(&self) -> bool {
         matches!(self.prefer, Some(Prefer::Bound(binding)) if binding.forced)
     }
