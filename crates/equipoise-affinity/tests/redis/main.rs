@@ -46,6 +46,7 @@ async fn find(store: &RedisStore, key: &str) -> Result<Option<EndpointId>, Store
     }
 }
 
+/// Polls a condition that has no event: what another process has done, or a counter of the store.
 async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let since = Instant::now();
     while !is_so() {
