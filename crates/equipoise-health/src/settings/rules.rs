@@ -115,7 +115,7 @@ pub struct LatencyOutlier {
     /// first byte in an [interval](crate::Outliers::interval) is at least `factor` times the median of these means
     /// over all endpoints. Must be above 1.
     pub factor: f64,
-    /// How many endpoints must have had at least [`min_requests`](field@Self::min_requests) responses in an
+    /// How many endpoints must have had at least [`min_requests`](field@Self::min_requests) requests in an
     /// [interval](crate::Outliers::interval) for the rule `LatencyOutlier` to be applied. With fewer such endpoints,
     /// the rule ejects none. Default: 5. 0 has the same effect as 1.
     #[cfg_attr(feature = "serde", serde(default = "default_min_hosts"))]
@@ -172,24 +172,6 @@ impl SuccessRate {
     pub const fn new(deviations: f64) -> Self {
         Self { deviations, min_hosts: default_min_hosts(), min_requests: default_min_requests() }
     }
-
-    /// Sets how many endpoints must have had at least [`min_requests`](field@Self::min_requests) requests in an
-    /// [interval](crate::Outliers::interval) for the rule `SuccessRate` to be applied. With fewer such endpoints, the
-    /// rule ejects none. Default: 5. 0 has the same effect as 1.
-    #[must_use]
-    pub const fn min_hosts(mut self, hosts: usize) -> Self {
-        self.min_hosts = hosts;
-        self
-    }
-
-    /// Sets how many requests an endpoint must have had in an [interval](crate::Outliers::interval) for the rule
-    /// `SuccessRate` to judge it. The rule ignores an endpoint with fewer requests. Default: 100. 0 has the same
-    /// effect as 1.
-    #[must_use]
-    pub const fn min_requests(mut self, requests: u64) -> Self {
-        self.min_requests = requests;
-        self
-    }
 }
 
 impl FailurePercentage {
@@ -199,24 +181,6 @@ impl FailurePercentage {
     #[must_use]
     pub const fn new(percent: u32) -> Self {
         Self { percent, min_hosts: default_min_hosts(), min_requests: default_min_requests_for_percentage() }
-    }
-
-    /// Sets how many endpoints must have had at least [`min_requests`](field@Self::min_requests) requests in an
-    /// [interval](crate::Outliers::interval) for the rule `FailurePercentage` to be applied. With fewer such
-    /// endpoints, the rule ejects none. Default: 5. 0 has the same effect as 1.
-    #[must_use]
-    pub const fn min_hosts(mut self, hosts: usize) -> Self {
-        self.min_hosts = hosts;
-        self
-    }
-
-    /// Sets how many requests an endpoint must have had in an [interval](crate::Outliers::interval) for the rule
-    /// `FailurePercentage` to judge it. The rule ignores an endpoint with fewer requests. Default: 50. 0 has the same
-    /// effect as 1.
-    #[must_use]
-    pub const fn min_requests(mut self, requests: u64) -> Self {
-        self.min_requests = requests;
-        self
     }
 }
 
@@ -228,22 +192,35 @@ impl LatencyOutlier {
     pub const fn new(factor: f64) -> Self {
         Self { factor, min_hosts: default_min_hosts(), min_requests: default_min_requests() }
     }
+}
 
-    /// Sets how many endpoints must have had at least [`min_requests`](field@Self::min_requests) responses in an
-    /// [interval](crate::Outliers::interval) for the rule `LatencyOutlier` to be applied. With fewer such endpoints,
-    /// the rule ejects none. Default: 5. 0 has the same effect as 1.
-    #[must_use]
-    pub const fn min_hosts(mut self, hosts: usize) -> Self {
-        self.min_hosts = hosts;
-        self
-    }
+/// The setters that all rules have. `$requests` is the default of `min_requests`, for its documentation.
+macro_rules! traffic_setters {
+    ($($rule:ident: $requests:literal;)*) => {
+        $(impl $rule {
+            /// Sets how many endpoints must have had at least [`min_requests`](field@Self::min_requests) requests in an
+            /// [interval](crate::Outliers::interval) for this rule to be applied. With fewer such endpoints, the rule
+            /// ejects none. Default: 5. 0 has the same effect as 1.
+            #[must_use]
+            pub const fn min_hosts(mut self, hosts: usize) -> Self {
+                self.min_hosts = hosts;
+                self
+            }
 
-    /// Sets how many responses an endpoint must have had in an [interval](crate::Outliers::interval) for the rule
-    /// `LatencyOutlier` to judge it. The rule ignores an endpoint with fewer responses. Default: 100. 0 has the same
-    /// effect as 1.
-    #[must_use]
-    pub const fn min_requests(mut self, requests: u64) -> Self {
-        self.min_requests = requests;
-        self
-    }
+            /// Sets how many requests an endpoint must have had in an [interval](crate::Outliers::interval) for this
+            /// rule to judge it ([`LatencyOutlier`]: how many responses). The rule ignores an endpoint with fewer.
+            #[doc = concat!("Default: ", $requests, ". 0 has the same effect as 1.")]
+            #[must_use]
+            pub const fn min_requests(mut self, requests: u64) -> Self {
+                self.min_requests = requests;
+                self
+            }
+        })*
+    };
+}
+
+traffic_setters! {
+    SuccessRate: 100;
+    FailurePercentage: 50;
+    LatencyOutlier: 100;
 }
