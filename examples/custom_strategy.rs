@@ -7,7 +7,7 @@
 //! cargo run --example custom_strategy
 //! ```
 //!
-//! One line in `compare/main.rs` adds it to the tool `compare`, with its scenarios, tables and plots:
+//! One line in `compare/contenders.rs` adds it to the tool `compare`, with its scenarios, tables and plots:
 //!
 //! ```text
 //! own("demerits", |_client| Demerits { per_failure: 10 }),

@@ -6,7 +6,7 @@
 //! cargo run --release --example compare -- --write docs
 //! ```
 //!
-//! To add a custom strategy, add one line to [`yours`].
+//! To add a custom strategy, add one line to [`yours`](contenders::yours).
 
 mod args;
 mod contenders;
@@ -31,18 +31,9 @@ use equipoise::{sim::Contender, strategy::by_name};
 
 use crate::{
     args::{Args, Loads},
-    contenders::{Entrant, own},
-    custom_strategy::Demerits,
+    contenders::yours,
     sweep::{Sweep, Watch},
 };
-
-/// Custom strategies: a line for each, with its name for `--strategy` and a function that makes it for a client.
-fn yours() -> Vec<Entrant> {
-    vec![
-        own("demerits", |_client| Demerits { per_failure: 10 }),
-        // Add yours here.
-    ]
-}
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -72,7 +63,7 @@ fn list(out: &mut impl Write) -> io::Result<()> {
     }
     writeln!(out, "\nStrategies:\n")?;
     by_name::all().iter().try_for_each(|strategy| writeln!(out, "{strategy}\n    {}", strategy.about()))?;
-    writeln!(out, "\nCustom strategies in examples/compare/main.rs:\n")?;
+    writeln!(out, "\nCustom strategies in examples/compare/contenders.rs:\n")?;
     yours().iter().try_for_each(|entrant| writeln!(out, "{}", entrant.label()))
 }
 

@@ -46,7 +46,7 @@ pub(crate) async fn run(fault: &Fault, proxy: Proxy, args: &Args) -> anyhow::Res
             server.turn("after 20")?;
         }
     }
-    let running = Running::start(proxy, fault, &servers, args).await?;
+    let running = Running::start(proxy, fault, &servers, &args.strategy).await?;
     let address = format!("http://127.0.0.1:{}/", running.port).parse()?;
     let load = match fault.load {
         faults::Load::Asked => Load::rate(address, args.rate),

@@ -14,18 +14,11 @@ use crate::{
     args::Args,
     backend::Backend,
     health,
-    load::{CONNECTIONS, Load, Sample, Visitor},
+    load::{CONNECTIONS, Load, MAX_WAIT, RATE, Sample, Visitor},
     proxy,
     report::{Checks, Report},
     sessions,
 };
-
-/// Requests per second.
-pub(crate) const RATE: u32 = 300;
-
-/// Maximum time to wait for an event. Peak-EWMA is the slowest: it avoids a failed server until its penalty has faded,
-/// which takes seconds.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Number of requests that server 2 must answer after its restart.
 const STEADILY: usize = 10;
@@ -111,7 +104,7 @@ async fn a_server_dies(
     println!("\nAct 2: a server dies under load ({CONNECTIONS} keep-alive connections, {RATE} requests per second)");
     let third = requests.div_ceil(3) as usize;
     // The limit for the act is this time, plus the time that the requests take.
-    let patience = PATIENCE + Duration::from_secs(1) * requests / RATE;
+    let patience = MAX_WAIT + Duration::from_secs(1) * requests / RATE;
     let began = Instant::now();
     let tell = |what: String| println!("  {:5.2} s  {what}", began.elapsed().as_secs_f64());
     let mut report = Report::new(backends.iter().map(Backend::name).collect(), &PHASES);

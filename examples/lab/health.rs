@@ -11,9 +11,8 @@ use http::StatusCode;
 use tokio::{net::TcpListener, time::timeout};
 
 use crate::{
-    acts::{PATIENCE, RATE},
     backend::Backend,
-    load::{Load, Sample},
+    load::{Load, MAX_WAIT, RATE, Sample},
     proxy,
     report::Checks,
 };
@@ -84,7 +83,7 @@ pub(crate) async fn play(
 
     let (killed, _) = backends.remove(1).kill().await?;
     tell("server 2 is killed while there are no requests");
-    let down = timeout(PATIENCE, became(&mut changes, Availability::Unhealthy, &tell)).await.is_ok();
+    let down = timeout(MAX_WAIT, became(&mut changes, Availability::Unhealthy, &tell)).await.is_ok();
     checks.demand("the checks find out that server 2 is down, without any request", down);
 
     tell("the load begins");
@@ -95,7 +94,7 @@ pub(crate) async fn play(
             seen.add(&sample);
         }
     };
-    let _ = timeout(PATIENCE, counted).await;
+    let _ = timeout(MAX_WAIT, counted).await;
     let Seen { total, failed_over, by_server_2, .. } = seen;
     tell(&format!("{total} requests: server 2 answered {by_server_2}, {failed_over} failed over"));
     checks.demand(
@@ -122,7 +121,7 @@ pub(crate) async fn play(
             }
         }
     };
-    let _ = timeout(PATIENCE, watched).await;
+    let _ = timeout(MAX_WAIT, watched).await;
     load.stop();
     while let Some(sample) = load.next().await {
         seen.add(&sample);

@@ -29,8 +29,15 @@ use crate::proxy::{SERVED_BY, TRIES};
 /// Number of keep-alive connections of the load.
 pub(crate) const CONNECTIONS: u32 = 6;
 
-/// A response that takes longer counts as missing.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Requests per second.
+pub(crate) const RATE: u32 = 300;
+
+/// Maximum time to wait for an event. Peak-EWMA is the slowest: it avoids a failed server until its penalty has faded,
+/// which takes seconds.
+pub(crate) const MAX_WAIT: Duration = Duration::from_secs(60);
+
+/// A response after this time counts as missing.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A client with one keep-alive connection to the proxy.
 pub(crate) struct Visitor {
@@ -80,7 +87,7 @@ impl Visitor {
             let tries = tries.and_then(|tries| tries.parse().ok()).unwrap_or(1);
             Ok(Answer { status, served_by, tries, set_cookie, body: String::from_utf8_lossy(&body).into_owned() })
         };
-        timeout(PATIENCE, exchange).await.with_context(|| format!("no answer within {PATIENCE:?}"))?
+        timeout(RESPONSE_TIMEOUT, exchange).await.with_context(|| format!("no answer within {RESPONSE_TIMEOUT:?}"))?
     }
 }
 

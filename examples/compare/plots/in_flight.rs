@@ -5,7 +5,7 @@ use kuva::render::{
     render::{Scene, render_multiple},
 };
 
-use super::{line, percent_ticks, present, title};
+use super::style::{line, percent_ticks, present, title};
 use crate::sweep::{Point, Sweep};
 
 /// Shares of the time below this are not drawn.

@@ -5,7 +5,7 @@ use kuva::render::{
     render::{Scene, render_multiple},
 };
 
-use super::{line, percent_ticks, present, time_ticks, title};
+use super::style::{line, percent_ticks, present, time_ticks, title};
 use crate::{
     figures::milliseconds,
     sweep::{Point, Sweep},

@@ -7,7 +7,7 @@ use kuva::{
     render::{figure::Figure as Panels, layout::Layout, plots::Plot, render::Scene},
 };
 
-use super::{OTHERS, WATCHED, present, title};
+use super::style::{OTHERS, WATCHED, present, title};
 use crate::sweep::{Point, Sweep};
 
 /// Width of a row, and the gap between two cells.

@@ -3,7 +3,7 @@ use kuva::{
     render::{figure::Figure as Panels, layout::Layout, plots::Plot, render::Scene},
 };
 
-use super::{line, time_ticks, title};
+use super::style::{line, time_ticks, title};
 use crate::{
     figures::{self, Figure},
     sweep::Sweep,

@@ -9,9 +9,9 @@ use std::{
 
 use anyhow::Context;
 use clap::ValueEnum;
+use equipoise::StrategySpec;
 
 use crate::{
-    args::Args,
     backend::WORKERS,
     faults::{Fault, Load},
     process::{Backend, Process, free_port, listens, myself},
@@ -78,7 +78,7 @@ impl Running {
         proxy: Proxy,
         fault: &Fault,
         servers: &[Backend; 3],
-        args: &Args,
+        strategy: &StrategySpec,
     ) -> anyhow::Result<Self> {
         let (folder, port) = (Folder::new()?, free_port()?);
         let listen = format!("127.0.0.1:{port}");
@@ -97,7 +97,7 @@ impl Running {
         let mut command = match proxy {
             Proxy::Equipoise | Proxy::WithoutHealth => {
                 let mut command = myself("proxy")?;
-                command.args([&*listen, "--strategy", &args.strategy.to_string()]);
+                command.args([&*listen, "--strategy", &strategy.to_string()]);
                 command.args((proxy == Proxy::Equipoise).then_some("--health"));
                 command.args(limit.map(|limit| format!("--limit={limit}")));
                 command.args(servers.iter().map(|server| format!("--server={}", server.address())));
