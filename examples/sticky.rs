@@ -55,8 +55,8 @@ async fn main() -> anyhow::Result<()> {
     println!("A cookie of the balancer: an authenticated token that tells clients nothing.");
     let cookie = PersistenceCookie::insert("lb").indirect().httponly().build()?;
     // In production, use the same secret on every balancer: Key::new(1, secret)?
-    let values = Values::tokens(KeyRing::new(Key::generate(1)), &cookie);
-    story(|pool| Ok(Affinity::new(pool, Mode::cookie(cookie, values))?)).await?;
+    let naming = Values::tokens(KeyRing::new(Key::generate(1)), &cookie);
+    story(|pool| Ok(Affinity::new(pool, Mode::cookie(cookie, naming))?)).await?;
 
     println!(
         "\nA table in memory, by a header with the user. The feature `affinity-redis` provides the same in Redis."

@@ -69,8 +69,8 @@ pub(crate) async fn play(
     let pool = Pool::new(strategy.build());
     pool.update(specs, |_| ())?;
     let cookie = PersistenceCookie::insert("lab").indirect().httponly().build()?;
-    let values = Values::tokens(KeyRing::new(Key::generate(1)), &cookie);
-    let affinity = Affinity::new(&pool, Mode::cookie(cookie, values))?;
+    let naming = Values::tokens(KeyRing::new(Key::generate(1)), &cookie);
+    let affinity = Affinity::new(&pool, Mode::cookie(cookie, naming))?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let proxy = listener.local_addr()?;
     let serving = tokio::spawn(proxy::serve(listener, pool, Some(affinity.clone()), None));

@@ -44,8 +44,8 @@ use crate::{affinity::Affinity, mode::Found, store::StoreAnswer};
 ///     })
 /// })?;
 /// let cookie = PersistenceCookie::insert("lb").indirect().httponly().build()?;
-/// let values = Values::tokens(KeyRing::new(Key::generate(1)), &cookie);
-/// let affinity = Affinity::new(&pool, Mode::cookie(cookie, values))?;
+/// let naming = Values::tokens(KeyRing::new(Key::generate(1)), &cookie);
+/// let affinity = Affinity::new(&pool, Mode::cookie(cookie, naming))?;
 /// let service = AffinityLayer::new(affinity).layer(Balance::new(pool));
 ///
 /// let first = service.clone().oneshot(Request::new(Empty::new())).await?;

@@ -24,10 +24,10 @@ pub mod token;
 use equipoise_core::__private as guard;
 
 pub use crate::{
-    affinity::{Affinity, AffinityExplanation, AffinityStats, Fallback, InvalidMode, SessionLimit},
+    affinity::{Affinity, AffinityExplanation, Fallback, InvalidMode, SessionLimit},
     by_name::{AffinitySpec, InvalidAffinity},
     layer::{AffinityFuture, AffinityLayer, WithAffinity},
     mode::{InvalidValues, Mode, Values},
-    outcome::{AffinityOutcome, UnboundReason},
+    outcome::{AffinityOutcome, AffinityStats, UnboundReason},
     store::{Lookup, SessionStore, StoreError},
 };

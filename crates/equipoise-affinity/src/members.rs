@@ -101,7 +101,7 @@ impl PoolMembers {
         self.pool.availability(id).is_some()
     }
 
-    /// Whether the endpoint takes requests that are bound to it; if `forced`, whatever its availability is. O(1).
+    /// Whether the endpoint takes requests that are bound to it; if `forced`, in every availability. O(1).
     pub(crate) fn accepts(&self, id: &EndpointId, forced: bool) -> bool {
         let availability = self.pool.availability(id);
         availability.is_some_and(|now| forced || !matches!(now, Availability::Maintenance | Availability::Unhealthy))
@@ -116,8 +116,8 @@ impl PoolMembers {
         self.departed.load().contains(id)
     }
 
-    /// Calls `left` for each endpoint that has left and `there` with the current members, if they have changed since
-    /// the last call. Returns what `there` returned, if it was called. One atomic load if the membership is unchanged,
+    /// If the members have changed since the last call: calls `left` for each endpoint that has left, then `there` with
+    /// the current members, and returns what `there` returned. One atomic load if the membership is unchanged,
     /// O(endpoints) otherwise.
     ///
     /// If another thread is doing this, the call returns `None` at once, or with `waits` after that thread has
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_told_of_weights_and_availability() {
+    fn changes_of_weight_and_availability_are_not_reported() {
         let (pool, told, gone) = (pool(), Cell::new(0), RefCell::new(vec![]));
         let members = PoolMembers::new(pool.clone());
         let follow = || {
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_goes_on_when_all_have_been_told_and_others_at_once() {
+    fn a_call_that_waits_returns_after_the_report_and_others_at_once() {
         let pool = pool();
         let members = PoolMembers::new(pool.clone());
         let (begun, has_begun) = mpsc::channel();
@@ -234,10 +234,10 @@ mod tests {
                 members.follow(false, |_| (), there);
             });
             has_begun.recv().unwrap();
-            members.follow(false, |_| (), |_| unreachable!("somebody is telling"));
+            members.follow(false, |_| (), |_| unreachable!("another thread is reporting"));
             assert_eq!(told.load(Ordering::Acquire), 0);
             let waiting = scope.spawn(move || {
-                members.follow(true, |_| (), |_| unreachable!("somebody has told"));
+                members.follow(true, |_| (), |_| unreachable!("another thread has reported"));
                 told.load(Ordering::Acquire)
             });
             go_on.send(()).unwrap();

@@ -88,6 +88,14 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Returns the error as a label for metrics: `unavailable` or `malformed`. Labels are stable.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Unavailable { .. } => "unavailable",
+            Self::Malformed { .. } => "malformed",
+        }
+    }
+
     pub(crate) fn panicked() -> Self {
         Self::Unavailable { reason: "it panicked".to_owned() }
     }

@@ -113,7 +113,7 @@ async fn of_several_cookies_the_first_that_names_an_endpoint_is_forced() {
     let pool = pool();
     let site = site(&pool, affinity(&pool, by_id()));
     pool.set_availability("b", Availability::Maintenance).unwrap();
-    let cookies = "SRV=nobody; SRV=b; SRV=c";
+    let cookies = "SRV=unknown; SRV=b; SRV=c";
     assert_eq!(told(&ask(&site, request(cookies, true)).await.unwrap()).0, "b");
     assert_eq!(told(&ask(&site, request(cookies, false)).await.unwrap()).0, "c");
 }

@@ -32,8 +32,8 @@ impl Config {
         self.servers.iter().find(|(name, _)| name == server).map(|(_, value)| value)
     }
 
-    /// Whom the value names, of those that `may` be asked.
-    fn whose(&self, value: &[u8], may: impl Fn(&str) -> bool) -> Claim<String> {
+    /// The server that the value names. It is down unless `may` returns true for it.
+    fn find(&self, value: &[u8], may: impl Fn(&str) -> bool) -> Claim<String> {
         match self.servers.iter().find(|(_, known)| known.as_str().as_bytes() == value) {
             Some((server, _)) if may(server) => Claim::Endpoint(server.clone()),
             Some(_) => Claim::Down,
@@ -42,9 +42,9 @@ impl Config {
     }
 }
 
-/// Who may be asked, from what the transcript's configuration and commands say. Who does not listen (port 18699) is
-/// taken for down: for a cookie it comes to the same whether a check finds out or the request itself, as in
-/// `server_refuses_redispatch_1`, which moves on.
+/// Whether a server may be asked, by the configuration and the commands of the transcript. A server that does not listen
+/// (port 18699) counts as down: for a cookie it makes no difference whether a check or the request finds that out, as in
+/// `server_refuses_redispatch_1`.
 fn usable(config: &[String], out: &[String], server: &str) -> bool {
     let refuses = config.iter().any(|line| line.starts_with(&format!("server {server} ")) && line.contains(":18699"));
     !refuses && !out.iter().any(|name| name == server)
@@ -67,7 +67,7 @@ fn every_recorded_transcript_comes_out_the_same() {
                 let words: Vec<_> = command.split(['/', ' ']).collect();
                 let server = words[3].to_owned();
                 out.retain(|name| *name != server);
-                // Drain and weight 0 take no new work, and keep whom they have.
+                // With drain and weight 0, a server keeps its sessions.
                 if words[4..] == ["state", "maint"] {
                     out.push(server);
                 }
@@ -80,11 +80,11 @@ fn every_recorded_transcript_comes_out_the_same() {
             let (server, raw) = (upstream[0].as_str().unwrap(), upstream[1].as_str().unwrap());
             let (first, mut request) = head(step["request"].as_str().unwrap());
             let method = Method::from_bytes(first[0].as_bytes()).unwrap();
-            let (named, presented) = if ignored && first[1].starts_with("/static") {
+            let (named, state) = if ignored && first[1].starts_with("/static") {
                 (None, config.cookie.disregard(&mut request))
             } else {
                 let may = |server: &str| usable(&lines_of_config, &out, server);
-                config.cookie.on_request(&mut request, now, |value| config.whose(value, may))
+                config.cookie.on_request(&mut request, now, |value| config.find(value, may))
             };
             if let Some(named) = &named {
                 assert_eq!(named, server, "{name}, step {at}");
@@ -96,8 +96,8 @@ fn every_recorded_transcript_comes_out_the_same() {
             let status = StatusCode::from_bytes(first[1].as_bytes()).unwrap();
             let mut response = backend_answer(name, &expected);
             let value = config.value(server);
-            let served = Served { presented, kept: named.is_some(), value, method: &method, now };
-            config.cookie.on_response(served, status, &mut response);
+            let context = Served { state, kept: named.is_some(), value, method: &method, now };
+            config.cookie.on_response(context, status, &mut response);
             for header in [header::SET_COOKIE, header::CACHE_CONTROL] {
                 assert_eq!(lines(&response, header.clone()), lines(&expected, header), "{name}, step {at}");
             }
@@ -109,8 +109,8 @@ fn every_recorded_transcript_comes_out_the_same() {
     assert_eq!(replayed, 76);
 }
 
-/// One exchange as `golden/README.md` describes it: whom its cookie named, if not who got it, and what became of its
-/// `Cookie`, `Set-Cookie` and `Cache-Control` lines.
+/// One exchange as `golden/README.md` describes it: the server that its cookie named or that got the request, and its
+/// `Cookie`, `Set-Cookie` and `Cache-Control` lines afterwards.
 type Exchange = (Option<String>, [Vec<String>; 3]);
 
 fn exchange(set: &Value, config: &Config, case: &Value) -> Exchange {
@@ -119,10 +119,10 @@ fn exchange(set: &Value, config: &Config, case: &Value) -> Exchange {
     let is_down = |server: &str| set["down"].as_array().is_some_and(|down| down.iter().any(|name| name == server));
     let mut request = HeaderMap::new();
     strings(&case["cookie"]).iter().for_each(|line| add(&mut request, "cookie", line));
-    let (named, presented) = if set["ignored"] == true {
+    let (named, state) = if set["ignored"] == true {
         (None, config.cookie.disregard(&mut request))
     } else {
-        config.cookie.on_request(&mut request, now, |value| config.whose(value, |server| !is_down(server)))
+        config.cookie.on_request(&mut request, now, |value| config.find(value, |server| !is_down(server)))
     };
 
     let mut response = HeaderMap::new();
@@ -132,8 +132,8 @@ fn exchange(set: &Value, config: &Config, case: &Value) -> Exchange {
     let method = Method::from_bytes(case["method"].as_str().unwrap().as_bytes()).unwrap();
     let status = StatusCode::from_u16(case["status"].as_u64().unwrap().try_into().unwrap()).unwrap();
     let value = config.value(server);
-    let served = Served { presented, kept: named.is_some(), value, method: &method, now };
-    config.cookie.on_response(served, status, &mut response);
+    let context = Served { state, kept: named.is_some(), value, method: &method, now };
+    config.cookie.on_response(context, status, &mut response);
     let became = [(&request, header::COOKIE), (&response, header::SET_COOKIE), (&response, header::CACHE_CONTROL)];
     (named.filter(|named| named != server), became.map(|(headers, name)| tightened(lines(headers, name))))
 }
@@ -153,7 +153,7 @@ fn tightened(lines: Vec<String>) -> Vec<String> {
     lines.into_iter().map(tight).collect()
 }
 
-/// The same exchange in words on whose meaning HAProxy and RFC 6265 agree, and what had to be reworded.
+/// The same exchange in words that HAProxy and RFC 6265 read alike, and what had to be reworded.
 fn reworded(case: &Value) -> (Value, Parted) {
     let (mut case, mut parted) = (case.clone(), Parted::default());
     let mut reword = |lines: &mut Value, of: fn(&str, &mut Parted) -> String| {

@@ -1,4 +1,4 @@
-//! Endpoints that join, leave and stand in, and balancers that do not agree on who is there or what time it is.
+//! Endpoints that join, leave and stand in, and balancers with different members or clocks.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -236,7 +236,7 @@ async fn a_client_keeps_its_cookie_if_who_answered_has_no_name() {
         let pool = pool_of(&["a", "sorry"]);
         let site = site(&pool, Affinity::new(&pool, Mode::cookie(cookie, values)).unwrap());
         pool.set_availability("a", Availability::Maintenance).unwrap();
-        for brought in ["lb=A", "lb=nobody"] {
+        for brought in ["lb=A", "lb=unknown"] {
             let answer = get(&site, Some(brought)).await;
             assert_eq!((by(&answer).as_str(), answer.headers().get(SET_COOKIE)), ("sorry", None));
         }
@@ -276,7 +276,7 @@ async fn nobody_is_bound_to_an_endpoint_that_left_before_it_answered() {
         let slow = tokio::spawn(site.clone().oneshot(user("/slow", "ada")));
         backend.asked.acquire().await.unwrap().forget();
         fill(&pool, &[("b", Backend::new())]);
-        // Somebody else has the store told.
+        // Another request reports to the store.
         let _ = site.clone().oneshot(user("/", "bob")).await.unwrap();
         backend.go_on.add_permits(1);
         let answer = slow.await.unwrap().unwrap();
@@ -304,15 +304,15 @@ async fn who_joined_and_answered_unseen_is_seen_leaving() {
     assert!(table.sessions().all(|session| session.endpoint().as_str() == "b"));
 }
 
-/// Who answers the requests of a client, and what becomes of them.
+/// The endpoints that answer the requests of a client, and the outcomes.
 async fn stand_ins(site: &Site, brought: &str) -> (HashSet<String>, Vec<AffinityOutcome>) {
-    let (mut who, mut what) = (HashSet::new(), vec![]);
+    let (mut endpoints, mut outcomes) = (HashSet::new(), vec![]);
     for _ in 0..8 {
         let answer = get(site, Some(brought)).await;
-        who.insert(by(&answer));
-        what.push(outcome(&answer));
+        endpoints.insert(by(&answer));
+        outcomes.push(outcome(&answer));
     }
-    (who, what)
+    (endpoints, outcomes)
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@ use std::{fmt, net::IpAddr, sync::Arc};
 
 use equipoise_tower::RequestHead;
 
-use super::InvalidModeSettings;
+use super::error::InvalidModeSettings;
 #[cfg(feature = "redis")]
 use crate::redis::InvalidRedisStore;
 use crate::{

@@ -45,35 +45,23 @@ mod parameters;
 mod table;
 #[cfg(test)]
 mod tests;
-mod words;
 
 pub use equipoise_core::spec::{Kind, Parameter, Position, Preset};
 use equipoise_core::{
     Pool,
-    spec::{Definition, InvalidText, Spec, Vocabulary},
+    spec::{Spec, Vocabulary},
 };
 
 pub use self::{
     context::{BuildAffinityError, BuildContext},
     error::InvalidModeSettings,
+    parameters::{InvalidAffinity, ModeDefinition, Modes},
 };
 use self::{
     make::Make,
-    parameters::{LOOKUP, MISSING, UNAVAILABLE, UNTIL},
+    parameters::{LOOKUP, MISSING, Settings, UNAVAILABLE, UNTIL},
 };
 use crate::Affinity;
-
-/// The vocabulary of modes: marks their definitions and errors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Modes {}
-
-/// The definition of a mode: its name and its parameters.
-pub type ModeDefinition = Definition<Modes>;
-
-/// Why a text is no mode of affinity.
-pub type InvalidAffinity = InvalidText<Modes>;
-
-type Settings<'a> = equipoise_core::spec::Settings<'a, Modes>;
 
 impl Vocabulary for Modes {
     type Make = Make;

@@ -1,11 +1,112 @@
-//! The parameters of modes. Those of the same name differ between groups of modes in their default or meaning.
+//! The parameters of modes and their words. Parameters of the same name differ between groups of modes in their default or meaning.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use equipoise_core::spec::{Kind, Param, ParamBuilder, Parameter};
+use equipoise_core::spec::{Definition, InvalidText, Kind, Param, ParamBuilder, Parameter, Setting, Value};
 
-use super::words::{By, FALLBACK, Naming, SameSite};
 use crate::Fallback;
+
+/// The vocabulary of modes: marks their definitions and errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Modes {}
+
+/// The definition of a mode: its name and its parameters.
+pub type ModeDefinition = Definition<Modes>;
+
+/// Why a text is no mode of affinity.
+pub type InvalidAffinity = InvalidText<Modes>;
+
+pub(super) type Settings<'a> = equipoise_core::spec::Settings<'a, Modes>;
+
+// Values that are one of a few words.
+
+macro_rules! words {
+    ($($(#[$doc:meta])* $name:ident { $($(#[cfg($cfg:meta)])? $variant:ident = $word:literal,)* })*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+            pub(super) enum $name {
+                $($(#[cfg($cfg)])? $variant,)*
+            }
+
+            impl $name {
+                pub(super) const ALL: &'static [Self] = &[$($(#[cfg($cfg)])? Self::$variant,)*];
+                pub(super) const WORDS: &'static [&'static str] = &[$($(#[cfg($cfg)])? $word,)*];
+
+                pub(super) fn word(self) -> &'static str {
+                    Self::WORDS[self as usize]
+                }
+            }
+
+            impl Setting for $name {
+                type Preset = Self;
+
+                fn read(value: &Value) -> Option<Self> {
+                    Self::ALL.iter().copied().find(|known| *value == Value::Choice(known.word()))
+                }
+
+                fn from_preset(preset: Self) -> Self {
+                    preset
+                }
+            }
+        )*
+    };
+}
+
+words! {
+    /// Where bindings are kept.
+    By {
+        Hash = "hash",
+        Table = "table",
+        #[cfg(feature = "redis")]
+        Redis = "redis",
+        Store = "store",
+    }
+    /// What names an endpoint in a cookie.
+    Naming {
+        Token = "token",
+        Id = "id",
+        Name = "name",
+        Dynamic = "dynamic",
+    }
+    /// Whether browsers send a cookie with requests from other sites.
+    SameSite {
+        Strict = "Strict",
+        Lax = "Lax",
+        None = "None",
+    }
+}
+
+impl By {
+    /// The session stores: all but `hash`.
+    pub(super) const STORES: &'static [Self] = Self::ALL.split_at(1).1;
+    const STORE_WORDS: &'static [&'static str] = Self::WORDS.split_at(1).1;
+}
+
+pub(super) const FALLBACK: Kind = Kind::ChoiceOrTimed {
+    words: &["rebind", "refuse"],
+    timed: "wait",
+    from: Duration::from_millis(1),
+    to: Duration::from_secs(3600),
+};
+
+// Of the kind `FALLBACK`.
+impl Setting for Fallback {
+    type Preset = Self;
+
+    fn read(value: &Value) -> Option<Self> {
+        match value {
+            Value::Choice("rebind") => Some(Self::Rebind),
+            Value::Choice("refuse") => Some(Self::Refuse),
+            Value::Timed("wait", longest) => Some(Self::Wait(*longest)),
+            _ => None,
+        }
+    }
+
+    fn from_preset(preset: Self) -> Self {
+        preset
+    }
+}
 
 /// A text that may be left out.
 type Text = Param<Option<String>>;

@@ -1,11 +1,10 @@
 //! Every mode by name: what is parsed, written and listed follows from here.
 
-use super::parameters::*;
 use super::{
-    ModeDefinition,
     make::{self, Make},
+    parameters::*,
 };
-use crate::cookie::CookieMode;
+use crate::{cookie::CookieMode, key::SessionKey};
 
 /// A test compares the presets with the builders' defaults.
 pub(super) const ALL: &[ModeDefinition] = &[
@@ -20,20 +19,25 @@ pub(super) const ALL: &[ModeDefinition] = &[
         "header",
         "by a header of the request",
         with_store![BY; HEADER_NAME],
-        Make::Keyed(make::header),
+        Make::Keyed(|settings, _| Ok(SessionKey::header(&settings.get(&HEADER_NAME))?)),
     ),
     ModeDefinition::new(
         "app-cookie",
         "by a cookie of the application, which is left unchanged",
         with_store![BY; APP_COOKIE_NAME],
-        Make::Keyed(make::app_cookie),
+        Make::Keyed(|settings, _| Ok(SessionKey::cookie(&settings.get(&APP_COOKIE_NAME))?)),
     ),
-    ModeDefinition::new("query", "by a parameter of the query", with_store![BY; URL_NAME], Make::Keyed(make::query)),
+    ModeDefinition::new(
+        "query",
+        "by a parameter of the query",
+        with_store![BY; URL_NAME],
+        Make::Keyed(|settings, _| Ok(SessionKey::query_parameter(&settings.get(&URL_NAME))?)),
+    ),
     ModeDefinition::new(
         "path-parameter",
         "by a parameter of the path, as in /shop;sid=3f9a/cart",
         with_store![BY; URL_NAME],
-        Make::Keyed(make::path_parameter),
+        Make::Keyed(|settings, _| Ok(SessionKey::path_parameter(&settings.get(&URL_NAME))?)),
     ),
     ModeDefinition::new(
         "path",
@@ -41,18 +45,23 @@ pub(super) const ALL: &[ModeDefinition] = &[
         with_store![BY; SEGMENT, FIRST],
         Make::Keyed(make::path),
     ),
-    ModeDefinition::new("host", "by the host of the request", with_store![BY;], Make::Keyed(make::host)),
+    ModeDefinition::new(
+        "host",
+        "by the host of the request",
+        with_store![BY;],
+        Make::Keyed(|_, _| Ok(SessionKey::host())),
+    ),
     ModeDefinition::new(
         "first-of",
         "by the first of these parts of the request that is present",
         with_store![BY; KEY_COOKIE, KEY_HEADER, KEY_PATH, KEY_QUERY],
-        Make::Keyed(make::first_of),
+        Make::Keyed(|settings, _| make::several(settings, SessionKey::or)),
     ),
     ModeDefinition::new(
         "all-of",
         "by these parts of the request together; a request without one of them has no key",
         with_store![BY; HOST, KEY_COOKIE, KEY_HEADER, KEY_PATH, KEY_QUERY],
-        Make::Keyed(make::all_of),
+        Make::Keyed(|settings, _| make::several(settings, SessionKey::and)),
     ),
     ModeDefinition::new(
         "cookie",

@@ -3,10 +3,9 @@ use std::time::SystemTime;
 use http::{HeaderMap, header::COOKIE};
 
 use super::{
-    CookieMode, PREFIX, PersistenceCookie,
-    date::{Dates, over, seconds},
-    lines::{Edit, Line, edit},
-    pairs::{Pair, Pairs},
+    lines::{Edit, Line, Pair, Pairs, edit},
+    settings::PersistenceCookie,
+    value::{CookieMode, Dates, PREFIX, over, seconds},
 };
 use crate::scan;
 
@@ -20,6 +19,17 @@ pub enum Claim<T> {
     Down,
     /// No endpoint.
     Unknown,
+}
+
+impl<T> Claim<T> {
+    /// Returns the kind of match as a label for metrics: `endpoint`, `down` or `unknown`. Labels are stable.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Endpoint(_) => "endpoint",
+            Self::Down => "down",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 /// The result of reading a request's cookie. In parentheses: HAProxy's letter for it in its log.
@@ -47,6 +57,23 @@ pub enum CookieOutcome {
     TooLong,
 }
 
+impl CookieOutcome {
+    /// Returns the outcome as a label for metrics, such as `valid`. Labels are stable.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Absent => "absent",
+            Self::Valid => "valid",
+            Self::Down => "down",
+            Self::Invalid => "invalid",
+            Self::Expired => "expired",
+            Self::Old => "old",
+            Self::Disregarded => "disregarded",
+            Self::TooMany => "too_many",
+            Self::TooLong => "too_long",
+        }
+    }
+}
+
 /// The state of a request's cookie that [`on_request`](PersistenceCookie::on_request) passes to
 /// [`on_response`](PersistenceCookie::on_response).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,7 +94,7 @@ impl PersistenceCookie {
     /// Reads the request's cookie, and changes the `Cookie` lines to what the endpoint should see. Returns the endpoint
     /// that the cookie names, if any.
     ///
-    /// `whose` gets a value without dates and without the endpoint's own value. The value is never empty. `whose` is
+    /// `find` gets a value without dates and without the endpoint's own value. The value is never empty. `find` is
     /// called for each cookie of the name until one names an endpoint. `now` is compared with
     /// [`max_idle`](super::PersistenceCookieBuilder::max_idle) and
     /// [`max_life`](super::PersistenceCookieBuilder::max_life).
@@ -86,20 +113,20 @@ impl PersistenceCookie {
         &self,
         headers: &mut HeaderMap,
         now: SystemTime,
-        mut whose: impl FnMut(&[u8]) -> Claim<T>,
+        mut find: impl FnMut(&[u8]) -> Claim<T>,
     ) -> (Option<T>, Presented) {
-        self.read(headers, now, |value, _| whose(value))
+        self.read(headers, now, |value, _| find(value))
     }
 
-    /// As [`on_request`](Self::on_request), but `whose` also gets the endpoint's own value, in prefix mode.
+    /// As [`on_request`](Self::on_request), but `find` also gets the endpoint's own value, in prefix mode.
     pub(crate) fn read<T>(
         &self,
         headers: &mut HeaderMap,
         now: SystemTime,
-        whose: impl FnMut(&[u8], Option<&[u8]>) -> Claim<T>,
+        find: impl FnMut(&[u8], Option<&[u8]>) -> Claim<T>,
     ) -> (Option<T>, Presented) {
         let length = headers.get_all(COOKIE).iter().fold(0, |sum: usize, line| sum.saturating_add(line.len()));
-        let mut search = Search::new(self, now, whose);
+        let mut search = Search::new(self, now, find);
         search.too_long = length > self.max_bytes;
         edit(headers, COOKIE, |line| self.on_cookies(line, &mut search));
         search.done()
@@ -110,7 +137,7 @@ impl PersistenceCookie {
     /// [`on_response`](PersistenceCookie::on_response), which then sets no cookie.
     pub fn disregard(&self, headers: &mut HeaderMap) -> Presented {
         let mut search = Search::new(self, SystemTime::UNIX_EPOCH, |_, _| Claim::<()>::Unknown);
-        search.presented.disregarded = true;
+        search.state.disregarded = true;
         edit(headers, COOKIE, |line| self.on_cookies(line, &mut search));
         search.done().1
     }
@@ -188,25 +215,25 @@ fn keep(line: &mut Line<'_>, pair: &Pair, cut: Option<usize>) {
 struct Search<'a, T, F> {
     cookie: &'a PersistenceCookie,
     now: u64,
-    whose: F,
+    find: F,
     seen: usize,
     too_long: bool,
     endpoint: Option<T>,
-    presented: Presented,
+    state: Presented,
 }
 
 impl<'a, T, F: FnMut(&[u8], Option<&[u8]>) -> Claim<T>> Search<'a, T, F> {
-    fn new(cookie: &'a PersistenceCookie, now: SystemTime, whose: F) -> Self {
+    fn new(cookie: &'a PersistenceCookie, now: SystemTime, find: F) -> Self {
         let now = seconds(now);
-        Self { cookie, now, whose, seen: 0, too_long: false, endpoint: None, presented: Presented::default() }
+        Self { cookie, now, find, seen: 0, too_long: false, endpoint: None, state: Presented::default() }
     }
 
     fn found(&mut self, value: &[u8], own: Option<&[u8]>) {
         self.seen = self.seen.saturating_add(1);
-        if self.too_long || self.seen > self.cookie.max_cookies || self.presented.disregarded {
+        if self.too_long || self.seen > self.cookie.max_cookies || self.state.disregarded {
             return;
         }
-        let Presented { outcome, dates, .. } = &mut self.presented;
+        let Presented { outcome, dates, .. } = &mut self.state;
         let mut value = if self.cookie.mode == CookieMode::Prefix { value } else { dates.cut(value) };
         let is_over = |then: Option<u64>, limit: Option<u64>| {
             then.zip(limit).is_some_and(|(then, limit)| over(then, self.now, limit))
@@ -228,7 +255,7 @@ impl<'a, T, F: FnMut(&[u8], Option<&[u8]>) -> Claim<T>> Search<'a, T, F> {
         if let Some(over) = over {
             *outcome = over;
         }
-        match if value.is_empty() { Claim::Unknown } else { (self.whose)(value, own) } {
+        match if value.is_empty() { Claim::Unknown } else { (self.find)(value, own) } {
             Claim::Endpoint(endpoint) => {
                 self.endpoint = Some(endpoint);
                 *outcome = CookieOutcome::Valid;
@@ -242,7 +269,7 @@ impl<'a, T, F: FnMut(&[u8], Option<&[u8]>) -> Claim<T>> Search<'a, T, F> {
     fn done(mut self) -> (Option<T>, Presented) {
         let limit = if self.seen == 0 {
             None
-        } else if self.presented.disregarded {
+        } else if self.state.disregarded {
             Some(CookieOutcome::Disregarded)
         } else if self.too_long {
             Some(CookieOutcome::TooLong)
@@ -251,8 +278,8 @@ impl<'a, T, F: FnMut(&[u8], Option<&[u8]>) -> Claim<T>> Search<'a, T, F> {
         };
         if let Some(outcome) = limit {
             self.endpoint = None;
-            self.presented = Presented { outcome, dates: Dates::default(), ..self.presented };
+            self.state = Presented { outcome, dates: Dates::default(), ..self.state };
         }
-        (self.endpoint, self.presented)
+        (self.endpoint, self.state)
     }
 }

@@ -6,10 +6,10 @@ use http::{
 };
 
 use super::{
-    CookieMode, CookieValue, PREFIX, PersistenceCookie, Presented,
-    date::{DATE, seconds, written},
-    lines::{Edit, Line, edit},
-    pairs::set_cookie,
+    lines::{Edit, Line, edit, set_cookie},
+    request::Presented,
+    settings::PersistenceCookie,
+    value::{CookieMode, CookieValue, DATE, PREFIX, seconds, written},
 };
 use crate::scan;
 
@@ -17,7 +17,7 @@ use crate::scan;
 #[derive(Clone, Copy, Debug)]
 pub struct Served<'a> {
     /// The state of the request's cookie, from [`on_request`](PersistenceCookie::on_request).
-    pub presented: Presented,
+    pub state: Presented,
     /// Whether the endpoint that answered is the one that the cookie named. Use `false` also to set the cookie again
     /// for the same endpoint, such as when the key of its token is about to be dropped.
     pub kept: bool,
@@ -48,6 +48,20 @@ pub enum CookieAction {
     Updated,
 }
 
+impl CookieAction {
+    /// Returns the action as a label for metrics, such as `inserted`. Labels are stable.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Found => "found",
+            Self::Deleted => "deleted",
+            Self::Replaced => "replaced",
+            Self::Inserted => "inserted",
+            Self::Updated => "updated",
+        }
+    }
+}
+
 impl PersistenceCookie {
     /// Changes the `Set-Cookie` and `Cache-Control` lines to what the client should see.
     ///
@@ -60,29 +74,29 @@ impl PersistenceCookie {
     /// Other lines are not changed (HAProxy removes white space around the first `=` of every `Set-Cookie` line). A
     /// value ends at the first `;`, as in browsers (in HAProxy also at a comma, and quotes hide both). O(length of
     /// these lines).
-    pub fn on_response(&self, served: Served<'_>, status: StatusCode, headers: &mut HeaderMap) -> CookieAction {
+    pub fn on_response(&self, context: Served<'_>, status: StatusCode, headers: &mut HeaderMap) -> CookieAction {
         let mut action = CookieAction::Nothing;
-        edit(headers, SET_COOKIE, |line| self.on_set_cookie(line, &served, &mut action));
-        if !self.inserts(&served, action) {
+        edit(headers, SET_COOKIE, |line| self.on_set_cookie(line, &context, &mut action));
+        if !self.inserts(&context, action) {
             return action;
         }
-        let Ok(line) = HeaderValue::try_from(self.set_cookie(&served)) else { return action };
-        let hides = self.nocache && is_cacheable(served.method, status, headers);
+        let Ok(line) = HeaderValue::try_from(self.set_cookie(&context)) else { return action };
+        let hides = self.nocache && is_cacheable(context.method, status, headers);
         // Both lines or none: without `private`, a cache could give the cookie to other clients.
         if hides && headers.try_append(CACHE_CONTROL, HeaderValue::from_static("private")).is_err() {
             return action;
         }
         match headers.try_append(SET_COOKIE, line) {
-            Ok(_) if served.kept && served.value.is_some() => CookieAction::Updated,
+            Ok(_) if context.kept && context.value.is_some() => CookieAction::Updated,
             Ok(_) => CookieAction::Inserted,
             Err(_) => action,
         }
     }
 
-    fn on_set_cookie(&self, old: &[u8], served: &Served<'_>, action: &mut CookieAction) -> Edit {
+    fn on_set_cookie(&self, old: &[u8], context: &Served<'_>, action: &mut CookieAction) -> Edit {
         let pair = set_cookie(old);
         let Some(assigned) = pair.assigned else { return Edit::Keep };
-        if served.presented.disregarded || old.get(pair.name.clone()) != Some(self.name.as_bytes()) {
+        if context.state.disregarded || old.get(pair.name.clone()) != Some(self.name.as_bytes()) {
             return Edit::Keep;
         }
         let mut line = Line::new(old);
@@ -90,7 +104,7 @@ impl PersistenceCookie {
         line.keep(assigned.equal..assigned.equal + 1);
         let mut rest = assigned.value.start;
         *action = CookieAction::Found;
-        match (self.mode, served.value) {
+        match (self.mode, context.value) {
             (CookieMode::Insert, _) if !self.preserve => {
                 *action = CookieAction::Deleted;
                 return Edit::Remove;
@@ -111,36 +125,36 @@ impl PersistenceCookie {
         line.changed().map_or(Edit::Keep, Edit::Replace)
     }
 
-    fn inserts(&self, served: &Served<'_>, action: CookieAction) -> bool {
-        let presented = served.presented;
+    fn inserts(&self, context: &Served<'_>, action: CookieAction) -> bool {
+        let state = context.state;
         self.mode == CookieMode::Insert
             && action != CookieAction::Found
-            && !presented.disregarded
-            && (!self.postonly || served.method == Method::POST)
-            && (!served.kept || served.value.is_some() && self.is_stale(presented, served.now))
+            && !state.disregarded
+            && (!self.postonly || context.method == Method::POST)
+            && (!context.kept || context.value.is_some() && self.is_stale(state, context.now))
     }
 
     /// Whether a cookie that is kept must be set again to update its dates.
-    pub(crate) fn is_stale(&self, presented: Presented, now: SystemTime) -> bool {
-        let (first, last) = (presented.dates.first, presented.dates.last);
+    pub(crate) fn is_stale(&self, state: Presented, now: SystemTime) -> bool {
+        let (first, last) = (state.dates.first, state.dates.last);
         let idle = self.max_idle.is_some() || last.is_some();
         idle && last.is_none_or(|last| last < seconds(now)) || self.max_life.is_some() != first.is_some()
     }
 
-    fn set_cookie(&self, served: &Served<'_>) -> Vec<u8> {
+    fn set_cookie(&self, context: &Served<'_>) -> Vec<u8> {
         let mut line = Vec::with_capacity(self.name.len() + self.tail.len() + 64);
         line.extend_from_slice(self.name.as_bytes());
         line.push(b'=');
-        if let Some(value) = served.value {
+        if let Some(value) = context.value {
             line.extend_from_slice(value.as_str().as_bytes());
-            let now = seconds(served.now);
+            let now = seconds(context.now);
             if self.max_idle.is_some() || self.max_life.is_some() {
                 line.push(DATE);
                 line.extend_from_slice(&written(now));
             }
             if self.max_life.is_some() {
                 line.push(DATE);
-                line.extend_from_slice(&written(served.presented.dates.first.unwrap_or(now)));
+                line.extend_from_slice(&written(context.state.dates.first.unwrap_or(now)));
             }
         } else {
             line.extend_from_slice(b"; Expires=Thu, 01-Jan-1970 00:00:01 GMT");

@@ -1,26 +1,112 @@
-use std::{fmt, time::Duration};
+//! The settings of a persistence cookie and their builder.
 
-use super::PersistenceCookie;
+use std::time::Duration;
 
-/// What is done with the cookie: the first word of HAProxy's `cookie NAME …`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum CookieMode {
-    /// The balancer sets a cookie of its own.
-    Insert,
-    /// The endpoint sets the cookie, and the balancer puts its value in place of the endpoint's.
-    Rewrite,
-    /// The endpoint sets a cookie that it needs itself, and the balancer puts its value and `~` in front of the
-    /// endpoint's, and takes them away again on the way back.
-    Prefix,
+use super::{
+    check::{InvalidCookie, check_attributes, check_name},
+    value::{CookieMode, CookieValue, DATE, InvalidCookieValue, PREFIX},
+};
+
+/// Maximum length of a cookie's name and value together that browsers store (RFC 6265, 6.1).
+const MAX_LEN: usize = 4096;
+
+/// The settings of a persistence cookie: HAProxy's `cookie` line.
+///
+/// [`on_request`](Self::on_request) reads the cookie and [`on_response`](Self::on_response) sets it. It has no state
+/// and reads no clock, so it can be shared freely.
+#[derive(Clone, Debug)]
+pub struct PersistenceCookie {
+    pub(super) name: String,
+    pub(super) mode: CookieMode,
+    pub(super) indirect: bool,
+    pub(super) nocache: bool,
+    pub(super) preserve: bool,
+    pub(super) postonly: bool,
+    pub(super) max_idle: Option<u64>,
+    pub(super) max_life: Option<u64>,
+    /// The text after the value in a `Set-Cookie` line.
+    pub(super) tail: String,
+    pub(super) max_cookies: usize,
+    pub(super) max_bytes: usize,
 }
 
-impl fmt::Display for CookieMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Insert => "insert",
-            Self::Rewrite => "rewrite",
-            Self::Prefix => "prefix",
-        })
+impl PersistenceCookie {
+    /// A cookie that the balancer sets. The usual choice, together with
+    /// [`indirect`](PersistenceCookieBuilder::indirect) and [`nocache`](PersistenceCookieBuilder::nocache).
+    pub fn insert(name: impl Into<String>) -> PersistenceCookieBuilder {
+        PersistenceCookieBuilder::new(name.into(), CookieMode::Insert)
+    }
+
+    /// A cookie that endpoints set. The balancer replaces its value. The endpoints decide which clients get one, and
+    /// see the balancer's value in requests.
+    ///
+    /// ```
+    /// use equipoise_affinity::cookie::{PersistenceCookie, Presented, Served};
+    /// use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+    ///
+    /// let cookie = PersistenceCookie::rewrite("SRV").build()?;
+    /// let value = cookie.value("A")?;
+    /// let context = Served {
+    ///     state: Presented::default(),
+    ///     kept: false,
+    ///     value: Some(&value),
+    ///     method: &Method::GET,
+    ///     now: std::time::SystemTime::now(),
+    /// };
+    /// let mut response = HeaderMap::new();
+    /// response.insert(header::SET_COOKIE, HeaderValue::from_static("SRV=any; Path=/app"));
+    /// cookie.on_response(context, StatusCode::OK, &mut response);
+    /// assert_eq!(response[header::SET_COOKIE], "SRV=A; Path=/app");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn rewrite(name: impl Into<String>) -> PersistenceCookieBuilder {
+        PersistenceCookieBuilder::new(name.into(), CookieMode::Rewrite)
+    }
+
+    /// A cookie that endpoints set and need, such as `JSESSIONID`. The balancer puts its own value in front of the
+    /// endpoint's. For clients that store only one cookie.
+    ///
+    /// ```
+    /// use equipoise_affinity::cookie::{Claim, PersistenceCookie};
+    /// use http::{HeaderMap, HeaderValue, header};
+    ///
+    /// let cookie = PersistenceCookie::prefix("JSESSIONID").build()?;
+    /// let mut request = HeaderMap::new();
+    /// request.insert(header::COOKIE, HeaderValue::from_static("JSESSIONID=A~abc123"));
+    /// let (endpoint, _) = cookie.on_request(&mut request, std::time::SystemTime::now(), |value| match value {
+    ///     b"A" => Claim::Endpoint("A"),
+    ///     _ => Claim::Unknown,
+    /// });
+    /// assert_eq!(endpoint, Some("A"));
+    /// assert_eq!(request[header::COOKIE], "JSESSIONID=abc123");
+    /// # Ok::<(), equipoise_affinity::cookie::InvalidCookie>(())
+    /// ```
+    pub fn prefix(name: impl Into<String>) -> PersistenceCookieBuilder {
+        PersistenceCookieBuilder::new(name.into(), CookieMode::Prefix)
+    }
+
+    /// Returns the cookie's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns how the cookie is set.
+    pub fn mode(&self) -> CookieMode {
+        self.mode
+    }
+
+    /// Checks that `text` can name an endpoint in this cookie.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidCookieValue`] if the text is empty, is too long for browsers, or contains a byte that is not an RFC
+    /// 6265 `cookie-octet`. `|`, which precedes dates, is not allowed in insert and rewrite mode. `~`, which precedes
+    /// the endpoint's value, is not allowed in prefix mode.
+    pub fn value(&self, text: impl AsRef<[u8]>) -> Result<CookieValue, InvalidCookieValue> {
+        let reserved = if self.mode == CookieMode::Prefix { PREFIX } else { DATE };
+        // Two dates take twelve bytes.
+        let max = MAX_LEN.saturating_sub(self.name.len() + 12);
+        CookieValue::checked(text.as_ref(), reserved, max)
     }
 }
 
@@ -63,7 +149,7 @@ pub struct PersistenceCookieBuilder {
 }
 
 impl PersistenceCookieBuilder {
-    pub(super) fn new(name: String, mode: CookieMode) -> Self {
+    fn new(name: String, mode: CookieMode) -> Self {
         Self {
             cookie: PersistenceCookie {
                 name,
@@ -209,99 +295,12 @@ impl PersistenceCookieBuilder {
             }
             cookie.tail.extend(["; ", &attribute]);
         }
-        cookie.check_kept()?;
+        // In the other modes, the endpoint writes the attributes.
+        if cookie.mode == CookieMode::Insert {
+            check_attributes(&cookie.name, &cookie.tail)?;
+        }
         Ok(cookie)
     }
-}
-
-impl PersistenceCookie {
-    /// Refuses a cookie that browsers ignore (RFC 6265bis, 5.7). Only what the balancer sets itself can be checked: in the
-    /// other modes the endpoint writes the attributes.
-    fn check_kept(&self) -> Result<(), InvalidCookie> {
-        if self.mode != CookieMode::Insert {
-            return Ok(());
-        }
-        let attributes = Attributes::of(&self.tail);
-        let needs = |what: &str, attribute| {
-            Err(InvalidCookie::Needs { name: self.name.clone(), what: what.to_owned(), attribute })
-        };
-        // Browsers compare prefixes without case. `__Host-Http-` is both of its parts.
-        let prefixed =
-            |prefix: &str| self.name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
-        let host = prefixed("__Host-");
-        let http = prefixed("__Http-") || prefixed("__Host-Http-");
-        if !attributes.secure {
-            if attributes.cross_site {
-                return needs("SameSite=None", "Secure");
-            }
-            if attributes.partitioned {
-                return needs("Partitioned", "Secure");
-            }
-            if host || http || prefixed("__Secure-") {
-                return needs("its prefix", "Secure");
-            }
-        }
-        if http && !attributes.http_only {
-            return needs("its prefix", "HttpOnly");
-        }
-        match attributes.wider_than_host {
-            Some(attribute) if host => {
-                Err(InvalidCookie::HostOnly { name: self.name.clone(), attribute: attribute.to_owned() })
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-/// The attributes of a cookie that decide whether browsers keep it. Of one that is there twice the last counts.
-#[derive(Default)]
-struct Attributes<'a> {
-    secure: bool,
-    http_only: bool,
-    partitioned: bool,
-    /// `SameSite=None`.
-    cross_site: bool,
-    /// A `Domain`, or a `Path` that is not `/`.
-    wider_than_host: Option<&'a str>,
-}
-
-impl<'a> Attributes<'a> {
-    /// Of what follows a cookie's value in a `Set-Cookie` line.
-    fn of(tail: &'a str) -> Self {
-        let mut attributes = Self::default();
-        let (mut domain, mut path) = (None, None);
-        for attribute in tail.split(';').map(str::trim) {
-            let (name, value) = attribute.split_once('=').unwrap_or((attribute, ""));
-            let (name, value) = (name.trim(), value.trim());
-            if name.eq_ignore_ascii_case("secure") {
-                attributes.secure = true;
-            } else if name.eq_ignore_ascii_case("httponly") {
-                attributes.http_only = true;
-            } else if name.eq_ignore_ascii_case("partitioned") {
-                attributes.partitioned = true;
-            } else if name.eq_ignore_ascii_case("samesite") {
-                attributes.cross_site = value.eq_ignore_ascii_case("none");
-            } else if name.eq_ignore_ascii_case("domain") {
-                domain = Some(attribute).filter(|_| !value.is_empty());
-            } else if name.eq_ignore_ascii_case("path") {
-                path = Some(attribute).filter(|_| value != "/");
-            }
-        }
-        attributes.wider_than_host = domain.or(path);
-        attributes
-    }
-}
-
-/// Maximum length of a name, in bytes. It leaves room for a value in the 4096 bytes that browsers store.
-const MAX_NAME: usize = 256;
-
-fn check_name(name: &str) -> Result<(), InvalidCookie> {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    // What begins with `$` is an attribute of the cookie before it (RFC 2965), and would never be found again.
-    if name.is_empty() || name.len() > MAX_NAME || name.starts_with('$') || !name.bytes().all(fits) {
-        return Err(InvalidCookie::Name { name: name.to_owned() });
-    }
-    Ok(())
 }
 
 fn in_seconds(setting: &'static str, time: Duration) -> Result<u64, InvalidCookie> {
@@ -309,70 +308,4 @@ fn in_seconds(setting: &'static str, time: Duration) -> Result<u64, InvalidCooki
         seconds @ 1..=0x7fff_ffff => Ok(seconds),
         _ => Err(InvalidCookie::Time { setting, time }),
     }
-}
-
-/// Why settings of a [`PersistenceCookie`] are invalid.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum InvalidCookie {
-    /// The name is not an RFC 6265 token, is too long, or begins with `$`.
-    #[error(
-        "{name:?} cannot be a cookie's name: 1 to {MAX_NAME} letters, digits or !#$%&'*+-.^_`|~, and no '$' in front"
-    )]
-    Name {
-        /// The name.
-        name: String,
-    },
-    /// The setting applies only to a cookie that the balancer sets, which it does not do in this mode.
-    #[error("`{setting}` goes with insert only; in {mode} mode it is the endpoint that sets the cookie")]
-    InsertOnly {
-        /// The setting.
-        setting: &'static str,
-        /// The mode.
-        mode: CookieMode,
-    },
-    /// The domain has a character that domains cannot have.
-    #[error("{domain:?} cannot be a cookie's domain: letters, digits, '.', '-' and '_' can, as in `.example.com`")]
-    Domain {
-        /// The domain.
-        domain: String,
-    },
-    /// The attribute is empty, or has a character that would end it.
-    #[error("{attribute:?} cannot be an attribute: printable ASCII without ';' can, as in `SameSite=Lax`")]
-    Attribute {
-        /// The attribute.
-        attribute: String,
-    },
-    /// Browsers ignore the cookie, because an attribute is missing (RFC 6265bis).
-    #[error("browsers do not keep the cookie {name:?}: {what} needs `{attribute}`, so set that too")]
-    Needs {
-        /// The cookie's name.
-        name: String,
-        /// What needs the attribute: another attribute, or the name's prefix.
-        what: String,
-        /// The attribute that is missing: `Secure` or `HttpOnly`.
-        attribute: &'static str,
-    },
-    /// Browsers ignore the cookie: a name that begins with `__Host-` allows no domain and no path except `/` (RFC 6265bis).
-    #[error(
-        "browsers do not keep the cookie {name:?} with {attribute:?}: its prefix allows no domain and no path but `/`; \
-         leave the attribute out, or take another name"
-    )]
-    HostOnly {
-        /// The cookie's name.
-        name: String,
-        /// The attribute that does not go with the name.
-        attribute: String,
-    },
-    /// The time is less than 1 s or more than 2³¹ − 1 s.
-    #[error("`{setting}` cannot be {time:?}: 1 s to 2147483647 s can; for no limit leave it out")]
-    Time {
-        /// The setting.
-        setting: &'static str,
-        /// The time.
-        time: Duration,
-    },
-    /// A limit is 0, so no cookie would be read.
-    #[error("a limit of 0 admits no cookie at all: at least 1 is needed")]
-    NoneAllowed,
 }

@@ -30,7 +30,7 @@ use crate::{read::is_token, source::ClientAddress};
 /// use equipoise_affinity::key::{Extracted, SessionKey};
 /// use equipoise_tower::RequestHead;
 ///
-/// // As Java servers do it: a cookie, or in the path for those who keep none.
+/// // As in Java servers: the cookie, or the path parameter of clients without cookies.
 /// let key = SessionKey::cookie("JSESSIONID")?.or(SessionKey::path_parameter("jsessionid")?);
 ///
 /// let request = http::Request::get("/shop/cart;jsessionid=3f9a?item=7").body(())?;
@@ -65,8 +65,8 @@ impl SessionKey {
         Rule::Source(client, prefix).into()
     }
 
-    /// The value of a header, without white space around it. Of several lines the last counts, the one that the nearest
-    /// proxy added, as with HAProxy's `req.fhdr`. A comma-separated list is one value.
+    /// The value of a header, without white space around it. If there are several lines, the last one is used, which the
+    /// nearest proxy added, as with HAProxy's `req.fhdr`. A comma-separated list is one value.
     ///
     /// # Errors
     ///
@@ -76,8 +76,8 @@ impl SessionKey {
         Ok(Rule::Header(parsed).into())
     }
 
-    /// The value of a request cookie, without quotes around it. The cookie may be the application's own. Of several
-    /// cookies of this name, the first that is not empty counts.
+    /// The value of a request cookie, without quotes around it. The cookie may be the application's own. If there are
+    /// several cookies of this name, the first that is not empty is used.
     ///
     /// # Errors
     ///
@@ -90,8 +90,8 @@ impl SessionKey {
         }
     }
 
-    /// The value of a query parameter: `3f9a` for `sid` in `/cart?item=7&sid=3f9a`. Of several parameters of this name,
-    /// the first that is not empty counts.
+    /// The value of a query parameter: `3f9a` for `sid` in `/cart?item=7&sid=3f9a`. If there are several parameters of
+    /// this name, the first that is not empty is used.
     ///
     /// # Errors
     ///
@@ -101,7 +101,7 @@ impl SessionKey {
     }
 
     /// The value of a path parameter: `3f9a` for `sid` in `/shop;sid=3f9a/cart`. Servers write it for clients without
-    /// cookies. Of several parameters of this name, the first that is not empty counts.
+    /// cookies. If there are several parameters of this name, the first that is not empty is used.
     ///
     /// # Errors
     ///
@@ -147,7 +147,7 @@ impl SessionKey {
     /// use equipoise_tower::RequestHead;
     ///
     /// #[derive(Clone)]
-    /// struct User(String); // What a layer further out made of a token.
+    /// struct User(String); // An outer layer has added it to the request.
     ///
     /// let key = SessionKey::by(|head| Some(head.extensions.get::<User>()?.0.as_bytes().into()));
     ///

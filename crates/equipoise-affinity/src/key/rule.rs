@@ -25,6 +25,15 @@ pub enum Extracted<'r> {
 }
 
 impl<'r> Extracted<'r> {
+    /// Returns the result as a label for metrics: `found`, `absent` or `oversized`. Labels are stable.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Found(_) => "found",
+            Self::Absent => "absent",
+            Self::Oversized => "oversized",
+        }
+    }
+
     /// Returns the key, if there is one.
     ///
     /// ```

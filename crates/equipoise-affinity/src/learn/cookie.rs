@@ -44,7 +44,7 @@ struct SetCookie<'r> {
 }
 
 impl<'r> SetCookie<'r> {
-    /// RFC 6265 §5.2 and §5.3. Of an attribute that is there twice, the last counts.
+    /// RFC 6265 §5.2 and §5.3. If an attribute occurs twice, the last one is used.
     fn read(line: &'r [u8], name: &str, now: SystemTime) -> Option<Self> {
         let mut parts = scan::split(line, b';');
         let (_, value) = pair(parts.next()?).filter(|(found, _)| *found == name.as_bytes())?;

@@ -49,7 +49,8 @@ impl Learn {
         Ok(self.or(Place::Cookie(name)))
     }
 
-    /// Adds the header `name`, of responses and requests. Of several lines, the last that is not empty counts.
+    /// Adds the header `name`, of responses and requests. If there are several lines, the last that is not empty is
+    /// used.
     ///
     /// # Errors
     ///
@@ -122,7 +123,7 @@ impl Learn {
 
     /// Returns what a response says about the session. `now` is compared with the cookie's `Expires`.
     ///
-    /// Of several `Set-Cookie` lines for the cookie, the last counts, as in the client (RFC 6265 §5.3); in nginx it is
+    /// If several `Set-Cookie` lines set the cookie, the last one is used, as in clients (RFC 6265 §5.3); in nginx it is
     /// the first. A line that deletes the cookie (an empty value, `Max-Age` of 0 or less, or else `Expires` in the
     /// past) overrides only an earlier line with the same `Domain` and `Path`. Applications that move a cookie to
     /// another path delete it at the old one.
@@ -180,6 +181,17 @@ pub enum Learned<'r> {
     Ended,
     /// The response neither sets nor deletes the key.
     Nothing,
+}
+
+impl Learned<'_> {
+    /// Returns the kind of result as a label for metrics: `key`, `ended` or `nothing`. Labels are stable.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Key(_) => "key",
+            Self::Ended => "ended",
+            Self::Nothing => "nothing",
+        }
+    }
 }
 
 /// A key is longer than [`Learn::max_key_len`] allows.

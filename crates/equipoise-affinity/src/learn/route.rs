@@ -28,6 +28,15 @@ pub enum Route {
 }
 
 impl Route {
+    /// Returns the kind of route as a label: `after_first`, `after_last` or `whole`. Labels are stable.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AfterFirst(_) => "after_first",
+            Self::AfterLast(_) => "after_last",
+            Self::Whole => "whole",
+        }
+    }
+
     /// Returns the route in `key`, or `None` if there is no separator, nothing after it, or the text is not UTF-8.
     pub fn of<'k>(&self, key: &'k [u8]) -> Option<&'k str> {
         let after = |at: usize| key.get(at.checked_add(1)?..);

@@ -25,12 +25,12 @@ pub(crate) struct Found {
     pub(crate) keyed: bool,
     /// The session store's answer, while it is awaited.
     pub(crate) lookup: Option<Lookup>,
-    /// Whether the request goes to its endpoint whatever the endpoint's availability is.
+    /// Whether the request goes to its endpoint in every availability.
     pub(crate) forced: bool,
     /// The client's address, if new sessions are limited by it and it is known.
     pub(crate) client: Option<IpAddr>,
-    /// The request's cookie. Mode `cookie` only, as the rest.
-    pub(super) presented: Presented,
+    /// The state of the request's cookie. It and the fields below are used in mode `cookie` only.
+    pub(super) cookie_state: Presented,
     pub(super) method: Method,
     /// The session that the cookie's token names. The next token continues it.
     pub(super) token_session: Option<TokenSession>,
@@ -47,7 +47,7 @@ impl Found {
             lookup: None,
             forced: false,
             client: None,
-            presented: Presented::default(),
+            cookie_state: Presented::default(),
             method: Method::GET,
             token_session: None,
             renew: false,

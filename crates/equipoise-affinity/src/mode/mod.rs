@@ -3,15 +3,14 @@
 mod cookie;
 mod found;
 mod keyed;
-mod values;
 
 use std::{fmt, sync::Arc, time::SystemTime};
 
 use equipoise_core::EndpointId;
 use http::{HeaderMap, request::Parts};
 
+pub use self::cookie::{InvalidValues, Values};
 pub(crate) use self::found::{Found, Settlement};
-pub use self::values::{InvalidValues, Values};
 use crate::{
     cookie::PersistenceCookie,
     key::SessionKey,
@@ -72,10 +71,10 @@ impl Mode {
         Self(Kind::Table(key, Guarded::new(store)))
     }
 
-    /// The balancer sets a cookie, or changes one that the backend sets: HAProxy's `cookie`. `values` determines how
+    /// The balancer sets a cookie, or changes one that the backend sets: HAProxy's `cookie`. `naming` determines how
     /// the cookie's value names an endpoint.
-    pub fn cookie(cookie: PersistenceCookie, values: Values) -> Self {
-        Self(Kind::Cookie(cookie, values))
+    pub fn cookie(cookie: PersistenceCookie, naming: Values) -> Self {
+        Self(Kind::Cookie(cookie, naming))
     }
 
     /// A request with a session key that a backend once set (in a cookie such as `JSESSIONID`, or in a header) goes to
@@ -101,7 +100,7 @@ impl Mode {
     /// The mode for one pool, whose endpoints no other pool shares.
     pub(crate) fn into_kind(self) -> Kind {
         match self.0 {
-            Kind::Cookie(cookie, values) => Kind::Cookie(cookie, values.for_pool()),
+            Kind::Cookie(cookie, naming) => Kind::Cookie(cookie, naming.for_pool()),
             kind => kind,
         }
     }
@@ -115,14 +114,14 @@ impl Kind {
             Self::None => Found::unbound(UnboundReason::Off),
             Self::Hash(key) => keyed::find_by_hash(key, head),
             Self::Table(key, store) => keyed::find_in_table(key, store, head),
-            Self::Cookie(cookie, values) => cookie::find(cookie, values, head, now, members, forced),
+            Self::Cookie(cookie, naming) => cookie::find(cookie, naming, head, now, members, forced),
             Self::Learn(learn, store) => keyed::find_learned(learn, store, head),
             Self::Route(learn, route) => keyed::find_by_route(learn, *route, head, members),
         };
         Found { forced, ..found }
     }
 
-    /// For a request that is not to be bound, whatever it brings.
+    /// Prepares a request that is not to be bound: its cookie is removed in mode `cookie`.
     pub(crate) fn disregard(&self, head: &mut Parts) -> Found {
         match self {
             Self::Cookie(cookie, _) => cookie::disregard(cookie, head),
@@ -130,18 +129,18 @@ impl Kind {
         }
     }
 
-    /// Remembers the session, and puts into the response what the client is to bring next time. Returns whether the
-    /// session is bound to the endpoint that answered, and was not before.
+    /// Stores the session's binding in the store or in the response's cookie. Returns whether the session is bound to
+    /// the endpoint that answered, and was not before.
     pub(crate) fn settle(&self, settlement: &Settlement<'_>, headers: &mut HeaderMap) -> bool {
         match self {
             Self::None | Self::Hash(_) | Self::Route(..) => false,
             Self::Table(_, store) => keyed::settle_in_table(store, settlement),
-            Self::Cookie(cookie, values) => cookie::settle(cookie, values, settlement, headers),
+            Self::Cookie(cookie, naming) => cookie::settle(cookie, naming, settlement, headers),
             Self::Learn(learn, store) => keyed::settle_learned(learn, store, settlement, headers),
         }
     }
 
-    /// Whether sessions are remembered in a store.
+    /// Whether bindings are kept in a store.
     pub(crate) fn has_store(&self) -> bool {
         matches!(self, Self::Table(..) | Self::Learn(..))
     }
@@ -154,7 +153,7 @@ impl Kind {
             }
         };
         let followed = members.follow(false, on_departure, |endpoints| match self {
-            Self::Cookie(cookie, values) => values.set_members(cookie, endpoints),
+            Self::Cookie(cookie, naming) => naming.set_members(cookie, endpoints),
             _ => Ok(()),
         });
         followed.unwrap_or(Ok(()))
@@ -167,7 +166,7 @@ impl fmt::Debug for Mode {
             Kind::None => f.write_str("none"),
             Kind::Hash(key) => f.debug_tuple("hash").field(key).finish(),
             Kind::Table(key, _) => f.debug_tuple("table").field(key).finish_non_exhaustive(),
-            Kind::Cookie(cookie, values) => f.debug_tuple("cookie").field(cookie).field(values).finish(),
+            Kind::Cookie(cookie, naming) => f.debug_tuple("cookie").field(cookie).field(naming).finish(),
             Kind::Learn(learn, _) => f.debug_tuple("learn").field(learn).finish_non_exhaustive(),
             Kind::Route(learn, route) => f.debug_tuple("route").field(learn).field(route).finish(),
         }

@@ -8,10 +8,12 @@ use equipoise_core::{Clock, SystemClock};
 use tokio::{
     runtime::Handle,
     sync::{Semaphore, mpsc},
+    task::AbortHandle,
 };
 
+#[cfg(doc)]
+use super::RedisStore;
 use super::{
-    RedisStore,
     link::{Backoff, Link, LinkSettings},
     local_cache::LocalCache,
     server::{InvalidRedisStore, Server},
@@ -162,12 +164,8 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// Creates the store. It starts to connect, and returns without waiting.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidRedisStore`] if a setting is invalid, or there is no runtime. An unavailable server is not an error.
-    pub fn build(self) -> Result<RedisStore, InvalidRedisStore> {
+    /// Starts the tasks of a store.
+    pub(super) fn start(self) -> Result<(Arc<Shared>, [AbortHandle; 2]), InvalidRedisStore> {
         let server = Server::new(
             &self.url,
             #[cfg(feature = "redis-tls")]
@@ -203,11 +201,11 @@ impl RedisStoreBuilder {
             writes,
             runtime: runtime.clone(),
         });
-        let (keeper, scribe) = (Arc::clone(&shared), Arc::clone(&shared));
-        let keep = async move { keeper.link.keep(&keeper.settings.link, &keeper.counters).await };
-        let write = async move { writer::write(&scribe, queue).await };
+        let (connecting, writing) = (Arc::clone(&shared), Arc::clone(&shared));
+        let keep = async move { connecting.link.keep(&connecting.settings.link, &connecting.counters).await };
+        let write = async move { writer::write(&writing, queue).await };
         let tasks = [runtime.spawn(keep).abort_handle(), runtime.spawn(write).abort_handle()];
-        Ok(RedisStore { shared, tasks })
+        Ok((shared, tasks))
     }
 
     fn check(&self) -> Result<(), InvalidRedisStore> {

@@ -10,14 +10,17 @@ use std::{
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use redis::{AsyncConnectionConfig, Pipeline, Value, aio::MultiplexedConnection, cmd};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    io::{join, split},
+    time::{Instant, sleep, timeout},
+};
 
 use super::{
     live::{Driver, Live},
     script::Script,
     server::Server,
     stats::Counters,
-    wire::{Checked, Replies},
+    wire::{Checked, Part, Replies},
 };
 
 /// How long to wait before connecting again.
@@ -95,7 +98,7 @@ impl Link {
                     }
                     let live = Arc::new(live);
                     self.live.store(Some(Arc::clone(&live)));
-                    let why = live.hold(driver, settings.lookup_timeout, settings.connect_timeout).await;
+                    let why = live.drive(driver, settings.lookup_timeout, settings.connect_timeout).await;
                     if since.elapsed() >= settings.backoff.max {
                         failures = 0;
                     } else {
@@ -128,10 +131,10 @@ impl Link {
     }
 
     async fn connect(&self, settings: &LinkSettings, replies: &Arc<Replies>) -> Result<(Live, Driver), String> {
-        let stream = settings.server.open().await.map_err(|error| error.to_string())?;
+        let (read, write) = split(settings.server.open().await.map_err(|error| error.to_string())?);
         let (mut connection, driver) = MultiplexedConnection::new_with_config(
-            settings.server.introduction(),
-            Checked::new(stream, Arc::clone(replies)),
+            settings.server.handshake(),
+            join(Checked { stream: read, replies: Arc::clone(replies), part: Part::Kind }, write),
             // Time limits are kept here, where what comes late is still of use.
             AsyncConnectionConfig::new().set_response_timeout(None),
         )
@@ -141,26 +144,26 @@ impl Link {
         replies.expected.store(replies.received.load(Ordering::Relaxed), Ordering::Relaxed);
         let mut driver: Driver = Box::pin(driver);
 
-        let (touch, claim) = tokio::select! {
-            fit = try_out(&mut connection, replies, &settings.probe) => fit?,
+        let (touch, bind) = tokio::select! {
+            fit = check_server(&mut connection, replies, &settings.probe) => fit?,
             () = &mut driver => return Err("it closed the connection".to_owned()),
         };
         let epoch = self.epochs.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        let live = Live::new(epoch, touch, claim, connection, Arc::clone(replies));
+        let live = Live::new(epoch, touch, bind, connection, Arc::clone(replies));
         Ok((live, driver))
     }
 }
 
 /// Checks that the server can be used. A server that hangs, is too old, or is read-only accepts connections too.
-async fn try_out(
+async fn check_server(
     connection: &mut MultiplexedConnection,
     replies: &Replies,
     probe: &[u8],
 ) -> Result<(Script, Script), String> {
-    let (mut touch, mut claim, mut get) = (Script::touch(), Script::claim(), cmd("GETEX"));
+    let (mut touch, mut bind, mut get) = (Script::touch(), Script::bind(), cmd("GETEX"));
     get.arg(probe);
     let mut first = Pipeline::new();
-    first.add_command(cmd("PING")).add_command(get).add_command(touch.load()).add_command(claim.load());
+    first.add_command(cmd("PING")).add_command(get).add_command(touch.load()).add_command(bind.load());
     replies.expected.fetch_add(4, Ordering::Relaxed);
     let answers = connection.send_packed_commands(&first, 0, 4).await.map_err(|error| error.to_string())?;
     let mut answers = answers.into_iter();
@@ -179,8 +182,8 @@ async fn try_out(
         _ => {}
     }
     touch.loaded(answers.next().unwrap_or_default());
-    claim.loaded(answers.next().unwrap_or_default());
-    Ok((touch, claim))
+    bind.loaded(answers.next().unwrap_or_default());
+    Ok((touch, bind))
 }
 
 #[cfg(test)]

@@ -26,13 +26,13 @@ pub(super) struct Live {
     /// The number of the connection; the first is 1.
     pub(super) epoch: u64,
     pub(super) touch: Script,
-    pub(super) claim: Script,
+    pub(super) bind: Script,
     connection: MultiplexedConnection,
     replies: Arc<Replies>,
     stalled: AtomicBool,
     /// How many replies had been received when it stalled.
     stalled_at: AtomicU64,
-    suspected: Notify,
+    timed_out: Notify,
     refused: Notify,
 }
 
@@ -46,19 +46,19 @@ impl Live {
     pub(super) fn new(
         epoch: u64,
         touch: Script,
-        claim: Script,
+        bind: Script,
         connection: MultiplexedConnection,
         replies: Arc<Replies>,
     ) -> Self {
         Self {
             epoch,
             touch,
-            claim,
+            bind,
             connection,
             replies,
             stalled: AtomicBool::new(false),
             stalled_at: AtomicU64::new(0),
-            suspected: Notify::new(),
+            timed_out: Notify::new(),
             refused: Notify::new(),
         }
     }
@@ -67,7 +67,7 @@ impl Live {
     pub(super) async fn ask(&self, command: &Cmd) -> RedisResult<Value> {
         self.replies.expected.fetch_add(1, Ordering::Relaxed);
         let answer = self.connection.clone().send_packed_command(command).await?;
-        self.look_at(&answer);
+        self.check_reply(&answer);
         Ok(answer)
     }
 
@@ -80,12 +80,12 @@ impl Live {
             pipeline.add_command(command);
         }
         let answers = self.connection.clone().send_packed_commands(&pipeline, 0, count).await?;
-        answers.iter().for_each(|answer| self.look_at(answer));
+        answers.iter().for_each(|answer| self.check_reply(answer));
         Ok(answers)
     }
 
     /// Ends the connection if the server has become a replica or requires authentication.
-    fn look_at(&self, answer: &Value) {
+    fn check_reply(&self, answer: &Value) {
         if let Value::ServerError(error) = answer
             && (error.kind() == Some(ServerErrorKind::ReadOnly) || error.code() == "NOAUTH")
         {
@@ -97,17 +97,17 @@ impl Live {
         self.stalled.load(Ordering::Relaxed)
     }
 
-    /// Returns how many replies have been received, for [`suspect`](Self::suspect).
+    /// Returns how many replies have been received, for [`report_timeout`](Self::report_timeout).
     pub(super) fn answers(&self) -> u64 {
         self.replies.received.load(Ordering::Relaxed)
     }
 
     /// Reports that a command has timed out. If no reply has been received since `answers`, the server counts as
     /// unavailable until it sends one.
-    pub(super) fn suspect(&self, answers: u64) {
+    pub(super) fn report_timeout(&self, answers: u64) {
         if self.answers() == answers && !self.stalled.swap(true, Ordering::Relaxed) {
             self.stalled_at.store(answers, Ordering::Relaxed);
-            self.suspected.notify_one();
+            self.timed_out.notify_one();
         }
     }
 
@@ -118,13 +118,13 @@ impl Live {
 
     /// Drives the connection until it ends, and returns why. After a command has timed out, the server has `max` to send
     /// any reply. `interval` is how often that is checked.
-    pub(super) async fn hold(&self, driver: Driver, interval: Duration, max: Duration) -> String {
+    pub(super) async fn drive(&self, driver: Driver, interval: Duration, max: Duration) -> String {
         let mut driver = pin!(driver);
         loop {
             tokio::select! {
                 () = &mut driver => return "it closed the connection".to_owned(),
                 () = self.refused.notified() => return "it refuses: a replica, or authentication is wanted".to_owned(),
-                () = self.suspected.notified() => {}
+                () = self.timed_out.notified() => {}
             }
             // A command has timed out. Until the next reply, others do not wait; if none comes, the connection ends.
             let (answers, since) = (self.stalled_at.load(Ordering::Relaxed), Instant::now());

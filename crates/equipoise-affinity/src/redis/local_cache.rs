@@ -20,11 +20,11 @@ pub(super) const SKEW: u64 = 300;
 /// What is known about one session.
 #[derive(Debug)]
 pub(super) struct CacheEntry {
-    /// The endpoint it is bound to. `None`: it has ended here, and the server does not know yet.
+    /// The endpoint that the session is bound to. `None` if it has ended here and the server does not know that yet.
     pub(super) bound: Option<EndpointId>,
     /// While the binding is not written yet: the endpoint that it replaces at the server.
     pub(super) instead_of: Option<EndpointId>,
-    /// When it was first bound, in seconds since 1970.
+    /// When the session was first bound, in seconds since 1970.
     born: AtomicU64,
     /// When this was learned.
     pub(super) learned: Timestamp,
@@ -58,8 +58,8 @@ impl CacheEntry {
         Self { epoch, ..Self::new(Some(binding.endpoint), binding.born, now) }
     }
 
-    /// When the session was first bound, at the latest `now`: both in seconds since 1970. Clocks may be [`SKEW`] apart; a
-    /// birth that lies further ahead counts as now from here on, or the session would outlive its lifetime.
+    /// Returns when the session was first bound. That and `now` are in seconds since 1970. Clocks may differ by [`SKEW`].
+    /// A birth further in the future is replaced by `now`, because the session would outlive its lifetime otherwise.
     pub(super) fn born(&self, now: u64) -> u64 {
         let born = self.born.load(Ordering::Relaxed);
         if born <= now.saturating_add(SKEW) {
@@ -90,20 +90,20 @@ impl CacheEntry {
     }
 
     /// Marks that a write begins. Returns `false` if one is already running.
-    pub(super) fn set_out(&self) -> bool {
+    pub(super) fn begin_write(&self) -> bool {
         !self.writing.swap(true, Ordering::Relaxed)
     }
 
     /// Marks that the write has ended, with or without success.
-    pub(super) fn write_ended(&self) {
+    pub(super) fn end_write(&self) {
         self.writing.store(false, Ordering::Relaxed);
     }
 }
 
-/// Entries by key, as many as fit; which stay is up to how often they are used (CLOCK-Pro, as `quick_cache` has it).
+/// Entries by key, up to a capacity. Entries that are rarely used are evicted first (CLOCK-Pro of `quick_cache`).
 pub(super) struct LocalCache {
     entries: Cache<StoreKey, Arc<CacheEntry>>,
-    /// Locked from reading to writing an entry. Lookups do not need it.
+    /// Locked while an entry is read, changed and written. Lookups do not lock it.
     changing: Mutex<()>,
 }
 
@@ -132,8 +132,8 @@ impl LocalCache {
         next
     }
 
-    /// The server has answered a question asked at `asked`: with a binding, or that there is none. What has been decided
-    /// here since stands. Returns what holds now.
+    /// Takes the server's answer to a lookup that was sent at `asked`. Changes that this balancer has made since then are
+    /// kept. Returns the endpoint that the session is bound to now.
     pub(super) fn learn(
         &self,
         key: &StoreKey,
@@ -150,7 +150,7 @@ impl LocalCache {
         self.put(key, found, now, epoch)
     }
 
-    /// The server has answered a write of `entry`: this holds there now, whoever wrote it.
+    /// Takes the server's answer to a write of `entry`: the binding that the server has now.
     pub(super) fn written(
         &self,
         key: &StoreKey,
@@ -160,7 +160,7 @@ impl LocalCache {
         epoch: u64,
     ) {
         let _changing = self.changing.lock();
-        entry.write_ended();
+        entry.end_write();
         if self.entries.peek(key).is_some_and(|known| Arc::ptr_eq(&known, entry)) {
             self.put(key, holds, now, epoch);
         }

@@ -109,7 +109,7 @@ impl RedisStore {
 
     /// Returns the cached entry of a key, if its session has not ended.
     fn known(&self, key: &StoreKey, now: Timestamp) -> Option<Arc<CacheEntry>> {
-        let known = self.shared.cache.get(key).filter(|known| self.shared.goes_on(known, now))?;
+        let known = self.shared.cache.get(key).filter(|known| self.shared.is_live(known, now))?;
         known.touch(now);
         Some(known)
     }
@@ -148,6 +148,18 @@ impl RedisStore {
     }
 }
 
+impl RedisStoreBuilder {
+    /// Creates the store. It starts to connect, and returns without waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidRedisStore`] if a setting is invalid, or there is no runtime. An unavailable server is not an error.
+    pub fn build(self) -> Result<RedisStore, InvalidRedisStore> {
+        let (shared, tasks) = self.start()?;
+        Ok(RedisStore { shared, tasks })
+    }
+}
+
 impl SessionStore for RedisStore {
     /// One lookup in the local cache, or one round trip: O(1). The answer may be awaited on any executor.
     fn lookup(&self, key: &[u8]) -> Lookup {
@@ -165,7 +177,9 @@ impl SessionStore for RedisStore {
         };
         let (caller, found) = oneshot::channel();
         shared.runtime.spawn(Arc::clone(shared).ask(live, key, known, Some(caller), permit));
-        Lookup::Later(Box::pin(async move { found.await.unwrap_or_else(|_| Err(shared::away("it has been closed"))) }))
+        Lookup::Later(Box::pin(async move {
+            found.await.unwrap_or_else(|_| Err(shared::unavailable("it has been closed")))
+        }))
     }
 
     /// The local cache has the binding at once. It is written to the server in the background.

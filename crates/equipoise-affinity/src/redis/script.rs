@@ -2,8 +2,9 @@
 
 use redis::{Cmd, Value, cmd};
 
-/// Looks a binding up where sessions have a lifetime: one that is over ends, and one that goes on expires no later. One
-/// that was born further ahead than clocks may be apart counts as born now, and is stored so, or it would never age.
+/// Looks up a binding if sessions have a lifetime. A session whose lifetime is over is removed. The expiry of any other
+/// is set to the end of its lifetime at the latest. A birth that is further in the future than clocks may differ is
+/// replaced by the current time, because the session would never end otherwise.
 const TOUCH: &str = r"
 local current = redis.pcall('GET', KEYS[1])
 if type(current) ~= 'string' then return current end
@@ -24,9 +25,10 @@ redis.call('PEXPIRE', KEYS[1], string.format('%.0f', left))
 return current
 ";
 
-/// Binds, unless somebody else has. A session that moves keeps its birth; what a later version wrote stands; what is no
-/// binding at all is written over. A birth further ahead than clocks may be apart counts as now.
-const CLAIM: &str = r"
+/// Binds a session, unless another balancer has bound it. A session that moves keeps its birth. A value of a later
+/// version is kept, and a value that is no binding is replaced. A birth that is further in the future than clocks may
+/// differ is replaced by the current time.
+const BIND: &str = r"
 local current = redis.pcall('GET', KEYS[1])
 if type(current) == 'table' then return current end
 local idle, life, now, skew = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
@@ -65,7 +67,7 @@ redis.call('SET', KEYS[1], value, 'PX', string.format('%.0f', left(birth)))
 return value
 ";
 
-/// A script, and what the server calls it if it has taken it.
+/// A script, and its name at the server once it is loaded.
 #[derive(Clone, Debug)]
 pub(super) struct Script {
     text: &'static str,
@@ -77,18 +79,18 @@ impl Script {
         Self { text: TOUCH, sha: None }
     }
 
-    pub(super) fn claim() -> Self {
-        Self { text: CLAIM, sha: None }
+    pub(super) fn bind() -> Self {
+        Self { text: BIND, sha: None }
     }
 
-    /// Hands it to the server.
+    /// The command that loads the script.
     pub(super) fn load(&self) -> Cmd {
         let mut load = cmd("SCRIPT");
         load.arg("LOAD").arg(self.text);
         load
     }
 
-    /// What the server answered to that. One that keeps no scripts, or not for us, gets the text each time.
+    /// Takes the answer to [`load`](Self::load). A server that does not load scripts gets the text with each call.
     pub(super) fn loaded(&mut self, answer: Value) {
         self.sha = match answer {
             Value::BulkString(sha) if sha.len() == 40 => Some(sha),
@@ -96,7 +98,7 @@ impl Script {
         };
     }
 
-    /// The call of it on `key`, by name or, once the server has said that it does not know it, by its `text`.
+    /// The command that runs the script on `key`: by its name, or with its text if `text` is set or the name is unknown.
     pub(super) fn call(&self, key: &[u8], text: bool) -> Cmd {
         let mut call = match &self.sha {
             Some(sha) if !text => {
@@ -115,14 +117,14 @@ impl Script {
     }
 }
 
-/// Looks a binding up, and starts its idle expiry again.
+/// The command that looks up a binding and starts its idle timeout again.
 pub(super) fn get(key: &[u8], idle: u64) -> Cmd {
     let mut get = cmd("GETEX");
     get.arg(key).arg("PX").arg(idle);
     get
 }
 
-/// Ends a session.
+/// The command that ends a session.
 pub(super) fn end(key: &[u8]) -> Cmd {
     let mut end = cmd("DEL");
     end.arg(key);

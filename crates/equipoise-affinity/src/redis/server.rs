@@ -23,7 +23,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// When it names none, or one that TLS is or is not to be spoken to.
+    /// [`InvalidRedisStore`] if the URL is invalid, or if the URL and the TLS settings do not fit together.
     pub(super) fn new(
         url: &str,
         #[cfg(feature = "redis-tls")] config: Option<Arc<rustls::ClientConfig>>,
@@ -68,12 +68,12 @@ impl Server {
         })
     }
 
-    /// Without user and password.
+    /// Returns the address, without user and password.
     pub(super) fn address(&self) -> &ConnectionAddr {
         self.info.addr()
     }
 
-    pub(super) fn introduction(&self) -> &RedisConnectionInfo {
+    pub(super) fn handshake(&self) -> &RedisConnectionInfo {
         self.info.redis_settings()
     }
 

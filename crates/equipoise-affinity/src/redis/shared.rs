@@ -76,13 +76,13 @@ impl Shared {
         millis(self.settings.idle)
     }
 
-    /// The lifetime as scripts take it: 0 is none.
+    /// The lifetime in milliseconds for scripts; 0 means no limit.
     pub(super) fn life(&self) -> u64 {
         self.settings.life.map_or(0, millis)
     }
 
-    /// Whether an entry's session goes on, as far as this balancer knows.
-    pub(super) fn goes_on(&self, entry: &CacheEntry, now: Timestamp) -> bool {
+    /// Whether an entry's session has not ended, as far as this balancer knows.
+    pub(super) fn is_live(&self, entry: &CacheEntry, now: Timestamp) -> bool {
         entry.unused_for(now) < self.settings.idle
             && (self.settings.life.is_none()
                 || entry.bound.is_none()
@@ -94,33 +94,32 @@ impl Shared {
         if self.link.epoch().is_none() {
             return self.counters.writes_dropped.count();
         }
-        if entry.set_out() && self.writes.try_send(Write { key: *key, entry: Arc::clone(entry) }).is_err() {
-            entry.write_ended();
+        if entry.begin_write() && self.writes.try_send(Write { key: *key, entry: Arc::clone(entry) }).is_err() {
+            entry.end_write();
             self.counters.writes_dropped.count();
         }
     }
 
-    /// The command that binds what `entry` says.
-    pub(super) fn claim(&self, live: &Live, key: &StoreKey, entry: &CacheEntry, text: bool) -> Cmd {
-        let mut claim = live.claim.call(&key.under(&self.settings.prefix), text);
-        claim
-            .arg(entry.bound.as_ref().map_or("", EndpointId::as_str))
+    /// The command that binds `key` as in `entry`.
+    pub(super) fn bind_command(&self, live: &Live, key: &StoreKey, entry: &CacheEntry, text: bool) -> Cmd {
+        let mut bind = live.bind.call(&key.under(&self.settings.prefix), text);
+        bind.arg(entry.bound.as_ref().map_or("", EndpointId::as_str))
             .arg(entry.instead_of.as_ref().map_or("", EndpointId::as_str))
             .arg(self.born(entry))
             .arg(self.idle())
             .arg(self.life())
             .arg(self.wall())
             .arg(SKEW * 1000);
-        claim
+        bind
     }
 
-    /// The question whom `key` is bound to. One that this balancer knows a binding of, on whose connection the server has
-    /// not agreed to it, tells it at the same time: a server that came back empty has it again.
-    fn question(&self, live: &Live, key: &StoreKey, known: Option<&CacheEntry>, text: bool) -> Cmd {
+    /// The command that looks up `key`. If this balancer knows a binding that the server has not confirmed on this
+    /// connection, the command also binds the key. So a server that has lost its data gets the binding back.
+    fn lookup_command(&self, live: &Live, key: &StoreKey, known: Option<&CacheEntry>, text: bool) -> Cmd {
         if let Some(known) = known
             && known.epoch != live.epoch
         {
-            return self.claim(live, key, known, text);
+            return self.bind_command(live, key, known, text);
         }
         let name = key.under(&self.settings.prefix);
         if self.settings.life.is_none() {
@@ -142,10 +141,10 @@ impl Shared {
     ) {
         let (asked, answers) = (self.now(), live.answers());
         let mut answer = std::pin::pin!(async {
-            let first = live.ask(&self.question(&live, &key, known.as_deref(), false)).await;
+            let first = live.ask(&self.lookup_command(&live, &key, known.as_deref(), false)).await;
             match first {
                 Ok(answer) if is_unknown_script(&answer) => {
-                    live.ask(&self.question(&live, &key, known.as_deref(), true)).await
+                    live.ask(&self.lookup_command(&live, &key, known.as_deref(), true)).await
                 }
                 first => first,
             }
@@ -155,29 +154,29 @@ impl Shared {
             Ok(Ok(answer)) => self.learn(&live, &key, answer, asked),
             Ok(Err(_)) => Err(match live.violation() {
                 Some(violation) => StoreError::Malformed { reason: violation.to_owned() },
-                None => away("the connection was lost"),
+                None => unavailable("the connection was lost"),
             }),
             Err(_) => {
-                live.suspect(answers);
-                self.tell(caller, Err(away("no answer within the time for lookups")), stale());
+                live.report_timeout(answers);
+                self.reply(caller, Err(unavailable("no answer within the time for lookups")), stale());
                 if let Ok(answer) = answer.await {
                     let _ = self.learn(&live, &key, answer, asked);
                 }
                 return;
             }
         };
-        self.tell(caller, found, stale());
+        self.reply(caller, found, stale());
     }
 
     /// Counts the lookup and answers `caller`, if there is one.
-    fn tell(&self, caller: Option<oneshot::Sender<Found>>, found: Found, stale: Option<EndpointId>) {
+    fn reply(&self, caller: Option<oneshot::Sender<Found>>, found: Found, stale: Option<EndpointId>) {
         let Some(caller) = caller else { return };
-        let (counter, found) = self.judge(found, stale);
+        let (counter, found) = self.classify(found, stale);
         counter.count();
         let _ = caller.send(found);
     }
 
-    fn judge(&self, found: Found, stale: Option<EndpointId>) -> (&Counter, Found) {
+    fn classify(&self, found: Found, stale: Option<EndpointId>) -> (&Counter, Found) {
         let counters = &self.counters;
         match found {
             Ok(Some(_)) => (&counters.hits, found),
@@ -205,12 +204,12 @@ pub(super) fn read(answer: Value) -> Result<Option<Binding>, StoreError> {
         Value::ServerError(error) if error.code() == "WRONGTYPE" => {
             Err(StoreError::Malformed { reason: "a value that is no string".to_owned() })
         }
-        Value::ServerError(error) => Err(away(&format!("it refused: {}", error.code()))),
+        Value::ServerError(error) => Err(unavailable(&format!("it refused: {}", error.code()))),
         _ => Err(StoreError::Malformed { reason: "an answer of the wrong type".to_owned() }),
     }
 }
 
-pub(super) fn away(why: &str) -> StoreError {
+pub(super) fn unavailable(why: &str) -> StoreError {
     StoreError::Unavailable { reason: why.to_owned() }
 }
 

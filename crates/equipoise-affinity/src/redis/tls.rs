@@ -18,7 +18,7 @@ static PUBLIC: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| {
     Arc::new(config)
 });
 
-/// How to speak TLS to the server.
+/// The TLS configuration and the server's name.
 #[derive(Clone)]
 pub(super) struct Tls {
     config: Arc<ClientConfig>,
@@ -26,7 +26,7 @@ pub(super) struct Tls {
 }
 
 impl Tls {
-    /// With a server of this name; `None` when no certificate can have it.
+    /// TLS with a server of this name; `None` if no certificate can have the name.
     pub(super) fn new(config: Option<Arc<ClientConfig>>, host: &str) -> Option<Self> {
         let name = ServerName::try_from(host.to_owned()).ok()?;
         Some(Self { config: config.unwrap_or_else(|| Arc::clone(&PUBLIC)), name })

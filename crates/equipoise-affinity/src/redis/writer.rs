@@ -30,7 +30,7 @@ pub(super) async fn write(shared: &Shared, mut queue: mpsc::Receiver<Write>) {
 /// Writes a batch in one round trip. Returns the writes whose script the server does not know.
 async fn round(shared: &Shared, live: &Live, batch: Vec<Write>, text: bool) -> Vec<Write> {
     let commands = batch.iter().map(|write| match &write.entry.bound {
-        Some(_) => shared.claim(live, &write.key, &write.entry, text),
+        Some(_) => shared.bind_command(live, &write.key, &write.entry, text),
         None => script::end(&write.key.under(&shared.settings.prefix)),
     });
     let before = live.answers();
@@ -38,7 +38,7 @@ async fn round(shared: &Shared, live: &Live, batch: Vec<Write>, text: bool) -> V
     let answers = match timeout(shared.settings.link.lookup_timeout, &mut answers).await {
         Ok(answers) => answers,
         Err(_) => {
-            live.suspect(before);
+            live.report_timeout(before);
             answers.await
         }
     };
@@ -75,7 +75,7 @@ fn settle(shared: &Shared, live: &Live, write: &Write, answer: Value) {
 }
 
 fn failed(shared: &Shared, write: &Write) {
-    write.entry.write_ended();
+    write.entry.end_write();
     shared.counters.writes_dropped.count();
 }
 

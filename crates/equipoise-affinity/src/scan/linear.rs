@@ -62,8 +62,8 @@ fn cookies_of_requests_are_read_in_linear_time() {
         let cookie = mode("SRV").build().unwrap();
         for part in COOKIES {
             is_linear(part, 8, |line| {
-                let whose = |_: &[u8]| Claim::<()>::Unknown;
-                cookie.on_request(&mut headers(COOKIE, line), SystemTime::UNIX_EPOCH, whose);
+                let find = |_: &[u8]| Claim::<()>::Unknown;
+                cookie.on_request(&mut headers(COOKIE, line), SystemTime::UNIX_EPOCH, find);
             });
             is_linear(part, 8, |line| {
                 cookie.disregard(&mut headers(COOKIE, line));
@@ -88,8 +88,8 @@ fn a_cookie_line_without_an_assignment_is_not_searched_again_for_each_word() {
 fn responses_are_read_in_linear_time() {
     let cookie = PersistenceCookie::insert("SRV").nocache().build().unwrap();
     let value = cookie.value("A").unwrap();
-    let served = Served {
-        presented: Presented::default(),
+    let context = Served {
+        state: Presented::default(),
         kept: false,
         value: Some(&value),
         method: &Method::GET,
@@ -97,10 +97,10 @@ fn responses_are_read_in_linear_time() {
     };
     for part in COOKIES.into_iter().chain([",", ", ", "\"a, ", "\\,", "max-age=1, "]) {
         is_linear(part, 8, |line| {
-            cookie.on_response(served, StatusCode::OK, &mut headers(SET_COOKIE, line));
+            cookie.on_response(context, StatusCode::OK, &mut headers(SET_COOKIE, line));
         });
         is_linear(part, 8, |line| {
-            cookie.on_response(served, StatusCode::OK, &mut headers(CACHE_CONTROL, line));
+            cookie.on_response(context, StatusCode::OK, &mut headers(CACHE_CONTROL, line));
         });
     }
 }
@@ -165,8 +165,8 @@ fn keys_are_read_in_linear_time() {
 
 #[test]
 fn forwarded_addresses_are_read_in_linear_time() {
-    let everybody: TrustedProxies = "0.0.0.0/0".parse().unwrap();
-    let client = |header| ClientAddress::behind(everybody.clone()).header(header).max_hops(usize::MAX);
+    let all: TrustedProxies = "0.0.0.0/0".parse().unwrap();
+    let client = |header| ClientAddress::behind(all.clone()).header(header).max_hops(usize::MAX);
     let parts = [",", ", ", "1.2.3.4, ", "1.2.3.4:5,", "for=1.2.3.4,", "for=\"1.2.3.4\", ", ";", "for=1.2.3.4;,"];
     for part in parts.into_iter().chain(["\"", "\\\"", "\\", "\"\\\\\",", "for=\"\\1.2.3.4\",", "[", ":", "%", "a"]) {
         for (header, name) in [

@@ -40,7 +40,7 @@ type PeerFn = dyn Fn(RequestHead<'_>) -> Option<IpAddr> + Send + Sync;
 /// let trusted: TrustedProxies = "10.0.0.0/8, loopback".parse()?;
 /// let client = ClientAddress::behind(trusted).header(ForwardedHeader::XForwardedFor);
 ///
-/// // 203.0.113.9 pretended to be 6.6.6.6. The first of our proxies wrote down who really called.
+/// // The client 203.0.113.9 sent a header with 6.6.6.6. Our first proxy appended the client's real address.
 /// let mut request = http::Request::builder().header("x-forwarded-for", "6.6.6.6, 203.0.113.9, 10.0.0.2").body(())?;
 /// request.extensions_mut().insert(PeerAddr("10.0.0.1:40312".parse()?));
 /// assert_eq!(client.of(RequestHead::of(&request)), Some("203.0.113.9".parse()?));
@@ -115,7 +115,7 @@ impl ClientAddress {
         })
     }
 
-    /// Who called the trusted proxy at `proxy`.
+    /// Returns the address of the client of the trusted proxy at `proxy`.
     fn said_by(&self, proxy: IpAddr, head: RequestHead<'_>, header: &ForwardedHeader) -> IpAddr {
         match header {
             ForwardedHeader::XForwardedFor => {
@@ -134,8 +134,8 @@ impl ClientAddress {
         }
     }
 
-    /// From the right to the left, as long as it goes through trusted proxies. Empty elements mean nothing (RFC 9110,
-    /// section 5.6.1), but count.
+    /// Reads elements from right to left while the address before belongs to a trusted proxy. Empty elements are skipped
+    /// (RFC 9110, section 5.6.1), but count as hops.
     fn walk<'r>(
         &self,
         proxy: IpAddr,

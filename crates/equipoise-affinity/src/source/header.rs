@@ -20,6 +20,17 @@ pub enum ForwardedHeader {
     Single(HeaderName),
 }
 
+impl ForwardedHeader {
+    /// Returns the kind of header as a label: `x_forwarded_for`, `forwarded` or `single`. Labels are stable.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::XForwardedFor => "x_forwarded_for",
+            Self::Forwarded => "forwarded",
+            Self::Single(_) => "single",
+        }
+    }
+}
+
 /// Returns the address in one element of a `Forwarded` header. The element has pairs separated by `;`, whose values are
 /// tokens or quoted strings. Two things are accepted beyond RFC 7239, section 4: colons and brackets in an unquoted
 /// value, and white space around semicolons. An element with two `for` has no address.

@@ -17,12 +17,12 @@ pub(super) struct FromRight<'a> {
 }
 
 impl<'a> FromRight<'a> {
-    /// Of a list in which a comma is a comma.
+    /// The elements of a list without quoted strings: every comma separates elements.
     pub(super) fn plain(list: &'a [u8]) -> Self {
         Self { rest: Some(list), quoting: false }
     }
 
-    /// Of a list whose elements may have commas in quoted strings (RFC 9110, section 5.6.4).
+    /// The elements of a list with quoted strings: a comma in quotes is part of an element (RFC 9110, section 5.6.4).
     pub(super) fn quoting(list: &'a [u8]) -> Self {
         Self { rest: Some(list), quoting: true }
     }

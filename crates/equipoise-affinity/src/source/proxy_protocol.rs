@@ -151,8 +151,8 @@ fn v2(bytes: &[u8]) -> Result<Option<ProxyHeader>, InvalidProxyHeader> {
     if length > ProxyHeader::MAX_LEN {
         return Err(InvalidProxyHeader::TooLong { max: ProxyHeader::MAX_LEN });
     }
-    // The protocol, TCP or UDP, matters to nobody here, but what is neither is an error. The family matters only if it
-    // is about somebody else: with LOCAL, all of it is to be ignored.
+    // Whether the protocol is TCP or UDP makes no difference, but any other one is an error. With LOCAL, the family and
+    // the addresses are ignored.
     let least = match (local, kind >> 4, kind & 0xf) {
         (true, ..) | (false, 0, 0..=2) => 0,
         (false, 1, 0..=2) => 12,

@@ -1,4 +1,4 @@
-//! Who a client is, and who it cannot make itself.
+//! Client addresses, and addresses that a client cannot claim.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -26,7 +26,7 @@ fn request(peer: &str, headers: &[(&str, &str)]) -> Request<()> {
 }
 
 fn told(client: &ClientAddress, request: &Request<()>) -> String {
-    client.of(RequestHead::of(request)).map_or("nobody".to_owned(), |address| address.to_string())
+    client.of(RequestHead::of(request)).map_or("none".to_owned(), |address| address.to_string())
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn x_forwarded_for_is_believed_as_far_as_proxies_are_trusted() {
         ("10.0.0.1", &["203.0.113.9", "10.0.0.2", "[2001:db8:f::3]:80, 10.0.0.4"], CLIENT),
         ("10.0.0.1", &["6.6.6.6, 203.0.113.9, , 10.0.0.2,"], CLIENT),
         ("10.0.0.1", &["6.6.6.6, 203.0.113.9", "", "10.0.0.2"], CLIENT),
-        // A client with a proxy of its own, which nobody trusts, is that proxy.
+        // A client with a proxy of its own, which is not trusted, counts as that proxy.
         ("10.0.0.1", &["198.51.100.1, 203.0.113.9, 10.0.0.2"], CLIENT),
         // All of them are trusted.
         ("10.0.0.1", &["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
@@ -145,7 +145,7 @@ fn without_a_connections_address_nobody_is_believed() {
     let mut request = request("10.0.0.1", &[("x-forwarded-for", CLIENT)]);
     request.extensions_mut().remove::<PeerAddr>();
     request.extensions_mut().insert(ProxiedAddr("203.0.113.9:1".parse().unwrap()));
-    assert_eq!(told(&behind_proxies(ForwardedHeader::XForwardedFor), &request), "nobody");
+    assert_eq!(told(&behind_proxies(ForwardedHeader::XForwardedFor), &request), "none");
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn the_connections_address_is_where_the_user_says() {
     let client = behind_proxies(ForwardedHeader::XForwardedFor);
     let client = client.peer(|head| head.extensions.get::<ConnectInfo>().map(|peer| peer.0.ip()));
     let mut request = request("10.0.0.1", &[("x-forwarded-for", "6.6.6.6")]);
-    assert_eq!(told(&client, &request), "nobody");
+    assert_eq!(told(&client, &request), "none");
     request.extensions_mut().insert(ConnectInfo("203.0.113.9:1".parse().unwrap()));
     assert_eq!(told(&client, &request), CLIENT);
 }
@@ -164,7 +164,7 @@ fn the_connections_address_is_where_the_user_says() {
 #[test]
 fn a_panic_where_the_user_looks_for_the_address_is_none() {
     let client = ClientAddress::connection().peer(|_| panic!("on purpose"));
-    assert_eq!(told(&client, &request(CLIENT, &[])), "nobody");
+    assert_eq!(told(&client, &request(CLIENT, &[])), "none");
 }
 
 #[test]

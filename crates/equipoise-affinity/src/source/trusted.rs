@@ -140,7 +140,7 @@ fn network(word: &str) -> Result<IpNet, InvalidProxies> {
     }
 }
 
-/// What is said to be a trusted proxy is no network.
+/// Why an entry in a list of trusted proxies is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidProxies {
@@ -150,7 +150,7 @@ pub enum InvalidProxies {
         /// What it is.
         network: String,
     },
-    /// An address with the length of its network: who wrote it may have meant either.
+    /// An address with bits after its prefix, such as `10.0.0.1/8`: either the address or the network may be meant.
     #[error("{address}/{} is no network: write {network} if you mean it, or {address} alone", network.prefix_len())]
     HostBits {
         /// The address as given.

@@ -1,7 +1,8 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use equipoise_core::{Clock, SystemClock};
+use equipoise_core::Clock;
 
+#[cfg(doc)]
 use super::SessionTable;
 
 /// Largest capacity: 2³⁰ sessions, about 100 GB.
@@ -54,28 +55,23 @@ impl SessionTableBuilder {
         self
     }
 
-    /// Sets the clock. Default: a [`SystemClock`].
+    /// Sets the clock. Default: a [`SystemClock`](equipoise_core::SystemClock).
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = Some(clock);
         self
     }
 
-    /// Creates the table.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidSessionTable`] if the capacity or a time is out of range.
-    pub fn build(self) -> Result<SessionTable, InvalidSessionTable> {
+    /// Checks that the capacity and the times are in their ranges.
+    pub(super) fn validate(&self) -> Result<(), InvalidSessionTable> {
         if !(1..=MAX_CAPACITY).contains(&self.capacity) {
             return Err(InvalidSessionTable::Capacity { sessions: self.capacity });
         }
-        for (what, span) in [("idle_timeout", self.idle), ("lifetime", self.lifetime)] {
-            if span.is_some_and(|span| span.is_zero()) {
+        for (what, time) in [("idle_timeout", self.idle), ("lifetime", self.lifetime)] {
+            if time.is_some_and(|time| time.is_zero()) {
                 return Err(InvalidSessionTable::Zero { what });
             }
         }
-        let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
-        Ok(SessionTable::with(self.capacity, clock, self.idle, self.lifetime))
+        Ok(())
     }
 }
 

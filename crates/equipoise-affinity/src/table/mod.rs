@@ -82,9 +82,9 @@ mod shard;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, hash::RandomState, sync::Arc, time::Duration};
+use std::{fmt, hash::RandomState, sync::Arc};
 
-use equipoise_core::{Clock, EndpointId};
+use equipoise_core::{EndpointId, SystemClock};
 
 pub use self::{
     builder::{InvalidSessionTable, SessionTableBuilder},
@@ -131,18 +131,6 @@ impl SessionTable {
         SessionTableBuilder::new()
     }
 
-    fn with(capacity: usize, clock: Arc<dyn Clock>, idle: Option<Duration>, lifetime: Option<Duration>) -> Self {
-        let shards = capacity.div_ceil(SHARD).max((capacity / SMALL_SHARD).clamp(1, PARALLEL));
-        let (each, more) = (capacity / shards, capacity % shards);
-        Self(Arc::new(Shared {
-            hasher: RandomState::new(),
-            shards: (0..shards).map(|at| Shard::new(each + usize::from(at < more))).collect(),
-            members: Members::new(),
-            capacity,
-            time: Time::new(clock, idle, lifetime),
-        }))
-    }
-
     /// Returns how many sessions the table holds, including ended ones that have not been removed yet. At most
     /// [`capacity`](Self::capacity). O(shards).
     pub fn len(&self) -> usize {
@@ -177,7 +165,7 @@ impl SessionTable {
     /// It locks a shard for one session at a time, and nothing between calls of `next`. A session that exists
     /// throughout is listed once. One that is added or removed meanwhile may be listed or not.
     pub fn sessions(&self) -> TableSessions<'_> {
-        TableSessions::new(self)
+        TableSessions::new(&self.0.shards, self.moment())
     }
 
     /// Removes all sessions that have ended, and returns their number.
@@ -194,16 +182,33 @@ impl SessionTable {
         self.0.time.moment()
     }
 
-    fn shard(&self, at: usize) -> Option<&Shard> {
-        self.0.shards.get(at)
-    }
-
     /// A key as it is kept, and the shard where it belongs.
     #[inline]
     fn place(&self, key: &[u8]) -> (StoredKey, &Shard) {
         let (key, hash) = StoredKey::new(key, &self.0.hasher);
         let at = (u64::from(hash) * self.0.shards.len() as u64) >> 32;
         (key, &self.0.shards[at as usize])
+    }
+}
+
+impl SessionTableBuilder {
+    /// Creates the table.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidSessionTable`] if the capacity or a time is out of range.
+    pub fn build(self) -> Result<SessionTable, InvalidSessionTable> {
+        self.validate()?;
+        let Self { capacity, idle, lifetime, clock } = self;
+        let shards = capacity.div_ceil(SHARD).max((capacity / SMALL_SHARD).clamp(1, PARALLEL));
+        let (each, more) = (capacity / shards, capacity % shards);
+        Ok(SessionTable(Arc::new(Shared {
+            hasher: RandomState::new(),
+            shards: (0..shards).map(|at| Shard::new(each + usize::from(at < more))).collect(),
+            members: Members::new(),
+            capacity,
+            time: Time::new(clock.unwrap_or_else(|| Arc::new(SystemClock::new())), idle, lifetime),
+        })))
     }
 }
 

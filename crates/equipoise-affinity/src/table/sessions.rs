@@ -1,17 +1,21 @@
-use std::{fmt, time::Duration};
+use std::{fmt, slice, time::Duration};
 
 use equipoise_core::EndpointId;
 
-use super::{SessionTable, entry::Moment, key::StoredKey, shard::Listing};
+use super::{
+    entry::Moment,
+    key::StoredKey,
+    shard::{Listing, Shard},
+};
 
-/// A session of a [`SessionTable`], as [`SessionTable::sessions`] lists it.
+/// A session of a table, as [`SessionTable::sessions`](super::SessionTable::sessions) lists it.
 #[derive(Clone)]
 pub struct TableSession {
-    pub(super) key: StoredKey,
-    pub(super) endpoint: EndpointId,
-    pub(super) age: Duration,
-    pub(super) idle: Duration,
-    pub(super) left: Option<Duration>,
+    key: StoredKey,
+    endpoint: EndpointId,
+    age: Duration,
+    idle: Duration,
+    left: Option<Duration>,
 }
 
 impl TableSession {
@@ -58,19 +62,18 @@ impl fmt::Debug for TableSession {
     }
 }
 
-/// An iterator over the live sessions of a table: see [`SessionTable::sessions`].
+/// An iterator over the live sessions of a table: see [`SessionTable::sessions`](super::SessionTable::sessions).
 #[must_use = "iterators are lazy"]
 pub struct TableSessions<'a> {
-    table: &'a SessionTable,
     at: Moment,
-    /// How many shards were begun.
-    shards: usize,
+    /// The shards that have not been begun.
+    shards: slice::Iter<'a, Shard>,
     listing: Option<Listing<'a>>,
 }
 
 impl<'a> TableSessions<'a> {
-    pub(super) fn new(table: &'a SessionTable) -> Self {
-        Self { table, at: table.moment(), shards: 0, listing: None }
+    pub(super) fn new(shards: &'a [Shard], at: Moment) -> Self {
+        Self { at, shards: shards.iter(), listing: None }
     }
 }
 
@@ -86,14 +89,13 @@ impl Iterator for TableSessions<'_> {
                 let (age, idle, left) = (at.since(born), at.since(used), at.left(used, born));
                 return Some(TableSession { key, endpoint, age, idle, left });
             }
-            self.listing = Some(self.table.shard(self.shards)?.list());
-            self.shards += 1;
+            self.listing = Some(self.shards.next()?.list());
         }
     }
 }
 
 impl fmt::Debug for TableSessions<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TableSessions").field("table", self.table).finish_non_exhaustive()
+        f.debug_struct("TableSessions").field("shards", &self.shards.len()).finish_non_exhaustive()
     }
 }

@@ -29,7 +29,6 @@
 //! accept the new key. Then all sign with it and still accept the old one, up to a [`not_after`](Key::not_after). Then
 //! all drop the old one. No session is lost: a token whose key no longer signs is [due](Token::is_due) for a new one.
 
-mod directory;
 mod format;
 mod key;
 #[cfg(test)]

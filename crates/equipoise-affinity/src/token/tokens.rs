@@ -1,4 +1,5 @@
 use std::{
+    collections::{HashMap, hash_map::Entry},
     fmt,
     sync::{Arc, Weak},
     time::{Duration, SystemTime},
@@ -6,14 +7,13 @@ use std::{
 
 use arc_swap::ArcSwap;
 use equipoise_core::EndpointId;
-use hmac::Hmac;
+use hmac::{Hmac, Mac};
 use parking_lot::Mutex;
 use sha2::Sha256;
 
 use super::{
-    InvalidToken, KeyRing, TokenSession,
-    directory::{Directory, tag},
-    format::{Body, Unverified, moment, seconds},
+    format::{Body, InvalidToken, Tag, TokenSession, Unverified, moment, seconds},
+    key::KeyRing,
 };
 
 /// Maximum difference between the balancers' clocks, in seconds, before tokens are renewed because of it.
@@ -77,19 +77,19 @@ struct Accepted {
     not_after: Option<SystemTime>,
     mac: Hmac<Sha256>,
     endpoint: Hmac<Sha256>,
-    directory: Directory,
+    tags: Tags,
 }
 
 impl Accepted {
-    fn counts(&self, now: SystemTime) -> bool {
+    fn is_valid(&self, now: SystemTime) -> bool {
         self.not_after.is_none_or(|end| now <= end)
     }
 
-    /// The same key, to name these.
+    /// The same key, with tags for these members.
     fn with(&self, members: &[EndpointId]) -> Self {
-        let directory = self.directory.with(members, |id| tag(&self.endpoint, id.as_str()));
+        let tags = self.tags.with(members, |id| tag(&self.endpoint, id.as_str()));
         let (mac, endpoint) = (self.mac.clone(), self.endpoint.clone());
-        Self { kid: self.kid, signs: self.signs, not_after: self.not_after, mac, endpoint, directory }
+        Self { kid: self.kid, signs: self.signs, not_after: self.not_after, mac, endpoint, tags }
     }
 }
 
@@ -99,7 +99,7 @@ impl State {
     }
 
     fn signer(&self, now: SystemTime) -> Option<&Accepted> {
-        self.keys.iter().find(|key| key.signs && key.counts(now))
+        self.keys.iter().find(|key| key.signs && key.is_valid(now))
     }
 }
 
@@ -149,7 +149,7 @@ impl Tokens {
         let state = self.state.load();
         let key = state.signer(now)?;
         let session = session.unwrap_or_else(|| TokenSession::start(now));
-        let tag = key.directory.tag(endpoint).unwrap_or_else(|| tag(&key.endpoint, endpoint));
+        let tag = key.tags.tag(endpoint).unwrap_or_else(|| tag(&key.endpoint, endpoint));
         Some(Body { kid: key.kid, session, seen: seconds(now), tag }.sign(key.mac.clone()))
     }
 
@@ -174,14 +174,14 @@ impl Tokens {
         let state = self.state.load();
         let key = state.keys.iter().find(|key| key.kid == kid).ok_or(InvalidToken::UnknownKey { kid })?;
         let Body { mut session, seen, tag, .. } = unverified.verify(key.mac.clone())?;
-        if !key.counts(now) {
+        if !key.is_valid(now) {
             return Err(InvalidToken::KeyExpired { kid });
         }
 
         let clock = seconds(now);
         let ahead = seen.max(session.began) > clock.saturating_add(SKEW);
         if ahead {
-            // Or a clock that was once far ahead would have made a session that never ends.
+            // Otherwise, a clock that was once far ahead would make a session that never ends.
             session.began = session.began.min(clock);
         }
         let since = |then: u32| Duration::from_secs(clock.saturating_sub(then).into());
@@ -189,23 +189,11 @@ impl Tokens {
             return Err(InvalidToken::Stale);
         }
 
-        let endpoint = key.directory.id(&tag).cloned().ok_or(InvalidToken::UnknownEndpoint { session })?;
-        let worn =
+        let endpoint = key.tags.id(&tag).cloned().ok_or(InvalidToken::UnknownEndpoint { session })?;
+        let needs_renewal =
             !key.signs || ahead || idle.is_some_and(|idle| !since(seen).is_zero() && since(seen) >= idle / RENEWALS);
-        Ok(Token { endpoint, session, seen, ahead, due: worn && state.signer(now).is_some() })
+        Ok(Token { endpoint, session, seen, ahead, due: needs_renewal && state.signer(now).is_some() })
     }
-}
-
-fn accepted(ring: &KeyRing, context: &[u8]) -> Vec<Accepted> {
-    let keys = ring.keys().map(|(key, signs)| Accepted {
-        kid: key.kid(),
-        signs,
-        not_after: key.end(),
-        mac: key.derive("equipoise token 1 mac", context),
-        endpoint: key.derive("equipoise token 1 endpoint", context),
-        directory: Directory::default(),
-    });
-    keys.collect()
 }
 
 impl fmt::Debug for Tokens {
@@ -217,6 +205,63 @@ impl fmt::Debug for Tokens {
             .field("members", &state.members.len())
             .finish_non_exhaustive()
     }
+}
+
+fn accepted(ring: &KeyRing, context: &[u8]) -> Vec<Accepted> {
+    let keys = ring.keys().map(|(key, signs)| Accepted {
+        kid: key.kid(),
+        signs,
+        not_after: key.end(),
+        mac: key.derive("equipoise token 1 mac", context),
+        endpoint: key.derive("equipoise token 1 endpoint", context),
+        tags: Tags::default(),
+    });
+    keys.collect()
+}
+
+/// The tags of the endpoints under one key, in both directions.
+#[derive(Clone, Default)]
+struct Tags {
+    tags: HashMap<EndpointId, Tag>,
+    ids: HashMap<Tag, EndpointId>,
+}
+
+impl Tags {
+    /// Returns the tags of `ids`. Known tags are reused.
+    fn with(&self, ids: &[EndpointId], hash: impl Fn(&EndpointId) -> Tag) -> Self {
+        let mut next = Self { tags: HashMap::with_capacity(ids.len()), ids: HashMap::with_capacity(ids.len()) };
+        for id in ids {
+            let tag = self.tags.get(id).copied().unwrap_or_else(|| hash(id));
+            next.tags.insert(id.clone(), tag);
+            match next.ids.entry(tag) {
+                Entry::Vacant(place) => {
+                    place.insert(id.clone());
+                }
+                // One pair in 2⁶⁴. The smaller id gets the tag, so that all balancers agree. Sessions of the other one move
+                // to it with their second request.
+                Entry::Occupied(mut place) if id < place.get() => {
+                    place.insert(id.clone());
+                }
+                Entry::Occupied(_) => {}
+            }
+        }
+        next
+    }
+
+    fn tag(&self, id: &str) -> Option<Tag> {
+        self.tags.get(id).copied()
+    }
+
+    fn id(&self, tag: &Tag) -> Option<&EndpointId> {
+        self.ids.get(tag)
+    }
+}
+
+fn tag(key: &Hmac<Sha256>, id: &str) -> Tag {
+    let whole = key.clone().chain_update(id).finalize().into_bytes();
+    let mut tag = Tag::default();
+    tag.iter_mut().zip(whole).for_each(|(to, from)| *to = from);
+    tag
 }
 
 /// The contents of a valid token.
@@ -255,5 +300,42 @@ impl Token {
     /// longer signs, or the token is [from the future](Self::is_from_the_future). Always `false` if no key signs.
     pub fn is_due(&self) -> bool {
         self.due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    fn ids(names: &[&str]) -> Vec<EndpointId> {
+        names.iter().map(EndpointId::from).collect()
+    }
+
+    #[test]
+    fn only_ids_that_are_new_are_hashed() {
+        let hashed = Cell::new(0);
+        let hash = |id: &EndpointId| {
+            hashed.set(hashed.get() + 1);
+            [id.as_str().as_bytes()[0]; 8]
+        };
+        let first = Tags::default().with(&ids(&["a", "b"]), hash);
+        let second = first.with(&ids(&["b", "c"]), hash);
+        assert_eq!(hashed.get(), 3);
+        assert_eq!(second.id(&[b'a'; 8]), None);
+        assert_eq!(second.id(&[b'b'; 8]), Some(&"b".into()));
+        assert_eq!(second.id(&[b'c'; 8]), Some(&"c".into()));
+    }
+
+    #[test]
+    fn of_two_ids_with_one_tag_the_smaller_has_it_and_the_other_inherits() {
+        for order in [["a", "b"], ["b", "a"]] {
+            let both = Tags::default().with(&ids(&order), |_| [7; 8]);
+            assert_eq!(both.id(&[7; 8]), Some(&"a".into()));
+            assert_eq!(both.tag("b"), Some([7; 8]));
+            let one = both.with(&ids(&["b"]), |_| unreachable!("it is known"));
+            assert_eq!(one.id(&[7; 8]), Some(&"b".into()));
+        }
     }
 }

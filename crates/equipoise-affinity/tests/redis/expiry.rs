@@ -81,7 +81,7 @@ async fn no_use_and_no_move_takes_a_session_beyond_its_lifetime() {
     let third = connected(balancer()).await;
     third.bind(b"k", &id("c"), Some(&id("b")));
     eventually("written", || third.stats().writes == 1).await;
-    assert_eq!(server.ask::<String>(&["GET", "equipoise:k"]), "1 1700000000 c", "whoever moves it");
+    assert_eq!(server.ask::<String>(&["GET", "equipoise:k"]), "1 1700000000 c", "a move keeps the birth");
 
     seconds.fetch_add(50, Ordering::Relaxed);
     assert_eq!(find(&one, "k").await, Ok(None));

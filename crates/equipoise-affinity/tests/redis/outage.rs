@@ -142,7 +142,7 @@ async fn a_server_that_hangs_is_waited_for_once_and_taken_up_again_when_it_goes_
     let settings = builder(&server.url()).lookup_timeout(Duration::from_millis(50));
     let store = connected(settings.connect_timeout(Duration::from_secs(20))).await;
     server.signal("-STOP");
-    let Lookup::Later(found) = store.lookup(b"k") else { panic!("who should know?") };
+    let Lookup::Later(found) = store.lookup(b"k") else { panic!("no server has answered") };
     assert!(matches!(found.await, Err(StoreError::Unavailable { .. })));
     for _ in 0..100 {
         assert!(matches!(store.lookup(b"k"), Lookup::Now(Err(StoreError::Unavailable { .. }))));

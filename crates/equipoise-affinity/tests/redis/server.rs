@@ -32,7 +32,7 @@ impl Server {
         let directory = Directory::new();
         let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
         let mut server = Self { program, directory, settings, port: 0, child: None };
-        // Somebody may take the port between our letting go of it and the server's taking it.
+        // Another program may take the port after this one has released it.
         while server.child.is_none() {
             server.port = free_port();
             server.spawn().await;

@@ -61,7 +61,7 @@ async fn of_two_that_bind_or_move_at_once_one_wins_and_both_follow() {
     }
     assert_eq!(won.iter().sum::<i32>(), 100);
     let lost: u64 = balancers.iter().map(|balancer| balancer.stats().races_lost).sum();
-    assert_eq!(lost, 200, "every race has one loser, who has noticed");
+    assert_eq!(lost, 200, "every race has one loser, which has noticed");
 }
 
 #[tokio::test]

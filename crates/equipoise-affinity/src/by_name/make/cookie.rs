@@ -6,24 +6,21 @@ use equipoise_core::spec::Parameter;
 
 use super::{
     super::{
-        parameters::{
-            ATTRIBUTES, COOKIE_IDLE, COOKIE_LIFE, COOKIE_NAME, DOMAIN, HTTPONLY, INDIRECT, MAX_BYTES, MAX_COOKIES,
-            NAMES, NOCACHE, POSTONLY, PRESERVE, SAME_SITE, SECURE, VALUES,
-        },
-        words::{Naming, SameSite},
+        context::{BuildAffinityError, BuildContext, Keys},
+        error::InvalidModeSettings,
+        parameters::*,
     },
-    BuildAffinityError, BuildContext, InvalidModeSettings, Settings, fits,
+    store::has_no_effect,
 };
 use crate::{
     Values,
-    by_name::context::Keys,
     cookie::{CookieMode, PersistenceCookie, PersistenceCookieBuilder},
 };
 
 pub(super) fn check(mode: CookieMode, settings: &Settings<'_>) -> Result<(), InvalidModeSettings> {
     let values = settings.get(&VALUES);
     let only_with = |parameter: &Parameter, fitting: Naming| {
-        fits(parameter, &VALUES.parameter, values.word(), [fitting.word()].into_iter())
+        has_no_effect(parameter, &VALUES.parameter, values.word(), [fitting.word()].into_iter())
     };
     if settings.is_set(&NAMES.parameter) && values != Naming::Name {
         return Err(only_with(&NAMES.parameter, Naming::Name));

@@ -1,22 +1,18 @@
 //! From settings to modes.
 
-mod backend;
 mod cookie;
-mod keyed;
-mod rules;
+mod keys;
 mod store;
 
-use self::store::fits;
-pub(super) use self::{
-    keyed::{all_of, app_cookie, first_of, header, host, path, path_parameter, query, source},
-    rules::apply as apply_rules,
-};
+use equipoise_tower::RequestHead;
+
+pub(super) use self::keys::{path, several, source};
 use super::{
-    BuildAffinityError, BuildContext, InvalidModeSettings, Settings,
-    parameters::{BY, BY_STORE, MAX_KEY, UNAVAILABLE, UNTIL},
-    words::By,
+    context::{BuildAffinityError, BuildContext},
+    error::InvalidModeSettings,
+    parameters::{BY, BY_STORE, By, FORCE, IGNORE, MAX_KEY, MISSING, Settings, UNAVAILABLE, UNTIL},
 };
-use crate::{Fallback, Mode, cookie::CookieMode, key::SessionKey};
+use crate::{Affinity, Fallback, Mode, cookie::CookieMode, key::SessionKey, learn::InvalidName, read};
 
 type MakeKey = fn(&Settings<'_>, &BuildContext) -> Result<SessionKey, InvalidModeSettings>;
 
@@ -37,20 +33,29 @@ impl Make {
             let (with, fits) = (settings.written(&UNAVAILABLE.parameter), "unavailable=rebind".to_owned());
             return Err(InvalidModeSettings::Unused { parameter: UNTIL.parameter.name(), with, fits });
         }
-        rules::check(settings)?;
+        if let Some(name) = settings.get(&FORCE)
+            && !read::is_token(&name)
+        {
+            return Err(InvalidName::Cookie { name }.into());
+        }
+        if let Some(path) = settings.get(&IGNORE).into_iter().find(|path| !path.starts_with('/')) {
+            return Err(InvalidModeSettings::NoPath { path });
+        }
         match self {
             Self::None => Ok(()),
             Self::Keyed(key) => {
                 store::check(settings)?;
-                keyed::check(settings)?;
+                if settings.get(&BY) == By::Table && settings.get(&MISSING) == Fallback::Refuse {
+                    return Err(InvalidModeSettings::RefusesAll);
+                }
                 key(settings, &BuildContext::new()).map(drop)
             }
             Self::Cookie(mode) => cookie::check(*mode, settings),
             Self::Learn => {
                 store::check(settings)?;
-                backend::learn(settings).map(drop)
+                keys::learned(settings).map(drop)
             }
-            Self::Route => backend::check_route(settings),
+            Self::Route => keys::check_route(settings),
         }
     }
 
@@ -71,9 +76,23 @@ impl Make {
                 Mode::cookie(cookie, values)
             }
             Self::Learn => {
-                Mode::learn(backend::learn(settings)?, store::store(settings.get(&BY_STORE), settings, context)?)
+                Mode::learn(keys::learned(settings)?, store::store(settings.get(&BY_STORE), settings, context)?)
             }
-            Self::Route => Mode::route(backend::places(settings)?, backend::route(settings)),
+            Self::Route => Mode::route(keys::brought(settings)?, keys::route(settings)),
         })
     }
+}
+
+/// Which requests are bound, and which are forced.
+pub(super) fn apply_rules(settings: &Settings<'_>, mut affinity: Affinity) -> Affinity {
+    if let Some(name) = settings.get(&FORCE) {
+        affinity = affinity.force(move |head| read::cookie(head.headers, &name).is_some());
+    }
+    let ignored = settings.get(&IGNORE);
+    if !ignored.is_empty() {
+        affinity = affinity.except(move |head: RequestHead<'_>| {
+            ignored.iter().any(|begin| head.uri.path().starts_with(begin.as_str()))
+        });
+    }
+    affinity
 }

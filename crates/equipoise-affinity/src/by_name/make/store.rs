@@ -4,14 +4,10 @@ use std::sync::Arc;
 
 use equipoise_core::spec::{Parameter, either};
 
-#[cfg(feature = "redis")]
-use super::super::parameters::{KEY_PREFIX, NEAR_SESSIONS, NEAR_TTL, URL};
-use super::{
-    super::{
-        parameters::{BY, FORCE, IDLE, LIFE, LOOKUP, SESSIONS, UNAVAILABLE, UNTIL},
-        words::By,
-    },
-    BuildAffinityError, BuildContext, InvalidModeSettings, Settings,
+use super::super::{
+    context::{BuildAffinityError, BuildContext},
+    error::InvalidModeSettings,
+    parameters::*,
 };
 #[cfg(feature = "redis")]
 use crate::redis::RedisStore;
@@ -56,7 +52,7 @@ pub(super) fn check(settings: &Settings<'_>) -> Result<(), InvalidModeSettings> 
     let by = settings.get(&BY);
     for (parameter, fitting) in FITS {
         if settings.is_set(parameter) && !fitting.contains(&by) {
-            return Err(fits(parameter, &BY.parameter, by.word(), fitting.iter().map(|by| by.word())));
+            return Err(has_no_effect(parameter, &BY.parameter, by.word(), fitting.iter().map(|by| by.word())));
         }
     }
     #[cfg(feature = "redis")]
@@ -74,7 +70,7 @@ pub(super) fn check(settings: &Settings<'_>) -> Result<(), InvalidModeSettings> 
 }
 
 /// A parameter that has an effect only with other values of `setting`.
-pub(super) fn fits(
+pub(super) fn has_no_effect(
     parameter: &Parameter,
     setting: &Parameter,
     value: &str,

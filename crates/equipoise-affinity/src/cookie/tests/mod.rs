@@ -24,7 +24,7 @@ fn cookies(lines: &[&str]) -> HeaderMap {
 }
 
 /// Knows A, B and C, of which C is down.
-fn whose(value: &[u8]) -> Claim<char> {
+fn find(value: &[u8]) -> Claim<char> {
     match value {
         b"A" | b"B" => Claim::Endpoint(value[0].into()),
         b"C" => Claim::Down,
@@ -33,20 +33,20 @@ fn whose(value: &[u8]) -> Claim<char> {
 }
 
 fn outcome(cookie: &PersistenceCookie, lines: &[&str]) -> (Option<char>, CookieOutcome) {
-    let (endpoint, presented) = cookie.on_request(&mut cookies(lines), at(NOW), whose);
-    (endpoint, presented.outcome())
+    let (endpoint, state) = cookie.on_request(&mut cookies(lines), at(NOW), find);
+    (endpoint, state.outcome())
 }
 
 fn answer(
     cookie: &PersistenceCookie,
-    presented: Presented,
+    state: Presented,
     kept: bool,
     method: Method,
 ) -> (CookieAction, Vec<HeaderValue>) {
     let value = cookie.value("B").unwrap();
     let mut headers = HeaderMap::new();
-    let served = Served { presented, kept, value: Some(&value), method: &method, now: at(NOW) };
-    let action = cookie.on_response(served, StatusCode::OK, &mut headers);
+    let context = Served { state, kept, value: Some(&value), method: &method, now: at(NOW) };
+    let action = cookie.on_response(context, StatusCode::OK, &mut headers);
     (action, headers.get_all(SET_COOKIE).iter().cloned().collect())
 }
 
@@ -54,7 +54,7 @@ fn answer(
 fn every_outcome_says_why() {
     let cookie = PersistenceCookie::insert("SRV").max_idle(Duration::from_secs(60)).max_life(Duration::from_secs(600));
     let cookie = cookie.build().unwrap();
-    let date = |seconds| String::from_utf8(date::written(seconds).to_vec()).unwrap();
+    let date = |seconds| String::from_utf8(value::written(seconds).to_vec()).unwrap();
     let (fresh, stale, old) = (date(NOW), date(NOW - 64), date(NOW - 604));
     for (line, expected) in [
         ("srv=A; XSRV=A; SRV", (None, CookieOutcome::Absent)),
@@ -78,11 +78,11 @@ fn too_many_cookies_are_no_binding_and_are_still_hidden() {
     let cookie = PersistenceCookie::insert("SRV").indirect().max_cookies(2).build().unwrap();
     let mut asked = 0;
     let mut headers = cookies(&["SRV=X; SRV=X; a=1", "SRV=A; SRV=B"]);
-    let (endpoint, presented) = cookie.on_request(&mut headers, at(NOW), |value| {
+    let (endpoint, state) = cookie.on_request(&mut headers, at(NOW), |value| {
         asked += 1;
-        whose(value)
+        find(value)
     });
-    assert_eq!((endpoint, presented.outcome(), asked), (None, CookieOutcome::TooMany, 2));
+    assert_eq!((endpoint, state.outcome(), asked), (None, CookieOutcome::TooMany, 2));
     assert!(headers.get_all(COOKIE).iter().eq(["a=1"]));
     assert_eq!(outcome(&cookie, &["SRV=A; SRV=B"]), (Some('A'), CookieOutcome::Valid));
     assert_eq!(outcome(&cookie, &["SRV=A; SRV=B", "SRV=B"]), (None, CookieOutcome::TooMany));
@@ -94,7 +94,7 @@ fn lines_that_are_too_long_are_no_binding_and_are_still_cleared() {
     assert_eq!(outcome(&cookie, &["SRV=A", "a=123"]), (Some('A'), CookieOutcome::Valid));
     assert_eq!(outcome(&cookie, &["SRV=A", "a=1234"]), (None, CookieOutcome::TooLong));
     let mut headers = cookies(&["SRV=A", "a=1234"]);
-    cookie.on_request(&mut headers, at(NOW), whose);
+    cookie.on_request(&mut headers, at(NOW), find);
     assert!(headers.get_all(COOKIE).iter().eq(["a=1234"]));
 }
 
@@ -102,7 +102,7 @@ fn lines_that_are_too_long_are_no_binding_and_are_still_cleared() {
 fn a_hundred_thousand_cookies_take_one_pass() {
     let cookie = PersistenceCookie::insert("S").indirect().build().unwrap();
     let mut headers = cookies(&[&"S=1;a=1;".repeat(100_000)]);
-    cookie.on_request(&mut headers, at(NOW), whose);
+    cookie.on_request(&mut headers, at(NOW), find);
     assert_eq!(headers[COOKIE].as_bytes(), ["a=1; ".repeat(99_999), "a=1;".to_owned()].concat().as_bytes());
 }
 
@@ -112,7 +112,7 @@ fn lines_that_stay_are_not_rewritten() {
     let mut headers = cookies(&["a=1; b=2", "SRV=A", "c=3"]);
     let place = |headers: &HeaderMap, at| headers.get_all(COOKIE).iter().nth(at).unwrap().as_bytes().as_ptr();
     let (first, last) = (place(&headers, 0), place(&headers, 2));
-    cookie.on_request(&mut headers, at(NOW), whose);
+    cookie.on_request(&mut headers, at(NOW), find);
     assert_eq!((place(&headers, 0), place(&headers, 1)), (first, last));
 }
 
@@ -130,7 +130,7 @@ fn what_follows_a_removed_cookie_takes_its_place() {
         ("a = 1; SRV = A; $Path=/; b= 2", Some("a = 1; b= 2")),
     ] {
         let mut headers = cookies(&[line]);
-        cookie.on_request(&mut headers, at(NOW), whose);
+        cookie.on_request(&mut headers, at(NOW), find);
         assert_eq!(headers.get(COOKIE).map(|line| line.to_str().unwrap()), left, "{line}");
     }
 }
@@ -150,7 +150,7 @@ fn commas_quotes_and_dollars_of_other_cookies_mean_nothing() {
         ("SRV=A,b=2; c=3", "c=3", None),
     ] {
         let mut headers = cookies(&[line]);
-        let (endpoint, _) = cookie.on_request(&mut headers, at(NOW), whose);
+        let (endpoint, _) = cookie.on_request(&mut headers, at(NOW), find);
         assert_eq!((headers[COOKIE].to_str().unwrap(), endpoint), (left, named), "{line}");
     }
 }
@@ -165,9 +165,9 @@ fn what_endpoints_set_with_commas_and_quotes_is_replaced_as_a_whole() {
         ("list=a,SRV=b; Path=/", "list=a,SRV=b; Path=/"),
     ] {
         let mut headers = HeaderMap::from_iter([(SET_COOKIE, HeaderValue::from_str(set).unwrap())]);
-        let presented = Presented::default();
-        let served = Served { presented, kept: false, value: Some(&value), method: &Method::GET, now: at(NOW) };
-        cookie.on_response(served, StatusCode::OK, &mut headers);
+        let state = Presented::default();
+        let context = Served { state, kept: false, value: Some(&value), method: &Method::GET, now: at(NOW) };
+        cookie.on_response(context, StatusCode::OK, &mut headers);
         assert_eq!(headers[SET_COOKIE], seen);
     }
 }
@@ -191,7 +191,7 @@ fn a_cookie_is_set_unless_the_client_has_it() {
 #[test]
 fn dates_are_brought_up_to_date_and_the_first_one_stays() {
     let build = |builder: PersistenceCookieBuilder| builder.build().unwrap();
-    let date = |seconds| String::from_utf8(date::written(seconds).to_vec()).unwrap();
+    let date = |seconds| String::from_utf8(value::written(seconds).to_vec()).unwrap();
     let (now, before) = (date(NOW), date(NOW - 32));
     let minute = Duration::from_secs(60);
     let idle = build(PersistenceCookie::insert("SRV").max_idle(minute));
@@ -207,9 +207,9 @@ fn dates_are_brought_up_to_date_and_the_first_one_stays() {
         (&none, format!("B|{before}"), Some("B".to_owned())),
         (&none, "B".to_owned(), None),
     ] {
-        let (endpoint, presented) = cookie.on_request(&mut cookies(&[&format!("SRV={sent}")]), at(NOW), whose);
+        let (endpoint, state) = cookie.on_request(&mut cookies(&[&format!("SRV={sent}")]), at(NOW), find);
         assert_eq!(endpoint, Some('B'), "{sent}");
-        let (action, lines) = answer(cookie, presented, true, Method::GET);
+        let (action, lines) = answer(cookie, state, true, Method::GET);
         let expected = set.map(|value| HeaderValue::try_from(format!("SRV={value}; path=/")).unwrap());
         assert_eq!(action == CookieAction::Updated, expected.is_some(), "{sent}");
         assert_eq!(lines, Vec::from_iter(expected), "{sent}");
@@ -232,9 +232,8 @@ fn nocache_goes_with_a_cookie_in_what_a_cache_might_keep() {
         let mut headers = HeaderMap::new();
         headers.insert(ETAG, HeaderValue::from_static("\"x\""));
         headers.extend(control.map(|control| (CACHE_CONTROL, HeaderValue::from_static(control))));
-        let served =
-            Served { presented: Presented::default(), kept, value: Some(&value), method: &method, now: at(NOW) };
-        cookie.on_response(served, StatusCode::from_u16(status).unwrap(), &mut headers);
+        let context = Served { state: Presented::default(), kept, value: Some(&value), method: &method, now: at(NOW) };
+        cookie.on_response(context, StatusCode::from_u16(status).unwrap(), &mut headers);
         let added = headers.get_all(CACHE_CONTROL).iter().any(|line| line == "private");
         assert_eq!(added, private, "{kept} {method} {status} {control:?}");
     }
@@ -339,10 +338,10 @@ fn no_clock_is_too_far_off() {
     let cookie = cookie.build().unwrap();
     let value = cookie.value("A").unwrap();
     for now in [SystemTime::UNIX_EPOCH - Duration::from_secs(9), at(0), at(u64::from(u32::MAX) * 9)] {
-        let (_, presented) = cookie.on_request(&mut cookies(&["SRV=A|/////|/////"]), now, whose);
-        let served = Served { presented, kept: false, value: Some(&value), method: &Method::GET, now };
+        let (_, state) = cookie.on_request(&mut cookies(&["SRV=A|/////|/////"]), now, find);
+        let context = Served { state, kept: false, value: Some(&value), method: &Method::GET, now };
         let mut headers = HeaderMap::new();
-        cookie.on_response(served, StatusCode::OK, &mut headers);
+        cookie.on_response(context, StatusCode::OK, &mut headers);
         assert_eq!(headers[SET_COOKIE].len(), "SRV=A|.....|.....; path=/".len());
     }
 }

@@ -77,7 +77,7 @@ proptest! {
     fn other_cookies_stay_what_and_where_they_are(lines in lines(), cookie in any_cookie()) {
         let mut headers = headers(COOKIE, &lines);
         let before = others(&headers);
-        cookie.on_request(&mut headers, at(NOW), whose);
+        cookie.on_request(&mut headers, at(NOW), find);
         prop_assert_eq!(others(&headers), before);
     }
 
@@ -85,19 +85,19 @@ proptest! {
     fn nothing_of_an_indirect_cookie_gets_through(lines in lines()) {
         let cookie = PersistenceCookie::insert("SRV").indirect().build().unwrap();
         let mut headers = headers(COOKIE, &lines);
-        cookie.on_request(&mut headers, at(NOW), whose);
+        cookie.on_request(&mut headers, at(NOW), find);
         prop_assert!(!headers.get_all(COOKIE).iter().flat_map(parts).any(is_ours));
         let once = headers.clone();
-        let (endpoint, presented) = cookie.on_request(&mut headers, at(NOW), whose);
+        let (endpoint, state) = cookie.on_request(&mut headers, at(NOW), find);
         prop_assert_eq!(endpoint, None);
-        prop_assert_eq!(presented.outcome(), CookieOutcome::Absent);
+        prop_assert_eq!(state.outcome(), CookieOutcome::Absent);
         prop_assert_eq!(headers, once);
     }
 
     #[test]
     fn to_disregard_a_cookie_leaves_what_the_endpoint_sees(lines in lines(), cookie in any_cookie()) {
         let (mut read, mut disregarded) = (headers(COOKIE, &lines), headers(COOKIE, &lines));
-        cookie.on_request(&mut read, at(NOW), whose);
+        cookie.on_request(&mut read, at(NOW), find);
         cookie.disregard(&mut disregarded);
         prop_assert_eq!(read, disregarded);
     }
@@ -106,14 +106,14 @@ proptest! {
     fn other_set_cookie_lines_stay(lines in lines(), cookie in any_cookie(), kept: bool, named: bool) {
         let mut response = headers(SET_COOKIE, &lines);
         let value = cookie.value("B").unwrap();
-        let served = Served {
-            presented: Presented::default(),
+        let context = Served {
+            state: Presented::default(),
             kept,
             value: named.then_some(&value),
             method: &Method::GET,
             now: at(NOW),
         };
-        cookie.on_response(served, StatusCode::OK, &mut response);
+        cookie.on_response(context, StatusCode::OK, &mut response);
         // Lines as they are; of those that are ours and stay, their attributes.
         let told = |headers: &HeaderMap| -> Vec<Vec<u8>> {
             let ours = |line: &HeaderValue| parts(line).next().is_some_and(is_ours);
@@ -143,9 +143,9 @@ proptest! {
         if cookie.mode() != CookieMode::Insert {
             response.insert(SET_COOKIE, HeaderValue::from_static("SRV=app; Path=/"));
         }
-        let presented = Presented::default();
-        let served = Served { presented, kept: false, value: Some(&value), method: &Method::GET, now: at(now) };
-        cookie.on_response(served, StatusCode::OK, &mut response);
+        let state = Presented::default();
+        let context = Served { state, kept: false, value: Some(&value), method: &Method::GET, now: at(now) };
+        cookie.on_response(context, StatusCode::OK, &mut response);
         let set = response[SET_COOKIE].to_str().unwrap();
         prop_assert_eq!(response.get_all(SET_COOKIE).iter().count(), 1);
         let (pair, attributes) = set.split_once(';').unwrap();
@@ -155,12 +155,12 @@ proptest! {
         let line = if around { format!("a=1; {pair}; b=2") } else { pair.to_owned() };
         let mut request = cookies(&[&line]);
         let known = |value: &[u8]| if value == id.as_bytes() { Claim::Endpoint(()) } else { Claim::Unknown };
-        let (endpoint, presented) = cookie.on_request(&mut request, at(now + later), known);
+        let (endpoint, state) = cookie.on_request(&mut request, at(now + later), known);
         prop_assert_eq!(endpoint, Some(()));
-        prop_assert_eq!(presented.outcome(), CookieOutcome::Valid);
+        prop_assert_eq!(state.outcome(), CookieOutcome::Valid);
 
         let mut response = HeaderMap::new();
-        let served = Served { presented, kept: true, value: Some(&value), method: &Method::GET, now: at(now) };
-        prop_assert_eq!(cookie.on_response(served, StatusCode::OK, &mut response), CookieAction::Nothing);
+        let context = Served { state, kept: true, value: Some(&value), method: &Method::GET, now: at(now) };
+        prop_assert_eq!(cookie.on_response(context, StatusCode::OK, &mut response), CookieAction::Nothing);
     }
 }

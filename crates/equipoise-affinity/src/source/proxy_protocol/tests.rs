@@ -120,7 +120,7 @@ fn version_2_that_is_wrong_is_refused() {
         (binary(0x21, 0x31, &[0; 215]), InvalidProxyHeader::Addresses),
     ] {
         assert_eq!(ProxyHeader::parse(&bytes), Err(why), "{bytes:?}");
-        // Nobody has to wait for the rest of it.
+        // The error is known before the rest has come.
         assert_eq!(ProxyHeader::parse(&bytes[..V2_FIXED]), Err(why), "{bytes:?}");
     }
 }

@@ -146,7 +146,7 @@ fn sessions_of_an_endpoint_that_has_left_are_void_even_if_it_comes_back() {
         table.bind(&n.to_be_bytes(), &id(if n % 2 == 0 { "a" } else { "b" }), None);
     }
     table.left(&id("a"));
-    table.left(&id("nobody"));
+    table.left(&id("unknown"));
     table.bind(&0u32.to_be_bytes(), &id("a"), None);
     for n in 0..100u32 {
         let expected = if n == 0 { Some(id("a")) } else { (n % 2 == 1).then(|| id("b")) };
@@ -201,7 +201,7 @@ fn long_keys_are_told_apart_and_kept_as_digests() {
     let digests: Vec<_> =
         table.sessions().filter(TableSession::is_digest).map(|session| session.key().to_vec()).collect();
     assert_eq!(digests.len(), 2);
-    // Whoever sees a digest cannot use it as a key.
+    // A digest that is shown cannot be used as a key.
     assert!(digests.iter().all(|digest| bound(&table, digest).is_none()));
 }
 

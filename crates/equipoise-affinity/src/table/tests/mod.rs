@@ -5,7 +5,7 @@ mod threads;
 
 use std::{sync::Arc, time::Duration};
 
-use equipoise_core::{EndpointId, ManualClock};
+use equipoise_core::{Clock, EndpointId, ManualClock};
 
 use super::*;
 
