@@ -5,11 +5,11 @@ use std::{sync::Arc, time::Duration};
 
 use criterion::{BatchSize, Criterion};
 use equipoise_affinity::{
-    Affinity, AffinityLayer, AffinityOutcome, Mode, Values,
+    Affinity, AffinityLayer, AffinityOutcome, EndpointNaming, Mode,
     cookie::PersistenceCookie,
     key::SessionKey,
     table::SessionTable,
-    token::{Key, KeyRing},
+    token::{KeyRing, TokenKey},
 };
 use equipoise_benches::{
     Kind,
@@ -33,7 +33,7 @@ fn main() {
 }
 
 fn modes(criterion: &mut Criterion) {
-    let cookie = |values: fn(&PersistenceCookie) -> Values| {
+    let cookie = |values: fn(&PersistenceCookie) -> EndpointNaming| {
         let cookie = PersistenceCookie::insert("lb").indirect().build().expect("a valid cookie");
         let values = values(&cookie);
         Mode::cookie(cookie, values)
@@ -44,8 +44,8 @@ fn modes(criterion: &mut Criterion) {
         ("none", Mode::none()),
         ("hash", Mode::hash(user())),
         ("table", Mode::table(user(), table)),
-        ("cookie, ids", cookie(|_| Values::ids())),
-        ("cookie, tokens", cookie(|cookie| Values::tokens(KeyRing::new(Key::generate(1)), cookie))),
+        ("cookie, ids", cookie(|_| EndpointNaming::ids())),
+        ("cookie, tokens", cookie(|cookie| EndpointNaming::tokens(KeyRing::new(TokenKey::generate(1)), cookie))),
     ];
 
     let mut group = criterion.benchmark_group("affinity/call");

@@ -16,13 +16,13 @@ use bytes::Bytes;
 use equipoise::{
     EndpointSpec, Pool, RoundRobin,
     affinity::{
-        Affinity, AffinityLayer, AffinityOutcome, AffinitySpec, Mode, Values,
+        Affinity, AffinityLayer, AffinityOutcome, AffinitySpec, EndpointNaming, Mode,
         by_name::BuildContext,
         cookie::PersistenceCookie,
         key::SessionKey,
         learn::Learn,
         table::SessionTable,
-        token::{Key, KeyRing},
+        token::{KeyRing, TokenKey},
     },
     tower::BalanceLayer,
 };
@@ -48,14 +48,14 @@ async fn main() -> anyhow::Result<()> {
     if let Some(text) = std::env::args().nth(1) {
         let spec: AffinitySpec = text.parse()?;
         println!("{spec}");
-        let context = BuildContext::new().keys(KeyRing::new(Key::generate(1)));
+        let context = BuildContext::new().keys(KeyRing::new(TokenKey::generate(1)));
         return story(|pool| Ok(spec.build(pool, &context)?)).await;
     }
 
     println!("A cookie of the balancer: an authenticated token that tells clients nothing.");
     let cookie = PersistenceCookie::insert("lb").indirect().httponly().build()?;
-    // In production, use the same secret on every balancer: Key::new(1, secret)?
-    let naming = Values::tokens(KeyRing::new(Key::generate(1)), &cookie);
+    // In production, use the same secret on every balancer: TokenKey::new(1, secret)?
+    let naming = EndpointNaming::tokens(KeyRing::new(TokenKey::generate(1)), &cookie);
     story(|pool| Ok(Affinity::new(pool, Mode::cookie(cookie, naming))?)).await?;
 
     println!(

@@ -8,7 +8,7 @@ use equipoise::{
     affinity::{
         Affinity, AffinitySpec,
         by_name::BuildContext,
-        token::{Key, KeyRing},
+        token::{KeyRing, TokenKey},
     },
 };
 use http::{
@@ -88,7 +88,7 @@ impl Args {
 
     /// Builds [`affinity`](Self::affinity) for this pool.
     pub(crate) fn affinity_over(&self, pool: &Pool<()>) -> anyhow::Result<Affinity> {
-        Ok(self.affinity.build(pool, &BuildContext::new().keys(KeyRing::new(Key::generate(1))))?)
+        Ok(self.affinity.build(pool, &BuildContext::new().keys(KeyRing::new(TokenKey::generate(1))))?)
     }
 
     /// Binds the socket of the proxy.

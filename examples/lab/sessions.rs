@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use equipoise::{
     EndpointSpec, Pool, StrategySpec,
     affinity::{
-        Affinity, Mode, Values,
+        Affinity, EndpointNaming, Mode,
         cookie::PersistenceCookie,
-        token::{Key, KeyRing},
+        token::{KeyRing, TokenKey},
     },
 };
 use http::StatusCode;
@@ -69,7 +69,7 @@ pub(crate) async fn play(
     let pool = Pool::new(strategy.build());
     pool.update(specs, |_| ())?;
     let cookie = PersistenceCookie::insert("lab").indirect().httponly().build()?;
-    let naming = Values::tokens(KeyRing::new(Key::generate(1)), &cookie);
+    let naming = EndpointNaming::tokens(KeyRing::new(TokenKey::generate(1)), &cookie);
     let affinity = Affinity::new(&pool, Mode::cookie(cookie, naming))?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let proxy = listener.local_addr()?;

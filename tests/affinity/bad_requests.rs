@@ -10,7 +10,7 @@ use equipoise::{
     affinity::{
         Affinity, Mode,
         key::SessionKey,
-        token::{Key, KeyRing},
+        token::{KeyRing, TokenKey},
     },
 };
 use equipoise_tests::soon;
@@ -120,7 +120,7 @@ async fn a_token_with_any_bit_flipped_is_unbound() {
 #[tokio::test]
 async fn a_token_with_an_expired_key_is_unbound_and_a_ring_that_cannot_sign_does_not_bind() {
     let site = Site::new().await;
-    let ended = Key::new(1, b"a secret that nobody would guess").unwrap().not_after(SystemTime::UNIX_EPOCH);
+    let ended = TokenKey::new(1, b"a secret that nobody would guess").unwrap().not_after(SystemTime::UNIX_EPOCH);
     let pool = site.servers.pool();
     for (ring, reason) in [(KeyRing::new(ended), "key_expired"), (KeyRing::default(), "unknown_key")] {
         let affinity = affinity(&pool, with_ring(ring));
@@ -142,7 +142,7 @@ async fn an_old_token_is_unbound_and_one_from_the_future_is_kept_and_renewed() {
     let day = Duration::from_secs(24 * 60 * 60);
     let cookie = equipoise::affinity::cookie::PersistenceCookie::insert("lb").indirect().build().unwrap();
     for (now, stale) in [(SystemTime::now() - day, 0), (SystemTime::now() + day, 1)] {
-        let values = equipoise::affinity::Values::tokens(ring(), &cookie).idle_timeout(day / 2);
+        let values = equipoise::affinity::EndpointNaming::tokens(ring(), &cookie).idle_timeout(day / 2);
         let affinity = affinity(&pool, Mode::cookie(cookie.clone(), values)).clock(move || now);
         let proxy = Proxy::start(&pool, &affinity);
         let answer = soon(get_with(&proxy, &site.session)).await;

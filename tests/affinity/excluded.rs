@@ -4,9 +4,9 @@ use bytes::Bytes;
 use equipoise::{
     EndpointSpec, Pool, RoundRobin,
     affinity::{
-        Affinity, AffinityLayer, Mode, Values,
+        Affinity, AffinityLayer, EndpointNaming, Mode,
         cookie::PersistenceCookie,
-        token::{Key, KeyRing},
+        token::{KeyRing, TokenKey},
     },
     tower::{Balance, Placement, ServedBy},
 };
@@ -23,7 +23,7 @@ async fn a_session_does_not_go_to_an_endpoint_that_a_layer_above_excludes() {
     let server = service_fn(|_: Request<Empty<Bytes>>| async { Ok::<_, std::io::Error>(Response::new(String::new())) });
     pool.update(["a", "b", "c"].map(EndpointSpec::new), |_| server).unwrap();
     let cookie = PersistenceCookie::insert("lb").indirect().build().unwrap();
-    let values = Values::tokens(KeyRing::new(Key::generate(1)), &cookie);
+    let values = EndpointNaming::tokens(KeyRing::new(TokenKey::generate(1)), &cookie);
     let affinity = Affinity::new(&pool, Mode::cookie(cookie, values)).unwrap();
     let service = AffinityLayer::new(affinity).layer(Balance::new(pool));
 

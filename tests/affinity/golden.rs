@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use equipoise::{
     Availability, EndpointSpec, Pool, RoundRobin,
-    affinity::{Affinity, Mode, Values, cookie::CookieValue},
+    affinity::{Affinity, EndpointNaming, Mode, cookie::CookieValue},
 };
 use equipoise_tests::{Peer, Reserved, Scripted, soon};
 use http::{HeaderMap, StatusCode, header};
@@ -68,9 +68,9 @@ impl World {
                 let here = |spec: &EndpointSpec| CookieValue::dynamic(key.as_bytes(), spec.address().parse().unwrap());
                 let both = values.iter().zip(&specs);
                 dynamic = both.map(|((_, value), (spec, _))| (value.clone(), here(spec).as_str().to_owned())).collect();
-                Values::dynamic(key)
+                EndpointNaming::dynamic(key)
             }
-            None => Values::named(&cookie, values.iter().map(|(name, value)| (name.as_str(), value))).unwrap(),
+            None => EndpointNaming::named(&cookie, values.iter().map(|(name, value)| (name.as_str(), value))).unwrap(),
         };
         let mut affinity = Affinity::new(&pool, Mode::cookie(cookie, named)).unwrap();
         if config.iter().any(|line| line == "ignore-persist if { path_beg /static }") {

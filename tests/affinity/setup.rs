@@ -10,12 +10,12 @@ use bytes::Bytes;
 use equipoise::{
     EndpointSpec, Pool, RoundRobin, Strategy,
     affinity::{
-        Affinity, Mode, Values,
+        Affinity, EndpointNaming, Mode,
         cookie::PersistenceCookie,
         key::SessionKey,
         redis::RedisStore,
         table::SessionTable,
-        token::{Key, KeyRing},
+        token::{KeyRing, TokenKey},
     },
 };
 use equipoise_tests::{Answer, Backend};
@@ -100,7 +100,7 @@ fn server(name: &'static str, held: &Arc<Mutex<Vec<channel::Sender<Bytes, io::Er
 
 /// The token key that all balancers of a test share.
 pub(crate) fn ring() -> KeyRing {
-    KeyRing::new(Key::new(1, b"a secret that nobody would guess").unwrap())
+    KeyRing::new(TokenKey::new(1, b"a secret that nobody would guess").unwrap())
 }
 
 /// The most common mode: a cookie of the balancer with a token.
@@ -110,7 +110,7 @@ pub(crate) fn tokens() -> Mode {
 
 pub(crate) fn with_ring(ring: KeyRing) -> Mode {
     let cookie = PersistenceCookie::insert("lb").indirect().nocache().httponly().build().unwrap();
-    let values = Values::tokens(ring, &cookie);
+    let values = EndpointNaming::tokens(ring, &cookie);
     Mode::cookie(cookie, values)
 }
 

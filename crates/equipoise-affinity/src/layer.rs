@@ -25,9 +25,9 @@ use crate::{affinity::Affinity, mode::Found, store::StoreAnswer};
 /// ```
 /// use bytes::Bytes;
 /// use equipoise_affinity::{
-///     Affinity, AffinityLayer, Mode, AffinityOutcome, Values,
+///     Affinity, AffinityLayer, Mode, AffinityOutcome, EndpointNaming,
 ///     cookie::PersistenceCookie,
-///     token::{Key, KeyRing},
+///     token::{TokenKey, KeyRing},
 /// };
 /// use equipoise_core::{EndpointSpec, Pool};
 /// use equipoise_tower::Balance;
@@ -44,7 +44,7 @@ use crate::{affinity::Affinity, mode::Found, store::StoreAnswer};
 ///     })
 /// })?;
 /// let cookie = PersistenceCookie::insert("lb").indirect().httponly().build()?;
-/// let naming = Values::tokens(KeyRing::new(Key::generate(1)), &cookie);
+/// let naming = EndpointNaming::tokens(KeyRing::new(TokenKey::generate(1)), &cookie);
 /// let affinity = Affinity::new(&pool, Mode::cookie(cookie, naming))?;
 /// let service = AffinityLayer::new(affinity).layer(Balance::new(pool));
 ///

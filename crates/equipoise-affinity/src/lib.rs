@@ -27,7 +27,7 @@ pub use crate::{
     affinity::{Affinity, AffinityExplanation, Fallback, InvalidMode, SessionLimit},
     by_name::{AffinitySpec, InvalidAffinity},
     layer::{AffinityFuture, AffinityLayer, WithAffinity},
-    mode::{InvalidValues, Mode, Values},
+    mode::{EndpointNaming, InvalidNaming, Mode},
     outcome::{AffinityOutcome, AffinityStats, UnboundReason},
     store::{Lookup, SessionStore, StoreError},
 };

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use equipoise_affinity::{
-    Affinity, AffinityLayer, AffinityOutcome, Fallback, Mode, Values, WithAffinity,
+    Affinity, AffinityLayer, AffinityOutcome, EndpointNaming, Fallback, Mode, WithAffinity,
     cookie::PersistenceCookie,
     key::SessionKey,
     learn::{Learn, Route},
@@ -66,7 +66,7 @@ fn site(pool: &Pool<Backend>, affinity: Affinity) -> Site {
 }
 
 fn by_id() -> Mode {
-    Mode::cookie(PersistenceCookie::insert("SRV").indirect().build().unwrap(), Values::ids())
+    Mode::cookie(PersistenceCookie::insert("SRV").indirect().build().unwrap(), EndpointNaming::ids())
 }
 
 fn request(cookie: &str, forced: bool) -> Req {

@@ -17,12 +17,12 @@ use std::{
 
 use bytes::Bytes;
 use equipoise_affinity::{
-    Affinity, AffinityLayer, AffinityOutcome, InvalidMode, InvalidValues, Mode, Values, WithAffinity,
+    Affinity, AffinityLayer, AffinityOutcome, EndpointNaming, InvalidMode, InvalidNaming, Mode, WithAffinity,
     cookie::{PersistenceCookie, PersistenceCookieBuilder},
     key::SessionKey,
     learn::Learn,
     table::SessionTable,
-    token::{Key, KeyRing, Tokens},
+    token::{KeyRing, TokenKey, Tokens},
 };
 use equipoise_core::{Availability, Binding, EndpointSpec, MissReason, PickRequest, Pool, RoundRobin};
 use equipoise_tower::{Balance, LeasedBody, ServedBy};
@@ -98,7 +98,7 @@ fn site(pool: &Pool<Backend>, affinity: Affinity) -> Site {
 }
 
 fn ring() -> KeyRing {
-    KeyRing::new(Key::new(1, [7; 32]).unwrap())
+    KeyRing::new(TokenKey::new(1, [7; 32]).unwrap())
 }
 
 fn inserted() -> PersistenceCookie {
@@ -106,7 +106,7 @@ fn inserted() -> PersistenceCookie {
 }
 
 fn in_tokens() -> Mode {
-    Mode::cookie(inserted(), Values::tokens(ring(), &inserted()))
+    Mode::cookie(inserted(), EndpointNaming::tokens(ring(), &inserted()))
 }
 
 fn by_user(table: &Arc<SessionTable>) -> Mode {
@@ -144,7 +144,7 @@ fn by(answer: &Answer) -> String {
 
 #[tokio::test]
 async fn one_mode_serves_pools_that_have_nothing_in_common() {
-    let plain = Mode::cookie(inserted(), Values::ids());
+    let plain = Mode::cookie(inserted(), EndpointNaming::ids());
     for mode in [in_tokens(), plain] {
         let (one, other) = (pool_of(&["a", "b"]), pool_of(&["c", "d"]));
         let first = site(&one, Affinity::new(&one, mode.clone()).unwrap());
@@ -161,18 +161,20 @@ async fn one_mode_serves_pools_that_have_nothing_in_common() {
 #[tokio::test]
 async fn a_change_of_keys_reaches_all_pools_of_the_tokens() {
     let tokens = Arc::new(Tokens::new(ring(), "lb"));
-    let mode = Mode::cookie(inserted(), Values::of_tokens(Arc::clone(&tokens)));
+    let mode = Mode::cookie(inserted(), EndpointNaming::of_tokens(Arc::clone(&tokens)));
     let pools = [pool_of(&["a", "b"]), pool_of(&["c", "d"])];
     let sites = pools.map(|pool| site(&pool, Affinity::new(&pool, mode.clone()).unwrap()));
     for site in &sites {
         let brought = cookie(&get(site, None).await);
-        tokens.rotate(KeyRing::new(Key::new(2, [8; 32]).unwrap()).accept(Key::new(1, [7; 32]).unwrap()).unwrap());
+        tokens.rotate(
+            KeyRing::new(TokenKey::new(2, [8; 32]).unwrap()).accept(TokenKey::new(1, [7; 32]).unwrap()).unwrap(),
+        );
         let answer = get(site, brought.as_deref()).await;
         assert_eq!(outcome(&answer), AffinityOutcome::Kept);
         // With a token of the new key, which the first does not know.
         let renewed = cookie(&answer);
         assert!(renewed.is_some());
-        tokens.rotate(KeyRing::new(Key::new(2, [8; 32]).unwrap()));
+        tokens.rotate(KeyRing::new(TokenKey::new(2, [8; 32]).unwrap()));
         assert_eq!(outcome(&get(site, renewed.as_deref()).await), AffinityOutcome::Kept);
         assert!(matches!(outcome(&get(site, brought.as_deref()).await), AffinityOutcome::New(_)));
         tokens.rotate(ring());
@@ -216,7 +218,7 @@ fn whom_another_balancer_has_named_is_known_as_soon_as_it_has_joined() {
 async fn who_joins_while_a_request_waits_is_named_in_its_response() {
     for brought in [None, Some("lb=gone")] {
         let pool: Pool<Backend> = Pool::new(RoundRobin::new());
-        let site = site(&pool, Affinity::new(&pool, Mode::cookie(inserted(), Values::ids())).unwrap());
+        let site = site(&pool, Affinity::new(&pool, Mode::cookie(inserted(), EndpointNaming::ids())).unwrap());
         let waiting = tokio::spawn(async move { get(&site, brought).await });
         tokio::task::yield_now().await;
         fill(&pool, &[("a", Backend::new())]);
@@ -232,7 +234,7 @@ async fn a_client_keeps_its_cookie_if_who_answered_has_no_name() {
         let cookie = PersistenceCookie::insert("lb").indirect();
         let cookie = if dated { cookie.max_idle(Duration::from_secs(60)) } else { cookie };
         let cookie = cookie.build().unwrap();
-        let values = Values::named(&cookie, [("a", "A")]).unwrap();
+        let values = EndpointNaming::named(&cookie, [("a", "A")]).unwrap();
         let pool = pool_of(&["a", "sorry"]);
         let site = site(&pool, Affinity::new(&pool, Mode::cookie(cookie, values)).unwrap());
         pool.set_availability("a", Availability::Maintenance).unwrap();
@@ -248,7 +250,7 @@ async fn sessions_stay_where_they_are_when_clocks_are_ten_minutes_apart() {
     let pool = pool_of(&["a", "b", "c"]);
     let time = Arc::new(AtomicU64::new(1_800_000_000));
     let balancer = |skew: u64| {
-        let values = Values::tokens(ring(), &inserted()).idle_timeout(Duration::from_secs(1800));
+        let values = EndpointNaming::tokens(ring(), &inserted()).idle_timeout(Duration::from_secs(1800));
         let time = Arc::clone(&time);
         let now = move || -> SystemTime { UNIX_EPOCH + Duration::from_secs(time.load(Ordering::Relaxed) + skew) };
         site(&pool, Affinity::new(&pool, Mode::cookie(inserted(), values)).unwrap().clock(now))
@@ -318,8 +320,10 @@ async fn stand_ins(site: &Site, brought: &str) -> (HashSet<String>, Vec<Affinity
 #[tokio::test]
 async fn behind_a_prefix_the_endpoints_own_value_says_who_stands_in() {
     let prefix = || PersistenceCookie::prefix("J").build().unwrap();
-    let tokens = || Values::tokens(ring(), &prefix());
-    for (values, gone) in [(&Values::ids as &dyn Fn() -> Values, &[false][..]), (&tokens, &[false, true])] {
+    let tokens = || EndpointNaming::tokens(ring(), &prefix());
+    for (values, gone) in
+        [(&EndpointNaming::ids as &dyn Fn() -> EndpointNaming, &[false][..]), (&tokens, &[false, true])]
+    {
         let mut all = HashSet::new();
         let pools = [pool_of(&["a", "b", "c", "d"]), pool_of(&["d", "c", "b", "a"])];
         let sites =
@@ -361,7 +365,7 @@ async fn what_the_client_is_not_told_has_not_moved() {
     let postonly = PersistenceCookie::insert("J").postonly();
     for builder in [postonly, PersistenceCookie::rewrite("J")] as [PersistenceCookieBuilder; 2] {
         let pool = pool_of(&["a", "b", "c"]);
-        let mode = Mode::cookie(builder.build().unwrap(), Values::ids());
+        let mode = Mode::cookie(builder.build().unwrap(), EndpointNaming::ids());
         let site = site(&pool, Affinity::new(&pool, mode).unwrap());
         pool.set_availability("a", Availability::Maintenance).unwrap();
         let (_, outcomes) = stand_ins(&site, "J=a").await;
@@ -379,7 +383,7 @@ async fn who_helps_out_and_sets_the_cookie_itself_has_the_session() {
         let pool = Pool::new(RoundRobin::new());
         let specs = ["a", "b"].map(|id| EndpointSpec::new(id).max_in_flight(1));
         pool.update(specs, |_| Backend::setting("JS=new")).unwrap();
-        let affinity = Affinity::new(&pool, Mode::cookie(builder.build().unwrap(), Values::ids())).unwrap();
+        let affinity = Affinity::new(&pool, Mode::cookie(builder.build().unwrap(), EndpointNaming::ids())).unwrap();
         let service = AffinityLayer::new(affinity).layer(Balance::new(pool.clone()));
         let home = Binding::to("a").strict();
         let _busy = pool.pick(&PickRequest::new().bound(&home)).unwrap();
@@ -396,11 +400,11 @@ fn tokens_that_would_be_void_at_once_are_refused() {
     let cookie = PersistenceCookie::insert("SRV").build().unwrap();
     let pool: Pool<()> = Pool::default();
     for (setting, values) in [
-        ("idle_timeout", Values::tokens(ring(), &cookie).idle_timeout(Duration::ZERO)),
-        ("lifetime", Values::tokens(ring(), &cookie).lifetime(Duration::ZERO)),
+        ("idle_timeout", EndpointNaming::tokens(ring(), &cookie).idle_timeout(Duration::ZERO)),
+        ("lifetime", EndpointNaming::tokens(ring(), &cookie).lifetime(Duration::ZERO)),
     ] {
         let refused = Affinity::new(&pool, Mode::cookie(cookie.clone(), values)).unwrap_err();
-        assert_eq!(refused, InvalidMode::Values(InvalidValues::Zero { setting }));
+        assert_eq!(refused, InvalidMode::Naming(InvalidNaming::Zero { setting }));
     }
 }
 
@@ -410,12 +414,12 @@ fn a_dynamic_name_is_made_of_a_url_too() {
     let with = |address: &str| {
         let pool: Pool<()> = Pool::default();
         pool.add(EndpointSpec::new(address), ()).unwrap();
-        Affinity::new(&pool, Mode::cookie(cookie.clone(), Values::dynamic(b"pepper"))).map(drop)
+        Affinity::new(&pool, Mode::cookie(cookie.clone(), EndpointNaming::dynamic(b"pepper"))).map(drop)
     };
     for address in ["10.0.0.1:80", "http://10.0.0.1:80", "HTTPS://10.0.0.1", "http://[::1]:80/"] {
         assert_eq!(with(address), Ok(()), "{address}");
     }
     for address in ["10.0.0.1", "orders:80", "tcp://10.0.0.1"] {
-        assert!(matches!(with(address), Err(InvalidMode::Values(InvalidValues::Address { .. }))), "{address}");
+        assert!(matches!(with(address), Err(InvalidMode::Naming(InvalidNaming::Address { .. }))), "{address}");
     }
 }

@@ -18,7 +18,7 @@ pub use self::{explanation::AffinityExplanation, session_limit::SessionLimit};
 use crate::{
     guard::guarded,
     members::PoolMembers,
-    mode::{Found, InvalidValues, Kind, Mode, Settlement},
+    mode::{Found, InvalidNaming, Kind, Mode, Settlement},
     outcome::{AffinityOutcome, AffinityStats, Counters, UnboundReason},
 };
 
@@ -74,7 +74,7 @@ impl Affinity {
     /// # Errors
     ///
     /// - [`InvalidMode::NoKeys`]: the mode is [`Mode::hash`], and the pool's strategy does not place by key.
-    /// - [`InvalidMode::Values`]: an endpoint of the pool cannot be named in the mode's cookie. If such an endpoint
+    /// - [`InvalidMode::Naming`]: an endpoint of the pool cannot be named in the mode's cookie. If such an endpoint
     ///   joins later, a warning is logged, and no session is bound to it.
     pub fn new<T: Send + Sync + 'static>(pool: &Pool<T>, mode: Mode) -> Result<Self, InvalidMode> {
         let mode = mode.into_kind();
@@ -160,13 +160,13 @@ impl Affinity {
     /// bindings.
     ///
     /// ```
-    /// use equipoise_affinity::{Affinity, Mode, Values, cookie::PersistenceCookie};
+    /// use equipoise_affinity::{Affinity, Mode, EndpointNaming, cookie::PersistenceCookie};
     /// use equipoise_core::{EndpointSpec, Pool};
     ///
     /// let pool = Pool::default();
     /// pool.update(["a", "b"].map(EndpointSpec::new), |_| ())?;
     /// let cookie = PersistenceCookie::insert("SRV").indirect().build()?;
-    /// let affinity = Affinity::new(&pool, Mode::cookie(cookie, Values::ids()))?
+    /// let affinity = Affinity::new(&pool, Mode::cookie(cookie, EndpointNaming::ids()))?
     ///     .force(|request| request.headers.contains_key("x-maintenance"));
     /// # drop(affinity);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -203,7 +203,7 @@ impl Affinity {
     }
 
     /// Brings the mode up to date with the pool's members, unless another thread is doing so.
-    fn follow(&self) -> Result<(), InvalidValues> {
+    fn follow(&self) -> Result<(), InvalidNaming> {
         self.shared.mode.follow(&self.shared.members)
     }
 
@@ -416,7 +416,7 @@ pub enum InvalidMode {
     NoKeys,
     /// An endpoint cannot be named in the mode's cookie.
     #[error(transparent)]
-    Values(#[from] InvalidValues),
+    Naming(#[from] InvalidNaming),
 }
 
 impl fmt::Debug for Affinity {

@@ -16,7 +16,7 @@ use crate::{
 /// A mode ignores what it does not use, so that one context serves every mode that a configuration may name.
 ///
 /// ```
-/// use equipoise_affinity::{AffinitySpec, by_name::{BuildAffinityError, BuildContext}, token::{Key, KeyRing}};
+/// use equipoise_affinity::{AffinitySpec, by_name::{BuildAffinityError, BuildContext}, token::{TokenKey, KeyRing}};
 /// use equipoise_core::{EndpointSpec, Pool};
 ///
 /// let pool = Pool::default();
@@ -24,7 +24,7 @@ use crate::{
 /// let spec: AffinitySpec = "cookie(name=SRV, indirect, httponly)".parse()?;
 ///
 /// let secret = [7; 32]; // Read it from where secrets are kept.
-/// let context = BuildContext::new().keys(KeyRing::new(Key::new(1, secret)?));
+/// let context = BuildContext::new().keys(KeyRing::new(TokenKey::new(1, secret)?));
 /// let affinity = spec.build(&pool, &context)?;
 /// # drop(affinity);
 ///

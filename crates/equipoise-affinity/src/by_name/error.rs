@@ -1,7 +1,7 @@
 use equipoise_core::InvalidHashing;
 
 use crate::{
-    cookie::InvalidCookie, key::InvalidSessionKey, learn::InvalidName, mode::InvalidValues, source::InvalidProxies,
+    cookie::InvalidCookie, key::InvalidSessionKey, learn::InvalidName, mode::InvalidNaming, source::InvalidProxies,
 };
 
 /// Why a mode refuses values that are of the right kinds.
@@ -19,7 +19,7 @@ pub enum InvalidModeSettings {
     Name(#[from] InvalidName),
     /// The names of the endpoints are refused.
     #[error(transparent)]
-    Values(#[from] InvalidValues),
+    Naming(#[from] InvalidNaming),
     /// The list of trusted proxies is refused.
     #[error(transparent)]
     Proxies(#[from] InvalidProxies),
@@ -94,7 +94,7 @@ impl InvalidModeSettings {
             Self::Cookie(InvalidCookie::Domain { .. }) => Some("domain"),
             Self::Cookie(InvalidCookie::Attribute { .. }) => Some("attributes"),
             Self::Proxies(_) => Some("trusted"),
-            Self::Values(_) => Some("names"),
+            Self::Naming(_) => Some("names"),
             Self::Unused { parameter, .. } => Some(parameter),
             Self::Needs { setting, .. } => setting.split('=').next(),
             Self::Together { other, .. } => Some(other),

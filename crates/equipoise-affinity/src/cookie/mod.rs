@@ -6,7 +6,7 @@
 //! value names: by a map of plain names, by HAProxy's [dynamic](CookieValue::dynamic) names, or by signed tokens.
 //!
 //! ```
-//! use equipoise_affinity::cookie::{Claim, PersistenceCookie, Served};
+//! use equipoise_affinity::cookie::{CookieMatch, PersistenceCookie, ResponseContext};
 //! use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 //! use std::time::SystemTime;
 //!
@@ -17,8 +17,8 @@
 //! let mut request = HeaderMap::new();
 //! request.insert(header::COOKIE, HeaderValue::from_static("theme=dark; SRV=gone"));
 //! let (endpoint, state) = cookie.on_request(&mut request, now, |value| match value {
-//!     b"A" | b"B" => Claim::Endpoint(value[0]),
-//!     _ => Claim::Unknown,
+//!     b"A" | b"B" => CookieMatch::Endpoint(value[0]),
+//!     _ => CookieMatch::Unknown,
 //! });
 //! assert_eq!(endpoint, None);
 //! assert_eq!(request[header::COOKIE], "theme=dark");
@@ -26,7 +26,7 @@
 //! // … and the response sets the cookie.
 //! let value = cookie.value("B")?;
 //! let mut response = HeaderMap::new();
-//! let context = Served { state, kept: false, value: Some(&value), method: &Method::GET, now };
+//! let context = ResponseContext { state, kept: false, value: Some(&value), method: &Method::GET, now };
 //! cookie.on_response(context, StatusCode::OK, &mut response);
 //! assert_eq!(response[header::SET_COOKIE], "SRV=B; path=/; HttpOnly");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -45,8 +45,8 @@ mod value;
 
 pub use self::{
     check::InvalidCookie,
-    request::{Claim, CookieOutcome, Presented},
-    response::{CookieAction, Served},
+    request::{CookieMatch, CookieOutcome, CookieState},
+    response::{CookieAction, ResponseContext},
     settings::{PersistenceCookie, PersistenceCookieBuilder},
     value::{CookieMode, CookieValue, InvalidCookieValue},
 };

@@ -11,7 +11,7 @@ use crate::scan;
 
 /// What a cookie's value names, as the caller of [`PersistenceCookie::on_request`] determines it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Claim<T> {
+pub enum CookieMatch<T> {
     /// An endpoint that can take the request.
     Endpoint(T),
     /// An endpoint that is known but cannot take the request. If the request has another cookie of the name, that one
@@ -21,7 +21,7 @@ pub enum Claim<T> {
     Unknown,
 }
 
-impl<T> Claim<T> {
+impl<T> CookieMatch<T> {
     /// Returns the kind of match as a label for metrics: `endpoint`, `down` or `unknown`. Labels are stable.
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -41,7 +41,7 @@ pub enum CookieOutcome {
     Absent,
     /// The cookie names an endpoint that can take the request (`V`).
     Valid,
-    /// The cookie names an endpoint that is [down](Claim::Down) (`D`).
+    /// The cookie names an endpoint that is [down](CookieMatch::Down) (`D`).
     Down,
     /// The cookie names no endpoint, or is empty (`I`).
     Invalid,
@@ -77,13 +77,13 @@ impl CookieOutcome {
 /// The state of a request's cookie that [`on_request`](PersistenceCookie::on_request) passes to
 /// [`on_response`](PersistenceCookie::on_response).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Presented {
+pub struct CookieState {
     outcome: CookieOutcome,
     pub(super) dates: Dates,
     pub(super) disregarded: bool,
 }
 
-impl Presented {
+impl CookieState {
     /// Returns the result of reading the cookie.
     pub fn outcome(&self) -> CookieOutcome {
         self.outcome
@@ -113,8 +113,8 @@ impl PersistenceCookie {
         &self,
         headers: &mut HeaderMap,
         now: SystemTime,
-        mut find: impl FnMut(&[u8]) -> Claim<T>,
-    ) -> (Option<T>, Presented) {
+        mut find: impl FnMut(&[u8]) -> CookieMatch<T>,
+    ) -> (Option<T>, CookieState) {
         self.read(headers, now, |value, _| find(value))
     }
 
@@ -123,8 +123,8 @@ impl PersistenceCookie {
         &self,
         headers: &mut HeaderMap,
         now: SystemTime,
-        find: impl FnMut(&[u8], Option<&[u8]>) -> Claim<T>,
-    ) -> (Option<T>, Presented) {
+        find: impl FnMut(&[u8], Option<&[u8]>) -> CookieMatch<T>,
+    ) -> (Option<T>, CookieState) {
         let length = headers.get_all(COOKIE).iter().fold(0, |sum: usize, line| sum.saturating_add(line.len()));
         let mut search = Search::new(self, now, find);
         search.too_long = length > self.max_bytes;
@@ -135,8 +135,8 @@ impl PersistenceCookie {
     /// Changes the `Cookie` lines to what the endpoint should see, without reading the cookie: for a request that is
     /// not to be bound (HAProxy's `ignore-persist`). The result must be passed to
     /// [`on_response`](PersistenceCookie::on_response), which then sets no cookie.
-    pub fn disregard(&self, headers: &mut HeaderMap) -> Presented {
-        let mut search = Search::new(self, SystemTime::UNIX_EPOCH, |_, _| Claim::<()>::Unknown);
+    pub fn disregard(&self, headers: &mut HeaderMap) -> CookieState {
+        let mut search = Search::new(self, SystemTime::UNIX_EPOCH, |_, _| CookieMatch::<()>::Unknown);
         search.state.disregarded = true;
         edit(headers, COOKIE, |line| self.on_cookies(line, &mut search));
         search.done().1
@@ -145,7 +145,7 @@ impl PersistenceCookie {
     fn on_cookies<T>(
         &self,
         old: &[u8],
-        search: &mut Search<'_, T, impl FnMut(&[u8], Option<&[u8]>) -> Claim<T>>,
+        search: &mut Search<'_, T, impl FnMut(&[u8], Option<&[u8]>) -> CookieMatch<T>>,
     ) -> Edit {
         let mut line = Line::new(old);
         // Where the removed part begins in the new line, and whether any cookie stays.
@@ -219,13 +219,13 @@ struct Search<'a, T, F> {
     seen: usize,
     too_long: bool,
     endpoint: Option<T>,
-    state: Presented,
+    state: CookieState,
 }
 
-impl<'a, T, F: FnMut(&[u8], Option<&[u8]>) -> Claim<T>> Search<'a, T, F> {
+impl<'a, T, F: FnMut(&[u8], Option<&[u8]>) -> CookieMatch<T>> Search<'a, T, F> {
     fn new(cookie: &'a PersistenceCookie, now: SystemTime, find: F) -> Self {
         let now = seconds(now);
-        Self { cookie, now, find, seen: 0, too_long: false, endpoint: None, state: Presented::default() }
+        Self { cookie, now, find, seen: 0, too_long: false, endpoint: None, state: CookieState::default() }
     }
 
     fn found(&mut self, value: &[u8], own: Option<&[u8]>) {
@@ -233,7 +233,7 @@ impl<'a, T, F: FnMut(&[u8], Option<&[u8]>) -> Claim<T>> Search<'a, T, F> {
         if self.too_long || self.seen > self.cookie.max_cookies || self.state.disregarded {
             return;
         }
-        let Presented { outcome, dates, .. } = &mut self.state;
+        let CookieState { outcome, dates, .. } = &mut self.state;
         let mut value = if self.cookie.mode == CookieMode::Prefix { value } else { dates.cut(value) };
         let is_over = |then: Option<u64>, limit: Option<u64>| {
             then.zip(limit).is_some_and(|(then, limit)| over(then, self.now, limit))
@@ -255,18 +255,18 @@ impl<'a, T, F: FnMut(&[u8], Option<&[u8]>) -> Claim<T>> Search<'a, T, F> {
         if let Some(over) = over {
             *outcome = over;
         }
-        match if value.is_empty() { Claim::Unknown } else { (self.find)(value, own) } {
-            Claim::Endpoint(endpoint) => {
+        match if value.is_empty() { CookieMatch::Unknown } else { (self.find)(value, own) } {
+            CookieMatch::Endpoint(endpoint) => {
                 self.endpoint = Some(endpoint);
                 *outcome = CookieOutcome::Valid;
             }
-            Claim::Down => *outcome = CookieOutcome::Down,
-            Claim::Unknown if matches!(outcome, CookieOutcome::Absent) => *outcome = CookieOutcome::Invalid,
-            Claim::Unknown => {}
+            CookieMatch::Down => *outcome = CookieOutcome::Down,
+            CookieMatch::Unknown if matches!(outcome, CookieOutcome::Absent) => *outcome = CookieOutcome::Invalid,
+            CookieMatch::Unknown => {}
         }
     }
 
-    fn done(mut self) -> (Option<T>, Presented) {
+    fn done(mut self) -> (Option<T>, CookieState) {
         let limit = if self.seen == 0 {
             None
         } else if self.state.disregarded {
@@ -278,7 +278,7 @@ impl<'a, T, F: FnMut(&[u8], Option<&[u8]>) -> Claim<T>> Search<'a, T, F> {
         };
         if let Some(outcome) = limit {
             self.endpoint = None;
-            self.state = Presented { outcome, dates: Dates::default(), ..self.state };
+            self.state = CookieState { outcome, dates: Dates::default(), ..self.state };
         }
         (self.endpoint, self.state)
     }

@@ -7,7 +7,7 @@ use http::{
 
 use super::{
     lines::{Edit, Line, edit, set_cookie},
-    request::Presented,
+    request::CookieState,
     settings::PersistenceCookie,
     value::{CookieMode, CookieValue, DATE, PREFIX, seconds, written},
 };
@@ -15,9 +15,9 @@ use crate::scan;
 
 /// What [`on_response`](PersistenceCookie::on_response) needs to know of a request and its response.
 #[derive(Clone, Copy, Debug)]
-pub struct Served<'a> {
+pub struct ResponseContext<'a> {
     /// The state of the request's cookie, from [`on_request`](PersistenceCookie::on_request).
-    pub state: Presented,
+    pub state: CookieState,
     /// Whether the endpoint that answered is the one that the cookie named. Use `false` also to set the cookie again
     /// for the same endpoint, such as when the key of its token is about to be dropped.
     pub kept: bool,
@@ -74,7 +74,12 @@ impl PersistenceCookie {
     /// Other lines are not changed (HAProxy removes white space around the first `=` of every `Set-Cookie` line). A
     /// value ends at the first `;`, as in browsers (in HAProxy also at a comma, and quotes hide both). O(length of
     /// these lines).
-    pub fn on_response(&self, context: Served<'_>, status: StatusCode, headers: &mut HeaderMap) -> CookieAction {
+    pub fn on_response(
+        &self,
+        context: ResponseContext<'_>,
+        status: StatusCode,
+        headers: &mut HeaderMap,
+    ) -> CookieAction {
         let mut action = CookieAction::Nothing;
         edit(headers, SET_COOKIE, |line| self.on_set_cookie(line, &context, &mut action));
         if !self.inserts(&context, action) {
@@ -93,7 +98,7 @@ impl PersistenceCookie {
         }
     }
 
-    fn on_set_cookie(&self, old: &[u8], context: &Served<'_>, action: &mut CookieAction) -> Edit {
+    fn on_set_cookie(&self, old: &[u8], context: &ResponseContext<'_>, action: &mut CookieAction) -> Edit {
         let pair = set_cookie(old);
         let Some(assigned) = pair.assigned else { return Edit::Keep };
         if context.state.disregarded || old.get(pair.name.clone()) != Some(self.name.as_bytes()) {
@@ -125,7 +130,7 @@ impl PersistenceCookie {
         line.changed().map_or(Edit::Keep, Edit::Replace)
     }
 
-    fn inserts(&self, context: &Served<'_>, action: CookieAction) -> bool {
+    fn inserts(&self, context: &ResponseContext<'_>, action: CookieAction) -> bool {
         let state = context.state;
         self.mode == CookieMode::Insert
             && action != CookieAction::Found
@@ -135,13 +140,13 @@ impl PersistenceCookie {
     }
 
     /// Whether a cookie that is kept must be set again to update its dates.
-    pub(crate) fn is_stale(&self, state: Presented, now: SystemTime) -> bool {
+    pub(crate) fn is_stale(&self, state: CookieState, now: SystemTime) -> bool {
         let (first, last) = (state.dates.first, state.dates.last);
         let idle = self.max_idle.is_some() || last.is_some();
         idle && last.is_none_or(|last| last < seconds(now)) || self.max_life.is_some() != first.is_some()
     }
 
-    fn set_cookie(&self, context: &Served<'_>) -> Vec<u8> {
+    fn set_cookie(&self, context: &ResponseContext<'_>) -> Vec<u8> {
         let mut line = Vec::with_capacity(self.name.len() + self.tail.len() + 64);
         line.extend_from_slice(self.name.as_bytes());
         line.push(b'=');

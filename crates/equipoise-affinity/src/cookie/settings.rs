@@ -41,13 +41,13 @@ impl PersistenceCookie {
     /// see the balancer's value in requests.
     ///
     /// ```
-    /// use equipoise_affinity::cookie::{PersistenceCookie, Presented, Served};
+    /// use equipoise_affinity::cookie::{PersistenceCookie, CookieState, ResponseContext};
     /// use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
     ///
     /// let cookie = PersistenceCookie::rewrite("SRV").build()?;
     /// let value = cookie.value("A")?;
-    /// let context = Served {
-    ///     state: Presented::default(),
+    /// let context = ResponseContext {
+    ///     state: CookieState::default(),
     ///     kept: false,
     ///     value: Some(&value),
     ///     method: &Method::GET,
@@ -67,15 +67,15 @@ impl PersistenceCookie {
     /// endpoint's. For clients that store only one cookie.
     ///
     /// ```
-    /// use equipoise_affinity::cookie::{Claim, PersistenceCookie};
+    /// use equipoise_affinity::cookie::{CookieMatch, PersistenceCookie};
     /// use http::{HeaderMap, HeaderValue, header};
     ///
     /// let cookie = PersistenceCookie::prefix("JSESSIONID").build()?;
     /// let mut request = HeaderMap::new();
     /// request.insert(header::COOKIE, HeaderValue::from_static("JSESSIONID=A~abc123"));
     /// let (endpoint, _) = cookie.on_request(&mut request, std::time::SystemTime::now(), |value| match value {
-    ///     b"A" => Claim::Endpoint("A"),
-    ///     _ => Claim::Unknown,
+    ///     b"A" => CookieMatch::Endpoint("A"),
+    ///     _ => CookieMatch::Unknown,
     /// });
     /// assert_eq!(endpoint, Some("A"));
     /// assert_eq!(request[header::COOKIE], "JSESSIONID=abc123");

@@ -17,7 +17,8 @@ use xxhash_rust::xxh64::xxh64;
 use super::found::{Found, Settlement};
 use crate::{
     cookie::{
-        Claim, CookieAction, CookieMode, CookieOutcome, CookieValue, InvalidCookieValue, PersistenceCookie, Served,
+        CookieAction, CookieMatch, CookieMode, CookieOutcome, CookieValue, InvalidCookieValue, PersistenceCookie,
+        ResponseContext,
     },
     members::PoolMembers,
     outcome::UnboundReason,
@@ -26,7 +27,7 @@ use crate::{
 
 pub(super) fn find(
     cookie: &PersistenceCookie,
-    naming: &Values,
+    naming: &EndpointNaming,
     head: &mut Parts,
     now: SystemTime,
     members: &PoolMembers,
@@ -44,15 +45,15 @@ pub(super) fn find(
     let (mut down, mut refused) = (None, None);
     let (named, state) = cookie.read(&mut head.headers, now, |value, own| match read(value) {
         Ok(named) if members.accepts(&named.endpoint, forced) => {
-            Claim::Endpoint((session_key(named.session, own), named))
+            CookieMatch::Endpoint((session_key(named.session, own), named))
         }
         Ok(named) => {
             down.get_or_insert_with(|| (session_key(named.session, own), named));
-            Claim::Down
+            CookieMatch::Down
         }
         Err(reason) => {
             refused.get_or_insert(reason);
-            Claim::Unknown
+            CookieMatch::Unknown
         }
     });
     let reason = match state.outcome() {
@@ -94,7 +95,7 @@ pub(super) fn disregard(cookie: &PersistenceCookie, head: &mut Parts) -> Found {
 /// Sets or changes the cookie of the response. Returns whether it now names another endpoint than the request's.
 pub(super) fn settle(
     cookie: &PersistenceCookie,
-    naming: &Values,
+    naming: &EndpointNaming,
     settlement: &Settlement<'_>,
     headers: &mut HeaderMap,
 ) -> bool {
@@ -114,7 +115,7 @@ pub(super) fn settle(
         name()
     };
     let value = if is_sent { name().or_else(name_after_update) } else { None };
-    let response = Served {
+    let response = ResponseContext {
         state: found.cookie_state,
         // If the endpoint has no name, the client's cookie stays as it is.
         kept: !renew || value.is_none(),
@@ -131,7 +132,7 @@ pub(super) fn settle(
 }
 
 /// Waits until `naming` names all current members.
-fn follow(cookie: &PersistenceCookie, naming: &Values, members: &PoolMembers) {
+fn follow(cookie: &PersistenceCookie, naming: &EndpointNaming, members: &PoolMembers) {
     if let Some(Err(error)) = members.follow(true, |_| (), |endpoints| naming.set_members(cookie, endpoints)) {
         tracing::warn!("{error}");
     }
@@ -141,7 +142,7 @@ fn follow(cookie: &PersistenceCookie, naming: &Values, members: &PoolMembers) {
 ///
 /// Cheap to clone, and usable with any number of pools: each [`Affinity`](crate::Affinity) tracks its own endpoints.
 #[derive(Clone)]
-pub struct Values(Naming);
+pub struct EndpointNaming(Naming);
 
 #[derive(Clone)]
 enum Naming {
@@ -179,7 +180,7 @@ struct NamedEndpoint {
     due: bool,
 }
 
-impl Values {
+impl EndpointNaming {
     /// Authenticated tokens under the keys of `ring`: the recommended choice. They reveal no address, clients cannot
     /// choose an endpoint, and each session has a number by which all balancers select the same replacement for an
     /// unavailable endpoint. They are valid in this cookie only. See [`token`](crate::token).
@@ -234,32 +235,33 @@ impl Values {
     /// unavailable endpoint, see [`ids`](Self::ids).
     ///
     /// ```
-    /// use equipoise_affinity::{Values, cookie::PersistenceCookie};
+    /// use equipoise_affinity::{EndpointNaming, cookie::PersistenceCookie};
     ///
     /// let cookie = PersistenceCookie::insert("SRV").build()?;
-    /// let naming = Values::named(&cookie, [("10.0.0.1:80", "A"), ("10.0.0.2:80", "B")])?;
+    /// let naming = EndpointNaming::named(&cookie, [("10.0.0.1:80", "A"), ("10.0.0.2:80", "B")])?;
     /// # let _ = naming;
-    /// assert!(Values::named(&cookie, [("10.0.0.1:80", "A"), ("10.0.0.2:80", "A")]).is_err());
-    /// assert!(Values::named(&cookie, [("10.0.0.1:80", "A; path=/admin")]).is_err());
+    /// assert!(EndpointNaming::named(&cookie, [("10.0.0.1:80", "A"), ("10.0.0.2:80", "A")]).is_err());
+    /// assert!(EndpointNaming::named(&cookie, [("10.0.0.1:80", "A; path=/admin")]).is_err());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// [`InvalidValues::Unfit`] if a name cannot be a cookie's value, and [`InvalidValues::Twice`] if two endpoints
+    /// [`InvalidNaming::InvalidValue`] if a name cannot be a cookie's value, and [`InvalidNaming::Duplicate`] if two endpoints
     /// have the same name.
     pub fn named(
         cookie: &PersistenceCookie,
         names: impl IntoIterator<Item = (impl Into<EndpointId>, impl AsRef<[u8]>)>,
-    ) -> Result<Self, InvalidValues> {
+    ) -> Result<Self, InvalidNaming> {
         let mut all = HashMap::new();
         let mut seen = HashSet::new();
         for (endpoint, name) in names {
             let endpoint = endpoint.into();
-            let value =
-                cookie.value(name).map_err(|source| InvalidValues::Unfit { endpoint: endpoint.clone(), source })?;
+            let value = cookie
+                .value(name)
+                .map_err(|source| InvalidNaming::InvalidValue { endpoint: endpoint.clone(), source })?;
             if !seen.insert(value.clone()) {
-                return Err(InvalidValues::Twice { name: value.as_str().to_owned() });
+                return Err(InvalidNaming::Duplicate { name: value.as_str().to_owned() });
             }
             all.insert(endpoint, value);
         }
@@ -317,11 +319,11 @@ impl Values {
     }
 
     /// Refuses settings with which no cookie is ever valid.
-    pub(crate) fn check(&self) -> Result<(), InvalidValues> {
+    pub(crate) fn check(&self) -> Result<(), InvalidNaming> {
         let Naming::Tokens { idle, life, .. } = &self.0 else { return Ok(()) };
         match [("idle_timeout", idle), ("lifetime", life)].into_iter().find(|(_, time)| **time == Some(Duration::ZERO))
         {
-            Some((setting, _)) => Err(InvalidValues::Zero { setting }),
+            Some((setting, _)) => Err(InvalidNaming::Zero { setting }),
             None => Ok(()),
         }
     }
@@ -331,7 +333,7 @@ impl Values {
         &self,
         cookie: &PersistenceCookie,
         endpoints: &[(EndpointId, String)],
-    ) -> Result<(), InvalidValues> {
+    ) -> Result<(), InvalidNaming> {
         match &self.0 {
             Naming::Tokens { tokens, .. } => {
                 tokens.members(endpoints.iter().map(|(id, _)| id.clone()));
@@ -363,16 +365,16 @@ impl PlainNames {
         cookie: &PersistenceCookie,
         id: &EndpointId,
         address: &str,
-    ) -> Result<Option<CookieValue>, InvalidValues> {
+    ) -> Result<Option<CookieValue>, InvalidNaming> {
         match self {
             Self::Ids => match cookie.value(id.as_str()) {
                 Ok(value) => Ok(Some(value)),
-                Err(source) => Err(InvalidValues::Unfit { endpoint: id.clone(), source }),
+                Err(source) => Err(InvalidNaming::InvalidValue { endpoint: id.clone(), source }),
             },
             Self::Names(names) => Ok(names.get(id).cloned()),
             Self::Dynamic(key) => match socket(address) {
                 Some(address) => Ok(Some(CookieValue::dynamic(key, address))),
-                None => Err(InvalidValues::Address { endpoint: id.clone(), address: address.to_owned() }),
+                None => Err(InvalidNaming::Address { endpoint: id.clone(), address: address.to_owned() }),
             },
         }
     }
@@ -387,10 +389,10 @@ fn socket(address: &str) -> Option<SocketAddr> {
 /// Why endpoints cannot be named in a cookie.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum InvalidValues {
+pub enum InvalidNaming {
     /// A name, or an id used as a name, cannot be a cookie's value.
     #[error("endpoint {endpoint} cannot be named in a cookie: name it otherwise, or use tokens")]
-    Unfit {
+    InvalidValue {
         /// The endpoint.
         endpoint: EndpointId,
         /// What is wrong with it.
@@ -404,11 +406,11 @@ pub enum InvalidValues {
     },
     /// Two endpoints have the same name.
     #[error("{name:?} names two endpoints: give each a name of its own")]
-    Twice {
+    Duplicate {
         /// The name.
         name: String,
     },
-    /// The endpoint's address is not an IP address with a port, which [`Values::dynamic`] needs.
+    /// The endpoint's address is not an IP address with a port, which [`EndpointNaming::dynamic`] needs.
     #[error("the address of endpoint {endpoint}, {address:?}, is not an IP address with a port")]
     Address {
         /// The endpoint.
@@ -419,7 +421,7 @@ pub enum InvalidValues {
 }
 
 /// Does not show keys.
-impl fmt::Debug for Values {
+impl fmt::Debug for EndpointNaming {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.0 {
             Naming::Tokens { .. } => "tokens",

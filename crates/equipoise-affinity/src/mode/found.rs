@@ -7,7 +7,7 @@ use equipoise_core::EndpointId;
 use http::{Method, StatusCode};
 
 use crate::{
-    cookie::Presented,
+    cookie::CookieState,
     members::PoolMembers,
     outcome::UnboundReason,
     store::{Lookup, StoreAnswer},
@@ -30,7 +30,7 @@ pub(crate) struct Found {
     /// The client's address, if new sessions are limited by it and it is known.
     pub(crate) client: Option<IpAddr>,
     /// The state of the request's cookie. It and the fields below are used in mode `cookie` only.
-    pub(super) cookie_state: Presented,
+    pub(super) cookie_state: CookieState,
     pub(super) method: Method,
     /// The session that the cookie's token names. The next token continues it.
     pub(super) token_session: Option<TokenSession>,
@@ -47,7 +47,7 @@ impl Found {
             lookup: None,
             forced: false,
             client: None,
-            cookie_state: Presented::default(),
+            cookie_state: CookieState::default(),
             method: Method::GET,
             token_session: None,
             renew: false,

@@ -9,7 +9,7 @@ use std::{fmt, sync::Arc, time::SystemTime};
 use equipoise_core::EndpointId;
 use http::{HeaderMap, request::Parts};
 
-pub use self::cookie::{InvalidValues, Values};
+pub use self::cookie::{EndpointNaming, InvalidNaming};
 pub(crate) use self::found::{Found, Settlement};
 use crate::{
     cookie::PersistenceCookie,
@@ -38,7 +38,7 @@ pub(crate) enum Kind {
     None,
     Hash(SessionKey),
     Table(SessionKey, Guarded),
-    Cookie(PersistenceCookie, Values),
+    Cookie(PersistenceCookie, EndpointNaming),
     Learn(Learn, Guarded),
     Route(Learn, Route),
 }
@@ -73,7 +73,7 @@ impl Mode {
 
     /// The balancer sets a cookie, or changes one that the backend sets: HAProxy's `cookie`. `naming` determines how
     /// the cookie's value names an endpoint.
-    pub fn cookie(cookie: PersistenceCookie, naming: Values) -> Self {
+    pub fn cookie(cookie: PersistenceCookie, naming: EndpointNaming) -> Self {
         Self(Kind::Cookie(cookie, naming))
     }
 
@@ -146,7 +146,7 @@ impl Kind {
     }
 
     /// Brings the mode up to date with the pool's members, unless another thread is doing so.
-    pub(crate) fn follow(&self, members: &PoolMembers) -> Result<(), InvalidValues> {
+    pub(crate) fn follow(&self, members: &PoolMembers) -> Result<(), InvalidNaming> {
         let on_departure = |id: &EndpointId| {
             if let Self::Table(_, store) | Self::Learn(_, store) = self {
                 store.left(id);

@@ -9,7 +9,7 @@ use http::{
 };
 
 use crate::{
-    cookie::{Claim, PersistenceCookie, PersistenceCookieBuilder, Presented, Served},
+    cookie::{CookieMatch, CookieState, PersistenceCookie, PersistenceCookieBuilder, ResponseContext},
     key::SessionKey,
     learn::{Learn, Route},
     source::{ClientAddress, ForwardedHeader, PeerAddr, ProxyHeader, TrustedProxies},
@@ -62,7 +62,7 @@ fn cookies_of_requests_are_read_in_linear_time() {
         let cookie = mode("SRV").build().unwrap();
         for part in COOKIES {
             is_linear(part, 8, |line| {
-                let find = |_: &[u8]| Claim::<()>::Unknown;
+                let find = |_: &[u8]| CookieMatch::<()>::Unknown;
                 cookie.on_request(&mut headers(COOKIE, line), SystemTime::UNIX_EPOCH, find);
             });
             is_linear(part, 8, |line| {
@@ -78,7 +78,7 @@ fn a_cookie_line_without_an_assignment_is_not_searched_again_for_each_word() {
     for (line, looks) in [(";".repeat(65_536), 400_000), ("a; ".repeat(20_000), 400_000)] {
         let mut headers = headers(COOKIE, line.as_bytes());
         let work = work(|| {
-            cookie.on_request(&mut headers, SystemTime::UNIX_EPOCH, |_| Claim::<()>::Unknown);
+            cookie.on_request(&mut headers, SystemTime::UNIX_EPOCH, |_| CookieMatch::<()>::Unknown);
         });
         assert!((60_000..looks).contains(&work), "{work}");
     }
@@ -88,8 +88,8 @@ fn a_cookie_line_without_an_assignment_is_not_searched_again_for_each_word() {
 fn responses_are_read_in_linear_time() {
     let cookie = PersistenceCookie::insert("SRV").nocache().build().unwrap();
     let value = cookie.value("A").unwrap();
-    let context = Served {
-        state: Presented::default(),
+    let context = ResponseContext {
+        state: CookieState::default(),
         kept: false,
         value: Some(&value),
         method: &Method::GET,

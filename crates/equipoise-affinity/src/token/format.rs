@@ -121,7 +121,7 @@ pub enum InvalidToken {
     /// The MAC is wrong. The token was altered or invented, or belongs to another cookie or cluster.
     #[error("forged, or issued for another cookie or cluster")]
     Forged,
-    /// The token is authentic, but its key's [`not_after`](super::Key::not_after) has passed.
+    /// The token is authentic, but its key's [`not_after`](super::TokenKey::not_after) has passed.
     #[error("signed by key {kid}, which has expired")]
     KeyExpired {
         /// The id of the key.

@@ -9,22 +9,22 @@ const SHORTEST: usize = 16;
 /// A secret that authenticates tokens, and the id by which tokens refer to it.
 ///
 /// ```
-/// use equipoise_affinity::token::{Key, KeyError};
+/// use equipoise_affinity::token::{TokenKey, KeyError};
 ///
-/// let key = Key::new(1, b"32 bytes from a secret store ....")?;
-/// assert_eq!(format!("{key:?}"), "Key { kid: 1, not_after: None, .. }");
-/// assert_eq!(Key::new(1, b"hunter2").unwrap_err(), KeyError::TooShort { len: 7 });
+/// let key = TokenKey::new(1, b"32 bytes from a secret store ....")?;
+/// assert_eq!(format!("{key:?}"), "TokenKey { kid: 1, not_after: None, .. }");
+/// assert_eq!(TokenKey::new(1, b"hunter2").unwrap_err(), KeyError::TooShort { len: 7 });
 /// # Ok::<(), KeyError>(())
 /// ```
 #[derive(Clone)]
-pub struct Key {
+pub struct TokenKey {
     kid: u8,
     not_after: Option<SystemTime>,
     // What RFC 2104 makes of a secret: 64 bytes, padded with zeros, hashed before if it is longer.
     secret: [u8; 64],
 }
 
-impl Key {
+impl TokenKey {
     /// Creates the key with id `kid` from a secret of at least 16 random bytes. 32 bytes are recommended; more than 64
     /// add nothing. Balancers that share cookies must have the same keys under the same ids.
     ///
@@ -87,9 +87,9 @@ fn keyed(block: &[u8; 64]) -> Hmac<Sha256> {
     Hmac::new(block.into())
 }
 
-impl fmt::Debug for Key {
+impl fmt::Debug for TokenKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Key").field("kid", &self.kid).field("not_after", &self.not_after).finish_non_exhaustive()
+        f.debug_struct("TokenKey").field("kid", &self.kid).field("not_after", &self.not_after).finish_non_exhaustive()
     }
 }
 
@@ -98,9 +98,9 @@ impl fmt::Debug for Key {
 /// The empty ring, which is the default, signs and accepts nothing: requests go where they would go without affinity.
 ///
 /// ```
-/// use equipoise_affinity::token::{Key, KeyError, KeyRing};
+/// use equipoise_affinity::token::{TokenKey, KeyError, KeyRing};
 ///
-/// let (old, new) = (Key::generate(1), Key::generate(2));
+/// let (old, new) = (TokenKey::generate(1), TokenKey::generate(2));
 /// let rollout = KeyRing::new(old.clone()).accept(new.clone())?;
 /// let changed = KeyRing::new(new.clone()).accept(old)?;
 /// let retired = KeyRing::new(new);
@@ -109,13 +109,13 @@ impl fmt::Debug for Key {
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct KeyRing {
-    signing: Option<Key>,
-    accepted: Vec<Key>,
+    signing: Option<TokenKey>,
+    accepted: Vec<TokenKey>,
 }
 
 impl KeyRing {
     /// Creates a ring that signs with this key, and accepts tokens signed by it.
-    pub fn new(signing: Key) -> Self {
+    pub fn new(signing: TokenKey) -> Self {
         Self { signing: Some(signing), accepted: Vec::new() }
     }
 
@@ -124,7 +124,7 @@ impl KeyRing {
     /// # Errors
     ///
     /// [`KeyError::DuplicateKid`] if the ring has a key of this id.
-    pub fn accept(mut self, key: Key) -> Result<Self, KeyError> {
+    pub fn accept(mut self, key: TokenKey) -> Result<Self, KeyError> {
         if self.keys().any(|(known, _)| known.kid == key.kid) {
             return Err(KeyError::DuplicateKid { kid: key.kid });
         }
@@ -133,12 +133,12 @@ impl KeyRing {
     }
 
     /// All keys, and whether each signs.
-    pub(super) fn keys(&self) -> impl Iterator<Item = (&Key, bool)> {
+    pub(super) fn keys(&self) -> impl Iterator<Item = (&TokenKey, bool)> {
         self.signing.iter().map(|key| (key, true)).chain(self.accepted.iter().map(|key| (key, false)))
     }
 }
 
-/// Why a [`Key`] or [`KeyRing`] cannot be created.
+/// Why a [`TokenKey`] or [`KeyRing`] cannot be created.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {

@@ -26,7 +26,7 @@
 //! # Changing keys
 //!
 //! [`Tokens::rotate`] replaces the [`KeyRing`] at run time. With several balancers it takes three steps. First all
-//! accept the new key. Then all sign with it and still accept the old one, up to a [`not_after`](Key::not_after). Then
+//! accept the new key. Then all sign with it and still accept the old one, up to a [`not_after`](TokenKey::not_after). Then
 //! all drop the old one. No session is lost: a token whose key no longer signs is [due](Token::is_due) for a new one.
 
 mod format;
@@ -40,6 +40,6 @@ use equipoise_core::EndpointId;
 
 pub use self::{
     format::{InvalidToken, TokenSession},
-    key::{Key, KeyError, KeyRing},
+    key::{KeyError, KeyRing, TokenKey},
     tokens::{Token, Tokens},
 };

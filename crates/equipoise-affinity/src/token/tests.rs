@@ -11,8 +11,8 @@ fn at(second: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(second)
 }
 
-fn key(kid: u8) -> Key {
-    Key::new(kid, [kid; 32]).unwrap()
+fn key(kid: u8) -> TokenKey {
+    TokenKey::new(kid, [kid; 32]).unwrap()
 }
 
 fn id(name: &str) -> EndpointId {
@@ -68,7 +68,7 @@ fn the_format_is_that_of_other_versions() {
         },
     ];
     for vector in vectors {
-        let tokens = Tokens::new(KeyRing::new(Key::new(vector.kid, vector.secret).unwrap()), vector.context);
+        let tokens = Tokens::new(KeyRing::new(TokenKey::new(vector.kid, vector.secret).unwrap()), vector.context);
         tokens.members([id(vector.endpoint)]);
         let now = at(vector.seen.into());
         assert_eq!(tokens.issue(id(vector.endpoint), Some(vector.session), now).unwrap(), vector.text);
@@ -194,7 +194,7 @@ fn another_cookies_or_clusters_token_is_forged() {
     let ring = KeyRing::new(key(1));
     let here = tokens(ring.clone());
     let other_cookie = Tokens::new(ring, "other");
-    let other_cluster = Tokens::new(KeyRing::new(Key::generate(1)), "srv");
+    let other_cluster = Tokens::new(KeyRing::new(TokenKey::generate(1)), "srv");
     for foreign in [other_cookie, other_cluster] {
         let text = foreign.issue(id("a"), None, at(0)).unwrap();
         assert_eq!(here.read(text.as_bytes(), at(0), None, None), Err(InvalidToken::Forged));
@@ -276,8 +276,8 @@ fn who_is_not_yet_a_member_can_be_named() {
 
 #[test]
 fn keys_of_a_ring_have_ids_of_their_own_and_secrets_a_length() {
-    assert_eq!(Key::new(1, [0; 15]).unwrap_err(), KeyError::TooShort { len: 15 });
-    assert!(Key::new(1, [0; 16]).is_ok());
+    assert_eq!(TokenKey::new(1, [0; 15]).unwrap_err(), KeyError::TooShort { len: 15 });
+    assert!(TokenKey::new(1, [0; 16]).is_ok());
     let again = KeyRing::new(key(1)).accept(key(2)).unwrap().accept(key(2));
     assert_eq!(again.unwrap_err(), KeyError::DuplicateKid { kid: 2 });
     assert_eq!(KeyRing::new(key(1)).accept(key(1)).unwrap_err(), KeyError::DuplicateKid { kid: 1 });
@@ -285,7 +285,7 @@ fn keys_of_a_ring_have_ids_of_their_own_and_secrets_a_length() {
 
 #[test]
 fn nothing_prints_a_secret() {
-    let ring = KeyRing::new(Key::new(1, "correct horse battery").unwrap());
+    let ring = KeyRing::new(TokenKey::new(1, "correct horse battery").unwrap());
     let printed = format!("{ring:?} {:?}", tokens(ring.clone()));
     assert!(!printed.contains("horse") && !printed.contains("104, 111, 114"), "{printed}");
 }

@@ -26,16 +26,16 @@ const RENEWALS: u32 = 10;
 /// [`issue`](Self::issue) and [`read`](Self::read) take no lock and cost one HMAC of 26 bytes. [`rotate`](Self::rotate)
 /// and [`members`](Self::members) may be called at any time. Each request sees the state before or after the call.
 ///
-/// [`Values::of_tokens`](crate::Values::of_tokens) uses the keys of one `Tokens` for any number of pools, each of which
+/// [`EndpointNaming::of_tokens`](crate::EndpointNaming::of_tokens) uses the keys of one `Tokens` for any number of pools, each of which
 /// has its own members. [`rotate`](Self::rotate) then applies to all of them.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
 ///
-/// use equipoise_affinity::token::{Key, KeyRing, InvalidToken, Tokens};
+/// use equipoise_affinity::token::{TokenKey, KeyRing, InvalidToken, Tokens};
 /// use equipoise_core::EndpointId;
 ///
-/// let tokens = Tokens::new(KeyRing::new(Key::generate(1)), "srv");
+/// let tokens = Tokens::new(KeyRing::new(TokenKey::generate(1)), "srv");
 /// let (a, b) = (EndpointId::from("10.0.0.1:80"), EndpointId::from("10.0.0.2:80"));
 /// tokens.members([a.clone(), b.clone()]);
 ///

@@ -19,7 +19,7 @@
 //! ```
 //! use equipoise::{EndpointSpec, Pool};
 //! use equipoise::affinity::{
-//!     Affinity, AffinityLayer, Mode, Values, cookie::PersistenceCookie, token::{Key, KeyRing},
+//!     Affinity, AffinityLayer, Mode, EndpointNaming, cookie::PersistenceCookie, token::{TokenKey, KeyRing},
 //! };
 //! use equipoise::tower::BalanceLayer;
 //! use tower::ServiceBuilder;
@@ -35,8 +35,8 @@
 //!
 //! let cookie = PersistenceCookie::insert("lb").indirect().httponly().secure().attribute("SameSite=Lax").build()?;
 //! // All balancers need the same secret, also after a restart.
-//! let values = Values::tokens(KeyRing::new(Key::new(1, secret)?), &cookie);
-//! let affinity = Affinity::new(&pool, Mode::cookie(cookie, values))?;
+//! let naming = EndpointNaming::tokens(KeyRing::new(TokenKey::new(1, secret)?), &cookie);
+//! let affinity = Affinity::new(&pool, Mode::cookie(cookie, naming))?;
 //!
 //! let service = ServiceBuilder::new()
 //!     .layer(AffinityLayer::new(affinity.clone()))
@@ -67,8 +67,8 @@
 //! hashing (in mode `hash`, by the strategy's own hashing). Therefore balancers agree on it without communicating, and
 //! the sessions of a failed endpoint spread over all others.
 //!
-//! Cookies that hold a plain name ([`Values::ids`](crate::affinity::Values::ids),
-//! [`named`](crate::affinity::Values::named), [`dynamic`](crate::affinity::Values::dynamic)) do not identify the
+//! Cookies that hold a plain name ([`EndpointNaming::ids`](crate::affinity::EndpointNaming::ids),
+//! [`named`](crate::affinity::EndpointNaming::named), [`dynamic`](crate::affinity::EndpointNaming::dynamic)) do not identify the
 //! session, only its endpoint. With them, the strategy of each balancer picks the new endpoint, and the cookie names it
 //! from then on.
 //!

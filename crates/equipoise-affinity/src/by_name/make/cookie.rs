@@ -13,7 +13,7 @@ use super::{
     store::has_no_effect,
 };
 use crate::{
-    Values,
+    EndpointNaming,
     cookie::{CookieMode, PersistenceCookie, PersistenceCookieBuilder},
 };
 
@@ -87,18 +87,18 @@ pub(super) fn values(
     cookie: &PersistenceCookie,
     settings: &Settings<'_>,
     context: &BuildContext,
-) -> Result<Values, BuildAffinityError> {
+) -> Result<EndpointNaming, BuildAffinityError> {
     let mode = settings.name();
     match settings.get(&VALUES) {
-        Naming::Id => Ok(Values::ids()),
+        Naming::Id => Ok(EndpointNaming::ids()),
         Naming::Name => Ok(named(cookie, settings)?),
         Naming::Dynamic => {
-            Ok(Values::dynamic(context.dynamic_key.as_ref().ok_or(BuildAffinityError::NoDynamicKey { mode })?))
+            Ok(EndpointNaming::dynamic(context.dynamic_key.as_ref().ok_or(BuildAffinityError::NoDynamicKey { mode })?))
         }
         Naming::Token => {
             let mut values = match context.keys.as_ref().ok_or(BuildAffinityError::NoKeys { mode })? {
-                Keys::Ring(ring) => Values::tokens(ring.clone(), cookie),
-                Keys::Tokens(tokens) => Values::of_tokens(Arc::clone(tokens)),
+                Keys::Ring(ring) => EndpointNaming::tokens(ring.clone(), cookie),
+                Keys::Tokens(tokens) => EndpointNaming::of_tokens(Arc::clone(tokens)),
             };
             if let Some(idle) = settings.get(&COOKIE_IDLE) {
                 values = values.idle_timeout(idle);
@@ -111,9 +111,9 @@ pub(super) fn values(
     }
 }
 
-fn named(cookie: &PersistenceCookie, settings: &Settings<'_>) -> Result<Values, InvalidModeSettings> {
+fn named(cookie: &PersistenceCookie, settings: &Settings<'_>) -> Result<EndpointNaming, InvalidModeSettings> {
     let why = "the id of each endpoint and its name in the cookie, such as {\"10.0.0.1:80\"=A}";
     let missing = InvalidModeSettings::Needs { setting: "values=name", parameter: "names", why };
     let names = settings.get(&NAMES).ok_or(missing)?;
-    Ok(Values::named(cookie, names)?)
+    Ok(EndpointNaming::named(cookie, names)?)
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{mode, spec};
 use crate::{
-    Mode, Values,
+    EndpointNaming, Mode,
     cookie::PersistenceCookie,
     key::SessionKey,
     learn::{Learn, Route},
@@ -25,9 +25,9 @@ fn texts_build_what_builders_build() {
     let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
     let prefix = |v4, v6| equipoise_core::SourcePrefix::new(v4, v6).unwrap();
     let insert = || PersistenceCookie::insert("SRV");
-    let plain = |cookie: PersistenceCookie| Mode::cookie(cookie, Values::ids());
+    let plain = |cookie: PersistenceCookie| Mode::cookie(cookie, EndpointNaming::ids());
     let tokens = |cookie: PersistenceCookie| {
-        let values = Values::tokens(super::keys(), &cookie);
+        let values = EndpointNaming::tokens(super::keys(), &cookie);
         Mode::cookie(cookie, values)
     };
     for (text, built) in [
@@ -115,7 +115,10 @@ fn texts_build_what_builders_build() {
             "prefix(name=JSESSIONID, nocache, max-idle=1h)",
             tokens(PersistenceCookie::prefix("JSESSIONID").nocache().build().unwrap()),
         ),
-        ("cookie(name=SRV, values=dynamic)", Mode::cookie(insert().build().unwrap(), Values::dynamic(b"pepper"))),
+        (
+            "cookie(name=SRV, values=dynamic)",
+            Mode::cookie(insert().build().unwrap(), EndpointNaming::dynamic(b"pepper")),
+        ),
         (
             "learn(query=sid, cookie=JSESSIONID, path-parameter=jsessionid, max-key-len=128)",
             Mode::learn(

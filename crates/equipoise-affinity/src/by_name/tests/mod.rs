@@ -9,7 +9,7 @@ use equipoise_core::{EndpointSpec, Maglev, Pool};
 use super::{AffinitySpec, BuildContext, InvalidAffinity, Settings};
 use crate::{
     Mode,
-    token::{Key, KeyRing},
+    token::{KeyRing, TokenKey},
 };
 
 fn spec(text: &str) -> AffinitySpec {
@@ -34,7 +34,7 @@ fn definition(name: &str) -> &'static super::ModeDefinition {
 }
 
 fn keys() -> KeyRing {
-    KeyRing::new(Key::new(1, [7; 32]).expect("long enough"))
+    KeyRing::new(TokenKey::new(1, [7; 32]).expect("long enough"))
 }
 
 /// With everything that a mode may need.

@@ -24,11 +24,11 @@ fn cookies(lines: &[&str]) -> HeaderMap {
 }
 
 /// Knows A, B and C, of which C is down.
-fn find(value: &[u8]) -> Claim<char> {
+fn find(value: &[u8]) -> CookieMatch<char> {
     match value {
-        b"A" | b"B" => Claim::Endpoint(value[0].into()),
-        b"C" => Claim::Down,
-        _ => Claim::Unknown,
+        b"A" | b"B" => CookieMatch::Endpoint(value[0].into()),
+        b"C" => CookieMatch::Down,
+        _ => CookieMatch::Unknown,
     }
 }
 
@@ -39,13 +39,13 @@ fn outcome(cookie: &PersistenceCookie, lines: &[&str]) -> (Option<char>, CookieO
 
 fn answer(
     cookie: &PersistenceCookie,
-    state: Presented,
+    state: CookieState,
     kept: bool,
     method: Method,
 ) -> (CookieAction, Vec<HeaderValue>) {
     let value = cookie.value("B").unwrap();
     let mut headers = HeaderMap::new();
-    let context = Served { state, kept, value: Some(&value), method: &method, now: at(NOW) };
+    let context = ResponseContext { state, kept, value: Some(&value), method: &method, now: at(NOW) };
     let action = cookie.on_response(context, StatusCode::OK, &mut headers);
     (action, headers.get_all(SET_COOKIE).iter().cloned().collect())
 }
@@ -165,8 +165,8 @@ fn what_endpoints_set_with_commas_and_quotes_is_replaced_as_a_whole() {
         ("list=a,SRV=b; Path=/", "list=a,SRV=b; Path=/"),
     ] {
         let mut headers = HeaderMap::from_iter([(SET_COOKIE, HeaderValue::from_str(set).unwrap())]);
-        let state = Presented::default();
-        let context = Served { state, kept: false, value: Some(&value), method: &Method::GET, now: at(NOW) };
+        let state = CookieState::default();
+        let context = ResponseContext { state, kept: false, value: Some(&value), method: &Method::GET, now: at(NOW) };
         cookie.on_response(context, StatusCode::OK, &mut headers);
         assert_eq!(headers[SET_COOKIE], seen);
     }
@@ -177,15 +177,15 @@ fn a_cookie_is_set_unless_the_client_has_it() {
     let cookie = PersistenceCookie::insert("SRV").build().unwrap();
     let line = HeaderValue::from_static("SRV=B; path=/");
     let set = (CookieAction::Inserted, vec![line]);
-    assert_eq!(answer(&cookie, Presented::default(), false, Method::GET), set);
-    assert_eq!(answer(&cookie, Presented::default(), true, Method::GET), (CookieAction::Nothing, vec![]));
+    assert_eq!(answer(&cookie, CookieState::default(), false, Method::GET), set);
+    assert_eq!(answer(&cookie, CookieState::default(), true, Method::GET), (CookieAction::Nothing, vec![]));
     let disregarded = cookie.disregard(&mut cookies(&["SRV=A"]));
     assert_eq!(disregarded.outcome(), CookieOutcome::Disregarded);
     assert_eq!(answer(&cookie, disregarded, false, Method::GET), (CookieAction::Nothing, vec![]));
 
     let postonly = PersistenceCookie::insert("SRV").postonly().build().unwrap();
-    assert_eq!(answer(&postonly, Presented::default(), false, Method::GET), (CookieAction::Nothing, vec![]));
-    assert_eq!(answer(&postonly, Presented::default(), false, Method::POST), set);
+    assert_eq!(answer(&postonly, CookieState::default(), false, Method::GET), (CookieAction::Nothing, vec![]));
+    assert_eq!(answer(&postonly, CookieState::default(), false, Method::POST), set);
 }
 
 #[test]
@@ -232,7 +232,8 @@ fn nocache_goes_with_a_cookie_in_what_a_cache_might_keep() {
         let mut headers = HeaderMap::new();
         headers.insert(ETAG, HeaderValue::from_static("\"x\""));
         headers.extend(control.map(|control| (CACHE_CONTROL, HeaderValue::from_static(control))));
-        let context = Served { state: Presented::default(), kept, value: Some(&value), method: &method, now: at(NOW) };
+        let context =
+            ResponseContext { state: CookieState::default(), kept, value: Some(&value), method: &method, now: at(NOW) };
         cookie.on_response(context, StatusCode::from_u16(status).unwrap(), &mut headers);
         let added = headers.get_all(CACHE_CONTROL).iter().any(|line| line == "private");
         assert_eq!(added, private, "{kept} {method} {status} {control:?}");
@@ -339,7 +340,7 @@ fn no_clock_is_too_far_off() {
     let value = cookie.value("A").unwrap();
     for now in [SystemTime::UNIX_EPOCH - Duration::from_secs(9), at(0), at(u64::from(u32::MAX) * 9)] {
         let (_, state) = cookie.on_request(&mut cookies(&["SRV=A|/////|/////"]), now, find);
-        let context = Served { state, kept: false, value: Some(&value), method: &Method::GET, now };
+        let context = ResponseContext { state, kept: false, value: Some(&value), method: &Method::GET, now };
         let mut headers = HeaderMap::new();
         cookie.on_response(context, StatusCode::OK, &mut headers);
         assert_eq!(headers[SET_COOKIE].len(), "SRV=A|.....|.....; path=/".len());

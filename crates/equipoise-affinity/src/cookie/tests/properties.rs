@@ -106,8 +106,8 @@ proptest! {
     fn other_set_cookie_lines_stay(lines in lines(), cookie in any_cookie(), kept: bool, named: bool) {
         let mut response = headers(SET_COOKIE, &lines);
         let value = cookie.value("B").unwrap();
-        let context = Served {
-            state: Presented::default(),
+        let context = ResponseContext {
+            state: CookieState::default(),
             kept,
             value: named.then_some(&value),
             method: &Method::GET,
@@ -143,8 +143,8 @@ proptest! {
         if cookie.mode() != CookieMode::Insert {
             response.insert(SET_COOKIE, HeaderValue::from_static("SRV=app; Path=/"));
         }
-        let state = Presented::default();
-        let context = Served { state, kept: false, value: Some(&value), method: &Method::GET, now: at(now) };
+        let state = CookieState::default();
+        let context = ResponseContext { state, kept: false, value: Some(&value), method: &Method::GET, now: at(now) };
         cookie.on_response(context, StatusCode::OK, &mut response);
         let set = response[SET_COOKIE].to_str().unwrap();
         prop_assert_eq!(response.get_all(SET_COOKIE).iter().count(), 1);
@@ -154,13 +154,13 @@ proptest! {
 
         let line = if around { format!("a=1; {pair}; b=2") } else { pair.to_owned() };
         let mut request = cookies(&[&line]);
-        let known = |value: &[u8]| if value == id.as_bytes() { Claim::Endpoint(()) } else { Claim::Unknown };
+        let known = |value: &[u8]| if value == id.as_bytes() { CookieMatch::Endpoint(()) } else { CookieMatch::Unknown };
         let (endpoint, state) = cookie.on_request(&mut request, at(now + later), known);
         prop_assert_eq!(endpoint, Some(()));
         prop_assert_eq!(state.outcome(), CookieOutcome::Valid);
 
         let mut response = HeaderMap::new();
-        let context = Served { state, kept: true, value: Some(&value), method: &Method::GET, now: at(now) };
+        let context = ResponseContext { state, kept: true, value: Some(&value), method: &Method::GET, now: at(now) };
         prop_assert_eq!(cookie.on_response(context, StatusCode::OK, &mut response), CookieAction::Nothing);
     }
 }
