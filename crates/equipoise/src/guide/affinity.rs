@@ -9,9 +9,9 @@
 //! | mode | use it where | weakness |
 //! | --- | --- | --- |
 //! | [`cookie`](crate::affinity::Mode::cookie) | clients store cookies, as browsers do | a client without cookies starts a new session with each request |
-//! | [`hash`](crate::affinity::Mode::hash) | any key will do, and nothing can be stored | a few sessions move whenever the pool changes |
+//! | [`hash`](crate::affinity::Mode::hash) | requests have a key, and nothing may be stored | a few sessions move whenever the pool changes |
 //! | [`table`](crate::affinity::Mode::table) | clients send a key (a user, a source address), and sessions must not move | memory; several balancers need [Redis](crate::affinity::redis) |
-//! | [`learn`](crate::affinity::Mode::learn) | backends create sessions of their own, as those in Java and PHP do | the same |
+//! | [`learn`](crate::affinity::Mode::learn) | backends create sessions of their own, as those in Java and PHP do | memory; several balancers need Redis |
 //! | [`route`](crate::affinity::Mode::route) | backends write their name into the session: `jvmRoute` | clients can choose their endpoint |
 //!
 //! # A cookie set by the balancer
@@ -60,32 +60,32 @@
 //! | --- | --- |
 //! | the endpoint is draining, or has weight 0 | It keeps its sessions and gets no new ones. In mode `hash`, where nothing is stored, its keys move at once. |
 //! | the endpoint is in maintenance or unhealthy, or has just failed this request | Setting [`unavailable`](crate::affinity::Affinity::unavailable): another endpoint takes the session over (the default), the request fails with 503, or it waits. |
-//! | the endpoint is at its limit; or, with [`max_share`](crate::affinity::Affinity::max_share), it has more than its share of requests | Another endpoint serves this request and the session stays (the default), the request fails with 503, or it waits. |
+//! | the endpoint is at its limit, or it has more than its share of requests with [`max_share`](crate::affinity::Affinity::max_share) | Another endpoint serves this request and the session stays (the default), the request fails with 503, or it waits. |
 //! | the request has no session, or its endpoint was removed | Setting [`missing`](crate::affinity::Affinity::missing): the strategy picks (the default), the request fails with 503, or it waits until an endpoint can be picked. |
 //!
-//! The endpoint that takes a session over is not chosen by chance. It is computed from the session by rendezvous
-//! hashing (in mode `hash`, by the strategy's own hashing). Therefore balancers agree on it without communicating, and
-//! the sessions of a failed endpoint spread over all others.
+//! The endpoint that takes over a session is computed from the session by rendezvous hashing; in mode `hash`, by the
+//! strategy's own hashing. All balancers therefore select the same endpoint without communicating, and the sessions of
+//! a failed endpoint are distributed over all other endpoints.
 //!
 //! Cookies that hold a plain name ([`EndpointNaming::ids`](crate::affinity::EndpointNaming::ids),
 //! [`named`](crate::affinity::EndpointNaming::named), [`dynamic`](crate::affinity::EndpointNaming::dynamic)) do not identify the
-//! session, only its endpoint. With them, the strategy of each balancer picks the new endpoint, and the cookie names it
-//! from then on.
+//! session, only its endpoint. If that endpoint cannot take a request, the strategy of each balancer picks another one,
+//! and the new cookie names it.
 //!
 //! # Endpoints in maintenance
 //!
-//! [`force`](crate::affinity::Affinity::force) selects requests that reach their endpoint whatever its availability is,
-//! as HAProxy's `force-persist` does. With it, an operator can test a server in maintenance before clients may use it,
-//! for example with a special cookie. [`except`](crate::affinity::Affinity::except) selects requests that have no
-//! session, such as requests for images, as HAProxy's `ignore-persist` does.
+//! [`force`](crate::affinity::Affinity::force) selects requests that go to their endpoint in every availability, as
+//! HAProxy's `force-persist` does. With it, an operator can test a server in maintenance before clients may use it,
+//! for example with a special cookie. [`except`](crate::affinity::Affinity::except) selects requests that are
+//! never bound, such as requests for images, as HAProxy's `ignore-persist` does.
 //!
 //! # Floods of sessions
 //!
-//! A table in memory has a capacity. A key that is used only once evicts no session. But a table cannot distinguish a
-//! key that an attacker invents and uses twice from an honest one, and a backend that starts a session for every
-//! request without one fills the table by itself. [`session_limit`](crate::affinity::Affinity::session_limit) limits
-//! how many sessions the clients behind one address may start. It has no default, because the client's address depends
-//! on the proxies in front.
+//! A table in memory has a capacity. A key that is used only once evicts no session that is in use. There are two ways
+//! to fill the table nevertheless: an attacker invents keys and uses each of them twice, or a backend starts a session
+//! for every request without one. [`session_limit`](crate::affinity::Affinity::session_limit) limits how many sessions
+//! the clients behind one address may start. The limit is off by default, because the client's address depends on the
+//! proxies in front of the balancer.
 //!
 //! # Several balancers
 //!
@@ -95,14 +95,16 @@
 //! unreachable, no request fails. A request goes to the endpoint that this balancer remembers, or to the one that the
 //! strategy picks, and is counted.
 //!
-//! In Redis you set the limit: `maxmemory`, with `maxmemory-policy volatile-lru`. Then a client that invents millions
-//! of keys evicts the least recently used sessions, but no data without a time to live. Without this limit, Redis grows
-//! until sessions reach their idle timeout, or until it runs out of memory.
+//! The size of the store in Redis is limited by Redis itself: set `maxmemory` and `maxmemory-policy volatile-lru`. If a
+//! client then invents millions of keys, Redis evicts the least recently used sessions, but no data without a time to
+//! live. Without this limit, Redis grows until sessions reach their idle timeout, or until it runs out of memory.
 //!
 //! # Caches and inference servers
 //!
-//! Here the endpoint with the state is better than others, but not at any price. The key is whatever the cache is
-//! organised by. Requests go to another endpoint while the right one has more than its share:
+//! For a cache or an inference server, the endpoint with the state answers faster, but every endpoint can answer. A
+//! request should therefore not wait for its endpoint. With `max_share`, a request goes to another endpoint while its
+//! own has more than its share of the requests in flight. The key is the part of the request that decides what is
+//! cached:
 //!
 //! ```
 //! use equipoise::{EndpointSpec, PeakEwma, Pool};
@@ -125,8 +127,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! A strategy with bounded hashing (`BoundedLoad<Maglev>`) and [`Mode::hash`](crate::affinity::Mode::hash) give the
-//! same behaviour without a table.
+//! `BoundedLoad<Maglev>` with [`Mode::hash`](crate::affinity::Mode::hash) behaves in the same way without a table.
 //!
 //! # Observing sessions
 //!
