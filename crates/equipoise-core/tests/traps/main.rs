@@ -14,7 +14,6 @@ mod explain;
 mod forced;
 mod identity;
 mod idle;
-mod labels;
 mod limits;
 mod misbehaviour;
 mod overlays;

@@ -111,6 +111,20 @@ impl AgentHealth {
     }
 }
 
+impl AgentWarning {
+    /// Returns a stable label in snake case, such as `weight_trailing`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::WeightTrailing => "weight_trailing",
+            Self::WeightOutOfRange => "weight_out_of_range",
+            Self::LimitMissing => "limit_missing",
+            Self::LimitNotANumber => "limit_not_a_number",
+            Self::LimitTrailing => "limit_trailing",
+        }
+    }
+}
+
 /// Writes HAProxy's message for the error.
 impl fmt::Display for AgentWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

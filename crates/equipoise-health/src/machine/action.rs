@@ -50,3 +50,19 @@ pub enum Action {
     /// Report this change of an endpoint's availability to listeners, such as logs. Do so after the pool was changed.
     Notify(AvailabilityChange),
 }
+
+impl Action {
+    /// A stable label in snake case, such as `set_availability`.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Probe { .. } => "probe",
+            Self::CancelProbe(_) => "cancel_probe",
+            Self::SetAvailability { .. } => "set_availability",
+            Self::SetWeightPercent { .. } => "set_weight_percent",
+            Self::SetMaxInFlight { .. } => "set_max_in_flight",
+            Self::CollectCounts => "collect_counts",
+            Self::Notify(_) => "notify",
+        }
+    }
+}

@@ -134,6 +134,34 @@ pub enum AdminState {
     Maintenance,
 }
 
+impl Event {
+    /// A stable label in snake case, such as `admin_state_set`.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Joined(_) => "joined",
+            Self::Left(_) => "left",
+            Self::Probed { .. } => "probed",
+            Self::Signalled { .. } => "signalled",
+            Self::Counted(_) => "counted",
+            Self::AdminStateSet { .. } => "admin_state_set",
+        }
+    }
+}
+
+impl Signal {
+    /// A stable label in snake case, such as `probation_passed`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::FailureLimitReached(_) => "failure_limit_reached",
+            Self::ProbationPassed => "probation_passed",
+            Self::ProbationFailed => "probation_failed",
+            Self::RetryAfter(_) => "retry_after",
+        }
+    }
+}
+
 impl RequestCounts {
     /// Creates counts of successful and failed requests, without latencies.
     #[must_use]

@@ -5,8 +5,8 @@
 mod attempts;
 mod classify_error;
 mod common;
+mod errors;
 mod failover;
-mod labels;
 mod nested;
 mod observe;
 mod panics;

@@ -67,6 +67,18 @@ pub enum HttpVersion {
     Http2,
 }
 
+impl HttpVersion {
+    /// A stable label in snake case: `negotiated`, `http1` or `http2`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Negotiated => "negotiated",
+            Self::Http1 => "http1",
+            Self::Http2 => "http2",
+        }
+    }
+}
+
 impl HttpProbe {
     /// Creates a probe that sends a `GET` request for this path. The path may have a query.
     ///

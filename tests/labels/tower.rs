@@ -1,26 +1,17 @@
-//! Labels for metrics and logs.
+use std::{io, time::Duration};
 
-use std::{collections::HashSet, io, time::Duration};
-
-use equipoise_core::{BindingOutcome, EndpointId, PickError};
-use equipoise_tower::{
-    AttemptEnd, Error, ErrorClass, EventKind, FailureStage, PointError, QueueEnd, RequestOutcome, Retryable,
-    UnsupportedRequest,
+use equipoise::{
+    Address, BindingOutcome, EndpointId, PickError,
+    tower::{
+        AttemptEnd, Error, ErrorClass, EventKind, FailureStage, InvalidAddress, PointError, QueueEnd,
+        RequestOutcome, Retryable, UnsupportedRequest,
+    },
 };
 
-/// Checks that labels are unique and snake_case.
-fn check<'a>(labels: impl IntoIterator<Item = &'a str>) {
-    let mut seen = HashSet::new();
-    for label in labels {
-        let is_snake_case =
-            label.split('_').all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase()));
-        assert!(is_snake_case, "{label:?}");
-        assert!(seen.insert(label), "{label:?} stands for two things");
-    }
-}
+use super::check;
 
 #[test]
-fn labels_are_unique_and_snake_case() {
+fn labels_of_attempts_and_events_are_unique_and_snake_case() {
     use FailureStage::{Caller, NoResponse, NotSent, Other, Overloaded, TimedOut};
     check([NotSent, Overloaded, NoResponse, TimedOut, Caller, Other].map(FailureStage::as_str));
     check([Retryable::Never, Retryable::IfIdempotent, Retryable::Always].map(Retryable::as_str));
@@ -68,21 +59,6 @@ fn labels_are_unique_and_snake_case() {
     check(errors.iter().map(Error::as_str));
 }
 
-fn address() -> equipoise_tower::InvalidAddress {
-    equipoise_core::Address::parse("").err().unwrap_or_else(|| unreachable!("an empty address is refused"))
-}
-
-#[test]
-fn an_unsupported_request_is_not_blamed_on_a_backend() {
-    let error = Error::Unsupported(UnsupportedRequest::new("CONNECT"));
-    assert_eq!((error.status().as_u16(), error.public_message()), (501, "such a request is not supported"));
-}
-
-#[cfg(feature = "reqwest")]
-#[test]
-fn a_balanced_client_refuses_addresses_that_cannot_be_used_for_http() {
-    for address in ["a", "ftp://a", "http://a/path", "http://me@a"] {
-        let error = equipoise_tower::balanced_client([address]).unwrap_err();
-        assert!(matches!(error, equipoise_tower::BalancedClientError::Endpoints(_)), "{address}: {error:?}");
-    }
+fn address() -> InvalidAddress {
+    Address::parse("").err().unwrap_or_else(|| unreachable!("an empty address is refused"))
 }

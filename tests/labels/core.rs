@@ -1,24 +1,9 @@
-//! Labels for metrics and logs.
+use equipoise::{Availability, BindingOutcome, Failure, Fate, MissReason, PickError, RequestCounts, UpdateError};
 
-use std::collections::HashSet;
-
-use equipoise_core::{
-    Availability, BindingOutcome, CandidateResult, Failure, MissReason, PickError, RequestCounts, UpdateError,
-};
-
-/// Checks that labels are unique and snake_case.
-fn check<'a>(labels: impl IntoIterator<Item = &'a str>) {
-    let mut seen = HashSet::new();
-    for label in labels {
-        let is_snake_case =
-            label.split('_').all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase()));
-        assert!(is_snake_case, "{label:?}");
-        assert!(seen.insert(label), "{label:?} stands for two things");
-    }
-}
+use super::check;
 
 #[test]
-fn labels_are_unique_and_snake_case() {
+fn labels_of_picks_and_requests_are_unique_and_snake_case() {
     use Failure::{Connect, Gateway, Server, Timeout, Transport};
     check([Connect, Transport, Timeout, Gateway, Server].map(Failure::as_str));
     // Those of all verdicts.
