@@ -1,4 +1,6 @@
-use equipoise::{Availability, BindingOutcome, Failure, Fate, MissReason, PickError, RequestCounts, UpdateError};
+use equipoise::{
+    Availability, BindingOutcome, CandidateResult, Failure, MissReason, PickError, RequestCounts, UpdateError,
+};
 
 use super::check;
 

@@ -3,8 +3,8 @@ use std::{io, time::Duration};
 use equipoise::{
     Address, BindingOutcome, EndpointId, PickError,
     tower::{
-        AttemptEnd, Error, ErrorClass, EventKind, FailureStage, InvalidAddress, PointError, QueueEnd,
-        RequestOutcome, Retryable, UnsupportedRequest,
+        AttemptEnd, Error, ErrorClass, EventKind, FailureStage, InvalidAddress, PointError, QueueEnd, RequestOutcome,
+        Retryable, UnsupportedRequest,
     },
 };
 

@@ -69,7 +69,7 @@ impl<B> PointAt for Request<B> {
             )
             .into());
         }
-        let (scheme, authority) = origin(endpoint.address())?;
+        let (scheme, authority) = origin(endpoint.address(), VALID)?;
         let mut parts = std::mem::take(self.uri_mut()).into_parts();
         let asked_for = parts.authority.replace(authority);
         parts.scheme = scheme.or(parts.scheme).or(Some(Scheme::HTTP));
@@ -92,13 +92,15 @@ impl<B> PointAt for Request<B> {
 
 /// Checks that an address can be used for HTTP: see [`BalanceLayer::check_addresses`](crate::BalanceLayer::check_addresses).
 pub(crate) fn check(address: &str) -> Result<(), InvalidAddress> {
-    origin(address).map(drop)
+    origin(address, VALID).map(drop)
 }
 
-/// Scheme and authority of an address, without user and password.
-fn origin(address: &str) -> Result<(Option<Scheme>, Authority), InvalidAddress> {
-    const RIGHT: &str = "use host:port, or http:// or https:// with a host, perhaps a port, and no path";
-    let refuse = |what: &str| InvalidAddress::new(address).because(format!("{what}: {RIGHT}"));
+const VALID: &str = "use host:port, or http:// or https:// with a host, perhaps a port, and no path";
+
+/// Returns the scheme and the authority of an address that HTTP can use. `valid` says in the error which addresses are
+/// valid.
+pub(crate) fn origin(address: &str, valid: &str) -> Result<(Option<Scheme>, Authority), InvalidAddress> {
+    let refuse = |what: &str| InvalidAddress::new(address).because(format!("{what}: {valid}"));
     let parsed = Address::parse(address)?;
     let scheme = match parsed.scheme() {
         _ if parsed.has_scheme("http") => Some(Scheme::HTTP),

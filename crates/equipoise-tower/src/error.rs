@@ -162,10 +162,10 @@ impl From<PickError> for Error {
 pub enum FailureStage {
     /// The request did not reach the endpoint, or the endpoint says that it did not process it: connection refused, name
     /// not found, handshake failed, HTTP/2 stream refused or above the last stream of a GOAWAY (RFC 9113, 6.8 and 8.7).
-    /// A request with any method is retried, if its body is untouched.
+    /// A request with any method is retried, if its body can be [sent again](crate::Replay).
     NotSent,
     /// A limit below the balancer rejected the request before it was sent (`tower::load_shed`). A request with any method is
-    /// retried, if its body is untouched. The verdict is [`Verdict::Overloaded`], which does not eject the endpoint.
+    /// retried, if its body can be [sent again](crate::Replay). The verdict is [`Verdict::Overloaded`], which does not eject the endpoint.
     Overloaded,
     /// The connection was lost before a response began. The endpoint may have processed the request, so only idempotent
     /// requests are retried.

@@ -22,10 +22,9 @@ use tower_service::Service;
 
 use crate::{
     balance::{Balance, ResponseFuture},
-    dispatch::Targets,
+    dispatch::{Targets, origin},
     error::{Error, FailureStage, InvalidAddress},
     http::{HttpProtocol, LeasedBody},
-    point,
 };
 
 /// A balanced channel for tonic's generated clients, over a tonic [`Channel`] for each endpoint.
@@ -101,7 +100,7 @@ fn plaintext(address: &str) -> Result<Endpoint, InvalidAddress> {
             _ => Err(refuse(UNIX)),
         };
     }
-    let (scheme, authority) = point::origin(address, VALID)?;
+    let (scheme, authority) = origin(address, VALID)?;
     if scheme == Some(Scheme::HTTPS) {
         return Err(refuse(TLS));
     }
