@@ -217,9 +217,11 @@ where
 
 mod sealed {
     pub trait Sealed {}
-    impl Sealed for super::Targets {}
-    impl<C> Sealed for super::SharedClient<C> {}
 }
+
+impl sealed::Sealed for Targets {}
+
+impl<C> sealed::Sealed for SharedClient<C> {}
 
 #[cfg(test)]
 mod tests {

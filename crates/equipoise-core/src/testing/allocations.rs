@@ -1,10 +1,13 @@
 //! The check that picks do not allocate memory. The caller provides the counter.
 
 use super::{
-    Check, Counter, Findings,
+    Check, Findings,
     world::{World, id},
 };
 use crate::{request::PickRequest, strategy::AnyStrategy, verdict::Verdict};
+
+/// Runs a closure and returns the number of allocations in it.
+pub(super) type Counter<'a> = Box<dyn Fn(&mut dyn FnMut()) -> u64 + 'a>;
 
 const PICKS: u32 = 200;
 

@@ -42,13 +42,11 @@ mod world;
 use std::fmt;
 
 pub use self::finding::{Check, Conforming, Finding, NonConforming};
-use self::{finding::Findings, turns::Turns};
+use self::{allocations::Counter, finding::Findings, turns::Turns};
 use crate::strategy::{AnyStrategy, Strategy};
 
 /// Creates a new strategy for each pool of the suite.
 type Make<'a> = Box<dyn Fn() -> AnyStrategy + 'a>;
-/// Runs a closure and returns the number of allocations in it.
-type Counter<'a> = Box<dyn Fn(&mut dyn FnMut()) -> u64 + 'a>;
 
 /// A conformance suite for one strategy, with the checks that are requested. The [module](self) has an example.
 #[must_use = "nothing is checked before `check`"]
