@@ -25,7 +25,7 @@ pub(in super::super) fn source(settings: &Settings<'_>, context: &BuildContext) 
         client = client.header(forwarded(&name)?).max_hops(settings.get(&HOPS));
     } else if settings.is_set(&HOPS.parameter) {
         let why = "the header whose list has these elements";
-        return Err(InvalidModeSettings::Needs { setting: "hops", parameter: "header", why });
+        return Err(InvalidModeSettings::Needs { setting: "max-hops", parameter: "header", why });
     }
     if let Some(peer) = context.peer.clone() {
         client = client.peer(move |head| peer(head));
