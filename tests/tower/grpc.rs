@@ -312,8 +312,7 @@ async fn a_balanced_channel_reaches_a_unix_socket() {
             let body = Full::new(Bytes::from(framed(b"by file")));
             let trailers = HeaderMap::from_iter([("grpc-status".parse().unwrap(), HeaderValue::from_static("0"))]);
             let body = body.with_trailers(std::future::ready(Some(Ok(trailers))));
-            let response = Response::builder().header("content-type", "application/grpc").body(body);
-            response
+            Response::builder().header("content-type", "application/grpc").body(body)
         });
         let http2 = hyper::server::conn::http2::Builder::new(hyper_util::rt::TokioExecutor::new());
         let _ = http2.serve_connection(hyper_util::rt::TokioIo::new(stream), answer).await;

@@ -116,14 +116,17 @@ impl<B: Body> Slot<B> {
     /// The body as it was lent. `None` if the attempt has taken more than was kept, or has not dropped a body that has not
     /// ended. The attempt's end notes nothing any more.
     pub(super) fn take(&self) -> Option<Source<B>> {
-        let (taken, left) = {
-            let mut shared = self.0.lock();
-            (shared.taken.take(), shared.left.take())
-        };
+        let (taken, left) = self.close();
         let taken = taken?;
         // A body that was taken as a whole need not come back: hyper may hold it for longer than its request.
         let left = if taken.ended { Source::ended() } else { left? };
         Some(left.after(taken.frames))
+    }
+
+    /// Takes what was kept out, so that nothing is kept any more.
+    pub(super) fn close(&self) -> (Option<Record<B::Data>>, Option<Source<B>>) {
+        let mut shared = self.0.lock();
+        (shared.taken.take(), shared.left.take())
     }
 }
 

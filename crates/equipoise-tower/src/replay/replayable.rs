@@ -71,11 +71,10 @@ impl<B: Body> KeptBody<B> {
 
 impl<B: Body> Drop for KeptBody<B> {
     fn drop(&mut self) {
-        if let Some(slot) = self.slot.take() {
-            let source = slot.take();
-            if let Some(shell) = self.shell.take() {
-                drop(shell.refill(source));
-            }
+        match (self.slot.take(), self.shell.take()) {
+            (Some(slot), Some(shell)) => drop(shell.refill(slot.take())),
+            (Some(slot), None) => drop(slot.close()),
+            (None, shell) => drop(shell),
         }
     }
 }
