@@ -17,18 +17,11 @@ use crate::{
 /// Each endpoint has one handle per stripe, each in its own allocation. A lease writes only to memory of its thread's
 /// stripe: to the reference count of this `Arc` and to the counter beside it. Leases on threads of different stripes
 /// therefore never write to the same cache line, even if they are leases on the same endpoint.
-///
-/// The order of the fields is fixed: the counts of the `Arc` and the first two fields take 32 bytes. Picks and ends of leases
-/// write and read nothing else. In three of four allocations they are on one cache line. Rust's own order puts the
-/// counter beside the counts of the next handle, so that a reader also missed after leases of another endpoint.
-#[repr(C)]
 pub(crate) struct Handle {
     /// Three values in one number: the number of leases in flight (31 bits), whether a task waits for the last of them
     /// (1 bit), and the number of leases that have succeeded (32 bits). In one number, the changes have a total order,
     /// and a success needs no second atomic operation.
     state: AtomicU64,
-    /// The stripe's handles with earlier targets of the same endpoint. Leases on them still count.
-    before: Option<Box<Before>>,
     pub(crate) endpoint: Arc<Endpoint>,
     /// The pool's `T`. All stripes of the endpoint share it. All leases on this handle have the same target: a new
     /// target comes with new handles.
@@ -39,6 +32,8 @@ pub(crate) struct Handle {
     pub(crate) target: Arc<dyn Any + Send + Sync>,
     /// Counts how the leases of the stripe have ended, with all targets of the endpoint.
     pub(crate) traffic: Arc<Traffic>,
+    /// The stripe's handles with earlier targets of the same endpoint. Leases on them still count.
+    before: Option<Box<Before>>,
 }
 
 /// Handles with earlier targets. The references are weak, so that an old target is dropped with its last lease.

@@ -260,6 +260,7 @@ impl Needs {
     ///
     /// After each pick and each release, the pool then checks whether any endpoint can take
     /// [waiting](crate::Pool::acquire) requests. Without `shared_room`, it checks only the endpoint of the lease.
+    /// [`Pool::acquire`](crate::Pool::acquire) states the cost.
     /// [`Strategy::admit`] must count with `SeqCst` operations.
     pub const fn shared_room(mut self) -> Self {
         self.shared_room = true;

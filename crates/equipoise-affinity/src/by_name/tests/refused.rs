@@ -151,7 +151,7 @@ fn what_goes_not_together_is_refused_where_it_stands() {
         ),
         (
             "source(trusted={private}, max-hops=3)",
-            "source (at 27): hops needs header=…: the header whose list has these elements",
+            "source (at 27): max-hops needs header=…: the header whose list has these elements",
         ),
         (
             "source(trusted={10.0.0.1/8})",
