@@ -1,4 +1,5 @@
-//! Requests that wait: the future of such a request, and serving the queue, which hands freed capacity to requests.
+//! Requests that wait for capacity: the future that such a request waits in ([`Acquire`]), and the code that gives
+//! freed capacity to the waiting requests.
 
 use std::{
     fmt,
@@ -23,39 +24,45 @@ use crate::{
 };
 
 impl<T: Send + Sync + 'static> Pool<T> {
-    /// Picks as [`pick`](Self::pick) does, but waits while the pick fails with a
-    /// [temporary](PickError::is_temporary) error: until an endpoint that the request can use joins, comes up or has
-    /// capacity.
+    /// Picks an endpoint and takes a lease on it, as [`pick`](Self::pick) does, but waits instead of failing with a
+    /// [temporary](PickError::is_temporary) error. The wait ends when an endpoint that the request can use joins, comes
+    /// up or gets free capacity.
     ///
-    /// Requests are served in the order of their first polls. Free capacity goes to the first request that can use it,
-    /// and neither a later `acquire` nor a [`pick`](Self::pick) overtakes that request. A request that can use only
-    /// some endpoints, because it is [strictly bound](crate::Binding::strict) or [excludes](PickRequest::exclude) some,
-    /// does not delay later requests that can use others.
+    /// Requests are served in the order in which their futures are first polled. Free capacity goes to the first
+    /// waiting request that can use it. A later `acquire` or [`pick`](Self::pick) does not overtake that request. A
+    /// request that can use only some endpoints does not delay later requests that can use others. Such a request is
+    /// [strictly bound](crate::Binding::strict) to an endpoint or [excludes](PickRequest::exclude) endpoints.
     ///
     /// # Cost
     ///
-    /// Waiting requests that can use the same endpoints form a group, and the first of a group is tried for all. A group
-    /// is given by the set of excluded endpoints, by the [preferred](PickRequest::prefer) endpoint or the binding, and, if
-    /// the strategy [uses keys](crate::Needs::key), by whether there is a key (strategies of this crate) or by the key itself
-    /// (your own strategies). With g groups and n waiting requests, the end of a lease costs:
+    /// Waiting requests that can use the same endpoints form a group. If a pick for the first request of a group fails,
+    /// the others are not tried. Two requests are in the same group if these are equal:
     ///
-    /// - usually one pick for each request that is served, and O(log n) for its place in the queue;
-    /// - in addition, one comparison for each group that excludes the endpoint of the lease: O(g) if many requests wait
-    ///   that exclude it together with different other endpoints;
-    /// - in addition, one comparison for each group that is bound to the endpoint and not
-    ///   [forced](crate::Binding::forced), if the endpoint accepts only forced requests;
-    /// - one pick for each group that can use the endpoint, if the strategy [refuses](crate::Strategy::admit) them all;
+    /// - the set of excluded endpoints;
+    /// - the [preferred](PickRequest::prefer) endpoint or the binding;
+    /// - if the strategy [uses keys](crate::Needs::key) and is one of this crate: whether the request has a key;
+    /// - if the strategy [uses keys](crate::Needs::key) and is your own: the key itself.
+    ///
+    /// With g groups and n waiting requests, the end of a lease costs:
+    ///
+    /// - usually one pick for each request that is served, and O(log n) time to find that request in the queue;
+    /// - in addition, one comparison for each group that excludes the endpoint of the lease. This is O(g) if many
+    ///   waiting requests exclude this endpoint, each together with different other endpoints;
+    /// - in addition, if the endpoint accepts only [forced](crate::Binding::forced) requests, one comparison for each
+    ///   group that is bound to the endpoint and is not forced;
+    /// - one pick for each group that can use the endpoint, if the strategy [refuses](crate::Strategy::admit) all of
+    ///   them;
     /// - one pick for each group, O(g), if the strategy has a [shared bound](crate::Needs::shared_room). Under
-    ///   [`BoundedLoad`](crate::BoundedLoad) over a strategy of this crate, keys add no groups. Under a strategy of your own
-    ///   that asks for [`Needs::key`](crate::Needs::key) and a shared bound, each waiting key is a group. Limit the time or
-    ///   the number of waiting requests there.
+    ///   [`BoundedLoad`](crate::BoundedLoad) over a strategy of this crate, keys add no groups. Under your own strategy
+    ///   with [`Needs::key`](crate::Needs::key) and a shared bound, each waiting key is a group. Limit the time or the
+    ///   number of waiting requests there.
     ///
     /// # Timeouts and cancellation
     ///
-    /// The future works on every async runtime. It has no timeout: drop it when the request's deadline has passed. A
-    /// dropped future passes its turn to the next request, even if it had been served. Do not keep it without polling
-    /// it, because once served it holds capacity. It allocates a copy of the request, so call [`pick`](Self::pick)
-    /// first if capacity is likely.
+    /// The future works on every async runtime. It has no timeout: drop it when the deadline of the request has passed.
+    /// If a dropped future has got a lease already, the lease goes to the next waiting request. Do not keep the future
+    /// without polling it, because it holds capacity from the moment when it gets a lease. The future allocates a copy
+    /// of the request. If capacity is likely, call [`pick`](Self::pick) first.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, PickRequest, Pool};
@@ -73,7 +80,8 @@ impl<T: Send + Sync + 'static> Pool<T> {
     ///
     /// # Errors
     ///
-    /// If the pick fails with an error that is not temporary, at once or after a change of the pool.
+    /// The error of the pick, if it is not [temporary](PickError::is_temporary): at the first poll, or later after a
+    /// change of the pool.
     pub fn acquire(&self, request: &PickRequest<'_>) -> Acquire<T> {
         Acquire {
             pool: Arc::clone(&self.inner),
@@ -85,20 +93,23 @@ impl<T: Send + Sync + 'static> Pool<T> {
     }
 }
 
-/// A future that waits for an endpoint and returns a lease on it: see [`Pool::acquire`].
+/// A future that waits until a pick succeeds and returns a lease on the picked endpoint. Returned by [`Pool::acquire`].
+///
+/// Dropping the future ends the wait. If it has got a lease already, the lease goes to the next waiting request.
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct Acquire<T> {
     pool: Arc<PoolInner>,
     request: Arc<OwnedRequest>,
-    /// The entry in the queue, from the first poll until it has been served.
+    /// The entry of this request in the queue. `None` before the first poll, and after the entry's result has been
+    /// taken.
     ticket: Option<Ticket>,
     is_over: bool,
     target: PhantomData<fn() -> T>,
 }
 
 impl<T: Send + Sync + 'static> Acquire<T> {
-    /// Returns why the request is waiting now: the error to report when its deadline has passed. O(n) in the number of
-    /// endpoints.
+    /// Returns why the request is waiting: the error with which a pick for the request fails now. Report this error if
+    /// the request is given up because its deadline has passed. Takes O(n) time for n endpoints.
     ///
     /// ```
     /// use equipoise_core::{PickError, PickRequest, Pool};
@@ -127,7 +138,7 @@ impl<T: Send + Sync + 'static> Acquire<T> {
                 let (ticket, first) = queue.enter(Arc::clone(&self.request), wants, cx.waker().clone());
                 self.ticket = Some(ticket);
                 if first {
-                    // Between counting the entry and its first pick: see the invariant of the queue.
+                    // The invariant of the queue needs a fence between counting the entry and its first pick.
                     fence(Ordering::SeqCst);
                     self.pool.serve(BUDGET, Some(ticket));
                 }
@@ -147,7 +158,7 @@ impl<T: Send + Sync + 'static> Acquire<T> {
 impl<T: Send + Sync + 'static> Future for Acquire<T> {
     type Output = Result<Lease<T>, PickError>;
 
-    /// Returns `Pending` for ever after it has returned `Ready`.
+    /// Returns the result of the pick when there is one. After that, every further poll returns `Pending`.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         if this.is_over {
@@ -180,7 +191,8 @@ impl<T> fmt::Debug for Acquire<T> {
     }
 }
 
-/// The link from endpoints and leases to the queue of their pool. It does not keep the pool alive.
+/// The link from endpoints and leases to the queue of their pool. Through it they report freed capacity. It does not
+/// keep the pool alive.
 pub(super) struct QueueLink(pub(super) Weak<PoolInner>);
 
 impl CapacityListener for QueueLink {
@@ -192,41 +204,45 @@ impl CapacityListener for QueueLink {
     }
 
     fn on_given_back(&self, slot: Slot) {
-        // The serving thread makes its picks one after the other: they cannot have found the endpoint full meanwhile.
+        // If this thread serves the queue, it has made no other pick since. So no pick can have found the endpoint
+        // full because of this permit.
         if let Some(pool) = self.0.upgrade().filter(|pool| !pool.queue.is_worker()) {
             pool.recheck_and_serve(slot);
         }
     }
 }
 
-/// The result of a pick for an entry.
+/// The result of a pick for one entry of the queue.
 enum Served {
-    /// No endpoint admits the request now.
+    /// No endpoint admits the entry's request now.
     No,
-    /// The entry has its result, or has left.
+    /// The entry has got its result, or has left the queue.
     Done,
-    /// The pick found capacity at this endpoint that an entry further ahead may want.
+    /// The pick found capacity at the endpoint in this slot, but an earlier entry may want it.
     Overtaking(Slot),
 }
 
 impl Capacity {
-    /// Returns whether the endpoint still accepts this request, for which a pick of an earlier snapshot took a lease.
+    /// Returns whether the endpoint still accepts this request. The pick that took the lease may have read an earlier
+    /// snapshot.
     pub(super) fn accepts(&self, request: &PickRequest<'_>) -> bool {
         !matches!(self.usable_by, UsableBy::Forced) || request.is_forced()
     }
 }
 
-/// Ends the lease of a result that no request gets. The end hands its capacity to the next entry.
+/// Ends the lease of a pick's result, if the result is not given to any request. The end of the lease gives its
+/// capacity to the next entry.
 fn withdraw(result: PickResult) {
     if let Ok(lease) = result {
         lease.withdraw();
     }
 }
 
-/// Wakes tasks when it is dropped, which is after the turn has been given back.
+/// Wakes the tasks of served requests when it is dropped. This happens after the turn (the right to serve the queue)
+/// has been given back.
 struct WakeLater {
     wakers: Vec<Waker>,
-    /// The entry that is being polled. Its task need not be woken.
+    /// The entry whose future is being polled by this thread. Its task need not be woken.
     polled: Option<Ticket>,
 }
 
@@ -242,8 +258,8 @@ impl PoolInner {
         self.serve(BUDGET, None);
     }
 
-    /// Works off the rechecks of the queue: those that this thread adds, and at most `budget` of other threads. Does
-    /// nothing if this thread is serving the queue already, further up its stack.
+    /// Processes the rechecks of the queue: all that this thread adds, and at most `budget` that other threads have
+    /// added. Does nothing if a caller further up the stack of this thread is serving the queue already.
     #[cold]
     pub(super) fn serve(&self, budget: usize, polled: Option<Ticket>) {
         let mut wake = WakeLater { wakers: Vec::new(), polled };
@@ -257,7 +273,8 @@ impl PoolInner {
         }
     }
 
-    /// Returns the number of permits that this endpoint has got back, or `None` if it has left.
+    /// Returns how many permits of the endpoint in this slot have been given back so far. `None` if the endpoint has
+    /// left the pool.
     fn releases_at(&self, slot: Slot) -> Option<u32> {
         self.snapshot.load().members().get(slot).map(|member| member.endpoint.permits.releases())
     }
@@ -265,15 +282,16 @@ impl PoolInner {
     fn work_off(&self, recheck: Recheck, wake: &mut WakeLater) {
         let queue = &self.queue;
         let mut after = 0;
-        // Where the search for an eligible endpoint with capacity goes on.
+        // The number of the eligible endpoint at which the search for capacity continues.
         let mut seen = 0;
         let mut first_seen = None;
         loop {
             let next = match recheck {
                 Recheck::Slot(slot) => {
                     let Some(capacity) = self.free_capacity_at(slot) else { return };
-                    // Only if all picks saw the same revision, and none was in vain because another pick held a permit for
-                    // a moment: that pick has released it since.
+                    // The capacity counts as tried only if all picks have read the same revision, and no permit was
+                    // given back meanwhile. Otherwise a pick may have failed because another pick held a permit
+                    // for a moment.
                     let seen_now = (capacity.revision, self.releases_at(slot));
                     let settled = *first_seen.get_or_insert(seen_now) == seen_now;
                     queue.next_for(&capacity, after, settled)
@@ -302,7 +320,8 @@ impl PoolInner {
         }
     }
 
-    /// Picks for an entry. `at` is the endpoint for which all entries ahead have been tried.
+    /// Picks for one entry of the queue. `at` is the slot of an endpoint for which all earlier entries have been tried
+    /// already. An entry may therefore use the capacity of that endpoint at once.
     fn pick_for(&self, entry: &NextEntry, at: Option<Slot>, wake: &mut WakeLater) -> Served {
         let queue = &self.queue;
         let result = self.pick_waiting(&entry.request.as_request());
@@ -326,7 +345,7 @@ impl PoolInner {
         match queue.deliver(entry.ticket, result) {
             Ok(waker) if wake.polled != Some(entry.ticket) => wake.wakers.push(waker),
             Ok(_) => {}
-            // The request was given up just now. The end of the lease adds a recheck.
+            // The request has just been given up. The end of the lease adds a recheck.
             Err(result) => withdraw(result),
         }
         if made_room {
@@ -335,7 +354,8 @@ impl PoolInner {
         Served::Done
     }
 
-    /// Returns the capacity at the endpoint in this slot, if it has any. Does not ask the strategy.
+    /// Returns the capacity at the endpoint in this slot. `None` if the endpoint is full or has left the pool. Does not
+    /// ask the strategy.
     fn free_capacity_at(&self, slot: Slot) -> Option<Capacity> {
         let snapshot = self.snapshot.load();
         let id = snapshot.members().get(slot)?.endpoint.id().clone();

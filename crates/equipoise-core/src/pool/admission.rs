@@ -1,36 +1,45 @@
-//! Admission: whether an endpoint accepts a request, what the request takes of it, and why it is refused.
+//! Admission: whether an endpoint accepts a request, what the request takes from it, and why it is refused.
 //!
-//! Three things can refuse: the endpoint's limit, of which the request takes a permit; probation, of which it takes the
-//! pass; and the strategy, in [`Strategy::admit`]. What was taken is given back when the lease ends.
+//! Three things can refuse a request:
+//!
+//! - the endpoint's limit, if no permit is left;
+//! - a probation of the endpoint, if its pass (the right to its single request) is taken;
+//! - the strategy, in [`Strategy::admit`].
+//!
+//! The request's lease gives back the permit and the pass when it ends.
 
 use super::settings::PoolSettings;
 use crate::{binding::MissReason, endpoint::Admission, request::PickRequest, strategy::Strategy, view::Member};
 
-/// Whether a request needs the pass of an endpoint.
+/// Whether a request needs the pass of an endpoint on probation. The pass is the right to the single request of the
+/// probation.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum PassRule {
-    /// The endpoint is not on probation.
+    /// The endpoint is not on probation, so there is no pass.
     None,
-    /// The first request takes the pass, and others are admitted without it: in a panic, or if the binding is forced.
+    /// The request takes the pass if it is available, and is admitted without it otherwise. This rule applies in a
+    /// panic and to forced bindings.
     Optional,
-    /// Only the request with the pass is admitted.
+    /// Only a request that gets the pass is admitted.
     Required,
 }
 
-/// Which requests can use free capacity at an endpoint.
+/// Which requests can use the free capacity of an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum UsableBy {
-    /// Only forced ones: the endpoint is unhealthy or in maintenance, or on probation with its pass out.
+    /// Only requests with a forced binding. The endpoint is unhealthy, in maintenance, or on probation while its pass
+    /// is taken.
     Forced,
-    /// Only those that are bound to the endpoint or prefer it: it is draining or has weight 0.
+    /// Only requests that are bound to the endpoint or prefer it. The endpoint is draining or has weight 0.
     Bound,
-    /// All: the endpoint is eligible.
+    /// All requests. The endpoint is eligible.
     All,
 }
 
-/// Asks the endpoint to admit a request: takes a permit if there is a limit, and the pass if it is on probation, and
-/// asks the strategy if it counts leases. Returns `None` if one of them refuses. An explained pick only looks, and
-/// takes nothing.
+/// Admits a request to an endpoint. Takes a permit if the endpoint has a limit, and the pass if the endpoint is on
+/// probation. Asks the strategy if it counts leases. Returns `None`, and takes nothing, if one of the three refuses.
+///
+/// If the pick is only explained, nothing is taken, and the strategy is not asked.
 #[inline]
 pub(super) fn admit(
     member: &Member,
@@ -73,7 +82,7 @@ fn would_admit(member: &Member, pass: PassRule) -> Option<Admission> {
     why_refused(member, pass).is_none().then(Admission::default)
 }
 
-/// Returns why the endpoint would refuse a request now, or `None`. Does not ask the strategy.
+/// Returns why the endpoint would refuse a request now. `None` if it would not. Does not ask the strategy.
 pub(super) fn why_refused(member: &Member, pass: PassRule) -> Option<MissReason> {
     if member.max_in_flight().is_some() && member.endpoint.permits.exhausted() {
         return Some(MissReason::Full);

@@ -1,4 +1,4 @@
-//! Changes of availability: a new snapshot with the same members.
+//! Changes of the availability of endpoints. Each change publishes a new snapshot with the same members.
 
 use std::sync::Arc;
 
@@ -9,22 +9,24 @@ use crate::{
     sync::{Ordering, fence},
 };
 
-/// What a change of many endpoints did: returned by [`Pool::set_availabilities`], [`Pool::set_weight_percents`] and
-/// [`Pool::set_max_in_flight_all`].
+/// The result of setting one property of many endpoints at once. Returned by [`Pool::set_availabilities`],
+/// [`Pool::set_weight_percents`] and [`Pool::set_max_in_flight_all`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AppliedChanges {
-    /// The endpoints that were changed, in the order of their slots. Those that had the value already are not included.
+    /// The ids of the endpoints whose value has changed, in the order of their slots. Endpoints that already had the
+    /// new value are not included.
     pub changed: Vec<EndpointId>,
-    /// The ids that the pool does not have, in the order given.
+    /// The ids that were given although the pool has no endpoint with them, in the order in which they were given.
     pub unknown: Vec<EndpointId>,
 }
 
 impl<T> Pool<T> {
-    /// Sets which requests an endpoint accepts. Returns whether that was a change.
+    /// Sets the availability of one endpoint: which requests it accepts. Returns whether the availability has changed.
     ///
-    /// Setting [`Probation`](Availability::Probation) again is not a change, but starts a new probation. O(n). Tables
-    /// of the strategy that depend on membership only are kept.
+    /// If the endpoint is on [probation](Availability::Probation) and `Probation` is set again, a new probation starts,
+    /// and `false` is returned. Takes O(n) time for n endpoints. Hash tables of the strategy that depend only on the
+    /// membership are not built again.
     ///
     /// ```
     /// use equipoise_core::{Availability, EndpointSpec, PickRequest, Pool};
@@ -38,7 +40,8 @@ impl<T> Pool<T> {
     ///
     /// # Errors
     ///
-    /// If the pool has no endpoint of this id, or the strategy cannot build a picker. The pool is unchanged then.
+    /// [`UpdateError::Unknown`] if the pool has no endpoint with this id. [`UpdateError::Strategy`] if the strategy
+    /// cannot build a picker, the part of it that picks. If an error is returned, the pool has not changed.
     pub fn set_availability(&self, id: impl Into<EndpointId>, availability: Availability) -> Result<bool, UpdateError> {
         let mut applied = self.set_availabilities([(id, availability)])?;
         match applied.unknown.pop() {
@@ -50,9 +53,9 @@ impl<T> Pool<T> {
     /// Sets the availability of many endpoints in one change, each as [`set_availability`](Self::set_availability)
     /// does. A pick sees either all of the change or nothing of it.
     ///
-    /// If an id occurs twice, the last value counts. An id that the pool does not have is not an error, because a
-    /// health check may report on an endpoint that has just been removed: it is returned in
-    /// [`AppliedChanges::unknown`], and the others are set. O(n) in the endpoints of the pool.
+    /// If an id occurs twice, its last value is used. If the pool has no endpoint with an id, the id is returned in
+    /// [`AppliedChanges::unknown`], and the other endpoints are set. This is not an error, because a health check may
+    /// report on an endpoint that has just been removed. Takes O(n) time for n endpoints of the pool.
     ///
     /// ```
     /// use equipoise_core::{Availability, EndpointId, EndpointSpec, Pool};
@@ -68,12 +71,13 @@ impl<T> Pool<T> {
     ///
     /// # Errors
     ///
-    /// If the strategy cannot build a picker. The pool is unchanged then.
+    /// [`UpdateError::Strategy`] if the strategy cannot build a picker, the part of it that picks. The pool has not
+    /// changed then.
     pub fn set_availabilities(
         &self,
         all: impl IntoIterator<Item = (impl Into<EndpointId>, Availability)>,
     ) -> Result<AppliedChanges, UpdateError> {
-        // Before the lock, because the iterator may use this pool.
+        // Collected before the lock is taken, because the iterator may use this pool.
         let all: Vec<(EndpointId, Availability)> = all.into_iter().map(|(id, wanted)| (id.into(), wanted)).collect();
         let current;
         let _writer = self.inner.write();
@@ -102,7 +106,7 @@ impl<T> Pool<T> {
             true => None,
             false => Some(current.next(Arc::clone(members), availability, &self.inner.settings)?),
         };
-        // After everything that can fail. The queue is served when the change is over.
+        // Done after everything that can fail. The queue is served when the writer is dropped.
         for member in on_probation.iter().filter_map(|&slot| members.get(slot)) {
             member.endpoint.probation.renew();
             fence(Ordering::SeqCst);
@@ -116,15 +120,16 @@ impl<T> Pool<T> {
         Ok(applied)
     }
 
-    /// Starts to drain an endpoint: it keeps its sessions and gets no other requests. The same as setting
-    /// [`Availability::Draining`]. Returns whether that was a change.
+    /// Starts to drain an endpoint: it gets only requests that are [bound](crate::PickRequest::bound) to it or
+    /// [prefer](crate::PickRequest::prefer) it. Returns whether the availability has changed.
     ///
-    /// [`idle`](Self::idle) waits until the last lease has ended, and [`endpoints`](Self::endpoints) shows how many are
-    /// out.
+    /// This is the same as setting [`Availability::Draining`]. [`idle`](Self::idle) waits until the endpoint has no
+    /// requests in flight, and [`endpoints`](Self::endpoints) returns their number.
     ///
     /// # Errors
     ///
-    /// If the pool has no endpoint of this id, or the strategy cannot build a picker. The pool is unchanged then.
+    /// [`UpdateError::Unknown`] if the pool has no endpoint with this id. [`UpdateError::Strategy`] if the strategy
+    /// cannot build a picker, the part of it that picks. If an error is returned, the pool has not changed.
     pub fn drain(&self, id: impl Into<EndpointId>) -> Result<bool, UpdateError> {
         self.set_availability(id, Availability::Draining)
     }

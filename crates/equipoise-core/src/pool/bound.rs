@@ -1,4 +1,5 @@
-//! Picks for requests that prefer an endpoint or are bound to one: that endpoint, a stand-in, or the strategy's pick.
+//! Picks for requests that prefer an endpoint or are bound to one. Such a pick chooses that endpoint, a stand-in (the
+//! endpoint that serves a session in its place), or the strategy's pick.
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -20,7 +21,7 @@ use crate::{
     view::Member,
 };
 
-/// The request of a pick, and what is needed to admit it.
+/// The arguments of a pick that are needed to admit its request.
 #[derive(Clone, Copy)]
 struct PickArgs<'a> {
     request: &'a PickRequest<'a>,
@@ -29,7 +30,7 @@ struct PickArgs<'a> {
 }
 
 impl Snapshot {
-    /// Selects an endpoint for a request that prefers one or is bound to one.
+    /// Selects an endpoint for a request that prefers an endpoint or is bound to one.
     #[cold]
     pub(super) fn select_bound(
         &self,
@@ -65,7 +66,8 @@ impl Snapshot {
                 }
                 return Ok(self.selection(slot, admission, BindingOutcome::Missed(reason)));
             }
-            // All others have their share too, or are full. The preferred endpoint is better than a failed pick.
+            // All other endpoints have their maximum share too, or are full. The preferred endpoint is better than a
+            // failed pick.
             if reason == MissReason::Overloaded
                 && binding.session.is_some()
                 && let Ok((slot, member)) = preferred
@@ -78,7 +80,7 @@ impl Snapshot {
         Ok(Selection { binding_outcome: BindingOutcome::Missed(reason), ..selection })
     }
 
-    /// Returns why a request waits: the error of a pick now.
+    /// Returns why a request is waiting: the error with which a pick for it fails now.
     pub(super) fn why_waiting(&self, request: &PickRequest<'_>, settings: &PoolSettings) -> PickError {
         let Some(Prefer::Bound(binding)) = request.prefer.filter(|_| request.is_strict()) else {
             return self.why_none(request, settings);
@@ -86,7 +88,7 @@ impl Snapshot {
         let missed = match self.preferred(binding.endpoint.as_ref(), request, binding.forced) {
             Err(reason) => reason,
             Ok((slot, member)) => {
-                // If it has capacity, a request further ahead is about to get it, or the strategy refuses.
+                // If the endpoint has capacity, an earlier request is about to get it, or the strategy refuses.
                 let otherwise = if settings.needs.leases { MissReason::Refused } else { MissReason::Full };
                 why_refused(member, self.pass_rule_if(slot, binding.forced)).unwrap_or(otherwise)
             }
@@ -94,8 +96,8 @@ impl Snapshot {
         PickError::Bound { missed }
     }
 
-    /// The pass rule for the endpoint that a request is bound to. A forced request takes the pass if it is there, but
-    /// does not need it.
+    /// Returns whether a request needs the pass of the endpoint to which it is bound. A request with a forced binding
+    /// takes the pass if it is available, but is admitted without it too.
     fn pass_rule_if(&self, slot: Slot, forced: bool) -> PassRule {
         match self.pass_rule(slot) {
             PassRule::Required if forced => PassRule::Optional,
@@ -108,7 +110,8 @@ impl Snapshot {
         admission.ok_or_else(|| why_refused(member, pass).unwrap_or(MissReason::Refused))
     }
 
-    /// Returns the endpoint of this id, if its availability accepts requests that are bound to it, or they are forced.
+    /// Returns the endpoint with this id, if its availability accepts requests that are bound to it. A forced binding
+    /// is accepted in every availability.
     fn preferred(
         &self,
         id: Option<&EndpointId>,
@@ -134,16 +137,18 @@ impl Snapshot {
         Selection { slot, admission, binding_outcome, has_alternatives: others > 0 }
     }
 
-    /// Returns whether one more request would exceed the endpoint's share of the requests in flight in its tier. False
-    /// for an endpoint that is not eligible.
+    /// Returns whether one more request would give the endpoint more than its maximum share of the requests in flight
+    /// in its tier. `factor` is the maximum share as a multiple of the fair share. False if the endpoint is not
+    /// eligible.
     fn has_its_share(&self, slot: Slot, factor: f32) -> bool {
-        // An idle endpoint never exceeds its share. This saves a look at all others.
+        // An idle endpoint never exceeds its share. So the other endpoints need not be read.
         self.members().in_flight(slot) > 0
             && self.eligible_with(slot).is_some_and(|eligible| Share::of(self, eligible, factor).is_had(self, slot))
     }
 
-    /// Selects the endpoint that serves a session while its own endpoint cannot: by rendezvous hashing among the
-    /// eligible endpoints of the first tier that has capacity. O(n log n), or O(n) if all are full. Allocates.
+    /// Selects the stand-in: the endpoint that serves a session while the endpoint to which it is bound cannot. It is
+    /// chosen by rendezvous hashing among the eligible endpoints of the first tier that has capacity. Takes O(n log n)
+    /// time for n endpoints, or O(n) if all are full. Allocates.
     fn stand_in(&self, binding: &Binding, args: PickArgs<'_>) -> Option<(Slot, Admission)> {
         let session = binding.session?;
         for eligible in self.tiers_by(session) {
@@ -171,7 +176,7 @@ impl Snapshot {
     }
 }
 
-/// How many requests an endpoint of weight 1 may have in flight, counting one more request in its tier.
+/// The maximum number of requests in flight at an endpoint of weight 1. One more request in its tier is counted.
 struct Share(f64);
 
 impl Share {
@@ -184,7 +189,7 @@ impl Share {
         Self(f64::from(factor) * all as f64 / weights.max(1) as f64)
     }
 
-    /// Returns whether the endpoint has all of its share.
+    /// Returns whether the endpoint has its maximum number of requests in flight, or more.
     fn is_had(&self, snapshot: &Snapshot, slot: Slot) -> bool {
         let weight = snapshot.members().get(slot).map_or(0, Member::weight);
         f64::from(snapshot.members().in_flight(slot)) >= (self.0 * f64::from(weight)).ceil()

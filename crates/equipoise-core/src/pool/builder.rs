@@ -17,8 +17,8 @@ use crate::{
     time::{Clock, SystemClock},
 };
 
-/// Builds a [`Pool`], with settings that cannot change later. The compiler infers `T`, the type of the targets, from
-/// how the pool is used.
+/// Builds a [`Pool`]. It has the settings that cannot change later. Created by [`Pool::builder`]. `T` is the type of
+/// the pool's targets: what requests are sent with, such as a client. The compiler infers it from the use of the pool.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -46,23 +46,24 @@ pub struct PoolBuilder<T = ()> {
     address_checks: AddressChecks,
 }
 
-/// More than enough for any number of cores, and few enough for the memory.
+/// The maximum number of stripes. More would cost memory, and machines with more cores hardly gain from them.
 const MAX_STRIPES: usize = 64;
 
 impl<T: Send + Sync + 'static> Pool<T> {
-    /// Creates an empty pool with this strategy and the defaults of [`PoolBuilder`].
+    /// Creates a pool without endpoints that picks with this strategy. All other settings have the defaults of
+    /// [`PoolBuilder`].
     pub fn new(strategy: impl Strategy) -> Self {
         Self::builder(strategy).build()
     }
 
-    /// Starts a builder, for a pool with other settings than the defaults.
+    /// Creates a [`PoolBuilder`] with this strategy, to build a pool with settings other than the defaults.
     pub fn builder(strategy: impl Strategy) -> PoolBuilder<T> {
         PoolBuilder::new(strategy)
     }
 }
 
 impl<T: Send + Sync + 'static> Default for Pool<T> {
-    /// Creates an empty pool that picks by [`PeakEwma`].
+    /// Creates a pool without endpoints that picks with the strategy [`PeakEwma`].
     fn default() -> Self {
         Self::new(PeakEwma::new())
     }
@@ -84,50 +85,57 @@ impl<T: Send + Sync + 'static> PoolBuilder<T> {
         }
     }
 
-    /// Sets the clock. Default: a [`SystemClock`].
+    /// Sets the clock from which the pool and its strategy read the time. Default: a [`SystemClock`]. Tests and
+    /// simulations set a [`ManualClock`](crate::ManualClock).
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = Some(clock);
         self
     }
 
-    /// Sets the source of random numbers. Default: one generator per thread, seeded by the operating system.
+    /// Sets the source of random numbers for the pool and its strategy. Default: one generator for each thread, seeded
+    /// by the operating system. Tests and simulations set a [`SeededEntropy`](crate::SeededEntropy), so that picks are
+    /// repeatable.
     #[must_use]
     pub fn entropy(mut self, entropy: Arc<dyn Entropy>) -> Self {
         self.entropy = Some(entropy);
         self
     }
 
-    /// Sets the number of stripes: counters into which the in-flight count of each endpoint is split, so that threads
-    /// do not contend for one. From 1 to 64; other values are clamped. Default: one per core, at most 4.
+    /// Sets the number of stripes. The number of requests in flight at an endpoint is split into this many counters, so
+    /// that threads do not contend for one of them.
     ///
-    /// A stripe costs about 128 bytes per endpoint, and a strategy that compares endpoints reads all stripes. Use 1 for
-    /// simulations and single-threaded programs.
+    /// Range: 1 to 64; other values are clamped. Default: the number of cores, at most 4. Each stripe takes about 128
+    /// bytes for each endpoint, and a strategy that compares endpoints reads all stripes. Use 1 for simulations and
+    /// programs with one thread.
     #[must_use]
     pub fn stripes(mut self, stripes: usize) -> Self {
         self.stripes = stripes.clamp(1, MAX_STRIPES);
         self
     }
 
-    /// Sets how tiers share the traffic. Default: [`Spillover::WhenExhausted`], a tier is used if no earlier tier can
-    /// serve.
+    /// Sets how tiers (priority groups of endpoints) share the traffic. Default: [`Spillover::WhenExhausted`], which
+    /// uses a tier only if no earlier tier can serve the request.
     #[must_use]
     pub fn spillover(mut self, spillover: Spillover) -> Self {
         self.spillover = spillover;
         self
     }
 
-    /// Sets the panic threshold: the share of healthy endpoints in a tier below which the pool ignores health there.
-    /// From 0, which means never, to 1; other values are clamped. Default 0.5.
+    /// Sets the panic threshold. If the share of healthy endpoints in a tier (priority group) is below it, the tier is
+    /// in a panic: the pool treats [unhealthy](crate::Availability::Unhealthy) endpoints of this tier like healthy
+    /// ones.
     ///
-    /// A tier in a panic uses its [unhealthy](crate::Availability::Unhealthy) endpoints like healthy ones. If so many
-    /// look unhealthy, the cause is probably the health check, or an overload that the remaining endpoints would not
-    /// survive.
+    /// Range: 0 to 1; other values are clamped, and NaN counts as 0. 0 turns the panic off. Default: 0.5.
     ///
-    /// Only endpoints of weight above 0 that are up, unhealthy or on probation count. No tier is in a panic while all
-    /// tiers together can carry the traffic, that is, while the sum of their health is at least 100 %. The health of a
-    /// tier is its share of endpoints that are up, multiplied by the overprovisioning factor of [`Spillover`] (1.4 for
-    /// [`WhenExhausted`](Spillover::WhenExhausted)), and at most 100 %. Source: Envoy's panic threshold.
+    /// If so many endpoints seem unhealthy, the cause is probably the health check, or an overload that the remaining
+    /// endpoints would not survive. The share counts only endpoints of weight above 0 that are up, unhealthy or on
+    /// probation.
+    ///
+    /// No tier is in a panic while all tiers together can carry the traffic: while the sum of their health is at least
+    /// 100 %. The health of a tier is its share of endpoints that are up, multiplied by the overprovisioning factor of
+    /// [`Spillover`], and at most 100 %. The factor is 1.4 for [`WhenExhausted`](Spillover::WhenExhausted). Source:
+    /// Envoy's panic threshold.
     ///
     /// ```
     /// use equipoise_core::{Availability, EndpointSpec, P2c, PickRequest, Pool};
@@ -148,10 +156,10 @@ impl<T: Send + Sync + 'static> PoolBuilder<T> {
         self
     }
 
-    /// Sets the availability of endpoints that join or are replaced. Default: [`Availability::Up`].
+    /// Sets the availability of endpoints that join the pool or get another address. Default: [`Availability::Up`].
     ///
-    /// Use [`Maintenance`](Availability::Maintenance) if a health check sets endpoints up once they have passed, so
-    /// that none gets requests before.
+    /// Use [`Maintenance`](Availability::Maintenance) if a health check sets endpoints to up after their first passed
+    /// check. An endpoint then gets no requests before that.
     ///
     /// ```
     /// use equipoise_core::{Availability, EndpointSpec, P2c, Pool};
@@ -167,22 +175,24 @@ impl<T: Send + Sync + 'static> PoolBuilder<T> {
         self
     }
 
-    /// Sets whether each endpoint has a histogram of its latencies, which [`Pool::endpoints`] returns. Default: false.
+    /// Sets whether the pool keeps a histogram of latencies for each endpoint. [`Pool::endpoints`] returns the
+    /// histograms. Default: false.
     ///
-    /// A histogram takes 3.4 KB for each endpoint and [stripe](Self::stripes). With it, each request reads the clock
-    /// twice, even if the strategy does not need the time. [`LatencyHistogram`](crate::LatencyHistogram) states its
-    /// precision.
+    /// A histogram takes 3.4 KB for each endpoint and [stripe](Self::stripes). With histograms, each request reads the
+    /// clock twice, even if the strategy does not need the time. [`LatencyHistogram`](crate::LatencyHistogram) states
+    /// their precision.
     #[must_use]
     pub fn latency_histograms(mut self, on: bool) -> Self {
         self.latency_histograms = on;
         self
     }
 
-    /// Adds a check for the addresses of endpoints that join, beyond the [basic check](crate::EndpointSpec::new) of
-    /// every pool.
+    /// Adds a check for the addresses of endpoints that join the pool or get another address. Every pool also makes a
+    /// [basic check](crate::EndpointSpec::new) of addresses.
     ///
-    /// An endpoint whose address fails is refused when it is added, and not at its first request. Can be called several
-    /// times: an address has to pass all checks.
+    /// If the address of an endpoint fails the check, adding the endpoint fails with
+    /// [`InvalidSpec::Address`](crate::InvalidSpec::Address). Without the check, its first request would fail. This
+    /// method can be called several times. An address must then pass all checks.
     ///
     /// ```
     /// use equipoise_core::{Address, EndpointSpec, InvalidAddress, P2c, Pool};
@@ -201,7 +211,7 @@ impl<T: Send + Sync + 'static> PoolBuilder<T> {
         self
     }
 
-    /// Builds the pool, without endpoints.
+    /// Builds the pool. It has no endpoints yet.
     pub fn build(self) -> Pool<T> {
         let inner = Arc::new_cyclic(|pool| {
             let context = Arc::new(PoolContext {

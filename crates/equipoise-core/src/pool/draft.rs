@@ -1,4 +1,4 @@
-//! The next membership of a pool, computed from the current one and a list of specs.
+//! Computes the next membership of a pool from the current one and a list of endpoint specs.
 
 use std::{any::Any, collections::HashMap, sync::Arc};
 
@@ -10,31 +10,36 @@ use crate::{
     view::{Member, Members, Overlay, is_limited},
 };
 
-/// What an update changed: returned by [`Pool::update`](crate::Pool::update) and the other methods that change endpoints.
+/// What an update of a pool has changed: the ids of the endpoints that joined, left or changed. Returned by
+/// [`Pool::update`](crate::Pool::update) and the other methods that change endpoints.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Changes {
-    /// Endpoints that joined, in the order of the update.
+    /// The ids of the endpoints that joined the pool, in the order in which the update lists them.
     pub added: Vec<EndpointId>,
-    /// Endpoints that left, in the order of their slots. Their last leases may still be out.
+    /// The ids of the endpoints that left the pool, in the order of their slots. Requests may still be in flight to
+    /// them.
     pub removed: Vec<EndpointId>,
-    /// Endpoints whose address changed, in the order of their slots. Each is a new endpoint without history.
+    /// The ids whose address changed, in the order of their slots. The pool treats the endpoint as a new one without
+    /// history.
     pub replaced: Vec<EndpointId>,
-    /// Endpoints that stayed and have another weight, tier, zone or limit, in the order of their slots.
+    /// The ids of the endpoints that stayed in the pool and got another weight, tier, zone or limit, in the order of
+    /// their slots.
     pub changed: Vec<EndpointId>,
-    /// Endpoints that stayed and have another target, in the order of the update.
+    /// The ids of the endpoints that stayed in the pool and got another target (what requests are sent with, such as a
+    /// client), in the order in which the update lists them.
     pub retargeted: Vec<EndpointId>,
 }
 
 impl Changes {
-    /// Returns whether nothing changed.
+    /// Returns whether the update changed nothing.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
 
 impl Snapshot {
-    /// Returns the member that stays the same endpoint under this spec: same id, same address.
+    /// Returns the member that is the same endpoint under this spec: it has the same id and the same address.
     pub(super) fn staying(&self, spec: &EndpointSpec) -> Option<(Slot, &Member)> {
         let slot = *self.members().index.get(spec.id())?;
         let member = self.members().get(slot).filter(|member| member.spec.address() == spec.address())?;
@@ -42,18 +47,18 @@ impl Snapshot {
     }
 }
 
-/// The next membership, while it is being built.
+/// The next membership of a pool while it is being built.
 pub(super) struct Draft {
     slots: Vec<Option<Member>>,
-    /// By slot: new targets.
+    /// The new target of each slot. `None` if the endpoint keeps its target.
     targets: Vec<Option<Arc<dyn Any + Send + Sync>>>,
-    /// Free slots, the lowest at the end.
+    /// The free slots in descending order. The lowest one is at the end.
     free: Vec<Slot>,
     pub(super) changes: Changes,
 }
 
 impl Draft {
-    /// Compares the current members with the new specs.
+    /// Creates a draft: compares the current members with the specs of the next membership.
     pub(super) fn new(current: &Snapshot, specs: &[EndpointSpec]) -> Self {
         let wanted: HashMap<&EndpointId, &EndpointSpec> = specs.iter().map(|spec| (spec.id(), spec)).collect();
         let mut changes = Changes::default();
@@ -79,7 +84,8 @@ impl Draft {
         Self { targets: slots.iter().map(|_| None).collect(), slots, free, changes }
     }
 
-    /// Puts a spec into its slot: the one that its id has, otherwise the lowest free one or a new one.
+    /// Puts a spec into its slot. This is the slot that its id has now, otherwise the lowest free slot, otherwise a new
+    /// one.
     pub(super) fn place(
         &mut self,
         current: &Snapshot,
@@ -105,7 +111,7 @@ impl Draft {
         Ok(())
     }
 
-    /// Builds the membership and the availability of each slot.
+    /// Builds the members, the availability of each slot, and the list of changes.
     pub(super) fn finish(
         mut self,
         current: &Snapshot,

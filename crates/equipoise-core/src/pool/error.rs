@@ -5,52 +5,54 @@ use crate::{
     strategy::BuildError,
 };
 
-/// Why a pick failed.
+/// The error of a pick: why no endpoint was picked for a request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PickError {
     /// The pool has no endpoints.
     #[error("the pool has no endpoints")]
     Empty,
-    /// No endpoint is eligible: all are unhealthy, draining, in maintenance or of weight 0.
+    /// No endpoint is eligible: each one is unhealthy, draining, in maintenance or of weight 0.
     #[error("none of the {members} endpoints takes new work")]
     Unavailable {
         /// The number of endpoints in the pool.
         members: usize,
     },
-    /// All eligible endpoints that the request does not exclude are busy: at their limit, on probation with their one
-    /// request out, or refused by the strategy.
+    /// All eligible endpoints that the request does not exclude are busy. Each one is at its limit, is on probation
+    /// while the single request of its probation is in flight, or was refused by the strategy.
     #[error("the endpoints that take new work are at their limit, or the strategy lets no more in")]
     Saturated,
-    /// The request excludes all eligible endpoints.
+    /// The request [excludes](crate::PickRequest::exclude) all eligible endpoints.
     #[error("all endpoints that take new work are excluded from this request")]
     Excluded,
     /// The request is [strictly](crate::Binding::strict) bound to an endpoint that cannot serve it now.
     #[error("the request is bound to an endpoint that cannot take it: {missed}")]
     Bound {
-        /// Why the endpoint cannot serve it.
+        /// Why the bound endpoint cannot serve the request.
         missed: MissReason,
     },
-    /// The request has no session, and only requests with a session are accepted. A pool never returns this error;
-    /// crates that handle sessions do.
+    /// The request has no session, and only requests with a session are accepted. Pools never return this error. Crates
+    /// that handle sessions do.
     #[error("the request has no session, and only requests that have one are let in")]
     Unbound,
-    /// The strategy picked no endpoint although some were usable and have no limit.
+    /// The strategy picked no endpoint, although at least one usable endpoint has no limit.
     #[error("the strategy declined to choose among usable endpoints")]
     Declined,
-    /// The strategy picked a slot that is empty, not eligible, or excluded by the request: an error in the strategy.
+    /// The strategy has a bug: it picked a slot that is empty, not eligible, or excluded by the request.
     #[error("the strategy chose slot {}, which cannot be picked for this request", slot.index())]
     Misbehaved {
         /// The slot that the strategy picked.
         slot: Slot,
     },
-    /// The strategy panicked. The pool stays usable. Does not occur with `panic = "abort"`, which ends the process.
+    /// The strategy panicked during the pick. The pool can still be used. With `panic = "abort"`, the process ends
+    /// instead.
     #[error("the strategy panicked while it picked")]
     Panicked,
 }
 
 impl PickError {
-    /// The kind of error as a stable label for metrics and logs, without its details.
+    /// Returns the kind of the pick's error as a stable label for metrics and logs, such as `saturated`. The label
+    /// contains no details such as ids or numbers.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Empty => "empty",
@@ -65,8 +67,9 @@ impl PickError {
         }
     }
 
-    /// Returns whether [waiting](crate::Pool::acquire) may help: an endpoint may join, come up or have capacity again,
-    /// and the strategy may find one later.
+    /// Returns whether the error is temporary: a later pick for the same request may succeed, for example after an
+    /// endpoint has joined, come up or got free capacity. [`Pool::acquire`](crate::Pool::acquire) waits while picks
+    /// fail with temporary errors.
     pub const fn is_temporary(&self) -> bool {
         match self {
             Self::Empty | Self::Unavailable { .. } | Self::Saturated | Self::Declined => true,
@@ -76,47 +79,48 @@ impl PickError {
     }
 }
 
-/// Why a change of the pool was refused. The pool is as it was before.
+/// The error of a change of a pool. The pool has not changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UpdateError {
-    /// A spec, or the set of specs, is not valid.
+    /// The spec of an endpoint is invalid, or the specs contradict each other.
     #[error(transparent)]
     Invalid(#[from] InvalidSpec),
-    /// No endpoint has this id.
+    /// The pool has no endpoint with the given id.
     #[error("the pool has no endpoint {id:?}")]
     Unknown {
-        /// The id that the pool does not have.
+        /// The given id, with which the pool has no endpoint.
         id: EndpointId,
     },
-    /// The pool has an endpoint of this id already.
+    /// The endpoint cannot be added, because the pool already has an endpoint with its id.
     #[error(
         "the pool has an endpoint {id:?} already: use `replace` to give it another target, `update` for its settings"
     )]
     Exists {
-        /// The id that exists already.
+        /// The given id, with which the pool already has an endpoint.
         id: EndpointId,
     },
-    /// The closure given to [`try_update_with`](crate::Pool::try_update_with) returned `None` for an endpoint that
-    /// joins and has no target yet.
+    /// An endpoint would join without a target: the closure given to [`try_update_with`](crate::Pool::try_update_with)
+    /// returned `Ok(None)` for it.
     #[error("endpoint {id:?} joins and has no target to keep: make one for it")]
     NoTarget {
-        /// The id of the endpoint.
+        /// The id of the endpoint that has no target.
         id: EndpointId,
     },
-    /// There would be more than 2³² − 1 endpoints, which is more than slots can number.
+    /// The pool would have more than 2³² − 1 endpoints, which is the maximum.
     #[error("{count} endpoints are more than a pool can hold: at most {}", u32::MAX)]
     TooMany {
-        /// The number of endpoints that were given.
+        /// The number of endpoints that the pool would have.
         count: usize,
     },
-    /// The strategy could not build a picker for the new set of endpoints.
+    /// The strategy could not be built for the new endpoints. The value says why.
     #[error(transparent)]
     Strategy(#[from] BuildError),
 }
 
 impl UpdateError {
-    /// The kind of error as a stable label for metrics and logs, without its details.
+    /// Returns the kind of the error as a stable label for metrics and logs, such as `no_target`. The label contains no
+    /// details such as ids or numbers.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Invalid(_) => "invalid",
@@ -129,20 +133,21 @@ impl UpdateError {
     }
 }
 
-/// Why [`Pool::try_update`](crate::Pool::try_update) or [`Pool::try_update_with`](crate::Pool::try_update_with) failed.
-/// The pool is as it was before.
+/// The error of [`Pool::try_update`](crate::Pool::try_update) or
+/// [`Pool::try_update_with`](crate::Pool::try_update_with). The pool has not changed. `E` is the error of the closure
+/// that makes targets.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TryUpdateError<E> {
-    /// The change was refused.
+    /// The pool refused the change, or the strategy could not be built for it.
     #[error(transparent)]
     Update(#[from] UpdateError),
-    /// The closure that makes targets failed for an endpoint.
+    /// The closure that makes targets (what requests are sent with, such as clients) failed for an endpoint.
     #[error("no target could be made for endpoint {id:?}")]
     Make {
-        /// The id of the endpoint.
+        /// The id of the endpoint for which the closure failed.
         id: EndpointId,
-        /// The error of the closure that makes targets.
+        /// The error that the closure returned.
         source: E,
     },
 }

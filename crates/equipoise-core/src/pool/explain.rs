@@ -12,11 +12,12 @@ use crate::{
 };
 
 impl<T: Send + Sync + 'static> Pool<T> {
-    /// Explains which endpoint a request would get now, what each candidate scored, and why the others were not picked.
+    /// Explains the pick for a request: which endpoint it would choose now, which score each candidate has, and why the
+    /// others were not picked.
     ///
-    /// This runs the code of a pick, but takes no lease and does not advance the strategy's turn. It does not call
-    /// [`Strategy::admit`](crate::Strategy::admit). If the strategy picks at random, the next pick may differ. O(n),
-    /// allocates.
+    /// The explanation runs the code of a pick, but takes no lease, does not advance counters such as the turns of
+    /// round robin, and does not call [`Strategy::admit`](crate::Strategy::admit). If the strategy picks at random, the
+    /// next pick may choose another endpoint. Takes O(n) time for n endpoints. Allocates.
     ///
     /// ```
     /// use equipoise_core::{EndpointId, EndpointSpec, PickRequest, Pool, RoundRobin};
@@ -39,35 +40,37 @@ impl<T: Send + Sync + 'static> Pool<T> {
     }
 }
 
-/// Why a pick goes to an endpoint: returned by [`Pool::explain`]. Its `Display` is a table.
+/// The explanation of a pick: which endpoint a request would get, and why not another one. Returned by
+/// [`Pool::explain`]. Its `Display` form is a table of all endpoints.
 ///
-/// With the feature `serde` it can be serialized: `picked` as `{"endpoint": id}` or as `{"error": text}`.
+/// With the feature `serde` it can be serialized. `picked` is then `{"endpoint": id}` or `{"error": text}`.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Explanation {
-    /// The revision of the pool that was explained.
+    /// The revision of the pool at the time of the explanation: the number of changes so far.
     pub revision: Revision,
-    /// The endpoint that would be picked, or the error of the pick.
+    /// The id of the endpoint that would be picked, or the error with which the pick would fail.
     #[cfg_attr(feature = "serde", serde(serialize_with = "picked"))]
     pub picked: Result<EndpointId, PickError>,
-    /// Whether the pick follows the request's binding or preference, and why not.
+    /// Whether the pick follows the [binding](PickRequest::bound) or the [preference](PickRequest::prefer) of the
+    /// request, and why if it does not.
     pub preference: BindingOutcome,
-    /// All members of the pool, sorted by slot.
+    /// One entry for each endpoint of the pool, in the order of their slots.
     pub candidates: Vec<Candidate>,
 }
 
-/// One endpoint in an [`Explanation`].
+/// One endpoint in the [`Explanation`] of a pick.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Candidate {
-    /// The state of the endpoint, with its id, weight and leases.
+    /// The state of the endpoint, such as its id, its weight and its number of requests in flight.
     pub status: EndpointStatus,
-    /// The score that the strategy gave it; the lowest score wins. Its unit depends on the strategy. `None` if the
-    /// strategy did not compare it.
+    /// The score that the strategy gave to the endpoint. The lowest score wins. Its unit depends on the strategy.
+    /// `None` if the strategy did not compare the endpoint.
     pub score: Option<f64>,
-    /// What happened to the endpoint in this pick.
+    /// What happened to the endpoint in the explained pick.
     pub result: CandidateResult,
 }
 
@@ -135,7 +138,7 @@ fn result(
     let noted = notes.results.iter().find(|(noted, _)| *noted == slot).map(|&(_, result)| result);
     noted.unwrap_or_else(|| match score {
         Some(_) => CandidateResult::Outscored,
-        // The picker did not look at it, but would have found it unusable.
+        // The picker did not look at the endpoint, but would have found it unusable.
         None if request.excludes(&status.id) => CandidateResult::Excluded,
         None if status.max_in_flight.is_some_and(|most| status.in_flight >= most) => CandidateResult::Full,
         None if tried => CandidateResult::OnProbation,

@@ -8,7 +8,7 @@ use std::{
 use super::state::{Pool, PoolInner};
 use crate::{endpoint::Endpoint, ids::EndpointId, load::Handle};
 
-/// A future that ends when an endpoint has no lease out: see [`Pool::idle`].
+/// A future that ends when an endpoint has no requests in flight. Returned by [`Pool::idle`].
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct Idle {
     emptied: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
@@ -16,16 +16,15 @@ pub struct Idle {
 }
 
 impl<T> Pool<T> {
-    /// Waits until no lease is out on the endpoint that has this id now. Returns at once if the pool has no such
+    /// Waits until the endpoint that has this id now has no requests in flight. Returns at once if the pool has no such
     /// endpoint.
     ///
-    /// The future stays with that endpoint, even if it is removed or its id is given to another endpoint. So call this
-    /// before [`remove`](Self::remove), and await the future afterwards.
+    /// The future watches this endpoint, even if it is removed later or its id is given to another endpoint. So call
+    /// this method before [`remove`](Self::remove), and await the future afterwards. The future keeps the endpoint's
+    /// target alive until it ends. It works on every async runtime. Requests to other endpoints cost nothing more.
     ///
-    /// An endpoint that still gets requests may be idle only for a moment: [drain](Self::drain) it, set it to
-    /// maintenance or remove it first. A pick that another thread began before that may still take a lease. The future
-    /// keeps the endpoint's target until it ends. It works on every async runtime. Leases of other endpoints pay
-    /// nothing for it.
+    /// An endpoint that still gets requests may be idle only for a moment. Therefore [drain](Self::drain) it, set it to
+    /// maintenance or remove it first. A pick that another thread started before that may still send it a request.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, PickRequest, Pool};
@@ -48,7 +47,8 @@ impl<T> Pool<T> {
 }
 
 impl Idle {
-    /// Returns the number of leases that are out on the endpoint, even after it has left the pool.
+    /// Returns the number of requests in flight to the endpoint. Works even after the endpoint has left the pool. 0 if
+    /// the pool had no such endpoint.
     pub fn in_flight(&self) -> u32 {
         self.leases.as_ref().map_or(0, |leases| {
             leases.handles().iter().map(|handle| handle.own_in_flight()).fold(0, u32::saturating_add)
@@ -56,11 +56,12 @@ impl Idle {
     }
 }
 
-/// The leases of one endpoint, including those with earlier targets.
+/// The leases on one endpoint, including those on its earlier targets.
 struct Leases {
     pool: Arc<PoolInner>,
     endpoint: Arc<Endpoint>,
-    /// The handles when the future was made. They are needed once the endpoint has left the pool.
+    /// The handles of the endpoint at the time when the future was created. They are needed after the endpoint has left
+    /// the pool.
     known: Vec<Arc<Handle>>,
 }
 
@@ -69,7 +70,7 @@ impl Leases {
         Self { known: pool.handles(endpoint), pool: Arc::clone(pool), endpoint: Arc::clone(endpoint) }
     }
 
-    /// Returns every handle once: the known ones, and those of targets that were set later.
+    /// Returns each handle of the endpoint once: those known at the start, and those of targets that were set later.
     fn handles(&self) -> Vec<Arc<Handle>> {
         let mut all = self.pool.handles(&self.endpoint);
         let gone = |handle: &&Arc<Handle>| !all.iter().any(|now| Arc::ptr_eq(now, handle));
@@ -80,7 +81,7 @@ impl Leases {
 }
 
 impl PoolInner {
-    /// Returns the handles of an endpoint, or none if it is no longer a member.
+    /// Returns the handles of an endpoint. Empty if the endpoint is no longer in the pool.
     fn handles(&self, endpoint: &Arc<Endpoint>) -> Vec<Arc<Handle>> {
         let snapshot = self.snapshot.load();
         let of = |stripe| snapshot.members().handle(endpoint.slot(), stripe);
@@ -93,7 +94,7 @@ async fn emptied(leases: Option<Arc<Leases>>) {
     let Some(leases) = leases else { return };
     loop {
         let listener = leases.endpoint.emptied.listen();
-        // Each handle is counted when its watch begins. Leases that end later notify the event.
+        // `watch` returns the number of leases on the handle. Leases that end later notify the event.
         if leases.handles().iter().map(|handle| u64::from(handle.watch())).sum::<u64>() == 0 {
             return;
         }

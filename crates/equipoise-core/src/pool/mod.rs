@@ -1,12 +1,12 @@
-//! Pools: endpoints with their availability, and the strategy that picks among them.
+//! Pools: a [`Pool`] has endpoints, the availability of each, and the strategy that picks among them.
 //!
-//! | file | concept |
+//! | file | content |
 //! | --- | --- |
 //! | `state` | the pool, and how changes are published |
-//! | `snapshot` | what a pick reads: members, availability, pickers |
-//! | `pick`, `bound` | from the request to the lease; requests that are bound to an endpoint |
+//! | `snapshot` | the data that a pick reads: members, availability, pickers |
+//! | `pick`, `bound` | the pick, from the request to the lease; picks for requests that are bound to an endpoint |
 //! | `admission` | whether an endpoint accepts a request |
-//! | `update`, `draft`, `overlay`, `availability` | changes |
+//! | `update`, `draft`, `overlay`, `availability` | changes of the endpoints |
 //! | `queue`, `acquire` | requests that wait for capacity |
 
 mod acquire;

@@ -1,4 +1,5 @@
-//! Overlays: weights and limits that override those of the specs and stay when an update brings other specs.
+//! Overlays: weights and limits that override those in the specs of endpoints. They stay when an update brings other
+//! specs.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -10,15 +11,17 @@ use crate::{
 };
 
 impl<T> Pool<T> {
-    /// Scales the weight of an endpoint to `percent` of that in its spec. Returns whether that was a change.
+    /// Sets the weight of an endpoint to `percent` of the weight in its spec. Returns whether the percentage has
+    /// changed.
     ///
-    /// The result is rounded down and is at most [`MAX_WEIGHT`](crate::MAX_WEIGHT). If it is 0, the endpoint gets only
-    /// requests that are bound to it. A spec of weight 1 knows only 0 and 1 below 200 %, so use weights such as 100 for
-    /// finer steps. If all endpoints have weight 0, picks fail with
-    /// [`PickError::Unavailable`](crate::PickError::Unavailable).
+    /// Range: 0 and above. Default: 100. The resulting weight is rounded down, and is at most
+    /// [`MAX_WEIGHT`](crate::MAX_WEIGHT). If it is 0, the endpoint gets only requests that are
+    /// [bound](crate::PickRequest::bound) to it or [prefer](crate::PickRequest::prefer) it. If all endpoints have
+    /// weight 0, picks fail with [`PickError::Unavailable`](crate::PickError::Unavailable). Because of the rounding, a
+    /// weight of 1 becomes 0 for every percentage below 100. Use weights such as 100 for finer steps.
     ///
-    /// The percentage stays when an update brings another weight. Set 100, the default, to remove it. An endpoint that
-    /// is replaced starts with 100. O(n), like an [`update`](Self::update).
+    /// The percentage also applies to weights that later updates bring. Set 100 to remove it. An endpoint whose address
+    /// changes starts with 100. Takes O(n) time for n endpoints, as an [`update`](Self::update) does.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, Pool};
@@ -34,17 +37,19 @@ impl<T> Pool<T> {
     ///
     /// # Errors
     ///
-    /// If the pool has no endpoint of this id, or the strategy cannot build a picker. The pool is unchanged then.
+    /// [`UpdateError::Unknown`] if the pool has no endpoint with this id. [`UpdateError::Strategy`] if the strategy
+    /// cannot build a picker, the part of it that picks. If an error is returned, the pool has not changed.
     pub fn set_weight_percent(&self, id: impl Into<EndpointId>, percent: u32) -> Result<bool, UpdateError> {
         self.overlay(id.into(), percent, |overlay, percent| overlay.percent = percent)
     }
 
-    /// Sets the maximum number of leases that an endpoint may have out, in place of the limit in its spec. `None`
-    /// removes the override. Returns whether that was a change.
+    /// Sets the maximum number of requests in flight at an endpoint. It replaces the maximum in the endpoint's spec.
+    /// Returns whether the setting has changed.
     ///
-    /// The limit stays when an update brings another one. An endpoint that is replaced starts with the limit of its
-    /// spec. Leases that are out stay valid, and leases taken while there was no limit do not count against it. O(n),
-    /// like an [`update`](Self::update).
+    /// Range: 1 and above. `None`, the default, means that the maximum in the spec applies. The setting stays when an
+    /// update brings another maximum. An endpoint whose address changes starts without it. If more requests are in
+    /// flight than a new maximum allows, they continue. Requests that were picked while the endpoint had no maximum do
+    /// not count against a new one. Takes O(n) time for n endpoints, as an [`update`](Self::update) does.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, PickError, PickRequest, Pool};
@@ -61,8 +66,9 @@ impl<T> Pool<T> {
     ///
     /// # Errors
     ///
-    /// If the pool has no endpoint of this id, the limit is 0, or the strategy cannot build a picker. The pool is
-    /// unchanged then.
+    /// [`InvalidSpec::Limit`] (as [`UpdateError::Invalid`]) if the maximum is 0. [`UpdateError::Unknown`] if the pool
+    /// has no endpoint with this id. [`UpdateError::Strategy`] if the strategy cannot build a picker, the part of it
+    /// that picks. If an error is returned, the pool has not changed.
     pub fn set_max_in_flight(
         &self,
         id: impl Into<EndpointId>,
@@ -75,11 +81,11 @@ impl<T> Pool<T> {
         self.overlay(id, max_in_flight, |overlay, max_in_flight| overlay.max_in_flight = max_in_flight)
     }
 
-    /// Scales the weights of many endpoints in one change, each as [`set_weight_percent`](Self::set_weight_percent)
-    /// does.
+    /// Sets the weights of many endpoints in one change, each to a percentage of the weight in its spec, as
+    /// [`set_weight_percent`](Self::set_weight_percent) does.
     ///
-    /// If an id occurs twice, the last value counts. Ids that the pool does not have are returned in
-    /// [`AppliedChanges::unknown`] and are not an error. O(n) in the endpoints of the pool.
+    /// If an id occurs twice, its last value is used. Ids with which the pool has no endpoint are not an error. They
+    /// are returned in [`AppliedChanges::unknown`]. Takes O(n) time for n endpoints of the pool.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, Pool};
@@ -93,7 +99,8 @@ impl<T> Pool<T> {
     ///
     /// # Errors
     ///
-    /// If the strategy cannot build a picker. The pool is unchanged then.
+    /// [`UpdateError::Strategy`] if the strategy cannot build a picker, the part of it that picks. The pool has not
+    /// changed then.
     pub fn set_weight_percents(
         &self,
         all: impl IntoIterator<Item = (impl Into<EndpointId>, u32)>,
@@ -101,10 +108,12 @@ impl<T> Pool<T> {
         self.overlays(all, |overlay, percent| overlay.percent = percent)
     }
 
-    /// Sets the limits of many endpoints in one change, each as [`set_max_in_flight`](Self::set_max_in_flight) does.
+    /// Sets the maximum numbers of requests in flight at many endpoints in one change, each as
+    /// [`set_max_in_flight`](Self::set_max_in_flight) does. `None` means that the maximum in the endpoint's spec
+    /// applies.
     ///
-    /// If an id occurs twice, the last value counts. Ids that the pool does not have are returned in
-    /// [`AppliedChanges::unknown`] and are not an error. O(n) in the endpoints of the pool.
+    /// If an id occurs twice, its last value is used. Ids with which the pool has no endpoint are not an error. They
+    /// are returned in [`AppliedChanges::unknown`]. Takes O(n) time for n endpoints of the pool.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, Pool};
@@ -118,7 +127,8 @@ impl<T> Pool<T> {
     ///
     /// # Errors
     ///
-    /// If a limit is 0, or the strategy cannot build a picker. The pool is unchanged then.
+    /// [`InvalidSpec::Limit`] (as [`UpdateError::Invalid`]) if a maximum is 0. [`UpdateError::Strategy`] if the
+    /// strategy cannot build a picker, the part of it that picks. If an error is returned, the pool has not changed.
     pub fn set_max_in_flight_all(
         &self,
         all: impl IntoIterator<Item = (impl Into<EndpointId>, Option<u32>)>,
@@ -135,7 +145,7 @@ impl<T> Pool<T> {
         all: impl IntoIterator<Item = (impl Into<EndpointId>, V)>,
         change: impl Fn(&mut Overlay, V),
     ) -> Result<AppliedChanges, UpdateError> {
-        // Before the lock, because the iterator may use this pool.
+        // Collected before the lock is taken, because the iterator may use this pool.
         let all: Vec<(EndpointId, V)> = all.into_iter().map(|(id, value)| (id.into(), value)).collect();
         let current;
         let _writer = self.inner.write();

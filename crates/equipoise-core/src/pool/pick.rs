@@ -1,4 +1,5 @@
-//! One pick, from the request to the lease: the order of tiers, offers of probation, the strategy, and admission.
+//! One pick, from the request to the lease: the order in which tiers are tried, offers of probations, the strategy's
+//! pick, and admission.
 
 use std::sync::Arc;
 
@@ -23,38 +24,41 @@ use crate::{
 };
 
 impl<T: Send + Sync + 'static> Pool<T> {
-    /// Picks an endpoint and takes a lease on it. Does not wait.
+    /// Picks an endpoint for a request, and takes a lease on it: the request counts as in flight until the lease ends.
+    /// Does not wait.
     ///
-    /// The cost is an atomic load, the strategy's pick and two counters of this thread's stripe. There is no lock and
-    /// no allocation, unless requests [wait](Self::acquire): a pick that uses scarce capacity then takes a lock, and
-    /// leaves the capacity to the requests that wait for it. Capacity is scarce at an endpoint with a limit or on
-    /// probation, and with a strategy that counts [leases](crate::Needs::leases).
+    /// Usually a pick takes no lock and does not allocate. It costs an atomic load, the strategy's pick, and changes of
+    /// two counters that few threads share. While requests wait in [`acquire`](Self::acquire), a pick that uses scarce
+    /// capacity takes a lock, and leaves this capacity to the waiting requests. Capacity is scarce at an endpoint with
+    /// a limit or on probation, and at all endpoints if the strategy counts [leases](crate::Needs::leases).
     ///
     /// # Errors
     ///
-    /// If no endpoint can be picked. [`PickError`] says why, and whether waiting may help.
+    /// [`PickError`] if no endpoint can be picked. It says why, and [whether a later pick may
+    /// succeed](PickError::is_temporary).
     pub fn pick(&self, request: &PickRequest<'_>) -> Result<Lease<T>, PickError> {
         self.inner.pick_in_turn(request)
     }
 }
 
-/// How often a pick leaves its endpoint to requests that wait, before it fails as if the pool were full.
+/// How often a pick leaves its endpoint to requests that wait. After that, the pick fails with
+/// [`PickError::Saturated`].
 const MAX_YIELDS: usize = 64;
 
 impl PoolInner {
-    /// Picks for a request that waits. Does not refresh the strategy: that would be a change of the pool, after which
-    /// all requests that wait are tried again.
+    /// Picks for a request that waits. Does not refresh the strategy, because a refresh can be a change of the pool.
+    /// All waiting requests would have to be tried again after it.
     pub(super) fn pick_waiting(&self, request: &PickRequest<'_>) -> Result<Lease<AnyTarget>, PickError> {
         self.pick_at(request, self.pick_time())
     }
 
-    /// Returns the time of a pick, or zero if the strategy does not need it.
+    /// Returns the time of a pick, or zero if the strategy does not need the time.
     #[inline]
     pub(super) fn pick_time(&self) -> Timestamp {
         if self.settings.needs.clock { self.settings.context.clock.now() } else { Timestamp::ZERO }
     }
 
-    /// Refreshes the strategy if its period is over.
+    /// Refreshes the strategy if its refresh period is over.
     #[inline]
     pub(super) fn refresh_if_due(&self, now: Timestamp) {
         if self.settings.needs.refresh.is_some() && self.refresh_is_due(now) {
@@ -62,7 +66,8 @@ impl PoolInner {
         }
     }
 
-    /// Returns whether the refresh period is over, and starts the next one. True for one caller only.
+    /// Returns whether the refresh period is over, and starts the next one. Of several threads that call this at the
+    /// same time, only one gets `true`.
     fn refresh_is_due(&self, now: Timestamp) -> bool {
         let Some(period) = self.settings.needs.refresh else { return false };
         let due = self.refresh_at.load(Ordering::Relaxed);
@@ -86,7 +91,7 @@ impl PoolInner {
         Ok(Lease::take(Arc::clone(handle), selection, now, &settings.needs, settings.context.latency_histograms))
     }
 
-    /// Picks, and overtakes no request that waits for the same capacity.
+    /// Picks for a request, but leaves scarce capacity to requests that wait for it.
     #[inline]
     pub(super) fn pick_in_turn<T>(&self, request: &PickRequest<'_>) -> Result<Lease<T>, PickError> {
         let now = self.pick_time();
@@ -98,7 +103,7 @@ impl PoolInner {
         Ok(lease)
     }
 
-    /// Returns whether requests wait, which a pick that took scarce capacity may have overtaken.
+    /// Returns whether any request waits. A pick that took scarce capacity may then have overtaken it.
     #[inline]
     fn may_be_overtaking(&self) -> bool {
         if self.settings.needs.shared_room {
@@ -110,20 +115,21 @@ impl PoolInner {
         }
     }
 
-    /// Leaves the endpoint to a request that waits for it, if there is one, and picks again.
+    /// Picks again if a request waits for the capacity that this lease uses. The capacity goes to that request.
     #[cold]
     fn give_way(&self, mut lease: Lease<AnyTarget>, request: &PickRequest<'_>) -> Result<Lease<AnyTarget>, PickError> {
         let queue = &self.queue;
         if queue.is_worker() {
-            // User code picks while this thread serves the queue: the queue cannot be served before it returns.
+            // This thread is serving the queue, and user code called by it picks. The queue cannot be served before
+            // that code returns.
             return Ok(lease);
         }
         let shared_room = self.settings.needs.shared_room;
         let mut refused = None;
         for _ in 0..MAX_YIELDS {
             let capacity = self.capacity_of(&lease);
-            // Without shared room, the queue itself remembers that no entry can use an endpoint. It must not be concluded
-            // from one vain attempt: another pick may have held the endpoint for a moment while it gave way, too.
+            // Without shared room, the queue itself remembers that no entry can use an endpoint. One failed attempt
+            // does not show this, because another pick may have held the endpoint for a moment.
             let served = queue.wants(&capacity).filter(|_| !shared_room || refused != Some(capacity.slot));
             let Some(served) = served else {
                 // The endpoint has changed since the pick, and does not accept the request any more. Requests that have
@@ -139,7 +145,8 @@ impl PoolInner {
                 }
                 return Ok(lease);
             };
-            // The end of the lease serves the queue. If no request could use the endpoint, the next pick may.
+            // The end of the lease serves the queue. If no waiting request could use the
+            // endpoint, the next pick may use it.
             lease.withdraw();
             refused = (queue.served() == served).then_some(capacity.slot);
             lease = self.pick_waiting(request)?;
@@ -148,12 +155,13 @@ impl PoolInner {
     }
 }
 
-/// How often a tier's picker is asked again, if the endpoint that it picked does not admit the request.
+/// How often the picker of a tier picks again if the endpoint that it picked does not admit the request.
 const MAX_TRIES: usize = 64;
 
 impl Snapshot {
-    /// Selects an endpoint that admits the request: the one that the request is bound to or prefers, otherwise the
-    /// strategy's pick from the first tier that has one. With `notes` the pick is only explained, and takes nothing.
+    /// Selects an endpoint that admits the request: the one to which the request is bound or which it prefers,
+    /// otherwise the strategy's pick from the first tier that has one. With `notes` the pick is only explained, and
+    /// takes nothing.
     #[inline]
     pub(super) fn select(
         &self,
@@ -176,7 +184,8 @@ impl Snapshot {
         Err(self.why_none(request, settings))
     }
 
-    /// Selects the strategy's pick from the first tier that has one. The shares of tiers decide which is tried first.
+    /// Selects the strategy's pick from the first tier that has one. If tiers share the traffic, the tier that is tried
+    /// first is drawn by their shares.
     #[inline(never)]
     pub(super) fn select_in_order(
         &self,
@@ -195,7 +204,8 @@ impl Snapshot {
         Err(self.why_none(request, settings))
     }
 
-    /// Selects an endpoint of this tier: one on probation that is to be offered, otherwise the strategy's pick.
+    /// Selects an endpoint of one tier: an endpoint on probation whose pass is offered to the request, otherwise the
+    /// strategy's pick.
     #[inline]
     fn select_from(
         &self,
@@ -224,7 +234,7 @@ impl Snapshot {
                     .at(cap);
             let picked = guarded(|| tier.picker.pick(&mut cx)).ok_or(PickError::Panicked)?;
             let Some(slot) = picked else {
-                // The cap on failing endpoints is off if there is no other endpoint.
+                // Failing endpoints are not capped if there is no other endpoint.
                 if cap.take().is_some() {
                     continue;
                 }
@@ -240,18 +250,20 @@ impl Snapshot {
         Ok(None)
     }
 
-    /// The selection of an endpoint for a request without a binding.
+    /// Returns the selection of an endpoint for a request without a binding.
     #[inline]
     fn unbound(&self, slot: Slot, admission: Admission) -> Selection {
         let has_alternatives = self.eligible_count() > 1;
         Selection { slot, admission, binding_outcome: BindingOutcome::Unbound, has_alternatives }
     }
 
-    /// Admits the request at an endpoint on probation whose pass is to be offered, unless the request excludes it.
+    /// Offers the request the pass of an endpoint on probation: the right to its single request. Returns the admission
+    /// to the first endpoint whose pass is to be offered and that the request does not exclude.
     ///
-    /// If that request ends without a verdict, the strategy decides which request takes the pass next, and the pool
-    /// offers it again after some picks. At once, an endpoint that accepts requests and never responds would get one
-    /// request after the other; never, an endpoint that the strategy does not pick would stay on probation.
+    /// If that request ends without a verdict, the next request that the strategy sends there takes the pass. The pool
+    /// also offers the pass again, but only after some more picks. If it offered the pass at once, an endpoint that
+    /// accepts requests and never responds would get one request after the other. If it never offered the pass again,
+    /// an endpoint that the strategy does not pick would stay on probation.
     #[cold]
     fn offer(
         &self,
@@ -277,8 +289,8 @@ impl Snapshot {
         })
     }
 
-    /// Returns the number of this pick, if endpoints are marked as failing and the strategy wants them to be
-    /// [capped](crate::Needs::caps_failing) for this request.
+    /// Returns the number of this pick if failing endpoints are to be [capped](crate::Needs::caps_failing) in it: if
+    /// endpoints are marked as failing, and the strategy wants the cap for this request.
     #[inline]
     fn capped_turn(
         &self,
@@ -300,7 +312,8 @@ impl Snapshot {
         (is_exception && !goes_by_key).then(|| if explained { tier.turns.value() } else { tier.turns.take() })
     }
 
-    /// Checks the slot that the strategy returned, and admits the request. `None`: the strategy has to pick again.
+    /// Checks the slot that the strategy picked, and admits the request to its endpoint. Returns `None` if the endpoint
+    /// does not admit the request, so that the strategy has to pick again.
     #[inline]
     fn check_and_admit(
         &self,
@@ -335,9 +348,10 @@ impl Snapshot {
         let left = eligible
             .filter_map(|&slot| Some((slot, self.members().get(slot)?)))
             .filter(|(_, member)| !request.excludes(member.endpoint.id()));
-        // Whether they are full now does not matter: a permit or a pass may have been given back since the pick failed.
+        // It does not matter whether the endpoints are full now. A permit or a pass may have been given back since the
+        // pick failed.
         match left
-            // The permits may have a limit that is newer than this snapshot, and the pick has obeyed it.
+            // The limit of the permits may be newer than this snapshot. The pick has obeyed the newer one.
             .map(|(slot, member)| {
                 member.max_in_flight().is_some()
                     || member.endpoint.max_in_flight().is_some()

@@ -1,4 +1,4 @@
-//! The settings of a pool, which are fixed when it is built.
+//! The settings of a pool, which are fixed when it is built, and the checks of addresses.
 
 use std::{any::TypeId, fmt, sync::Arc};
 
@@ -11,21 +11,21 @@ use crate::{
 
 pub(super) struct PoolSettings {
     pub(super) strategy: AnyStrategy,
-    /// Asked of the strategy once.
+    /// What the strategy needs from the pool. The strategy is asked once, when the pool is built.
     pub(super) needs: Needs,
     pub(super) spillover: Spillover,
-    /// The share of healthy endpoints below which a tier ignores health.
+    /// If the share of healthy endpoints in a tier is below this threshold, the pool ignores health in the tier.
     pub(super) panic_threshold: f64,
     pub(super) initial_availability: Availability,
     pub(super) address_checks: AddressChecks,
-    /// Clock, entropy and counters, which endpoints and leases use too.
+    /// The clock, the random numbers and the counters. Endpoints and leases use them too.
     pub(super) context: Arc<PoolContext>,
 }
 
 type AddressCheck = Arc<dyn Fn(&str) -> Result<(), InvalidAddress> + Send + Sync>;
 
-/// What the pool's users require of addresses. At most one check of each type: a check that is added repeatedly, for
-/// example whenever a client is made, is kept once.
+/// The checks of addresses that users of the pool have added. There is at most one check of each type. So a check that
+/// is added repeatedly, for example whenever a client is created, is kept once.
 pub(super) struct AddressChecks(Mutex<Vec<(TypeId, AddressCheck)>>);
 
 impl AddressChecks {

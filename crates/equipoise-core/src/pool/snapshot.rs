@@ -1,5 +1,5 @@
-//! The state of a pool between two changes: members, availability and pickers. It is immutable, and a pick reads it
-//! through one pointer.
+//! The snapshot: the state of a pool between two changes, with members, availability and pickers. It is immutable, and
+//! a pick reads it through one pointer.
 
 use std::sync::Arc;
 
@@ -20,47 +20,49 @@ use crate::{
 pub(super) struct Snapshot {
     revision: Revision,
     members: Arc<Members>,
-    /// By slot.
+    /// The availability of the endpoint in each slot.
     availability: Box<[Availability]>,
-    /// By slot: the tier in which the endpoint is eligible.
+    /// For each slot, the tier in which its endpoint is eligible. `None` if the endpoint is not eligible.
     pub(super) eligible_in: Box<[Option<Tier>]>,
-    /// In order of priority. Only tiers that have members.
+    /// The tiers that have members, in order of priority.
     pub(super) tiers: Box<[TierView]>,
-    /// Sorted: the endpoints on probation that need a pass.
+    /// The endpoints on probation that admit a request only with the pass (the right to their single request). Sorted.
     on_probation: Arc<[Slot]>,
     /// Whether any endpoint has a limit or is on probation. If not, picks skip these checks.
     pub(super) limited: bool,
-    /// How many endpoints are eligible, in all tiers.
+    /// The number of eligible endpoints in all tiers.
     eligible: usize,
-    /// The shares of tiers in the traffic; `None` if the first tier that can serve gets all of it.
+    /// The shares of the tiers in the traffic. `None` if the first tier that can serve gets all of it.
     pub(super) shares: Option<Shares>,
 }
 
-/// One tier, with the picker that the strategy has built for it.
+/// One tier of a snapshot, with the picker that the strategy has built for it.
 pub(super) struct TierView {
     pub(super) tier: Tier,
     pub(super) view: View,
     pub(super) picker: Box<dyn Picker>,
     pub(super) offers: Offers,
-    /// Counts picks while any endpoint is marked as failing.
+    /// Counts the picks in this tier while any endpoint is marked as failing.
     pub(super) turns: Arc<PickCounter>,
 }
 
-/// The first number of [`TierView::turns`]. Endpoints that were never picked have turn 0, which must look long ago.
+/// The first value of [`TierView::turns`]. It is large because endpoints that were never picked have the value 0, which
+/// must look long ago.
 const FIRST_TURN: u64 = 1 << 32;
 
-/// The endpoints of one tier that are on probation. The pool offers each to the next request, instead of waiting until
-/// the strategy picks it.
+/// The endpoints of one tier that are on probation. The pool offers the pass of each endpoint to a request, and does
+/// not wait until the strategy picks the endpoint.
 ///
-/// A strategy that compares endpoints may never pick it: an endpoint with a long stream is never the least loaded one,
-/// and one that has failed has a bad estimate.
+/// A strategy that compares endpoints may never pick such an endpoint. An endpoint with a long stream is never the
+/// least loaded one, and an endpoint that has failed has a bad estimate.
 pub(super) struct Offers {
     slots: Box<[Slot]>,
     /// Where the next check begins, if there are more endpoints than one pick checks.
     next: AtomicU32,
 }
 
-/// The maximum number of endpoints on probation that one pick checks. A pick stays O(1) if thousands are on probation.
+/// The maximum number of endpoints on probation that one pick checks. It keeps a pick at O(1) if thousands of endpoints
+/// are on probation.
 const MAX_CHECKED: usize = 8;
 
 impl Offers {
@@ -73,7 +75,8 @@ impl Offers {
         self.slots.is_empty()
     }
 
-    /// The endpoints that this pick checks. Successive picks check different ones; an explained pick does not count.
+    /// Returns the endpoints that this pick checks. Successive picks check different ones. An explained pick does not
+    /// advance the order.
     pub(super) fn to_check(&self, explained: bool) -> impl Iterator<Item = Slot> {
         let n = self.slots.len();
         let start = match n {
@@ -86,7 +89,7 @@ impl Offers {
 }
 
 impl Snapshot {
-    /// The snapshot of a pool without endpoints.
+    /// Creates the snapshot of a pool without endpoints.
     pub(super) fn empty() -> Self {
         Self {
             revision: Revision::default(),
@@ -101,7 +104,7 @@ impl Snapshot {
         }
     }
 
-    /// Builds the next snapshot, with these members and availability. Calls the strategy to build pickers.
+    /// Builds the next snapshot with these members and this availability. Calls the strategy to build pickers.
     pub(super) fn next(
         &self,
         members: Arc<Members>,
@@ -137,7 +140,8 @@ impl Snapshot {
                     || panics && has(slot, Availability::Unhealthy)
             };
             let eligible: Arc<[Slot]> = slots.iter().copied().filter(serves).collect();
-            // Without a share, a tier whose endpoints are all on probation would get no request that decides.
+            // A tier whose endpoints are all on probation needs a share of the traffic. Without it, the tier would
+            // never get a request that decides about its endpoints.
             if health.eligible == 0 && slots.iter().any(|slot| has(slot, Availability::Probation)) {
                 health.eligible = 1;
             }
@@ -167,7 +171,7 @@ impl Snapshot {
         })
     }
 
-    /// Builds this snapshot again with new pickers.
+    /// Builds a snapshot with the same members and availability, but new pickers.
     pub(super) fn rebuilt(&self, settings: &PoolSettings) -> Result<Self, BuildError> {
         self.next(Arc::clone(&self.members), self.availability.clone(), settings)
     }
@@ -204,7 +208,7 @@ impl Snapshot {
         self.eligible_in.get(slot.index()).is_some_and(Option::is_some)
     }
 
-    /// Returns whether the endpoint is on probation and needs a pass.
+    /// Returns whether the endpoint is on probation and admits a request only with its pass. False in a panic.
     pub(super) fn is_on_probation(&self, slot: Slot) -> bool {
         self.on_probation.binary_search(&slot).is_ok()
     }
@@ -218,22 +222,22 @@ impl Snapshot {
         }
     }
 
-    /// Returns whether the endpoint is on probation and its pass is out.
+    /// Returns whether the endpoint is on probation and its pass is taken.
     pub(super) fn is_tried(&self, slot: Slot) -> bool {
         self.is_on_probation(slot) && self.members.get(slot).is_some_and(|member| member.endpoint.probation.is_out())
     }
 
-    /// Returns which requests this endpoint can admit, or `None` if it is full. Does not ask the strategy.
+    /// Returns which requests the endpoint in this slot can admit. `None` if it is full. Does not ask the strategy.
     pub(super) fn capacity_at(&self, slot: Slot) -> Option<UsableBy> {
         match why_refused(self.members.get(slot)?, self.pass_rule(slot)) {
             None => Some(self.usable_by(slot)),
-            // The binding of a forced request does not need the pass.
+            // A request with a forced binding does not need the pass.
             Some(MissReason::OnProbation) => Some(UsableBy::Forced),
             Some(_) => None,
         }
     }
 
-    /// Returns which requests can use capacity at this endpoint, if they need no pass or have it.
+    /// Returns which requests can use the capacity of this endpoint if they have the pass or need none.
     pub(super) fn usable_by(&self, slot: Slot) -> UsableBy {
         match self.availability(slot) {
             _ if self.is_eligible(slot) => UsableBy::All,
@@ -242,8 +246,8 @@ impl Snapshot {
         }
     }
 
-    /// Returns whether any eligible endpoint can admit a request, beginning with number `seen`. Sets `seen` to the
-    /// number of the first that can.
+    /// Returns whether any eligible endpoint can admit a request. The search begins with the eligible endpoint of
+    /// number `seen`. Sets `seen` to the number of the endpoint that was found.
     pub(super) fn has_capacity(&self, seen: &mut usize) -> bool {
         let eligible = self.tiers.iter().flat_map(|tier| tier.view.eligible());
         let found = eligible.skip(*seen).position(|&slot| self.capacity_at(slot) == Some(UsableBy::All));
@@ -251,7 +255,7 @@ impl Snapshot {
         found.is_some()
     }
 
-    /// Returns whether the endpoint in this slot may admit other requests than in the last snapshot.
+    /// Returns whether the endpoint in this slot may admit requests that it did not admit in the last snapshot.
     pub(super) fn differs_at(&self, slot: Slot, last: &Self) -> bool {
         let same = match (self.members.get(slot), last.members.get(slot)) {
             (Some(now), Some(then)) => {
@@ -265,25 +269,26 @@ impl Snapshot {
             || self.is_on_probation(slot) != last.is_on_probation(slot)
     }
 
-    /// Returns how many endpoints are eligible, in all tiers.
+    /// Returns the number of eligible endpoints in all tiers.
     #[inline]
     pub(super) fn eligible_count(&self) -> usize {
         self.eligible
     }
 
-    /// Returns the eligible endpoints of the tier in which this one is eligible.
+    /// Returns the eligible endpoints of the tier in which this endpoint is eligible. `None` if it is not eligible.
     pub(super) fn eligible_with(&self, slot: Slot) -> Option<&[Slot]> {
         let tier = (*self.eligible_in.get(slot.index())?)?;
         self.tiers.iter().find(|view| view.tier == tier).map(|tier| tier.view.eligible())
     }
 
-    /// Returns the eligible endpoints of each tier, in the order in which a request with these bits tries the tiers.
+    /// Returns the eligible endpoints of each tier, in the order in which a request with these random bits tries the
+    /// tiers.
     pub(super) fn tiers_by(&self, bits: u64) -> impl Iterator<Item = &[Slot]> {
         let first = self.shares.as_ref().map_or(0, |shares| shares.at(bits));
         self.tiers_from(first).map(|tier| tier.view.eligible())
     }
 
-    /// Returns the tier at this position, then the others in order.
+    /// Returns the tier at position `first`, and then the other tiers in order of priority.
     pub(super) fn tiers_from(&self, first: usize) -> impl Iterator<Item = &TierView> {
         let (before, from) = self.tiers.split_at(first.min(self.tiers.len()));
         from.iter().take(1).chain(before).chain(from.iter().skip(1))

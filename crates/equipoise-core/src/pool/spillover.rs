@@ -1,11 +1,11 @@
-//! How traffic is shared among tiers.
+//! How traffic is shared among tiers (priority groups of endpoints).
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::{endpoint::PoolContext, request::PickRequest};
 
-/// How tiers share the traffic while several of them have eligible endpoints: a setting of
-/// [`PoolBuilder::spillover`](crate::PoolBuilder::spillover). The default is [`WhenExhausted`](Self::WhenExhausted).
+/// How tiers (priority groups of endpoints) share the traffic while several of them have eligible endpoints. Set with
+/// [`PoolBuilder::spillover`](crate::PoolBuilder::spillover). Default: [`WhenExhausted`](Self::WhenExhausted).
 ///
 /// ```
 /// use equipoise_core::{Availability, EndpointSpec, P2c, PickRequest, Pool, Spillover, Tier};
@@ -22,34 +22,35 @@ use crate::{endpoint::PoolContext, request::PickRequest};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Spillover {
-    /// A tier is used only if no endpoint of an earlier tier can be picked, because all are down, excluded or at their
-    /// limit.
+    /// Uses a tier (priority group) only if no endpoint of an earlier tier can be picked. They cannot be picked if they
+    /// are down, excluded by the request, or at their limit.
     ///
-    /// Choose it if backups must stay idle. Its weakness: if most endpoints of a tier fail, the remaining ones get all
-    /// of its traffic.
+    /// Choose this variant if backups must stay idle. Its weakness: if most endpoints of a tier fail, the remaining
+    /// ones get all traffic of the tier.
     #[default]
     WhenExhausted,
-    /// A tier that has lost endpoints passes a part of its traffic to the next tier, before the remaining endpoints are
-    /// overloaded.
+    /// Shares the traffic by health: a tier (priority group) that has lost endpoints passes a part of its traffic to
+    /// the next tier, before its remaining endpoints are overloaded.
     ///
-    /// The health of a tier is the share of its endpoints that are eligible, multiplied by the overprovisioning factor,
-    /// and at most 100 %. In order of priority, each tier gets a share of the traffic equal to its health, until 100 %
-    /// are given out. If the sum is below 100 %, all shares are scaled up. The tier of a request is drawn at random by
-    /// these shares, or by the request's key if the strategy [uses keys](crate::Needs::key). If no endpoint of that
-    /// tier can be picked, the other tiers are tried in order.
+    /// The health of a tier is the share of its endpoints that are up, multiplied by the overprovisioning factor, and
+    /// at most 100 %. In order of priority, each tier gets a share of the traffic equal to its health, until 100 % are
+    /// given out. If the health of all tiers together is below 100 %, all shares are scaled up.
     ///
-    /// Endpoints are counted without regard to their weights, as Envoy does by default. Those of weight 0 are left out;
-    /// draining ones count as lost. Shares are computed when the pool changes. A pick costs one more random number
-    /// while more than one tier has a share. Source: Envoy's priority levels.
+    /// The tier of a request is drawn at random by these shares, or by the request's key if the strategy [uses
+    /// keys](crate::Needs::key). If no endpoint of that tier can be picked, the other tiers are tried in order.
+    ///
+    /// Endpoints are counted without their weights, as in Envoy by default. Endpoints of weight 0 are not counted at
+    /// all. The shares are computed when the pool changes. While more than one tier has a share, a pick needs one more
+    /// random number. Source: Envoy's priority levels.
     Proportional {
         /// The overprovisioning factor in percent. At 140, Envoy's default, a tier keeps all of its traffic while at
-        /// least 72 % of its endpoints are eligible. 0 counts as 1.
+        /// least 72 % of its endpoints are up. 0 counts as 1.
         overprovisioning: u32,
     },
 }
 
 impl Spillover {
-    /// [`Proportional`](Self::Proportional) with an overprovisioning factor of 140 %, as in Envoy.
+    /// [`Spillover::Proportional`] with an overprovisioning factor of 140 %, as in Envoy.
     pub const ENVOY: Self = Self::Proportional { overprovisioning: 140 };
 
     fn overprovisioning(self) -> f64 {
@@ -57,15 +58,16 @@ impl Spillover {
         f64::from(overprovisioning.max(1)) / 100.0
     }
 
-    /// Returns for each tier whether it is in a panic: too few of its endpoints are healthy, and all tiers together
-    /// cannot carry the traffic.
+    /// Returns for each tier whether it is in a panic: whether its share of healthy endpoints is below the threshold,
+    /// and all tiers together cannot carry the traffic.
     pub(super) fn panics(self, tiers: &[TierHealth], threshold: f64) -> Vec<bool> {
         let carried: f64 = tiers.iter().map(|tier| tier.health(self.overprovisioning())).sum();
         let panics = |tier: &TierHealth| carried < 1.0 && (tier.eligible as f64) < threshold * tier.in_service as f64;
         tiers.iter().map(panics).collect()
     }
 
-    /// Returns the shares of the tiers, in order of priority, or `None` if the first that can serve gets all traffic.
+    /// Returns the shares of the tiers in the traffic, in order of priority. `None` if the first tier that can serve
+    /// gets all traffic.
     pub(super) fn shares(self, tiers: &[TierHealth]) -> Option<Shares> {
         let Self::Proportional { .. } = self else { return None };
         let fractions = fractions(tiers, self.overprovisioning());
@@ -81,13 +83,16 @@ impl Spillover {
     }
 }
 
-/// How many endpoints of a tier can serve.
+/// The numbers of endpoints of one tier from which its health is computed. Only endpoints of weight above 0 are
+/// counted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TierHealth {
+    /// The number of endpoints that are up. It is 1 if none is up but an endpoint is on probation.
     pub(super) eligible: usize,
-    /// Those that are up, unhealthy or on probation: not taken out by an operator.
+    /// The number of endpoints that are up, unhealthy or on probation. Those that an operator has taken out of service
+    /// are not counted.
     pub(super) in_service: usize,
-    /// Those of weight above 0.
+    /// The number of endpoints of weight above 0, in any availability.
     pub(super) members: usize,
 }
 
@@ -97,7 +102,7 @@ impl TierHealth {
     }
 }
 
-/// The share of each tier in the traffic. All are 0 if no endpoint is eligible.
+/// Returns the share of each tier in the traffic. All shares are 0 if no endpoint is eligible.
 fn fractions(tiers: &[TierHealth], overprovisioning: f64) -> Vec<f64> {
     let health = |tier: &TierHealth| tier.health(overprovisioning);
     let total = tiers.iter().map(health).sum::<f64>().min(1.0);
@@ -110,15 +115,16 @@ fn fractions(tiers: &[TierHealth], overprovisioning: f64) -> Vec<f64> {
     tiers.iter().map(share).collect()
 }
 
-/// The cumulative shares of the tiers, in units of 2⁻³².
+/// The cumulative shares of the tiers in the traffic, in units of 2⁻³².
 #[derive(Debug)]
 pub(super) struct Shares(Box<[u64]>);
 
-/// Keeps this hash independent of others of the same key.
+/// The seed of this hash of the request's key. It makes the hash independent of other hashes of the same key.
 const SALT: u64 = 0x7469_6572;
 
 impl Shares {
-    /// Draws the position of the tier for a request: by its key if the strategy uses keys, otherwise at random.
+    /// Draws the position of the tier for a request: by the request's key if the strategy uses keys, otherwise at
+    /// random.
     pub(super) fn draw(&self, request: &PickRequest<'_>, by_key: bool, context: &PoolContext) -> usize {
         self.at(match request.key.filter(|_| by_key) {
             Some(key) => xxh3_64_with_seed(key, SALT),
@@ -126,7 +132,7 @@ impl Shares {
         })
     }
 
-    /// Returns the position of the tier for these bits.
+    /// Returns the position of the tier that these random bits select.
     pub(super) fn at(&self, bits: u64) -> usize {
         let drawn = bits >> 32;
         // The last bound may be slightly below 1 because of rounding.

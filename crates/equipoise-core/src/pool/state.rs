@@ -1,4 +1,4 @@
-//! The pool, and how its state changes: a writer makes the next snapshot and publishes it as a whole.
+//! The pool, and how its state changes: a writer builds the next snapshot and publishes it as a whole.
 
 use std::{fmt, marker::PhantomData, sync::Arc};
 
@@ -16,13 +16,11 @@ use crate::{
     time::Timestamp,
 };
 
-/// A set of endpoints, each with a target of type `T`, and the strategy that picks one of them for each request.
+/// A set of endpoints, and the strategy that picks one of them for each request. Each endpoint has a target of type
+/// `T`: what requests are sent with, such as a client or a channel. Use `()` if the address is enough.
 ///
-/// `T` is what requests are sent with, such as a client or a channel; `()` if the address suffices. Clones share the
-/// pool.
-///
-/// A pick takes no lock and does not wait. Changes are made one after the other. Each replaces members, availability
-/// and pickers as a whole, so a pick sees either all of a change or nothing of it.
+/// Clones share the same pool. A pick takes no lock and does not wait. Changes of the pool are made one after the
+/// other, and a pick sees either all of a change or nothing of it.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, PickRequest, Pool, Verdict};
@@ -43,19 +41,19 @@ pub struct Pool<T> {
 /// A pool without the type of its targets.
 pub(super) struct PoolInner {
     pub(super) snapshot: Swap<Snapshot>,
-    /// Held while the pool is changed.
+    /// Locked while the pool is changed.
     pub(super) writer: Mutex<()>,
     pub(super) settings: PoolSettings,
     pub(super) queue: Queue,
     pub(super) stripes: usize,
     /// Notified when a snapshot is published.
     pub(super) changed: Event,
-    /// When the strategy is refreshed next, in nanoseconds on the pool's clock.
+    /// The time of the next refresh of the strategy, in nanoseconds on the pool's clock.
     pub(super) refresh_at: AtomicU64,
 }
 
 impl<T> Pool<T> {
-    /// Reads the pool's [clock](crate::PoolBuilder::clock).
+    /// Returns the time of the pool's [clock](crate::PoolBuilder::clock).
     ///
     /// ```
     /// use std::{sync::Arc, time::Duration};
@@ -70,16 +68,16 @@ impl<T> Pool<T> {
         self.inner.settings.context.clock.now()
     }
 
-    /// Returns the revision: the number of changes so far.
+    /// Returns the revision of the pool: the number of its changes so far.
     pub fn revision(&self) -> Revision {
         self.inner.snapshot.load().revision()
     }
 
-    /// Returns the revision of the last change of membership: ids, addresses, weights, tiers, zones or limits, but not
-    /// availability.
+    /// Returns the revision of the last change of the pool's membership: of ids, addresses, weights, tiers, zones or
+    /// limits, but not of availability.
     ///
-    /// Code that follows the membership can compare it with the last value, and need not look at all endpoints when
-    /// only the availability of one has changed.
+    /// Code that follows the membership can compare this revision with the last one that it has seen. If both are
+    /// equal, it need not read the endpoints again.
     ///
     /// ```
     /// use equipoise_core::{Availability, EndpointSpec, Pool};
@@ -94,13 +92,14 @@ impl<T> Pool<T> {
         self.inner.snapshot.load().members().revision
     }
 
-    /// Returns whether the strategy uses the [key](crate::PickRequest::key) of requests.
+    /// Returns whether the pool's strategy uses the [key](crate::PickRequest::key) of requests.
     pub fn places_by_key(&self) -> bool {
         self.inner.settings.needs.key
     }
 
-    /// Waits until the pool has changed since revision `since`, in membership, weights or availability. Returns the new
-    /// revision, at once if the pool has changed already. Works on every async runtime.
+    /// Waits until the pool has changed after revision `since`, and returns the new revision. Every change counts: of
+    /// membership, weights or availability. Returns at once if the pool has changed already. Works on every async
+    /// runtime.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, Pool};
@@ -125,7 +124,8 @@ impl<T> Pool<T> {
         }
     }
 
-    /// Returns the availability of an endpoint, or `None` if the pool has no endpoint of this id. O(1).
+    /// Returns the availability of an endpoint: which requests it accepts. `None` if the pool has no endpoint with this
+    /// id. Takes O(1) time.
     ///
     /// ```
     /// use equipoise_core::{Availability, EndpointSpec, Pool};
@@ -143,7 +143,8 @@ impl<T> Pool<T> {
         Some(snapshot.availability(slot))
     }
 
-    /// Returns the current state of all endpoints, sorted by slot, for status pages and metrics. O(n), allocates.
+    /// Returns the current state of all endpoints, in the order of their slots, for status pages and metrics. Takes
+    /// O(n) time for n endpoints. Allocates.
     pub fn endpoints(&self) -> Vec<EndpointStatus> {
         let snapshot = self.inner.snapshot.load();
         let status = |slot| {
@@ -153,15 +154,16 @@ impl<T> Pool<T> {
         snapshot.slots().filter_map(status).collect()
     }
 
-    /// Adds a check for the addresses of endpoints that join from now on, as
-    /// [`PoolBuilder::addresses`](crate::PoolBuilder::addresses) does, and applies it to the present endpoints.
+    /// Adds a check for the addresses of endpoints, and checks the present endpoints with it. Later, the pool checks
+    /// endpoints that join or get another address, as with [`PoolBuilder::addresses`](crate::PoolBuilder::addresses).
     ///
-    /// For code that is given a pool and sends requests to the addresses of its endpoints. A second check of the same
-    /// type is ignored.
+    /// Call this in code that is given a pool and sends requests to the addresses of its endpoints. If a check of the
+    /// same type was added before, that check is kept and the new one is ignored.
     ///
     /// # Errors
     ///
-    /// If the address of a present endpoint fails the check. The endpoint stays, and the check is added nevertheless.
+    /// [`InvalidSpec::Address`] if the address of a present endpoint fails the check. The endpoint stays in the pool,
+    /// and the check is added nevertheless.
     pub fn demand_addresses(
         &self,
         check: impl Fn(&str) -> Result<(), InvalidAddress> + Send + Sync + 'static,
@@ -180,23 +182,23 @@ impl PoolInner {
         Writer { guard: Some(self.writer.lock()), inner: self }
     }
 
-    /// Refreshes the strategy. Builds new pickers if it asks for them.
+    /// Refreshes the strategy, and builds new pickers if the strategy asks for them.
     #[cold]
     pub(super) fn refresh(&self, now: Timestamp) {
         if self.settings.strategy.on_refresh(now) {
-            // A pick does not wait for the lock. The change that holds it builds new pickers anyway.
+            // A pick does not wait for the lock. The change that holds the lock builds new pickers anyway.
             let Some(guard) = self.writer.try_lock() else { return };
             let _writer = Writer { guard: Some(guard), inner: self };
             let current = self.snapshot.load_full();
-            // There is no caller to report an error to. The old pickers stay.
+            // An error cannot be reported to a caller. The old pickers stay.
             if let Ok(next) = current.rebuilt(&self.settings) {
                 self.publish(next);
             }
         }
     }
 
-    /// Publishes a snapshot with other members, and sets their limits and zones. These are in the endpoints, which old
-    /// snapshots share, so this comes after everything that can fail.
+    /// Publishes a snapshot with other members, and sets the limits and zones of their endpoints. Endpoints are shared
+    /// with older snapshots. So this is called after everything that can fail.
     pub(super) fn publish_members(&self, next: Snapshot) {
         for member in next.members().slots.iter().flatten() {
             member.endpoint.permits.set_limit(member.max_in_flight());
@@ -220,7 +222,7 @@ impl PoolInner {
     }
 }
 
-/// Tells the endpoints whether they are on their way out of the pool.
+/// Tells each endpoint that has changed whether it still serves, is draining, is in maintenance, or has left the pool.
 fn set_departures(last: &Snapshot, next: &Snapshot) {
     let same_members = Arc::ptr_eq(last.members(), next.members());
     // A change of availability concerns few endpoints.
@@ -241,8 +243,8 @@ fn set_departures(last: &Snapshot, next: &Snapshot) {
     }
 }
 
-/// The right to change the pool. When it is dropped, it serves the queue with the capacity that the change has made
-/// available. Not earlier, because serving runs user code, which may change the pool itself.
+/// The right to change the pool. When it is dropped, it serves the queue with the capacity that the change has freed.
+/// This is not done earlier, because serving the queue runs user code, which may change the pool itself.
 pub(super) struct Writer<'a> {
     guard: Option<MutexGuard<'a, ()>>,
     inner: &'a PoolInner,

@@ -5,15 +5,15 @@ use crate::{
     load::{LatencyHistogram, RequestCounts},
 };
 
-/// The state of an endpoint at one moment: returned by [`Pool::endpoints`](crate::Pool::endpoints).
+/// The state of one endpoint at one moment. Returned by [`Pool::endpoints`](crate::Pool::endpoints).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct EndpointStatus {
     /// The id of the endpoint.
     pub id: EndpointId,
-    /// The revision at which the endpoint joined. An endpoint that is removed and added again has another one, so it
-    /// can be told from the earlier endpoint of the same id and address.
+    /// The revision of the pool at which the endpoint joined. If an endpoint is removed and added again, the revision
+    /// differs. So the new endpoint can be distinguished from the old one with the same id and address.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, Pool};
@@ -30,26 +30,26 @@ pub struct EndpointStatus {
     /// # Ok::<(), equipoise_core::UpdateError>(())
     /// ```
     pub joined: Revision,
-    /// The address, as given in the spec.
+    /// The address of the endpoint, as given in its spec.
     pub address: String,
-    /// The priority of the endpoint.
+    /// The tier (priority group) of the endpoint.
     pub tier: Tier,
-    /// The zone, or `None` if the spec has none.
+    /// The zone of the endpoint. `None` if its spec has no zone.
     pub zone: Option<String>,
-    /// The weight that counts: that of the spec, multiplied by
+    /// The effective weight of the endpoint: the weight in its spec, multiplied by the percentage that was set with
     /// [`Pool::set_weight_percent`](crate::Pool::set_weight_percent).
     pub weight: u32,
-    /// Which requests the endpoint accepts.
+    /// The availability of the endpoint: which requests it accepts.
     pub availability: Availability,
-    /// The number of leases that have not ended.
+    /// The number of requests in flight to the endpoint: of leases that have not ended.
     pub in_flight: u32,
-    /// The maximum number of leases: that of [`Pool::set_max_in_flight`](crate::Pool::set_max_in_flight), otherwise
-    /// that of the spec. `None`: no limit.
+    /// The maximum number of requests in flight at the endpoint: the one that was set with
+    /// [`Pool::set_max_in_flight`](crate::Pool::set_max_in_flight), otherwise the one in its spec. `None`: no limit.
     pub max_in_flight: Option<u32>,
-    /// How many requests it has had since it joined, by their ends.
+    /// The numbers of the endpoint's requests since it joined the pool, by how they ended.
     pub requests: RequestCounts,
-    /// How long it took to the first byte of its responses, since it joined. `None` if the pool keeps no
-    /// [histograms](crate::PoolBuilder::latency_histograms), and in explanations.
+    /// A histogram of the endpoint's latencies to the first byte of the response, since it joined the pool. `None` if
+    /// the pool keeps no [histograms](crate::PoolBuilder::latency_histograms). `None` in explanations of picks.
     pub latency: Option<LatencyHistogram>,
 }
 

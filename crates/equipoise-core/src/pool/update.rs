@@ -1,5 +1,5 @@
-//! Changes of membership. Each builds the next snapshot from the current one and publishes it, or fails and changes
-//! nothing.
+//! Changes of a pool's membership. Each change builds the next snapshot from the current one and publishes it. If it
+//! fails, nothing changes.
 
 use std::{any::Any, convert::Infallible, sync::Arc};
 
@@ -14,24 +14,25 @@ use crate::{
 };
 
 impl<T: Send + Sync + 'static> Pool<T> {
-    /// Changes the endpoints of the pool to exactly `all`. `make` makes the targets of endpoints that join.
+    /// Changes the endpoints of the pool to exactly `all`. Calls `make` to create the target of each endpoint that
+    /// joins. Endpoints are compared by id:
     ///
-    /// Endpoints are compared by id:
-    ///
-    /// - An endpoint that stays keeps its slot, leases, strategy state, availability and target, and what
+    /// - An endpoint that stays keeps its slot, leases, strategy state, availability and target. It also keeps what
     ///   [`set_weight_percent`](Self::set_weight_percent) and [`set_max_in_flight`](Self::set_max_in_flight) have set.
-    /// - An endpoint that joins has the [initial availability](crate::PoolBuilder::initial_availability).
-    /// - An endpoint that is missing in `all` leaves: it is not picked again. Its leases stay valid.
-    /// - An id with another address is a new endpoint, with a new target and without history, because latency and
-    ///   failures belong to the old address. Leases on the old endpoint stay valid.
+    /// - An endpoint that joins gets the [initial availability](crate::PoolBuilder::initial_availability).
+    /// - An endpoint that is missing in `all` leaves the pool: it is not picked again. Its leases stay valid.
+    /// - If an id has another address than before, it is a new endpoint with a new target and without history, because
+    ///   latency and failures belong to the old address. Leases on the old endpoint stay valid.
     ///
-    /// `all` may be empty: picks then fail with [`PickError::Empty`](crate::PickError::Empty). Endpoints with different
-    /// ids may share an address.
+    /// `all` may be empty. Picks then fail with [`PickError::Empty`](crate::PickError::Empty). Endpoints with different
+    /// ids may have the same address. Takes O(n) time for n endpoints.
     ///
-    /// `make` runs before anything changes; if it panics, the pool is unchanged. `make`, and the `Drop` of a target
-    /// that was made for an update that fails, must not change this pool: that would deadlock. If making a target can
-    /// fail, use [`try_update`](Self::try_update). To change the target of an endpoint that stays, use
-    /// [`replace`](Self::replace) or [`try_update_with`](Self::try_update_with). O(n).
+    /// `make` runs before anything changes. If it panics, the pool has not changed. `make` must not change this pool,
+    /// because that would deadlock. The same applies to the `Drop` of a target that `make` has created for an update
+    /// that fails.
+    ///
+    /// If creating a target can fail, use [`try_update`](Self::try_update). To change the target of an endpoint that
+    /// stays, use [`replace`](Self::replace) or [`try_update_with`](Self::try_update_with).
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, Pool};
@@ -46,8 +47,12 @@ impl<T: Send + Sync + 'static> Pool<T> {
     ///
     /// # Errors
     ///
-    /// If an id or an address is invalid, an id occurs twice, a weight is above [`MAX_WEIGHT`](crate::MAX_WEIGHT), a
-    /// limit is 0, all weights are 0, or the strategy cannot build a picker. The pool is unchanged then.
+    /// If an error is returned, the pool has not changed.
+    ///
+    /// - [`UpdateError::Invalid`] if an id or an address is invalid, an id occurs twice, a weight is above
+    ///   [`MAX_WEIGHT`](crate::MAX_WEIGHT), a limit is 0, or all weights are 0.
+    /// - [`UpdateError::TooMany`] if there are more than 2³² − 1 endpoints.
+    /// - [`UpdateError::Strategy`] if the strategy cannot build a picker, the part of it that picks.
     pub fn update(
         &self,
         all: impl IntoIterator<Item = EndpointSpec>,
@@ -57,8 +62,8 @@ impl<T: Send + Sync + 'static> Pool<T> {
         self.change_surely(|_| Ok(all), |_| false, |spec, _| Some(make(spec)))
     }
 
-    /// Changes the endpoints of the pool to exactly `all`, as [`update`](Self::update) does, for a `make` that can
-    /// fail. If it fails for one endpoint, nothing changes.
+    /// Changes the endpoints of the pool to exactly `all`, as [`update`](Self::update) does. Use this method if `make`,
+    /// which creates the targets of endpoints that join, can fail. If it fails for one endpoint, nothing changes.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, Pool, TryUpdateError};
@@ -72,8 +77,8 @@ impl<T: Send + Sync + 'static> Pool<T> {
     ///
     /// # Errors
     ///
-    /// [`TryUpdateError::Make`] with the first error of `make`, or [`TryUpdateError::Update`] for the reasons of
-    /// [`update`](Self::update). The pool is unchanged then.
+    /// [`TryUpdateError::Make`] with the first error of `make`. [`TryUpdateError::Update`] for the errors of
+    /// [`update`](Self::update). If an error is returned, the pool has not changed.
     pub fn try_update<E>(
         &self,
         all: impl IntoIterator<Item = EndpointSpec>,
@@ -84,11 +89,11 @@ impl<T: Send + Sync + 'static> Pool<T> {
     }
 
     /// Changes the endpoints of the pool to exactly `all`, as [`try_update`](Self::try_update) does, and can also
-    /// change the targets of endpoints that stay. These can be picked at all times.
+    /// change the targets of endpoints that stay. Endpoints that stay can be picked at all times.
     ///
     /// `make` is called for each spec. Its second argument is the present target if the endpoint stays, otherwise
-    /// `None`. It returns `Ok(Some(target))` to set a target, as [`replace`](Self::replace) does, or `Ok(None)` to keep
-    /// the present one.
+    /// `None`. It returns `Ok(Some(target))` to set a target, or `Ok(None)` to keep the present target. Leases on an
+    /// endpoint keep the target with which they were picked.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, Pool};
@@ -107,8 +112,8 @@ impl<T: Send + Sync + 'static> Pool<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`try_update`](Self::try_update), and [`UpdateError::NoTarget`] if `make` returns `Ok(None)` for an
-    /// endpoint that joins. The pool is unchanged then.
+    /// The errors of [`try_update`](Self::try_update). [`UpdateError::NoTarget`] (as [`TryUpdateError::Update`]) if
+    /// `make` returns `Ok(None)` for an endpoint that joins. If an error is returned, the pool has not changed.
     pub fn try_update_with<E>(
         &self,
         all: impl IntoIterator<Item = EndpointSpec>,
@@ -118,13 +123,13 @@ impl<T: Send + Sync + 'static> Pool<T> {
         self.change_members(|_| Ok(all), |_| true, make)
     }
 
-    /// Gives an endpoint another target and the settings of `spec`. It can be picked at all times.
+    /// Gives an endpoint another target and the settings of `spec`. The endpoint can be picked at all times.
     ///
-    /// If the address is the same, the endpoint keeps its slot, leases, permits, strategy state, availability, a
-    /// probation that is under way, and what [`set_weight_percent`](Self::set_weight_percent) and
-    /// [`set_max_in_flight`](Self::set_max_in_flight) have set. Later picks get the new target. Leases that are out
-    /// keep the old target and still count as in flight; the last of them drops it. If the address differs, it is a new
-    /// endpoint, as in [`update`](Self::update).
+    /// If the address is the same, the endpoint keeps its slot, leases, permits, strategy state, availability, and a
+    /// probation that has started. It also keeps what [`set_weight_percent`](Self::set_weight_percent) and
+    /// [`set_max_in_flight`](Self::set_max_in_flight) have set. Later picks get the new target. Existing leases keep
+    /// the old target and still count as in flight. The old target is dropped when the last of them ends. If the
+    /// address differs, the endpoint is a new one, as in [`update`](Self::update).
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, PickRequest, Pool};
@@ -141,8 +146,8 @@ impl<T: Send + Sync + 'static> Pool<T> {
     ///
     /// # Errors
     ///
-    /// If the pool has no endpoint of this id, or for the reasons of [`update`](Self::update). The pool is unchanged
-    /// then.
+    /// [`UpdateError::Unknown`] if the pool has no endpoint with this id. Otherwise the errors of
+    /// [`update`](Self::update). If an error is returned, the pool has not changed.
     pub fn replace(&self, spec: EndpointSpec, target: T) -> Result<Changes, UpdateError> {
         let (id, mut target) = (spec.id().clone(), Some(target));
         let replaced = |mut specs: Vec<EndpointSpec>| {
@@ -154,12 +159,14 @@ impl<T: Send + Sync + 'static> Pool<T> {
         self.change_surely(replaced, |spec| *spec.id() == id, |_, _| target.take())
     }
 
-    /// Adds one endpoint. O(n), so use [`update`](Self::update) for many.
+    /// Adds one endpoint with its target (what requests are sent with, such as a client). Takes O(n) time for n
+    /// endpoints, so use [`update`](Self::update) to add many.
     ///
     /// # Errors
     ///
-    /// If the pool has an endpoint of this id already (use [`replace`](Self::replace) to change its target and
-    /// settings), or for the reasons of [`update`](Self::update). The pool is unchanged then.
+    /// [`UpdateError::Exists`] if the pool already has an endpoint with this id. Use [`replace`](Self::replace) to
+    /// change its target and settings. Otherwise the errors of [`update`](Self::update). If an error is returned, the
+    /// pool has not changed.
     pub fn add(&self, spec: EndpointSpec, target: T) -> Result<Changes, UpdateError> {
         let mut target = Some(target);
         let append = |mut specs: Vec<EndpointSpec>| {
@@ -172,12 +179,12 @@ impl<T: Send + Sync + 'static> Pool<T> {
         self.change_surely(append, |_| false, |_, _| target.take())
     }
 
-    /// Removes one endpoint. Its leases stay valid. O(n).
+    /// Removes one endpoint: it is not picked again. Its leases stay valid. Takes O(n) time for n endpoints.
     ///
     /// # Errors
     ///
-    /// If the pool has no endpoint of this id, or for the reasons of [`update`](Self::update). The pool is unchanged
-    /// then.
+    /// [`UpdateError::Unknown`] if the pool has no endpoint with this id. Otherwise the errors of
+    /// [`update`](Self::update). If an error is returned, the pool has not changed.
     pub fn remove(&self, id: impl Into<EndpointId>) -> Result<Changes, UpdateError> {
         let id = id.into();
         let without = |mut specs: Vec<EndpointSpec>| {
@@ -189,12 +196,16 @@ impl<T: Send + Sync + 'static> Pool<T> {
         self.change_surely(without, |_| false, |_, _| None)
     }
 
-    /// Sets the weight of one endpoint, as an [`update`](Self::update) with another weight does. O(n).
+    /// Sets the weight in the spec of one endpoint, as an [`update`](Self::update) with another weight does. Takes O(n)
+    /// time for n endpoints.
+    ///
+    /// Range: 0 to [`MAX_WEIGHT`](crate::MAX_WEIGHT). An endpoint of weight 0 gets only requests that are
+    /// [bound](crate::PickRequest::bound) to it or [prefer](crate::PickRequest::prefer) it.
     ///
     /// # Errors
     ///
-    /// If the pool has no endpoint of this id, or for the reasons of [`update`](Self::update). The pool is unchanged
-    /// then.
+    /// [`UpdateError::Unknown`] if the pool has no endpoint with this id. Otherwise the errors of
+    /// [`update`](Self::update), for example if all weights are 0. If an error is returned, the pool has not changed.
     pub fn set_weight(&self, id: impl Into<EndpointId>, weight: u32) -> Result<Changes, UpdateError> {
         let id = id.into();
         let weighted = |mut specs: Vec<EndpointSpec>| {
@@ -206,7 +217,7 @@ impl<T: Send + Sync + 'static> Pool<T> {
         self.change_surely(weighted, |_| false, |_, _| None)
     }
 
-    /// [`change_members`](Self::change_members) with a `make` that cannot fail.
+    /// Changes the specs as [`change_members`](Self::change_members) does, with a `make` that cannot fail.
     fn change_surely(
         &self,
         change: impl FnOnce(Vec<EndpointSpec>) -> Result<Vec<EndpointSpec>, UpdateError>,
@@ -221,15 +232,16 @@ impl<T: Send + Sync + 'static> Pool<T> {
         })
     }
 
-    /// Changes the specs with `change`. Calls `make` for endpoints that join, and for those that stay if `asks` returns
-    /// true.
+    /// Changes the specs of the pool's endpoints with `change`. Calls `make` for each endpoint that joins, and for each
+    /// endpoint that stays and for which `asks` returns true.
     fn change_members<E>(
         &self,
         change: impl FnOnce(Vec<EndpointSpec>) -> Result<Vec<EndpointSpec>, UpdateError>,
         asks: impl Fn(&EndpointSpec) -> bool,
         mut make: impl FnMut(&EndpointSpec, Option<&T>) -> Result<Option<T>, E>,
     ) -> Result<Changes, TryUpdateError<E>> {
-        // Declared before the lock, so dropped after it: this may drop targets, whose `Drop` may use this pool.
+        // Declared before the lock is taken, so that it is dropped after the lock is released. The drop may drop
+        // targets, whose `Drop` may use this pool.
         let current;
         let _writer = self.inner.write();
         current = self.inner.snapshot.load_full();

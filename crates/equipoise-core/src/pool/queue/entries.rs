@@ -1,4 +1,4 @@
-//! The entries of the queue, indexed by which capacity they can use: a plain data structure.
+//! The entries of the queue, indexed by the capacity that they can use. This is a data structure without locks.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -13,27 +13,29 @@ use crate::{
     request::{OwnedRequest, Wants},
 };
 
-/// What an entry is served with.
+/// The result that an entry gets when it is served.
 pub(in crate::pool) type PickResult = Result<Lease<AnyTarget>, PickError>;
 
-/// The position of an entry in the queue. The first is 1.
+/// The number of an entry in the order of the queue. The first entry has 1.
 pub(in crate::pool) type Ticket = u64;
 
-/// Identifies the entries with equal [`Wants`]. Not used again after the last of them has left.
+/// Identifies a group: the entries with equal [`Wants`]. An id is not used again after the last entry of its group has
+/// left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(in crate::pool) struct GroupId(u64);
 
-/// Which endpoints the entries of a group can use. Groups of different kinds are indexed separately.
+/// Which endpoints the entries of a group can use. Groups of each kind have their own index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::pool) enum Kind {
-    /// Any endpoint.
+    /// The entries can use any endpoint.
     Any,
-    /// Any endpoint except those that the request excludes.
+    /// The entries can use any endpoint except those that they exclude.
     Except,
-    /// One endpoint only.
+    /// The entries can use one endpoint only.
     Only,
 }
 
+/// All entries of a queue, with their indexes.
 #[derive(Default)]
 pub(super) struct Entries {
     last_ticket: Ticket,
@@ -41,9 +43,10 @@ pub(super) struct Entries {
     entries: HashMap<Ticket, Entry>,
     groups: HashMap<GroupId, Group>,
     by_wants: HashMap<Arc<Wants>, GroupId>,
-    /// By [`Kind`]: the groups, by the ticket of their first entry.
+    /// For each [`Kind`], the groups of this kind, sorted by the ticket of their first entry.
     heads: [BTreeMap<Ticket, GroupId>; 3],
-    /// By endpoint: the groups that prefer it or can use it only, by the ticket of their first entry.
+    /// For each endpoint, the groups that prefer it or can use only this endpoint, sorted by the ticket of their first
+    /// entry.
     bound: HashMap<EndpointId, BTreeMap<Ticket, GroupId>>,
 }
 
@@ -51,37 +54,37 @@ struct Entry {
     group: GroupId,
     request: Arc<OwnedRequest>,
     waker: Waker,
-    /// Set when the entry has been served. It has left its group then.
+    /// The result of the pick. `None` while the entry waits. When the entry gets its result, it leaves its group.
     result: Option<PickResult>,
 }
 
-/// The entries with equal wants.
+/// A group: the entries with equal wants.
 struct Group {
     wants: Arc<Wants>,
     waiting: BTreeSet<Ticket>,
 }
 
-/// An entry to pick for next.
+/// The next entry for which a pick is to be tried.
 pub(in crate::pool) struct NextEntry {
     pub(in crate::pool) ticket: Ticket,
     pub(in crate::pool) request: Arc<OwnedRequest>,
 }
 
-/// What is left of an entry that was removed.
+/// What a removed entry leaves to the caller.
 #[derive(Default)]
 pub(super) struct Removed {
-    /// Its result, if it had been served.
+    /// The result of the entry, if it had been served.
     pub(super) result: Option<PickResult>,
-    /// Its group, if it was the first to wait in it, and others still wait.
+    /// The group of the entry, if the entry was the first of the group and other entries still wait in it.
     pub(super) was_head_of: Option<GroupId>,
-    /// Whether it was still waiting.
+    /// Whether the entry was still waiting.
     pub(super) waited: bool,
-    /// Dropped outside the lock, because that may run user code.
+    /// The waker of the entry. It is dropped outside the lock, because its drop may run user code.
     _waker: Option<Waker>,
 }
 
 impl Entries {
-    /// Adds an entry at the end. Returns its group if that is new.
+    /// Adds an entry at the end. Returns its ticket, and its group if the group is new.
     pub(super) fn insert(
         &mut self,
         request: Arc<OwnedRequest>,
@@ -108,8 +111,8 @@ impl Entries {
         (ticket, present.is_none().then_some(group))
     }
 
-    /// Returns the result of an entry that has been served, and removes the entry. Otherwise stores `waker`. Also
-    /// returns the waker that is no longer needed, to be dropped outside the lock.
+    /// Takes the result of an entry that has been served, and removes the entry. If the entry still waits, stores
+    /// `waker`. Also returns the waker that is no longer needed. The caller drops it outside the lock.
     pub(super) fn poll(&mut self, ticket: Ticket, waker: &Waker) -> (Option<PickResult>, Option<Waker>) {
         match self.entries.get_mut(&ticket) {
             Some(entry) if entry.result.is_none() => {
@@ -123,7 +126,7 @@ impl Entries {
         }
     }
 
-    /// Removes an entry, served or not.
+    /// Removes an entry, whether it has been served or not.
     pub(super) fn remove(&mut self, ticket: Ticket) -> Removed {
         let Some(entry) = self.entries.remove(&ticket) else { return Removed::default() };
         if entry.result.is_some() {
@@ -135,7 +138,8 @@ impl Entries {
         Removed { result: None, was_head_of, waited: true, _waker: Some(entry.waker) }
     }
 
-    /// Serves an entry. Returns its waker, or the result if the entry has left.
+    /// Serves an entry: stores its result. Returns the waker of its task. If the entry has left, returns the result
+    /// instead.
     pub(super) fn deliver(&mut self, ticket: Ticket, result: PickResult) -> Result<Waker, PickResult> {
         let Some(entry) = self.entries.get_mut(&ticket).filter(|entry| entry.result.is_none()) else {
             return Err(result);
@@ -151,18 +155,19 @@ impl Entries {
         self.candidate(*self.groups.get(&group)?.waiting.first()?)
     }
 
-    /// Returns the first entry after `after` that is the first of a group of these kinds.
+    /// Returns the first entry after the ticket `after` that is the first of a group of these kinds.
     pub(super) fn next_of(&self, kinds: &[Kind], after: Ticket) -> Option<NextEntry> {
         let heads = kinds.iter().filter_map(|&kind| self.heads[kind as usize].range(after + 1..).next());
         self.candidate(heads.map(|(&ticket, _)| ticket).min()?)
     }
 
-    /// Returns the first entry after `after` that is the first of its group and can use capacity at this endpoint.
-    /// O(log n), and linear in the number of groups that exclude the endpoint. If only forced requests can use the
-    /// capacity, linear in the number of groups that are bound to the endpoint and are not forced.
+    /// Returns the first entry after the ticket `after` that is the first of its group and can use capacity at this
+    /// endpoint. Takes O(log n) time for n groups, plus time linear in the number of groups that exclude the endpoint.
+    /// If only forced requests can use the capacity, it is also linear in the number of groups that are bound to the
+    /// endpoint and are not forced.
     pub(super) fn next_for(&self, id: &EndpointId, usable_by: UsableBy, after: Ticket) -> Option<NextEntry> {
         let can_use = |group: &GroupId| match self.groups.get(group).map(|members| &*members.wants) {
-            // One that excludes the endpoint is tried so that it fails.
+            // A request that excludes its only endpoint is tried so that it fails.
             Some(Wants::Only { forced, excluded, .. }) => *forced || *excluded || usable_by > UsableBy::Forced,
             Some(Wants::Any { exclude, preferred, .. }) => {
                 let forced = preferred.as_ref().is_some_and(|preferred| preferred.forced);
@@ -185,7 +190,7 @@ impl Entries {
         Some(NextEntry { ticket, request: Arc::clone(&self.entries.get(&ticket)?.request) })
     }
 
-    /// Removes an entry from its group. Returns whether it was the first.
+    /// Removes an entry from its group. Returns whether it was the first of the group.
     fn leave(&mut self, group: GroupId, ticket: Ticket) -> bool {
         let Some(members) = self.groups.get_mut(&group) else { return false };
         let was_head = members.waiting.first() == Some(&ticket);
@@ -205,7 +210,7 @@ impl Entries {
         was_head
     }
 
-    /// Adds a group to the indexes, at the ticket of its first entry.
+    /// Adds a group to the indexes, under the ticket of its first entry.
     fn list(&mut self, group: GroupId, head: Ticket) {
         let Some(members) = self.groups.get(&group) else { return };
         self.heads[kind(&members.wants) as usize].insert(head, group);
@@ -214,6 +219,7 @@ impl Entries {
         }
     }
 
+    /// Removes a group from the indexes.
     fn unlist(&mut self, group: GroupId, head: Ticket) {
         let Some(members) = self.groups.get(&group) else { return };
         self.heads[kind(&members.wants) as usize].remove(&head);
@@ -236,7 +242,7 @@ fn kind(wants: &Wants) -> Kind {
     }
 }
 
-/// Returns the endpoint that these requests prefer or can use only.
+/// Returns the endpoint that requests with these wants prefer, or the only endpoint that they can use.
 fn bound_to(wants: &Wants) -> Option<&EndpointId> {
     match wants {
         Wants::Only { endpoint, .. } => Some(endpoint),

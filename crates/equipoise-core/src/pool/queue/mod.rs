@@ -1,38 +1,40 @@
-//! The queue of requests that wait for capacity. A pool has one queue. It is first come, first served among the
-//! requests that can use the same capacity.
+//! The queue of requests that wait for capacity. A pool has one queue. Of the requests that can use the same capacity,
+//! the first to come is served first.
 //!
-//! # How capacity is handed over
+//! # How capacity is given to requests
 //!
-//! An event that may have freed capacity adds a [`Recheck`] to the queue: the end of a lease, a change of the pool, or
-//! a new entry. The same thread then takes the [turn](Queue::take_turn) and works off the rechecks
-//! (`PoolInner::serve`): for each endpoint with capacity it runs the ordinary pick for the first entry that can use it,
-//! and stores the lease in that entry. So capacity goes to exactly one entry, and no task is woken in vain. A pick that
-//! fails adds no recheck.
+//! Three kinds of events may bring capacity to the queue: the end of a lease, a change of the pool, and a new entry.
+//! Such an event adds a [`Recheck`]: a note which says where entries may find capacity. The same thread then takes the
+//! [turn](Queue::take_turn), which is the right to serve the queue, and processes the rechecks (`PoolInner::serve`).
+//! For each endpoint with capacity it makes an ordinary pick for the first entry that can use it, and stores the lease
+//! in that entry. So capacity goes to exactly one entry, and no task is woken without a result. A pick that fails adds
+//! no recheck.
 //!
 //! # Invariant
 //!
-//! If no thread has the turn and no recheck is left, no entry can use free capacity. This holds because
+//! If no thread has the turn and no recheck is left, no entry can use free capacity. This holds for three reasons:
 //!
-//! - a thread that adds a recheck serves the queue afterwards, unless it has the turn already (user code inside a pick
-//!   or a drop may come back here);
-//! - an entry is counted (`PoolContext::waiting`) before its first pick, and capacity is given back before the count is
-//!   read, with a `SeqCst` fence in between on both sides: either the pick finds the capacity, or the release sees the
-//!   entry;
-//! - entries with equal [`Wants`] form a group, and if the pick fails for the first of a group, it fails for all.
+//! - A thread that adds a recheck serves the queue afterwards, unless it has the turn already. It can have the turn
+//!   because user code inside a pick or a drop may call the pool.
+//! - An entry is counted (`PoolContext::waiting`) before its first pick. Capacity is given back before this count is
+//!   read. Between the two steps, both sides have a `SeqCst` fence. So either the pick finds the capacity, or the
+//!   release sees the entry.
+//! - Entries with equal [`Wants`] form a group. If the pick fails for the first entry of a group, it fails for all.
 //!
 //! # Cost
 //!
-//! Without entries, a pick that takes scarce capacity costs one more load, and the end of such a lease a fence and a
-//! load. With entries, a release costs O(log n) in their number, and one pick. It is linear in the number of *groups*
-//! only if the strategy refuses to use free capacity, and in the number of different exclude lists that contain the
-//! endpoint. Under a [shared bound](crate::Needs::shared_room), a release costs a pick for each group, because it may have
-//! made room at any endpoint. Keys do not add groups there unless the strategy refuses by key.
+//! Without entries, a pick that takes scarce capacity costs one more load, and the end of its lease costs a fence and a
+//! load. With n entries, a release costs O(log n) time and one pick. In two cases, a release is linear in a number of
+//! *groups*: if the strategy refuses to use free capacity, and if many different lists of excluded endpoints contain
+//! the endpoint. Under a [shared bound](crate::Needs::shared_room), a release costs a pick for each group, because it
+//! may have made room at any endpoint. Keys add no groups there, unless the strategy refuses by key.
 //!
 //! # Locks
 //!
-//! The lock of the state is held for look-ups only. Picks, drops and wake-ups run user code, outside of that lock. The
-//! turn is held while picks run. A thread that comes back here while it has the turn leaves its rechecks to itself. No
-//! thread waits for the turn while it holds the writer lock of the pool.
+//! The lock of the state is held only to read and change the entries and rechecks. Picks, drops and wake-ups run user
+//! code, so they run without this lock. The turn is held while picks run. If user code calls the queue on the thread
+//! that has the turn, this call only adds rechecks, and the thread processes them later. No thread waits for the turn
+//! while it holds the writer lock of the pool.
 
 mod entries;
 
@@ -53,16 +55,17 @@ use crate::{
     sync::{AtomicU64, Mutex, MutexGuard, Ordering, fence},
 };
 
-/// The maximum number of rechecks that a thread works off for other threads before it passes the turn on. Each thread
-/// adds far fewer, so none are left over.
+/// The maximum number of rechecks that a thread processes for other threads before it gives the turn to another thread.
+/// Each thread adds far fewer, so none are left over.
 pub(super) const BUDGET: usize = 64;
 
+/// The queue of waiting requests of one pool.
 pub(super) struct Queue {
-    /// Counts the entries that wait, for picks and releases.
+    /// Has the number of entries that wait. Picks and releases read it.
     context: Arc<PoolContext>,
-    /// Held by the thread that serves the queue.
+    /// Locked by the thread that serves the queue.
     turn: Mutex<()>,
-    /// The number of that thread plus 1, or 0.
+    /// The number of the thread that serves the queue, plus 1. 0 if no thread does.
     worker: AtomicU64,
     state: Mutex<State>,
 }
@@ -71,9 +74,10 @@ pub(super) struct Queue {
 struct State {
     entries: Entries,
     rechecks: VecDeque<Recheck>,
-    /// How many rechecks the serving thread has added itself. It has to work them off too.
+    /// How many rechecks the serving thread has added itself. It has to process them too.
     own: usize,
-    /// Endpoints with capacity that no entry can use, as was tried at this revision, after their last recheck.
+    /// Endpoints whose capacity no entry can use, each with the revision of the pool at which this was tried. A recheck
+    /// of the endpoint removes it.
     settled: HashMap<Slot, Revision>,
     /// How many entries have been served so far.
     served: u64,
@@ -84,15 +88,15 @@ struct State {
 pub(super) enum Recheck {
     /// At the endpoint in this slot.
     Slot(Slot),
-    /// Anywhere, for this group: it is new, or its first entry has left.
+    /// At any endpoint, for this group only. The group is new, or its first entry has left.
     Group(GroupId),
-    /// Wherever the strategy picks, because there are new pickers.
+    /// At any endpoint that the strategy picks, because the strategy has new pickers.
     Pickers,
-    /// Anywhere, for all groups.
+    /// At any endpoint, for all groups.
     All,
 }
 
-/// The right to serve the queue. One thread at a time has it, until it is dropped.
+/// The right to serve the queue. One thread at a time has it, until this value is dropped.
 pub(super) struct Turn<'a> {
     queue: &'a Queue,
     _guard: MutexGuard<'a, ()>,
@@ -109,12 +113,13 @@ impl Queue {
         Self { context, turn: Mutex::new(()), worker: AtomicU64::new(0), state: Mutex::new(State::default()) }
     }
 
-    /// Returns whether this thread is serving the queue, further up its stack.
+    /// Returns whether this thread is serving the queue: a caller further up its stack has the turn.
     pub(super) fn is_worker(&self) -> bool {
         self.worker.load(Ordering::Relaxed) == thread_number() as u64 + 1
     }
 
-    /// Waits for the turn. Returns `None` if this thread has it already.
+    /// Takes the turn (the right to serve the queue), and waits for it if another thread has it. Returns `None` if this
+    /// thread has it already.
     pub(super) fn take_turn(&self) -> Option<Turn<'_>> {
         if self.is_worker() {
             return None;
@@ -124,23 +129,24 @@ impl Queue {
         Some(Turn { queue: self, _guard: guard })
     }
 
-    /// Adds a recheck. The caller serves the queue afterwards.
+    /// Adds a recheck. The caller has to serve the queue afterwards.
     pub(super) fn recheck(&self, recheck: Recheck) {
         let own = usize::from(self.is_worker());
         let mut state = self.state.lock();
         state.unsettle(recheck);
         state.own += own;
-        // Every recheck of all reads the pool after it was taken from the queue, so one is enough.
+        // `Recheck::All` reads the pool after it was taken from the queue. So one is enough.
         if !matches!((recheck, state.rechecks.back()), (Recheck::All, Some(Recheck::All))) {
             state.rechecks.push_back(recheck);
         }
     }
 
-    /// Adds a request at the end. Returns whether it has to be tried now, because no other entry has equal wants.
+    /// Adds an entry for a request at the end of the queue. Also returns whether the caller has to serve the queue now:
+    /// no other entry has equal wants, so no pick has been tried for them.
     pub(super) fn enter(&self, request: Arc<OwnedRequest>, wants: Wants, waker: Waker) -> (Ticket, bool) {
         let own = usize::from(self.is_worker());
         let mut state = self.state.lock();
-        // No pick has been made for the new entry yet.
+        // No pick has been tried for the new entry yet, so no capacity counts as tried.
         state.settled.clear();
         let (ticket, group) = state.entries.insert(request, wants, waker);
         self.context.waiting.fetch_add(1, Ordering::SeqCst);
@@ -151,13 +157,15 @@ impl Queue {
         (ticket, group.is_some())
     }
 
-    /// Returns the result of an entry. If it is still waiting, `waker` is woken when it is served.
+    /// Takes the result of an entry. Returns `None` if the entry still waits; `waker` is then woken when the entry is
+    /// served.
     pub(super) fn poll(&self, ticket: Ticket, waker: &Waker) -> Option<PickResult> {
         let (result, _old) = self.state.lock().entries.poll(ticket, waker);
         result
     }
 
-    /// Removes an entry. Returns its result, if it has been served, and the group whose next entry is to be tried.
+    /// Removes an entry. Returns its result, if it has been served. Also returns its group, if the entry was the first
+    /// of the group and others still wait. The next entry of that group is then to be tried.
     pub(super) fn leave(&self, ticket: Ticket) -> (Option<PickResult>, Option<GroupId>) {
         let removed = {
             let mut state = self.state.lock();
@@ -171,19 +179,19 @@ impl Queue {
         (result, was_head_of)
     }
 
-    /// Returns how many entries have been served so far, if an entry may want this capacity.
+    /// Returns how many entries have been served so far. `None` if no entry can want this capacity.
     pub(super) fn wants(&self, capacity: &Capacity) -> Option<u64> {
         let state = self.state.lock();
         state.is_wanted(capacity, Ticket::MAX).then_some(state.served)
     }
 
-    /// Returns whether an entry before `before` may want this capacity.
+    /// Returns whether an entry before the ticket `before` may want this capacity.
     pub(super) fn is_wanted(&self, capacity: &Capacity, before: Ticket) -> bool {
         self.state.lock().is_wanted(capacity, before)
     }
 
-    /// Returns the first entry after `after` that can use this capacity. `settled`: if there is none, the capacity
-    /// counts as tried.
+    /// Returns the first entry after the ticket `after` that can use this capacity. If there is no such entry and
+    /// `settled` is true, the capacity counts as tried.
     pub(super) fn next_for(&self, capacity: &Capacity, after: Ticket, settled: bool) -> Option<NextEntry> {
         let mut state = self.state.lock();
         let next = state.entries.next_for(&capacity.id, capacity.usable_by, after);
@@ -198,7 +206,7 @@ impl Queue {
         self.state.lock().entries.head(group)
     }
 
-    /// Returns the first entry after `after` that is the first of a group of these kinds.
+    /// Returns the first entry after the ticket `after` that is the first of a group of these kinds.
     pub(super) fn next_of(&self, kinds: &[Kind], after: Ticket) -> Option<NextEntry> {
         self.state.lock().entries.next_of(kinds, after)
     }
@@ -208,19 +216,19 @@ impl Queue {
         self.state.lock().served
     }
 
-    /// Takes the next recheck, if it `may` be of another thread. Also returns how many rechecks this thread has added
-    /// since the last call.
+    /// Takes the next recheck. If `may` is false, it returns one only if this thread has added rechecks since the last
+    /// call. Also returns how many this thread has added since the last call.
     pub(super) fn next_recheck(&self, may: bool) -> (Option<Recheck>, usize) {
         let mut state = self.state.lock();
         let own = std::mem::take(&mut state.own);
         let recheck = if may || own > 0 { state.rechecks.pop_front() } else { None };
         drop(state);
-        // What is read from here on is at least as new as the recheck.
+        // After this fence, the thread reads values that are at least as new as the recheck.
         fence(Ordering::SeqCst);
         (recheck, own)
     }
 
-    /// Puts back a recheck that was begun, after one of this slot.
+    /// Puts back a recheck that was begun, and adds a recheck of this slot in front of it.
     pub(super) fn recheck_first(&self, slot: Slot, begun: Recheck) {
         let mut state = self.state.lock();
         state.unsettle(Recheck::Slot(slot));
@@ -229,7 +237,8 @@ impl Queue {
         state.own += 2;
     }
 
-    /// Serves an entry. Returns the result if the entry has left.
+    /// Serves an entry: stores its result. Returns the waker of its task. If the entry has left, returns the result
+    /// instead.
     pub(super) fn deliver(&self, ticket: Ticket, result: PickResult) -> Result<Waker, PickResult> {
         let mut state = self.state.lock();
         let waker = state.entries.deliver(ticket, result)?;
@@ -254,7 +263,7 @@ impl State {
     }
 }
 
-/// Capacity at one endpoint, as of one snapshot.
+/// Free capacity at one endpoint, as read from one snapshot of the pool.
 pub(super) struct Capacity {
     pub(super) slot: Slot,
     pub(super) id: EndpointId,
