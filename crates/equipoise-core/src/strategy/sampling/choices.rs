@@ -1,7 +1,7 @@
-/// The largest number of endpoints that a strategy may draw and compare.
+/// The maximum number of endpoints that a strategy may draw and compare.
 pub(crate) const MAX_CHOICES: usize = 10;
 
-/// The number of endpoints that are drawn and compared, from 2 to 10.
+/// The number of endpoints that a pick draws and compares. Range: 2 to 10.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Choices(u8);
 
@@ -23,11 +23,11 @@ impl Default for Choices {
     }
 }
 
-/// The error for a number of choices that is not from 2 to 10.
+/// The error for an invalid number of endpoints that a pick draws and compares: it must be from 2 to 10.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{choices} choices: 2 to 10 endpoints can be compared (one is `Random`, all is `LeastConnections`)")]
 #[non_exhaustive]
 pub struct InvalidChoices {
-    /// The number as given.
+    /// The invalid number of endpoints to draw and compare, as it was given.
     pub choices: usize,
 }

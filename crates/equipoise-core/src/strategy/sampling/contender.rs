@@ -1,37 +1,42 @@
-//! The endpoints that are compared in one pick: what a request costs there, their scores, and trials of slow ones.
+//! The endpoints that are compared in one pick (contenders): the cost of a request at each, their scores, and the
+//! probes of slow endpoints with real requests (trials).
 
 use crate::{endpoint::Slot, strategy::PickCx, time::Timestamp};
 
-/// An estimate renewed within this part of the fading time counts as not faded, which saves an exponential per pick.
+/// An estimate counts as new, and does not fade, if it was updated within this fraction of the fading time. Most picks
+/// then need no exponential function.
 const FRESH: f64 = 1e-3;
 
-/// The cost of one request at an endpoint, in any unit.
+/// The cost of one request at an endpoint. The unit is that of the strategy, for example a time.
 #[derive(Clone, Copy)]
 pub(crate) struct Cost {
-    /// The estimate. 0 if nothing was measured yet. Negative if no answer has come yet but a request has waited for one:
-    /// the estimate is then at least the absolute value.
+    /// The estimated cost. 0 if nothing was measured yet. If the endpoint has not answered yet but a request has waited
+    /// for an answer, the estimate is negative. Its absolute value is then a lower bound of the cost.
     pub(crate) estimate: f64,
-    /// The time since the estimate was renewed, in units of the time after which it weighs 1/e. 0 for an endpoint that has
-    /// requests in flight.
+    /// The time since the estimate was updated, in units of the time after which the estimate weighs 1/e. 0 for an
+    /// endpoint that has requests in flight.
     pub(crate) idle: f64,
     /// The cost that recent failures add.
     pub(crate) penalty: f64,
 }
 
 impl Cost {
-    /// The same cost for all endpoints: only requests in flight matter.
+    /// A cost of 1. It is used for all endpoints if only requests in flight matter.
     pub(crate) const UNIT: Self = Self { estimate: 1.0, idle: 0.0, penalty: 0.0 };
 
-    /// The cost to compare by, given the lowest estimate among the contenders.
+    /// Returns the cost by which the endpoint is compared. `lowest` is the lowest estimate of the contenders. `noise`
+    /// is the factor within which estimates count as equal: see [`Gauge::NOISE`].
     ///
-    /// - An endpoint without a measurement counts as being as good as the lowest, so it is neither starved nor flooded.
-    /// - A higher cost that is not renewed fades towards half of the lowest, so that an endpoint is not avoided for ever.
-    ///   Lower than that, it would draw a flood before the first answer shows what the endpoint is like now. Not lower than
-    ///   the lowest, the last trace of a penalty would keep the endpoint from winning.
-    /// - An estimate within the strategy's [noise](Gauge::NOISE) above the lowest counts as the lowest.
+    /// - If the endpoint was not measured yet, its estimate counts as the lowest. So it gets neither no requests nor
+    ///   too many.
+    /// - A higher cost that is not updated fades towards half of the lowest estimate, so that the endpoint is not
+    ///   avoided for ever. If it faded further, the endpoint would get many requests before the first answer shows its
+    ///   present cost. If it faded only to the lowest estimate, a small rest of a penalty would prevent the endpoint
+    ///   from winning.
+    /// - An estimate of at most `noise` times the lowest counts as the lowest. A higher one is divided by `noise`.
     #[inline]
     pub(super) fn settle(self, lowest: f64, noise: f64) -> f64 {
-        // The compiler computes the reciprocal.
+        // Multiplied by the reciprocal, which the compiler computes, because a division is slower.
         let estimate = (self.estimate.abs() * (1.0 / noise)).max(lowest);
         let cost = if estimate + self.penalty > lowest && self.idle > FRESH {
             let floor = lowest / 2.0;
@@ -43,22 +48,24 @@ impl Cost {
     }
 }
 
-/// Reads the cost of an endpoint.
+/// Reads the costs of endpoints. Implemented by each strategy that compares endpoints.
 pub(crate) trait Gauge {
-    /// The factor below which a difference between estimates does not count.
+    /// The factor within which estimates count as equal. An estimate below `NOISE` times the lowest counts as the
+    /// lowest. 1 means that all differences count.
     const NOISE: f64 = 1.0;
 
-    /// The cost of requests that try slow endpoints, as a part of what all requests take. 0 for no such requests.
+    /// The cost of the requests that are sent to slow endpoints to measure them again, as a fraction of the cost of all
+    /// requests. 0 means that no such requests are sent.
     const CURIOSITY: f64 = 0.0;
 
-    /// The cost at an endpoint that has nothing in flight.
+    /// Returns the cost of a request at an endpoint, as if it had no requests in flight.
     fn read(&self, slot: Slot, now: Timestamp) -> Cost;
 
-    /// Called when this idle endpoint is picked to measure it again, although it would not have won.
+    /// Called when this idle endpoint is picked to measure it again, although its score is not the lowest.
     fn on_probation(&self, _slot: Slot) {}
 }
 
-/// Returns the lowest measured estimate; 1 if nothing was measured.
+/// Returns the lowest measured estimate. Returns 1 if nothing was measured.
 #[inline]
 pub(super) fn lowest(estimates: impl Iterator<Item = f64>) -> f64 {
     let lowest = estimates.filter(|&estimate| estimate > 0.0).fold(f64::INFINITY, f64::min);
@@ -69,10 +76,10 @@ pub(super) fn lowest(estimates: impl Iterator<Item = f64>) -> f64 {
 #[derive(Clone, Copy)]
 pub(super) struct Contender {
     pub(super) slot: Slot,
-    /// Its requests in flight.
+    /// The number of requests in flight to the endpoint.
     pub(super) in_flight: f64,
     pub(super) cost: Cost,
-    /// 1 / weight.
+    /// 1 / weight of the endpoint.
     pub(super) inverse: f64,
 }
 
@@ -80,25 +87,25 @@ impl Contender {
     #[inline]
     pub(super) fn new(slot: Slot, inverse: f64, cost: Cost, cx: &PickCx<'_>) -> Self {
         let in_flight = cx.view().in_flight(slot);
-        // What is in flight will renew the estimate. Only without it does time work for the endpoint.
+        // Requests in flight will update the estimate. So it fades only while there are none.
         let idle = if in_flight == 0 { cost.idle } else { 0.0 };
         Self { slot, in_flight: f64::from(in_flight), cost: Cost { idle, ..cost }, inverse }
     }
 
-    /// Returns the cost to compare by: see [`Cost::settle`].
+    /// Returns the cost by which the endpoint is compared: see [`Cost::settle`].
     #[inline]
     pub(super) fn settled<G: Gauge>(&self, lowest: f64, _: &G) -> f64 {
         self.cost.settle(lowest, G::NOISE)
     }
 
-    /// Returns the cost times the requests in flight, with one more.
+    /// Returns the score of the endpoint: its cost, multiplied by its requests in flight plus one.
     #[inline]
     pub(super) fn score<G: Gauge>(&self, lowest: f64, gauge: &G) -> f64 {
         self.settled(lowest, gauge) * (self.in_flight + 1.0)
     }
 }
 
-/// The contenders of one pick, at most `MAX`.
+/// The endpoints that are compared in one pick, at most `MAX`.
 pub(super) struct Contenders<const MAX: usize> {
     contenders: [Contender; MAX],
     len: usize,
@@ -128,7 +135,8 @@ impl<const MAX: usize> Contenders<MAX> {
     }
 }
 
-/// Returns the slot of the lowest score. Of several that tie it is the first, so contenders are passed in random order.
+/// Returns the slot of the contender with the lowest score, or of one that is tried instead. If several have the lowest
+/// score, the first wins. The caller therefore passes the contenders in random order.
 #[inline]
 pub(super) fn least(contenders: &[Contender], cx: &mut PickCx<'_>, gauge: &impl Gauge) -> Slot {
     let lowest = lowest_estimate(contenders);
@@ -143,8 +151,8 @@ pub(super) fn least(contenders: &[Contender], cx: &mut PickCx<'_>, gauge: &impl 
     trial(contenders, best.0, lowest, cx, gauge).unwrap_or(best.0.slot)
 }
 
-/// Returns an idle endpoint to pick instead of the winner, to measure it again. The more contenders, the more rarely each
-/// is tried, so that the cost of all together stays the same.
+/// Returns an idle endpoint to pick instead of the winner, to measure it again. `None` if there is none, or this pick
+/// tries none. With more contenders, each is tried more rarely, so that the cost of all trials together stays the same.
 #[inline]
 pub(super) fn trial<G: Gauge>(
     contenders: &[Contender],
@@ -160,7 +168,7 @@ pub(super) fn trial<G: Gauge>(
     draw_trial(contenders, winner, lowest, cx, gauge)
 }
 
-// Not inlined: rare where no endpoint is slow.
+// Not inlined, because it is rarely called if no endpoint is slow.
 #[inline(never)]
 fn draw_trial<G: Gauge>(
     contenders: &[Contender],
@@ -187,12 +195,12 @@ fn draw_trial<G: Gauge>(
     Some(tried.slot)
 }
 
-/// A number from 0 to below 1.
+/// Returns a number from 0 up to, but not including, 1.
 fn unit(bits: u64) -> f64 {
     (bits >> 11) as f64 / (1u64 << 53) as f64
 }
 
-/// Returns the lowest measured estimate of the contenders; 1 if nothing was measured.
+/// Returns the lowest measured estimate of the contenders. Returns 1 if nothing was measured.
 #[inline]
 pub(super) fn lowest_estimate(contenders: &[Contender]) -> f64 {
     lowest(contenders.iter().map(|contender| contender.cost.estimate))

@@ -1,31 +1,36 @@
 //! The comparison of a few endpoints that P2C, least time and Peak-EWMA share.
 //!
-//! Three goals: without load, shares follow the weights; under load, requests in flight follow them; and an endpoint that
-//! is stuck can always be avoided.
+//! It has three goals. Without load, the shares of requests follow the weights. Under load, the requests in flight
+//! follow the weights. An endpoint that has stopped responding can always be avoided.
 //!
-//! - **Equal weights**: two *distinct* endpoints are drawn, and the lower `cost × (in-flight + 1)` wins (the power of two
-//!   choices: Mitzenmacher 2001). Of three endpoints all are compared, so that a stuck one has to beat both others.
-//! - **Unequal weights**: a *race* (`race.rs`). Each contender scores `cost × (in-flight + E) / weight`, where `E` is
-//!   exponential with mean 1, and the lowest wins. Without load, the winner of a race of exponentials is distributed exactly
-//!   as the weights. Under load, in-flight per weight decides, and a stuck endpoint loses whatever its weight. Comparing
-//!   `(in-flight + 1) / weight` instead starves small weights, and `in-flight / weight` floods them. An idle endpoint of
-//!   small weight does not count as emptier than the others while its share is a fraction of a request.
-//! - **More than two choices**: with equal weights, that many distinct endpoints are drawn. With unequal weights, the best
-//!   of that many weighted draws enters the race.
-//! - **Contenders** of a race are all endpoints of a small pool. In a larger one they are those that hold more than an
-//!   eighth of the weight each (at most seven), and the better of two weighted draws among the rest. Two draws with
-//!   replacement force a share of (w/W)² on an endpoint whatever its state, which is little below an eighth.
+//! - **Equal weights**: two *distinct* endpoints are drawn. The one with the lower `cost × (in-flight + 1)` wins (the
+//!   power of two choices: Mitzenmacher 2001). In a pool of three, all endpoints are compared, so that an endpoint that
+//!   does not respond must beat both others.
+//! - **Unequal weights**: the endpoints are compared in a *race* (`race.rs`). The score of each contender is
+//!   `cost × (in-flight + E) / weight`, where `E` is an exponentially distributed random number of mean 1. The lowest
+//!   score wins. Without load, each contender wins with a probability proportional to its weight. Under load, the
+//!   requests in flight per weight decide, and an endpoint that does not respond loses, whatever its weight is. By
+//!   `(in-flight + 1) / weight`, endpoints of small weight would get too few requests, and by `in-flight / weight` too
+//!   many. While the share of such an endpoint is less than one request, being idle does not make it better than the
+//!   others.
+//! - **More than two choices**: with equal weights, that many distinct endpoints are drawn. With unequal weights, that
+//!   many endpoints are drawn by weight, and the best of them takes part in the race.
+//! - **Contenders** of a race are all endpoints of a small pool. In a larger pool, they are all endpoints that have
+//!   more than an eighth of the total weight (at most seven), and the better one of two that are drawn by weight from
+//!   the rest. Two draws with replacement give an endpoint of weight w a share of at least (w/W)², where W is the total
+//!   weight, even if it does not respond. For endpoints of at most an eighth of W, this is little.
 //!
-//! An idle endpoint whose estimate keeps it from winning would never be measured again. So now and then it is **tried**: it
-//! wins with a probability of [`CURIOSITY`](Gauge::CURIOSITY) × the winner's cost / its own. These requests cost a fixed
-//! part of what all requests take, whatever the rate of requests, the number of endpoints and the estimate.
+//! An idle endpoint whose estimate is too high to win would never be measured again. So it is sometimes **tried**: it
+//! wins with a probability of [`CURIOSITY`](Gauge::CURIOSITY) × the cost of the winner / its own cost. The cost of
+//! these requests is a fixed fraction of the cost of all requests. It does not depend on the rate of requests, the
+//! number of endpoints or the estimate.
 //!
 //! # Counts of other threads
 //!
-//! Requests in flight are counted per thread (see [`Handle`](crate::load::Handle)). To read a count that another thread has
-//! just changed costs a cache miss, and its next change costs that thread one. So of two endpoints the count of the second
-//! is read only if it can change the outcome: not if the first wins even against an idle second. In a pool with little
-//! load that halves the reads. The decision is the same as with both counts.
+//! Requests in flight are counted per thread (see [`Handle`](crate::load::Handle)). Reading a count that another thread
+//! has just changed costs a cache miss, and the next change costs that thread a cache miss too. So the count of the
+//! second endpoint is read only if it can change the result. It cannot if the first endpoint wins even when the second
+//! is idle. In a pool with little load, this halves the number of reads. The result is the same as with both counts.
 
 use super::{
     choices::MAX_CHOICES,
@@ -36,22 +41,23 @@ use super::{
 };
 use crate::{endpoint::Slot, strategy::PickCx, view::View};
 
-/// The eligible endpoints of a view, laid out for comparisons. Build O(n), pick O(1).
+/// The eligible endpoints of a view, prepared for comparisons. Building it takes O(n) time for n endpoints, and a pick
+/// O(1).
 pub(crate) struct Contest {
     slots: Box<[Slot]>,
-    /// `None` for equal weights.
+    /// The race between endpoints of unequal weights. `None` if all weights are equal.
     race: Option<Race>,
-    /// The number of endpoints drawn, from 2 to [`MAX_CHOICES`].
+    /// The number of endpoints that are drawn, from 2 to [`MAX_CHOICES`].
     choices: usize,
 }
 
 impl Contest {
-    /// A contest with two choices.
+    /// Creates a contest in which each pick draws two endpoints.
     pub(crate) fn new(view: &View) -> Self {
         Self::with_choices(view, 2)
     }
 
-    /// A contest with this many choices.
+    /// Creates a contest in which each pick draws `choices` endpoints.
     pub(crate) fn with_choices(view: &View, choices: usize) -> Self {
         let slots: Box<[Slot]> = view.eligible().into();
         let weights: Vec<u32> = slots.iter().map(|&slot| view.weight(slot)).collect();
@@ -59,7 +65,7 @@ impl Contest {
         Self { slots, race: (!equal).then(|| Race::new(&weights)), choices: choices.clamp(2, MAX_CHOICES) }
     }
 
-    /// Returns the slot of the winner; `None` if no endpoint is usable.
+    /// Returns the slot of the winner. `None` if no endpoint is usable.
     #[inline]
     pub(crate) fn pick(&self, cx: &mut PickCx<'_>, gauge: &impl Gauge) -> Option<Slot> {
         match &self.race {
@@ -75,7 +81,7 @@ impl Contest {
         Some(Contender::new(slot, 1.0, gauge.read(slot, cx.now()), cx))
     }
 
-    /// Returns the better of two distinct draws.
+    /// Returns the better one of two distinct endpoints that are drawn.
     #[inline]
     fn best_of_two<G: Gauge>(&self, cx: &mut PickCx<'_>, gauge: &G) -> Option<Slot> {
         let drawn = if cx.is_checked() { two_usable(&self.slots, cx) } else { two(self.slots.len(), cx.random()) };
@@ -90,8 +96,7 @@ impl Contest {
         let lowest = lowest([cost.estimate, other_cost.estimate].into_iter());
         let one = Contender::new(slot, 1.0, cost, cx);
         let a = one.score(lowest, gauge);
-        // The second scores at least this with nothing in flight. No endpoint can be due to be tried if all estimates are
-        // alike.
+        // The score of the second is at least its cost. If all estimates are alike, no endpoint is to be tried.
         let is_alike = |cost: Cost| G::CURIOSITY == 0.0 || cost.estimate.abs() <= lowest * G::NOISE;
         if a <= other_cost.settle(lowest, G::NOISE) && is_alike(cost) && is_alike(other_cost) && !cx.is_explained() {
             return Some(slot);
@@ -110,7 +115,7 @@ impl Contest {
         Some(winner.slot)
     }
 
-    /// Returns the best of a pool of three, of which two were drawn.
+    /// Returns the best endpoint of a pool of three. `drawn` are the positions of two of them.
     #[inline(never)]
     fn best_of_three(
         &self,
@@ -129,7 +134,7 @@ impl Contest {
         Some(least(&[one, other], cx, gauge))
     }
 
-    /// Returns the best of several distinct draws.
+    /// Returns the best one of several distinct endpoints that are drawn.
     #[inline(never)]
     fn best_of_several(&self, cx: &mut PickCx<'_>, gauge: &impl Gauge) -> Option<Slot> {
         let mut contenders = Contenders::<MAX_CHOICES>::default();

@@ -1,9 +1,10 @@
-//! Draws of distinct positions.
+//! Random draws of distinct positions in a list of endpoints.
 
 use super::{REDRAWS, below, two};
 use crate::{endpoint::Slot, strategy::PickCx};
 
-/// Two distinct usable positions: drawn up to [`REDRAWS`] times, then found by a scan from a random start.
+/// Returns two distinct positions of usable endpoints. They are drawn up to [`REDRAWS`] times. After that, they are
+/// found by a scan from a random start.
 #[cold]
 pub(super) fn two_usable(slots: &[Slot], cx: &mut PickCx<'_>) -> (Option<usize>, Option<usize>) {
     let mut found = None;
@@ -30,17 +31,18 @@ pub(super) fn two_usable(slots: &[Slot], cx: &mut PickCx<'_>) -> (Option<usize>,
     (found, None)
 }
 
-/// Passes positions below `n` to `enter`, each once and in random order, until `enter` returns that `wanted` have entered.
+/// Passes positions below `n` to `enter`, each once and in random order. `enter` returns how many positions it has
+/// accepted so far. The function ends when these are `wanted`, or when all positions have been passed.
 ///
-/// If `wanted` is small beside `n`, positions are drawn, and drawn again if they repeat or do not enter. If that does not
-/// bring enough, all that are left follow from a random start.
+/// If `wanted` is small compared with `n`, positions are drawn at random. A position that repeats or is not accepted is
+/// drawn again, a limited number of times. Then all other positions follow from a random start.
 pub(super) fn several(
     n: usize,
     wanted: usize,
     cx: &mut PickCx<'_>,
     mut enter: impl FnMut(usize, &mut PickCx<'_>) -> usize,
 ) {
-    /// The largest number of draws before all positions are passed.
+    /// The maximum number of draws before all positions are passed in order.
     const MOST: usize = 2 * (super::choices::MAX_CHOICES + REDRAWS);
     let mut offered = [usize::MAX; MOST];
     let mut count = 0;
@@ -70,7 +72,8 @@ pub(super) fn several(
     }
 }
 
-/// A random step that visits all positions below `n`: one that has no common factor with `n`.
+/// Returns a random step with which repeated steps modulo `n` visit all positions below `n`: a step that has no common
+/// factor with `n`.
 fn stride(n: usize, bits: u64) -> usize {
     let first = 1 + below(n.saturating_sub(1), bits as u32);
     (first..n).chain(1..first).find(|&step| gcd(step, n) == 1).unwrap_or(1)

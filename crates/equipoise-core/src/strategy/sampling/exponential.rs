@@ -1,7 +1,8 @@
-/// An exponentially distributed number of mean 1, from 32 random bits: −ln U with U in (0, 1).
+/// Returns an exponentially distributed number of mean 1, computed from 32 random bits: −ln U with U between 0 and 1.
 ///
-/// The logarithm is taken from the bits' leading zeros and a polynomial in the rest (absolute error below 5 · 10⁻⁵),
-/// several times faster than `f64::ln`: a race draws one number per contender.
+/// The logarithm is computed from the number of leading zeros and a polynomial of the other bits. Its absolute error is
+/// below 5 · 10⁻⁵. This is several times faster than `f64::ln`, which matters because a race draws one number for each
+/// contender.
 #[inline]
 pub(super) fn exponential(bits: u32) -> f64 {
     let u = bits | 1;

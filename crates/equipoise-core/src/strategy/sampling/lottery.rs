@@ -1,38 +1,42 @@
 use super::below;
 
-/// Draws positions in proportion to their weights, in constant time.
+/// Draws positions at random, in proportion to their weights, in constant time.
 ///
-/// Equal weights need no table. Others get Walker's alias table: 8 bytes per entry whatever the weights, with shares exact
-/// to 2⁻³². It is built in one sweep without auxiliary lists. Source: Hübschle-Schneider and Sanders, *Parallel Weighted
-/// Random Sampling*, ESA 2019.
+/// Equal weights need no table. Unequal weights use Walker's alias table. It takes 8 bytes for each position, whatever
+/// the weights are, and its shares are exact to 2⁻³². It is built in one pass without auxiliary lists. Source:
+/// Hübschle-Schneider and Sanders, *Parallel Weighted Random Sampling*, ESA 2019.
 pub(crate) enum Lottery {
+    /// All weights are equal. The value is the number of positions.
     Equal(usize),
+    /// The weights are unequal. The value is Walker's alias table, with one entry for each position.
     Alias(Box<[Entry]>),
 }
 
-/// One column of the alias table: a coin below the threshold stands for the column itself, any other for its alias.
+/// One column of the alias table. 32 random bits below `threshold` select the position of the column. Other bits select
+/// the position `alias`.
 pub(crate) struct Entry {
     threshold: u32,
     alias: u32,
 }
 
 impl Lottery {
+    /// Creates a lottery with one position for each weight.
     pub(crate) fn new(weights: &[u32]) -> Self {
         if weights.iter().all(|weight| Some(weight) == weights.first()) {
             return Self::Equal(weights.len());
         }
         let total: u64 = weights.iter().map(|&weight| u64::from(weight)).sum();
-        // In units that keep all numbers whole: each column holds `total`, each position contributes weight · n.
+        // The unit makes all numbers whole: each column holds `total`, and each position contributes weight · n.
         let brings = |at: usize| u64::from(weights[at]) * weights.len() as u64;
-        // Floating point is exact enough, and several times faster than 128 bits.
+        // Floating point is exact enough, and several times faster than integers of 128 bits.
         let scale = 4_294_967_296.0 / total as f64;
         let entry = |own: u64, alias: usize| Entry { threshold: (own as f64 * scale) as u32, alias: alias as u32 };
         let mut entries: Vec<Entry> =
             (0..weights.len()).map(|at| Entry { threshold: u32::MAX, alias: at as u32 }).collect();
         let mut light = (0..weights.len()).filter(|&at| brings(at) < total);
         let mut heavy = (0..weights.len()).filter(|&at| brings(at) >= total);
-        // A heavy position (with at least a column) fills the columns of light ones, until it is light itself; then the next
-        // heavy one fills its column.
+        // A heavy position contributes at least one column. It fills the columns of light positions until it is light
+        // itself. Then the next heavy position fills its column.
         let mut donor = heavy.next().unwrap_or(0);
         let mut left = brings(donor);
         loop {
@@ -50,7 +54,7 @@ impl Lottery {
         Self::Alias(entries.into())
     }
 
-    /// The position that these 64 random bits stand for. There must be at least one position.
+    /// Returns the position that 64 random bits select. There must be at least one position.
     #[inline]
     pub(crate) fn draw(&self, bits: u64) -> usize {
         let n = match self {
@@ -60,8 +64,8 @@ impl Lottery {
         self.draw_in(below(n, (bits >> 32) as u32), bits as u32)
     }
 
-    /// The position that this column and 32 random bits stand for. If all columns are used equally often, in any order,
-    /// positions come in proportion to their weights.
+    /// Returns the position that 32 random bits (`coin`) select in this column of the table. If all columns are used
+    /// equally often, in any order, positions are selected in proportion to their weights.
     #[inline]
     pub(crate) fn draw_in(&self, column: usize, coin: u32) -> usize {
         match self {

@@ -1,5 +1,6 @@
-//! Random choice: shared by [`Random`](super::Random), [`LeastConnections`](super::LeastConnections) and the strategies
-//! that compare a few endpoints ([`P2c`](super::P2c), [`LeastTime`](super::LeastTime), [`PeakEwma`](super::PeakEwma)).
+//! Random draws of endpoints, and comparisons of the drawn endpoints. Used by [`Random`](super::Random),
+//! [`LeastConnections`](super::LeastConnections) and the strategies that compare a few endpoints ([`P2c`](super::P2c),
+//! [`LeastTime`](super::LeastTime) and [`PeakEwma`](super::PeakEwma)).
 
 mod choices;
 mod contender;
@@ -17,16 +18,17 @@ pub(super) use self::{
     lottery::Lottery,
 };
 
-/// How many times a sampling picker draws again after an unusable endpoint, before it scans all of them.
+/// How many times a picker draws again if the drawn endpoint is not usable. After that, it scans all endpoints.
 pub(super) const REDRAWS: usize = 8;
 
-/// A number below `n` from 32 random bits, by the multiply-shift method (bias below n / 2³²).
+/// Returns a number below `n`, computed from 32 random bits by multiplication and shift. Its bias is below n / 2³².
 #[inline]
 pub(super) fn below(n: usize, bits: u32) -> usize {
     ((n as u64 * u64::from(bits)) >> 32) as usize
 }
 
-/// Two distinct positions, each equally likely. The second is `None` in a pool of one.
+/// Returns two distinct positions below `n`. All pairs are equally likely. The second is `None` if `n` is 1, and both
+/// are `None` if `n` is 0.
 #[inline]
 pub(super) fn two(n: usize, bits: u64) -> (Option<usize>, Option<usize>) {
     match n {

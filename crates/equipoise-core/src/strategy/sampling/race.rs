@@ -1,4 +1,5 @@
-//! The comparison of endpoints with unequal weights: a race of exponentials.
+//! The comparison of endpoints with unequal weights: a race. Each endpoint's score contains an exponentially
+//! distributed random number, and the lowest score wins.
 
 use super::{
     Lottery, REDRAWS,
@@ -9,32 +10,35 @@ use super::{
 };
 use crate::{endpoint::Slot, strategy::PickCx};
 
-/// The largest pool in which all endpoints take part in each race.
+/// The size of the largest pool in which all endpoints take part in each race.
 const SMALL: usize = 8;
-/// In larger pools, an endpoint with more than this share of the weight takes part in each race.
+/// In larger pools, an endpoint with more than this share of the total weight takes part in each race.
 const HEAVY_SHARE: f64 = 1.0 / 8.0;
-/// The part of a request by which the level exceeds the load of the least loaded contender. Loads below the level count as
-/// the level.
+/// A part of a request. The level is the lowest load of the contenders, plus this part of a request. Loads below the
+/// level count as the level.
 ///
-/// In-flight comes in whole requests: with weights 198:1:1, the small ones mostly hold none however busy the pool is.
-/// Without the slack they get six times their share at eight in flight. More slack sheds less load: with weights 2:1, a
-/// first endpoint that is fifty times slower gets 12.5 % without, 13.1 % with 0.25 and 15.3 % with 1.0.
+/// The slack is needed because the number of requests in flight is a whole number. With weights 198:1:1, the small
+/// endpoints mostly have none, however busy the pool is. Without slack and with eight requests in flight, they get six
+/// times their share. With more slack, a slow endpoint gets more requests: with weights 2:1 and a first endpoint that
+/// is fifty times slower, it gets 12.5 % without slack, 13.1 % with 0.25 and 15.3 % with 1.0.
 const SLACK: f64 = 0.25;
-/// The maximum number of contenders with two choices: a small pool, or at most seven heavy endpoints and two drawn.
+/// The maximum number of contenders with two choices: all endpoints of a small pool, or at most seven heavy endpoints
+/// and two that are drawn.
 const MAX_WITH_TWO_CHOICES: usize = SMALL + 2;
-/// The maximum number of contenders with [`MAX_CHOICES`].
+/// The maximum number of contenders with [`MAX_CHOICES`] choices.
 const MAX_CONTENDERS: usize = SMALL + MAX_CHOICES;
 
-/// Endpoints with unequal weights, laid out for races.
+/// Endpoints with unequal weights, prepared for races.
 pub(super) struct Race {
-    /// 1 / weight, by position.
+    /// 1 / weight for each position.
     inverse: Box<[f64]>,
-    /// The positions that take part in each race.
+    /// The positions of the endpoints that take part in each race.
     heavy: Box<[u32]>,
+    /// The endpoints from which further contenders are drawn. `None` if all endpoints take part in each race.
     light: Option<Light>,
 }
 
-/// The positions from which contenders are drawn.
+/// The endpoints of small weight, from which contenders are drawn.
 struct Light {
     positions: Box<[u32]>,
     lottery: Lottery,
@@ -43,6 +47,7 @@ struct Light {
 }
 
 impl Race {
+    /// Prepares races between endpoints with these weights.
     pub(super) fn new(weights: &[u32]) -> Self {
         let total: f64 = weights.iter().map(|&weight| f64::from(weight)).sum();
         let (heavy, light): (Vec<u32>, Vec<u32>) = (0..weights.len() as u32)
@@ -54,7 +59,7 @@ impl Race {
         }
     }
 
-    /// Returns the winner among the endpoints in `slots`; `None` if no endpoint is usable.
+    /// Returns the slot of the winner among the endpoints in `slots`. `None` if no endpoint is usable.
     #[inline]
     pub(super) fn pick(&self, slots: &[Slot], choices: usize, cx: &mut PickCx<'_>, gauge: &impl Gauge) -> Option<Slot> {
         if choices == 2 {
@@ -64,7 +69,7 @@ impl Race {
         }
     }
 
-    // Not inlined, so that the comparison of two stays small: most pools have equal weights.
+    // Not inlined, so that the code for equal weights stays small. Most pools have equal weights.
     #[inline(never)]
     fn run<const MAX: usize>(
         &self,
@@ -109,7 +114,7 @@ impl Race {
         if let Some(group) = &self.light
             && let Some((contender, cost)) = group.better(light, lowest, cx, gauge)
         {
-            // The drawn contender stands for its group, so its exponential has the mean of the group.
+            // The drawn contender represents all light endpoints, so its random number has the mean of them together.
             let chance = if heavy.is_empty() { 0.0 } else { exponential(cx.random() as u32) * group.inverse_total };
             best = (Some(contender), cost * (load(&contender) + chance));
         }
@@ -141,7 +146,8 @@ impl Light {
         }
     }
 
-    /// Passes weighted draws to `enter` until it returns that `choices` have entered, at most [`REDRAWS`] draws more.
+    /// Draws positions by weight and passes them to `enter`, until `enter` returns that `choices` of them have been
+    /// accepted. Draws at most `choices` + [`REDRAWS`] − 2 times.
     fn draw(&self, choices: usize, cx: &mut PickCx<'_>, mut enter: impl FnMut(u32, &mut PickCx<'_>) -> usize) {
         for _ in 0..REDRAWS + choices - 2 {
             let at = self.positions[self.lottery.draw(cx.random())];
@@ -151,8 +157,8 @@ impl Light {
         }
     }
 
-    /// Returns the best of the drawn contenders, and its settled cost. The draws are weighted already, so a tie goes to the
-    /// first.
+    /// Returns the best one of the drawn contenders, and its cost for the comparison. If several have the best score,
+    /// the first wins. This is fair because they were drawn by weight.
     fn better(
         &self,
         drawn: &[Contender],
