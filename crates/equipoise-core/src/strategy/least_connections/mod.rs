@@ -22,42 +22,50 @@ use crate::{
     view::View,
 };
 
-/// The endpoint with the fewest requests in flight for its weight, exactly.
+/// A strategy that picks the endpoint with the fewest requests in flight, relative to the weights. It compares all
+/// endpoints exactly.
 ///
-/// Choose it where requests are long and differ (uploads, streams, sessions, queries), or where a pool is so small that two
-/// draws miss much. With many balancers in front of the same endpoints it is no better than [`P2c`](super::P2c), which
-/// costs less, because each balancer counts only its own requests. An endpoint that fails fast looks idle, so one that
-/// fails is [capped](super::Needs::caps_failing) at the share that its weight says. To send it less than that, use
-/// [`PeakEwma`](super::PeakEwma) or ejection.
+/// Choose it if requests are long and differ in length (uploads, streams, sessions, queries), or if the pool is so
+/// small that two random endpoints are a poor sample. If many balancers use the same endpoints, it is no better than
+/// [`P2c`](super::P2c), which costs less, because each balancer counts only its own requests.
+///
+/// An endpoint that fails fast has few requests in flight. Therefore a failing endpoint is
+/// [capped](super::Needs::caps_failing) at its share by weight. To send it less than this share, use
+/// [`PeakEwma`](super::PeakEwma) or outlier detection.
 ///
 /// # The least loaded endpoint
 ///
-/// With equal weights it is the endpoint with the fewest requests in flight. If several have as few, one of them is drawn.
+/// With equal weights, the endpoint with the fewest requests in flight is picked. If several have the fewest, one of
+/// them is drawn at random.
 ///
-/// With unequal weights, *fewest per weight* is not enough, because in-flight comes in whole requests. By
-/// `in-flight / weight`, each idle endpoint comes before all busy ones: with weights 198:1:1, the small ones get a third
-/// each at three in flight (as in HAProxy). By `(in-flight + 1) / weight`, they get nothing below 197 in flight. Here a
-/// difference of half a request does not count:
+/// With unequal weights, comparing requests in flight per weight is not enough, because their number is a whole number:
 ///
-/// - The *level* is the lowest `(in-flight + ½) / weight`. Endpoints whose `in-flight / weight` is at most the level are
-///   *low*.
-/// - One endpoint is drawn in proportion to the weights, and picked if it is low. (Beyond 2048 endpoints it is drawn in
-///   turn, from a random start.)
-/// - Otherwise the endpoint that has the level is picked. If several have it, one of them is drawn.
+/// - By `in-flight / weight`, each idle endpoint comes before all busy ones. With weights 198:1:1 and three requests in
+///   flight, each of the small endpoints gets a third of the requests (as in HAProxy).
+/// - By `(in-flight + 1) / weight`, the small endpoints get nothing below 197 requests in flight.
 ///
-/// So without load the shares follow the weights, and under load requests in flight follow them. With equal weights, only
-/// the endpoints with the fewest requests are low.
+/// This strategy ignores differences of half a request:
+///
+/// - The *level* is the lowest `(in-flight + ½) / weight`. An endpoint is *low* if its `in-flight / weight` is at most
+///   the level.
+/// - One endpoint is drawn in proportion to the weights, and picked if it is low. In pools of more than 2,048
+///   endpoints, it is not drawn at random: the endpoints take turns, from a random start.
+/// - Otherwise, the endpoint that has the level is picked. If several have it, one of them is drawn at random.
+///
+/// So without load, the shares of requests follow the weights. Under load, the requests in flight follow the weights.
+/// With equal weights, only the endpoints with the fewest requests are low.
 ///
 /// # Cost
 ///
-/// A pool of up to 16 endpoints is scanned. A larger one has a tree of atomics with sixteen children to a node, which
-/// holds the lowest load: pick, acquisition and release are O(log₁₆ n) without locks, build is O(n). A request that
-/// excludes endpoints walks the tree in order: O(log n) for each excluded endpoint on the way, O(n) at worst.
+/// A pool of up to 16 endpoints is scanned. A larger pool has a tree of atomic numbers: each node has 16 children and
+/// holds their lowest load. A pick, and the begin and end of a lease, take O(log₁₆ n) time for n endpoints, without
+/// locks. Building the picker takes O(n) time. A request that excludes endpoints searches the tree in the order of the
+/// loads. This takes O(log n) time for each excluded endpoint that it meets, and O(n) at worst.
 ///
-/// Leases are counted at acquisition, also those of requests that are bound to an endpoint, and the counts survive each
-/// update. On one thread the choice is exact. With several, a pick does not see picks and releases that run at the same
-/// moment: two threads can pick the same least loaded endpoint. The next pick after these calls is exact again. Ties are
-/// broken at random, so that threads seldom pick the same endpoint.
+/// The strategy counts all leases, also those of requests that are bound to an endpoint, and the counts survive updates
+/// of the pool. On one thread, the choice is exact. With several threads, a pick does not see picks and ends of leases
+/// that run at the same moment: two threads can pick the same least loaded endpoint. The next pick after them is exact
+/// again. If endpoints have equal loads, the choice is random. So threads rarely pick the same endpoint.
 ///
 /// Sources: HAProxy's `leastconn` and nginx's `least_conn`; for the half request, Webster's method of apportionment.
 ///
@@ -76,14 +84,14 @@ pub struct LeastConnections {
 }
 
 impl LeastConnections {
-    /// The strategy. It has no settings.
+    /// Creates the strategy. It has no settings.
     pub fn new() -> Self {
         Self::default()
     }
 }
 
 impl Clone for LeastConnections {
-    /// A strategy for another pool. It shares nothing with this one.
+    /// Creates a strategy for another pool. It shares no counts with this one.
     fn clone(&self) -> Self {
         Self::new()
     }
@@ -111,8 +119,8 @@ impl Strategy for LeastConnections {
         let memories = Memories::of(view, last.map(|last| &last.memories));
         let mut slots: Box<[Slot]> =
             view.eligible().iter().copied().filter(|&slot| memories.get(slot).is_some()).collect();
-        // Each balancer begins elsewhere: among equal endpoints, a tournament favours those in its last nodes, which have
-        // fewer children.
+        // Each balancer begins at another endpoint. Of endpoints with equal loads, a tournament favours those in its
+        // last nodes, because these nodes have fewer children.
         slots.rotate_left(below(slots.len(), view.random() as u32));
         let weights: Vec<u32> = slots.iter().map(|&slot| view.weight(slot)).collect();
         let lottery = Lottery::new(&weights);
@@ -141,10 +149,11 @@ impl Strategy for LeastConnections {
     }
 }
 
-/// The picker of [`LeastConnections`].
+/// The picker of [`LeastConnections`]: the part of the strategy that picks. The strategy builds a new one at each
+/// change of the pool.
 pub struct LeastConnectionsPicker {
     slots: Box<[Slot]>,
-    /// 1 / weight, by position; `None` for equal weights.
+    /// 1 / weight for each position. `None` if all weights are equal.
     inverse: Option<Box<[f64]>>,
     lottery: Lottery,
     tickets: PickCounter,
@@ -152,12 +161,15 @@ pub struct LeastConnectionsPicker {
     memories: Memories<LeastConnectionsState>,
 }
 
-/// The largest pool in which the first endpoint is drawn at random. In larger pools it is drawn in turn.
+/// The size of the largest pool in which the first endpoint is drawn at random. In larger pools, the endpoints take
+/// turns.
 const MOST_DRAWN: usize = 2048;
 
+/// The loads of all endpoints, in a form that depends on their number.
 enum Loads {
-    /// By position.
+    /// The state of the endpoint at each position. All of them are read at each pick.
     Few(Box<[Arc<LeastConnectionsState>]>),
+    /// A tree that finds the lowest load without reading all.
     Many(Registered<Tournament>),
 }
 
@@ -166,8 +178,9 @@ impl Picker for LeastConnectionsPicker {
         if self.slots.is_empty() {
             return None;
         }
-        // Not in turn: an endpoint that is done before its next turn would look as fast as any other. But in a large pool
-        // each random endpoint is a cache miss, while the next one is a neighbour in memory.
+        // The endpoint is drawn at random, because with turns, every endpoint that finishes before its next turn would
+        // seem equally fast. In a large pool, turns are used: a random endpoint costs a cache miss, and the next one
+        // is a neighbour in memory.
         let bits = cx.random();
         let drawn = match self.slots.len() {
             ..=MOST_DRAWN => self.lottery.draw(bits),
@@ -182,7 +195,8 @@ impl Picker for LeastConnectionsPicker {
 }
 
 impl LeastConnectionsPicker {
-    /// Whether an endpoint of this load is low: whether its load without the half request is at most the lowest load.
+    /// Returns whether the endpoint at position `at` is low: whether its load without the half request is at most the
+    /// lowest load.
     #[inline]
     fn is_low(&self, at: usize, load: f64, lowest: f64) -> bool {
         load - self.inverse(at) <= lowest
@@ -205,8 +219,8 @@ impl LeastConnectionsPicker {
             // No load is lower.
             return Some(drawn);
         }
-        // The draw has used the upper half of the bits. With unequal weights it has also used the lower half, of which the
-        // last bits matter least.
+        // The draw has used the upper half of the bits. With unequal weights it has also used the lower half, whose
+        // last bits matter least. The rotation puts them first.
         let start = below(states.len(), (bits as u32).rotate_left(16));
         let (mut best, mut lowest, mut own) = (None, f64::INFINITY, f64::INFINITY);
         for part in [start..states.len(), 0..start] {

@@ -1,4 +1,4 @@
-//! A tree that finds the least loaded endpoint without a scan.
+//! A tree of atomic numbers that finds the least loaded endpoint without reading the loads of all endpoints.
 
 use std::sync::Arc;
 
@@ -12,43 +12,47 @@ use crate::{
     sync::{AtomicU64, Ordering, ordered},
 };
 
-/// The number of children of a node: two cache lines of keys. A wider node means fewer levels with more keys to compare on
-/// each. Four levels suffice for 65 536 endpoints. (Models under loom need a tree, not many endpoints.)
+/// The number of children of a node. 16 keys fill two cache lines. With more children, the tree has fewer levels, and
+/// more keys are compared on each. Four levels are enough for 65,536 endpoints. Models under loom use 2, because they
+/// need a tree and not many endpoints.
 pub(super) const WIDTH: usize = if cfg!(loom) { 2 } else { 16 };
 
-/// A tree of keys, each node holding the lowest of its sixteen children; the leaves are the endpoints' loads.
+/// A tree of keys. The leaves are the loads of the endpoints, and each node holds the lowest key of its 16 children.
 ///
-/// Everything in it is derived: a leaf follows its endpoint's count, which is kept with the endpoint, and a node follows its
-/// children. After a write, a hook *reads again* what the written word is derived from, and repeats if it has changed
-/// meanwhile. So the last write to each word is right, and when no hook is running every word is exact. While hooks run, a
-/// word can lack what they have not yet written. A pick is then wrong by as many leases. It never fails, because it
-/// descends by the children that it finds.
+/// All keys are derived: a leaf from the lease count of its endpoint, which is stored with the endpoint, and a node
+/// from its children. After a hook has written a key, it *reads again* the values from which this key is derived. If
+/// they have changed meanwhile, it writes the key again. So the last write to each key is correct, and while no hook is
+/// running, all keys are exact. While hooks run, a key may lack the changes that they have not written yet. A pick can
+/// then be wrong by that many leases. A pick never fails, because it follows the children that it finds.
 ///
-/// The argument needs one order over all accesses, hence `SeqCst` throughout. On x86 that costs nothing: the writes are
-/// read-modify-writes anyway.
+/// This argument needs a single order of all accesses, so all of them are `SeqCst`. On x86 this costs nothing, because
+/// the writes are read-modify-write operations anyway.
 pub(super) struct Tournament {
-    /// The leaves by slot; `None` for slots of other tiers and parts.
+    /// The leaf of each slot. `None` for slots whose endpoints are not in this tree, for example because they belong to
+    /// another tier.
     leaves: Box<[Option<Leaf>]>,
-    /// Keeps the states alive whose addresses the leaves hold.
+    /// Keeps the states alive whose addresses are stored in the leaves.
     _memories: Memories<LeastConnectionsState>,
-    /// The keys, level by level, from the leaves up to the first level with at most [`WIDTH`] keys. A key is the bits of a
-    /// positive `f64`, which have the order of the number.
+    /// The keys of each level, from the leaves up to the first level with at most [`WIDTH`] keys. A key is the bits of
+    /// a positive `f64`. These bits have the same order as the number.
     levels: Box<[Box<[AtomicU64]>]>,
 }
 
-/// The leaf of an endpoint: what a hook needs to update its key.
+/// The leaf of one endpoint: what a hook needs to update the endpoint's key.
 #[derive(Clone, Copy)]
 struct Leaf {
-    /// The address of its state, to tell it from an endpoint with the same slot in another pool or of another time.
+    /// The address of the endpoint's state. It distinguishes the endpoint from others that had the same slot earlier,
+    /// or have it in another pool.
     state: usize,
-    /// 1 / weight.
+    /// 1 / weight of the endpoint.
     inverse: f64,
+    /// The position of the endpoint's key in the lowest level.
     at: u32,
 }
 
 impl Tournament {
-    /// A tournament of the endpoints in these slots, registered for hooks. It is exact from the first pick on, also if leases
-    /// begin and end while it is built.
+    /// Creates a tournament of the endpoints in these slots, and registers it so that hooks update it. It is exact from
+    /// the first pick, even if leases begin and end while it is built.
     pub(super) fn registered(
         slots: &[Slot],
         inverse: impl Fn(usize) -> f64,
@@ -72,7 +76,7 @@ impl Tournament {
         levels.push(keys);
         let levels = levels.into_iter().map(|keys| keys.into_iter().map(AtomicU64::new).collect()).collect();
         let tournament = live.register(Self { leaves, _memories: memories.clone(), levels });
-        // Leases that began or ended before the hooks found the tournament.
+        // Corrects the keys of endpoints whose leases began or ended before the hooks knew this tournament.
         for &slot in slots {
             if let (Some(state), Some(leaf)) = (memories.get(slot), tournament.leaves[slot.index()])
                 && tournament.key(leaf.at as usize) != load_of(state.count(), leaf.inverse)
@@ -83,19 +87,19 @@ impl Tournament {
         tournament
     }
 
-    /// The load of the endpoint at this position.
+    /// Returns the load of the endpoint at this position.
     #[inline]
     pub(super) fn key(&self, at: usize) -> f64 {
         self.levels[0].get(at).map_or(f64::MAX, |key| f64::from_bits(key.load(Ordering::SeqCst)))
     }
 
-    /// The lowest load of all endpoints.
+    /// Returns the lowest load of all endpoints.
     #[inline]
     pub(super) fn lowest(&self) -> f64 {
         f64::from_bits(self.levels.last().map_or(u64::MAX, |top| lowest_of(top)))
     }
 
-    /// The position of an endpoint with the lowest load. Of several, `bits` choose one.
+    /// Returns the position of an endpoint with the lowest load. If several have it, `bits` choose one of them.
     #[inline]
     pub(super) fn winner(&self, bits: u64) -> Option<usize> {
         let (top, rest) = self.levels.split_last()?;
@@ -106,12 +110,13 @@ impl Tournament {
             let (child, key) = first_lowest(children, bits.rotate_left(8 * depth))?;
             (at, found) = (at * WIDTH + child, key);
         }
-        // The load below this node has just risen: there may be a lower one elsewhere.
+        // A load below this node has risen since the node was read. There may be a lower one elsewhere.
         if found > promised { self.winner_among(bits, &mut |_| true) } else { Some(at) }
     }
 
-    /// The position of the endpoint with the lowest load among those for which `usable` returns true. Only subtrees with a
-    /// lower key than the load found so far are entered, and `usable` is called at most once per endpoint.
+    /// Returns the position of an endpoint with the lowest load among those for which `usable` returns true. Only
+    /// subtrees whose key is lower than the lowest load found so far are searched. `usable` is called at most once for
+    /// each endpoint.
     pub(super) fn winner_among(&self, bits: u64, usable: &mut dyn FnMut(usize) -> bool) -> Option<usize> {
         let mut best = (u64::MAX, None);
         let top = self.levels.len().checked_sub(1)?;
@@ -149,8 +154,8 @@ impl Tournament {
         }
     }
 
-    /// Updates the tree after a lease on the endpoint in `slot` has begun or ended. Does nothing if that endpoint has no
-    /// leaf here, because it belongs to another tier or has left.
+    /// Updates the tree after a lease on the endpoint in `slot` has begun or ended. Does nothing if the endpoint has no
+    /// leaf in this tree, because it belongs to another tier or has left the pool.
     #[inline]
     pub(super) fn follow(&self, slot: Slot, state: &LeastConnectionsState) {
         if let Some(Some(leaf)) = self.leaves.get(slot.index())
@@ -176,13 +181,13 @@ impl Tournament {
             count = again;
             now = load_of(count, leaf.inverse).to_bits();
             key.swap(now, Ordering::SeqCst);
-            // Other threads may have seen any of several keys here, so every node above is checked.
+            // Other threads may have read any of several keys here, so all nodes above are checked.
             was = 0;
         }
         self.ascend(at, was, now);
     }
 
-    /// Updates the nodes above after a child's key has changed from `was` to `now`.
+    /// Updates the nodes above a child whose key has changed from `was` to `now`.
     #[inline]
     fn ascend(&self, mut at: usize, mut was: u64, mut now: u64) {
         for pair in self.levels.windows(2) {
@@ -191,7 +196,7 @@ impl Tournament {
             ordered();
             let stands = node.load(Ordering::SeqCst);
             if was > stands && now >= stands {
-                // The child was not the lowest and is not now.
+                // The child was not the lowest, and it is not the lowest now.
                 return;
             }
             let mut lowest = lowest_of(children);
@@ -230,7 +235,8 @@ fn lowest_of(keys: &[AtomicU64]) -> u64 {
     keys.iter().map(|key| key.load(Ordering::SeqCst)).fold(u64::MAX, u64::min)
 }
 
-/// The index of the lowest key, and that key. Of several, it is the first in an order that `bits` choose.
+/// Returns the index of the lowest key, and the key. If several keys are the lowest, it returns the first of them in an
+/// order that `bits` choose.
 #[inline]
 fn first_lowest(keys: &[AtomicU64], bits: u64) -> Option<(usize, u64)> {
     let mut best = None;
@@ -244,8 +250,8 @@ fn first_lowest(keys: &[AtomicU64], bits: u64) -> Option<(usize, u64)> {
     best
 }
 
-/// The numbers below `n`, which is at most [`WIDTH`], in one of 128 orders that `bits` choose. Rotations alone are too few:
-/// an endpoint after many busy ones would win their ties too.
+/// Returns the numbers below `n` in one of 128 orders that `bits` choose. `n` is at most [`WIDTH`]. Rotations alone are
+/// not enough: an endpoint that follows many busy ones would be chosen too often.
 #[inline]
 fn shuffled(n: usize, bits: u64) -> impl Iterator<Item = usize> {
     let (start, stride) = (bits as usize >> 4, bits as usize & 15 | 1);
