@@ -3,8 +3,9 @@ use crate::{
     strategy::{AnyStrategy, InvalidChoices, InvalidCombinator, InvalidHashing, InvalidSpan, Random},
 };
 
-/// The vocabulary of strategies by name, as a marker type without values. `StrategyDefinition` and
-/// `InvalidStrategy` are the definitions and errors of this vocabulary.
+/// The [`Vocabulary`](crate::spec::Vocabulary) of strategies by name, as a marker type without values.
+/// [`StrategyDefinition`] and [`InvalidStrategy`](super::InvalidStrategy) are the definitions and errors of this
+/// vocabulary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strategies {}
 
