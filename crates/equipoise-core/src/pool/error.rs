@@ -13,40 +13,40 @@ pub enum PickError {
     #[error("the pool has no endpoints")]
     Empty,
     /// No endpoint is eligible: each one is unhealthy, draining, in maintenance or of weight 0.
-    #[error("none of the {members} endpoints takes new work")]
+    #[error("none of the {members} endpoints accepts new requests")]
     Unavailable {
         /// The number of endpoints in the pool.
         members: usize,
     },
     /// All eligible endpoints that the request does not exclude are busy. Each one is at its limit, is on probation
     /// while the single request of its probation is in flight, or was refused by the strategy.
-    #[error("the endpoints that take new work are at their limit, or the strategy lets no more in")]
+    #[error("all endpoints that accept new requests are at their limit, or the strategy refuses the request")]
     Saturated,
     /// The request [excludes](crate::PickRequest::exclude) all eligible endpoints.
-    #[error("all endpoints that take new work are excluded from this request")]
+    #[error("the request excludes all endpoints that accept new requests")]
     Excluded,
     /// The request is [strictly](crate::Binding::strict) bound to an endpoint that cannot serve it now.
-    #[error("the request is bound to an endpoint that cannot take it: {missed}")]
+    #[error("the request is strictly bound to an endpoint that cannot serve it: {missed}")]
     Bound {
         /// Why the bound endpoint cannot serve the request.
         missed: MissReason,
     },
-    /// The request has no session, and only requests with a session are accepted. Pools never return this error. Crates
-    /// that handle sessions do.
-    #[error("the request has no session, and only requests that have one are let in")]
+    /// The request has no session, and only requests with a session are accepted. Pools never return this error. It is
+    /// for crates that handle sessions, such as `equipoise-affinity`.
+    #[error("the request has no session, and only requests with a session are accepted")]
     Unbound,
     /// The strategy picked no endpoint, although at least one usable endpoint has no limit.
-    #[error("the strategy declined to choose among usable endpoints")]
+    #[error("the strategy picked no endpoint, although some are usable")]
     Declined,
     /// The strategy has a bug: it picked a slot that is empty, not eligible, or excluded by the request.
-    #[error("the strategy chose slot {}, which cannot be picked for this request", slot.index())]
+    #[error("the strategy picked slot {}, which is not usable for this request", slot.index())]
     Misbehaved {
         /// The slot that the strategy picked.
         slot: Slot,
     },
     /// The strategy panicked during the pick. The pool can still be used. With `panic = "abort"`, the process ends
     /// instead.
-    #[error("the strategy panicked while it picked")]
+    #[error("the strategy panicked during the pick")]
     Panicked,
 }
 
@@ -79,7 +79,8 @@ impl PickError {
     }
 }
 
-/// The error of a change of a pool. The pool has not changed.
+/// The error of a method that changes a pool, such as [`Pool::update`](crate::Pool::update): why the change was
+/// refused. The pool has not changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UpdateError {
@@ -102,13 +103,13 @@ pub enum UpdateError {
     },
     /// An endpoint would join without a target: the closure given to [`try_update_with`](crate::Pool::try_update_with)
     /// returned `Ok(None)` for it.
-    #[error("endpoint {id:?} joins and has no target to keep: make one for it")]
+    #[error("endpoint {id:?} joins and has no target yet: return `Some(target)` for it")]
     NoTarget {
         /// The id of the endpoint that has no target.
         id: EndpointId,
     },
     /// The pool would have more than 2³² − 1 endpoints, which is the maximum.
-    #[error("{count} endpoints are more than a pool can hold: at most {}", u32::MAX)]
+    #[error("{count} endpoints are too many: a pool has at most {}", u32::MAX)]
     TooMany {
         /// The number of endpoints that the pool would have.
         count: usize,

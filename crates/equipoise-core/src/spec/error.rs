@@ -11,7 +11,7 @@ use super::{
 #[non_exhaustive]
 pub enum InvalidText<V: Vocabulary> {
     /// The text uses a name that does not exist, such as the name of an unknown strategy.
-    #[error("there is no {} {name:?}{}: {}there are {}", V::NOUN, place(*.at), suggestion(.name, names::<V>()), listed(names::<V>()))]
+    #[error("there is no {} {name:?}{}: {}valid names are {}", V::NOUN, place(*.at), suggestion(.name, names::<V>()), listed(names::<V>()))]
     UnknownName {
         /// The unknown name, as it is in the text.
         name: String,
@@ -29,7 +29,7 @@ pub enum InvalidText<V: Vocabulary> {
         at: Position,
     },
     /// The text sets a parameter twice.
-    #[error("{} is given {} twice{}", .definition.name(), .parameter.name(), place(*.at))]
+    #[error("{} sets {} twice{}", .definition.name(), .parameter.name(), place(*.at))]
     RepeatedParameter {
         /// The definition of the strategy or mode in front of the brackets.
         definition: &'static Definition<V>,
@@ -72,7 +72,7 @@ pub enum InvalidText<V: Vocabulary> {
         reason: V::Refusal,
     },
     /// The text uses a combinator (a strategy that wraps another one) without the strategy that it should wrap.
-    #[error("{name}{} wraps another strategy, which stands in its brackets: {name}(p2c)", place(*.at), name = .definition.name())]
+    #[error("{name}{} needs a strategy to wrap, in brackets, such as {name}(p2c)", place(*.at), name = .definition.name())]
     NothingWrapped {
         /// The definition of the combinator.
         definition: &'static Definition<V>,
@@ -81,7 +81,7 @@ pub enum InvalidText<V: Vocabulary> {
     },
     /// The brackets contain a strategy where none is allowed: the strategy or mode in front of them wraps no strategy,
     /// or the brackets already contain the strategy to wrap.
-    #[error("{} wraps {}, so {found:?}{} has no place there; {}", .definition.name(), capacity(.definition), place(*.at), parameters(.definition))]
+    #[error("{} cannot contain the strategy {found:?}{}, because it wraps {}; {}", .definition.name(), place(*.at), capacity(.definition), parameters(.definition))]
     Misplaced {
         /// The definition of the strategy or mode in front of the brackets.
         definition: &'static Definition<V>,
@@ -91,13 +91,13 @@ pub enum InvalidText<V: Vocabulary> {
         at: Position,
     },
     /// The text nests specs more than [`MAX_DEPTH`] levels deep.
-    #[error("more than {MAX_DEPTH} are nested in each other{}", place(*.at))]
+    #[error("the text is nested more than {MAX_DEPTH} levels deep{}", place(*.at))]
     TooDeep {
         /// The position in the text of the first spec that is nested too deep.
         at: Position,
     },
     /// The text has a syntax error, such as a missing bracket or comma.
-    #[error("{expected} should stand{}, not {}", place(*.at), shown(*.found))]
+    #[error("expected {expected}{}, found {}", place(*.at), shown(*.found))]
     Syntax {
         /// What is valid at the position of the error, in words.
         expected: &'static str,
@@ -119,7 +119,7 @@ fn place(at: Position) -> String {
 }
 
 fn shown(found: Option<char>) -> String {
-    found.map_or_else(|| "the end".to_owned(), |found| format!("{found:?}"))
+    found.map_or_else(|| "the end of the text".to_owned(), |found| format!("{found:?}"))
 }
 
 fn listed(names: impl Iterator<Item = &'static str>) -> String {
@@ -142,14 +142,14 @@ fn parameters<V: Vocabulary>(definition: &Definition<V>) -> String {
 }
 
 fn capacity<V: Vocabulary>(definition: &Definition<V>) -> &'static str {
-    if definition.wraps() { "one strategy" } else { "no strategy" }
+    if definition.wraps() { "only one strategy" } else { "no strategy" }
 }
 
 fn wanted(parameter: &Parameter) -> String {
     let Parameter { name, kind, example, note, .. } = parameter;
     match kind {
-        // The words are examples enough.
-        Kind::Choice(_) => format!("{name} is {kind}{note}"),
+        // The description lists the values, so an example is not needed.
+        Kind::Choice(_) | Kind::Bool | Kind::Flag => format!("{name} is {kind}{note}"),
         _ => format!("{name} is {kind}{note}, such as {example}"),
     }
 }

@@ -2,7 +2,7 @@
 //! use this constant.
 //!
 //! ```ignore
-//! const DECAY: Param<Duration> = Param::time("decay", "after it, an old latency counts for 1/e").default("10s");
+//! const DECAY: Param<Duration> = Param::time("decay", "the time after which an old latency weighs 1/e").default("10s");
 //! ```
 //!
 //! Defaults of numbers and times are parsed at compile time. A default that is not a value of the type is a compile

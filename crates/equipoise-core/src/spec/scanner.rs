@@ -61,7 +61,7 @@ impl<'a> Scanner<'a> {
 
     pub(super) fn end(&mut self) -> Result<(), Unexpected> {
         self.space();
-        if self.peek().is_none() { Ok(()) } else { Err(self.expected("the end")) }
+        if self.peek().is_none() { Ok(()) } else { Err(self.expected("the end of the text")) }
     }
 
     pub(super) fn space(&mut self) {
@@ -123,7 +123,7 @@ impl<'a> Scanner<'a> {
             let text = scanner.text()?.ok_or_else(|| scanner.expected("a text"))?;
             if texts.insert(name, text).is_some() {
                 scanner.byte = begin;
-                return Err(scanner.expected("another name: this one has a text"));
+                return Err(scanner.expected("a name that is not in the list yet"));
             }
             Ok(())
         })?;
@@ -134,6 +134,7 @@ impl<'a> Scanner<'a> {
     pub(super) fn numbers_by_name(&mut self) -> Result<Option<BTreeMap<String, u32>>, Unexpected> {
         let mut numbers = BTreeMap::new();
         let found = self.braced(|scanner| {
+            let name_begin = scanner.byte;
             let name = scanner.text()?.ok_or_else(|| scanner.expected("a name"))?;
             if !scanner.takes('=') {
                 return Err(scanner.expected("\"=\" and a whole number"));
@@ -145,8 +146,8 @@ impl<'a> Scanner<'a> {
                 return Err(scanner.expected("a whole number below 2^32"));
             };
             if numbers.insert(name, number).is_some() {
-                scanner.byte = begin;
-                return Err(scanner.expected("the number of another name: this one has one"));
+                scanner.byte = name_begin;
+                return Err(scanner.expected("a name that is not in the list yet"));
             }
             Ok(())
         })?;

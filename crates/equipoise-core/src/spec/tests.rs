@@ -123,20 +123,23 @@ fn defaults_are_not_written_and_flags_stand_alone() {
 #[test]
 fn errors_say_where_and_what_would_be_right() {
     for (text, message) in [
-        ("", "a shape should stand (at 1), not the end"),
-        ("sqare", r#"there is no shape "sqare" (at 1): did you mean square? there are dot, square, frame"#),
+        ("", "expected a shape (at 1), found the end of the text"),
+        ("sqare", r#"there is no shape "sqare" (at 1): did you mean square? valid names are dot, square, frame"#),
         (
             "square(number=10)",
             r#"square cannot have number="10" (at 15): number is a whole number from 1 to 9, such as 3"#,
         ),
         (
             "square(open={secret})",
-            r#"square cannot have open="…" (at 13): open is a text (in quotes, if it has other characters than letters, digits and -_.:/+), such as a"#,
+            r#"square cannot have open="…" (at 13): open is a text (in quotes if it has characters other than letters, digits and -_.:/+), such as a"#,
         ),
         ("square(open=a, number=9)", "square (at 8): open is refused"),
-        ("square(flag, flag)", "square is given flag twice (at 14)"),
-        ("square(timed=wait)", "\"(\" and a time should stand (at 18), not ')'"),
-        ("frame(dot, dot)", r#"frame wraps one strategy, so "dot" (at 12) has no place there; it has no parameters"#),
+        ("square(flag, flag)", "square sets flag twice (at 14)"),
+        ("square(timed=wait)", "expected \"(\" and a time (at 18), found ')'"),
+        (
+            "frame(dot, dot)",
+            r#"frame cannot contain the strategy "dot" (at 12), because it wraps only one strategy; it has no parameters"#,
+        ),
         ("frame(x=1)", r#"frame has no parameter "x" (at 7): it has no parameters"#),
     ] {
         assert_eq!(refused(text), message, "{text}");

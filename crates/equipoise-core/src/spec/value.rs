@@ -127,9 +127,9 @@ impl Kind {
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::Number { from, to: u64::MAX } => write!(f, "a whole number from {from} on, below 2^64"),
+            Self::Number { from, to: u64::MAX } => write!(f, "a whole number from {from} to 2^64 - 1"),
             Self::Number { from, to } if to == u64::from(u32::MAX) => {
-                write!(f, "a whole number from {from} on, below 2^32")
+                write!(f, "a whole number from {from} to 2^32 - 1")
             }
             Self::Number { from, to } => write!(f, "a whole number from {from} to {to}"),
             Self::Real { from: f64::MIN, to: f64::MAX } => f.write_str("a number"),
@@ -137,10 +137,10 @@ impl fmt::Display for Kind {
             Self::Time { from: Duration::ZERO, to: Duration::MAX } => f.write_str("a time in h, m, s, ms, us or ns"),
             Self::Time { from, to } => write!(f, "a time from {} to {} in h, m, s, ms, us or ns", Time(from), Time(to)),
             Self::Bool => f.write_str("true or false"),
-            Self::Flag => f.write_str("there or not, or true or false"),
-            Self::Text => f.write_str("a text (in quotes, if it has other characters than letters, digits and -_.:/+)"),
+            Self::Flag => f.write_str("true or false; its name alone means true"),
+            Self::Text => f.write_str("a text (in quotes if it has characters other than letters, digits and -_.:/+)"),
             Self::Character => {
-                f.write_str("one character of ASCII (in quotes, if it is none of letters, digits and -_.:/+)")
+                f.write_str("one ASCII character (in quotes unless it is a letter, a digit or one of -_.:/+)")
             }
             Self::Choice(words) => f.write_str(&either(words.iter().copied())),
             Self::ChoiceOrTimed { words, timed, from, to } => {
@@ -150,7 +150,9 @@ impl fmt::Display for Kind {
             Self::Range => f.write_str("a range of whole numbers below 2^32"),
             Self::List => f.write_str("a list of texts in curly brackets"),
             Self::TextsByName => f.write_str("a list of texts in curly brackets, each with its name"),
-            Self::NumbersByName => f.write_str("a list of whole numbers below 2^32, each with its name"),
+            Self::NumbersByName => {
+                f.write_str("a list of whole numbers below 2^32 in curly brackets, each with its name")
+            }
             Self::Strategy => f.write_str("a strategy"),
         }
     }

@@ -8,11 +8,14 @@ use crate::{refusal, spec};
 fn what_is_wrong_is_refused_with_what_would_be_right() {
     let names = by_name::all().iter().map(by_name::StrategyDefinition::name).collect::<Vec<_>>().join(", ");
     for (text, message) in [
-        ("", r#"the name of a strategy should stand (at 1), not the end"#),
-        ("p2d", &*format!("there is no strategy \"p2d\" (at 1): did you mean p2c? there are {names}")),
-        ("P2C", &*format!("there is no strategy \"P2C\" (at 1): did you mean p2c? there are {names}")),
-        ("slow-start(p2d)", &*format!("there is no strategy \"p2d\" (at 12): did you mean p2c? there are {names}")),
-        ("weighted", &*format!("there is no strategy \"weighted\" (at 1): there are {names}")),
+        ("", r#"expected the name of a strategy (at 1), found the end of the text"#),
+        ("p2d", &*format!("there is no strategy \"p2d\" (at 1): did you mean p2c? valid names are {names}")),
+        ("P2C", &*format!("there is no strategy \"P2C\" (at 1): did you mean p2c? valid names are {names}")),
+        (
+            "slow-start(p2d)",
+            &*format!("there is no strategy \"p2d\" (at 12): did you mean p2c? valid names are {names}"),
+        ),
+        ("weighted", &*format!("there is no strategy \"weighted\" (at 1): valid names are {names}")),
         ("p2c(choice=3)", r#"p2c has no parameter "choice" (at 5): did you mean choices? its parameters are choices"#),
         ("p2c(seed=3)", r#"p2c has no parameter "seed" (at 5): its parameters are choices"#),
         ("random(seed=3)", r#"random has no parameter "seed" (at 8): it has no parameters"#),
@@ -20,7 +23,7 @@ fn what_is_wrong_is_refused_with_what_would_be_right() {
         ("p2c(choices=)", r#"p2c cannot have choices="" (at 13): choices is a whole number from 2 to 10, such as 2"#),
         (
             "maglev(seed=-1)",
-            r#"maglev cannot have seed="-1" (at 13): seed is a whole number from 0 on, below 2^64, such as 0"#,
+            r#"maglev cannot have seed="-1" (at 13): seed is a whole number from 0 to 2^64 - 1, such as 0"#,
         ),
         (
             "peak-ewma(decay=10)",
@@ -29,25 +32,28 @@ fn what_is_wrong_is_refused_with_what_would_be_right() {
         ("slow-start(p2c, floor=nan)", r#"slow-start cannot have floor="nan" (at 23): floor is a number, such as 0.1"#),
         (
             "slow-start(p2c, from-the-first=yes)",
-            r#"slow-start cannot have from-the-first="yes" (at 32): from-the-first is true or false, such as false"#,
+            r#"slow-start cannot have from-the-first="yes" (at 32): from-the-first is true or false"#,
         ),
         ("peak-ewma(decay=0s)", "peak-ewma (at 1): decay cannot be 0ns: it is at least 1 us, usually some seconds"),
         ("peak-ewma(fade=1ns)", "peak-ewma (at 1): fade cannot be 1ns: it is at least 1 us, usually some seconds"),
         ("least-time(period=0s)", "least-time (at 1): period cannot be 0ns: it is at least 1 us, usually some seconds"),
-        ("p2c(choices=2, choices=3)", "p2c is given choices twice (at 16)"),
-        ("p2c(choices=2", r#""," or ")" should stand (at 14), not the end"#),
-        ("p2c(choices=2))", r#"the end should stand (at 15), not ')'"#),
-        ("p2c random", r#"the end should stand (at 5), not 'r'"#),
-        ("p2c(choices)", r#""=" and a value should stand (at 12), not ')'"#),
-        ("p2c(", "a parameter should stand (at 5), not the end"),
-        ("slow-start(", "a strategy or a parameter should stand (at 12), not the end"),
-        ("p2c(random)", r#"p2c wraps no strategy, so "random" (at 5) has no place there; its parameters are choices"#),
+        ("p2c(choices=2, choices=3)", "p2c sets choices twice (at 16)"),
+        ("p2c(choices=2", r#"expected "," or ")" (at 14), found the end of the text"#),
+        ("p2c(choices=2))", r#"expected the end of the text (at 15), found ')'"#),
+        ("p2c random", r#"expected the end of the text (at 5), found 'r'"#),
+        ("p2c(choices)", r#"expected "=" and a value (at 12), found ')'"#),
+        ("p2c(", "expected a parameter (at 5), found the end of the text"),
+        ("slow-start(", "expected a strategy or a parameter (at 12), found the end of the text"),
+        (
+            "p2c(random)",
+            r#"p2c cannot contain the strategy "random" (at 5), because it wraps no strategy; its parameters are choices"#,
+        ),
         (
             "bounded-load(ring, jump)",
-            r#"bounded-load wraps one strategy, so "jump" (at 20) has no place there; its parameters are factor"#,
+            r#"bounded-load cannot contain the strategy "jump" (at 20), because it wraps only one strategy; its parameters are factor"#,
         ),
-        ("bounded-load", "bounded-load (at 1) wraps another strategy, which stands in its brackets: bounded-load(p2c)"),
-        ("subset(p2c, size=3)", "subset (at 1) needs seed=…: seed is a whole number from 0 on, below 2^64, such as 7"),
+        ("bounded-load", "bounded-load (at 1) needs a strategy to wrap, in brackets, such as bounded-load(p2c)"),
+        ("subset(p2c, size=3)", "subset (at 1) needs seed=…: seed is a whole number from 0 to 2^64 - 1, such as 7"),
         (
             "maglev(table=1000)",
             "maglev (at 1): 1000 is no size for a Maglev table: it is a prime number of at most 5000011 (65537, 655373 or 5000011), best a hundred times the number of endpoints",
@@ -60,14 +66,14 @@ fn what_is_wrong_is_refused_with_what_would_be_right() {
             "aperture(p2c, peer=8, peers=8)",
             "aperture (at 1): there is no client number 8 among 8: clients are numbered from 0 to one less than there are",
         ),
-        (r#"zone-aware(p2c, zone="x)"#, "a closing quote should stand (at 25), not the end"),
+        (r#"zone-aware(p2c, zone="x)"#, "expected a closing quote (at 25), found the end of the text"),
         (
             "zone-aware(p2c, zone=x, callers={a=1, a=2})",
-            "the number of another name: this one has one should stand (at 41), not '2'",
+            "expected a name that is not in the list yet (at 39), found 'a'",
         ),
         (
             "zone-aware(p2c, zone=x, callers=3)",
-            r#"zone-aware cannot have callers="3" (at 33): callers is a list of whole numbers below 2^32, each with its name, such as {eu-1a=3, eu-1b=2}"#,
+            r#"zone-aware cannot have callers="3" (at 33): callers is a list of whole numbers below 2^32 in curly brackets, each with its name, such as {eu-1a=3, eu-1b=2}"#,
         ),
     ] {
         assert_eq!(refusal(text).to_string(), message, "{text}");

@@ -155,7 +155,7 @@ fn a_strict_binding_fails_and_says_why() {
     let closed = error(&request);
     assert_eq!(closed, PickError::Bound { missed: MissReason::Maintenance });
     assert!(closed.is_temporary());
-    assert_eq!(closed.to_string(), "the request is bound to an endpoint that cannot take it: in maintenance");
+    assert_eq!(closed.to_string(), "the request is strictly bound to an endpoint that cannot serve it: in maintenance");
     pool.set_availability("a", Availability::Up).expect("a is there");
     assert!(!error(&request.exclude(&["a".into()])).is_temporary(), "it has failed this request");
 }

@@ -13,9 +13,9 @@ fn what_is_wrong_is_refused_with_what_would_be_right() {
     let stores =
         if cfg!(feature = "redis") { "table, redis or store" } else { "table or store (feature redis adds redis)" };
     for (text, message) in [
-        ("", "the name of a mode should stand (at 1), not the end"),
-        ("coookie", &*format!("there is no mode \"coookie\" (at 1): did you mean cookie? there are {names}")),
-        ("COOKIE", &*format!("there is no mode \"COOKIE\" (at 1): did you mean cookie? there are {names}")),
+        ("", "expected the name of a mode (at 1), found the end of the text"),
+        ("coookie", &*format!("there is no mode \"coookie\" (at 1): did you mean cookie? valid names are {names}")),
+        ("COOKIE", &*format!("there is no mode \"COOKIE\" (at 1): did you mean cookie? valid names are {names}")),
         ("none(missing=refuse)", "none has no parameter \"missing\" (at 6): it has no parameters"),
         (
             "prefix(name=S, httponly)",
@@ -25,19 +25,19 @@ fn what_is_wrong_is_refused_with_what_would_be_right() {
             "cookie(SRV)",
             &*format!("cookie has no parameter \"SRV\" (at 8): its parameters are {}", parameters("cookie")),
         ),
-        ("cookie(name=S, secure, secure)", "cookie is given secure twice (at 24)"),
+        ("cookie(name=S, secure, secure)", "cookie sets secure twice (at 24)"),
         (
             "cookie",
-            "cookie (at 1) needs name=…: name is a text (in quotes, if it has other characters than letters, digits and -_.:/+), such as SRV",
+            "cookie (at 1) needs name=…: name is a text (in quotes if it has characters other than letters, digits and -_.:/+), such as SRV",
         ),
         (
             "cookie(name=)",
-            "cookie cannot have name=\"\" (at 13): name is a text (in quotes, if it has other characters than letters, digits and -_.:/+), such as SRV",
+            "cookie cannot have name=\"\" (at 13): name is a text (in quotes if it has characters other than letters, digits and -_.:/+), such as SRV",
         ),
-        ("cookie(name)", "\"=\" and a value should stand (at 12), not ')'"),
+        ("cookie(name)", "expected \"=\" and a value (at 12), found ')'"),
         (
             "cookie(name=S, secure=yes)",
-            "cookie cannot have secure=\"yes\" (at 23): secure is there or not, or true or false, such as true",
+            "cookie cannot have secure=\"yes\" (at 23): secure is true or false; its name alone means true",
         ),
         (
             "cookie(name=S, values=tokens)",
@@ -61,8 +61,8 @@ fn what_is_wrong_is_refused_with_what_would_be_right() {
             "host(missing=wait(0s))",
             "host cannot have missing=\"wait(0s)\" (at 14): missing is rebind, refuse or wait(…) with a time from 1ms to 1h, such as rebind",
         ),
-        ("host(missing=wait)", "\"(\" and a time should stand (at 18), not ')'"),
-        ("host(missing=wait(5s)", "\",\" or \")\" should stand (at 22), not the end"),
+        ("host(missing=wait)", "expected \"(\" and a time (at 18), found ')'"),
+        ("host(missing=wait(5s)", "expected \",\" or \")\" (at 22), found the end of the text"),
         (
             "host(max-share=0.9)",
             "host cannot have max-share=\"0.9\" (at 16): max-share is a number from 1 to 100, such as 1.25",
@@ -73,20 +73,20 @@ fn what_is_wrong_is_refused_with_what_would_be_right() {
         ),
         (
             "route(cookie=S, after-first=ab)",
-            "route cannot have after-first=\"ab\" (at 29): after-first is one character of ASCII (in quotes, if it is none of letters, digits and -_.:/+), such as .",
+            "route cannot have after-first=\"ab\" (at 29): after-first is one ASCII character (in quotes unless it is a letter, a digit or one of -_.:/+), such as .",
         ),
         (
             "source(trusted=10.0.0.0/8)",
             "source cannot have trusted=\"10.0.0.0/8\" (at 16): trusted is a list of texts in curly brackets, such as {}",
         ),
-        ("source(trusted={10.0.0.0/8", "\",\" or \"}\" should stand (at 27), not the end"),
-        ("source(trusted={,})", "a text should stand (at 17), not ','"),
+        ("source(trusted={10.0.0.0/8", "expected \",\" or \"}\" (at 27), found the end of the text"),
+        ("source(trusted={,})", "expected a text (at 17), found ','"),
         (
             "cookie(name=S, values=name, names={a=A, a=B})",
-            "another name: this one has a text should stand (at 41), not 'a'",
+            "expected a name that is not in the list yet (at 41), found 'a'",
         ),
-        ("cookie(name=\"S)", "a closing quote should stand (at 16), not the end"),
-        ("host)", "the end should stand (at 5), not ')'"),
+        ("cookie(name=\"S)", "expected a closing quote (at 16), found the end of the text"),
+        ("host)", "expected the end of the text (at 5), found ')'"),
     ] {
         assert_eq!(refusal(text).to_string(), message, "{text}");
     }

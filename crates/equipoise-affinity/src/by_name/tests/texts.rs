@@ -103,7 +103,7 @@ proptest! {
             }
             // Names by chance, and what does not go together.
             Err(InvalidAffinity::Refused { .. }) => {}
-            Err(InvalidAffinity::Syntax { expected, .. }) if expected.starts_with("another name") => {}
+            Err(InvalidAffinity::Syntax { expected, .. }) if expected.starts_with("a name that") => {}
             Err(error) => return Err(TestCaseError::fail(format!("{text}: {error}"))),
         }
     }

@@ -83,7 +83,7 @@ impl Vocabulary for Strategies {
 /// use equipoise_core::StrategySpec;
 ///
 /// let error = "peek-ewma".parse::<StrategySpec>().unwrap_err();
-/// assert!(error.to_string().starts_with(r#"there is no strategy "peek-ewma" (at 1): did you mean peak-ewma? there are"#));
+/// assert!(error.to_string().starts_with(r#"there is no strategy "peek-ewma" (at 1): did you mean peak-ewma? valid names are"#));
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct StrategySpec(Spec<Strategies>);
@@ -99,7 +99,8 @@ impl StrategySpec {
         self.definition().name()
     }
 
-    /// Returns the definition of the strategy: its entry in [`all`].
+    /// Returns the definition of the strategy: its name, its description and its parameters. This is its entry in
+    /// [`all`].
     pub fn definition(&self) -> &'static StrategyDefinition {
         self.0.definition()
     }

@@ -34,7 +34,7 @@ pub enum InvalidStrategySettings {
     Combinator(#[from] InvalidCombinator),
 }
 
-/// The settings from which a strategy by name is created.
+/// The settings from which a named strategy is created: the values of its parameters, and the strategy that it wraps.
 pub struct StrategySettings<'a> {
     settings: Settings<'a, Strategies>,
     /// Whether the strategy is created only to check its settings. The strategies that it wraps have been checked

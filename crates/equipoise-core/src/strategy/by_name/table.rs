@@ -13,79 +13,93 @@ use crate::{
 };
 
 const CHOICES: Param<usize> =
-    Param::<usize>::number("choices", "how many endpoints are drawn and compared").range(2, 10).default("2");
-const EDF_SEED: Param<Option<u64>> = Param::<u64>::number("seed", "the random start").drawn("7");
+    Param::<usize>::number("choices", "the number of endpoints that a pick draws and compares")
+        .range(2, 10)
+        .default("2");
+const EDF_SEED: Param<Option<u64>> = Param::<u64>::number("seed", "the seed of the random start").drawn("7");
 const PERIOD: Param<Duration> =
-    Param::time("period", "an average halves in each period without a response").default("10s");
-const DECAY: Param<Duration> = Param::time("decay", "after it, an old latency counts for 1/e").default("10s");
+    Param::time("period", "the time in which an average halves if no response arrives").default("10s");
+const DECAY: Param<Duration> = Param::time("decay", "the time after which an old latency weighs 1/e").default("10s");
 const FADE: Param<Duration> =
-    Param::time("fade", "after it, what was measured at an idle endpoint counts for 1/e").default("2.5s");
-const PENALTY: Param<Duration> = Param::time("penalty", "what a failure adds to the latency").default("5s");
+    Param::time("fade", "the time after which the estimate of an idle endpoint weighs 1/e").default("2.5s");
+const PENALTY: Param<Duration> = Param::time("penalty", "the maximum latency that failures add").default("5s");
 
-const SEED: Param<u64> =
-    Param::<u64>::number("seed", "another seed is another placement; balancers that shall agree share it").default("0");
+const SEED: Param<u64> = Param::<u64>::number(
+    "seed",
+    "the seed of the hash; balancers that must choose the same endpoints need the same seed",
+)
+.default("0");
 const TABLE: Param<u32> =
-    Param::<u32>::number("table", "how many entries: a prime number up to 5000011").at_least(1).default("65537");
-const POINTS: Param<u32> =
-    Param::<u32>::number("points", "how many points an endpoint of mean weight has").at_least(1).default("160");
+    Param::<u32>::number("table", "the number of entries: a prime number up to 5000011").at_least(1).default("65537");
+const POINTS: Param<u32> = Param::<u32>::number("points", "the number of points of an endpoint with the mean weight")
+    .at_least(1)
+    .default("160");
 const SIZES: Param<RangeInclusive<u32>> =
-    ParamBuilder::new("sizes", Kind::Range, "how many points there may be in all")
+    ParamBuilder::new("sizes", Kind::Range, "the minimum and maximum number of points of all endpoints")
         .preset("1024..8388608", (1024, 8_388_608));
 
-const FACTOR: Param<f64> = Param::real("factor", "the bound as a multiple of the mean: at least 1").default("1.25");
-const SIZE: Param<usize> = Param::<usize>::number("size", "how many endpoints a client uses").at_least(1).required("7");
-const CLIENT_SEED: Param<u64> = Param::<u64>::number("seed", "another number for each client").required("7");
+const FACTOR: Param<f64> =
+    Param::real("factor", "the maximum load of an endpoint as a multiple of the mean load: at least 1").default("1.25");
+const SIZE: Param<usize> =
+    Param::<usize>::number("size", "the number of endpoints that a client uses").at_least(1).required("7");
+const CLIENT_SEED: Param<u64> = Param::<u64>::number("seed", "a number that differs for each client").required("7");
 const SUBSET_AT_LEAST: Param<Option<usize>> =
-    Param::<usize>::number("at-least", "adds endpoints while fewer are eligible")
+    Param::<usize>::number("at-least", "the minimum number of eligible endpoints; a client with fewer adds endpoints")
         .at_least(1)
-        .otherwise("the size", "7");
-const PEER: Param<u32> = Param::<u32>::number("peer", "this client's number, from 0").required("7");
-const PEERS: Param<u32> = Param::<u32>::number("peers", "how many clients there are").at_least(1).required("7");
+        .otherwise("the value of size", "7");
+const PEER: Param<u32> = Param::<u32>::number("peer", "the number of this client, counted from 0").required("7");
+const PEERS: Param<u32> = Param::<u32>::number("peers", "the number of clients").at_least(1).required("7");
 const MINIMUM: Param<u32> =
-    Param::<u32>::number("minimum", "how many endpoints a client uses at least").at_least(1).default("12");
+    Param::<u32>::number("minimum", "the minimum number of endpoints that a client uses").at_least(1).default("12");
 const APERTURE_AT_LEAST: Param<Option<usize>> =
-    Param::<usize>::number("at-least", "adds endpoints while fewer are eligible")
+    Param::<usize>::number("at-least", "the minimum number of eligible endpoints; a client with fewer adds endpoints")
         .at_least(1)
-        .otherwise("the minimum", "7");
-const ZONE: Param<String> = Param::text("zone", "the client's zone").required("eu-1a");
-const ZONE_MINIMUM: Param<usize> =
-    Param::<usize>::number("minimum", "how many endpoints of the zone must be eligible for zones to count")
-        .default("1");
+        .otherwise("the value of minimum", "7");
+const ZONE: Param<String> = Param::text("zone", "the zone of this client").required("eu-1a");
+const ZONE_MINIMUM: Param<usize> = Param::<usize>::number(
+    "minimum",
+    "the minimum number of eligible endpoints in the client's zone; below it, zones are ignored",
+)
+.default("1");
 const CALLERS: Param<Option<BTreeMap<String, u32>>> =
-    ParamBuilder::<BTreeMap<String, u32>>::new("callers", Kind::NumbersByName, "how many clients each zone has")
-        .otherwise("evenly spread", "{eu-1a=3, eu-1b=2}");
-const WINDOW: Param<Duration> = Param::time("window", "how long the rise takes; 0s turns it off").default("30s");
-const AGGRESSION: Param<f64> =
-    Param::real("aggression", "1 rises linearly; more rises faster at first, less slower").default("1");
-const FLOOR: Param<f64> = Param::real("floor", "the fraction of its share to begin with").default("0.1");
-const FROM_THE_FIRST: Param<bool> = Param::bool("from-the-first", "whether a pool's first endpoints start slowly too");
+    ParamBuilder::<BTreeMap<String, u32>>::new("callers", Kind::NumbersByName, "the number of clients in each zone")
+        .otherwise("clients are spread evenly over the zones", "{eu-1a=3, eu-1b=2}");
+const WINDOW: Param<Duration> = Param::time("window", "the duration of the slow start; 0s turns it off").default("30s");
+const AGGRESSION: Param<f64> = Param::real(
+    "aggression",
+    "the curve: with 1 the share rises linearly, above 1 faster at first, below 1 slower at first",
+)
+.default("1");
+const FLOOR: Param<f64> = Param::real("floor", "the part of its share that an endpoint gets at first").default("0.1");
+const FROM_THE_FIRST: Param<bool> =
+    Param::bool("from-the-first", "whether the first endpoints of a pool start slowly too");
 
 /// The definitions of all strategies. A test checks that their defaults are those of the builders.
 pub(super) const ALL: &[StrategyDefinition] = &[
     StrategyDefinition::new(
         "round-robin",
-        "takes turns by weight, as evenly spread as possible (nginx's sequence)",
+        "endpoints take turns by weight, spread as evenly as possible (the sequence of nginx)",
         &[],
         |_| Ok(AnyStrategy::new(RoundRobin::new())),
     ),
     StrategyDefinition::new(
         "edf",
-        "takes turns by weight and earliest deadline, from a random start",
+        "endpoints take turns by weight with earliest deadline first scheduling, from a random start",
         &[EDF_SEED.parameter],
         |settings| Ok(AnyStrategy::new(settings.get(&EDF_SEED).map_or_else(Edf::new, Edf::seeded))),
     ),
-    StrategyDefinition::new("random", "picks at random, in proportion to the weights", &[], |_| {
+    StrategyDefinition::new("random", "picks an endpoint at random, in proportion to the weights", &[], |_| {
         Ok(AnyStrategy::new(Random::new()))
     }),
     StrategyDefinition::new(
         "p2c",
-        "of a few endpoints drawn at random, the one with the fewest requests in flight",
+        "draws a few endpoints at random and picks the one with the fewest requests in flight",
         &[CHOICES.parameter],
         |settings| Ok(AnyStrategy::new(P2c::with_choices(settings.get(&CHOICES))?)),
     ),
     StrategyDefinition::new(
         "least-connections",
-        "of all endpoints, the one with the fewest requests in flight for its weight",
+        "picks the endpoint with the fewest requests in flight, relative to the weights",
         &[],
         |_| Ok(AnyStrategy::new(LeastConnections::new())),
     ),
@@ -94,7 +108,7 @@ pub(super) const ALL: &[StrategyDefinition] = &[
     }),
     StrategyDefinition::new(
         "least-time",
-        "of a few, the lowest product of average time to the first byte and requests in flight (nginx's)",
+        "draws a few endpoints and picks the lowest average time to the first byte × requests in flight (as nginx)",
         &[CHOICES.parameter, PERIOD.parameter],
         |settings| {
             let strategy = LeastTime::with_choices(settings.get(&CHOICES))?;
@@ -103,7 +117,7 @@ pub(super) const ALL: &[StrategyDefinition] = &[
     ),
     StrategyDefinition::new(
         "peak-ewma",
-        "of two drawn at random, the one expected to answer sooner; a failure counts as latency",
+        "draws two endpoints at random and picks the one expected to answer sooner; failures add latency",
         &[DECAY.parameter, FADE.parameter, PENALTY.parameter],
         |settings| {
             let strategy = PeakEwma::new().decay(settings.get(&DECAY))?.fade(settings.get(&FADE))?;
@@ -112,7 +126,7 @@ pub(super) const ALL: &[StrategyDefinition] = &[
     ),
     StrategyDefinition::new(
         "maglev",
-        "places by key with one look-up in a table; the most even and the fastest",
+        "places requests by key with one look-up in a table; the most even and fastest method",
         &[TABLE.parameter, SEED.parameter, FALLBACK.parameter],
         |settings| {
             let strategy = Maglev::new().table_size(settings.get(&TABLE))?.seed(settings.get(&SEED));
@@ -121,7 +135,7 @@ pub(super) const ALL: &[StrategyDefinition] = &[
     ),
     StrategyDefinition::new(
         "ring",
-        "places by key at the next point on a circle; an endpoint that joins or leaves moves only its own keys",
+        "places requests by key on a hash ring; an endpoint that joins or leaves moves only its own keys",
         &[POINTS.parameter, SIZES.parameter, SEED.parameter, FALLBACK.parameter],
         |settings| {
             let strategy = Ring::new().points(settings.get(&POINTS))?;
@@ -131,7 +145,7 @@ pub(super) const ALL: &[StrategyDefinition] = &[
     ),
     StrategyDefinition::new(
         "rendezvous",
-        "places by key at the highest score of key and endpoint; exact, and O(n) a pick",
+        "places requests by key at the endpoint with the highest hash; exact shares, and O(n) time for each pick",
         &[SEED.parameter, FALLBACK.parameter],
         |settings| {
             let strategy = Rendezvous::new().seed(settings.get(&SEED));
@@ -140,7 +154,7 @@ pub(super) const ALL: &[StrategyDefinition] = &[
     ),
     StrategyDefinition::new(
         "jump",
-        "places by key at a number computed from it; for sets that grow and shrink at their end",
+        "places requests by key with jump hashing; for pools that grow and shrink only at their end",
         &[SEED.parameter, FALLBACK.parameter],
         |settings| {
             let strategy = Jump::new().seed(settings.get(&SEED));
@@ -149,7 +163,7 @@ pub(super) const ALL: &[StrategyDefinition] = &[
     ),
     StrategyDefinition::combinator(
         "bounded-load",
-        "bounds each endpoint's requests in flight to a multiple of the mean",
+        "limits the requests in flight of each endpoint to a multiple of the mean",
         &[FACTOR.parameter],
         |settings| Ok(AnyStrategy::new(BoundedLoad::new(settings.inner()).factor(settings.get(&FACTOR))?)),
     ),
@@ -178,7 +192,7 @@ pub(super) const ALL: &[StrategyDefinition] = &[
     ),
     StrategyDefinition::combinator(
         "zone-aware",
-        "prefers the endpoints in the client's own zone, as long as that does not overload them",
+        "prefers the endpoints in the client's own zone, as long as this does not overload them",
         &[ZONE.parameter, ZONE_MINIMUM.parameter, CALLERS.parameter],
         |settings| {
             let strategy = ZoneAware::new(settings.inner(), settings.get(&ZONE));
@@ -191,7 +205,7 @@ pub(super) const ALL: &[StrategyDefinition] = &[
     ),
     StrategyDefinition::combinator(
         "slow-start",
-        "raises the share of endpoints that are new or come back little by little",
+        "raises the share of new and recovered endpoints gradually",
         &[WINDOW.parameter, AGGRESSION.parameter, FLOOR.parameter, FROM_THE_FIRST.parameter],
         |settings| {
             let strategy = SlowStart::new(settings.inner()).window(settings.get(&WINDOW));

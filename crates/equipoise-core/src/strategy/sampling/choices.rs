@@ -25,7 +25,7 @@ impl Default for Choices {
 
 /// The error for an invalid number of endpoints that a pick draws and compares: it must be from 2 to 10.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{choices} choices: 2 to 10 endpoints can be compared (one is `Random`, all is `LeastConnections`)")]
+#[error("a pick cannot compare {choices} endpoints: use 2 to 10, `Random` for 1, or `LeastConnections` for all")]
 #[non_exhaustive]
 pub struct InvalidChoices {
     /// The invalid number of endpoints to draw and compare, as it was given.
