@@ -223,7 +223,7 @@ impl MissReason {
     /// Returns whether the reason is temporary: the endpoint is busy or on probation, and can probably serve the
     /// session again soon. True for [`Full`](Self::Full), [`OnProbation`](Self::OnProbation),
     /// [`Refused`](Self::Refused) and [`Overloaded`](Self::Overloaded).
-    pub const fn is_momentary(self) -> bool {
+    pub const fn is_temporary(self) -> bool {
         matches!(self, Self::Full | Self::OnProbation | Self::Refused | Self::Overloaded)
     }
 }

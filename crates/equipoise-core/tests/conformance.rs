@@ -92,9 +92,9 @@ fn every_strategy_that_has_a_name_is_among_them() {
 }
 
 #[test]
-fn what_was_not_asked_for_is_said() {
+fn checks_that_were_not_requested_are_listed() {
     let bare = Conformance::new(RoundRobin::new).check().expect("it conforms");
-    let not_asked_for = [
+    let not_requested = [
         Check::Weights,
         Check::Updates,
         Check::Allocations,
@@ -103,11 +103,12 @@ fn what_was_not_asked_for_is_said() {
         Check::AvailabilityChanges,
         Check::Removals,
     ];
-    assert_eq!(bare.not_asked_for, not_asked_for);
+    assert_eq!(bare.not_requested, not_requested);
     assert!(
-        bare.to_string().contains("NOT CHECKED, because not asked for:\n  Weights, asked for by `honours_weights`\n")
+        bare.to_string()
+            .contains("NOT CHECKED, because not requested:\n  Weights: request it with `honours_weights`\n")
     );
     let all = keyed("rendezvous", 0.0).keeps_keys_on_removal(0.0).check().expect("it conforms");
-    assert!(all.not_asked_for.is_empty() && !all.to_string().contains("NOT"), "{all}");
-    assert!(all.done.iter().all(|check| bare.done.contains(check) == check.asked_for_by().is_none()));
+    assert!(all.not_requested.is_empty() && !all.to_string().contains("NOT"), "{all}");
+    assert!(all.done.iter().all(|check| bare.done.contains(check) == check.requested_by().is_none()));
 }

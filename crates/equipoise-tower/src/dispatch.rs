@@ -111,7 +111,7 @@ pub(crate) fn origin(address: &str, valid: &str) -> Result<(Option<Scheme>, Auth
     if parsed.userinfo().is_some() {
         return Err(refuse("it has a user or a password"));
     }
-    if !matches!(parsed.path_and_more(), "" | "/") {
+    if !matches!(parsed.path_query_and_fragment(), "" | "/") {
         return Err(refuse("it has a path"));
     }
     let host = if parsed.is_ipv6() { format!("[{}]", parsed.host()) } else { parsed.host().to_owned() };

@@ -374,8 +374,8 @@ impl Affinity {
 pub enum Fallback {
     /// Another endpoint takes the request, and from now on the session. The default.
     ///
-    /// If the endpoint is only busy [for the moment](equipoise_core::MissReason::is_momentary), such as at its limit,
-    /// another one takes this request alone, and the session stays.
+    /// If the reason is [temporary](equipoise_core::MissReason::is_temporary), for example because the endpoint is at
+    /// its limit, another endpoint serves only this request, and the session stays bound to its endpoint.
     ///
     /// The other endpoint is selected by rendezvous hashing of the session, so all balancers agree on it (see
     /// [`Binding`](equipoise_core::Binding)). The strategy picks it if the request has no binding, or if nothing

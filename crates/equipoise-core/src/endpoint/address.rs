@@ -141,7 +141,7 @@ impl<'a> Address<'a> {
     }
 
     /// Returns the path, the query and the fragment of the address as they are written. Empty if the address has none.
-    pub fn path_and_more(&self) -> &'a str {
+    pub fn path_query_and_fragment(&self) -> &'a str {
         self.rest
     }
 }
@@ -256,7 +256,7 @@ mod tests {
             ("unix:///run/app.sock", Some("unix"), "", None, "/run/app.sock"),
         ] {
             let parsed = Address::parse(address).unwrap_or_else(|error| panic!("{error}"));
-            let parts = (parsed.scheme(), parsed.host(), parsed.port(), parsed.path_and_more());
+            let parts = (parsed.scheme(), parsed.host(), parsed.port(), parsed.path_query_and_fragment());
             assert_eq!(parts, (scheme, host, port, rest), "{address}");
         }
         assert_eq!(Address::parse("http://me:secret@a").unwrap().userinfo(), Some("me:secret"));

@@ -64,7 +64,7 @@ impl Check {
 
     /// Returns the name of the method of [`Conformance`](super::Conformance) that adds this check. `None` if the check
     /// always runs.
-    pub const fn asked_for_by(self) -> Option<&'static str> {
+    pub const fn requested_by(self) -> Option<&'static str> {
         match self {
             Self::Usable
             | Self::Finds
@@ -89,13 +89,13 @@ pub struct Conforming {
     /// The checks that ran. The strategy has passed all of them.
     pub done: Vec<Check>,
     /// The checks that did **not** run, because they were not requested.
-    pub not_asked_for: Vec<Check>,
+    pub not_requested: Vec<Check>,
 }
 
 impl Conforming {
     pub(super) fn of(done: Vec<Check>) -> Self {
-        let not_asked_for = Check::ALL.into_iter().filter(|check| !done.contains(check)).collect();
-        Self { done, not_asked_for }
+        let not_requested = Check::ALL.into_iter().filter(|check| !done.contains(check)).collect();
+        Self { done, not_requested }
     }
 }
 
@@ -104,11 +104,11 @@ impl fmt::Display for Conforming {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the strategy conforms in:")?;
         self.done.iter().try_for_each(|check| write!(f, "\n  {check:?}"))?;
-        if !self.not_asked_for.is_empty() {
-            f.write_str("\nNOT CHECKED, because not asked for:")?;
+        if !self.not_requested.is_empty() {
+            f.write_str("\nNOT CHECKED, because not requested:")?;
         }
-        self.not_asked_for.iter().try_for_each(|check| {
-            write!(f, "\n  {check:?}, asked for by `{}`", check.asked_for_by().unwrap_or_default())
+        self.not_requested.iter().try_for_each(|check| {
+            write!(f, "\n  {check:?}: request it with `{}`", check.requested_by().unwrap_or_default())
         })
     }
 }

@@ -80,8 +80,11 @@ fn listed_defaults_are_those_of_the_builders() {
     shows(Ring::new(), &[&points, &format!("least: {least}"), &format!("most: {most}"), "fallback: Random"]);
     shows(Aperture::new(P2c::new(), 0, 1).unwrap(), &[&said("minimum", "aperture", "minimum"), "at_least: None"]);
     shows(ZoneAware::new(P2c::new(), "here"), &[&said("minimum", "zone-aware", "minimum"), "callers: None"]);
-    shows(SlowStart::new(P2c::new()), &["window: 30000000000", "exponent: 1.0", "floor: 0.1", "from_the_first: false"]);
-    let slow_start = ["window", "aggression", "floor", "from-the-first"].map(|name| preset("slow-start", name));
+    shows(
+        SlowStart::new(P2c::new()),
+        &["window: 30000000000", "exponent: 1.0", "floor: 0.1", "include_first_members: false"],
+    );
+    let slow_start = ["window", "aggression", "floor", "include-first-members"].map(|name| preset("slow-start", name));
     assert_eq!(slow_start, ["30s", "1", "0.1", "false"]);
     let factor: f64 = preset("bounded-load", "factor").parse().unwrap();
     let [by_default, set] = [BoundedLoad::new(P2c::new()), BoundedLoad::new(P2c::new()).factor(factor).unwrap()];

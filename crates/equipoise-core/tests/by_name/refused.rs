@@ -31,8 +31,8 @@ fn what_is_wrong_is_refused_with_what_would_be_right() {
         ),
         ("slow-start(p2c, floor=nan)", r#"slow-start cannot have floor="nan" (at 23): floor is a number, such as 0.1"#),
         (
-            "slow-start(p2c, from-the-first=yes)",
-            r#"slow-start cannot have from-the-first="yes" (at 32): from-the-first is true or false"#,
+            "slow-start(p2c, include-first-members=yes)",
+            r#"slow-start cannot have include-first-members="yes" (at 39): include-first-members is true or false"#,
         ),
         ("peak-ewma(decay=0s)", "peak-ewma (at 1): decay cannot be 0ns: it is at least 1 us, usually some seconds"),
         ("peak-ewma(fade=1ns)", "peak-ewma (at 1): fade cannot be 1ns: it is at least 1 us, usually some seconds"),

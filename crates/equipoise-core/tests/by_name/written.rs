@@ -27,8 +27,8 @@ fn what_is_written_is_what_differs_from_the_defaults() {
         ("zone-aware(p2c, callers={eu-1b=2,eu-1a=3}, zone=x)", "zone-aware(p2c, zone=x, callers={eu-1a=3, eu-1b=2})"),
         ("zone-aware(p2c, callers={}, zone=x)", "zone-aware(p2c, zone=x, callers={})"),
         (
-            "slow-start(slow-start(edf(seed=1), floor=1), from-the-first=true)",
-            "slow-start(slow-start(edf(seed=1), floor=1), from-the-first=true)",
+            "slow-start(slow-start(edf(seed=1), floor=1), include-first-members=true)",
+            "slow-start(slow-start(edf(seed=1), floor=1), include-first-members=true)",
         ),
     ] {
         assert_eq!(spec(given).to_string(), written, "{given}");

@@ -79,7 +79,7 @@ fn the_first_members_are_warm() {
     let counts = idle(&pool, 4, 40_000);
     follow(&counts, &[1; 4]).unwrap_or_else(|error| panic!("{error}"));
     // Unless requested: an endpoint that joins ten seconds later is compared with a third, not with the whole.
-    let (pool, clock) = clocked(SlowStart::new(Random::new()).from_the_first(), &[1; 4], SEED);
+    let (pool, clock) = clocked(SlowStart::new(Random::new()).include_first_members(), &[1; 4], SEED);
     follow(&idle(&pool, 4, 40_000), &[1; 4]).unwrap_or_else(|error| panic!("{error}"));
     clock.advance(Duration::from_secs(10));
     pool.add(spec(4), ()).expect("a new endpoint");

@@ -71,8 +71,8 @@ const AGGRESSION: Param<f64> = Param::real(
 )
 .default("1");
 const FLOOR: Param<f64> = Param::real("floor", "the part of its share that an endpoint gets at first").default("0.1");
-const FROM_THE_FIRST: Param<bool> =
-    Param::bool("from-the-first", "whether the first endpoints of a pool start slowly too");
+const INCLUDE_FIRST_MEMBERS: Param<bool> =
+    Param::bool("include-first-members", "whether the first endpoints of a pool start slowly too");
 
 /// The definitions of all strategies. A test checks that their defaults are those of the builders.
 pub(super) const ALL: &[StrategyDefinition] = &[
@@ -206,12 +206,12 @@ pub(super) const ALL: &[StrategyDefinition] = &[
     StrategyDefinition::combinator(
         "slow-start",
         "raises the share of new and recovered endpoints gradually",
-        &[WINDOW.parameter, AGGRESSION.parameter, FLOOR.parameter, FROM_THE_FIRST.parameter],
+        &[WINDOW.parameter, AGGRESSION.parameter, FLOOR.parameter, INCLUDE_FIRST_MEMBERS.parameter],
         |settings| {
             let strategy = SlowStart::new(settings.inner()).window(settings.get(&WINDOW));
             let strategy = strategy.aggression(settings.get(&AGGRESSION))?.floor(settings.get(&FLOOR))?;
-            let from_the_first = settings.get(&FROM_THE_FIRST);
-            Ok(AnyStrategy::new(if from_the_first { strategy.from_the_first() } else { strategy }))
+            let include_first_members = settings.get(&INCLUDE_FIRST_MEMBERS);
+            Ok(AnyStrategy::new(if include_first_members { strategy.include_first_members() } else { strategy }))
         },
     ),
 ];

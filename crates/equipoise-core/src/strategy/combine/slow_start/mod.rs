@@ -28,7 +28,7 @@ use crate::{
 /// - **Which endpoints start slowly:** endpoints that are added to a tier (priority group) with other members, and
 ///   endpoints that become eligible again. The latter have recovered, or their weight has risen from 0, or they are no
 ///   longer draining. Each endpoint has its own start time. The first members of a tier start with their full share,
-///   unless [`from_the_first`](Self::from_the_first) is set.
+///   unless [`include_first_members`](Self::include_first_members) is set.
 /// - **Starts end after the time of the window**, whatever the number of requests.
 /// - **Factors are relative to the largest factor.** If all endpoints start at the same time, none of them loses
 ///   traffic.
@@ -70,14 +70,14 @@ use crate::{
 pub struct SlowStart<S> {
     inner: S,
     curve: Curve,
-    from_the_first: bool,
+    include_first_members: bool,
 }
 
 impl<S> SlowStart<S> {
     /// Creates a combinator around `inner` with a [`window`](Self::window) of 30 s, an [`aggression`](Self::aggression)
     /// of 1 and a [`floor`](Self::floor) of 0.1.
     pub const fn new(inner: S) -> Self {
-        Self { inner, curve: Curve::DEFAULT, from_the_first: false }
+        Self { inner, curve: Curve::DEFAULT, include_first_members: false }
     }
 
     /// Sets how long the start of an endpoint takes. Default: 30 s. `Duration::ZERO` turns slow start off.
@@ -119,8 +119,8 @@ impl<S> SlowStart<S> {
     /// are added before the start of the first members has ended. Default: the first members start with their full
     /// share.
     #[must_use]
-    pub const fn from_the_first(mut self) -> Self {
-        self.from_the_first = true;
+    pub const fn include_first_members(mut self) -> Self {
+        self.include_first_members = true;
         self
     }
 }
@@ -147,7 +147,7 @@ impl<S: Strategy> Strategy for SlowStart<S> {
             None => by_slot::<S::State>(view),
         };
         // If the update is rejected after this, the new start times have no effect.
-        if last.is_some() || self.from_the_first {
+        if last.is_some() || self.include_first_members {
             let news = serving().filter(|slot| !last.is_some_and(|last| last.knew(&ramps, **slot)));
             news.filter_map(|slot| ramps[slot.index()].as_ref()).for_each(|ramp| ramp.start(now));
         }
