@@ -9,7 +9,7 @@ use crate::settings::{InitialState, OnFailureLimit, Schedule};
 pub(super) struct CheckState {
     pub(super) up: bool,
     /// The number of consecutive probe results that contradict `up`.
-    pub(super) against: u32,
+    pub(super) contradicting: u32,
     /// Whether a probe has passed or failed, or a failure limit was applied.
     known: bool,
     /// Whether the endpoint must pass its first probe, and that probe has not ended yet.
@@ -38,7 +38,7 @@ impl CheckState {
     pub(super) fn new(schedule: &Schedule, now: Timestamp) -> Self {
         Self {
             up: schedule.initial_state == InitialState::Up,
-            against: 0,
+            contradicting: 0,
             known: false,
             must_pass: schedule.initial_state == InitialState::MustPass,
             since: now,
@@ -57,13 +57,13 @@ impl CheckState {
         self.last_error = result.err();
         let first = !std::mem::replace(&mut self.known, true);
         if passed == self.up {
-            self.against = 0;
+            self.contradicting = 0;
             return;
         }
-        self.against += 1;
+        self.contradicting += 1;
         let enough = if self.up { schedule.fall } else { schedule.rise };
-        if first || self.against >= enough {
-            (self.up, self.against, self.since) = (passed, 0, now);
+        if first || self.contradicting >= enough {
+            (self.up, self.contradicting, self.since) = (passed, 0, now);
         }
     }
 
@@ -89,8 +89,8 @@ impl CheckState {
             OnFailureLimit::Eject | OnFailureLimit::CheckSoon => return,
             OnFailureLimit::FailCheck => {}
             // The call of `record` below adds one, so that the next failed probe reaches `fall`.
-            OnFailureLimit::SuddenDeath => self.against = self.against.max(schedule.fall.saturating_sub(2)),
-            OnFailureLimit::MarkDown => self.against = schedule.fall,
+            OnFailureLimit::SuddenDeath => self.contradicting = self.contradicting.max(schedule.fall.saturating_sub(2)),
+            OnFailureLimit::MarkDown => self.contradicting = schedule.fall,
         }
         self.known = true;
         self.record(Err(reason.to_owned()), schedule, now);
@@ -98,7 +98,7 @@ impl CheckState {
 
     /// Returns the time between the starts of the last probe and the next one, before jitter.
     pub(super) fn interval(&self, schedule: &Schedule) -> Duration {
-        match (self.against, self.up) {
+        match (self.contradicting, self.up) {
             (0, true) => schedule.interval,
             (0, false) => schedule.interval_while_down(),
             _ => schedule.transition_interval(),

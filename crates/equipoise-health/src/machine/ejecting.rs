@@ -21,7 +21,7 @@ const PROBATION_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Machine {
     pub(super) fn signalled(&mut self, id: &EndpointId, signal: Signal) {
-        self.forgive();
+        self.decrement_ejections();
         let Some(&number) = self.ids.get(id) else { return };
         let Some(record) = self.records.get_mut(&number) else { return };
         let Some(rules) = self.policy.outliers else { return };
@@ -51,7 +51,7 @@ impl Machine {
                 let Some(max) = rules.max_retry_after else { return };
                 let time = time.min(max);
                 record.requests.paused_on_probation = phase == Phase::Probation;
-                return self.take_out(number, Phase::Paused, time, format!("it asked for a pause of {time:?}"));
+                return self.eject_or_pause(number, Phase::Paused, time, format!("it asked for a pause of {time:?}"));
             }
             _ => return,
         }
@@ -79,15 +79,15 @@ impl Machine {
         let Some(record) = self.records.get(&number) else { return };
         let ejections = record.requests.ejections.saturating_add(1);
         let time = rules.ejection_time(ejections).mul_f64(1.0 + rules.jitter * self.random_fraction());
-        self.take_out(number, Phase::Ejected, time, reason);
+        self.eject_or_pause(number, Phase::Ejected, time, reason);
     }
 
     /// Keeps an endpoint out for `time`, unless outlier detection already keeps out the maximum number of endpoints.
     /// An endpoint that is already out stays out, for the new time.
-    fn take_out(&mut self, number: u64, phase: Phase, time: Duration, reason: String) {
+    fn eject_or_pause(&mut self, number: u64, phase: Phase, time: Duration, reason: String) {
         let max = self.max_out();
         let Some(record) = self.records.get_mut(&number) else { return };
-        if self.out >= max && !record.counted_out {
+        if self.out >= max && !record.counts_towards_max {
             return;
         }
         let requests = &mut record.requests;
@@ -129,21 +129,21 @@ impl Machine {
 
     pub(super) fn interval_over(&mut self) {
         let Some(rules) = self.policy.outliers else { return };
-        self.forgive();
+        self.decrement_ejections();
         self.timers.set(self.now + rules.interval, Timer::Interval);
-        self.forgiveness_due = true;
+        self.decrement_due = true;
         if rules.needs_counts() {
             self.actions.push_back(Action::CollectCounts);
         } else {
-            self.forgive();
+            self.decrement_ejections();
         }
     }
 
     /// Subtracts one from the number of past ejections of each endpoint that is up at the end of an interval, as
     /// gRPC's proposal A50 does. It is called after the outliers of the interval were ejected. If the driver does not
     /// answer [`Action::CollectCounts`], there are no outliers in that interval.
-    fn forgive(&mut self) {
-        if std::mem::take(&mut self.forgiveness_due) {
+    fn decrement_ejections(&mut self) {
+        if std::mem::take(&mut self.decrement_due) {
             for record in self.records.values_mut().filter(|record| record.requests.phase == Phase::Up) {
                 record.requests.ejections = record.requests.ejections.saturating_sub(1);
             }
@@ -164,6 +164,6 @@ impl Machine {
         for (number, reason) in find_outliers(&known, &rules) {
             self.eject(number, reason, &rules);
         }
-        self.forgive();
+        self.decrement_ejections();
     }
 }

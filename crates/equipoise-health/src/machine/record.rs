@@ -28,7 +28,7 @@ pub(super) struct Record {
     pub(super) requests: RequestState,
     requests_since: Timestamp,
     /// Whether the endpoint counts towards the maximum number of endpoints that outlier detection keeps out.
-    pub(super) counted_out: bool,
+    pub(super) counts_towards_max: bool,
     /// Whether no probe of the endpoint has ended yet.
     pub(super) unprobed: bool,
     /// The availability in the last `SetAvailability` action. `None` if there was no such action.
@@ -63,7 +63,7 @@ impl Record {
             checks: policy.checks.iter().map(|check| CheckState::new(&check.schedule, now)).collect(),
             requests: RequestState::default(),
             requests_since: now,
-            counted_out: false,
+            counts_towards_max: false,
             unprobed: true,
             set_availability: None,
             notified: Availability::Up,
@@ -116,7 +116,7 @@ impl Record {
 
     /// Whether outlier detection alone keeps the endpoint out.
     pub(super) fn is_out_for_its_requests(&self) -> bool {
-        self.requests.phase != Phase::Up && self.against().all(|(source, _)| source == Source::Requests)
+        self.requests.phase != Phase::Up && self.restrictions().all(|(source, _)| source == Source::Requests)
     }
 
     /// Adds an action that admits another request to an endpoint on probation.
@@ -134,7 +134,7 @@ impl Record {
 
     /// Returns the sources that have a condition against the endpoint, in the order of priority, each with the
     /// availability that it causes.
-    fn against(&self) -> impl Iterator<Item = (Source, Availability)> {
+    fn restrictions(&self) -> impl Iterator<Item = (Source, Availability)> {
         let operator = match self.operator {
             OperatorState::Ready => None,
             OperatorState::Draining => Some(Availability::Draining),
@@ -166,7 +166,7 @@ impl Record {
     /// Returns the strictest availability of all sources. An endpoint that is both draining and unhealthy gets no
     /// requests.
     fn availability(&self) -> Availability {
-        self.against().fold(Availability::Up, |all, (_, one)| match (all, one) {
+        self.restrictions().fold(Availability::Up, |all, (_, one)| match (all, one) {
             (Availability::Up, one) => one,
             (Availability::Draining, Availability::Unhealthy | Availability::Maintenance) => Availability::Maintenance,
             // The sources come in the order of strictness, apart from `Draining`.
@@ -207,7 +207,7 @@ impl Record {
     }
 
     pub(super) fn status(&self, policy: &HealthPolicy) -> HealthStatus {
-        let conditions = self.against().map(|(source, availability)| self.condition(source, availability, policy));
+        let conditions = self.restrictions().map(|(source, availability)| self.condition(source, availability, policy));
         let checks = self.checks.iter().zip(&policy.checks).map(|(state, check)| CheckStatus {
             name: check.name.clone(),
             up: state.up,
@@ -231,7 +231,7 @@ impl Record {
         }
         let from = std::mem::replace(&mut self.notified, availability);
         if from != availability {
-            let first = self.against().next();
+            let first = self.restrictions().next();
             let (source, reason) = match first {
                 Some((source, availability)) => (source, self.condition(source, availability, policy).reason),
                 None => (self.last_source, "recovered".to_owned()),

@@ -68,8 +68,8 @@ pub struct Machine {
     pub(super) unprobed: usize,
     /// The number of endpoints that are kept out by outlier detection alone.
     pub(super) out: usize,
-    /// Whether an interval of outlier detection has ended and `forgive` was not called since.
-    pub(super) forgiveness_due: bool,
+    /// Whether an interval of outlier detection has ended and `decrement_ejections` was not called since.
+    pub(super) decrement_due: bool,
     /// The current time of the machine, which never goes back.
     pub(super) now: Timestamp,
     /// The difference between `now` and the driver's clock. It grows when the driver's clock is set back.
@@ -105,7 +105,7 @@ impl Machine {
             running_hanging: 0,
             unprobed: 0,
             out: 0,
-            forgiveness_due: false,
+            decrement_due: false,
             now: Timestamp::ZERO,
             lag: Duration::ZERO,
         })
@@ -185,11 +185,11 @@ impl Machine {
         self.timers.len()
     }
 
-    /// Advances the machine's time to `told`, the time on the driver's clock. If the driver's clock was set back, the
-    /// machine's time stays and then continues from there. Otherwise all timers would wait until the driver's clock
+    /// Advances the machine's time to `driver_now`, the time on the driver's clock. If the driver's clock was set back,
+    /// the machine's time stays and then continues from there. Otherwise all timers would wait until the driver's clock
     /// has caught up.
-    fn advance(&mut self, told: Timestamp) {
-        let now = told + self.lag;
+    fn advance(&mut self, driver_now: Timestamp) {
+        let now = driver_now + self.lag;
         if now < self.now {
             self.lag += self.now.since(now);
         } else {
@@ -244,7 +244,7 @@ impl Machine {
         }
         self.timers.cancel(record.requests.until, Timer::Release { record: number });
         self.timers.cancel(record.drained_at, Timer::Drained { record: number });
-        self.out -= usize::from(record.counted_out);
+        self.out -= usize::from(record.counts_towards_max);
         self.unprobed -= usize::from(record.unprobed);
         if record.checks.iter().any(|state| state.waits) {
             self.due.forget(number);
@@ -285,16 +285,16 @@ impl Machine {
     pub(super) fn publish(&mut self, number: u64) {
         let max = self.max_out();
         if let Some(record) = self.records.get_mut(&number) {
-            self.out -= usize::from(record.counted_out);
+            self.out -= usize::from(record.counts_towards_max);
             let counts = record.is_out_for_its_requests();
-            if counts && !record.counted_out && self.out >= max {
+            if counts && !record.counts_towards_max && self.out >= max {
                 // The endpoint was out for another reason as well, which has ended. Meanwhile other endpoints have
                 // used up the maximum number of endpoints that outlier detection may keep out.
                 self.timers.cancel(record.requests.until.take(), Timer::Release { record: number });
                 record.enter(Phase::Up, self.now);
             }
-            record.counted_out = record.is_out_for_its_requests();
-            self.out += usize::from(record.counted_out);
+            record.counts_towards_max = record.is_out_for_its_requests();
+            self.out += usize::from(record.counts_towards_max);
             record.publish(&self.policy, self.now, &mut self.actions);
         }
     }
