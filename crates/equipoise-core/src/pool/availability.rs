@@ -14,8 +14,8 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AppliedChanges {
-    /// The ids of the endpoints whose value has changed, in the order of their slots. Endpoints that already had the
-    /// new value are not included.
+    /// The ids of the endpoints that were changed: whose availability, weight percentage or maximum number of requests
+    /// in flight has another value than before. In the order of their [slots](crate::Slot).
     pub changed: Vec<EndpointId>,
     /// The ids that were given although the pool has no endpoint with them, in the order in which they were given.
     pub unknown: Vec<EndpointId>,

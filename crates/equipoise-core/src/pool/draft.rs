@@ -17,14 +17,14 @@ use crate::{
 pub struct Changes {
     /// The ids of the endpoints that joined the pool, in the order in which the update lists them.
     pub added: Vec<EndpointId>,
-    /// The ids of the endpoints that left the pool, in the order of their slots. Requests may still be in flight to
-    /// them.
+    /// The ids of the endpoints that left the pool, in the order of their [slots](crate::Slot). Requests may still be
+    /// in flight to them.
     pub removed: Vec<EndpointId>,
-    /// The ids whose address changed, in the order of their slots. The pool treats the endpoint as a new one without
-    /// history.
+    /// The ids whose address changed, in the order of their [slots](crate::Slot). The pool treats an endpoint with a
+    /// new address as a new endpoint without history.
     pub replaced: Vec<EndpointId>,
     /// The ids of the endpoints that stayed in the pool and got another weight, tier, zone or limit, in the order of
-    /// their slots.
+    /// their [slots](crate::Slot).
     pub changed: Vec<EndpointId>,
     /// The ids of the endpoints that stayed in the pool and got another target (what requests are sent with, such as a
     /// client), in the order in which the update lists them.

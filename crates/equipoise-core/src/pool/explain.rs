@@ -54,9 +54,9 @@ pub struct Explanation {
     #[cfg_attr(feature = "serde", serde(serialize_with = "picked"))]
     pub picked: Result<EndpointId, PickError>,
     /// Whether the pick follows the [binding](PickRequest::bound) or the [preference](PickRequest::prefer) of the
-    /// request, and why if it does not.
+    /// request. If it does not, the value says why.
     pub preference: BindingOutcome,
-    /// One entry for each endpoint of the pool, in the order of their slots.
+    /// One entry for each endpoint of the pool, in the order of their [slots](crate::Slot).
     pub candidates: Vec<Candidate>,
 }
 

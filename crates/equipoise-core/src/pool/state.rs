@@ -143,8 +143,8 @@ impl<T> Pool<T> {
         Some(snapshot.availability(slot))
     }
 
-    /// Returns the current state of all endpoints, in the order of their slots, for status pages and metrics. Takes
-    /// O(n) time for n endpoints. Allocates.
+    /// Returns the current state of all endpoints, in the order of their [slots](crate::Slot), for status pages and
+    /// metrics. Takes O(n) time for n endpoints. Allocates.
     pub fn endpoints(&self) -> Vec<EndpointStatus> {
         let snapshot = self.inner.snapshot.load();
         let status = |slot| {

@@ -58,9 +58,9 @@ use crate::{
 /// # Cost
 ///
 /// A pool of up to 16 endpoints is scanned. A larger pool has a tree of atomic numbers: each node has 16 children and
-/// holds their lowest load. A pick, and the begin and end of a lease, take O(log₁₆ n) time for n endpoints, without
-/// locks. Building the picker takes O(n) time. A request that excludes endpoints searches the tree in the order of the
-/// loads. This takes O(log n) time for each excluded endpoint that it meets, and O(n) at worst.
+/// holds their lowest load. A pick, and the start and end of a lease, take O(log₁₆ n) time for n endpoints, without
+/// locks. Building the picker takes O(n) time. If the request excludes endpoints, the pick searches the tree in the
+/// order of the loads. This takes O(log n) time for each excluded endpoint that it meets, and O(n) at worst.
 ///
 /// The strategy counts all leases, also those of requests that are bound to an endpoint, and the counts survive updates
 /// of the pool. On one thread, the choice is exact. With several threads, a pick does not see picks and ends of leases
