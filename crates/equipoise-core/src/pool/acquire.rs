@@ -204,8 +204,8 @@ impl CapacityListener for QueueLink {
     }
 
     fn on_given_back(&self, slot: Slot) {
-        // If this thread serves the queue, it has made no other pick since. So no pick can have found the endpoint
-        // full because of this permit.
+        // If this thread serves the queue, it made no other pick while it held the permit. So no waiting request can
+        // have found the endpoint full because of this permit.
         if let Some(pool) = self.0.upgrade().filter(|pool| !pool.queue.is_worker()) {
             pool.recheck_and_serve(slot);
         }

@@ -145,8 +145,8 @@ impl PoolInner {
                 }
                 return Ok(lease);
             };
-            // The end of the lease serves the queue. If no waiting request could use the
-            // endpoint, the next pick may use it.
+            // The end of the lease serves the queue. If no waiting request could use the endpoint,
+            // the next pick may use it.
             lease.withdraw();
             refused = (queue.served() == served).then_some(capacity.slot);
             lease = self.pick_waiting(request)?;
