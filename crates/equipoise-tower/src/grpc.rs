@@ -92,7 +92,7 @@ fn plaintext(address: &str) -> Result<Endpoint, InvalidAddress> {
     let refuse = |reason: &'static str| InvalidAddress::new(address).because(reason);
     if address.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("unix:")) {
         let path = Address::parse(address).ok().filter(|parsed| parsed.scheme().is_some() && parsed.host().is_empty());
-        return match path.map(|parsed| parsed.path_and_more()) {
+        return match path.map(|parsed| parsed.path_query_and_fragment()) {
             _ if cfg!(not(unix)) => Err(refuse("this platform has no Unix sockets for tonic")),
             Some(path) if path.starts_with('/') => {
                 Endpoint::from_shared(format!("unix://{path}")).map_err(|_| refuse(UNIX))

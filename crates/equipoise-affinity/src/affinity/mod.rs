@@ -328,7 +328,7 @@ impl Affinity {
             Some(BindingOutcome::Missed(reason)) => Some(*reason),
             _ => None,
         };
-        let is_momentary = found.endpoint.is_ok() && missed.is_some_and(MissReason::is_momentary);
+        let is_temporary = found.endpoint.is_ok() && missed.is_some_and(MissReason::is_temporary);
         let is_kept = found.endpoint.as_ref().is_ok_and(|id| *id == served);
         let now = self.now();
         let may_begin = || {
@@ -341,7 +341,7 @@ impl Affinity {
         let settlement = Settlement {
             found: &found,
             served: &served,
-            binds: !is_kept && !is_momentary,
+            binds: !is_kept && !is_temporary,
             status: response.status(),
             now,
             may_begin: &may_begin,
