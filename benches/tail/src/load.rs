@@ -1,0 +1,92 @@
+//! Open-loop load: requests are sent at times that do not depend on the responses, and their latency is measured from
+//! the time at which they should have been sent.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use hdrhistogram::Histogram;
+use parking_lot::Mutex;
+use rand::{SeedableRng, rngs::StdRng};
+use rand_distr::{Distribution, Exp1};
+use tokio::runtime::Handle;
+
+use crate::subject::Subject;
+
+/// The results of one subject under one oddity.
+pub(crate) struct Outcome {
+    pub(crate) requests: u64,
+    /// Requests without a response, and responses with a status of 500 or above.
+    pub(crate) errors: u64,
+    /// Latency of all requests, in microseconds from the intended time of sending.
+    pub(crate) latency: Histogram<u64>,
+    /// How late requests were sent, in microseconds.
+    pub(crate) lateness: Histogram<u64>,
+}
+
+/// Sends requests at random times (a Poisson process with `rate` requests per second) for `length` from `epoch`, and waits for
+/// all responses. Blocks the thread.
+pub(crate) fn run(
+    subject: &Arc<dyn Subject>,
+    client: &Handle,
+    rate: f64,
+    length: Duration,
+    seed: u64,
+    epoch: Instant,
+) -> Outcome {
+    let mut random = StdRng::seed_from_u64(seed);
+    let recorded = Arc::new(Recorded { latency: Mutex::new(histogram()), errors: AtomicU64::new(0) });
+    let mut lateness = histogram();
+    let mut pending = Vec::new();
+    let mut intended = Duration::ZERO;
+    loop {
+        let gap: f64 = Exp1.sample(&mut random);
+        intended += Duration::from_secs_f64(gap / rate);
+        if intended >= length {
+            break;
+        }
+        let at = epoch + intended;
+        let wait = at.saturating_duration_since(Instant::now());
+        if !wait.is_zero() {
+            thread::sleep(wait);
+        }
+        record(&mut lateness, at.elapsed());
+        let (subject, recorded) = (Arc::clone(subject), Arc::clone(&recorded));
+        pending.push(client.spawn(async move {
+            let succeeded = subject.send().await;
+            record(&mut recorded.latency.lock(), at.elapsed());
+            if !succeeded {
+                recorded.errors.fetch_add(1, Relaxed);
+            }
+        }));
+    }
+    let requests = pending.len() as u64;
+    client.block_on(async {
+        for request in pending {
+            // A task that panicked recorded nothing: it is missing from the requests that are counted below.
+            let _ = request.await;
+        }
+    });
+    let latency = recorded.latency.lock().clone();
+    let lost = requests - latency.len();
+    Outcome { requests, errors: recorded.errors.load(Relaxed) + lost, latency, lateness }
+}
+
+struct Recorded {
+    latency: Mutex<Histogram<u64>>,
+    errors: AtomicU64,
+}
+
+/// From a microsecond to ten minutes, with three significant digits.
+fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 600_000_000, 3).expect("the bounds are valid")
+}
+
+fn record(histogram: &mut Histogram<u64>, time: Duration) {
+    histogram.saturating_record(time.as_micros() as u64);
+}

@@ -1,0 +1,96 @@
+//! What the requests go through: a proxy beside the program, or a balancer inside it.
+
+mod equipoise;
+mod proxy;
+mod tower;
+
+use std::{net::SocketAddr, sync::Arc};
+
+use bytes::Bytes;
+use clap::ValueEnum;
+use futures::future::BoxFuture;
+use http::Response;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Body;
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+
+/// Sends requests to the backends in its own way.
+pub(crate) trait Subject: Send + Sync {
+    /// Sends a `GET /` and reads the response to its end. Returns `false` if there was none, or its status was 500 or
+    /// above.
+    fn send(&self) -> BoxFuture<'static, bool>;
+}
+
+/// The subjects by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// nginx with `least_conn` and keep-alive connections.
+    Nginx,
+    /// HAProxy with `balance leastconn` and reused connections.
+    Haproxy,
+    /// tower's `Balance` with `PeakEwma`, behind its `Buffer`.
+    Tower,
+    /// This library with its default strategy.
+    Equipoise,
+    /// This library with two random choices.
+    P2c,
+    /// This library with least connections.
+    LeastConnections,
+    /// This library with the least average latency.
+    LeastTime,
+    /// This library with round robin.
+    RoundRobin,
+}
+
+impl Kind {
+    pub(crate) const DEFAULT: [Self; 4] = [Self::Nginx, Self::Haproxy, Self::Tower, Self::Equipoise];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Nginx => "nginx, least_conn",
+            Self::Haproxy => "HAProxy, leastconn",
+            Self::Tower => "tower, PeakEwma",
+            Self::Equipoise => "equipoise, default",
+            Self::P2c => "equipoise, p2c",
+            Self::LeastConnections => "equipoise, least-connections",
+            Self::LeastTime => "equipoise, least-time",
+            Self::RoundRobin => "equipoise, round-robin",
+        }
+    }
+
+    /// Starts the subject. Must be called within a tokio runtime.
+    ///
+    /// Returns an error if it needs a program that is not installed.
+    pub(crate) fn start(self, backends: &[SocketAddr]) -> anyhow::Result<Arc<dyn Subject>> {
+        Ok(match self {
+            Self::Nginx => Arc::new(proxy::nginx(backends)?),
+            Self::Haproxy => Arc::new(proxy::haproxy(backends)?),
+            Self::Tower => Arc::new(tower::PeakEwmaBalance::new(backends)),
+            Self::Equipoise => equipoise::balanced(backends, ::equipoise::PeakEwma::new())?,
+            Self::P2c => equipoise::balanced(backends, ::equipoise::P2c::new())?,
+            Self::LeastConnections => equipoise::balanced(backends, ::equipoise::LeastConnections::new())?,
+            Self::LeastTime => equipoise::balanced(backends, ::equipoise::LeastTime::new())?,
+            Self::RoundRobin => equipoise::balanced(backends, ::equipoise::RoundRobin::new())?,
+        })
+    }
+}
+
+/// The client that all subjects use.
+type HttpClient = Client<HttpConnector, Empty<Bytes>>;
+
+fn http_client() -> HttpClient {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    Client::builder(TokioExecutor::new()).build(connector)
+}
+
+/// Reads the response to its end. Returns `false` if there is none, or its status is 500 or above.
+async fn succeeded<B: Body, E>(response: Result<Response<B>, E>) -> bool {
+    match response {
+        Ok(response) => !response.status().is_server_error() && response.into_body().collect().await.is_ok(),
+        Err(_) => false,
+    }
+}
