@@ -147,6 +147,27 @@ impl<T> Lease<T> {
         self.inner.first_byte();
     }
 
+    /// Reports the head of the response: its first byte, and what it says of the endpoint.
+    ///
+    /// `verdict` is `None` if only the end of the response decides, as the trailers of gRPC do. `has_body` says whether
+    /// the rest of the response is still to come.
+    ///
+    /// - A verdict other than [`Verdict::Success`] is [recorded](Self::record) at once, before the
+    ///   [first byte](Self::first_byte), so that the latency of a failure is not sampled.
+    /// - A success of a response without a body is recorded at once.
+    /// - Otherwise the time since the pick is sampled as the latency, and the verdict is left to the end of the body:
+    ///   the caller records it then.
+    ///
+    /// The tower layer and the simulator both report responses through this method, so that strategies see the same
+    /// hooks in the same order under both.
+    pub fn response_head(&mut self, verdict: Option<Verdict>, has_body: bool) {
+        match verdict {
+            None => self.first_byte(),
+            Some(Verdict::Success) if has_body => self.first_byte(),
+            Some(verdict) => self.record(verdict),
+        }
+    }
+
     /// Reports the result of the request. Only the first verdict of a lease counts.
     ///
     /// If [`first_byte`](Self::first_byte) was not called before, [`Verdict::Success`] also takes the latency: the time

@@ -59,11 +59,9 @@ pub(super) enum Ending {
 }
 
 impl<B: Body> LeasedBody<B> {
-    pub(super) fn new(inner: B, mut lease: Lease<AnyTarget>, ending: Ending) -> Self {
+    /// `lease` knows of the response's head already.
+    pub(super) fn new(inner: B, lease: Lease<AnyTarget>, ending: Ending) -> Self {
         let over = inner.is_end_stream();
-        if !over || matches!(ending, Ending::Trailers(_)) {
-            lease.first_byte();
-        }
         let mut held = HeldLease { lease: Some(lease), ending, begun: false };
         if over {
             held.end(None);

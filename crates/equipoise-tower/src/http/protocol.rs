@@ -248,19 +248,14 @@ where
             preference => drop(response.extensions_mut().insert(preference)),
         }
         if switches_protocols(&response) {
-            lease.first_byte();
-            lease.record(verdict.unwrap_or(Verdict::Success));
+            lease.response_head(Some(verdict.unwrap_or(Verdict::Success)), false);
             response.extensions_mut().insert(TunnelLease::new(lease));
             return response.map(LeasedBody::unleased);
         }
+        lease.response_head(verdict, !response.body().is_end_stream());
         let ending = match verdict {
             None => Ending::Trailers(Arc::clone(&self.classify)),
-            Some(Verdict::Success) => Ending::Success,
-            Some(verdict) => {
-                // Before the first byte: the latency of a failure is not the latency of work.
-                lease.record(verdict);
-                Ending::Success
-            }
+            Some(_) => Ending::Success,
         };
         response.map(|body| LeasedBody::new(body, lease, ending))
     }
