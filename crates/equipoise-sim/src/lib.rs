@@ -21,5 +21,7 @@ pub use crate::{
     error::RunError,
     feed::{Feed, ServerLoad},
     report::{Ends, HealthChange, HealthReport, InFlight, KeyMoves, Latency, Report, Sample, Series},
-    scenario::{Antagonists, Arrivals, Fault, InvalidScenario, Keys, Network, Scenario, Server, Work},
+    scenario::{
+        Antagonists, Arrivals, Bodies, Fault, Impatience, InvalidScenario, Keys, Network, Scenario, Server, Trace, Work,
+    },
 };

@@ -9,13 +9,15 @@ use equipoise_core::{EndpointId, EndpointSpec, ManualClock, Pool, SeededEntropy,
 use rand_distr::{Distribution, Zipf};
 
 use super::{
+    draw::DrawStreams,
+    events::{Nanos, ORIGIN},
     monitor::Monitor,
     streams::{Purpose, Stream, number, stream},
 };
 use crate::{
     contender::Contender,
     error::RunError,
-    scenario::{ArrivalSource, Network, Scenario, WorkSource},
+    scenario::{ArrivalSource, Scenario, Trace},
 };
 
 pub(super) struct Client {
@@ -24,22 +26,12 @@ pub(super) struct Client {
     pub(super) monitor: Option<Monitor>,
     arrivals: ArrivalSource,
     arriving: Stream,
-    work: Stream,
-    network: Stream,
-    retries: Stream,
+    /// The client's next request in the trace, and the number of requests from there to the one after.
+    traced: (Option<Trace>, usize, usize),
+    pub(super) draws: DrawStreams,
     keys: Stream,
     /// Number of retries that the budget allows at present.
     tokens: f64,
-}
-
-/// The costs of an attempt, drawn before its server is known.
-#[derive(Clone, Copy)]
-pub(super) struct Draw {
-    /// Work in core-seconds.
-    pub(super) work: f64,
-    /// Network delays in nanoseconds, to the server and back.
-    pub(super) there: u64,
-    pub(super) back: u64,
 }
 
 /// Number of retries that a budget allows in a burst.
@@ -72,9 +64,8 @@ impl Client {
             monitor,
             arrivals: ArrivalSource::new(scenario.arrivals, scenario.gap()),
             arriving: stream(Purpose::Arrivals),
-            work: stream(Purpose::Work),
-            network: stream(Purpose::Network),
-            retries: stream(Purpose::Retries),
+            traced: (scenario.trace.clone(), index, scenario.clients),
+            draws: DrawStreams::new(scenario.seed, index),
             keys: stream(Purpose::Keys),
             tokens: BURST,
         })
@@ -86,22 +77,20 @@ impl Client {
         self.pool.update(members.iter().cloned(), number).map(drop)
     }
 
-    /// Returns the nanoseconds until the next request.
-    pub(super) fn gap(&mut self) -> u64 {
-        (self.arrivals.next(&mut self.arriving) * 1e9) as u64
-    }
-
-    pub(super) fn draw_first(&mut self, work: &WorkSource, network: &Network) -> Draw {
-        Draw {
-            work: work.draw(&mut self.work),
-            there: network.draw(&mut self.network),
-            back: network.draw(&mut self.network),
+    /// Returns the time of the next request; `None` if there is none.
+    pub(super) fn next_arrival(&mut self, now: Nanos) -> Option<Nanos> {
+        match &self.traced {
+            (None, ..) => Some(now.saturating_add((self.arrivals.next(&mut self.arriving) * 1e9) as Nanos)),
+            (Some(trace), next, _) => Some(ORIGIN.saturating_add(trace.requests.get(*next)?.0)),
         }
     }
 
-    pub(super) fn draw_retry(&mut self, work: &WorkSource, network: &Network) -> Draw {
-        let rng = &mut self.retries;
-        Draw { work: work.draw(rng), there: network.draw(rng), back: network.draw(rng) }
+    /// Takes the next request from the trace and returns its work; `None` without a trace.
+    pub(super) fn take_traced(&mut self) -> Option<f64> {
+        let (trace, next, step) = &mut self.traced;
+        let (_, work) = trace.as_ref()?.requests.get(*next)?;
+        *next = next.saturating_add(*step);
+        Some(*work)
     }
 
     /// Draws the key of the next request, from 0.

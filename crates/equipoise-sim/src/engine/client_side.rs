@@ -1,11 +1,11 @@
 //! The client side: requests arrive, are attempted and end.
 
-use equipoise_core::{PickError, PickRequest, Timestamp};
+use equipoise_core::{Lease, PickError, PickRequest, Timestamp};
 
 use super::{
-    client::Draw,
+    draw::Draw,
     events::{AttemptId, Event, nanos},
-    requests::{Call, Pending},
+    requests::{Attempt, Call, Pending},
     state::Engine,
 };
 use crate::{error::RunError, report::End};
@@ -16,18 +16,23 @@ use crate::{error::RunError, report::End};
 const SPARE: usize = 1024;
 
 impl Engine<'_> {
+    pub(super) fn plan_arrival(&mut self, client: u32) {
+        let next = self.clients[client as usize].next_arrival(self.now);
+        if let Some(next) = next.filter(|&next| !self.meter.is_over(next)) {
+            self.events.plan(next, Event::Arrival { client });
+        }
+    }
+
     pub(super) fn arrive(&mut self, number: u32) -> Result<(), RunError> {
         let client = &mut self.clients[number as usize];
-        let gap = client.gap();
-        let draw = client.draw_first(&self.work, &self.scenario.network);
+        let traced_work = client.take_traced();
+        let draw = client.draws.first(&self.costs, traced_work);
+        let gives_up = client.draws.is_impatient(&self.costs);
         let key = self.popularity.as_ref().map(|popularity| client.key(popularity));
         if let Some(budget) = self.scenario.retries.budget {
             client.deposit(budget);
         }
-        let next = self.now.saturating_add(gap);
-        if !self.meter.is_over(next) {
-            self.events.plan(next, Event::Arrival { client: number });
-        }
+        self.plan_arrival(number);
         let measured = self.meter.begin(self.now);
         self.call_number = self.call_number.wrapping_add(1);
         let call = Call {
@@ -39,8 +44,14 @@ impl Engine<'_> {
             retries: 0,
             tried: Vec::new(),
             open: [None; 2],
+            traced_work,
+            waiting: None,
         };
         let call = self.calls.insert(call) as u32;
+        if let Some(impatience) = self.scenario.impatience.filter(|_| gives_up) {
+            let at = self.now.saturating_add(nanos(impatience.after));
+            self.events.plan(at, Event::GivesUp { call, number: self.call_number });
+        }
         self.send_probes(number as usize);
         if let Some(after) = self.scenario.hedge {
             self.hedges.push_back((self.now.saturating_add(nanos(after)), call, self.call_number));
@@ -56,10 +67,10 @@ impl Engine<'_> {
         Ok(())
     }
 
-    /// Makes an attempt, at a server that was not tried yet if there is one. Returns false if no endpoint could be
-    /// picked.
+    /// Makes an attempt, at a server that was not tried yet if there is one. Without an endpoint that can take it, the
+    /// request waits in the queue of the pool. Returns false if it may not wait.
     fn attempt(&mut self, number: u32, draw: Draw) -> Result<bool, RunError> {
-        let call = &mut self.calls[number as usize];
+        let call = &self.calls[number as usize];
         let client = &self.clients[call.client as usize];
         let bytes = call.key.map(u32::to_le_bytes);
         let request = bytes.as_ref().map_or_else(PickRequest::new, |key| PickRequest::new().key(key));
@@ -67,23 +78,31 @@ impl Engine<'_> {
         if matches!(picked, Err(PickError::Excluded)) {
             picked = client.pool.pick(&request);
         }
-        let lease = match picked {
-            Ok(lease) => lease,
-            Err(PickError::Empty | PickError::Unavailable { .. } | PickError::Saturated) => return Ok(false),
-            Err(source) => {
-                let (label, client) = (self.contender.label(), call.client as usize);
-                return Err(RunError::Misbehaved { label, client, after: self.elapsed(), source });
+        match picked {
+            Ok(lease) => self.send(number, lease, draw).map(|()| true),
+            Err(error) => {
+                self.refused(number, error)?;
+                self.wait(number, draw)
             }
-        };
+        }
+    }
+
+    /// Sends an attempt to the server of the lease.
+    pub(super) fn send(&mut self, number: u32, lease: Lease<u32>, mut draw: Draw) -> Result<(), RunError> {
+        let call = &mut self.calls[number as usize];
         if self.scenario.hedge.is_some() || self.scenario.retries.max > 0 {
             let id = lease.endpoint().id();
             if !call.tried.contains(id) {
                 call.tried.push(id.clone());
             }
         }
-        self.meter.send(*lease.target() as usize, call.key, self.now);
-        self.meter.send_by(call.client as usize, *lease.target() as usize);
-        let id = self.attempts.insert(lease, number, draw.work, draw.back);
+        let server = *lease.target() as usize;
+        self.meter.send(server, call.key, self.now);
+        self.meter.send_by(call.client as usize, server);
+        let distance = nanos(self.scenario.servers[server].distance);
+        draw.there = draw.there.saturating_add(distance / 2);
+        draw.back = draw.back.saturating_add(distance - distance / 2);
+        let id = self.attempts.insert(Pending { lease, call: number, measured: call.measured }, draw);
         let free = usize::from(call.open[0].is_some());
         call.open[free] = Some(id);
         if self.attempts.len() > self.scenario.max_open_attempts {
@@ -100,24 +119,49 @@ impl Engine<'_> {
             0 if self.scenario.network.is_none() => self.arrive_at_server(id),
             there => self.events.plan(self.now.saturating_add(there), Event::AtServer(id)),
         }
-        Ok(true)
+        Ok(())
     }
 
+    /// The head of a response has reached the client, or an error instead.
     pub(super) fn answer(&mut self, id: AttemptId) -> Result<(), RunError> {
-        let Some(attempt) = self.attempts.remove(id) else { return Ok(()) };
-        let Some(Pending { mut lease, call }) = attempt.pending else { return Ok(()) };
+        let Some(attempt) = self.attempts.get_mut(id) else { return Ok(()) };
+        let Some(Pending { lease, call, .. }) = &mut attempt.pending else {
+            self.attempts.remove(id);
+            return Ok(());
+        };
+        let (call, server, end) = (*call, attempt.server as usize, attempt.end);
+        let has_body = end == End::Answered && attempt.draw.body > 0;
+        lease.response_head(end.verdict(), has_body);
         let client = self.calls[call as usize].client as usize;
         if let Some(load) = attempt.load {
-            lease.first_byte();
-            self.feed.on_response(client, attempt.server as usize, load, Timestamp::from_nanos(self.now));
+            self.feed.on_response(client, server, load, Timestamp::from_nanos(self.now));
         }
-        lease.finish(attempt.end.verdict());
-        self.meter.end_by(client, attempt.server as usize, attempt.end);
-        self.attempt_ended(call, id, attempt.end)
+        if has_body {
+            attempt.in_body = true;
+            self.events.plan(self.now.saturating_add(attempt.draw.body), Event::BodyEnds(id));
+        } else {
+            self.attempts.remove(id);
+        }
+        self.meter.end_by(client, server, end);
+        self.attempt_ended(call, id, end)
+    }
+
+    /// The body of a response ends, or breaks off if the attempt says so.
+    pub(super) fn end_body(&mut self, id: AttemptId) {
+        let Some(attempt) = self.attempts.remove(id) else { return };
+        let Some(Pending { lease, measured, .. }) = attempt.pending else { return };
+        if attempt.end != End::Answered {
+            self.meter.break_body(measured);
+        }
+        if let Some(verdict) = attempt.end.verdict() {
+            lease.finish(verdict);
+        }
     }
 
     pub(super) fn time_out(&mut self, id: AttemptId) -> Result<(), RunError> {
-        let Some(server) = self.attempts.get(id).map(|attempt| attempt.server as usize) else { return Ok(()) };
+        let waits = |attempt: &&Attempt| !attempt.in_body;
+        let attempt = self.attempts.get(id).filter(waits);
+        let Some(server) = attempt.map(|attempt| attempt.server as usize) else { return Ok(()) };
         let Some(call) = self.give_up(id, End::TimedOut) else { return Ok(()) };
         self.meter.end_by(self.calls[call as usize].client as usize, server, End::TimedOut);
         self.attempt_ended(call, id, End::TimedOut)
@@ -126,8 +170,11 @@ impl Engine<'_> {
     /// Cancels an attempt on the client side. Returns the request that it belongs to.
     fn give_up(&mut self, id: AttemptId, end: End) -> Option<u32> {
         let attempt = self.attempts.get_mut(id)?;
-        let Pending { lease, call } = attempt.pending.take()?;
-        lease.finish(end.verdict());
+        let Pending { mut lease, call, .. } = attempt.pending.take()?;
+        if let Some(verdict) = end.verdict() {
+            lease.record(verdict);
+        }
+        drop(lease);
         let server = attempt.server as usize;
         match attempt.place {
             // The server does not notice and finishes the work.
@@ -162,7 +209,7 @@ impl Engine<'_> {
             let client = &mut self.clients[call.client as usize];
             if self.scenario.retries.budget.is_none() || client.withdraw() {
                 call.retries += 1;
-                let draw = client.draw_retry(&self.work, &self.scenario.network);
+                let draw = client.draws.retry(&self.costs, call.traced_work);
                 if self.attempt(number, draw)? {
                     return Ok(());
                 }
@@ -174,19 +221,19 @@ impl Engine<'_> {
 
     pub(super) fn hedge(&mut self, number: u32, of: u32) -> Result<(), RunError> {
         let Some(call) = self.calls.get(number as usize).filter(|call| call.number == of) else { return Ok(()) };
-        if call.open.iter().all(Option::is_some) {
+        if call.open.iter().all(Option::is_some) || call.waiting.is_some() {
             return Ok(());
         }
-        let draw = self.clients[call.client as usize].draw_retry(&self.work, &self.scenario.network);
+        let draw = self.clients[call.client as usize].draws.retry(&self.costs, call.traced_work);
         self.attempt(number, draw).map(drop)
     }
 
-    fn end(&mut self, number: u32, end: End) {
+    pub(super) fn end(&mut self, number: u32, end: End) {
         let call = self.calls.remove(number as usize);
         self.meter.end(call.measured, self.now - call.begun, end);
         for id in call.open.into_iter().flatten() {
-            // The verdict is neutral, because the server is not at fault.
-            self.give_up(id, End::Unserved);
+            // Neutral beside another answer, because the server is not at fault.
+            self.give_up(id, if end == End::GivenUp { end } else { End::Unserved });
         }
     }
 }

@@ -31,6 +31,12 @@ pub(super) enum Event {
     FailedFast(AttemptId),
     /// An answer reaches its client.
     Answer(AttemptId),
+    /// The body of a response ends or breaks off.
+    BodyEnds(AttemptId),
+    /// A request has waited in the queue of its pool for as long as it may. `call` is its slab entry.
+    QueueTimeout { call: u32, number: u32 },
+    /// A caller stops waiting for a response.
+    GivesUp { call: u32, number: u32 },
     /// A fault begins or ends.
     Fault { at: u32, begins: bool },
     /// The usable cores of a server change.

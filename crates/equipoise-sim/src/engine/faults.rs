@@ -67,7 +67,22 @@ impl Engine<'_> {
                 _ => self.lose(id),
             }
         }
+        self.break_bodies(fault);
         self.replan(fault.server);
+    }
+
+    /// Breaks off the bodies on their way from a server that dies. Clients notice at once if it refuses, and after the
+    /// timeout if it is unreachable.
+    fn break_bodies(&mut self, fault: &Fault) {
+        for id in self.attempts.in_body_from(fault.server) {
+            let Some(attempt) = self.attempts.get_mut(id) else { continue };
+            let after = match fault.kind {
+                FaultKind::Refuses => attempt.draw.back,
+                _ => self.scenario.timeout.map_or(0, nanos),
+            };
+            attempt.end = if fault.kind == FaultKind::Refuses { End::Broken } else { End::TimedOut };
+            self.events.plan(self.now.saturating_add(after), Event::BodyEnds(id));
+        }
     }
 
     pub(super) fn antagonise(&mut self, server: usize) {

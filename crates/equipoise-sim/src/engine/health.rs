@@ -120,7 +120,7 @@ impl Engine<'_> {
     fn send_check(&mut self, client: usize, probe: ProbeId, id: &EndpointId) {
         let (Some(health), Some(server)) = (&mut self.health, client::server_index(id)) else { return };
         let at = health.checks.insert(Check { client, server, probe, result: None }) as u32;
-        let there = self.scenario.network.draw(&mut health.network);
+        let there = self.scenario.one_way(server, &mut health.network);
         self.events.plan(self.now.saturating_add(there), Event::Check { at });
     }
 
@@ -138,7 +138,7 @@ impl Engine<'_> {
         match self.stations[check.server].faults.check(self.now) {
             Some((result, after)) => {
                 check.result = Some(result);
-                let back = self.scenario.network.draw(&mut health.network);
+                let back = self.scenario.one_way(check.server, &mut health.network);
                 self.events.plan(self.now.saturating_add(after).saturating_add(back), Event::Check { at: at as u32 });
             }
             None => drop(health.checks.remove(at)),

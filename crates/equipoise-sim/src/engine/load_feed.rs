@@ -16,7 +16,7 @@ impl Engine<'_> {
             let server = self.probe_targets[at];
             if server < self.stations.len() {
                 let probe = self.probes.insert(Probe { client, server, load: None }) as u32;
-                let there = self.scenario.network.draw(&mut self.probing);
+                let there = self.scenario.one_way(server, &mut self.probing);
                 self.events.plan(self.now.saturating_add(there), Event::Probe { at: probe });
             }
         }
@@ -34,7 +34,7 @@ impl Engine<'_> {
             return;
         }
         probe.load = Some(station.load());
-        let back = self.scenario.network.draw(&mut self.probing);
+        let back = self.scenario.one_way(probe.server, &mut self.probing);
         self.events.plan(self.now.saturating_add(back), Event::Probe { at: at as u32 });
     }
 

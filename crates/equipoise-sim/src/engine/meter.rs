@@ -94,6 +94,13 @@ impl Meter {
         }
     }
 
+    /// Counts that the body of an answered request broke off.
+    pub(super) fn break_body(&mut self, measured: bool) {
+        if measured {
+            self.ends.break_body();
+        }
+    }
+
     pub(super) fn send(&mut self, server: usize, key: Option<u32>, now: Nanos) {
         let within = self.is_within(now);
         self.attempts += u64::from(within);

@@ -6,6 +6,7 @@
 
 mod client;
 mod client_side;
+mod draw;
 mod events;
 mod faults;
 mod health;
@@ -17,6 +18,7 @@ mod server_side;
 mod state;
 mod station;
 mod streams;
+mod waiting;
 
 use equipoise_core::{__private::take_panicked, Timestamp};
 
@@ -64,8 +66,7 @@ impl Engine<'_> {
             (0..self.stations.len()).for_each(|server| self.antagonise(server));
         }
         for client in 0..self.clients.len() {
-            let gap = self.clients[client].gap();
-            self.events.plan(self.now.saturating_add(gap), Event::Arrival { client: client as u32 });
+            self.plan_arrival(client as u32);
         }
         if let Some(period) = self.snapshot_interval {
             self.events.plan(self.now.saturating_add(period), Event::LoadSnapshot);
@@ -88,6 +89,9 @@ impl Engine<'_> {
                     return Ok(false);
                 }
                 self.step()?;
+                if self.scenario.queue_timeout.is_some() {
+                    self.serve_woken()?;
+                }
                 if self.health.is_some() {
                     self.deliver_signals()?;
                 }
@@ -126,6 +130,9 @@ impl Engine<'_> {
             Event::Done { server, plan } => return self.done(server as usize, plan),
             Event::FailedFast(id) => return self.leave(id, End::Failed),
             Event::Answer(id) => return self.answer(id),
+            Event::BodyEnds(id) => self.end_body(id),
+            Event::QueueTimeout { call, number } => self.queue_timeout(call, number),
+            Event::GivesUp { call, number } => self.caller_gives_up(call, number),
             Event::Fault { at, begins } => return self.fault(at as usize, begins),
             Event::Antagonists { server } => self.antagonise(server as usize),
             Event::Probe { at } => self.probe(at as usize),

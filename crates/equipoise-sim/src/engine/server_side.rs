@@ -18,11 +18,14 @@ impl Engine<'_> {
         if station.faults.refuses() {
             return self.send_back(id, End::Refused);
         }
-        if let Some(after) = station.faults.fails_fast_after() {
-            return self.events.plan(self.now + after, Event::FailedFast(id));
+        if let Some(after) = station.faults.fails_fast_after(attempt.draw.luck) {
+            return self.events.plan(self.now.saturating_add(after), Event::FailedFast(id));
+        }
+        if let Some(retry_after) = station.sheds() {
+            return self.send_back(id, End::Shed { retry_after });
         }
         let before = station.len();
-        attempt.place = Some(station.enter(id, attempt.work, self.now));
+        attempt.place = Some(station.enter(id, attempt.draw.work, self.now));
         self.meter.change(server, before, before + 1, self.now);
         self.replan(server);
     }
@@ -44,7 +47,9 @@ impl Engine<'_> {
         let Some((id, started)) = station.done(self.now, |id| self.attempts.is_at_server(id)) else { return Ok(()) };
         self.meter.change(server, before, before - 1, self.now);
         self.mark_in_service(started);
-        self.leave(id, End::Answered)?;
+        let fails = |luck| self.stations[server].faults.fails_after_work(luck);
+        let failed = self.attempts.get(id).is_some_and(|attempt| fails(attempt.draw.luck));
+        self.leave(id, if failed { End::Failed } else { End::Answered })?;
         self.replan(server);
         Ok(())
     }
@@ -54,7 +59,7 @@ impl Engine<'_> {
         let Some(attempt) = self.attempts.get_mut(id) else { return Ok(()) };
         attempt.place = None;
         attempt.load = Some(self.stations[attempt.server as usize].load());
-        if self.scenario.network.is_none() {
+        if attempt.draw.back == 0 && self.scenario.network.is_none() {
             attempt.end = end;
             return self.answer(id);
         }
@@ -65,7 +70,7 @@ impl Engine<'_> {
     pub(super) fn send_back(&mut self, id: AttemptId, end: End) {
         let Some(attempt) = self.attempts.get_mut(id) else { return };
         attempt.end = end;
-        self.events.plan(self.now.saturating_add(attempt.back), Event::Answer(id));
+        self.events.plan(self.now.saturating_add(attempt.draw.back), Event::Answer(id));
     }
 
     pub(super) fn mark_in_service(&mut self, id: Option<AttemptId>) {

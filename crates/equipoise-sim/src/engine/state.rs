@@ -8,19 +8,21 @@ use slab::Slab;
 
 use super::{
     client::Client,
+    draw::Costs,
     events::{AttemptId, Events, Nanos, ORIGIN, nanos},
     meter::Meter,
     monitor::Health,
     requests::{Attempts, Call},
     station::Station,
     streams::{Purpose, Stream, stream},
+    waiting::Woken,
 };
 use crate::{
     contender::Contender,
     control::Control,
     error::RunError,
     feed::{Feed, ServerLoad},
-    scenario::{InvalidScenario, Scenario, WorkSource},
+    scenario::{InvalidScenario, Scenario},
 };
 
 pub(super) struct Engine<'a> {
@@ -45,7 +47,8 @@ pub(super) struct Engine<'a> {
     pub(super) snapshot_interval: Option<Nanos>,
     pub(super) health: Option<Health>,
     pub(super) antagonists: Vec<Stream>,
-    pub(super) work: WorkSource,
+    pub(super) costs: Costs,
+    pub(super) woken: Woken,
     pub(super) popularity: Option<Zipf<f64>>,
     pub(super) meter: Meter,
     /// Reused buffers.
@@ -87,7 +90,8 @@ impl<'a> Engine<'a> {
             popularity: popularity.transpose()?,
             antagonists: (0..stations.len()).map(|at| stream(scenario.seed, Purpose::Antagonists, at)).collect(),
             probing: stream(scenario.seed, Purpose::Probes, 0),
-            work: scenario.work.source(),
+            costs: Costs::new(scenario),
+            woken: Woken::default(),
             meter: Meter::new(scenario, ORIGIN),
             now: ORIGIN,
             events: Events::default(),

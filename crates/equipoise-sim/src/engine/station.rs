@@ -3,14 +3,15 @@
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, VecDeque},
+    time::Duration,
 };
 
 use equipoise_health::probe::{ProbeError, ProbeOutcome};
 
-use super::events::{AttemptId, Nanos};
+use super::events::{AttemptId, Nanos, nanos};
 use crate::{
     feed::ServerLoad,
-    scenario::{FaultKind, Server},
+    scenario::{FaultKind, Server, Shedding},
 };
 
 /// A server that works on at most `slots` jobs at a time, all at the same rate.
@@ -24,6 +25,7 @@ pub(super) struct Station {
     /// Usable cores: the allocation, or what antagonists leave.
     cores: f64,
     speed: f64,
+    shedding: Option<Shedding>,
     pub(super) faults: Faults,
 
     progress: f64,
@@ -74,6 +76,7 @@ impl Station {
             allocation: server.cores,
             cores: server.cores,
             speed: server.speed,
+            shedding: server.shedding,
             faults: Faults::default(),
             progress: 0.0,
             since: 0,
@@ -90,6 +93,11 @@ impl Station {
     /// Returns the number of jobs in service and in the queue.
     pub(super) fn len(&self) -> usize {
         self.working + self.waiting
+    }
+
+    /// Returns the `Retry-After` of the answer to a new request if the server is too busy to accept it.
+    pub(super) fn sheds(&self) -> Option<Option<Duration>> {
+        self.shedding.filter(|shedding| self.len() >= shedding.from).map(|shedding| shedding.retry_after)
     }
 
     pub(super) fn load(&self) -> ServerLoad {
@@ -270,12 +278,18 @@ impl Faults {
         self.has(|kind| *kind == FaultKind::Blackhole)
     }
 
-    /// Returns the time after which requests fail without work, if they do.
-    pub(super) fn fails_fast_after(&self) -> Option<Nanos> {
+    /// Returns the time after which a request of this luck fails without work, if it does.
+    pub(super) fn fails_fast_after(&self, luck: f64) -> Option<Nanos> {
         self.active.iter().find_map(|kind| match kind {
-            FaultKind::Sinkhole { after, .. } => Some(after.as_nanos() as Nanos),
+            FaultKind::Sinkhole { after, .. } => Some(nanos(*after)),
+            FaultKind::Flaky { share, after: Some(after) } if luck < *share => Some(nanos(*after)),
             _ => None,
         })
+    }
+
+    /// Returns whether the answer to a request of this luck is an error, although the work is done.
+    pub(super) fn fails_after_work(&self, luck: f64) -> bool {
+        self.has(|kind| matches!(kind, FaultKind::Flaky { share, after: None } if luck < *share))
     }
 
     /// Returns the result of a health check and the time it takes; `None` if there is no response.

@@ -24,6 +24,12 @@ pub(super) enum Purpose {
     Health,
     /// Network delays of health checks.
     Checks,
+    /// Durations of bodies.
+    Bodies,
+    /// Which answers of flaky servers fail.
+    Failures,
+    /// Which callers give up.
+    Callers,
 }
 
 pub(super) fn stream(seed: u64, purpose: Purpose, index: usize) -> Stream {

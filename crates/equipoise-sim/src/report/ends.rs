@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use equipoise_core::{Failure, Verdict};
 
 /// How an attempt or a request ended.
@@ -12,20 +14,30 @@ pub(crate) enum End {
     /// The server died during the request.
     Broken,
     TimedOut,
+    /// With 503, because the server had too many requests.
+    Shed {
+        retry_after: Option<Duration>,
+    },
+    /// The caller did not wait for the response.
+    GivenUp,
     /// No endpoint could be picked.
     Unserved,
 }
 
 impl End {
-    pub(crate) fn verdict(self) -> Verdict {
-        match self {
+    /// Returns the verdict on the server; `None` if the lease is dropped without one.
+    pub(crate) fn verdict(self) -> Option<Verdict> {
+        Some(match self {
             Self::Answered => Verdict::Success,
             Self::Failed => Verdict::Failure(Failure::Server),
             Self::Refused => Verdict::Failure(Failure::Connect),
             Self::Broken => Verdict::Failure(Failure::Transport),
             Self::TimedOut => Verdict::Failure(Failure::Timeout),
+            Self::Shed { retry_after: None } => Verdict::Failure(Failure::Gateway),
+            Self::Shed { retry_after } => Verdict::Unavailable { retry_after },
+            Self::GivenUp => return None,
             Self::Unserved => Verdict::Neutral,
-        }
+        })
     }
 }
 
@@ -40,11 +52,18 @@ pub struct Ends {
     pub failed: u64,
     /// Number of requests whose connection was refused.
     pub refused: u64,
-    /// Number of requests that were cut off because their server died.
+    /// Number of requests that were cut off because their server died, before their first byte or in their body.
     pub broken: u64,
     /// Number of requests that timed out at the client.
     pub timed_out: u64,
-    /// Number of requests for which no endpoint could be picked.
+    /// Number of requests answered with 503 by servers that [shed](crate::Server::sheds_beyond).
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub shed: u64,
+    /// Number of requests that their [callers gave up](crate::Impatience).
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub given_up: u64,
+    /// Number of requests for which no endpoint could be picked, at once or within the
+    /// [queue timeout](crate::Scenario::queue_timeout).
     pub unserved: u64,
 }
 
@@ -56,8 +75,16 @@ impl Ends {
             End::Refused => &mut self.refused,
             End::Broken => &mut self.broken,
             End::TimedOut => &mut self.timed_out,
+            End::Shed { .. } => &mut self.shed,
+            End::GivenUp => &mut self.given_up,
             End::Unserved => &mut self.unserved,
         } += 1;
+    }
+
+    /// Counts an answered request as broken, because its body broke off.
+    pub(crate) fn break_body(&mut self) {
+        self.answered -= 1;
+        self.broken += 1;
     }
 
     /// Returns the number of all requests.
@@ -67,6 +94,6 @@ impl Ends {
 
     /// Returns the number of requests without a successful response.
     pub fn errors(&self) -> u64 {
-        self.failed + self.refused + self.broken + self.timed_out + self.unserved
+        self.failed + self.refused + self.broken + self.timed_out + self.shed + self.given_up + self.unserved
     }
 }

@@ -77,6 +77,20 @@ pub enum InvalidScenario {
         /// What is wrong, and what would be right.
         what: &'static str,
     },
+    /// The trace has no requests, or they are not in the order of time.
+    #[error("trace: {what}")]
+    Trace {
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// A share of the requests is out of range.
+    #[error("{setting}: a share of {share} is impossible: use from 0 to 1")]
+    Share {
+        /// Name of the setting.
+        setting: &'static str,
+        /// The given share.
+        share: f64,
+    },
     /// The factor or the length of bursts is out of range.
     #[error(
         "bursts of factor {factor} and length {burst:?} are impossible: use a factor above 1 and at most a million, and a length above 0"

@@ -26,6 +26,7 @@ pub struct Fault {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum FaultKind {
     Sinkhole { after: Duration, fails_checks: bool },
+    Flaky { share: f64, after: Option<Duration> },
     Slow { factor: f64 },
     Stall,
     Refuses,
@@ -47,6 +48,18 @@ impl Fault {
     /// The server answers every request and every health check with an error after 1 ms, without work.
     pub const fn honest_sinkhole(server: usize) -> Self {
         Self::new(server, FaultKind::Sinkhole { after: Duration::from_millis(1), fails_checks: true })
+    }
+
+    /// The server answers this share of the requests (from 0 to 1, drawn at random) with an error, after their ordinary
+    /// work. It still passes health checks. The shares of several such faults do not add up: the largest counts.
+    pub const fn flaky(server: usize, share: f64) -> Self {
+        Self::new(server, FaultKind::Flaky { share, after: None })
+    }
+
+    /// The server answers this share of the requests (from 0 to 1, drawn at random) with an error after this time,
+    /// without work. It still passes health checks.
+    pub const fn flaky_after(server: usize, share: f64, after: Duration) -> Self {
+        Self::new(server, FaultKind::Flaky { share, after: Some(after) })
     }
 
     /// The server is slower by this factor, which must be above 0 and finite.
@@ -109,6 +122,10 @@ impl Fault {
             _ if self.server >= servers => refuse("there is no such server"),
             FaultKind::Slow { factor } | FaultKind::Cold { factor, .. } if !(factor > 0.0 && factor.is_finite()) => {
                 refuse("the factor must be finite and above 0")
+            }
+            FaultKind::Flaky { share, .. } if !(0.0..=1.0).contains(&share) => refuse("the share must be from 0 to 1"),
+            FaultKind::Flaky { after: Some(after), .. } if after > Duration::from_secs(1_000_000_000) => {
+                refuse("an answer takes at most 10⁹ s")
             }
             FaultKind::Blackhole if !timeout => {
                 refuse("requests that are swallowed by a black hole never end: set a timeout")

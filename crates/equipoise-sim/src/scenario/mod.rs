@@ -2,23 +2,28 @@
 
 mod antagonists;
 mod arrivals;
+mod bodies;
+mod check;
 mod error;
 mod fault;
+mod impatience;
 mod keys;
 mod network;
 mod server;
+mod trace;
 mod work;
 
 use std::time::Duration;
 
-use equipoise_core::Needs;
 use equipoise_health::HealthPolicy;
+use rand::Rng;
 
+use self::check::MAX_SERVERS;
 pub use self::{
-    antagonists::Antagonists, arrivals::Arrivals, error::InvalidScenario, fault::Fault, keys::Keys, network::Network,
-    server::Server, work::Work,
+    antagonists::Antagonists, arrivals::Arrivals, bodies::Bodies, error::InvalidScenario, fault::Fault,
+    impatience::Impatience, keys::Keys, network::Network, server::Server, trace::Trace, work::Work,
 };
-pub(crate) use self::{arrivals::ArrivalSource, fault::FaultKind, work::WorkSource};
+pub(crate) use self::{arrivals::ArrivalSource, fault::FaultKind, server::Shedding, work::WorkSource};
 
 /// The settings of a run: clients, servers, requests, faults and timing. Only the strategy is missing.
 ///
@@ -56,7 +61,9 @@ pub struct Scenario {
     pub(crate) clients: usize,
     demand: Demand,
     pub(crate) work: Work,
+    pub(crate) bodies: Option<Bodies>,
     pub(crate) arrivals: Arrivals,
+    pub(crate) trace: Option<Trace>,
     pub(crate) keys: Option<Keys>,
     pub(crate) network: Network,
     pub(crate) antagonists: Option<Antagonists>,
@@ -64,6 +71,8 @@ pub struct Scenario {
     pub(crate) health: Option<HealthPolicy>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) cancels: bool,
+    pub(crate) impatience: Option<Impatience>,
+    pub(crate) queue_timeout: Option<Duration>,
     pub(crate) retries: Retries,
     pub(crate) hedge: Option<Duration>,
     pub(crate) lasting: Duration,
@@ -85,30 +94,11 @@ pub(crate) struct Retries {
     pub(crate) budget: Option<f64>,
 }
 
-/// Beyond these limits a run would take more than 5 GiB: a client takes about 2 KiB, and 0.5 KiB for each server.
-const MAX_SERVERS: usize = 1_000_000;
-const MAX_CLIENTS: usize = 1_000_000;
-const MAX_PAIRS: usize = 5_000_000;
-/// The limit with health, which takes another 1.2 KiB for each pair of a client and a server.
-const MAX_MONITORED_PAIRS: usize = 1_000_000;
-
-/// Memory that a client takes for the table of a hashing strategy. Maglev's default table is the largest; the table of
-/// a ring grows with the number of servers.
-const TABLE_BYTES: usize = 300 << 10;
-const TABLE_BYTES_PER_SERVER: usize = 3 << 9;
-const MAX_TABLE_BYTES: usize = 4 << 30;
-
-/// Maximum number of requests, and of recurrences of anything that recurs. A run beyond it would take hours.
-const MAX_EVENTS: f64 = 1e9;
-
-/// Maximum number of samples times servers in [`Report::series`](crate::Report::series): 240 MiB.
-const MAX_SAMPLES: u128 = 20_000_000;
-
 impl Scenario {
     /// Creates a scenario with this number of equal servers.
     ///
     /// Defaults: one client, load 0.7, exponential work with a mean of 10 ms, no network delay, 40 s of which the first
-    /// quarter is warm-up, seed 1, no faults, no health, no timeout, no retries, no hedges.
+    /// quarter is warm-up, seed 1, no faults, no health, no timeout, no retries, no hedges, no bodies, no queue.
     pub fn of(servers: usize, kind: Server) -> Self {
         // `check` refuses one server too many; more would only take memory.
         Self::with(vec![kind; servers.min(MAX_SERVERS + 1)])
@@ -134,7 +124,9 @@ impl Scenario {
             clients: 1,
             demand: Demand::Load(0.7),
             work: Work::exponential(Duration::from_millis(10)),
+            bodies: None,
             arrivals: Arrivals::Poisson,
+            trace: None,
             keys: None,
             network: Network::none(),
             antagonists: None,
@@ -142,6 +134,8 @@ impl Scenario {
             health: None,
             timeout: None,
             cancels: true,
+            impatience: None,
+            queue_timeout: None,
             retries: Retries::default(),
             hedge: None,
             lasting: Duration::from_secs(40),
@@ -176,6 +170,24 @@ impl Scenario {
     /// Sets the distribution of the work of a request; exponential with a mean of 10 ms by default.
     pub fn work(mut self, work: Work) -> Self {
         self.work = work;
+        self
+    }
+
+    /// Gives responses bodies that take time after the first byte. By default a response ends with its first byte.
+    pub fn bodies(mut self, bodies: Bodies) -> Self {
+        self.bodies = Some(bodies);
+        self
+    }
+
+    /// Sets the arrival times and the work of all requests, in place of [`load`](Self::load), [`rate`](Self::rate),
+    /// [`arrivals`](Self::arrivals) and [`work`](Self::work).
+    ///
+    /// Clients get the requests in turns: the first client gets the first request, the second client the second. A
+    /// retry or a hedge is as much work as its request. Sets [`lasting`](Self::lasting) so that the last request still
+    /// arrives; a shorter run leaves out the rest.
+    pub fn trace(mut self, trace: Trace) -> Self {
+        self.lasting = trace.lasting();
+        self.trace = Some(trace);
         self
     }
 
@@ -249,6 +261,24 @@ impl Scenario {
         self
     }
 
+    /// Makes callers give up requests without a response. By default they wait for ever, or until the
+    /// [`timeout`](Self::timeout).
+    pub fn impatience(mut self, impatience: Impatience) -> Self {
+        self.impatience = Some(impatience);
+        self
+    }
+
+    /// Makes requests wait for an endpoint if none can take them, as with
+    /// [`Pool::acquire`](equipoise_core::Pool::acquire): first come, first served, for at most this time (from 1 ns to
+    /// 10⁹ s). By default such requests end at once as [unserved](crate::Ends::unserved), and so do requests that have
+    /// waited for this time.
+    ///
+    /// Endpoints are full if they have a limit: [`Server::max_in_flight`].
+    pub fn queue_timeout(mut self, timeout: Duration) -> Self {
+        self.queue_timeout = Some(timeout);
+        self
+    }
+
     /// Sets the maximum number of retries of a request after failures and timeouts, from 0 (the default) to 1000.
     ///
     /// A retry goes to a server that the request has not tried, as long as there is one. Its work is drawn anew.
@@ -313,138 +343,26 @@ impl Scenario {
         self
     }
 
-    /// Checks whether the scenario can be run. [`run`](Self::run) checks it too.
-    ///
-    /// # Errors
-    ///
-    /// The first setting that is out of range, with its valid range.
-    pub fn check(&self) -> Result<(), InvalidScenario> {
-        let (servers, clients) = (self.servers.len(), self.clients);
-        if servers == 0 {
-            return Err(InvalidScenario::NoServers);
-        }
-        if clients == 0 {
-            return Err(InvalidScenario::NoClients);
-        }
-        if servers > MAX_SERVERS {
-            return Err(InvalidScenario::TooManyServers { max: MAX_SERVERS });
-        }
-        if clients > MAX_CLIENTS {
-            return Err(InvalidScenario::TooManyClients { clients, max: MAX_CLIENTS });
-        }
-        let max = if self.health.is_some() { MAX_MONITORED_PAIRS } else { MAX_PAIRS };
-        if servers.saturating_mul(clients) > max {
-            return Err(InvalidScenario::TooLarge { clients, servers, max });
-        }
-        self.health.as_ref().map_or(Ok(()), HealthPolicy::validate)?;
-        for (at, server) in self.servers.iter().enumerate() {
-            server.check(at)?;
-        }
-        self.work.check()?;
-        self.arrivals.check()?;
-        self.keys.map_or(Ok(()), |keys| keys.check())?;
-        self.antagonists.map_or(Ok(()), |antagonists| antagonists.check())?;
-        for fault in &self.faults {
-            fault.check(servers, self.timeout.is_some())?;
-        }
-        self.check_times()?;
-        match self.demand {
-            Demand::Load(load) if !(load > 0.0 && load.is_finite()) => Err(InvalidScenario::Load { load }),
-            Demand::Load(_) if !self.capacity().is_finite() => Err(InvalidScenario::NoCapacity),
-            _ if !(1e-6..=1e9).contains(&self.total_rate()) => Err(InvalidScenario::Rate { rate: self.total_rate() }),
-            _ => self.arrivals.check_gap(self.gap()).and_then(|()| self.check_events()),
-        }
-    }
-
-    /// Refuses scenarios that would run for hours.
-    fn check_events(&self) -> Result<(), InvalidScenario> {
-        let refuse = |setting, what| Err(InvalidScenario::Time { setting, what });
-        let retries = f64::from(self.retries.max);
-        let attempts = 1.0 + self.retries.budget.map_or(retries, |ratio| ratio.min(retries));
-        if self.total_rate() * self.lasting.as_secs_f64() * attempts > MAX_EVENTS {
-            return refuse("lasting", "use a shorter run or a lower rate: at most 10⁹ requests, retries included");
-        }
-        // What recurs goes on until the last answer has arrived.
-        let over = (self.lasting + self.timeout.unwrap_or_default()).as_secs_f64();
-        let recurs = |period: Duration| over / period.as_secs_f64();
-        if self.antagonists.is_some_and(|others| recurs(others.mean_hold()) * self.servers.len() as f64 > MAX_EVENTS) {
-            return refuse("antagonists", "use a longer hold time: at most 10⁹ draws of all servers in a run");
-        }
-        for fault in &self.faults {
-            // A membership change is an update of every pool.
-            let each = if fault.kind == FaultKind::Removed { self.clients as f64 } else { 1.0 };
-            if fault.every.is_some_and(|every| recurs(every) * each > MAX_EVENTS) {
-                let what = "it recurs too often: at most 10⁹ times in a run; a removal counts once per client";
-                return Err(InvalidScenario::Fault { server: fault.server, what });
-            }
-        }
-        Ok(())
-    }
-
-    pub(crate) fn check_feed(&self, period: Option<Duration>) -> Result<(), InvalidScenario> {
-        let over = self.lasting + self.timeout.unwrap_or_default();
-        let loads = |period: Duration| over.as_secs_f64() / period.as_secs_f64() * self.servers.len() as f64;
-        if period.is_some_and(|period| loads(period) > MAX_EVENTS) {
-            let what = "use a longer one: at most 10⁹ loads in all snapshots of a run";
-            return Err(InvalidScenario::Time { setting: "the feed's snapshot_interval", what });
-        }
-        Ok(())
-    }
-
-    /// Refuses more clients than memory can hold with a strategy of these needs.
-    pub(crate) fn check_tables(&self, needs: Needs) -> Result<(), InvalidScenario> {
-        let max = MAX_TABLE_BYTES / (TABLE_BYTES + TABLE_BYTES_PER_SERVER * self.servers.len());
-        if needs.places_by_key() && self.clients > max.max(1) {
-            return Err(InvalidScenario::TooManyTables { clients: self.clients, max });
-        }
-        Ok(())
-    }
-
-    fn check_times(&self) -> Result<(), InvalidScenario> {
-        let refuse = |setting, what| Err(InvalidScenario::Time { setting, what });
-        // Times are nanoseconds in 64 bits.
-        let max = Duration::from_secs(1_000_000_000);
-        if self.lasting.is_zero() || self.lasting > max {
-            return refuse("lasting", "a run takes from 1 ns to 10⁹ s");
-        }
-        if !(0.0..=0.9).contains(&self.warm_up) {
-            return refuse("warm_up", "it is the part of the run that is not measured, from 0 to 0.9");
-        }
-        if self.timeout.is_some_and(|timeout| timeout.is_zero() || timeout > max) {
-            return refuse("timeout", "use from 1 ns to 10⁹ s");
-        }
-        if self.hedge.is_some_and(|hedge| hedge > max) {
-            return refuse("hedge", "use at most 10⁹ s");
-        }
-        if self.network.longest() > max {
-            return refuse("network", "messages take at most 10⁹ s");
-        }
-        if self.sample.is_zero() || self.lasting.as_nanos() / self.sample.as_nanos() > 100_000 {
-            return refuse("sample_interval", "use a hundred-thousandth of the run or more");
-        }
-        let figures = self.lasting.as_nanos() / self.sample.as_nanos() * self.servers.len() as u128;
-        if figures > MAX_SAMPLES {
-            return refuse("sample_interval", "use a longer interval: samples times servers are 20 million at most");
-        }
-        if self.retries.max > 1_000 {
-            return refuse("max_retries", "use at most 1000, since retries take no time if all servers fail at once");
-        }
-        if self.retries.budget.is_some_and(|ratio| !(0.0..=1_000.0).contains(&ratio)) {
-            return refuse("retry_budget", "it is a number of retries per request, from 0 to 1000");
-        }
-        Ok(())
-    }
-
+    /// Returns the core-seconds per second that all servers can do.
     fn capacity(&self) -> f64 {
         self.servers.iter().map(Server::capacity).sum()
     }
 
     /// Returns the requests per second from all clients.
     pub(crate) fn total_rate(&self) -> f64 {
+        if let Some(trace) = &self.trace {
+            return trace.requests.len() as f64 / trace.lasting().as_secs_f64();
+        }
         match self.demand {
             Demand::Rate(rate) => rate,
             Demand::Load(load) => load * self.capacity() / self.work.mean().as_secs_f64(),
         }
+    }
+
+    /// Draws the delay of a message to or from a server in nanoseconds, for probes and checks.
+    pub(crate) fn one_way(&self, server: usize, rng: &mut impl Rng) -> u64 {
+        let distance = u64::try_from(self.servers[server].distance.as_nanos() / 2).unwrap_or(u64::MAX);
+        self.network.draw(rng).saturating_add(distance)
     }
 
     /// Returns the mean time in seconds between two requests of a client.

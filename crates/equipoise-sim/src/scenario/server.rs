@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::error::InvalidScenario;
 
 /// A server: how it works on requests, and the settings that clients have for its endpoint.
@@ -19,11 +21,30 @@ pub struct Server {
     pub(crate) weight: u32,
     pub(crate) max_in_flight: Option<u32>,
     pub(crate) zone: Option<String>,
+    /// Round-trip time on top of the network's delay.
+    pub(crate) distance: Duration,
+    /// From how many requests at the server on it sheds new ones, and the `Retry-After` of its answers.
+    pub(crate) shedding: Option<Shedding>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shedding {
+    pub(crate) from: usize,
+    pub(crate) retry_after: Option<Duration>,
 }
 
 impl Server {
     const fn new(slots: usize, cores: f64) -> Self {
-        Self { slots, cores, speed: 1.0, weight: 1, max_in_flight: None, zone: None }
+        Self {
+            slots,
+            cores,
+            speed: 1.0,
+            weight: 1,
+            max_in_flight: None,
+            zone: None,
+            distance: Duration::ZERO,
+            shedding: None,
+        }
     }
 
     /// Creates a server with this number of workers (at least 1) and one queue, first come, first served. Each worker
@@ -73,6 +94,28 @@ impl Server {
     #[must_use]
     pub fn zone(mut self, zone: impl Into<String>) -> Self {
         self.zone = Some(zone.into());
+        self
+    }
+
+    /// Sets the round-trip time between all clients and the server, on top of the delays of the scenario's
+    /// [`network`](crate::Scenario::network); 0 by default. At most 10⁹ s.
+    ///
+    /// Models servers in another zone or region.
+    #[must_use]
+    pub const fn distance(mut self, round_trip: Duration) -> Self {
+        self.distance = round_trip;
+        self
+    }
+
+    /// Makes the server shed load: a request that arrives while `limit` requests are at the server is answered at once
+    /// with HTTP 503, without work. By default all requests are accepted.
+    ///
+    /// With `retry_after`, the answer has a `Retry-After` header of that time, and its verdict is
+    /// [`Verdict::Unavailable`](equipoise_core::Verdict::Unavailable). Without, the verdict is a failure
+    /// ([`Failure::Gateway`](equipoise_core::Failure::Gateway)).
+    #[must_use]
+    pub const fn sheds_beyond(mut self, limit: usize, retry_after: Option<Duration>) -> Self {
+        self.shedding = Some(Shedding { from: limit, retry_after });
         self
     }
 

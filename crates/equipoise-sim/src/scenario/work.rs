@@ -33,6 +33,11 @@ enum Shape {
         alpha: f64,
         spread: f64,
     },
+    /// The two sizes in means, and the share of the second.
+    Bimodal {
+        sizes: [f64; 2],
+        share: f64,
+    },
 }
 
 impl Work {
@@ -62,6 +67,14 @@ impl Work {
         Self { mean: mean.as_secs_f64(), shape: Shape::Pareto { alpha, spread } }
     }
 
+    /// Creates a distribution of two sizes: `share` of the requests (from 0 to 1) are the work `large`, the others
+    /// `small`.
+    pub const fn bimodal(small: Duration, large: Duration, share: f64) -> Self {
+        let (small, large) = (small.as_secs_f64(), large.as_secs_f64());
+        let mean = small + (large - small) * share;
+        Self { mean, shape: Shape::Bimodal { sizes: [small / mean, large / mean], share } }
+    }
+
     /// Returns the mean.
     pub fn mean(&self) -> Duration {
         Duration::try_from_secs_f64(self.mean).unwrap_or(Duration::MAX)
@@ -70,6 +83,9 @@ impl Work {
     pub(super) fn check(&self) -> Result<(), InvalidScenario> {
         let refuse = |what| Err(InvalidScenario::Work { what });
         match self.shape {
+            Shape::Bimodal { share, .. } if !(0.0..=1.0).contains(&share) => {
+                refuse("the share of large requests must be from 0 to 1")
+            }
             _ if self.mean <= 0.0 => refuse("the mean must be above zero"),
             Shape::Normal { deviation } if !(0.0..=10.0).contains(&deviation) => {
                 refuse("the deviation must be from 0 to 10 times the mean")
@@ -93,6 +109,7 @@ impl Work {
                 reach: 1.0 - spread.powf(-alpha),
                 scale: 1.0 / pareto_mean(alpha, spread),
             },
+            Shape::Bimodal { sizes, share } => Draw::Bimodal { sizes, share },
         };
         WorkSource { mean: self.mean, draw }
     }
@@ -128,6 +145,7 @@ enum Draw {
     Exponential,
     Normal { deviation: f64, scale: f64 },
     Pareto { inverse: f64, reach: f64, scale: f64 },
+    Bimodal { sizes: [f64; 2], share: f64 },
 }
 
 impl WorkSource {
@@ -146,6 +164,13 @@ impl WorkSource {
             Draw::Pareto { inverse, reach, scale } => {
                 let unit: f64 = rng.random();
                 (1.0 - unit * reach).powf(inverse) * scale
+            }
+            Draw::Bimodal { sizes: [small, large], share } => {
+                if rng.random::<f64>() < share {
+                    large
+                } else {
+                    small
+                }
             }
         };
         self.mean * relative
@@ -169,6 +194,7 @@ mod tests {
             Work::normal(mean, 0.03),
             Work::pareto(mean, 1.5, 1_000.0),
             Work::pareto(mean, 1.0, 100.0),
+            Work::bimodal(Duration::from_millis(10), Duration::from_millis(710), 0.1),
         ] {
             let source = work.source();
             let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);

@@ -1,6 +1,8 @@
 use equipoise_core::{P2c, RoundRobin};
-use equipoise_sim::{Antagonists, Arrivals, Comparison, Contender, Control, Fault, Keys, Network, Report, Scenario};
-use equipoise_sim::{Server, Work, named};
+use equipoise_sim::{
+    Antagonists, Arrivals, Bodies, Comparison, Contender, Control, Fault, Impatience, Keys, Network, Report, Scenario,
+    Server, Work, named,
+};
 
 use crate::common::{ms, secs, strategy};
 
@@ -19,11 +21,21 @@ fn mixed() -> Scenario {
         .fault(Fault::sinkhole(1).from(secs(2)).lasting(secs(1)).every(secs(3)))
         .fault(Fault::refuses(2).from(secs(3)).lasting(secs(1)))
         .fault(Fault::slow(3, 4.0))
+        .fault(Fault::flaky(5, 0.1))
         .fault(Fault::removed(4).from(secs(4)).lasting(secs(2)))
         .timeout(ms(200))
         .max_retries(1)
         .retry_budget(0.2)
         .hedge(ms(60))
+        .bodies(Bodies::some(0.1, Work::exponential(ms(100))))
+        .impatience(Impatience::new(0.1, ms(80)))
+        .queue_timeout(ms(50))
+        .each(|at, server| match at {
+            0 => server.distance(ms(2)),
+            1 => server.max_in_flight(2),
+            2 => server.sheds_beyond(6, Some(secs(1))),
+            _ => server.max_in_flight(8),
+        })
         .lasting(secs(8))
 }
 

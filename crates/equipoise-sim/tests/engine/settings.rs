@@ -2,7 +2,8 @@ use std::time::Duration;
 
 use equipoise_core::MAX_WEIGHT;
 use equipoise_sim::{
-    Antagonists, Arrivals, Control, Fault, Feed, InvalidScenario, Keys, Network, RunError, Scenario, Server, Work,
+    Antagonists, Arrivals, Bodies, Control, Fault, Feed, Impatience, InvalidScenario, Keys, Network, RunError,
+    Scenario, Server, Trace, Work,
 };
 
 use crate::common::{ms, secs, strategy};
@@ -47,6 +48,16 @@ fn bad() -> Vec<(Scenario, &'static str)> {
         (pareto(0.0, 10.0), "work: a Pareto"),
         (pareto(1.0, 1.0), "work: a Pareto"),
         (pareto(f64::NAN, 10.0), "work: a Pareto"),
+        (fine().work(Work::bimodal(ms(1), ms(2), 1.5)), "work: the share"),
+        (fine().work(Work::bimodal(ms(1), ms(2), f64::NAN)), "work: the share"),
+        (fine().work(Work::bimodal(Duration::ZERO, Duration::ZERO, 0.5)), "work: the mean"),
+        (fine().bodies(Bodies::some(1.5, Work::constant(ms(1)))), "bodies: a share of 1.5"),
+        (fine().bodies(Bodies::all(Work::constant(Duration::ZERO))), "work: the mean"),
+        (fine().impatience(Impatience::new(-1.0, ms(1))), "impatience: a share of -1"),
+        (fine().impatience(Impatience::new(0.5, Duration::ZERO)), "impatience is impossible"),
+        (fine().impatience(Impatience::new(0.5, far)), "impatience is impossible"),
+        (fine().trace(Trace::new([])), "trace: it has no requests"),
+        (fine().trace(Trace::new([(ms(2), ms(1)), (ms(1), ms(1))])), "trace: its requests must be in the order"),
         (bursts(1.0, ms(1)), "bursts of factor 1"),
         (bursts(f64::NAN, ms(1)), "bursts of factor NaN"),
         (bursts(2.0, Duration::ZERO), "length 0ns"),
@@ -61,6 +72,9 @@ fn bad() -> Vec<(Scenario, &'static str)> {
         (fine().fault(Fault::removed(3)), "server 3: there is no such server"),
         (fine().fault(Fault::slow(0, 0.0)), "server 0: the factor"),
         (fine().fault(Fault::slow(0, f64::NAN)), "server 0: the factor"),
+        (fine().fault(Fault::flaky(0, 1.5)), "server 0: the share"),
+        (fine().fault(Fault::flaky(0, f64::NAN)), "server 0: the share"),
+        (fine().fault(Fault::flaky_after(0, 0.5, far)), "server 0: an answer"),
         (fine().fault(Fault::blackhole(1)), "server 1: requests that are swallowed"),
         (fine().fault(Fault::stall(1)), "server 1: requests never end"),
         (fine().fault(Fault::stall(1).lasting(Duration::ZERO)), "it lasts no time"),
@@ -89,6 +103,9 @@ fn bad() -> Vec<(Scenario, &'static str)> {
         (fine().timeout(far), "timeout"),
         (fine().hedge(far), "hedge"),
         (fine().network(Network::new(far, far)), "network"),
+        (fine().each(|_, server| server.distance(far)), "network"),
+        (fine().queue_timeout(Duration::ZERO), "queue_timeout"),
+        (fine().queue_timeout(far), "queue_timeout"),
         (fine().sample_interval(Duration::ZERO), "sample_interval"),
         (fine().sample_interval(Duration::from_nanos(1)), "sample_interval"),
         (Scenario::of(1_000, Server::fifo(1)).lasting(secs(20_001)), "samples times servers"),
@@ -164,6 +181,11 @@ fn possible_extremes_run() {
     let month = Duration::from_secs(1_000_000_000);
     let extremes = [
         fine().sample_interval(Duration::MAX),
+        fine().bodies(Bodies::all(Work::constant(month))),
+        fine().impatience(Impatience::new(1.0, Duration::from_nanos(1))),
+        fine().each(|_, server| server.sheds_beyond(0, Some(Duration::MAX))).max_retries(10),
+        fine().each(|_, server| server.max_in_flight(1)).queue_timeout(Duration::from_nanos(1)),
+        fine().trace(Trace::new([(Duration::ZERO, Duration::ZERO)])),
         fine().hedge(Duration::ZERO),
         fine().timeout(Duration::from_nanos(1)),
         fine().timeout(month).network(Network::new(month, Duration::ZERO)),

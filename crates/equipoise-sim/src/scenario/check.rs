@@ -1,0 +1,158 @@
+//! The limits of a scenario: what is out of range, and what would take too much memory or time.
+
+use std::time::Duration;
+
+use equipoise_core::Needs;
+use equipoise_health::HealthPolicy;
+
+use super::{Demand, FaultKind, InvalidScenario, Scenario, Trace};
+
+/// Beyond these limits a run would take more than 5 GiB: a client takes about 2 KiB, and 0.5 KiB for each server.
+pub(super) const MAX_SERVERS: usize = 1_000_000;
+const MAX_CLIENTS: usize = 1_000_000;
+const MAX_PAIRS: usize = 5_000_000;
+/// The limit with health, which takes another 1.2 KiB for each pair of a client and a server.
+const MAX_MONITORED_PAIRS: usize = 1_000_000;
+
+/// Memory that a client takes for the table of a hashing strategy. Maglev's default table is the largest; the table of
+/// a ring grows with the number of servers.
+const TABLE_BYTES: usize = 300 << 10;
+const TABLE_BYTES_PER_SERVER: usize = 3 << 9;
+const MAX_TABLE_BYTES: usize = 4 << 30;
+
+/// Maximum number of requests, and of recurrences of anything that recurs. A run beyond it would take hours.
+const MAX_EVENTS: f64 = 1e9;
+
+/// Maximum number of samples times servers in [`Report::series`](crate::Report::series): 240 MiB.
+const MAX_SAMPLES: u128 = 20_000_000;
+
+impl Scenario {
+    /// Checks whether the scenario can be run. [`run`](Self::run) checks it too.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that is out of range, with its valid range.
+    pub fn check(&self) -> Result<(), InvalidScenario> {
+        let (servers, clients) = (self.servers.len(), self.clients);
+        if servers == 0 {
+            return Err(InvalidScenario::NoServers);
+        }
+        if clients == 0 {
+            return Err(InvalidScenario::NoClients);
+        }
+        if servers > MAX_SERVERS {
+            return Err(InvalidScenario::TooManyServers { max: MAX_SERVERS });
+        }
+        if clients > MAX_CLIENTS {
+            return Err(InvalidScenario::TooManyClients { clients, max: MAX_CLIENTS });
+        }
+        let max = if self.health.is_some() { MAX_MONITORED_PAIRS } else { MAX_PAIRS };
+        if servers.saturating_mul(clients) > max {
+            return Err(InvalidScenario::TooLarge { clients, servers, max });
+        }
+        self.health.as_ref().map_or(Ok(()), HealthPolicy::validate)?;
+        for (at, server) in self.servers.iter().enumerate() {
+            server.check(at)?;
+        }
+        self.work.check()?;
+        self.bodies.map_or(Ok(()), |bodies| bodies.check())?;
+        self.arrivals.check()?;
+        self.trace.as_ref().map_or(Ok(()), Trace::check)?;
+        self.keys.map_or(Ok(()), |keys| keys.check())?;
+        self.antagonists.map_or(Ok(()), |antagonists| antagonists.check())?;
+        for fault in &self.faults {
+            fault.check(servers, self.timeout.is_some())?;
+        }
+        self.check_times()?;
+        match self.demand {
+            _ if self.trace.is_some() => self.check_events(),
+            Demand::Load(load) if !(load > 0.0 && load.is_finite()) => Err(InvalidScenario::Load { load }),
+            Demand::Load(_) if !self.capacity().is_finite() => Err(InvalidScenario::NoCapacity),
+            _ if !(1e-6..=1e9).contains(&self.total_rate()) => Err(InvalidScenario::Rate { rate: self.total_rate() }),
+            _ => self.arrivals.check_gap(self.gap()).and_then(|()| self.check_events()),
+        }
+    }
+
+    /// Refuses scenarios that would run for hours.
+    fn check_events(&self) -> Result<(), InvalidScenario> {
+        let refuse = |setting, what| Err(InvalidScenario::Time { setting, what });
+        let retries = f64::from(self.retries.max);
+        let attempts = 1.0 + self.retries.budget.map_or(retries, |ratio| ratio.min(retries));
+        if self.total_rate() * self.lasting.as_secs_f64() * attempts > MAX_EVENTS {
+            return refuse("lasting", "use a shorter run or a lower rate: at most 10⁹ requests, retries included");
+        }
+        // What recurs goes on until the last answer has arrived.
+        let over = (self.lasting + self.timeout.unwrap_or_default()).as_secs_f64();
+        let recurs = |period: Duration| over / period.as_secs_f64();
+        if self.antagonists.is_some_and(|others| recurs(others.mean_hold()) * self.servers.len() as f64 > MAX_EVENTS) {
+            return refuse("antagonists", "use a longer hold time: at most 10⁹ draws of all servers in a run");
+        }
+        for fault in &self.faults {
+            // A membership change is an update of every pool.
+            let each = if fault.kind == FaultKind::Removed { self.clients as f64 } else { 1.0 };
+            if fault.every.is_some_and(|every| recurs(every) * each > MAX_EVENTS) {
+                let what = "it recurs too often: at most 10⁹ times in a run; a removal counts once per client";
+                return Err(InvalidScenario::Fault { server: fault.server, what });
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn check_feed(&self, period: Option<Duration>) -> Result<(), InvalidScenario> {
+        let over = self.lasting + self.timeout.unwrap_or_default();
+        let loads = |period: Duration| over.as_secs_f64() / period.as_secs_f64() * self.servers.len() as f64;
+        if period.is_some_and(|period| loads(period) > MAX_EVENTS) {
+            let what = "use a longer one: at most 10⁹ loads in all snapshots of a run";
+            return Err(InvalidScenario::Time { setting: "the feed's snapshot_interval", what });
+        }
+        Ok(())
+    }
+
+    /// Refuses more clients than memory can hold with a strategy of these needs.
+    pub(crate) fn check_tables(&self, needs: Needs) -> Result<(), InvalidScenario> {
+        let max = MAX_TABLE_BYTES / (TABLE_BYTES + TABLE_BYTES_PER_SERVER * self.servers.len());
+        if needs.places_by_key() && self.clients > max.max(1) {
+            return Err(InvalidScenario::TooManyTables { clients: self.clients, max });
+        }
+        Ok(())
+    }
+
+    fn check_times(&self) -> Result<(), InvalidScenario> {
+        let refuse = |setting, what| Err(InvalidScenario::Time { setting, what });
+        // Times are nanoseconds in 64 bits.
+        let max = Duration::from_secs(1_000_000_000);
+        if self.lasting.is_zero() || self.lasting > max {
+            return refuse("lasting", "a run takes from 1 ns to 10⁹ s");
+        }
+        if !(0.0..=0.9).contains(&self.warm_up) {
+            return refuse("warm_up", "it is the part of the run that is not measured, from 0 to 0.9");
+        }
+        if self.timeout.is_some_and(|timeout| timeout.is_zero() || timeout > max) {
+            return refuse("timeout", "use from 1 ns to 10⁹ s");
+        }
+        if self.queue_timeout.is_some_and(|timeout| timeout.is_zero() || timeout > max) {
+            return refuse("queue_timeout", "use from 1 ns to 10⁹ s");
+        }
+        self.impatience.map_or(Ok(()), |impatience| impatience.check(max))?;
+        if self.hedge.is_some_and(|hedge| hedge > max) {
+            return refuse("hedge", "use at most 10⁹ s");
+        }
+        if self.network.longest() > max || self.servers.iter().any(|server| server.distance > max) {
+            return refuse("network", "messages take at most 10⁹ s, and so do distances");
+        }
+        if self.sample.is_zero() || self.lasting.as_nanos() / self.sample.as_nanos() > 100_000 {
+            return refuse("sample_interval", "use a hundred-thousandth of the run or more");
+        }
+        let figures = self.lasting.as_nanos() / self.sample.as_nanos() * self.servers.len() as u128;
+        if figures > MAX_SAMPLES {
+            return refuse("sample_interval", "use a longer interval: samples times servers are 20 million at most");
+        }
+        if self.retries.max > 1_000 {
+            return refuse("max_retries", "use at most 1000, since retries take no time if all servers fail at once");
+        }
+        if self.retries.budget.is_some_and(|ratio| !(0.0..=1_000.0).contains(&ratio)) {
+            return refuse("retry_budget", "it is a number of retries per request, from 0 to 1000");
+        }
+        Ok(())
+    }
+}

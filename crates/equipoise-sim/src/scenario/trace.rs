@@ -1,0 +1,52 @@
+use std::{sync::Arc, time::Duration};
+
+use super::error::InvalidScenario;
+
+/// A list of requests: when each arrives, and how much work it is.
+///
+/// With the same list, a simulation can be compared with a run over real sockets request by request, because nothing
+/// that the servers do is drawn at random.
+///
+/// ```
+/// use std::time::Duration;
+/// use equipoise_core::StrategySpec;
+/// use equipoise_sim::{Scenario, Server, Trace};
+///
+/// let ms = Duration::from_millis;
+/// let trace = Trace::new([(ms(0), ms(10)), (ms(5), ms(10)), (ms(30), ms(20))]);
+/// let report = Scenario::of(1, Server::fifo(1)).trace(trace).warm_up(0.0).run(&"p2c".parse::<StrategySpec>()?)?;
+/// assert_eq!(report.ends.answered, 3);
+/// assert!(report.latency.max().abs_diff(ms(20)) < ms(1), "the third; the second waits for the first: 15 ms");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trace {
+    /// In the order of time: nanoseconds from the start of the run, and core-seconds.
+    pub(crate) requests: Arc<[(u64, f64)]>,
+    in_order: bool,
+}
+
+impl Trace {
+    /// Creates a trace from pairs of an arrival time (from the start of the run, in ascending order) and the work of
+    /// the request (the time that one core of speed 1.0 needs for it).
+    pub fn new(requests: impl IntoIterator<Item = (Duration, Duration)>) -> Self {
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let requests: Arc<[(u64, f64)]> =
+            requests.into_iter().map(|(at, work)| (nanos(at), work.as_secs_f64())).collect();
+        let in_order = requests.is_sorted_by_key(|(at, _)| *at);
+        Self { requests, in_order }
+    }
+
+    /// Returns the length of a run in which all requests arrive.
+    pub(super) fn lasting(&self) -> Duration {
+        Duration::from_nanos(self.requests.last().map_or(1, |(at, _)| at.saturating_add(1)))
+    }
+
+    pub(super) fn check(&self) -> Result<(), InvalidScenario> {
+        match self.in_order {
+            _ if self.requests.is_empty() => Err(InvalidScenario::Trace { what: "it has no requests" }),
+            false => Err(InvalidScenario::Trace { what: "its requests must be in the order of their arrival" }),
+            true => Ok(()),
+        }
+    }
+}
