@@ -15,6 +15,8 @@ use crate::{
 ///     cargo run --release --example compare -- --scenario slow-one
 ///     cargo run --release --example compare -- --scenario fast-slow --load 0.5..0.9 \
 ///         --strategy peak-ewma --strategy "peak-ewma(decay=2s)" --strategy p2c --out plots
+///     cargo run --release --example compare -- --hunt
+///     cargo run --release --example compare -- --hunt streams work/pareto-1.2-fifo
 ///
 /// Ctrl-C ends the run early and prints the results so far. A second Ctrl-C ends the program at once.
 #[derive(Parser)]
@@ -42,12 +44,27 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
 
+    /// Run the hunt: many small scenarios, each with the default against the best of all strategies with local signals,
+    /// the worst losses first. Names are families or single scenarios; a single one is printed in full. Each --strategy
+    /// is an additional rival
+    #[arg(long, value_name = "NAME", num_args = 0.., conflicts_with_all = ["scenario", "load", "out"])]
+    pub(crate) hunt: Option<Vec<String>>,
+
+    /// Write the figures of all strategies in the hunt into this file, as comma-separated values
+    #[arg(long, value_name = "FILE", requires = "hunt")]
+    pub(crate) csv: Option<PathBuf>,
+
+    /// Fail if the default misses the bar of the hunt: in no scenario more than 25 % worse than the best in p99 or p99.9,
+    /// or more than 0.1 points in errors, and in at most five more than 5 %
+    #[arg(long, requires = "hunt")]
+    pub(crate) check: bool,
+
     /// List all scenarios and strategies, and exit
     #[arg(long)]
     pub(crate) list: bool,
 
     /// Write strategies.md and its plots into this directory: every scenario with all its strategies, for five seeds
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["scenario", "strategies", "load", "seeds", "out", "list"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["scenario", "strategies", "load", "seeds", "out", "list", "hunt"])]
     pub(crate) write: Option<PathBuf>,
 }
 

@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release --example compare -- --scenario slow-one --out plots
 //! cargo run --release --example compare -- --list
+//! cargo run --release --example compare -- --hunt
 //! cargo run --release --example compare -- --write docs
 //! ```
 //!
@@ -15,6 +16,7 @@ mod contenders;
 mod custom_strategy;
 mod document;
 mod figures;
+mod hunt;
 mod plots;
 mod scenarios;
 mod sweep;
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let done = match &args.write {
         Some(docs) => document::write(docs),
+        None if args.hunt.is_some() => hunt(&args),
         None if args.list => list(&mut io::stdout().lock()).map_err(anyhow::Error::from),
         None => compare(&args),
     };
@@ -65,6 +68,11 @@ fn list(out: &mut impl Write) -> io::Result<()> {
     by_name::all().iter().try_for_each(|strategy| writeln!(out, "{strategy}\n    {}", strategy.about()))?;
     writeln!(out, "\nCustom strategies in examples/compare/contenders.rs:\n")?;
     yours().iter().try_for_each(|entrant| writeln!(out, "{}", entrant.label()))
+}
+
+fn hunt(args: &Args) -> anyhow::Result<()> {
+    let names = args.hunt.as_deref().unwrap_or_default();
+    hunt::hunt(names, &args.strategies, args.seeds, args.csv.as_deref(), args.check)
 }
 
 fn compare(args: &Args) -> anyhow::Result<()> {

@@ -96,7 +96,8 @@ impl Watch {
         Ok(Self { control, bar })
     }
 
-    fn during<T: Send>(&self, name: &str, run: impl FnOnce() -> T + Send) -> T {
+    /// Runs a comparison under the bar, with its name beside it.
+    pub(crate) fn during<T: Send>(&self, name: &str, run: impl FnOnce() -> T + Send) -> T {
         self.bar.set_message(name.to_owned());
         let begun = self.bar.position();
         let result = thread::scope(|scope| {

@@ -9,6 +9,7 @@
 //! | `plot SCENARIO KIND [LOAD]` | a plot: `tail`, `latency`, `in-flight` or `shares` |
 //! | `value SCENARIO STRATEGY FIGURE [LOAD]` | a single figure, or the `share` of the server with the fault |
 //! | `about SCENARIO` | the description of the scenario |
+//! | `hunt` | the default against the best other strategy in every scenario of the hunt |
 
 mod tables;
 
@@ -24,13 +25,14 @@ use kuva::render::render::Scene;
 
 use crate::{
     figures::{self, Figure},
-    plots,
+    hunt, plots,
     scenarios::{ALL, Known},
     sweep::{Point, Sweep, Watch},
 };
 
 const TEMPLATE: &str = include_str!("template.md");
 const SEEDS: u64 = 5;
+const HUNT_SEEDS: u64 = 3;
 
 type Sweeps = BTreeMap<&'static str, Sweep>;
 
@@ -40,16 +42,22 @@ type Pictures = BTreeMap<String, Scene>;
 /// Runs the scenarios of the template, and writes `strategies.md` and `strategies/` into the directory.
 pub(crate) fn write(into: &Path) -> anyhow::Result<()> {
     let scenarios = wanted()?;
-    let watch = Watch::over(scenarios.iter().map(|scenario| scenario.loads.len()).sum())?;
+    let cases = hunt::selected(&[])?;
+    let points: usize = scenarios.iter().map(|scenario| scenario.loads.len()).sum();
+    let watch = Watch::over(points + cases.len())?;
     let sweeps: anyhow::Result<Sweeps> =
         scenarios.into_iter().map(|scenario| Ok((scenario.name, run(scenario, &watch)?))).collect();
+    let hunted = hunt::run(&cases, &[], HUNT_SEEDS, &watch);
     watch.end();
-    let sweeps = sweeps?;
+    let (sweeps, hunted) = (sweeps?, hunt::markdown(hunted?));
     if watch.control.is_stopped() {
         bail!("interrupted; the document is unchanged");
     }
     let mut pictures = Pictures::new();
-    let text = filled(|words| replace(words, &sweeps, &mut pictures))?;
+    let text = filled(|words| match words {
+        ["hunt"] => Ok(hunted.clone()),
+        _ => replace(words, &sweeps, &mut pictures),
+    })?;
     let folder = into.join("strategies");
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     for (file, scene) in &pictures {

@@ -1,6 +1,10 @@
 //! The state of a run.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, mpsc::channel},
+    time::Duration,
+};
 
 use equipoise_core::{ManualClock, Timestamp};
 use rand_distr::Zipf;
@@ -91,7 +95,7 @@ impl<'a> Engine<'a> {
             antagonists: (0..stations.len()).map(|at| stream(scenario.seed, Purpose::Antagonists, at)).collect(),
             probing: stream(scenario.seed, Purpose::Probes, 0),
             costs: Costs::new(scenario),
-            woken: Woken::default(),
+            woken: channel(),
             meter: Meter::new(scenario, ORIGIN),
             now: ORIGIN,
             events: Events::default(),

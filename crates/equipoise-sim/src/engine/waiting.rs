@@ -4,9 +4,11 @@
 //! under an async runtime; the engine polls it after the event that woke it, at the same simulated time.
 
 use std::{
-    mem,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc,
+        mpsc::{Receiver, Sender},
+    },
     task::{Context, Poll, Wake, Waker},
 };
 
@@ -28,17 +30,18 @@ pub(super) struct Waiting {
 }
 
 /// The requests that were woken since they were last polled, by slab entry and number, in the order of their wakes.
-pub(super) type Woken = Arc<Mutex<Vec<(u32, u32)>>>;
+pub(super) type Woken = (Sender<(u32, u32)>, Receiver<(u32, u32)>);
 
 struct Wakes {
     call: u32,
     number: u32,
-    woken: Woken,
+    woken: Sender<(u32, u32)>,
 }
 
 impl Wake for Wakes {
     fn wake(self: Arc<Self>) {
-        self.woken.lock().unwrap_or_else(PoisonError::into_inner).push((self.call, self.number));
+        // The receiver is gone once the run is over.
+        let _ = self.woken.send((self.call, self.number));
     }
 }
 
@@ -52,7 +55,7 @@ impl Engine<'_> {
         let request = bytes.as_ref().map_or_else(PickRequest::new, |key| PickRequest::new().key(key));
         let lease = self.clients[waiting.client as usize].pool.acquire(&request.exclude(&waiting.tried));
         let number = waiting.number;
-        let waker = Waker::from(Arc::new(Wakes { call, number, woken: Arc::clone(&self.woken) }));
+        let waker = Waker::from(Arc::new(Wakes { call, number, woken: self.woken.0.clone() }));
         waiting.waiting = Some(Waiting { lease, draw, waker });
         self.events.plan(self.now.saturating_add(nanos(timeout)), Event::QueueTimeout { call, number });
         self.poll_waiting(call)
@@ -75,17 +78,12 @@ impl Engine<'_> {
 
     /// Polls the requests that were woken.
     pub(super) fn serve_woken(&mut self) -> Result<(), RunError> {
-        loop {
-            let woken = mem::take(&mut *self.woken.lock().unwrap_or_else(PoisonError::into_inner));
-            if woken.is_empty() {
-                return Ok(());
-            }
-            for (call, number) in woken {
-                if self.is_open(call, number) && !self.poll_waiting(call)? {
-                    self.end(call, End::Unserved);
-                }
+        while let Ok((call, number)) = self.woken.1.try_recv() {
+            if self.is_open(call, number) && !self.poll_waiting(call)? {
+                self.end(call, End::Unserved);
             }
         }
+        Ok(())
     }
 
     /// A request has waited for as long as it may.

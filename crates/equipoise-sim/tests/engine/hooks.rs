@@ -1,7 +1,7 @@
 //! What strategies are told of requests.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::mpsc::{Sender, channel},
     time::Duration,
 };
 
@@ -26,13 +26,12 @@ pub(crate) enum Told {
 pub(crate) const FAILED: Told = Told::Verdict(Verdict::Failure(Failure::Server));
 pub(crate) const SUCCEEDED: Told = Told::Verdict(Verdict::Success);
 
-/// A strategy that picks the first usable endpoint and records all calls of hooks.
-#[derive(Clone, Default)]
-struct Recorder(Arc<Mutex<Vec<Told>>>);
+/// A strategy that picks the first usable endpoint and sends all calls of hooks to a channel.
+struct Recorder(Sender<Told>);
 
 impl Recorder {
     fn note(&self, told: Told) {
-        self.0.lock().expect("no panic").push(told);
+        self.0.send(told).expect("the receiver waits for the end of the run");
     }
 }
 
@@ -83,10 +82,9 @@ impl Picker for First {
 
 /// Runs the scenario with one strategy for all clients, and returns the calls of its hooks.
 pub(crate) fn told(scenario: &Scenario) -> (Report, Vec<Told>) {
-    let recorder = Recorder::default();
-    let report = scenario.run(&named("recorder", |_| recorder.clone())).expect("a report");
-    let told = recorder.0.lock().expect("no panic").clone();
-    (report, told)
+    let (sender, receiver) = channel();
+    let report = scenario.run(&named("recorder", |_| Recorder(sender.clone()))).expect("a report");
+    (report, receiver.try_iter().collect())
 }
 
 /// One request of 10 ms.

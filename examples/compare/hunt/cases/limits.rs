@@ -1,0 +1,46 @@
+//! Servers that shed load, and clients with limits.
+
+use equipoise::sim::{Scenario, Server, Work};
+
+use super::{Case, ms, secs, workers};
+
+const fn case(name: &'static str, about: &'static str, make: fn() -> Scenario) -> Case {
+    Case::new("limits", name, about, make)
+}
+
+fn shedding(clients: usize, servers: usize, kind: Server, limit: usize, retry_after: Option<u64>) -> Scenario {
+    let kind = kind.sheds_beyond(limit, retry_after.map(secs));
+    Scenario::of(servers, kind).clients(clients).work(Work::exponential(ms(5))).load(0.7).timeout(secs(5))
+}
+
+pub(super) const CASES: &[Case] = &[
+    case("sheds-retry-after", "5 servers shed beyond 8 requests with Retry-After: 1; one client, load 0.7", || {
+        shedding(1, 5, Server::fifo(4), 8, Some(1)).lasting(secs(150))
+    }),
+    case("sheds-retry-after-10", "5 servers shed beyond 8 requests with Retry-After: 1; 10 clients, load 0.7", || {
+        shedding(10, 5, Server::fifo(4), 8, Some(1)).lasting(secs(150))
+    }),
+    case("sheds", "5 servers shed beyond 8 requests without Retry-After; 10 clients, load 0.7", || {
+        shedding(10, 5, Server::fifo(4), 8, None).lasting(secs(150))
+    }),
+    case("sheds-busy", "5 servers shed beyond 8 requests with Retry-After: 1; 5 clients, load 0.9", || {
+        shedding(5, 5, Server::fifo(4), 8, Some(1)).load(0.9).lasting(secs(150))
+    }),
+    case(
+        "one-worker-sheds",
+        "10 servers with one worker shed beyond 4 requests with Retry-After: 1; one client",
+        || shedding(1, 10, Server::fifo(1), 4, Some(1)).lasting(secs(300)),
+    ),
+    case("one-small-sheds", "one of 5 servers has one worker and sheds beyond 2 requests; 5 clients, load 0.7", || {
+        let small = Server::fifo(1).sheds_beyond(2, Some(secs(1)));
+        workers(5, 5).each(|at, server| if at == 0 { small.clone() } else { server }).load(0.7).lasting(secs(150))
+    }),
+    case("queue", "at most 4 requests per client and server, others wait in the queue; 2 clients, load 0.9", || {
+        let scenario = workers(2, 5).each(|_, server| server.max_in_flight(4));
+        scenario.queue_timeout(secs(1)).load(0.9).lasting(secs(100))
+    }),
+    case("queue-slow-one", "as queue, with one of 5 servers at half speed, load 0.8", || {
+        let limited = |at: usize, server: Server| server.max_in_flight(4).speed(if at == 0 { 0.5 } else { 1.0 });
+        workers(2, 5).each(limited).queue_timeout(secs(1)).load(0.8).lasting(secs(100))
+    }),
+];

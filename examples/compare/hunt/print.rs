@@ -1,0 +1,104 @@
+//! The results as text: for the terminal, as CSV and as Markdown.
+
+use std::{
+    fmt::Write as _,
+    io::{self, Write},
+};
+
+use super::{
+    Figures, Outcome,
+    verdict::{Against, Counts, Verdict, count},
+};
+use crate::figures::{NONE, part, time};
+
+const COLUMNS: [&str; 4] = ["p99", "p99.9", "mean", "errors"];
+
+/// The cells of a case: for each figure the default, the best with its name, and the difference.
+fn cells(outcome: &Outcome) -> Option<[[String; 3]; 4]> {
+    let Verdict { mean, p99, p999, errors } = Verdict::of(outcome)?;
+    let latency = |against: &Against| {
+        let best = format!("{} {}", time(against.best), outcome.labels[against.contender]);
+        [time(against.ours), best, format!("{:+.0} %", against.worse() * 100.0)]
+    };
+    let points = (errors.ours - errors.best) * 100.0;
+    let best = format!("{} {}", part(errors.best), outcome.labels[errors.contender]);
+    let difference = if points == 0.0 { "0".to_owned() } else { format!("{points:+.3} pt") };
+    Some([latency(&p99), latency(&p999), latency(&mean), [part(errors.ours), best, difference]])
+}
+
+pub(super) fn terminal(outcomes: &[Outcome], in_full: bool, seeds: u64, out: &mut impl Write) -> io::Result<()> {
+    let width = outcomes.iter().map(|outcome| outcome.case.full_name().len()).max().unwrap_or(0);
+    writeln!(
+        out,
+        "the default, the best other strategy in that figure, and the difference; means over {seeds} seeds\n"
+    )?;
+    write!(out, "{:width$}", "scenario")?;
+    COLUMNS.iter().try_for_each(|column| write!(out, " | {column:>8} {:>27} {:>10}", "best", ""))?;
+    writeln!(out)?;
+    for outcome in outcomes {
+        write!(out, "{:width$}", outcome.case.full_name())?;
+        match cells(outcome) {
+            None => write!(out, " | the default has no figures")?,
+            Some(cells) => cells
+                .iter()
+                .try_for_each(|[ours, best, difference]| write!(out, " | {ours:>8} {best:>27} {difference:>10}"))?,
+        }
+        writeln!(out)?;
+    }
+    if in_full {
+        outcomes.iter().try_for_each(|outcome| all(outcome, out))?;
+    }
+    let Counts { above_most, above_some, cases } = count(outcomes);
+    writeln!(
+        out,
+        "\nof {cases} scenarios, the default is worse by more than 5 % (or 0.02 points of errors) in {above_some}, and \
+         by more than 25 % (or 0.1 points of errors) in {above_most}"
+    )
+}
+
+/// Prints the figures of every strategy.
+fn all(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "\n{}: {}\n", outcome.case.full_name(), outcome.case.about)?;
+    let width = outcome.labels.iter().map(String::len).max().unwrap_or(0);
+    writeln!(out, "{:width$} {:>8} {:>8} {:>8} {:>8} {:>8}", "", "p50", "mean", "p99", "p99.9", "errors")?;
+    for (label, figures) in outcome.labels.iter().zip(&outcome.figures) {
+        write!(out, "{label:width$}")?;
+        match figures {
+            None => writeln!(out, " {NONE:>8}")?,
+            Some(Figures { p50, mean, p99, p999, errors }) => {
+                [p50, mean, p99, p999].into_iter().try_for_each(|figure| write!(out, " {:>8}", time(*figure)))?;
+                writeln!(out, " {:>8}", part(*errors))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Writes a line for each case and strategy. Latencies are in seconds, errors are a share.
+pub(super) fn csv(outcomes: &[Outcome], out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "scenario,strategy,p50,mean,p99,p99.9,errors")?;
+    for outcome in outcomes {
+        for (label, figures) in outcome.labels.iter().zip(&outcome.figures) {
+            let Some(Figures { p50, mean, p99, p999, errors }) = figures else { continue };
+            let name = outcome.case.full_name();
+            writeln!(out, "{name},\"{label}\",{p50:.9},{mean:.9},{p99:.9},{p999:.9},{errors:.9}")?;
+        }
+    }
+    out.flush()
+}
+
+/// Returns a table in which each cell has the default's figure and, in brackets, the difference to the best other strategy.
+pub(super) fn markdown(outcomes: &[Outcome]) -> String {
+    let mut text = format!("| scenario | {} |\n| --- |{}", COLUMNS.join(" | "), " --- |".repeat(COLUMNS.len()));
+    for outcome in outcomes {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "\n| `{}`: {} |", outcome.case.full_name(), outcome.case.about);
+        match cells(outcome) {
+            None => text += &format!(" {NONE} |").repeat(COLUMNS.len()),
+            Some(cells) => cells.iter().for_each(|[ours, best, difference]| {
+                let _ = write!(text, " {ours} ({difference}; {best}) |");
+            }),
+        }
+    }
+    text
+}
