@@ -5,7 +5,7 @@
 //! - [`Scripted`]: a TCP server that runs a script of the test on each connection, such as a reset in the middle of a
 //!   response.
 //! - [`Reserved`]: an address that refuses connections.
-//! - [`Recorder`]: a strategy with predictable picks that records leases and verdicts.
+//! - [`Recorder`]: a strategy with predictable picks that records leases, verdicts and calls of hooks.
 //!
 //! Nothing here sleeps to wait for a state: tests wait for events.
 
@@ -16,7 +16,7 @@ mod scripted;
 
 pub use crate::{
     backend::{Answer, Backend, Seen},
-    recorder::{Log, Recorder},
+    recorder::{Hook, Log, Recorder},
     reserved::Reserved,
     scripted::{Peer, Scripted},
 };

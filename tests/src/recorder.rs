@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use equipoise::{
     BuildError, Endpoint, EndpointId, EndpointSpec, Needs, PickCx, PickRequest, Picker, Slot, Strategy, Timestamp,
@@ -22,6 +22,23 @@ pub struct Log {
     pub released: Vec<String>,
     /// The verdicts with their endpoints, in order.
     pub verdicts: Vec<(String, Verdict)>,
+    /// All calls of hooks in order, at whatever endpoint.
+    pub hooks: Vec<Hook>,
+}
+
+/// A call of a hook of [`Recorder`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// `admit`: a lease begins.
+    Admit,
+    /// `on_latency`: the first byte of a response.
+    Latency,
+    /// `on_outcome`, with the verdict.
+    Outcome(Verdict),
+    /// `on_abandon`: a lease ends with neither.
+    Abandon,
+    /// `on_release`: a lease ends.
+    Release,
 }
 
 impl Recorder {
@@ -64,20 +81,38 @@ impl Strategy for Recorder {
     }
 
     fn needs(&self) -> Needs {
-        Needs::new().outcomes().leases()
+        Needs::new().latency().outcomes().leases()
     }
 
     fn admit(&self, id: &EndpointId, _: &Endpoint, _: &PickRequest<'_>) -> bool {
-        self.log.send_modify(|log| log.acquired.push(id.to_string()));
+        self.log.send_modify(|log| {
+            log.acquired.push(id.to_string());
+            log.hooks.push(Hook::Admit);
+        });
         true
     }
 
     fn on_release(&self, id: &EndpointId, _: &Endpoint) {
-        self.log.send_modify(|log| log.released.push(id.to_string()));
+        self.log.send_modify(|log| {
+            log.released.push(id.to_string());
+            log.hooks.push(Hook::Release);
+        });
+    }
+
+    fn on_latency(&self, _: &EndpointId, _: Duration, _: Timestamp) {
+        self.log.send_modify(|log| log.hooks.push(Hook::Latency));
+    }
+
+    fn on_abandon(&self, _: &EndpointId, _: Duration, _: Timestamp) -> bool {
+        self.log.send_modify(|log| log.hooks.push(Hook::Abandon));
+        false
     }
 
     fn on_outcome(&self, id: &EndpointId, verdict: Verdict, _: Timestamp) {
-        self.log.send_modify(|log| log.verdicts.push((id.to_string(), verdict)));
+        self.log.send_modify(|log| {
+            log.verdicts.push((id.to_string(), verdict));
+            log.hooks.push(Hook::Outcome(verdict));
+        });
     }
 }
 

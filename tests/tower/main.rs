@@ -7,6 +7,7 @@ mod failover;
 mod goaway;
 mod gone;
 mod grpc;
+mod hooks;
 mod layers;
 mod load;
 mod redirects;
