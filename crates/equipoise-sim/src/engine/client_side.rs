@@ -61,14 +61,13 @@ impl Engine<'_> {
                     .retain(|&(_, call, number)| calls.get(call as usize).is_some_and(|call| call.number == number));
             }
         }
-        if !self.attempt(call, draw)? {
+        if !self.attempt(call, draw)? && !self.wait(call, draw)? {
             self.end(call, End::Unserved);
         }
         Ok(())
     }
 
-    /// Makes an attempt, at a server that was not tried yet if there is one. Without an endpoint that can take it, the
-    /// request waits in the queue of the pool. Returns false if it may not wait.
+    /// Makes an attempt, at a server that was not tried yet if there is one. Returns false if no endpoint can take it.
     fn attempt(&mut self, number: u32, draw: Draw) -> Result<bool, RunError> {
         let call = &self.calls[number as usize];
         let client = &self.clients[call.client as usize];
@@ -80,10 +79,7 @@ impl Engine<'_> {
         }
         match picked {
             Ok(lease) => self.send(number, lease, draw).map(|()| true),
-            Err(error) => {
-                self.refused(number, error)?;
-                self.wait(number, draw)
-            }
+            Err(error) => self.refused(number, error).map(|()| false),
         }
     }
 
@@ -210,7 +206,7 @@ impl Engine<'_> {
             if self.scenario.retries.budget.is_none() || client.withdraw() {
                 call.retries += 1;
                 let draw = client.draws.retry(&self.costs, call.traced_work);
-                if self.attempt(number, draw)? {
+                if self.attempt(number, draw)? || self.wait(number, draw)? {
                     return Ok(());
                 }
             }

@@ -16,7 +16,7 @@ use equipoise_core::{Acquire, PickError, PickRequest};
 
 use super::{
     draw::Draw,
-    events::{Event, nanos},
+    events::{Event, Nanos, nanos},
     state::Engine,
 };
 use crate::{error::RunError, report::End};
@@ -26,6 +26,8 @@ pub(super) struct Waiting {
     lease: Acquire<u32>,
     /// The costs of the attempt, once it has an endpoint.
     draw: Draw,
+    /// When it has waited for as long as it may.
+    until: Nanos,
     waker: Waker,
 }
 
@@ -56,8 +58,9 @@ impl Engine<'_> {
         let lease = self.clients[waiting.client as usize].pool.acquire(&request.exclude(&waiting.tried));
         let number = waiting.number;
         let waker = Waker::from(Arc::new(Wakes { call, number, woken: self.woken.0.clone() }));
-        waiting.waiting = Some(Waiting { lease, draw, waker });
-        self.events.plan(self.now.saturating_add(nanos(timeout)), Event::QueueTimeout { call, number });
+        let until = self.now.saturating_add(nanos(timeout));
+        waiting.waiting = Some(Waiting { lease, draw, until, waker });
+        self.events.plan(until, Event::QueueTimeout { call, number });
         self.poll_waiting(call)
     }
 
@@ -86,9 +89,11 @@ impl Engine<'_> {
         Ok(())
     }
 
-    /// A request has waited for as long as it may.
+    /// A request has waited for as long as it may, unless it was served and waits for a retry now.
     pub(super) fn queue_timeout(&mut self, call: u32, number: u32) {
-        if self.is_open(call, number) && self.calls[call as usize].waiting.is_some() {
+        let now = self.now;
+        let is_due = |waiting: &Waiting| waiting.until <= now;
+        if self.is_open(call, number) && self.calls[call as usize].waiting.as_ref().is_some_and(is_due) {
             self.end(call, End::Unserved);
         }
     }

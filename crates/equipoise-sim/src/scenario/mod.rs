@@ -273,7 +273,8 @@ impl Scenario {
     /// 10⁹ s). By default such requests end at once as [unserved](crate::Ends::unserved), and so do requests that have
     /// waited for this time.
     ///
-    /// Endpoints are full if they have a limit: [`Server::max_in_flight`].
+    /// Endpoints are full if they have a limit: [`Server::max_in_flight`]. A retry waits as its request did, a hedge
+    /// does not.
     pub fn queue_timeout(mut self, timeout: Duration) -> Self {
         self.queue_timeout = Some(timeout);
         self

@@ -95,7 +95,7 @@ fn callers_drop_the_lease_when_they_give_up() {
     let scenario = tens(1).impatience(Impatience::new(1.0, ms(4)));
     let (report, told) = told(&scenario);
     assert_eq!(report.ends.given_up, report.ends.total());
-    // Those that are measured have no latency, because they have no answer.
+    // A latency is that of an answer.
     assert_eq!(report.latency.count(), 0);
     assert_eq!(told.len() as u64, 3 * report.ends.total());
     assert!(told.chunks(3).any(|one| one == [Told::Admitted, Told::Abandoned(ms(4)), Told::Released]), "{told:?}");
@@ -107,7 +107,7 @@ fn a_server_drops_requests_that_are_given_up() {
     let scenario = Scenario::of(1, Server::fifo(1)).rate(5.0).work(Work::constant(ms(100))).lasting(secs(200));
     let all = by_turns(&scenario.clone().impatience(Impatience::new(1.0, ms(10))));
     assert!((all.utilisation[0] - 0.05).abs() < 0.01, "{:?}", all.utilisation);
-    // Those of patient callers take their 100 ms.
+    // The other requests take their 100 ms.
     let some = by_turns(&scenario.impatience(Impatience::new(0.3, ms(10))));
     let share = some.ends.given_up as f64 / some.ends.total() as f64;
     assert!((share - 0.3).abs() < 0.05, "{share}");

@@ -64,3 +64,13 @@ fn retries_wait_too() {
     assert_eq!(report.ends.answered, report.ends.total());
     assert!(about(report.latency.quantile(0.1), ms(10)) && report.latency.p99() > ms(20), "{report}");
 }
+
+#[test]
+fn a_hedge_does_not_wait_and_its_request_goes_on() {
+    let scenario = Scenario::of(1, Server::fifo(1).max_in_flight(1)).rate(2.0).work(Work::constant(ms(100)));
+    let report = by_turns(&scenario.hedge(ms(20)).queue_timeout(ms(30)).lasting(secs(100)));
+    // Only requests that wait for more than 30 ms are unserved: those that come within 70 ms after another.
+    let unserved = report.ends.unserved as f64 / report.ends.total() as f64;
+    assert!((0.05..0.2).contains(&unserved), "{unserved}");
+    assert!(report.latency.max() <= ms(131) && report.attempts == report.ends.answered, "{report}");
+}
