@@ -42,7 +42,7 @@ type Pictures = BTreeMap<String, Scene>;
 /// Runs the scenarios of the template, and writes `strategies.md` and `strategies/` into the directory.
 pub(crate) fn write(into: &Path) -> anyhow::Result<()> {
     let scenarios = wanted()?;
-    let cases = hunt::selected(&[])?;
+    let cases = if TEMPLATE.contains("{{hunt}}") { hunt::selected(&[])? } else { Vec::new() };
     let points: usize = scenarios.iter().map(|scenario| scenario.loads.len()).sum();
     let watch = Watch::over(points + cases.len())?;
     let sweeps: anyhow::Result<Sweeps> =

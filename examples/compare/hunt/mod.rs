@@ -3,6 +3,7 @@
 //! `cases/` contains the scenarios, `verdict` decides what counts as a loss, and `print` shows the results.
 
 mod cases;
+mod outage;
 mod print;
 mod verdict;
 
@@ -42,14 +43,17 @@ pub(crate) struct Figures {
     p99: f64,
     p999: f64,
     errors: f64,
+    /// The mean time until a server is used again after an outage, in cases with one.
+    back: Option<f64>,
 }
 
 impl Figures {
-    fn of(comparison: &Comparison, contender: usize) -> Option<Self> {
+    fn of(case: &Case, comparison: &Comparison, contender: usize) -> Option<Self> {
         let mean = |figure: Figure| comparison.spread(contender, |report: &Report| figure.of(report)).mean;
         let [p50, mean, p99, p999, errors] =
             [Figure::P50, Figure::Mean, Figure::P99, Figure::P999, Figure::Errors].map(mean);
-        (!figures::is_missing(comparison, contender)).then_some(Self { p50, mean, p99, p999, errors })
+        let back = case.outage.map(|outage| comparison.spread(contender, |report| outage.return_time(report)).mean);
+        (!figures::is_missing(comparison, contender)).then_some(Self { p50, mean, p99, p999, errors, back })
     }
 }
 
@@ -101,7 +105,7 @@ pub(crate) fn run(
         if watch.control.is_stopped() {
             break;
         }
-        let figures = (0..contenders.len()).map(|at| Figures::of(&comparison, at)).collect();
+        let figures = (0..contenders.len()).map(|at| Figures::of(case, &comparison, at)).collect();
         outcomes.push(Outcome { case, labels: labels.clone(), figures });
     }
     Ok(outcomes)

@@ -15,7 +15,7 @@ const COLUMNS: [&str; 4] = ["p99", "p99.9", "mean", "errors"];
 
 /// The cells of a case: for each figure the default, the best with its name, and the difference.
 fn cells(outcome: &Outcome) -> Option<[[String; 3]; 4]> {
-    let Verdict { mean, p99, p999, errors } = Verdict::of(outcome)?;
+    let Verdict { mean, p99, p999, errors, .. } = Verdict::of(outcome)?;
     let latency = |against: &Against| {
         let best = format!("{} {}", time(against.best), outcome.labels[against.contender]);
         [time(against.ours), best, format!("{:+.0} %", against.worse() * 100.0)]
@@ -45,6 +45,7 @@ pub(super) fn terminal(outcomes: &[Outcome], in_full: bool, seeds: u64, out: &mu
         }
         writeln!(out)?;
     }
+    outcomes.iter().try_for_each(|outcome| returns(outcome, out))?;
     if in_full {
         outcomes.iter().try_for_each(|outcome| all(outcome, out))?;
     }
@@ -56,6 +57,15 @@ pub(super) fn terminal(outcomes: &[Outcome], in_full: bool, seeds: u64, out: &mu
     )
 }
 
+/// Prints how soon the server of a case is used again after its outage.
+fn returns(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
+    let Some(Against { ours, best, contender }) = Verdict::of(outcome).and_then(|verdict| verdict.back) else {
+        return Ok(());
+    };
+    let (name, label) = (outcome.case.full_name(), &outcome.labels[contender]);
+    writeln!(out, "\n{name}: the server is used again after {}, with {label} after {}", time(ours), time(best))
+}
+
 /// Prints the figures of every strategy.
 fn all(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "\n{}: {}\n", outcome.case.full_name(), outcome.case.about)?;
@@ -65,7 +75,7 @@ fn all(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
         write!(out, "{label:width$}")?;
         match figures {
             None => writeln!(out, " {NONE:>8}")?,
-            Some(Figures { p50, mean, p99, p999, errors }) => {
+            Some(Figures { p50, mean, p99, p999, errors, .. }) => {
                 [p50, mean, p99, p999].into_iter().try_for_each(|figure| write!(out, " {:>8}", time(*figure)))?;
                 writeln!(out, " {:>8}", part(*errors))?;
             }
@@ -74,14 +84,15 @@ fn all(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes a line for each case and strategy. Latencies are in seconds, errors are a share.
+/// Writes a line for each case and strategy. Times are in seconds, errors are a share.
 pub(super) fn csv(outcomes: &[Outcome], out: &mut impl Write) -> io::Result<()> {
-    writeln!(out, "scenario,strategy,p50,mean,p99,p99.9,errors")?;
+    writeln!(out, "scenario,strategy,p50,mean,p99,p99.9,errors,return")?;
     for outcome in outcomes {
         for (label, figures) in outcome.labels.iter().zip(&outcome.figures) {
-            let Some(Figures { p50, mean, p99, p999, errors }) = figures else { continue };
+            let Some(Figures { p50, mean, p99, p999, errors, back }) = figures else { continue };
+            let back = back.map_or_else(String::new, |back| format!("{back:.3}"));
             let name = outcome.case.full_name();
-            writeln!(out, "{name},\"{label}\",{p50:.9},{mean:.9},{p99:.9},{p999:.9},{errors:.9}")?;
+            writeln!(out, "{name},\"{label}\",{p50:.9},{mean:.9},{p99:.9},{p999:.9},{errors:.9},{back}")?;
         }
     }
     out.flush()

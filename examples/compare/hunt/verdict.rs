@@ -17,6 +17,8 @@ pub(super) struct Verdict {
     pub(super) p99: Against,
     pub(super) p999: Against,
     pub(super) errors: Against,
+    /// The time to return after an outage. Not part of the bar.
+    pub(super) back: Option<Against>,
 }
 
 /// One figure of the default, and the best of the others.
@@ -54,6 +56,7 @@ impl Verdict {
             p99: Against::of(outcome, |figures| figures.p99, fair)?,
             p999: Against::of(outcome, |figures| figures.p999, fair)?,
             errors: Against::of(outcome, |figures| figures.errors, |_| true)?,
+            back: ours.back.and_then(|_| Against::of(outcome, |figures| figures.back.unwrap_or(f64::INFINITY), fair)),
         })
     }
 
@@ -91,7 +94,7 @@ mod tests {
     use crate::hunt::selected;
 
     fn figures(p99: f64, p999: f64, errors: f64) -> Option<Figures> {
-        Some(Figures { p50: 1.0, mean: 1.0, p99, p999, errors })
+        Some(Figures { p50: 1.0, mean: 1.0, p99, p999, errors, back: None })
     }
 
     fn outcome(figures: Vec<Option<Figures>>) -> Outcome {

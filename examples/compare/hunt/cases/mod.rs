@@ -15,6 +15,8 @@ use std::time::Duration;
 
 use equipoise::sim::{Scenario, Server, Work};
 
+use super::outage::Outage;
+
 pub(super) const FAMILIES: &[&[Case]] = &[
     alike::CASES,
     slow::CASES,
@@ -35,12 +37,20 @@ pub(crate) struct Case {
     name: &'static str,
     /// What happens in the scenario.
     pub(super) about: &'static str,
+    /// The outage after which the return of the server is measured.
+    pub(super) outage: Option<Outage>,
     make: fn() -> Scenario,
 }
 
 impl Case {
     const fn new(family: &'static str, name: &'static str, about: &'static str, make: fn() -> Scenario) -> Self {
-        Self { family, name, about, make }
+        Self { family, name, about, outage: None, make }
+    }
+
+    /// Measures how soon the server is used again after each outage.
+    const fn returns(mut self, server: usize, until: Duration, every: Duration) -> Self {
+        self.outage = Some(Outage { server, until, every });
+        self
     }
 
     pub(super) fn full_name(&self) -> String {

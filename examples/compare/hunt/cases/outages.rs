@@ -2,7 +2,7 @@
 
 use equipoise::sim::{Fault, Scenario};
 
-use super::{Case, secs, testbed, workers};
+use super::{Case, ms, secs, testbed, workers};
 
 const fn case(name: &'static str, about: &'static str, make: fn() -> Scenario) -> Case {
     Case::new("outages", name, about, make)
@@ -17,16 +17,19 @@ fn restart(scenario: Scenario, server: usize) -> Scenario {
 pub(super) const CASES: &[Case] = &[
     case("return-at-10/s", "one of 5 servers refuses for 30 s of every 120 s; one client at 10 requests/s", || {
         let away = Fault::refuses(0).from(secs(60)).lasting(secs(30)).every(secs(120));
-        testbed(1, 5).fault(away).rate(10.0).lasting(secs(12_000))
-    }),
+        testbed(1, 5).fault(away).rate(10.0).lasting(secs(6_000)).sample_interval(ms(200))
+    })
+    .returns(0, secs(90), secs(120)),
     case("slow-for-a-while", "one of 5 servers is 20 times slower for 30 s of every 120 s; one client at 10/s", || {
         let slow = Fault::slow(0, 20.0).from(secs(60)).lasting(secs(30)).every(secs(120));
-        testbed(1, 5).fault(slow).rate(10.0).lasting(secs(12_000))
-    }),
+        testbed(1, 5).fault(slow).rate(10.0).lasting(secs(6_000)).sample_interval(ms(200))
+    })
+    .returns(0, secs(90), secs(120)),
     case("return-busy", "one of 5 servers refuses for 5 s of every 20 s; 5 clients, load 0.7", || {
         let away = Fault::refuses(0).from(secs(10)).lasting(secs(5)).every(secs(20));
-        workers(5, 5).fault(away).load(0.7).lasting(secs(120))
-    }),
+        workers(5, 5).fault(away).load(0.7).lasting(secs(120)).sample_interval(ms(10))
+    })
+    .returns(0, secs(15), secs(20)),
     case("cold-start", "three of 10 servers restart cold, one after the other; 10 clients, load 0.7", || {
         (0..3).fold(testbed(10, 10), restart).load(0.7)
     }),
