@@ -56,7 +56,9 @@ impl Verdict {
             p99: Against::of(outcome, |figures| figures.p99, fair)?,
             p999: Against::of(outcome, |figures| figures.p999, fair)?,
             errors: Against::of(outcome, |figures| figures.errors, |_| true)?,
-            back: ours.back.and_then(|_| Against::of(outcome, |figures| figures.back.unwrap_or(f64::INFINITY), fair)),
+            back: ours
+                .back
+                .and_then(|_| Against::of(outcome, |figures| figures.back.unwrap_or(f64::INFINITY), |_| true)),
         })
     }
 
