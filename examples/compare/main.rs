@@ -64,6 +64,8 @@ fn list(out: &mut impl Write) -> io::Result<()> {
         let loads: Vec<String> = scenario.loads.iter().map(f64::to_string).collect();
         writeln!(out, "{}\n    {}; load {}", scenario.name, scenario.about, loads.join(", "))?;
     }
+    writeln!(out, "\nScenarios of --hunt:\n")?;
+    hunt::list(out)?;
     writeln!(out, "\nStrategies:\n")?;
     by_name::all().iter().try_for_each(|strategy| writeln!(out, "{strategy}\n    {}", strategy.about()))?;
     writeln!(out, "\nCustom strategies in examples/compare/contenders.rs:\n")?;

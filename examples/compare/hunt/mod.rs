@@ -7,7 +7,11 @@ mod outage;
 mod print;
 mod verdict;
 
-use std::{fs::File, io, path::Path};
+use std::{
+    fs::File,
+    io::{self, Write},
+    path::Path,
+};
 
 use anyhow::{Context, bail};
 use equipoise::{
@@ -55,6 +59,12 @@ impl Figures {
         let back = case.outage.map(|outage| comparison.spread(contender, |report| outage.return_time(report)).mean);
         (!figures::is_missing(comparison, contender)).then_some(Self { p50, mean, p99, p999, errors, back })
     }
+}
+
+/// Lists all cases.
+pub(crate) fn list(out: &mut impl Write) -> io::Result<()> {
+    let mut cases = FAMILIES.iter().flat_map(|family| family.iter());
+    cases.try_for_each(|case| writeln!(out, "{}\n    {}", case.full_name(), case.about))
 }
 
 /// Returns the cases that one of the names selects: a family, or a family and a case (`work/pareto-fifo`). Without
