@@ -1,15 +1,16 @@
-//! Which cookies can be set: those that RFC 6265 allows, and that browsers do not ignore.
+//! Checks the settings of a persistence cookie: RFC 6265 must allow the cookie, and browsers must not ignore it.
 
 use std::time::Duration;
 
 use super::value::CookieMode;
 
-/// Refuses a cookie that browsers ignore (RFC 6265bis, 5.7). `tail` is the text after its value in a `Set-Cookie` line.
+/// Returns an error for a cookie that browsers ignore (RFC 6265bis, 5.7). `tail` is the text after the cookie's value
+/// in a `Set-Cookie` line.
 pub(super) fn check_attributes(name: &str, tail: &str) -> Result<(), InvalidCookie> {
     let attributes = Attributes::of(tail);
     let needs =
         |what: &str, attribute| Err(InvalidCookie::Needs { name: name.to_owned(), what: what.to_owned(), attribute });
-    // Browsers compare prefixes without case. `__Host-Http-` is both of its parts.
+    // Browsers ignore the case of prefixes. The rules of `__Host-` and `__Http-` both apply to `__Host-Http-`.
     let prefixed = |prefix: &str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
     let host = prefixed("__Host-");
     let http = prefixed("__Http-") || prefixed("__Host-Http-");
@@ -35,13 +36,13 @@ pub(super) fn check_attributes(name: &str, tail: &str) -> Result<(), InvalidCook
     }
 }
 
-/// The attributes that decide whether browsers keep a cookie. If one occurs twice, the last one counts.
+/// The attributes that decide whether browsers store a cookie. If an attribute occurs twice, the last one is used.
 #[derive(Default)]
 struct Attributes<'a> {
     secure: bool,
     http_only: bool,
     partitioned: bool,
-    /// `SameSite=None`.
+    /// Whether the cookie has `SameSite=None`.
     cross_site: bool,
     /// A `Domain`, or a `Path` that is not `/`.
     wider_than_host: Option<&'a str>,
@@ -73,61 +74,66 @@ impl<'a> Attributes<'a> {
     }
 }
 
-/// Maximum length of a name, in bytes. It leaves room for a value in the 4096 bytes that browsers store.
+/// Maximum length of a cookie's name, in bytes. The other bytes of the 4096 that browsers store are left for the value.
 const MAX_NAME: usize = 256;
 
 pub(super) fn check_name(name: &str) -> Result<(), InvalidCookie> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    // What begins with `$` is an attribute of the cookie before it (RFC 2965), and would never be found again.
+    // In a request, a name that begins with `$` is an attribute of the cookie before it (RFC 2965). A cookie with such a
+    // name would not be found in requests.
     if name.is_empty() || name.len() > MAX_NAME || name.starts_with('$') || !name.bytes().all(fits) {
         return Err(InvalidCookie::Name { name: name.to_owned() });
     }
     Ok(())
 }
 
-/// Why settings of a [`PersistenceCookie`](super::PersistenceCookie) are invalid.
+/// Why the settings of a [`PersistenceCookie`](super::PersistenceCookie) are invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidCookie {
-    /// The name is not an RFC 6265 token, is too long, or begins with `$`.
+    /// The cookie's name is not an RFC 6265 token, has more than 256 characters, or begins with `$`.
     #[error(
         "{name:?} cannot be a cookie's name: 1 to {MAX_NAME} letters, digits or !#$%&'*+-.^_`|~, and no '$' in front"
     )]
     Name {
-        /// The name.
+        /// The cookie's name that was refused.
         name: String,
     },
-    /// The setting applies only to a cookie that the balancer sets, which it does not do in this mode.
+    /// A setting for cookies that the balancer sets itself was used in rewrite or prefix mode. In these modes, the
+    /// endpoint sets the cookie.
     #[error("`{setting}` goes with insert only; in {mode} mode it is the endpoint that sets the cookie")]
     InsertOnly {
-        /// The setting.
+        /// The name of the setting, such as `httponly`.
         setting: &'static str,
-        /// The mode.
+        /// The mode of the cookie: rewrite or prefix.
         mode: CookieMode,
     },
-    /// The domain has a character that domains cannot have.
+    /// The cookie's domain is empty, or has a character that is not allowed in domains.
     #[error("{domain:?} cannot be a cookie's domain: letters, digits, '.', '-' and '_' can, as in `.example.com`")]
     Domain {
-        /// The domain.
+        /// The domain that was refused.
         domain: String,
     },
-    /// The attribute is empty, or has a character that would end it.
+    /// A cookie's attribute is empty, has a `;`, or has a character that is not printable ASCII.
     #[error("{attribute:?} cannot be an attribute: printable ASCII without ';' can, as in `SameSite=Lax`")]
     Attribute {
-        /// The attribute.
+        /// The attribute that was refused.
         attribute: String,
     },
-    /// Browsers ignore the cookie, because an attribute is missing (RFC 6265bis).
+    /// Browsers would ignore the cookie, because it has an attribute or a name prefix that needs another attribute,
+    /// which is missing (RFC 6265bis).
     #[error("browsers do not keep the cookie {name:?}: {what} needs `{attribute}`, so set that too")]
     Needs {
         /// The cookie's name.
         name: String,
-        /// What needs the attribute: another attribute, or the name's prefix.
+        /// What needs the missing attribute: another attribute, such as `SameSite=None`, or the prefix of the cookie's
+        /// name.
         what: String,
         /// The attribute that is missing: `Secure` or `HttpOnly`.
         attribute: &'static str,
     },
-    /// Browsers ignore the cookie: a name that begins with `__Host-` allows no domain and no path except `/` (RFC 6265bis).
+    /// Browsers would ignore the cookie, because its name begins with `__Host-`. Such a cookie must have no domain, and
+    /// no path except `/` (RFC 6265bis).
     #[error(
         "browsers do not keep the cookie {name:?} with {attribute:?}: its prefix allows no domain and no path but `/`; \
          leave the attribute out, or take another name"
@@ -135,18 +141,20 @@ pub enum InvalidCookie {
     HostOnly {
         /// The cookie's name.
         name: String,
-        /// The attribute that does not go with the name.
+        /// The domain or path attribute that is not allowed with this name.
         attribute: String,
     },
-    /// The time is less than 1 s or more than 2³¹ − 1 s.
+    /// [`max_idle`](super::PersistenceCookieBuilder::max_idle) or
+    /// [`max_life`](super::PersistenceCookieBuilder::max_life) is less than 1 s or more than 2³¹ − 1 s.
     #[error("`{setting}` cannot be {time:?}: 1 s to 2147483647 s can; for no limit leave it out")]
     Time {
-        /// The setting.
+        /// The name of the setting: `max_idle` or `max_life`.
         setting: &'static str,
-        /// The time.
+        /// The time that was refused.
         time: Duration,
     },
-    /// A limit is 0, so no cookie would be read.
+    /// [`max_cookies`](super::PersistenceCookieBuilder::max_cookies) or
+    /// [`max_bytes`](super::PersistenceCookieBuilder::max_bytes) is 0, so no cookie would be read.
     #[error("a limit of 0 admits no cookie at all: at least 1 is needed")]
     NoneAllowed,
 }

@@ -1,4 +1,4 @@
-//! Where cookies begin and end in a header line, and changing such lines. A line is copied only if it changes.
+//! Finds the cookies in `Cookie` and `Set-Cookie` lines, and edits these lines. A line is copied only if it changes.
 
 use std::ops::Range;
 
@@ -6,31 +6,32 @@ use http::{HeaderMap, HeaderName, HeaderValue, header::Entry};
 
 use crate::scan;
 
-/// One cookie of a header line, as byte ranges of that line.
+/// One cookie of a header line, as byte ranges of this line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pair {
-    /// The position of the delimiter before it. 0 for the first of a line, which has none.
+    /// The position of the delimiter before the cookie. 0 for the first cookie of a line, which has no delimiter.
     pub(super) start: usize,
-    /// The name without the white space around it. May be empty.
+    /// The cookie's name without the white space around it. May be empty.
     pub(super) name: Range<usize>,
-    /// `None` for a word without `=`.
+    /// What follows the name. `None` if there is no `=`.
     pub(super) assigned: Option<Assigned>,
-    /// The position of the next delimiter, or the end of the line.
+    /// The position of the delimiter after the cookie, or the end of the line.
     pub(super) end: usize,
 }
 
-/// What follows a name.
+/// The `=` after a cookie's name, and the cookie's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Assigned {
     /// The position of `=`.
     pub(super) equal: usize,
-    /// The value without the white space around it, quotes included.
+    /// The value without the white space around it, but with quotes.
     pub(super) value: Range<usize>,
 }
 
-/// The cookies of a `Cookie` line in order, as in RFC 6265 and 6265bis: only `;` is a delimiter. HAProxy follows RFC 2965,
-/// where `,` is one too and quotes hide delimiters. Then a comma in another cookie's value could begin a cookie of ours,
-/// and a quote could hide one.
+/// Iterates over the cookies of a `Cookie` line, in order. Only `;` separates cookies, as in RFC 6265 and 6265bis.
+///
+/// HAProxy follows RFC 2965 instead: `,` also separates cookies, and a delimiter in quotes has no effect. Then the
+/// comma in the value of another cookie could begin a persistence cookie, and a quote could hide a persistence cookie.
 pub(super) struct Pairs<'a> {
     line: &'a [u8],
     at: usize,
@@ -56,12 +57,12 @@ impl Iterator for Pairs<'_> {
     }
 }
 
-/// The one cookie of a `Set-Cookie` line, which ends where its attributes begin.
+/// Returns the cookie of a `Set-Cookie` line, without its attributes.
 pub(super) fn set_cookie(line: &[u8]) -> Pair {
     pair(line, 0, 0)
 }
 
-/// Reads no byte beyond the next `;`, so that reading a line takes linear time.
+/// Parses the cookie at `body`. Reads no byte after the next `;`, so that reading a line takes linear time.
 fn pair(line: &[u8], start: usize, body: usize) -> Pair {
     let end = position(line, body, |byte| byte == b';');
     let line = line.get(..end).unwrap_or(line);
@@ -75,7 +76,7 @@ fn pair(line: &[u8], start: usize, body: usize) -> Pair {
     Pair { start, name, assigned: Some(Assigned { equal, value: value..trim_end(line, value, end) }), end }
 }
 
-/// The position of the first such byte from `from` on, or the end of the line.
+/// Returns the position of the first byte from `from` on for which `such` returns true, or the end of the line.
 fn position(line: &[u8], from: usize, such: impl Fn(u8) -> bool) -> usize {
     let rest = line.get(from..).unwrap_or_default();
     scan::find(rest, such).map_or(line.len(), |at| from + at)
@@ -90,14 +91,14 @@ fn trim_end(line: &[u8], from: usize, to: usize) -> usize {
     scan::rfind(part, |byte| !is_blank(byte)).map_or(from, |last| from + last + 1)
 }
 
-/// What becomes of a header line.
+/// The change of one header line.
 pub(super) enum Edit {
     Keep,
     Replace(Vec<u8>),
     Remove,
 }
 
-/// Applies `decide` to the lines of this name, in order.
+/// Calls `decide` for each header line of this name, in order, and makes the change that it returns.
 pub(super) fn edit(headers: &mut HeaderMap, name: HeaderName, mut decide: impl FnMut(&[u8]) -> Edit) {
     let Ok(Entry::Occupied(mut lines)) = headers.try_entry(name) else { return };
     let mut gone = Vec::new();
@@ -133,10 +134,10 @@ fn replace(line: &mut HeaderValue, new: Vec<u8>) {
     }
 }
 
-/// A line that is built from parts of an old one. Nothing is copied as long as it is equal to the old one.
+/// Builds a header line from parts of an old line. Copies nothing while the new line is a prefix of the old one.
 pub(super) struct Line<'a> {
     old: &'a [u8],
-    /// How many bytes of `old` the new line begins with, while they are equal.
+    /// How many bytes of `old` the new line has. Used while `new` is `None`.
     same: usize,
     new: Option<Vec<u8>>,
 }
@@ -150,7 +151,7 @@ impl<'a> Line<'a> {
         self.new.as_ref().map_or(self.same, Vec::len)
     }
 
-    /// Appends these bytes of the old line.
+    /// Appends the bytes `part` of the old line.
     pub(super) fn keep(&mut self, part: Range<usize>) {
         if self.new.is_none() && part.start == self.same && part.end <= self.old.len() {
             self.same = part.end.max(self.same);
@@ -159,7 +160,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// Appends bytes that are not in the old line here.
+    /// Appends bytes that the old line does not have at this position.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         let (old, same) = (self.old, self.same);
         self.new
@@ -184,7 +185,7 @@ impl<'a> Line<'a> {
         self.truncate(len);
     }
 
-    /// Returns the new line if it differs from the old one.
+    /// Returns the new line if it differs from the old line.
     pub(super) fn changed(self) -> Option<Vec<u8>> {
         match self.new {
             Some(new) => (new != self.old).then_some(new),

@@ -1,9 +1,12 @@
-//! HAProxy's cookie persistence: a cookie names the endpoint that a client returns to.
+//! Cookie persistence as in HAProxy: a cookie of the client names the endpoint that gets the client's requests.
 //!
-//! It changes the headers of requests and responses as HAProxy's `cookie NAME insert | rewrite | prefix …` does, byte for
-//! byte (compared with HAProxy 2.6). There is one difference: cookies begin and end as RFC 6265 says, as endpoints see
-//! them, so [no byte of another cookie](PersistenceCookie::on_request) is changed. The caller determines which endpoint a
-//! value names: by a map of plain names, by HAProxy's [dynamic](CookieValue::dynamic) names, or by signed tokens.
+//! [`PersistenceCookie`] reads and changes the `Cookie` lines of requests and the `Set-Cookie` lines of responses. Its
+//! modes are those of HAProxy's `cookie NAME insert | rewrite | prefix …`. It writes the same bytes as HAProxy 2.6,
+//! except where the two disagree about the end of a cookie. Here, only `;` ends a cookie, as in RFC 6265. Endpoints
+//! read cookies in the same way, so [no byte of another cookie](PersistenceCookie::on_request) is changed.
+//!
+//! The caller determines which endpoint a cookie's value names. The values can be plain names, HAProxy's
+//! [dynamic](CookieValue::dynamic) values, or signed [tokens](crate::token).
 //!
 //! ```
 //! use equipoise_affinity::cookie::{CookieMatch, PersistenceCookie, ResponseContext};
@@ -13,7 +16,7 @@
 //! let cookie = PersistenceCookie::insert("SRV").indirect().nocache().httponly().build()?;
 //! let now = SystemTime::now();
 //!
-//! // The cookie names no endpoint, so the request goes to any endpoint, such as B …
+//! // The cookie names no known endpoint. The request can go to any endpoint, in this example to B.
 //! let mut request = HeaderMap::new();
 //! request.insert(header::COOKIE, HeaderValue::from_static("theme=dark; SRV=gone"));
 //! let (endpoint, state) = cookie.on_request(&mut request, now, |value| match value {
@@ -23,7 +26,7 @@
 //! assert_eq!(endpoint, None);
 //! assert_eq!(request[header::COOKIE], "theme=dark");
 //!
-//! // … and the response sets the cookie.
+//! // The response then sets the cookie.
 //! let value = cookie.value("B")?;
 //! let mut response = HeaderMap::new();
 //! let context = ResponseContext { state, kept: false, value: Some(&value), method: &Method::GET, now };
@@ -32,7 +35,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! `Cookie` and `Set-Cookie` (RFC 6265) are supported. `Set-Cookie2`, which RFC 6265 made obsolete, is not.
+//! `Cookie` and `Set-Cookie` (RFC 6265) are supported. The obsolete `Set-Cookie2` is not supported.
 
 mod check;
 mod lines;

@@ -9,15 +9,17 @@ use super::{
 };
 use crate::scan;
 
-/// What a cookie's value names, as the caller of [`PersistenceCookie::on_request`] determines it.
+/// Whether the value of a persistence cookie names an endpoint, and which one. The closure `find` that the caller gives
+/// to [`PersistenceCookie::on_request`] returns it. `T` is the caller's type for an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CookieMatch<T> {
-    /// An endpoint that can take the request.
+    /// The cookie's value names this endpoint, and the endpoint can take the request.
     Endpoint(T),
-    /// An endpoint that is known but cannot take the request. If the request has another cookie of the name, that one
-    /// is tried.
+    /// The cookie's value names a known endpoint that cannot take the request. If the request has another cookie of the
+    /// same name, that cookie is tried next.
     Down,
-    /// No endpoint.
+    /// The cookie's value names no known endpoint. If the request has another cookie of the same name, that cookie is
+    /// tried next.
     Unknown,
 }
 
@@ -32,33 +34,43 @@ impl<T> CookieMatch<T> {
     }
 }
 
-/// The result of reading a request's cookie. In parentheses: HAProxy's letter for it in its log.
+/// The result of reading the [persistence cookie](PersistenceCookie) of a request. HAProxy shows most of these results
+/// in its log, as the third letter of the termination state. The docs of the variants name these letters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CookieOutcome {
-    /// The request has no cookie of the name (`N`).
+    /// The request has no persistence cookie. HAProxy's log shows this as `N`.
     #[default]
     Absent,
-    /// The cookie names an endpoint that can take the request (`V`).
+    /// The persistence cookie names an endpoint that can take the request. HAProxy's log shows this as `V`.
     Valid,
-    /// The cookie names an endpoint that is [down](CookieMatch::Down) (`D`).
+    /// The persistence cookie names a known endpoint that cannot take the request: the caller returned
+    /// [`CookieMatch::Down`]. HAProxy's log shows this as `D`.
     Down,
-    /// The cookie names no endpoint, or is empty (`I`).
+    /// The persistence cookie names no known endpoint, or has an empty value. HAProxy's log shows this as `I`.
     Invalid,
-    /// The cookie was last seen too long ago (`E`).
+    /// The persistence cookie was ignored, because its last use is too long ago (see
+    /// [`max_idle`](super::PersistenceCookieBuilder::max_idle)) or more than 24 hours in the future. HAProxy's log
+    /// shows this as `E`.
     Expired,
-    /// The cookie was first set too long ago (`O`).
+    /// The persistence cookie was ignored, because it was first set too long ago (see
+    /// [`max_life`](super::PersistenceCookieBuilder::max_life)) or more than 24 hours in the future. HAProxy's log
+    /// shows this as `O`.
     Old,
-    /// The cookie was not read, because the request is not to be bound (`U`).
+    /// The request has a persistence cookie, but its value was not read, because
+    /// [`disregard`](PersistenceCookie::disregard) was called. HAProxy's log shows this as `U`.
     Disregarded,
-    /// The request has more cookies of the name than are read.
+    /// All persistence cookies of the request were ignored, because there are more of them than
+    /// [`max_cookies`](super::PersistenceCookieBuilder::max_cookies) allows.
     TooMany,
-    /// The `Cookie` lines are too long to be read.
+    /// The persistence cookie was ignored, because the `Cookie` lines of the request are together longer than
+    /// [`max_bytes`](super::PersistenceCookieBuilder::max_bytes) allows.
     TooLong,
 }
 
 impl CookieOutcome {
-    /// Returns the outcome as a label for metrics, such as `valid`. Labels are stable.
+    /// Returns the result as a label for metrics: the variant's name in snake case, such as `valid` or `too_many`.
+    /// Labels are stable.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Absent => "absent",
@@ -74,8 +86,9 @@ impl CookieOutcome {
     }
 }
 
-/// The state of a request's cookie that [`on_request`](PersistenceCookie::on_request) passes to
-/// [`on_response`](PersistenceCookie::on_response).
+/// What [`on_request`](PersistenceCookie::on_request) found out about a request's persistence cookie: the result, and
+/// the dates in the cookie's value. The caller passes it to [`on_response`](PersistenceCookie::on_response) with the
+/// response. The default value stands for a request without the cookie.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CookieState {
     outcome: CookieOutcome,
@@ -84,31 +97,41 @@ pub struct CookieState {
 }
 
 impl CookieState {
-    /// Returns the result of reading the cookie.
+    /// Returns the result of reading the request's cookie.
     pub fn outcome(&self) -> CookieOutcome {
         self.outcome
     }
 }
 
 impl PersistenceCookie {
-    /// Reads the request's cookie, and changes the `Cookie` lines to what the endpoint should see. Returns the endpoint
-    /// that the cookie names, if any.
+    /// Reads the persistence cookie of a request, and changes the `Cookie` lines to what the endpoint should see.
+    /// Returns the endpoint that the cookie names, if any, and the state that
+    /// [`on_response`](PersistenceCookie::on_response) needs.
     ///
-    /// `find` gets a value without dates and without the endpoint's own value. The value is never empty. `find` is
-    /// called for each cookie of the name until one names an endpoint. `now` is compared with
-    /// [`max_idle`](super::PersistenceCookieBuilder::max_idle) and
-    /// [`max_life`](super::PersistenceCookieBuilder::max_life).
+    /// `find` maps a cookie's value to an endpoint. It is called for each persistence cookie of the request until it
+    /// returns [`CookieMatch::Endpoint`]. The value that `find` gets is never empty. It does not include the cookie's
+    /// dates or, in prefix mode, the endpoint's own value. `now` is the current time, to which the cookie's dates are
+    /// compared (see [`max_idle`](super::PersistenceCookieBuilder::max_idle) and
+    /// [`max_life`](super::PersistenceCookieBuilder::max_life)).
     ///
-    /// Cookies are separated as RFC 6265 says: by `;` only. Commas and quotes are part of a value, names are compared
-    /// with case, and several lines count as one. In insert mode with `indirect`, all cookies of the name are removed,
-    /// also those that name no endpoint. `$Path`, `$Domain` and `$Port` after such a cookie (RFC 2965, still sent by
-    /// some Java clients) are removed with it, and so is a line that has no other cookie. In prefix mode, the value up
-    /// to the first `~` is removed. All other cookies stay byte for byte.
+    /// Cookies are separated by `;` only, as in RFC 6265. Commas and quotes are part of a value. Names are
+    /// case-sensitive. Several `Cookie` lines are read as one. The lines are changed as follows:
     ///
-    /// HAProxy differs: `,` separates cookies too, quotes hide `;`, white space around every `=` is removed, and
-    /// everything that begins with `$` is removed with the cookie before it.
+    /// - In insert mode with [`indirect`](super::PersistenceCookieBuilder::indirect), all persistence cookies are
+    ///   removed, also those that name no endpoint. The attributes `$Path`, `$Domain` and `$Port` after such a cookie
+    ///   are removed too (RFC 2965; some Java clients still send them). A line without any other cookie is removed
+    ///   completely.
+    /// - In prefix mode, the persistence cookie's value up to and including the first `~` is removed.
+    /// - All other cookies stay the same, byte for byte.
     ///
-    /// O(length of the lines), in one pass. Nothing is copied unless a line changes.
+    /// HAProxy differs in four points:
+    ///
+    /// - `,` also separates cookies.
+    /// - `;` in quotes does not separate cookies.
+    /// - White space around each `=` is removed.
+    /// - Everything that begins with `$` is removed with the cookie before it.
+    ///
+    /// Takes O(length of the lines) time. Copies a line only if it changes.
     pub fn on_request<T>(
         &self,
         headers: &mut HeaderMap,
@@ -118,7 +141,8 @@ impl PersistenceCookie {
         self.read(headers, now, |value, _| find(value))
     }
 
-    /// As [`on_request`](Self::on_request), but `find` also gets the endpoint's own value, in prefix mode.
+    /// Does the same as [`on_request`](Self::on_request). In addition, in prefix mode, `find` gets the endpoint's own
+    /// value.
     pub(crate) fn read<T>(
         &self,
         headers: &mut HeaderMap,
@@ -132,9 +156,10 @@ impl PersistenceCookie {
         search.done()
     }
 
-    /// Changes the `Cookie` lines to what the endpoint should see, without reading the cookie: for a request that is
-    /// not to be bound (HAProxy's `ignore-persist`). The result must be passed to
-    /// [`on_response`](PersistenceCookie::on_response), which then sets no cookie.
+    /// Changes the `Cookie` lines of a request to what the endpoint should see, without reading the persistence cookie.
+    /// Use it for a request that must not be sent to the endpoint in its cookie (HAProxy's `ignore-persist`).
+    ///
+    /// Pass the returned state to [`on_response`](PersistenceCookie::on_response), which then sets no cookie.
     pub fn disregard(&self, headers: &mut HeaderMap) -> CookieState {
         let mut search = Search::new(self, SystemTime::UNIX_EPOCH, |_, _| CookieMatch::<()>::Unknown);
         search.state.disregarded = true;
@@ -148,11 +173,11 @@ impl PersistenceCookie {
         search: &mut Search<'_, T, impl FnMut(&[u8], Option<&[u8]>) -> CookieMatch<T>>,
     ) -> Edit {
         let mut line = Line::new(old);
-        // Where the removed part begins in the new line, and whether any cookie stays.
+        // `cut`: where cookies were removed in the new line. `stays`: whether any cookie is kept.
         let (mut cut, mut stays) = (None, false);
         for pair in Pairs::new(old) {
             if is_attribute(old.get(pair.name.clone()).unwrap_or_default()) {
-                // It belongs to the cookie before it, and is removed with it.
+                // An attribute is removed together with the cookie before it.
                 if cut.is_none() {
                     line.keep(pair.start..pair.end);
                 }
@@ -190,14 +215,15 @@ impl PersistenceCookie {
     }
 }
 
-/// Whether this is not a cookie's name, but an attribute between cookies (RFC 2965, section 3.3.4).
+/// Whether this is the name of an attribute of the cookie before it, and not the name of a cookie (RFC 2965, section
+/// 3.3.4).
 fn is_attribute(name: &[u8]) -> bool {
     name.first() == Some(&b'$')
         && [&b"$Version"[..], b"$Path", b"$Domain", b"$Port"].iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
-/// Keeps a cookie. If cookies before it were removed, one delimiter and a space replace theirs, and none at the start of
-/// a line.
+/// Appends a cookie to the new line. If cookies before it were removed, their delimiters are replaced by a single `; `,
+/// or by nothing at the start of the line.
 fn keep(line: &mut Line<'_>, pair: &Pair, cut: Option<usize>) {
     match cut {
         None => line.keep(pair.start..pair.name.start),
@@ -211,7 +237,7 @@ fn keep(line: &mut Line<'_>, pair: &Pair, cut: Option<usize>) {
     line.keep(pair.name.start..pair.end);
 }
 
-/// The state of reading a request's cookies.
+/// The state while the cookies of one request are read.
 struct Search<'a, T, F> {
     cookie: &'a PersistenceCookie,
     now: u64,
@@ -247,8 +273,8 @@ impl<'a, T, F: FnMut(&[u8], Option<&[u8]>) -> CookieMatch<T>> Search<'a, T, F> {
             *dates = Dates::default();
             value = &[];
         }
-        // The first cookie that names an endpoint is used. The dates of later ones still count, as in HAProxy, and may cause
-        // the cookie to be set again.
+        // The first cookie that names an endpoint is used. The dates of later cookies are stored all the same, as in
+        // HAProxy. They can cause the response to set the cookie again.
         if self.endpoint.is_some() {
             return;
         }

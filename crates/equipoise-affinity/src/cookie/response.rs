@@ -13,43 +13,56 @@ use super::{
 };
 use crate::scan;
 
-/// What [`on_response`](PersistenceCookie::on_response) needs to know of a request and its response.
+/// What [`on_response`](PersistenceCookie::on_response) must know about a response and its request, besides the status
+/// and the headers of the response.
 #[derive(Clone, Copy, Debug)]
 pub struct ResponseContext<'a> {
-    /// The state of the request's cookie, from [`on_request`](PersistenceCookie::on_request).
+    /// The state of the request's cookie, as returned by [`on_request`](PersistenceCookie::on_request) or
+    /// [`disregard`](PersistenceCookie::disregard).
     pub state: CookieState,
-    /// Whether the endpoint that answered is the one that the cookie named. Use `false` also to set the cookie again
-    /// for the same endpoint, such as when the key of its token is about to be dropped.
+    /// Whether the request's cookie named the endpoint that answered. If `true`, the client keeps its cookie, and only
+    /// the dates in the cookie are updated. Use `false` to set the cookie again for the same endpoint, for example
+    /// because the cookie's token was signed with a key that will be removed.
     pub kept: bool,
-    /// The value that names the endpoint that answered. `None` if none does. Then an inserted cookie is erased at the
-    /// client unless it is `kept`, and a cookie that the endpoint sets is not changed.
+    /// The cookie value that names the endpoint that answered. `None` if no value names it.
+    ///
+    /// With `None`, insert mode deletes the client's cookie, unless `kept` is `true`. Rewrite and prefix mode do not
+    /// change a cookie that the endpoint sets.
     pub value: Option<&'a CookieValue>,
     /// The request's method.
     pub method: &'a Method,
-    /// The current time, for the cookie's dates.
+    /// The current time. It is written into the cookie as the date of its last use.
     pub now: SystemTime,
 }
 
-/// What was done with a response's cookie. In parentheses: HAProxy's letter for it in its log.
+/// What [`on_response`](PersistenceCookie::on_response) did with the [persistence cookie](PersistenceCookie) of a
+/// response. HAProxy shows this in its log, as the fourth letter of the termination state. The docs of the variants
+/// name these letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CookieAction {
-    /// Nothing; the endpoint did not set it (`N`).
+    /// The response has no persistence cookie: the endpoint set none, and the balancer added none. HAProxy's log shows
+    /// this as `N`.
     Nothing,
-    /// The endpoint set it, and it was not changed (`P`).
+    /// The endpoint set the persistence cookie, and the balancer did not change it. HAProxy's log shows this as `P`.
     Found,
-    /// The endpoint set it, and it was removed (`D`).
+    /// The endpoint set the persistence cookie. The balancer removed it from the response, and did not add its own.
+    /// HAProxy's log shows this as `D`.
     Deleted,
-    /// The endpoint set it, and its value was replaced or prefixed (`R`).
+    /// The endpoint set the persistence cookie. The balancer replaced its value, or wrote its own value in front of it.
+    /// HAProxy's log shows this as `R`.
     Replaced,
-    /// It was added, or erased at the client (`I`).
+    /// The balancer added its persistence cookie: one that names the endpoint that answered, or one that deletes the
+    /// client's cookie. HAProxy's log shows this as `I`.
     Inserted,
-    /// It was added again to update its dates (`U`).
+    /// The balancer added the client's persistence cookie again with new dates. It names the same endpoint as before.
+    /// HAProxy's log shows this as `U`.
     Updated,
 }
 
 impl CookieAction {
-    /// Returns the action as a label for metrics, such as `inserted`. Labels are stable.
+    /// Returns the action as a label for metrics: the variant's name in lower case, such as `inserted`. Labels are
+    /// stable.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Nothing => "nothing",
@@ -63,17 +76,24 @@ impl CookieAction {
 }
 
 impl PersistenceCookie {
-    /// Changes the `Set-Cookie` and `Cache-Control` lines to what the client should see.
+    /// Changes the `Set-Cookie` and `Cache-Control` lines of a response to what the client should see. Returns what was
+    /// done.
     ///
-    /// - In insert mode, a cookie of the name that the endpoint sets is removed (except with
-    ///   [`preserve`](super::PersistenceCookieBuilder::preserve)). The balancer's is added unless the client has it.
-    /// - In rewrite and prefix mode, the endpoint's cookies are changed. If it sets none, nothing is added.
+    /// - In insert mode, a persistence cookie that the endpoint sets is removed. Then the balancer's cookie is added,
+    ///   unless the client already has it. With [`preserve`](super::PersistenceCookieBuilder::preserve), the endpoint's
+    ///   cookie is kept, and the balancer's cookie is not added.
+    /// - In rewrite mode, the balancer's value replaces the value of a persistence cookie that the endpoint sets. In
+    ///   prefix mode, the balancer's value is written in front of it. If the endpoint sets no such cookie, the balancer
+    ///   adds none.
     ///
-    /// Call it for responses of endpoints only. Responses of the balancer itself have no cookie.
+    /// Call it only for responses of endpoints. Do not call it for responses that the balancer creates itself, such as
+    /// error pages.
     ///
-    /// Other lines are not changed (HAProxy removes white space around the first `=` of every `Set-Cookie` line). A
-    /// value ends at the first `;`, as in browsers (in HAProxy also at a comma, and quotes hide both). O(length of
-    /// these lines).
+    /// All other `Set-Cookie` lines stay the same. HAProxy removes white space around the first `=` of each line. A
+    /// cookie's value ends at the first `;`, as in browsers. In HAProxy, it also ends at the first `,`, and in quotes
+    /// neither of them ends it.
+    ///
+    /// Takes O(length of these lines) time.
     pub fn on_response(
         &self,
         context: ResponseContext<'_>,
@@ -87,7 +107,8 @@ impl PersistenceCookie {
         }
         let Ok(line) = HeaderValue::try_from(self.set_cookie(&context)) else { return action };
         let hides = self.nocache && is_cacheable(context.method, status, headers);
-        // Both lines or none: without `private`, a cache could give the cookie to other clients.
+        // If one line cannot be added, the other is not added either. Without `private`, a cache could give the cookie to
+        // other clients.
         if hides && headers.try_append(CACHE_CONTROL, HeaderValue::from_static("private")).is_err() {
             return action;
         }
@@ -139,7 +160,8 @@ impl PersistenceCookie {
             && (!context.kept || context.value.is_some() && self.is_stale(state, context.now))
     }
 
-    /// Whether a cookie that is kept must be set again to update its dates.
+    /// Whether the client's cookie must be set again, because its dates are out of date, missing, or not needed any
+    /// more.
     pub(crate) fn is_stale(&self, state: CookieState, now: SystemTime) -> bool {
         let (first, last) = (state.dates.first, state.dates.last);
         let idle = self.max_idle.is_some() || last.is_some();
@@ -169,7 +191,7 @@ impl PersistenceCookie {
     }
 }
 
-/// Whether a shared cache may store this response, by HAProxy's rules for `nocache`.
+/// Whether a shared cache may store this response, by the rules of HAProxy's `nocache`.
 fn is_cacheable(method: &Method, status: StatusCode, headers: &HeaderMap) -> bool {
     let pragma = headers.get(PRAGMA);
     if status.is_informational() || pragma.is_some_and(|pragma| pragma.as_bytes().eq_ignore_ascii_case(b"no-cache")) {
@@ -189,7 +211,7 @@ fn is_cacheable(method: &Method, status: StatusCode, headers: &HeaderMap) -> boo
         }
     }
     let has = |name: HeaderName| headers.contains_key(name);
-    // Without a lifetime or a validator, no cache stores it.
+    // A cache does not store a response that has neither a lifetime nor a validator.
     cacheable && (lives || has(EXPIRES) || has(ETAG) || has(LAST_MODIFIED))
 }
 
@@ -198,7 +220,8 @@ fn by_default(status: StatusCode) -> bool {
     matches!(status.as_u16(), 200 | 203 | 204 | 206 | 300 | 301 | 404 | 405 | 410 | 414 | 501)
 }
 
-/// The directives of a line, separated by commas outside quotes, without white space around them.
+/// Iterates over the directives of a `Cache-Control` line, without the white space around them. Commas separate
+/// directives, but not in quotes.
 struct Directives<'a>(&'a [u8]);
 
 impl<'a> Iterator for Directives<'a> {

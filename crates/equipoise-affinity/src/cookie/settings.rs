@@ -1,4 +1,4 @@
-//! The settings of a persistence cookie and their builder.
+//! The settings of a persistence cookie (a cookie that names the endpoint of its client), and their builder.
 
 use std::time::Duration;
 
@@ -7,13 +7,16 @@ use super::{
     value::{CookieMode, CookieValue, DATE, InvalidCookieValue, PREFIX},
 };
 
-/// Maximum length of a cookie's name and value together that browsers store (RFC 6265, 6.1).
+/// Maximum length of a cookie's name and value together, in bytes. Browsers need not store longer cookies (RFC 6265,
+/// 6.1).
 const MAX_LEN: usize = 4096;
 
-/// The settings of a persistence cookie: HAProxy's `cookie` line.
+/// The settings of a persistence cookie: a cookie that names the endpoint to which the client's requests go. HAProxy
+/// has these settings in its `cookie` line.
 ///
-/// [`on_request`](Self::on_request) reads the cookie and [`on_response`](Self::on_response) sets it. It has no state
-/// and reads no clock, so it can be shared freely.
+/// [`on_request`](Self::on_request) reads the cookie of a request, and [`on_response`](Self::on_response) sets the
+/// cookie in the response. Create the settings with [`insert`](Self::insert), [`rewrite`](Self::rewrite) or
+/// [`prefix`](Self::prefix). They do not change afterwards, so threads can share them.
 #[derive(Clone, Debug)]
 pub struct PersistenceCookie {
     pub(super) name: String,
@@ -31,14 +34,20 @@ pub struct PersistenceCookie {
 }
 
 impl PersistenceCookie {
-    /// A cookie that the balancer sets. The usual choice, together with
-    /// [`indirect`](PersistenceCookieBuilder::indirect) and [`nocache`](PersistenceCookieBuilder::nocache).
+    /// Creates the builder of a cookie that the balancer sets itself. `name` is the cookie's name. This is HAProxy's
+    /// mode `insert`.
+    ///
+    /// It is the usual mode, together with [`indirect`](PersistenceCookieBuilder::indirect) and
+    /// [`nocache`](PersistenceCookieBuilder::nocache).
     pub fn insert(name: impl Into<String>) -> PersistenceCookieBuilder {
         PersistenceCookieBuilder::new(name.into(), CookieMode::Insert)
     }
 
-    /// A cookie that endpoints set. The balancer replaces its value. The endpoints decide which clients get one, and
-    /// see the balancer's value in requests.
+    /// Creates the builder of a cookie that endpoints set, and whose value the balancer replaces. `name` is the
+    /// cookie's name. This is HAProxy's mode `rewrite`.
+    ///
+    /// The balancer never adds the cookie to a response, so the endpoints decide which clients get it. In requests, the
+    /// endpoints see the balancer's value.
     ///
     /// ```
     /// use equipoise_affinity::cookie::{PersistenceCookie, CookieState, ResponseContext};
@@ -63,8 +72,11 @@ impl PersistenceCookie {
         PersistenceCookieBuilder::new(name.into(), CookieMode::Rewrite)
     }
 
-    /// A cookie that endpoints set and need, such as `JSESSIONID`. The balancer puts its own value in front of the
-    /// endpoint's. For clients that store only one cookie.
+    /// Creates the builder of a cookie that endpoints set and need themselves, such as `JSESSIONID`. `name` is the
+    /// cookie's name. This is HAProxy's mode `prefix`.
+    ///
+    /// In responses, the balancer writes its own value and `~` in front of the endpoint's value. In requests, it
+    /// removes both again. Use this mode for clients that store only one cookie.
     ///
     /// ```
     /// use equipoise_affinity::cookie::{CookieMatch, PersistenceCookie};
@@ -85,35 +97,42 @@ impl PersistenceCookie {
         PersistenceCookieBuilder::new(name.into(), CookieMode::Prefix)
     }
 
-    /// Returns the cookie's name.
+    /// Returns the name of the persistence cookie.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Returns how the cookie is set.
+    /// Returns the cookie's mode: whether the balancer sets the cookie itself, replaces the value that an endpoint
+    /// sets, or adds a prefix to that value.
     pub fn mode(&self) -> CookieMode {
         self.mode
     }
 
-    /// Checks that `text` can name an endpoint in this cookie.
+    /// Creates a value of this cookie that is to name an endpoint.
+    ///
+    /// The length of `text` is at least 1 byte, and at most 4084 bytes minus the length of the cookie's name. Each byte
+    /// must be an RFC 6265 `cookie-octet`: printable ASCII without white space, `"`, `,`, `;` and `\`. In insert and
+    /// rewrite mode, `|` is not allowed either, because it separates the value from the cookie's dates. In prefix mode,
+    /// `~` is not allowed either, because it separates the value from the endpoint's own value.
     ///
     /// # Errors
     ///
-    /// [`InvalidCookieValue`] if the text is empty, is too long for browsers, or contains a byte that is not an RFC
-    /// 6265 `cookie-octet`. `|`, which precedes dates, is not allowed in insert and rewrite mode. `~`, which precedes
-    /// the endpoint's value, is not allowed in prefix mode.
+    /// - [`InvalidCookieValue::Empty`] if `text` is empty.
+    /// - [`InvalidCookieValue::TooLong`] if `text` is too long.
+    /// - [`InvalidCookieValue::Byte`] if `text` contains a byte that is not allowed.
     pub fn value(&self, text: impl AsRef<[u8]>) -> Result<CookieValue, InvalidCookieValue> {
         let reserved = if self.mode == CookieMode::Prefix { PREFIX } else { DATE };
-        // Two dates take twelve bytes.
+        // Two dates and their delimiters take 12 bytes.
         let max = MAX_LEN.saturating_sub(self.name.len() + 12);
         CookieValue::checked(text.as_ref(), reserved, max)
     }
 }
 
-/// How a [`PersistenceCookie`] is made. Everything is off by default; the path is always `/`.
+/// Builds a [`PersistenceCookie`]. By default, all options are off. The cookie's path is always `/`.
 ///
-/// All but [`nocache`](Self::nocache) and the limits shape a cookie that the balancer sets, and go with
-/// [insert](PersistenceCookie::insert) only.
+/// Most options are for cookies that the balancer sets itself, so they are allowed in [insert
+/// mode](PersistenceCookie::insert) only. [`nocache`](Self::nocache), [`max_cookies`](Self::max_cookies) and
+/// [`max_bytes`](Self::max_bytes) are allowed in every mode.
 ///
 /// ```
 /// use equipoise_affinity::cookie::PersistenceCookie;
@@ -179,91 +198,125 @@ impl PersistenceCookieBuilder {
         self
     }
 
-    /// Hides the cookie from endpoints: it is removed from requests. Insert mode only.
+    /// Removes the cookie from requests, so that endpoints do not see it. Default: off. Only for [insert
+    /// mode](PersistenceCookie::insert); otherwise [`build`](Self::build) returns an error.
     pub fn indirect(mut self) -> Self {
         self.cookie.indirect = true;
         self.insert_only("indirect")
     }
 
-    /// Adds `cache-control: private` to a response that sets the cookie and that a shared cache could store, so that no
-    /// other client gets the cookie. Has no effect if nothing is inserted, as in HAProxy.
+    /// Adds `cache-control: private` to a response if the balancer adds the cookie to it and a shared cache could store
+    /// it. Without this header, the cache could give the cookie to other clients. Default: off.
+    ///
+    /// In rewrite and prefix mode, the balancer adds no cookie, so this setting has no effect.
     pub fn nocache(mut self) -> Self {
         self.cookie.nocache = true;
         self
     }
 
-    /// Keeps a cookie of this name that the endpoint sets, and then adds none. With an empty value or a date in the
-    /// past, the endpoint can end the session. By default, the endpoint's cookie is removed. Insert mode only.
+    /// Keeps a persistence cookie that an endpoint sets, and then does not add the balancer's cookie to this response.
+    /// Default: off, so the endpoint's cookie is removed from the response. Only for [insert
+    /// mode](PersistenceCookie::insert); otherwise [`build`](Self::build) returns an error.
+    ///
+    /// With this setting, an endpoint can end the session: it sets the cookie with an empty value or with an `Expires`
+    /// date in the past.
     pub fn preserve(mut self) -> Self {
         self.cookie.preserve = true;
         self.insert_only("preserve")
     }
 
-    /// Sets the cookie only in responses to `POST`, so that clients that never log in get none. Insert mode only.
+    /// Adds the cookie only to responses to `POST` requests. Clients that never log in then get no cookie. Default:
+    /// off. Only for [insert mode](PersistenceCookie::insert); otherwise [`build`](Self::build) returns an error.
     pub fn postonly(mut self) -> Self {
         self.cookie.postonly = true;
         self.insert_only("postonly")
     }
 
-    /// Adds `HttpOnly`: scripts cannot read the cookie. Insert mode only.
+    /// Adds the attribute `HttpOnly` to the cookie, so that scripts in the browser cannot read it. Default: off. Only
+    /// for [insert mode](PersistenceCookie::insert); otherwise [`build`](Self::build) returns an error.
     pub fn httponly(mut self) -> Self {
         self.http_only = true;
         self.insert_only("httponly")
     }
 
-    /// Adds `Secure`: the cookie is sent over TLS only. Insert mode only.
+    /// Adds the attribute `Secure` to the cookie, so that browsers send it over TLS only. Default: off. Only for
+    /// [insert mode](PersistenceCookie::insert); otherwise [`build`](Self::build) returns an error.
     pub fn secure(mut self) -> Self {
         self.secure = true;
         self.insert_only("secure")
     }
 
-    /// Adds `domain=…`. Can be called several times; browsers use the last one. Insert mode only.
+    /// Adds the attribute `domain` with this value, such as `.example.com`, to the cookie. Default: no domain. Only for
+    /// [insert mode](PersistenceCookie::insert); otherwise [`build`](Self::build) returns an error.
+    ///
+    /// If it is called several times, the cookie gets all these attributes, and browsers use the last one.
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
         self.domains.push(domain.into());
         self.insert_only("domain")
     }
 
-    /// Adds an attribute as it is, such as `SameSite=Lax`. Can be called several times. Insert mode only.
+    /// Adds any other attribute to the cookie, such as `SameSite=Lax`. The text is written as it is. Each call adds an
+    /// attribute. Default: none. Only for [insert mode](PersistenceCookie::insert); otherwise [`build`](Self::build)
+    /// returns an error.
     pub fn attribute(mut self, attribute: impl Into<String>) -> Self {
         self.attributes.push(attribute.into());
         self.insert_only("attribute")
     }
 
-    /// Ignores a cookie that was last seen longer ago than this. Default: no limit; 1 to 2³¹ − 1 whole seconds. The
-    /// cookie's value contains the date, in steps of 4 seconds, and each response updates it. Insert mode only.
+    /// Sets how long a cookie stays valid after its last use. An older cookie names no endpoint. Default: no limit.
+    /// Range: 1 s to 2³¹ − 1 s; fractions of a second are dropped. Only for [insert mode](PersistenceCookie::insert);
+    /// otherwise [`build`](Self::build) returns an error.
+    ///
+    /// The cookie's value contains the date of its last use, rounded up to a multiple of 4 seconds. When this date is
+    /// in the past, the next response sets the cookie again with the current date. A cookie whose date is more than 24
+    /// hours in the future is not valid either.
     pub fn max_idle(mut self, idle: Duration) -> Self {
         self.max_idle = Some(idle);
         self.insert_only("max_idle")
     }
 
-    /// Ignores a cookie that was first set longer ago than this. Default: no limit; 1 to 2³¹ − 1 whole seconds. Insert
-    /// mode only.
+    /// Sets how long a cookie stays valid after it was first set. An older cookie names no endpoint. Default: no limit.
+    /// Range: 1 s to 2³¹ − 1 s; fractions of a second are dropped. Only for [insert mode](PersistenceCookie::insert);
+    /// otherwise [`build`](Self::build) returns an error.
+    ///
+    /// The cookie's value contains the date when it was first set, rounded up to a multiple of 4 seconds. A cookie
+    /// whose date is more than 24 hours in the future is not valid either.
     pub fn max_life(mut self, life: Duration) -> Self {
         self.max_life = Some(life);
         self.insert_only("max_life")
     }
 
-    /// Sets how many cookies of this name a request may have. Default: 16; at least 1. A request with more has no
-    /// binding.
+    /// Sets how many persistence cookies (cookies with the name of this one) a request may have. If a request has more,
+    /// all of them are ignored, and the request may go to any endpoint. Default: 16. Range: at least 1.
     pub fn max_cookies(mut self, cookies: usize) -> Self {
         self.cookie.max_cookies = cookies;
         self
     }
 
-    /// Sets how long the `Cookie` lines of a request may be together, in bytes. Default: 64 KiB; at least 1. A request
-    /// with more has no binding.
+    /// Sets the maximum length of all `Cookie` lines of a request together, in bytes. If they are longer, the
+    /// persistence cookie is ignored, and the request may go to any endpoint. Default: 64 KiB. Range: at least 1.
     pub fn max_bytes(mut self, bytes: usize) -> Self {
         self.cookie.max_bytes = bytes;
         self
     }
 
-    /// Creates the cookie. A cookie that browsers would ignore is an error: `SameSite=None`, `Partitioned` and the name
-    /// prefix `__Secure-` need [`secure`](Self::secure). `__Host-` needs it too, and allows no domain and no path
-    /// except `/`. `__Http-` and `__Host-Http-` also need [`httponly`](Self::httponly).
+    /// Creates the cookie's settings. In [insert mode](PersistenceCookie::insert), a cookie that browsers would ignore
+    /// is refused, by the rules of RFC 6265bis:
+    ///
+    /// - `SameSite=None` and `Partitioned` need [`secure`](Self::secure).
+    /// - A name that begins with `__Secure-`, `__Host-` or `__Http-` needs [`secure`](Self::secure).
+    /// - A name that begins with `__Http-` or `__Host-Http-` also needs [`httponly`](Self::httponly).
+    /// - A name that begins with `__Host-` allows no domain, and no path except `/`.
     ///
     /// # Errors
     ///
-    /// [`InvalidCookie`] names the setting that is invalid or does not fit the mode, and says what would be valid.
+    /// - [`InvalidCookie::Name`] if the name is not 1 to 256 characters of an RFC 6265 token, or begins with `$`.
+    /// - [`InvalidCookie::InsertOnly`] if a setting for insert mode is used in another mode.
+    /// - [`InvalidCookie::NoneAllowed`] if [`max_cookies`](Self::max_cookies) or [`max_bytes`](Self::max_bytes) is 0.
+    /// - [`InvalidCookie::Time`] if [`max_idle`](Self::max_idle) or [`max_life`](Self::max_life) is out of range.
+    /// - [`InvalidCookie::Domain`] or [`InvalidCookie::Attribute`] if a domain or attribute is empty, or has a
+    ///   character that is not allowed.
+    /// - [`InvalidCookie::Needs`] or [`InvalidCookie::HostOnly`] if browsers would ignore the cookie.
     pub fn build(self) -> Result<PersistenceCookie, InvalidCookie> {
         let Self { mut cookie, domains, attributes, .. } = self;
         check_name(&cookie.name)?;
@@ -295,7 +348,7 @@ impl PersistenceCookieBuilder {
             }
             cookie.tail.extend(["; ", &attribute]);
         }
-        // In the other modes, the endpoint writes the attributes.
+        // In rewrite and prefix mode, the endpoint writes the attributes.
         if cookie.mode == CookieMode::Insert {
             check_attributes(&cookie.name, &cookie.tail)?;
         }

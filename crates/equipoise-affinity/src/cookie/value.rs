@@ -1,5 +1,5 @@
-//! What the value of the cookie consists of: the name of an endpoint, and when the cookie was set and last seen, as
-//! HAProxy writes it: `value|last|first`.
+//! The value of a persistence cookie: the name of an endpoint and two dates, in HAProxy's form `value|last|first`.
+//! `last` is when the cookie was last used, and `first` is when it was first set.
 
 use std::{
     fmt,
@@ -12,15 +12,15 @@ use xxhash_rust::xxh64::Xxh64;
 
 use crate::scan;
 
-/// What is done with the cookie: the first word of HAProxy's `cookie NAME …`.
+/// How the balancer sets a persistence cookie. It is the first word after the name in HAProxy's `cookie NAME …`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CookieMode {
-    /// The balancer sets a cookie of its own.
+    /// The balancer sets a persistence cookie of its own, which endpoints do not set.
     Insert,
-    /// The endpoint sets the cookie, and the balancer puts its value in place of the endpoint's.
+    /// The endpoint sets the cookie, and the balancer replaces the cookie's value with its own value.
     Rewrite,
-    /// The endpoint sets a cookie that it needs itself, and the balancer puts its value and `~` in front of the
-    /// endpoint's, and takes them away again on the way back.
+    /// The endpoint sets the cookie and needs the cookie's value itself. In responses, the balancer writes its own
+    /// value and `~` in front of the endpoint's value. In requests, it removes both again.
     Prefix,
 }
 
@@ -41,15 +41,17 @@ impl fmt::Display for CookieMode {
     }
 }
 
-/// Separates the balancer's value from the endpoint's in prefix mode.
+/// Separates the balancer's value from the endpoint's value in prefix mode.
 pub(super) const PREFIX: u8 = b'~';
 
-/// Separates a value from its dates.
+/// Separates the value from its dates, and the dates from each other.
 pub(super) const DATE: u8 = b'|';
 
-/// A cookie value that names an endpoint, made by [`PersistenceCookie::value`](super::PersistenceCookie::value).
+/// A cookie value that names an endpoint. Create it with [`PersistenceCookie::value`](super::PersistenceCookie::value)
+/// or [`dynamic`](Self::dynamic).
 ///
-/// It is valid in a `Set-Cookie` line. Cheap to clone, so one can be kept for each endpoint.
+/// It has only characters that are allowed in the value of a `Set-Cookie` line. A clone is cheap, because clones share
+/// the text.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct CookieValue(Arc<str>);
 
@@ -66,15 +68,18 @@ impl CookieValue {
         if let Some(at) = text.iter().position(unfit) {
             return Err(InvalidCookieValue::Byte { byte: text[at], at });
         }
-        // All of it is ASCII by now.
+        // `text` is ASCII, so the conversion cannot fail.
         std::str::from_utf8(text).map(|text| Self(Arc::from(text))).map_err(|_| InvalidCookieValue::Empty)
     }
 
-    /// The value that HAProxy's `cookie … dynamic` gives to the server at `addr`: 16 lower-case hexadecimal digits of
-    /// XXH64 (seed 0) over the `dynamic-cookie-key`, the address's 4 or 16 bytes and the port as 4 bytes, all in
-    /// network order. Balancers with the same key compute the same values.
+    /// Computes the value that HAProxy's `cookie … dynamic` gives to the server at `addr`. `key` is HAProxy's
+    /// `dynamic-cookie-key`. Balancers with the same key compute the same values.
     ///
-    /// The value is not authenticated: any client can send it, and with the key, its address can be found out.
+    /// The value has 16 lower-case hexadecimal digits. It is the XXH64 hash (seed 0) of the key, the 4 or 16 bytes of
+    /// the IP address, and the port as 4 bytes, all in network byte order.
+    ///
+    /// The value is not authenticated: each client can send any value. A client that knows the key can find the address
+    /// of a value.
     ///
     /// ```
     /// use equipoise_affinity::cookie::CookieValue;
@@ -94,13 +99,13 @@ impl CookieValue {
         Self(Arc::from(format!("{:016x}", hash.digest())))
     }
 
-    /// Returns the value's text.
+    /// Returns the text of the value.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Does not show the value, which may give access to a session.
+/// Shows the length of the value only, because the value itself may give access to a session.
 impl fmt::Debug for CookieValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CookieValue").field("length", &self.0.len()).finish_non_exhaustive()
@@ -111,48 +116,50 @@ fn is_octet(byte: u8) -> bool {
     matches!(byte, 0x21 | 0x23..=0x2b | 0x2d..=0x3a | 0x3c..=0x5b | 0x5d..=0x7e)
 }
 
-/// Why a text cannot be a cookie's value.
+/// Why a text cannot be the value of a persistence cookie (a cookie that names an endpoint).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidCookieValue {
-    /// The value is empty, and an empty cookie names no endpoint.
+    /// The text is empty. A cookie with an empty value names no endpoint.
     #[error("a cookie that names an endpoint must not be empty")]
     Empty,
-    /// The value contains a byte that would end it, or that separates it from dates or from the endpoint's value.
+    /// The text contains a byte that is not allowed in a cookie's value: `|` in insert and rewrite mode, `~` in prefix
+    /// mode, or a byte that is not an RFC 6265 `cookie-octet`.
     #[error(
         "byte 0x{byte:02x} at {at} cannot be in this cookie's value: RFC 6265 allows printable ASCII without white \
          space, '\"', ',', ';' and '\\', and '~' (prefix) or '|' (insert, rewrite) has another meaning"
     )]
     Byte {
-        /// The byte.
+        /// The byte that is not allowed.
         byte: u8,
-        /// Its position.
+        /// The position of the byte in the text, in bytes. 0 is the first byte.
         at: usize,
     },
-    /// The value is too long. Browsers drop a cookie if its name and value have more than 4096 bytes.
+    /// The text is too long. Browsers ignore a cookie if its name and value have together more than 4096 bytes. Up to
+    /// 12 of these bytes are reserved for the dates in the value.
     #[error("{length} bytes are too many for this cookie's value: browsers keep {max} at most")]
     TooLong {
-        /// The value's length, in bytes.
+        /// The length of the text, in bytes.
         length: usize,
-        /// The maximum length, in bytes.
+        /// The maximum length of a value of this cookie, in bytes.
         max: usize,
     },
 }
 
 const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-/// Length of a timestamp: 30 bits, 6 per digit.
+/// Length of a timestamp, in bytes. It has 30 bits, 6 in each character.
 const LENGTH: usize = 5;
 /// The resolution of a timestamp, in seconds.
 const STEP: u64 = 4;
-/// How far in the future a date may be, in seconds, since clocks and time zones are sometimes wrong.
+/// How far in the future a date may be, in seconds. Clocks and time zones are sometimes wrong.
 const AHEAD: u64 = 24 * 60 * 60;
 
-/// Seconds since 1970; 0 for earlier times.
+/// Returns the seconds since 1970. Returns 0 for earlier times.
 pub(super) fn seconds(now: SystemTime) -> u64 {
     now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// The dates that came with a cookie, in seconds since 1970.
+/// The dates in a cookie's value, in seconds since 1970. `None` if the value does not have the date.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Dates {
     pub(super) last: Option<u64>,
@@ -160,7 +167,7 @@ pub(super) struct Dates {
 }
 
 impl Dates {
-    /// Removes the dates from `value`, and stores those that can be read.
+    /// Returns `value` without the dates. Stores each date that can be parsed.
     pub(super) fn cut<'a>(&mut self, value: &'a [u8]) -> &'a [u8] {
         let Some((value, dates)) = split(value) else { return value };
         self.last = read(dates).or(self.last);
@@ -173,7 +180,7 @@ fn split(text: &[u8]) -> Option<(&[u8], &[u8])> {
     scan::split_once(text, DATE)
 }
 
-/// Reads the timestamp at the start of `text`. The rest is ignored, and 0 counts as no timestamp.
+/// Parses the timestamp at the start of `text`, and ignores the text after it. Returns `None` for the timestamp 0.
 fn read(text: &[u8]) -> Option<u64> {
     let steps = text.get(..LENGTH)?.iter().try_fold(0, |steps, byte| Some(steps << 6 | digit(*byte)?))?;
     (steps > 0).then_some(steps * STEP)
@@ -190,7 +197,7 @@ fn digit(byte: u8) -> Option<u64> {
     }))
 }
 
-/// Formats a time, rounded up, so that the current time is never read as a past one.
+/// Formats a time as a timestamp. It is rounded up, so that the current time is not parsed as a past time.
 pub(super) fn written(seconds: u64) -> [u8; LENGTH] {
     let steps = seconds.div_ceil(STEP);
     [24_u32, 18, 12, 6, 0].map(|shift| DIGITS[(steps >> shift & 63) as usize])

@@ -23,7 +23,7 @@ fn cookies(lines: &[&str]) -> HeaderMap {
     headers
 }
 
-/// Knows A, B and C, of which C is down.
+/// The endpoints A and B can take requests. C is down. Other values name no endpoint.
 fn find(value: &[u8]) -> CookieMatch<char> {
     match value {
         b"A" | b"B" => CookieMatch::Endpoint(value[0].into()),
@@ -146,7 +146,7 @@ fn commas_quotes_and_dollars_of_other_cookies_mean_nothing() {
         ("a=\\\"; SRV=A", "a=\\\"", Some('A')),
         ("SRV=A; $theme=dark", "$theme=dark", Some('A')),
         ("$theme=dark; SRV=A; $path=/; $Paths=1", "$theme=dark; $Paths=1", Some('A')),
-        // A comma in ours is ours.
+        // A comma in the persistence cookie is part of its value.
         ("SRV=A,b=2; c=3", "c=3", None),
     ] {
         let mut headers = cookies(&[line]);
@@ -319,7 +319,7 @@ fn cookies_that_no_browser_keeps_are_refused() {
     for (name, attributes) in kept {
         assert!(cookie(name, attributes).build().is_ok(), "{name} {attributes:?}");
     }
-    // In these modes the endpoint sets the attributes.
+    // In rewrite and prefix mode, the endpoint sets the attributes.
     assert!(PersistenceCookie::rewrite("__Host-lb").build().is_ok());
     assert!(PersistenceCookie::prefix("__Secure-lb").build().is_ok());
 }

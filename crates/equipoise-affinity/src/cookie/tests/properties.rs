@@ -2,7 +2,7 @@ use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::*;
 
-/// Bytes as they stand in headers, mostly those that mean something in a cookie.
+/// Bytes that headers can have, many of them with a meaning in cookies.
 fn line() -> impl Strategy<Value = Vec<u8>> {
     let word = prop_oneof![
         6 => select(vec!["SRV", "=", "SRV=A", "SRV=B~x", "SRV=A|awRZa|awRZa", "; ", ";", ",", " ", "\t", "~", "|", "a=1",
@@ -38,8 +38,8 @@ fn headers(name: http::HeaderName, lines: &[Vec<u8>]) -> HeaderMap {
     lines.iter().map(|line| (name.clone(), HeaderValue::from_bytes(line).unwrap())).collect()
 }
 
-/// RFC 6265, sections 4.2.1 and 5.4, by hand and with nothing of what is tested: what stands between semicolons, without
-/// the white space around it.
+/// The texts between semicolons, without the white space around them (RFC 6265, sections 4.2.1 and 5.4). Uses none of the
+/// code under test.
 fn parts(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     let outer = |byte: &u8| matches!(byte, b' ' | b'\t');
     line.as_bytes().split(|byte| *byte == b';').map(move |part| {
@@ -49,7 +49,7 @@ fn parts(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// What stands before a part's first `=`, if there is one.
+/// The text before the first `=` of a part, if there is one.
 fn name(part: &[u8]) -> Option<Vec<u8>> {
     let at = part.iter().position(|byte| *byte == b'=')?;
     Some(part[..at].trim_ascii_end().to_vec())
@@ -59,13 +59,13 @@ fn is_ours(part: &[u8]) -> bool {
     name(part).is_some_and(|name| name == b"SRV")
 }
 
-/// One of RFC 2965's, which say something about the cookie before them.
+/// Whether this is an attribute of the cookie before it (RFC 2965).
 fn is_attribute(part: &[u8]) -> bool {
     let name = name(part).unwrap_or_else(|| part.to_vec()).to_ascii_lowercase();
     ["$version", "$path", "$domain", "$port"].iter().any(|known| name == known.as_bytes())
 }
 
-/// The other cookies' bytes in order, line by line.
+/// The bytes of all other cookies, in order, line by line.
 fn others(headers: &HeaderMap) -> Vec<Vec<Vec<u8>>> {
     let foreign = |part: &&[u8]| !part.is_empty() && !is_ours(part) && !is_attribute(part);
     let line = |line| parts(line).filter(foreign).map(<[u8]>::to_vec).collect::<Vec<_>>();
@@ -114,7 +114,7 @@ proptest! {
             now: at(NOW),
         };
         cookie.on_response(context, StatusCode::OK, &mut response);
-        // Lines as they are; of those that are ours and stay, their attributes.
+        // Returns all lines. Of lines with the persistence cookie, it returns only the attributes.
         let told = |headers: &HeaderMap| -> Vec<Vec<u8>> {
             let ours = |line: &HeaderValue| parts(line).next().is_some_and(is_ours);
             let attributes = |line: &[u8]| line.iter().position(|byte| *byte == b';').map(|at| line[at..].to_vec());
