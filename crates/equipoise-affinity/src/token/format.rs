@@ -10,10 +10,10 @@ const VERSION: u8 = 1;
 const BODY: usize = 26;
 const MAC: usize = 16;
 const LEN: usize = BODY + MAC;
-/// 42 bytes are 56 characters and no bit more, so there is one spelling of each token.
+/// 42 bytes are exactly 56 characters, with no bit left over. Each token can therefore be written in one way only.
 const TEXT: usize = LEN / 3 * 4;
 
-/// The authenticated contents of a token.
+/// The contents of a token that its MAC protects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Body {
     pub(super) kid: u8,
@@ -69,8 +69,9 @@ impl Unverified {
     }
 }
 
-/// The session that a token belongs to: a random number that identifies it, and when it began. A new token for the
-/// session keeps both, also if it moves the session to another endpoint.
+/// The session that a token belongs to. It consists of a random number that identifies the session, and the time when
+/// the session began. Both stay the same if the session gets a new token, also if the session moves to another
+/// endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TokenSession {
     pub(super) nonce: [u8; 8],
@@ -78,23 +79,24 @@ pub struct TokenSession {
 }
 
 impl TokenSession {
-    /// Starts a new session at `now`.
+    /// Creates a session that begins at `now` and has a new random number.
     pub fn start(now: SystemTime) -> Self {
         Self { nonce: rand::random(), began: seconds(now) }
     }
 
-    /// Returns the session's random number. Balancers that hash it in the same way select the same endpoint.
+    /// Returns the session's random number. If all balancers hash this number to choose an endpoint, they all choose
+    /// the same endpoint for the session.
     pub fn key(&self) -> &[u8; 8] {
         &self.nonce
     }
 
-    /// Returns when the session began, in whole seconds.
+    /// Returns the time when the session began. Fractions of a second are dropped.
     pub fn began(&self) -> SystemTime {
         moment(self.began)
     }
 }
 
-/// Seconds since 1970, limited to the years 1970 to 2106.
+/// Returns the seconds since 1970. Returns the nearest possible value for times before 1970 and after 2106.
 pub(super) fn seconds(time: SystemTime) -> u32 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u32::try_from(since.as_secs()).unwrap_or(u32::MAX)
@@ -104,45 +106,48 @@ pub(super) fn moment(seconds: u32) -> SystemTime {
     UNIX_EPOCH.checked_add(Duration::from_secs(seconds.into())).unwrap_or(UNIX_EPOCH)
 }
 
-/// Why a token is invalid. The request then has no binding, and is treated as one without a session.
+/// Why a token is invalid. Its request then has no binding, so it may be sent to any endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidToken {
-    /// The value is not 56 characters of base64, or has another format version.
+    /// The cookie's value is not 56 characters of base64, or the token's format version is not 1.
     #[error("not a token")]
     Malformed,
-    /// The ring has no key of the token's key id. The key was dropped, is not known here yet, or belongs to another
-    /// cluster.
+    /// The key ring has no key with the token's key id. The key has been removed, has not been added to this balancer
+    /// yet, or belongs to another cluster.
     #[error("the ring has no key {kid}")]
     UnknownKey {
-        /// The id of the key.
+        /// The key id in the token.
         kid: u8,
     },
-    /// The MAC is wrong. The token was altered or invented, or belongs to another cookie or cluster.
+    /// The token's MAC is wrong. The token was changed or invented, or was issued for another cookie or by another
+    /// cluster.
     #[error("forged, or issued for another cookie or cluster")]
     Forged,
-    /// The token is authentic, but its key's [`not_after`](super::TokenKey::not_after) has passed.
+    /// The token's MAC is correct, but the [`not_after`](super::TokenKey::not_after) time of its key has passed.
     #[error("signed by key {kid}, which has expired")]
     KeyExpired {
-        /// The id of the key.
+        /// The key id in the token.
         kid: u8,
     },
-    /// The token is authentic, but was issued longer ago than the idle timeout, or its session is older than its
-    /// lifetime.
+    /// The token's MAC is correct, but the token is too old: it was issued longer ago than the maximum idle time, or
+    /// its session began longer ago than the maximum lifetime. Both are parameters of
+    /// [`Tokens::read`](super::Tokens::read).
     #[error("idle for too long, or too old")]
     Stale,
-    /// The token is valid, but its endpoint is not among the [members](super::Tokens::members). The session moves: its
-    /// next token keeps the number and the age.
+    /// The token's MAC is correct, but its endpoint is not one of the [members](super::Tokens::members) (the endpoints
+    /// that tokens may name). The session can move: pass `session` to [`Tokens::issue`](super::Tokens::issue) with
+    /// another endpoint.
     #[error("the endpoint is not in the pool")]
     UnknownEndpoint {
-        /// The session.
+        /// The session of the token.
         session: TokenSession,
     },
 }
 
 impl InvalidToken {
     /// Returns the reason as a label for metrics: `malformed`, `unknown_key`, `forged`, `key_expired`, `stale` or
-    /// `unknown_endpoint`.
+    /// `unknown_endpoint`. Labels are stable.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Malformed => "malformed",

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 /// Minimum length of a secret, in bytes: half of SHA-256's output. Shorter secrets can be guessed.
 const SHORTEST: usize = 16;
 
-/// A secret that authenticates tokens, and the id by which tokens refer to it.
+/// A secret key that signs and checks tokens, with an id from 0 to 255. Each token contains the id of its key.
 ///
 /// ```
 /// use equipoise_affinity::token::{TokenKey, KeyError};
@@ -20,13 +20,15 @@ const SHORTEST: usize = 16;
 pub struct TokenKey {
     kid: u8,
     not_after: Option<SystemTime>,
-    // What RFC 2104 makes of a secret: 64 bytes, padded with zeros, hashed before if it is longer.
+    // The secret as a block of 64 bytes (RFC 2104). A longer secret is hashed first. The rest of the block is zeros.
     secret: [u8; 64],
 }
 
 impl TokenKey {
-    /// Creates the key with id `kid` from a secret of at least 16 random bytes. 32 bytes are recommended; more than 64
-    /// add nothing. Balancers that share cookies must have the same keys under the same ids.
+    /// Creates a key with the id `kid` from a secret of random bytes. The secret must have at least 16 bytes; 32 are
+    /// recommended. More than 64 bytes do not make the key safer.
+    ///
+    /// Balancers that read each other's cookies must have the same secrets with the same ids.
     ///
     /// # Errors
     ///
@@ -48,8 +50,8 @@ impl TokenKey {
         Ok(Self { kid, not_after: None, secret })
     }
 
-    /// Creates a key from 32 bytes of the thread's cryptographic generator. For a single balancer whose sessions may
-    /// end when it restarts.
+    /// Creates a key with the id `kid` from 32 bytes of a cryptographic random number generator. No other balancer can
+    /// read its tokens, and all sessions end when the process ends. Use it for a single balancer.
     pub fn generate(kid: u8) -> Self {
         let mut secret = [0; 64];
         let random: [u8; 32] = rand::random();
@@ -57,14 +59,14 @@ impl TokenKey {
         Self { kid, not_after: None, secret }
     }
 
-    /// Sets the last moment at which the key is valid. Default: no end.
+    /// Sets the last moment at which the key is used to sign tokens and accept them. Default: no end.
     #[must_use]
     pub fn not_after(mut self, end: SystemTime) -> Self {
         self.not_after = Some(end);
         self
     }
 
-    /// Returns the id by which tokens refer to this key.
+    /// Returns the id of the key, which each token of this key contains.
     pub fn kid(&self) -> u8 {
         self.kid
     }
@@ -73,7 +75,7 @@ impl TokenKey {
         self.not_after
     }
 
-    /// Derives the key for one purpose and context.
+    /// Computes the key for one purpose (`label`) and one context.
     pub(super) fn derive(&self, label: &str, context: &[u8]) -> Hmac<Sha256> {
         let derived =
             keyed(&self.secret).chain_update(label).chain_update([0]).chain_update(context).finalize().into_bytes();
@@ -93,9 +95,9 @@ impl fmt::Debug for TokenKey {
     }
 }
 
-/// The key that signs tokens, and further keys that are accepted.
+/// The keys for tokens: one key that signs new tokens, and any number of other keys whose tokens are accepted.
 ///
-/// The empty ring, which is the default, signs and accepts nothing: requests go where they would go without affinity.
+/// The default is an empty key ring. It signs no token and accepts none, so requests are sent as without affinity.
 ///
 /// ```
 /// use equipoise_affinity::token::{TokenKey, KeyError, KeyRing};
@@ -114,16 +116,16 @@ pub struct KeyRing {
 }
 
 impl KeyRing {
-    /// Creates a ring that signs with this key, and accepts tokens signed by it.
+    /// Creates a key ring with one key. It signs tokens with this key, and accepts tokens that this key has signed.
     pub fn new(signing: TokenKey) -> Self {
         Self { signing: Some(signing), accepted: Vec::new() }
     }
 
-    /// Also accepts tokens signed by `key`: the previous key, or the next one.
+    /// Adds a key whose tokens are accepted, but which does not sign: the previous key or the next key.
     ///
     /// # Errors
     ///
-    /// [`KeyError::DuplicateKid`] if the ring has a key of this id.
+    /// [`KeyError::DuplicateKid`] if the key ring already has a key with this id.
     pub fn accept(mut self, key: TokenKey) -> Result<Self, KeyError> {
         if self.keys().any(|(known, _)| known.kid == key.kid) {
             return Err(KeyError::DuplicateKid { kid: key.kid });
@@ -132,26 +134,26 @@ impl KeyRing {
         Ok(self)
     }
 
-    /// All keys, and whether each signs.
+    /// Returns all keys, each with whether it signs.
     pub(super) fn keys(&self) -> impl Iterator<Item = (&TokenKey, bool)> {
         self.signing.iter().map(|key| (key, true)).chain(self.accepted.iter().map(|key| (key, false)))
     }
 }
 
-/// Why a [`TokenKey`] or [`KeyRing`] cannot be created.
+/// Why a [`TokenKey`] or a [`KeyRing`] cannot be created.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// The secret is shorter than 16 bytes.
+    /// The secret of a key has less than 16 bytes.
     #[error("a secret of {len} bytes can be guessed: give at least 16, better 32, random ones")]
     TooShort {
         /// The length of the secret, in bytes.
         len: usize,
     },
-    /// Two keys of a ring have the same id.
+    /// Two keys of a key ring have the same id.
     #[error("two keys have the id {kid}: every key of a ring needs its own id")]
     DuplicateKid {
-        /// The id.
+        /// The id that two keys have.
         kid: u8,
     },
 }

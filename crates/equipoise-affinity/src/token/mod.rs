@@ -1,17 +1,19 @@
-//! The value of the balancer's session cookie: an authenticated token that names an endpoint.
+//! Session tokens: cookie values that name an endpoint and that clients cannot forge. [`Tokens`] issues and reads them
+//! with the secret keys of a [`KeyRing`].
 //!
-//! A token holds no address and no [`EndpointId`]. The endpoint is a tag, a keyed hash of its id, which only a balancer
-//! with the key and the pool can map back. All tokens of one endpoint under one key and cookie have the same tag. So a
-//! client with many sessions can see which of them share an endpoint, but not which endpoint that is.
+//! A token contains neither the endpoint's address nor its [`EndpointId`]. Instead it contains a tag: a keyed hash of
+//! the endpoint's id. To find the endpoint of a tag, a balancer needs the same key and the ids of all endpoints. All
+//! tokens of one endpoint with the same key and cookie name have the same tag. A client with many sessions can
+//! therefore see which of its sessions share an endpoint, but not which endpoint that is.
 //!
 //! # Format
 //!
-//! 42 bytes, as 56 characters of base64 (URL-safe alphabet of RFC 4648 §5, no padding). Numbers are big-endian. The
-//! format is stable: balancers of different versions read each other's tokens.
+//! A token has 42 bytes. As text, it has 56 characters of base64 (URL-safe alphabet of RFC 4648 §5, no padding).
+//! Numbers are big-endian. The format is stable: balancers of different versions read each other's tokens.
 //!
-//! | bytes | what |
-//! |------:|------|
-//! |  0    | version, 1 |
+//! | bytes | content |
+//! |------:|---------|
+//! |  0    | version of the format: 1 |
 //! |  1    | key id |
 //! |  2–5  | when the session began, seconds since 1970 |
 //! |  6–9  | when the token was issued, seconds since 1970 |
@@ -19,15 +21,22 @@
 //! | 18–25 | tag: the first 8 bytes of HMAC-SHA-256(K₂, endpoint id) |
 //! | 26–41 | MAC: the first 16 bytes of HMAC-SHA-256(K₁, bytes 0–25) |
 //!
-//! K₁ and K₂ are HMAC-SHA-256(secret, label ‖ 0 ‖ context) with the labels `equipoise token 1 mac` and `equipoise token
-//! 1 endpoint`. The context is the cookie's name, or whatever else a token is to be valid for. Under another context, a
-//! token is [`Forged`](InvalidToken::Forged). Truncation to the left half follows RFC 2104 §5.
+//! K₁ and K₂ are computed from the key's secret: HMAC-SHA-256(secret, label ‖ zero byte ‖ context). The label is
+//! `equipoise token 1 mac` for K₁, and `equipoise token 1 endpoint` for K₂. The context is usually the name of the
+//! cookie. A token is valid only in the context in which it was issued; in another context it is
+//! [`Forged`](InvalidToken::Forged). HMACs are shortened to their first bytes, as RFC 2104 §5 allows.
 //!
 //! # Changing keys
 //!
-//! [`Tokens::rotate`] replaces the [`KeyRing`] at run time. With several balancers it takes three steps. First all
-//! accept the new key. Then all sign with it and still accept the old one, up to a [`not_after`](TokenKey::not_after). Then
-//! all drop the old one. No session is lost: a token whose key no longer signs is [due](Token::is_due) for a new one.
+//! [`Tokens::rotate`] replaces the [`KeyRing`] at run time. Balancers that share the keys need three steps:
+//!
+//! 1. All balancers accept the new key. They still sign with the old key.
+//! 2. All balancers sign with the new key. They still accept the old key, at most until its
+//!    [`not_after`](TokenKey::not_after).
+//! 3. All balancers remove the old key.
+//!
+//! Sessions that are used between steps 2 and 3 are not lost. If a token was signed with the old key, [`Token::is_due`]
+//! is true, and the response sets a new token.
 
 mod format;
 mod key;

@@ -25,7 +25,7 @@ fn tokens(ring: KeyRing) -> Tokens {
     tokens
 }
 
-/// Made by another implementation (Python's `hmac`) from the table in the module's documentation.
+/// Tokens that another implementation (Python's `hmac`) made from the table in the documentation of the module.
 #[test]
 fn the_format_is_that_of_other_versions() {
     struct Vector<'a> {
@@ -207,12 +207,12 @@ fn a_key_changes_without_losing_a_session() {
     let read = |tokens: &Tokens, text: &str| tokens.read(text.as_bytes(), at(0), IDLE, None);
     let old = one.issue(id("a"), None, at(0)).unwrap();
 
-    // All accept the next key.
+    // Both balancers accept the new key.
     one.rotate(KeyRing::new(key(1)).accept(key(2)).unwrap());
     other.rotate(KeyRing::new(key(1)).accept(key(2)).unwrap());
     assert!(!read(&one, &old).unwrap().is_due());
 
-    // One signs with it, the other not yet.
+    // One balancer signs with the new key, and the other still signs with the old key.
     one.rotate(KeyRing::new(key(2)).accept(key(1)).unwrap());
     let token = read(&one, &old).unwrap();
     assert!(token.is_due());
@@ -220,7 +220,7 @@ fn a_key_changes_without_losing_a_session() {
     assert_eq!(read(&other, &new).unwrap().session(), token.session());
     assert!(!read(&one, &new).unwrap().is_due());
 
-    // The old one is dropped.
+    // The old key is removed.
     one.rotate(KeyRing::new(key(2)));
     assert_eq!(read(&one, &old), Err(InvalidToken::UnknownKey { kid: 1 }));
     assert_eq!(read(&one, &new).unwrap().endpoint(), &id("a"));

@@ -16,18 +16,21 @@ use super::{
     key::KeyRing,
 };
 
-/// Maximum difference between the balancers' clocks, in seconds, before tokens are renewed because of it.
+/// How far in the future the times of a token may be, in seconds, before the token is renewed: the clocks of balancers
+/// differ slightly.
 const SKEW: u32 = 300;
-/// A token is renewed after this fraction of the idle timeout, so that not every response sets a cookie.
+/// A token is renewed when the idle timeout divided by this number has passed since its issue. A shorter time would
+/// make more responses set a cookie.
 const RENEWALS: u32 = 10;
 
-/// Issues and reads the tokens of one cookie.
+/// Issues and reads the tokens of one cookie, for one pool. A token is a signed cookie value that names an endpoint.
 ///
-/// [`issue`](Self::issue) and [`read`](Self::read) take no lock and cost one HMAC of 26 bytes. [`rotate`](Self::rotate)
-/// and [`members`](Self::members) may be called at any time. Each request sees the state before or after the call.
+/// [`issue`](Self::issue) and [`read`](Self::read) take no lock, and compute one HMAC of 26 bytes.
+/// [`rotate`](Self::rotate), which replaces the keys, and [`members`](Self::members), which replaces the endpoints, can
+/// be called at any time. Each request uses the keys and endpoints from either before or after such a call.
 ///
-/// [`EndpointNaming::of_tokens`](crate::EndpointNaming::of_tokens) uses the keys of one `Tokens` for any number of pools, each of which
-/// has its own members. [`rotate`](Self::rotate) then applies to all of them.
+/// [`EndpointNaming::of_tokens`](crate::EndpointNaming::of_tokens) shares the keys of one `Tokens` with any number of
+/// pools. Each pool then has its own endpoints, and [`rotate`](Self::rotate) replaces the keys of all these pools.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -47,7 +50,7 @@ const RENEWALS: u32 = 10;
 /// let token = tokens.read(text.as_bytes(), now, idle, None)?;
 /// assert_eq!((token.endpoint(), token.is_due()), (&a, false));
 ///
-/// // An endpoint leaves: its sessions are unbound, and keep their number and age in the next token.
+/// // The endpoint leaves the pool. Its session moves to another endpoint, and keeps its random number and age.
 /// tokens.members([b.clone()]);
 /// let Err(InvalidToken::UnknownEndpoint { session }) = tokens.read(text.as_bytes(), now, idle, None) else { panic!() };
 /// let moved = tokens.issue(&b, Some(session), now).expect("the ring signs");
@@ -59,10 +62,10 @@ pub struct Tokens {
     state: Arc<ArcSwap<State>>,
 }
 
-/// Shared by the tokens of all pools with one ring.
+/// What the `Tokens` of all pools share.
 struct Shared {
     context: Box<[u8]>,
-    // Locked while a state is changed, so that no change is lost.
+    // Locked while a state is replaced. Otherwise, one of two changes at the same time could be lost.
     states: Mutex<Vec<Weak<ArcSwap<State>>>>,
 }
 
@@ -85,7 +88,7 @@ impl Accepted {
         self.not_after.is_none_or(|end| now <= end)
     }
 
-    /// The same key, with tags for these members.
+    /// Returns the same key with the tags of these endpoints.
     fn with(&self, members: &[EndpointId]) -> Self {
         let tags = self.tags.with(members, |id| tag(&self.endpoint, id.as_str()));
         let (mac, endpoint) = (self.mac.clone(), self.endpoint.clone());
@@ -104,8 +107,11 @@ impl State {
 }
 
 impl Tokens {
-    /// Creates tokens under the keys of `ring`, with no members yet. They are invalid under any other `context`: the
-    /// cookie's name, and also the cluster's if several clusters share keys.
+    /// Creates the issuer and reader of a cookie's tokens, with the keys of `ring`. It has no members yet:
+    /// [`members`](Self::members) sets the endpoints that tokens may name.
+    ///
+    /// `context` is the name of the cookie. If several clusters have the same keys, it must also contain the name of
+    /// the cluster. Tokens that were issued with another context are not accepted.
     pub fn new(ring: KeyRing, context: impl AsRef<[u8]>) -> Self {
         let context: Box<[u8]> = context.as_ref().into();
         let keys = accepted(&ring, &context);
@@ -114,7 +120,8 @@ impl Tokens {
         Self { shared: Arc::new(Shared { context, states }), state }
     }
 
-    /// Tokens for another pool: the same keys, also after they change, and no members yet.
+    /// Creates tokens for another pool. They use the same keys, also after a change of the keys, and have no members
+    /// yet.
     pub(crate) fn for_pool(&self) -> Self {
         let mut states = self.shared.states.lock();
         let state = Arc::new(ArcSwap::from_pointee(State::new(&self.state.load().keys, Arc::default())));
@@ -123,7 +130,7 @@ impl Tokens {
         Self { shared: Arc::clone(&self.shared), state }
     }
 
-    /// Replaces the keys, for all pools that use these tokens. Costs one HMAC per key and member.
+    /// Replaces the keys for all pools that share them. Computes one HMAC for each key and each member of these pools.
     pub fn rotate(&self, ring: KeyRing) {
         let keys = accepted(&ring, &self.shared.context);
         for state in self.shared.states.lock().iter().filter_map(Weak::upgrade) {
@@ -132,9 +139,11 @@ impl Tokens {
         }
     }
 
-    /// Replaces the endpoints that tokens may name: all of the pool, including those that drain. O(members), with one
-    /// HMAC per key for each new member. An [`Affinity`](crate::Affinity) does this for its own pool; call it only to
-    /// use tokens without one.
+    /// Replaces the members: the ids of the endpoints that tokens may name. They should be all endpoints of the pool,
+    /// including those that are draining. An [`Affinity`](crate::Affinity) calls this for its own pool, so call it only
+    /// to use tokens without an `Affinity`.
+    ///
+    /// Takes O(n) time for n members. Computes one HMAC for each key and each new member.
     pub fn members(&self, ids: impl IntoIterator<Item = impl Into<EndpointId>>) {
         let members: Arc<[EndpointId]> = ids.into_iter().map(Into::into).collect();
         let _one_at_a_time = self.shared.states.lock();
@@ -142,8 +151,10 @@ impl Tokens {
         self.state.store(Arc::new(state));
     }
 
-    /// Returns a token that binds `session` to `endpoint`; `None` starts a new session. Returns `None` if no key signs:
-    /// the ring is empty, or its signing key has expired.
+    /// Returns a new token that binds a session to the endpoint with the id `endpoint`. If `session` is `None`, a new
+    /// session begins at `now`.
+    ///
+    /// Returns `None` if there is no key to sign with: the key ring is empty, or its signing key has expired at `now`.
     pub fn issue(&self, endpoint: impl AsRef<str>, session: Option<TokenSession>, now: SystemTime) -> Option<String> {
         let endpoint = endpoint.as_ref();
         let state = self.state.load();
@@ -153,15 +164,18 @@ impl Tokens {
         Some(Body { kid: key.kid, session, seen: seconds(now), tag }.sign(key.mac.clone()))
     }
 
-    /// Reads a cookie's value. The token is stale if it was issued more than `idle` ago, or if its session began more
-    /// than `life` ago (HAProxy's `maxidle` and `maxlife`). `None` means no limit. Times are compared in whole seconds.
+    /// Reads the token in a cookie's value. `now` is the current time.
     ///
-    /// A time in the future counts as now, since balancers' clocks may differ. From five minutes on, the token is
-    /// [due](Token::is_due) for a new one, and a session that began in the future began now.
+    /// The token is stale if it was issued more than `idle` ago, or if its session began more than `life` ago. These
+    /// are HAProxy's `maxidle` and `maxlife`. `None` means no limit. Ages are compared in whole seconds.
+    ///
+    /// The clocks of balancers may differ, so a time in the future is treated as the current time. If a time is more
+    /// than five minutes in the future, the token is [due](Token::is_due) for replacement. If the session began in the
+    /// future, it then begins at `now`.
     ///
     /// # Errors
     ///
-    /// Returns why the token is invalid. The request then has no binding.
+    /// Returns why the token is invalid. The request then has no binding, so it may be sent to any endpoint.
     pub fn read(
         &self,
         value: &[u8],
@@ -181,7 +195,7 @@ impl Tokens {
         let clock = seconds(now);
         let ahead = seen.max(session.began) > clock.saturating_add(SKEW);
         if ahead {
-            // Otherwise, a clock that was once far ahead would make a session that never ends.
+            // Without this, a session that was created while a clock was far ahead would never end.
             session.began = session.began.min(clock);
         }
         let since = |then: u32| Duration::from_secs(clock.saturating_sub(then).into());
@@ -219,7 +233,7 @@ fn accepted(ring: &KeyRing, context: &[u8]) -> Vec<Accepted> {
     keys.collect()
 }
 
-/// The tags of the endpoints under one key, in both directions.
+/// The tags of the endpoints for one key: from endpoint to tag and from tag to endpoint.
 #[derive(Clone, Default)]
 struct Tags {
     tags: HashMap<EndpointId, Tag>,
@@ -227,7 +241,7 @@ struct Tags {
 }
 
 impl Tags {
-    /// Returns the tags of `ids`. Known tags are reused.
+    /// Creates the tags of `ids`. Copies the tags that are already known.
     fn with(&self, ids: &[EndpointId], hash: impl Fn(&EndpointId) -> Tag) -> Self {
         let mut next = Self { tags: HashMap::with_capacity(ids.len()), ids: HashMap::with_capacity(ids.len()) };
         for id in ids {
@@ -237,8 +251,8 @@ impl Tags {
                 Entry::Vacant(place) => {
                     place.insert(id.clone());
                 }
-                // One pair in 2⁶⁴. The smaller id gets the tag, so that all balancers agree. Sessions of the other one move
-                // to it with their second request.
+                // Two ids have the same tag with a probability of 2⁻⁶⁴. The smaller id gets the tag, so that all balancers
+                // agree. Sessions of the other endpoint move to that endpoint with their second request.
                 Entry::Occupied(mut place) if id < place.get() => {
                     place.insert(id.clone());
                 }
@@ -264,7 +278,8 @@ fn tag(key: &Hmac<Sha256>, id: &str) -> Tag {
     tag
 }
 
-/// The contents of a valid token.
+/// The contents of a valid session token: an endpoint, the session that is bound to it, and when the token was issued.
+/// [`Tokens::read`] returns it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
     endpoint: EndpointId,
@@ -275,29 +290,33 @@ pub struct Token {
 }
 
 impl Token {
-    /// Returns the endpoint that the session is bound to.
+    /// Returns the id of the endpoint that the token binds its session to.
     pub fn endpoint(&self) -> &EndpointId {
         &self.endpoint
     }
 
-    /// Returns the session.
+    /// Returns the session of the token: its random number and when it began.
     pub fn session(&self) -> TokenSession {
         self.session
     }
 
-    /// Returns when the token was issued, in whole seconds.
+    /// Returns the time when the token was issued. Fractions of a second are dropped.
     pub fn seen(&self) -> SystemTime {
         moment(self.seen)
     }
 
-    /// Returns whether the token was issued, or its session began, more than five minutes in the future: the balancers'
-    /// clocks differ.
+    /// Returns whether the token was issued, or its session began, more than five minutes in the future. This happens
+    /// if the clocks of the balancers differ by that much.
     pub fn is_from_the_future(&self) -> bool {
         self.ahead
     }
 
-    /// Returns whether the response should set a new token: a tenth of the idle timeout has passed, the token's key no
-    /// longer signs, or the token is [from the future](Self::is_from_the_future). Always `false` if no key signs.
+    /// Returns whether the response should set a new token. This is true if a key can sign the new token, and one of
+    /// these conditions holds:
+    ///
+    /// - At least a tenth of the idle timeout (`idle` of [`Tokens::read`]) has passed since the token was issued.
+    /// - The key of the token does not sign any more.
+    /// - The token is [from the future](Self::is_from_the_future).
     pub fn is_due(&self) -> bool {
         self.due
     }
