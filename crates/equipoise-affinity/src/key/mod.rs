@@ -1,4 +1,5 @@
-//! The part of a request that identifies its session: [`SessionKey`].
+//! Session keys: the part of a request that identifies its session, such as a header, a cookie or the client's address.
+//! [`SessionKey`] says which part it is, and reads it from requests.
 
 mod rule;
 #[cfg(test)]
@@ -15,22 +16,24 @@ use crate::{read::is_token, source::ClientAddress};
 
 /// The part of a request that identifies its session. Requests with the same key belong to the same session.
 ///
-/// Values are used byte for byte as they are in the request: nothing is decoded, and case matters (except in
-/// [`host`](Self::host)), as in nginx and HAProxy. An empty value counts as absent. A value longer than
-/// [`max_len`](Self::max_len) is not used, and reported separately, since it may be an attempt to fill a session store.
+/// The key consists of the same bytes as in the request. Nothing is decoded, and upper and lower case differ, as in
+/// nginx and HAProxy. Only [`host`](Self::host) converts to lower case. An empty value is treated like a missing value.
+/// A key longer than [`max_len`](Self::max_len) is not used and is reported as [`Extracted::Oversized`], because a
+/// client may use such keys to fill a session store.
 ///
-/// Keys from different parts are equal if their bytes are: the cookie `SID` and the path parameter `sid` of a session
-/// are one key. The exceptions are a [`source`](Self::source) and a [combination](Self::and). Their keys begin with a
-/// byte that no header or URI can contain, so a client cannot imitate them.
+/// Keys with the same bytes are equal, even if they are read from different parts of a request. A session therefore has
+/// the same key in the cookie `SID` and in the path parameter `sid`. Keys that are made by [`source`](Self::source) or
+/// [`and`](Self::and) never equal keys that are read from a header or URI. They begin with a byte that headers and URIs
+/// cannot contain, so clients cannot imitate them.
 ///
-/// No key is a secret, and clients can choose any key except the source. A client that sends another session's key
-/// reaches that session's endpoint, and nothing more.
+/// Keys are not secret, and clients can choose each key except the source address. A client with the key of another
+/// session only reaches the endpoint of that session.
 ///
 /// ```
 /// use equipoise_affinity::key::{Extracted, SessionKey};
 /// use equipoise_tower::RequestHead;
 ///
-/// // As in Java servers: the cookie, or the path parameter of clients without cookies.
+/// // As in Java servers: the cookie, or else the path parameter, which clients without cookies send.
 /// let key = SessionKey::cookie("JSESSIONID")?.or(SessionKey::path_parameter("jsessionid")?);
 ///
 /// let request = http::Request::get("/shop/cart;jsessionid=3f9a?item=7").body(())?;
@@ -47,10 +50,12 @@ pub struct SessionKey {
 }
 
 impl SessionKey {
-    /// Default of [`max_len`](Self::max_len): 4096 bytes.
+    /// The default of [`max_len`](Self::max_len), the maximum length of a key: 4096 bytes.
     pub const MAX_LEN: usize = 4096;
 
-    /// The client's address, shortened to a network of `prefix` bits. Absent if the address is not known.
+    /// Creates a key from the client's IP address, as `client` determines it. `prefix` says how many bits of the
+    /// address are used, so that clients of one network can have the same key. The key is absent if the client's
+    /// address is not known.
     ///
     /// ```
     /// use equipoise_affinity::{key::SessionKey, source::{ClientAddress, ForwardedHeader, TrustedProxies}};
@@ -65,8 +70,9 @@ impl SessionKey {
         Rule::Source(client, prefix).into()
     }
 
-    /// The value of a header, without white space around it. If there are several lines, the last one is used, which the
-    /// nearest proxy added, as with HAProxy's `req.fhdr`. A comma-separated list is one value.
+    /// Creates a key from the value of a header, without the white space around it. If there are several header lines
+    /// of this name, the last one that is not empty is used, because the nearest proxy added it (HAProxy's `req.fhdr`).
+    /// A list with commas is one value. The key is absent if the request has no such header.
     ///
     /// # Errors
     ///
@@ -76,8 +82,9 @@ impl SessionKey {
         Ok(Rule::Header(parsed).into())
     }
 
-    /// The value of a request cookie, without quotes around it. The cookie may be the application's own. If there are
-    /// several cookies of this name, the first that is not empty is used.
+    /// Creates a key from the value of a request's cookie, without the quotes around it. It may be a cookie of the
+    /// application. If the request has several cookies of this name, the first one that is not empty is used. The key
+    /// is absent if there is none.
     ///
     /// # Errors
     ///
@@ -90,8 +97,8 @@ impl SessionKey {
         }
     }
 
-    /// The value of a query parameter: `3f9a` for `sid` in `/cart?item=7&sid=3f9a`. If there are several parameters of
-    /// this name, the first that is not empty is used.
+    /// Creates a key from the value of a query parameter: `3f9a` for `sid` in `/cart?item=7&sid=3f9a`. If there are
+    /// several parameters of this name, the first one that is not empty is used. The key is absent if there is none.
     ///
     /// # Errors
     ///
@@ -100,8 +107,9 @@ impl SessionKey {
         Ok(Rule::Query(parameter(name, "&=#")?).into())
     }
 
-    /// The value of a path parameter: `3f9a` for `sid` in `/shop;sid=3f9a/cart`. Servers write it for clients without
-    /// cookies. If there are several parameters of this name, the first that is not empty is used.
+    /// Creates a key from the value of a path parameter: `3f9a` for `sid` in `/shop;sid=3f9a/cart`. Some servers write
+    /// such parameters for clients without cookies. If there are several parameters of this name, the first one that is
+    /// not empty is used. The key is absent if there is none.
     ///
     /// # Errors
     ///
@@ -110,21 +118,22 @@ impl SessionKey {
         Ok(Rule::PathParameter(parameter(name, ";=/?#")?).into())
     }
 
-    /// The whole path, without the query.
+    /// Creates a key from the whole path of the URI, without the query.
     #[must_use]
     pub fn path() -> Self {
         Rule::Path.into()
     }
 
-    /// One segment of the path, counted from 0: segment 1 of `/tenants/acme/users` is `acme`. Absent if the path has
-    /// fewer segments.
+    /// Creates a key from the segment `index` of the path. 0 is the first segment: segment 1 of `/tenants/acme/users`
+    /// is `acme`. The key is absent if the path has fewer segments.
     #[must_use]
     pub fn path_segment(index: usize) -> Self {
         Rule::PathSegment(index).into()
     }
 
-    /// The first `segments` segments of the path, or all if there are fewer: for 2, `/tenants/acme` of both
-    /// `/tenants/acme/users` and `/tenants/acme/`. Absent for `/`.
+    /// Creates a key from the first `segments` segments of the path, without a slash at the end. With 2 segments, the
+    /// key of `/tenants/acme/users` and of `/tenants/acme/` is `/tenants/acme`. If the path has fewer segments, all are
+    /// used. The key is absent for the path `/`.
     ///
     /// # Errors
     ///
@@ -133,21 +142,22 @@ impl SessionKey {
         if segments == 0 { Err(InvalidSessionKey::NoSegments) } else { Ok(Rule::PathPrefix(segments).into()) }
     }
 
-    /// The requested host, from the URI or else the `Host` header: in lower case, without the port and without a dot at
-    /// the end.
+    /// Creates a key from the requested host: the host in the URI, or the `Host` header if the URI has no host. The key
+    /// is in lower case, and has no port and no dot at the end.
     #[must_use]
     pub fn host() -> Self {
         Rule::Host.into()
     }
 
-    /// The value that a closure computes from the request. If the closure panics, the key is absent.
+    /// Creates a key that a closure computes from the request. The key is absent if the closure returns `None` or an
+    /// empty value, or panics.
     ///
     /// ```
     /// use equipoise_affinity::key::{Extracted, SessionKey};
     /// use equipoise_tower::RequestHead;
     ///
     /// #[derive(Clone)]
-    /// struct User(String); // An outer layer has added it to the request.
+    /// struct User(String); // An outer layer adds it to the request's extensions.
     ///
     /// let key = SessionKey::by(|head| Some(head.extensions.get::<User>()?.0.as_bytes().into()));
     ///
@@ -161,15 +171,18 @@ impl SessionKey {
         Rule::By(Arc::new(key)).into()
     }
 
-    /// This key, or `other` if this one is absent or too long.
+    /// Returns a key that uses `other` if this key is absent or too long. The larger [`max_len`](Self::max_len) of both
+    /// applies.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         let max_len = self.max_len.max(other.max_len);
         Self { rule: self.rule.or(other.rule), max_len }
     }
 
-    /// This key and `other` combined. Absent if either is. Combinations are unambiguous: `ab` and `c` make another key
-    /// than `a` and `bc`.
+    /// Returns a key that combines this key and `other`. It is absent if one of them is absent. The larger
+    /// [`max_len`](Self::max_len) of both applies.
+    ///
+    /// Different parts make different keys: `ab` and `c` are not the same combination as `a` and `bc`.
     ///
     /// ```
     /// use equipoise_affinity::key::{Extracted, SessionKey};
@@ -186,13 +199,15 @@ impl SessionKey {
         Self { rule: self.rule.and(other.rule), max_len }
     }
 
-    /// Sets the maximum length of the key, and of each part of a combination, in bytes. Default:
-    /// [`MAX_LEN`](Self::MAX_LEN). When keys are combined, the larger of their limits applies; it can be set again
-    /// afterwards.
+    /// Sets the maximum length of the key, in bytes. A longer key is not used. Default: [`MAX_LEN`](Self::MAX_LEN),
+    /// 4096. Range: 1 to 65,535.
+    ///
+    /// The limit applies to the whole key and to each of its parts. [`and`](Self::and) and [`or`](Self::or) use the
+    /// larger limit of their two keys, so set a smaller limit after them.
     ///
     /// # Errors
     ///
-    /// [`InvalidSessionKey::MaxLen`] unless it is from 1 to 65,535.
+    /// [`InvalidSessionKey::MaxLen`] if `bytes` is out of range.
     pub fn max_len(mut self, bytes: usize) -> Result<Self, InvalidSessionKey> {
         if !(1..=rule::MAX_LEN).contains(&bytes) {
             return Err(InvalidSessionKey::MaxLen { bytes, max: rule::MAX_LEN });
@@ -201,8 +216,9 @@ impl SessionKey {
         Ok(self)
     }
 
-    /// Returns the key of a request. O(length of the parts it reads). Allocates only for a source, a combination, and a
-    /// host in upper case.
+    /// Returns the key of a request. Takes O(n) time for the n bytes of the request that are read. Allocates memory
+    /// only for a [`source`](Self::source), for a combination with [`and`](Self::and), for a host in upper case, and in
+    /// closures.
     #[must_use]
     pub fn of<'r>(&self, head: RequestHead<'r>) -> Extracted<'r> {
         self.rule.find(head, self.max_len)
@@ -215,7 +231,7 @@ impl From<Rule> for SessionKey {
     }
 }
 
-/// Returns `name`, unless it contains a character that ends names in a URL.
+/// Returns `name`, or an error if it is empty or contains a character that ends names in a URL.
 fn parameter(name: &str, ends: &str) -> Result<Box<str>, InvalidSessionKey> {
     if name.is_empty() || name.chars().any(|c| ends.contains(c) || c.is_whitespace() || c.is_control()) {
         return Err(InvalidSessionKey::Parameter { name: name.to_owned() });
@@ -227,33 +243,33 @@ fn parameter(name: &str, ends: &str) -> Result<Box<str>, InvalidSessionKey> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidSessionKey {
-    /// No header can have that name.
+    /// The name is not a valid name of a header.
     #[error("{name:?} is not a header name: use letters, digits and !#$%&'*+-.^_`|~")]
     Header {
-        /// The name as given.
+        /// The name of the header that was refused.
         name: String,
     },
-    /// No cookie can have that name.
+    /// The name is not a valid name of a cookie.
     #[error("{name:?} is not a cookie name: use letters, digits and !#$%&'*+-.^_`|~")]
     Cookie {
-        /// The name as given.
+        /// The name of the cookie that was refused.
         name: String,
     },
-    /// No parameter can have that name.
+    /// The name is not a valid name of a query or path parameter.
     #[error("{name:?} is not a parameter name: write it as in a URL, with special characters as %XX")]
     Parameter {
-        /// The name as given.
+        /// The name of the parameter that was refused.
         name: String,
     },
-    /// A prefix of 0 segments would be the same key for all requests.
+    /// [`SessionKey::path_prefix`] was called with 0 segments. All requests would have the same key.
     #[error("the first 0 segments of a path do not distinguish sessions: use at least 1")]
     NoSegments,
-    /// The maximum length is out of range.
+    /// The argument of [`SessionKey::max_len`] is out of range.
     #[error("the maximum length of a key cannot be {bytes} bytes: use 1 to {max}")]
     MaxLen {
-        /// The maximum length as given, in bytes.
+        /// The maximum length that was refused, in bytes.
         bytes: usize,
-        /// The largest possible value, in bytes.
+        /// The largest maximum length that is allowed, in bytes.
         max: usize,
     },
 }

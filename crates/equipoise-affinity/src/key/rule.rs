@@ -6,26 +6,27 @@ use http::{HeaderName, header};
 
 use crate::{guard::guarded, read, scan, source::ClientAddress};
 
-/// Largest possible limit: a combined key holds the length of each part in 2 bytes.
+/// The largest allowed [`max_len`](super::SessionKey::max_len), in bytes. A combined key stores the length of each part
+/// in 2 bytes.
 pub(super) const MAX_LEN: usize = u16::MAX as usize;
 
-/// First bytes of keys that are not copied from a request. No header or URI can contain them.
+/// The first bytes of keys that are not copied from a request. No header and no URI can contain them.
 const SOURCE: u8 = 0;
 const JOINED: u8 = 1;
 
-/// The result of [`SessionKey::of`](super::SessionKey::of).
+/// The session key of a request, or why there is none. [`SessionKey::of`](super::SessionKey::of) returns it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Extracted<'r> {
-    /// The key. It has at least one byte.
+    /// The session key. It has at least one byte.
     Found(Cow<'r, [u8]>),
-    /// The request has no key, or an empty one.
+    /// The request has no session key, or the session key is empty.
     Absent,
-    /// The key is longer than the limit, and must not be used.
+    /// The session key is longer than [`SessionKey::max_len`](super::SessionKey::max_len). It must not be used.
     Oversized,
 }
 
 impl<'r> Extracted<'r> {
-    /// Returns the result as a label for metrics: `found`, `absent` or `oversized`. Labels are stable.
+    /// Returns the kind of result as a label for metrics: `found`, `absent` or `oversized`. Labels are stable.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Found(_) => "found",
@@ -34,13 +35,13 @@ impl<'r> Extracted<'r> {
         }
     }
 
-    /// Returns the key, if there is one.
+    /// Returns the session key, or `None` if it is absent or oversized.
     ///
     /// ```
     /// use equipoise_affinity::key::SessionKey;
     /// use equipoise_tower::HttpProtocol;
     ///
-    /// // Without a table: by a hash of the same key.
+    /// // Hashing strategies can use the same key, without a session store.
     /// let user = SessionKey::header("x-user")?;
     /// let http = HttpProtocol::new().key(move |head| user.of(head).found());
     /// # Ok::<(), equipoise_affinity::key::InvalidSessionKey>(())
@@ -128,7 +129,7 @@ fn first<'r>(rules: &[Rule], head: RequestHead<'r>, max_len: usize) -> Extracted
     otherwise
 }
 
-/// Each part after its length.
+/// Combines the keys of `rules`: two bytes with the length of a key, then the key.
 fn joined<'r>(rules: &[Rule], head: RequestHead<'r>, max_len: usize) -> Extracted<'r> {
     let mut key = vec![JOINED];
     for rule in rules {
@@ -175,7 +176,8 @@ fn path_prefix(path: &str, segments: usize) -> &[u8] {
     prefix.get(..end).unwrap_or(prefix)
 }
 
-/// The host of the URI (as in HTTP/2, HTTP/3 and proxy requests), or else of the `Host` header.
+/// Returns the host of the URI (HTTP/2, HTTP/3 and requests to proxies have one), or else the host of the `Host`
+/// header.
 fn host(head: RequestHead<'_>) -> Option<Cow<'_, [u8]>> {
     let host = match head.uri.host() {
         Some(host) => host.as_bytes(),
@@ -190,7 +192,7 @@ fn host(head: RequestHead<'_>) -> Option<Cow<'_, [u8]>> {
 }
 
 fn without_port(host: &[u8]) -> &[u8] {
-    // The colons of an IPv6 address are in brackets.
+    // An IPv6 address is in brackets, so a colon before `]` does not begin the port.
     let from = scan::find(host, |byte| byte == b']').unwrap_or(0);
     let colon = scan::find(host.get(from..).unwrap_or_default(), |byte| byte == b':');
     colon.and_then(|colon| host.get(..from + colon)).unwrap_or(host)
