@@ -1,8 +1,10 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Parses the address in an element of `X-Forwarded-For`, or in the `for` of `Forwarded`. Ports and zones are dropped. With
-/// a port, an IPv6 address is in brackets. IPv4-mapped IPv6 addresses become IPv4 addresses. `unknown` and `_hidden` are
-/// not addresses.
+/// Parses the address in an element of `X-Forwarded-For`, or in the `for` of `Forwarded`. Returns `None` if the text is
+/// not an address, such as `unknown` and `_hidden`.
+///
+/// Ports and zones are removed. An IPv6 address with a port must be in brackets. IPv4-mapped IPv6 addresses become IPv4
+/// addresses.
 pub(super) fn parse(text: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(text).ok()?;
     if let Some(bracketed) = text.strip_prefix('[') {
@@ -30,12 +32,12 @@ fn v6(text: &str) -> Option<IpAddr> {
     address.parse::<Ipv6Addr>().ok().map(|address| IpAddr::from(address).to_canonical())
 }
 
-/// Both forms of the separator: `%25` as in RFC 6874, and `%`, which is common.
+/// Whether this is the zone of an IPv6 address. Zones follow `%25` as in RFC 6874, or `%`, which is common.
 fn is_zone(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._~-%".contains(&byte))
 }
 
-/// A port, or an obfuscated one (RFC 7239, section 6.3).
+/// Whether this is a port, or an obfuscated port (RFC 7239, section 6.3).
 fn is_port(text: &str) -> bool {
     match text.strip_prefix('_') {
         Some(name) => {

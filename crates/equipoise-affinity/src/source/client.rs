@@ -17,20 +17,23 @@ use crate::{guard::guarded, scan};
 
 type PeerFn = dyn Fn(RequestHead<'_>) -> Option<IpAddr> + Send + Sync;
 
-/// Determines the IP address of the client that sent a request.
+/// Determines the IP address of the client that sent a request, also behind proxies.
 ///
-/// It starts with the connection's address. While the current address belongs to a trusted proxy, the address that this
-/// proxy reports takes its place. These are first the address in the PROXY protocol ([`ProxiedAddr`]), and then the
-/// elements of the [header](Self::header) from right to left, all lines taken as one list. The first address that
-/// belongs to no trusted proxy is the client's. Elements further left were written by the client, and are not read. If
-/// all addresses are trusted, the leftmost is the client's. If an element is not an address (`unknown`, `_hidden`,
-/// garbage, more than 512 bytes), the address before it is the client's.
+/// 1. The address of the connection's peer is used first. If no trusted proxy has this address, it is the client's.
+/// 2. Otherwise, the address that the proxy reported with the PROXY protocol is used, if there is one
+///    ([`ProxiedAddr`]).
+/// 3. While the address belongs to a trusted proxy, the next element of the [header](Self::header) is used. The
+///    header's elements are read from right to left, and several lines are one list.
 ///
-/// IPv4-mapped IPv6 addresses (`::ffff:192.0.2.7`) count as IPv4 addresses. Ports and zones (`fe80::1%eth0`) are
-/// dropped. At most [`max_hops`](Self::max_hops) elements are read, each of at most 512 bytes. It allocates only for
-/// quoted strings in `Forwarded`.
+/// Elements to the left of the first untrusted address are not read, because the client wrote them. If all addresses
+/// are trusted, the leftmost one is the client's. Reading stops at an element that is not an address (such as
+/// `unknown`) or has more than 512 bytes. Then the last address that was read is the client's. At most
+/// [`max_hops`](Self::max_hops) elements are read.
 ///
-/// nginx's `set_real_ip_from` with `real_ip_recursive on` and Envoy's `xff_trusted_cidrs` do the same.
+/// IPv4-mapped IPv6 addresses (`::ffff:192.0.2.7`) are treated as IPv4 addresses. Ports and zones (`fe80::1%eth0`) are
+/// removed. Memory is allocated only for quoted strings in `Forwarded`.
+///
+/// nginx does the same with `set_real_ip_from` and `real_ip_recursive on`, and Envoy with `xff_trusted_cidrs`.
 ///
 /// ```
 /// use std::net::SocketAddr;
@@ -40,12 +43,12 @@ type PeerFn = dyn Fn(RequestHead<'_>) -> Option<IpAddr> + Send + Sync;
 /// let trusted: TrustedProxies = "10.0.0.0/8, loopback".parse()?;
 /// let client = ClientAddress::behind(trusted).header(ForwardedHeader::XForwardedFor);
 ///
-/// // The client 203.0.113.9 sent a header with 6.6.6.6. Our first proxy appended the client's real address.
+/// // The client 203.0.113.9 sent a header with 6.6.6.6. The first trusted proxy appended the client's real address.
 /// let mut request = http::Request::builder().header("x-forwarded-for", "6.6.6.6, 203.0.113.9, 10.0.0.2").body(())?;
 /// request.extensions_mut().insert(PeerAddr("10.0.0.1:40312".parse()?));
 /// assert_eq!(client.of(RequestHead::of(&request)), Some("203.0.113.9".parse()?));
 ///
-/// // Not through a proxy.
+/// // A client that connects without a proxy cannot pretend to have another address.
 /// request.extensions_mut().insert(PeerAddr("203.0.113.10:40312".parse()?));
 /// assert_eq!(client.of(RequestHead::of(&request)), Some("203.0.113.10".parse()?));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -59,44 +62,53 @@ pub struct ClientAddress {
 }
 
 impl ClientAddress {
-    /// The connection's address: for a balancer that clients connect to directly.
+    /// Creates a `ClientAddress` that uses the address of the connection's peer, and no address that proxies report.
+    /// Use it for a balancer to which clients connect directly.
     #[must_use]
     pub fn connection() -> Self {
         Self::behind(TrustedProxies::none())
     }
 
-    /// The address that `trusted` proxies report: in the PROXY protocol, and in a header if [one is set](Self::header).
+    /// Creates a `ClientAddress` that uses the addresses that the proxies in `trusted` report: with the PROXY protocol,
+    /// and in a header if [`header`](Self::header) is set. Use it for a balancer behind these proxies.
     #[must_use]
     pub fn behind(trusted: TrustedProxies) -> Self {
         Self { trusted, header: None, hops: 32, peer: None }
     }
 
-    /// Sets the header in which the proxies report addresses. Default: none. Every trusted proxy must append to it or
-    /// overwrite it. If one passes on what its client wrote, that client can claim any address.
+    /// Sets the header in which the trusted proxies report addresses. Default: none, so no header is read.
+    ///
+    /// Each trusted proxy must append to this header or replace it. If a proxy passes the header on as its client wrote
+    /// it, this client can pretend to have any address.
     #[must_use]
     pub fn header(mut self, header: ForwardedHeader) -> Self {
         self.header = Some(header);
         self
     }
 
-    /// Sets how many elements of the header are read, from the right. Default: 32. With 0, the header is not read.
+    /// Sets the maximum number of elements of the header that are read, starting from the right. Empty elements count
+    /// too. Default: 32. With 0, the header is not read.
     #[must_use]
     pub fn max_hops(mut self, hops: usize) -> Self {
         self.hops = hops;
         self
     }
 
-    /// Sets how the connection's address is read from a request. Default: the extension [`PeerAddr`]. With axum's
-    /// `ConnectInfo`: `|head| head.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip())`. Peers of a
-    /// Unix domain socket have no address; return the one they should count as, such as `127.0.0.1`. If `peer` panics,
-    /// the address is not known.
+    /// Sets a closure that returns the IP address of the connection's peer for a request. Default: the extension
+    /// [`PeerAddr`]. If the closure returns `None` or panics, the client's address is not known.
+    ///
+    /// With axum's `ConnectInfo`, use `|head| head.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer|
+    /// peer.0.ip())`. Peers of a Unix domain socket have no IP address. The closure can return a fixed address for
+    /// them, such as `127.0.0.1`.
     #[must_use]
     pub fn peer(mut self, peer: impl Fn(RequestHead<'_>) -> Option<IpAddr> + Send + Sync + 'static) -> Self {
         self.peer = Some(Arc::new(peer));
         self
     }
 
-    /// Returns the client's address in canonical form, or `None` if the connection's address is not known.
+    /// Returns the client's address. IPv4-mapped IPv6 addresses are returned as IPv4 addresses. Returns `None` if the
+    /// address of the connection's peer is not known: the request has no [`PeerAddr`], or the closure of
+    /// [`peer`](Self::peer) returned `None`.
     #[must_use]
     pub fn of(&self, head: RequestHead<'_>) -> Option<IpAddr> {
         let peer = match &self.peer {
@@ -115,7 +127,7 @@ impl ClientAddress {
         })
     }
 
-    /// Returns the address of the client of the trusted proxy at `proxy`.
+    /// Returns the address of the client of the trusted proxy at `proxy`, as the header reports it.
     fn said_by(&self, proxy: IpAddr, head: RequestHead<'_>, header: &ForwardedHeader) -> IpAddr {
         match header {
             ForwardedHeader::XForwardedFor => {
@@ -134,8 +146,8 @@ impl ClientAddress {
         }
     }
 
-    /// Reads elements from right to left while the address before belongs to a trusted proxy. Empty elements are skipped
-    /// (RFC 9110, section 5.6.1), but count as hops.
+    /// Reads elements from right to left, until an address does not belong to a trusted proxy. Returns the last address
+    /// that was read. Empty elements are skipped (RFC 9110, section 5.6.1), but count as hops.
     fn walk<'r>(
         &self,
         proxy: IpAddr,
@@ -164,7 +176,7 @@ impl ClientAddress {
 }
 
 impl Default for ClientAddress {
-    /// The [`connection`](Self::connection)'s.
+    /// Creates a `ClientAddress` that uses the address of the connection's peer, like [`connection`](Self::connection).
     fn default() -> Self {
         Self::connection()
     }
@@ -180,14 +192,15 @@ impl fmt::Debug for ClientAddress {
     }
 }
 
-/// A request extension: the address of the peer of the request's connection, as the listener accepted it.
+/// A request extension with the address of the peer of the connection: the client, or the nearest proxy. The server
+/// that accepts the connection adds it to each request.
 ///
 /// ```
 /// use std::net::SocketAddr;
 /// use equipoise_affinity::source::{ClientAddress, PeerAddr};
 /// use equipoise_tower::RequestHead;
 ///
-/// let accepted: SocketAddr = "192.0.2.7:40312".parse()?; // What `TcpListener::accept` says.
+/// let accepted: SocketAddr = "192.0.2.7:40312".parse()?; // Returned by `TcpListener::accept`.
 /// let mut request = http::Request::new(());
 /// request.extensions_mut().insert(PeerAddr(accepted));
 ///
@@ -197,10 +210,10 @@ impl fmt::Debug for ClientAddress {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PeerAddr(pub SocketAddr);
 
-/// A request extension: the client's address that the peer reported in a PROXY protocol header at the start of the
-/// connection.
+/// A request extension with the client's address that a proxy reported in a PROXY protocol header at the start of the
+/// connection. The server that accepts the connection adds it to each request, together with [`PeerAddr`].
 ///
-/// It is added beside [`PeerAddr`], and is used only if that address belongs to a trusted proxy.
-/// [`ProxyHeader`](super::ProxyHeader) has an example.
+/// It is used only if the address in [`PeerAddr`] belongs to a trusted proxy. [`ProxyHeader`](super::ProxyHeader) has
+/// an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ProxiedAddr(pub SocketAddr);

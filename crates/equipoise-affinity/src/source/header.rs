@@ -5,18 +5,20 @@ use http::HeaderName;
 use super::address;
 use crate::{read::is_token_byte, scan};
 
-/// The header in which trusted proxies report the client's address. Only one header is read: a proxy writes one of
-/// them, and passes on the others as the client wrote them.
+/// The header in which trusted proxies report the address of their client. Choose the header that your proxies write.
+/// No other header is read, because proxies pass on other headers as the client wrote them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ForwardedHeader {
-    /// `X-Forwarded-For`: a list of addresses. Each proxy appends the address of its own client.
+    /// The header `X-Forwarded-For`: a list of addresses. Each proxy appends the address of its own client.
     XForwardedFor,
-    /// `Forwarded` (RFC 7239): the `for` of each element. Reading stops at an element without `for`, or with one that
-    /// is not an address (`unknown`, `_hidden`).
+    /// The header `Forwarded` (RFC 7239): a list of elements, in which each proxy appends an element with the address
+    /// of its own client as `for`. The list is read from right to left. Reading stops at an element without `for`, or
+    /// whose `for` is not an address (such as `unknown` or `_hidden`).
     Forwarded,
-    /// A header with one address, which the outermost proxy sets in place of what the client wrote: `X-Real-IP`,
-    /// `CF-Connecting-IP`, `True-Client-IP`. With two lines or two addresses it is ignored.
+    /// A header of this name with a single address, such as `X-Real-IP`, `CF-Connecting-IP` or `True-Client-IP`. The
+    /// outermost proxy must replace what the client wrote in it. The header is ignored if it has several lines or
+    /// several addresses.
     Single(HeaderName),
 }
 
@@ -32,13 +34,15 @@ impl ForwardedHeader {
 }
 
 /// Returns the address in one element of a `Forwarded` header. The element has pairs separated by `;`, whose values are
-/// tokens or quoted strings. Two things are accepted beyond RFC 7239, section 4: colons and brackets in an unquoted
-/// value, and white space around semicolons. An element with two `for` has no address.
+/// tokens or quoted strings. Returns `None` if the element is invalid or has more than one `for`.
+///
+/// Two things are accepted that RFC 7239, section 4 does not allow: colons and brackets in an unquoted value, and white
+/// space around semicolons.
 pub(super) fn forwarded_for(element: &[u8]) -> Option<IpAddr> {
     let (mut rest, mut found) = (element, None);
     loop {
         rest = skip_space(rest);
-        // There may be nothing between two semicolons, and after the last.
+        // Nothing is also allowed between two semicolons and after the last one.
         if !matches!(rest.first(), None | Some(b';')) {
             let equals = scan::find(rest, |byte| !is_token_byte(byte)).filter(|&at| at > 0)?;
             let (name, after) = rest.split_at_checked(equals)?;
@@ -56,7 +60,8 @@ pub(super) fn forwarded_for(element: &[u8]) -> Option<IpAddr> {
     }
 }
 
-/// A value, and what comes after it: nothing or a semicolon, if all is well.
+/// Parses the value at the start of `text`. Returns the value and the text after it. In a valid element, this text is
+/// empty or begins with a semicolon.
 fn value(text: &[u8]) -> Option<(Cow<'_, [u8]>, &[u8])> {
     let Some(quoted) = text.strip_prefix(b"\"") else {
         let end = scan::find(text, |byte| byte == b';').unwrap_or(text.len());

@@ -1,15 +1,15 @@
 use crate::scan;
 
-/// Maximum length of an element that is read, in bytes. An address with its port has at most 47; the rest of a
-/// `Forwarded` element is the names of one or two hosts.
+/// Maximum length of an element that is read, in bytes. An address with its port has at most 47 bytes. The other parts
+/// of a `Forwarded` element are the names of one or two hosts.
 pub(super) const MAX_ELEMENT: usize = 512;
 
-/// The elements of a comma-separated list from the last to the first, without white space around them. `None` stands for
-/// an element that is too long, and ends the list.
+/// Iterates over the elements of a comma-separated list, from the last to the first, without the white space around
+/// them. `None` stands for an element that is longer than [`MAX_ELEMENT`]. The iteration ends after it.
 ///
-/// Each proxy appends on the right. So an element is read without the text to its left, which an attacker may have written:
-/// a quote there that is never closed changes nothing. An element costs at most
-/// [`MAX_ELEMENT`], however long the list is.
+/// Each proxy appends on the right. An attacker may have written the text to the left of an element, so the element is
+/// read without this text: a quote there without an end has no effect. Reading an element takes O([`MAX_ELEMENT`])
+/// time, however long the list is.
 #[derive(Debug)]
 pub(super) struct FromRight<'a> {
     rest: Option<&'a [u8]>,
@@ -17,12 +17,12 @@ pub(super) struct FromRight<'a> {
 }
 
 impl<'a> FromRight<'a> {
-    /// The elements of a list without quoted strings: every comma separates elements.
+    /// Reads a list without quoted strings: every comma separates elements.
     pub(super) fn plain(list: &'a [u8]) -> Self {
         Self { rest: Some(list), quoting: false }
     }
 
-    /// The elements of a list with quoted strings: a comma in quotes is part of an element (RFC 9110, section 5.6.4).
+    /// Reads a list with quoted strings: a comma in quotes is part of an element (RFC 9110, section 5.6.4).
     pub(super) fn quoting(list: &'a [u8]) -> Self {
         Self { rest: Some(list), quoting: true }
     }
@@ -40,14 +40,16 @@ impl<'a> Iterator for FromRight<'a> {
                 self.rest = rest.get(..unseen.len() + at);
                 Some(seen.get(at + 1..).map(scan::trim))
             }
-            // There is nothing unseen either, if it is that short.
+            // A text of at most `MAX_ELEMENT` bytes was read completely, so it is the first element of the list.
             None => Some((seen.len() <= MAX_ELEMENT).then(|| scan::trim(seen))),
         }
     }
 }
 
-/// The last comma that is in no quoted string. Read from the right, a quote ends a string that began at the next quote
-/// which no backslash stands before (or an even number of them, each pair of which is one).
+/// Returns the position of the last comma outside quoted strings.
+///
+/// The text is read from right to left, so a quote first ends a string. The string begins at the next quote to the left
+/// with an even number of backslashes before it. With an odd number, the last backslash escapes the quote.
 fn unquoted_comma(text: &[u8]) -> Option<usize> {
     let mut quoted = false;
     for (at, byte) in scan::bytes(text).enumerate().rev() {

@@ -1,12 +1,12 @@
-//! The client's address behind any number of proxies.
+//! Determines the IP address of a client behind any number of proxies.
 //!
-//! [`ClientAddress`] starts with the connection's own address, which cannot be forged. It accepts what a proxy says
-//! about its client only if [`TrustedProxies`] contains that proxy. What an untrusted client says about itself is
-//! ignored.
+//! [`ClientAddress`] starts with the IP address of the peer of the connection, which cannot be forged. If
+//! [`TrustedProxies`] contains this address, the peer is a trusted proxy, and the address that it reports for its own
+//! client is used instead. Addresses that untrusted clients report about themselves are ignored.
 //!
-//! The server puts the connection's address into the request's extensions as [`PeerAddr`], or [`ClientAddress::peer`]
-//! says where else to find it. A listener behind a proxy that speaks the PROXY protocol reads the proxy's header with
-//! [`ProxyHeader::parse`] and adds [`ProxiedAddr`].
+//! The server puts the peer's address into the extensions of each request as [`PeerAddr`]. If the server keeps it
+//! elsewhere, [`ClientAddress::peer`] can read it there. Behind a proxy that uses the PROXY protocol, the server reads
+//! the proxy's header with [`ProxyHeader::parse`], and adds the address as [`ProxiedAddr`].
 
 mod address;
 mod client;

@@ -6,13 +6,14 @@ const V1_PREFIX: &[u8] = b"PROXY ";
 const V2_SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 const V2_FIXED: usize = 16;
 
-/// The header that a proxy sends at the start of a connection: the PROXY protocol, version 1 (text) or 2 (binary). It
-/// holds the address of the proxy's client, and the address that the client connected to.
+/// The header of the PROXY protocol, version 1 (text) or 2 (binary). A proxy sends it at the start of a connection. It
+/// contains the address of the proxy's client, and the address that the client connected to. haproxy.org's
+/// proxy-protocol.txt specifies it.
 ///
-/// A listener must read it before anything else, and from every connection or from none. Connections without it must be
-/// refused, because a client could otherwise send a header of its own. Each request of the connection then gets both
-/// addresses as extensions. [`ClientAddress`](super::ClientAddress) uses them if the proxy is trusted. Source:
-/// haproxy.org's proxy-protocol.txt.
+/// A server must expect this header on all connections of a listener, or on none, and read it before anything else. It
+/// must close connections without it, because otherwise a client could send its own header. Add the client's address to
+/// each request of the connection as [`ProxiedAddr`](super::ProxiedAddr). [`ClientAddress`](super::ClientAddress) uses
+/// it if the proxy is trusted.
 ///
 /// ```
 /// use equipoise_affinity::source::{ClientAddress, PeerAddr, ProxiedAddr, ProxyHeader};
@@ -39,16 +40,17 @@ pub struct ProxyHeader {
 }
 
 impl ProxyHeader {
-    /// Maximum length of a header, in bytes: the default size of HAProxy's buffer. A header in text form has at most
-    /// 107 bytes. In binary form, addresses take at most 52 bytes, and the rest is for extensions such as a client's
-    /// certificate.
+    /// Maximum length of a PROXY protocol header, in bytes. It is the default size of HAProxy's buffers.
+    ///
+    /// A header in text form has at most 107 bytes. In binary form, the fixed fields and the IP addresses take at most
+    /// 52 bytes. The other bytes are for extensions, such as a client's certificate.
     pub const MAX_LEN: usize = 16 * 1024;
 
-    /// Parses the header at the start of `bytes`, which are all bytes read from the connection so far. Returns `None`
-    /// if more bytes are needed.
+    /// Parses the PROXY protocol header at the start of `bytes`, which must be all bytes read from the connection so
+    /// far. Returns `None` if the header is not complete. The caller should then read more bytes and call this function
+    /// again. The caller should limit the total time for this.
     ///
-    /// Bytes that cannot become a valid header are an error at once, so a peer that does not speak the protocol is not
-    /// waited for. The caller must limit how long it waits for more. Extensions of version 2 (TLVs) are skipped, and
+    /// Bytes that cannot become a valid header are an error at once. Extensions of version 2 (TLVs) are skipped, and
     /// their checksum is not checked.
     ///
     /// # Errors
@@ -64,34 +66,37 @@ impl ProxyHeader {
         }
     }
 
-    /// Returns the length of the header in bytes. The bytes after it are the client's.
+    /// Returns the length of the PROXY protocol header, in bytes. The bytes after it are the first bytes that the
+    /// client sent.
     #[must_use]
     pub fn length(&self) -> usize {
         self.length
     }
 
-    /// Returns the address of the proxy's client. `None` if the connection is the proxy's own, such as a health check,
-    /// or if the client's connection has no IP addresses, such as a Unix domain socket. Then only
-    /// [`PeerAddr`](super::PeerAddr) is known.
+    /// Returns the address of the proxy's client.
+    ///
+    /// Returns `None` if the proxy opened the connection for itself, for example for a health check. Also returns
+    /// `None` if the client's connection has no IP addresses, such as that of a Unix domain socket. Then only the
+    /// address of the proxy is known ([`PeerAddr`](super::PeerAddr)).
     #[must_use]
     pub fn source(&self) -> Option<SocketAddr> {
         self.addresses.map(|(source, _)| source)
     }
 
-    /// Returns the address of the proxy that the client connected to. `None` in the same cases as
-    /// [`source`](Self::source).
+    /// Returns the address of the proxy to which the client connected. Returns `None` if [`source`](Self::source)
+    /// returns `None`.
     #[must_use]
     pub fn destination(&self) -> Option<SocketAddr> {
         self.addresses.map(|(_, destination)| destination)
     }
 }
 
-/// Whether `bytes` are, or can become, something that begins with `prefix`.
+/// Whether `bytes` begin with `prefix`, or are too short but can still become such bytes.
 fn begins(bytes: &[u8], prefix: &[u8]) -> bool {
     bytes.iter().zip(prefix).all(|(byte, expected)| byte == expected)
 }
 
-/// `PROXY TCP4 192.0.2.7 192.0.2.1 40312 443\r\n`
+/// Parses a header of version 1, such as `PROXY TCP4 192.0.2.7 192.0.2.1 40312 443\r\n`.
 fn v1(bytes: &[u8]) -> Result<Option<ProxyHeader>, InvalidProxyHeader> {
     const MAX_LEN: usize = 107;
     let seen = bytes.get(..MAX_LEN).unwrap_or(bytes);
@@ -107,7 +112,7 @@ fn v1(bytes: &[u8]) -> Result<Option<ProxyHeader>, InvalidProxyHeader> {
     let addresses = match fields.next() {
         Some("TCP4") => Some(v1_addresses::<Ipv4Addr>(fields)?),
         Some("TCP6") => Some(v1_addresses::<Ipv6Addr>(fields)?),
-        // Whatever follows means nothing.
+        // The rest of the line must be ignored.
         Some("UNKNOWN") => None,
         _ => return Err(InvalidProxyHeader::Protocol),
     };
@@ -127,14 +132,15 @@ fn v1_addresses<'a, A: std::str::FromStr + Into<IpAddr>>(
     }
 }
 
-/// A decimal number without leading zeros, which some would take for octal.
+/// Parses a decimal number. Leading zeros are refused, because some parsers read such a number as octal.
 fn port(text: &str) -> Result<u16, InvalidProxyHeader> {
     let zeros = text.len() > 1 && text.starts_with('0');
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_| digits && !zeros).ok_or(InvalidProxyHeader::Addresses)
 }
 
-/// The signature, version and command, family and protocol, how many bytes follow, those bytes.
+/// Parses a header of version 2. It contains the signature, the version and command, the family and protocol, the
+/// number of bytes that follow, and these bytes.
 fn v2(bytes: &[u8]) -> Result<Option<ProxyHeader>, InvalidProxyHeader> {
     let local = match bytes.get(V2_SIGNATURE.len()) {
         None => return Ok(None),
@@ -151,8 +157,8 @@ fn v2(bytes: &[u8]) -> Result<Option<ProxyHeader>, InvalidProxyHeader> {
     if length > ProxyHeader::MAX_LEN {
         return Err(InvalidProxyHeader::TooLong { max: ProxyHeader::MAX_LEN });
     }
-    // Whether the protocol is TCP or UDP makes no difference, but any other one is an error. With LOCAL, the family and
-    // the addresses are ignored.
+    // TCP and UDP are treated alike, and other protocols are an error. With the command LOCAL, the family and the
+    // addresses are ignored.
     let least = match (local, kind >> 4, kind & 0xf) {
         (true, ..) | (false, 0, 0..=2) => 0,
         (false, 1, 0..=2) => 12,
@@ -172,7 +178,7 @@ fn v2(bytes: &[u8]) -> Result<Option<ProxyHeader>, InvalidProxyHeader> {
     Ok(Some(ProxyHeader { length, addresses }))
 }
 
-/// Two addresses of `N` bytes, then two ports.
+/// Parses two addresses of `N` bytes and two ports.
 fn pair<const N: usize>(block: &[u8]) -> Option<(SocketAddr, SocketAddr)>
 where
     IpAddr: From<[u8; N]>,
@@ -185,31 +191,32 @@ where
     Some((address(source, source_port), address(destination, destination_port)))
 }
 
-/// Why the first bytes of a connection are not a PROXY protocol header.
+/// Why the first bytes of a connection are not a valid PROXY protocol header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidProxyHeader {
-    /// The bytes begin with something else: the peer does not speak the protocol.
+    /// The bytes do not begin like a PROXY protocol header. The peer does not use the protocol.
     #[error("the connection does not begin with a PROXY protocol header; is the peer a proxy that sends one?")]
     Signature,
-    /// The version is neither 1 nor 2.
+    /// The header is in binary form, but its version is not 2.
     #[error("the version of the PROXY protocol is neither 1 nor 2")]
     Version,
-    /// The command is neither LOCAL nor PROXY.
+    /// The header is in binary form, but its command is neither LOCAL nor PROXY.
     #[error("the command of the PROXY protocol header is neither LOCAL nor PROXY")]
     Command,
-    /// The protocol or address family is unknown.
+    /// The header has an unknown address family or transport protocol. Version 1 knows TCP4, TCP6 and UNKNOWN. Version
+    /// 2 also knows UDP and UNIX.
     #[error(
         "the PROXY protocol header has an unknown protocol (known: TCP4, TCP6, UNKNOWN; in version 2 UDP and UNIX too)"
     )]
     Protocol,
-    /// The addresses or ports are incomplete or invalid.
+    /// The addresses or ports in the header are incomplete or invalid.
     #[error("the addresses in the PROXY protocol header are incomplete or invalid")]
     Addresses,
-    /// The header is longer than allowed.
+    /// The header is longer than is allowed: 107 bytes in text form, [`ProxyHeader::MAX_LEN`] in binary form.
     #[error("the PROXY protocol header has more than {max} bytes")]
     TooLong {
-        /// The maximum length, in bytes.
+        /// The maximum length of a header in this form, in bytes.
         max: usize,
     },
 }

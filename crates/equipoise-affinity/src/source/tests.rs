@@ -33,12 +33,12 @@ fn told(client: &ClientAddress, request: &Request<()>) -> String {
 fn x_forwarded_for_is_believed_as_far_as_proxies_are_trusted() {
     let client = behind_proxies(ForwardedHeader::XForwardedFor);
     for (peer, lines, expected) in [
-        // Through no proxy: whatever the client says.
+        // Without a proxy, the header is ignored.
         (CLIENT, &[][..], CLIENT),
         (CLIENT, &["6.6.6.6"], CLIENT),
         (CLIENT, &["6.6.6.6, 10.0.0.1"], CLIENT),
         (CLIENT, &["10.0.0.1"], CLIENT),
-        // Through one.
+        // One proxy.
         ("10.0.0.1", &[], "10.0.0.1"),
         ("10.0.0.1", &[CLIENT], CLIENT),
         ("10.0.0.1", &["6.6.6.6, 203.0.113.9"], CLIENT),
@@ -50,18 +50,18 @@ fn x_forwarded_for_is_believed_as_far_as_proxies_are_trusted() {
         ("10.0.0.1", &["garbage, 203.0.113.9"], CLIENT),
         ("::ffff:10.0.0.1", &["::ffff:203.0.113.9"], CLIENT),
         ("2001:db8:f::1", &["6.6.6.6, [2001:db8::9]:80"], "2001:db8::9"),
-        // Through two, and more.
+        // Two and more proxies.
         ("10.0.0.1", &["203.0.113.9, 10.0.0.2"], CLIENT),
         ("10.0.0.1", &["6.6.6.6, 203.0.113.9, 10.0.0.2"], CLIENT),
         ("10.0.0.1", &["6.6.6.6", "203.0.113.9 ,10.0.0.2:80"], CLIENT),
         ("10.0.0.1", &["203.0.113.9", "10.0.0.2", "[2001:db8:f::3]:80, 10.0.0.4"], CLIENT),
         ("10.0.0.1", &["6.6.6.6, 203.0.113.9, , 10.0.0.2,"], CLIENT),
         ("10.0.0.1", &["6.6.6.6, 203.0.113.9", "", "10.0.0.2"], CLIENT),
-        // A client with a proxy of its own, which is not trusted, counts as that proxy.
+        // The client's own proxy is not trusted, so its address is used as the client's.
         ("10.0.0.1", &["198.51.100.1, 203.0.113.9, 10.0.0.2"], CLIENT),
-        // All of them are trusted.
+        // All addresses are trusted.
         ("10.0.0.1", &["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
-        // It cannot be read any further.
+        // An element is not an address.
         ("10.0.0.1", &["203.0.113.9, unknown, 10.0.0.2"], "10.0.0.2"),
         ("10.0.0.1", &["203.0.113.9, _hidden"], "10.0.0.1"),
         ("10.0.0.1", &["203.0.113.9", "\u{fc}", "10.0.0.2"], "10.0.0.2"),
@@ -192,8 +192,8 @@ fn a_list_of_megabytes_is_read_from_the_right() {
 }
 
 proptest! {
-    /// What a client writes, a proxy adds its address to, in the same line or in one of its own; a second proxy adds the
-    /// first one's. Whatever the client wrote, it is that client.
+    /// The first proxy appends the client's address to what the client wrote, in the same line or in a new line. The second
+    /// proxy appends the address of the first. The result is the client's address, with every text of the client.
     #[test]
     fn nothing_that_a_client_writes_makes_it_somebody_else(
         forged in proptest::collection::vec(

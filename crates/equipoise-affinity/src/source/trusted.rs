@@ -5,12 +5,14 @@ use std::{
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-/// The networks of the proxies in front of this one whose reports about their clients are accepted.
+/// The networks of the proxies in front of this balancer that are trusted to report the addresses of their clients.
 ///
-/// As text, it is a list separated by commas or white space: networks (`10.0.0.0/8`), addresses, and the words
-/// `loopback`, `link-local` and `private` for the networks of [`loopback`](Self::loopback),
-/// [`link_local`](Self::link_local) and [`private`](Self::private). Include proxies only: any other machine in these
-/// networks can claim any address. A lookup takes O(log n) for n networks.
+/// As text, it is a list separated by commas or white space. The list contains networks (`10.0.0.0/8`), addresses, and
+/// the words `loopback`, `link-local` and `private`. The words stand for the networks of [`loopback`](Self::loopback),
+/// [`link_local`](Self::link_local) and [`private`](Self::private). An empty text trusts no proxy.
+///
+/// Only proxies should be in these networks. Any other machine in them can pretend to be any client. Looking up an
+/// address takes O(log n) time for n networks.
 ///
 /// ```
 /// use equipoise_affinity::source::TrustedProxies;
@@ -25,31 +27,31 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustedProxies {
-    /// Disjoint, and in order: the IPv4 ones, then the IPv6 ones, each by its first address.
+    /// The networks. They do not overlap. IPv4 networks come before IPv6 networks, and each group is sorted by address.
     networks: Vec<IpNet>,
 }
 
 impl TrustedProxies {
-    /// No networks: no proxy is trusted.
+    /// Creates an empty list: no proxy is trusted.
     #[must_use]
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// This machine: `127.0.0.0/8` and `::1`.
+    /// Creates a list with the networks of the same machine: `127.0.0.0/8` and `::1`.
     #[must_use]
     pub fn loopback() -> Self {
         Self::of([v4([127, 0, 0, 0], 8), v6([0, 0, 0, 0, 0, 0, 0, 1], 128)])
     }
 
-    /// Machines on the same link: `169.254.0.0/16` and `fe80::/10`.
+    /// Creates a list with the networks of machines on the same link: `169.254.0.0/16` and `fe80::/10`.
     #[must_use]
     pub fn link_local() -> Self {
         Self::of([v4([169, 254, 0, 0], 16), v6([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10)])
     }
 
-    /// The private networks of RFC 1918 (`10.0.0.0/8`, `172.16.0.0/12`, `192.168.0.0/16`) and RFC 4193 (`fc00::/7`).
-    /// Not loopback.
+    /// Creates a list with the private networks of RFC 1918 (`10.0.0.0/8`, `172.16.0.0/12`, `192.168.0.0/16`) and RFC
+    /// 4193 (`fc00::/7`). The networks of [`loopback`](Self::loopback) are not included.
     #[must_use]
     pub fn private() -> Self {
         Self::of([
@@ -60,14 +62,14 @@ impl TrustedProxies {
         ])
     }
 
-    /// Returns these networks and those of `others`.
+    /// Returns a list with the networks of both lists.
     #[must_use]
     pub fn and(self, others: Self) -> Self {
         self.networks.into_iter().chain(others.networks).collect()
     }
 
-    /// Returns whether `address` is in one of the networks. An IPv4-mapped IPv6 address counts as an IPv4 address.
-    /// `::/0` contains every IPv6 address and no IPv4 address.
+    /// Returns whether `address` is in one of the networks. An IPv4-mapped IPv6 address is treated as an IPv4 address.
+    /// The network `::/0` contains every IPv6 address and no IPv4 address.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
@@ -88,7 +90,8 @@ fn v6(address: [u16; 8], length: u8) -> Option<IpNet> {
     Ipv6Net::new(Ipv6Addr::from(address), length).ok().map(IpNet::from)
 }
 
-/// A network of IPv4 addresses in IPv6's clothes as one of IPv4: addresses are compared without them.
+/// Converts a network of IPv4-mapped IPv6 addresses to an IPv4 network, because IPv4-mapped addresses are compared as
+/// IPv4 addresses.
 fn undressed(network: IpNet) -> IpNet {
     if let IpNet::V6(network) = network
         && let (Some(address), Some(length)) =
@@ -101,7 +104,7 @@ fn undressed(network: IpNet) -> IpNet {
 }
 
 impl FromIterator<IpNet> for TrustedProxies {
-    /// Bits of an address beyond its network's length mean nothing.
+    /// Creates a list of these networks. Bits of an address after the network's prefix length are ignored.
     fn from_iter<I: IntoIterator<Item = IpNet>>(networks: I) -> Self {
         let networks: Vec<IpNet> = networks.into_iter().map(undressed).collect();
         let mut networks = IpNet::aggregate(&networks);
@@ -140,22 +143,23 @@ fn network(word: &str) -> Result<IpNet, InvalidProxies> {
     }
 }
 
-/// Why an entry in a list of trusted proxies is refused.
+/// Why a text is not a list of trusted proxies.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidProxies {
-    /// Neither an address nor a network nor one of the words.
+    /// An entry is not an address, not a network, and not one of the words `loopback`, `link-local` and `private`.
     #[error("{network:?} is no network: write 10.0.0.0/8, 2001:db8::/32, 192.0.2.7, private, loopback or link-local")]
     Network {
-        /// What it is.
+        /// The entry that was refused.
         network: String,
     },
-    /// An address with bits after its prefix, such as `10.0.0.1/8`: either the address or the network may be meant.
+    /// An entry is a network whose address has bits after the prefix length, such as `10.0.0.1/8`. It is not clear
+    /// whether the address or the network is meant.
     #[error("{address}/{} is no network: write {network} if you mean it, or {address} alone", network.prefix_len())]
     HostBits {
-        /// The address as given.
+        /// The address in the entry, such as `10.0.0.1`.
         address: IpAddr,
-        /// The network that it is in.
+        /// The network that contains the address, such as `10.0.0.0/8`.
         network: IpNet,
     },
 }
@@ -219,7 +223,7 @@ mod tests {
     }
 
     fn any_network() -> impl Strategy<Value = IpNet> {
-        // Few leading bits, so that networks meet.
+        // Only the first 4 bits differ, so that many networks overlap.
         let v4 = (0..16_u32, 0..=32_u8).prop_map(|(bits, length)| (IpAddr::V4((bits << 28).into()), length));
         let v6 = (0..16_u128, 0..=128_u8).prop_map(|(bits, length)| (IpAddr::V6((bits << 124).into()), length));
         prop_oneof![v4, v6].prop_map(|(address, length)| IpNet::new(address, length).expect("in range"))

@@ -120,7 +120,7 @@ fn version_2_that_is_wrong_is_refused() {
         (binary(0x21, 0x31, &[0; 215]), InvalidProxyHeader::Addresses),
     ] {
         assert_eq!(ProxyHeader::parse(&bytes), Err(why), "{bytes:?}");
-        // The error is known before the rest has come.
+        // The error is reported before the header is complete.
         assert_eq!(ProxyHeader::parse(&bytes[..V2_FIXED]), Err(why), "{bytes:?}");
     }
 }
