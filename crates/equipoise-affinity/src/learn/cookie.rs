@@ -1,4 +1,4 @@
-//! `Set-Cookie` as RFC 6265 has user agents read it, on bytes.
+//! Reads `Set-Cookie` lines by the rules of RFC 6265 for user agents.
 
 use std::time::SystemTime;
 
@@ -10,7 +10,7 @@ use crate::{
     scan,
 };
 
-/// What a response's `Set-Cookie` lines say about one cookie.
+/// What the `Set-Cookie` lines of a response say about one cookie.
 pub(super) enum Told<'r> {
     Value(&'r [u8]),
     Deleted,
@@ -44,7 +44,8 @@ struct SetCookie<'r> {
 }
 
 impl<'r> SetCookie<'r> {
-    /// RFC 6265 §5.2 and §5.3. If an attribute occurs twice, the last one is used.
+    /// Parses a line that sets the cookie `name` (RFC 6265 §5.2 and §5.3). Returns `None` for other lines. If an
+    /// attribute occurs twice, the last one is used.
     fn read(line: &'r [u8], name: &str, now: SystemTime) -> Option<Self> {
         let mut parts = scan::split(line, b';');
         let (_, value) = pair(parts.next()?).filter(|(found, _)| *found == name.as_bytes())?;
@@ -71,7 +72,7 @@ impl<'r> SetCookie<'r> {
     }
 }
 
-/// Whether a `Max-Age` is 0 or less; none if it is no number (RFC 6265 §5.2.2).
+/// Whether a `Max-Age` is 0 or less. Returns `None` if it is not a number (RFC 6265 §5.2.2).
 fn is_over(max_age: &[u8]) -> Option<bool> {
     let (negative, digits) = match max_age {
         [b'-', digits @ ..] => (true, digits),

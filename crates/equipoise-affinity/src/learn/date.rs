@@ -1,12 +1,12 @@
-//! Dates as cookies have them: any order, many spellings.
+//! Parses dates in cookies. Their parts can be in any order and in many notations.
 
 use crate::scan;
 
-/// Parses a date by the algorithm of RFC 6265 §5.1.1. Returns seconds since 1970.
+/// Parses a date by the algorithm of RFC 6265 §5.1.1. Returns the seconds since 1970, or `None` if it is not a date.
 pub(super) fn cookie_date(text: &[u8]) -> Option<i64> {
     let (mut time, mut day, mut month, mut year) = (None, None, None, None);
     for word in text.split(|byte| is_delimiter(scan::look(*byte))).filter(|word| !word.is_empty()) {
-        // Each word is the first of these parts that it can be and that has not been found yet.
+        // A word can match several parts. It is used for the first of these parts that has not been found yet.
         if time.is_none() && clock(word).is_some() {
             time = clock(word);
         } else if day.is_none() && number(word, 1, 2).is_some() {
@@ -34,7 +34,7 @@ fn is_delimiter(byte: u8) -> bool {
     matches!(byte, 0x09 | 0x20..=0x2f | 0x3b..=0x40 | 0x5b..=0x60 | 0x7b..=0x7e)
 }
 
-/// A number of `least` to `most` digits at the start of the word.
+/// Parses the digits at the start of the word. Returns `None` if there are fewer than `least` or more than `most`.
 fn number(word: &[u8], least: usize, most: usize) -> Option<i64> {
     let digits = scan::bytes(word).take_while(u8::is_ascii_digit).count();
     if !(least..=most).contains(&digits) {
@@ -65,7 +65,8 @@ fn days_in(year: i64, month: i64) -> i64 {
     }
 }
 
-/// In the proleptic Gregorian calendar; years that begin in March have their leap day last.
+/// Returns the days from 1970-01-01 to this date of the proleptic Gregorian calendar. The calculation uses years that
+/// begin in March, so that the leap day is the last day of a year.
 fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let leap_days = year / 4 - year / 100 + year / 400;

@@ -8,11 +8,14 @@ use crate::read::{self, is_token};
 
 const LIMIT: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
 
-/// Where the session key of a backend is.
+/// Says where backends and clients put a session key: in a cookie, a header or a URL parameter. It reads the key from
+/// responses and requests.
 ///
-/// Places are tried in the order in which they were added. The first that is present and not empty counts, as in
-/// nginx's lists of variables (Apache looks at the URL before the cookie). Cookies and headers are read in requests and
-/// responses, parameters in requests only. Without a place there is no key.
+/// Any number of places can be added. They are tried in the order in which they were added, and the first one with a
+/// key that is not empty is used. Cookies and headers are read in requests and responses, URL parameters only in
+/// requests. If no place is added, no request has a key.
+///
+/// nginx does the same with a list of variables. Apache tries the URL before the cookie.
 ///
 /// ```
 /// use equipoise_affinity::learn::{InvalidName, Learn};
@@ -31,16 +34,20 @@ pub struct Learn {
 }
 
 impl Learn {
-    /// Creates a value without places, for keys of up to 4096 bytes.
+    /// Creates a `Learn` that reads no keys yet. Add the places of the session key with [`cookie`](Self::cookie),
+    /// [`header`](Self::header), [`path_parameter`](Self::path_parameter) or
+    /// [`query_parameter`](Self::query_parameter). Keys may have at most 4096 bytes, see
+    /// [`max_key_len`](Self::max_key_len).
     pub fn new() -> Self {
         Self { places: Vec::new(), limit: LIMIT, adopts: false }
     }
 
-    /// Adds the cookie `name`: set by `Set-Cookie`, sent by `Cookie`. Case matters.
+    /// Adds the cookie `name` as a place for the session key. Responses set it with `Set-Cookie`, and requests have it
+    /// in `Cookie`. The name is case-sensitive.
     ///
     /// # Errors
     ///
-    /// [`InvalidName::Cookie`] unless the name is a token (RFC 6265 §4.1.1).
+    /// [`InvalidName::Cookie`] if the name is not a token (RFC 6265 §4.1.1).
     pub fn cookie(self, name: impl Into<String>) -> Result<Self, InvalidName> {
         let name = name.into();
         if !is_token(&name) {
@@ -49,12 +56,12 @@ impl Learn {
         Ok(self.or(Place::Cookie(name)))
     }
 
-    /// Adds the header `name`, of responses and requests. If there are several lines, the last that is not empty is
-    /// used.
+    /// Adds the header `name` as a place for the session key, in responses and requests. If there are several header
+    /// lines of this name, the last one that is not empty is used.
     ///
     /// # Errors
     ///
-    /// [`InvalidName::Header`] unless the name is a token (RFC 9110 §5.1).
+    /// [`InvalidName::Header`] if the name is not a token (RFC 9110 §5.1).
     pub fn header(self, name: impl Into<String>) -> Result<Self, InvalidName> {
         let name = name.into();
         match HeaderName::from_bytes(name.as_bytes()) {
@@ -63,8 +70,8 @@ impl Learn {
         }
     }
 
-    /// Adds the parameter `name` of a path segment, as in `/cart;jsessionid=6A3F` (RFC 3986 §3.3). Case matters. The
-    /// value ends at the next `;` or `/`.
+    /// Adds the path parameter `name` as a place for the session key, as in `/cart;jsessionid=6A3F` (RFC 3986 §3.3).
+    /// The name is case-sensitive. The value ends at the next `;` or `/`.
     ///
     /// # Errors
     ///
@@ -73,8 +80,8 @@ impl Learn {
         Ok(self.or(Place::PathParameter(parameter_name(name.into())?)))
     }
 
-    /// Adds the parameter `name` of the query, as in `/cart?PHPSESSID=6a3f`. Case matters. The value ends at the next
-    /// `&`.
+    /// Adds the query parameter `name` as a place for the session key, as in `/cart?PHPSESSID=6a3f`. The name is
+    /// case-sensitive. The value ends at the next `&`.
     ///
     /// # Errors
     ///
@@ -83,8 +90,9 @@ impl Learn {
         Ok(self.or(Place::QueryParameter(parameter_name(name.into())?)))
     }
 
-    /// Sets the maximum length of a key, in bytes. Default: 4096. Longer keys are ignored, so that no client fills a
-    /// session store with them.
+    /// Sets the maximum length of a session key, in bytes. A longer key is not used: [`request_key`](Self::request_key)
+    /// and [`response`](Self::response) return [`KeyTooLong`]. Clients and backends therefore cannot fill a session
+    /// store with long keys. Default: 4096. Range: 1 to `usize::MAX`.
     #[must_use]
     pub fn max_key_len(mut self, bytes: NonZeroUsize) -> Self {
         self.limit = bytes;
@@ -96,12 +104,13 @@ impl Learn {
         self
     }
 
-    /// Binds an unknown key in a request to the endpoint that answers, although no backend has set it: HAProxy's
-    /// `request-learn`. Default: off.
+    /// Also binds sessions whose key a client sends and no backend has set. Such a session is bound to the endpoint
+    /// that answers the first request with this key. This is HAProxy's `request-learn`. Default: off. For
+    /// [`Mode::learn`](crate::Mode::learn); has no effect in [`Mode::route`](crate::Mode::route).
     ///
-    /// This is for backends that set a key once and keep the session for longer than the store does, as PHP's do. With
-    /// it, clients can fill the store, within its limit: see
-    /// [`Affinity::session_limit`](crate::Affinity::session_limit).
+    /// Use it if backends set a key only once and keep the session for longer than the store does, like PHP. Clients
+    /// can then fill the session store with invented keys. [`Affinity::session_limit`](crate::Affinity::session_limit)
+    /// limits that.
     #[must_use]
     pub fn adopt(mut self) -> Self {
         self.adopts = true;
@@ -112,25 +121,30 @@ impl Learn {
         self.adopts
     }
 
-    /// Returns the key of a request, if it has one. O(length of the parts it reads). Does not allocate.
+    /// Returns the session key of a request, or `None` if it has none. Takes O(n) time for the n bytes of the request
+    /// that are read. Does not allocate memory.
     ///
     /// # Errors
     ///
-    /// [`KeyTooLong`] if the key is longer than allowed. The request then has no binding.
+    /// [`KeyTooLong`] if the key is longer than [`max_key_len`](Self::max_key_len). The request then has no binding, so
+    /// it may be sent to any endpoint.
     pub fn request_key<'r>(&self, request: RequestHead<'r>) -> Result<Option<&'r [u8]>, KeyTooLong> {
         self.places.iter().find_map(|place| place.of_request(request)).map(|key| self.limited(key)).transpose()
     }
 
-    /// Returns what a response says about the session. `now` is compared with the cookie's `Expires`.
+    /// Returns what a response says about the session: it sets a key, ends the session, or neither. `headers` are the
+    /// headers of the response. `now` is the current time, to which the cookie's `Expires` is compared.
     ///
-    /// If several `Set-Cookie` lines set the cookie, the last one is used, as in clients (RFC 6265 §5.3); in nginx it is
-    /// the first. A line that deletes the cookie (an empty value, `Max-Age` of 0 or less, or else `Expires` in the
-    /// past) overrides only an earlier line with the same `Domain` and `Path`. Applications that move a cookie to
-    /// another path delete it at the old one.
+    /// If several `Set-Cookie` lines set the cookie, the last one is used, as in clients (RFC 6265 §5.3); nginx uses
+    /// the first one.
+    ///
+    /// A line deletes the cookie if its value is empty or its `Max-Age` is 0 or less. Without `Max-Age`, it deletes the
+    /// cookie if `Expires` is in the past. Such a line cancels only earlier lines with the same `Domain` and `Path`,
+    /// because an application may set a cookie at one path and delete it at another path in the same response.
     ///
     /// # Errors
     ///
-    /// [`KeyTooLong`] if the key is longer than allowed. Nothing is learned then.
+    /// [`KeyTooLong`] if the key is longer than [`max_key_len`](Self::max_key_len). The key must not be stored.
     pub fn response<'r>(&self, headers: &'r HeaderMap, now: SystemTime) -> Result<Learned<'r>, KeyTooLong> {
         let mut ended = false;
         for place in &self.places {
@@ -171,15 +185,15 @@ impl Place {
     }
 }
 
-/// What a response says about the session: the result of [`Learn::response`].
+/// What a response says about the session. [`Learn::response`] returns it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Learned<'r> {
-    /// The response sets this key. Requests with it belong to the endpoint that answered.
+    /// The response sets this session key. Requests with this key should go to the endpoint that sent the response.
     Key(&'r [u8]),
-    /// The response deletes the cookie, so the session of the *request* has ended. (The value in the response does not
-    /// show which session that is: it may be empty, or `deleted`.)
+    /// The response deletes the session's cookie, so the session of the request has ended. The cookie's value in the
+    /// response does not identify this session: it may be empty, or a text such as `deleted`.
     Ended,
-    /// The response neither sets nor deletes the key.
+    /// The response neither sets nor deletes a session key.
     Nothing,
 }
 
@@ -194,13 +208,13 @@ impl Learned<'_> {
     }
 }
 
-/// A key is longer than [`Learn::max_key_len`] allows.
+/// The error if a session key is longer than [`Learn::max_key_len`] allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a session key of {len} bytes, where {limit} are allowed")]
 pub struct KeyTooLong {
-    /// The key's length, in bytes.
+    /// The length of the session key, in bytes.
     pub len: usize,
-    /// The maximum length, in bytes.
+    /// The maximum length of a session key, in bytes.
     pub limit: usize,
 }
 
@@ -212,28 +226,28 @@ enum Place {
     QueryParameter(String),
 }
 
-/// Why a name of a place in [`Learn`] is invalid.
+/// Why the name of a cookie, header or parameter cannot be added to [`Learn`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidName {
-    /// No cookie can have this name.
+    /// The name is not a valid name of a cookie.
     #[error("{name:?} is not a cookie name: use at least one of ASCII letters, digits and !#$%&'*+-.^_`|~")]
     Cookie {
-        /// The name.
+        /// The name of the cookie that was refused.
         name: String,
     },
-    /// No header can have this name.
+    /// The name is not a valid name of a header.
     #[error("{name:?} is not a header name: use at least one of ASCII letters, digits and !#$%&'*+-.^_`|~")]
     Header {
-        /// The name.
+        /// The name of the header that was refused.
         name: String,
     },
-    /// No parameter of a URL can have this name.
+    /// The name is not a valid name of a path or query parameter.
     #[error(
         "{name:?} is not the name of a URL parameter: use at least one visible ASCII character other than / ? # ; & ="
     )]
     Parameter {
-        /// The name.
+        /// The name of the parameter that was refused.
         name: String,
     },
 }

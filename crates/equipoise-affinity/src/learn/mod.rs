@@ -1,13 +1,15 @@
-//! Sessions that backends create: the key that a response sets, the key that a request has, and the route in a key.
+//! Sessions that backends create: [`Learn`] reads the session keys that responses set and that requests have, and
+//! [`Route`] reads the name of an endpoint from such a key.
 //!
-//! This is nginx's `sticky learn` (`create=$upstream_cookie_x lookup=$cookie_x`) and `sticky route`, HAProxy's
-//! `stick store-response res.cook(x)` with `stick match req.cook(x)`, the successor of `appsession`, and the
-//! `stickysession=JSESSIONID|jsessionid` of Apache's mod_proxy_balancer. The functions here only
-//! read heads. A [`SessionStore`](crate::SessionStore) stores the keys.
+//! Other balancers have the same feature:
 //!
-//! - [`Learn`] reads keys. Values are taken as they are: not percent-decoded (as in all three peers), but without the
-//!   double quotes around them.
-//! - [`Route`] reads the endpoint's name from a key such as Tomcat's `6A3F…E1.node1` (its `jvmRoute`).
+//! - nginx: `sticky learn` (`create=$upstream_cookie_x lookup=$cookie_x`) and `sticky route`.
+//! - HAProxy: `stick store-response res.cook(x)` with `stick match req.cook(x)`, formerly `appsession`.
+//! - Apache's mod_proxy_balancer: `stickysession=JSESSIONID|jsessionid`.
+//!
+//! The types here only read the heads of requests and responses. A [`SessionStore`](crate::SessionStore) stores the
+//! keys. A key has the bytes that the cookie, header or URL has. Only the double quotes around a cookie's value are
+//! removed. Keys are not percent-decoded; nginx, HAProxy and Apache do not decode them either.
 //!
 //! ```
 //! use std::time::SystemTime;
@@ -17,12 +19,12 @@
 //!
 //! let learn = Learn::new().cookie("JSESSIONID")?.path_parameter("jsessionid")?;
 //!
-//! // The backend creates a session …
+//! // The backend creates a session: its response sets a key.
 //! let response = http::Response::builder().header("set-cookie", "JSESSIONID=6A3F.node1; Path=/; HttpOnly").body(())?;
 //! let learned = learn.response(ResponseHead::of(&response).headers, SystemTime::now())?;
 //! assert_eq!(learned, Learned::Key(b"6A3F.node1"));
 //!
-//! // … and the client sends its key, in a cookie or in a link.
+//! // The client then sends the key, in a cookie or in a URL.
 //! let request = http::Request::get("/cart;jsessionid=6A3F.node1?page=2").body(())?;
 //! let key = learn.request_key(RequestHead::of(&request))?.expect("it brings one");
 //! assert_eq!(Route::default().of(key), Some("node1"));

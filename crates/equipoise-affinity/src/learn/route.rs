@@ -1,10 +1,10 @@
 use crate::scan;
 
-/// The part of a session key that names the endpoint, for backends that write it there.
+/// Says which part of a session key is the name of an endpoint. Some backends write their own name into the keys that
+/// they set. In [`Mode::route`](crate::Mode::route), this name is the endpoint's id.
 ///
-/// Tomcat appends a dot and its `jvmRoute` to each session's id. Apache's mod_proxy_balancer and mod_jk send the
-/// request to the worker of that `route`, without a table. In [`Mode::route`](crate::Mode::route) the name is the
-/// endpoint's id.
+/// Tomcat appends a dot and its `jvmRoute` to the id of each session. Apache's mod_proxy_balancer and mod_jk send the
+/// request to the worker with this `route`, and need no table of sessions.
 ///
 /// ```
 /// use equipoise_affinity::learn::Route;
@@ -18,12 +18,13 @@ use crate::scan;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Route {
-    /// The text after the first of these bytes; it may contain more of them. `.` is the default, as in Apache, where
-    /// `stickysessionsep` sets it.
+    /// The name is the text after the first byte that equals this separator. It may contain more separators. The
+    /// default is `AfterFirst(b'.')`, as in Apache, which sets the separator with `stickysessionsep`.
     AfterFirst(u8),
-    /// The text after the last of these bytes, for session ids that contain more of them.
+    /// The name is the text after the last byte that equals this separator. Use it if session ids can contain the
+    /// separator.
     AfterLast(u8),
-    /// The whole key: nginx's `sticky route`, Apache's `stickysessionsep=Off`.
+    /// The name is the whole session key, as in nginx's `sticky route` and with Apache's `stickysessionsep=Off`.
     Whole,
 }
 
@@ -37,7 +38,8 @@ impl Route {
         }
     }
 
-    /// Returns the route in `key`, or `None` if there is no separator, nothing after it, or the text is not UTF-8.
+    /// Returns the name of the endpoint in a session key. Returns `None` if the key has no separator, has nothing after
+    /// the separator, or if the name is not UTF-8.
     pub fn of<'k>(&self, key: &'k [u8]) -> Option<&'k str> {
         let after = |at: usize| key.get(at.checked_add(1)?..);
         let route = match *self {

@@ -250,7 +250,7 @@ fn a_key_names_its_route() {
     }
 }
 
-/// Bytes that headers may hold, with many of those that separate.
+/// Bytes that headers can have, many of them delimiters.
 fn line() -> impl Strategy<Value = Vec<u8>> {
     let byte = prop_oneof![
         Just(b';'),
