@@ -1,12 +1,13 @@
-//! Functions that parsers use to read bytes from outside.
+//! Functions that read bytes from outside (such as headers) for the parsers of this crate.
 //!
-//! The parsers of this crate read their input through these functions only. Each reads a byte at most once per call. Unit
-//! tests count every byte read, and `linear` checks for each parser that twice the input is at most twice the work.
+//! The parsers read their input with these functions only. Each function reads a byte at most once per call. In unit
+//! tests, the functions count the bytes that are read. `linear` uses the count to check that each parser takes linear
+//! time: twice the input must cause at most twice the work.
 
 #[cfg(test)]
 pub(crate) mod linear;
 
-/// A byte or character that a parser looks at. In unit tests it is counted.
+/// Returns a byte or character that a parser reads. In unit tests, it also counts the byte.
 #[inline]
 pub(crate) fn look<T>(seen: T) -> T {
     #[cfg(test)]
@@ -14,38 +15,38 @@ pub(crate) fn look<T>(seen: T) -> T {
     seen
 }
 
-/// The bytes of `text`, in order or from the end.
+/// Iterates over the bytes of `text`, in order or from the end.
 #[inline]
 pub(crate) fn bytes(text: &[u8]) -> impl DoubleEndedIterator<Item = u8> + ExactSizeIterator {
     text.iter().map(|byte| look(*byte))
 }
 
-/// Where the first byte stands for which `such` holds.
+/// Returns the position of the first byte for which `such` returns true.
 #[inline]
 pub(crate) fn find(text: &[u8], mut such: impl FnMut(u8) -> bool) -> Option<usize> {
     bytes(text).position(&mut such)
 }
 
-/// Where the last byte stands for which `such` holds.
+/// Returns the position of the last byte for which `such` returns true.
 #[inline]
 pub(crate) fn rfind(text: &[u8], mut such: impl FnMut(u8) -> bool) -> Option<usize> {
     bytes(text).rposition(&mut such)
 }
 
-/// The parts of `text` between the bytes `at`.
+/// Iterates over the parts of `text` between the bytes that are equal to `at`.
 #[inline]
 pub(crate) fn split(text: &[u8], at: u8) -> impl Iterator<Item = &[u8]> {
     text.split(move |byte| look(*byte) == at)
 }
 
-/// What stands before and after the first byte `at`.
+/// Returns the text before and after the first byte that is equal to `at`. Returns `None` if there is none.
 #[inline]
 pub(crate) fn split_once(text: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
     let at = find(text, |byte| byte == at)?;
     Some((text.get(..at)?, text.get(at + 1..)?))
 }
 
-/// `text` without the ASCII white space around it.
+/// Returns `text` without the ASCII white space around it.
 #[inline]
 pub(crate) fn trim(text: &[u8]) -> &[u8] {
     let is_text = |byte: u8| !byte.is_ascii_whitespace();

@@ -1,4 +1,4 @@
-//! Every parser of bytes from outside does work in proportion to its input.
+//! Checks that each parser of bytes from outside takes linear time.
 
 use std::{cell::Cell, time::SystemTime};
 
@@ -29,7 +29,8 @@ fn work(parse: impl FnOnce()) -> u64 {
     LOOKED_AT.get() - before
 }
 
-/// Of a text that repeats `part`, each byte is looked at `most` times at most, and twice the text is twice the work.
+/// Checks that `parse` takes linear time for a text that repeats `part`: each byte is read at most `most` times on
+/// average, and twice the text causes at most twice the work.
 pub(crate) fn is_linear(part: &str, most: u64, parse: impl Fn(&[u8])) {
     let of = |length: usize| {
         let text = part.repeat(length / part.len());
@@ -46,7 +47,7 @@ fn headers(name: HeaderName, line: &[u8]) -> HeaderMap {
     headers
 }
 
-/// The last ones are one word of 10 000 bytes.
+/// `Cookie` lines are made by repeating these texts. Repeating the last ones gives a single word of 10 000 bytes.
 const COOKIES: [&str; 12] =
     [";", "; ", "a; ", "a;", "a=1; ", "=", "a=1; SRV=x; ", "SRV=x~y; ", "\"; ", "a= \t; ", " ", "a"];
 
@@ -194,7 +195,7 @@ fn proxy_headers_are_read_in_linear_time() {
             });
         }
     }
-    // However often more bytes come, no more than the longest line is looked at.
+    // The header is parsed again after each new byte. Each time, at most the longest valid line is read.
     let line = [&b"PROXY "[..], &[b'a'; 1_000]].concat();
     let work = work(|| {
         for length in 1..line.len() {
