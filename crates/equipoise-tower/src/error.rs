@@ -5,56 +5,63 @@ use std::fmt;
 use equipoise_core::{EndpointId, Failure, PickError, Verdict};
 use http::StatusCode;
 
-/// A boxed error of any type, as in tower.
+/// A boxed error of any type. It is the same type as `tower::BoxError`.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a balanced request got no response.
 ///
-/// The message names the endpoint, whose id is often its address, and the [`source`](std::error::Error::source) says what
-/// happened there: both belong in a log. What a client may be told is [`status`](Self::status) and
-/// [`public_message`](Self::public_message). With the feature `tonic` it converts into a `tonic::Status`.
+/// Log both the message (`Display`) and the [`source`](std::error::Error::source). The message names the endpoint by
+/// its id, which is often an address. The source says what failed at the endpoint.
+///
+/// Do not send the message or the source to clients. [`status`](Self::status) and
+/// [`public_message`](Self::public_message) are meant for clients. With the feature `tonic`, the error converts into a
+/// `tonic::Status`.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// No endpoint could be picked, not even after the [wait](crate::Balance::queue_timeout) that was allowed.
+    /// No endpoint could be picked. If the request was allowed to [wait](crate::Balance::queue_timeout) for an
+    /// endpoint, no endpoint could take it before the queue timeout.
     Pick(PickError),
-    /// The request is invalid and cannot be sent.
+    /// The request is invalid, so it was not sent.
     Request {
-        /// What is wrong with it.
+        /// What is wrong with the request.
         source: BoxError,
     },
-    /// The request cannot be sent to the endpoint's address.
+    /// The request cannot be sent to the address of the endpoint, for example because HTTP cannot use the address.
     Address {
-        /// The endpoint with that address.
+        /// The endpoint whose address cannot be used.
         endpoint: EndpointId,
-        /// What is wrong with it.
+        /// What is wrong with the endpoint's address.
         source: InvalidAddress,
-        /// The number of attempts made, this one included.
+        /// The number of attempts that this balancer made, including this one.
         attempts: usize,
         /// Whether an endpoint may have processed the request in an earlier attempt of this balancer.
         maybe_processed: bool,
     },
-    /// The request cannot be sent through a client that all endpoints share, whatever endpoint is picked.
+    /// The request cannot be sent to any endpoint, because all endpoints share one client that cannot send it. See
+    /// [`PointError::Unsupported`].
     Unsupported(UnsupportedRequest),
-    /// The last endpoint that was tried has failed.
+    /// The last attempt of the request failed: the endpoint's service returned an error, the attempt timed out, or the
+    /// service was not ready.
     Endpoint {
-        /// The endpoint that failed.
+        /// The endpoint of the last attempt.
         endpoint: EndpointId,
-        /// The error of the endpoint's service.
+        /// The error that the endpoint's service returned, or the error of the balancer about this attempt, such as
+        /// [`AttemptTimedOut`]. If the service was not ready in time, it is a [`NotSent`].
         source: BoxError,
         /// How far the request got in the last attempt.
         stage: FailureStage,
-        /// The number of attempts made, this one included.
+        /// The number of attempts that this balancer made, including the last one.
         attempts: usize,
-        /// Whether an endpoint may have processed the request in any attempt of this balancer, the last one included. An
-        /// outer balancer then sends the request elsewhere only if it is idempotent.
+        /// Whether an endpoint may have processed the request in any attempt of this balancer, including the last one.
+        /// If true, an outer balancer sends the request to another endpoint only if it is idempotent.
         maybe_processed: bool,
     },
 }
 
 impl Error {
-    /// The kind of error as a stable label for metrics and logs. For endpoints that failed, see also
-    /// [`FailureStage::as_str`].
+    /// Returns the kind of error as a stable label for metrics and logs, such as `pick` or `endpoint`. For
+    /// [`Error::Endpoint`], see also [`FailureStage::as_str`].
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Pick(_) => "pick",
@@ -65,13 +72,13 @@ impl Error {
         }
     }
 
-    /// Returns the status that a gateway should send to its client:
+    /// Returns the HTTP status that a gateway should send to its client:
     ///
-    /// - 503 if no endpoint could be picked or the last one was overloaded; the client may retry later,
-    /// - 504 if the endpoint took too long,
-    /// - 400 if the client's request body failed or the request is invalid,
+    /// - 503 if no endpoint could be picked, or the last endpoint was overloaded; the client may retry later,
+    /// - 504 if the last attempt timed out,
+    /// - 400 if the request is invalid, or its body failed,
     /// - 501 if the request cannot be sent to any endpoint,
-    /// - 502 if the endpoint failed otherwise.
+    /// - 502 for any other failure of the last endpoint.
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Pick(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -87,7 +94,8 @@ impl Error {
         }
     }
 
-    /// Returns a message for clients that matches [`status`](Self::status). It contains no id, no address and no cause.
+    /// Returns a short text for clients that explains the [`status`](Self::status). It contains no endpoint id, no
+    /// address and no cause.
     pub fn public_message(&self) -> &'static str {
         match self.status() {
             StatusCode::BAD_REQUEST => "the request could not be forwarded",
@@ -98,7 +106,8 @@ impl Error {
         }
     }
 
-    /// Returns the endpoint that failed; `None` if no endpoint was picked.
+    /// Returns the endpoint of the last attempt. `None` for [`Error::Pick`], [`Error::Request`] and
+    /// [`Error::Unsupported`], which concern no single endpoint.
     pub fn endpoint(&self) -> Option<&EndpointId> {
         match self {
             Self::Pick(_) | Self::Request { .. } | Self::Unsupported(_) => None,
@@ -106,8 +115,9 @@ impl Error {
         }
     }
 
-    /// Returns the number of attempts that this balancer made, including those at endpoints whose address cannot be used. 0
-    /// if no endpoint was picked. Attempts of balancers below are not included.
+    /// Returns the number of attempts that this balancer made. An attempt at an endpoint whose address cannot be used
+    /// is included. Attempts of balancers below this one are not included. 0 for [`Error::Pick`], [`Error::Request`]
+    /// and [`Error::Unsupported`].
     pub fn attempts(&self) -> usize {
         match self {
             Self::Pick(_) | Self::Request { .. } | Self::Unsupported(_) => 0,
@@ -131,7 +141,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            // tonic's clients look for a status among the causes, and say `Unknown` if there is none.
+            // tonic's clients look for a status among the causes, and return `Unknown` if there is none.
             #[cfg(feature = "tonic")]
             Self::Pick(_) => Some(unavailable()),
             #[cfg(not(feature = "tonic"))]
@@ -149,41 +159,47 @@ impl From<PickError> for Error {
     }
 }
 
-/// How far a failed request got. It decides whether the request may be sent to another endpoint.
+/// How far a failed request got. The stage decides whether the request may be sent to another endpoint.
 ///
-/// The stage is about one request to one endpoint. So put layers that send further requests **above** the balancer:
-/// redirects (tower-http's `FollowRedirect`) and retries (`tower::retry`). Below the balancer, such a layer returns the error
-/// of its last request, which says nothing about the requests before it. For example, a redirect to a host that does not
-/// exist ends with "not connected", although the endpoint has processed the first request. `ReqwestService` (feature
-/// `reqwest`) turns off the redirects and retries of reqwest. hyper-util's client can be used as it is: it repeats only
-/// requests that were not sent.
+/// A stage is correct only if the service below the balancer sends each request once. Put layers that send further
+/// requests **above** the balancer: redirects (tower-http's `FollowRedirect`) and retries (`tower::retry`). Below the
+/// balancer, such a layer returns the error of its last request, which says nothing about its earlier requests.
+/// Example: the endpoint processes a request and redirects it to a host that does not exist. The layer then returns
+/// "not connected", although the endpoint has processed the request.
+///
+/// `ReqwestService` (feature `reqwest`) turns off the redirects and retries of reqwest. hyper-util's client is safe as
+/// it is, because it repeats only requests that were not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FailureStage {
-    /// The request did not reach the endpoint, or the endpoint says that it did not process it: connection refused, name
-    /// not found, handshake failed, HTTP/2 stream refused or above the last stream of a GOAWAY (RFC 9113, 6.8 and 8.7).
-    /// A request with any method is retried, if its body can be [sent again](crate::Replay).
+    /// The endpoint has not processed the request. Either the request did not reach the endpoint (connection refused,
+    /// name not found, handshake failed), or the endpoint said that it did not process the request (HTTP/2 stream
+    /// refused, or above the last stream of a GOAWAY: RFC 9113, 6.8 and 8.7). A request with any method is retried, if
+    /// its body can be [sent again](crate::Replay).
     NotSent,
-    /// A limit below the balancer rejected the request before it was sent (`tower::load_shed`). A request with any method is
-    /// retried, if its body can be [sent again](crate::Replay). The verdict is [`Verdict::Overloaded`], which does not eject the endpoint.
+    /// A limit below the balancer, such as `tower::load_shed`, rejected the request before it was sent. A request with
+    /// any method is retried, if its body can be [sent again](crate::Replay). The endpoint gets the verdict
+    /// [`Verdict::Overloaded`], for which outlier detection does not eject it.
     Overloaded,
-    /// The connection was lost before a response began. The endpoint may have processed the request, so only idempotent
-    /// requests are retried.
+    /// The connection was lost before a response began. The endpoint may have processed the request, so only an
+    /// idempotent request is retried.
     NoResponse,
-    /// A time-out has passed. The request is not retried: the endpoint may still be working on it. (An
-    /// [attempt timeout](crate::Balance::attempt_timeout) is an exception.) A time-out layer below the balancer after which
-    /// idempotent requests are to be retried, as nginx does, can return an I/O error of the kind
-    /// [`ConnectionAborted`](std::io::ErrorKind::ConnectionAborted).
+    /// A timeout has passed. The endpoint may still be working on the request, so the request is not retried.
+    ///
+    /// The [attempt timeout](crate::Balance::attempt_timeout) of the balancer is an exception: after it, an idempotent
+    /// request is retried. To get the same for a timeout layer below the balancer, let the layer return an I/O error of
+    /// the kind [`ConnectionAborted`](std::io::ErrorKind::ConnectionAborted).
     TimedOut,
-    /// The request itself is at fault: its body failed, or the client refuses to send such a request. The verdict for the
-    /// endpoint is neutral, and the request is not retried.
+    /// The request itself caused the failure: its body failed, or the client cannot send this kind of request. The
+    /// endpoint gets the verdict [`Verdict::Neutral`], and the request is not retried.
     Caller,
-    /// Any other error. The request is not retried.
+    /// Any other error: it is not known how far the request got. The request is not retried, because the endpoint may
+    /// have processed it.
     Other,
 }
 
 impl FailureStage {
-    /// The stage as a stable label for metrics and logs.
+    /// Returns the stage as a stable label for metrics and logs, such as `not_sent`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::NotSent => "not_sent",
@@ -195,7 +211,7 @@ impl FailureStage {
         }
     }
 
-    /// The verdict for an endpoint that failed a request so.
+    /// Returns the verdict for an endpoint whose request failed at this stage.
     pub(crate) fn verdict(self) -> Verdict {
         Verdict::Failure(match self {
             Self::NotSent => Failure::Connect,
@@ -206,26 +222,27 @@ impl FailureStage {
         })
     }
 
-    /// Whether the endpoint has not processed the request.
+    /// Returns whether it is certain that the endpoint has not processed the request.
     pub(crate) fn is_unsent(self) -> bool {
         matches!(self, Self::NotSent | Self::Overloaded)
     }
 }
 
-/// Why a request could not be [pointed](crate::PointAt) at an endpoint.
+/// Why [`PointAt::point_at`](crate::PointAt::point_at) could not change a request so that it goes to an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PointError {
-    /// Such a request cannot be sent to the endpoint's address. Other endpoints are tried.
+    /// The request cannot be sent to the address of this endpoint. The balancer tries another endpoint.
     #[error(transparent)]
     Address(#[from] InvalidAddress),
-    /// The request cannot be pointed at any endpoint. No other endpoint is tried, and no verdict is recorded.
+    /// The request cannot be sent to any endpoint, whatever the address of the endpoint. The balancer tries no other
+    /// endpoint and records no verdict.
     #[error(transparent)]
     Unsupported(#[from] UnsupportedRequest),
 }
 
-/// A request that cannot be sent through a client that all endpoints share. The message says why, and what to use
-/// instead.
+/// The error of a request that cannot be sent through a client that all endpoints share, such as HTTP `CONNECT`. Its
+/// message says why, and what to use instead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct UnsupportedRequest {
@@ -233,14 +250,15 @@ pub struct UnsupportedRequest {
 }
 
 impl UnsupportedRequest {
-    /// An error with this message.
+    /// Creates an error with this message. The message should say why the request cannot be sent, and what to use
+    /// instead.
     pub fn new(reason: impl Into<std::borrow::Cow<'static, str>>) -> Self {
         Self { reason: reason.into() }
     }
 }
 
-/// An error of a request that was not sent, so that the balancer may send it to another endpoint. For services of your
-/// own.
+/// An error that tells the balancer that a request was not sent. The balancer may then send the request to another
+/// endpoint. Return it from services that you write for use below the balancer.
 ///
 /// ```
 /// use equipoise_tower::{FailureStage, NotSent};
@@ -255,18 +273,19 @@ pub struct NotSent {
 }
 
 impl NotSent {
-    /// An error with `source` as its cause.
+    /// Creates an error that has `source` as its cause.
     pub fn new(source: impl Into<BoxError>) -> Self {
         Self { source: source.into() }
     }
 }
 
-/// The error of an attempt that got no response within [`Balance::attempt_timeout`](crate::Balance::attempt_timeout).
+/// The error of an attempt that got no response within the [attempt timeout](crate::Balance::attempt_timeout) of the
+/// balancer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no response within the attempt timeout of {timeout:?}")]
 #[non_exhaustive]
 pub struct AttemptTimedOut {
-    /// The timeout.
+    /// The attempt timeout that has passed.
     pub timeout: std::time::Duration,
 }
 
@@ -276,11 +295,11 @@ impl AttemptTimedOut {
     }
 }
 
-/// The error of [`ReqwestService`](crate::ReqwestService): a [`reqwest::Error`] of a request that was sent once, without
-/// redirects.
+/// The error of [`ReqwestService`](crate::ReqwestService). It contains a [`reqwest::Error`] of a request that was sent
+/// at most once, without redirects.
 ///
-/// [`FailureStage::of`] recognises from it that a request was not sent. A bare [`reqwest::Error`] does not tell, since it may
-/// be about a redirect.
+/// [`FailureStage::of`] can see in it whether the request was sent. It cannot see this in a plain [`reqwest::Error`],
+/// which may be the error of a redirect.
 #[cfg(feature = "reqwest")]
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
@@ -288,18 +307,18 @@ pub struct ReqwestError(#[from] reqwest::Error);
 
 #[cfg(feature = "reqwest")]
 impl ReqwestError {
-    /// Returns a reference to reqwest's error.
+    /// Returns a reference to the error of reqwest.
     pub fn get_ref(&self) -> &reqwest::Error {
         &self.0
     }
 
-    /// Returns reqwest's error.
+    /// Returns the error of reqwest.
     pub fn into_inner(self) -> reqwest::Error {
         self.0
     }
 }
 
-/// The cause that tonic's clients find in an error of a plain [`Balance`] that had no endpoint to pick.
+/// The cause that tonic's clients find in the error of a [`Balance`] that could pick no endpoint.
 #[cfg(feature = "tonic")]
 fn unavailable() -> &'static tonic::Status {
     static UNAVAILABLE: std::sync::LazyLock<tonic::Status> =

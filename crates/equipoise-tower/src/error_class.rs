@@ -1,4 +1,5 @@
-//! What the error of an attempt means: how far the request got, and whether it may be sent to another endpoint.
+//! Classifies the error of an attempt: how far the request got, which verdict the endpoint gets, and whether the
+//! request may be sent to another endpoint.
 
 use std::{error::Error, io, sync::Arc};
 
@@ -9,10 +10,11 @@ use crate::{
     guard::guarded,
 };
 
-/// What the error of an attempt means: how far the request got, what counts against the endpoint, and whether the request
-/// may be sent to another one.
+/// What the error of an attempt means: how far the request got, which verdict the endpoint gets, and whether the
+/// request may be sent to another endpoint.
 ///
-/// [`of`](Self::of) is the default. A [`Classify`](crate::Classify) can decide otherwise.
+/// By default, the balancer uses [`ErrorClass::of`]. A [`Classify`](crate::Classify) or a closure can return other
+/// classes.
 ///
 /// ```
 /// use equipoise_tower::{ErrorClass, HttpProtocol, Retryable};
@@ -27,29 +29,32 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ErrorClass {
-    /// How far the request got. Decides the [status](crate::Error::status) of a request that fails in the end.
+    /// How far the request got. If the request fails after its last attempt, the stage decides the
+    /// [status](crate::Error::status) for the client.
     pub stage: FailureStage,
-    /// What is recorded for the endpoint.
+    /// The verdict that is recorded for the endpoint: what the error says about the endpoint, for strategies and
+    /// outlier detection.
     pub verdict: Verdict,
     /// Whether the request may be sent to another endpoint.
     pub retry: Retryable,
 }
 
-/// Whether a request may be sent to another endpoint after an error. In every case, only if its body can be
-/// [sent again](crate::Replay), and within [`max_attempts`](crate::Balance::max_attempts).
+/// Whether a request may be sent to another endpoint after an error. A retry has two more conditions: the body can be
+/// [sent again](crate::Replay), and fewer attempts than [`max_attempts`](crate::Balance::max_attempts) were made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Retryable {
-    /// No.
+    /// The request is not sent to another endpoint.
     Never,
-    /// Only if sending it twice is as good as sending it once: see [`Protocol::is_idempotent`](crate::Protocol::is_idempotent).
+    /// The request is sent to another endpoint only if it is idempotent: sending it twice has the same effect as
+    /// sending it once. See [`Protocol::is_idempotent`](crate::Protocol::is_idempotent).
     IfIdempotent,
-    /// Yes. Right if the endpoint has not processed the request.
+    /// The request is sent to another endpoint. Use it only if the failed endpoint has not processed the request.
     Always,
 }
 
 impl Retryable {
-    /// The permission as a stable label for metrics and logs.
+    /// Returns the value as a stable label for metrics and logs: `never`, `if_idempotent` or `always`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Never => "never",
@@ -60,23 +65,23 @@ impl Retryable {
 }
 
 impl ErrorClass {
-    /// The class of an error by its [stage](FailureStage::of): see [`new`](Self::new). An [`AttemptTimedOut`] is retried if
-    /// the request is idempotent.
+    /// Returns the class of an error. It is the class of the error's [stage](FailureStage::of), as in the table of
+    /// [`ErrorClass::new`]. There is one exception: after [`AttemptTimedOut`], an idempotent request is retried.
     pub fn of(error: &(dyn Error + 'static)) -> Self {
         let class = Self::new(FailureStage::of(error));
         if error.is::<AttemptTimedOut>() { class.retry(Retryable::IfIdempotent) } else { class }
     }
 
-    /// The class of an error of this stage:
+    /// Creates the class for errors of this stage. It has these values:
     ///
     /// | stage | verdict | retry |
     /// | --- | --- | --- |
-    /// | [`NotSent`](FailureStage::NotSent) | failure to connect | always |
-    /// | [`Overloaded`](FailureStage::Overloaded) | overloaded | always |
-    /// | [`NoResponse`](FailureStage::NoResponse) | transport failure | if idempotent |
-    /// | [`TimedOut`](FailureStage::TimedOut) | timeout | never |
-    /// | [`Caller`](FailureStage::Caller) | neutral | never |
-    /// | [`Other`](FailureStage::Other) | transport failure | never |
+    /// | [`NotSent`](FailureStage::NotSent) | `Failure(Connect)` | `Always` |
+    /// | [`Overloaded`](FailureStage::Overloaded) | `Overloaded` | `Always` |
+    /// | [`NoResponse`](FailureStage::NoResponse) | `Failure(Transport)` | `IfIdempotent` |
+    /// | [`TimedOut`](FailureStage::TimedOut) | `Failure(Timeout)` | `Never` |
+    /// | [`Caller`](FailureStage::Caller) | `Neutral` | `Never` |
+    /// | [`Other`](FailureStage::Other) | `Failure(Transport)` | `Never` |
     pub fn new(stage: FailureStage) -> Self {
         let retry = match stage {
             FailureStage::NotSent | FailureStage::Overloaded => Retryable::Always,
@@ -86,14 +91,14 @@ impl ErrorClass {
         Self { stage, verdict: stage.verdict(), retry }
     }
 
-    /// The same class with another verdict.
+    /// Returns this class with `verdict` as the verdict for the endpoint.
     #[must_use]
     pub fn verdict(mut self, verdict: Verdict) -> Self {
         self.verdict = verdict;
         self
     }
 
-    /// The same class with another answer to whether the request may be sent to another endpoint.
+    /// Returns this class with `retry` as the rule for whether the request may be sent to another endpoint.
     #[must_use]
     pub fn retry(mut self, retry: Retryable) -> Self {
         self.retry = retry;
@@ -101,7 +106,7 @@ impl ErrorClass {
     }
 }
 
-/// A user's closure that classifies errors.
+/// A closure of the user that classifies errors.
 #[derive(Clone)]
 pub(crate) struct ErrorClassifier(Arc<ClassifyFn>);
 
@@ -112,33 +117,43 @@ impl ErrorClassifier {
         Self(Arc::new(classify))
     }
 
-    /// Returns the class of an error. If the closure panics, that is [`ErrorClass::of`].
+    /// Returns the class of an error. If the closure panics, this is [`ErrorClass::of`] the error.
     pub(crate) fn class(&self, error: &(dyn Error + 'static)) -> ErrorClass {
         guarded(|| (self.0)(error)).unwrap_or_else(|| ErrorClass::of(error))
     }
 }
 
 impl FailureStage {
-    /// Returns the stage of an error, by its type and by its causes. Recognised are errors of [`std::io`], tokio's time-outs,
-    /// [`NotSent`], [`AttemptTimedOut`] and errors of a nested balancer; with the feature `hyper` those of hyper and
-    /// hyper-util's client, on which reqwest and tonic are built; with `http2` those of h2; and with `tower`, `reqwest` and
-    /// `tonic` those of these crates. Any other error is [`Other`](Self::Other).
+    /// Returns the stage of an error. The type of the error and the types of its causes decide it. These types are
+    /// known:
     ///
-    /// A bare `reqwest::Error` is never [`NotSent`](Self::NotSent): reqwest's client follows redirects by default, and its
-    /// errors do not tell which of the requests failed. Nor is the error of a nested balancer, if an endpoint may have
-    /// processed the request in an attempt before the last one.
+    /// - errors of [`std::io`], tokio's timeouts, [`NotSent`], [`AttemptTimedOut`], and [`Error`](crate::Error) of a
+    ///   balancer below this one,
+    /// - with the feature `hyper`: errors of hyper and of hyper-util's client, which reqwest and tonic use,
+    /// - with the feature `http2`: errors of h2,
+    /// - with the features `tower`, `reqwest` and `tonic`: errors of these crates.
+    ///
+    /// The stage of any other error is [`Other`](Self::Other).
+    ///
+    /// The stage is never [`NotSent`](Self::NotSent) if an endpoint may have processed the request earlier. This
+    /// concerns two errors:
+    ///
+    /// - a plain `reqwest::Error`, because reqwest's client follows redirects by default, and the error does not tell
+    ///   which of the requests failed,
+    /// - the error of a balancer below this one, if an endpoint may have processed the request in one of its earlier
+    ///   attempts.
     pub fn of(error: &(dyn Error + 'static)) -> Self {
         let mut stage = Self::Other;
         let mut known = Known::default();
         let mut next = Some(error);
         while let Some(error) = next {
-            // The innermost error counts, except for these: they are certain wherever they occur.
+            // The innermost error decides the stage. These stages are final, at whatever depth they occur.
             match known.stage(error) {
                 Some(settled @ (Self::NotSent | Self::Overloaded | Self::Caller)) => return settled,
                 Some(found) => stage = found,
                 None => {}
             }
-            // `source` of an `io::Error` skips the error that it was made from.
+            // `source` of an `io::Error` skips the error that the `io::Error` contains.
             let made_from = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
             next = made_from.map(|error| error as &(dyn Error + 'static)).or_else(|| error.source());
         }
@@ -146,12 +161,12 @@ impl FailureStage {
     }
 }
 
-/// What is known from the outer errors.
+/// What the outer errors have shown about the request.
 #[derive(Default)]
 struct Known {
-    /// There was a connection, so an I/O error is not one of connecting.
+    /// There was a connection, so an I/O error does not mean that connecting failed.
     connected: bool,
-    /// There may have been requests before the one that failed, and an endpoint may have processed them.
+    /// There may have been earlier requests before the one that failed, and an endpoint may have processed them.
     several: bool,
 }
 
@@ -204,26 +219,27 @@ impl Known {
         if error.is::<tokio::time::error::Elapsed>() || error.is::<AttemptTimedOut>() {
             return Some(FailureStage::TimedOut);
         }
-        // No endpoint can serve such a request.
+        // The request cannot be sent to any endpoint of the balancer below.
         if let Some(Balanced::Unsupported(_)) = error.downcast_ref() {
             return Some(FailureStage::Caller);
         }
-        // A retry of a balancer below has failed. Its error says nothing about the attempts before it.
+        // A balancer below has failed in a retry. The error describes its last attempt and not its earlier ones.
         if let Some(
             Balanced::Endpoint { maybe_processed: true, .. } | Balanced::Address { maybe_processed: true, .. },
         ) = error.downcast_ref()
         {
             self.several = true;
         }
-        // The latter: a balancer below found no endpoint for the request.
+        // `Pick` and `Address`: a balancer below had no endpoint that it could send the request to.
         if error.is::<NotSent>() || matches!(error.downcast_ref(), Some(Balanced::Pick(_) | Balanced::Address { .. })) {
             return Some(FailureStage::NotSent);
         }
         self.io(error.downcast_ref::<io::Error>()?.kind())
     }
 
-    /// The kinds that an established connection may end with too are not taken for a failed connect, even where none is
-    /// known: routes vanish (`EHOSTUNREACH`, `ENETUNREACH`, `ENETDOWN`) while an answer is awaited.
+    /// Some I/O errors occur both when connecting fails and when an established connection ends: routes can vanish
+    /// (`EHOSTUNREACH`, `ENETUNREACH`, `ENETDOWN`) while a response is awaited. They never count as a failure to
+    /// connect, even if no connection is known.
     fn io(&self, kind: io::ErrorKind) -> Option<FailureStage> {
         match kind {
             io::ErrorKind::ConnectionRefused | io::ErrorKind::AddrNotAvailable if !self.connected => {
@@ -245,16 +261,16 @@ impl Known {
     }
 }
 
-/// hyper-util 0.1.21, all kinds of its client's errors:
+/// The stages of all kinds of errors of hyper-util's client (version 0.1.21):
 ///
 /// | kind | source | stage |
 /// | --- | --- | --- |
-/// | `Connect` | of the connector, or none | never sent |
-/// | `Canceled` | `hyper::Error`, cancelled | by the source: never sent |
-/// | `Canceled` | none, or a text | not seen outside: the client waits for the connection that another request opens |
-/// | `ChannelClosed` | `hyper::Error` | not seen outside: the pool's |
+/// | `Connect` | error of the connector, or none | `NotSent` |
+/// | `Canceled` | `hyper::Error`, cancelled | by the source: `NotSent` |
+/// | `Canceled` | none, or a text | not returned to callers: the client waits for the connection that another request opens |
+/// | `ChannelClosed` | `hyper::Error` | not returned to callers: used inside the connection pool |
 /// | `SendRequest` | `hyper::Error` | by the source |
-/// | `UserUnsupportedRequestMethod`, `UserUnsupportedVersion`, `UserAbsoluteUriRequired` | none | the caller's |
+/// | `UserUnsupportedRequestMethod`, `UserUnsupportedVersion`, `UserAbsoluteUriRequired` | none | `Caller` |
 #[cfg(feature = "hyper")]
 fn legacy(error: &hyper_util::client::legacy::Error) -> Option<FailureStage> {
     match error {
@@ -264,47 +280,48 @@ fn legacy(error: &hyper_util::client::legacy::Error) -> Option<FailureStage> {
     }
 }
 
-/// hyper 1.12, all kinds of errors that it attributes to the user ([`hyper::Error::is_user`]):
+/// The stages of all kinds of errors that hyper 1.12 attributes to the user ([`hyper::Error::is_user`]):
 ///
 /// | kind | when | stage |
 /// | --- | --- | --- |
-/// | `Body` | the request's body failed | the caller's |
-/// | `BodyWriteAborted` | the request's body ended before its `content-length` | the caller's |
-/// | `InvalidConnectWithBody` | HTTP/2 CONNECT with a `content-length` | the caller's |
-/// | `DispatchGone` | the task that drives the connection was dropped, has panicked, or ended with an HTTP/2 request that waited for a free stream | connection lost |
-/// | `AbortedByCallback` | C API only | the caller's |
-/// | `NoUpgrade`, `ManualUpgrade` | upgrades, after the answer | not seen here |
-/// | `Service`, `UnexpectedHeader`, `UnsupportedStatusCode` | servers only | not seen here |
+/// | `Body` | the request's body failed | `Caller` |
+/// | `BodyWriteAborted` | the request's body ended before its `content-length` | `Caller` |
+/// | `InvalidConnectWithBody` | HTTP/2 CONNECT with a `content-length` | `Caller` |
+/// | `DispatchGone` | the task that drives the connection was dropped, has panicked, or ended while an HTTP/2 request waited for a free stream | `NoResponse` |
+/// | `AbortedByCallback` | C API only | `Caller` |
+/// | `NoUpgrade`, `ManualUpgrade` | upgrades, after the response | does not occur here |
+/// | `Service`, `UnexpectedHeader`, `UnsupportedStatusCode` | servers only | does not occur here |
 #[cfg(feature = "hyper")]
 fn hyper(error: &hyper::Error) -> Option<FailureStage> {
     match error {
         _ if error.is_user() && is_dispatch_gone(error) => Some(FailureStage::NoResponse),
         _ if error.is_user() => Some(FailureStage::Caller),
         _ if error.is_timeout() => Some(FailureStage::TimedOut),
-        // hyper cancels only what it has not begun to send.
+        // hyper cancels only requests that it has not begun to send.
         _ if error.is_canceled() => Some(FailureStage::NotSent),
         _ if error.is_incomplete_message() || error.is_closed() => Some(FailureStage::NoResponse),
         _ => None,
     }
 }
 
-/// hyper has no other way to tell. Its message is that of the kind alone, so no caller's text can look like it. Should the
-/// message change, such an error counts as the caller's, and the test on a real connection fails.
+/// Returns whether the kind of the error is `DispatchGone`. hyper offers no method for this, so the message is
+/// compared. The message depends on the kind only, so no text of a caller can equal it. If hyper changes the message,
+/// the stage of such an error becomes `Caller`, and the test on a real connection fails.
 #[cfg(feature = "hyper")]
 fn is_dispatch_gone(error: &hyper::Error) -> bool {
     error.to_string() == "dispatch task is gone"
 }
 
-/// h2 0.4:
+/// The stages of the errors of h2 0.4:
 ///
 /// | error | stage |
 /// | --- | --- |
-/// | GOAWAY received | the stream is above its last one: never processed (RFC 9113, 6.8) |
-/// | RST_STREAM received with `REFUSED_STREAM` | never processed (RFC 9113, 8.7) |
-/// | GOAWAY sent, I/O | connection lost, also for streams that a received GOAWAY covers |
-/// | RST_STREAM sent by hyper | the request's body failed: the caller's |
-/// | a request that h2 refuses | the caller's |
-/// | any other RST_STREAM | something else |
+/// | GOAWAY received | `NotSent`: the stream is above the last one of the GOAWAY, so it was not processed (RFC 9113, 6.8) |
+/// | RST_STREAM received with `REFUSED_STREAM` | `NotSent`: the stream was not processed (RFC 9113, 8.7) |
+/// | GOAWAY sent, I/O | `NoResponse`: the connection was lost. This includes streams that a received GOAWAY covers |
+/// | RST_STREAM sent by hyper | `Caller`: the request's body failed |
+/// | a request that h2 refuses | `Caller` |
+/// | any other RST_STREAM | not known |
 #[cfg(feature = "http2")]
 fn h2(error: &h2::Error) -> Option<FailureStage> {
     match error.reason() {
@@ -312,7 +329,7 @@ fn h2(error: &h2::Error) -> Option<FailureStage> {
         Some(h2::Reason::REFUSED_STREAM) if error.is_remote() => Some(FailureStage::NotSent),
         _ if error.is_go_away() || error.is_io() => Some(FailureStage::NoResponse),
         Some(_) if error.is_reset() && !error.is_remote() && !error.is_library() => Some(FailureStage::Caller),
-        // Neither a reason nor I/O.
+        // The error has no reason and is not an I/O error.
         None => Some(FailureStage::Caller),
         Some(_) => None,
     }
@@ -320,7 +337,7 @@ fn h2(error: &h2::Error) -> Option<FailureStage> {
 
 #[cfg(feature = "reqwest")]
 fn reqwest(error: &::reqwest::Error) -> Option<FailureStage> {
-    // A URL or scheme that it does not send to.
+    // reqwest cannot send to such a URL or scheme.
     let refused = error.is_builder().then_some(FailureStage::Caller);
     refused.or(error.is_timeout().then_some(FailureStage::TimedOut))
 }
@@ -338,7 +355,7 @@ mod tests {
         for (kind, stage) in [
             (io::ErrorKind::ConnectionRefused, FailureStage::NotSent),
             (io::ErrorKind::ConnectionReset, FailureStage::NoResponse),
-            // An established connection may end so too.
+            // An established connection may end with these errors too.
             (io::ErrorKind::HostUnreachable, FailureStage::NoResponse),
             (io::ErrorKind::NetworkUnreachable, FailureStage::NoResponse),
             (io::ErrorKind::NetworkDown, FailureStage::NoResponse),
