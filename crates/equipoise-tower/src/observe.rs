@@ -1,4 +1,4 @@
-//! What a balancer reports while it handles a request.
+//! Observers: they receive an event for each step of a request through a balancer, for metrics, traces and logs.
 
 use std::{
     fmt,
@@ -18,16 +18,19 @@ use crate::{
     guard::guarded,
 };
 
-/// Receives the events of a balancer: for metrics, traces and logs. Set it with
+/// Receives the events of a balancer, for metrics, traces and logs. Set it with
 /// [`Balance::observe`](crate::Balance::observe).
 ///
-/// Every closure from `&Event` is an observer. [`on_event`](Self::on_event) runs within the request's `call`, `poll` or
-/// drop: it must be fast and must not block. A panic in it is ignored. For each request it is called in the order of the
-/// events. Every event that opens something (a request, an attempt, a wait in the queue) is followed by the one that
-/// closes it, also if the request's future is dropped: the end is then `Cancelled`.
+/// A closure `Fn(&Event<'_>)` is an observer, too. [`on_event`](Self::on_event) runs inside `call`, `poll` or drop of
+/// the request's future, so it must be fast and must not block. A panic in `on_event` is ignored. The events of one
+/// request come in the order in which they happened.
 ///
-/// Counts by endpoint need no observer: see [`EndpointStatus::requests`](equipoise_core::EndpointStatus::requests), which
-/// also count what happens to response bodies.
+/// Each event that starts something (a request, an attempt, a wait in the queue) is followed by an event that ends it.
+/// If the response future is dropped, the end is `Cancelled`.
+///
+/// To count requests by endpoint, no observer is needed: see
+/// [`EndpointStatus::requests`](equipoise_core::EndpointStatus::requests). These counts also include what happens to
+/// response bodies.
 ///
 /// ```
 /// use std::sync::{Arc, atomic::{AtomicUsize, Ordering}};
@@ -56,7 +59,7 @@ use crate::{
 /// # }
 /// ```
 pub trait Observe: Send + Sync + 'static {
-    /// Called with each event. Does nothing by default.
+    /// Called with each event of each request. Does nothing by default.
     fn on_event(&self, event: &Event<'_>) {
         let _ = event;
     }
@@ -68,22 +71,23 @@ impl<F: Fn(&Event<'_>) + Send + Sync + 'static> Observe for F {
     }
 }
 
-/// Something that happened to a request: see [`Observe`].
+/// Something that happened to a request in a balancer. An [`Observe`] receives it.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Event<'a> {
-    /// The request, to tell which events belong together.
+    /// The number of the request. All events of this request in this balancer have the same number.
     pub request: RequestId,
-    /// What happened.
+    /// What happened to the request.
     pub kind: EventKind<'a>,
 }
 
-/// The number of a request, unique in this process. Nested balancers give a request one number each.
+/// The number of a request in the events of an observer. It is unique in this process. If balancers are nested, each of
+/// them gives the request another number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(u64);
 
 impl RequestId {
-    /// Returns the number.
+    /// Returns the number as an integer. The first request of the process that is observed has the number 1.
     pub const fn get(self) -> u64 {
         self.0
     }
@@ -95,66 +99,72 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// What happened to a request.
+/// What happened to a request in a balancer: the kind of an [`Event`].
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum EventKind<'a> {
-    /// The balancer was called with the request. The first event of each request.
+    /// The balancer was called with the request. This is the first event of each request.
     Started,
-    /// An endpoint was picked. An [attempt](Self::AttemptStarted) at it follows at once.
+    /// An endpoint was picked for the request. [`AttemptStarted`](Self::AttemptStarted) for this endpoint follows at
+    /// once.
     Picked {
-        /// The endpoint.
+        /// The endpoint that was picked.
         endpoint: &'a EndpointId,
-        /// What became of the request's binding, if it has one.
+        /// Whether the endpoint is the one that the request is bound to. [`BindingOutcome::Unbound`] if the request is
+        /// not bound.
         binding: BindingOutcome,
     },
-    /// An attempt has started. It includes the wait until the endpoint's service is ready.
+    /// An attempt to send the request to an endpoint has started. The attempt includes the wait until the endpoint's
+    /// service is ready.
     AttemptStarted {
-        /// The endpoint.
+        /// The endpoint of the attempt.
         endpoint: &'a EndpointId,
-        /// The attempt's number: 1 for the first attempt of the request.
+        /// The number of the attempt: 1 for the first attempt of the request.
         attempt: usize,
     },
-    /// An attempt has ended.
+    /// An attempt to send the request to an endpoint has ended.
     AttemptEnded {
-        /// The endpoint.
+        /// The endpoint of the attempt.
         endpoint: &'a EndpointId,
-        /// The attempt's number.
+        /// The number of the attempt: 1 for the first attempt of the request.
         attempt: usize,
-        /// How it ended.
+        /// How the attempt ended.
         end: AttemptEnd<'a>,
-        /// The time since it started.
+        /// The time since the attempt started.
         elapsed: Duration,
     },
-    /// The request goes to another endpoint, because an attempt has failed.
+    /// The request goes to another endpoint, because an attempt failed or because the service of its endpoint was not
+    /// ready.
     Failover {
-        /// The endpoint that failed the request.
+        /// The endpoint of the attempt that has ended.
         from: &'a EndpointId,
-        /// The next endpoint; `None` if the request waits in the queue for one.
+        /// The endpoint of the next attempt. `None` if no endpoint can take the request now, so that it waits in the
+        /// queue.
         to: Option<&'a EndpointId>,
     },
-    /// The request waits in the pool's queue: no endpoint can take it now.
+    /// The request begins to wait in the pool's queue, because no endpoint can take it now.
     QueueEntered,
-    /// The request no longer waits in the queue.
+    /// The request no longer waits in the pool's queue.
     QueueLeft {
-        /// Why not.
+        /// How the wait in the queue ended.
         end: QueueEnd<'a>,
-        /// The time since it entered the queue.
+        /// The time since the request entered the queue.
         waited: Duration,
     },
-    /// The response future has ended. The last event of each request. A response's body may still be read.
+    /// The response future has ended. This is the last event of each request. The response's body may still be read
+    /// afterwards.
     Finished {
-        /// How the request ended.
+        /// How the request ended: with a response, with an error, or cancelled.
         outcome: RequestOutcome<'a>,
-        /// The number of attempts.
+        /// The number of attempts of the request in this balancer.
         attempts: usize,
-        /// The time since the balancer was called.
+        /// The time since the balancer was called with the request.
         elapsed: Duration,
     },
 }
 
 impl EventKind<'_> {
-    /// The kind of event as a stable label for metrics and logs.
+    /// Returns the kind of event as a stable label for metrics and logs, such as `attempt_started`.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Started => "started",
@@ -169,33 +179,38 @@ impl EventKind<'_> {
     }
 }
 
-/// How an attempt ended.
+/// How an attempt to send a request to an endpoint ended.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum AttemptEnd<'a> {
-    /// The head of a response has come, whatever its status.
+    /// The head of a response was received. For HTTP, the response may have any status.
     Response,
-    /// The endpoint's service failed.
+    /// The endpoint's service returned an error, or the attempt timed out.
     Error {
-        /// The error of the service, or an [`AttemptTimedOut`](crate::AttemptTimedOut).
+        /// The error of the endpoint's service, or an [`AttemptTimedOut`](crate::AttemptTimedOut).
         error: &'a (dyn std::error::Error + Send + Sync + 'static),
-        /// What the error means.
+        /// What the error means: how far the request got, the verdict for the endpoint, and whether the request may be
+        /// retried.
         class: ErrorClass,
     },
-    /// The endpoint's service was not ready, and the request goes elsewhere or fails.
+    /// The endpoint's service was not ready, so the request was not sent to it. The request goes to another endpoint or
+    /// fails.
     NotReady {
-        /// Whether the request waited for the whole of [`ready_timeout`](crate::Balance::ready_timeout). If not, the
-        /// attempt was skipped because other requests have waited in vain before, and it is not counted.
+        /// Whether the request waited for the whole [`ready_timeout`](crate::Balance::ready_timeout).
+        ///
+        /// If false, the request did not wait, because another request waits for the same endpoint, or waited for it
+        /// without success less than a second ago. If the request then goes to another endpoint, this attempt is not
+        /// counted.
         waited: bool,
     },
-    /// The request cannot be sent to the endpoint.
+    /// The request could not be changed so that it goes to the endpoint, so it was not sent. The value says why.
     Refused(&'a PointError),
-    /// The response future was dropped.
+    /// The response future was dropped during the attempt.
     Cancelled,
 }
 
 impl AttemptEnd<'_> {
-    /// The kind of end as a stable label for metrics and logs. For errors see also
+    /// Returns the kind of end as a stable label for metrics and logs, such as `not_ready`. For errors, see also
     /// [`FailureStage::as_str`](crate::FailureStage::as_str).
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -208,20 +223,22 @@ impl AttemptEnd<'_> {
     }
 }
 
-/// How a wait in the queue ended.
+/// How a request's wait in the pool's queue ended.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum QueueEnd<'a> {
-    /// The request was given an endpoint.
+    /// An endpoint could take the request, so the request is sent to it.
     Served,
-    /// The queue timeout has passed, or waiting cannot help any longer.
+    /// No endpoint took the request: the [queue timeout](crate::Balance::queue_timeout) has passed, or an error
+    /// occurred that waiting cannot solve. The value is the error of the pick.
     Failed(&'a PickError),
-    /// The response future was dropped.
+    /// The response future was dropped while the request waited in the queue.
     Cancelled,
 }
 
 impl QueueEnd<'_> {
-    /// The kind of end as a stable label for metrics and logs. For failures see also [`PickError::as_str`].
+    /// Returns the kind of end as a stable label for metrics and logs: `served`, `failed` or `cancelled`. For failures,
+    /// see also [`PickError::as_str`].
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Served => "served",
@@ -231,23 +248,24 @@ impl QueueEnd<'_> {
     }
 }
 
-/// How a request ended.
+/// How a request to a balancer ended.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum RequestOutcome<'a> {
-    /// With a response, whatever its status.
+    /// The balancer returned a response. For HTTP, the response may have any status.
     Response {
-        /// The endpoint that sent it.
+        /// The endpoint that sent the response.
         endpoint: &'a EndpointId,
     },
-    /// With an error.
+    /// The balancer returned an error.
     Error(&'a Error),
-    /// The response future was dropped.
+    /// The response future was dropped before it ended.
     Cancelled,
 }
 
 impl RequestOutcome<'_> {
-    /// The kind of outcome as a stable label for metrics and logs. For errors see also [`Error::as_str`].
+    /// Returns the kind of outcome as a stable label for metrics and logs: `response`, `error` or `cancelled`. For
+    /// errors, see also [`Error::as_str`].
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Response { .. } => "response",
@@ -257,7 +275,7 @@ impl RequestOutcome<'_> {
     }
 }
 
-/// The observer of a balancer, if it has one.
+/// The observer of a balancer. `None` if no observer is set.
 #[derive(Clone, Default)]
 pub(crate) struct Observer(Option<Arc<dyn Observe>>);
 
@@ -266,7 +284,7 @@ impl Observer {
         Self(Some(Arc::new(observe)))
     }
 
-    /// Starts to observe a request.
+    /// Reports the start of a request, and returns the value that reports its other events.
     #[inline]
     pub(crate) fn request(&self) -> ObservedRequest {
         ObservedRequest { open: self.0.as_ref().map(|observe| Box::new(Open::new(observe))), attempts: 0 }
@@ -279,7 +297,7 @@ impl fmt::Debug for Observer {
     }
 }
 
-/// Something of a request that has begun and not ended.
+/// A request, an attempt or a wait in the queue that has started and not ended yet.
 struct Open {
     observe: Arc<dyn Observe>,
     request: RequestId,
@@ -296,7 +314,7 @@ impl Open {
         open
     }
 
-    /// A part of the same request that begins now.
+    /// Starts an attempt or a wait of the same request. It begins now.
     fn part(&self) -> Self {
         Self { observe: Arc::clone(&self.observe), request: self.request, since: Instant::now() }
     }
@@ -306,11 +324,12 @@ impl Open {
     }
 }
 
-/// Reports the end of a request, also if it is dropped. Empty without an observer. (What is open is boxed, so that requests
-/// without an observer carry no more than a pointer.)
+/// Reports the events of one request. If it is dropped, it reports the end of the request.
+///
+/// `open` is `None` without an observer. It is boxed, so that a request without an observer carries only a pointer.
 pub(crate) struct ObservedRequest {
     open: Option<Box<Open>>,
-    /// The number of attempts, for the last event.
+    /// The number of attempts. The last event of the request reports it.
     pub(crate) attempts: usize,
 }
 
@@ -353,7 +372,7 @@ impl Drop for ObservedRequest {
     }
 }
 
-/// Reports the end of an attempt, also if it is dropped.
+/// Reports the end of an attempt. If it is dropped, the attempt was cancelled.
 pub(crate) struct ObservedAttempt(Option<Box<(Open, EndpointId, usize)>>);
 
 impl ObservedAttempt {
@@ -374,7 +393,7 @@ impl Drop for ObservedAttempt {
     }
 }
 
-/// Reports the end of a wait in the queue, also if it is dropped.
+/// Reports the end of a wait in the queue. If it is dropped, the wait was cancelled.
 pub(crate) struct ObservedWait(Option<Box<Open>>);
 
 impl ObservedWait {
