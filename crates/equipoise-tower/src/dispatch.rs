@@ -1,4 +1,5 @@
-//! How a request reaches the service of its endpoint.
+//! How a request reaches its endpoint: through a service of the endpoint's own, or through one client for all
+//! endpoints.
 
 use equipoise_core::{Address, Endpoint, Lease};
 use http::{
@@ -10,10 +11,10 @@ use tower_service::Service;
 
 use crate::error::{InvalidAddress, PointError, UnsupportedRequest};
 
-/// A request that can be pointed at an endpoint: changed so that a client sends it there.
-/// [`BalanceLayer`](crate::BalanceLayer) does so with each request, since one client serves all endpoints.
+/// A request that can be changed so that a client sends it to a given endpoint. [`BalanceLayer`](crate::BalanceLayer)
+/// does this with each request, because one client serves all endpoints.
 ///
-/// Implemented for [`http::Request`]; implement it for request types of your own.
+/// Implemented for [`http::Request`]. Implement it for your own request types.
 ///
 /// ```
 /// use equipoise_core::Endpoint;
@@ -31,33 +32,37 @@ use crate::error::{InvalidAddress, PointError, UnsupportedRequest};
 /// }
 /// ```
 pub trait PointAt {
-    /// Changes the request so that it goes to this endpoint.
+    /// Changes the request so that a client sends it to this endpoint.
     ///
     /// # Errors
     ///
-    /// [`PointError::Address`] if such a request cannot be sent to the endpoint's address: another endpoint is then picked.
-    /// [`PointError::Unsupported`] if it cannot be sent to any endpoint: the request fails.
+    /// [`PointError::Address`] if the request cannot be sent to the endpoint's address; the balancer then picks another
+    /// endpoint. [`PointError::Unsupported`] if the request cannot be sent to any endpoint; the request then fails.
     fn point_at(&mut self, endpoint: &Endpoint) -> Result<(), PointError>;
 }
 
-/// Replaces scheme and authority of the URI, and leaves path and query alone. The address is `host:port`, or
-/// `http://host` or `https://host` with or without a port, the scheme in whatever case; without a scheme the request's is
-/// kept, or `http` if it has none. A host alone is refused: its port would depend on the scheme of each request.
+/// Replaces the scheme and the authority (host and port) of the URI by those of the endpoint's address. Path and query
+/// stay unchanged.
 ///
-/// The endpoint still receives the host name of the original request: a `Host` header stays as it is, and a request without one gets the
-/// old authority as `Host`, without user and password (RFC 9110, 7.2), which are dropped. Over HTTP/2 connections the
-/// endpoint gets both, its address as `:authority` and the name as
-/// `Host`; for servers that refuse that (RFC 9113, 8.3.1 allows it), remove `Host` in a layer below the balancer. With TLS,
-/// certificates are checked against the endpoint's address: give such endpoints addresses by name.
+/// **Addresses**: `host:port`, or `http://host` or `https://host` with an optional port. Upper and lower case of the
+/// scheme are equal. If the address has no scheme, the request's scheme stays, or becomes `http` if the request has
+/// none. An address that is only a host is refused, because its port would depend on the scheme of each request.
 ///
-/// The version is that of one hop: a request that came by HTTP/2 is sent on as HTTP/1.1. A client that has an HTTP/2
-/// connection to the endpoint uses it all the same; one that has not would refuse the request otherwise. HTTP/3 stays, since
-/// reqwest speaks it only where the request asks for it.
+/// **Host name**: the endpoint still receives the host name of the original request. A `Host` header stays as it is. A
+/// request without this header gets one with the old authority, without user and password (RFC 9110, 7.2), except over
+/// HTTP/3. Over an HTTP/2 connection, the endpoint receives its own address as `:authority`, and the name as `Host`. If
+/// a server refuses this (RFC 9113, 8.3.1 allows that), remove `Host` in a layer below the balancer. With TLS, the
+/// client checks certificates against the endpoint's address, so the addresses of such endpoints must contain host
+/// names.
 ///
-/// `CONNECT` is refused with [`PointError::Unsupported`]: its target must stay as it is ([RFC 9110, section 9.3.6]), and
-/// a client that knows nothing but the request would connect to that target instead of the endpoint. Use
-/// [`Balance::new`](crate::Balance::new) with one service per endpoint. Extended `CONNECT` over HTTP/2 (RFC 8441) has an
-/// ordinary URI and is pointed like any other request, if the feature `http2` is on.
+/// **Version**: the HTTP version belongs to one connection, so a request that came by HTTP/2 becomes an HTTP/1.1
+/// request. A client with an HTTP/2 connection to the endpoint still uses that connection. A client without one would
+/// otherwise refuse the request. HTTP/3 is kept, because reqwest uses it only if the request asks for it.
+///
+/// **`CONNECT`** is refused with [`PointError::Unsupported`]. Its target must not be changed ([RFC 9110, section
+/// 9.3.6]), so the client would connect to this target instead of the endpoint. Use
+/// [`Balance::new`](crate::Balance::new) with one service for each endpoint. With the feature `http2`, extended
+/// `CONNECT` over HTTP/2 (RFC 8441) is changed like any other request, because it has an ordinary URI.
 ///
 /// [RFC 9110, section 9.3.6]: https://www.rfc-editor.org/rfc/rfc9110#section-9.3.6
 impl<B> PointAt for Request<B> {
@@ -75,7 +80,7 @@ impl<B> PointAt for Request<B> {
         parts.scheme = scheme.or(parts.scheme).or(Some(Scheme::HTTP));
         parts.path_and_query.get_or_insert_with(|| PathAndQuery::from_static("/"));
         *self.uri_mut() = Uri::from_parts(parts).map_err(|_| InvalidAddress::new(endpoint.address()))?;
-        // RFC 9110, 6.2: an intermediary sends its own version.
+        // RFC 9110, 6.2: an intermediary sends the HTTP version of its own connection.
         if self.version() == Version::HTTP_2 {
             *self.version_mut() = Version::HTTP_11;
         }
@@ -90,15 +95,15 @@ impl<B> PointAt for Request<B> {
     }
 }
 
-/// Checks that an address can be used for HTTP: see [`BalanceLayer::check_addresses`](crate::BalanceLayer::check_addresses).
+/// Checks that HTTP can use an address. See [`BalanceLayer::check_addresses`](crate::BalanceLayer::check_addresses).
 pub(crate) fn check(address: &str) -> Result<(), InvalidAddress> {
     origin(address, VALID).map(drop)
 }
 
 const VALID: &str = "use host:port, or http:// or https:// with a host, perhaps a port, and no path";
 
-/// Returns the scheme and the authority of an address that HTTP can use. `valid` says in the error which addresses are
-/// valid.
+/// Returns the scheme and the authority of an address that HTTP can use. `valid` is the part of the error message that
+/// says which addresses are valid.
 pub(crate) fn origin(address: &str, valid: &str) -> Result<(Option<Scheme>, Authority), InvalidAddress> {
     let refuse = |what: &str| InvalidAddress::new(address).because(format!("{what}: {valid}"));
     let parsed = Address::parse(address)?;
@@ -124,12 +129,12 @@ pub(crate) fn origin(address: &str, valid: &str) -> Result<(Option<Scheme>, Auth
     Ok((scheme, authority))
 }
 
-/// The authority's host and port.
+/// Returns the authority's host and port.
 fn without_userinfo(authority: &Authority) -> &str {
     authority.as_str().rsplit_once('@').map_or(authority.as_str(), |(_, host)| host)
 }
 
-/// Whether a CONNECT request asks for another protocol on one HTTP/2 stream (RFC 8441).
+/// Returns whether a CONNECT request asks for another protocol on one HTTP/2 stream (RFC 8441).
 fn is_extended_connect<B>(request: &Request<B>) -> bool {
     #[cfg(feature = "http2")]
     return request.version() == Version::HTTP_2 && request.extensions().get::<hyper::ext::Protocol>().is_some();
@@ -140,8 +145,8 @@ fn is_extended_connect<B>(request: &Request<B>) -> bool {
     }
 }
 
-/// How a request reaches a picked endpoint: through the pool's target ([`Targets`]) or through one client for all endpoints
-/// ([`SharedClient`]). Implemented by these two types only.
+/// How a request reaches the endpoint that was picked: through the target of the endpoint ([`Targets`]), or through one
+/// client for all endpoints ([`SharedClient`]). Only these two types can implement it.
 #[diagnostic::on_unimplemented(
     message = "the services of this balancer do not take requests of type `{Req}`",
     label = "no `Service<{Req}>` below this balancer",
@@ -149,26 +154,26 @@ fn is_extended_connect<B>(request: &Request<B>) -> bool {
     note = "a client that is built for another body, such as `Client<_, Incoming>`, must be built for the wrapped one: `build_http::<equipoise::tower::Replayable<Incoming>>()`"
 )]
 pub trait Dispatch<T, Req>: sealed::Sealed {
-    /// The service through which the request is sent.
+    /// The service through which a request is sent to its endpoint.
     type Service: Service<Req>;
 
-    /// Whether [`point`](Self::point) leaves requests unchanged. Then a request that was not sent can go to another endpoint
-    /// without a copy.
+    /// Whether [`point`](Self::point) leaves requests unchanged. If true, a request that was not sent can go to another
+    /// endpoint without a copy.
     const LEAVES_REQUESTS: bool;
 
-    /// Returns the service for this lease.
+    /// Returns the service that sends a request to the endpoint of this lease.
     fn service(&self, lease: &Lease<T>) -> Self::Service;
 
-    /// Changes the request so that it goes to this endpoint.
+    /// Changes the request so that the service sends it to this endpoint.
     ///
     /// # Errors
     ///
-    /// If the request cannot be sent to this endpoint, or to any endpoint: see [`PointError`].
+    /// [`PointError`], if the request cannot be sent to this endpoint, or to any endpoint.
     fn point(&self, request: &mut Req, endpoint: &Endpoint) -> Result<(), PointError>;
 }
 
-/// Sends requests through the pool's targets, which are services: each request goes through a clone of the picked
-/// endpoint's target.
+/// Sends each request through a clone of the picked endpoint's target. The target is the value that is stored with the
+/// endpoint, and must be a service. [`Balance::new`](crate::Balance::new) uses it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Targets;
 
@@ -190,12 +195,12 @@ where
     }
 }
 
-/// Sends all requests through one client: each request is [pointed](PointAt) at the picked endpoint and goes through a clone
-/// of the client.
+/// Sends all requests through clones of one client. Before that, each request is [changed](PointAt) so that the client
+/// sends it to the picked endpoint. [`BalanceLayer`](crate::BalanceLayer) uses it.
 #[derive(Clone, Copy, Debug)]
 pub struct SharedClient<C>(pub(crate) C);
 
-// So that the compile error is this trait's, with its advice, and not that of `Service`.
+// Without this attribute, the compiler would report the missing `Service` and not the advice of this trait.
 #[diagnostic::do_not_recommend]
 impl<T, C, Req> Dispatch<T, Req> for SharedClient<C>
 where

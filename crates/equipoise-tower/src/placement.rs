@@ -4,10 +4,11 @@ use bytes::Bytes;
 use equipoise_core::{Binding, EndpointId, PickRequest};
 
 /// A request extension by which a layer above the balancer decides where a request goes. Session affinity
-/// (`equipoise-affinity`) uses it; so can layers of your own.
+/// (`equipoise-affinity`) uses it, and your own layers can use it.
 ///
-/// [`HttpProtocol`](crate::HttpProtocol) takes it out of each request. If it has a binding, the response has an extension
-/// that says what became of it: a [`BindingOutcome`](equipoise_core::BindingOutcome).
+/// [`HttpProtocol`](crate::HttpProtocol) removes it from each request. If the placement has a binding, the response has
+/// a [`BindingOutcome`](equipoise_core::BindingOutcome) extension, which says whether the bound endpoint served the
+/// request.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -39,38 +40,40 @@ pub struct Placement {
 }
 
 impl Placement {
-    /// A placement that decides nothing.
+    /// Creates an empty placement: no binding, no key, no queue timeout, and no excluded endpoints.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Binds the request to an endpoint, as for a sticky session. Default: none.
+    /// Binds the request to an endpoint, as in a sticky session. Default: no binding.
     #[must_use]
     pub fn binding(mut self, binding: Binding) -> Self {
         self.binding = Some(binding);
         self
     }
 
-    /// The key for strategies that place requests by key. Default: the protocol's [key](crate::Protocol::key).
+    /// Sets the key of the request. Hashing strategies send requests with the same key to the same endpoint. Default:
+    /// the [key](crate::Protocol::key) that the protocol reads from the request.
     #[must_use]
     pub fn key(mut self, key: impl Into<Bytes>) -> Self {
         self.key = Some(key.into());
         self
     }
 
-    /// How long the request may wait in the queue for an endpoint. Default: the balancer's
-    /// [`queue_timeout`](crate::Balance::queue_timeout).
+    /// Sets how long the request may wait in the pool's queue for an endpoint. With 0, it waits for at most about 1 ms,
+    /// the resolution of tokio's timer. Default: the [`queue_timeout`](crate::Balance::queue_timeout) of the balancer.
     #[must_use]
     pub fn queue_timeout(mut self, timeout: Duration) -> Self {
         self.queue_timeout = Some(timeout);
         self
     }
 
-    /// Endpoints that the request must not go to, in addition to those excluded by earlier calls. If all endpoints are
-    /// excluded, the request fails with [`PickError::Excluded`](equipoise_core::PickError::Excluded).
+    /// Excludes endpoints from the request, in addition to those excluded by earlier calls. If all endpoints are
+    /// excluded, the request fails with [`PickError::Excluded`](equipoise_core::PickError::Excluded). Default: no
+    /// endpoint is excluded.
     ///
-    /// This is for layers above the balancer that retry: a request with a key or a binding would otherwise go back to
-    /// the endpoint that has just failed it.
+    /// Retry layers above the balancer need it. Without it, a request with a key or a binding would go back to the
+    /// endpoint that has just failed.
     ///
     /// ```
     /// use std::future::{Ready, ready};
@@ -136,9 +139,9 @@ impl Placement {
         self
     }
 
-    /// Merges this placement with an earlier one of the same request. What this one leaves open is taken from `earlier`.
-    /// Endpoints that either of them excludes are excluded. Layers that set a placement use it to keep that of a layer
-    /// above.
+    /// Merges this placement with an earlier placement of the same request. Settings that this placement does not have
+    /// are taken from `earlier`. Endpoints that one of the two excludes are excluded. A layer that sets a placement
+    /// calls it to keep the placement of a layer above.
     #[must_use]
     pub fn or(mut self, earlier: Self) -> Self {
         self.exclude.extend(earlier.exclude);
@@ -150,17 +153,19 @@ impl Placement {
         }
     }
 
-    /// Whether this placement decides nothing.
+    /// Returns whether the placement has no binding, no key, no queue timeout, and no excluded endpoints.
     pub fn is_empty(&self) -> bool {
         self.binding.is_none() && self.key.is_none() && self.queue_timeout.is_none() && self.exclude.is_empty()
     }
 
-    /// Returns the pick request of a request with this placement, for [`Pool::explain`](equipoise_core::Pool::explain).
+    /// Returns the [`PickRequest`] of a request with this placement. Pass it to
+    /// [`Pool::explain`](equipoise_core::Pool::explain) to see which endpoint such a request would get.
     pub fn request(&self) -> PickRequest<'_> {
         self.of(PickRequest::new().exclude(&self.exclude))
     }
 
-    /// Adds all but the exclusions, which the balancer keeps in one list with the endpoints that have failed.
+    /// Adds the binding and the key to `request`. Exclusions are not added, because the balancer keeps them in one list
+    /// with the endpoints that have failed.
     pub(crate) fn of<'r>(&'r self, request: PickRequest<'r>) -> PickRequest<'r> {
         let bound = match &self.binding {
             Some(binding) => request.bound(binding),

@@ -8,9 +8,9 @@ use crate::{
     protocol::Protocol,
 };
 
-/// The protocol of requests and responses of any type. A request's lease ends when its response has come.
+/// The [`Protocol`] of requests and responses of any type. The lease of a request ends when its response arrives.
 ///
-/// By default, every response counts as a success, requests have no key, and no request is sent twice.
+/// By default, each response counts as a success, requests have no key, and no request is sent twice.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, Failure, Pool, Verdict};
@@ -49,28 +49,31 @@ type ClassifyFn<Res> = dyn Fn(&Res) -> Verdict + Send + Sync;
 type IdempotentFn<Req> = dyn Fn(&Req) -> bool + Send + Sync;
 
 impl<Req, Res> PlainProtocol<Req, Res> {
-    /// The defaults: no key, every response is a success, no request is sent twice.
+    /// Creates the protocol with its defaults: requests have no key, each response is a success, and no request is sent
+    /// twice.
     pub fn new() -> Self {
         Self { key: None, classify: None, classify_error: None, repeat: None }
     }
 
-    /// The key of a request, for strategies that place requests by key. Called once per request. A panic in it counts as no
-    /// key.
+    /// Sets a closure that returns the key of a request, or `None` if the request has no key. Hashing strategies send
+    /// requests with the same key to the same endpoint. The closure is called once per request. If it panics, the
+    /// request has no key. Default: no request has a key.
     #[must_use]
     pub fn key(mut self, key: impl for<'r> Fn(&'r Req) -> Option<Cow<'r, [u8]>> + Send + Sync + 'static) -> Self {
         self.key = Some(Arc::new(key));
         self
     }
 
-    /// The verdict for a response. Default: [`Verdict::Success`]. A panic in it counts as [`Verdict::Neutral`].
+    /// Sets a closure that returns the verdict for a response. If it panics, the verdict is [`Verdict::Neutral`].
+    /// Default: each response is a [`Verdict::Success`].
     #[must_use]
     pub fn classify(mut self, classify: impl Fn(&Res) -> Verdict + Send + Sync + 'static) -> Self {
         self.classify = Some(Arc::new(classify));
         self
     }
 
-    /// What errors of attempts mean: what counts against the endpoint, and which requests may be sent to another one. By
-    /// default, and if it panics, [`ErrorClass::of`].
+    /// Sets a closure that returns what the error of an attempt means: the verdict for the endpoint, and whether the
+    /// request may be sent to another endpoint. If it panics, [`ErrorClass::of`] is used. Default: [`ErrorClass::of`].
     #[must_use]
     pub fn classify_error(
         mut self,
@@ -80,9 +83,10 @@ impl<Req, Res> PlainProtocol<Req, Res> {
         self
     }
 
-    /// Turns on failover, for which every request is cloned. A request that never reached an endpoint goes to another one. So
-    /// does a request that may have reached one, if `idempotent` returns true for it. A panic in `idempotent` counts as
-    /// false.
+    /// Turns failover on. Each request is then cloned, so that it can be sent to another endpoint. Default: off.
+    ///
+    /// A request that did not reach its endpoint goes to another one. A request that may have reached its endpoint goes
+    /// to another one only if `idempotent` returns true for it. If `idempotent` panics, this counts as false.
     #[must_use]
     pub fn repeat(mut self, idempotent: impl Fn(&Req) -> bool + Send + Sync + 'static) -> Self
     where

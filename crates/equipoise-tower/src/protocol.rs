@@ -1,4 +1,5 @@
-//! What a balancer must know of a type of requests and responses, and what it notes in them.
+//! The trait [`Protocol`]: all that a balancer must know of a type of requests and responses. [`Attempt`] is what the
+//! balancer writes into them.
 
 use std::{
     borrow::Cow,
@@ -13,78 +14,86 @@ use equipoise_core::{AnyTarget, EndpointId, Lease};
 
 use crate::{error_class::ErrorClass, placement::Placement};
 
-/// How a balancer handles a type of requests and responses: their keys, copies for failover, and verdicts. Implemented by
-/// [`HttpProtocol`](crate::HttpProtocol) and [`PlainProtocol`](crate::PlainProtocol); implement it for protocols of your
-/// own.
+/// How a balancer handles a type of requests and responses: how it reads keys, keeps requests for failover, and judges
+/// responses. [`HttpProtocol`](crate::HttpProtocol) and [`PlainProtocol`](crate::PlainProtocol) implement it. Implement
+/// it for your own protocols.
 pub trait Protocol<Req, Res> {
-    /// What is kept of a request during an attempt, to send it again.
+    /// The part of a request that is kept during an attempt, so that the request can be sent again.
     type Kept;
 
-    /// The response as the caller gets it. It holds the lease for as long as the endpoint works on it.
+    /// The response that the caller of the balancer gets. It holds the lease as long as the endpoint works on the
+    /// request.
     type Response;
 
-    /// What strategies that place by key place the request by. Called once per request.
+    /// Returns the key of a request, or `None` if the request has no key. Hashing strategies send requests with the
+    /// same key to the same endpoint. Called once per request.
     fn key<'r>(&self, request: &'r Req) -> Option<Cow<'r, [u8]>>;
 
-    /// Takes the request's placement out of it: where the request is to go, if an earlier layer has decided that. Called once
-    /// per request, before anything else but [`key`](Self::key), so that the placement does not reach an endpoint that is a
-    /// balancer too. `None` by default.
+    /// Removes the [`Placement`] from the request and returns it. In a placement, a layer above the balancer decides
+    /// where the request goes. `None` if the request has no placement. Called once per request, after
+    /// [`key`](Self::key) and before all other methods. Default: `None`.
+    ///
+    /// The placement is removed because it must not reach an endpoint that is a balancer itself.
     fn take_placement(&self, request: &mut Req) -> Option<Placement> {
         let _ = request;
         None
     }
 
-    /// If this balancer is an endpoint of another one: the attempt of the outer balancer that this request is. It limits the
-    /// retries of nested balancers: see [`Balance::max_attempts`](crate::Balance::max_attempts). `None` by default.
+    /// Returns the attempt of the outer balancer, if this balancer is an endpoint of another balancer. It limits the
+    /// retries of nested balancers: see [`Balance::max_attempts`](crate::Balance::max_attempts). Default: `None`.
     fn outer_attempt<'r>(&self, request: &'r Req) -> Option<&'r Attempt> {
         let _ = request;
         None
     }
 
-    /// Called with each request before it goes to an endpoint's service, so that the attempt can be noted in it. Does
-    /// nothing by default.
+    /// Called with each request before it goes to the service of an endpoint. The implementation can store the attempt
+    /// in the request. Does nothing by default.
     fn on_attempt(&self, request: &mut Req, attempt: Attempt) {
         let _ = (request, attempt);
     }
 
-    /// Called with the response of the last attempt, after [`attach`](Self::attach), so that the attempt can be noted in
-    /// it. Does nothing by default.
+    /// Called with the response of the last attempt, after [`attach`](Self::attach). The implementation can store the
+    /// attempt in the response. Does nothing by default.
     fn on_response(&self, response: &mut Self::Response, attempt: Attempt) {
         let _ = (response, attempt);
     }
 
-    /// Prepares a request that may have to be sent again: returns the request to send, and what is needed to make it again.
-    /// Called only if there is another endpoint for it.
+    /// Prepares a request for an attempt: returns the request to send, and what is needed to [restore](Self::restore)
+    /// it. Called only if the request may go to another endpoint after this attempt. The second value is `None` if the
+    /// request cannot be sent again.
     fn keep(&self, request: Req) -> (Req, Option<Self::Kept>);
 
-    /// Whether sending the request twice has the same effect as sending it once. Then it may be sent again although an
-    /// endpoint may have processed it.
+    /// Returns whether sending the request twice has the same effect as sending it once. If true, the request may be
+    /// sent again although an endpoint may have processed it.
     fn is_idempotent(&self, kept: &Self::Kept) -> bool;
 
-    /// Makes the request again. `None` if that is not possible, because part of its body was consumed and cannot be
-    /// repeated.
+    /// Returns the request again, as it was before [`keep`](Self::keep). `None` if this is not possible, for example
+    /// because a part of its body was consumed and not kept.
     fn restore(&self, kept: Self::Kept) -> Option<Req>;
 
-    /// What the error of an attempt means: what counts against the endpoint, and whether the request may be sent to another
-    /// one. By default [`ErrorClass::of`].
+    /// Returns what the error of an attempt means: the verdict for the endpoint, and whether the request may be sent to
+    /// another endpoint. Default: [`ErrorClass::of`].
     fn classify_error(&self, error: &(dyn std::error::Error + 'static)) -> ErrorClass {
         ErrorClass::of(error)
     }
 
-    /// Ends or passes on the lease of a request that got a response: records the latency and the verdict, now or later, and
-    /// stores the lease in the response if the endpoint still works on it.
+    /// Returns the response for the caller of the balancer, and takes over the lease of the request.
+    ///
+    /// If the endpoint has finished its work, the implementation reports the verdict with [`Lease::finish`]. Otherwise
+    /// it stores the lease in the response, and the response reports the latency and the verdict later.
     fn attach(&self, response: Res, lease: Lease<AnyTarget>) -> Self::Response;
 }
 
-/// An extension of requests and responses: the number of the balancer's attempt, and its endpoint.
+/// An extension of requests and responses with the number of the balancer's attempt and the endpoint of this attempt.
 ///
-/// [`HttpProtocol`](crate::HttpProtocol) sets it on the request that an endpoint's service receives, and on the response
-/// that the balancer returns. For failed requests see [`Error::attempts`](crate::Error::attempts) and
+/// [`HttpProtocol`](crate::HttpProtocol) sets it on the request that the service of an endpoint receives, and on the
+/// response that the balancer returns. For failed requests, see [`Error::attempts`](crate::Error::attempts) and
 /// [`Error::endpoint`](crate::Error::endpoint).
 ///
-/// If a balancer is the endpoint of another balancer, the inner one replaces the request's extension by its own, and the
-/// outer one replaces the response's. The request's extension also tells the inner balancer that the outer one retries,
-/// so that their attempts do not multiply: see [`Balance::max_attempts`](crate::Balance::max_attempts).
+/// If a balancer is an endpoint of another balancer, the inner balancer replaces the extension of the request by its
+/// own, and the outer balancer replaces the extension of the response. The extension of the request also tells the
+/// inner balancer that the outer balancer retries, so that their attempts do not multiply: see
+/// [`Balance::max_attempts`](crate::Balance::max_attempts).
 ///
 /// ```
 /// use equipoise_tower::Attempt;
@@ -98,15 +107,15 @@ pub trait Protocol<Req, Res> {
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Attempt {
-    /// The attempt's number: 1 for the first attempt of the request, 2 for its first retry, and so on.
+    /// The number of the attempt: 1 for the first attempt of the request, 2 for its first retry, and so on.
     pub number: usize,
-    /// The endpoint that the attempt goes to.
+    /// The endpoint of the attempt.
     pub endpoint: EndpointId,
     pub(crate) retries: Option<NestedRetries>,
 }
 
 impl Attempt {
-    /// The same attempt as an extension of the response, without the retries of balancers below.
+    /// Returns the extension for the response: the same attempt without the retries that balancers below share.
     pub(crate) fn of_response(self) -> Self {
         Self { retries: None, ..self }
     }
@@ -121,9 +130,10 @@ impl fmt::Debug for Attempt {
     }
 }
 
-/// The retries that all balancers below the outermost retrying balancer share for one request.
+/// The retries of one request that all balancers below the outermost retrying balancer share.
 ///
-/// The outermost balancer creates it empty, and the first balancer below fills it with its own number of retries.
+/// The outermost balancer creates it without a number. The first balancer below it sets the number to that of its own
+/// retries.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct NestedRetries(Arc<OnceLock<AtomicUsize>>);
 
@@ -132,12 +142,12 @@ impl NestedRetries {
         self.0.get_or_init(|| AtomicUsize::new(max_attempts.saturating_sub(1)))
     }
 
-    /// Whether a balancer that makes at most `max_attempts` attempts may retry.
+    /// Returns whether a balancer that makes at most `max_attempts` attempts may retry.
     pub(crate) fn any_left(&self, max_attempts: usize) -> bool {
         self.cell(max_attempts).load(Ordering::Relaxed) > 0
     }
 
-    /// Takes one retry; false if none is left.
+    /// Takes one retry. Returns false if no retry is left.
     pub(crate) fn take(&self, max_attempts: usize) -> bool {
         self.cell(max_attempts).fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
     }
