@@ -18,26 +18,26 @@ use crate::{
     protocol::Protocol,
 };
 
-/// The future of the service that `D` yields.
+/// The future of the service that `D` returns.
 pub(super) type InnerFuture<T, D, Req> = <<D as Dispatch<T, Req>>::Service as Service<Req>>::Future;
-/// The response of that service.
+/// The response of the service that `D` returns.
 pub(super) type InnerResponse<T, D, Req> = <<D as Dispatch<T, Req>>::Service as Service<Req>>::Response;
-/// The error of that service.
+/// The error of the service that `D` returns.
 pub(super) type InnerError<T, D, Req> = <<D as Dispatch<T, Req>>::Service as Service<Req>>::Error;
 
 pin_project! {
-    /// One attempt: a request that is sent to one endpoint, with the endpoint's lease and what was kept of the request. It
-    /// depends on no other attempt of the request.
+    /// One attempt: a request that is sent to one endpoint, with the lease of the endpoint and what was kept of the
+    /// request. It does not depend on other attempts of the request.
     pub(super) struct Attempt<T, D, P, Req>
     where
         D: Dispatch<T, Req>,
         P: Protocol<Req, InnerResponse<T, D, Req>>,
     {
-        // Dropped first, so that the lease ends after the future of the service.
+        // The first field, because it must be dropped first: the lease ends after the future of the service.
         #[pin]
         stage: Stage<T, D, Req>,
         held: Option<Held<T, P::Kept>>,
-        // Whether the request may go elsewhere if the service does not get ready.
+        // Whether the request may go to another endpoint if the service is not ready in time.
         is_movable: bool,
     }
 }
@@ -65,42 +65,44 @@ pin_project! {
     }
 }
 
-/// How long an attempt waits for its endpoint's service to get ready.
+/// How long an attempt waits until the service of its endpoint is ready.
 pub(super) enum ReadyWait {
-    /// Not decided yet: the service was not found unready so far.
+    /// Not decided yet, because the service has not been found unready so far.
     Undecided,
-    /// Until the timer ends.
+    /// The attempt waits until the timer ends.
     Bounded(Pin<Box<Sleep>>),
-    /// Without a limit.
+    /// The attempt waits without a limit.
     Unbounded,
 }
 
-/// What decides how long an attempt waits for its endpoint's service to get ready.
+/// The data that decides how long an attempt waits until the service of its endpoint is ready.
 struct Readiness<'a> {
     unready: &'a Unready,
     endpoint: &'a EndpointId,
-    /// The maximum wait. `None` if the request cannot go to another endpoint.
+    /// The maximum time to wait. `None` if the request cannot go to another endpoint.
     max_wait: Option<Duration>,
     may_move: bool,
 }
 
 impl Readiness<'_> {
-    /// Decides how long the request waits. `None` if it does not wait at all.
+    /// Decides how long the request waits. Returns `None` if it does not wait at all.
     fn wait(&self) -> Option<ReadyWait> {
         let Some(max_wait) = self.max_wait else { return Some(ReadyWait::Unbounded) };
         if self.may_move && !self.unready.may_wait(self.endpoint) {
             return None;
         }
-        // Without tokio's timer there is no bound.
+        // Without tokio's timer, there is no limit.
         Some(guarded(|| sleep(max_wait)).map_or(ReadyWait::Unbounded, |sleep| ReadyWait::Bounded(Box::pin(sleep))))
     }
 }
 
 /// Why an attempt got no response.
 pub(super) enum Failed<S, Req> {
-    /// The service failed, or the attempt timed out. `unsent` is the request if the service was never called with it.
+    /// The service returned an error, or the attempt timed out. `unsent` is the request, if the service was never
+    /// called with it.
     Error { error: BoxError, unsent: Option<Req> },
-    /// The service did not get ready within the time limit (`waited`), or is known not to get ready and was not waited for.
+    /// The service was not ready. If `waited` is true, the attempt waited for the whole ready timeout. Otherwise it did
+    /// not wait, because another request waits or waited for this service.
     NotReady { service: S, request: Req, waited: bool },
 }
 
@@ -110,7 +112,7 @@ where
     D: Dispatch<T, Req>,
     P: Protocol<Req, InnerResponse<T, D, Req>>,
 {
-    /// Creates an attempt through the service of the leased endpoint.
+    /// Creates an attempt that sends the request through the service of the leased endpoint.
     pub(super) fn new(
         service: D::Service,
         request: Req,
@@ -122,8 +124,8 @@ where
         Self { stage, held: Some(held), is_movable }
     }
 
-    /// Returns the response, or why there is none, together with what the attempt owned. Returns `Pending` for ever after it
-    /// has returned `Ready`.
+    /// Returns the response, or why there is none, together with what the attempt owned. After it has returned `Ready`,
+    /// it returns `Pending` for ever.
     #[expect(clippy::type_complexity, reason = "the types of the attempt's parts")]
     pub(super) fn poll(
         self: Pin<&mut Self>,
@@ -147,7 +149,7 @@ where
             && let Some(timeout) = core.settings.attempt_timeout
         {
             if held.timeout.is_none() {
-                // Without tokio's timer there is no bound.
+                // Without tokio's timer, there is no limit.
                 held.timeout = guarded(|| Box::pin(sleep(timeout)));
             }
             if held.timeout.as_mut().is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready()) {

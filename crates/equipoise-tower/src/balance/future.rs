@@ -23,16 +23,18 @@ use crate::{
 };
 
 pin_project! {
-    /// The future of [`Balance`](super::Balance): makes one attempt after the other until one succeeds or none is left.
+    /// The future of [`Balance`](super::Balance). It makes one attempt after the other until an attempt succeeds or the
+    /// request cannot be sent again. Then it returns the response or an [`Error`].
     pub struct ResponseFuture<T, D, P, Req>
     where
         D: Dispatch<T, Req>,
         P: Protocol<Req, InnerResponse<T, D, Req>>,
     {
-        // Dropped first, so that the end of the attempt is reported before the end of the request.
+        // The first field, because it must be dropped first: the end of the attempt is reported before the end of the
+        // request.
         #[pin]
         state: State<T, D, P, Req>,
-        // From the first time that the request has to wait.
+        // Created when the request has to wait in the queue for the first time.
         waiting: Option<Waiting<T>>,
         balancing: Balancing<T, D, P>,
     }
@@ -89,7 +91,8 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
         self.routing.queue_timeout.is_some()
     }
 
-    /// Returns the state of a request that waits in the queue. If it is not served in time, it fails with `failed`.
+    /// Returns the state of a request that waits in the queue. If no endpoint takes it in time, the request fails with
+    /// `failed`, or with the error of the pick if `failed` is `None`.
     fn queue<Req>(&self, request: Req, failed: Option<Error>) -> State<T, D, P, Req>
     where
         D: Dispatch<T, Req>,
@@ -98,7 +101,8 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
         State::Waiting { request: Some(request), failed, observed: self.observed.queue() }
     }
 
-    /// Starts an attempt at the leased endpoint. If its address cannot be used, starts one at the next endpoint.
+    /// Starts an attempt at the leased endpoint. If the address of this endpoint cannot be used, starts an attempt at
+    /// the next endpoint.
     fn start<Req>(&mut self, mut lease: Lease<T>, mut request: Req) -> State<T, D, P, Req>
     where
         D: Dispatch<T, Req>,
@@ -113,7 +117,7 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
             let mut observed = self.observed.attempt(endpoint, binding, attempt.number);
             let may_retry = self.progress.may_retry() && lease.has_alternatives();
             let may_move = may_retry || self.progress.may_move() && lease.has_alternatives();
-            // What is kept is the request as it came, before it is pointed at an endpoint.
+            // The request is kept before `point` changes it for this endpoint.
             let (mut sent, kept) = if may_retry { protocol.keep(request) } else { (request, None) };
             let error = match self.dispatch.point(&mut sent, lease.endpoint()) {
                 Ok(()) => {
@@ -154,7 +158,7 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
         }
     }
 
-    /// Returns the state after a failed attempt: an attempt at another endpoint, waiting for one, or the error.
+    /// Returns the state after a failed attempt: an attempt at another endpoint, a wait in the queue, or the error.
     fn after<Req>(&mut self, held: Held<T, P::Kept>, source: BoxError, unsent: Option<Req>) -> State<T, D, P, Req>
     where
         D: Dispatch<T, Req>,
@@ -189,8 +193,8 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
                 self.observed.failover(&endpoint, Some(lease.endpoint().id()));
                 self.start(lease, request)
             }
-            // The other endpoints are full. This endpoint stays excluded: one that fails at once looks idle while all
-            // working endpoints are busy.
+            // The other endpoints are full. This endpoint stays excluded, because an endpoint that fails at once looks
+            // idle while all working endpoints are busy.
             Err(error) if error.is_temporary() && self.may_queue() && self.progress.take_retry() => {
                 self.observed.failover(&endpoint, None);
                 self.queue(request, failed)
@@ -199,9 +203,9 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
         }
     }
 
-    /// Returns the state after an attempt whose service is not ready: an attempt at another endpoint, or waiting for one. If
-    /// there is no other endpoint, the attempt goes on and waits without a limit. The service is kept until that is decided,
-    /// because it may have a place in a queue.
+    /// Returns the state after an attempt whose service was not ready: an attempt at another endpoint, or a wait in the
+    /// queue. If no other endpoint can take the request, the attempt continues and waits without a limit. The service
+    /// is kept until this is decided, because it may have a position in a queue.
     fn elsewhere<Req>(
         &mut self,
         held: Held<T, P::Kept>,
@@ -292,7 +296,8 @@ impl<T: Send + Sync + 'static> Waiting<T> {
         Self { deadline: Box::pin(sleep(max_wait)), entry: None }
     }
 
-    /// Returns the lease when the request is served, or at the deadline the reason why it still waits.
+    /// Returns the lease when an endpoint takes the request. At the deadline, returns the reason why the request still
+    /// waits.
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -319,7 +324,7 @@ where
 {
     type Output = Result<P::Response, Error>;
 
-    /// Returns `Pending` for ever after it has returned `Ready`.
+    /// After it has returned `Ready`, it returns `Pending` for ever.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let balancing = this.balancing;
@@ -338,7 +343,8 @@ where
                             return Poll::Ready(Ok(response));
                         }
                         Err(failed) => {
-                            // Some futures hold the request until they are dropped. Its body must come back first.
+                            // Some futures hold the request until they are dropped. The future is dropped here, so that
+                            // the body of the request can be taken back.
                             this.state.set(State::Failed { error: None });
                             match failed {
                                 Failed::Error { error, unsent } => balancing.after(held, error, unsent),
@@ -350,7 +356,7 @@ where
                     }
                 }
                 StateProj::Waiting { request, failed, observed } => {
-                    // Made here and not in `call`: the timer belongs to the runtime that polls.
+                    // Created here and not in `call`, because the timer belongs to the runtime that polls.
                     let routing = &balancing.routing;
                     let max_wait = routing.queue_timeout.unwrap_or_default();
                     let waiting = this.waiting.get_or_insert_with(|| Waiting::new(max_wait));

@@ -8,8 +8,9 @@ use tower_service::Service;
 use super::{future::ResponseFuture, layer::BalanceLayer, service::Balance};
 use crate::{dispatch::Dispatch, error::BoxError, protocol::Protocol, replay::Replayable};
 
-/// A service that wraps request bodies of any type in [`Replayable`] and passes the requests to the balancer within. Made by
-/// [`Balance::incoming`](crate::Balance::incoming) and [`BalanceLayer::incoming`](crate::BalanceLayer::incoming).
+/// A service that wraps request bodies of any type in [`Replayable`] and passes the requests to the balancer inside.
+/// [`Balance::incoming`](crate::Balance::incoming) and [`BalanceLayer::incoming`](crate::BalanceLayer::incoming) create
+/// it.
 #[derive(Clone, Copy, Debug)]
 pub struct ReplayBodies<S>(S);
 
@@ -18,14 +19,15 @@ impl<S> ReplayBodies<S> {
         Self(inner)
     }
 
-    /// Returns the balancer within.
+    /// Returns a reference to the balancer inside.
     pub fn get_ref(&self) -> &S {
         &self.0
     }
 }
 
 impl<T, D, P> ReplayBodies<Balance<T, D, P>> {
-    /// Sends the request: the same as [`Service::call`], with better compile errors. See [`Balance::call`].
+    /// Wraps the request's body in [`Replayable`] and sends the request. It does the same as [`Service::call`], but the
+    /// compiler's errors are clearer: if a trait bound is not met, the error names the bound.
     pub fn call<B>(&mut self, request: Request<B>) -> ResponseFuture<T, D, P, Request<Replayable<B>>>
     where
         B: Body + Unpin,
@@ -37,7 +39,9 @@ impl<T, D, P> ReplayBodies<Balance<T, D, P>> {
         self.0.call(request.map(Replayable::new))
     }
 
-    /// Sends one request: the same as `tower::ServiceExt::oneshot`, with better compile errors. See [`Balance::call`].
+    /// Wraps the request's body in [`Replayable`] and sends the request. It does the same as
+    /// `tower::ServiceExt::oneshot`, but the compiler's errors are clearer: if a trait bound is not met, the error
+    /// names the bound.
     pub fn oneshot<B>(self, request: Request<B>) -> ResponseFuture<T, D, P, Request<Replayable<B>>>
     where
         B: Body + Unpin,
@@ -68,8 +72,8 @@ where
     }
 }
 
-/// A layer that adds [`ReplayBodies`] to the balancer of a [`BalanceLayer`](crate::BalanceLayer). Made by
-/// [`BalanceLayer::incoming`](crate::BalanceLayer::incoming).
+/// A layer that builds a balancer and wraps it in [`ReplayBodies`], so that the balancer accepts request bodies of any
+/// type. [`BalanceLayer::incoming`](crate::BalanceLayer::incoming) creates it.
 #[derive(Clone, Debug)]
 pub struct ReplayBodiesLayer<L>(L);
 
@@ -88,7 +92,8 @@ impl<L: Layer<C>, C> Layer<C> for ReplayBodiesLayer<L> {
 }
 
 impl<T, D, P> Balance<T, D, P> {
-    /// Wraps the bodies of incoming requests in [`Replayable`], for servers: see [`BalanceLayer::incoming`].
+    /// Returns a service for servers: it accepts requests with bodies of any type, and wraps the bodies in
+    /// [`Replayable`], so that failover can send them again. See [`BalanceLayer::incoming`].
     #[must_use]
     pub fn incoming(self) -> ReplayBodies<Self> {
         ReplayBodies::new(self)
@@ -96,10 +101,10 @@ impl<T, D, P> Balance<T, D, P> {
 }
 
 impl<T, P> BalanceLayer<T, P> {
-    /// Returns a layer for servers: its service accepts requests with bodies of any type, such as hyper's `Incoming` or axum's
-    /// `Body`, and wraps them in [`Replayable`](crate::Replayable), so that failover can send them again.
+    /// Returns a layer for servers. Its service accepts requests with bodies of any type, such as hyper's `Incoming` or
+    /// axum's `Body`. It wraps the bodies in [`Replayable`](crate::Replayable), so that failover can send them again.
     ///
-    /// The client must take the wrapped body: let the compiler infer the client's body type, or write
+    /// The client must accept the wrapped body. Let the compiler infer the client's body type, or write
     /// `build_http::<Replayable<Incoming>>()`.
     ///
     /// ```no_run

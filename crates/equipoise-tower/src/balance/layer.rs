@@ -10,10 +10,11 @@ use crate::{
     observe::{Observe, Observer},
 };
 
-/// A layer that puts a [`Balance`] over one client for all endpoints: each request is [pointed](crate::PointAt) at the
-/// endpoint that was picked for it.
+/// A layer that puts a [`Balance`] over one client for all endpoints. Each request is [changed](crate::PointAt) so that
+/// the client sends it to the endpoint that was picked.
 ///
-/// The client is any service of HTTP requests: hyper-util's client, reqwest's, or layers over one.
+/// The client is any service of HTTP requests: hyper-util's client, `ReqwestService` (feature `reqwest`), or layers
+/// over such a client.
 ///
 /// ```no_run
 /// use bytes::Bytes;
@@ -41,13 +42,14 @@ pub struct BalanceLayer<T = (), P = HttpProtocol> {
 }
 
 impl<T> BalanceLayer<T> {
-    /// A layer with the defaults of [`Balance`].
+    /// Creates a layer with the defaults of [`Balance`].
     ///
-    /// From now on the pool refuses new endpoints whose addresses cannot be used for HTTP. Endpoints with such addresses that
-    /// are already in the pool are skipped; a request for which no other endpoint is left fails with
-    /// [`Error::Address`](crate::Error::Address). Call [`check_addresses`](Self::check_addresses) to have them refused when the
-    /// layer is built. It is not part of `new`, because a layer may also be built over a pool whose endpoints are not all for
-    /// it.
+    /// From this call on, the pool refuses new endpoints whose addresses HTTP cannot use. Endpoints with such addresses
+    /// that are already in the pool stay, and requests skip them. If a request finds no other endpoint, it fails with
+    /// [`Error::Address`](crate::Error::Address).
+    ///
+    /// Call [`check_addresses`](Self::check_addresses) to get an error for such endpoints when the layer is built.
+    /// `new` does not check them, because some endpoints of the pool may not be meant for this layer.
     pub fn new(pool: Pool<T>) -> Self {
         // The result is about endpoints that are already in the pool: see `check_addresses`.
         let _ = pool.demand_addresses(dispatch::check);
@@ -56,8 +58,9 @@ impl<T> BalanceLayer<T> {
 }
 
 impl<T> BalanceLayer<T, HttpProtocol> {
-    /// Checks that the addresses of the pool's endpoints can be used for HTTP: `host:port`, or `http://` or `https://` with a
-    /// host, an optional port, and no path. A host alone is refused: its port would depend on each request's scheme.
+    /// Checks that HTTP can use the addresses of all endpoints in the pool, and returns the layer. An address is
+    /// `host:port`, or `http://` or `https://` with a host, an optional port, and no path. An address that is only a
+    /// host is refused, because its port would depend on the scheme of each request.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, Pool};
@@ -75,7 +78,8 @@ impl<T> BalanceLayer<T, HttpProtocol> {
     ///
     /// # Errors
     ///
-    /// If an endpoint in the pool has another address. Also then, the pool refuses new endpoints with such addresses.
+    /// If HTTP cannot use the address of an endpoint in the pool. The pool refuses new endpoints with such addresses
+    /// even after this error.
     pub fn check_addresses(self) -> Result<Self, InvalidSpec> {
         self.pool.demand_addresses(dispatch::check)?;
         Ok(self)
@@ -83,18 +87,22 @@ impl<T> BalanceLayer<T, HttpProtocol> {
 }
 
 impl<T, P> BalanceLayer<T, P> {
-    /// A layer for another protocol, or for [`HttpProtocol`] with settings: see [`Balance::with_protocol`].
+    /// Creates a layer with another protocol: an [`HttpProtocol`] that has settings, a
+    /// [`PlainProtocol`](crate::PlainProtocol), or your own [`Protocol`](crate::Protocol). It does not check the
+    /// addresses of endpoints. With an [`HttpProtocol`], [`check_addresses`](Self::check_addresses) does.
     pub fn with_protocol(pool: Pool<T>, protocol: P) -> Self {
         Self { pool, settings: Settings::new(protocol) }
     }
 
-    /// See [`Balance::max_attempts`].
+    /// Sets the maximum number of attempts for one request, including the first one. Default: 4. 0 counts as 1. See
+    /// [`Balance::max_attempts`].
     #[must_use]
     pub fn max_attempts(mut self, max_attempts: usize) -> Self {
         self.settings.max_attempts = max_attempts.max(1);
         self
     }
 
+    /// Sets how long a request may wait in the pool's queue if no endpoint can take it. Default: requests do not wait.
     /// See [`Balance::queue_timeout`].
     #[must_use]
     pub fn queue_timeout(mut self, timeout: Duration) -> Self {
@@ -102,21 +110,23 @@ impl<T, P> BalanceLayer<T, P> {
         self
     }
 
-    /// See [`Balance::ready_timeout`].
+    /// Sets how long a request waits until the endpoint's service is ready, before it goes to another endpoint.
+    /// Default: 50 ms. See [`Balance::ready_timeout`].
     #[must_use]
     pub fn ready_timeout(mut self, timeout: Duration) -> Self {
         self.settings.ready_timeout = timeout;
         self
     }
 
-    /// See [`Balance::attempt_timeout`].
+    /// Sets the maximum time of one attempt, from the pick of an endpoint to the head of the response. Default: no
+    /// limit. See [`Balance::attempt_timeout`].
     #[must_use]
     pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
         self.settings.attempt_timeout = Some(timeout);
         self
     }
 
-    /// See [`Balance::observe`].
+    /// Sets the observer that receives the events of requests. Default: no observer. See [`Balance::observe`].
     #[must_use]
     pub fn observe(mut self, observe: impl Observe) -> Self {
         self.settings.observer = Observer::new(observe);

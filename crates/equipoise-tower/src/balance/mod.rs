@@ -1,4 +1,4 @@
-//! The balancer as a tower service.
+//! The balancer [`Balance`] as a tower service, and its layers.
 
 mod attempt;
 mod future;

@@ -1,4 +1,4 @@
-//! What is decided about one request before its first attempt, and how many attempts it may still make.
+//! Decisions about a request: where it may go, how long it may wait, and how many attempts it may still make.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -10,20 +10,23 @@ use crate::{
     protocol::{Attempt, NestedRetries, Protocol},
 };
 
-/// What decides where a request goes: its key, its placement and the excluded endpoints. It is computed once per request and
-/// used for each of its picks.
+/// The data that decides where a request goes: its key, its placement and the excluded endpoints. It is computed once
+/// for each request and used for each of its picks.
 pub(super) struct Routing {
-    /// The key that the protocol has read off the request.
+    /// The key that the protocol has read from the request.
     key: Option<Key>,
-    /// The placement of a layer above, without its exclusions. Boxed, because few requests have one.
+    /// The placement that a layer above the balancer has set, without its exclusions. Boxed, because few requests have
+    /// one.
     placement: Option<Box<Placement>>,
-    /// Endpoints that must not be picked: those that the placement excludes, and those that the request has left.
+    /// The endpoints that must not be picked: those that the placement excludes, and those that the request was sent to
+    /// before.
     pub(super) excluded: Vec<EndpointId>,
-    /// How long the request may wait in the queue. `None`: it may not wait.
+    /// How long the request may wait in the queue. `None` if it may not wait.
     pub(super) queue_timeout: Option<Duration>,
 }
 
-/// An owned copy of a key. Short keys need no allocation: a UUID without hyphens has 32 bytes, a 64-bit number at most 20.
+/// An owned copy of a key. Short keys need no allocation: a UUID without hyphens has 32 bytes, and a 64-bit number has
+/// at most 20.
 enum Key {
     Short { length: u8, bytes: [u8; Key::SHORT] },
     Long(Box<[u8]>),
@@ -52,8 +55,8 @@ impl Key {
 }
 
 impl Routing {
-    /// Reads the key off the request, and removes the placement from it, because the placement is not meant for balancers
-    /// below.
+    /// Reads the key from the request, and removes the placement from it, because the placement is not meant for
+    /// balancers below.
     pub(super) fn of<P, Req, Res>(protocol: &P, request: &mut Req, queue_timeout: Option<Duration>) -> Self
     where
         P: Protocol<Req, Res>,
@@ -65,7 +68,7 @@ impl Routing {
         Self { key, placement: placement.map(Box::new), excluded, queue_timeout }
     }
 
-    /// Returns the request as the pool sees it.
+    /// Returns the request in the form that the pool needs for a pick.
     pub(super) fn request(&self) -> PickRequest<'_> {
         let request = PickRequest::new().exclude(&self.excluded);
         let request = match &self.key {
@@ -79,27 +82,29 @@ impl Routing {
     }
 }
 
-/// The attempts that a request has made, and those that it may still make.
+/// Counts the attempts that a request has made, and those that it may still make.
 pub(super) struct Progress {
-    /// The number of attempts that have begun. An attempt that left its endpoint without waiting, because that was known not
-    /// to be ready, is not counted.
+    /// The number of attempts that have begun. An attempt is not counted if it left its endpoint without waiting,
+    /// because the endpoint was known not to be ready.
     pub(super) attempts: usize,
     /// Whether an endpoint may have processed the request in one of the attempts.
     pub(super) maybe_processed: bool,
     max_attempts: usize,
-    /// How many endpoints the request has left before they got it, because their services were not ready.
+    /// The number of endpoints that the request has left before it was sent, because their services were not ready.
     moves: usize,
-    /// For how many of these the request has waited. They count in `attempts`, but not against `max_attempts`.
+    /// The number of endpoints that the request has waited for and then left. They count in `attempts`, but not against
+    /// `max_attempts`.
     waited_moves: usize,
-    /// The retries that this balancer shares with others, if it is below a balancer that retries.
+    /// The retries that this balancer shares with other balancers. `None` if no balancer above this one retries.
     above: Option<NestedRetries>,
-    /// The retries that balancers below this one share.
+    /// The retries that the balancers below this one share.
     below: Option<NestedRetries>,
 }
 
 impl Progress {
-    /// The maximum number of moves. Then the request waits even for an endpoint that is known not to be ready. Each move adds
-    /// to the list of excluded endpoints, which every pick reads.
+    /// The maximum number of moves to another endpoint. After them, the request waits even for an endpoint that is
+    /// known not to be ready. The number is limited because each move adds to the list of excluded endpoints, which
+    /// each pick reads.
     const MAX_MOVES: usize = 16;
 
     pub(super) fn new(max_attempts: usize, outer: Option<&Attempt>) -> Self {
@@ -108,7 +113,7 @@ impl Progress {
         Self { attempts: 0, maybe_processed: false, max_attempts, moves: 0, waited_moves: 0, above, below }
     }
 
-    /// Counts an attempt at this endpoint, and returns its extension.
+    /// Counts an attempt at this endpoint, and returns its extension for the request.
     pub(super) fn begin(&mut self, endpoint: &EndpointId) -> Attempt {
         self.attempts += 1;
         self.attempt(endpoint)
@@ -144,14 +149,17 @@ impl Progress {
         self.attempts.saturating_sub(self.waited_moves) < self.max_attempts
     }
 
-    /// Returns whether the request may leave an endpoint whose service is not ready, without using up a retry.
+    /// Returns whether the request may leave an endpoint whose service is not ready, without using a retry.
     pub(super) fn may_move(&self) -> bool {
         self.moves < Self::MAX_MOVES
     }
 
-    /// Takes the permission to leave the endpoint of the current attempt, whose service is not ready. Returns false if there
-    /// is none. Such a move is no retry, because the endpoint never got the request. After [`MAX_MOVES`](Self::MAX_MOVES),
-    /// only a request that has `waited` may leave, and this uses up a retry. An attempt that has not waited is not counted.
+    /// Takes the permission to leave the endpoint of the current attempt, whose service is not ready. Returns false if
+    /// there is no permission.
+    ///
+    /// Such a move is no retry, because the request was not sent to the endpoint. After [`MAX_MOVES`](Self::MAX_MOVES)
+    /// moves, only a request that has `waited` may leave its endpoint, and this uses a retry. An attempt that has not
+    /// waited is not counted.
     pub(super) fn take_move(&mut self, waited: bool) -> bool {
         if !self.may_move() {
             return waited && self.take_retry();

@@ -17,24 +17,25 @@ use crate::{
 
 /// A [`Service`] that sends each request to an endpoint of a pool.
 ///
-/// Make it with [`new`](Self::new) if the pool's targets are services, and with [`BalanceLayer`](crate::BalanceLayer) if one
-/// client serves all endpoints.
+/// Use [`new`](Self::new) if the pool's targets (the values that are stored with the endpoints) are services. Use
+/// [`BalanceLayer`](crate::BalanceLayer) if one client serves all endpoints.
 ///
-/// It is `Clone + Send + Sync`, without a buffer or a worker task. Clones share the pool. The endpoint is picked in `call`,
-/// where the request is known, so the balancer itself is always ready. The response future waits until the endpoint's
-/// service is ready; if there is another endpoint, for at most [`ready_timeout`](Self::ready_timeout).
+/// A balancer is `Clone + Send + Sync`, and has no buffer and no worker task. Clones share the pool. The endpoint is
+/// picked in `call`, when the request is known, so the balancer itself is always ready. The response future waits until
+/// the endpoint's service is ready. If there is another endpoint, it waits for at most
+/// [`ready_timeout`](Self::ready_timeout).
 ///
 /// - **Lease**: a request counts as in flight at its endpoint until the response body has ended or was dropped.
-/// - **Failover**: a request that did not reach an endpoint goes to another one, whatever its method, if its body can be
-///   [sent again](crate::Replay). So does an idempotent request whose connection broke before a response began. A request
-///   never goes to the same endpoint twice, and to at most [`max_attempts`](Self::max_attempts) endpoints. See
-///   [`FailureStage`](crate::FailureStage) and [`ErrorClass`](crate::ErrorClass).
-/// - **Layers below**: they must send each request once. Redirects (tower-http's `FollowRedirect`) and retries
-///   (`tower::retry`, or a client's own) belong above the balancer. Below it, the error of their last request would be taken
-///   for that of the first one, which the endpoint may have processed.
+/// - **Failover**: a request that did not reach its endpoint goes to another one, whatever its method, if its body can
+///   be [sent again](crate::Replay). An idempotent request also goes to another endpoint if its connection broke before
+///   a response began. A request is sent at most [`max_attempts`](Self::max_attempts) times, and never to the same
+///   endpoint twice. See [`FailureStage`](crate::FailureStage) and [`ErrorClass`](crate::ErrorClass).
+/// - **Layers below** the balancer must send each request once. Put redirects (tower-http's `FollowRedirect`) and
+///   retries (`tower::retry`) above the balancer, and turn off the retries of the client. Otherwise the balancer takes
+///   the error of their last request for the error of the first one, which the endpoint may have processed.
 /// - **Queue**: if no endpoint can be picked, the request fails at once, or waits for up to
-///   [`queue_timeout`](Self::queue_timeout). A request that has failed at one endpoint and finds the others full waits too;
-///   if none gets free in time, it fails with its first error.
+///   [`queue_timeout`](Self::queue_timeout). A request that has failed at one endpoint also waits if the other
+///   endpoints are full. If none of them can take it in time, it fails with the error of its last attempt.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -64,15 +65,17 @@ pub struct Balance<T, D = Targets, P = HttpProtocol> {
 }
 
 impl<T> Balance<T> {
-    /// A balancer for HTTP over a pool whose targets are services.
+    /// Creates a balancer for HTTP over a pool whose targets are services. (A target is the value that is stored with
+    /// an endpoint, here the service that sends requests to it.)
     pub fn new(pool: Pool<T>) -> Self {
         Self::build(pool, Targets, Settings::new(HttpProtocol::new()))
     }
 }
 
 impl<T, P> Balance<T, Targets, P> {
-    /// A balancer over a pool whose targets are services, with an [`HttpProtocol`] that has settings, a
-    /// [`PlainProtocol`](crate::PlainProtocol), or a [`Protocol`] of your own.
+    /// Creates a balancer over a pool whose targets are services, with another protocol: an [`HttpProtocol`] that has
+    /// settings, a [`PlainProtocol`](crate::PlainProtocol), or your own [`Protocol`]. (A target is the value that is
+    /// stored with an endpoint, here the service that sends requests to it.)
     pub fn with_protocol(pool: Pool<T>, protocol: P) -> Self {
         Self::build(pool, Targets, Settings::new(protocol))
     }
@@ -92,25 +95,28 @@ impl<T, D, P> Balance<T, D, P> {
         Self::build(self.core.pool.clone(), self.dispatch, settings)
     }
 
-    /// The maximum number of endpoints that one request is sent to, the first included. Default: 4, as in HAProxy (three
-    /// retries). 1 means no failover; 0 counts as 1.
+    /// Sets the maximum number of attempts for one request, including the first one. Each attempt goes to another
+    /// endpoint. Default: 4, as in HAProxy (three retries). 1 means that a failed request is not retried. 0 counts as
+    /// 1.
     ///
-    /// A request ends with the first response, and never goes to the same endpoint twice. So the maximum is reached only if
-    /// that many endpoints fail the request: with `max_attempts(100)` and 100 endpoints that all refuse connections, each request
-    /// makes 100 attempts. There is no retry budget over all requests. If many endpoints can fail at once, keep the number
-    /// small, and take failing endpoints out by health checks or outlier detection.
+    /// A request ends with its first response. So a request makes many attempts only if many endpoints fail: with
+    /// `max_attempts(100)` and 100 endpoints that all refuse connections, each request makes 100 attempts. There is no
+    /// retry budget over all requests. If many endpoints can fail at once, keep the number small, and use health checks
+    /// or outlier detection, so that failing endpoints get no requests.
     ///
-    /// An endpoint that the request leaves because its service did not get ready is not counted: the endpoint never got the
-    /// request. See [`ready_timeout`](Self::ready_timeout).
+    /// An attempt does not count against the maximum if the service of its endpoint was not ready and the request went
+    /// to another endpoint: see [`ready_timeout`](Self::ready_timeout).
     ///
-    /// **Nested balancers**: if the endpoints of a balancer are balancers, attempts do not multiply. For each request, all
-    /// balancers below one that retries share the retries of the first balancer below it. With the default, a
-    /// request makes at most 4 + 3 = 7 attempts at servers, however many balancers are nested, and not 4 × 4 or 4 × 4 × 4.
-    /// The outer balancer's retries come on top, so that it can still try each of its endpoints. This is carried by the
-    /// [`Attempt`](crate::Attempt) extension of the request: services between the balancers must hand it on, and
-    /// protocols other than [`HttpProtocol`] must implement [`Protocol::on_attempt`] and [`Protocol::outer_attempt`]
-    /// ([`PlainProtocol`](crate::PlainProtocol) does not, since its requests have no place for it). A retry layer above the outermost
-    /// balancer still multiplies its attempts.
+    /// **Nested balancers**: if the endpoints of a balancer are balancers, attempts do not multiply. For each request,
+    /// all balancers below the outermost retrying balancer share one number of retries: the number that the first
+    /// balancer below it has. The retries of the outermost balancer are additional, so that it can still try each of
+    /// its endpoints. With the defaults, a request makes at most 4 + 3 = 7 attempts at servers, however many balancers
+    /// are nested, and not 4 × 4 or 4 × 4 × 4.
+    ///
+    /// The [`Attempt`](crate::Attempt) extension of the request carries this number, so services between the balancers
+    /// must keep the extension. Protocols other than [`HttpProtocol`] must implement [`Protocol::on_attempt`] and
+    /// [`Protocol::outer_attempt`]. [`PlainProtocol`](crate::PlainProtocol) does not, because its requests have no
+    /// extensions. A retry layer above the outermost balancer still multiplies attempts.
     #[must_use]
     pub fn max_attempts(self, max_attempts: usize) -> Self
     where
@@ -119,9 +125,13 @@ impl<T, D, P> Balance<T, D, P> {
         self.change(|settings| settings.max_attempts = max_attempts.max(1))
     }
 
-    /// How long a request may wait in the pool's queue if no endpoint can be picked. It goes on as soon as an endpoint joins,
-    /// comes up or has capacity. The time of all waits of a request counts together, from the first one. Default: requests do
-    /// not wait and fail at once. Needs tokio's timer.
+    /// Sets how long a request may wait in the pool's queue if no endpoint can be picked. The request continues as soon
+    /// as an endpoint joins, comes up or has capacity. If a request waits several times, the timeout limits the time
+    /// since its first wait began. Default: requests do not wait and fail at once. With 0, a request waits for at most
+    /// about 1 ms, the resolution of tokio's timer.
+    ///
+    /// Needs a tokio runtime with its timer turned on. Without it, the response future panics when the request has to
+    /// wait.
     #[must_use]
     pub fn queue_timeout(self, timeout: Duration) -> Self
     where
@@ -130,30 +140,36 @@ impl<T, D, P> Balance<T, D, P> {
         self.change(|settings| settings.queue_timeout = Some(timeout))
     }
 
-    /// How long a request waits until the service of the picked endpoint is ready (`poll_ready`), before it goes to another
-    /// endpoint. Default: 50 ms. Needs tokio's timer; without it there is no bound.
+    /// Sets how long a request waits until the service of the picked endpoint is ready (`poll_ready`), before it goes
+    /// to another endpoint. Default: 50 ms. With 0, it goes to another endpoint almost at once. Needs a tokio runtime
+    /// with its timer turned on; without it, there is no limit.
     ///
-    /// If the service does not get ready in time, its endpoint gets the verdict
-    /// [`Overloaded`](equipoise_core::Verdict::Overloaded). Strategies then send it fewer requests. Outlier detection does not
-    /// eject it, since a service that is not ready may only be busy. During the next second, other requests that find it not
-    /// ready go elsewhere at once; then one of them waits again. There is no cost for services that are ready at once.
+    /// If the service is not ready in time, its endpoint gets the verdict
+    /// [`Overloaded`](equipoise_core::Verdict::Overloaded). Strategies then send it fewer requests. Outlier detection
+    /// does not eject it, because a service that is not ready may only be busy. During the next second, other requests
+    /// that find the service not ready go to another endpoint at once. Then one request waits for it again.
     ///
-    /// Going elsewhere is no retry, so it does not count against [`max_attempts`](Self::max_attempts), except after 16
-    /// endpoints. [`Attempt::number`](crate::Attempt::number) and [`Error::attempts`] include the endpoints that were waited for.
+    /// Such a move to another endpoint does not count against [`max_attempts`](Self::max_attempts), until the request
+    /// has left 16 endpoints. [`Attempt::number`](crate::Attempt::number) and [`Error::attempts`] include the endpoints
+    /// that the request waited for.
     ///
-    /// A request that cannot go elsewhere waits without a limit: use [`attempt_timeout`](Self::attempt_timeout) or a time-out
-    /// above the balancer. There are three such cases:
+    /// In these cases, the request cannot go to another endpoint and waits without a limit:
     ///
-    /// - The pool has no other endpoint that the request can go to. If the others are full and there is a
-    ///   [`queue_timeout`](Self::queue_timeout), the request waits for them in the queue instead.
+    /// - The pool has no other endpoint that can take the request. (If the others are full and there is a
+    ///   [`queue_timeout`](Self::queue_timeout), the request waits for them in the queue instead.)
     /// - The request has left 16 endpoints that were not ready, and has no retry left.
-    /// - One client serves all endpoints ([`BalanceLayer`](crate::BalanceLayer)), and the request has no retry left, such as with
-    ///   `max_attempts(1)`. Going elsewhere would not help: such a client does not know the request's endpoint before it is
-    ///   ready.
+    /// - One client serves all endpoints ([`BalanceLayer`](crate::BalanceLayer)), and the request has no retry left,
+    ///   for example with `max_attempts(1)`. The wait would be the same for another endpoint, because the client does
+    ///   not know the endpoint before it is ready.
+    /// - One client serves all endpoints, and the protocol keeps no requests (a [`PlainProtocol`](crate::PlainProtocol)
+    ///   without `repeat`).
     ///
-    /// The default leaves time for a second attempt to callers with a time-out of 100 ms. It is longer than it takes to
-    /// connect within a region. Services that connect in `poll_ready` over longer distances, or that queue requests there on
-    /// purpose, need a longer time.
+    /// To limit the time in these cases, use [`attempt_timeout`](Self::attempt_timeout) or a timeout above the
+    /// balancer.
+    ///
+    /// With the default, a caller with a timeout of 100 ms has time for a second attempt, and a service has time to
+    /// connect within a region. Set a longer time for services that connect in `poll_ready` over longer distances, or
+    /// that queue requests there on purpose.
     #[must_use]
     pub fn ready_timeout(self, timeout: Duration) -> Self
     where
@@ -162,14 +178,16 @@ impl<T, D, P> Balance<T, D, P> {
         self.change(|settings| settings.ready_timeout = timeout)
     }
 
-    /// How long an attempt may take from the pick to the head of the response. Default: no limit. Needs tokio's timer;
-    /// without it there is no limit.
+    /// Sets the maximum time of one attempt, from the pick of an endpoint to the head of the response. The time
+    /// includes the wait until the service is ready ([`ready_timeout`](Self::ready_timeout)). It does not include the
+    /// wait in the queue and the response body. Default: no limit. With 0, an attempt fails unless it gets its response
+    /// almost at once. Needs a tokio runtime with its timer turned on; without it, there is no limit.
     ///
-    /// An attempt that takes longer is given up: its future is dropped, the endpoint gets the verdict
-    /// [`Failure::Timeout`](equipoise_core::Failure::Timeout), and the request goes to another endpoint if it is
-    /// idempotent or was not sent yet, and [`max_attempts`](Self::max_attempts) allows. The time includes the wait for the service to get ready
-    /// ([`ready_timeout`](Self::ready_timeout)), but not the wait in the queue and not the body. The error is an
-    /// [`AttemptTimedOut`](crate::AttemptTimedOut). For a limit on the whole request, use a time-out above the balancer.
+    /// When the time is over, the future of the attempt is dropped, and the endpoint gets the verdict
+    /// [`Failure::Timeout`](equipoise_core::Failure::Timeout). The error is an
+    /// [`AttemptTimedOut`](crate::AttemptTimedOut). The request goes to another endpoint if it is idempotent or was not
+    /// sent yet, and if [`max_attempts`](Self::max_attempts) allows another attempt. To limit the time of the whole
+    /// request, use a timeout above the balancer.
     ///
     /// ```
     /// use std::time::Duration;
@@ -207,7 +225,8 @@ impl<T, D, P> Balance<T, D, P> {
         self.change(|settings| settings.attempt_timeout = Some(timeout))
     }
 
-    /// Reports what happens to requests: see [`Observe`]. Default: no observer. A second call replaces the first.
+    /// Sets the observer, which receives an event for each step of a request: see [`Observe`]. It replaces an observer
+    /// that was set before. Default: no observer.
     #[must_use]
     pub fn observe(self, observe: impl Observe) -> Self
     where
@@ -216,8 +235,8 @@ impl<T, D, P> Balance<T, D, P> {
         self.change(|settings| settings.observer = Observer::new(observe))
     }
 
-    /// Sends the request: the same as [`Service::call`], with better compile errors. If a trait bound is not met, the compiler
-    /// names it here; for the trait's method, it only says that the method does not exist.
+    /// Sends the request. It does the same as [`Service::call`], but the compiler's errors are clearer: if a trait
+    /// bound is not met, the error names the bound.
     pub fn call<Req>(&mut self, request: Req) -> ResponseFuture<T, D, P, Req>
     where
         T: Send + Sync + 'static,
@@ -228,7 +247,8 @@ impl<T, D, P> Balance<T, D, P> {
         ResponseFuture::new(Arc::clone(&self.core), self.dispatch.clone(), request)
     }
 
-    /// Sends one request: the same as `tower::ServiceExt::oneshot`, with better compile errors. See [`call`](Self::call).
+    /// Sends the request. It does the same as `tower::ServiceExt::oneshot`, but the compiler's errors are clearer: if a
+    /// trait bound is not met, the error names the bound.
     pub fn oneshot<Req>(self, request: Req) -> ResponseFuture<T, D, P, Req>
     where
         T: Send + Sync + 'static,
@@ -239,9 +259,9 @@ impl<T, D, P> Balance<T, D, P> {
         ResponseFuture::new(self.core, self.dispatch, request)
     }
 
-    /// Returns the balancer unchanged. Fails to compile if the balancer is not a service of requests of type `Req`, with an
-    /// error that says why. Below axum's `HandleError`, the compiler would only report that `HandleError<…>` is not a
-    /// service.
+    /// Returns the balancer unchanged. It does not compile if the balancer is not a service of requests of type `Req`,
+    /// and the compiler's error says why. Without it, for example below axum's `HandleError`, the compiler would only
+    /// report that `HandleError<…>` is not a service.
     ///
     /// ```
     /// use bytes::Bytes;
@@ -267,7 +287,7 @@ impl<T, D, P> Balance<T, D, P> {
         self
     }
 
-    /// Returns the pool.
+    /// Returns the pool that the balancer picks endpoints from.
     pub fn pool(&self) -> &Pool<T> {
         &self.core.pool
     }

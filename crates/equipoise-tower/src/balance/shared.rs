@@ -1,4 +1,5 @@
-//! What all requests of a balancer share: the pool, the settings, and the endpoints whose services are not ready.
+//! The data that all requests of a balancer share: the pool, the settings, and the endpoints whose services are not
+//! ready.
 
 use std::time::Duration;
 
@@ -41,20 +42,20 @@ impl<P> Settings<P> {
     }
 }
 
-/// The endpoints whose services were not ready within `ready_timeout` for the last request that waited for them, each with
-/// the time until which other requests do not wait.
+/// The endpoints whose services were not ready within `ready_timeout`, each with the time until which other requests do
+/// not wait for it.
 ///
-/// Only requests whose endpoint's service is not ready read it.
+/// Only requests that find the service of their endpoint not ready read this list.
 #[derive(Debug, Default)]
 pub(super) struct Unready(Mutex<Vec<(EndpointId, Instant)>>);
 
 impl Unready {
-    /// How long requests skip such an endpoint. Then one request waits for it again, so an endpoint that
-    /// never gets ready delays one request a second.
+    /// How long requests skip an endpoint whose service was not ready. Then one request waits for it again, so an
+    /// endpoint that never becomes ready delays one request each second.
     const PAUSE: Duration = Duration::from_secs(1);
 
-    /// Returns whether a request may wait for the endpoint. During the pause it may not. The first request after the pause
-    /// may wait, and starts the next pause.
+    /// Returns whether a request may wait for the endpoint. During the pause, it may not. The first request after the
+    /// pause may wait, and starts the next pause.
     pub(super) fn may_wait(&self, endpoint: &EndpointId) -> bool {
         let now = Instant::now();
         match self.0.lock().iter_mut().find(|(id, _)| id == endpoint) {
@@ -67,25 +68,25 @@ impl Unready {
         }
     }
 
-    /// Starts a pause: a request has waited for the endpoint, which did not get ready.
+    /// Starts a pause for an endpoint, because its service did not become ready while a request waited for it.
     pub(super) fn timed_out(&self, endpoint: &EndpointId) {
         let now = Instant::now();
         let mut all = self.0.lock();
-        // Removes entries that are old: their endpoints have left the pool or have recovered.
+        // Removes old entries, whose endpoints have left the pool or have recovered.
         all.retain(|(id, until)| id != endpoint && *until + Self::PAUSE > now);
         all.push((endpoint.clone(), now + Self::PAUSE));
     }
 
-    /// Ends the pause: a request has waited for the endpoint, which got ready.
+    /// Ends the pause of an endpoint, because its service became ready while a request waited for it.
     pub(super) fn got_ready(&self, endpoint: &EndpointId) {
         self.0.lock().retain(|(id, _)| id != endpoint);
     }
 }
 
-/// Returns the verdict for an endpoint whose service was not ready, and whether a request has `waited` for it.
+/// Returns the verdict for an endpoint whose service was not ready. `waited` says whether a request has waited for it.
 ///
-/// `Overloaded` and not a failure: for a tower service, "not ready" means "at capacity". Strategies send such an
-/// endpoint less, but outlier detection must not eject endpoints that are busy.
+/// The verdict is `Overloaded` and not a failure, because a tower service that is not ready is at capacity. Strategies
+/// send such an endpoint less, but outlier detection must not eject endpoints that are only busy.
 pub(super) fn verdict(waited: bool) -> Verdict {
     if waited { Verdict::Overloaded { retry_after: None } } else { Verdict::Neutral }
 }
