@@ -14,13 +14,20 @@ use super::classify::Classify;
 use crate::guard::guarded;
 
 pin_project! {
-    /// A response body that holds the lease of its request. The lease is released at the end of the body, at an error, or
-    /// when the body is dropped.
+    /// A response body that holds the lease of its request. While it holds the lease, the request counts as in flight
+    /// at its endpoint. The lease ends when the body ends, fails or is dropped. This also decides the verdict of the
+    /// request:
     ///
-    /// If the body ends without an error, or is dropped before it was polled, the request has the verdict of the response's
-    /// head. An error counts as a broken connection. A body that is dropped half-way counts as cancelled by the client.
+    /// - If the body ends without an error, the verdict is that of the response's head, or of the trailers for gRPC.
+    /// - If the body fails, the verdict is [`Failure::Transport`]: the connection broke.
+    /// - If the body is dropped before it was polled, the verdict is that of the response's head. If the trailers would
+    ///   have decided the verdict, the request counts as cancelled by the client.
+    /// - If the body is dropped after it was polled and before its end, the request counts as cancelled by the client.
     ///
-    /// A response that switches protocols has no body: its lease is a [`TunnelLease`](crate::TunnelLease).
+    /// If the response's head has already decided another verdict than success, such as a failure for status 500, this
+    /// verdict stays.
+    ///
+    /// A response that switches protocols has no body. Its lease is a [`TunnelLease`](crate::TunnelLease).
     pub struct LeasedBody<B>
     where
         B: Body,
@@ -33,7 +40,8 @@ pin_project! {
     impl<B: Body> PinnedDrop for LeasedBody<B> {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
-            // Callers may stop polling once `is_end_stream` returns true, so the body may be complete without a last frame.
+            // A caller may stop polling when `is_end_stream` returns true, so a complete body may not have returned
+            // `None` yet.
             let over = this.inner.is_end_stream() || !this.held.begun;
             if over && matches!(this.held.ending, Ending::Success) {
                 this.held.end(None);
@@ -42,7 +50,7 @@ pin_project! {
     }
 }
 
-/// The lease of a response, and how it ends.
+/// The lease of a response, and how its verdict is decided at the end.
 struct HeldLease {
     lease: Option<Lease<AnyTarget>>,
     ending: Ending,
@@ -50,11 +58,11 @@ struct HeldLease {
     begun: bool,
 }
 
-/// How the verdict of a response with a lease is decided.
+/// How the verdict of a response is decided at the end of its body.
 pub(super) enum Ending {
-    /// An end without an error is a success, unless the verdict was recorded at the head.
+    /// If the body ends without an error, the verdict is success, unless another verdict was recorded at the head.
     Success,
-    /// The trailers decide.
+    /// The classifier decides the verdict by the trailers.
     Trailers(Arc<dyn Classify>),
 }
 
@@ -69,25 +77,27 @@ impl<B: Body> LeasedBody<B> {
         Self { inner, held }
     }
 
-    /// Returns a future that ends when the endpoint accepts no new clients: see [`Lease::draining`]. For long bodies that can
-    /// be ended early, such as event streams. `None` once the body has ended.
+    /// Returns a future that ends when the endpoint accepts no new sessions: it drains, is in maintenance, or has left
+    /// the pool. Use it for long bodies that can be ended early, such as event streams. `None` if the body has ended.
+    /// See [`Lease::draining`].
     pub fn draining(&self) -> Option<Closing> {
         self.held.lease.as_ref().map(Lease::draining)
     }
 
-    /// Returns a future that ends when the endpoint accepts no requests at all: see [`Lease::closing`]. `None` once the body
-    /// has ended.
+    /// Returns a future that ends when the endpoint accepts no requests at all: it is in maintenance, for example after
+    /// the deadline of a drain, or has left the pool. `None` if the body has ended. See [`Lease::closing`].
     pub fn closing(&self) -> Option<Closing> {
         self.held.lease.as_ref().map(Lease::closing)
     }
 
-    /// A body without a lease.
+    /// Creates a body without a lease.
     pub(super) fn unleased(inner: B) -> Self {
         Self { inner, held: HeldLease { lease: None, ending: Ending::Success, begun: false } }
     }
 }
 
-/// The default body, without a lease: for layers that respond by themselves, such as tonic's interceptors.
+/// Creates the default body of `B`, without a lease. For layers that respond without calling an endpoint, such as
+/// tonic's interceptors.
 impl<B: Body + Default> Default for LeasedBody<B> {
     fn default() -> Self {
         Self::unleased(B::default())
@@ -151,15 +161,17 @@ impl<B: Body + fmt::Debug> fmt::Debug for LeasedBody<B> {
     }
 }
 
-/// A response extension: the lease of a connection that has switched protocols (WebSocket and other
-/// responses with status 101, and with the feature `hyper` also CONNECT's tunnels).
+/// A response extension: the lease of a connection that has switched protocols. These are responses with status 101,
+/// such as WebSocket, and with the feature `hyper` also the tunnels of CONNECT.
 ///
-/// Such a response has no body that could hold the lease. Take the extension out of the response and keep it until the tunnel
-/// has ended. While it is kept, the connection counts as a request in flight at its endpoint, and
-/// [`Pool::idle`](equipoise_core::Pool::idle) waits for it. If it stays in the response, the lease ends with the response.
+/// Such a response has no body that could hold the lease. Take the extension out of the response and keep it until the
+/// tunnel has ended. While you keep it, the connection counts as a request in flight at its endpoint, and
+/// [`Pool::idle`](equipoise_core::Pool::idle) waits for it. If you leave it in the response, the lease ends when the
+/// response is dropped.
 ///
-/// The connection stays open when the endpoint drains, is set to maintenance or leaves the pool. The tunnel learns of it by
-/// [`draining`](Self::draining) and [`closing`](Self::closing), and should end by itself.
+/// The balancer does not close the connection when the endpoint drains, is set to maintenance or leaves the pool.
+/// [`draining`](Self::draining) and [`closing`](Self::closing) report these events. The code that runs the tunnel
+/// should then end it.
 ///
 /// ```
 /// use equipoise_tower::TunnelLease;
@@ -184,15 +196,17 @@ impl TunnelLease {
         Self { lease: Arc::new(lease) }
     }
 
-    /// Returns a future that ends when the endpoint accepts no new clients: it drains, is in maintenance, or has left the
-    /// pool. The tunnel then has until the deadline of the drain to end. Do not use it for clients that are bound to the
-    /// endpoint: while it only drains, they would come back to it. See [`Lease::draining`].
+    /// Returns a future that ends when the endpoint accepts no new sessions: it drains, is in maintenance, or has left
+    /// the pool. If the endpoint drains, the tunnel should end before the deadline of the drain.
+    ///
+    /// Do not use it for a client whose session is bound to the endpoint: while the endpoint drains, the client would
+    /// reconnect to the same endpoint. Use [`closing`](Self::closing) for it. See [`Lease::draining`].
     pub fn draining(&self) -> Closing {
         self.lease.draining()
     }
 
-    /// Returns a future that ends when the endpoint accepts no requests at all: the deadline of its drain has passed, it is
-    /// in maintenance, or it has left the pool. See [`Lease::closing`].
+    /// Returns a future that ends when the endpoint accepts no requests at all: it is in maintenance, for example after
+    /// the deadline of a drain, or has left the pool. See [`Lease::closing`].
     pub fn closing(&self) -> Closing {
         self.lease.closing()
     }

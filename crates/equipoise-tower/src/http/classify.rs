@@ -7,24 +7,25 @@ use http::{
 
 use crate::error_class::ErrorClass;
 
-/// A request without its body, for closures.
+/// The head of an HTTP request: all of the request except its body. The closures of
+/// [`HttpProtocol`](crate::HttpProtocol), such as the one that returns a key, get it.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct RequestHead<'r> {
-    /// The method.
+    /// The method of the request.
     pub method: &'r Method,
-    /// The URI, before the request is pointed at an endpoint.
+    /// The URI of the request, before it is changed to the address of an endpoint.
     pub uri: &'r Uri,
-    /// The HTTP version.
+    /// The HTTP version of the request.
     pub version: Version,
-    /// The headers.
+    /// The headers of the request.
     pub headers: &'r HeaderMap,
-    /// The request's extensions: what earlier layers noted, such as the peer's address.
+    /// The extensions of the request, in which earlier layers store values such as the address of the peer.
     pub extensions: &'r Extensions,
 }
 
 impl<'r> RequestHead<'r> {
-    /// The head of `request`.
+    /// Returns the head of `request`.
     pub fn of<B>(request: &'r Request<B>) -> Self {
         Self {
             method: request.method(),
@@ -35,7 +36,7 @@ impl<'r> RequestHead<'r> {
         }
     }
 
-    /// The head in `parts`.
+    /// Returns the request head that consists of `parts`.
     pub fn of_parts(parts: &'r Parts) -> Self {
         Self {
             method: &parts.method,
@@ -47,22 +48,23 @@ impl<'r> RequestHead<'r> {
     }
 }
 
-/// A response without its body, for closures and for [`Classify`](crate::Classify).
+/// The head of an HTTP response: all of the response except its body. A [`Classify`](crate::Classify) or a closure gets
+/// it.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct ResponseHead<'r> {
-    /// The status.
+    /// The status of the response.
     pub status: StatusCode,
-    /// The HTTP version.
+    /// The HTTP version of the response.
     pub version: Version,
-    /// The headers.
+    /// The headers of the response.
     pub headers: &'r HeaderMap,
-    /// The response's extensions: what the inner services noted.
+    /// The extensions of the response, in which the services below the balancer store values.
     pub extensions: &'r Extensions,
 }
 
 impl<'r> ResponseHead<'r> {
-    /// The head of `response`.
+    /// Returns the head of `response`.
     pub fn of<B>(response: &'r Response<B>) -> Self {
         Self {
             status: response.status(),
@@ -73,22 +75,23 @@ impl<'r> ResponseHead<'r> {
     }
 }
 
-/// Judges responses and errors: what counts against the endpoint, and which errors may be retried.
+/// Classifies HTTP responses and errors: which verdict the endpoint gets, and which errors may be retried.
 ///
-/// Every closure from a response's head to a [`Verdict`] is one. For a closure from errors, see
+/// A closure from a [`ResponseHead`] to a [`Verdict`] implements it. To classify errors with a closure, see
 /// [`HttpProtocol::classify_error`](crate::HttpProtocol::classify_error).
 pub trait Classify: Send + Sync + 'static {
-    /// Returns the verdict by the response's head; `None` if it is decided by the trailers.
+    /// Returns the verdict for a response, judged by its head. `None` if [`trailers`](Self::trailers) decides the
+    /// verdict at the end of the body.
     fn response(&self, head: ResponseHead<'_>) -> Option<Verdict>;
 
-    /// Returns the verdict at the end of the body, if [`response`](Self::response) returned `None`. `trailers` is `None` if the
-    /// body had none. By default [`Verdict::Success`].
+    /// Returns the verdict at the end of the body. Called only if [`response`](Self::response) returned `None`.
+    /// `trailers` is `None` if the body had no trailers. Default: [`Verdict::Success`].
     fn trailers(&self, _trailers: Option<&HeaderMap>) -> Verdict {
         Verdict::Success
     }
 
-    /// Returns what the error of an attempt without a response means: what counts against the endpoint, and whether the request
-    /// may be sent to another one. By default [`ErrorClass::of`].
+    /// Returns what the error of an attempt without a response means: the verdict for the endpoint, and whether the
+    /// request may be sent to another endpoint. Default: [`ErrorClass::of`].
     fn error(&self, error: &(dyn std::error::Error + 'static)) -> ErrorClass {
         ErrorClass::of(error)
     }
@@ -103,34 +106,41 @@ where
     }
 }
 
-/// The default: by HTTP status, and for gRPC by its status.
+/// The default [`Classify`]. It judges a response by its HTTP status, and a gRPC response by its gRPC status.
 ///
-/// | response | verdict |
+/// | HTTP response | verdict |
 /// | --- | --- |
-/// | 429 | overloaded, for as long as its `Retry-After` says (seconds; a date counts as not said) |
-/// | 503 with `Retry-After` | unavailable, for as long as it says (the same) |
-/// | 408 without any header field | time-out |
-/// | any other 408 | neutral |
-/// | 502, 503, 504 | failure of something behind the endpoint |
-/// | 501, 505 | success: the request asked for what is not there |
-/// | other 5xx | failure of the endpoint |
-/// | any other | success |
+/// | 429 | `Overloaded`, for the time in `Retry-After` |
+/// | 503 with `Retry-After` | `Unavailable`, for the time in `Retry-After` |
+/// | 408 without any header field | `Failure(Timeout)` |
+/// | any other 408 | `Neutral` |
+/// | 502, 503, 504 | `Failure(Gateway)`: a server behind the endpoint failed |
+/// | 501, 505 | `Success`: the endpoint works, but does not support the request |
+/// | other 5xx | `Failure(Server)`: the endpoint failed |
+/// | any other | `Success` |
 ///
-/// An endpoint that sends 408 has not received the whole request in time (RFC 9110, 15.5.9): the client was too slow. A 408 without any header field was not sent by an endpoint, since servers with a clock send `Date` (RFC 9110,
-/// 6.6.1): it is how tower-http's `TimeoutLayer` below the balancer says that the endpoint took too long. The client gets
-/// that 408 as it is; with `TimeoutLayer::with_status_code` it gets 504, which counts as the failure of a gateway.
+/// `Retry-After` must be a number of seconds. A date counts as no time.
 ///
-/// A response of type `application/grpc` with status 200 is judged by `grpc-status`, in the head or in the trailers:
+/// An endpoint sends 408 if it did not receive the whole request in time (RFC 9110, 15.5.9): the client was too slow,
+/// so the verdict is `Neutral`. Such a response has header fields, because servers with a clock send `Date` (RFC 9110,
+/// 6.6.1).
+///
+/// A 408 without any header field was not sent by an endpoint. tower-http's `TimeoutLayer` below the balancer returns
+/// it if the endpoint took too long. The client gets this 408 unchanged. With `TimeoutLayer::with_status_code`, the
+/// layer can return 504 instead, which counts as `Failure(Gateway)`.
+///
+/// A response of type `application/grpc` with HTTP status 200 is judged by the field `grpc-status` in its head or its
+/// trailers:
 ///
 /// | gRPC status | verdict |
 /// | --- | --- |
-/// | 14 `UNAVAILABLE` | failure of something behind the endpoint |
-/// | 2 `UNKNOWN`, 13 `INTERNAL`, 15 `DATA_LOSS` | failure of the endpoint |
-/// | 4 `DEADLINE_EXCEEDED` | time-out |
-/// | 8 `RESOURCE_EXHAUSTED` | overloaded |
-/// | 1 `CANCELLED` | neutral |
-/// | no status at the end | broken connection |
-/// | any other | success |
+/// | 14 `UNAVAILABLE` | `Failure(Gateway)`: a server behind the endpoint failed |
+/// | 2 `UNKNOWN`, 13 `INTERNAL`, 15 `DATA_LOSS` | `Failure(Server)`: the endpoint failed |
+/// | 4 `DEADLINE_EXCEEDED` | `Failure(Timeout)` |
+/// | 8 `RESOURCE_EXHAUSTED` | `Overloaded` |
+/// | 1 `CANCELLED` | `Neutral` |
+/// | no status at the end | `Failure(Transport)`: the connection broke |
+/// | any other | `Success` |
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ClassifyHttp;
 
@@ -162,8 +172,8 @@ impl Classify for ClassifyHttp {
 
 const GRPC_STATUS: &str = "grpc-status";
 
-/// `application/grpc` or `application/grpc+…`, with or without parameters, in any case (RFC 9110, 8.3.1 and 5.6.6); not
-/// `application/grpc-web`.
+/// Returns whether the content type is `application/grpc` or `application/grpc+…`, with or without parameters, in upper
+/// or lower case (RFC 9110, 8.3.1 and 5.6.6). False for `application/grpc-web`.
 fn is_grpc(headers: &HeaderMap) -> bool {
     const GRPC: &[u8] = b"application/grpc";
     let content_type = headers.get(header::CONTENT_TYPE).map_or(&[][..], HeaderValue::as_bytes);

@@ -1,4 +1,5 @@
-//! HTTP: what to read off requests and responses, and the body that carries the lease.
+//! The protocol of HTTP requests and responses: keys, idempotence, verdicts of responses, and the response body that
+//! holds the lease.
 
 mod body;
 mod classify;

@@ -17,17 +17,17 @@ use crate::{
     replay::Replay,
 };
 
-/// The protocol of [`http`] requests and responses, the default.
+/// The [`Protocol`] of [`http`] requests and responses. It is the default of [`Balance`](crate::Balance).
 ///
-/// - The lease lasts until the response body has ended, failed or been dropped.
-/// - Responses are judged by [`ClassifyHttp`]: by status, `Retry-After` and gRPC status. [`classify`](Self::classify) sets
-///   another classifier.
+/// - The lease of a request lasts until the response body has ended, has failed or was dropped.
+/// - Responses are judged by [`ClassifyHttp`]: by status, `Retry-After` and gRPC status. [`classify`](Self::classify)
+///   sets another classifier.
 /// - GET, HEAD and OPTIONS count as idempotent. [`idempotent`](Self::idempotent) adds other requests.
-/// - A request's [`Placement`] extension decides where it goes. If it has a binding, the response has a [`BindingOutcome`]
-///   extension.
+/// - A request's [`Placement`] extension decides where the request goes. If it has a binding, the response has a
+///   [`BindingOutcome`] extension.
 /// - A response that switches protocols has the lease as a [`TunnelLease`] extension.
-/// - Every response has a [`ServedBy`] extension. [`header`](Self::header) adds a header with the same information.
-/// - The request of each attempt and the response have an [`Attempt`] extension: the attempt's number and endpoint.
+/// - Each response has a [`ServedBy`] extension. [`header`](Self::header) adds a header with the same information.
+/// - The request of each attempt and the response have an [`Attempt`] extension with the attempt's number and endpoint.
 ///
 /// ```
 /// use equipoise_core::Verdict;
@@ -60,21 +60,23 @@ type KeyFn = dyn for<'r> Fn(RequestHead<'r>) -> Option<Cow<'r, [u8]>> + Send + S
 type IdempotentFn = dyn Fn(RequestHead<'_>) -> bool + Send + Sync;
 
 impl HttpProtocol {
-    /// The defaults.
+    /// Creates the protocol with its defaults: no keys, responses judged by [`ClassifyHttp`], GET, HEAD and OPTIONS
+    /// idempotent, at most 64 KiB of a body kept, no header added.
     pub fn new() -> Self {
         Self {
             key: None,
             classify: Arc::new(ClassifyHttp),
             classify_error: None,
             idempotent: None,
-            // As in linkerd.
+            // The same limit as in linkerd.
             max_replay_bytes: 64 * 1024,
             header: None,
         }
     }
 
-    /// The key of a request, for strategies that place requests by key. Called once per request. A panic in it counts as no
-    /// key.
+    /// Sets a closure that returns the key of a request, or `None` if the request has no key. Hashing strategies send
+    /// requests with the same key to the same endpoint. The closure is called once per request. If it panics, the
+    /// request has no key. Default: no request has a key.
     #[must_use]
     pub fn key(
         mut self,
@@ -84,16 +86,18 @@ impl HttpProtocol {
         self
     }
 
-    /// How responses and errors are judged: a [`Classify`], or a closure from the response's head to a verdict. Default:
-    /// [`ClassifyHttp`]. A panic in it counts as [`Verdict::Neutral`].
+    /// Sets how responses and errors are classified: by a [`Classify`], or by a closure from the response's head to a
+    /// verdict. If it panics, the verdict of a response is [`Verdict::Neutral`], and the class of an error is
+    /// [`ErrorClass::of`] the error. Default: [`ClassifyHttp`].
     #[must_use]
     pub fn classify(mut self, classify: impl Classify) -> Self {
         self.classify = Arc::new(classify);
         self
     }
 
-    /// What errors of attempts mean, in place of [`Classify::error`]: what counts against the endpoint, and which requests
-    /// may be sent to another one. If it panics, [`ErrorClass::of`] is used. See [`ErrorClass`] for an example.
+    /// Sets a closure that returns what the error of an attempt means: the verdict for the endpoint, and whether the
+    /// request may be sent to another endpoint. It is called instead of [`Classify::error`]. If it panics,
+    /// [`ErrorClass::of`] is used. Default: [`Classify::error`]. See [`ErrorClass`] for an example.
     #[must_use]
     pub fn classify_error(
         mut self,
@@ -103,31 +107,34 @@ impl HttpProtocol {
         self
     }
 
-    /// Which requests are idempotent, in addition to GET, HEAD and OPTIONS: they may be sent again although an endpoint may
-    /// have processed them. A panic in it counts as false.
+    /// Sets a closure that returns whether a request is idempotent. Such a request may be sent again although an
+    /// endpoint may have processed it. GET, HEAD and OPTIONS are always idempotent. If the closure panics, this counts
+    /// as false. Default: no other request is idempotent.
     #[must_use]
     pub fn idempotent(mut self, idempotent: impl Fn(RequestHead<'_>) -> bool + Send + Sync + 'static) -> Self {
         self.idempotent = Some(Arc::new(idempotent));
         self
     }
 
-    /// The maximum number of bytes that are kept of a request body that cannot be copied, while an attempt takes it. Default:
-    /// 64 KiB. 0 keeps nothing.
+    /// Sets how many bytes of a request body are kept during an attempt, so that the body can be sent again. It
+    /// concerns bodies that cannot be copied. Bodies that can be copied, such as [`Full`](http_body_util::Full), have
+    /// no limit: see [`Replay`]. Default: 64 KiB. 0 keeps no bytes.
     ///
-    /// The frames that an attempt takes are kept until the head of its response comes. If it fails, the body is sent again from
-    /// its start. A body of which an attempt has taken more is not sent again, so the request fails with the attempt.
+    /// The balancer keeps the frames that an attempt takes from the body until the head of the response arrives. If the
+    /// attempt fails, the body is sent again from its start. If the attempt has taken more bytes than the maximum, the
+    /// body cannot be sent again, and the request fails.
     ///
-    /// A frame is kept as a second handle of its data, which costs no copy for [`Bytes`](bytes::Bytes); a handle keeps the whole
-    /// buffer that its bytes are in. Each frame after the first counts for about 100 bytes more than its length. Bodies that can be
-    /// copied, such as [`Full`](http_body_util::Full), have no limit: see [`Replay`].
+    /// Frames of [`Bytes`](bytes::Bytes) are kept without copying their bytes, by a second handle of the same buffer.
+    /// The handle keeps the whole buffer in memory, even if the frame is only a part of it. Each frame after the first
+    /// counts for about 100 bytes more than its length.
     #[must_use]
     pub fn max_replay_bytes(mut self, max_bytes: usize) -> Self {
         self.max_replay_bytes = max_bytes;
         self
     }
 
-    /// Sets this response header to the id of the endpoint that served the request. A header of that name from the endpoint
-    /// is replaced. Default: no header.
+    /// Sets the name of a response header that contains the id of the endpoint that served the request. If the endpoint
+    /// has sent a header of this name, it is replaced. Default: no header.
     #[must_use]
     pub fn header(mut self, name: HeaderName) -> Self {
         self.header = Some(name);
@@ -147,7 +154,7 @@ impl fmt::Debug for HttpProtocol {
     }
 }
 
-/// A response extension: the endpoint that served the request.
+/// A response extension: the id of the endpoint that served the request. [`HttpProtocol`] sets it on each response.
 ///
 /// ```
 /// use equipoise_tower::ServedBy;
@@ -161,13 +168,13 @@ impl fmt::Debug for HttpProtocol {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServedBy(pub EndpointId);
 
-/// What is kept of a request during an attempt, to send it again.
+/// The head of a request, and what is needed to send its body again. [`HttpProtocol`] keeps it during an attempt.
 pub struct KeptRequest<B: Replay> {
     head: Parts,
     body: B::Kept,
 }
 
-/// Whether the connection leaves HTTP after this response.
+/// Returns whether the connection no longer speaks HTTP after this response.
 fn switches_protocols<R>(response: &Response<R>) -> bool {
     #[cfg(feature = "hyper")]
     if response.extensions().get::<hyper::upgrade::OnUpgrade>().is_some() {
@@ -242,7 +249,7 @@ where
             response.headers_mut().insert(name.clone(), value);
         }
         response.extensions_mut().insert(ServedBy(id.clone()));
-        // An outcome that is there is that of a balancer below.
+        // If the response already has an outcome, it comes from a balancer below.
         match lease.binding_outcome() {
             BindingOutcome::Unbound => drop(response.extensions_mut().remove::<BindingOutcome>()),
             preference => drop(response.extensions_mut().insert(preference)),
