@@ -3,12 +3,18 @@ use http_body_util::{Empty, Full};
 
 /// A request body that failover can send again.
 ///
-/// - [`Full`], [`Empty`], strings, bytes, and bytes in `reqwest`'s body are copied, whatever their length.
-/// - [`BoxBody`](http_body_util::combinators::BoxBody), [`UnsyncBoxBody`](http_body_util::combinators::UnsyncBoxBody),
-///   [`Replayable`](crate::Replayable) and, with the features of these names, the bodies of `axum`, `tonic` and `reqwest` are lent
-///   to the attempt. Copies of the frames that it takes are kept, trailers included, up to
-///   [`HttpProtocol::max_replay_bytes`](crate::HttpProtocol::max_replay_bytes). Such a body can be sent again unless the attempt has
-///   taken more, the body has failed, or the attempt has taken only a part and has not dropped the rest.
+/// - These bodies are copied, whatever their length: [`Full`], [`Empty`], strings, bytes, and a `reqwest::Body` that is
+///   made of bytes.
+/// - [`BoxBody`](http_body_util::combinators::BoxBody), [`UnsyncBoxBody`](http_body_util::combinators::UnsyncBoxBody)
+///   and [`Replayable`](crate::Replayable) are not copied. The same holds for the bodies of `axum`, `tonic` and
+///   `reqwest`, with the features of these names. The attempt takes frames from such a body, and copies of these frames
+///   are kept, including trailers, up to [`HttpProtocol::max_replay_bytes`](crate::HttpProtocol::max_replay_bytes).
+///
+/// A body that is not copied can be sent again, except in these cases:
+///
+/// - The attempt has taken more than the limit.
+/// - The body has failed.
+/// - The attempt has taken only a part of the body and has not dropped the rest.
 ///
 /// Wrap a body of any other type in [`Replayable`](crate::Replayable).
 #[diagnostic::on_unimplemented(
@@ -38,14 +44,15 @@ use http_body_util::{Empty, Full};
     note = "elsewhere, wrap the body: `request.map(equipoise::tower::Replayable::new)` (or `equipoise_tower::Replayable`); the client below must then take `Replayable<{Self}>` too, such as `build_http::<Replayable<_>>()`"
 )]
 pub trait Replay: Sized {
-    /// What is kept during an attempt.
+    /// The part of the body that is kept during an attempt, so that the body can be sent again.
     type Kept;
 
-    /// Returns the body to send, and what is kept. A body that cannot be copied keeps at most `max_bytes` of what the attempt
-    /// takes.
+    /// Prepares the body for an attempt: returns the body to send, and what is kept to [restore](Self::restore) it. If
+    /// the body cannot be copied, at most `max_bytes` of what the attempt takes are kept.
     fn replay(self, max_bytes: usize) -> (Self, Self::Kept);
 
-    /// Returns the body again, from its start. `None` if that is not possible.
+    /// Returns the body again, from its start. `None` if this is not possible, for example because the attempt has
+    /// taken more of the body than was kept.
     fn restore(kept: Self::Kept) -> Option<Self>;
 }
 

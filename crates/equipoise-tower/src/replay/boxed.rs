@@ -1,4 +1,5 @@
-//! Bodies in boxes, which can hand back what they hold.
+//! Implements [`Replay`] for boxed bodies. During an attempt, a boxed body is wrapped in another box, which gives it
+//! back.
 
 #[cfg(feature = "reqwest")]
 use bytes::Bytes;
@@ -10,7 +11,8 @@ use super::{
     replayable::KeptBody,
 };
 
-/// A boxed body is put into a box that hands it back, unless it is empty.
+/// Implements [`Replay`] for a boxed body. Except if it is empty, the body is put into a box that gives it back after
+/// the attempt.
 macro_rules! by_handing_back {
     ($(#[$when:meta])* [$($data:ident $error:ident)?] $body:ty, $put_into_box:path) => {
         $(#[$when])*
@@ -37,7 +39,8 @@ by_handing_back!([D E] UnsyncBoxBody<D, E>, UnsyncBoxBody::new);
 by_handing_back!(#[cfg(feature = "axum")] [] axum_core::body::Body, axum_core::body::Body::new);
 by_handing_back!(#[cfg(feature = "tonic")] [] tonic::body::Body, tonic::body::Body::new);
 
-/// Bytes are copied: wrapped, they would be a stream to reqwest, which it repeats for no redirect.
+/// Bytes are copied. If they were wrapped, reqwest would treat them as a stream, which it does not send again after a
+/// redirect.
 #[cfg(feature = "reqwest")]
 impl Replay for reqwest::Body {
     type Kept = Result<Bytes, KeptBody<Self>>;

@@ -1,4 +1,4 @@
-//! Lending a body to an attempt and taking it back.
+//! Lends a body to an attempt and takes it back afterwards, with copies of the frames that the attempt has taken.
 
 use std::{
     pin::Pin,
@@ -11,11 +11,11 @@ use parking_lot::Mutex;
 
 use super::frames::{Frames, Record};
 
-/// A body, with the frames before it that an earlier attempt has taken out of it.
+/// A body, preceded by the frames that an earlier attempt has taken from it.
 pub(super) struct Source<B: Body> {
-    /// These frames come first.
+    /// The frames that come before those of `body`.
     again: Option<Box<Frames<B::Data>>>,
-    /// `None` once it has ended.
+    /// The rest of the body. `None` once it has ended.
     body: Option<B>,
 }
 
@@ -28,7 +28,7 @@ impl<B: Body> Source<B> {
         Self { again: None, body: None }
     }
 
-    /// The body if no frame has been taken out of it.
+    /// Returns the body if no frame has been taken from it.
     pub(super) fn into_body(self) -> Result<B, Self> {
         match self {
             Self { again: None, body: Some(body) } => Ok(body),
@@ -36,7 +36,7 @@ impl<B: Body> Source<B> {
         }
     }
 
-    /// The same with these frames before its own.
+    /// Returns this source with `frames` in front of its own frames.
     fn after(mut self, mut frames: Frames<B::Data>) -> Self {
         if !frames.is_empty() {
             if let Some(more) = self.again.take() {
@@ -82,17 +82,17 @@ impl<B: Body + Unpin> Body for Source<B> {
     }
 }
 
-/// What an attempt and the balancer share of a body.
+/// What the attempt and the balancer share of a body that was lent.
 struct Shared<B: Body> {
-    /// What the attempt has taken. `None` if that is more than may be kept, if the body has failed, or once the balancer
-    /// does not need it any more.
+    /// Copies of the frames that the attempt has taken. `None` if they exceed the limit, if the body has failed, or if
+    /// the balancer no longer needs them.
     taken: Option<Record<B::Data>>,
-    /// What the attempt has left, once it has dropped the body.
+    /// The part of the body that the attempt has not taken. `None` until the attempt drops the body.
     left: Option<Source<B>>,
 }
 
 impl<B: Body<Data: Clone>> Shared<B> {
-    /// Notes what the attempt has polled. False if there is no need to note more.
+    /// Records what the attempt has polled. Returns false if nothing more needs to be recorded.
     fn note(&mut self, polled: Option<&Result<Frame<B::Data>, B::Error>>, ended: bool) -> bool {
         let Some(taken) = &mut self.taken else { return false };
         let (kept, last) = match polled {
@@ -109,21 +109,21 @@ impl<B: Body<Data: Clone>> Shared<B> {
     }
 }
 
-/// The balancer's end of a body that was lent.
+/// The balancer's side of a body that was lent.
 pub(super) struct Slot<B: Body>(Arc<Mutex<Shared<B>>>);
 
 impl<B: Body> Slot<B> {
-    /// The body as it was lent. `None` if the attempt has taken more than was kept, or has not dropped a body that has not
-    /// ended. The attempt's end notes nothing any more.
+    /// Returns the body as it was lent. `None` if the attempt has taken more than may be kept, or if it still holds a
+    /// body that has not ended. After this call, the attempt's side records nothing more.
     pub(super) fn take(&self) -> Option<Source<B>> {
         let (taken, left) = self.close();
         let taken = taken?;
-        // A body that was taken as a whole need not come back: hyper may hold it for longer than its request.
+        // A body that was taken completely need not come back. hyper may hold it for longer than its request.
         let left = if taken.ended { Source::ended() } else { left? };
         Some(left.after(taken.frames))
     }
 
-    /// Takes what was kept out, so that nothing is kept any more.
+    /// Takes what was kept. After this call, nothing more is kept.
     pub(super) fn close(&self) -> (Option<Record<B::Data>>, Option<Source<B>>) {
         let mut shared = self.0.lock();
         (shared.taken.take(), shared.left.take())
@@ -136,21 +136,21 @@ pub(super) fn lend<B: Body<Data: Clone> + Unpin>(source: Source<B>, max_bytes: u
     (Lent { source: Some(source), shared: Arc::clone(&shared), notes: true }, Slot(shared))
 }
 
-/// The attempt's end of a body that was lent. What is left of it goes back when it is dropped.
+/// The attempt's side of a body that was lent. When it is dropped, the rest of the body goes back to the balancer.
 pub(super) struct Lent<B: Body> {
     source: Option<Source<B>>,
     shared: Arc<Mutex<Shared<B>>>,
-    /// Whether the balancer can still use what this end notes.
+    /// Whether the balancer can still use what this side records.
     notes: bool,
 }
 
 impl<B: Body> Lent<B> {
-    /// Takes the body out, to lend it on.
+    /// Takes the body out, so that it can be lent to an inner attempt.
     pub(super) fn empty(&mut self) -> Option<Source<B>> {
         self.source.take()
     }
 
-    /// Puts the body back in; `None` if an inner attempt has taken it.
+    /// Puts the body back. `source` is `None` if it did not come back from an inner attempt.
     pub(super) fn refill(mut self, source: Option<Source<B>>) -> Self {
         self.source = source;
         self

@@ -1,4 +1,4 @@
-//! Request bodies that can be sent again.
+//! Request bodies that can be sent again, for failover.
 
 mod body;
 mod boxed;

@@ -11,10 +11,12 @@ use super::{
     handoff::{Lent, Slot, Source, lend},
 };
 
-/// A wrapper for request bodies that cannot be copied, such as those that a server receives.
+/// A wrapper for request bodies that cannot be copied, such as the bodies that a server receives. It lets failover send
+/// the body again.
 ///
-/// Failover can send the body again as long as no attempt has taken more of it than is kept:
-/// [`HttpProtocol::max_replay_bytes`](crate::HttpProtocol::max_replay_bytes), by default 64 KiB.
+/// While an attempt takes the body, the frames that it has taken are kept, up to
+/// [`HttpProtocol::max_replay_bytes`](crate::HttpProtocol::max_replay_bytes) (default: 64 KiB). If no attempt has taken
+/// more than this, the body can be sent again.
 ///
 /// ```
 /// use equipoise_tower::Replayable;
@@ -28,26 +30,27 @@ use super::{
 pub struct Replayable<B: Body>(Inner<B>);
 
 enum Inner<B: Body> {
-    /// Empty bodies need not come back to be sent again.
+    /// An empty body. It need not come back to be sent again.
     Empty,
     Whole(Source<B>),
     Lent(Lent<B>),
 }
 
 impl<B: Body> Replayable<B> {
-    /// Wraps a body. Each attempt that can be followed by another one allocates once, except for empty bodies, and once more if
-    /// it takes several frames.
+    /// Wraps a body. An empty body needs no allocation. Another body needs one allocation for each attempt after which
+    /// the request may be sent again, and one more if the attempt takes several frames.
     pub fn new(body: B) -> Self {
         Self(if body.is_end_stream() { Inner::Empty } else { Inner::Whole(Source::new(body)) })
     }
 }
 
-/// What is kept of a body during an attempt: copies of the frames that the attempt has taken, and the place to which the rest
-/// comes back. Once it is dropped, nothing is kept any more.
+/// What is kept of a request body during an attempt: copies of the frames that the attempt has taken, and, after the
+/// attempt, the rest of the body. When it is dropped, nothing more is kept.
 pub struct KeptBody<B: Body> {
-    /// `None` for an empty body.
+    /// The balancer's side of the body that was lent. `None` for an empty body.
     slot: Option<Slot<B>>,
-    /// The wrapper in which the body came, if an outer balancer has lent it. The body goes back into it in the end.
+    /// The wrapper in which an outer balancer has lent the body. `None` if there is none. The body goes back into it in
+    /// the end.
     shell: Option<Lent<B>>,
 }
 
@@ -60,7 +63,7 @@ impl<B: Body> KeptBody<B> {
         Self { slot: None, shell: None }
     }
 
-    /// The body as it was lent, if that is known.
+    /// Returns the body as it was lent. `None` if it cannot be restored.
     pub(super) fn take(mut self) -> Option<Source<B>> {
         match self.slot.take() {
             Some(slot) => slot.take(),
