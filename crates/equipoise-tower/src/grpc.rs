@@ -1,4 +1,4 @@
-//! tonic's channels as endpoints: one balanced channel for generated clients, and statuses for failed calls.
+//! A balanced channel for tonic's generated clients, and the gRPC statuses of failed calls.
 
 use std::{
     error::Error as _,
@@ -27,18 +27,22 @@ use crate::{
     http::{HttpProtocol, LeasedBody},
 };
 
-/// A balanced channel for tonic's generated clients, over a tonic [`Channel`] for each endpoint.
+/// A balanced channel for tonic's generated clients. Each endpoint of its pool has a tonic [`Channel`], and each call
+/// goes to one endpoint.
 ///
-/// Each call goes to an endpoint of the pool. A call that could not be sent goes to another one. A call that fails has a
-/// status: `UNAVAILABLE` where no endpoint could be picked or reached, `DEADLINE_EXCEEDED` where time ran out, otherwise as
-/// `From<Error> for Status` has it. The message names no address; the [`Error`] is the status's source.
+/// A call goes to another endpoint if it could not be sent, or if the server says that it has not processed the call
+/// (for example, the call is above the last stream of a GOAWAY). Such a call must be sent again, so it fails with
+/// `UNAVAILABLE` in these cases:
 ///
-/// A call that the server has not processed, such as one above the last stream of a GOAWAY, goes to another endpoint too, if
-/// its messages so far have at most [`HttpProtocol::max_replay_bytes`] (default: 64 KiB). Otherwise it is `UNAVAILABLE`, and so is a
-/// streaming call whose stream of messages tonic still holds when the attempt fails.
+/// - Its messages so far have more than [`HttpProtocol::max_replay_bytes`] bytes (default: 64 KiB).
+/// - It is a streaming call, and tonic still holds its stream of messages when the attempt fails.
 ///
-/// Cheap to clone; clones share the pool. Made by [`balanced_channel`] from addresses, by [`new`](Self::new) from a pool, or
-/// from a [`Balance`] with settings of its own.
+/// A failed call has a status: `UNAVAILABLE` if no endpoint could be picked or reached, `DEADLINE_EXCEEDED` after a
+/// timeout, and others as in `From<Error> for Status`. The message of the status contains no address. The [`Error`] is
+/// the source of the status.
+///
+/// A channel is cheap to clone, and clones share the pool. Create it from addresses with [`balanced_channel`], from a
+/// pool with [`new`](Self::new), or from a [`Balance`] with `BalancedChannel::from`.
 ///
 /// ```no_run
 /// use equipoise_tower::{Balance, BalancedChannel, balanced_channel};
@@ -58,11 +62,11 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct BalancedChannel(Balance<Channel>);
 
-/// Creates a [`BalancedChannel`] over endpoints with these addresses, with the default strategy. Connections are opened when
-/// they are needed.
+/// Creates a [`BalancedChannel`] over endpoints with these addresses, with the default strategy. Connections are opened
+/// when they are needed.
 ///
-/// An address is `host:port`, `http://host` with or without a port, or `unix:///path` for a Unix socket. Endpoints with TLS or
-/// time-outs, and other strategies, take a pool: see [`BalancedChannel::new`].
+/// An address is `host:port`, `http://host` with an optional port, or `unix:///path` for a Unix socket. To use TLS,
+/// timeouts or another strategy, build a pool of tonic channels and pass it to [`BalancedChannel::new`].
 ///
 /// # Errors
 ///
@@ -70,7 +74,7 @@ pub struct BalancedChannel(Balance<Channel>);
 ///
 /// # Panics
 ///
-/// If called outside of a tokio runtime: tonic starts a task for each channel.
+/// If called outside of a tokio runtime, because tonic starts a task for each channel.
 pub fn balanced_channel<A>(addresses: impl IntoIterator<Item = A>) -> Result<BalancedChannel, BalancedChannelError>
 where
     A: Into<String>,
@@ -84,7 +88,7 @@ where
     Ok(BalancedChannel::new(pool))
 }
 
-/// Returns tonic's endpoint of this address, without TLS.
+/// Returns tonic's endpoint for this address, without TLS.
 fn plaintext(address: &str) -> Result<Endpoint, InvalidAddress> {
     const VALID: &str = "use host:port, http:// with a host, perhaps a port, and no path, or unix:///path";
     const TLS: &str = "https needs TLS settings: make a pool of tonic channels and use BalancedChannel::new";
@@ -111,20 +115,20 @@ fn plaintext(address: &str) -> Result<Endpoint, InvalidAddress> {
     Uri::from_parts(parts).map(Endpoint::from).map_err(|_| refuse(VALID))
 }
 
-/// The error of [`balanced_channel`].
+/// Why [`balanced_channel`] could not create a channel.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BalancedChannelError {
     /// An address cannot be used for gRPC without TLS.
     #[error(transparent)]
     Address(#[from] InvalidAddress),
-    /// The endpoints are not valid together.
+    /// The pool refused an endpoint, for example because its address occurs twice.
     #[error(transparent)]
     Endpoints(#[from] UpdateError),
 }
 
 impl BalancedChannel {
-    /// A channel over the tonic channels of a pool, with the defaults of [`Balance`].
+    /// Creates a channel over a pool of tonic channels, with the defaults of [`Balance`].
     ///
     /// ```no_run
     /// use equipoise_core::{EndpointSpec, Pool, RoundRobin};
@@ -147,7 +151,7 @@ impl BalancedChannel {
         Self(Balance::new(pool))
     }
 
-    /// Returns the pool.
+    /// Returns the pool that the channel picks endpoints from.
     pub fn pool(&self) -> &Pool<Channel> {
         self.0.pool()
     }
@@ -174,7 +178,7 @@ impl Service<Request<Body>> for BalancedChannel {
 }
 
 pin_project! {
-    /// The future of [`BalancedChannel`].
+    /// The future that [`BalancedChannel`] returns for a call. It returns the response or a [`Status`].
     pub struct BalancedChannelFuture {
         #[pin]
         future: ResponseFuture<Channel, Targets, HttpProtocol, Request<Body>>,
@@ -189,17 +193,18 @@ impl Future for BalancedChannelFuture {
     }
 }
 
-/// Converts the error of a call without a response into its status:
+/// Converts the error of a call without a response into its gRPC status:
 ///
 /// | error | status |
 /// | --- | --- |
-/// | no endpoint could be picked, the request was not sent or shed, the connection was lost | `UNAVAILABLE` |
-/// | time ran out | `DEADLINE_EXCEEDED` |
+/// | no endpoint could be picked, the request was not sent or was shed, or the connection was lost | `UNAVAILABLE` |
+/// | a timeout has passed | `DEADLINE_EXCEEDED` |
 /// | the request cannot be sent, or its stream failed | `INTERNAL` |
-/// | the endpoint's service failed with a status of its own, as interceptors do | that status |
-/// | something else | `UNKNOWN` |
+/// | the endpoint's service, such as an interceptor, failed with a status | that status, with its message |
+/// | any other error | `UNKNOWN` |
 ///
-/// The message names no endpoint and no address, so that it may be passed on to clients; the error is the status's source.
+/// The messages that this conversion creates contain no endpoint and no address, so they may be sent to clients. The
+/// error is the source of the status.
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
         let mut status = match &error {
@@ -224,7 +229,7 @@ impl From<Error> for Status {
     }
 }
 
-/// The first status among the causes.
+/// Returns a copy of the first status among the causes of the error.
 fn own_status(error: &Error) -> Option<Status> {
     let mut next = error.source();
     while let Some(error) = next {

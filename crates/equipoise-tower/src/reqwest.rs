@@ -1,4 +1,5 @@
-//! reqwest's client below the balancer, and reqwest's own request and response types above it.
+//! reqwest's client as a service below the balancer, and a balanced client with reqwest's own request and response
+//! types.
 
 use std::{
     pin::Pin,
@@ -19,16 +20,17 @@ use crate::{
 
 /// Reqwest's client as a tower service of [`http`] requests and responses, for use below [`BalanceLayer`].
 ///
-/// The client sends each request once, and only to the endpoint that was picked: redirects and retries are off, whatever the
-/// builder says. Otherwise the error of a redirect or of a retry would be taken for that of the first request, which the
-/// endpoint may have processed. Redirects are returned as responses. To follow them through the balancer, put tower-http's
-/// `FollowRedirect` above it.
+/// The client sends each request once, and only to the endpoint that was picked. Redirects and retries are turned off,
+/// even if the builder turns them on. Otherwise the balancer would take the error of a redirect or a retry for the
+/// error of the first request, which the endpoint may have processed. A redirect is returned as a response. To follow
+/// redirects through the balancer, put tower-http's `FollowRedirect` above it.
 ///
-/// Reqwest takes proxies from the environment (`HTTP_PROXY`, `NO_PROXY`). Behind a proxy, failures of the proxy count as
-/// failures of the endpoint; use [`ClientBuilder::no_proxy`] unless the endpoints can only be reached through one.
+/// Reqwest takes proxies from the environment (`HTTP_PROXY`, `NO_PROXY`). With a proxy, failures of the proxy count as
+/// failures of the endpoint. Use [`ClientBuilder::no_proxy`], unless the endpoints can only be reached through the
+/// proxy.
 ///
-/// Responses keep their URL: converted into a [`reqwest::Response`], they have that of the endpoint. See
-/// [`BalancedClient`] for reqwest's own types.
+/// Each response carries the URL of the endpoint that it came from. A [`reqwest::Response`] that is converted from it
+/// has this URL. For a client with reqwest's own types, see [`BalancedClient`].
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, Pool};
@@ -46,7 +48,7 @@ use crate::{
 pub struct ReqwestService(Client);
 
 impl ReqwestService {
-    /// Builds the client, without redirects and retries.
+    /// Builds the client from `builder`, with redirects and retries turned off.
     ///
     /// # Errors
     ///
@@ -77,17 +79,18 @@ impl Service<Request<Body>> for ReqwestService {
     }
 }
 
-/// What [`reqwest::Response::from`] looks for; only a builder can make one.
+/// Adds the extension in which [`reqwest::Response::from`] looks for the URL. Only reqwest's response builder can
+/// create it.
 fn set_url(extensions: &mut Extensions, url: Url) {
     let made = Response::builder().url(url).body(());
     extensions.extend(made.map(|made| made.into_parts().0.extensions).unwrap_or_default());
 }
 
-/// A balanced client for reqwest's own types: a service from [`reqwest::Request`] to [`reqwest::Response`].
+/// A balanced client with reqwest's own types: a service from [`reqwest::Request`] to [`reqwest::Response`].
 ///
-/// Requests are built as usual; the host of their URL is the name that the endpoints see, not where they go. The
-/// response has the URL that was asked for, and a [`ServedBy`](crate::ServedBy) extension. Its lease lasts until its body
-/// has been read or dropped.
+/// Requests are built as usual. The host of their URL is the name in the `Host` header that the endpoint gets, and does
+/// not decide where the request goes. The response has the URL of the request, and a [`ServedBy`](crate::ServedBy)
+/// extension. The request counts as in flight until the response body has been read or dropped.
 ///
 /// ```no_run
 /// use equipoise_tower::{ServedBy, balanced_client};
@@ -104,12 +107,13 @@ fn set_url(extensions: &mut Extensions, url: Url) {
 #[derive(Clone, Debug)]
 pub struct BalancedClient<S = Balance<(), SharedClient<ReqwestService>>>(S);
 
-/// A [`BalancedClient`] over these addresses (`host:port`, `http://…` or `https://…`), with the default strategy and a client
-/// without proxies.
+/// Creates a [`BalancedClient`] over endpoints with these addresses, with the default strategy. An address is
+/// `host:port`, or `http://` or `https://` with a host, an optional port, and no path. Reqwest's client uses no
+/// proxies.
 ///
 /// # Errors
 ///
-/// If an address is not valid or occurs twice, or if reqwest cannot build its client.
+/// If an address is not one of these or occurs twice, or if reqwest cannot build its client.
 pub fn balanced_client<A>(addresses: impl IntoIterator<Item = A>) -> Result<BalancedClient, BalancedClientError>
 where
     A: Into<String>,
@@ -119,25 +123,26 @@ where
     BalancedClient::new(pool, Client::builder().no_proxy())
 }
 
-/// The error of [`balanced_client`] and [`BalancedClient::new`].
+/// Why [`balanced_client`] or [`BalancedClient::new`] could not create a client.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BalancedClientError {
-    /// The endpoints are not valid.
+    /// An endpoint is not valid: HTTP cannot use its address, or its address occurs twice.
     #[error(transparent)]
     Endpoints(#[from] UpdateError),
-    /// Reqwest cannot build its client.
+    /// Reqwest could not build its client.
     #[error(transparent)]
     Client(#[from] reqwest::Error),
 }
 
 impl BalancedClient {
-    /// A client over the endpoints of a pool, with the defaults of [`Balance`]. Reqwest's client is built as by
-    /// [`ReqwestService::build`]. From now on the pool refuses new endpoints whose addresses cannot be used for HTTP.
+    /// Creates a client over the endpoints of a pool, with the defaults of [`Balance`]. Reqwest's client is built from
+    /// `builder`, with redirects and retries turned off. From this call on, the pool refuses new endpoints whose
+    /// addresses HTTP cannot use.
     ///
     /// # Errors
     ///
-    /// If an endpoint in the pool has an address that cannot be used for HTTP: see [`BalanceLayer::check_addresses`]. If reqwest
+    /// If HTTP cannot use the address of an endpoint in the pool (see [`BalanceLayer::check_addresses`]), or if reqwest
     /// cannot build its client.
     pub fn new(pool: Pool<()>, builder: ClientBuilder) -> Result<Self, BalancedClientError> {
         use tower_layer::Layer;
@@ -145,24 +150,25 @@ impl BalancedClient {
         Ok(Self(layer.layer(ReqwestService::build(builder)?)))
     }
 
-    /// Returns the pool.
+    /// Returns the pool that the client picks endpoints from.
     pub fn pool(&self) -> &Pool<()> {
         self.0.pool()
     }
 }
 
 impl<S> BalancedClient<S> {
-    /// A client over a service of [`http`] requests with reqwest's [`Body`]: a balancer with its own settings, or layers over
-    /// one.
+    /// Creates a client over a service of [`http`] requests with reqwest's [`Body`]. The service is a balancer with its
+    /// own settings, or has layers over such a balancer.
     pub fn over(service: S) -> Self {
         Self(service)
     }
 
-    /// Sends a request.
+    /// Sends a request and returns the response.
     ///
     /// # Errors
     ///
-    /// Those of the balancer, and [`Error::Request`] if a request cannot be sent to the URL.
+    /// [`Error::Request`] if the URL of the request is not a valid [`http::Uri`], for example because it has no host.
+    /// Nothing is sent then. Otherwise the errors of the balancer.
     pub async fn execute<B>(&self, request: reqwest::Request) -> Result<reqwest::Response, Error>
     where
         S: Service<Request<Body>, Response = Response<B>, Error = Error> + Clone,
@@ -198,7 +204,7 @@ where
 }
 
 pin_project! {
-    /// The future of [`BalancedClient`].
+    /// The future that [`BalancedClient`] returns for a request. It returns the response or an [`Error`].
     pub struct BalancedClientFuture<F> {
         #[pin]
         state: State<F>,
@@ -231,7 +237,7 @@ where
             }
             StateProj::Refused { error } => match error.take() {
                 Some(error) => Poll::Ready(Err(Error::Request { source: error.into() })),
-                // Polled after it has ended.
+                // The future was polled after its end.
                 None => Poll::Pending,
             },
         }
