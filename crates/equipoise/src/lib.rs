@@ -1,30 +1,35 @@
-// The README shows the clients of all features; its examples compile only where they are on.
+// The examples of the README compile only with these features. Without them, doctests leave the README out.
 #![cfg_attr(any(not(doctest), all(feature = "reqwest", feature = "tonic")), doc = include_str!("../README.md"))]
 //! # In this documentation
 //!
-//! The [`guide`] explains one subject per chapter. The main types are [`Pool`], [`EndpointSpec`] and [`Strategy`]
-#![cfg_attr(feature = "tower", doc = "for endpoints; [`Balance`] and [`BalanceLayer`] in [`mod@tower`] for requests;")]
-#![cfg_attr(feature = "health", doc = "[`Health`](health::Health) in [`health`] for checks and outlier detection;")]
-#![cfg_attr(feature = "affinity", doc = "[`Affinity`](affinity::Affinity) in [`affinity`] for sessions;")]
-//! and [`strategy`] for writing a strategy.
+//! The [`guide`] explains one subject in each chapter. The main types are:
+//!
+//! - for endpoints: [`Pool`], [`EndpointSpec`] and [`Strategy`];
+#![cfg_attr(feature = "tower", doc = "- for requests: [`Balance`] and [`BalanceLayer`] in [`mod@tower`];")]
+#![cfg_attr(
+    feature = "health",
+    doc = "- for health checks and outlier detection: [`Health`](health::Health) in [`health`];"
+)]
+#![cfg_attr(feature = "affinity", doc = "- for sessions: [`Affinity`](affinity::Affinity) in [`affinity`];")]
+//! - for writing a strategy: the traits in [`strategy`].
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod guide;
 
-/// Session affinity: sends all requests of a session to the same endpoint.
+/// Session affinity: sends all requests of a session, such as those of one client, to the same endpoint.
 #[cfg(feature = "affinity")]
 #[cfg_attr(docsrs, doc(cfg(feature = "affinity")))]
 #[doc(inline)]
 pub use equipoise_affinity as affinity;
 #[doc(inline)]
 pub use equipoise_core::*;
-/// Finds out which endpoints are healthy: health checks, outlier detection, draining.
+/// Health of endpoints: active health checks, outlier detection from the results of requests, and draining.
 #[cfg(feature = "health")]
 #[cfg_attr(docsrs, doc(cfg(feature = "health")))]
 #[doc(inline)]
 pub use equipoise_health as health;
-/// A simulator that runs real pools and strategies under virtual time.
+/// A simulator for strategies: it runs real pools and strategies with simulated clients, servers and time.
 #[cfg(feature = "sim")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sim")))]
 #[doc(inline)]
