@@ -18,6 +18,7 @@ use crate::{
     dispatch::Dispatch,
     error::{BoxError, Error, FailureStage, NotSent, PointError},
     error_class::{ErrorClass, Retryable},
+    guard::guarded,
     observe::{AttemptEnd, ObservedRequest, ObservedWait, QueueEnd, RequestOutcome},
     protocol::Protocol,
 };
@@ -286,14 +287,15 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
 
 /// The waits of one request in the pool's queue. All of them together have one deadline.
 struct Waiting<T> {
-    deadline: Pin<Box<Sleep>>,
+    /// `None` without a tokio timer. The request then does not wait, because nothing would end the wait.
+    deadline: Option<Pin<Box<Sleep>>>,
     /// The entry in the pool's queue while the request waits.
     entry: Option<Acquire<T>>,
 }
 
 impl<T: Send + Sync + 'static> Waiting<T> {
     fn new(max_wait: Duration) -> Self {
-        Self { deadline: Box::pin(sleep(max_wait)), entry: None }
+        Self { deadline: guarded(|| Box::pin(sleep(max_wait))), entry: None }
     }
 
     /// Returns the lease when an endpoint takes the request. At the deadline, returns the reason why the request still
@@ -306,7 +308,9 @@ impl<T: Send + Sync + 'static> Waiting<T> {
         let entry = self.entry.get_or_insert_with(acquire);
         let outcome = match Pin::new(&mut *entry).poll(cx) {
             Poll::Ready(outcome) => outcome,
-            Poll::Pending if self.deadline.as_mut().poll(cx).is_ready() => Err(entry.reason()),
+            Poll::Pending if self.deadline.as_mut().is_none_or(|deadline| deadline.as_mut().poll(cx).is_ready()) => {
+                Err(entry.reason())
+            }
             Poll::Pending => return Poll::Pending,
         };
         // Removed now and not when the request is dropped, so that the next request takes its turn.

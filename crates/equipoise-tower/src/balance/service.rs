@@ -130,8 +130,7 @@ impl<T, D, P> Balance<T, D, P> {
     /// since its first wait began. Default: requests do not wait and fail at once. With 0, a request waits for at most
     /// about 1 ms, the resolution of tokio's timer.
     ///
-    /// Needs a tokio runtime with its timer turned on. Without it, the response future panics when the request has to
-    /// wait.
+    /// Needs a tokio runtime with its timer turned on. Without it, requests do not wait.
     #[must_use]
     pub fn queue_timeout(self, timeout: Duration) -> Self
     where

@@ -40,6 +40,14 @@ async fn a_pool_that_is_closed_or_full_is_a_typed_error_at_once() {
     assert!(matches!(error, Error::Pick(PickError::Unavailable { members: 1 })), "{error:?}");
 }
 
+#[test]
+fn a_request_does_not_wait_without_a_timer() {
+    let without_timer = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let response = Balance::new(Pool::<Mock>::default()).queue_timeout(BOUND).oneshot(get());
+    let error = without_timer.block_on(response).unwrap_err();
+    assert!(matches!(error, Error::Pick(PickError::Empty)), "{error:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_wait_gives_up_with_the_reason_when_its_bound_is_reached() {
     let pool = Pool::default();

@@ -57,7 +57,7 @@
 //! with its own HTTP/2 connection, and the balancer picks an endpoint for each call. Without a balancer, all calls use one
 //! connection to one server.
 //!
-//! An address is `host:port`, `http://host`, or `unix:///path` for a Unix socket. For channels with TLS or time-outs, or
+//! An address is `host:port`, `http://host`, or `unix:///path` for a Unix socket. For channels with TLS or timeouts, or
 //! for another strategy, make the pool yourself:
 //!
 //! ```no_run
