@@ -5,10 +5,12 @@ use rand_distr::{Distribution, Exp1};
 
 use super::error::InvalidScenario;
 
-/// Other programs on the machines of the servers, which change the number of cores that a server can use.
+/// Other programs on the machines of the servers, which change how many cores a server can use. A server is configured
+/// with a number of cores, called its allocation.
 ///
-/// With the given probability a server can use 0.85 to 1.0 times its allocation, otherwise 1.5 to 4 times. Both ranges
-/// are uniform, and each server draws anew at random times (Prequal, NSDI 2024, section 2).
+/// The number of cores that a server can use is drawn anew at random times. With the probability given to
+/// [`new`](Self::new), it is 0.85 to 1.0 times the allocation; otherwise it is 1.5 to 4 times the allocation. Both
+/// ranges are uniform. This models the testbed of Prequal (NSDI 2024, section 2).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Antagonists {
     probability: f64,
@@ -16,13 +18,15 @@ pub struct Antagonists {
 }
 
 impl Antagonists {
-    /// Creates antagonists that limit a server to its allocation with this probability, from 0 to 1. A server draws
-    /// anew every 10 s on average; [`hold`](Self::hold) changes this.
+    /// Creates antagonists. `probability` is the probability, from 0 to 1, that a server can use at most the cores
+    /// allocated to it; otherwise it can use more. The usable cores of a server change every 10 s on average, see
+    /// [`hold`](Self::hold).
     pub const fn new(probability: f64) -> Self {
         Self { probability, hold: Duration::from_secs(10) }
     }
 
-    /// Sets the mean time between two draws of a server (exponentially distributed); 10 s by default. Must be above 0.
+    /// Sets the mean time between two changes of the cores that a server can use. The times are exponentially
+    /// distributed. Must be above 0. Default: 10 s.
     #[must_use]
     pub const fn hold(mut self, hold: Duration) -> Self {
         self.hold = hold;
@@ -40,12 +44,12 @@ impl Antagonists {
         Ok(())
     }
 
-    /// Draws the cores that a server can use, relative to its allocation.
+    /// Draws the number of cores that a server can use, relative to its allocation.
     pub(crate) fn share(&self, rng: &mut impl Rng) -> f64 {
         if rng.random::<f64>() < self.probability { rng.random_range(0.85..1.0) } else { rng.random_range(1.5..4.0) }
     }
 
-    /// Seconds until the next draw.
+    /// Draws the time in seconds until the usable cores of a server change.
     pub(crate) fn next(&self, rng: &mut impl Rng) -> f64 {
         let time: f64 = Exp1.sample(rng);
         time * self.hold.as_secs_f64()

@@ -5,23 +5,26 @@ use rand_distr::{Distribution, Exp1};
 
 use super::error::InvalidScenario;
 
-/// The arrival process of requests. All are open-loop: new requests arrive even if earlier ones wait.
+/// The process by which requests arrive at each client. Every process is open-loop: new requests arrive regardless of
+/// how many earlier requests are still open.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub enum Arrivals {
-    /// Requests are independent of each other and arrive at a constant rate.
+    /// Poisson process: requests arrive independently of each other, at a constant mean rate. This is the default.
     #[default]
     Poisson,
-    /// Each client sends only in bursts. The mean rate is the same as with [`Poisson`](Self::Poisson).
+    /// Each client sends requests only in bursts, separated by pauses. Its mean rate is the same as with
+    /// [`Poisson`](Self::Poisson). Within a burst, requests are a Poisson process.
     Bursts {
-        /// Rate in a burst, relative to the mean rate. Must be above 1 and at most 10⁶. The client sends for
-        /// `1 / factor` of the time.
+        /// Rate of requests within a burst, relative to the mean rate of the client. A client is in a burst for `1 /
+        /// factor` of the time. Range: above 1, at most 10⁶.
         factor: f64,
-        /// Mean length of a burst. Bursts and pauses are exponentially distributed. The length must be such that at
-        /// least one burst in a hundred contains a request.
+        /// Mean length of a burst. The lengths of bursts and pauses are exponentially distributed. Must be so long that
+        /// at least one burst in a hundred contains a request: at least 0.01 / `factor` times the mean time between two
+        /// requests of a client.
         burst: Duration,
     },
-    /// Each client sends at equal intervals, from a random start.
+    /// Each client sends requests at equal intervals. Its first request is at a random time within the first interval.
     Regular,
 }
 
@@ -35,8 +38,8 @@ impl Arrivals {
         }
     }
 
-    /// Refuses bursts so short that millions would be drawn for each request, at this mean interval between a client's
-    /// requests.
+    /// Refuses bursts that are so short that nearly all of them contain no request, because drawing them would take
+    /// most of the run. `gap` is the mean time in seconds between two requests of a client.
     pub(super) fn check_gap(&self, gap: f64) -> Result<(), InvalidScenario> {
         let Self::Bursts { factor, burst } = *self else { return Ok(()) };
         let min = gap / factor / 100.0;
@@ -48,12 +51,12 @@ impl Arrivals {
     }
 }
 
-/// Draws the arrivals at one client.
+/// Draws the times between the requests of one client.
 pub(crate) struct ArrivalSource {
     kind: Arrivals,
-    /// Mean time between arrivals in seconds.
+    /// Mean time between two requests, in seconds.
     gap: f64,
-    /// Seconds left of the current burst.
+    /// Time in seconds until the current burst ends, not counting pauses.
     burst: f64,
     fresh: bool,
 }
@@ -63,7 +66,7 @@ impl ArrivalSource {
         Self { kind, gap, burst: 0.0, fresh: true }
     }
 
-    /// Returns the seconds until the next arrival.
+    /// Draws the time in seconds until the next request.
     pub(crate) fn next(&mut self, rng: &mut impl Rng) -> f64 {
         let fresh = std::mem::take(&mut self.fresh);
         match self.kind {

@@ -1,12 +1,14 @@
 use super::{error::InvalidScenario, work::Work};
 
-/// Responses whose body takes long after the first byte: downloads, event streams, tunnels.
+/// Responses whose body takes long after the first byte, such as downloads, event streams and tunnels.
 ///
-/// The client holds the lease of the request until the end of the body. The server only does the work up to the first
-/// byte: a body takes none of its capacity and does not count as a request at the server.
+/// The client holds the [lease](equipoise_core::Lease) of a request until the end of the body. The server works only
+/// until the first byte: while a body is transferred, it takes none of the server's capacity, and its request no longer
+/// counts as a request at the server.
 ///
-/// The latency of a request is the time to its first byte. A body breaks off if its server dies
-/// ([`Fault::refuses`](crate::Fault::refuses)); its request then counts as broken.
+/// The latency of a request is the time to its first byte, without the body. If the server dies
+/// ([`Fault::refuses`](crate::Fault::refuses)) or becomes unreachable ([`Fault::blackhole`](crate::Fault::blackhole)),
+/// the body breaks off and the request counts as [broken](crate::Ends::broken).
 ///
 /// ```
 /// use std::time::Duration;
@@ -21,17 +23,21 @@ use super::{error::InvalidScenario, work::Work};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bodies {
     pub(crate) share: f64,
-    /// Duration of the body, not work.
+    /// The distribution of the time from the first byte to the end of the body. Only its values are used: they are not
+    /// work.
     pub(crate) duration: Work,
 }
 
 impl Bodies {
-    /// Gives every response a body. `duration` is the distribution of the time from the first byte to the end.
+    /// Creates bodies for all responses. `duration` is the distribution of the time from the first byte of a response
+    /// to the end of its body; its mean must be above 0.
     pub const fn all(duration: Work) -> Self {
         Self::some(1.0, duration)
     }
 
-    /// Gives this share of the responses (from 0 to 1) a body, drawn at random. The others end with their first byte.
+    /// Creates bodies for a part of the responses, which is drawn at random. `share` is the probability that a response
+    /// has a body, from 0 to 1; the other responses end with their first byte. `duration` is the distribution of the
+    /// time from the first byte to the end of the body; its mean must be above 0.
     pub const fn some(share: f64, duration: Work) -> Self {
         Self { share, duration }
     }

@@ -1,4 +1,5 @@
-//! The limits of a scenario: what is out of range, and what would take too much memory or time.
+//! Checks of a scenario before a run: settings that are out of range, and scenarios that would take too much memory or
+//! time.
 
 use std::time::Duration;
 
@@ -7,31 +8,35 @@ use equipoise_health::HealthPolicy;
 
 use super::{Demand, FaultKind, InvalidScenario, Scenario, Trace};
 
-/// Beyond these limits a run would take more than 5 GiB: a client takes about 2 KiB, and 0.5 KiB for each server.
+/// Maximum number of servers. This limit, `MAX_CLIENTS` and `MAX_PAIRS` keep a run below 5 GiB: a client takes about 2
+/// KiB, and another 0.5 KiB for each server.
 pub(super) const MAX_SERVERS: usize = 1_000_000;
 const MAX_CLIENTS: usize = 1_000_000;
 const MAX_PAIRS: usize = 5_000_000;
-/// The limit with health, which takes another 1.2 KiB for each pair of a client and a server.
+/// Maximum number of clients times servers with a health policy, which takes another 1.2 KiB for each client and
+/// server.
 const MAX_MONITORED_PAIRS: usize = 1_000_000;
 
-/// Memory that a client takes for the table of a hashing strategy. Maglev's default table is the largest; the table of
-/// a ring grows with the number of servers.
+/// Estimated memory in bytes that a client takes for the table of a hashing strategy: this constant, plus
+/// `TABLE_BYTES_PER_SERVER` for each server. The constant is the size of Maglev's default table, the second part is for
+/// the table of `ring`, which grows with the number of servers.
 const TABLE_BYTES: usize = 300 << 10;
 const TABLE_BYTES_PER_SERVER: usize = 3 << 9;
 const MAX_TABLE_BYTES: usize = 4 << 30;
 
-/// Maximum number of requests, and of recurrences of anything that recurs. A run beyond it would take hours.
+/// Maximum number of requests, and of repetitions of each kind of repeated event. A run with more would take hours.
 const MAX_EVENTS: f64 = 1e9;
 
-/// Maximum number of samples times servers in [`Report::series`](crate::Report::series): 240 MiB.
+/// Maximum number of samples times servers in [`Report::series`](crate::Report::series): they take 240 MiB.
 const MAX_SAMPLES: u128 = 20_000_000;
 
 impl Scenario {
-    /// Checks whether the scenario can be run. [`run`](Self::run) checks it too.
+    /// Checks whether the scenario can be run, without running it. [`run`](Self::run) does the same check first.
     ///
     /// # Errors
     ///
-    /// The first setting that is out of range, with its valid range.
+    /// The first setting that is out of range, with its valid range, or the first limit of memory or time that the run
+    /// would exceed.
     pub fn check(&self) -> Result<(), InvalidScenario> {
         let (servers, clients) = (self.servers.len(), self.clients);
         if servers == 0 {
@@ -73,7 +78,7 @@ impl Scenario {
         }
     }
 
-    /// Refuses scenarios that would run for hours.
+    /// Refuses scenarios that would run for hours, because they have too many requests or repeated events.
     fn check_events(&self) -> Result<(), InvalidScenario> {
         let refuse = |setting, what| Err(InvalidScenario::Time { setting, what });
         let retries = f64::from(self.retries.max);
@@ -81,14 +86,14 @@ impl Scenario {
         if self.total_rate() * self.lasting.as_secs_f64() * attempts > MAX_EVENTS {
             return refuse("lasting", "use a shorter run or a lower rate: at most 10⁹ requests, retries included");
         }
-        // What recurs goes on until the last answer has arrived.
+        // Repeated events continue until the last response has arrived.
         let over = (self.lasting + self.timeout.unwrap_or_default()).as_secs_f64();
         let recurs = |period: Duration| over / period.as_secs_f64();
         if self.antagonists.is_some_and(|others| recurs(others.mean_hold()) * self.servers.len() as f64 > MAX_EVENTS) {
             return refuse("antagonists", "use a longer hold time: at most 10⁹ draws of all servers in a run");
         }
         for fault in &self.faults {
-            // A membership change is an update of every pool.
+            // The pool of every client is updated when a server is removed or added.
             let each = if fault.kind == FaultKind::Removed { self.clients as f64 } else { 1.0 };
             if fault.every.is_some_and(|every| recurs(every) * each > MAX_EVENTS) {
                 let what = "it recurs too often: at most 10⁹ times in a run; a removal counts once per client";
@@ -98,6 +103,7 @@ impl Scenario {
         Ok(())
     }
 
+    /// Refuses a snapshot interval of a [`Feed`](crate::Feed) that is so short that the run would take hours.
     pub(crate) fn check_feed(&self, period: Option<Duration>) -> Result<(), InvalidScenario> {
         let over = self.lasting + self.timeout.unwrap_or_default();
         let loads = |period: Duration| over.as_secs_f64() / period.as_secs_f64() * self.servers.len() as f64;
@@ -108,7 +114,7 @@ impl Scenario {
         Ok(())
     }
 
-    /// Refuses more clients than memory can hold with a strategy of these needs.
+    /// Refuses more clients than memory can hold if the strategy with these needs keeps a hash table for each client.
     pub(crate) fn check_tables(&self, needs: Needs) -> Result<(), InvalidScenario> {
         let max = MAX_TABLE_BYTES / (TABLE_BYTES + TABLE_BYTES_PER_SERVER * self.servers.len());
         if needs.places_by_key() && self.clients > max.max(1) {
@@ -119,7 +125,7 @@ impl Scenario {
 
     fn check_times(&self) -> Result<(), InvalidScenario> {
         let refuse = |setting, what| Err(InvalidScenario::Time { setting, what });
-        // Times are nanoseconds in 64 bits.
+        // Times are kept as nanoseconds in 64 bits.
         let max = Duration::from_secs(1_000_000_000);
         if self.lasting.is_zero() || self.lasting > max {
             return refuse("lasting", "a run takes from 1 ns to 10⁹ s");

@@ -2,148 +2,156 @@ use std::time::Duration;
 
 use equipoise_health::InvalidHealth;
 
-/// The reason why a scenario cannot be run. The message names the setting and its valid range.
+/// The reason why a scenario cannot be run. The error message names the setting and its valid range.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidScenario {
     /// The scenario has no servers.
     #[error("the scenario has no servers: give it at least one")]
     NoServers,
-    /// The scenario has no clients.
+    /// The number of clients is 0.
     #[error("the scenario has no clients: give it at least one")]
     NoClients,
-    /// The scenario has more servers than memory can hold.
+    /// The scenario has more servers than the memory for a run can hold.
     #[error("more than {max} servers are too many")]
     TooManyServers {
-        /// The maximum.
+        /// The maximum number of servers.
         max: usize,
     },
-    /// The scenario has more clients than memory can hold, because each has a hash table of its own.
+    /// The scenario has more clients than the memory for a run can hold with this strategy, because the strategy keeps
+    /// a hash table for each client.
     #[error(
         "{clients} clients are too many for a strategy that places by key, since each has a table of its own: at most {max} with these servers"
     )]
     TooManyTables {
-        /// Number of clients.
+        /// Number of clients of the scenario.
         clients: usize,
-        /// The maximum.
+        /// The maximum number of clients with such a strategy and this number of servers.
         max: usize,
     },
-    /// The scenario has more clients than memory can hold.
+    /// The scenario has more clients than the memory for a run can hold.
     #[error("{clients} clients are too many: at most {max}")]
     TooManyClients {
-        /// Number of clients.
+        /// Number of clients of the scenario.
         clients: usize,
-        /// The maximum.
+        /// The maximum number of clients.
         max: usize,
     },
-    /// The scenario has more pairs of a client and a server than memory can hold.
+    /// The number of clients times the number of servers is more than the memory for a run can hold, because each
+    /// client keeps state for each server.
     #[error(
         "{clients} clients times {servers} servers are too many, since each client keeps state for each server: at most {max} in all"
     )]
     TooLarge {
-        /// Number of clients.
+        /// Number of clients of the scenario.
         clients: usize,
-        /// Number of servers.
+        /// Number of servers of the scenario.
         servers: usize,
-        /// The maximum of the product.
+        /// The maximum of the number of clients times the number of servers. It is lower with a health policy.
         max: usize,
     },
     /// A setting of a server is out of range.
     #[error("server {at}: {what}")]
     Server {
-        /// Index of the server.
+        /// Index of the server, counted from 0.
         at: usize,
-        /// What is wrong, and what would be right.
+        /// What is wrong with the server, and the valid range, as text for the message.
         what: &'static str,
     },
-    /// The load is not a finite number above 0.
+    /// The load set by [`Scenario::load`](crate::Scenario::load) is not a finite number above 0.
     #[error("load {load} is impossible: use a finite number above 0 (1.0 is all that the servers can do)")]
     Load {
-        /// The given load.
+        /// The load that was set.
         load: f64,
     },
-    /// A load was set for servers that have no capacity ([`Server::delay`](crate::Server::delay)).
+    /// A load was set, but a server has unlimited capacity ([`Server::delay`](crate::Server::delay)), so that the load
+    /// gives no rate of requests. Set [`Scenario::rate`](crate::Scenario::rate) instead.
     #[error("servers that only delay have no capacity to load: set a rate instead of a load")]
     NoCapacity,
-    /// The rate of requests, set or computed from the load, is out of range.
+    /// The rate of requests is not from 10⁻⁶ to 10⁹ per second. It was set by
+    /// [`Scenario::rate`](crate::Scenario::rate), or computed from the load, the capacity of the servers and the mean
+    /// work of a request.
     #[error("rate {rate} is impossible: use from 1e-6 to 1e9 requests a second")]
     Rate {
-        /// The rate in requests per second.
+        /// The rate of all clients together, in requests per second.
         rate: f64,
     },
-    /// The distribution of work has an invalid parameter.
+    /// A parameter of a distribution is out of range: of the work of requests, or of the duration of
+    /// [bodies](crate::Bodies).
     #[error("work: {what}")]
     Work {
-        /// What is wrong, and what would be right.
+        /// What is wrong with the distribution, and the valid range, as text for the message.
         what: &'static str,
     },
-    /// The trace has no requests, or they are not in the order of time.
+    /// The [trace](crate::Trace) has no requests, or its requests are not in the order of their arrival times.
     #[error("trace: {what}")]
     Trace {
-        /// What is wrong.
+        /// What is wrong with the trace, as text for the message.
         what: &'static str,
     },
-    /// A share of the requests is out of range.
+    /// A setting that is a share of the requests or responses is not from 0 to 1.
     #[error("{setting}: a share of {share} is impossible: use from 0 to 1")]
     Share {
-        /// Name of the setting.
+        /// Name of the setting that contains the share: `bodies` or `impatience`.
         setting: &'static str,
-        /// The given share.
+        /// The share that was set.
         share: f64,
     },
-    /// The factor or the length of bursts is out of range.
+    /// A parameter of [`Arrivals::Bursts`](crate::Arrivals::Bursts) is out of range.
     #[error(
         "bursts of factor {factor} and length {burst:?} are impossible: use a factor above 1 and at most a million, and a length above 0"
     )]
     Bursts {
-        /// The given factor.
+        /// The factor that was set; it must be above 1 and at most 10⁶.
         factor: f64,
-        /// The given mean length.
+        /// The mean length of a burst that was set; it must be above 0.
         burst: Duration,
     },
-    /// Bursts are so short that nearly all of them contain no request.
+    /// The bursts of [`Arrivals::Bursts`](crate::Arrivals::Bursts) are so short that nearly all of them contain no
+    /// request.
     #[error(
         "bursts of {burst:?} are too short for requests as rare as here: let them last {min:?} or more, raise the rate, or use Poisson arrivals, which come to the same"
     )]
     ShortBursts {
-        /// The given mean length.
+        /// The mean length of a burst that was set.
         burst: Duration,
-        /// The minimum length: one burst in a hundred contains a request.
+        /// The minimum of the mean length. With it, one burst in a hundred contains a request.
         min: Duration,
     },
-    /// The number of keys or the exponent is out of range.
+    /// The number of [keys](crate::Keys) or their exponent is out of range. The exponent must be from 0 to 100.
     #[error("{count} keys with exponent {exponent} are impossible: use 1 to {max} keys and an exponent from 0 to 100")]
     Keys {
-        /// The given number of keys.
+        /// The number of keys that was set.
         count: u32,
-        /// The given exponent.
+        /// The exponent that was set.
         exponent: f64,
-        /// The maximum number of keys.
+        /// The maximum number of keys. The minimum is 1.
         max: u32,
     },
-    /// The probability or the hold time of antagonists is out of range.
+    /// The probability of [antagonists](crate::Antagonists) is not from 0 to 1, or the mean time between two changes is
+    /// 0.
     #[error("antagonists with probability {probability}: use a probability from 0 to 1, and a hold time above 0")]
     Antagonists {
-        /// The given probability.
+        /// The probability that was set.
         probability: f64,
     },
-    /// A fault has an invalid server or an invalid setting.
+    /// A [fault](crate::Fault) is for a server that does not exist, or has a setting that is out of range.
     #[error("fault of server {server}: {what}")]
     Fault {
-        /// Index of the server.
+        /// Index of the server of the fault, counted from 0.
         server: usize,
-        /// What is wrong, and what would be right.
+        /// What is wrong with the fault, and what is valid, as text for the message.
         what: &'static str,
     },
-    /// The health policy is invalid.
+    /// The health policy set by [`Scenario::health`](crate::Scenario::health) is invalid.
     #[error("health: {0}")]
     Health(#[from] InvalidHealth),
-    /// A setting of the run is out of range.
+    /// A setting of the run is out of range, or the run would take too much memory or time with it.
     #[error("{setting} is impossible: {what}")]
     Time {
-        /// Name of the setting.
+        /// Name of the setting, such as `lasting`, `timeout` or `retry_budget`.
         setting: &'static str,
-        /// The valid range.
+        /// The valid range of the setting, as text for the message.
         what: &'static str,
     },
 }

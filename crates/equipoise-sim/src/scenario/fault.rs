@@ -2,7 +2,9 @@ use std::time::Duration;
 
 use super::error::InvalidScenario;
 
-/// A fault of one server. Lasts for the whole run, unless [`from`](Self::from) and [`lasting`](Self::lasting) limit it.
+/// A fault of one server. By default it lasts for the whole run. [`from`](Self::from) and [`lasting`](Self::lasting)
+/// limit it to a part of the run, and [`every`](Self::every) repeats it. In all constructors, `server` is the index of
+/// the server, counted from 0.
 ///
 /// ```
 /// use std::time::Duration;
@@ -40,76 +42,89 @@ impl Fault {
         Self { server, kind, from: Duration::ZERO, lasting: None, every: None }
     }
 
-    /// The server answers every request with an error after 1 ms, without work. It still passes health checks.
+    /// Creates a fault during which the server responds to every request with an error after 1 ms, without work. The
+    /// server still passes health checks.
     pub const fn sinkhole(server: usize) -> Self {
         Self::new(server, FaultKind::Sinkhole { after: Duration::from_millis(1), fails_checks: false })
     }
 
-    /// The server answers every request and every health check with an error after 1 ms, without work.
+    /// Creates a fault during which the server responds to every request and every health check with an error after 1
+    /// ms, without work.
     pub const fn honest_sinkhole(server: usize) -> Self {
         Self::new(server, FaultKind::Sinkhole { after: Duration::from_millis(1), fails_checks: true })
     }
 
-    /// The server answers this share of the requests (from 0 to 1, drawn at random) with an error, after their ordinary
-    /// work. It still passes health checks. The shares of several such faults do not add up: the largest counts.
+    /// Creates a fault during which the server responds to some requests with an error, after their ordinary work.
+    /// These requests are drawn at random. `share` is their share of all requests of the server, from 0 to 1. The
+    /// server still passes health checks. If a server has several such faults at the same time, the one with the
+    /// largest share applies.
     pub const fn flaky(server: usize, share: f64) -> Self {
         Self::new(server, FaultKind::Flaky { share, after: None })
     }
 
-    /// The server answers this share of the requests (from 0 to 1, drawn at random) with an error after this time,
-    /// without work. It still passes health checks.
+    /// Creates a fault during which the server responds to some requests with an error after the time `after` (at most
+    /// 10⁹ s), without work. These requests are drawn at random. `share` is their share of all requests of the server,
+    /// from 0 to 1. The server still passes health checks.
     pub const fn flaky_after(server: usize, share: f64, after: Duration) -> Self {
         Self::new(server, FaultKind::Flaky { share, after: Some(after) })
     }
 
-    /// The server is slower by this factor, which must be above 0 and finite.
+    /// Creates a fault during which the server works `factor` times slower: at 2.0 every request takes twice as much
+    /// time in service. Health checks take longer too. Must be above 0 and finite; below 1.0 the server is faster. The
+    /// factors of several such faults are multiplied.
     pub const fn slow(server: usize, factor: f64) -> Self {
         Self::new(server, FaultKind::Slow { factor })
     }
 
-    /// The server accepts requests and makes no progress on any. Requires [`lasting`](Self::lasting) or a
-    /// [timeout](crate::Scenario::timeout).
+    /// Creates a fault during which the server accepts requests but makes no progress on any. When the fault ends, the
+    /// server continues its work. Health checks get no response meanwhile. Requires [`lasting`](Self::lasting) or
+    /// [`Scenario::timeout`](crate::Scenario::timeout).
     pub const fn stall(server: usize) -> Self {
         Self::new(server, FaultKind::Stall)
     }
 
-    /// The server process is dead: requests at the server break off, and new connections are refused.
+    /// Creates a fault during which the process of the server is dead. All requests at the server break off at the
+    /// start of the fault, and so do the [bodies](crate::Bodies) of its responses. New connections are refused:
+    /// requests and health checks fail at once.
     pub const fn refuses(server: usize) -> Self {
         Self::new(server, FaultKind::Refuses)
     }
 
-    /// The server is unreachable: no response comes back, neither to new requests nor to those at the server. Requires
-    /// a [timeout](crate::Scenario::timeout).
+    /// Creates a fault during which the server is unreachable. No response comes back, neither for new requests and
+    /// health checks nor for requests that are at the server when the fault begins. These requests end by their
+    /// timeout, so this fault requires [`Scenario::timeout`](crate::Scenario::timeout).
     pub const fn blackhole(server: usize) -> Self {
         Self::new(server, FaultKind::Blackhole)
     }
 
-    /// The server starts cold: requests are three times the work at first. The factor falls linearly to 1 over 30 s.
+    /// Creates a fault that models a server with cold caches. A request that arrives at the start of the fault has
+    /// three times as much work as usual. The factor then falls linearly and reaches 1 after 30 s.
     pub const fn cold_start(server: usize) -> Self {
         Self::new(server, FaultKind::Cold { factor: 3.0, over: Duration::from_secs(30) })
     }
 
-    /// The server is removed from the clients' pools and added again at the end of the fault. Requests at the server
-    /// are finished.
+    /// Creates a fault during which the server is not in the pools of the clients. The server is removed at the start
+    /// of the fault and added again at its end. It finishes the requests that it has when it is removed.
     pub const fn removed(server: usize) -> Self {
         Self::new(server, FaultKind::Removed)
     }
 
-    /// Sets the begin of the fault, from the start of the run; 0 by default.
+    /// Sets the start of the fault, as the time from the start of the run. Default: 0.
     #[must_use]
     pub const fn from(mut self, from: Duration) -> Self {
         self.from = from;
         self
     }
 
-    /// Sets the duration of the fault; until the end of the run by default.
+    /// Sets the duration of the fault. Must be above 0. Default: until the end of the run.
     #[must_use]
     pub const fn lasting(mut self, lasting: Duration) -> Self {
         self.lasting = Some(lasting);
         self
     }
 
-    /// Repeats the fault with this period, counted from begin to begin. Requires a shorter [`lasting`](Self::lasting).
+    /// Repeats the fault until the end of the run. `period` is the time from one start of the fault to the next.
+    /// Requires [`lasting`](Self::lasting) with a duration shorter than `period`. Default: the fault happens once.
     #[must_use]
     pub const fn every(mut self, period: Duration) -> Self {
         self.every = Some(period);

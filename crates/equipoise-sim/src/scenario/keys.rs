@@ -1,6 +1,6 @@
 use super::error::InvalidScenario;
 
-/// The distribution of request keys, for strategies that hash them.
+/// The distribution of the keys of requests. Hashing strategies pick an endpoint by the key.
 ///
 /// ```
 /// use equipoise_sim::Keys;
@@ -15,10 +15,9 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Creates a Zipf distribution: the frequency of the k-th most popular of `count` keys is proportional to
-    /// 1 / k^`exponent`. With an exponent of 0 all keys are equally frequent.
-    ///
-    /// Valid are 1 to 10⁸ keys and exponents from 0 to 100.
+    /// Creates a Zipf distribution of `count` different keys: the frequency of the k-th most frequent key is
+    /// proportional to 1 / k^`exponent`. With an exponent of 0 all keys are equally frequent. Range of `count`: 1 to
+    /// 10⁸. Range of `exponent`: 0 to 100.
     pub const fn zipf(count: u32, exponent: f64) -> Self {
         Self { count, exponent }
     }

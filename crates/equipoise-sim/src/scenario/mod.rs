@@ -1,4 +1,5 @@
-//! The settings of a run: clients, servers, requests and faults.
+//! The settings of a run, except the strategy: clients, servers, requests, network, faults and timing. A [`Scenario`]
+//! holds all of them; the other types here are the values of its settings.
 
 mod antagonists;
 mod arrivals;
@@ -25,7 +26,7 @@ pub use self::{
 };
 pub(crate) use self::{arrivals::ArrivalSource, fault::FaultKind, server::Shedding, work::WorkSource};
 
-/// The settings of a run: clients, servers, requests, faults and timing. Only the strategy is missing.
+/// The settings of a run, except the strategy: clients, servers, requests, network, faults and timing.
 ///
 /// ```
 /// use std::time::Duration;
@@ -45,15 +46,16 @@ pub(crate) use self::{arrivals::ArrivalSource, fault::FaultKind, server::Sheddin
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// **Clients** are independent. Each has its own pool and its own random numbers, and knows only its own requests.
-/// Requests arrive open-loop, at the same rate at each client.
+/// **Clients** are independent balancers. Each has its own pool and its own random numbers, and sees only its own
+/// requests. Requests arrive open-loop (regardless of how many are still open), at the same mean rate at each client.
 ///
 /// **Random numbers** come from the [seed](Self::seed), in streams that do not depend on the strategy. With the same
 /// seed, two strategies get the same requests, of the same work, at the same times (common random numbers). On one
 /// platform, the same scenario, seed and strategy give the same report, bit for bit.
 ///
-/// **Measured** are requests that arrive after the [warm-up](Self::warm_up) and before the [end](Self::lasting). No
-/// requests arrive after the end, and the run continues until the last measured request has ended.
+/// **The measured window** is the time from the end of the [warm-up](Self::warm_up) to the end of the
+/// [run](Self::lasting). Only requests that arrive in it are measured. No requests arrive after it, and the simulation
+/// continues until the last measured request has ended.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Scenario {
@@ -95,20 +97,22 @@ pub(crate) struct Retries {
 }
 
 impl Scenario {
-    /// Creates a scenario with this number of equal servers.
+    /// Creates a scenario with this number of equal servers, from 1 to 1 000 000.
     ///
-    /// Defaults: one client, load 0.7, exponential work with a mean of 10 ms, no network delay, 40 s of which the first
-    /// quarter is warm-up, seed 1, no faults, no health, no timeout, no retries, no hedges, no bodies, no queue.
+    /// Defaults: one client, load 0.7, exponential work with a mean of 10 ms, Poisson arrivals, a run of 40 s of which
+    /// the first quarter is warm-up, seed 1. By default there is no network delay, and there are no faults, health
+    /// policy, timeout, retries, hedges, bodies, keys or queue.
     pub fn of(servers: usize, kind: Server) -> Self {
-        // `check` refuses one server too many; more would only take memory.
+        // One server above the maximum is enough for `check` to refuse the scenario. More would only take memory.
         Self::with(vec![kind; servers.min(MAX_SERVERS + 1)])
     }
 
-    /// Creates the testbed of Prequal (NSDI 2024) without its antagonists; [`antagonists`](Self::antagonists) adds
+    /// Creates the testbed of Prequal (NSDI 2024), but without its antagonists: [`antagonists`](Self::antagonists) adds
     /// them.
     ///
-    /// Servers share 4 cores among their requests. The work of a request is normally distributed with a mean of 80 ms.
-    /// The network is [`Network::local`], and the timeout 5 s.
+    /// Each server shares 4 cores among its requests. The work of a request is normally distributed with a mean of 80
+    /// ms. The network is [`Network::local`], and the timeout is 5 s. The other settings have the defaults of
+    /// [`of`](Self::of).
     pub fn testbed(clients: usize, servers: usize) -> Self {
         Self::of(servers, Server::sharing(4.0))
             .clients(clients)
@@ -117,7 +121,8 @@ impl Scenario {
             .timeout(Duration::from_secs(5))
     }
 
-    /// Creates a scenario with these servers and the defaults of [`of`](Self::of).
+    /// Creates a scenario with these servers, from 1 to 1 000 000. The other settings have the defaults of
+    /// [`of`](Self::of).
     pub fn with(servers: impl IntoIterator<Item = Server>) -> Self {
         Self {
             servers: servers.into_iter().take(MAX_SERVERS + 1).collect(),
@@ -146,92 +151,103 @@ impl Scenario {
         }
     }
 
-    /// Sets the number of clients, each a balancer with its own pool; 1 by default.
+    /// Sets the number of clients. Each client is a balancer with its own pool. Range: 1 to 1 000 000, and at most 5
+    /// 000 000 clients times servers (1 000 000 with a [health policy](Self::health)). Default: 1.
     pub fn clients(mut self, clients: usize) -> Self {
         self.clients = clients;
         self
     }
 
-    /// Sets the rate of requests relative to the capacity of all servers: at 1.0 the servers are just fully used. 0.7
-    /// by default.
+    /// Sets the rate of requests relative to the capacity of all servers. At 1.0 the servers are just fully used. The
+    /// capacity is computed without [antagonists](Self::antagonists) and faults. Must be above 0 and finite. Default:
+    /// 0.7.
     ///
-    /// Must be above 0 and finite. Replaces [`rate`](Self::rate).
+    /// Replaces a [`rate`](Self::rate) that was set before.
     pub fn load(mut self, load: f64) -> Self {
         self.demand = Demand::Load(load);
         self
     }
 
-    /// Sets the rate of requests per second from all clients together, from 10⁻⁶ to 10⁹. Replaces [`load`](Self::load).
+    /// Sets the rate of requests of all clients together, in requests per second. Range: 10⁻⁶ to 10⁹. By default, the
+    /// rate follows from the [`load`](Self::load).
+    ///
+    /// Replaces a [`load`](Self::load) that was set before.
     pub fn rate(mut self, rate: f64) -> Self {
         self.demand = Demand::Rate(rate);
         self
     }
 
-    /// Sets the distribution of the work of a request; exponential with a mean of 10 ms by default.
+    /// Sets the distribution of the work of a request. The work is the time that one core of speed 1.0 needs for the
+    /// request. Default: exponential with a mean of 10 ms.
     pub fn work(mut self, work: Work) -> Self {
         self.work = work;
         self
     }
 
-    /// Gives responses bodies that take time after the first byte. By default a response ends with its first byte.
+    /// Gives responses bodies that take time after the first byte. Default: a response ends with its first byte.
     pub fn bodies(mut self, bodies: Bodies) -> Self {
         self.bodies = Some(bodies);
         self
     }
 
-    /// Sets the arrival times and the work of all requests, in place of [`load`](Self::load), [`rate`](Self::rate),
-    /// [`arrivals`](Self::arrivals) and [`work`](Self::work).
+    /// Sets the arrival times and the work of all requests. The settings [`load`](Self::load), [`rate`](Self::rate),
+    /// [`arrivals`](Self::arrivals) and [`work`](Self::work) are then ignored. Default: no trace.
     ///
-    /// Clients get the requests in turns: the first client gets the first request, the second client the second. A
-    /// retry or a hedge is as much work as its request. Sets [`lasting`](Self::lasting) so that the last request still
-    /// arrives; a shorter run leaves out the rest.
+    /// Clients get the requests in turns: the first client gets the first request, the second client the second
+    /// request, and so on. A retry or a hedge has the same work as its request. This method also sets
+    /// [`lasting`](Self::lasting) to a run in which all requests arrive. If a shorter run is set afterwards, later
+    /// requests are left out.
     pub fn trace(mut self, trace: Trace) -> Self {
         self.lasting = trace.lasting();
         self.trace = Some(trace);
         self
     }
 
-    /// Sets the arrival process of requests; [`Arrivals::Poisson`] by default.
+    /// Sets the process by which requests arrive at each client. Default: [`Arrivals::Poisson`].
     pub fn arrivals(mut self, arrivals: Arrivals) -> Self {
         self.arrivals = arrivals;
         self
     }
 
-    /// Gives each request a key, for strategies that hash keys. Requests have no key by default.
+    /// Gives each request a key from this distribution, for strategies that hash keys. Default: requests have no keys.
     pub fn keys(mut self, keys: Keys) -> Self {
         self.keys = Some(keys);
         self
     }
 
-    /// Sets the network delay; none by default.
+    /// Sets the delay of messages between clients and servers. Default: no delay.
     pub fn network(mut self, network: Network) -> Self {
         self.network = network;
         self
     }
 
-    /// Adds other programs to the servers' machines, which change the cores that servers can use.
+    /// Adds other programs to the machines of the servers. They change how many cores each server can use. Default:
+    /// none.
     pub fn antagonists(mut self, antagonists: Antagonists) -> Self {
         self.antagonists = Some(antagonists);
         self
     }
 
-    /// Adds a fault of a server. Several faults may overlap.
+    /// Adds a fault of one server. Can be called several times; faults may overlap, also on the same server. Default:
+    /// no faults.
     pub fn fault(mut self, fault: Fault) -> Self {
         self.faults.push(fault);
         self
     }
 
-    /// Sets a health policy. Each client applies it with its own health machine, in the same way as the driver of
-    /// [`equipoise_health`] does under tokio. [`Report::health`](crate::Report::health) lists the changes.
+    /// Sets a health policy: how clients find out which servers are unhealthy. Each client applies the policy with its
+    /// own state machine, in the same way as the tokio driver of [`equipoise_health`] does.
+    /// [`Report::health`](crate::Report::health) lists the changes. Default: clients treat all servers as healthy.
     ///
     /// - **Requests** count with their verdicts.
-    /// - **Checks**, whatever their kind, are small messages over the network. They do not wait in the server's queue
-    ///   and cost no work. A check fails at a server that [refuses](Fault::refuses) and at an [honest
-    ///   sinkhole](Fault::honest_sinkhole). At a [black hole](Fault::blackhole) or a [stalled](Fault::stall) server it
-    ///   gets no response. Otherwise it passes after 1 ms, or later if the server is slow or cold. A plain
-    ///   [sinkhole](Fault::sinkhole) therefore passes its checks.
+    /// - **Health checks** are small messages over the network, whatever their kind. They do not wait in the queue of a
+    ///   server and cost it no work. A check fails at a server that [refuses](Fault::refuses) connections and at an
+    ///   [honest sinkhole](Fault::honest_sinkhole). It gets no response from a [black hole](Fault::blackhole) or a
+    ///   [stalled](Fault::stall) server. All other servers pass it after 1 ms, or later if they are slow or cold. A
+    ///   plain [sinkhole](Fault::sinkhole) therefore passes its checks.
     ///
-    /// After the [end](Self::lasting) of the run, health no longer changes.
+    /// The timers of the policy stop at the [end](Self::lasting) of the run. Afterwards only results of earlier
+    /// requests and checks can still change the availability of a server.
     ///
     /// ```
     /// use equipoise_core::StrategySpec;
@@ -248,108 +264,122 @@ impl Scenario {
         self
     }
 
-    /// Sets the timeout of an attempt, from 1 ns to 10⁹ s; none by default. The client then cancels the attempt, and
-    /// the server drops it at once, also from its queue.
+    /// Sets the timeout of an attempt: the maximum time from sending it to the first byte of its response. Range: 1 ns
+    /// to 10⁹ s. Default: no timeout.
+    ///
+    /// After the timeout the client cancels the attempt. The server then drops it at once, in service or in its queue,
+    /// unless [`without_cancelling`](Self::without_cancelling) is set.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// Makes cancellation invisible to servers: they finish the work of cancelled attempts. By default they drop it.
+    /// Makes servers ignore cancelled attempts: they finish the work of an attempt even if its client has cancelled it.
+    /// Default: they drop the work at once.
     pub fn without_cancelling(mut self) -> Self {
         self.cancels = false;
         self
     }
 
-    /// Makes callers give up requests without a response. By default they wait for ever, or until the
-    /// [`timeout`](Self::timeout).
+    /// Makes callers give up requests that have no response after a given time. Default: callers wait until the
+    /// response or the [`timeout`](Self::timeout).
     pub fn impatience(mut self, impatience: Impatience) -> Self {
         self.impatience = Some(impatience);
         self
     }
 
-    /// Makes requests wait for an endpoint if none can take them, as with
-    /// [`Pool::acquire`](equipoise_core::Pool::acquire): first come, first served, for at most this time (from 1 ns to
-    /// 10⁹ s). By default such requests end at once as [unserved](crate::Ends::unserved), and so do requests that have
-    /// waited for this time.
+    /// Makes a request wait in the queue of the client's pool if no endpoint can take it (see
+    /// [`Pool::acquire`](equipoise_core::Pool::acquire)). Requests in a queue are served in the order of their arrival.
+    /// `timeout` is the maximum time in the queue, from 1 ns to 10⁹ s. After this time the request ends as
+    /// [unserved](crate::Ends::unserved). Default: there is no queue, and a request that no endpoint can take is
+    /// unserved at once.
     ///
-    /// Endpoints are full if they have a limit: [`Server::max_in_flight`]. A retry waits as its request did, a hedge
-    /// does not.
+    /// An endpoint can take no request while it is at its [limit](Server::max_in_flight) or not available. A retry also
+    /// waits, for at most `timeout` again. A hedge does not wait.
     pub fn queue_timeout(mut self, timeout: Duration) -> Self {
         self.queue_timeout = Some(timeout);
         self
     }
 
-    /// Sets the maximum number of retries of a request after failures and timeouts, from 0 (the default) to 1000.
+    /// Sets the maximum number of retries of a request. A request is retried at once if an attempt fails or times out
+    /// and no other attempt of the request is open. Range: 0 to 1000. Default: 0.
     ///
-    /// A retry goes to a server that the request has not tried, as long as there is one. Its work is drawn anew.
+    /// A retry goes to a server to which the request has not been sent yet, as long as there is one. The work of the
+    /// retry is drawn anew.
     pub fn max_retries(mut self, retries: u32) -> Self {
         self.retries.max = retries;
         self
     }
 
-    /// Limits the retries of each client to this number per request in the long run, from 0 to 1000; unlimited by
-    /// default. A burst of 10 retries is allowed.
+    /// Limits the retries of each client: in the long run, a client may send `ratio` retries for each request. With
+    /// 0.2, five requests allow one retry. Range: 0 to 1000. Default: no limit.
     ///
-    /// With 0.2, five requests pay for one retry.
+    /// Each request adds `ratio` to the budget of its client, and each retry takes 1 from it. The budget starts at 10
+    /// and never holds more than 10 (or `ratio`, if that is larger), so a client may send 10 retries in a burst.
     pub fn retry_budget(mut self, ratio: f64) -> Self {
         self.retries.budget = Some(ratio);
         self
     }
 
-    /// Sends a second attempt to another server if a request has no answer after this time (at most 10⁹ s); off by
-    /// default.
+    /// Sends a second attempt of a request if its response has not come within the time `after`, at most 10⁹ s, counted
+    /// from the arrival of the request. The second attempt is called a hedge. Default: no hedges.
     ///
-    /// The first answer counts, and the other attempt is cancelled. The work of the second attempt is drawn anew.
+    /// A hedge goes to another server if there is one. The first successful response counts, and the other attempt is
+    /// cancelled. The work of the hedge is drawn anew.
     pub fn hedge(mut self, after: Duration) -> Self {
         self.hedge = Some(after);
         self
     }
 
-    /// Sets how long requests arrive, warm-up included, from 1 ns to 10⁹ s; 40 s by default.
+    /// Sets the length of the run in simulated time, including the [warm-up](Self::warm_up). No requests arrive after
+    /// it. Range: 1 ns to 10⁹ s. Default: 40 s, or the length of the [`trace`](Self::trace).
     pub fn lasting(mut self, lasting: Duration) -> Self {
         self.lasting = lasting;
         self
     }
 
-    /// Sets the share of the run that is warm-up and is not measured, from 0 to 0.9; 0.25 by default.
+    /// Sets the part of the run that is warm-up, as a share of [`lasting`](Self::lasting). Requests that arrive in the
+    /// warm-up are not measured. Range: 0 to 0.9. Default: 0.25.
     pub fn warm_up(mut self, part: f64) -> Self {
         self.warm_up = part;
         self
     }
 
-    /// Sets the seed of all random numbers; 1 by default.
+    /// Sets the seed of all random numbers of the run. With the same seed, all strategies get the same requests.
+    /// Default: 1.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// Sets the interval of the samples in [`Report::series`](crate::Report::series); 1 s by default. A run may have at
-    /// most 100 000 samples, and 20 million samples times servers.
+    /// Sets the interval of the samples in [`Report::series`](crate::Report::series). Must be above 0. A run may have
+    /// at most 100 000 samples, and at most 20 million samples times servers. Default: 1 s.
     pub fn sample_interval(mut self, period: Duration) -> Self {
         self.sample = period;
         self
     }
 
-    /// Sets the maximum number of attempts that may be open at the same time; 1 000 000 by default. Beyond it the run
-    /// ends with [`RunError::PiledUp`](crate::RunError::PiledUp), because its memory would grow without bound.
+    /// Sets the maximum number of attempts that may be open at the same time, over all clients. If there are more, the
+    /// run ends with [`RunError::PiledUp`](crate::RunError::PiledUp). The limit bounds the memory of a run whose
+    /// servers get more requests than they can serve. Default: 1 000 000.
     pub fn max_open_attempts(mut self, attempts: usize) -> Self {
         self.max_open_attempts = attempts;
         self
     }
 
-    /// Changes each server with a function of its index and its settings.
+    /// Replaces each server by the result of `change`, which gets the index of the server (from 0) and its present
+    /// settings.
     pub fn each(mut self, change: impl Fn(usize, Server) -> Server) -> Self {
         self.servers = self.servers.into_iter().enumerate().map(|(at, server)| change(at, server)).collect();
         self
     }
 
-    /// Returns the core-seconds per second that all servers can do.
+    /// Returns the work that all servers together can do, in core-seconds per second.
     fn capacity(&self) -> f64 {
         self.servers.iter().map(Server::capacity).sum()
     }
 
-    /// Returns the requests per second from all clients.
+    /// Returns the rate of requests of all clients together, in requests per second.
     pub(crate) fn total_rate(&self) -> f64 {
         if let Some(trace) = &self.trace {
             return trace.requests.len() as f64 / trace.lasting().as_secs_f64();
@@ -360,13 +390,13 @@ impl Scenario {
         }
     }
 
-    /// Draws the delay of a message to or from a server in nanoseconds, for probes and checks.
+    /// Draws the delay in nanoseconds of a load probe or a health check in one direction between a client and a server.
     pub(crate) fn one_way(&self, server: usize, rng: &mut impl Rng) -> u64 {
         let distance = u64::try_from(self.servers[server].distance.as_nanos() / 2).unwrap_or(u64::MAX);
         self.network.draw(rng).saturating_add(distance)
     }
 
-    /// Returns the mean time in seconds between two requests of a client.
+    /// Returns the mean time in seconds between two requests of one client.
     pub(crate) fn gap(&self) -> f64 {
         self.clients as f64 / self.total_rate()
     }

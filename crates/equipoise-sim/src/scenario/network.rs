@@ -3,7 +3,8 @@ use std::time::Duration;
 use rand::Rng;
 use rand_distr::{Distribution, Exp1};
 
-/// Network delay of a message in one direction: a fixed part and an exponentially distributed part.
+/// The network delay of a message in one direction. It is the sum of a fixed part and an exponentially distributed
+/// part. The default is [`none`](Self::none).
 ///
 /// ```
 /// use equipoise_sim::Network;
@@ -17,18 +18,19 @@ pub struct Network {
 }
 
 impl Network {
-    /// Creates a network without delay. This is the default.
+    /// Creates a network without delay.
     pub const fn none() -> Self {
         Self::new(Duration::ZERO, Duration::ZERO)
     }
 
-    /// Creates the network of a data centre: 0.1 ms fixed and 0.05 ms on average.
+    /// Creates a network with the delays of a data centre. In each direction, a message takes 0.1 ms plus an
+    /// exponentially distributed delay with a mean of 0.05 ms.
     pub const fn local() -> Self {
         Self::new(Duration::from_micros(100), Duration::from_micros(50))
     }
 
-    /// Creates a network with a fixed delay of `min` and an exponentially distributed delay of `jitter` on average.
-    /// Both must be at most 10⁹ s.
+    /// Creates a network in which a message takes the fixed delay `min` plus an exponentially distributed delay with
+    /// the mean `jitter`, in each direction. Both must be at most 10⁹ s.
     pub const fn new(min: Duration, jitter: Duration) -> Self {
         Self { min, jitter }
     }
@@ -41,7 +43,7 @@ impl Network {
         self.min.max(self.jitter)
     }
 
-    /// Returns a delay in nanoseconds.
+    /// Draws the delay of a message in nanoseconds.
     pub(crate) fn draw(&self, rng: &mut impl Rng) -> u64 {
         if self.is_none() {
             return 0;

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::error::InvalidScenario;
 
-/// A server: how it works on requests, and the settings that clients have for its endpoint.
+/// A simulated server: how it works on requests, and the settings of its endpoint in the pools of the clients.
 ///
 /// ```
 /// use equipoise_sim::Server;
@@ -13,17 +13,17 @@ use super::error::InvalidScenario;
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Server {
-    /// Number of requests in service at the same time; others wait in the queue.
+    /// Maximum number of requests in service at the same time. Other requests wait in the queue of the server.
     pub(crate) slots: usize,
-    /// The allocation in cores; [`Antagonists`](crate::Antagonists) change what is usable.
+    /// Number of cores allocated to the server. [`Antagonists`](crate::Antagonists) change how many of them it can use.
     pub(crate) cores: f64,
     pub(crate) speed: f64,
     pub(crate) weight: u32,
     pub(crate) max_in_flight: Option<u32>,
     pub(crate) zone: Option<String>,
-    /// Round-trip time on top of the network's delay.
+    /// Round-trip time between a client and the server, in addition to the delays of the network.
     pub(crate) distance: Duration,
-    /// From how many requests at the server on it sheds new ones, and the `Retry-After` of its answers.
+    /// When the server sheds requests, and the `Retry-After` of its responses to them. `None`: it accepts all requests.
     pub(crate) shedding: Option<Shedding>,
 }
 
@@ -47,72 +47,76 @@ impl Server {
         }
     }
 
-    /// Creates a server with this number of workers (at least 1) and one queue, first come, first served. Each worker
-    /// has a core.
+    /// Creates a server with `workers` workers (at least 1) and one queue. Each worker has one core and works on one
+    /// request at a time. Other requests wait in the queue, first come, first served.
     pub const fn fifo(workers: usize) -> Self {
         Self::new(workers, workers as f64)
     }
 
-    /// Creates a server with processor sharing: it works on all requests at once. Each gets an equal part of `cores`,
-    /// at most one core. `cores` must be above 0.
+    /// Creates a server that works on all its requests at the same time (processor sharing). Each request gets an equal
+    /// part of `cores`, but at most one core. `cores` must be above 0.
     pub const fn sharing(cores: f64) -> Self {
         Self::new(usize::MAX, cores)
     }
 
-    /// Creates a server that only delays: each request takes exactly its work, regardless of the number of requests.
+    /// Creates a server that only delays requests: each request takes as long as its [work](crate::Work), regardless of
+    /// how many other requests the server has.
     ///
-    /// Models a backend that waits rather than computes. It has unlimited capacity, so its scenario needs a
-    /// [`rate`](crate::Scenario::rate) instead of a load.
+    /// This models a server that waits for something else and does not compute. Its capacity is unlimited, so the
+    /// scenario must set [`Scenario::rate`](crate::Scenario::rate) and not a load.
     pub const fn delay() -> Self {
         Self::new(usize::MAX, f64::INFINITY)
     }
 
-    /// Sets the speed of the cores; 1.0 by default. At 0.5 every request takes twice as long. Must be above 0 and
-    /// finite.
+    /// Sets the speed of the server's cores: at 0.5 every request takes twice as long in service as at 1.0. Must be
+    /// above 0 and finite. Default: 1.0.
     #[must_use]
     pub const fn speed(mut self, speed: f64) -> Self {
         self.speed = speed;
         self
     }
 
-    /// Sets the weight of the endpoint in the clients' pools; 1 by default. Does not change the speed of the server.
+    /// Sets the weight of the server's endpoint in the pools of the clients: its share of the requests, relative to the
+    /// other servers. The speed of the server does not change. With weight 0 the server gets no requests; at least one
+    /// server must have a weight above 0. Default: 1.
     #[must_use]
     pub const fn weight(mut self, weight: u32) -> Self {
         self.weight = weight;
         self
     }
 
-    /// Sets the maximum number of requests that each client may have at the server at the same time; unlimited by
-    /// default.
+    /// Sets the maximum number of requests that each client may have in flight at the server, at least 1. Default:
+    /// unlimited.
     #[must_use]
     pub const fn max_in_flight(mut self, limit: u32) -> Self {
         self.max_in_flight = Some(limit);
         self
     }
 
-    /// Sets the zone of the endpoint in the clients' pools; none by default.
+    /// Sets the zone of the server's endpoint in the pools of the clients, for strategies that take zones into account.
+    /// Default: no zone.
     #[must_use]
     pub fn zone(mut self, zone: impl Into<String>) -> Self {
         self.zone = Some(zone.into());
         self
     }
 
-    /// Sets the round-trip time between all clients and the server, on top of the delays of the scenario's
-    /// [`network`](crate::Scenario::network); 0 by default. At most 10⁹ s.
-    ///
-    /// Models servers in another zone or region.
+    /// Sets the round-trip time between any client and the server, in addition to the delays of
+    /// [`Scenario::network`](crate::Scenario::network). Use it for servers in other zones or regions. At most 10⁹ s.
+    /// Default: 0.
     #[must_use]
     pub const fn distance(mut self, round_trip: Duration) -> Self {
         self.distance = round_trip;
         self
     }
 
-    /// Makes the server shed load: a request that arrives while `limit` requests are at the server is answered at once
-    /// with HTTP 503, without work. By default all requests are accepted.
+    /// Makes the server shed load: if a request arrives while `limit` or more requests are in service or in the queue,
+    /// the server responds at once with HTTP status 503, without work. Default: the server accepts all requests.
     ///
-    /// With `retry_after`, the answer has a `Retry-After` header of that time, and its verdict is
-    /// [`Verdict::Unavailable`](equipoise_core::Verdict::Unavailable). Without, the verdict is a failure
-    /// ([`Failure::Gateway`](equipoise_core::Failure::Gateway)).
+    /// - If `retry_after` is `Some`, the response has a `Retry-After` header of that time. Its verdict on the server is
+    ///   [`Verdict::Unavailable`](equipoise_core::Verdict::Unavailable).
+    /// - If `retry_after` is `None`, the verdict on the server is a failure:
+    ///   [`Failure::Gateway`](equipoise_core::Failure::Gateway).
     #[must_use]
     pub const fn sheds_beyond(mut self, limit: usize, retry_after: Option<Duration>) -> Self {
         self.shedding = Some(Shedding { from: limit, retry_after });

@@ -2,10 +2,10 @@ use std::{sync::Arc, time::Duration};
 
 use super::error::InvalidScenario;
 
-/// A list of requests: when each arrives, and how much work it is.
+/// A list of requests, each with its arrival time and its work. It replaces the random arrivals and the random work of
+/// a scenario ([`Scenario::trace`](crate::Scenario::trace)).
 ///
-/// With the same list, a simulation can be compared with a run over real sockets request by request, because nothing
-/// that the servers do is drawn at random.
+/// If the same list is sent to real servers, the simulation can be compared with the real run request by request.
 ///
 /// ```
 /// use std::time::Duration;
@@ -21,14 +21,16 @@ use super::error::InvalidScenario;
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trace {
-    /// In the order of time: nanoseconds from the start of the run, and core-seconds.
+    /// The arrival time in nanoseconds from the start of the run and the work in core-seconds of each request, in the
+    /// given order.
     pub(crate) requests: Arc<[(u64, f64)]>,
     in_order: bool,
 }
 
 impl Trace {
-    /// Creates a trace from pairs of an arrival time (from the start of the run, in ascending order) and the work of
-    /// the request (the time that one core of speed 1.0 needs for it).
+    /// Creates a trace from a pair for each request. The first value is the arrival time, from the start of the run.
+    /// The second value is the work: the time that one core of speed 1.0 needs for the request. The requests must be in
+    /// the order of their arrival times, and there must be at least one.
     pub fn new(requests: impl IntoIterator<Item = (Duration, Duration)>) -> Self {
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let requests: Arc<[(u64, f64)]> =
@@ -37,7 +39,7 @@ impl Trace {
         Self { requests, in_order }
     }
 
-    /// Returns the length of a run in which all requests arrive.
+    /// Returns the length of the shortest run in which all requests arrive.
     pub(super) fn lasting(&self) -> Duration {
         Duration::from_nanos(self.requests.last().map_or(1, |(at, _)| at.saturating_add(1)))
     }

@@ -5,7 +5,7 @@ use rand_distr::{Distribution, Exp1, StandardNormal};
 
 use super::error::InvalidScenario;
 
-/// Distribution of the work of a request: the time that one core of speed 1.0 needs for the request.
+/// The distribution of the work of a request. The work is the time that one core of speed 1.0 needs for the request.
 ///
 /// ```
 /// use std::time::Duration;
@@ -16,7 +16,7 @@ use super::error::InvalidScenario;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Work {
-    /// Seconds.
+    /// The mean work in seconds.
     mean: f64,
     shape: Shape,
 }
@@ -25,7 +25,8 @@ pub struct Work {
 enum Shape {
     Constant,
     Exponential,
-    /// Standard deviation before the cut, in means before the cut.
+    /// `deviation` is the standard deviation relative to the mean. Both are those of the normal distribution before it
+    /// is truncated at zero.
     Normal {
         deviation: f64,
     },
@@ -33,7 +34,7 @@ enum Shape {
         alpha: f64,
         spread: f64,
     },
-    /// The two sizes in means, and the share of the second.
+    /// The two sizes relative to the mean, and the share of requests with the second size.
     Bimodal {
         sizes: [f64; 2],
         share: f64,
@@ -41,41 +42,44 @@ enum Shape {
 }
 
 impl Work {
-    /// Creates a distribution in which all requests are the same work.
+    /// Creates a distribution in which every request has the same work. `work` must be above 0.
     pub const fn constant(work: Duration) -> Self {
         Self { mean: work.as_secs_f64(), shape: Shape::Constant }
     }
 
-    /// Creates an exponential distribution: many small requests, and a few of several times the mean.
+    /// Creates an exponential distribution with the mean `mean`, which must be above 0. Most requests have less work
+    /// than the mean, and a few have several times as much.
     pub const fn exponential(mean: Duration) -> Self {
         Self { mean: mean.as_secs_f64(), shape: Shape::Exponential }
     }
 
-    /// Creates a normal distribution truncated at zero, scaled so that its mean is `mean`.
+    /// Creates a normal distribution that is truncated at zero and scaled so that its mean is `mean`, which must be
+    /// above 0.
     ///
-    /// `deviation` is the standard deviation of the distribution before the truncation, relative to its mean, from 0 to
-    /// 10. The testbed of Prequal uses 1.0.
+    /// `deviation` is the standard deviation divided by the mean. Both are the values of the distribution before the
+    /// truncation. Range: 0 to 10. The testbed of Prequal (NSDI 2024) uses 1.0.
     pub const fn normal(mean: Duration, deviation: f64) -> Self {
         Self { mean: mean.as_secs_f64(), shape: Shape::Normal { deviation } }
     }
 
-    /// Creates a bounded Pareto distribution, which has a heavy tail.
+    /// Creates a bounded Pareto distribution with the mean `mean`, which must be above 0. It has a heavy tail: a few
+    /// requests have much more work than the mean.
     ///
-    /// `alpha` is the exponent, from 0.1 to 100. `spread` is the ratio of the largest to the smallest possible request,
-    /// above 1 and at most 10¹².
+    /// `alpha` is the exponent; the smaller it is, the heavier is the tail. Range: 0.1 to 100. `spread` is the ratio of
+    /// the largest to the smallest possible work. Range: above 1, at most 10¹².
     pub const fn pareto(mean: Duration, alpha: f64, spread: f64) -> Self {
         Self { mean: mean.as_secs_f64(), shape: Shape::Pareto { alpha, spread } }
     }
 
-    /// Creates a distribution of two sizes: `share` of the requests (from 0 to 1) are the work `large`, the others
-    /// `small`.
+    /// Creates a distribution of two sizes: a request has the work `large` with the probability `share` (from 0 to 1),
+    /// and otherwise the work `small`. The mean must be above 0.
     pub const fn bimodal(small: Duration, large: Duration, share: f64) -> Self {
         let (small, large) = (small.as_secs_f64(), large.as_secs_f64());
         let mean = small + (large - small) * share;
         Self { mean, shape: Shape::Bimodal { sizes: [small / mean, large / mean], share } }
     }
 
-    /// Returns the mean.
+    /// Returns the mean work of a request.
     pub fn mean(&self) -> Duration {
         Duration::try_from_secs_f64(self.mean).unwrap_or(Duration::MAX)
     }
@@ -97,7 +101,7 @@ impl Work {
         }
     }
 
-    /// Returns a source that draws from the distribution, with its constants computed once.
+    /// Returns a source that draws from the distribution. Constants of the distribution are computed here, once.
     pub(crate) fn source(&self) -> WorkSource {
         let draw = match self.shape {
             Shape::Constant => Draw::Constant,
@@ -115,7 +119,8 @@ impl Work {
     }
 }
 
-/// The mean of Normal(1, deviation) without what lies below zero: 1 + σ φ(1/σ) / Φ(1/σ).
+/// Returns the mean of a normal distribution with mean 1 and standard deviation σ = `deviation` that is truncated at
+/// zero: 1 + σ φ(1/σ) / Φ(1/σ).
 fn cut_mean(deviation: f64) -> f64 {
     let z = 1.0 / deviation;
     let density = (-z * z / 2.0).exp() / std::f64::consts::TAU.sqrt();
@@ -123,7 +128,7 @@ fn cut_mean(deviation: f64) -> f64 {
     1.0 + deviation * density / above
 }
 
-/// The mean of a Pareto distribution from 1 to `spread`.
+/// Returns the mean of a Pareto distribution that is bounded to the range from 1 to `spread`.
 fn pareto_mean(alpha: f64, spread: f64) -> f64 {
     let reach = 1.0 - spread.powf(-alpha);
     if (alpha - 1.0).abs() < 1e-9 {
@@ -132,7 +137,7 @@ fn pareto_mean(alpha: f64, spread: f64) -> f64 {
     alpha / (alpha - 1.0) * (1.0 - spread.powf(1.0 - alpha)) / reach
 }
 
-/// A [`Work`] to draw from.
+/// Draws the work of requests from a [`Work`] distribution.
 #[derive(Clone, Copy)]
 pub(crate) struct WorkSource {
     mean: f64,
@@ -149,7 +154,7 @@ enum Draw {
 }
 
 impl WorkSource {
-    /// Seconds.
+    /// Draws the work of a request in seconds.
     pub(crate) fn draw(&self, rng: &mut impl Rng) -> f64 {
         let relative = match self.draw {
             Draw::Constant => 1.0,
