@@ -5,27 +5,28 @@ use equipoise_core::{Failure, Verdict};
 /// How an attempt or a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// With a successful response.
+    /// It got a successful response.
     Answered,
-    /// With an error response.
+    /// It got an error response.
     Failed,
     /// The server refused the connection.
     Refused,
-    /// The server died during the request.
+    /// The server died while it had the request.
     Broken,
+    /// No response came within the timeout of the attempt.
     TimedOut,
-    /// With 503, because the server had too many requests.
-    Shed {
-        retry_after: Option<Duration>,
-    },
-    /// The caller did not wait for the response.
+    /// The server responded with HTTP status 503, because it had too many requests.
+    Shed { retry_after: Option<Duration> },
+    /// The caller stopped waiting for the response.
     GivenUp,
-    /// No endpoint could be picked.
+    /// No endpoint could be picked for it. Also the end of an attempt that is cancelled because another one was
+    /// answered.
     Unserved,
 }
 
 impl End {
-    /// Returns the verdict on the server; `None` if the lease is dropped without one.
+    /// Returns the verdict on the server with which the lease of the attempt ends. `None` if the lease is dropped
+    /// without a verdict.
     pub(crate) fn verdict(self) -> Option<Verdict> {
         Some(match self {
             Self::Answered => Verdict::Success,
@@ -41,29 +42,33 @@ impl End {
     }
 }
 
-/// How many requests ended in each way.
+/// How many measured requests ended in each way. Each request counts once, however many retries and hedges it had.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Ends {
-    /// Number of requests with a successful response.
+    /// Number of requests that ended with a successful response. A request whose [body](crate::Bodies) broke off counts
+    /// as [`broken`](Self::broken) instead.
     pub answered: u64,
-    /// Number of requests with an error response.
+    /// Number of requests that ended with an error response of the server, other than a [shed](Self::shed) request.
     pub failed: u64,
-    /// Number of requests whose connection was refused.
+    /// Number of requests that ended because the server refused the connection.
     pub refused: u64,
-    /// Number of requests that were cut off because their server died, before their first byte or in their body.
+    /// Number of requests that broke off because their server died: before the first byte of the response, or in its
+    /// [body](crate::Bodies). A body also breaks off if the server becomes unreachable.
     pub broken: u64,
-    /// Number of requests that timed out at the client.
+    /// Number of requests that ended by the [timeout](crate::Scenario::timeout) of an attempt.
     pub timed_out: u64,
-    /// Number of requests answered with 503 by servers that [shed](crate::Server::sheds_beyond).
+    /// Number of requests that ended with HTTP status 503, because the server had too many requests
+    /// ([`Server::sheds_beyond`](crate::Server::sheds_beyond)).
     #[cfg_attr(feature = "serde", serde(default))]
     pub shed: u64,
-    /// Number of requests that their [callers gave up](crate::Impatience).
+    /// Number of requests whose caller stopped waiting for the response ([`Impatience`](crate::Impatience)).
     #[cfg_attr(feature = "serde", serde(default))]
     pub given_up: u64,
-    /// Number of requests for which no endpoint could be picked, at once or within the
-    /// [queue timeout](crate::Scenario::queue_timeout).
+    /// Number of requests that ended because no endpoint could be picked for them. With a [queue
+    /// timeout](crate::Scenario::queue_timeout), such a request ends after it has waited in the queue for that time;
+    /// otherwise it ends at once.
     pub unserved: u64,
 }
 
@@ -81,18 +86,18 @@ impl Ends {
         } += 1;
     }
 
-    /// Counts an answered request as broken, because its body broke off.
+    /// Counts a request that was counted as answered as broken instead, because its body broke off.
     pub(crate) fn break_body(&mut self) {
         self.answered -= 1;
         self.broken += 1;
     }
 
-    /// Returns the number of all requests.
+    /// Returns the number of all measured requests, successful or not.
     pub fn total(&self) -> u64 {
         self.answered + self.errors()
     }
 
-    /// Returns the number of requests without a successful response.
+    /// Returns the number of measured requests that ended without a successful response.
     pub fn errors(&self) -> u64 {
         self.failed + self.refused + self.broken + self.timed_out + self.shed + self.given_up + self.unserved
     }

@@ -2,45 +2,48 @@ use std::{collections::BTreeMap, time::Duration};
 
 use equipoise_core::Availability;
 
-/// How clients changed the availability of servers, and what they sent to unhealthy ones.
+/// How the availability of servers changed in the pools of the clients, and how many attempts clients sent to unhealthy
+/// servers nevertheless. Covers the whole run, including the warm-up.
 ///
-/// Covers the whole run, warm-up included.
+/// In this report a server is called unhealthy if its [availability](Availability) is neither `Up` nor `Probation`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct HealthReport {
-    /// The changes in the order of time. At most one million are kept.
+    /// The changes of the availability of servers, in the order of time. Only the first million changes are kept.
     pub changes: Vec<HealthChange>,
-    /// Number of changes that are missing in [`changes`](Self::changes), because it was full.
+    /// Number of changes that are missing in [`changes`](Self::changes), because it holds one million changes at most.
     pub omitted_changes: u64,
-    /// Number of attempts by server that were sent while their client had the server as unhealthy. This happens in a
-    /// panic.
+    /// For each server, the number of attempts that a client sent to the server while this client treated the server as
+    /// unhealthy (an availability other than `Up` or `Probation`). Clients do so if too few servers are healthy: see
+    /// [`PoolBuilder::panic_threshold`](equipoise_core::PoolBuilder::panic_threshold).
     pub sent_while_unhealthy: Vec<u64>,
-    /// Number of attempts by server that failed while their client had the server as unhealthy. Includes attempts that
-    /// were in flight when the server became unhealthy.
+    /// For each server, the number of attempts that failed while their client treated the server as unhealthy (an
+    /// availability other than `Up` or `Probation`). Includes attempts that were already in flight when the server
+    /// became unhealthy.
     pub failed_while_unhealthy: Vec<u64>,
 }
 
-/// A change of a server's availability in the pool of one client.
+/// A change of the availability of one server in the pool of one client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct HealthChange {
-    /// Time of the change, from the start of the run.
+    /// Simulated time of the change, from the start of the run.
     pub at: Duration,
-    /// Index of the client whose pool changed.
+    /// Index of the client in whose pool the availability changed, counted from 0.
     pub client: usize,
-    /// Index of the server.
+    /// Index of the server whose availability changed, counted from 0.
     pub server: usize,
-    /// The availability from now on.
+    /// The availability of the server after the change.
     pub to: Availability,
-    /// The source of the change (requests, or the name of a check) and its reason, such as
-    /// `requests: 5 failures in a row`.
+    /// Why the availability changed: the source (`checks`, `requests` or `agent`) and its reason, such as `requests: 5
+    /// failures in a row`. For people; the wording is not stable.
     pub reason: String,
 }
 
 impl HealthChange {
-    /// Returns whether the server no longer gets requests, except in a panic.
+    /// Returns whether the server gets no new requests after the change, except in a panic.
     pub(crate) fn takes_out(&self) -> bool {
         !matches!(self.to, Availability::Up | Availability::Probation)
     }
@@ -52,9 +55,10 @@ impl HealthReport {
         Self { sent_while_unhealthy: zeros.clone(), failed_while_unhealthy: zeros, ..Self::default() }
     }
 
-    /// Returns how long after `since` each client first stopped sending requests to the server.
+    /// Returns how long after the time `since` each client first set the server to an availability other than `Up` or
+    /// `Probation`. `server` is the index of the server, and `since` is counted from the start of the run.
     ///
-    /// The times are in the order of clients. Clients that never did are left out.
+    /// The times are in the order of the clients. A client is left out if it has no such change at or after `since`.
     pub fn times_to_unhealthy(&self, server: usize, since: Duration) -> Vec<Duration> {
         let mut first = BTreeMap::new();
         let out = |change: &&HealthChange| change.server == server && change.takes_out() && change.at >= since;

@@ -2,14 +2,14 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-/// Distribution of latencies, with three significant digits.
+/// A distribution of latencies. Each latency is kept with three significant digits, the mean is exact.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(from = "Recorded", into = "Recorded"))]
 pub struct Latency {
-    /// Nanoseconds.
+    /// The latencies in nanoseconds.
     histogram: Histogram<u64>,
-    /// Sum of all latencies in nanoseconds, exact unlike the histogram.
+    /// Sum of all latencies in nanoseconds. It is exact; the sum over the histogram would not be.
     total: u128,
 }
 
@@ -24,48 +24,48 @@ impl Latency {
         self.total += u128::from(nanos);
     }
 
-    /// Returns the number of recorded requests.
+    /// Returns the number of requests whose latencies were recorded.
     pub fn count(&self) -> u64 {
         self.histogram.len()
     }
 
-    /// Returns the mean; zero without requests.
+    /// Returns the mean latency. Zero without requests.
     pub fn mean(&self) -> Duration {
         Duration::from_nanos(u64::try_from(self.total / u128::from(self.count().max(1))).unwrap_or(u64::MAX))
     }
 
-    /// Returns the latency that this share of the requests did not exceed: 0.99 for the 99th percentile. Zero without
-    /// requests.
+    /// Returns the latency that the share `part` of the requests did not exceed. For the 99th percentile, `part` is
+    /// 0.99. Range of `part`: 0 to 1. Zero without requests.
     pub fn quantile(&self, part: f64) -> Duration {
         Duration::from_nanos(self.histogram.value_at_quantile(part))
     }
 
-    /// Returns the median.
+    /// Returns the median latency. Zero without requests.
     pub fn p50(&self) -> Duration {
         self.quantile(0.5)
     }
 
-    /// Returns the 90th percentile.
+    /// Returns the 90th percentile of the latency. Zero without requests.
     pub fn p90(&self) -> Duration {
         self.quantile(0.9)
     }
 
-    /// Returns the 99th percentile.
+    /// Returns the 99th percentile of the latency. Zero without requests.
     pub fn p99(&self) -> Duration {
         self.quantile(0.99)
     }
 
-    /// Returns the 99.9th percentile.
+    /// Returns the 99.9th percentile of the latency. Zero without requests.
     pub fn p999(&self) -> Duration {
         self.quantile(0.999)
     }
 
-    /// Returns the largest latency.
+    /// Returns the largest latency. Zero without requests.
     pub fn max(&self) -> Duration {
         Duration::from_nanos(self.histogram.max())
     }
 
-    /// Returns the number of requests that took no longer than `limit`.
+    /// Returns the number of requests with a latency of at most `limit`, to three significant digits of `limit`.
     pub fn count_within(&self, limit: Duration) -> u64 {
         if self.count() == 0 {
             return 0;
@@ -73,14 +73,15 @@ impl Latency {
         self.histogram.count_between(0, u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX))
     }
 
-    /// Adds the latencies of another run.
+    /// Adds the latencies of another run to this distribution.
     pub fn add(&mut self, other: &Self) {
         // Both have the same bounds, so this cannot fail.
         let _ = self.histogram.add(&other.histogram);
         self.total += other.total;
     }
 
-    /// Returns the recorded latencies in ascending order, each with its number of requests.
+    /// Returns the recorded latencies in ascending order, each with the number of requests that had it. Latencies that
+    /// differ only after the third significant digit are one entry.
     pub fn recorded(&self) -> impl Iterator<Item = (Duration, u64)> {
         let values = self.histogram.iter_recorded();
         values.map(|value| (Duration::from_nanos(value.value_iterated_to()), value.count_at_value()))
@@ -92,7 +93,7 @@ impl Latency {
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Recorded {
     total_nanos: u128,
-    /// Pairs of a latency in nanoseconds and its number of requests.
+    /// Pairs of a latency in nanoseconds and the number of requests that had it.
     counts: Vec<(u64, u64)>,
 }
 

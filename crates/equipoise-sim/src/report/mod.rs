@@ -1,4 +1,4 @@
-//! The results of a run.
+//! The results of a run: a [`Report`] and the types of its fields.
 
 mod ends;
 mod health;
@@ -17,83 +17,102 @@ pub use self::{
     series::{Sample, Series},
 };
 
-/// The results of a run, measured over the requests that arrived after the warm-up and before the end.
+/// The results of a run. They cover the measured window: the time from the end of the
+/// [warm-up](crate::Scenario::warm_up) to the end of the [run](crate::Scenario::lasting). A request is measured if it
+/// arrives in this window.
 ///
-/// Implements `Serialize` and `Deserialize` with the feature `serde`.
+/// With the feature `serde`, the type implements `Serialize` and `Deserialize`.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Report {
-    /// Name of the strategy.
+    /// Name of the strategy, from [`Contender::label`](crate::Contender::label).
     pub label: String,
-    /// Seed of the scenario.
+    /// Seed of the scenario: [`Scenario::seed`](crate::Scenario::seed).
     pub seed: u64,
-    /// Whether the run was stopped through its [`Control`](crate::Control).
+    /// Whether the run was stopped through its [`Control`](crate::Control). The other fields then cover the part that
+    /// was simulated.
     pub interrupted: bool,
-    /// Length of the measured part of the run, in simulated time.
+    /// Length of the measured window in simulated time. Shorter than planned if the run was
+    /// [interrupted](Self::interrupted).
     pub measured: Duration,
-    /// Number of requests by how they ended.
+    /// How many measured requests ended in each way: answered, failed, timed out and so on.
     pub ends: Ends,
-    /// Number of attempts, including retries and hedges.
+    /// Number of attempts that were sent in the measured window, including retries and hedges.
     pub attempts: u64,
-    /// Latency of the requests that were answered or timed out. Requests that failed in another way are not included;
-    /// the [error rate](Self::error_rate) counts them.
+    /// Latencies of the measured requests that were answered or timed out. The latency is the time from the arrival of
+    /// the request at its client to the first byte of the response or to the last timeout. A request whose body broke
+    /// off later is included. Requests that ended in another way have no latency here; the [error
+    /// rate](Self::error_rate) counts them.
     pub latency: Latency,
-    /// Number of requests in flight at servers.
+    /// Distribution of the number of requests at a server (in service or in its queue) in the measured window.
     pub in_flight: InFlight,
-    /// Share of the attempts by server. The shares add up to 1.
+    /// The share of each server in the attempts that were sent in the measured window, in the order of the servers in
+    /// the scenario. The shares add up to 1, or are all 0 if there were no attempts.
     pub shares: Vec<f64>,
-    /// Used part of the allocation by server. Exceeds 1 if [`Antagonists`](crate::Antagonists) left the server more
-    /// than its allocation. 0 for [`Server::delay`](crate::Server::delay).
+    /// The mean number of cores that each server used in the measured window, relative to the cores allocated to the
+    /// server, in the order of the servers in the scenario. 1.0 is full use of the allocation. Can exceed 1.0 with
+    /// [`Antagonists`](crate::Antagonists), because they let a server use more cores than its allocation at times. 0.0
+    /// for [`Server::delay`](crate::Server::delay).
     pub utilisation: Vec<f64>,
-    /// How often keys moved between servers; `None` if requests had no keys.
+    /// How often the requests of a key moved from one server to another. `None` if requests had no
+    /// [keys](crate::Scenario::keys).
     pub keys: Option<KeyMoves>,
-    /// Changes of the servers' availability; `None` without [`Scenario::health`](crate::Scenario::health).
+    /// Changes of the availability of servers in the pools of the clients. `None` without a [health
+    /// policy](crate::Scenario::health).
     #[cfg_attr(feature = "serde", serde(default))]
     pub health: Option<HealthReport>,
-    /// Figures over time, warm-up included.
+    /// Figures of each interval of the run, including the warm-up.
     pub series: Series,
 }
 
-/// Counts how often requests with the same key went to different servers.
+/// Counts how often requests with the same key were sent to different servers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct KeyMoves {
-    /// Number of measured attempts with a key that an earlier attempt had.
+    /// Number of attempts in the measured window that had the same key as an earlier attempt of the run, from the same
+    /// client or another one.
     pub repeated: u64,
-    /// Number of repeated keys that went to another server than the time before.
+    /// Number of [repeated](Self::repeated) attempts that were sent to a different server than the last attempt with
+    /// the same key.
     pub moved: u64,
-    /// Number of moved keys that had to move: the previous server had left the pool, or the new one had joined since.
+    /// Number of [moved](Self::moved) attempts for which the move was necessary or expected, because the set of servers
+    /// had changed: the previous server had left the pool, or the new server had joined after the last attempt with the
+    /// key.
     pub forced: u64,
 }
 
 impl KeyMoves {
-    /// Returns the share of repeated keys that moved although they did not have to.
+    /// Returns the share of attempts that moved to another server although they did not have to: [`moved`](Self::moved)
+    /// minus [`forced`](Self::forced), divided by [`repeated`](Self::repeated). From 0 to 1; 0 if no key was repeated.
     pub fn avoidable(&self) -> f64 {
         (self.moved - self.forced) as f64 / self.repeated.max(1) as f64
     }
 }
 
 impl Report {
-    /// Returns the share of requests that ended without a successful response.
+    /// Returns the share of the measured requests that ended without a successful response, from 0 to 1. 0 without
+    /// requests.
     pub fn error_rate(&self) -> f64 {
         self.ends.errors() as f64 / self.ends.total().max(1) as f64
     }
 
-    /// Returns the share of all requests that were answered successfully within `limit`.
+    /// Returns the share of the measured requests that got a successful response with a latency of at most `limit`,
+    /// from 0 to 1. 0 without requests.
     pub fn answered_within(&self, limit: Duration) -> f64 {
-        // Timeouts are recorded as latencies too; a limit above the timeout must not count them as answers.
+        // Timeouts are recorded as latencies too; with a limit above the timeout, they must not count as responses.
         let within = self.latency.count_within(limit).min(self.ends.answered);
         within as f64 / self.ends.total().max(1) as f64
     }
 
-    /// Returns a server's share of the attempts; 0 for an unknown server.
+    /// Returns the share of a server in the attempts of the measured window, from 0 to 1. `server` is the index of the
+    /// server, from 0. Returns 0 if there is no such server.
     pub fn share(&self, server: usize) -> f64 {
         self.shares.get(server).copied().unwrap_or_default()
     }
 
-    /// Returns the number of measured requests per second of simulated time.
+    /// Returns the number of measured requests per second of simulated time. Requests that failed are included.
     pub fn throughput(&self) -> f64 {
         self.ends.total() as f64 / self.measured.as_secs_f64().max(f64::MIN_POSITIVE)
     }

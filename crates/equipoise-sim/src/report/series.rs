@@ -1,28 +1,31 @@
 use std::time::Duration;
 
-/// Figures of a run over time, warm-up included.
+/// Figures of a run over time. The run, including its warm-up, is divided into intervals of equal length, and each
+/// interval has one [`Sample`].
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Series {
-    /// Length of the interval that a sample covers ([`Scenario::sample_interval`](crate::Scenario::sample_interval)).
+    /// Length of the interval of a sample, as set by [`Scenario::sample_interval`](crate::Scenario::sample_interval).
     pub period: Duration,
     /// The samples in the order of time.
     pub samples: Vec<Sample>,
 }
 
-/// Figures of one interval.
+/// Figures of one interval of a run. Each vector has one element for each server, in the order of the servers in the
+/// scenario.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Sample {
     /// End of the interval, from the start of the run.
     pub at: Duration,
-    /// Number of attempts sent in the interval, by server.
+    /// Number of attempts that were sent to each server in the interval.
     pub sent: Vec<u32>,
-    /// Used part of the allocation in the interval, by server.
+    /// Mean number of cores that each server used in the interval, relative to the cores allocated to it. 1.0 is full
+    /// use of the allocation.
     pub utilisation: Vec<f32>,
-    /// Number of requests at the end of the interval, by server, including its queue.
+    /// Number of requests at each server (in service or in its queue) at the end of the interval.
     pub in_flight: Vec<u32>,
 }
 
@@ -31,7 +34,8 @@ impl Sample {
         Self { at: Duration::ZERO, sent: vec![0; servers], utilisation: vec![0.0; servers], in_flight: Vec::new() }
     }
 
-    /// Returns a server's share of the attempts in the interval; 0 if there were none.
+    /// Returns the share of a server in the attempts that were sent in the interval, from 0 to 1. `server` is the index
+    /// of the server, from 0. Returns 0 if there were no attempts or there is no such server.
     pub fn share(&self, server: usize) -> f64 {
         let all: u64 = self.sent.iter().copied().map(u64::from).sum();
         f64::from(self.sent.get(server).copied().unwrap_or_default()) / all.max(1) as f64
