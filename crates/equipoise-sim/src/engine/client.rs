@@ -1,4 +1,4 @@
-//! A client: a balancer with its own pool and random numbers.
+//! A client of the simulation: a balancer with its own pool and its own random numbers.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -22,19 +22,20 @@ use crate::{
 
 pub(super) struct Client {
     pub(super) pool: Pool<u32>,
-    /// The client's view of health; `None` without a health policy.
+    /// The health of the servers as this client sees it. `None` without a health policy.
     pub(super) monitor: Option<Monitor>,
     arrivals: ArrivalSource,
     arriving: Stream,
-    /// The client's next request in the trace, and the number of requests from there to the one after.
+    /// The trace, the index in it of the client's next request, and the number that is added to the index for each
+    /// request.
     traced: (Option<Trace>, usize, usize),
     pub(super) draws: DrawStreams,
     keys: Stream,
-    /// Number of retries that the budget allows at present.
+    /// Number of retries that the retry budget allows at present.
     tokens: f64,
 }
 
-/// Number of retries that a budget allows in a burst.
+/// Number of retries that the retry budget allows in a burst.
 const BURST: f64 = 10.0;
 
 impl Client {
@@ -71,13 +72,13 @@ impl Client {
         })
     }
 
-    /// Updates the pool to these members, whose addresses are the indices of the servers.
+    /// Updates the endpoints of the pool to `members`. The address of a member is the index of its server.
     pub(super) fn update(&self, members: &[EndpointSpec]) -> Result<(), UpdateError> {
         let number = |spec: &EndpointSpec| spec.address().parse().unwrap_or(u32::MAX);
         self.pool.update(members.iter().cloned(), number).map(drop)
     }
 
-    /// Returns the time of the next request; `None` if there is none.
+    /// Returns the time at which the next request arrives at this client. `None` if the trace has no further request.
     pub(super) fn next_arrival(&mut self, now: Nanos) -> Option<Nanos> {
         match &self.traced {
             (None, ..) => Some(now.saturating_add((self.arrivals.next(&mut self.arriving) * 1e9) as Nanos)),
@@ -85,7 +86,7 @@ impl Client {
         }
     }
 
-    /// Takes the next request from the trace and returns its work; `None` without a trace.
+    /// Takes the client's next request from the trace and returns its work. `None` without a trace.
     pub(super) fn take_traced(&mut self) -> Option<f64> {
         let (trace, next, step) = &mut self.traced;
         let (_, work) = trace.as_ref()?.requests.get(*next)?;
@@ -93,16 +94,17 @@ impl Client {
         Some(*work)
     }
 
-    /// Draws the key of the next request, from 0.
+    /// Draws the key of the next request: a number from 0, where 0 is the most frequent key.
     pub(super) fn key(&mut self, popularity: &Zipf<f64>) -> u32 {
         popularity.sample(&mut self.keys) as u32 - 1
     }
 
+    /// Adds the part of a retry that one request allows to the retry budget.
     pub(super) fn deposit(&mut self, budget: f64) {
         self.tokens = (self.tokens + budget).min(BURST.max(budget));
     }
 
-    /// Returns whether the budget allows a retry, and takes it.
+    /// Takes one retry from the retry budget. Returns false if the budget does not allow one.
     pub(super) fn withdraw(&mut self) -> bool {
         let may = self.tokens >= 1.0;
         self.tokens -= f64::from(u8::from(may));
@@ -112,12 +114,12 @@ impl Client {
 
 const ID_PREFIX: &str = "server-";
 
-/// Returns the endpoint id of a server.
+/// Returns the id of the endpoint of a server.
 pub(super) fn server_id(server: usize) -> EndpointId {
     EndpointId::from(format!("{ID_PREFIX}{server}"))
 }
 
-/// Returns the index of the server with this endpoint id.
+/// Returns the index of the server that has the endpoint `id`.
 pub(super) fn server_index(id: &EndpointId) -> Option<usize> {
     id.as_str().strip_prefix(ID_PREFIX)?.parse().ok()
 }

@@ -1,4 +1,4 @@
-//! The client side: requests arrive, are attempted and end.
+//! Events at clients: requests arrive, attempts are sent, and attempts and requests end.
 
 use equipoise_core::{Lease, PickError, PickRequest, Timestamp};
 
@@ -10,9 +10,9 @@ use super::{
 };
 use crate::{error::RunError, report::End};
 
-/// Most attempts end long before their timeout. Timers of ended attempts are removed once there are more than twice as
-/// many timers as open attempts, plus this number. Otherwise a long timeout would keep all attempts of that time in
-/// memory.
+/// Timers of ended attempts are removed once there are more than twice as many timers as open attempts, plus this
+/// number. Most attempts end long before their timeout, so without the removal a long timeout would fill the memory
+/// with timers.
 const SPARE: usize = 1024;
 
 impl Engine<'_> {
@@ -67,7 +67,8 @@ impl Engine<'_> {
         Ok(())
     }
 
-    /// Makes an attempt, at a server that was not tried yet if there is one. Returns false if no endpoint can take it.
+    /// Sends an attempt of a request, to a server that the request has not tried if there is one. Returns false if no
+    /// endpoint can take the request.
     fn attempt(&mut self, number: u32, draw: Draw) -> Result<bool, RunError> {
         let call = &self.calls[number as usize];
         let client = &self.clients[call.client as usize];
@@ -83,7 +84,7 @@ impl Engine<'_> {
         }
     }
 
-    /// Sends an attempt to the server of the lease.
+    /// Sends an attempt of a request to the server of the lease.
     pub(super) fn send(&mut self, number: u32, lease: Lease<u32>, mut draw: Draw) -> Result<(), RunError> {
         let call = &mut self.calls[number as usize];
         if self.scenario.hedge.is_some() || self.scenario.retries.max > 0 {
@@ -118,7 +119,7 @@ impl Engine<'_> {
         Ok(())
     }
 
-    /// The head of a response has reached the client, or an error instead.
+    /// Handles the head of a response, or an error in its place, when it reaches the client.
     pub(super) fn answer(&mut self, id: AttemptId) -> Result<(), RunError> {
         let Some(attempt) = self.attempts.get_mut(id) else { return Ok(()) };
         let Some(Pending { lease, call, .. }) = &mut attempt.pending else {
@@ -142,7 +143,8 @@ impl Engine<'_> {
         self.attempt_ended(call, id, end)
     }
 
-    /// The body of a response ends, or breaks off if the attempt says so.
+    /// Handles the end of the body of a response: the regular end, or the break if the attempt has an end other than
+    /// answered.
     pub(super) fn end_body(&mut self, id: AttemptId) {
         let Some(attempt) = self.attempts.remove(id) else { return };
         let Some(Pending { lease, measured, .. }) = attempt.pending else { return };
@@ -163,7 +165,7 @@ impl Engine<'_> {
         self.attempt_ended(call, id, End::TimedOut)
     }
 
-    /// Cancels an attempt on the client side. Returns the request that it belongs to.
+    /// Cancels an attempt on the side of the client. Returns the request of the attempt if it was open.
     fn give_up(&mut self, id: AttemptId, end: End) -> Option<u32> {
         let attempt = self.attempts.get_mut(id)?;
         let Pending { mut lease, call, .. } = attempt.pending.take()?;
@@ -173,7 +175,7 @@ impl Engine<'_> {
         drop(lease);
         let server = attempt.server as usize;
         match attempt.place {
-            // The server does not notice and finishes the work.
+            // The server is not informed and finishes the work.
             _ if !self.scenario.cancels && !attempt.lost => {}
             Some(place) => {
                 self.attempts.remove(id);
@@ -228,7 +230,7 @@ impl Engine<'_> {
         let call = self.calls.remove(number as usize);
         self.meter.end(call.measured, self.now - call.begun, end);
         for id in call.open.into_iter().flatten() {
-            // Neutral beside another answer, because the server is not at fault.
+            // The verdict is neutral if another attempt was answered, because the server of this attempt did not fail.
             self.give_up(id, if end == End::GivenUp { end } else { End::Unserved });
         }
     }

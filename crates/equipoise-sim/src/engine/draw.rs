@@ -1,4 +1,5 @@
-//! The costs of attempts, drawn before their server is known.
+//! The costs of attempts (work, network delays and the like). They are drawn before a server is picked, so that they do
+//! not depend on the strategy.
 
 use rand::RngExt;
 
@@ -12,29 +13,30 @@ use crate::scenario::{FaultKind, Network, Scenario, WorkSource};
 pub(super) struct Costs {
     work: WorkSource,
     network: Network,
-    /// The share of responses with a body, and its duration.
+    /// The share of the responses that have a body, and the distribution of its duration. `None` without bodies.
     bodies: Option<(f64, WorkSource)>,
-    /// Whether answers of any server fail at random.
+    /// Whether a fault of the scenario makes requests fail at random.
     flaky: bool,
-    /// The share of the requests whose callers give up.
+    /// The share of the requests whose callers give up. `None` if callers do not give up.
     impatient: Option<f64>,
 }
 
-/// The costs of an attempt.
+/// The costs of one attempt, drawn before its server is picked.
 #[derive(Clone, Copy)]
 pub(super) struct Draw {
     /// Work in core-seconds.
     pub(super) work: f64,
-    /// Network delays to the server and back, without the distance of the server.
+    /// Network delay to the server, without the distance of the server until the server is known.
     pub(super) there: Nanos,
+    /// Network delay back to the client, without the distance of the server until the server is known.
     pub(super) back: Nanos,
-    /// Time from the first byte to the end of the response.
+    /// Time from the first byte of the response to its end. 0 without a body.
     pub(super) body: Nanos,
-    /// The answer fails at a flaky server if its share is above this number, which is below 1.
+    /// A random number from 0 to 1. A flaky server fails the request if its share of failures is above this number.
     pub(super) luck: f64,
 }
 
-/// The random numbers of a client.
+/// The random numbers of a client, in one stream for each purpose.
 pub(super) struct DrawStreams {
     work: Stream,
     network: Stream,
@@ -55,7 +57,7 @@ impl Costs {
         }
     }
 
-    /// Draws a duration of a body in nanoseconds; 0 for a response without one.
+    /// Draws the duration of a body in nanoseconds. 0 for a response without a body.
     fn body(&self, rng: &mut Stream) -> Nanos {
         match &self.bodies {
             Some((share, duration)) if rng.random::<f64>() < *share => (duration.draw(rng) * 1e9) as Nanos,
@@ -81,7 +83,7 @@ impl DrawStreams {
         }
     }
 
-    /// Draws the costs of a request's first attempt. `work` is the work of the request if a trace says it.
+    /// Draws the costs of the first attempt of a request. `work` is the work of the request if it is from a trace.
     pub(super) fn first(&mut self, costs: &Costs, work: Option<f64>) -> Draw {
         Draw {
             work: work.unwrap_or_else(|| costs.work.draw(&mut self.work)),
@@ -92,7 +94,7 @@ impl DrawStreams {
         }
     }
 
-    /// Draws the costs of a retry or a hedge.
+    /// Draws the costs of a retry or a hedge. `work` is the work of the request if it is from a trace.
     pub(super) fn retry(&mut self, costs: &Costs, work: Option<f64>) -> Draw {
         let rng = &mut self.retries;
         Draw {
@@ -104,7 +106,7 @@ impl DrawStreams {
         }
     }
 
-    /// Draws whether the caller of the next request gives up when it has waited for too long.
+    /// Draws whether the caller of the next request gives up if it has to wait too long.
     pub(super) fn is_impatient(&mut self, costs: &Costs) -> bool {
         costs.impatient.is_some_and(|share| self.callers.random::<f64>() < share)
     }

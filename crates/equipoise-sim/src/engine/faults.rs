@@ -1,4 +1,4 @@
-//! Events at servers: faults, antagonists and membership changes.
+//! Events that change servers: faults, antagonists, and servers that leave or join the pools.
 
 use equipoise_core::{EndpointSpec, UpdateError};
 
@@ -52,7 +52,8 @@ impl Engine<'_> {
         }
     }
 
-    /// Ends the requests at a server that dies.
+    /// Ends the requests at a server whose fault makes it refuse connections or unreachable. Other faults end no
+    /// requests.
     fn crash(&mut self, fault: &Fault) {
         if !matches!(fault.kind, FaultKind::Refuses | FaultKind::Blackhole) {
             return;
@@ -71,8 +72,9 @@ impl Engine<'_> {
         self.replan(fault.server);
     }
 
-    /// Breaks off the bodies on their way from a server that dies. Clients notice at once if it refuses, and after the
-    /// timeout if it is unreachable.
+    /// Breaks off the bodies that are on their way from a server whose fault makes it refuse connections or
+    /// unreachable. Clients notice at once if the server refuses connections, and after the timeout if it is
+    /// unreachable.
     fn break_bodies(&mut self, fault: &Fault) {
         for id in self.attempts.in_body_from(fault.server) {
             let Some(attempt) = self.attempts.get_mut(id) else { continue };

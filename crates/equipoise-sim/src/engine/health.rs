@@ -1,5 +1,5 @@
-//! Health: delivers signals, checks and timeouts to the clients' machines and applies their actions, as the driver of
-//! `equipoise-health` does.
+//! Health of servers: passes signals of requests, health checks and timeouts to the health state machines of the
+//! clients, and applies the actions of these machines, in the same way as the tokio driver of `equipoise-health`.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use super::{
 use crate::{error::RunError, report::HealthChange};
 
 impl Engine<'_> {
-    /// Delivers the signals of requests to the machines.
+    /// Runs the state machines of the clients for which requests have left signals.
     pub(super) fn deliver_signals(&mut self) -> Result<(), RunError> {
         while let Some(client) = self.health.as_ref().and_then(|health| health.woken.1.try_recv().ok()) {
             self.run_machine(client)?;
@@ -26,7 +26,8 @@ impl Engine<'_> {
         Ok(())
     }
 
-    /// Handles a timeout that a machine asked for, unless it has asked for another time since.
+    /// Handles the timeout of the state machine of a client. Does nothing if the machine has asked for another time in
+    /// the meantime.
     pub(super) fn on_health_timer(&mut self, client: usize) -> Result<(), RunError> {
         match self.clients[client].monitor.as_mut().and_then(|monitor| monitor.wakes.take_if(|at| *at == self.now)) {
             Some(_) => self.run_machine(client),
@@ -44,7 +45,7 @@ impl Engine<'_> {
         self.apply_actions(client)
     }
 
-    /// Tells a client's machine which servers have joined and left.
+    /// Informs the state machine of a client about the servers that have joined or left.
     pub(super) fn update_monitored(&mut self, client: usize) -> Result<(), RunError> {
         let now = Timestamp::from_nanos(self.now);
         let Some(monitor) = &mut self.clients[client].monitor else { return Ok(()) };
@@ -60,7 +61,7 @@ impl Engine<'_> {
 
     fn apply_actions(&mut self, number: usize) -> Result<(), RunError> {
         let now = Timestamp::from_nanos(self.now);
-        // All availabilities are set together, as the driver does.
+        // All availabilities are set in one call, as in the tokio driver.
         let mut availabilities = Vec::new();
         loop {
             let client = &mut self.clients[number];
@@ -86,7 +87,7 @@ impl Engine<'_> {
                     self.note(number, &change);
                     Ok(true)
                 }
-                // The machine ignores late results by their number.
+                // Actions that cancel a check need no work here: the machine ignores late results of checks.
                 Some(_) => Ok(true),
             };
             done.map_err(|source| self.unusable(number, source))?;
@@ -102,7 +103,7 @@ impl Engine<'_> {
     fn plan_to_wake(&mut self, client: usize) {
         let Some(monitor) = &mut self.clients[client].monitor else { return };
         let Some(at) = monitor.machine.poll_timeout().map(|at| at.as_nanos().max(self.now)) else { return };
-        // No timeouts after the end: they would only slow down the wait for the last answer.
+        // No timeouts after the end of the run: they would only take time until the last response has come.
         if monitor.wakes.is_none_or(|wakes| at < wakes) && !self.meter.is_over(at) {
             monitor.wakes = Some(at);
             self.events.plan(at, Event::HealthTimer { client: client as u32 });
@@ -116,7 +117,7 @@ impl Engine<'_> {
         self.meter.change_health(HealthChange { at, client, server, to: change.to, reason });
     }
 
-    /// Sends a check.
+    /// Sends a health check to a server.
     fn send_check(&mut self, client: usize, probe: ProbeId, id: &EndpointId) {
         let (Some(health), Some(server)) = (&mut self.health, client::server_index(id)) else { return };
         let at = health.checks.insert(Check { client, server, probe, result: None }) as u32;
@@ -124,7 +125,8 @@ impl Engine<'_> {
         self.events.plan(self.now.saturating_add(there), Event::Check { at });
     }
 
-    /// A check has arrived at its server, or its response at the client.
+    /// Handles a health check that has arrived at its server, or the response to a check that has arrived at its
+    /// client.
     pub(super) fn check(&mut self, at: usize) -> Result<(), RunError> {
         let Some(health) = &mut self.health else { return Ok(()) };
         let check = &mut health.checks[at];

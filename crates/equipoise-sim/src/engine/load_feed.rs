@@ -1,4 +1,5 @@
-//! Load reports of servers: probes and snapshots.
+//! Load reports of servers for a [`Feed`](crate::Feed): probes and snapshots. Reports with responses are in
+//! `client_side`.
 
 use equipoise_core::Timestamp;
 
@@ -9,6 +10,7 @@ use super::{
 };
 
 impl Engine<'_> {
+    /// Sends load probes to the servers that the feed names for a new request of a client.
     pub(super) fn send_probes(&mut self, client: usize) {
         self.probe_targets.clear();
         self.feed.probe_targets(client, Timestamp::from_nanos(self.now), &mut self.probe_targets);
@@ -22,6 +24,7 @@ impl Engine<'_> {
         }
     }
 
+    /// Handles a load probe that has arrived at its server, or the response to a probe that has arrived at its client.
     pub(super) fn probe(&mut self, at: usize) {
         let probe = &mut self.probes[at];
         let station = &self.stations[probe.server];
@@ -38,6 +41,7 @@ impl Engine<'_> {
         self.events.plan(self.now.saturating_add(back), Event::Probe { at: at as u32 });
     }
 
+    /// Passes the loads of all servers to the feed, and plans the next snapshot.
     pub(super) fn snapshot_loads(&mut self) {
         self.loads.clear();
         self.loads.extend(self.stations.iter().map(Station::load));

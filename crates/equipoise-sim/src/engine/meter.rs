@@ -1,4 +1,4 @@
-//! Measurements of a run.
+//! Measurements of a run, from which its report is made.
 
 use std::time::Duration;
 
@@ -11,15 +11,16 @@ use crate::{
     scenario::Scenario,
 };
 
+/// Counts and measures during a run. `from` and `to` are the start and the end of the measured window.
 pub(super) struct Meter {
     from: Nanos,
     to: Nanos,
-    /// Measured requests that have not ended.
+    /// Number of measured requests that have not ended.
     open: u64,
     latency: Latency,
     ends: Ends,
     attempts: u64,
-    /// Number of attempts by server, within the window.
+    /// Number of attempts that were sent in the measured window, by server.
     sent: Vec<u64>,
     used: Vec<f64>,
     lengths: Lengths,
@@ -53,7 +54,7 @@ impl Meter {
         }
     }
 
-    /// Returns the times at which [`flush`](Self::flush) must be called.
+    /// Returns the start and the end of the measured window. [`flush`](Self::flush) must be called at both times.
     pub(super) fn window(&self) -> [Nanos; 2] {
         [self.from, self.to]
     }
@@ -62,7 +63,7 @@ impl Meter {
         (self.from..self.to).contains(&now)
     }
 
-    /// Returns whether requests that arrive at this time are too late to be measured.
+    /// Returns whether the measured window has ended at the time `now`.
     pub(super) fn is_over(&self, now: Nanos) -> bool {
         now >= self.to
     }
@@ -75,7 +76,7 @@ impl Meter {
         ((now - ORIGIN) as f32 / (self.to - ORIGIN) as f32).min(1.0)
     }
 
-    /// Counts a new request. Returns whether it is measured.
+    /// Counts a new request. Returns whether the request is measured.
     pub(super) fn begin(&mut self, now: Nanos) -> bool {
         let measured = self.is_within(now);
         self.open += u64::from(measured);
@@ -88,13 +89,13 @@ impl Meter {
         }
         self.open -= 1;
         self.ends.count(end);
-        // A request that fails at once must not count as fast, so only answers and timeouts have a latency.
+        // A request that fails at once must not count as fast, so only responses and timeouts have a latency.
         if matches!(end, End::Answered | End::TimedOut) {
             self.latency.record(latency);
         }
     }
 
-    /// Counts that the body of an answered request broke off.
+    /// Counts an answered request as broken, because its body broke off.
     pub(super) fn break_body(&mut self, measured: bool) {
         if measured {
             self.ends.break_body();
@@ -111,21 +112,21 @@ impl Meter {
         }
     }
 
-    /// Counts an attempt of a client for the health report.
+    /// Counts an attempt that a client sends, for the health report.
     pub(super) fn send_by(&mut self, client: usize, server: usize) {
         if let Some(log) = &mut self.health {
             log.send(client, server);
         }
     }
 
-    /// Counts the end of an attempt for the health report.
+    /// Counts the end of an attempt of a client, for the health report.
     pub(super) fn end_by(&mut self, client: usize, server: usize, end: End) {
         if let Some(log) = &mut self.health {
             log.end(client, server, end);
         }
     }
 
-    /// Records a change of availability.
+    /// Records a change of the availability of a server in the pool of a client.
     pub(super) fn change_health(&mut self, change: HealthChange) {
         if let Some(log) = &mut self.health {
             log.change(change);
@@ -143,9 +144,9 @@ impl Meter {
         }
     }
 
-    /// Adds the cores that servers have used since the last call.
+    /// Adds the core-seconds that the servers have used since the last call.
     pub(super) fn flush(&mut self, stations: &mut [Station], now: Nanos) {
-        // Called at both ends of the window, so the time since the last call is entirely inside or outside.
+        // Called at the start and the end of the window, so the time since the last call is entirely inside or outside.
         let within = now > self.from && now <= self.to;
         for (at, station) in stations.iter_mut().enumerate() {
             let used = station.take_used(now);
@@ -156,7 +157,7 @@ impl Meter {
         }
     }
 
-    /// Completes a sample of the series.
+    /// Completes the current sample of the series.
     pub(super) fn sample(&mut self, stations: &mut [Station], now: Nanos) {
         self.flush(stations, now);
         if now > self.to {
@@ -203,19 +204,20 @@ impl Meter {
     }
 }
 
-/// Measures how long servers had how many requests.
+/// Measures for how long servers had a certain number of requests, within the measured window.
 struct Lengths {
     from: Nanos,
     to: Nanos,
     /// Time since which a server has had its present number of requests, by server.
     since: Vec<Nanos>,
-    /// Nanoseconds that servers had `n` requests, by `n`, summed over servers.
+    /// Nanoseconds during which servers had `n` requests, by `n`, as the sum over all servers.
     time: Vec<u64>,
-    /// Number of servers that have `n` requests, by `n`.
+    /// Number of servers that have `n` requests at present, by `n`.
     servers: Vec<u32>,
+    /// Number of requests at the server that has the most requests at present.
     longest: usize,
     longest_since: Nanos,
-    /// Integral of `longest` over time, in nanoseconds.
+    /// Integral of `longest` over time, in request-nanoseconds.
     longest_area: u128,
 }
 
@@ -233,7 +235,7 @@ impl Lengths {
         }
     }
 
-    /// Returns the measured part of the time from `since` to `now`.
+    /// Returns how much of the time from `since` to `now` is in the measured window.
     fn within(&self, since: Nanos, now: Nanos) -> u64 {
         now.min(self.to).saturating_sub(since.max(self.from))
     }
@@ -277,11 +279,12 @@ impl Lengths {
     }
 }
 
-/// Records which server got each key last.
+/// Records to which server each key was sent last.
 struct KeyLog {
-    /// Last server and time by key; `u32::MAX` before the first request.
+    /// The server and the time of the last attempt with a key, by key. The server is `u32::MAX` before the first
+    /// attempt.
     last: Vec<(u32, Nanos)>,
-    /// Whether the server is a member, and since when, by server.
+    /// Whether a server is in the pools, and since when, by server.
     changed: Vec<(bool, Nanos)>,
     moves: KeyMoves,
 }
@@ -303,20 +306,20 @@ impl KeyLog {
             return;
         }
         self.moves.moved += 1;
-        // The move was necessary: the previous server has left, or the new one has joined since.
+        // The set of servers has changed: the previous server has left, or the new server has joined since.
         self.moves.forced += u64::from(!still_member || self.changed[server].1 > at);
     }
 }
 
-/// Records availability changes, and attempts at unhealthy servers.
+/// Records changes of the availability of servers, and attempts at unhealthy servers.
 struct HealthLog {
     servers: usize,
-    /// Whether the client has the server as unhealthy, by client, then server.
+    /// Whether a client treats a server as unhealthy, by client, then server.
     out: Vec<bool>,
     health: HealthReport,
 }
 
-/// Maximum number of changes in the report: at most 100 MiB.
+/// Maximum number of changes in the report. They take at most 100 MiB.
 const MAX_CHANGES: usize = 1_000_000;
 
 impl HealthLog {

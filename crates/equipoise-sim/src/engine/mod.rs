@@ -1,8 +1,9 @@
-//! The run: one thread, one clock, one event after the other.
+//! The simulation of one run: a discrete-event simulation in one thread, with one clock.
 //!
-//! `state` holds everything that a run works on: clients (a pool and random numbers), stations (servers), open
-//! requests, future events and the meter. The event loop is here. It hands each event to the code of `client_side`,
-//! `server_side`, `faults`, `load_feed` (load reports) or `health`.
+//! `state` holds the state of a run: clients (each with a pool and random numbers), stations (the servers), open
+//! requests, future events and the meter (the measurements). The event loop is in this file. It passes each event to
+//! the code in `client_side`, `server_side`, `waiting` (queues of pools), `faults`, `load_feed` (load reports) or
+//! `health`.
 
 mod client;
 mod client_side;
@@ -35,7 +36,7 @@ use crate::{
     scenario::Scenario,
 };
 
-/// Number of events between two updates of the control's progress.
+/// Number of events after which the progress in the [`Control`] is updated.
 const CONTROL_INTERVAL: u32 = 4096;
 
 pub(crate) fn run(
@@ -44,7 +45,7 @@ pub(crate) fn run(
     feed: &mut dyn Feed,
     control: &Control,
 ) -> Result<Report, RunError> {
-    // Clears what the last leases of an earlier run left.
+    // A lease of an earlier run on this thread may have left a panic when it was dropped. Forgets it.
     take_panicked();
     let mut engine = Engine::new(scenario, contender, feed, control)?;
     engine.plan_from_the_start();
@@ -77,7 +78,7 @@ impl Engine<'_> {
         }
     }
 
-    /// Runs until all measured requests have ended. Returns whether the run was stopped before.
+    /// Handles events until all measured requests have ended. Returns whether the run was stopped before that.
     fn run(&mut self) -> Result<bool, RunError> {
         loop {
             for _ in 0..CONTROL_INTERVAL {
@@ -109,7 +110,7 @@ impl Engine<'_> {
         let hedge = self.hedges.front().map_or(Nanos::MAX, |&(at, ..)| at);
         self.now = event.min(timeout).min(hedge);
         self.clock.set(Timestamp::from_nanos(self.now));
-        // All three are `Nanos::MAX` if nothing is left, so each is tested for an entry.
+        // A time of `Nanos::MAX` means that there is no entry, so each queue is also tested for an entry.
         if timeout <= event.min(hedge)
             && let Some((_, id)) = self.timeouts.pop_front()
         {
@@ -143,7 +144,7 @@ impl Engine<'_> {
             Event::Sample => {
                 self.meter.sample(&mut self.stations, self.now);
                 let next = self.now.saturating_add(nanos(self.scenario.sample));
-                // The last answer may take much longer than the window.
+                // No samples after the end of the run: the last response may come much later.
                 if next <= self.meter.window()[1] {
                     self.events.plan(next, Event::Sample);
                 }

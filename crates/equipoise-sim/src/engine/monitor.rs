@@ -1,4 +1,5 @@
-//! Health as one client sees it: a machine of `equipoise-health` and the signals that requests give it.
+//! The health of servers as one client sees it: a health state machine of `equipoise-health`, and the signals that
+//! requests give to it.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -16,32 +17,32 @@ use super::{
 };
 use crate::scenario::InvalidScenario;
 
-/// What the monitors of all clients share.
+/// The parts of health that all clients share.
 pub(super) struct Health {
     pub(super) policy: HealthPolicy,
     pub(super) seed: u64,
-    /// Clients whose signals have news for their machine.
+    /// Indices of the clients whose requests have given new signals to their health state machine.
     pub(super) woken: (Sender<usize>, Receiver<usize>),
     pub(super) checks: Slab<Check>,
     pub(super) network: Stream,
 }
 
-/// Health of all servers as one client sees it.
+/// The health of all servers as one client sees it.
 pub(super) struct Monitor {
     pub(super) machine: Machine,
     pub(super) signals: Signals,
-    /// Whether the machine knows the server, by server.
+    /// Whether the state machine knows a server, by server.
     pub(super) members: Vec<bool>,
-    /// Time of the next planned timeout.
+    /// Time of the next timeout of the state machine that is planned as an event.
     pub(super) wakes: Option<Nanos>,
 }
 
-/// A check on its way.
+/// A health check on its way to a server or back.
 pub(super) struct Check {
     pub(super) client: usize,
     pub(super) server: usize,
     pub(super) probe: ProbeId,
-    /// `None` on the way to the server.
+    /// The result of the check. `None` on the way to the server.
     pub(super) result: Option<Result<ProbeOutcome, ProbeError>>,
 }
 

@@ -1,4 +1,4 @@
-//! Open requests and their attempts.
+//! The open requests of all clients, and their attempts.
 
 use equipoise_core::{EndpointId, Lease};
 use slab::Slab;
@@ -11,54 +11,57 @@ use super::{
 };
 use crate::{feed::ServerLoad, report::End};
 
-/// A request as its client sees it.
+/// An open request, as its client sees it.
 pub(super) struct Call {
-    /// Distinguishes this request from others that had the same slab entry.
+    /// Distinguishes this request from earlier and later ones in the same slab entry.
     pub(super) number: u32,
     pub(super) client: u32,
     pub(super) key: Option<u32>,
     pub(super) begun: Nanos,
     pub(super) measured: bool,
     pub(super) retries: u32,
-    /// Servers that were tried; only kept with retries or hedges.
+    /// Servers to which the request was sent. Only recorded if the scenario has retries or hedges.
     pub(super) tried: Vec<EndpointId>,
-    /// The open attempts: at most one and its hedge.
+    /// The open attempts of the request: at most two, of which one is a hedge.
     pub(super) open: [Option<AttemptId>; 2],
-    /// The work that a trace gives to the request and its retries.
+    /// The work of the request if it is from a trace. Retries and hedges are the same work.
     pub(super) traced_work: Option<f64>,
-    /// The place in the queue of the pool, while no endpoint can take the request.
+    /// The entry of the request in the queue of the pool, as long as no endpoint can take the request.
     pub(super) waiting: Option<Waiting>,
 }
 
-/// One attempt at a server.
+/// An attempt: a request that was sent to one server.
 pub(super) struct Attempt {
     number: u32,
     pub(super) server: u32,
-    /// The client side; `None` once the client has cancelled the attempt.
+    /// The part of the client in the attempt. `None` once the client has cancelled the attempt.
     pub(super) pending: Option<Pending>,
-    /// The costs, with the distance of the server.
+    /// The costs of the attempt, including the distance of the server.
     pub(super) draw: Draw,
-    /// Where the attempt is at its server; `None` if it is on the way.
+    /// Whether the attempt is in service or in the queue of its server. `None` if it is on its way or has left the
+    /// server.
     pub(super) place: Option<Place>,
-    /// Whether the attempt will never get a response.
+    /// Whether the attempt never gets a response.
     pub(super) lost: bool,
-    /// Whether the first byte has reached the client, and the body is on its way.
+    /// Whether the first byte of the response has reached the client and its body has not ended.
     pub(super) in_body: bool,
+    /// How the attempt ends, unless the client cancels it before.
     pub(super) end: End,
-    /// Load of the server when the response left it.
+    /// The load of the server when the response left it. `None` before that, and for a response without a load.
     pub(super) load: Option<ServerLoad>,
 }
 
-/// The client side of an attempt.
+/// The part of the client in an open attempt.
 pub(super) struct Pending {
     pub(super) lease: Lease<u32>,
-    /// Slab entry of the request. Another request may have it once the first byte has come.
+    /// Slab entry of the request. Once the first byte of the response has come, the request has ended and another one
+    /// may have the entry.
     pub(super) call: u32,
     /// Whether the request is measured.
     pub(super) measured: bool,
 }
 
-/// Attempts by id.
+/// The attempts of all clients, by id.
 #[derive(Default)]
 pub(super) struct Attempts {
     slab: Slab<Attempt>,
@@ -87,7 +90,7 @@ impl Attempts {
         AttemptId { place: self.slab.insert(attempt) as u32, number }
     }
 
-    /// Returns the attempts whose bodies are on their way from this server.
+    /// Returns the attempts for which a body is on its way from this server.
     pub(super) fn in_body_from(&self, server: usize) -> Vec<AttemptId> {
         let theirs = |attempt: &Attempt| attempt.in_body && attempt.server as usize == server;
         let found = self.slab.iter().filter(|(_, attempt)| theirs(attempt));
@@ -107,8 +110,8 @@ impl Attempts {
         self.slab.try_remove(id.place as usize)
     }
 
-    /// Returns whether the attempt is still at its server. Servers do not remove cancelled attempts from their queues
-    /// at once.
+    /// Returns whether an attempt is in service or in the queue of its server. Servers keep cancelled attempts in their
+    /// lists for some time, and use this to skip them.
     pub(super) fn is_at_server(&self, id: AttemptId) -> bool {
         self.get(id).is_some_and(|attempt| attempt.place.is_some())
     }

@@ -1,4 +1,4 @@
-//! The server side: attempts arrive, are worked on and leave.
+//! Events at servers: attempts arrive, get work done, and leave.
 
 use super::{
     events::{AttemptId, Event},
@@ -30,7 +30,7 @@ impl Engine<'_> {
         self.replan(server);
     }
 
-    /// Marks an attempt as never answered: it ends by its timeout.
+    /// Marks an attempt as lost: it never gets a response and ends by its timeout.
     pub(super) fn lose(&mut self, id: AttemptId) {
         match self.attempts.get_mut(id) {
             Some(attempt) if attempt.pending.is_some() => attempt.lost = true,
@@ -54,7 +54,7 @@ impl Engine<'_> {
         Ok(())
     }
 
-    /// Sends the response of an attempt that the server has finished.
+    /// Sends the response of an attempt on which the server has finished its work.
     pub(super) fn leave(&mut self, id: AttemptId, end: End) -> Result<(), RunError> {
         let Some(attempt) = self.attempts.get_mut(id) else { return Ok(()) };
         attempt.place = None;

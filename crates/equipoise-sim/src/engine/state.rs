@@ -1,4 +1,4 @@
-//! The state of a run.
+//! The state of a run: clients, servers, open requests, future events and measurements.
 
 use std::{
     collections::VecDeque,
@@ -42,12 +42,13 @@ pub(super) struct Engine<'a> {
     pub(super) calls: Slab<Call>,
     pub(super) call_number: u32,
     pub(super) attempts: Attempts,
-    /// In the order of time, because all timeouts are equally long.
+    /// Timeouts of open attempts. They are in the order of time, because all timeouts are equally long.
     pub(super) timeouts: VecDeque<(Nanos, AttemptId)>,
+    /// Times at which a hedge is sent, each with the slab entry and the number of its request. In the order of time.
     pub(super) hedges: VecDeque<(Nanos, u32, u32)>,
     pub(super) probes: Slab<Probe>,
     pub(super) probing: Stream,
-    /// Interval of load snapshots, as it was when the run was checked.
+    /// Interval between two load snapshots, read from the feed when the run began.
     pub(super) snapshot_interval: Option<Nanos>,
     pub(super) health: Option<Health>,
     pub(super) antagonists: Vec<Stream>,
@@ -55,16 +56,17 @@ pub(super) struct Engine<'a> {
     pub(super) woken: Woken,
     pub(super) popularity: Option<Zipf<f64>>,
     pub(super) meter: Meter,
-    /// Reused buffers.
+    /// Buffer for the targets of load probes. Kept to avoid allocations.
     pub(super) probe_targets: Vec<usize>,
+    /// Buffer for the loads of a snapshot. Kept to avoid allocations.
     pub(super) loads: Vec<ServerLoad>,
 }
 
-/// A probe of a [`Feed`] on its way.
+/// A load probe of a [`Feed`] on its way to a server or back.
 pub(super) struct Probe {
     pub(super) client: usize,
     pub(super) server: usize,
-    /// The load that the server reported; `None` on the way to the server.
+    /// The load that the server reported. `None` on the way to the server.
     pub(super) load: Option<ServerLoad>,
 }
 

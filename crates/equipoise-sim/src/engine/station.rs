@@ -1,4 +1,4 @@
-//! A server at work: its queue, its jobs and its faults.
+//! The state of a server in a run: its queue, the jobs in service and its active faults.
 
 use std::{
     cmp::Reverse,
@@ -14,50 +14,51 @@ use crate::{
     scenario::{FaultKind, Server, Shedding},
 };
 
-/// A server that works on at most `slots` jobs at a time, all at the same rate.
+/// A server that works on at most `slots` jobs at a time, all at the same rate. A job is an attempt at this server.
 ///
-/// Because all jobs in service advance equally, one number describes them: `progress`, the core-seconds done for a job
-/// that was in service from the start. A job ends when `progress` reaches its value at the job's start plus the job's
-/// work.
+/// Because all jobs in service advance at the same rate, one number describes all of them: `progress`, the core-seconds
+/// that a job would have got if it had been in service since the server was last idle. A job ends when `progress` has
+/// grown by the work of the job since the job began.
 pub(super) struct Station {
     slots: usize,
     allocation: f64,
-    /// Usable cores: the allocation, or what antagonists leave.
+    /// Number of usable cores: the allocation, or the number that antagonists leave.
     cores: f64,
     speed: f64,
     shedding: Option<Shedding>,
     pub(super) faults: Faults,
 
     progress: f64,
-    /// Time up to which `progress` is computed.
+    /// Time up to which `progress` has been computed.
     since: Nanos,
-    /// Jobs in service by the progress at which they end. May contain cancelled jobs.
+    /// Jobs in service, in the order of the `progress` at which they end. May contain cancelled jobs.
     in_service: BinaryHeap<Reverse<Job>>,
     working: usize,
-    /// Queued jobs with their work. May contain cancelled jobs.
+    /// Queued jobs, each with its work in core-seconds. May contain cancelled jobs.
     queue: VecDeque<(AttemptId, f64)>,
     waiting: usize,
 
-    /// The job whose end is planned, and its rate. Each new plan gets a new number.
+    /// The job whose end is planned as an event, and the rate for which it was planned. `plan` is the number of this
+    /// plan: events of earlier plans are ignored.
     planned: Option<(AttemptId, f64)>,
     plan: u32,
 
-    /// Core-seconds used since the last [`take_used`](Self::take_used).
+    /// Core-seconds that were used since the last call of [`take_used`](Self::take_used).
     used: f64,
 }
 
-/// Time that a server without faults takes for a health check.
+/// Time in nanoseconds that a server without faults takes to respond to a health check.
 const CHECK: Nanos = 1_000_000;
 
-/// The active faults of a server.
+/// The faults of a server that are active at present.
 #[derive(Default)]
 pub(super) struct Faults {
     pub(super) active: Vec<FaultKind>,
-    /// Begin of the latest cold start.
+    /// Time of the start of the latest cold start.
     pub(super) cold_since: Nanos,
 }
 
-/// Where an attempt is at its server.
+/// Whether an attempt is in service at its server or in the queue of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     InService,
@@ -95,7 +96,8 @@ impl Station {
         self.working + self.waiting
     }
 
-    /// Returns the `Retry-After` of the answer to a new request if the server is too busy to accept it.
+    /// Returns `Some` if the server sheds a request that arrives now. The inner value is the `Retry-After` of the
+    /// response.
     pub(super) fn sheds(&self) -> Option<Option<Duration>> {
         self.shedding.filter(|shedding| self.len() >= shedding.from).map(|shedding| shedding.retry_after)
     }
@@ -105,13 +107,13 @@ impl Station {
         ServerLoad { in_flight: self.len() as u32, utilisation }
     }
 
-    /// Returns the core-seconds used since the last call, relative to the allocation.
+    /// Returns the core-seconds that were used since the last call, relative to the number of allocated cores.
     pub(super) fn take_used(&mut self, now: Nanos) -> f64 {
         self.advance(now);
         std::mem::take(&mut self.used) / self.allocation
     }
 
-    /// Computes progress up to `now`. Must be called before any change.
+    /// Computes `progress` up to `now`. Must be called before anything that changes the rate of the jobs.
     pub(super) fn advance(&mut self, now: Nanos) {
         let seconds = (now - self.since) as f64 * 1e-9;
         self.since = now;
@@ -125,23 +127,24 @@ impl Station {
         if self.faults.stalls() { 0.0 } else { self.cores.min(self.working as f64) }
     }
 
-    /// Returns the core-seconds per second of each job in service.
+    /// Returns the rate of each job in service, in core-seconds per second.
     fn rate(&self) -> f64 {
         if self.faults.stalls() {
             return 0.0;
         }
         let core = self.speed / self.faults.slowness();
         let rate = if self.cores >= self.working as f64 { core } else { core * self.cores / self.working as f64 };
-        // An extremely slow job must end at some time, because a run waits for it.
+        // Not 0, even for an extremely slow job: the run waits for the end of the job.
         rate.max(f64::MIN_POSITIVE)
     }
 
-    /// Sets the usable cores, relative to the allocation.
+    /// Sets the number of usable cores, relative to the allocation.
     pub(super) fn set_share(&mut self, share: f64, now: Nanos) {
         self.advance(now);
         self.cores = self.allocation * share;
     }
 
+    /// Puts a job into service, or into the queue if all slots are in use. Returns which of the two.
     pub(super) fn enter(&mut self, id: AttemptId, work: f64, now: Nanos) -> Place {
         self.advance(now);
         let work = work * self.faults.coldness(now);
@@ -157,7 +160,7 @@ impl Station {
 
     fn begin(&mut self, id: AttemptId, work: f64) {
         if self.working == 0 {
-            // Keeps the number small, so that long runs do not lose precision.
+            // Keeps `progress` small, because large floating-point numbers lose precision.
             self.progress = 0.0;
             self.in_service.clear();
         }
@@ -165,9 +168,8 @@ impl Station {
         self.in_service.push(Reverse(Job { ends: self.progress + work, id }));
     }
 
-    /// Cancels a job. `is_at_server` tells which jobs have not been cancelled.
-    ///
-    /// Returns the job that starts in its place.
+    /// Cancels a job that was at `place`. `is_at_server` returns whether a job has not been cancelled. Returns the
+    /// queued job that begins service because of the cancellation, if there is one.
     pub(super) fn cancel(
         &mut self,
         place: Place,
@@ -187,7 +189,8 @@ impl Station {
         }
     }
 
-    /// Ends the job whose end was planned. Returns it, and the job that starts in its place.
+    /// Ends the job whose end was planned. Returns this job, and the queued job that begins service in its slot, if
+    /// there is one.
     pub(super) fn done(
         &mut self,
         now: Nanos,
@@ -213,7 +216,7 @@ impl Station {
         None
     }
 
-    /// Removes and returns all jobs.
+    /// Removes all jobs, in service and queued, and returns those that have not been cancelled.
     pub(super) fn drop_all(&mut self, now: Nanos, is_at_server: impl Fn(AttemptId) -> bool) -> Vec<AttemptId> {
         self.advance(now);
         let in_service = std::mem::take(&mut self.in_service).into_sorted_vec();
@@ -223,7 +226,8 @@ impl Station {
         all.filter(|&id| is_at_server(id)).collect()
     }
 
-    /// Plans the next end: its time and the number of the plan. `None` if it is planned already or no job ends.
+    /// Plans the end of the job that ends first. Returns the time of this end and the number of the plan. `None` if the
+    /// same end is planned already, or if no job is going to end.
     pub(super) fn plan(&mut self, is_at_server: impl Fn(AttemptId) -> bool) -> Option<(Nanos, u32)> {
         while self.in_service.peek().is_some_and(|Reverse(job)| !is_at_server(job.id)) {
             self.in_service.pop();
@@ -240,6 +244,7 @@ impl Station {
         Some((self.since.saturating_add(nanos as u64), self.plan))
     }
 
+    /// Returns whether the plan with this number is the current one.
     pub(super) fn follows(&self, plan: u32) -> bool {
         self.planned.is_some() && self.plan == plan
     }
@@ -258,7 +263,7 @@ impl Faults {
         self.active.iter().map(|kind| if let FaultKind::Slow { factor } = kind { *factor } else { 1.0 }).product()
     }
 
-    /// Returns the factor of a cold start on the work of a job that arrives now.
+    /// Returns the factor by which a cold start multiplies the work of a job that arrives now. 1 without a cold start.
     fn coldness(&self, now: Nanos) -> f64 {
         let coldness = |kind: &FaultKind| match kind {
             FaultKind::Cold { factor, over } => {
@@ -278,7 +283,8 @@ impl Faults {
         self.has(|kind| *kind == FaultKind::Blackhole)
     }
 
-    /// Returns the time after which a request of this luck fails without work, if it does.
+    /// Returns the time in nanoseconds after which a request with this luck (see [`Draw::luck`](super::draw::Draw))
+    /// fails without work. `None` if it does not.
     pub(super) fn fails_fast_after(&self, luck: f64) -> Option<Nanos> {
         self.active.iter().find_map(|kind| match kind {
             FaultKind::Sinkhole { after, .. } => Some(nanos(*after)),
@@ -287,12 +293,14 @@ impl Faults {
         })
     }
 
-    /// Returns whether the answer to a request of this luck is an error, although the work is done.
+    /// Returns whether a request with this luck (see [`Draw::luck`](super::draw::Draw)) gets an error response after
+    /// its work is done.
     pub(super) fn fails_after_work(&self, luck: f64) -> bool {
         self.has(|kind| matches!(kind, FaultKind::Flaky { share, after: None } if luck < *share))
     }
 
-    /// Returns the result of a health check and the time it takes; `None` if there is no response.
+    /// Returns the result of a health check that arrives now, and the time in nanoseconds that the server takes to
+    /// respond. `None` if no response comes.
     pub(super) fn check(&self, now: Nanos) -> Option<(Result<ProbeOutcome, ProbeError>, Nanos)> {
         if self.is_blackhole() || self.stalls() {
             return None;

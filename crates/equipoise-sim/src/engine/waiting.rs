@@ -1,7 +1,7 @@
-//! Requests that wait in the queue of their client's pool, and requests that their callers give up.
+//! Requests that wait in the queue of the pool of their client, and requests that their callers give up.
 //!
-//! A waiting request is a future of [`Pool::acquire`](equipoise_core::Pool::acquire). The pool wakes it as it would
-//! under an async runtime; the engine polls it after the event that woke it, at the same simulated time.
+//! A waiting request is a future of [`Pool::acquire`](equipoise_core::Pool::acquire). The pool wakes it as it does
+//! under an async runtime. After each event, the engine polls the futures that were woken, at the same simulated time.
 
 use std::{
     pin::Pin,
@@ -21,17 +21,18 @@ use super::{
 };
 use crate::{error::RunError, report::End};
 
-/// A request that waits for an endpoint.
+/// A request that waits in the queue until an endpoint can take it.
 pub(super) struct Waiting {
     lease: Acquire<u32>,
-    /// The costs of the attempt, once it has an endpoint.
+    /// The costs of the attempt that is sent once there is an endpoint.
     draw: Draw,
-    /// When it has waited for as long as it may.
+    /// The time at which the queue timeout of the request is over.
     until: Nanos,
     waker: Waker,
 }
 
-/// The requests that were woken since they were last polled, by slab entry and number, in the order of their wakes.
+/// The channel of waiting requests that were woken and not polled since, in the order of their wakes. Each is the slab
+/// entry and the number of a request.
 pub(super) type Woken = (Sender<(u32, u32)>, Receiver<(u32, u32)>);
 
 struct Wakes {
@@ -48,8 +49,8 @@ impl Wake for Wakes {
 }
 
 impl Engine<'_> {
-    /// Puts a request into the queue of its pool, or sends it if it gets a lease at once. Returns false if it can
-    /// neither wait nor be sent.
+    /// Puts a request into the queue of its pool, or sends it if an endpoint can take it at once. Returns false if the
+    /// request can neither wait nor be sent.
     pub(super) fn wait(&mut self, call: u32, draw: Draw) -> Result<bool, RunError> {
         let Some(timeout) = self.scenario.queue_timeout else { return Ok(false) };
         let waiting = &mut self.calls[call as usize];
@@ -64,7 +65,8 @@ impl Engine<'_> {
         self.poll_waiting(call)
     }
 
-    /// Polls a waiting request. Returns false if it can no longer be served.
+    /// Polls the future of a waiting request, and sends the request if it has got an endpoint. Returns false if it can
+    /// no longer get one.
     fn poll_waiting(&mut self, number: u32) -> Result<bool, RunError> {
         let call = &mut self.calls[number as usize];
         let Some(waiting) = &mut call.waiting else { return Ok(true) };
@@ -79,7 +81,7 @@ impl Engine<'_> {
         }
     }
 
-    /// Polls the requests that were woken.
+    /// Polls the futures of the waiting requests that were woken.
     pub(super) fn serve_woken(&mut self) -> Result<(), RunError> {
         while let Ok((call, number)) = self.woken.1.try_recv() {
             if self.is_open(call, number) && !self.poll_waiting(call)? {
@@ -89,7 +91,8 @@ impl Engine<'_> {
         Ok(())
     }
 
-    /// A request has waited for as long as it may, unless it was served and waits for a retry now.
+    /// Ends a request whose queue timeout is over. Does nothing if the request has been sent in the meantime, or waits
+    /// again for a retry with a later timeout.
     pub(super) fn queue_timeout(&mut self, call: u32, number: u32) {
         let now = self.now;
         let is_due = |waiting: &Waiting| waiting.until <= now;
@@ -98,7 +101,7 @@ impl Engine<'_> {
         }
     }
 
-    /// A caller has waited for as long as it wants to.
+    /// Ends a request because its caller gives up.
     pub(super) fn caller_gives_up(&mut self, call: u32, number: u32) {
         if self.is_open(call, number) {
             self.end(call, End::GivenUp);
@@ -109,7 +112,8 @@ impl Engine<'_> {
         self.calls.get(call as usize).is_some_and(|call| call.number == number)
     }
 
-    /// Returns the error of a run if a pick failed although it could not.
+    /// Returns an error that ends the run if a pick failed because of the strategy. Returns `Ok` if it failed because
+    /// no endpoint can take the request.
     pub(super) fn refused(&self, call: u32, error: PickError) -> Result<(), RunError> {
         match error {
             PickError::Empty | PickError::Unavailable { .. } | PickError::Saturated => Ok(()),
