@@ -11,13 +11,13 @@ use crate::{
     scenario::{InvalidScenario, Scenario},
 };
 
-/// The reports of several strategies under the same requests, each for several seeds.
+/// The reports of several strategies under the same requests, with one report for each strategy and seed.
 ///
-/// All strategies get the same requests (common random numbers). Ratios between strategies therefore vary less from
-/// seed to seed than the figures themselves; [`ratio`](Self::ratio) computes them.
+/// For each seed, all strategies get the same requests (common random numbers). The ratio of two strategies therefore
+/// varies less from seed to seed than the figures themselves. [`ratio`](Self::ratio) computes such ratios.
 ///
-/// If a contender fails, it has an error instead of reports, and the others are not affected.
-/// [`complete`](Self::complete) turns the first error into an `Err`.
+/// If a run of one strategy fails, that strategy has an error in [`errors`](Self::errors) and no reports. The other
+/// strategies are not affected. [`complete`](Self::complete) returns the first of these errors, if there is one.
 ///
 /// ```
 /// use equipoise_core::StrategySpec;
@@ -34,35 +34,42 @@ use crate::{
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Comparison {
-    /// Reports by contender, then by seed. Empty for a contender that failed for any seed.
+    /// The reports of each contender, in the order in which the contenders were given. Each contender has a report for
+    /// each seed, in the order of the seeds.
+    ///
+    /// A contender has no reports if one of its runs failed. If the comparison was stopped, reports of runs that had
+    /// not started or had no measured request are missing.
     pub reports: Vec<Vec<Report>>,
-    /// Errors by contender: the error for the first seed that failed, or `None`.
+    /// The error of each contender, in the order in which the contenders were given: the error for the first seed that
+    /// failed, or `None` if none failed.
     pub errors: Vec<Option<RunError>>,
 }
 
-/// Statistics of one figure over several seeds. All fields are NaN if there are no seeds.
+/// Statistics of a figure over several seeds: mean, minimum, maximum and standard deviation. A figure is a number that
+/// is computed from a [`Report`], such as the 99th percentile of the latency. All fields are NaN if there are no seeds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Spread {
-    /// The mean over the seeds.
+    /// The mean of the figure over the seeds.
     pub mean: f64,
-    /// The smallest figure of any seed.
+    /// The smallest value of the figure for any seed.
     pub min: f64,
-    /// The largest figure of any seed.
+    /// The largest value of the figure for any seed.
     pub max: f64,
-    /// The sample standard deviation over the seeds; 0 for one seed.
+    /// The sample standard deviation of the figure over the seeds. 0 if there is only one seed.
     pub deviation: f64,
 }
 
 impl Comparison {
-    /// Runs every contender for `seeds` seeds (at least one), on all cores.
+    /// Runs the scenario with each contender and for each of `seeds` seeds, in parallel on all cores. The seeds are
+    /// [`Scenario::seed`] and the numbers that follow it. If `seeds` is 0, one seed is used.
     ///
-    /// The seeds are the scenario's own and the numbers after it. `control` shows the progress of all runs together. If
-    /// it is stopped, contenders have fewer reports, or none.
+    /// `control` shows the progress of all runs together and can stop them. After a stop, the comparison contains the
+    /// reports so far; the report of a run that was stopped half-way is marked as [interrupted](Report::interrupted).
     ///
     /// # Errors
     ///
-    /// The scenario is impossible. Errors of a single contender are in [`errors`](Self::errors) instead.
+    /// If the scenario is impossible. Errors of single contenders are in [`errors`](Self::errors) instead.
     pub fn run(
         scenario: &Scenario,
         contenders: &[&dyn Contender],
@@ -116,25 +123,29 @@ impl Comparison {
         Ok(Self { reports, errors })
     }
 
-    /// Returns the comparison if all contenders succeeded.
+    /// Returns the comparison unchanged if no contender has an error in [`errors`](Self::errors).
     ///
     /// # Errors
     ///
-    /// The error of the first contender that failed.
+    /// The error of the first contender that has one.
     pub fn complete(mut self) -> Result<Self, RunError> {
         self.errors.iter_mut().find_map(Option::take).map_or(Ok(()), Err)?;
         Ok(self)
     }
 
-    /// Returns the statistics of a figure over the seeds of one contender. NaN if the index is unknown.
+    /// Returns the statistics of a figure over all reports of one contender. `contender` is its index in
+    /// [`reports`](Self::reports), and `figure` computes the figure from a report. All statistics are NaN if the
+    /// contender has no reports or the index is unknown.
     pub fn spread(&self, contender: usize, figure: impl Fn(&Report) -> f64) -> Spread {
         let reports = self.reports.get(contender).map_or(&[][..], |reports| reports);
         Spread::of(reports.iter().map(figure))
     }
 
-    /// Returns the statistics of the ratio of a figure of one contender to the same figure of another.
+    /// Returns the statistics of a ratio over the seeds: the figure of the contender with the index `contender`,
+    /// divided by the same figure of the contender with the index `to`. `figure` computes the figure from a report.
     ///
-    /// Each ratio compares reports of the same seed. Seeds that only one of the two has are left out.
+    /// Each ratio is of two reports with the same seed. A seed is left out if one of the two contenders has no report
+    /// for it. All statistics are NaN if no seed is left.
     pub fn ratio(&self, contender: usize, to: usize, figure: impl Fn(&Report) -> f64) -> Spread {
         let of = |at: usize| self.reports.get(at).map_or(&[][..], |reports| reports);
         let same = |one: &Report| of(to).iter().find(|other| other.seed == one.seed);
@@ -143,7 +154,7 @@ impl Comparison {
 }
 
 impl Spread {
-    /// Computes the statistics of these figures.
+    /// Computes the statistics of the given figures, one for each seed. All statistics are NaN without figures.
     pub fn of(figures: impl IntoIterator<Item = f64>) -> Self {
         let figures: Vec<f64> = figures.into_iter().collect();
         if figures.is_empty() {

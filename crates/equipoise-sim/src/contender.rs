@@ -1,16 +1,20 @@
 use equipoise_core::{AnyStrategy, Strategy, StrategySpec};
 
-/// A strategy under test: makes a new strategy for each client and names it.
+/// A strategy under test. It creates a separate instance of the strategy for each client of a run, and names the
+/// strategy in reports.
 ///
-/// [`StrategySpec`] implements it. [`named`] makes a contender from any strategy. A run ends with an error if the
-/// strategy panics, also in a hook, where a pool in production would continue.
+/// [`StrategySpec`] implements this trait. [`named`] creates a contender from any other strategy.
+///
+/// If the strategy panics, in a pick or in a hook such as [`Strategy::on_outcome`], the run ends with an error. In
+/// production a pool would catch the panic and continue.
 pub trait Contender: Sync {
-    /// Returns the name of the strategy in reports.
+    /// Returns the name of the strategy, for reports ([`Report::label`](crate::Report::label)) and errors.
     fn label(&self) -> String;
 
-    /// Makes the strategy of the client with this index.
+    /// Creates the strategy of the client with the index `client`, counted from 0. Called once for each client when a
+    /// run starts. If this method panics, the run ends with [`RunError::Panicked`](crate::RunError::Panicked).
     ///
-    /// Strategies of two clients must not share state, because balancers on two machines would not share it either.
+    /// The strategies of two clients must not share state, because balancers on two machines cannot share it either.
     fn strategy(&self, client: usize) -> AnyStrategy;
 }
 
@@ -24,9 +28,10 @@ impl Contender for StrategySpec {
     }
 }
 
-/// Makes a contender from a label and a function that makes the strategy of the client with the given index.
+/// Creates a contender with the name `label`. The function `strategy` creates the strategy of the client with the given
+/// index, counted from 0.
 ///
-/// Use it for strategies without a [`StrategySpec`], and for strategies that differ from client to client.
+/// Use it for a strategy that has no [`StrategySpec`], or for a strategy whose settings differ from client to client.
 ///
 /// ```
 /// use equipoise_core::{P2c, Subset};

@@ -3,7 +3,8 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU32, Ordering},
 };
 
-/// A handle that shows the progress of a run on another thread and can stop it. Clones share the same state.
+/// Shows the progress of a run to other threads and lets them stop the run. All clones of a control belong to the same
+/// run.
 ///
 /// ```
 /// use equipoise_core::StrategySpec;
@@ -19,32 +20,38 @@ use std::sync::{
 #[derive(Clone, Debug, Default)]
 pub struct Control {
     stopped: Arc<AtomicBool>,
-    /// The progress from 0 to 1, as the bits of an `f32`.
+    /// The progress from 0.0 to 1.0, as the bits of an `f32`.
     progress: Arc<AtomicU32>,
 }
 
 impl Control {
-    /// Creates a handle for one run or one comparison.
+    /// Creates a control for one run or one comparison. Create a new one for the next run, because a stopped control
+    /// stays stopped.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Stops the run at its next event. The run then returns a report of the part that was simulated.
+    /// Stops the run before its next simulated event. The run then returns a report of the part that was simulated, and
+    /// [`Report::interrupted`](crate::Report::interrupted) is true. A run that starts later with this control is
+    /// stopped at once.
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
     }
 
-    /// Returns whether [`stop`](Self::stop) was called.
+    /// Returns whether [`stop`](Self::stop) was called on this control or one of its clones.
     pub fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)
     }
 
-    /// Returns the progress of the run, from 0 to 1.
+    /// Returns the progress, from 0.0 to 1.0. For a run it is the simulated part of
+    /// [`Scenario::lasting`](crate::Scenario::lasting), for a [`Comparison`](crate::Comparison) the part of its runs
+    /// that have ended.
     pub fn progress(&self) -> f32 {
         f32::from_bits(self.progress.load(Ordering::Relaxed))
     }
 
-    /// Creates a handle for one run of several that are stopped together. Its progress is its own.
+    /// Creates a control for one run of a comparison. Stopping the comparison stops this run too, but the run has its
+    /// own progress.
     pub(crate) fn part(&self) -> Self {
         Self { stopped: Arc::clone(&self.stopped), progress: Arc::default() }
     }

@@ -4,61 +4,66 @@ use equipoise_core::{PickError, UpdateError};
 
 use crate::scenario::InvalidScenario;
 
-/// The reason why a run returned no report.
+/// The reason why a run has returned no report.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// The scenario is impossible.
+    /// The scenario is impossible, or takes too much memory or time. Nothing was simulated.
     #[error(transparent)]
     Scenario(#[from] InvalidScenario),
-    /// The pool of a client refused the servers or their settings under this strategy.
+    /// The pool of a client refused its endpoints, their settings (such as weights and limits), or a change of their
+    /// availability.
     #[error("strategy {label}: client {client} cannot use it: {source}")]
     Unusable {
-        /// Name of the strategy.
+        /// Name of the strategy, from [`Contender::label`](crate::Contender::label).
         label: String,
-        /// Index of the client.
+        /// Index of the client whose pool refused the change, counted from 0.
         client: usize,
-        /// The error of the pool.
+        /// The error that the pool returned.
         source: UpdateError,
     },
-    /// The strategy panicked in a pick, picked an invalid endpoint, or picked none although one was available.
+    /// The strategy of a client did one of the following in a pick: it panicked, it picked an invalid endpoint, or it
+    /// picked none although an endpoint was available.
     #[error("strategy {label}: client {client} could not pick after {after:?}: {source}")]
     Misbehaved {
-        /// Name of the strategy.
+        /// Name of the strategy, from [`Contender::label`](crate::Contender::label).
         label: String,
-        /// Index of the client.
+        /// Index of the client whose strategy failed, counted from 0.
         client: usize,
-        /// Time of the pick, from the start of the run.
+        /// Simulated time of the failed pick, from the start of the run.
         after: Duration,
-        /// The error of the pool.
+        /// The error that the pool returned for the pick.
         source: PickError,
     },
-    /// [`Contender::strategy`](crate::Contender::strategy) panicked.
+    /// [`Contender::strategy`](crate::Contender::strategy) panicked while it created the strategy of a client.
     #[error("strategy {label}: making it for client {client} panicked")]
     Panicked {
-        /// Name of the strategy.
+        /// Name of the strategy, from [`Contender::label`](crate::Contender::label).
         label: String,
-        /// Index of the client.
+        /// Index of the client for which the strategy was to be created, counted from 0.
         client: usize,
     },
-    /// A hook of the strategy panicked.
+    /// A hook of the strategy panicked. Hooks are the methods that tell a strategy about requests, such as
+    /// [`Strategy::on_outcome`](equipoise_core::Strategy::on_outcome).
     #[error("strategy {label}: a hook of it panicked after {after:?}")]
     HookPanicked {
-        /// Name of the strategy.
+        /// Name of the strategy, from [`Contender::label`](crate::Contender::label).
         label: String,
-        /// Time of the panic, from the start of the run.
+        /// Simulated time of the panic, from the start of the run.
         after: Duration,
     },
-    /// More attempts were open than [`Scenario::max_open_attempts`](crate::Scenario::max_open_attempts) allows.
+    /// More attempts were open at the same time than
+    /// [`Scenario::max_open_attempts`](crate::Scenario::max_open_attempts) allows, usually because the servers get more
+    /// requests than they can serve.
     #[error(
         "strategy {label}: {open} attempts were open after {after:?}: the load is more than the servers can do; lower it, set a timeout, or raise max_open_attempts"
     )]
     PiledUp {
-        /// Name of the strategy.
+        /// Name of the strategy, from [`Contender::label`](crate::Contender::label).
         label: String,
-        /// Number of open attempts.
+        /// Number of attempts that were open at that time.
         open: usize,
-        /// Time, from the start of the run.
+        /// Simulated time at which the limit was exceeded, from the start of the run.
         after: Duration,
     },
 }

@@ -2,66 +2,80 @@ use std::time::Duration;
 
 use equipoise_core::Timestamp;
 
-/// The load of a server, as the server reports it.
+/// The load of a server at one moment, as the server reports it to clients.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ServerLoad {
-    /// Number of requests at the server, including its queue.
+    /// Number of requests at the server, in service or in its queue.
     pub in_flight: u32,
-    /// Used part of the server's allocation. Exceeds 1 while [`Antagonists`](crate::Antagonists) leave the server more
-    /// than its allocation.
+    /// Number of cores in use, relative to the number of cores allocated to the server: 0.0 is idle, 1.0 is fully used.
+    /// Can exceed 1.0 with [`Antagonists`](crate::Antagonists), because they let a server use more cores than its
+    /// allocation at times. Always 0.0 for [`Server::delay`](crate::Server::delay).
     pub utilisation: f64,
 }
 
 impl ServerLoad {
-    /// Creates a load of `in_flight` requests and this utilisation.
+    /// Creates the load of a server that has `in_flight` requests (in service or in its queue) and uses the part
+    /// `utilisation` of its cores (1.0: fully used).
     pub const fn new(in_flight: u32, utilisation: f64) -> Self {
         Self { in_flight, utilisation }
     }
 }
 
-/// Delivers load reports of servers to strategies. All methods have defaults that do nothing.
+/// Delivers the load that servers report to strategies that use it. Every method has a default: no servers are probed,
+/// no snapshots are taken, and reports are ignored.
 ///
-/// A feed shares memory with the strategies: it writes loads, and their pickers read them. All times are on the run's
-/// clock, which the pools use too.
+/// A feed shares memory with the strategies: the feed writes the loads, and the strategies read them when they pick an
+/// endpoint. All times are on the clock of the run, which is also the clock of the pools. Servers and clients are
+/// numbered from 0.
 ///
-/// A load can travel in three ways, each with the delay that it would have in production:
+/// A feed gets loads in three ways:
 ///
-/// - **Reports**: [`on_response`](Self::on_response) gets the load at the time when the response left the server.
-/// - **Probes**: [`probe_targets`](Self::probe_targets) names servers to probe when a request is sent. A probe takes
-///   the network's delay to the server, costs the server no work, and takes the network's delay back to
+/// - **Reports**: when a response reaches its client, [`on_response`](Self::on_response) gets the load that the server
+///   had when the response left it.
+/// - **Probes**: for each new request, [`probe_targets`](Self::probe_targets) names servers to probe. A probe takes the
+///   network delay to the server, costs the server no work, and takes the network delay back to
 ///   [`on_probe`](Self::on_probe).
-/// - **Snapshots**: [`on_snapshot`](Self::on_snapshot) gets the loads of all servers once per
-///   [`snapshot_interval`](Self::snapshot_interval).
+/// - **Snapshots**: each time that [`snapshot_interval`](Self::snapshot_interval) has passed,
+///   [`on_snapshot`](Self::on_snapshot) gets the current loads of all servers, without a network delay.
 pub trait Feed {
-    /// Called before a client sends a request. Adds the indices of the servers to probe to `targets`; unknown indices
-    /// are ignored.
+    /// Called when a request arrives at `client`, before an endpoint is picked for it. Adds the indices of the servers
+    /// to probe to `targets`, which is empty at the call. Indices of servers that do not exist are ignored. Default:
+    /// adds nothing.
     fn probe_targets(&mut self, client: usize, now: Timestamp, targets: &mut Vec<usize>) {
         let _ = (client, now, targets);
     }
 
-    /// Called when the response to a probe reaches its client.
+    /// Called when the response to a probe reaches `client`, with the `load` that `server` had when the probe was
+    /// there. Not called if the server refuses connections or is unreachable. Default: does nothing.
     fn on_probe(&mut self, client: usize, server: usize, load: ServerLoad, now: Timestamp) {
         let _ = (client, server, load, now);
     }
 
-    /// Called when the response to a request reaches its client.
+    /// Called when the response to a request reaches `client`, with the `load` that `server` had when the response left
+    /// it. That load does not include the request itself. Not called for requests that the server refused, shed or
+    /// broke off, and not after a timeout. Default: does nothing.
     fn on_response(&mut self, client: usize, server: usize, load: ServerLoad, now: Timestamp) {
         let _ = (client, server, load, now);
     }
 
-    /// Returns the interval between snapshots, or `None` (the default) for no snapshots. Called when a run begins.
+    /// Returns the interval between two calls of [`on_snapshot`](Self::on_snapshot), or `None` for no snapshots. Called
+    /// when a run begins; the first snapshot is taken one interval later. Default: `None`.
+    ///
+    /// The interval must be long enough that all snapshots of the run together have at most 10⁹ loads (one load for
+    /// each server and snapshot).
     fn snapshot_interval(&self) -> Option<Duration> {
         None
     }
 
-    /// Called once per interval with the current loads, by server.
+    /// Called each time that [`snapshot_interval`](Self::snapshot_interval) has passed. `loads` has the current load of
+    /// each server, in the order of the servers in the scenario. Default: does nothing.
     fn on_snapshot(&mut self, loads: &[ServerLoad], now: Timestamp) {
         let _ = (loads, now);
     }
 }
 
-/// A feed that does nothing.
+/// A feed that uses the defaults of all methods: strategies get no load reports.
 pub(crate) struct NoFeed;
 
 impl Feed for NoFeed {}

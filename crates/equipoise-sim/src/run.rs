@@ -1,4 +1,4 @@
-//! Running a scenario.
+//! The methods of [`Scenario`] that run it with a strategy.
 
 use crate::{
     contender::Contender,
@@ -11,33 +11,35 @@ use crate::{
 };
 
 impl Scenario {
-    /// Runs the scenario with a strategy.
+    /// Runs the scenario with the strategy of `contender` and returns the measurements.
     ///
     /// # Errors
     ///
-    /// - The scenario is impossible ([`RunError::Scenario`]).
-    /// - The strategy cannot be used: it refuses the servers, panics, or picks no endpoint although it could.
-    /// - More attempts are open at the same time than [`max_open_attempts`](Self::max_open_attempts) allows.
+    /// - The scenario is impossible: [`RunError::Scenario`].
+    /// - The strategy cannot be used: it refuses the servers, panics, or picks no endpoint although one is available.
+    /// - More attempts are open at the same time than [`max_open_attempts`](Self::max_open_attempts) allows:
+    ///   [`RunError::PiledUp`].
     pub fn run(&self, contender: &dyn Contender) -> Result<Report, RunError> {
         self.run_under(contender, &Control::new())
     }
 
-    /// Runs the scenario so that another thread can watch the progress and stop the run. A stopped run returns a report
-    /// of the part that was simulated.
+    /// Runs the scenario like [`run`](Self::run). Another thread can watch the progress through `control` and stop the
+    /// run. A stopped run returns a report of the part that was simulated.
     ///
     /// # Errors
     ///
-    /// The same as for [`run`](Self::run).
+    /// The same errors as [`run`](Self::run).
     pub fn run_under(&self, contender: &dyn Contender, control: &Control) -> Result<Report, RunError> {
         self.run_fed(contender, &mut NoFeed, control)
     }
 
-    /// Runs the scenario with a [`Feed`], for strategies that use the load which servers report.
+    /// Runs the scenario like [`run_under`](Self::run_under), and delivers the load that servers report to `feed`. Use
+    /// this for strategies that pick by reported loads.
     ///
     /// # Errors
     ///
-    /// The same as for [`run`](Self::run), and if [`Feed::snapshot_interval`] is so short that a run would take more
-    /// than 10⁹ loads.
+    /// The same errors as [`run`](Self::run), and [`RunError::Scenario`] if [`Feed::snapshot_interval`] is so short
+    /// that the run would take more than 10⁹ loads in all its snapshots.
     pub fn run_fed(
         &self,
         contender: &dyn Contender,

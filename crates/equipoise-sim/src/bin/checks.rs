@@ -1,13 +1,13 @@
-//! Checks the simulator and the strategies against theory and published figures.
+//! Checks the simulator and the strategies against results of queueing theory and against published figures.
 //!
 //! ```text
 //! cargo run --release -p equipoise-sim --bin checks            all checks, some minutes
-//! cargo run --release -p equipoise-sim --bin checks 3 3b 21    only these checks
-//! cargo run --release -p equipoise-sim --bin checks -- --quick the quick checks, with short runs
-//! cargo run --release -p equipoise-sim --bin checks -- --speed no checks: measures speed and memory
+//! cargo run --release -p equipoise-sim --bin checks 3 3b 21    only the checks with these numbers
+//! cargo run --release -p equipoise-sim --bin checks -- --quick only the quick checks, with short runs
+//! cargo run --release -p equipoise-sim --bin checks -- --speed no checks: measures the speed and memory of the simulator
 //! ```
 //!
-//! Exit status: 0 if all checks hold, 1 if one does not, 2 for invalid arguments.
+//! Exit status: 0 if all checks hold, 1 if one does not hold or the measurement fails, 2 for invalid arguments.
 
 #![forbid(unsafe_code)]
 
