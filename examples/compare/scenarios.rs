@@ -70,26 +70,40 @@ const SWEEP: &[f64] = &[0.5, 0.7, 0.9, 1.1, 1.3, 1.74];
 const BY_KEY: &[&str] = &["bounded-load(maglev)", "bounded-load(maglev, factor=2)", "p2c"];
 
 pub(crate) const ALL: &[Known] = &[
-    Known::new("calm", "100 clients, 100 equal servers of 4 cores, whose machines have spare capacity", SWEEP, || {
-        testbed(100, 100).antagonists(Antagonists::new(0.0))
-    }),
-    Known::new("tight", "as calm, but servers get exactly their allocation of 4 cores", &[0.5, 0.7, 0.9, 1.74], || {
-        testbed(100, 100).lasting(seconds(40))
-    }),
+    Known::new(
+        "calm",
+        "100 clients and 100 equal servers with 4 cores each; the machines of the servers have spare capacity, so a \
+         server can use 1.5 to 4 times its cores",
+        SWEEP,
+        || testbed(100, 100).antagonists(Antagonists::new(0.0)),
+    ),
+    Known::new(
+        "tight",
+        "100 clients and 100 equal servers, each of which can use exactly its 4 cores",
+        &[0.5, 0.7, 0.9, 1.74],
+        || testbed(100, 100).lasting(seconds(40)),
+    ),
     Known::new(
         "antagonists",
-        "as calm, but other programs use the machines too: the cores of a server change every 10 s, and at times are too few",
+        "100 clients and 100 equal servers with 4 cores each; because of other programs on the machines, a server can \
+         use 0.85 to 1 times its cores for 15 % of the time, and 1.5 to 4 times otherwise",
         SWEEP,
         || testbed(100, 100).antagonists(Antagonists::new(0.15)),
     ),
-    Known::new("fast-slow", "as tight, but every second server is half as fast", &[0.5, 0.6, 0.7, 0.8, 0.9], || {
-        testbed(100, 100).each(|at, server| if at % 2 == 0 { server.speed(0.5) } else { server })
-    }),
-    Known::new("slow-one", "one of 10 servers is 12 times slower", &[0.7], || small().fault(Fault::slow(0, 12.0)))
-        .watch(0),
+    Known::new(
+        "fast-slow",
+        "100 clients and 100 servers with 4 cores each; every second server is half as fast as the others",
+        &[0.5, 0.6, 0.7, 0.8, 0.9],
+        || testbed(100, 100).each(|at, server| if at % 2 == 0 { server.speed(0.5) } else { server }),
+    ),
+    Known::new("slow-one", "10 clients and 10 servers; one server is 12 times slower than the others", &[0.7], || {
+        small().fault(Fault::slow(0, 12.0))
+    })
+    .watch(0),
     Known::new(
         "stall",
-        "one client, five servers with 4 workers, 5 ms per request; one server stalls for 1 s of every 5 s",
+        "one client and five servers with 4 workers each; a request takes 5 ms on average; one server stalls (makes \
+         no progress) for 1 s of every 5 s",
         &[0.85],
         || {
             let stall = Fault::stall(0).from(seconds(4)).lasting(seconds(1)).every(seconds(5));
@@ -100,27 +114,31 @@ pub(crate) const ALL: &[Known] = &[
         },
     )
     .watch(0),
-    Known::new("sinkhole", "one of 10 servers answers every request with an error after 1 ms", &[0.7], || {
-        small().fault(Fault::sinkhole(0))
-    })
+    Known::new(
+        "sinkhole",
+        "10 clients and 10 servers; one server responds to every request with an error after 1 ms",
+        &[0.7],
+        || small().fault(Fault::sinkhole(0)),
+    )
     .watch(0),
     Known::new(
         "refuses",
-        "one of 10 servers is dead for 30 s of 120 s, and its machine refuses connections",
+        "10 clients and 10 servers; one server is dead for 30 s of 120 s, and its machine refuses connections",
         &[0.7],
         || small().fault(Fault::refuses(0).from(seconds(60)).lasting(seconds(30))),
     )
     .watch(0),
     Known::new(
         "blackhole",
-        "one of 10 servers is unreachable for 30 s of 120 s, and no response comes back",
+        "10 clients and 10 servers; one server is unreachable for 30 s of 120 s, so no response comes back from it",
         &[0.7],
         || small().fault(Fault::blackhole(0).from(seconds(60)).lasting(seconds(30))),
     )
     .watch(0),
     Known::new(
         "cold-start",
-        "three of 10 servers restart one after the other, and are cold: requests are three times the work at first",
+        "10 clients and 10 servers; three servers restart one after the other, and the requests of a restarted server \
+         are three times the work at first, falling to normal within 30 s",
         &[0.7],
         || (0..3).fold(small(), restart),
     )
@@ -128,7 +146,8 @@ pub(crate) const ALL: &[Known] = &[
     .also(&["slow-start(p2c)", "slow-start(peak-ewma)"]),
     Known::new(
         "churn",
-        "requests have keys, none of them hot; five of 20 servers leave and join again",
+        "10 clients and 20 servers; requests have keys, none of which is frequent; five servers leave and join again \
+         every 20 s",
         &[0.6],
         || {
             (0..5).fold(by_key(0.5), |scenario, server| {
@@ -141,7 +160,7 @@ pub(crate) const ALL: &[Known] = &[
     .also(BY_KEY),
     Known::new(
         "hot-keys",
-        "requests have keys, and one request in ten has the same key (Zipf); 20 servers",
+        "10 clients and 20 servers; requests have keys, and one request in ten has the same key (Zipf distribution)",
         &[0.6],
         || by_key(1.0),
     )
@@ -149,31 +168,49 @@ pub(crate) const ALL: &[Known] = &[
     .also(BY_KEY),
     Known::new(
         "bursts",
-        "20 clients, 20 servers; each client sends in bursts at 10 times its mean rate, and nothing in between",
+        "20 clients and 20 servers; each client sends in bursts at 10 times its mean rate, and nothing between the \
+         bursts",
         &[0.5],
         || {
             let bursts = Arrivals::Bursts { factor: 10.0, burst: seconds(1) };
             testbed(20, 20).arrivals(bursts).lasting(seconds(600))
         },
     ),
-    Known::new("clients-1", "one client that sees all requests; 100 servers with antagonists", &[1.03], || crowd(1)),
-    Known::new("clients-5", "five clients; 100 servers with antagonists", &[1.03], || crowd(5)),
-    Known::new("clients-100", "100 clients; 100 servers with antagonists", &[1.03], || crowd(100)),
+    Known::new(
+        "clients-1",
+        "one client that sends all requests, and 100 servers that share their machines with other programs",
+        &[1.03],
+        || crowd(1),
+    ),
+    Known::new(
+        "clients-5",
+        "five clients, and 100 servers that share their machines with other programs",
+        &[1.03],
+        || crowd(5),
+    ),
+    Known::new(
+        "clients-100",
+        "100 clients, and 100 servers that share their machines with other programs",
+        &[1.03],
+        || crowd(100),
+    ),
     Known::new(
         "clients-1000",
-        "1000 clients, each of which sees few requests; 100 servers with antagonists",
+        "1000 clients, each of which sends few requests, and 100 servers that share their machines with other \
+         programs",
         &[1.03],
         || crowd(1000),
     ),
     Known::new(
         "clients-3000",
-        "3000 clients, each of which sends one or two requests per second; 100 servers with antagonists",
+        "3000 clients, each of which sends one or two requests per second, and 100 servers that share their machines \
+         with other programs",
         &[1.03],
         || crowd(3000),
     ),
     Known::new(
         "heavy-tails",
-        "10 clients, 20 servers with 4 workers; one request in a thousand takes 60 times the mean",
+        "10 clients and 20 servers with 4 workers each; one request in a thousand is more than 60 times the mean work",
         &[0.7],
         || {
             Scenario::of(20, Server::fifo(4))

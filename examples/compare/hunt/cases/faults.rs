@@ -13,43 +13,53 @@ fn stalls() -> Fault {
 }
 
 pub(super) const CASES: &[Case] = &[
-    case("sinkhole-1-client", "one of 5 servers answers every request with an error after 1 ms; one client", || {
-        workers(1, 5).fault(Fault::sinkhole(0)).load(0.6).lasting(secs(100))
-    }),
-    case("sinkhole-10-clients", "one of 10 servers answers every request with an error after 1 ms; 10 clients", || {
-        testbed(10, 10).fault(Fault::sinkhole(0)).load(0.7)
-    }),
-    case("sinkhole-of-2", "one of 2 servers answers every request with an error after 1 ms; one client", || {
-        workers(1, 2).fault(Fault::sinkhole(0)).load(0.4).lasting(secs(200))
-    }),
+    case(
+        "sinkhole-1-client",
+        "one of 5 servers responds to every request with an error after 1 ms; one client, load 0.6",
+        || workers(1, 5).fault(Fault::sinkhole(0)).load(0.6).lasting(secs(100)),
+    ),
+    case(
+        "sinkhole-10-clients",
+        "one of 10 servers responds to every request with an error after 1 ms; 10 clients, load 0.7",
+        || testbed(10, 10).fault(Fault::sinkhole(0)).load(0.7),
+    ),
+    case(
+        "sinkhole-of-2",
+        "one of 2 servers responds to every request with an error after 1 ms; one client, load 0.4",
+        || workers(1, 2).fault(Fault::sinkhole(0)).load(0.4).lasting(secs(200)),
+    ),
     case("refuses", "one of 10 servers refuses connections for 60 s of 400 s; 10 clients, load 0.7", || {
         testbed(10, 10).fault(Fault::refuses(0).from(secs(200)).lasting(secs(60))).load(0.7)
     }),
-    case("refuses-all-the-time", "one of 5 servers refuses connections; one client, load 0.6", || {
+    case("refuses-all-the-time", "one of 5 servers refuses connections all the time; one client, load 0.6", || {
         workers(1, 5).fault(Fault::refuses(0)).load(0.6).lasting(secs(100))
     }),
-    case("blackhole", "one of 10 servers never answers for 60 s of 400 s; 10 clients, load 0.7", || {
+    case("blackhole", "one of 10 servers is unreachable for 60 s of 400 s; 10 clients, load 0.7", || {
         testbed(10, 10).fault(Fault::blackhole(0).from(secs(200)).lasting(secs(60))).load(0.7)
     }),
-    case("blackhole-1-client", "one of 5 servers never answers for 30 s of 100 s; one client, load 0.6", || {
+    case("blackhole-1-client", "one of 5 servers is unreachable for 30 s of 100 s; one client, load 0.6", || {
         workers(1, 5).fault(Fault::blackhole(0).from(secs(50)).lasting(secs(30))).load(0.6).lasting(secs(100))
     }),
-    case("stall-0.85", "one of 5 servers stalls for 1 s of every 5 s; one client, load 0.85", || {
+    case("stall-0.85", "one of 5 servers makes no progress for 1 s of every 5 s; one client, load 0.85", || {
         workers(1, 5).fault(stalls()).load(0.85).lasting(secs(100))
     }),
-    case("stall-0.6", "one of 5 servers stalls for 1 s of every 5 s; one client, load 0.6", || {
+    case("stall-0.6", "one of 5 servers makes no progress for 1 s of every 5 s; one client, load 0.6", || {
         workers(1, 5).fault(stalls()).load(0.6).lasting(secs(100))
     }),
-    case("stall-20-clients", "one of 5 servers stalls for 1 s of every 5 s; 20 clients, load 0.7", || {
+    case("stall-20-clients", "one of 5 servers makes no progress for 1 s of every 5 s; 20 clients, load 0.7", || {
         workers(20, 5).fault(stalls()).load(0.7).lasting(secs(100))
     }),
-    case("pauses", "every one of 5 servers pauses for 50 ms every second, one after the other; load 0.7", || {
-        (0..5)
-            .fold(workers(5, 5), |scenario, server| {
-                let pause = Fault::stall(server).from(super::ms(200 * server as u64));
-                scenario.fault(pause.lasting(super::ms(50)).every(secs(1)))
-            })
-            .load(0.7)
-            .lasting(secs(100))
-    }),
+    case(
+        "pauses",
+        "each of 5 servers, one after the other, makes no progress for 50 ms of every second; 5 clients, load 0.7",
+        || {
+            (0..5)
+                .fold(workers(5, 5), |scenario, server| {
+                    let pause = Fault::stall(server).from(super::ms(200 * server as u64));
+                    scenario.fault(pause.lasting(super::ms(50)).every(secs(1)))
+                })
+                .load(0.7)
+                .lasting(secs(100))
+        },
+    ),
 ];

@@ -14,33 +14,59 @@ fn shedding(clients: usize, servers: usize, kind: Server, limit: usize, retry_af
 }
 
 pub(super) const CASES: &[Case] = &[
-    case("sheds-retry-after", "5 servers shed beyond 8 requests with Retry-After: 1; one client, load 0.7", || {
-        shedding(1, 5, Server::fifo(4), 8, Some(1)).lasting(secs(150))
-    }),
-    case("sheds-retry-after-10", "5 servers shed beyond 8 requests with Retry-After: 1; 10 clients, load 0.7", || {
-        shedding(10, 5, Server::fifo(4), 8, Some(1)).lasting(secs(150))
-    }),
-    case("sheds", "5 servers shed beyond 8 requests without Retry-After; 10 clients, load 0.7", || {
-        shedding(10, 5, Server::fifo(4), 8, None).lasting(secs(150))
-    }),
-    case("sheds-busy", "5 servers shed beyond 8 requests with Retry-After: 1; 5 clients, load 0.9", || {
-        shedding(5, 5, Server::fifo(4), 8, Some(1)).load(0.9).lasting(secs(150))
-    }),
+    case(
+        "sheds-retry-after",
+        "a server that has 8 requests responds to further ones with 503 and Retry-After: 1; one client, 5 servers, \
+         load 0.7",
+        || shedding(1, 5, Server::fifo(4), 8, Some(1)).lasting(secs(150)),
+    ),
+    case(
+        "sheds-retry-after-10",
+        "a server that has 8 requests responds to further ones with 503 and Retry-After: 1; 10 clients, 5 servers, \
+         load 0.7",
+        || shedding(10, 5, Server::fifo(4), 8, Some(1)).lasting(secs(150)),
+    ),
+    case(
+        "sheds",
+        "a server that has 8 requests responds to further ones with 503, without Retry-After; 10 clients, 5 servers, \
+         load 0.7",
+        || shedding(10, 5, Server::fifo(4), 8, None).lasting(secs(150)),
+    ),
+    case(
+        "sheds-busy",
+        "a server that has 8 requests responds to further ones with 503 and Retry-After: 1; 5 clients, 5 servers, \
+         load 0.9",
+        || shedding(5, 5, Server::fifo(4), 8, Some(1)).load(0.9).lasting(secs(150)),
+    ),
     case(
         "one-worker-sheds",
-        "10 servers with one worker shed beyond 4 requests with Retry-After: 1; one client",
+        "a server that has 4 requests responds to further ones with 503 and Retry-After: 1; one client, 10 servers \
+         with one worker each, load 0.7",
         || shedding(1, 10, Server::fifo(1), 4, Some(1)).lasting(secs(300)),
     ),
-    case("one-small-sheds", "one of 5 servers has one worker and sheds beyond 2 requests; 5 clients, load 0.7", || {
-        let small = Server::fifo(1).sheds_beyond(2, Some(secs(1)));
-        workers(5, 5).each(|at, server| if at == 0 { small.clone() } else { server }).load(0.7).lasting(secs(150))
-    }),
-    case("queue", "at most 4 requests per client and server, others wait in the queue; 2 clients, load 0.9", || {
-        let scenario = workers(2, 5).each(|_, server| server.max_in_flight(4));
-        scenario.queue_timeout(secs(1)).load(0.9).lasting(secs(100))
-    }),
-    case("queue-slow-one", "as queue, with one of 5 servers at half speed, load 0.8", || {
-        let limited = |at: usize, server: Server| server.max_in_flight(4).speed(if at == 0 { 0.5 } else { 1.0 });
-        workers(2, 5).each(limited).queue_timeout(secs(1)).load(0.8).lasting(secs(100))
-    }),
+    case(
+        "one-small-sheds",
+        "one of 5 servers has one worker, and responds with 503 while it has 2 requests; 5 clients, load 0.7",
+        || {
+            let small = Server::fifo(1).sheds_beyond(2, Some(secs(1)));
+            workers(5, 5).each(|at, server| if at == 0 { small.clone() } else { server }).load(0.7).lasting(secs(150))
+        },
+    ),
+    case(
+        "queue",
+        "each client has at most 4 requests at a server, and further ones wait in the client's queue; 2 clients, 5 \
+         servers, load 0.9",
+        || {
+            let scenario = workers(2, 5).each(|_, server| server.max_in_flight(4));
+            scenario.queue_timeout(secs(1)).load(0.9).lasting(secs(100))
+        },
+    ),
+    case(
+        "queue-slow-one",
+        "each client has at most 4 requests at a server, and one of 5 servers is at half speed; 2 clients, load 0.8",
+        || {
+            let limited = |at: usize, server: Server| server.max_in_flight(4).speed(if at == 0 { 0.5 } else { 1.0 });
+            workers(2, 5).each(limited).queue_timeout(secs(1)).load(0.8).lasting(secs(100))
+        },
+    ),
 ];

@@ -17,12 +17,16 @@ fn first_at(scenario: Scenario, speed: f64) -> Scenario {
 }
 
 pub(super) const CASES: &[Case] = &[
-    case("half-of-20-rarely", "1000 clients at 0.6 requests/s each, 10 of 20 servers at half speed, load 0.8", || {
-        every_second_at_half_speed(testbed(1_000, 20)).load(0.8).lasting(secs(300))
-    }),
-    case("one-of-5-rarely", "1000 clients at 0.18 requests/s each, one of 5 servers at half speed, load 0.8", || {
-        first_at(testbed(1_000, 5), 0.5).load(0.8).lasting(secs(800))
-    }),
+    case(
+        "half-of-20-rarely",
+        "1000 clients that each send 0.6 requests per second, 10 of 20 servers at half speed, load 0.8",
+        || every_second_at_half_speed(testbed(1_000, 20)).load(0.8).lasting(secs(300)),
+    ),
+    case(
+        "one-of-5-rarely",
+        "1000 clients that each send 0.18 requests per second, one of 5 servers at half speed, load 0.8",
+        || first_at(testbed(1_000, 5), 0.5).load(0.8).lasting(secs(800)),
+    ),
     case("tenfold-20-clients", "20 clients, one of 5 servers 10 times slower, load 0.7", || {
         workers(20, 5).fault(Fault::slow(0, 10.0)).load(0.7).lasting(secs(100))
     }),
@@ -35,10 +39,10 @@ pub(super) const CASES: &[Case] = &[
     case("tenfold-busy", "one client, one of 5 servers 10 times slower, load 0.8", || {
         workers(1, 5).fault(Fault::slow(0, 10.0)).load(0.8).lasting(secs(100))
     }),
-    case("fivefold-at-20/s", "one client at 20 requests/s, one of 5 servers 5 times slower", || {
+    case("fivefold-at-20/s", "one client that sends 20 requests per second, one of 5 servers 5 times slower", || {
         testbed(1, 5).fault(Fault::slow(0, 5.0)).rate(20.0).lasting(secs(8_000))
     }),
-    case("tenfold-at-20/s", "one client at 20 requests/s, one of 5 servers 10 times slower", || {
+    case("tenfold-at-20/s", "one client that sends 20 requests per second, one of 5 servers 10 times slower", || {
         testbed(1, 5).fault(Fault::slow(0, 10.0)).rate(20.0).lasting(secs(8_000))
     }),
     case("tenfold-of-2", "one client, one of 2 servers 10 times slower, load 0.4", || {
@@ -47,7 +51,7 @@ pub(super) const CASES: &[Case] = &[
     case("twelvefold-of-10", "10 clients, one of 10 servers 12 times slower, load 0.7", || {
         testbed(10, 10).fault(Fault::slow(0, 12.0)).load(0.7)
     }),
-    case("half-speed-of-5", "5 clients, one of 5 servers at half speed, load 0.8 of all", || {
+    case("half-speed-of-5", "5 clients, one of 5 servers at half speed, load 0.8", || {
         first_at(workers(5, 5), 0.5).load(0.8).lasting(secs(100))
     }),
     case("half-speed-idle", "5 clients, one of 5 servers at half speed, load 0.3", || {
@@ -59,11 +63,11 @@ pub(super) const CASES: &[Case] = &[
     case("half-of-100", "100 clients, 50 of 100 servers at half speed, load 0.9", || {
         every_second_at_half_speed(testbed(100, 100)).load(0.9)
     }),
-    case("quarter-drop", "10 clients, one of 10 servers drops to a quarter of its speed for 100 s, load 0.7", || {
+    case("quarter-drop", "10 clients, one of 10 servers 4 times slower for 100 s of 400 s, load 0.7", || {
         let drop = Fault::slow(0, 4.0).from(secs(150)).lasting(secs(100));
         testbed(10, 10).fault(drop).load(0.7)
     }),
-    case("more-cores", "5 clients, servers with 1, 2, 4 and 8 workers and equal weights, load 0.8", || {
+    case("more-cores", "5 clients, 4 servers with 1, 2, 4 and 8 workers and equal weights, load 0.8", || {
         let servers = [1, 2, 4, 8].map(Server::fifo);
         Scenario::with(servers).clients(5).load(0.8).lasting(secs(200))
     }),

@@ -16,43 +16,61 @@ fn five(kind: Server, work: Work) -> Scenario {
 pub(super) const CASES: &[Case] = &[
     case(
         "rare-seconds",
-        "0.2 % of the requests take 1 s, the others 1 ms; 5 servers with 16 workers, load 0.5",
+        "0.2 % of the requests take 1 s, the others 1 ms; one client, 5 servers with 16 workers each, load 0.5",
         || five(Server::fifo(16), Work::bimodal(ms(1), ms(1_000), 0.002)).load(0.5).lasting(secs(60)),
     ),
-    case("pareto-1.2-fifo", "Pareto 1.2, 20 ms on average; one client, 5 servers with 4 workers, load 0.7", || {
-        five(Server::fifo(4), Work::pareto(ms(20), 1.2, 10_000.0)).lasting(secs(400))
-    }),
-    case("pareto-1.2-ps", "Pareto 1.2, 20 ms on average; one client, 5 servers that share 4 cores, load 0.7", || {
-        five(Server::sharing(4.0), Work::pareto(ms(20), 1.2, 10_000.0)).lasting(secs(400))
-    }),
-    case("pareto-1.5-fifo", "Pareto 1.5, 20 ms on average; one client, 5 servers with 4 workers, load 0.7", || {
-        five(Server::fifo(4), Work::pareto(ms(20), 1.5, 10_000.0)).lasting(secs(400))
-    }),
-    case("pareto-1.5-ps", "Pareto 1.5, 20 ms on average; one client, 5 servers that share 4 cores, load 0.7", || {
-        five(Server::sharing(4.0), Work::pareto(ms(20), 1.5, 10_000.0)).lasting(secs(400))
-    }),
-    case("pareto-10-clients", "Pareto 1.2, 20 ms on average; 10 clients, 20 servers with 4 workers, load 0.7", || {
-        let work = Work::pareto(ms(20), 1.2, 10_000.0);
-        Scenario::of(20, Server::fifo(4)).clients(10).work(work).load(0.7).lasting(secs(200))
-    }),
+    case(
+        "pareto-1.2-fifo",
+        "heavy-tailed work (Pareto 1.2) of 20 ms on average; one client, 5 servers with 4 workers each, load 0.7",
+        || five(Server::fifo(4), Work::pareto(ms(20), 1.2, 10_000.0)).lasting(secs(400)),
+    ),
+    case(
+        "pareto-1.2-ps",
+        "heavy-tailed work (Pareto 1.2) of 20 ms on average; one client, 5 servers with 4 shared cores each, load 0.7",
+        || five(Server::sharing(4.0), Work::pareto(ms(20), 1.2, 10_000.0)).lasting(secs(400)),
+    ),
+    case(
+        "pareto-1.5-fifo",
+        "heavy-tailed work (Pareto 1.5) of 20 ms on average; one client, 5 servers with 4 workers each, load 0.7",
+        || five(Server::fifo(4), Work::pareto(ms(20), 1.5, 10_000.0)).lasting(secs(400)),
+    ),
+    case(
+        "pareto-1.5-ps",
+        "heavy-tailed work (Pareto 1.5) of 20 ms on average; one client, 5 servers with 4 shared cores each, load 0.7",
+        || five(Server::sharing(4.0), Work::pareto(ms(20), 1.5, 10_000.0)).lasting(secs(400)),
+    ),
+    case(
+        "pareto-10-clients",
+        "heavy-tailed work (Pareto 1.2) of 20 ms on average; 10 clients, 20 servers with 4 workers each, load 0.7",
+        || {
+            let work = Work::pareto(ms(20), 1.2, 10_000.0);
+            Scenario::of(20, Server::fifo(4)).clients(10).work(work).load(0.7).lasting(secs(200))
+        },
+    ),
     case(
         "bimodal-ps",
-        "10 % of the requests take 100 ms, the others 5 ms; 5 servers that share 4 cores, load 0.7",
+        "10 % of the requests take 100 ms, the others 5 ms; one client, 5 servers with 4 shared cores each, load 0.7",
         || five(Server::sharing(4.0), Work::bimodal(ms(5), ms(100), 0.1)).lasting(secs(200)),
     ),
     case(
         "bimodal-fifo",
-        "10 % of the requests take 100 ms, the others 5 ms; 5 servers with 4 workers, load 0.7",
+        "10 % of the requests take 100 ms, the others 5 ms; one client, 5 servers with 4 workers each, load 0.7",
         || five(Server::fifo(4), Work::bimodal(ms(5), ms(100), 0.1)).lasting(secs(200)),
     ),
-    case("bimodal-10-clients", "as bimodal-ps, with 10 clients and 10 servers", || {
-        let work = Work::bimodal(ms(5), ms(100), 0.1);
-        Scenario::of(10, Server::sharing(4.0)).clients(10).work(work).load(0.7).lasting(secs(100))
-    }),
-    case("constant", "all requests take 10 ms; one client, 5 servers with 4 workers, load 0.9", || {
+    case(
+        "bimodal-10-clients",
+        "10 % of the requests take 100 ms, the others 5 ms; 10 clients, 10 servers with 4 shared cores each, load 0.7",
+        || {
+            let work = Work::bimodal(ms(5), ms(100), 0.1);
+            Scenario::of(10, Server::sharing(4.0)).clients(10).work(work).load(0.7).lasting(secs(100))
+        },
+    ),
+    case("constant", "every request takes 10 ms; one client, 5 servers with 4 workers each, load 0.9", || {
         five(Server::fifo(4), Work::constant(ms(10))).load(0.9).lasting(secs(100))
     }),
-    case("exponential", "exponential work; one client, 5 servers with 4 workers, load 0.7", || {
-        five(Server::fifo(4), Work::exponential(ms(5))).lasting(secs(80))
-    }),
+    case(
+        "exponential",
+        "exponentially distributed work of 5 ms on average; one client, 5 servers with 4 workers each, load 0.7",
+        || five(Server::fifo(4), Work::exponential(ms(5))).lasting(secs(80)),
+    ),
 ];
