@@ -13,8 +13,8 @@ use crate::{
 /// The context of one pick: the view, the request, the time, and random numbers. A [`Picker`](crate::Picker) gets it
 /// for each request.
 ///
-/// If the pick is [explained](crate::Pool::explain), it also records the scores of the candidates and why others cannot
-/// be picked. Explaining runs the same code as picking.
+/// If the pick is [explained](crate::Pool::explain), the context also records the score of each candidate, and why
+/// other endpoints cannot be picked. An explained pick runs the same code as a normal pick.
 pub struct PickCx<'a> {
     view: &'a View,
     request: &'a PickRequest<'a>,
@@ -73,7 +73,8 @@ impl<'a> PickCx<'a> {
         self
     }
 
-    /// Returns the view for which this picker was built: the endpoints of its tier (priority group).
+    /// Returns the view for which the picker was built: the endpoints of a tier (priority group), or the part of them
+    /// that a wrapping strategy passes on.
     #[inline]
     pub fn view(&self) -> &'a View {
         self.view
@@ -118,7 +119,7 @@ impl<'a> PickCx<'a> {
     /// If `by_key` is true and the request has a key, the bits are a hash of the key and of `salt`, so that the
     /// decision is the same for all requests of one key. Otherwise the bits are random. Pass
     /// [`Needs::places_by_key`](crate::Needs::places_by_key) of the wrapped strategy as `by_key`. Each strategy should
-    /// use its own `salt`.
+    /// use its own constant as `salt`, so that its decisions are independent of those of other strategies.
     pub fn random_by_key(&mut self, by_key: bool, salt: u64) -> u64 {
         match self.request.key.filter(|_| by_key) {
             Some(key) => xxh3_64_with_seed(key, salt),
@@ -141,7 +142,7 @@ impl<'a> PickCx<'a> {
         self.notes.is_some()
     }
 
-    /// Returns whether this eligible endpoint may be picked for this request. False if the endpoint
+    /// Returns whether the eligible endpoint in `slot` can be picked for this request. False if the endpoint
     ///
     /// - is excluded by the request,
     /// - is at its maximum number of requests in flight,
@@ -153,8 +154,8 @@ impl<'a> PickCx<'a> {
         !self.checked || self.inspect(slot)
     }
 
-    /// Returns whether [`usable`](Self::usable) can return false in this pick. If not, a picker does not have to call
-    /// it.
+    /// Returns whether [`usable`](Self::usable) can return false in this pick. If the result is false, all eligible
+    /// endpoints are usable, and a picker does not have to call `usable`.
     #[inline]
     pub fn is_checked(&self) -> bool {
         self.checked
@@ -163,9 +164,9 @@ impl<'a> PickCx<'a> {
     /// Runs `pick` with a filter: only endpoints for which `allows` returns true are usable. Returns the result of
     /// `pick`.
     ///
-    /// Strategies use this to let a wrapped strategy pick from a part of the endpoints. A hashing strategy then tries
-    /// its next candidate, and a sampling strategy draws again. During one pick, `allows` should always return the same
-    /// for the same endpoint.
+    /// A strategy uses this method to let a wrapped strategy pick from a part of the endpoints. If an endpoint is
+    /// filtered out, a wrapped hashing strategy tries its next candidate, and a wrapped sampling strategy draws again.
+    /// `allows` should return the same result for the same endpoint during the whole pick.
     pub fn filtered<R>(&mut self, allows: &dyn Fn(Slot) -> bool, pick: impl FnOnce(&mut PickCx<'_>) -> R) -> R {
         let filter = Filter { allows, outer: self.filter };
         let mut inside = PickCx {
@@ -186,8 +187,8 @@ impl<'a> PickCx<'a> {
 
     /// Runs `pick` with another view. Returns the result of `pick`.
     ///
-    /// Strategies use this if they have built the wrapped picker from another view, such as a [part](View::narrowed) of
-    /// their own view. The view must be of the same pool and the same tier (priority group).
+    /// A strategy uses this method if it has built the wrapped picker from another view, such as a
+    /// [part](View::narrowed) of its own view. The view must be of the same pool and the same tier (priority group).
     pub fn within<R>(&mut self, view: &View, pick: impl FnOnce(&mut PickCx<'_>) -> R) -> R {
         let mut inside = PickCx {
             view,
@@ -205,8 +206,8 @@ impl<'a> PickCx<'a> {
         result
     }
 
-    /// Records in an explanation that a wrapping strategy does not let the wrapped strategy pick these endpoints. Does
-    /// nothing in a normal pick.
+    /// Records that the endpoints in `slots` are filtered out: a wrapping strategy does not let the wrapped strategy
+    /// pick them. Does nothing unless the pick is [explained](crate::Pool::explain).
     #[inline]
     pub fn filter_out(&mut self, slots: &[Slot]) {
         if let Some(notes) = &mut self.notes {
@@ -246,8 +247,8 @@ impl<'a> PickCx<'a> {
         self.uncapped & bit == 0
     }
 
-    /// Records the score of a candidate in an explanation. The endpoint with the lowest score is picked. Does nothing
-    /// in a normal pick.
+    /// Records the score of a candidate for the explanation of the pick. The endpoint with the lowest score is picked.
+    /// Does nothing unless the pick is [explained](crate::Pool::explain).
     #[inline]
     pub fn score(&mut self, slot: Slot, score: f64) {
         if let Some(notes) = &mut self.notes {

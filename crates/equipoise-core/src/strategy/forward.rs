@@ -1,8 +1,8 @@
 /// Generates the hooks of a [`Strategy`](crate::Strategy) that wraps another strategy. Each generated hook calls the
 /// same hook of the wrapped strategy.
 ///
-/// Use the macro inside `impl Strategy`. It generates all hooks, including those that later versions add. To write some
-/// hooks by hand, list them after `except`. A name in this list that is not a hook is a compile error.
+/// Use the macro inside `impl Strategy`. It generates all hooks, including those that later versions of this crate add.
+/// To write some hooks by hand, list them after `except`. A name in this list that is not a hook is a compile error.
 ///
 /// The first argument is the field that contains the wrapped strategy. The second argument is the field of the
 /// wrapper's [`State`](crate::Strategy::State) that contains the state of the wrapped strategy. In a
@@ -14,7 +14,7 @@
 /// forward_hooks!(self.inner, state.inner; except admit, on_release); // these two are written by hand
 /// ```
 ///
-/// [`Strategy::needs`](crate::Strategy::needs) is not a hook. Write it by hand. It must return at least the needs of
+/// [`Strategy::needs`](crate::Strategy::needs) is not a hook. Write it by hand. It must ask for at least the needs of
 /// the wrapped strategy.
 ///
 /// ```
@@ -185,7 +185,8 @@ pub(crate) mod tests {
         }
     }
 
-    /// Finishes one request and gives up another on probation, and expects each hook of the wrapped strategy to be called.
+    /// Finishes one request and gives up another on probation, and expects each hook of the wrapped strategy to be
+    /// called.
     pub(crate) fn assert_forwards_every_hook<S: Strategy>(wrap: impl FnOnce(HookLog) -> S) {
         let log = HookLog::default();
         let clock = Arc::new(ManualClock::new());

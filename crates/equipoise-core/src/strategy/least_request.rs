@@ -9,11 +9,12 @@ use crate::{
 };
 
 /// Power of two choices by requests in flight: compares two random endpoints and picks the one with fewer requests in
-/// flight for its weight.
+/// flight, relative to the weights.
 ///
-/// Choose it if requests differ in cost and endpoints do not, or if latency says little about load. It is almost as
+/// Choose it if requests differ in cost but endpoints are alike, or if latency says little about load. It is almost as
 /// good as a comparison of all endpoints, but a pick takes constant time. It also works well if the balancer sees only
-/// a part of the load. In pools of three endpoints, and in small pools with unequal weights, it compares all endpoints.
+/// a part of the load. It compares all endpoints in pools of three endpoints, and in pools of up to eight endpoints
+/// with unequal weights.
 ///
 /// If endpoints are idle, their shares of the requests follow their weights. Under load, the numbers of requests in
 /// flight follow the weights. An endpoint that hangs gets few requests, whatever its weight. An endpoint that fails
@@ -47,8 +48,8 @@ impl P2c {
 
     /// Creates a strategy that compares `choices` endpoints per pick. Range: 2 to 10.
     ///
-    /// Two choices give most of the benefit. More choices even out the load a little more, but take proportionally
-    /// longer. With many balancers, they also make it more likely that several choose the same endpoint.
+    /// Two choices give most of the benefit. With more choices, the load is a little more even, and a pick takes
+    /// proportionally longer. It is also more likely that several balancers choose the same endpoint at the same time.
     ///
     /// ```
     /// use equipoise_core::P2c;

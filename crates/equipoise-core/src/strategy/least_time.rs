@@ -13,27 +13,28 @@ use crate::{
     view::View,
 };
 
-/// Least time: picks the endpoint with the lowest value of average time to the first byte × (requests in flight + 1),
-/// as `least_time` in nginx.
+/// Least time, as `least_time` in nginx: picks the endpoint with the lowest score. The score is the endpoint's average
+/// time to the first byte × (its requests in flight + 1).
 ///
-/// Each response moves the average by 5 % of the difference, regardless of the time since the last response. Choose
-/// this strategy if latencies of endpoints differ steadily and single slow responses mean nothing. In most other cases,
-/// [`PeakEwma`](super::PeakEwma) is the better choice, because this average needs dozens of responses to follow a
-/// change.
+/// When a response comes, the new average is 95 % of the old average plus 5 % of the latency of the response. These
+/// percentages do not depend on the time since the last response. Choose this strategy if latencies of endpoints differ
+/// steadily and single slow responses mean nothing. In most other cases, [`PeakEwma`](super::PeakEwma) is the better
+/// choice, because the average of `LeastTime` needs dozens of responses to follow a change.
 ///
 /// Failures do not change the average. Because a failing endpoint looks idle, it gets at most [its share of the picks
 /// by weight](super::Needs::caps_failing). To send it fewer requests, use outlier detection. When a caller gives up a
-/// request, the time that it has waited counts as a latency. This can raise the average, but not lower it.
+/// request, the time that the request has waited counts as a latency. This can raise the average, but not lower it.
 ///
-/// nginx compares all endpoints. If requests come one at a time, it sends all of them to the fastest endpoint. This
-/// strategy compares [two endpoints](Self::with_choices), and treats weights as [`P2c`](super::P2c) does: it compares
-/// all endpoints in small pools with unequal weights, and the shares of idle endpoints follow their weight and speed.
+/// nginx compares all endpoints. If requests come one at a time, it sends all of them to the fastest endpoint.
+/// `LeastTime` compares [two endpoints](Self::with_choices), and treats weights as [`P2c`](super::P2c) does. In pools
+/// of up to eight endpoints with unequal weights, it compares all endpoints. While endpoints are idle, their shares of
+/// the requests follow their weights and speeds.
 ///
 /// - **Without responses, an average halves** once per [period](Self::period), so that every endpoint is tried again. A
 ///   comparison uses the halved average only while no request is in flight at the endpoint. The halved average is not
 ///   lower than half of the lowest average in the comparison. This prevents a burst of requests before the first
 ///   response. The next response makes the halving permanent.
-/// - **A new endpoint** counts with the lowest average of the endpoints that it is compared with.
+/// - **A new endpoint** has no average yet. In a comparison, it counts with the lowest average of the other endpoints.
 ///
 /// Building a picker takes O(n) time for n endpoints. A pick takes O(1) time. Each request reads the clock twice.
 /// Source: nginx `least_time` (0.05 × new + 0.95 × old).
@@ -58,14 +59,14 @@ pub struct LeastTime {
 const SHARE: f64 = 0.05;
 
 impl LeastTime {
-    /// Creates a strategy that compares two endpoints per pick, with a [period](Self::period) of 10 s. This is the
-    /// default `fail_timeout` of nginx.
+    /// Creates a strategy that compares two endpoints per pick and has a [period](Self::period) of 10 s. The default
+    /// `fail_timeout` of nginx is 10 s too.
     pub const fn new() -> Self {
         Self { choices: Choices::TWO, period: Duration::from_secs(10) }
     }
 
-    /// Creates a strategy that compares `choices` endpoints per pick. Range: 2 to 10. More choices make it more similar
-    /// to nginx, which compares all endpoints.
+    /// Creates a strategy that compares `choices` endpoints per pick. Range: 2 to 10. With more choices, the strategy
+    /// is more similar to that of nginx, which compares all endpoints.
     ///
     /// # Errors
     ///
@@ -77,8 +78,8 @@ impl LeastTime {
         }
     }
 
-    /// Sets the time without a response after which the average of an endpoint halves. Minimum: 1 µs. Default: 10 s.
-    /// With `Duration::MAX` it never halves.
+    /// Sets the time without a response after which the average of an endpoint halves. Minimum: 1 µs; a shorter time is
+    /// an error. Default: 10 s. With `Duration::MAX`, the average never halves.
     ///
     /// # Errors
     ///

@@ -16,8 +16,8 @@ pub(super) struct LiveParts<T> {
 }
 
 impl<T> LiveParts<T> {
-    /// Calls `f` for every registered part. If a caller makes a change with a `SeqCst` access before the call, every
-    /// part gets to know of it: `f` is called for the part, or the part sees the change after it has registered.
+    /// Calls `f` for every registered part. A caller can make a change with a `SeqCst` access before the call. No part
+    /// then misses the change: either `f` is called for the part, or the part sees the change after it has registered.
     #[inline]
     pub(super) fn each(&self, f: impl FnMut(&Arc<T>)) {
         ordered();

@@ -1,10 +1,11 @@
 //! Strategies: algorithms that pick one of the eligible endpoints for each request. This module contains the trait
 //! [`Strategy`], the strategies of this crate, and the combinators, which wrap other strategies.
 //!
-//! A [`Strategy`] holds settings. It [builds](Strategy::build) a [`Picker`] whenever membership or availability
-//! changes. This may be slow. [`Picker::pick`] runs on every request, on many threads at once, on `&self`, and must be
-//! fast. A strategy stores what it has measured or counted at an endpoint in the endpoint's [`State`](Strategy::State).
-//! The pool keeps the state with the endpoint, so it survives every update.
+//! A [`Strategy`] holds settings. Whenever the members of the pool or their availability change, the strategy
+//! [builds](Strategy::build) a new [`Picker`]. Building may be slow. [`Picker::pick`] runs for each request, on many
+//! threads at once, and must be fast. A strategy stores what it has measured or counted at an endpoint in the
+//! endpoint's [`State`](Strategy::State). The pool keeps the state with the endpoint, so the state survives every
+//! update.
 //!
 //! # A strategy of your own
 //!
@@ -95,13 +96,14 @@ use crate::{
 /// An algorithm that picks an endpoint for each request. A `Strategy` holds the settings, and creates the
 /// [pickers](Picker), which do the work of each request. The [module](self) has an example.
 ///
-/// One value serves one pool. The pool calls [`build`](Self::build) once for each tier (priority group of endpoints).
-/// The pool calls the hooks, [`admit`](Self::admit) and the `on_…` methods, while it processes requests. It calls only
-/// those that [`needs`](Self::needs) asks for. A panic in a hook is caught and ignored.
+/// Each pool needs its own value of the strategy. The pool calls [`build`](Self::build) separately for each tier
+/// (priority group of endpoints). [`admit`](Self::admit) and the `on_…` methods are hooks: the pool calls them while it
+/// processes requests. It calls only the hooks that [`needs`](Self::needs) asks for. A panic in a hook is caught and
+/// ignored.
 pub trait Strategy: Send + Sync + 'static {
-    /// The data that the strategy keeps about one endpoint. Use `()` if it keeps none. The pool creates it when the
-    /// endpoint is added, shares it between all pickers, and keeps it until the endpoint has been removed and its last
-    /// lease has ended.
+    /// The data that the strategy keeps about one endpoint. Use `()` for a strategy that keeps no data. The pool
+    /// creates the data when the endpoint is added, and all pickers share the data. The pool drops the data when the
+    /// endpoint has been removed and the last lease on the endpoint has ended.
     type State: Send + Sync + 'static;
 
     /// The type of the pickers that [`build`](Self::build) creates. A picker picks the endpoint of each request.
@@ -110,10 +112,11 @@ pub trait Strategy: Send + Sync + 'static {
     /// Creates the state of an endpoint that is added to the pool.
     fn state(&self, spec: &EndpointSpec) -> Self::State;
 
-    /// Creates a picker for the endpoints in `view`. It may be slow, because requests use the old picker meanwhile.
+    /// Creates a picker for the endpoints in `view`. This method may be slow: requests use the old picker until the new
+    /// one is ready.
     ///
     /// `last` is the picker that the new one replaces. It is `None` for the first picker of a tier (priority group).
-    /// The new picker can take over positions and tables from it.
+    /// The new picker can take over positions and tables from `last`.
     ///
     /// # Errors
     ///
@@ -122,57 +125,63 @@ pub trait Strategy: Send + Sync + 'static {
     fn build(&self, view: &View, last: Option<&Self::Picker>) -> Result<Self::Picker, BuildError>;
 
     /// Returns what the strategy needs from the pool: the clock and the hooks that the pool should call. Called once,
-    /// when the pool is built. Default: nothing.
+    /// when the pool is built. Default: [`Needs::new`], which asks for nothing.
     fn needs(&self) -> Needs {
         Needs::new()
     }
 
-    /// Called before a lease on `endpoint` is given to `request`, even if a binding chose the endpoint. Returns whether
-    /// the endpoint may take the request. If the result is `false`, the pool picks again. Default: `true`.
+    /// Called before `request` gets a lease on `endpoint`. Also called for requests with a
+    /// [binding](crate::PickRequest::bound). Returns whether the endpoint may take the request. If the result is
+    /// `false`, the pool picks again. If the request is [strictly](crate::Binding::strict) bound to the endpoint, the
+    /// pick fails instead. Default: `true`.
     ///
-    /// If this method counts requests, [`on_release`](Self::on_release) must subtract them again. The pool does not
-    /// call `on_release` for refused requests.
+    /// If this method counts an admitted request, [`on_release`](Self::on_release) must subtract it again. The pool
+    /// does not call `on_release` for requests that this method refuses.
     ///
-    /// The pool calls this method only with [`Needs::leases`]. If the result depends on the load of other endpoints,
-    /// [`Needs::shared_room`] is needed too.
+    /// The pool calls this method only if the strategy asks for [`Needs::leases`]. If the result depends on the load of
+    /// other endpoints, the strategy must also ask for [`Needs::shared_room`].
     fn admit(&self, _state: &Self::State, _endpoint: &Endpoint, _request: &PickRequest<'_>) -> bool {
         true
     }
 
-    /// Called when a lease on `endpoint` has ended. If the endpoint has a limit, the lease no longer counts against it.
-    /// The pool calls this method only with [`Needs::leases`].
+    /// Called when a lease on `endpoint` has ended. At this moment, the lease no longer counts against the limit of the
+    /// endpoint. The pool calls this method only if the strategy asks for [`Needs::leases`].
     fn on_release(&self, _state: &Self::State, _endpoint: &Endpoint) {}
 
     /// Called at the first byte of a response, or when [`Verdict::Success`] is recorded without a first byte. `latency`
-    /// is the time since the pick. The pool calls this method only with [`Needs::latency`].
+    /// is the time since the pick. `now` is the present time. The pool calls this method only if the strategy asks for
+    /// [`Needs::latency`].
     fn on_latency(&self, _state: &Self::State, _latency: Duration, _now: Timestamp) {}
 
-    /// Called when the caller gives up a request: its lease ends `waited` after the pick, without a first byte and
-    /// without a verdict. Returns whether the request counts as a [timeout](crate::Failure::Timeout). Default: `false`.
+    /// Called when the caller gives up a request: its lease ends without a first byte and without a verdict. `waited`
+    /// is the time since the pick. Returns whether the request counts as a [timeout](crate::Failure::Timeout). Default:
+    /// `false`.
     ///
-    /// The latency of the endpoint is at least `waited`. An estimate may be raised to `waited`, but never lowered. A
-    /// request that waited less than the usual latency says nothing about the endpoint.
+    /// The latency of this request would have been at least `waited`. The strategy may raise an estimate of the latency
+    /// to `waited`, but must not lower it. If `waited` is shorter than the usual latency, it says nothing about the
+    /// endpoint.
     ///
-    /// If the result is `true`, the pool calls [`on_outcome`](Self::on_outcome) with the timeout. If the request was
-    /// the single request of a probation, it also calls [`on_probation`](Self::on_probation). Without
-    /// [`Needs::outcomes`], it calls neither of them. The timeout then counts only for [`Needs::caps_failing`], and
-    /// does not decide a probation.
+    /// If the result is `true`, the pool calls [`on_outcome`](Self::on_outcome) with the timeout as the verdict. If the
+    /// request was the single request of a probation, the pool also calls [`on_probation`](Self::on_probation). If the
+    /// strategy does not ask for [`Needs::outcomes`], the pool calls neither of them. The timeout then counts only for
+    /// [`Needs::caps_failing`], and does not decide a probation.
     ///
-    /// The pool calls this method only with [`Needs::latency`].
+    /// The pool calls this method only if the strategy asks for [`Needs::latency`].
     fn on_abandon(&self, _state: &Self::State, _waited: Duration, _now: Timestamp) -> bool {
         false
     }
 
-    /// Called when a request has ended with `verdict`. The pool calls this method only with [`Needs::outcomes`].
+    /// Called when a request has ended with `verdict`. The pool calls this method only if the strategy asks for
+    /// [`Needs::outcomes`].
     fn on_outcome(&self, _state: &Self::State, _verdict: Verdict, _now: Timestamp) {}
 
     /// Called when the single request of an endpoint on [probation](crate::Availability::Probation) has ended with
     /// `verdict`, after [`on_outcome`](Self::on_outcome). `verdict` decides whether the endpoint is up again. The pool
-    /// calls this method only with [`Needs::outcomes`].
+    /// calls this method only if the strategy asks for [`Needs::outcomes`].
     fn on_probation(&self, _state: &Self::State, _verdict: Verdict, _now: Timestamp) {}
 
     /// Called by the first pick after a [refresh period](Needs::refresh) is over. Returns whether the pool should build
-    /// new pickers. Default: `false`. The pool calls this method only with [`Needs::refresh`].
+    /// new pickers. Default: `false`. The pool calls this method only if the strategy asks for [`Needs::refresh`].
     fn on_refresh(&self, _now: Timestamp) -> bool {
         false
     }
@@ -187,8 +196,8 @@ pub trait Picker: Any + Send + Sync {
     fn pick(&self, cx: &mut PickCx<'_>) -> Option<Slot>;
 }
 
-/// What a [`Strategy`] needs from its pool. The pool reads the clock and calls hooks only if the strategy asks for them
-/// here.
+/// What a [`Strategy`] needs from its pool. The pool reads the clock only if the strategy asks for the time. It calls
+/// only the hooks that the strategy asks for.
 ///
 /// ```
 /// use equipoise_core::Needs;
@@ -254,26 +263,26 @@ impl Needs {
         self
     }
 
-    /// Asks for [`leases`](Self::leases), and declares that a lease that starts or ends at one endpoint can free
-    /// capacity at another. This is the case if [`Strategy::admit`] limits the share of an endpoint, as [`BoundedLoad`]
-    /// does, or the number of requests of the whole pool.
+    /// Asks for [`leases`](Self::leases), and declares that the start or the end of a lease at one endpoint can free
+    /// capacity at another endpoint. This is so in two cases: [`Strategy::admit`] limits the share of each endpoint, as
+    /// [`BoundedLoad`] does, or it limits the number of requests of the whole pool.
     ///
-    /// After each pick and each release, the pool then checks whether any endpoint can take
+    /// With `shared_room`, the pool checks at the start and at the end of each lease whether any endpoint can take
     /// [waiting](crate::Pool::acquire) requests. Without `shared_room`, it checks only the endpoint of the lease.
-    /// [`Pool::acquire`](crate::Pool::acquire) states the cost.
-    /// [`Strategy::admit`] must count with `SeqCst` operations.
+    /// [`Pool::acquire`](crate::Pool::acquire) states the cost. [`Strategy::admit`] must count with `SeqCst`
+    /// operations.
     pub const fn shared_room(mut self) -> Self {
         self.shared_room = true;
         self.leases()
     }
 
-    /// Declares that the key of a request decides its endpoint. Wrapping strategies and tiers (priority groups of
-    /// endpoints) then decide by the key and not at random (see [`PickCx::random_by_key`]), so that they decide equally
-    /// for all requests of one key.
+    /// Declares that the key of a request decides its endpoint. Strategies that wrap this one then decide by the key
+    /// instead of at random (see [`PickCx::random_by_key`]). The pool chooses the tier (priority group of endpoints) by
+    /// the key too. These decisions are therefore the same for all requests of one key.
     ///
-    /// [Waiting](crate::Pool::acquire) requests with different keys then also have separate queues, because a pick may
-    /// fail for one key and succeed for another. A wrapping strategy that refuses endpoints by key must ask for this
-    /// itself, even if the wrapped strategy asks for it.
+    /// [Waiting](crate::Pool::acquire) requests with different keys have separate queues, because a pick may fail for
+    /// one key and succeed for another. If a strategy wraps another one and refuses endpoints by key, it must call
+    /// `key` on its own needs. It is not enough that the wrapped strategy calls `key`.
     pub const fn key(mut self) -> Self {
         self.refuses_by_key = true;
         self.places_any_key()
@@ -297,7 +306,8 @@ impl Needs {
 
     /// Asks for a cap on the picks of failing endpoints. An endpoint is failing from its first failed request until the
     /// third success after its last failure. While it is failing, it is [usable](PickCx::usable) only for its share of
-    /// the picks by weight. If it is one of four endpoints of equal weight, this is at most every fourth pick.
+    /// the picks by weight. For example, one of four endpoints of equal weight is then picked at most every fourth
+    /// time.
     ///
     /// Strategies that compare requests in flight or latencies need this cap, because an endpoint that fails within a
     /// millisecond looks idle or fast to them.
@@ -305,7 +315,7 @@ impl Needs {
     /// The cap does not apply in these cases:
     ///
     /// - More than half of the pool's eligible endpoints are failing.
-    /// - The pick would find no endpoint with the cap.
+    /// - With the cap, the pick would find no endpoint.
     /// - The request is placed by its [key](Self::key). Its key therefore stays at its endpoint.
     ///
     /// The cap costs one read of memory for each request that ends.
@@ -314,8 +324,8 @@ impl Needs {
         self
     }
 
-    /// Asks for [`caps_failing`](Self::caps_failing), but with the cap also for requests that are placed by key. For
-    /// strategies that move keys from loaded endpoints to others.
+    /// Asks for [`caps_failing`](Self::caps_failing), and applies the cap to requests that are placed by key too. It is
+    /// for strategies that move keys from loaded endpoints to others.
     pub(crate) const fn caps_failing_by_key(mut self) -> Self {
         self.caps_failing_by_key = true;
         self.caps_failing()

@@ -4,8 +4,8 @@ use crate::sync::{AtomicU64, Ordering};
 
 /// A shared counter that gives each pick its own number. It has its own cache line.
 ///
-/// Call [`PickCx::next_number`](crate::PickCx::next_number) once per pick. Do not take another number for each endpoint
-/// that a picker skips: two threads could then keep each other from making progress.
+/// Call [`PickCx::next_number`](crate::PickCx::next_number) once per pick. Do not call it again when the picker skips
+/// an endpoint that is not usable. Otherwise two threads could keep each other from making progress.
 #[repr(align(128))]
 #[derive(Default)]
 pub struct PickCounter(AtomicU64);

@@ -9,9 +9,10 @@ use crate::{
 
 /// Picks endpoints at random, in proportion to their weights.
 ///
-/// Choose it if there are many balancers that do not know of each other and requests are alike. Weaknesses: the shares
-/// are even only in the long run, and the load of endpoints is ignored. Building a picker takes O(n) time for n
-/// endpoints. A pick takes O(1) time with an alias table, and O(n) if the request excludes most endpoints.
+/// Choose it if requests are alike, and many balancers use the same endpoints independently of each other. Weaknesses:
+/// the shares are even only in the long run, and the load of endpoints is ignored. Building a picker takes O(n) time
+/// for n endpoints. A pick takes O(1) time, because it uses an alias table. If the request excludes most endpoints, a
+/// pick takes O(n) time.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, PickRequest, Pool, Random};

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-/// The error for a time setting of a strategy that is too short. Minimum: 1 µs.
+/// The error for a time setting of a strategy that is below the minimum of 1 µs.
 ///
 /// ```
 /// use std::time::Duration;

@@ -1,7 +1,8 @@
 //! Strategies by name: strategies written as text, for configuration files, command lines and tools.
 //!
-//! A [`StrategySpec`] is such a text. It consists of a name, and of a part in brackets: the strategy that it wraps, and
-//! the parameters that differ from their defaults. The names are those of the types and their builder methods.
+//! A [`StrategySpec`] is parsed from such a text. The text is the name of a strategy. Brackets after the name contain
+//! the wrapped strategy, if there is one, and the parameters. A parameter that is not given has its default. The names
+//! are those of the types and their builder methods.
 //!
 //! ```text
 //! p2c
@@ -48,9 +49,9 @@ impl Vocabulary for Strategies {
 /// A strategy and its settings, as a value that can be parsed from text and written as text. Use it to choose a
 /// strategy at run time.
 ///
-/// Writing a spec as text and parsing this text gives an equal spec. A parameter that the text sets to its default is
-/// treated as not set: it is not written, and specs with and without it are equal. The [module](self) describes the
-/// text. With the feature `serde`, a spec is serialized as its text.
+/// Writing a spec as text and parsing this text gives an equal spec. A parameter with its default value is the same as
+/// a parameter that is not given: it is not written, and specs with and without it are equal. The [module](self)
+/// describes the text. With the feature `serde`, a spec is serialized as its text.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, PickRequest, Pool, StrategySpec};
@@ -105,13 +106,13 @@ impl StrategySpec {
         self.0.definition()
     }
 
-    /// Returns the strategy that this strategy wraps. `None` if it wraps no strategy.
+    /// Returns the strategy that is wrapped by this one. `None` if this strategy wraps no other strategy.
     pub fn inner(&self) -> Option<Self> {
         self.0.inner().cloned().map(Self)
     }
 
-    /// Creates the strategy. Each call creates a new strategy that shares no state with others. Use one strategy for
-    /// each pool.
+    /// Creates the strategy. Each call creates a new strategy, which shares no state with other strategies. Use one
+    /// strategy for each pool.
     pub fn build(&self) -> AnyStrategy {
         settings::build(&self.0)
     }

@@ -16,17 +16,17 @@ pub type StrategyDefinition = Definition<Strategies>;
 pub(super) const FALLBACK: Param<Nested> =
     Param::strategy("fallback", "the strategy that picks for requests without a key", "random");
 
-/// Why a strategy by name cannot be created although its parameters have the right kinds of values.
+/// Why a strategy cannot be created by name: the value of a parameter has the right kind, but is invalid.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidStrategySettings {
-    /// The number of endpoints that a pick compares (`choices`) is out of range.
+    /// The number of endpoints that a pick compares (`choices`) is out of the range from 2 to 10.
     #[error(transparent)]
     Choices(#[from] InvalidChoices),
     /// A setting of a hashing strategy is invalid.
     #[error(transparent)]
     Hashing(#[from] InvalidHashing),
-    /// A time setting of the strategy, such as `decay` or `period`, is too short.
+    /// A time setting of the strategy, such as `decay` or `period`, is below the minimum of 1 µs.
     #[error(transparent)]
     Span(#[from] InvalidSpan),
     /// A setting of a combinator (a strategy that wraps another one) is invalid.

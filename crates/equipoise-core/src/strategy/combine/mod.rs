@@ -1,4 +1,4 @@
-//! Combinators: strategies that wrap another strategy and restrict the endpoints from which it picks.
+//! Combinators: strategies that wrap another strategy and restrict the endpoints from which the wrapped strategy picks.
 //!
 //! A combinator can wrap any strategy, including another combinator. It passes on the key, the cost and the exclusions
 //! of a request, all hooks, the state of the wrapped strategy, and the records of an explanation. Each tier (priority
@@ -14,10 +14,11 @@
 //!
 //! The order of combinators matters, because only the outermost one sees the whole tier:
 //!
-//! - [`SlowStart`] should be outermost. Inside a subset, it would also treat endpoints that are only new to the subset.
+//! - [`SlowStart`] should be outermost. Inside a subset, it would also give little traffic to endpoints that are new to
+//!   the subset but not to the pool.
 //! - [`Subset`] or [`Aperture`] should come next.
-//! - [`BoundedLoad`](crate::BoundedLoad) should wrap [`ZoneAware`], because it counts the requests of the whole tier.
-//!   [`ZoneAware`] builds its wrapped strategy twice, for two parts of the tier.
+//! - [`BoundedLoad`](crate::BoundedLoad) should wrap [`ZoneAware`], because [`BoundedLoad`](crate::BoundedLoad) must
+//!   count the requests of the whole tier. [`ZoneAware`] builds its wrapped strategy twice, for two parts of the tier.
 //!
 //! ```
 //! use equipoise_core::{EndpointSpec, P2c, PickRequest, Pool, SlowStart, Spillover, Tier, ZoneAware};

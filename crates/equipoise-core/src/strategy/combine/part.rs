@@ -16,8 +16,8 @@ pub(super) struct Part<P> {
 }
 
 impl<P: Picker> Part<P> {
-    /// Builds the picker for the members in `view`. Returns `None` if there are none, because strategies are never
-    /// asked to build a picker for no endpoints.
+    /// Builds the picker for the members in `view`. Returns `None` if `view` has no members, because strategies never
+    /// build a picker for an empty view.
     pub(super) fn build<S: Strategy<Picker = P>>(
         strategy: &S,
         view: View,

@@ -20,19 +20,19 @@ use crate::{
 /// - **The subset depends only on the members**, not on their availability. An endpoint that becomes unhealthy and
 ///   recovers keeps its clients. While fewer than [`at_least`](Self::at_least) endpoints of the subset are eligible,
 ///   the next endpoints in the client's order are added.
-/// - **A request that the subset cannot serve** goes to the first usable endpoint outside. This happens if all
-///   endpoints of the subset are excluded or at their limit.
+/// - **If all endpoints of the subset are excluded or at their limit**, a request goes to the next usable endpoint in
+///   the client's order.
 /// - **Weights** do not affect which endpoints are in the subset, but endpoints of weight 0 are never in it. The
 ///   wrapped strategy sees the weights.
 ///
-/// Weakness: the subsets are random, so the number of clients per endpoint varies. Its standard deviation is about the
-/// square root of its mean. [`Aperture`](super::Aperture) distributes clients exactly, but needs numbered clients. If
-/// the wrapped strategy places requests by key, different clients send the same key to different endpoints, and some
-/// keys move when endpoints are added to the subset.
+/// Weakness: the subsets are random, so the number of clients per endpoint varies. The standard deviation of this
+/// number is about the square root of the mean. [`Aperture`](super::Aperture) distributes clients exactly, but needs
+/// numbered clients. If the wrapped strategy places requests by key, different clients send the same key to different
+/// endpoints, and some keys move when endpoints are added to the subset.
 ///
 /// Building a picker takes O(n) time for n endpoints, and O(n log n) if the membership has changed. A pick takes a few
-/// nanoseconds more than that of the wrapped strategy. Source: gRPC proposal A68 (deterministic subsetting by
-/// rendezvous hashing), which adds no endpoints to a subset.
+/// nanoseconds more than a pick of the wrapped strategy. Source: gRPC proposal A68 (deterministic subsetting by
+/// rendezvous hashing). The proposal never adds endpoints to a subset.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, P2c, PickRequest, Pool, Subset};
@@ -60,11 +60,11 @@ impl<S> Subset<S> {
         Self { inner, size, at_least: size, seed }
     }
 
-    /// Sets how many endpoints of the subset must be eligible. While fewer are eligible, other eligible endpoints are
-    /// added.
+    /// Sets how many endpoints of the subset must be eligible. While fewer of them are eligible, other eligible
+    /// endpoints are added to the subset.
     ///
-    /// Range: 1 to the size of the subset. Other values are clamped. Default: the size. Use 1 with hashing strategies,
-    /// so that keys move only if no endpoint of the subset is eligible.
+    /// Range: 1 to the size of the subset; other values are clamped. Default: the size of the subset. Use 1 with
+    /// hashing strategies, so that keys move only if no endpoint of the subset is eligible.
     #[must_use]
     pub const fn at_least(mut self, eligible: usize) -> Self {
         self.at_least = if eligible < self.size { eligible } else { self.size };

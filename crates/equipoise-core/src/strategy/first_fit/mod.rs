@@ -20,21 +20,21 @@ use crate::{
 /// First fit: picks the first endpoint that is below its [maximum number of requests in
 /// flight](crate::EndpointSpec::max_in_flight), in the order of the slots.
 ///
-/// Choose it if a few busy endpoints are better than many idle ones. Idle endpoints can be shut down or used for batch
-/// work. A licence or a warm cache can also make the first endpoints cheaper. Slots follow the order in which endpoints
-/// were added, and a new endpoint takes the lowest free slot. An endpoint without a maximum is never full, so the
-/// endpoints after it get only requests that exclude it. Weights have no effect, except that weight 0 means no
-/// requests. Weakness: the load is as uneven as the maxima allow.
+/// Choose it if a few busy endpoints are better than many idle ones. For example, idle endpoints can be shut down or
+/// used for batch work, and a licence or a warm cache can make the first endpoints cheaper. Slots follow the order in
+/// which endpoints were added, and a new endpoint takes the lowest free slot. An endpoint without a maximum is never
+/// full. The endpoints after it therefore get only requests that exclude it. An endpoint of weight 0 gets no requests.
+/// Apart from that, weights have no effect. Weakness: the load is as uneven as the maxima allow.
 ///
 /// A failing endpoint gets at most [its share of the picks by weight](super::Needs::caps_failing). A request that the
-/// caller gives up counts as a failure if it has waited for twice the longest recent latency of its endpoint, and for
-/// at least 10 ms. If no latency is known, it counts as a failure after 1 s. An endpoint that never responds therefore
-/// counts as failing too.
+/// caller gives up counts as a failure if it has waited at least twice the longest recent latency of its endpoint, and
+/// at least 10 ms. If no latency of the endpoint is known, the request counts as a failure if it has waited at least
+/// one second. An endpoint that never responds therefore counts as failing too.
 ///
 /// Building a picker takes O(n) time for n endpoints. A pick takes O(log₆₄ n) time. Each request reads the clock twice.
-/// A bit set marks the endpoints that may have capacity. A pick that finds an endpoint full clears its bit, and the end
-/// of a lease on the endpoint sets it again. After an update, all bits are set. Requests that exclude endpoints skip
-/// them. Source: first fit in bin packing; HAProxy's `balance first`.
+/// A bit set marks the endpoints that may have capacity. A pick that finds an endpoint full clears the bit of the
+/// endpoint, and the end of a lease on the endpoint sets the bit again. After an update, all bits are set. A request
+/// skips the endpoints that it excludes. Source: first fit in bin packing; HAProxy's `balance first`.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, FirstFit, PickRequest, Pool};
@@ -125,7 +125,7 @@ impl Strategy for FirstFit {
     }
 }
 
-/// The picker of [`FirstFit`].
+/// The picker of [`FirstFit`], which picks the endpoint of each request.
 pub struct FirstFitPicker(Registered<Order>);
 
 impl Picker for FirstFitPicker {

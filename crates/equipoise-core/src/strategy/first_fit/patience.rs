@@ -23,8 +23,8 @@ impl FirstFitState {
         let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
     }
 
-    /// Returns whether `waited` is longer than the endpoint usually takes. It is the time after which a request was
-    /// given up.
+    /// Returns whether `waited` is longer than the endpoint usually takes. `waited` is the time after which a request
+    /// was given up.
     pub(super) fn is_too_long(&self, waited: Duration) -> bool {
         let most = match self.0.load(Ordering::Relaxed) {
             0 => UNKNOWN,

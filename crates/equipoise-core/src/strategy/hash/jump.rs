@@ -5,26 +5,28 @@ use crate::{
     strategy::{BuildError, Random},
 };
 
-/// Jump consistent hashing: the endpoints are numbered, and the number of a key's endpoint is computed.
+/// Jump consistent hashing: the endpoints are numbered, and the number of the endpoint for a key is computed from the
+/// key.
 ///
 /// Choose it for numbered sets that grow and shrink at their end, such as shards. Shares are as even as hashing allows.
-/// An additional endpoint takes 1 / (n + 1) of the keys of each of n endpoints. No other keys move.
+/// If an endpoint is added to n endpoints, it gets 1 / (n + 1) of the keys of each of them. No other keys move.
 ///
-/// Weakness: an endpoint is identified by its position, not by its id. The position is the order of the slots, which is
-/// the order of the first list of endpoints that the pool got. If an endpoint other than the last is removed, the
-/// positions of all later endpoints change, and their keys move. If one update removes an endpoint and adds another,
-/// the [new endpoint](crate::Pool::update) gets the position of the old one. An endpoint that is unavailable or
-/// excluded keeps its position. Two balancers send a key to the same endpoint only if they have seen the same changes.
+/// Weakness: an endpoint is identified by its position, not by its id. Positions follow the order of the slots. At
+/// first, this is the order of the endpoints in the first update of the pool. If an endpoint other than the last is
+/// removed, the positions of all later endpoints change, and their keys move. If one update removes an endpoint and
+/// adds another, the [new endpoint](crate::Pool::update) gets the position of the old one. An endpoint that is
+/// unavailable or excluded keeps its position. Two balancers send a key to the same endpoint only if their pools have
+/// had the same changes in the same order.
 ///
-/// If weights are unequal, an endpoint declines a part of its keys, and the next number of such a key is computed. For
-/// example, an endpoint with half the largest weight declines half of its keys. On average, a key needs largest weight
-/// / mean weight computations. A key that was declined 32 times is placed as by [`Rendezvous`](super::Rendezvous), so
-/// that the shares stay exact.
+/// If weights are unequal, an endpoint declines a part of its keys. Another number is then computed for such a key. For
+/// example, an endpoint with half the largest weight declines half of its keys. The average number of computations for
+/// a key is (largest weight / mean weight). A key that was declined 32 times is placed as by
+/// [`Rendezvous`](super::Rendezvous), so that the shares stay exact.
 ///
-/// A pick takes O(log n × largest weight / mean weight) time: about 7 ns per doubling of n for equal weights. If the
-/// largest weight is more than 32 times the mean, most picks take O(n) time, and another strategy is better. Building a
-/// picker takes O(n log n) time. Source: Lamping and Veach, *A Fast, Minimal Memory, Consistent Hash Algorithm*, 2014.
-/// [`Keyed`] describes what all hashing strategies have in common.
+/// A pick takes O(log n × largest weight / mean weight) time. With equal weights, each doubling of n adds about 7 ns.
+/// If the largest weight is more than 32 times the mean, most picks take O(n) time, and another strategy is better.
+/// Building a picker takes O(n log n) time. Source: Lamping and Veach, *A Fast, Minimal Memory, Consistent Hash
+/// Algorithm*, 2014. [`Keyed`] describes what all hashing strategies have in common.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, Jump, PickRequest, Pool};
@@ -63,7 +65,8 @@ impl KeyPlacement for JumpPlacement {
     }
 }
 
-/// The table of jump consistent hashing ([`Jump`]), which maps the hash of a key to a member: the members by number.
+/// The table of jump consistent hashing ([`Jump`]), which maps the hash of a key to a member. It contains the members
+/// in the order of their numbers.
 pub struct JumpTable {
     slots: Box<[Slot]>,
     /// The highest of 2³² draws that each member accepts. Empty if the weights are equal.

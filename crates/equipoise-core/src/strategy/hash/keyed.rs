@@ -17,16 +17,18 @@ use crate::{
 /// endpoints. With 3, the average number of steps is within one percent of members / eligible members.
 const MAX_CANDIDATES_PER_MEMBER: usize = 3;
 
-/// A hashing algorithm: it builds the table that maps keys to endpoints. This trait is sealed. Use it as a bound.
+/// A hashing algorithm: it builds the table that maps keys to endpoints. This trait is sealed: other crates can use it
+/// as a trait bound but cannot implement it.
 pub trait KeyPlacement: sealed::Sealed + Send + Sync + 'static {
     /// The type of the table that maps keys to endpoints.
     type Table: Table;
 
-    /// Builds the table that maps keys to endpoints. Called only when the membership has changed. It may be slow.
+    /// Builds the table that maps keys to endpoints. Called only when the membership has changed. This method may be
+    /// slow.
     ///
     /// # Errors
     ///
-    /// If a table with these settings cannot contain all members.
+    /// [`BuildError`] if a table with these settings is too small for all members.
     fn build_table(&self, members: &HashMembers) -> Result<Self::Table, BuildError>;
 }
 
@@ -34,23 +36,24 @@ pub(super) mod sealed {
     pub trait Sealed {}
 }
 
-/// A hashing strategy: the [key](crate::PickRequest::key) of a request decides its endpoint. Use it by its aliases
-/// [`Maglev`](super::Maglev), [`Ring`](super::Ring), [`Rendezvous`](super::Rendezvous) and [`Jump`](super::Jump). This
-/// page describes what all four have in common.
+/// A hashing strategy: the [key](crate::PickRequest::key) of a request decides its endpoint. Use the type by its four
+/// aliases [`Maglev`](super::Maglev), [`Ring`](super::Ring), [`Rendezvous`](super::Rendezvous) and
+/// [`Jump`](super::Jump). This page describes what the four have in common.
 ///
 /// - **The endpoint of a key depends only on the ids and weights of the members**, not on their availability. If an
-///   endpoint becomes unavailable and recovers, only its own keys move, and the tables are kept.
+///   endpoint becomes unavailable, only its own keys move. They return when it recovers. No table is built again.
 /// - **If the endpoint of a key cannot be used**, the key goes to another endpoint, which depends on the key. The keys
 ///   of one endpoint are therefore spread over all others. An endpoint cannot be used if it is unavailable, excluded,
 ///   at its limit or filtered out by a combinator. If k of n endpoints are usable, a pick tries n / k endpoints on
-///   average. After three tries per member, it uses rendezvous hashing over all members.
-/// - **A request without a key** is sent by the [fallback](Self::fallback) strategy. The fallback also counts the
-///   leases of requests with a key, but cannot refuse them.
+///   average. After 3 · n tries, the pick uses rendezvous hashing over all members.
+/// - **A request without a key** is sent by the [fallback](Self::fallback) strategy. The fallback strategy also counts
+///   the leases of requests with a key, but cannot refuse these requests.
 /// - **Two balancers send a key to the same endpoint** if their members have the same ids and weights and their
 ///   strategies have the same settings.
 ///
 /// Keys and ids are hashed with XXH3 and the [seed](Self::seed). The seed is not a secret: a client that chooses its
-/// keys can choose its endpoint. If that is a problem, wrap the strategy in [`BoundedLoad`](super::BoundedLoad).
+/// keys can choose its endpoint. If such clients could overload an endpoint, wrap the strategy in
+/// [`BoundedLoad`](super::BoundedLoad).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Keyed<P, F = Random> {
     pub(super) placement: P,
@@ -75,7 +78,7 @@ impl<P: KeyPlacement, F> Keyed<P, F> {
     ///
     /// let pool = Pool::new(Maglev::new().fallback(PeakEwma::new()));
     /// pool.update(["a:80", "b:80"].map(EndpointSpec::new), |_| ())?;
-    /// let lease = pool.pick(&PickRequest::new())?; // by latency
+    /// let lease = pool.pick(&PickRequest::new())?; // no key, so `PeakEwma` picks
     /// # drop(lease);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -95,10 +98,11 @@ impl<P: KeyPlacement, F> Keyed<P, F> {
     }
 }
 
-/// The state that [`Keyed`] keeps about an endpoint, together with the state of its fallback strategy.
+/// The state that [`Keyed`] keeps about an endpoint, together with the state of the fallback strategy.
 pub type KeyedState<I> = Layered<Uncounted, I>;
 
-/// The number of leases that the fallback strategy does not count: it has refused their requests, but these have a key.
+/// The number of leases on an endpoint that the fallback strategy does not count. The fallback strategy has refused the
+/// requests of these leases. They got a lease nevertheless, because they have a key.
 #[derive(Debug, Default)]
 pub struct Uncounted(AtomicU32);
 

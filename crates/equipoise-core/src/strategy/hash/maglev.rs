@@ -11,14 +11,16 @@ use crate::{
 /// own order.
 ///
 /// It is the default choice among the hashing strategies: it has the fastest pick, and its shares equal the weights to
-/// within one table entry. Weakness: when an endpoint is added or removed, a few keys of other endpoints move too. With
-/// 65 537 entries and 100 endpoints, 1.6 % of the keys move and not only 1 %. With smaller tables, more keys move.
-/// [`Ring`](super::Ring) and [`Rendezvous`](super::Rendezvous) move no keys of other endpoints. If an endpoint becomes
-/// unavailable or is excluded, only its own keys move.
+/// within one table entry. Weakness: when an endpoint is added or removed, a few keys of other endpoints move too. For
+/// example, with 65 537 entries, the removal of one of 100 endpoints moves 1.6 % of all keys: the 1 % of this endpoint,
+/// and 0.6 % of other endpoints. With smaller tables, more keys move. [`Ring`](super::Ring) and
+/// [`Rendezvous`](super::Rendezvous) move no keys of other endpoints. If an endpoint becomes unavailable or is
+/// excluded, only its own keys move.
 ///
-/// A pick takes O(1) time. Building the table takes about 1 ms for 65 537 entries, and is done only when the membership
-/// changes. An entry takes 4 bytes. Source: Eisenbud and others, *Maglev: A Fast and Reliable Software Network Load
-/// Balancer*, NSDI 2016. Weights work as in Envoy. [`Keyed`] describes what all hashing strategies have in common.
+/// A pick takes O(1) time. The table is built only when the membership changes. This takes about 1 ms for 65 537
+/// entries. An entry takes 4 bytes. Source: Eisenbud and others, *Maglev: A Fast and Reliable Software Network Load
+/// Balancer*, NSDI 2016. Endpoints get entries in proportion to their weights, as in Envoy. [`Keyed`] describes what
+/// all hashing strategies have in common.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, Maglev, PickRequest, Pool};
@@ -36,9 +38,10 @@ pub type Maglev<F = Random> = Keyed<MaglevPlacement, F>;
 const LARGEST: u32 = 5_000_011;
 
 impl<F> Maglev<F> {
-    /// Sets the number of entries of the Maglev table. It must be a prime number of at most 5 000 011. Default: 65 537.
-    /// With about 100 entries per endpoint, shares are within one percent of the weights. If the table has fewer
-    /// entries than endpoints, the pool rejects updates.
+    /// Sets the number of entries of the Maglev table. Range: the prime numbers up to 5 000 011. Default: 65 537. With
+    /// about 100 entries per endpoint, shares are within one percent of the weights. If a tier (priority group) gets
+    /// more endpoints than the table has entries, the update fails with
+    /// [`UpdateError::Strategy`](crate::UpdateError::Strategy).
     ///
     /// ```
     /// use equipoise_core::Maglev;
@@ -50,7 +53,7 @@ impl<F> Maglev<F> {
     ///
     /// # Errors
     ///
-    /// [`InvalidHashing::TableSize`] if `size` is not a prime number, or is too large.
+    /// [`InvalidHashing::TableSize`] if `size` is not a prime number, or is above 5 000 011.
     pub fn table_size(mut self, size: u32) -> Result<Self, InvalidHashing> {
         if size > LARGEST || !is_prime(size) {
             return Err(InvalidHashing::TableSize { size, most: LARGEST });

@@ -1,5 +1,5 @@
-//! Hashing strategies: requests with the same key go to the same endpoint, as long as it is in the pool. The key can
-//! identify a client, a user or a cached object.
+//! Hashing strategies: requests with the same key go to the same endpoint, as long as this endpoint is in the pool and
+//! can be used. The key can identify a client, a user or a cached object.
 //!
 //! | strategy | shares of the endpoints | work of a pick | memory of the table | keys that move when an endpoint is removed |
 //! | --- | --- | --- | --- | --- |

@@ -11,18 +11,18 @@ use crate::{
 /// and belongs to the endpoint of the next point.
 ///
 /// Choose it if few keys may move: when an endpoint is added or removed, only the keys that it gains or loses move.
-/// Weakness: shares vary by about 1 / √points. With the default of 160 points this is 8 %, so that the busiest of a
-/// hundred endpoints gets about a fifth more than its share. [`Maglev`](super::Maglev) has even shares and needs less
-/// memory. [`BoundedLoad`](super::BoundedLoad) around the ring limits the load of the busiest endpoints.
+/// Weakness: shares vary by about 1 / √points. With the default of 160 points, they vary by 8 %. The busiest of a
+/// hundred endpoints then gets about a fifth more than its share. [`Maglev`](super::Maglev) has even shares and needs
+/// less memory. [`BoundedLoad`](super::BoundedLoad) around the ring limits the load of the busiest endpoints.
 ///
 /// The number of points of an endpoint is [`points`](Self::points) × weight / mean weight. If weights are unequal, a
 /// change of the mean weight therefore adds or removes a few points of every endpoint. If the endpoint of a key cannot
-/// be picked, the key goes to the next point of an endpoint that can.
+/// be picked, the key goes to the next point whose endpoint can be picked.
 ///
-/// A pick takes O(1) time, because an index leads to a position a few points before the right one. Building the ring
-/// takes time proportional to the number of points, and is done only when the membership changes. A point takes 9 to 10
-/// bytes. Sources: Karger and others, *Consistent Hashing and Random Trees*, 1997; the default number of points is that
-/// of ketama. [`Keyed`] describes what all hashing strategies have in common.
+/// A pick takes O(1) time, because an index leads to a position at most a few points before the right point. The ring
+/// is built only when the membership changes. This takes time proportional to the number of points. A point takes 9 to
+/// 10 bytes. Sources: Karger and others, *Consistent Hashing and Random Trees*, 1997; the default number of points is
+/// that of ketama. [`Keyed`] describes what all hashing strategies have in common.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, PickRequest, Pool, Ring};
@@ -40,7 +40,8 @@ pub type Ring<F = Random> = Keyed<RingPlacement, F>;
 const LARGEST: u32 = 8_388_608;
 
 impl<F> Ring<F> {
-    /// Sets the number of points on the hash ring for an endpoint of mean weight. Minimum: 1. Default: 160.
+    /// Sets the number of points on the hash ring for an endpoint of mean weight. The other endpoints have points in
+    /// proportion to their weights. Minimum: 1; 0 is an error. Default: 160.
     ///
     /// # Errors
     ///
@@ -53,12 +54,13 @@ impl<F> Ring<F> {
         Ok(self)
     }
 
-    /// Sets the range for the total number of points on the hash ring. It must be within 1 to 8 388 608. Default: 1024
-    /// to 8 388 608.
+    /// Sets the minimum and the maximum of the total number of points on the hash ring. Range of both: 1 to 8 388 608.
+    /// Default: 1024 and 8 388 608.
     ///
-    /// If the ring would have too few points, the number of points per endpoint is doubled until there are enough. If
-    /// it would have too many, the number is halved until it fits or each endpoint has one point. A gradual increase
-    /// would move keys between endpoints that stay.
+    /// If the total would be below the minimum, the number of [points](Self::points) per endpoint is doubled until the
+    /// total is large enough. If the total would be above the maximum, the number of points per endpoint is halved
+    /// until the total is small enough or each endpoint has one point. Smaller steps would move keys between endpoints
+    /// that stay in the pool.
     ///
     /// ```
     /// use equipoise_core::Ring;
@@ -70,7 +72,7 @@ impl<F> Ring<F> {
     ///
     /// # Errors
     ///
-    /// [`InvalidHashing::RingSize`] if the range is empty or not within 1 to 8 388 608.
+    /// [`InvalidHashing::RingSize`] if `sizes` is empty, contains 0, or contains numbers above 8 388 608.
     pub fn sizes(mut self, sizes: RangeInclusive<u32>) -> Result<Self, InvalidHashing> {
         let (least, most) = (*sizes.start(), *sizes.end());
         if least == 0 || least > most || most > LARGEST {

@@ -4,14 +4,14 @@ use super::InvalidHashing;
 
 /// Makes keys for hashing strategies from the first bits of a client's IP address.
 ///
-/// Choose it if clients have no better key, such as a cookie or a user id. Clients with the same prefix share an
-/// endpoint, and a client that changes its network changes its endpoint. Default: the whole IPv4 address, or the first
-/// 64 bits of an IPv6 address, because hosts choose and renew the other 64 bits themselves. Shorter prefixes send the
-/// clients of a whole network to the same endpoint: `ip_hash` of nginx uses 24 bits of IPv4 addresses and all 128 bits
-/// of IPv6 addresses. IPv4-mapped IPv6 addresses (`::ffff:192.0.2.7`) are treated as IPv4 addresses.
+/// Choose it if there is no better key for clients, such as a cookie or a user id. Clients with the same prefix share
+/// an endpoint, and a client that changes its network changes its endpoint. Default: the whole IPv4 address, or the
+/// first 64 bits of an IPv6 address, because hosts choose and renew the other 64 bits themselves. Shorter prefixes send
+/// the clients of a whole network to the same endpoint: `ip_hash` of nginx uses 24 bits of IPv4 addresses and all 128
+/// bits of IPv6 addresses. IPv4-mapped IPv6 addresses (`::ffff:192.0.2.7`) are treated as IPv4 addresses.
 ///
-/// Weakness: all clients behind one address (NAT, or another proxy) go to one endpoint. Limit its load with
-/// [`BoundedLoad`](super::BoundedLoad), or use a key that distinguishes the clients.
+/// Weakness: all clients behind one address (NAT, or another proxy) go to one endpoint. Limit the load of this endpoint
+/// with [`BoundedLoad`](super::BoundedLoad), or use a key that distinguishes the clients.
 ///
 /// ```
 /// use std::net::IpAddr;
@@ -24,7 +24,7 @@ use super::InvalidHashing;
 /// let (one, neighbour) = ("192.0.2.7".parse::<IpAddr>()?, "192.0.2.77".parse::<IpAddr>()?);
 /// let first = pool.pick(&PickRequest::new().key(&networks.key(one)))?;
 /// let second = pool.pick(&PickRequest::new().key(&networks.key(neighbour)))?;
-/// assert_eq!(first.endpoint().id(), second.endpoint().id());
+/// assert_eq!(first.endpoint().id(), second.endpoint().id()); // both addresses are in 192.0.2.0/24
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,7 +35,7 @@ pub struct SourcePrefix {
 
 impl SourcePrefix {
     /// Creates a source of keys that uses the first `v4` bits of IPv4 addresses and the first `v6` bits of IPv6
-    /// addresses. Range: 0 to 32 for `v4`, and 0 to 128 for `v6`. With 0, all addresses of this version have the same
+    /// addresses. Range: 0 to 32 for `v4`, and 0 to 128 for `v6`. With 0, all addresses of the IP version have the same
     /// key.
     ///
     /// # Errors
@@ -73,8 +73,8 @@ impl Default for SourcePrefix {
     }
 }
 
-/// The key of an IP address, for hashing strategies. Returned by [`SourcePrefix::key`]. It has 4 or 16 bytes, and
-/// dereferences to them.
+/// The key of an IP address, for hashing strategies. Returned by [`SourcePrefix::key`]. It has 4 bytes for an IPv4
+/// address, and 16 bytes for an IPv6 address. It dereferences to these bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SourceKey {
     bytes: [u8; 16],

@@ -11,8 +11,8 @@ pub trait Table: Send + Sync + 'static {
     /// members are eligible.
     fn candidates(&self, hash: u64) -> impl Iterator<Item = Slot>;
 
-    /// Returns the hash of a key or of an endpoint id. Default: XXH3 with `seed`. Tables that must give the same
-    /// results as another program can override it.
+    /// Returns the hash of a key or of an endpoint id. Default: XXH3 with `seed`. A table that must give the same
+    /// results as another program can override this method.
     #[inline]
     fn hash(bytes: &[u8], seed: u64) -> u64 {
         xxh3_64_with_seed(bytes, seed)

@@ -3,8 +3,8 @@
 
 use crate::sync::{AtomicU32, Ordering};
 
-/// The state that [`LeastConnections`](super::LeastConnections) keeps for each endpoint: the number of requests in
-/// flight to it.
+/// The state that [`LeastConnections`](super::LeastConnections) keeps about an endpoint: the number of its requests in
+/// flight.
 #[derive(Debug, Default)]
 pub struct LeastConnectionsState {
     leases: AtomicU32,

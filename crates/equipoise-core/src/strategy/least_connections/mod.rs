@@ -26,8 +26,9 @@ use crate::{
 /// endpoints exactly.
 ///
 /// Choose it if requests are long and differ in length (uploads, streams, sessions, queries), or if the pool is so
-/// small that two random endpoints are a poor sample. If many balancers use the same endpoints, it is no better than
-/// [`P2c`](super::P2c), which costs less, because each balancer counts only its own requests.
+/// small that two random endpoints are a poor sample. If many balancers use the same endpoints, choose
+/// [`P2c`](super::P2c): each balancer counts only its own requests, so an exact comparison is no better, and `P2c`
+/// costs less.
 ///
 /// An endpoint that fails fast has few requests in flight. Therefore a failing endpoint is
 /// [capped](super::Needs::caps_failing) at its share by weight. To send it less than this share, use
@@ -38,19 +39,21 @@ use crate::{
 /// With equal weights, the endpoint with the fewest requests in flight is picked. If several have the fewest, one of
 /// them is drawn at random.
 ///
-/// With unequal weights, comparing requests in flight per weight is not enough, because their number is a whole number:
+/// With unequal weights, it is not enough to compare (requests in flight / weight), because the number of requests in
+/// flight is a whole number:
 ///
 /// - By `in-flight / weight`, each idle endpoint comes before all busy ones. With weights 198:1:1 and three requests in
 ///   flight, each of the small endpoints gets a third of the requests (as in HAProxy).
-/// - By `(in-flight + 1) / weight`, the small endpoints get nothing below 197 requests in flight.
+/// - By `(in-flight + 1) / weight`, the small endpoints get no requests while fewer than 197 requests are in flight.
 ///
 /// This strategy ignores differences of half a request:
 ///
 /// - The *level* is the lowest `(in-flight + ½) / weight`. An endpoint is *low* if its `in-flight / weight` is at most
 ///   the level.
-/// - One endpoint is drawn in proportion to the weights, and picked if it is low. In pools of more than 2,048
-///   endpoints, it is not drawn at random: the endpoints take turns, from a random start.
-/// - Otherwise, the endpoint that has the level is picked. If several have it, one of them is drawn at random.
+/// - One endpoint is drawn at random in proportion to the weights, and picked if it is low. In pools of more than 2,048
+///   endpoints, the endpoints take turns instead of being drawn.
+/// - If the drawn endpoint is not low, the endpoint with the lowest `(in-flight + ½) / weight` is picked. If several
+///   endpoints have the lowest value, one of them is drawn at random.
 ///
 /// So without load, the shares of requests follow the weights. Under load, the requests in flight follow the weights.
 /// With equal weights, only the endpoints with the fewest requests are low.
@@ -60,12 +63,13 @@ use crate::{
 /// A pool of up to 16 endpoints is scanned. A larger pool has a tree of atomic numbers: each node has 16 children and
 /// holds their lowest load. A pick, and the start and end of a lease, take O(log₁₆ n) time for n endpoints, without
 /// locks. Building the picker takes O(n) time. If the request excludes endpoints, the pick searches the tree in the
-/// order of the loads. This takes O(log n) time for each excluded endpoint that it meets, and O(n) at worst.
+/// order of the loads. This takes O(log n) time for each excluded endpoint that the search finds, and O(n) time at
+/// worst.
 ///
 /// The strategy counts all leases, also those of requests that are bound to an endpoint, and the counts survive updates
-/// of the pool. On one thread, the choice is exact. With several threads, a pick does not see picks and ends of leases
-/// that run at the same moment: two threads can pick the same least loaded endpoint. The next pick after them is exact
-/// again. If endpoints have equal loads, the choice is random. So threads rarely pick the same endpoint.
+/// of the pool. On one thread, the choice is exact. With several threads, a pick does not see other picks and ends of
+/// leases that run at the same moment. Two threads can therefore pick the same least loaded endpoint. The next pick
+/// after them is exact again. Such equal picks are rare, because the choice between endpoints of equal load is random.
 ///
 /// Sources: HAProxy's `leastconn` and nginx's `least_conn`; for the half request, Webster's method of apportionment.
 ///
@@ -149,8 +153,7 @@ impl Strategy for LeastConnections {
     }
 }
 
-/// The picker of [`LeastConnections`]: the part of the strategy that picks. The strategy builds a new one at each
-/// change of the pool.
+/// The picker of [`LeastConnections`], which picks the endpoint of each request.
 pub struct LeastConnectionsPicker {
     slots: Box<[Slot]>,
     /// 1 / weight for each position. `None` if all weights are equal.

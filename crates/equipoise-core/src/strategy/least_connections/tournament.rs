@@ -19,11 +19,12 @@ pub(super) const WIDTH: usize = if cfg!(loom) { 2 } else { 16 };
 
 /// A tree of keys. The leaves are the loads of the endpoints, and each node holds the lowest key of its 16 children.
 ///
-/// All keys are derived: a leaf from the lease count of its endpoint, which is stored with the endpoint, and a node
-/// from its children. After a hook has written a key, it *reads again* the values from which this key is derived. If
-/// they have changed meanwhile, it writes the key again. So the last write to each key is correct, and while no hook is
-/// running, all keys are exact. While hooks run, a key may lack the changes that they have not written yet. A pick can
-/// then be wrong by that many leases. A pick never fails, because it follows the children that it finds.
+/// All keys are derived from other values. The key of a leaf follows from the lease count of its endpoint. This count
+/// is stored with the endpoint. The key of a node follows from the keys of its children. After a hook has written a
+/// key, it *reads again* the values from which this key is derived. If they have changed meanwhile, it writes the key
+/// again. So the last write to each key is correct, and while no hook is running, all keys are exact. While hooks run,
+/// a key may lack the changes that they have not written yet. A pick can then be wrong by that many leases. A pick
+/// never fails, because it follows the children that it finds.
 ///
 /// This argument needs a single order of all accesses, so all of them are `SeqCst`. On x86 this costs nothing, because
 /// the writes are read-modify-write operations anyway.

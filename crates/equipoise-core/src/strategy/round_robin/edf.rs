@@ -13,18 +13,18 @@ use crate::{
 ///
 /// An endpoint of weight `w` has a deadline every `1/w`, and the endpoint with the earliest deadline is picked next.
 /// The first deadline of an endpoint is random within its first interval of `1/w`. Balancers that start together
-/// therefore do not send their first requests to the same endpoint, as they would with
-/// [`RoundRobin`](super::RoundRobin). Choose it if the same endpoints have many clients (proxyless gRPC, sidecars).
-/// Choose `RoundRobin` if evenly spaced turns matter more. Weakness of both: they ignore load.
+/// therefore do not all send their first requests to the same endpoint. With [`RoundRobin`](super::RoundRobin), they
+/// would. Choose it if the same endpoints have many clients (proxyless gRPC, sidecars). Choose `RoundRobin` if evenly
+/// spaced turns matter more. Weakness of both: they ignore load.
 ///
-/// The deadlines repeat after a cycle, whose length is the sum of the weights divided by their greatest common divisor.
-/// The order of a cycle is computed when a picker is built. Picks advance a shared counter and take no lock. A new
-/// picker continues at the deadline that was reached: endpoints that stay keep their deadlines, and a new endpoint gets
-/// a random deadline within its first interval.
+/// The deadlines repeat after a cycle. The length of a cycle, in picks, is the sum of the weights divided by their
+/// greatest common divisor. The order of a cycle is computed when a picker is built. Picks advance a shared counter and
+/// take no lock. A new picker continues at the deadline that the last picker reached. Endpoints that stay keep their
+/// deadlines, and a new endpoint gets a random deadline within its first interval.
 ///
 /// A pick takes O(1) time. Building a picker takes O(n) time for n endpoints, and O(cycle × log cycle) if the
-/// membership has changed. If a cycle would be longer than 65 536, none is computed. Picks then follow a
-/// low-discrepancy sequence over the weights from a random point, in O(log n) time. Sources: gRPC A58 and Envoy's EDF
+/// membership has changed. If a cycle would be longer than 65 536 picks, no cycle is computed. Picks then take O(log n)
+/// time and follow a low-discrepancy sequence over the weights, from a random point. Sources: gRPC A58 and Envoy's EDF
 /// scheduler, which keep a queue of deadlines behind a lock.
 ///
 /// ```

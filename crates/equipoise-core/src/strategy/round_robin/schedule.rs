@@ -7,15 +7,15 @@ use crate::{endpoint::Slot, entropy::GAMMA};
 /// The maximum length of a turn that is laid out as a table.
 pub(super) const LONGEST_TURN: u64 = 1 << 16;
 
-/// The number of units of credit for one unit of weight. nginx has 1. With more, little is lost by rounding when credits are
-/// converted to another total.
+/// The number of units of credit for one unit of weight. nginx has 1. With more, little is lost by rounding when
+/// credits are converted to another total.
 const CREDIT_UNIT: i64 = 1 << 10;
 
 pub(super) enum Schedule {
     /// A table of one turn, which is repeated.
     LaidOut(Turn),
-    /// A turn that is too long for a table: the cumulative weights, in which a Weyl sequence with the golden ratio finds the
-    /// endpoint of a number.
+    /// A turn that is too long for a table: the cumulative weights, in which a Weyl sequence with the golden ratio
+    /// finds the endpoint of a number.
     Spread { slots: Arc<[Slot]>, bounds: Box<[u64]> },
 }
 
@@ -102,8 +102,8 @@ impl Turn {
         }
     }
 
-    /// Returns the credits after `served` picks of the turn, by slot, less the mean credit. So a new endpoint, which starts
-    /// with 0, is served neither earlier nor later than the others.
+    /// Returns the credits after `served` picks of the turn, by slot, less the mean credit. So a new endpoint, which
+    /// starts with 0, is served neither earlier nor later than the others.
     fn credits_after(&self, served: usize) -> Vec<i64> {
         let credits = || self.classes.iter().flat_map(|class| &class.queue);
         let (sum, count, last) = credits()
@@ -183,8 +183,8 @@ impl<'a> Contender<'a> {
         (left > 0).then_some(Self { class, next: 0, first, credit: credit + class.weight, left })
     }
 
-    /// Serves endpoints of this class for as long as no other class can have a higher credit. `second` is the highest credit
-    /// of another class, which grows by at most `heaviest` in each round. Returns the number of rounds.
+    /// Serves endpoints of this class for as long as no other class can have a higher credit. `second` is the highest
+    /// credit of another class, which grows by at most `heaviest` in each round. Returns the number of rounds.
     fn serve(&mut self, order: &mut Vec<Slot>, mut second: i64, heaviest: i64, total: i64) -> i64 {
         let Class { weight, queue } = self.class;
         let before = order.len();

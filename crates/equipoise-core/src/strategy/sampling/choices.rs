@@ -23,11 +23,12 @@ impl Default for Choices {
     }
 }
 
-/// The error for an invalid number of endpoints that a pick draws and compares: it must be from 2 to 10.
+/// The error for an invalid number of choices. Choices are the endpoints that a pick draws and compares. Range: 2 to
+/// 10.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a pick cannot compare {choices} endpoints: use 2 to 10, `Random` for 1, or `LeastConnections` for all")]
 #[non_exhaustive]
 pub struct InvalidChoices {
-    /// The invalid number of endpoints to draw and compare, as it was given.
+    /// The number of choices that was given.
     pub choices: usize,
 }

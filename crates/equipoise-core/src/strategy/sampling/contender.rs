@@ -1,5 +1,5 @@
-//! The endpoints that are compared in one pick (contenders): the cost of a request at each, their scores, and the
-//! probes of slow endpoints with real requests (trials).
+//! The endpoints that are compared in one pick (contenders): the cost of a request at each of them, their scores, and
+//! the requests that measure slow endpoints again (trials).
 
 use crate::{endpoint::Slot, strategy::PickCx, time::Timestamp};
 
@@ -27,8 +27,8 @@ impl Cost {
     /// Returns the cost by which the endpoint is compared. `lowest` is the lowest estimate of the contenders. `noise`
     /// is the factor within which estimates count as equal: see [`Gauge::NOISE`].
     ///
-    /// - If the endpoint was not measured yet, its estimate counts as the lowest. So it gets neither no requests nor
-    ///   too many.
+    /// - If the endpoint was not measured yet, its estimate counts as the lowest. The endpoint then gets some requests,
+    ///   but not too many.
     /// - A higher cost that is not updated fades towards half of the lowest estimate, so that the endpoint is not
     ///   avoided for ever. If it faded further, the endpoint would get many requests before the first answer shows its
     ///   present cost. If it faded only to the lowest estimate, a small rest of a penalty would prevent the endpoint
@@ -151,8 +151,9 @@ pub(super) fn least(contenders: &[Contender], cx: &mut PickCx<'_>, gauge: &impl 
     trial(contenders, best.0, lowest, cx, gauge).unwrap_or(best.0.slot)
 }
 
-/// Returns an idle endpoint to pick instead of the winner, to measure it again. `None` if there is none, or this pick
-/// tries none. With more contenders, each is tried more rarely, so that the cost of all trials together stays the same.
+/// Returns an idle endpoint to pick instead of the winner, to measure it again. `None` if no contender is idle and
+/// slow, or if this pick tries none. With more contenders, each is tried more rarely, so that the cost of all trials
+/// together stays the same.
 #[inline]
 pub(super) fn trial<G: Gauge>(
     contenders: &[Contender],

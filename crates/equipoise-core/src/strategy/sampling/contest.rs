@@ -13,24 +13,25 @@
 //!   `(in-flight + 1) / weight`, endpoints of small weight would get too few requests, and by `in-flight / weight` too
 //!   many. While the share of such an endpoint is less than one request, being idle does not make it better than the
 //!   others.
-//! - **More than two choices**: with equal weights, that many distinct endpoints are drawn. With unequal weights, that
-//!   many endpoints are drawn by weight, and the best of them takes part in the race.
+//! - **More than two choices**: let k be the number of choices. With equal weights, k distinct endpoints are drawn.
+//!   With unequal weights, k endpoints are drawn by weight, and the best of them takes part in the race.
 //! - **Contenders** of a race are all endpoints of a small pool. In a larger pool, they are all endpoints that have
 //!   more than an eighth of the total weight (at most seven), and the better one of two that are drawn by weight from
 //!   the rest. Two draws with replacement give an endpoint of weight w a share of at least (w/W)², where W is the total
 //!   weight, even if it does not respond. For endpoints of at most an eighth of W, this is little.
 //!
-//! An idle endpoint whose estimate is too high to win would never be measured again. So it is sometimes **tried**: it
-//! wins with a probability of [`CURIOSITY`](Gauge::CURIOSITY) × the cost of the winner / its own cost. The cost of
-//! these requests is a fixed fraction of the cost of all requests. It does not depend on the rate of requests, the
-//! number of endpoints or the estimate.
+//! An idle endpoint whose estimate is too high to win would never be measured again. Such an endpoint is therefore
+//! sometimes **tried**: it is picked with a probability of [`CURIOSITY`](Gauge::CURIOSITY) × (cost of the winner / its
+//! own cost). The cost of these requests is a fixed fraction of the cost of all requests. It does not depend on the
+//! rate of requests, the number of endpoints or the estimate.
 //!
 //! # Counts of other threads
 //!
 //! Requests in flight are counted per thread (see [`Handle`](crate::load::Handle)). Reading a count that another thread
 //! has just changed costs a cache miss, and the next change costs that thread a cache miss too. So the count of the
-//! second endpoint is read only if it can change the result. It cannot if the first endpoint wins even when the second
-//! is idle. In a pool with little load, this halves the number of reads. The result is the same as with both counts.
+//! second endpoint is read only if it can change the result. It cannot change the result if the first endpoint wins
+//! even when the second is idle. In a pool with little load, this halves the number of reads. The result is the same as
+//! with both counts.
 
 use super::{
     choices::MAX_CHOICES,

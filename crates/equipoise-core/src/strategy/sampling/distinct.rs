@@ -32,7 +32,7 @@ pub(super) fn two_usable(slots: &[Slot], cx: &mut PickCx<'_>) -> (Option<usize>,
 }
 
 /// Passes positions below `n` to `enter`, each once and in random order. `enter` returns how many positions it has
-/// accepted so far. The function ends when these are `wanted`, or when all positions have been passed.
+/// accepted so far. The function ends when this number is `wanted`, or when all positions have been passed.
 ///
 /// If `wanted` is small compared with `n`, positions are drawn at random. A position that repeats or is not accepted is
 /// drawn again, a limited number of times. Then all other positions follow from a random start.

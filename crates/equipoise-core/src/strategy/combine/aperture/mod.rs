@@ -19,39 +19,44 @@ use crate::{
 /// A combinator that restricts each client to a few endpoints, so that all clients together load all endpoints evenly
 /// ("deterministic aperture"). The clients must be numbered.
 ///
-/// The endpoints form a ring. Each endpoint takes a part of the ring (an arc) that is as long as its weight. The
-/// clients are on the same ring, at equal distances. A client uses the endpoints inside an arc that begins at its
-/// position. An endpoint that is only partly inside this arc counts with the covered part of its weight. The client's
-/// arc is a whole number of client distances long, and just long enough for [`minimum`](Self::minimum) endpoints. Every
-/// point of the ring is therefore covered by the same number of clients, so that the shares are exact for any number of
+/// All endpoints together form a ring. Each endpoint occupies a part of the ring, and the length of this part is the
+/// endpoint's weight. The positions of the clients divide the same ring into equal distances. Each client has an arc
+/// that begins at the client's position, and uses the endpoints inside this arc. If only a part of an endpoint is
+/// inside the arc, the endpoint counts with this part of its weight.
+///
+/// The length of an arc is a multiple of the distance between two clients. It is the smallest multiple that is long
+/// enough for [`minimum`](Self::minimum) endpoints of mean weight. Every point of the ring is therefore inside the same
+/// number of arcs. As a result, each endpoint gets exactly its share of the traffic by weight, for any number of
 /// clients and endpoints.
 ///
 /// Choose it over [`Subset`](super::Subset) if each client knows the number of clients and its own number, such as the
-/// ordinal in a stateful set. Weakness: these numbers must be right. Two clients with the same number double the load
-/// on one arc. A wrong number of clients leaves gaps. If the number of clients changes, each client needs a new pool,
-/// and all arcs move.
+/// ordinal in a stateful set. Weakness: both numbers must be right. Two clients with the same number double the load on
+/// one arc. A wrong number of clients leaves gaps. If the number of clients changes, each client needs a new pool, and
+/// all arcs move.
 ///
 /// - **The ring depends only on the members**, not on their availability. All clients must know the same ids and
 ///   weights.
-/// - **While fewer than [`at_least`](Self::at_least) endpoints of a client are eligible**, the next endpoints on the
-///   ring are added with their full weight. Shares are then only approximately even.
-/// - **A request that the endpoints of the arc cannot serve** goes to the first usable endpoint outside. This happens
-///   if all endpoints of the arc are excluded or at their limit.
-/// - **The wrapped strategy gets the covered lengths as weights.** Their ratios are those of the weights, except at the
-///   ends of the arc.
+/// - **While fewer than [`at_least`](Self::at_least) endpoints of a client are eligible**, the next eligible endpoints
+///   on the ring are added with their full weight. The load of the endpoints is then only approximately even.
+/// - **If all endpoints of the arc are excluded or at their limit**, a request goes to the next usable endpoint on the
+///   ring.
+/// - **The wrapped strategy sees other weights**: the weight of an endpoint is the length of its part inside the arc.
+///   Only the endpoints at the two ends of the arc can have a smaller weight than without the combinator, relative to
+///   the other endpoints.
 ///
 /// Building a picker takes O(n) time for n endpoints, and O(n log n) if the membership has changed. A pick takes as
-/// long as that of the wrapped strategy with unequal weights. Source: Finagle's deterministic aperture (minimum 12),
-/// which has no weights.
+/// long as a pick of the wrapped strategy with unequal weights. Source: Finagle's deterministic aperture, which has the
+/// same default minimum (12) and no weights.
 ///
 /// ```
 /// use equipoise_core::{Aperture, EndpointSpec, P2c, PickRequest, Pool};
 ///
-/// // Client 3 of 8.
+/// // There are 8 clients, with the numbers 0 to 7. This one has number 3.
 /// let pool = Pool::new(Aperture::new(P2c::new(), 3, 8)?.minimum(2));
 /// pool.update(["a", "b", "c", "d", "e", "f"].map(EndpointSpec::new), |_| ())?;
-/// let lease = pool.pick(&PickRequest::new())?;
-/// # drop(lease);
+/// let used: std::collections::HashSet<_> =
+///     (0..500).map(|_| pool.pick(&PickRequest::new()).map(|lease| lease.endpoint().id().clone())).collect::<Result<_, _>>()?;
+/// assert_eq!(used.len(), 3); // one whole endpoint, and parts of two others
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
@@ -67,8 +72,8 @@ pub struct Aperture<S> {
 const MINIMUM: u32 = 12;
 
 impl<S> Aperture<S> {
-    /// Creates a combinator that lets `inner` pick from the endpoints of client number `peer` of `peers` clients. The
-    /// first client has number 0.
+    /// Creates a combinator that lets `inner` pick from the endpoints of client number `peer` of `peers` clients. Range
+    /// of `peer`: 0 to `peers` − 1.
     ///
     /// # Errors
     ///
@@ -80,20 +85,20 @@ impl<S> Aperture<S> {
         Ok(Self { inner, peer, peers, minimum: MINIMUM, at_least: None })
     }
 
-    /// Sets the minimum number of endpoints that a client uses, if all have the same weight. If the weights differ, the
-    /// endpoints of a client have at least the total weight of this many endpoints of mean weight. A value of 0 counts
-    /// as 1. Default: 12.
+    /// Sets the minimum number of endpoints that a client uses. If the weights differ, a client uses enough endpoints
+    /// that the sum of their weights is at least `endpoints` × the mean weight. If the pool has fewer endpoints, the
+    /// client uses all of them. A value of 0 counts as 1. Default: 12.
     #[must_use]
     pub const fn minimum(mut self, endpoints: u32) -> Self {
         self.minimum = if endpoints == 0 { 1 } else { endpoints };
         self
     }
 
-    /// Sets how many endpoints of the client must be eligible. While fewer are eligible, other eligible endpoints are
-    /// added.
+    /// Sets how many endpoints of the client must be eligible. While fewer of them are eligible, the next eligible
+    /// endpoints on the ring are added.
     ///
-    /// Default: the [`minimum`](Self::minimum), or all endpoints of the client if they are fewer because their weights
-    /// are large. A value of 0 counts as 1.
+    /// Default: the [`minimum`](Self::minimum). If the client has fewer endpoints than the minimum because their
+    /// weights are large, the default is the number of its endpoints. A value of 0 counts as 1.
     #[must_use]
     pub const fn at_least(mut self, eligible: usize) -> Self {
         self.at_least = Some(if eligible == 0 { 1 } else { eligible });

@@ -15,46 +15,49 @@ use crate::{
     view::{Layered, View},
 };
 
-/// A combinator that gives endpoints that start only a part of their share of the requests at first, and increases it
-/// over time ("slow start").
+/// A combinator for slow start: an endpoint that starts gets only a part of its share of the requests at first. This
+/// part increases over time.
 ///
 /// Choose it if a new process is slow at first, because of empty caches, a JIT compiler or new connections. An endpoint
 /// gets the share that the wrapped strategy would give it, multiplied by a *factor*. At the time t after its start, the
-/// factor is max([`floor`](Self::floor), (t / [`window`](Self::window))^(1 / [`aggression`](Self::aggression))). If
-/// several endpoints are starting, each also gets a little of the requests that the others do not get. When the wrapped
-/// strategy picks a starting endpoint, a random draw with the factor as its probability decides whether the endpoint
-/// gets the request. If it does not, the wrapped strategy picks again.
+/// factor is max([`floor`](Self::floor), (t / [`window`](Self::window))^(1 / [`aggression`](Self::aggression))). When
+/// the wrapped strategy picks a starting endpoint, a random draw decides: with a probability equal to the factor, the
+/// endpoint gets the request. Otherwise the wrapped strategy picks again. If several endpoints are starting, each of
+/// them also gets a little of the requests that the others do not get.
 ///
 /// - **Which endpoints start slowly:** endpoints that are added to a tier (priority group) with other members, and
-///   endpoints that become eligible again. The latter have recovered, or their weight has risen from 0, or they are no
-///   longer draining. Each endpoint has its own start time. The first members of a tier start with their full share,
-///   unless [`include_first_members`](Self::include_first_members) is set.
-/// - **Starts end after the time of the window**, whatever the number of requests.
-/// - **Factors are relative to the largest factor.** If all endpoints start at the same time, none of them loses
-///   traffic.
+///   endpoints that become eligible again. An endpoint becomes eligible again when it recovers, when its weight rises
+///   from 0, or when its draining ends. Each endpoint has its own start time. The first members of a tier start with
+///   their full share, unless [`include_first_members`](Self::include_first_members) is set.
+/// - **The start of an endpoint ends after the [`window`](Self::window)**, even if the endpoint has had few requests.
+/// - **If all endpoints are starting**, the factors are divided by the largest factor. For example, if all endpoints
+///   start at the same time, each gets its full share.
 /// - **No request fails because of slow start.** If all other endpoints are excluded or at their limit, a starting
 ///   endpoint gets the request.
 /// - **If the wrapped strategy places requests by [key](crate::Needs::key)**, the draw depends on the key. A starting
 ///   endpoint gets its keys one by one, and each key moves once.
 ///
-/// It should wrap other combinators and not be wrapped by them. Inside a [`Subset`](super::Subset), endpoints that are
-/// only new to the subset would start slowly too.
+/// `SlowStart` should wrap other combinators and not be wrapped by them. Inside a [`Subset`](super::Subset), endpoints
+/// that are new to the subset but not to the pool would start slowly too.
 ///
 /// Weaknesses:
 ///
 /// - Time says little about how warm an endpoint is.
-/// - After eight failed draws, or two in a row for the same endpoint, the wrapped strategy must pick from the endpoints
-///   whose draw succeeds. A strategy that takes turns then gives the next endpoint more than its share.
-/// - Strategies that take turns advance with each draw, so that a factor f acts like a weight. One starting endpoint
-///   beside another endpoint then gets the part f / (1 + f) of the requests, and f / 2 with other strategies.
-/// - Strategies that send requests to the endpoint with the least load prefer a new idle endpoint. At first it gets the
-///   part `floor` of the whole traffic, and not of its share.
+/// - After eight failed draws, the wrapped strategy must pick from the endpoints whose draw succeeds. The same applies
+///   after two failed draws in a row for the same endpoint. A strategy that takes turns then gives the next endpoint
+///   more than its share.
+/// - With strategies that take turns, each draw uses up a turn, so that a factor f acts like a weight. In a pool of two
+///   endpoints of equal weight, a starting endpoint then gets the part f / (1 + f) of the requests. With other
+///   strategies, it gets the part f / 2.
+/// - Strategies that send requests to the endpoint with the least load prefer a new idle endpoint. At first, this
+///   endpoint gets the part `floor` of all requests, and not only of its share.
 ///
-/// A pick takes 1 to 2 ns more while no endpoint is starting. While endpoints are starting, it also takes the draws,
-/// and a reading of the clock if the wrapped strategy does not need the time. Building a picker takes O(n) time for n
-/// endpoints.
+/// While no endpoint is starting, a pick takes 1 to 2 ns more than a pick of the wrapped strategy. While endpoints are
+/// starting, the draws take additional time. The pick then also reads the clock, unless the wrapped strategy needs the
+/// time anyway. Building a picker takes O(n) time for n endpoints.
 ///
-/// Source: Envoy's slow start. Envoy scales weights, so that slow start has no effect there if weights hardly matter.
+/// Source: Envoy's slow start. Envoy scales the weights of starting endpoints instead. This has little effect with
+/// strategies that hardly use weights.
 ///
 /// ```
 /// use std::time::Duration;
@@ -80,19 +83,21 @@ impl<S> SlowStart<S> {
         Self { inner, curve: Curve::DEFAULT, include_first_members: false }
     }
 
-    /// Sets how long the start of an endpoint takes. Default: 30 s. `Duration::ZERO` turns slow start off.
+    /// Sets the window: the time from the start of an endpoint until it gets its full share. Default: 30 s.
+    /// `Duration::ZERO` turns slow start off.
     #[must_use]
     pub fn window(mut self, window: Duration) -> Self {
         self.curve.window = saturating_nanos(window);
         self
     }
 
-    /// Sets the curve by which the share of a starting endpoint rises. With 1 it rises linearly. With larger values it
-    /// rises faster at first, and with smaller values slower at first. Range: above 0. Default: 1.
+    /// Sets the curve by which the share of a starting endpoint rises. With 1, the share rises linearly. With larger
+    /// values, it rises faster at first. With smaller values, it rises slower at first. Range: finite numbers above 0.
+    /// Default: 1.
     ///
     /// # Errors
     ///
-    /// [`InvalidCombinator::Aggression`] if `aggression` is not above 0, or is not finite.
+    /// [`InvalidCombinator::Aggression`] if `aggression` is 0, negative, infinite or NaN.
     pub fn aggression(mut self, aggression: f64) -> Result<Self, InvalidCombinator> {
         if !(aggression > 0.0 && aggression.is_finite()) {
             return Err(InvalidCombinator::Aggression { aggression });
@@ -101,12 +106,12 @@ impl<S> SlowStart<S> {
         Ok(self)
     }
 
-    /// Sets the part of its share that a starting endpoint gets at first. Range: above 0, at most 1. Default: 0.1. The
-    /// floor cannot be 0, because an endpoint without requests cannot show that it works.
+    /// Sets the floor: the part of its share that a starting endpoint gets at first. Range: above 0 and at most 1.
+    /// Default: 0.1. The floor cannot be 0, because an endpoint without requests cannot show that it works.
     ///
     /// # Errors
     ///
-    /// [`InvalidCombinator::Floor`] if `floor` is out of range.
+    /// [`InvalidCombinator::Floor`] if `floor` is 0, negative, above 1 or NaN.
     pub fn floor(mut self, floor: f64) -> Result<Self, InvalidCombinator> {
         if !(floor > 0.0 && floor <= 1.0) {
             return Err(InvalidCombinator::Floor { floor });

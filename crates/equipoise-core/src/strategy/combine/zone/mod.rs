@@ -13,23 +13,26 @@ use crate::{
 
 /// A combinator that prefers the endpoints in the client's own zone, as long as this does not overload them.
 ///
-/// Choose it if traffic between zones costs money or time. The *capacity* of a zone is the total weight of its eligible
-/// endpoints. The *callers* of a zone are the clients in it. If the client's zone has at least as large a share of all
-/// capacity as of all callers, all requests stay in the zone. Otherwise, the part (capacity share / caller share) of
-/// the requests stays in the zone. The other requests go to zones that have more capacity than callers, in proportion
-/// to the difference.
+/// Choose it if traffic between zones costs money or time. The *capacity share* of a zone is the weight of its eligible
+/// endpoints, divided by the weight of all eligible endpoints. The *caller share* of a zone is the number of clients in
+/// it, divided by the number of all clients.
 ///
-/// - **Callers** are assumed to be spread evenly over the client's zone and all zones with members. Set
-///   [`callers`](Self::callers) if they are not.
+/// If the capacity share of the client's zone is at least its caller share, all requests stay in the zone. Otherwise,
+/// the part (capacity share / caller share) of the requests stays in the zone. For example, if the zone has 20 % of the
+/// capacity and 40 % of the callers, half of the requests stay. The other requests go to the zones whose capacity share
+/// is above their caller share, in proportion to the difference.
+///
+/// - **Caller shares**: by default, the clients are assumed to be spread evenly over the client's zone and all other
+///   zones with members. Set other shares with [`callers`](Self::callers).
 /// - **If the client's zone has fewer than [`minimum`](Self::minimum) eligible endpoints**, zones are ignored and
 ///   requests are spread by capacity.
-/// - **If all endpoints of the client's zone are excluded or at their limit**, the request goes to another zone. If all
-///   endpoints of the other zones are, it goes to the client's zone.
+/// - **If all endpoints of the client's zone are excluded or at their limit**, a request goes to another zone. If all
+///   endpoints of the other zones are excluded or at their limit, a request goes to the client's zone.
 /// - **Endpoints without a zone** form a zone without callers. Members of weight 0 do not count.
 /// - **If the wrapped strategy places requests by [key](crate::Needs::key)**, the key decides whether a request leaves
 ///   the zone.
 ///
-/// Weakness: it compares capacity and not load, so it does not relieve a zone with unusually busy clients.
+/// Weakness: `ZoneAware` compares capacity and not load, so it does not relieve a zone with unusually busy clients.
 /// [Tiers](crate::Tier) are a simpler solution: all requests stay in the zone as long as it has an eligible endpoint.
 ///
 /// If the wrapped strategy places requests by key, keys outside the zone stay at their endpoints as long as the shares
@@ -37,12 +40,12 @@ use crate::{
 /// [`BoundedLoad`](crate::BoundedLoad) should wrap this strategy and not be wrapped by it, because the wrapped strategy
 /// is built twice: for the client's zone and for the other zones.
 ///
-/// Building a picker takes O(n) time for n endpoints. A pick takes as long as that of the wrapped strategy. It also
-/// takes a random number if only a part of the requests stays in the zone.
+/// Building a picker takes O(n) time for n endpoints. A pick takes as long as a pick of the wrapped strategy. If only a
+/// part of the requests stays in the zone, it also takes a random number.
 ///
-/// Source: Envoy's zone-aware routing. Envoy's callers are the members of the client's cluster. Its `min_cluster_size`
-/// (6, counted over all endpoints) corresponds to `minimum` here (counted in the client's zone). Envoy counts endpoints
-/// and not weights.
+/// Source: Envoy's zone-aware routing. Envoy's callers are the members of the client's cluster. Envoy's
+/// `min_cluster_size` (default: 6) corresponds to `minimum`, but counts the endpoints of all zones. Envoy's capacity is
+/// a number of endpoints and not a sum of weights.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, P2c, PickRequest, Pool, ZoneAware};
@@ -62,8 +65,7 @@ pub struct ZoneAware<S> {
 }
 
 impl<S> ZoneAware<S> {
-    /// Creates a combinator that lets `inner` pick, and prefers the endpoints of `zone`, which is the zone of this
-    /// client.
+    /// Creates a combinator that lets `inner` pick and prefers the endpoints of `zone`. Pass the zone of this client.
     pub fn new(inner: S, zone: impl Into<String>) -> Self {
         Self { inner, zone: zone.into(), minimum: 1, callers: None }
     }
@@ -77,7 +79,8 @@ impl<S> ZoneAware<S> {
     }
 
     /// Sets the number of clients in each zone, or any other numbers in the same proportion. Zones that are not in the
-    /// list have no clients. Default: clients are spread evenly over all zones. This also applies if all numbers are 0.
+    /// list have no clients. Default: clients are spread evenly over all zones. If all numbers are 0, the default
+    /// applies.
     #[must_use]
     pub fn callers<Z: Into<String>>(mut self, callers: impl IntoIterator<Item = (Z, u32)>) -> Self {
         let callers: BTreeMap<String, u32> = callers.into_iter().map(|(zone, n)| (zone.into(), n)).collect();

@@ -20,8 +20,8 @@ const NOWHERE: u32 = 1;
 pub(super) struct Plan {
     /// The share of the requests that stays in the client's zone.
     pub(super) stay: f64,
-    /// By zone: the share of its capacity that its own callers do not need. `None` if requests are divided by weight
-    /// alone.
+    /// By zone: the share of its capacity that its own callers do not need. `None` if only the weights decide where a
+    /// request goes.
     pub(super) spare: Option<Vec<f64>>,
 }
 

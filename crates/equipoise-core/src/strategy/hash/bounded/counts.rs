@@ -22,12 +22,12 @@ pub struct LoadCount {
     weight: AtomicU64,
 }
 
-/// The number of tiers: all that a [`Tier`] can be. Models under loom have two, because they create all of them for each
-/// schedule.
+/// The number of tiers: all that a [`Tier`] can be. Models under loom have two, because they create all of them for
+/// each schedule.
 const TIERS: usize = if cfg!(loom) { 2 } else { 256 };
 
-/// The part of a bound that is subtracted from it, against rounding errors. It is more than four roundings can add, and so
-/// little that the sum of the bounds stays above the requests in flight.
+/// The fraction of a bound that is subtracted from the bound to compensate for rounding errors. It is more than four
+/// roundings can add. It is so little that the sum of the bounds stays above the requests in flight.
 const ROUNDING: f64 = 1e-12;
 
 /// The first bit of the upper half of a word, which contains the tier.
@@ -74,8 +74,8 @@ struct Sums {
 pub(super) struct Reading {
     /// The sum of the requests in flight at the endpoints.
     pub(super) sum: i64,
-    /// The total of the tier before the endpoints were read. Below `sum` while a request is counted in its word but not in
-    /// the total yet.
+    /// The total of the tier before the endpoints were read. Below `sum` while a request is counted in its word but not
+    /// in the total yet.
     pub(super) total: i64,
     /// Whether a usable endpoint is below its bound.
     pub(super) room: bool,
@@ -102,8 +102,8 @@ impl Bound {
         Self { factor, tiers: (0..TIERS).map(|_| Sums::default()).collect() }
     }
 
-    /// Sets the weight of the eligible endpoints of a tier, for which a picker is built. Returns the number of this build and
-    /// of the previous one.
+    /// Sets the weight of the eligible endpoints of a tier, for which a picker is built. Returns the number of this
+    /// build and of the previous one.
     pub(super) fn begin_build(&self, tier: Tier, weight: u64) -> (u64, u64) {
         let Some(sums) = self.tiers.get(usize::from(tier.get())) else { return (0, 0) };
         sums.weight.store(weight, Ordering::Relaxed);
@@ -137,8 +137,8 @@ impl Bound {
         self.tiers.get(usize::from(tier.get())).map_or(0, Sums::read)
     }
 
-    /// Reads the counts of these endpoints, each with whether it is usable apart from the bound. `total` is the total of the
-    /// tier, read before.
+    /// Reads the counts of these endpoints, each with whether it is usable apart from the bound. `total` is the total
+    /// of the tier, read before.
     pub(super) fn read<'a>(
         &self,
         tier: Tier,
@@ -224,8 +224,8 @@ impl Bound {
         }
     }
 
-    /// Removes an endpoint from `tier`, of which it is no longer a member. Its requests in flight then count in no tier. Does
-    /// nothing if the endpoint counts in another tier by now.
+    /// Removes an endpoint from `tier`, of which it is no longer a member. Its requests in flight then count in no
+    /// tier. Does nothing if the endpoint counts in another tier by now.
     pub(super) fn remove_from(&self, count: &LoadCount, tier: Tier) {
         if count.word.load(Ordering::Acquire) >> TIER_SHIFT == u64::from(tier.get()) + 1 {
             self.move_to(count, None);

@@ -19,11 +19,11 @@ use crate::{
     view::{Layered, View},
 };
 
-/// A combinator that limits the load of each endpoint to a factor of the mean load. If the endpoint of a key is at this
-/// bound, the key goes to another endpoint.
+/// A combinator that limits the load of each endpoint to a multiple of the mean load. This maximum is the *bound* of
+/// the endpoint. If the endpoint of a key is at its bound, the key goes to another endpoint.
 ///
-/// Wrap a hashing strategy in it if some keys are much more frequent than others. No endpoint gets a request with which
-/// it would have more than ⌈c · m · w / W⌉ requests in flight. In this formula,
+/// Wrap a hashing strategy in `BoundedLoad` if some keys are much more frequent than others. The bound of an endpoint
+/// is ⌈c · m · w / W⌉ requests in flight. In this formula,
 ///
 /// - c is the [factor](Self::factor),
 /// - m is the number of requests in flight, including the new one, at all eligible endpoints of the tier (priority
@@ -32,21 +32,25 @@ use crate::{
 /// - W is the sum of the weights of the eligible endpoints.
 ///
 /// For the wrapped strategy, an endpoint at its bound is unusable, so that a key always moves to the same next
-/// endpoint. With a smaller factor, the load is more even, and more requests miss the first endpoint of their key. For
-/// example, with 1000 requests in flight, 50 endpoints and Zipf-distributed keys, 31 % of the requests miss it with a
-/// factor of 1.25, and 13 % with a factor of 2.
+/// endpoint. With a smaller factor, the load is more even, but more requests go to another endpoint than the first one
+/// of their key. For example, assume 1000 requests in flight, 50 endpoints and Zipf-distributed keys. With a factor of
+/// 1.25, 31 % of the requests go to another endpoint. With a factor of 2, only 13 % do.
 ///
 /// - **The bound is exact**, even with many threads: a request is counted by compare-and-swap before the lease is given
-///   out. When requests at other endpoints end, the mean falls, and an endpoint may exceed its bound. It then gets no
-///   request until enough of its own requests have ended.
+///   out. When requests at other endpoints end, the mean load falls, and an endpoint may then be above its bound. It
+///   gets no request until enough of its own requests have ended.
 /// - **All requests of the pool count**, including those without a key. Requests with a
 ///   [binding](crate::PickRequest::bound) or a [preference](crate::PickRequest::prefer) count too, and the bound
 ///   applies to them.
-/// - **A request may find no endpoint** if all endpoints below their bound are excluded or at their own limit. A limit
-///   should therefore not be below the bound of its endpoint. For example, with the weights 100, 1 and 1, and a limit
-///   of 5 for the first endpoint, the others are at their bound with one request each. Without exclusions and limits,
-///   one endpoint is always below its bound, because the sum of the bounds is above the number of requests in flight.
-/// - **Inside another combinator**, the eligible endpoints are those of the view that this combinator passes on.
+/// - **A request may find no endpoint** if all endpoints below their bound are excluded or have reached their own
+///   [`max_in_flight`](crate::EndpointSpec::max_in_flight). This maximum should therefore not be below the bound of the
+///   endpoint. For example, three endpoints have the weights 100, 1 and 1, and the first one has a `max_in_flight` of
+///   5. With five requests at the first endpoint and one at each other endpoint, the other endpoints are at their
+///   bounds and the first one is full. The next request finds no endpoint. Without exclusions and without
+///   `max_in_flight`, one endpoint is always below its bound, because the sum of the bounds is above the number of
+///   requests in flight.
+/// - **If another combinator wraps `BoundedLoad`**, m and W count only the eligible endpoints that the outer combinator
+///   passes on.
 ///
 /// Weakness: there is one counter per tier. All threads write it twice per request, and read it once for each endpoint
 /// that they consider. There is no lock. On one thread this takes about 75 ns per request. Building a picker takes O(n)
@@ -79,12 +83,13 @@ impl<S: Strategy> BoundedLoad<S> {
         Self { inner, bound: Arc::new(Bound::new(1.25)) }
     }
 
-    /// Sets the maximum load of an endpoint as a multiple of the mean load by weight. Range: 1.0 and above, finite.
-    /// Usual values are 1.2 to 2. Default: 1.25.
+    /// Sets the factor: the maximum load of an endpoint, as a multiple of the mean load. The load of an endpoint is its
+    /// number of requests in flight, relative to its weight. Range: finite numbers from 1.0. Usual values are 1.2 to 2.
+    /// Default: 1.25.
     ///
     /// # Errors
     ///
-    /// [`InvalidHashing::Factor`] if `factor` is below 1 or not finite.
+    /// [`InvalidHashing::Factor`] if `factor` is below 1, infinite or NaN.
     pub fn factor(mut self, factor: f64) -> Result<Self, InvalidHashing> {
         if !(1.0..f64::INFINITY).contains(&factor) {
             return Err(InvalidHashing::Factor { factor });
@@ -118,7 +123,8 @@ impl<S: Strategy> Strategy for BoundedLoad<S> {
             None => by_slot(view),
         };
         let (build, previous) = self.bound.begin_build(tier, weight);
-        // If a build failed since the last picker was built, it may have moved counts. Then all endpoints are set again.
+        // If a build failed since the last picker was built, it may have moved counts. Then all endpoints are set
+        // again.
         let known = same.filter(|same| same.build == previous);
         for &slot in view.members() {
             let at = slot.index();
@@ -180,11 +186,12 @@ pub struct BoundedLoadPicker<S: Strategy> {
     build: u64,
 }
 
-/// How often a pick that finds no endpoint tries again while the counts do not change, if the result may be right.
+/// How often a pick that finds no endpoint tries again while the counts do not change. This number applies if the pick
+/// may be right that no endpoint has room.
 const FEW_TRIES: u32 = 32;
 
-/// The same while another pick has counted its request in one of two places. That pick will end, but its thread may have to
-/// wait for a processor.
+/// How often such a pick tries again while another pick has counted its request at the endpoint but not yet in the
+/// total. That other pick will end, but its thread may have to wait for a processor.
 const MANY_TRIES: u32 = 32_000;
 
 type States<S> = Arc<[Option<Arc<BoundedLoadState<<S as Strategy>::State>>>]>;
@@ -210,8 +217,8 @@ impl<S: Strategy> Picker for BoundedLoadPicker<S> {
     fn pick(&self, cx: &mut PickCx<'_>) -> Option<Slot> {
         let state = |slot: Slot| self.states.get(slot.index())?.as_ref();
         let has_room = |slot: Slot| state(slot).is_none_or(|state| self.bound.admits(&state.own));
-        // While another pick has counted its request at the endpoint and not yet in the total, the bound is too low. So a
-        // pick that finds no endpoint checks the counts, and tries again if they say so.
+        // While another pick has counted its request at the endpoint and not yet in the total, the bound is too low. So
+        // a pick that finds no endpoint checks the counts, and tries again if they say so.
         let (mut tries, mut last) = (0, None);
         loop {
             let before = self.bound.total(self.tier);
