@@ -24,45 +24,45 @@ use crate::{
 };
 
 impl<T: Send + Sync + 'static> Pool<T> {
-    /// Picks an endpoint and takes a lease on it, as [`pick`](Self::pick) does, but waits instead of failing with a
-    /// [temporary](PickError::is_temporary) error. The wait ends when an endpoint that the request can use joins, comes
-    /// up or gets free capacity.
+    /// Picks an endpoint and takes a lease on it, as [`pick`](Self::pick) does. Where `pick` fails with a
+    /// [temporary](PickError::is_temporary) error, this method waits. The wait ends when the request can use an
+    /// endpoint that has joined, come up or got free capacity.
     ///
     /// Requests are served in the order in which their futures are first polled. Free capacity goes to the first
-    /// waiting request that can use it. A later `acquire` or [`pick`](Self::pick) does not overtake that request. A
-    /// request that can use only some endpoints does not delay later requests that can use others. Such a request is
-    /// [strictly bound](crate::Binding::strict) to an endpoint or [excludes](PickRequest::exclude) endpoints.
+    /// waiting request that can use it. A later `acquire` or [`pick`](Self::pick) does not overtake that request. Some
+    /// requests can use only some endpoints, because they are [strictly bound](crate::Binding::strict) to an endpoint
+    /// or [exclude](PickRequest::exclude) endpoints. They do not delay later requests that can use other endpoints.
     ///
     /// # Cost
     ///
     /// Waiting requests that can use the same endpoints form a group. If a pick for the first request of a group fails,
-    /// the others are not tried. Two requests are in the same group if these are equal:
+    /// the others are not tried. Two requests are in the same group if all of these are equal:
     ///
     /// - the set of excluded endpoints;
     /// - the [preferred](PickRequest::prefer) endpoint or the binding;
-    /// - if the strategy [uses keys](crate::Needs::key) and is one of this crate: whether the request has a key;
-    /// - if the strategy [uses keys](crate::Needs::key) and is your own: the key itself.
+    /// - whether the request has a key, if the strategy [uses keys](crate::Needs::key) and belongs to this crate;
+    /// - the key itself, if the strategy [uses keys](crate::Needs::key) and is your own.
     ///
     /// With g groups and n waiting requests, the end of a lease costs:
     ///
     /// - usually one pick for each request that is served, and O(log n) time to find that request in the queue;
-    /// - in addition, one comparison for each group that excludes the endpoint of the lease. This is O(g) if many
-    ///   waiting requests exclude this endpoint, each together with different other endpoints;
+    /// - in addition, one comparison for each group that excludes the endpoint of the lease. This takes O(g) time if
+    ///   many waiting requests exclude this endpoint, and each of them also excludes different other endpoints;
     /// - in addition, if the endpoint accepts only [forced](crate::Binding::forced) requests, one comparison for each
     ///   group that is bound to the endpoint and is not forced;
-    /// - one pick for each group that can use the endpoint, if the strategy [refuses](crate::Strategy::admit) all of
-    ///   them;
-    /// - one pick for each group, O(g), if the strategy has a [shared bound](crate::Needs::shared_room). Under
-    ///   [`BoundedLoad`](crate::BoundedLoad) over a strategy of this crate, keys add no groups. Under your own strategy
-    ///   with [`Needs::key`](crate::Needs::key) and a shared bound, each waiting key is a group. Limit the time or the
-    ///   number of waiting requests there.
+    /// - if the strategy [refuses](crate::Strategy::admit) all requests that can use the endpoint: one pick for each of
+    ///   their groups;
+    /// - if the strategy asks for [`shared_room`](crate::Needs::shared_room): one pick for each group, O(g). If
+    ///   [`BoundedLoad`](crate::BoundedLoad) wraps a strategy of this crate, keys add no groups. If your own strategy
+    ///   asks for [`key`](crate::Needs::key) and `shared_room`, the waiting requests of each key are a group. In this
+    ///   case, limit the waiting time or the number of waiting requests.
     ///
     /// # Timeouts and cancellation
     ///
     /// The future works on every async runtime. It has no timeout: drop it when the deadline of the request has passed.
     /// If a dropped future has got a lease already, the lease goes to the next waiting request. Do not keep the future
-    /// without polling it, because it holds capacity from the moment when it gets a lease. The future allocates a copy
-    /// of the request. If capacity is likely, call [`pick`](Self::pick) first.
+    /// without polling it: once it has got a lease, it holds capacity. The future allocates a copy of the request. If
+    /// free capacity is likely, call [`pick`](Self::pick) first.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, PickRequest, Pool};
@@ -80,8 +80,8 @@ impl<T: Send + Sync + 'static> Pool<T> {
     ///
     /// # Errors
     ///
-    /// The error of the pick, if it is not [temporary](PickError::is_temporary): at the first poll, or later after a
-    /// change of the pool.
+    /// The future returns the error of the pick if this error is not [temporary](PickError::is_temporary). This can
+    /// happen at the first poll, or later after a change of the pool.
     pub fn acquire(&self, request: &PickRequest<'_>) -> Acquire<T> {
         Acquire {
             pool: Arc::clone(&self.inner),
@@ -95,7 +95,8 @@ impl<T: Send + Sync + 'static> Pool<T> {
 
 /// A future that waits until a pick succeeds and returns a lease on the picked endpoint. Returned by [`Pool::acquire`].
 ///
-/// Dropping the future ends the wait. If it has got a lease already, the lease goes to the next waiting request.
+/// Dropping the future ends the wait. If the future has got a lease already, the lease goes to the next waiting
+/// request.
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct Acquire<T> {
     pool: Arc<PoolInner>,
@@ -258,8 +259,8 @@ impl PoolInner {
         self.serve(BUDGET, None);
     }
 
-    /// Processes the rechecks of the queue: all that this thread adds, and at most `budget` that other threads have
-    /// added. Does nothing if a caller further up the stack of this thread is serving the queue already.
+    /// Processes rechecks of the queue: all those that this thread adds, and at most `budget` of those that other
+    /// threads have added. Does nothing if this thread is serving the queue already, further up its call stack.
     #[cold]
     pub(super) fn serve(&self, budget: usize, polled: Option<Ticket>) {
         let mut wake = WakeLater { wakers: Vec::new(), polled };

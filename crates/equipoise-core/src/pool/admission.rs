@@ -82,7 +82,8 @@ fn would_admit(member: &Member, pass: PassRule) -> Option<Admission> {
     why_refused(member, pass).is_none().then(Admission::default)
 }
 
-/// Returns why the endpoint would refuse a request now. `None` if it would not. Does not ask the strategy.
+/// Returns why the endpoint would refuse a request now. `None` if the endpoint would admit the request. Does not ask
+/// the strategy.
 pub(super) fn why_refused(member: &Member, pass: PassRule) -> Option<MissReason> {
     if member.max_in_flight().is_some() && member.endpoint.permits.exhausted() {
         return Some(MissReason::Full);

@@ -14,19 +14,19 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AppliedChanges {
-    /// The ids of the endpoints that were changed: whose availability, weight percentage or maximum number of requests
-    /// in flight has another value than before. In the order of their [slots](crate::Slot).
+    /// The ids of the endpoints that were changed, in the order of their [slots](crate::Slot). An endpoint was changed
+    /// if its availability, weight percentage or maximum number of requests in flight has another value than before.
     pub changed: Vec<EndpointId>,
-    /// The ids that were given although the pool has no endpoint with them, in the order in which they were given.
+    /// The given ids that no endpoint of the pool has, in the order in which they were given.
     pub unknown: Vec<EndpointId>,
 }
 
 impl<T> Pool<T> {
     /// Sets the availability of one endpoint: which requests it accepts. Returns whether the availability has changed.
     ///
-    /// If the endpoint is on [probation](Availability::Probation) and `Probation` is set again, a new probation starts,
-    /// and `false` is returned. Takes O(n) time for n endpoints. Hash tables of the strategy that depend only on the
-    /// membership are not built again.
+    /// If `Probation` is set for an endpoint that is on [probation](Availability::Probation) already, a new probation
+    /// starts, and the result is `false`. Takes O(n) time for n endpoints. Hash tables of the strategy that depend only
+    /// on the membership are not built again.
     ///
     /// ```
     /// use equipoise_core::{Availability, EndpointSpec, PickRequest, Pool};
@@ -41,7 +41,7 @@ impl<T> Pool<T> {
     /// # Errors
     ///
     /// [`UpdateError::Unknown`] if the pool has no endpoint with this id. [`UpdateError::Strategy`] if the strategy
-    /// cannot build a picker, the part of it that picks. If an error is returned, the pool has not changed.
+    /// fails to build a picker (the part that picks endpoints). If an error is returned, the pool has not changed.
     pub fn set_availability(&self, id: impl Into<EndpointId>, availability: Availability) -> Result<bool, UpdateError> {
         let mut applied = self.set_availabilities([(id, availability)])?;
         match applied.unknown.pop() {
@@ -50,12 +50,12 @@ impl<T> Pool<T> {
         }
     }
 
-    /// Sets the availability of many endpoints in one change, each as [`set_availability`](Self::set_availability)
-    /// does. A pick sees either all of the change or nothing of it.
+    /// Sets the availability of many endpoints in one change. For each endpoint, the effect is that of
+    /// [`set_availability`](Self::set_availability). A pick sees either all of the change or nothing of it.
     ///
-    /// If an id occurs twice, its last value is used. If the pool has no endpoint with an id, the id is returned in
-    /// [`AppliedChanges::unknown`], and the other endpoints are set. This is not an error, because a health check may
-    /// report on an endpoint that has just been removed. Takes O(n) time for n endpoints of the pool.
+    /// If an id occurs twice, its last value is used. An id that no endpoint of the pool has is returned in
+    /// [`AppliedChanges::unknown`], and the other endpoints are set. An unknown id is not an error, because a health
+    /// check may report on an endpoint that has just been removed. Takes O(n) time for n endpoints of the pool.
     ///
     /// ```
     /// use equipoise_core::{Availability, EndpointId, EndpointSpec, Pool};
@@ -71,8 +71,8 @@ impl<T> Pool<T> {
     ///
     /// # Errors
     ///
-    /// [`UpdateError::Strategy`] if the strategy cannot build a picker, the part of it that picks. The pool has not
-    /// changed then.
+    /// [`UpdateError::Strategy`] if the strategy fails to build a picker (the part that picks endpoints). The pool has
+    /// not changed then.
     pub fn set_availabilities(
         &self,
         all: impl IntoIterator<Item = (impl Into<EndpointId>, Availability)>,
@@ -129,7 +129,7 @@ impl<T> Pool<T> {
     /// # Errors
     ///
     /// [`UpdateError::Unknown`] if the pool has no endpoint with this id. [`UpdateError::Strategy`] if the strategy
-    /// cannot build a picker, the part of it that picks. If an error is returned, the pool has not changed.
+    /// fails to build a picker (the part that picks endpoints). If an error is returned, the pool has not changed.
     pub fn drain(&self, id: impl Into<EndpointId>) -> Result<bool, UpdateError> {
         self.set_availability(id, Availability::Draining)
     }

@@ -17,8 +17,9 @@ use crate::{
     time::{Clock, SystemClock},
 };
 
-/// Builds a [`Pool`]. It has the settings that cannot change later. Created by [`Pool::builder`]. `T` is the type of
-/// the pool's targets: what requests are sent with, such as a client. The compiler infers it from the use of the pool.
+/// Builds a [`Pool`]. The builder has the settings that cannot change after the pool is built. Created by
+/// [`Pool::builder`]. `T` is the type of the pool's targets: what requests are sent with, such as a client. The
+/// compiler infers `T` from the use of the pool.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -102,8 +103,8 @@ impl<T: Send + Sync + 'static> PoolBuilder<T> {
         self
     }
 
-    /// Sets the number of stripes. The number of requests in flight at an endpoint is split into this many counters, so
-    /// that threads do not contend for one of them.
+    /// Sets the number of stripes. Stripes are counters: the number of requests in flight at an endpoint is the sum of
+    /// its stripes. With several stripes, threads contend less for one counter.
     ///
     /// Range: 1 to 64; other values are clamped. Default: the number of cores, at most 4. Each stripe takes about 128
     /// bytes for each endpoint, and a strategy that compares endpoints reads all stripes. Use 1 for simulations and
@@ -122,20 +123,20 @@ impl<T: Send + Sync + 'static> PoolBuilder<T> {
         self
     }
 
-    /// Sets the panic threshold. If the share of healthy endpoints in a tier (priority group) is below it, the tier is
-    /// in a panic: the pool treats [unhealthy](crate::Availability::Unhealthy) endpoints of this tier like healthy
-    /// ones.
+    /// Sets the panic threshold. If the share of healthy endpoints in a tier (priority group) is below the threshold,
+    /// the tier is in a panic: the pool treats [unhealthy](crate::Availability::Unhealthy) endpoints of this tier like
+    /// healthy endpoints.
     ///
-    /// Range: 0 to 1; other values are clamped, and NaN counts as 0. 0 turns the panic off. Default: 0.5.
+    /// Range: 0 to 1; other values are clamped, and NaN counts as 0. With 0, no tier is ever in a panic. Default: 0.5.
     ///
-    /// If so many endpoints seem unhealthy, the cause is probably the health check, or an overload that the remaining
-    /// endpoints would not survive. The share counts only endpoints of weight above 0 that are up, unhealthy or on
-    /// probation.
+    /// If most endpoints seem unhealthy, the cause is probably the health check, or an overload that the healthy
+    /// endpoints would not survive alone. The share of healthy endpoints is (endpoints that are up) / (endpoints that
+    /// are up, unhealthy or on probation). Endpoints of weight 0 are not counted.
     ///
-    /// No tier is in a panic while all tiers together can carry the traffic: while the sum of their health is at least
-    /// 100 %. The health of a tier is its share of endpoints that are up, multiplied by the overprovisioning factor of
-    /// [`Spillover`], and at most 100 %. The factor is 1.4 for [`WhenExhausted`](Spillover::WhenExhausted). Source:
-    /// Envoy's panic threshold.
+    /// No tier is in a panic while all tiers together can carry the traffic. This is so while the sum of their health
+    /// is at least 100 %. The health of a tier is the share of its endpoints that are up, multiplied by the
+    /// overprovisioning factor of [`Spillover`]. A health above 100 % counts as 100 %. The factor is 1.4 for
+    /// [`WhenExhausted`](Spillover::WhenExhausted). Source: Envoy's panic threshold.
     ///
     /// ```
     /// use equipoise_core::{Availability, EndpointSpec, P2c, PickRequest, Pool};
@@ -158,8 +159,8 @@ impl<T: Send + Sync + 'static> PoolBuilder<T> {
 
     /// Sets the availability of endpoints that join the pool or get another address. Default: [`Availability::Up`].
     ///
-    /// Use [`Maintenance`](Availability::Maintenance) if a health check sets endpoints to up after their first passed
-    /// check. An endpoint then gets no requests before that.
+    /// Use [`Maintenance`](Availability::Maintenance) if a health check sets an endpoint to up when its first check has
+    /// passed. The endpoint gets no requests until then.
     ///
     /// ```
     /// use equipoise_core::{Availability, EndpointSpec, P2c, Pool};
@@ -180,7 +181,7 @@ impl<T: Send + Sync + 'static> PoolBuilder<T> {
     ///
     /// A histogram takes 3.4 KB for each endpoint and [stripe](Self::stripes). With histograms, each request reads the
     /// clock twice, even if the strategy does not need the time. [`LatencyHistogram`](crate::LatencyHistogram) states
-    /// their precision.
+    /// the precision of a histogram.
     #[must_use]
     pub fn latency_histograms(mut self, on: bool) -> Self {
         self.latency_histograms = on;
@@ -191,8 +192,8 @@ impl<T: Send + Sync + 'static> PoolBuilder<T> {
     /// [basic check](crate::EndpointSpec::new) of addresses.
     ///
     /// If the address of an endpoint fails the check, adding the endpoint fails with
-    /// [`InvalidSpec::Address`](crate::InvalidSpec::Address). Without the check, its first request would fail. This
-    /// method can be called several times. An address must then pass all checks.
+    /// [`InvalidSpec::Address`](crate::InvalidSpec::Address). Without the check, the endpoint would be added, and its
+    /// first request would fail. If this method is called several times, an address must pass all checks.
     ///
     /// ```
     /// use equipoise_core::{Address, EndpointSpec, InvalidAddress, P2c, Pool};

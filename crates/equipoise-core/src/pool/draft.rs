@@ -20,8 +20,8 @@ pub struct Changes {
     /// The ids of the endpoints that left the pool, in the order of their [slots](crate::Slot). Requests may still be
     /// in flight to them.
     pub removed: Vec<EndpointId>,
-    /// The ids whose address changed, in the order of their [slots](crate::Slot). The pool treats an endpoint with a
-    /// new address as a new endpoint without history.
+    /// The ids of the endpoints whose address changed, in the order of their [slots](crate::Slot). The pool treats an
+    /// endpoint with a new address as a new endpoint without history.
     pub replaced: Vec<EndpointId>,
     /// The ids of the endpoints that stayed in the pool and got another weight, tier, zone or limit, in the order of
     /// their [slots](crate::Slot).

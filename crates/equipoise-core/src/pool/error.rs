@@ -18,8 +18,8 @@ pub enum PickError {
         /// The number of endpoints in the pool.
         members: usize,
     },
-    /// All eligible endpoints that the request does not exclude are busy. Each one is at its limit, is on probation
-    /// while the single request of its probation is in flight, or was refused by the strategy.
+    /// All eligible endpoints that the request does not exclude are busy. Each of them is at its limit, or the single
+    /// request of its probation is in flight, or the strategy does not admit the request to it.
     #[error("all endpoints that accept new requests are at their limit, or the strategy refuses the request")]
     Saturated,
     /// The request [excludes](crate::PickRequest::exclude) all eligible endpoints.
@@ -31,8 +31,8 @@ pub enum PickError {
         /// Why the bound endpoint cannot serve the request.
         missed: MissReason,
     },
-    /// The request has no session, and only requests with a session are accepted. Pools never return this error. It is
-    /// for crates that handle sessions, such as `equipoise-affinity`.
+    /// Only requests with a session are accepted, and the request has none. Pools never return this error. Crates that
+    /// handle sessions use it, such as `equipoise-affinity`.
     #[error("the request has no session, and only requests with a session are accepted")]
     Unbound,
     /// The strategy picked no endpoint, although at least one usable endpoint has no limit.
@@ -84,13 +84,13 @@ impl PickError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UpdateError {
-    /// The spec of an endpoint is invalid, or the specs contradict each other.
+    /// The spec of an endpoint is invalid, or the specs are invalid together: an id occurs twice, or all weights are 0.
     #[error(transparent)]
     Invalid(#[from] InvalidSpec),
     /// The pool has no endpoint with the given id.
     #[error("the pool has no endpoint {id:?}")]
     Unknown {
-        /// The given id, with which the pool has no endpoint.
+        /// The given id. No endpoint of the pool has it.
         id: EndpointId,
     },
     /// The endpoint cannot be added, because the pool already has an endpoint with its id.
@@ -98,7 +98,7 @@ pub enum UpdateError {
         "the pool has an endpoint {id:?} already: use `replace` to give it another target, `update` for its settings"
     )]
     Exists {
-        /// The given id, with which the pool already has an endpoint.
+        /// The given id. An endpoint of the pool has it already.
         id: EndpointId,
     },
     /// An endpoint would join without a target: the closure given to [`try_update_with`](crate::Pool::try_update_with)
@@ -114,7 +114,8 @@ pub enum UpdateError {
         /// The number of endpoints that the pool would have.
         count: usize,
     },
-    /// The strategy could not be built for the new endpoints. The value says why.
+    /// The strategy could not build a picker (the part that picks endpoints) for the changed endpoints. The value says
+    /// why.
     #[error(transparent)]
     Strategy(#[from] BuildError),
 }
@@ -140,7 +141,7 @@ impl UpdateError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TryUpdateError<E> {
-    /// The pool refused the change, or the strategy could not be built for it.
+    /// The pool or its strategy refused the change. The value says why.
     #[error(transparent)]
     Update(#[from] UpdateError),
     /// The closure that makes targets (what requests are sent with, such as clients) failed for an endpoint.

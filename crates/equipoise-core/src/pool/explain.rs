@@ -12,12 +12,12 @@ use crate::{
 };
 
 impl<T: Send + Sync + 'static> Pool<T> {
-    /// Explains the pick for a request: which endpoint it would choose now, which score each candidate has, and why the
-    /// others were not picked.
+    /// Explains the pick for a request: which endpoint the pick would choose now, which score each candidate has, and
+    /// why the other endpoints would not be picked.
     ///
-    /// The explanation runs the code of a pick, but takes no lease, does not advance counters such as the turns of
-    /// round robin, and does not call [`Strategy::admit`](crate::Strategy::admit). If the strategy picks at random, the
-    /// next pick may choose another endpoint. Takes O(n) time for n endpoints. Allocates.
+    /// This method runs the code of a pick, but takes no lease. It does not advance counters such as the turns of round
+    /// robin, and does not call [`Strategy::admit`](crate::Strategy::admit). If the strategy picks at random, the next
+    /// pick may choose another endpoint. Takes O(n) time for n endpoints. Allocates.
     ///
     /// ```
     /// use equipoise_core::{EndpointId, EndpointSpec, PickRequest, Pool, RoundRobin};
@@ -40,8 +40,8 @@ impl<T: Send + Sync + 'static> Pool<T> {
     }
 }
 
-/// The explanation of a pick: which endpoint a request would get, and why not another one. Returned by
-/// [`Pool::explain`]. Its `Display` form is a table of all endpoints.
+/// The explanation of a pick: which endpoint a request would get, and why it would not get another endpoint. Returned
+/// by [`Pool::explain`]. Its `Display` form is a table of all endpoints.
 ///
 /// With the feature `serde` it can be serialized. `picked` is then `{"endpoint": id}` or `{"error": text}`.
 #[derive(Clone, Debug)]
@@ -54,7 +54,7 @@ pub struct Explanation {
     #[cfg_attr(feature = "serde", serde(serialize_with = "picked"))]
     pub picked: Result<EndpointId, PickError>,
     /// Whether the pick follows the [binding](PickRequest::bound) or the [preference](PickRequest::prefer) of the
-    /// request. If it does not, the value says why.
+    /// request. If the pick does not follow it, the value says why.
     pub preference: BindingOutcome,
     /// One entry for each endpoint of the pool, in the order of their [slots](crate::Slot).
     pub candidates: Vec<Candidate>,

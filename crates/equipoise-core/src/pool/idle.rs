@@ -16,15 +16,17 @@ pub struct Idle {
 }
 
 impl<T> Pool<T> {
-    /// Waits until the endpoint that has this id now has no requests in flight. Returns at once if the pool has no such
-    /// endpoint.
+    /// Waits until an endpoint has no requests in flight. `id` is the id that the endpoint has at the time of the call.
+    /// Ends at once if no endpoint of the pool has this id.
     ///
-    /// The future watches this endpoint, even if it is removed later or its id is given to another endpoint. So call
+    /// The future watches this endpoint, even if the endpoint is removed later or another endpoint gets its id. Call
     /// this method before [`remove`](Self::remove), and await the future afterwards. The future keeps the endpoint's
-    /// target alive until it ends. It works on every async runtime. Requests to other endpoints cost nothing more.
+    /// target alive until the wait ends. The future works on every async runtime. It adds no cost to requests to other
+    /// endpoints.
     ///
-    /// An endpoint that still gets requests may be idle only for a moment. Therefore [drain](Self::drain) it, set it to
-    /// maintenance or remove it first. A pick that another thread started before that may still send it a request.
+    /// An endpoint that still gets requests may be idle only for a moment. To prevent this, [drain](Self::drain) the
+    /// endpoint, set it to maintenance or remove it before the wait. A pick that another thread has started earlier may
+    /// still send a request to the endpoint.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, PickRequest, Pool};
@@ -48,7 +50,7 @@ impl<T> Pool<T> {
 
 impl Idle {
     /// Returns the number of requests in flight to the endpoint. Works even after the endpoint has left the pool. 0 if
-    /// the pool had no such endpoint.
+    /// the pool had no endpoint with the given id.
     pub fn in_flight(&self) -> u32 {
         self.leases.as_ref().map_or(0, |leases| {
             leases.handles().iter().map(|handle| handle.own_in_flight()).fold(0, u32::saturating_add)

@@ -15,13 +15,14 @@ impl<T> Pool<T> {
     /// changed.
     ///
     /// Range: 0 and above. Default: 100. The resulting weight is rounded down, and is at most
-    /// [`MAX_WEIGHT`](crate::MAX_WEIGHT). If it is 0, the endpoint gets only requests that are
+    /// [`MAX_WEIGHT`](crate::MAX_WEIGHT). If the resulting weight is 0, the endpoint gets only requests that are
     /// [bound](crate::PickRequest::bound) to it or [prefer](crate::PickRequest::prefer) it. If all endpoints have
     /// weight 0, picks fail with [`PickError::Unavailable`](crate::PickError::Unavailable). Because of the rounding, a
     /// weight of 1 becomes 0 for every percentage below 100. Use weights such as 100 for finer steps.
     ///
-    /// The percentage also applies to weights that later updates bring. Set 100 to remove it. An endpoint whose address
-    /// changes starts with 100. Takes O(n) time for n endpoints, as an [`update`](Self::update) does.
+    /// The percentage also applies to weights that later updates bring. Set 100 to use the weights of the specs again.
+    /// An endpoint whose address changes starts with 100. Takes O(n) time for n endpoints, as an
+    /// [`update`](Self::update) does.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, Pool};
@@ -38,7 +39,7 @@ impl<T> Pool<T> {
     /// # Errors
     ///
     /// [`UpdateError::Unknown`] if the pool has no endpoint with this id. [`UpdateError::Strategy`] if the strategy
-    /// cannot build a picker, the part of it that picks. If an error is returned, the pool has not changed.
+    /// fails to build a picker (the part that picks endpoints). If an error is returned, the pool has not changed.
     pub fn set_weight_percent(&self, id: impl Into<EndpointId>, percent: u32) -> Result<bool, UpdateError> {
         self.overlay(id.into(), percent, |overlay, percent| overlay.percent = percent)
     }
@@ -46,10 +47,11 @@ impl<T> Pool<T> {
     /// Sets the maximum number of requests in flight at an endpoint. It replaces the maximum in the endpoint's spec.
     /// Returns whether the setting has changed.
     ///
-    /// Range: 1 and above. `None`, the default, means that the maximum in the spec applies. The setting stays when an
-    /// update brings another maximum. An endpoint whose address changes starts without it. If more requests are in
-    /// flight than a new maximum allows, they continue. Requests that were picked while the endpoint had no maximum do
-    /// not count against a new one. Takes O(n) time for n endpoints, as an [`update`](Self::update) does.
+    /// Range: 1 and above; 0 is an error. With `None`, the maximum in the spec applies. Default: `None`. The setting
+    /// stays when an update brings another maximum. An endpoint whose address changes starts without this setting. If
+    /// more requests are in flight than a new maximum allows, these requests continue. Requests that were picked while
+    /// the endpoint had no maximum do not count against a new maximum. Takes O(n) time for n endpoints, as an
+    /// [`update`](Self::update) does.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, PickError, PickRequest, Pool};
@@ -67,8 +69,8 @@ impl<T> Pool<T> {
     /// # Errors
     ///
     /// [`InvalidSpec::Limit`] (as [`UpdateError::Invalid`]) if the maximum is 0. [`UpdateError::Unknown`] if the pool
-    /// has no endpoint with this id. [`UpdateError::Strategy`] if the strategy cannot build a picker, the part of it
-    /// that picks. If an error is returned, the pool has not changed.
+    /// has no endpoint with this id. [`UpdateError::Strategy`] if the strategy fails to build a picker (the part that
+    /// picks endpoints). If an error is returned, the pool has not changed.
     pub fn set_max_in_flight(
         &self,
         id: impl Into<EndpointId>,
@@ -81,11 +83,11 @@ impl<T> Pool<T> {
         self.overlay(id, max_in_flight, |overlay, max_in_flight| overlay.max_in_flight = max_in_flight)
     }
 
-    /// Sets the weights of many endpoints in one change, each to a percentage of the weight in its spec, as
-    /// [`set_weight_percent`](Self::set_weight_percent) does.
+    /// Sets the weights of many endpoints in one change. Each value is a percentage of the weight in the endpoint's
+    /// spec. For each endpoint, the range and the effect are those of [`set_weight_percent`](Self::set_weight_percent).
     ///
-    /// If an id occurs twice, its last value is used. Ids with which the pool has no endpoint are not an error. They
-    /// are returned in [`AppliedChanges::unknown`]. Takes O(n) time for n endpoints of the pool.
+    /// If an id occurs twice, its last value is used. An id that no endpoint of the pool has is not an error. It is
+    /// returned in [`AppliedChanges::unknown`]. Takes O(n) time for n endpoints of the pool.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, Pool};
@@ -99,8 +101,8 @@ impl<T> Pool<T> {
     ///
     /// # Errors
     ///
-    /// [`UpdateError::Strategy`] if the strategy cannot build a picker, the part of it that picks. The pool has not
-    /// changed then.
+    /// [`UpdateError::Strategy`] if the strategy fails to build a picker (the part that picks endpoints). The pool has
+    /// not changed then.
     pub fn set_weight_percents(
         &self,
         all: impl IntoIterator<Item = (impl Into<EndpointId>, u32)>,
@@ -108,12 +110,12 @@ impl<T> Pool<T> {
         self.overlays(all, |overlay, percent| overlay.percent = percent)
     }
 
-    /// Sets the maximum numbers of requests in flight at many endpoints in one change, each as
-    /// [`set_max_in_flight`](Self::set_max_in_flight) does. `None` means that the maximum in the endpoint's spec
-    /// applies.
+    /// Sets the maximum numbers of requests in flight at many endpoints in one change. For each endpoint, the range and
+    /// the effect are those of [`set_max_in_flight`](Self::set_max_in_flight). With `None`, the maximum in the
+    /// endpoint's spec applies.
     ///
-    /// If an id occurs twice, its last value is used. Ids with which the pool has no endpoint are not an error. They
-    /// are returned in [`AppliedChanges::unknown`]. Takes O(n) time for n endpoints of the pool.
+    /// If an id occurs twice, its last value is used. An id that no endpoint of the pool has is not an error. It is
+    /// returned in [`AppliedChanges::unknown`]. Takes O(n) time for n endpoints of the pool.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, Pool};
@@ -128,7 +130,8 @@ impl<T> Pool<T> {
     /// # Errors
     ///
     /// [`InvalidSpec::Limit`] (as [`UpdateError::Invalid`]) if a maximum is 0. [`UpdateError::Strategy`] if the
-    /// strategy cannot build a picker, the part of it that picks. If an error is returned, the pool has not changed.
+    /// strategy fails to build a picker (the part that picks endpoints). If an error is returned, the pool has not
+    /// changed.
     pub fn set_max_in_flight_all(
         &self,
         all: impl IntoIterator<Item = (impl Into<EndpointId>, Option<u32>)>,

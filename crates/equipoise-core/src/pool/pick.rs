@@ -29,12 +29,13 @@ impl<T: Send + Sync + 'static> Pool<T> {
     ///
     /// Usually a pick takes no lock and does not allocate. It costs an atomic load, the strategy's pick, and changes of
     /// two counters that few threads share. While requests wait in [`acquire`](Self::acquire), a pick that uses scarce
-    /// capacity takes a lock, and leaves this capacity to the waiting requests. Capacity is scarce at an endpoint with
-    /// a limit or on probation, and at all endpoints if the strategy counts [leases](crate::Needs::leases).
+    /// capacity takes a lock, and leaves this capacity to the waiting requests. Capacity is scarce at an endpoint that
+    /// has a limit or is on probation. If the strategy counts [leases](crate::Needs::leases), capacity is scarce at all
+    /// endpoints.
     ///
     /// # Errors
     ///
-    /// [`PickError`] if no endpoint can be picked. It says why, and [whether a later pick may
+    /// [`PickError`] if no endpoint can be picked. The error says why, and [whether a later pick may
     /// succeed](PickError::is_temporary).
     pub fn pick(&self, request: &PickRequest<'_>) -> Result<Lease<T>, PickError> {
         self.inner.pick_in_turn(request)

@@ -14,7 +14,7 @@ use crate::{endpoint::PoolContext, request::PickRequest};
 /// let near = ["a:80", "b:80", "c:80"].map(EndpointSpec::new);
 /// let far = ["x:80", "y:80", "z:80"].map(|id| EndpointSpec::new(id).tier(Tier::BACKUP));
 /// pool.update(near.into_iter().chain(far), |_| ())?;
-/// // With two of three endpoints left, the health of the near tier is 93 % (2/3 × 140 %): 7 % of the traffic goes far.
+/// // Two of three near endpoints are left: the health of their tier is 93 % (2/3 × 140 %). The backup tier gets 7 %.
 /// pool.set_availability("a:80", Availability::Maintenance)?;
 /// # let _ = pool.pick(&PickRequest::new())?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -22,29 +22,31 @@ use crate::{endpoint::PoolContext, request::PickRequest};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Spillover {
-    /// Uses a tier (priority group) only if no endpoint of an earlier tier can be picked. They cannot be picked if they
-    /// are down, excluded by the request, or at their limit.
+    /// Uses a tier (priority group) only if no endpoint of an earlier tier can be picked. An endpoint cannot be picked
+    /// if it is excluded by the request, at its limit, or not eligible.
     ///
-    /// Choose this variant if backups must stay idle. Its weakness: if most endpoints of a tier fail, the remaining
-    /// ones get all traffic of the tier.
+    /// Choose this variant if backups must stay idle. Weakness: if most endpoints of a tier fail, the remaining
+    /// endpoints get all traffic of the tier.
     #[default]
     WhenExhausted,
-    /// Shares the traffic by health: a tier (priority group) that has lost endpoints passes a part of its traffic to
-    /// the next tier, before its remaining endpoints are overloaded.
+    /// Shares the traffic by health: a tier (priority group) with too few healthy endpoints passes a part of its
+    /// traffic to the next tier. This prevents an overload of the remaining endpoints.
     ///
-    /// The health of a tier is the share of its endpoints that are up, multiplied by the overprovisioning factor, and
-    /// at most 100 %. In order of priority, each tier gets a share of the traffic equal to its health, until 100 % are
-    /// given out. If the health of all tiers together is below 100 %, all shares are scaled up.
+    /// The health of a tier is the share of its endpoints that are up, multiplied by the overprovisioning factor. A
+    /// health above 100 % counts as 100 %. In order of priority, each tier gets a share of the traffic equal to its
+    /// health, until all traffic is given out. If the sum of the health of all tiers is below 100 %, all shares are
+    /// scaled up to a sum of 100 %.
     ///
-    /// The tier of a request is drawn at random by these shares, or by the request's key if the strategy [uses
-    /// keys](crate::Needs::key). If no endpoint of that tier can be picked, the other tiers are tried in order.
+    /// The tier of a request is drawn at random in proportion to these shares. If the strategy [uses
+    /// keys](crate::Needs::key), a hash of the request's key takes the place of the random number. If no endpoint of
+    /// the drawn tier can be picked, the other tiers are tried in order.
     ///
     /// Endpoints are counted without their weights, as in Envoy by default. Endpoints of weight 0 are not counted at
     /// all. The shares are computed when the pool changes. While more than one tier has a share, a pick needs one more
     /// random number. Source: Envoy's priority levels.
     Proportional {
-        /// The overprovisioning factor in percent. At 140, Envoy's default, a tier keeps all of its traffic while at
-        /// least 72 % of its endpoints are up. 0 counts as 1.
+        /// The overprovisioning factor in percent. Envoy's default is 140. With 140, a tier keeps all of its traffic
+        /// while at least 72 % of its endpoints are up. A value of 0 counts as 1.
         overprovisioning: u32,
     },
 }

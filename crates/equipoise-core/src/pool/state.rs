@@ -19,7 +19,7 @@ use crate::{
 /// A set of endpoints, and the strategy that picks one of them for each request. Each endpoint has a target of type
 /// `T`: what requests are sent with, such as a client or a channel. Use `()` if the address is enough.
 ///
-/// Clones share the same pool. A pick takes no lock and does not wait. Changes of the pool are made one after the
+/// Clones share the same pool. A pick does not wait for changes of the pool. Changes of the pool are made one after the
 /// other, and a pick sees either all of a change or nothing of it.
 ///
 /// ```
@@ -73,11 +73,11 @@ impl<T> Pool<T> {
         self.inner.snapshot.load().revision()
     }
 
-    /// Returns the revision of the last change of the pool's membership: of ids, addresses, weights, tiers, zones or
-    /// limits, but not of availability.
+    /// Returns the revision of the last change of the pool's membership. Ids, addresses, weights, tiers, zones and
+    /// limits of endpoints belong to the membership. Availability does not.
     ///
-    /// Code that follows the membership can compare this revision with the last one that it has seen. If both are
-    /// equal, it need not read the endpoints again.
+    /// Code that follows the membership can store this revision and compare it with the revision at a later time. If
+    /// both are equal, the code need not read the endpoints again.
     ///
     /// ```
     /// use equipoise_core::{Availability, EndpointSpec, Pool};
@@ -97,9 +97,9 @@ impl<T> Pool<T> {
         self.inner.settings.needs.key
     }
 
-    /// Waits until the pool has changed after revision `since`, and returns the new revision. Every change counts: of
-    /// membership, weights or availability. Returns at once if the pool has changed already. Works on every async
-    /// runtime.
+    /// Waits until the pool has a later revision than `since`, and returns this revision. Every change of the pool
+    /// makes a new revision, for example a change of membership, weights or availability. Ends at once if the pool has
+    /// changed already. Works on every async runtime.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, Pool};
@@ -158,7 +158,7 @@ impl<T> Pool<T> {
     /// endpoints that join or get another address, as with [`PoolBuilder::addresses`](crate::PoolBuilder::addresses).
     ///
     /// Call this in code that is given a pool and sends requests to the addresses of its endpoints. If a check of the
-    /// same type was added before, that check is kept and the new one is ignored.
+    /// same Rust type was added before, the old check is kept and the new check is ignored.
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
-//! Changes of a pool's membership. Each change builds the next snapshot from the current one and publishes it. If it
-//! fails, nothing changes.
+//! Changes of a pool's membership. Each change builds the next snapshot from the current one and publishes it. If a
+//! change fails, the pool stays as it was.
 
 use std::{any::Any, convert::Infallible, sync::Arc};
 
@@ -21,15 +21,16 @@ impl<T: Send + Sync + 'static> Pool<T> {
     ///   [`set_weight_percent`](Self::set_weight_percent) and [`set_max_in_flight`](Self::set_max_in_flight) have set.
     /// - An endpoint that joins gets the [initial availability](crate::PoolBuilder::initial_availability).
     /// - An endpoint that is missing in `all` leaves the pool: it is not picked again. Its leases stay valid.
-    /// - If an id has another address than before, it is a new endpoint with a new target and without history, because
-    ///   latency and failures belong to the old address. Leases on the old endpoint stay valid.
+    /// - An endpoint whose address differs from before is replaced by a new endpoint with the same id. The new endpoint
+    ///   has a new target and no history, because latency and failures belong to the old address. Leases on the old
+    ///   endpoint stay valid.
     ///
     /// `all` may be empty. Picks then fail with [`PickError::Empty`](crate::PickError::Empty). Endpoints with different
     /// ids may have the same address. Takes O(n) time for n endpoints.
     ///
-    /// `make` runs before anything changes. If it panics, the pool has not changed. `make` must not change this pool,
-    /// because that would deadlock. The same applies to the `Drop` of a target that `make` has created for an update
-    /// that fails.
+    /// `make` runs before anything changes. If `make` panics, the pool has not changed. `make` must not change this
+    /// pool, because that would deadlock. If the update fails, the targets that `make` has created are dropped. Their
+    /// `Drop` must not change this pool either.
     ///
     /// If creating a target can fail, use [`try_update`](Self::try_update). To change the target of an endpoint that
     /// stays, use [`replace`](Self::replace) or [`try_update_with`](Self::try_update_with).
@@ -52,7 +53,7 @@ impl<T: Send + Sync + 'static> Pool<T> {
     /// - [`UpdateError::Invalid`] if an id or an address is invalid, an id occurs twice, a weight is above
     ///   [`MAX_WEIGHT`](crate::MAX_WEIGHT), a limit is 0, or all weights are 0.
     /// - [`UpdateError::TooMany`] if there are more than 2³² − 1 endpoints.
-    /// - [`UpdateError::Strategy`] if the strategy cannot build a picker, the part of it that picks.
+    /// - [`UpdateError::Strategy`] if the strategy fails to build a picker (the part that picks endpoints).
     pub fn update(
         &self,
         all: impl IntoIterator<Item = EndpointSpec>,
@@ -62,8 +63,8 @@ impl<T: Send + Sync + 'static> Pool<T> {
         self.change_surely(|_| Ok(all), |_| false, |spec, _| Some(make(spec)))
     }
 
-    /// Changes the endpoints of the pool to exactly `all`, as [`update`](Self::update) does. Use this method if `make`,
-    /// which creates the targets of endpoints that join, can fail. If it fails for one endpoint, nothing changes.
+    /// Changes the endpoints of the pool to exactly `all`, as [`update`](Self::update) does. `make` creates the targets
+    /// of endpoints that join, and can fail. If `make` fails for one endpoint, the pool does not change.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, Pool, TryUpdateError};
@@ -88,12 +89,12 @@ impl<T: Send + Sync + 'static> Pool<T> {
         self.change_members(|_| Ok(all), |_| false, |spec, _| make(spec).map(Some))
     }
 
-    /// Changes the endpoints of the pool to exactly `all`, as [`try_update`](Self::try_update) does, and can also
-    /// change the targets of endpoints that stay. Endpoints that stay can be picked at all times.
+    /// Changes the endpoints of the pool to exactly `all`, as [`try_update`](Self::try_update) does. It can also change
+    /// the targets of endpoints that stay. These endpoints can be picked at all times.
     ///
-    /// `make` is called for each spec. Its second argument is the present target if the endpoint stays, otherwise
-    /// `None`. It returns `Ok(Some(target))` to set a target, or `Ok(None)` to keep the present target. Leases on an
-    /// endpoint keep the target with which they were picked.
+    /// `make` is called for each spec. The second argument of `make` is the present target if the endpoint stays,
+    /// otherwise `None`. `make` returns `Ok(Some(target))` to set a target, or `Ok(None)` to keep the present target.
+    /// Leases on an endpoint keep the target with which they were picked.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, Pool};
@@ -125,11 +126,11 @@ impl<T: Send + Sync + 'static> Pool<T> {
 
     /// Gives an endpoint another target and the settings of `spec`. The endpoint can be picked at all times.
     ///
-    /// If the address is the same, the endpoint keeps its slot, leases, permits, strategy state, availability, and a
-    /// probation that has started. It also keeps what [`set_weight_percent`](Self::set_weight_percent) and
+    /// If the address is the same, the endpoint keeps its slot, leases, strategy state and availability. A probation
+    /// that has started goes on. The endpoint also keeps what [`set_weight_percent`](Self::set_weight_percent) and
     /// [`set_max_in_flight`](Self::set_max_in_flight) have set. Later picks get the new target. Existing leases keep
-    /// the old target and still count as in flight. The old target is dropped when the last of them ends. If the
-    /// address differs, the endpoint is a new one, as in [`update`](Self::update).
+    /// the old target and still count as in flight. The old target is dropped when the last of these leases ends. If
+    /// the address differs, the endpoint is replaced by a new one, as in [`update`](Self::update).
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, PickRequest, Pool};
@@ -196,8 +197,8 @@ impl<T: Send + Sync + 'static> Pool<T> {
         self.change_surely(without, |_| false, |_, _| None)
     }
 
-    /// Sets the weight in the spec of one endpoint, as an [`update`](Self::update) with another weight does. Takes O(n)
-    /// time for n endpoints.
+    /// Sets the weight of one endpoint. The effect is that of an [`update`](Self::update) with another weight in the
+    /// endpoint's spec. Takes O(n) time for n endpoints.
     ///
     /// Range: 0 to [`MAX_WEIGHT`](crate::MAX_WEIGHT). An endpoint of weight 0 gets only requests that are
     /// [bound](crate::PickRequest::bound) to it or [prefer](crate::PickRequest::prefer) it.

@@ -3,12 +3,12 @@
 //!
 //! # How capacity is given to requests
 //!
-//! Three kinds of events may bring capacity to the queue: the end of a lease, a change of the pool, and a new entry.
+//! After three kinds of events, an entry may find capacity: the end of a lease, a change of the pool, and a new entry.
 //! Such an event adds a [`Recheck`]: a note which says where entries may find capacity. The same thread then takes the
 //! [turn](Queue::take_turn), which is the right to serve the queue, and processes the rechecks (`PoolInner::serve`).
-//! For each endpoint with capacity it makes an ordinary pick for the first entry that can use it, and stores the lease
-//! in that entry. So capacity goes to exactly one entry, and no task is woken without a result. A pick that fails adds
-//! no recheck.
+//! For each endpoint with capacity, the thread makes an ordinary pick for the first entry that can use this endpoint,
+//! and stores the lease in that entry. So capacity goes to exactly one entry, and no task is woken without a result. A
+//! pick that fails adds no recheck.
 //!
 //! # Invariant
 //!
@@ -16,9 +16,9 @@
 //!
 //! - A thread that adds a recheck serves the queue afterwards, unless it has the turn already. It can have the turn
 //!   because user code inside a pick or a drop may call the pool.
-//! - An entry is counted (`PoolContext::waiting`) before its first pick. Capacity is given back before this count is
-//!   read. Between the two steps, both sides have a `SeqCst` fence. So either the pick finds the capacity, or the
-//!   release sees the entry.
+//! - A waiting request first counts its entry (`PoolContext::waiting`) and then picks. A release first gives back the
+//!   capacity and then reads the count. Both have a `SeqCst` fence between the two steps. So either the pick finds the
+//!   capacity, or the release sees the entry.
 //! - Entries with equal [`Wants`] form a group. If the pick fails for the first entry of a group, it fails for all.
 //!
 //! # Cost
@@ -26,8 +26,8 @@
 //! Without entries, a pick that takes scarce capacity costs one more load, and the end of its lease costs a fence and a
 //! load. With n entries, a release costs O(log n) time and one pick. In two cases, a release is linear in a number of
 //! *groups*: if the strategy refuses to use free capacity, and if many different lists of excluded endpoints contain
-//! the endpoint. Under a [shared bound](crate::Needs::shared_room), a release costs a pick for each group, because it
-//! may have made room at any endpoint. Keys add no groups there, unless the strategy refuses by key.
+//! the endpoint. Under a [shared bound](crate::Needs::shared_room), a release costs a pick for each group, because the
+//! release may have made room at any endpoint. Keys add no groups there, unless the strategy refuses by key.
 //!
 //! # Locks
 //!
