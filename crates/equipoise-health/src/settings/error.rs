@@ -36,8 +36,8 @@ fn prefix(check: Option<&str>) -> String {
     check.map(|name| format!("check {name:?}: ")).unwrap_or_default()
 }
 
-/// The error for text that is not the name of a preset. Parsing a [`Schedule`](crate::Schedule) or
-/// [`Outliers`](crate::Outliers) returns it. Its text lists the known names.
+/// The error of parsing a [`Schedule`](crate::Schedule) or [`Outliers`](crate::Outliers) from a text that is not the
+/// name of a preset. The error's message lists the known names.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there is no preset {name:?} for {what}: {known}")]
 pub struct UnknownPreset {

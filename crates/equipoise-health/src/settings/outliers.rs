@@ -70,9 +70,13 @@ pub struct Outliers {
 }
 
 impl Outliers {
-    /// Creates settings in which all rules are off. The other settings have their defaults: an interval of 10 s,
-    /// ejections of 30 s that grow linearly up to 300 s plus a random jitter of up to 10 %, at most 10 % of the
-    /// endpoints ejected, and `Retry-After` obeyed for up to 30 s.
+    /// Creates settings in which all rules are off. The other settings have their defaults:
+    ///
+    /// - The interval is 10 s.
+    /// - The first ejection of an endpoint lasts 30 s. The time grows linearly up to 300 s. Each ejection is prolonged
+    ///   at random by up to 10 % of its time.
+    /// - At most 10 % of the endpoints are ejected at the same time.
+    /// - `Retry-After` is obeyed for up to 30 s.
     pub const fn new() -> Self {
         Self {
             consecutive_failures: None,
@@ -124,8 +128,9 @@ impl Outliers {
     }
 
     /// Creates settings with the defaults of linkerd's circuit breaker: 7 consecutive failures eject an endpoint. The
-    /// first ejection lasts 1 s. Each further ejection lasts twice as long as the one before, up to 60 s. A random
-    /// jitter of up to 50 % is added. All endpoints may be ejected at the same time. `Retry-After` is ignored.
+    /// first ejection lasts 1 s. Each further ejection lasts twice as long as the one before, up to 60 s. Each ejection
+    /// is prolonged at random by up to 50 % of its time. All endpoints may be ejected at the same time. `Retry-After`
+    /// is ignored.
     pub const fn linkerd() -> Self {
         Self {
             consecutive_failures: Some(7),
@@ -142,8 +147,9 @@ impl Outliers {
     /// Creates settings with nginx's rule: an endpoint that has `max_fails` failed requests within `fail_timeout` is
     /// ejected for `fail_timeout`. All endpoints may be ejected at the same time. `Retry-After` is ignored.
     ///
-    /// nginx's defaults are `max_fails` 1 and `fail_timeout` 10 s. The preset with the name `nginx` uses these
-    /// values.
+    /// nginx's defaults are `max_fails` 1 and `fail_timeout` 10 s. The preset with the name `nginx` uses these values.
+    /// Range: `max_fails` of 1 or more, and `fail_timeout` above 0, up to 365 days. [`validate`](Self::validate)
+    /// rejects other values.
     pub const fn nginx(max_fails: u32, fail_timeout: Duration) -> Self {
         Self {
             failures_within: Some((max_fails, fail_timeout)),
@@ -156,19 +162,19 @@ impl Outliers {
         }
     }
 
-    /// Sets the number of consecutive failed requests after which an endpoint is ejected. Failures of all kinds
-    /// count. [`on_failure_limit`](Self::on_failure_limit) can set another action than an ejection. Minimum: 1.
-    /// Default: off.
+    /// Sets the number of consecutive failed requests after which an endpoint is ejected. Failures of all kinds count.
+    /// [`on_failure_limit`](Self::on_failure_limit) can set another action than an ejection. Minimum: 1;
+    /// [`validate`](Self::validate) rejects 0. Default: the rule is off.
     pub const fn consecutive_failures(mut self, failures: u32) -> Self {
         self.consecutive_failures = Some(failures);
         self
     }
 
-    /// Sets the number of consecutive gateway failures after which an endpoint is ejected. These failures are
-    /// responses with status 502, 503 or 504, gRPC `UNAVAILABLE`, and connection failures (see
+    /// Sets the number of consecutive gateway failures after which an endpoint is ejected. These failures are responses
+    /// with status 502, 503 or 504, gRPC `UNAVAILABLE`, and connection failures (see
     /// [`consecutive_connection_failures`](Self::consecutive_connection_failures)).
-    /// [`on_failure_limit`](Self::on_failure_limit) can set another action than an ejection. Minimum: 1. Default:
-    /// off.
+    /// [`on_failure_limit`](Self::on_failure_limit) can set another action than an ejection. Minimum: 1;
+    /// [`validate`](Self::validate) rejects 0. Default: the rule is off.
     ///
     /// A 503 does not count if its `Retry-After` is obeyed (see [`max_retry_after`](Self::max_retry_after)).
     pub const fn consecutive_gateway_failures(mut self, failures: u32) -> Self {
@@ -178,40 +184,41 @@ impl Outliers {
 
     /// Sets the number of consecutive connection failures after which an endpoint is ejected. These failures are
     /// requests for which no connection could be made, whose connection broke, or that timed out.
-    /// [`on_failure_limit`](Self::on_failure_limit) can set another action than an ejection. Minimum: 1. Default:
-    /// off.
+    /// [`on_failure_limit`](Self::on_failure_limit) can set another action than an ejection. Minimum: 1;
+    /// [`validate`](Self::validate) rejects 0. Default: the rule is off.
     pub const fn consecutive_connection_failures(mut self, failures: u32) -> Self {
         self.consecutive_connection_failures = Some(failures);
         self
     }
 
-    /// Sets the number of failed requests within `time` after which an endpoint is ejected. Failures of all kinds
+    /// Turns on the rule that ejects an endpoint after `failures` failed requests within `time`. Failures of all kinds
     /// count, and successes between them do not matter. [`on_failure_limit`](Self::on_failure_limit) can set another
-    /// action than an ejection. Range: 1 or more failures, and a time above 0, up to 365 days. Default: off.
+    /// action than an ejection. Range: `failures` of 1 or more, and a `time` above 0, up to 365 days;
+    /// [`validate`](Self::validate) rejects other values. Default: the rule is off.
     ///
-    /// The time starts with the first failure. If it ends before the endpoint has had this many failures, the count
-    /// starts again with the next failure.
+    /// The time starts with the first failed request. If `time` is over before the endpoint has had `failures` failed
+    /// requests, the next failed request starts a new count and a new `time`.
     pub const fn failures_within(mut self, failures: u32, time: Duration) -> Self {
         self.failures_within = Some((failures, time));
         self
     }
 
     /// Turns on the rule [`SuccessRate`], which ejects endpoints whose success rate is far below the mean of all
-    /// endpoints. Default: off.
+    /// endpoints. Default: the rule is off.
     pub const fn success_rate(mut self, rule: SuccessRate) -> Self {
         self.success_rate = Some(rule);
         self
     }
 
     /// Turns on the rule [`FailurePercentage`], which ejects endpoints at which a large percentage of the requests
-    /// fail. Default: off.
+    /// fail. Default: the rule is off.
     pub const fn failure_percentage(mut self, rule: FailurePercentage) -> Self {
         self.failure_percentage = Some(rule);
         self
     }
 
-    /// Turns on the rule [`LatencyOutlier`], which ejects endpoints that are much slower than the others. Default:
-    /// off.
+    /// Turns on the rule [`LatencyOutlier`], which ejects endpoints that are much slower than the others. Default: the
+    /// rule is off.
     pub const fn latency(mut self, rule: LatencyOutlier) -> Self {
         self.latency = Some(rule);
         self
@@ -229,11 +236,11 @@ impl Outliers {
 
     /// Sets the length of the interval over which outlier detection measures success rates, failure percentages and
     /// latencies. At the end of each interval, the rules for these values eject endpoints. Range: above 0, up to 365
-    /// days. Default: 10 s.
+    /// days; [`validate`](Self::validate) rejects other values. Default: 10 s.
     ///
-    /// After that, the number of past ejections decreases by one for each endpoint that is up (not ejected, paused by
-    /// `Retry-After`, or on probation). The next ejection of such an endpoint is therefore shorter (as in gRPC's
-    /// proposal A50).
+    /// The number of past ejections determines how long the next ejection lasts (see [`growth`](Self::growth)). At the
+    /// end of each interval, this number decreases by one for each endpoint that is up, as in gRPC's proposal A50. Up
+    /// means neither ejected, nor paused by `Retry-After`, nor on probation.
     pub const fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval;
         self
@@ -241,14 +248,15 @@ impl Outliers {
 
     /// Sets how long the first ejection of an endpoint lasts, before [`jitter`](Self::jitter) is added.
     /// [`growth`](Self::growth) says how long further ejections last. Range: above 0, up to
-    /// [`max_ejection`](Self::max_ejection). Default: 30 s.
+    /// [`max_ejection`](Self::max_ejection); [`validate`](Self::validate) rejects other values. Default: 30 s.
     pub const fn base_ejection(mut self, time: Duration) -> Self {
         self.base_ejection = time;
         self
     }
 
     /// Sets the maximum time of an ejection, before [`jitter`](Self::jitter) is added. Range:
-    /// [`base_ejection`](Self::base_ejection) to 365 days. Default: 300 s.
+    /// [`base_ejection`](Self::base_ejection) to 365 days; [`validate`](Self::validate) rejects other values. Default:
+    /// 300 s.
     pub const fn max_ejection(mut self, time: Duration) -> Self {
         self.max_ejection = time;
         self
@@ -260,61 +268,63 @@ impl Outliers {
         self
     }
 
-    /// Sets the maximum fraction by which each ejection is prolonged at random. It prevents endpoints that were
-    /// ejected together from getting requests again at the same moment. Range: 0 (no jitter) to 1. Default: 0.1.
+    /// Sets the maximum fraction by which each ejection is prolonged at random. With 0.1, an ejection of 30 s lasts
+    /// from 30 s to 33 s. Without jitter, endpoints that were ejected together would get requests again at the same
+    /// moment. Range: 0 (no jitter) to 1; [`validate`](Self::validate) rejects other values. Default: 0.1.
     pub const fn jitter(mut self, jitter: f64) -> Self {
         self.jitter = jitter;
         self
     }
 
     /// Sets the maximum percentage of the pool's endpoints that may be ejected at the same time. The resulting number
-    /// of endpoints is rounded down, but one endpoint may always be ejected. While the maximum is reached, no further
-    /// endpoint is ejected. Range: 0 to 100. Default: 10.
+    /// of endpoints is rounded down, but is at least one. While this number of endpoints is ejected, no further
+    /// endpoint is ejected. Range: 0 to 100; [`validate`](Self::validate) rejects other values. Default: 10.
     ///
-    /// Endpoints that are paused by [`Retry-After`](Self::max_retry_after) or on probation count as ejected. An
-    /// endpoint that gets no requests for another reason as well, such as failed checks, does not count.
+    /// Endpoints that are paused by [`Retry-After`](Self::max_retry_after) or on probation count as ejected. An ejected
+    /// endpoint does not count if it also gets no requests for another reason, such as failed checks.
     pub const fn max_ejection_percent(mut self, percent: u32) -> Self {
         self.max_ejection_percent = percent;
         self
     }
 
-    /// Sets the maximum `Retry-After` time that is obeyed. `None` means that `Retry-After` is ignored. Default: 30 s.
-    /// The presets ignore `Retry-After`, like the software that they are named after.
+    /// Sets the maximum time for which an endpoint gets no requests because of the header `Retry-After`. With `None`,
+    /// the header is ignored. Default: 30 s. The presets ignore the header, like the software that they are named
+    /// after.
     ///
-    /// An endpoint that answers 429 or 503 with a `Retry-After` in seconds gets no requests for that time, or for the
-    /// maximum time if that is shorter. The endpoint still gets requests if
-    /// [`max_ejection_percent`](Self::max_ejection_percent) is reached. A response does not say whether the limit of
-    /// the endpoint or the limit of one client was exceeded. If your servers limit individual clients, use `None`.
+    /// An endpoint that answers 429 or 503 with a `Retry-After` in seconds gets no requests for that time, or for
+    /// `time` if `time` is shorter. If [`max_ejection_percent`](Self::max_ejection_percent) is reached, the endpoint
+    /// gets requests all the same. A server may send 429 because one client has exceeded its rate limit, although the
+    /// server could answer other clients. If your servers have such limits, use `None`.
     ///
     /// If `Retry-After` is ignored, is 0 or is a date, a 503 counts as a gateway failure
-    /// ([`Verdict::Unavailable`](equipoise_core::Verdict::Unavailable)), and a 429 does not count
-    /// ([`Verdict::Overloaded`](equipoise_core::Verdict::Overloaded)). For an endpoint on probation, a 503 always
-    /// counts as a failure.
+    /// ([`Verdict::Unavailable`](equipoise_core::Verdict::Unavailable)), and a 429 counts neither as a failure nor as a
+    /// success ([`Verdict::Overloaded`](equipoise_core::Verdict::Overloaded)). For an endpoint on probation, a 503
+    /// always counts as a failure.
     pub const fn max_retry_after(mut self, time: Option<Duration>) -> Self {
         self.max_retry_after = time;
         self
     }
 
-    /// Sets the factor for abandoned requests. A caller abandons a request by dropping it before the first byte of
-    /// the response. If the caller has waited for at least `factor` times the usual time to the first byte, the
-    /// request counts as a [timeout](equipoise_core::Failure::Timeout). Range: 1 or more. Default: `None`, which
-    /// means that abandoned requests do not count.
+    /// Sets the factor for abandoned requests. A caller abandons a request by dropping it before the first byte of the
+    /// response. If the caller has waited for at least `factor` times the usual time to the first byte, the request
+    /// counts as a [timeout](equipoise_core::Failure::Timeout). Range: 1 or more; [`validate`](Self::validate) rejects
+    /// other values. Default: `None`, which means that abandoned requests do not count.
     ///
     /// The usual time is a moving average over the responses of the same endpoint. Each new response has a weight of
     /// 1/16. If the endpoint has not answered yet, the largest average of all endpoints in the pool is used. If no
     /// endpoint has answered yet, the request does not count. Use a factor that slow but successful responses rarely
     /// reach, such as 10.
     ///
-    /// The setting is off by default because callers could abuse it: a client could send slow requests and give them
-    /// up, until healthy endpoints are ejected. Turn it on if callers are trusted, for instance in the application's
-    /// own balancer. An attempt timeout below the balancer gives the same information without this risk. Envoy,
-    /// HAProxy and nginx support only such a timeout.
+    /// The setting is off by default because callers could abuse it: a client could send slow requests and abandon
+    /// them, until healthy endpoints are ejected. Turn it on if callers are trusted, for instance in the application's
+    /// own balancer. An attempt timeout below the balancer gives the same information without this risk. Envoy, HAProxy
+    /// and nginx support only such a timeout.
     pub const fn abandon_factor(mut self, factor: Option<f64>) -> Self {
         self.abandon_factor = factor;
         self
     }
 
-    /// Validates the settings of outlier detection.
+    /// Validates the settings of outlier detection. [`Machine::new`](crate::machine::Machine::new) calls this method.
     ///
     /// # Errors
     ///

@@ -2,7 +2,7 @@ use super::{InvalidHealth, Outliers, Schedule};
 use crate::probe::OnTimeout;
 
 /// All settings of the health checks of one pool: the checks, outlier detection, and the maximum number of concurrent
-/// probes. A [`Machine`](crate::machine::Machine) is created with it.
+/// probes. [`Machine::new`](crate::machine::Machine::new) takes this policy.
 ///
 /// With the feature `serde`, a policy is a table with the optional fields `checks`, `outliers` and
 /// `max_concurrent_probes`. Invalid settings and unknown fields are errors.
@@ -28,19 +28,20 @@ use crate::probe::OnTimeout;
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct HealthPolicy {
-    /// The active checks, including those that ask agents. An endpoint must pass all of them to be up. Default: none.
+    /// The active checks, including those that ask agents. An endpoint must pass all of them to be up. Default: no
+    /// checks.
     pub checks: Vec<CheckPolicy>,
     /// The settings of outlier detection, which ejects endpoints because of the results of real requests. `None`
     /// turns outlier detection off. Default: `None`.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub outliers: Option<Outliers>,
-    /// The maximum number of probes that run at the same time, over all endpoints and checks. Further probes wait
-    /// until a running probe ends. Minimum: 1. Default: 256.
+    /// The maximum number of probes that run at the same time, over all endpoints and checks. Further probes wait until
+    /// a running probe ends. Minimum: 1; [`validate`](Self::validate) rejects 0. Default: 256.
     ///
-    /// A probe of an endpoint that hangs runs until its [timeout](Schedule::timeout) is over. At most half of the
-    /// running probes, rounded up, belong to endpoints whose last probe exceeded its timeout, so that the probes of
-    /// other endpoints are not delayed. If many endpoints may hang at the same time, use a larger number. Otherwise
-    /// failures are detected later.
+    /// If an endpoint hangs, its probe runs until the [timeout](Schedule::timeout) is over. Such probes must not delay
+    /// the probes of other endpoints. Therefore at most half of the running probes, rounded up, belong to endpoints
+    /// whose last probe exceeded its timeout. If many endpoints may hang at the same time, use a larger number.
+    /// Otherwise failures are detected later.
     pub max_concurrent_probes: usize,
 }
 
@@ -53,10 +54,10 @@ pub struct HealthPolicy {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct CheckPolicy {
-    /// The name of the check. [`CheckStatus`](crate::CheckStatus) and the reasons for an endpoint's availability
-    /// mention it.
+    /// The name of the check. The name appears in [`CheckStatus`](crate::CheckStatus) and in the reasons for an
+    /// endpoint's availability.
     pub name: String,
-    /// How often the check probes an endpoint, and how many results change the state of the endpoint.
+    /// How often the check probes an endpoint, and how many consecutive results change the state of the endpoint.
     pub schedule: Schedule,
     /// Whether a probe that exceeds its [timeout](Schedule::timeout) counts as failed or is ignored. Default:
     /// [`OnTimeout::Fail`].
@@ -78,7 +79,8 @@ impl CheckPolicy {
         self
     }
 
-    /// Validates the settings of the check.
+    /// Validates the settings of the check. [`Machine::new`](crate::machine::Machine::new) calls this method for each
+    /// check.
     ///
     /// # Errors
     ///
@@ -109,16 +111,16 @@ impl HealthPolicy {
         self
     }
 
-    /// Sets the maximum number of probes that run at the same time, over all endpoints and checks. Further probes
-    /// wait until a running probe ends. Minimum: 1. Default: 256.
+    /// Sets the maximum number of probes that run at the same time, over all endpoints and checks. Further probes wait
+    /// until a running probe ends. Minimum: 1; [`validate`](Self::validate) rejects 0. Default: 256.
     #[must_use]
     pub const fn max_concurrent_probes(mut self, probes: usize) -> Self {
         self.max_concurrent_probes = probes;
         self
     }
 
-    /// Validates all settings of the policy: those of the checks, of outlier detection, and the maximum number of
-    /// probes.
+    /// Validates all settings of the policy: the settings of the checks, the settings of outlier detection, and the
+    /// maximum number of probes. [`Machine::new`](crate::machine::Machine::new) calls this method.
     ///
     /// # Errors
     ///

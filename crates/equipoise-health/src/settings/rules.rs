@@ -1,6 +1,6 @@
-/// What happens when an endpoint reaches a [failure limit](crate::machine::FailureLimit), that is, a configured
-/// number of consecutive failed requests, or of failed requests within a time. It corresponds to HAProxy's
-/// `on-error`.
+/// What happens when an endpoint reaches a [failure limit](crate::machine::FailureLimit). A failure limit is a
+/// configured number of consecutive failed requests, or a configured number of failed requests within a time. The
+/// setting corresponds to HAProxy's `on-error`.
 ///
 /// With [`Eject`](Self::Eject), outlier detection ejects the endpoint. With any other variant, the endpoint's
 /// [checks](crate::Source::Checks) decide when it is unhealthy and when it is up again. Checks that [ignore
@@ -16,16 +16,17 @@ pub enum OnFailureLimit {
     /// [`base_ejection`](crate::Outliers::base_ejection)).
     #[default]
     Eject,
-    /// Starts the next probe of each check after at most one [fast interval](crate::Schedule::fast_interval). The
-    /// availability of the endpoint does not change before. HAProxy calls this `fastinter`.
+    /// Starts the next probe of each check after at most one [fast interval](crate::Schedule::fast_interval). Reaching
+    /// the failure limit does not itself change the availability of the endpoint. HAProxy calls this `fastinter`.
     CheckSoon,
-    /// Counts as one failed probe of each check. The endpoint becomes unhealthy if this is the
-    /// [`fall`](crate::Schedule::fall)-th consecutive failure of a check. The next probe of each check starts after
+    /// Counts the reached failure limit as one failed probe of each check. The endpoint becomes unhealthy if this is
+    /// the [`fall`](crate::Schedule::fall)-th consecutive failure of a check. The next probe of each check starts after
     /// at most one [fast interval](crate::Schedule::fast_interval).
     FailCheck,
-    /// Counts as several failed probes of each check, so that at most one further failed probe makes the endpoint
-    /// unhealthy. If [`fall`](crate::Schedule::fall) is 1, the endpoint becomes unhealthy at once. The next probe of
-    /// each check starts after at most one [fast interval](crate::Schedule::fast_interval).
+    /// Counts the reached failure limit as one or more failed probes of each check, so that each check has at least
+    /// [`fall`](crate::Schedule::fall) − 1 consecutive failures. At most one further failed probe then makes the
+    /// endpoint unhealthy. If `fall` is 1, the endpoint becomes unhealthy at once. The next probe of each check starts
+    /// after at most one [fast interval](crate::Schedule::fast_interval).
     SuddenDeath,
     /// Makes the endpoint unhealthy at once, as if [`fall`](crate::Schedule::fall) probes of each check had failed.
     /// The endpoint is up again when [`rise`](crate::Schedule::rise) consecutive probes of each check have passed.
@@ -33,9 +34,9 @@ pub enum OnFailureLimit {
     MarkDown,
 }
 
-/// How the ejection time grows if an endpoint is ejected several times. The number of past ejections of an endpoint
-/// decreases by one at the end of each [interval](crate::Outliers::interval), unless the endpoint is ejected, paused
-/// by `Retry-After`, or on probation at that time.
+/// How the ejection time grows if an endpoint is ejected several times. At the end of each
+/// [interval](crate::Outliers::interval), the number of past ejections decreases by one for each endpoint that is up.
+/// Up means neither ejected, nor paused by `Retry-After`, nor on probation.
 ///
 /// With the feature `serde`, the value is written as its [label](Self::as_str).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,17 +61,17 @@ pub enum EjectionGrowth {
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(deny_unknown_fields))]
 #[non_exhaustive]
 pub struct SuccessRate {
-    /// The number of standard deviations. An endpoint is ejected if its success rate is more than this many standard
-    /// deviations below the mean of all endpoints. Must be above 0. Envoy and gRPC use 1.9.
+    /// The number of standard deviations. An endpoint is ejected if its success rate is below the mean success rate of
+    /// all endpoints minus `deviations` standard deviations. Range: above 0;
+    /// [`Outliers::validate`](crate::Outliers::validate) rejects other values. Envoy and gRPC use 1.9.
     pub deviations: f64,
-    /// How many endpoints must have had at least [`min_requests`](field@Self::min_requests) requests in an
-    /// [interval](crate::Outliers::interval) for the rule `SuccessRate` to be applied. With fewer such endpoints, the
-    /// rule ejects none. Default: 5. 0 has the same effect as 1.
+    /// The minimum number of endpoints that the rule `SuccessRate` compares. Only endpoints that had at least
+    /// [`min_requests`](field@Self::min_requests) requests in the [interval](crate::Outliers::interval) count. With
+    /// fewer such endpoints, the rule ejects no endpoint. Default: 5. 0 has the same effect as 1.
     #[cfg_attr(feature = "serde", serde(default = "default_min_hosts"))]
     pub min_hosts: usize,
-    /// How many requests an endpoint must have had in an [interval](crate::Outliers::interval) for the rule
-    /// `SuccessRate` to judge it. The rule ignores an endpoint with fewer requests. Default: 100. 0 has the same
-    /// effect as 1.
+    /// The minimum number of requests of an endpoint in an [interval](crate::Outliers::interval). The rule
+    /// `SuccessRate` ignores an endpoint with fewer requests. Default: 100. 0 has the same effect as 1.
     #[cfg_attr(feature = "serde", serde(default = "default_min_requests"))]
     pub min_requests: u64,
 }
@@ -85,44 +86,43 @@ pub struct SuccessRate {
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(deny_unknown_fields))]
 #[non_exhaustive]
 pub struct FailurePercentage {
-    /// The limit for the percentage of failed requests. An endpoint is ejected if at least this percentage of its
-    /// requests in an [interval](crate::Outliers::interval) failed. Range: 1 to 100.
+    /// The limit for the percentage of failed requests. An endpoint is ejected if at least `percent` percent of its
+    /// requests in an [interval](crate::Outliers::interval) failed. Range: 1 to 100;
+    /// [`Outliers::validate`](crate::Outliers::validate) rejects other values.
     pub percent: u32,
-    /// How many endpoints must have had at least [`min_requests`](field@Self::min_requests) requests in an
-    /// [interval](crate::Outliers::interval) for the rule `FailurePercentage` to be applied. With fewer such
-    /// endpoints, the rule ejects none. Default: 5. 0 has the same effect as 1.
+    /// The minimum number of endpoints that the rule `FailurePercentage` needs. Only endpoints that had at least
+    /// [`min_requests`](field@Self::min_requests) requests in the [interval](crate::Outliers::interval) count. With
+    /// fewer such endpoints, the rule ejects no endpoint. Default: 5. 0 has the same effect as 1.
     #[cfg_attr(feature = "serde", serde(default = "default_min_hosts"))]
     pub min_hosts: usize,
-    /// How many requests an endpoint must have had in an [interval](crate::Outliers::interval) for the rule
-    /// `FailurePercentage` to judge it. The rule ignores an endpoint with fewer requests. Default: 50. 0 has the same
-    /// effect as 1.
+    /// The minimum number of requests of an endpoint in an [interval](crate::Outliers::interval). The rule
+    /// `FailurePercentage` ignores an endpoint with fewer requests. Default: 50. 0 has the same effect as 1.
     #[cfg_attr(feature = "serde", serde(default = "default_min_requests_for_percentage"))]
     pub min_requests: u64,
 }
 
 /// A rule of outlier detection: ejects endpoints that are much slower than the others.
 ///
-/// The rule is applied at the end of each [interval](crate::Outliers::interval). It computes the mean time to the
-/// first byte of each endpoint. It ejects an endpoint if this mean is at least [`factor`](Self::factor) times the
-/// median of the means of all endpoints.
+/// The rule is applied at the end of each [interval](crate::Outliers::interval). It computes the mean time to the first
+/// byte for each endpoint, and the median of these means. It ejects an endpoint whose mean is at least
+/// [`factor`](Self::factor) times the median.
 ///
 /// With the feature `serde`, the rule is a table. The field `factor` is required; the other fields have defaults.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(deny_unknown_fields))]
 #[non_exhaustive]
 pub struct LatencyOutlier {
-    /// The factor by which an endpoint may be slower than the median. An endpoint is ejected if its mean time to the
-    /// first byte in an [interval](crate::Outliers::interval) is at least `factor` times the median of these means
-    /// over all endpoints. Must be above 1.
+    /// The limit for the slowness of an endpoint, as a multiple of the median. An endpoint is ejected if its mean time
+    /// to the first byte in an [interval](crate::Outliers::interval) is at least `factor` times the median of the means
+    /// of all endpoints. Range: above 1; [`Outliers::validate`](crate::Outliers::validate) rejects other values.
     pub factor: f64,
-    /// How many endpoints must have had at least [`min_requests`](field@Self::min_requests) requests in an
-    /// [interval](crate::Outliers::interval) for the rule `LatencyOutlier` to be applied. With fewer such endpoints,
-    /// the rule ejects none. Default: 5. 0 has the same effect as 1.
+    /// The minimum number of endpoints that the rule `LatencyOutlier` compares. Only endpoints that had at least
+    /// [`min_requests`](field@Self::min_requests) responses in the [interval](crate::Outliers::interval) count. With
+    /// fewer such endpoints, the rule ejects no endpoint. Default: 5. 0 has the same effect as 1.
     #[cfg_attr(feature = "serde", serde(default = "default_min_hosts"))]
     pub min_hosts: usize,
-    /// How many responses an endpoint must have had in an [interval](crate::Outliers::interval) for the rule
-    /// `LatencyOutlier` to judge it. The rule ignores an endpoint with fewer responses. Default: 100. 0 has the same
-    /// effect as 1.
+    /// The minimum number of responses of an endpoint in an [interval](crate::Outliers::interval). The rule
+    /// `LatencyOutlier` ignores an endpoint with fewer responses. Default: 100. 0 has the same effect as 1.
     #[cfg_attr(feature = "serde", serde(default = "default_min_requests"))]
     pub min_requests: u64,
 }
@@ -165,9 +165,10 @@ impl EjectionGrowth {
 }
 
 impl SuccessRate {
-    /// Creates a rule that ejects an endpoint if its success rate is more than `deviations` standard deviations below
-    /// the mean of all endpoints. `deviations` must be above 0. As in Envoy, [`min_hosts`](field@Self::min_hosts) is
-    /// 5 and [`min_requests`](field@Self::min_requests) is 100.
+    /// Creates a rule that ejects an endpoint if its success rate is below the mean success rate of all endpoints minus
+    /// `deviations` standard deviations. `deviations` must be above 0;
+    /// [`Outliers::validate`](crate::Outliers::validate) rejects other values. As in Envoy,
+    /// [`min_hosts`](field@Self::min_hosts) is 5 and [`min_requests`](field@Self::min_requests) is 100.
     #[must_use]
     pub const fn new(deviations: f64) -> Self {
         Self { deviations, min_hosts: default_min_hosts(), min_requests: default_min_requests() }
@@ -176,8 +177,8 @@ impl SuccessRate {
 
 impl FailurePercentage {
     /// Creates a rule that ejects an endpoint if at least `percent` percent of its requests fail. `percent` must be
-    /// from 1 to 100. As in gRPC, [`min_hosts`](field@Self::min_hosts) is 5 and
-    /// [`min_requests`](field@Self::min_requests) is 50.
+    /// from 1 to 100; [`Outliers::validate`](crate::Outliers::validate) rejects other values. As in gRPC,
+    /// [`min_hosts`](field@Self::min_hosts) is 5 and [`min_requests`](field@Self::min_requests) is 50.
     #[must_use]
     pub const fn new(percent: u32) -> Self {
         Self { percent, min_hosts: default_min_hosts(), min_requests: default_min_requests_for_percentage() }
@@ -185,9 +186,10 @@ impl FailurePercentage {
 }
 
 impl LatencyOutlier {
-    /// Creates a rule that ejects an endpoint if its mean time to the first byte is at least `factor` times the
-    /// median of these means over all endpoints. `factor` must be above 1. [`min_hosts`](field@Self::min_hosts) is 5
-    /// and [`min_requests`](field@Self::min_requests) is 100.
+    /// Creates a rule that ejects an endpoint if its mean time to the first byte is at least `factor` times the median
+    /// of the means of all endpoints. `factor` must be above 1; [`Outliers::validate`](crate::Outliers::validate)
+    /// rejects other values. [`min_hosts`](field@Self::min_hosts) is 5 and [`min_requests`](field@Self::min_requests)
+    /// is 100.
     #[must_use]
     pub const fn new(factor: f64) -> Self {
         Self { factor, min_hosts: default_min_hosts(), min_requests: default_min_requests() }
@@ -198,17 +200,18 @@ impl LatencyOutlier {
 macro_rules! traffic_setters {
     ($($rule:ident: $requests:literal;)*) => {
         $(impl $rule {
-            /// Sets how many endpoints must have had at least [`min_requests`](field@Self::min_requests) requests in an
-            /// [interval](crate::Outliers::interval) for this rule to be applied. With fewer such endpoints, the rule
-            /// ejects none. Default: 5. 0 has the same effect as 1.
+            /// Sets the minimum number of endpoints that this rule needs. Only endpoints that had at least
+            /// [`min_requests`](field@Self::min_requests) requests in the [interval](crate::Outliers::interval) count.
+            /// With fewer such endpoints, the rule ejects no endpoint. Default: 5. 0 has the same effect as 1.
             #[must_use]
             pub const fn min_hosts(mut self, hosts: usize) -> Self {
                 self.min_hosts = hosts;
                 self
             }
 
-            /// Sets how many requests an endpoint must have had in an [interval](crate::Outliers::interval) for this
-            /// rule to judge it ([`LatencyOutlier`]: how many responses). The rule ignores an endpoint with fewer.
+            /// Sets the minimum number of requests of an endpoint in an [interval](crate::Outliers::interval). For the
+            /// rule [`LatencyOutlier`], this is the minimum number of responses. The rule ignores an endpoint with a
+            /// smaller number.
             #[doc = concat!("Default: ", $requests, ". 0 has the same effect as 1.")]
             #[must_use]
             pub const fn min_requests(mut self, requests: u64) -> Self {

@@ -2,7 +2,7 @@ use std::{str::FromStr, time::Duration};
 
 use super::{InvalidHealth, UnknownPreset};
 
-/// When the probes of a check run, and how many results change the state of an endpoint.
+/// When the probes of a check run, and how many consecutive results change the state of an endpoint.
 ///
 /// ```
 /// use std::time::Duration;
@@ -45,9 +45,9 @@ pub enum InitialState {
     #[default]
     Up,
     /// The endpoint is in maintenance until its first probe ends. It gets no requests meanwhile, not even in a
-    /// [panic](equipoise_core::PoolBuilder::panic_threshold). If that probe passes or is inconclusive, the endpoint
-    /// is up. If that probe fails, the endpoint is unhealthy until [`rise`](Schedule::rise) consecutive probes have
-    /// passed.
+    /// [panic](equipoise_core::PoolBuilder::panic_threshold), in which a pool sends requests to unhealthy endpoints. If
+    /// the first probe passes or is inconclusive, the endpoint is up. If the first probe fails, the endpoint is
+    /// unhealthy until [`rise`](Schedule::rise) consecutive probes have passed.
     MustPass,
 }
 
@@ -63,8 +63,8 @@ impl InitialState {
 }
 
 impl Schedule {
-    /// Creates a schedule with the default settings: interval 5 s, fast interval 1 s, timeout 2 s, rise 2, fall 3,
-    /// jitter 0.1, and endpoints that are initially up.
+    /// Creates a schedule with the default settings: interval 5 s, fast interval 1 s, timeout 2 s, rise 2, fall 3, and
+    /// endpoints that are initially up. Each interval is shortened at random by up to 10 % (jitter 0.1).
     pub const fn new() -> Self {
         Self {
             interval: Duration::from_secs(5),
@@ -79,8 +79,8 @@ impl Schedule {
         }
     }
 
-    /// Creates a schedule with HAProxy's defaults: interval 2 s in all states, timeout 2 s, rise 2, fall 3, no
-    /// jitter, and endpoints that are initially up.
+    /// Creates a schedule with HAProxy's defaults: interval 2 s in all states of an endpoint, timeout 2 s, rise 2, fall
+    /// 3, endpoints that are initially up, and no random change of the interval (jitter 0).
     pub const fn haproxy() -> Self {
         let interval = Duration::from_secs(2);
         Self { interval, fast_interval: None, down_interval: None, timeout: interval, jitter: 0.0, ..Self::new() }
@@ -88,50 +88,54 @@ impl Schedule {
 
     /// Sets the time between the starts of two probes of an endpoint. Two other settings replace it:
     /// [`fast_interval`](Self::fast_interval) while the state of the endpoint may change soon, and
-    /// [`down_interval`](Self::down_interval) while the endpoint is down. Range: 1 ms to 365 days. Default: 5 s.
+    /// [`down_interval`](Self::down_interval) while the endpoint is down. Range: 1 ms to 365 days;
+    /// [`validate`](Self::validate) rejects other values. Default: 5 s.
     pub const fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval;
         self
     }
 
     /// Sets the time between the starts of two probes while the state of an endpoint may change soon: after a failed
-    /// probe of an endpoint that is up, and after a passed probe of an endpoint that is down. If it is longer than
-    /// [`interval`](Self::interval), `interval` is used instead. Range: 1 ms to 365 days. Default: 1 s.
+    /// probe of an endpoint that is up, and after a passed probe of an endpoint that is down. If the fast interval is
+    /// longer than [`interval`](Self::interval), `interval` is used instead. Range: 1 ms to 365 days;
+    /// [`validate`](Self::validate) rejects other values. Default: 1 s.
     pub const fn fast_interval(mut self, interval: Duration) -> Self {
         self.fast_interval = Some(interval);
         self
     }
 
-    /// Sets the time between the starts of two probes while an endpoint is down. Range: 1 ms to 365 days. Default:
-    /// the same as [`interval`](Self::interval).
+    /// Sets the time between the starts of two probes while an endpoint is down. Range: 1 ms to 365 days;
+    /// [`validate`](Self::validate) rejects other values. Default: the same as [`interval`](Self::interval).
     pub const fn down_interval(mut self, interval: Duration) -> Self {
         self.down_interval = Some(interval);
         self
     }
 
-    /// Sets the maximum duration of a probe. A probe that takes longer is dropped. It counts as failed, unless the
-    /// check has [`OnTimeout::Ignore`](crate::probe::OnTimeout::Ignore). Range: 1 ms to 365 days. Default: 2 s.
+    /// Sets the maximum duration of a probe. A probe that takes longer is dropped and counts as failed. If the check
+    /// has [`OnTimeout::Ignore`](crate::probe::OnTimeout::Ignore), the probe is inconclusive instead. Range: 1 ms to
+    /// 365 days; [`validate`](Self::validate) rejects other values. Default: 2 s.
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Sets how many consecutive probes of an endpoint must pass to change its state from down to up. Minimum: 1.
-    /// Default: 2.
+    /// Sets how many consecutive probes of an endpoint must pass to change its state from down to up. Minimum: 1;
+    /// [`validate`](Self::validate) rejects 0. Default: 2.
     pub const fn rise(mut self, rise: u32) -> Self {
         self.rise = rise;
         self
     }
 
-    /// Sets how many consecutive probes of an endpoint must fail to change its state from up to down. Minimum: 1.
-    /// Default: 3.
+    /// Sets how many consecutive probes of an endpoint must fail to change its state from up to down. Minimum: 1;
+    /// [`validate`](Self::validate) rejects 0. Default: 3.
     pub const fn fall(mut self, fall: u32) -> Self {
         self.fall = fall;
         self
     }
 
-    /// Sets the maximum fraction by which each interval is shortened at random. It prevents several balancers from
-    /// probing an endpoint at the same time. Range: 0 (no jitter) to 0.5. Default: 0.1.
+    /// Sets the maximum fraction by which each interval is shortened at random. With 0.1, an interval of 5 s lasts from
+    /// 4.5 s to 5 s. Without jitter, several balancers might always probe an endpoint at the same time. Range: 0 (no
+    /// jitter) to 0.5; [`validate`](Self::validate) rejects other values. Default: 0.1.
     pub const fn jitter(mut self, jitter: f64) -> Self {
         self.jitter = jitter;
         self
@@ -143,14 +147,15 @@ impl Schedule {
         self
     }
 
-    /// Sets the port to which probes connect, if it is not the port of the endpoint's address. Range: 1 to 65 535.
-    /// Default: the port of the endpoint's address.
+    /// Sets the port to which probes connect, if it is not the port of the endpoint's address. Range: 1 to 65 535;
+    /// [`validate`](Self::validate) rejects 0. Default: the port of the endpoint's address.
     pub const fn port(mut self, port: u16) -> Self {
         self.port = Some(port);
         self
     }
 
-    /// Validates the settings of the schedule.
+    /// Validates the settings of the schedule. [`Machine::new`](crate::machine::Machine::new) calls this method for
+    /// each check.
     ///
     /// # Errors
     ///
