@@ -9,10 +9,10 @@
 //! | `up` | the endpoint is up |
 //! | `down`, `fail`, `stopped` | the endpoint is down |
 //! | `ready` | the endpoint gets all requests; this ends `drain` and `maint` |
-//! | `drain` | the endpoint gets only requests that are bound to it |
+//! | `drain` | the endpoint gets only requests that are bound to it, such as those of its existing sessions |
 //! | `maint` | the endpoint gets no requests |
 //! | `N%` | the weight as a percentage of the configured weight, rounded down |
-//! | `maxconn:N` | the maximum number of requests in flight; 0 removes the limit |
+//! | `maxconn:N` | the maximum number of requests in flight; 0 means that there is no maximum |
 //! | `#` at the start of a word | the rest of the line is the reason for `up`, `down`, `fail` or `stopped` |
 //!
 //! If a line has several words of one kind, the last one counts. If a line has no word of some kind, the value that

@@ -1,4 +1,4 @@
-//! The parser for an agent's line. Its time is linear in the length of the line.
+//! The parser for an agent's line. Parsing takes time linear in the length of the line.
 
 use super::{AgentAdmin, AgentHealth, AgentReply, AgentWarning, IncompleteLine, number};
 
@@ -11,7 +11,7 @@ impl AgentReply {
     ///
     /// # Errors
     ///
-    /// Returns [`IncompleteLine`] if there is no CR or LF, or if there is a NUL before the first one.
+    /// Returns [`IncompleteLine`] if `line` has no CR or LF, or if a NUL character comes before the first CR or LF.
     pub fn parse(line: &[u8]) -> Result<Self, IncompleteLine> {
         let end = line.iter().position(|byte| matches!(read(*byte), b'\r' | b'\n' | 0)).ok_or(IncompleteLine)?;
         if line[end] == 0 {

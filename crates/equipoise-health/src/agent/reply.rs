@@ -23,12 +23,12 @@ pub struct AgentReply {
     /// values are capped. `None` if the line has no valid weight.
     pub weight_percent: Option<u32>,
     /// The maximum number of requests in flight that the line reports (the word `maxconn:`). `Some(Some(n))`: at most
-    /// `n`. `Some(None)`: there is no limit. `None`: the line has no valid `maxconn:` word.
+    /// `n` requests. `Some(None)`: there is no maximum. `None`: the line has no valid `maxconn:` word.
     pub max_in_flight: Option<Option<u32>>,
-    /// The administrative state that the line reports: ready, drain or maintenance. `None` if the line does not
-    /// contain one.
+    /// The administrative state that the line reports: ready, drain or maintenance. `None` if the line does not report
+    /// one.
     pub admin: Option<AgentAdmin>,
-    /// The health that the line reports: up or down. `None` if the line does not contain one.
+    /// The health that the line reports: up or down. `None` if the line does not report it.
     pub health: Option<AgentHealth>,
     /// The first word of the line that is not part of the protocol, cut to 127 bytes. `None` if all words are known.
     pub unknown_word: Option<String>,
@@ -41,20 +41,22 @@ pub struct AgentReply {
     pub text: String,
 }
 
-/// The administrative state of an endpoint that its agent reports. It says which requests the endpoint should get.
+/// The administrative state that an agent reports for its endpoint. The state says which requests the endpoint should
+/// get.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AgentAdmin {
     /// The agent reported `ready`: the endpoint should get all requests. This ends an earlier `drain` or `maint` of
     /// the agent.
     #[default]
     Ready,
-    /// The agent reported `drain`: the endpoint should get only requests that are bound to it.
+    /// The agent reported `drain`: the endpoint should get only requests that are bound to it, such as those of its
+    /// existing sessions.
     Drain,
     /// The agent reported `maint`: the endpoint should get no requests.
     Maintenance,
 }
 
-/// The health of an endpoint that its agent reports: up or down.
+/// The health that an agent reports for its endpoint: up or down.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AgentHealth {
     /// The agent reported that the endpoint is `up`.
@@ -68,11 +70,11 @@ pub enum AgentHealth {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AgentWarning {
-    /// The weight word is not a whole number followed by `%`, and the number at its beginning is at most 256.
-    /// Example: `1.5%`.
+    /// The weight word is invalid, because it has more characters than a whole number and a final `%`. The number at
+    /// its beginning is at most 256. Example: `1.5%`.
     WeightTrailing,
-    /// The weight word is not a whole number followed by `%`, and the number at its beginning is above 256. Example:
-    /// `300.5%`.
+    /// The weight word is invalid, because it has more characters than a whole number and a final `%`. The number at
+    /// its beginning is above 256. Example: `300.5%`.
     WeightOutOfRange,
     /// The word `maxconn:` has no value.
     LimitMissing,
@@ -82,8 +84,8 @@ pub enum AgentWarning {
     LimitTrailing,
 }
 
-/// The error for an incomplete line of an agent: the line has no CR or LF, or a NUL character comes before it. Such a
-/// line must be ignored.
+/// The error for an incomplete line of an agent: the line has no CR or LF, or it has a NUL character before the first
+/// CR or LF. Such a line must be ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("Ignoring incomplete line from agent")]
 pub struct IncompleteLine;

@@ -1,9 +1,10 @@
 use super::{AgentAdmin, AgentHealth, AgentReply};
 
-/// The state that an agent on an endpoint has reported, after a sequence of replies. The default, before the first
-/// reply, is ready and up, with the configured weight and limit of the endpoint.
+/// The state of an endpoint according to all replies of its agent so far. The default is the state before the first
+/// reply: the endpoint is ready and up, and has its configured weight and its configured maximum number of requests in
+/// flight.
 ///
-/// Apply only complete replies. If a reply is missing or incomplete, the state stays as it is.
+/// If the agent sends no reply or an incomplete one, do not call [`apply`](Self::apply): the state stays as it is.
 ///
 /// ```
 /// use equipoise_health::agent::{AgentAdmin, AgentReply, AgentState};
@@ -22,13 +23,14 @@ pub struct AgentState {
     /// The last weight that the agent reported, in percent of the configured weight. Range: 0 to 25 600. `None` if
     /// the agent has not reported a weight yet.
     pub weight_percent: Option<u32>,
-    /// The last maximum number of requests in flight that the agent reported. `Some(Some(n))`: at most `n`.
-    /// `Some(None)`: the agent reported that there is no limit. `None`: the agent has not reported a maximum yet.
+    /// The last maximum number of requests in flight that the agent reported. `Some(Some(n))`: at most `n` requests.
+    /// `Some(None)`: the agent reported that there is no maximum. `None`: the agent has not reported a maximum yet.
     pub max_in_flight: Option<Option<u32>>,
     /// The last administrative state that the agent reported: ready, drain or maintenance. Default: ready.
     pub admin: AgentAdmin,
-    /// The last health that the agent reported: up or down. Default: up. It is independent of [`admin`](Self::admin):
-    /// an endpoint that goes down during maintenance is still down after `ready`.
+    /// The last health that the agent reported: up or down. Default: up. The health is independent of
+    /// [`admin`](Self::admin): an endpoint that goes down during maintenance is still down after the agent reports
+    /// `ready`.
     pub health: AgentHealth,
 }
 
@@ -42,9 +44,9 @@ impl AgentState {
     }
 
     /// Returns the weight of an endpoint whose configured weight is `configured`: the reported percentage of
-    /// `configured`, rounded down. If the agent has not reported a weight, it is `configured`.
+    /// `configured`, rounded down. If the agent has not reported a weight, the result is `configured`.
     ///
-    /// The result is at most 256 (the maximum in HAProxy), or at most `configured` if that is larger.
+    /// Upper limit of the result: 256 (the maximum weight in HAProxy), or `configured` if `configured` is larger.
     #[must_use]
     pub fn weight(&self, configured: u32) -> u32 {
         const MAX_WEIGHT: u32 = 256;
@@ -54,8 +56,8 @@ impl AgentState {
     }
 
     /// Returns the maximum number of requests in flight of an endpoint whose configured maximum is `configured`: the
-    /// maximum that the agent reported, or `configured` if the agent has not reported one. `None` means that there is
-    /// no limit.
+    /// maximum that the agent reported, or `configured` if the agent has not reported a maximum. `None` means that
+    /// there is no maximum.
     #[must_use]
     pub fn max_in_flight(&self, configured: Option<u32>) -> Option<u32> {
         self.max_in_flight.unwrap_or(configured)

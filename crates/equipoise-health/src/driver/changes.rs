@@ -8,9 +8,10 @@ use crate::machine::AvailabilityChange;
 /// A queue of changes of endpoints' availability, in order. [`Health::changes`](crate::Health::changes) returns it.
 /// The queue receives each change that happens after that call.
 ///
-/// The queue has no limit: changes stay in it until they are read. Drop the queue when it is not read any more.
+/// The length of the queue is not limited: changes stay in the queue until they are read. Drop the queue when you do
+/// not read it any more.
 ///
-/// To get a `Stream` from it, use `futures::stream::poll_fn(move |cx| changes.poll_next(cx))`.
+/// To use the queue as a `Stream`, write `futures::stream::poll_fn(move |cx| changes.poll_next(cx))`.
 #[derive(Debug)]
 pub struct AvailabilityChanges(mpsc::UnboundedReceiver<AvailabilityChange>);
 

@@ -18,7 +18,7 @@ pub enum DrainOutcome {
         /// The number of leases of the endpoint that had not ended at the deadline.
         in_flight: u32,
     },
-    /// The pool has no endpoint with this id. No administrative state was set.
+    /// The pool has no endpoint with the id that was passed to `drain`. No administrative state was set.
     UnknownEndpoint,
     /// The drain was cancelled, because an operator has set [`AdminState::Ready`] for the endpoint. The endpoint gets
     /// requests again, so do not remove it.
@@ -42,8 +42,8 @@ impl Health {
     /// Drains an endpoint: sets [`AdminState::Drain`] and waits until all leases (requests) of the endpoint have
     /// ended. [`run`](Self::run) must be active, because it applies the state to the pool.
     ///
-    /// During the drain, the endpoint gets only requests that are bound to it. After `deadline`, it gets no requests
-    /// at all. A `deadline` of `None` means that there is no limit.
+    /// During the drain, the endpoint gets only requests that are bound to it. When the time `deadline` has passed
+    /// since the beginning of the drain, the endpoint gets no requests at all. With `None`, the drain has no deadline.
     ///
     /// The drain begins when the future is first polled. Dropping the future does not end the drain. The future ends
     /// when one of these events happens:
@@ -55,8 +55,8 @@ impl Health {
     ///
     /// A drain never aborts a request, and neither does [`Pool::remove`]. The holder of a lease learns from
     /// [`Lease::draining`](equipoise_core::Lease::draining) that the drain begins, and from
-    /// [`Lease::closing`](equipoise_core::Lease::closing) that the deadline has passed. It can then end tunnels and
-    /// long bodies.
+    /// [`Lease::closing`](equipoise_core::Lease::closing) that the deadline has passed. The holder can then end tunnels
+    /// and long response bodies.
     pub async fn drain<T: Send + Sync + 'static>(
         &self,
         pool: &Pool<T>,

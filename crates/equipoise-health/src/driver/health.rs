@@ -54,12 +54,12 @@ impl Health {
     /// Checks the endpoints of the pool and sets their availability, for as long as the future is polled. The future
     /// never ends.
     ///
-    /// Endpoints that join, leave or change their address are noticed. While this runs, do not set the availability
-    /// of endpoints on the pool, because it is overwritten when their health changes. To drain endpoints or put them
-    /// in maintenance, use [`set_admin_state`](Self::set_admin_state).
+    /// The call notices endpoints that join, leave or change their address. While the future is polled, do not set the
+    /// availability of endpoints on the pool: it is overwritten when the health of an endpoint changes. To drain
+    /// endpoints or put them in maintenance, use [`set_admin_state`](Self::set_admin_state).
     ///
-    /// Only one call is active at a time. A second call waits until the future of the first call is dropped. It then
-    /// continues with the health that the first call has determined.
+    /// Only one call is active at a time. A second call waits until the future of the first call is dropped. The second
+    /// call then continues with the health that the first call has determined.
     pub async fn run<T: Send + Sync + 'static>(&self, pool: Pool<T>) {
         let mut known = self.0.running.lock().await;
         Runner::new(&self.0, &pool, &mut known).run().await;
@@ -76,23 +76,23 @@ impl Health {
         HealthGuard(tokio::spawn(async move { health.run(pool).await }))
     }
 
-    /// Sets the administrative state of an endpoint: ready, drain or maintenance. It takes effect at once if
-    /// [`run`](Self::run) is active, and otherwise when `run` becomes active.
+    /// Sets the administrative state of an endpoint: ready, drain or maintenance. If [`run`](Self::run) is active, the
+    /// state takes effect at once. Otherwise it takes effect when `run` becomes active.
     ///
-    /// If the pool has no endpoint with this id, the state is kept until one joins. At most 1 024 such states are
-    /// kept; after that, the oldest one is dropped. The state is forgotten when the endpoint leaves the pool.
+    /// If the pool has no endpoint with this id, the state is stored until such an endpoint joins. At most 1 024 such
+    /// states are stored. If there are more, the oldest one is dropped. When an endpoint leaves the pool, its state is
+    /// forgotten.
     pub fn set_admin_state(&self, id: impl Into<EndpointId>, state: AdminState) {
         let event = Event::AdminStateSet { id: id.into(), state };
         self.0.machine.lock().handle(self.0.now(), event);
         self.0.wake.notify_one();
     }
 
-    /// Returns the present time, for comparison with [`Condition::since`](crate::Condition::since),
-    /// [`CheckStatus::since`](crate::CheckStatus::since) and
-    /// [`AvailabilityChange::at`](crate::AvailabilityChange::at).
+    /// Returns the current time, for comparison with [`Condition::since`](crate::Condition::since),
+    /// [`CheckStatus::since`](crate::CheckStatus::since) and [`AvailabilityChange::at`](crate::AvailabilityChange::at).
     ///
-    /// The clock is tokio's clock: it stands still while tokio's time is paused. It starts when the `Health` is
-    /// built, so its times cannot be compared with those of [`Pool::now`].
+    /// The time is read from tokio's clock, which stands still while tokio's time is paused. The time starts when the
+    /// `Health` is built. Do not compare it with the times of [`Pool::now`], which have another start.
     ///
     /// ```
     /// use equipoise_health::Health;
@@ -156,28 +156,27 @@ pub struct HealthBuilder {
 }
 
 impl HealthBuilder {
-    /// Adds a check, which runs `probe` on every endpoint by `schedule`. The `name` appears in reasons and in
-    /// [`CheckStatus`](crate::CheckStatus). An endpoint must pass all checks to be up.
+    /// Adds a check, which runs `probe` on every endpoint by `schedule`. The `name` appears in the reasons of
+    /// conditions and in [`CheckStatus`](crate::CheckStatus). An endpoint must pass all checks to be up.
     ///
-    /// A check with an [`AgentProbe`](crate::probe::AgentProbe) never fails. It applies the state that the agent on
-    /// the endpoint reports.
+    /// A check with an [`AgentProbe`](crate::probe::AgentProbe) never fails. The check applies the state that the agent
+    /// on the endpoint reports.
     pub fn check(mut self, name: impl Into<String>, schedule: Schedule, probe: impl Probe) -> Self {
         self.policy.checks.push(CheckPolicy::new(name, schedule).on_timeout(probe.on_timeout()));
         self.probes.push(Arc::new(probe));
         self
     }
 
-    /// Turns on outlier detection, which ejects endpoints because of the results of their requests. The pool's
-    /// strategy must be wrapped by [`Health::watch`]. Default: off.
+    /// Turns on outlier detection, which ejects endpoints because of the results of their requests. The pool's strategy
+    /// must be wrapped by [`Health::watch`]. Default: outlier detection is off.
     pub fn outliers(mut self, outliers: Outliers) -> Self {
         self.policy.outliers = Some(outliers);
         self
     }
 
-    /// Sets the maximum number of probes that run at the same time, over all endpoints and checks. Further probes
-    /// wait until a running probe ends.
-    /// [`HealthPolicy::max_concurrent_probes`](field@HealthPolicy::max_concurrent_probes) has more details. Minimum:
-    /// 1. Default: 256.
+    /// Sets the maximum number of probes that run at the same time, over all endpoints and checks. Further probes wait
+    /// until a running probe ends. [`HealthPolicy::max_concurrent_probes`](field@HealthPolicy::max_concurrent_probes)
+    /// has more details. [`build`](Self::build) returns an error for 0. Default: 256.
     pub fn max_concurrent_probes(mut self, probes: usize) -> Self {
         self.policy.max_concurrent_probes = probes;
         self

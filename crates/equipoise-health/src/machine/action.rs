@@ -7,8 +7,8 @@ use super::{AvailabilityChange, ProbeId};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Action {
-    /// Start a probe of an endpoint, and report its result as [`Event::Probed`](super::Event::Probed). If the probe
-    /// exceeds its timeout, [`CancelProbe`](Self::CancelProbe) follows.
+    /// The driver must start a probe of an endpoint, and report its result as [`Event::Probed`](super::Event::Probed).
+    /// If the probe exceeds its timeout, [`CancelProbe`](Self::CancelProbe) follows.
     Probe {
         /// The id of the probe. [`ProbeId::check`] returns which check the probe belongs to.
         probe: ProbeId,
@@ -17,42 +17,43 @@ pub enum Action {
         /// The port to connect to. `None` means the port of the endpoint's address.
         port: Option<u16>,
     },
-    /// Drop the probe with this id, because it has exceeded its timeout or its endpoint has left the pool. A result
-    /// of this probe is ignored.
+    /// The driver must drop the probe with this id. The probe has exceeded its timeout, or its endpoint has left the
+    /// pool. The machine ignores a later result of this probe.
     CancelProbe(ProbeId),
-    /// Set the availability of an endpoint in the pool. If two such actions in a row set
-    /// [`Probation`](Availability::Probation) for the same endpoint, carry out both: the second action lets the
-    /// endpoint get another request.
+    /// The driver must set the availability of an endpoint in the pool. Two such actions in a row may set
+    /// [`Probation`](Availability::Probation) for the same endpoint. The driver must carry out both, because the second
+    /// action lets the endpoint get another request.
     SetAvailability {
         /// The id of the endpoint.
         id: EndpointId,
         /// The new availability of the endpoint.
         availability: Availability,
     },
-    /// Set the weight of an endpoint in the pool to the value that the endpoint's agent has reported.
+    /// The driver must set the weight of an endpoint in the pool to the value that the endpoint's agent has reported.
     SetWeightPercent {
         /// The id of the endpoint.
         id: EndpointId,
         /// The new weight of the endpoint in percent of its configured weight. Range: 0 to 25 600.
         percent: u32,
     },
-    /// Set the maximum number of requests in flight of an endpoint in the pool to the value that the endpoint's agent
-    /// has reported.
+    /// The driver must set the maximum number of requests in flight of an endpoint in the pool to the value that the
+    /// endpoint's agent has reported.
     SetMaxInFlight {
         /// The id of the endpoint.
         id: EndpointId,
-        /// The new maximum number of requests in flight of the endpoint. `None` means that there is no limit.
+        /// The new maximum number of requests in flight of the endpoint. `None` means that there is no maximum.
         max_in_flight: Option<u32>,
     },
-    /// Collect the results of all endpoints' requests since the last `CollectCounts`, and report them as
-    /// [`Event::Counted`](super::Event::Counted).
+    /// The driver must collect the results of all endpoints' requests since the last `CollectCounts`, and report them
+    /// as [`Event::Counted`](super::Event::Counted).
     CollectCounts,
-    /// Report this change of an endpoint's availability to listeners, such as logs. Do so after the pool was changed.
+    /// The driver must report this change of an endpoint's availability to listeners, such as logs. It does so after it
+    /// has changed the pool.
     Notify(AvailabilityChange),
 }
 
 impl Action {
-    /// A stable label in snake case, such as `set_availability`.
+    /// Returns a stable label in snake case, such as `set_availability`.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {

@@ -82,8 +82,8 @@ impl Machine {
         self.eject_or_pause(number, Phase::Ejected, time, reason);
     }
 
-    /// Keeps an endpoint out for `time`, unless outlier detection already keeps out the maximum number of endpoints.
-    /// An endpoint that is already out stays out, for the new time.
+    /// Ejects or pauses an endpoint for `time`. If outlier detection already keeps requests from the maximum number of
+    /// endpoints, this does nothing. If the endpoint itself is one of them, `time` replaces its earlier time.
     fn eject_or_pause(&mut self, number: u64, phase: Phase, time: Duration, reason: String) {
         let max = self.max_out();
         let Some(record) = self.records.get_mut(&number) else { return };

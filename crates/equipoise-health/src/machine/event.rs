@@ -26,9 +26,9 @@ impl ProbeId {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// The endpoint with this id has joined the pool. If an endpoint with this id had joined already, it was
-    /// replaced, for instance because its address changed. Its state then starts anew, except for the [administrative
-    /// state](AdminState), which is kept.
+    /// The endpoint with this id has joined the pool. If an endpoint with this id had joined already, the event means
+    /// that the endpoint was replaced, for instance because its address changed. The new endpoint has the
+    /// [administrative state](AdminState) of the old one, and otherwise a new state.
     Joined(EndpointId),
     /// The endpoint with this id has left the pool. The event is ignored if no endpoint with this id has joined.
     Left(EndpointId),
@@ -36,7 +36,7 @@ pub enum Event {
     Probed {
         /// The id of the ended probe, from [`Action::Probe`](super::Action::Probe).
         probe: ProbeId,
-        /// The outcome of the probe, or the reason why the probe failed.
+        /// `Ok` with the outcome of the probe, or `Err` with the reason why the probe failed.
         result: Result<ProbeOutcome, ProbeError>,
     },
     /// The requests of an endpoint had a result that requires an immediate decision.
@@ -48,13 +48,14 @@ pub enum Event {
         /// The result of the endpoint's requests.
         signal: Signal,
     },
-    /// The results of each endpoint's requests since the last event of this kind. It is the answer to
-    /// [`Action::CollectCounts`](super::Action::CollectCounts). [`Signals::count`](crate::Signals::count) returns it.
+    /// The results of each endpoint's requests since the last `Counted` event. The event is the answer to
+    /// [`Action::CollectCounts`](super::Action::CollectCounts). [`Signals::count`](crate::Signals::count) returns this
+    /// event.
     Counted(Vec<(EndpointId, RequestCounts)>),
     /// An operator has set the administrative state of an endpoint: ready, drain or maintenance.
     AdminStateSet {
-        /// The id of the endpoint. If no endpoint with this id has joined, the state is kept until one joins. At most
-        /// 1 024 such states are kept; after that, the oldest one is dropped.
+        /// The id of the endpoint. If no endpoint with this id has joined, the state is stored until such an endpoint
+        /// joins. At most 1 024 such states are stored. If there are more, the oldest one is dropped.
         id: EndpointId,
         /// The new administrative state of the endpoint.
         state: AdminState,
@@ -65,8 +66,8 @@ pub enum Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Signal {
-    /// The endpoint has reached a failure limit: a configured number of consecutive failed requests, or of failed
-    /// requests within a time.
+    /// The endpoint has reached a failure limit: a configured number of consecutive failed requests, or a configured
+    /// number of failed requests within a time.
     FailureLimitReached(FailureLimit),
     /// The endpoint is on probation after an ejection. The one request that decides whether it is up again has
     /// succeeded.
@@ -74,26 +75,27 @@ pub enum Signal {
     /// The endpoint is on probation after an ejection. The one request that decides whether it is up again has
     /// failed.
     ProbationFailed,
-    /// The endpoint answered 429 or 503 with a `Retry-After` header. It asks to get no requests for this long.
+    /// The endpoint answered 429 or 503 with a `Retry-After` header. The value is the time for which the endpoint asks
+    /// to get no requests.
     RetryAfter(Duration),
 }
 
-/// The limit of failed requests that an endpoint has reached. Each variant contains the configured number of
-/// failures.
+/// The limit of failed requests that an endpoint has reached. The value in each variant is the limit: the configured
+/// number of failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FailureLimit {
-    /// The endpoint had this many consecutive failed requests, with failures of any kind. The limit is set by
-    /// [`consecutive_failures`](crate::Outliers::consecutive_failures).
+    /// The endpoint has reached the limit of consecutive failed requests, with failures of any kind.
+    /// [`consecutive_failures`](crate::Outliers::consecutive_failures) sets this limit.
     Consecutive(u32),
-    /// The endpoint had this many consecutive gateway failures, such as status 502, 503 or 504. The limit is set by
-    /// [`consecutive_gateway_failures`](crate::Outliers::consecutive_gateway_failures).
+    /// The endpoint has reached the limit of consecutive gateway failures, such as status 502, 503 or 504.
+    /// [`consecutive_gateway_failures`](crate::Outliers::consecutive_gateway_failures) sets this limit.
     ConsecutiveGateway(u32),
-    /// The endpoint had this many consecutive connection failures: no connection, a broken connection, or a timeout.
-    /// The limit is set by [`consecutive_connection_failures`](crate::Outliers::consecutive_connection_failures).
+    /// The endpoint has reached the limit of consecutive connection failures: no connection, a broken connection, or a
+    /// timeout. [`consecutive_connection_failures`](crate::Outliers::consecutive_connection_failures) sets this limit.
     ConsecutiveConnection(u32),
-    /// The endpoint had this many failed requests within the configured time. The limit and the time are set by
-    /// [`failures_within`](crate::Outliers::failures_within).
+    /// The endpoint has reached the limit of failed requests within a time.
+    /// [`failures_within`](crate::Outliers::failures_within) sets this limit and the time.
     Within(u32),
 }
 
@@ -120,22 +122,22 @@ pub struct RequestCounts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AdminState {
-    /// The operator permits all requests to the endpoint. This ends a drain or a maintenance that an operator has
-    /// set. The other sources, such as checks, still decide about the endpoint.
+    /// The operator permits all requests to the endpoint. This ends a drain or a maintenance that an operator has set.
+    /// Checks, agents and outlier detection can still keep requests from the endpoint.
     Ready,
     /// The operator is draining the endpoint. It gets only requests that are bound to it, such as those of its
     /// existing sessions.
     Drain {
-        /// How long the endpoint still gets requests that are bound to it, counted from the time when this state is
-        /// set. After that, the endpoint gets no requests. `None` means that there is no limit.
+        /// How long the endpoint still gets requests that are bound to it. The time starts when this state is set. When
+        /// the time is over, the endpoint gets no requests. `None` means that the time has no limit.
         deadline: Option<Duration>,
     },
-    /// The operator has taken the endpoint out. It gets no requests.
+    /// The operator has set the endpoint to maintenance. It gets no requests.
     Maintenance,
 }
 
 impl Event {
-    /// A stable label in snake case, such as `admin_state_set`.
+    /// Returns a stable label in snake case, such as `admin_state_set`.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -150,7 +152,7 @@ impl Event {
 }
 
 impl Signal {
-    /// A stable label in snake case, such as `probation_passed`.
+    /// Returns a stable label in snake case, such as `probation_passed`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -169,7 +171,8 @@ impl RequestCounts {
         Self { successes, failures, latency_samples: 0, latency_sum: Duration::ZERO }
     }
 
-    /// Sets how many times to the first byte were measured, and the sum of these times. Default: 0 for both.
+    /// Sets the number of measured latencies (`samples`) and their sum (`sum`). A latency is the time to the first byte
+    /// of a response. Default: 0 for both.
     #[must_use]
     pub const fn with_latency(mut self, samples: u64, sum: Duration) -> Self {
         (self.latency_samples, self.latency_sum) = (samples, sum);
@@ -191,7 +194,7 @@ impl AdminState {
 
 impl FailureLimit {
     /// Returns a stable label: `consecutive_failures`, `consecutive_gateway_failures`,
-    /// `consecutive_connection_failures` or `failures_within`. It is the name of the method of
+    /// `consecutive_connection_failures` or `failures_within`. The label is the name of the method of
     /// [`Outliers`](crate::Outliers) that sets the limit.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -45,8 +45,8 @@ pub(super) fn find_outliers(counts: &[(u64, RequestCounts)], rules: &Outliers) -
     found.into_iter().filter(|(record, ..)| seen.insert(*record)).map(|(record, _, reason)| (record, reason)).collect()
 }
 
-/// Returns the success rates, in percent, of the endpoints that had at least `min_requests` requests. Returns none if
-/// fewer than `min_hosts` endpoints had that many.
+/// Returns the success rates, in percent, of the endpoints that had at least `min_requests` requests. Returns an empty
+/// list if there are fewer than `min_hosts` such endpoints.
 fn success_rates(counts: &[(u64, RequestCounts)], min_requests: u64, min_hosts: usize) -> Vec<(u64, f64)> {
     let requests = |counts: &RequestCounts| counts.successes + counts.failures;
     let enough = counts.iter().filter(|(_, counts)| requests(counts) >= min_requests.max(1));

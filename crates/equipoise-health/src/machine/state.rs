@@ -15,14 +15,14 @@ use super::{
 };
 use crate::settings::{HealthPolicy, InvalidHealth};
 
-/// The health state machine: decides which availability each endpoint of one pool has, from all sources of
-/// information.
+/// The health state machine: it combines all information about the endpoints of one pool, and decides which
+/// availability each endpoint has.
 ///
-/// It does no I/O. The code that calls it is the driver. The driver calls [`handle`](Self::handle) when something
-/// happens, and [`handle_timeout`](Self::handle_timeout) at the time that [`poll_timeout`](Self::poll_timeout)
-/// returns. After each of these calls, it carries out the actions that [`poll_action`](Self::poll_action) returns.
-/// The same events at the same times cause the same actions under every driver, such as tokio, a manual clock or the
-/// simulator.
+/// The machine does no I/O. The code that calls the machine is called the driver. The driver calls
+/// [`handle`](Self::handle) when something happens, and [`handle_timeout`](Self::handle_timeout) at the time that
+/// [`poll_timeout`](Self::poll_timeout) returns. After each of these calls, the driver carries out the actions that
+/// [`poll_action`](Self::poll_action) returns. The same events at the same times cause the same actions under every
+/// driver, such as tokio, a manual clock or the simulator.
 ///
 /// # Sources
 ///
@@ -40,9 +40,9 @@ use crate::settings::{HealthPolicy, InvalidHealth};
 /// that an operator has set. Here it does not, because an endpoint under repair must not get requests as soon as its
 /// agent reports `ready`.
 ///
-/// If several sources cause an availability other than `Up`, the strictest one applies. `Maintenance` is the
-/// strictest, followed by `Unhealthy` and `Draining`, and then `Probation`. `Unhealthy` and `Draining` together give
-/// `Maintenance`. The reported reason is that of the first of these sources in the table.
+/// If several sources cause an availability other than `Up`, the strictest one applies. `Maintenance` is the strictest,
+/// followed by `Unhealthy` and `Draining`, and then `Probation`. `Unhealthy` and `Draining` together give
+/// `Maintenance`. The reported reason is the reason of the source that comes first in the table.
 ///
 /// If too many endpoints of a tier (a priority group of endpoints) are unhealthy, the pool sends requests to the
 /// unhealthy endpoints, too ([`PoolBuilder::panic_threshold`](equipoise_core::PoolBuilder::panic_threshold)).
@@ -143,17 +143,17 @@ impl Machine {
         self.start_due();
     }
 
-    /// Returns the time at which [`handle_timeout`](Self::handle_timeout) must be called, on the clock whose times
-    /// are passed to [`handle`](Self::handle). Returns `None` if no timer is set. Each call of `handle` or
-    /// `handle_timeout` may change the time.
+    /// Returns the time at which [`handle_timeout`](Self::handle_timeout) must be called. It is a time on the driver's
+    /// clock, like the argument `now` of [`handle`](Self::handle). Returns `None` if no timer is set. Each call of
+    /// `handle` or `handle_timeout` may change this time.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let lag = (Timestamp::ZERO + self.lag).as_nanos();
         self.timers.next().map(|at| Timestamp::from_nanos(at.as_nanos().saturating_sub(lag)))
     }
 
-    /// Removes and returns the next action that the caller must carry out. Returns `None` if there are no more
-    /// actions. Call it until it returns `None` after each call of [`handle`](Self::handle),
-    /// [`handle_timeout`](Self::handle_timeout) and [`republish`](Self::republish).
+    /// Removes and returns the next action that the caller must carry out. Returns `None` if there are no more actions.
+    /// After each call of [`handle`](Self::handle), [`handle_timeout`](Self::handle_timeout) or
+    /// [`republish`](Self::republish), call this method until it returns `None`.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
     }
@@ -170,8 +170,8 @@ impl Machine {
     }
 
     /// Repeats the actions that set the present availability, weight and maximum number of requests in flight of each
-    /// endpoint. Call it before using another pool, which has not received the earlier actions. Afterwards, call
-    /// [`poll_action`](Self::poll_action) until it returns `None`.
+    /// endpoint. Call this method if the actions now apply to another pool, which has not received the earlier actions.
+    /// Afterwards, call [`poll_action`](Self::poll_action) until it returns `None`.
     pub fn republish(&mut self) {
         for record in self.records.values_mut() {
             record.forget_settings();

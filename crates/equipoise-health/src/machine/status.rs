@@ -4,8 +4,8 @@ use equipoise_core::{Availability, EndpointId, Timestamp};
 
 /// A source of information about an endpoint's health. The variants are in the order of priority.
 ///
-/// Several sources can have a [`Condition`] against the same endpoint. An [`AvailabilityChange`] then names the first
-/// of them.
+/// Several sources can have a [`Condition`] against the same endpoint. An [`AvailabilityChange`] then names the source
+/// with the highest priority. The first variant has the highest priority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
@@ -36,8 +36,8 @@ impl Source {
 
 /// The health of one endpoint: its availability and the reasons for it.
 ///
-/// With the feature `serde`, it can be serialized. Ids and availabilities are serialized as text. Timestamps are
-/// serialized as nanoseconds since the start of the clock of [`Health::now`](crate::Health::now).
+/// With the feature `serde`, a `HealthStatus` can be serialized. Ids and availabilities are serialized as text.
+/// Timestamps are serialized as nanoseconds since the start of the clock of [`Health::now`](crate::Health::now).
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -45,8 +45,9 @@ pub struct HealthStatus {
     /// The id of the endpoint.
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::format::display"))]
     pub id: EndpointId,
-    /// The availability of the endpoint, which follows from its [`conditions`](Self::conditions): the strictest one
-    /// applies. Without conditions, the endpoint is up.
+    /// The availability of the endpoint. It is the strictest of the availabilities that the
+    /// [`conditions`](Self::conditions) cause (see [`Machine`](super::Machine)). Without conditions, the endpoint is
+    /// up.
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::format::display"))]
     pub availability: Availability,
     /// The reasons why the endpoint is not up: at most one for each [`Source`], in the order of `Source`. Empty if
@@ -65,16 +66,16 @@ pub struct CheckStatus {
     /// The [name](crate::CheckPolicy::name) of the check.
     pub name: String,
     /// Whether the endpoint is up according to this check. [`Schedule::rise`](crate::Schedule::rise) and
-    /// [`Schedule::fall`](crate::Schedule::fall) say how many results change this.
+    /// [`Schedule::fall`](crate::Schedule::fall) set how many consecutive results change `up`.
     pub up: bool,
-    /// The time when [`up`](Self::up) last changed. If `up` has not changed yet, the time when the endpoint joined.
-    /// It is a time on the clock of [`Health::now`](crate::Health::now).
+    /// The time when [`up`](Self::up) last changed. If `up` has not changed yet, this is the time when the endpoint
+    /// joined. It is a time on the clock of [`Health::now`](crate::Health::now).
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::format::nanos"))]
     pub since: Timestamp,
-    /// Why the last probe of this check failed or was inconclusive. For a check that asks an agent, it is the agent's
-    /// reply if the reply contains an error. If the endpoint's requests have reached a failure limit, it may be that
-    /// limit (see [`OnFailureLimit`](crate::OnFailureLimit)). `None` if the last probe passed or no probe has ended
-    /// yet.
+    /// Why the last probe of this check failed or was inconclusive. For a check that asks an agent, this field is the
+    /// agent's reply if the reply contains an error. If the endpoint's requests have reached a failure limit (see
+    /// [`OnFailureLimit`](crate::OnFailureLimit)), this field may be a text such as `5 failures in a row`. `None` if
+    /// the last probe passed or no probe has ended yet.
     pub last_error: Option<String>,
 }
 
@@ -98,8 +99,9 @@ pub struct Condition {
 
 /// A change of an endpoint's availability.
 ///
-/// With the feature `serde`, it can be serialized. The id and the availabilities are serialized as text. The
-/// timestamp is serialized as nanoseconds since the start of the clock of [`Health::now`](crate::Health::now).
+/// With the feature `serde`, an `AvailabilityChange` can be serialized. The id and the availabilities are serialized as
+/// text. The timestamp is serialized as nanoseconds since the start of the clock of
+/// [`Health::now`](crate::Health::now).
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -114,8 +116,8 @@ pub struct AvailabilityChange {
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::format::display"))]
     pub to: Availability,
     /// The source that caused the change. If several sources have a [`Condition`] against the endpoint after the
-    /// change, it is the first of them in the order of [`Source`]. If no source has one, it is the source that the
-    /// endpoint's previous change named.
+    /// change, this field is the first of these sources in the order of [`Source`]. If no source has a condition any
+    /// more, this field has the same value as in the endpoint's previous change.
     pub source: Source,
     /// Why the endpoint's availability changed, as text for people: the reason of [`source`](Self::source), or
     /// `recovered` if no source has a [`Condition`] against the endpoint any more. The wording may change between

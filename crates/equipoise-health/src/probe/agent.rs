@@ -37,7 +37,7 @@ impl AgentProbe {
     }
 
     /// Sets the bytes that the probe sends after connecting. They are sent unchanged, so include a line end if the
-    /// agent needs one. Default: none.
+    /// agent needs one. Default: nothing is sent.
     #[must_use]
     pub fn send(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.send = bytes.into();

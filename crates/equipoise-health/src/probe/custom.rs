@@ -8,8 +8,9 @@ pub struct ProbeFn<F>(F);
 
 /// Creates a probe that calls an async closure with the [`Target`] to examine.
 ///
-/// The closure returns a [`ProbeOutcome`], an [`AgentReply`](crate::agent::AgentReply), or `()`, which means
-/// [`ProbeOutcome::Passed`]. An error means that the probe failed. It is a [`ProbeError`], a string or an I/O error.
+/// The future of the closure returns `Ok` with a [`ProbeOutcome`], with an [`AgentReply`](crate::agent::AgentReply), or
+/// with `()`, which means [`ProbeOutcome::Passed`]. `Err` means that the probe failed. The error can be a
+/// [`ProbeError`], a string or an I/O error.
 ///
 /// ```
 /// use equipoise_health::probe::{Probe, ProbeError, ProbeOutcome, Target, probe_fn};

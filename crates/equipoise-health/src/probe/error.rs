@@ -12,12 +12,12 @@ pub enum ProbeError {
         /// What is wrong with the address, as text for people.
         reason: Cow<'static, str>,
     },
-    /// The probe could not connect to the endpoint, for the reason in this text. Possible reasons: the host name has
-    /// no address, the connection was refused, the host is unreachable, or the TLS handshake failed.
+    /// The probe could not connect to the endpoint. The text gives the reason. Possible reasons: the host name has no
+    /// address, the connection was refused, the host is unreachable, or the TLS handshake failed.
     #[error("no connection: {0}")]
     Connect(String),
-    /// The probe failed for another reason, which is in this text, for instance because the connection broke. Custom
-    /// probes use it for their own errors.
+    /// The probe failed for a reason that has no other variant, such as a broken connection. The text gives the reason.
+    /// Custom probes use this variant for their own errors.
     #[error("{0}")]
     Failed(String),
     /// The probe exceeded its [timeout](crate::Schedule::timeout).
@@ -26,7 +26,7 @@ pub enum ProbeError {
     /// The endpoint answered the probe, but not as expected. The text describes the answer.
     #[error("unexpected answer: {0}")]
     Unexpected(String),
-    /// The operating system does not permit the probe, for the reason in this text. For instance, the process may not
+    /// The operating system does not permit the probe. The text gives the reason, for instance that the process may not
     /// open ICMP sockets. The state of the endpoint does not change.
     #[error("not allowed: {0}")]
     Forbidden(String),

@@ -5,9 +5,9 @@
 //!
 //! | probe | feature | passes if |
 //! | --- | --- | --- |
-//! | [`TcpProbe`] | `tokio` | the connection is accepted and, if set, the expected bytes arrive |
+//! | [`TcpProbe`] | `tokio` | the connection is accepted, and the expected bytes arrive (if any are set) |
 //! | [`TlsProbe`] | `tls` | the TLS handshake succeeds |
-//! | [`HttpProbe`] | `http`; `tls` for https, `regex` for regular expressions | the status and, if set, the body are as expected |
+//! | [`HttpProbe`] | `http`; `tls` for https, `regex` for regular expressions | the status is as expected, and the body matches the pattern (if one is set) |
 //! | [`GrpcProbe`] | `grpc`; `tls` for TLS | the service `grpc.health.v1.Health` answers `SERVING` |
 //! | [`PingProbe`] | `ping` | an ICMP echo reply arrives |
 //! | [`AgentProbe`] | `tokio` | (never fails: it reports the state that an agent sends) |
@@ -23,8 +23,8 @@
 //! # Names and addresses
 //!
 //! The operating system resolves a host name again for each probe, on a blocking thread. A lookup that hangs delays
-//! only its own probe, but it occupies the thread until the operating system gives up. A process runs at most 32
-//! lookups at the same time.
+//! only its own probe, but it occupies the thread until the operating system gives up. At most 32 lookups of the
+//! process run at the same time.
 //!
 //! If a name has several addresses, the first one that accepts a connection is used. The next address is tried as
 //! soon as an attempt fails, or after 250 ms (RFC 8305). IPv4 and IPv6 addresses alternate. For such a name, use a

@@ -97,7 +97,7 @@ fn not_empty(setting: &'static str, text: Vec<u8>) -> Result<Vec<u8>, InvalidPro
     Ok(text)
 }
 
-/// Validates a maximum number of bytes to read. Range: 1 byte to 16 MiB, because this many bytes are buffered.
+/// Validates a maximum number of bytes to read. Range: 1 byte to 16 MiB, because the bytes are buffered in memory.
 pub(super) fn byte_limit(setting: &'static str, bytes: usize) -> Result<usize, InvalidProbe> {
     const MAX: usize = 16 * 1024 * 1024;
     match bytes {

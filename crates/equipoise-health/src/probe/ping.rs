@@ -24,8 +24,9 @@ use super::{InvalidProbe, Probe, ProbeError, ProbeFuture, ProbeOutcome, Target, 
 /// The probe uses a datagram socket, which needs no privilege if the Linux setting `net.ipv4.ping_group_range`
 /// permits it. Otherwise the probe uses a raw socket, which needs the capability `CAP_NET_RAW`.
 ///
-/// Each probe sends one echo request, so one lost packet fails the probe. Use a [`fall`](crate::Schedule::fall) above
-/// 1. For a host name, only the first address is used. The endpoint's address needs no port.
+/// Each probe sends one echo request, so one lost packet fails the probe. Set [`fall`](crate::Schedule::fall) to at
+/// least 2. If the endpoint's address has a host name, only the first IP address of this name is used. The endpoint's
+/// address needs no port.
 #[derive(Debug)]
 pub struct PingProbe {
     /// The number of probes so far. It distinguishes the probes of this process if the operating system does not.
@@ -37,8 +38,8 @@ impl PingProbe {
     ///
     /// # Errors
     ///
-    /// Returns an error if the operating system permits no ICMP socket at all: no datagram socket and no raw socket,
-    /// neither for IPv4 nor for IPv6.
+    /// Returns an error if the operating system permits no ICMP socket. The function tries a datagram socket and a raw
+    /// socket, for IPv4 and for IPv6.
     pub fn new() -> Result<Self, InvalidProbe> {
         match may(Domain::IPV4, Protocol::ICMPV4).or_else(|_| may(Domain::IPV6, Protocol::ICMPV6)) {
             Ok(()) => Ok(Self { count: AtomicU32::new(process::id()) }),

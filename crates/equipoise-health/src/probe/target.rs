@@ -32,9 +32,9 @@ impl Target {
         self
     }
 
-    /// Returns the host and the port that a probe connects to. They are those of the address, but
-    /// [`port`](Self::port) replaces the port of the address. A URL without a port has the default port of its
-    /// scheme.
+    /// Returns the host and the port that a probe connects to. The host is that of the address. The port is
+    /// [`port`](Self::port) if it is set, and otherwise the port of the address. A URL without a port has the default
+    /// port of its scheme, such as 443 for `https`.
     ///
     /// ```
     /// use equipoise_health::probe::Target;
@@ -46,8 +46,7 @@ impl Target {
     ///
     /// # Errors
     ///
-    /// Returns [`ProbeError::Address`] if the address is invalid or has no host, or if there is no port from 1 to 65
-    /// 535.
+    /// Returns [`ProbeError::Address`] if the address is invalid, if it has no host, or if the port is missing or 0.
     pub fn host_and_port(&self) -> Result<(String, u16), ProbeError> {
         let address = self.parsed()?;
         match self.port.or(address.known_port()) {

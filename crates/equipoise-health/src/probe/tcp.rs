@@ -17,8 +17,8 @@ use super::{
 /// # Ok::<(), equipoise_health::probe::InvalidProbe>(())
 /// ```
 ///
-/// Without an expected answer, the probe passes as soon as the connection is accepted. The operating system accepts
-/// connections even if the server process is stuck. Set [`expect`](Self::expect) or
+/// Without an expected answer, the probe passes as soon as the connection is accepted. The server's operating system
+/// accepts connections even if the server process is stuck. Set [`expect`](Self::expect) or
 /// [`expect_prefix`](Self::expect_prefix) to detect a stuck process.
 #[derive(Clone, Debug)]
 pub struct TcpProbe {
@@ -34,18 +34,18 @@ impl TcpProbe {
         Self { send: Vec::new(), expect: None, max_bytes: 16 * 1024 }
     }
 
-    /// Sets the bytes that the probe sends after connecting. Default: none.
+    /// Sets the bytes that the probe sends after connecting. Default: nothing is sent.
     #[must_use]
     pub fn send(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.send = bytes.into();
         self
     }
 
-    /// Sets the bytes that must occur anywhere in the answer for the probe to pass. They replace those of an earlier
-    /// call of `expect` or [`expect_prefix`](Self::expect_prefix). Default: no answer is expected.
+    /// Sets the bytes that must occur anywhere in the answer for the probe to pass. They replace the bytes that an
+    /// earlier call of `expect` or [`expect_prefix`](Self::expect_prefix) has set. Default: no answer is expected.
     ///
-    /// The probe reads until the bytes are found, the peer closes the connection, or [`max_bytes`](Self::max_bytes)
-    /// have been read.
+    /// The probe reads until the bytes are found, the endpoint closes the connection, or [`max_bytes`](Self::max_bytes)
+    /// bytes have been read.
     ///
     /// # Errors
     ///
@@ -55,8 +55,8 @@ impl TcpProbe {
         Ok(self)
     }
 
-    /// Sets the bytes with which the answer must begin for the probe to pass. They replace those of an earlier call
-    /// of [`expect`](Self::expect) or `expect_prefix`. Default: no answer is expected.
+    /// Sets the bytes with which the answer must begin for the probe to pass. They replace the bytes that an earlier
+    /// call of [`expect`](Self::expect) or `expect_prefix` has set. Default: no answer is expected.
     ///
     /// The probe fails at the first byte that differs.
     ///
@@ -69,7 +69,8 @@ impl TcpProbe {
     }
 
     /// Sets the maximum number of bytes of the answer that the probe reads. The bytes set by [`expect`](Self::expect)
-    /// or [`expect_prefix`](Self::expect_prefix) must be within them. Range: 1 byte to 16 MiB. Default: 16 KiB.
+    /// or [`expect_prefix`](Self::expect_prefix) must be among the bytes read. Range: 1 byte to 16 MiB. Default: 16
+    /// KiB.
     ///
     /// # Errors
     ///

@@ -6,8 +6,8 @@ use crate::agent::AgentReply;
 /// The future of one probe, which [`Probe::probe`] returns. An error means that the probe failed.
 pub type ProbeFuture<'a> = Pin<Box<dyn Future<Output = Result<ProbeOutcome, ProbeError>> + Send + 'a>>;
 
-/// A kind of probe: it examines an endpoint to find out whether the endpoint works. [`probe_fn`](super::probe_fn)
-/// creates a probe from an async closure.
+/// A kind of probe, such as an HTTP request. A probe examines an endpoint to find out whether the endpoint works.
+/// [`probe_fn`](super::probe_fn) creates a probe from an async closure.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a probe",
     note = "use `probe_fn` to make a probe of an async closure, or `probe_service` for a tower service"
@@ -58,8 +58,9 @@ pub enum ProbeOutcome {
     Passed,
     /// An agent on the endpoint has reported the state of the endpoint in this reply.
     Agent(AgentReply),
-    /// The probe says nothing about the endpoint, for this reason. The state of the endpoint does not change. An
-    /// [`AgentProbe`](super::AgentProbe) has this outcome if the agent cannot be reached or sends an incomplete line.
+    /// The probe could not find out whether the endpoint works. The contained error gives the reason. The state of the
+    /// endpoint does not change. An [`AgentProbe`](super::AgentProbe) has this outcome if the agent cannot be reached
+    /// or sends an incomplete line.
     Inconclusive(ProbeError),
 }
 

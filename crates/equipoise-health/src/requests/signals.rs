@@ -19,9 +19,10 @@ use crate::{machine::Event, settings::Outliers};
 /// Collects the results of a pool's requests for outlier detection by a [`Machine`](crate::machine::Machine). Clones
 /// share the results.
 ///
-/// [`Health`](crate::Health) contains a `Signals`. Use this type only with a `Machine` that runs without `Health`.
-/// When a request ends, it updates atomic counters of its endpoint. If its result requires an immediate decision,
-/// such as at a failure limit, the function set by [`wake_by`](Self::wake_by) is called. No result is lost.
+/// [`Health`](crate::Health) contains a `Signals`. Use this type only with a `Machine` that runs without `Health`. Each
+/// request that ends updates atomic counters of its endpoint. If the result requires an immediate decision, for
+/// instance because the endpoint has reached a failure limit, the function that [`wake_by`](Self::wake_by) has set is
+/// called. No result is lost.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, Failure, P2c, PickRequest, Pool, Verdict};
@@ -119,8 +120,8 @@ impl Registry {
 }
 
 impl Signals {
-    /// Creates a collector of the results that these settings of outlier detection need. With `None`, it collects
-    /// nothing.
+    /// Creates a collector of request results. `rules` are the settings of outlier detection, and decide which results
+    /// are collected. If `rules` is `None`, nothing is collected.
     pub fn new(rules: impl Into<Option<Outliers>>) -> Self {
         Self(Arc::new(Registry {
             rules: rules.into(),
@@ -130,14 +131,15 @@ impl Signals {
         }))
     }
 
-    /// Sets the function that is called when [`take`](Self::take) has something to return. It is called on the
-    /// threads on which requests end, and must not block. It replaces an earlier function.
+    /// Sets the function that is called when [`take`](Self::take) has something to return. `wake` is called on the
+    /// threads on which requests end, and must not block. It replaces a function that was set earlier. Default: no
+    /// function is called.
     pub fn wake_by(&self, wake: impl Fn() + Send + Sync + 'static) {
         *self.0.wake.lock() = Some(Arc::new(wake));
     }
 
-    /// Returns the results that require an immediate decision and have occurred since the last call, each as an
-    /// [`Event::Signalled`]. Pass them to [`Machine::handle`](crate::machine::Machine::handle).
+    /// Returns the request results that require an immediate decision and occurred since the last call. Each result is
+    /// an [`Event::Signalled`]. Pass them to [`Machine::handle`](crate::machine::Machine::handle).
     pub fn take(&self) -> Vec<Event> {
         let flagged = std::mem::take(&mut *self.0.flagged.lock());
         let mut events = Vec::new();
@@ -151,8 +153,9 @@ impl Signals {
         events
     }
 
-    /// Returns how many requests of each endpoint succeeded and failed since the last call, and their latencies, as
-    /// an [`Event::Counted`]. It is the answer to [`Action::CollectCounts`](crate::machine::Action::CollectCounts).
+    /// Returns an [`Event::Counted`] with the results of each endpoint's requests since the last call: the numbers of
+    /// successes and failures, and the latencies. The event is the answer to
+    /// [`Action::CollectCounts`](crate::machine::Action::CollectCounts).
     pub fn count(&self) -> Event {
         let endpoints = self.0.newest();
         Event::Counted(endpoints.iter().map(|endpoint| (endpoint.id.clone(), endpoint.tally.take_counts())).collect())

@@ -182,8 +182,8 @@ pub(super) fn nanos(time: Duration) -> u64 {
 struct Consecutive(AtomicU32);
 
 impl Consecutive {
-    /// Adds one failure. Returns whether the limit is reached. If so, the count starts again at 0, because the
-    /// endpoint may not be ejected this time.
+    /// Adds one failure. Returns whether the limit is reached. When the limit is reached, the count starts again at 0,
+    /// because the endpoint may not be ejected this time.
     fn reaches(&self, limit: u32) -> bool {
         let reached = self.0.fetch_add(1, Relaxed) + 1 >= limit;
         if reached {

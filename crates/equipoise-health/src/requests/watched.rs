@@ -4,15 +4,16 @@ use equipoise_core::{BuildError, EndpointSpec, Layered, Needs, Strategy, Timesta
 
 use super::signals::{EndpointSignals, Signals};
 
-/// A strategy whose requests are watched by outlier detection. It picks the same endpoints as the strategy that it
-/// wraps. [`Health::watch`](crate::Health::watch) and [`Signals::watch`] create it.
+/// A strategy that reports the results of a pool's requests to outlier detection. It picks the same endpoints as the
+/// strategy that it wraps. [`Health::watch`](crate::Health::watch) and [`Signals::watch`] create it.
 #[derive(Debug)]
 pub struct Watched<S> {
     inner: S,
     signals: Signals,
 }
 
-/// What [`Watched`] stores for each endpoint: the results of its requests. Empty if outlier detection is off.
+/// The data that [`Watched`] stores for one endpoint: the results of the endpoint's requests. The data is empty if
+/// outlier detection is off.
 #[derive(Debug)]
 pub struct WatchedState(Option<Arc<EndpointSignals>>);
 

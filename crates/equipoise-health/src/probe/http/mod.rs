@@ -36,8 +36,8 @@ use super::{
 /// Redirects are not followed.
 ///
 /// If a pattern is set with [`body_contains`](Self::body_contains) or `body_matches`, the body must also match the
-/// pattern. The body is read until the pattern is found or [`max_body_bytes`](Self::max_body_bytes) have been read.
-/// Without a pattern, the body is not read.
+/// pattern. The body is read until the pattern is found or [`max_body_bytes`](Self::max_body_bytes) bytes have been
+/// read. Without a pattern, the body is not read.
 ///
 /// TLS is used if the endpoint's address is an `https` URL or if `tls` was called.
 #[derive(Clone, Debug)]
@@ -68,7 +68,7 @@ pub enum HttpVersion {
 }
 
 impl HttpVersion {
-    /// A stable label in snake case: `negotiated`, `http1` or `http2`.
+    /// Returns a stable label in snake case: `negotiated`, `http1` or `http2`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -155,7 +155,8 @@ impl HttpProbe {
         Ok(self)
     }
 
-    /// Sets the ranges of statuses for which the probe passes. They replace the earlier ranges. Default: 200 to 399.
+    /// Sets the ranges of statuses for which the probe passes. They replace the ranges that were set earlier. Default:
+    /// 200 to 399.
     ///
     /// # Errors
     ///
@@ -174,9 +175,9 @@ impl HttpProbe {
         Ok(self)
     }
 
-    /// Sets a text that must occur in the body of the response for the probe to pass. It must occur within the first
-    /// [`max_body_bytes`](Self::max_body_bytes). It replaces an earlier text or regular expression. Default: the body
-    /// is not read.
+    /// Sets a text that the body of the response must contain for the probe to pass. The text must occur within the
+    /// first [`max_body_bytes`](Self::max_body_bytes) bytes. It replaces a text or regular expression that was set
+    /// earlier. Default: the body is not read.
     ///
     /// # Errors
     ///
@@ -186,9 +187,9 @@ impl HttpProbe {
         Ok(self)
     }
 
-    /// Sets a regular expression that must match somewhere in the body of the response for the probe to pass. It is
-    /// applied to the first [`max_body_bytes`](Self::max_body_bytes) only. It replaces an earlier text or regular
-    /// expression. Default: the body is not read.
+    /// Sets a regular expression that must match somewhere in the body of the response for the probe to pass. The
+    /// expression is applied only to the first [`max_body_bytes`](Self::max_body_bytes) bytes. It replaces a text or
+    /// regular expression that was set earlier. Default: the body is not read.
     ///
     /// # Errors
     ///
