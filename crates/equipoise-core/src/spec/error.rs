@@ -5,8 +5,8 @@ use super::{
     vocabulary::{Definition, MAX_DEPTH, Vocabulary},
 };
 
-/// Why a text is not a valid spec. Every message says where the error is, counted in characters from 1, and what would
-/// be valid.
+/// Why a text is not a valid spec. Every message says at which character of the text the error is (the first character
+/// is 1), and what would be valid.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidText<V: Vocabulary> {
@@ -65,8 +65,8 @@ pub enum InvalidText<V: Vocabulary> {
     Refused {
         /// The definition of the strategy or mode in front of the brackets.
         definition: &'static Definition<V>,
-        /// The position in the text of the parameter with the invalid value. If the error is not about a single
-        /// parameter, the position of the name in front of the brackets.
+        /// The position in the text of the parameter with the invalid value. If the error is about several parameters,
+        /// it is the position of the name in front of the brackets.
         at: Position,
         /// Why the values are invalid.
         reason: V::Refusal,
@@ -79,8 +79,8 @@ pub enum InvalidText<V: Vocabulary> {
         /// The position of the combinator's name in the text.
         at: Position,
     },
-    /// The brackets contain a strategy where none is allowed: the strategy or mode in front of them wraps no strategy,
-    /// or the brackets already contain the strategy to wrap.
+    /// The brackets contain a strategy where no strategy is allowed. Either the strategy or mode in front of the
+    /// brackets wraps no strategy, or the brackets already contain the wrapped strategy.
     #[error("{} cannot contain the strategy {found:?}{}, because it wraps {}; {}", .definition.name(), place(*.at), capacity(.definition), parameters(.definition))]
     Misplaced {
         /// The definition of the strategy or mode in front of the brackets.

@@ -3,8 +3,8 @@
 //!
 //! A spec begins with a name. Brackets after the name contain the parameters that differ from their defaults. A
 //! [`Vocabulary`] is a set of names that specs can use. There are two vocabularies: strategies
-//! ([`strategy::by_name`](crate::strategy::by_name)) and affinity modes (`equipoise_affinity::by_name`). Each describes
-//! its names by [`Definition`]s. Parsing an invalid text fails with [`InvalidText`].
+//! ([`strategy::by_name`](crate::strategy::by_name)) and affinity modes (`equipoise_affinity::by_name`). Each
+//! vocabulary describes its names by [`Definition`]s. Parsing an invalid text fails with [`InvalidText`].
 //!
 //! # Grammar
 //!
@@ -31,8 +31,8 @@
 //! | texts by name | `{10.0.0.1:80=A, 10.0.0.2:80=B}` |
 //! | strategy | `peak-ewma(decay=5s)` |
 //!
-//! White space between these parts is ignored. Names are in lower case. Specs can be nested, at most [`MAX_DEPTH`]
-//! levels deep. Parsing takes time linear in the length of the text.
+//! White space between the parts of a spec is ignored. Names are in lower case. Specs can be nested, at most
+//! [`MAX_DEPTH`] levels deep. Parsing takes time linear in the length of the text.
 
 mod error;
 mod param;

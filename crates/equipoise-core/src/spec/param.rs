@@ -1,5 +1,5 @@
-//! Typed parameters of textual specs. One constant describes a parameter: listing, parsing and reading its value all
-//! use this constant.
+//! Typed parameters of textual specs. A constant describes a parameter. The same constant is used to list the
+//! parameter, to parse its value and to read its value.
 //!
 //! ```ignore
 //! const DECAY: Param<Duration> = Param::time("decay", "the time after which an old latency weighs 1/e").default("10s");
@@ -12,7 +12,8 @@ use std::{collections::BTreeMap, fmt, marker::PhantomData, ops::RangeInclusive, 
 
 use super::{Kind, Value, time};
 
-/// One setting of a [`Definition`](super::Definition).
+/// One parameter that a textual spec can set, such as `decay` in `peak-ewma(decay=5s)`. It belongs to a
+/// [`Definition`](super::Definition).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Parameter {
     pub(super) name: &'static str,
@@ -32,12 +33,12 @@ impl Parameter {
         self.name
     }
 
-    /// The kind of its values.
+    /// Returns the kind of values that the parameter accepts.
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// What applies if it is not set.
+    /// Returns what applies if a spec does not set the parameter.
     pub fn preset(&self) -> Preset {
         self.preset
     }
@@ -48,21 +49,22 @@ impl Parameter {
         self.example
     }
 
-    /// Returns a description, in one line, of what the parameter means.
+    /// Returns a description of the parameter in one line.
     pub fn about(&self) -> &'static str {
         self.about
     }
 }
 
-/// What applies if a parameter is not set.
+/// What applies if a spec does not set a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Preset {
-    /// The default value, as text.
+    /// If a spec does not set the parameter, this default value applies. It is given as text.
     Is(&'static str),
     /// If a spec does not set the parameter, its value is a random number, drawn from the entropy of the pool.
     Drawn,
-    /// A default that is not a value of the parameter, in words: `the whole path counts`.
+    /// The parameter has no default value. If a spec does not set the parameter, the rule in this text applies, such as
+    /// `the whole path counts`.
     Otherwise(&'static str),
     /// Every spec must set the parameter, because it has no default.
     Required,
@@ -80,13 +82,14 @@ impl fmt::Display for Preset {
 
 /// A type of values of parameters, such as `u32` or `Duration`.
 pub trait Setting: Sized {
-    /// The type in which a constant stores the default, such as `&'static str` for a `String`.
+    /// The type of the default in a constant [`Param`], such as `&'static str` for a `String`.
     type Preset: Copy;
 
-    /// Converts a parsed value into this type. Returns `None` if the value is of another kind.
+    /// Converts a parsed value into this type. Returns `None` if the kind of the value does not belong to this type.
     fn read(value: &Value) -> Option<Self>;
 
-    /// Converts a default, as a constant stores it, into this type.
+    /// Converts the default of a parameter into this type. A constant [`Param`] contains the default as a
+    /// [`Self::Preset`].
     fn from_preset(preset: Self::Preset) -> Self;
 }
 
@@ -94,30 +97,30 @@ pub trait Setting: Sized {
 pub struct Param<T: Setting> {
     /// The description of the parameter for listing and parsing: name, kind of values, default and explanation.
     pub parameter: Parameter,
-    /// The default: the value if the text does not set the parameter. For a required parameter it is the example, which
-    /// is never used, because a text without the parameter is refused.
+    /// The default: the value if the text does not set the parameter. A required parameter has its example here. The
+    /// example is never used, because a text without the parameter is refused.
     pub(super) preset: T::Preset,
 }
 
 impl<T: Setting + PartialEq> Param<T> {
-    /// Returns whether the default's text is parsed to the default's value. True if there is no default value. Used by
-    /// tests.
+    /// Returns whether parsing the text of the default gives the value of the default. Returns `true` if the parameter
+    /// has no default value. Tests use this method.
     pub fn is_consistent(&self) -> bool {
         let Preset::Is(text) = self.parameter.preset else { return true };
         Value::parse(text, self.parameter.kind).and_then(|value| T::read(&value)) == Some(T::from_preset(self.preset))
     }
 }
 
-/// The definition of a parameter of a textual spec before its default is known. A method such as
-/// [`preset`](Self::preset) completes it.
+/// The definition of a parameter of a textual spec, still without its default. A method such as
+/// [`preset`](Self::preset) adds the default and returns the complete [`Param`].
 pub struct ParamBuilder<T> {
     parameter: Parameter,
     value: PhantomData<fn() -> T>,
 }
 
 impl<T: Setting> ParamBuilder<T> {
-    /// Starts the definition of a parameter `name` with values of any kind. `about` explains it in one line. [`Param`]
-    /// has shorter constructors for the usual kinds.
+    /// Starts the definition of a parameter `name` with values of the kind `kind`. `about` explains the parameter in
+    /// one line. [`Param`] has shorter constructors for the usual kinds.
     pub const fn new(name: &'static str, kind: Kind, about: &'static str) -> Self {
         let parameter = Parameter { name, kind, preset: Preset::Required, example: "", about, note: "", secret: false };
         Self { parameter, value: PhantomData }
@@ -135,19 +138,19 @@ impl<T: Setting> ParamBuilder<T> {
         self
     }
 
-    /// Completes the definition of the parameter. Its default is given as text and as value. A test checks that both
-    /// are the same.
+    /// Completes the definition of the parameter with a default. `text` is the default as text, and `preset` is the
+    /// same default as a value. A test checks that both are the same.
     pub const fn preset(self, text: &'static str, preset: T::Preset) -> Param<T> {
         self.finish(Preset::Is(text), text, preset)
     }
 
-    /// Completes the definition of the parameter. It has no default value: if a text does not set the parameter, its
+    /// Completes the definition of the parameter. The parameter has no default value: if a text does not set it, its
     /// value is `None`. `otherwise` describes in words what applies in this case. `example` is a valid value.
     pub const fn otherwise(self, otherwise: &'static str, example: &'static str) -> Param<Option<T>> {
         Param { parameter: self.described(Preset::Otherwise(otherwise), example), preset: () }
     }
 
-    /// Completes the definition of the parameter. It has no default value: if a text does not set the parameter, its
+    /// Completes the definition of the parameter. The parameter has no default value: if a text does not set it, its
     /// value is `None`, and a random number is used. `example` is a valid value.
     pub const fn drawn(self, example: &'static str) -> Param<Option<T>> {
         Param { parameter: self.described(Preset::Drawn, example), preset: () }
@@ -171,11 +174,11 @@ impl<T: Number> Param<T> {
 }
 
 impl<T: Number> ParamBuilder<T> {
-    /// Sets the smallest number that the parameter accepts. Default: 0. The largest number becomes `T::MAX`.
+    /// Sets the smallest number that the parameter accepts. Default: 0. Also sets the largest number to `T::MAX`.
     ///
     /// # Panics
     ///
-    /// At compile time, if `from` is above `T::MAX`.
+    /// Panics at compile time if `from` is above `T::MAX`.
     pub const fn at_least(self, from: u64) -> Self {
         self.range(from, T::MAX)
     }
@@ -184,7 +187,7 @@ impl<T: Number> ParamBuilder<T> {
     ///
     /// # Panics
     ///
-    /// At compile time, if `from` is above `to`, or `to` is above `T::MAX`.
+    /// Panics at compile time if `from` is above `to`, or if `to` is above `T::MAX`.
     pub const fn range(mut self, from: u64, to: u64) -> Self {
         assert!(from <= to && to <= T::MAX, "a range of the type");
         self.parameter.kind = Kind::Number { from, to };
@@ -195,17 +198,17 @@ impl<T: Number> ParamBuilder<T> {
     ///
     /// # Panics
     ///
-    /// At compile time, if `text` is not a whole number.
+    /// Panics at compile time if `text` is not a whole number.
     pub const fn default(self, text: &'static str) -> Param<T> {
         self.finish(Preset::Is(text), text, whole(text))
     }
 
-    /// Completes the definition of the parameter. It is required: a text that does not set it is refused. `example` is
-    /// a valid number.
+    /// Completes the definition of the parameter. The parameter is required: a text that does not set it is refused.
+    /// `example` is a valid number.
     ///
     /// # Panics
     ///
-    /// At compile time, if `example` is not a whole number.
+    /// Panics at compile time if `example` is not a whole number.
     pub const fn required(self, example: &'static str) -> Param<T> {
         self.finish(Preset::Required, example, whole(example))
     }
@@ -220,7 +223,7 @@ impl Param<f64> {
 }
 
 impl ParamBuilder<f64> {
-    /// Sets the smallest and the largest number that the parameter accepts. Default: no limits.
+    /// Sets the smallest and the largest number that the parameter accepts. Default: all numbers are accepted.
     pub const fn range(mut self, from: f64, to: f64) -> Self {
         self.parameter.kind = Kind::Real { from, to };
         self
@@ -231,7 +234,7 @@ impl ParamBuilder<f64> {
     ///
     /// # Panics
     ///
-    /// At compile time, if `text` is not such a number, or has too many digits for an exact conversion.
+    /// Panics at compile time if `text` is not such a number, or has too many digits for an exact conversion.
     pub const fn default(self, text: &'static str) -> Param<f64> {
         self.finish(Preset::Is(text), text, decimal(text))
     }
@@ -246,7 +249,7 @@ impl Param<Duration> {
 }
 
 impl ParamBuilder<Duration> {
-    /// Sets the shortest and the longest time that the parameter accepts. Default: no limits.
+    /// Sets the shortest and the longest time that the parameter accepts. Default: all times are accepted.
     pub const fn range(mut self, from: Duration, to: Duration) -> Self {
         self.parameter.kind = Kind::Time { from, to };
         self
@@ -256,7 +259,7 @@ impl ParamBuilder<Duration> {
     ///
     /// # Panics
     ///
-    /// At compile time, if `text` is not a time.
+    /// Panics at compile time if `text` is not a time.
     pub const fn default(self, text: &'static str) -> Param<Duration> {
         match time::read(text) {
             Some(time) => self.finish(Preset::Is(text), text, time),
@@ -266,12 +269,14 @@ impl ParamBuilder<Duration> {
 }
 
 impl Param<bool> {
-    /// Creates a parameter `name` whose value is a boolean, written as `name=true` or `name=false`. Default: `false`.
+    /// Creates a parameter `name` whose value is a boolean, written as `name=true` or `name=false`. The default of the
+    /// parameter is `false`.
     pub const fn bool(name: &'static str, about: &'static str) -> Self {
         ParamBuilder::new(name, Kind::Bool, about).preset("false", false)
     }
 
-    /// Creates a parameter `name` whose value is a boolean. The name alone means `name=true`. Default: `false`.
+    /// Creates a parameter `name` whose value is a boolean. The name alone means `name=true`. The default of the
+    /// parameter is `false`.
     pub const fn flag(name: &'static str, about: &'static str) -> Self {
         ParamBuilder::new(name, Kind::Flag, about).finish(Preset::Is("false"), "true", false)
     }
@@ -290,15 +295,15 @@ impl ParamBuilder<String> {
         self.finish(Preset::Is(text), text, text)
     }
 
-    /// Completes the definition of the parameter. It is required: a spec that does not set it is refused. `example` is
-    /// a valid text.
+    /// Completes the definition of the parameter. The parameter is required: a spec that does not set it is refused.
+    /// `example` is a valid text.
     pub const fn required(self, example: &'static str) -> Param<String> {
         self.finish(Preset::Required, example, example)
     }
 }
 
 impl Param<Vec<String>> {
-    /// Creates a parameter `name` whose value is a list of texts. Default: an empty list.
+    /// Creates a parameter `name` whose value is a list of texts. The default of the parameter is an empty list.
     pub const fn list(name: &'static str, about: &'static str) -> Self {
         ParamBuilder::new(name, Kind::List, about).preset("{}", ())
     }
@@ -342,10 +347,10 @@ impl<T: Setting> Setting for Option<T> {
     }
 }
 
-/// A type of whole numbers, as values of parameters.
+/// A type of whole numbers that a parameter can have as its value, such as `u32`.
 pub trait Number: Setting<Preset = u64> {
-    /// The largest number that a parameter of this type accepts. For `usize` it is 2^32 - 1, so that the same texts are
-    /// valid on all platforms.
+    /// The largest number that a parameter of this type accepts. For `usize` this is 2^32 - 1, so that the same texts
+    /// are valid on all platforms.
     const MAX: u64;
 }
 

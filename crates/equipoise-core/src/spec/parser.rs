@@ -9,7 +9,7 @@ impl<V: Vocabulary> Spec<V> {
     ///
     /// # Errors
     ///
-    /// [`InvalidText`] for the first error in the text.
+    /// Returns [`InvalidText`] for the first error in the text.
     pub fn parse(text: &str) -> Result<Self, InvalidText<V>> {
         let mut scanner = Scanner::new(text);
         let spec = Self::read(&mut scanner, 1)?;

@@ -2,12 +2,11 @@ use std::{fmt, marker::PhantomData, str::FromStr};
 
 use ::serde::{Deserializer, de};
 
-/// Deserializes a value from its text. If the data is not a text, the error message says that `expected` was expected,
-/// such as `a strategy by name`.
+/// Deserializes a value from its text. `expected` describes the value for error messages, such as `a strategy by name`.
 ///
 /// # Errors
 ///
-/// If the data is not a text, or the text cannot be parsed as a `T`.
+/// Returns an error if the data is not a text, or if the text cannot be parsed as a `T`.
 pub fn deserialize<'de, T, D>(deserializer: D, expected: &'static str) -> Result<T, D::Error>
 where
     T: FromStr<Err: fmt::Display>,

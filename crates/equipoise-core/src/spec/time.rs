@@ -1,4 +1,4 @@
-//! Formats durations as text and parses them. Both are exact to the nanosecond.
+//! Formats durations as text and parses them. Both directions are exact to the nanosecond.
 
 use std::{fmt, time::Duration};
 
@@ -12,8 +12,8 @@ const MAX_FRACTION: usize = 13;
 /// Parses a time: a number, with or without a decimal point, followed by a unit, such as `2.5s`. Units: `h`, `m`, `s`,
 /// `ms`, `us` and `ns`.
 ///
-/// Returns `None` for any other text, for fractions of a nanosecond, and for times of 2^64 nanoseconds (584 years) or
-/// more.
+/// Returns `None` for any other text. Returns `None` if the time is not a whole number of nanoseconds, or is 2^64
+/// nanoseconds (584 years) or more.
 pub const fn read(word: &str) -> Option<Duration> {
     let bytes = word.as_bytes();
     let (mut at, mut whole) = (0, 0u128);
@@ -77,7 +77,7 @@ const fn unit(bytes: &[u8], begin: usize) -> Option<u128> {
 ///
 /// # Errors
 ///
-/// If the formatter fails.
+/// Returns an error if the formatter fails.
 pub fn write(time: Duration, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let nanos = time.as_nanos();
     if nanos == 0 {

@@ -5,8 +5,8 @@ use super::{
     time::{self, Time},
 };
 
-/// The kind and the range of values that a parameter of a textual spec accepts. Its `Display` describes them in words,
-/// such as `a whole number from 2 to 10`.
+/// The kind and the range of values that a parameter of a textual spec accepts. Its `Display` text describes the
+/// accepted values in words, such as `a whole number from 2 to 10`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Kind {
@@ -19,17 +19,17 @@ pub enum Kind {
     },
     /// The parameter accepts numbers with or without a decimal point.
     Real {
-        /// The smallest number that is accepted. `f64::MIN` means no limit.
+        /// The smallest number that is accepted. `f64::MIN` means that there is no minimum.
         from: f64,
-        /// The largest number that is accepted. `f64::MAX` means no limit.
+        /// The largest number that is accepted. `f64::MAX` means that there is no maximum.
         to: f64,
     },
     /// The parameter accepts times: a number and a unit, such as `2.5s`. Units: `h`, `m`, `s`, `ms`, `us` and `ns`.
     Time {
         /// The shortest time that is accepted.
         from: Duration,
-        /// The longest time that is accepted. `Duration::MAX` means no limit, except that a text can contain at most
-        /// 584 years.
+        /// The longest time that is accepted. `Duration::MAX` means that every time is accepted that can be written as
+        /// text: at most 584 years.
         to: Duration,
     },
     /// The parameter accepts `true` and `false`.
@@ -39,10 +39,10 @@ pub enum Kind {
     /// The parameter accepts a text. The text must be in quotes if it has characters other than letters, digits and
     /// `-_.:/+`.
     Text,
-    /// The parameter accepts one ASCII character. It must be in quotes unless it is a letter, a digit or one of
-    /// `-_.:/+`.
+    /// The parameter accepts one ASCII character. A character other than a letter, a digit or one of `-_.:/+` must be
+    /// in quotes.
     Character,
-    /// The parameter accepts one of these words.
+    /// The parameter accepts one of several words. The slice contains the accepted words.
     Choice(&'static [&'static str]),
     /// The parameter accepts one of several words, or another word with a time in brackets, such as `wait(5s)`.
     ChoiceOrTimed {
@@ -59,11 +59,11 @@ pub enum Kind {
     Range,
     /// The parameter accepts a list of texts in curly brackets, such as `{10.0.0.0/8, loopback}`.
     List,
-    /// The parameter accepts texts by name in curly brackets, such as `{10.0.0.1:80=A, 10.0.0.2:80=B}`. Each name may
-    /// occur once.
+    /// The parameter accepts a list of pairs of a name and a text in curly brackets, such as
+    /// `{10.0.0.1:80=A, 10.0.0.2:80=B}`. Each name may occur once.
     TextsByName,
-    /// The parameter accepts whole numbers below 2^32 by name in curly brackets, such as `{eu-1a=3, eu-1b=2}`. Each
-    /// name may occur once.
+    /// The parameter accepts a list of pairs of a name and a whole number below 2^32 in curly brackets, such as
+    /// `{eu-1a=3, eu-1b=2}`. Each name may occur once.
     NumbersByName,
     /// The parameter accepts the spec of a strategy, such as `peak-ewma(decay=5s)`.
     Strategy,
@@ -158,7 +158,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// A parsed value of a parameter of a textual spec. Its `Display` is the text that is parsed to this value.
+/// A parsed value of a parameter of a textual spec. Its `Display` text can be parsed to the same value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// A whole number: the value of a parameter of kind [`Kind::Number`].
@@ -182,15 +182,15 @@ pub enum Value {
     Range(u32, u32),
     /// A list of texts: the value of a parameter of kind [`Kind::List`].
     List(Vec<String>),
-    /// Texts by name: the value of a parameter of kind [`Kind::TextsByName`].
+    /// Pairs of a name and a text: the value of a parameter of kind [`Kind::TextsByName`].
     TextsByName(BTreeMap<String, String>),
-    /// Whole numbers by name: the value of a parameter of kind [`Kind::NumbersByName`].
+    /// Pairs of a name and a whole number: the value of a parameter of kind [`Kind::NumbersByName`].
     NumbersByName(BTreeMap<String, u32>),
 }
 
 impl Value {
-    /// Parses `text` as a value of this kind. Returns `None` if it is not a value of this kind, and for
-    /// [`Kind::Strategy`].
+    /// Parses `text` as a value of the kind `kind`. Returns `None` if `text` is not a value of this kind. Returns
+    /// `None` for [`Kind::Strategy`].
     pub fn parse(text: &str, kind: Kind) -> Option<Self> {
         kind.read(&mut Scanner::new(text)).ok().flatten()
     }

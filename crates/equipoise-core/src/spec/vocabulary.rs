@@ -7,8 +7,8 @@ use super::{
     value::{Kind, Value},
 };
 
-/// The maximum number of levels to which textual specs can be nested: 16, including the outermost spec. The limit
-/// bounds the use of the stack.
+/// The maximum number of levels of nested textual specs: 16, including the outermost spec. `a(b(c))` has 3 levels. The
+/// maximum limits the use of the stack.
 pub const MAX_DEPTH: usize = 16;
 
 /// A set of names that textual specs can use, such as the names of the strategies.
@@ -16,7 +16,7 @@ pub const MAX_DEPTH: usize = 16;
 /// `equipoise` implements this trait for strategies and for affinity modes. Other crates should not use its items,
 /// because they may change in any release.
 pub trait Vocabulary: Sized + Clone + fmt::Debug + PartialEq + 'static {
-    /// What a definition holds to make the described object: usually a function.
+    /// The part of a definition that creates the described object, such as a strategy. It is usually a function.
     #[doc(hidden)]
     type Make: Send + Sync + 'static;
     /// The error for values that have the right kinds but are invalid.
@@ -25,7 +25,7 @@ pub trait Vocabulary: Sized + Clone + fmt::Debug + PartialEq + 'static {
     /// The word for a definition in messages, such as `strategy`.
     #[doc(hidden)]
     const NOUN: &'static str;
-    /// The words for a missing spec in syntax errors, such as `the name of a strategy`.
+    /// The text that stands for a spec in syntax errors if the spec is missing, such as `the name of a strategy`.
     #[doc(hidden)]
     const EXPECTED: &'static str;
 
@@ -33,11 +33,13 @@ pub trait Vocabulary: Sized + Clone + fmt::Debug + PartialEq + 'static {
     #[doc(hidden)]
     fn definitions() -> &'static [Definition<Self>];
 
-    /// Refuses values that do not fit together. Parameters that the text sets to their defaults count as set here.
+    /// Returns an error if values do not fit together. A parameter that the text sets to its default counts as set
+    /// here.
     #[doc(hidden)]
     fn check(settings: &Settings<'_, Self>) -> Result<(), Self::Refusal>;
 
-    /// Returns the parameter that a refusal is about; `None` if it is about several.
+    /// Returns the name of the parameter that an error of [`check`](Self::check) is about. `None` if the error is about
+    /// several parameters.
     #[doc(hidden)]
     fn refused_parameter(_refusal: &Self::Refusal) -> Option<&'static str> {
         None
@@ -47,8 +49,8 @@ pub trait Vocabulary: Sized + Clone + fmt::Debug + PartialEq + 'static {
 /// The definition of one name that textual specs can use, such as `peak-ewma`: a description and the list of
 /// parameters.
 ///
-/// Its `Display` shows the name with all parameters at their defaults. Flags are in square brackets, and so are
-/// optional parameters without a default value.
+/// Its `Display` text is the name with all parameters and their defaults. Square brackets mark flags, and optional
+/// parameters without a default value.
 pub struct Definition<V: Vocabulary> {
     name: &'static str,
     about: &'static str,
@@ -176,7 +178,7 @@ pub struct Spec<V: Vocabulary> {
     pub(super) definition: &'static Definition<V>,
     /// The strategy that a combinator wraps.
     pub(super) inner: Option<Box<Spec<V>>>,
-    /// The argument of each parameter of the definition; `None` if the preset applies.
+    /// The argument of each parameter of the definition. `None` if the spec does not set the parameter.
     pub(super) arguments: Vec<Option<Argument<V>>>,
 }
 
@@ -186,7 +188,7 @@ impl<V: Vocabulary> Spec<V> {
         Self { definition, inner: None, arguments: vec![None; definition.parameters().len()] }
     }
 
-    /// The definition that the spec's name refers to.
+    /// Returns the definition that has the name of the spec.
     pub fn definition(&self) -> &'static Definition<V> {
         self.definition
     }
@@ -278,14 +280,14 @@ impl<'a, V: Vocabulary> Settings<'a, V> {
 
     /// Returns whether the text sets a parameter.
     ///
-    /// During [`Vocabulary::check`], also true for a parameter that the text sets to its default. Later true only for
-    /// parameters with other values than their defaults.
+    /// A parameter that the text sets to its default counts as set only during [`Vocabulary::check`]. Later, only
+    /// parameters with other values than their defaults count as set.
     pub fn is_set(&self, parameter: &Parameter) -> bool {
         self.argument(parameter).is_some()
     }
 
-    /// Returns the argument that sets a parameter, as text: `name=value`. Only the name if the text does not set the
-    /// parameter.
+    /// Returns the argument that sets a parameter, as text: `name=value`. If the text does not set the parameter,
+    /// returns only the name.
     pub fn written(&self, parameter: &Parameter) -> String {
         let name = parameter.name;
         self.argument(parameter).map_or_else(|| name.to_owned(), |argument| format!("{name}={argument}"))

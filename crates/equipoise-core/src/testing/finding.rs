@@ -4,29 +4,34 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Check {
-    /// The strategy picks only usable endpoints: members that are up, have a weight above 0 and are not excluded. It
-    /// does not panic, and it does not refuse the members of the pool.
+    /// The strategy picks only usable endpoints: members that are up, have a weight above 0 and are not excluded. The
+    /// strategy does not panic, and it does not refuse the members of the pool.
     Usable,
-    /// The strategy always picks an endpoint if any endpoint is usable, even if only one is.
+    /// The strategy always picks an endpoint if at least one endpoint is usable. A usable endpoint is up, has a weight
+    /// above 0 and is not excluded.
     Finds,
-    /// The strategy picks endpoints with a maximum number of requests in flight until all are at their maximum, and
-    /// never beyond. When requests end, it picks the endpoints that have become free.
+    /// Each endpoint has a maximum number of requests in flight. The strategy picks endpoints until all have reached
+    /// their maximum, and never exceeds a maximum. When requests end, the strategy picks the endpoints that have become
+    /// free.
     Limits,
-    /// Inside a wrapping strategy, which narrows the view and filters out endpoints, the strategy picks only endpoints
-    /// that are in the view and not filtered out.
+    /// The strategy works inside a wrapping strategy that narrows the view and filters out endpoints: it picks only
+    /// endpoints that are in the view and not filtered out.
     Composes,
-    /// An explanation names the endpoint that the pick would choose, and changes nothing.
+    /// An explanation of a pick ([`Pool::explain`](crate::Pool::explain)) names the endpoint that the pick would
+    /// choose, and changes nothing.
     Explains,
-    /// Picks on several threads succeed while members and availability change. Every pick ends, and after all leases
-    /// have ended, no request is counted as in flight.
+    /// Picks on several threads succeed while members and availability change. Every pick ends. After all leases have
+    /// ended, no request is counted as in flight.
     Threads,
-    /// A failing endpoint gets no more requests than its share by weight among the endpoints that the strategy uses. If
-    /// the strategy places requests by key, the endpoint may also get as many requests as it gets while it works.
+    /// A failing endpoint gets no more requests than its weight allows among the endpoints that the strategy uses. If
+    /// the strategy places requests by key, the failing endpoint may also get as many requests as it gets while it
+    /// works.
     ///
-    /// The endpoint fails each request after 1 ms or after 500 ms, or never responds, so that requests are given up.
-    /// Requests arrive at 1, 2, 10 and 50 per second. The endpoints have no limits.
+    /// The check runs with three kinds of failures: each request fails after 1 ms, each request fails after 500 ms, or
+    /// the endpoint never responds and callers abandon the requests. Requests arrive at 1, 2, 10 and 50 per second. The
+    /// endpoints have no maximum number of requests in flight.
     Failing,
-    /// Each endpoint's share of the requests is proportional to its weight, if there is one request at a time.
+    /// Each endpoint's share of the requests is proportional to its weight. The check sends one request at a time.
     Weights,
     /// Each endpoint's share of the requests stays proportional to its weight while members and availability change,
     /// and after an update that replaces a member and changes all weights.
@@ -37,10 +42,11 @@ pub enum Check {
     SpreadsKeys,
     /// All requests with the same key go to the same endpoint.
     KeepsKeys,
-    /// If an endpoint goes into maintenance or is excluded, only its own keys move to other endpoints.
+    /// If an endpoint goes into maintenance or is excluded, only the keys of this endpoint move to other endpoints.
+    /// When the endpoint is up again, its keys return.
     AvailabilityChanges,
-    /// If an endpoint is removed, few keys of the other endpoints move: at most the part that was given to
-    /// [`keeps_keys_on_removal`](super::Conformance::keeps_keys_on_removal).
+    /// If an endpoint is removed, few keys of the other endpoints move: at most the fraction of all keys that was
+    /// passed to [`keeps_keys_on_removal`](super::Conformance::keeps_keys_on_removal).
     Removals,
 }
 
@@ -99,7 +105,7 @@ impl Conforming {
     }
 }
 
-/// Lists the checks that ran, one per line, and then those that did not run.
+/// Lists the checks that ran, one per line, and then the checks that did not run.
 impl fmt::Display for Conforming {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the strategy conforms in:")?;

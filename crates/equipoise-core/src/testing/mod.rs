@@ -1,5 +1,5 @@
-//! A conformance suite for strategies. It checks whether your strategy has the properties that a pool and its users
-//! rely on.
+//! A conformance suite for strategies. The suite checks whether your strategy has the properties that a pool and its
+//! users rely on.
 //!
 //! ```
 //! use equipoise_core::{RoundRobin, testing::Conformance};
@@ -24,9 +24,9 @@
 //! | [`keeps_keys_on_removal`](Conformance::keeps_keys_on_removal) | [`Removals`](Check::Removals) |
 //!
 //! The clock of the pools changes only when a check changes it, and random numbers come from the
-//! [`seed`](Conformance::seed). Failures can therefore be reproduced, except those of checks with threads. The suite
-//! does not detect panics in hooks, because the pool ignores them. It measures neither how good the picks are nor how
-//! long they take.
+//! [`seed`](Conformance::seed). Failures can therefore be reproduced, except the failures of the check
+//! [`Threads`](Check::Threads). The suite does not detect panics in hooks, because the pool ignores them. The suite
+//! does not measure how good the picks are or how long they take.
 
 mod allocations;
 mod composed;
@@ -83,16 +83,17 @@ impl<'a> Conformance<'a> {
         self
     }
 
-    /// Allows the strategy to pick no endpoint although one is usable, if other requests are in flight. Default: not
-    /// allowed. Strategies that limit the load of each endpoint need this.
+    /// Allows the strategy to pick no endpoint while other requests are in flight, although an endpoint is usable.
+    /// Default: not allowed. Strategies that limit the load of each endpoint need this setting.
     pub fn may_refuse(mut self) -> Self {
         self.may_refuse = true;
         self
     }
 
     /// Adds the checks [`Check::Weights`] and [`Check::Updates`]: each endpoint's share of the requests must be
-    /// proportional to its weight. This must also hold while members and availability change, and after an update that
-    /// replaces a member and changes all weights. The suite sends one request at a time, and all have the same result.
+    /// proportional to its weight. This must also be true while members and availability change, and after an update
+    /// that replaces a member and changes all weights. The suite sends one request at a time, and all requests have the
+    /// same result.
     pub fn honours_weights(mut self) -> Self {
         self.weights = true;
         self
@@ -100,8 +101,8 @@ impl<'a> Conformance<'a> {
 
     /// Adds the check [`Check::Allocations`]: picks must not allocate memory.
     ///
-    /// `count` must run the closure that it gets and return the number of allocations in it. It needs a global
-    /// allocator that counts, such as that of the crate `allocation-counter`:
+    /// `count` must run the closure that it gets, and return the number of memory allocations of this run. It needs a
+    /// global allocator that counts allocations, such as the allocator of the crate `allocation-counter`:
     /// `|picks| allocation_counter::measure(picks).count_total`.
     pub fn allocations(mut self, count: impl Fn(&mut dyn FnMut()) -> u64 + 'a) -> Self {
         self.allocations = Some(Box::new(count));
@@ -109,35 +110,37 @@ impl<'a> Conformance<'a> {
     }
 
     /// Adds the checks [`Check::KeepsKeys`] and [`Check::SpreadsKeys`]: all requests of one key must go to the same
-    /// endpoint, and each endpoint's share of the keys must be proportional to its weight. This must also hold after an
-    /// update that replaces a member and changes all weights.
+    /// endpoint, and each endpoint's share of the keys must be proportional to its weight. This must also be true after
+    /// an update that replaces a member and changes all weights.
     ///
-    /// Shares may differ by random variation, and in addition by `tolerance`, a fraction of the share: 0.1 means 10 %.
+    /// Each share of the keys may differ from its exact value by random variation, and in addition by `tolerance`.
+    /// `tolerance` is a fraction of the exact value: 0.1 means 10 %.
     pub fn spreads_keys(mut self, tolerance: f64) -> Self {
         self.spread = Some(tolerance);
         self
     }
 
-    /// Adds the check [`Check::AvailabilityChanges`]: if an endpoint goes into maintenance or is excluded, only its own
-    /// keys may move to other endpoints. When it is up again, they must return to it.
+    /// Adds the check [`Check::AvailabilityChanges`]: if an endpoint goes into maintenance or is excluded, only the
+    /// keys of this endpoint may move to other endpoints. When the endpoint is up again, its keys must return to it.
     pub fn keeps_keys_on_availability_change(mut self) -> Self {
         self.flips = true;
         self
     }
 
     /// Adds the check [`Check::Removals`]: if an endpoint is removed, few keys of the other endpoints may move.
-    /// `others` is the maximum, as a fraction of all keys: 0.01 means 1 %. The check removes single endpoints from
-    /// pools of 10 and of 40 endpoints.
+    /// `others` is the maximum number of these keys, as a fraction of all keys: 0.01 means 1 %. The check removes
+    /// single endpoints from pools of 10 and of 40 endpoints.
     pub fn keeps_keys_on_removal(mut self, others: f64) -> Self {
         self.removal = Some(others);
         self
     }
 
-    /// Runs the checks. Returns the checks that ran, and those that did not run because they were not requested.
+    /// Runs the requested checks and the checks that always run. Returns which checks ran, and which checks did not run
+    /// because they were not requested.
     ///
     /// # Errors
     ///
-    /// [`NonConforming`] with the findings, if the strategy fails a check.
+    /// Returns [`NonConforming`] with the findings if the strategy fails a check.
     pub fn check(&self) -> Result<Conforming, NonConforming> {
         let (make, seed) = (&*self.make, self.seed);
         let mut findings = Findings::default();
@@ -180,12 +183,12 @@ impl<'a> Conformance<'a> {
         findings.into_result().map(|()| Conforming::of(done))
     }
 
-    /// Runs [`check`](Self::check) in a test. Prints which checks ran and which did not. The test harness shows this
-    /// with `--nocapture`.
+    /// Runs [`check`](Self::check) in a test. Prints which checks ran and which did not. `cargo test` shows this output
+    /// with `-- --nocapture`.
     ///
     /// # Panics
     ///
-    /// If the strategy fails a check. The message lists the findings.
+    /// Panics if the strategy fails a check. The message lists the findings.
     #[track_caller]
     pub fn assert(&self) {
         match self.check() {

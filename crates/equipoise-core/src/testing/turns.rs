@@ -22,7 +22,7 @@ struct Size {
     quarters: usize,
     /// The number of turns. It is large enough for slots to be reused several times.
     turns: usize,
-    /// In each turn, one of this many members is tried as the only one that is not excluded.
+    /// In each turn, every `alone`-th member is tried as the only member that is not excluded.
     alone: usize,
 }
 
