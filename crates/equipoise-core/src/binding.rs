@@ -7,15 +7,21 @@ use crate::ids::EndpointId;
 /// The endpoint to which a session is bound, and what happens if that endpoint cannot serve a request. Passed to a pool
 /// with [`PickRequest::bound`](crate::PickRequest::bound).
 ///
-/// The bound endpoint is picked if its [availability](crate::Availability) accepts bound requests, the request does not
-/// exclude it, and it is not at its limit. It is also picked if it is draining or has weight 0. If it cannot be picked:
+/// The bound endpoint is picked if all of these conditions are met:
+///
+/// - Its [availability](crate::Availability) accepts requests that are bound to it. Its weight may be 0.
+/// - It has reached neither its maximum number of requests in flight nor its [maximum share](Self::max_share).
+/// - The request does not exclude it.
+/// - The strategy admits the request.
+///
+/// Otherwise the first of these rules that fits applies:
 ///
 /// 1. If the binding is [strict](Self::strict), the pick fails.
 /// 2. If the binding has a [session](Self::session), another endpoint serves the request. It is chosen by rendezvous
 ///    hashing of the session among the eligible endpoints of the first tier (priority group) that has capacity. All
-///    balancers that see the same eligible endpoints choose the same one. The sessions of a failed endpoint are spread
-///    over the other endpoints by weight.
-/// 3. If the binding has no session, or rendezvous hashing finds no endpoint, the strategy picks.
+///    balancers that see the same eligible endpoints choose the same endpoint. The sessions of a failed endpoint are
+///    spread over the other endpoints by weight.
+/// 3. If the binding has no session, or if rendezvous hashing finds no endpoint, the strategy picks an endpoint.
 ///
 /// ```
 /// use equipoise_core::{Binding, EndpointSpec, MissReason, PickRequest, Pool, BindingOutcome};
@@ -47,7 +53,8 @@ pub struct Binding {
 const SALT: u64 = 0x7365_7373_696f_6e73;
 
 impl Binding {
-    /// Creates a binding to this endpoint. If the endpoint cannot serve a request, the strategy picks another one.
+    /// Creates a binding to the endpoint with this id. If the endpoint cannot serve a request, the strategy picks
+    /// another endpoint.
     pub fn to(endpoint: impl Into<EndpointId>) -> Self {
         Self { endpoint: Some(endpoint.into()), session: None, max_share: None, strict: false, forced: false }
     }
@@ -82,14 +89,15 @@ impl Binding {
         self
     }
 
-    /// Sets the maximum share of the bound endpoint: `factor` times its fair share. The fair share is the endpoint's
-    /// part, by weight, of all requests in flight in its tier (priority group). While one more request would exceed the
-    /// maximum, other endpoints serve the requests of this binding, if they can. The maximum is rounded up to a whole
+    /// Sets the maximum share of the bound endpoint: `factor` times its fair share. Fair shares divide all requests in
+    /// flight of the tier (priority group), including the new request, by weight. Example: if 20 requests would be in
+    /// flight at 10 endpoints of equal weight, the fair share is 2, and `factor` 1.5 gives a maximum of 3. If the new
+    /// request would exceed the maximum, another endpoint serves it, if one can. The maximum is rounded up to a whole
     /// number of requests.
     ///
     /// Range: 1.0 and above. Lower values and NaN count as 1.0. Usual values are 1.2 to 2. Default: no maximum.
-    /// [Strict](Self::strict) bindings ignore it. Checking the maximum takes O(n) time for n endpoints of the tier, or
-    /// O(1) if the endpoint has no requests in flight.
+    /// [Strict](Self::strict) bindings ignore the maximum. Checking the maximum takes O(n) time for n endpoints of the
+    /// tier, or O(1) if the endpoint has no requests in flight.
     #[must_use]
     pub fn max_share(mut self, factor: f32) -> Self {
         self.max_share = Some(factor.max(1.0));
@@ -107,9 +115,10 @@ impl Binding {
     /// Makes the binding forced: the bound endpoint is picked regardless of its availability. It may be unhealthy or in
     /// maintenance. It may also be on probation while the single request of its probation is still in flight.
     ///
-    /// Operators can use this to test a server in maintenance. HAProxy calls it `force-persist`. The endpoint must
-    /// still be in the pool, below its limit and not excluded by the request, and the strategy must admit the request.
-    /// If the binding is also [strict](Self::strict), the request goes to that endpoint or fails.
+    /// Operators can use this to test a server in maintenance. HAProxy calls it `force-persist`. The other conditions
+    /// still apply: the endpoint is in the pool, it has fewer requests in flight than its maximum, the request does not
+    /// exclude it, and the strategy admits the request. If the binding is also [strict](Self::strict), the request goes
+    /// to the bound endpoint or fails.
     ///
     /// ```
     /// use equipoise_core::{Availability, Binding, EndpointSpec, PickRequest, Pool};
@@ -148,7 +157,8 @@ pub enum BindingOutcome {
     Unbound,
     /// The endpoint that the request is bound to or prefers was picked.
     Kept,
-    /// The request is bound to an endpoint or prefers an endpoint, but another endpoint was picked. The value says why.
+    /// The request is bound to an endpoint or prefers an endpoint, but another endpoint was picked. The value says why
+    /// the bound or preferred endpoint was not picked.
     Missed(MissReason),
 }
 
@@ -169,7 +179,7 @@ impl BindingOutcome {
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum MissReason {
-    /// The pool has no endpoint with the id to which the request is bound or which it prefers.
+    /// The pool has no endpoint with the id of the bound or preferred endpoint.
     Gone,
     /// The bound or preferred endpoint is in [maintenance](crate::Availability::Maintenance), for example because the
     /// deadline of its drain has passed.

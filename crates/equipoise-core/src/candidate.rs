@@ -22,11 +22,12 @@ pub enum CandidateResult {
     Excluded,
     /// The endpoint is at its [maximum number of requests in flight](crate::EndpointSpec::max_in_flight).
     Full,
-    /// The endpoint is on [probation](crate::Availability::Probation): it may serve a single request. That request is
-    /// still in flight, or has ended and the availability has not been set again yet.
+    /// The endpoint is on [probation](crate::Availability::Probation): it may serve only a single request, and that
+    /// request has already been sent. Either it is still in flight, or the availability has not been set again since
+    /// its end.
     OnProbation,
-    /// The last requests of the endpoint failed, and it has already had its share of the picks. See
-    /// [`Needs::caps_failing`](crate::Needs::caps_failing).
+    /// The last requests of the endpoint failed, and it has already had the share of the picks that its weight allows.
+    /// See [`Needs::caps_failing`](crate::Needs::caps_failing).
     Failing,
     /// A combinator (a strategy that wraps another one), such as [`ZoneAware`](crate::ZoneAware), does not let the
     /// wrapped strategy pick the endpoint for this request.

@@ -11,8 +11,8 @@ use crate::sync::{AtomicU64, Ordering};
 /// By default a pool has no such source. Each thread then uses a generator of its own, which is seeded once from the
 /// operating system. With a [`SeededEntropy`], the picks of a pool are repeatable.
 pub trait Entropy: Send + Sync + 'static {
-    /// Returns 64 uniformly distributed random bits. Many threads may call it at the same time, each at most a few
-    /// times per pick.
+    /// Returns 64 uniformly distributed random bits. Many threads may call this method at the same time. A pick calls
+    /// it at most a few times.
     fn next_u64(&self) -> u64;
 }
 

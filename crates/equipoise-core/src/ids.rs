@@ -12,8 +12,8 @@ use crate::entropy::mix;
 ///
 /// The pool stores the load, the latency estimates and all other state of an endpoint under its id. The default id of
 /// an [`EndpointSpec`](crate::EndpointSpec) is its address. A valid id has 1 to 255 bytes and no control characters, so
-/// that it fits into a header or a cookie. The pool checks this when a spec is added. Clones share the text, so cloning
-/// does not copy it.
+/// that it fits into a header or a cookie. The pool checks the id when a spec is added. Clones share the text, so
+/// cloning does not copy it.
 ///
 /// Methods that need an id accept `&str`, `String`, `EndpointId` and `&EndpointId`. With the feature `serde`, an id is
 /// serialized as its text.
@@ -106,8 +106,8 @@ impl Slot {
 /// group). Endpoints with lower numbers are used first. Default: [`PRIMARY`](Self::PRIMARY), which is 0.
 ///
 /// A pool picks from the first tier in which an endpoint can be picked. With
-/// [`Spillover::Proportional`](crate::Spillover::Proportional), a tier in which too few endpoints are eligible also
-/// passes a part of its requests to the next tier.
+/// [`Spillover::Proportional`](crate::Spillover::Proportional), a part of the requests goes to the next tier if too few
+/// endpoints of a tier are eligible.
 ///
 /// ```
 /// use equipoise_core::Tier;
@@ -121,8 +121,8 @@ pub struct Tier(u8);
 impl Tier {
     /// Tier 0: the priority group of the endpoints that are used first.
     pub const PRIMARY: Self = Self(0);
-    /// Tier 1: the priority group of the endpoints that are used if no primary endpoint can be picked, because all
-    /// primary endpoints are unavailable, excluded or at their limit.
+    /// Tier 1: the priority group of the endpoints that are used if no primary endpoint can be picked, because each
+    /// primary endpoint is unavailable, is excluded, or has reached its maximum number of requests in flight.
     pub const BACKUP: Self = Self(1);
 
     /// Creates the tier (priority group) with the number `n`. 0 is [`PRIMARY`](Self::PRIMARY), and 1 is
@@ -147,7 +147,8 @@ impl fmt::Display for Tier {
     }
 }
 
-/// The number of changes that a pool has had so far. Each change of members, weights, limits or availability adds 1.
+/// The number of changes that a pool has had so far. Each change of members, weights, maximum numbers of requests in
+/// flight or availability adds 1.
 ///
 /// Revisions of the same pool can be compared: the larger revision is the later one. With the feature `serde`, a
 /// revision is serialized as a number.

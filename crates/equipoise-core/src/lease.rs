@@ -14,11 +14,11 @@ use crate::{
 ///
 /// The holder reports two events and then drops the lease:
 ///
-/// 1. At the **first byte** of the response, it calls [`first_byte`](Self::first_byte). The time since the pick is the
-///    latency.
-/// 2. When the result is known, it calls [`record`](Self::record) with the **verdict**. The result is known when the
-///    head of the response has arrived, or for gRPC its trailers.
-/// 3. At the end of the response body, the stream or the session, it **drops** the lease.
+/// 1. At the **first byte** of the response, the holder calls [`first_byte`](Self::first_byte). The time from the pick to
+///    this call is the latency.
+/// 2. When the result is known, the holder calls [`record`](Self::record) with the **verdict**. The result is known when
+///    the head of the response has arrived. For gRPC, it is known when the trailers have arrived.
+/// 3. At the end of the response body, the stream or the session, the holder **drops** the lease.
 ///
 /// A lease that is dropped without a verdict counts as cancelled. If there was no first byte either, the pool [tells
 /// the strategy](crate::Strategy::on_abandon) how long the endpoint has not responded. In some cases this time says
@@ -120,8 +120,8 @@ impl<T> Lease<T> {
         &self.inner.handle.endpoint
     }
 
-    /// Returns whether the picked endpoint is the one that the request [prefers](crate::PickRequest::prefer) or is
-    /// [bound](crate::PickRequest::bound) to. False if the request has no such endpoint.
+    /// Returns whether the request [prefers](crate::PickRequest::prefer) the picked endpoint or is
+    /// [bound](crate::PickRequest::bound) to it. Returns `false` if the request prefers no endpoint and is not bound.
     pub fn is_preferred(&self) -> bool {
         self.inner.binding_outcome == BindingOutcome::Kept
     }
@@ -132,14 +132,14 @@ impl<T> Lease<T> {
         self.inner.binding_outcome
     }
 
-    /// Returns whether another endpoint was eligible, in any tier (priority group), when this lease's endpoint was
-    /// picked. If not, the request cannot be retried at another endpoint.
+    /// Returns whether another endpoint of the pool, in any tier (priority group), was eligible when the endpoint of
+    /// this lease was picked. If no other endpoint was eligible, the request cannot be retried at another endpoint.
     #[inline]
     pub fn has_alternatives(&self) -> bool {
         self.inner.has_alternatives
     }
 
-    /// Reports the first byte of the response. The time since the pick becomes the latency of the request.
+    /// Reports the first byte of the response. The time from the pick to this call is the latency of the request.
     ///
     /// Only the first call has an effect. A call after [`record`](Self::record) is ignored, because the latency of a
     /// failure says little about the latency of successful requests.
@@ -170,8 +170,8 @@ impl<T> Lease<T> {
 
     /// Reports the result of the request. Only the first verdict of a lease counts.
     ///
-    /// If [`first_byte`](Self::first_byte) was not called before, [`Verdict::Success`] also takes the latency: the time
-    /// since the pick.
+    /// If [`first_byte`](Self::first_byte) was not called before, [`Verdict::Success`] also sets the latency of the
+    /// request: the time from the pick to this call.
     pub fn record(&mut self, verdict: Verdict) {
         self.inner.record(verdict);
     }
@@ -181,26 +181,27 @@ impl<T> Lease<T> {
         self.record(verdict);
     }
 
-    /// Returns a future that waits until the endpoint accepts no new sessions. That is so when the endpoint is
+    /// Returns a future that ends when the endpoint accepts no new sessions: it is
     /// [draining](crate::Availability::Draining), in [maintenance](crate::Availability::Maintenance), or removed from
-    /// the pool. If it is so already, the future ends at once.
+    /// the pool. If the endpoint is already in one of these states, the future ends at once.
     ///
-    /// Use it for long streams and tunnels that can move to another endpoint. They can end in good order between the
-    /// start of a drain and its deadline. Do not use it for a tunnel of a sticky session: while the endpoint drains,
-    /// the client would be sent back to it. Use [`closing`](Self::closing) for such a tunnel.
+    /// Use this future for long streams and tunnels that can move to another endpoint. They can end in good order
+    /// between the start of a drain and its deadline. Do not use it for a tunnel of a sticky session: while the
+    /// endpoint drains, the client would be sent back to the same endpoint. Use [`closing`](Self::closing) for such a
+    /// tunnel.
     ///
-    /// The future does not end when the endpoint becomes unhealthy or is on probation, because its leases may still
-    /// succeed.
+    /// The future does not end when the endpoint becomes unhealthy or is on probation, because the requests in flight
+    /// may still succeed.
     pub fn draining(&self) -> Closing {
         self.inner.handle.endpoint.departure.reaches(Stage::Draining)
     }
 
-    /// Returns a future that waits until the endpoint accepts no requests at all. That is so when the endpoint is in
+    /// Returns a future that ends when the endpoint accepts no requests at all: it is in
     /// [maintenance](crate::Availability::Maintenance), for example after the deadline of a drain, or removed from the
-    /// pool. If it is so already, the future ends at once.
+    /// pool. If the endpoint is already in one of these states, the future ends at once.
     ///
-    /// If the id of the endpoint is given to another endpoint, this endpoint counts as removed. The lease stays valid,
-    /// and the pool does not close connections. The holder of the lease decides whether to end the stream.
+    /// If another endpoint gets the same id, the endpoint of this lease counts as removed. The lease stays valid, and
+    /// the pool does not close connections. The holder of the lease decides whether to end the stream.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, PickRequest, Pool};

@@ -5,16 +5,19 @@ use crate::{binding::Binding, ids::EndpointId};
 /// The properties of a request that decide where it is sent: its key, its cost, the endpoints that it excludes, and the
 /// endpoint that it is bound to or prefers. Passed to [`Pool::pick`](crate::Pool::pick).
 ///
-/// It is made for each pick, so it is `Copy` and borrows what it names. [`exclude`](Self::exclude) and
-/// [`prefer`](Self::prefer) therefore take references to ids, where other functions take `impl Into<EndpointId>`: making
-/// an id from a text allocates.
+/// The type is `Copy` and borrows its key and its ids, so that a request costs no allocation.
+/// [`exclude`](Self::exclude) and [`prefer`](Self::prefer) therefore take references to [`EndpointId`]s. Other
+/// functions take `impl Into<EndpointId>`, which allocates memory if the id is given as text.
 ///
 /// ```
-/// use equipoise_core::{EndpointId, PickRequest};
+/// use equipoise_core::{EndpointId, EndpointSpec, PickRequest, Pool};
 ///
+/// let pool = Pool::default();
+/// pool.update(["10.0.0.7:8080", "10.0.0.8:8080"].map(EndpointSpec::new), |_| ())?;
 /// let tried = [EndpointId::from("10.0.0.7:8080")];
-/// let request = PickRequest::new().key(b"user-42").exclude(&tried);
-/// # let _ = request;
+/// let lease = pool.pick(&PickRequest::new().key(b"user-42").exclude(&tried))?;
+/// assert_eq!(lease.endpoint().id().as_str(), "10.0.0.8:8080");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct PickRequest<'a> {
@@ -54,7 +57,7 @@ impl<'a> PickRequest<'a> {
         self
     }
 
-    /// Sets the work that the request causes, relative to an average request. Default: 1.0, an average request. The
+    /// Sets the work that the request causes, as a multiple of the work of an average request. Default: 1.0. The
     /// strategies of this crate ignore the cost. A custom strategy can read it with
     /// [`PickCx::cost`](crate::PickCx::cost).
     #[must_use]
@@ -64,19 +67,24 @@ impl<'a> PickRequest<'a> {
     }
 
     /// Sets the endpoints that must not be picked, such as those that have already failed to serve this request.
-    /// Default: none.
+    /// Default: no endpoint is excluded.
     #[must_use]
     pub const fn exclude(mut self, ids: &'a [EndpointId]) -> Self {
         self.exclude = ids;
         self
     }
 
-    /// Sets the endpoint that the request prefers. Default: none. Replaces a binding that was set with
+    /// Sets the endpoint that the request prefers. Default: no preferred endpoint. Replaces a binding that was set with
     /// [`bound`](Self::bound).
     ///
-    /// The preferred endpoint is picked if its [availability](crate::Availability) accepts such requests, the request
-    /// does not exclude it, and it is not at its limit. It is also picked if it is draining or has weight 0. Otherwise
-    /// the strategy picks an endpoint.
+    /// The preferred endpoint is picked if all of these conditions are met:
+    ///
+    /// - Its [availability](crate::Availability) accepts requests that prefer it. Its weight may be 0.
+    /// - It has not reached its maximum number of requests in flight.
+    /// - The request does not exclude it.
+    /// - The strategy admits the request.
+    ///
+    /// Otherwise the strategy picks an endpoint.
     #[must_use]
     pub const fn prefer(mut self, id: &'a EndpointId) -> Self {
         self.prefer = Some(Prefer::Endpoint(id));
@@ -127,9 +135,9 @@ enum OwnedPrefer {
     Bound(Binding),
 }
 
-/// Which endpoints a waiting request can use. If two requests have equal `Wants`, each endpoint can serve both or none
-/// of them, unless the strategy looks at their [cost](PickRequest::cost). The queue therefore tries only the first of
-/// them.
+/// Which endpoints a waiting request can use. If two requests have equal `Wants`, each endpoint can serve both of them
+/// or none of them. (A strategy that looks at their [cost](PickRequest::cost) is an exception.) The queue therefore
+/// tries only the first of the two requests.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Wants {
     /// The request can use this endpoint only.

@@ -51,7 +51,7 @@ impl std::ops::Add<Duration> for Timestamp {
     }
 }
 
-/// Returns a duration in nanoseconds, or `u64::MAX` if it is longer.
+/// Returns a duration as a number of nanoseconds. A duration of more than `u64::MAX` nanoseconds becomes `u64::MAX`.
 #[inline]
 pub fn saturating_nanos(duration: Duration) -> u64 {
     // `Duration::as_nanos` would multiply 128-bit numbers.
@@ -61,10 +61,11 @@ pub fn saturating_nanos(duration: Duration) -> u64 {
 /// The source of time of a pool. Set it with [`PoolBuilder::clock`](crate::PoolBuilder::clock). Default:
 /// [`SystemClock`].
 ///
-/// A pool reads its clock at most once for each pick and once for each event of a lease, and only if the strategy
-/// [needs](crate::Needs) the time.
+/// A pool reads its clock at most once for each pick and at most once for each event of a lease. It reads the clock
+/// there only if the strategy [needs](crate::Needs) the time, or if the pool has [latency
+/// histograms](crate::PoolBuilder::latency_histograms).
 pub trait Clock: Send + Sync + 'static {
-    /// Returns the current time. It should never decrease. If it decreases, the pool measures durations as zero.
+    /// Returns the current time. The time should never decrease. If it decreases, the pool measures durations as zero.
     fn now(&self) -> Timestamp;
 }
 

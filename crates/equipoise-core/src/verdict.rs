@@ -12,10 +12,10 @@ pub enum Verdict {
     Success,
     /// The endpoint failed. The value says how.
     Failure(Failure),
-    /// The endpoint works but asks for fewer requests, as with HTTP 429. Possibly it asks only one client for this.
+    /// The endpoint works but asks for fewer requests, as with HTTP 429. The endpoint may ask this of only one client.
     ///
-    /// Strategies count this verdict as a failure. Outlier detection does not. If the endpoint is on
-    /// [probation](crate::Availability::Probation), this verdict ends the probation successfully.
+    /// Strategies count this verdict as a failure. Outlier detection does not count it as a failure. If the endpoint is
+    /// on [probation](crate::Availability::Probation), this verdict ends the probation successfully.
     Overloaded {
         /// How long the endpoint asks the client to wait before the next request, from its `Retry-After` header. `None`
         /// if there is no such header, or if its value is not a number of seconds.
@@ -25,8 +25,9 @@ pub enum Verdict {
     /// `Retry-After` header.
     ///
     /// Strategies treat this verdict like [`Overloaded`](Self::Overloaded). Outlier detection counts it as
-    /// [`Failure::Gateway`], unless it is configured to obey `retry_after`. If the endpoint is on
-    /// [probation](crate::Availability::Probation), this verdict ends the probation without success.
+    /// [`Failure::Gateway`]. If outlier detection is configured to obey `retry_after`, it pauses the endpoint instead.
+    /// If the endpoint is on [probation](crate::Availability::Probation), this verdict ends the probation without
+    /// success.
     Unavailable {
         /// How long the endpoint asks the client to wait before the next request. `None` if the value of its
         /// `Retry-After` header is not a number of seconds.
@@ -69,11 +70,12 @@ pub enum Failure {
     Connect,
     /// The connection to the endpoint broke while the request was sent or while the response was received.
     Transport,
-    /// The endpoint did not respond in time.
+    /// The endpoint did not respond before the timeout of the request.
     Timeout,
     /// The endpoint reported that a server behind it failed: HTTP 502, 503 or 504, or gRPC `UNAVAILABLE`.
     Gateway,
-    /// The endpoint reported that it failed itself: any other HTTP 5xx, or gRPC `INTERNAL`, `UNKNOWN` or `DATA_LOSS`.
+    /// The endpoint reported that it failed itself: an HTTP status 5xx other than 502, 503 and 504, or gRPC `INTERNAL`,
+    /// `UNKNOWN` or `DATA_LOSS`.
     Server,
 }
 

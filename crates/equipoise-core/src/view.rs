@@ -206,6 +206,7 @@ fn downcast<S: Any + Send + Sync>(mut state: EndpointState) -> Option<Arc<S>> {
 /// let pool = Pool::new(Counted(RoundRobin::new()));
 /// pool.update(["a:80", "b:80"].map(EndpointSpec::new), |_| ())?;
 /// assert_eq!(pool.pick(&PickRequest::new())?.endpoint().id().as_str(), "a:80");
+/// // The count in the state of `a:80` is now 1.
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Default)]
@@ -252,7 +253,7 @@ impl View {
         self
     }
 
-    /// Returns the number of picks of which the endpoint in `slot` gets one by its weight, rounded up. At least 1.
+    /// Returns n, rounded up and at least 1, if the weight of the endpoint in `slot` gives it one of every n picks.
     pub(crate) fn turns_of(&self, slot: Slot) -> u64 {
         self.eligible_weight.div_ceil(u64::from(self.weight(slot)).max(1)).max(1)
     }
@@ -275,8 +276,8 @@ impl View {
         self.on_probation.binary_search(&slot).is_ok()
     }
 
-    /// Returns this view as a wrapped strategy must see it: [`state`](Self::state) returns the wrapped strategy's part
-    /// of the state. `O` and `I` are the types of the wrapping strategy's [`Layered`]`<O, I>`.
+    /// Returns this view for a wrapped strategy: [`state`](Self::state) of the returned view returns the wrapped
+    /// strategy's part of the state. `O` and `I` are the types of the wrapping strategy's [`Layered`]`<O, I>`.
     pub fn within<O: Send + Sync + 'static, I: Send + Sync + 'static>(&self) -> Self {
         let inner: Projection = |outer| Some(Arc::clone(&downcast::<Layered<O, I>>(outer)?.inner) as _);
         let mut view = self.clone();
@@ -284,12 +285,13 @@ impl View {
         view
     }
 
-    /// Returns the view with only those members for which `keep` returns true. `keep` decides about all members,
-    /// eligible or not.
+    /// Returns a view with only those members for which `keep` returns true. `keep` is called for all members, eligible
+    /// or not.
     ///
     /// Strategies use this to let a wrapped strategy pick from a part of the endpoints. They pass the same part to the
-    /// wrapped picker with [`PickCx::within`](crate::PickCx::within). Unless all members are kept, the returned view
-    /// has its own [`membership_revision`](Self::membership_revision). Takes O(n) time for n members.
+    /// wrapped picker with [`PickCx::within`](crate::PickCx::within). If at least one member is not kept, the returned
+    /// view has another [`membership_revision`](Self::membership_revision) than this view. Takes O(n) time for n
+    /// members.
     pub fn narrowed(&self, keep: impl Fn(Slot) -> bool) -> Self {
         let kept = |slots: &[Slot]| slots.iter().copied().filter(|&slot| keep(slot)).collect::<Arc<[Slot]>>();
         let members = kept(&self.members);
@@ -301,11 +303,12 @@ impl View {
         Self { eligible: kept(&self.eligible), members, revision, ..self.clone() }.weighed()
     }
 
-    /// Returns the view with the weights that `weight` returns. If `weight` returns 0 for an eligible endpoint, its
-    /// weight becomes 1.
+    /// Returns a view in which each member has the weight that `weight` returns. If `weight` returns 0 for an eligible
+    /// endpoint, its weight becomes 1.
     ///
-    /// Strategies use this to let a wrapped strategy pick by other weights. The returned view has its own
-    /// [`membership_revision`](Self::membership_revision), which depends on the weights. Takes O(n) time for n members.
+    /// Strategies use this to let a wrapped strategy pick by other weights. The returned view has another
+    /// [`membership_revision`](Self::membership_revision) than this view. The revision depends on the weights. Takes
+    /// O(n) time for n members.
     pub fn reweighted(&self, weight: impl Fn(Slot) -> u32) -> Self {
         let mut weights = vec![0; self.capacity()];
         for &slot in &*self.members {
@@ -362,29 +365,31 @@ impl View {
     /// Returns the number of requests in flight at the endpoint in `slot`: its leases that have not ended. 0 for an
     /// empty slot.
     ///
-    /// A lease counts from the pick until it is dropped, so concurrent picks see each other. A call costs one load per
-    /// [stripe](crate::PoolBuilder::stripes).
+    /// A lease counts from the pick until it is dropped, so a pick counts the leases of concurrent picks. A call costs
+    /// one load per [stripe](crate::PoolBuilder::stripes).
     #[inline]
     pub fn in_flight(&self, slot: Slot) -> u32 {
         self.all.in_flight(slot)
     }
 
     /// Returns the strategy's state of the endpoint in `slot`: the value that
-    /// [`Strategy::state`](crate::Strategy::state) returned when the endpoint was added. `None` for an empty slot, or
-    /// if the state is not an `S`.
+    /// [`Strategy::state`](crate::Strategy::state) returned when the endpoint was added. Returns `None` for an empty
+    /// slot, or if the type of the state is not `S`.
     ///
-    /// Call this when building a picker, and keep the `Arc`. The endpoint has the same state until it is removed.
+    /// Call this method when building a picker, and store the `Arc` in the picker. The endpoint has the same state
+    /// until it is removed.
     pub fn state<S: Any + Send + Sync>(&self, slot: Slot) -> Option<Arc<S>> {
         let outermost = Arc::clone(&self.all.get(slot)?.endpoint.state);
         downcast(self.projections.iter().try_fold(outermost, |state, inner| inner(state))?)
     }
 
     /// Returns the revision of the pool at which the membership last changed. Changes of ids, addresses, weights,
-    /// tiers, zones and limits count as changes of membership. Changes of availability do not.
+    /// tiers, zones and maximum numbers of requests in flight count as changes of membership. Changes of availability
+    /// do not.
     ///
-    /// While this revision stays the same, a new picker can reuse tables of the last picker that depend only on the
-    /// membership. Compare revisions only for equality: [narrowed](Self::narrowed) and [reweighted](Self::reweighted)
-    /// views have revisions that are not in order.
+    /// If the last picker was built at the same revision, a new picker can reuse those tables of the last picker that
+    /// depend only on the membership. Compare revisions only for equality: [narrowed](Self::narrowed) and
+    /// [reweighted](Self::reweighted) views have revisions that are not in order.
     pub fn membership_revision(&self) -> Revision {
         self.revision
     }

@@ -3,7 +3,7 @@ use std::{borrow::Cow, fmt, net::Ipv6Addr};
 /// The parts of an endpoint's address: scheme, user information, host, port and path. All crates of this project parse
 /// addresses with this type.
 ///
-/// It parses three forms of addresses:
+/// Three forms of addresses can be parsed:
 ///
 /// | form | examples |
 /// | --- | --- |
@@ -43,8 +43,8 @@ impl<'a> Address<'a> {
     /// # Errors
     ///
     /// - The scheme, the host or the port is invalid.
-    /// - The host is missing. Exception: a URL may have no host if it has a path but no port, and its scheme has no
-    ///   [default port](Self::known_port), such as `unix:///run/app.sock`.
+    /// - The host is missing. A URL such as `unix:///run/app.sock` needs no host: it has a path, it has no port, and
+    ///   its scheme has no [default port](Self::known_port).
     pub fn parse(address: &'a str) -> Result<Self, InvalidAddress> {
         let refuse = |reason: &'static str| InvalidAddress::new(address).because(reason);
         let (scheme, hierarchy) = match address.split_once("://") {
@@ -105,7 +105,7 @@ impl<'a> Address<'a> {
         self.scheme
     }
 
-    /// Returns whether the address is a URL with this scheme. The case of the scheme does not matter.
+    /// Returns whether the address is a URL whose scheme is `scheme`. Upper and lower case do not matter.
     pub fn has_scheme(&self, scheme: &str) -> bool {
         self.scheme.is_some_and(|own| own.eq_ignore_ascii_case(scheme))
     }
@@ -116,13 +116,13 @@ impl<'a> Address<'a> {
         self.userinfo
     }
 
-    /// Returns the host of the address. An IPv6 address is returned without brackets. It includes its zone if it has
-    /// one, as in `fe80::1%eth0`. Empty for URLs without a host, such as `unix:///run/app.sock`.
+    /// Returns the host of the address. An IPv6 address is returned without brackets, but with its zone if there is
+    /// one, as in `fe80::1%eth0`. The host is empty for URLs without a host, such as `unix:///run/app.sock`.
     pub fn host(&self) -> &'a str {
         self.host
     }
 
-    /// Returns whether the host is an IPv6 address. Such a host needs brackets if a port follows.
+    /// Returns whether the host is an IPv6 address. To write a port after such a host, put the host in brackets.
     pub fn is_ipv6(&self) -> bool {
         self.is_ipv6
     }
@@ -192,7 +192,8 @@ fn read_port(digits: &str) -> Option<u16> {
     digits.parse().ok().filter(|&port| plain && port > 0)
 }
 
-/// The error for an address that cannot be used, with the reason. Its `Display` is a sentence with both.
+/// The error for an address that cannot be used. It contains the address and the reason. Its `Display` text is a
+/// sentence with both.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidAddress {
     address: String,
@@ -205,8 +206,9 @@ impl InvalidAddress {
         Self { address: address.into(), reason: None }
     }
 
-    /// Sets the reason why the address cannot be used. In the error's text it follows "… is not a usable address: ". It
-    /// should begin in lower case and say what would be valid. Default: no reason.
+    /// Sets the reason why the address cannot be used. It is the end of the error's text:
+    /// `"a b" is not a usable address: there is white space in it`. The reason should begin in lower case. Default: no
+    /// reason.
     #[must_use]
     pub fn because(mut self, reason: impl Into<Cow<'static, str>>) -> Self {
         self.reason = Some(reason.into());

@@ -17,7 +17,7 @@ use crate::sync::{AtomicU32, Event, Ordering};
 /// | `Up`, weight above 0 | yes | yes |
 /// | `Up`, weight 0 | no | yes |
 /// | `Unhealthy` | only in a [panic](crate::PoolBuilder::panic_threshold) | only in a panic |
-/// | `Probation`, weight above 0 | one lease | only as that one lease |
+/// | `Probation`, weight above 0 | for one request | for one request (one in total for both columns) |
 /// | `Draining` | no | yes |
 /// | `Maintenance` | no | no |
 ///
@@ -35,7 +35,7 @@ pub enum Availability {
     /// the pool ignores health in this tier.
     Unhealthy,
     /// The endpoint was unhealthy and may have recovered. It gets a single request, and the result of this request
-    /// decides.
+    /// decides whether the endpoint has recovered.
     ///
     /// The pool gives out one lease. When this lease gets a [verdict](crate::Lease::record) other than
     /// [`Neutral`](crate::Verdict::Neutral), the probation is over. The endpoint then accepts no further request until
@@ -46,10 +46,11 @@ pub enum Availability {
     /// exclude the endpoint or are [bound](crate::PickRequest::bound) to another one do not get the offer. The offer
     /// does not depend on the strategy or on the request's key.
     ///
-    /// If the lease ends without a verdict and without a first byte, or with `Neutral`, another request gets the lease:
-    /// the next one that the strategy sends to the endpoint, or that is bound to it. The pool also offers the lease
-    /// again after 8 further picks. After each offer that ends without a verdict, this number doubles, up to 1,024
-    /// picks. An endpoint that never responds therefore gets few requests, but is still tried.
+    /// A lease that ends with `Neutral`, or without a verdict and without a first byte, decides nothing. Then another
+    /// request gets a lease: the next request that the strategy sends to the endpoint, or the next request that is
+    /// bound to it. The pool also offers the lease again after 8 further picks. After each offer that ends without a
+    /// verdict, this number doubles, up to 1024 picks. An endpoint that never responds therefore gets few requests, but
+    /// is still tried.
     ///
     /// For a [panic](crate::PoolBuilder::panic_threshold) and for [spillover](crate::Spillover), an endpoint on
     /// probation counts as unhealthy.
@@ -62,8 +63,8 @@ pub enum Availability {
 }
 
 impl Availability {
-    /// Returns the availability as a stable label for metrics and logs, such as `maintenance`. The label equals the
-    /// `Display` form and the form in configuration files.
+    /// Returns the availability as a stable label for metrics and logs, such as `maintenance`. The `Display` form and
+    /// the form in configuration files are the same text.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Up => "up",

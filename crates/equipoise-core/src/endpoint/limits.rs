@@ -52,7 +52,8 @@ impl Permits {
         (self.state.load(Ordering::Relaxed) >> 32) as u32
     }
 
-    /// Takes one permit, unless as many permits as the limit are in use. The limit is never exceeded.
+    /// Takes one permit and returns true. Returns false if the number of permits in use has reached the limit. The
+    /// limit is never exceeded.
     pub(crate) fn try_acquire(&self) -> bool {
         let limit = self.limit.load(Ordering::Relaxed);
         let taken = |state: u64| ((state as u32) < limit).then_some(state + 1);
@@ -171,9 +172,8 @@ impl Admission {
 
 /// The failing mark of an endpoint: set by a failed request, removed by [`SUCCESSES`] successes after the last failure.
 ///
-/// A strategy that compares requests in flight or latencies takes an endpoint that fails within a millisecond for an
-/// idle or fast one. While an endpoint is marked, it is [usable](crate::PickCx::usable) no more often than its weight
-/// says.
+/// To a strategy that compares requests in flight or latencies, an endpoint that fails within a millisecond looks idle
+/// or fast. While an endpoint is marked, it is [usable](crate::PickCx::usable) no more often than its weight says.
 #[derive(Debug, Default)]
 pub(crate) struct Failing {
     /// How many more successes remove the mark. 0: the endpoint is not marked.

@@ -35,8 +35,9 @@ use crate::{
 /// An endpoint in a pool: a server, or an instance of a service, to which requests can be sent. Strategies and leases
 /// have access to it.
 ///
-/// It exists from the update that adds its id until it has been removed and its last lease has ended. If an id is
-/// removed and added again, or its address changes, it is a new endpoint without history.
+/// An `Endpoint` exists from the update that adds its id until its id is removed and its last lease has ended. If an id
+/// is removed and added again, the pool creates a new `Endpoint` without history. The same is true if the address
+/// changes.
 pub struct Endpoint {
     id: EndpointId,
     address: Arc<str>,
@@ -178,7 +179,8 @@ impl Endpoint {
         *self.zone.lock() = zone.cloned();
     }
 
-    /// Returns the maximum number of concurrent leases on the endpoint. `None` means no limit.
+    /// Returns the maximum number of requests in flight (concurrent leases) on the endpoint. `None` means that there is
+    /// no maximum.
     pub fn max_in_flight(&self) -> Option<u32> {
         self.permits.limit()
     }

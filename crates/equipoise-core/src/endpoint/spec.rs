@@ -3,11 +3,12 @@ use std::{collections::HashSet, sync::Arc};
 use super::address::{self, InvalidAddress};
 use crate::ids::{EndpointId, Tier};
 
-/// The maximum weight of an endpoint: 1 000 000. Smaller shares than one in a million have no effect in practice.
+/// The maximum weight of an endpoint: 1 000 000. A share of less than one request in a million has no effect in
+/// practice.
 pub const MAX_WEIGHT: u32 = 1_000_000;
 
-/// The settings of one endpoint, for [`Pool::update`](crate::Pool::update) and [`Pool::add`](crate::Pool::add). A pool
-/// checks them when it gets the spec.
+/// The settings of one endpoint, for [`Pool::update`](crate::Pool::update) and [`Pool::add`](crate::Pool::add). These
+/// methods of the pool validate the settings.
 ///
 /// With the feature `serde`, a spec is deserialized from its address (`"10.0.0.7:8080"`) or from a table with the
 /// fields `address`, `id`, `weight`, `tier`, `max_in_flight` and `zone`. Only `address` is required, and unknown fields
@@ -32,7 +33,7 @@ pub struct EndpointSpec {
 
 impl EndpointSpec {
     /// Creates the spec of an endpoint at `address`. By default, its id is the address, its weight is 1, its tier
-    /// (priority group) is [`Tier::PRIMARY`], and it has no limit and no zone.
+    /// (priority group) is [`Tier::PRIMARY`], and it has no zone and no maximum number of requests in flight.
     ///
     /// The address is `host:port`, a URL, the path of a socket, or any other text that the endpoint's target
     /// understands, such as `shard-7`. The core does not interpret it. A pool refuses only addresses that no transport
@@ -40,8 +41,8 @@ impl EndpointSpec {
     ///
     /// - an empty address;
     /// - an address with control characters;
-    /// - an address with white space, unless it is a path, which begins with `/`, `.` or `unix:`;
-    /// - a text with `://` and an invalid scheme, host or port;
+    /// - an address with white space (permitted in paths, which begin with `/`, `.` or `unix:`);
+    /// - a text that contains `://` and has an invalid scheme, host or port;
     /// - a text that looks like `host:port` and has an invalid host or port, such as `a:99999` or `:80`.
     ///
     /// A host without a port is accepted. If clients need a port, check for it with
@@ -60,8 +61,9 @@ impl EndpointSpec {
     }
 
     /// Sets the weight of the endpoint: its share of the requests, relative to the other endpoints of its tier
-    /// (priority group). Range: 0 to [`MAX_WEIGHT`]. Default: 1. An endpoint of weight 0 gets only requests that are
-    /// [bound](crate::PickRequest::bound) to it or [prefer](crate::PickRequest::prefer) it.
+    /// (priority group). Range: 0 to [`MAX_WEIGHT`]; a pool rejects other values with [`InvalidSpec::Weight`].
+    /// Default: 1. An endpoint of weight 0 gets only requests that are [bound](crate::PickRequest::bound) to it or
+    /// [prefer](crate::PickRequest::prefer) it.
     pub fn weight(mut self, weight: u32) -> Self {
         self.weight = weight;
         self
@@ -73,10 +75,11 @@ impl EndpointSpec {
         self
     }
 
-    /// Sets the maximum number of concurrent leases on the endpoint. Range: 1 and above. Default: no limit.
+    /// Sets the maximum number of requests in flight (concurrent leases) on the endpoint. Range: 1 and above; a pool
+    /// rejects 0 with [`InvalidSpec::Limit`]. Default: no maximum.
     ///
-    /// The maximum is never exceeded. Exception: if the endpoint had no limit before, leases from that time are not
-    /// counted.
+    /// The maximum is never exceeded, with one exception: if an update gives a maximum to an endpoint that had none,
+    /// the leases that already exist are not counted.
     pub fn max_in_flight(mut self, max_in_flight: u32) -> Self {
         self.max_in_flight = Some(max_in_flight);
         self
@@ -132,8 +135,8 @@ pub enum InvalidSpec {
         /// The invalid id.
         id: EndpointId,
     },
-    /// The address of an endpoint cannot be used by any transport, or a check of the
-    /// [pool](crate::PoolBuilder::addresses) refuses it.
+    /// The address of an endpoint is invalid: no transport can use it, or the function set by
+    /// [`PoolBuilder::addresses`](crate::PoolBuilder::addresses) refuses it.
     #[error("endpoint {id:?} cannot be reached")]
     Address {
         /// The id of the endpoint with the invalid address.
@@ -165,7 +168,7 @@ pub enum InvalidSpec {
         /// The id of the endpoint with the invalid limit.
         id: EndpointId,
     },
-    /// All endpoints have weight 0, so that no strategy could pick one.
+    /// All endpoints in the set of specs have weight 0, so that no strategy could pick an endpoint.
     #[error(
         "all {count} endpoints have weight 0, so none could take work: give at least one a weight of 1 or more, or set them to draining or maintenance"
     )]

@@ -71,9 +71,8 @@ impl Default for Latencies {
 /// A histogram of an endpoint's latencies. A latency is the time from the pick to the first byte of the response. A
 /// pool records latencies only with [`PoolBuilder::latency_histograms`](crate::PoolBuilder::latency_histograms).
 ///
-/// The latency is taken at [`Lease::first_byte`](crate::Lease::first_byte), or at a
-/// [`Success`](crate::Verdict::Success) that is recorded without a first byte. Requests that fail before the first byte
-/// are not in the histogram.
+/// The latency ends at the call of [`Lease::first_byte`](crate::Lease::first_byte). Without that call, it ends when
+/// [`Success`](crate::Verdict::Success) is recorded. Requests that fail before the first byte are not in the histogram.
 ///
 /// The buckets are log-linear: each power of two is split into 16 buckets of equal width. From 1 µs to 69 s, a
 /// [quantile](Self::quantile) differs from the exact value by at most 3.2 %. All latencies below 1 µs are in one
@@ -95,11 +94,11 @@ impl LatencyHistogram {
         Duration::from_nanos(self.sum)
     }
 
-    /// Returns the quantile for the share `part` of the latencies: 0.5 for the median, 0.99 for the 99th percentile.
-    /// That is the middle of the bucket that contains the exact quantile.
+    /// Returns a quantile of the latencies. `part` is 0.5 for the median, and 0.99 for the 99th percentile. The result
+    /// is the middle of the bucket that contains the exact quantile.
     ///
-    /// Range of `part`: 0 to 1. Other values are clamped. `None` if the histogram is empty. Latencies above 69 s count
-    /// as 69 s.
+    /// Range of `part`: 0 to 1. Lower values count as 0, and higher values count as 1. Returns `None` if the histogram
+    /// is empty. Latencies above 69 s count as 69 s.
     ///
     /// ```
     /// use std::{sync::Arc, time::Duration};
@@ -135,9 +134,9 @@ impl LatencyHistogram {
         Some(Duration::from_nanos(value))
     }
 
-    /// Returns the buckets that are not empty, in ascending order. For each bucket, returns the exclusive upper bound
-    /// of its latencies and the number of latencies in it. The upper bound of the last possible bucket is
-    /// [`Duration::MAX`].
+    /// Returns the buckets that are not empty, in ascending order. Each bucket is a pair of a duration and a number.
+    /// The duration is the exclusive upper bound of the latencies in the bucket. For the last possible bucket, it is
+    /// [`Duration::MAX`]. The number is the number of latencies in the bucket.
     pub fn buckets(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
         let filled = self.counts.iter().enumerate().filter(|(_, count)| **count > 0);
         filled.map(|(bucket, &count)| match upper_bound(bucket) {

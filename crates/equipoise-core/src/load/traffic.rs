@@ -12,9 +12,9 @@ use crate::{
 /// The numbers of requests that an endpoint has had, by their outcome. Returned in
 /// [`EndpointStatus::requests`](crate::EndpointStatus::requests).
 ///
-/// Each lease that a caller got from the pool is one request. When the lease is dropped, the request is counted once:
-/// under the first [verdict](crate::Lease::record) that was recorded, or as cancelled if there was none. `total` is
-/// therefore always the sum of the other fields.
+/// Each lease that a caller got from the pool is one request. Until the lease is dropped, the request counts as in
+/// flight. Then it counts under the first [verdict](crate::Lease::record) that was recorded, or as cancelled if no
+/// verdict was recorded. `total` is therefore always the sum of the other fields.
 ///
 /// Counting starts when the endpoint is added. It continues through updates that keep the endpoint, even if they
 /// [replace](crate::Pool::replace) its target. All fields except `total` and `in_flight` never decrease, so that
@@ -80,6 +80,7 @@ impl RequestCounts {
     /// for endpoint in pool.endpoints() {
     ///     for (outcome, count) in endpoint.requests.by_outcome() {
     ///         println!("requests_total{{endpoint={:?},outcome={outcome:?}}} {count}", endpoint.id.as_str());
+    ///         // The first line is: requests_total{endpoint="a:80",outcome="success"} 1
     ///     }
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
