@@ -59,8 +59,8 @@ impl Binding {
         Self { endpoint: Some(endpoint.into()), session: None, max_share: None, strict: false, forced: false }
     }
 
-    /// Creates a binding of `session` to an endpoint that has left the pool and whose id is not known, for example
-    /// because only a keyed hash of the id is known.
+    /// Creates a binding of `session` to an endpoint that has left the pool. The id of this endpoint is not known, for
+    /// example because the session stores only a keyed hash of the id.
     ///
     /// The pool treats the bound endpoint as [`Gone`](MissReason::Gone). Another endpoint serves the request: it is
     /// chosen by rendezvous hashing of the [session](Self::session).

@@ -336,7 +336,7 @@ impl View {
         &self.eligible
     }
 
-    /// Returns the length that a table indexed by slot must have: one more than the highest slot of the pool.
+    /// Returns the minimum length of a table whose index is the slot: one more than the highest slot of the pool.
     pub fn capacity(&self) -> usize {
         self.all.slots.len()
     }

@@ -1,8 +1,8 @@
 //! Textual specs: strategies and affinity modes written as text, such as `peak-ewma(decay=10s)`. This module contains
 //! the grammar, the parser, the types of parameters and the errors. Strategies and affinity modes share them.
 //!
-//! A spec begins with a name. Brackets after the name contain the parameters that differ from their defaults. A
-//! [`Vocabulary`] is a set of names that specs can use. There are two vocabularies: strategies
+//! A spec begins with a name. The parameters that differ from their defaults follow in brackets. A [`Vocabulary`] is a
+//! set of names that specs can use. There are two vocabularies: strategies
 //! ([`strategy::by_name`](crate::strategy::by_name)) and affinity modes (`equipoise_affinity::by_name`). Each
 //! vocabulary describes its names by [`Definition`]s. Parsing an invalid text fails with [`InvalidText`].
 //!

@@ -35,7 +35,7 @@ pub struct AgentState {
 }
 
 impl AgentState {
-    /// Updates the state by one reply of the agent. A value that the reply does not contain stays as it is.
+    /// Updates the state with the values in one reply of the agent. Values that are not in the reply stay as they are.
     pub fn apply(&mut self, reply: &AgentReply) {
         self.weight_percent = reply.weight_percent.or(self.weight_percent);
         self.max_in_flight = reply.max_in_flight.or(self.max_in_flight);
