@@ -1,4 +1,4 @@
-//! The tower layer and service that apply affinity to requests.
+//! The tower layer and the tower service that apply session affinity to requests.
 
 use std::{
     fmt,
@@ -15,12 +15,13 @@ use tower_service::Service;
 
 use crate::{affinity::Affinity, mode::Found, store::StoreAnswer};
 
-/// A layer that adds [`Affinity`] to a [`Balance`](equipoise_tower::Balance), or to a stack of layers that contains
-/// one.
+/// A tower layer that adds [`Affinity`] to a [`Balance`](equipoise_tower::Balance), or to a stack of layers that
+/// contains a `Balance`.
 ///
-/// Layers in between must pass on the extensions of requests and responses: [`Placement`](equipoise_tower::Placement)
-/// down, [`ServedBy`](equipoise_tower::ServedBy) and [`BindingOutcome`](equipoise_core::BindingOutcome) up. Responses
-/// get an [`AffinityOutcome`](crate::AffinityOutcome).
+/// Other layers may be between this layer and the balancer. They must keep the extension
+/// [`Placement`](equipoise_tower::Placement) of requests, and the extensions [`ServedBy`](equipoise_tower::ServedBy)
+/// and [`BindingOutcome`](equipoise_core::BindingOutcome) of responses. This layer adds the extension
+/// [`AffinityOutcome`](crate::AffinityOutcome) to each response from an endpoint.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -61,7 +62,8 @@ pub struct AffinityLayer {
 }
 
 impl AffinityLayer {
-    /// Creates a layer that applies `affinity`, which must be over the pool of the balancer below.
+    /// Creates a layer that applies `affinity` to requests. `affinity` and the balancer below the layer must use the
+    /// same pool.
     pub fn new(affinity: Affinity) -> Self {
         Self { affinity }
     }
@@ -75,10 +77,10 @@ impl<S> Layer<S> for AffinityLayer {
     }
 }
 
-/// A service that applies [`Affinity`] to the balancer below it. Made by [`AffinityLayer`].
+/// A service that applies [`Affinity`] to the balancer below it. Created by [`AffinityLayer`].
 ///
-/// It is ready when the balancer is. A call awaits nothing before the balancer except a session store that has to ask a
-/// server.
+/// It is ready when the inner service is ready. A call waits for the session store if the store has to ask a server.
+/// Otherwise, it calls the inner service at once.
 #[derive(Clone, Debug)]
 pub struct WithAffinity<S> {
     affinity: Affinity,
@@ -86,7 +88,7 @@ pub struct WithAffinity<S> {
 }
 
 impl<S> WithAffinity<S> {
-    /// Returns the affinity, for its counters and explanations.
+    /// Returns the [`Affinity`] that this service applies, for example to read its counters with [`Affinity::stats`].
     pub fn affinity(&self) -> &Affinity {
         &self.affinity
     }
@@ -106,7 +108,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> AffinityFuture<S, B> {
-        // The service that is ready takes this request. Its clone has to become ready first.
+        // `self.inner` is ready and handles this request. The clone is not ready, so it handles the next request.
         let next = self.inner.clone();
         let ready = std::mem::replace(&mut self.inner, next);
         AffinityFuture::new(self.affinity.clone(), ready, request)
@@ -114,7 +116,8 @@ where
 }
 
 pin_project! {
-    /// The future of [`WithAffinity`].
+    /// The future that a call of [`WithAffinity`] returns. Its output is the response or the error of the inner
+    /// service, or the error of a request that affinity has refused.
     pub struct AffinityFuture<S, B>
     where
         S: Service<Request<B>>,
@@ -176,7 +179,7 @@ where
         affinity.count(&found, &placed);
         let Ok(placement) = placed else { return Self::Refused { error: Some(PickError::Unbound) } };
         if !placement.is_empty() {
-            // An outer layer, such as one that retries, may have excluded endpoints.
+            // A layer above, such as a retry layer, may have excluded endpoints.
             let earlier = request.extensions_mut().remove::<Placement>().unwrap_or_default();
             request.extensions_mut().insert(placement.or(earlier));
         }
@@ -197,7 +200,7 @@ where
             let next = match this.state.as_mut().project() {
                 StateProj::LookingUp { answer, call } => {
                     let answer = ready!(answer.as_mut().poll(cx));
-                    // `None`: polled again after it has returned an error.
+                    // `call` is always `Some` here: the state changes as soon as it is taken.
                     let Some((service, request, mut found)) = call.take() else { return Poll::Pending };
                     found.set_answer(answer);
                     State::call(this.affinity, service, request, found)

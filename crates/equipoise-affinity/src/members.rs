@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use equipoise_core::{Availability, EndpointId, EndpointStatus, Explanation, PickRequest, Pool, Revision};
 use parking_lot::Mutex;
 
-/// A pool of any target type.
+/// A pool, without the type of its targets.
 pub(crate) trait AnyPool: Send + Sync + 'static {
     fn membership(&self) -> Revision;
     fn endpoints(&self) -> Vec<EndpointStatus>;
@@ -36,26 +36,26 @@ impl<T: Send + Sync + 'static> AnyPool for Pool<T> {
     }
 }
 
-/// The pool's members as of the last request. No task follows the pool; requests do.
+/// The members of a pool as the last request saw them. No task watches the pool: requests update the list.
 pub(crate) struct PoolMembers {
     pool: Box<dyn AnyPool>,
-    /// 1 plus the membership revision that `present` reflects; 0 at first.
+    /// The membership revision of `present` plus 1; 0 before the first update.
     seen: AtomicU64,
     present: Mutex<Present>,
-    /// The last [`MAX_DEPARTED`] endpoints that left. Some may be back.
+    /// The last [`MAX_DEPARTED`] endpoints that have left. Some of them may have joined again.
     departed: ArcSwap<HashSet<EndpointId>>,
 }
 
-/// Maximum number of endpoints remembered after they left.
+/// Maximum number of endpoints that are remembered after they have left.
 const MAX_DEPARTED: usize = 1024;
 
-/// The members, in the order of their slots.
+/// The members of the pool, in the order of their slots.
 #[derive(Default)]
 struct Present {
-    /// Ids and addresses.
+    /// The id and the address of each member.
     named: Vec<(EndpointId, String)>,
     joined: Vec<Revision>,
-    /// Endpoints that left, oldest first, each once.
+    /// The endpoints that have left, oldest first, each of them once.
     departed: VecDeque<EndpointId>,
 }
 
@@ -68,7 +68,7 @@ impl Present {
             && self.named.iter().zip(&self.joined).zip(endpoints).all(|(known, now)| one(known, now))
     }
 
-    /// Remembers endpoints that left, up to [`MAX_DEPARTED`].
+    /// Adds endpoints that have left to `departed`, which has at most [`MAX_DEPARTED`] entries.
     fn remember(&mut self, left: Vec<EndpointId>) {
         for id in left {
             if !self.departed.contains(&id) {
@@ -79,7 +79,7 @@ impl Present {
         self.departed.drain(..surplus);
     }
 
-    /// The endpoints that have left since, also if they have joined again.
+    /// Returns the members that are not in `endpoints`. Includes members that have left and joined again.
     fn left<'a>(&'a self, endpoints: &[EndpointStatus]) -> impl Iterator<Item = &'a EndpointId> {
         let now: HashMap<_, _> = endpoints.iter().map(|endpoint| (endpoint.id.clone(), endpoint.joined)).collect();
         let known = self.named.iter().zip(&self.joined);
@@ -96,18 +96,20 @@ impl PoolMembers {
         &*self.pool
     }
 
-    /// Whether the pool has this endpoint. O(1).
+    /// Whether the pool has this endpoint. Takes O(1) time.
     pub(crate) fn contains(&self, id: &EndpointId) -> bool {
         self.pool.availability(id).is_some()
     }
 
-    /// Whether the endpoint takes requests that are bound to it; if `forced`, in every availability. O(1).
+    /// Whether the endpoint's availability accepts requests that are bound to it. If `forced`, every availability
+    /// accepts them. `false` if the pool does not have the endpoint. Takes O(1) time.
     pub(crate) fn accepts(&self, id: &EndpointId, forced: bool) -> bool {
         let availability = self.pool.availability(id);
         availability.is_some_and(|now| forced || !matches!(now, Availability::Maintenance | Availability::Unhealthy))
     }
 
-    /// Whether the pool has this endpoint, or had it recently. O(1).
+    /// Whether the pool has this endpoint, or the endpoint is one of the last [`MAX_DEPARTED`] that have left. Takes
+    /// O(1) time.
     pub(crate) fn knows(&self, id: &EndpointId) -> bool {
         self.contains(id) || self.has_departed(id)
     }
@@ -116,12 +118,13 @@ impl PoolMembers {
         self.departed.load().contains(id)
     }
 
-    /// If the members have changed since the last call: calls `left` for each endpoint that has left, then `there` with
-    /// the current members, and returns what `there` returned. One atomic load if the membership is unchanged,
-    /// O(endpoints) otherwise.
+    /// Updates the list if the members of the pool have changed since the last call. Calls `left` for each endpoint
+    /// that has left, then `there` with the current members, and returns the result of `there`. Returns `None` if the
+    /// members have not changed. Takes one atomic load if the membership revision has not changed, and O(n) time for n
+    /// endpoints otherwise.
     ///
-    /// If another thread is doing this, the call returns `None` at once, or with `waits` after that thread has
-    /// finished.
+    /// If another thread is in this function: with `waits`, waits until that thread has finished; otherwise returns
+    /// `None` at once.
     pub(crate) fn follow<R>(
         &self,
         waits: bool,
@@ -134,7 +137,7 @@ impl PoolMembers {
         }
         let present = if waits { Some(self.present.lock()) } else { self.present.try_lock() };
         let mut present = present?;
-        // Read before the members: a later change is found by the next request.
+        // Read before the members, so that the next request finds a change that happens in between.
         let revision = self.pool.membership().get().wrapping_add(1);
         if self.seen.load(Ordering::Acquire) == revision {
             return None;
@@ -190,7 +193,7 @@ mod tests {
         assert_eq!(follow(), 1);
         pool.set_availability("a", Availability::Maintenance).unwrap();
         assert_eq!(follow(), 1);
-        // Moved to another address: another one under the same id.
+        // A new address under the same id is another endpoint.
         pool.update([EndpointSpec::new("c").with_id("a"), EndpointSpec::new("b")], |_| ()).unwrap();
         assert_eq!(follow(), 2);
         pool.remove("b").unwrap();

@@ -1,4 +1,5 @@
-//! How a request was bound, and how many were.
+//! The outcome of a request with session affinity: how the request was bound to an endpoint, and counters of all
+//! outcomes.
 
 use std::{
     fmt,
@@ -9,40 +10,48 @@ use equipoise_core::{EndpointId, MissReason};
 
 use crate::{store::StoreError, token::InvalidToken};
 
-/// How a request was bound. A response extension.
+/// How session affinity has handled a request: whether the endpoint to which its session is bound has answered. It is
+/// an extension of the response.
 ///
-/// The endpoint that answered is in [`ServedBy`](equipoise_tower::ServedBy).
+/// The id of the endpoint that answered is in the extension [`ServedBy`](equipoise_tower::ServedBy).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AffinityOutcome {
-    /// The request had no binding, and still has none.
+    /// The request had no binding, and no binding was stored for its session. The value is the reason why the request
+    /// had no binding.
     Unbound(UnboundReason),
-    /// The request had no binding, and is now bound to the endpoint that answered.
+    /// The request had no binding. Its session is now bound to the endpoint that answered. The value is the reason why
+    /// the request had no binding.
     New(UnboundReason),
-    /// The endpoint that the request is bound to answered.
+    /// The endpoint that the session is bound to has answered the request.
     Kept,
-    /// Another endpoint answered, and the session is now bound to that one.
+    /// The session was bound to an endpoint, but another endpoint answered the request. The session is now bound to the
+    /// endpoint that answered.
     Moved {
-        /// The endpoint that the session was bound to.
+        /// The id of the endpoint that the session was bound to before.
         from: EndpointId,
-        /// Why that endpoint did not take the request.
+        /// Why the endpoint that the session was bound to did not get the request.
         reason: MissReason,
     },
-    /// Another endpoint answered, and the session stays bound to its own. Either its own is only [busy for the
-    /// moment](crate::Affinity::max_share), or the response could not change the binding: the backend [names
-    /// itself](crate::Mode::route), or the cookie is set in responses to POST only.
+    /// Another endpoint answered this request, but the session stays bound to its own endpoint. There are two causes:
+    ///
+    /// - The session's endpoint is only [temporarily](MissReason::is_temporary) unable to serve requests, for example
+    ///   because it has reached its limit or its [maximum share](crate::Affinity::max_share).
+    /// - The response could not change the binding. For example, the backend chooses the endpoint itself
+    ///   ([`Mode::route`](crate::Mode::route)), or the cookie is set only in responses to `POST` requests.
     Diverted {
-        /// The endpoint that the session is bound to.
+        /// The id of the endpoint that the session is bound to.
         bound_to: EndpointId,
-        /// Why that endpoint did not take the request.
+        /// Why the endpoint that the session is bound to did not get the request.
         reason: MissReason,
     },
-    /// The strategy placed the request by its key ([`Mode::hash`](crate::Mode::hash)).
+    /// The strategy chose the endpoint by the request's key, in the mode [`Mode::hash`](crate::Mode::hash). No binding
+    /// is stored in this mode.
     Keyed,
 }
 
 impl AffinityOutcome {
-    /// Returns the outcome as a label for metrics, such as `kept`. Labels are stable.
+    /// Returns a stable label for metrics and logs: `unbound`, `new`, `kept`, `moved`, `diverted` or `keyed`.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Unbound(_) => "unbound",
@@ -55,30 +64,36 @@ impl AffinityOutcome {
     }
 }
 
-/// Why a request has no binding.
+/// Why a request is not bound to an endpoint when it arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UnboundReason {
-    /// The mode is [`none`](crate::Mode::none), or [`except`](crate::Affinity::except) selects the request.
+    /// Affinity does not apply to the request: the mode is [`Mode::none`](crate::Mode::none), or the condition of
+    /// [`Affinity::except`](crate::Affinity::except) is true for the request.
     Off,
-    /// The request has no cookie or key of the session.
+    /// The request does not have the cookie or the key that identifies a session.
     Absent,
-    /// The key is too long, or the cookies are too many or too large.
+    /// The session key of the request is longer than its maximum, which is 4,096 bytes by default. Or the request has
+    /// more cookies than [`max_cookies`](crate::cookie::PersistenceCookieBuilder::max_cookies), or more bytes of
+    /// cookies than [`max_bytes`](crate::cookie::PersistenceCookieBuilder::max_bytes).
     Oversized,
-    /// The key is bound to no endpoint, or the cookie names none.
+    /// The session key of the request is not bound to an endpoint, or the request's cookie does not name an endpoint of
+    /// the pool.
     Unknown,
-    /// The cookie was idle for too long, or is too old.
+    /// The date in the request's cookie is too old: the cookie was not used for longer than
+    /// [`max_idle`](crate::cookie::PersistenceCookieBuilder::max_idle), or its session began longer ago than
+    /// [`max_life`](crate::cookie::PersistenceCookieBuilder::max_life).
     Expired,
-    /// The cookie's token is invalid.
+    /// The token in the request's cookie is invalid. The value says why.
     Token(InvalidToken),
-    /// The session store did not answer.
+    /// The session store could not be reached, or did not answer in time.
     StoreUnavailable,
-    /// The session store answered something other than a binding.
+    /// The session store answered with data that is not a binding.
     StoreMalformed,
 }
 
 impl UnboundReason {
-    /// The labels of all reasons, by [index](Self::index).
+    /// The labels of all reasons, at the positions that [`index`](Self::index) returns.
     pub(crate) const LABELS: [&'static str; 13] = [
         "off",
         "absent",
@@ -113,7 +128,8 @@ impl UnboundReason {
         }
     }
 
-    /// Returns the reason as a label for metrics, such as `absent`. Labels are stable.
+    /// Returns a stable label for metrics and logs, such as `absent` or `store_unavailable`. For an invalid token, the
+    /// label says why the token is invalid, such as `forged`.
     pub const fn as_str(&self) -> &'static str {
         Self::LABELS[self.index()]
     }
@@ -156,7 +172,8 @@ impl fmt::Display for AffinityOutcome {
     }
 }
 
-/// Balancers exclude the endpoints that have failed a request.
+/// Describes why the bound endpoint did not get the request. An excluded endpoint has failed the request: this is why
+/// balancers exclude endpoints.
 fn describe(reason: MissReason) -> String {
     match reason {
         MissReason::Excluded => "it has failed the request".to_owned(),
@@ -164,7 +181,7 @@ fn describe(reason: MissReason) -> String {
     }
 }
 
-/// Counts requests by outcome.
+/// Counters of requests, one for each outcome.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     kept: AtomicU64,
@@ -185,22 +202,22 @@ fn one_more(counter: Option<&AtomicU64>) {
 }
 
 impl Counters {
-    /// Counts a request that had no binding.
+    /// Counts a request that had no binding when it arrived.
     pub(crate) fn unbound(&self, why: UnboundReason) {
         one_more(self.unbound.get(why.index()));
     }
 
-    /// Counts a request that was refused for want of a binding.
+    /// Counts a request that affinity refused because it had no binding.
     pub(crate) fn refused(&self) {
         one_more(Some(&self.refused));
     }
 
-    /// Counts a session that was not stored because its source had reached its limit.
+    /// Counts a session that was not stored because its source had reached the session limit.
     pub(crate) fn limited(&self) {
         one_more(Some(&self.limited));
     }
 
-    /// Counts a request that ended in an error.
+    /// Counts a request that ended in an error after it was placed.
     pub(crate) fn failed(&self) {
         one_more(Some(&self.failed));
     }
@@ -245,41 +262,48 @@ impl Counters {
     }
 }
 
-/// Numbers of requests by outcome: see [`Affinity::stats`](crate::Affinity::stats). `Display` writes one number per
-/// line.
+/// Numbers of requests by outcome, since the [`Affinity`](crate::Affinity) was created. Returned by
+/// [`Affinity::stats`](crate::Affinity::stats). `Display` writes one number per line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AffinityStats {
-    /// Requests that were answered by the endpoint they are bound to.
+    /// Number of requests that were answered by the endpoint that their session is bound to.
     pub kept: u64,
-    /// Requests that the strategy placed by their key ([`Mode::hash`](crate::Mode::hash)).
+    /// Number of requests whose endpoint the strategy chose by their key, in the mode
+    /// [`Mode::hash`](crate::Mode::hash).
     pub keyed: u64,
-    /// Requests that had no binding and got one.
+    /// Number of requests that had no binding, and whose session was then bound to the endpoint that answered.
     pub new: u64,
-    /// Requests that were refused because they had no binding ([`Fallback::Refuse`](crate::Fallback::Refuse)).
+    /// Number of requests that were refused because they had no binding and
+    /// [`Affinity::missing`](crate::Affinity::missing) is [`Fallback::Refuse`](crate::Fallback::Refuse).
     pub refused: u64,
-    /// Sessions that were not stored because their source had reached its [limit](crate::Affinity::session_limit).
+    /// Number of new sessions that were not stored because their source (a client address or network) had reached its
+    /// [session limit](crate::Affinity::session_limit).
     pub limited: u64,
-    /// Requests that ended in an error after they were placed: the endpoint failed, or it could not take the request
-    /// and no other was allowed to.
+    /// Number of requests that ended in an error of the balancer or its endpoints. For example, the endpoint failed, or
+    /// the session's endpoint could not serve the request and no other endpoint was allowed to. Requests that affinity
+    /// [refused](Self::refused) are not included.
     pub failed: u64,
-    /// Requests that came without a binding, by [reason](UnboundReason::as_str). Reasons that have not occurred are
-    /// left out.
+    /// Numbers of requests that had no binding when they arrived, by reason. Each entry has the label of a reason
+    /// ([`UnboundReason::as_str`]) and a number. Reasons that have not occurred have no entry.
     pub unbound: Vec<(&'static str, u64)>,
-    /// Requests whose session moved to another endpoint, by reason. Reasons that have not occurred are left out.
+    /// Numbers of requests whose session moved to another endpoint, by the reason why the session's endpoint did not
+    /// get the request. Reasons that have not occurred have no entry.
     pub moved: Vec<(MissReason, u64)>,
-    /// Requests that another endpoint answered while the session stayed, by reason. Reasons that have not occurred are
-    /// left out.
+    /// Numbers of requests that another endpoint answered while their session stayed bound to its own endpoint, by the
+    /// reason why that endpoint did not get the request. Reasons that have not occurred have no entry.
     pub diverted: Vec<(MissReason, u64)>,
 }
 
 impl AffinityStats {
-    /// Returns how many requests came without a binding, for any reason.
+    /// Returns how many requests had no binding when they arrived: the sum of all numbers in
+    /// [`unbound`](Self::unbound).
     pub fn misses(&self) -> u64 {
         self.unbound.iter().map(|(_, n)| n).sum()
     }
 
-    /// Returns how many requests came without a binding for this [reason](UnboundReason::as_str); 0 for an unknown one.
+    /// Returns how many requests had no binding for one reason. `reason` is a label of [`UnboundReason::as_str`], such
+    /// as `absent`. Returns 0 for an unknown label.
     pub fn unbound_for(&self, reason: &str) -> u64 {
         self.unbound.iter().filter(|(label, _)| *label == reason).map(|(_, n)| n).sum()
     }

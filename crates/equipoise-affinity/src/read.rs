@@ -1,10 +1,10 @@
-//! Reads cookies, headers and URL parameters, as bytes: clients can send any.
+//! Functions that read cookies, headers and URL parameters as bytes, because clients can send any bytes.
 
 use http::{HeaderMap, HeaderName, header::COOKIE};
 
 use crate::scan;
 
-/// Whether `name` is a token (RFC 9110 §5.6.2), such as a cookie's name.
+/// Whether `name` is a token (RFC 9110 §5.6.2). Names of cookies and headers are tokens.
 pub(crate) fn is_token(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(is_token_byte)
 }
@@ -13,8 +13,8 @@ pub(crate) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// The first value of the cookie `name` in a request that is not empty. User agents send the one with the most specific
-/// path first (RFC 6265 §5.4); HTTP/2 clients may send a line for each.
+/// Returns the first value of the request's cookie `name` that is not empty. If a request has several cookies of this
+/// name, the first has the most specific path (RFC 6265 §5.4). HTTP/2 clients may send each cookie in its own line.
 pub(crate) fn cookie<'r>(headers: &'r HeaderMap, name: &str) -> Option<&'r [u8]> {
     headers
         .get_all(COOKIE)
@@ -26,14 +26,15 @@ pub(crate) fn cookie<'r>(headers: &'r HeaderMap, name: &str) -> Option<&'r [u8]>
         .map(|(_, value)| value)
 }
 
-/// A name and what follows its `=`, without the white space around them.
+/// Splits `part` at its first `=` into a name and a value, without the white space around each. `None` if there is no
+/// `=`.
 pub(crate) fn pair(part: &[u8]) -> Option<(&[u8], &[u8])> {
     let (name, value) = scan::split_once(part, b'=')?;
     Some((scan::trim(name), scan::trim(value)))
 }
 
-/// Without the double quotes around it (RFC 6265 §4.1.1 allows them; whether they are part of the value, servers see
-/// differently).
+/// Removes the double quotes around a value. RFC 6265 §4.1.1 allows them. Servers do not agree whether they are part of
+/// the value.
 pub(crate) fn unquoted(value: &[u8]) -> &[u8] {
     match value {
         [b'"', inner @ .., b'"'] => inner,
@@ -41,23 +42,23 @@ pub(crate) fn unquoted(value: &[u8]) -> &[u8] {
     }
 }
 
-/// The first of the query's parameters `name` that is not empty.
+/// Returns the first value of the query parameter `name` that is not empty.
 pub(crate) fn query_parameter<'r>(query: &'r str, name: &str) -> Option<&'r [u8]> {
     filled(scan::split(query.as_bytes(), b'&'), name)
 }
 
-/// The first of the path's parameters `name` that is not empty, of whatever segment (RFC 3986 §3.3).
+/// Returns the first value of the path parameter `name` that is not empty, in any segment of the path (RFC 3986 §3.3).
 pub(crate) fn path_parameter<'r>(path: &'r str, name: &str) -> Option<&'r [u8]> {
     let segments = scan::split(path.as_bytes(), b'/');
     filled(segments.flat_map(|segment| scan::split(segment, b';').skip(1)), name)
 }
 
-/// The last line of a header that is not empty.
+/// Returns the value of the last line of header `name` that is not empty.
 pub(crate) fn header<'r>(headers: &'r HeaderMap, name: &HeaderName) -> Option<&'r [u8]> {
     headers.get_all(name).iter().map(|line| scan::trim(line.as_bytes())).rfind(|value| !value.is_empty())
 }
 
-/// The first of the parameters `name` that is not empty.
+/// Returns the first value of the parameter `name` that is not empty.
 fn filled<'r>(parameters: impl Iterator<Item = &'r [u8]>, name: &str) -> Option<&'r [u8]> {
     parameters
         .filter_map(|parameter| scan::split_once(parameter, b'='))

@@ -4,47 +4,58 @@ use equipoise_core::EndpointId;
 
 use crate::guard::guarded;
 
-/// A map from session keys to endpoints. Implementations: [`SessionTable`](crate::table::SessionTable) in memory,
-/// `RedisStore` (feature `redis`) for several balancers, or your own.
+/// A store of bindings: for each session key, the endpoint that the session is bound to.
+/// [`Mode::table`](crate::Mode::table) and [`Mode::learn`](crate::Mode::learn) use it.
 ///
-/// A request waits for one [`lookup`](Self::lookup) at most, and never fails because of a store: a late, wrong or
-/// missing answer counts as no binding. A store that panics counts as unavailable.
+/// Implementations are [`SessionTable`](crate::table::SessionTable) in memory, `RedisStore` (feature `redis`) for
+/// several balancers, or your own.
+///
+/// Each request looks up at most one key. A request never fails because of a store: if the answer is late or invalid,
+/// the request continues without a binding. A store that panics counts as unavailable.
 pub trait SessionStore: Send + Sync + 'static {
-    /// Returns the endpoint that `key` is bound to. A hit is a use of the session: its idle timeout starts again.
+    /// Returns the endpoint that `key` is bound to. A lookup that finds a binding counts as a use of the session: the
+    /// session's idle timeout starts again. Must not block: a store that has to ask a server returns [`Lookup::Later`].
     fn lookup(&self, key: &[u8]) -> Lookup;
 
-    /// Binds `key` to `endpoint`, in place of `instead_of`, the endpoint it was found bound to. If another balancer has
-    /// bound the key to a third endpoint meanwhile, that binding stays: if two balancers move a session at once, one
-    /// wins and both follow.
+    /// Binds `key` to `endpoint`. `instead_of` is the endpoint that the request's lookup has returned, or `None` if
+    /// that lookup has found no binding.
     ///
-    /// Returns at once. A store that needs longer works in the background.
+    /// Another balancer may have bound the key to a third endpoint since the lookup. The store then keeps the binding
+    /// of the other balancer. So if two balancers move a session at the same time, only one binding is stored, and both
+    /// balancers then use it.
+    ///
+    /// Must return at once. A store that needs more time does the work in the background.
     fn bind(&self, key: &[u8], endpoint: &EndpointId, instead_of: Option<&EndpointId>);
 
-    /// Ends the session of `key`. Returns at once.
+    /// Removes the binding of `key`, because its session has ended. Must return at once.
     fn unbind(&self, key: &[u8]);
 
-    /// Reports that an endpoint has left the pool: its bindings become void. Returns at once.
+    /// Called when an endpoint has left the pool. The store makes all its bindings to this endpoint void: they stay
+    /// void if an endpoint with the same id joins later. Must return at once.
     ///
-    /// A store that cannot do this, or that serves several pools (another one may have an endpoint of the same id),
-    /// does nothing, which is the default. A binding to an endpoint that the pool does not have counts as none anyway.
+    /// The default implementation does nothing. The bindings are then not used while the endpoint is not in the pool,
+    /// and are valid again if an endpoint with the same id joins. A store for several pools must do nothing, because
+    /// another pool may have an endpoint with this id.
     fn left(&self, endpoint: &EndpointId) {
         let _ = endpoint;
     }
 }
 
-/// The answer of [`SessionStore::lookup`]: immediate, or after a round trip.
+/// The result of [`SessionStore::lookup`]: an answer, or a future of the answer.
 pub enum Lookup {
-    /// The answer.
+    /// The answer is known at once. `Ok` has the endpoint that the key is bound to, or `None` if the key is not bound.
     Now(Result<Option<EndpointId>, StoreError>),
-    /// A future of the answer, for a store that has to ask a server.
+    /// A future of the answer, for a store that has to ask a server. `Ok` has the endpoint that the key is bound to, or
+    /// `None` if the key is not bound. The request waits for at most
+    /// [`Affinity::lookup_timeout`](crate::Affinity::lookup_timeout), and then drops the future.
     Later(Pin<Box<dyn Future<Output = Result<Option<EndpointId>, StoreError>> + Send>>),
 }
 
-/// What a session store answers: the endpoint that a key is bound to, if any.
+/// The answer of a session store: the endpoint that a key is bound to, or `None` if the key is not bound.
 pub(crate) type StoreAnswer = Result<Option<EndpointId>, StoreError>;
 
 impl Lookup {
-    /// Waits for the answer, for `timeout` at most. Without Tokio's timer it waits for as long as the store does.
+    /// Waits for the answer, for at most `timeout`. If there is no Tokio timer, waits without a timeout.
     pub(crate) async fn within(self, timeout: Duration) -> StoreAnswer {
         let mut pending = match self {
             Self::Now(answer) => return answer,
@@ -69,26 +80,26 @@ impl fmt::Debug for Lookup {
     }
 }
 
-/// Why a session store has no answer. The request continues without a binding.
+/// Why a session store cannot say which endpoint a key is bound to. The request then continues without a binding.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The store cannot be reached, or did not answer in time.
+    /// The store cannot be reached, did not answer in time, or panicked.
     #[error("the session store is unavailable: {reason}")]
     Unavailable {
-        /// What happened.
+        /// What happened, as a text for people.
         reason: String,
     },
-    /// The store answered something other than a binding.
+    /// The store answered with data that is not a binding.
     #[error("the session store answered something other than a binding: {reason}")]
     Malformed {
-        /// What the store answered.
+        /// What the store answered, or what is wrong with it, as a text for people.
         reason: String,
     },
 }
 
 impl StoreError {
-    /// Returns the error as a label for metrics: `unavailable` or `malformed`. Labels are stable.
+    /// Returns a stable label for metrics and logs: `unavailable` or `malformed`.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Unavailable { .. } => "unavailable",
@@ -101,7 +112,7 @@ impl StoreError {
     }
 }
 
-/// A store whose panics are caught, since it may be the user's own code.
+/// A session store whose panics are caught, because it may be code of the application.
 #[derive(Clone)]
 pub(crate) struct Guarded(Arc<dyn SessionStore>);
 

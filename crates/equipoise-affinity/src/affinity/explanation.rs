@@ -6,26 +6,29 @@ use http::Request;
 use super::Affinity;
 use crate::outcome::UnboundReason;
 
-/// Where a request would go, and why: see [`Affinity::explain`]. `Display` writes it as text.
+/// Where a request would go, and why. Returned by [`Affinity::explain`]. `Display` writes it as several lines of text.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct AffinityExplanation {
-    /// The endpoint that the request is bound to, or why it is bound to none.
+    /// The id of the endpoint that the request is bound to, or the reason why it is bound to no endpoint. In the mode
+    /// [`Mode::hash`](crate::Mode::hash), requests are never bound to an endpoint.
     pub endpoint: Result<EndpointId, UnboundReason>,
-    /// Whether the strategy places the request by its key ([`Mode::hash`](crate::Mode::hash)). Such a request is bound
-    /// to no endpoint.
+    /// Whether the strategy chooses the endpoint by the request's key. True only in the mode
+    /// [`Mode::hash`](crate::Mode::hash), for a request that has a key.
     pub keyed: bool,
-    /// The pool's own explanation, or the error of a request that would be refused before it reaches the pool.
+    /// The pool's explanation of its pick. If the request would be refused before it reaches the pool, the error that
+    /// it would get: [`PickError::Unbound`].
     pub pick: Result<Explanation, PickError>,
 }
 
 impl Affinity {
-    /// Explains where a request would go: the endpoint it is bound to, whether that can take it, and what the pool
-    /// would do. It runs the code that places requests.
+    /// Explains where a request would go now: to which endpoint it is bound, whether this endpoint can serve it, and
+    /// which endpoint the pool would pick. Runs the same code as for real requests.
     ///
-    /// It takes no lease and binds nothing. But it asks the session store, for which this is a use of the session. A
-    /// key that the balancer itself takes from the request ([`HttpProtocol::key`](equipoise_tower::HttpProtocol::key)) is not
-    /// considered.
+    /// Sends nothing, takes no lease and stores no binding. But if the mode has a session store, it looks the session
+    /// up and waits for the answer like a request does. The lookup counts as a use of the session, so the session's
+    /// idle timeout starts again. The explanation does not consider the key that the balancer itself takes from a
+    /// request ([`HttpProtocol::key`](equipoise_tower::HttpProtocol::key)).
     ///
     /// ```
     /// use equipoise_affinity::{Affinity, Mode, key::SessionKey};

@@ -1,4 +1,5 @@
-//! Session affinity over a pool: settings, and what happens to each request.
+//! Session affinity for the endpoints of a pool. This module contains [`Affinity`], its settings, and the three steps
+//! of a request: find its session, choose where it may go, and store the session's endpoint when the response arrives.
 
 mod explanation;
 mod session_limit;
@@ -22,10 +23,13 @@ use crate::{
     outcome::{AffinityOutcome, AffinityStats, Counters, UnboundReason},
 };
 
-/// Session affinity: a [`Mode`] over a pool.
+/// Session affinity for a pool: sends the requests of a session to the same endpoint. A [`Mode`] determines how a
+/// session is recognised and where its endpoint is stored.
 ///
-/// [`AffinityLayer`](crate::AffinityLayer) adds it to a [`Balance`](equipoise_tower::Balance). Cheap to clone. Clones
-/// share their counters.
+/// A session is *bound* to the endpoint that is stored for it. The stored pair of session and endpoint is a *binding*.
+///
+/// Use an [`AffinityLayer`](crate::AffinityLayer) to add this to a [`Balance`](equipoise_tower::Balance). Cloning is
+/// cheap. All clones share their counters.
 ///
 /// ```
 /// use std::{sync::Arc, time::Duration};
@@ -68,14 +72,16 @@ struct Shared {
 }
 
 impl Affinity {
-    /// Creates affinity for `pool`. Both fallbacks are [`Fallback::Rebind`]: a request without a binding goes where the
-    /// strategy says, and a session whose endpoint cannot take it moves to another one.
+    /// Creates affinity for `pool` with default settings. By default, the pool's strategy picks an endpoint for a
+    /// request whose session is not bound to an endpoint yet. A session whose endpoint cannot serve it moves to another
+    /// endpoint. Both are [`Fallback::Rebind`].
     ///
     /// # Errors
     ///
-    /// - [`InvalidMode::NoKeys`]: the mode is [`Mode::hash`], and the pool's strategy does not place by key.
-    /// - [`InvalidMode::Naming`]: an endpoint of the pool cannot be named in the mode's cookie. If such an endpoint
-    ///   joins later, a warning is logged, and no session is bound to it.
+    /// - [`InvalidMode::NoKeys`]: the mode is [`Mode::hash`], and the pool's strategy does not use keys.
+    /// - [`InvalidMode::Naming`]: the mode is [`Mode::cookie`], and its cookie cannot name an endpoint of the pool, or
+    ///   a time limit of its tokens is zero. If an endpoint that cannot be named joins the pool later, a warning is
+    ///   logged, and no session is bound to that endpoint.
     pub fn new<T: Send + Sync + 'static>(pool: &Pool<T>, mode: Mode) -> Result<Self, InvalidMode> {
         let mode = mode.into_kind();
         if matches!(mode, Kind::Hash(_)) && !pool.places_by_key() {
@@ -100,64 +106,85 @@ impl Affinity {
         Ok(affinity)
     }
 
-    /// Sets what happens to a request without a binding. Default: [`Fallback::Rebind`].
+    /// Sets what happens to a request that is not bound to an endpoint, such as the first request of a session.
+    /// Default: [`Fallback::Rebind`]: the strategy picks an endpoint.
+    ///
+    /// [`Fallback::Refuse`] does not apply if the session store fails: the strategy then picks an endpoint.
     #[must_use]
     pub fn missing(mut self, fallback: Fallback) -> Self {
         self.settings.missing = fallback;
         self
     }
 
-    /// Sets what happens to a request whose endpoint cannot take it: it is in maintenance or unhealthy, has just failed
-    /// this request, or is at its limit. Default: [`Fallback::Rebind`].
+    /// Sets what happens to a request that is bound to an endpoint that cannot serve it. For example, this endpoint is
+    /// unhealthy or in maintenance, is at its limit, or has just failed the request. Default: [`Fallback::Rebind`].
     ///
-    /// An endpoint that has left the pool does not count as unavailable. Its sessions have no binding:
-    /// [`missing`](Self::missing) applies to them. With [`Fallback::Rebind`] there, they move to another endpoint.
+    /// An endpoint that has left the pool does not count as unavailable. A request that is bound to such an endpoint
+    /// counts as a request without a binding, so [`missing`](Self::missing) applies to it. If `missing` is
+    /// [`Fallback::Rebind`], the session moves to another endpoint.
     #[must_use]
     pub fn unavailable(mut self, fallback: Fallback) -> Self {
         self.settings.unavailable = fallback;
         self
     }
 
-    /// Sends a request to another endpoint while its own has more than `factor` times its share of the requests in
-    /// flight in its tier. The session stays where it is, and its requests return when the endpoint has less. (But a
-    /// cookie that backends set themselves moves the session with it.) Default: no limit. At least 1, usually 1.2 to 2.
+    /// Sets the maximum load of a session's endpoint: `factor` times the endpoint's fair share, by weight, of the
+    /// requests in flight in its tier (priority group). While one more request would exceed this maximum, another
+    /// endpoint serves the requests of the session. The session stays bound to its endpoint, and its requests return
+    /// when the load is lower.
     ///
-    /// This is for caches and inference servers, where the right endpoint is better than others, but not worth waiting
-    /// for. See [`Binding::max_share`](equipoise_core::Binding::max_share). It has no effect on a request that may only
-    /// go to its own endpoint, as with [`Fallback::Refuse`] and [`Fallback::Wait`].
+    /// Range: 1.0 and above. Lower values and NaN count as 1.0. Usual values are 1.2 to 2. Default: no maximum. See
+    /// [`Binding::max_share`](equipoise_core::Binding::max_share) for details.
+    ///
+    /// Use it for caches and inference servers, where the session's endpoint answers faster than others unless it is
+    /// overloaded. The setting has no effect on a request that may only go to the session's endpoint, as with
+    /// [`Fallback::Refuse`] and [`Fallback::Wait`].
+    ///
+    /// If backends set the session's cookie themselves ([`rewrite`](crate::cookie::PersistenceCookie::rewrite) and
+    /// [`prefix`](crate::cookie::PersistenceCookie::prefix)), the session moves to the other endpoint when that
+    /// endpoint sets the cookie.
     #[must_use]
     pub fn max_share(mut self, factor: f32) -> Self {
         self.settings.max_share = Some(factor);
         self
     }
 
-    /// Sets how long a request waits for the session store. Default: 100 ms; at least 1 ms. After that the store counts
-    /// as unavailable. A store may have a shorter timeout of its own.
+    /// Sets how long a request waits for an answer of the session store. After this time, the request continues without
+    /// a binding, with the reason [`UnboundReason::StoreUnavailable`]. Default: 100 ms. Minimum: 1 ms; a shorter time
+    /// counts as 1 ms. A store may have a shorter timeout of its own.
     #[must_use]
     pub fn lookup_timeout(mut self, longest: Duration) -> Self {
         self.settings.lookup_timeout = longest.max(Duration::from_millis(1));
         self
     }
 
-    /// Selects requests that are never bound and get no cookie, such as those for images: HAProxy's `ignore-persist`.
-    /// Default: none. If `except` panics, that counts as `false`.
+    /// Sets a condition for requests to which affinity does not apply, such as requests for images. If `except` returns
+    /// `true` for a request, the strategy picks an endpoint, no binding is stored, and the balancer sets no cookie in
+    /// the response. Default: affinity applies to all requests. HAProxy calls this `ignore-persist`. If `except`
+    /// panics, this counts as `false`.
     #[must_use]
     pub fn except(mut self, except: impl Fn(RequestHead<'_>) -> bool + Send + Sync + 'static) -> Self {
         self.settings.except = Some(Arc::new(except));
         self
     }
 
-    /// Selects requests that go to the endpoint they are bound to in every availability, also in maintenance or
-    /// unhealthy: HAProxy's `force-persist`. Default: none. If `force` panics, that counts as `false`.
+    /// Sets a condition for requests that must go to the endpoint that they are bound to, even if this endpoint is
+    /// unhealthy or in maintenance. `force` returns `true` for such a request. Default: no request is forced. HAProxy
+    /// calls this `force-persist`. If `force` panics, this counts as `false`.
     ///
-    /// With it, an operator can test a server in maintenance before clients use it. A source address or a cookie of the
-    /// operator's browser is a good condition.
+    /// Use it to let operators test a server in maintenance before clients use it. A good condition is the source
+    /// address of the operator, or a cookie in the operator's browser.
     ///
-    /// Such a request never goes to another endpoint, as with [`Fallback::Refuse`] (or [`Fallback::Wait`], if
-    /// [`unavailable`](Self::unavailable) is that): if its endpoint is at its limit, refuses it or fails, the request
-    /// fails. The session stays bound. The setting has no effect on a request without a binding, on one whose endpoint
-    /// has left the pool, on one that [`except`](Self::except) selects, or with [`Mode::hash`], which stores no
-    /// bindings.
+    /// A forced request never goes to another endpoint. If its endpoint is at its limit, refuses the request or fails,
+    /// the request fails as with [`Fallback::Refuse`]. If [`unavailable`](Self::unavailable) is [`Fallback::Wait`], the
+    /// request waits for its endpoint before it fails. The session stays bound to its endpoint.
+    ///
+    /// The setting has no effect on
+    ///
+    /// - a request whose session is not bound to an endpoint,
+    /// - a request that is bound to an endpoint that has left the pool,
+    /// - a request for which [`except`](Self::except) returns `true`,
+    /// - all requests in the mode [`Mode::hash`], which stores no bindings.
     ///
     /// ```
     /// use equipoise_affinity::{Affinity, Mode, EndpointNaming, cookie::PersistenceCookie};
@@ -177,21 +204,22 @@ impl Affinity {
         self
     }
 
-    /// Limits how many sessions the clients behind one address may start: see [`SessionLimit`]. Default: no limit,
-    /// because the client's address depends on the proxies in front.
+    /// Limits how many sessions the clients of one source (an IP address or a network) may start in an interval: see
+    /// [`SessionLimit`]. Default: no limit, because the application must first say how the addresses of clients are
+    /// determined.
     ///
-    /// A request beyond the limit is served like any other, but its session is not stored
-    /// ([`AffinityOutcome::Unbound`](crate::AffinityOutcome::Unbound), counted in [`AffinityStats::limited`]). Existing
-    /// sessions continue and may move. The limit applies to the modes with a session store, [`Mode::table`] and
-    /// [`Mode::learn`].
+    /// A request that would start a session over the limit is served, but its session is not stored. Its outcome is
+    /// [`AffinityOutcome::Unbound`](crate::AffinityOutcome::Unbound), and it is counted in [`AffinityStats::limited`].
+    /// Existing sessions continue, and may move to other endpoints. The limit applies to the modes with a session
+    /// store: [`Mode::table`] and [`Mode::learn`].
     #[must_use]
     pub fn session_limit(mut self, limit: SessionLimit) -> Self {
         self.settings.new_sessions = Some(Arc::new(NewSessions::new(limit)));
         self
     }
 
-    /// Sets the clock for the dates in cookies and the intervals of [`SessionLimit`]. Default: [`SystemTime::now`],
-    /// which is also used when `now` panics.
+    /// Sets the wall clock for the dates in cookies and tokens, and for the intervals of [`SessionLimit`]. Default:
+    /// [`SystemTime::now`]. If `now` panics, [`SystemTime::now`] is used instead.
     #[must_use]
     pub fn clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.settings.now = Arc::new(now);
@@ -202,20 +230,21 @@ impl Affinity {
         guarded(|| (self.settings.now)()).unwrap_or_else(SystemTime::now)
     }
 
-    /// Brings the mode up to date with the pool's members, unless another thread is doing so.
+    /// Updates the mode with the pool's current members. Does nothing if they have not changed, or if another thread is
+    /// doing this.
     fn follow(&self) -> Result<(), InvalidNaming> {
         self.shared.mode.follow(&self.shared.members)
     }
 
-    /// Returns how many requests had which outcome so far, over all clones.
+    /// Returns how many requests had each outcome since this `Affinity` was created. All clones share the counters.
     pub fn stats(&self) -> AffinityStats {
         self.shared.counters.stats()
     }
 }
 
-/// The processing of one request: its session is found, it is placed, and its response settles where the session is bound.
+/// The steps of one request: find its session, decide where it may go, and store the binding when its response arrives.
 impl Affinity {
-    /// Whether requests and responses pass untouched.
+    /// Whether the mode is `none`, so that requests and responses are not changed.
     pub(crate) fn is_off(&self) -> bool {
         matches!(self.shared.mode, Kind::None)
     }
@@ -224,7 +253,8 @@ impl Affinity {
         self.settings.lookup_timeout
     }
 
-    /// Finds the request's session. Removes the balancer's cookie from the head.
+    /// Finds the session of the request, and its endpoint if that is known without waiting. Removes the balancer's
+    /// cookie from the head if endpoints must not see it.
     pub(crate) fn find(&self, head: &mut Parts) -> Found {
         if let Err(error) = self.follow() {
             tracing::warn!("{error}");
@@ -238,7 +268,7 @@ impl Affinity {
             return mode.disregard(head);
         }
         let forced = holds(&self.settings.force, head);
-        // Before the mode changes the head.
+        // Read the client's address before the mode changes the head.
         let limit = self.settings.new_sessions.as_ref().filter(|_| mode.has_store());
         let client = limit.and_then(|limit| limit.client(RequestHead::of_parts(head)));
         let mut found = mode.find(head, self.now(), members, forced);
@@ -246,8 +276,8 @@ impl Affinity {
         found
     }
 
-    /// Returns the placement of the request. Returns the reason why it has no binding if it is refused for that
-    /// ([`Fallback::Refuse`]).
+    /// Returns where the request may go. If the request has no binding and [`Fallback::Refuse`] applies, returns the
+    /// reason why it has no binding: the request must then be refused.
     pub(crate) fn place(&self, found: &Found) -> Result<Placement, UnboundReason> {
         let mut placement = Placement::new();
         if found.keyed {
@@ -256,13 +286,13 @@ impl Affinity {
                 None => placement,
             });
         }
-        // A binding to an endpoint that has left counts as none: it may never come back.
+        // A binding to an endpoint that has left the pool counts as no binding: the endpoint may never join again.
         let is_present = found.endpoint.as_ref().is_ok_and(|id| self.shared.members.contains(id));
         let fallback = match &found.endpoint {
             Ok(_) if is_present && found.forced && self.settings.unavailable == Fallback::Rebind => Fallback::Refuse,
             Ok(_) if is_present => self.settings.unavailable,
             Err(UnboundReason::Off) => Fallback::Rebind,
-            // The session may exist, and the client is not responsible for the state of the store.
+            // The session may exist. A failure of the store must not refuse its requests.
             Err(UnboundReason::StoreUnavailable | UnboundReason::StoreMalformed)
                 if self.settings.missing == Fallback::Refuse =>
             {
@@ -302,7 +332,7 @@ impl Affinity {
         Some(binding)
     }
 
-    /// Counts a request that was placed or refused.
+    /// Counts a request that [`place`](Self::place) has placed or refused.
     pub(crate) fn count(&self, found: &Found, placed: &Result<Placement, UnboundReason>) {
         let counters = &self.shared.counters;
         match (placed, &found.endpoint) {
@@ -315,13 +345,13 @@ impl Affinity {
         }
     }
 
-    /// Counts a request that was placed and ended in an error.
+    /// Counts a request that ended in an error after it was placed.
     pub(crate) fn count_error(&self) {
         self.shared.counters.failed();
     }
 
-    /// Binds the session to the endpoint that answered, sets the client's cookie, and adds an [`AffinityOutcome`] to the
-    /// response. Does nothing for a response that is not from an endpoint.
+    /// Stores the session's binding, sets the client's cookie, and adds an [`AffinityOutcome`] to the response. Does
+    /// nothing if the response is not from an endpoint.
     pub(crate) fn settle<B>(&self, found: Found, response: &mut Response<B>) {
         let Some(ServedBy(served)) = response.extensions().get().cloned() else { return };
         let missed = match response.extensions().get() {
@@ -347,7 +377,7 @@ impl Affinity {
             may_begin: &may_begin,
             members: &self.shared.members,
         };
-        // Nothing is stored for a request that is not to be bound. But the client must not see the endpoint's cookie.
+        // Nothing is stored for an excepted request. But mode `cookie` must still remove the endpoint's cookie.
         let mode = &self.shared.mode;
         let is_excepted = matches!(found.endpoint, Err(UnboundReason::Off)) && !matches!(mode, Kind::Cookie(..));
         let is_bound = !is_excepted && mode.settle(&settlement, response.headers_mut());
@@ -365,37 +395,50 @@ impl Affinity {
     }
 }
 
-/// What happens to a request that cannot go to the endpoint it is bound to, or is not bound to any.
+/// What happens to a request that is bound to no endpoint, or whose endpoint cannot serve it.
 ///
-/// It is set separately for requests [without a binding](crate::Affinity::missing) and for those whose endpoint [cannot
-/// take them](crate::Affinity::unavailable).
+/// [`Affinity::missing`] sets this for requests without a binding. [`Affinity::unavailable`] sets it for requests whose
+/// endpoint cannot serve them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fallback {
-    /// Another endpoint takes the request, and from now on the session. The default.
+    /// Another endpoint serves the request, and the session is bound to that endpoint from then on. This is the
+    /// default.
     ///
-    /// If the reason is [temporary](equipoise_core::MissReason::is_temporary), for example because the endpoint is at
-    /// its limit, another endpoint serves only this request, and the session stays bound to its endpoint.
+    /// If the session's endpoint is only [temporarily](equipoise_core::MissReason::is_temporary) unable to serve
+    /// requests, for example because it is at its limit, the session stays bound to it. Another endpoint then serves
+    /// this request only.
     ///
-    /// The other endpoint is selected by rendezvous hashing of the session, so all balancers agree on it (see
-    /// [`Binding`](equipoise_core::Binding)). The strategy picks it if the request has no binding, or if nothing
-    /// distinguishes the session from others, as with plain names in cookies.
+    /// The other endpoint is chosen by rendezvous hashing of the session, so that all balancers choose the same one
+    /// (see [`Binding`](equipoise_core::Binding)). In two cases the strategy picks it instead:
+    ///
+    /// - The request has no binding.
+    /// - The binding does not identify the session, as with the plain endpoint names of
+    ///   [`EndpointNaming::ids`](crate::EndpointNaming::ids).
     #[default]
     Rebind,
-    /// The request fails. If its endpoint has just been tried, the error is the endpoint's own. Otherwise it is
-    /// [`PickError::Bound`](equipoise_core::PickError::Bound), which says why, or
-    /// [`PickError::Unbound`](equipoise_core::PickError::Unbound) for a request without a binding; gateways answer both
-    /// with 503. A request without a binding does not reach the balancer.
+    /// The request fails:
+    ///
+    /// - If the request is bound to an endpoint that has just failed it, with the error of that endpoint.
+    /// - If the request is bound to an endpoint that cannot serve it for another reason, with
+    ///   [`PickError::Bound`](equipoise_core::PickError::Bound), which contains the reason.
+    /// - If the request has no binding, with [`PickError::Unbound`](equipoise_core::PickError::Unbound). The request
+    ///   does not reach the balancer.
+    ///
+    /// Gateways usually answer a pick error with status 503.
     Refuse,
-    /// The request waits for its endpoint for up to this time. Then it fails, as with [`Refuse`](Self::Refuse). A
-    /// request without a binding waits for any endpoint that the strategy may pick. A request does not wait for an
-    /// endpoint that has just failed it. It does wait for one that leaves the pool meanwhile, since that one may come
-    /// back.
+    /// The request waits for up to this time, and then fails with the [`PickError`](equipoise_core::PickError) that
+    /// says why it could not be served.
+    ///
+    /// - A request with a binding waits for its endpoint. It also waits if the endpoint leaves the pool meanwhile,
+    ///   because the endpoint may join again. It does not wait if the endpoint has just failed it.
+    /// - A request without a binding waits for any endpoint that the strategy may pick.
     Wait(Duration),
 }
 
 impl Fallback {
-    /// Returns the fallback as a label: `rebind`, `refuse` or `wait`. Labels are stable.
+    /// Returns a stable label for metrics and logs: `rebind`, `refuse` or `wait`, without the time of
+    /// [`Wait`](Self::Wait).
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Rebind => "rebind",
@@ -405,16 +448,18 @@ impl Fallback {
     }
 }
 
-/// Why a mode cannot be used with a pool.
+/// Why a [`Mode`] cannot be used with a pool. Returned by [`Affinity::new`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidMode {
-    /// The mode is [`Mode::hash`], but the pool's strategy does not place requests by their key.
+    /// The mode is [`Mode::hash`], but the pool's strategy does not use the keys of requests. Hashing strategies such
+    /// as [`Maglev`](equipoise_core::Maglev) use them.
     #[error(
         "the pool's strategy does not place by key: use one that does, such as maglev, ring or rendezvous, or a table"
     )]
     NoKeys,
-    /// An endpoint cannot be named in the mode's cookie.
+    /// The mode is [`Mode::cookie`], and its [`EndpointNaming`](crate::EndpointNaming) is invalid or cannot name an
+    /// endpoint of the pool.
     #[error(transparent)]
     Naming(#[from] InvalidNaming),
 }

@@ -16,19 +16,23 @@ use quick_cache::sync::Cache;
 
 use crate::source::ClientAddress;
 
-/// Maximum number of sources that are counted at a time, at about 100 bytes each. Beyond it, the sources not seen for
-/// longest are forgotten, and start again at 0.
+/// Maximum number of sources that are counted at a time, at about 100 bytes each. Beyond it, sources that were not seen
+/// recently are forgotten, and start again at 0.
 const MAX_SOURCES: usize = 65_536;
 
-/// A limit on how many sessions the clients behind one address may start in an interval: see
+/// A limit on how many sessions the clients of one source may start in an interval. A source is an IPv4 address or an
+/// IPv6 network of 64 bits, unless [`prefix`](Self::prefix) changes this. Set the limit with
 /// [`Affinity::session_limit`](crate::Affinity::session_limit).
 ///
-/// It protects a [session store](crate::SessionStore) from a client that starts endless sessions, with keys that it
-/// invents, or by requests without a session to a backend that creates one for each. Such sessions, once used twice,
-/// displace those of other clients, because a key does not show where it comes from.
+/// It protects a [session store](crate::SessionStore) from a client that starts any number of sessions. A client can do
+/// this with keys that it invents. It can also send requests without a key to a backend that creates a session for each
+/// of them. A store does not know which client a key comes from, so sessions of this kind that are used at least twice
+/// displace the sessions of other clients.
 ///
-/// A good interval is the store's idle timeout. A source then has at most twice `max_sessions` live sessions that it
-/// does not use. Clients behind one address translator (NAT) are one source, so allow for as many as there may be.
+/// Set the interval to the idle timeout of the store. The store then has at most twice `max_sessions` unused sessions
+/// of one source. All clients behind one address translator (NAT) are one source, so `max_sessions` must be large
+/// enough for all of them. Up to 65,536 sources are counted at a time; beyond that, sources that were not seen recently
+/// start again at 0.
 ///
 /// ```
 /// use std::{num::NonZeroU32, sync::Arc};
@@ -58,23 +62,27 @@ pub struct SessionLimit {
 }
 
 impl SessionLimit {
-    /// Allows `max_sessions` new sessions in 30 minutes for each IPv4 address and each IPv6 network of 64 bits.
-    /// `client` determines where a request comes from. Requests whose address it cannot determine count as one source.
+    /// Creates a limit of `max_sessions` new sessions in 30 minutes for each source: for each IPv4 address and each
+    /// IPv6 network of 64 bits. `client` determines the client's address of a request. All requests whose address
+    /// `client` cannot determine count as one source.
     pub fn new(client: ClientAddress, max_sessions: NonZeroU32) -> Self {
         Self { client, prefix: SourcePrefix::default(), max_sessions, interval: Duration::from_secs(30 * 60) }
     }
 
-    /// Sets how many bits of an address make a source. Default: 32 bits of an IPv4 address, 64 bits of an IPv6 address.
+    /// Sets how many leading bits of a client's address determine its source. Clients with the same leading bits are
+    /// one source. Default: 32 bits of an IPv4 address, 64 bits of an IPv6 address.
     #[must_use]
     pub fn prefix(mut self, prefix: SourcePrefix) -> Self {
         self.prefix = prefix;
         self
     }
 
-    /// Sets the interval in which sessions are counted, in whole seconds. Default: 30 minutes; at least 1 second.
+    /// Sets the interval in which the new sessions of a source are counted. Default: 30 minutes. Minimum: 1 second. A
+    /// fraction of a second is ignored.
     ///
-    /// Intervals follow one another by the [clock](crate::Affinity::clock), and are the same for all sources. Around
-    /// the end of one, a source may therefore start up to twice `max_sessions`.
+    /// The intervals follow one another by the [clock](crate::Affinity::clock), and are the same for all sources. A
+    /// source can start `max_sessions` sessions at the end of one interval and as many at the start of the next. So it
+    /// can start up to twice `max_sessions` sessions in a short time.
     #[must_use]
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval;
@@ -82,10 +90,11 @@ impl SessionLimit {
     }
 }
 
-/// How many sessions each source has started.
+/// Counts the sessions that each source has started in the current interval.
 pub(super) struct NewSessions {
     limit: SessionLimit,
-    /// The number of the interval in the upper half, the sessions started in it in the lower half.
+    /// The counter of each source: the number of the interval in the upper 32 bits, the number of sessions in the lower
+    /// 32 bits.
     sources: Cache<Option<SourceKey>, Arc<AtomicU64>>,
 }
 
@@ -94,12 +103,13 @@ impl NewSessions {
         Self { limit, sources: Cache::new(MAX_SOURCES) }
     }
 
-    /// Returns the address of the client that sent the request, if it is known.
+    /// Returns the address of the client that sent the request; `None` if it is not known.
     pub(super) fn client(&self, head: RequestHead<'_>) -> Option<IpAddr> {
         self.limit.client.of(head)
     }
 
-    /// Counts one more session for the client's source. Returns whether it is within the limit.
+    /// Counts a new session for the client's source. Returns whether the session is within the limit. A session over
+    /// the limit is not counted.
     pub(super) fn begin(&self, client: Option<IpAddr>, now: SystemTime) -> bool {
         let source = client.map(|client| self.limit.prefix.key(client));
         let Ok(counter) = self.sources.get_or_insert_with(&source, || Ok::<_, Infallible>(Arc::default()));

@@ -1,4 +1,5 @@
-//! The mode `cookie`: a cookie of the client names its endpoint.
+//! The mode `cookie`: a cookie names the endpoint of the session. This module reads and sets the cookie, and contains
+//! [`EndpointNaming`], which determines how the cookie names an endpoint.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -34,7 +35,7 @@ pub(super) fn find(
     forced: bool,
 ) -> Found {
     let read = |value: &[u8]| match naming.read(value, now) {
-        // Another balancer may have named an endpoint that joined just now.
+        // Another balancer may have named an endpoint that has just joined, and that is not in the list here yet.
         Err(UnboundReason::Unknown | UnboundReason::Token(InvalidToken::UnknownEndpoint { .. })) => {
             follow(cookie, naming, members);
             naming.read(value, now)
@@ -77,8 +78,8 @@ pub(super) fn find(
     found
 }
 
-/// The session's key: the number in its token, or else a hash of the endpoint's own value behind a prefix. Both are the
-/// same at all balancers.
+/// Returns the key that identifies the session: the number in its token, or else, in prefix mode, a hash of the value
+/// that the endpoint itself has set. All balancers compute the same key.
 fn session_key(session: Option<TokenSession>, own: Option<&[u8]>) -> Option<Bytes> {
     match session {
         Some(session) => Some(Bytes::copy_from_slice(session.key())),
@@ -86,13 +87,14 @@ fn session_key(session: Option<TokenSession>, own: Option<&[u8]>) -> Option<Byte
     }
 }
 
-/// Removes the cookie of a request that is not to be bound.
+/// Removes the cookie from a request to which affinity does not apply, if endpoints must not see it.
 pub(super) fn disregard(cookie: &PersistenceCookie, head: &mut Parts) -> Found {
     let state = cookie.disregard(&mut head.headers);
     Found { cookie_state: state, method: head.method.clone(), ..Found::unbound(UnboundReason::Off) }
 }
 
-/// Sets or changes the cookie of the response. Returns whether it now names another endpoint than the request's.
+/// Sets or changes the cookie of the response. Returns whether this cookie binds the session to another endpoint than
+/// the request's cookie did.
 pub(super) fn settle(
     cookie: &PersistenceCookie,
     naming: &EndpointNaming,
@@ -100,14 +102,14 @@ pub(super) fn settle(
     headers: &mut HeaderMap,
 ) -> bool {
     let Settlement { found, served, binds, now, .. } = *settlement;
-    // If another endpoint serves only this request, the cookie still names the session's endpoint. But a cookie that the
-    // endpoints set themselves names the endpoint that set it.
+    // If another endpoint serves only this request, the cookie still names the session's endpoint. But a cookie that
+    // endpoints set themselves names the endpoint that has set it.
     let named = match &found.endpoint {
         Ok(bound_to) if !binds && cookie.mode() == CookieMode::Insert => bound_to,
         _ => served,
     };
     let renew = binds || found.renew;
-    // A token costs an HMAC, so it is made only if the client will see it.
+    // Making a token costs an HMAC, so a token is made only if the response contains it.
     let is_sent = renew || cookie.mode() != CookieMode::Insert || cookie.is_stale(found.cookie_state, now);
     let name = || naming.name(cookie, named, found.token_session, now);
     let name_after_update = || {
@@ -131,16 +133,18 @@ pub(super) fn settle(
         && matches!(action, CookieAction::Inserted | CookieAction::Updated | CookieAction::Replaced)
 }
 
-/// Waits until `naming` names all current members.
+/// Updates `naming` with the pool's current members. Waits if another thread is doing this.
 fn follow(cookie: &PersistenceCookie, naming: &EndpointNaming, members: &PoolMembers) {
     if let Some(Err(error)) = members.follow(true, |_| (), |endpoints| naming.set_members(cookie, endpoints)) {
         tracing::warn!("{error}");
     }
 }
 
-/// How the value of a cookie names an endpoint.
+/// How the value of a cookie names an endpoint. The value is a token, the endpoint's id, a name, or a hash of the
+/// endpoint's address. Used by [`Mode::cookie`](crate::Mode::cookie).
 ///
-/// Cheap to clone, and usable with any number of pools: each [`Affinity`](crate::Affinity) tracks its own endpoints.
+/// Cloning is cheap. One `EndpointNaming` can be used for any number of pools, because each
+/// [`Affinity`](crate::Affinity) has its own list of endpoints.
 #[derive(Clone)]
 pub struct EndpointNaming(Naming);
 
@@ -151,7 +155,7 @@ enum Naming {
         idle: Option<Duration>,
         life: Option<Duration>,
     },
-    /// A name that is not authenticated.
+    /// A name or a hash that is not authenticated.
     Plain {
         names: PlainNames,
         index: Arc<ArcSwap<NameIndex>>,
@@ -165,40 +169,45 @@ enum PlainNames {
     Dynamic(Arc<[u8]>),
 }
 
-/// The names of the endpoints, in both directions.
+/// The name of each endpoint, and the endpoint of each name.
 #[derive(Default)]
 struct NameIndex {
     values: HashMap<EndpointId, CookieValue>,
     endpoints: HashMap<Box<[u8]>, EndpointId>,
 }
 
-/// The endpoint that a value names.
+/// The endpoint that a cookie's value names.
 struct NamedEndpoint {
     endpoint: EndpointId,
     session: Option<TokenSession>,
-    /// Whether the cookie is to be set again.
+    /// Whether the response must set the cookie again.
     due: bool,
 }
 
 impl EndpointNaming {
-    /// Authenticated tokens under the keys of `ring`: the recommended choice. They reveal no address, clients cannot
-    /// choose an endpoint, and each session has a number by which all balancers select the same replacement for an
-    /// unavailable endpoint. They are valid in this cookie only. See [`token`](crate::token).
+    /// Creates a naming whose cookie values are authenticated tokens, made with the keys of `ring`. This is the
+    /// recommended naming. The tokens are valid only in a cookie with the name of `cookie`.
+    ///
+    /// Tokens do not reveal the addresses of endpoints, and clients cannot make a token to choose an endpoint. Each
+    /// token contains a random number that identifies the session. If the session's endpoint is unavailable, all
+    /// balancers use this number to choose the same other endpoint. See the module [`token`](crate::token).
     pub fn tokens(ring: KeyRing, cookie: &PersistenceCookie) -> Self {
         Self::of_tokens(Arc::new(Tokens::new(ring, cookie.name())))
     }
 
-    /// Tokens whose keys can be [rotated](Tokens::rotate) through `tokens`. The [members](Tokens::members) of `tokens`
-    /// itself are not used: each pool has its own.
+    /// Creates a naming whose cookie values are authenticated tokens. The keys of `tokens` can be replaced later with
+    /// [`Tokens::rotate`]. The list of endpoints in `tokens` ([`Tokens::members`]) is not used, because each pool has
+    /// its own list.
     pub fn of_tokens(tokens: Arc<Tokens>) -> Self {
         Self(Naming::Tokens { tokens, idle: None, life: None })
     }
 
-    /// Sets how long a token is valid after it was issued. It is renewed while it is in use. Default: no limit. A
-    /// timeout of zero is an error of [`Affinity::new`](crate::Affinity::new). Has an effect on tokens only.
+    /// Sets how long a token is valid after it was issued. When a request has a token that is older than a tenth of
+    /// this time, the response contains a new token. Default: no limit. A timeout of zero makes
+    /// [`Affinity::new`](crate::Affinity::new) return an error. The setting has an effect on tokens only.
     ///
-    /// Unlike the dates of [`max_idle`](crate::cookie::PersistenceCookieBuilder::max_idle), which are HAProxy's, this
-    /// is authenticated.
+    /// The time in a token is authenticated, so clients cannot change it. Clients can change the dates of
+    /// [`max_idle`](crate::cookie::PersistenceCookieBuilder::max_idle), which have HAProxy's format.
     #[must_use]
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         if let Naming::Tokens { idle, .. } = &mut self.0 {
@@ -207,8 +216,9 @@ impl EndpointNaming {
         self
     }
 
-    /// Sets how long a session lasts at most, whether it is used or not. Default: no limit. A lifetime of zero is an
-    /// error of [`Affinity::new`](crate::Affinity::new). Has an effect on tokens only.
+    /// Sets how long a session lasts after it began, even if it is in use. After this time, its tokens are invalid.
+    /// Default: no limit. A lifetime of zero makes [`Affinity::new`](crate::Affinity::new) return an error. The setting
+    /// has an effect on tokens only.
     #[must_use]
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
         if let Naming::Tokens { life, .. } = &mut self.0 {
@@ -217,22 +227,27 @@ impl EndpointNaming {
         self
     }
 
-    /// The endpoints' ids, for compatibility. They reveal the ids to clients, which are addresses by default, and
-    /// clients can choose an endpoint.
+    /// Creates a naming whose cookie values are the ids of endpoints, for compatibility with cookies of other
+    /// balancers. Clients see the ids, which are addresses by default, and can choose an endpoint. A value that names
+    /// no endpoint of the pool counts as no binding, as in HAProxy.
     ///
-    /// As with all values except tokens, nothing distinguishes sessions of one endpoint. If the endpoint cannot take
-    /// them, each balancer's strategy picks another one, and each request of the client may go elsewhere until the
-    /// client has the new cookie. In rewrite mode, or with
-    /// [`postonly`](crate::cookie::PersistenceCookieBuilder::postonly), that may take long. In prefix mode, the
-    /// endpoint's own value identifies the session, as a token's number does, while the session's endpoint is in the
-    /// pool. A value that names no endpoint of the pool counts as none, as in HAProxy.
+    /// Ids do not identify a session: all sessions of an endpoint have the same cookie value. The same is true for all
+    /// namings except tokens. If the endpoint cannot serve its sessions, the strategy of each balancer picks another
+    /// endpoint. The requests of one client may then go to different endpoints until the client has a new cookie. This
+    /// can take long in rewrite mode, and with [`postonly`](crate::cookie::PersistenceCookieBuilder::postonly).
+    ///
+    /// Prefix mode is an exception: while the session's endpoint is in the pool, the value that this endpoint itself
+    /// has set in the cookie identifies the session.
     pub fn ids() -> Self {
         Self::plain(PlainNames::Ids)
     }
 
-    /// Names of your own, as in HAProxy's `server … cookie NAME`. Sessions are not bound to endpoints without a name.
-    /// If such an endpoint answers, the client keeps the cookie that it has (HAProxy erases it). For sessions of an
-    /// unavailable endpoint, see [`ids`](Self::ids).
+    /// Creates a naming whose cookie values are names that the application chooses. `names` contains pairs of an
+    /// endpoint id and the name of this endpoint. HAProxy's `server … cookie NAME` does the same.
+    ///
+    /// No session is bound to an endpoint without a name. If such an endpoint answers, the client keeps the cookie that
+    /// it has (HAProxy erases it). Names do not identify a session. [`ids`](Self::ids) describes what this means if an
+    /// endpoint is unavailable.
     ///
     /// ```
     /// use equipoise_affinity::{EndpointNaming, cookie::PersistenceCookie};
@@ -247,8 +262,8 @@ impl EndpointNaming {
     ///
     /// # Errors
     ///
-    /// [`InvalidNaming::InvalidValue`] if a name cannot be a cookie's value, and [`InvalidNaming::Duplicate`] if two endpoints
-    /// have the same name.
+    /// - [`InvalidNaming::InvalidValue`]: a name cannot be a cookie's value.
+    /// - [`InvalidNaming::Duplicate`]: two endpoints have the same name.
     pub fn named(
         cookie: &PersistenceCookie,
         names: impl IntoIterator<Item = (impl Into<EndpointId>, impl AsRef<[u8]>)>,
@@ -268,8 +283,12 @@ impl EndpointNaming {
         Ok(Self::plain(PlainNames::Names(Arc::new(all))))
     }
 
-    /// HAProxy's `dynamic`: a hash of this key and the endpoint's address, which must be an IP address with a port. See
-    /// [`CookieValue::dynamic`]. For sessions of an unavailable endpoint, see [`ids`](Self::ids).
+    /// Creates a naming whose cookie values are hashes of `key` and the endpoint's address, as with HAProxy's
+    /// `dynamic`. [`CookieValue::dynamic`] describes the hash. Each endpoint's address must have an IP address and a
+    /// port. Otherwise [`Affinity::new`](crate::Affinity::new) returns an error.
+    ///
+    /// The hash does not identify a session. [`ids`](Self::ids) describes what this means if an endpoint is
+    /// unavailable.
     pub fn dynamic(key: impl AsRef<[u8]>) -> Self {
         Self::plain(PlainNames::Dynamic(key.as_ref().into()))
     }
@@ -278,7 +297,7 @@ impl EndpointNaming {
         Self(Naming::Plain { names, index: Arc::default() })
     }
 
-    /// The same naming for another pool, with no members yet.
+    /// Returns the same naming with an empty list of endpoints, for another pool.
     pub(super) fn for_pool(self) -> Self {
         Self(match self.0 {
             Naming::Tokens { tokens, idle, life } => Naming::Tokens { tokens: Arc::new(tokens.for_pool()), idle, life },
@@ -286,7 +305,7 @@ impl EndpointNaming {
         })
     }
 
-    /// Returns the endpoint that `value` names, or why it names none.
+    /// Returns the endpoint that `value` names, or the reason why it names none.
     fn read(&self, value: &[u8], now: SystemTime) -> Result<NamedEndpoint, UnboundReason> {
         match &self.0 {
             Naming::Tokens { tokens, idle, life } => {
@@ -304,7 +323,7 @@ impl EndpointNaming {
         }
     }
 
-    /// Returns the value that names `endpoint`, or `None` if it has no name.
+    /// Returns the value that names `endpoint`, or `None` if the endpoint has no name.
     fn name(
         &self,
         cookie: &PersistenceCookie,
@@ -318,7 +337,7 @@ impl EndpointNaming {
         }
     }
 
-    /// Refuses settings with which no cookie is ever valid.
+    /// Returns an error if a time limit of the tokens is zero, so that no token would be valid.
     pub(crate) fn check(&self) -> Result<(), InvalidNaming> {
         let Naming::Tokens { idle, life, .. } = &self.0 else { return Ok(()) };
         match [("idle_timeout", idle), ("lifetime", life)].into_iter().find(|(_, time)| **time == Some(Duration::ZERO))
@@ -328,7 +347,8 @@ impl EndpointNaming {
         }
     }
 
-    /// These are the endpoints now. The first of them that cannot be named is the error; all others can.
+    /// Replaces the list of endpoints. If some endpoints cannot be named, returns the error of the first of them; all
+    /// others are named.
     pub(super) fn set_members(
         &self,
         cookie: &PersistenceCookie,
@@ -380,47 +400,49 @@ impl PlainNames {
     }
 }
 
-/// The IP address and port of an endpoint's address.
+/// Returns the IP address and port of an endpoint's address.
 fn socket(address: &str) -> Option<SocketAddr> {
     let of_url = |address: Address<'_>| Some(SocketAddr::new(address.host().parse().ok()?, address.known_port()?));
     address.parse().ok().or_else(|| of_url(Address::parse(address).ok()?))
 }
 
-/// Why endpoints cannot be named in a cookie.
+/// Why an [`EndpointNaming`] is invalid, or cannot name an endpoint in a cookie.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidNaming {
-    /// A name, or an id used as a name, cannot be a cookie's value.
+    /// The name of an endpoint cannot be the value of the cookie. This is the name given to [`EndpointNaming::named`],
+    /// or the endpoint's id with [`EndpointNaming::ids`].
     #[error("endpoint {endpoint} cannot be named in a cookie: name it otherwise, or use tokens")]
     InvalidValue {
-        /// The endpoint.
+        /// The id of the endpoint with the invalid name.
         endpoint: EndpointId,
-        /// What is wrong with it.
+        /// Why the name cannot be the value of the cookie.
         source: InvalidCookieValue,
     },
-    /// A time of zero: every token would be void at once.
+    /// The [`idle_timeout`](EndpointNaming::idle_timeout) or the [`lifetime`](EndpointNaming::lifetime) of tokens is
+    /// zero, so that no token would stay valid.
     #[error("{setting} of tokens must be longer than zero; leave it out for no limit")]
     Zero {
-        /// The setting: `idle_timeout` or `lifetime`.
+        /// The name of the setting that is zero: `idle_timeout` or `lifetime`.
         setting: &'static str,
     },
-    /// Two endpoints have the same name.
+    /// Two endpoints have the same name in [`EndpointNaming::named`].
     #[error("{name:?} names two endpoints: give each a name of its own")]
     Duplicate {
-        /// The name.
+        /// The name that two endpoints have.
         name: String,
     },
-    /// The endpoint's address is not an IP address with a port, which [`EndpointNaming::dynamic`] needs.
+    /// The address of an endpoint has no IP address and port, which [`EndpointNaming::dynamic`] needs.
     #[error("the address of endpoint {endpoint}, {address:?}, is not an IP address with a port")]
     Address {
-        /// The endpoint.
+        /// The id of the endpoint whose address cannot be used.
         endpoint: EndpointId,
-        /// The address.
+        /// The address that cannot be used.
         address: String,
     },
 }
 
-/// Does not show keys.
+/// Shows the kind of naming, and no keys.
 impl fmt::Debug for EndpointNaming {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.0 {

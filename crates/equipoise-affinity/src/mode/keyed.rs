@@ -1,4 +1,5 @@
-//! The modes that read a session key from the request: `hash`, `table`, `learn` and `route`.
+//! The modes that read a session key from the request: `hash`, `table`, `learn` and `route`. The functions of this
+//! module find the session of a request and store its binding.
 
 use bytes::Bytes;
 use equipoise_core::EndpointId;
@@ -14,29 +15,29 @@ use crate::{
     store::{Guarded, Lookup},
 };
 
-/// `hash`: the strategy places the request by its key.
+/// Mode `hash`: reads the key by which the strategy chooses the endpoint.
 pub(super) fn find_by_hash(key: &SessionKey, head: &Parts) -> Found {
     let key = extract(key, head);
     let keyed = key.is_ok();
     Found { keyed, ..Found::with_key(key) }
 }
 
-/// `table`: the store is asked for the request's key.
+/// Mode `table`: reads the key, and looks it up in the session store.
 pub(super) fn find_in_table(key: &SessionKey, store: &Guarded, head: &Parts) -> Found {
     Found::with_key(extract(key, head)).look_up(store)
 }
 
-/// `learn`: the store is asked for the key that a backend once set.
+/// Mode `learn`: reads the key that a backend has set, and looks it up in the session store.
 pub(super) fn find_learned(learn: &Learn, store: &Guarded, head: &Parts) -> Found {
     Found::with_key(extract_learned(learn, head)).look_up(store)
 }
 
-/// `route`: a part of the key that a backend once set names the endpoint.
+/// Mode `route`: reads the key that a backend has set. A part of this key is the endpoint's id.
 pub(super) fn find_by_route(learn: &Learn, route: Route, head: &Parts, members: &PoolMembers) -> Found {
     let mut found = Found::with_key(extract_learned(learn, head));
     if let Some(id) = found.key.as_deref().and_then(|key| route.of(key)).map(EndpointId::from) {
-        // An id that was never in the pool counts as none. Selecting another endpoint for it would take O(endpoints),
-        // which clients could ask for with invented ids.
+        // An id that was never in the pool counts as no binding. Choosing another endpoint for it takes O(n) time, and
+        // clients could cause this with ids that they invent.
         if !members.knows(&id) {
             members.follow(true, |_| (), |_| ());
         }
@@ -64,7 +65,7 @@ fn extract_learned(learn: &Learn, head: &Parts) -> Result<Bytes, UnboundReason> 
 }
 
 impl Found {
-    /// A request with this key, or without one for this reason.
+    /// A request with this key, or a request that has no key for this reason.
     fn with_key(key: Result<Bytes, UnboundReason>) -> Self {
         match key {
             Ok(key) => Self { key: Some(key), ..Self::unbound(UnboundReason::Unknown) },
@@ -81,7 +82,7 @@ impl Found {
     }
 }
 
-/// Binds the request's key to the endpoint that answered. Returns whether it is bound now.
+/// Binds the request's key to the endpoint that answered. Returns whether a new binding was stored.
 pub(super) fn settle_in_table(store: &Guarded, settlement: &Settlement<'_>) -> bool {
     if_still_member(store, settlement, || {
         let binds = settlement.binds && settlement.members.contains(settlement.served);
@@ -95,13 +96,13 @@ pub(super) fn settle_in_table(store: &Guarded, settlement: &Settlement<'_>) -> b
     })
 }
 
-/// Binds the key that the backend has set. Returns whether a key is bound now.
+/// Binds the key that the backend has set. Returns whether a new binding was stored.
 pub(super) fn settle_learned(learn: &Learn, store: &Guarded, settlement: &Settlement<'_>, headers: &HeaderMap) -> bool {
     let Settlement { found, served, binds, .. } = settlement;
     if_still_member(store, settlement, || {
         let learned = learn.response(headers, settlement.now).unwrap_or(Learned::Nothing);
         match (learned, found.key.as_deref(), found.endpoint.as_ref().ok()) {
-            // The backend confirms the key. The endpoint only stands in for this request, so the session stays.
+            // The backend has set the same key again, and the binding of this key must not change.
             (Learned::Key(set), Some(brought), Some(_)) if set == brought && !binds => false,
             (Learned::Key(set), brought, bound_to) => {
                 // A new key belongs to the endpoint that set it, even if the request was bound to another one.
@@ -131,16 +132,17 @@ pub(super) fn settle_learned(learn: &Learn, store: &Guarded, settlement: &Settle
     })
 }
 
-/// Runs `settle`, and undoes it if the endpoint has left the pool meanwhile. The store is told only once that an endpoint
-/// has left, so a binding made after that would be valid again if the endpoint came back.
+/// Runs `settle`. If the endpoint has left the pool meanwhile, also reports to the store that it has left, so that the
+/// new binding is void. A departure is reported only once: a binding that is stored after the report would be valid
+/// again if the endpoint came back.
 fn if_still_member(store: &Guarded, settlement: &Settlement<'_>, settle: impl FnOnce() -> bool) -> bool {
     let Settlement { members, served, .. } = settlement;
-    // An endpoint that joined after the request came must be known, or its departure would go unnoticed.
+    // The list must include an endpoint that joined after the request arrived. Otherwise its departure is not reported.
     members.follow(true, |id| store.left(id), |_| ());
     if !settle() {
         return false;
     }
-    // Checked after the binding: a departure after this check is reported to the store as usual.
+    // Checked after the binding is stored: a departure after this check is reported by a later request.
     let is_member = members.contains(served);
     if !is_member {
         store.left(served);

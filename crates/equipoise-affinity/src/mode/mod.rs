@@ -1,4 +1,5 @@
-//! How a session is recognised, and where its endpoint is stored.
+//! Modes of session affinity. A mode determines how the session of a request is recognised, and where the endpoint of
+//! the session is stored.
 
 mod cookie;
 mod found;
@@ -20,16 +21,17 @@ use crate::{
     store::{Guarded, SessionStore},
 };
 
-/// How a session is recognised, and where its endpoint is stored.
+/// A mode of session affinity. It determines how the session of a request is recognised, and where the endpoint of the
+/// session is stored. [`Affinity::new`](crate::Affinity::new) applies a mode to a pool.
 ///
 /// | mode | what identifies the session | where its endpoint is stored |
 /// | --- | --- | --- |
 /// | [`none`](Self::none) | nothing | nowhere |
-/// | [`hash`](Self::hash) | a key: source address, header, query, path, cookie, a closure | nowhere: a hashing strategy computes it |
-/// | [`table`](Self::table) | such a key | in a session store |
+/// | [`hash`](Self::hash) | a key: source address, header, query, path, cookie, or the result of a closure | nowhere: a hashing strategy computes it |
+/// | [`table`](Self::table) | a key, as in `hash` | in a session store |
 /// | [`cookie`](Self::cookie) | a cookie that the balancer sets | in that cookie |
 /// | [`learn`](Self::learn) | a cookie or header that the backend sets | in a session store |
-/// | [`route`](Self::route) | a cookie or header that the backend sets | in it: a part of its value names the endpoint |
+/// | [`route`](Self::route) | a cookie or header that the backend sets | in that cookie or header: a part of the value is the endpoint's id |
 #[derive(Clone)]
 pub struct Mode(pub(crate) Kind);
 
@@ -44,60 +46,70 @@ pub(crate) enum Kind {
 }
 
 impl Mode {
-    /// No affinity. Every request goes where the strategy says, and responses have no
+    /// Creates the mode without affinity. The strategy picks an endpoint for each request, and responses have no
     /// [`AffinityOutcome`](crate::AffinityOutcome).
     pub fn none() -> Self {
         Self(Kind::None)
     }
 
-    /// The strategy places requests by this key. It must be a hashing one, such as [`Maglev`](equipoise_core::Maglev),
-    /// [`Ring`](equipoise_core::Ring), [`Rendezvous`](equipoise_core::Rendezvous) or
-    /// [`BoundedLoad`](equipoise_core::BoundedLoad) over one of them. With others,
-    /// [`Affinity::new`](crate::Affinity::new) returns an error.
+    /// Creates the mode in which the pool's strategy chooses the endpoint of a session by hashing `key`. The strategy
+    /// must be a hashing strategy: [`Maglev`](equipoise_core::Maglev), [`Ring`](equipoise_core::Ring),
+    /// [`Rendezvous`](equipoise_core::Rendezvous), or for example [`BoundedLoad`](equipoise_core::BoundedLoad) around
+    /// one of them. With another strategy, [`Affinity::new`](crate::Affinity::new) returns an error.
     ///
-    /// Nothing is stored, and all balancers agree. But a few keys move whenever the pool changes, and move back when
-    /// the change is undone.
+    /// No binding is stored. All balancers with the same endpoints choose the same endpoint for a key. When the pool
+    /// changes, a few keys move to other endpoints. They move back when the change is undone.
     pub fn hash(key: SessionKey) -> Self {
         Self(Kind::Hash(key))
     }
 
-    /// The first request with a key goes where the strategy says. Later ones go to the same endpoint, for as long as
-    /// `store` remembers it. A session is bound when the head of its first response arrives. Clients can invent keys:
-    /// [`Affinity::session_limit`](crate::Affinity::session_limit) limits how many sessions each may start.
+    /// Creates the mode that stores the endpoint of each key in `store`. The strategy picks an endpoint for the first
+    /// request with a key. Later requests with this key go to the same endpoint, for as long as `store` contains the
+    /// binding. A session is bound when the head of its first response arrives.
     ///
-    /// A [`SessionTable`](crate::table::SessionTable) serves one pool. Other stores may serve several: see
-    /// [`SessionStore`].
+    /// Clients can invent keys and so start any number of sessions.
+    /// [`Affinity::session_limit`](crate::Affinity::session_limit) limits how many sessions one source may start.
+    ///
+    /// Use a [`SessionTable`](crate::table::SessionTable) for one pool only. Other stores may support several pools:
+    /// see [`SessionStore`].
     pub fn table(key: SessionKey, store: Arc<dyn SessionStore>) -> Self {
         Self(Kind::Table(key, Guarded::new(store)))
     }
 
-    /// The balancer sets a cookie, or changes one that the backend sets: HAProxy's `cookie`. `naming` determines how
-    /// the cookie's value names an endpoint.
+    /// Creates the mode in which a cookie names the endpoint of the session. The balancer sets the cookie, or changes a
+    /// cookie that the backend sets, as HAProxy's `cookie` does. `cookie` has the cookie's name and attributes.
+    /// `naming` determines how the cookie's value names an endpoint.
     pub fn cookie(cookie: PersistenceCookie, naming: EndpointNaming) -> Self {
         Self(Kind::Cookie(cookie, naming))
     }
 
-    /// A request with a session key that a backend once set (in a cookie such as `JSESSIONID`, or in a header) goes to
-    /// that backend: nginx's `sticky learn`, HAProxy's `stick store-response` with `stick match`.
+    /// Creates the mode for session keys that backends set, in a cookie such as `JSESSIONID` or in a header. `learn`
+    /// says where the key is. A request with such a key goes to the endpoint that has set the key. This mode
+    /// corresponds to nginx's `sticky learn`, and to HAProxy's `stick store-response` with `stick match`.
     ///
-    /// Only keys that backends set enter `store`, so clients cannot add keys of their own. But if a backend creates a
-    /// session for each request without one, any client can fill the store:
-    /// [`Affinity::session_limit`](crate::Affinity::session_limit) limits that. As in mode [`table`](Self::table), a
-    /// store may be for one pool only.
+    /// Only keys that backends have set are added to `store`, so clients cannot add keys that they invent
+    /// ([`Learn::adopt`] changes this). But if a backend creates a session for each request without a key, any client
+    /// can fill the store. [`Affinity::session_limit`](crate::Affinity::session_limit) limits how many sessions one
+    /// source may start.
+    ///
+    /// Use a [`SessionTable`](crate::table::SessionTable) for one pool only. Other stores may support several pools:
+    /// see [`SessionStore`].
     pub fn learn(learn: Learn, store: Arc<dyn SessionStore>) -> Self {
         Self(Kind::Learn(learn, Guarded::new(store)))
     }
 
-    /// A part of the key that the backend sets names the endpoint by its id: Tomcat's `jvmRoute`, nginx's `sticky
-    /// route`.
+    /// Creates the mode in which a part of the session key is the id of the endpoint. The backend sets this key in a
+    /// cookie or header. `learn` says where the key is, and `route` says which part of it is the id. Tomcat calls this
+    /// part `jvmRoute`; nginx's `sticky route` does the same.
     ///
-    /// A request has no binding if it names an endpoint that is not in the pool and has not left it recently (among the
-    /// last 1,024 departures that this balancer has seen). So an invented id costs only a lookup.
+    /// The id must belong to an endpoint of the pool, or to one of the last 1,024 endpoints that this balancer has seen
+    /// leave the pool. A request with any other id has no binding. So an id that a client invents costs only a lookup.
     pub fn route(learn: Learn, route: Route) -> Self {
         Self(Kind::Route(learn, route))
     }
 
-    /// The mode for one pool, whose endpoints no other pool shares.
+    /// Prepares the mode for use with one pool. In mode `cookie`, the naming gets a list of endpoints that is not
+    /// shared with other pools.
     pub(crate) fn into_kind(self) -> Kind {
         match self.0 {
             Kind::Cookie(cookie, naming) => Kind::Cookie(cookie, naming.for_pool()),
@@ -107,8 +119,8 @@ impl Mode {
 }
 
 impl Kind {
-    /// Finds the request's session and its endpoint, as far as they are known at once. Removes from the head what the
-    /// endpoint is not to see.
+    /// Finds the session of the request, and the session's endpoint if that is known without waiting. Removes from the
+    /// head what endpoints must not see.
     pub(crate) fn find(&self, head: &mut Parts, now: SystemTime, members: &PoolMembers, forced: bool) -> Found {
         let found = match self {
             Self::None => Found::unbound(UnboundReason::Off),
@@ -121,7 +133,8 @@ impl Kind {
         Found { forced, ..found }
     }
 
-    /// Prepares a request that is not to be bound: its cookie is removed in mode `cookie`.
+    /// Prepares a request to which affinity does not apply. In mode `cookie`, removes from the head what endpoints must
+    /// not see.
     pub(crate) fn disregard(&self, head: &mut Parts) -> Found {
         match self {
             Self::Cookie(cookie, _) => cookie::disregard(cookie, head),
@@ -129,8 +142,8 @@ impl Kind {
         }
     }
 
-    /// Stores the session's binding in the store or in the response's cookie. Returns whether the session is bound to
-    /// the endpoint that answered, and was not before.
+    /// Stores the session's binding in the session store or in the response's cookie. Returns whether a new binding to
+    /// the endpoint that answered was stored.
     pub(crate) fn settle(&self, settlement: &Settlement<'_>, headers: &mut HeaderMap) -> bool {
         match self {
             Self::None | Self::Hash(_) | Self::Route(..) => false,
@@ -140,12 +153,13 @@ impl Kind {
         }
     }
 
-    /// Whether bindings are kept in a store.
+    /// Whether the mode stores bindings in a session store.
     pub(crate) fn has_store(&self) -> bool {
         matches!(self, Self::Table(..) | Self::Learn(..))
     }
 
-    /// Brings the mode up to date with the pool's members, unless another thread is doing so.
+    /// Updates the mode with the pool's current members. Does nothing if they have not changed, or if another thread is
+    /// doing this.
     pub(crate) fn follow(&self, members: &PoolMembers) -> Result<(), InvalidNaming> {
         let on_departure = |id: &EndpointId| {
             if let Self::Table(_, store) | Self::Learn(_, store) = self {
