@@ -11,9 +11,10 @@ use crate::{
     token::{KeyRing, Tokens},
 };
 
-/// What a mode is built with that has no place in a text: secrets, stores and code.
+/// What is needed to build a mode by name, but cannot be written in its text: secrets, stores and code. It is a
+/// parameter of [`AffinitySpec::build`](crate::AffinitySpec::build).
 ///
-/// A mode ignores what it does not use, so that one context serves every mode that a configuration may name.
+/// A mode ignores the parts that it does not use. So one context can serve all modes that a configuration may name.
 ///
 /// ```
 /// use equipoise_affinity::{AffinitySpec, by_name::{BuildAffinityError, BuildContext}, token::{TokenKey, KeyRing}};
@@ -51,45 +52,52 @@ pub(super) enum Keys {
 }
 
 impl BuildContext {
-    /// An empty context: no keys, no store, no code.
+    /// Creates an empty context, without keys, store and code. All parts are optional.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The keys that sign tokens, for `values=token`, which is the default of cookies. They can serve several pools.
+    /// Sets the keys that sign the tokens in cookies. The modes `cookie`, `rewrite` and `prefix` need them with
+    /// `values=token`, which is the default. The keys may be used for several pools. Replaces what
+    /// [`tokens`](Self::tokens) has set. Default: no keys.
     pub fn keys(mut self, ring: KeyRing) -> Self {
         self.keys = Some(Keys::Ring(ring));
         self
     }
 
-    /// Tokens whose keys can be [rotated](Tokens::rotate) later; replaces [`keys`](Self::keys). They can serve several
-    /// pools.
+    /// Sets the tokens for cookies. Use this instead of [`keys`](Self::keys) if the keys must be
+    /// [replaced](Tokens::rotate) later. The tokens may be used for several pools. Replaces what [`keys`](Self::keys)
+    /// has set. Default: no tokens.
     pub fn tokens(mut self, tokens: Arc<Tokens>) -> Self {
         self.keys = Some(Keys::Tokens(tokens));
         self
     }
 
-    /// The key with which `values=dynamic` hashes addresses: HAProxy's `dynamic-cookie-key`.
+    /// Sets the key with which `values=dynamic` hashes the addresses of endpoints. HAProxy calls it
+    /// `dynamic-cookie-key`. Default: no key, so that a mode with `values=dynamic` cannot be built.
     pub fn dynamic_key(mut self, key: impl AsRef<[u8]>) -> Self {
         self.dynamic_key = Some(key.as_ref().into());
         self
     }
 
-    /// The store of `by=store`: one of your own, one in Redis that needs a password, or a
-    /// [`SessionTable`](crate::table::SessionTable) that other code reads too. It serves one pool.
+    /// Sets the session store that `by=store` uses. For example, this is your own implementation, a Redis store whose
+    /// URL contains a password, or a [`SessionTable`](crate::table::SessionTable) that other code reads too. Use a
+    /// separate store for each pool. Default: no store, so that a mode with `by=store` cannot be built.
     pub fn store(mut self, store: Arc<dyn SessionStore>) -> Self {
         self.store = Some(store);
         self
     }
 
-    /// How `source` finds the connection's address; [`PeerAddr`](crate::source::PeerAddr) by default. See
+    /// Sets how the mode `source` finds the IP address of the connection on which a request arrived. Default: the
+    /// request extension [`PeerAddr`](crate::source::PeerAddr). See
     /// [`ClientAddress::peer`](crate::source::ClientAddress::peer).
     pub fn peer(mut self, peer: impl Fn(RequestHead<'_>) -> Option<IpAddr> + Send + Sync + 'static) -> Self {
         self.peer = Some(Arc::new(peer));
         self
     }
 
-    /// The runtime on which the connection of `by=redis` runs. By default the one in which the mode is built.
+    /// Sets the Tokio runtime that runs the connection to Redis, for `by=redis`. Default: the runtime in which the mode
+    /// is built. Without either, the mode cannot be built.
     #[cfg(feature = "redis")]
     #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
     pub fn runtime(mut self, runtime: tokio::runtime::Handle) -> Self {
@@ -110,46 +118,50 @@ impl fmt::Debug for BuildContext {
     }
 }
 
-/// Why a mode cannot be built for a pool although its text is valid.
+/// Why a mode whose text is valid cannot be built for a pool. Returned by
+/// [`AffinitySpec::build`](crate::AffinitySpec::build).
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildAffinityError {
-    /// The mode uses tokens, and the context has no keys.
+    /// The mode uses tokens, but the context has no keys. Set them with [`BuildContext::keys`] or
+    /// [`BuildContext::tokens`].
     #[error(
         "{mode} needs keys for its tokens, which do not stand in the text: pass them to BuildContext::keys, or choose \
          values=id if clients may know and choose endpoints"
     )]
     NoKeys {
-        /// The mode's name.
+        /// The name of the mode, such as `cookie`.
         mode: &'static str,
     },
-    /// The mode uses `values=dynamic`, and the context has no key for it.
+    /// The mode has `values=dynamic`, but the context has no key for the hashes. Set it with
+    /// [`BuildContext::dynamic_key`].
     #[error(
         "{mode} needs the key that values=dynamic hashes with, which does not stand in the text: pass it to \
          BuildContext::dynamic_key"
     )]
     NoDynamicKey {
-        /// The mode's name.
+        /// The name of the mode, such as `cookie`.
         mode: &'static str,
     },
-    /// The mode uses `by=store`, and the context has no store.
+    /// The mode has `by=store`, but the context has no session store. Set it with [`BuildContext::store`].
     #[error("{mode} needs the store of by=store: pass it to BuildContext::store, or choose by=table")]
     NoStore {
-        /// The mode's name.
+        /// The name of the mode, such as `header`.
         mode: &'static str,
     },
-    /// The mode does not fit the pool.
+    /// The mode cannot be used with the pool, for example because the pool's strategy does not use keys.
     #[error(transparent)]
     Mode(#[from] InvalidMode),
-    /// The session table cannot be built.
+    /// The session table of `by=table` cannot be created.
     #[error(transparent)]
     Table(#[from] InvalidSessionTable),
-    /// The store in Redis cannot be built: its URL is invalid, or there is no runtime.
+    /// The session store in Redis of `by=redis` cannot be created: its URL is invalid, or there is no Tokio runtime.
     #[cfg(feature = "redis")]
     #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
     #[error(transparent)]
     Redis(#[from] InvalidRedisStore),
-    /// A value is refused. This does not occur for a parsed text.
+    /// The values of the mode's parameters are invalid. This does not occur for a spec that was parsed from a text,
+    /// because parsing checks the values.
     #[error(transparent)]
     Refused(#[from] InvalidModeSettings),
 }

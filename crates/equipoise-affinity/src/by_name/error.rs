@@ -4,78 +4,82 @@ use crate::{
     cookie::InvalidCookie, key::InvalidSessionKey, learn::InvalidName, mode::InvalidNaming, source::InvalidProxies,
 };
 
-/// Why a mode refuses values that are of the right kinds.
+/// Why the parameters of a mode are invalid, although each value has the right kind (such as a number or a time).
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidModeSettings {
-    /// A setting of the cookie is refused.
+    /// A setting of the mode's cookie is invalid.
     #[error(transparent)]
     Cookie(#[from] InvalidCookie),
-    /// The key that identifies sessions is refused.
+    /// The key that identifies sessions is invalid. For example, the name of its header is not a valid header name.
     #[error(transparent)]
     Key(#[from] InvalidSessionKey),
-    /// The name of a cookie, header or parameter that backends set is refused.
+    /// The name of a cookie, header or URL parameter is invalid. It is the one in which backends set the session key,
+    /// or the value of the parameter `force-cookie`.
     #[error(transparent)]
     Name(#[from] InvalidName),
-    /// The names of the endpoints are refused.
+    /// The names of the endpoints in the parameter `names` are invalid.
     #[error(transparent)]
     Naming(#[from] InvalidNaming),
-    /// The list of trusted proxies is refused.
+    /// The list of trusted proxies in the parameter `trusted` is invalid.
     #[error(transparent)]
     Proxies(#[from] InvalidProxies),
-    /// The length of a network prefix is refused.
+    /// The number of address bits in the parameter `v4` or `v6` is out of range.
     #[error(transparent)]
     Prefix(#[from] InvalidHashing),
-    /// A parameter would have no effect with the value of another one.
+    /// A parameter is set, but it has no effect because of the value of another parameter.
     #[error("{parameter} has no effect with {with}: it goes with {fits}")]
     Unused {
-        /// The parameter without effect.
+        /// The name of the parameter that has no effect.
         parameter: &'static str,
-        /// The other parameter and its value, such as `by=hash`.
+        /// The other parameter with its value, such as `by=hash`.
         with: String,
-        /// The values with which it has an effect, such as `by=table or by=store`.
+        /// The values of the other parameter with which the parameter has an effect, such as `by=table or by=store`.
         fits: String,
     },
-    /// A parameter has no effect without another one.
+    /// A parameter that is set needs another parameter, which is not set.
     #[error("{setting} needs {parameter}=…: {why}")]
     Needs {
-        /// The parameter without effect, or the parameter and its value, such as `by=redis`.
+        /// The parameter that is set. It is a name such as `max-hops`, or a name and a value such as `by=redis`.
         setting: &'static str,
-        /// The parameter that it needs.
+        /// The name of the parameter that must be set too.
         parameter: &'static str,
-        /// What the needed parameter means.
+        /// What the parameter that must be set too means.
         why: &'static str,
     },
-    /// Two parameters exclude each other.
+    /// Two parameters are set, but only one of the two may be set.
     #[error("{one} and {other} cannot both be set: take one of them")]
     Together {
-        /// The first parameter.
+        /// The name of the first of the two parameters.
         one: &'static str,
-        /// The second parameter.
+        /// The name of the second of the two parameters.
         other: &'static str,
     },
-    /// No parameter says where the key of a session is, or none that backends can set.
+    /// No parameter says where requests have the session key, such as in a cookie or in a header. Or, in the mode
+    /// `learn`, no parameter says where backends can set this key.
     #[error("there is no place for the key of a session: set {places}")]
     NoPlace {
-        /// The parameters that can say so.
+        /// The parameters of which at least one must be set, as a text.
         places: &'static str,
     },
-    /// `missing=refuse` with `by=table`: every request would be refused.
+    /// `missing=refuse` is set with `by=table`, so that every request would be refused: a session gets into the table
+    /// only when a request is accepted.
     #[error(
         "missing=refuse with by=table refuses every request: the table has only sessions of requests that were \
          accepted; use a store that is filled from elsewhere too"
     )]
     RefusesAll,
-    /// An entry of `ignore-paths` does not begin with `/`.
+    /// An entry of the parameter `ignore-paths` does not begin with `/`, as every path does.
     #[error("no path begins with {path:?}: in ignore-paths each begins with '/', as in /static")]
     NoPath {
-        /// The entry as given.
+        /// The entry that does not begin with `/`.
         path: String,
     },
-    /// `same-site=None` without `secure`: browsers drop such cookies.
+    /// `same-site=None` is set without `secure`. Browsers drop such a cookie.
     #[error("same-site=None needs secure: browsers drop the cookie without it")]
     Insecure,
-    /// The `url` has a user or a password in it.
+    /// The parameter `url` contains a user or a password. Secrets must not be in the text of a mode, because the text
+    /// may be logged.
     #[error(
         "url has a user or a password in it, and secrets do not stand in the text: build the store with it, pass it \
          to BuildContext::store, and set by=store"
@@ -84,7 +88,7 @@ pub enum InvalidModeSettings {
 }
 
 impl InvalidModeSettings {
-    /// The parameter that the refusal is about, if it is about a single one.
+    /// Returns the name of the parameter that the error is about; `None` if it is about several.
     pub(super) fn parameter(&self) -> Option<&'static str> {
         match self {
             Self::Cookie(InvalidCookie::Name { .. }) | Self::Key(_) => Some("name"),

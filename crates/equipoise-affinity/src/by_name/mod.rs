@@ -1,8 +1,9 @@
-//! Modes of affinity by name: for configuration files, command lines and tools.
+//! Modes of session affinity by name: modes written as text, such as `cookie(name=SRV, indirect)`, for configuration
+//! files, command lines and tools.
 //!
-//! An [`AffinitySpec`] is a mode as text: a name, and in brackets the parameters that differ from their defaults. It has
-//! the same [grammar](equipoise_core::spec#grammar) as
-//! [strategies by name](equipoise_core::strategy::by_name).
+//! An [`AffinitySpec`] is parsed from such a text: the name of a mode, and in brackets its parameters. A parameter that
+//! is not written has its default. The [grammar](equipoise_core::spec#grammar) is that of [strategies by
+//! name](equipoise_core::strategy::by_name).
 //!
 //! ```text
 //! none
@@ -17,25 +18,26 @@
 //! cookie(name=SRV, force-cookie=maintenance, ignore-paths={/static, /images})
 //! ```
 //!
-//! [`all`] lists every mode with its parameters, their defaults and what they mean. `by=hash` needs a pool whose strategy
-//! places by key, such as `maglev`; all other modes work with every strategy.
+//! [`all`] lists all modes with their parameters, the defaults and a description. `by=hash` needs a pool whose strategy
+//! uses keys, such as `maglev`. All other modes work with every strategy.
 //!
 //! # What is not in the text
 //!
-//! A text can be logged: secrets, stores and code are not in it. They are in the [`BuildContext`] with which a mode is
-//! built. A key that a closure computes ([`SessionKey::by`](crate::key::SessionKey::by)) has no text.
-//! [`Affinity::except`] and [`Affinity::force`] (which replace `ignore-paths` and `force-cookie`),
-//! [`Affinity::session_limit`] and [`Affinity::clock`] can be called on a mode that was built from a text.
+//! Secrets, stores and code are not in the text, so that the text can be logged. They are in the [`BuildContext`] that
+//! is passed when a mode is built. A key that a closure computes ([`SessionKey::by`](crate::key::SessionKey::by))
+//! cannot be written as text. [`Affinity::session_limit`] and [`Affinity::clock`] can be set on an [`Affinity`] that
+//! was built from a text. So can [`Affinity::except`] and [`Affinity::force`], which replace the parameters
+//! `ignore-paths` and `force-cookie`.
 //!
 //! # Parameters that would have no effect are refused
 //!
 //! | text | reason |
 //! | --- | --- |
-//! | `unavailable`, `max-share`, `force-cookie` with `by=hash` | the strategy places requests, and skips endpoints that cannot accept them |
-//! | `max-share` with `unavailable=refuse` or `wait` | a request that is strictly bound to an endpoint never goes elsewhere |
-//! | a store's settings without that store | for example, `capacity` has no meaning for `by=redis` |
-//! | `header` without `trusted` | any client can set the header |
-//! | `missing=refuse` with `by=table`, except under `learn` | every request would be refused: only accepted requests enter the table |
+//! | `unavailable`, `max-share`, `force-cookie` with `by=hash` | the strategy chooses the endpoint, and skips endpoints that cannot serve the request |
+//! | `max-share` with `unavailable=refuse` or `wait` | with these values, a request never goes to another endpoint than its own |
+//! | a parameter of one store with another store | for example, `capacity` has no meaning for `by=redis` |
+//! | `header` without `trusted` in the mode `source` | any client can set the header |
+//! | `missing=refuse` with `by=table`, in all modes except `learn` | every request would be refused: a session gets into the table only when a request is accepted |
 //! | `same-site=None` without `secure` | browsers drop such cookies |
 
 mod context;
@@ -83,11 +85,12 @@ impl Vocabulary for Modes {
     }
 }
 
-/// A mode of affinity and its settings, as text and as a value: for choosing one at run time. The default is `none`.
+/// A mode of session affinity with its parameters, parsed from a text such as `header(name=x-session)`. Use it to
+/// choose a mode at run time. The default is the mode `none`.
 ///
-/// A spec that is written as text is read back as an equal value. A parameter that is set to its default counts as not
-/// set: it is not written, and specs with and without it are equal. The [module](self) describes the text. With the
-/// feature `serde` a spec is serialized as its text.
+/// `Display` writes a spec as text. Parsing this text gives an equal spec. A parameter that is set to its default is
+/// not written, and it counts as not set when specs are compared. The [module](self) describes the text. With the
+/// feature `serde`, a spec is serialized as its text.
 ///
 /// ```
 /// use equipoise_affinity::{AffinitySpec, by_name::BuildContext};
@@ -103,7 +106,7 @@ impl Vocabulary for Modes {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// The error for a wrong text says what would be right:
+/// The error for an invalid text says what would be valid:
 ///
 /// ```
 /// use equipoise_affinity::AffinitySpec;
@@ -121,27 +124,31 @@ pub struct AffinitySpec(Spec<Modes>);
 
 equipoise_core::__spec_as_text!(AffinitySpec, Modes, "a mode of affinity by name, such as cookie(name=SRV, indirect)");
 
-/// Numbers in a spec are finite, so equality is reflexive.
+/// Numbers in a spec are finite, so a spec always equals itself.
 impl Eq for AffinitySpec {}
 
 impl AffinitySpec {
-    /// The mode's name, without its settings.
+    /// Returns the name of the mode without its parameters, such as `cookie`.
     pub fn name(&self) -> &'static str {
         self.definition().name()
     }
 
-    /// The mode's entry in [`all`].
+    /// Returns the definition of the mode, which has its name, a description and its parameters. It is one of the
+    /// definitions in [`all`].
     pub fn definition(&self) -> &'static ModeDefinition {
         self.0.definition()
     }
 
-    /// Builds the mode for a pool. Each call makes new stores, except for `by=store`, which takes the store of the
-    /// context.
+    /// Creates an [`Affinity`] with this mode for `pool`. `context` has what cannot be written as text, such as keys.
+    /// Each call creates a new session store, except with `by=store`, which uses the store of `context`.
     ///
     /// # Errors
     ///
-    /// [`BuildAffinityError`], if the context lacks what the mode needs, if an endpoint of the pool cannot be named in
-    /// the mode's cookie, or if the store in Redis cannot be built.
+    /// [`BuildAffinityError`] in these cases:
+    ///
+    /// - `context` does not have a part that the mode needs.
+    /// - The mode cannot be used with the pool. For example, an endpoint cannot be named in the mode's cookie.
+    /// - The store in Redis cannot be created.
     pub fn build<T: Send + Sync + 'static>(
         &self,
         pool: &Pool<T>,
@@ -167,8 +174,12 @@ impl Default for AffinitySpec {
     }
 }
 
-/// Every mode that has a name: first `none`, then those that identify a session by a part of the request, then those
-/// whose cookie the balancer sets, then those that use what backends set.
+/// Returns the definitions of all modes that have a name, in this order:
+///
+/// 1. the mode `none`
+/// 2. modes that identify a session by a part of the request
+/// 3. modes with a cookie that the balancer sets or changes
+/// 4. modes that use a session key that backends set
 ///
 /// ```
 /// use equipoise_affinity::by_name;

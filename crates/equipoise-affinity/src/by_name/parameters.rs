@@ -1,4 +1,5 @@
-//! The parameters of modes and their words. Parameters of the same name differ between groups of modes in their default or meaning.
+//! The parameters of modes, and the words that are values of parameters. Parameters of the same name may have different
+//! defaults or meanings in different modes.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -6,14 +7,15 @@ use equipoise_core::spec::{Definition, InvalidText, Kind, Param, ParamBuilder, P
 
 use crate::Fallback;
 
-/// The vocabulary of modes: marks their definitions and errors.
+/// The vocabulary of modes by name, as a marker type without values. `ModeDefinition` and `InvalidAffinity` are the
+/// definitions and errors of this vocabulary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Modes {}
 
-/// The definition of a mode: its name and its parameters.
+/// The definition of a mode by name: its name, a description and its parameters.
 pub type ModeDefinition = Definition<Modes>;
 
-/// Why a text is no mode of affinity.
+/// Why a text is not a valid mode of session affinity.
 pub type InvalidAffinity = InvalidText<Modes>;
 
 pub(super) type Settings<'a> = equipoise_core::spec::Settings<'a, Modes>;
@@ -54,7 +56,7 @@ macro_rules! words {
 }
 
 words! {
-    /// Where bindings are kept.
+    /// Where the bindings of sessions are stored.
     By {
         Hash = "hash",
         Table = "table",
@@ -62,7 +64,7 @@ words! {
         Redis = "redis",
         Store = "store",
     }
-    /// What names an endpoint in a cookie.
+    /// How a cookie names an endpoint.
     Naming {
         Token = "token",
         Id = "id",
@@ -78,7 +80,7 @@ words! {
 }
 
 impl By {
-    /// The session stores: all but `hash`.
+    /// The values for session stores: all but `hash`.
     pub(super) const STORES: &'static [Self] = Self::ALL.split_at(1).1;
     const STORE_WORDS: &'static [&'static str] = Self::WORDS.split_at(1).1;
 }
@@ -90,7 +92,7 @@ pub(super) const FALLBACK: Kind = Kind::ChoiceOrTimed {
     to: Duration::from_secs(3600),
 };
 
-// Of the kind `FALLBACK`.
+// The type of values of the kind `FALLBACK`.
 impl Setting for Fallback {
     type Preset = Self;
 
@@ -108,13 +110,13 @@ impl Setting for Fallback {
     }
 }
 
-/// A text that may be left out.
+/// A parameter whose value is a text, or which is not set.
 type Text = Param<Option<String>>;
 
-/// Ten years: the longest time that stores in Redis take.
+/// The longest time that a store in Redis accepts: ten years.
 const MAX_TIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
-/// When a session ends. Cookies count whole seconds.
+/// A time after which a session ends. At least one second, because cookies contain whole seconds.
 const fn session_time(name: &'static str, about: &'static str) -> ParamBuilder<Duration> {
     Param::time(name, about).range(Duration::from_secs(1), MAX_TIME)
 }
@@ -124,84 +126,99 @@ const fn session_time(name: &'static str, about: &'static str) -> ParamBuilder<D
 pub(super) const MISSING: Param<Fallback> = ParamBuilder::new(
     "missing",
     FALLBACK,
-    "what happens to a request without a binding: the strategy picks, it fails, or it waits for an endpoint",
+    "what happens to a request without a binding (rebind: the strategy picks an endpoint; refuse: the request fails; \
+     wait: the request waits up to this time for an endpoint)",
 )
 .preset("rebind", Fallback::Rebind);
 pub(super) const UNAVAILABLE: Param<Fallback> = ParamBuilder::new(
     "unavailable",
     FALLBACK,
-    "what happens to a request whose endpoint cannot accept it: it moves, it fails, or it waits for the endpoint",
+    "what happens to a request whose endpoint cannot serve it (rebind: another endpoint serves it; refuse: it fails; \
+     wait: it waits up to this time for its endpoint)",
 )
 .preset("rebind", Fallback::Rebind);
-pub(super) const UNTIL: Param<Option<f64>> =
-    Param::real("max-share", "a request goes elsewhere while its endpoint has this many times its share in flight")
-        .range(1.0, 100.0)
-        .otherwise("stays, whatever the load of its endpoint", "1.25");
+pub(super) const UNTIL: Param<Option<f64>> = Param::real(
+    "max-share",
+    "the maximum load of a session's endpoint, as a multiple of its fair share of the requests in flight; above it, \
+     other endpoints serve the session's requests",
+)
+.range(1.0, 100.0)
+.otherwise("no maximum", "1.25");
 pub(super) const FORCE: Text = Param::text(
     "force-cookie",
-    "a request with this cookie goes to its endpoint in any availability: HAProxy's force-persist",
+    "a cookie's name; a request with this cookie goes to its endpoint even if that is unhealthy or in maintenance \
+     (HAProxy's force-persist)",
 )
-.otherwise("no request is forced", "maintenance");
-pub(super) const IGNORE: Param<Vec<String>> =
-    Param::list("ignore-paths", "requests whose path begins with one of these are not bound: HAProxy's ignore-persist");
+.otherwise("no cookie", "maintenance");
+pub(super) const IGNORE: Param<Vec<String>> = Param::list(
+    "ignore-paths",
+    "the beginnings of paths; a request whose path begins with one of them is not bound to an endpoint (HAProxy's \
+     ignore-persist)",
+);
 pub(super) const MAX_KEY: Param<usize> =
-    Param::<usize>::number("max-key-len", "how many bytes a key may have; a longer one is ignored")
+    Param::<usize>::number("max-key-len", "the maximum length of a session key in bytes; a longer key is ignored")
         .range(1, 65_535)
         .default("4096");
 
-// Where sessions are kept.
+// Where the bindings of sessions are stored.
 
 const BY_NOTE: &str = if cfg!(feature = "redis") { "" } else { " (feature redis adds redis)" };
 pub(super) const BY: Param<By> = ParamBuilder::new(
     "by",
     Kind::Choice(By::WORDS),
-    "hash: a hashing strategy places sessions, and nothing is kept; table: kept here; redis: kept in Redis; store: kept \
-     in the store of the build context",
+    "where the endpoints of sessions are stored (hash: nowhere, a hashing strategy computes them; table: in memory; \
+     redis: in Redis; store: in the session store of the build context)",
 )
 .note(BY_NOTE)
 .preset("table", By::Table);
 pub(super) const BY_STORE: Param<By> = ParamBuilder::new(
     "by",
     Kind::Choice(By::STORE_WORDS),
-    "where sessions are kept: in a table here, in Redis, or in the store of the build context",
+    "where the endpoints of sessions are stored (table: in memory; redis: in Redis; store: in the session store of \
+     the build context)",
 )
 .note(BY_NOTE)
 .preset("table", By::Table);
 pub(super) const IDLE: Param<Duration> =
-    session_time("idle-timeout", "how long a session lasts without requests").default("30m");
+    session_time("idle-timeout", "how long a session lasts after its last request").default("30m");
 pub(super) const LIFE: Param<Option<Duration>> =
-    session_time("lifetime", "how long a session lasts after it was bound, with or without requests")
+    session_time("lifetime", "how long a session lasts after it was first bound, even if it has requests")
         .otherwise("no limit", "8h");
 pub(super) const SESSIONS: Param<usize> =
-    Param::<usize>::number("capacity", "how many sessions the table holds").range(1, 1 << 30).default("100000");
+    Param::<usize>::number("capacity", "the maximum number of sessions in the table")
+        .range(1, 1 << 30)
+        .default("100000");
 #[cfg(feature = "redis")]
-pub(super) const URL: Text = Param::text("url", "the address of the Redis server, without user and password")
+pub(super) const URL: Text = Param::text("url", "the URL of the Redis server, without user and password")
     .secret()
-    .otherwise("none, which by=redis refuses", "redis://10.0.0.5:6379/0");
+    .otherwise("none; by=redis needs a URL", "redis://10.0.0.5:6379/0");
 #[cfg(feature = "redis")]
 pub(super) const KEY_PREFIX: Param<String> = Param::text(
     "key-prefix",
-    "what keys in Redis begin with, up to a colon: the same for balancers that share sessions, another for each pool",
+    "the prefix of the entries in Redis: empty, or a text that ends with a colon; balancers that share sessions need \
+     the same prefix, and each pool needs its own",
 )
 .default("equipoise:");
 #[cfg(feature = "redis")]
 pub(super) const NEAR_TTL: Param<Duration> =
-    Param::time("cache-ttl", "how long the local cache answers in place of the server")
+    Param::time("cache-ttl", "how long an entry of the local cache is used without asking Redis")
         .range(Duration::ZERO, MAX_TIME)
         .default("1s");
 #[cfg(feature = "redis")]
 pub(super) const NEAR_SESSIONS: Param<usize> = Param::<usize>::number(
     "cache-capacity",
-    "how many sessions the local cache holds; these stay bound while the server is unreachable",
+    "the maximum number of sessions in the local cache; these sessions stay bound while Redis is unreachable",
 )
 .range(1, 1 << 28)
 .default("65536");
-pub(super) const LOOKUP: Param<Option<Duration>> =
-    Param::time("lookup-timeout", "how long a request waits for the store; a slower store counts as unreachable")
-        .range(Duration::from_millis(1), Duration::from_secs(60))
-        .otherwise("100ms, of which Redis has 50ms", "50ms");
+pub(super) const LOOKUP: Param<Option<Duration>> = Param::time(
+    "lookup-timeout",
+    "how long a request waits for the session store; after this time, it continues without a binding",
+)
+.range(Duration::from_millis(1), Duration::from_secs(60))
+.otherwise("100ms, or 50ms for Redis", "50ms");
 
-/// A mode's own parameters, and those that all modes have but `none`.
+/// The parameters of one mode, followed by the parameters of all modes except `none`.
 macro_rules! parameters {
     ($($(#[$attribute:meta])* $own:ident),* $(,)?) => {
         &[
@@ -215,7 +232,7 @@ macro_rules! parameters {
     };
 }
 
-/// The same for modes with a store. `$by` says which stores there are.
+/// The parameters of a mode with a session store. `$by` is the parameter that selects the store.
 macro_rules! with_store {
     ($by:ident; $($own:ident),*) => {
         parameters![
@@ -226,113 +243,158 @@ macro_rules! with_store {
 }
 pub(super) use {parameters, with_store};
 
-// Keys that requests bring.
+// Session keys in requests.
 
 pub(super) const V4: Param<u8> =
-    Param::<u8>::number("v4", "how many bits of an IPv4 address count").range(0, 32).default("32");
+    Param::<u8>::number("v4", "the number of leading bits of an IPv4 address that identify the client")
+        .range(0, 32)
+        .default("32");
 pub(super) const V6: Param<u8> =
-    Param::<u8>::number("v6", "how many bits of an IPv6 address count").range(0, 128).default("64");
-pub(super) const TRUSTED: Param<Vec<String>> =
-    Param::list("trusted", "the proxies that are trusted: networks, addresses, private, loopback, link-local");
+    Param::<u8>::number("v6", "the number of leading bits of an IPv6 address that identify the client")
+        .range(0, 128)
+        .default("64");
+pub(super) const TRUSTED: Param<Vec<String>> = Param::list(
+    "trusted",
+    "the proxies whose reports of the client's address are trusted: addresses, networks, private, loopback or \
+     link-local",
+);
 pub(super) const FORWARDED: Text = Param::text(
     "header",
-    "the header in which they give the client's address: x-forwarded-for, forwarded, or one with a single address, such \
-     as x-real-ip",
+    "the header in which the trusted proxies report the client's address: x-forwarded-for, forwarded, or a header \
+     with a single address, such as x-real-ip",
 )
-.otherwise("no header is trusted", "x-forwarded-for");
+.otherwise("no header is read", "x-forwarded-for");
 pub(super) const HOPS: Param<usize> =
-    Param::<usize>::number("max-hops", "how many elements of the header are looked at, from the right")
+    Param::<usize>::number("max-hops", "the maximum number of elements of the header that are read, from the right")
         .range(1, 1024)
         .default("32");
-pub(super) const SEGMENT: Param<Option<usize>> =
-    Param::<usize>::number("segment", "which segment counts, from 0: 1 is acme in /tenants/acme/users")
-        .range(0, 1024)
-        .otherwise("the whole path counts", "1");
-pub(super) const FIRST: Param<Option<usize>> =
-    Param::<usize>::number("first", "how many segments count: the first 2 of /tenants/acme/users are /tenants/acme")
-        .range(1, 1024)
-        .otherwise("the whole path counts", "2");
-pub(super) const HEADER_NAME: Param<String> = Param::text("name", "the header's name").required("x-session");
-pub(super) const APP_COOKIE_NAME: Param<String> = Param::text("name", "the cookie's name").required("sid");
+pub(super) const SEGMENT: Param<Option<usize>> = Param::<usize>::number(
+    "segment",
+    "the number of the path segment that identifies the session, from 0: in /tenants/acme/users, segment 1 is acme",
+)
+.range(0, 1024)
+.otherwise("the whole path counts", "1");
+pub(super) const FIRST: Param<Option<usize>> = Param::<usize>::number(
+    "first",
+    "the number of leading path segments that identify the session: the first 2 of /tenants/acme/users are \
+     /tenants/acme",
+)
+.range(1, 1024)
+.otherwise("the whole path counts", "2");
+pub(super) const HEADER_NAME: Param<String> = Param::text("name", "the name of the header").required("x-session");
+pub(super) const APP_COOKIE_NAME: Param<String> = Param::text("name", "the name of the cookie").required("sid");
 pub(super) const URL_NAME: Param<String> =
-    Param::text("name", "the parameter's name, as it is written in URLs").required("sid");
-pub(super) const HOST: Param<bool> = Param::flag("host", "the host of the request");
+    Param::text("name", "the name of the parameter, as it is written in the URL").required("sid");
+pub(super) const HOST: Param<bool> = Param::flag("host", "whether the host of the request is used");
 
-const NOT_USED: &str = "none is used";
+const NOT_USED: &str = "none";
 pub(super) const KEY_COOKIE: Text =
-    Param::text("cookie", "a cookie of the application, which is left unchanged").otherwise(NOT_USED, "sid");
-pub(super) const KEY_HEADER: Text = Param::text("header", "a header").otherwise(NOT_USED, "x-session");
-pub(super) const KEY_PATH: Text =
-    Param::text("path-parameter", "a parameter of the path, as in /shop;sid=3f9a/cart").otherwise(NOT_USED, "sid");
-pub(super) const KEY_QUERY: Text = Param::text("query", "a parameter of the query").otherwise(NOT_USED, "sid");
+    Param::text("cookie", "the name of a cookie of the application whose value is used; the cookie is not changed")
+        .otherwise(NOT_USED, "sid");
+pub(super) const KEY_HEADER: Text =
+    Param::text("header", "the name of a header whose value is used").otherwise(NOT_USED, "x-session");
+pub(super) const KEY_PATH: Text = Param::text(
+    "path-parameter",
+    "the name of a path parameter whose value is used, such as sid in /shop;sid=3f9a/cart",
+)
+.otherwise(NOT_USED, "sid");
+pub(super) const KEY_QUERY: Text =
+    Param::text("query", "the name of a query parameter whose value is used").otherwise(NOT_USED, "sid");
 
 // Cookies.
 
-pub(super) const COOKIE_NAME: Param<String> = Param::text("name", "the cookie's name").required("SRV");
-pub(super) const INDIRECT: Param<bool> = Param::flag("indirect", "endpoints do not see the cookie");
+pub(super) const COOKIE_NAME: Param<String> = Param::text("name", "the name of the cookie").required("SRV");
+pub(super) const INDIRECT: Param<bool> =
+    Param::flag("indirect", "whether the cookie is removed from requests, so that endpoints do not see it");
 pub(super) const NOCACHE: Param<bool> =
-    Param::flag("nocache", "forbids shared caches to store responses that set the cookie");
-pub(super) const PRESERVE: Param<bool> =
-    Param::flag("preserve", "a cookie of that name that an endpoint sets is kept, and no other is set");
-pub(super) const POSTONLY: Param<bool> = Param::flag("postonly", "sets the cookie in responses to POST only");
-pub(super) const HTTPONLY: Param<bool> = Param::flag("httponly", "scripts cannot read the cookie");
-pub(super) const SECURE: Param<bool> = Param::flag("secure", "the cookie is sent over TLS only");
-pub(super) const DOMAIN: Text =
-    Param::text("domain", "the domain that the cookie is sent to").otherwise("the host alone", ".example.com");
+    Param::flag("nocache", "whether shared caches are forbidden to store responses that set the cookie");
+pub(super) const PRESERVE: Param<bool> = Param::flag(
+    "preserve",
+    "whether a cookie with the same name that an endpoint sets is kept; the balancer then sets no cookie",
+);
+pub(super) const POSTONLY: Param<bool> =
+    Param::flag("postonly", "whether the cookie is set only in responses to POST requests");
+pub(super) const HTTPONLY: Param<bool> =
+    Param::flag("httponly", "whether the cookie has the attribute HttpOnly, so that scripts cannot read it");
+pub(super) const SECURE: Param<bool> =
+    Param::flag("secure", "whether the cookie has the attribute Secure, so that browsers send it over TLS only");
+pub(super) const DOMAIN: Text = Param::text("domain", "the domain to which browsers send the cookie")
+    .otherwise("only the host that set the cookie", ".example.com");
 pub(super) const SAME_SITE: Param<Option<SameSite>> = ParamBuilder::<SameSite>::new(
     "same-site",
     Kind::Choice(SameSite::WORDS),
-    "whether the cookie is sent with requests from other sites; None needs secure",
+    "the attribute SameSite: whether browsers send the cookie with requests from other sites; None needs secure",
 )
-.otherwise("the browser's default, which is Lax", "Lax");
+.otherwise("the browser's default, usually Lax", "Lax");
 pub(super) const ATTRIBUTES: Param<Vec<String>> =
-    Param::list("attributes", "more attributes of the cookie as they are sent, such as \"Priority=High\"");
+    Param::list("attributes", "more attributes of the cookie, written as in Set-Cookie, such as \"Priority=High\"");
 pub(super) const VALUES: Param<Naming> = ParamBuilder::new(
     "values",
     Kind::Choice(Naming::WORDS),
-    "what names an endpoint: an authenticated token, its id, a name of names, a hash of its address (HAProxy's dynamic)",
+    "how the cookie names an endpoint (token: by an authenticated token; id: by its id; name: by its name in names; \
+     dynamic: by a hash of its address, as HAProxy's dynamic)",
 )
 .preset("token", Naming::Token);
 pub(super) const NAMES: Param<Option<BTreeMap<String, String>>> = ParamBuilder::<BTreeMap<String, String>>::new(
     "names",
     Kind::TextsByName,
-    "the name of each endpoint in the cookie, by its id",
+    "the name of each endpoint in the cookie, by the endpoint's id",
 )
-.otherwise("none, which values=name refuses", "{10.0.0.1:80=A, 10.0.0.2:80=B}");
+.otherwise("none; values=name needs names", "{10.0.0.1:80=A, 10.0.0.2:80=B}");
 pub(super) const COOKIE_IDLE: Param<Option<Duration>> =
-    session_time("max-idle", "a cookie that was not sent for this long is ignored").otherwise("no limit", "30m");
+    session_time("max-idle", "how long a cookie is valid after its last use; an older cookie is ignored")
+        .otherwise("no limit", "30m");
 pub(super) const COOKIE_LIFE: Param<Option<Duration>> =
-    session_time("max-life", "a session ends this long after it was bound").otherwise("no limit", "8h");
-pub(super) const MAX_COOKIES: Param<usize> =
-    Param::<usize>::number("max-cookies", "how many cookies of the name are read; a request with more is unbound")
-        .range(1, 1024)
-        .default("16");
-pub(super) const MAX_BYTES: Param<usize> =
-    Param::<usize>::number("max-bytes", "how many bytes of cookies are read; a request with more is unbound")
-        .range(1, 1 << 24)
-        .default("65536");
+    session_time("max-life", "how long a session lasts after it was first bound, even if it has requests")
+        .otherwise("no limit", "8h");
+pub(super) const MAX_COOKIES: Param<usize> = Param::<usize>::number(
+    "max-cookies",
+    "the maximum number of cookies with this name in a request; a request with more has no binding",
+)
+.range(1, 1024)
+.default("16");
+pub(super) const MAX_BYTES: Param<usize> = Param::<usize>::number(
+    "max-bytes",
+    "the maximum length of all Cookie headers of a request in bytes; a request with more has no binding",
+)
+.range(1, 1 << 24)
+.default("65536");
 
-/// Of cookies that endpoints set.
+/// The parameters of the modes whose cookie the endpoints set.
 pub(super) const OF_BACKEND_COOKIES: &[Parameter] =
     parameters![COOKIE_NAME, NOCACHE, VALUES, NAMES, COOKIE_IDLE, COOKIE_LIFE, MAX_COOKIES, MAX_BYTES];
 
-// Keys that backends set.
+// Session keys that backends set.
 
 pub(super) const LEARN_COOKIE: Text =
-    Param::text("cookie", "the cookie that backends set").otherwise(NOT_USED, "JSESSIONID");
-pub(super) const LEARN_HEADER: Text =
-    Param::text("header", "the header that backends set; used if there is no such cookie")
-        .otherwise(NOT_USED, "mcp-session-id");
-pub(super) const LEARN_PATH: Text =
-    Param::text("path-parameter", "the parameter of the path; used if there is neither cookie nor header")
-        .otherwise(NOT_USED, "jsessionid");
-pub(super) const LEARN_QUERY: Text =
-    Param::text("query", "the parameter of the query; used if there is none of the others")
-        .otherwise(NOT_USED, "PHPSESSID");
-pub(super) const AFTER_FIRST: Param<char> =
-    ParamBuilder::new("after-first", Kind::Character, "the id is what follows the first of these characters")
-        .preset(".", '.');
-pub(super) const AFTER_LAST: Param<Option<char>> =
-    ParamBuilder::<char>::new("after-last", Kind::Character, "the id is what follows the last of these characters")
-        .otherwise("the first counts", "\"!\"");
-pub(super) const WHOLE: Param<bool> = Param::flag("whole", "the whole text is the id");
+    Param::text("cookie", "the name of the cookie in which backends set the session key")
+        .otherwise(NOT_USED, "JSESSIONID");
+pub(super) const LEARN_HEADER: Text = Param::text(
+    "header",
+    "the name of the header in which backends set the session key; used if a request does not have the cookie",
+)
+.otherwise(NOT_USED, "mcp-session-id");
+pub(super) const LEARN_PATH: Text = Param::text(
+    "path-parameter",
+    "the name of the path parameter in which requests have the session key; used if a request has neither the cookie \
+     nor the header",
+)
+.otherwise(NOT_USED, "jsessionid");
+pub(super) const LEARN_QUERY: Text = Param::text(
+    "query",
+    "the name of the query parameter in which requests have the session key; used if a request has none of the others",
+)
+.otherwise(NOT_USED, "PHPSESSID");
+pub(super) const AFTER_FIRST: Param<char> = ParamBuilder::new(
+    "after-first",
+    Kind::Character,
+    "the separator in the session key: the text after its first occurrence is the endpoint's id",
+)
+.preset(".", '.');
+pub(super) const AFTER_LAST: Param<Option<char>> = ParamBuilder::<char>::new(
+    "after-last",
+    Kind::Character,
+    "the separator in the session key: the text after its last occurrence is the endpoint's id",
+)
+.otherwise("after-first is used", "\"!\"");
+pub(super) const WHOLE: Param<bool> = Param::flag("whole", "whether the whole session key is the endpoint's id");

@@ -1,4 +1,5 @@
-//! A cookie that the balancer sets or changes.
+//! The cookies of the modes `cookie`, `rewrite` and `prefix`. This module builds the cookie and the naming of endpoints
+//! from the parameters of the mode.
 
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ pub(super) fn check(mode: CookieMode, settings: &Settings<'_>) -> Result<(), Inv
     if settings.is_set(&NAMES.parameter) && values != Naming::Name {
         return Err(only_with(&NAMES.parameter, Naming::Name));
     }
-    // Tokens contain their dates. Beside another value, dates fit only into a cookie that the balancer sets itself.
+    // Tokens contain dates. Other values do not: for them, only a cookie that the balancer itself sets can have dates.
     if mode != CookieMode::Insert && values != Naming::Token {
         for parameter in [&COOKIE_IDLE.parameter, &COOKIE_LIFE.parameter] {
             if settings.is_set(parameter) {

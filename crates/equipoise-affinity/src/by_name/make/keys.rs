@@ -1,4 +1,5 @@
-//! Keys of sessions: those that requests bring, and those that backends set.
+//! The session keys of modes. This module builds the keys that requests have, and the keys that backends set, from the
+//! parameters of the mode.
 
 use std::num::NonZeroUsize;
 
@@ -34,7 +35,7 @@ pub(in super::super) fn source(settings: &Settings<'_>, context: &BuildContext) 
 }
 
 fn forwarded(name: &str) -> Result<ForwardedHeader, InvalidModeSettings> {
-    // Its error says what is wrong with a name.
+    // Only for the error, which says what is wrong with the name.
     SessionKey::header(name)?;
     Ok(match name.to_ascii_lowercase().as_str() {
         "x-forwarded-for" => ForwardedHeader::XForwardedFor,
@@ -54,7 +55,7 @@ pub(in super::super) fn path(settings: &Settings<'_>, _: &BuildContext) -> Made 
     }
 }
 
-/// The keys that the text names, joined in the order of the parameters.
+/// Builds the keys that the parameters name, and joins them in the order of the parameters.
 pub(in super::super) fn several(settings: &Settings<'_>, join: fn(SessionKey, SessionKey) -> SessionKey) -> Made {
     type Named = fn(&str) -> Result<SessionKey, InvalidSessionKey>;
     let named: [(_, Named); 4] = [
@@ -70,7 +71,7 @@ pub(in super::super) fn several(settings: &Settings<'_>, join: fn(SessionKey, Se
     keys.into_iter().reduce(join).ok_or(InvalidModeSettings::NoPlace { places })
 }
 
-/// Where backends set the key, and where requests bring it.
+/// Builds the description of where backends set the key and where requests have it.
 pub(super) fn learned(settings: &Settings<'_>) -> Result<Learn, InvalidModeSettings> {
     if settings.get(&LEARN_COOKIE).is_none() && settings.get(&LEARN_HEADER).is_none() {
         return Err(InvalidModeSettings::NoPlace { places: "cookie or header, in which backends can set it" });
@@ -78,7 +79,7 @@ pub(super) fn learned(settings: &Settings<'_>) -> Result<Learn, InvalidModeSetti
     brought(settings)
 }
 
-/// Where requests bring the key that a backend has set.
+/// Builds the description of where requests have the key that a backend has set.
 pub(super) fn brought(settings: &Settings<'_>) -> Result<Learn, InvalidModeSettings> {
     type Named = fn(Learn, String) -> Result<Learn, crate::learn::InvalidName>;
     let named: [(_, Named); 4] = [

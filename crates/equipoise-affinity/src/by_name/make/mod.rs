@@ -1,4 +1,4 @@
-//! From settings to modes.
+//! Modes from parameters. This module checks that the parameters of a mode fit together, and builds the mode.
 
 mod cookie;
 mod keys;
@@ -16,10 +16,10 @@ use crate::{Affinity, Fallback, Mode, cookie::CookieMode, key::SessionKey, learn
 
 type MakeKey = fn(&Settings<'_>, &BuildContext) -> Result<SessionKey, InvalidModeSettings>;
 
-/// How a mode is made.
+/// How a mode is built from its parameters.
 pub enum Make {
     None,
-    /// A key in the request; `by` says where bindings are kept.
+    /// A mode that identifies a session by a key in the request. The parameter `by` says where bindings are stored.
     Keyed(MakeKey),
     Cookie(CookieMode),
     Learn,
@@ -27,7 +27,7 @@ pub enum Make {
 }
 
 impl Make {
-    /// Whether the values go together. Parameters that the text sets to their defaults count as set.
+    /// Checks that the values fit together. A parameter that the text sets to its default counts as set.
     pub(super) fn check(&self, settings: &Settings<'_>) -> Result<(), InvalidModeSettings> {
         if settings.is_set(&UNTIL.parameter) && settings.get(&UNAVAILABLE) != Fallback::Rebind {
             let (with, fits) = (settings.written(&UNAVAILABLE.parameter), "unavailable=rebind".to_owned());
@@ -83,7 +83,7 @@ impl Make {
     }
 }
 
-/// Which requests are bound, and which are forced.
+/// Applies `force-cookie` and `ignore-paths`.
 pub(super) fn apply_rules(settings: &Settings<'_>, mut affinity: Affinity) -> Affinity {
     if let Some(name) = settings.get(&FORCE) {
         affinity = affinity.force(move |head| read::cookie(head.headers, &name).is_some());

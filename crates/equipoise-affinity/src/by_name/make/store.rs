@@ -1,4 +1,5 @@
-//! Where bindings are kept: `by=…`.
+//! The session stores of modes. This module builds the store that the parameter `by` selects, and checks that the other
+//! parameters have an effect with this store.
 
 use std::sync::Arc;
 
@@ -13,9 +14,10 @@ use super::super::{
 use crate::redis::RedisStore;
 use crate::{SessionStore, table::SessionTable};
 
-/// The values of `by` with which parameters have an effect. Parameters that are not listed fit all.
+/// For each parameter, the values of `by` with which it has an effect. A parameter that is not listed has an effect
+/// with all of them.
 const FITS: &[(Parameter, &[By])] = &[
-    // A strategy that hashes skips endpoints that cannot accept a request.
+    // With `hash`, the strategy skips endpoints that cannot serve a request.
     (UNAVAILABLE.parameter, By::STORES),
     (UNTIL.parameter, By::STORES),
     (FORCE.parameter, By::STORES),
@@ -33,14 +35,14 @@ const FITS: &[(Parameter, &[By])] = &[
     (LOOKUP.parameter, ASKED),
 ];
 
-/// The stores whose sessions end after a time that the text sets.
+/// The stores whose idle timeout and lifetime are parameters.
 const EXPIRING: &[By] = &[
     By::Table,
     #[cfg(feature = "redis")]
     By::Redis,
 ];
 
-/// The stores that a request may have to wait for.
+/// The stores whose answer a request may have to wait for.
 const ASKED: &[By] = &[
     #[cfg(feature = "redis")]
     By::Redis,
@@ -48,7 +50,7 @@ const ASKED: &[By] = &[
 ];
 
 pub(super) fn check(settings: &Settings<'_>) -> Result<(), InvalidModeSettings> {
-    // Also of modes with `BY_STORE`: their words are a part of these.
+    // This also reads `by` of modes with `BY_STORE`, whose words are a part of the words of `BY`.
     let by = settings.get(&BY);
     for (parameter, fitting) in FITS {
         if settings.is_set(parameter) && !fitting.contains(&by) {
@@ -69,7 +71,7 @@ pub(super) fn check(settings: &Settings<'_>) -> Result<(), InvalidModeSettings> 
     Ok(())
 }
 
-/// A parameter that has an effect only with other values of `setting`.
+/// Returns the error for a parameter that has an effect only with other values of `setting`.
 pub(super) fn has_no_effect(
     parameter: &Parameter,
     setting: &Parameter,
@@ -82,7 +84,8 @@ pub(super) fn has_no_effect(
     InvalidModeSettings::Unused { parameter: parameter.name(), with: format!("{setting}={value}"), fits }
 }
 
-/// Whether a URL has a user or a password: `redis://user:password@host`, `redis+unix:///path?pass=password`.
+/// Whether a URL contains a user or a password, as in `redis://user:password@host` or
+/// `redis+unix:///path?pass=password`.
 #[cfg(feature = "redis")]
 fn has_secrets(url: &str) -> bool {
     let (_, rest) = url.split_once("://").unwrap_or(("", url));
@@ -120,7 +123,7 @@ pub(super) fn store(
             }
             Ok(Arc::new(redis.build()?))
         }
-        // `hash` needs no store, and asks for none.
+        // This function is not called for `hash`, which needs no store.
         By::Store | By::Hash => context.store.clone().ok_or(BuildAffinityError::NoStore { mode: settings.name() }),
     }
 }
