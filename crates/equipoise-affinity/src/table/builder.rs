@@ -5,10 +5,10 @@ use equipoise_core::Clock;
 #[cfg(doc)]
 use super::SessionTable;
 
-/// Largest capacity: 2³⁰ sessions, about 100 GB.
+/// The maximum capacity: 2³⁰ sessions, which take about 100 GB.
 pub(super) const MAX_CAPACITY: usize = 1 << 30;
 
-/// Settings of a [`SessionTable`].
+/// Settings from which a [`SessionTable`] is created. [`SessionTable::builder`] returns it with default settings.
 ///
 /// ```
 /// use std::time::Duration;
@@ -35,33 +35,35 @@ impl SessionTableBuilder {
         Self { capacity: 100_000, idle: Some(Duration::from_secs(30 * 60)), lifetime: None, clock: None }
     }
 
-    /// Sets the maximum number of sessions. Default: 100,000; 1 to 2³⁰. Each takes about 110 bytes, allocated as
-    /// sessions are added.
+    /// Sets the maximum number of sessions in the table. Range: 1 to 2³⁰. Default: 100,000. Each session takes about
+    /// 110 bytes, which are allocated when it is added.
     pub fn capacity(mut self, sessions: usize) -> Self {
         self.capacity = sessions;
         self
     }
 
-    /// Sets how long a session lasts without being used. Default: 30 minutes. [`None`]: no limit. Must not be zero.
+    /// Sets how long a session lasts after its last use. [`None`] means no limit. Range: above zero. Default: 30
+    /// minutes.
     pub fn idle_timeout(mut self, idle: impl Into<Option<Duration>>) -> Self {
         self.idle = idle.into();
         self
     }
 
-    /// Sets how long a session lasts at most from its first binding, whether it is used or not. Default: [`None`], no
-    /// limit. Must not be zero.
+    /// Sets how long a session lasts after its first binding, even if it is in use. [`None`] means no limit. Range:
+    /// above zero. Default: [`None`].
     pub fn lifetime(mut self, lifetime: impl Into<Option<Duration>>) -> Self {
         self.lifetime = lifetime.into();
         self
     }
 
-    /// Sets the clock. Default: a [`SystemClock`](equipoise_core::SystemClock).
+    /// Sets the clock that measures idle timeouts and lifetimes. Default: a new
+    /// [`SystemClock`](equipoise_core::SystemClock).
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = Some(clock);
         self
     }
 
-    /// Checks that the capacity and the times are in their ranges.
+    /// Checks that the capacity, the idle timeout and the lifetime are in their ranges.
     pub(super) fn validate(&self) -> Result<(), InvalidSessionTable> {
         if !(1..=MAX_CAPACITY).contains(&self.capacity) {
             return Err(InvalidSessionTable::Capacity { sessions: self.capacity });
@@ -91,20 +93,20 @@ impl fmt::Debug for SessionTableBuilder {
     }
 }
 
-/// Why settings of a [`SessionTable`] are invalid.
+/// Why the settings of a [`SessionTable`] are invalid. Returned by [`SessionTableBuilder::build`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidSessionTable {
-    /// The capacity is 0 or more than 2³⁰.
+    /// The maximum number of sessions is 0 or more than 2³⁰.
     #[error("a session table holds 1 to {MAX_CAPACITY} sessions, not {sessions}")]
     Capacity {
-        /// The capacity.
+        /// The maximum number of sessions that was set.
         sessions: usize,
     },
-    /// A time is zero, so every session would end at once.
+    /// The idle timeout or the lifetime is zero, so that every session would end at once.
     #[error("{what} must be longer than zero (None means no limit)")]
     Zero {
-        /// The setting.
+        /// The name of the setting that is zero: `idle_timeout` or `lifetime`.
         what: &'static str,
     },
 }

@@ -10,7 +10,8 @@ use equipoise_core::{Clock, EndpointId, Timestamp};
 
 use super::members::Member;
 
-/// A session's endpoint and times. Times are in ticks, and atomic because lookups and sweeps change them too.
+/// The endpoint of a session, and the ticks of its first binding and its last use. The ticks are atomic because lookups
+/// and sweeps change them too.
 pub(super) struct Entry {
     member: Arc<Member>,
     born: AtomicU32,
@@ -20,9 +21,9 @@ pub(super) struct Entry {
 /// Why a session has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
-    /// It was idle for too long, or is too old.
+    /// It was not used for the idle timeout, or is older than the lifetime.
     Expired,
-    /// Its endpoint has left.
+    /// Its endpoint has left the pool.
     Void,
 }
 
@@ -31,7 +32,7 @@ impl Entry {
         Self { member, born: at.now.into(), used: at.now.into() }
     }
 
-    /// The same session at another endpoint: as old as it was, and in use.
+    /// The same session at another endpoint: with the same age, and in use at `at`.
     pub(super) fn moved(&self, member: Arc<Member>, at: &Moment) -> Self {
         Self { member, born: self.born().min(at.now).into(), used: at.now.into() }
     }
@@ -48,7 +49,7 @@ impl Entry {
         self.used.load(Relaxed)
     }
 
-    /// Why the session has ended, if it has.
+    /// Returns why the session has ended; `None` if it has not.
     #[inline]
     pub(super) fn ended(&self, at: &Moment) -> Option<Ended> {
         if at.is_past(self.used(), self.born()) {
@@ -63,7 +64,7 @@ impl Entry {
         self.born.fetch_min(at.now, Relaxed);
     }
 
-    /// Limits the times to now. A clock that jumped ahead and back must not leave sessions that never expire.
+    /// Lowers times in the future to now. If a clock jumps ahead and back, sessions must still expire.
     pub(super) fn catch_up(&self, at: &Moment) {
         self.used.fetch_min(at.now, Relaxed);
         self.born.fetch_min(at.now, Relaxed);
@@ -76,13 +77,13 @@ impl Clone for Entry {
     }
 }
 
-/// The unit of time. 32 bits of it are 13 years; after that, time stands still.
+/// The unit of time. 32 bits are enough for 13 years. After that, the table's time no longer advances.
 const TICK: Duration = Duration::from_millis(100);
 
-/// A tick that never comes.
+/// A tick that is never reached. As an idle timeout or a lifetime, it means no limit.
 pub(super) const NEVER: u32 = u32::MAX;
 
-/// The table's time, in ticks since it was made.
+/// The time of a table, in ticks since the table was created.
 pub(super) struct Time {
     clock: Arc<dyn Clock>,
     birth: Timestamp,
@@ -90,7 +91,7 @@ pub(super) struct Time {
     lifetime: u32,
 }
 
-/// The present, and what expiry is measured against, in ticks.
+/// The current tick, and the idle timeout and the lifetime in ticks.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Moment {
     pub(super) now: u32,
@@ -115,24 +116,25 @@ impl Time {
 }
 
 impl Moment {
-    /// Whether a session that was used and born then has expired.
+    /// Whether a session that was last used at tick `used` and first bound at tick `born` has expired.
     #[inline]
     pub(super) fn is_past(&self, used: u32, born: u32) -> bool {
         self.now.saturating_sub(used) > self.idle || self.now.saturating_sub(born) > self.lifetime
     }
 
-    /// The last tick of a session that was used and born then.
+    /// The last tick before a session that was last used at tick `used` and first bound at tick `born` expires.
     #[inline]
     pub(super) fn end(&self, used: u32, born: u32) -> u32 {
         used.saturating_add(self.idle).min(born.saturating_add(self.lifetime))
     }
 
-    /// How long it is since tick `then`.
+    /// Returns the time since tick `then`.
     pub(super) fn since(&self, then: u32) -> Duration {
         TICK.saturating_mul(self.now.saturating_sub(then))
     }
 
-    /// How long an entry has left that was used and born then; none if it stays forever.
+    /// Returns the time until a session that was last used at tick `used` and first bound at tick `born` expires.
+    /// `None` if it does not expire.
     pub(super) fn left(&self, used: u32, born: u32) -> Option<Duration> {
         [(self.idle, used), (self.lifetime, born)]
             .into_iter()

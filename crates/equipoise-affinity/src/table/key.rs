@@ -2,24 +2,25 @@ use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
 
 use sha2::{Digest, Sha256};
 
-/// The tag of keys longer than [`INLINE`], so that no raw key of 32 bytes equals a digest.
+/// The tag of a key that is stored as its SHA-256. So no unchanged key of 32 bytes equals the SHA-256 of another key.
 const DIGEST: u8 = u8::MAX;
 
 /// Maximum length of a key that is stored unchanged, in bytes.
 const INLINE: usize = 32;
 
-/// A key as the table stores it: unchanged up to 32 bytes, else its SHA-256. Always of the same size.
+/// A key as the table stores it: a key of up to 32 bytes unchanged, a longer key as its SHA-256. Its size is constant.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct StoredKey {
     bytes: [u8; INLINE],
-    /// The length, or [`DIGEST`].
+    /// The length of an unchanged key, or [`DIGEST`].
     tag: u8,
-    /// Half of its hash, so that eviction and growth do not hash again. As bytes, because alignment would cost 3 more.
+    /// Half of the key's hash, so that eviction and growth do not hash the key again. It is an array of bytes, because
+    /// the alignment of a `u32` would cost 3 bytes more.
     hash: [u8; 4],
 }
 
 impl StoredKey {
-    /// Returns the stored key and the other half of its hash, which selects the shard.
+    /// Returns the stored key, and the other half of its hash, which selects the shard.
     pub(super) fn new(key: &[u8], hasher: &RandomState) -> (Self, u32) {
         let mut bytes = [0; INLINE];
         let tag = match bytes.get_mut(..key.len()) {
@@ -33,7 +34,7 @@ impl StoredKey {
             }
         };
         let mut hasher = hasher.build_hasher();
-        // All bytes, whatever the length.
+        // Hashes all 32 bytes, also those after a shorter key.
         hasher.write(&bytes);
         hasher.write_u8(tag);
         let hash = hasher.finish();
@@ -55,7 +56,7 @@ impl Hash for StoredKey {
     }
 }
 
-/// The hasher of the table's maps, which uses the hash stored in a key.
+/// The hasher of the table's maps. It uses the hash that is stored in a key.
 pub(super) type Hashed = BuildHasherDefault<StoredHash>;
 
 #[derive(Default)]
@@ -66,7 +67,7 @@ impl Hasher for StoredHash {
         bytes.iter().for_each(|&byte| self.write_u32(byte.into()));
     }
 
-    /// Spreads the hash over 64 bits, since maps use the lowest and the highest.
+    /// Spreads the hash over 64 bits, because maps use the lowest and the highest bits.
     fn write_u32(&mut self, hash: u32) {
         self.0 = (self.0 ^ u64::from(hash)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }

@@ -10,13 +10,13 @@ use std::{
 use equipoise_core::EndpointId;
 use parking_lot::RwLock;
 
-/// Number of locks, so that threads that bind different sessions rarely wait for each other.
+/// Number of locks. With this number, threads that bind different sessions rarely wait for each other.
 const PARTS: usize = 16;
 
-/// Minimum size of a part before endpoints without sessions are removed from it.
+/// Size that a part must have before endpoints without sessions are removed from it.
 const FEW: usize = 32;
 
-/// An endpoint, from its first binding until it leaves. If it joins again, it is a new member.
+/// An endpoint, from its first binding until it leaves the pool. If it joins again, it is a new member.
 pub(super) struct Member {
     id: EndpointId,
     gone: AtomicBool,
@@ -33,8 +33,8 @@ impl Member {
     }
 }
 
-/// The endpoints that sessions are bound to, each once. Entries of the table point to their member, so one flag there voids
-/// all entries of an endpoint. A member is freed with the last entry that points to it.
+/// The endpoints that sessions are bound to, each once. The entries of the table point to their member, so that one
+/// flag in the member makes all entries of the endpoint void. A member is freed with the last entry that points to it.
 pub(super) struct Members {
     hasher: RandomState,
     parts: [RwLock<Part>; PARTS],
@@ -43,7 +43,7 @@ pub(super) struct Members {
 
 struct Part {
     present: HashMap<EndpointId, Arc<Member>>,
-    /// The size at which unused endpoints are removed next.
+    /// The size at which endpoints without sessions are removed the next time.
     full: usize,
 }
 
@@ -64,7 +64,8 @@ impl Members {
         }
         let mut part = part.write();
         if part.present.len() >= part.full && !part.present.contains_key(id) {
-            // Departures need not be reported. Under the lock, no other thread can start to use a member.
+            // Endpoints may leave without a report, so unused ones are removed here. Meanwhile the lock keeps other
+            // threads from getting a member.
             part.present.retain(|_, member| Arc::strong_count(member) > 1);
             part.full = (part.present.len() * 2).max(FEW);
         }
@@ -80,7 +81,7 @@ impl Members {
         }
     }
 
-    /// Returns how many endpoints have left.
+    /// Returns the number of endpoints that have left.
     pub(super) fn departures(&self) -> u64 {
         self.departures.load(Ordering::Relaxed)
     }

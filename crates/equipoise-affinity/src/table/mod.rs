@@ -1,52 +1,63 @@
-//! Sessions in memory: a stick table in HAProxy's terms.
+//! Session tables: the endpoint of each session, stored in the memory of one balancer. HAProxy calls this a stick
+//! table.
 //!
-//! A [`SessionTable`] stores which endpoint each session key (a cookie's value, a source address, a header) is bound
-//! to. Keys come from clients, so its size is bounded.
+//! A [`SessionTable`] stores to which endpoint each session key is bound. A key is, for example, a cookie's value, a
+//! source address or a header. Clients can invent keys, so a table has a maximum number of sessions.
 //!
 //! # When a session ends
 //!
-//! - It has not been used for [`idle_timeout`](SessionTableBuilder::idle_timeout), or is older than
-//!   [`lifetime`](SessionTableBuilder::lifetime), counted over all endpoints it was bound to. Time is counted in tenths
-//!   of a second: a session ends up to two tenths late, and never early. If the clock goes back, no session ends
-//!   because of that.
-//! - Its endpoint has [left](SessionStore::left): all sessions of an endpoint become void at once, in O(1). They stay
-//!   void if the same id joins again.
-//! - The table is full and the session is evicted, see below.
+//! A session ends for one of these reasons:
 //!
-//! A session that has ended is never returned, and a lookup removes it. Other ended sessions are removed by sweeps of
-//! single shards. A shard is swept when the new keys and missed lookups since the last sweep reach a quarter of its
-//! sessions, and if a session in it may have ended. [`sweep`](SessionTable::sweep) sweeps all shards; it is needed only
-//! to keep [`len`](SessionTable::len) exact while the table is not used.
+//! - It was not used for [`idle_timeout`](SessionTableBuilder::idle_timeout).
+//! - It is older than [`lifetime`](SessionTableBuilder::lifetime). Its age counts from its first binding, even if it
+//!   has moved to other endpoints since.
+//! - Its endpoint has left the pool (see [`SessionStore::left`]). All sessions of the endpoint become void at once, in
+//!   O(1) time. They stay void if an endpoint with the same id joins later.
+//! - The table was full, and the session was evicted (see below).
+//!
+//! Time is counted in units of 100 ms. A session ends up to 200 ms late, and never early. A clock that goes back does
+//! not end sessions.
+//!
+//! A lookup never returns a session that has ended, and removes it. Other sessions that have ended are removed by
+//! sweeps. A sweep removes them from one shard (a part of the table). A shard is swept if one of its sessions may have
+//! ended, and if the new keys and failed lookups since the last sweep are at least a quarter of its sessions.
+//! [`SessionTable::sweep`] sweeps all shards. Call it only if [`SessionTable::len`] must be exact while the table is
+//! not used.
 //!
 //! # A full table
 //!
-//! [`quick_cache`](https://docs.rs/quick_cache) selects the sessions to evict, with a modified CLOCK-Pro similar to
-//! S3-FIFO. Nine tenths of each shard are hot. While there is room, new sessions are hot. Later ones are cold, and the
-//! oldest cold session is evicted first. If it was used meanwhile, it becomes hot instead, in place of a hot session
-//! that was not used recently. So a flood of keys that are used once passes through the cold tenth and evicts no hot
-//! session. The keys that were last evicted unused, up to half the capacity, are remembered; such a key is hot when it
-//! returns.
+//! The cache [`quick_cache`](https://docs.rs/quick_cache) selects the sessions to evict, with a variant of CLOCK-Pro
+//! that is similar to S3-FIFO:
 //!
-//! This protects against keys that are used only once. A table cannot distinguish keys that a client invents and uses
-//! twice from those of honest sessions. Such a flood evicts idle sessions, and finally all of them.
-//! [`Affinity::session_limit`](crate::Affinity::session_limit) protects against it: it limits how many sessions one
-//! source may start.
+//! - Nine tenths of each shard are for hot sessions, and one tenth is for cold sessions.
+//! - While the shard is not full, new sessions are hot. After that, new sessions are cold.
+//! - The oldest cold session is evicted first. If it was used since it was added, it becomes hot instead, and a hot
+//!   session that was not used recently is evicted.
+//! - The shard remembers the keys of sessions that were evicted unused, up to half its capacity. If such a key returns,
+//!   its session is hot at once.
 //!
-//! Keys are distributed over shards at random, and each shard has its share of the capacity. So some shards are full
-//! before others. When as many keys have been added as the capacity, about 1.2 % of them were evicted: about 2 % at a
-//! capacity of some thousands, and none below 1,024, which is one shard. After more keys, the table holds its full
-//! capacity.
+//! Many keys that are used only once are therefore evicted from the cold tenth, and no hot session is evicted for them.
+//!
+//! The table cannot protect sessions from keys that a client invents and uses twice, because such keys look like the
+//! keys of other clients. Many such keys displace the idle sessions, and finally all sessions. To protect against this,
+//! limit how many sessions one source may start with [`Affinity::session_limit`](crate::Affinity::session_limit).
+//!
+//! Keys are distributed over the shards at random, and each shard has its part of the capacity. So some shards are
+//! full, and evict sessions, before the table is full. When the number of added keys reaches the capacity, about 1.2 %
+//! of the sessions have been evicted. At a capacity of some thousands, it is about 2 %. Below a capacity of 1,024,
+//! there is only one shard, and none was evicted. After more keys, the table contains as many sessions as its capacity.
 //!
 //! # Cost
 //!
-//! A session in a full table takes about 105 bytes, including its key (32 bytes), and 8 more after the first evictions.
-//! [The benches](https://github.com/equipoise-rs/equipoise/tree/main/benches#sessions) have figures. A key of more than
-//! 32 bytes is stored as its SHA-256, which takes the same memory and time in proportion to its length. Memory is
-//! allocated as sessions are added, and kept.
+//! A session in a full table takes about 105 bytes, including 32 bytes for its key, and 8 bytes more after the first
+//! evictions. [The benches](https://github.com/equipoise-rs/equipoise/tree/main/benches#sessions) have figures. A key
+//! of more than 32 bytes is stored as its SHA-256. This takes the same memory, and time in proportion to the key's
+//! length. Memory is allocated when sessions are added, and is not freed when they end.
 //!
-//! There is no global lock. Each shard has its own, and up to 1,344 sessions. A lookup takes O(1), and so does a bind.
-//! Three things take O(shard), 20 to 100 µs: growing, sweeping, and eviction among hot sessions that are all in use.
-//! Nothing depends on the size of the table. Threads that bind the same new key at once wait for each other.
+//! Each shard has its own lock and at most 1,344 sessions. There is no lock for the whole table. Looking up and binding
+//! a key take O(1) time. Three operations take O(n) time for the n sessions of one shard, which is 20 to 100 µs:
+//! growing the shard, sweeping it, and evicting a session if all hot sessions are in use. The time of a request does
+//! not depend on the size of the table. Threads that bind the same new key at the same time wait for each other.
 //!
 //! Keys are distributed by SipHash with a random secret, so that clients cannot choose keys that collide.
 //!
@@ -60,9 +71,9 @@
 //! table.bind(b"session-1", &a, None);
 //! assert!(matches!(table.lookup(b"session-1"), Lookup::Now(Ok(Some(found))) if found == a));
 //!
-//! // The key is bound already: that binding stays.
+//! // The key is already bound to another endpoint, and `instead_of` is not that endpoint: the binding stays.
 //! table.bind(b"session-1", &b, None);
-//! // The session moves, from the endpoint that it is bound to.
+//! // `instead_of` is the endpoint that the key is bound to: the session moves.
 //! table.bind(b"session-2", &a, None);
 //! table.bind(b"session-2", &b, Some(&a));
 //!
@@ -99,21 +110,21 @@ use self::{
 };
 use crate::{Lookup, SessionStore};
 
-/// Maximum number of sessions in a shard. With the remembered keys that is just below 2,048, to which it grows by doubling.
+/// Maximum number of sessions in a shard. With the remembered keys, a shard has just below 2,048 entries, a size that
+/// its map reaches by doubling.
 const SHARD: usize = 1_344;
 
-/// Smallest capacity of a shard when a table is split into more shards, up to [`PARALLEL`].
+/// Minimum capacity of a shard when a table is split into up to [`PARALLEL`] shards.
 const SMALL_SHARD: usize = 512;
 
-/// Number of shards that is enough for threads to rarely wait for each other.
+/// Number of shards with which threads rarely wait for each other.
 const PARALLEL: usize = 16;
 
-/// A bounded table of sessions in memory. Clones share the table.
+/// A session store in memory with a maximum number of sessions. Clones share the table. The [module](self) describes
+/// when sessions end, what happens if the table is full, and the cost.
 ///
-/// A table is for one pool: an endpoint that [left](SessionStore::left) one pool would be void for another pool with
-/// the same id, and a key used in both pools would be bound in one of them only. Use a table for each pool.
-///
-/// See [the module](self) for its behaviour and cost.
+/// Use a separate table for each pool. If two pools shared a table, a key could be bound to an endpoint of one pool
+/// only, and an endpoint that [left](SessionStore::left) one pool would also become void for the other pool.
 #[derive(Clone)]
 pub struct SessionTable(Arc<Shared>);
 
@@ -126,28 +137,31 @@ struct Shared {
 }
 
 impl SessionTable {
-    /// Returns settings with their defaults: 100,000 sessions, an idle timeout of 30 minutes, no maximum lifetime.
+    /// Returns a builder with default settings: at most 100,000 sessions, an idle timeout of 30 minutes, and no limit
+    /// on the lifetime.
     pub fn builder() -> SessionTableBuilder {
         SessionTableBuilder::new()
     }
 
-    /// Returns how many sessions the table holds, including ended ones that have not been removed yet. At most
-    /// [`capacity`](Self::capacity). O(shards).
+    /// Returns the number of sessions in the table, including sessions that have ended but have not been removed yet.
+    /// At most [`capacity`](Self::capacity). Takes O(n) time for n shards.
     pub fn len(&self) -> usize {
         self.0.shards.iter().map(Shard::len).sum()
     }
 
-    /// Returns whether the table holds no sessions. O(shards).
+    /// Returns whether the table contains no sessions. A session that has ended counts until it is removed. Takes O(n)
+    /// time for n shards.
     pub fn is_empty(&self) -> bool {
         self.0.shards.iter().all(|shard| shard.len() == 0)
     }
 
-    /// Returns the maximum number of sessions.
+    /// Returns the maximum number of sessions in the table.
     pub fn capacity(&self) -> usize {
         self.0.capacity
     }
 
-    /// Returns what has happened to sessions so far. O(shards).
+    /// Returns how many sessions were evicted, have expired or have become void since the table was created. Takes O(n)
+    /// time for n shards.
     pub fn stats(&self) -> TableStats {
         self.0.shards.iter().fold(TableStats::default(), |sum, shard| {
             let counts = shard.stats();
@@ -159,19 +173,21 @@ impl SessionTable {
         })
     }
 
-    /// Returns an iterator over the live sessions, in no order, for operators; `take` limits it. Listing is not a use
-    /// of a session.
+    /// Returns an iterator over the sessions that have not ended, in no particular order. It is for operators: use
+    /// [`take`](Iterator::take) to limit the number of sessions. Listing a session does not count as a use of it.
     ///
-    /// It locks a shard for one session at a time, and nothing between calls of `next`. A session that exists
-    /// throughout is listed once. One that is added or removed meanwhile may be listed or not.
+    /// The iterator locks one shard while it reads the next session, and no shard between two calls of `next`. A
+    /// session that exists during the whole iteration is listed once. A session that is added or removed meanwhile may
+    /// be listed or not.
     pub fn sessions(&self) -> TableSessions<'_> {
         TableSessions::new(&self.0.shards, self.moment())
     }
 
-    /// Removes all sessions that have ended, and returns their number.
+    /// Removes all sessions that have ended, and returns their number. This is needed only to make [`len`](Self::len)
+    /// exact, because lookups never return a session that has ended.
     ///
-    /// It is never needed for correctness, see [the module](self). O([capacity](Self::capacity)) for the caller, about
-    /// 60 ms for a million ended sessions. Other threads wait for one shard at most.
+    /// Takes O(n) time for a capacity of n sessions, about 60 ms for a million sessions that have ended. Other threads
+    /// wait for at most the sweep of one shard.
     pub fn sweep(&self) -> usize {
         let sweep = |shard: &Shard| shard.sweep(&self.moment(), &self.0.members);
         self.0.shards.iter().map(sweep).sum()
@@ -182,7 +198,7 @@ impl SessionTable {
         self.0.time.moment()
     }
 
-    /// A key as it is kept, and the shard where it belongs.
+    /// Returns the key as it is stored, and the shard of this key.
     #[inline]
     fn place(&self, key: &[u8]) -> (StoredKey, &Shard) {
         let (key, hash) = StoredKey::new(key, &self.0.hasher);
@@ -196,7 +212,7 @@ impl SessionTableBuilder {
     ///
     /// # Errors
     ///
-    /// [`InvalidSessionTable`] if the capacity or a time is out of range.
+    /// [`InvalidSessionTable`] if the capacity is out of range, or if the idle timeout or the lifetime is zero.
     pub fn build(self) -> Result<SessionTable, InvalidSessionTable> {
         self.validate()?;
         let Self { capacity, idle, lifetime, clock } = self;
@@ -213,14 +229,15 @@ impl SessionTableBuilder {
 }
 
 impl SessionStore for SessionTable {
-    /// Always [`Lookup::Now`], and never an error.
+    /// Always returns [`Lookup::Now`] with `Ok`.
     fn lookup(&self, key: &[u8]) -> Lookup {
         let (key, shard) = self.place(key);
         Lookup::Now(Ok(shard.lookup(&key, &self.moment(), &self.0.members)))
     }
 
-    /// Atomic for each key. Binding a key to the endpoint that it is bound to counts as use. Neither that nor a move
-    /// extends the session's lifetime.
+    /// Binds a key atomically. Binding a key to the endpoint that it is already bound to counts as a use of the
+    /// session. The session's lifetime starts with its first binding, and does not start again when it is bound again
+    /// or moves.
     fn bind(&self, key: &[u8], endpoint: &EndpointId, instead_of: Option<&EndpointId>) {
         let (key, shard) = self.place(key);
         shard.bind(&key, (endpoint, instead_of), &self.0.members, &self.moment());
@@ -231,7 +248,8 @@ impl SessionStore for SessionTable {
         shard.unbind(&key, &self.moment());
     }
 
-    /// O(1). Bindings to this id from now on are valid; earlier ones stay void.
+    /// Makes all bindings to this endpoint void, in O(1) time. Later bindings to an endpoint with the same id are
+    /// valid.
     fn left(&self, endpoint: &EndpointId) {
         self.0.members.left(endpoint);
     }

@@ -8,7 +8,9 @@ use super::{
     shard::{Listing, Shard},
 };
 
-/// A session of a table, as [`SessionTable::sessions`](super::SessionTable::sessions) lists it.
+/// A session in a [`SessionTable`](super::SessionTable), with its endpoint and times.
+/// [`SessionTable::sessions`](super::SessionTable::sessions) returns it. The times are those at the moment of that
+/// call.
 #[derive(Clone)]
 pub struct TableSession {
     key: StoredKey,
@@ -19,33 +21,37 @@ pub struct TableSession {
 }
 
 impl TableSession {
-    /// Returns the key as the table stores it: keys of up to 32 bytes unchanged, longer ones as their SHA-256 (see
-    /// [`is_digest`](Self::is_digest)). It may be a secret, such as a cookie's value, so [`Debug`] does not show it.
+    /// Returns the session's key as the table stores it. A key of up to 32 bytes is stored unchanged. A longer key is
+    /// stored as its SHA-256, and [`is_digest`](Self::is_digest) returns `true`. A key may be a secret, such as a
+    /// cookie's value, so [`Debug`] does not show it.
     pub fn key(&self) -> &[u8] {
         self.key.as_bytes()
     }
 
-    /// Returns whether the key has more than 32 bytes, so that [`key`](Self::key) is its SHA-256.
+    /// Returns whether [`key`](Self::key) returns the SHA-256 of the session's key instead of the key, because the key
+    /// has more than 32 bytes.
     pub fn is_digest(&self) -> bool {
         self.key.is_digest()
     }
 
-    /// Returns the endpoint that the session is bound to.
+    /// Returns the id of the endpoint that the session is bound to.
     pub fn endpoint(&self) -> &EndpointId {
         &self.endpoint
     }
 
-    /// Returns how long ago the session was first bound. Moves do not reset it.
+    /// Returns the time since the first binding of the session, even if the session has moved to another endpoint
+    /// since.
     pub fn age(&self) -> Duration {
         self.age
     }
 
-    /// Returns how long ago the session was last used.
+    /// Returns the time since the last use of the session.
     pub fn idle(&self) -> Duration {
         self.idle
     }
 
-    /// Returns when the session ends unless it is used; [`None`] if it does not expire.
+    /// Returns the time until the session ends by its idle timeout or lifetime, if it is not used until then. [`None`]
+    /// if the table has neither an idle timeout nor a lifetime.
     pub fn expires_in(&self) -> Option<Duration> {
         self.left
     }
@@ -62,11 +68,12 @@ impl fmt::Debug for TableSession {
     }
 }
 
-/// An iterator over the live sessions of a table: see [`SessionTable::sessions`](super::SessionTable::sessions).
+/// An iterator over the sessions of a [`SessionTable`](super::SessionTable) that have not ended.
+/// [`SessionTable::sessions`](super::SessionTable::sessions) returns it.
 #[must_use = "iterators are lazy"]
 pub struct TableSessions<'a> {
     at: Moment,
-    /// The shards that have not been begun.
+    /// The shards whose listing has not started.
     shards: slice::Iter<'a, Shard>,
     listing: Option<Listing<'a>>,
 }

@@ -1,4 +1,4 @@
-//! A part of the table: a cache behind its own lock.
+//! A shard: a part of a session table with its own lock.
 
 use std::{
     cell::Cell,
@@ -18,44 +18,47 @@ use super::{
     members::Members,
 };
 
-/// The hot share of a shard: sessions that were used again, or were added while there was room.
+/// The part of a shard's capacity for hot sessions: sessions that were used again, or were added while the shard was
+/// not full.
 const HOT: f64 = 0.9;
 
-/// How many keys that were evicted unused are remembered, as a share of the capacity.
+/// The number of remembered keys of sessions that were evicted unused, as a fraction of the capacity.
 const GHOSTS: f64 = 0.5;
 
-/// How many sessions a sweep may check for each new key or missed lookup.
+/// The maximum number of sessions that a sweep checks for each new key or failed lookup.
 const CHECKS_PER_MISS: usize = 4;
 
-/// Minimum number of new keys and missed lookups before a shard is swept.
+/// Minimum number of new keys and failed lookups before a shard is swept.
 const MIN_MISSES: u32 = 16;
 
-/// Aligned so that two shards never share a cache line, nor two lines that are fetched together.
+/// A part of a table. It is aligned so that two shards never share a cache line, and never share two lines that are
+/// fetched together.
 #[repr(align(128))]
 pub(super) struct Shard {
     sessions: Cache<StoredKey, Entry, UnitWeighter, Hashed, EvictionCheck>,
     counters: Counters,
-    /// Missed lookups and new keys since the last sweep.
+    /// The number of new keys and failed lookups since the last sweep.
     misses: AtomicU32,
-    /// No session expires before this tick.
+    /// No session of the shard expires until this tick is over.
     next_end: AtomicU32,
-    /// How many endpoints had left at the last sweep.
+    /// The number of endpoints that had left before the last sweep.
     departures: AtomicU64,
 }
 
-/// What has happened to the sessions of a table since it was created.
+/// Numbers of sessions that a [`SessionTable`](super::SessionTable) has evicted or removed since it was created.
+/// Returned by [`SessionTable::stats`](super::SessionTable::stats).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TableStats {
-    /// Live sessions that were evicted because their shard was full.
+    /// Number of sessions that had not ended, and were evicted because their part of the table was full.
     pub evictions: u64,
-    /// Sessions that were removed because they had expired.
+    /// Number of sessions that were removed after they had expired, by the idle timeout or the lifetime.
     pub expirations: u64,
-    /// Sessions that were removed because their endpoint had left.
+    /// Number of sessions that were removed after their endpoint had left the pool.
     pub voided: u64,
 }
 
-/// The live and ended sessions of a shard.
+/// An iterator over all sessions of a shard, including those that have ended.
 pub(super) type Listing<'a> = Iter<'a, StoredKey, Entry, UnitWeighter, Hashed, EvictionCheck>;
 
 #[derive(Default)]
@@ -75,11 +78,11 @@ impl Counters {
     }
 }
 
-/// Determines whether an evicted session was still live.
+/// Finds out whether an evicted session had already ended.
 #[derive(Clone)]
 pub(super) struct EvictionCheck;
 
-/// The time of an eviction, and its result.
+/// The time of an eviction, and whether the evicted session had ended.
 #[derive(Default)]
 pub(super) struct Evicted {
     at: Moment,
@@ -97,7 +100,7 @@ impl Lifecycle<StoredKey, Entry> for EvictionCheck {
 }
 
 impl Shard {
-    /// Creates a shard for up to `capacity` sessions. Memory is allocated as they are added.
+    /// Creates a shard for at most `capacity` sessions. Memory is allocated when sessions are added.
     pub(super) fn new(capacity: usize) -> Self {
         let all = capacity as u64;
         let mut options = OptionsBuilder::new();
@@ -124,10 +127,10 @@ impl Shard {
         }
     }
 
-    /// Returns the endpoint that the key is bound to. Counts as use.
+    /// Returns the endpoint that the key is bound to. Counts as a use of the session.
     #[inline]
     pub(super) fn lookup(&self, key: &StoredKey, at: &Moment, members: &Members) -> Option<EndpointId> {
-        // `entry` of an absent key would reserve a place for it and forget that the key was evicted.
+        // Calling `entry` with an absent key would add the key, and forget that the key was evicted.
         if !self.sessions.contains_key(key) {
             self.sweep_if_due(at, members);
             return None;
@@ -174,7 +177,7 @@ impl Shard {
         if let EntryResult::Vacant(place) = place {
             self.sweep_if_due(at, members);
             let mut evicted = Evicted { at: *at, ..Evicted::default() };
-            // It fails only if another thread removes the place, which does not happen.
+            // Inserting fails only if another thread removes the new key, which does not happen.
             let _ = place.insert_with_lifecycle(new(), &mut evicted);
             self.next_end.fetch_min(at.end(at.now, at.now), Relaxed);
             if let Some(why) = evicted.ended {
@@ -195,11 +198,11 @@ impl Shard {
         });
     }
 
-    /// Removes all ended sessions, and returns their number.
+    /// Removes all sessions that have ended, and returns their number.
     pub(super) fn sweep(&self, at: &Moment, members: &Members) -> usize {
         self.misses.store(0, Relaxed);
         self.departures.store(members.departures(), Relaxed);
-        // Before the sweep: a session that is bound meanwhile may lower it again.
+        // Set before the sweep, so that a session that is bound meanwhile can lower it again.
         self.next_end.store(NEVER, Relaxed);
         let (swept, next_end) = (Cell::new(0), Cell::new(NEVER));
         self.sessions.retain(|_, bound| {
@@ -218,7 +221,7 @@ impl Shard {
         swept.get()
     }
 
-    /// Sweeps if a session may have ended, and if there were enough misses and new keys since the last sweep.
+    /// Counts a new key or failed lookup. Sweeps if a session may have ended and enough of these were counted.
     fn sweep_if_due(&self, at: &Moment, members: &Members) {
         let misses = self.misses.fetch_add(1, Relaxed).saturating_add(1);
         let any = at.now > self.next_end.load(Relaxed) || members.departures() != self.departures.load(Relaxed);
