@@ -22,13 +22,13 @@ use super::{
     writer,
 };
 
-/// Maximum of times: ten years. Redis adds them to the current time in milliseconds.
+/// Maximum of all times: ten years. Redis adds them to the current time in milliseconds.
 const MAX_TIME: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 const MAX_PREFIX: usize = 128;
 const MAX_CACHED: usize = 1 << 28;
 const MAX_QUEUED: usize = 1 << 20;
 
-/// Settings of a [`RedisStore`]. Created by [`RedisStore::builder`].
+/// Settings from which a [`RedisStore`] is created. Returned by [`RedisStore::builder`].
 #[must_use]
 pub struct RedisStoreBuilder {
     url: String,
@@ -69,94 +69,104 @@ impl RedisStoreBuilder {
         }
     }
 
-    /// Sets the prefix of the store's entries in Redis. Default: `equipoise:`. Balancers with the same prefix share
-    /// sessions, so use one for each pool. At most 128 bytes; it must end with `:` or be empty. One prefix may begin
-    /// with another (`shop:` and `shop:eu:`): their entries stay separate.
+    /// Sets the prefix of the names of the store's entries in Redis. Balancers with the same prefix share their
+    /// sessions. Use a separate prefix for each pool. Range: at most 128 bytes; empty, or a text that ends with `:`.
+    /// Default: `equipoise:`.
+    ///
+    /// One prefix may begin with another one, as `shop:eu:` begins with `shop:`. Their entries are separate all the
+    /// same.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
     }
 
-    /// Sets how long a session lasts without being used. Default: 30 minutes; 1 ms to 10 years.
+    /// Sets how long a session lasts after its last use. Range: 1 ms to 10 years. Default: 30 minutes.
     pub fn idle_timeout(mut self, idle: Duration) -> Self {
         self.idle_timeout = idle;
         self
     }
 
-    /// Sets how long a session lasts at most from its first binding, whether it is used or moved. Default: no limit; 1
-    /// s to 10 years. It is counted from the full second, by the balancers' wall clocks, which should agree.
+    /// Sets how long a session lasts after its first binding, even if it is in use or moves to another endpoint. Range:
+    /// 1 s to 10 years. Default: no limit.
+    ///
+    /// The lifetime counts from the last full second before the first binding. It is measured with the wall clocks of
+    /// the balancers, so these clocks should agree.
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
         self.lifetime = Some(lifetime);
         self
     }
 
-    /// Sets how long the local cache answers instead of the server. Default: 1 s. For this time, a balancer may send
-    /// requests to an endpoint from which another balancer has moved the session. With 0, the cache answers only while
-    /// the server is unavailable.
+    /// Sets how long the local cache answers lookups of a session without asking the server. During this time, a
+    /// balancer may send requests to an endpoint from which another balancer has moved the session. With 0, the cache
+    /// answers only while the server is unavailable. Range: any duration. Default: 1 s.
     pub fn cache_ttl(mut self, ttl: Duration) -> Self {
         self.cache_ttl = ttl;
         self
     }
 
-    /// Sets how many sessions the local cache holds. Default: 65,536, at about 300 bytes each; 1 to 2²⁸. These sessions
-    /// continue during an outage.
+    /// Sets the maximum number of sessions in the local cache. These sessions stay bound while the server is
+    /// unavailable. Each takes about 300 bytes. Range: 1 to 2²⁸. Default: 65,536.
     pub fn cache_capacity(mut self, sessions: usize) -> Self {
         self.cache_capacity = sessions;
         self
     }
 
-    /// Sets how long a lookup waits for the server. Default: 50 ms; 1 ms to 10 years. A later answer still enters the
-    /// local cache.
+    /// Sets how long a lookup waits for the server. An answer that arrives later is stored in the local cache. Range: 1
+    /// ms to 10 years. Default: 50 ms.
     pub fn lookup_timeout(mut self, timeout: Duration) -> Self {
         self.lookup_timeout = timeout;
         self
     }
 
-    /// Sets how long connecting may take, including the server's first replies. A connection on which an expected reply
-    /// does not come for this time is ended. Default: 1 s; 1 ms to 10 years.
+    /// Sets how long it may take to connect, including the first replies of the server. Also sets how long the server
+    /// may send no reply after a command has timed out: after this time, the connection is closed. Range: 1 ms to 10
+    /// years. Default: 1 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// Sets the wait before connecting again: `min` after the first failure, then doubling up to `max`, and shortened
-    /// by up to half at random. There is no wait after a connection that lasted for `max`. Defaults: 50 ms and 5 s; 1
-    /// ms to 10 years.
+    /// Sets how long the store waits before it connects again. The wait is `min` after the first failure and doubles
+    /// with each further failure, up to `max`. Each wait is shortened by a random part of at most half. If a connection
+    /// has lasted for at least `max`, the store connects again at once.
+    ///
+    /// Range: 1 ms to 10 years for both, and `max` must not be less than `min`. Default: 50 ms and 5 s.
     pub fn backoff(mut self, min: Duration, max: Duration) -> Self {
         self.backoff = Backoff { min, max };
         self
     }
 
-    /// Sets how many bindings may wait to be written. Default: 16,384, at about 100 bytes each; 1 to 2²⁰. Further ones
-    /// are dropped and [counted](super::RedisStats::writes_dropped).
+    /// Sets how many bindings may wait to be written to the server. Further bindings are not written, and are counted
+    /// in [`RedisStats::writes_dropped`](super::RedisStats::writes_dropped). Each binding takes about 100 bytes. Range:
+    /// 1 to 2²⁰. Default: 16,384.
     pub fn write_queue(mut self, bindings: usize) -> Self {
         self.write_queue = bindings;
         self
     }
 
-    /// Sets the clock of the local cache. Default: the system's monotonic clock. Timeouts towards the server use the
-    /// runtime's timer.
+    /// Sets the clock that measures idle timeouts and the age of entries in the local cache. Default: the system's
+    /// monotonic clock. Timeouts of the connection use the timer of the Tokio runtime instead.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Sets the clock for [lifetimes](Self::lifetime). Default: [`SystemTime::now`].
+    /// Sets the wall clock that measures [lifetimes](Self::lifetime) of sessions. Default: [`SystemTime::now`].
     pub fn wall_clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.wall_clock = Arc::new(now);
         self
     }
 
-    /// Sets the Tokio runtime of the connection, which needs the I/O and time drivers. Default: the runtime in which
-    /// [`build`](Self::build) is called.
+    /// Sets the Tokio runtime that runs the connection to the server. Its I/O and time drivers must be enabled.
+    /// Default: the runtime in which [`build`](Self::build) is called.
     pub fn runtime(mut self, runtime: Handle) -> Self {
         self.runtime = Some(runtime);
         self
     }
 
-    /// Sets the TLS configuration for a `rediss://` server, such as other roots, a client certificate or another
-    /// provider. Default: the roots that browsers trust. Certificates are always verified, and must be valid for the
-    /// URL's host.
+    /// Sets the TLS configuration for a server with a `rediss://` URL, for example to set other root certificates, a
+    /// client certificate or another crypto provider. Default: the public root certificates that browsers trust, and no
+    /// client certificate. The server's certificate must be valid for the host in the URL.
     #[cfg(feature = "redis-tls")]
     #[cfg_attr(docsrs, doc(cfg(feature = "redis-tls")))]
     pub fn tls(mut self, config: impl Into<Arc<rustls::ClientConfig>>) -> Self {
@@ -164,7 +174,7 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// Starts the tasks of a store.
+    /// Checks the settings and starts the tasks of a store.
     pub(super) fn start(self) -> Result<(Arc<Shared>, [AbortHandle; 2]), InvalidRedisStore> {
         let server = Server::new(
             &self.url,
@@ -246,7 +256,7 @@ impl RedisStoreBuilder {
 }
 
 impl fmt::Debug for RedisStoreBuilder {
-    /// Without the URL, which may hold a password.
+    /// Does not show the URL, which may contain a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisStoreBuilder")
             .field("prefix", &self.prefix)

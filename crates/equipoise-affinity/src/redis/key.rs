@@ -2,13 +2,14 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-/// Maximum length of a key that is stored unchanged: one less than a digest's hex digits, so that no key equals the digest
-/// of another.
+/// Maximum length of a key that is stored unchanged: one byte less than a SHA-256 in hexadecimal digits. So no
+/// unchanged key equals the SHA-256 of another key.
 const KEPT: usize = 63;
 
-/// The name of a session key in Redis, after the prefix: the key itself, or the SHA-256 of a long one in hex.
+/// The name of a session key in Redis, after the prefix: the key itself, or the SHA-256 of a long key in hexadecimal
+/// digits.
 ///
-/// 64 bytes inline, so that neither the local cache nor a lookup in it allocates.
+/// It contains its 64 bytes directly, so that neither the local cache nor a lookup in it allocates.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct StoreKey {
     bytes: [u8; KEPT + 1],
@@ -36,8 +37,8 @@ impl StoreKey {
         self.bytes.get(..usize::from(self.len)).unwrap_or(&self.bytes)
     }
 
-    /// Returns the whole name in Redis. The last colon ends the prefix, because colons in the key are escaped. So different
-    /// pairs of prefix and key have different names.
+    /// Returns the whole name in Redis. Colons in the key are escaped, so the last colon is the end of the prefix.
+    /// Different pairs of prefix and key therefore have different names.
     pub(super) fn under(&self, prefix: &str) -> Vec<u8> {
         let mut name = Vec::with_capacity(prefix.len() + KEPT + 1);
         name.extend_from_slice(prefix.as_bytes());

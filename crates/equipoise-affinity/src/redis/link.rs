@@ -1,4 +1,4 @@
-//! The connection to the server. One task makes it, watches it, ends it and makes it again.
+//! The link to the Redis server: one task connects, watches the connection, and connects again when it has ended.
 
 use std::{
     sync::{
@@ -23,7 +23,7 @@ use super::{
     wire::{Checked, Part, Replies},
 };
 
-/// How long to wait before connecting again.
+/// How long the store waits before it connects again.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Backoff {
     pub(super) min: Duration,
@@ -31,8 +31,9 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    /// The wait after this number of failures in a row: none, then `min`, then doubling up to `max`. `random`, from 0 to
-    /// 1, shortens it by up to half, so that balancers do not all reconnect at the same moment.
+    /// Returns the wait after `failures` failures in a row: zero after none, `min` after the first, then twice as long
+    /// after each, up to `max`. `random`, from 0 to 1, shortens it by up to half, so that balancers do not all
+    /// reconnect at the same time.
     pub(super) fn wait(&self, failures: u32, random: f64) -> Duration {
         let Some(doublings) = failures.checked_sub(1) else { return Duration::ZERO };
         let whole = self.min.saturating_mul(2_u32.saturating_pow(doublings)).min(self.max);
@@ -40,17 +41,17 @@ impl Backoff {
     }
 }
 
-/// Settings of the connection.
+/// Settings of the link.
 pub(super) struct LinkSettings {
     pub(super) server: Server,
-    /// A key that is read to check whether the server can be used.
+    /// The name of an entry that is read to check that the server can be used.
     pub(super) probe: Vec<u8>,
     pub(super) connect_timeout: Duration,
     pub(super) lookup_timeout: Duration,
     pub(super) backoff: Backoff,
 }
 
-/// Whether there is a connection, and why not.
+/// The current connection, or the reason why there is none.
 #[derive(Debug)]
 pub(super) struct Link {
     live: ArcSwapOption<Live>,
@@ -67,22 +68,22 @@ impl Link {
         }
     }
 
-    /// Returns the connection, if the server answers.
+    /// Returns the current connection; `None` if there is none or the server does not answer.
     pub(super) fn live(&self) -> Option<Arc<Live>> {
         self.live.load().as_ref().filter(|live| !live.is_stalled()).map(Arc::clone)
     }
 
-    /// Returns the number of that connection.
+    /// Returns the number of the current connection; `None` if there is none or the server does not answer.
     pub(super) fn epoch(&self) -> Option<u64> {
         self.live.load().as_ref().filter(|live| !live.is_stalled()).map(|live| live.epoch)
     }
 
-    /// Returns why there is none.
+    /// Returns why there is no connection, or why it cannot be used.
     pub(super) fn why(&self) -> String {
         if self.live.load().is_some() { "it has stopped answering".to_owned() } else { self.why.load().to_string() }
     }
 
-    /// Keeps a connection for as long as it is polled.
+    /// Connects, and connects again whenever the connection ends. Never finishes.
     pub(super) async fn keep(&self, settings: &LinkSettings, counters: &Counters) {
         let server = settings.server.address();
         let mut failures = 0_u32;
@@ -118,7 +119,7 @@ impl Link {
                 }
                 None => why,
             };
-            // Once per outage, not once per try.
+            // A warning once per outage, and not once per attempt.
             if failures <= 1 {
                 tracing::warn!(%server, why, "the session store is unavailable");
             } else {
@@ -135,12 +136,12 @@ impl Link {
         let (mut connection, driver) = MultiplexedConnection::new_with_config(
             settings.server.handshake(),
             join(Checked { stream: read, replies: Arc::clone(replies), part: Part::Kind }, write),
-            // Time limits are kept here, where what comes late is still of use.
+            // The store has its own timeouts, because it still uses replies that arrive late.
             AsyncConnectionConfig::new().set_response_timeout(None),
         )
         .await
         .map_err(|error| error.to_string())?;
-        // The handshake is over: from now on, each reply must have been asked for.
+        // The handshake is over. From now on, each reply must belong to a command of the store.
         replies.expected.store(replies.received.load(Ordering::Relaxed), Ordering::Relaxed);
         let mut driver: Driver = Box::pin(driver);
 
@@ -154,7 +155,8 @@ impl Link {
     }
 }
 
-/// Checks that the server can be used. A server that hangs, is too old, or is read-only accepts connections too.
+/// Checks that the server can be used. Connecting is not enough: servers that hang, are too old or are read-only accept
+/// connections too.
 async fn check_server(
     connection: &mut MultiplexedConnection,
     replies: &Replies,

@@ -1,4 +1,4 @@
-//! One connection, for as long as it lasts.
+//! One connection to the Redis server, from the moment it is ready until it ends.
 
 use std::{
     fmt,
@@ -18,19 +18,19 @@ use tokio::{
 
 use super::{script::Script, wire::Replies};
 
-/// The future that reads and writes the connection.
+/// The future that does the I/O of a connection.
 pub(super) type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A connection to a server that has been checked.
+/// A connection to a server that was checked: the server can be used.
 pub(super) struct Live {
-    /// The number of the connection; the first is 1.
+    /// The number of this connection. The first connection has number 1.
     pub(super) epoch: u64,
     pub(super) touch: Script,
     pub(super) bind: Script,
     connection: MultiplexedConnection,
     replies: Arc<Replies>,
     stalled: AtomicBool,
-    /// How many replies had been received when it stalled.
+    /// The number of replies that had been received when the server stopped answering.
     stalled_at: AtomicU64,
     timed_out: Notify,
     refused: Notify,
@@ -63,7 +63,7 @@ impl Live {
         }
     }
 
-    /// Sends one command. Returns when the reply is received or the connection has ended.
+    /// Sends one command. Returns when its reply has arrived or the connection has ended.
     pub(super) async fn ask(&self, command: &Cmd) -> RedisResult<Value> {
         self.replies.expected.fetch_add(1, Ordering::Relaxed);
         let answer = self.connection.clone().send_packed_command(command).await?;
@@ -71,7 +71,7 @@ impl Live {
         Ok(answer)
     }
 
-    /// Sends several commands in one round trip.
+    /// Sends several commands in one round trip. Returns their replies in order.
     pub(super) async fn ask_all(&self, commands: Vec<Cmd>) -> RedisResult<Vec<Value>> {
         self.replies.expected.fetch_add(commands.len() as u64, Ordering::Relaxed);
         let mut pipeline = Pipeline::with_capacity(commands.len());
@@ -84,7 +84,7 @@ impl Live {
         Ok(answers)
     }
 
-    /// Ends the connection if the server has become a replica or requires authentication.
+    /// Ends the connection if the reply shows that the server has become a replica or requires authentication.
     fn check_reply(&self, answer: &Value) {
         if let Value::ServerError(error) = answer
             && (error.kind() == Some(ServerErrorKind::ReadOnly) || error.code() == "NOAUTH")
@@ -97,13 +97,14 @@ impl Live {
         self.stalled.load(Ordering::Relaxed)
     }
 
-    /// Returns how many replies have been received, for [`report_timeout`](Self::report_timeout).
+    /// Returns the number of replies that have been received, as an argument for
+    /// [`report_timeout`](Self::report_timeout).
     pub(super) fn answers(&self) -> u64 {
         self.replies.received.load(Ordering::Relaxed)
     }
 
-    /// Reports that a command has timed out. If no reply has been received since `answers`, the server counts as
-    /// unavailable until it sends one.
+    /// Reports that a command has timed out. `answers` is the number of replies that had been received when the command
+    /// was sent. If no reply has arrived since, the server counts as unavailable until its next reply.
     pub(super) fn report_timeout(&self, answers: u64) {
         if self.answers() == answers && !self.stalled.swap(true, Ordering::Relaxed) {
             self.stalled_at.store(answers, Ordering::Relaxed);
@@ -111,13 +112,13 @@ impl Live {
         }
     }
 
-    /// How the server has broken the protocol, if that is why the connection ended.
+    /// Returns how the server has violated the protocol; `None` if it has not.
     pub(super) fn violation(&self) -> Option<&'static str> {
         self.replies.violation.get().copied()
     }
 
-    /// Drives the connection until it ends, and returns why. After a command has timed out, the server has `max` to send
-    /// any reply. `interval` is how often that is checked.
+    /// Drives the connection until it ends, and returns why it has ended. After a command has timed out, the connection
+    /// ends if the server sends no reply for `max`. `interval` is the time between two checks.
     pub(super) async fn drive(&self, driver: Driver, interval: Duration, max: Duration) -> String {
         let mut driver = pin!(driver);
         loop {
@@ -126,7 +127,7 @@ impl Live {
                 () = self.refused.notified() => return "it refuses: a replica, or authentication is wanted".to_owned(),
                 () = self.timed_out.notified() => {}
             }
-            // A command has timed out. Until the next reply, others do not wait; if none comes, the connection ends.
+            // A command has timed out. No lookups are sent until the next reply. If no reply comes, the connection ends.
             let (answers, since) = (self.stalled_at.load(Ordering::Relaxed), Instant::now());
             while self.answers() == answers {
                 if since.elapsed() >= max {

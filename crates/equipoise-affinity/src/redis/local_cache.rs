@@ -1,4 +1,4 @@
-//! The local cache: the sessions that this balancer remembers itself.
+//! The local cache of a session store in Redis: the sessions that this balancer remembers itself.
 
 use std::{
     sync::{
@@ -14,21 +14,22 @@ use quick_cache::sync::Cache;
 
 use super::{key::StoreKey, value::Binding};
 
-/// How far the clocks of balancers may be apart, in seconds: the same as for [tokens](crate::token).
+/// Maximum difference between the clocks of balancers, in seconds. It is the same for [tokens](crate::token).
 pub(super) const SKEW: u64 = 300;
 
-/// What is known about one session.
+/// What this balancer knows about one session.
 #[derive(Debug)]
 pub(super) struct CacheEntry {
-    /// The endpoint that the session is bound to. `None` if it has ended here and the server does not know that yet.
+    /// The endpoint that the session is bound to. `None` if the session has ended here, and the server has not
+    /// confirmed this yet.
     pub(super) bound: Option<EndpointId>,
-    /// While the binding is not written yet: the endpoint that it replaces at the server.
+    /// Before the binding is written to the server: the endpoint that it replaces there.
     pub(super) instead_of: Option<EndpointId>,
-    /// When the session was first bound, in seconds since 1970.
+    /// The time of the session's first binding, in seconds since 1970.
     born: AtomicU64,
-    /// When this was learned.
+    /// The time at which this entry was created.
     pub(super) learned: Timestamp,
-    /// The connection on which the server confirmed this; 0 if none.
+    /// The number of the connection on which the server has confirmed this entry; 0 if it has not.
     pub(super) epoch: u64,
     used: AtomicU64,
     refreshed: AtomicU64,
@@ -58,8 +59,9 @@ impl CacheEntry {
         Self { epoch, ..Self::new(Some(binding.endpoint), binding.born, now) }
     }
 
-    /// Returns when the session was first bound. That and `now` are in seconds since 1970. Clocks may differ by [`SKEW`].
-    /// A birth further in the future is replaced by `now`, because the session would outlive its lifetime otherwise.
+    /// Returns the time of the session's first binding. This time and `now` are in seconds since 1970. If it is more
+    /// than [`SKEW`] later than `now`, it is replaced by `now`, because the session would outlive its lifetime
+    /// otherwise.
     pub(super) fn born(&self, now: u64) -> u64 {
         let born = self.born.load(Ordering::Relaxed);
         if born <= now.saturating_add(SKEW) {
@@ -77,33 +79,34 @@ impl CacheEntry {
         now.since(Timestamp::from_nanos(self.used.load(Ordering::Relaxed)))
     }
 
-    /// Whether the server should be told that the session is in use. `true` for one caller only.
+    /// Whether the server must be told now that the session is in use. Returns `true` to one caller only.
     pub(super) fn wants_refresh(&self, now: Timestamp, every: Duration) -> bool {
         let last = self.refreshed.load(Ordering::Relaxed);
         now.since(Timestamp::from_nanos(last)) > every
             && self.refreshed.compare_exchange(last, now.as_nanos(), Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
-    /// Whether a write of this is running.
+    /// Whether this entry is being written to the server.
     pub(super) fn is_writing(&self) -> bool {
         self.writing.load(Ordering::Relaxed)
     }
 
-    /// Marks that a write begins. Returns `false` if one is already running.
+    /// Marks that a write of this entry begins. Returns `false` if a write is already running.
     pub(super) fn begin_write(&self) -> bool {
         !self.writing.swap(true, Ordering::Relaxed)
     }
 
-    /// Marks that the write has ended, with or without success.
+    /// Marks that the write of this entry has ended, with or without success.
     pub(super) fn end_write(&self) {
         self.writing.store(false, Ordering::Relaxed);
     }
 }
 
-/// Entries by key, up to a capacity. Entries that are rarely used are evicted first (CLOCK-Pro of `quick_cache`).
+/// The entries of the sessions, by key, with a maximum number. Entries that are rarely used are evicted first
+/// (CLOCK-Pro of `quick_cache`).
 pub(super) struct LocalCache {
     entries: Cache<StoreKey, Arc<CacheEntry>>,
-    /// Locked while an entry is read, changed and written. Lookups do not lock it.
+    /// Locked while an entry is read, changed and stored. Lookups do not lock it.
     changing: Mutex<()>,
 }
 
@@ -120,7 +123,7 @@ impl LocalCache {
         self.entries.get(key)
     }
 
-    /// Replaces the entry by what `next` computes from it.
+    /// Replaces the entry of `key` by the result of `next`, and returns the new entry.
     pub(super) fn change(
         &self,
         key: &StoreKey,
@@ -132,8 +135,8 @@ impl LocalCache {
         next
     }
 
-    /// Takes the server's answer to a lookup that was sent at `asked`. Changes that this balancer has made since then are
-    /// kept. Returns the endpoint that the session is bound to now.
+    /// Stores the server's answer to a lookup that was sent at `asked`. A change that this balancer has made since then
+    /// stays. Returns the endpoint that the session is now bound to.
     pub(super) fn learn(
         &self,
         key: &StoreKey,
@@ -150,7 +153,7 @@ impl LocalCache {
         self.put(key, found, now, epoch)
     }
 
-    /// Takes the server's answer to a write of `entry`: the binding that the server has now.
+    /// Stores the server's answer to a write of `entry`: the binding that the server has now.
     pub(super) fn written(
         &self,
         key: &StoreKey,

@@ -1,52 +1,61 @@
-//! Sessions in Redis or Valkey, shared by several balancers.
+//! Session stores in Redis or Valkey, shared by several balancers.
 //!
-//! A lookup is answered by the local cache, or takes one round trip over the connection that all lookups share
-//! (pipelined). Bindings are written in the background. Every operation is one command or one script on the server. So
-//! if two balancers bind a session at once, one wins and both follow. A client that reaches another balancer before the
-//! write has no binding there yet: that request goes where the strategy says, and the next one follows the binding.
+//! A [`RedisStore`] answers a lookup from its local cache, or asks the server in one round trip. All lookups share one
+//! connection (pipelining). Bindings are written in the background. Each operation is one command or one script on the
+//! server. So if two balancers bind a session at the same time, one binding is stored, and both balancers then use it.
 //!
-//! It needs Redis 6.2 or later, or any Valkey, as one server or something that behaves like one. Redis Cluster and
-//! Sentinel are not supported.
+//! A request may reach another balancer before the binding of its session is written. That balancer finds no binding,
+//! and its strategy picks an endpoint. The next request of the session follows the stored binding.
+//!
+//! The server must be Redis 6.2 or later, or any Valkey: a single server, or a service that behaves like one. Redis
+//! Cluster and Sentinel are not supported.
 //!
 //! # When the server is unavailable
 //!
-//! Requests continue. A lookup waits for at most its [timeout](RedisStoreBuilder::lookup_timeout). After one timeout
-//! without any reply, other lookups do not wait until the server answers again. Meanwhile the local cache also answers
-//! from entries past their time, since an old binding is better than none, and stores new ones. So a balancer keeps its
-//! own sessions through an outage. Other requests go where the strategy says.
+//! Requests continue. A lookup waits for at most [`lookup_timeout`](RedisStoreBuilder::lookup_timeout). If a lookup
+//! times out and no reply to any command has arrived meanwhile, the server counts as unavailable until its next reply.
+//! During this time, lookups do not wait.
 //!
-//! The connection is restored automatically, with growing intervals between attempts. Cached bindings are then written
-//! to the server when they are next used, also if the server has lost its data. If another balancer has bound a session
-//! to another endpoint meanwhile, that binding stays. One limitation: a session that another balancer ended during the
-//! outage may continue.
+//! While the server is unavailable, the local cache also answers from entries that are older than
+//! [`cache_ttl`](RedisStoreBuilder::cache_ttl), and still stores new bindings. So a balancer keeps the sessions in its
+//! cache. For other requests, the strategy picks an endpoint.
 //!
-//! [`RedisStore::stats`] counts all of this.
+//! The store connects again automatically, and waits longer after each failure. Later, when a cached binding is used
+//! again, it is written to the server, even if the server has lost its data. If another balancer has bound the session
+//! to another endpoint meanwhile, that binding stays. There is one limitation: a session that another balancer ended
+//! while the server was unavailable may continue.
+//!
+//! [`RedisStore::stats`] counts lookups and writes by their results.
 //!
 //! # What is stored
 //!
-//! The name of an entry is the [prefix](RedisStoreBuilder::prefix) followed by the session's key. A key of 64 bytes or
-//! more is replaced by its SHA-256 in hex. In shorter keys, `:` is written as `%3A` and `%` as `%25`. So the last `:`
-//! of a name ends the prefix, and entries of different prefixes cannot have the same name.
+//! The name of an entry in Redis is the [prefix](RedisStoreBuilder::prefix), followed by the key of the session. A key
+//! of 64 bytes or more is replaced by its SHA-256 in hexadecimal digits. In a shorter key, `:` is replaced by `%3A` and
+//! `%` by `%25`. So the last `:` of a name is the end of the prefix, and entries with different prefixes never have the
+//! same name.
 //!
-//! The value is a string, `1 <birth> <endpoint id>`: the version of the format, when the session was first bound in
-//! seconds since 1970, and the endpoint. A birth more than five minutes in the future of a balancer's clock is replaced
-//! by the current time, so that the session ends by its [lifetime](RedisStoreBuilder::lifetime). Redis expires the
-//! entry after the idle timeout, and no later than the lifetime allows. A value of another form counts as no binding.
-//! The next binding overwrites it, unless it begins with another version.
+//! The value is a string, `1 <birth> <endpoint id>`. `1` is the version of the format. The birth is the time of the
+//! session's first binding, in seconds since 1970. If a birth is more than five minutes ahead of a balancer's clock, it
+//! is replaced by the current time, so that the session can reach the end of its
+//! [lifetime](RedisStoreBuilder::lifetime). Redis removes the entry after the idle timeout, or at the end of the
+//! lifetime if this is earlier. A value of another form counts as no binding. The next binding overwrites it, unless it
+//! begins with another version.
 //!
 //! # How much is stored
 //!
-//! The local cache is bounded. The server stores every session until it expires; only
-//! [`Affinity::session_limit`](crate::Affinity::session_limit) limits how many a source may start. Set a limit on the
-//! server too: `maxmemory` with `maxmemory-policy volatile-lru`. All entries have a time to live. So a flood of
-//! invented keys evicts the least recently used sessions, and no data without a time to live. With `noeviction`,
-//! Redis's default, a full server accepts no new sessions. These are counted
-//! ([`writes_dropped`](RedisStats::writes_dropped)), and each balancer then uses what it remembers itself.
+//! The local cache has a maximum number of sessions. The server stores all sessions until they expire.
+//! [`Affinity::session_limit`](crate::Affinity::session_limit) limits how many sessions one source may start.
+//!
+//! Set a limit on the server too: `maxmemory` with `maxmemory-policy volatile-lru`. All entries of the store have a
+//! time to live. So if a client invents many keys, Redis evicts the sessions that were not used for longest. It never
+//! evicts data without a time to live. With the policy `noeviction`, Redis's default, a full server accepts no new
+//! sessions. They are counted in [`writes_dropped`](RedisStats::writes_dropped), and each balancer then uses its own
+//! cache.
 //!
 //! # What is accepted from the server
 //!
-//! Replies are checked before they are read. A reply that is not flat, has more than 64 KiB, or was not asked for ends
-//! the connection.
+//! Replies are checked before they are parsed. The connection is closed if a reply is neither a line nor a string, has
+//! more than 64 KiB, or does not belong to a command.
 
 mod builder;
 mod key;
@@ -72,9 +81,10 @@ pub use self::{builder::RedisStoreBuilder, server::InvalidRedisStore, stats::Red
 use self::{key::StoreKey, local_cache::CacheEntry, shared::Shared};
 use crate::{Lookup, SessionStore, StoreError};
 
-/// A store of sessions in Redis or Valkey. See the [module](self).
+/// A session store in Redis or Valkey, for several balancers that share sessions. The [module](self) describes it.
 ///
-/// Dropping it ends its tasks and its connection. Bindings that have not been written yet are then lost.
+/// Dropping the store stops its tasks and closes its connection. Bindings that have not been written to the server are
+/// then lost.
 ///
 /// ```
 /// use equipoise_affinity::{Lookup, SessionStore, redis::RedisStore};
@@ -96,25 +106,31 @@ pub struct RedisStore {
 }
 
 impl RedisStore {
-    /// Returns settings for a store on the server at `redis://[user[:password]@]host[:port][/database]` or
-    /// `redis+unix:///path[?db=database&user=…&pass=…]`; with feature `redis-tls` also `rediss://` for TLS.
+    /// Returns a builder for a store on the server at `url`, with default settings. The URL is one of these:
+    ///
+    /// - `redis://[user[:password]@]host[:port][/database]`
+    /// - `rediss://…` for TLS, with the feature `redis-tls`
+    /// - `redis+unix:///path[?db=database&user=…&pass=…]` for a Unix domain socket
+    ///
+    /// [`build`](RedisStoreBuilder::build) returns an error if the URL is invalid.
     pub fn builder(url: &str) -> RedisStoreBuilder {
         RedisStoreBuilder::new(url)
     }
 
-    /// Returns what the store has done so far, and whether the server is connected.
+    /// Returns how many operations the store has done since it was created, and whether it is connected to the server.
     pub fn stats(&self) -> RedisStats {
         self.shared.counters.snapshot(self.shared.link.epoch().is_some())
     }
 
-    /// Returns the cached entry of a key, if its session has not ended.
+    /// Returns the cached entry of a key; `None` if there is none or its session has ended.
     fn known(&self, key: &StoreKey, now: Timestamp) -> Option<Arc<CacheEntry>> {
         let known = self.shared.cache.get(key).filter(|known| self.shared.is_live(known, now))?;
         known.touch(now);
         Some(known)
     }
 
-    /// Answers from a cached entry, and writes or refreshes it at the server if necessary.
+    /// Answers a lookup from a cached entry. If necessary, also writes the entry to the server, or refreshes its idle
+    /// timeout there.
     fn answer(&self, key: &StoreKey, known: &Arc<CacheEntry>, now: Timestamp) -> Lookup {
         let shared = &self.shared;
         match shared.link.epoch() {
@@ -132,7 +148,7 @@ impl RedisStore {
         Lookup::Now(Ok(known.bound.clone()))
     }
 
-    /// Answers without asking the server.
+    /// Answers a lookup without asking the server: from the cached entry if there is one, and otherwise with an error.
     fn without(&self, known: Option<Arc<CacheEntry>>, why: impl FnOnce() -> String) -> Lookup {
         let counters = &self.shared.counters;
         match known.and_then(|known| known.bound.clone()) {
@@ -149,11 +165,12 @@ impl RedisStore {
 }
 
 impl RedisStoreBuilder {
-    /// Creates the store. It starts to connect, and returns without waiting.
+    /// Creates the store. Returns at once: the store connects to the server in the background.
     ///
     /// # Errors
     ///
-    /// [`InvalidRedisStore`] if a setting is invalid, or there is no runtime. An unavailable server is not an error.
+    /// [`InvalidRedisStore`] if a setting is invalid, or if there is no Tokio runtime. A server that is unavailable is
+    /// not an error.
     pub fn build(self) -> Result<RedisStore, InvalidRedisStore> {
         let (shared, tasks) = self.start()?;
         Ok(RedisStore { shared, tasks })
@@ -161,7 +178,8 @@ impl RedisStoreBuilder {
 }
 
 impl SessionStore for RedisStore {
-    /// One lookup in the local cache, or one round trip: O(1). The answer may be awaited on any executor.
+    /// Looks in the local cache, and otherwise asks the server in one round trip. Takes O(1) time. A future in
+    /// [`Lookup::Later`] may be awaited on any executor.
     fn lookup(&self, key: &[u8]) -> Lookup {
         let (shared, key) = (&self.shared, StoreKey::new(key));
         let now = shared.now();
@@ -182,7 +200,7 @@ impl SessionStore for RedisStore {
         }))
     }
 
-    /// The local cache has the binding at once. It is written to the server in the background.
+    /// Stores the binding in the local cache at once, and writes it to the server in the background.
     fn bind(&self, key: &[u8], endpoint: &EndpointId, instead_of: Option<&EndpointId>) {
         let (shared, key) = (&self.shared, StoreKey::new(key));
         if !value::is_valid(endpoint.as_str()) {
@@ -192,7 +210,7 @@ impl SessionStore for RedisStore {
         let entry = shared.cache.change(&key, |known| {
             let moved = known.filter(|known| instead_of.is_some() && known.bound.as_ref() == instead_of);
             let born = moved.map_or_else(|| shared.wall() / 1000, |known| shared.born(known));
-            // If the old binding was never written, the server still has the one before it.
+            // If the old binding was never written, the server still has the binding that the old one replaced.
             let unwritten = moved.filter(|known| known.epoch == 0 && !known.is_writing());
             let there = unwritten.map_or(instead_of, |known| known.instead_of.as_ref());
             CacheEntry::new(Some(endpoint.clone()), born, now).instead_of(there)

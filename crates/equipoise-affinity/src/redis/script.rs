@@ -1,10 +1,11 @@
-//! The commands and scripts of the store: one for each operation, so that each is atomic and takes one round trip.
+//! The commands and scripts of a session store in Redis. Each operation is one command or script, so that it is atomic
+//! and takes one round trip.
 
 use redis::{Cmd, Value, cmd};
 
-/// Looks up a binding if sessions have a lifetime. A session whose lifetime is over is removed. The expiry of any other
-/// is set to the end of its lifetime at the latest. A birth that is further in the future than clocks may differ is
-/// replaced by the current time, because the session would never end otherwise.
+/// Looks up a binding if sessions have a lifetime. Removes a session whose lifetime is over. For any other session,
+/// starts the idle timeout again; the entry expires no later than the lifetime ends. If the birth is further in the
+/// future than clocks may differ, the current time replaces it, because the session would last too long otherwise.
 const TOUCH: &str = r"
 local current = redis.pcall('GET', KEYS[1])
 if type(current) ~= 'string' then return current end
@@ -25,9 +26,9 @@ redis.call('PEXPIRE', KEYS[1], string.format('%.0f', left))
 return current
 ";
 
-/// Binds a session, unless another balancer has bound it. A session that moves keeps its birth. A value of a later
-/// version is kept, and a value that is no binding is replaced. A birth that is further in the future than clocks may
-/// differ is replaced by the current time.
+/// Binds a session, unless another balancer has bound it. A session that moves keeps its birth. A value with another
+/// version stays, and any other value that is not a binding is replaced. If the birth is further in the future than
+/// clocks may differ, the current time replaces it.
 const BIND: &str = r"
 local current = redis.pcall('GET', KEYS[1])
 if type(current) == 'table' then return current end
@@ -67,7 +68,7 @@ redis.call('SET', KEYS[1], value, 'PX', string.format('%.0f', left(birth)))
 return value
 ";
 
-/// A script, and its name at the server once it is loaded.
+/// A script, and its SHA-1 at the server once the script is loaded.
 #[derive(Clone, Debug)]
 pub(super) struct Script {
     text: &'static str,
@@ -83,14 +84,14 @@ impl Script {
         Self { text: BIND, sha: None }
     }
 
-    /// The command that loads the script.
+    /// Returns the command that loads the script.
     pub(super) fn load(&self) -> Cmd {
         let mut load = cmd("SCRIPT");
         load.arg("LOAD").arg(self.text);
         load
     }
 
-    /// Takes the answer to [`load`](Self::load). A server that does not load scripts gets the text with each call.
+    /// Stores the answer to [`load`](Self::load). If the server does not load scripts, each call sends the text.
     pub(super) fn loaded(&mut self, answer: Value) {
         self.sha = match answer {
             Value::BulkString(sha) if sha.len() == 40 => Some(sha),
@@ -98,7 +99,8 @@ impl Script {
         };
     }
 
-    /// The command that runs the script on `key`: by its name, or with its text if `text` is set or the name is unknown.
+    /// Returns the command that runs the script on `key`. It contains the SHA-1 of the script. With `text`, or if the
+    /// SHA-1 is not known, it contains the text.
     pub(super) fn call(&self, key: &[u8], text: bool) -> Cmd {
         let mut call = match &self.sha {
             Some(sha) if !text => {
@@ -117,14 +119,14 @@ impl Script {
     }
 }
 
-/// The command that looks up a binding and starts its idle timeout again.
+/// Returns the command that looks up a binding and starts its idle timeout of `idle` milliseconds again.
 pub(super) fn get(key: &[u8], idle: u64) -> Cmd {
     let mut get = cmd("GETEX");
     get.arg(key).arg("PX").arg(idle);
     get
 }
 
-/// The command that ends a session.
+/// Returns the command that ends a session.
 pub(super) fn end(key: &[u8]) -> Cmd {
     let mut end = cmd("DEL");
     end.arg(key);

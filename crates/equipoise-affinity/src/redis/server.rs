@@ -11,7 +11,7 @@ use tokio::{
 #[cfg(feature = "redis-tls")]
 use super::tls::Tls;
 
-/// The server's address, and how to connect to it.
+/// The address of the server, and how to connect to it.
 pub(super) struct Server {
     info: ConnectionInfo,
     #[cfg(feature = "redis-tls")]
@@ -19,17 +19,17 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// The server that a URL names.
+    /// Reads the URL of a server.
     ///
     /// # Errors
     ///
-    /// [`InvalidRedisStore`] if the URL is invalid, or if the URL and the TLS settings do not fit together.
+    /// [`InvalidRedisStore`] if the URL is invalid, or if there is a TLS configuration but the URL is not for TLS.
     pub(super) fn new(
         url: &str,
         #[cfg(feature = "redis-tls")] config: Option<Arc<rustls::ClientConfig>>,
     ) -> Result<Self, InvalidRedisStore> {
         let wrong = |why: &str| InvalidRedisStore::Url { why: why.to_owned() };
-        // Removed here, because a URL must not decide whether certificates are verified.
+        // The store does TLS itself, so that a URL cannot turn off the verification of certificates.
         let (plain, encrypted) = match url.split_once("s://") {
             Some((scheme @ ("redis" | "valkey"), rest)) => (format!("{scheme}://{rest}"), true),
             _ => (url.to_owned(), false),
@@ -68,7 +68,7 @@ impl Server {
         })
     }
 
-    /// Returns the address, without user and password.
+    /// Returns the address of the server, without user and password.
     pub(super) fn address(&self) -> &ConnectionAddr {
         self.info.addr()
     }
@@ -90,7 +90,7 @@ impl Server {
             }
             #[cfg(unix)]
             ConnectionAddr::Unix(path) => Box::new(tokio::net::UnixStream::connect(path).await?),
-            // Refused above.
+            // `new` refuses all other addresses.
             _ => return Err(io::ErrorKind::Unsupported.into()),
         })
     }
@@ -100,37 +100,42 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-/// Why a [`RedisStore`](super::RedisStore) cannot be created. An unavailable server is not an error.
+/// Why a [`RedisStore`](super::RedisStore) cannot be created. Returned by
+/// [`RedisStoreBuilder::build`](super::RedisStoreBuilder::build). A server that is unavailable is not an error.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidRedisStore {
-    /// The URL is invalid. It is not shown here, because it may contain a password.
+    /// The URL of the server is invalid. The error does not contain the URL, which may contain a password.
     #[error(
         "the store's URL is invalid ({why}): redis://[user[:password]@]host[:port][/database] or \
          redis+unix:///path[?db=database]"
     )]
     Url {
-        /// What is wrong with it.
+        /// What is wrong with the URL, as a text for people.
         why: String,
     },
-    /// TLS cannot be used: a `rediss://` URL without feature `redis-tls`, a TLS configuration without such a URL, or a host
-    /// that no certificate can have.
+    /// TLS cannot be used for one of these reasons:
+    ///
+    /// - The URL begins with `rediss://`, but the feature `redis-tls` is off.
+    /// - A TLS configuration is set, but the URL does not begin with `rediss://`.
+    /// - The host in the URL cannot be the name in a certificate.
     #[error("{why}")]
     Tls {
-        /// What is wrong.
+        /// Why TLS cannot be used, as a text for people.
         why: &'static str,
     },
-    /// A setting is out of bounds.
+    /// A setting of the store is out of range.
     #[error("{setting} cannot be {given}: {wanted}")]
     Setting {
-        /// The setting.
+        /// The name of the setting that is out of range.
         setting: &'static str,
-        /// Its value.
+        /// The value that was set, as text.
         given: String,
-        /// What is valid.
+        /// The valid range of the setting, as text.
         wanted: &'static str,
     },
-    /// There is no Tokio runtime for the connection.
+    /// There is no Tokio runtime for the connection. Call [`build`](super::RedisStoreBuilder::build) within a runtime,
+    /// or set a runtime with [`RedisStoreBuilder::runtime`](super::RedisStoreBuilder::runtime).
     #[error("a store needs a Tokio runtime: build it within one, or give it a handle")]
     NoRuntime,
 }

@@ -1,4 +1,4 @@
-//! The state that a store's callers and its tasks share.
+//! The state of a session store that its callers and its tasks share, and the lookups at the server.
 
 use std::{
     sync::Arc,
@@ -24,12 +24,13 @@ use super::{
 };
 use crate::StoreError;
 
-/// Maximum number of lookups at a time. Each takes about 2 KiB. At 1 ms per round trip this is 4 million lookups a second.
+/// Maximum number of lookups that wait for the server at the same time. Each takes about 2 KiB. With round trips of 1
+/// ms, this allows 4 million lookups per second.
 pub(super) const MAX_LOOKUPS: usize = 4096;
 
 type Found = Result<Option<EndpointId>, StoreError>;
 
-/// Settings of a store.
+/// Settings of a session store in Redis.
 pub(super) struct Settings {
     pub(super) prefix: String,
     pub(super) idle: Duration,
@@ -40,7 +41,7 @@ pub(super) struct Settings {
     pub(super) wall: Arc<dyn Fn() -> SystemTime + Send + Sync>,
 }
 
-/// A binding, or the end of a session, to write to the server.
+/// A change that must be written to the server: a binding, or the end of a session.
 pub(super) struct Write {
     pub(super) key: StoreKey,
     pub(super) entry: Arc<CacheEntry>,
@@ -61,13 +62,13 @@ impl Shared {
         self.settings.clock.now()
     }
 
-    /// Milliseconds since 1970; 0 for a clock that is before that.
+    /// Returns the wall clock's time in milliseconds since 1970; 0 if the clock is before 1970.
     pub(super) fn wall(&self) -> u64 {
         let since = (self.settings.wall)().duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// When the session was first bound, in seconds since 1970.
+    /// Returns the time of the session's first binding, in seconds since 1970.
     pub(super) fn born(&self, entry: &CacheEntry) -> u64 {
         entry.born(self.wall() / 1000)
     }
@@ -76,12 +77,12 @@ impl Shared {
         millis(self.settings.idle)
     }
 
-    /// The lifetime in milliseconds for scripts; 0 means no limit.
+    /// Returns the lifetime in milliseconds, as an argument for scripts. 0 means no limit.
     pub(super) fn life(&self) -> u64 {
         self.settings.life.map_or(0, millis)
     }
 
-    /// Whether an entry's session has not ended, as far as this balancer knows.
+    /// Whether the session of a cached entry has not ended, as far as this balancer knows.
     pub(super) fn is_live(&self, entry: &CacheEntry, now: Timestamp) -> bool {
         entry.unused_for(now) < self.settings.idle
             && (self.settings.life.is_none()
@@ -89,7 +90,7 @@ impl Shared {
                 || self.wall() < self.born(entry).saturating_mul(1000).saturating_add(self.life()))
     }
 
-    /// Passes an entry to the writer, unless it is there already.
+    /// Passes an entry to the writer, unless the writer already has it.
     pub(super) fn write(&self, key: &StoreKey, entry: &Arc<CacheEntry>) {
         if self.link.epoch().is_none() {
             return self.counters.writes_dropped.count();
@@ -100,7 +101,8 @@ impl Shared {
         }
     }
 
-    /// The command that binds `key` as in `entry`.
+    /// Returns the command that binds `key` to the endpoint of `entry`. With `text`, the command contains the text of
+    /// the script instead of its name.
     pub(super) fn bind_command(&self, live: &Live, key: &StoreKey, entry: &CacheEntry, text: bool) -> Cmd {
         let mut bind = live.bind.call(&key.under(&self.settings.prefix), text);
         bind.arg(entry.bound.as_ref().map_or("", EndpointId::as_str))
@@ -113,8 +115,8 @@ impl Shared {
         bind
     }
 
-    /// The command that looks up `key`. If this balancer knows a binding that the server has not confirmed on this
-    /// connection, the command also binds the key. So a server that has lost its data gets the binding back.
+    /// Returns the command that looks up `key`. If `known` has a binding that the server has not confirmed on this
+    /// connection, the command also stores this binding. So a server that has lost its data gets the binding back.
     fn lookup_command(&self, live: &Live, key: &StoreKey, known: Option<&CacheEntry>, text: bool) -> Cmd {
         if let Some(known) = known
             && known.epoch != live.epoch
@@ -130,7 +132,8 @@ impl Shared {
         touch
     }
 
-    /// Asks the server, and answers `caller` within the lookup timeout. A later answer still enters the local cache.
+    /// Asks the server, and answers `caller` within the lookup timeout. An answer that arrives later is stored in the
+    /// local cache.
     pub(super) async fn ask(
         self: Arc<Self>,
         live: Arc<Live>,
@@ -168,7 +171,7 @@ impl Shared {
         self.reply(caller, found, stale());
     }
 
-    /// Counts the lookup and answers `caller`, if there is one.
+    /// Counts the lookup and answers `caller`. Does nothing if there is no caller.
     fn reply(&self, caller: Option<oneshot::Sender<Found>>, found: Found, stale: Option<EndpointId>) {
         let Some(caller) = caller else { return };
         let (counter, found) = self.classify(found, stale);
@@ -193,7 +196,7 @@ impl Shared {
     }
 }
 
-/// Reads the endpoint that the server says a session is bound to.
+/// Reads the server's answer: the binding of a session, or `None` if the session is not bound.
 pub(super) fn read(answer: Value) -> Result<Option<Binding>, StoreError> {
     match answer {
         Value::Nil => Ok(None),

@@ -1,35 +1,42 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What a [`RedisStore`](super::RedisStore) has done since it was created.
+/// Counters of a [`RedisStore`](super::RedisStore) since it was created, and whether it is connected. Returned by
+/// [`RedisStore::stats`](super::RedisStore::stats).
 ///
-/// Each lookup is counted in exactly one of the first six fields, also if its caller did not wait for the answer.
+/// Each lookup is counted in exactly one of `cache_hits`, `stale_hits`, `hits`, `misses`, `unavailable` and
+/// `malformed`. It is counted even if its caller did not wait for the answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RedisStats {
-    /// Lookups answered from the local cache.
+    /// Number of lookups that the local cache answered with a binding, without asking the server.
     pub cache_hits: u64,
-    /// Lookups answered from a cache entry past its time, because the server was unavailable.
+    /// Number of lookups that the local cache answered with an old binding, because the server was unavailable. The
+    /// binding was older than [`cache_ttl`](super::RedisStoreBuilder::cache_ttl).
     pub stale_hits: u64,
-    /// Lookups for which the server had a binding.
+    /// Number of lookups that the server answered with a binding.
     pub hits: u64,
-    /// Lookups for which there was no binding.
+    /// Number of lookups for which there was no binding.
     pub misses: u64,
-    /// Lookups without an answer: the server was unavailable or too slow, or refused the command.
+    /// Number of lookups without an answer: the server was unavailable, did not answer in time or refused the command,
+    /// and the local cache had no binding.
     pub unavailable: u64,
-    /// Lookups whose answer was not a binding.
+    /// Number of lookups that the server answered with data that is not a binding.
     pub malformed: u64,
-    /// Bindings and ends of sessions written to the server.
+    /// Number of writes to the server that have succeeded. A write stores a binding or removes the binding of a session
+    /// that has ended.
     pub writes: u64,
-    /// Bindings and ends of sessions that were not written: the queue was full, or the server was unavailable or
-    /// refused them. The local cache has them, and writes them when they are next used.
+    /// Number of writes that were not done because the queue was full, or because the server was unavailable or refused
+    /// them. A write stores a binding or removes one. The local cache has the change, and writes it to the server when
+    /// the session is used again.
     pub writes_dropped: u64,
-    /// Bindings that lost against another balancer's.
+    /// Number of bindings that were not stored because another balancer had already bound the session to another
+    /// endpoint.
     pub races_lost: u64,
-    /// Connections made after the first one.
+    /// Number of connections to the server after the first one.
     pub reconnects: u64,
-    /// Connections ended because the server broke the protocol.
+    /// Number of connections that were closed because the server sent a reply that violates the protocol.
     pub protocol_errors: u64,
-    /// Whether the server is connected and answers.
+    /// Whether the store is connected to the server and the server answers.
     pub connected: bool,
 }
 

@@ -7,7 +7,7 @@ use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-/// The roots that browsers trust, without client certificates.
+/// The default configuration: the public root certificates that browsers trust, and no client certificate.
 static PUBLIC: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| {
     let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -18,7 +18,7 @@ static PUBLIC: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| {
     Arc::new(config)
 });
 
-/// The TLS configuration and the server's name.
+/// The TLS configuration, and the name of the server.
 #[derive(Clone)]
 pub(super) struct Tls {
     config: Arc<ClientConfig>,
@@ -26,7 +26,7 @@ pub(super) struct Tls {
 }
 
 impl Tls {
-    /// TLS with a server of this name; `None` if no certificate can have the name.
+    /// Creates the settings for TLS with the server `host`. `None` if `host` cannot be the name in a certificate.
     pub(super) fn new(config: Option<Arc<ClientConfig>>, host: &str) -> Option<Self> {
         let name = ServerName::try_from(host.to_owned()).ok()?;
         Some(Self { config: config.unwrap_or_else(|| Arc::clone(&PUBLIC)), name })

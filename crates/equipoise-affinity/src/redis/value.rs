@@ -3,11 +3,11 @@ use equipoise_core::EndpointId;
 /// Maximum length of an endpoint id in a pool, in bytes.
 const MAX_ID: usize = 255;
 
-/// Maximum number of digits of a birth: more are not exact in Lua, whose numbers are floating point.
+/// Maximum number of digits of a birth. Larger numbers are not exact in Lua, whose numbers are floating point.
 const MAX_BIRTH_DIGITS: usize = 15;
 
-/// A value in Redis: `1 <birth> <endpoint id>`, where 1 is the format's version and birth is when the session was first
-/// bound, in seconds since 1970.
+/// A value in Redis: `1 <birth> <endpoint id>`. `1` is the version of the format. The birth is the time of the
+/// session's first binding, in seconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Binding {
     pub(super) endpoint: EndpointId,
@@ -15,9 +15,12 @@ pub(super) struct Binding {
 }
 
 impl Binding {
+    /// Parses a value.
+    ///
     /// # Errors
     ///
-    /// Returns what is wrong, without the value, which may be foreign data.
+    /// Returns what is wrong with the value. The text does not contain the value, which may be data of another
+    /// application.
     pub(super) fn parse(value: &[u8]) -> Result<Self, &'static str> {
         let text = std::str::from_utf8(value).map_err(|_| "a value that is not UTF-8")?;
         let (version, rest) = text.split_once(' ').ok_or("a value without a version")?;
@@ -43,7 +46,7 @@ fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Whether this is a valid endpoint id.
+/// Whether `id` is a valid endpoint id.
 pub(super) fn is_valid(id: &str) -> bool {
     (1..=MAX_ID).contains(&id.len()) && !id.chars().any(char::is_control)
 }

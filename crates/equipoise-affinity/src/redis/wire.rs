@@ -1,8 +1,9 @@
-//! Limits what a server can send: the size of a reply, and replies that were not asked for.
+//! Checks what a Redis server sends: limits the size of a reply, and refuses replies that do not belong to a command.
 //!
-//! The crate `redis` (version 1.8) has neither limit: it buffers a reply of any size, and takes a reply that was not
-//! asked for as the reply to the next command. It checks everything else, such as numbers and UTF-8, so this code only
-//! finds where a reply ends. The replies to the store's commands are flat: a line or a string.
+//! The crate `redis` (version 1.8) does neither: it buffers a reply of any size, and takes a reply that belongs to no
+//! command as the reply to the next command. It checks everything else, such as numbers and UTF-8, so this code only
+//! finds the end of each reply. The replies to the store's commands are flat: a reply is a line or a string, and
+//! contains no other replies.
 
 use std::{
     io,
@@ -18,17 +19,18 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::scan;
 
-/// Maximum length of a reply, in bytes. A binding has less than 300. A longer foreign value under a key of the store
-/// should cost its session, not the connection.
+/// Maximum length of a reply, in bytes. A binding has less than 300 bytes. A longer value, which another application
+/// has stored under a key of the store, should not end the connection.
 const MAX_REPLY: usize = 64 * 1024;
 
-/// The replies of one connection.
+/// The numbers of received and expected replies of one connection.
 #[derive(Debug)]
 pub(super) struct Replies {
     pub(super) received: AtomicU64,
-    /// How many replies may have been received. No limit during the handshake, which the client library does.
+    /// The maximum number of replies that may have been received so far. There is no limit during the handshake, which
+    /// the crate `redis` does.
     pub(super) expected: AtomicU64,
-    /// How the server has broken the protocol, if it has.
+    /// How the server has violated the protocol. Empty if it has not.
     pub(super) violation: OnceLock<&'static str>,
 }
 
@@ -38,7 +40,7 @@ impl Replies {
     }
 }
 
-/// The reading half of a connection, whose bytes are checked.
+/// The reading half of a connection. It checks the bytes that it reads.
 pub(super) struct Checked<S> {
     pub(super) stream: S,
     pub(super) replies: Arc<Replies>,
@@ -48,13 +50,13 @@ pub(super) struct Checked<S> {
 /// The part of a reply to which the next byte belongs.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Part {
-    /// The first byte.
+    /// The first byte of a reply, which says what the reply is.
     Kind,
-    /// A line that may have this many more bytes, and whether the last byte was CR.
+    /// A line. It may have this many more bytes. The flag says whether the last byte was CR.
     Line(usize, bool),
-    /// The length of a string, with the digits so far.
+    /// The length of a string. The value is the number from the digits so far.
     Length(usize),
-    /// A string that has this many more bytes, including CRLF.
+    /// A string. It has this many more bytes, including CRLF.
     String(usize),
 }
 
@@ -72,7 +74,7 @@ impl<S> Checked<S> {
                     Part::Length(length * 10 + usize::from(byte - b'0'))
                 }
                 (Part::Length(length), b'\r') if length <= MAX_REPLY => Part::String(length + b"\n\r\n".len()),
-                // No string at all: `$-1`.
+                // The null reply, `$-1`.
                 (Part::Length(0), b'-') => Part::Line(b"1\r".len(), false),
                 (Part::Length(_), _) => return Err("a string of an impossible length"),
                 (Part::String(left), _) => Part::String(left - 1),

@@ -8,10 +8,10 @@ use super::{
 };
 use crate::StoreError;
 
-/// Maximum number of writes in one round trip. Few enough not to delay the lookups behind them.
+/// Maximum number of writes in one round trip. It is small, so that the lookups behind them are not delayed much.
 const BATCH: usize = 64;
 
-/// Writes what the queue receives, in order and in batches, for as long as it is polled.
+/// Writes the entries of the queue to the server, in order and in batches. Never finishes while the queue is open.
 pub(super) async fn write(shared: &Shared, mut queue: mpsc::Receiver<Write>) {
     let mut batch = Vec::with_capacity(BATCH);
     while queue.recv_many(&mut batch, BATCH).await > 0 {
@@ -27,7 +27,8 @@ pub(super) async fn write(shared: &Shared, mut queue: mpsc::Receiver<Write>) {
     }
 }
 
-/// Writes a batch in one round trip. Returns the writes whose script the server does not know.
+/// Writes a batch in one round trip. Returns the writes whose script the server does not know. With `text`, sends the
+/// text of the scripts instead of their names.
 async fn round(shared: &Shared, live: &Live, batch: Vec<Write>, text: bool) -> Vec<Write> {
     let commands = batch.iter().map(|write| match &write.entry.bound {
         Some(_) => shared.bind_command(live, &write.key, &write.entry, text),
