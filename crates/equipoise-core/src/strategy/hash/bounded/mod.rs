@@ -191,8 +191,9 @@ pub struct BoundedLoadPicker<S: Strategy> {
 const FEW_TRIES: u32 = 32;
 
 /// How often such a pick tries again while another pick has counted its request at the endpoint but not yet in the
-/// total. That other pick will end, but its thread may have to wait for a processor.
-const MANY_TRIES: u32 = 32_000;
+/// total. That other pick will end, but its thread may have to wait for a processor. Nearly all of these tries yield, so
+/// on a busy machine they take long enough for that thread to run, and on an idle one some 100 ms.
+const MANY_TRIES: u32 = 200_000;
 
 type States<S> = Arc<[Option<Arc<BoundedLoadState<<S as Strategy>::State>>>]>;
 
