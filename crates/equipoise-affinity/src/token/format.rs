@@ -120,7 +120,7 @@ pub enum InvalidToken {
         /// The key id in the token.
         kid: u8,
     },
-    /// The token's MAC is wrong. The token was changed or invented, or was issued for another cookie or by another
+    /// The token's MAC is wrong. The token was changed or forged, or was issued for another cookie or by another
     /// cluster.
     #[error("forged, or issued for another cookie or cluster")]
     Forged,

@@ -1,5 +1,9 @@
-//! What limits the requests of one endpoint: permits under `max_in_flight`, the pass of an endpoint on probation, and the
-//! mark of an endpoint that fails.
+//! The limits on the requests to one endpoint:
+//!
+//! - [`Permits`]: with `max_in_flight`, each request in flight holds one permit.
+//! - [`Probation`]: an endpoint on probation gets one request at a time, whose result decides whether the endpoint comes
+//!   up.
+//! - the failing mark: an endpoint whose last requests have failed gets at most its share of the requests.
 
 use std::num::NonZeroU8;
 

@@ -70,11 +70,11 @@ pub enum AgentHealth {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AgentWarning {
-    /// The weight word is invalid, because it has more characters than a whole number and a final `%`. The number at
-    /// its beginning is at most 256. Example: `1.5%`.
+    /// The weight word has other characters after its number than a single `%`, and the number is at most 256. Example:
+    /// `1.5%`. The word is ignored.
     WeightTrailing,
-    /// The weight word is invalid, because it has more characters than a whole number and a final `%`. The number at
-    /// its beginning is above 256. Example: `300.5%`.
+    /// The weight word has other characters after its number than a single `%`, and the number is above 256. Example:
+    /// `300.5%`. The word is ignored.
     WeightOutOfRange,
     /// The word `maxconn:` has no value.
     LimitMissing,

@@ -171,8 +171,8 @@ impl RequestCounts {
         Self { successes, failures, latency_samples: 0, latency_sum: Duration::ZERO }
     }
 
-    /// Sets the number of measured latencies (`samples`) and their sum (`sum`). A latency is the time to the first byte
-    /// of a response. Default: 0 for both.
+    /// Sets the number of measured latencies (`samples`) and their sum (`sum`). A latency is the time from the
+    /// start of a request to the first byte of its response. Default: 0 for both.
     #[must_use]
     pub const fn with_latency(mut self, samples: u64, sum: Duration) -> Self {
         (self.latency_samples, self.latency_sum) = (samples, sum);

@@ -92,8 +92,8 @@ impl<L: Layer<C>, C> Layer<C> for ReplayBodiesLayer<L> {
 }
 
 impl<T, D, P> Balance<T, D, P> {
-    /// Returns a service for servers: it accepts requests with bodies of any type, and wraps the bodies in
-    /// [`Replayable`], so that failover can send them again. See [`BalanceLayer::incoming`].
+    /// Wraps this service for use in a server. The new service accepts requests with bodies of any type. It wraps the
+    /// bodies in [`Replayable`], so that failover can send them again. See [`BalanceLayer::incoming`].
     #[must_use]
     pub fn incoming(self) -> ReplayBodies<Self> {
         ReplayBodies::new(self)

@@ -1,4 +1,5 @@
-//! Lends a body to an attempt and takes it back afterwards, with copies of the frames that the attempt has taken.
+//! Passes a request body to an attempt. If the attempt fails, the body comes back, together with copies of the frames
+//! that the attempt has read from it.
 
 use std::{
     pin::Pin,
