@@ -33,7 +33,7 @@ async fn a_bound_an_unbound_and_a_moved_session_are_explained_as_they_then_happe
     let bound = explain(&site, &session).await;
     let pick = bound.pick.as_ref().unwrap();
     assert_eq!(
-        (&bound.endpoint, &pick.picked, pick.preference),
+        (&bound.endpoint, &pick.picked, pick.binding_outcome),
         (&Ok("b".into()), &Ok("b".into()), BindingOutcome::Kept)
     );
     assert!(bound.to_string().starts_with("bound to b\n"), "{bound}");
@@ -42,7 +42,10 @@ async fn a_bound_an_unbound_and_a_moved_session_are_explained_as_they_then_happe
     let before = site.affinity.stats();
     let moves = explain(&site, &session).await;
     let pick = moves.pick.as_ref().unwrap();
-    assert_eq!((&moves.endpoint, pick.preference), (&Ok("b".into()), BindingOutcome::Missed(MissReason::Maintenance)));
+    assert_eq!(
+        (&moves.endpoint, pick.binding_outcome),
+        (&Ok("b".into()), BindingOutcome::Missed(MissReason::Maintenance))
+    );
     assert!(moves.to_string().contains("maintenance"), "{moves}");
     // Explaining has no effect.
     assert_eq!(site.affinity.stats(), before);
@@ -91,14 +94,17 @@ async fn a_learned_session_is_explained_before_it_is_known_after_that_and_when_i
     let bound = explain(&site, &session).await;
     let pick = bound.pick.as_ref().unwrap();
     assert_eq!(
-        (&bound.endpoint, &pick.picked, pick.preference),
+        (&bound.endpoint, &pick.picked, pick.binding_outcome),
         (&Ok(home.into()), &Ok(home.into()), BindingOutcome::Kept)
     );
 
     site.pool.set_availability(home, Availability::Maintenance).unwrap();
     let moves = explain(&site, &session).await;
     let pick = moves.pick.unwrap();
-    assert_eq!((moves.endpoint, pick.preference), (Ok(home.into()), BindingOutcome::Missed(MissReason::Maintenance)));
+    assert_eq!(
+        (moves.endpoint, pick.binding_outcome),
+        (Ok(home.into()), BindingOutcome::Missed(MissReason::Maintenance))
+    );
     let moved = soon(get_with(&site.proxy, &session)).await;
     assert_eq!(pick.picked, Ok(moved.server().into()));
     assert_eq!(explain(&site, &session).await.endpoint, Ok(moved.server().into()));
@@ -111,7 +117,7 @@ async fn a_route_is_explained_with_and_without_its_server() {
     let bound = explain(&site, "JSESSIONID=7.b").await;
     let pick = bound.pick.as_ref().unwrap();
     assert_eq!(
-        (&bound.endpoint, &pick.picked, pick.preference),
+        (&bound.endpoint, &pick.picked, pick.binding_outcome),
         (&Ok("b".into()), &Ok("b".into()), BindingOutcome::Kept)
     );
     for (session, why) in [("JSESSIONID=7", UnboundReason::Unknown), ("theme=dark", UnboundReason::Absent)] {
@@ -121,7 +127,10 @@ async fn a_route_is_explained_with_and_without_its_server() {
     site.pool.set_availability("b", Availability::Maintenance).unwrap();
     let away = explain(&site, "JSESSIONID=7.b").await;
     let pick = away.pick.unwrap();
-    assert_eq!((away.endpoint, pick.preference), (Ok("b".into()), BindingOutcome::Missed(MissReason::Maintenance)));
+    assert_eq!(
+        (away.endpoint, pick.binding_outcome),
+        (Ok("b".into()), BindingOutcome::Missed(MissReason::Maintenance))
+    );
     assert_eq!(pick.picked, Ok(soon(get_with(&site.proxy, "JSESSIONID=7.b")).await.server().into()));
     // The route still names b, so the session returns to b.
     assert_eq!(explain(&site, "JSESSIONID=7.b").await.endpoint, Ok("b".into()));

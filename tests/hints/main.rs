@@ -69,6 +69,7 @@ fn cases(folder: &Path) -> BTreeMap<String, (PathBuf, Expected)> {
             let text = fs::read_to_string(&path).unwrap();
             let hints: Vec<_> =
                 text.lines().filter_map(|line| line.strip_prefix("//! hint: ")).map(str::to_owned).collect();
+            assert!(text.starts_with("//! compiles") || !hints.is_empty(), "{name} does not say what is expected");
             let expected = if text.starts_with("//! compiles") { Expected::Compiles } else { Expected::Hints(hints) };
             (name, (path, expected))
         })

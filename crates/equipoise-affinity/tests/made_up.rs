@@ -194,7 +194,7 @@ async fn an_endpoint_that_a_client_makes_up_is_no_binding() {
         // No binding: nothing has to be found that stands in, whatever the size of the pool.
         let explained = site.affinity().explain(&route(id)).await;
         assert_eq!(explained.endpoint, Err(UnboundReason::Unknown));
-        assert_eq!(explained.pick.unwrap().preference, equipoise_core::BindingOutcome::Unbound);
+        assert_eq!(explained.pick.unwrap().binding_outcome, equipoise_core::BindingOutcome::Unbound);
     }
     assert_eq!(site.affinity().stats().unbound_for("unknown"), 3);
 

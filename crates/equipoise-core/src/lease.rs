@@ -158,8 +158,8 @@ impl<T> Lease<T> {
     /// - Otherwise the time since the pick is sampled as the latency, and the verdict is left to the end of the body:
     ///   the caller records it then.
     ///
-    /// The tower layer and the simulator both report responses through this method, so that strategies see the same
-    /// hooks in the same order under both.
+    /// The HTTP balancer of `equipoise-tower` and the simulator both report responses through this method, so that the
+    /// hooks of a strategy are called in the same order under both.
     pub fn response_head(&mut self, verdict: Option<Verdict>, has_body: bool) {
         match verdict {
             None => self.first_byte(),

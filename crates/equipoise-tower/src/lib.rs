@@ -33,7 +33,7 @@ pub use crate::{
     http::{
         Classify, ClassifyHttp, HttpProtocol, KeptRequest, LeasedBody, RequestHead, ResponseHead, ServedBy, TunnelLease,
     },
-    observe::{AttemptEnd, Event, EventKind, Observe, QueueEnd, RequestId, RequestOutcome},
+    observe::{AttemptEnd, EventKind, Observe, QueueEnd, RequestEvent, RequestId, RequestOutcome},
     placement::Placement,
     plain::PlainProtocol,
     protocol::{Attempt, Protocol},

@@ -21,7 +21,7 @@ use crate::{
 /// Receives the events of a balancer, for metrics, traces and logs. Set it with
 /// [`Balance::observe`](crate::Balance::observe).
 ///
-/// A closure `Fn(&Event<'_>)` is an observer, too. [`on_event`](Self::on_event) runs inside `call`, `poll` or drop of
+/// A closure `Fn(&RequestEvent<'_>)` is an observer, too. [`on_event`](Self::on_event) runs inside `call`, `poll` or drop of
 /// the request's future, so it must be fast and must not block. A panic in `on_event` is ignored. The events of one
 /// request come in the order in which they happened.
 ///
@@ -36,7 +36,7 @@ use crate::{
 /// use std::sync::{Arc, atomic::{AtomicUsize, Ordering}};
 ///
 /// use equipoise_core::{EndpointSpec, Pool};
-/// use equipoise_tower::{Balance, Event, EventKind, PlainProtocol};
+/// use equipoise_tower::{Balance, RequestEvent, EventKind, PlainProtocol};
 /// use tower::service_fn;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -47,7 +47,7 @@ use crate::{
 /// })?;
 /// let attempts = Arc::new(AtomicUsize::new(0));
 /// let counter = Arc::clone(&attempts);
-/// let balance = Balance::with_protocol(pool, PlainProtocol::new()).observe(move |event: &Event<'_>| {
+/// let balance = Balance::with_protocol(pool, PlainProtocol::new()).observe(move |event: &RequestEvent<'_>| {
 ///     println!("request {}: {}", event.request, event.kind.as_str());
 ///     if let EventKind::AttemptStarted { .. } = event.kind {
 ///         counter.fetch_add(1, Ordering::Relaxed);
@@ -60,13 +60,13 @@ use crate::{
 /// ```
 pub trait Observe: Send + Sync + 'static {
     /// Called with each event of each request. Does nothing by default.
-    fn on_event(&self, event: &Event<'_>) {
+    fn on_event(&self, event: &RequestEvent<'_>) {
         let _ = event;
     }
 }
 
-impl<F: Fn(&Event<'_>) + Send + Sync + 'static> Observe for F {
-    fn on_event(&self, event: &Event<'_>) {
+impl<F: Fn(&RequestEvent<'_>) + Send + Sync + 'static> Observe for F {
+    fn on_event(&self, event: &RequestEvent<'_>) {
         self(event);
     }
 }
@@ -74,7 +74,7 @@ impl<F: Fn(&Event<'_>) + Send + Sync + 'static> Observe for F {
 /// Something that happened to a request in a balancer. An [`Observe`] receives it.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct Event<'a> {
+pub struct RequestEvent<'a> {
     /// The number of the request. All events of this request in this balancer have the same number.
     pub request: RequestId,
     /// What happened to the request.
@@ -99,7 +99,7 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// What happened to a request in a balancer: the kind of an [`Event`].
+/// What happened to a request in a balancer: the kind of an [`RequestEvent`].
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum EventKind<'a> {
@@ -320,7 +320,7 @@ impl Open {
     }
 
     fn emit(&self, kind: EventKind<'_>) {
-        let _ = guarded(|| self.observe.on_event(&Event { request: self.request, kind }));
+        let _ = guarded(|| self.observe.on_event(&RequestEvent { request: self.request, kind }));
     }
 }
 

@@ -52,9 +52,9 @@ impl<T: Send + Sync + 'static> Pool<T> {
     ///   group that is bound to the endpoint and is not forced;
     /// - if the strategy [refuses](crate::Strategy::admit) all requests that can use the endpoint: one pick for each of
     ///   their groups;
-    /// - if the strategy asks for [`shared_room`](crate::Needs::shared_room): one pick for each group, O(g). If
+    /// - if the strategy asks for [`shared_capacity`](crate::Needs::shared_capacity): one pick for each group, O(g). If
     ///   [`BoundedLoad`](crate::BoundedLoad) wraps a strategy of this crate, keys add no groups. If your own strategy
-    ///   asks for [`key`](crate::Needs::key) and `shared_room`, the waiting requests of each key are a group. In this
+    ///   asks for [`key`](crate::Needs::key) and `shared_capacity`, the waiting requests of each key are a group. In this
     ///   case, limit the waiting time or the number of waiting requests.
     ///
     /// # Timeouts and cancellation
@@ -255,7 +255,7 @@ impl Drop for WakeLater {
 
 impl PoolInner {
     fn recheck_and_serve(&self, slot: Slot) {
-        self.queue.recheck(if self.settings.needs.shared_room { Recheck::All } else { Recheck::Slot(slot) });
+        self.queue.recheck(if self.settings.needs.shared_capacity { Recheck::All } else { Recheck::Slot(slot) });
         self.serve(BUDGET, None);
     }
 
@@ -342,7 +342,7 @@ impl PoolInner {
             }
             _ => {}
         }
-        let made_room = self.settings.needs.shared_room && result.is_ok();
+        let made_room = self.settings.needs.shared_capacity && result.is_ok();
         match queue.deliver(entry.ticket, result) {
             Ok(waker) if wake.polled != Some(entry.ticket) => wake.wakers.push(waker),
             Ok(_) => {}

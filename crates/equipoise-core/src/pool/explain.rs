@@ -55,7 +55,7 @@ pub struct Explanation {
     pub picked: Result<EndpointId, PickError>,
     /// Whether the pick follows the [binding](PickRequest::bound) or the [preference](PickRequest::prefer) of the
     /// request. If the pick does not follow it, the value says why.
-    pub preference: BindingOutcome,
+    pub binding_outcome: BindingOutcome,
     /// One entry for each endpoint of the pool, in the order of their [slots](crate::Slot).
     pub candidates: Vec<Candidate>,
 }
@@ -100,7 +100,7 @@ impl Explanation {
             Some(Candidate { status, score, result })
         };
         let candidates: Vec<Candidate> = snapshot.slots().filter_map(candidate).collect();
-        let preference = match &selection {
+        let binding_outcome = match &selection {
             Ok(selection) => selection.binding_outcome,
             Err(PickError::Bound { missed, .. }) => BindingOutcome::Missed(*missed),
             Err(_) => BindingOutcome::Unbound,
@@ -108,7 +108,7 @@ impl Explanation {
         let picked =
             selection.map(|selected| snapshot.members().get(selected.slot).map(|member| member.spec.id().clone()));
         let picked = picked.and_then(|id| id.ok_or(PickError::Declined));
-        Self { revision: snapshot.revision(), picked, preference, candidates }
+        Self { revision: snapshot.revision(), picked, binding_outcome, candidates }
     }
 }
 
@@ -152,7 +152,7 @@ impl fmt::Display for Explanation {
             Ok(id) => writeln!(f, "picked {id} at revision {}", self.revision.get())?,
             Err(error) => writeln!(f, "no pick at revision {}: {error}", self.revision.get())?,
         }
-        if let BindingOutcome::Missed(missed) = self.preference {
+        if let BindingOutcome::Missed(missed) = self.binding_outcome {
             writeln!(f, "  the endpoint that it is bound to is not used: {missed}")?;
         }
         let width = self.candidates.iter().map(|candidate| candidate.status.id.as_str().len()).max().unwrap_or(0);

@@ -107,7 +107,7 @@ impl PoolInner {
     /// Returns whether any request waits. A pick that took scarce capacity may then have overtaken it.
     #[inline]
     fn may_be_overtaking(&self) -> bool {
-        if self.settings.needs.shared_room {
+        if self.settings.needs.shared_capacity {
             // The pick itself may have made room elsewhere. The strategy has counted it before this.
             ordered();
             self.settings.context.is_waiting(Ordering::SeqCst)
@@ -125,13 +125,13 @@ impl PoolInner {
             // that code returns.
             return Ok(lease);
         }
-        let shared_room = self.settings.needs.shared_room;
+        let shared_capacity = self.settings.needs.shared_capacity;
         let mut refused = None;
         for _ in 0..MAX_YIELDS {
             let capacity = self.capacity_of(&lease);
             // Without shared room, the queue itself remembers that no entry can use an endpoint. One failed attempt
             // does not show this, because another pick may have held the endpoint for a moment.
-            let served = queue.wants(&capacity).filter(|_| !shared_room || refused != Some(capacity.slot));
+            let served = queue.wants(&capacity).filter(|_| !shared_capacity || refused != Some(capacity.slot));
             let Some(served) = served else {
                 // The endpoint has changed since the pick, and does not accept the request any more. Requests that have
                 // waited for it longer were not served either.
@@ -140,7 +140,7 @@ impl PoolInner {
                     lease = self.pick_waiting(request)?;
                     continue;
                 }
-                if shared_room {
+                if shared_capacity {
                     queue.recheck(Recheck::All);
                     self.serve(BUDGET, None);
                 }

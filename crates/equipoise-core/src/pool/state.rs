@@ -217,7 +217,7 @@ impl PoolInner {
             for slot in next.slots().filter(|&slot| next.differs_at(slot, &last)) {
                 self.queue.recheck(Recheck::Slot(slot));
             }
-            self.queue.recheck(if self.settings.needs.shared_room { Recheck::All } else { Recheck::Pickers });
+            self.queue.recheck(if self.settings.needs.shared_capacity { Recheck::All } else { Recheck::Pickers });
         }
     }
 }

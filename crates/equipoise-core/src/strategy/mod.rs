@@ -139,7 +139,7 @@ pub trait Strategy: Send + Sync + 'static {
     /// does not call `on_release` for requests that this method refuses.
     ///
     /// The pool calls this method only if the strategy asks for [`Needs::leases`]. If the result depends on the load of
-    /// other endpoints, the strategy must also ask for [`Needs::shared_room`].
+    /// other endpoints, the strategy must also ask for [`Needs::shared_capacity`].
     fn admit(&self, _state: &Self::State, _endpoint: &Endpoint, _request: &PickRequest<'_>) -> bool {
         true
     }
@@ -217,7 +217,7 @@ pub struct Needs {
     pub(crate) refuses_by_key: bool,
     pub(crate) caps_failing: bool,
     pub(crate) caps_failing_by_key: bool,
-    pub(crate) shared_room: bool,
+    pub(crate) shared_capacity: bool,
     pub(crate) refresh: Option<Duration>,
 }
 
@@ -233,7 +233,7 @@ impl Needs {
             refuses_by_key: false,
             caps_failing: false,
             caps_failing_by_key: false,
-            shared_room: false,
+            shared_capacity: false,
             refresh: None,
         }
     }
@@ -267,12 +267,12 @@ impl Needs {
     /// capacity at another endpoint. This is so in two cases: [`Strategy::admit`] limits the share of each endpoint, as
     /// [`BoundedLoad`] does, or it limits the number of requests of the whole pool.
     ///
-    /// With `shared_room`, the pool checks at the start and at the end of each lease whether any endpoint can take
-    /// [waiting](crate::Pool::acquire) requests. Without `shared_room`, it checks only the endpoint of the lease.
+    /// With `shared_capacity`, the pool checks at the start and at the end of each lease whether any endpoint can take
+    /// [waiting](crate::Pool::acquire) requests. Without `shared_capacity`, it checks only the endpoint of the lease.
     /// [`Pool::acquire`](crate::Pool::acquire) states the cost. [`Strategy::admit`] must count with `SeqCst`
     /// operations.
-    pub const fn shared_room(mut self) -> Self {
-        self.shared_room = true;
+    pub const fn shared_capacity(mut self) -> Self {
+        self.shared_capacity = true;
         self.leases()
     }
 
@@ -356,7 +356,7 @@ impl Needs {
             refuses_by_key: self.refuses_by_key || other.refuses_by_key,
             caps_failing: self.caps_failing || other.caps_failing,
             caps_failing_by_key: self.caps_failing_by_key || other.caps_failing_by_key,
-            shared_room: self.shared_room || other.shared_room,
+            shared_capacity: self.shared_capacity || other.shared_capacity,
             refresh: [self.refresh, other.refresh].into_iter().flatten().min(),
         }
     }

@@ -408,7 +408,7 @@ impl Gauge for PeakEwmaPicker {
         }
     }
 
-    fn on_probation(&self, slot: Slot) {
+    fn on_trial(&self, slot: Slot) {
         if let Some(state) = self.memories.get(slot) {
             state.latency.estimate.fetch_or(TRIED, Ordering::Relaxed);
         }

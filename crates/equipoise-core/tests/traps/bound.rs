@@ -195,7 +195,7 @@ fn an_explanation_names_the_substitute_and_the_reason() {
     pool.set_availability("a", Availability::Maintenance).expect("a is there");
     let binding = Binding::to("a").session(b"s");
     let explanation = pool.explain(&PickRequest::new().bound(&binding));
-    assert_eq!(explanation.preference, BindingOutcome::Missed(MissReason::Maintenance));
+    assert_eq!(explanation.binding_outcome, BindingOutcome::Missed(MissReason::Maintenance));
     let stands_in = explanation.candidates.iter().find(|candidate| candidate.result == CandidateResult::StandIn);
     let picked = pick(&pool, &binding);
     assert_eq!(stands_in.map(|candidate| &candidate.status.id), Some(picked.endpoint().id()));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use equipoise_core::EndpointId;
 
 use super::{
-    Action, RequestCounts, Signal,
+    Action, IntervalCounts, Signal,
     outliers::{Phase, find_outliers},
     state::Machine,
     timers::Timer,
@@ -150,14 +150,14 @@ impl Machine {
         }
     }
 
-    pub(super) fn counted(&mut self, counts: Vec<(EndpointId, RequestCounts)>) {
+    pub(super) fn counted(&mut self, counts: Vec<(EndpointId, IntervalCounts)>) {
         let Some(rules) = self.policy.outliers else { return };
         let known = counts.into_iter().filter_map(|(id, counts)| Some((*self.ids.get(&id)?, counts)));
         // Endpoints that outlier detection keeps out are not compared with the others.
-        let is_up = |(number, _): &(u64, RequestCounts)| {
+        let is_up = |(number, _): &(u64, IntervalCounts)| {
             self.records.get(number).is_some_and(|record| record.requests.phase == Phase::Up)
         };
-        let mut known: Vec<(u64, RequestCounts)> = known.filter(is_up).collect();
+        let mut known: Vec<(u64, IntervalCounts)> = known.filter(is_up).collect();
         // The order of the counts is arbitrary. It must affect neither the rounding of the mean nor the choice between
         // outliers that are equally bad.
         known.sort_unstable_by_key(|(number, _)| *number);

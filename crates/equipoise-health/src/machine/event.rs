@@ -51,7 +51,7 @@ pub enum Event {
     /// The results of each endpoint's requests since the last `Counted` event. The event is the answer to
     /// [`Action::CollectCounts`](super::Action::CollectCounts). [`Signals::count`](crate::Signals::count) returns this
     /// event.
-    Counted(Vec<(EndpointId, RequestCounts)>),
+    Counted(Vec<(EndpointId, IntervalCounts)>),
     /// An operator has set the administrative state of an endpoint: ready, drain or maintenance.
     AdminStateSet {
         /// The id of the endpoint. If no endpoint with this id has joined, the state is stored until such an endpoint
@@ -102,7 +102,7 @@ pub enum FailureLimit {
 /// The results of one endpoint's requests in one [interval](crate::Outliers::interval) of outlier detection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct RequestCounts {
+pub struct IntervalCounts {
     /// The number of the endpoint's requests that succeeded in the [interval](crate::Outliers::interval) of outlier
     /// detection.
     pub successes: u64,
@@ -164,7 +164,7 @@ impl Signal {
     }
 }
 
-impl RequestCounts {
+impl IntervalCounts {
     /// Creates counts of successful and failed requests, without latencies.
     #[must_use]
     pub const fn new(successes: u64, failures: u64) -> Self {

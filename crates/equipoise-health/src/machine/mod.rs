@@ -41,7 +41,7 @@ mod timers;
 
 pub use self::{
     action::Action,
-    event::{AdminState, Event, FailureLimit, ProbeId, RequestCounts, Signal},
+    event::{AdminState, Event, FailureLimit, IntervalCounts, ProbeId, Signal},
     state::Machine,
     status::{AvailabilityChange, CheckStatus, Condition, HealthStatus, Source},
 };

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use equipoise_core::Timestamp;
 
-use super::RequestCounts;
+use super::IntervalCounts;
 use crate::settings::{FailurePercentage, LatencyOutlier, Outliers, SuccessRate};
 
 /// What outlier detection stores for one endpoint.
@@ -35,7 +35,7 @@ type Outlier = (u64, f64, String);
 
 /// Returns the endpoints that must be ejected at the end of an interval, with the reasons. The worst ones come first,
 /// because the maximum number of ejected endpoints may be reached before the last ones.
-pub(super) fn find_outliers(counts: &[(u64, RequestCounts)], rules: &Outliers) -> Vec<(u64, String)> {
+pub(super) fn find_outliers(counts: &[(u64, IntervalCounts)], rules: &Outliers) -> Vec<(u64, String)> {
     let mut found: Vec<Outlier> = Vec::new();
     found.extend(rules.success_rate.into_iter().flat_map(|rule| by_success_rate(counts, rule)));
     found.extend(rules.failure_percentage.into_iter().flat_map(|rule| by_failure_percentage(counts, rule)));
@@ -47,15 +47,15 @@ pub(super) fn find_outliers(counts: &[(u64, RequestCounts)], rules: &Outliers) -
 
 /// Returns the success rates, in percent, of the endpoints that had at least `min_requests` requests. Returns an empty
 /// list if there are fewer than `min_hosts` such endpoints.
-fn success_rates(counts: &[(u64, RequestCounts)], min_requests: u64, min_hosts: usize) -> Vec<(u64, f64)> {
-    let requests = |counts: &RequestCounts| counts.successes + counts.failures;
+fn success_rates(counts: &[(u64, IntervalCounts)], min_requests: u64, min_hosts: usize) -> Vec<(u64, f64)> {
+    let requests = |counts: &IntervalCounts| counts.successes + counts.failures;
     let enough = counts.iter().filter(|(_, counts)| requests(counts) >= min_requests.max(1));
     let rates: Vec<(u64, f64)> =
         enough.map(|(record, counts)| (*record, 100.0 * counts.successes as f64 / requests(counts) as f64)).collect();
     if rates.len() >= min_hosts.max(1) { rates } else { Vec::new() }
 }
 
-fn by_success_rate(counts: &[(u64, RequestCounts)], rule: SuccessRate) -> Vec<Outlier> {
+fn by_success_rate(counts: &[(u64, IntervalCounts)], rule: SuccessRate) -> Vec<Outlier> {
     let rates = success_rates(counts, rule.min_requests, rule.min_hosts);
     let n = rates.len() as f64;
     let mean = rates.iter().map(|(_, rate)| rate).sum::<f64>() / n;
@@ -65,14 +65,14 @@ fn by_success_rate(counts: &[(u64, RequestCounts)], rule: SuccessRate) -> Vec<Ou
     outliers.map(|(record, rate)| (record, rate, format!("success rate {rate:.1} %, below {min:.1} %"))).collect()
 }
 
-fn by_failure_percentage(counts: &[(u64, RequestCounts)], rule: FailurePercentage) -> Vec<Outlier> {
+fn by_failure_percentage(counts: &[(u64, IntervalCounts)], rule: FailurePercentage) -> Vec<Outlier> {
     let rates = success_rates(counts, rule.min_requests, rule.min_hosts).into_iter();
     let failed = rates.map(|(record, rate)| (record, 100.0 - rate));
     let outliers = failed.filter(|(_, failed)| *failed >= f64::from(rule.percent));
     outliers.map(|(record, failed)| (record, 100.0 - failed, format!("{failed:.1} % of its requests failed"))).collect()
 }
 
-fn by_latency(counts: &[(u64, RequestCounts)], rule: LatencyOutlier) -> Vec<Outlier> {
+fn by_latency(counts: &[(u64, IntervalCounts)], rule: LatencyOutlier) -> Vec<Outlier> {
     let enough = counts.iter().filter(|(_, counts)| counts.latency_samples >= rule.min_requests.max(1));
     let means: Vec<(u64, f64)> = enough
         .map(|(record, counts)| (*record, counts.latency_sum.as_secs_f64() / counts.latency_samples as f64))

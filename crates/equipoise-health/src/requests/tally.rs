@@ -6,7 +6,7 @@ use std::{
 use equipoise_core::{Failure, Timestamp, Verdict};
 
 use crate::{
-    machine::{FailureLimit, RequestCounts, Signal},
+    machine::{FailureLimit, IntervalCounts, Signal},
     settings::Outliers,
 };
 
@@ -165,9 +165,9 @@ impl Tally {
     }
 
     /// Returns the counts since the last call.
-    pub(super) fn take_counts(&self) -> RequestCounts {
+    pub(super) fn take_counts(&self) -> IntervalCounts {
         let sum = Duration::from_nanos(self.latency_nanos.swap(0, Relaxed));
-        RequestCounts::new(self.successes.swap(0, Relaxed), self.failed.swap(0, Relaxed))
+        IntervalCounts::new(self.successes.swap(0, Relaxed), self.failed.swap(0, Relaxed))
             .with_latency(self.latency_samples.swap(0, Relaxed), sum)
     }
 }

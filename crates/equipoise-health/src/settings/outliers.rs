@@ -386,7 +386,7 @@ impl Outliers {
         self.base_ejection.saturating_mul(factor).min(self.max_ejection)
     }
 
-    /// Whether a rule needs [`RequestCounts`](crate::machine::RequestCounts) at the end of each interval.
+    /// Whether a rule needs [`IntervalCounts`](crate::machine::IntervalCounts) at the end of each interval.
     pub(crate) fn needs_counts(&self) -> bool {
         self.success_rate.is_some() || self.failure_percentage.is_some() || self.latency.is_some()
     }

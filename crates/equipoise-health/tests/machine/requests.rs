@@ -6,7 +6,7 @@ use equipoise_core::Availability;
 use equipoise_health::{
     AdminState, FailurePercentage, HealthPolicy, LatencyOutlier, OnFailureLimit, Outliers, Schedule, Source,
     SuccessRate,
-    machine::{Action, Event, FailureLimit, RequestCounts, Signal},
+    machine::{Action, Event, FailureLimit, IntervalCounts, Signal},
     probe::ProbeOutcome,
 };
 use serde::Deserialize;
@@ -82,7 +82,7 @@ fn good_windows_make_ejections_short_again() {
 }
 
 /// Advances the time until e0 is on probation, with these counts in each interval. Returns the seconds that it took.
-fn until_probation(world: &mut World, of: &[RequestCounts]) -> f64 {
+fn until_probation(world: &mut World, of: &[IntervalCounts]) -> f64 {
     let begun = world.now;
     for _ in 0..10_000 {
         world.step(begun + seconds(1000.0));
@@ -99,8 +99,8 @@ fn until_probation(world: &mut World, of: &[RequestCounts]) -> f64 {
 
 #[test]
 fn ejections_by_each_rule_grow_while_all_intervals_are_bad_even_if_probation_passes() {
-    let good = RequestCounts::new(100, 0).with_latency(100, Duration::from_secs(1));
-    let failing = RequestCounts::new(8, 92).with_latency(100, Duration::from_secs(1));
+    let good = IntervalCounts::new(100, 0).with_latency(100, Duration::from_secs(1));
+    let failing = IntervalCounts::new(8, 92).with_latency(100, Duration::from_secs(1));
     let slow = good.with_latency(100, Duration::from_secs(100));
     let latency = LatencyOutlier::new(3.0).min_hosts(5).min_requests(100);
     let percentage = FailurePercentage::new(85).min_hosts(5).min_requests(50);
@@ -233,8 +233,8 @@ fn a_pause_ends_without_a_request() {
     assert_eq!(world.of(0), Availability::Up, "for at most 30 s");
 }
 
-fn counts(of: &[(u64, u64)]) -> Vec<(equipoise_core::EndpointId, RequestCounts)> {
-    let counts = |&(successes, failures): &(u64, u64)| RequestCounts::new(successes, failures);
+fn counts(of: &[(u64, u64)]) -> Vec<(equipoise_core::EndpointId, IntervalCounts)> {
+    let counts = |&(successes, failures): &(u64, u64)| IntervalCounts::new(successes, failures);
     of.iter().enumerate().map(|(at, of)| (id(at), counts(of))).collect()
 }
 
@@ -284,11 +284,11 @@ fn many_times_slower_than_the_median_is_an_outlier() {
     let rule = LatencyOutlier::new(3.0).min_hosts(3).min_requests(10);
     let mut world = world(Outliers::new().latency(rule).max_ejection_percent(100), 4);
     let of =
-        [10, 12, 31, 11].map(|millis| RequestCounts::default().with_latency(10, Duration::from_millis(10 * millis)));
+        [10, 12, 31, 11].map(|millis| IntervalCounts::default().with_latency(10, Duration::from_millis(10 * millis)));
     world.tell(Event::Counted(of.into_iter().enumerate().map(|(at, counts)| (id(at), counts)).collect()));
     assert_eq!((world.out(), world.of(2)), (0, Availability::Up), "31 is not 3 times 12");
     let of =
-        [10, 12, 37, 11].map(|millis| RequestCounts::default().with_latency(10, Duration::from_millis(10 * millis)));
+        [10, 12, 37, 11].map(|millis| IntervalCounts::default().with_latency(10, Duration::from_millis(10 * millis)));
     world.tell(Event::Counted(of.into_iter().enumerate().map(|(at, counts)| (id(at), counts)).collect()));
     assert_eq!((world.out(), world.of(2)), (1, Availability::Unhealthy));
 }

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use equipoise_core::{Acquire, EndpointId, Lease, PickError};
+use equipoise_core::{Acquire, EndpointId, Lease, PickError, Verdict};
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 
@@ -134,6 +134,8 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
             observed.end(AttemptEnd::Refused(&error));
             let source = match error {
                 PointError::Unsupported(reason) => {
+                    // No endpoint could have served the request, so this says nothing about the endpoint.
+                    lease.finish(Verdict::Neutral);
                     return State::Failed { error: Some(Error::Unsupported(reason)) };
                 }
                 PointError::Address(source) => source,
@@ -274,8 +276,14 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
                         observed.end(AttemptEnd::Refused(&error));
                         State::Failed {
                             error: Some(match error {
-                                PointError::Unsupported(reason) => Error::Unsupported(reason),
-                                PointError::Address(source) => self.progress.invalid_address(endpoint, source),
+                                PointError::Unsupported(reason) => {
+                                    lease.finish(Verdict::Neutral);
+                                    Error::Unsupported(reason)
+                                }
+                                PointError::Address(source) => {
+                                    lease.finish(FailureStage::NotSent.verdict());
+                                    self.progress.invalid_address(endpoint, source)
+                                }
                             }),
                         }
                     }

@@ -252,7 +252,7 @@ where
         // If the response already has an outcome, it comes from a balancer below.
         match lease.binding_outcome() {
             BindingOutcome::Unbound => drop(response.extensions_mut().remove::<BindingOutcome>()),
-            preference => drop(response.extensions_mut().insert(preference)),
+            outcome => drop(response.extensions_mut().insert(outcome)),
         }
         if switches_protocols(&response) {
             lease.response_head(Some(verdict.unwrap_or(Verdict::Success)), false);

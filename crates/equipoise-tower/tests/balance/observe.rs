@@ -3,7 +3,7 @@
 use std::{io, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use equipoise_core::{EndpointSpec, Pool, RoundRobin};
-use equipoise_tower::{AttemptEnd, Balance, Event, EventKind, Observe, QueueEnd, RequestId, RequestOutcome};
+use equipoise_tower::{AttemptEnd, Balance, EventKind, Observe, QueueEnd, RequestEvent, RequestId, RequestOutcome};
 use http::Response;
 use parking_lot::Mutex;
 use tokio::time::sleep;
@@ -20,7 +20,7 @@ impl Log {
 }
 
 impl Observe for Log {
-    fn on_event(&self, event: &Event<'_>) {
+    fn on_event(&self, event: &RequestEvent<'_>) {
         let text = match event.kind {
             EventKind::Picked { endpoint, binding } => format!("picked {endpoint} {}", binding.as_str()),
             EventKind::AttemptStarted { endpoint, attempt } => format!("attempt {attempt} at {endpoint}"),
@@ -128,7 +128,7 @@ async fn futures_poll<F: Future>(mut future: std::pin::Pin<&mut F>) -> Poll<F::O
 #[tokio::test]
 async fn an_observer_that_panics_harms_no_request() {
     let (pool, _) = pool(&[("a", answering(Response::new(Frames::default())))]);
-    let balance = Balance::new(pool).observe(|_: &Event<'_>| panic!("a bug in the observer"));
+    let balance = Balance::new(pool).observe(|_: &RequestEvent<'_>| panic!("a bug in the observer"));
     assert!(balance.oneshot(get()).await.is_ok());
 }
 
@@ -136,7 +136,7 @@ async fn an_observer_that_panics_harms_no_request() {
 fn observers_are_objects() {
     struct Silent;
     impl Observe for Silent {}
-    let observers: [Box<dyn Observe>; 2] = [Box::new(Silent), Box::new(|_: &Event<'_>| {})];
+    let observers: [Box<dyn Observe>; 2] = [Box::new(Silent), Box::new(|_: &RequestEvent<'_>| {})];
     drop(observers);
     let _: [fn(&QueueEnd<'static>) -> &'static str; 1] = [QueueEnd::as_str];
     let _: fn(&RequestOutcome<'static>) -> &'static str = RequestOutcome::as_str;

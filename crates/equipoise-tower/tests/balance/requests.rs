@@ -97,7 +97,7 @@ async fn connect_is_refused_over_a_shared_client_and_no_endpoint_is_blamed() {
     assert_eq!(error.status(), StatusCode::NOT_IMPLEMENTED);
     assert!(error.to_string().contains("Balance::new"), "{error}");
     assert_eq!(recorder.admit(), ["10.0.0.1:80"], "no other endpoint is tried");
-    assert_eq!(recorder.verdicts(), []);
+    assert_eq!(recorder.verdicts(), [("10.0.0.1:80".into(), equipoise_core::Verdict::Neutral)]);
     assert_eq!(in_flight(&pool), [0, 0]);
 }
 

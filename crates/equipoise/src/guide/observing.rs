@@ -83,7 +83,7 @@
 //! use std::{collections::HashMap, sync::{Arc, Mutex}};
 //!
 //! use bytes::Bytes;
-//! use equipoise::tower::{Event, EventKind};
+//! use equipoise::tower::{RequestEvent, EventKind};
 //! use equipoise::{Balance, EndpointSpec, Pool, RoundRobin};
 //! use http::{Request, Response};
 //! use http_body_util::Full;
@@ -100,7 +100,7 @@
 //! })?;
 //! let attempts: Arc<Mutex<HashMap<String, u32>>> = Arc::default();
 //! let counts = Arc::clone(&attempts);
-//! let balance = Balance::new(pool).observe(move |event: &Event<'_>| {
+//! let balance = Balance::new(pool).observe(move |event: &RequestEvent<'_>| {
 //!     if let EventKind::AttemptEnded { endpoint, end, elapsed, .. } = event.kind {
 //!         println!("request {}: {} from {endpoint} after {elapsed:?}", event.request, end.as_str());
 //!         if let Ok(mut counts) = counts.lock() {

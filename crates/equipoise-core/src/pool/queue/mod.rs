@@ -26,7 +26,7 @@
 //! Without entries, a pick that takes scarce capacity costs one more load, and the end of its lease costs a fence and a
 //! load. With n entries, a release costs O(log n) time and one pick. In two cases, a release is linear in a number of
 //! *groups*: if the strategy refuses to use free capacity, and if many different lists of excluded endpoints contain
-//! the endpoint. Under a [shared bound](crate::Needs::shared_room), a release costs a pick for each group, because the
+//! the endpoint. Under a [shared bound](crate::Needs::shared_capacity), a release costs a pick for each group, because the
 //! release may have made room at any endpoint. Keys add no groups there, unless the strategy refuses by key.
 //!
 //! # Locks

@@ -62,7 +62,7 @@ pub(crate) trait Gauge {
     fn read(&self, slot: Slot, now: Timestamp) -> Cost;
 
     /// Called when this idle endpoint is picked to measure it again, although its score is not the lowest.
-    fn on_probation(&self, _slot: Slot) {}
+    fn on_trial(&self, _slot: Slot) {}
 }
 
 /// Returns the lowest measured estimate. Returns 1 if nothing was measured.
@@ -191,7 +191,7 @@ fn draw_trial<G: Gauge>(
         cost > most && cost * unit(cx.random()) < allowed
     })?;
     if !cx.is_explained() {
-        gauge.on_probation(tried.slot);
+        gauge.on_trial(tried.slot);
     }
     Some(tried.slot)
 }

@@ -176,7 +176,7 @@ impl Bound {
                     // Requests may have ended since the total was read. The bound is then lower.
                     let now = sums.read();
                     if now >= total || allows(sums, now) {
-                        // For `SeqCst`, see `Needs::shared_room`.
+                        // For `SeqCst`, see `Needs::shared_capacity`.
                         sums.total.fetch_add(1, Ordering::SeqCst);
                         return true;
                     }
