@@ -20,7 +20,7 @@ fn labels_of_attempts_and_events_are_unique_and_snake_case() {
     let source = io::Error::other("broken");
     let refused = PointError::Unsupported(UnsupportedRequest::new("no"));
     let ends = [
-        AttemptEnd::Response,
+        AttemptEnd::Response { verdict: None },
         AttemptEnd::Error { error: &source, class: ErrorClass::new(NotSent) },
         AttemptEnd::NotReady { waited: true },
         AttemptEnd::Refused(&refused),
@@ -30,7 +30,8 @@ fn labels_of_attempts_and_events_are_unique_and_snake_case() {
     let queue = [QueueEnd::Served, QueueEnd::Failed(&PickError::Empty), QueueEnd::Cancelled];
     check(queue.iter().map(QueueEnd::as_str));
     let pick = Error::Pick(PickError::Empty);
-    let outcomes = [RequestOutcome::Response { endpoint }, RequestOutcome::Error(&pick), RequestOutcome::Cancelled];
+    let outcomes =
+        [RequestOutcome::Response { endpoint, verdict: None }, RequestOutcome::Error(&pick), RequestOutcome::Cancelled];
     check(outcomes.iter().map(RequestOutcome::as_str));
     let kinds = [
         EventKind::Started,

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use equipoise_core::{BindingOutcome, EndpointId, PickError};
+use equipoise_core::{BindingOutcome, EndpointId, PickError, Verdict};
 use tokio::time::Instant;
 
 use crate::{
@@ -184,7 +184,11 @@ impl EventKind<'_> {
 #[non_exhaustive]
 pub enum AttemptEnd<'a> {
     /// The head of a response was received. For HTTP, the response may have any status.
-    Response,
+    Response {
+        /// What the head of the response says about the endpoint, for example a failure for status 503. `None` if only
+        /// the end of the response decides, as the trailers of gRPC do.
+        verdict: Option<Verdict>,
+    },
     /// The endpoint's service returned an error, or the attempt timed out.
     Error {
         /// The error of the endpoint's service, or an [`AttemptTimedOut`](crate::AttemptTimedOut).
@@ -214,7 +218,7 @@ impl AttemptEnd<'_> {
     /// [`FailureStage::as_str`](crate::FailureStage::as_str).
     pub const fn as_str(&self) -> &'static str {
         match self {
-            Self::Response => "response",
+            Self::Response { .. } => "response",
             Self::Error { .. } => "error",
             Self::NotReady { .. } => "not_ready",
             Self::Refused(_) => "refused",
@@ -256,6 +260,8 @@ pub enum RequestOutcome<'a> {
     Response {
         /// The endpoint that sent the response.
         endpoint: &'a EndpointId,
+        /// What the head of the response says about the endpoint. `None` if only the end of the response decides.
+        verdict: Option<Verdict>,
     },
     /// The balancer returned an error.
     Error(&'a Error),

@@ -123,9 +123,13 @@ impl<Req, Res> Protocol<Req, Res> for PlainProtocol<Req, Res> {
         self.classify_error.as_ref().map_or_else(|| ErrorClass::of(error), |classifier| classifier.class(error))
     }
 
-    fn attach(&self, response: Res, lease: Lease<AnyTarget>) -> Res {
+    fn verdict(&self, response: &Res) -> Option<Verdict> {
         let classify = self.classify.as_ref();
-        lease.finish(classify.map_or(Verdict::Success, |f| guarded(|| f(&response)).unwrap_or(Verdict::Neutral)));
+        Some(classify.map_or(Verdict::Success, |f| guarded(|| f(response)).unwrap_or(Verdict::Neutral)))
+    }
+
+    fn attach(&self, response: Res, lease: Lease<AnyTarget>, verdict: Option<Verdict>) -> Res {
+        lease.finish(verdict.unwrap_or(Verdict::Success));
         response
     }
 }

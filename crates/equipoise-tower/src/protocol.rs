@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use equipoise_core::{AnyTarget, EndpointId, Lease};
+use equipoise_core::{AnyTarget, EndpointId, Lease, Verdict};
 
 use crate::{error_class::ErrorClass, placement::Placement};
 
@@ -77,11 +77,16 @@ pub trait Protocol<Req, Res> {
         ErrorClass::of(error)
     }
 
-    /// Returns the response for the caller of the balancer, and takes over the lease of the request.
+    /// Returns what the head of the response says about the endpoint. `None` if only the end of the response decides, as
+    /// the trailers of gRPC do.
+    fn verdict(&self, response: &Res) -> Option<Verdict>;
+
+    /// Returns the response for the caller of the balancer, and takes over the lease of the request. `verdict` is the
+    /// result of [`verdict`](Self::verdict) for this response.
     ///
     /// If the endpoint has finished its work, the implementation reports the verdict with [`Lease::finish`]. Otherwise
     /// it stores the lease in the response, and the response reports the latency and the verdict later.
-    fn attach(&self, response: Res, lease: Lease<AnyTarget>) -> Self::Response;
+    fn attach(&self, response: Res, lease: Lease<AnyTarget>, verdict: Option<Verdict>) -> Self::Response;
 }
 
 /// An extension of requests and responses with the number of the balancer's attempt and the endpoint of this attempt.

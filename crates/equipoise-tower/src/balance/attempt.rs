@@ -14,7 +14,7 @@ use crate::{
     dispatch::Dispatch,
     error::{AttemptTimedOut, BoxError},
     guard::guarded,
-    observe::{AttemptEnd, ObservedAttempt},
+    observe::ObservedAttempt,
     protocol::Protocol,
 };
 
@@ -162,9 +162,6 @@ where
             }
         }
         let outcome = ready!(outcome);
-        if outcome.is_ok() {
-            held.observed.end(AttemptEnd::Response);
-        }
         match this.held.take() {
             Some(held) => Poll::Ready((outcome, held)),
             None => Poll::Pending,

@@ -343,14 +343,16 @@ where
         loop {
             let next = match this.state.as_mut().project() {
                 StateProj::Trying { attempt } => {
-                    let (outcome, held) = ready!(attempt.poll(cx, &balancing.core, balancing.progress.may_move()));
+                    let (outcome, mut held) = ready!(attempt.poll(cx, &balancing.core, balancing.progress.may_move()));
                     match outcome {
                         Ok(response) => {
                             let protocol = &balancing.core.settings.protocol;
                             let endpoint = held.lease.endpoint().id();
                             let attempt = balancing.progress.attempt(endpoint).of_response();
-                            balancing.observed.finish(RequestOutcome::Response { endpoint });
-                            let mut response = protocol.attach(response, held.lease.without_target());
+                            let verdict = protocol.verdict(&response);
+                            held.observed.end(AttemptEnd::Response { verdict });
+                            balancing.observed.finish(RequestOutcome::Response { endpoint, verdict });
+                            let mut response = protocol.attach(response, held.lease.without_target(), verdict);
                             protocol.on_response(&mut response, attempt);
                             return Poll::Ready(Ok(response));
                         }

@@ -240,8 +240,16 @@ where
         }
     }
 
-    fn attach(&self, mut response: Response<R>, mut lease: Lease<AnyTarget>) -> Response<LeasedBody<R>> {
-        let verdict = guarded(|| self.classify.response(ResponseHead::of(&response))).unwrap_or(Some(Verdict::Neutral));
+    fn verdict(&self, response: &Response<R>) -> Option<Verdict> {
+        guarded(|| self.classify.response(ResponseHead::of(response))).unwrap_or(Some(Verdict::Neutral))
+    }
+
+    fn attach(
+        &self,
+        mut response: Response<R>,
+        mut lease: Lease<AnyTarget>,
+        verdict: Option<Verdict>,
+    ) -> Response<LeasedBody<R>> {
         let id = lease.endpoint().id();
         if let Some(name) = &self.header
             && let Ok(value) = HeaderValue::from_bytes(id.as_str().as_bytes())

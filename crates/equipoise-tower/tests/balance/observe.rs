@@ -27,6 +27,7 @@ impl Observe for Log {
             EventKind::AttemptEnded { endpoint, attempt, end, elapsed } => {
                 let detail = match end {
                     AttemptEnd::Error { class, .. } => format!("error {}", class.stage.as_str()),
+                    AttemptEnd::Response { verdict: Some(verdict) } => format!("response {verdict:?}"),
                     end => end.as_str().to_owned(),
                 };
                 format!("attempt {attempt} at {endpoint} ended: {detail} after {elapsed:?}")
@@ -62,7 +63,7 @@ async fn a_request_that_fails_over_is_told_step_by_step() {
         "failover a to b",
         "picked b unbound",
         "attempt 2 at b",
-        "attempt 2 at b ended: response after 2s",
+        "attempt 2 at b ended: response Success after 2s",
         "finished response attempts=2 after 2s",
     ];
     assert_eq!(log.events(), expected);
