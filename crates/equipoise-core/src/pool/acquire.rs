@@ -1,4 +1,4 @@
-//! Requests that wait for capacity: the future that such a request waits in ([`Acquire`]), and the code that gives
+//! Requests that wait for capacity. This module has the future of such a request ([`Acquire`]), and the code that gives
 //! freed capacity to the waiting requests.
 
 use std::{
@@ -24,35 +24,36 @@ use crate::{
 };
 
 impl<T: Send + Sync + 'static> Pool<T> {
-    /// Picks an endpoint and takes a lease on it, as [`pick`](Self::pick) does. Where `pick` fails with a
-    /// [temporary](PickError::is_temporary) error, this method waits. The wait ends when the request can use an
-    /// endpoint that has joined, come up or got free capacity.
+    /// Picks an endpoint and takes a lease on it, as [`pick`](Self::pick) does. If the pick fails with a
+    /// [temporary](PickError::is_temporary) error, the future waits. It waits until the request can use an endpoint,
+    /// for example because an endpoint has joined, has come up or has got free capacity.
     ///
     /// Requests are served in the order in which their futures are first polled. Free capacity goes to the first
-    /// waiting request that can use it. A later `acquire` or [`pick`](Self::pick) does not overtake that request. Some
-    /// requests can use only some endpoints, because they are [strictly bound](crate::Binding::strict) to an endpoint
-    /// or [exclude](PickRequest::exclude) endpoints. They do not delay later requests that can use other endpoints.
+    /// waiting request that can use it. A later `acquire` or [`pick`](Self::pick) does not overtake that request. A
+    /// request that is [strictly bound](crate::Binding::strict) to an endpoint, or that
+    /// [excludes](PickRequest::exclude) endpoints, can use only some endpoints. Such a request does not delay later
+    /// requests that can use other endpoints.
     ///
     /// # Cost
     ///
     /// Waiting requests that can use the same endpoints form a group. If a pick for the first request of a group fails,
-    /// the others are not tried. Two requests are in the same group if all of these are equal:
+    /// the others are not tried. Two requests are in the same group if they agree in all of these properties:
     ///
     /// - the set of excluded endpoints;
     /// - the [preferred](PickRequest::prefer) endpoint or the binding;
-    /// - whether the request has a key, if the strategy [uses keys](crate::Needs::key) and belongs to this crate;
-    /// - the key itself, if the strategy [uses keys](crate::Needs::key) and is your own.
+    /// - for strategies of this crate that [use keys](crate::Needs::key): whether the request has a key;
+    /// - for your own strategies that [use keys](crate::Needs::key): the key itself.
     ///
     /// With g groups and n waiting requests, the end of a lease costs:
     ///
     /// - usually one pick for each request that is served, and O(log n) time to find that request in the queue;
-    /// - in addition, one comparison for each group that excludes the endpoint of the lease. This takes O(g) time if
-    ///   many waiting requests exclude this endpoint, and each of them also excludes different other endpoints;
-    /// - in addition, if the endpoint accepts only [forced](crate::Binding::forced) requests, one comparison for each
-    ///   group that is bound to the endpoint and is not forced;
-    /// - if the strategy [refuses](crate::Strategy::admit) all requests that can use the endpoint: one pick for each of
-    ///   their groups;
-    /// - if the strategy asks for [`shared_capacity`](crate::Needs::shared_capacity): one pick for each group, O(g). If
+    /// - in addition, one comparison for each group that excludes the endpoint of the lease. At worst this is O(g):
+    ///   many waiting requests exclude this endpoint, and no two of them exclude the same set of endpoints;
+    /// - if the endpoint of the lease accepts only requests with a [forced](crate::Binding::forced) binding: in
+    ///   addition, one comparison for each group that is bound to this endpoint by a binding that is not forced;
+    /// - if the strategy [refuses](crate::Strategy::admit) all waiting requests that can use the endpoint: one pick for
+    ///   each group of these requests;
+    /// - if the strategy asks for [`shared_room`](crate::Needs::shared_room): one pick for each group, O(g). If
     ///   [`BoundedLoad`](crate::BoundedLoad) wraps a strategy of this crate, keys add no groups. If your own strategy
     ///   asks for [`key`](crate::Needs::key) and `shared_capacity`, the waiting requests of each key are a group. In this
     ///   case, limit the waiting time or the number of waiting requests.
@@ -60,9 +61,9 @@ impl<T: Send + Sync + 'static> Pool<T> {
     /// # Timeouts and cancellation
     ///
     /// The future works on every async runtime. It has no timeout: drop it when the deadline of the request has passed.
-    /// If a dropped future has got a lease already, the lease goes to the next waiting request. Do not keep the future
-    /// without polling it: once it has got a lease, it holds capacity. The future allocates a copy of the request. If
-    /// free capacity is likely, call [`pick`](Self::pick) first.
+    /// If a dropped future has got a lease already, the lease goes to the next waiting request. Poll the future when it
+    /// is woken: it may have got a lease, and this lease holds capacity. The future allocates a copy of the request. To
+    /// avoid the allocation, call [`pick`](Self::pick) first if free capacity is likely.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, PickRequest, Pool};
@@ -93,7 +94,8 @@ impl<T: Send + Sync + 'static> Pool<T> {
     }
 }
 
-/// A future that waits until a pick succeeds and returns a lease on the picked endpoint. Returned by [`Pool::acquire`].
+/// A future that waits until a pick succeeds, and returns a lease on the picked endpoint. If the pick fails with an
+/// error that is not [temporary](PickError::is_temporary), it returns this error. Returned by [`Pool::acquire`].
 ///
 /// Dropping the future ends the wait. If the future has got a lease already, the lease goes to the next waiting
 /// request.
@@ -109,8 +111,8 @@ pub struct Acquire<T> {
 }
 
 impl<T: Send + Sync + 'static> Acquire<T> {
-    /// Returns why the request is waiting: the error with which a pick for the request fails now. Report this error if
-    /// the request is given up because its deadline has passed. Takes O(n) time for n endpoints.
+    /// Returns why the request is waiting: the error with which a pick for this request would fail now. Report this
+    /// error when you give up the request, for example at its deadline. Takes O(n) time for n endpoints.
     ///
     /// ```
     /// use equipoise_core::{PickError, PickRequest, Pool};
@@ -159,7 +161,8 @@ impl<T: Send + Sync + 'static> Acquire<T> {
 impl<T: Send + Sync + 'static> Future for Acquire<T> {
     type Output = Result<Lease<T>, PickError>;
 
-    /// Returns the result of the pick when there is one. After that, every further poll returns `Pending`.
+    /// Returns the lease, or the error of the pick if the error is not [temporary](PickError::is_temporary). Returns
+    /// `Pending` while the request waits, and also at every poll after the result.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         if this.is_over {
@@ -239,8 +242,8 @@ fn withdraw(result: PickResult) {
     }
 }
 
-/// Wakes the tasks of served requests when it is dropped. This happens after the turn (the right to serve the queue)
-/// has been given back.
+/// Wakes the tasks of served requests when it is dropped. It is dropped after this thread has given back the turn (the
+/// right to serve the queue).
 struct WakeLater {
     wakers: Vec<Waker>,
     /// The entry whose future is being polled by this thread. Its task need not be woken.
@@ -259,8 +262,9 @@ impl PoolInner {
         self.serve(BUDGET, None);
     }
 
-    /// Processes rechecks of the queue: all those that this thread adds, and at most `budget` of those that other
-    /// threads have added. Does nothing if this thread is serving the queue already, further up its call stack.
+    /// Serves the queue: gives freed capacity to waiting requests. Processes all rechecks (notes of where capacity may
+    /// be free) that this thread adds, and at most `budget` rechecks of other threads. Does nothing if a caller of this
+    /// function is serving the queue already.
     #[cold]
     pub(super) fn serve(&self, budget: usize, polled: Option<Ticket>) {
         let mut wake = WakeLater { wakers: Vec::new(), polled };

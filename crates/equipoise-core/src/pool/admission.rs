@@ -3,7 +3,8 @@
 //! Three things can refuse a request:
 //!
 //! - the endpoint's limit, if no permit is left;
-//! - a probation of the endpoint, if its pass (the right to its single request) is taken;
+//! - the probation of an endpoint, if another request has the pass (the right to be the single request of the
+//!   probation);
 //! - the strategy, in [`Strategy::admit`].
 //!
 //! The request's lease gives back the permit and the pass when it ends.
@@ -11,8 +12,8 @@
 use super::settings::PoolSettings;
 use crate::{binding::MissReason, endpoint::Admission, request::PickRequest, strategy::Strategy, view::Member};
 
-/// Whether a request needs the pass of an endpoint on probation. The pass is the right to the single request of the
-/// probation.
+/// Whether a request needs the pass of an endpoint. An endpoint on probation serves a single request, and the pass is
+/// the right to be this request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum PassRule {
     /// The endpoint is not on probation, so there is no pass.
@@ -37,7 +38,8 @@ pub(super) enum UsableBy {
 }
 
 /// Admits a request to an endpoint. Takes a permit if the endpoint has a limit, and the pass if the endpoint is on
-/// probation. Asks the strategy if it counts leases. Returns `None`, and takes nothing, if one of the three refuses.
+/// probation. Asks the strategy if it counts leases. Returns `None`, and takes nothing, if the permit or the pass is
+/// not available or the strategy refuses the request.
 ///
 /// If the pick is only explained, nothing is taken, and the strategy is not asked.
 #[inline]

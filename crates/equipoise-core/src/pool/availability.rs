@@ -9,24 +9,30 @@ use crate::{
     sync::{Ordering, fence},
 };
 
-/// The result of setting one property of many endpoints at once. Returned by [`Pool::set_availabilities`],
-/// [`Pool::set_weight_percents`] and [`Pool::set_max_in_flight_all`].
+/// The result of a method that sets the availability, the weight percentage or the maximum number of requests in flight
+/// of many endpoints at once. Returned by [`Pool::set_availabilities`], [`Pool::set_weight_percents`] and
+/// [`Pool::set_max_in_flight_all`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AppliedChanges {
-    /// The ids of the endpoints that were changed, in the order of their [slots](crate::Slot). An endpoint was changed
-    /// if its availability, weight percentage or maximum number of requests in flight has another value than before.
+    /// The ids of the endpoints whose value is now another than before, in the order of their [slots](crate::Slot). The
+    /// value is the availability, the weight percentage or the maximum number of requests in flight, depending on the
+    /// method. An endpoint that already had the given value is not listed.
     pub changed: Vec<EndpointId>,
-    /// The given ids that no endpoint of the pool has, in the order in which they were given.
+    /// The ids that were passed to the method and that no endpoint of the pool has, in the order of the arguments. They
+    /// have been ignored.
     pub unknown: Vec<EndpointId>,
 }
 
 impl<T> Pool<T> {
     /// Sets the availability of one endpoint: which requests it accepts. Returns whether the availability has changed.
     ///
-    /// If `Probation` is set for an endpoint that is on [probation](Availability::Probation) already, a new probation
-    /// starts, and the result is `false`. Takes O(n) time for n endpoints. Hash tables of the strategy that depend only
-    /// on the membership are not built again.
+    /// If `availability` is [`Probation`](Availability::Probation), the endpoint gets a single request, and the result
+    /// of this request decides whether the endpoint has recovered. If the endpoint has this availability already, it
+    /// gets another single request, and the method returns `false`.
+    ///
+    /// Takes O(n) time for n endpoints. The strategy builds new pickers, but the hashing strategies of this crate keep
+    /// their tables.
     ///
     /// ```
     /// use equipoise_core::{Availability, EndpointSpec, PickRequest, Pool};
@@ -50,12 +56,12 @@ impl<T> Pool<T> {
         }
     }
 
-    /// Sets the availability of many endpoints in one change. For each endpoint, the effect is that of
-    /// [`set_availability`](Self::set_availability). A pick sees either all of the change or nothing of it.
+    /// Sets the availability of many endpoints in one change. The effect on each endpoint is that of
+    /// [`set_availability`](Self::set_availability). A pick sees either all new values or none of them.
     ///
-    /// If an id occurs twice, its last value is used. An id that no endpoint of the pool has is returned in
-    /// [`AppliedChanges::unknown`], and the other endpoints are set. An unknown id is not an error, because a health
-    /// check may report on an endpoint that has just been removed. Takes O(n) time for n endpoints of the pool.
+    /// If an id occurs twice in `all`, its last value is used. An id that no endpoint of the pool has is returned in
+    /// [`AppliedChanges::unknown`]. The other endpoints are set all the same. An unknown id is not an error, because a
+    /// health check may report on an endpoint that has just been removed. Takes O(n) time for n endpoints of the pool.
     ///
     /// ```
     /// use equipoise_core::{Availability, EndpointId, EndpointSpec, Pool};
@@ -123,8 +129,9 @@ impl<T> Pool<T> {
     /// Starts to drain an endpoint: it gets only requests that are [bound](crate::PickRequest::bound) to it or
     /// [prefer](crate::PickRequest::prefer) it. Returns whether the availability has changed.
     ///
-    /// This is the same as setting [`Availability::Draining`]. [`idle`](Self::idle) waits until the endpoint has no
-    /// requests in flight, and [`endpoints`](Self::endpoints) returns their number.
+    /// This is the same as setting [`Availability::Draining`]. The endpoint stays in the pool. To wait until it has no
+    /// requests in flight, use [`idle`](Self::idle). To read the number of its requests in flight, use
+    /// [`endpoints`](Self::endpoints).
     ///
     /// # Errors
     ///

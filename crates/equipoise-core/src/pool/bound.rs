@@ -110,8 +110,8 @@ impl Snapshot {
         admission.ok_or_else(|| why_refused(member, pass).unwrap_or(MissReason::Refused))
     }
 
-    /// Returns the endpoint with this id, if its availability accepts requests that are bound to it. A forced binding
-    /// is accepted in every availability.
+    /// Returns the endpoint with this id, if its availability allows requests that are bound to it. A forced binding is
+    /// accepted in every availability.
     fn preferred(
         &self,
         id: Option<&EndpointId>,

@@ -17,9 +17,9 @@ use crate::{
     time::{Clock, SystemClock},
 };
 
-/// Builds a [`Pool`]. The builder has the settings that cannot change after the pool is built. Created by
-/// [`Pool::builder`]. `T` is the type of the pool's targets: what requests are sent with, such as a client. The
-/// compiler infers `T` from the use of the pool.
+/// Builds a [`Pool`]. The settings of the builder cannot change after the pool is built. Created by [`Pool::builder`].
+/// `T` is the type of the pool's targets: what requests are sent with, such as a client. Usually the compiler infers
+/// `T` from the use of the pool.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -51,13 +51,14 @@ pub struct PoolBuilder<T = ()> {
 const MAX_STRIPES: usize = 64;
 
 impl<T: Send + Sync + 'static> Pool<T> {
-    /// Creates a pool without endpoints that picks with this strategy. All other settings have the defaults of
-    /// [`PoolBuilder`].
+    /// Creates a pool without endpoints. Its endpoints are picked by `strategy`. All other settings have the defaults
+    /// of [`PoolBuilder`].
     pub fn new(strategy: impl Strategy) -> Self {
         Self::builder(strategy).build()
     }
 
-    /// Creates a [`PoolBuilder`] with this strategy, to build a pool with settings other than the defaults.
+    /// Creates a [`PoolBuilder`] for a pool whose endpoints are picked by `strategy`. Use it to change other settings
+    /// from their defaults.
     pub fn builder(strategy: impl Strategy) -> PoolBuilder<T> {
         PoolBuilder::new(strategy)
     }
@@ -103,12 +104,12 @@ impl<T: Send + Sync + 'static> PoolBuilder<T> {
         self
     }
 
-    /// Sets the number of stripes. Stripes are counters: the number of requests in flight at an endpoint is the sum of
-    /// its stripes. With several stripes, threads contend less for one counter.
+    /// Sets the number of stripes. A stripe is a counter of requests in flight: each endpoint has this number of
+    /// counters, and its requests in flight are their sum. With several stripes, threads contend less for one counter.
     ///
     /// Range: 1 to 64; other values are clamped. Default: the number of cores, at most 4. Each stripe takes about 128
-    /// bytes for each endpoint, and a strategy that compares endpoints reads all stripes. Use 1 for simulations and
-    /// programs with one thread.
+    /// bytes for each endpoint. A strategy that compares the load of endpoints reads all their stripes. Use 1 for
+    /// simulations and programs with one thread.
     #[must_use]
     pub fn stripes(mut self, stripes: usize) -> Self {
         self.stripes = stripes.clamp(1, MAX_STRIPES);
@@ -123,20 +124,25 @@ impl<T: Send + Sync + 'static> PoolBuilder<T> {
         self
     }
 
-    /// Sets the panic threshold. If the share of healthy endpoints in a tier (priority group) is below the threshold,
-    /// the tier is in a panic: the pool treats [unhealthy](crate::Availability::Unhealthy) endpoints of this tier like
-    /// healthy endpoints.
+    /// Sets the panic threshold: the minimum share of healthy endpoints in a tier (priority group of endpoints). Below
+    /// this share, the tier is in a panic: the pool treats [unhealthy](crate::Availability::Unhealthy) endpoints of
+    /// this tier, and those on [probation](crate::Availability::Probation), like healthy endpoints.
     ///
     /// Range: 0 to 1; other values are clamped, and NaN counts as 0. With 0, no tier is ever in a panic. Default: 0.5.
     ///
-    /// If most endpoints seem unhealthy, the cause is probably the health check, or an overload that the healthy
-    /// endpoints would not survive alone. The share of healthy endpoints is (endpoints that are up) / (endpoints that
-    /// are up, unhealthy or on probation). Endpoints of weight 0 are not counted.
+    /// The reason for a panic: if most endpoints seem unhealthy, either the health check is probably wrong, or there is
+    /// an overload that the healthy endpoints would not survive alone.
     ///
-    /// No tier is in a panic while all tiers together can carry the traffic. This is so while the sum of their health
-    /// is at least 100 %. The health of a tier is the share of its endpoints that are up, multiplied by the
-    /// overprovisioning factor of [`Spillover`]. A health above 100 % counts as 100 %. The factor is 1.4 for
-    /// [`WhenExhausted`](Spillover::WhenExhausted). Source: Envoy's panic threshold.
+    /// A tier is in a panic if both conditions are true. Endpoints of weight 0 are not counted in either of them.
+    ///
+    /// - The share of healthy endpoints of the tier is below the threshold. This share is (endpoints that are up) /
+    ///   (endpoints that are up, unhealthy or on probation).
+    /// - All tiers together cannot carry the traffic: the sum of the health of all tiers is below 100 %. The health of
+    ///   a tier is the share of its endpoints that are up, multiplied by the overprovisioning factor of [`Spillover`],
+    ///   and at most 100 %. The factor is 1.4 for [`WhenExhausted`](Spillover::WhenExhausted).
+    ///
+    /// For example, a pool has one tier with three endpoints of which one is up. The share is 1/3, and the health of
+    /// the tier is 47 %. With the default threshold, the tier is in a panic. Source: Envoy's panic threshold.
     ///
     /// ```
     /// use equipoise_core::{Availability, EndpointSpec, P2c, PickRequest, Pool};
@@ -159,8 +165,8 @@ impl<T: Send + Sync + 'static> PoolBuilder<T> {
 
     /// Sets the availability of endpoints that join the pool or get another address. Default: [`Availability::Up`].
     ///
-    /// Use [`Maintenance`](Availability::Maintenance) if a health check sets an endpoint to up when its first check has
-    /// passed. The endpoint gets no requests until then.
+    /// Use [`Maintenance`](Availability::Maintenance) if new endpoints must get no requests before their first health
+    /// check has passed. The code that checks them must then set them to `Up`.
     ///
     /// ```
     /// use equipoise_core::{Availability, EndpointSpec, P2c, Pool};
@@ -179,9 +185,9 @@ impl<T: Send + Sync + 'static> PoolBuilder<T> {
     /// Sets whether the pool keeps a histogram of latencies for each endpoint. [`Pool::endpoints`] returns the
     /// histograms. Default: false.
     ///
-    /// A histogram takes 3.4 KB for each endpoint and [stripe](Self::stripes). With histograms, each request reads the
-    /// clock twice, even if the strategy does not need the time. [`LatencyHistogram`](crate::LatencyHistogram) states
-    /// the precision of a histogram.
+    /// The histograms take 3.4 KB for each [stripe](Self::stripes) of each endpoint. With histograms, each request
+    /// reads the clock twice, even if the strategy does not need the time.
+    /// [`LatencyHistogram`](crate::LatencyHistogram) states the precision of a histogram.
     #[must_use]
     pub fn latency_histograms(mut self, on: bool) -> Self {
         self.latency_histograms = on;
@@ -191,9 +197,10 @@ impl<T: Send + Sync + 'static> PoolBuilder<T> {
     /// Adds a check for the addresses of endpoints that join the pool or get another address. Every pool also makes a
     /// [basic check](crate::EndpointSpec::new) of addresses.
     ///
-    /// If the address of an endpoint fails the check, adding the endpoint fails with
+    /// If `check` returns an error for the address of an endpoint, the whole update of the pool fails with
     /// [`InvalidSpec::Address`](crate::InvalidSpec::Address). Without the check, the endpoint would be added, and its
-    /// first request would fail. If this method is called several times, an address must pass all checks.
+    /// first request would fail. If this method is called several times with different closures, an address must pass
+    /// all of them. Of several checks of the same Rust type, such as two function pointers, only the first is kept.
     ///
     /// ```
     /// use equipoise_core::{Address, EndpointSpec, InvalidAddress, P2c, Pool};
@@ -212,7 +219,8 @@ impl<T: Send + Sync + 'static> PoolBuilder<T> {
         self
     }
 
-    /// Builds the pool. It has no endpoints yet.
+    /// Builds the pool. The new pool has no endpoints. Picks fail with [`PickError::Empty`](crate::PickError::Empty)
+    /// until endpoints are added.
     pub fn build(self) -> Pool<T> {
         let inner = Arc::new_cyclic(|pool| {
             let context = Arc::new(PoolContext {

@@ -10,29 +10,30 @@ use crate::{
     view::{Member, Members, Overlay, is_limited},
 };
 
-/// What an update of a pool has changed: the ids of the endpoints that joined, left or changed. Returned by
-/// [`Pool::update`](crate::Pool::update) and the other methods that change endpoints.
+/// What an update of a pool has changed: the ids of the endpoints that joined, left or changed. An endpoint that stayed
+/// as it was is not listed. Returned by [`Pool::update`](crate::Pool::update) and the other methods that change the
+/// list of endpoints, such as [`Pool::add`](crate::Pool::add).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Changes {
-    /// The ids of the endpoints that joined the pool, in the order in which the update lists them.
+    /// The ids of the endpoints that joined the pool, in the order of the specs that were passed to the update.
     pub added: Vec<EndpointId>,
-    /// The ids of the endpoints that left the pool, in the order of their [slots](crate::Slot). Requests may still be
-    /// in flight to them.
+    /// The ids of the endpoints that left the pool, in the order of their [slots](crate::Slot). These endpoints may
+    /// still have requests in flight.
     pub removed: Vec<EndpointId>,
     /// The ids of the endpoints whose address changed, in the order of their [slots](crate::Slot). The pool treats an
-    /// endpoint with a new address as a new endpoint without history.
+    /// endpoint with a new address as a new endpoint without history. Such an id is in no other list.
     pub replaced: Vec<EndpointId>,
-    /// The ids of the endpoints that stayed in the pool and got another weight, tier, zone or limit, in the order of
-    /// their [slots](crate::Slot).
+    /// The ids of the endpoints that stayed in the pool and got another weight, tier, zone or maximum number of
+    /// requests in flight, in the order of their [slots](crate::Slot).
     pub changed: Vec<EndpointId>,
     /// The ids of the endpoints that stayed in the pool and got another target (what requests are sent with, such as a
-    /// client), in the order in which the update lists them.
+    /// client), in the order of the specs that were passed to the update.
     pub retargeted: Vec<EndpointId>,
 }
 
 impl Changes {
-    /// Returns whether the update changed nothing.
+    /// Returns whether the update changed nothing: all five lists are empty.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
@@ -84,8 +85,8 @@ impl Draft {
         Self { targets: slots.iter().map(|_| None).collect(), slots, free, changes }
     }
 
-    /// Puts a spec into its slot. This is the slot that its id has now, otherwise the lowest free slot, otherwise a new
-    /// one.
+    /// Puts a spec into a slot: the slot that the endpoint with its id has now, otherwise the lowest free slot,
+    /// otherwise a new slot.
     pub(super) fn place(
         &mut self,
         current: &Snapshot,

@@ -12,47 +12,56 @@ pub enum PickError {
     /// The pool has no endpoints.
     #[error("the pool has no endpoints")]
     Empty,
-    /// No endpoint is eligible: each one is unhealthy, draining, in maintenance or of weight 0.
+    /// No endpoint of the pool accepts new requests. Each endpoint is unhealthy, is draining, is in maintenance or has
+    /// weight 0.
     #[error("none of the {members} endpoints accepts new requests")]
     Unavailable {
         /// The number of endpoints in the pool.
         members: usize,
     },
-    /// All eligible endpoints that the request does not exclude are busy. Each of them is at its limit, or the single
-    /// request of its probation is in flight, or the strategy does not admit the request to it.
+    /// All endpoints that accept new requests and that the request does not exclude are busy. At least one of these is
+    /// true for each of them:
+    ///
+    /// - The endpoint has its maximum number of requests in flight.
+    /// - The endpoint is on [probation](crate::Availability::Probation), and its single request has been sent already.
+    /// - The strategy does not [admit](crate::Strategy::admit) the request to the endpoint.
     #[error("all endpoints that accept new requests are at their limit, or the strategy refuses the request")]
     Saturated,
-    /// The request [excludes](crate::PickRequest::exclude) all eligible endpoints.
+    /// The request [excludes](crate::PickRequest::exclude) all endpoints that accept new requests. An endpoint does not
+    /// accept new requests if it is unhealthy, is draining, is in maintenance or has weight 0.
     #[error("the request excludes all endpoints that accept new requests")]
     Excluded,
-    /// The request is [strictly](crate::Binding::strict) bound to an endpoint that cannot serve it now.
+    /// The request is [strictly](crate::Binding::strict) bound to an endpoint, and this endpoint cannot serve the
+    /// request now.
     #[error("the request is strictly bound to an endpoint that cannot serve it: {missed}")]
     Bound {
         /// Why the bound endpoint cannot serve the request.
         missed: MissReason,
     },
-    /// Only requests with a session are accepted, and the request has none. Pools never return this error. Crates that
-    /// handle sessions use it, such as `equipoise-affinity`.
+    /// The request has no session, and only requests with a session are accepted. A pool never returns this error.
+    /// Crates that handle sessions, such as `equipoise-affinity`, return it.
     #[error("the request has no session, and only requests with a session are accepted")]
     Unbound,
-    /// The strategy picked no endpoint, although at least one usable endpoint has no limit.
+    /// The strategy picked no endpoint, although it could have picked at least one: an endpoint that accepts new
+    /// requests, has no maximum number of requests in flight, is not on probation and is not excluded by the request.
     #[error("the strategy picked no endpoint, although some are usable")]
     Declined,
-    /// The strategy has a bug: it picked a slot that is empty, not eligible, or excluded by the request.
+    /// The strategy has a bug. It picked a [slot](crate::Slot) in which there is no endpoint, or whose endpoint does
+    /// not accept new requests or is excluded by the request.
     #[error("the strategy picked slot {}, which is not usable for this request", slot.index())]
     Misbehaved {
         /// The slot that the strategy picked.
         slot: Slot,
     },
-    /// The strategy panicked during the pick. The pool can still be used. With `panic = "abort"`, the process ends
-    /// instead.
+    /// The strategy panicked during the pick. The pool can still be used. If the program is compiled with `panic =
+    /// "abort"`, there is no such error: the process ends.
     #[error("the strategy panicked during the pick")]
     Panicked,
 }
 
 impl PickError {
-    /// Returns the kind of the pick's error as a stable label for metrics and logs, such as `saturated`. The label
-    /// contains no details such as ids or numbers.
+    /// Returns the kind of this error as a stable label for metrics and logs, such as `saturated`. The label contains
+    /// no details such as ids or numbers.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Empty => "empty",
@@ -70,6 +79,9 @@ impl PickError {
     /// Returns whether the error is temporary: a later pick for the same request may succeed, for example after an
     /// endpoint has joined, come up or got free capacity. [`Pool::acquire`](crate::Pool::acquire) waits while picks
     /// fail with temporary errors.
+    ///
+    /// True for `Empty`, `Unavailable`, `Saturated` and `Declined`. Also true for `Bound`, unless the request excludes
+    /// the endpoint to which it is bound. False for all other errors.
     pub const fn is_temporary(&self) -> bool {
         match self {
             Self::Empty | Self::Unavailable { .. } | Self::Saturated | Self::Declined => true,
@@ -84,13 +96,14 @@ impl PickError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UpdateError {
-    /// The spec of an endpoint is invalid, or the specs are invalid together: an id occurs twice, or all weights are 0.
+    /// The specs of the endpoints are invalid. The value says why: for example, a spec has an invalid address, two
+    /// specs have the same id, or no spec has a weight above 0.
     #[error(transparent)]
     Invalid(#[from] InvalidSpec),
-    /// The pool has no endpoint with the given id.
+    /// The pool has no endpoint with the id that was passed to the method.
     #[error("the pool has no endpoint {id:?}")]
     Unknown {
-        /// The given id. No endpoint of the pool has it.
+        /// The id that was passed to the method. No endpoint of the pool has it.
         id: EndpointId,
     },
     /// The endpoint cannot be added, because the pool already has an endpoint with its id.
@@ -98,11 +111,11 @@ pub enum UpdateError {
         "the pool has an endpoint {id:?} already: use `replace` to give it another target, `update` for its settings"
     )]
     Exists {
-        /// The given id. An endpoint of the pool has it already.
+        /// The id in the spec that was passed to the method. An endpoint of the pool has it already.
         id: EndpointId,
     },
-    /// An endpoint would join without a target: the closure given to [`try_update_with`](crate::Pool::try_update_with)
-    /// returned `Ok(None)` for it.
+    /// An endpoint would join without a target (what requests are sent with, such as a client), because the closure
+    /// passed to [`try_update_with`](crate::Pool::try_update_with) returned `Ok(None)` for it.
     #[error("endpoint {id:?} joins and has no target yet: return `Some(target)` for it")]
     NoTarget {
         /// The id of the endpoint that has no target.
@@ -114,15 +127,15 @@ pub enum UpdateError {
         /// The number of endpoints that the pool would have.
         count: usize,
     },
-    /// The strategy could not build a picker (the part that picks endpoints) for the changed endpoints. The value says
-    /// why.
+    /// The strategy could not build a picker (the part of the strategy that picks endpoints) for the changed endpoints.
+    /// The value says why.
     #[error(transparent)]
     Strategy(#[from] BuildError),
 }
 
 impl UpdateError {
-    /// Returns the kind of the error as a stable label for metrics and logs, such as `no_target`. The label contains no
-    /// details such as ids or numbers.
+    /// Returns the kind of this error as a stable label for metrics and logs, such as `no_target`. The label contains
+    /// no details such as ids or numbers.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Invalid(_) => "invalid",
@@ -136,18 +149,18 @@ impl UpdateError {
 }
 
 /// The error of [`Pool::try_update`](crate::Pool::try_update) or
-/// [`Pool::try_update_with`](crate::Pool::try_update_with). The pool has not changed. `E` is the error of the closure
-/// that makes targets.
+/// [`Pool::try_update_with`](crate::Pool::try_update_with). The pool has not changed. `E` is the error type of the
+/// closure that makes targets (what requests are sent with, such as clients).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TryUpdateError<E> {
     /// The pool or its strategy refused the change. The value says why.
     #[error(transparent)]
     Update(#[from] UpdateError),
-    /// The closure that makes targets (what requests are sent with, such as clients) failed for an endpoint.
+    /// The closure that makes targets (what requests are sent with, such as clients) returned an error for an endpoint.
     #[error("no target could be made for endpoint {id:?}")]
     Make {
-        /// The id of the endpoint for which the closure failed.
+        /// The id of the endpoint for which the closure returned an error.
         id: EndpointId,
         /// The error that the closure returned.
         source: E,

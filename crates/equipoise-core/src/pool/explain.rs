@@ -15,9 +15,9 @@ impl<T: Send + Sync + 'static> Pool<T> {
     /// Explains the pick for a request: which endpoint the pick would choose now, which score each candidate has, and
     /// why the other endpoints would not be picked.
     ///
-    /// This method runs the code of a pick, but takes no lease. It does not advance counters such as the turns of round
-    /// robin, and does not call [`Strategy::admit`](crate::Strategy::admit). If the strategy picks at random, the next
-    /// pick may choose another endpoint. Takes O(n) time for n endpoints. Allocates.
+    /// This method runs the code of a pick, but takes no lease. It does not advance counters such as the position of
+    /// round robin. It does not call [`Strategy::admit`](crate::Strategy::admit). If the strategy picks at random, the
+    /// next pick may choose another endpoint. Takes O(n) time for n endpoints. Allocates.
     ///
     /// ```
     /// use equipoise_core::{EndpointId, EndpointSpec, PickRequest, Pool, RoundRobin};
@@ -43,7 +43,8 @@ impl<T: Send + Sync + 'static> Pool<T> {
 /// The explanation of a pick: which endpoint a request would get, and why it would not get another endpoint. Returned
 /// by [`Pool::explain`]. Its `Display` form is a table of all endpoints.
 ///
-/// With the feature `serde` it can be serialized. `picked` is then `{"endpoint": id}` or `{"error": text}`.
+/// With the feature `serde`, an explanation can be serialized. The field `picked` then has the form `{"endpoint": id}`
+/// or `{"error": text}`.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -60,17 +61,17 @@ pub struct Explanation {
     pub candidates: Vec<Candidate>,
 }
 
-/// One endpoint in the [`Explanation`] of a pick.
+/// One endpoint of the pool in the [`Explanation`] of a pick, whether it could be picked or not.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Candidate {
     /// The state of the endpoint, such as its id, its weight and its number of requests in flight.
     pub status: EndpointStatus,
-    /// The score that the strategy gave to the endpoint. The lowest score wins. Its unit depends on the strategy.
-    /// `None` if the strategy did not compare the endpoint.
+    /// The score that the strategy gave to the endpoint. A lower score is better. The unit of the score depends on the
+    /// strategy. `None` if the strategy did not compare this endpoint with others.
     pub score: Option<f64>,
-    /// What happened to the endpoint in the explained pick.
+    /// Whether the endpoint would be picked. If not, the value says why, for example because the request excludes it.
     pub result: CandidateResult,
 }
 

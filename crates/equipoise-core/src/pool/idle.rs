@@ -8,7 +8,8 @@ use std::{
 use super::state::{Pool, PoolInner};
 use crate::{endpoint::Endpoint, ids::EndpointId, load::Handle};
 
-/// A future that ends when an endpoint has no requests in flight. Returned by [`Pool::idle`].
+/// A future that ends when an endpoint has no requests in flight. Dropping it ends the wait and has no other effect.
+/// Returned by [`Pool::idle`].
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct Idle {
     emptied: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
@@ -16,13 +17,13 @@ pub struct Idle {
 }
 
 impl<T> Pool<T> {
-    /// Waits until an endpoint has no requests in flight. `id` is the id that the endpoint has at the time of the call.
-    /// Ends at once if no endpoint of the pool has this id.
+    /// Waits until the endpoint that has the id `id` at the time of the call has no requests in flight. Ends at once if
+    /// no endpoint of the pool has this id.
     ///
-    /// The future watches this endpoint, even if the endpoint is removed later or another endpoint gets its id. Call
-    /// this method before [`remove`](Self::remove), and await the future afterwards. The future keeps the endpoint's
-    /// target alive until the wait ends. The future works on every async runtime. It adds no cost to requests to other
-    /// endpoints.
+    /// The future still waits for the same endpoint if that endpoint is removed later, or if another endpoint gets its
+    /// id. Call this method before [`remove`](Self::remove), and await the future afterwards. The future keeps the
+    /// endpoint's target alive until the wait ends. The future works on every async runtime. It adds no cost to
+    /// requests to other endpoints.
     ///
     /// An endpoint that still gets requests may be idle only for a moment. To prevent this, [drain](Self::drain) the
     /// endpoint, set it to maintenance or remove it before the wait. A pick that another thread has started earlier may
@@ -49,8 +50,8 @@ impl<T> Pool<T> {
 }
 
 impl Idle {
-    /// Returns the number of requests in flight to the endpoint. Works even after the endpoint has left the pool. 0 if
-    /// the pool had no endpoint with the given id.
+    /// Returns the number of requests in flight at the endpoint for which this future waits. Works even after the
+    /// endpoint has left the pool. 0 if the pool had no endpoint with the id that was passed to [`Pool::idle`].
     pub fn in_flight(&self) -> u32 {
         self.leases.as_ref().map_or(0, |leases| {
             leases.handles().iter().map(|handle| handle.own_in_flight()).fold(0, u32::saturating_add)

@@ -1,5 +1,5 @@
-//! Overlays: weights and limits that override those in the specs of endpoints. They stay when an update brings other
-//! specs.
+//! Overlays: weights and limits that override those in the specs of endpoints. An overlay stays when an update changes
+//! the spec of its endpoint.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -20,9 +20,9 @@ impl<T> Pool<T> {
     /// weight 0, picks fail with [`PickError::Unavailable`](crate::PickError::Unavailable). Because of the rounding, a
     /// weight of 1 becomes 0 for every percentage below 100. Use weights such as 100 for finer steps.
     ///
-    /// The percentage also applies to weights that later updates bring. Set 100 to use the weights of the specs again.
-    /// An endpoint whose address changes starts with 100. Takes O(n) time for n endpoints, as an
-    /// [`update`](Self::update) does.
+    /// The percentage stays when an [`update`](Self::update) changes the weight in the spec, and then applies to the
+    /// new weight. Set 100 to use the weight of the spec unchanged. If the address of the endpoint changes, the
+    /// percentage is 100 again. Takes O(n) time for n endpoints.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, Pool};
@@ -44,14 +44,15 @@ impl<T> Pool<T> {
         self.overlay(id.into(), percent, |overlay, percent| overlay.percent = percent)
     }
 
-    /// Sets the maximum number of requests in flight at an endpoint. It replaces the maximum in the endpoint's spec.
-    /// Returns whether the setting has changed.
+    /// Sets the maximum number of requests in flight at an endpoint. `max_in_flight` is used instead of the maximum in
+    /// the endpoint's spec. Returns whether this setting has changed.
     ///
     /// Range: 1 and above; 0 is an error. With `None`, the maximum in the spec applies. Default: `None`. The setting
-    /// stays when an update brings another maximum. An endpoint whose address changes starts without this setting. If
-    /// more requests are in flight than a new maximum allows, these requests continue. Requests that were picked while
-    /// the endpoint had no maximum do not count against a new maximum. Takes O(n) time for n endpoints, as an
-    /// [`update`](Self::update) does.
+    /// stays when an [`update`](Self::update) changes the maximum in the spec. If the address of the endpoint changes,
+    /// the setting is `None` again. Takes O(n) time for n endpoints.
+    ///
+    /// If more requests are in flight than a new maximum allows, these requests continue. Requests that were picked
+    /// while the endpoint had no maximum do not count against a new maximum.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, PickError, PickRequest, Pool};
@@ -83,8 +84,9 @@ impl<T> Pool<T> {
         self.overlay(id, max_in_flight, |overlay, max_in_flight| overlay.max_in_flight = max_in_flight)
     }
 
-    /// Sets the weights of many endpoints in one change. Each value is a percentage of the weight in the endpoint's
-    /// spec. For each endpoint, the range and the effect are those of [`set_weight_percent`](Self::set_weight_percent).
+    /// Sets the weights of many endpoints in one change. `all` contains an id and a percentage for each endpoint. The
+    /// percentage is relative to the weight in the endpoint's spec. Its range and its effect are those of
+    /// [`set_weight_percent`](Self::set_weight_percent).
     ///
     /// If an id occurs twice, its last value is used. An id that no endpoint of the pool has is not an error. It is
     /// returned in [`AppliedChanges::unknown`]. Takes O(n) time for n endpoints of the pool.
@@ -110,9 +112,9 @@ impl<T> Pool<T> {
         self.overlays(all, |overlay, percent| overlay.percent = percent)
     }
 
-    /// Sets the maximum numbers of requests in flight at many endpoints in one change. For each endpoint, the range and
-    /// the effect are those of [`set_max_in_flight`](Self::set_max_in_flight). With `None`, the maximum in the
-    /// endpoint's spec applies.
+    /// Sets the maximum numbers of requests in flight at many endpoints in one change. `all` contains an id and a
+    /// maximum for each endpoint. The range and the effect of a maximum are those of
+    /// [`set_max_in_flight`](Self::set_max_in_flight). With `None`, the maximum in the endpoint's spec applies.
     ///
     /// If an id occurs twice, its last value is used. An id that no endpoint of the pool has is not an error. It is
     /// returned in [`AppliedChanges::unknown`]. Takes O(n) time for n endpoints of the pool.

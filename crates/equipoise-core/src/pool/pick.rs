@@ -1,5 +1,5 @@
-//! One pick, from the request to the lease: the order in which tiers are tried, offers of probations, the strategy's
-//! pick, and admission.
+//! One pick, from the request to the lease: the order in which tiers are tried, offers to endpoints on probation, the
+//! strategy's pick, and admission.
 
 use std::sync::Arc;
 
@@ -28,21 +28,26 @@ impl<T: Send + Sync + 'static> Pool<T> {
     /// Does not wait.
     ///
     /// Usually a pick takes no lock and does not allocate. It costs an atomic load, the strategy's pick, and changes of
-    /// two counters that few threads share. While requests wait in [`acquire`](Self::acquire), a pick that uses scarce
-    /// capacity takes a lock, and leaves this capacity to the waiting requests. Capacity is scarce at an endpoint that
-    /// has a limit or is on probation. If the strategy counts [leases](crate::Needs::leases), capacity is scarce at all
-    /// endpoints.
+    /// two counters that few threads share.
+    ///
+    /// While requests wait in [`acquire`](Self::acquire), a pick takes a lock if a waiting request may need the
+    /// capacity that it has found. If a waiting request can use this capacity, the pick leaves it to that request and
+    /// picks again. This applies to
+    ///
+    /// - endpoints that have a maximum number of requests in flight,
+    /// - endpoints on [probation](crate::Availability::Probation), which get a single request, and
+    /// - all endpoints, if the strategy asks for [`Needs::leases`](crate::Needs::leases).
     ///
     /// # Errors
     ///
-    /// [`PickError`] if no endpoint can be picked. The error says why, and [whether a later pick may
-    /// succeed](PickError::is_temporary).
+    /// [`PickError`] if no endpoint can be picked. The error says why. [`PickError::is_temporary`] returns whether a
+    /// later pick may succeed.
     pub fn pick(&self, request: &PickRequest<'_>) -> Result<Lease<T>, PickError> {
         self.inner.pick_in_turn(request)
     }
 }
 
-/// How often a pick leaves its endpoint to requests that wait. After that, the pick fails with
+/// The maximum number of times that a pick leaves its endpoint to a waiting request. After that, the pick fails with
 /// [`PickError::Saturated`].
 const MAX_YIELDS: usize = 64;
 
@@ -92,7 +97,8 @@ impl PoolInner {
         Ok(Lease::take(Arc::clone(handle), selection, now, &settings.needs, settings.context.latency_histograms))
     }
 
-    /// Picks for a request, but leaves scarce capacity to requests that wait for it.
+    /// Picks for a request. If another request waits for the picked capacity, leaves the capacity to that request and
+    /// picks again.
     #[inline]
     pub(super) fn pick_in_turn<T>(&self, request: &PickRequest<'_>) -> Result<Lease<T>, PickError> {
         let now = self.pick_time();
@@ -104,7 +110,7 @@ impl PoolInner {
         Ok(lease)
     }
 
-    /// Returns whether any request waits. A pick that took scarce capacity may then have overtaken it.
+    /// Returns whether any request waits. A pick whose lease [is scarce](Lease::is_scarce) may then have overtaken it.
     #[inline]
     fn may_be_overtaking(&self) -> bool {
         if self.settings.needs.shared_capacity {
@@ -160,9 +166,9 @@ impl PoolInner {
 const MAX_TRIES: usize = 64;
 
 impl Snapshot {
-    /// Selects an endpoint that admits the request: the one to which the request is bound or which it prefers,
-    /// otherwise the strategy's pick from the first tier that has one. With `notes` the pick is only explained, and
-    /// takes nothing.
+    /// Selects an endpoint that admits the request. This is the endpoint to which the request is bound or which it
+    /// prefers, if that endpoint admits the request. Otherwise it is the strategy's pick from the first tier in which
+    /// the strategy picks an endpoint. With `notes`, the pick is only explained, and takes no permit and no pass.
     #[inline]
     pub(super) fn select(
         &self,

@@ -1,4 +1,4 @@
-//! The settings of a pool, which are fixed when it is built, and the checks of addresses.
+//! The settings of a pool, which are fixed when it is built, and the functions that check the addresses of endpoints.
 
 use std::{any::TypeId, fmt, sync::Arc};
 
@@ -24,8 +24,8 @@ pub(super) struct PoolSettings {
 
 type AddressCheck = Arc<dyn Fn(&str) -> Result<(), InvalidAddress> + Send + Sync>;
 
-/// The checks of addresses that users of the pool have added. There is at most one check of each type. So a check that
-/// is added repeatedly, for example whenever a client is created, is kept once.
+/// The functions with which users of the pool check the addresses of endpoints. There is at most one check of each Rust
+/// type. A check that is added again, for example whenever a client is created, is therefore kept once.
 pub(super) struct AddressChecks(Mutex<Vec<(TypeId, AddressCheck)>>);
 
 impl AddressChecks {

@@ -26,7 +26,8 @@ pub(super) struct Snapshot {
     pub(super) eligible_in: Box<[Option<Tier>]>,
     /// The tiers that have members, in order of priority.
     pub(super) tiers: Box<[TierView]>,
-    /// The endpoints on probation that admit a request only with the pass (the right to their single request). Sorted.
+    /// The endpoints on probation that admit a request only with the pass (the right to be the single request of the
+    /// probation). Sorted by slot.
     on_probation: Arc<[Slot]>,
     /// Whether any endpoint has a limit or is on probation. If not, picks skip these checks.
     pub(super) limited: bool,

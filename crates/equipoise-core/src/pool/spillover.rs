@@ -23,30 +23,35 @@ use crate::{endpoint::PoolContext, request::PickRequest};
 #[non_exhaustive]
 pub enum Spillover {
     /// Uses a tier (priority group) only if no endpoint of an earlier tier can be picked. An endpoint cannot be picked
-    /// if it is excluded by the request, at its limit, or not eligible.
+    /// if the request excludes it, if it has its maximum number of requests in flight, or if it does not accept new
+    /// requests (for example, because it is unhealthy).
     ///
-    /// Choose this variant if backups must stay idle. Weakness: if most endpoints of a tier fail, the remaining
-    /// endpoints get all traffic of the tier.
+    /// Choose this variant if a backup tier must stay idle as long as an earlier tier works. Weakness: if most
+    /// endpoints of a tier fail, the remaining endpoints get all traffic of the tier.
     #[default]
     WhenExhausted,
-    /// Shares the traffic by health: a tier (priority group) with too few healthy endpoints passes a part of its
-    /// traffic to the next tier. This prevents an overload of the remaining endpoints.
+    /// Shares the traffic by the health of the tiers. A tier (priority group of endpoints) with too few healthy
+    /// endpoints passes a part of its traffic to the next tier. This prevents an overload of its remaining endpoints.
     ///
     /// The health of a tier is the share of its endpoints that are up, multiplied by the overprovisioning factor. A
     /// health above 100 % counts as 100 %. In order of priority, each tier gets a share of the traffic equal to its
-    /// health, until all traffic is given out. If the sum of the health of all tiers is below 100 %, all shares are
-    /// scaled up to a sum of 100 %.
+    /// health, until all traffic is given out. For example, half of the endpoints of the first tier are up, and the
+    /// factor is 140 %. The first tier gets 70 % of the traffic, and a healthy second tier gets 30 %. If the sum of the
+    /// health of all tiers is below 100 %, all shares are scaled up to a sum of 100 %.
     ///
     /// The tier of a request is drawn at random in proportion to these shares. If the strategy [uses
     /// keys](crate::Needs::key), a hash of the request's key takes the place of the random number. If no endpoint of
-    /// the drawn tier can be picked, the other tiers are tried in order.
+    /// the drawn tier can be picked, the other tiers are tried in order of priority.
     ///
-    /// Endpoints are counted without their weights, as in Envoy by default. Endpoints of weight 0 are not counted at
-    /// all. The shares are computed when the pool changes. While more than one tier has a share, a pick needs one more
-    /// random number. Source: Envoy's priority levels.
+    /// Each endpoint counts as one, whatever its weight is, as in Envoy by default. Endpoints of weight 0 are not
+    /// counted. If no endpoint of a tier is up but some are on [probation](crate::Availability::Probation), the tier
+    /// counts as having one endpoint that is up. The shares are computed when the pool changes. While more than one
+    /// tier has a share, a pick needs one more random number. Source: Envoy's priority levels.
     Proportional {
-        /// The overprovisioning factor in percent. Envoy's default is 140. With 140, a tier keeps all of its traffic
-        /// while at least 72 % of its endpoints are up. A value of 0 counts as 1.
+        /// The overprovisioning factor in percent. The share of healthy endpoints of a tier is multiplied by this
+        /// factor. With 140, which is Envoy's default, a tier keeps all of its traffic while at least 72 % of its
+        /// endpoints are up. With 100, it loses 1 % of its traffic for each 1 % of its endpoints that are not up.
+        /// Range: 1 and above; 0 counts as 1.
         overprovisioning: u32,
     },
 }
@@ -91,7 +96,7 @@ impl Spillover {
 pub(super) struct TierHealth {
     /// The number of endpoints that are up. It is 1 if none is up but an endpoint is on probation.
     pub(super) eligible: usize,
-    /// The number of endpoints that are up, unhealthy or on probation. Those that an operator has taken out of service
+    /// The number of endpoints that are up, unhealthy or on probation. Endpoints that are draining or in maintenance
     /// are not counted.
     pub(super) in_service: usize,
     /// The number of endpoints of weight above 0, in any availability.

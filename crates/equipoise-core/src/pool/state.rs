@@ -68,16 +68,19 @@ impl<T> Pool<T> {
         self.inner.settings.context.clock.now()
     }
 
-    /// Returns the revision of the pool: the number of its changes so far.
+    /// Returns the revision of the pool: the number of its changes so far. A new pool has the revision 0. Changes of
+    /// endpoints, weights, limits and availability count. New pickers count too, if the strategy has [asked for
+    /// them](crate::Strategy::on_refresh).
     pub fn revision(&self) -> Revision {
         self.inner.snapshot.load().revision()
     }
 
-    /// Returns the revision of the last change of the pool's membership. Ids, addresses, weights, tiers, zones and
-    /// limits of endpoints belong to the membership. Availability does not.
+    /// Returns the revision of the last change of the pool's membership. The membership includes the id, the address,
+    /// the weight, the tier, the zone and the maximum number of requests in flight of each endpoint. It does not
+    /// include the availability.
     ///
-    /// Code that follows the membership can store this revision and compare it with the revision at a later time. If
-    /// both are equal, the code need not read the endpoints again.
+    /// Code that keeps a copy of the membership can store this revision, and compare it with a later result of this
+    /// method. If both are equal, the copy is still right.
     ///
     /// ```
     /// use equipoise_core::{Availability, EndpointSpec, Pool};
@@ -92,14 +95,15 @@ impl<T> Pool<T> {
         self.inner.snapshot.load().members().revision
     }
 
-    /// Returns whether the pool's strategy uses the [key](crate::PickRequest::key) of requests.
+    /// Returns whether the pool's strategy uses the [key](crate::PickRequest::key) of requests, as hashing strategies
+    /// do. If not, requests need no key.
     pub fn places_by_key(&self) -> bool {
         self.inner.settings.needs.key
     }
 
     /// Waits until the pool has a later revision than `since`, and returns this revision. Every change of the pool
-    /// makes a new revision, for example a change of membership, weights or availability. Ends at once if the pool has
-    /// changed already. Works on every async runtime.
+    /// makes a new revision, for example a change of membership, weights or availability. Ends at once if the revision
+    /// is later than `since` already. Works on every async runtime.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, Pool};
@@ -154,16 +158,17 @@ impl<T> Pool<T> {
         snapshot.slots().filter_map(status).collect()
     }
 
-    /// Adds a check for the addresses of endpoints, and checks the present endpoints with it. Later, the pool checks
-    /// endpoints that join or get another address, as with [`PoolBuilder::addresses`](crate::PoolBuilder::addresses).
+    /// Adds a check for the addresses of endpoints, and checks the endpoints that the pool has now. Later, the pool
+    /// checks the address of each endpoint that joins or gets another address, as with
+    /// [`PoolBuilder::addresses`](crate::PoolBuilder::addresses).
     ///
-    /// Call this in code that is given a pool and sends requests to the addresses of its endpoints. If a check of the
-    /// same Rust type was added before, the old check is kept and the new check is ignored.
+    /// This method is for code that gets a pool from its caller and sends requests to the addresses of the endpoints.
+    /// If a check of the same Rust type was added before, the old check is kept, and `check` is not added.
     ///
     /// # Errors
     ///
-    /// [`InvalidSpec::Address`] if the address of a present endpoint fails the check. The endpoint stays in the pool,
-    /// and the check is added nevertheless.
+    /// [`InvalidSpec::Address`] if an endpoint that the pool has now fails `check` or a check that was added before.
+    /// The endpoint stays in the pool, and `check` is added nevertheless.
     pub fn demand_addresses(
         &self,
         check: impl Fn(&str) -> Result<(), InvalidAddress> + Send + Sync + 'static,
@@ -198,7 +203,7 @@ impl PoolInner {
     }
 
     /// Publishes a snapshot with other members, and sets the limits and zones of their endpoints. Endpoints are shared
-    /// with older snapshots. So this is called after everything that can fail.
+    /// with older snapshots. This function is therefore called after everything that can fail.
     pub(super) fn publish_members(&self, next: Snapshot) {
         for member in next.members().slots.iter().flatten() {
             member.endpoint.permits.set_limit(member.max_in_flight());

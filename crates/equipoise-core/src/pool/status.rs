@@ -12,8 +12,9 @@ use crate::{
 pub struct EndpointStatus {
     /// The id of the endpoint.
     pub id: EndpointId,
-    /// The revision of the pool at which the endpoint joined. If an endpoint is removed and added again, its revision
-    /// is higher than before. This distinguishes it from the old endpoint with the same id and address.
+    /// The [revision](crate::Pool::revision) of the pool at which the endpoint joined. If an endpoint is removed and
+    /// added again, it gets a higher value. The value therefore distinguishes it from the old endpoint with the same id
+    /// and address.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, Pool};
@@ -37,19 +38,18 @@ pub struct EndpointStatus {
     /// The zone of the endpoint. `None` if its spec has no zone.
     pub zone: Option<String>,
     /// The effective weight of the endpoint: the weight in its spec, multiplied by the percentage that was set with
-    /// [`Pool::set_weight_percent`](crate::Pool::set_weight_percent).
+    /// [`Pool::set_weight_percent`](crate::Pool::set_weight_percent) (default: 100 %), and rounded down.
     pub weight: u32,
     /// The availability of the endpoint: which requests it accepts.
     pub availability: Availability,
-    /// The number of requests in flight to the endpoint. Each request has a lease, and is in flight until its lease
-    /// ends.
+    /// The number of requests in flight at the endpoint. A request is in flight from its pick until its lease ends.
     pub in_flight: u32,
     /// The maximum number of requests in flight at the endpoint. It is the maximum that was set with
     /// [`Pool::set_max_in_flight`](crate::Pool::set_max_in_flight), otherwise the maximum in the endpoint's spec.
     /// `None`: no limit.
     pub max_in_flight: Option<u32>,
-    /// The numbers of the endpoint's requests since it joined the pool: one number for each way in which a request can
-    /// end, one for the requests in flight, and the total.
+    /// Counts of the endpoint's requests since it joined the pool: how many have ended in each way (such as success or
+    /// failure), how many are in flight, and the total.
     pub requests: RequestCounts,
     /// A histogram of the endpoint's latencies to the first byte of the response, since it joined the pool. `None` if
     /// the pool keeps no [histograms](crate::PoolBuilder::latency_histograms). Also `None` in explanations of picks.

@@ -17,20 +17,23 @@ impl<T: Send + Sync + 'static> Pool<T> {
     /// Changes the endpoints of the pool to exactly `all`. Calls `make` to create the target of each endpoint that
     /// joins. Endpoints are compared by id:
     ///
-    /// - An endpoint that stays keeps its slot, leases, strategy state, availability and target. It also keeps what
-    ///   [`set_weight_percent`](Self::set_weight_percent) and [`set_max_in_flight`](Self::set_max_in_flight) have set.
+    /// - An endpoint that stays keeps its slot, leases, strategy state, availability and target. It also keeps the
+    ///   values that were set with [`set_weight_percent`](Self::set_weight_percent) and
+    ///   [`set_max_in_flight`](Self::set_max_in_flight). Its weight, tier, zone and maximum number of requests in
+    ///   flight become those of its spec in `all`.
     /// - An endpoint that joins gets the [initial availability](crate::PoolBuilder::initial_availability).
     /// - An endpoint that is missing in `all` leaves the pool: it is not picked again. Its leases stay valid.
     /// - An endpoint whose address differs from before is replaced by a new endpoint with the same id. The new endpoint
     ///   has a new target and no history, because latency and failures belong to the old address. Leases on the old
     ///   endpoint stay valid.
     ///
-    /// `all` may be empty. Picks then fail with [`PickError::Empty`](crate::PickError::Empty). Endpoints with different
-    /// ids may have the same address. Takes O(n) time for n endpoints.
+    /// If `all` is empty, the pool has no endpoints afterwards, and picks fail with
+    /// [`PickError::Empty`](crate::PickError::Empty). Endpoints with different ids may have the same address. Takes
+    /// O(n) time for n endpoints.
     ///
-    /// `make` runs before anything changes. If `make` panics, the pool has not changed. `make` must not change this
-    /// pool, because that would deadlock. If the update fails, the targets that `make` has created are dropped. Their
-    /// `Drop` must not change this pool either.
+    /// `make` runs before the pool changes. If `make` panics, the pool does not change. `make` must not change this
+    /// pool, because this would deadlock. If the update fails, the targets that `make` has created are dropped. The
+    /// `Drop` of a target must not change this pool either.
     ///
     /// If creating a target can fail, use [`try_update`](Self::try_update). To change the target of an endpoint that
     /// stays, use [`replace`](Self::replace) or [`try_update_with`](Self::try_update_with).
@@ -51,7 +54,7 @@ impl<T: Send + Sync + 'static> Pool<T> {
     /// If an error is returned, the pool has not changed.
     ///
     /// - [`UpdateError::Invalid`] if an id or an address is invalid, an id occurs twice, a weight is above
-    ///   [`MAX_WEIGHT`](crate::MAX_WEIGHT), a limit is 0, or all weights are 0.
+    ///   [`MAX_WEIGHT`](crate::MAX_WEIGHT), a maximum number of requests in flight is 0, or all weights are 0.
     /// - [`UpdateError::TooMany`] if there are more than 2³² − 1 endpoints.
     /// - [`UpdateError::Strategy`] if the strategy fails to build a picker (the part that picks endpoints).
     pub fn update(
@@ -63,8 +66,9 @@ impl<T: Send + Sync + 'static> Pool<T> {
         self.change_surely(|_| Ok(all), |_| false, |spec, _| Some(make(spec)))
     }
 
-    /// Changes the endpoints of the pool to exactly `all`, as [`update`](Self::update) does. `make` creates the targets
-    /// of endpoints that join, and can fail. If `make` fails for one endpoint, the pool does not change.
+    /// Changes the endpoints of the pool to exactly `all`, as [`update`](Self::update) does. `make` creates the target
+    /// of each endpoint that joins, and may return an error. If it returns an error for one endpoint, the pool does not
+    /// change.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, Pool, TryUpdateError};
@@ -90,11 +94,11 @@ impl<T: Send + Sync + 'static> Pool<T> {
     }
 
     /// Changes the endpoints of the pool to exactly `all`, as [`try_update`](Self::try_update) does. It can also change
-    /// the targets of endpoints that stay. These endpoints can be picked at all times.
+    /// the targets of endpoints that stay. An endpoint that gets another target can be picked all the time.
     ///
-    /// `make` is called for each spec. The second argument of `make` is the present target if the endpoint stays,
-    /// otherwise `None`. `make` returns `Ok(Some(target))` to set a target, or `Ok(None)` to keep the present target.
-    /// Leases on an endpoint keep the target with which they were picked.
+    /// `make` is called once for each spec in `all`. Its second argument is the present target of the endpoint, or
+    /// `None` if the endpoint joins. `make` returns `Ok(Some(target))` to set a target, or `Ok(None)` to keep the
+    /// present target. Existing leases keep the target that they got from their pick.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, Pool};
@@ -124,13 +128,16 @@ impl<T: Send + Sync + 'static> Pool<T> {
         self.change_members(|_| Ok(all), |_| true, make)
     }
 
-    /// Gives an endpoint another target and the settings of `spec`. The endpoint can be picked at all times.
+    /// Gives the endpoint that has the id of `spec` another target and the settings of `spec`. The endpoint can be
+    /// picked all the time.
     ///
-    /// If the address is the same, the endpoint keeps its slot, leases, strategy state and availability. A probation
-    /// that has started goes on. The endpoint also keeps what [`set_weight_percent`](Self::set_weight_percent) and
-    /// [`set_max_in_flight`](Self::set_max_in_flight) have set. Later picks get the new target. Existing leases keep
-    /// the old target and still count as in flight. The old target is dropped when the last of these leases ends. If
-    /// the address differs, the endpoint is replaced by a new one, as in [`update`](Self::update).
+    /// If the address is the same, the endpoint keeps its slot, leases, strategy state and availability. It also keeps
+    /// the values that were set with [`set_weight_percent`](Self::set_weight_percent) and
+    /// [`set_max_in_flight`](Self::set_max_in_flight). Later picks get the new target. Existing leases keep the old
+    /// target and still count as in flight. The old target is dropped when the last of these leases ends.
+    ///
+    /// If the address differs, a new endpoint with the same id takes the place of the old endpoint, as in
+    /// [`update`](Self::update).
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, PickRequest, Pool};
@@ -161,7 +168,7 @@ impl<T: Send + Sync + 'static> Pool<T> {
     }
 
     /// Adds one endpoint with its target (what requests are sent with, such as a client). Takes O(n) time for n
-    /// endpoints, so use [`update`](Self::update) to add many.
+    /// endpoints. To add many endpoints, use [`update`](Self::update).
     ///
     /// # Errors
     ///
@@ -180,7 +187,8 @@ impl<T: Send + Sync + 'static> Pool<T> {
         self.change_surely(append, |_| false, |_, _| target.take())
     }
 
-    /// Removes one endpoint: it is not picked again. Its leases stay valid. Takes O(n) time for n endpoints.
+    /// Removes one endpoint from the pool: it is not picked again. Its leases stay valid. Takes O(n) time for n
+    /// endpoints.
     ///
     /// # Errors
     ///
@@ -197,8 +205,8 @@ impl<T: Send + Sync + 'static> Pool<T> {
         self.change_surely(without, |_| false, |_, _| None)
     }
 
-    /// Sets the weight of one endpoint. The effect is that of an [`update`](Self::update) with another weight in the
-    /// endpoint's spec. Takes O(n) time for n endpoints.
+    /// Sets the weight of one endpoint. The effect is that of an [`update`](Self::update) in which only the weight in
+    /// the endpoint's spec differs. Takes O(n) time for n endpoints.
     ///
     /// Range: 0 to [`MAX_WEIGHT`](crate::MAX_WEIGHT). An endpoint of weight 0 gets only requests that are
     /// [bound](crate::PickRequest::bound) to it or [prefer](crate::PickRequest::prefer) it.

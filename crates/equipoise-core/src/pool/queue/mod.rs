@@ -3,12 +3,16 @@
 //!
 //! # How capacity is given to requests
 //!
-//! After three kinds of events, an entry may find capacity: the end of a lease, a change of the pool, and a new entry.
-//! Such an event adds a [`Recheck`]: a note which says where entries may find capacity. The same thread then takes the
-//! [turn](Queue::take_turn), which is the right to serve the queue, and processes the rechecks (`PoolInner::serve`).
+//! A waiting request is an *entry* of the queue. An entry may find capacity after a lease ends, after the pool changes,
+//! and when the entry is new. The thread on which this happens does two things:
+//!
+//! - It adds a [`Recheck`]: a note which says where entries may find capacity.
+//! - It takes the [turn](Queue::take_turn), which is the right to serve the queue, and processes the rechecks
+//!   (`PoolInner::serve`).
+//!
 //! For each endpoint with capacity, the thread makes an ordinary pick for the first entry that can use this endpoint,
-//! and stores the lease in that entry. So capacity goes to exactly one entry, and no task is woken without a result. A
-//! pick that fails adds no recheck.
+//! and stores the lease in that entry. Capacity therefore goes to exactly one entry, and no task is woken without a
+//! result. A pick that fails adds no recheck.
 //!
 //! # Invariant
 //!
@@ -17,17 +21,18 @@
 //! - A thread that adds a recheck serves the queue afterwards, unless it has the turn already. It can have the turn
 //!   because user code inside a pick or a drop may call the pool.
 //! - A waiting request first counts its entry (`PoolContext::waiting`) and then picks. A release first gives back the
-//!   capacity and then reads the count. Both have a `SeqCst` fence between the two steps. So either the pick finds the
-//!   capacity, or the release sees the entry.
+//!   capacity and then reads the count. Both have a `SeqCst` fence between the two steps. Therefore either the pick
+//!   finds the capacity, or the release sees the entry.
 //! - Entries with equal [`Wants`] form a group. If the pick fails for the first entry of a group, it fails for all.
 //!
 //! # Cost
 //!
-//! Without entries, a pick that takes scarce capacity costs one more load, and the end of its lease costs a fence and a
-//! load. With n entries, a release costs O(log n) time and one pick. In two cases, a release is linear in a number of
-//! *groups*: if the strategy refuses to use free capacity, and if many different lists of excluded endpoints contain
-//! the endpoint. Under a [shared bound](crate::Needs::shared_capacity), a release costs a pick for each group, because the
-//! release may have made room at any endpoint. Keys add no groups there, unless the strategy refuses by key.
+//! A lease is *scarce* if its end may free capacity for an entry (`Lease::is_scarce`). Without entries, a scarce lease
+//! costs one more load at its pick, and a fence and a load at its end. With n entries, a release costs O(log n) time
+//! and one pick. In two cases, the time of a release is linear in a number of *groups*: if the strategy refuses
+//! requests although capacity is free, or if many groups exclude the endpoint. Under a [shared
+//! bound](crate::Needs::shared_room), a release costs a pick for each group, because the release may have made room at
+//! any endpoint. Keys add no groups there, unless the strategy refuses by key.
 //!
 //! # Locks
 //!
@@ -55,8 +60,8 @@ use crate::{
     sync::{AtomicU64, Mutex, MutexGuard, Ordering, fence},
 };
 
-/// The maximum number of rechecks that a thread processes for other threads before it gives the turn to another thread.
-/// Each thread adds far fewer, so none are left over.
+/// The maximum number of rechecks that a thread processes for other threads. It then gives the turn (the right to serve
+/// the queue) to another thread. Each thread adds far fewer rechecks, so none are left over.
 pub(super) const BUDGET: usize = 64;
 
 /// The queue of waiting requests of one pool.
@@ -65,7 +70,7 @@ pub(super) struct Queue {
     context: Arc<PoolContext>,
     /// Locked by the thread that serves the queue.
     turn: Mutex<()>,
-    /// The number of the thread that serves the queue, plus 1. 0 if no thread does.
+    /// The number of the thread that serves the queue, plus 1. 0 if no thread serves it.
     worker: AtomicU64,
     state: Mutex<State>,
 }
@@ -74,16 +79,16 @@ pub(super) struct Queue {
 struct State {
     entries: Entries,
     rechecks: VecDeque<Recheck>,
-    /// How many rechecks the serving thread has added itself. It has to process them too.
+    /// The number of rechecks that the serving thread has added itself. It has to process these rechecks too.
     own: usize,
-    /// Endpoints whose capacity no entry can use, each with the revision of the pool at which this was tried. A recheck
-    /// of the endpoint removes it.
+    /// The endpoints whose capacity no entry could use, each with the revision of the pool at which this was tried. A
+    /// recheck of an endpoint removes the endpoint from this map.
     settled: HashMap<Slot, Revision>,
     /// How many entries have been served so far.
     served: u64,
 }
 
-/// Where an entry may find capacity that was not there before.
+/// A note that an entry may now find capacity, and where.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Recheck {
     /// At the endpoint in this slot.
@@ -129,7 +134,7 @@ impl Queue {
         Some(Turn { queue: self, _guard: guard })
     }
 
-    /// Adds a recheck. The caller has to serve the queue afterwards.
+    /// Adds a recheck (a note that entries may find capacity). The caller has to serve the queue afterwards.
     pub(super) fn recheck(&self, recheck: Recheck) {
         let own = usize::from(self.is_worker());
         let mut state = self.state.lock();
@@ -216,8 +221,8 @@ impl Queue {
         self.state.lock().served
     }
 
-    /// Takes the next recheck. If `may` is false, it returns one only if this thread has added rechecks since the last
-    /// call. Also returns how many this thread has added since the last call.
+    /// Takes the next recheck from the queue. If `may` is false, takes a recheck only if this thread has added rechecks
+    /// since the last call. Also returns the number of rechecks that this thread has added since the last call.
     pub(super) fn next_recheck(&self, may: bool) -> (Option<Recheck>, usize) {
         let mut state = self.state.lock();
         let own = std::mem::take(&mut state.own);
@@ -228,7 +233,8 @@ impl Queue {
         (recheck, own)
     }
 
-    /// Puts back a recheck that was begun, and adds a recheck of this slot in front of it.
+    /// Puts the recheck `begun` back into the queue, because it is not finished, and adds a recheck of `slot` before
+    /// it.
     pub(super) fn recheck_first(&self, slot: Slot, begun: Recheck) {
         let mut state = self.state.lock();
         state.unsettle(Recheck::Slot(slot));
