@@ -10,7 +10,8 @@ use crate::{
     view::View,
 };
 
-/// A strategy whose type is erased, so that it can be chosen at run time. Clones share the strategy.
+/// A strategy of any type behind one type, so that the strategy can be chosen at run time. All clones use the same
+/// strategy value, so each pool needs its own `AnyStrategy`.
 ///
 /// ```
 /// use equipoise_core::{AnyStrategy, P2c, Pool, RoundRobin};
@@ -23,8 +24,8 @@ use crate::{
 /// # let _ = pool;
 /// ```
 ///
-/// Its `Debug` output contains the text of the strategy if it was chosen [by name](crate::StrategySpec), such as
-/// `p2c(choices=3)`. Otherwise it contains the name of the strategy's type.
+/// The `Debug` output contains the text of the strategy, such as `p2c(choices=3)`, if the strategy was built from a
+/// [`StrategySpec`](crate::StrategySpec). Otherwise it contains the name of the strategy's Rust type.
 #[derive(Clone)]
 pub struct AnyStrategy {
     strategy: Arc<dyn Erased>,

@@ -10,11 +10,11 @@ use crate::{
     view::View,
 };
 
-/// The context of one pick: the view, the request, the time, and random numbers. A [`Picker`](crate::Picker) gets it
-/// for each request.
+/// What a [`Picker`](crate::Picker) needs for one pick: the view (the endpoints from which it picks), the request, the
+/// time, and random numbers. The picker gets a new context for each request.
 ///
-/// If the pick is [explained](crate::Pool::explain), the context also records the score of each candidate, and why
-/// other endpoints cannot be picked. An explained pick runs the same code as a normal pick.
+/// For [`Pool::explain`](crate::Pool::explain), a pick runs the same code, but its result is only reported. In such a
+/// pick, the context also records the score of each compared endpoint, and why other endpoints cannot be picked.
 pub struct PickCx<'a> {
     view: &'a View,
     request: &'a PickRequest<'a>,
@@ -73,15 +73,15 @@ impl<'a> PickCx<'a> {
         self
     }
 
-    /// Returns the view for which the picker was built: the endpoints of a tier (priority group), or the part of them
-    /// that a wrapping strategy passes on.
+    /// Returns the view for which the picker was built: all endpoints of a tier (priority group of endpoints), or,
+    /// inside a strategy that wraps this one, only the part that the wrapping strategy passes on.
     #[inline]
     pub fn view(&self) -> &'a View {
         self.view
     }
 
-    /// Returns the [key](crate::PickRequest::key) of the request. `None` if the request has no key. Strategies that
-    /// place requests by key use it.
+    /// Returns the [key](crate::PickRequest::key) of the request, by which hashing strategies choose the endpoint.
+    /// `None` if the request has no key.
     pub fn key(&self) -> Option<&'a [u8]> {
         self.request.key
     }
@@ -114,12 +114,14 @@ impl<'a> PickCx<'a> {
         }
     }
 
-    /// Returns 64 bits for a decision of a strategy that wraps another one.
+    /// Returns 64 bits with which a strategy that wraps another one can decide something for this request.
     ///
-    /// If `by_key` is true and the request has a key, the bits are a hash of the key and of `salt`, so that the
-    /// decision is the same for all requests of one key. Otherwise the bits are random. Pass
-    /// [`Needs::places_by_key`](crate::Needs::places_by_key) of the wrapped strategy as `by_key`. Each strategy should
-    /// use its own constant as `salt`, so that its decisions are independent of those of other strategies.
+    /// - If `by_key` is true and the request has a key, the bits are a hash of the key and of `salt`. The decision is
+    ///   then the same for all requests of one key.
+    /// - Otherwise the bits are random, and `salt` has no effect.
+    ///
+    /// Pass [`Needs::places_by_key`](crate::Needs::places_by_key) of the wrapped strategy as `by_key`. As `salt`, each
+    /// strategy should use its own constant, so that its decisions are independent of those of other strategies.
     pub fn random_by_key(&mut self, by_key: bool, salt: u64) -> u64 {
         match self.request.key.filter(|_| by_key) {
             Some(key) => xxh3_64_with_seed(key, salt),
@@ -127,16 +129,16 @@ impl<'a> PickCx<'a> {
         }
     }
 
-    /// Returns the next number of `counter` and advances the counter. Call this once per pick. If the pick is
-    /// [explained](crate::Pool::explain), the counter does not advance: the result is the number that the next pick
-    /// will get.
+    /// Returns the next number of `counter` and advances the counter by 1. Call this method once per pick. In a pick
+    /// for [`Pool::explain`](crate::Pool::explain), the counter does not advance: the result is the number that the
+    /// next normal pick will get.
     #[inline]
     pub fn next_number(&mut self, counter: &PickCounter) -> u64 {
         if self.is_explained() { counter.value() } else { counter.take() }
     }
 
-    /// Returns whether this pick is only [explained](crate::Pool::explain). In this case, a picker must not change its
-    /// own data.
+    /// Returns whether this pick is made for [`Pool::explain`](crate::Pool::explain) and not for a request. In such a
+    /// pick, a picker must not change its own data, such as counters.
     #[inline]
     pub fn is_explained(&self) -> bool {
         self.notes.is_some()
@@ -146,23 +148,23 @@ impl<'a> PickCx<'a> {
     ///
     /// - is excluded by the request,
     /// - is at its maximum number of requests in flight,
-    /// - is on probation, and the single request of the probation is in flight or has ended,
+    /// - is on [probation](crate::Availability::Probation) and has already got its single request,
     /// - is failing and has already had [its share of the picks](crate::Needs::caps_failing), or
-    /// - is [filtered out](Self::filtered) by a wrapping strategy.
+    /// - is [filtered out](Self::filtered) by a strategy that wraps this one.
     #[inline]
     pub fn usable(&mut self, slot: Slot) -> bool {
         !self.checked || self.inspect(slot)
     }
 
-    /// Returns whether [`usable`](Self::usable) can return false in this pick. If the result is false, all eligible
-    /// endpoints are usable, and a picker does not have to call `usable`.
+    /// Returns whether a picker has to call [`usable`](Self::usable) in this pick. If the result is `false`, `usable`
+    /// returns `true` for every eligible endpoint.
     #[inline]
     pub fn is_checked(&self) -> bool {
         self.checked
     }
 
-    /// Runs `pick` with a filter: only endpoints for which `allows` returns true are usable. Returns the result of
-    /// `pick`.
+    /// Runs `pick` with a filter: inside `pick`, only endpoints for which `allows` returns `true` are
+    /// [usable](Self::usable). Returns the result of `pick`.
     ///
     /// A strategy uses this method to let a wrapped strategy pick from a part of the endpoints. If an endpoint is
     /// filtered out, a wrapped hashing strategy tries its next candidate, and a wrapped sampling strategy draws again.
@@ -187,8 +189,9 @@ impl<'a> PickCx<'a> {
 
     /// Runs `pick` with another view. Returns the result of `pick`.
     ///
-    /// A strategy uses this method if it has built the wrapped picker from another view, such as a
-    /// [part](View::narrowed) of its own view. The view must be of the same pool and the same tier (priority group).
+    /// A strategy calls this method if it wraps a picker that was built from another view, such as a
+    /// [part](View::narrowed) of its own view. Pass that view as `view`. It must be of the same pool and the same tier
+    /// (priority group of endpoints).
     pub fn within<R>(&mut self, view: &View, pick: impl FnOnce(&mut PickCx<'_>) -> R) -> R {
         let mut inside = PickCx {
             view,
@@ -206,8 +209,9 @@ impl<'a> PickCx<'a> {
         result
     }
 
-    /// Records that the endpoints in `slots` are filtered out: a wrapping strategy does not let the wrapped strategy
-    /// pick them. Does nothing unless the pick is [explained](crate::Pool::explain).
+    /// Records for [`Pool::explain`](crate::Pool::explain) that the endpoints in `slots` are filtered out: a strategy
+    /// that wraps another one does not let it pick them. Does nothing in a normal pick. Does not change which endpoints
+    /// are usable.
     #[inline]
     pub fn filter_out(&mut self, slots: &[Slot]) {
         if let Some(notes) = &mut self.notes {
@@ -247,8 +251,8 @@ impl<'a> PickCx<'a> {
         self.uncapped & bit == 0
     }
 
-    /// Records the score of a candidate for the explanation of the pick. The endpoint with the lowest score is picked.
-    /// Does nothing unless the pick is [explained](crate::Pool::explain).
+    /// Records for [`Pool::explain`](crate::Pool::explain) which score the endpoint in `slot` has. The endpoint with
+    /// the lowest score is the best. Does nothing in a normal pick. Does not change which endpoint is picked.
     #[inline]
     pub fn score(&mut self, slot: Slot, score: f64) {
         if let Some(notes) = &mut self.notes {

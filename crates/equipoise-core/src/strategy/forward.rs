@@ -2,11 +2,13 @@
 /// same hook of the wrapped strategy.
 ///
 /// Use the macro inside `impl Strategy`. It generates all hooks, including those that later versions of this crate add.
-/// To write some hooks by hand, list them after `except`. A name in this list that is not a hook is a compile error.
+/// To write some hooks by hand, list them after `except`. If a name in this list is not the name of a hook, the code
+/// does not compile.
 ///
-/// The first argument is the field that contains the wrapped strategy. The second argument is the field of the
-/// wrapper's [`State`](crate::Strategy::State) that contains the state of the wrapped strategy. In a
-/// [`Layered`](crate::Layered), this is `state.inner`. Omit the second argument if both strategies have the same state.
+/// - The first argument is the field that contains the wrapped strategy, such as `self.inner`.
+/// - The second argument is the field of the wrapper's [`State`](crate::Strategy::State) that contains the state of the
+///   wrapped strategy. If the state is a [`Layered`](crate::Layered), pass `state.inner`. Omit the second argument if
+///   both strategies have the same state.
 ///
 /// ```text
 /// forward_hooks!(self.inner);                                        // State = S::State

@@ -13,13 +13,14 @@ use crate::{
 ///
 /// Choose it if requests differ in cost but endpoints are alike, or if latency says little about load. It is almost as
 /// good as a comparison of all endpoints, but a pick takes constant time. It also works well if the balancer sees only
-/// a part of the load. It compares all endpoints in pools of three endpoints, and in pools of up to eight endpoints
-/// with unequal weights.
+/// a part of the load. In two cases, it compares all endpoints: in pools of three endpoints, and in pools of up to
+/// eight endpoints with unequal weights.
 ///
-/// If endpoints are idle, their shares of the requests follow their weights. Under load, the numbers of requests in
-/// flight follow the weights. An endpoint that hangs gets few requests, whatever its weight. An endpoint that fails
-/// fast looks idle, so a failing endpoint gets at most [its share of the picks by weight](super::Needs::caps_failing).
-/// To send it fewer requests, use [`PeakEwma`](super::PeakEwma) or outlier detection.
+/// While the endpoints are idle, each gets requests in proportion to its weight. Under load, the number of requests in
+/// flight at each endpoint is in proportion to its weight. An endpoint that hangs gets few requests, whatever its
+/// weight. An endpoint that fails fast looks idle, so a failing endpoint gets at most [its share of the picks by
+/// weight](super::Needs::caps_failing). To send it fewer requests, use [`PeakEwma`](super::PeakEwma) or outlier
+/// detection.
 ///
 /// Building a picker takes O(n) time for n endpoints. A pick takes time proportional to the number of
 /// [choices](Self::with_choices). Sources: Mitzenmacher, *The Power of Two Choices in Randomized Load Balancing*, 2001;
@@ -41,15 +42,16 @@ pub struct P2c {
 }
 
 impl P2c {
-    /// Creates a strategy that compares two endpoints per pick.
+    /// Creates a strategy that compares two endpoints per pick. To compare more, use
+    /// [`with_choices`](Self::with_choices).
     pub const fn new() -> Self {
         Self { choices: Choices::TWO }
     }
 
     /// Creates a strategy that compares `choices` endpoints per pick. Range: 2 to 10.
     ///
-    /// Two choices give most of the benefit. With more choices, the load is a little more even, and a pick takes
-    /// proportionally longer. It is also more likely that several balancers choose the same endpoint at the same time.
+    /// Two choices give most of the benefit. With more choices, the load is a little more even, but a pick takes
+    /// proportionally longer, and several balancers are more likely to pick the same endpoint at the same time.
     ///
     /// ```
     /// use equipoise_core::P2c;

@@ -16,25 +16,29 @@ use crate::{
 /// Least time, as `least_time` in nginx: picks the endpoint with the lowest score. The score is the endpoint's average
 /// time to the first byte × (its requests in flight + 1).
 ///
-/// When a response comes, the new average is 95 % of the old average plus 5 % of the latency of the response. These
-/// percentages do not depend on the time since the last response. Choose this strategy if latencies of endpoints differ
-/// steadily and single slow responses mean nothing. In most other cases, [`PeakEwma`](super::PeakEwma) is the better
-/// choice, because the average of `LeastTime` needs dozens of responses to follow a change.
+/// At each response, the new average is 95 % of the old average plus 5 % of the latency of the response. These
+/// percentages do not depend on the time since the last response. Choose this strategy if some endpoints are
+/// permanently slower than others, and single slow responses mean nothing. In most other cases,
+/// [`PeakEwma`](super::PeakEwma) is the better choice, because the average of `LeastTime` needs dozens of responses to
+/// follow a change.
 ///
 /// Failures do not change the average. Because a failing endpoint looks idle, it gets at most [its share of the picks
-/// by weight](super::Needs::caps_failing). To send it fewer requests, use outlier detection. When a caller gives up a
-/// request, the time that the request has waited counts as a latency. This can raise the average, but not lower it.
+/// by weight](super::Needs::caps_failing). To send it fewer requests, use outlier detection. If a caller gives up a
+/// request, the time that the request has waited counts as a latency. It can raise the average, but it never lowers the
+/// average.
 ///
 /// nginx compares all endpoints. If requests come one at a time, it sends all of them to the fastest endpoint.
 /// `LeastTime` compares [two endpoints](Self::with_choices), and treats weights as [`P2c`](super::P2c) does. In pools
-/// of up to eight endpoints with unequal weights, it compares all endpoints. While endpoints are idle, their shares of
-/// the requests follow their weights and speeds.
+/// of up to eight endpoints with unequal weights, it compares all endpoints. While the endpoints are idle, an endpoint
+/// with a higher weight or a lower average gets more requests.
 ///
-/// - **Without responses, an average halves** once per [period](Self::period), so that every endpoint is tried again. A
-///   comparison uses the halved average only while no request is in flight at the endpoint. The halved average is not
-///   lower than half of the lowest average in the comparison. This prevents a burst of requests before the first
-///   response. The next response makes the halving permanent.
-/// - **A new endpoint** has no average yet. In a comparison, it counts with the lowest average of the other endpoints.
+/// - **Without responses, the average of an endpoint halves** once per [period](Self::period), so that a slow endpoint
+///   is tried again. A comparison uses the halved average only while no request is in flight at the endpoint. In a
+///   comparison, the halved average counts as at least half of the lowest average of the compared endpoints. This
+///   prevents a burst of requests before the first response. At the next response, the new average is computed from the
+///   halved average.
+/// - **A new endpoint** has no average yet. In a comparison, the lowest average of the other compared endpoints is used
+///   for it.
 ///
 /// Building a picker takes O(n) time for n endpoints. A pick takes O(1) time. Each request reads the clock twice.
 /// Source: nginx `least_time` (0.05 × new + 0.95 × old).
@@ -59,14 +63,15 @@ pub struct LeastTime {
 const SHARE: f64 = 0.05;
 
 impl LeastTime {
-    /// Creates a strategy that compares two endpoints per pick and has a [period](Self::period) of 10 s. The default
-    /// `fail_timeout` of nginx is 10 s too.
+    /// Creates a strategy that compares two endpoints per pick. Without responses, the average of an endpoint halves
+    /// every 10 s (see [`period`](Self::period)).
     pub const fn new() -> Self {
         Self { choices: Choices::TWO, period: Duration::from_secs(10) }
     }
 
-    /// Creates a strategy that compares `choices` endpoints per pick. Range: 2 to 10. With more choices, the strategy
-    /// is more similar to that of nginx, which compares all endpoints.
+    /// Creates a strategy that compares `choices` endpoints per pick, with the default [`period`](Self::period) of 10
+    /// s. Range: 2 to 10. With more choices, the strategy is more similar to `least_time` of nginx, which compares all
+    /// endpoints.
     ///
     /// # Errors
     ///
@@ -79,7 +84,7 @@ impl LeastTime {
     }
 
     /// Sets the time without a response after which the average of an endpoint halves. Minimum: 1 µs; a shorter time is
-    /// an error. Default: 10 s. With `Duration::MAX`, the average never halves.
+    /// an error. Default: 10 s, as nginx's default `fail_timeout`. With `Duration::MAX`, the average never halves.
     ///
     /// # Errors
     ///
@@ -180,8 +185,8 @@ impl Strategy for LeastTime {
 /// The state that [`LeastTime`] keeps about an endpoint: its average time to the first byte, and the time of the last
 /// response.
 ///
-/// The two values are not updated together. No response is lost. If two responses arrive at the same moment on two
-/// threads, both may apply the halvings since the last response.
+/// The average and the time are two separate atomic values. No response is lost. But if two responses arrive at the
+/// same moment on two threads, the average may be halved twice for the same time without responses.
 #[derive(Debug, Default)]
 pub struct LeastTimeState {
     /// The average in nanoseconds, as the bits of an `f64`. Before the first response it is 0, or minus the longest

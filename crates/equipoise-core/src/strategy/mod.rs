@@ -1,11 +1,11 @@
 //! Strategies: algorithms that pick one of the eligible endpoints for each request. This module contains the trait
 //! [`Strategy`], the strategies of this crate, and the combinators, which wrap other strategies.
 //!
-//! A [`Strategy`] holds settings. Whenever the members of the pool or their availability change, the strategy
-//! [builds](Strategy::build) a new [`Picker`]. Building may be slow. [`Picker::pick`] runs for each request, on many
-//! threads at once, and must be fast. A strategy stores what it has measured or counted at an endpoint in the
-//! endpoint's [`State`](Strategy::State). The pool keeps the state with the endpoint, so the state survives every
-//! update.
+//! A [`Strategy`] holds settings. When the members of the pool or their availability change, the pool calls
+//! [`Strategy::build`] to get new [pickers](Picker), one for each tier (priority group of endpoints). Building may be
+//! slow. [`Picker::pick`] runs for each request, on many threads at once, and must be fast. What a strategy measures or
+//! counts at an endpoint is stored in the [`State`](Strategy::State) of this endpoint. The pool keeps the state as long
+//! as the endpoint stays, so the state survives updates of the pool.
 //!
 //! # A strategy of your own
 //!
@@ -93,30 +93,31 @@ use crate::{
     view::View,
 };
 
-/// An algorithm that picks an endpoint for each request. A `Strategy` holds the settings, and creates the
-/// [pickers](Picker), which do the work of each request. The [module](self) has an example.
+/// An algorithm that picks an endpoint for each request. A `Strategy` holds the settings and creates [pickers](Picker).
+/// A picker picks the endpoints. The [module](self) has an example.
 ///
-/// Each pool needs its own value of the strategy. The pool calls [`build`](Self::build) separately for each tier
+/// Do not use one value of a strategy in two pools. The pool calls [`build`](Self::build) separately for each tier
 /// (priority group of endpoints). [`admit`](Self::admit) and the `on_…` methods are hooks: the pool calls them while it
 /// processes requests. It calls only the hooks that [`needs`](Self::needs) asks for. A panic in a hook is caught and
-/// ignored.
+/// ignored; if `admit` panics, the request is admitted.
 pub trait Strategy: Send + Sync + 'static {
-    /// The data that the strategy keeps about one endpoint. Use `()` for a strategy that keeps no data. The pool
-    /// creates the data when the endpoint is added, and all pickers share the data. The pool drops the data when the
-    /// endpoint has been removed and the last lease on the endpoint has ended.
+    /// The type of the data that the strategy keeps about one endpoint. Use `()` for a strategy that keeps no data. The
+    /// pool creates this data with [`state`](Self::state) when the endpoint is added, and all pickers share it. The
+    /// data is dropped after the endpoint has been removed and its last lease has ended.
     type State: Send + Sync + 'static;
 
     /// The type of the pickers that [`build`](Self::build) creates. A picker picks the endpoint of each request.
     type Picker: Picker;
 
-    /// Creates the state of an endpoint that is added to the pool.
+    /// Creates the state of an endpoint: the data that the strategy keeps about it. Called when an endpoint with this
+    /// `spec` is added to the pool, or when its address changes.
     fn state(&self, spec: &EndpointSpec) -> Self::State;
 
-    /// Creates a picker for the endpoints in `view`. This method may be slow: requests use the old picker until the new
-    /// one is ready.
+    /// Creates a picker for the endpoints in `view`. This method may be slow: requests use the last picker until the
+    /// new one is ready.
     ///
-    /// `last` is the picker that the new one replaces. It is `None` for the first picker of a tier (priority group).
-    /// The new picker can take over positions and tables from `last`.
+    /// `last` is the picker that the new one replaces. It is `None` for the first picker of a tier (priority group of
+    /// endpoints). The new picker can take over data from `last`, such as a table or the position of a counter.
     ///
     /// # Errors
     ///
@@ -130,64 +131,77 @@ pub trait Strategy: Send + Sync + 'static {
         Needs::new()
     }
 
-    /// Called before `request` gets a lease on `endpoint`. Also called for requests with a
-    /// [binding](crate::PickRequest::bound). Returns whether the endpoint may take the request. If the result is
-    /// `false`, the pool picks again. If the request is [strictly](crate::Binding::strict) bound to the endpoint, the
-    /// pick fails instead. Default: `true`.
+    /// Returns whether `endpoint` may take `request`. Called before the request gets a lease on the endpoint. Also
+    /// called for requests with a [binding](crate::PickRequest::bound). Default: `true`.
     ///
-    /// If this method counts an admitted request, [`on_release`](Self::on_release) must subtract it again. The pool
-    /// does not call `on_release` for requests that this method refuses.
+    /// If the result is `false`, the pool picks again. If the request is [strictly](crate::Binding::strict) bound to
+    /// the endpoint, the pick fails.
     ///
-    /// The pool calls this method only if the strategy asks for [`Needs::leases`]. If the result depends on the load of
-    /// other endpoints, the strategy must also ask for [`Needs::shared_capacity`].
+    /// If this method returns `true`, the pool calls [`on_release`](Self::on_release) when the lease ends. A strategy
+    /// that counts requests adds 1 here and subtracts 1 in `on_release`. If this method returns `false`, the pool does
+    /// not call `on_release`, so the request must not be counted.
+    ///
+    /// The pool calls this method only if the strategy asks for [`Needs::leases`]. If the result also depends on
+    /// requests at other endpoints, the strategy must ask for [`Needs::shared_room`].
     fn admit(&self, _state: &Self::State, _endpoint: &Endpoint, _request: &PickRequest<'_>) -> bool {
         true
     }
 
-    /// Called when a lease on `endpoint` has ended. At this moment, the lease no longer counts against the limit of the
-    /// endpoint. The pool calls this method only if the strategy asks for [`Needs::leases`].
+    /// Called when a lease on `endpoint` has ended. The lease then no longer counts against the endpoint's maximum
+    /// number of requests in flight. The pool calls this method only if the strategy asks for [`Needs::leases`].
     fn on_release(&self, _state: &Self::State, _endpoint: &Endpoint) {}
 
-    /// Called at the first byte of a response, or when [`Verdict::Success`] is recorded without a first byte. `latency`
-    /// is the time since the pick. `now` is the present time. The pool calls this method only if the strategy asks for
-    /// [`Needs::latency`].
+    /// Called at the first byte of a response, or when [`Verdict::Success`] is recorded and no first byte was reported.
+    /// `latency` is the time since the pick. `now` is the time of the call. The pool calls this method only if the
+    /// strategy asks for [`Needs::latency`].
     fn on_latency(&self, _state: &Self::State, _latency: Duration, _now: Timestamp) {}
 
-    /// Called when the caller gives up a request: its lease ends without a first byte and without a verdict. `waited`
-    /// is the time since the pick. Returns whether the request counts as a [timeout](crate::Failure::Timeout). Default:
-    /// `false`.
+    /// Called when the caller gives up a request: the lease ends without a first byte and without a verdict. `waited`
+    /// is the time since the pick. `now` is the time of the call. Returns whether the request counts as a
+    /// [timeout](crate::Failure::Timeout). Default: `false`.
     ///
     /// The latency of this request would have been at least `waited`. The strategy may raise an estimate of the latency
-    /// to `waited`, but must not lower it. If `waited` is shorter than the usual latency, it says nothing about the
-    /// endpoint.
+    /// to `waited`, but must not lower it. If `waited` is shorter than the usual latency, nothing follows from it for
+    /// the endpoint.
     ///
-    /// If the result is `true`, the pool calls [`on_outcome`](Self::on_outcome) with the timeout as the verdict. If the
-    /// request was the single request of a probation, the pool also calls [`on_probation`](Self::on_probation). If the
-    /// strategy does not ask for [`Needs::outcomes`], the pool calls neither of them. The timeout then counts only for
-    /// [`Needs::caps_failing`], and does not decide a probation.
+    /// If the result is `true`:
+    ///
+    /// - If the strategy asks for [`Needs::outcomes`], the pool calls [`on_outcome`](Self::on_outcome) with the timeout
+    ///   as the verdict. If the request was the single request of an endpoint on
+    ///   [probation](crate::Availability::Probation), the pool also calls [`on_probation`](Self::on_probation).
+    /// - Otherwise the pool calls neither of them. The timeout then counts only for [`Needs::caps_failing`], and an
+    ///   endpoint on probation may get another request.
     ///
     /// The pool calls this method only if the strategy asks for [`Needs::latency`].
     fn on_abandon(&self, _state: &Self::State, _waited: Duration, _now: Timestamp) -> bool {
         false
     }
 
-    /// Called when a request has ended with `verdict`. The pool calls this method only if the strategy asks for
+    /// Called when `verdict` is recorded for a request, which may be before its lease ends. Called at most once for
+    /// each request. `now` is the time of the call. The pool calls this method only if the strategy asks for
     /// [`Needs::outcomes`].
     fn on_outcome(&self, _state: &Self::State, _verdict: Verdict, _now: Timestamp) {}
 
-    /// Called when the single request of an endpoint on [probation](crate::Availability::Probation) has ended with
-    /// `verdict`, after [`on_outcome`](Self::on_outcome). `verdict` decides whether the endpoint is up again. The pool
-    /// calls this method only if the strategy asks for [`Needs::outcomes`].
+    /// Called when the single request of an endpoint on [probation](crate::Availability::Probation) gets `verdict`.
+    /// This verdict decides whether the endpoint has recovered. `now` is the time of the call.
+    ///
+    /// - If a verdict other than [`Verdict::Neutral`] is recorded, this method is called after
+    ///   [`on_outcome`](Self::on_outcome).
+    /// - If the lease ends without a verdict after the first byte of the response, `verdict` is [`Verdict::Success`],
+    ///   and `on_outcome` is not called.
+    ///
+    /// The pool calls this method only if the strategy asks for [`Needs::outcomes`].
     fn on_probation(&self, _state: &Self::State, _verdict: Verdict, _now: Timestamp) {}
 
-    /// Called by the first pick after a [refresh period](Needs::refresh) is over. Returns whether the pool should build
-    /// new pickers. Default: `false`. The pool calls this method only if the strategy asks for [`Needs::refresh`].
+    /// Called by the first pick after the [refresh period](Needs::refresh) is over. `now` is the time of the call.
+    /// Returns whether the pool should build new pickers. Default: `false`. The pool calls this method only if the
+    /// strategy asks for [`Needs::refresh`].
     fn on_refresh(&self, _now: Timestamp) -> bool {
         false
     }
 }
 
-/// The part of a [`Strategy`] that picks one endpoint for one request. It runs on many threads at once and must not
+/// The part of a [`Strategy`] that picks an endpoint for each request. Many threads use a picker at once. It must not
 /// block.
 pub trait Picker: Any + Send + Sync {
     /// Returns the slot of a [usable](PickCx::usable) endpoint, or `None` if no endpoint is usable. If the returned
@@ -196,8 +210,9 @@ pub trait Picker: Any + Send + Sync {
     fn pick(&self, cx: &mut PickCx<'_>) -> Option<Slot>;
 }
 
-/// What a [`Strategy`] needs from its pool. The pool reads the clock only if the strategy asks for the time. It calls
-/// only the hooks that the strategy asks for.
+/// What a [`Strategy`] needs from its pool: the time, and calls of its hooks. Hooks are the methods that the pool calls
+/// while it processes requests, such as [`Strategy::on_latency`]. To save time, the pool does only what the strategy
+/// asks for.
 ///
 /// ```
 /// use equipoise_core::Needs;
@@ -222,7 +237,8 @@ pub struct Needs {
 }
 
 impl Needs {
-    /// Creates empty needs: the pool does not read the clock for the strategy and calls none of its hooks.
+    /// Creates needs that ask for nothing: the pool does not read the clock for the strategy, and calls none of its
+    /// hooks.
     pub const fn new() -> Self {
         Self {
             clock: false,
@@ -238,7 +254,7 @@ impl Needs {
         }
     }
 
-    /// Asks for the time of the pick, which [`PickCx::now`] returns.
+    /// Asks for the time of the pick. [`PickCx::now`] then returns this time, and otherwise [`Timestamp::ZERO`].
     pub const fn clock(mut self) -> Self {
         self.clock = true;
         self
@@ -264,11 +280,13 @@ impl Needs {
     }
 
     /// Asks for [`leases`](Self::leases), and declares that the start or the end of a lease at one endpoint can free
-    /// capacity at another endpoint. This is so in two cases: [`Strategy::admit`] limits the share of each endpoint, as
-    /// [`BoundedLoad`] does, or it limits the number of requests of the whole pool.
+    /// capacity at another endpoint. Call this method if [`Strategy::admit`] limits
     ///
-    /// With `shared_capacity`, the pool checks at the start and at the end of each lease whether any endpoint can take
-    /// [waiting](crate::Pool::acquire) requests. Without `shared_capacity`, it checks only the endpoint of the lease.
+    /// - the share of each endpoint in the requests of all endpoints, as [`BoundedLoad`] does, or
+    /// - the number of requests of the whole pool.
+    ///
+    /// While requests [wait](crate::Pool::acquire), the pool checks at the start and at the end of each lease whether
+    /// any endpoint can take one of them. Without `shared_room`, it checks only the endpoint of the lease.
     /// [`Pool::acquire`](crate::Pool::acquire) states the cost. [`Strategy::admit`] must count with `SeqCst`
     /// operations.
     pub const fn shared_capacity(mut self) -> Self {
@@ -276,13 +294,15 @@ impl Needs {
         self.leases()
     }
 
-    /// Declares that the key of a request decides its endpoint. Strategies that wrap this one then decide by the key
-    /// instead of at random (see [`PickCx::random_by_key`]). The pool chooses the tier (priority group of endpoints) by
-    /// the key too. These decisions are therefore the same for all requests of one key.
+    /// Declares that the key of a request decides its endpoint. Other choices for the request are then made by its key
+    /// too, and not at random: the choices of strategies that wrap this one (see [`PickCx::random_by_key`]), and the
+    /// pool's choice of a tier (priority group of endpoints). All choices are therefore the same for all requests of
+    /// one key.
     ///
-    /// [Waiting](crate::Pool::acquire) requests with different keys have separate queues, because a pick may fail for
-    /// one key and succeed for another. If a strategy wraps another one and refuses endpoints by key, it must call
-    /// `key` on its own needs. It is not enough that the wrapped strategy calls `key`.
+    /// A pick may then fail for one key and succeed for another. The pool therefore serves
+    /// [waiting](crate::Pool::acquire) requests with different keys independently of each other. If a strategy that
+    /// wraps another one refuses endpoints by key, it must call `key` on its own needs, even if the wrapped strategy
+    /// has called `key`.
     pub const fn key(mut self) -> Self {
         self.refuses_by_key = true;
         self.places_any_key()
@@ -304,10 +324,10 @@ impl Needs {
         }
     }
 
-    /// Asks for a cap on the picks of failing endpoints. An endpoint is failing from its first failed request until the
-    /// third success after its last failure. While it is failing, it is [usable](PickCx::usable) only for its share of
-    /// the picks by weight. For example, one of four endpoints of equal weight is then picked at most every fourth
-    /// time.
+    /// Asks for a cap on the picks of failing endpoints. An endpoint is failing from its first failed request until it
+    /// has had three successes after its last failure. A failing endpoint is picked at most as often as its share by
+    /// weight. For example, if one of four endpoints of equal weight is failing, it gets at most every fourth pick. For
+    /// other picks, it is not [usable](PickCx::usable).
     ///
     /// Strategies that compare requests in flight or latencies need this cap, because an endpoint that fails within a
     /// millisecond looks idle or fast to them.
@@ -316,7 +336,8 @@ impl Needs {
     ///
     /// - More than half of the pool's eligible endpoints are failing.
     /// - With the cap, the pick would find no endpoint.
-    /// - The request is placed by its [key](Self::key). Its key therefore stays at its endpoint.
+    /// - The endpoint of the request is decided by its [key](Self::key). All requests of a key then stay at the
+    ///   endpoint of the key.
     ///
     /// The cap costs one read of memory for each request that ends.
     pub const fn caps_failing(mut self) -> Self {
@@ -332,20 +353,22 @@ impl Needs {
     }
 
     /// Asks for calls of [`Strategy::on_refresh`], at most one per `period`. The first pick after the end of a period
-    /// makes the call. Without requests there are no calls. Also asks for the time of the pick
-    /// ([`clock`](Self::clock)).
+    /// makes the call, so without requests there are no calls. Also asks for the time of the pick
+    /// ([`clock`](Self::clock)). By default, there is no period, and `on_refresh` is not called.
     pub const fn refresh(mut self, period: Duration) -> Self {
         self.refresh = Some(period);
         self.clock()
     }
 
-    /// Returns whether the strategy asked for [`key`](Self::key): the key of a request decides its endpoint.
+    /// Returns whether the key of a request decides its endpoint, as declared with [`key`](Self::key). It is `true` for
+    /// the needs of the hashing strategies of this crate.
     pub const fn places_by_key(&self) -> bool {
         self.key
     }
 
-    /// Combines the needs of two strategies, for a strategy that wraps another one. If both have a refresh period, the
-    /// shorter one applies.
+    /// Combines the needs of two strategies, for a strategy that wraps another one. The result asks for everything that
+    /// at least one of the two asks for. If both have a [refresh period](Self::refresh), the result has the shorter
+    /// one.
     pub fn and(self, other: Self) -> Self {
         Self {
             clock: self.clock || other.clock,
@@ -366,7 +389,8 @@ impl Needs {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// The strategy cannot serve these endpoints. The text says why.
+    /// The strategy cannot serve the endpoints of the pool. The text says why, for example because a table is too
+    /// small.
     #[error("the strategy cannot serve these endpoints: {0}")]
     Refused(String),
     /// The strategy panicked in [`Strategy::build`] or [`Strategy::state`].

@@ -2,10 +2,12 @@ use std::fmt;
 
 use crate::sync::{AtomicU64, Ordering};
 
-/// A shared counter that gives each pick its own number. It has its own cache line.
+/// A counter for pickers that take turns. All threads share it. Successive picks get successive numbers. It has its own
+/// cache line.
 ///
-/// Call [`PickCx::next_number`](crate::PickCx::next_number) once per pick. Do not call it again when the picker skips
-/// an endpoint that is not usable. Otherwise two threads could keep each other from making progress.
+/// Call [`PickCx::next_number`](crate::PickCx::next_number) once per pick. If the endpoint of this number is not
+/// usable, the picker must try other endpoints without another number. Otherwise another thread could take each number
+/// that belongs to a usable endpoint, and the picker would find none.
 #[repr(align(128))]
 #[derive(Default)]
 pub struct PickCounter(AtomicU64);
@@ -21,7 +23,7 @@ impl PickCounter {
         Self(AtomicU64::new(first))
     }
 
-    /// Returns the number that the next pick will get. Does not advance the counter.
+    /// Returns the number that the next pick will get. The counter does not advance.
     pub fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }

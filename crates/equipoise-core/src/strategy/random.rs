@@ -9,10 +9,10 @@ use crate::{
 
 /// Picks endpoints at random, in proportion to their weights.
 ///
-/// Choose it if requests are alike, and many balancers use the same endpoints independently of each other. Weaknesses:
-/// the shares are even only in the long run, and the load of endpoints is ignored. Building a picker takes O(n) time
-/// for n endpoints. A pick takes O(1) time, because it uses an alias table. If the request excludes most endpoints, a
-/// pick takes O(n) time.
+/// Choose it if all requests cost about the same, and many balancers use the same endpoints independently of each
+/// other. Weaknesses: the shares are exact only in the long run, and the load of the endpoints is ignored. Building a
+/// picker takes O(n) time for n endpoints. A pick takes O(1) time, because it uses an alias table. If the request
+/// excludes most endpoints, a pick takes O(n) time.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, PickRequest, Pool, Random};

@@ -13,7 +13,7 @@ use std::time::Duration;
 #[error("{setting} cannot be {given:?}: it is at least 1 us, usually some seconds")]
 #[non_exhaustive]
 pub struct InvalidSpan {
-    /// The name of the setting that is too short, such as `decay`.
+    /// The name of the setting whose time is too short, such as `decay`.
     pub setting: &'static str,
     /// The time that was given for the setting.
     pub given: Duration,

@@ -1,8 +1,9 @@
 //! Strategies by name: strategies written as text, for configuration files, command lines and tools.
 //!
-//! A [`StrategySpec`] is parsed from such a text. The text is the name of a strategy. Brackets after the name contain
-//! the wrapped strategy, if there is one, and the parameters. A parameter that is not given has its default. The names
-//! are those of the types and their builder methods.
+//! A [`StrategySpec`] is parsed from such a text. The text begins with the name of a strategy. After the name, brackets
+//! may contain the wrapped strategy and the parameters. A parameter that is not in the text has its default. The name
+//! of a strategy is the name of its type in lower case and with hyphens, such as `least-time` for
+//! [`LeastTime`](crate::LeastTime). Most parameters have the names of the builder methods.
 //!
 //! ```text
 //! p2c
@@ -13,9 +14,9 @@
 //! slow-start(zone-aware(p2c, zone=eu-1a), window=1m)
 //! ```
 //!
-//! The [grammar](crate::spec#grammar) is that of all textual specs. [`all`] lists every strategy with its parameters,
-//! their defaults and their meaning. If the strategy is known at compile time, names are not needed, because every
-//! strategy is a type.
+//! Strategies and affinity modes have the same [grammar](crate::spec#grammar). [`all`] lists every strategy with its
+//! parameters, and the default and the meaning of each parameter. If the strategy is known at compile time, use the
+//! type of the strategy instead of its name.
 
 mod settings;
 mod table;
@@ -26,7 +27,8 @@ use super::AnyStrategy;
 use crate::spec::{InvalidText, Settings, Spec, Vocabulary};
 pub use crate::spec::{Kind, MAX_DEPTH, Parameter, Position, Preset};
 
-/// Why a text is not a valid strategy.
+/// Why a text is not a valid strategy, such as an unknown name or a parameter that is out of its range. Returned when a
+/// [`StrategySpec`] is parsed.
 pub type InvalidStrategy = InvalidText<Strategies>;
 
 impl Vocabulary for Strategies {
@@ -49,9 +51,9 @@ impl Vocabulary for Strategies {
 /// A strategy and its settings, as a value that can be parsed from text and written as text. Use it to choose a
 /// strategy at run time.
 ///
-/// Writing a spec as text and parsing this text gives an equal spec. A parameter with its default value is the same as
-/// a parameter that is not given: it is not written, and specs with and without it are equal. The [module](self)
-/// describes the text. With the feature `serde`, a spec is serialized as its text.
+/// A spec that is written as text and parsed again is equal to the original. A parameter that has its default value is
+/// not written: `p2c(choices=2)` is written as `p2c`, and both texts give equal specs. The [module](self) describes the
+/// text. With the feature `serde`, a spec is serialized as its text.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, PickRequest, Pool, StrategySpec};
@@ -91,7 +93,7 @@ pub struct StrategySpec(Spec<Strategies>);
 
 crate::__spec_as_text!(StrategySpec, Strategies, "a strategy by name, such as p2c(choices=3)");
 
-/// Numbers in a spec are never NaN, so every spec equals itself.
+/// Every spec equals itself, because the numbers in a spec are never NaN.
 impl Eq for StrategySpec {}
 
 impl StrategySpec {
@@ -100,19 +102,20 @@ impl StrategySpec {
         self.definition().name()
     }
 
-    /// Returns the definition of the strategy: its name, its description and its parameters. This is its entry in
-    /// [`all`].
+    /// Returns the definition of the strategy: its name, its description and its parameters. [`all`] contains the same
+    /// definition.
     pub fn definition(&self) -> &'static StrategyDefinition {
         self.0.definition()
     }
 
-    /// Returns the strategy that is wrapped by this one. `None` if this strategy wraps no other strategy.
+    /// Returns the spec of the strategy that this strategy wraps. For example, it is `p2c` for `slow-start(p2c)`.
+    /// `None` if this strategy wraps no other strategy.
     pub fn inner(&self) -> Option<Self> {
         self.0.inner().cloned().map(Self)
     }
 
-    /// Creates the strategy. Each call creates a new strategy, which shares no state with other strategies. Use one
-    /// strategy for each pool.
+    /// Creates the strategy. Each call creates a new strategy, which shares no state with other strategies. Call this
+    /// method once for each pool, because a strategy must not be used in two pools.
     pub fn build(&self) -> AnyStrategy {
         settings::build(&self.0)
     }
@@ -132,8 +135,8 @@ impl From<&StrategySpec> for AnyStrategy {
 
 /// Returns the definitions of all strategies that have a name.
 ///
-/// The order is: strategies that take turns or draw at random, strategies that compare load, strategies that place
-/// requests by key, and strategies that wrap others.
+/// The strategies are in this order: those that take turns or draw at random, those that compare the load of endpoints,
+/// those that place requests by key, and those that wrap other strategies.
 ///
 /// ```
 /// use equipoise_core::strategy::by_name;

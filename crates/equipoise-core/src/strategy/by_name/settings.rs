@@ -3,33 +3,36 @@ use crate::{
     strategy::{AnyStrategy, InvalidChoices, InvalidCombinator, InvalidHashing, InvalidSpan, Random},
 };
 
-/// The [`Vocabulary`](crate::spec::Vocabulary) of strategies by name, as a marker type without values.
-/// [`StrategyDefinition`] and [`InvalidStrategy`](super::InvalidStrategy) are the definitions and errors of this
-/// vocabulary.
+/// A type without values that stands for the set of all named strategies. The generic types of [`spec`](crate::spec)
+/// are used with it. For example, [`StrategyDefinition`] is `Definition<Strategies>`, the definition of one strategy,
+/// and [`InvalidStrategy`](super::InvalidStrategy) is `InvalidText<Strategies>`, the error for an invalid text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strategies {}
 
-/// The definition of a strategy by name: its name, a description and its parameters.
+/// The definition of a strategy that can be written as text: its name, such as `p2c`, a description and its parameters.
 pub type StrategyDefinition = Definition<Strategies>;
 
 /// The parameter of hashing strategies that [`StrategySettings::fallback`] reads.
 pub(super) const FALLBACK: Param<Nested> =
     Param::strategy("fallback", "the strategy that picks for requests without a key", "random");
 
-/// Why a strategy cannot be created by name: the value of a parameter has the right kind, but is invalid.
+/// Why a parameter of a named strategy is invalid, although its value has the right kind. For example,
+/// `bounded-load(ring, factor=0.5)` has a number as its `factor`, but this number is below 1.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidStrategySettings {
-    /// The number of endpoints that a pick compares (`choices`) is out of the range from 2 to 10.
+    /// The parameter `choices`, the number of endpoints that a pick compares, is not in the range from 2 to 10.
     #[error(transparent)]
     Choices(#[from] InvalidChoices),
-    /// A setting of a hashing strategy is invalid.
+    /// A parameter of a hashing strategy or of `bounded-load` is invalid, such as a `table` size that is not a prime
+    /// number.
     #[error(transparent)]
     Hashing(#[from] InvalidHashing),
-    /// A time setting of the strategy, such as `decay` or `period`, is below the minimum of 1 µs.
+    /// A time parameter of the strategy, such as `decay` or `period`, is below the minimum of 1 µs.
     #[error(transparent)]
     Span(#[from] InvalidSpan),
-    /// A setting of a combinator (a strategy that wraps another one) is invalid.
+    /// A parameter of a combinator (a strategy that wraps another one) is invalid, such as a `floor` of 2 for
+    /// `slow-start`.
     #[error(transparent)]
     Combinator(#[from] InvalidCombinator),
 }

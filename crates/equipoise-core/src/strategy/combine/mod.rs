@@ -1,8 +1,9 @@
 //! Combinators: strategies that wrap another strategy and restrict the endpoints from which the wrapped strategy picks.
 //!
-//! A combinator can wrap any strategy, including another combinator. It passes on the key, the cost and the exclusions
-//! of a request, all hooks, the state of the wrapped strategy, and the records of an explanation. Each tier (priority
-//! group of endpoints) has its own pickers, so a combinator works within one tier.
+//! A combinator can wrap any strategy, including another combinator. The wrapped strategy sees the whole request: its
+//! key, its cost and the endpoints that it excludes. All hooks of [`Strategy`](super::Strategy) are passed on to it,
+//! and it appears in explanations of picks. A combinator works within one tier (priority group of endpoints), because
+//! each tier has its own pickers.
 //!
 //! | task | solution |
 //! | --- | --- |
@@ -12,13 +13,14 @@
 //! | prefer endpoints in the same zone | [`ZoneAware`] |
 //! | give new endpoints little traffic at first | [`SlowStart`] |
 //!
-//! The order of combinators matters, because only the outermost one sees the whole tier:
+//! If combinators are nested, their order matters, because only the outermost one sees the whole tier:
 //!
 //! - [`SlowStart`] should be outermost. Inside a subset, it would also give little traffic to endpoints that are new to
 //!   the subset but not to the pool.
 //! - [`Subset`] or [`Aperture`] should come next.
 //! - [`BoundedLoad`](crate::BoundedLoad) should wrap [`ZoneAware`], because [`BoundedLoad`](crate::BoundedLoad) must
-//!   count the requests of the whole tier. [`ZoneAware`] builds its wrapped strategy twice, for two parts of the tier.
+//!   count the requests of the whole tier. [`ZoneAware`] divides the tier into two parts, and each part has its own
+//!   picker of the wrapped strategy.
 //!
 //! ```
 //! use equipoise_core::{EndpointSpec, P2c, PickRequest, Pool, SlowStart, Spillover, Tier, ZoneAware};

@@ -10,8 +10,8 @@ use crate::{
     view::View,
 };
 
-/// A combinator that restricts each client to a few endpoints. A client chooses them by rendezvous hashing with its own
-/// seed.
+/// A combinator that restricts each client to a few endpoints. Each client chooses its endpoints by rendezvous hashing
+/// of their ids with its own seed.
 ///
 /// Choose it if there are so many clients and endpoints that connections between all of them cost too much. Each client
 /// needs its own seed, such as a hash of its host name, or a random number that it keeps while it runs. The same seed
@@ -19,11 +19,11 @@ use crate::{
 ///
 /// - **The subset depends only on the members**, not on their availability. An endpoint that becomes unhealthy and
 ///   recovers keeps its clients. While fewer than [`at_least`](Self::at_least) endpoints of the subset are eligible,
-///   the next endpoints in the client's order are added.
+///   the next eligible endpoints in the client's order are added. This order is that of the hashes.
 /// - **If all endpoints of the subset are excluded or at their limit**, a request goes to the next usable endpoint in
 ///   the client's order.
-/// - **Weights** do not affect which endpoints are in the subset, but endpoints of weight 0 are never in it. The
-///   wrapped strategy sees the weights.
+/// - **Weights** do not affect which endpoints are in the subset, except that endpoints of weight 0 are never in it.
+///   The wrapped strategy uses the weights as usual.
 ///
 /// Weakness: the subsets are random, so the number of clients per endpoint varies. The standard deviation of this
 /// number is about the square root of the mean. [`Aperture`](super::Aperture) distributes clients exactly, but needs
@@ -32,7 +32,8 @@ use crate::{
 ///
 /// Building a picker takes O(n) time for n endpoints, and O(n log n) if the membership has changed. A pick takes a few
 /// nanoseconds more than a pick of the wrapped strategy. Source: gRPC proposal A68 (deterministic subsetting by
-/// rendezvous hashing). The proposal never adds endpoints to a subset.
+/// rendezvous hashing). In this proposal, a subset gets no additional endpoints when its own endpoints are not
+/// eligible.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, P2c, PickRequest, Pool, Subset};
@@ -53,15 +54,16 @@ pub struct Subset<S> {
 }
 
 impl<S> Subset<S> {
-    /// Creates a combinator that lets `inner` pick from `size` endpoints of each tier (priority group). A size of 0
-    /// counts as 1. `seed` must be different for each client.
+    /// Creates a combinator that lets `inner` pick from `size` endpoints of each tier (priority group of endpoints). If
+    /// a tier has fewer endpoints, all of them are used. A `size` of 0 counts as 1. `seed` must be different for each
+    /// client.
     pub const fn new(inner: S, size: usize, seed: u64) -> Self {
         let size = if size == 0 { 1 } else { size };
         Self { inner, size, at_least: size, seed }
     }
 
-    /// Sets how many endpoints of the subset must be eligible. While fewer of them are eligible, other eligible
-    /// endpoints are added to the subset.
+    /// Sets how many endpoints of the subset must be eligible. While fewer than `eligible` of them are eligible, other
+    /// eligible endpoints are added to the subset, until it has `eligible` of them.
     ///
     /// Range: 1 to the size of the subset; other values are clamped. Default: the size of the subset. Use 1 with
     /// hashing strategies, so that keys move only if no endpoint of the subset is eligible.

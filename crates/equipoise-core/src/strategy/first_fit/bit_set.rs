@@ -3,9 +3,9 @@ use crate::sync::{AtomicU64, Ordering, ordered};
 /// A set of positions that finds the first member at or after a position in O(log₆₄ n) time. It consists of levels of
 /// 64-bit words. A bit of a higher level says that a word of the level below is not empty.
 ///
-/// Lock-free. After it has cleared a bit, a thread checks whether that was right, and sets the bit again if not. So
-/// while no call is running, a bit above a word that is not empty is set. A bit above an empty word costs a wasted
-/// read, which clears it.
+/// The set is lock-free. After a thread has cleared a bit, it checks whether this was right, and sets the bit again if
+/// not. While no call is running, the bit of every word that is not empty is therefore set. The bit of an empty word
+/// may be set too. This costs a needless read, and the reader clears the bit.
 pub(super) struct AtomicBitSet {
     levels: Box<[Box<[AtomicU64]>]>,
 }

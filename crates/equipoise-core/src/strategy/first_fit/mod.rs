@@ -17,24 +17,27 @@ use crate::{
     view::View,
 };
 
-/// First fit: picks the first endpoint that is below its [maximum number of requests in
-/// flight](crate::EndpointSpec::max_in_flight), in the order of the slots.
+/// First fit: goes through the endpoints in the order of their [slots](crate::Slot), and picks the first one that has
+/// fewer requests in flight than its [maximum](crate::EndpointSpec::max_in_flight).
 ///
-/// Choose it if a few busy endpoints are better than many idle ones. For example, idle endpoints can be shut down or
-/// used for batch work, and a licence or a warm cache can make the first endpoints cheaper. Slots follow the order in
-/// which endpoints were added, and a new endpoint takes the lowest free slot. An endpoint without a maximum is never
+/// Choose it if a few busy endpoints are better than many idle ones. For example, idle endpoints can be shut down, or
+/// the first endpoints are cheaper than the others. The slots follow the order in which the endpoints were added. An
+/// endpoint that is added after another was removed takes the lowest free slot. An endpoint without a maximum is never
 /// full. The endpoints after it therefore get only requests that exclude it. An endpoint of weight 0 gets no requests.
 /// Apart from that, weights have no effect. Weakness: the load is as uneven as the maxima allow.
 ///
-/// A failing endpoint gets at most [its share of the picks by weight](super::Needs::caps_failing). A request that the
-/// caller gives up counts as a failure if it has waited at least twice the longest recent latency of its endpoint, and
-/// at least 10 ms. If no latency of the endpoint is known, the request counts as a failure if it has waited at least
-/// one second. An endpoint that never responds therefore counts as failing too.
+/// A failing endpoint gets at most [its share of the picks by weight](super::Needs::caps_failing). An endpoint that
+/// never responds counts as failing too, because a request that the caller gives up counts as a failure if it has
+/// waited long enough:
+///
+/// - If a latency of the endpoint is known, the request must have waited at least twice the longest recent latency, and
+///   at least 10 ms.
+/// - If no latency of the endpoint is known, the request must have waited at least one second.
 ///
 /// Building a picker takes O(n) time for n endpoints. A pick takes O(log₆₄ n) time. Each request reads the clock twice.
 /// A bit set marks the endpoints that may have capacity. A pick that finds an endpoint full clears the bit of the
-/// endpoint, and the end of a lease on the endpoint sets the bit again. After an update, all bits are set. A request
-/// skips the endpoints that it excludes. Source: first fit in bin packing; HAProxy's `balance first`.
+/// endpoint, and the end of a lease on the endpoint sets the bit again. After an update, all bits are set. A pick skips
+/// the endpoints that the request excludes. Source: first fit in bin packing; HAProxy's `balance first`.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, FirstFit, PickRequest, Pool};
@@ -59,7 +62,7 @@ impl FirstFit {
 }
 
 impl Clone for FirstFit {
-    /// Creates a strategy for another pool. It shares nothing with the original.
+    /// Creates a new strategy for another pool. It shares no data with the original.
     fn clone(&self) -> Self {
         Self::new()
     }

@@ -5,22 +5,22 @@ use crate::{
     strategy::{BuildError, Random},
 };
 
-/// Jump consistent hashing: the endpoints are numbered, and the number of the endpoint for a key is computed from the
-/// key.
+/// Jump consistent hashing: the endpoints are numbered, and the key of a request gives the number of its endpoint.
 ///
 /// Choose it for numbered sets that grow and shrink at their end, such as shards. Shares are as even as hashing allows.
-/// If an endpoint is added to n endpoints, it gets 1 / (n + 1) of the keys of each of them. No other keys move.
+/// If an endpoint is added to n endpoints, each of them gives 1 / (n + 1) of its keys to the new endpoint. No other
+/// keys move.
 ///
 /// Weakness: an endpoint is identified by its position, not by its id. Positions follow the order of the slots. At
 /// first, this is the order of the endpoints in the first update of the pool. If an endpoint other than the last is
 /// removed, the positions of all later endpoints change, and their keys move. If one update removes an endpoint and
 /// adds another, the [new endpoint](crate::Pool::update) gets the position of the old one. An endpoint that is
-/// unavailable or excluded keeps its position. Two balancers send a key to the same endpoint only if their pools have
-/// had the same changes in the same order.
+/// unavailable or excluded keeps its position, and only its own keys go to other endpoints. Two balancers send a key to
+/// the same endpoint only if their pools have had the same changes in the same order.
 ///
 /// If weights are unequal, an endpoint declines a part of its keys. Another number is then computed for such a key. For
 /// example, an endpoint with half the largest weight declines half of its keys. The average number of computations for
-/// a key is (largest weight / mean weight). A key that was declined 32 times is placed as by
+/// a key is (largest weight / mean weight). After 32 declines, the endpoint of a key is computed as by
 /// [`Rendezvous`](super::Rendezvous), so that the shares stay exact.
 ///
 /// A pick takes O(log n × largest weight / mean weight) time. With equal weights, each doubling of n adds about 7 ns.
@@ -40,7 +40,7 @@ use crate::{
 /// ```
 pub type Jump<F = Random> = Keyed<JumpPlacement, F>;
 
-/// The settings of jump consistent hashing ([`Jump`]). It has none.
+/// The algorithm of jump consistent hashing ([`Jump`]). It has no settings.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct JumpPlacement(());
 

@@ -17,8 +17,8 @@ use crate::{
 /// endpoints. With 3, the average number of steps is within one percent of members / eligible members.
 const MAX_CANDIDATES_PER_MEMBER: usize = 3;
 
-/// A hashing algorithm: it builds the table that maps keys to endpoints. This trait is sealed: other crates can use it
-/// as a trait bound but cannot implement it.
+/// A hashing algorithm of [`Keyed`]: it builds the table that maps keys to endpoints. Only this crate can implement
+/// this trait. Other crates can use it as a trait bound.
 pub trait KeyPlacement: sealed::Sealed + Send + Sync + 'static {
     /// The type of the table that maps keys to endpoints.
     type Table: Table;
@@ -41,19 +41,21 @@ pub(super) mod sealed {
 /// [`Jump`](super::Jump). This page describes what the four have in common.
 ///
 /// - **The endpoint of a key depends only on the ids and weights of the members**, not on their availability. If an
-///   endpoint becomes unavailable, only its own keys move. They return when it recovers. No table is built again.
-/// - **If the endpoint of a key cannot be used**, the key goes to another endpoint, which depends on the key. The keys
-///   of one endpoint are therefore spread over all others. An endpoint cannot be used if it is unavailable, excluded,
-///   at its limit or filtered out by a combinator. If k of n endpoints are usable, a pick tries n / k endpoints on
-///   average. After 3 · n tries, the pick uses rendezvous hashing over all members.
-/// - **A request without a key** is sent by the [fallback](Self::fallback) strategy. The fallback strategy also counts
-///   the leases of requests with a key, but cannot refuse these requests.
+///   endpoint becomes unavailable, only its own keys move. They return when the endpoint recovers. The table of the
+///   algorithm is not built again.
+/// - **If the endpoint of a key cannot be used**, the key goes to another endpoint. Which one depends on the key, so
+///   the keys of one endpoint are spread over all others. An endpoint cannot be used if it is unavailable, if the
+///   request excludes it, if it has its maximum number of requests in flight, or if a combinator filters it out. If k
+///   of n endpoints are usable, a pick tries n / k endpoints on average. After 3 · n tries, the pick uses rendezvous
+///   hashing over all members.
+/// - **The endpoint of a request without a key** is picked by the [fallback](Self::fallback) strategy. If the fallback
+///   strategy counts leases, it also counts those of requests with a key, but it cannot refuse these requests.
 /// - **Two balancers send a key to the same endpoint** if their members have the same ids and weights and their
 ///   strategies have the same settings.
 ///
-/// Keys and ids are hashed with XXH3 and the [seed](Self::seed). The seed is not a secret: a client that chooses its
-/// keys can choose its endpoint. If such clients could overload an endpoint, wrap the strategy in
-/// [`BoundedLoad`](super::BoundedLoad).
+/// Keys and ids are hashed with XXH3 and the [seed](Self::seed). The hash does not protect against attacks: a client
+/// that chooses its keys can choose its endpoint. If clients could overload an endpoint in this way, wrap the strategy
+/// in [`BoundedLoad`](super::BoundedLoad).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Keyed<P, F = Random> {
     pub(super) placement: P,
@@ -62,16 +64,16 @@ pub struct Keyed<P, F = Random> {
 }
 
 impl<P: KeyPlacement + Default> Keyed<P> {
-    /// Creates the strategy with the [seed](Self::seed) 0, the defaults of the algorithm, and [`Random`] for requests
-    /// without a key.
+    /// Creates the strategy with the default settings of its algorithm. The [seed](Self::seed) is 0. The
+    /// [fallback](Self::fallback) for requests without a key is [`Random`].
     pub fn new() -> Self {
         Self::default()
     }
 }
 
 impl<P: KeyPlacement, F> Keyed<P, F> {
-    /// Sets the strategy that picks for requests without a key. Default: [`Random`]. All strategies are possible,
-    /// including those with state.
+    /// Sets the fallback: the strategy that picks for requests without a key. Default: [`Random`]. Every strategy can
+    /// be the fallback, including those that keep data about endpoints.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, Maglev, PeakEwma, PickRequest, Pool};
@@ -87,10 +89,11 @@ impl<P: KeyPlacement, F> Keyed<P, F> {
         Keyed { placement: self.placement, fallback, seed: self.seed }
     }
 
-    /// Sets the seed of the hashes. Default: 0. Balancers that must send a key to the same endpoint need the same seed.
+    /// Sets the seed with which keys and endpoint ids are hashed. Default: 0. Balancers that must send a key to the
+    /// same endpoint need the same seed.
     ///
-    /// If requests pass through two layers of balancers, the layers need different seeds. With the same seed, a
-    /// balancer of the second layer gets only keys with similar hashes, and sends them to only a few of its endpoints.
+    /// If requests pass through two layers of balancers, the layers need different seeds. Otherwise a balancer of the
+    /// second layer gets only keys with similar hashes, and sends all of them to a few of its endpoints.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;

@@ -7,15 +7,15 @@ use crate::{
     strategy::{BuildError, Random},
 };
 
-/// Maglev hashing: the endpoint of a key is looked up in a table. The endpoints fill this table in turns, each in its
-/// own order.
+/// Maglev hashing: the endpoint of a key is looked up in a table. When the table is built, the endpoints take entries
+/// in turns, each in its own order.
 ///
-/// It is the default choice among the hashing strategies: it has the fastest pick, and its shares equal the weights to
-/// within one table entry. Weakness: when an endpoint is added or removed, a few keys of other endpoints move too. For
-/// example, with 65 537 entries, the removal of one of 100 endpoints moves 1.6 % of all keys: the 1 % of this endpoint,
-/// and 0.6 % of other endpoints. With smaller tables, more keys move. [`Ring`](super::Ring) and
-/// [`Rendezvous`](super::Rendezvous) move no keys of other endpoints. If an endpoint becomes unavailable or is
-/// excluded, only its own keys move.
+/// For most pools, it is the best choice among the hashing strategies. It has the fastest pick, and its shares equal
+/// the weights to within one table entry. Weakness: when an endpoint is added or removed, a few keys of other endpoints
+/// move too. For example, with 65 537 entries, the removal of one of 100 endpoints moves 1.6 % of all keys. Of these, 1
+/// % belonged to the removed endpoint, and 0.6 % belonged to other endpoints. With smaller tables, more keys of other
+/// endpoints move. [`Ring`](super::Ring) and [`Rendezvous`](super::Rendezvous) move no keys of other endpoints. If an
+/// endpoint becomes unavailable or is excluded, only its own keys move.
 ///
 /// A pick takes O(1) time. The table is built only when the membership changes. This takes about 1 ms for 65 537
 /// entries. An entry takes 4 bytes. Source: Eisenbud and others, *Maglev: A Fast and Reliable Software Network Load
@@ -39,9 +39,9 @@ const LARGEST: u32 = 5_000_011;
 
 impl<F> Maglev<F> {
     /// Sets the number of entries of the Maglev table. Range: the prime numbers up to 5 000 011. Default: 65 537. With
-    /// about 100 entries per endpoint, shares are within one percent of the weights. If a tier (priority group) gets
-    /// more endpoints than the table has entries, the update fails with
-    /// [`UpdateError::Strategy`](crate::UpdateError::Strategy).
+    /// 100 entries per endpoint, the share of an endpoint of mean weight differs from its share by weight by at most
+    /// about one percent of this share. If a tier (priority group) gets more endpoints than the table has entries, the
+    /// update fails with [`UpdateError::Strategy`](crate::UpdateError::Strategy).
     ///
     /// ```
     /// use equipoise_core::Maglev;
@@ -67,7 +67,7 @@ fn is_prime(n: u32) -> bool {
     n >= 2 && (2..).take_while(|d| d * d <= n).all(|d| !n.is_multiple_of(d))
 }
 
-/// The settings of Maglev hashing ([`Maglev`]): the number of entries of the table.
+/// The algorithm of Maglev hashing ([`Maglev`]), and its setting: the number of entries of the table.
 #[derive(Clone, Copy, Debug)]
 pub struct MaglevPlacement {
     size: u32,

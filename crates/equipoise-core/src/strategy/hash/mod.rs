@@ -1,5 +1,5 @@
-//! Hashing strategies: requests with the same key go to the same endpoint, as long as this endpoint is in the pool and
-//! can be used. The key can identify a client, a user or a cached object.
+//! Hashing strategies: requests with the same key go to the same endpoint, as long as this endpoint can be used. The
+//! key can identify a client, a user or a cached object.
 //!
 //! | strategy | shares of the endpoints | work of a pick | memory of the table | keys that move when an endpoint is removed |
 //! | --- | --- | --- | --- | --- |
@@ -8,8 +8,8 @@
 //! | [`Rendezvous`] | even | one score per endpoint | none | its own keys |
 //! | [`Jump`] | even | O(log n × largest / mean weight) | none | its own keys, and those of all later endpoints |
 //!
-//! All four strategies are the type [`Keyed`] with one of four [`KeyPlacement`]s. `keyed.rs` contains what they have in
-//! common. Each algorithm has its own file.
+//! All four strategies are the type [`Keyed`] with one of four algorithms ([`KeyPlacement`]). The file `keyed.rs`
+//! contains what the four have in common. Each algorithm has its own file.
 
 mod bounded;
 mod error;

@@ -4,13 +4,14 @@ use crate::{
     strategy::{BuildError, Random},
 };
 
-/// Weighted rendezvous hashing: a key goes to the endpoint with the highest score. A score is a hash of the key and the
-/// endpoint's id.
+/// Weighted rendezvous hashing: for each key, every endpoint has a score, and the key goes to the endpoint with the
+/// highest score. A score is computed from the weight of the endpoint and from a hash of the key and the endpoint's id.
 ///
-/// Choose it for small pools (a few dozen endpoints), or if shares must be exact and as few keys as possible may move.
-/// The shares equal the weights. If an endpoint is added or removed, or its weight changes, only the keys that it gains
-/// or loses move. The keys of a removed endpoint go to all other endpoints in proportion to the weights. Weakness: each
-/// pick computes the scores of all endpoints. This takes O(n) time, about 1.5 ns per endpoint.
+/// Choose it for small pools (a few dozen endpoints), or if the shares must be exact and as few keys as possible may
+/// move when the endpoints change. The shares equal the weights. If an endpoint is added or removed, or if its weight
+/// changes, only keys that this endpoint gains or loses move. The keys of a removed endpoint go to all other endpoints
+/// in proportion to the weights. Weakness: each pick computes the scores of all endpoints. This takes O(n) time, about
+/// 1.5 ns per endpoint.
 ///
 /// There is no table. Building a picker takes O(n) time for n endpoints, and O(n log n) if the membership has changed.
 /// Sources: Thaler and Ravishankar, *Using Name-Based Mappings to Increase Hit Rates*, 1998; for the weights,
@@ -29,7 +30,7 @@ use crate::{
 /// ```
 pub type Rendezvous<F = Random> = Keyed<RendezvousPlacement, F>;
 
-/// The settings of rendezvous hashing ([`Rendezvous`]). It has none.
+/// The algorithm of rendezvous hashing ([`Rendezvous`]). It has no settings.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RendezvousPlacement(());
 

@@ -7,22 +7,23 @@ use crate::{
     strategy::{BuildError, Random},
 };
 
-/// A hash ring (consistent hashing): each endpoint has many points on a circle. A key has a point on the circle too,
-/// and belongs to the endpoint of the next point.
+/// A hash ring (consistent hashing): each endpoint has many points on a circle. The hash of a key is a position on this
+/// circle, and the key goes to the endpoint of the next point.
 ///
-/// Choose it if few keys may move: when an endpoint is added or removed, only the keys that it gains or loses move.
-/// Weakness: shares vary by about 1 / √points. With the default of 160 points, they vary by 8 %. The busiest of a
-/// hundred endpoints then gets about a fifth more than its share. [`Maglev`](super::Maglev) has even shares and needs
-/// less memory. [`BoundedLoad`](super::BoundedLoad) around the ring limits the load of the busiest endpoints.
+/// Choose it if as few keys as possible may move: when an endpoint is added or removed, only keys that this endpoint
+/// gains or loses move. Weakness: the shares of the endpoints are not exact. Their standard deviation is about 1 /
+/// √points, relative to the exact share. With the default of 160 points per endpoint, it is 8 %. The busiest of a
+/// hundred endpoints then gets about a fifth more than its exact share. [`Maglev`](super::Maglev) has even shares and
+/// needs less memory. [`BoundedLoad`](super::BoundedLoad) around the ring limits the load of the busiest endpoints.
 ///
 /// The number of points of an endpoint is [`points`](Self::points) × weight / mean weight. If weights are unequal, a
 /// change of the mean weight therefore adds or removes a few points of every endpoint. If the endpoint of a key cannot
 /// be picked, the key goes to the next point whose endpoint can be picked.
 ///
-/// A pick takes O(1) time, because an index leads to a position at most a few points before the right point. The ring
-/// is built only when the membership changes. This takes time proportional to the number of points. A point takes 9 to
-/// 10 bytes. Sources: Karger and others, *Consistent Hashing and Random Trees*, 1997; the default number of points is
-/// that of ketama. [`Keyed`] describes what all hashing strategies have in common.
+/// A pick takes O(1) time, because an index says near which points the right point is. The ring is built only when the
+/// membership changes. This takes time proportional to the number of points. A point takes 9 to 10 bytes. Sources:
+/// Karger and others, *Consistent Hashing and Random Trees*, 1997; the default number of points is that of ketama.
+/// [`Keyed`] describes what all hashing strategies have in common.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, PickRequest, Pool, Ring};
@@ -55,12 +56,12 @@ impl<F> Ring<F> {
     }
 
     /// Sets the minimum and the maximum of the total number of points on the hash ring. Range of both: 1 to 8 388 608.
-    /// Default: 1024 and 8 388 608.
+    /// Default: a minimum of 1024 and a maximum of 8 388 608.
     ///
     /// If the total would be below the minimum, the number of [points](Self::points) per endpoint is doubled until the
     /// total is large enough. If the total would be above the maximum, the number of points per endpoint is halved
-    /// until the total is small enough or each endpoint has one point. Smaller steps would move keys between endpoints
-    /// that stay in the pool.
+    /// until the total is small enough, or until each endpoint has only one point. Because of these large steps, the
+    /// number changes rarely. Each change of the number moves keys between endpoints that stay in the pool.
     ///
     /// ```
     /// use equipoise_core::Ring;
@@ -83,7 +84,8 @@ impl<F> Ring<F> {
     }
 }
 
-/// The settings of the hash ring [`Ring`]: the number of points per endpoint, and the range of the total.
+/// The algorithm of the hash ring ([`Ring`]), and its settings: the number of points per endpoint, and the range of the
+/// total number of points.
 #[derive(Clone, Copy, Debug)]
 pub struct RingPlacement {
     points: u32,

@@ -2,13 +2,16 @@ use std::{net::IpAddr, ops::Deref};
 
 use super::InvalidHashing;
 
-/// Makes keys for hashing strategies from the first bits of a client's IP address.
+/// Makes [keys](crate::PickRequest::key) for hashing strategies from the first bits (the prefix) of a client's IP
+/// address.
 ///
-/// Choose it if there is no better key for clients, such as a cookie or a user id. Clients with the same prefix share
-/// an endpoint, and a client that changes its network changes its endpoint. Default: the whole IPv4 address, or the
-/// first 64 bits of an IPv6 address, because hosts choose and renew the other 64 bits themselves. Shorter prefixes send
-/// the clients of a whole network to the same endpoint: `ip_hash` of nginx uses 24 bits of IPv4 addresses and all 128
-/// bits of IPv6 addresses. IPv4-mapped IPv6 addresses (`::ffff:192.0.2.7`) are treated as IPv4 addresses.
+/// Choose it if there is no better key for clients, such as a cookie or a user id. Clients with the same prefix get the
+/// same endpoint. A client that changes its network may get another endpoint. With shorter prefixes, all clients of a
+/// network get the same endpoint.
+///
+/// Default: all 32 bits of an IPv4 address, and the first 64 bits of an IPv6 address. Hosts choose and renew the other
+/// 64 bits of an IPv6 address themselves. (`ip_hash` of nginx uses 24 bits of an IPv4 address and all 128 bits of an
+/// IPv6 address.) IPv4-mapped IPv6 addresses (`::ffff:192.0.2.7`) are treated as IPv4 addresses.
 ///
 /// Weakness: all clients behind one address (NAT, or another proxy) go to one endpoint. Limit the load of this endpoint
 /// with [`BoundedLoad`](super::BoundedLoad), or use a key that distinguishes the clients.
@@ -35,8 +38,8 @@ pub struct SourcePrefix {
 
 impl SourcePrefix {
     /// Creates a source of keys that uses the first `v4` bits of IPv4 addresses and the first `v6` bits of IPv6
-    /// addresses. Range: 0 to 32 for `v4`, and 0 to 128 for `v6`. With 0, all addresses of the IP version have the same
-    /// key.
+    /// addresses. Range: 0 to 32 for `v4`, and 0 to 128 for `v6`. With 0, all addresses of this IP version have the
+    /// same key.
     ///
     /// # Errors
     ///
@@ -51,7 +54,8 @@ impl SourcePrefix {
         Ok(Self { v4, v6 })
     }
 
-    /// Returns the key of an address, for [`PickRequest::key`](crate::PickRequest::key). Does not allocate.
+    /// Returns the key of a client's address. Pass it to [`PickRequest::key`](crate::PickRequest::key). Does not
+    /// allocate.
     pub fn key(&self, address: impl Into<IpAddr>) -> SourceKey {
         match address.into().to_canonical() {
             IpAddr::V4(address) => {
@@ -73,8 +77,9 @@ impl Default for SourcePrefix {
     }
 }
 
-/// The key of an IP address, for hashing strategies. Returned by [`SourcePrefix::key`]. It has 4 bytes for an IPv4
-/// address, and 16 bytes for an IPv6 address. It dereferences to these bytes.
+/// The key of an IP address, for hashing strategies. It contains the address with all bits after the prefix set to 0: 4
+/// bytes for an IPv4 address, and 16 bytes for an IPv6 address. It dereferences to these bytes. Returned by
+/// [`SourcePrefix::key`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SourceKey {
     bytes: [u8; 16],

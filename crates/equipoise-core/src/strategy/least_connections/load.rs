@@ -8,8 +8,8 @@ use crate::sync::{AtomicU32, Ordering};
 #[derive(Debug, Default)]
 pub struct LeastConnectionsState {
     leases: AtomicU32,
-    /// Makes the state, with the counts of its `Arc`, as long as a cache line. So two endpoints do not share a cache
-    /// line.
+    /// Makes the state, with the counts of its `Arc`, as long as a cache line. Two endpoints therefore do not share a
+    /// cache line.
     _padding: [u64; 5],
 }
 

@@ -27,49 +27,51 @@ use crate::{
 ///
 /// Choose it if requests are long and differ in length (uploads, streams, sessions, queries), or if the pool is so
 /// small that two random endpoints are a poor sample. If many balancers use the same endpoints, choose
-/// [`P2c`](super::P2c): each balancer counts only its own requests, so an exact comparison is no better, and `P2c`
-/// costs less.
+/// [`P2c`](super::P2c). Each balancer counts only its own requests, so an exact comparison of these counts is no
+/// better, and `P2c` costs less.
 ///
-/// An endpoint that fails fast has few requests in flight. Therefore a failing endpoint is
-/// [capped](super::Needs::caps_failing) at its share by weight. To send it less than this share, use
+/// An endpoint that fails fast has few requests in flight, and would be picked often. A failing endpoint therefore gets
+/// at most [its share of the picks by weight](super::Needs::caps_failing). To send it fewer requests, use
 /// [`PeakEwma`](super::PeakEwma) or outlier detection.
 ///
 /// # The least loaded endpoint
 ///
-/// With equal weights, the endpoint with the fewest requests in flight is picked. If several have the fewest, one of
-/// them is drawn at random.
+/// With equal weights, the endpoint with the fewest requests in flight is picked. If several endpoints have the fewest,
+/// one of them is drawn at random.
 ///
 /// With unequal weights, it is not enough to compare (requests in flight / weight), because the number of requests in
 /// flight is a whole number:
 ///
-/// - By `in-flight / weight`, each idle endpoint comes before all busy ones. With weights 198:1:1 and three requests in
-///   flight, each of the small endpoints gets a third of the requests (as in HAProxy).
-/// - By `(in-flight + 1) / weight`, the small endpoints get no requests while fewer than 197 requests are in flight.
+/// - If `in-flight / weight` were compared, each idle endpoint would be picked before all busy ones, as in HAProxy.
+///   With weights 198:1:1 and three requests in flight, each of the two small endpoints would get a third of the
+///   requests.
+/// - If `(in-flight + 1) / weight` were compared, the small endpoints would get no requests while fewer than 197
+///   requests are in flight.
 ///
 /// This strategy ignores differences of half a request:
 ///
-/// - The *level* is the lowest `(in-flight + ½) / weight`. An endpoint is *low* if its `in-flight / weight` is at most
-///   the level.
-/// - One endpoint is drawn at random in proportion to the weights, and picked if it is low. In pools of more than 2,048
-///   endpoints, the endpoints take turns instead of being drawn.
+/// - The *level* is the lowest `(in-flight + ½) / weight` of all endpoints. An endpoint is *low* if its `in-flight /
+///   weight` is at most the level.
+/// - One endpoint is drawn at random in proportion to the weights. It is picked if it is low. In pools of more than
+///   2,048 endpoints, the endpoints take turns instead of being drawn.
 /// - If the drawn endpoint is not low, the endpoint with the lowest `(in-flight + ½) / weight` is picked. If several
 ///   endpoints have the lowest value, one of them is drawn at random.
 ///
-/// So without load, the shares of requests follow the weights. Under load, the requests in flight follow the weights.
-/// With equal weights, only the endpoints with the fewest requests are low.
+/// Without load, each endpoint therefore gets requests in proportion to its weight. Under load, its number of requests
+/// in flight is in proportion to its weight. With equal weights, only the endpoints with the fewest requests are low.
 ///
 /// # Cost
 ///
 /// A pool of up to 16 endpoints is scanned. A larger pool has a tree of atomic numbers: each node has 16 children and
 /// holds their lowest load. A pick, and the start and end of a lease, take O(log₁₆ n) time for n endpoints, without
 /// locks. Building the picker takes O(n) time. If the request excludes endpoints, the pick searches the tree in the
-/// order of the loads. This takes O(log n) time for each excluded endpoint that the search finds, and O(n) time at
-/// worst.
+/// order of the loads. For each excluded endpoint that the search finds first, it takes another O(log n) time. At
+/// worst, it takes O(n) time.
 ///
-/// The strategy counts all leases, also those of requests that are bound to an endpoint, and the counts survive updates
-/// of the pool. On one thread, the choice is exact. With several threads, a pick does not see other picks and ends of
-/// leases that run at the same moment. Two threads can therefore pick the same least loaded endpoint. The next pick
-/// after them is exact again. Such equal picks are rare, because the choice between endpoints of equal load is random.
+/// The strategy counts all leases, including those of requests that are bound to an endpoint. The counts survive
+/// updates of the pool. On one thread, the choice is exact. With several threads, a pick does not see leases that begin
+/// or end at the same moment. Two threads can therefore pick the same least loaded endpoint. This is rare, because the
+/// choice between endpoints of equal load is random. The next pick is exact again.
 ///
 /// Sources: HAProxy's `leastconn` and nginx's `least_conn`; for the half request, Webster's method of apportionment.
 ///
@@ -95,7 +97,7 @@ impl LeastConnections {
 }
 
 impl Clone for LeastConnections {
-    /// Creates a strategy for another pool. It shares no counts with this one.
+    /// Creates a new strategy for another pool. It shares no counts with the original.
     fn clone(&self) -> Self {
         Self::new()
     }

@@ -22,9 +22,9 @@ pub(super) const WIDTH: usize = if cfg!(loom) { 2 } else { 16 };
 /// All keys are derived from other values. The key of a leaf follows from the lease count of its endpoint. This count
 /// is stored with the endpoint. The key of a node follows from the keys of its children. After a hook has written a
 /// key, it *reads again* the values from which this key is derived. If they have changed meanwhile, it writes the key
-/// again. So the last write to each key is correct, and while no hook is running, all keys are exact. While hooks run,
-/// a key may lack the changes that they have not written yet. A pick can then be wrong by that many leases. A pick
-/// never fails, because it follows the children that it finds.
+/// again. The last write to each key is therefore correct, and while no hook is running, all keys are exact. While
+/// hooks are running, a key may lack the changes that these hooks have not written yet. A pick can then be wrong by one
+/// lease for each of these hooks. A pick never fails, because it follows the children that it finds.
 ///
 /// This argument needs a single order of all accesses, so all of them are `SeqCst`. On x86 this costs nothing, because
 /// the writes are read-modify-write operations anyway.

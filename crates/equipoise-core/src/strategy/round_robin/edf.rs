@@ -11,21 +11,23 @@ use crate::{
 
 /// Earliest deadline first: endpoints take turns in proportion to their weights, with a random start in each balancer.
 ///
-/// An endpoint of weight `w` has a deadline every `1/w`, and the endpoint with the earliest deadline is picked next.
-/// The first deadline of an endpoint is random within its first interval of `1/w`. Balancers that start together
-/// therefore do not all send their first requests to the same endpoint. With [`RoundRobin`](super::RoundRobin), they
-/// would. Choose it if the same endpoints have many clients (proxyless gRPC, sidecars). Choose `RoundRobin` if evenly
+/// Each endpoint has a sequence of deadlines on a virtual time scale. The deadlines of an endpoint of weight `w` have
+/// the distance `1/w`, and the endpoint with the earliest deadline is picked next. The first deadline of an endpoint is
+/// random between 0 and `1/w`. Balancers that start at the same time therefore do not all send their first requests to
+/// the same endpoint. With [`RoundRobin`](super::RoundRobin), they would.
+///
+/// Choose it if many clients use the same endpoints, as with proxyless gRPC and sidecars. Choose `RoundRobin` if evenly
 /// spaced turns matter more. Weakness of both: they ignore load.
 ///
 /// The deadlines repeat after a cycle. The length of a cycle, in picks, is the sum of the weights divided by their
 /// greatest common divisor. The order of a cycle is computed when a picker is built. Picks advance a shared counter and
-/// take no lock. A new picker continues at the deadline that the last picker reached. Endpoints that stay keep their
-/// deadlines, and a new endpoint gets a random deadline within its first interval.
+/// take no lock. After an update, picks continue at the deadline that was reached before. Endpoints that stay keep
+/// their deadlines. The first deadline of a new endpoint is random within one distance `1/w`.
 ///
 /// A pick takes O(1) time. Building a picker takes O(n) time for n endpoints, and O(cycle × log cycle) if the
 /// membership has changed. If a cycle would be longer than 65 536 picks, no cycle is computed. Picks then take O(log n)
-/// time and follow a low-discrepancy sequence over the weights, from a random point. Sources: gRPC A58 and Envoy's EDF
-/// scheduler, which keep a queue of deadlines behind a lock.
+/// time, and follow a low-discrepancy sequence (evenly spread numbers) over the weights. The sequence starts at a
+/// random point. Sources: gRPC A58 and Envoy's EDF scheduler, which keep a queue of deadlines behind a lock.
 ///
 /// ```
 /// use equipoise_core::{Edf, EndpointSpec, PickRequest, Pool};
@@ -48,8 +50,8 @@ impl Edf {
         Self { seed: None }
     }
 
-    /// Creates a strategy in which the first deadlines of the endpoints depend only on `seed` and the endpoints' ids.
-    /// The pool's entropy has no effect on them.
+    /// Creates a strategy in which the first deadline of an endpoint depends only on `seed`, its id and its weight, and
+    /// is not random. Use it for repeatable tests.
     pub const fn seeded(seed: u64) -> Self {
         Self { seed: Some(seed) }
     }

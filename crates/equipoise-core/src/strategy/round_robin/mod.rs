@@ -15,19 +15,19 @@ use crate::{
 /// Smooth weighted round robin, as in nginx: endpoints take turns in proportion to their weights, spread as evenly as
 /// possible.
 ///
-/// Choose it if requests are alike and endpoints are alike. It is exact: after a full cycle, each endpoint has had
-/// exactly its share of the requests. It is also the cheapest strategy. With weights 5, 1 and 1, the cycle is `a a b a
-/// c a a`. Weakness: it ignores load, so a slow endpoint gets as many requests as a fast one.
+/// Choose it if all requests cost about the same and all endpoints are about equally fast. It is exact: after a full
+/// cycle, each endpoint has had exactly its share of the requests. It is also the strategy with the cheapest pick. For
+/// example, if the endpoints a, b and c have the weights 5, 1 and 1, the cycle is `a a b a c a a`. Weakness: it ignores
+/// load, so a slow endpoint gets as many requests as a fast one.
 ///
-/// The order of a cycle is computed when a picker is built. Picks advance a shared counter and take no lock. A new
-/// picker continues where the last one stopped. An update therefore does not restart the cycle, and favours no
-/// endpoint.
+/// The order of a cycle is computed when a picker is built. Picks advance a shared counter and take no lock. After an
+/// update, the cycle continues where it stopped, so that no endpoint gets an additional turn.
 ///
 /// A pick takes O(1) time. Building a picker takes O(n) time for n endpoints of equal weight, and otherwise O(length of
 /// the cycle × number of distinct weights) time. The length of the cycle is the sum of the weights divided by their
-/// greatest common divisor. If this length is above 65 536, no cycle is computed. Picks then take O(log n) time and
-/// follow a low-discrepancy sequence over the weights. The shares are exact in the long run, but the order differs from
-/// that of nginx.
+/// greatest common divisor. If this length is above 65 536, no cycle is computed. Picks then take O(log n) time, and
+/// follow a low-discrepancy sequence (evenly spread numbers) over the weights. The shares are exact in the long run,
+/// but the order differs from that of nginx.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, PickRequest, Pool, RoundRobin};

@@ -102,8 +102,8 @@ impl Turn {
         }
     }
 
-    /// Returns the credits after `served` picks of the turn, by slot, less the mean credit. So a new endpoint, which
-    /// starts with 0, is served neither earlier nor later than the others.
+    /// Returns the credits after `served` picks of the turn, by slot, less the mean credit. A new endpoint starts with
+    /// 0. It is therefore served neither earlier nor later than the others on average.
     fn credits_after(&self, served: usize) -> Vec<i64> {
         let credits = || self.classes.iter().flat_map(|class| &class.queue);
         let (sum, count, last) = credits()

@@ -23,12 +23,12 @@ impl Default for Choices {
     }
 }
 
-/// The error for an invalid number of choices. Choices are the endpoints that a pick draws and compares. Range: 2 to
-/// 10.
+/// The error for a number of choices that is not in the range from 2 to 10. The number of choices is the number of
+/// endpoints that a pick draws and compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a pick cannot compare {choices} endpoints: use 2 to 10, `Random` for 1, or `LeastConnections` for all")]
 #[non_exhaustive]
 pub struct InvalidChoices {
-    /// The number of choices that was given.
+    /// The number of choices (endpoints that a pick compares) that was given.
     pub choices: usize,
 }

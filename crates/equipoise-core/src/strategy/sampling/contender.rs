@@ -135,8 +135,9 @@ impl<const MAX: usize> Contenders<MAX> {
     }
 }
 
-/// Returns the slot of the contender with the lowest score, or of one that is tried instead. If several have the lowest
-/// score, the first wins. The caller therefore passes the contenders in random order.
+/// Returns the slot of the contender with the lowest score. Sometimes returns the slot of a slow endpoint instead, to
+/// measure it again (see [`trial`]). If several contenders have the lowest score, the first wins. The caller therefore
+/// passes the contenders in random order.
 #[inline]
 pub(super) fn least(contenders: &[Contender], cx: &mut PickCx<'_>, gauge: &impl Gauge) -> Slot {
     let lowest = lowest_estimate(contenders);

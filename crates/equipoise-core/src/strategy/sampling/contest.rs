@@ -6,13 +6,12 @@
 //! - **Equal weights**: two *distinct* endpoints are drawn. The one with the lower `cost × (in-flight + 1)` wins (the
 //!   power of two choices: Mitzenmacher 2001). In a pool of three, all endpoints are compared, so that an endpoint that
 //!   does not respond must beat both others.
-//! - **Unequal weights**: the endpoints are compared in a *race* (`race.rs`). The score of each contender is
-//!   `cost × (in-flight + E) / weight`, where `E` is an exponentially distributed random number of mean 1. The lowest
-//!   score wins. Without load, each contender wins with a probability proportional to its weight. Under load, the
-//!   requests in flight per weight decide, and an endpoint that does not respond loses, whatever its weight is. By
-//!   `(in-flight + 1) / weight`, endpoints of small weight would get too few requests, and by `in-flight / weight` too
-//!   many. While the share of such an endpoint is less than one request, being idle does not make it better than the
-//!   others.
+//! - **Unequal weights**: the endpoints are compared in a *race* (`race.rs`). The score of each contender is `cost ×
+//!   (in-flight + E) / weight`, where `E` is an exponentially distributed random number of mean 1. The lowest score
+//!   wins. Without load, each contender wins with a probability proportional to its weight. Under load, the requests in
+//!   flight per weight decide, and an endpoint that does not respond loses, whatever its weight is. If `(in-flight + 1)
+//!   / weight` were compared, endpoints of small weight would get too few requests. If `in-flight / weight` were
+//!   compared, they would get too many.
 //! - **More than two choices**: let k be the number of choices. With equal weights, k distinct endpoints are drawn.
 //!   With unequal weights, k endpoints are drawn by weight, and the best of them takes part in the race.
 //! - **Contenders** of a race are all endpoints of a small pool. In a larger pool, they are all endpoints that have
@@ -28,8 +27,8 @@
 //! # Counts of other threads
 //!
 //! Requests in flight are counted per thread (see [`Handle`](crate::load::Handle)). Reading a count that another thread
-//! has just changed costs a cache miss, and the next change costs that thread a cache miss too. So the count of the
-//! second endpoint is read only if it can change the result. It cannot change the result if the first endpoint wins
+//! has just changed costs a cache miss, and the next change costs that thread a cache miss too. The count of the second
+//! endpoint is therefore read only if it can change the result. It cannot change the result if the first endpoint wins
 //! even when the second is idle. In a pool with little load, this halves the number of reads. The result is the same as
 //! with both counts.
 

@@ -21,18 +21,18 @@ use crate::{
 ///
 /// All endpoints together form a ring. Each endpoint occupies a part of the ring, and the length of this part is the
 /// endpoint's weight. The positions of the clients divide the same ring into equal distances. Each client has an arc
-/// that begins at the client's position, and uses the endpoints inside this arc. If only a part of an endpoint is
-/// inside the arc, the endpoint counts with this part of its weight.
+/// that begins at the client's position. The client uses the endpoints inside its arc. If only a part of an endpoint is
+/// inside the arc, the endpoint has only this part of its weight for this client.
 ///
-/// The length of an arc is a multiple of the distance between two clients. It is the smallest multiple that is long
-/// enough for [`minimum`](Self::minimum) endpoints of mean weight. Every point of the ring is therefore inside the same
-/// number of arcs. As a result, each endpoint gets exactly its share of the traffic by weight, for any number of
-/// clients and endpoints.
+/// All arcs have the same length, which is a multiple of the distance between two clients. It is the smallest multiple
+/// that is long enough for [`minimum`](Self::minimum) endpoints of mean weight. Every point of the ring is therefore
+/// inside the same number of arcs. As a result, each endpoint gets exactly its share of the traffic by weight, for any
+/// number of clients and endpoints.
 ///
 /// Choose it over [`Subset`](super::Subset) if each client knows the number of clients and its own number, such as the
-/// ordinal in a stateful set. Weakness: both numbers must be right. Two clients with the same number double the load on
-/// one arc. A wrong number of clients leaves gaps. If the number of clients changes, each client needs a new pool, and
-/// all arcs move.
+/// ordinal in a stateful set. Weakness: both numbers must be right. If two clients have the same number, the load on
+/// their arc doubles. If the number of clients is wrong, some endpoints get too few requests. If the number of clients
+/// changes, each client needs a new pool, and all arcs move.
 ///
 /// - **The ring depends only on the members**, not on their availability. All clients must know the same ids and
 ///   weights.
@@ -41,8 +41,8 @@ use crate::{
 /// - **If all endpoints of the arc are excluded or at their limit**, a request goes to the next usable endpoint on the
 ///   ring.
 /// - **The wrapped strategy sees other weights**: the weight of an endpoint is the length of its part inside the arc.
-///   Only the endpoints at the two ends of the arc can have a smaller weight than without the combinator, relative to
-///   the other endpoints.
+///   This changes the ratio between the weights only for the endpoints at the two ends of the arc, which may be inside
+///   the arc with only a part of their weight.
 ///
 /// Building a picker takes O(n) time for n endpoints, and O(n log n) if the membership has changed. A pick takes as
 /// long as a pick of the wrapped strategy with unequal weights. Source: Finagle's deterministic aperture, which has the
@@ -72,12 +72,12 @@ pub struct Aperture<S> {
 const MINIMUM: u32 = 12;
 
 impl<S> Aperture<S> {
-    /// Creates a combinator that lets `inner` pick from the endpoints of client number `peer` of `peers` clients. Range
-    /// of `peer`: 0 to `peers` − 1.
+    /// Creates a combinator that lets `inner` pick from the endpoints of this client. `peers` is the number of clients,
+    /// and `peer` is the number of this client. Range of `peer`: 0 to `peers` − 1.
     ///
     /// # Errors
     ///
-    /// [`InvalidCombinator::Peer`] if `peer` is not below `peers`.
+    /// [`InvalidCombinator::Peer`] if `peer` is not below `peers`. This includes `peers` = 0.
     pub fn new(inner: S, peer: u32, peers: u32) -> Result<Self, InvalidCombinator> {
         if peer >= peers {
             return Err(InvalidCombinator::Peer { peer, peers });
@@ -94,11 +94,11 @@ impl<S> Aperture<S> {
         self
     }
 
-    /// Sets how many endpoints of the client must be eligible. While fewer of them are eligible, the next eligible
-    /// endpoints on the ring are added.
+    /// Sets how many endpoints of the client must be eligible. While fewer than `eligible` of them are eligible, the
+    /// client also uses the next eligible endpoints on the ring, until it has `eligible` of them.
     ///
-    /// Default: the [`minimum`](Self::minimum). If the client has fewer endpoints than the minimum because their
-    /// weights are large, the default is the number of its endpoints. A value of 0 counts as 1.
+    /// Default: the [`minimum`](Self::minimum), or the number of endpoints inside the client's arc if this number is
+    /// smaller. The second case occurs if the weights of these endpoints are large. A value of 0 counts as 1.
     #[must_use]
     pub const fn at_least(mut self, eligible: usize) -> Self {
         self.at_least = Some(if eligible == 0 { 1 } else { eligible });

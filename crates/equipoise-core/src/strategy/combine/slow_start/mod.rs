@@ -15,15 +15,16 @@ use crate::{
     view::{Layered, View},
 };
 
-/// A combinator for slow start: an endpoint that starts gets only a part of its share of the requests at first. This
-/// part increases over time.
+/// A combinator for slow start. At first, an endpoint that starts gets only a part of its share of the requests. This
+/// part increases over time until the endpoint gets its full share.
 ///
-/// Choose it if a new process is slow at first, because of empty caches, a JIT compiler or new connections. An endpoint
-/// gets the share that the wrapped strategy would give it, multiplied by a *factor*. At the time t after its start, the
-/// factor is max([`floor`](Self::floor), (t / [`window`](Self::window))^(1 / [`aggression`](Self::aggression))). When
-/// the wrapped strategy picks a starting endpoint, a random draw decides: with a probability equal to the factor, the
-/// endpoint gets the request. Otherwise the wrapped strategy picks again. If several endpoints are starting, each of
-/// them also gets a little of the requests that the others do not get.
+/// Choose it if a new process is slow at first, because of empty caches, a JIT compiler or new connections. A starting
+/// endpoint gets the share that the wrapped strategy would give it, multiplied by a *factor*. At the time t after the
+/// start of the endpoint, the factor is max([`floor`](Self::floor), (t / [`window`](Self::window))^(1 /
+/// [`aggression`](Self::aggression))). When the wrapped strategy picks a starting endpoint, a random draw decides. With
+/// a probability equal to the factor, the endpoint gets the request. If not, the draw has failed, and the wrapped
+/// strategy picks again. If several endpoints are starting, a request that one of them does not get may go to another
+/// one of them. Each then gets a little more than its factor says.
 ///
 /// - **Which endpoints start slowly:** endpoints that are added to a tier (priority group) with other members, and
 ///   endpoints that become eligible again. An endpoint becomes eligible again when it recovers, when its weight rises
@@ -34,8 +35,8 @@ use crate::{
 ///   start at the same time, each gets its full share.
 /// - **No request fails because of slow start.** If all other endpoints are excluded or at their limit, a starting
 ///   endpoint gets the request.
-/// - **If the wrapped strategy places requests by [key](crate::Needs::key)**, the draw depends on the key. A starting
-///   endpoint gets its keys one by one, and each key moves once.
+/// - **If the wrapped strategy places requests by [key](crate::Needs::key)**, the draw is a hash of the key instead of
+///   a random number. The keys of a starting endpoint therefore move to it one by one, and each key moves once.
 ///
 /// `SlowStart` should wrap other combinators and not be wrapped by them. Inside a [`Subset`](super::Subset), endpoints
 /// that are new to the subset but not to the pool would start slowly too.
@@ -46,11 +47,11 @@ use crate::{
 /// - After eight failed draws, the wrapped strategy must pick from the endpoints whose draw succeeds. The same applies
 ///   after two failed draws in a row for the same endpoint. A strategy that takes turns then gives the next endpoint
 ///   more than its share.
-/// - With strategies that take turns, each draw uses up a turn, so that a factor f acts like a weight. In a pool of two
-///   endpoints of equal weight, a starting endpoint then gets the part f / (1 + f) of the requests. With other
+/// - With strategies that take turns, each draw uses up a turn, and a factor f therefore acts like a weight. In a pool
+///   of two endpoints of equal weight, a starting endpoint then gets the part f / (1 + f) of the requests. With other
 ///   strategies, it gets the part f / 2.
 /// - Strategies that send requests to the endpoint with the least load prefer a new idle endpoint. At first, this
-///   endpoint gets the part `floor` of all requests, and not only of its share.
+///   endpoint gets the part [`floor`](Self::floor) of all requests, and not the part `floor` of its share.
 ///
 /// While no endpoint is starting, a pick takes 1 to 2 ns more than a pick of the wrapped strategy. While endpoints are
 /// starting, the draws take additional time. The pick then also reads the clock, unless the wrapped strategy needs the
@@ -83,7 +84,7 @@ impl<S> SlowStart<S> {
         Self { inner, curve: Curve::DEFAULT, include_first_members: false }
     }
 
-    /// Sets the window: the time from the start of an endpoint until it gets its full share. Default: 30 s.
+    /// Sets the window: the time from the start of an endpoint until the endpoint gets its full share. Default: 30 s.
     /// `Duration::ZERO` turns slow start off.
     #[must_use]
     pub fn window(mut self, window: Duration) -> Self {
@@ -106,8 +107,9 @@ impl<S> SlowStart<S> {
         Ok(self)
     }
 
-    /// Sets the floor: the part of its share that a starting endpoint gets at first. Range: above 0 and at most 1.
-    /// Default: 0.1. The floor cannot be 0, because an endpoint without requests cannot show that it works.
+    /// Sets the floor: the part of its share that a starting endpoint gets at first. For example, with 0.1 the endpoint
+    /// gets a tenth of its share at first. With 1, there is no slow start. Range: above 0 and at most 1. Default: 0.1.
+    /// The floor cannot be 0, because an endpoint without requests cannot show that it works.
     ///
     /// # Errors
     ///
@@ -120,9 +122,10 @@ impl<S> SlowStart<S> {
         Ok(self)
     }
 
-    /// Lets the first members of a tier (priority group) start slowly too. This has an effect only if other endpoints
-    /// are added before the start of the first members has ended. Default: the first members start with their full
-    /// share.
+    /// Lets the first members of a tier (priority group of endpoints) start slowly too. Default: the first members
+    /// start with their full share. As long as all endpoints of the tier started at the same time, each gets its full
+    /// share with either setting. The setting therefore has an effect only if other endpoints are added before the
+    /// window of the first members has ended.
     #[must_use]
     pub const fn include_first_members(mut self) -> Self {
         self.include_first_members = true;

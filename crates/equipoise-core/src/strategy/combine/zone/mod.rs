@@ -11,7 +11,7 @@ use crate::{
     view::View,
 };
 
-/// A combinator that prefers the endpoints in the client's own zone, as long as this does not overload them.
+/// A combinator that sends requests to the endpoints in the client's own zone, as long as this does not overload them.
 ///
 /// Choose it if traffic between zones costs money or time. The *capacity share* of a zone is the weight of its eligible
 /// endpoints, divided by the weight of all eligible endpoints. The *caller share* of a zone is the number of clients in
@@ -24,24 +24,27 @@ use crate::{
 ///
 /// - **Caller shares**: by default, the clients are assumed to be spread evenly over the client's zone and all other
 ///   zones with members. Set other shares with [`callers`](Self::callers).
-/// - **If the client's zone has fewer than [`minimum`](Self::minimum) eligible endpoints**, zones are ignored and
-///   requests are spread by capacity.
+/// - **If the client's zone has fewer than [`minimum`](Self::minimum) eligible endpoints**, zones are ignored, and
+///   requests are spread over all endpoints by their weights.
 /// - **If all endpoints of the client's zone are excluded or at their limit**, a request goes to another zone. If all
 ///   endpoints of the other zones are excluded or at their limit, a request goes to the client's zone.
-/// - **Endpoints without a zone** form a zone without callers. Members of weight 0 do not count.
-/// - **If the wrapped strategy places requests by [key](crate::Needs::key)**, the key decides whether a request leaves
-///   the zone.
+/// - **Endpoints without a zone** form a zone of their own, in which there are no clients. Endpoints of weight 0 are
+///   not counted.
+/// - **If the wrapped strategy places requests by [key](crate::Needs::key)**, a hash of the key decides whether a
+///   request leaves the zone, so that all requests of one key do the same.
 ///
 /// Weakness: `ZoneAware` compares capacity and not load, so it does not relieve a zone with unusually busy clients.
-/// [Tiers](crate::Tier) are a simpler solution: all requests stay in the zone as long as it has an eligible endpoint.
+/// [Tiers](crate::Tier) are a simpler solution: if the first tier contains the endpoints of the client's zone, all
+/// requests stay in the zone as long as one of these endpoints can be picked.
 ///
-/// If the wrapped strategy places requests by key, keys outside the zone stay at their endpoints as long as the shares
-/// of the zones stay the same. If a zone loses capacity, some keys move, because the weights of the other zones change.
-/// [`BoundedLoad`](crate::BoundedLoad) should wrap this strategy and not be wrapped by it, because the wrapped strategy
-/// is built twice: for the client's zone and for the other zones.
+/// If the wrapped strategy places requests by key, a key whose requests leave the zone stays at its endpoint as long as
+/// the shares of the zones stay the same. If a zone loses capacity, some keys move, because the shares of the zones
+/// change. [`BoundedLoad`](crate::BoundedLoad) should be outside of `ZoneAware`. Inside, there would be one
+/// `BoundedLoad` picker for the client's zone and one for the other zones, and each would see only its own part of the
+/// endpoints.
 ///
 /// Building a picker takes O(n) time for n endpoints. A pick takes as long as a pick of the wrapped strategy. If only a
-/// part of the requests stays in the zone, it also takes a random number.
+/// part of the requests stays in the zone, a pick also draws a random number.
 ///
 /// Source: Envoy's zone-aware routing. Envoy's callers are the members of the client's cluster. Envoy's
 /// `min_cluster_size` (default: 6) corresponds to `minimum`, but counts the endpoints of all zones. Envoy's capacity is
@@ -65,22 +68,24 @@ pub struct ZoneAware<S> {
 }
 
 impl<S> ZoneAware<S> {
-    /// Creates a combinator that lets `inner` pick and prefers the endpoints of `zone`. Pass the zone of this client.
+    /// Creates a combinator that lets `inner` pick from the endpoints of `zone`, as long as this does not overload
+    /// them, and otherwise also from other zones. `zone` is the zone of this client. If no endpoint is in this zone,
+    /// zones are ignored.
     pub fn new(inner: S, zone: impl Into<String>) -> Self {
         Self { inner, zone: zone.into(), minimum: 1, callers: None }
     }
 
-    /// Sets the minimum number of eligible endpoints in the client's zone. If fewer are eligible, zones are ignored.
-    /// A value of 0 counts as 1. Default: 1.
+    /// Sets the minimum number of eligible endpoints in the client's zone. If fewer are eligible, zones are ignored:
+    /// requests go to all endpoints by their weights. A value of 0 counts as 1. Default: 1.
     #[must_use]
     pub fn minimum(mut self, eligible: usize) -> Self {
         self.minimum = eligible;
         self
     }
 
-    /// Sets the number of clients in each zone, or any other numbers in the same proportion. Zones that are not in the
-    /// list have no clients. Default: clients are spread evenly over all zones. If all numbers are 0, the default
-    /// applies.
+    /// Sets the number of clients in each zone. Other numbers in the same proportion have the same effect. Zones that
+    /// are not in `callers` have no clients. Default: the clients are spread evenly over the client's zone and all
+    /// other zones with members. If `callers` is empty or all its numbers are 0, the default applies.
     #[must_use]
     pub fn callers<Z: Into<String>>(mut self, callers: impl IntoIterator<Item = (Z, u32)>) -> Self {
         let callers: BTreeMap<String, u32> = callers.into_iter().map(|(zone, n)| (zone.into(), n)).collect();

@@ -19,8 +19,8 @@ use crate::{
     view::{Layered, View},
 };
 
-/// A combinator that limits the load of each endpoint to a multiple of the mean load. This maximum is the *bound* of
-/// the endpoint. If the endpoint of a key is at its bound, the key goes to another endpoint.
+/// A combinator that limits the requests in flight at each endpoint to a multiple of the mean. This maximum is the
+/// *bound* of the endpoint. If the endpoint of a key is at its bound, the request goes to another endpoint.
 ///
 /// Wrap a hashing strategy in `BoundedLoad` if some keys are much more frequent than others. The bound of an endpoint
 /// is ⌈c · m · w / W⌉ requests in flight. In this formula,
@@ -31,10 +31,11 @@ use crate::{
 /// - w is the weight of the endpoint, and
 /// - W is the sum of the weights of the eligible endpoints.
 ///
-/// For the wrapped strategy, an endpoint at its bound is unusable, so that a key always moves to the same next
-/// endpoint. With a smaller factor, the load is more even, but more requests go to another endpoint than the first one
-/// of their key. For example, assume 1000 requests in flight, 50 endpoints and Zipf-distributed keys. With a factor of
-/// 1.25, 31 % of the requests go to another endpoint. With a factor of 2, only 13 % do.
+/// For the wrapped strategy, an endpoint at its bound is unusable. Each key has a fixed order of the endpoints, and
+/// goes to the first endpoint in this order that can be used. With a smaller factor, the load is more even, but fewer
+/// requests go to the first endpoint of their key. For example, assume 1000 requests in flight, 50 endpoints and
+/// Zipf-distributed keys. With a factor of 1.25, 31 % of the requests do not go to the first endpoint of their key.
+/// With a factor of 2, only 13 % do.
 ///
 /// - **The bound is exact**, even with many threads: a request is counted by compare-and-swap before the lease is given
 ///   out. When requests at other endpoints end, the mean load falls, and an endpoint may then be above its bound. It
@@ -49,13 +50,13 @@ use crate::{
 ///   bounds and the first one is full. The next request finds no endpoint. Without exclusions and without
 ///   `max_in_flight`, one endpoint is always below its bound, because the sum of the bounds is above the number of
 ///   requests in flight.
-/// - **If another combinator wraps `BoundedLoad`**, m and W count only the eligible endpoints that the outer combinator
-///   passes on.
+/// - **If another combinator wraps `BoundedLoad`**, m and W include only the eligible endpoints that this other
+///   combinator lets `BoundedLoad` pick.
 ///
-/// Weakness: there is one counter per tier. All threads write it twice per request, and read it once for each endpoint
-/// that they consider. There is no lock. On one thread this takes about 75 ns per request. Building a picker takes O(n)
-/// time for n endpoints. Source: Mirrokni, Thorup and Zadimoghaddam, *Consistent Hashing with Bounded Loads*, SODA
-/// 2018.
+/// Weakness: all threads share one counter per tier. A request changes the counter twice, and a pick reads it once for
+/// each endpoint that it considers. There is no lock. On one thread, the bound adds about 75 ns to a request. Building
+/// a picker takes O(n) time for n endpoints. Source: Mirrokni, Thorup and Zadimoghaddam, *Consistent Hashing with
+/// Bounded Loads*, SODA 2018.
 ///
 /// ```
 /// use equipoise_core::{BoundedLoad, EndpointSpec, PickRequest, Pool, Ring};
@@ -77,15 +78,16 @@ pub struct BoundedLoad<S> {
 pub type BoundedLoadState<I> = Layered<LoadCount, I>;
 
 impl<S: Strategy> BoundedLoad<S> {
-    /// Creates a combinator that limits the load of the endpoints from which `inner` picks, with a
-    /// [factor](Self::factor) of 1.25.
+    /// Creates a combinator that limits the load of the endpoints from which `inner` picks. The [factor](Self::factor)
+    /// is 1.25.
     pub fn new(inner: S) -> Self {
         Self { inner, bound: Arc::new(Bound::new(1.25)) }
     }
 
     /// Sets the factor: the maximum load of an endpoint, as a multiple of the mean load. The load of an endpoint is its
-    /// number of requests in flight, relative to its weight. Range: finite numbers from 1.0. Usual values are 1.2 to 2.
-    /// Default: 1.25.
+    /// number of requests in flight, relative to its weight. For example, with a factor of 1.5, two endpoints of equal
+    /// weight and 8 requests in flight, each endpoint has at most 6 of them. Range: finite numbers from 1.0. Usual
+    /// values are 1.2 to 2. Default: 1.25.
     ///
     /// # Errors
     ///
