@@ -15,9 +15,16 @@
 //! | `maxconn:N` | the maximum number of requests in flight; 0 means that there is no maximum |
 //! | `#` at the start of a word | the rest of the line is the reason for `up`, `down`, `fail` or `stopped` |
 //!
-//! If a line has several words of one kind, the last one counts. If a line has no word of some kind, the value that
-//! an earlier line reported stays valid. An unknown word is reported in [`AgentReply::unknown_word`], and the other
-//! words still count. A line without CR or LF is incomplete and changes nothing.
+//! There are four kinds of words:
+//!
+//! - the health: `up`, `down`, `fail`, `stopped`
+//! - the administrative state: `ready`, `drain`, `maint`
+//! - the weight: `N%`
+//! - the maximum number of requests in flight: `maxconn:N`
+//!
+//! If a line has several words of one kind, the last one counts. If a line has no word of a kind, the value that an
+//! earlier line reported stays valid. An unknown word is reported in [`AgentReply::unknown_word`], and the other words
+//! still count. A line without CR or LF is incomplete and changes nothing.
 //!
 //! The behaviour is that of HAProxy 2.6. Most of it was recorded from HAProxy itself; the rest follows its source
 //! code. See <https://docs.haproxy.org/2.6/configuration.html#5.2-agent-check>.

@@ -19,25 +19,28 @@ use std::fmt;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AgentReply {
-    /// The weight that the line reports, in percent of the endpoint's configured weight. Range: 0 to 25 600; larger
-    /// values are capped. `None` if the line has no valid weight.
+    /// The weight that the line reports, in percent of the endpoint's configured weight. Range: 0 to 25 600. A larger
+    /// number in the line counts as 25 600. `None` if the line has no valid weight.
     pub weight_percent: Option<u32>,
-    /// The maximum number of requests in flight that the line reports (the word `maxconn:`). `Some(Some(n))`: at most
-    /// `n` requests. `Some(None)`: there is no maximum. `None`: the line has no valid `maxconn:` word.
+    /// The maximum number of requests in flight that the line reports with the word `maxconn:`.
+    ///
+    /// - `Some(Some(n))`: at most `n` requests.
+    /// - `Some(None)`: the line contains `maxconn:0`, which means that there is no maximum.
+    /// - `None`: the line has no valid `maxconn:` word.
     pub max_in_flight: Option<Option<u32>>,
-    /// The administrative state that the line reports: ready, drain or maintenance. `None` if the line does not report
-    /// one.
+    /// The administrative state that the line reports: ready, drain or maintenance. `None` if the line reports no
+    /// administrative state.
     pub admin: Option<AgentAdmin>,
-    /// The health that the line reports: up or down. `None` if the line does not report it.
+    /// The health that the line reports: up or down. `None` if the line does not report the health.
     pub health: Option<AgentHealth>,
     /// The first word of the line that is not part of the protocol, cut to 127 bytes. `None` if all words are known.
     pub unknown_word: Option<String>,
-    /// The first syntax error in a weight or `maxconn:` word of the line. That word is ignored. `None` if there is no
-    /// such error.
+    /// The first syntax error in the weight word or the `maxconn:` word of the line. The word with the error is
+    /// ignored. `None` if there is no such error.
     pub warning: Option<AgentWarning>,
-    /// A summary of the line for people, in HAProxy's words: `via agent : down (going)`, `agent reports an error : …`
-    /// or `agent warns : …`. It is cut to 127 bytes, and then control characters other than tabs are replaced by
-    /// U+FFFD. Empty if the line has neither a health word nor an error.
+    /// A summary of the line for people, in the words of HAProxy. Examples: `via agent : down (going)`, `agent reports
+    /// an error : …`, `agent warns : …`. The summary is cut to 127 bytes. Control characters other than tabs are
+    /// replaced by U+FFFD. Empty if the line has neither a word about the health nor an error.
     pub text: String,
 }
 
@@ -70,17 +73,17 @@ pub enum AgentHealth {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AgentWarning {
-    /// The weight word has other characters after its number than a single `%`, and the number is at most 256. Example:
-    /// `1.5%`. The word is ignored.
+    /// The number of the weight word is at most 256, and other characters than a single `%` follow it. Example: `1.5%`.
+    /// The word is ignored.
     WeightTrailing,
-    /// The weight word has other characters after its number than a single `%`, and the number is above 256. Example:
-    /// `300.5%`. The word is ignored.
+    /// The number of the weight word is above 256, and other characters than a single `%` follow it. Example: `300.5%`.
+    /// The word is ignored.
     WeightOutOfRange,
-    /// The word `maxconn:` has no value.
+    /// The word `maxconn:` has no value. The word is ignored.
     LimitMissing,
-    /// The value of the word `maxconn:` does not begin with a number.
+    /// The value of the word `maxconn:` does not begin with a number. The word is ignored.
     LimitNotANumber,
-    /// The value of the word `maxconn:` has other characters after its number.
+    /// The value of the word `maxconn:` has other characters after its number. The word is ignored.
     LimitTrailing,
 }
 

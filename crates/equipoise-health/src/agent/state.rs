@@ -4,7 +4,7 @@ use super::{AgentAdmin, AgentHealth, AgentReply};
 /// reply: the endpoint is ready and up, and has its configured weight and its configured maximum number of requests in
 /// flight.
 ///
-/// If the agent sends no reply or an incomplete one, do not call [`apply`](Self::apply): the state stays as it is.
+/// If the agent sends no reply or an incomplete line, do not call [`apply`](Self::apply): the state stays as it is.
 ///
 /// ```
 /// use equipoise_health::agent::{AgentAdmin, AgentReply, AgentState};
@@ -23,8 +23,11 @@ pub struct AgentState {
     /// The last weight that the agent reported, in percent of the configured weight. Range: 0 to 25 600. `None` if
     /// the agent has not reported a weight yet.
     pub weight_percent: Option<u32>,
-    /// The last maximum number of requests in flight that the agent reported. `Some(Some(n))`: at most `n` requests.
-    /// `Some(None)`: the agent reported that there is no maximum. `None`: the agent has not reported a maximum yet.
+    /// The last maximum number of requests in flight that the agent reported.
+    ///
+    /// - `Some(Some(n))`: at most `n` requests.
+    /// - `Some(None)`: the agent reported that there is no maximum.
+    /// - `None`: the agent has not reported a maximum yet.
     pub max_in_flight: Option<Option<u32>>,
     /// The last administrative state that the agent reported: ready, drain or maintenance. Default: ready.
     pub admin: AgentAdmin,
@@ -43,10 +46,12 @@ impl AgentState {
         self.health = reply.health.unwrap_or(self.health);
     }
 
-    /// Returns the weight of an endpoint whose configured weight is `configured`: the reported percentage of
-    /// `configured`, rounded down. If the agent has not reported a weight, the result is `configured`.
+    /// Returns the weight of an endpoint whose configured weight is `configured`. The result is the percentage of
+    /// `configured` that the agent reported, rounded down. If the agent has not reported a weight, the result is
+    /// `configured`.
     ///
-    /// Upper limit of the result: 256 (the maximum weight in HAProxy), or `configured` if `configured` is larger.
+    /// The result is at most 256, the maximum weight in HAProxy. If `configured` is above 256, the result is at most
+    /// `configured`.
     #[must_use]
     pub fn weight(&self, configured: u32) -> u32 {
         const MAX_WEIGHT: u32 = 256;
@@ -55,9 +60,9 @@ impl AgentState {
         share.min(u64::from(configured.max(MAX_WEIGHT))).try_into().unwrap_or(u32::MAX)
     }
 
-    /// Returns the maximum number of requests in flight of an endpoint whose configured maximum is `configured`: the
-    /// maximum that the agent reported, or `configured` if the agent has not reported a maximum. `None` means that
-    /// there is no maximum.
+    /// Returns the maximum number of requests in flight of an endpoint. The result is the maximum that the agent
+    /// reported. If the agent has not reported a maximum, the result is `configured`, the maximum in the endpoint's
+    /// configuration. In both, `None` means that there is no maximum.
     #[must_use]
     pub fn max_in_flight(&self, configured: Option<u32>) -> Option<u32> {
         self.max_in_flight.unwrap_or(configured)

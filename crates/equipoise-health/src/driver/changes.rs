@@ -5,8 +5,8 @@ use tokio::sync::mpsc;
 
 use crate::machine::AvailabilityChange;
 
-/// A queue of changes of endpoints' availability, in order. [`Health::changes`](crate::Health::changes) returns it.
-/// The queue receives each change that happens after that call.
+/// A queue of changes of endpoints' availability, in order. [`Health::changes`](crate::Health::changes) creates the
+/// queue. The queue receives each change that happens after its creation.
 ///
 /// The length of the queue is not limited: changes stay in the queue until they are read. Drop the queue when you do
 /// not read it any more.
@@ -25,7 +25,8 @@ impl AvailabilityChanges {
     }
 
     /// Polls for the next change, for futures and streams that are written by hand. Otherwise use [`next`](Self::next).
-    /// Returns `Ready(None)` if all clones of the [`Health`](crate::Health) were dropped and the queue is empty.
+    /// If the queue is empty, returns `Ready(None)` if all clones of the [`Health`](crate::Health) were dropped, and
+    /// `Pending` otherwise.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<AvailabilityChange>> {
         self.0.poll_recv(cx)
     }

@@ -18,7 +18,7 @@ pub enum DrainOutcome {
         /// The number of leases of the endpoint that had not ended at the deadline.
         in_flight: u32,
     },
-    /// The pool has no endpoint with the id that was passed to `drain`. No administrative state was set.
+    /// The pool has no endpoint with the id that was passed to [`Health::drain`]. No administrative state was set.
     UnknownEndpoint,
     /// The drain was cancelled, because an operator has set [`AdminState::Ready`] for the endpoint. The endpoint gets
     /// requests again, so do not remove it.

@@ -45,7 +45,7 @@ impl Health {
     /// Wraps the strategy of a pool, so that outlier detection learns the results of the pool's requests. The wrapped
     /// strategy picks the same endpoints as before.
     ///
-    /// This is only needed if outlier detection is turned on by [`outliers`](HealthBuilder::outliers). Wrap the
+    /// Call this method only if outlier detection is turned on by [`outliers`](HealthBuilder::outliers). Wrap the
     /// strategy of one pool only. Another pool needs another `Health`.
     pub fn watch<S: Strategy>(&self, strategy: S) -> Watched<S> {
         self.0.signals.watch(strategy)
@@ -54,9 +54,9 @@ impl Health {
     /// Checks the endpoints of the pool and sets their availability, for as long as the future is polled. The future
     /// never ends.
     ///
-    /// The call notices endpoints that join, leave or change their address. While the future is polled, do not set the
-    /// availability of endpoints on the pool: it is overwritten when the health of an endpoint changes. To drain
-    /// endpoints or put them in maintenance, use [`set_admin_state`](Self::set_admin_state).
+    /// The future notices endpoints that join, leave or change their address. While the future is polled, do not set
+    /// the availability of endpoints on the pool: the next change of an endpoint's health overwrites this setting. To
+    /// drain endpoints or put them in maintenance, use [`set_admin_state`](Self::set_admin_state).
     ///
     /// Only one call is active at a time. A second call waits until the future of the first call is dropped. The second
     /// call then continues with the health that the first call has determined.
@@ -79,9 +79,9 @@ impl Health {
     /// Sets the administrative state of an endpoint: ready, drain or maintenance. If [`run`](Self::run) is active, the
     /// state takes effect at once. Otherwise it takes effect when `run` becomes active.
     ///
-    /// If the pool has no endpoint with this id, the state is stored until such an endpoint joins. At most 1 024 such
-    /// states are stored. If there are more, the oldest one is dropped. When an endpoint leaves the pool, its state is
-    /// forgotten.
+    /// If the pool has no endpoint with this id, the state is stored until an endpoint with this id joins. At most
+    /// 1 024 states of absent endpoints are stored. If there are more, the oldest one is dropped. When an endpoint
+    /// leaves the pool, its state is forgotten.
     pub fn set_admin_state(&self, id: impl Into<EndpointId>, state: AdminState) {
         let event = Event::AdminStateSet { id: id.into(), state };
         self.0.machine.lock().handle(self.0.now(), event);
@@ -91,8 +91,8 @@ impl Health {
     /// Returns the current time, for comparison with [`Condition::since`](crate::Condition::since),
     /// [`CheckStatus::since`](crate::CheckStatus::since) and [`AvailabilityChange::at`](crate::AvailabilityChange::at).
     ///
-    /// The time is read from tokio's clock, which stands still while tokio's time is paused. The time starts when the
-    /// `Health` is built. Do not compare it with the times of [`Pool::now`], which have another start.
+    /// The time is read from tokio's clock, which stands still while tokio's time is paused. It is the time since the
+    /// `Health` was built. Do not compare it with the times of [`Pool::now`], which are counted from another moment.
     ///
     /// ```
     /// use equipoise_health::Health;
@@ -135,7 +135,8 @@ impl fmt::Debug for Health {
     }
 }
 
-/// Keeps the task of [`Health::spawn`] running. The health checks of the pool end when the guard is dropped.
+/// Keeps the task of [`Health::spawn`] running. When the guard is dropped, the task ends, and the pool's endpoints are
+/// no longer checked.
 #[derive(Debug)]
 #[must_use = "the checks end when it is dropped"]
 pub struct HealthGuard(JoinHandle<()>);
@@ -146,8 +147,7 @@ impl Drop for HealthGuard {
     }
 }
 
-/// Builds a [`Health`], which has the health checks and outlier detection of one pool. [`Health::builder`] creates
-/// it.
+/// Builds a [`Health`]: the health checks and outlier detection of one pool. [`Health::builder`] creates the builder.
 #[must_use]
 pub struct HealthBuilder {
     policy: HealthPolicy,
@@ -156,11 +156,12 @@ pub struct HealthBuilder {
 }
 
 impl HealthBuilder {
-    /// Adds a check, which runs `probe` on every endpoint by `schedule`. The `name` appears in the reasons of
-    /// conditions and in [`CheckStatus`](crate::CheckStatus). An endpoint must pass all checks to be up.
+    /// Adds a check, which runs `probe` on every endpoint at the times that `schedule` sets. The `name` of the check
+    /// appears in [`CheckStatus`](crate::CheckStatus) and in the [reason](crate::Condition::reason) why an endpoint is
+    /// not up. An endpoint must pass all checks to be up.
     ///
-    /// A check with an [`AgentProbe`](crate::probe::AgentProbe) never fails. The check applies the state that the agent
-    /// on the endpoint reports.
+    /// A check with an [`AgentProbe`](crate::probe::AgentProbe) never fails. Instead, the endpoint gets the state that
+    /// its agent reports.
     pub fn check(mut self, name: impl Into<String>, schedule: Schedule, probe: impl Probe) -> Self {
         self.policy.checks.push(CheckPolicy::new(name, schedule).on_timeout(probe.on_timeout()));
         self.probes.push(Arc::new(probe));
@@ -182,8 +183,8 @@ impl HealthBuilder {
         self
     }
 
-    /// Sets the seed of all random numbers: the jitter of intervals and ejections, and the start of first probes.
-    /// Default: a random seed.
+    /// Sets the seed of all random numbers. These numbers determine the jitter of intervals and ejections, and when the
+    /// first probe of each endpoint starts. Default: a random seed.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self

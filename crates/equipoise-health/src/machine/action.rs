@@ -20,9 +20,9 @@ pub enum Action {
     /// The driver must drop the probe with this id. The probe has exceeded its timeout, or its endpoint has left the
     /// pool. The machine ignores a later result of this probe.
     CancelProbe(ProbeId),
-    /// The driver must set the availability of an endpoint in the pool. Two such actions in a row may set
-    /// [`Probation`](Availability::Probation) for the same endpoint. The driver must carry out both, because the second
-    /// action lets the endpoint get another request.
+    /// The driver must set the availability of an endpoint in the pool. Carry out every such action, even if the
+    /// availability is [`Probation`](Availability::Probation) and the endpoint is on probation already. On probation,
+    /// an endpoint gets a single request. Setting `Probation` again lets the endpoint get another request.
     SetAvailability {
         /// The id of the endpoint.
         id: EndpointId,

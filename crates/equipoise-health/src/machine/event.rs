@@ -28,7 +28,7 @@ impl ProbeId {
 pub enum Event {
     /// The endpoint with this id has joined the pool. If an endpoint with this id had joined already, the event means
     /// that the endpoint was replaced, for instance because its address changed. The new endpoint has the
-    /// [administrative state](AdminState) of the old one, and otherwise a new state.
+    /// [administrative state](AdminState) of the old one. Everything else about the new endpoint starts anew.
     Joined(EndpointId),
     /// The endpoint with this id has left the pool. The event is ignored if no endpoint with this id has joined.
     Left(EndpointId),
@@ -39,7 +39,7 @@ pub enum Event {
         /// `Ok` with the outcome of the probe, or `Err` with the reason why the probe failed.
         result: Result<ProbeOutcome, ProbeError>,
     },
-    /// The requests of an endpoint had a result that requires an immediate decision.
+    /// The requests of an endpoint had a result that requires an immediate decision, such as a reached failure limit.
     /// [`Signals::take`](crate::Signals::take) returns these events.
     Signalled {
         /// The id of the endpoint whose requests had this result. The event is ignored if no endpoint with this id
@@ -69,11 +69,11 @@ pub enum Signal {
     /// The endpoint has reached a failure limit: a configured number of consecutive failed requests, or a configured
     /// number of failed requests within a time.
     FailureLimitReached(FailureLimit),
-    /// The endpoint is on probation after an ejection. The one request that decides whether it is up again has
-    /// succeeded.
+    /// The endpoint is on probation after an ejection: it gets a single request, which decides whether the endpoint is
+    /// up again. This request has succeeded.
     ProbationPassed,
-    /// The endpoint is on probation after an ejection. The one request that decides whether it is up again has
-    /// failed.
+    /// The endpoint is on probation after an ejection: it gets a single request, which decides whether the endpoint is
+    /// up again. This request has failed.
     ProbationFailed,
     /// The endpoint answered 429 or 503 with a `Retry-After` header. The value is the time for which the endpoint asks
     /// to get no requests.
@@ -85,17 +85,18 @@ pub enum Signal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FailureLimit {
-    /// The endpoint has reached the limit of consecutive failed requests, with failures of any kind.
-    /// [`consecutive_failures`](crate::Outliers::consecutive_failures) sets this limit.
+    /// The endpoint has reached the limit of consecutive failed requests, with failures of any kind. The value is this
+    /// limit. [`consecutive_failures`](crate::Outliers::consecutive_failures) sets it.
     Consecutive(u32),
-    /// The endpoint has reached the limit of consecutive gateway failures, such as status 502, 503 or 504.
-    /// [`consecutive_gateway_failures`](crate::Outliers::consecutive_gateway_failures) sets this limit.
+    /// The endpoint has reached the limit of consecutive gateway failures, such as status 502, 503 or 504. The value is
+    /// this limit. [`consecutive_gateway_failures`](crate::Outliers::consecutive_gateway_failures) sets it.
     ConsecutiveGateway(u32),
     /// The endpoint has reached the limit of consecutive connection failures: no connection, a broken connection, or a
-    /// timeout. [`consecutive_connection_failures`](crate::Outliers::consecutive_connection_failures) sets this limit.
+    /// timeout. The value is this limit.
+    /// [`consecutive_connection_failures`](crate::Outliers::consecutive_connection_failures) sets it.
     ConsecutiveConnection(u32),
-    /// The endpoint has reached the limit of failed requests within a time.
-    /// [`failures_within`](crate::Outliers::failures_within) sets this limit and the time.
+    /// The endpoint has reached the limit of failed requests within a time. The value is this limit.
+    /// [`failures_within`](crate::Outliers::failures_within) sets the limit and the time.
     Within(u32),
 }
 
@@ -128,8 +129,8 @@ pub enum AdminState {
     /// The operator is draining the endpoint. It gets only requests that are bound to it, such as those of its
     /// existing sessions.
     Drain {
-        /// How long the endpoint still gets requests that are bound to it. The time starts when this state is set. When
-        /// the time is over, the endpoint gets no requests. `None` means that the time has no limit.
+        /// How long the endpoint still gets requests that are bound to it. The time starts when the state `Drain` is
+        /// set. When the time is over, the endpoint gets no requests. `None` means that the time has no limit.
         deadline: Option<Duration>,
     },
     /// The operator has set the endpoint to maintenance. It gets no requests.

@@ -42,7 +42,8 @@ use crate::settings::{HealthPolicy, InvalidHealth};
 ///
 /// If several sources cause an availability other than `Up`, the strictest one applies. `Maintenance` is the strictest,
 /// followed by `Unhealthy` and `Draining`, and then `Probation`. `Unhealthy` and `Draining` together give
-/// `Maintenance`. The reported reason is the reason of the source that comes first in the table.
+/// `Maintenance`. An [`AvailabilityChange`](super::AvailabilityChange) names the source that comes first in the table,
+/// and its reason.
 ///
 /// If too many endpoints of a tier (a priority group of endpoints) are unhealthy, the pool sends requests to the
 /// unhealthy endpoints, too ([`PoolBuilder::panic_threshold`](equipoise_core::PoolBuilder::panic_threshold)).
@@ -170,7 +171,7 @@ impl Machine {
     }
 
     /// Repeats the actions that set the present availability, weight and maximum number of requests in flight of each
-    /// endpoint. Call this method if the actions now apply to another pool, which has not received the earlier actions.
+    /// endpoint. Call this method if the driver changes to another pool, which has not received the earlier actions.
     /// Afterwards, call [`poll_action`](Self::poll_action) until it returns `None`.
     pub fn republish(&mut self) {
         for record in self.records.values_mut() {

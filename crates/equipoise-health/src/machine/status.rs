@@ -72,10 +72,12 @@ pub struct CheckStatus {
     /// joined. It is a time on the clock of [`Health::now`](crate::Health::now).
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::format::nanos"))]
     pub since: Timestamp,
-    /// Why the last probe of this check failed or was inconclusive. For a check that asks an agent, this field is the
-    /// agent's reply if the reply contains an error. If the endpoint's requests have reached a failure limit (see
-    /// [`OnFailureLimit`](crate::OnFailureLimit)), this field may be a text such as `5 failures in a row`. `None` if
-    /// the last probe passed or no probe has ended yet.
+    /// Why the last probe of this check failed or was inconclusive. Special cases:
+    ///
+    /// - If the check asks an agent and the agent's reply contains an error, this field is a summary of the reply.
+    /// - If the endpoint's requests have reached a failure limit (see [`OnFailureLimit`](crate::OnFailureLimit)), this
+    ///   field may be a text such as `5 failures in a row`.
+    /// - `None` if the last probe passed or no probe has ended yet.
     pub last_error: Option<String>,
 }
 
@@ -106,7 +108,7 @@ pub struct Condition {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct AvailabilityChange {
-    /// The id of the endpoint.
+    /// The id of the endpoint whose availability has changed.
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::format::display"))]
     pub id: EndpointId,
     /// The endpoint's availability before the change.
@@ -116,12 +118,12 @@ pub struct AvailabilityChange {
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::format::display"))]
     pub to: Availability,
     /// The source that caused the change. If several sources have a [`Condition`] against the endpoint after the
-    /// change, this field is the first of these sources in the order of [`Source`]. If no source has a condition any
-    /// more, this field has the same value as in the endpoint's previous change.
+    /// change, this field is the source that comes first in [`Source`]. If no source has a condition any more, this
+    /// field is the source of the endpoint's previous change.
     pub source: Source,
-    /// Why the endpoint's availability changed, as text for people: the reason of [`source`](Self::source), or
-    /// `recovered` if no source has a [`Condition`] against the endpoint any more. The wording may change between
-    /// versions.
+    /// Why the endpoint's availability changed, as text for people. It is the reason of the [`source`](Self::source).
+    /// If no source has a [`Condition`] against the endpoint any more, it is `recovered`. The wording may change
+    /// between versions.
     pub reason: String,
     /// The time of the change. It is a time on the clock of [`Health::now`](crate::Health::now).
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::format::nanos"))]

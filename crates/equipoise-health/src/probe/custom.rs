@@ -8,9 +8,12 @@ pub struct ProbeFn<F>(F);
 
 /// Creates a probe that calls an async closure with the [`Target`] to examine.
 ///
-/// The future of the closure returns `Ok` with a [`ProbeOutcome`], with an [`AgentReply`](crate::agent::AgentReply), or
-/// with `()`, which means [`ProbeOutcome::Passed`]. `Err` means that the probe failed. The error can be a
-/// [`ProbeError`], a string or an I/O error.
+/// The closure's future returns one of these results:
+///
+/// - `Ok` with a [`ProbeOutcome`]
+/// - `Ok` with an [`AgentReply`](crate::agent::AgentReply), which means [`ProbeOutcome::Agent`]
+/// - `Ok(())`, which means [`ProbeOutcome::Passed`]
+/// - `Err` with a [`ProbeError`], a string or an I/O error, which means that the probe failed
 ///
 /// ```
 /// use equipoise_health::probe::{Probe, ProbeError, ProbeOutcome, Target, probe_fn};

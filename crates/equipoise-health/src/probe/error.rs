@@ -99,14 +99,14 @@ impl From<io::Error> for ProbeError {
     }
 }
 
-/// Returns [`ProbeError::Failed`] with this reason.
+/// Returns [`ProbeError::Failed`] with the text `reason`.
 impl From<String> for ProbeError {
     fn from(reason: String) -> Self {
         ProbeError::Failed(reason)
     }
 }
 
-/// Returns [`ProbeError::Failed`] with this reason.
+/// Returns [`ProbeError::Failed`] with the text `reason`.
 impl From<&str> for ProbeError {
     fn from(reason: &str) -> Self {
         ProbeError::Failed(reason.to_owned())

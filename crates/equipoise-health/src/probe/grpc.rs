@@ -68,8 +68,8 @@ impl GrpcProbe {
         Ok(self)
     }
 
-    /// Sets the TLS settings of the probe, and uses TLS for every address. Default: TLS with the settings of
-    /// [`TlsProbe::new`] for `https` URLs, and no TLS for other addresses.
+    /// Sets the TLS settings of the probe. The probe then uses TLS for every address. Without this call, the probe uses
+    /// TLS only if the address is an `https` URL, with the settings of [`TlsProbe::new`].
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, tls: TlsProbe) -> Self {

@@ -68,9 +68,9 @@ impl TcpProbe {
         Ok(self)
     }
 
-    /// Sets the maximum number of bytes of the answer that the probe reads. The bytes set by [`expect`](Self::expect)
-    /// or [`expect_prefix`](Self::expect_prefix) must be among the bytes read. Range: 1 byte to 16 MiB. Default: 16
-    /// KiB.
+    /// Sets the maximum number of bytes of the answer that the probe reads. If the bytes set by
+    /// [`expect`](Self::expect) or [`expect_prefix`](Self::expect_prefix) are not among the bytes read, the probe
+    /// fails. Range: 1 byte to 16 MiB. Default: 16 KiB.
     ///
     /// # Errors
     ///

@@ -120,7 +120,7 @@ impl Registry {
 }
 
 impl Signals {
-    /// Creates a collector of request results. `rules` are the settings of outlier detection, and decide which results
+    /// Creates a collector of request results. `rules` are the settings of outlier detection. They decide which results
     /// are collected. If `rules` is `None`, nothing is collected.
     pub fn new(rules: impl Into<Option<Outliers>>) -> Self {
         Self(Arc::new(Registry {
@@ -139,7 +139,8 @@ impl Signals {
     }
 
     /// Returns the request results that require an immediate decision and occurred since the last call. Each result is
-    /// an [`Event::Signalled`]. Pass them to [`Machine::handle`](crate::machine::Machine::handle).
+    /// an [`Event::Signalled`]. Pass each event to [`Machine::handle`](crate::machine::Machine::handle). Returns an
+    /// empty list if there was no such result.
     pub fn take(&self) -> Vec<Event> {
         let flagged = std::mem::take(&mut *self.0.flagged.lock());
         let mut events = Vec::new();

@@ -1,6 +1,9 @@
-//! Serde implementations of the settings, for configuration files. A schedule and the settings of outlier detection
-//! are written as the name of a preset or as a table; a check and a policy are written as a table. The fields of a
-//! table have the names of the setter methods.
+//! Serde implementations of the settings, for configuration files.
+//!
+//! - A `Schedule` and an `Outliers` are written as the name of a preset or as a table.
+//! - A `CheckPolicy` and a `HealthPolicy` are written as a table.
+//!
+//! The fields of a table have the names of the setter methods.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 

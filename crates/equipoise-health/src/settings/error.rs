@@ -1,14 +1,15 @@
 use std::{fmt, time::Duration};
 
-/// The error for an invalid setting of health checks or outlier detection. Its text names the check (if the setting
-/// belongs to one), the setting, the invalid value, and what to use instead.
+/// The error for an invalid setting of health checks or outlier detection. The text of the error names the setting, the
+/// invalid value, and what to use instead. If the setting belongs to a check, the text also names the check.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}{setting} cannot be {value}: {expected}", prefix(.check.as_deref()))]
 #[non_exhaustive]
 pub struct InvalidHealth {
-    /// The name of the check whose schedule has the invalid setting. `None` if the setting belongs to
-    /// [`Outliers`](crate::Outliers) or [`HealthPolicy`](crate::HealthPolicy), or if a [`Schedule`](crate::Schedule)
-    /// without a check was validated.
+    /// The name of the check whose schedule has the invalid setting. `None` in these cases:
+    ///
+    /// - The setting belongs to [`Outliers`](crate::Outliers) or [`HealthPolicy`](crate::HealthPolicy).
+    /// - A schedule was validated without a check, by [`Schedule::validate`](crate::Schedule::validate).
     pub check: Option<String>,
     /// The name of the invalid setting, such as `fall`. The method that sets it has the same name.
     pub setting: &'static str,

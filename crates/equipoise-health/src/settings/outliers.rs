@@ -9,8 +9,9 @@ use super::{
 /// endpoint gets no requests for some time. The settings say which endpoints are ejected, for how long, and how many
 /// at a time.
 ///
-/// All rules are off by default. The presets [`envoy`](Self::envoy), [`grpc`](Self::grpc), [`linkerd`](Self::linkerd)
-/// and [`nginx`](Self::nginx) are starting points. They are also available by name:
+/// The presets [`envoy`](Self::envoy), [`grpc`](Self::grpc), [`linkerd`](Self::linkerd) and [`nginx`](Self::nginx) are
+/// starting points. Without a preset, no endpoint is ejected until you turn on a rule, such as
+/// [`consecutive_failures`](Self::consecutive_failures). A preset can also be parsed from its name:
 ///
 /// ```
 /// use equipoise_health::Outliers;
@@ -24,10 +25,14 @@ use super::{
 ///
 /// # In configuration files
 ///
-/// With the feature `serde`, the settings are written as the name of a preset or as a table. The fields of the table
-/// have the names of the setter methods. The field `preset` names the preset that the other fields change. `"off"`
-/// turns off a rule, `max_retry_after` or `abandon_factor`. Unknown fields and invalid settings are errors. The
-/// settings are serialized as a table.
+/// With the feature `serde`, the settings are read from the name of a preset or from a table:
+///
+/// - The fields of the table have the names of the setter methods.
+/// - If the table has the field `preset`, settings without a field have the values of this preset.
+/// - The value `"off"` turns off a rule, `max_retry_after` or `abandon_factor`.
+/// - Unknown fields and invalid settings are errors.
+///
+/// The settings are serialized as a table.
 ///
 /// ```
 /// # #[cfg(feature = "serde")] {
@@ -70,11 +75,12 @@ pub struct Outliers {
 }
 
 impl Outliers {
-    /// Creates settings in which all rules are off. The other settings have their defaults:
+    /// Creates settings in which all rules are off, so that no endpoint is ejected. The other settings have their
+    /// defaults:
     ///
-    /// - The interval is 10 s.
-    /// - The first ejection of an endpoint lasts 30 s. The time grows linearly up to 300 s. Each ejection is prolonged
-    ///   at random by up to 10 % of its time.
+    /// - The [interval](Self::interval) of outlier detection is 10 s.
+    /// - The n-th ejection of an endpoint lasts n times 30 s, but at most 300 s. Each ejection is prolonged at random
+    ///   by up to 10 % of its time.
     /// - At most 10 % of the endpoints are ejected at the same time.
     /// - `Retry-After` is obeyed for up to 30 s.
     pub const fn new() -> Self {
@@ -99,7 +105,7 @@ impl Outliers {
     }
 
     /// Creates settings with Envoy's defaults: 5 consecutive failures or 5 consecutive gateway failures eject an
-    /// endpoint, and the rule [`SuccessRate::new(1.9)`] is on. The rule for failure percentages is off, as in Envoy.
+    /// endpoint, and the rule [`SuccessRate::new(1.9)`] is on. The rule [`FailurePercentage`] is off, as in Envoy.
     /// `Retry-After` is ignored.
     ///
     /// [`SuccessRate::new(1.9)`]: SuccessRate::new
@@ -163,48 +169,51 @@ impl Outliers {
     }
 
     /// Sets the number of consecutive failed requests after which an endpoint is ejected. Failures of all kinds count.
-    /// [`on_failure_limit`](Self::on_failure_limit) can set another action than an ejection. Minimum: 1;
-    /// [`validate`](Self::validate) rejects 0. Default: the rule is off.
+    /// A successful request sets the count to 0. [`on_failure_limit`](Self::on_failure_limit) can set another action
+    /// than an ejection. Minimum: 1; [`validate`](Self::validate) rejects 0. Default: the rule is off.
     pub const fn consecutive_failures(mut self, failures: u32) -> Self {
         self.consecutive_failures = Some(failures);
         self
     }
 
-    /// Sets the number of consecutive gateway failures after which an endpoint is ejected. These failures are responses
-    /// with status 502, 503 or 504, gRPC `UNAVAILABLE`, and connection failures (see
-    /// [`consecutive_connection_failures`](Self::consecutive_connection_failures)).
-    /// [`on_failure_limit`](Self::on_failure_limit) can set another action than an ejection. Minimum: 1;
-    /// [`validate`](Self::validate) rejects 0. Default: the rule is off.
+    /// Sets the number of consecutive gateway failures after which an endpoint is ejected. Gateway failures are:
     ///
-    /// A 503 does not count if its `Retry-After` is obeyed (see [`max_retry_after`](Self::max_retry_after)).
+    /// - responses with status 502, 503 or 504, except a 503 whose `Retry-After` is [obeyed](Self::max_retry_after)
+    /// - responses with gRPC `UNAVAILABLE`
+    /// - [connection failures](Self::consecutive_connection_failures)
+    ///
+    /// A success or a failure of another kind sets the count to 0. [`on_failure_limit`](Self::on_failure_limit) can set
+    /// another action than an ejection. Minimum: 1; [`validate`](Self::validate) rejects 0. Default: the rule is off.
     pub const fn consecutive_gateway_failures(mut self, failures: u32) -> Self {
         self.consecutive_gateway_failures = Some(failures);
         self
     }
 
-    /// Sets the number of consecutive connection failures after which an endpoint is ejected. These failures are
-    /// requests for which no connection could be made, whose connection broke, or that timed out.
-    /// [`on_failure_limit`](Self::on_failure_limit) can set another action than an ejection. Minimum: 1;
-    /// [`validate`](Self::validate) rejects 0. Default: the rule is off.
+    /// Sets the number of consecutive connection failures after which an endpoint is ejected. A request is a connection
+    /// failure if no connection could be made, if the connection broke, or if the request timed out. A success or a
+    /// failure of another kind sets the count to 0. [`on_failure_limit`](Self::on_failure_limit) can set another action
+    /// than an ejection. Minimum: 1; [`validate`](Self::validate) rejects 0. Default: the rule is off.
     pub const fn consecutive_connection_failures(mut self, failures: u32) -> Self {
         self.consecutive_connection_failures = Some(failures);
         self
     }
 
     /// Turns on the rule that ejects an endpoint after `failures` failed requests within `time`. Failures of all kinds
-    /// count, and successes between them do not matter. [`on_failure_limit`](Self::on_failure_limit) can set another
-    /// action than an ejection. Range: `failures` of 1 or more, and a `time` above 0, up to 365 days;
-    /// [`validate`](Self::validate) rejects other values. Default: the rule is off.
+    /// count. Successful requests do not change the count. [`on_failure_limit`](Self::on_failure_limit) can set another
+    /// action than an ejection. Default: the rule is off.
     ///
-    /// The time starts with the first failed request. If `time` is over before the endpoint has had `failures` failed
-    /// requests, the next failed request starts a new count and a new `time`.
+    /// `time` starts with the first failed request. If `time` is over and the endpoint has had fewer than `failures`
+    /// failed requests, the next failed request starts a new count and a new `time`.
+    ///
+    /// Range: `failures` of 1 or more, and a `time` above 0, up to 365 days. [`validate`](Self::validate) rejects other
+    /// values.
     pub const fn failures_within(mut self, failures: u32, time: Duration) -> Self {
         self.failures_within = Some((failures, time));
         self
     }
 
-    /// Turns on the rule [`SuccessRate`], which ejects endpoints whose success rate is far below the mean of all
-    /// endpoints. Default: the rule is off.
+    /// Turns on the rule [`SuccessRate`], which ejects endpoints whose success rate is far below the mean success rate
+    /// of the compared endpoints. Default: the rule is off.
     pub const fn success_rate(mut self, rule: SuccessRate) -> Self {
         self.success_rate = Some(rule);
         self
@@ -217,8 +226,8 @@ impl Outliers {
         self
     }
 
-    /// Turns on the rule [`LatencyOutlier`], which ejects endpoints that are much slower than the others. Default: the
-    /// rule is off.
+    /// Turns on the rule [`LatencyOutlier`], which ejects endpoints whose time to the first byte is much longer than
+    /// that of the other endpoints. Default: the rule is off.
     pub const fn latency(mut self, rule: LatencyOutlier) -> Self {
         self.latency = Some(rule);
         self
@@ -234,13 +243,15 @@ impl Outliers {
         self
     }
 
-    /// Sets the length of the interval over which outlier detection measures success rates, failure percentages and
-    /// latencies. At the end of each interval, the rules for these values eject endpoints. Range: above 0, up to 365
-    /// days; [`validate`](Self::validate) rejects other values. Default: 10 s.
+    /// Sets the length of the interval over which outlier detection counts successes and failures and measures
+    /// latencies. At the end of each interval, the rules [`SuccessRate`], [`FailurePercentage`] and [`LatencyOutlier`]
+    /// eject endpoints. Range: above 0, up to 365 days; [`validate`](Self::validate) rejects other values. Default:
+    /// 10 s.
     ///
-    /// The number of past ejections determines how long the next ejection lasts (see [`growth`](Self::growth)). At the
-    /// end of each interval, this number decreases by one for each endpoint that is up, as in gRPC's proposal A50. Up
-    /// means neither ejected, nor paused by `Retry-After`, nor on probation.
+    /// Outlier detection also stores a number of past ejections for each endpoint. This number determines how long the
+    /// next ejection of the endpoint lasts (see [`growth`](Self::growth)). If an endpoint is up at the end of an
+    /// interval, its number decreases by one, as in gRPC's proposal A50. Up means neither ejected, nor paused by
+    /// `Retry-After`, nor on probation.
     pub const fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval;
         self
@@ -277,11 +288,13 @@ impl Outliers {
     }
 
     /// Sets the maximum percentage of the pool's endpoints that may be ejected at the same time. The resulting number
-    /// of endpoints is rounded down, but is at least one. While this number of endpoints is ejected, no further
-    /// endpoint is ejected. Range: 0 to 100; [`validate`](Self::validate) rejects other values. Default: 10.
+    /// of endpoints is rounded down, but it is at least one, even if `percent` is 0. Example: with 25 endpoints and the
+    /// default of 10 %, at most two endpoints are ejected at the same time. Range: 0 to 100;
+    /// [`validate`](Self::validate) rejects other values. Default: 10.
     ///
-    /// Endpoints that are paused by [`Retry-After`](Self::max_retry_after) or on probation count as ejected. An ejected
-    /// endpoint does not count if it also gets no requests for another reason, such as failed checks.
+    /// - An endpoint that is paused by [`Retry-After`](Self::max_retry_after) counts as ejected.
+    /// - An endpoint on [probation](equipoise_core::Availability::Probation) after an ejection counts as ejected.
+    /// - An ejected endpoint does not count while another source, such as a failed check, keeps requests from it.
     pub const fn max_ejection_percent(mut self, percent: u32) -> Self {
         self.max_ejection_percent = percent;
         self
@@ -291,15 +304,18 @@ impl Outliers {
     /// the header is ignored. Default: 30 s. The presets ignore the header, like the software that they are named
     /// after.
     ///
-    /// An endpoint that answers 429 or 503 with a `Retry-After` in seconds gets no requests for that time, or for
-    /// `time` if `time` is shorter. If [`max_ejection_percent`](Self::max_ejection_percent) is reached, the endpoint
-    /// gets requests all the same. A server may send 429 because one client has exceeded its rate limit, although the
-    /// server could answer other clients. If your servers have such limits, use `None`.
+    /// An endpoint that answers 429 or 503 with a `Retry-After` in seconds is paused: it gets no requests for that
+    /// time, or for `time` if `time` is shorter. If [`max_ejection_percent`](Self::max_ejection_percent) of the
+    /// endpoints are ejected already, the endpoint is not paused. A server may send 429 because one client has exceeded
+    /// its rate limit, although the server could answer other clients. If your servers have such limits, use `None`.
     ///
-    /// If `Retry-After` is ignored, is 0 or is a date, a 503 counts as a gateway failure
-    /// ([`Verdict::Unavailable`](equipoise_core::Verdict::Unavailable)), and a 429 counts neither as a failure nor as a
-    /// success ([`Verdict::Overloaded`](equipoise_core::Verdict::Overloaded)). For an endpoint on probation, a 503
-    /// always counts as a failure.
+    /// If the header is ignored, or if its value is 0 or a date, the status decides:
+    ///
+    /// - A 503 counts as a gateway failure ([`Verdict::Unavailable`](equipoise_core::Verdict::Unavailable)).
+    /// - A 429 counts neither as a failure nor as a success
+    ///   ([`Verdict::Overloaded`](equipoise_core::Verdict::Overloaded)).
+    ///
+    /// If the endpoint is on [probation](equipoise_core::Availability::Probation), a 503 always counts as a failure.
     pub const fn max_retry_after(mut self, time: Option<Duration>) -> Self {
         self.max_retry_after = time;
         self
@@ -310,15 +326,15 @@ impl Outliers {
     /// counts as a [timeout](equipoise_core::Failure::Timeout). Range: 1 or more; [`validate`](Self::validate) rejects
     /// other values. Default: `None`, which means that abandoned requests do not count.
     ///
-    /// The usual time is a moving average over the responses of the same endpoint. Each new response has a weight of
-    /// 1/16. If the endpoint has not answered yet, the largest average of all endpoints in the pool is used. If no
-    /// endpoint has answered yet, the request does not count. Use a factor that slow but successful responses rarely
-    /// reach, such as 10.
+    /// The usual time to the first byte is a moving average over the responses of the same endpoint. Each new response
+    /// has a weight of 1/16. If the endpoint has not answered yet, the largest average of all endpoints in the pool is
+    /// used. If no endpoint has answered yet, the abandoned request does not count. Use a factor that slow but
+    /// successful responses rarely reach, such as 10.
     ///
     /// The setting is off by default because callers could abuse it: a client could send slow requests and abandon
-    /// them, until healthy endpoints are ejected. Turn it on if callers are trusted, for instance in the application's
-    /// own balancer. An attempt timeout below the balancer gives the same information without this risk. Envoy, HAProxy
-    /// and nginx support only such a timeout.
+    /// them, until healthy endpoints are ejected. Turn the setting on if callers are trusted, for instance in the
+    /// application's own balancer. A timeout for each attempt, in a layer below the balancer, detects slow endpoints
+    /// without this risk. Envoy, HAProxy and nginx support only such a timeout.
     pub const fn abandon_factor(mut self, factor: Option<f64>) -> Self {
         self.abandon_factor = factor;
         self

@@ -46,16 +46,16 @@ pub struct HealthPolicy {
 }
 
 /// One check that is applied to every endpoint of a pool: its name, its schedule, and whether a timeout counts as a
-/// failure. What a probe of the check does is not part of the policy.
+/// failure. The probe that the check runs is not part of this type.
 ///
-/// With the feature `serde`, a check is a table with the fields `name`, `schedule` (default: [`Schedule::new`]) and
-/// `on_timeout` (default: `"fail"`).
+/// With the feature `serde`, a check is a table with three fields: `name` (required), `schedule` (default:
+/// [`Schedule::new`]) and `on_timeout` (default: `"fail"`).
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct CheckPolicy {
-    /// The name of the check. The name appears in [`CheckStatus`](crate::CheckStatus) and in the reasons for an
-    /// endpoint's availability.
+    /// The name of the check. The name appears in [`CheckStatus`](crate::CheckStatus), and in the
+    /// [reason](crate::Condition::reason) why an endpoint is not up.
     pub name: String,
     /// How often the check probes an endpoint, and how many consecutive results change the state of the endpoint.
     pub schedule: Schedule,
@@ -119,8 +119,8 @@ impl HealthPolicy {
         self
     }
 
-    /// Validates all settings of the policy: the settings of the checks, the settings of outlier detection, and the
-    /// maximum number of probes. [`Machine::new`](crate::machine::Machine::new) calls this method.
+    /// Validates the settings of all checks, the settings of outlier detection, and the maximum number of probes.
+    /// [`Machine::new`](crate::machine::Machine::new) calls this method.
     ///
     /// # Errors
     ///

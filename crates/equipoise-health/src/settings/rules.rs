@@ -1,11 +1,11 @@
 /// What happens when an endpoint reaches a [failure limit](crate::machine::FailureLimit). A failure limit is a
-/// configured number of consecutive failed requests, or a configured number of failed requests within a time. The
-/// setting corresponds to HAProxy's `on-error`.
+/// configured number of consecutive failed requests, or a configured number of failed requests within a time.
+/// `OnFailureLimit` corresponds to HAProxy's `on-error`.
 ///
-/// With [`Eject`](Self::Eject), outlier detection ejects the endpoint. With any other variant, the endpoint's
-/// [checks](crate::Source::Checks) decide when it is unhealthy and when it is up again. Checks that [ignore
-/// timeouts](crate::probe::OnTimeout::Ignore), such as those of agents, are not affected. If the policy has no other
-/// check, the endpoint is ejected.
+/// - With [`Eject`](Self::Eject), outlier detection ejects the endpoint.
+/// - With every other variant, the failure limit affects the [checks](crate::Source::Checks) of the endpoint. It does
+///   not affect checks that [ignore timeouts](crate::probe::OnTimeout::Ignore), such as checks that ask agents. If the
+///   policy has no other checks, the endpoint is ejected, as with `Eject`.
 ///
 /// With the feature `serde`, the value is written as its [label](Self::as_str).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,14 +19,14 @@ pub enum OnFailureLimit {
     /// Starts the next probe of each check after at most one [fast interval](crate::Schedule::fast_interval). Reaching
     /// the failure limit does not itself change the availability of the endpoint. HAProxy calls this `fastinter`.
     CheckSoon,
-    /// Counts the reached failure limit as one failed probe of each check. The endpoint becomes unhealthy if this is
-    /// the [`fall`](crate::Schedule::fall)-th consecutive failure of a check. The next probe of each check starts after
-    /// at most one [fast interval](crate::Schedule::fast_interval).
+    /// Counts the reached failure limit as one failed probe of each check. If the check then has
+    /// [`fall`](crate::Schedule::fall) consecutive failures, the endpoint becomes unhealthy. The next probe of each
+    /// check starts after at most one [fast interval](crate::Schedule::fast_interval).
     FailCheck,
-    /// Counts the reached failure limit as one or more failed probes of each check, so that each check has at least
-    /// [`fall`](crate::Schedule::fall) − 1 consecutive failures. At most one further failed probe then makes the
-    /// endpoint unhealthy. If `fall` is 1, the endpoint becomes unhealthy at once. The next probe of each check starts
-    /// after at most one [fast interval](crate::Schedule::fast_interval).
+    /// Counts the reached failure limit as so many failed probes of each check that one more failed probe makes the
+    /// endpoint unhealthy. Example: with a [`fall`](crate::Schedule::fall) of 5, the check has 4 consecutive failures
+    /// afterwards. If the check had 4 failures before, or if `fall` is 1, the endpoint becomes unhealthy at once. The
+    /// next probe of each check starts after at most one [fast interval](crate::Schedule::fast_interval).
     SuddenDeath,
     /// Makes the endpoint unhealthy at once, as if [`fall`](crate::Schedule::fall) probes of each check had failed.
     /// The endpoint is up again when [`rise`](crate::Schedule::rise) consecutive probes of each check have passed.
@@ -34,9 +34,9 @@ pub enum OnFailureLimit {
     MarkDown,
 }
 
-/// How the ejection time grows if an endpoint is ejected several times. At the end of each
-/// [interval](crate::Outliers::interval), the number of past ejections decreases by one for each endpoint that is up.
-/// Up means neither ejected, nor paused by `Retry-After`, nor on probation.
+/// How the ejection time grows if an endpoint is ejected several times. The ejection time depends on the number of past
+/// ejections of the endpoint. If an endpoint is up at the end of an [interval](crate::Outliers::interval), its number
+/// of past ejections decreases by one. Up means neither ejected, nor paused by `Retry-After`, nor on probation.
 ///
 /// With the feature `serde`, the value is written as its [label](Self::as_str).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,23 +51,26 @@ pub enum EjectionGrowth {
     Doubling,
 }
 
-/// A rule of outlier detection: ejects endpoints whose success rate is far below the mean of all endpoints.
+/// A rule of outlier detection: ejects endpoints whose success rate is far below the mean success rate.
 ///
-/// The rule is applied at the end of each [interval](crate::Outliers::interval). It ejects an endpoint if the
-/// endpoint's success rate is below the mean minus [`deviations`](Self::deviations) standard deviations.
+/// The rule is applied at the end of each [interval](crate::Outliers::interval). It compares the endpoints that had at
+/// least [`min_requests`](field@Self::min_requests) requests in that interval, except endpoints that are ejected,
+/// paused or on probation. It ejects each endpoint whose success rate is below a limit. The limit is the mean of the
+/// compared success rates minus [`deviations`](Self::deviations) × their standard deviation. Example: with a mean of
+/// 95 %, a standard deviation of 5 % and 2 deviations, the limit is 85 %.
 ///
 /// With the feature `serde`, the rule is a table. The field `deviations` is required; the other fields have defaults.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(deny_unknown_fields))]
 #[non_exhaustive]
 pub struct SuccessRate {
-    /// The number of standard deviations. An endpoint is ejected if its success rate is below the mean success rate of
-    /// all endpoints minus `deviations` standard deviations. Range: above 0;
-    /// [`Outliers::validate`](crate::Outliers::validate) rejects other values. Envoy and gRPC use 1.9.
+    /// The number of standard deviations in the limit of the rule `SuccessRate`. The rule ejects an endpoint if its
+    /// success rate is below the mean success rate minus `deviations` × the standard deviation of the success rates.
+    /// Range: above 0; [`Outliers::validate`](crate::Outliers::validate) rejects other values. Envoy and gRPC use 1.9.
     pub deviations: f64,
     /// The minimum number of endpoints that the rule `SuccessRate` compares. Only endpoints that had at least
-    /// [`min_requests`](field@Self::min_requests) requests in the [interval](crate::Outliers::interval) count. With
-    /// fewer such endpoints, the rule ejects no endpoint. Default: 5. 0 has the same effect as 1.
+    /// [`min_requests`](field@Self::min_requests) requests in the [interval](crate::Outliers::interval) count. If fewer
+    /// than `min_hosts` endpoints count, the rule ejects no endpoint. Default: 5. 0 has the same effect as 1.
     #[cfg_attr(feature = "serde", serde(default = "default_min_hosts"))]
     pub min_hosts: usize,
     /// The minimum number of requests of an endpoint in an [interval](crate::Outliers::interval). The rule
@@ -79,7 +82,8 @@ pub struct SuccessRate {
 /// A rule of outlier detection: ejects endpoints at which a large percentage of the requests fail.
 ///
 /// The rule is applied at the end of each [interval](crate::Outliers::interval). It ejects an endpoint if at least
-/// [`percent`](Self::percent) percent of the endpoint's requests in that interval failed.
+/// [`percent`](Self::percent) percent of the endpoint's requests in that interval failed. It ignores an endpoint that
+/// had fewer than [`min_requests`](field@Self::min_requests) requests, or that is ejected, paused or on probation.
 ///
 /// With the feature `serde`, the rule is a table. The field `percent` is required; the other fields have defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,8 +95,8 @@ pub struct FailurePercentage {
     /// [`Outliers::validate`](crate::Outliers::validate) rejects other values.
     pub percent: u32,
     /// The minimum number of endpoints that the rule `FailurePercentage` needs. Only endpoints that had at least
-    /// [`min_requests`](field@Self::min_requests) requests in the [interval](crate::Outliers::interval) count. With
-    /// fewer such endpoints, the rule ejects no endpoint. Default: 5. 0 has the same effect as 1.
+    /// [`min_requests`](field@Self::min_requests) requests in the [interval](crate::Outliers::interval) count. If fewer
+    /// than `min_hosts` endpoints count, the rule ejects no endpoint. Default: 5. 0 has the same effect as 1.
     #[cfg_attr(feature = "serde", serde(default = "default_min_hosts"))]
     pub min_hosts: usize,
     /// The minimum number of requests of an endpoint in an [interval](crate::Outliers::interval). The rule
@@ -101,24 +105,27 @@ pub struct FailurePercentage {
     pub min_requests: u64,
 }
 
-/// A rule of outlier detection: ejects endpoints that are much slower than the others.
+/// A rule of outlier detection: ejects endpoints that are much slower than the other endpoints.
 ///
-/// The rule is applied at the end of each [interval](crate::Outliers::interval). It computes the mean time to the first
-/// byte for each endpoint, and the median of these means. It ejects an endpoint whose mean is at least
-/// [`factor`](Self::factor) times the median.
+/// The rule is applied at the end of each [interval](crate::Outliers::interval). It compares the endpoints that had at
+/// least [`min_requests`](field@Self::min_requests) responses in that interval, except endpoints that are ejected,
+/// paused or on probation. It computes the mean time to the first byte of each endpoint, and the median of these means.
+/// If the number of endpoints is even, the median is the larger one of the two middle values. The rule ejects an
+/// endpoint if its mean is at least [`factor`](Self::factor) times the median.
 ///
 /// With the feature `serde`, the rule is a table. The field `factor` is required; the other fields have defaults.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(deny_unknown_fields))]
 #[non_exhaustive]
 pub struct LatencyOutlier {
-    /// The limit for the slowness of an endpoint, as a multiple of the median. An endpoint is ejected if its mean time
-    /// to the first byte in an [interval](crate::Outliers::interval) is at least `factor` times the median of the means
-    /// of all endpoints. Range: above 1; [`Outliers::validate`](crate::Outliers::validate) rejects other values.
+    /// The limit of the rule `LatencyOutlier`, as a multiple of the median. The rule ejects an endpoint if its mean
+    /// time to the first byte in an [interval](crate::Outliers::interval) is at least `factor` times the median. The
+    /// median is taken over the means of the compared endpoints. Range: above 1;
+    /// [`Outliers::validate`](crate::Outliers::validate) rejects other values.
     pub factor: f64,
     /// The minimum number of endpoints that the rule `LatencyOutlier` compares. Only endpoints that had at least
-    /// [`min_requests`](field@Self::min_requests) responses in the [interval](crate::Outliers::interval) count. With
-    /// fewer such endpoints, the rule ejects no endpoint. Default: 5. 0 has the same effect as 1.
+    /// [`min_requests`](field@Self::min_requests) responses in the [interval](crate::Outliers::interval) count. If
+    /// fewer than `min_hosts` endpoints count, the rule ejects no endpoint. Default: 5. 0 has the same effect as 1.
     #[cfg_attr(feature = "serde", serde(default = "default_min_hosts"))]
     pub min_hosts: usize,
     /// The minimum number of responses of an endpoint in an [interval](crate::Outliers::interval). The rule
@@ -165,8 +172,8 @@ impl EjectionGrowth {
 }
 
 impl SuccessRate {
-    /// Creates a rule that ejects an endpoint if its success rate is below the mean success rate of all endpoints minus
-    /// `deviations` standard deviations. `deviations` must be above 0;
+    /// Creates a rule that ejects an endpoint if its success rate is below the mean success rate minus `deviations` ×
+    /// the standard deviation of the success rates. `deviations` must be above 0;
     /// [`Outliers::validate`](crate::Outliers::validate) rejects other values. As in Envoy,
     /// [`min_hosts`](field@Self::min_hosts) is 5 and [`min_requests`](field@Self::min_requests) is 100.
     #[must_use]
@@ -187,32 +194,26 @@ impl FailurePercentage {
 
 impl LatencyOutlier {
     /// Creates a rule that ejects an endpoint if its mean time to the first byte is at least `factor` times the median
-    /// of the means of all endpoints. `factor` must be above 1; [`Outliers::validate`](crate::Outliers::validate)
-    /// rejects other values. [`min_hosts`](field@Self::min_hosts) is 5 and [`min_requests`](field@Self::min_requests)
-    /// is 100.
+    /// of the endpoints' means. `factor` must be above 1; [`Outliers::validate`](crate::Outliers::validate) rejects
+    /// other values. [`min_hosts`](field@Self::min_hosts) is 5 and [`min_requests`](field@Self::min_requests) is 100.
     #[must_use]
     pub const fn new(factor: f64) -> Self {
         Self { factor, min_hosts: default_min_hosts(), min_requests: default_min_requests() }
     }
 }
 
-/// The setters that all rules have. `$requests` is the default of `min_requests`, for its documentation.
+/// Defines the two setters that all rules have. Each setter gets the documentation in front of its name.
 macro_rules! traffic_setters {
-    ($($rule:ident: $requests:literal;)*) => {
+    ($($rule:ident { $(#[$hosts:meta])* min_hosts; $(#[$requests:meta])* min_requests; })*) => {
         $(impl $rule {
-            /// Sets the minimum number of endpoints that this rule needs. Only endpoints that had at least
-            /// [`min_requests`](field@Self::min_requests) requests in the [interval](crate::Outliers::interval) count.
-            /// With fewer such endpoints, the rule ejects no endpoint. Default: 5. 0 has the same effect as 1.
+            $(#[$hosts])*
             #[must_use]
             pub const fn min_hosts(mut self, hosts: usize) -> Self {
                 self.min_hosts = hosts;
                 self
             }
 
-            /// Sets the minimum number of requests of an endpoint in an [interval](crate::Outliers::interval). For the
-            /// rule [`LatencyOutlier`], this is the minimum number of responses. The rule ignores an endpoint with a
-            /// smaller number.
-            #[doc = concat!("Default: ", $requests, ". 0 has the same effect as 1.")]
+            $(#[$requests])*
             #[must_use]
             pub const fn min_requests(mut self, requests: u64) -> Self {
                 self.min_requests = requests;
@@ -223,7 +224,33 @@ macro_rules! traffic_setters {
 }
 
 traffic_setters! {
-    SuccessRate: 100;
-    FailurePercentage: 50;
-    LatencyOutlier: 100;
+    SuccessRate {
+        /// Sets the minimum number of endpoints that the rule `SuccessRate` compares. Only endpoints that had at least
+        /// [`min_requests`](field@Self::min_requests) requests in the [interval](crate::Outliers::interval) count. If
+        /// fewer than `hosts` endpoints count, the rule ejects no endpoint. Default: 5. 0 has the same effect as 1.
+        min_hosts;
+        /// Sets the minimum number of requests of an endpoint in an [interval](crate::Outliers::interval). The rule
+        /// `SuccessRate` ignores an endpoint with fewer requests. Default: 100. 0 has the same effect as 1.
+        min_requests;
+    }
+    FailurePercentage {
+        /// Sets the minimum number of endpoints that the rule `FailurePercentage` needs. Only endpoints that had at
+        /// least [`min_requests`](field@Self::min_requests) requests in the [interval](crate::Outliers::interval)
+        /// count. If fewer than `hosts` endpoints count, the rule ejects no endpoint. Default: 5. 0 has the same effect
+        /// as 1.
+        min_hosts;
+        /// Sets the minimum number of requests of an endpoint in an [interval](crate::Outliers::interval). The rule
+        /// `FailurePercentage` ignores an endpoint with fewer requests. Default: 50. 0 has the same effect as 1.
+        min_requests;
+    }
+    LatencyOutlier {
+        /// Sets the minimum number of endpoints that the rule `LatencyOutlier` compares. Only endpoints that had at
+        /// least [`min_requests`](field@Self::min_requests) responses in the [interval](crate::Outliers::interval)
+        /// count. If fewer than `hosts` endpoints count, the rule ejects no endpoint. Default: 5. 0 has the same effect
+        /// as 1.
+        min_hosts;
+        /// Sets the minimum number of responses of an endpoint in an [interval](crate::Outliers::interval). The rule
+        /// `LatencyOutlier` ignores an endpoint with fewer responses. Default: 100. 0 has the same effect as 1.
+        min_requests;
+    }
 }

@@ -14,10 +14,14 @@ use super::{InvalidHealth, UnknownPreset};
 /// assert!(Schedule::new().rise(0).validate().is_err());
 /// ```
 ///
-/// With the feature `serde`, a schedule is written as the name of the only preset, `"haproxy"`, or as a table. The
-/// fields of the table have the names of the setter methods, and all of them are optional. The field `preset` names
-/// the preset that the other fields change. `fast_interval = "off"` turns off the fast interval, so that the normal
-/// interval is used. Unknown fields and invalid settings are errors. A schedule is serialized as a table.
+/// With the feature `serde`, a schedule is read from the name of the only preset, `"haproxy"`, or from a table:
+///
+/// - The fields of the table have the names of the setter methods. All fields are optional.
+/// - If the table has the field `preset`, settings without a field have the values of this preset.
+/// - `fast_interval = "off"` turns off the fast interval, so that the normal interval is used.
+/// - Unknown fields and invalid settings are errors.
+///
+/// A schedule is serialized as a table.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[must_use]
 pub struct Schedule {
@@ -44,10 +48,10 @@ pub enum InitialState {
     /// in HAProxy.
     #[default]
     Up,
-    /// The endpoint is in maintenance until its first probe ends. It gets no requests meanwhile, not even in a
-    /// [panic](equipoise_core::PoolBuilder::panic_threshold), in which a pool sends requests to unhealthy endpoints. If
-    /// the first probe passes or is inconclusive, the endpoint is up. If the first probe fails, the endpoint is
-    /// unhealthy until [`rise`](Schedule::rise) consecutive probes have passed.
+    /// The endpoint is in maintenance until its first probe ends. Meanwhile it gets no requests, not even in a
+    /// [panic](equipoise_core::PoolBuilder::panic_threshold) (a pool in a panic also sends requests to unhealthy
+    /// endpoints). If the first probe passes or is inconclusive, the endpoint is up. If the first probe fails, the
+    /// endpoint is unhealthy until [`rise`](Schedule::rise) consecutive probes have passed.
     MustPass,
 }
 
@@ -79,8 +83,8 @@ impl Schedule {
         }
     }
 
-    /// Creates a schedule with HAProxy's defaults: interval 2 s in all states of an endpoint, timeout 2 s, rise 2, fall
-    /// 3, endpoints that are initially up, and no random change of the interval (jitter 0).
+    /// Creates a schedule with HAProxy's defaults: timeout 2 s, rise 2, fall 3, and endpoints that are initially up.
+    /// The interval is always 2 s, whatever the state of the endpoint is, and it is not changed at random (jitter 0).
     pub const fn haproxy() -> Self {
         let interval = Duration::from_secs(2);
         Self { interval, fast_interval: None, down_interval: None, timeout: interval, jitter: 0.0, ..Self::new() }
@@ -119,14 +123,16 @@ impl Schedule {
         self
     }
 
-    /// Sets how many consecutive probes of an endpoint must pass to change its state from down to up. Minimum: 1;
+    /// Sets how many consecutive probes of an endpoint must pass to change its state from down to up. Exception: the
+    /// first probe of an endpoint changes the state alone (see [`InitialState`]). Minimum: 1;
     /// [`validate`](Self::validate) rejects 0. Default: 2.
     pub const fn rise(mut self, rise: u32) -> Self {
         self.rise = rise;
         self
     }
 
-    /// Sets how many consecutive probes of an endpoint must fail to change its state from up to down. Minimum: 1;
+    /// Sets how many consecutive probes of an endpoint must fail to change its state from up to down. Exception: the
+    /// first probe of an endpoint changes the state alone (see [`InitialState`]). Minimum: 1;
     /// [`validate`](Self::validate) rejects 0. Default: 3.
     pub const fn fall(mut self, fall: u32) -> Self {
         self.fall = fall;

@@ -135,7 +135,8 @@ impl HttpProbe {
     }
 
     /// Adds a header to the request. By default, the request has the headers `Accept: */*` and `User-Agent`. A header
-    /// with one of these two names replaces the default; any other header is added.
+    /// with one of these two names replaces the default. A header with another name is added, even if the request
+    /// already has a header with this name.
     ///
     /// # Errors
     ///
@@ -218,8 +219,8 @@ impl HttpProbe {
         self
     }
 
-    /// Sets the TLS settings of the probe, and uses TLS for every address. Default: TLS with the settings of
-    /// [`TlsProbe::new`] for `https` URLs, and no TLS for other addresses.
+    /// Sets the TLS settings of the probe. The probe then uses TLS for every address. Without this call, the probe uses
+    /// TLS only if the address is an `https` URL, with the settings of [`TlsProbe::new`].
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, tls: TlsProbe) -> Self {
