@@ -14,7 +14,7 @@ use crate::ids::EndpointId;
 /// - The request does not exclude it.
 /// - The strategy admits the request.
 ///
-/// Otherwise the first of these rules that fits applies:
+/// Otherwise the pool applies the first of these rules whose condition is met:
 ///
 /// 1. If the binding is [strict](Self::strict), the pick fails.
 /// 2. If the binding has a [session](Self::session), another endpoint serves the request. It is chosen by rendezvous
@@ -79,21 +79,24 @@ impl Binding {
         Self { endpoint: None, session: None, max_share: None, strict: false, forced: false }.session(session)
     }
 
-    /// Sets a value that identifies the session, such as its key or the number of its token. If the bound endpoint
-    /// cannot serve a request, the pool hashes this value to choose another endpoint, which is the same one for each
-    /// request of the session. Only a hash of the value is stored. Default: no session, so that the strategy picks the
-    /// other endpoint.
+    /// Sets a value that identifies the session, such as a user name. If the bound endpoint cannot serve a request, the
+    /// pool hashes this value to choose another endpoint. The choice is the same for each request of the session, as
+    /// long as the eligible endpoints are the same. Only a hash of the value is stored. Default: no session, so that
+    /// the strategy picks the other endpoint.
     #[must_use]
     pub fn session(mut self, session: impl AsRef<[u8]>) -> Self {
         self.session = Some(xxh3_64_with_seed(session.as_ref(), SALT));
         self
     }
 
-    /// Sets the maximum share of the bound endpoint: `factor` times its fair share. Fair shares divide all requests in
-    /// flight of the tier (priority group), including the new request, by weight. Example: if 20 requests would be in
-    /// flight at 10 endpoints of equal weight, the fair share is 2, and `factor` 1.5 gives a maximum of 3. If the new
-    /// request would exceed the maximum, another endpoint serves it, if one can. The maximum is rounded up to a whole
-    /// number of requests.
+    /// Sets the maximum share of the bound endpoint: the maximum number of its requests in flight, as a multiple of its
+    /// fair share.
+    ///
+    /// - The fair share of an endpoint is its part, by weight, of the requests in flight in its tier (priority group).
+    ///   The new request is included.
+    /// - The maximum is `factor` × the fair share, rounded up. Example: 20 requests, including the new one, would be in
+    ///   flight at 10 endpoints of equal weight. The fair share is 2. With `factor` 1.5, the maximum is 3.
+    /// - If the new request would exceed the maximum, another endpoint serves it, if another endpoint can.
     ///
     /// Range: 1.0 and above. Lower values and NaN count as 1.0. Usual values are 1.2 to 2. Default: no maximum.
     /// [Strict](Self::strict) bindings ignore the maximum. Checking the maximum takes O(n) time for n endpoints of the
@@ -113,12 +116,18 @@ impl Binding {
     }
 
     /// Makes the binding forced: the bound endpoint is picked regardless of its availability. It may be unhealthy or in
-    /// maintenance. It may also be on probation while the single request of its probation is still in flight.
+    /// maintenance. It may be on [probation](crate::Availability::Probation), even if it already serves its single
+    /// request.
     ///
-    /// Operators can use this to test a server in maintenance. HAProxy calls it `force-persist`. The other conditions
-    /// still apply: the endpoint is in the pool, it has fewer requests in flight than its maximum, the request does not
-    /// exclude it, and the strategy admits the request. If the binding is also [strict](Self::strict), the request goes
-    /// to the bound endpoint or fails.
+    /// Operators can use this to test a server in maintenance. HAProxy calls it `force-persist`. These conditions still
+    /// apply:
+    ///
+    /// - The endpoint is in the pool.
+    /// - It has fewer requests in flight than its maximum.
+    /// - The request does not exclude it.
+    /// - The strategy admits the request.
+    ///
+    /// If the binding is also [strict](Self::strict), the request goes to the bound endpoint or fails.
     ///
     /// ```
     /// use equipoise_core::{Availability, Binding, EndpointSpec, PickRequest, Pool};
@@ -193,13 +202,13 @@ pub enum MissReason {
     /// The bound or preferred endpoint has reached its [maximum number of requests in
     /// flight](crate::EndpointSpec::max_in_flight).
     Full,
-    /// The bound or preferred endpoint is on [probation](crate::Availability::Probation), and another request has the
-    /// single lease of that probation.
+    /// The bound or preferred endpoint is on [probation](crate::Availability::Probation): it may serve only a single
+    /// request, and another request has already been sent to it.
     OnProbation,
     /// The strategy did not admit the request to the bound or preferred endpoint.
     Refused,
-    /// One more request would give the bound endpoint more than the [maximum share](Binding::max_share) of the requests
-    /// in flight in its tier (priority group).
+    /// The bound endpoint has its [maximum share](Binding::max_share): with one more request, its part of the requests
+    /// in flight in its tier (priority group) would exceed the maximum.
     Overloaded,
 }
 
@@ -230,9 +239,9 @@ impl MissReason {
         }
     }
 
-    /// Returns whether the reason is temporary: the endpoint is busy or on probation, and can probably serve the
-    /// session again soon. True for [`Full`](Self::Full), [`OnProbation`](Self::OnProbation),
-    /// [`Refused`](Self::Refused) and [`Overloaded`](Self::Overloaded).
+    /// Returns whether the reason is temporary, so that the endpoint can probably serve the session again soon. True
+    /// for [`Full`](Self::Full), [`OnProbation`](Self::OnProbation), [`Refused`](Self::Refused) and
+    /// [`Overloaded`](Self::Overloaded).
     pub const fn is_temporary(self) -> bool {
         matches!(self, Self::Full | Self::OnProbation | Self::Refused | Self::Overloaded)
     }

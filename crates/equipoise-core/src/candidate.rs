@@ -26,8 +26,8 @@ pub enum CandidateResult {
     /// request has already been sent. Either it is still in flight, or the availability has not been set again since
     /// its end.
     OnProbation,
-    /// The last requests of the endpoint failed, and it has already had the share of the picks that its weight allows.
-    /// See [`Needs::caps_failing`](crate::Needs::caps_failing).
+    /// The last requests of the endpoint failed. The endpoint then gets at most the share of the picks that follows
+    /// from its weight, and it has already had this share. See [`Needs::caps_failing`](crate::Needs::caps_failing).
     Failing,
     /// A combinator (a strategy that wraps another one), such as [`ZoneAware`](crate::ZoneAware), does not let the
     /// wrapped strategy pick the endpoint for this request.

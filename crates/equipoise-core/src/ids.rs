@@ -105,9 +105,9 @@ impl Slot {
 /// The priority of an endpoint, as a number. All endpoints of one pool with the same number form a tier (a priority
 /// group). Endpoints with lower numbers are used first. Default: [`PRIMARY`](Self::PRIMARY), which is 0.
 ///
-/// A pool picks from the first tier in which an endpoint can be picked. With
-/// [`Spillover::Proportional`](crate::Spillover::Proportional), a part of the requests goes to the next tier if too few
-/// endpoints of a tier are eligible.
+/// A pool picks from the first tier in which an endpoint can be picked. If too few endpoints of a tier are eligible and
+/// the pool has [`Spillover::Proportional`](crate::Spillover::Proportional), a part of the requests goes to the next
+/// tier.
 ///
 /// ```
 /// use equipoise_core::Tier;

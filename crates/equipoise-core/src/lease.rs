@@ -12,18 +12,19 @@ use crate::{
 /// The right to send one request to the endpoint that was picked for it. The request counts as in flight until the
 /// lease is dropped.
 ///
-/// The holder reports two events and then drops the lease:
+/// The holder of the lease does three things:
 ///
-/// 1. At the **first byte** of the response, the holder calls [`first_byte`](Self::first_byte). The time from the pick to
-///    this call is the latency.
-/// 2. When the result is known, the holder calls [`record`](Self::record) with the **verdict**. The result is known when
-///    the head of the response has arrived. For gRPC, it is known when the trailers have arrived.
+/// 1. At the **first byte** of the response, the holder calls [`first_byte`](Self::first_byte). The time from the pick
+///    to this call is the latency.
+/// 2. When the result of the request is known, the holder calls [`record`](Self::record) with the **verdict**. An error
+///    status in the head of the response decides at once. Otherwise the end of the response decides: the body may break
+///    off, and gRPC sends its status in the trailers.
 /// 3. At the end of the response body, the stream or the session, the holder **drops** the lease.
 ///
-/// A lease that is dropped without a verdict counts as cancelled. If there was no first byte either, the pool [tells
-/// the strategy](crate::Strategy::on_abandon) how long the endpoint has not responded. In some cases this time says
-/// nothing about the endpoint, because the request has no response or was never sent. Record [`Verdict::Neutral`]
-/// before dropping the lease in these cases.
+/// A lease that is dropped without a verdict counts as cancelled. If there was no first byte either, the pool
+/// [tells](crate::Strategy::on_abandon) the strategy how long the request has waited for a response. If the request was
+/// never sent or has no response, this time says nothing about the endpoint. In these cases, record
+/// [`Verdict::Neutral`] before dropping the lease.
 ///
 /// The endpoint, its target and its counters exist at least as long as the lease, even if the endpoint or the pool is
 /// removed.
@@ -147,19 +148,18 @@ impl<T> Lease<T> {
         self.inner.first_byte();
     }
 
-    /// Reports the head of the response: its first byte, and what it says of the endpoint.
+    /// Reports the head of the response. `verdict` is the verdict that follows from the head, or `None` if only the end
+    /// of the response decides, as in gRPC. `has_body` says whether a body follows the head.
     ///
-    /// `verdict` is `None` if only the end of the response decides, as the trailers of gRPC do. `has_body` says whether
-    /// the rest of the response is still to come.
+    /// - If `verdict` is not [`Verdict::Success`], the verdict is [recorded](Self::record) at once. The latency of this
+    ///   request does not count.
+    /// - If `verdict` is `Success` and no body follows, the verdict is recorded at once. The latency is the time from
+    ///   the pick to this call.
+    /// - If `verdict` is `None`, or is `Success` and a body follows, only the [first byte](Self::first_byte) is
+    ///   reported. The caller must record the verdict at the end of the response.
     ///
-    /// - A verdict other than [`Verdict::Success`] is [recorded](Self::record) at once, before the
-    ///   [first byte](Self::first_byte), so that the latency of a failure is not sampled.
-    /// - A success of a response without a body is recorded at once.
-    /// - Otherwise the time since the pick is sampled as the latency, and the verdict is left to the end of the body:
-    ///   the caller records it then.
-    ///
-    /// The HTTP balancer of `equipoise-tower` and the simulator both report responses through this method, so that the
-    /// hooks of a strategy are called in the same order under both.
+    /// The tower layer and the simulator both report responses with this method, so that strategies see the same calls
+    /// in the same order.
     pub fn response_head(&mut self, verdict: Option<Verdict>, has_body: bool) {
         match verdict {
             None => self.first_byte(),
@@ -220,8 +220,8 @@ impl<T> Lease<T> {
         self.inner.handle.endpoint.departure.reaches(Stage::Maintenance)
     }
 
-    /// Returns the lease without access to its target. Use this for types that only have to hold a lease until they
-    /// end, such as a response body.
+    /// Returns the lease without access to its target. Use this if a type only holds the lease until it ends, such as a
+    /// response body, so that the type does not depend on `T`.
     pub fn without_target(self) -> Lease<AnyTarget> {
         Lease { inner: self.inner, target: PhantomData }
     }

@@ -5,9 +5,9 @@ use crate::{binding::Binding, ids::EndpointId};
 /// The properties of a request that decide where it is sent: its key, its cost, the endpoints that it excludes, and the
 /// endpoint that it is bound to or prefers. Passed to [`Pool::pick`](crate::Pool::pick).
 ///
-/// The type is `Copy` and borrows its key and its ids, so that a request costs no allocation.
-/// [`exclude`](Self::exclude) and [`prefer`](Self::prefer) therefore take references to [`EndpointId`]s. Other
-/// functions take `impl Into<EndpointId>`, which allocates memory if the id is given as text.
+/// The type is `Copy`. It borrows the key and the ids, so that creating a request allocates no memory. For this reason,
+/// [`exclude`](Self::exclude) and [`prefer`](Self::prefer) take references to [`EndpointId`]s. Other functions take
+/// `impl Into<EndpointId>`, which allocates memory if the id is given as text.
 ///
 /// ```
 /// use equipoise_core::{EndpointId, EndpointSpec, PickRequest, Pool};

@@ -61,8 +61,8 @@ pub fn saturating_nanos(duration: Duration) -> u64 {
 /// The source of time of a pool. Set it with [`PoolBuilder::clock`](crate::PoolBuilder::clock). Default:
 /// [`SystemClock`].
 ///
-/// A pool reads its clock at most once for each pick and at most once for each event of a lease. It reads the clock
-/// there only if the strategy [needs](crate::Needs) the time, or if the pool has [latency
+/// For each pick, and for each event of a lease such as its first byte, a pool reads its clock at most once. It reads
+/// the clock only if the strategy [needs](crate::Needs) the time, or if the pool has [latency
 /// histograms](crate::PoolBuilder::latency_histograms).
 pub trait Clock: Send + Sync + 'static {
     /// Returns the current time. The time should never decrease. If it decreases, the pool measures durations as zero.

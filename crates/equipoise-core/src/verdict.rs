@@ -24,10 +24,11 @@ pub enum Verdict {
     /// The endpoint could not serve the request and says that it will serve requests later, as with HTTP 503 and a
     /// `Retry-After` header.
     ///
-    /// Strategies treat this verdict like [`Overloaded`](Self::Overloaded). Outlier detection counts it as
-    /// [`Failure::Gateway`]. If outlier detection is configured to obey `retry_after`, it pauses the endpoint instead.
-    /// If the endpoint is on [probation](crate::Availability::Probation), this verdict ends the probation without
-    /// success.
+    /// - Strategies treat this verdict like [`Overloaded`](Self::Overloaded): it counts as a failure.
+    /// - Outlier detection counts this verdict as [`Failure::Gateway`]. If outlier detection is configured to obey
+    ///   `retry_after`, it pauses the endpoint instead.
+    /// - If the endpoint is on [probation](crate::Availability::Probation), this verdict ends the probation without
+    ///   success.
     Unavailable {
         /// How long the endpoint asks the client to wait before the next request. `None` if the value of its
         /// `Retry-After` header is not a number of seconds.

@@ -276,8 +276,9 @@ impl View {
         self.on_probation.binary_search(&slot).is_ok()
     }
 
-    /// Returns this view for a wrapped strategy: [`state`](Self::state) of the returned view returns the wrapped
-    /// strategy's part of the state. `O` and `I` are the types of the wrapping strategy's [`Layered`]`<O, I>`.
+    /// Returns a copy of this view for a wrapped strategy. In the original view, the state of an endpoint is a
+    /// [`Layered`] of two states: an `O` for the wrapping strategy, and an `I` for the wrapped strategy. In the copy,
+    /// [`state`](Self::state) returns the `I`.
     pub fn within<O: Send + Sync + 'static, I: Send + Sync + 'static>(&self) -> Self {
         let inner: Projection = |outer| Some(Arc::clone(&downcast::<Layered<O, I>>(outer)?.inner) as _);
         let mut view = self.clone();
@@ -288,10 +289,10 @@ impl View {
     /// Returns a view with only those members for which `keep` returns true. `keep` is called for all members, eligible
     /// or not.
     ///
-    /// Strategies use this to let a wrapped strategy pick from a part of the endpoints. They pass the same part to the
-    /// wrapped picker with [`PickCx::within`](crate::PickCx::within). If at least one member is not kept, the returned
-    /// view has another [`membership_revision`](Self::membership_revision) than this view. Takes O(n) time for n
-    /// members.
+    /// Strategies use this method to let a wrapped strategy pick from a part of the endpoints. They pass the same part
+    /// to the wrapped picker with [`PickCx::within`](crate::PickCx::within). If `keep` returns false for at least one
+    /// member, the returned view has another [`membership_revision`](Self::membership_revision) than this view. Takes
+    /// O(n) time for n members.
     pub fn narrowed(&self, keep: impl Fn(Slot) -> bool) -> Self {
         let kept = |slots: &[Slot]| slots.iter().copied().filter(|&slot| keep(slot)).collect::<Arc<[Slot]>>();
         let members = kept(&self.members);
@@ -306,9 +307,9 @@ impl View {
     /// Returns a view in which each member has the weight that `weight` returns. If `weight` returns 0 for an eligible
     /// endpoint, its weight becomes 1.
     ///
-    /// Strategies use this to let a wrapped strategy pick by other weights. The returned view has another
-    /// [`membership_revision`](Self::membership_revision) than this view. The revision depends on the weights. Takes
-    /// O(n) time for n members.
+    /// Strategies use this method to let a wrapped strategy pick by other weights. The returned view has another
+    /// [`membership_revision`](Self::membership_revision) than this view. Different weights give different revisions.
+    /// Takes O(n) time for n members.
     pub fn reweighted(&self, weight: impl Fn(Slot) -> u32) -> Self {
         let mut weights = vec![0; self.capacity()];
         for &slot in &*self.members {
@@ -365,8 +366,8 @@ impl View {
     /// Returns the number of requests in flight at the endpoint in `slot`: its leases that have not ended. 0 for an
     /// empty slot.
     ///
-    /// A lease counts from the pick until it is dropped, so a pick counts the leases of concurrent picks. A call costs
-    /// one load per [stripe](crate::PoolBuilder::stripes).
+    /// A lease counts from the pick until it is dropped. A pick therefore also counts the leases of concurrent picks. A
+    /// call reads one atomic counter for each [stripe](crate::PoolBuilder::stripes) (group of threads).
     #[inline]
     pub fn in_flight(&self, slot: Slot) -> u32 {
         self.all.in_flight(slot)
@@ -383,13 +384,14 @@ impl View {
         downcast(self.projections.iter().try_fold(outermost, |state, inner| inner(state))?)
     }
 
-    /// Returns the revision of the pool at which the membership last changed. Changes of ids, addresses, weights,
-    /// tiers, zones and maximum numbers of requests in flight count as changes of membership. Changes of availability
-    /// do not.
+    /// Returns the revision of the pool at which the membership last changed. A change of an id, an address, a weight,
+    /// a tier, a zone or a maximum number of requests in flight is a change of membership. A change of availability is
+    /// not.
     ///
-    /// If the last picker was built at the same revision, a new picker can reuse those tables of the last picker that
-    /// depend only on the membership. Compare revisions only for equality: [narrowed](Self::narrowed) and
-    /// [reweighted](Self::reweighted) views have revisions that are not in order.
+    /// [`Strategy::build`](crate::Strategy::build) can compare this revision with the revision of the last picker's
+    /// view. If both are equal, the new picker can reuse tables of the last picker that depend only on the membership.
+    /// Compare revisions only for equality: the revisions of [narrowed](Self::narrowed) and
+    /// [reweighted](Self::reweighted) views are not in order.
     pub fn membership_revision(&self) -> Revision {
         self.revision
     }

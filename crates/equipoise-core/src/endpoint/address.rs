@@ -43,8 +43,8 @@ impl<'a> Address<'a> {
     /// # Errors
     ///
     /// - The scheme, the host or the port is invalid.
-    /// - The host is missing. A URL such as `unix:///run/app.sock` needs no host: it has a path, it has no port, and
-    ///   its scheme has no [default port](Self::known_port).
+    /// - The host is missing. Exception: a URL without a host is valid if it has a path and no port, and its scheme has
+    ///   no [default port](Self::known_port). Example: `unix:///run/app.sock`.
     pub fn parse(address: &'a str) -> Result<Self, InvalidAddress> {
         let refuse = |reason: &'static str| InvalidAddress::new(address).because(reason);
         let (scheme, hierarchy) = match address.split_once("://") {

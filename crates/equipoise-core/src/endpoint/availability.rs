@@ -37,20 +37,22 @@ pub enum Availability {
     /// The endpoint was unhealthy and may have recovered. It gets a single request, and the result of this request
     /// decides whether the endpoint has recovered.
     ///
-    /// The pool gives out one lease. When this lease gets a [verdict](crate::Lease::record) other than
-    /// [`Neutral`](crate::Verdict::Neutral), the probation is over. The endpoint then accepts no further request until
-    /// its availability is set again. Setting `Probation` again starts a new probation. If the lease ends without a
-    /// verdict after the first byte of the response, this counts as a success.
+    /// The pool gives out one lease of the endpoint. When this lease gets a [verdict](crate::Lease::record) other than
+    /// [`Neutral`](crate::Verdict::Neutral), the probation is over. If the lease ends without a verdict after the first
+    /// byte of the response, this counts as a success. After the probation, the endpoint accepts no request until its
+    /// availability is set again. Setting `Probation` again starts a new probation.
     ///
     /// The pool offers the lease to the next request that reaches the endpoint's tier (priority group). Requests that
-    /// exclude the endpoint or are [bound](crate::PickRequest::bound) to another one do not get the offer. The offer
-    /// does not depend on the strategy or on the request's key.
+    /// exclude the endpoint or are [bound](crate::PickRequest::bound) to another endpoint do not get the offer. The
+    /// offer does not depend on the strategy or on the request's key.
     ///
-    /// A lease that ends with `Neutral`, or without a verdict and without a first byte, decides nothing. Then another
-    /// request gets a lease: the next request that the strategy sends to the endpoint, or the next request that is
-    /// bound to it. The pool also offers the lease again after 8 further picks. After each offer that ends without a
-    /// verdict, this number doubles, up to 1024 picks. An endpoint that never responds therefore gets few requests, but
-    /// is still tried.
+    /// A lease decides nothing if it ends with `Neutral`, or if it ends without a verdict and without a first byte.
+    /// Another request then gets a lease, in one of these ways:
+    ///
+    /// - The strategy sends a request to the endpoint, or a request is bound to the endpoint.
+    /// - The pool offers the lease again after 8 further picks. After each offer that ends without a verdict, this
+    ///   number doubles, up to 1024 picks. An endpoint that never responds therefore gets few requests, but is still
+    ///   tried.
     ///
     /// For a [panic](crate::PoolBuilder::panic_threshold) and for [spillover](crate::Spillover), an endpoint on
     /// probation counts as unhealthy.

@@ -135,8 +135,8 @@ pub enum InvalidSpec {
         /// The invalid id.
         id: EndpointId,
     },
-    /// The address of an endpoint is invalid: no transport can use it, or the function set by
-    /// [`PoolBuilder::addresses`](crate::PoolBuilder::addresses) refuses it.
+    /// The address of an endpoint is invalid: no transport can use the address, or the function set by
+    /// [`PoolBuilder::addresses`](crate::PoolBuilder::addresses) refuses the address.
     #[error("endpoint {id:?} cannot be reached")]
     Address {
         /// The id of the endpoint with the invalid address.

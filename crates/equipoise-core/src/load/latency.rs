@@ -74,9 +74,9 @@ impl Default for Latencies {
 /// The latency ends at the call of [`Lease::first_byte`](crate::Lease::first_byte). Without that call, it ends when
 /// [`Success`](crate::Verdict::Success) is recorded. Requests that fail before the first byte are not in the histogram.
 ///
-/// The buckets are log-linear: each power of two is split into 16 buckets of equal width. From 1 µs to 69 s, a
-/// [quantile](Self::quantile) differs from the exact value by at most 3.2 %. All latencies below 1 µs are in one
-/// bucket, and all latencies above 69 s are in another one.
+/// The buckets are log-linear: each power of two is split into 16 buckets of equal width. For latencies from 1 µs to
+/// 69 s, a [quantile](Self::quantile) differs from the exact value by at most 3.2 %. One bucket contains all latencies
+/// below 1 µs, and another bucket contains all latencies above 69 s.
 #[derive(Clone, PartialEq, Eq)]
 pub struct LatencyHistogram {
     counts: Box<[u64]>,

@@ -13,13 +13,13 @@ use crate::{
 /// [`EndpointStatus::requests`](crate::EndpointStatus::requests).
 ///
 /// Each lease that a caller got from the pool is one request. Until the lease is dropped, the request counts as in
-/// flight. Then it counts under the first [verdict](crate::Lease::record) that was recorded, or as cancelled if no
-/// verdict was recorded. `total` is therefore always the sum of the other fields.
+/// flight. Then it counts under the first [verdict](crate::Lease::record) that was recorded. If no verdict was
+/// recorded, it counts as cancelled. `total` is therefore always the sum of the other fields.
 ///
 /// Counting starts when the endpoint is added. It continues through updates that keep the endpoint, even if they
-/// [replace](crate::Pool::replace) its target. All fields except `total` and `in_flight` never decrease, so that
-/// metrics can export them as counters. A request that ends while the counts are read may be missing from them. It is
-/// never counted twice.
+/// [replace](crate::Pool::replace) its target. `total` and `in_flight` may decrease. The other fields never decrease,
+/// so that metrics can export them as counters. A request that ends while the counts are read may be missing from them,
+/// but is never counted twice.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, Failure, PickRequest, Pool, Verdict};

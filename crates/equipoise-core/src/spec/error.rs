@@ -5,8 +5,8 @@ use super::{
     vocabulary::{Definition, MAX_DEPTH, Vocabulary},
 };
 
-/// Why a text is not a valid spec. Every message says at which character of the text the error is (the first character
-/// is 1), and what would be valid.
+/// Why a text is not a valid spec. The message of each variant says at which character of the text the error is (the
+/// first character is 1), and what would be valid.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidText<V: Vocabulary> {
@@ -18,10 +18,10 @@ pub enum InvalidText<V: Vocabulary> {
         /// The position of the unknown name in the text.
         at: Position,
     },
-    /// The text sets a parameter that the strategy or mode does not have.
+    /// The text sets a parameter that the strategy or affinity mode does not have.
     #[error("{} has no parameter {parameter:?}{}: {}{}", .definition.name(), place(*.at), suggestion(.parameter, parameter_names(.definition)), parameters(.definition))]
     UnknownParameter {
-        /// The definition of the strategy or mode in front of the brackets.
+        /// The definition of the strategy or affinity mode in whose brackets the unknown parameter is.
         definition: &'static Definition<V>,
         /// The name of the unknown parameter, as it is in the text.
         parameter: String,
@@ -31,7 +31,7 @@ pub enum InvalidText<V: Vocabulary> {
     /// The text sets a parameter twice.
     #[error("{} sets {} twice{}", .definition.name(), .parameter.name(), place(*.at))]
     RepeatedParameter {
-        /// The definition of the strategy or mode in front of the brackets.
+        /// The definition of the strategy or affinity mode in whose brackets the parameter is set twice.
         definition: &'static Definition<V>,
         /// The parameter that is set twice.
         parameter: &'static Parameter,
@@ -41,17 +41,18 @@ pub enum InvalidText<V: Vocabulary> {
     /// The text does not set a required parameter.
     #[error("{}{} needs {}=…: {}", .definition.name(), place(*.at), .parameter.name(), wanted(.parameter))]
     MissingParameter {
-        /// The definition of the strategy or mode whose parameter is missing.
+        /// The definition of the strategy or affinity mode whose required parameter is missing.
         definition: &'static Definition<V>,
         /// The parameter that is missing.
         parameter: &'static Parameter,
-        /// The position in the text of the strategy or mode whose parameter is missing.
+        /// The position in the text of the name of the strategy or affinity mode whose parameter is missing.
         at: Position,
     },
-    /// The text sets a parameter to a value that is not of the parameter's [`Kind`], or is outside its range.
+    /// The text sets a parameter to a value that does not have the parameter's [`Kind`], or that is outside the range
+    /// of this kind.
     #[error("{} cannot have {}={value:?}{}: {}", .definition.name(), .parameter.name(), place(*.at), wanted(.parameter))]
     InvalidValue {
-        /// The definition of the strategy or mode in front of the brackets.
+        /// The definition of the strategy or affinity mode in whose brackets the invalid value is.
         definition: &'static Definition<V>,
         /// The parameter that has the invalid value.
         parameter: &'static Parameter,
@@ -63,10 +64,11 @@ pub enum InvalidText<V: Vocabulary> {
     /// All values in the text are of the right kinds, but one of them is invalid, or two of them contradict each other.
     #[error("{}{}: {reason}", .definition.name(), place(*.at))]
     Refused {
-        /// The definition of the strategy or mode in front of the brackets.
+        /// The definition of the strategy or affinity mode whose parameters have the invalid values.
         definition: &'static Definition<V>,
-        /// The position in the text of the parameter with the invalid value. If the error is about several parameters,
-        /// it is the position of the name in front of the brackets.
+        /// The position of the error in the text. If one value is invalid, it is the position at which that parameter
+        /// is set. If the error is about several parameters, it is the position of the name of the strategy or affinity
+        /// mode.
         at: Position,
         /// Why the values are invalid.
         reason: V::Refusal,
@@ -79,11 +81,12 @@ pub enum InvalidText<V: Vocabulary> {
         /// The position of the combinator's name in the text.
         at: Position,
     },
-    /// The brackets contain a strategy where no strategy is allowed. Either the strategy or mode in front of the
-    /// brackets wraps no strategy, or the brackets already contain the wrapped strategy.
+    /// The brackets contain a strategy where no strategy is allowed. Either the strategy or affinity mode in front of
+    /// the brackets wraps no strategy, as in `p2c(random)`. Or the brackets already contain the wrapped strategy, as in
+    /// `slow-start(p2c, random)`.
     #[error("{} cannot contain the strategy {found:?}{}, because it wraps {}; {}", .definition.name(), place(*.at), capacity(.definition), parameters(.definition))]
     Misplaced {
-        /// The definition of the strategy or mode in front of the brackets.
+        /// The definition of the strategy or affinity mode in whose brackets the strategy is not allowed.
         definition: &'static Definition<V>,
         /// The name of the strategy that is not allowed in the brackets.
         found: String,

@@ -38,7 +38,8 @@ impl Parameter {
         self.kind
     }
 
-    /// Returns what applies if a spec does not set the parameter.
+    /// Returns what applies if a spec does not set the parameter: a default value, a random number, a rule in words, or
+    /// an error.
     pub fn preset(&self) -> Preset {
         self.preset
     }
@@ -59,7 +60,8 @@ impl Parameter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Preset {
-    /// If a spec does not set the parameter, this default value applies. It is given as text.
+    /// If a spec does not set the parameter, this default value applies. The string contains the value as text, such as
+    /// `10s`.
     Is(&'static str),
     /// If a spec does not set the parameter, its value is a random number, drawn from the entropy of the pool.
     Drawn,
@@ -80,12 +82,13 @@ impl fmt::Display for Preset {
     }
 }
 
-/// A type of values of parameters, such as `u32` or `Duration`.
+/// A type that the value of a parameter can have, such as `u32` or `Duration`.
 pub trait Setting: Sized {
     /// The type of the default in a constant [`Param`], such as `&'static str` for a `String`.
     type Preset: Copy;
 
-    /// Converts a parsed value into this type. Returns `None` if the kind of the value does not belong to this type.
+    /// Converts a parsed value into this type. Returns `None` if the value is of a kind that this type cannot
+    /// represent, such as a text for a `u32`.
     fn read(value: &Value) -> Option<Self>;
 
     /// Converts the default of a parameter into this type. A constant [`Param`] contains the default as a
@@ -103,8 +106,9 @@ pub struct Param<T: Setting> {
 }
 
 impl<T: Setting + PartialEq> Param<T> {
-    /// Returns whether parsing the text of the default gives the value of the default. Returns `true` if the parameter
-    /// has no default value. Tests use this method.
+    /// Returns whether the two forms of the default agree. A parameter stores its default as text and as a value.
+    /// Parsing the text must give the value. Returns `true` if the parameter has no default value. Tests use this
+    /// method.
     pub fn is_consistent(&self) -> bool {
         let Preset::Is(text) = self.parameter.preset else { return true };
         Value::parse(text, self.parameter.kind).and_then(|value| T::read(&value)) == Some(T::from_preset(self.preset))
@@ -126,7 +130,8 @@ impl<T: Setting> ParamBuilder<T> {
         Self { parameter, value: PhantomData }
     }
 
-    /// Sets a text that follows the description of the parameter's kind in error messages. Default: empty.
+    /// Sets a note on the accepted values. Error messages contain the note after the description of the parameter's
+    /// kind. Default: empty.
     pub const fn note(mut self, note: &'static str) -> Self {
         self.parameter.note = note;
         self
@@ -310,9 +315,9 @@ impl Param<Vec<String>> {
 }
 
 impl Param<Nested> {
-    /// Creates a parameter `name` whose value is a strategy. `default` describes the default in listings. The code that
-    /// reads the parameter with [`Settings::nested`](super::Settings::nested) must use this default if the result is
-    /// `None`.
+    /// Creates a parameter `name` whose value is a strategy. `default` describes in words which strategy is used by
+    /// default. Only listings show `default`. If a text does not set the parameter,
+    /// [`Settings::nested`](super::Settings::nested) returns `None`, and the caller must use the described strategy.
     pub const fn strategy(name: &'static str, about: &'static str, default: &'static str) -> Self {
         ParamBuilder::new(name, Kind::Strategy, about).preset(default, ())
     }

@@ -12,8 +12,11 @@ const MAX_FRACTION: usize = 13;
 /// Parses a time: a number, with or without a decimal point, followed by a unit, such as `2.5s`. Units: `h`, `m`, `s`,
 /// `ms`, `us` and `ns`.
 ///
-/// Returns `None` for any other text. Returns `None` if the time is not a whole number of nanoseconds, or is 2^64
-/// nanoseconds (584 years) or more.
+/// Returns `None` in these cases:
+///
+/// - The text does not have this form.
+/// - The time is not a whole number of nanoseconds, such as `0.5ns`.
+/// - The time is 2^64 nanoseconds (584 years) or more.
 pub const fn read(word: &str) -> Option<Duration> {
     let bytes = word.as_bytes();
     let (mut at, mut whole) = (0, 0u128);

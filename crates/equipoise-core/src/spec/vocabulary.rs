@@ -16,16 +16,17 @@ pub const MAX_DEPTH: usize = 16;
 /// `equipoise` implements this trait for strategies and for affinity modes. Other crates should not use its items,
 /// because they may change in any release.
 pub trait Vocabulary: Sized + Clone + fmt::Debug + PartialEq + 'static {
-    /// The part of a definition that creates the described object, such as a strategy. It is usually a function.
+    /// The type of the value with which code creates the strategy or affinity mode of a definition. It is usually a
+    /// function.
     #[doc(hidden)]
     type Make: Send + Sync + 'static;
-    /// The error for values that have the right kinds but are invalid.
+    /// The type of the error for parameter values that have the right kinds but are invalid or contradict each other.
     type Refusal: Error + Clone + PartialEq;
 
     /// The word for a definition in messages, such as `strategy`.
     #[doc(hidden)]
     const NOUN: &'static str;
-    /// The text that stands for a spec in syntax errors if the spec is missing, such as `the name of a strategy`.
+    /// What a syntax error says is expected where a spec is missing, such as `the name of a strategy`.
     #[doc(hidden)]
     const EXPECTED: &'static str;
 
@@ -33,8 +34,8 @@ pub trait Vocabulary: Sized + Clone + fmt::Debug + PartialEq + 'static {
     #[doc(hidden)]
     fn definitions() -> &'static [Definition<Self>];
 
-    /// Returns an error if values do not fit together. A parameter that the text sets to its default counts as set
-    /// here.
+    /// Returns an error if the values of a spec's parameters are invalid or contradict each other. During this call,
+    /// [`Settings::is_set`] also returns `true` for a parameter that the text sets to its default.
     #[doc(hidden)]
     fn check(settings: &Settings<'_, Self>) -> Result<(), Self::Refusal>;
 
@@ -49,8 +50,8 @@ pub trait Vocabulary: Sized + Clone + fmt::Debug + PartialEq + 'static {
 /// The definition of one name that textual specs can use, such as `peak-ewma`: a description and the list of
 /// parameters.
 ///
-/// Its `Display` text is the name with all parameters and their defaults. Square brackets mark flags, and optional
-/// parameters without a default value.
+/// Its `Display` text is the name with all parameters and their defaults. Flags are in square brackets. Optional
+/// parameters without a default value are in square brackets, too.
 pub struct Definition<V: Vocabulary> {
     name: &'static str,
     about: &'static str,
@@ -81,7 +82,7 @@ impl<V: Vocabulary> Definition<V> {
         self.name
     }
 
-    /// Returns a description of the strategy or mode that has this name, in one line.
+    /// Returns a description of the strategy or affinity mode that has this name, in one line.
     pub fn about(&self) -> &'static str {
         self.about
     }
@@ -172,7 +173,8 @@ impl<'a, 'b> Call<'a, 'b> {
     }
 }
 
-/// A parsed textual spec: its definition, and the arguments that differ from the defaults.
+/// A parsed textual spec, such as `peak-ewma(decay=5s)`: the definition of the strategy or affinity mode, and the
+/// parameter values that differ from the defaults.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spec<V: Vocabulary> {
     pub(super) definition: &'static Definition<V>,
@@ -188,7 +190,7 @@ impl<V: Vocabulary> Spec<V> {
         Self { definition, inner: None, arguments: vec![None; definition.parameters().len()] }
     }
 
-    /// Returns the definition that has the name of the spec.
+    /// Returns the definition of the strategy or affinity mode that the spec names.
     pub fn definition(&self) -> &'static Definition<V> {
         self.definition
     }
@@ -259,8 +261,8 @@ impl<'a, V: Vocabulary> Settings<'a, V> {
         self.0.definition.name()
     }
 
-    /// Returns the value of a parameter. If the text does not set the parameter, or the definition does not have it,
-    /// returns the default of `param`.
+    /// Returns the value of a parameter. Returns the default of `param` in two cases: the text does not set the
+    /// parameter, or the definition has no parameter with this name.
     pub fn get<T: Setting>(&self, param: &Param<T>) -> T {
         match self.argument(&param.parameter) {
             Some(Argument::Value(value)) => T::read(value),
@@ -278,10 +280,9 @@ impl<'a, V: Vocabulary> Settings<'a, V> {
         }
     }
 
-    /// Returns whether the text sets a parameter.
+    /// Returns whether the text sets a parameter to another value than its default.
     ///
-    /// A parameter that the text sets to its default counts as set only during [`Vocabulary::check`]. Later, only
-    /// parameters with other values than their defaults count as set.
+    /// During [`Vocabulary::check`], the result is also `true` if the text sets the parameter to its default.
     pub fn is_set(&self, parameter: &Parameter) -> bool {
         self.argument(parameter).is_some()
     }

@@ -14,46 +14,57 @@ use crate::{
     view::View,
 };
 
-/// The default strategy: the power of two choices by expected latency, with a penalty for failures.
+/// The default strategy: compares two random endpoints and picks the one with the lower score. The score of an endpoint
+/// is (its average latency + its penalty for failures) × (its requests in flight + 1).
 ///
-/// The cost of an endpoint is a moving average of its latency, times its requests in flight plus one. The average jumps to
-/// a higher latency at once and comes down slowly. Of two endpoints drawn at random, the cheaper one is picked (small pools
-/// compare more: see [`P2c`](super::P2c)). Slow and failing endpoints are noticed within a request or two, and get little
-/// traffic instead of none. It needs no settings, so choose it unless another strategy fits better.
+/// If a latency is above the average, the average rises to this latency at once. If latencies are below the average,
+/// the average falls slowly (see [`decay`](Self::decay)). Slow and failing endpoints are noticed within one or two
+/// requests, and get few requests from then on. This strategy needs no settings. Choose it unless another strategy fits
+/// better. Small pools compare more than two endpoints: see [`P2c`](super::P2c).
 ///
-/// - **Failures** ([`Verdict::is_failure`]) add a penalty to the cost. The first failure adds an eighth of
-///   [`penalty`](Self::penalty); each further one more than doubles it, up to the whole. A success takes three quarters of
-///   it off. The latency of a failure is never sampled, so an endpoint that fails fast does not look fast. `Retry-After`
-///   keeps the whole penalty up for as long as the endpoint asked (at most 300 s).
-/// - **An abandoned request**, which ends without a first byte, raises the average to the time that it waited, if the
-///   average is lower. An endpoint that never answers is thus treated like one that answers after the time at which
-///   requests are abandoned. A client that hangs up early changes nothing.
-/// - **Recovery**: a slow endpoint that has nothing in flight is tried now and then, the slower the more rarely. All these
-///   requests together add at most 15 % to the expected latency. Each good answer then halves the distance in orders of
-///   magnitude, so in a busy pool an endpoint that stalled is back within a fraction of a second. Besides, the average and
-///   the penalty of an endpoint without traffic [fade](Self::fade): one that has failed for a while gets its next request
-///   some 10 s after the last failure.
-/// - **Noise**: averages within a factor of 1.5 of the lowest compared count as equal. Then requests in flight decide.
-/// - **A new endpoint** counts as being as fast as the one that it is compared with.
-/// - **Weights** count as with [`P2c`](super::P2c), on top of the latency.
-/// - **High rates**: of the answers within 10 µs after a sample, only those that raise the average are sampled.
+/// - **Failures** ([`Verdict::is_failure`]) add a penalty. The first failure adds an eighth of
+///   [`penalty`](Self::penalty). Each further failure more than doubles the endpoint's penalty, up to the maximum
+///   `penalty`. A success removes three quarters of it. The latency of a failure does not count, so an endpoint that
+///   fails fast does not look fast. A response with `Retry-After` sets the maximum penalty for the time that the
+///   endpoint asks for, at most 300 s.
+/// - **Abandoned requests** end without a first byte. If such a request has waited longer than the average, the average
+///   rises to the time that the request has waited. Otherwise it does not change the average.
+/// - **Recovery**: a slow endpoint without requests in flight sometimes gets a request although its score is not the
+///   lowest. The slower the endpoint, the more rarely this happens. All these requests together add at most 15 % to the
+///   expected latency. If the response is fast, the average falls at least to the geometric mean of the average and the
+///   new latency. Example: after 1 s, a latency of 10 ms gives an average of at most 100 ms. In a busy pool, an
+///   endpoint that has recovered therefore gets its share again within a fraction of a second.
+/// - **Fading**: while an endpoint has no requests in flight, its average [fades](Self::fade). Its penalty fades from
+///   the last failure or success on. An endpoint that has failed repeatedly gets its next request about 10 s after its
+///   last failure.
+/// - **Small differences** do not count: an average of at most 1.5 times the lowest average in the comparison counts as
+///   the lowest. The requests in flight then decide.
+/// - **A new endpoint** has no average yet. In a comparison, it counts with the lowest average of the other endpoints.
+/// - **Weights** are treated as by [`P2c`](super::P2c).
+/// - **High rates**: in the 10 µs after a response whose latency has counted, only latencies above the average count.
 ///
-/// Scores in an [explanation](crate::Pool::explain) are in milliseconds.
+/// The scores in an [explanation](crate::Pool::explain) are in milliseconds.
 ///
 /// Limits:
 ///
-/// - A client that sends only a few requests a second across the pool measures too little. Its choice becomes random, and
-///   an endpoint that has recovered waits some 10 s for its share.
-/// - Of two endpoints that differ in latency by a factor below 1.5, the faster is not preferred.
-/// - Where latencies scatter widely, an endpoint with a large weight shows more peaks and gets less than its share. With
-///   exponential latencies and eight requests in flight, endpoints of weight 1 beside 2 and 4 carry 9 % more than their
-///   share at a mean of 10 ms and 15 % more at 1 s. Beside a weight of 198 they carry half as much again and seven times
-///   their share.
-/// - A slow endpoint to which least-request sends less than a hundredth of the requests (one of ten, fifty times slower)
-///   does not show in the 99th percentile. There, Peak-EWMA is no better.
+/// - A client that sends only a few requests per second to the whole pool measures too little. Its picks become almost
+///   random. An endpoint that has recovered gets its share only after about 10 s.
+/// - If the latencies of two endpoints differ by a factor below 1.5, the faster endpoint is not preferred.
+/// - If an endpoint is so slow that [`P2c`](super::P2c) sends it less than 1 % of the requests, its latencies do not
+///   appear in the 99th percentile. Peak-EWMA does not improve the 99th percentile then. Example: one of ten endpoints
+///   is fifty times slower than the others.
+/// - If latencies vary widely, an endpoint with a large weight has more peaks and gets less than its share. The
+///   endpoints with small weights then get more. The table shows how many requests an endpoint of weight 1 gets, as a
+///   multiple of its share. The latencies are exponentially distributed, and eight requests are in flight.
 ///
-/// Build O(n), pick O(1), two clock readings a request. Sources: Peak EWMA of Finagle and linkerd (decay 10 s, penalty
-/// 5 s). Fading, requests that try slow endpoints, the shorter memory of busy endpoints and the factor for noise are added.
+/// | weights of the other endpoints | mean latency 10 ms | mean latency 1 s |
+/// | --- | --- | --- |
+/// | 2 and 4 | 1.09 | 1.15 |
+/// | 198 | 1.5 | 7 |
+///
+/// Building a picker takes O(n) time for n endpoints. A pick takes O(1) time. Each request reads the clock twice.
+/// Source: Peak EWMA of Finagle and linkerd (decay 10 s, penalty 5 s). These parts are additions: fading, the requests
+/// to slow endpoints, the lower limit for the weight of a new latency, and the factor 1.5.
 ///
 /// ```
 /// use std::time::Duration;
@@ -72,42 +83,44 @@ pub struct PeakEwma {
     penalty: Duration,
 }
 
-/// The lowest latency in milliseconds: an estimate of 0 means that there is none.
+/// The lowest latency in milliseconds that is stored. 0 means that there is no latency yet.
 const SHORTEST: f64 = 1e-6;
 
-/// The least weight of a sample, so that the memory of a busy endpoint is that of its last hundreds of answers. With
-/// less, the largest of many thousand latencies is remembered. That says little about the endpoint, and keeps away
-/// traffic for long after a moment of overload.
+/// The lowest weight of a new latency. It makes the average of a busy endpoint depend on its last few hundred
+/// responses. With a lower limit, the highest of many thousand latencies would determine the average. This says little
+/// about the endpoint, and would keep requests away long after a moment of overload.
 const LEAST_SHARE: f64 = 0.01;
 
-/// Of the answers within this time (in nanoseconds) after the last sample, only those that raise the estimate are sampled.
+/// In this time (in nanoseconds) after the last sample, only latencies above the average are sampled.
 ///
-/// Each sample writes to memory that picks on all threads read. Below 100 000 answers a second and endpoint the interval
-/// changes next to nothing; above that, the memory of an endpoint is that of its last millisecond at least.
+/// Each sample writes to memory that picks on all threads read. Below 100 000 responses per second of an endpoint, the
+/// interval changes almost nothing. Above this rate, the average depends at least on the last millisecond.
 const MIN_SAMPLE_INTERVAL: u64 = 10_000;
 
-/// The bit of the estimate (its sign) that marks a slow endpoint that has been given a request to measure it again.
+/// The bit of the average (its sign) that marks a slow endpoint to which a request was sent to measure it again.
 const TRIED: u64 = 1 << 63;
 
-/// The bit that marks an estimate as a lower bound: no answer has come yet, but a request has waited for one. It is the
-/// last bit of an `f64`, too small to matter in comparisons.
+/// The bit that marks an average as a lower bound: the endpoint has not responded yet, but a request has waited for a
+/// response. It is the last bit of an `f64`. A change of this bit is too small to matter in comparisons.
 const BOUND: u64 = 1;
 
-/// The longest time for which `Retry-After` keeps the penalty up. Source: linkerd.
+/// The maximum time for which `Retry-After` keeps the penalty at its maximum. Source: linkerd.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
 
 impl PeakEwma {
-    /// The strategy with its defaults: decay 10 s, fade 2.5 s, penalty 5 s.
+    /// Creates the strategy with its defaults: [`decay`](Self::decay) 10 s, [`fade`](Self::fade) 2.5 s and
+    /// [`penalty`](Self::penalty) 5 s.
     pub const fn new() -> Self {
         Self { decay: Duration::from_secs(10), fade: Duration::from_millis(2500), penalty: Duration::from_secs(5) }
     }
 
-    /// Sets the time after which an old latency weighs 1/e beside new ones. Default 10 s. After a hundred answers it weighs
-    /// no more than that, however short the time.
+    /// Sets the time in which an old latency loses weight in the average: after `decay`, its weight is 1/e (37 %).
+    /// After 100 further responses, its weight is 1/e or less, even if `decay` is not over. Minimum: 1 µs. Default:
+    /// 10 s.
     ///
     /// # Errors
     ///
-    /// When `decay` is below 1 µs: nothing would be averaged.
+    /// [`InvalidSpan`] if `decay` is below 1 µs.
     pub const fn decay(self, decay: Duration) -> Result<Self, InvalidSpan> {
         match span("decay", decay) {
             Ok(decay) => Ok(Self { decay, ..self }),
@@ -115,12 +128,17 @@ impl PeakEwma {
         }
     }
 
-    /// Sets the time after which the average and the penalty of an endpoint weigh 1/e, while it has nothing in flight and
-    /// no answers come. Default 2.5 s. With `Duration::MAX` they never fade.
+    /// Sets how fast the average and the penalty of an endpoint fade. With `Duration::MAX`, they never fade. Minimum:
+    /// 1 µs. Default: 2.5 s.
+    ///
+    /// - The average fades while the endpoint has no requests in flight. It fades towards half of the lowest average in
+    ///   the comparison. After `fade`, 1/e (37 %) of the difference is left.
+    /// - The penalty fades towards 0, from the last failure or success on. After `fade`, 1/e of the penalty is left.
+    ///   After a `Retry-After`, the penalty starts to fade when the requested time is over.
     ///
     /// # Errors
     ///
-    /// When `fade` is below 1 µs: nothing would be remembered of idle endpoints, not even failures.
+    /// [`InvalidSpan`] if `fade` is below 1 µs.
     pub const fn fade(self, fade: Duration) -> Result<Self, InvalidSpan> {
         match span("fade", fade) {
             Ok(fade) => Ok(Self { fade, ..self }),
@@ -128,8 +146,8 @@ impl PeakEwma {
         }
     }
 
-    /// Sets the largest penalty, which an endpoint that keeps failing costs on top of its latency. Default 5 s. With zero,
-    /// failures cost nothing.
+    /// Sets the maximum penalty: the latency that is added to the average of an endpoint that fails repeatedly. With
+    /// zero, failures do not change the score of an endpoint. Default: 5 s.
     #[must_use]
     pub const fn penalty(mut self, penalty: Duration) -> Self {
         self.penalty = penalty;
@@ -186,7 +204,7 @@ impl Strategy for PeakEwma {
     }
 }
 
-/// The state that [`PeakEwma`] keeps of an endpoint: its latency and its penalty.
+/// The state that [`PeakEwma`] stores for an endpoint: its average latency and its penalty for failures.
 #[derive(Debug, Default)]
 #[repr(align(64))] // A cache line of its own: neighbours in memory are not written with it.
 pub struct PeakEwmaState {
@@ -194,14 +212,14 @@ pub struct PeakEwmaState {
     penalty: Penalty,
 }
 
-/// A moving average over time that a peak overrides.
+/// A moving average of latencies that rises to a higher latency at once.
 ///
-/// The two words are not updated together. Two samples that come at the same moment on two threads may both count the time
-/// since the one before, and so weigh a little too much.
+/// The two words are not updated together. If two samples arrive at the same moment on two threads, both may be
+/// weighted with the time since the sample before them. Their weight is then slightly too large.
 #[derive(Debug, Default)]
 struct Latency {
-    /// Milliseconds, as the bits of an `f64`; 0 before the first sample. Negative while the endpoint is [`TRIED`], odd
-    /// while the estimate is a [`BOUND`].
+    /// The average in milliseconds, as the bits of an `f64`. 0 before the first sample. Negative if the bit [`TRIED`]
+    /// is set. Odd if the bit [`BOUND`] is set.
     estimate: AtomicU64,
     /// The time of the last sample, in nanoseconds on the pool's clock.
     stamp: AtomicU64,
@@ -239,7 +257,7 @@ impl Latency {
         }
     }
 
-    /// Raises the faded estimate to `waited`: the latency of an abandoned request is at least that.
+    /// Raises the faded average to `waited`, because the latency of an abandoned request is at least this time.
     fn raise(&self, waited: f64, now: Timestamp, fade: Duration) {
         let waited = waited.max(SHORTEST);
         let last = Timestamp::from_nanos(self.stamp.load(Ordering::Relaxed));
@@ -265,7 +283,7 @@ impl Latency {
         }
     }
 
-    /// The estimate for comparisons: below 0 where it is a [`BOUND`].
+    /// Returns the average for comparisons. It is negative if it is only a lower [`BOUND`].
     #[inline]
     fn read(&self) -> f64 {
         let word = self.estimate.load(Ordering::Relaxed);
@@ -274,13 +292,13 @@ impl Latency {
     }
 }
 
-/// A duration in milliseconds. Without the division that `Duration::as_secs_f64` makes.
+/// Returns a duration in milliseconds, without the division that `Duration::as_secs_f64` makes.
 #[inline]
 fn millis(duration: Duration) -> f64 {
     saturating_nanos(duration) as f64 * 1e-6
 }
 
-/// The weight of a sample that comes `elapsed` after the last, all in nanoseconds.
+/// Returns the weight of a sample that arrives `elapsed` after the last one. All arguments are in nanoseconds.
 #[inline]
 fn share_after(elapsed: u64, decay: u64, fade: u64) -> f64 {
     // 1 − e^(−x) is at most x, so where x is below the least share, there is nothing to compute.
@@ -293,8 +311,8 @@ fn share_after(elapsed: u64, decay: u64, fade: u64) -> f64 {
     (-(-x).exp_m1()).max(LEAST_SHARE)
 }
 
-/// The penalty for failures, in one word. The upper half holds seconds as an `f32`; the lower half holds the time from
-/// which it fades, in units of 2²⁰ ns (about a millisecond). 0 without a penalty.
+/// The penalty for failures, in one word. The upper half is the penalty in seconds, as an `f32`. The lower half is the
+/// time from which the penalty fades, in units of 2²⁰ ns (about a millisecond). 0 means that there is no penalty.
 #[derive(Debug, Default)]
 struct Penalty(AtomicU64);
 
@@ -306,7 +324,7 @@ impl Penalty {
         (at.as_nanos() >> 20) as u32
     }
 
-    /// The seconds left of a penalty at `now`.
+    /// Returns the faded penalty in seconds at `now`.
     fn seconds(word: u64, now: Timestamp, fade: Duration) -> f32 {
         let full = f32::from_bits((word >> 32) as u32);
         if Self::is_held(word, now) {
@@ -322,7 +340,7 @@ impl Penalty {
         full * (-age / fade.as_secs_f32().max(f32::MIN_POSITIVE)).exp()
     }
 
-    /// Whether a `Retry-After` that has not passed yet keeps the penalty up.
+    /// Returns whether the time of a `Retry-After` is not over yet, so that the penalty does not fade.
     fn is_held(word: u64, now: Timestamp) -> bool {
         let ahead = (word as u32).wrapping_sub(Self::ticks(now));
         ahead > 0 && ahead <= Self::ticks(Timestamp::ZERO + LONGEST_RETRY_AFTER) + 1
@@ -373,7 +391,7 @@ impl Penalty {
     }
 }
 
-/// The picker of [`PeakEwma`].
+/// The picker of [`PeakEwma`], which picks the endpoint of each request.
 pub struct PeakEwmaPicker {
     contest: Contest,
     memories: Memories<PeakEwmaState>,

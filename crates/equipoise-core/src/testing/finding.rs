@@ -23,13 +23,17 @@ pub enum Check {
     /// Picks on several threads succeed while members and availability change. Every pick ends. After all leases have
     /// ended, no request is counted as in flight.
     Threads,
-    /// A failing endpoint gets no more requests than its weight allows among the endpoints that the strategy uses. If
-    /// the strategy places requests by key, the failing endpoint may also get as many requests as it gets while it
-    /// works.
+    /// A failing endpoint gets at most its share of the requests. The share is its weight, divided by the sum of the
+    /// weights of all endpoints that the strategy uses. Exception: if the strategy places requests by key, the failing
+    /// endpoint may get as many requests as it gets while it works.
     ///
-    /// The check runs with three kinds of failures: each request fails after 1 ms, each request fails after 500 ms, or
-    /// the endpoint never responds and callers abandon the requests. Requests arrive at 1, 2, 10 and 50 per second. The
-    /// endpoints have no maximum number of requests in flight.
+    /// The check runs with three kinds of failures:
+    ///
+    /// - Each request fails after 1 ms.
+    /// - Each request fails after 500 ms.
+    /// - The endpoint never responds, and callers abandon the requests.
+    ///
+    /// Requests arrive at 1, 2, 10 and 50 per second. The endpoints have no maximum number of requests in flight.
     Failing,
     /// Each endpoint's share of the requests is proportional to its weight. The check sends one request at a time.
     Weights,

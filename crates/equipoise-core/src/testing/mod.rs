@@ -83,8 +83,8 @@ impl<'a> Conformance<'a> {
         self
     }
 
-    /// Allows the strategy to pick no endpoint while other requests are in flight, although an endpoint is usable.
-    /// Default: not allowed. Strategies that limit the load of each endpoint need this setting.
+    /// Allows the strategy to refuse requests: while other requests are in flight, it may pick no endpoint although an
+    /// endpoint is usable. Default: not allowed. Strategies that limit the load of each endpoint need this setting.
     pub fn may_refuse(mut self) -> Self {
         self.may_refuse = true;
         self
@@ -113,8 +113,8 @@ impl<'a> Conformance<'a> {
     /// endpoint, and each endpoint's share of the keys must be proportional to its weight. This must also be true after
     /// an update that replaces a member and changes all weights.
     ///
-    /// Each share of the keys may differ from its exact value by random variation, and in addition by `tolerance`.
-    /// `tolerance` is a fraction of the exact value: 0.1 means 10 %.
+    /// Each endpoint's share of the keys may differ from its exact value by random variation. In addition, it may
+    /// differ by `tolerance`, a fraction of the exact value: 0.1 means 10 %.
     pub fn spreads_keys(mut self, tolerance: f64) -> Self {
         self.spread = Some(tolerance);
         self
