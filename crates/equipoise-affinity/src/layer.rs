@@ -18,7 +18,7 @@ use crate::{affinity::Affinity, mode::Found, store::StoreAnswer};
 /// A tower layer that adds [`Affinity`] to a [`Balance`](equipoise_tower::Balance), or to a stack of layers that
 /// contains a `Balance`.
 ///
-/// Other layers may be between this layer and the balancer. They must keep the extension
+/// Other layers may be between this layer and the balancer. They must pass on the extension
 /// [`Placement`](equipoise_tower::Placement) of requests, and the extensions [`ServedBy`](equipoise_tower::ServedBy)
 /// and [`BindingOutcome`](equipoise_core::BindingOutcome) of responses. This layer adds the extension
 /// [`AffinityOutcome`](crate::AffinityOutcome) to each response from an endpoint.
@@ -77,10 +77,10 @@ impl<S> Layer<S> for AffinityLayer {
     }
 }
 
-/// A service that applies [`Affinity`] to the balancer below it. Created by [`AffinityLayer`].
+/// A service that applies [`Affinity`] to the balancer below it, the inner service. Created by [`AffinityLayer`].
 ///
-/// It is ready when the inner service is ready. A call waits for the session store if the store has to ask a server.
-/// Otherwise, it calls the inner service at once.
+/// It is ready when the inner service is ready. A call first looks the session up. If the session store has to ask a
+/// server, the call waits for the answer. Then it calls the inner service.
 #[derive(Clone, Debug)]
 pub struct WithAffinity<S> {
     affinity: Affinity,
@@ -117,7 +117,7 @@ where
 
 pin_project! {
     /// The future that a call of [`WithAffinity`] returns. Its output is the response or the error of the inner
-    /// service, or the error of a request that affinity has refused.
+    /// service. If affinity has refused the request, the output is the error [`PickError::Unbound`].
     pub struct AffinityFuture<S, B>
     where
         S: Service<Request<B>>,

@@ -10,8 +10,8 @@ use equipoise_core::{EndpointId, MissReason};
 
 use crate::{store::StoreError, token::InvalidToken};
 
-/// How session affinity has handled a request: whether the endpoint to which its session is bound has answered. It is
-/// an extension of the response.
+/// How session affinity has handled a request: whether the endpoint to which its session is bound has answered. Each
+/// response from an endpoint has this value as an extension, except in the mode [`Mode::none`](crate::Mode::none).
 ///
 /// The id of the endpoint that answered is in the extension [`ServedBy`](equipoise_tower::ServedBy).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub enum AffinityOutcome {
     Moved {
         /// The id of the endpoint that the session was bound to before.
         from: EndpointId,
-        /// Why the endpoint that the session was bound to did not get the request.
+        /// Why the endpoint that the session was bound to did not answer the request.
         reason: MissReason,
     },
     /// Another endpoint answered this request, but the session stays bound to its own endpoint. There are two causes:
@@ -42,7 +42,7 @@ pub enum AffinityOutcome {
     Diverted {
         /// The id of the endpoint that the session is bound to.
         bound_to: EndpointId,
-        /// Why the endpoint that the session is bound to did not get the request.
+        /// Why the endpoint that the session is bound to did not answer the request.
         reason: MissReason,
     },
     /// The strategy chose the endpoint by the request's key, in the mode [`Mode::hash`](crate::Mode::hash). No binding
@@ -68,27 +68,41 @@ impl AffinityOutcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UnboundReason {
-    /// Affinity does not apply to the request: the mode is [`Mode::none`](crate::Mode::none), or the condition of
-    /// [`Affinity::except`](crate::Affinity::except) is true for the request.
+    /// Affinity does not apply to the request: the mode is [`Mode::none`](crate::Mode::none), or the closure of
+    /// [`Affinity::except`](crate::Affinity::except) returned `true` for the request.
     Off,
     /// The request does not have the cookie or the key that identifies a session.
     Absent,
-    /// The session key of the request is longer than its maximum, which is 4,096 bytes by default. Or the request has
-    /// more cookies than [`max_cookies`](crate::cookie::PersistenceCookieBuilder::max_cookies), or more bytes of
-    /// cookies than [`max_bytes`](crate::cookie::PersistenceCookieBuilder::max_bytes).
+    /// The request exceeds one of these limits:
+    ///
+    /// - The session key is longer than [`SessionKey::max_len`](crate::key::SessionKey::max_len) or
+    ///   [`Learn::max_key_len`](crate::learn::Learn::max_key_len).
+    /// - The request has more cookies with the name of the session's cookie than
+    ///   [`max_cookies`](crate::cookie::PersistenceCookieBuilder::max_cookies).
+    /// - The `Cookie` lines of the request are together longer than
+    ///   [`max_bytes`](crate::cookie::PersistenceCookieBuilder::max_bytes).
     Oversized,
-    /// The session key of the request is not bound to an endpoint, or the request's cookie does not name an endpoint of
-    /// the pool.
+    /// The request has a session key or a cookie, but no endpoint is known for it:
+    ///
+    /// - In the modes [`Mode::table`](crate::Mode::table) and [`Mode::learn`](crate::Mode::learn): the session store
+    ///   has no binding of the key.
+    /// - In the mode [`Mode::cookie`](crate::Mode::cookie): the cookie does not name an endpoint of the pool.
+    /// - In the mode [`Mode::route`](crate::Mode::route): the key does not contain the id of a known endpoint.
+    /// - In the mode [`Mode::hash`](crate::Mode::hash): this is the reason for every request with a key, because no
+    ///   binding is stored.
     Unknown,
-    /// The date in the request's cookie is too old: the cookie was not used for longer than
-    /// [`max_idle`](crate::cookie::PersistenceCookieBuilder::max_idle), or its session began longer ago than
-    /// [`max_life`](crate::cookie::PersistenceCookieBuilder::max_life).
+    /// The request's cookie is ignored because of a date in it:
+    ///
+    /// - The cookie was not used for longer than [`max_idle`](crate::cookie::PersistenceCookieBuilder::max_idle).
+    /// - The session of the cookie began longer ago than
+    ///   [`max_life`](crate::cookie::PersistenceCookieBuilder::max_life).
+    /// - One of these dates is more than 24 hours in the future.
     Expired,
     /// The token in the request's cookie is invalid. The value says why.
     Token(InvalidToken),
     /// The session store could not be reached, or did not answer in time.
     StoreUnavailable,
-    /// The session store answered with data that is not a binding.
+    /// The session store answered with data that is not a binding, such as data of another application.
     StoreMalformed,
 }
 
@@ -274,24 +288,27 @@ pub struct AffinityStats {
     pub keyed: u64,
     /// Number of requests that had no binding, and whose session was then bound to the endpoint that answered.
     pub new: u64,
-    /// Number of requests that were refused because they had no binding and
+    /// Number of requests that were refused because they had no binding. This happens only if
     /// [`Affinity::missing`](crate::Affinity::missing) is [`Fallback::Refuse`](crate::Fallback::Refuse).
     pub refused: u64,
     /// Number of new sessions that were not stored because their source (a client address or network) had reached its
     /// [session limit](crate::Affinity::session_limit).
     pub limited: u64,
-    /// Number of requests that ended in an error of the balancer or its endpoints. For example, the endpoint failed, or
-    /// the session's endpoint could not serve the request and no other endpoint was allowed to. Requests that affinity
+    /// Number of requests that ended in an error of the balancer or an endpoint. For example, an endpoint failed. Or
+    /// the session's endpoint could not serve a request that must not go to another endpoint. Requests that affinity
     /// [refused](Self::refused) are not included.
     pub failed: u64,
-    /// Numbers of requests that had no binding when they arrived, by reason. Each entry has the label of a reason
-    /// ([`UnboundReason::as_str`]) and a number. Reasons that have not occurred have no entry.
+    /// Numbers of requests that had no binding when they arrived. Each pair has the label of a reason
+    /// ([`UnboundReason::as_str`]), and the number of requests that had no binding for this reason. Reasons that have
+    /// not occurred are left out.
     pub unbound: Vec<(&'static str, u64)>,
-    /// Numbers of requests whose session moved to another endpoint, by the reason why the session's endpoint did not
-    /// get the request. Reasons that have not occurred have no entry.
+    /// Numbers of requests whose session moved to another endpoint. Each pair has a reason why the session's previous
+    /// endpoint did not answer the request, and the number of requests with this reason. Reasons that have not occurred
+    /// are left out.
     pub moved: Vec<(MissReason, u64)>,
-    /// Numbers of requests that another endpoint answered while their session stayed bound to its own endpoint, by the
-    /// reason why that endpoint did not get the request. Reasons that have not occurred have no entry.
+    /// Numbers of requests that another endpoint answered, although their session stayed bound to its own endpoint.
+    /// Each pair has a reason why the session's endpoint did not answer the request, and the number of requests with
+    /// this reason. Reasons that have not occurred are left out.
     pub diverted: Vec<(MissReason, u64)>,
 }
 

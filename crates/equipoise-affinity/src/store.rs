@@ -17,12 +17,12 @@ pub trait SessionStore: Send + Sync + 'static {
     /// session's idle timeout starts again. Must not block: a store that has to ask a server returns [`Lookup::Later`].
     fn lookup(&self, key: &[u8]) -> Lookup;
 
-    /// Binds `key` to `endpoint`. `instead_of` is the endpoint that the request's lookup has returned, or `None` if
-    /// that lookup has found no binding.
+    /// Binds `key` to `endpoint`, unless another balancer has bound the key meanwhile. `instead_of` is the endpoint
+    /// that the request's lookup of `key` has returned. It is `None` if the lookup found no binding, or if the request
+    /// did not have this key.
     ///
-    /// Another balancer may have bound the key to a third endpoint since the lookup. The store then keeps the binding
-    /// of the other balancer. So if two balancers move a session at the same time, only one binding is stored, and both
-    /// balancers then use it.
+    /// If `key` is bound to an endpoint that is neither `endpoint` nor `instead_of`, the store must keep this binding.
+    /// So if two balancers move a session at the same time, only one binding is stored, and both balancers then use it.
     ///
     /// Must return at once. A store that needs more time does the work in the background.
     fn bind(&self, key: &[u8], endpoint: &EndpointId, instead_of: Option<&EndpointId>);
@@ -30,12 +30,13 @@ pub trait SessionStore: Send + Sync + 'static {
     /// Removes the binding of `key`, because its session has ended. Must return at once.
     fn unbind(&self, key: &[u8]);
 
-    /// Called when an endpoint has left the pool. The store makes all its bindings to this endpoint void: they stay
-    /// void if an endpoint with the same id joins later. Must return at once.
+    /// Called when the endpoint with the id `endpoint` has left the pool. The store must make all bindings to this
+    /// endpoint void: lookups no longer return them, even if an endpoint with the same id joins later. Must return at
+    /// once.
     ///
-    /// The default implementation does nothing. The bindings are then not used while the endpoint is not in the pool,
-    /// and are valid again if an endpoint with the same id joins. A store for several pools must do nothing, because
-    /// another pool may have an endpoint with this id.
+    /// The default implementation does nothing. Affinity then ignores bindings to the endpoint while it is not in the
+    /// pool, and uses them again if an endpoint with the same id joins. Use the default implementation for a store that
+    /// several pools share, because another pool may have an endpoint with this id.
     fn left(&self, endpoint: &EndpointId) {
         let _ = endpoint;
     }
@@ -43,10 +44,11 @@ pub trait SessionStore: Send + Sync + 'static {
 
 /// The result of [`SessionStore::lookup`]: an answer, or a future of the answer.
 pub enum Lookup {
-    /// The answer is known at once. `Ok` has the endpoint that the key is bound to, or `None` if the key is not bound.
+    /// The answer is known at once. `Ok(Some(id))`: the key is bound to this endpoint. `Ok(None)`: the key is not
+    /// bound. `Err`: the store does not know.
     Now(Result<Option<EndpointId>, StoreError>),
-    /// A future of the answer, for a store that has to ask a server. `Ok` has the endpoint that the key is bound to, or
-    /// `None` if the key is not bound. The request waits for at most
+    /// A future of the answer, for a store that has to ask a server. `Ok(Some(id))`: the key is bound to this endpoint.
+    /// `Ok(None)`: the key is not bound. `Err`: the store does not know. The request waits for at most
     /// [`Affinity::lookup_timeout`](crate::Affinity::lookup_timeout), and then drops the future.
     Later(Pin<Box<dyn Future<Output = Result<Option<EndpointId>, StoreError>> + Send>>),
 }

@@ -10,14 +10,14 @@ use crate::outcome::UnboundReason;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct AffinityExplanation {
-    /// The id of the endpoint that the request is bound to, or the reason why it is bound to no endpoint. In the mode
-    /// [`Mode::hash`](crate::Mode::hash), requests are never bound to an endpoint.
+    /// `Ok`: the id of the endpoint that the request is bound to. `Err`: the reason why the request is not bound to an
+    /// endpoint. In the mode [`Mode::hash`](crate::Mode::hash), no request is bound, so the value is always `Err`.
     pub endpoint: Result<EndpointId, UnboundReason>,
     /// Whether the strategy chooses the endpoint by the request's key. True only in the mode
     /// [`Mode::hash`](crate::Mode::hash), for a request that has a key.
     pub keyed: bool,
-    /// The pool's explanation of its pick. If the request would be refused before it reaches the pool, the error that
-    /// it would get: [`PickError::Unbound`].
+    /// `Ok`: the pool's explanation of which endpoint it would pick. `Err`: the request would be refused before it
+    /// reaches the pool, with the error [`PickError::Unbound`].
     pub pick: Result<Explanation, PickError>,
 }
 
@@ -25,10 +25,10 @@ impl Affinity {
     /// Explains where a request would go now: to which endpoint it is bound, whether this endpoint can serve it, and
     /// which endpoint the pool would pick. Runs the same code as for real requests.
     ///
-    /// Sends nothing, takes no lease and stores no binding. But if the mode has a session store, it looks the session
-    /// up and waits for the answer like a request does. The lookup counts as a use of the session, so the session's
-    /// idle timeout starts again. The explanation does not consider the key that the balancer itself takes from a
-    /// request ([`HttpProtocol::key`](equipoise_tower::HttpProtocol::key)).
+    /// Sends nothing, stores no binding, and does not count as a request in flight. But if the mode has a session
+    /// store, `explain` looks the session up and waits for the answer, as a request does. The lookup counts as a use of
+    /// the session, so the session's idle timeout starts again. The explanation does not consider the key that the
+    /// balancer itself takes from a request ([`HttpProtocol::key`](equipoise_tower::HttpProtocol::key)).
     ///
     /// ```
     /// use equipoise_affinity::{Affinity, Mode, key::SessionKey};

@@ -28,8 +28,8 @@ use crate::{
 ///
 /// A session is *bound* to the endpoint that is stored for it. The stored pair of session and endpoint is a *binding*.
 ///
-/// Use an [`AffinityLayer`](crate::AffinityLayer) to add this to a [`Balance`](equipoise_tower::Balance). Cloning is
-/// cheap. All clones share their counters.
+/// Use an [`AffinityLayer`](crate::AffinityLayer) to add an `Affinity` to a [`Balance`](equipoise_tower::Balance).
+/// Cloning is cheap. All clones share their counters.
 ///
 /// ```
 /// use std::{sync::Arc, time::Duration};
@@ -72,16 +72,22 @@ struct Shared {
 }
 
 impl Affinity {
-    /// Creates affinity for `pool` with default settings. By default, the pool's strategy picks an endpoint for a
-    /// request whose session is not bound to an endpoint yet. A session whose endpoint cannot serve it moves to another
-    /// endpoint. Both are [`Fallback::Rebind`].
+    /// Creates affinity for `pool` with default settings:
+    ///
+    /// - If the session of a request is not bound to an endpoint yet, the pool's strategy picks an endpoint (default of
+    ///   [`missing`](Self::missing)).
+    /// - If the session of a request is bound to an endpoint that cannot serve the request, another endpoint serves it
+    ///   (default of [`unavailable`](Self::unavailable)).
     ///
     /// # Errors
     ///
-    /// - [`InvalidMode::NoKeys`]: the mode is [`Mode::hash`], and the pool's strategy does not use keys.
-    /// - [`InvalidMode::Naming`]: the mode is [`Mode::cookie`], and its cookie cannot name an endpoint of the pool, or
-    ///   a time limit of its tokens is zero. If an endpoint that cannot be named joins the pool later, a warning is
-    ///   logged, and no session is bound to that endpoint.
+    /// - [`InvalidMode::NoKeys`]: the mode is [`Mode::hash`], but the pool's strategy does not choose endpoints by a
+    ///   key.
+    /// - [`InvalidMode::Naming`]: the mode is [`Mode::cookie`], and the cookie cannot name one of the pool's endpoints.
+    /// - [`InvalidMode::Naming`]: the mode is [`Mode::cookie`], and the idle timeout or the lifetime of tokens is zero.
+    ///
+    /// If an endpoint joins the pool later and the cookie cannot name it, a warning is logged. No session is bound to
+    /// this endpoint.
     pub fn new<T: Send + Sync + 'static>(pool: &Pool<T>, mode: Mode) -> Result<Self, InvalidMode> {
         let mode = mode.into_kind();
         if matches!(mode, Kind::Hash(_)) && !pool.places_by_key() {
@@ -109,40 +115,46 @@ impl Affinity {
     /// Sets what happens to a request that is not bound to an endpoint, such as the first request of a session.
     /// Default: [`Fallback::Rebind`]: the strategy picks an endpoint.
     ///
-    /// [`Fallback::Refuse`] does not apply if the session store fails: the strategy then picks an endpoint.
+    /// If the session store fails, it is not known whether the session is bound. The strategy then picks an endpoint,
+    /// even with [`Fallback::Refuse`].
     #[must_use]
     pub fn missing(mut self, fallback: Fallback) -> Self {
         self.settings.missing = fallback;
         self
     }
 
-    /// Sets what happens to a request that is bound to an endpoint that cannot serve it. For example, this endpoint is
-    /// unhealthy or in maintenance, is at its limit, or has just failed the request. Default: [`Fallback::Rebind`].
+    /// Sets what happens to a request if its session is bound to an endpoint, but this endpoint cannot serve the
+    /// request. For example, the endpoint is unhealthy or in maintenance, is at its limit, or has just failed the
+    /// request. Default: [`Fallback::Rebind`]: another endpoint serves the request.
     ///
-    /// An endpoint that has left the pool does not count as unavailable. A request that is bound to such an endpoint
-    /// counts as a request without a binding, so [`missing`](Self::missing) applies to it. If `missing` is
-    /// [`Fallback::Rebind`], the session moves to another endpoint.
+    /// This setting does not apply if the endpoint has left the pool. The request then counts as a request without a
+    /// binding, so [`missing`](Self::missing) applies to it. If `missing` is [`Fallback::Rebind`], the session moves to
+    /// another endpoint.
     #[must_use]
     pub fn unavailable(mut self, fallback: Fallback) -> Self {
         self.settings.unavailable = fallback;
         self
     }
 
-    /// Sets the maximum load of a session's endpoint: `factor` times the endpoint's fair share, by weight, of the
-    /// requests in flight in its tier (priority group). While one more request would exceed this maximum, another
-    /// endpoint serves the requests of the session. The session stays bound to its endpoint, and its requests return
-    /// when the load is lower.
+    /// Sets how many requests in flight a session's endpoint may have. The maximum is `factor` times the endpoint's
+    /// fair share. Fair shares divide all requests in flight in a tier (priority group) by weight. Example: with 20
+    /// requests in flight (including the new request) and 10 endpoints of equal weight, the fair share is 2, and
+    /// `factor` 1.5 gives a maximum of 3.
+    ///
+    /// While one more request would exceed the maximum, another endpoint serves the requests of the session. The
+    /// session stays bound to its endpoint, which serves the session's requests again when it has fewer requests in
+    /// flight.
     ///
     /// Range: 1.0 and above. Lower values and NaN count as 1.0. Usual values are 1.2 to 2. Default: no maximum. See
     /// [`Binding::max_share`](equipoise_core::Binding::max_share) for details.
     ///
-    /// Use it for caches and inference servers, where the session's endpoint answers faster than others unless it is
-    /// overloaded. The setting has no effect on a request that may only go to the session's endpoint, as with
-    /// [`Fallback::Refuse`] and [`Fallback::Wait`].
+    /// Use this setting for caches and inference servers, where the session's endpoint answers faster than others
+    /// unless it is overloaded. The setting has no effect on requests that may only go to the session's endpoint,
+    /// because [`unavailable`](Self::unavailable) is [`Fallback::Refuse`] or [`Fallback::Wait`].
     ///
-    /// If backends set the session's cookie themselves ([`rewrite`](crate::cookie::PersistenceCookie::rewrite) and
-    /// [`prefix`](crate::cookie::PersistenceCookie::prefix)), the session moves to the other endpoint when that
-    /// endpoint sets the cookie.
+    /// In the cookie modes [`rewrite`](crate::cookie::PersistenceCookie::rewrite) and
+    /// [`prefix`](crate::cookie::PersistenceCookie::prefix), endpoints set the session's cookie themselves. If the
+    /// other endpoint sets this cookie in its response, the session moves to the other endpoint.
     #[must_use]
     pub fn max_share(mut self, factor: f32) -> Self {
         self.settings.max_share = Some(factor);
@@ -151,33 +163,40 @@ impl Affinity {
 
     /// Sets how long a request waits for an answer of the session store. After this time, the request continues without
     /// a binding, with the reason [`UnboundReason::StoreUnavailable`]. Default: 100 ms. Minimum: 1 ms; a shorter time
-    /// counts as 1 ms. A store may have a shorter timeout of its own.
+    /// counts as 1 ms. A store may have a shorter timeout of its own. Without a Tokio runtime with a timer, the request
+    /// waits without a limit.
     #[must_use]
     pub fn lookup_timeout(mut self, longest: Duration) -> Self {
         self.settings.lookup_timeout = longest.max(Duration::from_millis(1));
         self
     }
 
-    /// Sets a condition for requests to which affinity does not apply, such as requests for images. If `except` returns
-    /// `true` for a request, the strategy picks an endpoint, no binding is stored, and the balancer sets no cookie in
-    /// the response. Default: affinity applies to all requests. HAProxy calls this `ignore-persist`. If `except`
-    /// panics, this counts as `false`.
+    /// Sets to which requests affinity does not apply, such as requests for images. If `except` returns `true` for a
+    /// request:
+    ///
+    /// - The strategy picks an endpoint.
+    /// - No binding is stored.
+    /// - The balancer sets no cookie in the response.
+    ///
+    /// Default: affinity applies to all requests. HAProxy calls this `ignore-persist`. If `except` panics, affinity
+    /// applies to the request.
     #[must_use]
     pub fn except(mut self, except: impl Fn(RequestHead<'_>) -> bool + Send + Sync + 'static) -> Self {
         self.settings.except = Some(Arc::new(except));
         self
     }
 
-    /// Sets a condition for requests that must go to the endpoint that they are bound to, even if this endpoint is
-    /// unhealthy or in maintenance. `force` returns `true` for such a request. Default: no request is forced. HAProxy
-    /// calls this `force-persist`. If `force` panics, this counts as `false`.
+    /// Sets which requests must go to the endpoint of their session even if this endpoint is unhealthy or in
+    /// maintenance: those for which `force` returns `true`. Default: no request is forced. HAProxy calls this
+    /// `force-persist`. If `force` panics, the request is not forced.
     ///
-    /// Use it to let operators test a server in maintenance before clients use it. A good condition is the source
-    /// address of the operator, or a cookie in the operator's browser.
+    /// Use this setting to let operators test a server in maintenance before clients use it. A good condition is the
+    /// source address of the operator, or a cookie in the operator's browser.
     ///
-    /// A forced request never goes to another endpoint. If its endpoint is at its limit, refuses the request or fails,
-    /// the request fails as with [`Fallback::Refuse`]. If [`unavailable`](Self::unavailable) is [`Fallback::Wait`], the
-    /// request waits for its endpoint before it fails. The session stays bound to its endpoint.
+    /// A forced request never goes to another endpoint. If the endpoint of its session is at its limit, refuses the
+    /// request or fails, the request fails as with [`Fallback::Refuse`]. If [`unavailable`](Self::unavailable) is
+    /// [`Fallback::Wait`], the request waits for this endpoint before it fails. The session stays bound to the
+    /// endpoint.
     ///
     /// The setting has no effect on
     ///
@@ -208,18 +227,19 @@ impl Affinity {
     /// [`SessionLimit`]. Default: no limit, because the application must first say how the addresses of clients are
     /// determined.
     ///
-    /// A request that would start a session over the limit is served, but its session is not stored. Its outcome is
-    /// [`AffinityOutcome::Unbound`](crate::AffinityOutcome::Unbound), and it is counted in [`AffinityStats::limited`].
-    /// Existing sessions continue, and may move to other endpoints. The limit applies to the modes with a session
-    /// store: [`Mode::table`] and [`Mode::learn`].
+    /// If a request would start a session beyond the limit, the request is served, but its session is not stored. The
+    /// outcome of the request is [`AffinityOutcome::Unbound`](crate::AffinityOutcome::Unbound), and
+    /// [`AffinityStats::limited`] counts it. The limit does not apply to sessions that are already stored: they
+    /// continue, and may move to other endpoints. The limit applies to the modes with a session store: [`Mode::table`]
+    /// and [`Mode::learn`].
     #[must_use]
     pub fn session_limit(mut self, limit: SessionLimit) -> Self {
         self.settings.new_sessions = Some(Arc::new(NewSessions::new(limit)));
         self
     }
 
-    /// Sets the wall clock for the dates in cookies and tokens, and for the intervals of [`SessionLimit`]. Default:
-    /// [`SystemTime::now`]. If `now` panics, [`SystemTime::now`] is used instead.
+    /// Sets the closure `now`, which returns the current time for the dates in cookies and tokens, and for the
+    /// intervals of [`SessionLimit`]. Default: [`SystemTime::now`], which is also used if `now` panics.
     #[must_use]
     pub fn clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.settings.now = Arc::new(now);
@@ -244,7 +264,7 @@ impl Affinity {
 
 /// The steps of one request: find its session, decide where it may go, and store the binding when its response arrives.
 impl Affinity {
-    /// Whether the mode is `none`, so that requests and responses are not changed.
+    /// Whether the mode is `none`. Requests and responses are then not changed.
     pub(crate) fn is_off(&self) -> bool {
         matches!(self.shared.mode, Kind::None)
     }
@@ -395,43 +415,44 @@ impl Affinity {
     }
 }
 
-/// What happens to a request that is bound to no endpoint, or whose endpoint cannot serve it.
+/// What happens to a request if its session is not bound to an endpoint, or if the endpoint of its session cannot serve
+/// the request.
 ///
-/// [`Affinity::missing`] sets this for requests without a binding. [`Affinity::unavailable`] sets it for requests whose
-/// endpoint cannot serve them.
+/// [`Affinity::missing`] sets the fallback for a session that is not bound. [`Affinity::unavailable`] sets the fallback
+/// for an endpoint that cannot serve the request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fallback {
-    /// Another endpoint serves the request, and the session is bound to that endpoint from then on. This is the
-    /// default.
+    /// The balancer chooses an endpoint for the request, and the session is bound to the chosen endpoint from then on.
+    /// This is the default.
     ///
-    /// If the session's endpoint is only [temporarily](equipoise_core::MissReason::is_temporary) unable to serve
-    /// requests, for example because it is at its limit, the session stays bound to it. Another endpoint then serves
-    /// this request only.
+    /// There is one exception: the session is bound to an endpoint that is only
+    /// [temporarily](equipoise_core::MissReason::is_temporary) unable to serve requests, for example because it is at
+    /// its limit. The session then stays bound to this endpoint, and the chosen endpoint serves this request only.
     ///
-    /// The other endpoint is chosen by rendezvous hashing of the session, so that all balancers choose the same one
-    /// (see [`Binding`](equipoise_core::Binding)). In two cases the strategy picks it instead:
+    /// The endpoint is chosen by rendezvous hashing of the session, so that all balancers choose the same endpoint (see
+    /// [`Binding`](equipoise_core::Binding)). In two cases, the strategy picks the endpoint instead:
     ///
-    /// - The request has no binding.
-    /// - The binding does not identify the session, as with the plain endpoint names of
-    ///   [`EndpointNaming::ids`](crate::EndpointNaming::ids).
+    /// - The session is not bound to an endpoint.
+    /// - The binding does not identify the session. For example, with
+    ///   [`EndpointNaming::ids`](crate::EndpointNaming::ids), all sessions of an endpoint have the same cookie value.
     #[default]
     Rebind,
-    /// The request fails:
+    /// The request fails. The error depends on the case:
     ///
-    /// - If the request is bound to an endpoint that has just failed it, with the error of that endpoint.
-    /// - If the request is bound to an endpoint that cannot serve it for another reason, with
+    /// - The request is bound to an endpoint that has just failed the request: the error of this endpoint.
+    /// - The request is bound to an endpoint that cannot serve the request for another reason:
     ///   [`PickError::Bound`](equipoise_core::PickError::Bound), which contains the reason.
-    /// - If the request has no binding, with [`PickError::Unbound`](equipoise_core::PickError::Unbound). The request
-    ///   does not reach the balancer.
+    /// - The request has no binding: [`PickError::Unbound`](equipoise_core::PickError::Unbound). The request does not
+    ///   reach the balancer.
     ///
-    /// Gateways usually answer a pick error with status 503.
+    /// For a `PickError`, a gateway usually answers its client with status 503.
     Refuse,
     /// The request waits for up to this time, and then fails with the [`PickError`](equipoise_core::PickError) that
     /// says why it could not be served.
     ///
-    /// - A request with a binding waits for its endpoint. It also waits if the endpoint leaves the pool meanwhile,
-    ///   because the endpoint may join again. It does not wait if the endpoint has just failed it.
+    /// - A request with a binding waits for its endpoint. It continues to wait if this endpoint leaves the pool,
+    ///   because the endpoint may join again. It does not wait if this endpoint has just failed the request.
     /// - A request without a binding waits for any endpoint that the strategy may pick.
     Wait(Duration),
 }

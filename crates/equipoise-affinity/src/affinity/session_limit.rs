@@ -24,15 +24,21 @@ const MAX_SOURCES: usize = 65_536;
 /// IPv6 network of 64 bits, unless [`prefix`](Self::prefix) changes this. Set the limit with
 /// [`Affinity::session_limit`](crate::Affinity::session_limit).
 ///
-/// It protects a [session store](crate::SessionStore) from a client that starts any number of sessions. A client can do
-/// this with keys that it invents. It can also send requests without a key to a backend that creates a session for each
-/// of them. A store does not know which client a key comes from, so sessions of this kind that are used at least twice
-/// displace the sessions of other clients.
+/// The limit protects a [session store](crate::SessionStore) from a client that starts very many sessions. A client can
+/// do this in two ways:
 ///
-/// Set the interval to the idle timeout of the store. The store then has at most twice `max_sessions` unused sessions
-/// of one source. All clients behind one address translator (NAT) are one source, so `max_sessions` must be large
-/// enough for all of them. Up to 65,536 sources are counted at a time; beyond that, sources that were not seen recently
-/// start again at 0.
+/// - It sends keys that it invents.
+/// - It sends requests without a key to a backend that creates a session for each of them.
+///
+/// Without a limit, a client that uses each of its sessions at least twice displaces the sessions of other clients,
+/// because a store does not know which client a session belongs to.
+///
+/// Set the [`interval`](Self::interval) to the idle timeout of the store. Of each source, the store then contains at
+/// most 2 × `max_sessions` sessions that are no longer used (`max_sessions` is an argument of [`new`](Self::new)). All
+/// clients behind one address translator (NAT) are one source, so `max_sessions` must be large enough for all of them.
+///
+/// The limit counts the sessions of at most 65,536 sources at a time. If there are more sources, the counts of sources
+/// that were not seen recently are deleted, and these sources start again at 0.
 ///
 /// ```
 /// use std::{num::NonZeroU32, sync::Arc};
@@ -63,8 +69,8 @@ pub struct SessionLimit {
 
 impl SessionLimit {
     /// Creates a limit of `max_sessions` new sessions in 30 minutes for each source: for each IPv4 address and each
-    /// IPv6 network of 64 bits. `client` determines the client's address of a request. All requests whose address
-    /// `client` cannot determine count as one source.
+    /// IPv6 network of 64 bits. `client` determines the IP address of the client that sent a request. All requests for
+    /// which `client` finds no address count as one source.
     pub fn new(client: ClientAddress, max_sessions: NonZeroU32) -> Self {
         Self { client, prefix: SourcePrefix::default(), max_sessions, interval: Duration::from_secs(30 * 60) }
     }
@@ -77,12 +83,13 @@ impl SessionLimit {
         self
     }
 
-    /// Sets the interval in which the new sessions of a source are counted. Default: 30 minutes. Minimum: 1 second. A
-    /// fraction of a second is ignored.
+    /// Sets the interval in which the new sessions of a source are counted. Default: 30 minutes. Minimum: 1 second; a
+    /// shorter time counts as 1 second. A fraction of a second is ignored.
     ///
-    /// The intervals follow one another by the [clock](crate::Affinity::clock), and are the same for all sources. A
-    /// source can start `max_sessions` sessions at the end of one interval and as many at the start of the next. So it
-    /// can start up to twice `max_sessions` sessions in a short time.
+    /// The [clock](crate::Affinity::clock) of the `Affinity` measures the intervals. An interval begins when the
+    /// previous one ends, at the same time for all sources. A source can start `max_sessions` (see [`new`](Self::new))
+    /// sessions at the end of one interval and as many at the start of the next interval. So it can start up to twice
+    /// `max_sessions` sessions in a short time.
     #[must_use]
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval;

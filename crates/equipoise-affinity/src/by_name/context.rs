@@ -11,10 +11,11 @@ use crate::{
     token::{KeyRing, Tokens},
 };
 
-/// What is needed to build a mode by name, but cannot be written in its text: secrets, stores and code. It is a
-/// parameter of [`AffinitySpec::build`](crate::AffinitySpec::build).
+/// What [`AffinitySpec::build`](crate::AffinitySpec::build) needs in addition to the text of a mode: secrets, session
+/// stores and code.
 ///
-/// A mode ignores the parts that it does not use. So one context can serve all modes that a configuration may name.
+/// A mode ignores everything in the context that it does not use. So one context can be used for all modes that a
+/// configuration may name.
 ///
 /// ```
 /// use equipoise_affinity::{AffinitySpec, by_name::{BuildAffinityError, BuildContext}, token::{TokenKey, KeyRing}};
@@ -52,20 +53,20 @@ pub(super) enum Keys {
 }
 
 impl BuildContext {
-    /// Creates an empty context, without keys, store and code. All parts are optional.
+    /// Creates an empty context: it has no keys, no session store and no code.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets the keys that sign the tokens in cookies. The modes `cookie`, `rewrite` and `prefix` need them with
-    /// `values=token`, which is the default. The keys may be used for several pools. Replaces what
+    /// Sets the keys that sign the tokens in cookies. The modes `cookie`, `rewrite` and `prefix` need keys if their
+    /// parameter `values` is `token`, which is the default. The keys may be used for several pools. Replaces what
     /// [`tokens`](Self::tokens) has set. Default: no keys.
     pub fn keys(mut self, ring: KeyRing) -> Self {
         self.keys = Some(Keys::Ring(ring));
         self
     }
 
-    /// Sets the tokens for cookies. Use this instead of [`keys`](Self::keys) if the keys must be
+    /// Sets the tokens for cookies. Use this method instead of [`keys`](Self::keys) if the keys must be
     /// [replaced](Tokens::rotate) later. The tokens may be used for several pools. Replaces what [`keys`](Self::keys)
     /// has set. Default: no tokens.
     pub fn tokens(mut self, tokens: Arc<Tokens>) -> Self {
@@ -73,31 +74,31 @@ impl BuildContext {
         self
     }
 
-    /// Sets the key with which `values=dynamic` hashes the addresses of endpoints. HAProxy calls it
+    /// Sets the key with which `values=dynamic` hashes the addresses of endpoints. HAProxy calls this key
     /// `dynamic-cookie-key`. Default: no key, so that a mode with `values=dynamic` cannot be built.
     pub fn dynamic_key(mut self, key: impl AsRef<[u8]>) -> Self {
         self.dynamic_key = Some(key.as_ref().into());
         self
     }
 
-    /// Sets the session store that `by=store` uses. For example, this is your own implementation, a Redis store whose
-    /// URL contains a password, or a [`SessionTable`](crate::table::SessionTable) that other code reads too. Use a
-    /// separate store for each pool. Default: no store, so that a mode with `by=store` cannot be built.
+    /// Sets the session store that `by=store` uses. The store can be your own implementation, a Redis store whose URL
+    /// contains a password, or a [`SessionTable`](crate::table::SessionTable) that other code reads too. Use a separate
+    /// store for each pool. Default: no store, so that a mode with `by=store` cannot be built.
     pub fn store(mut self, store: Arc<dyn SessionStore>) -> Self {
         self.store = Some(store);
         self
     }
 
-    /// Sets how the mode `source` finds the IP address of the connection on which a request arrived. Default: the
-    /// request extension [`PeerAddr`](crate::source::PeerAddr). See
-    /// [`ClientAddress::peer`](crate::source::ClientAddress::peer).
+    /// Sets how the mode `source` finds the IP address of the connection on which a request arrived. If `peer` returns
+    /// `None`, the address is not known, and the request has no session. Default: the request extension
+    /// [`PeerAddr`](crate::source::PeerAddr). See [`ClientAddress::peer`](crate::source::ClientAddress::peer).
     pub fn peer(mut self, peer: impl Fn(RequestHead<'_>) -> Option<IpAddr> + Send + Sync + 'static) -> Self {
         self.peer = Some(Arc::new(peer));
         self
     }
 
     /// Sets the Tokio runtime that runs the connection to Redis, for `by=redis`. Default: the runtime in which the mode
-    /// is built. Without either, the mode cannot be built.
+    /// is built. If there is no runtime, a mode with `by=redis` cannot be built.
     #[cfg(feature = "redis")]
     #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
     pub fn runtime(mut self, runtime: tokio::runtime::Handle) -> Self {
@@ -123,7 +124,7 @@ impl fmt::Debug for BuildContext {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildAffinityError {
-    /// The mode uses tokens, but the context has no keys. Set them with [`BuildContext::keys`] or
+    /// The mode uses tokens, but the [`BuildContext`] has no keys. Set the keys with [`BuildContext::keys`] or
     /// [`BuildContext::tokens`].
     #[error(
         "{mode} needs keys for its tokens, which do not stand in the text: pass them to BuildContext::keys, or choose \
@@ -133,8 +134,8 @@ pub enum BuildAffinityError {
         /// The name of the mode, such as `cookie`.
         mode: &'static str,
     },
-    /// The mode has `values=dynamic`, but the context has no key for the hashes. Set it with
-    /// [`BuildContext::dynamic_key`].
+    /// The mode has `values=dynamic`, but the [`BuildContext`] has no key for hashing the addresses of endpoints. Set
+    /// the key with [`BuildContext::dynamic_key`].
     #[error(
         "{mode} needs the key that values=dynamic hashes with, which does not stand in the text: pass it to \
          BuildContext::dynamic_key"
@@ -143,7 +144,8 @@ pub enum BuildAffinityError {
         /// The name of the mode, such as `cookie`.
         mode: &'static str,
     },
-    /// The mode has `by=store`, but the context has no session store. Set it with [`BuildContext::store`].
+    /// The mode has `by=store`, but the [`BuildContext`] has no session store. Set the store with
+    /// [`BuildContext::store`].
     #[error("{mode} needs the store of by=store: pass it to BuildContext::store, or choose by=table")]
     NoStore {
         /// The name of the mode, such as `header`.

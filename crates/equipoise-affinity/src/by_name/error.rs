@@ -14,8 +14,10 @@ pub enum InvalidModeSettings {
     /// The key that identifies sessions is invalid. For example, the name of its header is not a valid header name.
     #[error(transparent)]
     Key(#[from] InvalidSessionKey),
-    /// The name of a cookie, header or URL parameter is invalid. It is the one in which backends set the session key,
-    /// or the value of the parameter `force-cookie`.
+    /// The value of one of these parameters is not a valid name of a cookie, a header or a URL parameter:
+    ///
+    /// - `force-cookie`
+    /// - in the modes `learn` and `route`: `cookie`, `header`, `path-parameter` or `query`
     #[error(transparent)]
     Name(#[from] InvalidName),
     /// The names of the endpoints in the parameter `names` are invalid.
@@ -37,14 +39,14 @@ pub enum InvalidModeSettings {
         /// The values of the other parameter with which the parameter has an effect, such as `by=table or by=store`.
         fits: String,
     },
-    /// A parameter that is set needs another parameter, which is not set.
+    /// A parameter is set without another parameter that it needs.
     #[error("{setting} needs {parameter}=…: {why}")]
     Needs {
         /// The parameter that is set. It is a name such as `max-hops`, or a name and a value such as `by=redis`.
         setting: &'static str,
-        /// The name of the parameter that must be set too.
+        /// The name of the missing parameter.
         parameter: &'static str,
-        /// What the parameter that must be set too means.
+        /// What the missing parameter means, as a text for people.
         why: &'static str,
     },
     /// Two parameters are set, but only one of the two may be set.
@@ -55,8 +57,8 @@ pub enum InvalidModeSettings {
         /// The name of the second of the two parameters.
         other: &'static str,
     },
-    /// No parameter says where requests have the session key, such as in a cookie or in a header. Or, in the mode
-    /// `learn`, no parameter says where backends can set this key.
+    /// No parameter says where requests have the session key, such as in a cookie or in a header. In the mode `learn`,
+    /// this error also means that neither `cookie` nor `header` is set, so that backends cannot set the key.
     #[error("there is no place for the key of a session: set {places}")]
     NoPlace {
         /// The parameters of which at least one must be set, as a text.
@@ -69,10 +71,10 @@ pub enum InvalidModeSettings {
          accepted; use a store that is filled from elsewhere too"
     )]
     RefusesAll,
-    /// An entry of the parameter `ignore-paths` does not begin with `/`, as every path does.
+    /// A text in the parameter `ignore-paths` does not begin with `/`. Paths begin with `/`, as in `/static`.
     #[error("no path begins with {path:?}: in ignore-paths each begins with '/', as in /static")]
     NoPath {
-        /// The entry that does not begin with `/`.
+        /// The text that does not begin with `/`.
         path: String,
     },
     /// `same-site=None` is set without `secure`. Browsers drop such a cookie.

@@ -23,11 +23,11 @@
 //!
 //! # What is not in the text
 //!
-//! Secrets, stores and code are not in the text, so that the text can be logged. They are in the [`BuildContext`] that
-//! is passed when a mode is built. A key that a closure computes ([`SessionKey::by`](crate::key::SessionKey::by))
-//! cannot be written as text. [`Affinity::session_limit`] and [`Affinity::clock`] can be set on an [`Affinity`] that
-//! was built from a text. So can [`Affinity::except`] and [`Affinity::force`], which replace the parameters
-//! `ignore-paths` and `force-cookie`.
+//! Secrets, stores and code are not in the text, so that the text can be logged. Pass them to [`AffinitySpec::build`]
+//! in a [`BuildContext`]. A key that a closure computes ([`SessionKey::by`](crate::key::SessionKey::by)) cannot be
+//! written as text. [`Affinity::session_limit`] and [`Affinity::clock`] can be set on an [`Affinity`] that was built
+//! from a text. [`Affinity::except`] and [`Affinity::force`] can be set too: `except` replaces the parameter
+//! `ignore-paths`, and `force` replaces `force-cookie`.
 //!
 //! # Parameters that would have no effect are refused
 //!
@@ -146,7 +146,7 @@ impl AffinitySpec {
     ///
     /// [`BuildAffinityError`] in these cases:
     ///
-    /// - `context` does not have a part that the mode needs.
+    /// - `context` does not contain a secret or a session store that the mode needs.
     /// - The mode cannot be used with the pool. For example, an endpoint cannot be named in the mode's cookie.
     /// - The store in Redis cannot be created.
     pub fn build<T: Send + Sync + 'static>(

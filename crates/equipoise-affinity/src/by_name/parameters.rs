@@ -7,12 +7,12 @@ use equipoise_core::spec::{Definition, InvalidText, Kind, Param, ParamBuilder, P
 
 use crate::Fallback;
 
-/// The vocabulary of modes by name, as a marker type without values. `ModeDefinition` and `InvalidAffinity` are the
-/// definitions and errors of this vocabulary.
+/// A type without values that selects modes of session affinity in the generic types of [`equipoise_core::spec`]. For
+/// example, [`ModeDefinition`] is `Definition<Modes>`: the definition of a mode, and not of a strategy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Modes {}
 
-/// The definition of a mode by name: its name, a description and its parameters.
+/// The definition of a mode of session affinity: the mode's name, a description and its parameters.
 pub type ModeDefinition = Definition<Modes>;
 
 /// Why a text is not a valid mode of session affinity.

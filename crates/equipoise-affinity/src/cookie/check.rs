@@ -108,7 +108,7 @@ pub enum InvalidCookie {
         /// The mode of the cookie: rewrite or prefix.
         mode: CookieMode,
     },
-    /// The cookie's domain is empty, or has a character that is not allowed in domains.
+    /// The cookie's domain is empty, or has a character other than ASCII letters, digits, `.`, `-` and `_`.
     #[error("{domain:?} cannot be a cookie's domain: letters, digits, '.', '-' and '_' can, as in `.example.com`")]
     Domain {
         /// The domain that was refused.
@@ -120,8 +120,8 @@ pub enum InvalidCookie {
         /// The attribute that was refused.
         attribute: String,
     },
-    /// Browsers would ignore the cookie, because it has an attribute or a name prefix that needs another attribute,
-    /// which is missing (RFC 6265bis).
+    /// Browsers would ignore the cookie, because an attribute is missing (RFC 6265bis). For example, the attribute
+    /// `SameSite=None` and the name prefix `__Secure-` need the attribute `Secure`.
     #[error("browsers do not keep the cookie {name:?}: {what} needs `{attribute}`, so set that too")]
     Needs {
         /// The cookie's name.

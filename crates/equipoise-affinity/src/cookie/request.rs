@@ -9,8 +9,9 @@ use super::{
 };
 use crate::scan;
 
-/// Whether the value of a persistence cookie names an endpoint, and which one. The closure `find` that the caller gives
-/// to [`PersistenceCookie::on_request`] returns it. `T` is the caller's type for an endpoint.
+/// Whether the value of a persistence cookie names an endpoint, and which endpoint. The closure `find`, which the
+/// caller passes to [`PersistenceCookie::on_request`], returns a `CookieMatch`. `T` is the caller's type for an
+/// endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CookieMatch<T> {
     /// The cookie's value names this endpoint, and the endpoint can take the request.
@@ -87,8 +88,9 @@ impl CookieOutcome {
 }
 
 /// What [`on_request`](PersistenceCookie::on_request) found out about a request's persistence cookie: the result, and
-/// the dates in the cookie's value. The caller passes it to [`on_response`](PersistenceCookie::on_response) with the
-/// response. The default value stands for a request without the cookie.
+/// the dates in the cookie's value. The caller keeps the state and passes it to
+/// [`on_response`](PersistenceCookie::on_response). The default value stands for a request without a persistence
+/// cookie.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CookieState {
     outcome: CookieOutcome,
@@ -131,7 +133,7 @@ impl PersistenceCookie {
     /// - White space around each `=` is removed.
     /// - Everything that begins with `$` is removed with the cookie before it.
     ///
-    /// Takes O(length of the lines) time. Copies a line only if it changes.
+    /// Takes O(n) time for the n bytes of the `Cookie` lines. Copies a line only if it changes.
     pub fn on_request<T>(
         &self,
         headers: &mut HeaderMap,
@@ -157,7 +159,8 @@ impl PersistenceCookie {
     }
 
     /// Changes the `Cookie` lines of a request to what the endpoint should see, without reading the persistence cookie.
-    /// Use it for a request that must not be sent to the endpoint in its cookie (HAProxy's `ignore-persist`).
+    /// Use this method for a request that may go to any endpoint, whatever endpoint its cookie names (HAProxy's
+    /// `ignore-persist`).
     ///
     /// Pass the returned state to [`on_response`](PersistenceCookie::on_response), which then sets no cookie.
     pub fn disregard(&self, headers: &mut HeaderMap) -> CookieState {

@@ -31,7 +31,9 @@ pub struct ResponseContext<'a> {
     pub value: Option<&'a CookieValue>,
     /// The request's method.
     pub method: &'a Method,
-    /// The current time. It is written into the cookie as the date of its last use.
+    /// The current time. If the cookie has dates ([`max_idle`](super::PersistenceCookieBuilder::max_idle) or
+    /// [`max_life`](super::PersistenceCookieBuilder::max_life)), it is written into the cookie as the date of the last
+    /// use.
     pub now: SystemTime,
 }
 
@@ -52,11 +54,11 @@ pub enum CookieAction {
     /// The endpoint set the persistence cookie. The balancer replaced its value, or wrote its own value in front of it.
     /// HAProxy's log shows this as `R`.
     Replaced,
-    /// The balancer added its persistence cookie: one that names the endpoint that answered, or one that deletes the
-    /// client's cookie. HAProxy's log shows this as `I`.
+    /// The balancer added a persistence cookie that names the endpoint that answered, or that deletes the client's
+    /// cookie. HAProxy's log shows this as `I`.
     Inserted,
-    /// The balancer added the client's persistence cookie again with new dates. It names the same endpoint as before.
-    /// HAProxy's log shows this as `U`.
+    /// The balancer added the client's persistence cookie again with new dates. The cookie names the same endpoint as
+    /// before. HAProxy's log shows this as `U`.
     Updated,
 }
 
@@ -77,23 +79,27 @@ impl CookieAction {
 
 impl PersistenceCookie {
     /// Changes the `Set-Cookie` and `Cache-Control` lines of a response to what the client should see. Returns what was
-    /// done.
+    /// done with the persistence cookie. `status` and `headers` are those of the response.
     ///
     /// - In insert mode, a persistence cookie that the endpoint sets is removed. Then the balancer's cookie is added,
     ///   unless the client already has it. With [`preserve`](super::PersistenceCookieBuilder::preserve), the endpoint's
     ///   cookie is kept, and the balancer's cookie is not added.
-    /// - In rewrite mode, the balancer's value replaces the value of a persistence cookie that the endpoint sets. In
-    ///   prefix mode, the balancer's value is written in front of it. If the endpoint sets no such cookie, the balancer
-    ///   adds none.
+    /// - In rewrite mode, if the endpoint sets the persistence cookie, the balancer's value replaces the endpoint's
+    ///   value. Otherwise, no cookie is added.
+    /// - In prefix mode, if the endpoint sets the persistence cookie, the balancer's value and `~` are written in front
+    ///   of the endpoint's value. Otherwise, no cookie is added.
     ///
     /// Call it only for responses of endpoints. Do not call it for responses that the balancer creates itself, such as
     /// error pages.
     ///
-    /// All other `Set-Cookie` lines stay the same. HAProxy removes white space around the first `=` of each line. A
-    /// cookie's value ends at the first `;`, as in browsers. In HAProxy, it also ends at the first `,`, and in quotes
-    /// neither of them ends it.
+    /// All other `Set-Cookie` lines stay the same. A cookie's value ends at the first `;`, as in browsers. HAProxy
+    /// differs in three points:
     ///
-    /// Takes O(length of these lines) time.
+    /// - White space around the first `=` of each `Set-Cookie` line is removed.
+    /// - `,` also ends a value.
+    /// - `;` and `,` in quotes do not end a value.
+    ///
+    /// Takes O(n) time for the n bytes of the `Set-Cookie` and `Cache-Control` lines.
     pub fn on_response(
         &self,
         context: ResponseContext<'_>,

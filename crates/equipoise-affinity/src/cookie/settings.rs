@@ -37,7 +37,7 @@ impl PersistenceCookie {
     /// Creates the builder of a cookie that the balancer sets itself. `name` is the cookie's name. This is HAProxy's
     /// mode `insert`.
     ///
-    /// It is the usual mode, together with [`indirect`](PersistenceCookieBuilder::indirect) and
+    /// This is the usual mode. Combine it with [`indirect`](PersistenceCookieBuilder::indirect) and
     /// [`nocache`](PersistenceCookieBuilder::nocache).
     pub fn insert(name: impl Into<String>) -> PersistenceCookieBuilder {
         PersistenceCookieBuilder::new(name.into(), CookieMode::Insert)
@@ -108,12 +108,12 @@ impl PersistenceCookie {
         self.mode
     }
 
-    /// Creates a value of this cookie that is to name an endpoint.
+    /// Creates a value of this cookie from `text`. The value is to name an endpoint.
     ///
     /// The length of `text` is at least 1 byte, and at most 4084 bytes minus the length of the cookie's name. Each byte
-    /// must be an RFC 6265 `cookie-octet`: printable ASCII without white space, `"`, `,`, `;` and `\`. In insert and
-    /// rewrite mode, `|` is not allowed either, because it separates the value from the cookie's dates. In prefix mode,
-    /// `~` is not allowed either, because it separates the value from the endpoint's own value.
+    /// must be an RFC 6265 `cookie-octet`: a printable ASCII character except white space, `"`, `,`, `;` and `\`. In
+    /// insert and rewrite mode, `|` is not allowed either, because it separates the value from the cookie's dates. In
+    /// prefix mode, `~` is not allowed either, because it separates the value from the endpoint's own value.
     ///
     /// # Errors
     ///
@@ -205,8 +205,8 @@ impl PersistenceCookieBuilder {
         self.insert_only("indirect")
     }
 
-    /// Adds `cache-control: private` to a response if the balancer adds the cookie to it and a shared cache could store
-    /// it. Without this header, the cache could give the cookie to other clients. Default: off.
+    /// Adds `cache-control: private` to the response when the balancer sets the cookie in a response that a shared
+    /// cache could store. Without this header, the cache could give the cookie to other clients. Default: off.
     ///
     /// In rewrite and prefix mode, the balancer adds no cookie, so this setting has no effect.
     pub fn nocache(mut self) -> Self {
@@ -214,8 +214,8 @@ impl PersistenceCookieBuilder {
         self
     }
 
-    /// Keeps a persistence cookie that an endpoint sets, and then does not add the balancer's cookie to this response.
-    /// Default: off, so the endpoint's cookie is removed from the response. Only for [insert
+    /// If an endpoint sets the persistence cookie in a response, keeps this cookie, and does not add the balancer's
+    /// cookie to the response. Default: off, so the endpoint's cookie is removed from the response. Only for [insert
     /// mode](PersistenceCookie::insert); otherwise [`build`](Self::build) returns an error.
     ///
     /// With this setting, an endpoint can end the session: it sets the cookie with an empty value or with an `Expires`
@@ -225,8 +225,9 @@ impl PersistenceCookieBuilder {
         self.insert_only("preserve")
     }
 
-    /// Adds the cookie only to responses to `POST` requests. Clients that never log in then get no cookie. Default:
-    /// off. Only for [insert mode](PersistenceCookie::insert); otherwise [`build`](Self::build) returns an error.
+    /// Adds the cookie only to responses to `POST` requests. Clients that never send a `POST` request, for example
+    /// because they do not log in, then get no cookie. Default: off. Only for [insert mode](PersistenceCookie::insert);
+    /// otherwise [`build`](Self::build) returns an error.
     pub fn postonly(mut self) -> Self {
         self.cookie.postonly = true;
         self.insert_only("postonly")
@@ -246,18 +247,20 @@ impl PersistenceCookieBuilder {
         self.insert_only("secure")
     }
 
-    /// Adds the attribute `domain` with this value, such as `.example.com`, to the cookie. Default: no domain. Only for
-    /// [insert mode](PersistenceCookie::insert); otherwise [`build`](Self::build) returns an error.
+    /// Adds the attribute `domain` to the cookie. `domain` is the value of the attribute, such as `.example.com`.
+    /// Default: no domain. Only for [insert mode](PersistenceCookie::insert); otherwise [`build`](Self::build) returns
+    /// an error.
     ///
-    /// If it is called several times, the cookie gets all these attributes, and browsers use the last one.
+    /// If this method is called several times, the cookie gets one attribute for each call, and browsers use the last
+    /// one.
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
         self.domains.push(domain.into());
         self.insert_only("domain")
     }
 
-    /// Adds any other attribute to the cookie, such as `SameSite=Lax`. The text is written as it is. Each call adds an
-    /// attribute. Default: none. Only for [insert mode](PersistenceCookie::insert); otherwise [`build`](Self::build)
-    /// returns an error.
+    /// Adds another attribute to the cookie. `attribute` is the text of the attribute, such as `SameSite=Lax`, and is
+    /// written unchanged. Each call adds one attribute. Default: no other attributes. Only for [insert
+    /// mode](PersistenceCookie::insert); otherwise [`build`](Self::build) returns an error.
     pub fn attribute(mut self, attribute: impl Into<String>) -> Self {
         self.attributes.push(attribute.into());
         self.insert_only("attribute")
@@ -286,8 +289,8 @@ impl PersistenceCookieBuilder {
         self.insert_only("max_life")
     }
 
-    /// Sets how many persistence cookies (cookies with the name of this one) a request may have. If a request has more,
-    /// all of them are ignored, and the request may go to any endpoint. Default: 16. Range: at least 1.
+    /// Sets how many persistence cookies (cookies with the name of this cookie) a request may have. If a request has
+    /// more, all of them are ignored, and the request may go to any endpoint. Default: 16. Range: at least 1.
     pub fn max_cookies(mut self, cookies: usize) -> Self {
         self.cookie.max_cookies = cookies;
         self

@@ -12,7 +12,8 @@ use xxhash_rust::xxh64::Xxh64;
 
 use crate::scan;
 
-/// How the balancer sets a persistence cookie. It is the first word after the name in HAProxy's `cookie NAME …`.
+/// How the balancer sets a persistence cookie. In HAProxy's configuration, the mode follows the cookie's name, as in
+/// `cookie NAME insert`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CookieMode {
     /// The balancer sets a persistence cookie of its own, which endpoints do not set.
@@ -78,8 +79,8 @@ impl CookieValue {
     /// The value has 16 lower-case hexadecimal digits. It is the XXH64 hash (seed 0) of the key, the 4 or 16 bytes of
     /// the IP address, and the port as 4 bytes, all in network byte order.
     ///
-    /// The value is not authenticated: each client can send any value. A client that knows the key can find the address
-    /// of a value.
+    /// The value is not authenticated: each client can send any value. A client that knows the key can find out which
+    /// address a value stands for.
     ///
     /// ```
     /// use equipoise_affinity::cookie::CookieValue;
@@ -123,8 +124,11 @@ pub enum InvalidCookieValue {
     /// The text is empty. A cookie with an empty value names no endpoint.
     #[error("a cookie that names an endpoint must not be empty")]
     Empty,
-    /// The text contains a byte that is not allowed in a cookie's value: `|` in insert and rewrite mode, `~` in prefix
-    /// mode, or a byte that is not an RFC 6265 `cookie-octet`.
+    /// The text contains a byte that is not allowed in the cookie's value:
+    ///
+    /// - In insert and rewrite mode: `|`.
+    /// - In prefix mode: `~`.
+    /// - In every mode: a byte that is not an RFC 6265 `cookie-octet`, such as white space, `"`, `,`, `;` or `\`.
     #[error(
         "byte 0x{byte:02x} at {at} cannot be in this cookie's value: RFC 6265 allows printable ASCII without white \
          space, '\"', ',', ';' and '\\', and '~' (prefix) or '|' (insert, rewrite) has another meaning"
@@ -135,8 +139,8 @@ pub enum InvalidCookieValue {
         /// The position of the byte in the text, in bytes. 0 is the first byte.
         at: usize,
     },
-    /// The text is too long. Browsers ignore a cookie if its name and value have together more than 4096 bytes. Up to
-    /// 12 of these bytes are reserved for the dates in the value.
+    /// The text is too long. Browsers ignore a cookie if its name and value have together more than 4096 bytes. 12 of
+    /// these bytes are reserved for the dates in the value.
     #[error("{length} bytes are too many for this cookie's value: browsers keep {max} at most")]
     TooLong {
         /// The length of the text, in bytes.

@@ -18,16 +18,16 @@ use crate::{read::is_token, source::ClientAddress};
 ///
 /// The key consists of the same bytes as in the request. Nothing is decoded, and upper and lower case differ, as in
 /// nginx and HAProxy. Only [`host`](Self::host) converts to lower case. An empty value is treated like a missing value.
-/// A key longer than [`max_len`](Self::max_len) is not used and is reported as [`Extracted::Oversized`], because a
-/// client may use such keys to fill a session store.
+/// A key longer than [`max_len`](Self::max_len) is not used, because clients could fill a session store with long keys.
+/// [`of`](Self::of) then returns [`Extracted::Oversized`].
 ///
 /// Keys with the same bytes are equal, even if they are read from different parts of a request. A session therefore has
 /// the same key in the cookie `SID` and in the path parameter `sid`. Keys that are made by [`source`](Self::source) or
 /// [`and`](Self::and) never equal keys that are read from a header or URI. They begin with a byte that headers and URIs
 /// cannot contain, so clients cannot imitate them.
 ///
-/// Keys are not secret, and clients can choose each key except the source address. A client with the key of another
-/// session only reaches the endpoint of that session.
+/// Keys are not secret. A client can choose every key except its source address. A client that sends the key of another
+/// session reaches the endpoint of that session, and gains nothing else.
 ///
 /// ```
 /// use equipoise_affinity::key::{Extracted, SessionKey};
@@ -53,8 +53,8 @@ impl SessionKey {
     /// The default of [`max_len`](Self::max_len), the maximum length of a key: 4096 bytes.
     pub const MAX_LEN: usize = 4096;
 
-    /// Creates a key from the client's IP address, as `client` determines it. `prefix` says how many bits of the
-    /// address are used, so that clients of one network can have the same key. The key is absent if the client's
+    /// Creates a key from the client's IP address. `client` determines the address. `prefix` says how many leading bits
+    /// of the address are used, so that clients of one network can have the same key. The key is absent if the client's
     /// address is not known.
     ///
     /// ```
@@ -70,9 +70,9 @@ impl SessionKey {
         Rule::Source(client, prefix).into()
     }
 
-    /// Creates a key from the value of a header, without the white space around it. If there are several header lines
-    /// of this name, the last one that is not empty is used, because the nearest proxy added it (HAProxy's `req.fhdr`).
-    /// A list with commas is one value. The key is absent if the request has no such header.
+    /// Creates a key from the value of the header `name`, without the white space around the value. If there are
+    /// several header lines of this name, the last one that is not empty is used, because the nearest proxy added it
+    /// (HAProxy's `req.fhdr`). A list with commas is one value. The key is absent if the request has no such header.
     ///
     /// # Errors
     ///
@@ -82,9 +82,9 @@ impl SessionKey {
         Ok(Rule::Header(parsed).into())
     }
 
-    /// Creates a key from the value of a request's cookie, without the quotes around it. It may be a cookie of the
-    /// application. If the request has several cookies of this name, the first one that is not empty is used. The key
-    /// is absent if there is none.
+    /// Creates a key from the value of the request's cookie `name`, without the quotes around the value. The cookie may
+    /// be one that the application sets. If the request has several cookies of this name, the first one that is not
+    /// empty is used. The key is absent if the request has no such cookie.
     ///
     /// # Errors
     ///
@@ -97,8 +97,9 @@ impl SessionKey {
         }
     }
 
-    /// Creates a key from the value of a query parameter: `3f9a` for `sid` in `/cart?item=7&sid=3f9a`. If there are
-    /// several parameters of this name, the first one that is not empty is used. The key is absent if there is none.
+    /// Creates a key from the value of the query parameter `name`. Example: with the name `sid`, the key of
+    /// `/cart?item=7&sid=3f9a` is `3f9a`. If there are several parameters of this name, the first one that is not empty
+    /// is used. The key is absent if there is none.
     ///
     /// # Errors
     ///
@@ -107,9 +108,9 @@ impl SessionKey {
         Ok(Rule::Query(parameter(name, "&=#")?).into())
     }
 
-    /// Creates a key from the value of a path parameter: `3f9a` for `sid` in `/shop;sid=3f9a/cart`. Some servers write
-    /// such parameters for clients without cookies. If there are several parameters of this name, the first one that is
-    /// not empty is used. The key is absent if there is none.
+    /// Creates a key from the value of the path parameter `name`. Example: with the name `sid`, the key of
+    /// `/shop;sid=3f9a/cart` is `3f9a`. Some servers write such parameters for clients without cookies. If there are
+    /// several parameters of this name, the first one that is not empty is used. The key is absent if there is none.
     ///
     /// # Errors
     ///
@@ -143,7 +144,7 @@ impl SessionKey {
     }
 
     /// Creates a key from the requested host: the host in the URI, or the `Host` header if the URI has no host. The key
-    /// is in lower case, and has no port and no dot at the end.
+    /// is in lower case, and has no port and no dot at the end. The key is absent if the request has no host.
     #[must_use]
     pub fn host() -> Self {
         Rule::Host.into()
@@ -171,18 +172,20 @@ impl SessionKey {
         Rule::By(Arc::new(key)).into()
     }
 
-    /// Returns a key that uses `other` if this key is absent or too long. The larger [`max_len`](Self::max_len) of both
-    /// applies.
+    /// Returns a key that uses `other` if this key is absent or too long. The maximum length of the returned key is the
+    /// larger [`max_len`](Self::max_len) of the two keys.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         let max_len = self.max_len.max(other.max_len);
         Self { rule: self.rule.or(other.rule), max_len }
     }
 
-    /// Returns a key that combines this key and `other`. It is absent if one of them is absent. The larger
-    /// [`max_len`](Self::max_len) of both applies.
+    /// Returns a key that combines this key and `other`. The combined key is absent if one of the two keys is absent,
+    /// and too long if one of them is too long. Its maximum length is the larger [`max_len`](Self::max_len) of the two
+    /// keys.
     ///
-    /// Different parts make different keys: `ab` and `c` are not the same combination as `a` and `bc`.
+    /// The boundary between the two keys is a part of the combined key: `ab` and `c` give another key than `a` and
+    /// `bc`.
     ///
     /// ```
     /// use equipoise_affinity::key::{Extracted, SessionKey};
@@ -199,7 +202,8 @@ impl SessionKey {
         Self { rule: self.rule.and(other.rule), max_len }
     }
 
-    /// Sets the maximum length of the key, in bytes. A longer key is not used. Default: [`MAX_LEN`](Self::MAX_LEN),
+    /// Sets the maximum length of the key, in bytes. A longer key is not used: [`of`](Self::of) returns
+    /// [`Extracted::Oversized`]. Default: [`MAX_LEN`](Self::MAX_LEN),
     /// 4096. Range: 1 to 65,535.
     ///
     /// The limit applies to the whole key and to each of its parts. [`and`](Self::and) and [`or`](Self::or) use the
@@ -216,9 +220,9 @@ impl SessionKey {
         Ok(self)
     }
 
-    /// Returns the key of a request. Takes O(n) time for the n bytes of the request that are read. Allocates memory
-    /// only for a [`source`](Self::source), for a combination with [`and`](Self::and), for a host in upper case, and in
-    /// closures.
+    /// Returns the session key of a request. `head` is the head of the request. Takes O(n) time for the n bytes of the
+    /// request that are read. Allocates memory only for a [`source`](Self::source), for a combination with
+    /// [`and`](Self::and), for a host in upper case, and in closures.
     #[must_use]
     pub fn of<'r>(&self, head: RequestHead<'r>) -> Extracted<'r> {
         self.rule.find(head, self.max_len)
@@ -243,19 +247,20 @@ fn parameter(name: &str, ends: &str) -> Result<Box<str>, InvalidSessionKey> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidSessionKey {
-    /// The name is not a valid name of a header.
+    /// The name that was passed to [`SessionKey::header`] is not a valid name of a header.
     #[error("{name:?} is not a header name: use letters, digits and !#$%&'*+-.^_`|~")]
     Header {
         /// The name of the header that was refused.
         name: String,
     },
-    /// The name is not a valid name of a cookie.
+    /// The name that was passed to [`SessionKey::cookie`] is not a valid name of a cookie.
     #[error("{name:?} is not a cookie name: use letters, digits and !#$%&'*+-.^_`|~")]
     Cookie {
         /// The name of the cookie that was refused.
         name: String,
     },
-    /// The name is not a valid name of a query or path parameter.
+    /// The name that was passed to [`SessionKey::query_parameter`] or [`SessionKey::path_parameter`] is not a valid
+    /// name of a URL parameter.
     #[error("{name:?} is not a parameter name: write it as in a URL, with special characters as %XX")]
     Parameter {
         /// The name of the parameter that was refused.

@@ -21,12 +21,12 @@ pub enum Extracted<'r> {
     Found(Cow<'r, [u8]>),
     /// The request has no session key, or the session key is empty.
     Absent,
-    /// The session key is longer than [`SessionKey::max_len`](super::SessionKey::max_len). It must not be used.
+    /// The session key is longer than [`SessionKey::max_len`](super::SessionKey::max_len), so it must not be used.
     Oversized,
 }
 
 impl<'r> Extracted<'r> {
-    /// Returns the kind of result as a label for metrics: `found`, `absent` or `oversized`. Labels are stable.
+    /// Returns the variant's name as a label for metrics: `found`, `absent` or `oversized`. Labels are stable.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Found(_) => "found",

@@ -8,14 +8,14 @@ use crate::read::{self, is_token};
 
 const LIMIT: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
 
-/// Says where backends and clients put a session key: in a cookie, a header or a URL parameter. It reads the key from
-/// responses and requests.
+/// Says where backends and clients put a session key, and reads the key from responses and requests. The places can be
+/// cookies, headers and URL parameters.
 ///
-/// Any number of places can be added. They are tried in the order in which they were added, and the first one with a
-/// key that is not empty is used. Cookies and headers are read in requests and responses, URL parameters only in
-/// requests. If no place is added, no request has a key.
+/// Any number of places can be added, such as a cookie and a header. They are tried in the order in which they were
+/// added, and the first place that contains a key is used. An empty text is not a key. Cookies and headers are read in
+/// requests and responses, URL parameters only in requests. If no place is added, no request has a key.
 ///
-/// nginx does the same with a list of variables. Apache tries the URL before the cookie.
+/// nginx tries its list of variables in order too. Apache tries the URL before the cookie.
 ///
 /// ```
 /// use equipoise_affinity::learn::{InvalidName, Learn};
@@ -105,12 +105,12 @@ impl Learn {
     }
 
     /// Also binds sessions whose key a client sends and no backend has set. Such a session is bound to the endpoint
-    /// that answers the first request with this key. This is HAProxy's `request-learn`. Default: off. For
-    /// [`Mode::learn`](crate::Mode::learn); has no effect in [`Mode::route`](crate::Mode::route).
+    /// that answers the first request with this key. HAProxy calls this `request-learn`. Default: off. The setting has
+    /// an effect in [`Mode::learn`](crate::Mode::learn), and no effect in [`Mode::route`](crate::Mode::route).
     ///
-    /// Use it if backends set a key only once and keep the session for longer than the store does, like PHP. Clients
-    /// can then fill the session store with invented keys. [`Affinity::session_limit`](crate::Affinity::session_limit)
-    /// limits that.
+    /// Use this setting if backends set a key only once and keep the session for longer than the session store does.
+    /// PHP is an example. With this setting, clients can fill the session store with keys that they invent, unless
+    /// [`Affinity::session_limit`](crate::Affinity::session_limit) limits how many sessions one source may start.
     #[must_use]
     pub fn adopt(mut self) -> Self {
         self.adopts = true;
@@ -121,8 +121,8 @@ impl Learn {
         self.adopts
     }
 
-    /// Returns the session key of a request, or `None` if it has none. Takes O(n) time for the n bytes of the request
-    /// that are read. Does not allocate memory.
+    /// Returns the session key of a request, or `None` if the request has no key. Takes O(n) time for the n bytes of
+    /// the request that are read. Does not allocate memory.
     ///
     /// # Errors
     ///
@@ -132,15 +132,20 @@ impl Learn {
         self.places.iter().find_map(|place| place.of_request(request)).map(|key| self.limited(key)).transpose()
     }
 
-    /// Returns what a response says about the session: it sets a key, ends the session, or neither. `headers` are the
-    /// headers of the response. `now` is the current time, to which the cookie's `Expires` is compared.
+    /// Returns whether a response sets a session key, ends the session, or does neither. `headers` are the headers of
+    /// the response. `now` is the current time, to which the cookie's `Expires` is compared.
     ///
-    /// If several `Set-Cookie` lines set the cookie, the last one is used, as in clients (RFC 6265 §5.3); nginx uses
-    /// the first one.
+    /// If several `Set-Cookie` lines set the cookie, the last line is used, as in clients (RFC 6265 §5.3). nginx uses
+    /// the first line.
     ///
-    /// A line deletes the cookie if its value is empty or its `Max-Age` is 0 or less. Without `Max-Age`, it deletes the
-    /// cookie if `Expires` is in the past. Such a line cancels only earlier lines with the same `Domain` and `Path`,
-    /// because an application may set a cookie at one path and delete it at another path in the same response.
+    /// A `Set-Cookie` line deletes the cookie in these cases:
+    ///
+    /// - The value of the cookie is empty.
+    /// - `Max-Age` is 0 or less.
+    /// - There is no valid `Max-Age`, and `Expires` is not later than `now`.
+    ///
+    /// A line that deletes the cookie cancels only earlier lines with the same `Domain` and `Path`. An application may
+    /// set a cookie at one path and delete it at another path in the same response.
     ///
     /// # Errors
     ///
@@ -185,7 +190,7 @@ impl Place {
     }
 }
 
-/// What a response says about the session. [`Learn::response`] returns it.
+/// Whether a response sets a session key, ends the session, or does neither. Returned by [`Learn::response`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Learned<'r> {
     /// The response sets this session key. Requests with this key should go to the endpoint that sent the response.
@@ -198,7 +203,7 @@ pub enum Learned<'r> {
 }
 
 impl Learned<'_> {
-    /// Returns the kind of result as a label for metrics: `key`, `ended` or `nothing`. Labels are stable.
+    /// Returns the variant's name as a label for metrics: `key`, `ended` or `nothing`. Labels are stable.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Key(_) => "key",
@@ -208,7 +213,8 @@ impl Learned<'_> {
     }
 }
 
-/// The error if a session key is longer than [`Learn::max_key_len`] allows.
+/// A session key is longer than [`Learn::max_key_len`] allows, so it is not used. [`Learn::request_key`] and
+/// [`Learn::response`] return this error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a session key of {len} bytes, where {limit} are allowed")]
 pub struct KeyTooLong {
@@ -230,19 +236,20 @@ enum Place {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidName {
-    /// The name is not a valid name of a cookie.
+    /// The name that was passed to [`Learn::cookie`] is not a valid name of a cookie.
     #[error("{name:?} is not a cookie name: use at least one of ASCII letters, digits and !#$%&'*+-.^_`|~")]
     Cookie {
         /// The name of the cookie that was refused.
         name: String,
     },
-    /// The name is not a valid name of a header.
+    /// The name that was passed to [`Learn::header`] is not a valid name of a header.
     #[error("{name:?} is not a header name: use at least one of ASCII letters, digits and !#$%&'*+-.^_`|~")]
     Header {
         /// The name of the header that was refused.
         name: String,
     },
-    /// The name is not a valid name of a path or query parameter.
+    /// The name that was passed to [`Learn::path_parameter`] or [`Learn::query_parameter`] is not a valid name of a URL
+    /// parameter.
     #[error(
         "{name:?} is not the name of a URL parameter: use at least one visible ASCII character other than / ? # ; & ="
     )]

@@ -18,13 +18,17 @@ use crate::scan;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Route {
-    /// The name is the text after the first byte that equals this separator. It may contain more separators. The
-    /// default is `AfterFirst(b'.')`, as in Apache, which sets the separator with `stickysessionsep`.
+    /// The endpoint's name is the text after the first separator in the session key. The value is the separator. With
+    /// `b'.'`, the name in the key `6A3F.10.0.0.7:8080` is `10.0.0.7:8080`. A key without a separator contains no name.
+    ///
+    /// The default of `Route` is `AfterFirst(b'.')`, as in Apache, where `stickysessionsep` sets the separator.
     AfterFirst(u8),
-    /// The name is the text after the last byte that equals this separator. Use it if session ids can contain the
-    /// separator.
+    /// The endpoint's name is the text after the last separator in the session key. The value is the separator. With
+    /// `b'!'`, the name in the key `6A3F!9!node1` is `node1`. A key without a separator contains no name. Use this
+    /// variant if the text before the name can contain the separator.
     AfterLast(u8),
-    /// The name is the whole session key, as in nginx's `sticky route` and with Apache's `stickysessionsep=Off`.
+    /// The endpoint's name is the whole session key, as in nginx's `sticky route` and with Apache's
+    /// `stickysessionsep=Off`.
     Whole,
 }
 
@@ -38,8 +42,11 @@ impl Route {
         }
     }
 
-    /// Returns the name of the endpoint in a session key. Returns `None` if the key has no separator, has nothing after
-    /// the separator, or if the name is not UTF-8.
+    /// Returns the name of the endpoint in the session key `key`. Returns `None` in these cases:
+    ///
+    /// - The key has no separator. [`Whole`](Self::Whole) needs no separator.
+    /// - The name is empty.
+    /// - The name is not UTF-8.
     pub fn of<'k>(&self, key: &'k [u8]) -> Option<&'k str> {
         let after = |at: usize| key.get(at.checked_add(1)?..);
         let route = match *self {

@@ -202,12 +202,14 @@ impl EndpointNaming {
         Self(Naming::Tokens { tokens, idle: None, life: None })
     }
 
-    /// Sets how long a token is valid after it was issued. When a request has a token that is older than a tenth of
-    /// this time, the response contains a new token. Default: no limit. A timeout of zero makes
-    /// [`Affinity::new`](crate::Affinity::new) return an error. The setting has an effect on tokens only.
+    /// Sets how long a token is valid after it was issued. If a request has a token that is older than a tenth of this
+    /// time, the response contains a new token, so a session that is in use does not end. Default: no limit. A timeout
+    /// of zero makes [`Affinity::new`](crate::Affinity::new) return an error. With other cookie values than tokens,
+    /// this setting has no effect.
     ///
-    /// The time in a token is authenticated, so clients cannot change it. Clients can change the dates of
-    /// [`max_idle`](crate::cookie::PersistenceCookieBuilder::max_idle), which have HAProxy's format.
+    /// Clients cannot change the time in a token, because the token is authenticated.
+    /// [`max_idle`](crate::cookie::PersistenceCookieBuilder::max_idle) is a similar setting for other cookie values. It
+    /// uses dates in HAProxy's format, which clients can change.
     #[must_use]
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         if let Naming::Tokens { idle, .. } = &mut self.0 {
@@ -216,9 +218,9 @@ impl EndpointNaming {
         self
     }
 
-    /// Sets how long a session lasts after it began, even if it is in use. After this time, its tokens are invalid.
-    /// Default: no limit. A lifetime of zero makes [`Affinity::new`](crate::Affinity::new) return an error. The setting
-    /// has an effect on tokens only.
+    /// Sets how long a session lasts after it began, even if it is in use. After this time, the session's tokens are
+    /// invalid. Default: no limit. A lifetime of zero makes [`Affinity::new`](crate::Affinity::new) return an error.
+    /// With other cookie values than tokens, this setting has no effect.
     #[must_use]
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
         if let Naming::Tokens { life, .. } = &mut self.0 {
@@ -231,13 +233,15 @@ impl EndpointNaming {
     /// balancers. Clients see the ids, which are addresses by default, and can choose an endpoint. A value that names
     /// no endpoint of the pool counts as no binding, as in HAProxy.
     ///
-    /// Ids do not identify a session: all sessions of an endpoint have the same cookie value. The same is true for all
-    /// namings except tokens. If the endpoint cannot serve its sessions, the strategy of each balancer picks another
-    /// endpoint. The requests of one client may then go to different endpoints until the client has a new cookie. This
-    /// can take long in rewrite mode, and with [`postonly`](crate::cookie::PersistenceCookieBuilder::postonly).
+    /// An id does not identify a session: all sessions of an endpoint have the same cookie value. The same is true for
+    /// all namings except [`tokens`](Self::tokens). If an endpoint cannot serve its sessions, each balancer's strategy
+    /// picks another endpoint for each request. The requests of one client may then go to different endpoints until the
+    /// client gets a new cookie. This can take long in rewrite mode and with
+    /// [`postonly`](crate::cookie::PersistenceCookieBuilder::postonly), because not every response sets the cookie.
     ///
-    /// Prefix mode is an exception: while the session's endpoint is in the pool, the value that this endpoint itself
-    /// has set in the cookie identifies the session.
+    /// Prefix mode is an exception, because its cookie also contains a value that the endpoint itself has set. While
+    /// the endpoint is in the pool, this value identifies the session, and all balancers choose the same other
+    /// endpoint.
     pub fn ids() -> Self {
         Self::plain(PlainNames::Ids)
     }
@@ -245,9 +249,9 @@ impl EndpointNaming {
     /// Creates a naming whose cookie values are names that the application chooses. `names` contains pairs of an
     /// endpoint id and the name of this endpoint. HAProxy's `server … cookie NAME` does the same.
     ///
-    /// No session is bound to an endpoint without a name. If such an endpoint answers, the client keeps the cookie that
-    /// it has (HAProxy erases it). Names do not identify a session. [`ids`](Self::ids) describes what this means if an
-    /// endpoint is unavailable.
+    /// No session is bound to an endpoint without a name. If such an endpoint answers, the client keeps its cookie
+    /// (HAProxy erases the cookie). A name does not identify a session. [`ids`](Self::ids) describes what this means if
+    /// an endpoint is unavailable.
     ///
     /// ```
     /// use equipoise_affinity::{EndpointNaming, cookie::PersistenceCookie};
@@ -284,8 +288,8 @@ impl EndpointNaming {
     }
 
     /// Creates a naming whose cookie values are hashes of `key` and the endpoint's address, as with HAProxy's
-    /// `dynamic`. [`CookieValue::dynamic`] describes the hash. Each endpoint's address must have an IP address and a
-    /// port. Otherwise [`Affinity::new`](crate::Affinity::new) returns an error.
+    /// `dynamic`. [`CookieValue::dynamic`] describes the hash. The address of each endpoint must contain an IP address
+    /// (not a host name) and a port. Otherwise [`Affinity::new`](crate::Affinity::new) returns an error.
     ///
     /// The hash does not identify a session. [`ids`](Self::ids) describes what this means if an endpoint is
     /// unavailable.
@@ -410,8 +414,8 @@ fn socket(address: &str) -> Option<SocketAddr> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidNaming {
-    /// The name of an endpoint cannot be the value of the cookie. This is the name given to [`EndpointNaming::named`],
-    /// or the endpoint's id with [`EndpointNaming::ids`].
+    /// The name of an endpoint cannot be the value of the cookie. With [`EndpointNaming::named`], it is the name that
+    /// was passed to this function. With [`EndpointNaming::ids`], it is the endpoint's id.
     #[error("endpoint {endpoint} cannot be named in a cookie: name it otherwise, or use tokens")]
     InvalidValue {
         /// The id of the endpoint with the invalid name.
@@ -432,7 +436,7 @@ pub enum InvalidNaming {
         /// The name that two endpoints have.
         name: String,
     },
-    /// The address of an endpoint has no IP address and port, which [`EndpointNaming::dynamic`] needs.
+    /// The address of an endpoint does not contain an IP address and a port. [`EndpointNaming::dynamic`] needs both.
     #[error("the address of endpoint {endpoint}, {address:?}, is not an IP address with a port")]
     Address {
         /// The id of the endpoint whose address cannot be used.

@@ -57,15 +57,15 @@ impl Mode {
     /// [`Rendezvous`](equipoise_core::Rendezvous), or for example [`BoundedLoad`](equipoise_core::BoundedLoad) around
     /// one of them. With another strategy, [`Affinity::new`](crate::Affinity::new) returns an error.
     ///
-    /// No binding is stored. All balancers with the same endpoints choose the same endpoint for a key. When the pool
-    /// changes, a few keys move to other endpoints. They move back when the change is undone.
+    /// No binding is stored. All balancers with the same endpoints choose the same endpoint for a key. When an endpoint
+    /// joins or leaves the pool, some keys move to other endpoints. They move back when the change is undone.
     pub fn hash(key: SessionKey) -> Self {
         Self(Kind::Hash(key))
     }
 
     /// Creates the mode that stores the endpoint of each key in `store`. The strategy picks an endpoint for the first
-    /// request with a key. Later requests with this key go to the same endpoint, for as long as `store` contains the
-    /// binding. A session is bound when the head of its first response arrives.
+    /// request with a key. When the head of the response arrives, the key is bound to this endpoint. Later requests
+    /// with the key go to the same endpoint, for as long as `store` contains the binding.
     ///
     /// Clients can invent keys and so start any number of sessions.
     /// [`Affinity::session_limit`](crate::Affinity::session_limit) limits how many sessions one source may start.
@@ -77,20 +77,21 @@ impl Mode {
     }
 
     /// Creates the mode in which a cookie names the endpoint of the session. The balancer sets the cookie, or changes a
-    /// cookie that the backend sets, as HAProxy's `cookie` does. `cookie` has the cookie's name and attributes.
-    /// `naming` determines how the cookie's value names an endpoint.
+    /// cookie that the backend sets, as HAProxy's `cookie` does. `cookie` contains the cookie's name, attributes and
+    /// other settings. `naming` determines how the cookie's value names an endpoint.
     pub fn cookie(cookie: PersistenceCookie, naming: EndpointNaming) -> Self {
         Self(Kind::Cookie(cookie, naming))
     }
 
     /// Creates the mode for session keys that backends set, in a cookie such as `JSESSIONID` or in a header. `learn`
-    /// says where the key is. A request with such a key goes to the endpoint that has set the key. This mode
-    /// corresponds to nginx's `sticky learn`, and to HAProxy's `stick store-response` with `stick match`.
+    /// says where the key is. If a backend has set a key in a response, later requests with this key go to the same
+    /// backend. This mode corresponds to nginx's `sticky learn`, and to HAProxy's `stick store-response` with `stick
+    /// match`.
     ///
-    /// Only keys that backends have set are added to `store`, so clients cannot add keys that they invent
-    /// ([`Learn::adopt`] changes this). But if a backend creates a session for each request without a key, any client
-    /// can fill the store. [`Affinity::session_limit`](crate::Affinity::session_limit) limits how many sessions one
-    /// source may start.
+    /// Only keys that backends have set are added to `store`, unless [`Learn::adopt`] is set. So clients cannot add
+    /// keys that they invent. But if a backend creates a session for each request without a key, any client can fill
+    /// the store. [`Affinity::session_limit`](crate::Affinity::session_limit) limits how many sessions one source may
+    /// start.
     ///
     /// Use a [`SessionTable`](crate::table::SessionTable) for one pool only. Other stores may support several pools:
     /// see [`SessionStore`].
@@ -99,11 +100,13 @@ impl Mode {
     }
 
     /// Creates the mode in which a part of the session key is the id of the endpoint. The backend sets this key in a
-    /// cookie or header. `learn` says where the key is, and `route` says which part of it is the id. Tomcat calls this
-    /// part `jvmRoute`; nginx's `sticky route` does the same.
+    /// cookie or header. `learn` says where the key is, and `route` says which part of the key is the id. A request
+    /// without a key, or with a key without this part, has no binding. Tomcat calls the part `jvmRoute`, and nginx has
+    /// this mode as `sticky route`.
     ///
     /// The id must belong to an endpoint of the pool, or to one of the last 1,024 endpoints that this balancer has seen
-    /// leave the pool. A request with any other id has no binding. So an id that a client invents costs only a lookup.
+    /// leave the pool. A request with any other id has no binding, so clients cannot cause work with ids that they
+    /// invent.
     pub fn route(learn: Learn, route: Route) -> Self {
         Self(Kind::Route(learn, route))
     }

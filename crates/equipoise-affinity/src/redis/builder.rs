@@ -70,11 +70,11 @@ impl RedisStoreBuilder {
     }
 
     /// Sets the prefix of the names of the store's entries in Redis. Balancers with the same prefix share their
-    /// sessions. Use a separate prefix for each pool. Range: at most 128 bytes; empty, or a text that ends with `:`.
-    /// Default: `equipoise:`.
+    /// sessions. Use a separate prefix for each pool. Range: the empty text, or a text of at most 128 bytes that ends
+    /// with `:`. Default: `equipoise:`.
     ///
-    /// One prefix may begin with another one, as `shop:eu:` begins with `shop:`. Their entries are separate all the
-    /// same.
+    /// The prefixes of two pools may begin with the same text, such as `shop:` and `shop:eu:`. Two entries with
+    /// different prefixes never have the same name.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
@@ -89,16 +89,16 @@ impl RedisStoreBuilder {
     /// Sets how long a session lasts after its first binding, even if it is in use or moves to another endpoint. Range:
     /// 1 s to 10 years. Default: no limit.
     ///
-    /// The lifetime counts from the last full second before the first binding. It is measured with the wall clocks of
-    /// the balancers, so these clocks should agree.
+    /// The lifetime starts at the last full second before the first binding. It is measured with the wall clocks of the
+    /// balancers, so these clocks should agree.
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
         self.lifetime = Some(lifetime);
         self
     }
 
     /// Sets how long the local cache answers lookups of a session without asking the server. During this time, a
-    /// balancer may send requests to an endpoint from which another balancer has moved the session. With 0, the cache
-    /// answers only while the server is unavailable. Range: any duration. Default: 1 s.
+    /// balancer may send requests to an endpoint from which another balancer has moved the session. With 0, each
+    /// binding is looked up on the server, except while the server is unavailable. Range: any duration. Default: 1 s.
     pub fn cache_ttl(mut self, ttl: Duration) -> Self {
         self.cache_ttl = ttl;
         self
@@ -111,34 +111,38 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// Sets how long a lookup waits for the server. An answer that arrives later is stored in the local cache. Range: 1
-    /// ms to 10 years. Default: 50 ms.
+    /// Sets how long a lookup waits for the server. After this time, the store answers with the binding in its local
+    /// cache. If the cache has none, the lookup fails. An answer of the server that arrives later is stored in the
+    /// cache. Range: 1 ms to 10 years. Default: 50 ms.
     pub fn lookup_timeout(mut self, timeout: Duration) -> Self {
         self.lookup_timeout = timeout;
         self
     }
 
-    /// Sets how long it may take to connect, including the first replies of the server. Also sets how long the server
-    /// may send no reply after a command has timed out: after this time, the connection is closed. Range: 1 ms to 10
-    /// years. Default: 1 s.
+    /// Sets the time limit for two things:
+    ///
+    /// - Connecting to the server, including the first replies of the server.
+    /// - The time without any reply after a command has timed out. When it is over, the store closes the connection.
+    ///
+    /// Range: 1 ms to 10 years. Default: 1 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
     /// Sets how long the store waits before it connects again. The wait is `min` after the first failure and doubles
-    /// with each further failure, up to `max`. Each wait is shortened by a random part of at most half. If a connection
-    /// has lasted for at least `max`, the store connects again at once.
+    /// with each further failure, up to `max`. Each wait is shortened by a random part of at most half. When a
+    /// connection ends that has lasted for at least `max`, the store connects again at once.
     ///
-    /// Range: 1 ms to 10 years for both, and `max` must not be less than `min`. Default: 50 ms and 5 s.
+    /// Range: 1 ms to 10 years for `min`, and `min` to 10 years for `max`. Default: 50 ms for `min`, 5 s for `max`.
     pub fn backoff(mut self, min: Duration, max: Duration) -> Self {
         self.backoff = Backoff { min, max };
         self
     }
 
-    /// Sets how many bindings may wait to be written to the server. Further bindings are not written, and are counted
-    /// in [`RedisStats::writes_dropped`](super::RedisStats::writes_dropped). Each binding takes about 100 bytes. Range:
-    /// 1 to 2²⁰. Default: 16,384.
+    /// Sets how many changes may wait to be written to the server. A change is a new binding or the end of a session.
+    /// Further changes are not written, and [`RedisStats::writes_dropped`](super::RedisStats::writes_dropped) counts
+    /// them. Each waiting change takes about 100 bytes. Range: 1 to 2²⁰. Default: 16,384.
     pub fn write_queue(mut self, bindings: usize) -> Self {
         self.write_queue = bindings;
         self

@@ -17,13 +17,13 @@
 //! During this time, lookups do not wait.
 //!
 //! While the server is unavailable, the local cache also answers from entries that are older than
-//! [`cache_ttl`](RedisStoreBuilder::cache_ttl), and still stores new bindings. So a balancer keeps the sessions in its
-//! cache. For other requests, the strategy picks an endpoint.
+//! [`cache_ttl`](RedisStoreBuilder::cache_ttl), and still stores new bindings. So a session in a balancer's cache stays
+//! bound to its endpoint. For requests of other sessions, the strategy picks an endpoint.
 //!
-//! The store connects again automatically, and waits longer after each failure. Later, when a cached binding is used
-//! again, it is written to the server, even if the server has lost its data. If another balancer has bound the session
-//! to another endpoint meanwhile, that binding stays. There is one limitation: a session that another balancer ended
-//! while the server was unavailable may continue.
+//! The store connects again automatically, and waits longer after each failure. When a cached binding is used after
+//! that, the store writes it to the server again, because the server may have lost its data. If another balancer has
+//! bound the session to another endpoint meanwhile, that binding stays. There is one limitation: if another balancer
+//! has ended a session while the server was unavailable, the session may continue.
 //!
 //! [`RedisStore::stats`] counts lookups and writes by their results.
 //!
@@ -83,8 +83,8 @@ use crate::{Lookup, SessionStore, StoreError};
 
 /// A session store in Redis or Valkey, for several balancers that share sessions. The [module](self) describes it.
 ///
-/// Dropping the store stops its tasks and closes its connection. Bindings that have not been written to the server are
-/// then lost.
+/// Dropping the store stops its tasks and closes its connection. Bindings that the store has not yet written to the
+/// server are lost.
 ///
 /// ```
 /// use equipoise_affinity::{Lookup, SessionStore, redis::RedisStore};
@@ -106,7 +106,7 @@ pub struct RedisStore {
 }
 
 impl RedisStore {
-    /// Returns a builder for a store on the server at `url`, with default settings. The URL is one of these:
+    /// Returns a builder, with default settings, for a store on the server at `url`. `url` has one of these forms:
     ///
     /// - `redis://[user[:password]@]host[:port][/database]`
     /// - `rediss://…` for TLS, with the feature `redis-tls`
@@ -178,8 +178,8 @@ impl RedisStoreBuilder {
 }
 
 impl SessionStore for RedisStore {
-    /// Looks in the local cache, and otherwise asks the server in one round trip. Takes O(1) time. A future in
-    /// [`Lookup::Later`] may be awaited on any executor.
+    /// Looks the key up in the local cache. If the cache has no binding that is young enough, asks the server in one
+    /// round trip. Takes O(1) time. A future in [`Lookup::Later`] may be awaited on any executor.
     fn lookup(&self, key: &[u8]) -> Lookup {
         let (shared, key) = (&self.shared, StoreKey::new(key));
         let now = shared.now();

@@ -134,8 +134,8 @@ pub enum InvalidRedisStore {
         /// The valid range of the setting, as text.
         wanted: &'static str,
     },
-    /// There is no Tokio runtime for the connection. Call [`build`](super::RedisStoreBuilder::build) within a runtime,
-    /// or set a runtime with [`RedisStoreBuilder::runtime`](super::RedisStoreBuilder::runtime).
+    /// There is no Tokio runtime for the connection to the server. Call [`build`](super::RedisStoreBuilder::build)
+    /// within a runtime, or set a runtime with [`RedisStoreBuilder::runtime`](super::RedisStoreBuilder::runtime).
     #[error("a store needs a Tokio runtime: build it within one, or give it a handle")]
     NoRuntime,
 }

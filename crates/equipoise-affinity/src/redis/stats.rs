@@ -4,35 +4,47 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// [`RedisStore::stats`](super::RedisStore::stats).
 ///
 /// Each lookup is counted in exactly one of `cache_hits`, `stale_hits`, `hits`, `misses`, `unavailable` and
-/// `malformed`. It is counted even if its caller did not wait for the answer.
+/// `malformed`. A lookup is counted even if its caller no longer waits for the answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RedisStats {
     /// Number of lookups that the local cache answered with a binding, without asking the server.
     pub cache_hits: u64,
-    /// Number of lookups that the local cache answered with an old binding, because the server was unavailable. The
-    /// binding was older than [`cache_ttl`](super::RedisStoreBuilder::cache_ttl).
+    /// Number of lookups that the local cache answered with a binding older than
+    /// [`cache_ttl`](super::RedisStoreBuilder::cache_ttl), because the server gave no answer (see
+    /// [`unavailable`](Self::unavailable) for the reasons).
     pub stale_hits: u64,
     /// Number of lookups that the server answered with a binding.
     pub hits: u64,
-    /// Number of lookups for which there was no binding.
+    /// Number of lookups whose answer was that the session is not bound to an endpoint.
     pub misses: u64,
-    /// Number of lookups without an answer: the server was unavailable, did not answer in time or refused the command,
-    /// and the local cache had no binding.
+    /// Number of lookups that failed because the local cache had no binding and the server gave no answer, for one of
+    /// these reasons:
+    ///
+    /// - The server was unavailable.
+    /// - The server did not answer in time.
+    /// - The server refused the command.
+    /// - 4,096 other lookups were already waiting for the server.
     pub unavailable: u64,
     /// Number of lookups that the server answered with data that is not a binding.
     pub malformed: u64,
     /// Number of writes to the server that have succeeded. A write stores a binding or removes the binding of a session
     /// that has ended.
     pub writes: u64,
-    /// Number of writes that were not done because the queue was full, or because the server was unavailable or refused
-    /// them. A write stores a binding or removes one. The local cache has the change, and writes it to the server when
-    /// the session is used again.
+    /// Number of writes that were not done. A write stores a binding or removes the binding of a session that has
+    /// ended. These are the reasons:
+    ///
+    /// - The [queue of writes](super::RedisStoreBuilder::write_queue) was full.
+    /// - The server was unavailable, refused the write, or answered with data that is not a binding.
+    /// - The id of the endpoint was empty, had more than 255 bytes, or contained a control character. Such a binding is
+    ///   not stored in the local cache either.
+    ///
+    /// Otherwise, the change stays in the local cache, and the store writes it again when the session is used again.
     pub writes_dropped: u64,
-    /// Number of bindings that were not stored because another balancer had already bound the session to another
-    /// endpoint.
+    /// Number of bindings that were not stored on the server, because another balancer had already bound the session to
+    /// another endpoint.
     pub races_lost: u64,
-    /// Number of connections to the server after the first one.
+    /// Number of times that the store has connected to the server again. The first connection is not counted.
     pub reconnects: u64,
     /// Number of connections that were closed because the server sent a reply that violates the protocol.
     pub protocol_errors: u64,

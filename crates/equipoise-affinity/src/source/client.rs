@@ -19,14 +19,16 @@ type PeerFn = dyn Fn(RequestHead<'_>) -> Option<IpAddr> + Send + Sync;
 
 /// Determines the IP address of the client that sent a request, also behind proxies.
 ///
-/// 1. The address of the connection's peer is used first. If no trusted proxy has this address, it is the client's.
-/// 2. Otherwise, the address that the proxy reported with the PROXY protocol is used, if there is one
-///    ([`ProxiedAddr`]).
-/// 3. While the address belongs to a trusted proxy, the next element of the [header](Self::header) is used. The
-///    header's elements are read from right to left, and several lines are one list.
+/// 1. The address of the connection's peer is read first. If this address does not belong to a trusted proxy, it is the
+///    client's address, and steps 2 and 3 are skipped.
+/// 2. If the trusted proxy has reported an address with the PROXY protocol ([`ProxiedAddr`]), the reported address
+///    replaces the peer's address.
+/// 3. If the address from step 1 or 2 does not belong to a trusted proxy, it is the client's address. Otherwise, the
+///    elements of the [header](Self::header) are read from right to left. The first address that does not belong to a
+///    trusted proxy is the client's. Several lines of the header are one list.
 ///
-/// Elements to the left of the first untrusted address are not read, because the client wrote them. If all addresses
-/// are trusted, the leftmost one is the client's. Reading stops at an element that is not an address (such as
+/// Elements to the left of the client's address are not read, because the client wrote them. If all addresses belong to
+/// trusted proxies, the leftmost address is the client's. Reading stops at an element that is not an address (such as
 /// `unknown`) or has more than 512 bytes. Then the last address that was read is the client's. At most
 /// [`max_hops`](Self::max_hops) elements are read.
 ///
@@ -76,7 +78,7 @@ impl ClientAddress {
         Self { trusted, header: None, hops: 32, peer: None }
     }
 
-    /// Sets the header in which the trusted proxies report addresses. Default: none, so no header is read.
+    /// Sets the header in which the trusted proxies report the addresses of their clients. Default: no header is read.
     ///
     /// Each trusted proxy must append to this header or replace it. If a proxy passes the header on as its client wrote
     /// it, this client can pretend to have any address.
@@ -86,8 +88,9 @@ impl ClientAddress {
         self
     }
 
-    /// Sets the maximum number of elements of the header that are read, starting from the right. Empty elements count
-    /// too. Default: 32. With 0, the header is not read.
+    /// Sets how many elements of the forwarding [header](Self::header) are read at most, starting from the right. Empty
+    /// elements count too. If there are more elements, the last address that was read is the client's. Default: 32.
+    /// With 0, the header is not read.
     #[must_use]
     pub fn max_hops(mut self, hops: usize) -> Self {
         self.hops = hops;
@@ -106,9 +109,10 @@ impl ClientAddress {
         self
     }
 
-    /// Returns the client's address. IPv4-mapped IPv6 addresses are returned as IPv4 addresses. Returns `None` if the
-    /// address of the connection's peer is not known: the request has no [`PeerAddr`], or the closure of
-    /// [`peer`](Self::peer) returned `None`.
+    /// Returns the address of the client that sent the request. `head` is the head of the request. IPv4-mapped IPv6
+    /// addresses are returned as IPv4 addresses. Returns `None` if the address of the connection's peer is not known:
+    /// the request has no [`PeerAddr`], or a closure was set with [`peer`](Self::peer) and has returned `None` or
+    /// panicked.
     #[must_use]
     pub fn of(&self, head: RequestHead<'_>) -> Option<IpAddr> {
         let peer = match &self.peer {
@@ -213,7 +217,7 @@ pub struct PeerAddr(pub SocketAddr);
 /// A request extension with the client's address that a proxy reported in a PROXY protocol header at the start of the
 /// connection. The server that accepts the connection adds it to each request, together with [`PeerAddr`].
 ///
-/// It is used only if the address in [`PeerAddr`] belongs to a trusted proxy. [`ProxyHeader`](super::ProxyHeader) has
-/// an example.
+/// [`ClientAddress`] uses this extension only if the address of the connection's peer belongs to a trusted proxy.
+/// [`ProxyHeader`](super::ProxyHeader) has an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ProxiedAddr(pub SocketAddr);

@@ -10,10 +10,12 @@ const V2_FIXED: usize = 16;
 /// contains the address of the proxy's client, and the address that the client connected to. haproxy.org's
 /// proxy-protocol.txt specifies it.
 ///
-/// A server must expect this header on all connections of a listener, or on none, and read it before anything else. It
-/// must close connections without it, because otherwise a client could send its own header. Add the client's address to
-/// each request of the connection as [`ProxiedAddr`](super::ProxiedAddr). [`ClientAddress`](super::ClientAddress) uses
-/// it if the proxy is trusted.
+/// A listener must expect this header on all of its connections, or on none. If it expects the header, the server reads
+/// it before anything else, and closes connections without it. If the header were optional, a client could send a
+/// header of its own.
+///
+/// Add the client's address to each request of the connection as [`ProxiedAddr`](super::ProxiedAddr).
+/// [`ClientAddress`](super::ClientAddress) uses this address if the proxy is trusted.
 ///
 /// ```
 /// use equipoise_affinity::source::{ClientAddress, PeerAddr, ProxiedAddr, ProxyHeader};
@@ -47,11 +49,11 @@ impl ProxyHeader {
     pub const MAX_LEN: usize = 16 * 1024;
 
     /// Parses the PROXY protocol header at the start of `bytes`, which must be all bytes read from the connection so
-    /// far. Returns `None` if the header is not complete. The caller should then read more bytes and call this function
-    /// again. The caller should limit the total time for this.
+    /// far. Returns `Ok(None)` if the header is not complete: read more bytes from the connection, and call this
+    /// function again with all bytes. Limit the total time for this, because a client may never send the rest.
     ///
-    /// Bytes that cannot become a valid header are an error at once. Extensions of version 2 (TLVs) are skipped, and
-    /// their checksum is not checked.
+    /// If the bytes cannot become a valid header, returns the error at once. Extensions of version 2 (TLVs) are
+    /// skipped. A checksum in an extension is not checked.
     ///
     /// # Errors
     ///
@@ -75,9 +77,11 @@ impl ProxyHeader {
 
     /// Returns the address of the proxy's client.
     ///
-    /// Returns `None` if the proxy opened the connection for itself, for example for a health check. Also returns
-    /// `None` if the client's connection has no IP addresses, such as that of a Unix domain socket. Then only the
-    /// address of the proxy is known ([`PeerAddr`](super::PeerAddr)).
+    /// Returns `None` in these cases, in which only the address of the proxy is known ([`PeerAddr`](super::PeerAddr)):
+    ///
+    /// - The proxy opened the connection for itself, for example for a health check.
+    /// - The client's connection has no IP addresses, such as the connection of a Unix domain socket.
+    /// - The header does not say which addresses the client's connection has (`UNKNOWN` in version 1).
     #[must_use]
     pub fn source(&self) -> Option<SocketAddr> {
         self.addresses.map(|(source, _)| source)

@@ -7,12 +7,13 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 /// The networks of the proxies in front of this balancer that are trusted to report the addresses of their clients.
 ///
-/// As text, it is a list separated by commas or white space. The list contains networks (`10.0.0.0/8`), addresses, and
-/// the words `loopback`, `link-local` and `private`. The words stand for the networks of [`loopback`](Self::loopback),
-/// [`link_local`](Self::link_local) and [`private`](Self::private). An empty text trusts no proxy.
+/// The text form is a list whose elements are separated by commas or white space. The elements are networks
+/// (`10.0.0.0/8`), addresses, and the words `loopback`, `link-local` and `private`. The words stand for the networks of
+/// [`loopback`](Self::loopback), [`link_local`](Self::link_local) and [`private`](Self::private). An empty text trusts
+/// no proxy.
 ///
-/// Only proxies should be in these networks. Any other machine in them can pretend to be any client. Looking up an
-/// address takes O(log n) time for n networks.
+/// Only proxies should have addresses in these networks. Any other machine with such an address can pretend to be any
+/// client. [`contains`](Self::contains) takes O(log n) time for n networks.
 ///
 /// ```
 /// use equipoise_affinity::source::TrustedProxies;
@@ -104,7 +105,8 @@ fn undressed(network: IpNet) -> IpNet {
 }
 
 impl FromIterator<IpNet> for TrustedProxies {
-    /// Creates a list of these networks. Bits of an address after the network's prefix length are ignored.
+    /// Creates a list of `networks`. Bits of an address after the network's prefix length are ignored: `10.0.0.1/8`
+    /// becomes `10.0.0.0/8`.
     fn from_iter<I: IntoIterator<Item = IpNet>>(networks: I) -> Self {
         let networks: Vec<IpNet> = networks.into_iter().map(undressed).collect();
         let mut networks = IpNet::aggregate(&networks);
@@ -147,17 +149,18 @@ fn network(word: &str) -> Result<IpNet, InvalidProxies> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidProxies {
-    /// An entry is not an address, not a network, and not one of the words `loopback`, `link-local` and `private`.
+    /// An element of the list is not an address, not a network, and not one of the words `loopback`, `link-local` and
+    /// `private`.
     #[error("{network:?} is no network: write 10.0.0.0/8, 2001:db8::/32, 192.0.2.7, private, loopback or link-local")]
     Network {
-        /// The entry that was refused.
+        /// The element that was refused.
         network: String,
     },
-    /// An entry is a network whose address has bits after the prefix length, such as `10.0.0.1/8`. It is not clear
-    /// whether the address or the network is meant.
+    /// An element of the list is ambiguous, such as `10.0.0.1/8`: it could mean the address `10.0.0.1` or the network
+    /// `10.0.0.0/8`. The bits of a network's address after the prefix length must be zero.
     #[error("{address}/{} is no network: write {network} if you mean it, or {address} alone", network.prefix_len())]
     HostBits {
-        /// The address in the entry, such as `10.0.0.1`.
+        /// The address in the refused element, such as `10.0.0.1`.
         address: IpAddr,
         /// The network that contains the address, such as `10.0.0.0/8`.
         network: IpNet,

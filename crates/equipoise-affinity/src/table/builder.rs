@@ -36,21 +36,21 @@ impl SessionTableBuilder {
     }
 
     /// Sets the maximum number of sessions in the table. Range: 1 to 2³⁰. Default: 100,000. Each session takes about
-    /// 110 bytes, which are allocated when it is added.
+    /// 110 bytes, which are allocated when the session is added.
     pub fn capacity(mut self, sessions: usize) -> Self {
         self.capacity = sessions;
         self
     }
 
-    /// Sets how long a session lasts after its last use. [`None`] means no limit. Range: above zero. Default: 30
-    /// minutes.
+    /// Sets how long a session lasts after its last use. [`None`] means no limit. Range: above zero; rounded up to a
+    /// multiple of 100 ms. Default: 30 minutes.
     pub fn idle_timeout(mut self, idle: impl Into<Option<Duration>>) -> Self {
         self.idle = idle.into();
         self
     }
 
     /// Sets how long a session lasts after its first binding, even if it is in use. [`None`] means no limit. Range:
-    /// above zero. Default: [`None`].
+    /// above zero; rounded up to a multiple of 100 ms. Default: [`None`].
     pub fn lifetime(mut self, lifetime: impl Into<Option<Duration>>) -> Self {
         self.lifetime = lifetime.into();
         self

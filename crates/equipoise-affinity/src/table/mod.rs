@@ -18,9 +18,14 @@
 //! Time is counted in units of 100 ms. A session ends up to 200 ms late, and never early. A clock that goes back does
 //! not end sessions.
 //!
-//! A lookup never returns a session that has ended, and removes it. Other sessions that have ended are removed by
-//! sweeps. A sweep removes them from one shard (a part of the table). A shard is swept if one of its sessions may have
-//! ended, and if the new keys and failed lookups since the last sweep are at least a quarter of its sessions.
+//! If a lookup finds a session that has ended, it removes the session and returns no binding. Other sessions that have
+//! ended are removed by sweeps. A sweep removes all ended sessions of one shard (a part of the table). When a key is
+//! added to a shard, or a lookup in the shard finds nothing, the shard is swept if all of these conditions hold:
+//!
+//! - One of the shard's sessions may have ended.
+//! - The number of new keys and failed lookups since the last sweep of the shard is at least 16.
+//! - The same number is at least a quarter of the number of the shard's sessions.
+//!
 //! [`SessionTable::sweep`] sweeps all shards. Call it only if [`SessionTable::len`] must be exact while the table is
 //! not used.
 //!
@@ -45,7 +50,8 @@
 //! Keys are distributed over the shards at random, and each shard has its part of the capacity. So some shards are
 //! full, and evict sessions, before the table is full. When the number of added keys reaches the capacity, about 1.2 %
 //! of the sessions have been evicted. At a capacity of some thousands, it is about 2 %. Below a capacity of 1,024,
-//! there is only one shard, and none was evicted. After more keys, the table contains as many sessions as its capacity.
+//! there is only one shard, and no session is evicted before the table is full. When still more keys are added, all
+//! shards become full, and the table contains as many sessions as its capacity.
 //!
 //! # Cost
 //!
@@ -123,8 +129,10 @@ const PARALLEL: usize = 16;
 /// A session store in memory with a maximum number of sessions. Clones share the table. The [module](self) describes
 /// when sessions end, what happens if the table is full, and the cost.
 ///
-/// Use a separate table for each pool. If two pools shared a table, a key could be bound to an endpoint of one pool
-/// only, and an endpoint that [left](SessionStore::left) one pool would also become void for the other pool.
+/// Use a separate table for each pool. If two pools shared a table, there would be two problems:
+///
+/// - A key could be bound to an endpoint of one of the pools only.
+/// - If an endpoint [left](SessionStore::left) one pool, the bindings to it would become void for the other pool too.
 #[derive(Clone)]
 pub struct SessionTable(Arc<Shared>);
 
@@ -144,13 +152,13 @@ impl SessionTable {
     }
 
     /// Returns the number of sessions in the table, including sessions that have ended but have not been removed yet.
-    /// At most [`capacity`](Self::capacity). Takes O(n) time for n shards.
+    /// The number is at most [`capacity`](Self::capacity). Takes O(n) time for the n shards (parts) of the table.
     pub fn len(&self) -> usize {
         self.0.shards.iter().map(Shard::len).sum()
     }
 
     /// Returns whether the table contains no sessions. A session that has ended counts until it is removed. Takes O(n)
-    /// time for n shards.
+    /// time for the n shards (parts) of the table.
     pub fn is_empty(&self) -> bool {
         self.0.shards.iter().all(|shard| shard.len() == 0)
     }
@@ -160,8 +168,9 @@ impl SessionTable {
         self.0.capacity
     }
 
-    /// Returns how many sessions were evicted, have expired or have become void since the table was created. Takes O(n)
-    /// time for n shards.
+    /// Returns how many sessions were removed since the table was created, for each of three reasons: the table was
+    /// full, the session had expired, or its endpoint had left the pool. Takes O(n) time for the n shards (parts) of
+    /// the table.
     pub fn stats(&self) -> TableStats {
         self.0.shards.iter().fold(TableStats::default(), |sum, shard| {
             let counts = shard.stats();
@@ -173,12 +182,13 @@ impl SessionTable {
         })
     }
 
-    /// Returns an iterator over the sessions that have not ended, in no particular order. It is for operators: use
-    /// [`take`](Iterator::take) to limit the number of sessions. Listing a session does not count as a use of it.
+    /// Returns an iterator over the sessions that have not ended, in no particular order. It is meant for listings that
+    /// people read: use [`take`](Iterator::take) to limit the number of sessions. Listing a session does not count as a
+    /// use of it.
     ///
-    /// The iterator locks one shard while it reads the next session, and no shard between two calls of `next`. A
-    /// session that exists during the whole iteration is listed once. A session that is added or removed meanwhile may
-    /// be listed or not.
+    /// The iterator locks one shard (a part of the table) while it reads the next session. It holds no lock between two
+    /// calls of `next`. A session that exists during the whole iteration is listed once. A session that is added or
+    /// removed meanwhile may be listed or not.
     pub fn sessions(&self) -> TableSessions<'_> {
         TableSessions::new(&self.0.shards, self.moment())
     }
@@ -186,8 +196,8 @@ impl SessionTable {
     /// Removes all sessions that have ended, and returns their number. This is needed only to make [`len`](Self::len)
     /// exact, because lookups never return a session that has ended.
     ///
-    /// Takes O(n) time for a capacity of n sessions, about 60 ms for a million sessions that have ended. Other threads
-    /// wait for at most the sweep of one shard.
+    /// Takes O(n) time for a capacity of n sessions, about 60 ms for a million sessions that have ended. The shards
+    /// (parts of the table) are swept one after the other, so another thread waits for the sweep of one shard at most.
     pub fn sweep(&self) -> usize {
         let sweep = |shard: &Shard| shard.sweep(&self.moment(), &self.0.members);
         self.0.shards.iter().map(sweep).sum()
@@ -235,9 +245,9 @@ impl SessionStore for SessionTable {
         Lookup::Now(Ok(shard.lookup(&key, &self.moment(), &self.0.members)))
     }
 
-    /// Binds a key atomically. Binding a key to the endpoint that it is already bound to counts as a use of the
-    /// session. The session's lifetime starts with its first binding, and does not start again when it is bound again
-    /// or moves.
+    /// Binds a key atomically. If the key is already bound to `endpoint`, the call counts as a use of the session. The
+    /// session's lifetime starts with its first binding. It does not start again when the session is bound again or
+    /// moves to another endpoint.
     fn bind(&self, key: &[u8], endpoint: &EndpointId, instead_of: Option<&EndpointId>) {
         let (key, shard) = self.place(key);
         shard.bind(&key, (endpoint, instead_of), &self.0.members, &self.moment());

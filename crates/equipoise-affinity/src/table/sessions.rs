@@ -9,7 +9,7 @@ use super::{
 };
 
 /// A session in a [`SessionTable`](super::SessionTable), with its endpoint and times.
-/// [`SessionTable::sessions`](super::SessionTable::sessions) returns it. The times are those at the moment of that
+/// [`SessionTable::sessions`](super::SessionTable::sessions) returns it. The times are measured at the moment of this
 /// call.
 #[derive(Clone)]
 pub struct TableSession {
@@ -39,19 +39,22 @@ impl TableSession {
         &self.endpoint
     }
 
-    /// Returns the time since the first binding of the session, even if the session has moved to another endpoint
-    /// since.
+    /// Returns the age of the session: the time from its first binding to the call of
+    /// [`SessionTable::sessions`](super::SessionTable::sessions). The age does not start again when the session moves
+    /// to another endpoint.
     pub fn age(&self) -> Duration {
         self.age
     }
 
-    /// Returns the time since the last use of the session.
+    /// Returns how long the session was not used: the time from its last use to the call of
+    /// [`SessionTable::sessions`](super::SessionTable::sessions).
     pub fn idle(&self) -> Duration {
         self.idle
     }
 
-    /// Returns the time until the session ends by its idle timeout or lifetime, if it is not used until then. [`None`]
-    /// if the table has neither an idle timeout nor a lifetime.
+    /// Returns when the session ends by its idle timeout or its lifetime, as the time from the call of
+    /// [`SessionTable::sessions`](super::SessionTable::sessions). If the session is used again, its idle timeout starts
+    /// again, so it may end later. [`None`] if the table has neither an idle timeout nor a lifetime.
     pub fn expires_in(&self) -> Option<Duration> {
         self.left
     }

@@ -45,16 +45,17 @@ pub(super) struct Shard {
     departures: AtomicU64,
 }
 
-/// Numbers of sessions that a [`SessionTable`](super::SessionTable) has evicted or removed since it was created.
-/// Returned by [`SessionTable::stats`](super::SessionTable::stats).
+/// Numbers of sessions that a [`SessionTable`](super::SessionTable) has removed since it was created, by reason.
+/// Sessions that [`SessionStore::unbind`](crate::SessionStore::unbind) removed are not counted, unless they had already
+/// ended. Returned by [`SessionTable::stats`](super::SessionTable::stats).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TableStats {
-    /// Number of sessions that had not ended, and were evicted because their part of the table was full.
+    /// Number of sessions that were evicted before they had ended, because their shard (a part of the table) was full.
     pub evictions: u64,
-    /// Number of sessions that were removed after they had expired, by the idle timeout or the lifetime.
+    /// Number of sessions that were removed because they had expired: their idle timeout or their lifetime was over.
     pub expirations: u64,
-    /// Number of sessions that were removed after their endpoint had left the pool.
+    /// Number of sessions that were removed because their endpoint had left the pool.
     pub voided: u64,
 }
 

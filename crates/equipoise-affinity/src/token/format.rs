@@ -70,7 +70,7 @@ impl Unverified {
 }
 
 /// The session that a token belongs to. It consists of a random number that identifies the session, and the time when
-/// the session began. Both stay the same if the session gets a new token, also if the session moves to another
+/// the session began. Both stay the same when the session gets a new token, even if the new token names another
 /// endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TokenSession {
@@ -106,7 +106,7 @@ pub(super) fn moment(seconds: u32) -> SystemTime {
     UNIX_EPOCH.checked_add(Duration::from_secs(seconds.into())).unwrap_or(UNIX_EPOCH)
 }
 
-/// Why a token is invalid. Its request then has no binding, so it may be sent to any endpoint.
+/// Why a token is invalid. A request with an invalid token has no binding, so it may be sent to any endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidToken {
@@ -130,9 +130,8 @@ pub enum InvalidToken {
         /// The key id in the token.
         kid: u8,
     },
-    /// The token's MAC is correct, but the token is too old: it was issued longer ago than the maximum idle time, or
-    /// its session began longer ago than the maximum lifetime. Both are parameters of
-    /// [`Tokens::read`](super::Tokens::read).
+    /// The token's MAC is correct, but the token is too old: it was issued longer ago than `idle`, or its session began
+    /// longer ago than `life`. `idle` and `life` are arguments of [`Tokens::read`](super::Tokens::read).
     #[error("idle for too long, or too old")]
     Stale,
     /// The token's MAC is correct, but its endpoint is not one of the [members](super::Tokens::members) (the endpoints

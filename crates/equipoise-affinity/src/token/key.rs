@@ -50,8 +50,9 @@ impl TokenKey {
         Ok(Self { kid, not_after: None, secret })
     }
 
-    /// Creates a key with the id `kid` from 32 bytes of a cryptographic random number generator. No other balancer can
-    /// read its tokens, and all sessions end when the process ends. Use it for a single balancer.
+    /// Creates a key with the id `kid` from 32 bytes of a cryptographic random number generator. Use such a key for a
+    /// single balancer: no other balancer can read the tokens that the key has signed, and no token is valid after the
+    /// process has ended.
     pub fn generate(kid: u8) -> Self {
         let mut secret = [0; 64];
         let random: [u8; 32] = rand::random();
@@ -59,7 +60,8 @@ impl TokenKey {
         Self { kid, not_after: None, secret }
     }
 
-    /// Sets the last moment at which the key is used to sign tokens and accept them. Default: no end.
+    /// Sets the last moment at which the key signs tokens, and at which tokens that it has signed are accepted. After
+    /// `end`, these tokens are [expired](super::InvalidToken::KeyExpired). Default: no end.
     #[must_use]
     pub fn not_after(mut self, end: SystemTime) -> Self {
         self.not_after = Some(end);
@@ -97,7 +99,7 @@ impl fmt::Debug for TokenKey {
 
 /// The keys for tokens: one key that signs new tokens, and any number of other keys whose tokens are accepted.
 ///
-/// The default is an empty key ring. It signs no token and accepts none, so requests are sent as without affinity.
+/// The default is an empty key ring. It signs no token and accepts none, so no session is bound to an endpoint.
 ///
 /// ```
 /// use equipoise_affinity::token::{TokenKey, KeyError, KeyRing};

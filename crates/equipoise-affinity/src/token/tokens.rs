@@ -110,8 +110,8 @@ impl Tokens {
     /// Creates the issuer and reader of a cookie's tokens, with the keys of `ring`. It has no members yet:
     /// [`members`](Self::members) sets the endpoints that tokens may name.
     ///
-    /// `context` is the name of the cookie. If several clusters have the same keys, it must also contain the name of
-    /// the cluster. Tokens that were issued with another context are not accepted.
+    /// `context` is the name of the cookie. If several clusters have the same keys, `context` must also contain the
+    /// name of the cluster. Tokens that were issued with another context are not accepted.
     pub fn new(ring: KeyRing, context: impl AsRef<[u8]>) -> Self {
         let context: Box<[u8]> = context.as_ref().into();
         let keys = accepted(&ring, &context);
@@ -130,7 +130,9 @@ impl Tokens {
         Self { shared: Arc::clone(&self.shared), state }
     }
 
-    /// Replaces the keys for all pools that share them. Computes one HMAC for each key and each member of these pools.
+    /// Replaces the keys by the keys of `ring`, for all pools that share the keys of this `Tokens` (see
+    /// [`EndpointNaming::of_tokens`](crate::EndpointNaming::of_tokens)). Computes one HMAC for each key and each
+    /// endpoint of these pools.
     pub fn rotate(&self, ring: KeyRing) {
         let keys = accepted(&ring, &self.shared.context);
         for state in self.shared.states.lock().iter().filter_map(Weak::upgrade) {
@@ -139,9 +141,9 @@ impl Tokens {
         }
     }
 
-    /// Replaces the members: the ids of the endpoints that tokens may name. They should be all endpoints of the pool,
-    /// including those that are draining. An [`Affinity`](crate::Affinity) calls this for its own pool, so call it only
-    /// to use tokens without an `Affinity`.
+    /// Replaces the members: the ids of the endpoints that tokens may name. Pass the ids of all endpoints of the pool,
+    /// including endpoints that are draining. An [`Affinity`](crate::Affinity) sets the members for its own pool, so
+    /// call this method only to use tokens without an `Affinity`.
     ///
     /// Takes O(n) time for n members. Computes one HMAC for each key and each new member.
     pub fn members(&self, ids: impl IntoIterator<Item = impl Into<EndpointId>>) {
@@ -166,16 +168,17 @@ impl Tokens {
 
     /// Reads the token in a cookie's value. `now` is the current time.
     ///
-    /// The token is stale if it was issued more than `idle` ago, or if its session began more than `life` ago. These
-    /// are HAProxy's `maxidle` and `maxlife`. `None` means no limit. Ages are compared in whole seconds.
+    /// The token is stale if it was issued more than `idle` ago, or if its session began more than `life` ago. `None`
+    /// means no limit. Ages are compared in whole seconds. HAProxy calls these limits `maxidle` and `maxlife`.
     ///
-    /// The clocks of balancers may differ, so a time in the future is treated as the current time. If a time is more
-    /// than five minutes in the future, the token is [due](Token::is_due) for replacement. If the session began in the
-    /// future, it then begins at `now`.
+    /// The clocks of balancers may differ, so a time in the token may be in the future. Such a time is treated as
+    /// `now`. If it is more than five minutes in the future, the token is [due](Token::is_due) for replacement, and a
+    /// beginning of the session in the future is replaced by `now`.
     ///
     /// # Errors
     ///
-    /// Returns why the token is invalid. The request then has no binding, so it may be sent to any endpoint.
+    /// [`InvalidToken`] says why the token is invalid. The request then has no binding, so it may be sent to any
+    /// endpoint.
     pub fn read(
         &self,
         value: &[u8],
@@ -290,7 +293,7 @@ pub struct Token {
 }
 
 impl Token {
-    /// Returns the id of the endpoint that the token binds its session to.
+    /// Returns the id of the endpoint that the token names: the session is bound to this endpoint.
     pub fn endpoint(&self) -> &EndpointId {
         &self.endpoint
     }
@@ -315,7 +318,7 @@ impl Token {
     /// these conditions holds:
     ///
     /// - At least a tenth of the idle timeout (`idle` of [`Tokens::read`]) has passed since the token was issued.
-    /// - The key of the token does not sign any more.
+    /// - The key that has signed the token is not the key that signs new tokens.
     /// - The token is [from the future](Self::is_from_the_future).
     pub fn is_due(&self) -> bool {
         self.due
