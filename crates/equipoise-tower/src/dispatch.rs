@@ -12,7 +12,7 @@ use tower_service::Service;
 use crate::error::{InvalidAddress, PointError, UnsupportedRequest};
 
 /// A request that can be changed so that a client sends it to a given endpoint. [`BalanceLayer`](crate::BalanceLayer)
-/// does this with each request, because one client serves all endpoints.
+/// changes each request in this way, because one client serves all endpoints.
 ///
 /// Implemented for [`http::Request`]. Implement it for your own request types.
 ///
@@ -32,35 +32,41 @@ use crate::error::{InvalidAddress, PointError, UnsupportedRequest};
 /// }
 /// ```
 pub trait PointAt {
-    /// Changes the request so that a client sends it to this endpoint.
+    /// Changes the request so that a client sends it to `endpoint`.
     ///
     /// # Errors
     ///
-    /// [`PointError::Address`] if the request cannot be sent to the endpoint's address; the balancer then picks another
-    /// endpoint. [`PointError::Unsupported`] if the request cannot be sent to any endpoint; the request then fails.
+    /// - [`PointError::Address`] if the request cannot be sent to the endpoint's address. The balancer then picks
+    ///   another endpoint.
+    /// - [`PointError::Unsupported`] if the request cannot be sent to any endpoint. The request then fails.
     fn point_at(&mut self, endpoint: &Endpoint) -> Result<(), PointError>;
 }
 
 /// Replaces the scheme and the authority (host and port) of the URI by those of the endpoint's address. Path and query
 /// stay unchanged.
 ///
-/// **Addresses**: `host:port`, or `http://host` or `https://host` with an optional port. Upper and lower case of the
-/// scheme are equal. If the address has no scheme, the request's scheme stays, or becomes `http` if the request has
-/// none. An address that is only a host is refused, because its port would depend on the scheme of each request.
+/// **Addresses** have the form `host:port`, `http://host`, `https://host`, `http://host:port` or `https://host:port`.
+/// The scheme may have upper and lower case letters. If the address has no scheme, the request's scheme stays. If the
+/// request has no scheme either, it gets `http`. An address that is only a host is refused, because its port would
+/// depend on the scheme of each request.
 ///
-/// **Host name**: the endpoint still receives the host name of the original request. A `Host` header stays as it is. A
-/// request without this header gets one with the old authority, without user and password (RFC 9110, 7.2), except over
-/// HTTP/3. Over an HTTP/2 connection, the endpoint receives its own address as `:authority`, and the name as `Host`. If
-/// a server refuses this (RFC 9113, 8.3.1 allows that), remove `Host` in a layer below the balancer. With TLS, the
-/// client checks certificates against the endpoint's address, so the addresses of such endpoints must contain host
-/// names.
+/// **Host name**: the endpoint still receives the host name of the original request.
 ///
-/// **Version**: the HTTP version belongs to one connection, so a request that came by HTTP/2 becomes an HTTP/1.1
-/// request. A client with an HTTP/2 connection to the endpoint still uses that connection. A client without one would
-/// otherwise refuse the request. HTTP/3 is kept, because reqwest uses it only if the request asks for it.
+/// - A `Host` header stays as it is.
+/// - A request without `Host` gets this header with the authority of its original URI, without user and password (RFC
+///   9110, 7.2). Requests without an authority and HTTP/3 requests do not get it.
+/// - Over an HTTP/2 connection, the endpoint receives its own address as `:authority` and the original name as `Host`.
+///   RFC 9113, 8.3.1 allows a server to refuse two different names. For such a server, remove `Host` in a layer below
+///   the balancer.
+/// - With TLS, the client checks the certificate against the endpoint's address. The addresses of such endpoints must
+///   therefore contain host names.
 ///
-/// **`CONNECT`** is refused with [`PointError::Unsupported`]. Its target must not be changed ([RFC 9110, section
-/// 9.3.6]), so the client would connect to this target instead of the endpoint. Use
+/// **Version**: an HTTP/2 request becomes an HTTP/1.1 request, because each connection has its own HTTP version. A
+/// client without an HTTP/2 connection to the endpoint would refuse a request with the version HTTP/2. A client with
+/// such a connection still uses it. HTTP/3 is kept, because reqwest uses it only if the request asks for it.
+///
+/// **`CONNECT`** is refused with [`PointError::Unsupported`]. The target of a `CONNECT` request must not be changed
+/// ([RFC 9110, section 9.3.6]), so the client would connect to the target instead of the endpoint. Use
 /// [`Balance::new`](crate::Balance::new) with one service for each endpoint. With the feature `http2`, extended
 /// `CONNECT` over HTTP/2 (RFC 8441) is changed like any other request, because it has an ordinary URI.
 ///
@@ -145,8 +151,8 @@ fn is_extended_connect<B>(request: &Request<B>) -> bool {
     }
 }
 
-/// How a request reaches the endpoint that was picked: through the target of the endpoint ([`Targets`]), or through one
-/// client for all endpoints ([`SharedClient`]). Only these two types can implement it.
+/// How a request reaches the endpoint that was picked. [`Targets`]: each endpoint has its own service.
+/// [`SharedClient`]: one client serves all endpoints. Only these two types can implement the trait.
 #[diagnostic::on_unimplemented(
     message = "the services of this balancer do not take requests of type `{Req}`",
     label = "no `Service<{Req}>` below this balancer",
@@ -158,22 +164,23 @@ pub trait Dispatch<T, Req>: sealed::Sealed {
     type Service: Service<Req>;
 
     /// Whether [`point`](Self::point) leaves requests unchanged. If true, a request that was not sent can go to another
-    /// endpoint without a copy.
+    /// endpoint although no copy of it was kept.
     const LEAVES_REQUESTS: bool;
 
-    /// Returns the service that sends a request to the endpoint of this lease.
+    /// Returns the service that sends a request to the endpoint of `lease`.
     fn service(&self, lease: &Lease<T>) -> Self::Service;
 
-    /// Changes the request so that the service sends it to this endpoint.
+    /// Changes the request so that the service sends it to `endpoint`.
     ///
     /// # Errors
     ///
-    /// [`PointError`], if the request cannot be sent to this endpoint, or to any endpoint.
+    /// - [`PointError::Address`] if the request cannot be sent to this endpoint.
+    /// - [`PointError::Unsupported`] if the request cannot be sent to any endpoint.
     fn point(&self, request: &mut Req, endpoint: &Endpoint) -> Result<(), PointError>;
 }
 
-/// Sends each request through a clone of the picked endpoint's target. The target is the value that is stored with the
-/// endpoint, and must be a service. [`Balance::new`](crate::Balance::new) uses it.
+/// Sends each request through a clone of the picked endpoint's target: the value that is stored with the endpoint. The
+/// target must be a service. [`Balance::new`](crate::Balance::new) creates balancers that send requests in this way.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Targets;
 
@@ -195,8 +202,9 @@ where
     }
 }
 
-/// Sends all requests through clones of one client. Before that, each request is [changed](PointAt) so that the client
-/// sends it to the picked endpoint. [`BalanceLayer`](crate::BalanceLayer) uses it.
+/// Sends all requests through clones of one client. Before that, it [changes](PointAt) each request so that the client
+/// sends it to the picked endpoint. [`BalanceLayer`](crate::BalanceLayer) creates balancers that send requests in this
+/// way.
 #[derive(Clone, Copy, Debug)]
 pub struct SharedClient<C>(pub(crate) C);
 

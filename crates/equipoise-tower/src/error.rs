@@ -19,8 +19,9 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// No endpoint could be picked. If the request was allowed to [wait](crate::Balance::queue_timeout) for an
-    /// endpoint, no endpoint could take it before the queue timeout.
+    /// No endpoint could be picked for the request. The value says why. With a [queue
+    /// timeout](crate::Balance::queue_timeout), a request that waits for an endpoint fails with this error when the
+    /// timeout has passed.
     Pick(PickError),
     /// The request is invalid, so it was not sent.
     Request {
@@ -33,7 +34,7 @@ pub enum Error {
         endpoint: EndpointId,
         /// What is wrong with the endpoint's address.
         source: InvalidAddress,
-        /// The number of attempts that this balancer made, including this one.
+        /// The number of attempts that this balancer made for the request, including the attempt at `endpoint`.
         attempts: usize,
         /// Whether an endpoint may have processed the request in an earlier attempt of this balancer.
         maybe_processed: bool,
@@ -46,22 +47,25 @@ pub enum Error {
     Endpoint {
         /// The endpoint of the last attempt.
         endpoint: EndpointId,
-        /// The error that the endpoint's service returned, or the error of the balancer about this attempt, such as
-        /// [`AttemptTimedOut`]. If the service was not ready in time, it is a [`NotSent`].
+        /// What failed in the last attempt:
+        ///
+        /// - the error that the endpoint's service returned,
+        /// - [`AttemptTimedOut`] after the [attempt timeout](crate::Balance::attempt_timeout), or
+        /// - [`NotSent`] if the service was not ready within the [ready timeout](crate::Balance::ready_timeout).
         source: BoxError,
         /// How far the request got in the last attempt.
         stage: FailureStage,
-        /// The number of attempts that this balancer made, including the last one.
+        /// The number of attempts that this balancer made for the request, including the last one.
         attempts: usize,
         /// Whether an endpoint may have processed the request in any attempt of this balancer, including the last one.
-        /// If true, an outer balancer sends the request to another endpoint only if it is idempotent.
+        /// If true, a balancer above this one sends the request to another endpoint only if the request is idempotent.
         maybe_processed: bool,
     },
 }
 
 impl Error {
-    /// Returns the kind of error as a stable label for metrics and logs, such as `pick` or `endpoint`. For
-    /// [`Error::Endpoint`], see also [`FailureStage::as_str`].
+    /// Returns the kind of error as a stable label for metrics and logs: `pick`, `request`, `address`, `unsupported` or
+    /// `endpoint`. For [`Error::Endpoint`], see also [`FailureStage::as_str`].
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Pick(_) => "pick",
@@ -74,11 +78,13 @@ impl Error {
 
     /// Returns the HTTP status that a gateway should send to its client:
     ///
-    /// - 503 if no endpoint could be picked, or the last endpoint was overloaded; the client may retry later,
-    /// - 504 if the last attempt timed out,
-    /// - 400 if the request is invalid, or its body failed,
-    /// - 501 if the request cannot be sent to any endpoint,
-    /// - 502 for any other failure of the last endpoint.
+    /// | status | error |
+    /// | --- | --- |
+    /// | 400 | [`Error::Request`], or [`Error::Endpoint`] with the stage [`Caller`](FailureStage::Caller) |
+    /// | 501 | [`Error::Unsupported`] |
+    /// | 502 | [`Error::Address`], or [`Error::Endpoint`] with any other stage |
+    /// | 503 | [`Error::Pick`], or [`Error::Endpoint`] with the stage [`Overloaded`](FailureStage::Overloaded) |
+    /// | 504 | [`Error::Endpoint`] with the stage [`TimedOut`](FailureStage::TimedOut) |
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Pick(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -115,9 +121,9 @@ impl Error {
         }
     }
 
-    /// Returns the number of attempts that this balancer made. An attempt at an endpoint whose address cannot be used
-    /// is included. Attempts of balancers below this one are not included. 0 for [`Error::Pick`], [`Error::Request`]
-    /// and [`Error::Unsupported`].
+    /// Returns the number of attempts that this balancer made for the request. An attempt at an endpoint whose address
+    /// cannot be used is included. Attempts of balancers below this one are not included. 0 for [`Error::Pick`],
+    /// [`Error::Request`] and [`Error::Unsupported`].
     pub fn attempts(&self) -> usize {
         match self {
             Self::Pick(_) | Self::Request { .. } | Self::Unsupported(_) => 0,
@@ -172,29 +178,36 @@ impl From<PickError> for Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FailureStage {
-    /// The endpoint has not processed the request. Either the request did not reach the endpoint (connection refused,
-    /// name not found, handshake failed), or the endpoint said that it did not process the request (HTTP/2 stream
-    /// refused, or above the last stream of a GOAWAY: RFC 9113, 6.8 and 8.7). A request with any method is retried, if
-    /// its body can be [sent again](crate::Replay).
+    /// The endpoint has not processed the request, for one of these reasons:
+    ///
+    /// - The request did not reach the endpoint: the connection was refused, the name was not found, or the handshake
+    ///   failed.
+    /// - The endpoint reported that it did not process the request: it refused the HTTP/2 stream, or the stream was
+    ///   above the last stream of a GOAWAY (RFC 9113, 6.8 and 8.7).
+    ///
+    /// The balancer retries the request, whatever its method, if the request's body can be [sent again](crate::Replay).
     NotSent,
-    /// A limit below the balancer, such as `tower::load_shed`, rejected the request before it was sent. A request with
-    /// any method is retried, if its body can be [sent again](crate::Replay). The endpoint gets the verdict
-    /// [`Verdict::Overloaded`], for which outlier detection does not eject it.
+    /// A limit below the balancer, such as `tower::load_shed`, rejected the request before it was sent. The balancer
+    /// retries the request, whatever its method, if the request's body can be [sent again](crate::Replay).
+    ///
+    /// The endpoint gets the verdict [`Verdict::Overloaded`]. Outlier detection does not eject an endpoint for this
+    /// verdict.
     Overloaded,
     /// The connection was lost before a response began. The endpoint may have processed the request, so only an
     /// idempotent request is retried.
     NoResponse,
     /// A timeout has passed. The endpoint may still be working on the request, so the request is not retried.
     ///
-    /// The [attempt timeout](crate::Balance::attempt_timeout) of the balancer is an exception: after it, an idempotent
-    /// request is retried. To get the same for a timeout layer below the balancer, let the layer return an I/O error of
-    /// the kind [`ConnectionAborted`](std::io::ErrorKind::ConnectionAborted).
+    /// After the [attempt timeout](crate::Balance::attempt_timeout) of the balancer, an idempotent request is retried
+    /// nevertheless. A timeout layer below the balancer can request such a retry: it must then return an I/O error of
+    /// the kind [`ConnectionAborted`](std::io::ErrorKind::ConnectionAborted), which has the stage
+    /// [`NoResponse`](Self::NoResponse).
     TimedOut,
     /// The request itself caused the failure: its body failed, or the client cannot send this kind of request. The
     /// endpoint gets the verdict [`Verdict::Neutral`], and the request is not retried.
     Caller,
-    /// Any other error: it is not known how far the request got. The request is not retried, because the endpoint may
-    /// have processed it.
+    /// Any other error, after which it is not known how far the request got. The request is not retried, because the
+    /// endpoint may have processed it.
     Other,
 }
 
@@ -228,21 +241,22 @@ impl FailureStage {
     }
 }
 
-/// Why [`PointAt::point_at`](crate::PointAt::point_at) could not change a request so that it goes to an endpoint.
+/// Why [`PointAt::point_at`](crate::PointAt::point_at) could not direct a request to an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PointError {
-    /// The request cannot be sent to the address of this endpoint. The balancer tries another endpoint.
+    /// The request cannot be sent to the address of the picked endpoint. The balancer tries another endpoint.
     #[error(transparent)]
     Address(#[from] InvalidAddress),
-    /// The request cannot be sent to any endpoint, whatever the address of the endpoint. The balancer tries no other
-    /// endpoint and records no verdict.
+    /// The request cannot be sent to any endpoint, whatever its address. The balancer tries no other endpoint. The
+    /// picked endpoint gets no verdict.
     #[error(transparent)]
     Unsupported(#[from] UnsupportedRequest),
 }
 
-/// The error of a request that cannot be sent through a client that all endpoints share, such as HTTP `CONNECT`. Its
-/// message says why, and what to use instead.
+/// The error for a kind of request that [`BalanceLayer`](crate::BalanceLayer) cannot send, because one client serves
+/// all endpoints. HTTP `CONNECT` is an example. The message says why the request cannot be sent, and what to use
+/// instead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct UnsupportedRequest {
@@ -250,7 +264,7 @@ pub struct UnsupportedRequest {
 }
 
 impl UnsupportedRequest {
-    /// Creates an error with this message. The message should say why the request cannot be sent, and what to use
+    /// Creates an error with the message `reason`. It should say why the request cannot be sent, and what to use
     /// instead.
     pub fn new(reason: impl Into<std::borrow::Cow<'static, str>>) -> Self {
         Self { reason: reason.into() }
@@ -295,11 +309,11 @@ impl AttemptTimedOut {
     }
 }
 
-/// The error of [`ReqwestService`](crate::ReqwestService). It contains a [`reqwest::Error`] of a request that was sent
-/// at most once, without redirects.
+/// The error of [`ReqwestService`](crate::ReqwestService). It contains the [`reqwest::Error`] of a request that was
+/// sent at most once, because `ReqwestService` follows no redirects and makes no retries.
 ///
-/// [`FailureStage::of`] can see in it whether the request was sent. It cannot see this in a plain [`reqwest::Error`],
-/// which may be the error of a redirect.
+/// Therefore, [`FailureStage::of`] can derive from this error whether the request was sent. A plain [`reqwest::Error`]
+/// may come from a redirect, so it does not show whether the original request was sent.
 #[cfg(feature = "reqwest")]
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
@@ -307,12 +321,12 @@ pub struct ReqwestError(#[from] reqwest::Error);
 
 #[cfg(feature = "reqwest")]
 impl ReqwestError {
-    /// Returns a reference to the error of reqwest.
+    /// Returns a reference to the [`reqwest::Error`] inside.
     pub fn get_ref(&self) -> &reqwest::Error {
         &self.0
     }
 
-    /// Returns the error of reqwest.
+    /// Returns the [`reqwest::Error`] inside.
     pub fn into_inner(self) -> reqwest::Error {
         self.0
     }

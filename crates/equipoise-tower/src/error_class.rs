@@ -29,8 +29,8 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ErrorClass {
-    /// How far the request got. If the request fails after its last attempt, the stage decides the
-    /// [status](crate::Error::status) for the client.
+    /// How far the request got. If the request is not sent again, the stage decides the HTTP
+    /// [status](crate::Error::status) that a gateway should send to its client.
     pub stage: FailureStage,
     /// The verdict that is recorded for the endpoint: what the error says about the endpoint, for strategies and
     /// outlier detection.
@@ -39,8 +39,12 @@ pub struct ErrorClass {
     pub retry: Retryable,
 }
 
-/// Whether a request may be sent to another endpoint after an error. A retry has two more conditions: the body can be
-/// [sent again](crate::Replay), and fewer attempts than [`max_attempts`](crate::Balance::max_attempts) were made.
+/// Whether a request may be sent to another endpoint after an error. The value is one of several conditions. These must
+/// be met, too:
+///
+/// - The request's body can be [sent again](crate::Replay).
+/// - Fewer attempts than [`max_attempts`](crate::Balance::max_attempts) were made.
+/// - Another endpoint can take the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Retryable {
@@ -65,14 +69,14 @@ impl Retryable {
 }
 
 impl ErrorClass {
-    /// Returns the class of an error. It is the class of the error's [stage](FailureStage::of), as in the table of
-    /// [`ErrorClass::new`]. There is one exception: after [`AttemptTimedOut`], an idempotent request is retried.
+    /// Returns the default class of an error: [`ErrorClass::new`] with the error's [stage](FailureStage::of). There is
+    /// one exception: [`AttemptTimedOut`] has [`Retryable::IfIdempotent`], so an idempotent request is retried.
     pub fn of(error: &(dyn Error + 'static)) -> Self {
         let class = Self::new(FailureStage::of(error));
         if error.is::<AttemptTimedOut>() { class.retry(Retryable::IfIdempotent) } else { class }
     }
 
-    /// Creates the class for errors of this stage. It has these values:
+    /// Creates a class with the stage `stage`. The stage decides the verdict and whether the request may be retried:
     ///
     /// | stage | verdict | retry |
     /// | --- | --- | --- |
@@ -91,14 +95,14 @@ impl ErrorClass {
         Self { stage, verdict: stage.verdict(), retry }
     }
 
-    /// Returns this class with `verdict` as the verdict for the endpoint.
+    /// Returns this class with another verdict for the endpoint: `verdict`.
     #[must_use]
     pub fn verdict(mut self, verdict: Verdict) -> Self {
         self.verdict = verdict;
         self
     }
 
-    /// Returns this class with `retry` as the rule for whether the request may be sent to another endpoint.
+    /// Returns this class with `retry` as the answer to whether the request may be sent to another endpoint.
     #[must_use]
     pub fn retry(mut self, retry: Retryable) -> Self {
         self.retry = retry;
@@ -124,8 +128,8 @@ impl ErrorClassifier {
 }
 
 impl FailureStage {
-    /// Returns the stage of an error. The type of the error and the types of its causes decide it. These types are
-    /// known:
+    /// Returns the stage of an error. The stage follows from the type of the error and the types of its causes. These
+    /// types are known:
     ///
     /// - errors of [`std::io`], tokio's timeouts, [`NotSent`], [`AttemptTimedOut`], and [`Error`](crate::Error) of a
     ///   balancer below this one,
@@ -135,13 +139,13 @@ impl FailureStage {
     ///
     /// The stage of any other error is [`Other`](Self::Other).
     ///
-    /// The stage is never [`NotSent`](Self::NotSent) if an endpoint may have processed the request earlier. This
-    /// concerns two errors:
+    /// Two errors never have the stage [`NotSent`](Self::NotSent) or [`Overloaded`](Self::Overloaded), because an
+    /// endpoint may have processed the request before. They have the stage [`NoResponse`](Self::NoResponse) instead:
     ///
-    /// - a plain `reqwest::Error`, because reqwest's client follows redirects by default, and the error does not tell
-    ///   which of the requests failed,
-    /// - the error of a balancer below this one, if an endpoint may have processed the request in one of its earlier
-    ///   attempts.
+    /// - A plain `reqwest::Error`. reqwest's client follows redirects by default, and the error does not tell which of
+    ///   the requests failed.
+    /// - The error of a balancer below this one, if an endpoint may have processed the request in an attempt of that
+    ///   balancer.
     pub fn of(error: &(dyn Error + 'static)) -> Self {
         let mut stage = Self::Other;
         let mut known = Known::default();

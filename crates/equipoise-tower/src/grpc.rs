@@ -30,9 +30,9 @@ use crate::{
 /// A balanced channel for tonic's generated clients. Each endpoint of its pool has a tonic [`Channel`], and each call
 /// goes to one endpoint.
 ///
-/// A call goes to another endpoint if it could not be sent, or if the server says that it has not processed the call
-/// (for example, the call is above the last stream of a GOAWAY). Such a call must be sent again, so it fails with
-/// `UNAVAILABLE` in these cases:
+/// A call goes to another endpoint in two cases: it could not be sent, or the server reported that it has not processed
+/// the call (for example, the call is above the last stream of a GOAWAY). For this, the messages of the call must be
+/// sent again. That is not possible in these cases, and the call fails with `UNAVAILABLE`:
 ///
 /// - Its messages so far have more than [`HttpProtocol::max_replay_bytes`] bytes (default: 64 KiB).
 /// - It is a streaming call, and tonic still holds its stream of messages when the attempt fails.
@@ -65,12 +65,12 @@ pub struct BalancedChannel(Balance<Channel>);
 /// Creates a [`BalancedChannel`] over endpoints with these addresses, with the default strategy. Connections are opened
 /// when they are needed.
 ///
-/// An address is `host:port`, `http://host` with an optional port, or `unix:///path` for a Unix socket. To use TLS,
-/// timeouts or another strategy, build a pool of tonic channels and pass it to [`BalancedChannel::new`].
+/// A valid address is `host:port`, `http://host` with an optional port, or `unix:///path` for a Unix socket. To use
+/// TLS, timeouts or another strategy, build a pool of tonic channels and pass it to [`BalancedChannel::new`].
 ///
 /// # Errors
 ///
-/// If an address is not one of these or occurs twice. `https` is refused, because it needs TLS settings.
+/// If an address is not valid or occurs twice. An `https` address is not valid, because it needs TLS settings.
 ///
 /// # Panics
 ///

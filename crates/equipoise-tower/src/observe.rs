@@ -21,16 +21,17 @@ use crate::{
 /// Receives the events of a balancer, for metrics, traces and logs. Set it with
 /// [`Balance::observe`](crate::Balance::observe).
 ///
-/// A closure `Fn(&RequestEvent<'_>)` is an observer, too. [`on_event`](Self::on_event) runs inside `call`, `poll` or drop of
-/// the request's future, so it must be fast and must not block. A panic in `on_event` is ignored. The events of one
-/// request come in the order in which they happened.
+/// A closure `Fn(&Event<'_>)` is an observer, too. The events of one request come in the order in which they happened.
+///
+/// The balancer calls [`on_event`](Self::on_event) while it handles the request: in `call`, in `poll`, or when the
+/// response future is dropped. The method must therefore be fast and must not block. A panic in it is ignored.
 ///
 /// Each event that starts something (a request, an attempt, a wait in the queue) is followed by an event that ends it.
 /// If the response future is dropped, the end is `Cancelled`.
 ///
 /// To count requests by endpoint, no observer is needed: see
-/// [`EndpointStatus::requests`](equipoise_core::EndpointStatus::requests). These counts also include what happens to
-/// response bodies.
+/// [`EndpointStatus::requests`](equipoise_core::EndpointStatus::requests). A request is counted there when its response
+/// body has ended. Observers get no event for the response body.
 ///
 /// ```
 /// use std::sync::{Arc, atomic::{AtomicUsize, Ordering}};
@@ -81,13 +82,14 @@ pub struct RequestEvent<'a> {
     pub kind: EventKind<'a>,
 }
 
-/// The number of a request in the events of an observer. It is unique in this process. If balancers are nested, each of
-/// them gives the request another number.
+/// The number of a request in the events of an observer. No two requests in this process have the same number. If
+/// balancers are nested, each of them gives the request another number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(u64);
 
 impl RequestId {
-    /// Returns the number as an integer. The first request of the process that is observed has the number 1.
+    /// Returns the number as an integer. The numbers in a process start at 1. Only requests of balancers with an
+    /// observer get a number.
     pub const fn get(self) -> u64 {
         self.0
     }
@@ -119,7 +121,8 @@ pub enum EventKind<'a> {
     AttemptStarted {
         /// The endpoint of the attempt.
         endpoint: &'a EndpointId,
-        /// The number of the attempt: 1 for the first attempt of the request.
+        /// The number of the attempt: 1 for the first attempt of the request. Some attempts that end with
+        /// [`AttemptEnd::NotReady`] are not counted. The next attempt then has the same number.
         attempt: usize,
     },
     /// An attempt to send the request to an endpoint has ended.
@@ -133,13 +136,13 @@ pub enum EventKind<'a> {
         /// The time since the attempt started.
         elapsed: Duration,
     },
-    /// The request goes to another endpoint, because an attempt failed or because the service of its endpoint was not
-    /// ready.
+    /// The request leaves the endpoint of an attempt, because the attempt failed or the endpoint's service was not
+    /// ready. The request goes to another endpoint, or waits in the queue for one.
     Failover {
-        /// The endpoint of the attempt that has ended.
+        /// The endpoint that the request leaves.
         from: &'a EndpointId,
-        /// The endpoint of the next attempt. `None` if no endpoint can take the request now, so that it waits in the
-        /// queue.
+        /// The endpoint of the next attempt. `None` if no other endpoint can take the request now. The request then
+        /// waits in the pool's queue.
         to: Option<&'a EndpointId>,
     },
     /// The request begins to wait in the pool's queue, because no endpoint can take it now.
@@ -151,8 +154,8 @@ pub enum EventKind<'a> {
         /// The time since the request entered the queue.
         waited: Duration,
     },
-    /// The response future has ended. This is the last event of each request. The response's body may still be read
-    /// afterwards.
+    /// The request has ended: the response future has returned a response or an error, or was dropped. This is the last
+    /// event of each request. The response's body may still be read afterwards.
     Finished {
         /// How the request ended: with a response, with an error, or cancelled.
         outcome: RequestOutcome<'a>,
@@ -197,17 +200,18 @@ pub enum AttemptEnd<'a> {
         /// retried.
         class: ErrorClass,
     },
-    /// The endpoint's service was not ready, so the request was not sent to it. The request goes to another endpoint or
-    /// fails.
+    /// The endpoint's service was not ready, so the request was not sent to it. The request goes to another endpoint,
+    /// waits in the queue, or fails.
     NotReady {
         /// Whether the request waited for the whole [`ready_timeout`](crate::Balance::ready_timeout).
         ///
-        /// If false, the request did not wait, because another request waits for the same endpoint, or waited for it
-        /// without success less than a second ago. If the request then goes to another endpoint, this attempt is not
-        /// counted.
+        /// If false, the request did not wait, because of another request to the same endpoint: that request is
+        /// waiting, or its wait ended without success less than a second ago. If the request then leaves the endpoint,
+        /// the attempt is not counted.
         waited: bool,
     },
-    /// The request could not be changed so that it goes to the endpoint, so it was not sent. The value says why.
+    /// The request could not be changed so that the client sends it to the endpoint. It was not sent. The value says
+    /// why.
     Refused(&'a PointError),
     /// The response future was dropped during the attempt.
     Cancelled,
@@ -233,8 +237,8 @@ impl AttemptEnd<'_> {
 pub enum QueueEnd<'a> {
     /// An endpoint could take the request, so the request is sent to it.
     Served,
-    /// No endpoint took the request: the [queue timeout](crate::Balance::queue_timeout) has passed, or an error
-    /// occurred that waiting cannot solve. The value is the error of the pick.
+    /// No endpoint took the request within the [queue timeout](crate::Balance::queue_timeout), or an error occurred
+    /// that waiting cannot solve. The value is the error of the last pick.
     Failed(&'a PickError),
     /// The response future was dropped while the request waited in the queue.
     Cancelled,

@@ -3,12 +3,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use equipoise_core::{Binding, EndpointId, PickRequest};
 
-/// A request extension by which a layer above the balancer decides where a request goes. Session affinity
-/// (`equipoise-affinity`) uses it, and your own layers can use it.
+/// A request extension that tells the balancer where a request may go. It can hold a binding, a key, a queue timeout
+/// and excluded endpoints. A layer above the balancer inserts it. Session affinity (`equipoise-affinity`) does this,
+/// and your own layers can do it.
 ///
-/// [`HttpProtocol`](crate::HttpProtocol) removes it from each request. If the placement has a binding, the response has
-/// a [`BindingOutcome`](equipoise_core::BindingOutcome) extension, which says whether the bound endpoint served the
-/// request.
+/// [`HttpProtocol`](crate::HttpProtocol) removes the placement from each request. If the placement has a binding, the
+/// response has a [`BindingOutcome`](equipoise_core::BindingOutcome) extension, which says whether the bound endpoint
+/// served the request.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -45,7 +46,8 @@ impl Placement {
         Self::default()
     }
 
-    /// Binds the request to an endpoint, as in a sticky session. Default: no binding.
+    /// Sets the binding of the request: the endpoint that should serve it, as in a sticky session. The [`Binding`] also
+    /// decides what happens if this endpoint cannot take the request. Default: no binding.
     #[must_use]
     pub fn binding(mut self, binding: Binding) -> Self {
         self.binding = Some(binding);
@@ -68,12 +70,12 @@ impl Placement {
         self
     }
 
-    /// Excludes endpoints from the request, in addition to those excluded by earlier calls. If all endpoints are
-    /// excluded, the request fails with [`PickError::Excluded`](equipoise_core::PickError::Excluded). Default: no
-    /// endpoint is excluded.
+    /// Adds endpoints that the request must not be sent to. Endpoints from earlier calls stay excluded. If all
+    /// endpoints are excluded, the request fails with [`PickError::Excluded`](equipoise_core::PickError::Excluded).
+    /// Default: no endpoint is excluded.
     ///
-    /// Retry layers above the balancer need it. Without it, a request with a key or a binding would go back to the
-    /// endpoint that has just failed.
+    /// A retry layer above the balancer should exclude the endpoint that has just failed. Otherwise, a request with a
+    /// key or a binding would go to this endpoint again.
     ///
     /// ```
     /// use std::future::{Ready, ready};
@@ -139,9 +141,12 @@ impl Placement {
         self
     }
 
-    /// Merges this placement with an earlier placement of the same request. Settings that this placement does not have
-    /// are taken from `earlier`. Endpoints that one of the two excludes are excluded. A layer that sets a placement
-    /// calls it to keep the placement of a layer above.
+    /// Merges this placement with `earlier`, a placement that a layer above has set on the same request. Call it in a
+    /// layer that sets a placement, so that the settings of `earlier` are not lost.
+    ///
+    /// - The binding, the key and the queue timeout are those of this placement. If this placement does not have one of
+    ///   them, it is taken from `earlier`.
+    /// - The excluded endpoints of both placements are excluded.
     #[must_use]
     pub fn or(mut self, earlier: Self) -> Self {
         self.exclude.extend(earlier.exclude);
@@ -158,8 +163,8 @@ impl Placement {
         self.binding.is_none() && self.key.is_none() && self.queue_timeout.is_none() && self.exclude.is_empty()
     }
 
-    /// Returns the [`PickRequest`] of a request with this placement. Pass it to
-    /// [`Pool::explain`](equipoise_core::Pool::explain) to see which endpoint such a request would get.
+    /// Creates a [`PickRequest`] with the binding, the key and the excluded endpoints of this placement. Pass it to
+    /// [`Pool::explain`](equipoise_core::Pool::explain) to see which endpoint a request with this placement would get.
     pub fn request(&self) -> PickRequest<'_> {
         self.of(PickRequest::new().exclude(&self.exclude))
     }

@@ -64,8 +64,8 @@ impl<Req, Res> PlainProtocol<Req, Res> {
         self
     }
 
-    /// Sets a closure that returns the verdict for a response. If it panics, the verdict is [`Verdict::Neutral`].
-    /// Default: each response is a [`Verdict::Success`].
+    /// Sets a closure that returns the verdict for a response. If the closure panics, the verdict is
+    /// [`Verdict::Neutral`]. Default: each response is a [`Verdict::Success`].
     #[must_use]
     pub fn classify(mut self, classify: impl Fn(&Res) -> Verdict + Send + Sync + 'static) -> Self {
         self.classify = Some(Arc::new(classify));
@@ -73,7 +73,8 @@ impl<Req, Res> PlainProtocol<Req, Res> {
     }
 
     /// Sets a closure that returns what the error of an attempt means: the verdict for the endpoint, and whether the
-    /// request may be sent to another endpoint. If it panics, [`ErrorClass::of`] is used. Default: [`ErrorClass::of`].
+    /// request may be sent to another endpoint. If the closure panics, [`ErrorClass::of`] is used instead. Default:
+    /// [`ErrorClass::of`].
     #[must_use]
     pub fn classify_error(
         mut self,
@@ -85,8 +86,9 @@ impl<Req, Res> PlainProtocol<Req, Res> {
 
     /// Turns failover on. Each request is then cloned, so that it can be sent to another endpoint. Default: off.
     ///
-    /// A request that did not reach its endpoint goes to another one. A request that may have reached its endpoint goes
-    /// to another one only if `idempotent` returns true for it. If `idempotent` panics, this counts as false.
+    /// - A request that did not reach its endpoint goes to another endpoint.
+    /// - A request that may have reached its endpoint goes to another endpoint only if `idempotent` returns true for
+    ///   it. If `idempotent` panics, the request counts as not idempotent.
     #[must_use]
     pub fn repeat(mut self, idempotent: impl Fn(&Req) -> bool + Send + Sync + 'static) -> Self
     where

@@ -1,5 +1,5 @@
-//! The trait [`Protocol`]: all that a balancer must know of a type of requests and responses. [`Attempt`] is what the
-//! balancer writes into them.
+//! The trait [`Protocol`]: how a balancer handles a type of requests and responses. The type [`Attempt`]: the number
+//! and the endpoint of an attempt, which the balancer passes to the protocol.
 
 use std::{
     borrow::Cow,
@@ -21,54 +21,57 @@ pub trait Protocol<Req, Res> {
     /// The part of a request that is kept during an attempt, so that the request can be sent again.
     type Kept;
 
-    /// The response that the caller of the balancer gets. It holds the lease as long as the endpoint works on the
-    /// request.
+    /// The response that the caller of the balancer gets. If the endpoint still works on the request after the response
+    /// has begun, the response holds the lease of the request.
     type Response;
 
     /// Returns the key of a request, or `None` if the request has no key. Hashing strategies send requests with the
     /// same key to the same endpoint. Called once per request.
     fn key<'r>(&self, request: &'r Req) -> Option<Cow<'r, [u8]>>;
 
-    /// Removes the [`Placement`] from the request and returns it. In a placement, a layer above the balancer decides
-    /// where the request goes. `None` if the request has no placement. Called once per request, after
-    /// [`key`](Self::key) and before all other methods. Default: `None`.
+    /// Removes the [`Placement`] from the request and returns it. A layer above the balancer sets a placement to decide
+    /// where the request goes. `None` if the request has no placement. Default: `None`.
     ///
-    /// The placement is removed because it must not reach an endpoint that is a balancer itself.
+    /// Called once per request, after [`key`](Self::key) and before all other methods. The placement must be removed so
+    /// that it does not reach an endpoint that is a balancer itself.
     fn take_placement(&self, request: &mut Req) -> Option<Placement> {
         let _ = request;
         None
     }
 
-    /// Returns the attempt of the outer balancer, if this balancer is an endpoint of another balancer. It limits the
-    /// retries of nested balancers: see [`Balance::max_attempts`](crate::Balance::max_attempts). Default: `None`.
+    /// Returns the [`Attempt`] that another balancer, above this one, has stored in the request. `None` if no balancer
+    /// has stored one. Nested balancers use it to share their retries: see
+    /// [`Balance::max_attempts`](crate::Balance::max_attempts). Default: `None`.
     fn outer_attempt<'r>(&self, request: &'r Req) -> Option<&'r Attempt> {
         let _ = request;
         None
     }
 
-    /// Called with each request before it goes to the service of an endpoint. The implementation can store the attempt
-    /// in the request. Does nothing by default.
+    /// Called with each request before it goes to the service of an endpoint. The implementation can store `attempt` in
+    /// `request`. Does nothing by default.
     fn on_attempt(&self, request: &mut Req, attempt: Attempt) {
         let _ = (request, attempt);
     }
 
-    /// Called with the response of the last attempt, after [`attach`](Self::attach). The implementation can store the
-    /// attempt in the response. Does nothing by default.
+    /// Called with the response of the last attempt, after [`attach`](Self::attach). The implementation can store
+    /// `attempt` in `response`. Does nothing by default.
     fn on_response(&self, response: &mut Self::Response, attempt: Attempt) {
         let _ = (response, attempt);
     }
 
-    /// Prepares a request for an attempt: returns the request to send, and what is needed to [restore](Self::restore)
-    /// it. Called only if the request may go to another endpoint after this attempt. The second value is `None` if the
-    /// request cannot be sent again.
+    /// Prepares a request for an attempt. Called only if the request may go to another endpoint after this attempt.
+    /// Returns two values:
+    ///
+    /// - the request to send,
+    /// - what [`restore`](Self::restore) needs to build the request again; `None` if the request cannot be sent again.
     fn keep(&self, request: Req) -> (Req, Option<Self::Kept>);
 
-    /// Returns whether sending the request twice has the same effect as sending it once. If true, the request may be
-    /// sent again although an endpoint may have processed it.
+    /// Returns whether the request of `kept` is idempotent: sending it twice has the same effect as sending it once. If
+    /// true, the request may be sent again although an endpoint may have processed it.
     fn is_idempotent(&self, kept: &Self::Kept) -> bool;
 
-    /// Returns the request again, as it was before [`keep`](Self::keep). `None` if this is not possible, for example
-    /// because a part of its body was consumed and not kept.
+    /// Builds the request of `kept` again, as it was before [`keep`](Self::keep). `None` if this is not possible, for
+    /// example because a part of its body was consumed and not kept.
     fn restore(&self, kept: Self::Kept) -> Option<Req>;
 
     /// Returns what the error of an attempt means: the verdict for the endpoint, and whether the request may be sent to
@@ -89,16 +92,18 @@ pub trait Protocol<Req, Res> {
     fn attach(&self, response: Res, lease: Lease<AnyTarget>, verdict: Option<Verdict>) -> Self::Response;
 }
 
-/// An extension of requests and responses with the number of the balancer's attempt and the endpoint of this attempt.
+/// An extension of requests and responses: the number of an attempt and its endpoint.
 ///
 /// [`HttpProtocol`](crate::HttpProtocol) sets it on the request that the service of an endpoint receives, and on the
-/// response that the balancer returns. For failed requests, see [`Error::attempts`](crate::Error::attempts) and
-/// [`Error::endpoint`](crate::Error::endpoint).
+/// response that the balancer returns. If the balancer returns an error instead, see
+/// [`Error::attempts`](crate::Error::attempts) and [`Error::endpoint`](crate::Error::endpoint).
 ///
-/// If a balancer is an endpoint of another balancer, the inner balancer replaces the extension of the request by its
-/// own, and the outer balancer replaces the extension of the response. The extension of the request also tells the
-/// inner balancer that the outer balancer retries, so that their attempts do not multiply: see
-/// [`Balance::max_attempts`](crate::Balance::max_attempts).
+/// If the endpoints of a balancer are balancers themselves:
+///
+/// - The server's request has the extension of the innermost balancer.
+/// - The client's response has the extension of the outermost balancer.
+/// - An inner balancer reads from the request's extension that an outer balancer retries. This keeps their attempts
+///   from multiplying: see [`Balance::max_attempts`](crate::Balance::max_attempts).
 ///
 /// ```
 /// use equipoise_tower::Attempt;
@@ -114,7 +119,7 @@ pub trait Protocol<Req, Res> {
 pub struct Attempt {
     /// The number of the attempt: 1 for the first attempt of the request, 2 for its first retry, and so on.
     pub number: usize,
-    /// The endpoint of the attempt.
+    /// The id of the endpoint that the attempt was sent to.
     pub endpoint: EndpointId,
     pub(crate) retries: Option<NestedRetries>,
 }

@@ -21,16 +21,16 @@ use crate::{
 /// Reqwest's client as a tower service of [`http`] requests and responses, for use below [`BalanceLayer`].
 ///
 /// The client sends each request once, and only to the endpoint that was picked. Redirects and retries are turned off,
-/// even if the builder turns them on. Otherwise the balancer would take the error of a redirect or a retry for the
-/// error of the first request, which the endpoint may have processed. A redirect is returned as a response. To follow
-/// redirects through the balancer, put tower-http's `FollowRedirect` above it.
+/// even if the builder turns them on, because the balancer would see only the error of the last request. An endpoint
+/// may have processed an earlier request. A redirect is returned as a response. To follow redirects through the
+/// balancer, put tower-http's `FollowRedirect` above it.
 ///
 /// Reqwest takes proxies from the environment (`HTTP_PROXY`, `NO_PROXY`). With a proxy, failures of the proxy count as
 /// failures of the endpoint. Use [`ClientBuilder::no_proxy`], unless the endpoints can only be reached through the
 /// proxy.
 ///
-/// Each response carries the URL of the endpoint that it came from. A [`reqwest::Response`] that is converted from it
-/// has this URL. For a client with reqwest's own types, see [`BalancedClient`].
+/// Each response has the URL of its endpoint, stored as an extension. If you convert the response to a
+/// [`reqwest::Response`], the new response has this URL. For a client with reqwest's own types, see [`BalancedClient`].
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, Pool};
@@ -88,9 +88,11 @@ fn set_url(extensions: &mut Extensions, url: Url) {
 
 /// A balanced client with reqwest's own types: a service from [`reqwest::Request`] to [`reqwest::Response`].
 ///
-/// Requests are built as usual. The host of their URL is the name in the `Host` header that the endpoint gets, and does
-/// not decide where the request goes. The response has the URL of the request, and a [`ServedBy`](crate::ServedBy)
-/// extension. The request counts as in flight until the response body has been read or dropped.
+/// Build requests as for any reqwest client. The balancer picks the endpoint, whatever the host in the request's URL
+/// is. The request goes to the endpoint's address, and the endpoint receives the host of the URL as the `Host` header.
+///
+/// The response has the URL of the request, and a [`ServedBy`](crate::ServedBy) extension with the id of the endpoint.
+/// The request counts as in flight until the response body has been read or dropped.
 ///
 /// ```no_run
 /// use equipoise_tower::{ServedBy, balanced_client};
@@ -107,13 +109,13 @@ fn set_url(extensions: &mut Extensions, url: Url) {
 #[derive(Clone, Debug)]
 pub struct BalancedClient<S = Balance<(), SharedClient<ReqwestService>>>(S);
 
-/// Creates a [`BalancedClient`] over endpoints with these addresses, with the default strategy. An address is
+/// Creates a [`BalancedClient`] over endpoints with these addresses, with the default strategy. A valid address is
 /// `host:port`, or `http://` or `https://` with a host, an optional port, and no path. Reqwest's client uses no
 /// proxies.
 ///
 /// # Errors
 ///
-/// If an address is not one of these or occurs twice, or if reqwest cannot build its client.
+/// If an address is not valid or occurs twice, or if reqwest cannot build its client.
 pub fn balanced_client<A>(addresses: impl IntoIterator<Item = A>) -> Result<BalancedClient, BalancedClientError>
 where
     A: Into<String>,
@@ -127,7 +129,7 @@ where
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BalancedClientError {
-    /// An endpoint is not valid: HTTP cannot use its address, or its address occurs twice.
+    /// The pool refused an endpoint: HTTP cannot use its address, or its address occurs twice.
     #[error(transparent)]
     Endpoints(#[from] UpdateError),
     /// Reqwest could not build its client.
@@ -157,8 +159,8 @@ impl BalancedClient {
 }
 
 impl<S> BalancedClient<S> {
-    /// Creates a client over a service of [`http`] requests with reqwest's [`Body`]. The service is a balancer with its
-    /// own settings, or has layers over such a balancer.
+    /// Creates a client that sends its requests through `service`. The service takes [`http`] requests with reqwest's
+    /// [`Body`]. It is a balancer with its own settings, or such a balancer with layers over it.
     pub fn over(service: S) -> Self {
         Self(service)
     }
@@ -167,8 +169,9 @@ impl<S> BalancedClient<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::Request`] if the URL of the request is not a valid [`http::Uri`], for example because it has no host.
-    /// Nothing is sent then. Otherwise the errors of the balancer.
+    /// - [`Error::Request`] if the URL of the request is not a valid [`http::Uri`], for example because it has no host.
+    ///   Nothing is sent then.
+    /// - Any error of the balancer.
     pub async fn execute<B>(&self, request: reqwest::Request) -> Result<reqwest::Response, Error>
     where
         S: Service<Request<Body>, Response = Response<B>, Error = Error> + Clone,

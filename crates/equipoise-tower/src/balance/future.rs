@@ -24,8 +24,8 @@ use crate::{
 };
 
 pin_project! {
-    /// The future of [`Balance`](super::Balance). It makes one attempt after the other until an attempt succeeds or the
-    /// request cannot be sent again. Then it returns the response or an [`Error`].
+    /// The future that [`Balance`](super::Balance) returns for a request. It makes one attempt after the other. It ends
+    /// with a response when an attempt succeeds. It ends with an [`Error`] when the request cannot be sent again.
     pub struct ResponseFuture<T, D, P, Req>
     where
         D: Dispatch<T, Req>,

@@ -19,7 +19,7 @@ impl<S> ReplayBodies<S> {
         Self(inner)
     }
 
-    /// Returns a reference to the balancer inside.
+    /// Returns a reference to the balancer that this service wraps.
     pub fn get_ref(&self) -> &S {
         &self.0
     }
@@ -92,8 +92,8 @@ impl<L: Layer<C>, C> Layer<C> for ReplayBodiesLayer<L> {
 }
 
 impl<T, D, P> Balance<T, D, P> {
-    /// Wraps this service for use in a server. The new service accepts requests with bodies of any type. It wraps the
-    /// bodies in [`Replayable`], so that failover can send them again. See [`BalanceLayer::incoming`].
+    /// Wraps this balancer in a service for use in a server. The new service accepts requests with bodies of any type.
+    /// It wraps each body in [`Replayable`], so that failover can send it again. See [`BalanceLayer::incoming`].
     #[must_use]
     pub fn incoming(self) -> ReplayBodies<Self> {
         ReplayBodies::new(self)
@@ -101,11 +101,12 @@ impl<T, D, P> Balance<T, D, P> {
 }
 
 impl<T, P> BalanceLayer<T, P> {
-    /// Returns a layer for servers. Its service accepts requests with bodies of any type, such as hyper's `Incoming` or
-    /// axum's `Body`. It wraps the bodies in [`Replayable`](crate::Replayable), so that failover can send them again.
+    /// Returns a layer for servers. The layer's service accepts requests with bodies of any type, such as hyper's
+    /// `Incoming` or axum's `Body`. It wraps each body in [`Replayable`](crate::Replayable), so that failover can send
+    /// it again.
     ///
-    /// The client must accept the wrapped body. Let the compiler infer the client's body type, or write
-    /// `build_http::<Replayable<Incoming>>()`.
+    /// The client below the balancer must accept the wrapped body. Let the compiler infer the client's body type, or
+    /// write `build_http::<Replayable<Incoming>>()`.
     ///
     /// ```no_run
     /// use std::convert::Infallible;

@@ -48,8 +48,8 @@ impl<T> BalanceLayer<T> {
     /// that are already in the pool stay, and requests skip them. If a request finds no other endpoint, it fails with
     /// [`Error::Address`](crate::Error::Address).
     ///
-    /// Call [`check_addresses`](Self::check_addresses) to get an error for such endpoints when the layer is built.
-    /// `new` does not check them, because some endpoints of the pool may not be meant for this layer.
+    /// `new` does not check the endpoints that are already in the pool, because some of them may not be meant for this
+    /// layer. To check them, call [`check_addresses`](Self::check_addresses).
     pub fn new(pool: Pool<T>) -> Self {
         // The result is about endpoints that are already in the pool: see `check_addresses`.
         let _ = pool.demand_addresses(dispatch::check);
@@ -58,7 +58,7 @@ impl<T> BalanceLayer<T> {
 }
 
 impl<T> BalanceLayer<T, HttpProtocol> {
-    /// Checks that HTTP can use the addresses of all endpoints in the pool, and returns the layer. An address is
+    /// Checks that HTTP can use the addresses of all endpoints in the pool, and returns the layer. A valid address is
     /// `host:port`, or `http://` or `https://` with a host, an optional port, and no path. An address that is only a
     /// host is refused, because its port would depend on the scheme of each request.
     ///
@@ -78,8 +78,8 @@ impl<T> BalanceLayer<T, HttpProtocol> {
     ///
     /// # Errors
     ///
-    /// If HTTP cannot use the address of an endpoint in the pool. The pool refuses new endpoints with such addresses
-    /// even after this error.
+    /// If HTTP cannot use the address of an endpoint in the pool. With or without this error, the pool from now on
+    /// refuses new endpoints whose addresses HTTP cannot use.
     pub fn check_addresses(self) -> Result<Self, InvalidSpec> {
         self.pool.demand_addresses(dispatch::check)?;
         Ok(self)
@@ -88,8 +88,11 @@ impl<T> BalanceLayer<T, HttpProtocol> {
 
 impl<T, P> BalanceLayer<T, P> {
     /// Creates a layer with another protocol: an [`HttpProtocol`] that has settings, a
-    /// [`PlainProtocol`](crate::PlainProtocol), or your own [`Protocol`](crate::Protocol). It does not check the
-    /// addresses of endpoints. With an [`HttpProtocol`], [`check_addresses`](Self::check_addresses) does.
+    /// [`PlainProtocol`](crate::PlainProtocol), or your own [`Protocol`](crate::Protocol).
+    ///
+    /// In contrast to [`new`](BalanceLayer::new), this does not make the pool refuse endpoints whose addresses HTTP
+    /// cannot use. With an [`HttpProtocol`], call [`check_addresses`](Self::check_addresses) to make the pool refuse
+    /// them.
     pub fn with_protocol(pool: Pool<T>, protocol: P) -> Self {
         Self { pool, settings: Settings::new(protocol) }
     }

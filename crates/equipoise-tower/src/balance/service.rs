@@ -22,8 +22,8 @@ use crate::{
 ///
 /// A balancer is `Clone + Send + Sync`, and has no buffer and no worker task. Clones share the pool. The endpoint is
 /// picked in `call`, when the request is known, so the balancer itself is always ready. The response future waits until
-/// the endpoint's service is ready. If there is another endpoint, it waits for at most
-/// [`ready_timeout`](Self::ready_timeout).
+/// the endpoint's service is ready. After [`ready_timeout`](Self::ready_timeout), the request goes to another endpoint,
+/// if there is one.
 ///
 /// - **Lease**: a request counts as in flight at its endpoint until the response body has ended or was dropped.
 /// - **Failover**: a request that did not reach its endpoint goes to another one, whatever its method, if its body can
@@ -31,11 +31,12 @@ use crate::{
 ///   a response began. A request is sent at most [`max_attempts`](Self::max_attempts) times, and never to the same
 ///   endpoint twice. See [`FailureStage`](crate::FailureStage) and [`ErrorClass`](crate::ErrorClass).
 /// - **Layers below** the balancer must send each request once. Put redirects (tower-http's `FollowRedirect`) and
-///   retries (`tower::retry`) above the balancer, and turn off the retries of the client. Otherwise the balancer takes
-///   the error of their last request for the error of the first one, which the endpoint may have processed.
-/// - **Queue**: if no endpoint can be picked, the request fails at once, or waits for up to
-///   [`queue_timeout`](Self::queue_timeout). A request that has failed at one endpoint also waits if the other
-///   endpoints are full. If none of them can take it in time, it fails with the error of its last attempt.
+///   retries (`tower::retry`) above the balancer, and turn off the retries of the client. Otherwise the balancer sees
+///   only the error of the last request. An endpoint may have processed an earlier request, and the balancer would send
+///   it again.
+/// - **Queue**: if no endpoint can be picked, the request waits for up to [`queue_timeout`](Self::queue_timeout).
+///   Without this setting, it fails at once. A request that has failed at one endpoint also waits if the other
+///   endpoints are full. If none of them takes it in time, the request fails with the error of its last attempt.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -104,18 +105,19 @@ impl<T, D, P> Balance<T, D, P> {
     /// retry budget over all requests. If many endpoints can fail at once, keep the number small, and use health checks
     /// or outlier detection, so that failing endpoints get no requests.
     ///
-    /// An attempt does not count against the maximum if the service of its endpoint was not ready and the request went
-    /// to another endpoint: see [`ready_timeout`](Self::ready_timeout).
+    /// If the service of an endpoint is not ready and the request goes to another endpoint, this attempt does not count
+    /// against the maximum: see [`ready_timeout`](Self::ready_timeout).
     ///
     /// **Nested balancers**: if the endpoints of a balancer are balancers, attempts do not multiply. For each request,
-    /// all balancers below the outermost retrying balancer share one number of retries: the number that the first
-    /// balancer below it has. The retries of the outermost balancer are additional, so that it can still try each of
-    /// its endpoints. With the defaults, a request makes at most 4 + 3 = 7 attempts at servers, however many balancers
-    /// are nested, and not 4 × 4 or 4 × 4 × 4.
+    /// the outermost balancer with `max_attempts` above 1 uses its own retries, so that it can still try each of its
+    /// endpoints. All balancers below it share one budget of retries. Its size is the number of retries of the first
+    /// balancer below. With the defaults, each balancer has 3 retries. A request then makes at most 1 + 3 + 3 = 7
+    /// attempts at servers, with two balancers or with more.
     ///
-    /// The [`Attempt`](crate::Attempt) extension of the request carries this number, so services between the balancers
+    /// The [`Attempt`](crate::Attempt) extension of the request carries this budget, so services between the balancers
     /// must keep the extension. Protocols other than [`HttpProtocol`] must implement [`Protocol::on_attempt`] and
     /// [`Protocol::outer_attempt`]. [`PlainProtocol`](crate::PlainProtocol) does not, because its requests have no
+    /// extensions. A retry layer above the outermost balancer still multiplies attempts.
     /// extensions. A retry layer above the outermost balancer still multiplies attempts.
     #[must_use]
     pub fn max_attempts(self, max_attempts: usize) -> Self
@@ -125,10 +127,12 @@ impl<T, D, P> Balance<T, D, P> {
         self.change(|settings| settings.max_attempts = max_attempts.max(1))
     }
 
-    /// Sets how long a request may wait in the pool's queue if no endpoint can be picked. The request continues as soon
-    /// as an endpoint joins, comes up or has capacity. If a request waits several times, the timeout limits the time
-    /// since its first wait began. Default: requests do not wait and fail at once. With 0, a request waits for at most
-    /// about 1 ms, the resolution of tokio's timer.
+    /// Sets how long a request may wait in the pool's queue if no endpoint can be picked. The request is sent as soon
+    /// as an endpoint that can take it joins the pool, becomes available or has free capacity. Default: requests do not
+    /// wait and fail at once. With 0, a request waits for at most about 1 ms, the resolution of tokio's timer.
+    ///
+    /// A request can wait again after a failed attempt. The timeout then counts from the start of the first wait of the
+    /// request.
     ///
     /// Needs a tokio runtime with its timer turned on. Without it, requests do not wait.
     #[must_use]
@@ -144,18 +148,20 @@ impl<T, D, P> Balance<T, D, P> {
     /// with its timer turned on; without it, there is no limit.
     ///
     /// If the service is not ready in time, its endpoint gets the verdict
-    /// [`Overloaded`](equipoise_core::Verdict::Overloaded). Strategies then send it fewer requests. Outlier detection
-    /// does not eject it, because a service that is not ready may only be busy. During the next second, other requests
-    /// that find the service not ready go to another endpoint at once. Then one request waits for it again.
+    /// [`Overloaded`](equipoise_core::Verdict::Overloaded). Strategies then send this endpoint fewer requests. Outlier
+    /// detection does not eject it, because a service that is not ready may only be busy. During the next second, other
+    /// requests that find the service not ready go to another endpoint at once. After this second, one request waits
+    /// for the service again.
     ///
-    /// Such a move to another endpoint does not count against [`max_attempts`](Self::max_attempts), until the request
-    /// has left 16 endpoints. [`Attempt::number`](crate::Attempt::number) and [`Error::attempts`] include the endpoints
-    /// that the request waited for.
+    /// If a request leaves an endpoint because the service is not ready, the attempt does not count against
+    /// [`max_attempts`](Self::max_attempts). This holds for the first 16 endpoints that the request leaves.
+    /// [`Attempt::number`](crate::Attempt::number) and [`Error::attempts`] do count endpoints that the request waited
+    /// for.
     ///
     /// In these cases, the request cannot go to another endpoint and waits without a limit:
     ///
-    /// - The pool has no other endpoint that can take the request. (If the others are full and there is a
-    ///   [`queue_timeout`](Self::queue_timeout), the request waits for them in the queue instead.)
+    /// - The pool has no other endpoint that can take the request. If the other endpoints are only full and there is a
+    ///   [`queue_timeout`](Self::queue_timeout), the request waits for them in the queue instead.
     /// - The request has left 16 endpoints that were not ready, and has no retry left.
     /// - One client serves all endpoints ([`BalanceLayer`](crate::BalanceLayer)), and the request has no retry left,
     ///   for example with `max_attempts(1)`. The wait would be the same for another endpoint, because the client does
@@ -166,9 +172,9 @@ impl<T, D, P> Balance<T, D, P> {
     /// To limit the time in these cases, use [`attempt_timeout`](Self::attempt_timeout) or a timeout above the
     /// balancer.
     ///
-    /// With the default, a caller with a timeout of 100 ms has time for a second attempt, and a service has time to
-    /// connect within a region. Set a longer time for services that connect in `poll_ready` over longer distances, or
-    /// that queue requests there on purpose.
+    /// Reasons for the default: a caller with a timeout of 100 ms has time for a second attempt, and a service has time
+    /// to connect within a region. Set a longer time for services that connect in `poll_ready` over longer distances,
+    /// or that queue requests in `poll_ready` on purpose.
     #[must_use]
     pub fn ready_timeout(self, timeout: Duration) -> Self
     where
@@ -184,9 +190,12 @@ impl<T, D, P> Balance<T, D, P> {
     ///
     /// When the time is over, the future of the attempt is dropped, and the endpoint gets the verdict
     /// [`Failure::Timeout`](equipoise_core::Failure::Timeout). The error is an
-    /// [`AttemptTimedOut`](crate::AttemptTimedOut). The request goes to another endpoint if it is idempotent or was not
-    /// sent yet, and if [`max_attempts`](Self::max_attempts) allows another attempt. To limit the time of the whole
-    /// request, use a timeout above the balancer.
+    /// [`AttemptTimedOut`](crate::AttemptTimedOut). The request goes to another endpoint under two conditions:
+    ///
+    /// - It is idempotent, or it was not sent yet because the service was not ready.
+    /// - [`max_attempts`](Self::max_attempts) allows another attempt.
+    ///
+    /// To limit the time of the whole request, use a timeout above the balancer.
     ///
     /// ```
     /// use std::time::Duration;
@@ -224,8 +233,8 @@ impl<T, D, P> Balance<T, D, P> {
         self.change(|settings| settings.attempt_timeout = Some(timeout))
     }
 
-    /// Sets the observer, which receives an event for each step of a request: see [`Observe`]. It replaces an observer
-    /// that was set before. Default: no observer.
+    /// Sets the observer, which receives an event for each step of a request: see [`Observe`]. A balancer has one
+    /// observer: a later call replaces the observer of an earlier call. Default: no observer.
     #[must_use]
     pub fn observe(self, observe: impl Observe) -> Self
     where
@@ -258,9 +267,9 @@ impl<T, D, P> Balance<T, D, P> {
         ResponseFuture::new(self.core, self.dispatch, request)
     }
 
-    /// Returns the balancer unchanged. It does not compile if the balancer is not a service of requests of type `Req`,
-    /// and the compiler's error says why. Without it, for example below axum's `HandleError`, the compiler would only
-    /// report that `HandleError<…>` is not a service.
+    /// Returns the balancer unchanged. Call it to get a clear compiler error if the balancer is not a service of
+    /// requests of type `Req`. Example: below axum's `HandleError`, the compiler would only report that
+    /// `HandleError<…>` is not a service. With this call, the compiler reports why the balancer is not such a service.
     ///
     /// ```
     /// use bytes::Bytes;

@@ -15,17 +15,17 @@ use crate::guard::guarded;
 
 pin_project! {
     /// A response body that holds the lease of its request. While it holds the lease, the request counts as in flight
-    /// at its endpoint. The lease ends when the body ends, fails or is dropped. This also decides the verdict of the
-    /// request:
+    /// at its endpoint. The lease ends when the body ends, fails or is dropped.
     ///
-    /// - If the body ends without an error, the verdict is that of the response's head, or of the trailers for gRPC.
-    /// - If the body fails, the verdict is [`Failure::Transport`]: the connection broke.
-    /// - If the body is dropped before it was polled, the verdict is that of the response's head. If the trailers would
-    ///   have decided the verdict, the request counts as cancelled by the client.
-    /// - If the body is dropped after it was polled and before its end, the request counts as cancelled by the client.
+    /// The response's head decides the verdict of the request, if it is another verdict than success, such as a failure
+    /// for status 500. Otherwise the verdict depends on the body:
     ///
-    /// If the response's head has already decided another verdict than success, such as a failure for status 500, this
-    /// verdict stays.
+    /// | what happens to the body | verdict |
+    /// | --- | --- |
+    /// | It ends without an error. | Success. If the trailers decide the verdict, as for gRPC: their verdict. |
+    /// | It fails. | [`Failure::Transport`]: the connection broke. |
+    /// | It is dropped before it was polled. | Success. If the trailers decide the verdict: none, and the request counts as cancelled by the client. |
+    /// | It is dropped after it was polled and before its end. | None, and the request counts as cancelled by the client. |
     ///
     /// A response that switches protocols has no body. Its lease is a [`TunnelLease`](crate::TunnelLease).
     pub struct LeasedBody<B>
@@ -78,14 +78,15 @@ impl<B: Body> LeasedBody<B> {
     }
 
     /// Returns a future that ends when the endpoint accepts no new sessions: it drains, is in maintenance, or has left
-    /// the pool. Use it for long bodies that can be ended early, such as event streams. `None` if the body has ended.
-    /// See [`Lease::draining`].
+    /// the pool. Use the future for long bodies that can be ended early, such as event streams. Returns `None` if this
+    /// body has already ended. See [`Lease::draining`].
     pub fn draining(&self) -> Option<Closing> {
         self.held.lease.as_ref().map(Lease::draining)
     }
 
     /// Returns a future that ends when the endpoint accepts no requests at all: it is in maintenance, for example after
-    /// the deadline of a drain, or has left the pool. `None` if the body has ended. See [`Lease::closing`].
+    /// the deadline of a drain, or has left the pool. Returns `None` if this body has already ended. See
+    /// [`Lease::closing`].
     pub fn closing(&self) -> Option<Closing> {
         self.held.lease.as_ref().map(Lease::closing)
     }
@@ -161,17 +162,17 @@ impl<B: Body + fmt::Debug> fmt::Debug for LeasedBody<B> {
     }
 }
 
-/// A response extension: the lease of a connection that has switched protocols. These are responses with status 101,
-/// such as WebSocket, and with the feature `hyper` also the tunnels of CONNECT.
+/// A response extension: the lease of a connection that has switched protocols. Responses with status 101, such as
+/// those of WebSocket, have it. With the feature `hyper`, successful responses to `CONNECT` have it too.
 ///
 /// Such a response has no body that could hold the lease. Take the extension out of the response and keep it until the
 /// tunnel has ended. While you keep it, the connection counts as a request in flight at its endpoint, and
 /// [`Pool::idle`](equipoise_core::Pool::idle) waits for it. If you leave it in the response, the lease ends when the
 /// response is dropped.
 ///
-/// The balancer does not close the connection when the endpoint drains, is set to maintenance or leaves the pool.
-/// [`draining`](Self::draining) and [`closing`](Self::closing) report these events. The code that runs the tunnel
-/// should then end it.
+/// The balancer does not close the connection when the endpoint drains, is set to maintenance or leaves the pool. The
+/// code that runs the tunnel should wait for the future of [`draining`](Self::draining) or [`closing`](Self::closing),
+/// and then end the tunnel.
 ///
 /// ```
 /// use equipoise_tower::TunnelLease;
@@ -199,8 +200,8 @@ impl TunnelLease {
     /// Returns a future that ends when the endpoint accepts no new sessions: it drains, is in maintenance, or has left
     /// the pool. If the endpoint drains, the tunnel should end before the deadline of the drain.
     ///
-    /// Do not use it for a client whose session is bound to the endpoint: while the endpoint drains, the client would
-    /// reconnect to the same endpoint. Use [`closing`](Self::closing) for it. See [`Lease::draining`].
+    /// Use [`closing`](Self::closing) instead for a client whose session is bound to the endpoint. Such a client would
+    /// reconnect to the same endpoint while it drains. See [`Lease::draining`].
     pub fn draining(&self) -> Closing {
         self.lease.draining()
     }

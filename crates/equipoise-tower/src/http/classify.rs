@@ -8,7 +8,8 @@ use http::{
 use crate::error_class::ErrorClass;
 
 /// The head of an HTTP request: all of the request except its body. The closures of
-/// [`HttpProtocol`](crate::HttpProtocol), such as the one that returns a key, get it.
+/// [`HttpProtocol`](crate::HttpProtocol) take it as their argument, such as the closure that returns the key of a
+/// request.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct RequestHead<'r> {
@@ -48,8 +49,8 @@ impl<'r> RequestHead<'r> {
     }
 }
 
-/// The head of an HTTP response: all of the response except its body. A [`Classify`](crate::Classify) or a closure gets
-/// it.
+/// The head of an HTTP response: all of the response except its body. [`Classify::response`](crate::Classify::response)
+/// and closures that classify responses take it as their argument.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct ResponseHead<'r> {
@@ -80,8 +81,8 @@ impl<'r> ResponseHead<'r> {
 /// A closure from a [`ResponseHead`] to a [`Verdict`] implements it. To classify errors with a closure, see
 /// [`HttpProtocol::classify_error`](crate::HttpProtocol::classify_error).
 pub trait Classify: Send + Sync + 'static {
-    /// Returns the verdict for a response, judged by its head. `None` if [`trailers`](Self::trailers) decides the
-    /// verdict at the end of the body.
+    /// Returns the verdict for a response, judged by `head`. `None` if the verdict depends on the trailers:
+    /// [`trailers`](Self::trailers) is then called at the end of the body.
     fn response(&self, head: ResponseHead<'_>) -> Option<Verdict>;
 
     /// Returns the verdict at the end of the body. Called only if [`response`](Self::response) returned `None`.
@@ -119,7 +120,7 @@ where
 /// | other 5xx | `Failure(Server)`: the endpoint failed |
 /// | any other | `Success` |
 ///
-/// `Retry-After` must be a number of seconds. A date counts as no time.
+/// `Retry-After` must be a number of seconds. If it is a date, the verdict has no time.
 ///
 /// An endpoint sends 408 if it did not receive the whole request in time (RFC 9110, 15.5.9): the client was too slow,
 /// so the verdict is `Neutral`. Such a response has header fields, because servers with a clock send `Date` (RFC 9110,

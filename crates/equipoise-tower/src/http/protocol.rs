@@ -60,8 +60,13 @@ type KeyFn = dyn for<'r> Fn(RequestHead<'r>) -> Option<Cow<'r, [u8]>> + Send + S
 type IdempotentFn = dyn Fn(RequestHead<'_>) -> bool + Send + Sync;
 
 impl HttpProtocol {
-    /// Creates the protocol with its defaults: no keys, responses judged by [`ClassifyHttp`], GET, HEAD and OPTIONS
-    /// idempotent, at most 64 KiB of a body kept, no header added.
+    /// Creates the protocol with its defaults:
+    ///
+    /// - Requests have no key.
+    /// - Responses are judged by [`ClassifyHttp`].
+    /// - GET, HEAD and OPTIONS are idempotent, and no other request is.
+    /// - At most 64 KiB of a request body are kept.
+    /// - No header is added to responses.
     pub fn new() -> Self {
         Self {
             key: None,
@@ -75,8 +80,8 @@ impl HttpProtocol {
     }
 
     /// Sets a closure that returns the key of a request, or `None` if the request has no key. Hashing strategies send
-    /// requests with the same key to the same endpoint. The closure is called once per request. If it panics, the
-    /// request has no key. Default: no request has a key.
+    /// requests with the same key to the same endpoint. The closure is called once per request. If the closure panics,
+    /// the request has no key. Default: no request has a key.
     #[must_use]
     pub fn key(
         mut self,
@@ -86,9 +91,11 @@ impl HttpProtocol {
         self
     }
 
-    /// Sets how responses and errors are classified: by a [`Classify`], or by a closure from the response's head to a
-    /// verdict. If it panics, the verdict of a response is [`Verdict::Neutral`], and the class of an error is
-    /// [`ErrorClass::of`] the error. Default: [`ClassifyHttp`].
+    /// Sets how responses and errors are classified. `classify` is a [`Classify`], or a closure that returns the
+    /// verdict for the head of a response. Default: [`ClassifyHttp`].
+    ///
+    /// If `classify` panics for a response, the verdict is [`Verdict::Neutral`]. If it panics for an error,
+    /// [`ErrorClass::of`] is used instead.
     #[must_use]
     pub fn classify(mut self, classify: impl Classify) -> Self {
         self.classify = Arc::new(classify);
@@ -96,8 +103,8 @@ impl HttpProtocol {
     }
 
     /// Sets a closure that returns what the error of an attempt means: the verdict for the endpoint, and whether the
-    /// request may be sent to another endpoint. It is called instead of [`Classify::error`]. If it panics,
-    /// [`ErrorClass::of`] is used. Default: [`Classify::error`]. See [`ErrorClass`] for an example.
+    /// request may be sent to another endpoint. The closure is called instead of [`Classify::error`]. If the closure
+    /// panics, [`ErrorClass::of`] is used instead. Default: [`Classify::error`]. See [`ErrorClass`] for an example.
     #[must_use]
     pub fn classify_error(
         mut self,
@@ -107,26 +114,26 @@ impl HttpProtocol {
         self
     }
 
-    /// Sets a closure that returns whether a request is idempotent. Such a request may be sent again although an
-    /// endpoint may have processed it. GET, HEAD and OPTIONS are always idempotent. If the closure panics, this counts
-    /// as false. Default: no other request is idempotent.
+    /// Sets a closure that returns whether a request is idempotent. An idempotent request may be sent again although an
+    /// endpoint may have processed it. GET, HEAD and OPTIONS are always idempotent. If the closure panics, the request
+    /// counts as not idempotent. Default: no other request is idempotent.
     #[must_use]
     pub fn idempotent(mut self, idempotent: impl Fn(RequestHead<'_>) -> bool + Send + Sync + 'static) -> Self {
         self.idempotent = Some(Arc::new(idempotent));
         self
     }
 
-    /// Sets how many bytes of a request body are kept during an attempt, so that the body can be sent again. It
-    /// concerns bodies that cannot be copied. Bodies that can be copied, such as [`Full`](http_body_util::Full), have
-    /// no limit: see [`Replay`]. Default: 64 KiB. 0 keeps no bytes.
+    /// Sets how many bytes of a request body are kept during an attempt, so that the body can be sent again. Bodies
+    /// that can be copied, such as [`Full`](http_body_util::Full), have no limit: see [`Replay`]. Default: 64 KiB. 0
+    /// keeps no bytes.
     ///
     /// The balancer keeps the frames that an attempt takes from the body until the head of the response arrives. If the
     /// attempt fails, the body is sent again from its start. If the attempt has taken more bytes than the maximum, the
     /// body cannot be sent again, and the request fails.
     ///
-    /// Frames of [`Bytes`](bytes::Bytes) are kept without copying their bytes, by a second handle of the same buffer.
+    /// Frames of [`Bytes`](bytes::Bytes) are kept without copying: the balancer holds a second handle of the buffer.
     /// The handle keeps the whole buffer in memory, even if the frame is only a part of it. Each frame after the first
-    /// counts for about 100 bytes more than its length.
+    /// uses about 100 bytes of the maximum in addition to its length.
     #[must_use]
     pub fn max_replay_bytes(mut self, max_bytes: usize) -> Self {
         self.max_replay_bytes = max_bytes;
@@ -168,7 +175,8 @@ impl fmt::Debug for HttpProtocol {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServedBy(pub EndpointId);
 
-/// The head of a request, and what is needed to send its body again. [`HttpProtocol`] keeps it during an attempt.
+/// The head of a request, and what is needed to send the request's body again. [`HttpProtocol`] keeps it during an
+/// attempt.
 pub struct KeptRequest<B: Replay> {
     head: Parts,
     body: B::Kept,

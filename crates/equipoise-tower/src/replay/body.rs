@@ -1,16 +1,17 @@
 use bytes::Bytes;
 use http_body_util::{Empty, Full};
 
-/// A request body that failover can send again.
+/// A request body that failover can send again. There are two kinds:
 ///
-/// - These bodies are copied, whatever their length: [`Full`], [`Empty`], strings, bytes, and a `reqwest::Body` that is
-///   made of bytes.
-/// - [`BoxBody`](http_body_util::combinators::BoxBody), [`UnsyncBoxBody`](http_body_util::combinators::UnsyncBoxBody)
-///   and [`Replayable`](crate::Replayable) are not copied. The same holds for the bodies of `axum`, `tonic` and
-///   `reqwest`, with the features of these names. The attempt takes frames from such a body, and copies of these frames
-///   are kept, including trailers, up to [`HttpProtocol::max_replay_bytes`](crate::HttpProtocol::max_replay_bytes).
+/// - **Copied bodies**: [`Full`], [`Empty`], strings, bytes, and a `reqwest::Body` that is made of bytes. They can
+///   always be sent again, whatever their length.
+/// - **Recorded bodies**: [`BoxBody`](http_body_util::combinators::BoxBody),
+///   [`UnsyncBoxBody`](http_body_util::combinators::UnsyncBoxBody), [`Replayable`](crate::Replayable), and, with the
+///   features of these names, the bodies of `axum`, `tonic` and `reqwest`. While an attempt takes frames from such a
+///   body, copies of these frames are kept, including trailers, up to
+///   [`HttpProtocol::max_replay_bytes`](crate::HttpProtocol::max_replay_bytes).
 ///
-/// A body that is not copied can be sent again, except in these cases:
+/// A recorded body cannot be sent again in these cases:
 ///
 /// - The attempt has taken more than the limit.
 /// - The body has failed.
@@ -47,12 +48,12 @@ pub trait Replay: Sized {
     /// The part of the body that is kept during an attempt, so that the body can be sent again.
     type Kept;
 
-    /// Prepares the body for an attempt: returns the body to send, and what is kept to [restore](Self::restore) it. If
-    /// the body cannot be copied, at most `max_bytes` of what the attempt takes are kept.
+    /// Prepares the body for an attempt. Returns the body to send, and what [`restore`](Self::restore) needs to build
+    /// the body again. If the body cannot be copied, at most `max_bytes` of what the attempt takes are kept.
     fn replay(self, max_bytes: usize) -> (Self, Self::Kept);
 
-    /// Returns the body again, from its start. `None` if this is not possible, for example because the attempt has
-    /// taken more of the body than was kept.
+    /// Builds the body again, from its start. `None` if this is not possible, for example because the attempt has taken
+    /// more of the body than was kept.
     fn restore(kept: Self::Kept) -> Option<Self>;
 }
 

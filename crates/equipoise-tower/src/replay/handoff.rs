@@ -83,7 +83,7 @@ impl<B: Body + Unpin> Body for Source<B> {
     }
 }
 
-/// What the attempt and the balancer share of a body that was lent.
+/// What the attempt and the balancer share of a body that was passed to the attempt.
 struct Shared<B: Body> {
     /// Copies of the frames that the attempt has taken. `None` if they exceed the limit, if the body has failed, or if
     /// the balancer no longer needs them.
@@ -110,11 +110,11 @@ impl<B: Body<Data: Clone>> Shared<B> {
     }
 }
 
-/// The balancer's side of a body that was lent.
+/// The balancer's side of a body that was passed to an attempt.
 pub(super) struct Slot<B: Body>(Arc<Mutex<Shared<B>>>);
 
 impl<B: Body> Slot<B> {
-    /// Returns the body as it was lent. `None` if the attempt has taken more than may be kept, or if it still holds a
+    /// Returns the body as it was before the attempt. `None` if the attempt has taken more than may be kept, or if it still holds a
     /// body that has not ended. After this call, the attempt's side records nothing more.
     pub(super) fn take(&self) -> Option<Source<B>> {
         let (taken, left) = self.close();
@@ -131,13 +131,13 @@ impl<B: Body> Slot<B> {
     }
 }
 
-/// Lends a body to one attempt. At most `max_bytes` of what the attempt takes are kept.
+/// Passes a body to one attempt, and returns both sides. At most `max_bytes` of what the attempt takes are kept.
 pub(super) fn lend<B: Body<Data: Clone> + Unpin>(source: Source<B>, max_bytes: usize) -> (Lent<B>, Slot<B>) {
     let shared = Arc::new(Mutex::new(Shared { taken: Some(Record::new(max_bytes)), left: None }));
     (Lent { source: Some(source), shared: Arc::clone(&shared), notes: true }, Slot(shared))
 }
 
-/// The attempt's side of a body that was lent. When it is dropped, the rest of the body goes back to the balancer.
+/// The attempt's side of a body that was passed to the attempt. When it is dropped, the rest of the body goes back to the balancer.
 pub(super) struct Lent<B: Body> {
     source: Option<Source<B>>,
     shared: Arc<Mutex<Shared<B>>>,
@@ -146,12 +146,12 @@ pub(super) struct Lent<B: Body> {
 }
 
 impl<B: Body> Lent<B> {
-    /// Takes the body out, so that it can be lent to an inner attempt.
+    /// Takes the body out, so that an inner balancer can pass it to its own attempt.
     pub(super) fn empty(&mut self) -> Option<Source<B>> {
         self.source.take()
     }
 
-    /// Puts the body back. `source` is `None` if it did not come back from an inner attempt.
+    /// Puts the body back. `source` is `None` if the body did not come back from the inner balancer's attempt.
     pub(super) fn refill(mut self, source: Option<Source<B>>) -> Self {
         self.source = source;
         self

@@ -14,9 +14,9 @@ use super::{
 /// A wrapper for request bodies that cannot be copied, such as the bodies that a server receives. It lets failover send
 /// the body again.
 ///
-/// While an attempt takes the body, the frames that it has taken are kept, up to
-/// [`HttpProtocol::max_replay_bytes`](crate::HttpProtocol::max_replay_bytes) (default: 64 KiB). If no attempt has taken
-/// more than this, the body can be sent again.
+/// While an attempt takes frames from the body, copies of these frames are kept, up to
+/// [`HttpProtocol::max_replay_bytes`](crate::HttpProtocol::max_replay_bytes) (default: 64 KiB). The body can be sent
+/// again as long as no attempt has taken more than this.
 ///
 /// ```
 /// use equipoise_tower::Replayable;
@@ -30,27 +30,27 @@ use super::{
 pub struct Replayable<B: Body>(Inner<B>);
 
 enum Inner<B: Body> {
-    /// An empty body. It need not come back to be sent again.
+    /// An empty body. To send it again, nothing needs to come back from the attempt.
     Empty,
     Whole(Source<B>),
     Lent(Lent<B>),
 }
 
 impl<B: Body> Replayable<B> {
-    /// Wraps a body. An empty body needs no allocation. Another body needs one allocation for each attempt after which
-    /// the request may be sent again, and one more if the attempt takes several frames.
+    /// Wraps `body`. An empty body needs no allocation. Any other body needs one allocation for each attempt that may
+    /// be followed by a retry, and one more if the attempt takes several frames.
     pub fn new(body: B) -> Self {
         Self(if body.is_end_stream() { Inner::Empty } else { Inner::Whole(Source::new(body)) })
     }
 }
 
-/// What is kept of a request body during an attempt: copies of the frames that the attempt has taken, and, after the
-/// attempt, the rest of the body. When it is dropped, nothing more is kept.
+/// What is kept of a request body during an attempt: copies of the frames that the attempt has taken. After the
+/// attempt, it also holds the rest of the body. When it is dropped, no more frames are copied.
 pub struct KeptBody<B: Body> {
-    /// The balancer's side of the body that was lent. `None` for an empty body.
+    /// The balancer's side of the body that was passed to the attempt. `None` for an empty body.
     slot: Option<Slot<B>>,
-    /// The wrapper in which an outer balancer has lent the body. `None` if there is none. The body goes back into it in
-    /// the end.
+    /// The wrapper in which an outer balancer has passed the body. `None` if there is no outer balancer. In the end, the
+    /// body goes back into this wrapper.
     shell: Option<Lent<B>>,
 }
 
@@ -63,7 +63,7 @@ impl<B: Body> KeptBody<B> {
         Self { slot: None, shell: None }
     }
 
-    /// Returns the body as it was lent. `None` if it cannot be restored.
+    /// Returns the body as it was before the attempt. `None` if it cannot be restored.
     pub(super) fn take(mut self) -> Option<Source<B>> {
         match self.slot.take() {
             Some(slot) => slot.take(),
