@@ -13,11 +13,12 @@ use crate::{
 
 /// The reports of several strategies under the same requests, with one report for each strategy and seed.
 ///
-/// For each seed, all strategies get the same requests (common random numbers). The ratio of two strategies therefore
-/// varies less from seed to seed than the figures themselves. [`ratio`](Self::ratio) computes such ratios.
+/// For each seed, all strategies get the same requests (common random numbers). [`ratio`](Self::ratio) divides a figure
+/// of one strategy, such as its 99th percentile of the latency, by the same figure of another strategy. Such a ratio
+/// varies less from seed to seed than the figures themselves.
 ///
 /// If a run of one strategy fails, that strategy has an error in [`errors`](Self::errors) and no reports. The other
-/// strategies are not affected. [`complete`](Self::complete) returns the first of these errors, if there is one.
+/// strategies keep their reports. [`complete`](Self::complete) returns the first error, if there is one.
 ///
 /// ```
 /// use equipoise_core::StrategySpec;
@@ -34,14 +35,15 @@ use crate::{
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Comparison {
-    /// The reports of each contender, in the order in which the contenders were given. Each contender has a report for
-    /// each seed, in the order of the seeds.
+    /// The reports of each contender, in the order in which the contenders were given. Each contender has one report
+    /// for each seed, in the order of the seeds. Reports are missing in two cases:
     ///
-    /// A contender has no reports if one of its runs failed. If the comparison was stopped, reports of runs that had
-    /// not started or had no measured request are missing.
+    /// - If one run of a contender failed, this contender has no reports.
+    /// - If the comparison was stopped, runs that had not started have no report. Stopped runs that had not measured a
+    ///   request have none either.
     pub reports: Vec<Vec<Report>>,
-    /// The error of each contender, in the order in which the contenders were given: the error for the first seed that
-    /// failed, or `None` if none failed.
+    /// For each contender, in the order in which the contenders were given: the error of its first seed that failed, or
+    /// `None` if no run failed.
     pub errors: Vec<Option<RunError>>,
 }
 
@@ -61,11 +63,12 @@ pub struct Spread {
 }
 
 impl Comparison {
-    /// Runs the scenario with each contender and for each of `seeds` seeds, in parallel on all cores. The seeds are
-    /// [`Scenario::seed`] and the numbers that follow it. If `seeds` is 0, one seed is used.
+    /// Runs `scenario` once for each contender and seed, in parallel on all cores. `seeds` is the number of seeds: the
+    /// first seed is [`Scenario::seed`], the next one is greater by 1, and so on. If `seeds` is 0, one seed is used.
     ///
     /// `control` shows the progress of all runs together and can stop them. After a stop, the comparison contains the
-    /// reports so far; the report of a run that was stopped half-way is marked as [interrupted](Report::interrupted).
+    /// reports so far. The report of a run that was stopped half-way has [`interrupted`](Report::interrupted) set to
+    /// true.
     ///
     /// # Errors
     ///
@@ -127,7 +130,7 @@ impl Comparison {
     ///
     /// # Errors
     ///
-    /// The error of the first contender that has one.
+    /// The error of the first contender whose runs failed.
     pub fn complete(mut self) -> Result<Self, RunError> {
         self.errors.iter_mut().find_map(Option::take).map_or(Ok(()), Err)?;
         Ok(self)
@@ -141,11 +144,11 @@ impl Comparison {
         Spread::of(reports.iter().map(figure))
     }
 
-    /// Returns the statistics of a ratio over the seeds: the figure of the contender with the index `contender`,
-    /// divided by the same figure of the contender with the index `to`. `figure` computes the figure from a report.
+    /// Returns the statistics of a ratio over the seeds. For each seed, the ratio is a figure of the contender with the
+    /// index `contender`, divided by the same figure of the contender with the index `to`. `figure` computes the figure
+    /// from a report. The indices are those of [`reports`](Self::reports).
     ///
-    /// Each ratio is of two reports with the same seed. A seed is left out if one of the two contenders has no report
-    /// for it. All statistics are NaN if no seed is left.
+    /// A seed is left out if one of the two contenders has no report for it. All statistics are NaN if no seed is left.
     pub fn ratio(&self, contender: usize, to: usize, figure: impl Fn(&Report) -> f64) -> Spread {
         let of = |at: usize| self.reports.get(at).map_or(&[][..], |reports| reports);
         let same = |one: &Report| of(to).iter().find(|other| other.seed == one.seed);

@@ -1,12 +1,12 @@
 use equipoise_core::{AnyStrategy, Strategy, StrategySpec};
 
-/// A strategy under test. It creates a separate instance of the strategy for each client of a run, and names the
-/// strategy in reports.
+/// A strategy under test. It has a name for reports, and creates a separate instance of the strategy for each client of
+/// a run.
 ///
 /// [`StrategySpec`] implements this trait. [`named`] creates a contender from any other strategy.
 ///
-/// If the strategy panics, in a pick or in a hook such as [`Strategy::on_outcome`], the run ends with an error. In
-/// production a pool would catch the panic and continue.
+/// If the strategy panics, the run ends with an error. This applies to picks and to hooks, such as
+/// [`Strategy::on_outcome`]. In production, a pool catches such a panic and continues.
 pub trait Contender: Sync {
     /// Returns the name of the strategy, for reports ([`Report::label`](crate::Report::label)) and errors.
     fn label(&self) -> String;
@@ -14,7 +14,8 @@ pub trait Contender: Sync {
     /// Creates the strategy of the client with the index `client`, counted from 0. Called once for each client when a
     /// run starts. If this method panics, the run ends with [`RunError::Panicked`](crate::RunError::Panicked).
     ///
-    /// The strategies of two clients must not share state, because balancers on two machines cannot share it either.
+    /// The strategies of two clients must not share state, because real balancers on two machines cannot share state
+    /// either.
     fn strategy(&self, client: usize) -> AnyStrategy;
 }
 

@@ -31,8 +31,8 @@ impl Control {
         Self::default()
     }
 
-    /// Stops the run before its next simulated event. The run then returns a report of the part that was simulated, and
-    /// [`Report::interrupted`](crate::Report::interrupted) is true. A run that starts later with this control is
+    /// Stops the run before its next simulated event. The run then returns a report of the part that was simulated,
+    /// with [`Report::interrupted`](crate::Report::interrupted) set to true. If a later run uses this control, it is
     /// stopped at once.
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
@@ -43,9 +43,10 @@ impl Control {
         self.stopped.load(Ordering::Relaxed)
     }
 
-    /// Returns the progress, from 0.0 to 1.0. For a run it is the simulated part of
-    /// [`Scenario::lasting`](crate::Scenario::lasting), for a [`Comparison`](crate::Comparison) the part of its runs
-    /// that have ended.
+    /// Returns the progress, from 0.0 to 1.0:
+    ///
+    /// - for a run, the simulated part of [`Scenario::lasting`](crate::Scenario::lasting),
+    /// - for a [`Comparison`](crate::Comparison), the share of its runs that have ended.
     pub fn progress(&self) -> f32 {
         f32::from_bits(self.progress.load(Ordering::Relaxed))
     }

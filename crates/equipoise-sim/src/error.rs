@@ -11,8 +11,8 @@ pub enum RunError {
     /// The scenario is impossible, or takes too much memory or time. Nothing was simulated.
     #[error(transparent)]
     Scenario(#[from] InvalidScenario),
-    /// The pool of a client refused its endpoints, their settings (such as weights and limits), or a change of their
-    /// availability.
+    /// The pool of a client refused one of these: its endpoints, a setting of an endpoint (such as a weight or a
+    /// limit), or a change of an endpoint's availability.
     #[error("strategy {label}: client {client} cannot use it: {source}")]
     Unusable {
         /// Name of the strategy, from [`Contender::label`](crate::Contender::label).

@@ -15,17 +15,17 @@ pub struct ServerLoad {
 }
 
 impl ServerLoad {
-    /// Creates the load of a server that has `in_flight` requests (in service or in its queue) and uses the part
-    /// `utilisation` of its cores (1.0: fully used).
+    /// Creates the load of a server. `in_flight` is the number of its requests, in service or in its queue.
+    /// `utilisation` is the number of cores in use, divided by the number of cores allocated to the server.
     pub const fn new(in_flight: u32, utilisation: f64) -> Self {
         Self { in_flight, utilisation }
     }
 }
 
-/// Delivers the load that servers report to strategies that use it. Every method has a default: no servers are probed,
-/// no snapshots are taken, and reports are ignored.
+/// Delivers the load that servers report to strategies that use it. Every method has a default. With the defaults, no
+/// servers are probed, no snapshots are taken, and reported loads are ignored.
 ///
-/// A feed shares memory with the strategies: the feed writes the loads, and the strategies read them when they pick an
+/// A feed and the strategies share memory: the feed writes the loads, and the strategies read them when they pick an
 /// endpoint. All times are on the clock of the run, which is also the clock of the pools. Servers and clients are
 /// numbered from 0.
 ///
@@ -33,9 +33,9 @@ impl ServerLoad {
 ///
 /// - **Reports**: when a response reaches its client, [`on_response`](Self::on_response) gets the load that the server
 ///   had when the response left it.
-/// - **Probes**: for each new request, [`probe_targets`](Self::probe_targets) names servers to probe. A probe takes the
-///   network delay to the server, costs the server no work, and takes the network delay back to
-///   [`on_probe`](Self::on_probe).
+/// - **Probes**: for each new request, [`probe_targets`](Self::probe_targets) names servers to probe. A probe reaches
+///   its server after the network delay and costs the server no work. Its response takes the network delay back to the
+///   client. Then [`on_probe`](Self::on_probe) gets the load that the server had when the probe reached it.
 /// - **Snapshots**: each time that [`snapshot_interval`](Self::snapshot_interval) has passed,
 ///   [`on_snapshot`](Self::on_snapshot) gets the current loads of all servers, without a network delay.
 pub trait Feed {
@@ -46,24 +46,26 @@ pub trait Feed {
         let _ = (client, now, targets);
     }
 
-    /// Called when the response to a probe reaches `client`, with the `load` that `server` had when the probe was
-    /// there. Not called if the server refuses connections or is unreachable. Default: does nothing.
+    /// Called when the response to a probe reaches `client`. `load` is the load that `server` had when the probe
+    /// reached it. Not called if the server refuses connections or is unreachable. Default: does nothing.
     fn on_probe(&mut self, client: usize, server: usize, load: ServerLoad, now: Timestamp) {
         let _ = (client, server, load, now);
     }
 
-    /// Called when the response to a request reaches `client`, with the `load` that `server` had when the response left
-    /// it. That load does not include the request itself. Not called for requests that the server refused, shed or
-    /// broke off, and not after a timeout. Default: does nothing.
+    /// Called when the response to a request reaches `client`. `load` is the load that `server` had when the response
+    /// left it, without the request itself. Default: does nothing.
+    ///
+    /// Not called if the server refused, shed or broke off the request, and not after a timeout.
     fn on_response(&mut self, client: usize, server: usize, load: ServerLoad, now: Timestamp) {
         let _ = (client, server, load, now);
     }
 
-    /// Returns the interval between two calls of [`on_snapshot`](Self::on_snapshot), or `None` for no snapshots. Called
-    /// when a run begins; the first snapshot is taken one interval later. Default: `None`.
+    /// Returns the time between two snapshots, which [`on_snapshot`](Self::on_snapshot) gets. `None` for no snapshots.
+    /// Called when a run begins. The first snapshot is taken one interval later. Default: `None`.
     ///
-    /// The interval must be long enough that all snapshots of the run together have at most 10⁹ loads (one load for
-    /// each server and snapshot).
+    /// A snapshot has one load for each server. All snapshots of a run together may have at most 10⁹ loads: with 1000
+    /// servers, at most 10⁶ snapshots. With a shorter interval, the run fails with
+    /// [`RunError::Scenario`](crate::RunError::Scenario).
     fn snapshot_interval(&self) -> Option<Duration> {
         None
     }

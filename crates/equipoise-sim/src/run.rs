@@ -15,10 +15,13 @@ impl Scenario {
     ///
     /// # Errors
     ///
-    /// - The scenario is impossible: [`RunError::Scenario`].
-    /// - The strategy cannot be used: it refuses the servers, panics, or picks no endpoint although one is available.
-    /// - More attempts are open at the same time than [`max_open_attempts`](Self::max_open_attempts) allows:
-    ///   [`RunError::PiledUp`].
+    /// - [`RunError::Scenario`]: the scenario is impossible.
+    /// - [`RunError::Unusable`]: the pool of a client refuses the servers or a change of their availability.
+    /// - [`RunError::Misbehaved`]: the strategy panics in a pick, picks an invalid endpoint, or picks none although one
+    ///   is available.
+    /// - [`RunError::Panicked`] and [`RunError::HookPanicked`]: the strategy panics elsewhere.
+    /// - [`RunError::PiledUp`]: more attempts are open at the same time than
+    ///   [`max_open_attempts`](Self::max_open_attempts) allows.
     pub fn run(&self, contender: &dyn Contender) -> Result<Report, RunError> {
         self.run_under(contender, &Control::new())
     }
@@ -38,8 +41,9 @@ impl Scenario {
     ///
     /// # Errors
     ///
-    /// The same errors as [`run`](Self::run), and [`RunError::Scenario`] if [`Feed::snapshot_interval`] is so short
-    /// that the run would take more than 10⁹ loads in all its snapshots.
+    /// The same errors as [`run`](Self::run). In addition, [`RunError::Scenario`] if [`Feed::snapshot_interval`] is so
+    /// short that all snapshots of the run together would have more than 10⁹ loads (one load for each server and
+    /// snapshot).
     pub fn run_fed(
         &self,
         contender: &dyn Contender,

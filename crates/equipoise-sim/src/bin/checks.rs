@@ -7,7 +7,7 @@
 //! cargo run --release -p equipoise-sim --bin checks -- --speed no checks: measures the speed and memory of the simulator
 //! ```
 //!
-//! Exit status: 0 if all checks hold, 1 if one does not hold or the measurement fails, 2 for invalid arguments.
+//! Exit status: 0 if all checks hold, 1 if a check does not hold or the measurement fails, 2 for invalid arguments.
 
 #![forbid(unsafe_code)]
 

@@ -7,9 +7,9 @@ pub(super) type Stream = Xoshiro256PlusPlus;
 
 /// The purpose for which random numbers are drawn from a stream.
 ///
-/// A stream gives the same numbers to every strategy, unless the strategy decides how often it is drawn from. That is
-/// so for [`Strategy`](Self::Strategy), and for retries, health, checks and probes, which depend on the results of
-/// requests.
+/// A stream gives the same numbers to every strategy, unless the strategy decides how often numbers are drawn. The
+/// strategy decides this for [`Strategy`](Self::Strategy), and for retries, health, checks and probes, which depend on
+/// the results of requests.
 #[derive(Clone, Copy)]
 pub(super) enum Purpose {
     Arrivals,

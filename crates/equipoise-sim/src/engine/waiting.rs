@@ -1,4 +1,4 @@
-//! Requests that wait in the queue of the pool of their client, and requests that their callers give up.
+//! Requests that wait in the queue of the pool of their client, and requests whose callers give up.
 //!
 //! A waiting request is a future of [`Pool::acquire`](equipoise_core::Pool::acquire). The pool wakes it as it does
 //! under an async runtime. After each event, the engine polls the futures that were woken, at the same simulated time.

@@ -42,7 +42,8 @@ impl End {
     }
 }
 
-/// How many measured requests ended in each way. Each request counts once, however many retries and hedges it had.
+/// How many measured requests ended in each way. Each request is counted once, however many retries and hedges it had.
+/// The way in which it ended finally is counted, not the failures before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -50,12 +51,15 @@ pub struct Ends {
     /// Number of requests that ended with a successful response. A request whose [body](crate::Bodies) broke off counts
     /// as [`broken`](Self::broken) instead.
     pub answered: u64,
-    /// Number of requests that ended with an error response of the server, other than a [shed](Self::shed) request.
+    /// Number of requests that ended with an error response of the server. Requests that the server shed are not
+    /// included: see [`shed`](Self::shed).
     pub failed: u64,
     /// Number of requests that ended because the server refused the connection.
     pub refused: u64,
-    /// Number of requests that broke off because their server died: before the first byte of the response, or in its
-    /// [body](crate::Bodies). A body also breaks off if the server becomes unreachable.
+    /// Number of requests that broke off for one of these reasons:
+    ///
+    /// - The server died before the first byte of the response.
+    /// - The server died or became unreachable while the response's [body](crate::Bodies) was transferred.
     pub broken: u64,
     /// Number of requests that ended by the [timeout](crate::Scenario::timeout) of an attempt.
     pub timed_out: u64,
@@ -66,9 +70,8 @@ pub struct Ends {
     /// Number of requests whose caller stopped waiting for the response ([`Impatience`](crate::Impatience)).
     #[cfg_attr(feature = "serde", serde(default))]
     pub given_up: u64,
-    /// Number of requests that ended because no endpoint could be picked for them. With a [queue
-    /// timeout](crate::Scenario::queue_timeout), such a request ends after it has waited in the queue for that time;
-    /// otherwise it ends at once.
+    /// Number of requests that ended because no endpoint could be picked for them. Such a request ends at once. With a
+    /// [queue timeout](crate::Scenario::queue_timeout), it first waits in the queue for that time.
     pub unserved: u64,
 }
 

@@ -2,10 +2,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use equipoise_core::Availability;
 
-/// How the availability of servers changed in the pools of the clients, and how many attempts clients sent to unhealthy
-/// servers nevertheless. Covers the whole run, including the warm-up.
+/// The changes of the availability of servers in the pools of the clients, and the attempts at unhealthy servers.
+/// Covers the whole run, including the warm-up.
 ///
-/// In this report a server is called unhealthy if its [availability](Availability) is neither `Up` nor `Probation`.
+/// In this report a server is called unhealthy if its [availability](Availability) is neither `Up` nor `Probation`. A
+/// server on `Probation` gets a single request, whose result decides whether the server has recovered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -14,8 +15,8 @@ pub struct HealthReport {
     pub changes: Vec<HealthChange>,
     /// Number of changes that are missing in [`changes`](Self::changes), because it holds one million changes at most.
     pub omitted_changes: u64,
-    /// For each server, the number of attempts that a client sent to the server while this client treated the server as
-    /// unhealthy (an availability other than `Up` or `Probation`). Clients do so if too few servers are healthy: see
+    /// For each server, the number of attempts that a client sent to the server although this client treated the server
+    /// as unhealthy (an availability other than `Up` or `Probation`). Clients do so if too few servers are healthy: see
     /// [`PoolBuilder::panic_threshold`](equipoise_core::PoolBuilder::panic_threshold).
     pub sent_while_unhealthy: Vec<u64>,
     /// For each server, the number of attempts that failed while their client treated the server as unhealthy (an
@@ -38,7 +39,7 @@ pub struct HealthChange {
     /// The availability of the server after the change.
     pub to: Availability,
     /// Why the availability changed: the source (`checks`, `requests` or `agent`) and its reason, such as `requests: 5
-    /// failures in a row`. For people; the wording is not stable.
+    /// failures in a row`. It is meant for people. The wording may change between versions.
     pub reason: String,
 }
 
@@ -55,10 +56,11 @@ impl HealthReport {
         Self { sent_while_unhealthy: zeros.clone(), failed_while_unhealthy: zeros, ..Self::default() }
     }
 
-    /// Returns how long after the time `since` each client first set the server to an availability other than `Up` or
-    /// `Probation`. `server` is the index of the server, and `since` is counted from the start of the run.
+    /// Returns the time that each client needed to notice that a server is unhealthy: from `since` until the client
+    /// first set the server to an availability other than `Up` or `Probation`. `server` is the index of the server,
+    /// counted from 0. `since` is a simulated time, from the start of the run.
     ///
-    /// The times are in the order of the clients. A client is left out if it has no such change at or after `since`.
+    /// The times are in the order of the clients. A client that made no such change at or after `since` is left out.
     pub fn times_to_unhealthy(&self, server: usize, since: Duration) -> Vec<Duration> {
         let mut first = BTreeMap::new();
         let out = |change: &&HealthChange| change.server == server && change.takes_out() && change.at >= since;

@@ -2,7 +2,8 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-/// A distribution of latencies. Each latency is kept with three significant digits, the mean is exact.
+/// A distribution of latencies. Latencies that differ by less than about 0.1 % may be stored as one value. Percentiles
+/// are therefore up to 0.1 % too large. The mean is exact.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(from = "Recorded", into = "Recorded"))]
@@ -34,8 +35,8 @@ impl Latency {
         Duration::from_nanos(u64::try_from(self.total / u128::from(self.count().max(1))).unwrap_or(u64::MAX))
     }
 
-    /// Returns the latency that the share `part` of the requests did not exceed. For the 99th percentile, `part` is
-    /// 0.99. Range of `part`: 0 to 1. Zero without requests.
+    /// Returns the latency that the share `part` of the requests did not exceed, rounded up by at most 0.1 %. For the
+    /// 99th percentile, `part` is 0.99. Range of `part`: 0 to 1. Zero without requests.
     pub fn quantile(&self, part: f64) -> Duration {
         Duration::from_nanos(self.histogram.value_at_quantile(part))
     }
@@ -60,12 +61,13 @@ impl Latency {
         self.quantile(0.999)
     }
 
-    /// Returns the largest latency. Zero without requests.
+    /// Returns the largest latency, rounded up by at most 0.1 %. Zero without requests.
     pub fn max(&self) -> Duration {
         Duration::from_nanos(self.histogram.max())
     }
 
-    /// Returns the number of requests with a latency of at most `limit`, to three significant digits of `limit`.
+    /// Returns the number of requests with a latency of at most `limit`. Latencies are stored to about 0.1 %, so
+    /// requests that exceed `limit` by up to 0.1 % may be counted too. 0 without requests.
     pub fn count_within(&self, limit: Duration) -> u64 {
         if self.count() == 0 {
             return 0;
@@ -73,15 +75,16 @@ impl Latency {
         self.histogram.count_between(0, u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX))
     }
 
-    /// Adds the latencies of another run to this distribution.
+    /// Adds the latencies of `other`, for example of another run, to this distribution.
     pub fn add(&mut self, other: &Self) {
         // Both have the same bounds, so this cannot fail.
         let _ = self.histogram.add(&other.histogram);
         self.total += other.total;
     }
 
-    /// Returns the recorded latencies in ascending order, each with the number of requests that had it. Latencies that
-    /// differ only after the third significant digit are one entry.
+    /// Returns pairs of a latency and the number of requests with this latency, in ascending order of latency.
+    /// Latencies that differ by less than about 0.1 % may form one pair, with the largest latency that this pair can
+    /// stand for.
     pub fn recorded(&self) -> impl Iterator<Item = (Duration, u64)> {
         let values = self.histogram.iter_recorded();
         values.map(|value| (Duration::from_nanos(value.value_iterated_to()), value.count_at_value()))

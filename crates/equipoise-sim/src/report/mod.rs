@@ -19,7 +19,7 @@ pub use self::{
 
 /// The results of a run. They cover the measured window: the time from the end of the
 /// [warm-up](crate::Scenario::warm_up) to the end of the [run](crate::Scenario::lasting). A request is measured if it
-/// arrives in this window.
+/// arrives in this window. Two fields also cover the warm-up: [`health`](Self::health) and [`series`](Self::series).
 ///
 /// With the feature `serde`, the type implements `Serialize` and `Deserialize`.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,29 +40,34 @@ pub struct Report {
     pub ends: Ends,
     /// Number of attempts that were sent in the measured window, including retries and hedges.
     pub attempts: u64,
-    /// Latencies of the measured requests that were answered or timed out. The latency is the time from the arrival of
-    /// the request at its client to the first byte of the response or to the last timeout. A request whose body broke
-    /// off later is included. Requests that ended in another way have no latency here; the [error
-    /// rate](Self::error_rate) counts them.
+    /// Latencies of the measured requests that were answered or timed out. A request whose body broke off after the
+    /// first byte is included. Requests that ended in another way have no latency here: see
+    /// [`error_rate`](Self::error_rate).
+    ///
+    /// The latency is the time from the arrival of the request at its client to the first byte of the response. For a
+    /// request that timed out, it is the time to the timeout of its last attempt.
     pub latency: Latency,
     /// Distribution of the number of requests at a server (in service or in its queue) in the measured window.
     pub in_flight: InFlight,
-    /// The share of each server in the attempts that were sent in the measured window, in the order of the servers in
-    /// the scenario. The shares add up to 1, or are all 0 if there were no attempts.
+    /// For each server, in the order of the servers in the scenario: its share of the attempts that were sent in the
+    /// measured window. The shares add up to 1. If there were no attempts, all shares are 0.
     pub shares: Vec<f64>,
-    /// The mean number of cores that each server used in the measured window, relative to the cores allocated to the
-    /// server, in the order of the servers in the scenario. 1.0 is full use of the allocation. Can exceed 1.0 with
-    /// [`Antagonists`](crate::Antagonists), because they let a server use more cores than its allocation at times. 0.0
-    /// for [`Server::delay`](crate::Server::delay).
+    /// For each server, in the order of the servers in the scenario: the mean number of cores that it used in the
+    /// measured window, divided by the number of cores allocated to it. 1.0 means that all allocated cores were used.
+    /// 0.0 for [`Server::delay`](crate::Server::delay).
+    ///
+    /// Can exceed 1.0 with [`Antagonists`](crate::Antagonists), because they let a server use more cores than its
+    /// allocation at times.
     pub utilisation: Vec<f64>,
-    /// How often the requests of a key moved from one server to another. `None` if requests had no
+    /// How often requests with the same key were sent to different servers. `None` if requests had no
     /// [keys](crate::Scenario::keys).
     pub keys: Option<KeyMoves>,
-    /// Changes of the availability of servers in the pools of the clients. `None` without a [health
-    /// policy](crate::Scenario::health).
+    /// Changes of the availability of servers in the pools of the clients, and attempts at unhealthy servers. `None`
+    /// without a [health policy](crate::Scenario::health).
     #[cfg_attr(feature = "serde", serde(default))]
     pub health: Option<HealthReport>,
-    /// Figures of each interval of the run, including the warm-up.
+    /// Figures over time: one sample for each [interval](crate::Scenario::sample_interval) of the run, including the
+    /// warm-up.
     pub series: Series,
 }
 
@@ -71,43 +76,48 @@ pub struct Report {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct KeyMoves {
-    /// Number of attempts in the measured window that had the same key as an earlier attempt of the run, from the same
-    /// client or another one.
+    /// Number of attempts in the measured window whose key an earlier attempt of the run had. The earlier attempt may
+    /// be of another client or in the warm-up.
     pub repeated: u64,
     /// Number of [repeated](Self::repeated) attempts that were sent to a different server than the last attempt with
     /// the same key.
     pub moved: u64,
-    /// Number of [moved](Self::moved) attempts for which the move was necessary or expected, because the set of servers
-    /// had changed: the previous server had left the pool, or the new server had joined after the last attempt with the
-    /// key.
+    /// Number of [moved](Self::moved) attempts whose move was necessary or expected, because the set of servers had
+    /// changed. One of these is true:
+    ///
+    /// - The previous server had left the pool.
+    /// - The new server had joined the pool after the last attempt with the same key.
     pub forced: u64,
 }
 
 impl KeyMoves {
-    /// Returns the share of attempts that moved to another server although they did not have to: [`moved`](Self::moved)
-    /// minus [`forced`](Self::forced), divided by [`repeated`](Self::repeated). From 0 to 1; 0 if no key was repeated.
+    /// Returns the share of the [repeated](Self::repeated) attempts that moved to another server although they did not
+    /// have to: `(moved - forced) / repeated`. From 0 to 1. 0 if no key was repeated.
     pub fn avoidable(&self) -> f64 {
         (self.moved - self.forced) as f64 / self.repeated.max(1) as f64
     }
 }
 
 impl Report {
-    /// Returns the share of the measured requests that ended without a successful response, from 0 to 1. 0 without
-    /// requests.
+    /// Returns the share of the measured requests that ended without a successful response, from 0 to 1. 0 if no
+    /// request was measured.
     pub fn error_rate(&self) -> f64 {
         self.ends.errors() as f64 / self.ends.total().max(1) as f64
     }
 
     /// Returns the share of the measured requests that got a successful response with a latency of at most `limit`,
-    /// from 0 to 1. 0 without requests.
+    /// from 0 to 1. 0 if no request was measured.
+    ///
+    /// The share is computed from [`latency`](Self::latency), so it may be too large: it can include requests whose
+    /// body broke off, and, if `limit` is above the [timeout](crate::Scenario::timeout), requests that timed out.
     pub fn answered_within(&self, limit: Duration) -> f64 {
         // Timeouts are recorded as latencies too; with a limit above the timeout, they must not count as responses.
         let within = self.latency.count_within(limit).min(self.ends.answered);
         within as f64 / self.ends.total().max(1) as f64
     }
 
-    /// Returns the share of a server in the attempts of the measured window, from 0 to 1. `server` is the index of the
-    /// server, from 0. Returns 0 if there is no such server.
+    /// Returns the share of a server in the attempts that were sent in the measured window, from 0 to 1. `server` is
+    /// the index of the server, counted from 0. Returns 0 if there is no such server.
     pub fn share(&self, server: usize) -> f64 {
         self.shares.get(server).copied().unwrap_or_default()
     }

@@ -18,12 +18,12 @@ pub struct Series {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Sample {
-    /// End of the interval, from the start of the run.
+    /// Simulated time at the end of the interval, from the start of the run.
     pub at: Duration,
     /// Number of attempts that were sent to each server in the interval.
     pub sent: Vec<u32>,
-    /// Mean number of cores that each server used in the interval, relative to the cores allocated to it. 1.0 is full
-    /// use of the allocation.
+    /// For each server, the mean number of cores that it used in the interval, divided by the number of cores allocated
+    /// to it. 1.0 means that all allocated cores were used.
     pub utilisation: Vec<f32>,
     /// Number of requests at each server (in service or in its queue) at the end of the interval.
     pub in_flight: Vec<u32>,
@@ -35,7 +35,7 @@ impl Sample {
     }
 
     /// Returns the share of a server in the attempts that were sent in the interval, from 0 to 1. `server` is the index
-    /// of the server, from 0. Returns 0 if there were no attempts or there is no such server.
+    /// of the server, counted from 0. Returns 0 if there were no attempts or there is no such server.
     pub fn share(&self, server: usize) -> f64 {
         let all: u64 = self.sent.iter().copied().map(u64::from).sum();
         f64::from(self.sent.get(server).copied().unwrap_or_default()) / all.max(1) as f64

@@ -5,12 +5,12 @@ use rand_distr::{Distribution, Exp1};
 
 use super::error::InvalidScenario;
 
-/// Other programs on the machines of the servers, which change how many cores a server can use. A server is configured
-/// with a number of cores, called its allocation.
+/// Other programs on the machines of the servers, which change how many cores a server can use. The number of cores
+/// that a server is configured with is called its allocation.
 ///
-/// The number of cores that a server can use is drawn anew at random times. With the probability given to
-/// [`new`](Self::new), it is 0.85 to 1.0 times the allocation; otherwise it is 1.5 to 4 times the allocation. Both
-/// ranges are uniform. This models the testbed of Prequal (NSDI 2024, section 2).
+/// The number of usable cores is drawn anew at random times. With the probability given to [`new`](Self::new), it is
+/// 0.85 to 1.0 times the allocation. Otherwise it is 1.5 to 4 times the allocation. Within both ranges, all values are
+/// equally likely. This models the testbed of Prequal (NSDI 2024, section 2).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Antagonists {
     probability: f64,
@@ -18,9 +18,9 @@ pub struct Antagonists {
 }
 
 impl Antagonists {
-    /// Creates antagonists. `probability` is the probability, from 0 to 1, that a server can use at most the cores
-    /// allocated to it; otherwise it can use more. The usable cores of a server change every 10 s on average, see
-    /// [`hold`](Self::hold).
+    /// Creates antagonists. `probability` (from 0 to 1) is the probability that a server can use 0.85 to 1.0 times the
+    /// cores allocated to it. Otherwise it can use 1.5 to 4 times as many. The usable cores of a server change every 10
+    /// s on average. To change this time, call [`hold`](Self::hold).
     pub const fn new(probability: f64) -> Self {
         Self { probability, hold: Duration::from_secs(10) }
     }

@@ -5,23 +5,25 @@ use rand_distr::{Distribution, Exp1};
 
 use super::error::InvalidScenario;
 
-/// The process by which requests arrive at each client. Every process is open-loop: new requests arrive regardless of
-/// how many earlier requests are still open.
+/// The process by which requests arrive at each client. New requests arrive regardless of how many earlier requests are
+/// still open (open-loop arrivals).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub enum Arrivals {
     /// Poisson process: requests arrive independently of each other, at a constant mean rate. This is the default.
     #[default]
     Poisson,
-    /// Each client sends requests only in bursts, separated by pauses. Its mean rate is the same as with
-    /// [`Poisson`](Self::Poisson). Within a burst, requests are a Poisson process.
+    /// Each client sends requests only in bursts, separated by pauses. The mean rate of a client is the same as
+    /// with [`Poisson`](Self::Poisson). Within a burst, requests are a Poisson process.
     Bursts {
         /// Rate of requests within a burst, relative to the mean rate of the client. A client is in a burst for `1 /
         /// factor` of the time. Range: above 1, at most 10⁶.
         factor: f64,
-        /// Mean length of a burst. The lengths of bursts and pauses are exponentially distributed. Must be so long that
-        /// at least one burst in a hundred contains a request: at least 0.01 / `factor` times the mean time between two
-        /// requests of a client.
+        /// Mean length of a burst. The lengths of bursts and pauses are exponentially distributed.
+        ///
+        /// The length must be at least 0.01 / `factor` times the mean time between two requests of a client. With
+        /// `factor` 10 and one request each second, this is 1 ms. In shorter bursts, fewer than one burst in a hundred
+        /// would contain a request.
         burst: Duration,
     },
     /// Each client sends requests at equal intervals. Its first request is at a random time within the first interval.

@@ -3,8 +3,8 @@ use super::{error::InvalidScenario, work::Work};
 /// Responses whose body takes long after the first byte, such as downloads, event streams and tunnels.
 ///
 /// The client holds the [lease](equipoise_core::Lease) of a request until the end of the body. The server works only
-/// until the first byte: while a body is transferred, it takes none of the server's capacity, and its request no longer
-/// counts as a request at the server.
+/// until the first byte. While a body is transferred, the body takes none of the server's capacity, and its request no
+/// longer counts as a request at the server.
 ///
 /// The latency of a request is the time to its first byte, without the body. If the server dies
 /// ([`Fault::refuses`](crate::Fault::refuses)) or becomes unreachable ([`Fault::blackhole`](crate::Fault::blackhole)),
@@ -30,14 +30,14 @@ pub struct Bodies {
 
 impl Bodies {
     /// Creates bodies for all responses. `duration` is the distribution of the time from the first byte of a response
-    /// to the end of its body; its mean must be above 0.
+    /// to the end of its body. The mean of `duration` must be above 0.
     pub const fn all(duration: Work) -> Self {
         Self::some(1.0, duration)
     }
 
     /// Creates bodies for a part of the responses, which is drawn at random. `share` is the probability that a response
-    /// has a body, from 0 to 1; the other responses end with their first byte. `duration` is the distribution of the
-    /// time from the first byte to the end of the body; its mean must be above 0.
+    /// has a body, from 0 to 1. The other responses end with their first byte. `duration` is the distribution of the
+    /// time from the first byte to the end of the body. Its mean must be above 0.
     pub const fn some(share: f64, duration: Work) -> Self {
         Self { share, duration }
     }

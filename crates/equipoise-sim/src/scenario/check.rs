@@ -33,10 +33,8 @@ const MAX_SAMPLES: u128 = 20_000_000;
 impl Scenario {
     /// Checks whether the scenario can be run, without running it. [`run`](Self::run) does the same check first.
     ///
-    /// # Errors
-    ///
-    /// The first setting that is out of range, with its valid range, or the first limit of memory or time that the run
-    /// would exceed.
+    /// If a setting is out of range, or if the run would exceed a limit of memory or time. Only the first problem is
+    /// returned. Its message names the setting and the valid range.
     pub fn check(&self) -> Result<(), InvalidScenario> {
         let (servers, clients) = (self.servers.len(), self.clients);
         if servers == 0 {

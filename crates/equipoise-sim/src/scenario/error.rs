@@ -18,8 +18,8 @@ pub enum InvalidScenario {
         /// The maximum number of servers.
         max: usize,
     },
-    /// The scenario has more clients than the memory for a run can hold with this strategy, because the strategy keeps
-    /// a hash table for each client.
+    /// The scenario has more clients than the memory for a run can hold with this strategy. The strategy keeps a hash
+    /// table for each client, and each table has entries for all servers.
     #[error(
         "{clients} clients are too many for a strategy that places by key, since each has a table of its own: at most {max} with these servers"
     )]
@@ -47,7 +47,7 @@ pub enum InvalidScenario {
         clients: usize,
         /// Number of servers of the scenario.
         servers: usize,
-        /// The maximum of the number of clients times the number of servers. It is lower with a health policy.
+        /// The maximum of the product: clients times servers. 5 000 000, or 1 000 000 with a health policy.
         max: usize,
     },
     /// A setting of a server is out of range.
@@ -55,7 +55,7 @@ pub enum InvalidScenario {
     Server {
         /// Index of the server, counted from 0.
         at: usize,
-        /// What is wrong with the server, and the valid range, as text for the message.
+        /// What is wrong with the server, and the valid range. A part of the error message.
         what: &'static str,
     },
     /// The load set by [`Scenario::load`](crate::Scenario::load) is not a finite number above 0.
@@ -64,8 +64,9 @@ pub enum InvalidScenario {
         /// The load that was set.
         load: f64,
     },
-    /// A load was set, but a server has unlimited capacity ([`Server::delay`](crate::Server::delay)), so that the load
-    /// gives no rate of requests. Set [`Scenario::rate`](crate::Scenario::rate) instead.
+    /// The scenario has a load, but one of its servers has unlimited capacity
+    /// ([`Server::delay`](crate::Server::delay)). No rate of requests can be computed from this load. Set
+    /// [`Scenario::rate`](crate::Scenario::rate) instead.
     #[error("servers that only delay have no capacity to load: set a rate instead of a load")]
     NoCapacity,
     /// The rate of requests is not from 10⁻⁶ to 10⁹ per second. It was set by
@@ -76,20 +77,20 @@ pub enum InvalidScenario {
         /// The rate of all clients together, in requests per second.
         rate: f64,
     },
-    /// A parameter of a distribution is out of range: of the work of requests, or of the duration of
-    /// [bodies](crate::Bodies).
+    /// A parameter of a distribution is out of range. The distribution is that of the work of requests, or that of the
+    /// duration of [bodies](crate::Bodies).
     #[error("work: {what}")]
     Work {
-        /// What is wrong with the distribution, and the valid range, as text for the message.
+        /// What is wrong with the distribution, and the valid range. A part of the error message.
         what: &'static str,
     },
     /// The [trace](crate::Trace) has no requests, or its requests are not in the order of their arrival times.
     #[error("trace: {what}")]
     Trace {
-        /// What is wrong with the trace, as text for the message.
+        /// What is wrong with the trace. A part of the error message.
         what: &'static str,
     },
-    /// A setting that is a share of the requests or responses is not from 0 to 1.
+    /// A share of the requests or responses is out of range. It must be from 0 to 1.
     #[error("{setting}: a share of {share} is impossible: use from 0 to 1")]
     Share {
         /// Name of the setting that contains the share: `bodies` or `impatience`.
@@ -97,7 +98,8 @@ pub enum InvalidScenario {
         /// The share that was set.
         share: f64,
     },
-    /// A parameter of [`Arrivals::Bursts`](crate::Arrivals::Bursts) is out of range.
+    /// A parameter of [`Arrivals::Bursts`](crate::Arrivals::Bursts) is out of range. The factor must be above 1 and at
+    /// most 10⁶. The length of a burst must be above 0.
     #[error(
         "bursts of factor {factor} and length {burst:?} are impossible: use a factor above 1 and at most a million, and a length above 0"
     )]
@@ -107,18 +109,19 @@ pub enum InvalidScenario {
         /// The mean length of a burst that was set; it must be above 0.
         burst: Duration,
     },
-    /// The bursts of [`Arrivals::Bursts`](crate::Arrivals::Bursts) are so short that nearly all of them contain no
-    /// request.
+    /// The bursts of [`Arrivals::Bursts`](crate::Arrivals::Bursts) are so short that fewer than one burst in a hundred
+    /// contains a request.
     #[error(
         "bursts of {burst:?} are too short for requests as rare as here: let them last {min:?} or more, raise the rate, or use Poisson arrivals, which come to the same"
     )]
     ShortBursts {
         /// The mean length of a burst that was set.
         burst: Duration,
-        /// The minimum of the mean length. With it, one burst in a hundred contains a request.
+        /// The minimum of the mean length. Of bursts with this mean length, one in a hundred contains a request.
         min: Duration,
     },
-    /// The number of [keys](crate::Keys) or their exponent is out of range. The exponent must be from 0 to 100.
+    /// The number of [keys](crate::Keys) or the exponent of their distribution is out of range. The exponent must be
+    /// from 0 to 100.
     #[error("{count} keys with exponent {exponent} are impossible: use 1 to {max} keys and an exponent from 0 to 100")]
     Keys {
         /// The number of keys that was set.
@@ -128,8 +131,8 @@ pub enum InvalidScenario {
         /// The maximum number of keys. The minimum is 1.
         max: u32,
     },
-    /// The probability of [antagonists](crate::Antagonists) is not from 0 to 1, or the mean time between two changes is
-    /// 0.
+    /// The probability of [antagonists](crate::Antagonists) is not from 0 to 1, or the mean time between two changes of
+    /// the usable cores is 0.
     #[error("antagonists with probability {probability}: use a probability from 0 to 1, and a hold time above 0")]
     Antagonists {
         /// The probability that was set.
@@ -140,18 +143,18 @@ pub enum InvalidScenario {
     Fault {
         /// Index of the server of the fault, counted from 0.
         server: usize,
-        /// What is wrong with the fault, and what is valid, as text for the message.
+        /// What is wrong with the fault, and what is valid. A part of the error message.
         what: &'static str,
     },
     /// The health policy set by [`Scenario::health`](crate::Scenario::health) is invalid.
     #[error("health: {0}")]
     Health(#[from] InvalidHealth),
-    /// A setting of the run is out of range, or the run would take too much memory or time with it.
+    /// A setting of the run is out of range, or the run would take too much memory or time with this setting.
     #[error("{setting} is impossible: {what}")]
     Time {
         /// Name of the setting, such as `lasting`, `timeout` or `retry_budget`.
         setting: &'static str,
-        /// The valid range of the setting, as text for the message.
+        /// The valid range of the setting. A part of the error message.
         what: &'static str,
     },
 }

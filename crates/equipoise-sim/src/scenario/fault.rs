@@ -55,44 +55,43 @@ impl Fault {
     }
 
     /// Creates a fault during which the server responds to some requests with an error, after their ordinary work.
-    /// These requests are drawn at random. `share` is their share of all requests of the server, from 0 to 1. The
-    /// server still passes health checks. If a server has several such faults at the same time, the one with the
-    /// largest share applies.
+    /// `share` is the probability of this for each request, from 0 to 1. The server still passes health checks. If a
+    /// server has several such faults at the same time, the fault with the largest share applies.
     pub const fn flaky(server: usize, share: f64) -> Self {
         Self::new(server, FaultKind::Flaky { share, after: None })
     }
 
     /// Creates a fault during which the server responds to some requests with an error after the time `after` (at most
-    /// 10⁹ s), without work. These requests are drawn at random. `share` is their share of all requests of the server,
-    /// from 0 to 1. The server still passes health checks.
+    /// 10⁹ s), without work. `share` is the probability of this for each request, from 0 to 1. The server still passes
+    /// health checks.
     pub const fn flaky_after(server: usize, share: f64, after: Duration) -> Self {
         Self::new(server, FaultKind::Flaky { share, after: Some(after) })
     }
 
     /// Creates a fault during which the server works `factor` times slower: at 2.0 every request takes twice as much
-    /// time in service. Health checks take longer too. Must be above 0 and finite; below 1.0 the server is faster. The
-    /// factors of several such faults are multiplied.
+    /// time in service. Health checks take longer too. `factor` must be above 0 and finite. Below 1.0 the server is
+    /// faster. The factors of several such faults are multiplied.
     pub const fn slow(server: usize, factor: f64) -> Self {
         Self::new(server, FaultKind::Slow { factor })
     }
 
-    /// Creates a fault during which the server accepts requests but makes no progress on any. When the fault ends, the
-    /// server continues its work. Health checks get no response meanwhile. Requires [`lasting`](Self::lasting) or
-    /// [`Scenario::timeout`](crate::Scenario::timeout).
+    /// Creates a fault during which the server accepts requests but makes no progress on any of them. Health checks get
+    /// no response during the fault. When the fault ends, the server continues its work. Requires
+    /// [`lasting`](Self::lasting) or [`Scenario::timeout`](crate::Scenario::timeout).
     pub const fn stall(server: usize) -> Self {
         Self::new(server, FaultKind::Stall)
     }
 
-    /// Creates a fault during which the process of the server is dead. All requests at the server break off at the
-    /// start of the fault, and so do the [bodies](crate::Bodies) of its responses. New connections are refused:
-    /// requests and health checks fail at once.
+    /// Creates a fault during which the process of the server is dead. At the start of the fault, all requests at the
+    /// server and all [bodies](crate::Bodies) of its responses break off. During the fault, the server refuses
+    /// connections: new requests and health checks fail at once.
     pub const fn refuses(server: usize) -> Self {
         Self::new(server, FaultKind::Refuses)
     }
 
-    /// Creates a fault during which the server is unreachable. No response comes back, neither for new requests and
-    /// health checks nor for requests that are at the server when the fault begins. These requests end by their
-    /// timeout, so this fault requires [`Scenario::timeout`](crate::Scenario::timeout).
+    /// Creates a fault during which the server is unreachable: requests and health checks get no response. This
+    /// includes requests that are at the server when the fault begins. These requests end by their timeout, so this
+    /// fault requires [`Scenario::timeout`](crate::Scenario::timeout).
     pub const fn blackhole(server: usize) -> Self {
         Self::new(server, FaultKind::Blackhole)
     }
@@ -103,8 +102,8 @@ impl Fault {
         Self::new(server, FaultKind::Cold { factor: 3.0, over: Duration::from_secs(30) })
     }
 
-    /// Creates a fault during which the server is not in the pools of the clients. The server is removed at the start
-    /// of the fault and added again at its end. It finishes the requests that it has when it is removed.
+    /// Creates a fault during which the server is not in the pools of the clients. The server is removed from the pools
+    /// at the start of the fault and added again at its end. It finishes the requests that it has at the start.
     pub const fn removed(server: usize) -> Self {
         Self::new(server, FaultKind::Removed)
     }

@@ -15,9 +15,9 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Creates a Zipf distribution of `count` different keys: the frequency of the k-th most frequent key is
-    /// proportional to 1 / k^`exponent`. With an exponent of 0 all keys are equally frequent. Range of `count`: 1 to
-    /// 10⁸. Range of `exponent`: 0 to 100.
+    /// Creates a Zipf distribution of `count` different keys. The frequency of the k-th most frequent key is
+    /// proportional to 1 / k^`exponent`. With `exponent` 1, the most frequent key is twice as frequent as the second.
+    /// With `exponent` 0, all keys are equally frequent. Range of `count`: 1 to 10⁸. Range of `exponent`: 0 to 100.
     pub const fn zipf(count: u32, exponent: f64) -> Self {
         Self { count, exponent }
     }

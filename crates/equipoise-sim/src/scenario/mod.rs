@@ -47,15 +47,16 @@ pub(crate) use self::{arrivals::ArrivalSource, fault::FaultKind, server::Sheddin
 /// ```
 ///
 /// **Clients** are independent balancers. Each has its own pool and its own random numbers, and sees only its own
-/// requests. Requests arrive open-loop (regardless of how many are still open), at the same mean rate at each client.
+/// requests. Requests arrive at the same mean rate at each client, regardless of how many earlier requests are still
+/// open.
 ///
-/// **Random numbers** come from the [seed](Self::seed), in streams that do not depend on the strategy. With the same
-/// seed, two strategies get the same requests, of the same work, at the same times (common random numbers). On one
-/// platform, the same scenario, seed and strategy give the same report, bit for bit.
+/// **Random numbers** come from the [seed](Self::seed). Strategies do not change the random numbers that requests are
+/// made of. With the same seed, two strategies therefore get the same requests, of the same work, at the same times
+/// (common random numbers). On one platform, the same scenario, seed and strategy give exactly the same report.
 ///
 /// **The measured window** is the time from the end of the [warm-up](Self::warm_up) to the end of the
-/// [run](Self::lasting). Only requests that arrive in it are measured. No requests arrive after it, and the simulation
-/// continues until the last measured request has ended.
+/// [run](Self::lasting). Only requests that arrive in this window are measured. After the window, no requests arrive,
+/// and the simulation continues until the last measured request has ended.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Scenario {
@@ -107,8 +108,8 @@ impl Scenario {
         Self::with(vec![kind; servers.min(MAX_SERVERS + 1)])
     }
 
-    /// Creates the testbed of Prequal (NSDI 2024), but without its antagonists: [`antagonists`](Self::antagonists) adds
-    /// them.
+    /// Creates the testbed of Prequal (NSDI 2024), but without other programs on the machines of the servers.
+    /// [`antagonists`](Self::antagonists) adds such programs.
     ///
     /// Each server shares 4 cores among its requests. The work of a request is normally distributed with a mean of 80
     /// ms. The network is [`Network::local`], and the timeout is 5 s. The other settings have the defaults of
@@ -151,16 +152,17 @@ impl Scenario {
         }
     }
 
-    /// Sets the number of clients. Each client is a balancer with its own pool. Range: 1 to 1 000 000, and at most 5
-    /// 000 000 clients times servers (1 000 000 with a [health policy](Self::health)). Default: 1.
+    /// Sets the number of clients. Each client is a balancer with its own pool. Range: 1 to 1 000 000. The number of
+    /// clients times the number of servers must be at most 5 000 000, or 1 000 000 with a [health
+    /// policy](Self::health). Default: 1.
     pub fn clients(mut self, clients: usize) -> Self {
         self.clients = clients;
         self
     }
 
-    /// Sets the rate of requests relative to the capacity of all servers. At 1.0 the servers are just fully used. The
-    /// capacity is computed without [antagonists](Self::antagonists) and faults. Must be above 0 and finite. Default:
-    /// 0.7.
+    /// Sets the rate of requests relative to the capacity of all servers. At 1.0, requests bring exactly as much work
+    /// as the servers can do. The capacity is computed without [antagonists](Self::antagonists) and faults. Must be
+    /// above 0 and finite. Default: 0.7.
     ///
     /// Replaces a [`rate`](Self::rate) that was set before.
     pub fn load(mut self, load: f64) -> Self {
@@ -184,7 +186,8 @@ impl Scenario {
         self
     }
 
-    /// Gives responses bodies that take time after the first byte. Default: a response ends with its first byte.
+    /// Adds bodies to responses. A body ends some time after the first byte of its response. Default: responses have no
+    /// body and end with their first byte.
     pub fn bodies(mut self, bodies: Bodies) -> Self {
         self.bodies = Some(bodies);
         self
@@ -193,10 +196,11 @@ impl Scenario {
     /// Sets the arrival times and the work of all requests. The settings [`load`](Self::load), [`rate`](Self::rate),
     /// [`arrivals`](Self::arrivals) and [`work`](Self::work) are then ignored. Default: no trace.
     ///
-    /// Clients get the requests in turns: the first client gets the first request, the second client the second
-    /// request, and so on. A retry or a hedge has the same work as its request. This method also sets
-    /// [`lasting`](Self::lasting) to a run in which all requests arrive. If a shorter run is set afterwards, later
-    /// requests are left out.
+    /// Clients take requests from the trace in turn: with two clients, the first client gets requests 1, 3, 5 and so
+    /// on. A retry or a hedge has the same work as its request.
+    ///
+    /// This method also sets [`lasting`](Self::lasting) to a run in which all requests arrive. If you then set a
+    /// shorter run, requests after its end are left out.
     pub fn trace(mut self, trace: Trace) -> Self {
         self.lasting = trace.lasting();
         self.trace = Some(trace);
@@ -240,13 +244,13 @@ impl Scenario {
     /// [`Report::health`](crate::Report::health) lists the changes. Default: clients treat all servers as healthy.
     ///
     /// - **Requests** count with their verdicts.
-    /// - **Health checks** are small messages over the network, whatever their kind. They do not wait in the queue of a
-    ///   server and cost it no work. A check fails at a server that [refuses](Fault::refuses) connections and at an
-    ///   [honest sinkhole](Fault::honest_sinkhole). It gets no response from a [black hole](Fault::blackhole) or a
-    ///   [stalled](Fault::stall) server. All other servers pass it after 1 ms, or later if they are slow or cold. A
-    ///   plain [sinkhole](Fault::sinkhole) therefore passes its checks.
+    /// - **Health checks** of every kind are simulated as small messages over the network. They do not wait in the
+    ///   queue of a server and cost it no work. A check fails at a server that [refuses](Fault::refuses) connections
+    ///   and at an [honest sinkhole](Fault::honest_sinkhole). It gets no response from a [black hole](Fault::blackhole)
+    ///   or a [stalled](Fault::stall) server. All other servers pass it after 1 ms, or later during [`Fault::slow`] or
+    ///   [`Fault::cold_start`]. A plain [sinkhole](Fault::sinkhole) therefore passes its checks.
     ///
-    /// The timers of the policy stop at the [end](Self::lasting) of the run. Afterwards only results of earlier
+    /// The timers of the policy stop at the [end](Self::lasting) of the run. After the end, only results of earlier
     /// requests and checks can still change the availability of a server.
     ///
     /// ```
@@ -267,8 +271,8 @@ impl Scenario {
     /// Sets the timeout of an attempt: the maximum time from sending it to the first byte of its response. Range: 1 ns
     /// to 10⁹ s. Default: no timeout.
     ///
-    /// After the timeout the client cancels the attempt. The server then drops it at once, in service or in its queue,
-    /// unless [`without_cancelling`](Self::without_cancelling) is set.
+    /// After the timeout the client cancels the attempt. The server then drops the attempt at once, even if it is in
+    /// service. With [`without_cancelling`](Self::without_cancelling), the server finishes the attempt instead.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
@@ -281,8 +285,8 @@ impl Scenario {
         self
     }
 
-    /// Makes callers give up requests that have no response after a given time. Default: callers wait until the
-    /// response or the [`timeout`](Self::timeout).
+    /// Makes callers impatient: they give up a request if its response has not begun after some time. Default: callers
+    /// wait until the response or the [`timeout`](Self::timeout).
     pub fn impatience(mut self, impatience: Impatience) -> Self {
         self.impatience = Some(impatience);
         self
@@ -294,18 +298,21 @@ impl Scenario {
     /// [unserved](crate::Ends::unserved). Default: there is no queue, and a request that no endpoint can take is
     /// unserved at once.
     ///
-    /// An endpoint can take no request while it is at its [limit](Server::max_in_flight) or not available. A retry also
-    /// waits, for at most `timeout` again. A hedge does not wait.
+    /// An endpoint can take no request while it is at its [limit](Server::max_in_flight) or not available. A retry that
+    /// no endpoint can take waits too, for at most `timeout` again. A hedge does not wait.
     pub fn queue_timeout(mut self, timeout: Duration) -> Self {
         self.queue_timeout = Some(timeout);
         self
     }
 
-    /// Sets the maximum number of retries of a request. A request is retried at once if an attempt fails or times out
-    /// and no other attempt of the request is open. Range: 0 to 1000. Default: 0.
+    /// Sets the maximum number of retries of a request. Range: 0 to 1000. Default: 0.
     ///
-    /// A retry goes to a server to which the request has not been sent yet, as long as there is one. The work of the
-    /// retry is drawn anew.
+    /// When an attempt ends without a successful response, the request is retried at once. If another attempt of the
+    /// request is still open because of a [hedge](Self::hedge), the request is retried only when that attempt has
+    /// failed too.
+    ///
+    /// A retry goes to a server to which the request has not been sent yet. If there is no such server, it goes to any
+    /// server. The work of the retry is drawn anew, except with a [`trace`](Self::trace).
     pub fn max_retries(mut self, retries: u32) -> Self {
         self.retries.max = retries;
         self
@@ -314,18 +321,19 @@ impl Scenario {
     /// Limits the retries of each client: in the long run, a client may send `ratio` retries for each request. With
     /// 0.2, five requests allow one retry. Range: 0 to 1000. Default: no limit.
     ///
-    /// Each request adds `ratio` to the budget of its client, and each retry takes 1 from it. The budget starts at 10
-    /// and never holds more than 10 (or `ratio`, if that is larger), so a client may send 10 retries in a burst.
+    /// Each client has a budget. Each request of the client adds `ratio` to the budget, and each retry takes 1 from it.
+    /// The budget starts at 10, so a client may send 10 retries in a burst. The budget never holds more than 10, or
+    /// more than `ratio` if `ratio` is above 10.
     pub fn retry_budget(mut self, ratio: f64) -> Self {
         self.retries.budget = Some(ratio);
         self
     }
 
-    /// Sends a second attempt of a request if its response has not come within the time `after`, at most 10⁹ s, counted
-    /// from the arrival of the request. The second attempt is called a hedge. Default: no hedges.
+    /// Sends a second attempt of a request, called a hedge, if the response has not come within the time `after`. The
+    /// time counts from the arrival of the request, and is at most 10⁹ s. Default: no hedges.
     ///
-    /// A hedge goes to another server if there is one. The first successful response counts, and the other attempt is
-    /// cancelled. The work of the hedge is drawn anew.
+    /// A hedge goes to another server if there is one. The first successful response is used, and the other attempt is
+    /// cancelled. The work of the hedge is drawn anew, except with a [`trace`](Self::trace).
     pub fn hedge(mut self, after: Duration) -> Self {
         self.hedge = Some(after);
         self
@@ -352,8 +360,10 @@ impl Scenario {
         self
     }
 
-    /// Sets the interval of the samples in [`Report::series`](crate::Report::series). Must be above 0. A run may have
-    /// at most 100 000 samples, and at most 20 million samples times servers. Default: 1 s.
+    /// Sets the interval of the samples in [`Report::series`](crate::Report::series). Must be above 0. Default: 1 s.
+    ///
+    /// A run may have at most 100 000 samples. The number of samples times the number of servers may be at most 20
+    /// million.
     pub fn sample_interval(mut self, period: Duration) -> Self {
         self.sample = period;
         self
@@ -367,8 +377,8 @@ impl Scenario {
         self
     }
 
-    /// Replaces each server by the result of `change`, which gets the index of the server (from 0) and its present
-    /// settings.
+    /// Replaces each server by the result of `change`. The arguments of `change` are the index of the server, counted
+    /// from 0, and the server.
     pub fn each(mut self, change: impl Fn(usize, Server) -> Server) -> Self {
         self.servers = self.servers.into_iter().enumerate().map(|(at, server)| change(at, server)).collect();
         self

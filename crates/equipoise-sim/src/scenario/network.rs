@@ -29,8 +29,9 @@ impl Network {
         Self::new(Duration::from_micros(100), Duration::from_micros(50))
     }
 
-    /// Creates a network in which a message takes the fixed delay `min` plus an exponentially distributed delay with
-    /// the mean `jitter`, in each direction. Both must be at most 10⁹ s.
+    /// Creates a network in which each message takes the fixed delay `min` plus an exponentially distributed delay with
+    /// the mean `jitter`. Requests and responses are delayed in the same way. Both `min` and `jitter` must be at most
+    /// 10⁹ s.
     pub const fn new(min: Duration, jitter: Duration) -> Self {
         Self { min, jitter }
     }

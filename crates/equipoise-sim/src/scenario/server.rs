@@ -53,8 +53,8 @@ impl Server {
         Self::new(workers, workers as f64)
     }
 
-    /// Creates a server that works on all its requests at the same time (processor sharing). Each request gets an equal
-    /// part of `cores`, but at most one core. `cores` must be above 0.
+    /// Creates a server that works on all its requests at the same time (processor sharing). It divides `cores` equally
+    /// among them, but a request gets at most one core. `cores` must be above 0.
     pub const fn sharing(cores: f64) -> Self {
         Self::new(usize::MAX, cores)
     }
@@ -77,8 +77,8 @@ impl Server {
     }
 
     /// Sets the weight of the server's endpoint in the pools of the clients: its share of the requests, relative to the
-    /// other servers. The speed of the server does not change. With weight 0 the server gets no requests; at least one
-    /// server must have a weight above 0. Default: 1.
+    /// other servers. The weight does not change the speed of the server. With weight 0 the server gets no requests. At
+    /// least one server must have a weight above 0. Default: 1.
     #[must_use]
     pub const fn weight(mut self, weight: u32) -> Self {
         self.weight = weight;
@@ -110,12 +110,13 @@ impl Server {
         self
     }
 
-    /// Makes the server shed load: if a request arrives while `limit` or more requests are in service or in the queue,
-    /// the server responds at once with HTTP status 503, without work. Default: the server accepts all requests.
+    /// Makes the server reject requests when it has too many. If a request arrives while `limit` or more requests are
+    /// in service or in the queue, the server responds at once with HTTP status 503, without work. Default: the server
+    /// accepts all requests.
     ///
-    /// - If `retry_after` is `Some`, the response has a `Retry-After` header of that time. Its verdict on the server is
+    /// - If `retry_after` is `Some`, the response has a `Retry-After` header of that time. The server gets the verdict
     ///   [`Verdict::Unavailable`](equipoise_core::Verdict::Unavailable).
-    /// - If `retry_after` is `None`, the verdict on the server is a failure:
+    /// - If `retry_after` is `None`, the server gets the verdict
     ///   [`Failure::Gateway`](equipoise_core::Failure::Gateway).
     #[must_use]
     pub const fn sheds_beyond(mut self, limit: usize, retry_after: Option<Duration>) -> Self {

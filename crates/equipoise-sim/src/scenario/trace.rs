@@ -5,7 +5,7 @@ use super::error::InvalidScenario;
 /// A list of requests, each with its arrival time and its work. It replaces the random arrivals and the random work of
 /// a scenario ([`Scenario::trace`](crate::Scenario::trace)).
 ///
-/// If the same list is sent to real servers, the simulation can be compared with the real run request by request.
+/// Send the same list to real servers to compare the simulation with the real run request by request.
 ///
 /// ```
 /// use std::time::Duration;
@@ -28,9 +28,9 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// Creates a trace from a pair for each request. The first value is the arrival time, from the start of the run.
-    /// The second value is the work: the time that one core of speed 1.0 needs for the request. The requests must be in
-    /// the order of their arrival times, and there must be at least one.
+    /// Creates a trace. `requests` has a pair for each request, in the order of the arrival times. The first value is
+    /// the arrival time, from the start of the run. The second value is the work: the time that one core of speed 1.0
+    /// needs for the request. There must be at least one request.
     pub fn new(requests: impl IntoIterator<Item = (Duration, Duration)>) -> Self {
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let requests: Arc<[(u64, f64)]> =

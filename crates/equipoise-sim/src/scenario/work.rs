@@ -53,11 +53,11 @@ impl Work {
         Self { mean: mean.as_secs_f64(), shape: Shape::Exponential }
     }
 
-    /// Creates a normal distribution that is truncated at zero and scaled so that its mean is `mean`, which must be
-    /// above 0.
+    /// Creates a normal distribution that is truncated at zero, because work cannot be negative. It is then scaled so
+    /// that its mean is `mean`, which must be above 0.
     ///
-    /// `deviation` is the standard deviation divided by the mean. Both are the values of the distribution before the
-    /// truncation. Range: 0 to 10. The testbed of Prequal (NSDI 2024) uses 1.0.
+    /// `deviation` is the standard deviation divided by the mean, both before the truncation. Range: 0 to 10. The
+    /// testbed of Prequal (NSDI 2024) uses 1.0.
     pub const fn normal(mean: Duration, deviation: f64) -> Self {
         Self { mean: mean.as_secs_f64(), shape: Shape::Normal { deviation } }
     }
@@ -65,14 +65,14 @@ impl Work {
     /// Creates a bounded Pareto distribution with the mean `mean`, which must be above 0. It has a heavy tail: a few
     /// requests have much more work than the mean.
     ///
-    /// `alpha` is the exponent; the smaller it is, the heavier is the tail. Range: 0.1 to 100. `spread` is the ratio of
+    /// `alpha` is the exponent. A smaller exponent gives a heavier tail. Range: 0.1 to 100. `spread` is the ratio of
     /// the largest to the smallest possible work. Range: above 1, at most 10¹².
     pub const fn pareto(mean: Duration, alpha: f64, spread: f64) -> Self {
         Self { mean: mean.as_secs_f64(), shape: Shape::Pareto { alpha, spread } }
     }
 
-    /// Creates a distribution of two sizes: a request has the work `large` with the probability `share` (from 0 to 1),
-    /// and otherwise the work `small`. The mean must be above 0.
+    /// Creates a distribution of two sizes. A request has the work `large` with the probability `share` (from 0 to 1).
+    /// Otherwise it has the work `small`. The mean of the distribution must be above 0.
     pub const fn bimodal(small: Duration, large: Duration, share: f64) -> Self {
         let (small, large) = (small.as_secs_f64(), large.as_secs_f64());
         let mean = small + (large - small) * share;

@@ -48,11 +48,11 @@
 //!
 //! The cookie has the same options as HAProxy's, and the same bytes on the wire. Its value is an authenticated
 //! [token](crate::affinity::token): clients learn no address and cannot choose an endpoint. A forged, expired or
-//! foreign token never causes an error. The request is treated as one without a session, and is
+//! foreign token never causes an error. A request with such a token is treated as a request without a session, and
 //! [counted](crate::affinity::Affinity::stats).
 //!
-//! Keys can be replaced without losing sessions, in three steps: accept the new key on all balancers, then sign with
-//! it, then remove the old key.
+//! The secret keys of the tokens can be replaced without losing sessions, in three steps: accept the new key on all
+//! balancers, then sign with the new key, then remove the old key.
 //!
 //! # When the endpoint cannot take the request
 //!
@@ -63,9 +63,9 @@
 //! | the endpoint is at its limit, or it has more than its share of requests with [`max_share`](crate::affinity::Affinity::max_share) | Another endpoint serves this request and the session stays (the default), the request fails with 503, or it waits. |
 //! | the request has no session, or its endpoint was removed | Setting [`missing`](crate::affinity::Affinity::missing): the strategy picks (the default), the request fails with 503, or it waits until an endpoint can be picked. |
 //!
-//! The endpoint that takes over a session is computed from the session by rendezvous hashing; in mode `hash`, by the
-//! strategy's own hashing. All balancers therefore select the same endpoint without communicating, and the sessions of
-//! a failed endpoint are distributed over all other endpoints.
+//! When another endpoint takes over a session, this endpoint is computed from the session: by rendezvous hashing, or in
+//! mode `hash` by the strategy's own hashing. All balancers therefore select the same endpoint without communicating,
+//! and the sessions of a failed endpoint are distributed over all other endpoints.
 //!
 //! Cookies that hold a plain name ([`EndpointNaming::ids`](crate::affinity::EndpointNaming::ids),
 //! [`named`](crate::affinity::EndpointNaming::named), [`dynamic`](crate::affinity::EndpointNaming::dynamic)) do not identify the
@@ -75,35 +75,41 @@
 //! # Endpoints in maintenance
 //!
 //! [`force`](crate::affinity::Affinity::force) selects requests that go to their endpoint in every availability, as
-//! HAProxy's `force-persist` does. With it, an operator can test a server in maintenance before clients may use it,
-//! for example with a special cookie. [`except`](crate::affinity::Affinity::except) selects requests that are
-//! never bound, such as requests for images, as HAProxy's `ignore-persist` does.
+//! with HAProxy's `force-persist`. With these requests, for example those with a special cookie, an operator can test a
+//! server in maintenance before clients may use it. [`except`](crate::affinity::Affinity::except) selects requests that
+//! are never bound, such as requests for images, as with HAProxy's `ignore-persist`.
 //!
 //! # Floods of sessions
 //!
 //! A table in memory has a capacity. A key that is used only once evicts no session that is in use. There are two ways
-//! to fill the table nevertheless: an attacker invents keys and uses each of them twice, or a backend starts a session
-//! for every request without one. [`session_limit`](crate::affinity::Affinity::session_limit) limits how many sessions
-//! the clients behind one address may start. The limit is off by default, because the client's address depends on the
-//! proxies in front of the balancer.
+//! to fill the table nevertheless:
+//!
+//! - An attacker invents keys and uses each of them twice.
+//! - A backend starts a session for every request without a session.
+//!
+//! [`session_limit`](crate::affinity::Affinity::session_limit) limits how many sessions the clients behind one address
+//! may start. The limit is off by default, because the client's address depends on the proxies in front of the
+//! balancer.
 //!
 //! # Several balancers
 //!
 //! In mode `cookie`, all balancers need the same secret. In mode `hash`, they need the same endpoints. In the modes
 //! `table` and `learn`, they need a common [`SessionStore`](crate::affinity::SessionStore):
-//! [`RedisStore`](crate::affinity::redis::RedisStore) (feature `affinity-redis`) or one of your own. If the store is
-//! unreachable, no request fails. A request goes to the endpoint that this balancer remembers, or to the one that the
-//! strategy picks, and is counted.
+//! [`RedisStore`](crate::affinity::redis::RedisStore) (feature `affinity-redis`) or a store of your own.
+//!
+//! If the store is unreachable, no request fails. A request goes to the endpoint that this balancer remembers for the
+//! session. Without such an endpoint, the strategy picks. The requests are counted.
 //!
 //! The size of the store in Redis is limited by Redis itself: set `maxmemory` and `maxmemory-policy volatile-lru`. If a
-//! client then invents millions of keys, Redis evicts the least recently used sessions, but no data without a time to
-//! live. Without this limit, Redis grows until sessions reach their idle timeout, or until it runs out of memory.
+//! client then invents millions of keys, Redis evicts the least recently used sessions. Data without a time to live is
+//! not evicted. Without this limit, Redis grows until sessions reach their idle timeout, or until it runs out of
+//! memory.
 //!
 //! # Caches and inference servers
 //!
 //! For a cache or an inference server, the endpoint with the state answers faster, but every endpoint can answer. A
-//! request should therefore not wait for its endpoint. With `max_share`, a request goes to another endpoint while its
-//! own has more than its share of the requests in flight. The key is the part of the request that decides what is
+//! request should therefore not wait for its endpoint. Set `max_share`: if the endpoint has more than its share of the
+//! requests in flight, the request goes to another endpoint. Use as key the part of the request that decides what is
 //! cached:
 //!
 //! ```

@@ -1,9 +1,9 @@
 //! Clients: reqwest, gRPC and hyper.
 //!
 //! All balanced clients have the same two parts: a [`Pool`](crate::Pool) of endpoints, and a service that sends each
-//! request to one of them. The host in the URL of a request is the name of the service. The endpoint gets this name in
-//! `Host`, but the request goes to the address of the endpoint. Clones of a balanced client share the pool. Keep a clone
-//! of the pool to update its endpoints.
+//! request to one of them. The host in the URL of a request is a name for the whole service, such as `orders`. The
+//! request goes to the address of an endpoint, and the endpoint gets the name in `Host`. Clones of a balanced client
+//! share the pool. Keep a clone of the pool to update its endpoints.
 //!
 //! A request counts as in flight until its response body has been read to the end or dropped. A body that is kept unread
 //! makes its endpoint look busy.
@@ -90,8 +90,8 @@
 //!   [`ClassifyHttp`](crate::tower::ClassifyHttp).
 //! - A call that was not processed goes to another endpoint. This includes streams that an HTTP/2 server refused, and
 //!   streams above the last one in a GOAWAY. For this, the balancer keeps the messages that were sent, up to
-//!   [`max_replay_bytes`](crate::tower::HttpProtocol::max_replay_bytes) (default: 64 KiB), until the response begins. A
-//!   call with more fails with `UNAVAILABLE`.
+//!   [`max_replay_bytes`](crate::tower::HttpProtocol::max_replay_bytes) (default: 64 KiB), until the response begins.
+//!   If a call has sent more, it is not sent again and fails with `UNAVAILABLE`.
 //! - Calls that may have been processed are not repeated, not even after `UNAVAILABLE`. Repeat them in the caller, or
 //!   in a [layer above](super::layers#retries).
 //! - A streaming call stays at its endpoint until it ends.
@@ -100,10 +100,13 @@
 //!
 //! # hyper
 //!
-//! Feature `tower`, on by default. [`BalanceLayer`](crate::BalanceLayer) wraps hyper-util's client, or any stack of
-//! layers over one. The connection pool of the client works as before: it keeps connections for each address.
-//! [`check_addresses`](crate::BalanceLayer::check_addresses) refuses endpoints that HTTP cannot reach when the client is
-//! built. Without it, requests skip such endpoints, and fail if there is no other.
+//! This section needs the feature `tower`, which is on by default. [`BalanceLayer`](crate::BalanceLayer) wraps
+//! hyper-util's client, or any stack of layers over such a client. The connection pool of the client works as before:
+//! it keeps connections for each address.
+//!
+//! Call [`check_addresses`](crate::BalanceLayer::check_addresses) to get an error when the client is built, if HTTP
+//! cannot use the address of an endpoint. Without this call, requests skip such endpoints, and fail if there is no
+//! other endpoint.
 //!
 //! ```
 //! use std::time::Duration;

@@ -5,20 +5,20 @@
 //!
 //! | source | reports by | can do |
 //! | --- | --- | --- |
-//! | operator | [`Health::set_admin_state`](crate::health::Health::set_admin_state) | take an endpoint out, drain it, bring it back |
-//! | agent | a line of HAProxy's agent-check protocol | take its endpoint out, drain it, set its weight and limit |
-//! | checks | probes at regular intervals | take out an endpoint that does not answer well |
+//! | operator | [`Health::set_admin_state`](crate::health::Health::set_admin_state) | set an endpoint to maintenance, drain it, make it available again |
+//! | agent | a line of HAProxy's agent-check protocol | set its endpoint to maintenance, drain it, set its weight and limit |
+//! | checks | probes at regular intervals | mark an endpoint that does not answer well as down |
 //! | requests | the verdicts of real requests | eject an endpoint for a limited time; pause it for the time in its `Retry-After` |
 //!
-//! A source can only end its own decisions, and the strictest decision applies.
-//! [`Health::status`](crate::health::Health::status) returns the reason.
+//! A source can only end its own decisions. If sources disagree, the strictest decision applies.
+//! [`Health::status`](crate::health::Health::status) returns the reasons of all sources.
 //!
 //! # Checks
 //!
 //! A check consists of a name, a [schedule](crate::health::Schedule) and a [probe](crate::health::probe). With the
-//! default schedule, an endpoint is probed every 5 s. It is down after 3 consecutive failed probes and up again after 2
-//! consecutive successful ones. After the first failed probe of an endpoint that is up, and the first successful one of an
-//! endpoint that is down, the next probe follows after 1 s.
+//! default schedule, an endpoint is probed every 5 s. It is down after 3 failed probes in a row, and up again after 2
+//! successful probes in a row. The schedule is faster when the state may change: the next probe follows after 1 s if a
+//! probe fails while the endpoint is up, or succeeds while it is down.
 //!
 //! ```
 //! use equipoise::{EndpointSpec, PeakEwma, Pool, SlowStart};
@@ -57,21 +57,25 @@
 //!
 //! # Outlier detection
 //!
-//! Checks only see their own probes. Outlier detection sees the result of every request. In the example above, an endpoint
-//! that fails 5 requests in a row is ejected for 30 s. After that it is on probation: it gets a single request. If this
-//! request succeeds, the endpoint is up again; if it fails, the endpoint is ejected again, for longer. There are presets
-//! with the rules of [Envoy](crate::health::Outliers::envoy), [gRPC](crate::health::Outliers::grpc),
+//! Checks only see their own probes. Outlier detection sees the result of every request. In the example above, an
+//! endpoint that fails 5 requests in a row is ejected for 30 s. Then it is on probation: it gets a single request. If
+//! this request succeeds, the endpoint is up again. If it fails, the endpoint is ejected again, for longer. There are
+//! presets with the rules of [Envoy](crate::health::Outliers::envoy), [gRPC](crate::health::Outliers::grpc),
 //! [linkerd](crate::health::Outliers::linkerd) and [nginx](crate::health::Outliers::nginx).
 //!
 //! # When too many endpoints are out
 //!
-//! If fewer than half of the endpoints of a tier (a priority group) are healthy, and no other tier can take its traffic,
-//! the pool ignores health and uses the whole tier: see
-//! [`PoolBuilder::panic_threshold`](crate::PoolBuilder::panic_threshold). There are two reasons: the checks may be wrong,
-//! and the traffic of all endpoints would overload the few healthy ones. Endpoints that an operator or an agent took out
-//! are still not used. Failed checks and ejections therefore never leave a pool without an endpoint. The exception is
-//! [`InitialState::MustPass`](crate::health::InitialState::MustPass): an endpoint that has not passed its first probe is
-//! not used.
+//! Assume that fewer than half of the endpoints of a tier (a priority group) are healthy, and that no other tier can
+//! take the traffic. The pool then ignores health and uses the whole tier: see
+//! [`PoolBuilder::panic_threshold`](crate::PoolBuilder::panic_threshold). There are two reasons: the checks may be
+//! wrong, and the traffic of all endpoints would overload the few healthy ones. Failed checks and ejections therefore
+//! never leave a pool without an endpoint.
+//!
+//! Two kinds of endpoints are still not used:
+//!
+//! - endpoints that an operator or an agent drains or has set to maintenance,
+//! - with [`InitialState::MustPass`](crate::health::InitialState::MustPass), endpoints that have not passed their first
+//!   probe.
 //!
 //! # Draining
 //!

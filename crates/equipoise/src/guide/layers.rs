@@ -40,32 +40,29 @@
 //! too, but then sends an idempotent request to another endpoint.
 //!
 //! The timeout below should be the shorter one. If the timeout above ends first, the attempt is dropped without a
-//! result. The strategy then learns that the endpoint takes at least that long. Outlier detection learns nothing,
-//! unless `Outliers::abandon_factor` of the health module is set.
+//! result. The strategy then learns that the endpoint takes at least that long. Outlier detection counts such an
+//! attempt only if `Outliers::abandon_factor` of the health module is set.
 //!
 //! If the service below the balancer does not become ready, the request goes to another endpoint after
 //! [`Balance::ready_timeout`](crate::Balance::ready_timeout).
 //!
-//! The timeouts of tower and hyper end when the head of the response arrives. For bodies, the server or the reader of the
-//! body needs a timeout of its own.
+//! The timeouts of tower and hyper end when the head of the response arrives. To limit the time of a body, use another
+//! timeout in the server or in the code that reads the body.
 //!
 //! # Retries
 //!
-//! The balancer retries by itself if this is safe: see failover in [`Balance`](crate::Balance). It never retries because
-//! of a response, such as a 503. To do this, use a retry layer above the balancer.
+//! The balancer retries by itself if this is safe: see failover in [`Balance`](crate::Balance). It never retries
+//! because of a response, such as a 503. To retry after such responses, use a retry layer above the balancer.
 //!
-//! A retry layer below the balancer is wrong for three reasons. It sends the request to the same endpoint again. The
-//! strategy counts several requests as one. And the error of the last try hides that an earlier try may have reached
-//! the endpoint, so that the balancer may repeat a request that must not be repeated. For the same reason, switch off
-//! retries in the client itself. hyper-util's client can stay as it is: it repeats only requests that were not sent.
-//! `ReqwestService` (feature `reqwest`) switches off those of reqwest.
+//! A retry layer below the balancer is wrong for three reasons:
 //!
 //! - It sends the request to the same endpoint again.
 //! - The strategy counts several requests as one.
-//! - The balancer sees only the error of the last try. An earlier try may have reached the endpoint, and the balancer may
-//!   then repeat a request that must not be repeated.
+//! - The balancer sees only the error of the last try. An earlier try may have reached the endpoint, and the balancer
+//!   may then repeat a request that must not be repeated.
 //!
-//! For the third reason, also turn off the retries of the client itself.
+//! For the third reason, also turn off the retries of the client itself. `ReqwestService` (feature `reqwest`) turns off
+//! those of reqwest. hyper-util's client needs no change: it repeats only requests that were not sent.
 //!
 //! Retries multiply. A retry layer with 3 tries above a balancer with 4 attempts makes up to 12 attempts. If you retry
 //! above the balancer, use a lower [`Balance::max_attempts`](crate::Balance::max_attempts). For the balancer, each retry
@@ -78,11 +75,12 @@
 //!
 //! # Limits and load shedding
 //!
-//! A concurrency limit above the balancer limits the requests of this process. `tower::limit::ConcurrencyLimit` lets
-//! requests wait for their turn; with `tower::load_shed` above it, they fail at once instead. Load shedding directly
-//! above the balancer does nothing, because a balancer is always ready. Load shedding in the service of one endpoint,
-//! below the balancer, sends requests to other endpoints: a request that was shed was not sent, and it does not count as
-//! a failure of the endpoint.
+//! A concurrency limit above the balancer limits the requests of this process. With `tower::limit::ConcurrencyLimit`,
+//! requests above the limit wait. With `tower::load_shed` above it, they fail at once instead.
+//!
+//! Load shedding directly above the balancer does nothing, because a balancer is always ready. Load shedding in the
+//! service of one endpoint, below the balancer, sends requests to other endpoints. A request that was shed was not
+//! sent, and it does not count as a failure of the endpoint.
 //!
 //! Do not put a concurrency limit between the balancer and a client that all endpoints share. Requests would wait there
 //! after their endpoint was picked, and requests to one slow endpoint could use up the whole limit. To limit the requests
@@ -92,15 +90,16 @@
 //! # Authentication
 //!
 //! The balancer keeps all headers. It changes scheme and authority of the URI, and with HTTP/1 the endpoint gets the
-//! original name in `Host`. A layer above the balancer can therefore add a bearer token, or a signature over `Host`, once
-//! for each request. A signature that expires soon, or that must not be used twice, belongs below the balancer, so that
-//! each attempt gets a new signature.
+//! original name in `Host`. A layer above the balancer can therefore add a bearer token, or a signature over `Host`,
+//! once for each request. Put a layer below the balancer if its signature expires soon or must not be used twice. Each
+//! attempt then gets a new signature.
 //!
 //! # Redirects
 //!
-//! Do not follow redirects below the balancer, neither with tower-http's `FollowRedirect` nor in the client. A followed redirect leaves the endpoint that was picked, and its errors
-//! look like errors of the first request, which the endpoint has already processed. Then a POST could be sent twice.
-//! Browsers' redirects pass through a gateway unchanged: let the client follow them.
+//! Do not follow redirects below the balancer, neither with tower-http's `FollowRedirect` nor in the client. A followed
+//! redirect leaves the endpoint that was picked. If it fails, the balancer takes the error for one of the first
+//! request, which the endpoint has already processed. A POST could then be sent twice. In a gateway for browsers, pass
+//! redirects through unchanged: the browser follows them.
 //!
 //! Above the balancer, each followed redirect is a new request to the pool. This is right for redirects within the
 //! service. A redirect to another host would be sent to the pool too, because the balancer replaces the host. Restrict

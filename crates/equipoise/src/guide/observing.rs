@@ -76,8 +76,9 @@
 //!
 //! # Steps of a request
 //!
-//! A balancer calls its [observer](crate::tower::Observe) at each step of a request. Each step that begins also ends, even
-//! if the request is dropped. All kinds of steps and of results have a stable label (`as_str`) for metrics.
+//! A balancer calls its [observer](crate::tower::Observe) at each step of a request. Each step that begins also ends,
+//! even if the response future is dropped. Each kind of step and each kind of result has a stable label (`as_str`) for
+//! metrics.
 //!
 //! ```
 //! use std::{collections::HashMap, sync::{Arc, Mutex}};
@@ -117,9 +118,9 @@
 //! # }
 //! ```
 //!
-//! A layer [below the balancer](super::layers) sees each attempt. There, the [`Attempt`](crate::tower::Attempt) extension
-//! of the request has the number and the endpoint of the attempt. Measure the attempts per request: this number rises
-//! while failover still hides the failures from clients.
+//! A layer [below the balancer](super::layers) sees each attempt. The [`Attempt`](crate::tower::Attempt) extension of
+//! the request has the number and the endpoint of the attempt. Measure the attempts per request. If endpoints fail,
+//! this number rises even while failover still hides the failures from clients.
 //!
 //! # Endpoints
 //!
@@ -169,10 +170,10 @@
 //!
 //! # Why did this request go there?
 //!
-//! [`Pool::explain`](crate::Pool::explain) makes the same decision as a pick, without taking a lease. It returns for each
-//! endpoint whether it would be picked, and otherwise why not: compared and not picked (with its score), excluded, full,
-//! draining, unhealthy. The result prints as a table. Give `explain` the same key and binding as the request has. For
-//! requests with session affinity, use `Affinity::explain`.
+//! [`Pool::explain`](crate::Pool::explain) makes the same decision as a pick, without taking a lease. For each
+//! endpoint, it returns whether the endpoint would be picked. If not, it returns the reason: compared and not picked
+//! (with its score), excluded, full, draining or unhealthy. The result prints as a table. Give `explain` the same key
+//! and binding as the request has. For requests with session affinity, use `Affinity::explain`.
 //!
 //! ```
 //! use equipoise::{EndpointSpec, CandidateResult, PickRequest, Pool};
@@ -189,9 +190,9 @@
 //!
 //! # Health
 //!
-//! [`statuses`](crate::health::Health::statuses) returns the availability of each endpoint, the reasons why it is not up,
-//! and the last result of each check. [`changes`](crate::health::Health::changes) returns a receiver of all later changes.
-//! Its queue has no limit: read the changes, or drop the receiver.
+//! [`statuses`](crate::health::Health::statuses) returns the availability of each endpoint, the reasons why it is not
+//! up, and the last result of each check. [`changes`](crate::health::Health::changes) returns a receiver of all later
+//! changes. The receiver's queue has no limit: read the changes, or drop the receiver.
 //!
 //! ```
 //! use equipoise::health::{AdminState, Health, Source};
@@ -238,7 +239,7 @@
 //! | [`PickError`](crate::PickError)s by kind | [`Error::Pick`](crate::tower::Error::Pick) | each of these errors: no endpoint was available, or all were full |
 //! | requests in flight, by endpoint | `Pool::endpoints` | a value near the endpoint's limit |
 //! | share of endpoints that are up, by tier | `Pool::endpoints` | values near the [panic threshold](crate::PoolBuilder::panic_threshold) |
-//! | health changes by source | `Health::changes` | ejections that repeat: the endpoint fails its probation |
+//! | health changes by source | `Health::changes` | ejections that repeat: after each ejection, the endpoint fails its next request |
 //! | sessions by outcome | `Affinity::stats` | sessions that move; stores that do not answer |
 //!
 //! # What to log

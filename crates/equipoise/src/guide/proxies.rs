@@ -1,9 +1,9 @@
 //! Proxies: a gateway or reverse proxy with a balancer.
 //!
 //! A gateway is a server that sends each request to one of several backends, and sends the response back to the client.
-//! The balancer does a part of this: it picks the backend, gives the request the backend's address, and sends the request
-//! to another backend if it could not be delivered. The other tasks depend on the connection to the client, so the gateway
-//! must do them:
+//! The balancer does a part of this: it picks the backend and changes the request so that it goes to the backend's
+//! address. If the request could not be delivered, the balancer sends it to another backend. The other tasks depend on
+//! the connection to the client, so the gateway must do them:
 //!
 //! | subject | balancer | gateway |
 //! | --- | --- | --- |
@@ -12,8 +12,8 @@
 //! | HTTP version | forwards HTTP/2 requests as HTTP/1.1 | joins cookies |
 //! | `X-Forwarded-For`, `Forwarded` | – | adds the client's address |
 //! | hop-by-hop headers | – | removes them, in both directions |
-//! | upgrades (WebSocket) | holds the endpoint's lease | connects the two connections |
-//! | request body | sends it again if the failed attempt took at most 64 KiB | [`BalanceLayer::incoming`](crate::BalanceLayer::incoming) |
+//! | upgrades (WebSocket) | holds the endpoint's lease | copies bytes between the two connections |
+//! | request body | sends it again if the failed attempt took at most 64 KiB | wraps it with [`BalanceLayer::incoming`](crate::BalanceLayer::incoming) |
 //! | errors | [`Error::status`](crate::tower::Error::status) | the error response, and the log |
 //!
 //! # Host
@@ -34,10 +34,10 @@
 //!
 //! # The client's address
 //!
-//! Append the address of the peer to `X-Forwarded-For`. Backends must trust only those entries that your own proxies
-//! added, since a client can send any `X-Forwarded-For`. A gateway at the edge should therefore remove the header that
-//! the client sent, and set its own. The example does this. A gateway behind another proxy appends instead; the module
-//! `affinity::source` finds the client's address behind trusted proxies.
+//! Append the address of the peer to `X-Forwarded-For`. A client can send any `X-Forwarded-For`, so backends must trust
+//! only the entries that your own proxies added. A gateway at the edge should therefore remove the header that the
+//! client sent, and set its own. The example below does this. A gateway behind another proxy appends instead. The
+//! module `affinity::source` finds the client's address behind trusted proxies.
 //!
 //! # Hop-by-hop headers
 //!
@@ -48,28 +48,30 @@
 //!
 //! # Upgrades
 //!
-//! For an upgrade, add `Connection: upgrade` and `Upgrade` again after the hop-by-hop headers are removed. If the backend
-//! answers with status 101, copy bytes between the two connections. The balancer puts a
+//! To forward an upgrade, first remove the hop-by-hop headers, and then add `Connection: upgrade` and `Upgrade` again.
+//! If the backend answers with status 101, copy bytes between the two connections. The balancer puts a
 //! [`TunnelLease`](crate::tower::TunnelLease) into the extensions of such a response. Keep it until the tunnel ends: as
-//! long as it exists, the connection counts as a request in flight of its endpoint, and a drain waits for it. The future
-//! [`closing`](crate::tower::TunnelLease::closing) ends when the endpoint is taken out; end the tunnel then.
+//! long as it exists, the connection counts as a request in flight of its endpoint, and a drain waits for it. The
+//! future [`closing`](crate::tower::TunnelLease::closing) ends when the endpoint accepts no requests at all: it is in
+//! maintenance or has left the pool. End the tunnel then.
 //!
 //! # Request bodies
 //!
 //! The body that a server receives can be read only once. Failover is possible all the same:
 //! [`BalanceLayer::incoming`](crate::BalanceLayer::incoming) wraps each body in
-//! [`Replayable`](crate::tower::Replayable). What an attempt has read of the body is kept until its response begins, and
-//! the next attempt starts with it. An attempt that has read more than
-//! [`HttpProtocol::max_replay_bytes`](crate::tower::HttpProtocol::max_replay_bytes) (default: 64 KiB) is the last one.
-//! The body is never waited for: each frame goes to the endpoint as it comes.
+//! [`Replayable`](crate::tower::Replayable). The part of the body that an attempt has read is kept until its response
+//! begins. The next attempt sends this part first. If an attempt has read more than
+//! [`HttpProtocol::max_replay_bytes`](crate::tower::HttpProtocol::max_replay_bytes) (default: 64 KiB), no attempt
+//! follows. The balancer does not wait for the whole body: each frame goes to the endpoint as it comes.
 //!
 //! # Inside axum
 //!
-//! A balancer is a fallback service or a nested service of an axum router, below axum's `HandleError`, which turns its
-//! errors into responses: see `examples/axum_service.rs`. If the router does not accept it, the compiler says only that
-//! `HandleError<…>` is not a service. Call [`Balance::serving`](crate::Balance::serving) to learn why:
-//! `layer.layer(client).serving::<Request<Body>>()`. The most common reason is the body: turn on the feature `axum`, or
-//! use [`BalanceLayer::incoming`](crate::BalanceLayer::incoming).
+//! A balancer is a fallback service or a nested service of an axum router. Put axum's `HandleError` around it, which
+//! turns the errors of the balancer into responses: see `examples/axum_service.rs`. If the router does not accept the
+//! service, the compiler says only that `HandleError<…>` is not a service. Call
+//! [`Balance::serving`](crate::Balance::serving) to learn the reason: `layer.layer(client).serving::<Request<Body>>()`.
+//! The most common reason is the body: turn on the feature `axum`, or use
+//! [`BalanceLayer::incoming`](crate::BalanceLayer::incoming).
 //!
 //! # Error responses
 //!
@@ -80,7 +82,7 @@
 //! | status | when |
 //! | --- | --- |
 //! | 400 | the client's own request body failed, or the request cannot be forwarded |
-//! | 501 | a `CONNECT` request, which a client for all endpoints cannot forward |
+//! | 501 | the request is a `CONNECT` request, and one client serves all endpoints |
 //! | 502 | the endpoint failed, or its connection was lost |
 //! | 503 | no endpoint could take the request; the client may try again later |
 //! | 504 | the endpoint took too long |

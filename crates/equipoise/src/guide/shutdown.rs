@@ -31,8 +31,9 @@
 //! ```
 //!
 //! If the application uses [`Health`](crate::health::Health), call [`Health::drain`](crate::health::Health::drain)
-//! instead. It does steps 1 and 2 and returns how they ended. At the deadline it sets the endpoint to maintenance, so that
-//! clients with a session move to other endpoints too. During the drain, checks and agents cannot bring the endpoint back:
+//! instead. It does steps 1 and 2, and returns whether the last request has ended or the deadline has passed. At the
+//! deadline it sets the endpoint to maintenance, so that clients with a session move to other endpoints too. During the
+//! drain, checks and agents cannot make the endpoint available again:
 //!
 //! ```
 //! use std::time::Duration;
@@ -60,22 +61,22 @@
 //!
 //! # Tunnels and endless bodies
 //!
-//! WebSockets and event streams do not end by themselves. The library notifies them that they should end. For this,
-//! [`TunnelLease`](crate::tower::TunnelLease), [`LeasedBody`](crate::tower::LeasedBody) and [`Lease`](crate::Lease) have two
-//! methods that return a future:
+//! WebSockets and event streams do not end by themselves. The library reports when they should end, by two futures.
+//! [`TunnelLease`](crate::tower::TunnelLease), [`LeasedBody`](crate::tower::LeasedBody) and [`Lease`](crate::Lease)
+//! have a method for each of them:
 //!
 //! | future | ends when the endpoint | use it |
 //! | --- | --- | --- |
 //! | [`draining`](crate::tower::TunnelLease::draining) | drains, is set to maintenance, or is removed | to end the stream in an orderly way before the deadline of the drain |
 //! | [`closing`](crate::tower::TunnelLease::closing) | reaches the deadline of its drain, is set to maintenance, or is removed | for clients with session affinity: if their stream ended earlier, they would reconnect to the draining endpoint |
 //!
-//! The library cuts off nothing: a tunnel that uses neither future stays open until one side closes it.
+//! The library cuts off nothing: a tunnel that waits for neither future stays open until one side closes it.
 //!
 //! # Replacing a target
 //!
 //! To give an endpoint another target, such as a client with a new certificate, call
-//! [`Pool::replace`](crate::Pool::replace). Requests in flight keep the old target, which is dropped when the last of them
-//! has ended. Do not remove the endpoint and add it again: in between, picks would not find it.
+//! [`Pool::replace`](crate::Pool::replace). Requests in flight keep the old target, which is dropped when the last of
+//! them has ended. Do not remove the endpoint and add it again: until it is added, picks would not find it.
 //!
 //! # What removing does
 //!
@@ -86,23 +87,24 @@
 //! | --- | --- |
 //! | requests in flight | go on to their end |
 //! | failover | never goes to the removed endpoint |
-//! | tunnels, such as WebSockets | are told, and stay open until one side closes them |
+//! | tunnels, such as WebSockets | their futures `draining` and `closing` end; they stay open until one side closes them |
 //! | sessions bound to the endpoint | move to other endpoints with their next request |
 //! | idle connections of hyper and reqwest clients | are closed by the client after its `pool_idle_timeout` (90 s by default) |
 //! | a target, such as a tonic channel | is dropped with its last lease |
 //!
-//! Removing an endpoint without draining it therefore loses no requests. Drain an endpoint if clients have sessions there,
-//! or to find out when the server can be stopped.
+//! Removing an endpoint without draining it therefore loses no requests. Drain an endpoint if clients have sessions at
+//! it. Also drain it to find out when its server can be stopped.
 //!
 //! If a server stops without notice, requests that did not reach it go to other endpoints. A request in flight goes to
-//! another endpoint if it is idempotent and its response had not begun; other requests in flight fail.
+//! another endpoint if it is idempotent and its response has not begun. Other requests in flight fail.
 //!
 //! # Stopping the application
 //!
 //! A gateway is itself an endpoint of the balancers in front of it. Stop it in this order:
 //!
 //! 1. **Announce it.** Let the readiness check of the application fail. Go on serving until the balancers in front have
-//!    noticed. This takes the interval of their checks, times the number of failures after which they take a server out.
+//!    noticed. This takes the interval of their checks, times the number of failed checks after which a server counts
+//!    as down.
 //! 2. **Stop accepting** connections, and let requests in flight end. HTTP/1 connections close after their current
 //!    request; HTTP/2 connections get a GOAWAY. In axum this is `with_graceful_shutdown`, with hyper-util
 //!    `GracefulShutdown`.

@@ -10,7 +10,7 @@
 //! | strategy | use it when | cost of a pick | weakness |
 //! | --- | --- | --- | --- |
 //! | [`PeakEwma`](crate::PeakEwma) | latencies differ or change, or some endpoints fail | O(1), reads the clock | needs latencies and verdicts to be reported |
-//! | [`LeastTime`](crate::LeastTime) | latencies differ constantly, and single slow responses mean nothing | O(1), reads the clock | notices changes late; a failing endpoint still gets up to its share |
+//! | [`LeastTime`](crate::LeastTime) | some endpoints are always slower than others, and single slow responses mean nothing | O(1), reads the clock | notices changes late; a failing endpoint still gets up to its share |
 //! | [`P2c`](crate::P2c) | many balancers share the endpoints, or latencies are not reported | O(1) | ignores latency; a failing endpoint still gets up to its share |
 //! | [`LeastConnections`](crate::LeastConnections) | requests are long and of unequal size, and there are few balancers | O(log n), release included | does not know the requests of other balancers |
 //!
@@ -49,7 +49,7 @@
 //!
 //! # Names, tiers and order
 //!
-//! Each strategy can be named in configuration: `"slow-start(p2c(choices=3), window=1m)"` parses to a
+//! Each strategy has a name for configuration files: `"slow-start(p2c(choices=3), window=1m)"` parses to a
 //! [`StrategySpec`](crate::StrategySpec). [`by_name::all`](crate::strategy::by_name::all) lists the names.
 //!
 //! Tiers (priority groups of endpoints), with or without [spillover](crate::Spillover), are a setting of the pool and work

@@ -3,8 +3,8 @@
 //! Counting requests says little about load if requests differ: a report may cost a hundred times as much as a look-up.
 //! The strategy of this chapter, `LeastWork`, therefore measures *work*. The work of an endpoint is the total time that
 //! its responses took. Each request in flight counts as one usual response time of its endpoint. `LeastWork` picks the
-//! endpoint with the lowest work divided by weight. If this is equal for several endpoints, another strategy picks one of
-//! them.
+//! endpoint with the lowest work divided by weight. If several endpoints have the same lowest value, another strategy
+//! picks one of them.
 //!
 //! # The parts of a strategy
 //!
@@ -47,25 +47,26 @@
 //! # Building a picker
 //!
 //! [`build`](crate::Strategy::build) runs when members or their availability change. Meanwhile requests use the old
-//! picker, so `build` may be slow. It looks up all that a pick would otherwise have to look up: the
+//! picker, so `build` may be slow. Do all look-ups in `build` instead of in each pick. `LeastWork` looks up the
 //! [eligible](crate::View::eligible) endpoints and their states.
 //!
-//! A new endpoint has no work yet, and would get all requests until it has as much work as the others. It therefore starts
-//! with the least work of the others. The wrapped strategy expects states of its own type. The view that
+//! A new endpoint has no work yet. It would get all requests until it has as much work as the others, so it starts with
+//! the least work of the others. The wrapped strategy expects states of its own type. The view that
 //! [`within`](crate::View::within) returns has these states, so the wrapped strategy builds its picker from that view.
 //!
 //! # Picking
 //!
 //! A picker follows four rules, which the conformance suite checks:
 //!
-//! 1. Pick only endpoints that are [`usable`](crate::PickCx::usable). Others are, for example, excluded or full.
+//! 1. Pick only endpoints that are [`usable`](crate::PickCx::usable). An excluded or full endpoint, for example, is
+//!    not.
 //! 2. If any endpoint is usable, pick one.
 //! 3. Do not allocate, and do not lock.
 //! 4. Take random numbers, [pick numbers](crate::PickCx::next_number) and the time from the context. Otherwise
 //!    [`Pool::explain`](crate::Pool::explain) cannot show what a pick would do.
 //!
-//! [`score`](crate::PickCx::score) tells `explain` which values were compared. In a pick it does nothing. To let another
-//! strategy pick among some of the endpoints, run its pick inside [`filtered`](crate::PickCx::filtered).
+//! [`score`](crate::PickCx::score) tells `explain` which values were compared. In a pick, `score` does nothing. To let
+//! another strategy pick among some of the endpoints, run its pick inside [`filtered`](crate::PickCx::filtered).
 //!
 //! # The complete strategy
 //!
