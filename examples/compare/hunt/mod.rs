@@ -2,8 +2,10 @@
 //!
 //! `cases/` contains the scenarios, `verdict` decides what counts as a loss, and `print` shows the results.
 
+mod case;
 mod cases;
 mod outage;
+mod outcome;
 mod print;
 mod verdict;
 
@@ -16,50 +18,20 @@ use std::{
 use anyhow::{Context, bail};
 use equipoise::{
     InvalidStrategy, Strategy, StrategySpec,
-    sim::{Comparison, Contender, Report},
+    sim::{Comparison, Contender},
     strategy::by_name,
 };
 
-pub(crate) use self::cases::Case;
-use self::{cases::FAMILIES, verdict::Verdict};
-use crate::{
-    contenders::Entrant,
-    figures::{self, Figure},
-    sweep::Watch,
+use self::{
+    case::Case,
+    cases::FAMILIES,
+    outcome::{Figures, Outcome},
+    verdict::loss,
 };
+use crate::{contenders::Entrant, sweep::Watch};
 
 /// The strategy of a pool that sets none.
 const DEFAULT: &str = "peak-ewma";
-
-/// The results of one case.
-pub(crate) struct Outcome {
-    case: &'static Case,
-    labels: Vec<String>,
-    /// By contender; `None` for a contender that has no figures. The default is the first contender.
-    figures: Vec<Option<Figures>>,
-}
-
-/// The figures of a contender: means over the seeds, in seconds. Errors are a share of the requests.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Figures {
-    p50: f64,
-    mean: f64,
-    p99: f64,
-    p999: f64,
-    errors: f64,
-    /// The mean time until a server is used again after an outage, in cases with one.
-    back: Option<f64>,
-}
-
-impl Figures {
-    fn of(case: &Case, comparison: &Comparison, contender: usize) -> Option<Self> {
-        let mean = |figure: Figure| comparison.spread(contender, |report: &Report| figure.of(report)).mean;
-        let [p50, mean, p99, p999, errors] =
-            [Figure::P50, Figure::Mean, Figure::P99, Figure::P999, Figure::Errors].map(mean);
-        let back = case.outage.map(|outage| comparison.spread(contender, |report| outage.return_time(report)).mean);
-        (!figures::is_missing(comparison, contender)).then_some(Self { p50, mean, p99, p999, errors, back })
-    }
-}
 
 /// Lists all cases.
 pub(crate) fn list(out: &mut impl Write) -> io::Result<()> {
@@ -159,8 +131,4 @@ pub(crate) fn markdown(mut outcomes: Vec<Outcome>) -> String {
 
 fn sort(outcomes: &mut [Outcome]) {
     outcomes.sort_by(|one, other| loss(other).total_cmp(&loss(one)));
-}
-
-fn loss(outcome: &Outcome) -> f64 {
-    Verdict::of(outcome).map_or(f64::INFINITY, |verdict| verdict.loss())
 }

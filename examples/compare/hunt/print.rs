@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Figures, Outcome,
+    outcome::{Figures, Outcome},
     verdict::{Against, Counts, Verdict, count},
 };
 use crate::figures::{NONE, part, time};

@@ -1,6 +1,6 @@
 //! What counts as a loss of the default.
 
-use super::{Figures, Outcome};
+use super::outcome::{Figures, Outcome};
 
 /// The default is compared in latency only with strategies that have at most this many more errors (as a share):
 /// latencies do not include requests that fail at once, so a strategy with many errors can look fast.
@@ -72,6 +72,11 @@ impl Verdict {
     }
 }
 
+/// Returns [`Verdict::loss`] of a case. Infinite if the default has no figures.
+pub(super) fn loss(outcome: &Outcome) -> f64 {
+    Verdict::of(outcome).map_or(f64::INFINITY, |verdict| verdict.loss())
+}
+
 /// The number of cases above each limit of the bar.
 pub(super) struct Counts {
     pub(super) above_most: usize,
@@ -80,7 +85,7 @@ pub(super) struct Counts {
 }
 
 pub(super) fn count(outcomes: &[Outcome]) -> Counts {
-    let above = |limit| outcomes.iter().filter(|outcome| super::loss(outcome) > limit).count();
+    let above = |limit| outcomes.iter().filter(|outcome| loss(outcome) > limit).count();
     Counts { above_most: above(MOST), above_some: above(SOME.0), cases: outcomes.len() }
 }
 
@@ -105,7 +110,7 @@ mod tests {
     }
 
     fn loss(figures: Vec<Option<Figures>>) -> f64 {
-        super::super::loss(&outcome(figures))
+        super::loss(&outcome(figures))
     }
 
     #[test]

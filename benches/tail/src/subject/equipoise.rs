@@ -12,7 +12,7 @@ use http::Request;
 use http_body_util::Empty;
 use tower::Layer;
 
-use super::{HttpClient, Subject, http_client, succeeded};
+use super::client::{HttpClient, Subject, http_client, succeeded};
 
 struct Balanced(Balance<(), SharedClient<HttpClient>>);
 

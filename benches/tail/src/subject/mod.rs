@@ -1,28 +1,15 @@
 //! What the requests go through: a proxy beside the program, or a balancer inside it.
 
+mod client;
 mod equipoise;
 mod proxy;
 mod tower;
 
 use std::{net::SocketAddr, sync::Arc};
 
-use bytes::Bytes;
 use clap::ValueEnum;
-use futures::future::BoxFuture;
-use http::Response;
-use http_body_util::{BodyExt, Empty};
-use hyper::body::Body;
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
 
-/// Sends requests to the backends in its own way.
-pub(crate) trait Subject: Send + Sync {
-    /// Sends a `GET /` and reads the response to its end. Returns `false` if there was none, or its status was 500 or
-    /// above.
-    fn send(&self) -> BoxFuture<'static, bool>;
-}
+pub(crate) use self::client::Subject;
 
 /// The subjects by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -75,22 +62,5 @@ impl Kind {
             Self::LeastTime => equipoise::balanced(backends, ::equipoise::LeastTime::new())?,
             Self::RoundRobin => equipoise::balanced(backends, ::equipoise::RoundRobin::new())?,
         })
-    }
-}
-
-/// The client that all subjects use.
-type HttpClient = Client<HttpConnector, Empty<Bytes>>;
-
-fn http_client() -> HttpClient {
-    let mut connector = HttpConnector::new();
-    connector.set_nodelay(true);
-    Client::builder(TokioExecutor::new()).build(connector)
-}
-
-/// Reads the response to its end. Returns `false` if there is none, or its status is 500 or above.
-async fn succeeded<B: Body, E>(response: Result<Response<B>, E>) -> bool {
-    match response {
-        Ok(response) => !response.status().is_server_error() && response.into_body().collect().await.is_ok(),
-        Err(_) => false,
     }
 }

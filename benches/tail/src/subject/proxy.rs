@@ -15,7 +15,7 @@ use http::{Request, Uri};
 use http_body_util::Empty;
 use tempfile::TempDir;
 
-use super::{HttpClient, Subject, http_client, succeeded};
+use super::client::{HttpClient, Subject, http_client, succeeded};
 
 /// How long a proxy may take until it accepts connections.
 const START_TIMEOUT: Duration = Duration::from_secs(5);

@@ -20,7 +20,7 @@ use tower::{
     load::{CompleteOnResponse, PeakEwma},
 };
 
-use super::{HttpClient, Subject, http_client, succeeded};
+use super::client::{HttpClient, Subject, http_client, succeeded};
 
 /// Initial estimate and decay of linkerd, which uses this balancer.
 const DEFAULT_RTT: Duration = Duration::from_millis(30);

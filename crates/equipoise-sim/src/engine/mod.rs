@@ -14,6 +14,7 @@ mod health;
 mod load_feed;
 mod meter;
 mod monitor;
+mod queued;
 mod requests;
 mod server_side;
 mod state;

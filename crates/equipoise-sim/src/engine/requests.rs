@@ -6,8 +6,8 @@ use slab::Slab;
 use super::{
     draw::Draw,
     events::{AttemptId, Nanos},
+    queued::Waiting,
     station::Place,
-    waiting::Waiting,
 };
 use crate::{feed::ServerLoad, report::End};
 

@@ -16,10 +16,10 @@ use super::{
     events::{AttemptId, Events, Nanos, ORIGIN, nanos},
     meter::Meter,
     monitor::Health,
+    queued::Woken,
     requests::{Attempts, Call},
     station::Station,
     streams::{Purpose, Stream, stream},
-    waiting::Woken,
 };
 use crate::{
     contender::Contender,

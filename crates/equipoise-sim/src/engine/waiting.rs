@@ -5,48 +5,19 @@
 
 use std::{
     pin::Pin,
-    sync::{
-        Arc,
-        mpsc::{Receiver, Sender},
-    },
-    task::{Context, Poll, Wake, Waker},
+    sync::Arc,
+    task::{Context, Poll, Waker},
 };
 
-use equipoise_core::{Acquire, PickError, PickRequest};
+use equipoise_core::{PickError, PickRequest};
 
 use super::{
     draw::Draw,
-    events::{Event, Nanos, nanos},
+    events::{Event, nanos},
+    queued::{Waiting, Wakes},
     state::Engine,
 };
 use crate::{error::RunError, report::End};
-
-/// A request that waits in the queue until an endpoint can take it.
-pub(super) struct Waiting {
-    lease: Acquire<u32>,
-    /// The costs of the attempt that is sent once there is an endpoint.
-    draw: Draw,
-    /// The time at which the queue timeout of the request is over.
-    until: Nanos,
-    waker: Waker,
-}
-
-/// The channel of waiting requests that were woken and not polled since, in the order of their wakes. Each is the slab
-/// entry and the number of a request.
-pub(super) type Woken = (Sender<(u32, u32)>, Receiver<(u32, u32)>);
-
-struct Wakes {
-    call: u32,
-    number: u32,
-    woken: Sender<(u32, u32)>,
-}
-
-impl Wake for Wakes {
-    fn wake(self: Arc<Self>) {
-        // The receiver is gone once the run is over.
-        let _ = self.woken.send((self.call, self.number));
-    }
-}
 
 impl Engine<'_> {
     /// Puts a request into the queue of its pool, or sends it if an endpoint can take it at once. Returns false if the

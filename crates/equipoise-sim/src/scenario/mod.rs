@@ -9,6 +9,7 @@ mod error;
 mod fault;
 mod impatience;
 mod keys;
+mod limits;
 mod network;
 mod server;
 mod trace;
@@ -19,7 +20,7 @@ use std::time::Duration;
 use equipoise_health::HealthPolicy;
 use rand::Rng;
 
-use self::check::MAX_SERVERS;
+use self::limits::MAX_SERVERS;
 pub use self::{
     antagonists::Antagonists, arrivals::Arrivals, bodies::Bodies, error::InvalidScenario, fault::Fault,
     impatience::Impatience, keys::Keys, network::Network, server::Server, trace::Trace, work::Work,

@@ -2,7 +2,7 @@
 
 use equipoise::sim::{Antagonists, Scenario};
 
-use super::{Case, secs, testbed};
+use crate::hunt::case::{Case, secs, testbed};
 
 const fn case(name: &'static str, about: &'static str, make: fn() -> Scenario) -> Case {
     Case::new("antagonists", name, about, make)

@@ -2,7 +2,7 @@
 
 use equipoise::sim::{Fault, Scenario};
 
-use super::{Case, secs, testbed, workers};
+use crate::hunt::case::{Case, ms, secs, testbed, workers};
 
 const fn case(name: &'static str, about: &'static str, make: fn() -> Scenario) -> Case {
     Case::new("faults", name, about, make)
@@ -55,8 +55,8 @@ pub(super) const CASES: &[Case] = &[
         || {
             (0..5)
                 .fold(workers(5, 5), |scenario, server| {
-                    let pause = Fault::stall(server).from(super::ms(200 * server as u64));
-                    scenario.fault(pause.lasting(super::ms(50)).every(secs(1)))
+                    let pause = Fault::stall(server).from(ms(200 * server as u64));
+                    scenario.fault(pause.lasting(ms(50)).every(secs(1)))
                 })
                 .load(0.7)
                 .lasting(secs(100))

@@ -2,7 +2,7 @@
 
 use equipoise::sim::{Fault, Scenario};
 
-use super::{Case, ms, secs, testbed, workers};
+use crate::hunt::case::{Case, ms, secs, testbed, workers};
 
 const fn case(name: &'static str, about: &'static str, make: fn() -> Scenario) -> Case {
     Case::new("outages", name, about, make)

@@ -2,7 +2,7 @@
 
 use equipoise::sim::{Fault, Scenario, Server};
 
-use super::{Case, secs, testbed, workers};
+use crate::hunt::case::{Case, secs, testbed, workers};
 
 const fn case(name: &'static str, about: &'static str, make: fn() -> Scenario) -> Case {
     Case::new("slow", name, about, make)

@@ -2,7 +2,7 @@
 
 use equipoise::sim::{Bodies, Fault, Scenario, Work};
 
-use super::{Case, ms, secs, workers};
+use crate::hunt::case::{Case, ms, secs, workers};
 
 const fn case(name: &'static str, about: &'static str, make: fn() -> Scenario) -> Case {
     Case::new("streams", name, about, make)

@@ -2,7 +2,7 @@
 
 use equipoise::sim::{Scenario, Server, Work};
 
-use super::{Case, ms, secs};
+use crate::hunt::case::{Case, ms, secs};
 
 const fn case(name: &'static str, about: &'static str, make: fn() -> Scenario) -> Case {
     Case::new("work", name, about, make)
