@@ -53,7 +53,7 @@ impl<T: Send + Sync + 'static> Pool<T> {
     ///   addition, one comparison for each group that is bound to this endpoint by a binding that is not forced;
     /// - if the strategy [refuses](crate::Strategy::admit) all waiting requests that can use the endpoint: one pick for
     ///   each group of these requests;
-    /// - if the strategy asks for [`shared_room`](crate::Needs::shared_room): one pick for each group, O(g). If
+    /// - if the strategy asks for [`shared_capacity`](crate::Needs::shared_capacity): one pick for each group, O(g). If
     ///   [`BoundedLoad`](crate::BoundedLoad) wraps a strategy of this crate, keys add no groups. If your own strategy
     ///   asks for [`key`](crate::Needs::key) and `shared_capacity`, the waiting requests of each key are a group. In this
     ///   case, limit the waiting time or the number of waiting requests.

@@ -142,7 +142,7 @@ pub trait Strategy: Send + Sync + 'static {
     /// not call `on_release`, so the request must not be counted.
     ///
     /// The pool calls this method only if the strategy asks for [`Needs::leases`]. If the result also depends on
-    /// requests at other endpoints, the strategy must ask for [`Needs::shared_room`].
+    /// requests at other endpoints, the strategy must ask for [`Needs::shared_capacity`].
     fn admit(&self, _state: &Self::State, _endpoint: &Endpoint, _request: &PickRequest<'_>) -> bool {
         true
     }
@@ -286,7 +286,7 @@ impl Needs {
     /// - the number of requests of the whole pool.
     ///
     /// While requests [wait](crate::Pool::acquire), the pool checks at the start and at the end of each lease whether
-    /// any endpoint can take one of them. Without `shared_room`, it checks only the endpoint of the lease.
+    /// any endpoint can take one of them. Without `shared_capacity`, it checks only the endpoint of the lease.
     /// [`Pool::acquire`](crate::Pool::acquire) states the cost. [`Strategy::admit`] must count with `SeqCst`
     /// operations.
     pub const fn shared_capacity(mut self) -> Self {

@@ -17,6 +17,8 @@ use super::{
 impl Scenario {
     /// Checks whether the scenario can be run, without running it. [`run`](Self::run) does the same check first.
     ///
+    /// # Errors
+    ///
     /// If a setting is out of range, or if the run would exceed a limit of memory or time. Only the first problem is
     /// returned. Its message names the setting and the valid range.
     pub fn check(&self) -> Result<(), InvalidScenario> {

@@ -31,7 +31,7 @@
 //! costs one more load at its pick, and a fence and a load at its end. With n entries, a release costs O(log n) time
 //! and one pick. In two cases, the time of a release is linear in a number of *groups*: if the strategy refuses
 //! requests although capacity is free, or if many groups exclude the endpoint. Under a [shared
-//! bound](crate::Needs::shared_room), a release costs a pick for each group, because the release may have made room at
+//! bound](crate::Needs::shared_capacity), a release costs a pick for each group, because the release may have made room at
 //! any endpoint. Keys add no groups there, unless the strategy refuses by key.
 //!
 //! # Locks
