@@ -9,7 +9,8 @@
 //!
 //! # A strategy of your own
 //!
-//! This strategy always picks the usable endpoint with the smallest id:
+//! This strategy always picks the usable endpoint with the smallest id. It is complete, but an endpoint that fails keeps
+//! its requests: to limit them, see [`Needs::caps_failing`].
 //!
 //! ```
 //! use equipoise_core::{BuildError, EndpointSpec, PickCx, PickRequest, Picker, Pool, Slot, Strategy, View};

@@ -233,7 +233,7 @@
 //! | measure | from | watch for |
 //! | --- | --- | --- |
 //! | requests by endpoint and outcome | `Pool::endpoints`: `requests` | one endpoint with more errors than the others |
-//! | time to the first byte, by endpoint | `Pool::endpoints`: `latency`, or an observer | one endpoint that is slower than the others |
+//! | time to the first byte, by endpoint | `Pool::endpoints`: `latency` (with `PoolBuilder::latency_histograms`), or an observer | one endpoint that is slower than the others |
 //! | time in the queue | an observer: `QueueLeft` | requests that wait at all, or a rising share of them |
 //! | attempts per request | `Attempt::number`, [`Error::attempts`](crate::tower::Error::attempts) | a mean above 1 |
 //! | [`PickError`](crate::PickError)s by kind | [`Error::Pick`](crate::tower::Error::Pick) | each of these errors: no endpoint was available, or all were full |

@@ -33,7 +33,8 @@
 //! If the application uses [`Health`](crate::health::Health), call [`Health::drain`](crate::health::Health::drain)
 //! instead. It does steps 1 and 2, and returns whether the last request has ended or the deadline has passed. At the
 //! deadline it sets the endpoint to maintenance, so that clients with a session move to other endpoints too. During the
-//! drain, checks and agents cannot make the endpoint available again:
+//! drain, checks and agents cannot make the endpoint available again. `drain` has an effect only while the future of
+//! [`spawn`](crate::health::Health::spawn) or `run` is active:
 //!
 //! ```
 //! use std::time::Duration;

@@ -56,7 +56,7 @@
 //!
 //! # Picking
 //!
-//! A picker follows four rules, which the conformance suite checks:
+//! A strategy follows five rules, which the conformance suite checks:
 //!
 //! 1. Pick only endpoints that are [`usable`](crate::PickCx::usable). An excluded or full endpoint, for example, is
 //!    not.
@@ -64,6 +64,12 @@
 //! 3. Do not allocate, and do not lock.
 //! 4. Take random numbers, [pick numbers](crate::PickCx::next_number) and the time from the context. Otherwise
 //!    [`Pool::explain`](crate::Pool::explain) cannot show what a pick would do.
+//! 5. An endpoint that fails gets at most its share of the requests (see
+//!    `testing::Check::Failing`). A strategy that sends most requests to a few endpoints, such as
+//!    to the first one, does not follow this rule by itself. It lets the pool limit the picks of failing endpoints: its
+//!    [`needs`](crate::Strategy::needs) return `Needs::new().latency().caps_failing()`, and its
+//!    [`on_abandon`](crate::Strategy::on_abandon) returns `true`, so that requests which callers give up count as
+//!    failures.
 //!
 //! [`score`](crate::PickCx::score) tells `explain` which values were compared. In a pick, `score` does nothing. To let
 //! another strategy pick among some of the endpoints, run its pick inside [`filtered`](crate::PickCx::filtered).
