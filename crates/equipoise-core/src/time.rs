@@ -113,7 +113,7 @@ impl Clock for SystemClock {
 pub struct ManualClock(AtomicU64);
 
 impl ManualClock {
-    /// Creates a clock that shows [`Timestamp::ZERO`].
+    /// Creates a clock at [`Timestamp::ZERO`]. Its time changes only when the clock is set or advanced.
     pub fn new() -> Self {
         Self::default()
     }

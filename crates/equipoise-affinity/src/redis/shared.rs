@@ -1,4 +1,5 @@
-//! The state of a session store that its callers and its tasks share, and the lookups at the server.
+//! The state of a Redis session store. The callers of the store and its background tasks share this state. The module
+//! also looks up sessions on the Redis server.
 
 use std::{
     sync::Arc,

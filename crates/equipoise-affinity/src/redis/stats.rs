@@ -39,7 +39,8 @@ pub struct RedisStats {
     /// - The id of the endpoint was empty, had more than 255 bytes, or contained a control character. Such a binding is
     ///   not stored in the local cache either.
     ///
-    /// Otherwise, the change stays in the local cache, and the store writes it again when the session is used again.
+    /// If one of the first two reasons applies, the change stays in the local cache, and the store tries to write it when
+    /// the session is used the next time.
     pub writes_dropped: u64,
     /// Number of bindings that were not stored on the server, because another balancer had already bound the session to
     /// another endpoint.

@@ -71,7 +71,8 @@ pub struct Candidate {
     /// The score that the strategy gave to the endpoint. A lower score is better. The unit of the score depends on the
     /// strategy. `None` if the strategy did not compare this endpoint with others.
     pub score: Option<f64>,
-    /// Whether the endpoint would be picked. If not, the value says why, for example because the request excludes it.
+    /// Whether the endpoint is the one that would be picked. If not, the value says why, for example because the request
+    /// excludes it.
     pub result: CandidateResult,
 }
 

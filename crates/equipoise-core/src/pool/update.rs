@@ -94,7 +94,8 @@ impl<T: Send + Sync + 'static> Pool<T> {
     }
 
     /// Changes the endpoints of the pool to exactly `all`, as [`try_update`](Self::try_update) does. It can also change
-    /// the targets of endpoints that stay. An endpoint that gets another target can be picked all the time.
+    /// the targets of endpoints that stay. An endpoint whose target is replaced stays in the pool: picks
+    /// can return it before, during and after the change.
     ///
     /// `make` is called once for each spec in `all`. Its second argument is the present target of the endpoint, or
     /// `None` if the endpoint joins. `make` returns `Ok(Some(target))` to set a target, or `Ok(None)` to keep the

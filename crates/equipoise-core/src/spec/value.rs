@@ -176,7 +176,7 @@ pub enum Value {
     /// One of the words that the parameter accepts: the value of a parameter of kind [`Kind::Choice`], or of kind
     /// [`Kind::ChoiceOrTimed`] if the word has no time.
     Choice(&'static str),
-    /// A word and the time in its brackets: a value of a parameter of kind [`Kind::ChoiceOrTimed`].
+    /// A word with a time, such as `wait(10s)`: a value of a parameter of kind [`Kind::ChoiceOrTimed`].
     Timed(&'static str, Duration),
     /// The first and the last number of a range: the value of a parameter of kind [`Kind::Range`].
     Range(u32, u32),

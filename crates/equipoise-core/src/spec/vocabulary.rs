@@ -287,8 +287,8 @@ impl<'a, V: Vocabulary> Settings<'a, V> {
         self.argument(parameter).is_some()
     }
 
-    /// Returns the argument that sets a parameter, as text: `name=value`. If the text does not set the parameter,
-    /// returns only the name.
+    /// Returns the argument of `parameter` in the parsed spec, in the form `name=value`. If the spec has no argument for
+    /// `parameter`, returns only the name of the parameter.
     pub fn written(&self, parameter: &Parameter) -> String {
         let name = parameter.name;
         self.argument(parameter).map_or_else(|| name.to_owned(), |argument| format!("{name}={argument}"))

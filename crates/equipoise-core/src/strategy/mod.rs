@@ -205,9 +205,9 @@ pub trait Strategy: Send + Sync + 'static {
 /// The part of a [`Strategy`] that picks an endpoint for each request. Many threads use a picker at once. It must not
 /// block.
 pub trait Picker: Any + Send + Sync {
-    /// Returns the slot of a [usable](PickCx::usable) endpoint, or `None` if no endpoint is usable. If the returned
-    /// slot is not [eligible](View::eligible), the pick fails with
-    /// [`PickError::Misbehaved`](crate::PickError::Misbehaved).
+    /// Returns the slot of an endpoint for which [`PickCx::usable`] returns `true`, or `None` if there is no such
+    /// endpoint. If the picker returns the slot of an endpoint that is not in [`View::eligible`], the pick of the pool
+    /// fails with [`PickError::Misbehaved`](crate::PickError::Misbehaved).
     fn pick(&self, cx: &mut PickCx<'_>) -> Option<Slot>;
 }
 

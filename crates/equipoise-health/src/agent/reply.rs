@@ -48,8 +48,8 @@ pub struct AgentReply {
 /// get.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AgentAdmin {
-    /// The agent reported `ready`: the endpoint should get all requests. This ends an earlier `drain` or `maint` of
-    /// the agent.
+    /// The agent reported `ready`: the endpoint may get requests of every kind. This ends an earlier `drain` or
+    /// `maint` of the agent.
     #[default]
     Ready,
     /// The agent reported `drain`: the endpoint should get only requests that are bound to it, such as those of its

@@ -50,8 +50,7 @@ impl AgentState {
     /// `configured` that the agent reported, rounded down. If the agent has not reported a weight, the result is
     /// `configured`.
     ///
-    /// The result is at most 256, the maximum weight in HAProxy. If `configured` is above 256, the result is at most
-    /// `configured`.
+    /// The result has an upper limit: 256 (the maximum weight in HAProxy), or `configured` if `configured` is above 256.
     #[must_use]
     pub fn weight(&self, configured: u32) -> u32 {
         const MAX_WEIGHT: u32 = 256;

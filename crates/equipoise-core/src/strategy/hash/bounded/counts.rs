@@ -3,8 +3,10 @@
 //!
 //! Each endpoint has one word. It contains the tier in which the endpoint is counted, or none, and the number of its
 //! requests. Each tier has the total of its endpoints. A start increases the word first and then the total. An end
-//! decreases the total first and then the word. The total is therefore never above the sum of the words, apart from
-//! requests that are just ending. A reader of the total never sees more free capacity than there is.
+//! decreases the total first and then the word. At any moment, the total is therefore at most the sum of the words.
+//!
+//! The bound of each endpoint is computed from the total. While a request is counted in one place only, the total and
+//! the bounds are too low, never too high.
 
 use std::fmt;
 
