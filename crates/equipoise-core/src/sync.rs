@@ -24,7 +24,12 @@ mod native {
     /// Spins or yields while another thread makes progress. `n` is the number of earlier calls during the same wait.
     pub(crate) fn spin(n: u32) {
         // After 64 calls the other thread is probably not running, and needs the processor.
-        if n.is_multiple_of(8) || n > 64 { std::thread::yield_now() } else { std::hint::spin_loop() }
+        if n.is_multiple_of(8) || n > 64 {
+            std::thread::yield_now();
+        } else {
+            // Longer each time: two threads with loops of equal length would otherwise see the same state in each try.
+            (0..=n.min(16)).for_each(|_| std::hint::spin_loop());
+        }
     }
 
     /// Wakes the futures that listen to it. If no future listens, waking costs a fence and a load.

@@ -64,7 +64,7 @@ fn ids_status_and_explanations_are_data() {
     let excluded = [EndpointId::from("a:80")];
     let explanation = to_value(pool.explain(&PickRequest::new().exclude(&excluded))).unwrap();
     assert_eq!(explanation["picked"], json!({"endpoint": "b:80"}));
-    assert_eq!((&explanation["preference"], &explanation["revision"]), (&json!("unbound"), &json!(1)));
+    assert_eq!((&explanation["binding_outcome"], &explanation["revision"]), (&json!("unbound"), &json!(1)));
     assert_eq!(explanation["candidates"][0]["status"], status);
     assert_eq!(explanation["candidates"][0]["result"], json!("excluded"));
     let nobody = to_value(Pool::<()>::default().explain(&PickRequest::new())).unwrap();

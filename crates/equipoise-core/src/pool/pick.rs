@@ -19,7 +19,7 @@ use crate::{
     load::thread_number,
     request::PickRequest,
     strategy::{Notes, PickCx},
-    sync::{Ordering, ordered},
+    sync::{Ordering, ordered, spin},
     time::{Timestamp, saturating_nanos},
 };
 
@@ -165,6 +165,10 @@ impl PoolInner {
 /// How often the picker of a tier picks again if the endpoint that it picked does not admit the request.
 const MAX_TRIES: usize = 64;
 
+/// How many of these tries have no delay before them. The later ones need delays: another thread that picks and releases
+/// in a loop could otherwise be at the same place of its loop in each try, so that each try fails.
+const UNDELAYED_TRIES: usize = 4;
+
 impl Snapshot {
     /// Selects an endpoint that admits the request. This is the endpoint to which the request is bound or which it
     /// prefers, if that endpoint admits the request. Otherwise it is the strategy's pick from the first tier in which
@@ -235,7 +239,10 @@ impl Snapshot {
         let mut cap = turn;
         // Another thread may take the permit after the picker has seen it; the next try finds the endpoint full. The
         // number of tries is bounded because a strategy may pick without asking whether an endpoint is usable.
-        for _ in 0..MAX_TRIES {
+        for tries in 0..MAX_TRIES {
+            if tries >= UNDELAYED_TRIES {
+                spin(tries as u32);
+            }
             let mut cx =
                 PickCx::new(&tier.view, request, settings.context.entropy.as_deref(), now, notes.as_deref_mut())
                     .at(cap);
