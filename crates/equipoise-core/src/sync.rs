@@ -23,8 +23,7 @@ mod native {
 
     /// Spins or yields while another thread makes progress. `n` is the number of earlier calls during the same wait.
     pub(crate) fn spin(n: u32) {
-        // After 64 calls the other thread is probably not running, and needs the processor.
-        if n.is_multiple_of(8) || n > 64 {
+        if n.is_multiple_of(8) {
             std::thread::yield_now();
         } else {
             // Longer each time: two threads with loops of equal length would otherwise see the same state in each try.

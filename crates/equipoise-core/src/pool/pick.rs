@@ -135,7 +135,7 @@ impl PoolInner {
         let mut refused = None;
         for _ in 0..MAX_YIELDS {
             let capacity = self.capacity_of(&lease);
-            // Without shared room, the queue itself remembers that no entry can use an endpoint. One failed attempt
+            // Without `shared_capacity`, the queue itself remembers that no entry can use an endpoint. One failed attempt
             // does not show this, because another pick may have held the endpoint for a moment.
             let served = queue.wants(&capacity).filter(|_| !shared_capacity || refused != Some(capacity.slot));
             let Some(served) = served else {

@@ -193,10 +193,8 @@ pub struct BoundedLoadPicker<S: Strategy> {
 const FEW_TRIES: u32 = 32;
 
 /// How often such a pick tries again while another pick has counted its request at the endpoint but not yet in the
-/// total. That other pick will end, but its thread may have to wait for a processor. Nearly all of these tries yield the
-/// processor. A try reads the counts of all endpoints, so the number is divided by the number of endpoints, and the total
-/// time hardly depends on it: about 100 ms on an idle machine.
-const MANY_TRIES: u32 = 200_000;
+/// total. That other pick will end, but its thread may have to wait for a processor.
+const MANY_TRIES: u32 = 32_000;
 
 type States<S> = Arc<[Option<Arc<BoundedLoadState<<S as Strategy>::State>>>]>;
 
@@ -248,7 +246,7 @@ impl<S: Strategy> Picker for BoundedLoadPicker<S> {
                 // All are full.
                 Equal => 1,
                 // Another pick has counted its request at the endpoint only. Its thread may not be running now.
-                Greater => (MANY_TRIES / self.states.len().max(1) as u32).max(FEW_TRIES),
+                Greater => MANY_TRIES,
                 // The view is a part of the tier, or endpoints join or leave.
                 Less => FEW_TRIES,
             };
