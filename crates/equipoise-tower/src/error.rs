@@ -249,9 +249,20 @@ pub enum PointError {
     #[error(transparent)]
     Address(#[from] InvalidAddress),
     /// The request cannot be sent to any endpoint, whatever its address. The balancer tries no other endpoint. The
-    /// picked endpoint gets no verdict.
+    /// picked endpoint gets the verdict [`Verdict::Neutral`].
     #[error(transparent)]
     Unsupported(#[from] UnsupportedRequest),
+}
+
+impl PointError {
+    /// Returns the verdict for the endpoint that was picked for the request.
+    pub(crate) fn verdict(&self) -> Verdict {
+        match self {
+            Self::Address(_) => FailureStage::NotSent.verdict(),
+            // No endpoint could have served the request, so this says nothing about the endpoint.
+            Self::Unsupported(_) => Verdict::Neutral,
+        }
+    }
 }
 
 /// The error for a kind of request that [`BalanceLayer`](crate::BalanceLayer) cannot send, because one client serves

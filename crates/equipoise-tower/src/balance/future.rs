@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use equipoise_core::{Acquire, EndpointId, Lease, PickError, Verdict};
+use equipoise_core::{Acquire, EndpointId, Lease, PickError};
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 
@@ -132,16 +132,14 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
                 Err(error) => error,
             };
             observed.end(AttemptEnd::Refused(&error));
+            let endpoint = lease.endpoint().id().clone();
+            lease.finish(error.verdict());
             let source = match error {
                 PointError::Unsupported(reason) => {
-                    // No endpoint could have served the request, so this says nothing about the endpoint.
-                    lease.finish(Verdict::Neutral);
                     return State::Failed { error: Some(Error::Unsupported(reason)) };
                 }
                 PointError::Address(source) => source,
             };
-            let endpoint = lease.endpoint().id().clone();
-            lease.finish(FailureStage::NotSent.verdict());
             self.routing.excluded.push(endpoint.clone());
             // Dropped before `restore`, so that the body which was lent to the attempt can be taken back.
             drop(sent);
@@ -274,16 +272,11 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
                     }
                     Err(error) => {
                         observed.end(AttemptEnd::Refused(&error));
+                        lease.finish(error.verdict());
                         State::Failed {
                             error: Some(match error {
-                                PointError::Unsupported(reason) => {
-                                    lease.finish(Verdict::Neutral);
-                                    Error::Unsupported(reason)
-                                }
-                                PointError::Address(source) => {
-                                    lease.finish(FailureStage::NotSent.verdict());
-                                    self.progress.invalid_address(endpoint, source)
-                                }
+                                PointError::Unsupported(reason) => Error::Unsupported(reason),
+                                PointError::Address(source) => self.progress.invalid_address(endpoint, source),
                             }),
                         }
                     }
