@@ -78,6 +78,8 @@ struct LeaseInner {
     timed: bool,
     /// Whether a verdict has been recorded.
     judged: bool,
+    /// Whether the lease is counted as one whose response has begun.
+    answered: bool,
     /// How the lease is counted if it ends now.
     ended: Ended,
 }
@@ -105,13 +107,27 @@ impl<T> Lease<T> {
         needs: &Needs,
         histogram: bool,
     ) -> Self {
-        handle.enter();
+        if needs.latency {
+            handle.enter_at(picked_at);
+        } else {
+            handle.enter();
+        }
         let Needs { latency, outcomes, leases, caps_failing: failing, .. } = *needs;
         let hooks = HookNeeds { latency, histogram, outcomes, leases, failing };
         let Selection { admission, binding_outcome, has_alternatives, .. } = selection;
-        let (timed, judged, ended) = (false, false, Ended::CANCELLED);
-        let inner =
-            LeaseInner { handle, picked_at, admission, binding_outcome, has_alternatives, hooks, timed, judged, ended };
+        let (timed, judged, answered, ended) = (false, false, false, Ended::CANCELLED);
+        let inner = LeaseInner {
+            handle,
+            picked_at,
+            admission,
+            binding_outcome,
+            has_alternatives,
+            hooks,
+            timed,
+            judged,
+            answered,
+            ended,
+        };
         Self { inner, target: PhantomData }
     }
 
@@ -146,6 +162,7 @@ impl<T> Lease<T> {
     /// failure says little about the latency of successful requests.
     pub fn first_byte(&mut self) {
         self.inner.first_byte();
+        self.inner.count_as_answered();
     }
 
     /// Reports the head of the response. `verdict` is the verdict that follows from the head, or `None` if only the end
@@ -174,11 +191,12 @@ impl<T> Lease<T> {
     /// request: the time from the pick to this call.
     pub fn record(&mut self, verdict: Verdict) {
         self.inner.record(verdict);
+        self.inner.count_as_answered();
     }
 
     /// Reports the result of the request, as [`record`](Self::record) does, and ends the lease.
     pub fn finish(mut self, verdict: Verdict) {
-        self.record(verdict);
+        self.inner.record(verdict);
     }
 
     /// Returns a future that ends when the endpoint accepts no new sessions: it is
@@ -284,6 +302,14 @@ impl LeaseInner {
         }
     }
 
+    /// Counts the lease as one whose response has begun. Does nothing if the strategy does not need latencies.
+    #[inline]
+    fn count_as_answered(&mut self) {
+        if self.hooks.latency && !std::mem::replace(&mut self.answered, true) {
+            self.handle.answer();
+        }
+    }
+
     fn sample(&self, latency: Duration, now: Timestamp) {
         if self.hooks.latency {
             self.strategy().on_latency(&*self.handle.endpoint.state, latency, now);
@@ -374,6 +400,9 @@ impl Drop for LeaseInner {
     #[inline]
     fn drop(&mut self) {
         let emptied = self.handle.leave(self.ended);
+        if self.answered {
+            self.handle.leave_answered();
+        }
         if self.is_scarce() || self.is_abandoned() {
             self.release_more();
         }

@@ -46,7 +46,8 @@ pub use crate::{
     pool::{Spillover, TryUpdateError, UpdateError},
     request::PickRequest,
     strategy::{
-        AnyStrategy, BuildError, Needs, P2c, PeakEwma, PickCounter, PickCx, Picker, Random, RoundRobin, Strategy,
+        AnyStrategy, BuildError, LogEwma, Needs, P2c, PeakEwma, PickCounter, PickCx, Picker, Random, RoundRobin,
+        Strategy,
     },
     strategy::{Aperture, InvalidCombinator, SlowStart, Subset, ZoneAware},
     strategy::{BoundedLoad, InvalidHashing, Jump, Keyed, Maglev, Rendezvous, Ring, SourceKey, SourcePrefix},

@@ -6,7 +6,7 @@ use crate::{
     endpoint::{Endpoint, EndpointId, EndpointSpec, EndpointState, MAX_WEIGHT, PoolContext, Slot, Tier},
     entropy::mix,
     ids::Revision,
-    load::{Handle, LatencyHistogram, RequestCounts},
+    load::{Handle, LatencyHistogram, Load, RequestCounts},
     time::Timestamp,
 };
 
@@ -98,6 +98,19 @@ impl Members {
         let mut sum = 0u32;
         while let Some(handle) = self.handles.get(at) {
             sum = sum.wrapping_add(handle.as_ref().map_or(0, |handle| handle.in_flight()));
+            at += stride;
+        }
+        sum
+    }
+
+    /// Returns the leases in flight by whether their response has begun, summed over all stripes.
+    #[inline]
+    pub(crate) fn load(&self, slot: Slot) -> Load {
+        let stride = self.slots.len();
+        let mut at = slot.index();
+        let mut sum = Load::default();
+        while let Some(handle) = self.handles.get(at) {
+            sum = handle.as_ref().map_or(sum, |handle| sum.plus(handle.load()));
             at += stride;
         }
         sum
@@ -371,6 +384,23 @@ impl View {
     #[inline]
     pub fn in_flight(&self, slot: Slot) -> u32 {
         self.all.in_flight(slot)
+    }
+
+    /// Returns the number of requests to the endpoint in `slot` that wait for their response: requests
+    /// [in flight](Self::in_flight) without a first byte and without a verdict. Returns 0 for an empty slot.
+    ///
+    /// Long bodies, streams and tunnels do not wait, although they are in flight. Responses are counted only if the
+    /// strategy needs latencies ([`Needs::latency`](crate::Needs::latency)). For other strategies, this method returns
+    /// the number of requests in flight. It costs at most two atomic loads for each
+    /// [stripe](crate::PoolBuilder::stripes).
+    #[inline]
+    pub fn waiting(&self, slot: Slot) -> u32 {
+        self.load(slot).waiting
+    }
+
+    #[inline]
+    pub(crate) fn load(&self, slot: Slot) -> Load {
+        self.all.load(slot)
     }
 
     /// Returns the strategy's state of the endpoint in `slot`: the value that

@@ -8,18 +8,19 @@ use std::time::Duration;
 use allocation_counter::{AllocationInfo, measure};
 use common::{clocked, id};
 use equipoise_core::{
-    AnyStrategy, Edf, Failure, FirstFit, LeastConnections, LeastTime, P2c, PeakEwma, PickRequest, Random, RoundRobin,
-    Tier, Verdict,
+    AnyStrategy, Edf, Failure, FirstFit, LeastConnections, LeastTime, LogEwma, P2c, PeakEwma, PickRequest, Random,
+    RoundRobin, Tier, Verdict,
 };
 
 const SEED: u64 = 0xa110c;
 
-fn strategies() -> [AnyStrategy; 9] {
+fn strategies() -> [AnyStrategy; 10] {
     [
         AnyStrategy::new(RoundRobin::new()),
         AnyStrategy::new(Random::new()),
         AnyStrategy::new(P2c::new()),
         AnyStrategy::new(PeakEwma::new()),
+        AnyStrategy::new(LogEwma::new()),
         AnyStrategy::new(Edf::seeded(SEED)),
         AnyStrategy::new(P2c::with_choices(10).expect("from 2 to 10")),
         AnyStrategy::new(LeastConnections::new()),

@@ -47,6 +47,7 @@ conform! {
     least_connections: suite("least-connections").honours_weights();
     least_time: suite("least-time").honours_weights();
     peak_ewma: suite("peak-ewma").honours_weights();
+    log_ewma: suite("log-ewma").honours_weights();
     // Fills one after the other: weights are not its business.
     first_fit: suite("first-fit");
 

@@ -9,7 +9,8 @@ use std::{
 use super::traffic::{Ended, RequestCounts, Traffic};
 use crate::{
     endpoint::Endpoint,
-    sync::{AtomicU64, Ordering},
+    sync::{AtomicU32, AtomicU64, Ordering},
+    time::Timestamp,
 };
 
 /// The part of an endpoint that a lease holds: the endpoint, its target, and the in-flight count of one stripe.
@@ -17,6 +18,7 @@ use crate::{
 /// Each endpoint has one handle per stripe, each in its own allocation. A lease writes only to memory of its thread's
 /// stripe: to the reference count of this `Arc` and to the counter beside it. Leases on threads of different stripes
 /// therefore never write to the same cache line, even if they are leases on the same endpoint.
+#[repr(C)] // In this order: all that every strategy needs comes first, as close to the counts of the `Arc` as possible.
 pub(crate) struct Handle {
     /// Three values in one number: the number of leases in flight (31 bits), whether a task waits for the last of them
     /// (1 bit), and the number of leases that have succeeded (32 bits). In one number, the changes have a total order,
@@ -26,14 +28,19 @@ pub(crate) struct Handle {
     /// The pool's `T`. All stripes of the endpoint share it. All leases on this handle have the same target: a new
     /// target comes with new handles.
     ///
-    /// With this field and the counts of the `Arc`, a handle is as long as a cache line. It is not aligned to one,
-    /// because alignment would put the counts of the `Arc` and the counter on different lines. Neighbours on the heap
-    /// are usually of the same stripe, because handles are created stripe by stripe.
+    /// With the counts of the `Arc`, the fields up to `before` are as long as a cache line. The handle is not aligned
+    /// to one, because alignment would put the counts of the `Arc` and the counter on different lines. Neighbours on
+    /// the heap are usually of the same stripe, because handles are created stripe by stripe.
     pub(crate) target: Arc<dyn Any + Send + Sync>,
     /// Counts how the leases of the stripe have ended, with all targets of the endpoint.
     pub(crate) traffic: Arc<Traffic>,
     /// The stripe's handles with earlier targets of the same endpoint. Leases on them still count.
     before: Option<Box<Before>>,
+    /// The number of leases in flight whose response has begun or that have a verdict. Counted only if the strategy needs latencies.
+    answered: AtomicU32,
+    /// The time at which a request last began to wait for its response while no other request waited. In nanoseconds on
+    /// the clock of the pool. Written only if the strategy needs latencies.
+    waiting_since: AtomicU64,
 }
 
 /// Handles with earlier targets. The references are weak, so that an old target is dropped with its last lease.
@@ -43,6 +50,40 @@ impl Before {
     #[cold]
     fn in_flight(&self) -> u32 {
         self.0.iter().filter_map(Weak::upgrade).fold(0, |sum, handle| sum.wrapping_add(handle.own_in_flight()))
+    }
+
+    #[cold]
+    fn load(&self) -> Load {
+        self.0.iter().filter_map(Weak::upgrade).fold(Load::default(), |sum, handle| sum.plus(handle.own_load()))
+    }
+}
+
+/// The leases in flight on an endpoint, counted by whether their response has begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Load {
+    /// The number of requests that have neither a first byte nor a verdict yet.
+    pub(crate) waiting: u32,
+    /// The number of leases whose response has begun (such as long bodies, streams and tunnels) or that have a verdict.
+    pub(crate) answered: u32,
+    /// The time since which a stripe has had a waiting request without a break. Of several stripes, the earliest time.
+    /// `u64::MAX` nanoseconds if no request waits.
+    pub(crate) waiting_since: Timestamp,
+}
+
+impl Load {
+    /// Returns the sum of two loads: the leases of both, and the earlier time.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            waiting: self.waiting.wrapping_add(other.waiting),
+            answered: self.answered.wrapping_add(other.answered),
+            waiting_since: self.waiting_since.min(other.waiting_since),
+        }
+    }
+}
+
+impl Default for Load {
+    fn default() -> Self {
+        Self { waiting: 0, answered: 0, waiting_since: Timestamp::from_nanos(u64::MAX) }
     }
 }
 
@@ -58,7 +99,7 @@ const SUCCESS: u64 = 1 << 32;
 impl Handle {
     pub(crate) fn new(endpoint: Arc<Endpoint>, target: Arc<dyn Any + Send + Sync>) -> Self {
         let traffic = Arc::new(Traffic::new(endpoint.context.latency_histograms));
-        Self { state: AtomicU64::new(0), endpoint, target, traffic, before: None }
+        Self::with(endpoint, target, traffic, None)
     }
 
     /// Creates a handle with another target that replaces this handle.
@@ -66,8 +107,17 @@ impl Handle {
         let earlier = self.before.iter().flat_map(|before| &before.0).filter(|weak| weak.strong_count() > 0);
         let before = earlier.cloned().chain([Arc::downgrade(self)]).collect();
         let before = Some(Box::new(Before(before)));
-        let (endpoint, traffic) = (Arc::clone(&self.endpoint), Arc::clone(&self.traffic));
-        Self { state: AtomicU64::new(0), endpoint, target, traffic, before }
+        Self::with(Arc::clone(&self.endpoint), target, Arc::clone(&self.traffic), before)
+    }
+
+    fn with(
+        endpoint: Arc<Endpoint>,
+        target: Arc<dyn Any + Send + Sync>,
+        traffic: Arc<Traffic>,
+        before: Option<Box<Before>>,
+    ) -> Self {
+        let (state, answered, waiting_since) = (AtomicU64::new(0), AtomicU32::new(0), AtomicU64::new(0));
+        Self { state, endpoint, target, traffic, before, answered, waiting_since }
     }
 
     /// Returns this handle, and the handles with earlier targets that still have leases.
@@ -91,10 +141,59 @@ impl Handle {
         (self.state.load(Ordering::Relaxed) & IN_FLIGHT) as u32
     }
 
+    /// Returns the leases in flight by whether their response has begun, including those with earlier targets.
+    #[inline]
+    pub(crate) fn load(&self) -> Load {
+        match &self.before {
+            None => self.own_load(),
+            Some(before) => self.own_load().plus(before.load()),
+        }
+    }
+
+    #[inline]
+    fn own_load(&self) -> Load {
+        let in_flight = self.own_in_flight();
+        if in_flight == 0 {
+            return Load::default();
+        }
+        // The two counts are not read together. If the first one is older, the second one may be larger.
+        let answered = self.answered.load(Ordering::Relaxed).min(in_flight);
+        if in_flight == answered {
+            return Load { answered, ..Load::default() };
+        }
+        let waiting_since = Timestamp::from_nanos(self.waiting_since.load(Ordering::Relaxed));
+        Load { waiting: in_flight - answered, answered, waiting_since }
+    }
+
     /// Counts a new lease.
     #[inline]
     pub(crate) fn enter(&self) {
         self.state.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a new lease of a strategy that needs latencies. If no other request waits, `picked_at` is stored as the
+    /// time since which requests wait.
+    #[inline]
+    pub(crate) fn enter_at(&self, picked_at: Timestamp) {
+        let in_flight = self.state.fetch_add(1, Ordering::Relaxed) & IN_FLIGHT;
+        // Below: a lease with a response is just ending on another thread.
+        if in_flight <= u64::from(self.answered.load(Ordering::Relaxed)) {
+            self.waiting_since.store(picked_at.as_nanos(), Ordering::Relaxed);
+        }
+    }
+
+    /// Counts a lease as one whose response has begun. When the lease ends, the caller must call
+    /// [`leave_answered`](Self::leave_answered).
+    #[inline]
+    pub(crate) fn answer(&self) {
+        self.answered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Ends the count that [`answer`](Self::answer) began. Called after [`leave`](Self::leave), so that a lease that
+    /// ends never counts as waiting.
+    #[inline]
+    pub(crate) fn leave_answered(&self) {
+        self.answered.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Counts the end of a lease. Returns true if it was the last lease and a future waits for that. The caller must

@@ -6,7 +6,7 @@ mod latency;
 mod traffic;
 
 pub(crate) use self::{
-    handle::{Handle, default_stripes, thread_number},
+    handle::{Handle, Load, default_stripes, thread_number},
     traffic::Ended,
 };
 

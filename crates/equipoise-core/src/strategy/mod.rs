@@ -52,6 +52,7 @@ mod least_connections;
 mod least_request;
 mod least_time;
 mod live;
+mod log_ewma;
 mod memories;
 mod peak_ewma;
 mod pick_counter;
@@ -73,6 +74,7 @@ pub use self::{
     least_connections::{LeastConnections, LeastConnectionsState},
     least_request::P2c,
     least_time::{LeastTime, LeastTimeState},
+    log_ewma::{LogEwma, LogEwmaState},
     peak_ewma::{PeakEwma, PeakEwmaState},
     pick_counter::PickCounter,
     random::Random,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use equipoise_core::{
-    Aperture, BoundedLoad, LeastTime, Maglev, P2c, PeakEwma, PickRequest, Ring, SlowStart, Verdict, ZoneAware,
+    Aperture, BoundedLoad, LeastTime, LogEwma, Maglev, P2c, PeakEwma, PickRequest, Ring, SlowStart, Verdict, ZoneAware,
     strategy::by_name::{self, Preset},
 };
 
@@ -74,6 +74,11 @@ fn listed_defaults_are_those_of_the_builders() {
     shows(LeastTime::new(), &[&choices, &said("period", "least-time", "period")]);
     let ewma = ["decay", "fade", "penalty"].map(|name| said(name, "peak-ewma", name));
     shows(PeakEwma::new(), &ewma.each_ref().map(String::as_str));
+    let ewma = ["decay", "fade", "penalty"].map(|name| said(name, "log-ewma", name));
+    shows(LogEwma::new(), &ewma.each_ref().map(String::as_str));
+    let (min, max) = (preset("log-ewma", "min-trial-interval"), preset("log-ewma", "max-trial-interval"));
+    let choices = format!("Choices({})", preset("log-ewma", "choices"));
+    shows(LogEwma::new(), &[&choices, &format!("min_trial_interval: {min}"), &format!("max_trial_interval: {max}")]);
     shows(Maglev::new(), &[&said("size", "maglev", "table"), &said("seed", "maglev", "seed"), "fallback: Random"]);
     let (least, most) = preset("ring", "sizes").split_once("..").expect("a range");
     let points = said("points", "ring", "points");

@@ -32,13 +32,14 @@ mod unhealthy;
 mod wakes;
 mod weights;
 
-use equipoise_core::{AnyStrategy, P2c, PeakEwma, Random, RoundRobin};
+use equipoise_core::{AnyStrategy, LogEwma, P2c, PeakEwma, Random, RoundRobin};
 
-fn strategies() -> [AnyStrategy; 4] {
+fn strategies() -> [AnyStrategy; 5] {
     [
         AnyStrategy::new(RoundRobin::new()),
         AnyStrategy::new(Random::new()),
         AnyStrategy::new(P2c::new()),
         AnyStrategy::new(PeakEwma::new()),
+        AnyStrategy::new(LogEwma::new()),
     ]
 }

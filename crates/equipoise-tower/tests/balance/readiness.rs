@@ -6,8 +6,8 @@ use std::{
 };
 
 use equipoise_core::{
-    AnyStrategy, EndpointId, EndpointSpec, FirstFit, LeastConnections, LeastTime, Maglev, P2c, PeakEwma, Pool, Random,
-    RoundRobin, Verdict,
+    AnyStrategy, EndpointId, EndpointSpec, FirstFit, LeastConnections, LeastTime, LogEwma, Maglev, P2c, PeakEwma, Pool,
+    Random, RoundRobin, Verdict,
 };
 use equipoise_tower::{Attempt, Balance, HttpProtocol, PlainProtocol, ServedBy};
 use http::{Request, Response};
@@ -112,6 +112,7 @@ async fn a_target_that_never_gets_ready_makes_no_caller_give_up_under_any_strate
         ("first-fit", AnyStrategy::new(FirstFit::new())),
         ("least-connections", AnyStrategy::new(LeastConnections::new())),
         ("least-time", AnyStrategy::new(LeastTime::new())),
+        ("log-ewma", AnyStrategy::new(LogEwma::new())),
         ("maglev", AnyStrategy::new(Maglev::new())),
         ("p2c", AnyStrategy::new(P2c::new())),
         ("peak-ewma", AnyStrategy::new(PeakEwma::new())),

@@ -10,7 +10,8 @@
 //! | strategy | use it when | cost of a pick | weakness |
 //! | --- | --- | --- | --- |
 //! | [`PeakEwma`](crate::PeakEwma) | latencies differ or change, or some endpoints fail | O(1), reads the clock | needs latencies and verdicts to be reported |
-//! | [`LeastTime`](crate::LeastTime) | some endpoints are always slower than others, and single slow responses mean nothing | O(1), reads the clock | notices changes late; a failing endpoint still gets up to its share |
+//! | [`LogEwma`](crate::LogEwma) | as for `PeakEwma`, but responses have long bodies, single slow responses mean little, or requests are rare | O(1), reads the clock | needs first bytes and verdicts to be reported; ignores open streams |
+//! | [`LeastTime`](crate::LeastTime) | latencies differ constantly, and single slow responses mean nothing | O(1), reads the clock | notices changes late; a failing endpoint still gets up to its share |
 //! | [`P2c`](crate::P2c) | many balancers share the endpoints, or latencies are not reported | O(1) | ignores latency; a failing endpoint still gets up to its share |
 //! | [`LeastConnections`](crate::LeastConnections) | requests are long and of unequal size, and there are few balancers | O(log n), release included | does not know the requests of other balancers |
 //!

@@ -7,8 +7,8 @@ use super::settings::{FALLBACK, StrategyDefinition};
 use crate::{
     spec::{Kind, Param, ParamBuilder},
     strategy::{
-        AnyStrategy, Aperture, BoundedLoad, Edf, FirstFit, Jump, LeastConnections, LeastTime, Maglev, P2c, PeakEwma,
-        Random, Rendezvous, Ring, RoundRobin, SlowStart, Subset, ZoneAware,
+        AnyStrategy, Aperture, BoundedLoad, Edf, FirstFit, Jump, LeastConnections, LeastTime, LogEwma, Maglev, P2c,
+        PeakEwma, Random, Rendezvous, Ring, RoundRobin, SlowStart, Subset, ZoneAware,
     },
 };
 
@@ -23,6 +23,17 @@ const DECAY: Param<Duration> = Param::time("decay", "the time after which an old
 const FADE: Param<Duration> =
     Param::time("fade", "the time after which the estimate of an idle endpoint weighs 1/e").default("2.5s");
 const PENALTY: Param<Duration> = Param::time("penalty", "the maximum latency that failures add").default("5s");
+
+const LOG_EWMA_CHOICES: Param<usize> =
+    Param::<usize>::number("choices", "the number of endpoints that a pick draws and compares")
+        .range(2, 10)
+        .default("8");
+const LOG_EWMA_PENALTY: Param<Duration> =
+    Param::time("penalty", "the maximum latency that failures add").default("500ms");
+const MIN_TRIAL_INTERVAL: Param<Duration> =
+    Param::time("min-trial-interval", "the minimum time between two trials of a slow endpoint").default("100ms");
+const MAX_TRIAL_INTERVAL: Param<Duration> =
+    Param::time("max-trial-interval", "the maximum time between two trials of a slow endpoint").default("10s");
 
 const SEED: Param<u64> = Param::<u64>::number(
     "seed",
@@ -122,6 +133,25 @@ pub(super) const ALL: &[StrategyDefinition] = &[
         |settings| {
             let strategy = PeakEwma::new().decay(settings.get(&DECAY))?.fade(settings.get(&FADE))?;
             Ok(AnyStrategy::new(strategy.penalty(settings.get(&PENALTY))))
+        },
+    ),
+    StrategyDefinition::new(
+        "log-ewma",
+        "draws a few endpoints and picks the lowest geometric mean of latencies × waiting requests; failures add latency",
+        &[
+            LOG_EWMA_CHOICES.parameter,
+            DECAY.parameter,
+            FADE.parameter,
+            LOG_EWMA_PENALTY.parameter,
+            MIN_TRIAL_INTERVAL.parameter,
+            MAX_TRIAL_INTERVAL.parameter,
+        ],
+        |settings| {
+            let strategy = LogEwma::new().choices(settings.get(&LOG_EWMA_CHOICES))?;
+            let strategy = strategy.decay(settings.get(&DECAY))?.fade(settings.get(&FADE))?;
+            let strategy = strategy.penalty(settings.get(&LOG_EWMA_PENALTY));
+            let strategy = strategy.min_trial_interval(settings.get(&MIN_TRIAL_INTERVAL));
+            Ok(AnyStrategy::new(strategy.max_trial_interval(settings.get(&MAX_TRIAL_INTERVAL))))
         },
     ),
     StrategyDefinition::new(

@@ -67,7 +67,7 @@ pub(crate) trait Gauge {
 
 /// Returns the lowest measured estimate. Returns 1 if nothing was measured.
 #[inline]
-pub(super) fn lowest(estimates: impl Iterator<Item = f64>) -> f64 {
+pub(crate) fn lowest(estimates: impl Iterator<Item = f64>) -> f64 {
     let lowest = estimates.filter(|&estimate| estimate > 0.0).fold(f64::INFINITY, f64::min);
     if lowest.is_finite() { lowest } else { 1.0 }
 }
@@ -198,7 +198,7 @@ fn draw_trial<G: Gauge>(
 }
 
 /// Returns a number from 0 up to, but not including, 1.
-fn unit(bits: u64) -> f64 {
+pub(crate) fn unit(bits: u64) -> f64 {
     (bits >> 11) as f64 / (1u64 << 53) as f64
 }
 

@@ -59,10 +59,7 @@ impl Contest {
 
     /// Creates a contest in which each pick draws `choices` endpoints.
     pub(crate) fn with_choices(view: &View, choices: usize) -> Self {
-        let slots: Box<[Slot]> = view.eligible().into();
-        let weights: Vec<u32> = slots.iter().map(|&slot| view.weight(slot)).collect();
-        let equal = weights.iter().all(|weight| Some(weight) == weights.first());
-        Self { slots, race: (!equal).then(|| Race::new(&weights)), choices: choices.clamp(2, MAX_CHOICES) }
+        Self { slots: view.eligible().into(), race: Race::of(view), choices: choices.clamp(2, MAX_CHOICES) }
     }
 
     /// Returns the slot of the winner. `None` if no endpoint is usable.

@@ -36,7 +36,7 @@ pub(super) fn two_usable(slots: &[Slot], cx: &mut PickCx<'_>) -> (Option<usize>,
 ///
 /// If `wanted` is small compared with `n`, positions are drawn at random. A position that repeats or is not accepted is
 /// drawn again, a limited number of times. Then all other positions follow from a random start.
-pub(super) fn several(
+pub(crate) fn several(
     n: usize,
     wanted: usize,
     cx: &mut PickCx<'_>,

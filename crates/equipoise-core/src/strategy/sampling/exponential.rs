@@ -4,7 +4,7 @@
 /// below 5 · 10⁻⁵. This is several times faster than `f64::ln`, which matters because a race draws one number for each
 /// contender.
 #[inline]
-pub(super) fn exponential(bits: u32) -> f64 {
+pub(crate) fn exponential(bits: u32) -> f64 {
     let u = bits | 1;
     // u = 2^(31 - zeros) · (1 + t), and U = u / 2³².
     let zeros = u.leading_zeros();

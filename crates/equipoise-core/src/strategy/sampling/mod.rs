@@ -1,6 +1,6 @@
 //! Random draws of endpoints, and comparisons of the drawn endpoints. Used by [`Random`](super::Random),
 //! [`LeastConnections`](super::LeastConnections) and the strategies that compare a few endpoints ([`P2c`](super::P2c),
-//! [`LeastTime`](super::LeastTime) and [`PeakEwma`](super::PeakEwma)).
+//! [`LeastTime`](super::LeastTime), [`PeakEwma`](super::PeakEwma) and [`LogEwma`](super::LogEwma)).
 
 mod choices;
 mod contender;
@@ -12,10 +12,13 @@ mod race;
 
 pub use self::choices::InvalidChoices;
 pub(super) use self::{
-    choices::Choices,
-    contender::{Cost, Gauge},
+    choices::{Choices, MAX_CHOICES},
+    contender::{Cost, Gauge, lowest, unit},
     contest::Contest,
+    distinct::several,
+    exponential::exponential,
     lottery::Lottery,
+    race::{Race, SLACK},
 };
 
 /// How many times a picker draws again if the drawn endpoint is not usable. After that, it scans all endpoints.

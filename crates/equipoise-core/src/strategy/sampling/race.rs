@@ -8,7 +8,7 @@ use super::{
     distinct::two_usable,
     exponential::exponential,
 };
-use crate::{endpoint::Slot, strategy::PickCx};
+use crate::{endpoint::Slot, strategy::PickCx, view::View};
 
 /// The size of the largest pool in which all endpoints take part in each race.
 const SMALL: usize = 8;
@@ -21,7 +21,7 @@ const HEAVY_SHARE: f64 = 1.0 / 8.0;
 /// endpoints mostly have none, however busy the pool is. Without slack and with eight requests in flight, they get six
 /// times their share. With more slack, a slow endpoint gets more requests: with weights 2:1 and a first endpoint that
 /// is fifty times slower, it gets 12.5 % without slack, 13.1 % with 0.25 and 15.3 % with 1.0.
-const SLACK: f64 = 0.25;
+pub(crate) const SLACK: f64 = 0.25;
 /// The maximum number of contenders with two choices: all endpoints of a small pool, or at most seven heavy endpoints
 /// and two that are drawn.
 const MAX_WITH_TWO_CHOICES: usize = SMALL + 2;
@@ -29,26 +29,35 @@ const MAX_WITH_TWO_CHOICES: usize = SMALL + 2;
 const MAX_CONTENDERS: usize = SMALL + MAX_CHOICES;
 
 /// Endpoints with unequal weights, prepared for races.
-pub(super) struct Race {
+pub(crate) struct Race {
     /// 1 / weight for each position.
-    inverse: Box<[f64]>,
+    pub(crate) inverse: Box<[f64]>,
     /// The positions of the endpoints that take part in each race.
-    heavy: Box<[u32]>,
+    pub(crate) heavy: Box<[u32]>,
     /// The endpoints from which further contenders are drawn. `None` if all endpoints take part in each race.
-    light: Option<Light>,
+    pub(crate) light: Option<Light>,
 }
 
 /// The endpoints of small weight, from which contenders are drawn.
-struct Light {
+pub(crate) struct Light {
     positions: Box<[u32]>,
     lottery: Lottery,
-    inverse_total: f64,
-    inverse_mean: f64,
+    /// 1 / the sum of the weights.
+    pub(crate) inverse_total: f64,
+    /// 1 / the mean weight.
+    pub(crate) inverse_mean: f64,
 }
 
 impl Race {
+    /// Prepares races between the eligible endpoints of a view. Returns `None` if all weights are equal.
+    pub(crate) fn of(view: &View) -> Option<Self> {
+        let weights: Vec<u32> = view.eligible().iter().map(|&slot| view.weight(slot)).collect();
+        let equal = weights.iter().all(|weight| Some(weight) == weights.first());
+        (!equal).then(|| Self::new(&weights))
+    }
+
     /// Prepares races between endpoints with these weights.
-    pub(super) fn new(weights: &[u32]) -> Self {
+    fn new(weights: &[u32]) -> Self {
         let total: f64 = weights.iter().map(|&weight| f64::from(weight)).sum();
         let (heavy, light): (Vec<u32>, Vec<u32>) = (0..weights.len() as u32)
             .partition(|&at| weights.len() <= SMALL || f64::from(weights[at as usize]) > HEAVY_SHARE * total);
@@ -148,7 +157,12 @@ impl Light {
 
     /// Draws positions by weight and passes them to `enter`, until `enter` returns that `choices` of them have been
     /// accepted. Draws at most `choices` + [`REDRAWS`] − 2 times.
-    fn draw(&self, choices: usize, cx: &mut PickCx<'_>, mut enter: impl FnMut(u32, &mut PickCx<'_>) -> usize) {
+    pub(crate) fn draw(
+        &self,
+        choices: usize,
+        cx: &mut PickCx<'_>,
+        mut enter: impl FnMut(u32, &mut PickCx<'_>) -> usize,
+    ) {
         for _ in 0..REDRAWS + choices - 2 {
             let at = self.positions[self.lottery.draw(cx.random())];
             if enter(at, cx) == choices {

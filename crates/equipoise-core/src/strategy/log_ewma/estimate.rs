@@ -1,0 +1,200 @@
+//! The estimated latency of an endpoint: a moving average of the logarithm of latencies, and the mean time between
+//! responses.
+
+use std::time::Duration;
+
+use super::{memory::Memory, trials::Trials};
+use crate::{
+    sync::{AtomicU64, Ordering},
+    time::{Timestamp, saturating_nanos},
+};
+
+/// The lowest latency that is sampled, in milliseconds. An estimate of 0 means that nothing was measured.
+const MIN_LATENCY: f64 = 1e-6;
+
+/// The minimum weight of a response in the average. With it, the average of a busy endpoint is that of about its last
+/// hundred responses. With a lower weight, changes of latency are noticed too late.
+const MIN_SHARE: f64 = 0.03;
+
+/// The minimum weight of a response to a trial if it is faster than the average. Responses to trials are rare, so each
+/// of them must count more than other responses. With a weight of a half or more, a single fast response of a slow
+/// endpoint would make the endpoint look fast.
+const TRIAL_SHARE: f64 = 0.3;
+
+/// The maximum first interval between two responses, in nanoseconds. Without it, an endpoint that got one request and
+/// then none for an hour would count as an endpoint with one response per hour.
+const MAX_FIRST_INTERVAL: f64 = 60e9;
+
+/// The weight of a new interval in the mean interval between responses.
+const INTERVAL_SHARE: f64 = 0.1;
+
+/// If requests wait and no response has come for this number of mean intervals between responses, the endpoint counts
+/// as silent. If responses come at random times, one interval in 3 000 is longer.
+const MAX_INTERVALS: f64 = 8.0;
+
+/// A response within this time (in nanoseconds) after the last sample is not sampled.
+///
+/// Each sample writes to memory that picks on all threads read. At less than 100 000 responses per second and endpoint,
+/// the limit changes next to nothing.
+const MIN_SAMPLE_INTERVAL: u64 = 10_000;
+
+/// The bit of the average that marks an endpoint that has been given a trial. It is the sign of the `f64`.
+const ON_TRIAL: u64 = 1 << 63;
+
+/// The bit of the average that marks it as a lower bound: no response has come yet, but a request has waited for one.
+/// It is the last bit of the `f64`, which is too small to change comparisons.
+const BOUND: u64 = 1;
+
+/// A moving average of the logarithm of latencies, and the mean interval between samples.
+///
+/// The fields are not updated together. If two threads sample at the same moment, both samples may count the time since
+/// the sample before, and so weigh a little too much.
+#[derive(Debug, Default)]
+pub(super) struct Estimate {
+    /// The geometric mean of latencies in milliseconds, as the bits of an `f64`. 0 before the first sample. The bits
+    /// [`ON_TRIAL`] and [`BOUND`] are marks.
+    average: AtomicU64,
+    /// The time of the last sample, in nanoseconds on the pool's clock.
+    sampled_at: AtomicU64,
+    /// The mean interval between samples in nanoseconds, as the bits of an `f64`. 0 before the second sample.
+    interval: AtomicU64,
+}
+
+impl Estimate {
+    /// Samples the latency of a response. If the endpoint was on trial, `trials` is told whether it is still slow.
+    pub(super) fn sample(&self, latency: Duration, now: Timestamp, memory: Memory, trials: &Trials) {
+        let mut seen = self.average.load(Ordering::Relaxed);
+        let last = self.sampled_at();
+        // A clock that was set back shows 0 here too, but then the time of the last sample has to follow.
+        let elapsed = saturating_nanos(now.since(last));
+        if elapsed < MIN_SAMPLE_INTERVAL && now >= last && seen & (ON_TRIAL | BOUND) == 0 && seen != 0 {
+            return;
+        }
+        self.sampled_at.store(now.as_nanos(), Ordering::Relaxed);
+        let memory = memory.after(if seen & !ON_TRIAL == 0 { 0.0 } else { self.count_interval(elapsed as f64) });
+        let share = memory.share(elapsed).max(MIN_SHARE);
+        let latency = millis(latency).max(MIN_LATENCY);
+        if seen & ON_TRIAL != 0 {
+            trials.learn(latency, f64::from_bits(seen & !ON_TRIAL), memory.trials);
+        }
+        loop {
+            let average = f64::from_bits(seen & !ON_TRIAL);
+            let on_trial = seen & ON_TRIAL != 0 && latency < average;
+            let share = if on_trial { share.max(TRIAL_SHARE) } else { share };
+            let next =
+                if seen & !ON_TRIAL == 0 || seen & BOUND != 0 { latency } else { blend(average, latency, share) };
+            match self.average.compare_exchange_weak(seen, word(next), Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(other) => seen = other,
+            }
+        }
+    }
+
+    /// Adds the interval since the last sample to the mean interval. Returns the mean before. For the first interval,
+    /// it returns that interval.
+    fn count_interval(&self, elapsed: f64) -> f64 {
+        let mean = self.interval();
+        let (before, next) = if mean == 0.0 {
+            let first = elapsed.clamp(1.0, MAX_FIRST_INTERVAL);
+            (first, first)
+        } else {
+            // A pause counts as a few intervals, so that it does not lengthen the memory for long.
+            (mean, mean + (elapsed.min(MAX_INTERVALS * mean) - mean) * INTERVAL_SHARE)
+        };
+        self.interval.store(next.max(1.0).to_bits(), Ordering::Relaxed);
+        before
+    }
+
+    /// Counts a request that was given up after it had `waited`. This never lowers the estimate.
+    ///
+    /// If no response came while the request waited, the estimate is raised to `waited`. If responses came, the request
+    /// counts as a response after that time.
+    pub(super) fn raise(&self, waited: Duration, now: Timestamp, memory: Memory) {
+        let (last, interval) = (self.sampled_at(), self.interval());
+        let elapsed = now.since(last);
+        let memory = memory.after(interval);
+        let waited_millis = millis(waited).max(MIN_LATENCY);
+        let mut seen = self.average.load(Ordering::Relaxed);
+        loop {
+            let average = f64::from_bits(seen & !ON_TRIAL);
+            if waited_millis <= average * memory.left(saturating_nanos(elapsed) as f64) {
+                return;
+            }
+            let (next, bound) = match seen & !ON_TRIAL {
+                0 => (waited_millis, BOUND),
+                _ if waited_millis < average => {
+                    // The estimate has faded below `waited`. With this time of the last sample, it has faded to exactly
+                    // `waited`.
+                    let faded = (memory.fade() * (average / waited_millis).ln()) as u64;
+                    return self.sampled_at.store(now.as_nanos().saturating_sub(faded), Ordering::Relaxed);
+                }
+                measured if measured & BOUND != 0 || elapsed >= waited => (waited_millis, measured & BOUND),
+                _ => (blend(average, waited_millis, MIN_SHARE), 0),
+            };
+            match self.average.compare_exchange_weak(seen, word(next) | bound, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return self.sampled_at.store(now.as_nanos(), Ordering::Relaxed),
+                Err(other) => seen = other,
+            }
+        }
+    }
+
+    /// Returns the estimate for comparisons, in milliseconds. 0 if nothing was measured. Negative if its absolute value
+    /// is only a lower bound.
+    #[inline]
+    pub(super) fn millis(&self) -> f64 {
+        let word = self.average.load(Ordering::Relaxed);
+        let average = f64::from_bits(word & !ON_TRIAL);
+        if word & BOUND == 0 { average } else { -average }
+    }
+
+    /// Returns the time of the last sample.
+    #[inline]
+    pub(super) fn sampled_at(&self) -> Timestamp {
+        Timestamp::from_nanos(self.sampled_at.load(Ordering::Relaxed))
+    }
+
+    /// Returns the mean interval between samples in nanoseconds. 0 before the second sample.
+    pub(super) fn interval(&self) -> f64 {
+        f64::from_bits(self.interval.load(Ordering::Relaxed))
+    }
+
+    /// Returns for how long no response has come, in milliseconds, if that is unusually long. Otherwise returns 0.
+    /// `since` is the time since which requests wait. Their latency is at least the returned time.
+    #[inline]
+    pub(super) fn silence(&self, since: Timestamp, now: Timestamp) -> f64 {
+        let silent = saturating_nanos(now.since(self.sampled_at().max(since))) as f64;
+        let interval = self.interval();
+        if interval > 0.0 && silent > MAX_INTERVALS * interval { silent * 1e-6 } else { 0.0 }
+    }
+
+    /// Returns the time between two requests at this endpoint in nanoseconds: the mean interval between samples, or the
+    /// time since the last sample if that is longer, up to [`MAX_INTERVALS`] intervals.
+    pub(super) fn turn(&self, now: Timestamp) -> f64 {
+        let idle = saturating_nanos(now.since(self.sampled_at())) as f64;
+        match self.interval() {
+            0.0 => idle.min(MAX_FIRST_INTERVAL),
+            interval => idle.clamp(interval, MAX_INTERVALS * interval),
+        }
+    }
+
+    /// Marks the endpoint, so that its next response counts as the response to a trial.
+    pub(super) fn mark_trial(&self) {
+        self.average.fetch_or(ON_TRIAL, Ordering::Relaxed);
+    }
+}
+
+/// Returns the bits of an average without marks.
+fn word(millis: f64) -> u64 {
+    millis.to_bits() & !BOUND
+}
+
+/// Returns `average`, with its logarithm moved towards the logarithm of `latency` by `share` of the distance.
+fn blend(average: f64, latency: f64, share: f64) -> f64 {
+    average * ((latency / average).ln() * share).exp()
+}
+
+/// Returns a duration in milliseconds. Faster than `Duration::as_secs_f64`, which divides.
+#[inline]
+pub(super) fn millis(duration: Duration) -> f64 {
+    saturating_nanos(duration) as f64 * 1e-6
+}

@@ -1,0 +1,207 @@
+//! The endpoints that one pick compares, and the cost of a request at each of them.
+
+use super::{memory::Memory, state::LogEwmaState};
+use crate::{
+    endpoint::Slot,
+    load::Load,
+    strategy::{
+        PickCx,
+        sampling::{MAX_CHOICES, lowest, unit},
+    },
+    time::{Timestamp, saturating_nanos},
+};
+
+/// The factor within which estimates count as equal. Estimates of equal endpoints differ by some tens of a percent.
+pub(super) const NOISE: f64 = 1.5;
+
+/// The maximum estimate in a comparison, as a multiple of the lowest estimate.
+const MAX_ESTIMATE: f64 = 10.0;
+
+/// The maximum cost of the largest penalty, as a multiple of the lowest estimate. Smaller penalties cost proportionally
+/// less. Without this limit, an endpoint with short latencies would be avoided for seconds because of one failure.
+const MAX_PENALTY: f64 = 30.0;
+
+/// The minimum penalty of an endpoint that has asked for a pause with `Retry-After`, as a multiple of the lowest
+/// estimate.
+const PAUSE: f64 = 1000.0;
+
+/// An estimate counts as new, and does not fade, if it was updated within this fraction of the fading time. Most picks
+/// then need no exponential function.
+const FRESH: f64 = 1e-3;
+
+/// The cost of trials, as a fraction of the cost of all requests.
+const CURIOSITY: f64 = 0.1;
+
+/// The maximum number of endpoints that a pick compares: with unequal weights, those of large weight and those that are
+/// drawn.
+const MAX_CONTENDERS: usize = 8 + MAX_CHOICES;
+
+/// An endpoint that is compared with others in one pick.
+#[derive(Clone, Copy)]
+pub(super) struct Contender<'a> {
+    pub(super) slot: Slot,
+    pub(super) state: &'a LogEwmaState,
+    /// 1 / weight of the endpoint. 1 if all weights are equal.
+    pub(super) inverse: f64,
+    pub(super) load: Load,
+    /// The cost of one request at the endpoint in milliseconds, as it counts in the comparison. Set by
+    /// [`Field::settle`].
+    pub(super) cost: f64,
+    /// Whether the endpoint is slow and has been idle for so long that its estimate has faded. If such an endpoint
+    /// wins, the request is a trial.
+    pub(super) is_overdue: bool,
+    /// The estimated latency of the endpoint in milliseconds. Faded if the endpoint is idle.
+    estimate: f64,
+    /// The penalty of the endpoint in milliseconds.
+    penalty: f64,
+}
+
+/// The endpoints that are compared in one pick, in random order.
+pub(super) struct Field<'a> {
+    contenders: [Option<Contender<'a>>; MAX_CONTENDERS],
+    len: usize,
+}
+
+impl<'a> Field<'a> {
+    pub(super) fn new() -> Self {
+        Self { contenders: [None; MAX_CONTENDERS], len: 0 }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn push(&mut self, slot: Slot, state: &'a LogEwmaState, inverse: f64, cx: &PickCx<'_>) {
+        if let Some(place) = self.contenders.get_mut(self.len) {
+            let (load, estimate) = (cx.view().load(slot), state.estimate.millis());
+            *place =
+                Some(Contender { slot, state, inverse, load, cost: 0.0, is_overdue: false, estimate, penalty: 0.0 });
+            self.len += 1;
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Contender<'a>> {
+        self.contenders.iter().flatten()
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Contender<'a>> {
+        self.contenders.iter_mut().flatten()
+    }
+
+    /// Returns the lowest measured estimate. Returns 1 if nothing was measured.
+    fn lowest(&self) -> f64 {
+        lowest(self.iter().map(|contender| contender.estimate))
+    }
+
+    /// Computes the cost of each contender relative to the others.
+    ///
+    /// - If an endpoint was not measured yet, its estimate counts as the lowest. The endpoint then gets some requests,
+    ///   but not too many.
+    /// - An estimate of at most [`NOISE`] times the lowest counts as the lowest. An estimate above [`MAX_ESTIMATE`]
+    ///   times the lowest counts as that. A slow endpoint therefore gets requests if requests wait at all others.
+    /// - A higher cost of an idle endpoint fades towards half of the lowest estimate, so that the endpoint is not
+    ///   avoided for ever. If it faded further, the endpoint would get many requests before the first response shows
+    ///   its present cost. If it faded only to the lowest estimate, a small rest of a penalty would prevent the
+    ///   endpoint from winning.
+    /// - Only the part of a penalty above the median counts. If all endpoints fail at times, failures are no reason to
+    ///   avoid one of them.
+    /// - If requests wait and no response has come for an unusually long time, the estimate is at least that time.
+    pub(super) fn settle(&mut self, now: Timestamp, memory: Memory) {
+        let lowest = self.lowest();
+        let is_plain = |c: &Contender<'_>| c.estimate.abs() <= lowest * NOISE && c.state.penalty.is_none();
+        let idle_memory = if self.iter().all(is_plain) { memory } else { memory.after(self.even_turn(now)) };
+        let median = self.penalties(now, idle_memory);
+        for contender in self.iter_mut() {
+            contender.settle(lowest, median, now, idle_memory);
+        }
+    }
+
+    /// Sets the penalty of each contender, and returns the median of the penalties.
+    fn penalties(&mut self, now: Timestamp, memory: Memory) -> f64 {
+        if self.iter().all(|contender| contender.state.penalty.is_none()) {
+            return 0.0;
+        }
+        let (mut all, mut len) = ([0.0; MAX_CONTENDERS], 0);
+        for contender in self.iter_mut() {
+            contender.penalty = contender.state.penalty.millis(now, memory);
+            all[len] = contender.penalty;
+            len += 1;
+        }
+        median(&mut all[..len])
+    }
+
+    /// Returns the time between two requests at an endpoint in nanoseconds if all endpoints got equally many: the
+    /// median of the measured contenders.
+    #[inline(never)]
+    fn even_turn(&self, now: Timestamp) -> f64 {
+        let (mut all, mut len) = ([0.0; MAX_CONTENDERS], 0);
+        for contender in self.iter().filter(|contender| contender.estimate != 0.0) {
+            all[len] = contender.state.estimate.turn(now);
+            len += 1;
+        }
+        median(&mut all[..len])
+    }
+
+    /// Returns an idle endpoint that is picked instead of the winner, to measure it again (a trial). `None` for no
+    /// trial. `winning_score` is the winner's score. Without trials, an endpoint with a high estimate would never be
+    /// measured again.
+    ///
+    /// The probability of a trial is [`CURIOSITY`] × the winner's score / the endpoint's estimate, so all trials
+    /// together cost a fixed fraction of the cost of all requests. With more contenders, each of them is tried less
+    /// often.
+    pub(super) fn trial(&self, winning_score: f64, min_interval: u64, cx: &mut PickCx<'_>) -> Option<&Contender<'a>> {
+        let is_due = |contender: &&Contender<'a>| {
+            contender.load.waiting == 0
+                && contender.estimate.abs() > winning_score
+                // An endpoint that fails, or that has sent `Retry-After`, gets no trial until the penalty has faded.
+                && contender.penalty <= contender.estimate.abs()
+                && contender.state.trials.may_begin(cx.now(), min_interval)
+        };
+        let mut due = self.iter().filter(is_due).peekable();
+        due.peek()?;
+        let due: [Option<&Contender<'a>>; MAX_CONTENDERS] = {
+            let mut all = [None; MAX_CONTENDERS];
+            all.iter_mut().zip(due).for_each(|(place, contender)| *place = Some(contender));
+            all
+        };
+        let allowed = CURIOSITY * winning_score * 2.0 / self.len as f64;
+        due.into_iter().flatten().find(|contender| contender.estimate.abs() * unit(cx.random()) < allowed)
+    }
+}
+
+impl Contender<'_> {
+    fn settle(&mut self, lowest: f64, median: f64, now: Timestamp, memory: Memory) {
+        let excess = (self.penalty - median).max(0.0);
+        let penalty = if excess > 0.0 && self.state.penalty.is_held(now) {
+            excess.max(PAUSE * lowest)
+        } else {
+            excess * (MAX_PENALTY * lowest / memory.max_penalty).min(1.0)
+        };
+        // Multiplied by the reciprocal, which the compiler computes, because a division is slower.
+        let mut estimate = (self.estimate.abs() * (1.0 / NOISE)).max(lowest);
+        let idle = saturating_nanos(now.since(self.state.estimate.sampled_at())) as f64;
+        if estimate + penalty > lowest && self.load.waiting == 0 && idle > FRESH * memory.fade() {
+            let (floor, memory) = (lowest / 2.0, memory.lasting(self.state.trials.interval()));
+            estimate = floor + (estimate - floor) * memory.left(idle);
+            self.is_overdue = self.estimate.abs() > lowest * NOISE && idle > memory.fade();
+            self.estimate = estimate;
+        }
+        let mut cost = estimate.min(MAX_ESTIMATE * lowest);
+        if self.load.waiting > 0 {
+            cost = cost.max(self.state.estimate.silence(self.load.waiting_since, now));
+        }
+        self.cost = cost + penalty;
+        self.penalty = penalty;
+    }
+
+    /// Returns the score: the cost × (the number of waiting requests + 1).
+    pub(super) fn score(&self) -> f64 {
+        self.cost * (f64::from(self.load.waiting) + 1.0)
+    }
+}
+
+/// Returns the median. Of an even number of values, the lower one of the two in the middle. 0 if there are no values.
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    values.get(values.len().saturating_sub(1) / 2).copied().unwrap_or(0.0)
+}

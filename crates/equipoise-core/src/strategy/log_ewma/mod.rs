@@ -1,0 +1,231 @@
+mod estimate;
+mod field;
+mod memory;
+mod penalty;
+mod picker;
+mod state;
+mod trials;
+
+use std::time::Duration;
+
+pub use self::state::LogEwmaState;
+use self::{estimate::millis, memory::Memory, picker::LogEwmaPicker, trials::TrialIntervals};
+use super::{
+    BuildError, InvalidChoices, Needs, Strategy,
+    sampling::Choices,
+    span::{InvalidSpan, span},
+};
+use crate::{endpoint::EndpointSpec, time::Timestamp, verdict::Verdict, view::View};
+
+/// Log-EWMA: compares a few endpoints and picks the one that is expected to answer soonest.
+///
+/// The score of an endpoint is its cost × (the number of requests that wait for its first byte + 1). The lowest score
+/// wins. The cost is the estimated latency plus a penalty for failures. The estimate is an exponentially weighted
+/// moving average (EWMA) of the logarithm of latencies. This is a geometric mean, which a single slow response changes
+/// little. A pick compares [8 endpoints](Self::choices) by default.
+///
+/// The default strategy of pools is [`PeakEwma`](super::PeakEwma). `LogEwma` is the better choice if responses have
+/// long bodies, if a single slow response says little about an endpoint, or if requests are rare.
+///
+/// - **Load**: only requests that wait for their first byte count. A response that has begun (a long body, a stream or
+///   a tunnel) does not count. If two endpoints have the same score, the one with fewer such responses wins.
+/// - **Average**: each response weighs at least 3 %. It weighs more if the last response is long ago. An estimate of at
+///   most 1.5 times the lowest estimate in the comparison counts as the lowest. A higher one is divided by 1.5, and
+///   counts as at most ten times the lowest.
+/// - **Silence**: if requests wait and no response has come for longer than eight mean intervals between responses, the
+///   estimate is at least the time without a response. An endpoint that stalls therefore loses requests before its
+///   first slow response.
+/// - **Abandoned requests**: a request that ends without a first byte never lowers the estimate. If no response came
+///   while it waited, the estimate is raised to the time that it waited. If responses came, it counts as a response
+///   after that time.
+/// - **Failures** ([`Verdict::is_failure`]) add to the penalty. The first failure adds an eighth of the
+///   [maximum penalty](Self::penalty). Each further failure more than doubles the penalty, up to the maximum. A success
+///   removes three quarters of it. The latency of a failure is not sampled, so a fast failure does not look like a fast
+///   response. Only the part of a penalty above the median penalty in the comparison counts. The maximum penalty costs
+///   at most 30 times the lowest estimate.
+/// - **`Retry-After`**: if the endpoint has had no success in the last second, it gets the maximum penalty for as long
+///   as it asked (at most 300 s). If it has had a success, it only rejects what it cannot serve, and the response
+///   counts as an ordinary failure.
+/// - **Trials**: a slow endpoint at which no request waits is sometimes picked, to measure it again. The time between
+///   two trials is at least [`min_trial_interval`](Self::min_trial_interval). It doubles with each slow response, up to
+///   [`max_trial_interval`](Self::max_trial_interval). Trials add about 10 % to the expected latency at most. A fast
+///   response to a trial moves the estimate by 30 % of the distance on a logarithmic scale.
+/// - **Fading**: the estimate and the penalty of an endpoint without traffic [fade](Self::fade).
+/// - **Rare requests**: `decay` and `fade` are at least as long as ten mean intervals between responses of an endpoint.
+/// - **A new endpoint** has no estimate yet. In a comparison, it counts with the lowest estimate.
+/// - **Weights** have the same effect as with [`P2c`](super::P2c): without load, an endpoint's share of the requests is
+///   proportional to its weight. Latency changes the shares.
+/// - **High rates**: a response within 10 µs after the last sample is not sampled.
+///
+/// The scores in an [explanation](crate::Pool::explain) are in milliseconds.
+///
+/// Limits:
+///
+/// - **Streams**: if streams use up an endpoint (its workers, bandwidth or memory), only the latency of new requests
+///   shows it. Use [`LeastConnections`](super::LeastConnections) if open streams are the load, or limit the requests in
+///   flight.
+/// - **Work with two very different durations**: the latencies of past requests do not predict those that wait.
+///   [`LeastConnections`](super::LeastConnections) is as good or some percent better. A single long request at an
+///   endpoint looks like silence.
+/// - **Distance**: a distant endpoint looks slow. It gets few requests until requests wait at the near endpoints.
+/// - **Overload**: an endpoint that can serve much less than the others, and rejects the rest, still gets too many
+///   requests. It fails about a tenth of them. Set [`max_in_flight`](EndpointSpec::max_in_flight) if its limit is
+///   known.
+/// - **Failures**: an endpoint that fails more often than the median gets fewer requests, but still gets some. Only
+///   health checks and outlier detection stop the traffic to it.
+/// - **Recovery**: if an endpoint was slow for a long time, its recovery is noticed after up to half of that time, and
+///   at most after [`max_trial_interval`](Self::max_trial_interval) if the pool has traffic.
+/// - **Very rare requests**: if an endpoint gets less than one request per minute, the choice is nearly random.
+/// - **Small differences**: if the latencies of two endpoints differ by a factor below 1.5, the faster one is not
+///   preferred.
+///
+/// Building a picker takes O(n) time for n endpoints. A pick takes O([choices](Self::choices)) time. Each request reads
+/// the clock twice. Source: the product of a moving average of latency and load is that of Finagle and linkerd
+/// ([`PeakEwma`](super::PeakEwma)). The other rules were found by simulation.
+///
+/// ```
+/// use std::time::Duration;
+/// use equipoise_core::{EndpointSpec, LogEwma, PickRequest, Pool, Verdict};
+///
+/// let pool = Pool::new(LogEwma::new().decay(Duration::from_secs(5))?);
+/// pool.update(["a:80", "b:80"].map(EndpointSpec::new), |_| ())?;
+/// let lease = pool.pick(&PickRequest::new())?;
+/// lease.finish(Verdict::Success);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct LogEwma {
+    choices: Choices,
+    decay: Duration,
+    fade: Duration,
+    penalty: Duration,
+    min_trial_interval: Duration,
+    max_trial_interval: Duration,
+}
+
+impl LogEwma {
+    /// Creates the strategy with its defaults: 8 choices, decay 10 s, fade 2.5 s, penalty 500 ms, minimum trial
+    /// interval 100 ms and maximum trial interval 10 s.
+    pub const fn new() -> Self {
+        Self {
+            choices: Choices::EIGHT,
+            decay: Duration::from_secs(10),
+            fade: Duration::from_millis(2500),
+            penalty: Duration::from_millis(500),
+            min_trial_interval: Duration::from_millis(100),
+            max_trial_interval: Duration::from_secs(10),
+        }
+    }
+
+    /// Sets how many endpoints a pick compares. Range: 2 to 10. Default: 8.
+    ///
+    /// If the pool has at most that many endpoints, all of them are compared. In a larger pool, that many are drawn at
+    /// random, and the same endpoint may be drawn twice. If weights are unequal, endpoints with a large weight are
+    /// always compared as well, as with [`P2c`](super::P2c).
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidChoices`] if `choices` is not in the range.
+    pub const fn choices(self, choices: usize) -> Result<Self, InvalidChoices> {
+        match Choices::new(choices) {
+            Ok(choices) => Ok(Self { choices, ..self }),
+            Err(invalid) => Err(invalid),
+        }
+    }
+
+    /// Sets the time after which an old latency weighs 1/e (37 %) in the average. Minimum: 1 µs. Default: 10 s.
+    ///
+    /// If more than 33 responses come in this time, an old latency weighs 1/e after about 33 responses. If fewer than
+    /// ten come, it weighs 1/e after ten.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidSpan`] if `decay` is below 1 µs. Then nothing would be averaged.
+    pub const fn decay(self, decay: Duration) -> Result<Self, InvalidSpan> {
+        match span("decay", decay) {
+            Ok(decay) => Ok(Self { decay, ..self }),
+            Err(invalid) => Err(invalid),
+        }
+    }
+
+    /// Sets the time after which the estimate and the penalty of an endpoint weigh 1/e (37 %) if no responses come and
+    /// no request waits at it. Minimum: 1 µs. Default: 2.5 s. With [`Duration::MAX`] they never fade.
+    ///
+    /// If ten mean intervals between responses are longer than this time, that time is used instead.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidSpan`] if `fade` is below 1 µs. Then nothing would be remembered of idle endpoints, not even failures.
+    pub const fn fade(self, fade: Duration) -> Result<Self, InvalidSpan> {
+        match span("fade", fade) {
+            Ok(fade) => Ok(Self { fade, ..self }),
+            Err(invalid) => Err(invalid),
+        }
+    }
+
+    /// Sets the maximum penalty: the latency that repeated failures add to the cost of an endpoint. All durations are
+    /// valid. Default: 500 ms. With zero, failures cost nothing.
+    #[must_use]
+    pub const fn penalty(mut self, penalty: Duration) -> Self {
+        self.penalty = penalty;
+        self
+    }
+
+    /// Sets the minimum time between two trials of a slow endpoint. A trial is a request that measures the endpoint
+    /// again. All durations are valid. Default: 100 ms. With zero, trials are limited only by their cost.
+    #[must_use]
+    pub const fn min_trial_interval(mut self, interval: Duration) -> Self {
+        self.min_trial_interval = interval;
+        self
+    }
+
+    /// Sets the maximum time between two trials of a slow endpoint. A trial is a request that measures the endpoint
+    /// again. The time between trials doubles while the endpoint stays slow, up to this maximum. All durations are
+    /// valid. Default: 10 s. A value below [`min_trial_interval`](Self::min_trial_interval) counts as that interval.
+    #[must_use]
+    pub const fn max_trial_interval(mut self, interval: Duration) -> Self {
+        self.max_trial_interval = interval;
+        self
+    }
+
+    fn memory(&self) -> Memory {
+        let trials = TrialIntervals::new(self.min_trial_interval, self.max_trial_interval);
+        Memory::new(self.decay, self.fade, trials, millis(self.penalty))
+    }
+}
+
+impl Default for LogEwma {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Strategy for LogEwma {
+    type State = LogEwmaState;
+    type Picker = LogEwmaPicker;
+
+    fn state(&self, _: &EndpointSpec) -> LogEwmaState {
+        LogEwmaState::default()
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::new().latency().outcomes()
+    }
+
+    fn build(&self, view: &View, last: Option<&LogEwmaPicker>) -> Result<LogEwmaPicker, BuildError> {
+        Ok(LogEwmaPicker::new(self.choices, self.memory(), view, last))
+    }
+
+    fn on_latency(&self, state: &LogEwmaState, latency: Duration, now: Timestamp) {
+        state.sample(latency, now, self.memory());
+    }
+
+    fn on_abandon(&self, state: &LogEwmaState, waited: Duration, now: Timestamp) -> bool {
+        state.estimate.raise(waited, now, self.memory());
+        false
+    }
+
+    fn on_outcome(&self, state: &LogEwmaState, verdict: Verdict, now: Timestamp) {
+        state.count(verdict, now, self.memory());
+    }
+}

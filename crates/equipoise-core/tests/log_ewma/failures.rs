@@ -1,0 +1,118 @@
+//! Penalties for failures, and pauses that endpoints ask for with `Retry-After`.
+
+use std::time::Duration;
+
+use equipoise_core::{Failure, LogEwma, ManualClock, Pool, Verdict};
+
+use crate::{SEED, answer, common::clocked, lease_on, ms, scores, share_of};
+
+const FAILURE: Verdict = Verdict::Failure(Failure::Server);
+
+fn fail(pool: &Pool<()>, at: usize, verdict: Verdict) {
+    lease_on(pool, at).finish(verdict);
+}
+
+/// Creates a pool of two endpoints with this latency.
+fn two(latency: Duration) -> (Pool<()>, std::sync::Arc<ManualClock>) {
+    let (pool, clock) = clocked(LogEwma::new(), &[1, 1], SEED);
+    for _ in 0..20 {
+        (0..2).rev().for_each(|at| answer(&pool, &clock, at, latency));
+    }
+    (pool, clock)
+}
+
+#[test]
+fn the_first_failure_costs_an_eighth_of_the_penalty_and_further_ones_all() {
+    let (pool, _clock) = two(ms(100));
+    let before = scores(&pool)[0];
+    for (failures, due) in [(1, 62.5), (2, 187.5), (3, 437.5), (4, 500.0), (5, 500.0)] {
+        fail(&pool, 0, FAILURE);
+        let cost = scores(&pool)[0] - before;
+        assert!((cost - due).abs() < 1.0, "{cost} after {failures} failures, {due} is due");
+    }
+}
+
+#[test]
+fn a_penalty_costs_thirty_times_the_lowest_latency_at_most() {
+    let (pool, _clock) = two(ms(1));
+    (0..9).for_each(|_| fail(&pool, 0, FAILURE));
+    let [failing, other] = scores(&pool)[..] else { panic!("two endpoints") };
+    assert!((failing / other - 31.0).abs() < 0.01, "{failing} and {other}");
+}
+
+#[test]
+fn only_failures_beyond_those_of_the_other_endpoints_count() {
+    let (pool, clock) = clocked(LogEwma::new(), &[1; 5], SEED);
+    for _ in 0..20 {
+        (0..5).for_each(|at| answer(&pool, &clock, at, ms(10)));
+    }
+    (0..5).for_each(|at| fail(&pool, at, FAILURE));
+    let share = share_of(&pool, 0, 5_000);
+    assert!((0.17..0.23).contains(&share), "{share}");
+    fail(&pool, 0, FAILURE);
+    assert_eq!(share_of(&pool, 0, 500), 0.0);
+}
+
+#[test]
+fn a_penalty_fades_and_a_success_takes_most_of_it_off() {
+    let (pool, clock) = two(ms(100));
+    (0..4).for_each(|_| fail(&pool, 0, FAILURE));
+    let [failing, other] = scores(&pool)[..] else { panic!("two endpoints") };
+    answer(&pool, &clock, 0, ms(100));
+    let left = (scores(&pool)[0] - other) / (failing - other);
+    assert!((0.2..0.26).contains(&left), "{left}");
+    clock.advance(Duration::from_secs(60));
+    let share = share_of(&pool, 0, 1_000);
+    assert!(share > 0.4, "{share}");
+}
+
+#[test]
+fn retry_after_holds_an_endpoint_that_has_had_no_success_for_a_second() {
+    let pause = Verdict::Unavailable { retry_after: Some(Duration::from_secs(20)) };
+    let (pool, clock) = two(ms(1));
+    clock.advance(ms(1_500));
+    answer(&pool, &clock, 1, ms(1));
+    fail(&pool, 0, pause);
+    let served = |requests| {
+        (0..requests)
+            .filter(|_| {
+                let lease = crate::common::pick(&pool);
+                clock.advance(ms(1));
+                let at = crate::common::at(&lease);
+                lease.finish(Verdict::Success);
+                at == 0
+            })
+            .count()
+    };
+    assert_eq!(served(19_000), 0, "within the pause");
+    clock.advance(Duration::from_secs(60));
+    assert!(served(1_000) > 300, "after the pause");
+}
+
+#[test]
+fn retry_after_does_not_hold_an_endpoint_that_keeps_answering() {
+    let pause = Verdict::Unavailable { retry_after: Some(Duration::from_secs(20)) };
+    let (pool, clock) = two(ms(100));
+    answer(&pool, &clock, 0, ms(100));
+    let before = scores(&pool)[0];
+    fail(&pool, 0, pause);
+    let cost = scores(&pool)[0] - before;
+    assert!((cost - 62.5).abs() < 1.0, "as much as any first failure: {cost}");
+}
+
+#[test]
+fn a_pause_is_capped_at_five_minutes_and_not_ended_by_a_late_success() {
+    let (pool, clock) = clocked(LogEwma::new(), &[1, 1], SEED);
+    let busy = || (0..20).for_each(|_| answer(&pool, &clock, 1, ms(1)));
+    busy();
+    let late = lease_on(&pool, 0);
+    fail(&pool, 0, Verdict::Overloaded { retry_after: Some(Duration::MAX) });
+    clock.advance(ms(1));
+    late.finish(Verdict::Success);
+    clock.advance(Duration::from_secs(299));
+    busy();
+    assert_eq!(share_of(&pool, 0, 500), 0.0);
+    clock.advance(Duration::from_secs(60));
+    busy();
+    assert!(share_of(&pool, 0, 500) > 0.2);
+}

@@ -1,0 +1,116 @@
+//! A slow endpoint is tried again. The longer it has been slow, the less often.
+
+use std::{sync::Arc, time::Duration};
+
+use equipoise_core::{LogEwma, ManualClock, Pool, Verdict};
+
+use crate::{
+    SEED, answer,
+    common::{at, clocked, pick},
+    ms, scores,
+};
+
+/// Sends requests one after the other. Those to the first endpoint take `slow`, and all others 1 ms. Returns the times at
+/// which the requests to the first endpoint began.
+fn trials(pool: &Pool<()>, clock: &ManualClock, slow: Duration, lasting: Duration) -> Vec<Duration> {
+    let (mut now, mut trials) = (Duration::ZERO, Vec::new());
+    while now < lasting {
+        let lease = pick(pool);
+        let takes = if at(&lease) == 0 { slow } else { ms(1) };
+        if at(&lease) == 0 {
+            trials.push(now);
+        }
+        clock.advance(takes);
+        now += takes;
+        lease.finish(Verdict::Success);
+    }
+    trials
+}
+
+/// Creates a pool of five endpoints, the first of which has just become slow.
+fn one_slow(strategy: LogEwma) -> (Pool<()>, Arc<ManualClock>) {
+    let (pool, clock) = clocked(strategy, &[1; 5], SEED);
+    for _ in 0..20 {
+        (1..5).for_each(|at| answer(&pool, &clock, at, ms(1)));
+    }
+    answer(&pool, &clock, 0, ms(20));
+    (pool, clock)
+}
+
+#[test]
+fn trials_of_an_endpoint_that_stays_slow_become_rare() {
+    let (pool, clock) = one_slow(LogEwma::new());
+    let trials = trials(&pool, &clock, ms(20), Duration::from_secs(120));
+    let early = trials.iter().filter(|at| **at < Duration::from_secs(5)).count();
+    let late = trials.iter().filter(|at| **at >= Duration::from_secs(60)).count();
+    assert!((2..=7).contains(&early), "{early} in the first five seconds: {trials:?}");
+    assert!((1..=7).contains(&late), "{late} in the second minute: {trials:?}");
+}
+
+#[test]
+fn trials_keep_the_least_interval() {
+    let strategy = LogEwma::new().min_trial_interval(ms(500)).max_trial_interval(ms(500));
+    let (pool, clock) = one_slow(strategy);
+    let trials = trials(&pool, &clock, ms(20), Duration::from_secs(60));
+    let shortest = trials.windows(2).map(|pair| pair[1] - pair[0]).min();
+    assert!(shortest >= Some(ms(500)), "{shortest:?} of {trials:?}");
+    assert!(trials.len() > 30, "{trials:?}");
+}
+
+#[test]
+fn an_endpoint_that_has_recovered_gets_its_share_back_within_half_the_time_for_which_it_was_slow() {
+    let (pool, clock) = one_slow(LogEwma::new());
+    trials(&pool, &clock, ms(20), Duration::from_secs(10));
+    trials(&pool, &clock, ms(1), Duration::from_secs(8));
+    let picked = trials(&pool, &clock, ms(1), Duration::from_secs(2)).len();
+    assert!((340..460).contains(&picked), "{picked} of 2000");
+}
+
+#[test]
+fn one_fast_response_to_a_trial_does_not_bring_a_slow_endpoint_back() {
+    let (pool, clock) = one_slow(LogEwma::new());
+    let before = scores(&pool)[0];
+    let mut tried = false;
+    while !tried {
+        let lease = pick(&pool);
+        tried = at(&lease) == 0;
+        clock.advance(ms(1));
+        lease.finish(Verdict::Success);
+    }
+    let after = scores(&pool)[0];
+    // 20 ms counts as 10 times the lowest before, and as 20^0.7 / 1.5 ms after.
+    assert!((0.4..0.7).contains(&(after / before)), "{before} and {after}");
+}
+
+#[test]
+fn at_a_low_rate_ten_turns_are_remembered_and_not_seconds() {
+    let (pool, clock) = clocked(LogEwma::new(), &[1; 5], SEED);
+    let serve = |requests: u32| {
+        let serve = |_: &u32| {
+            let lease = pick(&pool);
+            let first = at(&lease) == 0;
+            clock.advance(if first { ms(2_000) } else { ms(50) });
+            lease.finish(Verdict::Success);
+            clock.advance(Duration::from_secs(6));
+            first
+        };
+        (0..requests).filter(serve).count()
+    };
+    serve(50);
+    let slow = serve(400);
+    // A turn takes 30 s, twelve fading times of 2.5 s.
+    assert!(slow <= 24, "{slow} of 400");
+}
+
+#[test]
+fn an_explanation_tries_no_endpoint() {
+    let (pool, clock) = one_slow(LogEwma::new().max_trial_interval(Duration::ZERO).min_trial_interval(Duration::ZERO));
+    for _ in 0..5_000 {
+        scores(&pool);
+    }
+    let before = scores(&pool)[0];
+    answer(&pool, &clock, 0, ms(5));
+    // The response to a trial would have moved the average by three tenths of the distance.
+    let left = scores(&pool)[0] / before;
+    assert!(left > 0.95, "{left}");
+}
