@@ -4,7 +4,7 @@ use std::{cell::Cell, fmt, hint::black_box};
 
 use equipoise_core::{
     AnyStrategy, Availability, BoundedLoad, Edf, EndpointId, EndpointSpec, FirstFit, Jump, Lease, LeastConnections,
-    LeastTime, Maglev, P2c, PeakEwma, PickRequest, Pool, Random, Rendezvous, Ring, RoundRobin, Verdict,
+    LeastTime, LogEwma, Maglev, P2c, PeakEwma, PickRequest, Pool, Random, Rendezvous, Ring, RoundRobin, Verdict,
 };
 
 use crate::timing::Effort;
@@ -33,6 +33,8 @@ pub enum Kind {
     LeastTime,
     /// [`PeakEwma`].
     PeakEwma,
+    /// [`LogEwma`].
+    LogEwma,
     /// [`Maglev`].
     Maglev,
     /// [`BoundedLoad`] around [`Maglev`].
@@ -47,7 +49,7 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::RoundRobin,
         Self::Edf,
         Self::Random,
@@ -57,6 +59,7 @@ impl Kind {
         Self::FirstFit,
         Self::LeastTime,
         Self::PeakEwma,
+        Self::LogEwma,
         Self::Maglev,
         Self::BoundedMaglev,
         Self::Ring,
@@ -65,7 +68,7 @@ impl Kind {
     ];
 
     /// The kinds for calls of `Balance`, whose cost on top of a pick does not depend on the strategy.
-    pub const CALLED: [Self; 4] = [Self::RoundRobin, Self::Random, Self::P2c, Self::PeakEwma];
+    pub const CALLED: [Self; 5] = [Self::RoundRobin, Self::Random, Self::P2c, Self::PeakEwma, Self::LogEwma];
 
     /// Creates the strategy with its defaults.
     ///
@@ -83,6 +86,7 @@ impl Kind {
             Self::FirstFit => AnyStrategy::new(FirstFit::new()),
             Self::LeastTime => AnyStrategy::new(LeastTime::new()),
             Self::PeakEwma => AnyStrategy::new(PeakEwma::new()),
+            Self::LogEwma => AnyStrategy::new(LogEwma::new()),
             Self::Maglev => AnyStrategy::new(Maglev::new()),
             Self::BoundedMaglev => AnyStrategy::new(BoundedLoad::new(Maglev::new())),
             Self::Ring => AnyStrategy::new(Ring::new()),
@@ -120,6 +124,7 @@ impl fmt::Display for Kind {
             Self::FirstFit => "first-fit",
             Self::LeastTime => "least-time",
             Self::PeakEwma => "peak-ewma",
+            Self::LogEwma => "log-ewma",
             Self::Maglev => "maglev",
             Self::BoundedMaglev => "bounded-maglev",
             Self::Ring => "ring",

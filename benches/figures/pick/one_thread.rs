@@ -34,6 +34,7 @@ fn asked(kind: Kind, n: usize, weights: Weights) -> Option<Floors> {
         (Kind::P2c, ..=1_000) => (6.0 + more, 0.0),
         (Kind::P2c, _) => (9.0 + more, 0.0),
         (Kind::PeakEwma, ..=100) => (4.0 + more, 2.0),
+        (Kind::LogEwma, 10) => (3.0 + more, 2.0),
         (Kind::LeastConnections, 10) => (6.0, 0.0),
         (Kind::LeastConnections, 10_000) => (11.0, 0.0),
         (Kind::Maglev, 1_000) => (3.0, 0.0),

@@ -17,6 +17,7 @@ fn asked(kind: Kind, n: usize) -> Option<f64> {
     match (kind, n) {
         // Exact round robin needs one shared counter.
         (Kind::RoundRobin, _) => Some(0.45),
+        (Kind::LogEwma, _) => Some(0.9),
         (Kind::Random | Kind::P2c | Kind::PeakEwma, ..=10) => Some(0.8),
         (Kind::Random | Kind::P2c | Kind::PeakEwma, _) => Some(1.2),
         _ => None,

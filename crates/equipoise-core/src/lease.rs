@@ -84,10 +84,12 @@ struct LeaseInner {
     ended: Ended,
 }
 
-/// The hooks of the strategy that a lease calls.
+/// The hooks of the strategy that a lease calls, and the counts that it needs.
 #[derive(Clone, Copy)]
 struct HookNeeds {
     latency: bool,
+    /// Whether leases are counted by whether their response has begun.
+    waiting: bool,
     /// Whether latencies are recorded in the pool's histograms.
     histogram: bool,
     outcomes: bool,
@@ -107,13 +109,13 @@ impl<T> Lease<T> {
         needs: &Needs,
         histogram: bool,
     ) -> Self {
-        if needs.latency {
+        if needs.waiting {
             handle.enter_at(picked_at);
         } else {
             handle.enter();
         }
-        let Needs { latency, outcomes, leases, caps_failing: failing, .. } = *needs;
-        let hooks = HookNeeds { latency, histogram, outcomes, leases, failing };
+        let Needs { latency, waiting, outcomes, leases, caps_failing: failing, .. } = *needs;
+        let hooks = HookNeeds { latency, waiting, histogram, outcomes, leases, failing };
         let Selection { admission, binding_outcome, has_alternatives, .. } = selection;
         let (timed, judged, answered, ended) = (false, false, false, Ended::CANCELLED);
         let inner = LeaseInner {
@@ -302,10 +304,10 @@ impl LeaseInner {
         }
     }
 
-    /// Counts the lease as one whose response has begun. Does nothing if the strategy does not need latencies.
+    /// Counts the lease as one whose response has begun. Does nothing if the strategy does not need this count.
     #[inline]
     fn count_as_answered(&mut self) {
-        if self.hooks.latency && !std::mem::replace(&mut self.answered, true) {
+        if self.hooks.waiting && !std::mem::replace(&mut self.answered, true) {
             self.handle.answer();
         }
     }

@@ -390,7 +390,7 @@ impl View {
     /// [in flight](Self::in_flight) without a first byte and without a verdict. Returns 0 for an empty slot.
     ///
     /// Long bodies, streams and tunnels do not wait, although they are in flight. Responses are counted only if the
-    /// strategy needs latencies ([`Needs::latency`](crate::Needs::latency)). For other strategies, this method returns
+    /// strategy asks for it with [`Needs::waiting`](crate::Needs::waiting). For other strategies, this method returns
     /// the number of requests in flight. It costs at most two atomic loads for each
     /// [stripe](crate::PoolBuilder::stripes).
     #[inline]

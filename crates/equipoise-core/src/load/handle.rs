@@ -36,10 +36,11 @@ pub(crate) struct Handle {
     pub(crate) traffic: Arc<Traffic>,
     /// The stripe's handles with earlier targets of the same endpoint. Leases on them still count.
     before: Option<Box<Before>>,
-    /// The number of leases in flight whose response has begun or that have a verdict. Counted only if the strategy needs latencies.
+    /// The number of leases in flight whose response has begun or that have a verdict. Counted only if the strategy
+    /// needs it ([`Needs::waiting`](crate::Needs::waiting)).
     answered: AtomicU32,
     /// The time at which a request last began to wait for its response while no other request waited. In nanoseconds on
-    /// the clock of the pool. Written only if the strategy needs latencies.
+    /// the clock of the pool. Written only if the strategy needs it.
     waiting_since: AtomicU64,
 }
 
@@ -171,7 +172,7 @@ impl Handle {
         self.state.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts a new lease of a strategy that needs latencies. If no other request waits, `picked_at` is stored as the
+    /// Counts a new lease of a strategy that needs the number of waiting requests. If no other request waits, `picked_at` is stored as the
     /// time since which requests wait.
     #[inline]
     pub(crate) fn enter_at(&self, picked_at: Timestamp) {

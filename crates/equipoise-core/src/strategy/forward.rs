@@ -152,7 +152,7 @@ pub(crate) mod tests {
         }
 
         fn needs(&self) -> Needs {
-            Needs::new().latency().outcomes().leases().refresh(Duration::from_secs(1))
+            Needs::new().latency().waiting().outcomes().leases().refresh(Duration::from_secs(1))
         }
 
         fn admit(&self, (): &(), _: &Endpoint, _: &PickRequest<'_>) -> bool {

@@ -228,6 +228,7 @@ pub trait Picker: Any + Send + Sync {
 pub struct Needs {
     pub(crate) clock: bool,
     pub(crate) latency: bool,
+    pub(crate) waiting: bool,
     pub(crate) outcomes: bool,
     pub(crate) leases: bool,
     pub(crate) key: bool,
@@ -246,6 +247,7 @@ impl Needs {
         Self {
             clock: false,
             latency: false,
+            waiting: false,
             outcomes: false,
             leases: false,
             key: false,
@@ -267,6 +269,16 @@ impl Needs {
     /// ([`clock`](Self::clock)).
     pub const fn latency(mut self) -> Self {
         self.latency = true;
+        self.clock()
+    }
+
+    /// Asks for counts of the requests that wait for their response ([`View::waiting`]), and for the time of the pick
+    /// ([`clock`](Self::clock)). Without this, `View::waiting` returns the number of requests in flight.
+    ///
+    /// The counts cost one more atomic load for each pick, and two atomic additions for each response that does not end
+    /// together with its first byte.
+    pub const fn waiting(mut self) -> Self {
+        self.waiting = true;
         self.clock()
     }
 
@@ -376,6 +388,7 @@ impl Needs {
         Self {
             clock: self.clock || other.clock,
             latency: self.latency || other.latency,
+            waiting: self.waiting || other.waiting,
             outcomes: self.outcomes || other.outcomes,
             leases: self.leases || other.leases,
             key: self.key || other.key,

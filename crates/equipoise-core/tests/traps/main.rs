@@ -29,6 +29,7 @@ mod threads;
 mod tiers;
 mod traits;
 mod unhealthy;
+mod waiting;
 mod wakes;
 mod weights;
 

@@ -209,7 +209,7 @@ impl Strategy for LogEwma {
     }
 
     fn needs(&self) -> Needs {
-        Needs::new().latency().outcomes()
+        Needs::new().latency().waiting().outcomes()
     }
 
     fn build(&self, view: &View, last: Option<&LogEwmaPicker>) -> Result<LogEwmaPicker, BuildError> {
