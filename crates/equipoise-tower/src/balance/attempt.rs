@@ -9,7 +9,7 @@ use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 use tower_service::Service;
 
-use super::shared::{Core, Unready};
+use super::plan::{Core, Unready};
 use crate::{
     dispatch::Dispatch,
     error::{AttemptTimedOut, BoxError},

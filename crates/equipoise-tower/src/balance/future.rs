@@ -11,8 +11,7 @@ use tokio::time::{Sleep, sleep};
 
 use super::{
     attempt::{Attempt, Failed, Held, InnerError, InnerResponse, ReadyWait},
-    plan::{Progress, Routing},
-    shared::{Core, verdict},
+    plan::{Core, Progress, Routing, verdict},
 };
 use crate::{
     dispatch::Dispatch,

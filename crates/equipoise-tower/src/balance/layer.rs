@@ -3,7 +3,7 @@ use std::{fmt, time::Duration};
 use equipoise_core::{InvalidSpec, Pool};
 use tower_layer::Layer;
 
-use super::{service::Balance, shared::Settings};
+use super::{plan::Settings, service::Balance};
 use crate::{
     dispatch::{self, SharedClient},
     http::HttpProtocol,

@@ -6,7 +6,6 @@ mod incoming;
 mod layer;
 mod plan;
 mod service;
-mod shared;
 
 pub use self::{
     future::ResponseFuture,

@@ -5,7 +5,7 @@ use tower_service::Service;
 
 use super::{
     future::ResponseFuture,
-    shared::{Core, Settings, Unready},
+    plan::{Core, Settings, Unready},
 };
 use crate::{
     dispatch::{Dispatch, SharedClient, Targets},
