@@ -1,13 +1,20 @@
+//! Recorded bodies: request bodies that are sent again from copies of the frames that an attempt has taken. They are
+//! bodies in the wrapper [`Replayable`], and boxed bodies. During an attempt, a boxed body is put into another box,
+//! which gives it back.
+
 use std::{
     fmt,
     pin::Pin,
     task::{Context, Poll},
 };
 
+#[cfg(feature = "reqwest")]
+use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::combinators::{BoxBody, UnsyncBoxBody};
 
 use super::{
-    body::Replay,
+    Replay,
     handoff::{Lent, Slot, Source, lend},
 };
 
@@ -55,16 +62,16 @@ pub struct KeptBody<B: Body> {
 }
 
 impl<B: Body> KeptBody<B> {
-    pub(super) fn of(slot: Slot<B>) -> Self {
+    fn of(slot: Slot<B>) -> Self {
         Self { slot: Some(slot), shell: None }
     }
 
-    pub(super) fn empty() -> Self {
+    fn empty() -> Self {
         Self { slot: None, shell: None }
     }
 
     /// Returns the body as it was before the attempt. `None` if it cannot be restored.
-    pub(super) fn take(mut self) -> Option<Source<B>> {
+    fn take(mut self) -> Option<Source<B>> {
         match self.slot.take() {
             Some(slot) => slot.take(),
             None => Some(Source::ended()),
@@ -143,5 +150,57 @@ impl<B: Body> fmt::Debug for Replayable<B> {
 impl<B: Body> fmt::Debug for KeptBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeptBody").finish_non_exhaustive()
+    }
+}
+
+/// Implements [`Replay`] for a boxed body. Except if it is empty, the body is put into a box that gives it back after
+/// the attempt.
+macro_rules! by_handing_back {
+    ($(#[$when:meta])* [$($data:ident $error:ident)?] $body:ty, $put_into_box:path) => {
+        $(#[$when])*
+        impl<$($data: bytes::Buf + Clone + Send + Sync + 'static, $error: 'static)?> Replay for $body {
+            type Kept = KeptBody<Self>;
+
+            fn replay(self, max_bytes: usize) -> (Self, KeptBody<Self>) {
+                if http_body::Body::is_end_stream(&self) {
+                    return (self, KeptBody::empty());
+                }
+                let (lent, slot) = lend(Source::new(self), max_bytes);
+                ($put_into_box(lent), KeptBody::of(slot))
+            }
+
+            fn restore(kept: KeptBody<Self>) -> Option<Self> {
+                kept.take().map(|source| source.into_body().unwrap_or_else($put_into_box))
+            }
+        }
+    };
+}
+
+by_handing_back!([D E] BoxBody<D, E>, BoxBody::new);
+by_handing_back!([D E] UnsyncBoxBody<D, E>, UnsyncBoxBody::new);
+by_handing_back!(#[cfg(feature = "axum")] [] axum_core::body::Body, axum_core::body::Body::new);
+by_handing_back!(#[cfg(feature = "tonic")] [] tonic::body::Body, tonic::body::Body::new);
+
+/// Bytes are copied. If they were wrapped, reqwest would treat them as a stream, which it does not send again after a
+/// redirect.
+#[cfg(feature = "reqwest")]
+impl Replay for reqwest::Body {
+    type Kept = Result<Bytes, KeptBody<Self>>;
+
+    fn replay(self, max_bytes: usize) -> (Self, Self::Kept) {
+        match self.as_bytes().map(Bytes::copy_from_slice) {
+            Some(bytes) => (bytes.clone().into(), Ok(bytes)),
+            None => {
+                let (lent, slot) = lend(Source::new(self), max_bytes);
+                (Self::wrap(lent), Err(KeptBody::of(slot)))
+            }
+        }
+    }
+
+    fn restore(kept: Self::Kept) -> Option<Self> {
+        match kept {
+            Ok(bytes) => Some(bytes.into()),
+            Err(kept) => kept.take().map(|source| source.into_body().unwrap_or_else(Self::wrap)),
+        }
     }
 }
