@@ -1,5 +1,5 @@
-//! Random numbers: the trait for the source that a pool draws from, a source with a seed, and the default generator of
-//! each thread.
+//! Random numbers: the trait for the source that a pool draws from, a source with a seed, the default generator of each
+//! thread, and the conversions of random bits into numbers.
 
 use std::cell::Cell;
 
@@ -68,6 +68,27 @@ pub(crate) fn unit(bits: u64) -> f64 {
     ((bits >> 11) as f64 + 0.5) / (1u64 << 53) as f64
 }
 
+/// Returns a number below `n`, computed from 32 random bits by multiplication and shift. Its bias is below n / 2³².
+#[inline]
+pub(crate) fn below(n: usize, bits: u32) -> usize {
+    ((n as u64 * u64::from(bits)) >> 32) as usize
+}
+
+/// Returns an exponentially distributed number of mean 1, computed from 32 random bits: −ln U with U between 0 and 1.
+///
+/// The logarithm is computed from the number of leading zeros and a polynomial of the other bits. Its absolute error is
+/// below 5 · 10⁻⁵. This is several times faster than `f64::ln`, which matters because a race draws one number for each
+/// contender.
+#[inline]
+pub(crate) fn exponential(bits: u32) -> f64 {
+    let u = bits | 1;
+    // u = 2^(31 - zeros) · (1 + t), and U = u / 2³².
+    let zeros = u.leading_zeros();
+    let t = f64::from((u << zeros) << 1) * (1.0 / 4_294_967_296.0);
+    let log2 = t * (1.0 + (1.0 - t) * (0.442_418_58 + t * (-0.269_578_01 + t * (0.150_533_20 + t * -0.044_873_96))));
+    (f64::from(zeros + 1) - log2) * std::f64::consts::LN_2
+}
+
 /// The output function of `SplitMix64`: a bijection in which every bit of the result depends on every bit of `z`.
 #[inline]
 pub(crate) fn mix(mut z: u64) -> u64 {
@@ -86,5 +107,13 @@ mod tests {
         let entropy = SeededEntropy::new(1_234_567);
         let first: Vec<u64> = (0..3).map(|_| entropy.next_u64()).collect();
         assert_eq!(first, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
+    }
+
+    #[test]
+    fn agrees_with_the_logarithm() {
+        for bits in [0, 1, 2, 3, 1000, 0x7fff_ffff, 0x8000_0000, 0xdead_beef, u32::MAX] {
+            let exact = -(f64::from(bits | 1) / 2f64.powi(32)).ln();
+            assert!((exponential(bits) - exact).abs() < 5e-5, "{bits}: {} and {exact}", exponential(bits));
+        }
     }
 }

@@ -1,9 +1,10 @@
 use super::{
     BuildError, PickCx, Picker, Strategy,
-    sampling::{Lottery, REDRAWS, below},
+    sampling::{Lottery, REDRAWS},
 };
 use crate::{
     endpoint::{EndpointSpec, Slot},
+    entropy::below,
     view::View,
 };
 

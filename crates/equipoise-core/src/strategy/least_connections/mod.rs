@@ -14,10 +14,11 @@ use super::{
     live::{LiveParts, Registered},
     memories::Memories,
     pick_counter::PickCounter,
-    sampling::{Lottery, below},
+    sampling::Lottery,
 };
 use crate::{
     endpoint::{Endpoint, EndpointSpec, Slot},
+    entropy::below,
     request::PickRequest,
     view::View,
 };

@@ -9,10 +9,11 @@ use super::{
 };
 use crate::{
     endpoint::Slot,
+    entropy::{below, exponential},
     strategy::{
         PickCx, Picker,
         memories::Memories,
-        sampling::{Choices, MAX_CHOICES, Race, SLACK, below, exponential, lowest, several},
+        sampling::{Choices, MAX_CHOICES, Race, SLACK, lowest, several},
     },
     view::View,
 };

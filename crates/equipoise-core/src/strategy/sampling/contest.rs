@@ -33,11 +33,8 @@
 //! with both counts.
 
 use super::{
-    choices::MAX_CHOICES,
-    contender::{Contender, Contenders, Cost, Gauge, least, lowest, trial},
-    distinct::{several, two_usable},
+    contender::{Contender, Contenders, Cost, Gauge, MAX_CHOICES, least, lowest, several, trial, two, two_usable},
     race::Race,
-    two,
 };
 use crate::{endpoint::Slot, strategy::PickCx, view::View};
 

@@ -1,4 +1,4 @@
-use super::below;
+use crate::entropy::below;
 
 /// Draws positions at random, in proportion to their weights, in constant time.
 ///

@@ -2,13 +2,10 @@
 //! distributed random number, and the lowest score wins.
 
 use super::{
-    Lottery, REDRAWS,
-    choices::MAX_CHOICES,
-    contender::{Contender, Contenders, Gauge, lowest_estimate, trial},
-    distinct::two_usable,
-    exponential::exponential,
+    contender::{Contender, Contenders, Gauge, MAX_CHOICES, REDRAWS, lowest_estimate, trial, two_usable},
+    lottery::Lottery,
 };
-use crate::{endpoint::Slot, strategy::PickCx, view::View};
+use crate::{endpoint::Slot, entropy::exponential, strategy::PickCx, view::View};
 
 /// The size of the largest pool in which all endpoints take part in each race.
 const SMALL: usize = 8;
