@@ -49,7 +49,6 @@ mod first_fit;
 pub(crate) mod forward;
 mod hash;
 mod least_connections;
-mod least_request;
 mod least_time;
 mod live;
 mod log_ewma;
@@ -72,14 +71,13 @@ pub use self::{
     first_fit::{FirstFit, FirstFitState},
     hash::{BoundedLoad, InvalidHashing, Jump, Keyed, Maglev, Rendezvous, Ring, SourceKey, SourcePrefix},
     least_connections::{LeastConnections, LeastConnectionsState},
-    least_request::P2c,
     least_time::{LeastTime, LeastTimeState},
     log_ewma::{LogEwma, LogEwmaState},
     peak_ewma::{PeakEwma, PeakEwmaState},
     pick_counter::PickCounter,
     random::Random,
     round_robin::{Edf, RoundRobin},
-    sampling::InvalidChoices,
+    sampling::{InvalidChoices, P2c},
     span::InvalidSpan,
 };
 // These appear in public types, but are not meant to be named.

@@ -7,7 +7,7 @@ mod contest;
 mod lottery;
 mod race;
 
-pub use self::contender::InvalidChoices;
+pub use self::{contender::InvalidChoices, contest::P2c};
 pub(super) use self::{
     contender::{Choices, Cost, Gauge, MAX_CHOICES, REDRAWS, lowest, several, unit},
     contest::Contest,
