@@ -6,7 +6,6 @@ mod binding;
 mod candidate;
 mod endpoint;
 mod entropy;
-mod guard;
 mod ids;
 mod lease;
 mod load;
@@ -27,7 +26,7 @@ mod view;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::{
-        guard::{guarded, take_panicked},
+        strategy::picker::{guarded, take_panicked},
         time::saturating_nanos,
     };
 }

@@ -14,11 +14,10 @@ use super::{
 use crate::{
     binding::BindingOutcome,
     endpoint::{Admission, Slot},
-    guard::guarded,
     lease::{AnyTarget, Lease, Selection},
     load::thread_number,
     request::PickRequest,
-    strategy::{Notes, PickCx},
+    strategy::{Notes, PickCx, picker::guarded},
     sync::{Ordering, ordered, spin},
     time::{Timestamp, saturating_nanos},
 };
@@ -246,7 +245,7 @@ impl Snapshot {
             let mut cx =
                 PickCx::new(&tier.view, request, settings.context.entropy.as_deref(), now, notes.as_deref_mut())
                     .at(cap);
-            let picked = guarded(|| tier.picker.pick(&mut cx)).ok_or(PickError::Panicked)?;
+            let picked = guarded(|| (*tier.picker).pick(&mut cx)).ok_or(PickError::Panicked)?;
             let Some(slot) = picked else {
                 // Failing endpoints are not capped if there is no other endpoint.
                 if cap.take().is_some() {

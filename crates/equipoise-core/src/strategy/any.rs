@@ -1,9 +1,8 @@
 use std::{any::Any, fmt, sync::Arc, time::Duration};
 
-use super::{BuildError, Needs, PickCx, Picker, Strategy};
+use super::{BuildError, Needs, PickCx, Picker, Strategy, picker::guarded};
 use crate::{
     endpoint::{Endpoint, EndpointSpec, LeaseHooks, Slot},
-    guard::guarded,
     request::PickRequest,
     time::Timestamp,
     verdict::Verdict,

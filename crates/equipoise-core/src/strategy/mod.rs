@@ -44,7 +44,6 @@
 mod any;
 pub mod by_name;
 pub mod combine;
-mod cx;
 mod first_fit;
 pub(crate) mod forward;
 mod hash;
@@ -54,27 +53,26 @@ mod live;
 mod log_ewma;
 mod memories;
 mod peak_ewma;
-mod pick_counter;
+pub(crate) mod picker;
 mod random;
 mod round_robin;
 mod sampling;
 mod span;
 
-use std::{any::Any, time::Duration};
+use std::time::Duration;
 
-pub(crate) use self::cx::Notes;
+pub(crate) use self::picker::Notes;
 pub use self::{
     any::AnyStrategy,
     by_name::{InvalidStrategy, StrategySpec},
     combine::{Aperture, InvalidCombinator, SlowStart, Subset, ZoneAware},
-    cx::PickCx,
     first_fit::{FirstFit, FirstFitState},
     hash::{BoundedLoad, InvalidHashing, Jump, Keyed, Maglev, Rendezvous, Ring, SourceKey, SourcePrefix},
     least_connections::{LeastConnections, LeastConnectionsState},
     least_time::{LeastTime, LeastTimeState},
     log_ewma::{LogEwma, LogEwmaState},
     peak_ewma::{PeakEwma, PeakEwmaState},
-    pick_counter::PickCounter,
+    picker::{PickCounter, PickCx, Picker},
     random::Random,
     round_robin::{Edf, RoundRobin},
     sampling::{InvalidChoices, P2c},
@@ -87,7 +85,7 @@ pub use self::hash::{
     LoadCount, MaglevPlacement, MaglevTable, NoTable, RendezvousPlacement, RingPlacement, RingTable, Table, Uncounted,
 };
 use crate::{
-    endpoint::{Endpoint, EndpointSpec, Slot},
+    endpoint::{Endpoint, EndpointSpec},
     request::{KeyUse, PickRequest},
     time::Timestamp,
     verdict::Verdict,
@@ -200,15 +198,6 @@ pub trait Strategy: Send + Sync + 'static {
     fn on_refresh(&self, _now: Timestamp) -> bool {
         false
     }
-}
-
-/// The part of a [`Strategy`] that picks an endpoint for each request. Many threads use a picker at once. It must not
-/// block.
-pub trait Picker: Any + Send + Sync {
-    /// Returns the slot of an endpoint for which [`PickCx::usable`] returns `true`, or `None` if there is no such
-    /// endpoint. If the picker returns the slot of an endpoint that is not in [`View::eligible`], the pick of the pool
-    /// fails with [`PickError::Misbehaved`](crate::PickError::Misbehaved).
-    fn pick(&self, cx: &mut PickCx<'_>) -> Option<Slot>;
 }
 
 /// What a [`Strategy`] needs from its pool: the time, and calls of its hooks. Hooks are the methods that the pool calls

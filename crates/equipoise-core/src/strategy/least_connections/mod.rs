@@ -10,10 +10,9 @@ use self::{
     tournament::{Tournament, WIDTH},
 };
 use super::{
-    BuildError, Needs, PickCx, Picker, Strategy,
+    BuildError, Needs, PickCounter, PickCx, Picker, Strategy,
     live::{LiveParts, Registered},
     memories::Memories,
-    pick_counter::PickCounter,
     sampling::Lottery,
 };
 use crate::{

@@ -1,8 +1,8 @@
 //! The comparison of a few endpoints that [`P2c`], least time and Peak-EWMA share. In [`P2c`], the cost of a request is
 //! the same at each endpoint, so that only the requests in flight count.
 //!
-//! The comparison has three goals. Without load, the shares of requests follow the weights. Under load, the requests in flight
-//! follow the weights. An endpoint that has stopped responding can always be avoided.
+//! The comparison has three goals. Without load, the shares of requests follow the weights. Under load, the requests in
+//! flight follow the weights. An endpoint that has stopped responding can always be avoided.
 //!
 //! - **Equal weights**: two *distinct* endpoints are drawn. The one with the lower `cost × (in-flight + 1)` wins (the
 //!   power of two choices: Mitzenmacher 2001). In a pool of three, all endpoints are compared, so that an endpoint that

@@ -1,3 +1,13 @@
+//! The part of a strategy that runs for each request: the trait [`Picker`], the context of a pick ([`PickCx`]), the
+//! counter of pickers that take turns, and the call of code that may panic.
+
+use std::{
+    any::Any,
+    cell::Cell,
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::{
@@ -5,12 +15,21 @@ use crate::{
     endpoint::{Endpoint, Slot},
     entropy::{Entropy, thread_random},
     request::PickRequest,
-    strategy::PickCounter,
+    sync::{AtomicU64, Ordering},
     time::Timestamp,
     view::View,
 };
 
-/// What a [`Picker`](crate::Picker) needs for one pick: the view (the endpoints from which it picks), the request, the
+/// The part of a [`Strategy`](crate::Strategy) that picks an endpoint for each request. Many threads use a picker at once. It must not
+/// block.
+pub trait Picker: Any + Send + Sync {
+    /// Returns the slot of an endpoint for which [`PickCx::usable`] returns `true`, or `None` if there is no such
+    /// endpoint. If the picker returns the slot of an endpoint that is not in [`View::eligible`], the pick of the pool
+    /// fails with [`PickError::Misbehaved`](crate::PickError::Misbehaved).
+    fn pick(&self, cx: &mut PickCx<'_>) -> Option<Slot>;
+}
+
+/// What a [`Picker`] needs for one pick: the view (the endpoints from which it picks), the request, the
 /// time, and random numbers. The picker gets a new context for each request.
 ///
 /// For [`Pool::explain`](crate::Pool::explain), a pick runs the same code, but its result is only reported. In such a
@@ -259,4 +278,61 @@ impl<'a> PickCx<'a> {
             notes.scores.push((slot, score));
         }
     }
+}
+
+/// A counter for pickers that take turns. All threads share it. Successive picks get successive numbers. It has its own
+/// cache line.
+///
+/// Call [`PickCx::next_number`] once per pick. If the endpoint of this number is not
+/// usable, the picker must try other endpoints without another number. Otherwise another thread could take each number
+/// that belongs to a usable endpoint, and the picker would find none.
+#[repr(align(128))]
+#[derive(Default)]
+pub struct PickCounter(AtomicU64);
+
+impl PickCounter {
+    /// Creates a counter that gives the number 0 to the first pick.
+    pub fn new() -> Self {
+        Self::starting_at(0)
+    }
+
+    /// Creates a counter that gives the number `first` to the first pick.
+    pub fn starting_at(first: u64) -> Self {
+        Self(AtomicU64::new(first))
+    }
+
+    /// Returns the number that the next pick will get. The counter does not advance.
+    pub fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(crate) fn take(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+impl fmt::Debug for PickCounter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PickCounter").field(&self.value()).finish()
+    }
+}
+
+thread_local! {
+    static PANICKED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Calls `f`, which is user code whose panic must not reach the caller. Returns the result of `f`, or `None` if it
+/// panicked.
+#[inline]
+pub fn guarded<R>(f: impl FnOnce() -> R) -> Option<R> {
+    catch_unwind(AssertUnwindSafe(f)).inspect_err(|_| PANICKED.set(true)).ok()
+}
+
+/// Returns whether user code inside [`guarded`] has panicked on this thread since the last call of this function.
+///
+/// `equipoise-sim` needs it: a pool ignores a strategy's hook that panics, but a simulation must not report results for
+/// a strategy whose hooks panic.
+pub fn take_panicked() -> bool {
+    PANICKED.take()
 }
