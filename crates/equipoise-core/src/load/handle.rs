@@ -1,16 +1,24 @@
-//! The handles of endpoints, and the stripes to which threads belong.
+//! The handles of endpoints: the leases in flight, and how leases have ended. Each stripe, a group of threads, has a
+//! handle of its own.
 
 use std::{
     any::Any,
     cell::Cell,
-    sync::{Arc, Weak, atomic::AtomicUsize},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64 as StdAtomicU64, AtomicUsize},
+    },
 };
 
-use super::traffic::{Ended, RequestCounts, Traffic};
+use super::{
+    counts::{KINDS, RequestCounts},
+    latency::{Latencies, LatencyHistogram},
+};
 use crate::{
     endpoint::Endpoint,
-    sync::{AtomicU32, AtomicU64, Ordering},
+    sync::{AtomicU32, AtomicU64, Mutex, Ordering},
     time::Timestamp,
+    verdict::{Failure, Verdict},
 };
 
 /// The part of an endpoint that a lease holds: the endpoint, its target, and the in-flight count of one stripe.
@@ -243,6 +251,103 @@ impl Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         self.traffic.keep_successes(self.state.load(Ordering::Relaxed) >> 32);
+    }
+}
+
+/// How a lease ended, for the counts.
+///
+/// It is a byte, so that leases stay small: the index in [`RequestCounts::of_kind`], or one of two other values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ended(u8);
+
+impl Ended {
+    /// The lease ended without a verdict.
+    pub(crate) const CANCELLED: Self = Self(KINDS as u8 - 1);
+    pub(crate) const SUCCESS: Self = Self(u8::MAX - 1);
+    /// The lease ended before a caller got it.
+    pub(crate) const WITHDRAWN: Self = Self(u8::MAX);
+
+    #[inline]
+    pub(crate) fn with(verdict: Verdict) -> Self {
+        if verdict == Verdict::Success { Self::SUCCESS } else { Self::with_other(verdict) }
+    }
+
+    #[cold]
+    const fn with_other(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Success => Self::SUCCESS,
+            Verdict::Failure(Failure::Connect) => Self(0),
+            Verdict::Failure(Failure::Transport) => Self(1),
+            Verdict::Failure(Failure::Timeout) => Self(2),
+            Verdict::Failure(Failure::Gateway) => Self(3),
+            Verdict::Failure(Failure::Server) => Self(4),
+            Verdict::Overloaded { .. } => Self(5),
+            Verdict::Unavailable { .. } => Self(6),
+            Verdict::Neutral => Self(7),
+        }
+    }
+}
+
+/// The counts of one stripe of an endpoint, for all of its targets.
+///
+/// Successes are counted in the handle, by the atomic operation that ends the lease, so that counting them costs
+/// nothing. The counts here are those of the other outcomes, and the successes of handles that no longer exist.
+pub(crate) struct Traffic {
+    // These atomics are not part of any loom model: only reports depend on them.
+    ended: [StdAtomicU64; KINDS],
+    successes: StdAtomicU64,
+    latencies: Option<Box<Latencies>>,
+    /// The highest number of successes that was reported so far. The lock lets only one reader count at a time.
+    reported: Mutex<u64>,
+}
+
+impl Traffic {
+    fn new(with_latencies: bool) -> Self {
+        Self {
+            ended: std::array::from_fn(|_| StdAtomicU64::new(0)),
+            successes: StdAtomicU64::new(0),
+            latencies: with_latencies.then(Box::default),
+            reported: Mutex::new(0),
+        }
+    }
+
+    /// Counts the end of a lease that is no longer in flight. Because of this order, no reader counts the lease twice.
+    #[cold]
+    fn count(&self, ended: Ended) {
+        if let Some(count) = self.ended.get(usize::from(ended.0)) {
+            count.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    /// Adds the successes of a handle that no longer counts them.
+    #[cold]
+    fn keep_successes(&self, successes: u64) {
+        self.successes.fetch_add(successes, Ordering::Release);
+    }
+
+    pub(crate) fn latencies(&self) -> Option<&Latencies> {
+        self.latencies.as_deref()
+    }
+
+    pub(crate) fn histogram(&self) -> Option<LatencyHistogram> {
+        self.latencies.as_ref().map(|latencies| latencies.read())
+    }
+
+    /// Reads the counts. `handles` returns the leases in flight and the successes that the stripe's handles count.
+    fn read(&self, handles: impl FnOnce() -> (u64, u64)) -> RequestCounts {
+        let mut reported = self.reported.lock();
+        let mut counts = RequestCounts::default();
+        // These counts are read before the handles, because leases change the handles first.
+        for (kind, count) in self.ended.iter().enumerate() {
+            *counts.of_kind(kind) = count.load(Ordering::Acquire);
+        }
+        let kept = self.successes.load(Ordering::Acquire);
+        let (in_flight, successes) = handles();
+        // Successes that move from a handle to here are in neither place for a moment.
+        *reported = (*reported).max(kept.wrapping_add(successes));
+        (counts.success, counts.in_flight) = (*reported, in_flight);
+        counts.total = counts.by_outcome().iter().map(|(_, count)| count).sum::<u64>() + in_flight;
+        counts
     }
 }
 
