@@ -21,7 +21,7 @@ use self::{
 pub(crate) use self::{
     availability::Stage,
     limits::{Admission, Permits, Probation},
-    spec::validate,
+    spec::{AddressChecks, validate},
 };
 pub(crate) use crate::ids::{EndpointId, Slot, Tier};
 use crate::{

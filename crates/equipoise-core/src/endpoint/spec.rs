@@ -1,7 +1,10 @@
-use std::{collections::HashSet, sync::Arc};
+use std::{any::TypeId, collections::HashSet, fmt, sync::Arc};
 
 use super::address::{self, InvalidAddress};
-use crate::ids::{EndpointId, Tier};
+use crate::{
+    ids::{EndpointId, Tier},
+    sync::Mutex,
+};
 
 /// The maximum weight of an endpoint: 1 000 000. A share of less than one request in a million has no effect in
 /// practice.
@@ -202,4 +205,38 @@ pub(crate) fn validate(specs: &[EndpointSpec]) -> Result<(), InvalidSpec> {
         return Err(InvalidSpec::NoWeight { count: specs.len() });
     }
     Ok(())
+}
+
+type AddressCheck = Arc<dyn Fn(&str) -> Result<(), InvalidAddress> + Send + Sync>;
+
+/// The functions with which users of the pool check the addresses of endpoints. There is at most one check of each Rust
+/// type. A check that is added again, for example whenever a client is created, is therefore kept once.
+pub(crate) struct AddressChecks(Mutex<Vec<(TypeId, AddressCheck)>>);
+
+impl AddressChecks {
+    pub(crate) fn add<C: Fn(&str) -> Result<(), InvalidAddress> + Send + Sync + 'static>(&self, check: C) {
+        let mut checks = self.0.lock();
+        if checks.iter().all(|(kind, _)| *kind != TypeId::of::<C>()) {
+            checks.push((TypeId::of::<C>(), Arc::new(check)));
+        }
+    }
+
+    pub(crate) fn check<'a>(&self, mut specs: impl Iterator<Item = &'a EndpointSpec>) -> Result<(), InvalidSpec> {
+        // Copied, because checks are user code and must not run under the lock.
+        let checks = self.0.lock().clone();
+        let of = |spec: &EndpointSpec| checks.iter().try_for_each(|(_, check)| check(spec.address()));
+        specs.try_for_each(|spec| of(spec).map_err(|source| InvalidSpec::Address { id: spec.id().clone(), source }))
+    }
+}
+
+impl Default for AddressChecks {
+    fn default() -> Self {
+        Self(Mutex::new(Vec::new()))
+    }
+}
+
+impl fmt::Debug for AddressChecks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AddressChecks").field(&self.0.lock().len()).finish()
+    }
 }

@@ -3,13 +3,13 @@ use std::{marker::PhantomData, sync::Arc};
 use super::{
     acquire::QueueLink,
     queue::Queue,
-    settings::{AddressChecks, PoolSettings},
+    settings::PoolSettings,
     snapshot::Snapshot,
     spillover::Spillover,
     state::{Pool, PoolInner},
 };
 use crate::{
-    endpoint::{Availability, InvalidAddress, PoolContext},
+    endpoint::{AddressChecks, Availability, InvalidAddress, PoolContext},
     entropy::Entropy,
     load::default_stripes,
     strategy::{AnyStrategy, PeakEwma, Strategy},
