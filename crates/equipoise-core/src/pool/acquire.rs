@@ -10,9 +10,8 @@ use std::{
 };
 
 use super::{
-    admission::UsableBy,
     error::PickError,
-    queue::{BUDGET, Capacity, Kind, NextEntry, PickResult, Recheck, Ticket},
+    queue::{BUDGET, Capacity, Kind, NextEntry, PickResult, Recheck, Ticket, UsableBy},
     state::{Pool, PoolInner},
 };
 use crate::{

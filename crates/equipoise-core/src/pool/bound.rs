@@ -4,10 +4,9 @@
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
-    admission::{PassRule, admit, why_refused},
     error::PickError,
-    settings::PoolSettings,
-    snapshot::Snapshot,
+    pick::admit,
+    state::{PassRule, PoolSettings, Snapshot, why_refused},
 };
 use crate::{
     binding::{Binding, BindingOutcome, MissReason},

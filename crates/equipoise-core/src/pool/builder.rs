@@ -3,10 +3,8 @@ use std::{marker::PhantomData, sync::Arc};
 use super::{
     acquire::QueueLink,
     queue::Queue,
-    settings::PoolSettings,
-    snapshot::Snapshot,
     spillover::Spillover,
-    state::{Pool, PoolInner},
+    state::{Pool, PoolInner, PoolSettings, Snapshot},
 };
 use crate::{
     endpoint::{AddressChecks, Availability, InvalidAddress, PoolContext},

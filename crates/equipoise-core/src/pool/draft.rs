@@ -2,7 +2,7 @@
 
 use std::{any::Any, collections::HashMap, sync::Arc};
 
-use super::{error::UpdateError, snapshot::Snapshot};
+use super::{error::UpdateError, state::Snapshot};
 use crate::{
     endpoint::{Availability, Endpoint, EndpointSpec},
     ids::{EndpointId, Slot},

@@ -1,6 +1,10 @@
 use std::fmt;
 
-use super::{error::PickError, snapshot::Snapshot, state::Pool, status::EndpointStatus};
+use super::{
+    error::PickError,
+    state::{Pool, PoolSettings, Snapshot},
+    status::EndpointStatus,
+};
 use crate::{
     binding::BindingOutcome,
     candidate::CandidateResult,
@@ -167,5 +171,37 @@ impl fmt::Display for Explanation {
             )?;
         }
         Ok(())
+    }
+}
+
+impl Snapshot {
+    /// Returns the error of a pick that has found no endpoint.
+    #[cold]
+    pub(super) fn why_none(&self, request: &PickRequest<'_>, settings: &PoolSettings) -> PickError {
+        if self.members().index.is_empty() {
+            return PickError::Empty;
+        }
+        if self.eligible_count() == 0 {
+            return PickError::Unavailable { members: self.members().index.len() };
+        }
+        let eligible = self.tiers.iter().flat_map(|tier| tier.view.eligible().iter());
+        let left = eligible
+            .filter_map(|&slot| Some((slot, self.members().get(slot)?)))
+            .filter(|(_, member)| !request.excludes(member.endpoint.id()));
+        // It does not matter whether the endpoints are full now. A permit or a pass may have been given back since the
+        // pick failed.
+        match left
+            // The limit of the permits may be newer than this snapshot. The pick has obeyed the newer one.
+            .map(|(slot, member)| {
+                member.max_in_flight().is_some()
+                    || member.endpoint.max_in_flight().is_some()
+                    || self.is_on_probation(slot)
+            })
+            .reduce(|one, other| one && other)
+        {
+            None => PickError::Excluded,
+            Some(limited) if limited || settings.needs.leases => PickError::Saturated,
+            Some(_) => PickError::Declined,
+        }
     }
 }

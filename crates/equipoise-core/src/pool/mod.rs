@@ -2,15 +2,13 @@
 //!
 //! | file | content |
 //! | --- | --- |
-//! | `state` | the pool, and how changes are published |
-//! | `snapshot` | the data that a pick reads: members, availability, pickers |
+//! | `state` | the pool, its settings and its snapshot: members, availability, pickers |
 //! | `pick`, `bound` | the pick, from the request to the lease; picks for requests that are bound to an endpoint |
-//! | `admission` | whether an endpoint accepts a request |
+//! | `publish` | how a change replaces the snapshot |
 //! | `update`, `draft`, `overlay`, `availability` | changes of the endpoints |
 //! | `queue`, `acquire` | requests that wait for capacity |
 
 mod acquire;
-mod admission;
 mod availability;
 mod bound;
 mod builder;
@@ -20,9 +18,8 @@ mod explain;
 mod idle;
 mod overlay;
 mod pick;
+mod publish;
 mod queue;
-mod settings;
-mod snapshot;
 mod spillover;
 mod state;
 mod status;

@@ -1,15 +1,21 @@
 //! One pick, from the request to the lease: the order in which tiers are tried, offers to endpoints on probation, the
 //! strategy's pick, and admission.
+//!
+//! Three things can refuse to admit a request to an endpoint:
+//!
+//! - the endpoint's limit, if no permit is left;
+//! - the probation of an endpoint, if another request has the pass (the right to be the single request of the
+//!   probation);
+//! - the strategy, in [`Strategy::admit`].
+//!
+//! The request's lease gives back the permit and the pass when it ends.
 
 use std::sync::Arc;
 
 use super::{
-    admission::{admit, why_refused},
     error::PickError,
     queue::{BUDGET, Recheck},
-    settings::PoolSettings,
-    snapshot::{Offers, Snapshot, TierView},
-    state::{Pool, PoolInner},
+    state::{Offers, PassRule, Pool, PoolInner, PoolSettings, Snapshot, TierView, why_refused},
 };
 use crate::{
     binding::BindingOutcome,
@@ -17,9 +23,10 @@ use crate::{
     lease::{AnyTarget, Lease, Selection},
     load::thread_number,
     request::PickRequest,
-    strategy::{Notes, PickCx, picker::guarded},
+    strategy::{Notes, PickCx, Strategy, picker::guarded},
     sync::{Ordering, ordered, spin},
     time::{Timestamp, saturating_nanos},
+    view::Member,
 };
 
 impl<T: Send + Sync + 'static> Pool<T> {
@@ -347,34 +354,51 @@ impl Snapshot {
             None => Err(PickError::Misbehaved { slot }),
         }
     }
+}
 
-    /// Returns the error of a pick that has found no endpoint.
-    #[cold]
-    pub(super) fn why_none(&self, request: &PickRequest<'_>, settings: &PoolSettings) -> PickError {
-        if self.members().index.is_empty() {
-            return PickError::Empty;
-        }
-        if self.eligible_count() == 0 {
-            return PickError::Unavailable { members: self.members().index.len() };
-        }
-        let eligible = self.tiers.iter().flat_map(|tier| tier.view.eligible().iter());
-        let left = eligible
-            .filter_map(|&slot| Some((slot, self.members().get(slot)?)))
-            .filter(|(_, member)| !request.excludes(member.endpoint.id()));
-        // It does not matter whether the endpoints are full now. A permit or a pass may have been given back since the
-        // pick failed.
-        match left
-            // The limit of the permits may be newer than this snapshot. The pick has obeyed the newer one.
-            .map(|(slot, member)| {
-                member.max_in_flight().is_some()
-                    || member.endpoint.max_in_flight().is_some()
-                    || self.is_on_probation(slot)
-            })
-            .reduce(|one, other| one && other)
-        {
-            None => PickError::Excluded,
-            Some(limited) if limited || settings.needs.leases => PickError::Saturated,
-            Some(_) => PickError::Declined,
+/// Admits a request to an endpoint. Takes a permit if the endpoint has a limit, and the pass if the endpoint is on
+/// probation. Asks the strategy if it counts leases. Returns `None`, and takes nothing, if the permit or the pass is
+/// not available or the strategy refuses the request.
+///
+/// If the pick is only explained, nothing is taken, and the strategy is not asked.
+#[inline]
+pub(super) fn admit(
+    member: &Member,
+    pass: PassRule,
+    request: &PickRequest<'_>,
+    settings: &PoolSettings,
+    explained: bool,
+) -> Option<Admission> {
+    let endpoint = &*member.endpoint;
+    let limited = member.max_in_flight().is_some();
+    if explained {
+        return would_admit(member, pass);
+    }
+    if pass == PassRule::Required && endpoint.probation.is_out() {
+        return None;
+    }
+    let mut admission = Admission::default();
+    if limited {
+        admission.permit = endpoint.permits.try_acquire();
+        if !admission.permit {
+            return None;
         }
     }
+    if pass != PassRule::None {
+        admission.pass = endpoint.probation.try_take();
+    }
+    let may = pass != PassRule::Required || admission.pass.is_some();
+    if may && (!settings.needs.leases || settings.strategy.admit(&endpoint.state, endpoint, request)) {
+        return Some(admission);
+    }
+    if admission.is_scarce() {
+        endpoint.give_back(admission);
+        settings.context.given_back(endpoint.slot());
+    }
+    None
+}
+
+#[cold]
+fn would_admit(member: &Member, pass: PassRule) -> Option<Admission> {
+    why_refused(member, pass).is_none().then(Admission::default)
 }

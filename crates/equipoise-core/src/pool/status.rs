@@ -1,9 +1,131 @@
-use super::snapshot::Snapshot;
+//! What can be read from a pool: its revision, and the status of its endpoints.
+
+use std::{fmt, sync::Arc};
+
+use super::state::{Pool, Snapshot};
 use crate::{
     endpoint::Availability,
     ids::{EndpointId, Revision, Slot, Tier},
     load::{LatencyHistogram, RequestCounts},
+    time::Timestamp,
 };
+
+impl<T> Pool<T> {
+    /// Returns the time of the pool's [clock](crate::PoolBuilder::clock).
+    ///
+    /// ```
+    /// use std::{sync::Arc, time::Duration};
+    /// use equipoise_core::{ManualClock, P2c, Pool, Timestamp};
+    ///
+    /// let clock = Arc::new(ManualClock::new());
+    /// let pool = Pool::<()>::builder(P2c::new()).clock(clock.clone()).build();
+    /// clock.advance(Duration::from_secs(1));
+    /// assert_eq!(pool.now(), Timestamp::ZERO + Duration::from_secs(1));
+    /// ```
+    pub fn now(&self) -> Timestamp {
+        self.inner.settings.context.clock.now()
+    }
+
+    /// Returns the revision of the pool: the number of its changes so far. A new pool has the revision 0. Changes of
+    /// endpoints, weights, limits and availability count. New pickers count too, if the strategy has [asked for
+    /// them](crate::Strategy::on_refresh).
+    pub fn revision(&self) -> Revision {
+        self.inner.snapshot.load().revision()
+    }
+
+    /// Returns the revision of the last change of the pool's membership. The membership includes the id, the address,
+    /// the weight, the tier, the zone and the maximum number of requests in flight of each endpoint. It does not
+    /// include the availability.
+    ///
+    /// Code that keeps a copy of the membership can store this revision, and compare it with a later result of this
+    /// method. If both are equal, the copy is still right.
+    ///
+    /// ```
+    /// use equipoise_core::{Availability, EndpointSpec, Pool};
+    ///
+    /// let pool: Pool<()> = Pool::default();
+    /// pool.add(EndpointSpec::new("a:80"), ())?;
+    /// pool.set_availability("a:80", Availability::Maintenance)?;
+    /// assert!(pool.membership() < pool.revision());
+    /// # Ok::<(), equipoise_core::UpdateError>(())
+    /// ```
+    pub fn membership(&self) -> Revision {
+        self.inner.snapshot.load().members().revision
+    }
+
+    /// Returns whether the pool's strategy uses the [key](crate::PickRequest::key) of requests, as hashing strategies
+    /// do. If not, requests need no key.
+    pub fn places_by_key(&self) -> bool {
+        self.inner.settings.needs.key
+    }
+
+    /// Waits until the pool has a later revision than `since`, and returns this revision. Every change of the pool
+    /// makes a new revision, for example a change of membership, weights or availability. Ends at once if the revision
+    /// is later than `since` already. Works on every async runtime.
+    ///
+    /// ```
+    /// use equipoise_core::{EndpointSpec, Pool};
+    ///
+    /// let pool: Pool<()> = Pool::default();
+    /// let before = pool.revision();
+    /// pool.add(EndpointSpec::new("a:80"), ())?;
+    /// assert!(futures::executor::block_on(pool.changed(before)) > before);
+    /// # Ok::<(), equipoise_core::UpdateError>(())
+    /// ```
+    pub fn changed(&self, since: Revision) -> impl Future<Output = Revision> + Send + Sync + use<T> {
+        let inner = Arc::clone(&self.inner);
+        async move {
+            loop {
+                let listener = inner.changed.listen();
+                let revision = inner.snapshot.load().revision();
+                if revision > since {
+                    return revision;
+                }
+                listener.await;
+            }
+        }
+    }
+
+    /// Returns the availability of an endpoint: which requests it accepts. `None` if the pool has no endpoint with this
+    /// id. Takes O(1) time.
+    ///
+    /// ```
+    /// use equipoise_core::{Availability, EndpointSpec, Pool};
+    ///
+    /// let pool: Pool<()> = Pool::default();
+    /// pool.add(EndpointSpec::new("a:80"), ())?;
+    /// pool.drain("a:80")?;
+    /// assert_eq!(pool.availability("a:80"), Some(Availability::Draining));
+    /// assert_eq!(pool.availability("b:80"), None);
+    /// # Ok::<(), equipoise_core::UpdateError>(())
+    /// ```
+    pub fn availability(&self, id: impl AsRef<str>) -> Option<Availability> {
+        let snapshot = self.inner.snapshot.load();
+        let slot = *snapshot.members().index.get(id.as_ref())?;
+        Some(snapshot.availability(slot))
+    }
+
+    /// Returns the current state of all endpoints, in the order of their [slots](crate::Slot), for status pages and
+    /// metrics. Takes O(n) time for n endpoints. Allocates.
+    pub fn endpoints(&self) -> Vec<EndpointStatus> {
+        let snapshot = self.inner.snapshot.load();
+        let status = |slot| {
+            let latency = snapshot.members().latency(slot);
+            Some(EndpointStatus { latency, ..EndpointStatus::of(&snapshot, slot)? })
+        };
+        snapshot.slots().filter_map(status).collect()
+    }
+}
+
+impl<T> fmt::Debug for Pool<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("strategy", &self.inner.settings.strategy)
+            .field("revision", &self.revision())
+            .field("endpoints", &self.endpoints())
+            .finish()
+    }
+}
 
 /// The state of one endpoint at one moment. Returned by [`Pool::endpoints`](crate::Pool::endpoints).
 #[derive(Clone, Debug, PartialEq, Eq)]

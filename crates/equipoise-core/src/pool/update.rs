@@ -9,7 +9,7 @@ use super::{
     state::Pool,
 };
 use crate::{
-    endpoint::{Endpoint, EndpointSpec, validate},
+    endpoint::{Endpoint, EndpointSpec, InvalidAddress, InvalidSpec, validate},
     ids::EndpointId,
 };
 
@@ -295,6 +295,30 @@ impl<T: Send + Sync + 'static> Pool<T> {
         let next = current.next(Arc::new(members), availability, settings).map_err(UpdateError::from)?;
         self.inner.publish_members(next);
         Ok(changes)
+    }
+}
+
+impl<T> Pool<T> {
+    /// Adds a check for the addresses of endpoints, and checks the endpoints that the pool has now. Later, the pool
+    /// checks the address of each endpoint that joins or gets another address, as with
+    /// [`PoolBuilder::addresses`](crate::PoolBuilder::addresses).
+    ///
+    /// This method is for code that gets a pool from its caller and sends requests to the addresses of the endpoints.
+    /// If a check of the same Rust type was added before, the old check is kept, and `check` is not added.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidSpec::Address`] if an endpoint that the pool has now fails `check` or a check that was added before.
+    /// The endpoint stays in the pool, and `check` is added nevertheless.
+    pub fn demand_addresses(
+        &self,
+        check: impl Fn(&str) -> Result<(), InvalidAddress> + Send + Sync + 'static,
+    ) -> Result<(), InvalidSpec> {
+        let _writer = self.inner.writer.lock();
+        let checks = &self.inner.settings.address_checks;
+        checks.add(check);
+        let snapshot = self.inner.snapshot.load();
+        checks.check(snapshot.members().slots.iter().flatten().map(|member| &member.spec))
     }
 }
 

@@ -9,12 +9,24 @@ use std::{
 use crate::{
     ids::EndpointId,
     lease::{AnyTarget, Lease},
-    pool::{admission::UsableBy, error::PickError},
+    pool::error::PickError,
     request::{OwnedRequest, Wants},
 };
 
 /// The result that an entry gets when it is served.
 pub(in crate::pool) type PickResult = Result<Lease<AnyTarget>, PickError>;
+
+/// Which requests can use the free capacity of an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::pool) enum UsableBy {
+    /// Only requests with a forced binding. The endpoint is unhealthy, in maintenance, or on probation while its pass
+    /// is taken.
+    Forced,
+    /// Only requests that are bound to the endpoint or prefer it. The endpoint is draining or has weight 0.
+    Bound,
+    /// All requests. The endpoint is eligible.
+    All,
+}
 
 /// The number of an entry in the order of the queue. The first entry has 1.
 pub(in crate::pool) type Ticket = u64;

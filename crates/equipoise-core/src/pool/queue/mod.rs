@@ -50,12 +50,11 @@ use std::{
 };
 
 use self::entries::{Entries, Removed};
-pub(super) use self::entries::{GroupId, Kind, NextEntry, PickResult, Ticket};
+pub(super) use self::entries::{GroupId, Kind, NextEntry, PickResult, Ticket, UsableBy};
 use crate::{
     endpoint::PoolContext,
     ids::{EndpointId, Revision, Slot},
     load::thread_number,
-    pool::admission::UsableBy,
     request::{OwnedRequest, Wants},
     sync::{AtomicU64, Mutex, MutexGuard, Ordering, fence},
 };
