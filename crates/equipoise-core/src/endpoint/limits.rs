@@ -1,16 +1,12 @@
-//! The limits on the requests to one endpoint:
+//! The limits on the requests in flight of one endpoint:
 //!
 //! - [`Permits`]: with `max_in_flight`, each request in flight holds one permit.
 //! - [`Probation`]: an endpoint on probation gets one request at a time, whose result decides whether the endpoint comes
 //!   up.
-//! - the failing mark: an endpoint whose last requests have failed gets at most its share of the requests.
 
 use std::num::NonZeroU8;
 
-use crate::{
-    sync::{AtomicU32, AtomicU64, Ordering},
-    verdict::Verdict,
-};
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// The permits of an endpoint with `max_in_flight`: an exact count, changed by compare-and-swap. Endpoints without a
 /// limit do not use it.
@@ -100,7 +96,7 @@ const FIRST_WAIT: u32 = 8;
 const MAX_DOUBLINGS: u32 = 7;
 
 /// The right to the single lease of a probation: the low byte of [`Probation`] while the pass is held. It is one byte
-/// so that an [`Admission`] fits into a register.
+/// so that an [`Admission`](super::Admission) fits into a register.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pass(NonZeroU8);
 
@@ -154,87 +150,9 @@ impl Probation {
     }
 }
 
-/// What a lease took from its endpoint when it was admitted. It gives this back when it ends.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Admission {
-    /// Whether the lease took a permit, because the endpoint has a limit.
-    pub(crate) permit: bool,
-    /// The pass, if the endpoint is on probation. In a panic a lease needs no pass. The first lease still takes the
-    /// pass, so that its verdict decides the probation.
-    pub(crate) pass: Option<Pass>,
-    /// Whether the pool offered the pass to the request. Such a request had not asked for this endpoint.
-    pub(crate) offered: bool,
-}
-
-impl Admission {
-    /// Returns whether the lease took a permit or a pass.
-    #[inline]
-    pub(crate) fn is_scarce(&self) -> bool {
-        self.permit || self.pass.is_some()
-    }
-}
-
-/// The failing mark of an endpoint: set by a failed request, removed by [`SUCCESSES`] successes after the last failure.
-///
-/// To a strategy that compares requests in flight or latencies, an endpoint that fails within a millisecond looks idle
-/// or fast. While an endpoint is marked, it is [usable](crate::PickCx::usable) no more often than its weight says.
-#[derive(Debug, Default)]
-pub(crate) struct Failing {
-    /// How many more successes remove the mark. 0: the endpoint is not marked.
-    left: AtomicU32,
-    /// The number of the last pick of this endpoint. A tier counts picks while any endpoint is marked.
-    picked_at: AtomicU64,
-}
-
-/// With 1, a single success would unmark an endpoint that mostly fails. With more than 3, endpoints that rarely fail
-/// would stay marked for long: at 3, an endpoint that fails 1 % of its requests is marked for 3 % of them.
-const SUCCESSES: u32 = 3;
-
-/// How a verdict changes the mark.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mark {
-    Set,
-    Removed,
-}
-
-impl Failing {
-    /// Updates the mark. Returns whether this verdict has set or removed it.
-    #[inline]
-    pub(crate) fn judge(&self, verdict: Verdict) -> Option<Mark> {
-        if verdict.is_failure() {
-            return (self.left.swap(SUCCESSES, Ordering::Relaxed) == 0).then_some(Mark::Set);
-        }
-        // Checked first, so that healthy endpoints are not written to.
-        if verdict != Verdict::Success || !self.is_marked() {
-            return None;
-        }
-        let before = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
-        (before == Ok(1)).then_some(Mark::Removed)
-    }
-
-    /// Whether the endpoint is marked as failing.
-    #[inline]
-    pub(crate) fn is_marked(&self) -> bool {
-        self.left.load(Ordering::Relaxed) != 0
-    }
-
-    /// Returns whether it is marked and was last picked less than `turns` picks before pick number `turn`.
-    pub(crate) fn has_had_its_share(&self, turn: u64, turns: u64) -> bool {
-        self.is_marked() && turn.wrapping_sub(self.picked_at.load(Ordering::Relaxed)) < turns
-    }
-
-    /// Notes that pick number `turn` chose this endpoint.
-    pub(crate) fn picked(&self, turn: u64) {
-        if self.is_marked() {
-            self.picked_at.store(turn, Ordering::Relaxed);
-        }
-    }
-}
-
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::verdict::Failure;
 
     #[test]
     fn a_lowered_limit_waits_for_permits_that_are_out() {
@@ -296,32 +214,5 @@ mod tests {
         probation.give_back(new);
         probation.renew();
         assert!(!probation.is_out());
-    }
-
-    const FAILURE: Verdict = Verdict::Failure(Failure::Server);
-
-    #[test]
-    fn three_successes_after_the_last_failure_remove_the_mark() {
-        let failing = Failing::default();
-        assert_eq!(failing.judge(Verdict::Success), None);
-        assert_eq!(failing.judge(FAILURE), Some(Mark::Set));
-        for verdict in [Verdict::Success, Verdict::Success, Verdict::Overloaded { retry_after: None }, Verdict::Neutral]
-        {
-            assert_eq!(failing.judge(verdict), None);
-        }
-        assert_eq!([(); 3].map(|()| failing.judge(Verdict::Success)), [None, None, Some(Mark::Removed)]);
-        assert!(!failing.is_marked());
-    }
-
-    #[test]
-    fn a_marked_endpoint_has_had_its_share_until_so_many_turns_have_passed() {
-        let failing = Failing::default();
-        failing.picked(10);
-        assert!(!failing.has_had_its_share(11, 4), "not marked");
-        failing.judge(FAILURE);
-        failing.picked(10);
-        let had = [11, 12, 13, 14].map(|turn| failing.has_had_its_share(turn, 4));
-        assert_eq!(had, [true, true, true, false]);
-        assert!(!failing.has_had_its_share(9, 4), "the last pick is later: another tier has counted it");
     }
 }

@@ -1,4 +1,5 @@
-//! Endpoints: the members of a pool, their settings (specs), their availability, and the limits on their requests.
+//! Endpoints: the members of a pool, their settings (specs), their availability, and the limits on their requests. An
+//! endpoint also has a failing mark: if its last requests have failed, it gets at most its share of the requests.
 
 mod address;
 mod availability;
@@ -16,11 +17,10 @@ pub use self::{
 };
 use self::{
     availability::Departure,
-    limits::{Failing, Mark},
+    limits::{Pass, Permits, Probation},
 };
 pub(crate) use self::{
     availability::Stage,
-    limits::{Admission, Permits, Probation},
     spec::{AddressChecks, validate},
 };
 pub(crate) use crate::ids::{EndpointId, Slot, Tier};
@@ -223,5 +223,115 @@ impl fmt::Debug for Endpoint {
             .field("address", &self.address)
             .field("slot", &self.slot)
             .finish_non_exhaustive()
+    }
+}
+
+/// What a lease took from its endpoint when it was admitted. It gives this back when it ends.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Admission {
+    /// Whether the lease took a permit, because the endpoint has a limit.
+    pub(crate) permit: bool,
+    /// The pass, if the endpoint is on probation. In a panic a lease needs no pass. The first lease still takes the
+    /// pass, so that its verdict decides the probation.
+    pub(crate) pass: Option<Pass>,
+    /// Whether the pool offered the pass to the request. Such a request had not asked for this endpoint.
+    pub(crate) offered: bool,
+}
+
+impl Admission {
+    /// Returns whether the lease took a permit or a pass.
+    #[inline]
+    pub(crate) fn is_scarce(&self) -> bool {
+        self.permit || self.pass.is_some()
+    }
+}
+
+/// The failing mark of an endpoint: set by a failed request, removed by [`SUCCESSES`] successes after the last failure.
+///
+/// To a strategy that compares requests in flight or latencies, an endpoint that fails within a millisecond looks idle
+/// or fast. While an endpoint is marked, it is [usable](crate::PickCx::usable) no more often than its weight says.
+#[derive(Debug, Default)]
+pub(crate) struct Failing {
+    /// How many more successes remove the mark. 0: the endpoint is not marked.
+    left: AtomicU32,
+    /// The number of the last pick of this endpoint. A tier counts picks while any endpoint is marked.
+    picked_at: AtomicU64,
+}
+
+/// With 1, a single success would unmark an endpoint that mostly fails. With more than 3, endpoints that rarely fail
+/// would stay marked for long: at 3, an endpoint that fails 1 % of its requests is marked for 3 % of them.
+const SUCCESSES: u32 = 3;
+
+/// How a verdict changes the mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mark {
+    Set,
+    Removed,
+}
+
+impl Failing {
+    /// Updates the mark. Returns whether this verdict has set or removed it.
+    #[inline]
+    fn judge(&self, verdict: Verdict) -> Option<Mark> {
+        if verdict.is_failure() {
+            return (self.left.swap(SUCCESSES, Ordering::Relaxed) == 0).then_some(Mark::Set);
+        }
+        // Checked first, so that healthy endpoints are not written to.
+        if verdict != Verdict::Success || !self.is_marked() {
+            return None;
+        }
+        let before = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        (before == Ok(1)).then_some(Mark::Removed)
+    }
+
+    /// Whether the endpoint is marked as failing.
+    #[inline]
+    pub(crate) fn is_marked(&self) -> bool {
+        self.left.load(Ordering::Relaxed) != 0
+    }
+
+    /// Returns whether it is marked and was last picked less than `turns` picks before pick number `turn`.
+    pub(crate) fn has_had_its_share(&self, turn: u64, turns: u64) -> bool {
+        self.is_marked() && turn.wrapping_sub(self.picked_at.load(Ordering::Relaxed)) < turns
+    }
+
+    /// Notes that pick number `turn` chose this endpoint.
+    pub(crate) fn picked(&self, turn: u64) {
+        if self.is_marked() {
+            self.picked_at.store(turn, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::verdict::Failure;
+
+    const FAILURE: Verdict = Verdict::Failure(Failure::Server);
+
+    #[test]
+    fn three_successes_after_the_last_failure_remove_the_mark() {
+        let failing = Failing::default();
+        assert_eq!(failing.judge(Verdict::Success), None);
+        assert_eq!(failing.judge(FAILURE), Some(Mark::Set));
+        for verdict in [Verdict::Success, Verdict::Success, Verdict::Overloaded { retry_after: None }, Verdict::Neutral]
+        {
+            assert_eq!(failing.judge(verdict), None);
+        }
+        assert_eq!([(); 3].map(|()| failing.judge(Verdict::Success)), [None, None, Some(Mark::Removed)]);
+        assert!(!failing.is_marked());
+    }
+
+    #[test]
+    fn a_marked_endpoint_has_had_its_share_until_so_many_turns_have_passed() {
+        let failing = Failing::default();
+        failing.picked(10);
+        assert!(!failing.has_had_its_share(11, 4), "not marked");
+        failing.judge(FAILURE);
+        failing.picked(10);
+        let had = [11, 12, 13, 14].map(|turn| failing.has_had_its_share(turn, 4));
+        assert_eq!(had, [true, true, true, false]);
+        assert!(!failing.has_had_its_share(9, 4), "the last pick is later: another tier has counted it");
     }
 }
