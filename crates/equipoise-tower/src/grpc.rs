@@ -21,10 +21,10 @@ use tonic::{
 use tower_service::Service;
 
 use crate::{
-    balance::{Balance, ResponseFuture},
-    dispatch::{Targets, origin},
+    balance::{Balance, ResponseFuture, Targets},
     error::{Error, FailureStage, InvalidAddress},
     http::{HttpProtocol, LeasedBody},
+    point_at::origin,
 };
 
 /// A balanced channel for tonic's generated clients. Each endpoint of its pool has a tonic [`Channel`], and each call

@@ -3,7 +3,6 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod balance;
-mod dispatch;
 mod error;
 mod error_class;
 #[cfg(feature = "tonic")]
@@ -12,6 +11,7 @@ mod http;
 mod observe;
 mod placement;
 mod plain;
+mod point_at;
 mod protocol;
 mod replay;
 #[cfg(feature = "reqwest")]
@@ -26,8 +26,9 @@ pub use crate::grpc::{BalancedChannel, BalancedChannelError, BalancedChannelFutu
 #[cfg(feature = "reqwest")]
 pub use crate::reqwest::{BalancedClient, BalancedClientError, BalancedClientFuture, ReqwestService, balanced_client};
 pub use crate::{
-    balance::{Balance, BalanceLayer, ReplayBodies, ReplayBodiesLayer, ResponseFuture},
-    dispatch::{Dispatch, PointAt, SharedClient, Targets},
+    balance::{
+        Balance, BalanceLayer, Dispatch, ReplayBodies, ReplayBodiesLayer, ResponseFuture, SharedClient, Targets,
+    },
     error::{AttemptTimedOut, BoxError, Error, FailureStage, InvalidAddress, NotSent, PointError, UnsupportedRequest},
     error_class::{ErrorClass, Retryable},
     http::{
@@ -36,6 +37,7 @@ pub use crate::{
     observe::{AttemptEnd, EventKind, Observe, QueueEnd, RequestEvent, RequestId, RequestOutcome},
     placement::Placement,
     plain::PlainProtocol,
+    point_at::PointAt,
     protocol::{Attempt, Protocol},
     replay::{KeptBody, Replay, Replayable},
 };

@@ -13,8 +13,7 @@ use reqwest::{Body, Client, ClientBuilder, ResponseBuilderExt, Url, redirect, re
 use tower_service::Service;
 
 use crate::{
-    balance::{Balance, BalanceLayer},
-    dispatch::SharedClient,
+    balance::{Balance, BalanceLayer, SharedClient},
     error::{BoxError, Error, ReqwestError},
 };
 

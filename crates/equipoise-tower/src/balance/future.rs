@@ -10,11 +10,10 @@ use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 
 use super::{
-    attempt::{Attempt, Failed, Held, InnerError, InnerResponse, ReadyWait},
+    attempt::{Attempt, Dispatch, Failed, Held, InnerError, InnerResponse, ReadyWait},
     plan::{Core, Progress, Routing, verdict},
 };
 use crate::{
-    dispatch::Dispatch,
     error::{BoxError, Error, FailureStage, NotSent, PointError},
     error_class::{ErrorClass, Retryable},
     guard::guarded,

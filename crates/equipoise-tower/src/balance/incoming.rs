@@ -5,8 +5,8 @@ use http_body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{future::ResponseFuture, layer::BalanceLayer, service::Balance};
-use crate::{dispatch::Dispatch, error::BoxError, protocol::Protocol, replay::Replayable};
+use super::{attempt::Dispatch, future::ResponseFuture, layer::BalanceLayer, service::Balance};
+use crate::{error::BoxError, protocol::Protocol, replay::Replayable};
 
 /// A service that wraps request bodies of any type in [`Replayable`] and passes the requests to the balancer inside.
 /// [`Balance::incoming`](crate::Balance::incoming) and [`BalanceLayer::incoming`](crate::BalanceLayer::incoming) create

@@ -3,11 +3,11 @@ use std::{fmt, time::Duration};
 use equipoise_core::{InvalidSpec, Pool};
 use tower_layer::Layer;
 
-use super::{plan::Settings, service::Balance};
+use super::{attempt::SharedClient, plan::Settings, service::Balance};
 use crate::{
-    dispatch::{self, SharedClient},
     http::HttpProtocol,
     observe::{Observe, Observer},
+    point_at,
 };
 
 /// A layer that puts a [`Balance`] over one client for all endpoints. Each request is [changed](crate::PointAt) so that
@@ -52,7 +52,7 @@ impl<T> BalanceLayer<T> {
     /// layer. To check them, call [`check_addresses`](Self::check_addresses).
     pub fn new(pool: Pool<T>) -> Self {
         // The result is about endpoints that are already in the pool: see `check_addresses`.
-        let _ = pool.demand_addresses(dispatch::check);
+        let _ = pool.demand_addresses(point_at::check);
         Self { pool, settings: Settings::new(HttpProtocol::new()) }
     }
 }
@@ -81,7 +81,7 @@ impl<T> BalanceLayer<T, HttpProtocol> {
     /// If HTTP cannot use the address of an endpoint in the pool. With or without this error, the pool from now on
     /// refuses new endpoints whose addresses HTTP cannot use.
     pub fn check_addresses(self) -> Result<Self, InvalidSpec> {
-        self.pool.demand_addresses(dispatch::check)?;
+        self.pool.demand_addresses(point_at::check)?;
         Ok(self)
     }
 }

@@ -8,6 +8,7 @@ mod plan;
 mod service;
 
 pub use self::{
+    attempt::{Dispatch, SharedClient, Targets},
     future::ResponseFuture,
     incoming::{ReplayBodies, ReplayBodiesLayer},
     layer::BalanceLayer,

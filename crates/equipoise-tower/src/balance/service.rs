@@ -4,11 +4,11 @@ use equipoise_core::Pool;
 use tower_service::Service;
 
 use super::{
+    attempt::{Dispatch, SharedClient, Targets},
     future::ResponseFuture,
     plan::{Core, Settings, Unready},
 };
 use crate::{
-    dispatch::{Dispatch, SharedClient, Targets},
     error::{BoxError, Error},
     http::HttpProtocol,
     observe::{Observe, Observer},

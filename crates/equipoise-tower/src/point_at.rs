@@ -1,13 +1,11 @@
-//! How a request reaches its endpoint: through a service of the endpoint's own, or through one client for all
-//! endpoints.
+//! How a request is given the address of its endpoint, if one client serves all endpoints.
 
-use equipoise_core::{Address, Endpoint, Lease};
+use equipoise_core::{Address, Endpoint};
 use http::{
     HeaderValue, Method, Request, Uri, Version,
     header::HOST,
     uri::{Authority, PathAndQuery, Scheme},
 };
-use tower_service::Service;
 
 use crate::error::{InvalidAddress, PointError, UnsupportedRequest};
 
@@ -150,91 +148,6 @@ fn is_extended_connect<B>(request: &Request<B>) -> bool {
         false
     }
 }
-
-/// How a request reaches the endpoint that was picked. [`Targets`]: each endpoint has its own service.
-/// [`SharedClient`]: one client serves all endpoints. Only these two types can implement the trait.
-#[diagnostic::on_unimplemented(
-    message = "the services of this balancer do not take requests of type `{Req}`",
-    label = "no `Service<{Req}>` below this balancer",
-    note = "the client below the balancer, or the pool's targets (`{T}`), must be services of exactly this request type, with the same body type",
-    note = "a client that is built for another body, such as `Client<_, Incoming>`, must be built for the wrapped one: `build_http::<equipoise::tower::Replayable<Incoming>>()`"
-)]
-pub trait Dispatch<T, Req>: sealed::Sealed {
-    /// The service through which a request is sent to its endpoint.
-    type Service: Service<Req>;
-
-    /// Whether [`point`](Self::point) leaves requests unchanged. If true, a request that was not sent can go to another
-    /// endpoint although no copy of it was kept.
-    const LEAVES_REQUESTS: bool;
-
-    /// Returns the service that sends a request to the endpoint of `lease`.
-    fn service(&self, lease: &Lease<T>) -> Self::Service;
-
-    /// Changes the request so that the service sends it to `endpoint`.
-    ///
-    /// # Errors
-    ///
-    /// - [`PointError::Address`] if the request cannot be sent to this endpoint.
-    /// - [`PointError::Unsupported`] if the request cannot be sent to any endpoint.
-    fn point(&self, request: &mut Req, endpoint: &Endpoint) -> Result<(), PointError>;
-}
-
-/// Sends each request through a clone of the picked endpoint's target: the value that is stored with the endpoint. The
-/// target must be a service. [`Balance::new`](crate::Balance::new) creates balancers that send requests in this way.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Targets;
-
-#[diagnostic::do_not_recommend]
-impl<T, Req> Dispatch<T, Req> for Targets
-where
-    T: Service<Req> + Clone + Send + Sync + 'static,
-{
-    type Service = T;
-
-    const LEAVES_REQUESTS: bool = true;
-
-    fn service(&self, lease: &Lease<T>) -> T {
-        lease.target().clone()
-    }
-
-    fn point(&self, _: &mut Req, _: &Endpoint) -> Result<(), PointError> {
-        Ok(())
-    }
-}
-
-/// Sends all requests through clones of one client. Before that, it [changes](PointAt) each request so that the client
-/// sends it to the picked endpoint. [`BalanceLayer`](crate::BalanceLayer) creates balancers that send requests in this
-/// way.
-#[derive(Clone, Copy, Debug)]
-pub struct SharedClient<C>(pub(crate) C);
-
-// Without this attribute, the compiler would report the missing `Service` and not the advice of this trait.
-#[diagnostic::do_not_recommend]
-impl<T, C, Req> Dispatch<T, Req> for SharedClient<C>
-where
-    C: Service<Req> + Clone,
-    Req: PointAt,
-{
-    type Service = C;
-
-    const LEAVES_REQUESTS: bool = false;
-
-    fn service(&self, _: &Lease<T>) -> C {
-        self.0.clone()
-    }
-
-    fn point(&self, request: &mut Req, endpoint: &Endpoint) -> Result<(), PointError> {
-        request.point_at(endpoint)
-    }
-}
-
-mod sealed {
-    pub trait Sealed {}
-}
-
-impl sealed::Sealed for Targets {}
-
-impl<C> sealed::Sealed for SharedClient<C> {}
 
 #[cfg(test)]
 mod tests {
