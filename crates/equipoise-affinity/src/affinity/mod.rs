@@ -1,7 +1,8 @@
-//! Session affinity for the endpoints of a pool. This module contains [`Affinity`], its settings, and the three steps
-//! of a request: find its session, choose where it may go, and store the session's endpoint when the response arrives.
+//! Session affinity for the endpoints of a pool. This module contains [`Affinity`] and its settings.
 
 mod explanation;
+mod fallback;
+mod request;
 mod session_limit;
 
 use std::{
@@ -10,17 +11,16 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use equipoise_core::{Binding, BindingOutcome, MissReason, Pool};
-use equipoise_tower::{Placement, RequestHead, ServedBy};
-use http::{Response, request::Parts};
+use equipoise_core::Pool;
+use equipoise_tower::RequestHead;
 
-use self::session_limit::NewSessions;
-pub use self::{explanation::AffinityExplanation, session_limit::SessionLimit};
+pub use self::{explanation::AffinityExplanation, fallback::Fallback, session_limit::SessionLimit};
+use self::{fallback::Fallbacks, session_limit::NewSessions};
 use crate::{
     guard::guarded,
     members::PoolMembers,
-    mode::{Found, InvalidNaming, Kind, Mode, Settlement},
-    outcome::{AffinityOutcome, AffinityStats, Counters, UnboundReason},
+    mode::{InvalidNaming, Kind, Mode},
+    outcome::{AffinityStats, Counters},
 };
 
 /// Session affinity for a pool: sends the requests of a session to the same endpoint. A [`Mode`] determines how a
@@ -52,8 +52,7 @@ pub struct Affinity {
 
 #[derive(Clone)]
 struct Settings {
-    missing: Fallback,
-    unavailable: Fallback,
+    fallbacks: Fallbacks,
     max_share: Option<f32>,
     lookup_timeout: Duration,
     now: Arc<dyn Fn() -> SystemTime + Send + Sync>,
@@ -98,8 +97,7 @@ impl Affinity {
         }
         let shared = Shared { mode, members: PoolMembers::new(pool.clone()), counters: Counters::default() };
         let settings = Settings {
-            missing: Fallback::Rebind,
-            unavailable: Fallback::Rebind,
+            fallbacks: Fallbacks::default(),
             max_share: None,
             lookup_timeout: Duration::from_millis(100),
             now: Arc::new(SystemTime::now),
@@ -119,7 +117,7 @@ impl Affinity {
     /// even with [`Fallback::Refuse`].
     #[must_use]
     pub fn missing(mut self, fallback: Fallback) -> Self {
-        self.settings.missing = fallback;
+        self.settings.fallbacks.missing = fallback;
         self
     }
 
@@ -132,7 +130,7 @@ impl Affinity {
     /// another endpoint.
     #[must_use]
     pub fn unavailable(mut self, fallback: Fallback) -> Self {
-        self.settings.unavailable = fallback;
+        self.settings.fallbacks.unavailable = fallback;
         self
     }
 
@@ -162,9 +160,9 @@ impl Affinity {
     }
 
     /// Sets how long a request waits for an answer of the session store. After this time, the request continues without
-    /// a binding, with the reason [`UnboundReason::StoreUnavailable`]. Default: 100 ms. Minimum: 1 ms; a shorter time
-    /// counts as 1 ms. A store may have a shorter timeout of its own. Without a Tokio runtime with a timer, the request
-    /// waits without a limit.
+    /// a binding, with the reason [`UnboundReason::StoreUnavailable`](crate::UnboundReason::StoreUnavailable). Default:
+    /// 100 ms. Minimum: 1 ms; a shorter time counts as 1 ms. A store may have a shorter timeout of its own. Without a
+    /// Tokio runtime with a timer, the request waits without a limit.
     #[must_use]
     pub fn lookup_timeout(mut self, longest: Duration) -> Self {
         self.settings.lookup_timeout = longest.max(Duration::from_millis(1));
@@ -262,213 +260,6 @@ impl Affinity {
     }
 }
 
-/// The steps of one request: find its session, decide where it may go, and store the binding when its response arrives.
-impl Affinity {
-    /// Whether the mode is `none`. Requests and responses are then not changed.
-    pub(crate) fn is_off(&self) -> bool {
-        matches!(self.shared.mode, Kind::None)
-    }
-
-    pub(crate) fn store_timeout(&self) -> Duration {
-        self.settings.lookup_timeout
-    }
-
-    /// Finds the session of the request, and its endpoint if that is known without waiting. Removes the balancer's
-    /// cookie from the head if endpoints must not see it.
-    pub(crate) fn find(&self, head: &mut Parts) -> Found {
-        if let Err(error) = self.follow() {
-            tracing::warn!("{error}");
-        }
-        let Shared { mode, members, .. } = &*self.shared;
-        let holds = |rule: &Option<Arc<Rule>>, head: &Parts| {
-            let head = RequestHead::of_parts(head);
-            rule.as_ref().is_some_and(|rule| guarded(|| rule(head)).unwrap_or(false))
-        };
-        if holds(&self.settings.except, head) {
-            return mode.disregard(head);
-        }
-        let forced = holds(&self.settings.force, head);
-        // Read the client's address before the mode changes the head.
-        let limit = self.settings.new_sessions.as_ref().filter(|_| mode.has_store());
-        let client = limit.and_then(|limit| limit.client(RequestHead::of_parts(head)));
-        let mut found = mode.find(head, self.now(), members, forced);
-        found.client = client;
-        found
-    }
-
-    /// Returns where the request may go. If the request has no binding and [`Fallback::Refuse`] applies, returns the
-    /// reason why it has no binding: the request must then be refused.
-    pub(crate) fn place(&self, found: &Found) -> Result<Placement, UnboundReason> {
-        let mut placement = Placement::new();
-        if found.keyed {
-            return Ok(match &found.key {
-                Some(key) => placement.key(key.clone()),
-                None => placement,
-            });
-        }
-        // A binding to an endpoint that has left the pool counts as no binding: the endpoint may never join again.
-        let is_present = found.endpoint.as_ref().is_ok_and(|id| self.shared.members.contains(id));
-        let fallback = match &found.endpoint {
-            Ok(_) if is_present && found.forced && self.settings.unavailable == Fallback::Rebind => Fallback::Refuse,
-            Ok(_) if is_present => self.settings.unavailable,
-            Err(UnboundReason::Off) => Fallback::Rebind,
-            // The session may exist. A failure of the store must not refuse its requests.
-            Err(UnboundReason::StoreUnavailable | UnboundReason::StoreMalformed)
-                if self.settings.missing == Fallback::Refuse =>
-            {
-                Fallback::Rebind
-            }
-            _ => self.settings.missing,
-        };
-        match fallback {
-            Fallback::Refuse if !is_present => {
-                return Err(found.endpoint.as_ref().err().copied().unwrap_or(UnboundReason::Unknown));
-            }
-            Fallback::Wait(timeout) => placement = placement.queue_timeout(timeout),
-            _ => {}
-        }
-        if let Some(mut binding) = self.binding(found) {
-            if is_present && fallback != Fallback::Rebind {
-                binding = binding.strict();
-            }
-            if found.forced {
-                binding = binding.forced();
-            }
-            placement = placement.binding(binding);
-        }
-        Ok(placement)
-    }
-
-    fn binding(&self, found: &Found) -> Option<Binding> {
-        let mut binding = match (&found.endpoint, &found.key) {
-            (Ok(id), None) => Binding::to(id.clone()),
-            (Ok(id), Some(key)) => Binding::to(id.clone()).session(key),
-            (Err(_), Some(key)) if found.has_lost_endpoint() => Binding::to_departed(key),
-            (Err(_), _) => return None,
-        };
-        if let Some(factor) = self.settings.max_share {
-            binding = binding.max_share(factor);
-        }
-        Some(binding)
-    }
-
-    /// Counts a request that [`place`](Self::place) has placed or refused.
-    pub(crate) fn count(&self, found: &Found, placed: &Result<Placement, UnboundReason>) {
-        let counters = &self.shared.counters;
-        match (placed, &found.endpoint) {
-            (Err(reason), _) => {
-                counters.unbound(*reason);
-                counters.refused();
-            }
-            (Ok(_), Err(reason)) if !found.keyed => counters.unbound(*reason),
-            (Ok(_), _) => {}
-        }
-    }
-
-    /// Counts a request that ended in an error after it was placed.
-    pub(crate) fn count_error(&self) {
-        self.shared.counters.failed();
-    }
-
-    /// Stores the session's binding, sets the client's cookie, and adds an [`AffinityOutcome`] to the response. Does
-    /// nothing if the response is not from an endpoint.
-    pub(crate) fn settle<B>(&self, found: Found, response: &mut Response<B>) {
-        let Some(ServedBy(served)) = response.extensions().get().cloned() else { return };
-        let missed = match response.extensions().get() {
-            Some(BindingOutcome::Missed(reason)) => Some(*reason),
-            _ => None,
-        };
-        let is_temporary = found.endpoint.is_ok() && missed.is_some_and(MissReason::is_temporary);
-        let is_kept = found.endpoint.as_ref().is_ok_and(|id| *id == served);
-        let now = self.now();
-        let may_begin = || {
-            let may = self.settings.new_sessions.as_ref().is_none_or(|sessions| sessions.begin(found.client, now));
-            if !may {
-                self.shared.counters.limited();
-            }
-            may
-        };
-        let settlement = Settlement {
-            found: &found,
-            served: &served,
-            binds: !is_kept && !is_temporary,
-            status: response.status(),
-            now,
-            may_begin: &may_begin,
-            members: &self.shared.members,
-        };
-        // Nothing is stored for an excepted request. But mode `cookie` must still remove the endpoint's cookie.
-        let mode = &self.shared.mode;
-        let is_excepted = matches!(found.endpoint, Err(UnboundReason::Off)) && !matches!(mode, Kind::Cookie(..));
-        let is_bound = !is_excepted && mode.settle(&settlement, response.headers_mut());
-        let reason = missed.unwrap_or(MissReason::Gone);
-        let outcome = match found.endpoint {
-            _ if found.keyed => AffinityOutcome::Keyed,
-            Ok(_) if is_kept => AffinityOutcome::Kept,
-            Ok(from) if is_bound => AffinityOutcome::Moved { from, reason },
-            Ok(bound_to) => AffinityOutcome::Diverted { bound_to, reason },
-            Err(why) if is_bound => AffinityOutcome::New(why),
-            Err(why) => AffinityOutcome::Unbound(why),
-        };
-        self.shared.counters.answered(&outcome);
-        response.extensions_mut().insert(outcome);
-    }
-}
-
-/// What happens to a request if its session is not bound to an endpoint, or if the endpoint of its session cannot serve
-/// the request.
-///
-/// [`Affinity::missing`] sets the fallback for a session that is not bound. [`Affinity::unavailable`] sets the fallback
-/// for an endpoint that cannot serve the request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Fallback {
-    /// The balancer chooses an endpoint for the request, and the session is bound to the chosen endpoint from then on.
-    /// This is the default.
-    ///
-    /// There is one exception: the session is bound to an endpoint that is only
-    /// [temporarily](equipoise_core::MissReason::is_temporary) unable to serve requests, for example because it is at
-    /// its limit. The session then stays bound to this endpoint, and the chosen endpoint serves this request only.
-    ///
-    /// The endpoint is chosen by rendezvous hashing of the session, so that all balancers choose the same endpoint (see
-    /// [`Binding`](equipoise_core::Binding)). In two cases, the strategy picks the endpoint instead:
-    ///
-    /// - The session is not bound to an endpoint.
-    /// - The binding does not identify the session. For example, with
-    ///   [`EndpointNaming::ids`](crate::EndpointNaming::ids), all sessions of an endpoint have the same cookie value.
-    #[default]
-    Rebind,
-    /// The request fails. The error depends on the case:
-    ///
-    /// - The request is bound to an endpoint that has just failed the request: the error of this endpoint.
-    /// - The request is bound to an endpoint that cannot serve the request for another reason:
-    ///   [`PickError::Bound`](equipoise_core::PickError::Bound), which contains the reason.
-    /// - The request has no binding: [`PickError::Unbound`](equipoise_core::PickError::Unbound). The request does not
-    ///   reach the balancer.
-    ///
-    /// For a `PickError`, a gateway usually answers its client with status 503.
-    Refuse,
-    /// The request waits for up to this time, and then fails with the [`PickError`](equipoise_core::PickError) that
-    /// says why it could not be served.
-    ///
-    /// - A request with a binding waits for its endpoint. It continues to wait if this endpoint leaves the pool,
-    ///   because the endpoint may join again. It does not wait if this endpoint has just failed the request.
-    /// - A request without a binding waits for any endpoint that the strategy may pick.
-    Wait(Duration),
-}
-
-impl Fallback {
-    /// Returns a stable label for metrics and logs: `rebind`, `refuse` or `wait`, without the time of
-    /// [`Wait`](Self::Wait).
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Rebind => "rebind",
-            Self::Refuse => "refuse",
-            Self::Wait(_) => "wait",
-        }
-    }
-}
-
 /// Why a [`Mode`] cannot be used with a pool. Returned by [`Affinity::new`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -488,8 +279,8 @@ pub enum InvalidMode {
 impl fmt::Debug for Affinity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Affinity")
-            .field("missing", &self.settings.missing)
-            .field("unavailable", &self.settings.unavailable)
+            .field("missing", &self.settings.fallbacks.missing)
+            .field("unavailable", &self.settings.fallbacks.unavailable)
             .field("max_share", &self.settings.max_share)
             .finish_non_exhaustive()
     }

@@ -4,14 +4,15 @@
 mod cookie;
 mod found;
 mod keyed;
+mod naming;
 
 use std::{fmt, sync::Arc, time::SystemTime};
 
 use equipoise_core::EndpointId;
 use http::{HeaderMap, request::Parts};
 
-pub use self::cookie::{EndpointNaming, InvalidNaming};
 pub(crate) use self::found::{Found, Settlement};
+pub use self::naming::{EndpointNaming, InvalidNaming};
 use crate::{
     cookie::PersistenceCookie,
     key::SessionKey,

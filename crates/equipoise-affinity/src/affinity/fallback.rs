@@ -1,0 +1,85 @@
+use std::time::Duration;
+
+use crate::{mode::Found, outcome::UnboundReason};
+
+/// What happens to a request if its session is not bound to an endpoint, or if the endpoint of its session cannot serve
+/// the request.
+///
+/// [`Affinity::missing`] sets the fallback for a session that is not bound. [`Affinity::unavailable`] sets the fallback
+/// for an endpoint that cannot serve the request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fallback {
+    /// The balancer chooses an endpoint for the request, and the session is bound to the chosen endpoint from then on.
+    /// This is the default.
+    ///
+    /// There is one exception: the session is bound to an endpoint that is only
+    /// [temporarily](equipoise_core::MissReason::is_temporary) unable to serve requests, for example because it is at
+    /// its limit. The session then stays bound to this endpoint, and the chosen endpoint serves this request only.
+    ///
+    /// The endpoint is chosen by rendezvous hashing of the session, so that all balancers choose the same endpoint (see
+    /// [`Binding`](equipoise_core::Binding)). In two cases, the strategy picks the endpoint instead:
+    ///
+    /// - The session is not bound to an endpoint.
+    /// - The binding does not identify the session. For example, with
+    ///   [`EndpointNaming::ids`](crate::EndpointNaming::ids), all sessions of an endpoint have the same cookie value.
+    #[default]
+    Rebind,
+    /// The request fails. The error depends on the case:
+    ///
+    /// - The request is bound to an endpoint that has just failed the request: the error of this endpoint.
+    /// - The request is bound to an endpoint that cannot serve the request for another reason:
+    ///   [`PickError::Bound`](equipoise_core::PickError::Bound), which contains the reason.
+    /// - The request has no binding: [`PickError::Unbound`](equipoise_core::PickError::Unbound). The request does not
+    ///   reach the balancer.
+    ///
+    /// For a `PickError`, a gateway usually answers its client with status 503.
+    Refuse,
+    /// The request waits for up to this time, and then fails with the [`PickError`](equipoise_core::PickError) that
+    /// says why it could not be served.
+    ///
+    /// - A request with a binding waits for its endpoint. It continues to wait if this endpoint leaves the pool,
+    ///   because the endpoint may join again. It does not wait if this endpoint has just failed the request.
+    /// - A request without a binding waits for any endpoint that the strategy may pick.
+    Wait(Duration),
+}
+
+impl Fallback {
+    /// Returns a stable label for metrics and logs: `rebind`, `refuse` or `wait`, without the time of
+    /// [`Wait`](Self::Wait).
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rebind => "rebind",
+            Self::Refuse => "refuse",
+            Self::Wait(_) => "wait",
+        }
+    }
+}
+
+/// The fallbacks of an [`Affinity`](super::Affinity).
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Fallbacks {
+    /// For a request that is not bound to an endpoint.
+    pub(super) missing: Fallback,
+    /// For a request that is bound to an endpoint that cannot serve it.
+    pub(super) unavailable: Fallback,
+}
+
+impl Fallbacks {
+    /// Returns the fallback that applies to a request. `is_present` is whether the request is bound to an endpoint that
+    /// is in the pool.
+    pub(super) fn of(&self, found: &Found, is_present: bool) -> Fallback {
+        match &found.endpoint {
+            Ok(_) if is_present && found.forced && self.unavailable == Fallback::Rebind => Fallback::Refuse,
+            Ok(_) if is_present => self.unavailable,
+            Err(UnboundReason::Off) => Fallback::Rebind,
+            // The session may exist. A failure of the store must not refuse its requests.
+            Err(UnboundReason::StoreUnavailable | UnboundReason::StoreMalformed)
+                if self.missing == Fallback::Refuse =>
+            {
+                Fallback::Rebind
+            }
+            _ => self.missing,
+        }
+    }
+}
