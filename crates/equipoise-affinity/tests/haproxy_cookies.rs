@@ -96,7 +96,7 @@ fn every_recorded_transcript_comes_out_the_same() {
             let status = StatusCode::from_bytes(first[1].as_bytes()).unwrap();
             let mut response = backend_answer(name, &expected);
             let value = config.value(server);
-            let context = ResponseContext { state, kept: named.is_some(), value, method: &method, now };
+            let context = ResponseContext::new(state, value, &method, now).kept(named.is_some());
             config.cookie.on_response(context, status, &mut response);
             for header in [header::SET_COOKIE, header::CACHE_CONTROL] {
                 assert_eq!(lines(&response, header.clone()), lines(&expected, header), "{name}, step {at}");
@@ -132,7 +132,7 @@ fn exchange(set: &Value, config: &Config, case: &Value) -> Exchange {
     let method = Method::from_bytes(case["method"].as_str().unwrap().as_bytes()).unwrap();
     let status = StatusCode::from_u16(case["status"].as_u64().unwrap().try_into().unwrap()).unwrap();
     let value = config.value(server);
-    let context = ResponseContext { state, kept: named.is_some(), value, method: &method, now };
+    let context = ResponseContext::new(state, value, &method, now).kept(named.is_some());
     config.cookie.on_response(context, status, &mut response);
     let became = [(&request, header::COOKIE), (&response, header::SET_COOKIE), (&response, header::CACHE_CONTROL)];
     (named.filter(|named| named != server), became.map(|(headers, name)| tightened(lines(headers, name))))

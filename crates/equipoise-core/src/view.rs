@@ -223,6 +223,7 @@ fn downcast<S: Any + Send + Sync>(mut state: EndpointState) -> Option<Arc<S>> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct Layered<O, I> {
     /// The wrapping strategy's own state of the endpoint.
     pub own: O,

@@ -68,6 +68,7 @@ impl Recorded {
             (AgentAdmin::Ready, AgentHealth::Down) => ("DOWN (agent)", vec![], false),
             (AgentAdmin::Drain, AgentHealth::Up) => ("DRAIN (agent)", vec!["FORCED_DRAIN"], true),
             (AgentAdmin::Ready, AgentHealth::Up) => (up, vec![], true),
+            other => panic!("{other:?} after {reply:?} is not in the recording"),
         };
         assert_eq!(self.status, status, "status after {reply:?}");
         assert_eq!(self.admin_state, flags, "flags after {reply:?}");
@@ -92,6 +93,7 @@ impl Recorded {
         let status = match reply.health {
             Some(AgentHealth::Up) => "L7OK",
             Some(AgentHealth::Down) => "L7STS",
+            Some(other) => panic!("{other:?} after {:?} is not in the recording", self.reply),
             None => "CHECKED",
         };
         assert_eq!(self.agent_status, status, "{:?}", self.reply);

@@ -29,7 +29,7 @@
 //! // The response then sets the cookie.
 //! let value = cookie.value("B")?;
 //! let mut response = HeaderMap::new();
-//! let context = ResponseContext { state, kept: false, value: Some(&value), method: &Method::GET, now };
+//! let context = ResponseContext::new(state, Some(&value), &Method::GET, now);
 //! cookie.on_response(context, StatusCode::OK, &mut response);
 //! assert_eq!(response[header::SET_COOKIE], "SRV=B; path=/; HttpOnly");
 //! # Ok::<(), Box<dyn std::error::Error>>(())

@@ -14,8 +14,9 @@ use super::{
 use crate::scan;
 
 /// What [`on_response`](PersistenceCookie::on_response) must know about a response and its request, besides the status
-/// and the headers of the response.
+/// and the headers of the response. Create it with [`new`](Self::new).
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct ResponseContext<'a> {
     /// The state of the request's cookie, as returned by [`on_request`](PersistenceCookie::on_request) or
     /// [`disregard`](PersistenceCookie::disregard).
@@ -35,6 +36,28 @@ pub struct ResponseContext<'a> {
     /// [`max_life`](super::PersistenceCookieBuilder::max_life)), it is written into the cookie as the date of the last
     /// use.
     pub now: SystemTime,
+}
+
+impl<'a> ResponseContext<'a> {
+    /// Creates the context of a response. [`kept`](field@Self::kept) is `false`; [`kept()`](Self::kept) sets it.
+    ///
+    /// - `state` is the state of the request's cookie.
+    /// - `value` names the endpoint that answered. `None` if no value names it.
+    /// - `method` is the request's method.
+    /// - `now` is the current time.
+    ///
+    /// The fields of the same names describe these values.
+    pub fn new(state: CookieState, value: Option<&'a CookieValue>, method: &'a Method, now: SystemTime) -> Self {
+        Self { state, kept: false, value, method, now }
+    }
+
+    /// Sets whether the request's cookie named the endpoint that answered. Default: `false`. See the field
+    /// [`kept`](field@Self::kept).
+    #[must_use]
+    pub fn kept(mut self, kept: bool) -> Self {
+        self.kept = kept;
+        self
+    }
 }
 
 /// What [`on_response`](PersistenceCookie::on_response) did with the [persistence cookie](PersistenceCookie) of a

@@ -55,13 +55,8 @@ impl PersistenceCookie {
     ///
     /// let cookie = PersistenceCookie::rewrite("SRV").build()?;
     /// let value = cookie.value("A")?;
-    /// let context = ResponseContext {
-    ///     state: CookieState::default(),
-    ///     kept: false,
-    ///     value: Some(&value),
-    ///     method: &Method::GET,
-    ///     now: std::time::SystemTime::now(),
-    /// };
+    /// let now = std::time::SystemTime::now();
+    /// let context = ResponseContext::new(CookieState::default(), Some(&value), &Method::GET, now);
     /// let mut response = HeaderMap::new();
     /// response.insert(header::SET_COOKIE, HeaderValue::from_static("SRV=any; Path=/app"));
     /// cookie.on_response(context, StatusCode::OK, &mut response);

@@ -15,6 +15,7 @@ use crate::scan;
 /// How the balancer sets a persistence cookie. In HAProxy's configuration, the mode follows the cookie's name, as in
 /// `cookie NAME insert`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum CookieMode {
     /// The balancer sets a persistence cookie of its own, which endpoints do not set.
     Insert,

@@ -16,6 +16,7 @@ const JOINED: u8 = 1;
 
 /// The session key of a request, or why there is none. [`SessionKey::of`](super::SessionKey::of) returns it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Extracted<'r> {
     /// The session key. It has at least one byte.
     Found(Cow<'r, [u8]>),

@@ -192,6 +192,7 @@ impl Place {
 
 /// Whether a response sets a session key, ends the session, or does neither. Returned by [`Learn::response`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Learned<'r> {
     /// The response sets this session key. Requests with this key should go to the endpoint that sent the response.
     Key(&'r [u8]),

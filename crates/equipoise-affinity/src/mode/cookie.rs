@@ -109,14 +109,9 @@ pub(super) fn settle(
         name()
     };
     let value = if is_sent { name().or_else(name_after_update) } else { None };
-    let response = ResponseContext {
-        state: found.cookie_state,
-        // If the endpoint has no name, the client's cookie stays as it is.
-        kept: !renew || value.is_none(),
-        value: value.as_ref(),
-        method: &found.method,
-        now,
-    };
+    // If the endpoint has no name, the client's cookie stays as it is.
+    let is_kept = !renew || value.is_none();
+    let response = ResponseContext::new(found.cookie_state, value.as_ref(), &found.method, now).kept(is_kept);
     let action = cookie.on_response(response, settlement.status, headers);
     let is_taken_over =
         cookie.mode() != CookieMode::Insert && found.endpoint.as_ref().is_ok_and(|bound_to| bound_to != served);

@@ -89,13 +89,7 @@ fn a_cookie_line_without_an_assignment_is_not_searched_again_for_each_word() {
 fn responses_are_read_in_linear_time() {
     let cookie = PersistenceCookie::insert("SRV").nocache().build().unwrap();
     let value = cookie.value("A").unwrap();
-    let context = ResponseContext {
-        state: CookieState::default(),
-        kept: false,
-        value: Some(&value),
-        method: &Method::GET,
-        now: SystemTime::UNIX_EPOCH,
-    };
+    let context = ResponseContext::new(CookieState::default(), Some(&value), &Method::GET, SystemTime::UNIX_EPOCH);
     for part in COOKIES.into_iter().chain([",", ", ", "\"a, ", "\\,", "max-age=1, "]) {
         is_linear(part, 8, |line| {
             cookie.on_response(context, StatusCode::OK, &mut headers(SET_COOKIE, line));

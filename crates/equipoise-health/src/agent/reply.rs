@@ -47,6 +47,7 @@ pub struct AgentReply {
 /// The administrative state that an agent reports for its endpoint. The state says which requests the endpoint should
 /// get.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum AgentAdmin {
     /// The agent reported `ready`: the endpoint may get requests of every kind. This ends an earlier `drain` or
     /// `maint` of the agent.
@@ -61,6 +62,7 @@ pub enum AgentAdmin {
 
 /// The health that an agent reports for its endpoint: up or down.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum AgentHealth {
     /// The agent reported that the endpoint is `up`.
     #[default]

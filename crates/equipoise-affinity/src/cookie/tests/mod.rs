@@ -45,7 +45,7 @@ fn answer(
 ) -> (CookieAction, Vec<HeaderValue>) {
     let value = cookie.value("B").unwrap();
     let mut headers = HeaderMap::new();
-    let context = ResponseContext { state, kept, value: Some(&value), method: &method, now: at(NOW) };
+    let context = ResponseContext::new(state, Some(&value), &method, at(NOW)).kept(kept);
     let action = cookie.on_response(context, StatusCode::OK, &mut headers);
     (action, headers.get_all(SET_COOKIE).iter().cloned().collect())
 }
@@ -166,7 +166,7 @@ fn what_endpoints_set_with_commas_and_quotes_is_replaced_as_a_whole() {
     ] {
         let mut headers = HeaderMap::from_iter([(SET_COOKIE, HeaderValue::from_str(set).unwrap())]);
         let state = CookieState::default();
-        let context = ResponseContext { state, kept: false, value: Some(&value), method: &Method::GET, now: at(NOW) };
+        let context = ResponseContext::new(state, Some(&value), &Method::GET, at(NOW));
         cookie.on_response(context, StatusCode::OK, &mut headers);
         assert_eq!(headers[SET_COOKIE], seen);
     }
@@ -232,8 +232,7 @@ fn nocache_goes_with_a_cookie_in_what_a_cache_might_keep() {
         let mut headers = HeaderMap::new();
         headers.insert(ETAG, HeaderValue::from_static("\"x\""));
         headers.extend(control.map(|control| (CACHE_CONTROL, HeaderValue::from_static(control))));
-        let context =
-            ResponseContext { state: CookieState::default(), kept, value: Some(&value), method: &method, now: at(NOW) };
+        let context = ResponseContext::new(CookieState::default(), Some(&value), &method, at(NOW)).kept(kept);
         cookie.on_response(context, StatusCode::from_u16(status).unwrap(), &mut headers);
         let added = headers.get_all(CACHE_CONTROL).iter().any(|line| line == "private");
         assert_eq!(added, private, "{kept} {method} {status} {control:?}");
@@ -340,7 +339,7 @@ fn no_clock_is_too_far_off() {
     let value = cookie.value("A").unwrap();
     for now in [SystemTime::UNIX_EPOCH - Duration::from_secs(9), at(0), at(u64::from(u32::MAX) * 9)] {
         let (_, state) = cookie.on_request(&mut cookies(&["SRV=A|/////|/////"]), now, find);
-        let context = ResponseContext { state, kept: false, value: Some(&value), method: &Method::GET, now };
+        let context = ResponseContext::new(state, Some(&value), &Method::GET, now);
         let mut headers = HeaderMap::new();
         cookie.on_response(context, StatusCode::OK, &mut headers);
         assert_eq!(headers[SET_COOKIE].len(), "SRV=A|.....|.....; path=/".len());

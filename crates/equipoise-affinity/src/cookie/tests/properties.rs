@@ -106,13 +106,7 @@ proptest! {
     fn other_set_cookie_lines_stay(lines in lines(), cookie in any_cookie(), kept: bool, named: bool) {
         let mut response = headers(SET_COOKIE, &lines);
         let value = cookie.value("B").unwrap();
-        let context = ResponseContext {
-            state: CookieState::default(),
-            kept,
-            value: named.then_some(&value),
-            method: &Method::GET,
-            now: at(NOW),
-        };
+        let context = ResponseContext::new(CookieState::default(), named.then_some(&value), &Method::GET, at(NOW)).kept(kept);
         cookie.on_response(context, StatusCode::OK, &mut response);
         // Returns all lines. Of lines with the persistence cookie, it returns only the attributes.
         let told = |headers: &HeaderMap| -> Vec<Vec<u8>> {
@@ -144,7 +138,7 @@ proptest! {
             response.insert(SET_COOKIE, HeaderValue::from_static("SRV=app; Path=/"));
         }
         let state = CookieState::default();
-        let context = ResponseContext { state, kept: false, value: Some(&value), method: &Method::GET, now: at(now) };
+        let context = ResponseContext::new(state, Some(&value), &Method::GET, at(now));
         cookie.on_response(context, StatusCode::OK, &mut response);
         let set = response[SET_COOKIE].to_str().unwrap();
         prop_assert_eq!(response.get_all(SET_COOKIE).iter().count(), 1);
@@ -160,7 +154,7 @@ proptest! {
         prop_assert_eq!(state.outcome(), CookieOutcome::Valid);
 
         let mut response = HeaderMap::new();
-        let context = ResponseContext { state, kept: true, value: Some(&value), method: &Method::GET, now: at(now) };
+        let context = ResponseContext::new(state, Some(&value), &Method::GET, at(now)).kept(true);
         prop_assert_eq!(cookie.on_response(context, StatusCode::OK, &mut response), CookieAction::Nothing);
     }
 }
