@@ -40,8 +40,6 @@ pub struct BuildContext {
     pub(super) dynamic_key: Option<Arc<[u8]>>,
     pub(super) store: Option<Arc<dyn SessionStore>>,
     pub(super) peer: Option<Arc<PeerFn>>,
-    #[cfg(feature = "redis")]
-    pub(super) runtime: Option<tokio::runtime::Handle>,
 }
 
 type PeerFn = dyn Fn(RequestHead<'_>) -> Option<IpAddr> + Send + Sync;
@@ -94,15 +92,6 @@ impl BuildContext {
     /// [`PeerAddr`](crate::source::PeerAddr). See [`ClientAddress::peer`](crate::source::ClientAddress::peer).
     pub fn peer(mut self, peer: impl Fn(RequestHead<'_>) -> Option<IpAddr> + Send + Sync + 'static) -> Self {
         self.peer = Some(Arc::new(peer));
-        self
-    }
-
-    /// Sets the Tokio runtime that runs the connection to Redis, for `by=redis`. Default: the runtime in which the mode
-    /// is built. If there is no runtime, a mode with `by=redis` cannot be built.
-    #[cfg(feature = "redis")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
-    pub fn runtime(mut self, runtime: tokio::runtime::Handle) -> Self {
-        self.runtime = Some(runtime);
         self
     }
 }

@@ -148,7 +148,8 @@ impl AffinitySpec {
     ///
     /// - `context` does not contain a secret or a session store that the mode needs.
     /// - The mode cannot be used with the pool. For example, an endpoint cannot be named in the mode's cookie.
-    /// - The store in Redis cannot be created.
+    /// - The store in Redis cannot be created, for example because there is no Tokio runtime. Call `build` in async
+    ///   code, or enter a runtime before: `let _guard = runtime.enter();`.
     pub fn build<T: Send + Sync + 'static>(
         &self,
         pool: &Pool<T>,

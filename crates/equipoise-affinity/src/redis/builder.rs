@@ -43,7 +43,6 @@ pub struct RedisStoreBuilder {
     write_queue: usize,
     clock: Arc<dyn Clock>,
     wall_clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
-    runtime: Option<Handle>,
     #[cfg(feature = "redis-tls")]
     tls: Option<Arc<rustls::ClientConfig>>,
 }
@@ -63,7 +62,6 @@ impl RedisStoreBuilder {
             write_queue: 16_384,
             clock: Arc::new(SystemClock::new()),
             wall_clock: Arc::new(SystemTime::now),
-            runtime: None,
             #[cfg(feature = "redis-tls")]
             tls: None,
         }
@@ -161,13 +159,6 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// Sets the Tokio runtime that runs the connection to the server. Its I/O and time drivers must be enabled.
-    /// Default: the runtime in which [`build`](Self::build) is called.
-    pub fn runtime(mut self, runtime: Handle) -> Self {
-        self.runtime = Some(runtime);
-        self
-    }
-
     /// Sets the TLS configuration for a server with a `rediss://` URL, for example to set other root certificates, a
     /// client certificate or another crypto provider. Default: the public root certificates that browsers trust, and no
     /// client certificate. The server's certificate must be valid for the host in the URL.
@@ -186,10 +177,7 @@ impl RedisStoreBuilder {
             self.tls.clone(),
         )?;
         self.check()?;
-        let runtime = match self.runtime {
-            Some(runtime) => runtime,
-            None => Handle::try_current().map_err(|_| InvalidRedisStore::NoRuntime)?,
-        };
+        let runtime = Handle::try_current().map_err(|_| InvalidRedisStore::NoRuntime)?;
         let (writes, queue) = mpsc::channel(self.write_queue);
         let probe = self.prefix.clone().into_bytes();
         let shared = Arc::new(Shared {

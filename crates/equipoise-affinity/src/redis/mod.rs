@@ -167,10 +167,27 @@ impl RedisStore {
 impl RedisStoreBuilder {
     /// Creates the store. Returns at once: the store connects to the server in the background.
     ///
+    /// The connection runs in the Tokio runtime in which `build` is called. Its I/O and time drivers must be enabled.
+    /// Outside of async code, enter a runtime first:
+    ///
+    /// ```
+    /// use equipoise_affinity::redis::RedisStore;
+    ///
+    /// let runtime = tokio::runtime::Runtime::new()?;
+    /// let store = {
+    ///     let _guard = runtime.enter();
+    ///     RedisStore::builder("redis://127.0.0.1").build()?
+    /// };
+    /// # drop(store);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
-    /// [`InvalidRedisStore`] if a setting is invalid, or if there is no Tokio runtime. A server that is unavailable is
-    /// not an error.
+    /// - [`InvalidRedisStore::NoRuntime`] if there is no Tokio runtime.
+    /// - Another [`InvalidRedisStore`] if a setting is invalid.
+    ///
+    /// A server that is unavailable is not an error.
     pub fn build(self) -> Result<RedisStore, InvalidRedisStore> {
         let (shared, tasks) = self.start()?;
         Ok(RedisStore { shared, tasks })

@@ -134,8 +134,11 @@ pub enum InvalidRedisStore {
         /// The valid range of the setting, as text.
         wanted: &'static str,
     },
-    /// There is no Tokio runtime for the connection to the server. Call [`build`](super::RedisStoreBuilder::build)
-    /// within a runtime, or set a runtime with [`RedisStoreBuilder::runtime`](super::RedisStoreBuilder::runtime).
-    #[error("a store needs a Tokio runtime: build it within one, or give it a handle")]
+    /// There is no Tokio runtime for the connection to the server. Call [`build`](super::RedisStoreBuilder::build) in
+    /// async code, or enter a runtime before the call: `let _guard = runtime.enter();`.
+    #[error(
+        "there is no Tokio runtime for the connection to Redis: build the store in async code, or after \
+         `let _guard = runtime.enter();`"
+    )]
     NoRuntime,
 }

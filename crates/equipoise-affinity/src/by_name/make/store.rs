@@ -118,9 +118,6 @@ pub(super) fn store(
             if let Some(longest) = settings.get(&LOOKUP) {
                 redis = redis.lookup_timeout(longest);
             }
-            if let Some(runtime) = context.runtime.clone() {
-                redis = redis.runtime(runtime);
-            }
             Ok(Arc::new(redis.build()?))
         }
         // This function is not called for `hash`, which needs no store.
