@@ -7,14 +7,14 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime},
 };
 
 use equipoise_core::{SourceKey, SourcePrefix};
 use equipoise_tower::RequestHead;
 use quick_cache::sync::Cache;
 
-use crate::source::ClientAddress;
+use crate::{source::ClientAddress, unix_time::seconds};
 
 /// Maximum number of sources that are counted at a time, at about 100 bytes each. Beyond it, sources that were not seen
 /// recently are forgotten, and start again at 0.
@@ -120,8 +120,7 @@ impl NewSessions {
     pub(super) fn begin(&self, client: Option<IpAddr>, now: SystemTime) -> bool {
         let source = client.map(|client| self.limit.prefix.key(client));
         let Ok(counter) = self.sources.get_or_insert_with(&source, || Ok::<_, Infallible>(Arc::default()));
-        let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let interval = (seconds / self.limit.interval.as_secs().max(1)) & u64::from(u32::MAX);
+        let interval = (seconds(now) / self.limit.interval.as_secs().max(1)) & u64::from(u32::MAX);
         let more = |counted: u64| {
             let begun = if counted >> 32 == interval { counted as u32 } else { 0 };
             (begun < self.limit.max_sessions.get()).then(|| interval << 32 | u64::from(begun + 1))
@@ -138,6 +137,8 @@ impl fmt::Debug for NewSessions {
 
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use super::*;
 
     #[test]

@@ -5,9 +5,9 @@ use http::{HeaderMap, header::COOKIE};
 use super::{
     lines::{Edit, Line, Pair, Pairs, edit},
     settings::PersistenceCookie,
-    value::{CookieMode, Dates, PREFIX, over, seconds},
+    value::{CookieMode, Dates, PREFIX, over},
 };
-use crate::scan;
+use crate::{scan, unix_time::seconds};
 
 /// Whether the value of a persistence cookie names an endpoint, and which endpoint. The closure `find`, which the
 /// caller passes to [`PersistenceCookie::on_request`], returns a `CookieMatch`. `T` is the caller's type for an

@@ -9,9 +9,9 @@ use super::{
     lines::{Edit, Line, edit, set_cookie},
     request::CookieState,
     settings::PersistenceCookie,
-    value::{CookieMode, CookieValue, DATE, PREFIX, seconds, written},
+    value::{CookieMode, CookieValue, DATE, PREFIX, written},
 };
-use crate::scan;
+use crate::{scan, unix_time::seconds};
 
 /// What [`on_response`](PersistenceCookie::on_response) must know about a response and its request, besides the status
 /// and the headers of the response. Create it with [`new`](Self::new).

@@ -1,12 +1,7 @@
 //! The value of a persistence cookie: the name of an endpoint and two dates, in HAProxy's form `value|last|first`.
 //! `last` is when the cookie was last used, and `first` is when it was first set.
 
-use std::{
-    fmt,
-    net::SocketAddr,
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{fmt, net::SocketAddr, sync::Arc};
 
 use xxhash_rust::xxh64::Xxh64;
 
@@ -158,11 +153,6 @@ const LENGTH: usize = 5;
 const STEP: u64 = 4;
 /// How far in the future a date may be, in seconds. Clocks and time zones are sometimes wrong.
 const AHEAD: u64 = 24 * 60 * 60;
-
-/// Returns the seconds since 1970. Returns 0 for earlier times.
-pub(super) fn seconds(now: SystemTime) -> u64 {
-    now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
 
 /// The dates in a cookie's value, in seconds since 1970. `None` if the value does not have the date.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use super::date::cookie_date;
 use crate::{
     read::{pair, unquoted},
     scan,
+    unix_time::seconds,
 };
 
 /// What the `Set-Cookie` lines of a response say about one cookie.
@@ -56,7 +57,8 @@ impl<'r> SetCookie<'r> {
             if attribute.eq_ignore_ascii_case(b"max-age") {
                 max_age_over = is_over(value).or(max_age_over);
             } else if attribute.eq_ignore_ascii_case(b"expires") {
-                expires_over = cookie_date(value).map(|until| until <= seconds(now)).or(expires_over);
+                let now = i128::from(seconds(now));
+                expires_over = cookie_date(value).map(|until| i128::from(until) <= now).or(expires_over);
             } else if attribute.eq_ignore_ascii_case(b"domain") {
                 cookie.domain = value.strip_prefix(b".").unwrap_or(value);
             } else if attribute.eq_ignore_ascii_case(b"path") {
@@ -82,9 +84,4 @@ fn is_over(max_age: &[u8]) -> Option<bool> {
         return None;
     }
     Some(negative || scan::find(digits, |byte| byte != b'0').is_none())
-}
-
-fn seconds(now: SystemTime) -> i64 {
-    let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

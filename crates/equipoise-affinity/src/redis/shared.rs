@@ -3,7 +3,7 @@
 
 use std::{
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime},
 };
 
 use equipoise_core::{Clock, EndpointId, Timestamp};
@@ -23,7 +23,7 @@ use super::{
     stats::{Counter, Counters},
     value::Binding,
 };
-use crate::StoreError;
+use crate::{StoreError, unix_time::since_1970};
 
 /// Maximum number of lookups that wait for the server at the same time. Each takes about 2 KiB. With round trips of 1
 /// ms, this allows 4 million lookups per second.
@@ -65,8 +65,7 @@ impl Shared {
 
     /// Returns the wall clock's time in milliseconds since 1970; 0 if the clock is before 1970.
     pub(super) fn wall(&self) -> u64 {
-        let since = (self.settings.wall)().duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        millis(since_1970((self.settings.wall)()))
     }
 
     /// Returns the time of the session's first binding, in seconds since 1970.

@@ -4,6 +4,8 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
+use crate::unix_time::seconds;
+
 pub(super) type Tag = [u8; 8];
 
 const VERSION: u8 = 1;
@@ -81,7 +83,7 @@ pub struct TokenSession {
 impl TokenSession {
     /// Creates a session that begins at `now` and has a new random number.
     pub fn start(now: SystemTime) -> Self {
-        Self { nonce: rand::random(), began: seconds(now) }
+        Self { nonce: rand::random(), began: token_time(now) }
     }
 
     /// Returns the session's random number. If all balancers hash this number to choose an endpoint, they all choose
@@ -92,17 +94,18 @@ impl TokenSession {
 
     /// Returns the time when the session began. Fractions of a second are dropped.
     pub fn began(&self) -> SystemTime {
-        moment(self.began)
+        system_time(self.began)
     }
 }
 
-/// Returns the seconds since 1970. Returns the nearest possible value for times before 1970 and after 2106.
-pub(super) fn seconds(time: SystemTime) -> u32 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u32::try_from(since.as_secs()).unwrap_or(u32::MAX)
+/// Returns a time as tokens contain it: in seconds since 1970. Returns the nearest possible value for times before 1970
+/// and after 2106.
+pub(super) fn token_time(time: SystemTime) -> u32 {
+    u32::try_from(seconds(time)).unwrap_or(u32::MAX)
 }
 
-pub(super) fn moment(seconds: u32) -> SystemTime {
+/// Returns the time that a token contains as seconds since 1970.
+pub(super) fn system_time(seconds: u32) -> SystemTime {
     UNIX_EPOCH.checked_add(Duration::from_secs(seconds.into())).unwrap_or(UNIX_EPOCH)
 }
 

@@ -3,7 +3,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use equipoise_core::EndpointId;
 use proptest::prelude::*;
 
-use super::{format::Body, format::seconds, *};
+use super::{format::Body, format::token_time, *};
 
 const IDLE: Option<Duration> = Some(Duration::from_secs(1000));
 
@@ -174,7 +174,7 @@ fn dates_that_do_not_fit_are_the_nearest_that_do() {
         let text = tokens.issue(id("a"), None, now).unwrap();
         assert!(tokens.read(text.as_bytes(), now, Some(Duration::ZERO), Some(Duration::ZERO)).is_ok());
     }
-    assert_eq!(seconds(UNIX_EPOCH + ages), u32::MAX);
+    assert_eq!(token_time(UNIX_EPOCH + ages), u32::MAX);
 }
 
 #[test]

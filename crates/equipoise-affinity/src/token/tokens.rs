@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use sha2::Sha256;
 
 use super::{
-    format::{Body, InvalidToken, Tag, TokenSession, Unverified, moment, seconds},
+    format::{Body, InvalidToken, Tag, TokenSession, Unverified, system_time, token_time},
     key::KeyRing,
 };
 
@@ -163,7 +163,7 @@ impl Tokens {
         let key = state.signer(now)?;
         let session = session.unwrap_or_else(|| TokenSession::start(now));
         let tag = key.tags.tag(endpoint).unwrap_or_else(|| tag(&key.endpoint, endpoint));
-        Some(Body { kid: key.kid, session, seen: seconds(now), tag }.sign(key.mac.clone()))
+        Some(Body { kid: key.kid, session, seen: token_time(now), tag }.sign(key.mac.clone()))
     }
 
     /// Reads the token in a cookie's value. `now` is the current time.
@@ -195,7 +195,7 @@ impl Tokens {
             return Err(InvalidToken::KeyExpired { kid });
         }
 
-        let clock = seconds(now);
+        let clock = token_time(now);
         let ahead = seen.max(session.began) > clock.saturating_add(SKEW);
         if ahead {
             // Without this, a session that was created while a clock was far ahead would never end.
@@ -305,7 +305,7 @@ impl Token {
 
     /// Returns the time when the token was issued. Fractions of a second are dropped.
     pub fn seen(&self) -> SystemTime {
-        moment(self.seen)
+        system_time(self.seen)
     }
 
     /// Returns whether the token was issued, or its session began, more than five minutes in the future. This happens
