@@ -10,7 +10,7 @@ use std::{
 
 use criterion::{BatchSize, Criterion};
 use equipoise_affinity::{
-    Affinity, AffinityLayer, AffinityOutcome, EndpointNaming, Fallback, Mode,
+    Affinity, AffinityLayer, AffinityOutcome, EndpointNaming, Mode, OnUnavailable,
     cookie::PersistenceCookie,
     key::SessionKey,
     table::SessionTable,
@@ -99,7 +99,7 @@ fn beside_a_queue(criterion: &mut Criterion) {
         let held = pool.pick(&PickRequest::new().prefer(&home)).expect("it is up");
         let cookie = PersistenceCookie::insert("lb").indirect().build().expect("a valid cookie");
         let affinity = Affinity::new(&pool, Mode::cookie(cookie, EndpointNaming::ids())).expect("the ids can be named");
-        let affinity = affinity.unavailable(Fallback::Wait(Duration::from_secs(3600)));
+        let affinity = affinity.unavailable(OnUnavailable::Wait(Duration::from_secs(3600)));
         let mut service = AffinityLayer::new(affinity).layer(Balance::new(pool));
         let queue: Vec<_> = (0..waiting)
             .map(|_| {

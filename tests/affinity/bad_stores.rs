@@ -8,7 +8,7 @@ use std::{
 
 use equipoise::{
     EndpointId,
-    affinity::{Affinity, Fallback, Lookup, Mode, SessionStore, StoreError},
+    affinity::{Affinity, Lookup, Mode, OnUnavailable, SessionStore, StoreError},
 };
 use equipoise_tests::soon;
 use http::StatusCode;
@@ -34,10 +34,10 @@ impl<F: Fn() -> Lookup + Send + Sync + 'static> SessionStore for Odd<F> {
 
 /// Sends three requests.
 async fn asked(store: impl SessionStore) -> (Affinity, Vec<Answer>) {
-    asked_with(store, Fallback::Rebind).await
+    asked_with(store, OnUnavailable::Rebind).await
 }
 
-async fn asked_with(store: impl SessionStore, missing: Fallback) -> (Affinity, Vec<Answer>) {
+async fn asked_with(store: impl SessionStore, missing: OnUnavailable) -> (Affinity, Vec<Answer>) {
     let servers = Servers::start(["a", "b", "c"]);
     let pool = servers.pool();
     let affinity = affinity(&pool, Mode::table(user(), Arc::new(store))).lookup_timeout(Duration::from_millis(5));
@@ -59,7 +59,7 @@ fn garbage() -> Result<Option<EndpointId>, StoreError> {
 #[tokio::test]
 async fn a_store_that_is_away_is_no_reason_to_refuse_who_may_have_a_session() {
     let away = || Lookup::Now(Err(StoreError::Unavailable { reason: "at lunch".into() }));
-    let (affinity, _) = asked_with(Odd(away), Fallback::Refuse).await;
+    let (affinity, _) = asked_with(Odd(away), OnUnavailable::Refuse).await;
     assert_eq!((affinity.stats().unbound_for("store_unavailable"), affinity.stats().refused), (3, 0));
 }
 

@@ -2,7 +2,7 @@
 
 use equipoise::{
     Availability, BindingOutcome, MissReason, PickError,
-    affinity::{AffinityExplanation, Fallback, UnboundReason},
+    affinity::{AffinityExplanation, OnUnavailable, UnboundReason},
 };
 use equipoise_tests::soon;
 use http::{Request, header::COOKIE};
@@ -141,7 +141,7 @@ async fn a_refused_session_is_explained() {
     let servers = Servers::start(["a", "b"]);
     let pool = servers.pool();
     let (before, refusing) = (affinity(&pool, tokens()), affinity(&pool, tokens()));
-    let refusing = refusing.missing(Fallback::Refuse).unavailable(Fallback::Refuse);
+    let refusing = refusing.missing(OnUnavailable::Refuse).unavailable(OnUnavailable::Refuse);
     let session = soon(get(&Proxy::start(&pool, &before), "")).await.cookie().unwrap();
     let explain =
         async |cookie: &str| refusing.explain(&Request::get("/").header(COOKIE, cookie).body(()).unwrap()).await;

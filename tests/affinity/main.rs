@@ -12,7 +12,6 @@ mod draining;
 mod excluded;
 mod explained;
 mod failover;
-mod fallbacks;
 mod golden;
 mod keeping;
 mod keys;
@@ -28,5 +27,6 @@ mod redis_server;
 mod saturated;
 mod setup;
 mod tunnels;
+mod unavailable;
 
 use setup::eventually;

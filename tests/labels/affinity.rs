@@ -3,7 +3,7 @@ use std::time::Duration;
 use equipoise::{
     MissReason,
     affinity::{
-        AffinityOutcome, Fallback, StoreError, UnboundReason,
+        AffinityOutcome, OnUnavailable, StoreError, UnboundReason,
         cookie::{CookieAction, CookieMatch, CookieMode, CookieOutcome},
         key::Extracted,
         learn::{Learned, Route},
@@ -47,7 +47,9 @@ fn labels_of_sessions_are_unique_and_snake_case() {
         AffinityOutcome::Keyed,
     ];
     check(outcomes.iter().map(AffinityOutcome::as_str));
-    check([Fallback::Rebind, Fallback::Refuse, Fallback::Wait(Duration::ZERO)].map(Fallback::as_str));
+    check(
+        [OnUnavailable::Rebind, OnUnavailable::Refuse, OnUnavailable::Wait(Duration::ZERO)].map(OnUnavailable::as_str),
+    );
     let reason = String::new;
     let errors = [StoreError::Unavailable { reason: reason() }, StoreError::Malformed { reason: reason() }];
     check(errors.iter().map(StoreError::as_str));

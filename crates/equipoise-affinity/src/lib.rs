@@ -25,7 +25,7 @@ mod unix_time;
 use equipoise_core::__private as guard;
 
 pub use crate::{
-    affinity::{Affinity, AffinityExplanation, Fallback, InvalidMode, SessionLimit},
+    affinity::{Affinity, AffinityExplanation, InvalidMode, OnUnavailable, SessionLimit},
     by_name::{AffinitySpec, InvalidAffinity},
     layer::{AffinityFuture, AffinityLayer, WithAffinity},
     mode::{EndpointNaming, InvalidNaming, Mode},

@@ -289,7 +289,7 @@ pub struct AffinityStats {
     /// Number of requests that had no binding, and whose session was then bound to the endpoint that answered.
     pub new: u64,
     /// Number of requests that were refused because they had no binding. This happens only if
-    /// [`Affinity::missing`](crate::Affinity::missing) is [`Fallback::Refuse`](crate::Fallback::Refuse).
+    /// [`Affinity::missing`](crate::Affinity::missing) is [`OnUnavailable::Refuse`](crate::OnUnavailable::Refuse).
     pub refused: u64,
     /// Number of new sessions that were not stored because their source (a client address or network) had reached its
     /// [session limit](crate::Affinity::session_limit).

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use equipoise_affinity::{
-    Affinity, AffinityLayer, AffinityOutcome, EndpointNaming, Fallback, Mode, WithAffinity,
+    Affinity, AffinityLayer, AffinityOutcome, EndpointNaming, Mode, OnUnavailable, WithAffinity,
     cookie::PersistenceCookie,
     key::SessionKey,
     learn::{Learn, Route},
@@ -165,7 +165,7 @@ async fn a_forced_request_goes_to_its_endpoint_or_nowhere() {
 #[tokio::test(start_paused = true)]
 async fn a_forced_request_waits_for_room_where_sessions_wait() {
     let pool = pool();
-    let affinity = affinity(&pool, by_id()).unavailable(Fallback::Wait(Duration::from_secs(5)));
+    let affinity = affinity(&pool, by_id()).unavailable(OnUnavailable::Wait(Duration::from_secs(5)));
     let site = site(&pool, affinity);
     pool.set_availability("b", Availability::Maintenance).unwrap();
     let binding = Binding::to("b").forced();

@@ -17,7 +17,7 @@ use std::{
 
 use bytes::Bytes;
 use equipoise_affinity::{
-    Affinity, AffinityLayer, AffinityOutcome, Fallback, Mode, SessionLimit, UnboundReason, WithAffinity,
+    Affinity, AffinityLayer, AffinityOutcome, Mode, OnUnavailable, SessionLimit, UnboundReason, WithAffinity,
     key::SessionKey,
     learn::{Learn, Route},
     source::{ClientAddress, PeerAddr},
@@ -198,7 +198,7 @@ async fn an_endpoint_that_a_client_makes_up_is_no_binding() {
     }
     assert_eq!(site.affinity().stats().unbound_for("unknown"), 3);
 
-    let strict = AffinityLayer::new(by_route(&pool).missing(Fallback::Refuse)).layer(Balance::new(pool.clone()));
+    let strict = AffinityLayer::new(by_route(&pool).missing(OnUnavailable::Refuse)).layer(Balance::new(pool.clone()));
     assert!(strict.oneshot(route("made-up")).await.is_err());
 }
 

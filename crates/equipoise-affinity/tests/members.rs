@@ -161,7 +161,7 @@ async fn one_mode_serves_pools_that_have_nothing_in_common() {
 #[tokio::test]
 async fn a_change_of_keys_reaches_all_pools_of_the_tokens() {
     let tokens = Arc::new(Tokens::new(ring(), "lb"));
-    let mode = Mode::cookie(inserted(), EndpointNaming::of_tokens(Arc::clone(&tokens)));
+    let mode = Mode::cookie(inserted(), EndpointNaming::from_tokens(Arc::clone(&tokens)));
     let pools = [pool_of(&["a", "b"]), pool_of(&["c", "d"])];
     let sites = pools.map(|pool| site(&pool, Affinity::new(&pool, mode.clone()).unwrap()));
     for site in &sites {

@@ -26,7 +26,7 @@ use crate::{
 /// })?;
 /// let protocol = PlainProtocol::new()
 ///     .classify(|answer: &String| if answer.is_empty() { Verdict::Failure(Failure::Server) } else { Verdict::Success })
-///     .repeat(|_: &u32| true);
+///     .failover(|_: &u32| true);
 /// let answer = Balance::with_protocol(pool, protocol).oneshot(7).await?;
 /// assert!(answer == "7 from a" || answer == "7 from b");
 /// # Ok(())
@@ -36,10 +36,10 @@ pub struct PlainProtocol<Req, Res> {
     key: Option<Arc<KeyFn<Req>>>,
     classify: Option<Arc<ClassifyFn<Res>>>,
     classify_error: Option<ErrorClassifier>,
-    repeat: Option<Repeat<Req>>,
+    failover: Option<Failover<Req>>,
 }
 
-struct Repeat<Req> {
+struct Failover<Req> {
     copy: fn(&Req) -> Req,
     idempotent: Arc<IdempotentFn<Req>>,
 }
@@ -52,7 +52,7 @@ impl<Req, Res> PlainProtocol<Req, Res> {
     /// Creates the protocol with its defaults: requests have no key, each response is a success, and no request is sent
     /// twice.
     pub fn new() -> Self {
-        Self { key: None, classify: None, classify_error: None, repeat: None }
+        Self { key: None, classify: None, classify_error: None, failover: None }
     }
 
     /// Sets a closure that returns the key of a request, or `None` if the request has no key. Hashing strategies send
@@ -90,11 +90,11 @@ impl<Req, Res> PlainProtocol<Req, Res> {
     /// - A request that may have reached its endpoint goes to another endpoint only if `idempotent` returns true for
     ///   it. If `idempotent` panics, the request counts as not idempotent.
     #[must_use]
-    pub fn repeat(mut self, idempotent: impl Fn(&Req) -> bool + Send + Sync + 'static) -> Self
+    pub fn failover(mut self, idempotent: impl Fn(&Req) -> bool + Send + Sync + 'static) -> Self
     where
         Req: Clone,
     {
-        self.repeat = Some(Repeat { copy: Req::clone, idempotent: Arc::new(idempotent) });
+        self.failover = Some(Failover { copy: Req::clone, idempotent: Arc::new(idempotent) });
         self
     }
 }
@@ -109,12 +109,12 @@ impl<Req, Res> Protocol<Req, Res> for PlainProtocol<Req, Res> {
     }
 
     fn keep(&self, request: Req) -> (Req, Option<Req>) {
-        let kept = self.repeat.as_ref().map(|repeat| (repeat.copy)(&request));
+        let kept = self.failover.as_ref().map(|failover| (failover.copy)(&request));
         (request, kept)
     }
 
     fn is_idempotent(&self, kept: &Req) -> bool {
-        self.repeat.as_ref().is_some_and(|repeat| guarded(|| (repeat.idempotent)(kept)).unwrap_or(false))
+        self.failover.as_ref().is_some_and(|failover| guarded(|| (failover.idempotent)(kept)).unwrap_or(false))
     }
 
     fn restore(&self, kept: Req) -> Option<Req> {
@@ -142,7 +142,7 @@ impl<Req, Res> Default for PlainProtocol<Req, Res> {
     }
 }
 
-impl<Req> Clone for Repeat<Req> {
+impl<Req> Clone for Failover<Req> {
     fn clone(&self) -> Self {
         Self { copy: self.copy, idempotent: Arc::clone(&self.idempotent) }
     }
@@ -150,8 +150,8 @@ impl<Req> Clone for Repeat<Req> {
 
 impl<Req, Res> Clone for PlainProtocol<Req, Res> {
     fn clone(&self) -> Self {
-        let (key, repeat) = (self.key.clone(), self.repeat.clone());
-        Self { key, classify: self.classify.clone(), classify_error: self.classify_error.clone(), repeat }
+        let (key, failover) = (self.key.clone(), self.failover.clone());
+        Self { key, classify: self.classify.clone(), classify_error: self.classify_error.clone(), failover }
     }
 }
 

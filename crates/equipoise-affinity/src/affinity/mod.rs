@@ -1,7 +1,7 @@
 //! Session affinity for the endpoints of a pool. This module contains [`Affinity`] and its settings.
 
 mod explanation;
-mod fallback;
+mod on_unavailable;
 mod request;
 mod session_limit;
 
@@ -14,8 +14,8 @@ use std::{
 use equipoise_core::Pool;
 use equipoise_tower::RequestHead;
 
-pub use self::{explanation::AffinityExplanation, fallback::Fallback, session_limit::SessionLimit};
-use self::{fallback::Fallbacks, session_limit::NewSessions};
+pub use self::{explanation::AffinityExplanation, on_unavailable::OnUnavailable, session_limit::SessionLimit};
+use self::{on_unavailable::UnavailableSettings, session_limit::NewSessions};
 use crate::{
     guard::guarded,
     members::PoolMembers,
@@ -33,14 +33,14 @@ use crate::{
 ///
 /// ```
 /// use std::{sync::Arc, time::Duration};
-/// use equipoise_affinity::{Affinity, Fallback, Mode, key::SessionKey, table::SessionTable};
+/// use equipoise_affinity::{Affinity, Mode, OnUnavailable, key::SessionKey, table::SessionTable};
 /// use equipoise_core::{EndpointSpec, Pool};
 ///
 /// let pool = Pool::default();
 /// pool.update(["10.0.0.1:80", "10.0.0.2:80"].map(EndpointSpec::new), |_| ())?;
 /// let key = SessionKey::header("x-user")?;
 /// let affinity = Affinity::new(&pool, Mode::table(key, Arc::new(SessionTable::builder().capacity(100_000).build()?)))?
-///     .unavailable(Fallback::Wait(Duration::from_secs(1)));
+///     .unavailable(OnUnavailable::Wait(Duration::from_secs(1)));
 /// println!("{}", affinity.stats());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -52,7 +52,7 @@ pub struct Affinity {
 
 #[derive(Clone)]
 struct Settings {
-    fallbacks: Fallbacks,
+    on_unavailable: UnavailableSettings,
     max_share: Option<f32>,
     lookup_timeout: Duration,
     now: Arc<dyn Fn() -> SystemTime + Send + Sync>,
@@ -97,7 +97,7 @@ impl Affinity {
         }
         let shared = Shared { mode, members: PoolMembers::new(pool.clone()), counters: Counters::default() };
         let settings = Settings {
-            fallbacks: Fallbacks::default(),
+            on_unavailable: UnavailableSettings::default(),
             max_share: None,
             lookup_timeout: Duration::from_millis(100),
             now: Arc::new(SystemTime::now),
@@ -111,26 +111,26 @@ impl Affinity {
     }
 
     /// Sets what happens to a request that is not bound to an endpoint, such as the first request of a session.
-    /// Default: [`Fallback::Rebind`]: the strategy picks an endpoint.
+    /// Default: [`OnUnavailable::Rebind`]: the strategy picks an endpoint.
     ///
     /// If the session store fails, it is not known whether the session is bound. The strategy then picks an endpoint,
-    /// even with [`Fallback::Refuse`].
+    /// even with [`OnUnavailable::Refuse`].
     #[must_use]
-    pub fn missing(mut self, fallback: Fallback) -> Self {
-        self.settings.fallbacks.missing = fallback;
+    pub fn missing(mut self, action: OnUnavailable) -> Self {
+        self.settings.on_unavailable.missing = action;
         self
     }
 
     /// Sets what happens to a request if its session is bound to an endpoint, but this endpoint cannot serve the
     /// request. For example, the endpoint is unhealthy or in maintenance, is at its limit, or has just failed the
-    /// request. Default: [`Fallback::Rebind`]: another endpoint serves the request.
+    /// request. Default: [`OnUnavailable::Rebind`]: another endpoint serves the request.
     ///
     /// This setting does not apply if the endpoint has left the pool. The request then counts as a request without a
-    /// binding, so [`missing`](Self::missing) applies to it. If `missing` is [`Fallback::Rebind`], the session moves to
-    /// another endpoint.
+    /// binding, so [`missing`](Self::missing) applies to it. If `missing` is [`OnUnavailable::Rebind`], the session
+    /// moves to another endpoint.
     #[must_use]
-    pub fn unavailable(mut self, fallback: Fallback) -> Self {
-        self.settings.fallbacks.unavailable = fallback;
+    pub fn unavailable(mut self, action: OnUnavailable) -> Self {
+        self.settings.on_unavailable.unavailable = action;
         self
     }
 
@@ -148,7 +148,7 @@ impl Affinity {
     ///
     /// Use this setting for caches and inference servers, where the session's endpoint answers faster than others
     /// unless it is overloaded. The setting has no effect on requests that may only go to the session's endpoint,
-    /// because [`unavailable`](Self::unavailable) is [`Fallback::Refuse`] or [`Fallback::Wait`].
+    /// because [`unavailable`](Self::unavailable) is [`OnUnavailable::Refuse`] or [`OnUnavailable::Wait`].
     ///
     /// In the cookie modes [`rewrite`](crate::cookie::PersistenceCookie::rewrite) and
     /// [`prefix`](crate::cookie::PersistenceCookie::prefix), endpoints set the session's cookie themselves. If the
@@ -192,8 +192,8 @@ impl Affinity {
     /// source address of the operator, or a cookie in the operator's browser.
     ///
     /// A forced request never goes to another endpoint. If the endpoint of its session is at its limit, refuses the
-    /// request or fails, the request fails as with [`Fallback::Refuse`]. If [`unavailable`](Self::unavailable) is
-    /// [`Fallback::Wait`], the request waits for this endpoint before it fails. The session stays bound to the
+    /// request or fails, the request fails as with [`OnUnavailable::Refuse`]. If [`unavailable`](Self::unavailable) is
+    /// [`OnUnavailable::Wait`], the request waits for this endpoint before it fails. The session stays bound to the
     /// endpoint.
     ///
     /// The setting has no effect on
@@ -279,8 +279,8 @@ pub enum InvalidMode {
 impl fmt::Debug for Affinity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Affinity")
-            .field("missing", &self.settings.fallbacks.missing)
-            .field("unavailable", &self.settings.fallbacks.unavailable)
+            .field("missing", &self.settings.on_unavailable.missing)
+            .field("unavailable", &self.settings.on_unavailable.unavailable)
             .field("max_share", &self.settings.max_share)
             .finish_non_exhaustive()
     }

@@ -6,7 +6,7 @@ use equipoise_core::{Binding, BindingOutcome, MissReason};
 use equipoise_tower::{Placement, RequestHead, ServedBy};
 use http::{Response, request::Parts};
 
-use super::{Affinity, Fallback, Rule, Shared};
+use super::{Affinity, OnUnavailable, Rule, Shared};
 use crate::{
     guard::guarded,
     mode::{Found, Kind, Settlement},
@@ -46,8 +46,8 @@ impl Affinity {
         found
     }
 
-    /// Returns where the request may go. If the request has no binding and [`Fallback::Refuse`] applies, returns the
-    /// reason why it has no binding: the request must then be refused.
+    /// Returns where the request may go. If the request has no binding and [`OnUnavailable::Refuse`] applies, returns
+    /// the reason why it has no binding: the request must then be refused.
     pub(crate) fn place(&self, found: &Found) -> Result<Placement, UnboundReason> {
         let mut placement = Placement::new();
         if found.keyed {
@@ -58,16 +58,16 @@ impl Affinity {
         }
         // A binding to an endpoint that has left the pool counts as no binding: the endpoint may never join again.
         let is_present = found.endpoint.as_ref().is_ok_and(|id| self.shared.members.contains(id));
-        let fallback = self.settings.fallbacks.of(found, is_present);
-        match fallback {
-            Fallback::Refuse if !is_present => {
+        let action = self.settings.on_unavailable.of(found, is_present);
+        match action {
+            OnUnavailable::Refuse if !is_present => {
                 return Err(found.endpoint.as_ref().err().copied().unwrap_or(UnboundReason::Unknown));
             }
-            Fallback::Wait(timeout) => placement = placement.queue_timeout(timeout),
+            OnUnavailable::Wait(timeout) => placement = placement.queue_timeout(timeout),
             _ => {}
         }
         if let Some(mut binding) = self.binding(found) {
-            if is_present && fallback != Fallback::Rebind {
+            if is_present && action != OnUnavailable::Rebind {
                 binding = binding.strict();
             }
             if found.forced {

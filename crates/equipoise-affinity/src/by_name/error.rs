@@ -59,10 +59,10 @@ pub enum InvalidModeSettings {
     },
     /// No parameter says where requests have the session key, such as in a cookie or in a header. In the mode `learn`,
     /// this error also means that neither `cookie` nor `header` is set, so that backends cannot set the key.
-    #[error("there is no place for the key of a session: set {places}")]
-    NoPlace {
+    #[error("no parameter says where requests have the session key: set {parameters}")]
+    NoKeySource {
         /// The parameters of which at least one must be set, as a text.
-        places: &'static str,
+        parameters: &'static str,
     },
     /// `missing=refuse` is set with `by=table`, so that every request would be refused: a session gets into the table
     /// only when a request is accepted.

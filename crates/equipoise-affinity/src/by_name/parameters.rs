@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use equipoise_core::spec::{Definition, InvalidText, Kind, Param, ParamBuilder, Parameter, Setting, Value};
 
-use crate::Fallback;
+use crate::OnUnavailable;
 
 /// A type without values that selects modes of session affinity in the generic types of [`equipoise_core::spec`]. For
 /// example, [`ModeDefinition`] is `Definition<Modes>`: the definition of a mode, and not of a strategy.
@@ -85,15 +85,15 @@ impl By {
     const STORE_WORDS: &'static [&'static str] = Self::WORDS.split_at(1).1;
 }
 
-pub(super) const FALLBACK: Kind = Kind::ChoiceOrTimed {
+pub(super) const ON_UNAVAILABLE: Kind = Kind::ChoiceOrTimed {
     words: &["rebind", "refuse"],
     timed: "wait",
     from: Duration::from_millis(1),
     to: Duration::from_secs(3600),
 };
 
-// The type of values of the kind `FALLBACK`.
-impl Setting for Fallback {
+// The type of values of the kind `ON_UNAVAILABLE`.
+impl Setting for OnUnavailable {
     type Preset = Self;
 
     fn read(value: &Value) -> Option<Self> {
@@ -123,20 +123,20 @@ const fn session_time(name: &'static str, about: &'static str) -> ParamBuilder<D
 
 // What happens to requests, for all modes but `none`.
 
-pub(super) const MISSING: Param<Fallback> = ParamBuilder::new(
+pub(super) const MISSING: Param<OnUnavailable> = ParamBuilder::new(
     "missing",
-    FALLBACK,
+    ON_UNAVAILABLE,
     "what happens to a request without a binding (rebind: the strategy picks an endpoint; refuse: the request fails; \
      wait: the request waits up to this time for an endpoint)",
 )
-.preset("rebind", Fallback::Rebind);
-pub(super) const UNAVAILABLE: Param<Fallback> = ParamBuilder::new(
+.preset("rebind", OnUnavailable::Rebind);
+pub(super) const UNAVAILABLE: Param<OnUnavailable> = ParamBuilder::new(
     "unavailable",
-    FALLBACK,
+    ON_UNAVAILABLE,
     "what happens to a request whose endpoint cannot serve it (rebind: another endpoint serves it; refuse: it fails; \
      wait: it waits up to this time for its endpoint)",
 )
-.preset("rebind", Fallback::Rebind);
+.preset("rebind", OnUnavailable::Rebind);
 pub(super) const UNTIL: Param<Option<f64>> = Param::real(
     "max-share",
     "the maximum load of a session's endpoint, as a multiple of its fair share of the requests in flight; above it, \

@@ -71,13 +71,13 @@ impl EndpointNaming {
     /// token contains a random number that identifies the session. If the session's endpoint is unavailable, all
     /// balancers use this number to choose the same other endpoint. See the module [`token`](crate::token).
     pub fn tokens(ring: KeyRing, cookie: &PersistenceCookie) -> Self {
-        Self::of_tokens(Arc::new(Tokens::new(ring, cookie.name())))
+        Self::from_tokens(Arc::new(Tokens::new(ring, cookie.name())))
     }
 
     /// Creates a naming whose cookie values are authenticated tokens. The keys of `tokens` can be replaced later with
     /// [`Tokens::rotate`]. The list of endpoints in `tokens` ([`Tokens::members`]) is not used, because each pool has
     /// its own list.
-    pub fn of_tokens(tokens: Arc<Tokens>) -> Self {
+    pub fn from_tokens(tokens: Arc<Tokens>) -> Self {
         Self(Naming::Tokens { tokens, idle: None, life: None })
     }
 

@@ -20,7 +20,7 @@ const TEXT: usize = LEN / 3 * 4;
 pub(super) struct Body {
     pub(super) kid: u8,
     pub(super) session: TokenSession,
-    pub(super) seen: u32,
+    pub(super) issued_at: u32,
     pub(super) tag: Tag,
 }
 
@@ -31,7 +31,7 @@ impl Body {
         let fields = [VERSION, self.kid]
             .into_iter()
             .chain(self.session.began.to_be_bytes())
-            .chain(self.seen.to_be_bytes())
+            .chain(self.issued_at.to_be_bytes())
             .chain(self.session.nonce)
             .chain(self.tag);
         body.iter_mut().zip(fields).for_each(|(to, from)| *to = from);
@@ -67,7 +67,7 @@ impl Unverified {
         let &[n0, n1, n2, n3, n4, n5, n6, n7, ref tag @ ..] = rest;
         let session =
             TokenSession { nonce: [n0, n1, n2, n3, n4, n5, n6, n7], began: u32::from_be_bytes([b0, b1, b2, b3]) };
-        Ok(Body { kid, session, seen: u32::from_be_bytes([s0, s1, s2, s3]), tag: *tag })
+        Ok(Body { kid, session, issued_at: u32::from_be_bytes([s0, s1, s2, s3]), tag: *tag })
     }
 }
 

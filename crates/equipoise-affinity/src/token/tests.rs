@@ -34,7 +34,7 @@ fn the_format_is_that_of_other_versions() {
         context: &'a str,
         endpoint: &'a str,
         session: TokenSession,
-        seen: u32,
+        issued_at: u32,
         text: &'a str,
     }
     let counting: Vec<u8> = (0..32).collect();
@@ -45,7 +45,7 @@ fn the_format_is_that_of_other_versions() {
             context: "srv",
             endpoint: "10.0.0.1:8080",
             session: TokenSession { nonce: [0, 1, 2, 3, 4, 5, 6, 7], began: 1_700_000_000 },
-            seen: 1_700_000_600,
+            issued_at: 1_700_000_600,
             text: "AQdlU_EAZVPzWAABAgMEBQYHCzi2d9iZvBxQs-v0edbE7cPXPsfIaAPJ",
         },
         Vector {
@@ -54,7 +54,7 @@ fn the_format_is_that_of_other_versions() {
             context: "",
             endpoint: "a",
             session: TokenSession { nonce: [255; 8], began: 0 },
-            seen: u32::MAX,
+            issued_at: u32::MAX,
             text: "Af8AAAAA________________1kFxjITh1tQmFGinPHoKPH7L3JHtUzgR",
         },
         Vector {
@@ -63,19 +63,19 @@ fn the_format_is_that_of_other_versions() {
             context: "SERVERID",
             endpoint: "knöten",
             session: TokenSession { nonce: [0; 8], began: 1 },
-            seen: 2,
+            issued_at: 2,
             text: "AQAAAAABAAAAAgAAAAAAAAAAGryIHPcoeqiL7RCm4FFgm2w-G7Z9zRjI",
         },
     ];
     for vector in vectors {
         let tokens = Tokens::new(KeyRing::new(TokenKey::new(vector.kid, vector.secret).unwrap()), vector.context);
         tokens.members([id(vector.endpoint)]);
-        let now = at(vector.seen.into());
+        let now = at(vector.issued_at.into());
         assert_eq!(tokens.issue(id(vector.endpoint), Some(vector.session), now).unwrap(), vector.text);
         let token = tokens.read(vector.text.as_bytes(), now, None, None).unwrap();
         assert_eq!(token.endpoint(), &id(vector.endpoint));
         assert_eq!(token.session(), vector.session);
-        assert_eq!(token.seen(), now);
+        assert_eq!(token.issued_at(), now);
     }
 }
 
@@ -98,7 +98,7 @@ fn sessions_are_told_apart_and_survive_each_new_token() {
     let moved = tokens.issue(id("b"), Some(session), at(200)).unwrap();
     let token = tokens.read(moved.as_bytes(), at(200), None, None).unwrap();
     assert_eq!((token.endpoint(), token.session()), (&id("b"), session));
-    assert_eq!((token.session().began(), token.seen()), (at(100), at(200)));
+    assert_eq!((token.session().began(), token.issued_at()), (at(100), at(200)));
 }
 
 #[test]
@@ -319,16 +319,16 @@ fn changes_at_once_do_not_undo_each_other() {
 
 proptest! {
     #[test]
-    fn what_is_issued_is_read(nonce: [u8; 8], began: u32, seen: u32, name in "[^\\pC]{1,60}") {
+    fn what_is_issued_is_read(nonce: [u8; 8], began: u32, issued_at: u32, name in "[^\\pC]{1,60}") {
         let tokens = tokens(KeyRing::new(key(9)));
         tokens.members([id(&name), id("b")]);
-        let (session, now) = (TokenSession { nonce, began }, at(seen.max(began).into()));
+        let (session, now) = (TokenSession { nonce, began }, at(issued_at.max(began).into()));
         let text = tokens.issue(id(&name), Some(session), now).unwrap();
         prop_assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')));
         let token = tokens.read(text.as_bytes(), now, IDLE, None).unwrap();
         prop_assert_eq!(token.endpoint(), &id(&name));
         prop_assert_eq!(token.session(), session);
-        prop_assert_eq!(token.seen(), now);
+        prop_assert_eq!(token.issued_at(), now);
         prop_assert!(!token.is_due());
     }
 
@@ -344,11 +344,11 @@ proptest! {
 
     #[test]
     fn any_clock_and_any_body_is_read_without_a_panic(
-        nonce: [u8; 8], began: u32, seen: u32, tag: [u8; 8], now: u32, idle: u64, life: u64,
+        nonce: [u8; 8], began: u32, issued_at: u32, tag: [u8; 8], now: u32, idle: u64, life: u64,
     ) {
         let tokens = tokens(KeyRing::new(key(1)));
         let mac = key(1).derive("equipoise token 1 mac", b"srv");
-        let text = Body { kid: 1, session: TokenSession { nonce, began }, seen, tag }.sign(mac);
+        let text = Body { kid: 1, session: TokenSession { nonce, began }, issued_at, tag }.sign(mac);
         let (idle, life) = (Duration::from_secs(idle), Duration::from_secs(life));
         prop_assert!(tokens.read(text.as_bytes(), at(now.into()), Some(idle), Some(life)).is_err());
     }

@@ -29,8 +29,8 @@ const RENEWALS: u32 = 10;
 /// [`rotate`](Self::rotate), which replaces the keys, and [`members`](Self::members), which replaces the endpoints, can
 /// be called at any time. Each request uses the keys and endpoints from either before or after such a call.
 ///
-/// [`EndpointNaming::of_tokens`](crate::EndpointNaming::of_tokens) shares the keys of one `Tokens` with any number of
-/// pools. Each pool then has its own endpoints, and [`rotate`](Self::rotate) replaces the keys of all these pools.
+/// [`EndpointNaming::from_tokens`](crate::EndpointNaming::from_tokens) shares the keys of one `Tokens` with any number
+/// of pools. Each pool then has its own endpoints, and [`rotate`](Self::rotate) replaces the keys of all these pools.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -131,7 +131,7 @@ impl Tokens {
     }
 
     /// Replaces the keys by the keys of `ring`, for all pools that share the keys of this `Tokens` (see
-    /// [`EndpointNaming::of_tokens`](crate::EndpointNaming::of_tokens)). Computes one HMAC for each key and each
+    /// [`EndpointNaming::from_tokens`](crate::EndpointNaming::from_tokens)). Computes one HMAC for each key and each
     /// endpoint of these pools.
     pub fn rotate(&self, ring: KeyRing) {
         let keys = accepted(&ring, &self.shared.context);
@@ -163,7 +163,7 @@ impl Tokens {
         let key = state.signer(now)?;
         let session = session.unwrap_or_else(|| TokenSession::start(now));
         let tag = key.tags.tag(endpoint).unwrap_or_else(|| tag(&key.endpoint, endpoint));
-        Some(Body { kid: key.kid, session, seen: token_time(now), tag }.sign(key.mac.clone()))
+        Some(Body { kid: key.kid, session, issued_at: token_time(now), tag }.sign(key.mac.clone()))
     }
 
     /// Reads the token in a cookie's value. `now` is the current time.
@@ -190,26 +190,27 @@ impl Tokens {
         let kid = unverified.kid;
         let state = self.state.load();
         let key = state.keys.iter().find(|key| key.kid == kid).ok_or(InvalidToken::UnknownKey { kid })?;
-        let Body { mut session, seen, tag, .. } = unverified.verify(key.mac.clone())?;
+        let Body { mut session, issued_at, tag, .. } = unverified.verify(key.mac.clone())?;
         if !key.is_valid(now) {
             return Err(InvalidToken::KeyExpired { kid });
         }
 
         let clock = token_time(now);
-        let ahead = seen.max(session.began) > clock.saturating_add(SKEW);
+        let ahead = issued_at.max(session.began) > clock.saturating_add(SKEW);
         if ahead {
             // Without this, a session that was created while a clock was far ahead would never end.
             session.began = session.began.min(clock);
         }
         let since = |then: u32| Duration::from_secs(clock.saturating_sub(then).into());
-        if idle.is_some_and(|idle| since(seen) > idle) || life.is_some_and(|life| since(session.began) > life) {
+        if idle.is_some_and(|idle| since(issued_at) > idle) || life.is_some_and(|life| since(session.began) > life) {
             return Err(InvalidToken::Stale);
         }
 
         let endpoint = key.tags.id(&tag).cloned().ok_or(InvalidToken::UnknownEndpoint { session })?;
-        let needs_renewal =
-            !key.signs || ahead || idle.is_some_and(|idle| !since(seen).is_zero() && since(seen) >= idle / RENEWALS);
-        Ok(Token { endpoint, session, seen, ahead, due: needs_renewal && state.signer(now).is_some() })
+        let needs_renewal = !key.signs
+            || ahead
+            || idle.is_some_and(|idle| !since(issued_at).is_zero() && since(issued_at) >= idle / RENEWALS);
+        Ok(Token { endpoint, session, issued_at, ahead, due: needs_renewal && state.signer(now).is_some() })
     }
 }
 
@@ -254,8 +255,8 @@ impl Tags {
                 Entry::Vacant(place) => {
                     place.insert(id.clone());
                 }
-                // Two ids have the same tag with a probability of 2⁻⁶⁴. The smaller id gets the tag, so that all balancers
-                // agree. Sessions of the other endpoint move to that endpoint with their second request.
+                // Two ids have the same tag with a probability of 2⁻⁶⁴. The smaller id gets the tag, so that all
+                // balancers agree. Sessions of the other endpoint move to that endpoint with their second request.
                 Entry::Occupied(mut place) if id < place.get() => {
                     place.insert(id.clone());
                 }
@@ -287,7 +288,7 @@ fn tag(key: &Hmac<Sha256>, id: &str) -> Tag {
 pub struct Token {
     endpoint: EndpointId,
     session: TokenSession,
-    seen: u32,
+    issued_at: u32,
     ahead: bool,
     due: bool,
 }
@@ -304,8 +305,8 @@ impl Token {
     }
 
     /// Returns the time when the token was issued. Fractions of a second are dropped.
-    pub fn seen(&self) -> SystemTime {
-        system_time(self.seen)
+    pub fn issued_at(&self) -> SystemTime {
+        system_time(self.issued_at)
     }
 
     /// Returns whether the token was issued, or its session began, more than five minutes in the future. This happens

@@ -35,7 +35,7 @@ pub trait Dispatch<T, Req>: sealed::Sealed {
 
     /// Whether [`point`](Self::point) leaves requests unchanged. If true, a request that was not sent can go to another
     /// endpoint although no copy of it was kept.
-    const LEAVES_REQUESTS: bool;
+    const KEEPS_REQUESTS_UNCHANGED: bool;
 
     /// Returns the service that sends a request to the endpoint of `lease`.
     fn service(&self, lease: &Lease<T>) -> Self::Service;
@@ -61,7 +61,7 @@ where
 {
     type Service = T;
 
-    const LEAVES_REQUESTS: bool = true;
+    const KEEPS_REQUESTS_UNCHANGED: bool = true;
 
     fn service(&self, lease: &Lease<T>) -> T {
         lease.target().clone()
@@ -87,7 +87,7 @@ where
 {
     type Service = C;
 
-    const LEAVES_REQUESTS: bool = false;
+    const KEEPS_REQUESTS_UNCHANGED: bool = false;
 
     fn service(&self, _: &Lease<T>) -> C {
         self.0.clone()

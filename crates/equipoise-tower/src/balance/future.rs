@@ -122,7 +122,7 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
                 Ok(()) => {
                     protocol.on_attempt(&mut sent, attempt);
                     let service = self.dispatch.service(&lease);
-                    let is_movable = kept.is_some() || may_move && D::LEAVES_REQUESTS;
+                    let is_movable = kept.is_some() || may_move && D::KEEPS_REQUESTS_UNCHANGED;
                     let held = Held { lease, kept, observed, timeout: None };
                     let attempt = Attempt::new(service, sent, held, ReadyWait::Undecided, is_movable);
                     return State::Trying { attempt };
@@ -236,7 +236,7 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
                 drop(sent);
                 protocol.restore(kept)
             }
-            None => D::LEAVES_REQUESTS.then_some(sent),
+            None => D::KEEPS_REQUESTS_UNCHANGED.then_some(sent),
         };
         let end = AttemptEnd::NotReady { waited };
         let Some(request) = request else {

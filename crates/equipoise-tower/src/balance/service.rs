@@ -167,7 +167,7 @@ impl<T, D, P> Balance<T, D, P> {
     ///   for example with `max_attempts(1)`. The wait would be the same for another endpoint, because the client does
     ///   not know the endpoint before it is ready.
     /// - One client serves all endpoints, and the protocol keeps no requests (a [`PlainProtocol`](crate::PlainProtocol)
-    ///   without `repeat`).
+    ///   without [`failover`](crate::PlainProtocol::failover)).
     ///
     /// To limit the time in these cases, use [`attempt_timeout`](Self::attempt_timeout) or a timeout above the
     /// balancer.

@@ -36,7 +36,7 @@ async fn nothing_is_sent_twice_unless_asked_for() {
 
 #[tokio::test]
 async fn requests_that_may_be_repeated_fail_over() {
-    let protocol = PlainProtocol::new().repeat(|query: &&str| query.starts_with("select"));
+    let protocol = PlainProtocol::new().failover(|query: &&str| query.starts_with("select"));
     let refused = Balance::with_protocol(two(refusing()).0, protocol.clone());
     assert_eq!(refused.clone().oneshot("select").await.unwrap(), "select from b");
     assert_eq!(refused.oneshot("insert").await.unwrap(), "insert from b");
@@ -66,7 +66,7 @@ async fn a_panic_in_a_closure_harms_nothing() {
     let protocol = PlainProtocol::new()
         .key(|_: &&str| panic!("a user's mistake"))
         .classify(|_: &String| panic!("a user's mistake"))
-        .repeat(|query: &&str| if *query == "never" { panic!("a user's mistake") } else { true });
+        .failover(|query: &&str| if *query == "never" { panic!("a user's mistake") } else { true });
     let balance = Balance::with_protocol(pool.clone(), protocol);
     balance.clone().oneshot("never").await.unwrap_err();
     assert_eq!(balance.oneshot("q").await.unwrap(), "q from b");

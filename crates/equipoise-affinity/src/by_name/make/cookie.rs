@@ -99,7 +99,7 @@ pub(super) fn values(
         Naming::Token => {
             let mut values = match context.keys.as_ref().ok_or(BuildAffinityError::NoKeys { mode })? {
                 Keys::Ring(ring) => EndpointNaming::tokens(ring.clone(), cookie),
-                Keys::Tokens(tokens) => EndpointNaming::of_tokens(Arc::clone(tokens)),
+                Keys::Tokens(tokens) => EndpointNaming::from_tokens(Arc::clone(tokens)),
             };
             if let Some(idle) = settings.get(&COOKIE_IDLE) {
                 values = values.idle_timeout(idle);

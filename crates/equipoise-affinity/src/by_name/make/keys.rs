@@ -67,14 +67,14 @@ pub(in super::super) fn several(settings: &Settings<'_>, join: fn(SessionKey, Se
     let host = settings.get(&HOST).then(|| Ok(SessionKey::host()));
     let named = named.into_iter().filter_map(|(parameter, named)| Some(named(&settings.get(parameter)?)));
     let keys = host.into_iter().chain(named).collect::<Result<Vec<_>, _>>()?;
-    let places = "cookie, header, path-parameter or query";
-    keys.into_iter().reduce(join).ok_or(InvalidModeSettings::NoPlace { places })
+    let parameters = "cookie, header, path-parameter or query";
+    keys.into_iter().reduce(join).ok_or(InvalidModeSettings::NoKeySource { parameters })
 }
 
 /// Builds the description of where backends set the key and where requests have it.
 pub(super) fn learned(settings: &Settings<'_>) -> Result<Learn, InvalidModeSettings> {
     if settings.get(&LEARN_COOKIE).is_none() && settings.get(&LEARN_HEADER).is_none() {
-        return Err(InvalidModeSettings::NoPlace { places: "cookie or header, in which backends can set it" });
+        return Err(InvalidModeSettings::NoKeySource { parameters: "cookie or header, in which backends can set it" });
     }
     brought(settings)
 }
@@ -102,7 +102,7 @@ pub(super) fn brought(settings: &Settings<'_>) -> Result<Learn, InvalidModeSetti
 
 pub(super) fn check_route(settings: &Settings<'_>) -> Result<(), InvalidModeSettings> {
     if [&LEARN_COOKIE, &LEARN_HEADER, &LEARN_PATH, &LEARN_QUERY].iter().all(|place| settings.get(*place).is_none()) {
-        return Err(InvalidModeSettings::NoPlace { places: "cookie, header, path-parameter or query" });
+        return Err(InvalidModeSettings::NoKeySource { parameters: "cookie, header, path-parameter or query" });
     }
     let cuts = [
         (settings.is_set(&AFTER_FIRST.parameter), AFTER_FIRST.parameter.name()),

@@ -12,7 +12,7 @@ use super::{
     error::InvalidModeSettings,
     parameters::{BY, BY_STORE, By, FORCE, IGNORE, MAX_KEY, MISSING, Settings, UNAVAILABLE, UNTIL},
 };
-use crate::{Affinity, Fallback, Mode, cookie::CookieMode, key::SessionKey, learn::InvalidName, read};
+use crate::{Affinity, Mode, OnUnavailable, cookie::CookieMode, key::SessionKey, learn::InvalidName, read};
 
 type MakeKey = fn(&Settings<'_>, &BuildContext) -> Result<SessionKey, InvalidModeSettings>;
 
@@ -29,7 +29,7 @@ pub enum Make {
 impl Make {
     /// Checks that the values fit together. A parameter that the text sets to its default counts as set.
     pub(super) fn check(&self, settings: &Settings<'_>) -> Result<(), InvalidModeSettings> {
-        if settings.is_set(&UNTIL.parameter) && settings.get(&UNAVAILABLE) != Fallback::Rebind {
+        if settings.is_set(&UNTIL.parameter) && settings.get(&UNAVAILABLE) != OnUnavailable::Rebind {
             let (with, fits) = (settings.written(&UNAVAILABLE.parameter), "unavailable=rebind".to_owned());
             return Err(InvalidModeSettings::Unused { parameter: UNTIL.parameter.name(), with, fits });
         }
@@ -45,7 +45,7 @@ impl Make {
             Self::None => Ok(()),
             Self::Keyed(key) => {
                 store::check(settings)?;
-                if settings.get(&BY) == By::Table && settings.get(&MISSING) == Fallback::Refuse {
+                if settings.get(&BY) == By::Table && settings.get(&MISSING) == OnUnavailable::Refuse {
                     return Err(InvalidModeSettings::RefusesAll);
                 }
                 key(settings, &BuildContext::new()).map(drop)

@@ -17,7 +17,7 @@ fn built(text: &str) -> Affinity {
 }
 
 #[test]
-fn fallbacks_and_factors_arrive() {
+fn what_happens_without_an_endpoint_and_factors_arrive() {
     let affinity = built("header(name=x, by=store, missing=refuse, unavailable=wait(2.5s))");
     assert_eq!(format!("{affinity:?}"), "Affinity { missing: Refuse, unavailable: Wait(2.5s), max_share: None, .. }");
     let affinity = built("learn(cookie=x, by=store, max-share=1.25, lookup-timeout=20ms)");

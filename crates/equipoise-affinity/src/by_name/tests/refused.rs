@@ -188,15 +188,15 @@ fn what_goes_not_together_is_refused_where_it_stands() {
         ),
         (
             "learn(query=sid)",
-            "learn (at 1): there is no place for the key of a session: set cookie or header, in which backends can set it",
+            "learn (at 1): no parameter says where requests have the session key: set cookie or header, in which backends can set it",
         ),
         (
             "first-of(by=hash)",
-            "first-of (at 1): there is no place for the key of a session: set cookie, header, path-parameter or query",
+            "first-of (at 1): no parameter says where requests have the session key: set cookie, header, path-parameter or query",
         ),
         (
             "route",
-            "route (at 1): there is no place for the key of a session: set cookie, header, path-parameter or query",
+            "route (at 1): no parameter says where requests have the session key: set cookie, header, path-parameter or query",
         ),
         (
             "route(query=to, whole, after-last=\"!\")",

@@ -2,14 +2,14 @@ use std::time::Duration;
 
 use crate::{mode::Found, outcome::UnboundReason};
 
-/// What happens to a request if its session is not bound to an endpoint, or if the endpoint of its session cannot serve
-/// the request.
+/// What happens to a request if no bound endpoint is available: its session is not bound to an endpoint, or the
+/// endpoint of its session cannot serve the request.
 ///
-/// [`Affinity::missing`] sets the fallback for a session that is not bound. [`Affinity::unavailable`] sets the fallback
-/// for an endpoint that cannot serve the request.
+/// [`Affinity::missing`](crate::Affinity::missing) sets this for a session that is not bound.
+/// [`Affinity::unavailable`](crate::Affinity::unavailable) sets this for an endpoint that cannot serve the request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Fallback {
+pub enum OnUnavailable {
     /// The balancer chooses an endpoint for the request, and the session is bound to the chosen endpoint from then on.
     /// This is the default.
     ///
@@ -44,7 +44,7 @@ pub enum Fallback {
     Wait(Duration),
 }
 
-impl Fallback {
+impl OnUnavailable {
     /// Returns a stable label for metrics and logs: `rebind`, `refuse` or `wait`, without the time of
     /// [`Wait`](Self::Wait).
     pub const fn as_str(self) -> &'static str {
@@ -56,28 +56,28 @@ impl Fallback {
     }
 }
 
-/// The fallbacks of an [`Affinity`](super::Affinity).
+/// What happens in each of the two cases. The settings of an [`Affinity`](super::Affinity).
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Fallbacks {
+pub(super) struct UnavailableSettings {
     /// For a request that is not bound to an endpoint.
-    pub(super) missing: Fallback,
+    pub(super) missing: OnUnavailable,
     /// For a request that is bound to an endpoint that cannot serve it.
-    pub(super) unavailable: Fallback,
+    pub(super) unavailable: OnUnavailable,
 }
 
-impl Fallbacks {
-    /// Returns the fallback that applies to a request. `is_present` is whether the request is bound to an endpoint that
-    /// is in the pool.
-    pub(super) fn of(&self, found: &Found, is_present: bool) -> Fallback {
+impl UnavailableSettings {
+    /// Returns what happens to a request if no bound endpoint is available. `is_present` is whether the request is
+    /// bound to an endpoint that is in the pool.
+    pub(super) fn of(&self, found: &Found, is_present: bool) -> OnUnavailable {
         match &found.endpoint {
-            Ok(_) if is_present && found.forced && self.unavailable == Fallback::Rebind => Fallback::Refuse,
+            Ok(_) if is_present && found.forced && self.unavailable == OnUnavailable::Rebind => OnUnavailable::Refuse,
             Ok(_) if is_present => self.unavailable,
-            Err(UnboundReason::Off) => Fallback::Rebind,
+            Err(UnboundReason::Off) => OnUnavailable::Rebind,
             // The session may exist. A failure of the store must not refuse its requests.
             Err(UnboundReason::StoreUnavailable | UnboundReason::StoreMalformed)
-                if self.missing == Fallback::Refuse =>
+                if self.missing == OnUnavailable::Refuse =>
             {
-                Fallback::Rebind
+                OnUnavailable::Rebind
             }
             _ => self.missing,
         }

@@ -1,11 +1,11 @@
-//! Fallbacks for sessions whose endpoint is not available.
+//! What happens to sessions whose endpoint is not available.
 
 use std::time::Duration;
 
 use equipoise::{
     Availability, Pool,
     affinity::{
-        Fallback, Mode,
+        Mode, OnUnavailable,
         learn::{Learn, Route},
     },
 };
@@ -22,7 +22,7 @@ use crate::{
 const LONG: Duration = Duration::from_secs(600);
 
 /// A pool, a proxy, and the cookie of a session at `a`.
-async fn site(servers: &Servers, missing: Fallback, unavailable: Fallback) -> (Pool<()>, Proxy, String) {
+async fn site(servers: &Servers, missing: OnUnavailable, unavailable: OnUnavailable) -> (Pool<()>, Proxy, String) {
     let pool = servers.pool();
     let before = Proxy::start(&pool, &affinity(&pool, tokens()));
     let cookie = soon(get(&before, "")).await.cookie().unwrap();
@@ -34,7 +34,7 @@ async fn site(servers: &Servers, missing: Fallback, unavailable: Fallback) -> (P
 #[tokio::test]
 async fn rebind_moves_a_session_whose_server_is_in_maintenance_and_admits_new_sessions() {
     let servers = Servers::start(["a", "b", "c"]);
-    let (pool, proxy, cookie) = site(&servers, Fallback::Rebind, Fallback::Rebind).await;
+    let (pool, proxy, cookie) = site(&servers, OnUnavailable::Rebind, OnUnavailable::Rebind).await;
     pool.set_availability("a", Availability::Maintenance).unwrap();
     let moved = soon(get_with(&proxy, &cookie)).await;
     assert_eq!((moved.status, moved.outcome()), (StatusCode::OK, "moved from a: in maintenance"));
@@ -46,7 +46,7 @@ async fn rebind_moves_a_session_whose_server_is_in_maintenance_and_admits_new_se
 #[tokio::test]
 async fn refuse_answers_503_while_the_server_is_unavailable_and_keeps_the_session() {
     let mut servers = Servers::start(["a", "b", "c"]);
-    let (pool, proxy, cookie) = site(&servers, Fallback::Rebind, Fallback::Refuse).await;
+    let (pool, proxy, cookie) = site(&servers, OnUnavailable::Rebind, OnUnavailable::Refuse).await;
     for out in [Availability::Maintenance, Availability::Unhealthy] {
         pool.set_availability("a", out).unwrap();
         let refused = soon(get_with(&proxy, &cookie)).await;
@@ -67,7 +67,7 @@ async fn refuse_answers_503_while_the_server_is_unavailable_and_keeps_the_sessio
 async fn requests_refused_because_of_their_session_are_counted() {
     let servers = Servers::start(["a", "b", "c"]);
     let pool = servers.pool();
-    let affinity = affinity(&pool, tokens()).unavailable(Fallback::Refuse);
+    let affinity = affinity(&pool, tokens()).unavailable(OnUnavailable::Refuse);
     let proxy = Proxy::start(&pool, &affinity);
     let cookie = soon(get(&proxy, "")).await.cookie().unwrap();
     pool.set_availability("a", Availability::Maintenance).unwrap();
@@ -83,7 +83,7 @@ async fn a_session_of_a_removed_server_is_not_refused_in_any_mode() {
     for (mode, brings) in [(tokens(), None), (route(), Some("JSESSIONID=7.a".to_owned()))] {
         let servers = Servers::start(["a", "b", "c"]);
         let pool = servers.pool();
-        let proxy = Proxy::start(&pool, &affinity(&pool, mode).unavailable(Fallback::Refuse));
+        let proxy = Proxy::start(&pool, &affinity(&pool, mode).unavailable(OnUnavailable::Refuse));
         let cookie = match brings {
             Some(cookie) => cookie,
             None => soon(get(&proxy, "")).await.cookie().unwrap(),
@@ -104,7 +104,7 @@ async fn a_session_of_a_removed_server_is_not_refused_in_any_mode() {
 async fn refuse_for_missing_sessions_refuses_requests_without_a_session() {
     let servers = Servers::start(["a", "b", "c"]);
     let pool = servers.pool();
-    let affinity = affinity(&pool, tokens()).missing(Fallback::Refuse);
+    let affinity = affinity(&pool, tokens()).missing(OnUnavailable::Refuse);
     let proxy = Proxy::start(&pool, &affinity);
     assert_eq!(soon(get(&proxy, "")).await.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(soon(get_with(&proxy, "lb=nonsense")).await.status, StatusCode::SERVICE_UNAVAILABLE);
@@ -116,7 +116,7 @@ async fn refuse_for_missing_sessions_refuses_requests_without_a_session() {
 #[tokio::test]
 async fn a_waiting_session_is_served_if_its_server_comes_back_in_time() {
     let servers = Servers::start(["a", "b", "c"]);
-    let (pool, proxy, cookie) = site(&servers, Fallback::Rebind, Fallback::Wait(LONG)).await;
+    let (pool, proxy, cookie) = site(&servers, OnUnavailable::Rebind, OnUnavailable::Wait(LONG)).await;
     pool.set_availability("a", Availability::Unhealthy).unwrap();
     let request = get_with(&proxy, &cookie);
     let comes_back = async {
@@ -131,7 +131,8 @@ async fn a_waiting_session_is_served_if_its_server_comes_back_in_time() {
 #[tokio::test]
 async fn a_waiting_session_is_refused_if_its_server_does_not_come_back_in_time() {
     let servers = Servers::start(["a", "b", "c"]);
-    let (pool, proxy, cookie) = site(&servers, Fallback::Rebind, Fallback::Wait(Duration::from_millis(50))).await;
+    let (pool, proxy, cookie) =
+        site(&servers, OnUnavailable::Rebind, OnUnavailable::Wait(Duration::from_millis(50))).await;
     pool.set_availability("a", Availability::Unhealthy).unwrap();
     assert_eq!(soon(get_with(&proxy, &cookie)).await.status, StatusCode::SERVICE_UNAVAILABLE);
     pool.set_availability("a", Availability::Up).unwrap();
@@ -141,7 +142,7 @@ async fn a_waiting_session_is_refused_if_its_server_does_not_come_back_in_time()
 #[tokio::test]
 async fn a_session_also_waits_for_a_server_at_its_limit() {
     let servers = Servers::start(["a", "b"]);
-    let (pool, proxy, cookie) = site(&servers, Fallback::Rebind, Fallback::Wait(LONG)).await;
+    let (pool, proxy, cookie) = site(&servers, OnUnavailable::Rebind, OnUnavailable::Wait(LONG)).await;
     pool.update(servers.specs().into_iter().map(|spec| spec.max_in_flight(1)), |_| ()).unwrap();
     // Two requests in flight, one at each server.
     let (one, other) = (Browser::new(), Browser::new());
@@ -167,7 +168,7 @@ async fn a_new_session_waits_for_any_server() {
     for name in ["a", "b"] {
         pool.set_availability(name, Availability::Unhealthy).unwrap();
     }
-    let proxy = Proxy::start(&pool, &affinity(&pool, tokens()).missing(Fallback::Wait(LONG)));
+    let proxy = Proxy::start(&pool, &affinity(&pool, tokens()).missing(OnUnavailable::Wait(LONG)));
     let request = get(&proxy, "");
     let comes = async {
         proxy.has_under_way(1).await;
