@@ -33,7 +33,7 @@ pub(super) struct Draw {
     /// Time from the first byte of the response to its end. 0 without a body.
     pub(super) body: Nanos,
     /// A random number from 0 to 1. A flaky server fails the request if its share of failures is above this number.
-    pub(super) luck: f64,
+    pub(super) failure_draw: f64,
 }
 
 /// The random numbers of a client, in one stream for each purpose.
@@ -65,7 +65,7 @@ impl Costs {
         }
     }
 
-    fn luck(&self, rng: &mut Stream) -> f64 {
+    fn failure_draw(&self, rng: &mut Stream) -> f64 {
         if self.flaky { rng.random() } else { 1.0 }
     }
 }
@@ -90,7 +90,7 @@ impl DrawStreams {
             there: costs.network.draw(&mut self.network),
             back: costs.network.draw(&mut self.network),
             body: costs.body(&mut self.bodies),
-            luck: costs.luck(&mut self.failures),
+            failure_draw: costs.failure_draw(&mut self.failures),
         }
     }
 
@@ -102,7 +102,7 @@ impl DrawStreams {
             there: costs.network.draw(rng),
             back: costs.network.draw(rng),
             body: costs.body(rng),
-            luck: costs.luck(rng),
+            failure_draw: costs.failure_draw(rng),
         }
     }
 

@@ -18,7 +18,7 @@ impl Engine<'_> {
         if station.faults.refuses() {
             return self.send_back(id, End::Refused);
         }
-        if let Some(after) = station.faults.fails_fast_after(attempt.draw.luck) {
+        if let Some(after) = station.faults.fails_fast_after(attempt.draw.failure_draw) {
             return self.events.plan(self.now.saturating_add(after), Event::FailedFast(id));
         }
         if let Some(retry_after) = station.sheds() {
@@ -47,8 +47,8 @@ impl Engine<'_> {
         let Some((id, started)) = station.done(self.now, |id| self.attempts.is_at_server(id)) else { return Ok(()) };
         self.meter.change(server, before, before - 1, self.now);
         self.mark_in_service(started);
-        let fails = |luck| self.stations[server].faults.fails_after_work(luck);
-        let failed = self.attempts.get(id).is_some_and(|attempt| fails(attempt.draw.luck));
+        let fails = |failure_draw| self.stations[server].faults.fails_after_work(failure_draw);
+        let failed = self.attempts.get(id).is_some_and(|attempt| fails(attempt.draw.failure_draw));
         self.leave(id, if failed { End::Failed } else { End::Answered })?;
         self.replan(server);
         Ok(())

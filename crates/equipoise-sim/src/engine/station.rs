@@ -283,20 +283,20 @@ impl Faults {
         self.has(|kind| *kind == FaultKind::Blackhole)
     }
 
-    /// Returns the time in nanoseconds after which a request with this luck (see [`Draw::luck`](super::draw::Draw))
-    /// fails without work. `None` if it does not.
-    pub(super) fn fails_fast_after(&self, luck: f64) -> Option<Nanos> {
+    /// Returns the time in nanoseconds after which a request with this random number (see
+    /// [`Draw::failure_draw`](super::draw::Draw)) fails without work. `None` if it does not.
+    pub(super) fn fails_fast_after(&self, failure_draw: f64) -> Option<Nanos> {
         self.active.iter().find_map(|kind| match kind {
             FaultKind::Sinkhole { after, .. } => Some(nanos(*after)),
-            FaultKind::Flaky { share, after: Some(after) } if luck < *share => Some(nanos(*after)),
+            FaultKind::Flaky { share, after: Some(after) } if failure_draw < *share => Some(nanos(*after)),
             _ => None,
         })
     }
 
-    /// Returns whether a request with this luck (see [`Draw::luck`](super::draw::Draw)) gets an error response after
-    /// its work is done.
-    pub(super) fn fails_after_work(&self, luck: f64) -> bool {
-        self.has(|kind| matches!(kind, FaultKind::Flaky { share, after: None } if luck < *share))
+    /// Returns whether a request with this random number (see [`Draw::failure_draw`](super::draw::Draw)) gets an error
+    /// response after its work is done.
+    pub(super) fn fails_after_work(&self, failure_draw: f64) -> bool {
+        self.has(|kind| matches!(kind, FaultKind::Flaky { share, after: None } if failure_draw < *share))
     }
 
     /// Returns the result of a health check that arrives now, and the time in nanoseconds that the server takes to
