@@ -15,7 +15,7 @@ mod settings;
 pub use crate::driver::{AvailabilityChanges, DrainOutcome, Health, HealthBuilder, HealthGuard};
 pub use crate::{
     machine::{AdminState, AvailabilityChange, CheckStatus, Condition, HealthStatus, Source},
-    requests::{Signals, Watched, WatchedState},
+    requests::{CollectingState, CollectingStrategy, ResultCollector},
     settings::{
         CheckPolicy, EjectionGrowth, FailurePercentage, HealthPolicy, InitialState, InvalidHealth, LatencyOutlier,
         OnFailureLimit, Outliers, Schedule, SuccessRate, UnknownPreset,

@@ -7,7 +7,7 @@ use equipoise_core::{
     Verdict,
 };
 use equipoise_health::{
-    Outliers, Signals,
+    Outliers, ResultCollector,
     machine::{Event, FailureLimit, Signal},
 };
 
@@ -15,17 +15,17 @@ const USUAL: Duration = Duration::from_millis(10);
 const SECOND: Duration = Duration::from_secs(1);
 
 struct World {
-    signals: Signals,
+    collector: ResultCollector,
     clock: Arc<ManualClock>,
     pool: Pool<()>,
 }
 
 impl World {
     fn new(outliers: Outliers, strategy: impl Strategy) -> Self {
-        let (signals, clock) = (Signals::new(outliers), Arc::new(ManualClock::new()));
-        let pool: Pool<()> = Pool::<()>::builder(signals.watch(strategy)).clock(clock.clone()).build();
+        let (collector, clock) = (ResultCollector::new(outliers), Arc::new(ManualClock::new()));
+        let pool: Pool<()> = Pool::<()>::builder(collector.watch(strategy)).clock(clock.clone()).build();
         pool.update(["a", "b", "c", "d"].map(EndpointSpec::new), |_| ()).expect("valid specs");
-        Self { signals, clock, pool }
+        Self { collector, clock, pool }
     }
 
     fn to(&self, id: &str) -> Lease<()> {
@@ -47,7 +47,7 @@ impl World {
 
     /// The signals of endpoint a since the last call.
     fn said(&self) -> Vec<Signal> {
-        let all = self.signals.take().into_iter();
+        let all = self.collector.take().into_iter();
         all.map(|event| match event {
             Event::Signalled { id, signal } if id.as_str() == "a" => signal,
             other => panic!("{other:?}"),

@@ -3,7 +3,7 @@
 
 use equipoise_core::{EndpointSpec, P2c, PickRequest, Pool, Verdict};
 use equipoise_health::{
-    AdminState, HealthPolicy, Outliers, Signals,
+    AdminState, HealthPolicy, Outliers, ResultCollector,
     machine::{Event, Machine},
 };
 use std::time::Duration;
@@ -16,7 +16,7 @@ fn left(times: usize, mut round: impl FnMut(usize)) -> i64 {
 }
 
 #[test]
-fn signals_keep_nothing_of_endpoints_that_have_left_under_any_rule() {
+fn a_collector_keeps_nothing_of_endpoints_that_have_left_under_any_rule() {
     let new = Outliers::new();
     for rules in [
         new.consecutive_failures(5),
@@ -26,8 +26,8 @@ fn signals_keep_nothing_of_endpoints_that_have_left_under_any_rule() {
         Outliers::envoy(),
         Outliers::grpc(),
     ] {
-        let signals = Signals::new(rules);
-        let pool: Pool<()> = Pool::new(signals.watch(P2c::new()));
+        let collector = ResultCollector::new(rules);
+        let pool: Pool<()> = Pool::new(collector.watch(P2c::new()));
         let replace = |round: usize| {
             let id = format!("e{round:08}");
             pool.update([EndpointSpec::new(&*id)], |_| ()).expect("a valid endpoint");

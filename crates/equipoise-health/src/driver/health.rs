@@ -12,7 +12,7 @@ use super::{
 use crate::{
     machine::{AdminState, Event, HealthStatus, Machine},
     probe::Probe,
-    requests::{Signals, Watched},
+    requests::{CollectingStrategy, ResultCollector},
     settings::{CheckPolicy, HealthPolicy, InvalidHealth, Outliers, Schedule},
 };
 
@@ -31,8 +31,8 @@ use crate::{
 /// # Ok(()) }
 /// ```
 ///
-/// [`machine::Machine`](crate::machine::Machine) describes how the sources of information (operators, agents, checks and
-/// requests) are combined.
+/// [`machine::Machine`](crate::machine::Machine) describes how the sources of information (operators, agents, checks
+/// and requests) are combined.
 #[derive(Clone)]
 pub struct Health(pub(super) Arc<Shared>);
 
@@ -47,8 +47,8 @@ impl Health {
     ///
     /// Call this method only if outlier detection is turned on by [`outliers`](HealthBuilder::outliers). Wrap the
     /// strategy of one pool only. Another pool needs another `Health`.
-    pub fn watch<S: Strategy>(&self, strategy: S) -> Watched<S> {
-        self.0.signals.watch(strategy)
+    pub fn watch<S: Strategy>(&self, strategy: S) -> CollectingStrategy<S> {
+        self.0.collector.watch(strategy)
     }
 
     /// Checks the endpoints of the pool and sets their availability, for as long as the future is polled. The future
@@ -196,14 +196,14 @@ impl HealthBuilder {
     ///
     /// Returns an error that names the first invalid setting.
     pub fn build(self) -> Result<Health, InvalidHealth> {
-        let (signals, wake) = (Signals::new(self.policy.outliers), Arc::new(Notify::new()));
+        let (collector, wake) = (ResultCollector::new(self.policy.outliers), Arc::new(Notify::new()));
         let machine = Machine::new(self.policy, self.seed.unwrap_or_else(rand::random))?;
         let waker = Arc::clone(&wake);
-        signals.wake_by(move || waker.notify_one());
+        collector.wake_by(move || waker.notify_one());
         Ok(Health(Arc::new(Shared {
             machine: Mutex::new(machine),
             probes: self.probes,
-            signals,
+            collector,
             wake,
             running: tokio::sync::Mutex::default(),
             listeners: Listeners::default(),

@@ -45,7 +45,7 @@ impl<'a, T: Send + Sync + 'static> Runner<'a, T> {
             while let Some(ended) = self.probes.try_join_next() {
                 self.probed(ended);
             }
-            for event in self.shared.signals.take() {
+            for event in self.shared.collector.take() {
                 self.handle(event);
             }
             self.shared.machine.lock().handle_timeout(self.shared.now());
@@ -97,8 +97,8 @@ impl<'a, T: Send + Sync + 'static> Runner<'a, T> {
             self.handle(Event::Joined(id.clone()));
         }
         self.known.members = present;
-        let signals = &self.shared.signals;
-        if signals.rules().is_some() && !self.known.members.is_empty() && !signals.has_endpoints() {
+        let collector = &self.shared.collector;
+        if collector.rules().is_some() && !self.known.members.is_empty() && !collector.has_endpoints() {
             tracing::warn!("outlier detection has no effect: the pool's strategy is not wrapped by Health::watch");
         }
     }
@@ -123,7 +123,7 @@ impl<'a, T: Send + Sync + 'static> Runner<'a, T> {
                 Some(Action::SetAvailability { id, availability }) => availabilities.push((id, availability)),
                 Some(Action::SetWeightPercent { id, percent }) => weights.push((id, percent)),
                 Some(Action::SetMaxInFlight { id, max_in_flight }) => limits.push((id, max_in_flight)),
-                Some(Action::CollectCounts) => self.handle(self.shared.signals.count()),
+                Some(Action::CollectCounts) => self.handle(self.shared.collector.count()),
                 Some(Action::Notify(change)) => changes.push(change),
             }
         }

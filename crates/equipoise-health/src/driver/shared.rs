@@ -11,7 +11,7 @@ use super::changes::Listeners;
 use crate::{
     machine::{Machine, ProbeId},
     probe::Probe,
-    requests::Signals,
+    requests::ResultCollector,
 };
 
 /// The state that the clones of a `Health` share.
@@ -19,7 +19,7 @@ pub(super) struct Shared {
     pub(super) machine: Mutex<Machine>,
     /// The probe of each check, by the index of the check.
     pub(super) probes: Vec<Arc<dyn Probe>>,
-    pub(super) signals: Signals,
+    pub(super) collector: ResultCollector,
     pub(super) wake: Arc<Notify>,
     /// Locked while the driver runs, so that only one call of `Health::run` is active at a time.
     pub(super) running: tokio::sync::Mutex<Known>,

@@ -40,7 +40,7 @@ pub enum Event {
         result: Result<ProbeOutcome, ProbeError>,
     },
     /// The requests of an endpoint had a result that requires an immediate decision, such as a reached failure limit.
-    /// [`Signals::take`](crate::Signals::take) returns these events.
+    /// [`ResultCollector::take`](crate::ResultCollector::take) returns these events.
     Signalled {
         /// The id of the endpoint whose requests had this result. The event is ignored if no endpoint with this id
         /// has joined.
@@ -49,8 +49,8 @@ pub enum Event {
         signal: Signal,
     },
     /// The results of each endpoint's requests since the last `Counted` event. The event is the answer to
-    /// [`Action::CollectCounts`](super::Action::CollectCounts). [`Signals::count`](crate::Signals::count) returns this
-    /// event.
+    /// [`Action::CollectCounts`](super::Action::CollectCounts).
+    /// [`ResultCollector::count`](crate::ResultCollector::count) returns this event.
     Counted(Vec<(EndpointId, IntervalCounts)>),
     /// An operator has set the administrative state of an endpoint: ready, drain or maintenance.
     AdminStateSet {

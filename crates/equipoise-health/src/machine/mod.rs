@@ -1,9 +1,9 @@
 //! The health state machine: it decides which availability each endpoint of one pool has. It has no I/O, no clock and
 //! no threads.
 //!
-//! [`Health`](crate::Health) runs it under tokio. Use this module directly to run health checks under another
-//! runtime. The code around a [`Machine`] is called the driver: it reports each [`Event`] together with the time, and
-//! carries out each [`Action`] that the `Machine` returns. [`Signals`](crate::Signals) collects the results of
+//! [`Health`](crate::Health) runs it under tokio. Use this module directly to run health checks under another runtime.
+//! The code around a [`Machine`] is called the driver: it reports each [`Event`] together with the time, and carries
+//! out each [`Action`] that the `Machine` returns. [`ResultCollector`](crate::ResultCollector) collects the results of
 //! requests for the driver.
 //!
 //! ```

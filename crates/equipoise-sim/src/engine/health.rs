@@ -38,7 +38,7 @@ impl Engine<'_> {
     fn run_machine(&mut self, client: usize) -> Result<(), RunError> {
         let now = Timestamp::from_nanos(self.now);
         let Some(monitor) = &mut self.clients[client].monitor else { return Ok(()) };
-        for event in monitor.signals.take() {
+        for event in monitor.collector.take() {
             monitor.machine.handle(now, event);
         }
         monitor.machine.handle_timeout(now);
@@ -79,7 +79,7 @@ impl Engine<'_> {
                 Some(Action::SetWeightPercent { id, percent }) => client.pool.set_weight_percent(id, percent),
                 Some(Action::SetMaxInFlight { id, max_in_flight }) => client.pool.set_max_in_flight(id, max_in_flight),
                 Some(Action::CollectCounts) => {
-                    let counted = monitor.signals.count();
+                    let counted = monitor.collector.count();
                     monitor.machine.handle(now, counted);
                     Ok(true)
                 }

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use equipoise_core::AnyStrategy;
 use equipoise_health::{
-    HealthPolicy, Signals,
+    HealthPolicy, ResultCollector,
     machine::{Machine, ProbeId},
     probe::{ProbeError, ProbeOutcome},
 };
@@ -30,7 +30,7 @@ pub(super) struct Health {
 /// The health of all servers as one client sees it.
 pub(super) struct Monitor {
     pub(super) machine: Machine,
-    pub(super) signals: Signals,
+    pub(super) collector: ResultCollector,
     /// Whether the state machine knows a server, by server.
     pub(super) members: Vec<bool>,
     /// Time of the next timeout of the state machine that is planned as an event.
@@ -54,18 +54,18 @@ impl Health {
 
     pub(super) fn monitor(&self, client: usize, servers: usize) -> Result<Monitor, InvalidScenario> {
         let machine = Machine::new(self.policy.clone(), number(self.seed, Purpose::Health, client))?;
-        let signals = Signals::new(self.policy.outliers);
+        let collector = ResultCollector::new(self.policy.outliers);
         let woken = self.woken.0.clone();
-        signals.wake_by(move || {
+        collector.wake_by(move || {
             // The receiver is gone once the run is over.
             let _ = woken.send(client);
         });
-        Ok(Monitor { machine, signals, members: vec![false; servers], wakes: None })
+        Ok(Monitor { machine, collector, members: vec![false; servers], wakes: None })
     }
 }
 
 impl Monitor {
     pub(super) fn watch(&self, strategy: AnyStrategy) -> AnyStrategy {
-        AnyStrategy::new(self.signals.watch(strategy))
+        AnyStrategy::new(self.collector.watch(strategy))
     }
 }

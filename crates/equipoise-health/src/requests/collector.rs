@@ -19,49 +19,49 @@ use crate::{machine::Event, settings::Outliers};
 /// Collects the results of a pool's requests for outlier detection by a [`Machine`](crate::machine::Machine). Clones
 /// share the results.
 ///
-/// [`Health`](crate::Health) contains a `Signals`. Use this type only with a `Machine` that runs without `Health`. Each
-/// request that ends updates atomic counters of its endpoint. If the result requires an immediate decision, for
-/// instance because the endpoint has reached a failure limit, the function that [`wake_by`](Self::wake_by) has set is
-/// called. No result is lost.
+/// [`Health`](crate::Health) contains a `ResultCollector`. Use this type only with a `Machine` that runs without
+/// `Health`. Each request that ends updates atomic counters of its endpoint. If the result requires an immediate
+/// decision, for instance because the endpoint has reached a failure limit, the function that
+/// [`wake_by`](Self::wake_by) has set is called. No result is lost.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, Failure, P2c, PickRequest, Pool, Verdict};
-/// use equipoise_health::{Outliers, Signals};
+/// use equipoise_health::{Outliers, ResultCollector};
 /// use equipoise_health::machine::{Event, FailureLimit, Signal};
 ///
-/// let signals = Signals::new(Outliers::new().consecutive_failures(2));
-/// let pool = Pool::new(signals.watch(P2c::new()));
+/// let collector = ResultCollector::new(Outliers::new().consecutive_failures(2));
+/// let pool = Pool::new(collector.watch(P2c::new()));
 /// pool.add(EndpointSpec::new("a:80"), ())?;
 /// for _ in 0..2 {
 ///     pool.pick(&PickRequest::new())?.finish(Verdict::Failure(Failure::Server));
 /// }
 /// let reached = Signal::FailureLimitReached(FailureLimit::Consecutive(2));
-/// assert!(matches!(&signals.take()[..], [Event::Signalled { signal, .. }] if *signal == reached));
+/// assert!(matches!(&collector.take()[..], [Event::Signalled { signal, .. }] if *signal == reached));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
-pub struct Signals(Arc<Registry>);
+pub struct ResultCollector(Arc<Registry>);
 
 struct Registry {
     rules: Option<Outliers>,
     /// The endpoints with each id, the newest one last. An id may have several: a replaced endpoint exists as long as
     /// its leases, and the pool may reject a new endpoint.
-    endpoints: Mutex<HashMap<EndpointId, Vec<Weak<EndpointSignals>>>>,
-    flagged: Mutex<Vec<Weak<EndpointSignals>>>,
+    endpoints: Mutex<HashMap<EndpointId, Vec<Weak<EndpointResults>>>>,
+    flagged: Mutex<Vec<Weak<EndpointResults>>>,
     wake: Mutex<Option<Arc<dyn Fn() + Send + Sync>>>,
 }
 
 /// The results of the requests to one endpoint.
 #[derive(Debug)]
-pub(super) struct EndpointSignals {
+pub(super) struct EndpointResults {
     id: EndpointId,
     tally: Tally,
     flags: AtomicU8,
     registry: Weak<Registry>,
-    this: Weak<EndpointSignals>,
+    this: Weak<EndpointResults>,
 }
 
-impl EndpointSignals {
+impl EndpointResults {
     pub(super) fn on_latency(&self, latency: Duration) {
         self.tally.on_latency(latency);
     }
@@ -106,7 +106,7 @@ impl EndpointSignals {
 
 impl Registry {
     /// Returns the newest endpoint with each id.
-    fn newest(&self) -> Vec<Arc<EndpointSignals>> {
+    fn newest(&self) -> Vec<Arc<EndpointResults>> {
         // The result is a `Vec`, so that the lock is released before a last reference is dropped. Dropping it takes
         // the lock again.
         self.endpoints.lock().values().filter_map(|endpoints| newest(endpoints)).collect()
@@ -119,7 +119,7 @@ impl Registry {
     }
 }
 
-impl Signals {
+impl ResultCollector {
     /// Creates a collector of request results. `rules` are the settings of outlier detection. They decide which results
     /// are collected. If `rules` is `None`, nothing is collected.
     pub fn new(rules: impl Into<Option<Outliers>>) -> Self {
@@ -173,9 +173,9 @@ impl Signals {
     }
 
     /// Adds an endpoint. Returns `None` if outlier detection is off.
-    pub(super) fn add(&self, id: &EndpointId) -> Option<Arc<EndpointSignals>> {
+    pub(super) fn add(&self, id: &EndpointId) -> Option<Arc<EndpointResults>> {
         let rules = self.0.rules?;
-        let endpoint = Arc::new_cyclic(|this| EndpointSignals {
+        let endpoint = Arc::new_cyclic(|this| EndpointResults {
             id: id.clone(),
             tally: Tally::new(rules),
             flags: AtomicU8::new(0),
@@ -186,18 +186,18 @@ impl Signals {
         Some(endpoint)
     }
 
-    fn newest(&self, id: &EndpointId) -> Option<Arc<EndpointSignals>> {
+    fn newest(&self, id: &EndpointId) -> Option<Arc<EndpointResults>> {
         newest(self.0.endpoints.lock().get(id)?)
     }
 }
 
-fn newest(endpoints: &[Weak<EndpointSignals>]) -> Option<Arc<EndpointSignals>> {
+fn newest(endpoints: &[Weak<EndpointResults>]) -> Option<Arc<EndpointResults>> {
     endpoints.iter().rev().find_map(Weak::upgrade)
 }
 
 /// Removes the endpoint from the registry. A `Weak` that stayed there would keep the memory of the endpoint
 /// allocated.
-impl Drop for EndpointSignals {
+impl Drop for EndpointResults {
     fn drop(&mut self) {
         let Some(registry) = self.registry.upgrade() else { return };
         if let Entry::Occupied(mut endpoints) = registry.endpoints.lock().entry(self.id.clone()) {
@@ -212,9 +212,9 @@ impl Drop for EndpointSignals {
     }
 }
 
-impl std::fmt::Debug for Signals {
+impl std::fmt::Debug for ResultCollector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Signals").field("rules", &self.0.rules).finish_non_exhaustive()
+        f.debug_struct("ResultCollector").field("rules", &self.0.rules).finish_non_exhaustive()
     }
 }
 
