@@ -13,7 +13,7 @@ pub enum RunError {
     Scenario(#[from] InvalidScenario),
     /// The pool of a client refused one of these: its endpoints, a setting of an endpoint (such as a weight or a
     /// limit), or a change of an endpoint's availability.
-    #[error("strategy {label}: client {client} cannot use it: {source}")]
+    #[error("strategy {label}: the pool of client {client} refused a setting: {source}")]
     Unusable {
         /// Name of the strategy, from [`Contender::label`](crate::Contender::label).
         label: String,
@@ -24,7 +24,7 @@ pub enum RunError {
     },
     /// The strategy of a client did one of the following in a pick: it panicked, it picked an invalid endpoint, or it
     /// picked none although an endpoint was available.
-    #[error("strategy {label}: client {client} could not pick after {after:?}: {source}")]
+    #[error("strategy {label}: a pick of client {client} failed at simulated time {after:?}: {source}")]
     Misbehaved {
         /// Name of the strategy, from [`Contender::label`](crate::Contender::label).
         label: String,
@@ -36,7 +36,7 @@ pub enum RunError {
         source: PickError,
     },
     /// [`Contender::strategy`](crate::Contender::strategy) panicked while it created the strategy of a client.
-    #[error("strategy {label}: making it for client {client} panicked")]
+    #[error("strategy {label}: it panicked while it was created for client {client}")]
     Panicked {
         /// Name of the strategy, from [`Contender::label`](crate::Contender::label).
         label: String,
@@ -45,7 +45,7 @@ pub enum RunError {
     },
     /// A hook of the strategy panicked. Hooks are the methods that tell a strategy about requests, such as
     /// [`Strategy::on_outcome`](equipoise_core::Strategy::on_outcome).
-    #[error("strategy {label}: a hook of it panicked after {after:?}")]
+    #[error("strategy {label}: a hook panicked at simulated time {after:?}")]
     HookPanicked {
         /// Name of the strategy, from [`Contender::label`](crate::Contender::label).
         label: String,
@@ -56,7 +56,8 @@ pub enum RunError {
     /// [`Scenario::max_open_attempts`](crate::Scenario::max_open_attempts) allows, usually because the servers get more
     /// requests than they can serve.
     #[error(
-        "strategy {label}: {open} attempts were open after {after:?}: the load is more than the servers can do; lower it, set a timeout, or raise max_open_attempts"
+        "strategy {label}: {open} attempts were open at simulated time {after:?}, because the load exceeds the \
+         capacity of the servers: use a lower load, a timeout, or a larger max_open_attempts"
     )]
     PiledUp {
         /// Name of the strategy, from [`Contender::label`](crate::Contender::label).

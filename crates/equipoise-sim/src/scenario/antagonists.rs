@@ -39,7 +39,7 @@ impl Antagonists {
 
     pub(super) fn check(&self) -> Result<(), InvalidScenario> {
         if !(0.0..=1.0).contains(&self.probability) || self.hold.is_zero() {
-            return Err(InvalidScenario::Antagonists { probability: self.probability });
+            return Err(InvalidScenario::Antagonists { probability: self.probability, hold: self.hold });
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Checks of a scenario before a run: settings that are out of range, and scenarios that would take too much memory or
 //! time.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use equipoise_core::Needs;
 use equipoise_health::HealthPolicy;
@@ -64,24 +64,28 @@ impl Scenario {
 
     /// Refuses scenarios that would run for hours, because they have too many requests or repeated events.
     fn check_events(&self) -> Result<(), InvalidScenario> {
-        let refuse = |setting, what| Err(InvalidScenario::Time { setting, what });
         let retries = f64::from(self.retries.max);
         let attempts = 1.0 + self.retries.budget.map_or(retries, |ratio| ratio.min(retries));
         if self.total_rate() * self.lasting.as_secs_f64() * attempts > MAX_EVENTS {
-            return refuse("lasting", "use a shorter run or a lower rate: at most 10⁹ requests, retries included");
+            let expected = "use a shorter run or a lower rate, for at most 10⁹ requests, retries included";
+            return Err(setting("lasting", self.lasting, expected));
         }
         // Repeated events continue until the last response has arrived.
         let over = (self.lasting + self.timeout.unwrap_or_default()).as_secs_f64();
         let recurs = |period: Duration| over / period.as_secs_f64();
-        if self.antagonists.is_some_and(|others| recurs(others.mean_hold()) * self.servers.len() as f64 > MAX_EVENTS) {
-            return refuse("antagonists", "use a longer hold time: at most 10⁹ draws of all servers in a run");
+        if let Some(hold) = self.antagonists.map(|antagonists| antagonists.mean_hold())
+            && recurs(hold) * self.servers.len() as f64 > MAX_EVENTS
+        {
+            let expected = "use a longer time, for at most 10⁹ changes at all servers in a run";
+            return Err(setting("the hold time of antagonists", hold, expected));
         }
         for fault in &self.faults {
             // The pool of every client is updated when a server is removed or added.
             let each = if fault.kind == FaultKind::Removed { self.clients as f64 } else { 1.0 };
             if fault.every.is_some_and(|every| recurs(every) * each > MAX_EVENTS) {
-                let what = "it recurs too often: at most 10⁹ times in a run; a removal counts once per client";
-                return Err(InvalidScenario::Fault { server: fault.server, what });
+                let what = "it is repeated too often: use a longer period, for at most 10⁹ repetitions in a run, where \
+                            a removal counts once for each client";
+                return Err(InvalidScenario::Fault { server: fault.server, what: what.to_owned() });
             }
         }
         Ok(())
@@ -91,11 +95,13 @@ impl Scenario {
     pub(crate) fn check_feed(&self, period: Option<Duration>) -> Result<(), InvalidScenario> {
         let over = self.lasting + self.timeout.unwrap_or_default();
         let loads = |period: Duration| over.as_secs_f64() / period.as_secs_f64() * self.servers.len() as f64;
-        if period.is_some_and(|period| loads(period) > MAX_EVENTS) {
-            let what = "use a longer one: at most 10⁹ loads in all snapshots of a run";
-            return Err(InvalidScenario::Time { setting: "the feed's snapshot_interval", what });
+        match period {
+            Some(period) if loads(period) > MAX_EVENTS => {
+                let expected = "use a longer time, for at most 10⁹ loads in all snapshots of a run";
+                Err(setting("snapshot_interval of the feed", period, expected))
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Refuses more clients than memory can hold if the strategy with these needs keeps a hash table for each client.
@@ -108,41 +114,49 @@ impl Scenario {
     }
 
     fn check_times(&self) -> Result<(), InvalidScenario> {
-        let refuse = |setting, what| Err(InvalidScenario::Time { setting, what });
         // Times are kept as nanoseconds in 64 bits.
         let max = Duration::from_secs(1_000_000_000);
-        if self.lasting.is_zero() || self.lasting > max {
-            return refuse("lasting", "a run takes from 1 ns to 10⁹ s");
+        let times = [("timeout", self.timeout), ("queue_timeout", self.queue_timeout)];
+        for (name, time) in [("lasting", Some(self.lasting))].into_iter().chain(times) {
+            if let Some(time) = time.filter(|time| time.is_zero() || *time > max) {
+                return Err(setting(name, time, "use from 1 ns to 10⁹ s"));
+            }
         }
         if !(0.0..=0.9).contains(&self.warm_up) {
-            return refuse("warm_up", "it is the part of the run that is not measured, from 0 to 0.9");
-        }
-        if self.timeout.is_some_and(|timeout| timeout.is_zero() || timeout > max) {
-            return refuse("timeout", "use from 1 ns to 10⁹ s");
-        }
-        if self.queue_timeout.is_some_and(|timeout| timeout.is_zero() || timeout > max) {
-            return refuse("queue_timeout", "use from 1 ns to 10⁹ s");
+            return Err(setting(
+                "warm_up",
+                self.warm_up,
+                "use from 0 to 0.9, the part of the run that is not measured",
+            ));
         }
         self.impatience.map_or(Ok(()), |impatience| impatience.check(max))?;
-        if self.hedge.is_some_and(|hedge| hedge > max) {
-            return refuse("hedge", "use at most 10⁹ s");
+        if let Some(hedge) = self.hedge.filter(|hedge| *hedge > max) {
+            return Err(setting("hedge", hedge, "use at most 10⁹ s"));
         }
-        if self.network.longest() > max || self.servers.iter().any(|server| server.distance > max) {
-            return refuse("network", "messages take at most 10⁹ s, and so do distances");
+        let distances = self.servers.iter().map(|server| server.distance);
+        let longest = distances.fold(self.network.longest(), Duration::max);
+        if longest > max {
+            return Err(setting("a delay of the network or the distance of a server", longest, "use at most 10⁹ s"));
         }
         if self.sample.is_zero() || self.lasting.as_nanos() / self.sample.as_nanos() > 100_000 {
-            return refuse("sample_interval", "use a hundred-thousandth of the run or more");
+            return Err(setting("sample_interval", self.sample, "use at least a hundred-thousandth of the run"));
         }
         let figures = self.lasting.as_nanos() / self.sample.as_nanos() * self.servers.len() as u128;
         if figures > MAX_SAMPLES {
-            return refuse("sample_interval", "use a longer interval: samples times servers are 20 million at most");
+            let expected = "use a longer time, so that samples times servers are at most 20 million";
+            return Err(setting("sample_interval", self.sample, expected));
         }
         if self.retries.max > 1_000 {
-            return refuse("max_retries", "use at most 1000, since retries take no time if all servers fail at once");
+            let expected = "use at most 1000, because retries take no time if all servers fail at once";
+            return Err(setting("max_retries", self.retries.max, expected));
         }
-        if self.retries.budget.is_some_and(|ratio| !(0.0..=1_000.0).contains(&ratio)) {
-            return refuse("retry_budget", "it is a number of retries per request, from 0 to 1000");
+        if let Some(ratio) = self.retries.budget.filter(|ratio| !(0.0..=1_000.0).contains(ratio)) {
+            return Err(setting("retry_budget", ratio, "use from 0 to 1000 retries per request"));
         }
         Ok(())
     }
+}
+
+fn setting(setting: &'static str, given: impl fmt::Debug, expected: &'static str) -> InvalidScenario {
+    InvalidScenario::Setting { setting, given: format!("{given:?}"), expected }
 }

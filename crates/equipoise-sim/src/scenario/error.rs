@@ -7,13 +7,13 @@ use equipoise_health::InvalidHealth;
 #[non_exhaustive]
 pub enum InvalidScenario {
     /// The scenario has no servers.
-    #[error("the scenario has no servers: give it at least one")]
+    #[error("the scenario has no servers: use at least 1")]
     NoServers,
     /// The number of clients is 0.
-    #[error("the scenario has no clients: give it at least one")]
+    #[error("the scenario has no clients: use at least 1")]
     NoClients,
     /// The scenario has more servers than the memory for a run can hold.
-    #[error("more than {max} servers are too many")]
+    #[error("more than {max} servers are too many: use at most {max}")]
     TooManyServers {
         /// The maximum number of servers.
         max: usize,
@@ -21,7 +21,8 @@ pub enum InvalidScenario {
     /// The scenario has more clients than the memory for a run can hold with this strategy. The strategy keeps a hash
     /// table for each client, and each table has entries for all servers.
     #[error(
-        "{clients} clients are too many for a strategy that places by key, since each has a table of its own: at most {max} with these servers"
+        "{clients} clients are too many for a strategy that keeps a hash table for each client: use at most {max} with \
+         these servers"
     )]
     TooManyTables {
         /// Number of clients of the scenario.
@@ -30,7 +31,7 @@ pub enum InvalidScenario {
         max: usize,
     },
     /// The scenario has more clients than the memory for a run can hold.
-    #[error("{clients} clients are too many: at most {max}")]
+    #[error("{clients} clients are too many: use at most {max}")]
     TooManyClients {
         /// Number of clients of the scenario.
         clients: usize,
@@ -40,7 +41,8 @@ pub enum InvalidScenario {
     /// The number of clients times the number of servers is more than the memory for a run can hold, because each
     /// client keeps state for each server.
     #[error(
-        "{clients} clients times {servers} servers are too many, since each client keeps state for each server: at most {max} in all"
+        "{clients} clients times {servers} servers are too many, because each client keeps state for each server: the \
+         product can be at most {max}"
     )]
     TooLarge {
         /// Number of clients of the scenario.
@@ -56,10 +58,10 @@ pub enum InvalidScenario {
         /// Index of the server, counted from 0.
         at: usize,
         /// What is wrong with the server, and the valid range. A part of the error message.
-        what: &'static str,
+        what: String,
     },
     /// The load set by [`Scenario::load`](crate::Scenario::load) is not a finite number above 0.
-    #[error("load {load} is impossible: use a finite number above 0 (1.0 is all that the servers can do)")]
+    #[error("load cannot be {load}: use a finite number above 0 (1.0 is the capacity of all servers)")]
     Load {
         /// The load that was set.
         load: f64,
@@ -67,12 +69,12 @@ pub enum InvalidScenario {
     /// The scenario has a load, but one of its servers has unlimited capacity
     /// ([`Server::delay`](crate::Server::delay)). No rate of requests can be computed from this load. Set
     /// [`Scenario::rate`](crate::Scenario::rate) instead.
-    #[error("servers that only delay have no capacity to load: set a rate instead of a load")]
+    #[error("a load needs servers with a limited capacity, and delay servers have none: set a rate instead of a load")]
     NoCapacity,
     /// The rate of requests is not from 10⁻⁶ to 10⁹ per second. It was set by
     /// [`Scenario::rate`](crate::Scenario::rate), or computed from the load, the capacity of the servers and the mean
     /// work of a request.
-    #[error("rate {rate} is impossible: use from 1e-6 to 1e9 requests a second")]
+    #[error("rate cannot be {rate}: use from 1e-6 to 1e9 requests per second")]
     Rate {
         /// The rate of all clients together, in requests per second.
         rate: f64,
@@ -82,7 +84,7 @@ pub enum InvalidScenario {
     #[error("work: {what}")]
     Work {
         /// What is wrong with the distribution, and the valid range. A part of the error message.
-        what: &'static str,
+        what: String,
     },
     /// The [trace](crate::Trace) has no requests, or its requests are not in the order of their arrival times.
     #[error("trace: {what}")]
@@ -91,7 +93,7 @@ pub enum InvalidScenario {
         what: &'static str,
     },
     /// A share of the requests or responses is out of range. It must be from 0 to 1.
-    #[error("{setting}: a share of {share} is impossible: use from 0 to 1")]
+    #[error("the share of {setting} cannot be {share}: use from 0 to 1")]
     Share {
         /// Name of the setting that contains the share: `bodies` or `impatience`.
         setting: &'static str,
@@ -101,7 +103,8 @@ pub enum InvalidScenario {
     /// A parameter of [`Arrivals::Bursts`](crate::Arrivals::Bursts) is out of range. The factor must be above 1 and at
     /// most 10⁶. The length of a burst must be above 0.
     #[error(
-        "bursts of factor {factor} and length {burst:?} are impossible: use a factor above 1 and at most a million, and a length above 0"
+        "bursts cannot have factor {factor} and length {burst:?}: use a factor above 1 and at most 1e6, and a length \
+         above 0"
     )]
     Bursts {
         /// The factor that was set; it must be above 1 and at most 10⁶.
@@ -112,7 +115,8 @@ pub enum InvalidScenario {
     /// The bursts of [`Arrivals::Bursts`](crate::Arrivals::Bursts) are so short that fewer than one burst in a hundred
     /// contains a request.
     #[error(
-        "bursts of {burst:?} are too short for requests as rare as here: let them last {min:?} or more, raise the rate, or use Poisson arrivals, which come to the same"
+        "bursts of {burst:?} are too short, because fewer than one in a hundred contains a request: use at least \
+         {min:?}, a higher rate, or Arrivals::Poisson"
     )]
     ShortBursts {
         /// The mean length of a burst that was set.
@@ -122,7 +126,7 @@ pub enum InvalidScenario {
     },
     /// The number of [keys](crate::Keys) or the exponent of their distribution is out of range. The exponent must be
     /// from 0 to 100.
-    #[error("{count} keys with exponent {exponent} are impossible: use 1 to {max} keys and an exponent from 0 to 100")]
+    #[error("{count} keys with exponent {exponent} are invalid: use 1 to {max} keys, and an exponent from 0 to 100")]
     Keys {
         /// The number of keys that was set.
         count: u32,
@@ -133,10 +137,15 @@ pub enum InvalidScenario {
     },
     /// The probability of [antagonists](crate::Antagonists) is not from 0 to 1, or the mean time between two changes of
     /// the usable cores is 0.
-    #[error("antagonists with probability {probability}: use a probability from 0 to 1, and a hold time above 0")]
+    #[error(
+        "antagonists cannot have probability {probability} and hold time {hold:?}: use a probability from 0 to 1, and \
+         a hold time above 0"
+    )]
     Antagonists {
         /// The probability that was set.
         probability: f64,
+        /// The mean time between two changes of the usable cores that was set.
+        hold: Duration,
     },
     /// A [fault](crate::Fault) is for a server that does not exist, or has a setting that is out of range.
     #[error("fault of server {server}: {what}")]
@@ -144,17 +153,19 @@ pub enum InvalidScenario {
         /// Index of the server of the fault, counted from 0.
         server: usize,
         /// What is wrong with the fault, and what is valid. A part of the error message.
-        what: &'static str,
+        what: String,
     },
     /// The health policy set by [`Scenario::health`](crate::Scenario::health) is invalid.
     #[error("health: {0}")]
     Health(#[from] InvalidHealth),
     /// A setting of the run is out of range, or the run would take too much memory or time with this setting.
-    #[error("{setting} is impossible: {what}")]
-    Time {
+    #[error("{setting} cannot be {given}: {expected}")]
+    Setting {
         /// Name of the setting, such as `lasting`, `timeout` or `retry_budget`.
         setting: &'static str,
+        /// The value that was set.
+        given: String,
         /// The valid range of the setting. A part of the error message.
-        what: &'static str,
+        expected: &'static str,
     },
 }

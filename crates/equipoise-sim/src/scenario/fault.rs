@@ -131,29 +131,38 @@ impl Fault {
     }
 
     pub(super) fn check(&self, servers: usize, timeout: bool) -> Result<(), InvalidScenario> {
-        let refuse = |what| Err(InvalidScenario::Fault { server: self.server, what });
+        let refuse = |what: String| Err(InvalidScenario::Fault { server: self.server, what });
         match self.kind {
-            _ if self.server >= servers => refuse("there is no such server"),
-            FaultKind::Slow { factor } | FaultKind::Cold { factor, .. } if !(factor > 0.0 && factor.is_finite()) => {
-                refuse("the factor must be finite and above 0")
+            _ if self.server >= servers => {
+                refuse(format!("there is no such server: the scenario has {servers}, counted from 0"))
             }
-            FaultKind::Flaky { share, .. } if !(0.0..=1.0).contains(&share) => refuse("the share must be from 0 to 1"),
+            FaultKind::Slow { factor } | FaultKind::Cold { factor, .. } if !(factor > 0.0 && factor.is_finite()) => {
+                refuse(format!("the factor cannot be {factor}: use a finite number above 0"))
+            }
+            FaultKind::Flaky { share, .. } if !(0.0..=1.0).contains(&share) => {
+                refuse(format!("the share cannot be {share}: use from 0 to 1"))
+            }
             FaultKind::Flaky { after: Some(after), .. } if after > Duration::from_secs(1_000_000_000) => {
-                refuse("an answer takes at most 10⁹ s")
+                refuse(format!("the time of a response cannot be {after:?}: use at most 10⁹ s"))
             }
             FaultKind::Blackhole if !timeout => {
-                refuse("requests that are swallowed by a black hole never end: set a timeout")
+                refuse("requests to an unreachable server end only by a timeout: set Scenario::timeout".to_owned())
             }
-            FaultKind::Stall if self.lasting.is_none() && !timeout => {
-                refuse("requests never end at a server that stalls for good: set a duration or a timeout")
-            }
+            FaultKind::Stall if self.lasting.is_none() && !timeout => refuse(
+                "requests to a stalled server end only with the stall or by a timeout: set Fault::lasting or \
+                 Scenario::timeout"
+                    .to_owned(),
+            ),
             _ if self.lasting.is_some_and(|lasting| lasting.is_zero()) => {
-                refuse("it lasts no time at all: use a duration above 0")
+                refuse("the duration cannot be 0: use a time above 0".to_owned())
             }
-            _ if self.every.is_some_and(|every| self.lasting.is_none_or(|lasting| lasting >= every)) => {
-                refuse("what recurs needs a duration that is shorter than its period")
-            }
-            _ => Ok(()),
+            _ => match (self.every, self.lasting) {
+                (Some(_), None) => refuse("a repeated fault needs a duration: set Fault::lasting".to_owned()),
+                (Some(every), Some(lasting)) if lasting >= every => refuse(format!(
+                    "the duration of a repeated fault cannot be {lasting:?}: use less than its period of {every:?}"
+                )),
+                _ => Ok(()),
+            },
         }
     }
 }

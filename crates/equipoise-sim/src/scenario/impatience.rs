@@ -30,7 +30,8 @@ impl Impatience {
             return Err(InvalidScenario::Share { setting: "impatience", share: self.share });
         }
         if self.after.is_zero() || self.after > longest {
-            return Err(InvalidScenario::Time { setting: "impatience", what: "use from 1 ns to 10⁹ s" });
+            let (setting, given) = ("the time of impatience", format!("{:?}", self.after));
+            return Err(InvalidScenario::Setting { setting, given, expected: "use from 1 ns to 10⁹ s" });
         }
         Ok(())
     }

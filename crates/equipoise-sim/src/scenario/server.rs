@@ -132,10 +132,13 @@ impl Server {
 
     pub(super) fn check(&self, at: usize) -> Result<(), InvalidScenario> {
         let refuse = |what| Err(InvalidScenario::Server { at, what });
+        let Self { cores, speed, .. } = self;
         match self {
-            _ if self.slots == 0 => refuse("it has no workers: use at least 1"),
-            _ if self.cores <= 0.0 || self.cores.is_nan() => refuse("it has no cores: use more than 0"),
-            _ if !(self.speed > 0.0 && self.speed.is_finite()) => refuse("its speed must be finite and above 0"),
+            _ if self.slots == 0 => refuse("workers cannot be 0: use at least 1".to_owned()),
+            _ if *cores <= 0.0 || cores.is_nan() => refuse(format!("cores cannot be {cores}: use a number above 0")),
+            _ if !(*speed > 0.0 && speed.is_finite()) => {
+                refuse(format!("speed cannot be {speed}: use a finite number above 0"))
+            }
             _ => Ok(()),
         }
     }

@@ -46,8 +46,10 @@ impl Trace {
 
     pub(super) fn check(&self) -> Result<(), InvalidScenario> {
         match self.in_order {
-            _ if self.requests.is_empty() => Err(InvalidScenario::Trace { what: "it has no requests" }),
-            false => Err(InvalidScenario::Trace { what: "its requests must be in the order of their arrival" }),
+            _ if self.requests.is_empty() => Err(InvalidScenario::Trace { what: "it has no requests: use at least 1" }),
+            false => Err(InvalidScenario::Trace {
+                what: "its requests are not in the order of their arrival times: sort them",
+            }),
             true => Ok(()),
         }
     }

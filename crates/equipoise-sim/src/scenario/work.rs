@@ -88,14 +88,17 @@ impl Work {
         let refuse = |what| Err(InvalidScenario::Work { what });
         match self.shape {
             Shape::Bimodal { share, .. } if !(0.0..=1.0).contains(&share) => {
-                refuse("the share of large requests must be from 0 to 1")
+                refuse(format!("the share of large requests cannot be {share}: use from 0 to 1"))
             }
-            _ if self.mean <= 0.0 => refuse("the mean must be above zero"),
+            _ if self.mean <= 0.0 => refuse("the mean cannot be 0: use a time above 0".to_owned()),
             Shape::Normal { deviation } if !(0.0..=10.0).contains(&deviation) => {
-                refuse("the deviation must be from 0 to 10 times the mean")
+                refuse(format!("the deviation cannot be {deviation} times the mean: use from 0 to 10"))
             }
             Shape::Pareto { alpha, spread } if !((0.1..=100.0).contains(&alpha) && spread > 1.0 && spread <= 1e12) => {
-                refuse("a Pareto distribution takes an exponent from 0.1 to 100, and a spread above 1, at most 1e12")
+                refuse(format!(
+                    "a Pareto distribution cannot have exponent {alpha} and spread {spread}: use an exponent from 0.1 \
+                     to 100, and a spread above 1 and at most 1e12"
+                ))
             }
             _ => Ok(()),
         }
